@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Disk images, asynchronously. An image is an array of bytes, a multiple of 512
+ * long. Requests are taken on any thread and may finish in any order, on any
+ * thread; what orders them is the caller waiting for one before it asks for the
+ * next. A flush covers every write that was done before the flush was submitted.
+ */
+#ifndef DACH_BLOCK_BLOCK_H
+#define DACH_BLOCK_BLOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/error.h"
+
+#define BLOCK_SECTOR 512u
+
+struct block;
+
+enum block_op {
+	BLOCK_READ,
+	BLOCK_WRITE,
+	BLOCK_FLUSH,
+	BLOCK_DISCARD,      /* the contents are not needed any more; they may stay */
+	BLOCK_WRITE_ZEROES, /* reads as zeroes afterwards */
+};
+
+struct block_request {
+	enum block_op op;
+	bool unmap;       /* WRITE_ZEROES: the space may be given back */
+	bool background;  /* never on the caller's thread, even if it would be quick */
+	uint64_t offset;  /* bytes */
+	uint64_t length;  /* bytes; 0 for FLUSH */
+	struct iovec *iov; /* READ, WRITE: exactly length bytes; the image may change the array */
+	unsigned iov_count;
+	/*
+	 * Called once, with 0 or a negative errno, possibly before block_submit() returns. The request
+	 * and its buffers are the image's until then.
+	 */
+	void (*done)(struct block_request *request, int result);
+	struct block_request *next; /* the image's */
+};
+
+/*
+ * Opens FILE[,ro]: a raw image or a block device. A writable image is locked against every other
+ * writer and reader that locks (open file description locks), a read-only one against writers.
+ */
+int block_open(const char *spec, struct block **block, struct error *err);
+/* Waits for what is under way, makes it stable, closes. NULL is allowed. */
+void block_close(struct block *block);
+
+void block_submit(struct block *block, struct block_request *request);
+
+uint64_t block_size(const struct block *block); /* bytes */
+bool block_read_only(const struct block *block);
+bool block_can_discard(const struct block *block);
+const char *block_name(const struct block *block); /* for messages: the file's path */
+
+#endif

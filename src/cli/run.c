@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/options.h"
+#include "image/store.h"
+#include "vmm/vmm.h"
+
+#define MEMORY_DEFAULT (1ull << 30)
+
+enum { HELP, ENGINE, KERNEL, INITRD, CMDLINE, MEMORY, VCPUS, DISK, NET, STATS, GDB };
+
+static const struct option_spec options[] = {
+	{"engine", ENGINE, "NAME", "who runs the guest: auto, translate or kvm (auto)"},
+	{"kernel", KERNEL, "FILE", "a Linux kernel (bzImage), or an ELF file with a PVH entry"},
+	{"initrd", INITRD, "FILE", "its initial RAM disk"},
+	{"cmdline", CMDLINE, "STRING", "its command line; after the image's own, if there is one"},
+	{"memory", MEMORY, "SIZE", "in MiB, or like 512M, 2G (1024)"},
+	{"vcpus", VCPUS, "N", "virtual processors (1)"},
+	{"disk", DISK, "FILE[,ro]", "a raw disk, maybe read-only; again for more"},
+	{"net", NET, "none|user[,fwd=...]", "none (without an image), or over this host's sockets;"},
+	{"stats", STATS, NULL, "counters on standard error at the end"},
+	{"gdb", GDB, "ADDRESS", "wait for a debugger: unix:PATH or 127.0.0.1:PORT"},
+	{"help", HELP, NULL, "this text"},
+	{NULL, 0, NULL, NULL},
+};
+
+/* What the words said, with the strings that we had to make. */
+struct request {
+	struct vmm_config config;
+	const char *image;
+	bool no_net;
+	struct image found;
+	char kernel[PATH_MAX + 16], initrd[PATH_MAX + 16], disk[PATH_MAX + 16];
+	char *cmdline;
+};
+
+static int usage(void)
+{
+	printf("usage: dach run IMAGE [OPTION]...\n       dach run --kernel FILE [OPTION]...\n\n");
+	option_help(options);
+	printf("\nfwd=tcp:127.0.0.1:PORT-:PORT hands connections to a port of this host to one of the\n"
+	       "guest's. Ctrl+] ends the guest. SIGTERM presses its power button, a second one ends it.\n"
+	       "Exit status: 0 it powered off, 1 it never started, 2 it was ended, 3 it crashed,\n"
+	       "4 the engine failed.\n");
+	return 0;
+}
+
+static int take_count(const char *what, const char *value, unsigned max, unsigned *count,
+	const char **to, struct error *err)
+{
+	if (*count == max)
+		return error_set(err, EINVAL, "--%s: %u at most", what, max);
+	to[(*count)++] = value;
+	return 0;
+}
+
+static int take_option(struct request *request, int id, const char *value, struct error *err)
+{
+	struct vmm_config *config = &request->config;
+	uint64_t number;
+	int r;
+
+	switch (id) {
+	case ENGINE:
+		config->engine = value;
+		return 0;
+	case KERNEL:
+		config->kernel = value;
+		return 0;
+	case INITRD:
+		config->initrd = value;
+		return 0;
+	case CMDLINE:
+		config->cmdline = value;
+		return 0;
+	case MEMORY:
+		return option_size("--memory", value, 1ull << 20, &config->memory, err);
+	case VCPUS:
+		r = option_number("--vcpus", value, 1, VMM_VCPUS_MAX, &number, err);
+		config->vcpus = r ? 0 : number;
+		return r;
+	case DISK:
+		return take_count("disk", value, VMM_DISKS_MAX, &config->disks, config->disk, err);
+	case NET:
+		if (!strcmp(value, "none")) {
+			request->no_net = true;
+			return 0;
+		}
+		return take_count("net", value, VMM_NETS_MAX, &config->nets, config->net, err);
+	case STATS:
+		config->stats = true;
+		return 0;
+	case GDB:
+		config->gdb = value;
+		return 0;
+	case OPTION_WORD:
+		if (request->image)
+			return error_set(err, EINVAL, "one image, not '%s' too", value);
+		request->image = value;
+		return 0;
+	}
+	return id; /* an error already told */
+}
+
+/* Kernel, disk and network of an image, where no option says otherwise. */
+static int use_image(struct request *request, struct error *err)
+{
+	struct vmm_config *config = &request->config;
+	const char *own = config->cmdline;
+	int r = image_find(request->image, &request->found, err);
+
+	if (r)
+		return r;
+	if (config->disks == VMM_DISKS_MAX)
+		return error_set(err, EINVAL, "--disk: %d at most beside the image's", VMM_DISKS_MAX - 1);
+	snprintf(request->kernel, sizeof request->kernel, "%s/vmlinuz", request->found.path);
+	snprintf(request->initrd, sizeof request->initrd, "%s/initrd.img", request->found.path);
+	snprintf(request->disk, sizeof request->disk, "%s/disk.raw", request->found.path);
+	if (!config->kernel) {
+		config->kernel = request->kernel;
+		config->initrd = config->initrd ? config->initrd : request->initrd;
+	}
+	if (asprintf(&request->cmdline, "%s%s%s", request->found.cmdline, own[0] ? " " : "", own) < 0) {
+		request->cmdline = NULL;
+		return error_set(err, ENOMEM, "out of memory");
+	}
+	config->cmdline = request->cmdline;
+	memmove(config->disk + 1, config->disk, config->disks * sizeof *config->disk);
+	config->disk[0] = request->disk;
+	config->disks++;
+	if (!config->nets && !request->no_net)
+		config->net[config->nets++] = "user";
+	return 0;
+}
+
+static int complete(struct request *request, struct error *err)
+{
+	if (request->no_net && request->config.nets)
+		return error_set(err, EINVAL, "--net none excludes another --net");
+	if (request->image)
+		return use_image(request, err);
+	if (!request->config.kernel)
+		return error_set(err, EINVAL, "an image or --kernel FILE is needed (see dach run --help)");
+	return 0;
+}
+
+int cli_run(int argc, char **argv)
+{
+	struct option_scan scan = {argc, argv, 1, NULL};
+	struct request *request = calloc(1, sizeof *request);
+	struct error err = {""};
+	int id, r = 0, status = CLI_FAILURE;
+
+	if (!request) {
+		fprintf(stderr, "dach run: out of memory\n");
+		return CLI_FAILURE;
+	}
+	request->config.engine = "auto";
+	request->config.cmdline = "";
+	request->config.memory = MEMORY_DEFAULT;
+	request->config.vcpus = 1;
+	while (!r && (id = option_next(&scan, options, &err)) != OPTION_END) {
+		if (id == HELP) {
+			free(request);
+			return usage();
+		}
+		r = take_option(request, id, scan.value, &err);
+	}
+	if (!r)
+		r = complete(request, &err);
+	if (!r)
+		status = vmm_run(&request->config, &err);
+	if (err.text[0])
+		fprintf(stderr, "dach run: %s\n", err.text);
+	free(request->cmdline);
+	free(request);
+	return status;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which processor the guest sees: a table of CPUID leaves made once per VM
+ * from what the host has, what the engine can do and what the user asked for
+ * (Intel SDM 2A, CPUID; AMD APM 3 appendix E; KVM's paravirtual leaves).
+ */
+#ifndef DACH_CPU_CPUID_H
+#define DACH_CPU_CPUID_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/*
+ * What the leaves tell of clocks: the crystal of leaf 0x15, from which Linux takes the local
+ * APIC timer's rate too, and the bus clock of leaf 0x40000010. The machine's local APIC timer
+ * counts at this rate before its divider.
+ */
+#define CPUID_APIC_TIMER_HZ 1000000000u
+
+/* XCR0 (SDM 1, 13.3): x87, SSE, AVX, and AVX-512's opmask, ZMM_Hi256, Hi16_ZMM. */
+#define XCR0_X87 0x1u
+#define XCR0_SSE 0x2u
+#define XCR0_AVX 0x4u
+#define XCR0_AVX512 0xe0u
+
+struct cpuid_leaf {
+	uint32_t leaf, subleaf;
+	uint32_t eax, ebx, ecx, edx;
+	bool indexed; /* subleaf counts */
+};
+
+struct cpuid_policy {
+	struct cpuid_leaf leaf[96];
+	unsigned count;
+	uint32_t max_basic, max_hypervisor, max_extended;
+	uint64_t xcr0;        /* state components the guest may enable; 0: no XSAVE at all */
+	uint32_t xsave_size;  /* bytes for all of them, standard format */
+	uint8_t phys_bits, virt_bits;
+	uint32_t tsc_khz;     /* of the host's and the guest's TSC */
+	/* MSRs that follow from the leaves. */
+	uint64_t arch_capabilities; /* IA32_ARCH_CAPABILITIES (0x10a); there if leaf 7 says so */
+	uint64_t spec_ctrl_mask;    /* bits that can be set in IA32_SPEC_CTRL (0x48); 0: no MSR */
+};
+
+/* Privileged features depend on who runs the guest. */
+enum cpuid_engine { CPUID_TRANSLATE, CPUID_KVM };
+
+/*
+ * The processor under the engine, which a policy is made from: the host's own for the
+ * translator, what KVM says it supports for KVM.
+ */
+struct cpuid_source {
+	/* out is eax, ebx, ecx, edx; zeros for what there is not. */
+	void (*read)(void *ctx, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
+	void *ctx;
+	uint64_t xcr0;              /* what its operating system has enabled; 0: no XSAVE */
+	uint64_t arch_capabilities; /* IA32_ARCH_CAPABILITIES, if leaf 7 tells of it */
+	uint32_t tsc_khz;
+};
+
+/*
+ * Fills the policy. vcpus: how many processors the topology leaves tell of. Takes 50 ms where
+ * the TSC's rate has to be measured.
+ */
+int cpuid_policy_init(struct cpuid_policy *policy, enum cpuid_engine engine, unsigned vcpus,
+	struct error *err);
+
+/* The same from a given source. */
+int cpuid_policy_build(struct cpuid_policy *policy, const struct cpuid_source *source,
+	enum cpuid_engine engine, unsigned vcpus, struct error *err);
+
+/* The host's TSC rate: told by CPUID, or else measured. */
+uint32_t cpuid_host_tsc_khz(void);
+
+/*
+ * The guest's view of one leaf, with the fields that depend on the running vCPU filled in: APIC
+ * id (apic_id), OSXSAVE (cr4), XSAVE size for xcr0. out is eax, ebx, ecx, edx.
+ */
+void cpuid_policy_read(const struct cpuid_policy *policy, uint32_t leaf, uint32_t subleaf,
+	uint32_t apic_id, uint64_t cr4, uint64_t xcr0, uint32_t out[4]);
+
+/* A feature bit of a leaf: reg is 0-3 for eax..edx. */
+bool cpuid_policy_has(const struct cpuid_policy *policy, uint32_t leaf, uint32_t subleaf, int reg,
+	int bit);
+
+/*
+ * Bytes that XSAVE writes for the components in xcr0 (header included): standard format, or
+ * compacted (XSAVEC).
+ */
+uint32_t cpuid_policy_xsave_size(const struct cpuid_policy *policy, uint64_t xcr0, bool compacted);
+
+#endif

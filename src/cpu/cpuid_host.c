@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The sources of a policy: this processor itself, and what KVM says it supports. */
+#include "cpu/cpuid.h"
+
+#include <cpuid.h>
+#include <string.h>
+#include <time.h>
+#include <x86intrin.h>
+
+#include "cpu/kvm/kvm.h"
+
+static void host_read(void *ctx, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+{
+	__cpuid_count(leaf, subleaf, out[0], out[1], out[2], out[3]);
+}
+
+/* What the operating system has enabled; raw CPUID tells only what could be. */
+static uint64_t host_xcr0(void)
+{
+	uint32_t reg[4], low, high;
+
+	host_read(NULL, 1, 0, reg);
+	if (!(reg[2] >> 27 & 1))
+		return 0;
+	__asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	return (uint64_t)high << 32 | low;
+}
+
+/* One moment on both clocks: the closest of a few tries. */
+static void moment(uint64_t *tsc, uint64_t *ns)
+{
+	uint64_t best = UINT64_MAX;
+
+	for (int i = 0; i < 8; i++) {
+		struct timespec t;
+		uint64_t before = __rdtsc(), after;
+
+		clock_gettime(CLOCK_MONOTONIC_RAW, &t);
+		after = __rdtsc();
+		if (after - before >= best)
+			continue;
+		best = after - before;
+		*tsc = before + best / 2;
+		*ns = (uint64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+	}
+}
+
+static uint32_t measure_tsc_khz(void)
+{
+	struct timespec wait = {.tv_nsec = 50000000};
+	uint64_t tsc0, tsc1, ns0, ns1;
+
+	moment(&tsc0, &ns0);
+	while (nanosleep(&wait, &wait))
+		;
+	moment(&tsc1, &ns1);
+	if (ns1 <= ns0 || tsc1 <= tsc0)
+		return 0;
+	return ((__uint128_t)(tsc1 - tsc0) * 1000000 + (ns1 - ns0) / 2) / (ns1 - ns0);
+}
+
+uint32_t cpuid_host_tsc_khz(void)
+{
+	uint32_t reg[4];
+
+	host_read(NULL, 0, 0, reg);
+	if (reg[0] >= 0x15) {
+		host_read(NULL, 0x15, 0, reg);
+		if (reg[0] && reg[1] && reg[2])
+			return (uint64_t)reg[2] * reg[1] / reg[0] / 1000;
+	}
+	host_read(NULL, 1, 0, reg);
+	if (reg[2] >> 31) {
+		host_read(NULL, 0x40000000, 0, reg);
+		if (reg[0] >= 0x40000010 && reg[0] < 0x40010000) {
+			host_read(NULL, 0x40000010, 0, reg);
+			if (reg[0] > 100000)
+				return reg[0];
+		}
+	}
+	return measure_tsc_khz();
+}
+
+int cpuid_policy_init(struct cpuid_policy *policy, enum cpuid_engine engine, unsigned vcpus,
+	struct error *err)
+{
+	struct cpuid_source source = {.read = host_read};
+	struct kvm_cpuid_table table;
+
+	source.xcr0 = host_xcr0();
+	source.tsc_khz = cpuid_host_tsc_khz();
+	if (engine == CPUID_KVM) {
+		int rc = kvm_cpuid_source(&table, &source, err);
+
+		if (rc)
+			return rc;
+	}
+	return cpuid_policy_build(policy, &source, engine, vcpus, err);
+}

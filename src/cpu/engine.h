@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one interface that runs guest processors. cpu/kvm and cpu/translate
+ * implement it; machine/ uses it without knowing which one it holds.
+ *
+ * The machine gives the engine memory regions and a set of callbacks; the
+ * engine runs each vCPU on the thread that calls engine_vcpu_run() and calls
+ * back, on that thread, for all that is not processor: ports, device memory,
+ * the local APIC. Callbacks may block but must not call run.
+ */
+#ifndef DACH_CPU_ENGINE_H
+#define DACH_CPU_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "cpu/state.h"
+
+struct cpuid_policy;
+struct engine_vm;
+struct engine_vcpu;
+
+/* Why engine_vcpu_run() came back. */
+enum engine_exit {
+	ENGINE_EXIT_INTERRUPTED, /* engine_vcpu_kick() asked, nothing else to do */
+	ENGINE_EXIT_HALT,        /* HLT; interrupts are enabled if RFLAGS.IF says so */
+	ENGINE_EXIT_SHUTDOWN,    /* triple fault */
+	ENGINE_EXIT_DEBUG,       /* a debugger's breakpoint or step, see engine_vcpu_debug() */
+	ENGINE_EXIT_ERROR,       /* the engine itself failed; the text is in the run's err */
+};
+
+/* What the machine does for the engine. ctx is vm_config.ctx; index is the vCPU's. */
+struct engine_callbacks {
+	/* size is 1, 2, 4 (or 8 for memory). Reads of nothing return all ones. */
+	uint64_t (*io_read)(void *ctx, unsigned index, uint16_t port, unsigned size);
+	void (*io_write)(void *ctx, unsigned index, uint16_t port, unsigned size, uint64_t value);
+	uint64_t (*mmio_read)(void *ctx, unsigned index, uint64_t gpa, unsigned size);
+	void (*mmio_write)(void *ctx, unsigned index, uint64_t gpa, unsigned size, uint64_t value);
+	/*
+	 * MSRs that the processor core does not hold itself: APIC base, x2APIC, TSC deadline,
+	 * paravirtual ones. False: there is no such MSR, or the value is refused (#GP).
+	 */
+	bool (*msr_read)(void *ctx, unsigned index, uint32_t msr, uint64_t *value);
+	bool (*msr_write)(void *ctx, unsigned index, uint32_t msr, uint64_t value);
+	/* The local APIC's highest deliverable vector, or -1; TPR is already applied. Cheap, lock-free. */
+	int (*irq_pending)(void *ctx, unsigned index);
+	/* Takes that vector (IRR to ISR) and returns it, or -1 if it has gone. */
+	int (*irq_ack)(void *ctx, unsigned index);
+	/* CR8, the task priority class (0-15). */
+	uint64_t (*tpr_read)(void *ctx, unsigned index);
+	void (*tpr_write)(void *ctx, unsigned index, uint64_t value);
+};
+
+struct engine_vm_config {
+	unsigned vcpus;
+	const struct cpuid_policy *cpuid; /* outlives the VM */
+	const struct engine_callbacks *callbacks;
+	void *ctx;
+};
+
+/* Debugger requests on one vCPU, until changed. */
+struct engine_debug {
+	bool step;
+	unsigned breakpoints;         /* how many of the following count */
+	uint64_t breakpoint[64];      /* guest virtual addresses */
+};
+
+struct engine {
+	const char *name; /* "kvm", "translate" */
+	/* 0 if it can run guests here; else a negative errno and the reason. */
+	int (*probe)(struct error *err);
+
+	int (*vm_create)(const struct engine_vm_config *config, struct engine_vm **vm,
+		struct error *err);
+	void (*vm_destroy)(struct engine_vm *vm);
+	/*
+	 * Guest memory: size bytes at gpa are host memory at host (page aligned, shared mapping of the
+	 * memfd fd at offset). Called before the first run. Where nothing is mapped, MMIO callbacks run.
+	 */
+	int (*vm_map)(struct engine_vm *vm, uint64_t gpa, uint64_t size, void *host, int fd,
+		uint64_t offset, struct error *err);
+	/*
+	 * Somebody other than a vCPU (a device, a loader, the debugger) has written guest memory.
+	 * Any thread.
+	 */
+	void (*vm_written)(struct engine_vm *vm, uint64_t gpa, uint64_t size);
+
+	int (*vcpu_create)(struct engine_vm *vm, unsigned index, struct engine_vcpu **vcpu,
+		struct error *err);
+	void (*vcpu_destroy)(struct engine_vcpu *vcpu);
+	/* Runs until an exit. Always on the same thread. */
+	enum engine_exit (*vcpu_run)(struct engine_vcpu *vcpu, struct error *err);
+	/*
+	 * Makes the vCPU look for interrupts soon; if it is not running, its next run does so first.
+	 * If force, run returns ENGINE_EXIT_INTERRUPTED. Any thread; also from a signal handler.
+	 */
+	void (*vcpu_kick)(struct engine_vcpu *vcpu, bool force);
+	void (*vcpu_nmi)(struct engine_vcpu *vcpu); /* any thread */
+	/* All state out and in. Only while the vCPU is not running. */
+	void (*vcpu_get_state)(struct engine_vcpu *vcpu, struct cpu_state *state);
+	int (*vcpu_set_state)(struct engine_vcpu *vcpu, const struct cpu_state *state,
+		struct error *err);
+	void (*vcpu_debug)(struct engine_vcpu *vcpu, const struct engine_debug *debug);
+	/*
+	 * RFLAGS.IF, on the vCPU's own thread after ENGINE_EXIT_HALT: whether an interrupt ends the
+	 * halt. Optional (NULL): the machine reads the whole state instead.
+	 */
+	bool (*vcpu_interruptible)(struct engine_vcpu *vcpu);
+	/*
+	 * Guest virtual to guest physical, as a supervisor data read would see it, without side
+	 * effects; -EFAULT if unmapped. While not running.
+	 */
+	int (*vcpu_translate)(struct engine_vcpu *vcpu, uint64_t gva, uint64_t *gpa);
+	/* Counters as lines "name value"; any thread. Optional (NULL). */
+	void (*vm_stats)(struct engine_vm *vm, FILE *out);
+	/*
+	 * The translated block at guest physical address gpa, guest code beside host code, for a
+	 * person to read. Optional (NULL). Only while no vCPU runs.
+	 */
+	void (*vm_dump_block)(struct engine_vm *vm, uint64_t gpa, FILE *out);
+};
+
+extern const struct engine engine_kvm, engine_translate;
+
+/*
+ * The engine named ("auto", "kvm", "translate"), probed; NULL with the reason in err. For "auto",
+ * *why says in one line why KVM was not taken ("" if it was).
+ */
+const struct engine *engine_find(const char *name, char *why, size_t why_size, struct error *err);
+
+#endif

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finding, linking and forgetting blocks. Runs with the guest's vector state live: no libc. */
+#include "cpu/translate/cache.h"
+
+#include "cpu/translate/segment.h"
+#include "cpu/translate/vm.h"
+
+static uint32_t hash_of(uint64_t gpa, uint32_t mode)
+{
+	return (uint32_t)((gpa ^ mode * 0x9e3779b1u) * 0x9e3779b97f4a7c15ull >> 48) & (CACHE_HASH - 1);
+}
+
+static struct tlb *context(struct translate_vm *vm, unsigned vcpu, unsigned i)
+{
+	return &vm->vcpu[vcpu]->context[i];
+}
+
+static void *exec_at(struct cache *c, uint32_t offset)
+{
+	return c->exec + offset;
+}
+
+/* --- finding --------------------------------------------------------------------------- */
+
+static uint32_t look(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode)
+{
+	struct cache *c = &v->vm->cache;
+	uint64_t second;
+
+	for (uint32_t i = c->hash[hash_of(gpa, mode)]; i; i = c->block[i].next_hash) {
+		const struct block *b = &c->block[i];
+
+		if (b->gpa != gpa || b->mode != mode)
+			continue;
+		if (b->crosses && (mmu_fetch(v, (linear | 4095) + 1, &second) != OUT_OK || second != b->gpa2))
+			continue;
+		return i;
+	}
+	return 0;
+}
+
+void cache_insert(struct cache *c, uint32_t index)
+{
+	struct block *b = &c->block[index];
+	uint32_t *head = &c->hash[hash_of(b->gpa, b->mode)];
+
+	b->next_hash = *head;
+	*head = index;
+}
+
+/* The block, with the lock held; drops and retakes it when the cache must be flushed. */
+static enum outcome find(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t *index)
+{
+	uint32_t mode = v->private_data->mode;
+	enum outcome r;
+
+	for (;;) {
+		*index = look(v, linear, gpa, mode);
+		if (*index)
+			return OUT_OK;
+		vcpu_vectors_save(v);
+		r = cache_make(v, linear, gpa, mode, index);
+		if (r || *index)
+			return r;
+		lock_drop(&v->vm->cache.lock);
+		vm_exclusive_begin(v);
+		v->count.cache_flush++;
+		cache_flush(v->vm);
+		vm_exclusive_end(v);
+		lock_take(&v->vm->cache.lock);
+	}
+}
+
+/* Where the next instruction is, in linear and physical memory. */
+static enum outcome locate(struct vcpu *v, uint64_t *linear, uint64_t *gpa)
+{
+	const struct cpu_state *s = &v->cpu;
+
+	if (s->efer & EFER_LMA && s->seg[SEG_CS].attr & SEG_ATTR_L) {
+		*linear = s->rip;
+		if (!canonical_ok(s->rip))
+			return fault_raise_error(v, EXC_GP, 0);
+	} else {
+		*linear = (uint32_t)(s->rip + s->seg[SEG_CS].base);
+		if (s->rip > s->seg[SEG_CS].limit)
+			return fault_raise_error(v, EXC_GP, 0);
+	}
+	return mmu_fetch(v, *linear, gpa);
+}
+
+static void remember(struct vcpu *v, uint64_t linear, const struct block *b)
+{
+	struct tlb *t = v->tlb;
+	unsigned i = jump_index(linear);
+
+	if (b->mode & MODE_STEP)
+		return;
+	__atomic_store_n(&t->jump_key[i], jump_empty(i), __ATOMIC_RELAXED);
+	__atomic_store_n(&t->jump_target[i], (uint64_t)exec_at(&v->vm->cache, b->code), __ATOMIC_RELAXED);
+	__atomic_store_n(&t->jump_key[i], -linear, __ATOMIC_RELAXED);
+}
+
+enum outcome cache_find(struct vcpu *v, void **code, uint64_t *linear)
+{
+	struct cache *c = &v->vm->cache;
+	uint32_t index;
+	uint64_t gpa;
+	enum outcome r = locate(v, linear, &gpa);
+
+	if (r)
+		return r;
+	lock_take(&c->lock);
+	r = find(v, *linear, gpa, &index);
+	if (!r) {
+		remember(v, *linear, &c->block[index]);
+		*code = exec_at(c, c->block[index].code);
+	}
+	lock_drop(&c->lock);
+	return r;
+}
+
+/* --- linking ------------------------------------------------------------------------------ */
+
+static void patch(struct cache *c, uint32_t at, uint32_t to)
+{
+	/* unaligned: the line may be split, and then another processor may see half of it */
+	__atomic_store_n((uint32_t *)(c->write + at), to - (at + 4), __ATOMIC_RELAXED);
+}
+
+static void link_exit(struct vcpu *v, uint32_t exit_index, uint32_t to)
+{
+	struct cache *c = &v->vm->cache;
+	struct block_exit *e = &c->exit[exit_index];
+	struct block *from = &c->block[e->block], *b = &c->block[to];
+
+	if (e->to || from->dead || b->dead || b->crosses || b->mode & MODE_STEP || b->mode != from->mode ||
+		(b->gpa ^ from->gpa) >> 12)
+		return;
+	e->to = to;
+	e->next_incoming = b->incoming;
+	b->incoming = exit_index;
+	patch(c, e->patch, b->near);
+	v->count.block_linked++;
+}
+
+enum outcome cache_follow(struct vcpu *v, uint32_t index, void **code, uint64_t *linear)
+{
+	struct cache *c = &v->vm->cache;
+	uint32_t generation = c->generation, to;
+	uint64_t gpa;
+	enum outcome r = locate(v, linear, &gpa);
+
+	if (r)
+		return r;
+	lock_take(&c->lock);
+	r = find(v, *linear, gpa, &to);
+	if (!r) {
+		if (c->generation == generation)
+			link_exit(v, index, to);
+		remember(v, *linear, &c->block[to]);
+		*code = exec_at(c, c->block[to].code);
+	}
+	lock_drop(&c->lock);
+	return r;
+}
+
+/* --- forgetting ------------------------------------------------------------------------------ */
+
+static void forget_jumps(struct translate_vm *vm, const struct block *b)
+{
+	uint64_t target = (uint64_t)exec_at(&vm->cache, b->code);
+	unsigned first = b->gpa & 4095;
+
+	for (unsigned k = 0; k < vm->vcpus; k++)
+		for (unsigned n = 0; n < CTX_COUNT; n++)
+			for (unsigned i = first; i < JUMP_ENTRIES; i += 4096)
+				if (context(vm, k, n)->jump_target[i] == target)
+					__atomic_store_n(&context(vm, k, n)->jump_key[i], jump_empty(i),
+						__ATOMIC_RELAXED);
+}
+
+static unsigned page_slot(const struct block *b, uint64_t gpa)
+{
+	return (b->gpa ^ gpa) >> 12 ? 1 : 0;
+}
+
+static void remove_from_page(struct translate_vm *vm, uint32_t index, uint64_t gpa)
+{
+	struct cache *c = &vm->cache;
+	struct region *r = vm_region(vm, gpa);
+	uint32_t *at = r ? &region_page(r, gpa)->first_block : NULL;
+
+	while (at && *at && *at != index)
+		at = &c->block[*at].next_in_page[page_slot(&c->block[*at], gpa)];
+	if (at && *at)
+		*at = c->block[index].next_in_page[page_slot(&c->block[index], gpa)];
+}
+
+static void forget(struct translate_vm *vm, uint32_t index)
+{
+	struct cache *c = &vm->cache;
+	struct block *b = &c->block[index];
+	uint32_t *at = &c->hash[hash_of(b->gpa, b->mode)];
+
+	b->dead = true;
+	while (*at && *at != index)
+		at = &c->block[*at].next_hash;
+	if (*at)
+		*at = b->next_hash;
+	for (uint32_t i = b->incoming; i; i = c->exit[i].next_incoming) {
+		patch(c, c->exit[i].patch, c->exit[i].stub);
+		c->exit[i].to = 0;
+	}
+	b->incoming = 0;
+	remove_from_page(vm, index, b->gpa);
+	if (b->crosses)
+		remove_from_page(vm, index, b->gpa2);
+	forget_jumps(vm, b);
+}
+
+/* The part of the page that a block covers: first and last byte. */
+static void extent(const struct block *b, uint64_t page, unsigned *first, unsigned *last)
+{
+	unsigned start = b->gpa & 4095;
+
+	if (!page_slot(b, page)) {
+		*first = start;
+		*last = start + b->size > 4096 ? 4095 : start + b->size - 1;
+	} else {
+		*first = 0;
+		*last = start + b->size - 4097;
+	}
+}
+
+uint64_t cache_lines(unsigned first, unsigned last)
+{
+	uint64_t below = last >= 4032 ? ~0ull : (1ull << (last / 64 + 1)) - 1;
+
+	return below & ~((1ull << first / 64) - 1);
+}
+
+static void relist_lines(struct cache *c, struct page *page, uint64_t gpa)
+{
+	unsigned first, last;
+
+	page->lines = 0;
+	for (uint32_t i = page->first_block; i;
+		i = c->block[i].next_in_page[page_slot(&c->block[i], gpa)]) {
+		extent(&c->block[i], gpa, &first, &last);
+		page->lines |= cache_lines(first, last);
+	}
+	if (!page->first_block)
+		__atomic_store_n(&page->has_code, 0, __ATOMIC_RELEASE);
+}
+
+/* Blocks of one page that overlap [from, to]; all if from is 0 and to 4095. */
+static bool invalidate_page(struct translate_vm *vm, struct page *page, uint64_t gpa, unsigned from,
+	unsigned to)
+{
+	struct cache *c = &vm->cache;
+	uint32_t next;
+	bool any = false;
+
+	if (!(page->lines & cache_lines(from, to))) {
+		/* data beside code: when that goes on, the code is forgotten and the page unwatched */
+		if (!page->first_block || ++page->writes < 32u << page->patience)
+			return false;
+		page->writes = 0;
+		if (page->patience < 10)
+			page->patience++;
+		from = 0;
+		to = 4095;
+	}
+	for (uint32_t i = page->first_block; i; i = next) {
+		struct block *b = &c->block[i];
+		unsigned first, last;
+
+		next = b->next_in_page[page_slot(b, gpa)];
+		extent(b, gpa, &first, &last);
+		if (first > to || last < from)
+			continue;
+		forget(vm, i);
+		any = true;
+	}
+	if (any)
+		relist_lines(c, page, gpa);
+	return any;
+}
+
+bool cache_invalidate(struct translate_vm *vm, uint64_t gpa, uint64_t size)
+{
+	bool any = false;
+
+	while (size) {
+		struct region *r = vm_region(vm, gpa);
+		unsigned offset = gpa & 4095;
+		uint64_t part = size < 4096 - offset ? size : 4096 - offset;
+		struct page *page = r ? region_page(r, gpa) : NULL;
+
+		if (page && __atomic_load_n(&page->has_code, __ATOMIC_ACQUIRE)) {
+			lock_take(&vm->cache.lock);
+			any |= invalidate_page(vm, page, gpa, offset, (unsigned)(offset + part - 1));
+			lock_drop(&vm->cache.lock);
+		}
+		gpa += part;
+		size -= part;
+	}
+	return any;
+}
+
+void cache_flush(struct translate_vm *vm)
+{
+	struct cache *c = &vm->cache;
+
+	lock_take(&c->lock);
+	for (uint32_t i = 1; i < c->blocks; i++) {
+		struct block *b = &c->block[i];
+		struct region *r = vm_region(vm, b->gpa);
+
+		for (unsigned k = 0; k < 2 && r; k++) {
+			struct page *page = region_page(r, k ? b->gpa2 : b->gpa);
+
+			page->first_block = 0;
+			page->lines = 0;
+			__atomic_store_n(&page->has_code, 0, __ATOMIC_RELEASE);
+			r = b->crosses ? vm_region(vm, b->gpa2) : NULL;
+		}
+	}
+	for (uint32_t i = 0; i < CACHE_HASH; i++)
+		c->hash[i] = 0;
+	for (unsigned k = 0; k < vm->vcpus; k++)
+		for (unsigned n = 0; n < CTX_COUNT; n++)
+			tlb_clear_jumps(context(vm, k, n));
+	c->blocks = c->exits = 1;
+	c->sites = c->insns = 0;
+	c->hot = 64;
+	c->cold = c->cold_start;
+	c->generation++;
+	lock_drop(&c->lock);
+}
+
+/* --- places in the code --------------------------------------------------------------------- */
+
+const struct block *cache_block_at(const struct cache *c, const void *pc)
+{
+	uint32_t at = (uint32_t)((const uint8_t *)pc - c->exec);
+	uint32_t low = 1, high = __atomic_load_n(&c->blocks, __ATOMIC_ACQUIRE);
+	bool cold = at >= c->cold_start;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		const struct block *b = &c->block[middle];
+
+		if (at < (cold ? b->cold : b->code))
+			high = middle;
+		else if (at >= (cold ? b->cold_end : b->code_end))
+			low = middle + 1;
+		else
+			return b;
+	}
+	return NULL;
+}
+
+const struct site *cache_site_at(const struct cache *c, const struct block *b, const void *pc)
+{
+	uint32_t at = (uint32_t)((const uint8_t *)pc - c->exec);
+	const struct site *found = NULL;
+
+	for (uint32_t i = b->first_site; i < b->first_site + b->sites && c->site[i].code <= at; i++)
+		found = &c->site[i];
+	return found;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the engine counts, per vCPU; printed by `dach run --stats`. Read without locks. */
+#ifndef DACH_CPU_TRANSLATE_COUNTERS_H
+#define DACH_CPU_TRANSLATE_COUNTERS_H
+
+#include <stdint.h>
+
+#define COUNTERS(X)                                                                                \
+	X(exit_lookup)     /* left translated code to find the next block */                       \
+	X(exit_link)      /* the same, at a direct jump that was not linked */                     \
+	X(exit_emulate)    /* to emulate one instruction */                                        \
+	X(exit_slow)       /* slow memory accesses */                                              \
+	X(exit_kick)       /* because of a kick or poll */                                         \
+	X(tlb_fill)                                                                                \
+	X(tlb_flush)                                                                               \
+	X(tlb_flush_page)                                                                          \
+	X(context_switch)  /* TLB contexts */                                                      \
+	X(walk)            /* page table walks */                                                  \
+	X(bounce)          /* accesses through the bounce buffer */                                \
+	X(mmio)                                                                                    \
+	X(pio)                                                                                     \
+	X(msr)                                                                                     \
+	X(fault)           /* exceptions delivered */                                              \
+	X(page_fault)                                                                              \
+	X(interrupt)                                                                               \
+	X(halt)                                                                                    \
+	X(block_made)                                                                              \
+	X(block_linked)                                                                            \
+	X(block_invalidated)                                                                       \
+	X(cache_flush)     /* the whole code cache */                                              \
+	X(code_write)      /* writes to pages that hold translated code */                         \
+	X(signal)          /* host signals taken in translated code */                             \
+	X(vector_save)
+
+struct counters {
+#define X(name) uint64_t name;
+	COUNTERS(X)
+#undef X
+};
+
+#endif

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The translating engine behind engine.h. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cpuid.h>
+
+#include "cpu/translate/run.h"
+#include "cpu/translate/stubs.h"
+#include "cpu/translate/vm.h"
+#include "cpu/translate/walk.h"
+
+#define CODE_CACHE_SIZE (256u << 20)
+#define HWCAP2_FSGSBASE 2u
+
+struct engine_vm {
+	struct translate_vm vm;
+};
+
+struct engine_vcpu {
+	struct translate_vcpu p;
+};
+
+/* --- this host ------------------------------------------------------------------------- */
+
+static bool host_has_bmi2(void)
+{
+	unsigned a, b, c, d;
+
+	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && b & bit_BMI2;
+}
+
+static uint64_t host_xcr0(void)
+{
+	unsigned a, b, c, d, low, high;
+
+	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE))
+		return 0;
+	asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	return low | (uint64_t)high << 32;
+}
+
+static int probe(struct error *err)
+{
+	if (!host_has_bmi2())
+		return error_set(err, ENOTSUP, "the translating engine needs a processor with BMI2 (Haswell, Zen, or newer)");
+	if (!host_xcr0())
+		return error_set(err, ENOTSUP, "the translating engine needs XSAVE enabled by the host's kernel");
+	return 0;
+}
+
+/* --- the VM ------------------------------------------------------------------------------ */
+
+static void *reserve(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void vm_destroy(struct engine_vm *e)
+{
+	struct translate_vm *vm = &e->vm;
+
+	cache_destroy(&vm->cache);
+	for (unsigned i = 0; i < vm->regions; i++) {
+		munmap(vm->region[i].pages, (vm->region[i].size >> 12) * sizeof(struct page));
+		munmap(vm->region[i].populated, vm->region[i].size / POPULATE_SIZE + 1);
+	}
+	if (vm->no_jumps)
+		munmap(vm->no_jumps, 2 * JUMP_TARGET_DELTA);
+	free(e);
+}
+
+static int vm_create(const struct engine_vm_config *config, struct engine_vm **out, struct error *err)
+{
+	struct engine_vm *e = calloc(1, sizeof *e);
+	unsigned a = 0, b, c, d;
+	int r;
+
+	if (!e)
+		return error_set(err, ENOMEM, "no memory for the guest");
+	e->vm.config = *config;
+	e->vm.cache.fd = -1;
+	e->vm.vectors = host_xcr0() & 0xe7;
+	if (__get_cpuid_count(0xd, 1, &a, &b, &c, &d))
+		e->vm.has_xsaveopt = a & 1;
+	e->vm.has_fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
+	e->vm.no_jumps = reserve(2 * JUMP_TARGET_DELTA);
+	r = e->vm.no_jumps ? cache_create(&e->vm.cache, CODE_CACHE_SIZE, err)
+			   : error_set(err, ENOMEM, "no memory for the guest");
+	if (!r) {
+		e->vm.no_jumps[0] = jump_empty(0);
+		r = signal_setup(err);
+	}
+	if (r) {
+		vm_destroy(e);
+		return r;
+	}
+	*out = e;
+	return 0;
+}
+
+static int vm_map(struct engine_vm *e, uint64_t gpa, uint64_t size, void *host, int fd,
+	uint64_t offset, struct error *err)
+{
+	struct translate_vm *vm = &e->vm;
+	struct region *r;
+
+	if (vm->regions == VM_REGIONS)
+		return error_set(err, ENOSPC, "too many memory regions");
+	r = &vm->region[vm->regions];
+	*r = (struct region){.gpa = gpa, .size = size, .host = host};
+	r->pages = reserve((size >> 12) * sizeof(struct page));
+	r->populated = reserve(size / POPULATE_SIZE + 1);
+	if (!r->pages || !r->populated)
+		return error_set(err, ENOMEM, "no memory for the guest's page table");
+	vm->regions++;
+	return 0;
+}
+
+static void vm_written(struct engine_vm *e, uint64_t gpa, uint64_t size)
+{
+	cache_invalidate(&e->vm, gpa, size);
+}
+
+static void vm_stats(struct engine_vm *e, FILE *out)
+{
+	static const char *const name[] = {
+#define X(n) #n,
+		COUNTERS(X)
+#undef X
+	};
+	struct cache *c = &e->vm.cache;
+
+	for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
+		uint64_t sum = 0;
+
+		for (unsigned k = 0; k < e->vm.vcpus; k++)
+			sum += ((const uint64_t *)&e->vm.vcpu[k]->v->count)[i];
+		fprintf(out, "%-18s %llu\n", name[i], (unsigned long long)sum);
+	}
+	fprintf(out, "%-18s %u\n", "cache_hot_bytes", c->hot);
+	fprintf(out, "%-18s %u\n", "cache_cold_bytes", c->cold - c->cold_start);
+	fprintf(out, "%-18s %u\n", "cache_blocks", c->blocks);
+}
+
+/* --- vCPUs ---------------------------------------------------------------------------------- */
+
+static void vcpu_destroy(struct engine_vcpu *e)
+{
+	struct translate_vcpu *p = &e->p;
+	struct translate_vm *vm = p->v ? p->v->vm : NULL;
+
+	for (unsigned i = 0; vm && i < vm->regions; i++)
+		if (p->write_hint[i])
+			munmap(p->write_hint[i], (vm->region[i].size >> 12) * 4);
+	if (p->v) {
+		signal_thread_end(p->v);
+		munmap(p->v, VCPU_PAGES_SIZE);
+	}
+	tlb_destroy(p->context);
+	if (p->bounce)
+		munmap(p->bounce, BOUNCE_SIZE);
+	if (p->fd >= 0)
+		close(p->fd);
+	free(e);
+}
+
+static int vcpu_map(struct translate_vcpu *p, struct translate_vm *vm, struct error *err)
+{
+	p->fd = memfd_create("dach-vcpu", MFD_CLOEXEC);
+	if (p->fd < 0 || ftruncate(p->fd, VCPU_PAGES_SIZE))
+		return error_set(err, errno, "no memory for a vCPU: %s", strerror(errno));
+	p->v = mmap(NULL, VCPU_PAGES_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, p->fd, 0);
+	p->bounce = reserve(BOUNCE_SIZE);
+	if (p->v == MAP_FAILED || !p->bounce) {
+		p->v = p->v == MAP_FAILED ? NULL : p->v;
+		return error_set(err, ENOMEM, "no memory for a vCPU");
+	}
+	p->v->vm = vm;
+	p->v->private_data = p;
+	for (unsigned i = 0; i < vm->regions; i++) {
+		p->write_hint[i] = reserve((vm->region[i].size >> 12) * 4);
+		if (!p->write_hint[i])
+			return error_set(err, ENOMEM, "no memory for a vCPU");
+	}
+	return tlb_create(p->v, p->fd, p->context, err);
+}
+
+static void vcpu_init(struct vcpu *v, unsigned index)
+{
+	v->index = index;
+	v->self = v;
+	v->stub_leave = stub_leave;
+	v->stub_slow = stub_slow;
+	v->stub_commit = stub_commit;
+	v->page_mask = ~4095ull;
+	v->jump_mask = JUMP_ENTRIES - 1;
+	v->poll = &v->page_mask;
+	v->vectors_saved = true;
+	v->private_data->user = &v->private_data->context[CTX_USER_FIRST];
+	v->private_data->user->pcid = 0;
+	cpu_state_reset(&v->cpu);
+	mode_update(v);
+}
+
+static int vcpu_create(struct engine_vm *e, unsigned index, struct engine_vcpu **out, struct error *err)
+{
+	struct translate_vm *vm = &e->vm;
+	struct engine_vcpu *c;
+	int r;
+
+	if (index != vm->vcpus || index >= VM_VCPUS)
+		return error_set(err, EINVAL, "at most %u vCPUs", VM_VCPUS);
+	c = aligned_alloc(64, (sizeof *c + 63) & ~63ul);
+	if (!c)
+		return error_set(err, ENOMEM, "no memory for a vCPU");
+	memset(c, 0, sizeof *c);
+	c->p.fd = -1;
+	r = vcpu_map(&c->p, vm, err);
+	if (r) {
+		vcpu_destroy(c);
+		return r;
+	}
+	vcpu_init(c->p.v, index);
+	vm->vcpu[vm->vcpus++] = &c->p;
+	*out = c;
+	return 0;
+}
+
+static enum engine_exit vcpu_run(struct engine_vcpu *e, struct error *err)
+{
+	struct vcpu *v = e->p.v;
+	enum outcome out;
+
+	if (signal_thread_setup(v, err))
+		return ENGINE_EXIT_ERROR;
+	e->p.running = true;
+	v->error = err;
+	v->irq_check = true;
+	v->tlb = NULL;
+	mode_update(v);
+	out = run(v);
+	vcpu_vectors_save(v);
+	e->p.running = false;
+	switch (out) {
+	case OUT_INTERRUPTED:
+		return ENGINE_EXIT_INTERRUPTED;
+	case OUT_HALT:
+		v->count.halt++;
+		return ENGINE_EXIT_HALT;
+	case OUT_SHUTDOWN:
+		return ENGINE_EXIT_SHUTDOWN;
+	case OUT_DEBUG:
+		return ENGINE_EXIT_DEBUG;
+	default:
+		error_set(err, EIO, "the translating engine failed at RIP %#llx", (unsigned long long)v->cpu.rip);
+		return ENGINE_EXIT_ERROR;
+	}
+}
+
+static void vcpu_kick(struct engine_vcpu *e, bool force)
+{
+	vcpu_interrupt(e->p.v, KICK_LOOK | (force ? KICK_LEAVE : 0));
+}
+
+static void vcpu_nmi(struct engine_vcpu *e)
+{
+	__atomic_store_n(&e->p.v->cpu.nmi_pending, 1, __ATOMIC_SEQ_CST);
+	vcpu_interrupt(e->p.v, KICK_LOOK);
+}
+
+static void vcpu_get_state(struct engine_vcpu *e, struct cpu_state *state)
+{
+	vcpu_vectors_save(e->p.v);
+	*state = e->p.v->cpu;
+}
+
+static int vcpu_set_state(struct engine_vcpu *e, const struct cpu_state *state, struct error *err)
+{
+	struct vcpu *v = e->p.v;
+
+	v->vectors_saved = true;
+	v->cpu = *state;
+	mmu_flush_all(v);
+	mode_update(v);
+	return 0;
+}
+
+static void vcpu_debug(struct engine_vcpu *e, const struct engine_debug *debug)
+{
+	e->p.v->debug = *debug;
+	mode_update(e->p.v);
+}
+
+static int vcpu_translate(struct engine_vcpu *e, uint64_t gva, uint64_t *gpa)
+{
+	struct walk w;
+	uint32_t error;
+
+	if (walk(e->p.v->vm, &e->p.v->cpu, gva, (struct walk_access){.peek = true}, &w, &error))
+		return -EFAULT;
+	*gpa = w.gpa;
+	return 0;
+}
+
+const struct engine engine_translate = {
+	.name = "translate",
+	.probe = probe,
+	.vm_create = vm_create,
+	.vm_destroy = vm_destroy,
+	.vm_map = vm_map,
+	.vm_written = vm_written,
+	.vcpu_create = vcpu_create,
+	.vcpu_destroy = vcpu_destroy,
+	.vcpu_run = vcpu_run,
+	.vcpu_kick = vcpu_kick,
+	.vcpu_nmi = vcpu_nmi,
+	.vcpu_get_state = vcpu_get_state,
+	.vcpu_set_state = vcpu_set_state,
+	.vcpu_debug = vcpu_debug,
+	.vcpu_translate = vcpu_translate,
+	.vm_stats = vm_stats,
+};

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A mutex of our own, because code that runs while the guest's vector state is
+ * in the registers must not call libc. Waiters sleep in a futex.
+ */
+#ifndef DACH_CPU_TRANSLATE_LOCK_H
+#define DACH_CPU_TRANSLATE_LOCK_H
+
+#include <linux/futex.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+
+struct lock {
+	uint32_t state; /* 0 free, 1 held, 2 held and waited for */
+};
+
+static inline long lock_futex(uint32_t *at, long op, uint32_t value)
+{
+	register long timeout asm("r10") = 0;
+	long r;
+
+	asm volatile("syscall"
+		     : "=a"(r)
+		     : "a"((long)SYS_futex), "D"(at), "S"(op), "d"((long)value), "r"(timeout)
+		     : "rcx", "r11", "memory");
+	return r;
+}
+
+static inline void lock_take(struct lock *l)
+{
+	uint32_t expected = 0;
+
+	if (__atomic_compare_exchange_n(&l->state, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return;
+	while (__atomic_exchange_n(&l->state, 2, __ATOMIC_ACQUIRE) != 0)
+		lock_futex(&l->state, FUTEX_WAIT_PRIVATE, 2);
+}
+
+static inline void lock_drop(struct lock *l)
+{
+	if (__atomic_exchange_n(&l->state, 0, __ATOMIC_RELEASE) == 2)
+		lock_futex(&l->state, FUTEX_WAKE_PRIVATE, 1);
+}
+
+#endif

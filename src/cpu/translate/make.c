@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making a block: reading guest code, decoding it, handing it to the rewriter. */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "cpu/translate/insn.h"
+#include "cpu/translate/rewrite.h"
+#include "cpu/translate/vm.h"
+
+#define MAX_BLOCKS (1u << 20)
+#define MAX_EXITS (1u << 21)
+#define MAX_SITES (1u << 23)
+#define MAX_INSNS (64u << 20)
+#define CODE_START 64u /* nothing is at offset zero */
+
+/* Memory that costs nothing until it is touched. */
+static void *reserve(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static int map_code(struct cache *c, uint32_t size, struct error *err)
+{
+	c->fd = memfd_create("dach-code", MFD_CLOEXEC);
+	if (c->fd < 0 || ftruncate(c->fd, size))
+		return error_set(err, errno, "cannot make the code cache: %s", strerror(errno));
+	c->write = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, c->fd, 0);
+	c->exec = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, c->fd, 0);
+	if (c->write == MAP_FAILED || c->exec == MAP_FAILED)
+		return error_set(err, errno, "this host does not let a program make code: %s", strerror(errno));
+	return 0;
+}
+
+int cache_create(struct cache *c, uint32_t size, struct error *err)
+{
+	int r = map_code(c, size, err);
+
+	if (r)
+		return r;
+	c->size = size;
+	c->cold_start = size / 5 * 2 & ~4095u;
+	c->hot_end = c->cold_start;
+	c->hot = CODE_START;
+	c->cold = c->cold_start;
+	c->block = reserve(MAX_BLOCKS * sizeof *c->block);
+	c->exit = reserve(MAX_EXITS * sizeof *c->exit);
+	c->site = reserve(MAX_SITES * sizeof *c->site);
+	c->insn = reserve(MAX_INSNS);
+	c->hash = reserve(CACHE_HASH * sizeof *c->hash);
+	if (!c->block || !c->exit || !c->site || !c->insn || !c->hash)
+		return error_set(err, ENOMEM, "no memory for the code cache's tables");
+	c->blocks = c->exits = 1;
+	c->max_blocks = MAX_BLOCKS;
+	c->max_exits = MAX_EXITS;
+	c->max_sites = MAX_SITES;
+	c->max_insns = MAX_INSNS;
+	return 0;
+}
+
+void cache_destroy(struct cache *c)
+{
+	if (c->write && c->write != MAP_FAILED)
+		munmap(c->write, c->size);
+	if (c->exec && c->exec != MAP_FAILED)
+		munmap(c->exec, c->size);
+	if (c->block)
+		munmap(c->block, MAX_BLOCKS * sizeof *c->block);
+	if (c->exit)
+		munmap(c->exit, MAX_EXITS * sizeof *c->exit);
+	if (c->site)
+		munmap(c->site, MAX_SITES * sizeof *c->site);
+	if (c->insn)
+		munmap(c->insn, MAX_INSNS);
+	if (c->hash)
+		munmap(c->hash, CACHE_HASH * sizeof *c->hash);
+	if (c->fd >= 0)
+		close(c->fd);
+}
+
+static bool has_room(const struct cache *c)
+{
+	return c->hot + REWRITE_HOT_MAX < c->hot_end && c->cold + REWRITE_COLD_MAX < c->size &&
+		c->blocks + 1 < c->max_blocks && c->exits + REWRITE_EXITS_MAX < c->max_exits &&
+		c->sites + REWRITE_SITES_MAX < c->max_sites &&
+		c->insns + sizeof(struct emulated) < c->max_insns;
+}
+
+/* --- watching pages --------------------------------------------------------------------- */
+
+/*
+ * A vCPU that has passed its TLB check may not yet have stored. Wait until it has left translated
+ * code, or is in a helper, where a store is followed by a look at has_code.
+ */
+static void wait_for_store(struct vcpu *self, struct translate_vcpu *other)
+{
+	uint32_t place = atomic_load(&other->place);
+
+	if (other->v == self || (place & PLACE_BITS) != PLACE_CODE)
+		return;
+	vcpu_interrupt(other->v, KICK_CODE);
+	while (atomic_load(&other->place) == place)
+		__builtin_ia32_pause();
+}
+
+/* Takes write permission for the page from everyone, before its bytes are read. */
+static void watch(struct vcpu *v, struct region *r, uint64_t gpa)
+{
+	struct translate_vm *vm = v->vm;
+	struct page *page = region_page(r, gpa);
+	size_t number = (gpa - r->gpa) >> 12;
+	const void *host = r->host + (number << 12);
+
+	if (page->has_code)
+		return;
+	__atomic_store_n(&page->has_code, 1, __ATOMIC_SEQ_CST);
+	page->writes = 0;
+	for (unsigned k = 0; k < vm->vcpus; k++) {
+		struct translate_vcpu *p = vm->vcpu[k];
+		uint32_t *hint = &p->write_hint[r - vm->region][number];
+		uint32_t index = __atomic_exchange_n(hint, 0, __ATOMIC_SEQ_CST);
+		bool found = false;
+
+		if (!index)
+			continue;
+		for (unsigned n = 0; n < CTX_COUNT; n++)
+			found |= tlb_demote(&p->context[n], host, index == ~0u ? ~0u : index - 1);
+		if (found)
+			wait_for_store(v, p);
+	}
+}
+
+/* --- decoding ----------------------------------------------------------------------------- */
+
+struct source {
+	const uint8_t *bytes;
+	unsigned room;        /* bytes to the end of the page */
+	uint8_t joined[16];   /* an instruction that lies in two pages */
+	bool crosses, next_crosses;
+	uint64_t gpa2;
+};
+
+/* The instruction at the end of a page, with what it needs from the next one. */
+static enum outcome join(struct vcpu *v, uint64_t linear, struct source *s)
+{
+	uint64_t next = (linear | 4095) + 1;
+	struct region *r;
+	enum outcome out;
+
+	out = mmu_fetch(v, next, &s->gpa2);
+	if (out)
+		return out;
+	r = vm_region(v->vm, s->gpa2);
+	memcpy(s->joined, s->bytes, s->room);
+	if (r) {
+		watch(v, r, s->gpa2);
+		memcpy(s->joined + s->room, r->host + (s->gpa2 - r->gpa), 16 - s->room);
+	} else {
+		memset(s->joined + s->room, 0xff, 16 - s->room);
+	}
+	s->crosses = r;
+	return OUT_OK;
+}
+
+static enum outcome decode(struct vcpu *v, uint64_t linear, uint32_t mode, struct source *s,
+	struct insn *insns, unsigned *count)
+{
+	unsigned bits = (mode & MODE_BITS) == MODE_64 ? 64 : (mode & MODE_BITS) == MODE_32 ? 32 : 16;
+	unsigned at = 0, n = 0, limit = mode & MODE_STEP ? 1 : BLOCK_MAX_INSNS;
+
+	while (n < limit && at < s->room) {
+		int r = insn_decode(&insns[n], s->bytes + at, s->room - at < 15 ? s->room - at : 15, bits,
+			vcpu_cpuid(v));
+
+		if (r == -EAGAIN && n == 0) {
+			enum outcome out = join(v, linear, s);
+
+			if (out)
+				return out;
+			insn_decode(&insns[0], s->joined, 15, bits, vcpu_cpuid(v));
+			n = 1;
+			break;
+		}
+		if (r == -EAGAIN) {
+			s->next_crosses = true;
+			break;
+		}
+		at += insns[n].length;
+		if (rewrite_ends(mode, &insns[n++]))
+			break;
+	}
+	*count = n;
+	return OUT_OK;
+}
+
+static void enlist(struct cache *c, struct region *r, uint64_t gpa, uint32_t index, unsigned slot,
+	unsigned first, unsigned last)
+{
+	struct page *page = region_page(r, gpa);
+
+	c->block[index].next_in_page[slot] = page->first_block;
+	page->first_block = index;
+	page->lines |= cache_lines(first, last);
+}
+
+enum outcome cache_make(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode, uint32_t *index)
+{
+	struct cache *c = &v->vm->cache;
+	struct region *r = vm_region(v->vm, gpa);
+	struct insn insns[BLOCK_MAX_INSNS];
+	struct source s = {.room = 4096 - (gpa & 4095)};
+	unsigned count, size = 0, start = gpa & 4095;
+	enum outcome out;
+	struct block *b;
+
+	*index = 0;
+	if (!has_room(c))
+		return OUT_OK;
+	if (!r)
+		return fault_raise(v, EXC_UD); /* code in device memory */
+	watch(v, r, gpa);
+	s.bytes = r->host + (gpa - r->gpa);
+	out = decode(v, linear, mode, &s, insns, &count);
+	if (out)
+		return out;
+	for (unsigned k = 0; k < count; k++)
+		size += insns[k].length;
+	b = &c->block[c->blocks];
+	*b = (struct block){.gpa = gpa, .mode = mode, .size = (uint16_t)size, .insns = (uint16_t)count,
+		.crosses = s.crosses && start + size > 4096, .gpa2 = s.gpa2};
+	rewrite_block(c, b, c->blocks, insns, count, start, s.next_crosses);
+	*index = c->blocks;
+	enlist(c, r, gpa, *index, 0, start, start + size > 4096 ? 4095 : start + size - 1);
+	if (b->crosses)
+		enlist(c, vm_region(v->vm, b->gpa2), b->gpa2, *index, 1, 0, start + size - 4097);
+	cache_insert(c, *index);
+	__atomic_store_n(&c->blocks, c->blocks + 1, __ATOMIC_RELEASE);
+	v->count.block_made++;
+	return OUT_OK;
+}

@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guest memory as instructions see it: linear addresses, permissions, devices,
+ * pages that hold translated code. The TLB's fast path is in generated code;
+ * here is all that misses it.
+ */
+#include <sys/syscall.h>
+
+#include "cpu/translate/insn.h"
+#include "cpu/translate/vm.h"
+#include "cpu/translate/walk.h"
+
+/* Where one page's part of an access goes. */
+struct target {
+	uint8_t *host;  /* of the first byte; NULL: a device */
+	uint64_t gpa;
+	bool watched;   /* a write must be followed by cache_invalidate() */
+};
+
+static inline void copy(void *to, const void *from, size_t size)
+{
+	asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
+}
+
+struct region *vm_region(struct translate_vm *vm, uint64_t gpa)
+{
+	for (unsigned i = 0; i < vm->regions; i++)
+		if (gpa - vm->region[i].gpa < vm->region[i].size)
+			return &vm->region[i];
+	return NULL;
+}
+
+const struct cpuid_policy *vcpu_cpuid(const struct vcpu *v)
+{
+	return v->vm->config.cpuid;
+}
+
+const struct engine_callbacks *vcpu_callbacks(const struct vcpu *v, void **ctx)
+{
+	*ctx = v->vm->config.ctx;
+	return v->vm->config.callbacks;
+}
+
+/* --- pages ---------------------------------------------------------------------------- */
+
+static void note_writable(struct translate_vcpu *p, struct region *r, uint64_t gpa, unsigned index)
+{
+	uint32_t *hint = &p->write_hint[r - p->v->vm->region][(gpa - r->gpa) >> 12];
+
+	if (*hint == 0)
+		__atomic_store_n(hint, index + 1, __ATOMIC_RELAXED);
+	else if (*hint != index + 1)
+		__atomic_store_n(hint, ~0u, __ATOMIC_RELAXED);
+}
+
+/*
+ * The host's page faults cost more than ours: memory comes in larger pieces. What this kernel does
+ * not know, or has no memory for, is left to the fault itself.
+ */
+static void populate(struct region *r, uint64_t gpa)
+{
+	uint64_t piece = (gpa - r->gpa) / POPULATE_SIZE;
+	uint64_t start = piece * POPULATE_SIZE;
+	uint64_t size = r->size - start < POPULATE_SIZE ? r->size - start : POPULATE_SIZE;
+	long result;
+
+	if (r->populated[piece])
+		return;
+	r->populated[piece] = 1;
+	asm volatile("syscall"
+		     : "=a"(result)
+		     : "a"((long)SYS_madvise), "D"(r->host + start), "S"(size), "d"(23l /* MADV_POPULATE_WRITE */)
+		     : "rcx", "r11", "memory");
+}
+
+static void fill(struct vcpu *v, struct tlb *t, uint64_t linear, struct region *r,
+	const struct walk *w, bool write, struct target *out)
+{
+	struct page *page = region_page(r, w->gpa);
+	uint8_t *host = r->host + ((w->gpa - r->gpa) & ~4095ull);
+	bool code = __atomic_load_n(&page->has_code, __ATOMIC_ACQUIRE);
+	unsigned index = tlb_index(linear);
+
+	v->count.tlb_fill++;
+	populate(r, w->gpa);
+	if (write && !code)
+		note_writable(v->private_data, r, w->gpa, index);
+	tlb_fill(t, linear, host, write && !code, w->global, w->page_bits);
+	if (write && !code && v->vm->vcpus > 1) {
+		/* the other order of this pair is in cache_watch() */
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		if (__atomic_load_n(&page->has_code, __ATOMIC_RELAXED)) {
+			tlb_demote(t, host, index);
+			code = true;
+		}
+	}
+	out->watched = code;
+}
+
+static enum outcome page_fault(struct vcpu *v, uint64_t linear, uint32_t error)
+{
+	v->fault = (struct fault){.vector = EXC_PF, .has_error = true, .error = error, .cr2 = linear};
+	return OUT_FAULT;
+}
+
+/* Translates one byte's address; the caller stays within its page. */
+static enum outcome resolve(struct vcpu *v, uint64_t linear, unsigned access, struct target *out)
+{
+	struct translate_vcpu *p = v->private_data;
+	bool system = access & ACC_SYSTEM, write = access & ACC_WRITE;
+	bool user = v->cpu.cpl == 3 && !system;
+	struct tlb *t = system && v->cpu.cpl == 3 ? &p->context[CTX_SUPER] : v->tlb;
+	unsigned index = tlb_index(linear);
+	uint64_t page = linear & ~4095ull;
+	struct walk_access a = {.write = write, .user = user};
+	struct walk w;
+	struct region *r;
+	uint32_t error;
+
+	if ((write ? t->tag_write : t->tag_read)[index] == page) {
+		out->host = (uint8_t *)t->host[index] + (linear & 4095);
+		out->watched = false;
+		return OUT_OK;
+	}
+	a.no_user_pages = v->cpu.cr4 & CR4_SMAP && (system || !(v->cpu.rflags & FL_AC));
+	v->count.walk++;
+	if (walk(v->vm, &v->cpu, linear, a, &w, &error))
+		return page_fault(v, linear, error);
+	out->gpa = w.gpa;
+	r = vm_region(v->vm, w.gpa);
+	if (!r) {
+		out->host = NULL;
+		out->watched = false;
+		return OUT_OK;
+	}
+	out->host = r->host + (w.gpa - r->gpa);
+	/* what only an implicit access may see must not become visible to all */
+	if (system && v->cpu.cpl != 3 && w.user && !(v->cpu.cr4 & CR4_SMAP)) {
+		out->watched = __atomic_load_n(&region_page(r, w.gpa)->has_code, __ATOMIC_ACQUIRE);
+		return OUT_OK;
+	}
+	fill(v, t, linear, r, &w, write && w.dirty, out);
+	return OUT_OK;
+}
+
+static uint64_t gpa_of_host(struct translate_vm *vm, const uint8_t *host)
+{
+	for (unsigned i = 0; i < vm->regions; i++)
+		if ((uint64_t)(host - vm->region[i].host) < vm->region[i].size)
+			return vm->region[i].gpa + (uint64_t)(host - vm->region[i].host);
+	return 0;
+}
+
+enum outcome mmu_fetch(struct vcpu *v, uint64_t linear, uint64_t *gpa)
+{
+	struct tlb *t = v->tlb;
+	struct fetch_entry *f = &t->fetch[linear >> 12 & (FETCH_ENTRIES - 1)];
+	struct walk w;
+	uint32_t error;
+
+	if (f->page == ((linear & ~4095ull) | 1)) {
+		*gpa = f->gpa | (linear & 4095);
+		return OUT_OK;
+	}
+	v->count.walk++;
+	if (walk(v->vm, &v->cpu, linear, (struct walk_access){.fetch = true, .user = v->cpu.cpl == 3}, &w,
+		    &error))
+		return page_fault(v, linear, error);
+	if (!w.global)
+		t->fetched_nonglobal = true;
+	if (w.page_bits == 21)
+		t->large[linear >> 27 & 15] |= 1ull << (linear >> 21 & 63);
+	else if (w.page_bits > 21)
+		t->huge |= 1ull << (linear >> 30 & 63);
+	f->page = (linear & ~4095ull) | 1;
+	f->gpa = w.gpa & ~4095ull;
+	*gpa = w.gpa;
+	return OUT_OK;
+}
+
+/* --- devices ----------------------------------------------------------------------------- */
+
+static void device_read(struct vcpu *v, uint64_t gpa, void *data, unsigned size)
+{
+	void *ctx;
+	const struct engine_callbacks *c = vcpu_callbacks(v, &ctx);
+	uint8_t *to = data;
+
+	vcpu_vectors_save(v);
+	v->count.mmio++;
+	while (size) {
+		unsigned part = size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1;
+		uint64_t value = c->mmio_read(ctx, v->index, gpa, part);
+
+		copy(to, &value, part);
+		to += part;
+		gpa += part;
+		size -= part;
+	}
+}
+
+static void device_write(struct vcpu *v, uint64_t gpa, const void *data, unsigned size)
+{
+	void *ctx;
+	const struct engine_callbacks *c = vcpu_callbacks(v, &ctx);
+	const uint8_t *from = data;
+
+	vcpu_vectors_save(v);
+	v->count.mmio++;
+	while (size) {
+		unsigned part = size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1;
+		uint64_t value = 0;
+
+		copy(&value, from, part);
+		c->mmio_write(ctx, v->index, gpa, part, value);
+		from += part;
+		gpa += part;
+		size -= part;
+	}
+}
+
+static void target_read(struct vcpu *v, const struct target *t, void *data, unsigned size)
+{
+	if (t->host)
+		copy(data, t->host, size);
+	else
+		device_read(v, t->gpa, data, size);
+}
+
+/* True if translated code was overwritten. */
+static bool target_write(struct vcpu *v, const struct target *t, const void *data, unsigned size)
+{
+	if (!t->host) {
+		device_write(v, t->gpa, data, size);
+		return false;
+	}
+	copy(t->host, data, size);
+	if (!t->watched)
+		return false;
+	v->count.code_write++;
+	return cache_invalidate(v->vm, gpa_of_host(v->vm, t->host), size);
+}
+
+/* --- accesses of the emulator --------------------------------------------------------------- */
+
+static unsigned first_part(uint64_t linear, unsigned size)
+{
+	unsigned room = 4096 - (linear & 4095);
+
+	return size < room ? size : room;
+}
+
+enum outcome mem_probe(struct vcpu *v, uint64_t linear, unsigned size, unsigned access)
+{
+	struct target t;
+	unsigned part = first_part(linear, size);
+
+	if (resolve(v, linear, access, &t))
+		return OUT_FAULT;
+	return part < size ? resolve(v, linear + part, access, &t) : OUT_OK;
+}
+
+enum outcome mem_read(struct vcpu *v, uint64_t linear, void *data, unsigned size, unsigned access)
+{
+	struct target a, b;
+	unsigned part = first_part(linear, size);
+
+	if (resolve(v, linear, access, &a))
+		return OUT_FAULT;
+	if (part < size && resolve(v, linear + part, access, &b))
+		return OUT_FAULT;
+	target_read(v, &a, data, part);
+	if (part < size)
+		target_read(v, &b, (uint8_t *)data + part, size - part);
+	return OUT_OK;
+}
+
+enum outcome mem_write(struct vcpu *v, uint64_t linear, const void *data, unsigned size,
+	unsigned access)
+{
+	struct target a, b;
+	unsigned part = first_part(linear, size);
+
+	access |= ACC_WRITE;
+	if (resolve(v, linear, access, &a))
+		return OUT_FAULT;
+	if (part < size && resolve(v, linear + part, access, &b))
+		return OUT_FAULT;
+	target_write(v, &a, data, part);
+	if (part < size)
+		target_write(v, &b, (const uint8_t *)data + part, size - part);
+	return OUT_OK;
+}
+
+enum outcome mem_host(struct vcpu *v, uint64_t linear, unsigned size, unsigned access, void **host)
+{
+	struct target t;
+
+	*host = NULL;
+	if (first_part(linear, size) < size)
+		return mem_probe(v, linear, size, access);
+	if (resolve(v, linear, access, &t))
+		return OUT_FAULT;
+	/* a write to watched code goes the careful way: mem_write() invalidates after it */
+	if (!t.watched || !(access & ACC_WRITE))
+		*host = t.host;
+	return OUT_OK;
+}
+
+/* --- the slow path of generated code ---------------------------------------------------------- */
+
+static enum slow_result slow_fault(struct vcpu *v, const struct slow_access *d)
+{
+	v->cpu.rip = v->code_base + d->guest;
+	return SLOW_LEAVE;
+}
+
+static enum slow_result slow_not_canonical(struct vcpu *v, const struct slow_access *d)
+{
+	fault_raise_error(v, d->flags & SLOW_STACK ? EXC_SS : EXC_GP, 0);
+	return slow_fault(v, d);
+}
+
+enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d)
+{
+	struct translate_vcpu *p = v->private_data;
+	unsigned access = d->flags & SLOW_WRITE ? ACC_WRITE : ACC_READ;
+	unsigned part = first_part(v->ea, d->size);
+	uint64_t mask = ~0ull;
+	struct target t[2] = {0};
+
+	v->count.exit_slow++;
+	if (d->flags & SLOW_MASKED && mmu_slow_mask(v, d, &mask))
+		return slow_fault(v, d);
+	if (mask == 0) {
+		v->scratch = (uint64_t)p->bounce + (v->ea & 63);
+		p->pending.active = false;
+		return SLOW_GO;
+	}
+	if (v->cpu.efer & EFER_LMA && (!canonical_ok(v->ea) || !canonical_ok(v->ea + d->size - 1)))
+		return slow_not_canonical(v, d);
+	if (mask & ((part < 64 ? 1ull << part : 0) - 1) && resolve(v, v->ea, access, &t[0]))
+		return slow_fault(v, d);
+	if (part < d->size && (part >= 64 || mask >> part) && resolve(v, v->ea + part, access, &t[1]))
+		return slow_fault(v, d);
+	if (part == d->size && t[0].host && !(d->flags & SLOW_OP)) {
+		if (!t[0].watched || access == ACC_READ)
+			return SLOW_RETRY;
+	}
+	p->pending.active = access == ACC_WRITE;
+	p->pending.linear = v->ea;
+	p->pending.size = d->size;
+	p->pending.mask = mask;
+	p->pending.host[0] = t[0].host;
+	p->pending.host[1] = t[1].host;
+	p->pending.gpa[0] = t[0].gpa;
+	p->pending.gpa[1] = t[1].gpa;
+	p->pending.watched = t[0].watched;
+	p->pending.direct = part == d->size && t[0].host;
+	if (p->pending.direct) {
+		v->scratch = (uint64_t)t[0].host;
+		return SLOW_GO;
+	}
+	v->count.bounce++;
+	v->scratch = (uint64_t)p->bounce + (v->ea & 63);
+	if (d->flags & SLOW_READ || d->flags & SLOW_MASKED) {
+		uint8_t *to = (uint8_t *)v->scratch;
+
+		if (mask & ((part < 64 ? 1ull << part : 0) - 1))
+			target_read(v, &t[0], to, part);
+		if (part < d->size && (part >= 64 || mask >> part))
+			target_read(v, &t[1], to + part, d->size - part);
+	}
+	return SLOW_GO;
+}
+
+enum slow_result mmu_commit(struct vcpu *v, const struct slow_access *d)
+{
+	struct translate_vcpu *p = v->private_data;
+	unsigned part = first_part(p->pending.linear, d->size);
+	const uint8_t *from = p->bounce + (p->pending.linear & 63);
+	bool changed = false;
+
+	if (!p->pending.active)
+		return SLOW_GO;
+	p->pending.active = false;
+	if (p->pending.direct) {
+		v->count.code_write++;
+		changed = p->pending.watched &&
+			cache_invalidate(v->vm, gpa_of_host(v->vm, p->pending.host[0]), d->size);
+	} else {
+		uint64_t mask = p->pending.mask;
+
+		for (unsigned i = 0; i < 2; i++) {
+			unsigned at = i ? part : 0, size = i ? d->size - part : part;
+			struct target t = {.host = p->pending.host[i], .gpa = p->pending.gpa[i]};
+
+			if (!size || (at < 64 && !(mask >> at)) || (!t.host && !t.gpa))
+				continue;
+			if (t.host)
+				t.watched = region_page(vm_region(v->vm, gpa_of_host(v->vm, t.host)),
+					gpa_of_host(v->vm, t.host))->has_code;
+			changed |= target_write(v, &t, from + at, size);
+		}
+	}
+	if (!changed)
+		return SLOW_GO;
+	/* the code that runs may be among what changed: go on through the front door */
+	v->cpu.rip = v->code_base + d->guest + d->length;
+	v->fault.vector = 0;
+	p->leave_ok = true;
+	return SLOW_LEAVE;
+}
+
+/* --- flushes ---------------------------------------------------------------------------------- */
+
+static struct tlb *user_context(struct vcpu *v)
+{
+	struct translate_vcpu *p = v->private_data;
+	unsigned pcid = v->cpu.cr4 & CR4_PCIDE ? v->cpu.cr3 & 0xfff : 0;
+	struct tlb *oldest = &p->context[CTX_USER_FIRST];
+
+	for (unsigned i = CTX_USER_FIRST; i < CTX_COUNT; i++) {
+		struct tlb *t = &p->context[i];
+
+		if (t->pcid == pcid) {
+			t->used = ++p->clock;
+			return t;
+		}
+		if (t->used < oldest->used)
+			oldest = t;
+	}
+	tlb_clear(oldest);
+	oldest->pcid = pcid;
+	oldest->used = ++p->clock;
+	return oldest;
+}
+
+void mmu_flush_all(struct vcpu *v)
+{
+	v->count.tlb_flush++;
+	for (unsigned i = 0; i < CTX_COUNT; i++)
+		tlb_clear(&v->private_data->context[i]);
+}
+
+void mmu_flush_nonglobal(struct vcpu *v)
+{
+	struct translate_vcpu *p = v->private_data;
+
+	v->count.tlb_flush++;
+	tlb_clear_nonglobal(&p->context[CTX_SUPER]);
+	tlb_clear_nonglobal(&p->context[CTX_SUPER_USER]);
+	tlb_clear(p->user);
+}
+
+void mmu_flush_page(struct vcpu *v, uint64_t linear)
+{
+	struct translate_vcpu *p = v->private_data;
+
+	v->count.tlb_flush_page++;
+	tlb_clear_page(&p->context[CTX_SUPER], linear);
+	tlb_clear_page(&p->context[CTX_SUPER_USER], linear);
+	tlb_clear_page(p->user, linear);
+}
+
+void mmu_flush_pcid(struct vcpu *v, unsigned pcid)
+{
+	struct translate_vcpu *p = v->private_data;
+
+	if (pcid == (v->cpu.cr3 & 0xfff)) {
+		mmu_flush_nonglobal(v);
+		return;
+	}
+	v->count.tlb_flush++;
+	for (unsigned i = CTX_USER_FIRST; i < CTX_COUNT; i++)
+		if (p->context[i].pcid == pcid)
+			tlb_clear(&p->context[i]);
+}
+
+void mmu_cr3_loaded(struct vcpu *v, bool keep)
+{
+	struct translate_vcpu *p = v->private_data;
+
+	p->user = user_context(v);
+	if (!keep) {
+		mmu_flush_nonglobal(v);
+	} else {
+		tlb_clear_nonglobal(&p->context[CTX_SUPER]);
+		tlb_clear_nonglobal(&p->context[CTX_SUPER_USER]);
+	}
+	mode_context(v);
+}

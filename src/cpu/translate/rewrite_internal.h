@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rewriter's working state, shared by its files. */
+#ifndef DACH_CPU_TRANSLATE_REWRITE_INTERNAL_H
+#define DACH_CPU_TRANSLATE_REWRITE_INTERNAL_H
+
+#include "cpu/translate/rewrite.h"
+#include "cpu/translate/vm.h"
+
+struct rewrite {
+	struct cache *cache;
+	uint32_t block_index, mode;
+	unsigned bits;          /* 16, 32, 64 */
+	struct emit hot, cold;
+	const struct insn *insn;
+	unsigned guest;         /* the instruction's offset in the code page */
+	bool flags_live;        /* before this instruction */
+	unsigned hot_sites, cold_sites;
+	struct site hot_site[REWRITE_SITES_MAX / 2], cold_site[REWRITE_SITES_MAX / 2];
+};
+
+void rewrite_site(struct rewrite *w, const uint8_t *at, unsigned spilled, bool poll);
+void rewrite_leave(struct emit *e, enum leave why);
+void rewrite_lookup(struct rewrite *w);
+void rewrite_emulate(struct rewrite *w);
+
+#endif

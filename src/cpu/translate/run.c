@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The loop around translated code. Runs with the guest's vector state live, so
+ * it calls no libc and no callback without vcpu_vectors_save().
+ */
+#include "cpu/translate/run.h"
+
+#include "cpu/translate/event.h"
+#include "cpu/translate/rewrite.h"
+#include "cpu/translate/stubs.h"
+#include "cpu/translate/vm.h"
+
+#define CODE_FLAGS (FL_STATUS | FL_DF)
+
+/* --- others want something --------------------------------------------------------------- */
+
+void vcpu_interrupt(struct vcpu *v, unsigned why)
+{
+	atomic_fetch_or(&v->kicked, why);
+	__atomic_store_n(&v->jump_base, (uint64_t)v->vm->no_jumps, __ATOMIC_RELAXED);
+	__atomic_store_n(&v->poll, (uint64_t *)8, __ATOMIC_SEQ_CST);
+}
+
+static bool stepping(const struct vcpu *v)
+{
+	return v->private_data->mode & MODE_STEP;
+}
+
+/* Puts back what a kick has taken away, then sees why. */
+static unsigned take_kick(struct vcpu *v)
+{
+	v->count.exit_kick++;
+	__atomic_store_n(&v->poll, &v->page_mask, __ATOMIC_RELAXED);
+	__atomic_store_n(&v->jump_base, (uint64_t)v->tlb->jump_key, __ATOMIC_SEQ_CST);
+	return atomic_exchange(&v->kicked, 0);
+}
+
+void vm_exclusive_begin(struct vcpu *v)
+{
+	struct translate_vm *vm = v->vm;
+
+	if (vm->vcpus < 2)
+		return;
+	lock_take(&vm->exclusive);
+	atomic_store(&vm->stop, true);
+	for (unsigned k = 0; k < vm->vcpus; k++) {
+		struct translate_vcpu *p = vm->vcpu[k];
+
+		if (p->v == v)
+			continue;
+		while ((atomic_load(&p->place) & PLACE_BITS) != PLACE_OUTSIDE) {
+			vcpu_interrupt(p->v, KICK_CODE);
+			asm volatile("pause");
+		}
+	}
+}
+
+void vm_exclusive_end(struct vcpu *v)
+{
+	struct translate_vm *vm = v->vm;
+
+	if (vm->vcpus < 2)
+		return;
+	atomic_store(&vm->stop, false);
+	lock_drop(&vm->exclusive);
+}
+
+static void place(struct translate_vcpu *p, uint32_t where)
+{
+	uint32_t old = atomic_load_explicit(&p->place, memory_order_relaxed);
+
+	/* entering must be seen before the TLB is read; see wait_for_store() */
+	if (where == PLACE_CODE && p->v->vm->vcpus > 1)
+		atomic_store(&p->place, ((old & ~PLACE_BITS) + 4) | where);
+	else
+		atomic_store_explicit(&p->place, ((old & ~PLACE_BITS) + 4) | where, memory_order_release);
+}
+
+/* False: somebody runs alone; wait, and look for the block again. */
+static bool enter_code(struct vcpu *v)
+{
+	struct translate_vm *vm = v->vm;
+
+	place(v->private_data, PLACE_CODE);
+	if (__builtin_expect(!atomic_load_explicit(&vm->stop, memory_order_acquire), 1))
+		return true;
+	place(v->private_data, PLACE_OUTSIDE);
+	lock_take(&vm->exclusive);
+	lock_drop(&vm->exclusive);
+	return false;
+}
+
+/* --- slow paths -------------------------------------------------------------------------------- */
+
+enum slow_result translate_slow(struct vcpu *v, const struct slow_access *d);
+enum slow_result translate_commit(struct vcpu *v, const struct slow_access *d);
+
+static enum slow_result back(struct vcpu *v, enum slow_result r)
+{
+	if (r != SLOW_LEAVE) {
+		vcpu_vectors_restore(v);
+		place(v->private_data, PLACE_CODE);
+	}
+	return r;
+}
+
+static void flags_in(struct vcpu *v)
+{
+	v->cpu.rflags = (v->cpu.rflags & ~(uint64_t)CODE_FLAGS) | (v->flags & CODE_FLAGS);
+}
+
+enum slow_result translate_slow(struct vcpu *v, const struct slow_access *d)
+{
+	place(v->private_data, PLACE_HELPER);
+	return back(v, mmu_slow(v, d));
+}
+
+enum slow_result translate_commit(struct vcpu *v, const struct slow_access *d)
+{
+	place(v->private_data, PLACE_HELPER);
+	return back(v, mmu_commit(v, d));
+}
+
+/* --- interrupts ---------------------------------------------------------------------------------- */
+
+static enum outcome deliver_interrupt(struct vcpu *v)
+{
+	void *ctx;
+	const struct engine_callbacks *c = vcpu_callbacks(v, &ctx);
+	int vector;
+
+	if (v->cpu.nmi_pending && !v->cpu.nmi_masked && !v->cpu.sti_shadow) {
+		v->cpu.nmi_pending = 0;
+		v->cpu.nmi_masked = 1;
+		return event_deliver(v, EXC_NMI, false, 0, false, true);
+	}
+	if (!(v->cpu.rflags & FL_IF) || v->cpu.sti_shadow)
+		return OUT_OK;
+	vcpu_vectors_save(v);
+	vector = c->irq_pending(ctx, v->index) < 0 ? -1 : c->irq_ack(ctx, v->index);
+	if (vector < 0) {
+		v->irq_check = false;
+		return OUT_OK;
+	}
+	v->count.interrupt++;
+	return event_deliver(v, (unsigned)vector, false, 0, false, true);
+}
+
+/* --- what translated code left for ---------------------------------------------------------------- */
+
+static void rip_from_linear(struct vcpu *v, uint64_t linear)
+{
+	if ((v->private_data->mode & MODE_BITS) == MODE_64)
+		v->cpu.rip = linear;
+	else
+		v->cpu.rip = (uint32_t)(linear - v->cpu.seg[SEG_CS].base);
+}
+
+static enum outcome emulate_one(struct vcpu *v, const struct emulated *m)
+{
+	const struct insn *i = &m->insn;
+
+	v->count.exit_emulate++;
+	rip_from_linear(v, v->code_base + m->guest);
+	if (i->state != STATE_NONE && v->cpu.cr0 & (CR0_TS | CR0_EM)) {
+		if (i->state == STATE_MMX && v->cpu.cr0 & CR0_EM)
+			return fault_raise(v, EXC_UD);
+		if (i->state == STATE_SSE && v->cpu.cr0 & CR0_EM && i->class != INSN_EMULATE)
+			return fault_raise(v, EXC_UD);
+		if (i->class == INSN_COPY)
+			return fault_raise(v, EXC_NM);
+	}
+	if (i->class == INSN_COPY)
+		return i->state != STATE_NONE ? fault_raise(v, EXC_UD) : emulate(v, i);
+	return emulate(v, i);
+}
+
+static enum outcome left(struct vcpu *v, struct left l, void **code, uint64_t *linear)
+{
+	struct cache *c = &v->vm->cache;
+
+	*code = NULL;
+	flags_in(v);
+	switch (l.why) {
+	case LEAVE_LOOKUP:
+		v->count.exit_lookup++;
+		rip_from_linear(v, l.arg);
+		return OUT_OK;
+	case LEAVE_EXIT:
+		v->count.exit_link++;
+		rip_from_linear(v, v->code_base + (uint64_t)(int64_t)c->exit[l.arg].target);
+		if (stepping(v) || (v->irq_check && v->cpu.rflags & FL_IF))
+			return OUT_OK;
+		return cache_follow(v, (uint32_t)l.arg, code, linear);
+	case LEAVE_EMULATE:
+		return emulate_one(v, (const struct emulated *)l.arg);
+	case LEAVE_STEP:
+		rip_from_linear(v, v->code_base + l.arg);
+		return OUT_OK;
+	case LEAVE_FAULT:
+		rip_from_linear(v, v->cpu.rip);
+		if (v->private_data->leave_ok) {
+			v->private_data->leave_ok = false;
+			return OUT_OK;
+		}
+		return OUT_FAULT;
+	default: /* a signal handler has set fault and the linear rip */
+		v->count.signal++;
+		rip_from_linear(v, v->cpu.rip);
+		return v->private_data->signal_fault ? OUT_FAULT : OUT_OK;
+	}
+}
+
+/* Fills *code for cpu.rip: by the jump cache, or the long way. */
+static enum outcome find(struct vcpu *v, void **code, uint64_t *linear)
+{
+	unsigned i = jump_index(v->cpu.rip);
+	uint32_t mode = v->private_data->mode;
+
+	if ((mode & (MODE_BITS | MODE_STEP)) == MODE_64 && v->tlb->jump_key[i] == -v->cpu.rip) {
+		*code = (void *)v->tlb->jump_target[i];
+		*linear = v->cpu.rip;
+		return OUT_OK;
+	}
+	return cache_find(v, code, linear);
+}
+
+/* What has to be seen to between two blocks. */
+static enum outcome between(struct vcpu *v)
+{
+	if (atomic_load_explicit(&v->kicked, memory_order_relaxed) || (v->poll == (uint64_t *)8)) {
+		unsigned why = take_kick(v);
+
+		if (why & KICK_LOOK)
+			v->irq_check = true;
+		if (why & KICK_LEAVE)
+			return OUT_INTERRUPTED;
+	}
+	if (v->irq_check || v->cpu.nmi_pending)
+		return deliver_interrupt(v);
+	return OUT_OK;
+}
+
+/* After one instruction in single-step mode. */
+static enum outcome stepped(struct vcpu *v, bool trap)
+{
+	v->cpu.sti_shadow = 0;
+	if (v->debug.step)
+		return OUT_DEBUG;
+	if (trap)
+		return event_debug(v, DR6_BS, true);
+	return OUT_OK;
+}
+
+static bool at_breakpoint(const struct vcpu *v)
+{
+	for (unsigned k = 0; k < v->debug.breakpoints && k < 64; k++)
+		if (v->debug.breakpoint[k] == v->cpu.rip)
+			return true;
+	return false;
+}
+
+enum outcome run(struct vcpu *v)
+{
+	struct translate_vcpu *p = v->private_data;
+	void *code = NULL;
+	uint64_t linear = 0;
+	enum outcome out;
+	bool first = true;
+
+	for (;;) {
+		uint32_t generation = v->vm->cache.generation, step;
+		bool trap, shadow;
+
+		if (!code) {
+			out = between(v);
+			if (out == OUT_OK)
+				out = find(v, &code, &linear);
+			if (out == OUT_FAULT)
+				out = event_deliver_fault(v);
+			if (out != OUT_OK)
+				return out;
+			if (!code)
+				continue;
+		}
+		shadow = v->cpu.sti_shadow;
+		if (shadow && !(p->mode & MODE_STEP)) {
+			/* one instruction, then interrupts may come */
+			p->mode |= MODE_STEP;
+			out = cache_find(v, &code, &linear);
+			if (out == OUT_FAULT) {
+				mode_update(v);
+				v->cpu.sti_shadow = 0;
+				out = event_deliver_fault(v);
+				code = NULL;
+				if (out != OUT_OK)
+					return out;
+				continue;
+			}
+		}
+		step = p->mode & MODE_STEP;
+		trap = v->cpu.rflags & FL_TF;
+		if (step && !first && v->debug.breakpoints && at_breakpoint(v))
+			return OUT_DEBUG;
+		first = false;
+		if (!enter_code(v) || generation != v->vm->cache.generation) {
+			place(p, PLACE_OUTSIDE);
+			code = NULL;
+			continue;
+		}
+		if (step)
+			__atomic_store_n(&v->jump_base, (uint64_t)v->vm->no_jumps, __ATOMIC_RELAXED);
+		vcpu_vectors_restore(v);
+		v->flags = v->cpu.rflags;
+		out = left(v, stub_enter(code, linear), &code, &linear);
+		place(p, PLACE_OUTSIDE);
+		if (step) {
+			__atomic_store_n(&v->jump_base, (uint64_t)v->tlb->jump_key, __ATOMIC_RELAXED);
+			code = NULL;
+			if (shadow && out != OUT_FAULT && v->cpu.sti_shadow == 1)
+				v->cpu.sti_shadow = 0;
+			mode_update(v);
+			if (out == OUT_OK && (v->debug.step || trap))
+				out = stepped(v, trap);
+		}
+		if (out == OUT_FAULT)
+			out = event_deliver_fault(v), code = NULL;
+		if (out != OUT_OK)
+			return out;
+	}
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The few lines of assembly between C and translated code. */
+#ifndef DACH_CPU_TRANSLATE_STUBS_H
+#define DACH_CPU_TRANSLATE_STUBS_H
+
+#include <stdint.h>
+
+/* What translated code said on leaving: r11 and r10. */
+struct left {
+	uint64_t why, arg;
+};
+
+/*
+ * Loads the guest's registers from the vCPU at %gs and its flags from vcpu.flags, and jumps to
+ * code with r10 = linear, the address of the
+ * next instruction. Comes back when the code leaves, all registers stored.
+ */
+struct left stub_enter(void *code, uint64_t linear);
+/* Jumped to by generated code, never called. */
+void stub_leave(void);
+void stub_slow(void);
+void stub_commit(void);
+
+#endif

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cpu/translate/tlb.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+_Static_assert(sizeof(struct vcpu) <= VCPU_PAGES_SIZE, "the vCPU structure outgrew its pages");
+
+/* Hot helpers may not call libc (vector registers are the guest's). */
+static inline void zero(void *at, size_t quads)
+{
+	asm volatile("rep stosq" : "+D"(at), "+c"(quads) : "a"(0ul) : "memory");
+}
+
+static inline void put(uint64_t *at, uint64_t value)
+{
+	__atomic_store_n(at, value, __ATOMIC_RELAXED);
+}
+
+static void clear_entry(struct tlb *t, unsigned index)
+{
+	put(&t->tag_read[index], tlb_empty(index));
+	put(&t->tag_write[index], tlb_empty(index));
+}
+
+/* The entries whose empty value is not zero. */
+static void clear_ends(struct tlb *t)
+{
+	clear_entry(t, 0);
+	clear_entry(t, TLB_ENTRIES - 1);
+}
+
+int tlb_create(struct vcpu *v, int fd, struct tlb *contexts, struct error *err)
+{
+	for (unsigned i = 0; i < CTX_COUNT; i++) {
+		struct tlb *t = &contexts[i];
+		uint8_t *base = mmap(NULL, CTX_SIZE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (base == MAP_FAILED)
+			return error_set(err, errno, "no memory for a TLB: %s", strerror(errno));
+		t->base = base;
+		if (mmap(base, VCPU_PAGES_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) ==
+			MAP_FAILED)
+			return error_set(err, errno, "cannot map a vCPU into its TLB: %s", strerror(errno));
+		t->tag_read = (uint64_t *)(base + CTX_TAG_READ);
+		t->tag_write = (uint64_t *)(base + CTX_TAG_WRITE);
+		t->host = (uint64_t *)(base + CTX_HOST);
+		t->jump_key = (uint64_t *)(base + CTX_JUMP_KEY);
+		t->jump_target = (uint64_t *)(base + CTX_JUMP_TARGET);
+		t->pcid = ~0u;
+		clear_ends(t);
+		tlb_clear_jumps(t);
+	}
+	return 0;
+}
+
+void tlb_destroy(struct tlb *contexts)
+{
+	for (unsigned i = 0; i < CTX_COUNT; i++)
+		if (contexts[i].base)
+			munmap(contexts[i].base, CTX_SIZE);
+}
+
+/*
+ * Keys are negated RIPs, so that a sum of zero is a hit. An empty key must differ
+ * from every RIP that has its index: the guest may jump to any 64-bit value, so
+ * the low bits make the difference.
+ */
+void tlb_clear_jumps(struct tlb *t)
+{
+	zero(t->jump_key, JUMP_ENTRIES);
+	put(&t->jump_key[0], jump_empty(0));
+	zero(t->fetch, sizeof t->fetch / 8);
+	t->fetched_nonglobal = false;
+}
+
+void tlb_clear(struct tlb *t)
+{
+	for (unsigned w = 0; w < sizeof t->touched / 8; w++) {
+		uint64_t bits = t->touched[w];
+
+		while (bits) {
+			unsigned page = w * 64 + __builtin_ctzll(bits);
+
+			zero(t->tag_read + page * 512, 512);
+			bits &= bits - 1;
+		}
+		t->touched[w] = 0;
+	}
+	clear_ends(t);
+	zero(t->large, sizeof t->large / 8);
+	t->huge = 0;
+	t->logged = 0;
+	t->log_overflow = false;
+	tlb_clear_jumps(t);
+}
+
+void tlb_clear_nonglobal(struct tlb *t)
+{
+	if (t->log_overflow) {
+		tlb_clear(t);
+		return;
+	}
+	for (unsigned i = 0; i < t->logged; i++)
+		clear_entry(t, t->log[i]);
+	t->logged = 0;
+	if (t->fetched_nonglobal)
+		tlb_clear_jumps(t);
+}
+
+static void clear_range(struct tlb *t, uint64_t start, uint64_t size)
+{
+	unsigned count = size >> 12 > TLB_ENTRIES ? TLB_ENTRIES : (unsigned)(size >> 12);
+
+	for (unsigned i = 0; i < count; i++) {
+		unsigned index = (tlb_index(start) + i) & (TLB_ENTRIES - 1);
+
+		if ((t->tag_read[index] & ~(size - 1)) == start || (t->tag_write[index] & ~(size - 1)) == start)
+			clear_entry(t, index);
+	}
+	/* all code of the range: rare enough to forget every jump */
+	tlb_clear_jumps(t);
+}
+
+void tlb_clear_page(struct tlb *t, uint64_t linear)
+{
+	uint64_t page = linear & ~4095ull;
+	struct fetch_entry *f = &t->fetch[linear >> 12 & (FETCH_ENTRIES - 1)];
+	unsigned index = tlb_index(linear);
+
+	if (t->huge >> (linear >> 30 & 63) & 1) {
+		clear_range(t, linear & ~((1ull << 30) - 1), 1ull << 30);
+		return;
+	}
+	if (t->large[linear >> 27 & 15] >> (linear >> 21 & 63) & 1)
+		clear_range(t, linear & ~((1ull << 21) - 1), 1ull << 21);
+	if (t->tag_read[index] == page || t->tag_write[index] == page)
+		clear_entry(t, index);
+	if (f->page) {
+		/* any page that shares the entry may have put code of `page` out of it, not out of the jumps */
+		unsigned first = jump_index(page);
+
+		for (unsigned i = first; i < first + 4096; i++)
+			if ((-t->jump_key[i] & ~4095ull) == page)
+				put(&t->jump_key[i], jump_empty(i));
+		if ((f->page & ~4095ull) == page)
+			f->page = 1;
+	}
+}
+
+static bool demote_entry(struct tlb *t, uint64_t host, unsigned index)
+{
+	if (t->tag_write[index] == tlb_empty(index) || t->host[index] != host)
+		return false;
+	put(&t->tag_write[index], tlb_empty(index));
+	return true;
+}
+
+bool tlb_demote(struct tlb *t, const void *host_page, unsigned index)
+{
+	uint64_t host = (uint64_t)host_page;
+	bool found = false;
+
+	if (index != ~0u)
+		return demote_entry(t, host, index);
+	for (unsigned page = TLB_ENTRIES / 512; page < 2 * TLB_ENTRIES / 512; page++) {
+		if (!(__atomic_load_n(&t->touched[page / 64], __ATOMIC_RELAXED) >> page % 64 & 1))
+			continue;
+		for (unsigned i = 0; i < 512; i++)
+			found |= demote_entry(t, host, (page - TLB_ENTRIES / 512) * 512 + i);
+	}
+	return found;
+}
+
+void tlb_fill(struct tlb *t, uint64_t linear, void *host_page, bool write, bool global,
+	unsigned page_bits)
+{
+	uint64_t page = linear & ~4095ull;
+	unsigned index = tlb_index(linear), slot = index / 512;
+
+	if (page_bits == 21)
+		t->large[linear >> 27 & 15] |= 1ull << (linear >> 21 & 63);
+	else if (page_bits == 30)
+		t->huge |= 1ull << (linear >> 30 & 63);
+	if (t->tag_read[index] != page) {
+		/* the host address must never be seen with another page's tag */
+		clear_entry(t, index);
+		if (!global) {
+			if (t->logged < TLB_LOG)
+				t->log[t->logged++] = (uint16_t)index;
+			else
+				t->log_overflow = true;
+		}
+	}
+	put(&t->host[index], (uint64_t)host_page);
+	t->touched[slot / 64] |= 1ull << slot % 64;
+	put(&t->tag_read[index], page);
+	if (write) {
+		slot += TLB_ENTRIES / 512;
+		t->touched[slot / 64] |= 1ull << slot % 64;
+		put(&t->tag_write[index], page);
+	}
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Software TLBs. A context is the memory that %gs points to while translated
+ * code runs: the vCPU structure, then the tables below, so that generated code
+ * reaches them at constant offsets. There is one context for supervisor code
+ * that must not touch user pages (SMAP), one for supervisor code that may, and
+ * several for user code, one a PCID: system calls and context switches flush
+ * nothing. Supervisor contexts are shared by all PCIDs; what is not global in
+ * them goes when CR3 changes.
+ *
+ * Tables are indexed by bits 12-27 of the linear address. tag_* hold the page's
+ * linear address, so that address XOR tag is the offset in the page exactly if
+ * the entry is this page's; an empty entry holds a value whose index bits belong
+ * elsewhere (zero, but for entry zero). host holds the page's host address.
+ */
+#ifndef DACH_CPU_TRANSLATE_TLB_H
+#define DACH_CPU_TRANSLATE_TLB_H
+
+#include <stdint.h>
+
+#include "cpu/translate/vcpu.h"
+
+#define TLB_ENTRIES 65536u
+#define JUMP_ENTRIES 8192u /* indexed by the low 13 bits of RIP */
+#define TLB_LOG 2048u
+
+#define VCPU_PAGES_SIZE 0x8000u /* the vCPU structure, rounded up */
+
+#define CTX_TAG_READ VCPU_PAGES_SIZE
+#define CTX_TAG_WRITE (CTX_TAG_READ + 8 * TLB_ENTRIES)
+#define CTX_HOST (CTX_TAG_WRITE + 8 * TLB_ENTRIES)
+#define CTX_JUMP_KEY (CTX_HOST + 8 * TLB_ENTRIES)
+#define CTX_JUMP_TARGET (CTX_JUMP_KEY + 8 * JUMP_ENTRIES)
+#define CTX_SIZE (CTX_JUMP_TARGET + 8 * JUMP_ENTRIES)
+/* From a jump cache's keys to its targets. */
+#define JUMP_TARGET_DELTA (8 * JUMP_ENTRIES)
+
+enum { CTX_SUPER, CTX_SUPER_USER, CTX_USER_FIRST, CTX_COUNT = CTX_USER_FIRST + 6 };
+
+struct fetch_entry {
+	uint64_t page; /* linear address | 1 */
+	uint64_t gpa;
+};
+#define FETCH_ENTRIES 256u
+
+struct tlb {
+	uint8_t *base;
+	uint64_t *tag_read, *tag_write, *host, *jump_key, *jump_target;
+	unsigned pcid;          /* of a user context; ~0u: free */
+	uint64_t used;          /* for LRU */
+	bool fetched_nonglobal; /* the jump cache holds code of pages that are not global */
+	uint32_t jump_mode;     /* of the blocks in the jump cache */
+	bool log_overflow;
+	unsigned logged;
+	uint16_t log[TLB_LOG];  /* entries to clear when what is not global goes */
+	uint64_t touched[2 * TLB_ENTRIES / 512 / 64]; /* pages of tag_read, tag_write in use */
+	uint64_t large[16];     /* by 2 MiB region: holds pieces of a larger page */
+	uint64_t huge;          /* the same by GiB */
+	struct fetch_entry fetch[FETCH_ENTRIES];
+};
+
+static inline unsigned tlb_index(uint64_t linear)
+{
+	return linear >> 12 & (TLB_ENTRIES - 1);
+}
+
+static inline uint64_t tlb_empty(unsigned index)
+{
+	/*
+	 * Zero is this index's page only for entry 0; and for the last one, an access that wraps past
+	 * the end of the address space would seem to begin in page zero.
+	 */
+	return index == 0 || index == TLB_ENTRIES - 1 ? 0x1000 : 0;
+}
+
+static inline unsigned jump_index(uint64_t rip)
+{
+	return rip & (JUMP_ENTRIES - 1);
+}
+
+static inline uint64_t jump_empty(unsigned index)
+{
+	return index ? 0 : 1;
+}
+
+int tlb_create(struct vcpu *v, int fd, struct tlb *contexts, struct error *err);
+void tlb_destroy(struct tlb *contexts);
+/* Forgets everything in the context. */
+void tlb_clear(struct tlb *t);
+/* Forgets the jump cache and fetch entries. */
+void tlb_clear_jumps(struct tlb *t);
+/* Forgets what is not global. */
+void tlb_clear_nonglobal(struct tlb *t);
+/* Forgets one page (all of a large one). */
+void tlb_clear_page(struct tlb *t, uint64_t linear);
+/* Any thread: takes write permission for the host page away. Entry `index`, or all if index is ~0u. */
+bool tlb_demote(struct tlb *t, const void *host_page, unsigned index);
+/* Adds a page. page_bits: 12, 21, 30. */
+void tlb_fill(struct tlb *t, uint64_t linear, void *host_page, bool write, bool global,
+	unsigned page_bits);
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A vCPU of the translating engine.
+ *
+ * The structure's pages are mapped once by themselves (the pointer C code
+ * uses) and once more at the start of every TLB context, where %gs points
+ * while translated code runs: generated code finds fields at %gs:offset and
+ * the context's tables behind them, and a change of context is one WRGSBASE.
+ *
+ * Guest registers are in host registers of the same name while translated code
+ * runs, all but r10 and r11, which live in cpu.gpr[] and whose host registers
+ * are scratch. In C code all of cpu is valid, except the vector state: that
+ * stays in the host's registers until vcpu_vectors_save().
+ */
+#ifndef DACH_CPU_TRANSLATE_VCPU_H
+#define DACH_CPU_TRANSLATE_VCPU_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cpu/cpuid.h"
+#include "cpu/engine.h"
+#include "cpu/state.h"
+#include "cpu/translate/counters.h"
+
+struct translate_vm;
+struct translate_vcpu;
+struct insn;
+struct tlb;
+
+/* What a step of execution or emulation led to. */
+enum outcome {
+	OUT_OK,        /* go on at cpu.rip */
+	OUT_FAULT,     /* vcpu.fault holds an exception; cpu.rip is still at the instruction */
+	OUT_HALT,
+	OUT_SHUTDOWN,
+	OUT_DEBUG,
+	OUT_INTERRUPTED,
+	OUT_ERROR,     /* vcpu.error has the text */
+};
+
+struct fault {
+	uint8_t vector;
+	bool has_error;
+	uint32_t error;
+	uint64_t cr2; /* for #PF */
+};
+
+/* How memory is reached; combined. */
+#define ACC_READ 0u
+#define ACC_WRITE 1u
+#define ACC_FETCH 2u
+#define ACC_SYSTEM 4u /* an implicit supervisor access: descriptor tables, TSS (never user, ignores AC) */
+
+#define BOUNCE_SIZE 16384
+
+struct vcpu {
+	struct cpu_state cpu;
+
+	/* --- read or written by generated code ------------------------------------------- */
+	uint64_t code_base;    /* virtual address of the code page that runs (CS base included) */
+	uint64_t spill[4];
+	uint64_t host_rsp;     /* the stack that C code runs on */
+	uint64_t slow_return;  /* where the slow path goes back to */
+	uint64_t flags;        /* status flags and DF as stored on leaving translated code */
+	uint64_t page_mask;    /* constant ~4095, a PEXT mask */
+	uint64_t jump_mask;    /* constant: PEXT mask that makes a jump cache index */
+	uint64_t jump_base;    /* the jump cache in use; an empty one while a kick is pending */
+	uint64_t *poll;        /* read at back edges; made bad by a kick */
+	atomic_uint kicked;    /* 1: look for interrupts, 2: leave run */
+	uint64_t ea;           /* of the slow access under way */
+
+	uint64_t scratch;      /* C code's answer to the slow path: the host address */
+	struct vcpu *self;     /* the mapping that C code uses */
+	void (*stub_leave)(void);  /* stubs.c, where generated code jumps to */
+	void (*stub_slow)(void);
+	void (*stub_commit)(void);
+
+	/* --- C only ----------------------------------------------------------------------- */
+	struct translate_vm *vm;
+	unsigned index;
+	struct fault fault;
+	struct error *error;
+	bool irq_check;        /* the local APIC may have something */
+	bool vectors_saved;    /* the guest's extended state is in cpu.xsave, not in registers */
+	struct counters count;
+	struct engine_debug debug;
+	struct tlb *tlb;       /* the current context's tables; see tlb.h */
+	struct translate_vcpu *private_data;
+};
+
+/* What generated code says of a memory access when it needs the slow path; lies in the code. */
+struct slow_access {
+	int32_t retry;         /* from this struct to the start of the check */
+	uint16_t guest;        /* the instruction's offset in the code page */
+	uint8_t length;
+	uint8_t flags;         /* SLOW_* */
+	uint16_t size;         /* bytes */
+	uint8_t seg;           /* SEG_*, with SLOW_OP */
+} __attribute__((packed));
+#define SLOW_WRITE 1u
+#define SLOW_READ 2u
+#define SLOW_MASKED 4u
+#define SLOW_STACK 8u  /* non-canonical: #SS rather than #GP */
+#define SLOW_LOCK 16u
+#define SLOW_OP 32u    /* must go on with the out-of-line copy: ea is an offset in segment `seg` */
+
+/* What they return to the code in stubs.c. */
+enum slow_result { SLOW_RETRY, SLOW_GO, SLOW_LEAVE };
+
+
+/* --- extended state ------------------------------------------------------------------- */
+
+/*
+ * Hot helpers are compiled with -mgeneral-regs-only and leave vector registers alone. Everything
+ * else (callbacks, libc, Zydis) must come after vcpu_vectors_save(), which stores the guest's
+ * x87/SSE/AVX state in cpu.xsave and gives the host clean control words. It is put back on the way
+ * into translated code.
+ */
+void vcpu_vectors_save(struct vcpu *v);
+void vcpu_vectors_restore(struct vcpu *v);
+
+/* --- memory (mmu.c) ------------------------------------------------------------------- */
+
+/*
+ * Reads or writes size bytes (up to 4,096) at a linear address with the permissions of the current
+ * CPL (CPL 3 = user) or ACC_SYSTEM. All pages are checked before anything is written. Device
+ * memory is reached at its width. OUT_OK, or OUT_FAULT with vcpu.fault set (#PF, or #GP(0) /
+ * #SS(0) is the caller's business for non-canonical addresses: canonical_ok()).
+ * Writes to translated code invalidate it.
+ */
+enum outcome mem_read(struct vcpu *v, uint64_t linear, void *data, unsigned size, unsigned access);
+enum outcome mem_write(struct vcpu *v, uint64_t linear, const void *data, unsigned size,
+	unsigned access);
+/* Checks permissions (and sets A/D) as such an access would, touches nothing else. */
+enum outcome mem_probe(struct vcpu *v, uint64_t linear, unsigned size, unsigned access);
+/*
+ * A host pointer for bytes that lie in one page of plain RAM, valid until the next emulated
+ * instruction; *host is NULL (and OUT_OK returned) when it is device memory or crosses a page.
+ * With ACC_WRITE, translated code in the range is invalidated first.
+ */
+enum outcome mem_host(struct vcpu *v, uint64_t linear, unsigned size, unsigned access, void **host);
+
+static inline bool canonical_ok(uint64_t a)
+{
+	return (uint64_t)((int64_t)(a << 16) >> 16) == a;
+}
+
+/* --- TLB and mode (mmu.c) --------------------------------------------------------------- */
+
+void mmu_flush_all(struct vcpu *v);         /* also global entries */
+void mmu_flush_nonglobal(struct vcpu *v);   /* the current PCID */
+void mmu_flush_page(struct vcpu *v, uint64_t linear); /* INVLPG: current PCID and global */
+void mmu_flush_pcid(struct vcpu *v, unsigned pcid);
+/*
+ * CR3 was loaded: cpu.cr3 holds the new value (bit 63 cleared). keep: bit 63 was set (PCID entries
+ * stay).
+ */
+void mmu_cr3_loaded(struct vcpu *v, bool keep);
+/*
+ * Must be called after any change of cpl, cr0, cr4, efer, RFLAGS.AC, RFLAGS.TF, CS or SS attributes,
+ * xcr0, segment bases, debug registers: chooses the TLB context and the block mode.
+ */
+void mode_update(struct vcpu *v);
+
+/* The slow path of generated code: the address is in v->ea, the host address goes to v->scratch. */
+enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d);
+/* ... and after the operation was done at v->scratch. */
+enum slow_result mmu_commit(struct vcpu *v, const struct slow_access *d);
+/* Guest physical address of code to fetch; OUT_OK or OUT_FAULT. */
+enum outcome mmu_fetch(struct vcpu *v, uint64_t linear, uint64_t *gpa);
+
+const struct cpuid_policy *vcpu_cpuid(const struct vcpu *v);
+/* vcpu_vectors_save() before any of them. */
+const struct engine_callbacks *vcpu_callbacks(const struct vcpu *v, void **ctx);
+
+/* --- faults ----------------------------------------------------------------------------- */
+
+static inline enum outcome fault_raise(struct vcpu *v, unsigned vector)
+{
+	v->fault = (struct fault){.vector = (uint8_t)vector};
+	return OUT_FAULT;
+}
+
+static inline enum outcome fault_raise_error(struct vcpu *v, unsigned vector, uint32_t error)
+{
+	v->fault = (struct fault){.vector = (uint8_t)vector, .has_error = true, .error = error};
+	return OUT_FAULT;
+}
+
+/* --- emulation (emulate*.c, event.c) ------------------------------------------------------ */
+
+/*
+ * Executes one decoded instruction at cpu.rip. On OUT_OK (and OUT_HALT) cpu.rip is past it, or
+ * at its target. A REP string instruction may stop early with cpu.rip still on it.
+ */
+enum outcome emulate(struct vcpu *v, const struct insn *i);
+
+/*
+ * Delivers an event through the IDT (real, protected, long mode): SDM 3A chapter 6. Faults during
+ * delivery become #DF and then OUT_SHUTDOWN. soft: INT n / INT3 / INTO, whose return address is
+ * cpu.rip as set by the caller (past the instruction) and which check the gate's DPL.
+ */
+enum outcome event_deliver(struct vcpu *v, unsigned vector, bool has_error, uint32_t error,
+	bool soft, bool external);
+/* Delivers v->fault: sets CR2 for #PF, RF, contributes to double faults. */
+enum outcome event_deliver_fault(struct vcpu *v);
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the vCPUs of one guest share in the translating engine: guest memory,
+ * what is known of its pages, and the code cache.
+ */
+#ifndef DACH_CPU_TRANSLATE_VM_H
+#define DACH_CPU_TRANSLATE_VM_H
+
+#include <stdint.h>
+
+#include "cpu/translate/cache.h"
+#include "cpu/translate/tlb.h"
+#include "cpu/translate/vcpu.h"
+
+#define VM_REGIONS 8
+#define VM_VCPUS 64
+
+struct region {
+	uint64_t gpa, size;
+	uint8_t *host;
+	struct page *pages;   /* one for each page of the region */
+	uint8_t *populated;   /* one byte for each POPULATE_SIZE */
+};
+#define POPULATE_SIZE (256u << 10)
+
+/* A page of guest memory, as the translator sees it. */
+struct page {
+	uint32_t first_block; /* of those whose code starts or ends here; 0: none */
+	uint8_t has_code;     /* writes are watched; set before its bytes are read */
+	uint8_t patience;     /* log2 of the writes beside code that are borne before it is forgotten */
+	uint16_t writes;      /* that hit no code, since */
+	uint64_t lines;       /* which of the page's 64-byte lines hold translated bytes */
+};
+
+struct translate_vm {
+	struct engine_vm_config config;
+	struct cache cache;         /* its lock guards pages too */
+	unsigned regions;
+	struct region region[VM_REGIONS];
+	struct translate_vcpu *vcpu[VM_VCPUS];
+	unsigned vcpus;
+	uint64_t vectors;           /* state components that the guest may have (an XSAVE mask) */
+	bool has_xsaveopt, has_fsgsbase;
+	uint64_t *no_jumps;         /* an empty jump cache */
+	struct lock exclusive;      /* held by who wants all others outside of translated code */
+	atomic_bool stop;           /* ... and is waiting for it, or has it */
+};
+
+/* A vCPU's private parts: not visible to generated code. */
+struct translate_vcpu {
+	struct vcpu *v;
+	int fd;
+	struct tlb context[CTX_COUNT];
+	uint64_t clock;             /* for LRU of contexts */
+	uint32_t *write_hint[VM_REGIONS]; /* per page: 1 + TLB index of its writable mapping, ~0: many */
+	uint32_t mode;              /* MODE_* of blocks that run now */
+	uint8_t *bounce;
+	void *signal_stack;
+	size_t signal_stack_size;
+	bool signal_fault;          /* the signal was a fault, not a poll */
+	struct {
+		bool active, direct, watched;
+		uint64_t linear, mask;
+		unsigned size;
+		uint64_t gpa[2];
+		void *host[2];
+	} pending;                  /* the bounced access under way */
+	struct tlb *user;           /* the context of the current PCID */
+	bool running;               /* vcpu_run() is under way: %gs is ours */
+	bool leave_ok;              /* a slow path left only to look for the next block */
+	_Atomic uint32_t place;     /* PLACE_* in the low bits, a count above */
+};
+
+/* Where a vCPU's thread is, for those who change code or take permissions away. */
+#define PLACE_OUTSIDE 0u
+#define PLACE_CODE 1u
+#define PLACE_HELPER 2u /* in C, called from the middle of an instruction */
+#define PLACE_BITS 3u
+
+static inline struct translate_vcpu *vcpu_private(const struct vcpu *v)
+{
+	return v->private_data;
+}
+
+/* Waits until no other vCPU is in translated code, and keeps them out. The caller is outside. */
+void vm_exclusive_begin(struct vcpu *v);
+void vm_exclusive_end(struct vcpu *v);
+/* Makes a vCPU leave translated code soon. */
+void vcpu_interrupt(struct vcpu *v, unsigned why);
+#define KICK_LOOK 1u  /* for interrupts */
+#define KICK_LEAVE 2u /* vcpu_run() returns */
+#define KICK_CODE 4u  /* only leave translated code once */
+
+/* mode.c: the TLB context for CPL and AC alone. */
+void mode_context(struct vcpu *v);
+/* signal.c: %gs of this thread. */
+void vcpu_set_gs(struct vcpu *v, void *base);
+/* slow_mask.c: which bytes a masked access touches; vectors are saved on the way. */
+enum outcome mmu_slow_mask(struct vcpu *v, const struct slow_access *d, uint64_t *mask);
+
+/* The region and page of a guest physical address, or NULL where there is no memory. */
+struct region *vm_region(struct translate_vm *vm, uint64_t gpa);
+static inline struct page *region_page(struct region *r, uint64_t gpa)
+{
+	return &r->pages[(gpa - r->gpa) >> 12];
+}
+
+#endif

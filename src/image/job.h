@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The making of one image, as its steps share it (inside image/ only). */
+#ifndef DACH_IMAGE_JOB_H
+#define DACH_IMAGE_JOB_H
+
+#include <limits.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "image/create.h"
+#include "image/overlay.h"
+
+struct job {
+	const struct image_request *request;
+	struct overlay overlay;
+	char work[PATH_MAX];  /* the folder where everything is made, as an absolute path */
+	char uuid[37];        /* of the root file system */
+	char ssh_key[8192];
+	int log, signals;     /* see struct process */
+};
+
+/* Runs a program in the work folder, its lines in the log. */
+int job_run(struct job *job, const char *const *argv, struct error *err);
+/* The same, with each line of its output to line. */
+int job_read(struct job *job, const char *const *argv,
+	void (*line)(void *ctx, const char *line), void *ctx, struct error *err);
+
+/* root.c: makes root.tar, vmlinuz and initrd.img in the work folder. */
+int job_make_root(struct job *job, struct error *err);
+/* disk.c: makes disk.raw of root.tar, which is gone afterwards. */
+int job_make_disk(struct job *job, struct error *err);
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "image/store.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SYSTEM_STORE "/var/lib/dach/images"
+
+int image_check_name(const char *what, const char *name, struct error *err)
+{
+	size_t len = strlen(name);
+
+	if (!len || len > IMAGE_NAME_MAX || !isalnum((unsigned char)name[0]))
+		goto bad;
+	for (size_t i = 0; i < len; i++)
+		if (!isalnum((unsigned char)name[i]) && !strchr("-_.", name[i]))
+			goto bad;
+	return 0;
+bad:
+	return error_set(err, EINVAL,
+		"%s '%s': up to %d letters, digits, '-', '_' and '.', first a letter or digit", what,
+		name, IMAGE_NAME_MAX);
+}
+
+static int user_store(char *dir, size_t size, struct error *err)
+{
+	const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+	int len;
+
+	if (data && data[0] == '/')
+		len = snprintf(dir, size, "%s/dach/images", data);
+	else if (home && home[0] == '/')
+		len = snprintf(dir, size, "%s/.local/share/dach/images", home);
+	else
+		return error_set(err, ENOENT, "no place for images: neither HOME nor XDG_DATA_HOME is set");
+	if (len >= (int)size)
+		return error_set(err, ENAMETOOLONG, "%.100s...: name too long", dir);
+	return 0;
+}
+
+int image_store_dir(char *dir, size_t size, struct error *err)
+{
+	/* In a user's container root is no root: then the system's folder is not ours to write. */
+	if (!geteuid() && !access("/var/lib", W_OK)) {
+		snprintf(dir, size, "%s", SYSTEM_STORE);
+		return 0;
+	}
+	return user_store(dir, size, err);
+}
+
+static void set_field(struct image *image, const char *key, const char *value)
+{
+	const struct {
+		const char *key;
+		char *to;
+		size_t size;
+	} field[] = {
+		{"dist", image->dist, sizeof image->dist},
+		{"hostname", image->hostname, sizeof image->hostname},
+		{"created", image->created, sizeof image->created},
+		{"cmdline", image->cmdline, sizeof image->cmdline},
+	};
+
+	for (size_t i = 0; i < sizeof field / sizeof *field; i++)
+		if (!strcmp(key, field[i].key))
+			snprintf(field[i].to, field[i].size, "%s", value);
+}
+
+/* The description may have come from elsewhere: no control character reaches a terminal. */
+static int read_description(struct image *image, struct error *err)
+{
+	char path[PATH_MAX + 16], line[1024];
+	FILE *file;
+
+	snprintf(path, sizeof path, "%s/image.conf", image->path);
+	file = fopen(path, "re");
+	if (!file)
+		return error_set(err, errno, "%s: %s", path, strerror(errno));
+	while (fgets(line, sizeof line, file)) {
+		char *value = strchr(line, ' ');
+
+		line[strcspn(line, "\n")] = 0;
+		for (char *c = line; *c; c++)
+			if ((unsigned char)*c < ' ' || *c == 127)
+				*c = '?';
+		if (!value)
+			continue;
+		*value = 0;
+		set_field(image, line, value + 1);
+	}
+	fclose(file);
+	return 0;
+}
+
+static int read_image(const char *path, struct image *image, struct error *err)
+{
+	char disk[PATH_MAX + 16];
+	const char *name;
+	struct stat st;
+
+	memset(image, 0, sizeof *image);
+	if (!realpath(path, image->path))
+		return error_set(err, errno, "%s: %s", path, strerror(errno));
+	name = strrchr(image->path, '/');
+	snprintf(image->name, sizeof image->name, "%.*s", IMAGE_NAME_MAX, name ? name + 1 : path);
+	snprintf(disk, sizeof disk, "%s/disk.raw", image->path);
+	if (stat(disk, &st))
+		return error_set(err, errno, "%s: not an image of dach: no disk.raw in it", path);
+	image->size = st.st_size;
+	image->used = st.st_blocks * 512ull;
+	return read_description(image, err);
+}
+
+/* Store i of those that are searched, in order; false: there are no more. */
+static bool store_at(int i, char *dir, size_t size)
+{
+	if (i == 0 && !user_store(dir, size, NULL))
+		return true;
+	snprintf(dir, size, "%s", SYSTEM_STORE);
+	return i < 2;
+}
+
+int image_find(const char *name, struct image *image, struct error *err)
+{
+	char dir[PATH_MAX], path[PATH_MAX + IMAGE_NAME_MAX + 2];
+	int r;
+
+	if (strchr(name, '/'))
+		return read_image(name, image, err);
+	r = image_check_name("image", name, err);
+	if (r)
+		return r;
+	for (int i = 0; store_at(i, dir, sizeof dir); i++) {
+		snprintf(path, sizeof path, "%s/%s", dir, name);
+		if (!access(path, F_OK))
+			return read_image(path, image, err);
+	}
+	return error_set(err, ENOENT, "no image '%s'; 'dach image list' shows those there are", name);
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+int image_list(void (*visit)(void *ctx, const struct image *image), void *ctx, struct error *err)
+{
+	char dir[PATH_MAX], path[2 * PATH_MAX];
+	struct image *image = malloc(sizeof *image);
+
+	if (!image)
+		return error_set(err, ENOMEM, "out of memory");
+	for (int i = 0; store_at(i, dir, sizeof dir); i++) {
+		struct dirent **entry;
+		int count = scandir(dir, &entry, NULL, by_name);
+
+		for (int k = 0; k < count; k++) {
+			snprintf(path, sizeof path, "%s/%s", dir, entry[k]->d_name);
+			if (!image_check_name("image", entry[k]->d_name, NULL) &&
+				!read_image(path, image, NULL))
+				visit(ctx, image);
+			free(entry[k]);
+		}
+		if (count >= 0)
+			free(entry);
+	}
+	free(image);
+	return 0;
+}
+
+/* A running guest holds a lock on its disk. */
+static int check_unused(const char *disk, struct error *err)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	int fd = open(disk, O_RDWR | O_CLOEXEC), r = 0;
+
+	if (fd < 0)
+		return error_set(err, errno, "%s: %s", disk, strerror(errno));
+	if (fcntl(fd, F_OFD_SETLK, &lock))
+		r = error_set(err, EBUSY, "%s: a guest uses it", disk);
+	close(fd);
+	return r;
+}
+
+int image_delete(const char *name, struct error *err)
+{
+	static const char *const file[] = {"disk.raw", "vmlinuz", "initrd.img", "password", "image.conf"};
+	struct image *image = malloc(sizeof *image);
+	char path[PATH_MAX + 16];
+	int r;
+
+	if (!image)
+		return error_set(err, ENOMEM, "out of memory");
+	r = image_find(name, image, err);
+	if (r)
+		goto out;
+	snprintf(path, sizeof path, "%s/disk.raw", image->path);
+	r = check_unused(path, err);
+	for (size_t i = 0; !r && i < sizeof file / sizeof *file; i++) {
+		snprintf(path, sizeof path, "%s/%s", image->path, file[i]);
+		if (unlink(path) && errno != ENOENT)
+			r = error_set(err, errno, "%s: %s", path, strerror(errno));
+	}
+	if (!r && rmdir(image->path))
+		r = error_set(err, errno, "%s: %s", image->path, strerror(errno));
+	snprintf(path, sizeof path, "%s.log", image->path);
+	if (!r)
+		unlink(path);
+out:
+	free(image);
+	return r;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where guest images live. An image is a folder:
+ *   disk.raw     the root file system, ext4 in a sparse raw file
+ *   vmlinuz, initrd.img   what boots it
+ *   image.conf   "key value" lines: what it is
+ *   password     root's password, if it was made up for the user (mode 0600)
+ * beside which NAME.log tells how it was made.
+ *
+ * Folders of images: /var/lib/dach/images for root, else $XDG_DATA_HOME/dach/images
+ * (~/.local/share when unset). Looking for one, the user's own come first.
+ */
+#ifndef DACH_IMAGE_STORE_H
+#define DACH_IMAGE_STORE_H
+
+#include <limits.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define IMAGE_NAME_MAX 64
+
+struct image {
+	char name[IMAGE_NAME_MAX + 1];
+	char path[PATH_MAX]; /* the folder */
+	char dist[IMAGE_NAME_MAX + 1], hostname[IMAGE_NAME_MAX + 1];
+	char created[32]; /* UTC, ISO 8601 */
+	char cmdline[512];
+	uint64_t size, used; /* bytes: of the disk, and what it takes on this host's */
+};
+
+/* Letters, digits, '-', '_' and '.', the first a letter or digit. -EINVAL and a sentence. */
+int image_check_name(const char *what, const char *name, struct error *err);
+
+/* The folder that new images go to. It may not exist yet. */
+int image_store_dir(char *dir, size_t size, struct error *err);
+
+/* name: an image of a store, or, if it has a '/', the path of an image's folder. -ENOENT. */
+int image_find(const char *name, struct image *image, struct error *err);
+
+/* Calls visit for each image, by name within each store. */
+int image_list(void (*visit)(void *ctx, const struct image *image), void *ctx, struct error *err);
+
+/* Refuses (-EBUSY) while a guest runs from it, and to remove files it does not know. */
+int image_delete(const char *name, struct error *err);
+
+#endif

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "machine/boot/boot.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MIB 0x100000ull
+#define PAGE 4096ull
+
+int boot_file_size(const struct machine_file *file, uint64_t *size, struct error *err)
+{
+	struct stat st;
+
+	if (fstat(file->fd, &st) < 0)
+		return error_set(err, errno, "%s: %s", file->name, strerror(errno));
+	if (S_ISDIR(st.st_mode))
+		return error_set(err, EISDIR, "%s: is a directory", file->name);
+	if (!S_ISREG(st.st_mode))
+		return error_set(err, EINVAL, "%s: not a regular file", file->name);
+	*size = st.st_size;
+	return 0;
+}
+
+int boot_file_read(const struct machine_file *file, uint64_t offset, void *buf, uint64_t len,
+	struct error *err)
+{
+	for (uint64_t done = 0; done < len;) {
+		ssize_t n = pread(file->fd, (char *)buf + done, len - done, offset + done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_set(err, errno, "%s: cannot read: %s", file->name,
+				strerror(errno));
+		if (!n)
+			return error_set(err, EIO, "%s: ends too early", file->name);
+		done += n;
+	}
+	return 0;
+}
+
+int boot_file_load(const struct machine_file *file, uint64_t offset, struct memory *mem,
+	uint64_t gpa, uint64_t len, struct error *err)
+{
+	void *to = memory_ptr(mem, gpa, len);
+	int r;
+
+	if (!len)
+		return 0;
+	if (!to)
+		return error_set(err, ENOMEM,
+			"%s: does not fit into the guest's %llu MiB of memory", file->name,
+			(unsigned long long)(mem->size / MIB));
+	r = boot_file_read(file, offset, to, len, err);
+	memory_written(mem, gpa, len);
+	return r;
+}
+
+int boot_initrd(struct memory *mem, const struct machine_file *initrd, uint64_t floor,
+	uint64_t limit, uint64_t *gpa, uint64_t *size, struct error *err)
+{
+	uint64_t end = mem->region[0].gpa + mem->region[0].size;
+	int r;
+
+	*gpa = *size = 0;
+	if (initrd->fd < 0)
+		return 0;
+	r = boot_file_size(initrd, size, err);
+	if (r < 0)
+		return r;
+	if (!*size)
+		return error_set(err, EINVAL, "%s: is empty", initrd->name);
+	if (end > limit)
+		end = limit;
+	floor = (floor + PAGE - 1) & ~(PAGE - 1);
+	if (floor > end || *size > end - floor)
+		return error_set(err, ENOMEM,
+			"%s: the initrd (%llu MiB) does not fit beside the kernel into the guest's "
+			"%llu MiB of memory",
+			initrd->name, (unsigned long long)((*size + MIB - 1) / MIB),
+			(unsigned long long)(mem->size / MIB));
+	*gpa = (end - *size) & ~(PAGE - 1);
+	/* Rounding down may reach below the floor, which is a page's start: then it fits exactly. */
+	if (*gpa < floor)
+		*gpa = floor;
+	return boot_file_load(initrd, 0, mem, *gpa, *size, err);
+}
+
+int boot_cmdline(struct memory *mem, const char *cmdline, uint64_t max, struct error *err)
+{
+	size_t len = strlen(cmdline);
+
+	if (max > BOOT_CMDLINE_SIZE - 1)
+		max = BOOT_CMDLINE_SIZE - 1;
+	if (len > max)
+		return error_set(err, E2BIG,
+			"the command line is too long: %zu characters, the kernel takes %llu", len,
+			(unsigned long long)max);
+	if (memory_write(mem, BOOT_CMDLINE, cmdline, len + 1) < 0)
+		return error_set(err, ENOMEM, "the guest has too little memory to start");
+	return 0;
+}
+
+unsigned boot_memory_map(const struct memory *mem, struct boot_range ranges[BOOT_RANGES])
+{
+	unsigned n = 0;
+
+	ranges[n++] = (struct boot_range){0, BOOT_LOW_END, BOOT_RAM};
+	ranges[n++] = (struct boot_range){BOOT_LOW_END, 0xa0000 - BOOT_LOW_END, BOOT_RESERVED};
+	ranges[n++] = (struct boot_range){0xe0000, 0x20000, BOOT_RESERVED};
+	for (unsigned i = 0; i < mem->regions; i++) {
+		uint64_t start = mem->region[i].gpa, end = start + mem->region[i].size;
+
+		if (start < MIB)
+			start = MIB;
+		if (end > start)
+			ranges[n++] = (struct boot_range){start, end - start, BOOT_RAM};
+	}
+	/* The APICs. */
+	ranges[n++] = (struct boot_range){0xfec00000, 0x1000, BOOT_RESERVED};
+	ranges[n++] = (struct boot_range){0xfee00000, 0x1000, BOOT_RESERVED};
+	return n;
+}
+
+int boot_load(struct memory *mem, const struct boot_config *config, struct cpu_state *state,
+	struct error *err)
+{
+	struct boot_image image = {.file = &config->kernel};
+	const char *name = config->kernel.name;
+	int r = boot_file_size(&config->kernel, &image.size, err);
+
+	if (r < 0)
+		return r;
+	if (!image.size)
+		return error_set(err, EINVAL, "%s: is empty", name);
+	image.head_size = image.size < BOOT_HEAD_SIZE ? image.size : BOOT_HEAD_SIZE;
+	r = boot_file_read(&config->kernel, 0, image.head, image.head_size, err);
+	if (r < 0)
+		return r;
+	if (image.head_size >= 4 && !memcmp(image.head, "\177ELF", 4))
+		return boot_pvh(mem, config, &image, state, err);
+	if (image.head_size >= 0x206 && !memcmp(image.head + 0x202, "HdrS", 4) &&
+		image.head[0x1fe] == 0x55 && image.head[0x1ff] == 0xaa)
+		return boot_linux(mem, config, &image, state, err);
+	return error_set(err, ENOEXEC, "%s: not a kernel (neither a bzImage nor an ELF file)",
+		name);
+}

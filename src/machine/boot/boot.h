@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Starting a kernel without firmware: bzImage by the Linux/x86 boot protocol
+ * (Linux Documentation/x86/boot.rst) and ELF by PVH (Xen docs/misc/pvh.pandoc,
+ * xen/arch-x86/hvm/start_info.h). The files are not trusted.
+ */
+#ifndef DACH_MACHINE_BOOT_H
+#define DACH_MACHINE_BOOT_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "cpu/state.h"
+#include "machine/machine.h"
+#include "machine/memory.h"
+
+/* Guest memory below 1 MiB while a kernel starts. */
+#define BOOT_GDT 0x500ull
+#define BOOT_START_INFO 0x6000ull /* PVH, with module list and memory map behind it */
+#define BOOT_PARAMS 0x7000ull     /* the "zero page" */
+#define BOOT_PAGE_TABLES 0x9000ull
+#define BOOT_CMDLINE 0x20000ull
+#define BOOT_CMDLINE_SIZE 0x10000u
+#define BOOT_LOW_END 0x9fc00ull   /* usable memory below 1 MiB */
+#define BOOT_KERNEL_MIN 0x100000ull
+
+struct boot_config {
+	struct machine_file kernel, initrd;
+	const char *cmdline;
+	uint64_t rsdp; /* where the ACPI tables begin */
+};
+
+/*
+ * Loads kernel, initrd and command line, and sets state (which
+ * cpu_state_reset() filled) to the kernel's entry. Everything that can be wrong
+ * with the files is told in one sentence.
+ */
+int boot_load(struct memory *mem, const struct boot_config *config, struct cpu_state *state,
+	struct error *err);
+
+/* Between the files of this folder: */
+
+/* The head of the kernel file, for looking at its headers. */
+#define BOOT_HEAD_SIZE 4096u
+struct boot_image {
+	const struct machine_file *file;
+	uint64_t size;
+	uint32_t head_size; /* how much of head counts */
+	uint8_t head[BOOT_HEAD_SIZE];
+};
+
+int boot_linux(struct memory *mem, const struct boot_config *config,
+	const struct boot_image *image, struct cpu_state *state, struct error *err);
+int boot_pvh(struct memory *mem, const struct boot_config *config,
+	const struct boot_image *image, struct cpu_state *state, struct error *err);
+
+/* The size of a regular file. */
+int boot_file_size(const struct machine_file *file, uint64_t *size, struct error *err);
+/* len bytes at offset, all of them, into guest memory. */
+int boot_file_load(const struct machine_file *file, uint64_t offset, struct memory *mem,
+	uint64_t gpa, uint64_t len, struct error *err);
+/* The same into our own. */
+int boot_file_read(const struct machine_file *file, uint64_t offset, void *buf, uint64_t len,
+	struct error *err);
+
+/*
+ * Puts the initrd as high as limit (exclusive) and RAM below 4 GiB allow, not
+ * below floor. No initrd: *gpa and *size are 0.
+ */
+int boot_initrd(struct memory *mem, const struct machine_file *initrd, uint64_t floor,
+	uint64_t limit, uint64_t *gpa, uint64_t *size, struct error *err);
+/* The command line with its final zero; max is the longest that the kernel takes. */
+int boot_cmdline(struct memory *mem, const char *cmdline, uint64_t max, struct error *err);
+
+/* The memory map that a BIOS would give. */
+struct boot_range {
+	uint64_t start, size;
+	uint32_t type;
+};
+#define BOOT_RAM 1
+#define BOOT_RESERVED 2
+#define BOOT_RANGES 8
+unsigned boot_memory_map(const struct memory *mem, struct boot_range ranges[BOOT_RANGES]);
+
+/* Flat segments: code is selector 0x10, data 0x18. */
+int boot_flat_32(struct memory *mem, struct cpu_state *state, uint64_t entry);
+/* The same in long mode, the first 4 GiB mapped one to one. */
+int boot_flat_64(struct memory *mem, struct cpu_state *state, uint64_t entry);
+
+#endif

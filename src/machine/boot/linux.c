@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <string.h>
+
+#include "machine/boot/boot.h"
+
+/* The setup header's fields, by offset in the file and in boot_params (boot.rst). */
+#define HDR_SETUP_SECTS 0x1f1
+#define HDR_SYSSIZE 0x1f4
+#define HDR_JUMP 0x201
+#define HDR_VERSION 0x206
+#define HDR_TYPE_OF_LOADER 0x210
+#define HDR_LOADFLAGS 0x211
+#define HDR_RAMDISK_IMAGE 0x218
+#define HDR_RAMDISK_SIZE 0x21c
+#define HDR_CMD_LINE_PTR 0x228
+#define HDR_INITRD_MAX 0x22c
+#define HDR_ALIGNMENT 0x230
+#define HDR_RELOCATABLE 0x234
+#define HDR_XLOADFLAGS 0x236
+#define HDR_CMDLINE_SIZE 0x238
+#define HDR_PREF_ADDRESS 0x258
+#define HDR_INIT_SIZE 0x260
+#define HDR_START 0x1f1
+#define HDR_END 0x268 /* of what is read here */
+
+/* boot_params alone (Linux Documentation/x86/zero-page.rst) */
+#define PARAMS_RSDP 0x70
+#define PARAMS_E820_COUNT 0x1e8
+#define PARAMS_E820 0x2d0
+#define PARAMS_AFTER_HDR 0x290
+
+#define VERSION_MIN 0x206 /* cmdline_size */
+#define VERSION_64 0x20c  /* xloadflags */
+#define LOADED_HIGH 0x01u
+#define XLF_KERNEL_64 0x01u
+#define ENTRY_64 0x200
+
+static uint64_t get(const struct boot_image *image, unsigned at, unsigned size)
+{
+	uint64_t value = 0;
+
+	for (unsigned i = 0; i < size && at + i < image->head_size; i++)
+		value |= (uint64_t)image->head[at + i] << (8 * i);
+	return value;
+}
+
+static void set(uint8_t *params, unsigned at, unsigned size, uint64_t value)
+{
+	for (unsigned i = 0; i < size; i++)
+		params[at + i] = value >> (8 * i);
+}
+
+struct kernel {
+	unsigned version;
+	uint64_t payload, payload_size; /* in the file */
+	uint64_t load, room;            /* in the guest: where, and what it needs there */
+	uint64_t initrd_limit, cmdline_max;
+	bool is64;
+};
+
+static int check(const struct boot_image *image, struct kernel *kernel, struct error *err)
+{
+	const char *name = image->file->name;
+	uint64_t setup = get(image, HDR_SETUP_SECTS, 1), declared;
+
+	kernel->version = get(image, HDR_VERSION, 2);
+	if (image->size < HDR_END)
+		return error_set(err, ENOEXEC, "%s: the kernel is truncated", name);
+	if (kernel->version < VERSION_MIN || !(get(image, HDR_LOADFLAGS, 1) & LOADED_HIGH))
+		return error_set(err, ENOEXEC, "%s: a kernel too old to be started here", name);
+	kernel->payload = ((setup ? setup : 4) + 1) * 512;
+	declared = get(image, HDR_SYSSIZE, 4) * 16;
+	/* The size is told in units of 16 bytes; the last may be cut short. */
+	if (image->size <= kernel->payload || image->size - kernel->payload + 15 < declared)
+		return error_set(err, ENOEXEC,
+			"%s: the kernel is truncated: %llu bytes, it says it has %llu", name,
+			(unsigned long long)image->size,
+			(unsigned long long)(kernel->payload + declared));
+	kernel->payload_size = image->size - kernel->payload;
+	if (declared && declared < kernel->payload_size)
+		kernel->payload_size = declared;
+	kernel->is64 = kernel->version >= VERSION_64 &&
+		(get(image, HDR_XLOADFLAGS, 2) & XLF_KERNEL_64);
+	kernel->initrd_limit = get(image, HDR_INITRD_MAX, 4) + 1;
+	kernel->cmdline_max = get(image, HDR_CMDLINE_SIZE, 4);
+	return 0;
+}
+
+/* Where the kernel wants to be, or as low as it can be if that is not RAM. */
+static int place(const struct memory *mem, const struct boot_image *image, struct kernel *kernel,
+	struct error *err)
+{
+	uint64_t align = get(image, HDR_ALIGNMENT, 4), init_size = 0;
+
+	kernel->load = BOOT_KERNEL_MIN;
+	if (kernel->version >= 0x20a) {
+		kernel->load = get(image, HDR_PREF_ADDRESS, 8);
+		init_size = get(image, HDR_INIT_SIZE, 4);
+	}
+	kernel->room = init_size > kernel->payload_size ? init_size : kernel->payload_size;
+	if (kernel->load >= BOOT_KERNEL_MIN && kernel->load < MEMORY_LOW_END &&
+		memory_ptr(mem, kernel->load, kernel->room))
+		return 0;
+	if (get(image, HDR_RELOCATABLE, 1) && align && !(align & (align - 1))) {
+		kernel->load = (BOOT_KERNEL_MIN + align - 1) & ~(align - 1);
+		if (memory_ptr(mem, kernel->load, kernel->room))
+			return 0;
+	}
+	return error_set(err, ENOMEM,
+		"%s: the kernel needs %llu MiB to start, the guest has %llu MiB of memory",
+		image->file->name,
+		(unsigned long long)((kernel->load + kernel->room + 0xfffff) >> 20),
+		(unsigned long long)(mem->size >> 20));
+}
+
+static void fill_params(uint8_t *params, const struct memory *mem,
+	const struct boot_config *config, const struct boot_image *image, uint64_t initrd,
+	uint64_t initrd_size)
+{
+	struct boot_range ranges[BOOT_RANGES];
+	unsigned count = boot_memory_map(mem, ranges), end = 0x202 + image->head[HDR_JUMP];
+
+	if (end > PARAMS_AFTER_HDR)
+		end = PARAMS_AFTER_HDR;
+	memcpy(params + HDR_START, image->head + HDR_START, end - HDR_START);
+	set(params, HDR_TYPE_OF_LOADER, 1, 0xff);
+	set(params, HDR_CMD_LINE_PTR, 4, BOOT_CMDLINE);
+	set(params, HDR_RAMDISK_IMAGE, 4, initrd);
+	set(params, HDR_RAMDISK_SIZE, 4, initrd_size);
+	set(params, PARAMS_RSDP, 8, config->rsdp);
+	set(params, PARAMS_E820_COUNT, 1, count);
+	for (unsigned i = 0; i < count; i++) {
+		set(params, PARAMS_E820 + 20 * i, 8, ranges[i].start);
+		set(params, PARAMS_E820 + 20 * i + 8, 8, ranges[i].size);
+		set(params, PARAMS_E820 + 20 * i + 16, 4, ranges[i].type);
+	}
+}
+
+static int enter(struct memory *mem, const struct kernel *kernel, struct cpu_state *state,
+	struct error *err)
+{
+	int r = kernel->is64 ? boot_flat_64(mem, state, kernel->load + ENTRY_64) :
+			       boot_flat_32(mem, state, kernel->load);
+
+	if (r < 0)
+		return error_set(err, ENOMEM, "the guest has too little memory to start");
+	state->gpr[RSI] = BOOT_PARAMS;
+	return 0;
+}
+
+int boot_linux(struct memory *mem, const struct boot_config *config,
+	const struct boot_image *image, struct cpu_state *state, struct error *err)
+{
+	struct kernel kernel = {0};
+	uint64_t initrd, initrd_size;
+	uint8_t params[4096] = {0};
+	int r = check(image, &kernel, err);
+
+	if (r < 0)
+		return r;
+	r = place(mem, image, &kernel, err);
+	if (r < 0)
+		return r;
+	r = boot_cmdline(mem, config->cmdline, kernel.cmdline_max, err);
+	if (r < 0)
+		return r;
+	r = boot_file_load(image->file, kernel.payload, mem, kernel.load, kernel.payload_size, err);
+	if (r < 0)
+		return r;
+	r = boot_initrd(mem, &config->initrd, kernel.load + kernel.room, kernel.initrd_limit,
+		&initrd, &initrd_size, err);
+	if (r < 0)
+		return r;
+	fill_params(params, mem, config, image, initrd, initrd_size);
+	if (memory_write(mem, BOOT_PARAMS, params, sizeof params) < 0)
+		return error_set(err, ENOMEM, "the guest has too little memory to start");
+	return enter(mem, &kernel, state, err);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the engine calls on vCPU threads. */
+#include <x86intrin.h>
+
+#include "machine/internal.h"
+
+#define IN_LAPIC(gpa) ((gpa) >= LAPIC_BASE && (gpa) < LAPIC_BASE + LAPIC_SIZE)
+
+static uint64_t io_read(void *ctx, unsigned index, uint16_t port, unsigned size)
+{
+	struct machine *machine = ctx;
+
+	count(&machine->vcpu[index], COUNT_IO);
+	return bus_read(&machine->io, port, size);
+}
+
+static void io_write(void *ctx, unsigned index, uint16_t port, unsigned size, uint64_t value)
+{
+	struct machine *machine = ctx;
+
+	count(&machine->vcpu[index], COUNT_IO);
+	bus_write(&machine->io, port, size, value);
+}
+
+/* Each vCPU finds its own APIC at the same address. */
+static uint64_t mmio_read(void *ctx, unsigned index, uint64_t gpa, unsigned size)
+{
+	struct machine *machine = ctx;
+
+	if (IN_LAPIC(gpa)) {
+		count(&machine->vcpu[index], COUNT_APIC);
+		return lapic_mmio_read(&machine->lapic[index], gpa - LAPIC_BASE, size);
+	}
+	count(&machine->vcpu[index], COUNT_MMIO);
+	return bus_read(&machine->mmio, gpa, size);
+}
+
+static void mmio_write(void *ctx, unsigned index, uint64_t gpa, unsigned size, uint64_t value)
+{
+	struct machine *machine = ctx;
+
+	if (IN_LAPIC(gpa)) {
+		count(&machine->vcpu[index], COUNT_APIC);
+		lapic_mmio_write(&machine->lapic[index], gpa - LAPIC_BASE, size, value);
+		return;
+	}
+	count(&machine->vcpu[index], COUNT_MMIO);
+	bus_write(&machine->mmio, gpa, size, value);
+}
+
+static bool msr_read(void *ctx, unsigned index, uint32_t msr, uint64_t *value)
+{
+	struct machine *machine = ctx;
+
+	count(&machine->vcpu[index], COUNT_MSR);
+	return lapic_msr_read(&machine->lapic[index], msr, value) ||
+		pvclock_msr_read(&machine->clock, index, msr, value);
+}
+
+static bool msr_write(void *ctx, unsigned index, uint32_t msr, uint64_t value)
+{
+	struct machine *machine = ctx;
+
+	count(&machine->vcpu[index], COUNT_MSR);
+	return lapic_msr_write(&machine->lapic[index], msr, value) ||
+		pvclock_msr_write(&machine->clock, index, msr, value);
+}
+
+static int irq_pending(void *ctx, unsigned index)
+{
+	struct machine *machine = ctx;
+
+	return lapic_pending(&machine->lapic[index]);
+}
+
+static int irq_ack(void *ctx, unsigned index)
+{
+	struct machine *machine = ctx;
+
+	return lapic_ack(&machine->lapic[index]);
+}
+
+static uint64_t tpr_read(void *ctx, unsigned index)
+{
+	struct machine *machine = ctx;
+
+	return lapic_cr8_read(&machine->lapic[index]);
+}
+
+static void tpr_write(void *ctx, unsigned index, uint64_t value)
+{
+	struct machine *machine = ctx;
+
+	lapic_cr8_write(&machine->lapic[index], value);
+}
+
+const struct engine_callbacks machine_callbacks = {
+	.io_read = io_read,
+	.io_write = io_write,
+	.mmio_read = mmio_read,
+	.mmio_write = mmio_write,
+	.msr_read = msr_read,
+	.msr_write = msr_write,
+	.irq_pending = irq_pending,
+	.irq_ack = irq_ack,
+	.tpr_read = tpr_read,
+	.tpr_write = tpr_write,
+};
+
+uint64_t machine_tsc(void *ctx)
+{
+	struct machine *machine = ctx;
+
+	return __rdtsc() + atomic_load_explicit(&machine->tsc_offset, memory_order_relaxed);
+}

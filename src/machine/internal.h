@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The machine from inside; for the files of machine/ that make it up
+ * (machine.c, board.c, vcpu.c, callbacks.c, dump.c), not for its devices.
+ */
+#ifndef DACH_MACHINE_INTERNAL_H
+#define DACH_MACHINE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "machine/ioapic.h"
+#include "machine/lapic.h"
+#include "machine/machine.h"
+#include "machine/pic.h"
+#include "machine/pit.h"
+#include "machine/pm.h"
+#include "machine/pvclock.h"
+#include "machine/rtc.h"
+#include "machine/serial.h"
+
+/* Where a vCPU's thread is, for those who want to wake it (vcpu.doze, a futex). */
+enum { VCPU_AWAKE, VCPU_POLLS, VCPU_SLEEPS };
+
+/* What a vCPU is asked to do, as bits of vcpu.requests. */
+#define VCPU_INIT 1u
+#define VCPU_SIPI 2u
+#define VCPU_NMI 4u
+
+/* Counters of one vCPU: written by its thread only, read by anybody. */
+enum {
+	COUNT_IO,
+	COUNT_MMIO,
+	COUNT_APIC,
+	COUNT_MSR,
+	COUNT_HALT,
+	COUNT_SLEEP,
+	COUNT_INTERRUPTED,
+	COUNTERS,
+};
+
+struct vcpu {
+	struct machine *machine;
+	unsigned index;
+	struct engine_vcpu *engine;
+	pthread_t thread;
+	bool started;
+
+	_Atomic uint32_t doze;     /* VCPU_AWAKE.. */
+	_Atomic uint32_t requests; /* VCPU_INIT.. */
+	_Atomic uint8_t sipi_vector;
+	atomic_bool attention; /* requests, or may_run is to be looked at */
+
+	bool may_run; /* by machine.lock */
+	bool parked;  /* by machine.lock: the thread waits for may_run */
+
+	/* The own thread, or anybody while parked. */
+	bool halted, wait_sipi;
+	uint64_t poll; /* how long to poll before sleeping, ns */
+	_Atomic uint64_t counter[COUNTERS];
+};
+
+struct machine {
+	struct machine_config config;
+	struct engine_vm *vm;
+	struct memory mem;
+	struct bus io, mmio;
+	struct pci_bus pci;
+	struct lapic_set apics;
+	struct lapic lapic[MACHINE_VCPUS_MAX];
+	struct loop_timer apic_timer[MACHINE_VCPUS_MAX];
+	struct ioapic ioapic;
+	struct pic pic;
+	struct pit pit;
+	struct rtc rtc;
+	struct serial serial;
+	struct pm pm;
+	struct pvclock clock;
+	_Atomic int64_t tsc_offset;
+
+	struct vcpu vcpu[MACHINE_VCPUS_MAX];
+	unsigned made; /* vCPUs that the engine has made */
+	bool running; /* by lock: their threads are there */
+	uint64_t poll_max;
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* may_run or parked */
+	bool paused;            /* by lock: machine_pause() */
+	bool resetting;         /* by lock: from the request until it is done */
+	unsigned only;          /* by lock: the one vCPU that may run, or ALL */
+	unsigned debug_vcpu;
+	atomic_bool over;
+	enum machine_result result; /* by lock */
+	struct error failure;       /* by lock */
+
+	struct loop_work reset_work, debug_work;
+};
+#define ALL UINT32_MAX
+
+/* vcpu.c; any thread */
+void vcpu_kick(void *machine, unsigned index); /* lapic_ops.kick */
+void vcpu_request(struct vcpu *vcpu, uint32_t requests);
+void vcpu_attend(struct vcpu *vcpu); /* makes the thread look at attention soon */
+void *vcpu_thread(void *vcpu);
+/* The state before the first instruction: the boot processor's or one that waits for SIPI. */
+int vcpu_boot(struct vcpu *vcpu, const struct cpu_state *boot, struct error *err);
+
+/* machine.c; any thread */
+void machine_end(struct machine *machine, enum machine_result result, const struct error *err);
+void machine_irq(struct machine *machine, unsigned gsi, bool level);
+/* Who may run has changed; by the machine's lock. */
+void machine_update(struct machine *machine);
+void machine_debug_stop(struct machine *machine, unsigned vcpu);
+
+/* board.c: the devices */
+int board_init(struct machine *machine, struct error *err);
+void board_destroy(struct machine *machine);
+void board_reset(struct machine *machine);
+
+extern const struct engine_callbacks machine_callbacks; /* callbacks.c */
+uint64_t machine_tsc(void *machine);
+
+static inline void count(struct vcpu *vcpu, unsigned which)
+{
+	atomic_store_explicit(&vcpu->counter[which],
+		atomic_load_explicit(&vcpu->counter[which], memory_order_relaxed) + 1,
+		memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "machine/ioapic.h"
+
+#define REG_ID 0
+#define REG_VERSION 1
+#define REG_ARBITRATION 2
+#define REG_ENTRY 0x10
+#define VERSION (0x20u | (IOAPIC_PINS - 1) << 16)
+
+/* Redirection entry (82093AA, 3.2.4) */
+#define ENTRY_LOGICAL 0x800u
+#define ENTRY_STATUS 0x1000u
+#define ENTRY_REMOTE_IRR 0x4000u
+#define ENTRY_LEVEL 0x8000u
+#define ENTRY_MASKED 0x10000u
+#define ENTRY_WRITABLE 0xff0000000001afffull
+
+void lapic_msi(struct lapic_set *apics, uint64_t addr, uint32_t data)
+{
+	unsigned mode = data >> 8 & 7;
+
+	if (addr >> 20 != LAPIC_BASE >> 20)
+		return;
+	/* Redirection hint with physical destinations means nothing; level de-assert neither. */
+	if ((data & 0xc000) == 0x8000)
+		return;
+	lapic_deliver(apics, addr >> 12 & 0xff, addr & 4, mode, data & 0xff, data & 0x8000);
+}
+
+/* By the lock, as are all the static functions below. */
+static void send(struct ioapic *ioapic, unsigned pin)
+{
+	uint64_t entry = ioapic->entry[pin];
+	bool level = entry & ENTRY_LEVEL;
+
+	if (entry & ENTRY_MASKED)
+		return;
+	if (level) {
+		if (!(ioapic->level >> pin & 1) || (entry & ENTRY_REMOTE_IRR))
+			return;
+		ioapic->entry[pin] |= ENTRY_REMOTE_IRR;
+	}
+	lapic_deliver(ioapic->apics, entry >> 56, entry & ENTRY_LOGICAL, entry >> 8 & 7,
+		entry & 0xff, level);
+}
+
+void ioapic_set(struct ioapic *ioapic, unsigned pin, bool level)
+{
+	uint32_t bit = 1u << pin;
+	bool was;
+
+	if (pin >= IOAPIC_PINS)
+		return;
+	pthread_mutex_lock(&ioapic->lock);
+	was = ioapic->level & bit;
+	ioapic->level = level ? ioapic->level | bit : ioapic->level & ~bit;
+	if (level && !was)
+		send(ioapic, pin);
+	pthread_mutex_unlock(&ioapic->lock);
+}
+
+static void end(struct ioapic *ioapic, uint8_t vector)
+{
+	for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
+		uint64_t entry = ioapic->entry[pin];
+
+		if ((entry & 0xff) != vector || !(entry & ENTRY_LEVEL) ||
+			!(entry & ENTRY_REMOTE_IRR))
+			continue;
+		ioapic->entry[pin] &= ~(uint64_t)ENTRY_REMOTE_IRR;
+		send(ioapic, pin);
+	}
+}
+
+void ioapic_eoi(struct ioapic *ioapic, uint8_t vector)
+{
+	pthread_mutex_lock(&ioapic->lock);
+	end(ioapic, vector);
+	pthread_mutex_unlock(&ioapic->lock);
+}
+
+static uint32_t reg_read(struct ioapic *ioapic)
+{
+	unsigned reg = ioapic->select;
+
+	if (reg == REG_ID || reg == REG_ARBITRATION)
+		return ioapic->id;
+	if (reg == REG_VERSION)
+		return VERSION;
+	if (reg >= REG_ENTRY && reg < REG_ENTRY + 2 * IOAPIC_PINS)
+		return ioapic->entry[(reg - REG_ENTRY) / 2] >> (reg & 1 ? 32 : 0);
+	return 0;
+}
+
+static void entry_write(struct ioapic *ioapic, unsigned pin, bool high, uint32_t value)
+{
+	uint64_t old = ioapic->entry[pin], mask = high ? 0xffffffffull << 32 : 0xffffffffull, entry;
+
+	mask &= ENTRY_WRITABLE;
+	entry = (old & ~mask) | ((high ? (uint64_t)value << 32 : value) & mask);
+	/* An edge that comes while masked is lost; turning edge-triggered forgets remote IRR. */
+	if (!(entry & ENTRY_LEVEL))
+		entry &= ~(uint64_t)ENTRY_REMOTE_IRR;
+	ioapic->entry[pin] = entry;
+	if (entry & ENTRY_LEVEL)
+		send(ioapic, pin);
+}
+
+static void reg_write(struct ioapic *ioapic, uint32_t value)
+{
+	unsigned reg = ioapic->select;
+
+	if (reg == REG_ID)
+		ioapic->id = value & 0x0f000000;
+	else if (reg >= REG_ENTRY && reg < REG_ENTRY + 2 * IOAPIC_PINS)
+		entry_write(ioapic, (reg - REG_ENTRY) / 2, reg & 1, value);
+}
+
+static uint64_t ioapic_read(void *ctx, uint64_t offset, unsigned size)
+{
+	struct ioapic *ioapic = ctx;
+
+	switch (offset) {
+	case 0x00:
+		return ioapic->select;
+	case 0x10:
+		return reg_read(ioapic);
+	}
+	return 0;
+}
+
+static void ioapic_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
+{
+	struct ioapic *ioapic = ctx;
+
+	switch (offset) {
+	case 0x00:
+		ioapic->select = value & 0xff;
+		break;
+	case 0x10:
+		reg_write(ioapic, value);
+		break;
+	case 0x40:
+		end(ioapic, value);
+		break;
+	}
+}
+
+/* Guests write the select register by bytes too, so all widths reach the registers. */
+static const struct bus_ops ioapic_ops = {.read = ioapic_read, .write = ioapic_write};
+
+void ioapic_reset(struct ioapic *ioapic)
+{
+	pthread_mutex_lock(&ioapic->lock);
+	ioapic->select = ioapic->id = 0;
+	for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
+		ioapic->entry[pin] = ENTRY_MASKED;
+	pthread_mutex_unlock(&ioapic->lock);
+}
+
+int ioapic_init(struct ioapic *ioapic, struct bus *mmio, struct lapic_set *apics)
+{
+	*ioapic = (struct ioapic){.apics = apics};
+	pthread_mutex_init(&ioapic->lock, NULL);
+	ioapic_reset(ioapic);
+	return bus_map(mmio, IOAPIC_BASE, IOAPIC_SIZE, &ioapic_ops, ioapic, &ioapic->lock);
+}
+
+void ioapic_destroy(struct ioapic *ioapic)
+{
+	pthread_mutex_destroy(&ioapic->lock);
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The local APIC's timer (SDM 3A 11.5.4). */
+#include "base/loop.h"
+#include "machine/lapic.h"
+
+enum { ONE_SHOT, PERIODIC, TSC_DEADLINE };
+
+/* A guest that asks for shorter periods than this gets this one. */
+#define MIN_PERIOD 20000u
+
+static unsigned mode(uint32_t lvt)
+{
+	return lvt >> 17 & 3;
+}
+
+/* Nanoseconds a count, from the divide register's scattered bits. */
+static unsigned divisor(const struct lapic *lapic)
+{
+	unsigned code = (lapic->divide & 3) | (lapic->divide >> 1 & 4);
+
+	return code == 7 ? 1 : 2u << code;
+}
+
+void lapic_timer_stop(struct lapic *lapic)
+{
+	atomic_store(&lapic->period, 0);
+	atomic_store(&lapic->deadline, 0);
+}
+
+/* What a whole count lasts. */
+static uint64_t whole(const struct lapic *lapic, bool periodic)
+{
+	uint64_t length = (uint64_t)lapic->initial * divisor(lapic);
+
+	return periodic && length < MIN_PERIOD ? MIN_PERIOD : length;
+}
+
+static void start(struct lapic *lapic, uint64_t deadline, uint64_t period)
+{
+	/* The period first: a firing in between belongs to the old deadline and loses its exchange. */
+	atomic_store(&lapic->deadline, 0);
+	atomic_store(&lapic->period, period);
+	atomic_store(&lapic->deadline, deadline);
+	lapic->set->ops.arm(lapic->set->ctx, lapic->index, deadline);
+}
+
+static void fire(struct lapic *lapic)
+{
+	uint32_t lvt = lapic->lvt[LVT_TIMER];
+
+	if (!(lvt & LVT_MASKED))
+		lapic_raise(lapic, lvt & 0xff, false);
+}
+
+uint64_t lapic_timer_check(struct lapic *lapic, uint64_t now)
+{
+	uint64_t deadline = atomic_load(&lapic->deadline);
+
+	while (deadline && deadline <= now) {
+		uint64_t period = atomic_load(&lapic->period), next = 0;
+
+		/* Periods that were missed are gone. */
+		if (period)
+			next = deadline + period * ((now - deadline) / period + 1);
+		if (atomic_compare_exchange_weak(&lapic->deadline, &deadline, next)) {
+			fire(lapic);
+			return next;
+		}
+	}
+	return deadline;
+}
+
+void lapic_timer_initial(struct lapic *lapic, uint32_t count)
+{
+	unsigned how = mode(lapic->lvt[LVT_TIMER]);
+	uint64_t length;
+
+	if (how == TSC_DEADLINE)
+		return;
+	lapic->initial = count;
+	if (!count) {
+		lapic_timer_stop(lapic);
+		return;
+	}
+	length = whole(lapic, how == PERIODIC);
+	start(lapic, clock_now() + length, how == PERIODIC ? length : 0);
+}
+
+uint32_t lapic_timer_current(struct lapic *lapic)
+{
+	uint64_t deadline = atomic_load(&lapic->deadline), now = clock_now();
+
+	if (mode(lapic->lvt[LVT_TIMER]) == TSC_DEADLINE || !deadline)
+		return 0;
+	if (deadline <= now) {
+		uint64_t period = atomic_load(&lapic->period);
+
+		if (!period)
+			return 0;
+		deadline += period * ((now - deadline) / period + 1);
+	}
+	return (deadline - now) / divisor(lapic);
+}
+
+void lapic_timer_divide(struct lapic *lapic, uint32_t value)
+{
+	uint32_t left = lapic_timer_current(lapic);
+
+	lapic->divide = value;
+	if (left)
+		start(lapic, clock_now() + (uint64_t)left * divisor(lapic),
+			atomic_load(&lapic->period) ? whole(lapic, true) : 0);
+}
+
+void lapic_timer_lvt(struct lapic *lapic, uint32_t old, uint32_t lvt)
+{
+	unsigned was = mode(old), is = mode(lvt);
+
+	if (was == is)
+		return;
+	if (was == ONE_SHOT && is == PERIODIC) {
+		if (lapic->initial)
+			atomic_store(&lapic->period, whole(lapic, true));
+		return;
+	}
+	if (was == PERIODIC && is == ONE_SHOT) {
+		atomic_store(&lapic->period, 0);
+		return;
+	}
+	lapic_timer_stop(lapic);
+	lapic->initial = 0;
+	lapic->tsc_deadline = 0;
+}
+
+uint64_t lapic_deadline_read(struct lapic *lapic)
+{
+	if (mode(lapic->lvt[LVT_TIMER]) != TSC_DEADLINE || !atomic_load(&lapic->deadline))
+		return 0;
+	return lapic->tsc_deadline;
+}
+
+bool lapic_deadline_write(struct lapic *lapic, uint64_t value)
+{
+	uint64_t tsc, ns;
+
+	if (mode(lapic->lvt[LVT_TIMER]) != TSC_DEADLINE)
+		return true;
+	lapic->tsc_deadline = value;
+	if (!value) {
+		lapic_timer_stop(lapic);
+		return true;
+	}
+	tsc = lapic->set->ops.tsc(lapic->set->ctx);
+	if (value <= tsc) {
+		lapic_timer_stop(lapic);
+		fire(lapic);
+		return true;
+	}
+	/* A few years are enough for "never", and cannot overflow. */
+	ns = (unsigned __int128)(value - tsc) * 1000000 / lapic->set->tsc_khz;
+	if (value - tsc > UINT64_MAX / 1024 || ns > 1ull << 57)
+		ns = 1ull << 57;
+	start(lapic, clock_now() + ns, 0);
+	return true;
+}

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "machine/machine.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include "machine/acpi/acpi.h"
+#include "machine/boot/boot.h"
+#include "machine/internal.h"
+
+#define POLL_MAX 50000u /* ns */
+
+/* Who may run */
+
+void machine_update(struct machine *machine)
+{
+	for (unsigned i = 0; i < machine->made; i++) {
+		struct vcpu *vcpu = &machine->vcpu[i];
+		bool may = !machine->paused && !machine->resetting;
+
+		if (machine->only != ALL && machine->only != i)
+			may = false;
+		if (may == vcpu->may_run)
+			continue;
+		vcpu->may_run = may;
+		if (!may)
+			vcpu_attend(vcpu);
+	}
+	pthread_cond_broadcast(&machine->changed);
+}
+
+/* By the lock: until no vCPU runs. */
+static void wait_parked(struct machine *machine)
+{
+	for (unsigned i = 0; machine->running && i < machine->made; i++)
+		while (!machine->vcpu[i].parked)
+			pthread_cond_wait(&machine->changed, &machine->lock);
+}
+
+void machine_pause(struct machine *machine)
+{
+	pthread_mutex_lock(&machine->lock);
+	machine->paused = true;
+	machine->only = ALL;
+	machine_update(machine);
+	wait_parked(machine);
+	pthread_mutex_unlock(&machine->lock);
+}
+
+static void resume(struct machine *machine, unsigned only)
+{
+	pthread_mutex_lock(&machine->lock);
+	machine->paused = false;
+	machine->only = only;
+	/* They count as running from here on, so that a pause right behind waits for them. */
+	for (unsigned i = 0; i < machine->made; i++)
+		if (!machine->resetting && !atomic_load(&machine->over) &&
+			(only == ALL || only == i))
+			machine->vcpu[i].parked = false;
+	machine_update(machine);
+	pthread_mutex_unlock(&machine->lock);
+}
+
+void machine_resume(struct machine *machine)
+{
+	resume(machine, ALL);
+}
+
+void machine_resume_one(struct machine *machine, unsigned vcpu)
+{
+	resume(machine, vcpu);
+}
+
+bool machine_paused(struct machine *machine)
+{
+	bool paused;
+
+	pthread_mutex_lock(&machine->lock);
+	paused = machine->paused;
+	pthread_mutex_unlock(&machine->lock);
+	return paused;
+}
+
+void machine_debug_stop(struct machine *machine, unsigned vcpu)
+{
+	if (!machine->config.debug_stop)
+		return;
+	pthread_mutex_lock(&machine->lock);
+	machine->paused = true;
+	machine->only = ALL;
+	machine->debug_vcpu = vcpu;
+	machine_update(machine);
+	pthread_mutex_unlock(&machine->lock);
+	loop_post(machine->config.loop, &machine->debug_work);
+}
+
+static void tell_debugger(void *ctx)
+{
+	struct machine *machine = ctx;
+
+	machine_pause(machine);
+	machine->config.debug_stop(machine->config.debug_ctx, machine->debug_vcpu);
+}
+
+/* The end */
+
+void machine_end(struct machine *machine, enum machine_result result, const struct error *err)
+{
+	pthread_mutex_lock(&machine->lock);
+	if (!atomic_load(&machine->over)) {
+		machine->result = result;
+		if (err)
+			machine->failure = *err;
+		atomic_store(&machine->over, true);
+		for (unsigned i = 0; i < machine->made; i++)
+			vcpu_attend(&machine->vcpu[i]);
+		pthread_cond_broadcast(&machine->changed);
+	}
+	pthread_mutex_unlock(&machine->lock);
+	loop_stop(machine->config.loop);
+}
+
+void machine_stop(struct machine *machine)
+{
+	machine_end(machine, MACHINE_STOPPED, NULL);
+}
+
+void machine_power_button(struct machine *machine)
+{
+	pm_power_button(&machine->pm);
+}
+
+size_t machine_serial_input(struct machine *machine, const uint8_t *data, size_t len)
+{
+	return serial_input(&machine->serial, data, len);
+}
+
+/* Boot and reset */
+
+static int load_acpi(struct machine *machine, struct error *err)
+{
+	uint8_t *tables = calloc(1, ACPI_SIZE);
+	int used;
+
+	if (!tables)
+		return error_set(err, ENOMEM, "no memory for the ACPI tables");
+	used = acpi_build(tables, ACPI_SIZE, machine->config.vcpus, err);
+	if (used > 0 && memory_write(&machine->mem, ACPI_BASE, tables, used) < 0)
+		used = error_set(err, ENOMEM, "the guest has too little memory to start");
+	free(tables);
+	return used < 0 ? used : 0;
+}
+
+/* Everything as after power-on, the kernel loaded. No vCPU runs. */
+static int boot(struct machine *machine, struct error *err)
+{
+	const struct machine_config *config = &machine->config;
+	const struct boot_config boot_config = {
+		.kernel = config->kernel,
+		.initrd = config->initrd,
+		.cmdline = config->cmdline ? config->cmdline : "",
+		.rsdp = ACPI_BASE,
+	};
+	struct cpu_state state;
+	int r;
+
+	cpu_state_reset(&state);
+	r = load_acpi(machine, err);
+	if (r < 0)
+		return r;
+	r = boot_load(&machine->mem, &boot_config, &state, err);
+	if (r < 0)
+		return r;
+	atomic_store(&machine->tsc_offset, -(int64_t)__rdtsc());
+	pvclock_reset(&machine->clock, atomic_load(&machine->tsc_offset));
+	for (unsigned i = 0; i < machine->made && !r; i++)
+		r = vcpu_boot(&machine->vcpu[i], &state, err);
+	return r;
+}
+
+void machine_reset(struct machine *machine)
+{
+	pthread_mutex_lock(&machine->lock);
+	if (!machine->resetting) {
+		machine->resetting = true;
+		machine_update(machine);
+		loop_post(machine->config.loop, &machine->reset_work);
+	}
+	pthread_mutex_unlock(&machine->lock);
+}
+
+static void reset(void *ctx)
+{
+	struct machine *machine = ctx;
+	struct error err = {0};
+	int r;
+
+	pthread_mutex_lock(&machine->lock);
+	wait_parked(machine);
+	pthread_mutex_unlock(&machine->lock);
+	if (atomic_load(&machine->over))
+		return;
+	board_reset(machine);
+	memory_clear(&machine->mem);
+	r = boot(machine, &err);
+	if (r < 0) {
+		machine_end(machine, MACHINE_ENGINE_FAILED, &err);
+		return;
+	}
+	pthread_mutex_lock(&machine->lock);
+	machine->resetting = false;
+	for (unsigned i = 0; i < machine->made; i++)
+		if (!machine->paused && !atomic_load(&machine->over) &&
+			(machine->only == ALL || machine->only == i))
+			machine->vcpu[i].parked = false;
+	machine_update(machine);
+	pthread_mutex_unlock(&machine->lock);
+}
+
+/* Making it */
+
+static void written(void *ctx, uint64_t gpa, uint64_t size)
+{
+	struct machine *machine = ctx;
+
+	if (machine->vm)
+		machine->config.engine->vm_written(machine->vm, gpa, size);
+}
+
+static int make_engine(struct machine *machine, struct error *err)
+{
+	const struct machine_config *config = &machine->config;
+	const struct engine_vm_config vm_config = {
+		.vcpus = config->vcpus,
+		.cpuid = config->cpuid,
+		.callbacks = &machine_callbacks,
+		.ctx = machine,
+	};
+	int r = config->engine->vm_create(&vm_config, &machine->vm, err);
+
+	if (r < 0) {
+		machine->vm = NULL;
+		return r;
+	}
+	for (unsigned i = 0; i < machine->mem.regions && !r; i++) {
+		const struct memory_region *region = &machine->mem.region[i];
+
+		r = config->engine->vm_map(machine->vm, region->gpa, region->size, region->host,
+			machine->mem.fd, region->offset, err);
+	}
+	for (unsigned i = 0; i < config->vcpus && !r; i++) {
+		struct vcpu *vcpu = &machine->vcpu[i];
+
+		vcpu->machine = machine;
+		vcpu->index = i;
+		vcpu->may_run = true;
+		atomic_store(&vcpu->attention, true);
+		r = config->engine->vcpu_create(machine->vm, i, &vcpu->engine, err);
+		if (!r)
+			machine->made++;
+		else
+			vcpu->engine = NULL;
+	}
+	return r;
+}
+
+static int set_up(struct machine *machine, struct error *err)
+{
+	int r = board_init(machine, err);
+
+	if (!r)
+		r = make_engine(machine, err);
+	if (!r)
+		r = boot(machine, err);
+	return r;
+}
+
+int machine_create(const struct machine_config *config, struct machine **out, struct error *err)
+{
+	struct machine *machine;
+	int r;
+
+	*out = NULL;
+	if (config->vcpus < 1 || config->vcpus > MACHINE_VCPUS_MAX)
+		return error_set(err, EINVAL, "a guest has 1 to %d processors, not %u",
+			MACHINE_VCPUS_MAX, config->vcpus);
+	machine = calloc(1, sizeof *machine);
+	if (!machine)
+		return error_set(err, ENOMEM, "no memory for the machine");
+	machine->config = *config;
+	machine->only = ALL;
+	pthread_mutex_init(&machine->lock, NULL);
+	pthread_cond_init(&machine->changed, NULL);
+	machine->reset_work = (struct loop_work){.run = reset, .ctx = machine};
+	machine->debug_work = (struct loop_work){.run = tell_debugger, .ctx = machine};
+	/* Polling takes a processor from those that have work, unless one is to spare. */
+	machine->poll_max = sysconf(_SC_NPROCESSORS_ONLN) > config->vcpus ? POLL_MAX : 0;
+	r = memory_create(&machine->mem, config->memory, err);
+	if (r < 0) {
+		free(machine);
+		return r;
+	}
+	machine->mem.written = written;
+	machine->mem.written_ctx = machine;
+	r = set_up(machine, err);
+	if (r < 0) {
+		machine_destroy(machine);
+		return r;
+	}
+	*out = machine;
+	return 0;
+}
+
+void machine_destroy(struct machine *machine)
+{
+	if (!machine)
+		return;
+	for (unsigned i = 0; i < machine->made; i++)
+		machine->config.engine->vcpu_destroy(machine->vcpu[i].engine);
+	if (machine->vm)
+		machine->config.engine->vm_destroy(machine->vm);
+	board_destroy(machine);
+	memory_destroy(&machine->mem);
+	pthread_cond_destroy(&machine->changed);
+	pthread_mutex_destroy(&machine->lock);
+	free(machine);
+}
+
+/* Running it */
+
+/* vCPU threads take no signals but those that the engine lets through. */
+static int start_threads(struct machine *machine)
+{
+	sigset_t all, old;
+	int r = 0;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	pthread_mutex_lock(&machine->lock);
+	machine->running = true;
+	for (unsigned i = 0; i < machine->made; i++) {
+		struct vcpu *vcpu = &machine->vcpu[i];
+		char name[16];
+
+		vcpu->parked = r != 0;
+		if (r)
+			continue;
+		r = pthread_create(&vcpu->thread, NULL, vcpu_thread, vcpu);
+		vcpu->started = !r;
+		vcpu->parked = r != 0;
+		snprintf(name, sizeof name, "vcpu%u", i);
+		if (!r)
+			pthread_setname_np(vcpu->thread, name);
+	}
+	pthread_mutex_unlock(&machine->lock);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return r;
+}
+
+enum machine_result machine_run(struct machine *machine, struct error *err)
+{
+	int r = start_threads(machine);
+
+	if (r) {
+		struct error failure = {0};
+
+		error_set(&failure, r, "cannot start the processors' threads: %s", strerror(r));
+		machine_end(machine, MACHINE_ENGINE_FAILED, &failure);
+	}
+	/* Somebody may stop the loop without ending the guest: that is its end too. */
+	loop_run(machine->config.loop);
+	machine_end(machine, MACHINE_STOPPED, NULL);
+	for (unsigned i = 0; i < machine->made; i++)
+		if (machine->vcpu[i].started)
+			pthread_join(machine->vcpu[i].thread, NULL);
+	machine->running = false;
+	if (machine->failure.text[0])
+		error_set(err, EIO, "%s", machine->failure.text);
+	return machine->result;
+}
+
+/* Parts */
+
+struct memory *machine_memory(struct machine *machine)
+{
+	return &machine->mem;
+}
+
+struct pci_bus *machine_pci(struct machine *machine)
+{
+	return &machine->pci;
+}
+
+struct bus *machine_io(struct machine *machine)
+{
+	return &machine->io;
+}
+
+struct bus *machine_mmio(struct machine *machine)
+{
+	return &machine->mmio;
+}
+
+struct loop *machine_loop(struct machine *machine)
+{
+	return machine->config.loop;
+}
+
+const struct engine *machine_engine(struct machine *machine)
+{
+	return machine->config.engine;
+}
+
+struct engine_vm *machine_vm(struct machine *machine)
+{
+	return machine->vm;
+}
+
+unsigned machine_vcpus(struct machine *machine)
+{
+	return machine->config.vcpus;
+}
+
+struct engine_vcpu *machine_vcpu(struct machine *machine, unsigned index)
+{
+	return index < machine->made ? machine->vcpu[index].engine : NULL;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The PC: memory, interrupt controllers, timers, PCI, serial port, ACPI, and a
+ * thread for each virtual processor, over whichever engine it is given.
+ *
+ * Life: machine_create(), add devices to machine_pci(), machine_run() on the
+ * thread that is to be the event loop's, machine_destroy(). Everything is
+ * called on that thread except where it says "any thread".
+ */
+#ifndef DACH_MACHINE_MACHINE_H
+#define DACH_MACHINE_MACHINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "base/loop.h"
+#include "cpu/cpuid.h"
+#include "cpu/engine.h"
+#include "machine/bus.h"
+#include "machine/memory.h"
+#include "machine/pci.h"
+
+#define MACHINE_VCPUS_MAX 64
+
+struct machine;
+
+/* How a guest ended. */
+enum machine_result {
+	MACHINE_POWEROFF,      /* the guest switched itself off */
+	MACHINE_CRASH,         /* triple fault, or a panic told by pvpanic */
+	MACHINE_ENGINE_FAILED, /* the engine itself; the sentence is in err */
+	MACHINE_STOPPED,       /* machine_stop() */
+};
+
+/* A file to boot from: stays open, since a reset reads it again. */
+struct machine_file {
+	int fd;           /* -1: none */
+	const char *name; /* for messages */
+};
+
+/* All that is pointed to outlives the machine. */
+struct machine_config {
+	const struct engine *engine;
+	const struct cpuid_policy *cpuid;
+	unsigned vcpus;  /* 1 to MACHINE_VCPUS_MAX */
+	uint64_t memory; /* bytes, a multiple of 1 MiB */
+	struct loop *loop;
+	struct machine_file kernel, initrd;
+	const char *cmdline; /* "" for none */
+
+	/* The first serial port; see serial.h for when these run. Each may be NULL. */
+	void (*serial_output)(void *ctx, const uint8_t *data, size_t len);
+	void (*serial_room)(void *ctx);
+	void *serial_ctx;
+
+	/*
+	 * A vCPU came back with ENGINE_EXIT_DEBUG: all vCPUs are paused (machine_resume() lets them
+	 * go on). On the loop's thread. May be NULL.
+	 */
+	void (*debug_stop)(void *ctx, unsigned vcpu);
+	void *debug_ctx;
+};
+
+/*
+ * Makes the machine and loads the guest's kernel, so that whatever is wrong
+ * with the configuration is said here. On failure *machine is NULL.
+ */
+int machine_create(const struct machine_config *config, struct machine **machine,
+	struct error *err);
+/* Not while machine_run() is going on. NULL is allowed. */
+void machine_destroy(struct machine *machine);
+/*
+ * Starts the processors and runs the event loop until the guest ends. Once. Returns with every
+ * vCPU thread ended.
+ */
+enum machine_result machine_run(struct machine *machine, struct error *err);
+
+struct memory *machine_memory(struct machine *machine);
+struct pci_bus *machine_pci(struct machine *machine);
+struct bus *machine_io(struct machine *machine);
+struct bus *machine_mmio(struct machine *machine);
+struct loop *machine_loop(struct machine *machine);
+const struct engine *machine_engine(struct machine *machine);
+struct engine_vm *machine_vm(struct machine *machine);
+unsigned machine_vcpus(struct machine *machine);
+struct engine_vcpu *machine_vcpu(struct machine *machine, unsigned index);
+
+/* Input for the first serial port; returns how many bytes were taken. Any thread. */
+size_t machine_serial_input(struct machine *machine, const uint8_t *data, size_t len);
+
+/* Presses the power button. Any thread. */
+void machine_power_button(struct machine *machine);
+/* Ends the guest: machine_run() returns MACHINE_STOPPED. Any thread. */
+void machine_stop(struct machine *machine);
+/* Resets the guest as its own reset register does. Any thread. */
+void machine_reset(struct machine *machine);
+
+/*
+ * Returns when no vCPU runs and none will; their state may then be read and written with the
+ * engine's functions. Pausing a paused machine does nothing. Before machine_run() the machine
+ * may be paused too: then it starts paused.
+ */
+void machine_pause(struct machine *machine);
+void machine_resume(struct machine *machine);
+/* Lets only this vCPU run (a debugger's step). */
+void machine_resume_one(struct machine *machine, unsigned vcpu);
+bool machine_paused(struct machine *machine);
+
+/* Every vCPU's registers for a person to read. The machine is paused or has ended. */
+void machine_dump(struct machine *machine, FILE *out);
+/* Counters as lines "name value" (exits, interrupts); the engine's too. Any thread. */
+void machine_stats(struct machine *machine, FILE *out);
+
+#endif

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "machine/memory.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#define MIB 0x100000ull
+#define HUGE_PAGE 0x200000ull
+
+static int check_size(uint64_t size, struct error *err)
+{
+	struct sysinfo info;
+	uint64_t host;
+
+	if (!size || size % MIB)
+		return error_set(err, EINVAL, "guest memory must be a whole number of MiB");
+	if (sysinfo(&info) < 0)
+		return 0;
+	host = (uint64_t)info.totalram * info.mem_unit;
+	if (size > host)
+		return error_set(err, ENOMEM,
+			"the guest wants %llu MiB of memory, but this host has %llu MiB",
+			(unsigned long long)(size / MIB), (unsigned long long)(host / MIB));
+	return 0;
+}
+
+/* Maps the memfd at a huge page boundary, so that whole huge pages fit. */
+static uint8_t *map_aligned(int fd, uint64_t size)
+{
+	uint64_t room = size + HUGE_PAGE;
+	uint8_t *area = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		0);
+	uint8_t *host;
+
+	if (area == MAP_FAILED)
+		return NULL;
+	host = (uint8_t *)(((uintptr_t)area + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));
+	if (mmap(host, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd,
+		    0) == MAP_FAILED) {
+		munmap(area, room);
+		return NULL;
+	}
+	if (host > area)
+		munmap(area, host - area);
+	if (area + room > host + size)
+		munmap(host + size, area + room - (host + size));
+	return host;
+}
+
+static void add_region(struct memory *mem, uint64_t gpa, uint64_t size, uint64_t offset)
+{
+	mem->region[mem->regions++] = (struct memory_region){
+		.gpa = gpa, .size = size, .host = mem->host + offset, .offset = offset};
+}
+
+int memory_create(struct memory *mem, uint64_t size, struct error *err)
+{
+	uint64_t low = size < MEMORY_LOW_END ? size : MEMORY_LOW_END;
+	int r;
+
+	memset(mem, 0, sizeof *mem);
+	mem->fd = -1;
+	r = check_size(size, err);
+	if (r < 0)
+		return r;
+	mem->fd = memfd_create("guest-ram", MFD_CLOEXEC);
+	if (mem->fd < 0 || ftruncate(mem->fd, size) < 0) {
+		r = error_set(err, errno, "cannot make the guest's memory: %s", strerror(errno));
+		memory_destroy(mem);
+		return r;
+	}
+	mem->host = map_aligned(mem->fd, size);
+	if (!mem->host) {
+		r = error_set(err, errno, "cannot map the guest's memory: %s", strerror(errno));
+		memory_destroy(mem);
+		return r;
+	}
+	mem->size = size;
+	/* Only advice: shared memory has huge pages where the host's policy allows them. */
+	madvise(mem->host, size, MADV_HUGEPAGE);
+	madvise(mem->host, size, MADV_DONTDUMP);
+	add_region(mem, 0, low, 0);
+	if (size > low)
+		add_region(mem, MEMORY_HIGH_START, size - low, low);
+	return 0;
+}
+
+void memory_destroy(struct memory *mem)
+{
+	if (mem->host)
+		munmap(mem->host, mem->size);
+	if (mem->fd >= 0)
+		close(mem->fd);
+	memset(mem, 0, sizeof *mem);
+	mem->fd = -1;
+}
+
+void *memory_ptr(const struct memory *mem, uint64_t gpa, uint64_t len)
+{
+	for (unsigned i = 0; i < mem->regions; i++) {
+		const struct memory_region *region = &mem->region[i];
+		uint64_t offset = gpa - region->gpa;
+
+		if (gpa >= region->gpa && offset < region->size)
+			return len && len <= region->size - offset ? region->host + offset : NULL;
+	}
+	return NULL;
+}
+
+int memory_read(const struct memory *mem, uint64_t gpa, void *buf, uint64_t len)
+{
+	const void *from = memory_ptr(mem, gpa, len);
+
+	if (!len)
+		return 0;
+	if (!from)
+		return -EFAULT;
+	memcpy(buf, from, len);
+	return 0;
+}
+
+int memory_write(struct memory *mem, uint64_t gpa, const void *buf, uint64_t len)
+{
+	void *to = memory_ptr(mem, gpa, len);
+
+	if (!len)
+		return 0;
+	if (!to)
+		return -EFAULT;
+	memcpy(to, buf, len);
+	memory_written(mem, gpa, len);
+	return 0;
+}
+
+int memory_zero(struct memory *mem, uint64_t gpa, uint64_t len)
+{
+	void *to = memory_ptr(mem, gpa, len);
+
+	if (!len)
+		return 0;
+	if (!to)
+		return -EFAULT;
+	memset(to, 0, len);
+	memory_written(mem, gpa, len);
+	return 0;
+}
+
+void memory_written(struct memory *mem, uint64_t gpa, uint64_t len)
+{
+	if (mem->written && len)
+		mem->written(mem->written_ctx, gpa, len);
+}
+
+void memory_clear(struct memory *mem)
+{
+	if (madvise(mem->host, mem->size, MADV_REMOVE) < 0)
+		memset(mem->host, 0, mem->size);
+	for (unsigned i = 0; i < mem->regions; i++)
+		memory_written(mem, mem->region[i].gpa, mem->region[i].size);
+}

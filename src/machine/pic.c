@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "machine/pic.h"
+
+#include <string.h>
+
+#define CASCADE 2 /* the master's input that the slave drives */
+
+/* Everything static here runs with the lock held. */
+
+/* Priority of an input, 0 is the highest. */
+static unsigned rank(const struct pic_chip *chip, unsigned input)
+{
+	return (input - chip->lowest - 1) & 7;
+}
+
+static int first(const struct pic_chip *chip, uint8_t bits)
+{
+	for (unsigned i = 0; i < 8; i++) {
+		unsigned input = (chip->lowest + 1 + i) & 7;
+
+		if (bits >> input & 1)
+			return input;
+	}
+	return -1;
+}
+
+/* The input that the chip asks for, or -1. */
+static int request(const struct pic_chip *chip)
+{
+	uint8_t in_service = chip->special_mask ? chip->isr & ~chip->imr : chip->isr;
+	int input = first(chip, chip->irr & ~chip->imr), busy = first(chip, in_service);
+
+	if (chip->step || input < 0)
+		return -1;
+	if (busy >= 0 && rank(chip, busy) <= rank(chip, input))
+		return -1;
+	return input;
+}
+
+static void line(struct pic_chip *chip, unsigned input, bool level)
+{
+	uint8_t bit = 1u << input;
+
+	if (chip->elcr & bit) {
+		chip->irr = level ? chip->irr | bit : chip->irr & ~bit;
+	} else {
+		if (level && !(chip->lines & bit))
+			chip->irr |= bit;
+		if (!level)
+			chip->irr &= ~bit;
+	}
+	chip->lines = level ? chip->lines | bit : chip->lines & ~bit;
+}
+
+static void update(struct pic *pic)
+{
+	bool output, was = atomic_load(&pic->output);
+
+	line(&pic->chip[0], CASCADE, request(&pic->chip[1]) >= 0);
+	output = request(&pic->chip[0]) >= 0;
+	atomic_store(&pic->output, output);
+	if (output && !was)
+		pic->raised(pic->ctx);
+}
+
+static void take(struct pic_chip *chip, unsigned input)
+{
+	uint8_t bit = 1u << input;
+
+	if (!(chip->elcr & bit))
+		chip->irr &= ~bit;
+	if (!chip->auto_eoi)
+		chip->isr |= bit;
+	else if (chip->rotate_auto)
+		chip->lowest = input;
+}
+
+static int vector(struct pic *pic, bool ack)
+{
+	int input = request(&pic->chip[0]), slave;
+
+	if (input < 0)
+		return -1;
+	if (ack)
+		take(&pic->chip[0], input);
+	if (input != CASCADE)
+		return pic->chip[0].base + input;
+	slave = request(&pic->chip[1]);
+	/* The request went away: the slave answers with its input 7 (spurious). */
+	if (slave < 0)
+		return pic->chip[1].base + 7;
+	if (ack)
+		take(&pic->chip[1], slave);
+	return pic->chip[1].base + slave;
+}
+
+int pic_pending(struct pic *pic)
+{
+	int v;
+
+	if (!atomic_load(&pic->output))
+		return -1;
+	pthread_mutex_lock(&pic->lock);
+	v = vector(pic, false);
+	pthread_mutex_unlock(&pic->lock);
+	return v;
+}
+
+int pic_ack(struct pic *pic)
+{
+	int v;
+
+	pthread_mutex_lock(&pic->lock);
+	v = vector(pic, true);
+	/* update() tells of rising output: what is still pending has to be told again. */
+	atomic_store(&pic->output, false);
+	update(pic);
+	pthread_mutex_unlock(&pic->lock);
+	return v;
+}
+
+void pic_set(struct pic *pic, unsigned irq, bool level)
+{
+	if (irq > 15 || irq == CASCADE)
+		return;
+	pthread_mutex_lock(&pic->lock);
+	line(&pic->chip[irq / 8], irq % 8, level);
+	update(pic);
+	pthread_mutex_unlock(&pic->lock);
+}
+
+static void start_init(struct pic_chip *chip, uint8_t icw1)
+{
+	chip->irr &= chip->elcr;
+	chip->isr = chip->imr = 0;
+	chip->lowest = 7;
+	chip->auto_eoi = chip->rotate_auto = chip->read_isr = chip->special_mask = false;
+	chip->poll = false;
+	chip->icw4 = icw1 & 1;
+	chip->step = 2;
+}
+
+static void command2(struct pic_chip *chip, uint8_t value)
+{
+	unsigned how = value >> 5;
+	int input = value & 7;
+
+	if (how == 0 || how == 4) {
+		chip->rotate_auto = how == 4;
+		return;
+	}
+	/* Without the S bit it is the input of the highest priority in service. */
+	if (how == 1 || how == 5)
+		input = first(chip, chip->isr);
+	if (input < 0)
+		return;
+	if (how & 1)
+		chip->isr &= ~(1u << input);
+	if (how & 4)
+		chip->lowest = input;
+}
+
+static void command3(struct pic_chip *chip, uint8_t value)
+{
+	if (value & 4)
+		chip->poll = true;
+	if (value & 2)
+		chip->read_isr = value & 1;
+	if (value & 0x40)
+		chip->special_mask = value & 0x20;
+}
+
+static void data_write(struct pic_chip *chip, uint8_t value)
+{
+	switch (chip->step) {
+	case 0:
+		chip->imr = value;
+		break;
+	case 2:
+		chip->base = value & 0xf8;
+		chip->step = 3;
+		break;
+	case 3:
+		chip->step = chip->icw4 ? 4 : 0;
+		break;
+	case 4:
+		chip->auto_eoi = value & 2;
+		chip->step = 0;
+		break;
+	}
+}
+
+static void chip_write(struct pic *pic, struct pic_chip *chip, uint64_t offset, uint64_t value)
+{
+	if (offset & 1)
+		data_write(chip, value);
+	else if (value & 0x10)
+		start_init(chip, value);
+	else if (value & 0x08)
+		command3(chip, value);
+	else
+		command2(chip, value);
+	update(pic);
+}
+
+static uint64_t chip_read(struct pic *pic, struct pic_chip *chip, uint64_t offset)
+{
+	if (chip->poll) {
+		int input = request(chip);
+
+		chip->poll = false;
+		if (input < 0)
+			return 0;
+		take(chip, input);
+		update(pic);
+		return 0x80 | input;
+	}
+	if (offset & 1)
+		return chip->imr;
+	return chip->read_isr ? chip->isr : chip->irr;
+}
+
+static uint64_t master_read(void *ctx, uint64_t offset, unsigned size)
+{
+	struct pic *pic = ctx;
+
+	return chip_read(pic, &pic->chip[0], offset);
+}
+
+static void master_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
+{
+	struct pic *pic = ctx;
+
+	chip_write(pic, &pic->chip[0], offset, value);
+}
+
+static uint64_t slave_read(void *ctx, uint64_t offset, unsigned size)
+{
+	struct pic *pic = ctx;
+
+	return chip_read(pic, &pic->chip[1], offset);
+}
+
+static void slave_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
+{
+	struct pic *pic = ctx;
+
+	chip_write(pic, &pic->chip[1], offset, value);
+}
+
+static uint64_t elcr_read(void *ctx, uint64_t offset, unsigned size)
+{
+	struct pic *pic = ctx;
+
+	return pic->chip[offset & 1].elcr;
+}
+
+static void elcr_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
+{
+	struct pic *pic = ctx;
+
+	/* Timer, keyboard, cascade, clock and coprocessor are always edges. */
+	pic->chip[offset & 1].elcr = value & (offset & 1 ? 0xde : 0xf8);
+	update(pic);
+}
+
+static const struct bus_ops master_ops = {master_read, master_write, 1, false};
+static const struct bus_ops slave_ops = {slave_read, slave_write, 1, false};
+static const struct bus_ops elcr_ops = {elcr_read, elcr_write, 1, false};
+
+void pic_reset(struct pic *pic)
+{
+	pthread_mutex_lock(&pic->lock);
+	memset(pic->chip, 0, sizeof pic->chip);
+	for (unsigned i = 0; i < 2; i++) {
+		pic->chip[i].imr = 0xff;
+		pic->chip[i].lowest = 7;
+		pic->chip[i].base = i ? 0x70 : 0x08;
+	}
+	update(pic);
+	pthread_mutex_unlock(&pic->lock);
+}
+
+int pic_init(struct pic *pic, struct bus *io, void (*raised)(void *ctx), void *ctx)
+{
+	int r;
+
+	memset(pic, 0, sizeof *pic);
+	pthread_mutex_init(&pic->lock, NULL);
+	pic->raised = raised;
+	pic->ctx = ctx;
+	pic_reset(pic);
+	r = bus_map(io, 0x20, 2, &master_ops, pic, &pic->lock);
+	if (!r)
+		r = bus_map(io, 0xa0, 2, &slave_ops, pic, &pic->lock);
+	if (!r)
+		r = bus_map(io, 0x4d0, 2, &elcr_ops, pic, &pic->lock);
+	return r;
+}
+
+void pic_destroy(struct pic *pic)
+{
+	pthread_mutex_destroy(&pic->lock);
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "machine/pit.h"
+
+#include <string.h>
+
+#define NS 1000000000u
+/* Interrupts of channel 0 come no closer together, whatever the guest asks for. */
+#define MIN_PERIOD 50000u
+
+/* Everything static here runs with the lock held. */
+
+static uint64_t to_ticks(uint64_t ns)
+{
+	return (unsigned __int128)ns * PIT_HZ / NS;
+}
+
+/* Rounded up, so that the tick has happened when this much time has gone. */
+static uint64_t to_ns(uint64_t ticks)
+{
+	return ((unsigned __int128)ticks * NS + PIT_HZ - 1) / PIT_HZ;
+}
+
+static uint64_t elapsed(const struct pit_channel *c)
+{
+	return to_ticks(clock_now() - c->start);
+}
+
+static uint16_t counter(const struct pit_channel *c)
+{
+	uint64_t ticks;
+
+	if (!c->counting)
+		return c->reload;
+	ticks = elapsed(c);
+	switch (c->mode) {
+	case 2:
+		return c->reload - ticks % c->reload;
+	case 3:
+		return c->reload - 2 * ticks % c->reload;
+	}
+	return c->reload - ticks;
+}
+
+static bool output(const struct pit_channel *c)
+{
+	uint64_t ticks;
+
+	if (!c->counting)
+		return c->mode != 0;
+	ticks = elapsed(c);
+	switch (c->mode) {
+	case 0:
+	case 1:
+		return ticks >= c->reload;
+	case 2:
+		return ticks % c->reload != c->reload - 1;
+	case 3:
+		return ticks % c->reload < (c->reload + 1) / 2;
+	}
+	return ticks != c->reload;
+}
+
+/* When channel 0 next interrupts; 0: never. */
+static uint64_t next_irq(const struct pit_channel *c, uint64_t now)
+{
+	uint64_t period = to_ns(c->reload);
+
+	if (!c->counting)
+		return 0;
+	if (c->mode != 2 && c->mode != 3)
+		return c->start + period > now ? c->start + period : 0;
+	if (period < MIN_PERIOD)
+		return now + MIN_PERIOD;
+	/* From the start each time: rounding must not add up. */
+	return c->start + to_ns((to_ticks(now - c->start) / c->reload + 1) * c->reload);
+}
+
+static void schedule(struct pit *pit)
+{
+	uint64_t when = next_irq(&pit->channel[0], clock_now());
+
+	if (when)
+		loop_timer_arm(&pit->timer, when);
+	else
+		loop_timer_cancel(&pit->timer);
+}
+
+static void fired(void *ctx)
+{
+	struct pit *pit = ctx;
+
+	pthread_mutex_lock(&pit->lock);
+	pit->irq(pit->ctx, false);
+	pit->irq(pit->ctx, true);
+	schedule(pit);
+	pthread_mutex_unlock(&pit->lock);
+}
+
+static void load(struct pit *pit, unsigned which, uint16_t count)
+{
+	struct pit_channel *c = &pit->channel[which];
+
+	c->reload = count ? count : 0x10000;
+	if (c->mode == 1 || c->mode == 5)
+		return; /* these start at the gate's edge */
+	c->start = clock_now();
+	c->counting = c->gate;
+	if (which == 0) {
+		pit->irq(pit->ctx, false);
+		schedule(pit);
+	}
+}
+
+static void latch_count(struct pit_channel *c)
+{
+	if (c->latched)
+		return;
+	c->latch = counter(c);
+	c->latched = true;
+	c->high_next_read = false;
+}
+
+static void latch_status(struct pit_channel *c)
+{
+	if (c->status_latched)
+		return;
+	c->status = output(c) << 7 | c->access << 4 | c->mode << 1;
+	c->status_latched = true;
+}
+
+static void control(struct pit *pit, uint8_t value)
+{
+	unsigned which = value >> 6;
+	struct pit_channel *c;
+
+	if (which == 3) {
+		for (unsigned i = 0; i < 3; i++) {
+			if (!(value >> (i + 1) & 1))
+				continue;
+			if (!(value & 0x20))
+				latch_count(&pit->channel[i]);
+			if (!(value & 0x10))
+				latch_status(&pit->channel[i]);
+		}
+		return;
+	}
+	c = &pit->channel[which];
+	if (!(value & 0x30)) {
+		latch_count(c);
+		return;
+	}
+	c->access = value >> 4 & 3;
+	c->mode = value >> 1 & 7;
+	if (c->mode > 5)
+		c->mode -= 4;
+	c->counting = c->latched = c->status_latched = false;
+	c->high_next_write = c->high_next_read = false;
+	if (which == 0) {
+		pit->irq(pit->ctx, c->mode != 0);
+		schedule(pit);
+	}
+}
+
+static void pit_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
+{
+	struct pit *pit = ctx;
+	struct pit_channel *c;
+
+	if (offset == 3) {
+		control(pit, value);
+		return;
+	}
+	c = &pit->channel[offset];
+	switch (c->access) {
+	case 1:
+		load(pit, offset, value);
+		break;
+	case 2:
+		load(pit, offset, value << 8);
+		break;
+	case 3:
+		if (c->high_next_write)
+			load(pit, offset, value << 8 | c->low);
+		else
+			c->low = value;
+		c->high_next_write = !c->high_next_write;
+		break;
+	}
+}
+
+static uint64_t pit_read(void *ctx, uint64_t offset, unsigned size)
+{
+	struct pit *pit = ctx;
+	struct pit_channel *c = &pit->channel[offset];
+	uint16_t value;
+	bool high;
+
+	if (offset == 3)
+		return 0xff;
+	if (c->status_latched) {
+		c->status_latched = false;
+		return c->status;
+	}
+	value = c->latched ? c->latch : counter(c);
+	high = c->access == 2 || (c->access == 3 && c->high_next_read);
+	if (c->access == 3)
+		c->high_next_read = !c->high_next_read;
+	if (c->access != 3 || high)
+		c->latched = false;
+	return high ? value >> 8 : value & 0xff;
+}
+
+static void set_gate(struct pit_channel *c, bool gate)
+{
+	bool rise = gate && !c->gate;
+
+	c->gate = gate;
+	switch (c->mode) {
+	case 1:
+	case 2:
+	case 3:
+	case 5:
+		if (rise) {
+			c->start = clock_now();
+			c->counting = true;
+		}
+		if (!gate && (c->mode == 2 || c->mode == 3))
+			c->counting = false;
+		break;
+	default:
+		/* Modes 0 and 4 pause; a pause here starts over, which nobody relies on. */
+		if (rise)
+			c->start = clock_now();
+		c->counting = gate;
+	}
+}
+
+static uint64_t port61_read(void *ctx, uint64_t offset, unsigned size)
+{
+	struct pit *pit = ctx;
+	struct pit_channel *c = &pit->channel[2];
+
+	pit->refresh = !pit->refresh;
+	return c->gate | pit->speaker << 1 | pit->refresh << 4 | output(c) << 5;
+}
+
+static void port61_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
+{
+	struct pit *pit = ctx;
+
+	pit->speaker = value & 2;
+	set_gate(&pit->channel[2], value & 1);
+}
+
+static const struct bus_ops pit_ops = {pit_read, pit_write, 1, false};
+static const struct bus_ops port61_ops = {port61_read, port61_write, 1, false};
+
+void pit_reset(struct pit *pit)
+{
+	pthread_mutex_lock(&pit->lock);
+	memset(pit->channel, 0, sizeof pit->channel);
+	for (unsigned i = 0; i < 3; i++) {
+		pit->channel[i].access = 3;
+		pit->channel[i].mode = 3;
+		pit->channel[i].reload = 0x10000;
+		pit->channel[i].gate = i != 2;
+	}
+	loop_timer_cancel(&pit->timer);
+	pthread_mutex_unlock(&pit->lock);
+}
+
+int pit_init(struct pit *pit, struct bus *io, struct loop *loop,
+	void (*irq)(void *ctx, bool level), void *ctx)
+{
+	int r;
+
+	memset(pit, 0, sizeof *pit);
+	pthread_mutex_init(&pit->lock, NULL);
+	pit->irq = irq;
+	pit->ctx = ctx;
+	loop_timer_init(&pit->timer, loop, fired, pit);
+	pit_reset(pit);
+	r = bus_map(io, 0x40, 4, &pit_ops, pit, &pit->lock);
+	if (!r)
+		r = bus_map(io, 0x61, 1, &port61_ops, pit, &pit->lock);
+	return r;
+}
+
+void pit_destroy(struct pit *pit)
+{
+	loop_timer_cancel(&pit->timer);
+	pthread_mutex_destroy(&pit->lock);
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "machine/pm.h"
+
+#include <string.h>
+
+#include "base/loop.h"
+
+#define STATUS_BUTTON 0x100u
+#define STATUS_WRITABLE 0x8531u /* clear by ones: timer, bus master, global, button, RTC, wake */
+#define ENABLE_WRITABLE 0x0521u
+#define CONTROL_SCI 0x1u
+#define CONTROL_SLEEP 0x2000u
+#define CONTROL_TYPE(v) ((v) >> 10 & 7)
+#define KEYBOARD_RESET 0xfe
+#define PVPANIC_PANICKED 1u
+#define PVPANIC_CRASH_LOADED 2u
+
+/* Everything static here runs with the lock held. */
+
+static void update_sci(struct pm *pm)
+{
+	pm->ops->sci(pm->ctx, pm->status & pm->enable & ENABLE_WRITABLE);
+}
+
+void pm_power_button(struct pm *pm)
+{
+	pthread_mutex_lock(&pm->lock);
+	pm->status |= STATUS_BUTTON;
+	update_sci(pm);
+	pthread_mutex_unlock(&pm->lock);
+}
+
+static uint64_t event_read(void *ctx, uint64_t offset, unsigned size)
+{
+	struct pm *pm = ctx;
+
+	return offset ? pm->enable : pm->status;
+}
+
+static void event_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
+{
+	struct pm *pm = ctx;
+
+	if (offset)
+		pm->enable = value & ENABLE_WRITABLE;
+	else
+		pm->status &= ~(value & STATUS_WRITABLE);
+	update_sci(pm);
+}
+
+static uint64_t control_read(void *ctx, uint64_t offset, unsigned size)
+{
+	struct pm *pm = ctx;
+
+	/* ACPI mode from the start; the sleep bit reads as zero. */
+	return (pm->control & ~CONTROL_SLEEP) | CONTROL_SCI;
+}
+
+static void control_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
+{
+	struct pm *pm = ctx;
+
+	pm->control = value;
+	if ((value & CONTROL_SLEEP) && CONTROL_TYPE(value) == PM_SLEEP_S5)
+		pm->ops->poweroff(pm->ctx);
+}
+
+static uint64_t timer_read(void *ctx, uint64_t offset, unsigned size)
+{
+	return (uint32_t)((unsigned __int128)clock_now() * PM_TIMER_HZ / 1000000000u);
+}
+
+static void ignore_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
+{
+}
+
+void pm_reset_control(struct pm *pm, uint8_t value)
+{
+	pthread_mutex_lock(&pm->lock);
+	pm->reset_control = value & ~4u;
+	pthread_mutex_unlock(&pm->lock);
+	if (value & 4)
+		pm->ops->reset(pm->ctx);
+}
+
+static uint64_t keyboard_read(void *ctx, uint64_t offset, unsigned size)
+{
+	return 0; /* nothing to read, ready to be written */
+}
+
+static void keyboard_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
+{
+	struct pm *pm = ctx;
+
+	if (value == KEYBOARD_RESET)
+		pm->ops->reset(pm->ctx);
+}
+
+static uint64_t port92_read(void *ctx, uint64_t offset, unsigned size)
+{
+	struct pm *pm = ctx;
+
+	return pm->port92;
+}
+
+static void port92_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
+{
+	struct pm *pm = ctx;
+
+	pm->port92 = (value & ~1u) | 2; /* address line 20 stays on */
+	if (value & 1)
+		pm->ops->reset(pm->ctx);
+}
+
+static uint64_t pvpanic_read(void *ctx, uint64_t offset, unsigned size)
+{
+	return PVPANIC_PANICKED | PVPANIC_CRASH_LOADED;
+}
+
+static void pvpanic_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
+{
+	struct pm *pm = ctx;
+
+	/* A guest with a crash kernel loaded goes on by itself. */
+	if (value & PVPANIC_PANICKED)
+		pm->ops->panicked(pm->ctx);
+}
+
+static const struct bus_ops event_ops = {event_read, event_write, 2, true};
+static const struct bus_ops control_ops = {control_read, control_write, 2, true};
+static const struct bus_ops timer_ops = {timer_read, ignore_write, 4, true};
+static const struct bus_ops keyboard_ops = {keyboard_read, keyboard_write, 1, false};
+static const struct bus_ops port92_ops = {port92_read, port92_write, 1, false};
+static const struct bus_ops pvpanic_ops = {pvpanic_read, pvpanic_write, 1, false};
+
+void pm_reset(struct pm *pm)
+{
+	pthread_mutex_lock(&pm->lock);
+	pm->status = pm->enable = pm->control = 0;
+	pm->port92 = 2;
+	pm->reset_control = 0;
+	update_sci(pm);
+	pthread_mutex_unlock(&pm->lock);
+}
+
+int pm_init(struct pm *pm, struct bus *io, const struct pm_ops *ops, void *ctx)
+{
+	int r;
+
+	memset(pm, 0, sizeof *pm);
+	pthread_mutex_init(&pm->lock, NULL);
+	pm->ops = ops;
+	pm->ctx = ctx;
+	pm_reset(pm);
+	r = bus_map(io, PM1_EVENT, 4, &event_ops, pm, &pm->lock);
+	if (!r)
+		r = bus_map(io, PM1_CONTROL, 2, &control_ops, pm, &pm->lock);
+	if (!r)
+		r = bus_map(io, PM_TIMER, 4, &timer_ops, pm, &pm->lock);
+	if (!r)
+		r = bus_map(io, 0x64, 1, &keyboard_ops, pm, &pm->lock);
+	if (!r)
+		r = bus_map(io, 0x92, 1, &port92_ops, pm, &pm->lock);
+	if (!r)
+		r = bus_map(io, PVPANIC_PORT, 1, &pvpanic_ops, pm, &pm->lock);
+	return r;
+}
+
+void pm_destroy(struct pm *pm)
+{
+	pthread_mutex_destroy(&pm->lock);
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "machine/pvclock.h"
+
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+#include <x86intrin.h>
+
+#include "base/loop.h"
+
+#define MSR_WALL_OLD 0x11u
+#define MSR_TIME_OLD 0x12u
+#define MSR_WALL 0x4b564d00u
+#define MSR_TIME 0x4b564d01u
+#define TIME_ENABLED 1u
+#define FLAG_TSC_STABLE 1u
+
+/* What the guest reads. version is odd while the rest changes. */
+struct time_info {
+	uint32_t version, pad0;
+	uint64_t tsc, ns;
+	uint32_t mul;
+	int8_t shift;
+	uint8_t flags, pad1[2];
+};
+
+struct wall_info {
+	uint32_t version, sec, nsec;
+};
+
+void pvclock_scale(uint32_t tsc_khz, uint32_t *mul, int8_t *shift)
+{
+	/* As many bits as fit in mul: it is to lie between 2^31 and 2^32. */
+	uint64_t ns = 1000000, ticks = tsc_khz ? tsc_khz : 1;
+	int by = 0;
+
+	while (ns >= ticks) {
+		ticks *= 2;
+		by++;
+	}
+	while (ns * 2 < ticks) {
+		ns *= 2;
+		by--;
+	}
+	*mul = (ns << 32) / ticks;
+	*shift = by;
+}
+
+void pvclock_init(struct pvclock *clock, struct memory *mem, uint32_t tsc_khz)
+{
+	memset(clock, 0, sizeof *clock);
+	pthread_mutex_init(&clock->lock, NULL);
+	clock->mem = mem;
+	clock->tsc_khz = tsc_khz;
+}
+
+void pvclock_destroy(struct pvclock *clock)
+{
+	pthread_mutex_destroy(&clock->lock);
+}
+
+void pvclock_reset(struct pvclock *clock, int64_t tsc_offset)
+{
+	pthread_mutex_lock(&clock->lock);
+	clock->tsc_offset = tsc_offset;
+	clock->start = clock_now();
+	clock->tsc = __rdtsc() + tsc_offset;
+	clock->ns = 0;
+	clock->wall_msr = 0;
+	memset(clock->time_msr, 0, sizeof clock->time_msr);
+	pthread_mutex_unlock(&clock->lock);
+}
+
+/* The static functions below run with the lock held. */
+
+static bool write_time(struct pvclock *clock, uint64_t msr)
+{
+	uint64_t gpa = msr & ~(uint64_t)TIME_ENABLED;
+	struct time_info *to = memory_ptr(clock->mem, gpa, sizeof *to), info;
+
+	if (!to || gpa % 4)
+		return false;
+	clock->version += 2;
+	memset(&info, 0, sizeof info);
+	info.tsc = clock->tsc;
+	info.ns = clock->ns;
+	pvclock_scale(clock->tsc_khz, &info.mul, &info.shift);
+	/* All vCPUs are told the same pair, and TSCs that differ by nothing. */
+	info.flags = FLAG_TSC_STABLE;
+
+	__atomic_store_n(&to->version, clock->version - 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	memcpy((char *)to + sizeof to->version, (char *)&info + sizeof info.version,
+		sizeof info - sizeof info.version);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__atomic_store_n(&to->version, clock->version, __ATOMIC_RELAXED);
+	memory_written(clock->mem, gpa, sizeof *to);
+	return true;
+}
+
+static bool write_wall(struct pvclock *clock, uint64_t gpa)
+{
+	struct wall_info *to = memory_ptr(clock->mem, gpa, sizeof *to);
+	struct timespec ts;
+	uint64_t real;
+
+	if (!to || gpa % 4)
+		return false;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	real = (uint64_t)ts.tv_sec * 1000000000u + ts.tv_nsec - (clock_now() - clock->start);
+	clock->version += 2;
+	__atomic_store_n(&to->version, clock->version - 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	to->sec = real / 1000000000u;
+	to->nsec = real % 1000000000u;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__atomic_store_n(&to->version, clock->version, __ATOMIC_RELAXED);
+	memory_written(clock->mem, gpa, sizeof *to);
+	return true;
+}
+
+bool pvclock_msr_read(struct pvclock *clock, unsigned vcpu, uint32_t msr, uint64_t *value)
+{
+	switch (msr) {
+	case MSR_WALL:
+	case MSR_WALL_OLD:
+		*value = clock->wall_msr;
+		return true;
+	case MSR_TIME:
+	case MSR_TIME_OLD:
+		*value = clock->time_msr[vcpu];
+		return true;
+	}
+	return false;
+}
+
+bool pvclock_msr_write(struct pvclock *clock, unsigned vcpu, uint32_t msr, uint64_t value)
+{
+	bool ok = false;
+
+	pthread_mutex_lock(&clock->lock);
+	switch (msr) {
+	case MSR_WALL:
+	case MSR_WALL_OLD:
+		ok = write_wall(clock, value);
+		if (ok)
+			clock->wall_msr = value;
+		break;
+	case MSR_TIME:
+	case MSR_TIME_OLD:
+		ok = !(value & TIME_ENABLED) || write_time(clock, value);
+		if (ok)
+			clock->time_msr[vcpu] = value;
+		break;
+	}
+	pthread_mutex_unlock(&clock->lock);
+	return ok;
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "machine/rtc.h"
+
+#include <string.h>
+#include <time.h>
+
+enum {
+	SECONDS,
+	SECONDS_ALARM,
+	MINUTES,
+	MINUTES_ALARM,
+	HOURS,
+	HOURS_ALARM,
+	WEEKDAY,
+	DAY,
+	MONTH,
+	YEAR,
+	REG_A,
+	REG_B,
+	REG_C,
+	REG_D,
+	CENTURY = 0x32,
+};
+
+#define B_24_HOURS 0x02u
+#define B_BINARY 0x04u
+#define B_UPDATE 0x10u
+#define B_ALARM 0x20u
+#define B_SET 0x80u
+#define C_UPDATE 0x10u
+#define C_ALARM 0x20u
+#define C_IRQ 0x80u
+#define D_VALID 0x80u
+#define PM 0x80u
+
+/* Everything static here runs with the lock held. */
+
+static uint8_t encode(const struct rtc *rtc, unsigned value)
+{
+	return rtc->cmos[REG_B] & B_BINARY ? value : (value / 10 % 10) << 4 | value % 10;
+}
+
+static unsigned decode(const struct rtc *rtc, uint8_t value)
+{
+	return rtc->cmos[REG_B] & B_BINARY ? value : (value >> 4) * 10u + (value & 15);
+}
+
+static uint8_t encode_hour(const struct rtc *rtc, unsigned hour)
+{
+	if (rtc->cmos[REG_B] & B_24_HOURS)
+		return encode(rtc, hour);
+	return encode(rtc, hour % 12 ? hour % 12 : 12) | (hour >= 12 ? PM : 0);
+}
+
+static unsigned decode_hour(const struct rtc *rtc, uint8_t value)
+{
+	if (rtc->cmos[REG_B] & B_24_HOURS)
+		return decode(rtc, value);
+	return decode(rtc, value & ~PM) % 12 + (value & PM ? 12 : 0);
+}
+
+/* The time registers from the clock; not while the guest sets them. */
+static void refresh(struct rtc *rtc)
+{
+	time_t now = time(NULL) + rtc->offset;
+	struct tm tm;
+
+	if ((rtc->cmos[REG_B] & B_SET) || !gmtime_r(&now, &tm))
+		return;
+	rtc->cmos[SECONDS] = encode(rtc, tm.tm_sec);
+	rtc->cmos[MINUTES] = encode(rtc, tm.tm_min);
+	rtc->cmos[HOURS] = encode_hour(rtc, tm.tm_hour);
+	rtc->cmos[WEEKDAY] = encode(rtc, tm.tm_wday + 1);
+	rtc->cmos[DAY] = encode(rtc, tm.tm_mday);
+	rtc->cmos[MONTH] = encode(rtc, tm.tm_mon + 1);
+	rtc->cmos[YEAR] = encode(rtc, tm.tm_year % 100);
+	rtc->cmos[CENTURY] = encode(rtc, (tm.tm_year + 1900) / 100 % 100);
+}
+
+/* The clock from the time registers. */
+static void adopt(struct rtc *rtc)
+{
+	struct tm tm = {
+		.tm_sec = decode(rtc, rtc->cmos[SECONDS]),
+		.tm_min = decode(rtc, rtc->cmos[MINUTES]),
+		.tm_hour = decode_hour(rtc, rtc->cmos[HOURS]),
+		.tm_mday = decode(rtc, rtc->cmos[DAY]),
+		.tm_mon = (int)decode(rtc, rtc->cmos[MONTH]) - 1,
+		.tm_year = decode(rtc, rtc->cmos[CENTURY]) * 100 + decode(rtc, rtc->cmos[YEAR]) -
+			1900,
+	};
+	time_t set = timegm(&tm);
+
+	rtc->offset = set - time(NULL);
+}
+
+static void schedule(struct rtc *rtc)
+{
+	struct timespec ts;
+
+	if (!(rtc->cmos[REG_B] & (B_UPDATE | B_ALARM))) {
+		loop_timer_cancel(&rtc->timer);
+		return;
+	}
+	clock_gettime(CLOCK_REALTIME, &ts);
+	loop_timer_arm(&rtc->timer, clock_now() + 1000000000u - ts.tv_nsec);
+}
+
+static void update_irq(struct rtc *rtc)
+{
+	bool irq = rtc->cmos[REG_C] & rtc->cmos[REG_B] & (C_UPDATE | C_ALARM);
+
+	rtc->cmos[REG_C] = (rtc->cmos[REG_C] & ~C_IRQ) | (irq ? C_IRQ : 0);
+	rtc->irq(rtc->ctx, irq);
+}
+
+/* The two highest bits set: any value fits. */
+static bool alarm_fits(const struct rtc *rtc, unsigned alarm, unsigned now)
+{
+	return rtc->cmos[alarm] >= 0xc0 || rtc->cmos[alarm] == rtc->cmos[now];
+}
+
+static void second(void *ctx)
+{
+	struct rtc *rtc = ctx;
+
+	pthread_mutex_lock(&rtc->lock);
+	if (!(rtc->cmos[REG_B] & B_SET)) {
+		refresh(rtc);
+		rtc->cmos[REG_C] |= C_UPDATE;
+		if (alarm_fits(rtc, SECONDS_ALARM, SECONDS) &&
+			alarm_fits(rtc, MINUTES_ALARM, MINUTES) &&
+			alarm_fits(rtc, HOURS_ALARM, HOURS))
+			rtc->cmos[REG_C] |= C_ALARM;
+		update_irq(rtc);
+	}
+	schedule(rtc);
+	pthread_mutex_unlock(&rtc->lock);
+}
+
+static void time_write(struct rtc *rtc, unsigned index, uint8_t value)
+{
+	refresh(rtc);
+	rtc->cmos[index] = value;
+	if (!(rtc->cmos[REG_B] & B_SET))
+		adopt(rtc);
+}
+
+static void control_write(struct rtc *rtc, uint8_t value)
+{
+	bool was_set = rtc->cmos[REG_B] & B_SET;
+
+	refresh(rtc);
+	/* SET ends the update interrupt (data sheet, register B). */
+	rtc->cmos[REG_B] = value & B_SET ? value & ~B_UPDATE : value;
+	if (was_set && !(value & B_SET))
+		adopt(rtc);
+	update_irq(rtc);
+	schedule(rtc);
+}
+
+static void rtc_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
+{
+	struct rtc *rtc = ctx;
+
+	if (!offset) {
+		rtc->index = value & 0x7f; /* the highest bit masks NMI, which nothing here raises */
+		return;
+	}
+	switch (rtc->index) {
+	case SECONDS:
+	case MINUTES:
+	case HOURS:
+	case WEEKDAY ... YEAR:
+	case CENTURY:
+		time_write(rtc, rtc->index, value);
+		break;
+	case REG_A:
+		rtc->cmos[REG_A] = value & 0x7f;
+		break;
+	case REG_B:
+		control_write(rtc, value);
+		break;
+	case REG_C:
+	case REG_D:
+		break;
+	default:
+		rtc->cmos[rtc->index] = value;
+	}
+}
+
+static uint64_t rtc_read(void *ctx, uint64_t offset, unsigned size)
+{
+	struct rtc *rtc = ctx;
+	uint8_t value;
+
+	if (!offset)
+		return rtc->index;
+	refresh(rtc);
+	value = rtc->cmos[rtc->index];
+	if (rtc->index == REG_C) {
+		rtc->cmos[REG_C] = 0;
+		update_irq(rtc);
+	}
+	return value;
+}
+
+static const struct bus_ops rtc_ops = {rtc_read, rtc_write, 1, false};
+
+void rtc_reset(struct rtc *rtc)
+{
+	pthread_mutex_lock(&rtc->lock);
+	memset(rtc->cmos, 0, sizeof rtc->cmos);
+	rtc->index = 0;
+	rtc->cmos[REG_A] = 0x26; /* 32,768 Hz, the usual rate */
+	rtc->cmos[REG_B] = B_24_HOURS;
+	rtc->cmos[REG_D] = D_VALID;
+	loop_timer_cancel(&rtc->timer);
+	pthread_mutex_unlock(&rtc->lock);
+}
+
+int rtc_init(struct rtc *rtc, struct bus *io, struct loop *loop,
+	void (*irq)(void *ctx, bool level), void *ctx)
+{
+	memset(rtc, 0, sizeof *rtc);
+	pthread_mutex_init(&rtc->lock, NULL);
+	rtc->irq = irq;
+	rtc->ctx = ctx;
+	loop_timer_init(&rtc->timer, loop, second, rtc);
+	rtc_reset(rtc);
+	return bus_map(io, 0x70, 2, &rtc_ops, rtc, &rtc->lock);
+}
+
+void rtc_destroy(struct rtc *rtc)
+{
+	loop_timer_cancel(&rtc->timer);
+	pthread_mutex_destroy(&rtc->lock);
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "machine/serial.h"
+
+#include <string.h>
+
+enum { REG_DATA, REG_IER, REG_IIR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCR };
+
+#define IER_RECEIVED 0x01u
+#define IER_THR_EMPTY 0x02u
+#define IER_LINE 0x04u
+#define IIR_NONE 0x01u
+#define IIR_THR_EMPTY 0x02u
+#define IIR_RECEIVED 0x04u
+#define IIR_LINE 0x06u
+#define IIR_TIMEOUT 0x0cu
+#define FCR_ENABLE 0x01u
+#define FCR_CLEAR_RX 0x02u
+#define LCR_DIVISOR 0x80u
+#define MCR_OUT2 0x08u
+#define MCR_LOOP 0x10u
+#define LSR_READY 0x01u
+#define LSR_OVERRUN 0x02u
+#define LSR_BREAK 0x10u
+#define LSR_ERRORS 0x1eu
+#define LSR_EMPTY 0x60u /* holding and shift register: output is instantaneous */
+#define MSR_PRESENT 0xb0u /* DCD, DSR, CTS: somebody is there */
+
+/* Everything static here runs with the lock held. */
+
+static unsigned capacity(const struct serial *serial)
+{
+	return serial->fcr & FCR_ENABLE ? SERIAL_FIFO : 1;
+}
+
+static unsigned identify(const struct serial *serial)
+{
+	static const uint8_t trigger[4] = {1, 4, 8, 14};
+	unsigned enough = serial->fcr & FCR_ENABLE ? trigger[serial->fcr >> 6] : 1;
+
+	if ((serial->ier & IER_LINE) && (serial->lsr & LSR_ERRORS))
+		return IIR_LINE;
+	/* Bytes below the trigger level time out at once: there is no line speed to wait for. */
+	if ((serial->ier & IER_RECEIVED) && serial->count)
+		return serial->count >= enough ? IIR_RECEIVED : IIR_TIMEOUT;
+	if ((serial->ier & IER_THR_EMPTY) && serial->thr_empty_irq)
+		return IIR_THR_EMPTY;
+	return IIR_NONE;
+}
+
+static void update(struct serial *serial)
+{
+	bool irq = (serial->mcr & MCR_OUT2) && identify(serial) != IIR_NONE;
+
+	if (irq == serial->irq)
+		return;
+	serial->irq = irq;
+	if (serial->backend.irq)
+		serial->backend.irq(serial->backend.ctx, irq);
+}
+
+static void push(struct serial *serial, uint8_t byte)
+{
+	if (serial->count == capacity(serial)) {
+		serial->lsr |= LSR_OVERRUN;
+		return;
+	}
+	serial->fifo[(serial->head + serial->count++) % SERIAL_FIFO] = byte;
+}
+
+static void tell_room(struct serial *serial)
+{
+	if (!serial->starved || serial->count == capacity(serial))
+		return;
+	serial->starved = false;
+	if (serial->backend.room)
+		serial->backend.room(serial->backend.ctx);
+}
+
+static uint8_t pop(struct serial *serial)
+{
+	uint8_t byte = 0;
+
+	if (serial->count) {
+		byte = serial->fifo[serial->head];
+		serial->head = (serial->head + 1) % SERIAL_FIFO;
+		serial->count--;
+	}
+	/* Only when it is empty: a wake-up for each byte would cost more than the byte. */
+	if (!serial->count)
+		tell_room(serial);
+	return byte;
+}
+
+static uint8_t modem_status(const struct serial *serial)
+{
+	uint8_t mcr = serial->mcr;
+
+	if (!(mcr & MCR_LOOP))
+		return MSR_PRESENT;
+	/* DTR to DSR, RTS to CTS, OUT1 to RI, OUT2 to DCD. */
+	return (mcr & 1) << 5 | (mcr & 2) << 3 | (mcr & 4) << 4 | (mcr & 8) << 4;
+}
+
+static uint64_t serial_read(void *ctx, uint64_t reg, unsigned size)
+{
+	struct serial *serial = ctx;
+	uint8_t value = 0;
+
+	switch (reg) {
+	case REG_DATA:
+		value = serial->lcr & LCR_DIVISOR ? serial->divisor & 0xff : pop(serial);
+		break;
+	case REG_IER:
+		value = serial->lcr & LCR_DIVISOR ? serial->divisor >> 8 : serial->ier;
+		break;
+	case REG_IIR:
+		value = identify(serial);
+		if (value == IIR_THR_EMPTY)
+			serial->thr_empty_irq = false;
+		if (serial->fcr & FCR_ENABLE)
+			value |= 0xc0;
+		break;
+	case REG_LCR:
+		value = serial->lcr;
+		break;
+	case REG_MCR:
+		value = serial->mcr;
+		break;
+	case REG_LSR:
+		value = serial->lsr | LSR_EMPTY | (serial->count ? LSR_READY : 0);
+		serial->lsr &= ~LSR_ERRORS;
+		break;
+	case REG_MSR:
+		value = modem_status(serial);
+		break;
+	case REG_SCR:
+		value = serial->scr;
+		break;
+	}
+	update(serial);
+	return value;
+}
+
+static void transmit(struct serial *serial, uint8_t byte)
+{
+	if (serial->mcr & MCR_LOOP)
+		push(serial, byte);
+	else if (serial->backend.output)
+		serial->backend.output(serial->backend.ctx, &byte, 1);
+	/* The line falls and rises again, so that an edge tells of the empty register. */
+	serial->thr_empty_irq = false;
+	update(serial);
+	serial->thr_empty_irq = true;
+}
+
+static void fifo_control(struct serial *serial, uint8_t value)
+{
+	if ((value ^ serial->fcr) & FCR_ENABLE)
+		value |= FCR_CLEAR_RX;
+	serial->fcr = value & FCR_ENABLE ? value & 0xc9 : 0;
+	if (value & FCR_CLEAR_RX) {
+		serial->count = serial->head = 0;
+		tell_room(serial);
+	}
+}
+
+static void serial_write(void *ctx, uint64_t reg, unsigned size, uint64_t value)
+{
+	struct serial *serial = ctx;
+
+	switch (reg) {
+	case REG_DATA:
+		if (serial->lcr & LCR_DIVISOR)
+			serial->divisor = (serial->divisor & 0xff00) | value;
+		else
+			transmit(serial, value);
+		break;
+	case REG_IER:
+		if (serial->lcr & LCR_DIVISOR) {
+			serial->divisor = (serial->divisor & 0xff) | value << 8;
+			break;
+		}
+		if (!(serial->ier & IER_THR_EMPTY) && (value & IER_THR_EMPTY))
+			serial->thr_empty_irq = true;
+		serial->ier = value & 0x0f;
+		break;
+	case REG_IIR:
+		fifo_control(serial, value);
+		break;
+	case REG_LCR:
+		serial->lcr = value;
+		break;
+	case REG_MCR:
+		serial->mcr = value & 0x1f;
+		break;
+	case REG_SCR:
+		serial->scr = value;
+		break;
+	}
+	update(serial);
+}
+
+static const struct bus_ops serial_ops = {.read = serial_read, .write = serial_write, .sizes = 1};
+
+size_t serial_input(struct serial *serial, const uint8_t *data, size_t len)
+{
+	size_t taken = 0;
+
+	pthread_mutex_lock(&serial->lock);
+	if (!(serial->mcr & MCR_LOOP))
+		while (taken < len && serial->count < capacity(serial))
+			push(serial, data[taken++]);
+	serial->starved = taken < len;
+	update(serial);
+	pthread_mutex_unlock(&serial->lock);
+	return taken;
+}
+
+void serial_break(struct serial *serial)
+{
+	pthread_mutex_lock(&serial->lock);
+	if (serial->count < capacity(serial)) {
+		push(serial, 0);
+		serial->lsr |= LSR_BREAK;
+		update(serial);
+	}
+	pthread_mutex_unlock(&serial->lock);
+}
+
+void serial_reset(struct serial *serial)
+{
+	pthread_mutex_lock(&serial->lock);
+	serial->ier = serial->fcr = serial->lcr = serial->mcr = serial->lsr = serial->scr = 0;
+	serial->divisor = 12;
+	serial->head = serial->count = 0;
+	serial->thr_empty_irq = false;
+	tell_room(serial);
+	update(serial);
+	pthread_mutex_unlock(&serial->lock);
+}
+
+int serial_init(struct serial *serial, struct bus *io, uint16_t port,
+	const struct serial_backend *backend)
+{
+	memset(serial, 0, sizeof *serial);
+	pthread_mutex_init(&serial->lock, NULL);
+	serial->backend = *backend;
+	serial->divisor = 12;
+	return bus_map(io, port, 8, &serial_ops, serial, &serial->lock);
+}
+
+void serial_destroy(struct serial *serial)
+{
+	pthread_mutex_destroy(&serial->lock);
+}

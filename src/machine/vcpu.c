@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The thread of a virtual processor: runs the engine, sleeps while the guest
+ * is halted, and does what others ask (INIT, SIPI, pause, end).
+ *
+ * Waking: whoever makes an interrupt pending first changes the APIC (an atomic
+ * read-modify-write) and then looks at doze; the thread first changes doze and
+ * then looks at the APIC. So one of the two always sees the other.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include "machine/internal.h"
+
+#define POLL_START 10000u /* ns */
+
+static void wake(struct vcpu *vcpu)
+{
+	if (atomic_load(&vcpu->doze) == VCPU_SLEEPS &&
+		atomic_exchange(&vcpu->doze, VCPU_POLLS) == VCPU_SLEEPS)
+		syscall(SYS_futex, &vcpu->doze, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+void vcpu_kick(void *ctx, unsigned index)
+{
+	struct machine *machine = ctx;
+	struct vcpu *vcpu = &machine->vcpu[index];
+
+	if (atomic_load(&vcpu->doze) != VCPU_AWAKE)
+		wake(vcpu);
+	else if (vcpu->engine)
+		machine->config.engine->vcpu_kick(vcpu->engine, false);
+}
+
+void vcpu_attend(struct vcpu *vcpu)
+{
+	atomic_store(&vcpu->attention, true);
+	wake(vcpu);
+	if (vcpu->engine)
+		vcpu->machine->config.engine->vcpu_kick(vcpu->engine, true);
+}
+
+void vcpu_request(struct vcpu *vcpu, uint32_t requests)
+{
+	atomic_fetch_or(&vcpu->requests, requests);
+	vcpu_attend(vcpu);
+}
+
+/* Waiting */
+
+static bool interruptible(struct vcpu *vcpu)
+{
+	const struct engine *engine = vcpu->machine->config.engine;
+	struct cpu_state state;
+
+	if (engine->vcpu_interruptible)
+		return engine->vcpu_interruptible(vcpu->engine);
+	engine->vcpu_get_state(vcpu->engine, &state);
+	return state.rflags & FL_IF;
+}
+
+/* Something to do; *masked remembers that interrupts do not end this halt (-1: not known). */
+static bool disturbed(struct vcpu *vcpu, int *masked)
+{
+	if (atomic_load(&vcpu->attention))
+		return true;
+	if (!vcpu->halted || *masked == 1 ||
+		lapic_pending(&vcpu->machine->lapic[vcpu->index]) < 0)
+		return false;
+	if (*masked < 0)
+		*masked = !interruptible(vcpu);
+	return !*masked;
+}
+
+static void sleep_until(struct vcpu *vcpu, uint64_t deadline)
+{
+	struct timespec when = {
+		.tv_sec = deadline / 1000000000u, .tv_nsec = deadline % 1000000000u};
+
+	syscall(SYS_futex, &vcpu->doze, FUTEX_WAIT_BITSET_PRIVATE, VCPU_SLEEPS,
+		deadline ? &when : NULL, NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+/* Waits a little without sleeping, which is quicker to end. */
+static bool poll_short(struct vcpu *vcpu, int *masked)
+{
+	struct lapic *lapic = &vcpu->machine->lapic[vcpu->index];
+	uint64_t now = clock_now(), end = now + vcpu->poll;
+
+	for (; now < end; now = clock_now()) {
+		for (int i = 0; i < 16; i++) {
+			if (disturbed(vcpu, masked))
+				return true;
+			_mm_pause();
+		}
+		lapic_timer_check(lapic, now);
+	}
+	return disturbed(vcpu, masked);
+}
+
+/* Polling is worth it when the sleeps that it replaces are short. */
+static void adapt(struct vcpu *vcpu, uint64_t slept)
+{
+	uint64_t max = vcpu->machine->poll_max;
+
+	if (slept > 2 * max)
+		vcpu->poll = 0;
+	else if (vcpu->poll < max)
+		vcpu->poll = vcpu->poll ? vcpu->poll * 2 : POLL_START;
+	if (vcpu->poll > max)
+		vcpu->poll = max;
+}
+
+static void wait_event(struct vcpu *vcpu)
+{
+	struct lapic *lapic = &vcpu->machine->lapic[vcpu->index];
+	uint64_t start;
+	int masked = -1;
+
+	atomic_store(&vcpu->doze, VCPU_POLLS);
+	if (!disturbed(vcpu, &masked) && !poll_short(vcpu, &masked)) {
+		start = clock_now();
+		count(vcpu, COUNT_SLEEP);
+		for (;;) {
+			uint64_t deadline = lapic_timer_check(lapic, clock_now());
+
+			atomic_store(&vcpu->doze, VCPU_SLEEPS);
+			if (disturbed(vcpu, &masked))
+				break;
+			sleep_until(vcpu, deadline);
+		}
+		adapt(vcpu, clock_now() - start);
+	}
+	atomic_store(&vcpu->doze, VCPU_AWAKE);
+}
+
+/* Requests */
+
+static int write_state(struct vcpu *vcpu, const struct cpu_state *state)
+{
+	struct machine *machine = vcpu->machine;
+	struct error err = {0};
+	int r = machine->config.engine->vcpu_set_state(vcpu->engine, state, &err);
+
+	if (r < 0)
+		machine_end(machine, MACHINE_ENGINE_FAILED, &err);
+	return r;
+}
+
+/* INIT leaves more alone than power-on: x87 and vector state, MTRRs, TSC (SDM 3A, table 9-1). */
+static void init(struct vcpu *vcpu)
+{
+	struct machine *machine = vcpu->machine;
+	struct cpu_state state, old;
+
+	machine->config.engine->vcpu_get_state(vcpu->engine, &old);
+	cpu_state_reset(&state);
+	state.tsc_offset = old.tsc_offset;
+	state.tsc_aux = old.tsc_aux;
+	state.cr0 |= old.cr0 & (CR0_CD | CR0_NW);
+	state.pat = old.pat;
+	state.misc_enable = old.misc_enable;
+	state.mtrr_def_type = old.mtrr_def_type;
+	memcpy(state.mtrr_fixed, old.mtrr_fixed, sizeof state.mtrr_fixed);
+	memcpy(state.mtrr_base, old.mtrr_base, sizeof state.mtrr_base);
+	memcpy(state.mtrr_mask, old.mtrr_mask, sizeof state.mtrr_mask);
+	state.xcr0 = old.xcr0;
+	memcpy(state.xsave, old.xsave, sizeof state.xsave);
+	lapic_reset(&machine->lapic[vcpu->index], true);
+	state.apic_base = machine->lapic[vcpu->index].base;
+	write_state(vcpu, &state);
+	vcpu->halted = false;
+	vcpu->wait_sipi = true;
+}
+
+static void sipi(struct vcpu *vcpu)
+{
+	uint8_t page = atomic_load(&vcpu->sipi_vector);
+	struct cpu_state state;
+
+	vcpu->machine->config.engine->vcpu_get_state(vcpu->engine, &state);
+	state.seg[SEG_CS].selector = page << 8;
+	state.seg[SEG_CS].base = (uint64_t)page << 12;
+	state.rip = 0;
+	write_state(vcpu, &state);
+	vcpu->wait_sipi = false;
+}
+
+static void serve_requests(struct vcpu *vcpu)
+{
+	uint32_t requests = atomic_exchange(&vcpu->requests, 0);
+
+	if (requests & VCPU_INIT) {
+		if (vcpu->index == 0)
+			machine_reset(vcpu->machine); /* there is no firmware to run */
+		else
+			init(vcpu);
+	}
+	if ((requests & VCPU_SIPI) && vcpu->wait_sipi)
+		sipi(vcpu);
+	if (requests & VCPU_NMI)
+		vcpu->halted = false;
+}
+
+/* The thread */
+
+/* Waits while the vCPU may not run; false when the machine is over. */
+static bool permitted(struct vcpu *vcpu)
+{
+	struct machine *machine = vcpu->machine;
+	bool go;
+
+	pthread_mutex_lock(&machine->lock);
+	/* Before looking, so that a change after the look is seen the next time. */
+	atomic_store(&vcpu->attention, false);
+	while (!vcpu->may_run && !atomic_load(&machine->over)) {
+		vcpu->parked = true;
+		pthread_cond_broadcast(&machine->changed);
+		pthread_cond_wait(&machine->changed, &machine->lock);
+		atomic_store(&vcpu->attention, false);
+	}
+	vcpu->parked = false;
+	go = !atomic_load(&machine->over);
+	if (!go) {
+		vcpu->parked = true;
+		pthread_cond_broadcast(&machine->changed);
+	}
+	pthread_mutex_unlock(&machine->lock);
+	return go;
+}
+
+/* What came back from the engine. */
+static void handle_exit(struct vcpu *vcpu, enum engine_exit exit, const struct error *err)
+{
+	struct machine *machine = vcpu->machine;
+
+	switch (exit) {
+	case ENGINE_EXIT_INTERRUPTED:
+		count(vcpu, COUNT_INTERRUPTED);
+		break;
+	case ENGINE_EXIT_HALT:
+		count(vcpu, COUNT_HALT);
+		vcpu->halted = true;
+		break;
+	case ENGINE_EXIT_SHUTDOWN:
+		machine_end(machine, MACHINE_CRASH, NULL);
+		break;
+	case ENGINE_EXIT_DEBUG:
+		machine_debug_stop(machine, vcpu->index);
+		break;
+	case ENGINE_EXIT_ERROR:
+		machine_end(machine, MACHINE_ENGINE_FAILED, err);
+		break;
+	}
+}
+
+void *vcpu_thread(void *ctx)
+{
+	struct vcpu *vcpu = ctx;
+	const struct engine *engine = vcpu->machine->config.engine;
+	struct lapic *lapic = &vcpu->machine->lapic[vcpu->index];
+
+	for (;;) {
+		struct error err = {0};
+
+		if (atomic_load(&vcpu->attention)) {
+			if (!permitted(vcpu))
+				break;
+			serve_requests(vcpu);
+			continue;
+		}
+		if (vcpu->halted || vcpu->wait_sipi) {
+			wait_event(vcpu);
+			if (atomic_load(&vcpu->attention))
+				continue;
+			vcpu->halted = false;
+			/* What was delivered during the wait was not told to the engine. */
+			engine->vcpu_kick(vcpu->engine, false);
+		}
+		lapic_timer_check(lapic, clock_now());
+		handle_exit(vcpu, engine->vcpu_run(vcpu->engine, &err), &err);
+	}
+	return NULL;
+}
+
+int vcpu_boot(struct vcpu *vcpu, const struct cpu_state *boot, struct error *err)
+{
+	struct machine *machine = vcpu->machine;
+	struct cpu_state state;
+
+	if (vcpu->index == 0)
+		state = *boot;
+	else
+		cpu_state_reset(&state);
+	state.tsc_offset = atomic_load(&machine->tsc_offset);
+	state.apic_base = machine->lapic[vcpu->index].base;
+	vcpu->halted = false;
+	vcpu->wait_sipi = vcpu->index != 0;
+	atomic_store(&vcpu->requests, 0);
+	return machine->config.engine->vcpu_set_state(vcpu->engine, &state, err);
+}

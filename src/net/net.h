@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where a guest's frames go. An endpoint has a thread of its own, on which it
+ * calls its client (the network device) and is called by it; net_kick() is how
+ * others wake it.
+ *
+ * A frame is an Ethernet frame without its check sequence.
+ */
+#ifndef DACH_NET_NET_H
+#define DACH_NET_NET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define NET_MAC_LEN 6
+#define NET_HEADER_LEN 14
+/* The largest frame: an IPv4 packet's limit. A client must be ready for them. */
+#define NET_FRAME_MAX (NET_HEADER_LEN + 65535u)
+
+enum net_kind { NET_NONE, NET_USER };
+
+/* A port of the host that leads to one of the guest. IPv4, addresses in host byte order. */
+struct net_forward {
+	bool udp;
+	uint32_t host_addr, guest_addr; /* guest_addr 0: the one DHCP gives */
+	uint16_t host_port, guest_port;
+};
+
+/* What --net says. */
+struct net_spec {
+	enum net_kind kind;
+	bool has_mac;
+	uint8_t mac[NET_MAC_LEN];
+	struct net_forward *forward;
+	unsigned forwards;
+};
+
+/*
+ * none | user[,fwd=tcp|udp:[ADDR]:PORT-[ADDR]:PORT]...[,mac=XX:XX:XX:XX:XX:XX]; the host's ADDR is
+ * 127.0.0.1 unless given. net_spec_free() after success.
+ */
+int net_spec_parse(const char *text, struct net_spec *spec, struct error *err);
+void net_spec_free(struct net_spec *spec);
+
+/* All called on the endpoint's thread. */
+struct net_client {
+	void *ctx;
+	/*
+	 * After a kick: hand what the guest sends to net_send(). true: there is more, call again soon.
+	 */
+	bool (*transmit)(void *ctx);
+	/*
+	 * A frame for the guest. false: no room; it is offered again after the next kick, before any
+	 * other.
+	 */
+	bool (*receive)(void *ctx, const uint8_t *frame, size_t len);
+	/* No more frames for the moment: show the guest those received. */
+	void (*flush)(void *ctx);
+};
+
+struct net;
+
+/* Opens what the spec (not NET_NONE) says; ports are bound here. Frames do not move yet. */
+int net_open(const struct net_spec *spec, struct net **net, struct error *err);
+/* Starts the endpoint's thread. Once. */
+int net_start(struct net *net, const struct net_client *client, struct error *err);
+/* Ends the thread: no more calls to the client. */
+void net_stop(struct net *net);
+/* Stops it and frees all. NULL is allowed. */
+void net_close(struct net *net);
+
+/* The client wants its callbacks. Any thread; cheap when it has been kicked already. */
+void net_kick(struct net *net);
+/* Sends a frame. The endpoint's thread. Frames that cannot be sent are dropped. */
+void net_send(struct net *net, const uint8_t *frame, size_t len);
+
+#endif

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "virtio/blk.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "virtio/device.h"
+#include "virtio/pci.h"
+
+#define CLASS_STORAGE 0x018000u
+#define QUEUE_SIZE 256
+
+/* Features (5.2.3) */
+#define F_SIZE_MAX (1ull << 1)
+#define F_SEG_MAX (1ull << 2)
+#define F_RO (1ull << 5)
+#define F_BLK_SIZE (1ull << 6)
+#define F_FLUSH (1ull << 9)
+#define F_TOPOLOGY (1ull << 10)
+#define F_DISCARD (1ull << 13)
+#define F_WRITE_ZEROES (1ull << 14)
+
+/* Requests and their results (5.2.6) */
+enum { T_IN = 0, T_OUT = 1, T_FLUSH = 4, T_GET_ID = 8, T_DISCARD = 11, T_WRITE_ZEROES = 13 };
+enum { S_OK, S_IOERR, S_UNSUPP };
+#define ID_BYTES 20
+#define WRITE_ZEROES_UNMAP 1u
+
+#define SIZE_MAX_BYTES (1u << 20)
+#define SEG_MAX 126u
+#define RANGE_SECTORS (1u << 21) /* 1 GiB in one discard or write-zeroes */
+/* How much one notification may read on the vCPU's own thread, page cache willing. */
+#define READ_NOW_BUDGET (128u << 10)
+
+struct blk_header {
+	uint32_t type, reserved;
+	uint64_t sector;
+};
+
+struct blk_range {
+	uint64_t sector;
+	uint32_t sectors, flags;
+};
+
+/* The configuration space (5.2.4) */
+struct blk_config {
+	uint64_t capacity;
+	uint32_t size_max, seg_max;
+	uint16_t cylinders;
+	uint8_t heads, sectors;
+	uint32_t blk_size;
+	uint8_t physical_block_exp, alignment_offset;
+	uint16_t min_io_size;
+	uint32_t opt_io_size;
+	uint8_t writeback, unused0;
+	uint16_t num_queues;
+	uint32_t max_discard_sectors, max_discard_seg, discard_sector_alignment;
+	uint32_t max_write_zeroes_sectors, max_write_zeroes_seg;
+	uint8_t write_zeroes_may_unmap, unused1[3];
+};
+_Static_assert(sizeof(struct blk_config) == 64, "padded to 8");
+
+struct blk_request {
+	struct block_request io;
+	struct virtio_blk *blk;
+	struct blk_request *next;
+	bool write_through; /* a flush is still to follow */
+	uint8_t status;     /* if it needs no I/O */
+	bool immediate;
+	uint32_t written; /* bytes of data for the guest */
+	struct virtq_chain chain;
+	struct iovec iov[VIRTQ_SEGMENTS]; /* the data's part of the chain; the image may change it */
+};
+
+struct virtio_blk {
+	struct virtio_device dev;
+	struct block *image;
+	char id[ID_BYTES];
+	/* by dev.lock */
+	unsigned active;
+	pthread_cond_t idle; /* active is 0 */
+	struct blk_request *spare;
+};
+
+/* The part of the chain's segments from..from + count that lies in offset..offset + len. */
+static unsigned cut_iov(struct iovec *to, const struct iovec *from, unsigned count, uint64_t offset,
+	uint64_t len)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < count && len; i++) {
+		uint64_t have = from[i].iov_len;
+
+		if (offset >= have) {
+			offset -= have;
+			continue;
+		}
+		have -= offset;
+		if (have > len)
+			have = len;
+		to[n].iov_base = (char *)from[i].iov_base + offset;
+		to[n++].iov_len = have;
+		len -= have;
+		offset = 0;
+	}
+	return n;
+}
+
+static void finish_now(struct blk_request *request, uint8_t status)
+{
+	request->immediate = true;
+	request->status = status;
+}
+
+static void prepare_range(struct blk_request *request, uint32_t type)
+{
+	struct virtio_device *dev = &request->blk->dev;
+	struct virtq_chain *chain = &request->chain;
+	uint64_t wanted = type == T_DISCARD ? F_DISCARD : F_WRITE_ZEROES;
+	struct blk_range range;
+
+	if (!(dev->features & wanted)) {
+		finish_now(request, S_UNSUPP);
+		return;
+	}
+	/* max_discard_seg and max_write_zeroes_seg say one. */
+	if (chain->out_len != sizeof(struct blk_header) + sizeof(range)) {
+		finish_now(request, S_IOERR);
+		return;
+	}
+	virtq_chain_read(chain, sizeof(struct blk_header), &range, sizeof(range));
+	if (range.flags & ~(type == T_DISCARD ? 0 : WRITE_ZEROES_UNMAP)) {
+		finish_now(request, S_UNSUPP);
+		return;
+	}
+	if (range.sectors > RANGE_SECTORS || range.sector > UINT64_MAX / BLOCK_SECTOR) {
+		finish_now(request, S_IOERR);
+		return;
+	}
+	request->io.op = type == T_DISCARD ? BLOCK_DISCARD : BLOCK_WRITE_ZEROES;
+	request->io.unmap = range.flags & WRITE_ZEROES_UNMAP;
+	request->io.offset = range.sector * BLOCK_SECTOR;
+	request->io.length = (uint64_t)range.sectors * BLOCK_SECTOR;
+	request->write_through = !(dev->features & F_FLUSH);
+}
+
+static void prepare_data(struct blk_request *request, const struct blk_header *header)
+{
+	struct virtq_chain *chain = &request->chain;
+	bool read = header->type == T_IN;
+	uint64_t length = read ? chain->in_len - 1 : chain->out_len - sizeof(*header);
+
+	/* A length that a used entry cannot say is a request that no driver makes. */
+	if (header->sector > UINT64_MAX / BLOCK_SECTOR || length >= UINT32_MAX) {
+		finish_now(request, S_IOERR);
+		return;
+	}
+	request->io.op = read ? BLOCK_READ : BLOCK_WRITE;
+	request->io.offset = header->sector * BLOCK_SECTOR;
+	request->io.length = length;
+	request->io.iov = request->iov;
+	if (read) {
+		request->written = length;
+		request->io.iov_count = cut_iov(request->iov, chain->iov + chain->out_count,
+			chain->in_count, 0, length);
+	} else {
+		request->write_through = !(request->blk->dev.features & F_FLUSH);
+		request->io.iov_count = cut_iov(request->iov, chain->iov, chain->out_count,
+			sizeof(*header), length);
+	}
+}
+
+/* From a chain to what the image is asked. false: the driver broke a rule. */
+static bool prepare(struct blk_request *request)
+{
+	struct virtio_blk *blk = request->blk;
+	struct virtq_chain *chain = &request->chain;
+	struct blk_header header;
+
+	request->immediate = request->write_through = false;
+	request->written = 0;
+	memset(&request->io, 0, sizeof(request->io));
+	if (chain->in_len < 1 ||
+		virtq_chain_read(chain, 0, &header, sizeof(header)) != sizeof(header))
+		return false;
+	switch (header.type) {
+	case T_IN:
+	case T_OUT:
+		prepare_data(request, &header);
+		break;
+	case T_FLUSH:
+		request->io.op = BLOCK_FLUSH;
+		break;
+	case T_GET_ID:
+		request->written = chain->in_len - 1 < ID_BYTES ? chain->in_len - 1 : ID_BYTES;
+		virtq_chain_write(blk->dev.memory, chain, 0, blk->id, request->written);
+		finish_now(request, S_OK);
+		break;
+	case T_DISCARD:
+	case T_WRITE_ZEROES:
+		prepare_range(request, header.type);
+		break;
+	default:
+		finish_now(request, S_UNSUPP);
+	}
+	return true;
+}
+
+static void complete(struct blk_request *request, uint8_t status)
+{
+	struct virtio_blk *blk = request->blk;
+	struct virtio_device *dev = &blk->dev;
+	struct virtq_chain *chain = &request->chain;
+
+	virtq_chain_written(dev->memory, chain, request->written);
+	/* The status is the last byte that we may write. */
+	virtq_chain_write(dev->memory, chain, chain->in_len - 1, &status, 1);
+	pthread_mutex_lock(&dev->lock);
+	if (virtio_running(dev)) {
+		virtq_used_add(&dev->queue[0], chain->head, request->written + 1);
+		virtio_publish(dev, 0);
+	}
+	request->next = blk->spare;
+	blk->spare = request;
+	if (--blk->active == 0)
+		pthread_cond_broadcast(&blk->idle);
+	pthread_mutex_unlock(&dev->lock);
+}
+
+static void image_done(struct block_request *io, int result)
+{
+	struct blk_request *request =
+		(struct blk_request *)((char *)io - offsetof(struct blk_request, io));
+
+	if (!result && request->write_through) {
+		request->write_through = false;
+		io->op = BLOCK_FLUSH;
+		block_submit(request->blk->image, io);
+		return;
+	}
+	complete(request, result ? S_IOERR : S_OK);
+}
+
+static struct blk_request *request_get(struct virtio_blk *blk)
+{
+	struct blk_request *request = blk->spare;
+
+	if (request)
+		blk->spare = request->next;
+	else
+		request = malloc(sizeof(*request));
+	return request;
+}
+
+/* Takes what is there into a list. Lock held. */
+static struct blk_request *take_requests(struct virtio_blk *blk)
+{
+	struct virtio_device *dev = &blk->dev;
+	struct blk_request *first = NULL, **last = &first, *request = NULL;
+
+	for (unsigned left = virtio_arm(dev, 0); left; left--) {
+		if (blk->active >= QUEUE_SIZE) {
+			virtio_fail(dev, "more requests under way than the queue has places");
+			break;
+		}
+		request = request_get(blk);
+		if (!request) {
+			virtio_fail(dev, "out of memory");
+			break;
+		}
+		request->blk = blk;
+		if (virtio_pop(dev, 0, &request->chain) != 1)
+			break;
+		if (!prepare(request)) {
+			virtio_fail(dev, "request without header or status");
+			break;
+		}
+		request->io.done = image_done;
+		blk->active++;
+		request->next = NULL;
+		*last = request;
+		last = &request->next;
+		request = NULL;
+	}
+	if (request) { /* taken and not used */
+		request->next = blk->spare;
+		blk->spare = request;
+	}
+	return first;
+}
+
+static void blk_process(struct virtio_blk *blk)
+{
+	struct blk_request *request, *next;
+	uint64_t budget = READ_NOW_BUDGET;
+
+	pthread_mutex_lock(&blk->dev.lock);
+	next = take_requests(blk);
+	pthread_mutex_unlock(&blk->dev.lock);
+	while ((request = next)) {
+		next = request->next;
+		if (request->immediate) {
+			complete(request, request->status);
+			continue;
+		}
+		request->io.background = request->io.length > budget;
+		if (!request->io.background)
+			budget -= request->io.length;
+		block_submit(blk->image, &request->io);
+	}
+}
+
+static void blk_notify(struct virtio_device *dev, unsigned queue)
+{
+	blk_process((struct virtio_blk *)dev);
+}
+
+/* Drivers notify after DRIVER_OK even of what they queued before (3.1.1). */
+static void blk_start(struct virtio_device *dev)
+{
+}
+
+static void blk_reset(struct virtio_device *dev)
+{
+	struct virtio_blk *blk = (struct virtio_blk *)dev;
+
+	while (blk->active)
+		pthread_cond_wait(&blk->idle, &dev->lock);
+}
+
+static const struct virtio_device_ops blk_ops = {
+	.start = blk_start,
+	.notify = blk_notify,
+	.reset = blk_reset,
+};
+
+static void fill_config(struct virtio_blk *blk)
+{
+	const struct blk_config config = {
+		.capacity = block_size(blk->image) / BLOCK_SECTOR,
+		.size_max = SIZE_MAX_BYTES,
+		.seg_max = SEG_MAX,
+		.blk_size = BLOCK_SECTOR,
+		.physical_block_exp = 3, /* 4096 bytes: what the file below is made of */
+		.min_io_size = 8,
+		.num_queues = 1,
+		.max_discard_sectors = RANGE_SECTORS,
+		.max_discard_seg = 1,
+		.discard_sector_alignment = 8,
+		.max_write_zeroes_sectors = RANGE_SECTORS,
+		.max_write_zeroes_seg = 1,
+		.write_zeroes_may_unmap = 1,
+	};
+
+	memcpy(blk->dev.config, &config, sizeof(config));
+	blk->dev.config_size = offsetof(struct blk_config, unused1) + 3;
+}
+
+int virtio_blk_create(struct pci_bus *bus, struct memory *memory, struct block *image,
+	const char *serial, struct virtio_blk **out, struct error *err)
+{
+	struct virtio_blk *blk = calloc(1, sizeof(*blk));
+	uint64_t features = F_SIZE_MAX | F_SEG_MAX | F_BLK_SIZE | F_TOPOLOGY;
+	int r;
+
+	if (!blk)
+		return error_set(err, ENOMEM, "out of memory");
+	if (block_read_only(image))
+		features |= F_RO;
+	else
+		features |= F_FLUSH | F_WRITE_ZEROES;
+	if (block_can_discard(image))
+		features |= F_DISCARD;
+	virtio_device_init(&blk->dev, "virtio-blk", VIRTIO_ID_BLOCK, &blk_ops, memory, features, 1,
+		QUEUE_SIZE);
+	pthread_cond_init(&blk->idle, NULL);
+	blk->image = image;
+	memcpy(blk->id, serial, strnlen(serial, ID_BYTES));
+	fill_config(blk);
+	r = virtio_pci_attach(&blk->dev, bus, CLASS_STORAGE, err);
+	if (r) {
+		virtio_blk_destroy(blk);
+		return r;
+	}
+	*out = blk;
+	return 0;
+}
+
+void virtio_blk_destroy(struct virtio_blk *blk)
+{
+	if (!blk)
+		return;
+	pthread_mutex_lock(&blk->dev.lock);
+	virtio_reset(&blk->dev);
+	pthread_mutex_unlock(&blk->dev.lock);
+	virtio_pci_detach(&blk->dev);
+	while (blk->spare) {
+		struct blk_request *next = blk->spare->next;
+
+		free(blk->spare);
+		blk->spare = next;
+	}
+	pthread_cond_destroy(&blk->idle);
+	virtio_device_destroy(&blk->dev);
+	free(blk);
+}

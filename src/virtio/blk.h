@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The block device (virtio 1.2, 5.2): one queue, requests passed on to an image
+ * and finished in whatever order they end. What the guest was told is stable is
+ * on the disk: a flush is answered after the image's flush; for a driver that
+ * knows no flush, so is each write.
+ */
+#ifndef DACH_VIRTIO_BLK_H
+#define DACH_VIRTIO_BLK_H
+
+#include "base/error.h"
+#include "block/block.h"
+#include "machine/memory.h"
+#include "machine/pci.h"
+
+struct virtio_blk;
+
+/*
+ * Before the machine runs. The image stays the caller's and outlives the device. serial: up to 20
+ * bytes that the guest reads as the disk's identity.
+ */
+int virtio_blk_create(struct pci_bus *bus, struct memory *memory, struct block *image,
+	const char *serial, struct virtio_blk **blk, struct error *err);
+/*
+ * When no vCPU runs any more, before guest memory goes: waits for what is under way. NULL is
+ * allowed.
+ */
+void virtio_blk_destroy(struct virtio_blk *blk);
+
+#endif

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "virtio/console.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "virtio/device.h"
+#include "virtio/pci.h"
+
+#define CLASS_COMMUNICATION 0x078000u
+#define QUEUE_SIZE 64
+enum { QUEUE_RX, QUEUE_TX };
+/* Longer writes are no console's: the rest of the chain is dropped. */
+#define OUTPUT_MAX (1u << 20)
+
+struct virtio_console {
+	struct virtio_device dev;
+	struct virtio_console_backend backend;
+	/* by dev.lock */
+	struct virtq_chain chain;
+	bool starved; /* there was more input than buffers */
+	uint8_t buf[4096];
+};
+
+static void output_chain(struct virtio_console *console)
+{
+	uint64_t offset = 0;
+	size_t n;
+
+	while (offset < OUTPUT_MAX && (n = virtq_chain_read(&console->chain, offset, console->buf,
+					       sizeof(console->buf)))) {
+		if (console->backend.output)
+			console->backend.output(console->backend.ctx, console->buf, n);
+		offset += n;
+	}
+}
+
+static void console_notify(struct virtio_device *dev, unsigned queue)
+{
+	struct virtio_console *console = (struct virtio_console *)dev;
+	bool room = false;
+
+	pthread_mutex_lock(&dev->lock);
+	if (queue == QUEUE_RX) {
+		room = console->starved;
+		console->starved = false;
+	} else {
+		for (unsigned left = virtio_arm(dev, QUEUE_TX); left; left--) {
+			if (virtio_pop(dev, QUEUE_TX, &console->chain) != 1)
+				break;
+			output_chain(console);
+			virtq_used_add(&dev->queue[QUEUE_TX], console->chain.head, 0);
+		}
+		if (virtio_running(dev))
+			virtio_publish(dev, QUEUE_TX);
+	}
+	pthread_mutex_unlock(&dev->lock);
+	if (room && console->backend.room)
+		console->backend.room(console->backend.ctx);
+}
+
+size_t virtio_console_input(struct virtio_console *console, const uint8_t *data, size_t len)
+{
+	struct virtio_device *dev = &console->dev;
+	size_t done = 0;
+
+	pthread_mutex_lock(&dev->lock);
+	/* Armed, so that a guest without buffers tells us when it has some. */
+	for (unsigned left = virtio_arm(dev, QUEUE_RX); left && done < len; left--) {
+		size_t n;
+
+		if (virtio_pop(dev, QUEUE_RX, &console->chain) != 1)
+			break;
+		n = virtq_chain_write(dev->memory, &console->chain, 0, data + done, len - done);
+		virtq_used_add(&dev->queue[QUEUE_RX], console->chain.head, n);
+		done += n;
+	}
+	if (virtio_running(dev))
+		virtio_publish(dev, QUEUE_RX);
+	console->starved = done < len;
+	pthread_mutex_unlock(&dev->lock);
+	return done;
+}
+
+static void console_start(struct virtio_device *dev)
+{
+}
+
+static void console_reset(struct virtio_device *dev)
+{
+}
+
+static const struct virtio_device_ops console_ops = {
+	.start = console_start,
+	.notify = console_notify,
+	.reset = console_reset,
+};
+
+int virtio_console_create(struct pci_bus *bus, struct memory *memory,
+	const struct virtio_console_backend *backend, struct virtio_console **out,
+	struct error *err)
+{
+	struct virtio_console *console = calloc(1, sizeof(*console));
+	int r;
+
+	if (!console)
+		return error_set(err, ENOMEM, "out of memory");
+	console->backend = *backend;
+	virtio_device_init(&console->dev, "virtio-console", VIRTIO_ID_CONSOLE, &console_ops, memory,
+		0, 2, QUEUE_SIZE);
+	r = virtio_pci_attach(&console->dev, bus, CLASS_COMMUNICATION, err);
+	if (r) {
+		virtio_console_destroy(console);
+		return r;
+	}
+	*out = console;
+	return 0;
+}
+
+void virtio_console_destroy(struct virtio_console *console)
+{
+	if (!console)
+		return;
+	virtio_pci_detach(&console->dev);
+	virtio_device_destroy(&console->dev);
+	free(console);
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "virtio/device.h"
+
+#include <string.h>
+
+void virtio_device_init(struct virtio_device *dev, const char *name, unsigned id,
+	const struct virtio_device_ops *ops, struct memory *memory, uint64_t features,
+	unsigned queues, uint16_t size_max)
+{
+	memset(dev, 0, sizeof(*dev));
+	dev->name = name;
+	dev->id = id;
+	dev->ops = ops;
+	dev->memory = memory;
+	dev->offered = features | VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC;
+	dev->queues = queues;
+	dev->config_vector = VIRTIO_NO_VECTOR;
+	pthread_mutex_init(&dev->lock, NULL);
+	for (unsigned i = 0; i < queues; i++) {
+		dev->queue[i].memory = memory;
+		dev->queue[i].size_max = size_max;
+		virtq_reset(&dev->queue[i]);
+	}
+}
+
+void virtio_device_destroy(struct virtio_device *dev)
+{
+	pthread_mutex_destroy(&dev->lock);
+}
+
+void virtio_reset(struct virtio_device *dev)
+{
+	if (dev->resetting)
+		return;
+	dev->resetting = true;
+	dev->ops->reset(dev);
+	dev->features = 0;
+	dev->failure = NULL;
+	dev->config_vector = VIRTIO_NO_VECTOR;
+	for (unsigned i = 0; i < dev->queues; i++)
+		virtq_reset(&dev->queue[i]);
+	/* Last: the driver waits to read it as 0 (2.4.2). */
+	dev->status = 0;
+	dev->resetting = false;
+}
+
+static bool features_acceptable(const struct virtio_device *dev)
+{
+	return !(dev->features & ~dev->offered) && (dev->features & VIRTIO_F_VERSION_1);
+}
+
+void virtio_set_status(struct virtio_device *dev, uint8_t status)
+{
+	uint8_t added;
+
+	if (status == 0) {
+		virtio_reset(dev);
+		return;
+	}
+	/* Bits are only ever added; what needs a reset is ours to say. */
+	added = status & ~dev->status & ~VIRTIO_NEEDS_RESET;
+	if ((added & VIRTIO_FEATURES_OK) && !features_acceptable(dev))
+		added &= ~VIRTIO_FEATURES_OK; /* the driver reads it back (3.1.1) */
+	if ((added & VIRTIO_DRIVER_OK) && !((dev->status | added) & VIRTIO_FEATURES_OK))
+		added &= ~VIRTIO_DRIVER_OK;
+	dev->status |= added;
+	if ((added & VIRTIO_DRIVER_OK) && virtio_running(dev))
+		dev->ops->start(dev);
+}
+
+void virtio_queue_enable(struct virtio_device *dev, unsigned index)
+{
+	struct virtq *queue = &dev->queue[index];
+
+	if (queue->enabled || !(dev->status & VIRTIO_FEATURES_OK))
+		return;
+	if (!virtq_enable(queue, dev->features & VIRTIO_F_INDIRECT_DESC,
+		    dev->features & VIRTIO_F_EVENT_IDX))
+		virtio_fail(dev, "impossible size or address of a queue");
+}
+
+bool virtio_running(const struct virtio_device *dev)
+{
+	return (dev->status & VIRTIO_DRIVER_OK) && !(dev->status & VIRTIO_NEEDS_RESET) &&
+		!dev->resetting;
+}
+
+void virtio_fail(struct virtio_device *dev, const char *why)
+{
+	if (dev->status & VIRTIO_NEEDS_RESET)
+		return;
+	dev->failure = why;
+	dev->status |= VIRTIO_NEEDS_RESET;
+	if (dev->status & VIRTIO_DRIVER_OK)
+		virtio_config_changed(dev);
+}
+
+unsigned virtio_arm(struct virtio_device *dev, unsigned index)
+{
+	struct virtq *queue = &dev->queue[index];
+	unsigned count;
+
+	if (!virtio_running(dev))
+		return 0;
+	count = virtq_arm(queue);
+	if (queue->broken)
+		virtio_fail(dev, queue->broken);
+	return count;
+}
+
+int virtio_pop(struct virtio_device *dev, unsigned index, struct virtq_chain *chain)
+{
+	struct virtq *queue = &dev->queue[index];
+	int r;
+
+	if (!virtio_running(dev))
+		return 0;
+	r = virtq_pop(queue, chain);
+	if (r >= 0)
+		return r;
+	virtio_fail(dev, queue->broken);
+	return 0;
+}
+
+void virtio_publish(struct virtio_device *dev, unsigned index)
+{
+	if (virtq_publish(&dev->queue[index]))
+		dev->interrupt(dev, index);
+}
+
+void virtio_config_changed(struct virtio_device *dev)
+{
+	dev->generation++;
+	dev->interrupt(dev, -1);
+}

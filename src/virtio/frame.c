@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "virtio/frame.h"
+
+#include <string.h>
+
+/* Offsets in an IPv4 header (RFC 791, 3.1) */
+enum { IP_LENGTH = 2, IP_ID = 4, IP_FRAGMENT = 6, IP_PROTOCOL = 9, IP_SUM = 10, IP_SOURCE = 12 };
+/* and in a TCP header (RFC 9293, 3.1) */
+enum { TCP_SEQUENCE = 4, TCP_OFFSET = 12, TCP_FLAGS = 13, TCP_SUM = 16 };
+#define PROTOCOL_TCP 6
+#define TCP_FIN 0x01u
+#define TCP_PSH 0x08u
+#define TCP_CWR 0x80u
+#define IP_HEADER FRAME_ETHERNET
+
+static uint16_t get16(const uint8_t *at)
+{
+	return at[0] << 8 | at[1];
+}
+
+static void put16(uint8_t *at, uint16_t value)
+{
+	at[0] = value >> 8;
+	at[1] = value;
+}
+
+static uint32_t get32(const uint8_t *at)
+{
+	return (uint32_t)get16(at) << 16 | get16(at + 2);
+}
+
+static void put32(uint8_t *at, uint32_t value)
+{
+	put16(at, value >> 16);
+	put16(at + 2, value);
+}
+
+static uint16_t fold(uint64_t sum)
+{
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+/*
+ * The sum does not depend on byte order (RFC 1071, 2(B)), so it is taken in the host's, in 32-bit
+ * words into 64-bit sums: 2^32 words fit, and the compiler can do several at once.
+ */
+uint16_t checksum_add(const uint8_t *data, size_t len)
+{
+	uint64_t sum = 0;
+
+	for (; len >= 4; data += 4, len -= 4) {
+		uint32_t word;
+
+		memcpy(&word, data, 4);
+		sum += word;
+	}
+	if (len) {
+		uint32_t word = 0;
+
+		memcpy(&word, data, len);
+		sum += word;
+	}
+	return fold(sum);
+}
+
+bool frame_parse_tcp(const uint8_t *frame, size_t len, struct frame_tcp *tcp)
+{
+	const uint8_t *ip = frame + IP_HEADER;
+	size_t header;
+
+	if (len < IP_HEADER + 20 || len > IP_HEADER + 65535u || get16(frame + 12) != 0x0800)
+		return false;
+	header = 4 * (ip[0] & 15);
+	if (ip[0] >> 4 != 4 || header < 20 || ip[IP_PROTOCOL] != PROTOCOL_TCP)
+		return false;
+	if (get16(ip + IP_FRAGMENT) & 0x3fff) /* a fragment */
+		return false;
+	tcp->tcp = IP_HEADER + header;
+	if (len < tcp->tcp + 20)
+		return false;
+	header = 4 * (frame[tcp->tcp + TCP_OFFSET] >> 4);
+	tcp->payload = tcp->tcp + header;
+	tcp->end = len;
+	if (header < 20 || tcp->payload > len)
+		return false;
+	tcp->mss = FRAME_MTU - (tcp->payload - IP_HEADER);
+	return true;
+}
+
+uint16_t frame_pseudo_sum(const uint8_t *frame, const struct frame_tcp *tcp)
+{
+	uint8_t rest[4] = {0, PROTOCOL_TCP};
+
+	put16(rest + 2, tcp->end - tcp->tcp);
+	return fold((uint64_t)checksum_add(frame + IP_HEADER + IP_SOURCE, 8) +
+		checksum_add(rest, 4));
+}
+
+void frame_finish_tcp(uint8_t *frame, const struct frame_tcp *tcp)
+{
+	uint8_t *ip = frame + IP_HEADER, *segment = frame + tcp->tcp;
+	uint16_t sum;
+
+	put16(ip + IP_LENGTH, tcp->end - IP_HEADER);
+	put16(ip + IP_SUM, 0);
+	sum = ~checksum_add(ip, tcp->tcp - IP_HEADER);
+	memcpy(ip + IP_SUM, &sum, 2);
+	put16(segment + TCP_SUM, 0);
+	sum = ~fold((uint64_t)frame_pseudo_sum(frame, tcp) +
+		checksum_add(segment, tcp->end - tcp->tcp));
+	memcpy(segment + TCP_SUM, &sum, 2);
+}
+
+unsigned frame_segments(const struct frame_tcp *tcp)
+{
+	size_t data = tcp->end - tcp->payload;
+
+	return data ? (data + tcp->mss - 1) / tcp->mss : 1;
+}
+
+size_t frame_segment(const uint8_t *frame, const struct frame_tcp *tcp, unsigned index,
+	uint8_t *out)
+{
+	size_t from = tcp->payload + index * tcp->mss, left = tcp->end - from;
+	size_t data = left < tcp->mss ? left : tcp->mss;
+	struct frame_tcp part = *tcp;
+	uint8_t *ip = out + IP_HEADER, *segment = out + tcp->tcp;
+
+	memcpy(out, frame, tcp->payload);
+	memcpy(out + tcp->payload, frame + from, data);
+	put16(ip + IP_ID, get16(ip + IP_ID) + index);
+	put32(segment + TCP_SEQUENCE, get32(segment + TCP_SEQUENCE) + index * tcp->mss);
+	if (data < left)
+		segment[TCP_FLAGS] &= ~(TCP_FIN | TCP_PSH);
+	if (index)
+		segment[TCP_FLAGS] &= ~TCP_CWR;
+	part.end = tcp->payload + data;
+	frame_finish_tcp(out, &part);
+	return part.end;
+}

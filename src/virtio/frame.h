@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ethernet frames that hold a TCP segment over IPv4 (RFC 791, RFC 9293), larger
+ * than a wire would carry: what segmentation offload needs to know about them.
+ */
+#ifndef DACH_VIRTIO_FRAME_H
+#define DACH_VIRTIO_FRAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FRAME_ETHERNET 14u
+#define FRAME_MTU 1500u /* what the guest takes its network for */
+
+/* The Internet checksum (RFC 1071): the folded sum, as it lies in memory. */
+uint16_t checksum_add(const uint8_t *data, size_t len);
+
+struct frame_tcp {
+	size_t tcp;     /* where the TCP header starts */
+	size_t payload; /* where the data starts */
+	size_t end;     /* where it ends; the frame may be longer */
+	size_t mss;     /* data bytes that FRAME_MTU leaves room for */
+};
+
+/* false: something else, or not whole. No checksum is looked at. */
+bool frame_parse_tcp(const uint8_t *frame, size_t len, struct frame_tcp *tcp);
+/* The sum over the pseudo header, from which a checksum offload goes on. */
+uint16_t frame_pseudo_sum(const uint8_t *frame, const struct frame_tcp *tcp);
+/* Sets the IP length and both checksums. */
+void frame_finish_tcp(uint8_t *frame, const struct frame_tcp *tcp);
+
+/* How many wire-sized frames it makes, and the index-th of them; out has room for FRAME_MTU + 14. */
+unsigned frame_segments(const struct frame_tcp *tcp);
+size_t frame_segment(const uint8_t *frame, const struct frame_tcp *tcp, unsigned index,
+	uint8_t *out);
+
+#endif

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "virtio/net.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "virtio/device.h"
+#include "virtio/frame.h"
+#include "virtio/pci.h"
+
+#define CLASS_ETHERNET 0x020000u
+#define QUEUE_SIZE 256
+enum { QUEUE_RX, QUEUE_TX };
+
+/* Features (5.1.3) */
+#define F_CSUM (1ull << 0)
+#define F_GUEST_CSUM (1ull << 1)
+#define F_MAC (1ull << 5)
+#define F_GUEST_TSO4 (1ull << 7)
+#define F_HOST_TSO4 (1ull << 11)
+#define F_MRG_RXBUF (1ull << 15)
+#define F_STATUS (1ull << 16)
+
+#define S_LINK_UP 1u
+
+/* The header before each frame (5.1.6) */
+struct net_header {
+	uint8_t flags, gso_type;
+	uint16_t hdr_len, gso_size, csum_start, csum_offset, num_buffers;
+};
+#define HDR_NEEDS_CSUM 1u
+#define HDR_DATA_VALID 2u
+#define GSO_NONE 0u
+#define GSO_TCPV4 1u
+
+/* The configuration space (5.1.4) */
+struct net_config {
+	uint8_t mac[NET_MAC_LEN];
+	uint16_t status;
+};
+
+/* Frames sent before received ones get their turn. */
+#define TRANSMIT_BATCH 64
+
+struct virtio_net {
+	struct virtio_device dev;
+	struct net *net;
+	bool up; /* by dev.lock */
+	/* the endpoint's thread, with dev.lock */
+	struct virtq_chain chain, next;
+	unsigned segment; /* of the frame that waits for room, the first not delivered */
+	uint8_t frame[NET_FRAME_MAX];
+};
+
+/*
+ * The guest left the checksum to us (5.1.6.2): from csum_start to the end, over the sum of the
+ * pseudo header that it put there. libslirp checks it.
+ */
+static bool finish_checksum(uint8_t *frame, size_t len, const struct net_header *header)
+{
+	size_t at = (size_t)header->csum_start + header->csum_offset;
+	uint16_t sum;
+
+	if (header->csum_start >= len || at + 2 > len)
+		return false;
+	sum = ~checksum_add(frame + header->csum_start, len - header->csum_start);
+	if (!sum)
+		sum = 0xffff; /* 0 would say that there is none (RFC 768) */
+	memcpy(frame + at, &sum, 2);
+	return true;
+}
+
+/* The chain's frame into nic->frame; its length, or 0 if it cannot be sent. */
+static size_t take_frame(struct virtio_net *nic)
+{
+	struct virtq_chain *chain = &nic->chain;
+	struct net_header header;
+	struct frame_tcp tcp;
+	size_t len;
+
+	if (virtq_chain_read(chain, 0, &header, sizeof(header)) != sizeof(header))
+		return 0;
+	if (chain->out_len - sizeof(header) > NET_FRAME_MAX)
+		return 0;
+	len = virtq_chain_read(chain, sizeof(header), nic->frame, NET_FRAME_MAX);
+	if (header.gso_type == GSO_TCPV4) {
+		/* This network takes it whole; no more than its lengths and sums are to be right. */
+		if (!frame_parse_tcp(nic->frame, len, &tcp))
+			return 0;
+		frame_finish_tcp(nic->frame, &tcp);
+	} else if (header.gso_type != GSO_NONE) {
+		return 0;
+	} else if ((header.flags & HDR_NEEDS_CSUM) &&
+		!finish_checksum(nic->frame, len, &header)) {
+		return 0;
+	}
+	return len;
+}
+
+static bool net_transmit(void *ctx)
+{
+	struct virtio_net *nic = ctx;
+	struct virtio_device *dev = &nic->dev;
+	struct virtq *queue = &dev->queue[QUEUE_TX];
+	bool more = true, sent = false;
+
+	pthread_mutex_lock(&dev->lock);
+	virtq_want_notify(queue, false);
+	for (unsigned i = 0; i < TRANSMIT_BATCH; i++) {
+		size_t len;
+		bool up;
+
+		if (virtio_pop(dev, QUEUE_TX, &nic->chain) != 1) {
+			more = virtio_running(dev) && virtq_want_notify(queue, true);
+			if (!more)
+				break;
+			virtq_want_notify(queue, false);
+			continue;
+		}
+		len = take_frame(nic);
+		up = nic->up;
+		virtq_used_add(queue, nic->chain.head, 0);
+		sent = true;
+		pthread_mutex_unlock(&dev->lock);
+		/* Without the lock: answers come back through net_receive(). */
+		if (len && up)
+			net_send(nic->net, nic->frame, len);
+		pthread_mutex_lock(&dev->lock);
+	}
+	if (sent && virtio_running(dev))
+		virtio_publish(dev, QUEUE_TX);
+	pthread_mutex_unlock(&dev->lock);
+	return more;
+}
+
+enum outcome { DELIVERED, NO_ROOM, DROPPED };
+
+/*
+ * The frame goes behind room for its header, into as many chains as it takes. The first is left in
+ * nic->chain. Lock held.
+ */
+static enum outcome fill_chains(struct virtio_net *nic, struct net_header *header,
+	const uint8_t *frame, size_t len)
+{
+	struct virtio_device *dev = &nic->dev;
+	struct virtq *queue = &dev->queue[QUEUE_RX];
+	uint16_t head[VIRTQ_SIZE_MAX];
+	uint32_t used[VIRTQ_SIZE_MAX];
+	unsigned count = 0;
+	size_t done = 0;
+
+	do {
+		struct virtq_chain *chain = count ? &nic->next : &nic->chain;
+		size_t offset = count ? 0 : sizeof(*header), n;
+
+		if (virtio_pop(dev, QUEUE_RX, chain) != 1) {
+			virtq_unpop(queue, count);
+			return virtio_running(dev) ? NO_ROOM : DROPPED;
+		}
+		if (chain->out_count || chain->in_len <= offset || chain->in_len > UINT32_MAX) {
+			virtio_fail(dev, "bad receive buffer");
+			return DROPPED;
+		}
+		n = virtq_chain_write(dev->memory, chain, offset, frame + done, len - done);
+		done += n;
+		head[count] = chain->head;
+		used[count++] = offset + n;
+		if (done < len && (!(dev->features & F_MRG_RXBUF) || count == queue->size)) {
+			/* All that the driver may give at once does not hold it. */
+			virtq_unpop(queue, count);
+			return DROPPED;
+		}
+	} while (done < len);
+	header->num_buffers = count;
+	virtq_chain_write(dev->memory, &nic->chain, 0, header, sizeof(*header));
+	for (unsigned i = 0; i < count; i++)
+		virtq_used_add(queue, head[i], used[i]);
+	return DELIVERED;
+}
+
+/* A frame that fits the guest's MTU. */
+static enum outcome deliver(struct virtio_net *nic, const uint8_t *frame, size_t len)
+{
+	struct net_header header = {
+		.flags = nic->dev.features & F_GUEST_CSUM ? HDR_DATA_VALID : 0,
+	};
+
+	return fill_chains(nic, &header, frame, len);
+}
+
+/* A larger one, to a guest that takes it whole and as if its checksum were still to be finished. */
+static enum outcome deliver_whole(struct virtio_net *nic, const uint8_t *frame, size_t len,
+	const struct frame_tcp *tcp)
+{
+	struct net_header header = {
+		.flags = HDR_NEEDS_CSUM,
+		.gso_type = GSO_TCPV4,
+		.hdr_len = tcp->payload,
+		.gso_size = tcp->mss,
+		.csum_start = tcp->tcp,
+		.csum_offset = 16,
+	};
+	uint16_t sum = frame_pseudo_sum(frame, tcp);
+	enum outcome outcome = fill_chains(nic, &header, frame, len);
+
+	if (outcome != DELIVERED)
+		return outcome;
+	/* The guest does not see it before it is published: the sum can still be put in. */
+	virtq_chain_write(nic->dev.memory, &nic->chain,
+		sizeof(header) + tcp->tcp + header.csum_offset, &sum, sizeof(sum));
+	return DELIVERED;
+}
+
+/* A larger one, to a guest that cannot: in pieces, from where it stopped last time. */
+static enum outcome deliver_segments(struct virtio_net *nic, const uint8_t *frame,
+	const struct frame_tcp *tcp)
+{
+	uint8_t piece[FRAME_ETHERNET + FRAME_MTU];
+
+	for (; nic->segment < frame_segments(tcp); nic->segment++) {
+		size_t len = frame_segment(frame, tcp, nic->segment, piece);
+		enum outcome outcome = deliver(nic, piece, len);
+
+		if (outcome == NO_ROOM)
+			return NO_ROOM;
+	}
+	nic->segment = 0;
+	return DELIVERED;
+}
+
+static enum outcome deliver_any(struct virtio_net *nic, const uint8_t *frame, size_t len)
+{
+	struct frame_tcp tcp;
+
+	if (len <= FRAME_ETHERNET + FRAME_MTU || !frame_parse_tcp(frame, len, &tcp))
+		return deliver(nic, frame, len);
+	if (nic->dev.features & F_GUEST_TSO4)
+		return deliver_whole(nic, frame, len, &tcp);
+	return deliver_segments(nic, frame, &tcp);
+}
+
+/* The guest gets what there is and is to tell of new buffers. true: there are some already. */
+static bool wait_for_room(struct virtio_net *nic)
+{
+	virtio_publish(&nic->dev, QUEUE_RX);
+	return virtq_want_notify(&nic->dev.queue[QUEUE_RX], true);
+}
+
+static bool net_receive(void *ctx, const uint8_t *frame, size_t len)
+{
+	struct virtio_net *nic = ctx;
+	struct virtio_device *dev = &nic->dev;
+	struct virtq *queue = &dev->queue[QUEUE_RX];
+	enum outcome outcome = DROPPED;
+
+	pthread_mutex_lock(&dev->lock);
+	if (virtio_running(dev) && queue->enabled && nic->up && len) {
+		virtq_want_notify(queue, false);
+		do {
+			outcome = deliver_any(nic, frame, len);
+		} while (outcome == NO_ROOM && wait_for_room(nic));
+	}
+	pthread_mutex_unlock(&dev->lock);
+	return outcome != NO_ROOM;
+}
+
+static void net_flush(void *ctx)
+{
+	struct virtio_net *nic = ctx;
+
+	pthread_mutex_lock(&nic->dev.lock);
+	if (virtio_running(&nic->dev))
+		virtio_publish(&nic->dev, QUEUE_RX);
+	pthread_mutex_unlock(&nic->dev.lock);
+}
+
+static void net_notify(struct virtio_device *dev, unsigned queue)
+{
+	net_kick(((struct virtio_net *)dev)->net);
+}
+
+static void net_started(struct virtio_device *dev)
+{
+	net_kick(((struct virtio_net *)dev)->net);
+}
+
+/* The endpoint's thread touches the rings with the lock only, and looks at the status first. */
+static void net_reset(struct virtio_device *dev)
+{
+	((struct virtio_net *)dev)->segment = 0;
+}
+
+static const struct virtio_device_ops net_ops = {
+	.start = net_started,
+	.notify = net_notify,
+	.reset = net_reset,
+};
+
+void virtio_net_set_link(struct virtio_net *nic, bool up)
+{
+	uint16_t status = up ? S_LINK_UP : 0;
+
+	pthread_mutex_lock(&nic->dev.lock);
+	if (nic->up != up) {
+		nic->up = up;
+		memcpy(nic->dev.config + offsetof(struct net_config, status), &status, 2);
+		virtio_config_changed(&nic->dev);
+	}
+	pthread_mutex_unlock(&nic->dev.lock);
+}
+
+static void fill_config(struct virtio_net *nic, const uint8_t *mac, unsigned index)
+{
+	struct net_config config = {
+		.mac = {0x02, 'd', 'a', 'c', 'h', index},
+		.status = S_LINK_UP,
+	};
+
+	if (mac)
+		memcpy(config.mac, mac, NET_MAC_LEN);
+	memcpy(nic->dev.config, &config, sizeof(config));
+	nic->dev.config_size = sizeof(config);
+	nic->up = true;
+}
+
+int virtio_net_create(struct pci_bus *bus, struct memory *memory, struct net *net,
+	const uint8_t *mac, unsigned index, struct virtio_net **out, struct error *err)
+{
+	struct virtio_net *nic = calloc(1, sizeof(*nic));
+	const struct net_client client = {
+		.ctx = nic,
+		.transmit = net_transmit,
+		.receive = net_receive,
+		.flush = net_flush,
+	};
+	int r;
+
+	if (!nic)
+		return error_set(err, ENOMEM, "out of memory");
+	nic->net = net;
+	virtio_device_init(&nic->dev, "virtio-net", VIRTIO_ID_NET, &net_ops, memory,
+		F_CSUM | F_GUEST_CSUM | F_MAC | F_GUEST_TSO4 | F_HOST_TSO4 | F_MRG_RXBUF | F_STATUS,
+		2, QUEUE_SIZE);
+	fill_config(nic, mac, index);
+	r = virtio_pci_attach(&nic->dev, bus, CLASS_ETHERNET, err);
+	if (!r)
+		r = net_start(net, &client, err);
+	if (r) {
+		virtio_net_destroy(nic);
+		return r;
+	}
+	*out = nic;
+	return 0;
+}
+
+void virtio_net_destroy(struct virtio_net *nic)
+{
+	if (!nic)
+		return;
+	net_stop(nic->net);
+	virtio_pci_detach(&nic->dev);
+	virtio_device_destroy(&nic->dev);
+	free(nic);
+}

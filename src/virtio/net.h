@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The network device (virtio 1.2, 5.1): one pair of queues, mergeable receive
+ * buffers, link status. Frames move on the endpoint's thread. They may be larger
+ * than any wire's in both directions, as segmentation offload (TCP over IPv4)
+ * allows; a driver without it gets them cut up.
+ */
+#ifndef DACH_VIRTIO_NET_H
+#define DACH_VIRTIO_NET_H
+
+#include "base/error.h"
+#include "machine/memory.h"
+#include "machine/pci.h"
+#include "net/net.h"
+
+struct virtio_net;
+
+/*
+ * Before the machine runs. Starts the endpoint, which stays the caller's and is closed after the
+ * device is destroyed. mac NULL: 02:64:61:63:68:NN, NN being index.
+ */
+int virtio_net_create(struct pci_bus *bus, struct memory *memory, struct net *net,
+	const uint8_t *mac, unsigned index, struct virtio_net **nic, struct error *err);
+/* When no vCPU runs any more, before guest memory goes. Stops the endpoint. NULL is allowed. */
+void virtio_net_destroy(struct virtio_net *nic);
+
+/* Pulls the cable, or plugs it in: frames are dropped meanwhile. Any thread. */
+void virtio_net_set_link(struct virtio_net *nic, bool up);
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The entropy device (virtio 1.2, 5.4): the host kernel's random bytes. */
+#ifndef DACH_VIRTIO_RNG_H
+#define DACH_VIRTIO_RNG_H
+
+#include "base/error.h"
+#include "machine/memory.h"
+#include "machine/pci.h"
+
+struct virtio_rng;
+
+/* Before the machine runs. */
+int virtio_rng_create(struct pci_bus *bus, struct memory *memory, struct virtio_rng **rng,
+	struct error *err);
+/* When no vCPU runs any more. NULL is allowed. */
+void virtio_rng_destroy(struct virtio_rng *rng);
+
+#endif

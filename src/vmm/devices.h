@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The guest's devices: opened as the configuration says, put on the machine's bus. */
+#ifndef DACH_VMM_DEVICES_H
+#define DACH_VMM_DEVICES_H
+
+#include "base/error.h"
+#include "machine/machine.h"
+#include "vmm/config.h"
+
+struct block;
+struct net;
+struct virtio_blk;
+struct virtio_net;
+struct virtio_rng;
+
+struct devices {
+	struct block *disk[VMM_DISKS_MAX];
+	struct virtio_blk *blk[VMM_DISKS_MAX];
+	struct net *net[VMM_NETS_MAX];
+	struct virtio_net *nic[VMM_NETS_MAX];
+	struct virtio_rng *rng;
+	bool user; /* one of the networks is in user mode */
+};
+
+/*
+ * Starts zeroed. Opens and adds all there is; on failure devices_destroy() still takes back what
+ * was done. Threads are started here.
+ */
+int devices_create(struct devices *devices, const struct vmm_config *config,
+	struct machine *machine, struct error *err);
+/* When the guest has ended, before the machine goes. Waits until disks are stable. */
+void devices_destroy(struct devices *devices);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/signals.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+static void ready(void *ctx, short revents)
+{
+	struct signals *signals = ctx;
+	struct signalfd_siginfo info;
+
+	if (read(signals->watch.fd, &info, sizeof info) != sizeof info)
+		return;
+	if (signals->count++)
+		signals->force(signals->ctx);
+	else
+		signals->ask(signals->ctx);
+}
+
+int signals_start(struct signals *signals, struct loop *loop, void (*ask)(void *ctx),
+	void (*force)(void *ctx), void *ctx, struct error *err)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return error_set(err, errno, "no signalfd: %s", strerror(errno));
+	*signals = (struct signals){
+		.loop = loop,
+		.watch = {.fd = fd, .events = POLLIN, .ready = ready, .ctx = signals},
+		.ask = ask,
+		.force = force,
+		.ctx = ctx,
+	};
+	signal(SIGPIPE, SIG_IGN);
+	pthread_sigmask(SIG_BLOCK, &set, &signals->old);
+	loop_fd_add(loop, &signals->watch);
+	return 0;
+}
+
+void signals_stop(struct signals *signals)
+{
+	struct signalfd_siginfo info;
+
+	while (read(signals->watch.fd, &info, sizeof info) == sizeof info)
+		;
+	loop_fd_remove(signals->loop, &signals->watch);
+	close(signals->watch.fd);
+	pthread_sigmask(SIG_SETMASK, &signals->old, NULL);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest's console on our standard input and output. If the input is a
+ * terminal, it is in raw mode from terminal_start() to terminal_stop(), and
+ * Ctrl+] leaves. Other input goes to the guest byte for byte; its end means
+ * nothing but that no more comes.
+ */
+#ifndef DACH_VMM_TERMINAL_H
+#define DACH_VMM_TERMINAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <termios.h>
+
+#include "base/loop.h"
+
+struct terminal {
+	struct loop *loop;
+	struct loop_fd input;
+	struct loop_work more;  /* the guest has room again */
+	bool watching, raw;
+	bool output_gone;       /* nobody reads our output any more; by the serial port's lock */
+	struct termios saved;
+	uint8_t buf[256];       /* read, not yet taken by the guest */
+	size_t start, end;
+	/* Gives input to the guest, returns how much it took. */
+	size_t (*send)(void *ctx, const uint8_t *data, size_t len);
+	void (*leave)(void *ctx); /* Ctrl+] */
+	void *ctx;
+};
+
+/* All on the loop's thread but what says otherwise. ctx goes to send and leave. */
+void terminal_init(struct terminal *terminal, struct loop *loop,
+	size_t (*send)(void *ctx, const uint8_t *data, size_t len), void (*leave)(void *ctx),
+	void *ctx);
+void terminal_start(struct terminal *terminal);
+/* Puts the terminal back as it was. Again does nothing. */
+void terminal_stop(struct terminal *terminal);
+
+/* For machine_config: any thread. */
+void terminal_output(void *terminal, const uint8_t *data, size_t len);
+void terminal_room(void *terminal);
+
+#endif

@@ -1,0 +1,64 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# The terminal, standard input, and signals from outside.
+. "$(dirname "$0")/lib.sh"
+
+cat >"$work/wait" <<'SCRIPT'
+stty -echo
+echo READY
+while read -r line; do
+	echo "got $line"
+	[ "$line" != end ] || break
+done
+SCRIPT
+initrd "$work/wait"
+mkfifo "$work/pipe"
+timeout -k 5 "$LIMIT" "$DACH" run --engine "$DACH_ENGINE" --kernel "$kernel" \
+	--initrd "$work/initrd" --cmdline "console=ttyS0 quiet panic=-1" --memory 256 \
+	<"$work/pipe" >"$output" 2>"$errors" &
+guest_pid=$!
+exec 9>"$work/pipe"
+check "starts with a pipe as input" wait_for 60 said READY
+i=0
+while [ $i -lt 50 ]; do
+	echo "line $i with some more text so that the port's buffer overflows" >&9
+	i=$((i + 1))
+done
+echo end >&9
+guest_wait
+check "input reaches the guest" ended 0 "got line 49 with some more text so that the port's buffer"
+check "all of it" [ "$(grep -c '^got line' "$output")" -eq 50 ]
+exec 9>&-
+
+# What a person at a terminal sees: raw mode, Ctrl+] leaves, the terminal as it was.
+timeout -k 5 "$LIMIT" python3 "$top/tests/guest/terminal.py" "$DACH" run --engine "$DACH_ENGINE" \
+	--kernel "$kernel" --initrd "$work/initrd" --cmdline "console=ttyS0 quiet" \
+	--memory 256 >"$output" 2>"$errors"
+status=$?
+check "Ctrl+] leaves the terminal as it was" [ $status -eq 0 ]
+
+guest_start <<'SCRIPT'
+for event in /dev/input/event*; do
+	(dd if="$event" bs=24 count=1 2>/dev/null | grep -q . && echo PRESSED && poweroff -f) &
+done
+echo READY
+sleep 1000
+SCRIPT
+check "starts" wait_for 60 said READY
+sleep 1
+kill -TERM "$(guest_process)"
+guest_wait
+check "SIGTERM presses the power button" ended 0 PRESSED
+
+guest_start <<'SCRIPT'
+echo READY
+sleep 1000
+SCRIPT
+check "starts again" wait_for 60 said READY
+kill -TERM "$(guest_process)"
+sleep 1
+check "one SIGTERM does not end it" kill -0 "$guest_pid"
+kill -TERM "$(guest_process)"
+guest_wait
+check "the second does" ended 2
+finish

@@ -1,0 +1,82 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Stock Debian: an image is made, boots to its login, has a network, reboots and powers off; its
+# file system is whole afterwards. Also for who has no privilege at all.
+LIMIT=400
+. "$(dirname "$0")/lib.sh"
+
+images=$DACH_CACHE/images
+if [ ! -d "$images/debian" ]; then
+	mkdir -p "$images"
+	ssh-keygen -q -t ed25519 -N '' -f "$images/key"
+	"$DACH" image create debian --ssh-key "$images/key.pub" --output "$images" >"$output" 2>"$errors"
+	status=$?
+	check "an image is made" [ $status -eq 0 ]
+	check "with a summary" said "Root password"
+fi
+image=$work/debian
+cp -r --sparse=always "$images/debian" "$image" || exit 1
+port=$((20000 + $$ % 20000))
+
+serve
+
+# login OPTION... -- DACH-OPTION...
+login() {
+	timeout -k 5 "$LIMIT" "$top/tools/login" --limit 380 --password "$image/password" "$@" \
+		</dev/null >"$output" 2>"$errors"
+	status=$?
+}
+
+login --run 'uname -a' --run 'nproc --all' \
+	--run "curl -s http://10.0.2.2:$server_port/data | sha256sum" \
+	--run 'systemctl is-system-running --wait; systemctl --failed' \
+	--run poweroff -- "$DACH" run "$image" --engine "$DACH_ENGINE"
+check "boots to its login, powers off" ended 0 "^Linux debian .* GNU/Linux"
+check "64 MiB arrive as they were" said "$sum"
+check "no unit failed" said "0 loaded units listed"
+fsck() {
+	/sbin/e2fsck -fn "$image/disk.raw" >"$work/fsck" 2>&1
+}
+check "its file system is whole" fsck
+
+# Over ssh, with a reboot in between and two processors; then the power button.
+timeout -k 5 "$LIMIT" "$DACH" run "$image" --engine "$DACH_ENGINE" --vcpus 2 \
+	--net "user,fwd=tcp:127.0.0.1:$port-:22" </dev/null >"$output" 2>"$errors" &
+guest_pid=$!
+in_guest() {
+	timeout 30 ssh -q -i "$images/key" -p "$port" -o BatchMode=yes -o ConnectTimeout=5 \
+		-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null root@127.0.0.1 "$@"
+}
+check "a forwarded port reaches sshd" wait_for 300 in_guest true
+check "two processors" [ "$(in_guest nproc)" = 2 ]
+first=$(in_guest cat /proc/sys/kernel/random/boot_id)
+in_guest reboot
+sleep 5
+again() {
+	second=$(in_guest cat /proc/sys/kernel/random/boot_id) && [ "$second" != "$first" ]
+}
+check "reboot comes back" wait_for 300 again
+kill -TERM "$(guest_process)"
+guest_wait
+check "the power button powers it off" [ $status -eq 0 ]
+check "its file system is still whole" fsck
+
+# As root of a user namespace in which there is nothing else.
+if [ "$(id -u)" -eq 0 ]; then
+	chown -R 65534:65534 "$work"
+	chmod 0755 "$work"
+	cp "$DACH" "$work/dach"
+	DACH=$work/dach
+	as_nobody="setpriv --reuid 65534 --regid 65534 --clear-groups"
+else
+	as_nobody=
+fi
+if $as_nobody unshare -Ur true 2>/dev/null; then
+	# shellcheck disable=SC2086 # a list of words
+	login --run 'uname -a' --run poweroff -- $as_nobody unshare -Ur "$DACH" run "$image" \
+		--engine "$DACH_ENGINE"
+	check "so it does in an unprivileged container" ended 0 "^Linux debian .* GNU/Linux"
+else
+	echo "ok debian: # skipped: this host gives users no namespaces"
+fi
+finish

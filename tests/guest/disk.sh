@@ -1,0 +1,48 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Disks: what is written is there, read-only is, a reboot keeps it, a full host is an I/O error.
+. "$(dirname "$0")/lib.sh"
+
+head -c 32M /dev/urandom >"$work/in"
+sum=$(sha256sum <"$work/in" | cut -d' ' -f1)
+truncate -s 64M "$work/out"
+guest --disk "$work/in,ro" --disk "$work/out" <<'SCRIPT'
+sha256sum /dev/vda
+dd if=/dev/vda of=/dev/vdb bs=64k 2>/dev/null
+sync
+echo 3 >/proc/sys/vm/drop_caches
+head -c 33554432 /dev/vdb | sha256sum
+dd if=/dev/zero of=/dev/vda bs=4k count=1 conv=fsync 2>/dev/null && echo WROTE
+SCRIPT
+check "reads a disk" ended 0 "$sum  /dev/vda"
+check "writes a disk" said "$sum  -"
+check "it is on the host's" [ "$(head -c 32M "$work/out" | sha256sum | cut -d' ' -f1)" = "$sum" ]
+check "read-only is read-only" [ "$(sha256sum <"$work/in" | cut -d' ' -f1)" = "$sum" ]
+
+# The first boot leaves a word on the disk, the second finds it.
+truncate -s 1M "$work/word"
+guest --disk "$work/word" <<'SCRIPT'
+if head -c 5 /dev/vda | grep -q again; then
+	echo SECOND-BOOT
+else
+	echo again | dd of=/dev/vda conv=fsync 2>/dev/null
+	reboot -f
+fi
+SCRIPT
+check "reboot comes back" ended 0 SECOND-BOOT
+check "and is one" [ "$(grep -c GUEST-UP "$output")" -eq 2 ]
+
+# A limit on the size of files stands for a full file system: a write beyond it fails.
+truncate -s 16M "$work/limited"
+(
+	ulimit -f 8192 # in units of 512 bytes: 4 MiB
+	guest --disk "$work/limited" <<'SCRIPT'
+dd if=/dev/zero of=/dev/vda bs=1M seek=8 count=1 conv=fsync 2>/dev/null
+dd if=/dev/zero of=/dev/vda bs=1M count=1 conv=fsync 2>/dev/null && echo GOES-ON
+SCRIPT
+	check "a full host is an I/O error" ended 0 "I/O error, dev vda"
+	check "and the guest goes on" said GOES-ON
+	exit $failures
+)
+failures=$((failures + $?))
+finish

@@ -1,0 +1,133 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Runs a command on a small Linux host that has a working /dev/kvm, wherever
+# this is run: QEMU emulates a processor with SVM in software. Slow (a few
+# seconds to start), and needs no privilege.
+#
+#   nested.sh [option...] PROGRAM [ARGUMENT...]
+#     --kernel FILE    the host's kernel (default: $NESTED_KERNEL)
+#     --modules DIR    its lib/modules/VERSION (default: $NESTED_MODULES, or beside the kernel)
+#     --file FILE[=PATH]  a file to put there, as PATH (default: /its name); may be given again
+#     --memory MiB     of that host (1536)
+#     --cpus N         of that host (1)
+#     --timeout SECONDS (300)
+#     --log FILE       the host kernel's messages
+#
+# PROGRAM is put there with the shared libraries it needs and runs as root with
+# these arguments, with standard input, output and error of nested.sh's own.
+# Exit status: the command's; 125 when the host did not come up or did not end.
+set -eu
+
+kernel=${NESTED_KERNEL:-}
+modules=${NESTED_MODULES:-}
+memory=1536
+cpus=1
+limit=300
+log=/dev/null
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 125' INT TERM
+root=$work/root
+mkdir -p "$root/bin" "$root/dev" "$root/proc" "$root/sys" "$root/tmp" "$root/lib/modules"
+
+fail() {
+	echo "nested.sh: $*" >&2
+	exit 125
+}
+
+# A program or library, and what it is linked with, each at its own path.
+with_libraries() {
+	ldd "$1" 2>/dev/null | sed -n 's|.* => \(/[^ ]*\) .*|\1|p; s|^[[:space:]]*\(/[^ ]*\) (.*|\1|p' |
+		while read -r library; do
+			mkdir -p "$root$(dirname "$library")"
+			[ -e "$root$library" ] || cp -L "$library" "$root$library"
+		done
+}
+
+while [ $# -gt 0 ]; do
+	case $1 in
+	--kernel) kernel=$2; shift 2 ;;
+	--modules) modules=$2; shift 2 ;;
+	--memory) memory=$2; shift 2 ;;
+	--cpus) cpus=$2; shift 2 ;;
+	--timeout) limit=$2; shift 2 ;;
+	--log) log=$2; shift 2 ;;
+	--file)
+		from=${2%%=*}
+		to=${2#*=}
+		[ "$to" != "$2" ] || to=/$(basename "$from")
+		mkdir -p "$root$(dirname "$to")"
+		cp -L "$from" "$root$to"
+		shift 2
+		;;
+	--*) fail "unknown option: $1" ;;
+	*) break ;;
+	esac
+done
+[ $# -gt 0 ] || fail "no program given"
+[ -n "$kernel" ] || fail "no kernel given (--kernel or NESTED_KERNEL)"
+[ -r "$kernel" ] || fail "$kernel: cannot be read"
+if [ -z "$modules" ]; then
+	version=$(basename "$kernel")
+	version=${version#vmlinuz-}
+	for dir in "$(dirname "$kernel")/../lib/modules/$version" "/lib/modules/$version"; do
+		[ ! -d "$dir" ] || { modules=$dir; break; }
+	done
+fi
+[ -d "$modules" ] || fail "no modules for $kernel (--modules)"
+
+program=$1
+shift
+[ -x "$program" ] || fail "$program: cannot be run"
+cp -L "$program" "$root/bin/program"
+with_libraries "$program"
+busybox=$(command -v busybox) || fail "busybox is not installed"
+cp "$busybox" "$root/bin/busybox"
+with_libraries "$busybox"
+for module in virt/lib/irqbypass arch/x86/kvm/kvm arch/x86/kvm/kvm-amd drivers/crypto/ccp/ccp; do
+	file=$(find "$modules/" -path "*/$module.ko" | head -n 1)
+	[ -z "$file" ] || cp "$file" "$root/lib/modules/"
+done
+
+# The arguments, quoted for the shell there.
+command="/bin/program"
+for argument; do
+	command="$command '$(printf %s "$argument" | sed "s/'/'\\\\''/g")'"
+done
+
+cat >"$root/init" <<END
+#!/bin/busybox sh
+export PATH=/bin
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mount -t tmpfs tmp /tmp
+ip link set lo up
+for module in irqbypass ccp kvm kvm-amd; do
+	[ ! -e /lib/modules/\$module.ko ] || insmod /lib/modules/\$module.ko
+done
+stty -F /dev/ttyS0 raw -echo
+stty -F /dev/ttyS2 raw -echo
+echo up >/dev/ttyS2
+cd /
+$command </dev/ttyS0 >/dev/ttyS0 2>&1
+echo "status \$?" >/dev/ttyS2
+poweroff -f
+END
+chmod +x "$root/init"
+(cd "$root" && find . | cpio --quiet -o -H newc) | gzip -1 >"$work/initrd"
+
+# Without XSAVE: QEMU before 8.1 does not let a nested host see XSETBV.
+status=0
+timeout -k 5 "$limit" qemu-system-x86_64 -accel tcg -cpu EPYC,+svm,+npt,-xsave -smp "$cpus" -m "$memory" \
+	-nodefaults -no-user-config -display none -no-reboot -kernel "$kernel" -initrd "$work/initrd" \
+	-append "console=ttyS1 quiet panic=-1 mitigations=off" \
+	-chardev stdio,id=out,signal=off -serial chardev:out -serial "file:$log" \
+	-serial "file:$work/status" 2>"$work/qemu" || status=$?
+[ $status != 124 ] && [ $status != 137 ] || fail "not over after $limit seconds"
+[ -s "$work/status" ] || fail "the host did not come up: $(tail -n 1 "$work/qemu")"
+result=$(sed -n 's/^status \([0-9]*\).*/\1/p' "$work/status" | tr -d '\r')
+[ -n "$result" ] || fail "the host ended before the command ($status): $(tail -n 1 "$work/qemu")"
+exit "$result"

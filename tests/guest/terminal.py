@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""terminal.py COMMAND...: runs it on a pseudo-terminal, waits for READY, types a line and Ctrl+].
+Succeeds if the line came back, the program ended with status 2 and the terminal is as before."""
+import os
+import pty
+import select
+import sys
+import termios
+import time
+
+pid, fd = pty.fork()
+if pid == 0:
+    os.execvp(sys.argv[1], sys.argv[1:])
+before = termios.tcgetattr(fd)
+seen = b""
+raw = False
+
+
+def wait_for(text, seconds):
+    global seen
+    end = time.monotonic() + seconds
+    while text not in seen and time.monotonic() < end:
+        if select.select([fd], [], [], 0.2)[0]:
+            try:
+                data = os.read(fd, 4096)
+            except OSError:
+                break
+            if not data:
+                break
+            seen += data
+    return text in seen
+
+
+ok = wait_for(b"READY", 60)
+raw = not termios.tcgetattr(fd)[3] & termios.ICANON
+os.write(fd, b"hello\r")
+ok = wait_for(b"got hello", 10) and ok
+os.write(fd, b"\x1d")
+end = time.monotonic() + 10
+status = None
+while status is None and time.monotonic() < end:
+    done, code = os.waitpid(pid, os.WNOHANG)
+    if done:
+        status = os.waitstatus_to_exitcode(code)
+    time.sleep(0.05)
+if status is None:
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+after = termios.tcgetattr(fd)
+print(seen.decode("utf-8", "replace"))
+print(f"ok {ok}, raw {raw}, status {status}, restored {before == after}")
+sys.exit(0 if ok and raw and status == 2 and before == after else 1)

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Raw images: what they refuse, what they do, and what a full disk gives. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "block/block.h"
+
+static char dir[] = "/tmp/test_block.XXXXXX";
+
+static int enter_dir(void **state)
+{
+	return !mkdtemp(dir) || chdir(dir);
+}
+
+static int leave_dir(void **state)
+{
+	return chdir("/") || rmdir(dir);
+}
+
+static void make_file(const char *name, off_t size)
+{
+	int fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, size), 0);
+	close(fd);
+}
+
+struct waiting {
+	struct block_request request;
+	pthread_mutex_t lock;
+	pthread_cond_t done;
+	bool finished;
+	int result;
+};
+
+static void waiting_done(struct block_request *request, int result)
+{
+	struct waiting *w = (struct waiting *)request;
+
+	pthread_mutex_lock(&w->lock);
+	w->result = result;
+	w->finished = true;
+	pthread_cond_signal(&w->done);
+	pthread_mutex_unlock(&w->lock);
+}
+
+static int run(struct block *block, enum block_op op, uint64_t offset, void *buf, uint64_t len)
+{
+	char *bytes = buf ? buf : "";
+	struct iovec iov[3] = {{bytes, len / 3}, {bytes, 0}, {NULL, len - len / 3}};
+	struct waiting w = {
+		.request = {.op = op, .offset = offset, .length = len, .iov = iov, .iov_count = 3,
+			.unmap = true, .done = waiting_done},
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.done = PTHREAD_COND_INITIALIZER,
+	};
+
+	if (buf)
+		iov[2].iov_base = bytes + len / 3;
+	block_submit(block, &w.request);
+	pthread_mutex_lock(&w.lock);
+	while (!w.finished)
+		pthread_cond_wait(&w.done, &w.lock);
+	pthread_mutex_unlock(&w.lock);
+	return w.result;
+}
+
+static void refuse(const char *spec, int code, const char *words)
+{
+	struct block *block = NULL;
+	struct error err = {0};
+
+	assert_int_equal(block_open(spec, &block, &err), -code);
+	if (!strstr(err.text, words))
+		fail_msg("'%s' does not say '%s'", err.text, words);
+	assert_null(strchr(err.text, '\n'));
+}
+
+static void test_refusals(void **state)
+{
+	refuse("", EINVAL, "FILE");
+	refuse(",ro", EINVAL, "FILE");
+	refuse("missing.img", ENOENT, "missing.img");
+	assert_int_equal(mkdir("folder", 0700), 0);
+	refuse("folder", EISDIR, "directory");
+	refuse("folder,ro", EISDIR, "directory");
+	rmdir("folder");
+	make_file("odd.img", 1000);
+	refuse("odd.img", EINVAL, "512");
+	make_file("odd.img", 0);
+	refuse("odd.img", EINVAL, "empty");
+	unlink("odd.img");
+	assert_int_equal(mkfifo("fifo", 0600), 0);
+	refuse("fifo,ro", EINVAL, "neither");
+	unlink("fifo");
+	refuse("/dev/null", EINVAL, "neither");
+}
+
+static void test_read_only_file(void **state)
+{
+	struct block *block;
+	struct error err = {0};
+	char byte[512];
+
+	make_file("ro.img", 4096);
+	chmod("ro.img", 0400);
+	if (geteuid() != 0)
+		refuse("ro.img", EACCES, "ro.img,ro");
+	assert_int_equal(block_open("ro.img,ro", &block, &err), 0);
+	assert_true(block_read_only(block));
+	assert_false(block_can_discard(block));
+	assert_string_equal(block_name(block), "ro.img");
+	assert_int_equal(run(block, BLOCK_READ, 0, byte, 512), 0);
+	assert_int_equal(run(block, BLOCK_WRITE, 0, byte, 512), -EROFS);
+	assert_int_equal(run(block, BLOCK_DISCARD, 0, NULL, 512), -EROFS);
+	assert_int_equal(run(block, BLOCK_FLUSH, 0, NULL, 0), 0);
+	block_close(block);
+	unlink("ro.img");
+}
+
+static void test_lock(void **state)
+{
+	struct block *first, *second;
+	struct error err = {0};
+
+	make_file("lock.img", 4096);
+	assert_int_equal(block_open("lock.img", &first, &err), 0);
+	refuse("lock.img", EBUSY, "in use");
+	refuse("lock.img,ro", EBUSY, "in use");
+	block_close(first);
+	assert_int_equal(block_open("lock.img,ro", &first, &err), 0);
+	assert_int_equal(block_open("lock.img,ro", &second, &err), 0);
+	refuse("lock.img", EBUSY, "in use");
+	block_close(first);
+	block_close(second);
+	block_close(NULL);
+	unlink("lock.img");
+}
+
+static void test_transfers(void **state)
+{
+	static uint8_t out[200 << 10], in[200 << 10];
+	struct block *block;
+	struct error err = {0};
+	struct stat before, after;
+
+	for (unsigned i = 0; i < sizeof(out); i++)
+		out[i] = i * 7 + (i >> 8) + 1;
+	make_file("disk.img", 1 << 20);
+	assert_int_equal(block_open("disk.img", &block, &err), 0);
+	assert_int_equal(block_size(block), 1 << 20);
+	for (unsigned len = 512; len <= sizeof(out); len = len * 5 / 512 * 512) {
+		assert_int_equal(run(block, BLOCK_WRITE, 1024, out, len), 0);
+		memset(in, 0, sizeof(in));
+		assert_int_equal(run(block, BLOCK_READ, 1024, in, len), 0);
+		assert_memory_equal(in, out, len);
+	}
+	assert_int_equal(run(block, BLOCK_FLUSH, 0, NULL, 0), 0);
+	stat("disk.img", &before);
+	assert_int_equal(run(block, BLOCK_WRITE_ZEROES, 8192, NULL, 65536), 0);
+	stat("disk.img", &after);
+	assert_true(after.st_blocks <= before.st_blocks);
+	assert_int_equal(run(block, BLOCK_READ, 8192, in, 65536), 0);
+	for (unsigned i = 0; i < 65536; i++)
+		assert_int_equal(in[i], 0);
+	assert_int_equal(run(block, BLOCK_DISCARD, 0, NULL, 1 << 20), 0);
+	assert_int_equal(run(block, BLOCK_READ, (1 << 20) - 512, in, 512), 0);
+	/* Outside, or crooked */
+	assert_int_equal(run(block, BLOCK_READ, 1 << 20, in, 512), -EINVAL);
+	assert_int_equal(run(block, BLOCK_READ, UINT64_MAX - 511, in, 512), -EINVAL);
+	assert_int_equal(run(block, BLOCK_WRITE, 1, out, 512), -EINVAL);
+	assert_int_equal(run(block, BLOCK_WRITE, 0, out, 100), -EINVAL);
+	assert_int_equal(run(block, BLOCK_DISCARD, 512, NULL, 1 << 20), -EINVAL);
+	/* Somebody cuts the file off: an error, no zeroes. */
+	assert_int_equal(truncate("disk.img", 4096), 0);
+	assert_int_equal(run(block, BLOCK_READ, 8192, in, 512), -EIO);
+	block_close(block);
+	unlink("disk.img");
+}
+
+/* What a full disk and a file size limit give: an error for the request, and life goes on. */
+static void test_no_space(void **state)
+{
+	struct rlimit old, limit;
+	struct block *block;
+	struct error err = {0};
+	char data[4096] = {1};
+
+	make_file("full.img", 1 << 20);
+	getrlimit(RLIMIT_FSIZE, &old);
+	limit = old;
+	limit.rlim_cur = 512 << 10;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_int_equal(block_open("full.img", &block, &err), 0);
+	assert_int_equal(run(block, BLOCK_WRITE, 0, data, 4096), 0);
+	assert_int_equal(run(block, BLOCK_WRITE, 900 << 10, data, 4096), -EFBIG);
+	assert_int_equal(run(block, BLOCK_READ, 900 << 10, data, 4096), 0);
+	block_close(block);
+	setrlimit(RLIMIT_FSIZE, &old);
+	unlink("full.img");
+}
+
+/* A disk that takes nothing: /dev/full has no size, so a small file system stands in if we may. */
+static void test_full_file_system(void **state)
+{
+	struct block *block;
+	struct error err = {0};
+	static char data[64 << 10];
+	int r = 0;
+
+	if (mkdir("small", 0700) ||
+		system("mount -t tmpfs -o size=256k none small 2>/dev/null")) {
+		rmdir("small");
+		skip();
+	}
+	make_file("small/disk.img", 1 << 20);
+	assert_int_equal(block_open("small/disk.img", &block, &err), 0);
+	for (unsigned i = 0; i < 16; i++) {
+		r = run(block, BLOCK_WRITE, i * sizeof(data), data, sizeof(data));
+		if (r)
+			break;
+	}
+	assert_int_equal(r, -ENOSPC);
+	assert_int_equal(run(block, BLOCK_READ, 0, data, 512), 0);
+	assert_int_equal(run(block, BLOCK_FLUSH, 0, NULL, 0), 0);
+	block_close(block);
+	assert_int_equal(system("umount small"), 0);
+	rmdir("small");
+}
+
+struct counter {
+	struct block_request request;
+	unsigned *left;
+	struct iovec iov;
+	char data[4096];
+};
+
+static void counter_done(struct block_request *request, int result)
+{
+	struct counter *c = (struct counter *)request;
+
+	assert_int_equal(result, 0);
+	__atomic_fetch_sub(c->left, 1, __ATOMIC_SEQ_CST);
+}
+
+/* block_close() finishes what was asked for. */
+static void test_many_at_once(void **state)
+{
+	struct counter *c = calloc(500, sizeof(*c));
+	struct block *block;
+	struct error err = {0};
+	unsigned left = 500;
+
+	make_file("many.img", 4 << 20);
+	assert_int_equal(block_open("many.img", &block, &err), 0);
+	for (unsigned i = 0; i < 500; i++) {
+		c[i].left = &left;
+		c[i].iov = (struct iovec){c[i].data, 4096};
+		c[i].request = (struct block_request){.op = i % 3 ? BLOCK_WRITE : BLOCK_READ,
+			.offset = 4096 * i, .length = 4096, .iov = &c[i].iov, .iov_count = 1,
+			.done = counter_done, .background = i & 1};
+		block_submit(block, &c[i].request);
+	}
+	block_close(block);
+	assert_int_equal(left, 0);
+	free(c);
+	unlink("many.img");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_read_only_file),
+		cmocka_unit_test(test_lock),
+		cmocka_unit_test(test_transfers),
+		cmocka_unit_test(test_no_space),
+		cmocka_unit_test(test_full_file_system),
+		cmocka_unit_test(test_many_at_once),
+	};
+
+	return cmocka_run_group_tests(tests, enter_dir, leave_dir);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <string.h>
+
+#include "net/net.h"
+
+static void test_good(void **state)
+{
+	static const uint8_t mac[6] = {0x02, 0xaB, 0, 0x12, 0x34, 0xff};
+	struct error err = {0};
+	struct net_spec spec;
+
+	assert_int_equal(net_spec_parse("none", &spec, &err), 0);
+	assert_int_equal(spec.kind, NET_NONE);
+	net_spec_free(&spec);
+	assert_int_equal(net_spec_parse("user", &spec, &err), 0);
+	assert_int_equal(spec.kind, NET_USER);
+	assert_int_equal(spec.forwards, 0);
+	assert_false(spec.has_mac);
+	net_spec_free(&spec);
+	assert_int_equal(net_spec_parse("user,fwd=tcp:127.0.0.1:2222-:22,mac=02:AB:00:12:34:ff,"
+					"fwd=udp::53-10.0.2.16:5353,fwd=tcp:0.0.0.0:65535-:1",
+				 &spec, &err),
+		0);
+	assert_int_equal(spec.forwards, 3);
+	assert_false(spec.forward[0].udp);
+	assert_int_equal(spec.forward[0].host_addr, 0x7f000001);
+	assert_int_equal(spec.forward[0].host_port, 2222);
+	assert_int_equal(spec.forward[0].guest_addr, 0);
+	assert_int_equal(spec.forward[0].guest_port, 22);
+	assert_true(spec.forward[1].udp);
+	assert_int_equal(spec.forward[1].host_addr, 0x7f000001);
+	assert_int_equal(spec.forward[1].guest_addr, 0x0a000210);
+	assert_int_equal(spec.forward[2].host_addr, 0);
+	assert_int_equal(spec.forward[2].host_port, 65535);
+	assert_true(spec.has_mac);
+	assert_memory_equal(spec.mac, mac, 6);
+	net_spec_free(&spec);
+}
+
+static void test_bad(void **state)
+{
+	static const char *const bad[] = {
+		"", "bridge", "none,mac=02:00:00:00:00:01", "user,", "user,,", "users",
+		"user,fwd", "user,fwd=", "user,fwd=tcp", "user,fwd=tcp:", "user,fwd=tcp:1-2",
+		"user,fwd=sctp:127.0.0.1:1-:2", "user,fwd=tcp:127.0.0.1:0-:22",
+		"user,fwd=tcp:127.0.0.1:65536-:22", "user,fwd=tcp:127.0.0.1:22-:99999999999999999",
+		"user,fwd=tcp:localhost:22-:22", "user,fwd=tcp:127.0.0.1:22", "user,fwd=tcp::-:",
+		"user,fwd=tcp:127.0.0.1:22-", "user,fwd=tcp:127.0.0.1:+2-:22",
+		"user,fwd=tcp:127.0.0.1: 2-:22", "user,fwd=tcp:127.0.0.1:22-:0x16",
+		"user,mac=", "user,mac=02:00:00:00:00", "user,mac=02:00:00:00:00:0g",
+		"user,mac=02:00:00:00:00:011", "user,mac=01:00:00:00:00:01",
+		"user,mac=02-00-00-00-00-01", "user,mac=2:0:0:0:0:1", "user,mac=::::::::::::0:000",
+		"user,nonsense=1",
+	};
+	char longest[1000];
+
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct error err = {0};
+		struct net_spec spec;
+
+		if (net_spec_parse(bad[i], &spec, &err) != -EINVAL)
+			fail_msg("'%s' was taken", bad[i]);
+		assert_true(strlen(err.text) > 5);
+		assert_null(spec.forward);
+	}
+	memset(longest, '1', sizeof(longest));
+	memcpy(longest, "user,fwd=tcp:", 13);
+	longest[sizeof(longest) - 1] = 0;
+	assert_int_equal(net_spec_parse(longest, &(struct net_spec){0}, NULL), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_bad),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The network device over user-mode networking, with frames made by hand. */
+#include "virtio_rig.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "virtio/frame.h"
+#include "virtio/net.h"
+
+#define HDR 12
+#define FEATURES (VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC | 0xffffff)
+#define RX_DATA RIG_DATA
+#define TX_DATA (RIG_DATA + 0x100000)
+enum { RX, TX };
+
+struct fixture {
+	struct rig rig;
+	struct net *net;
+	struct virtio_net *nic;
+	struct ring ring[2];
+	uint8_t *rx, *tx;
+	uint32_t rx_len;
+};
+
+static void setup(struct fixture *f, const char *text, uint64_t features)
+{
+	static const uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
+	struct error err = {0};
+	struct net_spec spec;
+
+	assert_int_equal(net_spec_parse(text, &spec, &err), 0);
+	assert_int_equal(net_open(&spec, &f->net, &err), 0);
+	net_spec_free(&spec);
+	rig_open(&f->rig);
+	assert_int_equal(
+		virtio_net_create(&f->rig.pci, &f->rig.mem, f->net, mac, 0, &f->nic, &err), 0);
+	rig_start(&f->rig, features, f->ring, 2);
+	f->rx = memory_ptr(&f->rig.mem, RX_DATA, 0x100000);
+	f->tx = memory_ptr(&f->rig.mem, TX_DATA, 0x20000);
+	f->rx_len = 0;
+}
+
+static void teardown(struct fixture *f)
+{
+	virtio_net_destroy(f->nic);
+	net_close(f->net);
+	rig_close(&f->rig);
+}
+
+static void offer_rx(struct fixture *f, uint32_t len)
+{
+	uint16_t at = ring_desc(&f->ring[RX], 0, len, VIRTQ_DESC_WRITE);
+
+	f->ring[RX].desc[at].addr = RX_DATA + 0x10000 * at;
+	f->rx_len = len;
+	ring_offer(&f->ring[RX], at);
+}
+
+static void transmit(struct fixture *f, uint32_t len)
+{
+	ring_offer(&f->ring[TX], ring_desc(&f->ring[TX], TX_DATA, HDR + len, 0));
+	ring_notify(&f->ring[TX]);
+}
+
+static void make_arp(uint8_t *frame)
+{
+	static const uint8_t arp[42] = {
+		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 8, 6, /* Ethernet */
+		0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, 10, 0, 2, 15,     /* who has, tell */
+		0, 0, 0, 0, 0, 0, 10, 0, 2, 2,
+	};
+
+	memcpy(frame, arp, sizeof(arp));
+}
+
+static void expect_arp_reply(const uint8_t *frame)
+{
+	assert_memory_equal(frame, "\2\0\0\0\0\1", 6);
+	assert_memory_equal(frame + 12, "\x08\x06", 2);
+	assert_int_equal(frame[21], 2);
+	assert_memory_equal(frame + 28, "\x0a\0\2\2", 4);
+}
+
+static void test_config(void **state)
+{
+	struct fixture f;
+
+	setup(&f, "user", FEATURES);
+	assert_int_equal(rig_read(&f.rig, VIRTIO_PCI_CONFIG, 4), 2);
+	assert_int_equal(rig_read(&f.rig, VIRTIO_PCI_CONFIG + 4, 2), 0x0100);
+	assert_int_equal(rig_read(&f.rig, VIRTIO_PCI_CONFIG + 6, 2), 1);
+	virtio_net_set_link(f.nic, false);
+	assert_int_equal(rig_read(&f.rig, VIRTIO_PCI_CONFIG + 6, 2), 0);
+	assert_int_equal(f.rig.msi[0], 1);
+	virtio_net_set_link(f.nic, false);
+	assert_int_equal(f.rig.msi[0], 1);
+	teardown(&f);
+}
+
+static void test_arp(void **state)
+{
+	struct virtq_used_elem used;
+	struct fixture f;
+
+	setup(&f, "user", FEATURES);
+	offer_rx(&f, 2048);
+	make_arp(f.tx + HDR);
+	transmit(&f, 42);
+	assert_true(ring_wait(&f.ring[TX], &used));
+	assert_true(ring_wait(&f.ring[RX], &used));
+	assert_true(used.len >= HDR + 42);
+	assert_int_equal(f.rx[10], 1); /* num_buffers */
+	assert_int_equal(f.rx[0], 2);  /* its checksums are good */
+	expect_arp_reply(f.rx + HDR);
+	teardown(&f);
+}
+
+/* A frame comes in pieces when buffers are small, and waits when there are none. */
+static void test_mergeable_and_waiting(void **state)
+{
+	struct virtq_used_elem used;
+	struct fixture f;
+	uint8_t frame[64];
+	uint32_t len = 0;
+
+	setup(&f, "user", FEATURES);
+	make_arp(f.tx + HDR);
+	transmit(&f, 42);
+	assert_true(ring_wait(&f.ring[TX], &used));
+	usleep(20000);
+	assert_int_equal(f.ring[RX].used->idx, 0);
+	for (unsigned i = 0; i < 4; i++)
+		offer_rx(&f, 20);
+	ring_notify(&f.ring[RX]);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_true(ring_wait(&f.ring[RX], &used));
+		memcpy(frame + len, f.rx + 0x10000 * used.id, used.len);
+		len += used.len;
+	}
+	assert_true(len >= HDR + 42);
+	assert_int_equal(frame[10], f.ring[RX].used->idx);
+	expect_arp_reply(frame + HDR);
+	teardown(&f);
+}
+
+/* Without mergeable buffers a frame that does not fit is dropped, and the next one comes. */
+static void test_small_buffer(void **state)
+{
+	struct virtq_used_elem used;
+	struct fixture f;
+
+	setup(&f, "user", 0);
+	offer_rx(&f, 30);
+	make_arp(f.tx + HDR);
+	transmit(&f, 42);
+	assert_true(ring_wait(&f.ring[TX], &used));
+	usleep(20000);
+	assert_int_equal(f.ring[RX].used->idx, 0);
+	f.ring[RX].desc[0].len = 100;
+	transmit(&f, 42);
+	assert_true(ring_wait(&f.ring[RX], &used));
+	assert_int_equal(f.rx[0], 0);
+	expect_arp_reply(f.rx + HDR);
+	teardown(&f);
+}
+
+static void test_bad_frames(void **state)
+{
+	struct virtq_used_elem used;
+	struct fixture f;
+
+	setup(&f, "user", FEATURES);
+	for (unsigned len = 0; len < 60; len++) { /* shorter than their headers */
+		memset(f.tx, 0, HDR);
+		make_arp(f.tx + HDR);
+		f.tx[0] = len & 1;
+		f.tx[6] = len;
+		f.tx[8] = 2 * len;
+		f.ring[TX].free = 0;
+		ring_offer(&f.ring[TX], ring_desc(&f.ring[TX], TX_DATA, len + 1, 0));
+		ring_notify(&f.ring[TX]);
+		assert_true(ring_wait(&f.ring[TX], &used));
+	}
+	memset(f.tx + HDR, 0x45, 0x10000); /* and a huge one */
+	memset(f.tx, 0, HDR);
+	memcpy(f.tx + HDR + 12, "\x08\x00", 2);
+	transmit(&f, 65520 + 14);
+	assert_true(ring_wait(&f.ring[TX], &used));
+	transmit(&f, 0x1ffff - HDR);
+	assert_true(ring_wait(&f.ring[TX], &used));
+	assert_int_equal(rig_status(&f.rig), 15);
+	/* A receive buffer that is to be read */
+	ring_offer(&f.ring[RX], ring_desc(&f.ring[RX], RX_DATA, 100, 0));
+	make_arp(f.tx + HDR);
+	transmit(&f, 42);
+	for (unsigned i = 0; i < 1000 && rig_status(&f.rig) == 15; i++)
+		usleep(1000);
+	assert_int_equal(rig_status(&f.rig), 15 | VIRTIO_NEEDS_RESET);
+	teardown(&f);
+}
+
+/* UDP to the host, its checksum left to the device. */
+static void test_checksum_offload(void **state)
+{
+	static const uint8_t packet[] = {
+		0x52, 0x55, 10, 0, 2, 2, 2, 0, 0, 0, 0, 1, 8, 0, /* Ethernet */
+		0x45, 0, 0, 33, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 2, 15, 10, 0, 2, 2, /* IP */
+		0x12, 0x34, 0, 0, 0, 13, 0, 0, 'h', 'e', 'l', 'l', 'o', /* UDP */
+	};
+	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+	const struct timeval patience = {.tv_sec = 5};
+	socklen_t addr_len = sizeof(addr);
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	uint16_t sum, word[6] = {htons(0x0a00), htons(0x020f), htons(0x0a00), htons(0x0202),
+			      htons(17), htons(13)};
+	struct fixture f;
+	char buf[16];
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&addr, &addr_len), 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setup(&f, "user", FEATURES);
+	memset(f.tx, 0, HDR);
+	f.tx[0] = 1;  /* needs a checksum */
+	f.tx[6] = 34; /* from here */
+	f.tx[8] = 6;  /* to there */
+	memcpy(f.tx + HDR, packet, sizeof(packet));
+	memcpy(f.tx + HDR + 36, &addr.sin_port, 2);
+	sum = ~checksum_add(f.tx + HDR + 14, 20);
+	memcpy(f.tx + HDR + 24, &sum, 2);
+	sum = checksum_add((const uint8_t *)word, sizeof(word));
+	memcpy(f.tx + HDR + 40, &sum, 2);
+	transmit(&f, sizeof(packet));
+	assert_int_equal(recv(fd, buf, sizeof(buf), 0), 5);
+	assert_memory_equal(buf, "hello", 5);
+	close(fd);
+	teardown(&f);
+}
+
+static void test_busy_port(void **state)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+	socklen_t addr_len = sizeof(addr);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	struct error err = {0};
+	struct net_spec spec;
+	struct net *net = NULL;
+	char text[80];
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&addr, &addr_len), 0);
+	snprintf(text, sizeof(text), "user,fwd=tcp:127.0.0.1:%u-:22", ntohs(addr.sin_port));
+	assert_int_equal(net_spec_parse(text, &spec, &err), 0);
+	assert_int_equal(net_open(&spec, &net, &err), -EADDRINUSE);
+	assert_non_null(strstr(err.text, "127.0.0.1"));
+	assert_non_null(strstr(err.text, "in use"));
+	net_spec_free(&spec);
+	close(fd);
+	/* Free again, it can be had; twice it cannot. */
+	assert_int_equal(net_spec_parse(text, &spec, &err), 0);
+	assert_int_equal(net_open(&spec, &net, &err), 0);
+	net_close(net);
+	net_spec_free(&spec);
+	net_close(NULL);
+}
+
+static void test_reset_under_load(void **state)
+{
+	struct virtq_used_elem used;
+	struct fixture f;
+
+	setup(&f, "user", FEATURES);
+	for (unsigned i = 0; i < 300; i++) {
+		for (unsigned j = 0; j < 5; j++) {
+			offer_rx(&f, 2048);
+			make_arp(f.tx + HDR);
+			transmit(&f, 42);
+		}
+		rig_start(&f.rig, FEATURES, f.ring, 2);
+	}
+	offer_rx(&f, 2048);
+	transmit(&f, 42);
+	assert_true(ring_wait(&f.ring[RX], &used));
+	teardown(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_config),
+		cmocka_unit_test(test_arp),
+		cmocka_unit_test(test_mergeable_and_waiting),
+		cmocka_unit_test(test_small_buffer),
+		cmocka_unit_test(test_bad_frames),
+		cmocka_unit_test(test_checksum_offload),
+		cmocka_unit_test(test_busy_port),
+		cmocka_unit_test(test_reset_under_load),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -14,7 +14,7 @@
  * Up to this size a read that the page cache can answer is done on the caller's thread: copying
  * costs less than waking another one (13 to 130 us).
  */
-#define READ_NOW_MAX (64u << 10)
+#define READ_NOW_MAX (16u << 10)
 
 struct block {
 	struct block_image *image;

@@ -178,7 +178,7 @@ static const struct cpuid_feature features[] = {
 			| B(15)     /* STIBP */
 			| B(24)     /* SSBD */
 			| B(26),    /* SSB_NO */
-		.amd_only = B(12) | B(14) | B(15) | B(24) | B(26) | B(29),
+		.amd_only = B(12) | B(14) | B(15) | B(24) | B(26), /* Linux believes B(29) of anyone */
 	},
 	{
 		.leaf = 0x80000021,

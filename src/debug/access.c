@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "debug/stub.h"
 #include "machine/machine.h"
 
 #define PAGE 4096u
@@ -14,6 +15,11 @@
 static int locate(
 	struct machine *machine, unsigned vcpu, uint64_t gva, size_t len, uint64_t *gpa, size_t *n)
 {
+	if (vcpu == STUB_PHYSICAL) {
+		*gpa = gva;
+		*n = len;
+		return 0;
+	}
 	*n = PAGE - (gva & (PAGE - 1));
 	if (*n > len)
 		*n = len;

@@ -10,7 +10,8 @@
 struct machine;
 
 /*
- * Guest virtual memory as the vCPU's supervisor sees it; -EFAULT if a part is not mapped, or is no
+ * Guest virtual memory as the vCPU's supervisor sees it, or physical memory if vcpu is
+ * STUB_PHYSICAL; -EFAULT if a part is not mapped, or is no
  * RAM: devices are not touched. A failing write may have written what came before.
  */
 int access_read(struct machine *machine, unsigned vcpu, uint64_t gva, void *buf, size_t len);

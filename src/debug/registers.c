@@ -86,6 +86,18 @@ static const struct reg regs[] = {
 	STATE("idt_base", "int64", SYSTEM, 8, idtr.base),
 	STATE("tr_base", "int64", SYSTEM, 8, tr.base),
 	STATE("xcr0", "int64", SYSTEM, 8, xcr0),
+	STATE("gdt_limit", "int16", SYSTEM, 2, gdtr.limit),
+	STATE("idt_limit", "int16", SYSTEM, 2, idtr.limit),
+	STATE("cs_attr", "int16", SYSTEM, 2, seg[SEG_CS].attr),
+	STATE("tr", "int16", SYSTEM, 2, tr.selector),
+	STATE("ldtr", "int16", SYSTEM, 2, ldtr.selector),
+	STATE("star", "int64", SYSTEM, 8, star), STATE("lstar", "int64", SYSTEM, 8, lstar),
+	STATE("cstar", "int64", SYSTEM, 8, cstar), STATE("sfmask", "int64", SYSTEM, 8, sfmask),
+	STATE("sysenter_cs", "int64", SYSTEM, 8, sysenter_cs),
+	STATE("sysenter_sp", "int64", SYSTEM, 8, sysenter_esp),
+	STATE("sysenter_ip", "int64", SYSTEM, 8, sysenter_eip),
+	STATE("tsc_aux", "int64", SYSTEM, 8, tsc_aux), STATE("pat", "int64", SYSTEM, 8, pat),
+	STATE("dr7", "int64", SYSTEM, 8, dr7),
 };
 
 unsigned registers_count(void)

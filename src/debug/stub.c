@@ -160,6 +160,8 @@ static void resume_threads(struct stub *stub, struct cursor *c)
 		stub_answer_error(stub);
 		return;
 	}
+	if (stub_vcpus(stub) == 1)
+		others = false;
 	go(stub, step, others ? -1 : step >= 0 ? step : alone);
 }
 
@@ -274,12 +276,7 @@ static void packet(struct stub *stub)
 		stub_query(stub, &c);
 		break;
 	case 'Q':
-		if (cursor_word(&c, "StartNoAckMode")) {
-			stub_answer(stub, "OK");
-			stub->no_ack = true;
-		} else {
-			stub_answer(stub, "");
-		}
+		stub_set(stub, &c);
 		break;
 	default:
 		stub_answer(stub, "");

@@ -20,6 +20,7 @@
 
 #define PACKET_MAX 8192 /* bytes of a packet's content, either way */
 #define STUB_BREAKPOINTS (sizeof((struct engine_debug *)0)->breakpoint / sizeof(uint64_t))
+#define STUB_PHYSICAL UINT32_MAX
 #define STUB_SIGINT 2
 #define STUB_SIGTRAP 5
 
@@ -32,9 +33,12 @@ struct stub_target {
 	void (*debug)(void *ctx, unsigned vcpu, const struct engine_debug *debug);
 	void (*get_state)(void *ctx, unsigned vcpu, struct cpu_state *state);
 	int (*set_state)(void *ctx, unsigned vcpu, const struct cpu_state *state);
-	/* Guest virtual memory as that vCPU sees it; a negative errno if not all of it is there. */
-	int (*read)(void *ctx, unsigned vcpu, uint64_t gva, void *buf, size_t len);
-	int (*write)(void *ctx, unsigned vcpu, uint64_t gva, const void *buf, size_t len);
+	/*
+	 * Guest memory at an address as that vCPU sees it, or at a physical one if vcpu is
+	 * STUB_PHYSICAL; a negative errno if not all of it is there.
+	 */
+	int (*read)(void *ctx, unsigned vcpu, uint64_t address, void *buf, size_t len);
+	int (*write)(void *ctx, unsigned vcpu, uint64_t address, const void *buf, size_t len);
 	/* Ends the guest. */
 	void (*kill)(void *ctx);
 	/* gdb's "monitor": a line that a person typed; the answer goes to out. May be NULL. */

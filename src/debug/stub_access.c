@@ -71,6 +71,11 @@ void stub_write_register(struct stub *stub, struct cursor *c)
 	set_state(stub);
 }
 
+static unsigned memory_of(const struct stub *stub)
+{
+	return stub->physical ? STUB_PHYSICAL : stub->current;
+}
+
 void stub_read_memory(struct stub *stub, struct cursor *c)
 {
 	uint64_t address, len;
@@ -82,7 +87,7 @@ void stub_read_memory(struct stub *stub, struct cursor *c)
 	/* gdb takes less than it asked for. */
 	if (len > sizeof stub->memory - 8)
 		len = sizeof stub->memory - 8;
-	if (stub->target->read(stub->ctx, stub->current, address, stub->memory, len) < 0) {
+	if (stub->target->read(stub->ctx, memory_of(stub), address, stub->memory, len) < 0) {
 		stub_answer(stub, "E14");
 		return;
 	}
@@ -101,7 +106,7 @@ void stub_write_memory(struct stub *stub, struct cursor *c, bool binary)
 		ok = binary ? cursor_binary(c, stub->memory, len) : cursor_hex(c, stub->memory, len);
 	if (!ok)
 		stub_answer_error(stub);
-	else if (len && stub->target->write(stub->ctx, stub->current, address, stub->memory, len) < 0)
+	else if (len && stub->target->write(stub->ctx, memory_of(stub), address, stub->memory, len) < 0)
 		stub_answer(stub, "E14");
 	else
 		stub_answer(stub, "OK");

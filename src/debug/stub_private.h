@@ -10,6 +10,7 @@ struct stub {
 	const struct stub_target *target;
 	void *ctx;
 	bool no_ack, running;
+	bool physical;         /* m, M and X are about physical addresses */
 	unsigned current;      /* the vCPU that g, m and step are about */
 	unsigned stopped;      /* the one that stopped last */
 	int signal;            /* why */
@@ -45,5 +46,6 @@ void stub_read_memory(struct stub *stub, struct cursor *c);
 void stub_write_memory(struct stub *stub, struct cursor *c, bool binary);
 void stub_change_breakpoint(struct stub *stub, struct cursor *c, bool insert);
 void stub_query(struct stub *stub, struct cursor *c);
+void stub_set(struct stub *stub, struct cursor *c);
 
 #endif

@@ -110,6 +110,8 @@ void stub_query(struct stub *stub, struct cursor *c)
 		thread_info(stub, c);
 	} else if (cursor_word(c, "Rcmd,")) {
 		command(stub, c);
+	} else if (cursor_word(c, "qemu.PhyMemMode")) {
+		stub_answer(stub, stub->physical ? "1" : "0");
 	} else if (cursor_word(c, "Attached")) {
 		stub_answer(stub, "1");
 	} else if (cursor_word(c, "C")) {
@@ -117,6 +119,22 @@ void stub_query(struct stub *stub, struct cursor *c)
 		packet_text(&stub->out, "QC");
 		packet_number(&stub->out, stub->current + 1);
 		stub_send(stub);
+	} else {
+		stub_answer(stub, "");
+	}
+}
+
+/* Q packets. qemu.PhyMemMode is QEMU's: what m, M and X are about from then on. */
+void stub_set(struct stub *stub, struct cursor *c)
+{
+	uint64_t value;
+
+	if (cursor_word(c, "StartNoAckMode")) {
+		stub_answer(stub, "OK");
+		stub->no_ack = true;
+	} else if (cursor_word(c, "qemu.PhyMemMode:") && cursor_number(c, &value)) {
+		stub->physical = value;
+		stub_answer(stub, "OK");
 	} else {
 		stub_answer(stub, "");
 	}

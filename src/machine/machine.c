@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
@@ -297,6 +298,8 @@ int machine_create(const struct machine_config *config, struct machine **out, st
 	pthread_cond_init(&machine->changed, NULL);
 	machine->reset_work = (struct loop_work){.run = reset, .ctx = machine};
 	machine->debug_work = (struct loop_work){.run = tell_debugger, .ctx = machine};
+	/* Threads inherit it: a halted vCPU is to wake when its timer says so, not 50 us later. */
+	prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0);
 	/* Polling takes a processor from those that have work, unless one is to spare. */
 	machine->poll_max = sysconf(_SC_NPROCESSORS_ONLN) > config->vcpus ? POLL_MAX : 0;
 	r = memory_create(&machine->mem, config->memory, err);
@@ -344,7 +347,6 @@ static int start_threads(struct machine *machine)
 	machine->running = true;
 	for (unsigned i = 0; i < machine->made; i++) {
 		struct vcpu *vcpu = &machine->vcpu[i];
-		char name[16];
 
 		vcpu->parked = r != 0;
 		if (r)
@@ -352,9 +354,6 @@ static int start_threads(struct machine *machine)
 		r = pthread_create(&vcpu->thread, NULL, vcpu_thread, vcpu);
 		vcpu->started = !r;
 		vcpu->parked = r != 0;
-		snprintf(name, sizeof name, "vcpu%u", i);
-		if (!r)
-			pthread_setname_np(vcpu->thread, name);
 	}
 	pthread_mutex_unlock(&machine->lock);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -105,7 +105,7 @@ void machine_reset(struct machine *machine);
  */
 void machine_pause(struct machine *machine);
 void machine_resume(struct machine *machine);
-/* Lets only this vCPU run (a debugger's step). */
+/* Lets only this vCPU run, and holds its interrupts back meanwhile (a debugger's step). */
 void machine_resume_one(struct machine *machine, unsigned vcpu);
 bool machine_paused(struct machine *machine);
 

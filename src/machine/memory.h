@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guest RAM: one memfd, mapped shared, seen by the guest at 0..3 GiB and, what
+ * Guest RAM: one memfd, mapped shared (or private memory, where shared memory gets no
+ * huge pages), seen by the guest at 0..3 GiB and, what
  * does not fit there, from 4 GiB up. Nobody touches guest memory but through
  * memory_ptr() and what is built on it: a guest physical address comes from the
  * guest and is not to be trusted.
@@ -26,7 +27,7 @@ struct memory_region {
 };
 
 struct memory {
-	int fd; /* the memfd; -1 when there is none */
+	int fd; /* the memfd; -1 for private memory */
 	uint64_t size;
 	uint8_t *host; /* all of it, in memfd order */
 	struct memory_region region[2];

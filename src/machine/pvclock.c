@@ -88,12 +88,10 @@ static bool write_time(struct pvclock *clock, uint64_t msr)
 	/* All vCPUs are told the same pair, and TSCs that differ by nothing. */
 	info.flags = FLAG_TSC_STABLE;
 
-	__atomic_store_n(&to->version, clock->version - 1, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__atomic_exchange_n(&to->version, clock->version - 1, __ATOMIC_SEQ_CST);
 	memcpy((char *)to + sizeof to->version, (char *)&info + sizeof info.version,
 		sizeof info - sizeof info.version);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	__atomic_store_n(&to->version, clock->version, __ATOMIC_RELAXED);
+	__atomic_store_n(&to->version, clock->version, __ATOMIC_RELEASE);
 	memory_written(clock->mem, gpa, sizeof *to);
 	return true;
 }
@@ -109,12 +107,10 @@ static bool write_wall(struct pvclock *clock, uint64_t gpa)
 	clock_gettime(CLOCK_REALTIME, &ts);
 	real = (uint64_t)ts.tv_sec * 1000000000u + ts.tv_nsec - (clock_now() - clock->start);
 	clock->version += 2;
-	__atomic_store_n(&to->version, clock->version - 1, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__atomic_exchange_n(&to->version, clock->version - 1, __ATOMIC_SEQ_CST);
 	to->sec = real / 1000000000u;
 	to->nsec = real % 1000000000u;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	__atomic_store_n(&to->version, clock->version, __ATOMIC_RELAXED);
+	__atomic_store_n(&to->version, clock->version, __ATOMIC_RELEASE);
 	memory_written(clock->mem, gpa, sizeof *to);
 	return true;
 }

@@ -264,7 +264,10 @@ void *vcpu_thread(void *ctx)
 	struct vcpu *vcpu = ctx;
 	const struct engine *engine = vcpu->machine->config.engine;
 	struct lapic *lapic = &vcpu->machine->lapic[vcpu->index];
+	char name[16];
 
+	snprintf(name, sizeof name, "vcpu%u", vcpu->index);
+	pthread_setname_np(pthread_self(), name);
 	for (;;) {
 		struct error err = {0};
 

@@ -21,11 +21,12 @@
 #include "net/net.h"
 
 /*
- * Frames on this network never meet a wire, so they may be nearly as large as IPv4 allows
- * (libslirp's limit is 65521): a twentieth of the work. libslirp does not always keep to a smaller
- * segment size that the guest asks for; our client sees to that.
+ * Frames on this network never meet a wire, so they may be larger than one would carry: a tenth of
+ * the work. Not as large as can be, though: libslirp tells a sender that its window is open again
+ * only when it has opened by two of these, and it never opens by more than 65535 bytes. libslirp
+ * does not always keep to a smaller segment size that the guest asks for; our client sees to that.
  */
-#define MTU 65520u
+#define MTU 16384u
 /* Frames that wait for the guest to make room. From LOW on no host socket is read. */
 #define BACKLOG_LOW (256u << 10)
 #define BACKLOG_HIGH (4u << 20)

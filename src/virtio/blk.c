@@ -32,7 +32,7 @@ enum { S_OK, S_IOERR, S_UNSUPP };
 #define SEG_MAX 126u
 #define RANGE_SECTORS (1u << 21) /* 1 GiB in one discard or write-zeroes */
 /* How much one notification may read on the vCPU's own thread, page cache willing. */
-#define READ_NOW_BUDGET (128u << 10)
+#define READ_NOW_BUDGET (64u << 10)
 
 struct blk_header {
 	uint32_t type, reserved;

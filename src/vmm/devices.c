@@ -41,7 +41,7 @@ static int add_net(struct devices *devices, unsigned i, const char *text,
 }
 
 int devices_create(struct devices *devices, const struct vmm_config *config,
-	struct machine *machine, struct error *err)
+	struct machine *machine, const struct virtio_console_backend *console, struct error *err)
 {
 	int r = 0;
 
@@ -51,11 +51,15 @@ int devices_create(struct devices *devices, const struct vmm_config *config,
 		r = add_net(devices, i, config->net[i], machine, err);
 	if (!r)
 		r = virtio_rng_create(machine_pci(machine), machine_memory(machine), &devices->rng, err);
+	if (!r)
+		r = virtio_console_create(machine_pci(machine), machine_memory(machine), console,
+			&devices->console, err);
 	return r;
 }
 
 void devices_destroy(struct devices *devices)
 {
+	virtio_console_destroy(devices->console);
 	virtio_rng_destroy(devices->rng);
 	for (unsigned i = 0; i < VMM_NETS_MAX; i++) {
 		virtio_net_destroy(devices->nic[i]);

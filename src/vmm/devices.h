@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "machine/machine.h"
+#include "virtio/console.h"
 #include "vmm/config.h"
 
 struct block;
@@ -19,6 +20,7 @@ struct devices {
 	struct net *net[VMM_NETS_MAX];
 	struct virtio_net *nic[VMM_NETS_MAX];
 	struct virtio_rng *rng;
+	struct virtio_console *console;
 	bool user; /* one of the networks is in user mode */
 };
 
@@ -27,7 +29,7 @@ struct devices {
  * was done. Threads are started here.
  */
 int devices_create(struct devices *devices, const struct vmm_config *config,
-	struct machine *machine, struct error *err);
+	struct machine *machine, const struct virtio_console_backend *console, struct error *err);
 /* When the guest has ended, before the machine goes. Waits until disks are stable. */
 void devices_destroy(struct devices *devices);
 

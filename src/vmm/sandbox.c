@@ -130,6 +130,30 @@ static int allow_some(scmp_filter_ctx filter, const struct sandbox_needs *needs)
 	return r;
 }
 
+/* The C library tries to open files in passing (names of threads): it may hear that it cannot. */
+static int refuse_opening(scmp_filter_ctx filter)
+{
+	return seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), CALL(openat), 0);
+}
+
+static int allow_reading(scmp_filter_ctx filter)
+{
+	static const unsigned bits[] = {O_WRONLY, O_RDWR, O_CREAT, O_TRUNC};
+	const unsigned mask = O_ACCMODE | O_CREAT | O_TRUNC;
+	int r = allow_masked(filter, CALL(openat), 2, mask, O_RDONLY);
+
+	/* Every other combination of these bits is refused. */
+	for (unsigned i = 1; !r && i < 16; i++) {
+		unsigned flags = 0;
+
+		for (unsigned k = 0; k < 4; k++)
+			flags |= i & 1u << k ? bits[k] : 0;
+		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), CALL(openat), 1,
+			SCMP_A2(SCMP_CMP_MASKED_EQ, mask, flags));
+	}
+	return r;
+}
+
 /*
  * resolv.conf may change while the guest runs, so libslirp looks at it again.
  * Behind Landlock that is the only file to be opened, apart from disks that are
@@ -145,9 +169,7 @@ static int allow_network(scmp_filter_ctx filter, bool landlocked)
 		r = allow_value(filter, CALL(socket), 0, families[i]);
 	if (r)
 		return r;
-	if (!landlocked)
-		return seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), CALL(openat), 0);
-	return allow_masked(filter, CALL(openat), 2, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY);
+	return landlocked ? allow_reading(filter) : refuse_opening(filter);
 }
 
 static int make_filter(scmp_filter_ctx filter, const struct sandbox_needs *needs)
@@ -162,7 +184,7 @@ static int make_filter(scmp_filter_ctx filter, const struct sandbox_needs *needs
 	if (!r && needs->user)
 		r = allow_network(filter, needs->landlocked);
 	if (!r && !needs->user)
-		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), CALL(openat), 0);
+		r = refuse_opening(filter);
 	if (!r && needs->gdb && !needs->user)
 		r = allow_list(filter, debugger, sizeof debugger / sizeof *debugger);
 	/* Most frequent first: the filter is a list that the kernel walks. */
@@ -205,6 +227,8 @@ bool sandbox_files(const char *const *disks)
 	if (ruleset < 0)
 		return false;
 	r = allow_file(ruleset, "/etc/resolv.conf", LANDLOCK_ACCESS_FS_READ_FILE);
+	if (!r) /* GLib, under libslirp, seeds its generator */
+		r = allow_file(ruleset, "/dev/urandom", LANDLOCK_ACCESS_FS_READ_FILE);
 	for (; !r && *disks; disks++)
 		r = allow_file(ruleset, *disks, access);
 	if (!r)

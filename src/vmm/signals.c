@@ -39,7 +39,9 @@ int signals_start(struct signals *signals, struct loop *loop, void (*ask)(void *
 		.force = force,
 		.ctx = ctx,
 	};
+	/* Both come as errors of the call that met them, too. */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	pthread_sigmask(SIG_BLOCK, &set, &signals->old);
 	loop_fd_add(loop, &signals->watch);
 	return 0;

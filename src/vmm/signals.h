@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * SIGTERM, SIGINT and SIGHUP press the guest's power button; the next one ends
- * the guest. SIGPIPE is ignored.
+ * the guest. SIGPIPE and SIGXFSZ are ignored.
  */
 #ifndef DACH_VMM_SIGNALS_H
 #define DACH_VMM_SIGNALS_H

@@ -90,11 +90,9 @@ void terminal_stop(struct terminal *terminal)
 	terminal->raw = false;
 }
 
-void terminal_output(void *ctx, const uint8_t *data, size_t len)
+void terminal_output(struct terminal *terminal, const uint8_t *data, size_t len)
 {
-	struct terminal *terminal = ctx;
-
-	while (len && !terminal->output_gone) {
+	while (len && !__atomic_load_n(&terminal->output_gone, __ATOMIC_RELAXED)) {
 		ssize_t n = write(STDOUT_FILENO, data, len);
 
 		if (n >= 0) {
@@ -106,14 +104,12 @@ void terminal_output(void *ctx, const uint8_t *data, size_t len)
 
 			poll(&wait, 1, -1);
 		} else if (errno != EINTR) {
-			terminal->output_gone = true;
+			__atomic_store_n(&terminal->output_gone, true, __ATOMIC_RELAXED);
 		}
 	}
 }
 
-void terminal_room(void *ctx)
+void terminal_room(struct terminal *terminal)
 {
-	struct terminal *terminal = ctx;
-
 	loop_post(terminal->loop, &terminal->more);
 }

@@ -20,7 +20,7 @@ struct terminal {
 	struct loop_fd input;
 	struct loop_work more;  /* the guest has room again */
 	bool watching, raw;
-	bool output_gone;       /* nobody reads our output any more; by the serial port's lock */
+	bool output_gone;       /* nobody reads our output any more; atomic */
 	struct termios saved;
 	uint8_t buf[256];       /* read, not yet taken by the guest */
 	size_t start, end;
@@ -38,8 +38,9 @@ void terminal_start(struct terminal *terminal);
 /* Puts the terminal back as it was. Again does nothing. */
 void terminal_stop(struct terminal *terminal);
 
-/* For machine_config: any thread. */
-void terminal_output(void *terminal, const uint8_t *data, size_t len);
-void terminal_room(void *terminal);
+/* What the guest says. Any thread. */
+void terminal_output(struct terminal *terminal, const uint8_t *data, size_t len);
+/* The guest may take input again. Any thread. */
+void terminal_room(struct terminal *terminal);
 
 #endif

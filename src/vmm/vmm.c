@@ -30,13 +30,40 @@ struct vmm {
 	struct gdb *gdb;
 	int kernel, initrd;
 	bool signals_started, landlocked;
+	bool console; /* the guest has last spoken on the virtio console; atomic */
 };
 
+/* Two consoles on one terminal: what is typed goes where the guest has last spoken. */
 static size_t send_input(void *ctx, const uint8_t *data, size_t len)
 {
 	struct vmm *vmm = ctx;
 
+	if (__atomic_load_n(&vmm->console, __ATOMIC_RELAXED))
+		return virtio_console_input(vmm->devices.console, data, len);
 	return machine_serial_input(vmm->machine, data, len);
+}
+
+static void serial_output(void *ctx, const uint8_t *data, size_t len)
+{
+	struct vmm *vmm = ctx;
+
+	__atomic_store_n(&vmm->console, false, __ATOMIC_RELAXED);
+	terminal_output(&vmm->terminal, data, len);
+}
+
+static void console_output(void *ctx, const uint8_t *data, size_t len)
+{
+	struct vmm *vmm = ctx;
+
+	__atomic_store_n(&vmm->console, true, __ATOMIC_RELAXED);
+	terminal_output(&vmm->terminal, data, len);
+}
+
+static void input_room(void *ctx)
+{
+	struct vmm *vmm = ctx;
+
+	terminal_room(&vmm->terminal);
 }
 
 static void power_button(void *ctx)
@@ -92,9 +119,9 @@ static int make_machine(struct vmm *vmm, struct error *err)
 		.kernel = {vmm->kernel, config->kernel},
 		.initrd = {vmm->initrd, config->initrd},
 		.cmdline = config->cmdline,
-		.serial_output = terminal_output,
-		.serial_room = terminal_room,
-		.serial_ctx = &vmm->terminal,
+		.serial_output = serial_output,
+		.serial_room = input_room,
+		.serial_ctx = vmm,
 		.debug_stop = debug_stop,
 		.debug_ctx = vmm,
 	};
@@ -125,6 +152,7 @@ static void restrict_files(struct vmm *vmm)
 static int set_up(struct vmm *vmm, struct error *err)
 {
 	const struct vmm_config *config = vmm->config;
+	const struct virtio_console_backend console = {vmm, console_output, input_room};
 	struct sandbox_needs needs;
 	int r = loop_create(&vmm->loop, err);
 
@@ -146,7 +174,7 @@ static int set_up(struct vmm *vmm, struct error *err)
 	if (r)
 		return r;
 	restrict_files(vmm);
-	r = devices_create(&vmm->devices, config, vmm->machine, err);
+	r = devices_create(&vmm->devices, config, vmm->machine, &console, err);
 	if (r)
 		return r;
 	needs = (struct sandbox_needs){

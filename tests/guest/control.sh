@@ -3,7 +3,7 @@
 # The terminal, standard input, and signals from outside.
 . "$(dirname "$0")/lib.sh"
 
-cat >"$work/wait" <<'SCRIPT'
+cat >"$work/lines" <<'SCRIPT'
 stty -echo
 echo READY
 while read -r line; do
@@ -11,7 +11,7 @@ while read -r line; do
 	[ "$line" != end ] || break
 done
 SCRIPT
-initrd "$work/wait"
+initrd "$work/lines"
 mkfifo "$work/pipe"
 timeout -k 5 "$LIMIT" "$DACH" run --engine "$DACH_ENGINE" --kernel "$kernel" \
 	--initrd "$work/initrd" --cmdline "console=ttyS0 quiet panic=-1" --memory 256 \
@@ -30,7 +30,29 @@ check "input reaches the guest" ended 0 "got line 49 with some more text so that
 check "all of it" [ "$(grep -c '^got line' "$output")" -eq 50 ]
 exec 9>&-
 
+# The virtio console shares the terminal; what is typed goes where the guest has last spoken.
+mkfifo "$work/second"
+cat >"$work/wait" <<'SCRIPT'
+exec </dev/hvc0 >/dev/hvc0 2>&1
+stty -echo
+echo READY
+read -r line
+echo "got $line"
+SCRIPT
+initrd "$work/wait"
+timeout -k 5 "$LIMIT" "$DACH" run --engine "$DACH_ENGINE" --kernel "$kernel" \
+	--initrd "$work/initrd" --cmdline "console=ttyS0 quiet panic=-1" --memory 256 \
+	<"$work/second" >"$output" 2>"$errors" &
+guest_pid=$!
+exec 9>"$work/second"
+check "starts on the virtio console" wait_for 60 said READY
+echo word >&9
+guest_wait
+check "which takes input" ended 0 "got word"
+exec 9>&-
+
 # What a person at a terminal sees: raw mode, Ctrl+] leaves, the terminal as it was.
+initrd "$work/lines"
 timeout -k 5 "$LIMIT" python3 "$top/tests/guest/terminal.py" "$DACH" run --engine "$DACH_ENGINE" \
 	--kernel "$kernel" --initrd "$work/initrd" --cmdline "console=ttyS0 quiet" \
 	--memory 256 >"$output" 2>"$errors"

@@ -32,17 +32,20 @@ SCRIPT
 check "reboot comes back" ended 0 SECOND-BOOT
 check "and is one" [ "$(grep -c GUEST-UP "$output")" -eq 2 ]
 
-# A limit on the size of files stands for a full file system: a write beyond it fails.
-truncate -s 16M "$work/limited"
-(
-	ulimit -f 8192 # in units of 512 bytes: 4 MiB
-	guest --disk "$work/limited" <<'SCRIPT'
-dd if=/dev/zero of=/dev/vda bs=1M seek=8 count=1 conv=fsync 2>/dev/null
+# A file system of 4 MiB that nobody but this guest sees: a write beyond it fails.
+cat >"$work/full" <<'SCRIPT'
+head -c 1048576 /dev/zero >/dev/vda && sync
+dd if=/dev/zero of=/dev/vda bs=1M seek=8 count=8 conv=fsync 2>/dev/null
 dd if=/dev/zero of=/dev/vda bs=1M count=1 conv=fsync 2>/dev/null && echo GOES-ON
 SCRIPT
-	check "a full host is an I/O error" ended 0 "I/O error, dev vda"
-	check "and the guest goes on" said GOES-ON
-	exit $failures
-)
-failures=$((failures + $?))
+initrd "$work/full"
+mkdir "$work/small"
+timeout -k 5 "$LIMIT" unshare -rm sh -c '
+	mount -t tmpfs -o size=4m small "$0" && truncate -s 32M "$0/disk" && exec "$@"' "$work/small" \
+	"$DACH" run --engine "$DACH_ENGINE" --kernel "$kernel" --initrd "$work/initrd" \
+	--cmdline "console=ttyS0 quiet panic=-1" --memory 256 --disk "$work/small/disk" \
+	</dev/null >"$output" 2>"$errors"
+status=$?
+check "a full host is an I/O error" ended 0 "I/O error, dev vda"
+check "and the guest goes on" said GOES-ON
 finish

@@ -87,11 +87,10 @@ guest_wait() {
 
 # wait_for SECONDS COMMAND...: until it succeeds
 wait_for() {
-	wait_left=$(($1 * 5))
+	wait_end=$(($(date +%s) + $1))
 	shift
 	until "$@" 2>/dev/null; do
-		wait_left=$((wait_left - 1))
-		[ $wait_left -gt 0 ] || return 1
+		[ "$(date +%s)" -lt $wait_end ] || return 1
 		sleep 0.2
 	done
 }

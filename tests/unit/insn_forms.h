@@ -6,11 +6,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum forms_operand {
+	FORMS_REGISTER, /* ModRM names rsi, xmm6... */
+	FORMS_MEMORY,	/* [rbx] */
+	FORMS_DISP8,	/* [rbx + 2], EVEX: scaled */
+	FORMS_MIXED,	/* registers of all numbers, spread over the opcodes */
+};
+
 /*
- * Calls visit with 15 bytes (the instruction and zeros) for every combination of mandatory prefix,
- * REX.W or W, vector length, opcode map, opcode and ModRM.reg. The ModRM byte names a register
- * (memory false) or [rbx]. Many are no instructions.
+ * Calls visit with 15 bytes (the instruction and what may be its immediate) for every combination
+ * of mandatory prefix, REX.W or W, vector length, opcode map, opcode and ModRM.reg. Many are no
+ * instructions.
  */
-void insn_forms(bool memory, void (*visit)(void *ctx, const uint8_t bytes[15]), void *ctx);
+void insn_forms(
+	enum forms_operand operand, void (*visit)(void *ctx, const uint8_t bytes[15]), void *ctx);
 
 #endif

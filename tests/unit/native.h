@@ -21,7 +21,7 @@ struct native_state {
 
 /* What came of it. */
 struct native_fault {
-	int signal; /* 0: none */
+	int signal;		       /* 0: none */
 	uint64_t trap, error, address; /* x86 vector, error code, CR2 */
 };
 

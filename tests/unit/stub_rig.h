@@ -66,6 +66,8 @@ static bool rig_inside(uint64_t gva, size_t len)
 
 static int rig_read(void *ctx, unsigned vcpu, uint64_t gva, void *buf, size_t len)
 {
+	if (vcpu == STUB_PHYSICAL)
+		gva += RIG_BASE;
 	if (!rig_inside(gva, len))
 		return -EFAULT;
 	memcpy(buf, ((struct rig *)ctx)->memory + (gva - RIG_BASE), len);
@@ -74,6 +76,8 @@ static int rig_read(void *ctx, unsigned vcpu, uint64_t gva, void *buf, size_t le
 
 static int rig_write(void *ctx, unsigned vcpu, uint64_t gva, const void *buf, size_t len)
 {
+	if (vcpu == STUB_PHYSICAL)
+		gva += RIG_BASE;
 	if (!rig_inside(gva, len))
 		return -EFAULT;
 	memcpy(((struct rig *)ctx)->memory + (gva - RIG_BASE), buf, len);

@@ -139,6 +139,10 @@ static void test_memory(void **state)
 	assert_string_equal(ASK(t, "m0,4"), "E14");
 	assert_string_equal(ASK(t, "mffff800000004ffe,4"), "E14");
 	assert_string_equal(ASK(t, "mffffffffffffffff,4"), "E14");
+	assert_string_equal(ASK(t, "Qqemu.PhyMemMode:1"), "OK");
+	assert_string_equal(ASK(t, "m0,4"), "00aa2371");
+	assert_string_equal(ASK(t, "Qqemu.PhyMemMode:0"), "OK");
+	assert_string_equal(ASK(t, "m0,4"), "E14");
 	/* Less than asked for, but not more than a packet holds. */
 	assert_in_range(strlen(ASK(t, "mffff800000001000,ffffffffffffffff")), 1000, 8192);
 }

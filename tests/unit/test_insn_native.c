@@ -13,136 +13,12 @@
 #include <cmocka.h>
 
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#include <Zydis/Zydis.h>
-
-#include "cpu/cpuid.h"
 #include "cpu/state.h"
-#include "cpu/translate/emit.h"
-#include "cpu/translate/insn.h"
+#include "insn_check.h"
 #include "insn_forms.h"
-#include "native.h"
-
-#define PAGE 4096
-#define FLAGS (FL_STATUS | FL_DF)
-#define TRAP_UD 6
-#define TRAP_GP 13
-#define TRAP_PF 14
-
-struct telling {
-	uint16_t mnemonic;
-	const char *what;
-};
-
-struct check {
-	struct native *native;
-	struct cpuid_policy policy;
-	uint8_t *page; /* one page, between two that are not there */
-	uint64_t seed;
-	unsigned forms, wrong, told;
-	struct telling tellings[1000];
-	const uint8_t *bytes;
-	struct insn insn;
-};
-
-static void complain(struct check *c, const char *what, uint64_t expected, uint64_t found)
-{
-	char text[128];
-
-	/* once for each mnemonic and kind of error is enough */
-	for (unsigned n = 0; n < c->told; n++)
-		if (c->tellings[n].mnemonic == c->insn.mnemonic && c->tellings[n].what == what)
-			return;
-	c->wrong++;
-	if (c->told < sizeof(c->tellings) / sizeof(c->tellings[0]))
-		c->tellings[c->told++] = (struct telling){c->insn.mnemonic, what};
-	insn_format(&c->insn, 0, 64, text, sizeof(text));
-	print_error("%s: %s: %llx, found %llx (", text, what, (unsigned long long)expected,
-		(unsigned long long)found);
-	for (unsigned i = 0; i < c->insn.length; i++)
-		print_error("%02x", c->insn.bytes[i]);
-	print_error(")\n");
-}
-
-/* x87 instruction and data pointers are the host's business; the header is XSAVE's. */
-static bool vectors_equal(const struct native_state *a, const struct native_state *b)
-{
-	return memcmp(a->xsave, b->xsave, 6) == 0 && memcmp(a->xsave + 24, b->xsave + 24, 392) == 0 &&
-	       memcmp(a->xsave + 576, b->xsave + 576, NATIVE_XSAVE_SIZE - 576) == 0;
-}
-
-static bool random_result(const struct insn *i)
-{
-	return i->mnemonic == ZYDIS_MNEMONIC_RDRAND || i->mnemonic == ZYDIS_MNEMONIC_RDSEED;
-}
-
-/* Other values in all that the instruction is said not to look at. */
-static void disturb(struct check *c, struct native_state *s, uint16_t keep)
-{
-	struct native_state other;
-
-	native_random(&other, &c->seed);
-	for (unsigned r = 0; r < 16; r++)
-		if (!((c->insn.gpr_read | keep) >> r & 1))
-			s->gpr[r] = other.gpr[r];
-	s->rflags ^= native_rand(&c->seed) & FLAGS & ~c->insn.flags_read;
-}
-
-static void compare(struct check *c, const struct native_state *in, const struct native_state *out)
-{
-	const struct insn *i = &c->insn;
-	uint64_t kept = FLAGS & ~(i->flags_written | i->flags_maybe);
-
-	for (unsigned r = 0; r < 16; r++)
-		if (!(i->gpr_write >> r & 1) && in->gpr[r] != out->gpr[r])
-			complain(c, "changes a register unannounced", i->gpr_write, r);
-	if ((in->rflags ^ out->rflags) & kept)
-		complain(c, "changes flags unannounced", i->flags_written | i->flags_maybe,
-			(in->rflags ^ out->rflags) & kept);
-}
-
-static void compare_pair(struct check *c, const struct native_state out[2])
-{
-	const struct insn *i = &c->insn;
-
-	if (random_result(i))
-		return;
-	for (unsigned r = 0; r < 16; r++)
-		if ((i->gpr_write >> r & 1) && out[0].gpr[r] != out[1].gpr[r])
-			complain(c, "depends on a register unannounced", i->gpr_read, r);
-	if ((out[0].rflags ^ out[1].rflags) & i->flags_written)
-		complain(c, "does not always overwrite flags", i->flags_written,
-			(out[0].rflags ^ out[1].rflags) & i->flags_written);
-	if (!vectors_equal(&out[0], &out[1]))
-		complain(c, "vector state depends on more than announced", i->gpr_read, 0);
-}
-
-static bool fault_expected(struct check *c, const struct native_fault *f)
-{
-	if (f->signal == 0)
-		return true;
-	if (f->signal == SIGFPE && c->insn.may_fault)
-		return true;
-	if (f->signal == SIGILL)
-		complain(c, "is undefined here", 0, f->trap);
-	else
-		complain(c, "faults unannounced", c->insn.may_fault, f->trap << 8 | f->signal);
-	return false;
-}
-
-static bool decode_copy(struct check *c, const uint8_t bytes[15])
-{
-	if (insn_decode(&c->insn, bytes, 15, 64, &c->policy) != 0 || c->insn.class != INSN_COPY)
-		return false;
-	c->bytes = bytes;
-	c->forms++;
-	native_load(c->native, bytes, c->insn.length);
-	return true;
-}
 
 static void visit_register(void *ctx, const uint8_t bytes[15])
 {
@@ -170,29 +46,14 @@ static void visit_register(void *ctx, const uint8_t bytes[15])
 	}
 }
 
-/* Here and not in a fixture: cmocka catches signals itself around each of its functions. */
-static void begin(struct check *c)
-{
-	c->forms = c->wrong = c->told = 0;
-	c->native = native_create();
-	assert_non_null(c->native);
-}
-
-static void end(struct check *c)
-{
-	native_destroy(c->native);
-	print_message("%u forms\n", c->forms);
-	assert_int_equal(c->wrong, 0);
-	assert_true(c->forms > 1000);
-}
-
 static void test_registers(void **state)
 {
 	struct check *c = *state;
 
-	begin(c);
-	insn_forms(false, visit_register, c);
-	end(c);
+	check_begin(c);
+	insn_forms(FORMS_REGISTER, visit_register, c);
+	insn_forms(FORMS_MIXED, visit_register, c);
+	check_end(c);
 }
 
 /* With floating-point exceptions unmasked, only what may_fault says may fault. */
@@ -222,26 +83,18 @@ static void test_unmasked(void **state)
 {
 	struct check *c = *state;
 
-	begin(c);
-	insn_forms(false, visit_unmasked, c);
-	end(c);
+	check_begin(c);
+	insn_forms(FORMS_REGISTER, visit_unmasked, c);
+	insn_forms(FORMS_MIXED, visit_unmasked, c);
+	check_end(c);
 }
 
 /* --- memory ----------------------------------------------------------------------------- */
 
-static void fill(struct check *c)
+static struct native_fault run_at(
+	struct check *c, struct native_state *in, struct native_state *out, const uint8_t *where)
 {
-	for (unsigned i = 0; i < PAGE; i += 8) {
-		uint64_t r = native_rand(&c->seed);
-
-		memcpy(c->page + i, &r, 8);
-	}
-}
-
-static struct native_fault run_at(struct check *c, struct native_state *in,
-	struct native_state *out, const uint8_t *where)
-{
-	in->gpr[RBX] = (uintptr_t)where;
+	in->gpr[RBX] = (uintptr_t)where - c->insn.mem_disp;
 	return native_run(c->native, in, out);
 }
 
@@ -265,11 +118,6 @@ static void check_extent(struct check *c, struct native_state *in)
 	compare(c, in, &out);
 	if (in->rflags != out.rflags)
 		complain(c, "flags changed by a fault", in->rflags, out.rflags);
-}
-
-static bool is_ldmxcsr(const struct insn *i)
-{
-	return i->mnemonic == ZYDIS_MNEMONIC_LDMXCSR || i->mnemonic == ZYDIS_MNEMONIC_VLDMXCSR;
 }
 
 static void check_alignment(struct check *c, struct native_state *in)
@@ -355,173 +203,55 @@ static void test_memory(void **state)
 {
 	struct check *c = *state;
 
-	begin(c);
-	insn_forms(true, visit_memory, c);
-	end(c);
+	check_begin(c);
+	insn_forms(FORMS_MEMORY, visit_memory, c);
+	insn_forms(FORMS_DISP8, visit_memory, c);
+	check_end(c);
 }
 
-/* --- masks ------------------------------------------------------------------------------ */
+/* --- addresses ------------------------------------------------------------------------------ */
 
-static uint64_t low_bits(unsigned count)
+static uint64_t address(const struct insn *i, const struct native_state *s)
 {
-	return count >= 64 ? ~0ull : (1ull << count) - 1;
+	uint64_t sum = i->mem_disp;
+
+	if (i->mem_base != INSN_NO_REG)
+		sum += s->gpr[i->mem_base];
+	if (i->mem_index != INSN_NO_REG)
+		sum += s->gpr[i->mem_index] * i->mem_scale;
+	return i->address_size == 4 ? (uint32_t)sum : sum;
 }
 
-/* Some lanes off, all off, one on: random vectors have every lane somewhere. */
-static void random_mask(struct check *c, struct native_state *s)
+/* LEA tells how the processor understands ModRM, SIB, REX and displacements. */
+static void test_addresses(void **state)
 {
-	uint64_t r = native_rand(&c->seed), one = 1ull << (r >> 8 & 63);
-	uint64_t masks[] = {r, 0, one, ~one, ~0ull, r & (r >> 7), low_bits(r >> 8 & 63),
-		~low_bits(r >> 8 & 63)};
-	uint64_t mask = masks[native_rand(&c->seed) % 8];
+	struct check *c = *state;
+	struct native_state in, out;
 
-	memcpy(s->xsave + 1088 + 8 * 2, &mask, 8); /* k2 */
-}
+	check_begin(c);
+	for (unsigned n = 0; n < 200000; n++) {
+		uint64_t r[2] = {native_rand(&c->seed), native_rand(&c->seed)};
+		uint8_t bytes[15];
+		unsigned k = 0, to;
 
-static void check_split(struct check *c, struct native_state *in, uint64_t mask, bool low)
-{
-	const struct insn *i = &c->insn;
-	unsigned split = native_rand(&c->seed) % (i->mem_size + 1u);
-	uint64_t missing;
-	struct native_fault fault;
-	struct native_state out;
-	uint8_t *at;
-
-	if (i->mem_aligned)
-		split = split & 1 ? 0 : i->mem_size;
-	at = low ? c->page - split : c->page + PAGE - split;
-	missing = low ? mask & low_bits(split) : mask & ~low_bits(split);
-	in->gpr[i->mem_base] = (uintptr_t)at;
-	fault = native_run(c->native, in, &out);
-	if (fault.signal == SIGFPE)
-		return;
-	if (missing && fault.trap != TRAP_PF)
-		complain(c, "mask: touches less", mask, split << 8 | i->mem_size | low << 31);
-	/* MASKMOV may look at whole vectors; who emulates it need not */
-	if (!missing && fault.signal && i->mem_mask < INSN_MASK_BYTES)
-		complain(c, "mask: touches more", mask, split << 8 | i->mem_size | low << 31);
-}
-
-static void visit_masked(void *ctx, const uint8_t bytes[15])
-{
-	struct check *c = ctx;
-	struct native_state in;
-
-	if (insn_decode(&c->insn, bytes, 15, 64, &c->policy) != 0 || !c->insn.mem_masked)
-		return;
-	c->forms++;
-	native_load(c->native, bytes, c->insn.length);
-	for (unsigned trial = 0; trial < 16; trial++) {
+		if (r[0] >> 60 & 1)
+			bytes[k++] = 0x67;
+		bytes[k++] = 0x48 | (r[0] >> 56 & 7);
+		bytes[k++] = 0x8d;
+		bytes[k++] = (r[0] >> 48) % 0xc0;
+		memcpy(bytes + k, r, 5);
+		if (insn_decode(&c->insn, bytes, 15, 64, NULL) != 0 || c->insn.mem_base == INSN_RIP)
+			continue;
+		native_load(c->native, bytes, c->insn.length);
 		native_random(&in, &c->seed);
-		random_mask(c, &in);
-		fill(c);
-		check_split(c, &in, insn_mask(&c->insn, in.xsave), trial & 1);
+		assert_int_equal(native_run(c->native, &in, &out).signal, 0);
+		to = (c->insn.modrm >> 3 & 7) | (c->insn.rex & 4) << 1;
+		if (c->insn.gpr_write != 1u << to || out.gpr[to] != address(&c->insn, &in))
+			complain(c, "address", address(&c->insn, &in), out.gpr[to]);
+		compare(c, &in, &out);
+		c->forms++;
 	}
-}
-
-static void test_masks(void **state)
-{
-	struct check *c = *state;
-
-	begin(c);
-	insn_forms(true, visit_masked, c);
-	insn_forms(false, visit_masked, c); /* MASKMOV */
-	end(c);
-}
-
-/* --- prefixes --------------------------------------------------------------------------- */
-
-static void check_prefixed(struct check *c, const uint8_t bytes[15])
-{
-	const struct insn *i = &c->insn;
-	struct native_state in, out[2];
-	struct native_fault fault[2];
-	uint8_t copy[32], before[PAGE], after[2][PAGE];
-	struct emit e = {copy, 0};
-
-	if (insn_decode(&c->insn, bytes, 15, 64, &c->policy) != 0 || i->class != INSN_COPY ||
-		random_result(i) || (i->has_mem && (i->mem_base != RBX || i->address_size != 8)))
-		return;
-	c->forms++;
-	emit_copy(&e, i, 64, RBX);
-	native_random(&in, &c->seed);
-	in.gpr[RBX] = (uintptr_t)c->page + 64;
-	fill(c);
-	memcpy(before, c->page, PAGE);
-	for (unsigned k = 0; k < 2; k++) {
-		if (k == 0)
-			native_load(c->native, bytes, i->length);
-		else /* as the rewriter copies it: without REP where that means nothing */
-			native_load(c->native, copy, e.at - copy);
-		memcpy(c->page, before, PAGE);
-		fault[k] = native_run(c->native, &in, &out[k]);
-		if (!(is_ldmxcsr(i) && fault[k].trap == TRAP_GP) && !fault_expected(c, &fault[k]))
-			return;
-		compare(c, &in, &out[k]);
-		memcpy(after[k], c->page, PAGE);
-	}
-	if (fault[0].signal != fault[1].signal || !vectors_equal(&out[0], &out[1]) ||
-		memcmp(out[0].gpr, out[1].gpr, sizeof(out[0].gpr)) != 0 ||
-		memcmp(after[0], after[1], PAGE) != 0)
-		complain(c, "the copy does something else", 0, 0);
-	if (!i->mem_write && memcmp(before, after[0], PAGE) != 0)
-		complain(c, "writes memory", 0, 0);
-}
-
-static void visit_prefixes(void *ctx, const uint8_t bytes[15])
-{
-	static const char *const extra[] = {"\xf2", "\xf3", "\x66", "\x67", "\x2e", "\xf0",
-		"\x66\xf2", "\x66\xf3", "\x48\x66", "\xf2\xf3", "\xf3\xf2", "\xf0\xf2",
-		"\xf3\xf0", "\x48\x2e", "\x48\x40", "\x44\x48", "\xf3\x48\x66"};
-	struct check *c = ctx;
-
-	if (insn_decode(&c->insn, bytes, 15, 64, &c->policy) != 0 ||
-		c->insn.class != INSN_COPY || c->insn.encoding != ENC_LEGACY)
-		return;
-	for (unsigned n = 0; n < sizeof(extra) / sizeof(extra[0]); n++) {
-		unsigned length = strlen(extra[n]);
-		uint8_t b[15];
-
-		memcpy(b, extra[n], length);
-		memcpy(b + length, bytes, 15 - length);
-		check_prefixed(c, b);
-	}
-}
-
-static void test_prefixes(void **state)
-{
-	struct check *c = *state;
-
-	begin(c);
-	insn_forms(false, visit_prefixes, c);
-	insn_forms(true, visit_prefixes, c);
-	end(c);
-}
-
-static int setup(void **state)
-{
-	struct check *c = calloc(1, sizeof(*c));
-	struct error err = {0};
-	uint8_t *area;
-
-	c->seed = 1;
-	if (cpuid_policy_init(&c->policy, CPUID_TRANSLATE, 1, &err) != 0)
-		return -1;
-	area = mmap(NULL, 3 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (area == MAP_FAILED || mprotect(area + PAGE, PAGE, PROT_READ | PROT_WRITE) != 0)
-		return -1;
-	c->page = area + PAGE;
-	*state = c;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct check *c = *state;
-
-	munmap(c->page - PAGE, 3 * PAGE);
-	free(c);
-	return 0;
+	check_end(c);
 }
 
 int main(void)
@@ -530,9 +260,8 @@ int main(void)
 		cmocka_unit_test(test_registers),
 		cmocka_unit_test(test_unmasked),
 		cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_masks),
-		cmocka_unit_test(test_prefixes),
+		cmocka_unit_test(test_addresses),
 	};
 
-	return cmocka_run_group_tests_name("insn_native", tests, setup, teardown);
+	return cmocka_run_group_tests_name("insn_native", tests, check_setup, check_teardown);
 }

@@ -14,13 +14,20 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cpu/kvm/kvm.h"
 
-#define PROBE_MS 300
+/*
+ * How long the guest may take, in processor time since a busy host may keep the child waiting; and
+ * how long all of it, setting up included.
+ */
+#define PROBE_CPU_MS 200
+#define PROBE_MS 3000
 #define PROBE_PORT 0x10
 #define PROBE_MEMORY 0x5000
+#define PROBE_STARTED 0 /* where the child says so */
 
 /* mov ecx, 1000000; dec ecx; jnz (back to dec); out 0x10, al; hlt */
 static const uint8_t probe_code[] = {
@@ -48,16 +55,12 @@ static int probe_state(int vcpu)
 }
 
 /* Runs in the child, between fork and _exit: system calls only. */
-static int probe_guest(int kvm)
+static int probe_guest(int kvm, uint8_t *memory)
 {
 	struct kvm_userspace_memory_region region = {.memory_size = PROBE_MEMORY};
 	int vm, vcpu, size;
-	uint8_t *memory;
 	struct kvm_run *run;
 
-	memory = mmap(NULL, PROBE_MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (memory == MAP_FAILED)
-		return 2;
 	for (unsigned i = 0; i < sizeof probe_code; i++)
 		memory[0x1000 + i] = probe_code[i];
 	*(uint64_t *)(memory + 0x2000) = 0x3000 | 7; /* present, writable, user */
@@ -75,15 +78,45 @@ static int probe_guest(int kvm)
 	run = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
 	if (run == MAP_FAILED || probe_state(vcpu) < 0)
 		return 2;
+	__atomic_store_n(&memory[PROBE_STARTED], 1, __ATOMIC_RELEASE);
 	if (ioctl(vcpu, KVM_RUN, 0) < 0)
 		return 3;
 	return run->exit_reason == KVM_EXIT_IO && run->io.port == PROBE_PORT ? 0 : 3;
 }
 
-static int probe_wait(pid_t child, struct error *err)
+static uint64_t milliseconds(clockid_t clock)
+{
+	struct timespec t;
+
+	if (clock_gettime(clock, &t) < 0)
+		return 0;
+	return (uint64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* True when the child has ended, false when it has had its time. */
+static bool probe_ended(pid_t child, int pidfd, const uint8_t *memory)
+{
+	struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN};
+	uint64_t end = milliseconds(CLOCK_MONOTONIC) + PROBE_MS, used = UINT64_MAX;
+	clockid_t cpu;
+
+	if (clock_getcpuclockid(child, &cpu))
+		return poll(&poll_fd, 1, PROBE_MS) > 0;
+	while (poll(&poll_fd, 1, 20) <= 0) {
+		if (used == UINT64_MAX && __atomic_load_n(&memory[PROBE_STARTED], __ATOMIC_ACQUIRE))
+			used = milliseconds(cpu);
+		if (used != UINT64_MAX && milliseconds(cpu) > used + PROBE_CPU_MS)
+			return false;
+		if (milliseconds(CLOCK_MONOTONIC) > end)
+			return false;
+	}
+	return true;
+}
+
+static int probe_wait(pid_t child, const uint8_t *memory, struct error *err)
 {
 	struct pollfd poll_fd = {.events = POLLIN};
-	int status, n;
+	int status;
 
 	poll_fd.fd = syscall(SYS_pidfd_open, child, 0);
 	if (poll_fd.fd < 0) {
@@ -91,19 +124,15 @@ static int probe_wait(pid_t child, struct error *err)
 		waitpid(child, &status, 0);
 		return error_set(err, ENOTSUP, "this host's kernel is too old for KVM (pidfd_open)");
 	}
-	do {
-		n = poll(&poll_fd, 1, PROBE_MS);
-	} while (n < 0 && errno == EINTR);
-	if (n <= 0) {
+	if (!probe_ended(child, poll_fd.fd, memory)) {
 		kill(child, SIGKILL);
 		/* Where not even this ends it, better a lost child than a monitor that waits. */
-		n = poll(&poll_fd, 1, 1000);
-		if (n > 0)
+		if (poll(&poll_fd, 1, 1000) > 0)
 			waitpid(child, &status, 0);
 		close(poll_fd.fd);
 		return error_set(err, ENODEV,
 			"/dev/kvm is a device that cannot run a guest (a loop of a millisecond was "
-			"not over after %d)", PROBE_MS);
+			"not over after %d)", PROBE_CPU_MS);
 	}
 	close(poll_fd.fd);
 	while (waitpid(child, &status, 0) < 0)
@@ -119,6 +148,7 @@ static int probe_wait(pid_t child, struct error *err)
 int kvm_probe(struct error *err)
 {
 	int rc, kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	uint8_t *memory;
 	pid_t child;
 
 	if (kvm < 0) {
@@ -131,13 +161,19 @@ int kvm_probe(struct error *err)
 		rc = error_set(err, ENODEV, "/dev/kvm is not a KVM device");
 		goto out;
 	}
+	memory = mmap(NULL, PROBE_MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED) {
+		rc = error_set(err, ENOMEM, "KVM: out of memory");
+		goto out;
+	}
 	child = fork();
 	if (child == 0)
-		_exit(probe_guest(kvm));
+		_exit(probe_guest(kvm, memory));
 	if (child < 0)
 		rc = error_set(err, errno, "KVM: fork: %s", strerror(errno));
 	else
-		rc = probe_wait(child, err);
+		rc = probe_wait(child, memory, err);
+	munmap(memory, PROBE_MEMORY);
 out:
 	close(kvm);
 	return rc;

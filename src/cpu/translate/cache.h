@@ -33,6 +33,7 @@ struct translate_vm;
 #define MODE_AVX 0x400u      /* XCR0 has AVX */
 #define MODE_AVX512 0x800u
 #define MODE_TSD 0x1000u     /* RDTSC is privileged here */
+#define MODE_RING0 0x4000u   /* CPL 0 */
 #define MODE_ALIGN 0x2000u   /* alignment checking is on (CR0.AM, RFLAGS.AC, CPL 3) */
 
 #define BLOCK_MAX_INSNS 64u
@@ -89,6 +90,7 @@ struct cache {
 	uint32_t max_blocks, max_exits, max_sites, max_insns;
 	uint32_t *hash;
 	uint32_t generation;   /* counts whole flushes */
+	bool exact_flags;      /* also flags that nobody reads are right when memory faults (tests) */
 };
 
 int cache_create(struct cache *c, uint32_t size, struct error *err);

@@ -43,7 +43,7 @@ static void copy_legacy(struct emit *e, const struct insn *i, unsigned code_bits
 	if (i->prefix_lock)
 		emit_8(e, 0xf0);
 	if (i->has_mem) {
-		rex &= ~3u;
+		rex &= has_modrm ? ~3u : ~7u;
 		if (mem_reg & 8)
 			rex |= 0x41;
 	}
@@ -54,7 +54,7 @@ static void copy_legacy(struct emit *e, const struct insn *i, unsigned code_bits
 			/* MOV moffs: A0-A3 */
 			static const uint8_t moffs[] = {0x8a, 0x8b, 0x88, 0x89};
 
-			emit_8(e, moffs[opcode & 3]);
+			emit_8(e, moffs[opcode & 3]); /* REX.R has gone: there was no ModRM */
 			emit_8(e, mem_reg & 7);
 			return;
 		}

@@ -205,6 +205,15 @@ static inline void emit_pext(struct emit *e, unsigned to, unsigned from, struct 
 	emit_modrm_mem(e, to, mask);
 }
 
+/* to = PDEP(from, mask in memory) */
+static inline void emit_pdep(struct emit *e, unsigned to, unsigned from, struct operand mask)
+{
+	emit_8(e, 0x65);
+	emit_vex(e, 2, 3, to, from, operand_rex(mask));
+	emit_8(e, 0xf5);
+	emit_modrm_mem(e, to, mask);
+}
+
 static inline void emit_movzx16(struct emit *e, unsigned to, unsigned from)
 {
 	emit_op_reg(e, 4, 0xfb7, to, from);

@@ -4,6 +4,7 @@
  * that reaches 2 GiB (or, with 64 bits, much more) to either side of the address.
  */
 #include "cpu/translate/emulate.h"
+#include "cpu/translate/vm.h"
 
 enum bit_op { BIT_TEST = 4, BIT_SET, BIT_RESET, BIT_COMPLEMENT };
 
@@ -27,65 +28,99 @@ static uint64_t bit_apply(enum bit_op op, uint64_t value, uint64_t bit)
 	}
 }
 
-/* In place, atomically with LOCK; returns the old value. */
-static uint64_t bit_in_place(enum bit_op op, void *host, unsigned size, uint64_t bit, bool lock)
+/* In place, atomically with LOCK; returns the bit as it was. */
+static bool bit_in_place(enum bit_op op, void *host, unsigned size, uint64_t index, bool lock)
 {
-#define IN_PLACE(type)                                                                             \
+	bool old = false;
+
+#define IN_PLACE_SIZE(name, prefix)                                                                \
 	do {                                                                                       \
-		type *p = host, old;                                                               \
-		if (!lock) {                                                                       \
-			old = *p;                                                                  \
-			*p = (type)bit_apply(op, old, bit);                                        \
-			return old;                                                                \
-		}                                                                                  \
-		if (op == BIT_SET)                                                                 \
-			return __atomic_fetch_or(p, (type)bit, __ATOMIC_SEQ_CST);                  \
-		if (op == BIT_RESET)                                                               \
-			return __atomic_fetch_and(p, (type)~bit, __ATOMIC_SEQ_CST);                \
-		return __atomic_fetch_xor(p, (type)bit, __ATOMIC_SEQ_CST);                         \
+		if (size == 2)                                                                     \
+			__asm__ volatile(prefix name "w %w2, %0"                                   \
+					 : "+m"(*(uint8_t(*)[2])host), "=@ccc"(old)                \
+					 : "r"(index));                                            \
+		else if (size == 4)                                                                \
+			__asm__ volatile(prefix name "l %k2, %0"                                   \
+					 : "+m"(*(uint8_t(*)[4])host), "=@ccc"(old)                \
+					 : "r"(index));                                            \
+		else                                                                               \
+			__asm__ volatile(prefix name "q %2, %0"                                    \
+					 : "+m"(*(uint8_t(*)[8])host), "=@ccc"(old)                \
+					 : "r"(index));                                            \
 	} while (0)
-	if (size == 2)
-		IN_PLACE(uint16_t);
-	if (size == 4)
-		IN_PLACE(uint32_t);
-	IN_PLACE(uint64_t);
+#define IN_PLACE(name)                                                                             \
+	do {                                                                                       \
+		if (lock)                                                                          \
+			IN_PLACE_SIZE(name, "lock ");                                              \
+		else                                                                               \
+			IN_PLACE_SIZE(name, "");                                                   \
+	} while (0)
+	switch (op) {
+	case BIT_SET:
+		IN_PLACE("bts");
+		break;
+	case BIT_RESET:
+		IN_PLACE("btr");
+		break;
+	default:
+		IN_PLACE("btc");
+		break;
+	}
 #undef IN_PLACE
+#undef IN_PLACE_SIZE
+	return old;
+}
+
+/* The same where the operand is a device or crosses pages. */
+static enum outcome bit_elsewhere(struct vcpu *v, enum bit_op op, uint64_t linear, unsigned size,
+	uint64_t index, bool *old)
+{
+	uint64_t value = 0;
+
+	TRY(mem_probe(v, linear, size, ACC_WRITE));
+	TRY(mem_read(v, linear, &value, size, ACC_READ));
+	*old = value >> index & 1;
+	value = bit_apply(op, value, 1ull << index);
+	return mem_write(v, linear, &value, size, ACC_WRITE);
 }
 
 static enum outcome bit_memory(struct vcpu *v, const struct insn *i, enum bit_op op, unsigned size,
-	int64_t index, uint64_t *old)
+	int64_t index, bool *old)
 {
-	unsigned shift = size == 2 ? 4 : size == 4 ? 5 : 6;
-	uint64_t bit = 1ull << (index & (size * 8 - 1)), offset, linear, value = 0;
-	unsigned access = op == BIT_TEST ? ACC_READ : ACC_WRITE;
+	unsigned shift = size == 2 ? 4 : size == 4 ? 5 : 6, access;
+	uint64_t bit = (uint64_t)index & (size * 8 - 1), offset, linear, value = 0;
+	enum outcome out;
 	void *host;
 
+	access = op == BIT_TEST ? ACC_READ : ACC_WRITE;
 	offset = insn_address(v, i) + (uint64_t)(index >> shift) * size;
 	offset &= size_mask(i->address_size);
 	TRY(linear_address(v, i->mem_seg, offset, size, access, &linear));
 	TRY(alignment_check(v, linear, size));
 	if (op == BIT_TEST) {
-		*old = 0;
-		return mem_read(v, linear, old, size, ACC_READ);
+		TRY(mem_read(v, linear, &value, size, ACC_READ));
+		*old = value >> bit & 1;
+		return OUT_OK;
 	}
 	TRY(mem_host(v, linear, size, ACC_WRITE, &host));
 	if (host) {
 		*old = bit_in_place(op, host, size, bit, i->prefix_lock);
 		return OUT_OK;
 	}
-	TRY(mem_probe(v, linear, size, ACC_WRITE));
-	TRY(mem_read(v, linear, &value, size, ACC_READ));
-	*old = value;
-	value = bit_apply(op, value, bit);
-	return mem_write(v, linear, &value, size, ACC_WRITE);
+	if (!i->prefix_lock)
+		return bit_elsewhere(v, op, linear, size, bit, old);
+	vm_exclusive_begin(v);
+	out = bit_elsewhere(v, op, linear, size, bit, old);
+	vm_exclusive_end(v);
+	return out;
 }
 
 enum outcome emulate_bitstring(struct vcpu *v, const struct insn *i)
 {
 	unsigned size = insn_size(v, i), bits = size * 8;
 	enum bit_op op = bit_op(i);
-	uint64_t old;
 	int64_t index;
+	bool old;
 
 	if (op < BIT_TEST || (i->prefix_lock && (rm_is_reg(i) || op == BIT_TEST)))
 		return raise_ud(v);
@@ -96,12 +131,14 @@ enum outcome emulate_bitstring(struct vcpu *v, const struct insn *i)
 	if (rm_is_reg(i)) {
 		unsigned reg = insn_rm(i);
 
-		old = v->cpu.gpr[reg];
+		uint64_t value = v->cpu.gpr[reg], bit = (uint64_t)index & (bits - 1);
+
+		old = value >> bit & 1;
 		if (op != BIT_TEST)
-			gpr_set(v, i, reg, size, bit_apply(op, old, 1ull << (index & (bits - 1))));
+			gpr_set(v, i, reg, size, bit_apply(op, value, 1ull << bit));
 	} else {
 		TRY(bit_memory(v, i, op, size, index, &old));
 	}
-	v->cpu.rflags = (v->cpu.rflags & ~(uint64_t)FL_CF) | (old >> (index & (bits - 1)) & 1);
+	v->cpu.rflags = (v->cpu.rflags & ~(uint64_t)FL_CF) | (old ? FL_CF : 0);
 	return insn_done(v, i);
 }

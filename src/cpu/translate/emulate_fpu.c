@@ -7,9 +7,6 @@
 
 #include "cpu/translate/emulate_image.h"
 
-#define FSW_ES 0x80u
-#define FSW_B 0x8000u
-
 static unsigned image_top(struct vcpu *v)
 {
 	return *image_u16(v, IMAGE_FSW) >> 11 & 7;
@@ -50,12 +47,14 @@ static enum outcome fpu_begin(struct vcpu *v, const struct insn *i, unsigned siz
 		return raise_ud(v);
 	if (v->cpu.cr0 & (CR0_EM | CR0_TS))
 		return fault_raise(v, EXC_NM);
-	TRY(linear_address(v, i->mem_seg, insn_address(v, i), size, access, linear));
-	TRY(mem_probe(v, *linear, size, access));
 	image_begin(v);
 	image_layout(v, &l);
 	image_fill(v, &l, 1u << COMP_X87);
-	return OUT_OK;
+	/* loads wait for pending exceptions, before they look at memory */
+	if (access == ACC_READ && (*image_u16(v, IMAGE_FSW) & FSW_ES) && (v->cpu.cr0 & CR0_NE))
+		return fault_raise(v, EXC_MF);
+	TRY(linear_address(v, i->mem_seg, insn_address(v, i), size, access, linear));
+	return mem_probe(v, *linear, size, access);
 }
 
 /* FNSTENV and FNSAVE. */
@@ -96,25 +95,19 @@ enum outcome emulate_fldenv(struct vcpu *v, const struct insn *i)
 	uint64_t linear;
 
 	TRY(fpu_begin(v, i, size, ACC_READ, &linear));
-	if ((*image_u16(v, IMAGE_FSW) & FSW_ES) && (v->cpu.cr0 & CR0_NE))
-		return fault_raise(v, EXC_MF);
 	TRY(mem_read(v, linear, words, env, ACC_READ));
 	fcw = words[0];
 	fsw = words[wide ? 2 : 1];
 	tags = words[wide ? 4 : 2];
 	for (unsigned reg = 0; reg < 8; reg++)
 		abridged |= (tags >> 2 * reg & 3) != 3 ? 1u << reg : 0;
-	fsw &= (uint16_t)~(FSW_ES | FSW_B);
-	if (fsw & ~fcw & 0x3f)
-		fsw |= FSW_ES | FSW_B;
 	if (registers)
 		for (unsigned k = 0; k < 8; k++)
 			TRY(mem_read(v, linear + env + 10 * k, v->cpu.xsave + IMAGE_ST + 16 * k,
 				10, ACC_READ));
 	else if ((fsw >> 11 & 7) != image_top(v))
 		image_rotate(v, fsw >> 11 & 7);
-	*image_u16(v, IMAGE_FCW) = fcw;
-	*image_u16(v, IMAGE_FSW) = fsw;
+	image_control(v, fcw, fsw);
 	*image_u16(v, IMAGE_FTW) = (uint16_t)abridged;
 	*image_bv(v) |= 1u << COMP_X87;
 	return insn_done(v, i);

@@ -28,6 +28,10 @@
 #define COMP_ZMM_HI16 7
 #define COMP_COUNT 8
 #define MXCSR_DEFAULT 0x1f80u
+#define FSW_ES 0x80u
+#define FSW_B 0x8000u
+#define FCW_KEPT 0x1f3fu /* the others read as FCW_FIXED whatever is loaded */
+#define FCW_FIXED 0x40u
 
 /* Where the host's processor (and so the guest's) keeps components 2 and up. */
 struct image_layout {
@@ -64,6 +68,8 @@ void image_begin(struct vcpu *v);
  * bit in XSTATE_BV stays clear).
  */
 void image_fill(struct vcpu *v, const struct image_layout *l, uint64_t components);
+/* Control and status word as they come from memory: reserved bits, and ES and B, which follow from the rest. */
+void image_control(struct vcpu *v, uint16_t fcw, uint16_t fsw);
 bool mxcsr_valid(struct vcpu *v, uint32_t mxcsr);
 /* TOP is about to change to top while the registers stay: turns the image, kept in stack order. */
 void image_rotate(struct vcpu *v, unsigned top);

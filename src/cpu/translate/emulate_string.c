@@ -138,7 +138,10 @@ static enum outcome string_run(struct vcpu *v, const struct string *s, unsigned 
 	if (!most)
 		return OUT_OK;
 	low = s->down ? linear - (most - 1) * s->size : linear;
-	TRY(mem_host(v, low, (unsigned)(most * s->size), access, host));
+	if (mem_host(v, low, (unsigned)(most * s->size), access, host)) {
+		v->fault.cr2 = linear;
+		return OUT_FAULT;
+	}
 	if (!*host)
 		*n = 0;
 	else if (s->down)
@@ -274,17 +277,27 @@ static enum outcome string_lods(struct vcpu *v, struct string *s)
 
 /* --- CMPS, SCAS -------------------------------------------------------------------------------- */
 
+struct unaligned16 {
+	uint16_t value;
+} __attribute__((packed));
+struct unaligned32 {
+	uint32_t value;
+} __attribute__((packed));
+struct unaligned64 {
+	uint64_t value;
+} __attribute__((packed));
+
 static uint64_t host_load(const void *p, unsigned size)
 {
 	switch (size) {
 	case 1:
 		return *(const volatile uint8_t *)p;
 	case 2:
-		return *(const volatile uint16_t *)p;
+		return ((const volatile struct unaligned16 *)p)->value;
 	case 4:
-		return *(const volatile uint32_t *)p;
+		return ((const volatile struct unaligned32 *)p)->value;
 	default:
-		return *(const volatile uint64_t *)p;
+		return ((const volatile struct unaligned64 *)p)->value;
 	}
 }
 
@@ -305,12 +318,13 @@ static enum outcome string_cmps(struct vcpu *v, struct string *s)
 		uint64_t n = s->count, k = 0;
 		void *src, *dst;
 
-		TRY(string_run(v, s, s->src_seg, s->src, ACC_READ, &n, &src));
+		/* the processors' order: what rdi points to faults first */
+		TRY(string_run(v, s, SEG_ES, s->dst, ACC_READ, &n, &dst));
 		if (n)
-			TRY(string_run(v, s, SEG_ES, s->dst, ACC_READ, &n, &dst));
+			TRY(string_run(v, s, s->src_seg, s->src, ACC_READ, &n, &src));
 		if (!n) {
-			TRY(data_read(v, s->src_seg, s->src, s->size, &a));
 			TRY(data_read(v, SEG_ES, s->dst, s->size, &b));
+			TRY(data_read(v, s->src_seg, s->src, s->size, &a));
 			s->budget -= SLOW_ELEMENT;
 			k = 1;
 			done = (a == b) == s->until_equal;

@@ -235,8 +235,7 @@ enum outcome emulate_arpl(struct vcpu *v, const struct insn *i)
 
 /* --- segment registers ------------------------------------------------------------------------ */
 
-static enum outcome load_and_go(struct vcpu *v, const struct insn *i, unsigned seg,
-	uint16_t selector)
+static enum outcome load_and_go(struct vcpu *v, unsigned seg, uint16_t selector)
 {
 	TRY(segment_load(v, seg, selector));
 	if (seg == SEG_SS)
@@ -256,7 +255,7 @@ enum outcome emulate_mov_sreg(struct vcpu *v, const struct insn *i)
 		TRY(rm_write(v, i, rm_is_reg(i) ? insn_size(v, i) : 2, v->cpu.seg[seg].selector));
 	} else {
 		TRY(rm_read(v, i, 2, &selector));
-		TRY(load_and_go(v, i, seg, (uint16_t)selector));
+		TRY(load_and_go(v, seg, (uint16_t)selector));
 	}
 	return insn_done(v, i);
 }
@@ -298,7 +297,7 @@ enum outcome emulate_pop_sreg(struct vcpu *v, const struct insn *i)
 		return raise_ud(v);
 	stack_current(v, &s);
 	TRY(stack_pop(v, &s, size, &selector));
-	TRY(load_and_go(v, i, seg, (uint16_t)selector));
+	TRY(load_and_go(v, seg, (uint16_t)selector));
 	stack_commit(v, &s);
 	v->cpu.rip = next;
 	return OUT_OK;
@@ -316,7 +315,8 @@ enum outcome emulate_load_far(struct vcpu *v, const struct insn *i, unsigned seg
 	TRY(linear_address(v, i->mem_seg, insn_address(v, i), size + 2, ACC_READ, &linear));
 	TRY(mem_read(v, linear, raw, size + 2, ACC_READ));
 	selector = (uint16_t)(size == 8 ? raw[1] : raw[0] >> 8 * size);
-	TRY(load_and_go(v, i, seg, selector));
+	TRY(segment_load(v, seg, selector));
+	mode_update(v);
 	gpr_set(v, i, insn_reg(i), size, raw[0]);
 	return insn_done(v, i);
 }

@@ -60,6 +60,15 @@ void image_fill(struct vcpu *v, const struct image_layout *l, uint64_t component
 			clear(v, l->offset[c], l->offset[c] + l->size[c]);
 }
 
+void image_control(struct vcpu *v, uint16_t fcw, uint16_t fsw)
+{
+	fsw &= (uint16_t)~(FSW_ES | FSW_B);
+	if (fsw & ~fcw & 0x3f)
+		fsw |= FSW_ES | FSW_B;
+	*image_u16(v, IMAGE_FCW) = (fcw & FCW_KEPT) | FCW_FIXED;
+	*image_u16(v, IMAGE_FSW) = fsw;
+}
+
 bool mxcsr_valid(struct vcpu *v, uint32_t mxcsr)
 {
 	uint32_t mask = *image_u32(v, IMAGE_MXCSR + 4);
@@ -202,6 +211,7 @@ static bool header_valid(struct vcpu *v, const uint64_t header[8])
 static enum outcome load_x87(struct vcpu *v, uint64_t linear)
 {
 	TRY(mem_read(v, linear, v->cpu.xsave, 24, ACC_READ));
+	image_control(v, *image_u16(v, IMAGE_FCW), *image_u16(v, IMAGE_FSW));
 	return mem_read(v, linear + IMAGE_ST, v->cpu.xsave + IMAGE_ST, 128, ACC_READ);
 }
 

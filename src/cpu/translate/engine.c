@@ -201,6 +201,9 @@ static void vcpu_init(struct vcpu *v, unsigned index)
 	v->stub_slow = stub_slow;
 	v->stub_commit = stub_commit;
 	v->page_mask = ~4095ull;
+	v->if_mask = ~(uint64_t)FL_IF;
+	v->code_flags_mask = FL_STATUS | FL_DF;
+	v->window_poll = &v->page_mask;
 	v->jump_mask = JUMP_ENTRIES - 1;
 	v->poll = &v->page_mask;
 	v->vectors_saved = true;
@@ -243,7 +246,7 @@ static enum engine_exit vcpu_run(struct engine_vcpu *e, struct error *err)
 		return ENGINE_EXIT_ERROR;
 	e->p.running = true;
 	v->error = err;
-	v->irq_check = true;
+	irq_check_set(v, true);
 	v->tlb = NULL;
 	mode_update(v);
 	out = run(v);

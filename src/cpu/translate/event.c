@@ -149,6 +149,7 @@ static bool has_error_code(unsigned vector)
 static enum outcome enter_or_double(struct vcpu *v, struct event *e)
 {
 	for (unsigned tries = 0; tries < 8; tries++) {
+		uint64_t task = v->cpu.tr.base;
 		enum outcome out = event_enter(v, e);
 		unsigned first = e->vector, second;
 
@@ -157,6 +158,9 @@ static enum outcome enter_or_double(struct vcpu *v, struct event *e)
 		if (first == EXC_DF && !e->soft)
 			return OUT_SHUTDOWN;
 		second = v->fault.vector;
+		/* A task switch that fails late leaves us in the new task. */
+		if (v->cpu.tr.base != task)
+			e->next = v->cpu.rip;
 		if (second == EXC_PF)
 			v->cpu.cr2 = v->fault.cr2;
 		if (!e->soft && ((contributory(first) && contributory(second)) ||

@@ -17,13 +17,14 @@
  * MPX, CET and CLDEMOTE off: their opcodes are then the NOPs that they are on a processor without
  * (or with them disabled).
  */
-#define DECODER(mode, width, zero_count) \
-	{ \
-		.machine_mode = ZYDIS_MACHINE_MODE_##mode, .stack_width = ZYDIS_STACK_WIDTH_##width, \
-		.decoder_mode = { \
+#define DECODER(mode, width, zero_count)                         \
+	{                                                        \
+		.machine_mode = ZYDIS_MACHINE_MODE_##mode,       \
+		.stack_width = ZYDIS_STACK_WIDTH_##width,        \
+		.decoder_mode = {                                \
 			[ZYDIS_DECODER_MODE_LZCNT] = zero_count, \
 			[ZYDIS_DECODER_MODE_TZCNT] = zero_count, \
-		}, \
+		},                                               \
 	}
 
 static const ZydisDecoder decoders[2][3] = {
@@ -51,8 +52,8 @@ static bool zydis_decode(struct insn_raw *raw, const ZydisDecoder *decoder, cons
 	return ZYAN_SUCCESS(*status);
 }
 
-static enum insn_state state_of(
-	const struct insn *i, const struct insn_raw *raw, const struct insn_set *set, unsigned notes)
+static enum insn_state state_of(const struct insn *i, const struct insn_raw *raw,
+	const struct insn_set *set, unsigned notes)
 {
 	if (notes & NOTE_NO_STATE)
 		return STATE_NONE;
@@ -119,7 +120,7 @@ static bool admitted(const struct insn *i, const struct insn_raw *raw, const str
 	if (i->mnemonic == ZYDIS_MNEMONIC_MOVDIR64B)
 		return insn_feature_offered(policy, FEATURE_MOVDIR64B);
 	return insn_feature_offered(policy, set->feature) &&
-	       insn_feature_offered(policy, set->second);
+		insn_feature_offered(policy, set->second);
 }
 
 /*
@@ -202,11 +203,11 @@ static void settle_moves(struct insn *i, const struct insn_raw *raw)
 	if (i->class != INSN_EMULATE)
 		return;
 	i->privileged = raw->has_system;
-	first = raw->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER ?
-			ZydisRegisterGetClass(raw->op[0].reg.value) :
-			ZYDIS_REGCLASS_INVALID;
+	first = raw->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER
+		? ZydisRegisterGetClass(raw->op[0].reg.value)
+		: ZYDIS_REGCLASS_INVALID;
 	i->ends_block = first == ZYDIS_REGCLASS_SEGMENT || first == ZYDIS_REGCLASS_CONTROL ||
-			first == ZYDIS_REGCLASS_DEBUG;
+		first == ZYDIS_REGCLASS_DEBUG;
 	/* MOV to and from test registers died with the 486; LOCK MOV CR0 is AMD's. */
 	for (unsigned n = 0; n < raw->in.operand_count_visible; n++)
 		if (raw->op[n].type == ZYDIS_OPERAND_TYPE_REGISTER &&
@@ -275,7 +276,7 @@ int insn_decode(struct insn *insn, const uint8_t *bytes, unsigned size, unsigned
 		if (status == ZYDIS_STATUS_NO_MORE_DATA && size < sizeof(insn->bytes))
 			return -EAGAIN;
 		insn->too_long = status == ZYDIS_STATUS_NO_MORE_DATA ||
-				 status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG;
+			status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG;
 		return -EILSEQ;
 	}
 	if ((raw.in.mnemonic == ZYDIS_MNEMONIC_LZCNT &&

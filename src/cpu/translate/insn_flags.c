@@ -7,12 +7,13 @@
 #include "cpu/state.h"
 #include "cpu/translate/insn_parts.h"
 
-enum count_kind { COUNT_NONE, COUNT_ZERO, COUNT_FIXED, COUNT_CL };
+enum count_kind { COUNT_NONE, COUNT_ZERO, COUNT_ONE, COUNT_FIXED, COUNT_CL };
 
-/* Shifts and rotates: is the count, after masking, zero, not zero, or known only at run time? */
+/* Shifts and rotates: the count after masking, or that it is known only at run time. */
 static enum count_kind count_of(const struct insn *i, const struct insn_raw *raw)
 {
 	const ZydisDecodedOperand *op;
+	unsigned count;
 
 	switch (raw->in.mnemonic) {
 	case ZYDIS_MNEMONIC_SHL:
@@ -31,7 +32,8 @@ static enum count_kind count_of(const struct insn *i, const struct insn_raw *raw
 	op = &raw->op[raw->in.operand_count_visible - 1];
 	if (op->type != ZYDIS_OPERAND_TYPE_IMMEDIATE)
 		return COUNT_CL;
-	return (op->imm.value.u & (i->operand_size == 8 ? 63 : 31)) ? COUNT_FIXED : COUNT_ZERO;
+	count = op->imm.value.u & (i->operand_size == 8 ? 63 : 31);
+	return count == 0 ? COUNT_ZERO : count == 1 ? COUNT_ONE : COUNT_FIXED;
 }
 
 /* Undefined flags that all processors we know of overwrite. */
@@ -81,6 +83,8 @@ void insn_flags(struct insn *i, const struct insn_raw *raw)
 	i->flags_read = flags->tested & INSN_ALL_FLAGS;
 	i->flags_written = (flags->modified | flags->set_0 | flags->set_1) & INSN_ALL_FLAGS;
 	i->flags_written |= undefined & overwritten(raw);
+	if (count == COUNT_ONE) /* the one count that defines OF */
+		i->flags_written |= undefined & FL_OF;
 	i->flags_maybe = undefined & ~i->flags_written;
 	switch (raw->in.mnemonic) {
 	case ZYDIS_MNEMONIC_CLD: /* Zydis leaves DF out */

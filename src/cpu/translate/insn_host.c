@@ -44,7 +44,7 @@ static bool memory_allowed(const struct insn *i)
 		return false;
 	/* jump caches keep the target behind the tag */
 	return i->mem_disp == 0 ||
-	       (i->class == INSN_JMP_IND && (i->mem_base == R10 || i->mem_base == R11));
+		(i->class == INSN_JMP_IND && (i->mem_base == R10 || i->mem_base == R11));
 }
 
 bool insn_host_allowed(const uint8_t *bytes, unsigned size, unsigned *length)

@@ -115,8 +115,7 @@ static void immediates(struct insn *i, const ZydisDecodedInstruction *in)
 	i->imm_size = in->raw.imm[0].size / 8;
 	i->imm = read_imm(i, i->imm_offset, i->imm_size, zero_extend);
 	if (in->raw.imm[1].size != 0)
-		i->imm2 = read_imm(
-			i, in->raw.imm[1].offset, in->raw.imm[1].size / 8, zero_extend);
+		i->imm2 = read_imm(i, in->raw.imm[1].offset, in->raw.imm[1].size / 8, zero_extend);
 }
 
 static bool is_mandatory_66(const ZydisDecodedInstruction *in)

@@ -85,12 +85,23 @@ static unsigned vector_number(ZydisRegister reg)
 	return INSN_NO_REG;
 }
 
-static void memory_operand(struct insn *i, const struct insn_raw *raw,
-	const ZydisDecodedOperand *op)
+/*
+ * A SIB byte without base. Zydis 4.0.0 takes r13d for it when addresses have 32 bits and REX.B is
+ * set, and loses the displacement.
+ */
+static bool lacks_base(const ZydisDecodedInstruction *in)
+{
+	return (in->attributes & ZYDIS_ATTRIB_HAS_SIB) && in->raw.modrm.mod == 0 &&
+		in->raw.sib.base == 5;
+}
+
+static void memory_operand(
+	struct insn *i, const struct insn_raw *raw, const ZydisDecodedOperand *op)
 {
 	uint16_t before = i->gpr_read;
 	bool implicit = op->encoding == ZYDIS_OPERAND_ENCODING_NONE;
-	uint8_t base = address_register(i, op->mem.base);
+	bool no_base = lacks_base(&raw->in);
+	uint8_t base = no_base ? INSN_NO_REG : address_register(i, op->mem.base);
 	uint8_t index = address_register(i, op->mem.index);
 
 	if (implicit) {
@@ -114,7 +125,7 @@ static void memory_operand(struct insn *i, const struct insn_raw *raw,
 	if (op->mem.type == ZYDIS_MEMOP_TYPE_VSIB)
 		i->mem_vsib = vector_number(op->mem.index);
 	i->mem_scale = op->mem.scale;
-	i->mem_disp = op->mem.disp.value;
+	i->mem_disp = no_base ? raw->in.raw.disp.value : op->mem.disp.value;
 	if (!i->seg_override)
 		i->mem_seg = !implicit && (base == RSP || base == RBP) ? SEG_SS : SEG_DS;
 	if (op->mem.type == ZYDIS_MEMOP_TYPE_AGEN)
@@ -170,8 +181,8 @@ static void string_registers(struct insn *i, unsigned opcode)
 static bool is_string(const struct insn *i)
 {
 	return i->encoding == ENC_LEGACY && i->opcode_map == 0 &&
-	       ((i->opcode >= 0xa4 && i->opcode <= 0xa7) ||
-		       (i->opcode >= 0xaa && i->opcode <= 0xaf));
+		((i->opcode >= 0xa4 && i->opcode <= 0xa7) ||
+			(i->opcode >= 0xaa && i->opcode <= 0xaf));
 }
 
 /* What Zydis 4.0.0 tells wrongly. */

@@ -227,12 +227,15 @@ enum outcome cache_make(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t 
 	out = decode(v, linear, mode, &s, insns, &count);
 	if (out)
 		return out;
+	b = &c->block[c->blocks];
+	*b = (struct block){.gpa = gpa, .mode = mode,
+		.gpa2 = s.gpa2};
+	count = rewrite_block(c, b, c->blocks, insns, count, start, s.next_crosses);
 	for (unsigned k = 0; k < count; k++)
 		size += insns[k].length;
-	b = &c->block[c->blocks];
-	*b = (struct block){.gpa = gpa, .mode = mode, .size = (uint16_t)size, .insns = (uint16_t)count,
-		.crosses = s.crosses && start + size > 4096, .gpa2 = s.gpa2};
-	rewrite_block(c, b, c->blocks, insns, count, start, s.next_crosses);
+	b->size = (uint16_t)size;
+	b->insns = (uint16_t)count;
+	b->crosses = s.crosses && start + size > 4096;
 	*index = c->blocks;
 	enlist(c, r, gpa, *index, 0, start, start + size > 4096 ? 4095 : start + size - 1);
 	if (b->crosses)

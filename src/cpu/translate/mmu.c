@@ -321,6 +321,19 @@ static enum slow_result slow_not_canonical(struct vcpu *v, const struct slow_acc
 	return slow_fault(v, d);
 }
 
+/* The page that linear is in, of which the bytes in mask count: the first of them names a fault. */
+static enum outcome resolve_part(struct vcpu *v, uint64_t linear, uint64_t mask, unsigned access,
+	struct target *t)
+{
+	unsigned first = (unsigned)__builtin_ctzll(mask);
+	enum outcome out = resolve(v, linear + first, access, t);
+
+	if (t->host)
+		t->host -= first;
+	t->gpa -= first;
+	return out;
+}
+
 enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d)
 {
 	struct translate_vcpu *p = v->private_data;
@@ -337,11 +350,17 @@ enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d)
 		p->pending.active = false;
 		return SLOW_GO;
 	}
+	if (d->flags & SLOW_ALIGNED && v->ea & (d->size - 1)) {
+		fault_raise_error(v, EXC_GP, 0);
+		return slow_fault(v, d);
+	}
 	if (v->cpu.efer & EFER_LMA && (!canonical_ok(v->ea) || !canonical_ok(v->ea + d->size - 1)))
 		return slow_not_canonical(v, d);
-	if (mask & ((part < 64 ? 1ull << part : 0) - 1) && resolve(v, v->ea, access, &t[0]))
+	if (mask & ((part < 64 ? 1ull << part : 0) - 1) &&
+		resolve_part(v, v->ea, mask, access, &t[0]))
 		return slow_fault(v, d);
-	if (part < d->size && (part >= 64 || mask >> part) && resolve(v, v->ea + part, access, &t[1]))
+	if (part < d->size && (part >= 64 || mask >> part) &&
+		resolve_part(v, v->ea + part, part < 64 ? mask >> part : ~0ull, access, &t[1]))
 		return slow_fault(v, d);
 	if (part == d->size && t[0].host && !(d->flags & SLOW_OP)) {
 		if (!t[0].watched || access == ACC_READ)

@@ -37,7 +37,9 @@ static uint32_t mode_of(const struct vcpu *v)
 		mode = MODE_64;
 	else
 		mode = segment_modes(s);
-	if (s->cpl == 3) {
+	if (s->cpl == 0) {
+		mode |= MODE_RING0;
+	} else if (s->cpl == 3) {
 		mode |= MODE_USER;
 		if (s->cr4 & CR4_TSD)
 			mode |= MODE_TSD;

@@ -5,13 +5,13 @@
 #define MSR_TSC 0x10
 #define MSR_PLATFORM_ID 0x17
 #define MSR_FEATURE_CONTROL 0x3a
-#define MSR_TSC_ADJUST 0x3b
 #define MSR_SPEC_CTRL 0x48
 #define MSR_PRED_CMD 0x49
 #define MSR_UCODE_REV 0x8b
 #define MSR_PLATFORM_INFO 0xce
 #define MSR_MTRRCAP 0xfe
 #define MSR_ARCH_CAPABILITIES 0x10a
+#define MSR_FLUSH_CMD 0x10b
 #define MSR_MISC_FEATURES_ENABLES 0x140
 #define MSR_SYSENTER_CS 0x174
 #define MSR_SYSENTER_ESP 0x175
@@ -40,14 +40,6 @@
 #define MTRRCAP_VALUE (MTRR_PAIRS | 1u << 8 | 1u << 10) /* fixed ranges, write-combining */
 #define MISC_ENABLE_FAST_STRING 1u
 #define MISC_ENABLE_NO_BTS_PEBS 0x1800u
-
-/*
- * No Meltdown, no L1TF, no MDS, no TAA...: the guest shares nothing with the host's page tables
- * and pays dearly for each workaround (SDM 4, IA32_ARCH_CAPABILITIES).
- */
-#define ARCH_CAPABILITIES_VALUE                                                                    \
-	(1u << 0 | 1u << 3 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 8 | 1u << 13 | 1u << 14 | 1u << 15 |       \
-		1u << 20 | 1u << 24 | 1u << 26 | 1u << 27)
 
 static uint64_t host_tsc(void)
 {
@@ -136,14 +128,11 @@ static bool read_constant(struct vcpu *v, uint32_t msr, uint64_t *value)
 		return true;
 	case MSR_ARCH_CAPABILITIES:
 		vcpu_vectors_save(v);
-		if (!cpuid_policy_has(vcpu_cpuid(v), 7, 0, 3, 29))
-			return false;
-		*value = ARCH_CAPABILITIES_VALUE;
-		return true;
+		*value = vcpu_cpuid(v)->arch_capabilities;
+		return cpuid_policy_has(vcpu_cpuid(v), 7, 0, 3, 29);
 	case MSR_SPEC_CTRL:
-		vcpu_vectors_save(v);
-		return cpuid_policy_has(vcpu_cpuid(v), 7, 0, 3, 26) ||
-			cpuid_policy_has(vcpu_cpuid(v), 7, 0, 3, 31);
+		*value = v->cpu.spec_ctrl;
+		return vcpu_cpuid(v)->spec_ctrl_mask;
 	case MSR_PLATFORM_ID:
 	case MSR_PLATFORM_INFO:
 	case MSR_MISC_FEATURES_ENABLES:
@@ -197,9 +186,6 @@ static bool msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 		return true;
 	case MSR_TSC:
 		*value = host_tsc() + (uint64_t)c->tsc_offset;
-		return true;
-	case MSR_TSC_ADJUST:
-		*value = c->tsc_adjust;
 		return true;
 	case MSR_TSC_AUX:
 		*value = c->tsc_aux;
@@ -319,11 +305,13 @@ static bool write_ignored(struct vcpu *v, uint32_t msr, uint64_t value)
 		return true;
 	case 0x1d9: /* DEBUGCTL: no LBR, no BTF */
 		return !value;
-	case MSR_SPEC_CTRL:
 	case MSR_PRED_CMD:
 		vcpu_vectors_save(v);
-		return cpuid_policy_has(vcpu_cpuid(v), 7, 0, 3, 26) ||
-			(msr == MSR_SPEC_CTRL && cpuid_policy_has(vcpu_cpuid(v), 7, 0, 3, 31));
+		return !(value & ~1ull) && (cpuid_policy_has(vcpu_cpuid(v), 7, 0, 3, 26) ||
+			cpuid_policy_has(vcpu_cpuid(v), 0x80000008, 0, 1, 12));
+	case MSR_FLUSH_CMD:
+		vcpu_vectors_save(v);
+		return !(value & ~1ull) && cpuid_policy_has(vcpu_cpuid(v), 7, 0, 3, 28);
 	default:
 		return false;
 	}
@@ -332,7 +320,7 @@ static bool write_ignored(struct vcpu *v, uint32_t msr, uint64_t value)
 static bool msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 {
 	struct cpu_state *c = &v->cpu;
-	uint64_t *mtrr, delta;
+	uint64_t *mtrr;
 
 	switch (msr) {
 	case MSR_FS_BASE:
@@ -342,15 +330,13 @@ static bool msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 	case MSR_KERNEL_GS_BASE:
 		return write_canonical(&c->kernel_gs_base, value);
 	case MSR_TSC:
-		/* IA32_TSC_ADJUST moves with a write of the counter (SDM 3B 17.17.3). */
-		delta = value - (host_tsc() + (uint64_t)c->tsc_offset);
-		c->tsc_offset = (int64_t)((uint64_t)c->tsc_offset + delta);
-		c->tsc_adjust += delta;
+		c->tsc_offset = (int64_t)(value - host_tsc());
 		return true;
-	case MSR_TSC_ADJUST:
-		c->tsc_offset = (int64_t)((uint64_t)c->tsc_offset + value - c->tsc_adjust);
-		c->tsc_adjust = value;
-		return true;
+	case MSR_SPEC_CTRL:
+		if (value & ~vcpu_cpuid(v)->spec_ctrl_mask)
+			return false;
+		c->spec_ctrl = value;
+		return vcpu_cpuid(v)->spec_ctrl_mask;
 	case MSR_TSC_AUX:
 		if (value >> 32)
 			return false;

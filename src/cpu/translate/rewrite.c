@@ -290,9 +290,6 @@ static struct slow_access *slow_call(struct rewrite *w, unsigned size, unsigned 
 	return d;
 }
 
-/* The operation on [r10], emitted once in line and once out of line. */
-typedef void access_op(struct rewrite *w, struct emit *e);
-
 /*
  * A memory access: check, operation; and out of line the slow path with the operation again.
  * reads/writes: what the operation does with the bytes.
@@ -330,6 +327,13 @@ static void access(struct rewrite *w, struct address a, unsigned size, unsigned 
 	} else {
 		emit_jmp(&w->cold, done);
 	}
+}
+
+void rewrite_stack_write(struct rewrite *w, unsigned size, access_op *op)
+{
+	struct address below = {RSP, NO_REG, 1, SEG_SS, 8, -(int32_t)size};
+
+	access(w, below, size, SLOW_WRITE, op);
 }
 
 /* --- copied instructions ------------------------------------------------------------------------ */
@@ -401,6 +405,8 @@ static void copy(struct rewrite *w)
 		flags |= SLOW_WRITE;
 	if (i->mem_masked)
 		flags |= SLOW_MASKED;
+	if (i->mem_aligned)
+		flags |= SLOW_ALIGNED;
 	access(w, address_of(i), i->mem_size, flags, op_copy);
 }
 
@@ -676,7 +682,7 @@ static bool is_native(uint32_t mode, const struct insn *i)
 	case INSN_RDTSC:
 		return !(mode & MODE_TSD);
 	default:
-		return false;
+		return rewrite_system_native(mode, i);
 	}
 }
 
@@ -737,6 +743,9 @@ static void one(struct rewrite *w)
 	case INSN_RDTSC:
 		rdtsc(w);
 		break;
+	case INSN_EMULATE:
+		rewrite_system(w);
+		break;
 	default:
 		break;
 	}
@@ -755,6 +764,8 @@ bool rewrite_ends(uint32_t mode, const struct insn *i)
 	case INSN_JMP_IND:
 	case INSN_CALL_IND:
 		return true;
+	case INSN_EMULATE:
+		return false; /* is_native() has said that it is not emulated */
 	default:
 		return i->ends_block;
 	}
@@ -785,7 +796,6 @@ static void entry(struct rewrite *w, unsigned start)
 static bool last_leaves(const struct rewrite *w, const struct insn *i)
 {
 	return !is_native(w->mode, i) ||
-		(i->class != INSN_JCC && i->class != INSN_LOOP && rewrite_ends(w->mode, i) && !i->ends_block) ||
 		i->class == INSN_JMP || i->class == INSN_RET || i->class == INSN_CALL ||
 		i->class == INSN_JMP_IND || i->class == INSN_CALL_IND;
 }
@@ -803,10 +813,21 @@ static void sites_flush(struct rewrite *w, struct block *b)
 	b->sites = c->sites - b->first_site;
 }
 
-void rewrite_block(struct cache *c, struct block *b, uint32_t index, const struct insn *insns,
+/* Is there a plain instruction after STI, after which the interrupt may come? */
+static bool window_fits(const struct rewrite *w, const struct insn *insns, unsigned k, unsigned count)
+{
+	if (!is_native(w->mode, &insns[k]))
+		return true; /* emulated anyway */
+	return k + 1 < count && is_native(w->mode, &insns[k + 1]) &&
+		(insns[k + 1].class == INSN_COPY || insns[k + 1].class == INSN_LEA ||
+			insns[k + 1].class == INSN_PUSH || insns[k + 1].class == INSN_POP);
+}
+
+unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const struct insn *insns,
 	unsigned count, unsigned start, bool next_crosses)
 {
 	uint32_t live[BLOCK_MAX_INSNS];
+	bool left = false;
 	struct rewrite w = {
 		.cache = c, .block_index = index, .mode = b->mode, .guest = start,
 		.bits = (b->mode & MODE_BITS) == MODE_64 ? 64 : (b->mode & MODE_BITS) == MODE_32 ? 32 : 16,
@@ -822,10 +843,18 @@ void rewrite_block(struct cache *c, struct block *b, uint32_t index, const struc
 	for (unsigned k = 0; k < count; k++) {
 		w.insn = &insns[k];
 		w.flags_live = live[k] != 0;
+		if (w.insn->mnemonic == ZYDIS_MNEMONIC_STI && !window_fits(&w, insns, k, count)) {
+			rewrite_emulate(&w);
+			count = k + 1;
+			left = true;
+			break;
+		}
 		one(&w);
 		w.guest += insns[k].length;
+		if (k && insns[k - 1].mnemonic == ZYDIS_MNEMONIC_STI)
+			rewrite_interrupt_window(&w);
 	}
-	if (!last_leaves(&w, &insns[count - 1])) {
+	if (!left && !last_leaves(&w, &insns[count - 1])) {
 		if (b->mode & MODE_STEP) {
 			emit_mov_imm32(&w.hot, R10, w.guest);
 			rewrite_leave(&w.hot, LEAVE_STEP);
@@ -842,4 +871,5 @@ void rewrite_block(struct cache *c, struct block *b, uint32_t index, const struc
 	b->code_end = c->hot;
 	b->cold_end = c->cold;
 	sites_flush(&w, b);
+	return count;
 }

@@ -38,12 +38,12 @@ struct emulated {
 #define REWRITE_SITES_MAX (BLOCK_MAX_INSNS * 4)
 
 /*
- * Translates count decoded instructions, the first of which lies at page offset `start`. Code goes
+ * Translates decoded instructions, returns how many of the count it took; the first of which lies at page offset `start`. Code goes
  * to the cache's hot and cold parts; exits, sites and emulated instructions to its tables, and the
  * block is filled in. The lock is held and there is room. next_crosses: the
  * instruction after the last begins in this page and ends in the next.
  */
-void rewrite_block(struct cache *c, struct block *b, uint32_t index, const struct insn *insns,
+unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const struct insn *insns,
 	unsigned count, unsigned start, bool next_crosses);
 
 /* True if no instruction may follow this one in a block of the mode. */

@@ -22,5 +22,13 @@ void rewrite_site(struct rewrite *w, const uint8_t *at, unsigned spilled, bool p
 void rewrite_leave(struct emit *e, enum leave why);
 void rewrite_lookup(struct rewrite *w);
 void rewrite_emulate(struct rewrite *w);
+/* The operation on [r10], emitted once in line and once out of line. */
+typedef void access_op(struct rewrite *w, struct emit *e);
+void rewrite_stack_write(struct rewrite *w, unsigned size, access_op *op);
+
+/* rewrite_system.c */
+bool rewrite_system_native(uint32_t mode, const struct insn *i);
+void rewrite_system(struct rewrite *w);
+void rewrite_interrupt_window(struct rewrite *w);
 
 #endif

@@ -106,7 +106,7 @@ static enum slow_result back(struct vcpu *v, enum slow_result r)
 
 static void flags_in(struct vcpu *v)
 {
-	v->cpu.rflags = (v->cpu.rflags & ~(uint64_t)CODE_FLAGS) | (v->flags & CODE_FLAGS);
+	v->cpu.rflags |= v->flags & CODE_FLAGS;
 }
 
 enum slow_result translate_slow(struct vcpu *v, const struct slow_access *d)
@@ -139,7 +139,7 @@ static enum outcome deliver_interrupt(struct vcpu *v)
 	vcpu_vectors_save(v);
 	vector = c->irq_pending(ctx, v->index) < 0 ? -1 : c->irq_ack(ctx, v->index);
 	if (vector < 0) {
-		v->irq_check = false;
+		irq_check_set(v, false);
 		return OUT_OK;
 	}
 	v->count.interrupt++;
@@ -232,7 +232,7 @@ static enum outcome between(struct vcpu *v)
 		unsigned why = take_kick(v);
 
 		if (why & KICK_LOOK)
-			v->irq_check = true;
+			irq_check_set(v, true);
 		if (why & KICK_LEAVE)
 			return OUT_INTERRUPTED;
 	}
@@ -270,6 +270,7 @@ enum outcome run(struct vcpu *v)
 
 	for (;;) {
 		uint32_t generation = v->vm->cache.generation, step;
+		struct left l;
 		bool trap, shadow;
 
 		if (!code) {
@@ -312,8 +313,10 @@ enum outcome run(struct vcpu *v)
 			__atomic_store_n(&v->jump_base, (uint64_t)v->vm->no_jumps, __ATOMIC_RELAXED);
 		vcpu_vectors_restore(v);
 		v->flags = v->cpu.rflags;
-		out = left(v, stub_enter(code, linear), &code, &linear);
+		v->cpu.rflags &= ~(uint64_t)(CODE_FLAGS | FL_RF);
+		l = stub_enter(code, linear);
 		place(p, PLACE_OUTSIDE);
+		out = left(v, l, &code, &linear);
 		if (step) {
 			__atomic_store_n(&v->jump_base, (uint64_t)v->tlb->jump_key, __ATOMIC_RELAXED);
 			code = NULL;

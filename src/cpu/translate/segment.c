@@ -173,10 +173,28 @@ static enum outcome load_stack(struct vcpu *v, uint16_t selector)
 	return OUT_OK;
 }
 
-enum outcome segment_load(struct vcpu *v, unsigned seg, uint16_t selector)
+enum outcome segment_data_check(struct vcpu *v, uint16_t selector, unsigned cpl, unsigned vector,
+	unsigned ext, struct segment *s)
 {
+	uint32_t error = (selector & 0xfffc) | ext;
 	unsigned rpl = selector & 3, dpl;
 	struct descriptor d;
+
+	TRY(descriptor_read(v, selector, false, vector, ext, &d));
+	descriptor_unpack(s, selector, &d);
+	dpl = SEG_ATTR_DPL(s->attr);
+	if (!(s->attr & SEG_ATTR_S) || (s->attr & (TYPE_CODE | TYPE_READABLE)) == TYPE_CODE)
+		return fault_raise_error(v, vector, error);
+	if ((s->attr & (TYPE_CODE | TYPE_CONFORMING)) != (TYPE_CODE | TYPE_CONFORMING) &&
+		(rpl > dpl || cpl > dpl))
+		return fault_raise_error(v, vector, error);
+	if (!(s->attr & SEG_ATTR_P))
+		return fault_raise_error(v, EXC_NP, error);
+	return descriptor_accessed(v, &d, s);
+}
+
+enum outcome segment_load(struct vcpu *v, unsigned seg, uint16_t selector)
+{
 	struct segment s;
 
 	if (mode_paragraphs(v)) {
@@ -189,18 +207,7 @@ enum outcome segment_load(struct vcpu *v, unsigned seg, uint16_t selector)
 		segment_null(&v->cpu.seg[seg], selector);
 		return OUT_OK;
 	}
-	TRY(descriptor_read(v, selector, false, EXC_GP, 0, &d));
-	descriptor_unpack(&s, selector, &d);
-	dpl = SEG_ATTR_DPL(s.attr);
-	if (!(s.attr & SEG_ATTR_S) ||
-		(s.attr & (TYPE_CODE | TYPE_READABLE)) == TYPE_CODE)
-		return raise_gp(v, selector & 0xfffc);
-	if ((s.attr & (TYPE_CODE | TYPE_CONFORMING)) != (TYPE_CODE | TYPE_CONFORMING) &&
-		(rpl > dpl || v->cpu.cpl > dpl))
-		return raise_gp(v, selector & 0xfffc);
-	if (!(s.attr & SEG_ATTR_P))
-		return fault_raise_error(v, EXC_NP, selector & 0xfffc);
-	TRY(descriptor_accessed(v, &d, &s));
+	TRY(segment_data_check(v, selector, v->cpu.cpl, EXC_GP, 0, &s));
 	v->cpu.seg[seg] = s;
 	return OUT_OK;
 }

@@ -81,6 +81,12 @@ void segment_load_paragraph(struct vcpu *v, unsigned seg, uint16_t selector);
  */
 enum outcome segment_stack_check(struct vcpu *v, uint16_t selector, unsigned cpl, unsigned vector,
 	unsigned ext, struct segment *s);
+/*
+ * The same for a segment that DS, ES, FS or GS may take at privilege cpl; the selector is not null.
+ * Not present gives #NP(sel | ext).
+ */
+enum outcome segment_data_check(struct vcpu *v, uint16_t selector, unsigned cpl, unsigned vector,
+	unsigned ext, struct segment *s);
 /* Data segments that the new CPL may not use become null (returns to outer privilege). */
 void segment_drop_inner(struct vcpu *v, unsigned cpl);
 /* A null selector's hidden part. */

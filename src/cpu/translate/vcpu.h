@@ -66,6 +66,9 @@ struct vcpu {
 	uint64_t slow_return;  /* where the slow path goes back to */
 	uint64_t flags;        /* status flags and DF as stored on leaving translated code */
 	uint64_t page_mask;    /* constant ~4095, a PEXT mask */
+	uint64_t if_mask;      /* constant: all of RFLAGS but IF */
+	uint64_t code_flags_mask; /* constant: the flags that live in the host's */
+	uint64_t *window_poll; /* read when interrupts become enabled; bad while one may wait */
 	uint64_t jump_mask;    /* constant: PEXT mask that makes a jump cache index */
 	uint64_t jump_base;    /* the jump cache in use; an empty one while a kick is pending */
 	uint64_t *poll;        /* read at back edges; made bad by a kick */
@@ -105,6 +108,7 @@ struct slow_access {
 #define SLOW_MASKED 4u
 #define SLOW_STACK 8u  /* non-canonical: #SS rather than #GP */
 #define SLOW_LOCK 16u
+#define SLOW_ALIGNED 64u /* misaligned: #GP, before the page is looked at */
 #define SLOW_OP 32u    /* must go on with the out-of-line copy: ea is an offset in segment `seg` */
 
 /* What they return to the code in stubs.c. */

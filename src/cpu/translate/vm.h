@@ -91,6 +91,12 @@ void vcpu_interrupt(struct vcpu *v, unsigned why);
 #define KICK_LEAVE 2u /* vcpu_run() returns */
 #define KICK_CODE 4u  /* only leave translated code once */
 
+static inline void irq_check_set(struct vcpu *v, bool check)
+{
+	v->irq_check = check;
+	v->window_poll = check ? (uint64_t *)8 : &v->page_mask;
+}
+
 /* mode.c: the TLB context for CPL and AC alone. */
 void mode_context(struct vcpu *v);
 /* signal.c: %gs of this thread. */

@@ -221,7 +221,13 @@ void hostile_main(const uint32_t *start_info)
 	say("ends\n");
 	/* From here on the guest may go any moment, in any of its ways. */
 	chip_attack(0xfee00000u, 0x1000, 0);
-	for (unsigned n = 0; n < 2000; n++)
-		one_port(noise_below(8) ? RESET - 3 + noise_below(6) : noise_below(0x700));
+	for (unsigned n = 0; n < 2000; n++) {
+		/* Anything but a reset, after which all this would begin again. */
+		out8(RESET, noise_value() & ~4u);
+		out8(KEYBOARD, noise_value() & 0x7f);
+		out8(FAST_RESET, noise_value() & ~1u);
+		out16(PM1_CONTROL - 4 + noise_below(8), noise_value());
+		out8(PVPANIC, noise_below(64) ? 0 : noise_value());
+	}
 	power_off();
 }

@@ -21,8 +21,7 @@ static void find_regions(const struct function *f, struct regions *regions)
 {
 	unsigned at = pci_read(f->device, 0x34) & 0xfc;
 
-	for (unsigned i = 0; i < 5; i++)
-		regions->at[i] = regions->length[i] = 0;
+	*regions = (struct regions){.multiplier = 0};
 	for (unsigned n = 0; at && n < 48; n++) {
 		uint32_t head = pci_read(f->device, at), bar = pci_read(f->device, at + 4) & 0xff;
 		unsigned type = head >> 24;
@@ -149,7 +148,7 @@ static void start_device(uint32_t common, uint32_t base)
 static void ring(const struct regions *regions, uint32_t base, unsigned queue, unsigned round)
 {
 	uint32_t table = base + queue * 4 * RING, avail = table + RING;
-	unsigned size = 256, index = peek(avail + 2, 2);
+	unsigned size = 128, index = peek(avail + 2, 2);
 
 	if (round & 1)
 		plausible(table, table + 3 * RING, size);
@@ -174,7 +173,7 @@ void virtio_attack(const struct function *f)
 	find_regions(f, &regions);
 	if (!regions.at[COMMON] || !regions.at[NOTIFY])
 		return;
-	for (unsigned round = 0; round < 60; round++) {
+	for (unsigned round = 0; round < 10; round++) {
 		start_device(regions.at[COMMON], base);
 		for (unsigned n = 0; n < 24; n++) {
 			ring(&regions, base, noise_below(4), round + n);

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sequences: random instructions, and what random ones would never make: control flow. */
+#include <string.h>
+
+#include "oracle.h"
+
+/* --- items -------------------------------------------------------------------------------------- */
+
+struct item *sequence_add(struct sequence *s, const uint8_t *bytes, unsigned length)
+{
+	struct item *i;
+
+	if (s->count == ITEMS)
+		return NULL;
+	i = &s->item[s->count++];
+	memset(i, 0, sizeof *i);
+	memcpy(i->bytes, bytes, length);
+	i->length = (uint8_t)length;
+	return i;
+}
+
+static unsigned item_offset(const struct sequence *s, unsigned item)
+{
+	unsigned at = s->offset;
+
+	for (unsigned k = 0; k < item && k < s->count; k++)
+		at += s->item[k].dropped ? 0 : s->item[k].length;
+	return at;
+}
+
+uint64_t sequence_address(const struct sequence *s, unsigned item)
+{
+	return CODE_BASE + item_offset(s, item);
+}
+
+unsigned sequence_place(const struct sequence *s, uint8_t *code)
+{
+	unsigned at = s->offset;
+
+	memset(code, 0xcc, CODE_SIZE);
+	for (unsigned k = 0; k < s->count; k++) {
+		const struct item *i = &s->item[k];
+		uint64_t value, end = CODE_BASE + at + i->length;
+
+		if (i->dropped)
+			continue;
+		memcpy(code + at, i->bytes, i->length);
+		value = i->fix == FIX_DATA ? i->address : sequence_address(s, i->target);
+		if (i->fix == FIX_PATCH)
+			value = sequence_address(s, i->target + 1u) - 1;
+		if (i->fix != FIX_CODE)
+			value -= end;
+		if (i->fix != FIX_NONE)
+			memcpy(code + at + i->fix_at, &value, i->fix_size);
+		at += i->length;
+	}
+	return at;
+}
+
+/* --- what comes with every sequence ------------------------------------------------------------- */
+
+struct making {
+	struct generator *g;
+	struct rng *r;
+	struct sequence *s;
+	struct pool *pool;
+};
+
+static struct item *plain(struct making *m)
+{
+	struct item i, *to;
+
+	if (!form_random(m->g->forms, m->r, m->pool, m->s->supervisor, &i))
+		return NULL;
+	to = sequence_add(m->s, i.bytes, i.length);
+	if (to)
+		*to = i;
+	return to;
+}
+
+static void some_plain(struct making *m, unsigned most)
+{
+	for (unsigned n = rng_below(m->r, most + 1); n > 0; n--)
+		plain(m);
+}
+
+#define ADD(m, ...)                                                                                \
+	sequence_add((m)->s, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+
+static void fix(struct item *i, enum fix kind, unsigned at, unsigned size, unsigned target)
+{
+	if (!i)
+		return;
+	i->fix = (uint8_t)kind;
+	i->fix_at = (uint8_t)at;
+	i->fix_size = (uint8_t)size;
+	i->target = (uint8_t)target;
+}
+
+static void tie(struct item *i)
+{
+	if (i)
+		i->tied = true;
+}
+
+/* A register outside the pool. */
+static unsigned free_register(struct making *m)
+{
+	unsigned reg;
+
+	do
+		reg = rng_below(m->r, 16);
+	while ((m->pool->pointers | m->pool->counters | m->pool->kept | 1u << RSP) >> reg & 1);
+	return reg;
+}
+
+static unsigned forward(struct making *m)
+{
+	return m->s->count + 1 + rng_below(m->r, 5);
+}
+
+/* --- control flow -------------------------------------------------------------------------------- */
+
+static void jcc(struct making *m)
+{
+	unsigned cc = rng_below(m->r, 16), target = forward(m);
+
+	if (rng_once(m->r, 2))
+		fix(ADD(m, 0x70 | cc, 0), FIX_BRANCH, 1, 1, target);
+	else
+		fix(ADD(m, 0x0f, 0x80 | cc, 0, 0, 0, 0), FIX_BRANCH, 2, 4, target);
+}
+
+static void jmp(struct making *m)
+{
+	if (rng_once(m->r, 2))
+		fix(ADD(m, 0xeb, 0), FIX_BRANCH, 1, 1, forward(m));
+	else
+		fix(ADD(m, 0xe9, 0, 0, 0, 0), FIX_BRANCH, 1, 4, forward(m));
+}
+
+/* JRCXZ and the LOOPs, forward. */
+static void jrcxz(struct making *m)
+{
+	if (rng_once(m->r, 3))
+		fix(ADD(m, 0x67, 0xe0 | rng_below(m->r, 4), 0), FIX_BRANCH, 2, 1, forward(m));
+	else
+		fix(ADD(m, 0xe0 | rng_below(m->r, 4), 0), FIX_BRANCH, 1, 1, forward(m));
+}
+
+static void count_in_rcx(struct making *m, unsigned most)
+{
+	unsigned n = rng_below(m->r, most);
+
+	ADD(m, 0xb9, n, 0, 0, 0);
+}
+
+/* mov ecx, n; ...; loop */
+static void loop(struct making *m)
+{
+	uint16_t kept = m->pool->kept;
+	unsigned back, short_address = rng_once(m->r, 4);
+
+	if (m->pool->pointers >> RCX & 1)
+		return;
+	count_in_rcx(m, 6);
+	if (rng_once(m->r, 12))
+		ADD(m, 0x48, 0xff, 0xc1); /* never 0 */
+	back = m->s->count;
+	m->pool->kept |= 1u << RCX;
+	some_plain(m, 5);
+	m->pool->kept = kept;
+	if (m->s->count - back > 7)
+		return;
+	/* zero would count down from the top */
+	fix(ADD(m, 0xe3, 0), FIX_BRANCH, 1, 1, m->s->count + 2);
+	if (short_address)
+		fix(ADD(m, 0x67, 0xe0 | rng_below(m->r, 3), 0), FIX_BRANCH, 2, 1, back);
+	else
+		fix(ADD(m, 0xe0 | rng_below(m->r, 3), 0), FIX_BRANCH, 1, 1, back);
+}
+
+/* call f; jmp over; f: ...; ret; over: */
+static void call(struct making *m)
+{
+	unsigned bytes = rng_below(m->r, 3) * 8, at = m->s->count;
+	struct item *over;
+
+	fix(ADD(m, 0xe8, 0, 0, 0, 0), FIX_BRANCH, 1, 4, at + 2);
+	over = ADD(m, 0xeb, 0);
+	some_plain(m, 3);
+	if (rng_once(m->r, 3))
+		ADD(m, 0xc2, bytes, 0);
+	else
+		ADD(m, 0xc3);
+	fix(over, FIX_BRANCH, 1, 1, m->s->count);
+}
+
+/* mov reg, address; jmp or call reg */
+static void indirect_register(struct making *m)
+{
+	unsigned reg = free_register(m), rex = 0x48 | reg >> 3, op = rng_once(m->r, 2) ? 0xe0 : 0xd0;
+	unsigned target = m->s->count + 2 + rng_below(m->r, 4);
+
+	fix(ADD(m, rex, 0xb8 | (reg & 7), 0, 0, 0, 0, 0, 0, 0, 0), FIX_CODE, 2, 8, target);
+	if (reg & 8 || rng_once(m->r, 4))
+		ADD(m, 0x40 | reg >> 3, 0xff, op | (reg & 7));
+	else
+		ADD(m, 0xff, op | (reg & 7));
+}
+
+static unsigned any_of(struct making *m, uint16_t set)
+{
+	unsigned reg;
+
+	do
+		reg = rng_below(m->r, 16);
+	while (!(set >> reg & 1));
+	return reg;
+}
+
+/* mov qword [pointer + disp], address; jmp or call [pointer + disp] */
+static void indirect_memory(struct making *m)
+{
+	unsigned base = any_of(m, m->pool->pointers), rex = base >> 3, low = base & 7;
+	unsigned op = rng_once(m->r, 2) ? 0x20 : 0x10, disp = rng_below(m->r, 128);
+	unsigned target = m->s->count + 2 + rng_below(m->r, 4);
+
+	if (low == RSP) {
+		fix(ADD(m, 0x48 | rex, 0xc7, 0x44, 0x24, disp, 0, 0, 0, 0), FIX_CODE, 5, 4, target);
+		ADD(m, 0x40 | rex, 0xff, 0x44 | op, 0x24, disp);
+	} else {
+		fix(ADD(m, 0x48 | rex, 0xc7, 0x40 | low, disp, 0, 0, 0, 0), FIX_CODE, 4, 4, target);
+		ADD(m, 0x40 | rex, 0xff, 0x40 | op | low, disp);
+	}
+}
+
+/* push address; ret */
+static void push_ret(struct making *m)
+{
+	fix(ADD(m, 0x68, 0, 0, 0, 0), FIX_CODE, 1, 4, m->s->count + 2 + rng_below(m->r, 4));
+	ADD(m, 0xc3);
+}
+
+/* --- others ---------------------------------------------------------------------------------------- */
+
+static void load_address(struct making *m, unsigned reg)
+{
+	uint64_t a = address_random(m->r);
+
+	ADD(m, 0xb8 | reg, (uint8_t)a, (uint8_t)(a >> 8), (uint8_t)(a >> 16), (uint8_t)(a >> 24));
+}
+
+static void string(struct making *m)
+{
+	static const uint8_t op[] = {0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf};
+	unsigned opcode = op[rng_below(m->r, sizeof op)];
+	uint8_t bytes[6];
+	unsigned n = 0;
+
+	if ((m->pool->pointers | m->pool->counters | m->pool->kept) &
+		(1u << RCX | 1u << RSI | 1u << RDI))
+		return;
+	load_address(m, RSI);
+	load_address(m, RDI);
+	count_in_rcx(m, rng_once(m->r, 4) ? 255 : 20);
+	if (rng_once(m->r, 4))
+		ADD(m, 0xfd);
+	if (rng_once(m->r, 10))
+		bytes[n++] = 0x67;
+	if (m->pool->segments && rng_once(m->r, 5))
+		bytes[n++] = rng_once(m->r, 2) ? 0x64 : 0x65;
+	if (!rng_once(m->r, 4))
+		bytes[n++] = rng_once(m->r, 2) ? 0xf2 : 0xf3;
+	if (rng_once(m->r, 5))
+		bytes[n++] = 0x66;
+	if (rng_once(m->r, 3))
+		bytes[n++] = 0x48;
+	bytes[n++] = (uint8_t)opcode;
+	sequence_add(m->s, bytes, n);
+	if (rng_once(m->r, 2))
+		ADD(m, 0xfc);
+}
+
+/* An instruction changes the last byte of one that comes soon: mov reg, imm32. */
+static void patch(struct making *m)
+{
+	unsigned reg = free_register(m) & 7, value = rng_below(m->r, 128), at = m->s->count;
+
+	if (at + 3 > ITEMS || (m->pool->pointers | m->pool->counters | m->pool->kept | 1u << RSP) >> reg & 1)
+		return;
+	fix(ADD(m, 0xc6, 0x05, 0, 0, 0, 0, value), FIX_PATCH, 2, 4, m->s->count + 1);
+	if (rng_once(m->r, 2)) {
+		tie(ADD(m, 0x90));
+		m->s->item[at].target++;
+	}
+	tie(ADD(m, 0xb8 | reg, 1, 2, 3, 4));
+	m->s->patches = true;
+}
+
+static void flags(struct making *m)
+{
+	uint32_t v = (uint32_t)(rng_next(m->r) & (FL_STATUS | FL_NT | FL_ID | FL_DF | FL_TF));
+
+	if (!rng_once(m->r, 4))
+		v &= ~FL_DF;
+	if (!rng_once(m->r, 4))
+		v &= ~FL_TF;
+	v |= 0x202;
+	ADD(m, 0x68, (uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16), (uint8_t)(v >> 24));
+	tie(ADD(m, 0x9d));
+}
+
+static void fs_base(struct making *m)
+{
+	unsigned reg = free_register(m), rex = reg >> 3;
+
+	if (!m->g->fsgsbase || !m->pool->segments)
+		return;
+	if (rng_once(m->r, 2))
+		rex |= 8;
+	ADD(m, 0xf3, 0x40 | rex, 0x0f, 0xae, 0xc0 | rng_below(m->r, rng_once(m->r, 6) ? 4 : 2) << 3 | (reg & 7));
+}
+
+static void structured(struct making *m)
+{
+	static void (*const make[])(struct making *) = {jcc, jcc, jcc, jcc, jmp, jrcxz, loop, loop, call,
+		call, indirect_register, indirect_memory, push_ret, string, string, patch, flags, fs_base};
+
+	make[rng_below(m->r, sizeof make / sizeof *make)](m);
+}
+
+/* --- sequences --------------------------------------------------------------------------------------- */
+
+static void choose_pool(struct rng *r, struct pool *pool)
+{
+	unsigned pointers = 2 + rng_below(r, 3), counters = 1 + rng_below(r, 2);
+
+	memset(pool, 0, sizeof *pool);
+	if (!rng_once(r, 8))
+		pool->pointers = 1u << RSP;
+	if (rng_once(r, 4))
+		pool->pointers |= 1u << RBP;
+	if (rng_once(r, 4))
+		pool->pointers |= 1u << (R10 + rng_below(r, 4));
+	while ((unsigned)__builtin_popcount(pool->pointers) < pointers)
+		pool->pointers |= 1u << rng_below(r, 16);
+	while ((unsigned)__builtin_popcount(pool->counters) < counters)
+		pool->counters |= (1u << (rng_once(r, 3) ? R10 + rng_below(r, 4) : rng_below(r, 16))) &
+			~pool->pointers & ~(1u << RSP);
+	pool->alias = rng_once(r, 2);
+	pool->segments = rng_once(r, 3);
+}
+
+/* Bytes that natively would reach the kernel or change what this process may do. */
+static bool dangerous(const uint8_t *code, unsigned from, unsigned to)
+{
+	for (unsigned i = from; i + 1 < to; i++) {
+		if (code[i] == 0x0f && (code[i + 1] == 0x05 || code[i + 1] == 0x34))
+			return true;
+		if (code[i] == 0xcd && code[i + 1] == 0x80)
+			return true;
+		if (code[i] == 0x0f && code[i + 1] == 0x01 && code[i + 2] == 0xef)
+			return true; /* WRPKRU */
+	}
+	return false;
+}
+
+static unsigned total(const struct sequence *s)
+{
+	unsigned size = END_LENGTH;
+
+	for (unsigned k = 0; k < s->count; k++)
+		size += s->item[k].length;
+	return size;
+}
+
+static void place_somewhere(struct rng *r, struct sequence *s)
+{
+	unsigned size = total(s);
+
+	if (rng_once(r, 3))
+		s->offset = (1 + rng_below(r, CODE_PAGES - 1)) * PAGE - rng_below(r, size);
+	else
+		s->offset = rng_below(r, CODE_SIZE - size);
+	if (rng_once(r, 4))
+		s->offset &= ~63u;
+}
+
+static void settle_target(struct sequence *s, struct item *i)
+{
+	if (i->target > s->count)
+		i->target = (uint8_t)s->count;
+	while (i->fix != FIX_PATCH && i->target < s->count && s->item[i->target].tied)
+		i->target++;
+}
+
+void generate(struct generator *g, uint64_t seed, struct sequence *s)
+{
+	static uint8_t code[CODE_SIZE + 16];
+	struct rng r = {seed * 0x2545f4914f6cdd1d};
+	struct pool pool;
+	struct making m = {g, &r, s, &pool};
+	unsigned wanted;
+
+	do {
+		memset(s, 0, sizeof *s);
+		s->seed = seed;
+		s->supervisor = rng_once(&r, 4);
+		s->data_seed = (uint32_t)rng_next(&r);
+		choose_pool(&r, &pool);
+		wanted = 1 + rng_below(&r, rng_once(&r, 3) ? 4 : 26);
+		for (unsigned tries = 0; s->count < wanted && tries < 100; tries++) {
+			if (!g->only && rng_once(&r, 6))
+				structured(&m);
+			else
+				plain(&m);
+		}
+		for (unsigned k = 0; k < s->count; k++)
+			settle_target(s, &s->item[k]);
+		place_somewhere(&r, s);
+		state_random(&r, &pool, g->fsgsbase, &s->in);
+		s->in.rip = sequence_address(s, 0);
+	} while (dangerous(code, s->offset, sequence_place(s, code)));
+}
+
+int generator_init(struct generator *g, const char *only)
+{
+	struct error err = {0};
+
+	memset(g, 0, sizeof *g);
+	if (cpuid_policy_init(&g->policy, CPUID_TRANSLATE, 1, &err)) {
+		fprintf(stderr, "oracle: %s\n", err.text);
+		return -1;
+	}
+	g->fsgsbase = native_fsgsbase();
+	g->only = only;
+	g->forms = form_table_create(&g->policy, only);
+	return g->forms ? 0 : -1;
+}
+
+void generator_end(struct generator *g)
+{
+	form_table_destroy(g->forms);
+}

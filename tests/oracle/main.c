@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The oracle test's options, its loop, and what it says of a difference. */
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "oracle.h"
+
+struct options {
+	uint64_t seed, count;
+	double seconds;
+	const char *only;
+	bool exact_flags, verbose, stats;
+	unsigned small_cache, most;
+};
+
+struct test {
+	struct options o;
+	struct generator g;
+	struct guest *guest;
+	struct sequence sequence[BATCH];
+	uint8_t *data, *code_out, *data_out;
+	uint64_t done, ended, faults, skipped, failed, vectors[256];
+};
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* --- one sequence on both sides ---------------------------------------------------------------- */
+
+static void load_guest(struct test *t, unsigned slot, const struct sequence *s)
+{
+	static const uint8_t end[2] = {0xcd, END_VECTOR};
+	uint8_t *code = guest_slot_code(t->guest, slot);
+	unsigned at = sequence_place(s, code);
+
+	memcpy(code + at, end, sizeof end);
+	memset(code + at + sizeof end, 0xcc, END_LENGTH - sizeof end);
+	data_fill(guest_slot_data(t->guest, slot), s->data_seed);
+	guest_job(t->guest, slot)->in = s->in;
+	guest_ready(t->guest, slot, s->supervisor);
+}
+
+/* After the guest's run: false if they differ. */
+static bool check(struct test *t, unsigned slot, const struct sequence *s, bool hung,
+	struct difference *d)
+{
+	static uint8_t code[CODE_SIZE];
+	struct job *job = guest_job(t->guest, slot), native = {.in = s->in};
+	unsigned at = sequence_place(s, code);
+	bool ended;
+
+	native_terminate(code + at);
+	data_fill(t->data, s->data_seed);
+	ended = native_run(&native, code, t->data, t->code_out, t->data_out);
+	d->count = 0;
+	if (!ended || hung) {
+		t->skipped++;
+		if (ended == !hung)
+			return true;
+		d->count = 1;
+		snprintf(d->text, sizeof d->text, "  ends %s\n", ended ? "natively only" : "translated only");
+		return false;
+	}
+	t->vectors[native.out.vector & 255]++;
+	struct outcome_pair p = {.native = &native.out, .guest = &job->out, .native_code = t->code_out,
+		.guest_code = guest_slot_code(t->guest, slot), .native_data = t->data_out,
+		.guest_data = guest_slot_data(t->guest, slot), .end = at, .supervisor = s->supervisor,
+		.exact_flags = t->o.exact_flags, .code = s->patches ? NULL : code};
+
+	return compare(&p, d);
+}
+
+static bool alone(struct test *t, const struct sequence *s, struct difference *d)
+{
+	bool hung = false, same;
+
+	load_guest(t, 0, s);
+	if (guest_run(t->guest, 1, &hung))
+		hung = true;
+	native_begin();
+	same = check(t, 0, s, hung, d);
+	native_end();
+	return same;
+}
+
+/* --- saying what is wrong ---------------------------------------------------------------------------- */
+
+static void print_sequence(const struct sequence *s)
+{
+	static uint8_t code[CODE_SIZE];
+	unsigned at = s->offset, end = sequence_place(s, code);
+
+	printf("CPL %d, rflags %llx, fs %llx, gs %llx\n", s->supervisor ? 0 : 3,
+		(unsigned long long)s->in.rflags, (unsigned long long)s->in.fs,
+		(unsigned long long)s->in.gs);
+	for (unsigned r = 0; r < 16; r++) {
+		static const char *const names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+			"r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"};
+
+		printf("%4s %016llx%s", names[r], (unsigned long long)s->in.gpr[r], r % 4 == 3 ? "\n" : "");
+	}
+	while (at < end) {
+		struct insn i;
+		char text[160];
+
+		insn_decode(&i, code + at, end - at, 64, NULL);
+		insn_format(&i, CODE_BASE + at, 64, text, sizeof text);
+		printf("  %x: %-50s", CODE_BASE + at, text);
+		for (unsigned k = 0; k < i.length; k++)
+			printf(" %02x", i.bytes[k]);
+		putchar('\n');
+		at += i.length;
+	}
+}
+
+static void drop(struct sequence *s, unsigned item, bool dropped)
+{
+	do
+		s->item[item].dropped = dropped;
+	while (++item < s->count && s->item[item].tied);
+}
+
+/* Leaves out what is not needed for the difference. */
+static void minimise(struct test *t, struct sequence *s, struct difference *d)
+{
+	struct difference now_d;
+	bool again = true;
+
+	while (again) {
+		again = false;
+		for (unsigned k = s->count; k-- > 0;) {
+			if (s->item[k].dropped || s->item[k].tied)
+				continue;
+			drop(s, k, true);
+			s->in.rip = sequence_address(s, 0);
+			if (alone(t, s, &now_d)) {
+				drop(s, k, false);
+			} else {
+				*d = now_d;
+				again = true;
+			}
+		}
+	}
+	s->in.rip = sequence_address(s, 0);
+}
+
+static void report(struct test *t, const struct sequence *failing, const struct difference *first)
+{
+	static struct sequence s;
+	struct difference d;
+
+	t->failed++;
+	s = *failing;
+	printf("\nseed %llu: native and translated differ\n", (unsigned long long)s.seed);
+	if (alone(t, &s, &d)) {
+		printf("(not when it runs alone)\n");
+		d = *first;
+	} else {
+		minimise(t, &s, &d);
+	}
+	print_sequence(&s);
+	printf("%s", d.text);
+	fflush(stdout);
+}
+
+/* --- the loop --------------------------------------------------------------------------------------------- */
+
+static int batch(struct test *t, unsigned count)
+{
+	static struct difference d[BATCH];
+	bool hung[BATCH], bad[BATCH];
+
+	for (unsigned k = 0; k < count; k++) {
+		generate(&t->g, t->o.seed + t->done + k, &t->sequence[k]);
+		load_guest(t, k, &t->sequence[k]);
+	}
+	if (guest_run(t->guest, count, hung))
+		return -1;
+	native_begin();
+	for (unsigned k = 0; k < count; k++)
+		bad[k] = !check(t, k, &t->sequence[k], hung[k], &d[k]);
+	native_end();
+	for (unsigned k = 0; k < count; k++)
+		if (bad[k] && t->failed < t->o.most)
+			report(t, &t->sequence[k], &d[k]);
+	t->done += count;
+	return t->failed >= t->o.most ? 1 : 0;
+}
+
+static void summary(struct test *t, double seconds)
+{
+	unsigned instructions = 0, wrong = structure_check(guest_vm(t->guest), &instructions);
+
+	t->failed += wrong;
+	printf("%llu sequences in %.1f s, %llu differ; %llu did not end; ended by vector",
+		(unsigned long long)t->done, seconds, (unsigned long long)(t->failed - wrong),
+		(unsigned long long)t->skipped);
+	for (unsigned v = 0; v < 256; v++)
+		if (t->vectors[v])
+			printf(" %x:%llu", v, (unsigned long long)t->vectors[v]);
+	printf("\n%u host instructions checked, %u wrong\n", instructions, wrong);
+	if (t->o.stats)
+		guest_stats(t->guest, stdout);
+}
+
+static const char usage[] =
+	"oracle [--count N] [--seed N] [--only MNEMONIC-PREFIX] [--time SECONDS] [--exact-flags]\n"
+	"       [--small-cache BYTES] [--most FAILURES] [--print] [--stats]\n";
+
+static bool parse(struct options *o, int argc, char **argv)
+{
+	static const struct option options[] = {{"count", 1, NULL, 'c'}, {"seed", 1, NULL, 's'},
+		{"only", 1, NULL, 'o'}, {"time", 1, NULL, 't'}, {"exact-flags", 0, NULL, 'e'},
+		{"small-cache", 1, NULL, 'm'}, {"most", 1, NULL, 'f'}, {"print", 0, NULL, 'p'},
+		{"stats", 0, NULL, 'S'}, {NULL, 0, NULL, 0}};
+	int c;
+
+	*o = (struct options){.seed = 1, .count = 100000, .seconds = 1e9, .most = 20};
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			o->count = strtoull(optarg, NULL, 0);
+			break;
+		case 's':
+			o->seed = strtoull(optarg, NULL, 0);
+			break;
+		case 'o':
+			o->only = optarg;
+			break;
+		case 't':
+			o->seconds = strtod(optarg, NULL);
+			break;
+		case 'e':
+			o->exact_flags = true;
+			break;
+		case 'm':
+			o->small_cache = (unsigned)strtoul(optarg, NULL, 0);
+			break;
+		case 'f':
+			o->most = (unsigned)strtoul(optarg, NULL, 0);
+			break;
+		case 'p':
+			o->verbose = true;
+			break;
+		case 'S':
+			o->stats = true;
+			break;
+		default:
+			return false;
+		}
+	}
+	return optind == argc;
+}
+
+static int run(struct test *t)
+{
+	double start = now();
+	int r = 0;
+
+	while (!r && t->done < t->o.count && now() - start < t->o.seconds) {
+		uint64_t left = t->o.count - t->done;
+
+		r = batch(t, left < BATCH ? (unsigned)left : BATCH);
+		if (t->o.verbose)
+			for (unsigned k = 0; k < (left < BATCH ? left : BATCH); k++)
+				print_sequence(&t->sequence[k]);
+	}
+	summary(t, now() - start);
+	return r < 0 || t->failed;
+}
+
+int main(int argc, char **argv)
+{
+	static struct test t;
+	int r;
+
+	if (!parse(&t.o, argc, argv)) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	t.data = malloc(DATA_STORED * PAGE);
+	t.data_out = malloc(DATA_STORED * PAGE);
+	t.code_out = malloc(CODE_SIZE);
+	if (!t.data || !t.data_out || !t.code_out || native_init() || generator_init(&t.g, t.o.only)) {
+		fprintf(stderr, "oracle: cannot set up\n");
+		return 2;
+	}
+	t.guest = guest_create(&t.g.policy, t.o.exact_flags, t.o.small_cache);
+	if (!t.guest)
+		return 2;
+	r = run(&t);
+	guest_destroy(t.guest);
+	generator_end(&t.g);
+	return r;
+}

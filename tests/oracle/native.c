@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sequences on this processor: the truth. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "oracle.h"
+
+#define HWCAP2_FSGSBASE 2u
+#define ALT_STACK (256u << 10)
+
+void native_enter(void);
+void native_exit(void);
+
+/* At FRAME, where native.S finds it by absolute addresses. */
+struct frame {
+	struct job job;
+	uint8_t unused[JOB_SIZE - sizeof(struct job)];
+	uint64_t rsp, fs;
+	uint32_t mxcsr;
+	uint16_t fcw, unused2;
+	uint32_t fsgsbase, active;
+	uint64_t late;
+};
+#define FRAME_AT ((struct frame *)FRAME)
+
+_Static_assert(offsetof(struct frame, fs) == FRAME_FS - FRAME, "layout");
+_Static_assert(offsetof(struct frame, fsgsbase) == FRAME_FSGSBASE - FRAME, "layout");
+
+static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGVTALRM};
+#define SIGNALS (sizeof signals / sizeof *signals)
+static struct sigaction old_action[SIGNALS];
+static stack_t old_stack;
+static uint8_t alt_stack[ALT_STACK];
+static uint8_t *data_at;
+
+static uint64_t fs_get(void)
+{
+	uint64_t v;
+
+	asm volatile("rdfsbase %0" : "=r"(v));
+	return v;
+}
+
+static void fs_set(uint64_t v)
+{
+	asm volatile("wrfsbase %0" : : "r"(v));
+}
+
+static bool in_sequence(uint64_t rip)
+{
+	return rip < (uint64_t)native_enter || rip >= (uint64_t)native_exit + 1024;
+}
+
+/* The test itself failed. */
+static void broken(const greg_t *regs)
+{
+	dprintf(2, "oracle: trap %lld at %llx (native_enter %p), flags %llx\n", regs[REG_TRAPNO],
+		regs[REG_RIP], (void *)native_enter, regs[REG_EFL]);
+	_exit(3);
+}
+
+/* The sequence may have changed the FS base, by which C finds errno and much else. */
+__attribute__((no_stack_protector)) static void handle(int number, siginfo_t *info, void *context)
+{
+	struct frame *f = FRAME_AT;
+	ucontext_t *uc = context;
+	greg_t *regs = uc->uc_mcontext.gregs;
+	uint64_t fs = 0;
+
+	if (!f->active) {
+		if (number == SIGVTALRM)
+			return;
+		broken(regs);
+	}
+	if (f->fsgsbase) {
+		fs = fs_get();
+		fs_set(f->fs);
+	}
+	if (number == SIGVTALRM) {
+		/* let the first one pass: it may come early */
+		if (f->late++ && in_sequence((uint64_t)regs[REG_RIP])) {
+			f->job.out.vector = ~0ull;
+			regs[REG_RIP] = (greg_t)native_exit;
+		}
+	} else {
+		if (!in_sequence((uint64_t)regs[REG_RIP])) {
+			/* TF was set for the last jump */
+			if (regs[REG_TRAPNO] != EXC_DB || f->job.out.vector != END_VECTOR)
+				broken(regs);
+			f->job.out.unused = FL_TF;
+			regs[REG_EFL] &= ~(greg_t)FL_TF;
+			goto out;
+		}
+		f->job.out.vector = (uint64_t)regs[REG_TRAPNO];
+		f->job.out.error = (uint64_t)regs[REG_ERR];
+		f->job.out.cr2 = (uint64_t)regs[REG_CR2];
+		f->job.out.rip = (uint64_t)regs[REG_RIP];
+		f->job.out.unused = (uint64_t)regs[REG_EFL];
+		regs[REG_EFL] &= ~(greg_t)FL_TF;
+		regs[REG_RIP] = (greg_t)native_exit;
+	}
+out:
+	if (f->fsgsbase)
+		fs_set(fs);
+}
+
+uint64_t native_components(void)
+{
+	uint32_t low, high;
+
+	asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	return low & 0xe7;
+}
+
+bool native_fsgsbase(void)
+{
+	return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
+}
+
+/* The pages of the data area at one of its addresses. */
+static int map_data(int fd, uint64_t base)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < DATA_PAGES; i++) {
+		void *at = (void *)(base + i * PAGE);
+
+		if (!data_present[i])
+			continue;
+		if (mmap(at, PAGE, data_writable[i] ? PROT_READ | PROT_WRITE : PROT_READ,
+			    MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_POPULATE, fd, n * PAGE) != at)
+			return -1;
+		n++;
+	}
+	return 0;
+}
+
+int native_init(void)
+{
+	int fd = memfd_create("oracle", MFD_CLOEXEC);
+	void *code = mmap((void *)CODE_BASE, CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0);
+	void *frame = mmap((void *)FRAME, 4 * PAGE, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0);
+
+	if (fd < 0 || ftruncate(fd, DATA_STORED * PAGE) || code == MAP_FAILED || frame == MAP_FAILED)
+		return -1;
+	data_at = mmap(NULL, DATA_STORED * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+	if (data_at == MAP_FAILED || map_data(fd, DATA_BASE) || map_data(fd, DATA_ALIAS))
+		return -1;
+	close(fd);
+	FRAME_AT->fsgsbase = native_fsgsbase();
+	if (FRAME_AT->fsgsbase)
+		FRAME_AT->fs = fs_get();
+	return 0;
+}
+
+void native_begin(void)
+{
+	stack_t stack = {.ss_sp = alt_stack, .ss_size = sizeof alt_stack};
+	struct itimerval tick = {{0, 400000}, {0, 400000}};
+
+	sigaltstack(&stack, &old_stack);
+	for (unsigned i = 0; i < SIGNALS; i++) {
+		struct sigaction act = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+
+		sigfillset(&act.sa_mask);
+		sigaction(signals[i], &act, &old_action[i]);
+	}
+	setitimer(ITIMER_VIRTUAL, &tick, NULL);
+}
+
+void native_end(void)
+{
+	struct itimerval off = {0};
+
+	setitimer(ITIMER_VIRTUAL, &off, NULL);
+	for (unsigned i = 0; i < SIGNALS; i++)
+		sigaction(signals[i], &old_action[i], NULL);
+	sigaltstack(&old_stack, NULL);
+}
+
+void native_terminate(uint8_t *at)
+{
+	static const uint8_t jump[6] = {0xff, 0x25}; /* jmp *0(%rip) */
+	uint64_t to = (uint64_t)native_exit;
+
+	memcpy(at, jump, 6);
+	memcpy(at + 6, &to, 8);
+}
+
+bool native_run(struct job *job, const uint8_t *code, const uint8_t *data, uint8_t *code_out,
+	uint8_t *data_out)
+{
+	struct frame *f = FRAME_AT;
+
+	memcpy((void *)CODE_BASE, code, CODE_SIZE);
+	memcpy(data_at, data, DATA_STORED * PAGE);
+	f->job.in = job->in;
+	f->job.components = native_components();
+	memset(&f->job.out, 0, sizeof f->job.out);
+	f->job.out.vector = END_VECTOR;
+	f->late = 0;
+	f->active = 1;
+	native_enter();
+	f->active = 0;
+	if (f->job.out.vector == END_VECTOR)
+		f->job.out.rflags |= f->job.out.unused;
+	else
+		f->job.out.rflags = f->job.out.unused;
+	job->out = f->job.out;
+	memcpy(code_out, (void *)CODE_BASE, CODE_SIZE);
+	memcpy(data_out, data_at, DATA_STORED * PAGE);
+	return f->job.out.vector != ~0ull;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the code cache holds, decoded again: nothing but what insn_host_allowed()
+ * admits, jumps that end at instructions of the cache, and indirect jumps only
+ * through the vCPU and its jump cache.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu/translate/vm.h"
+#include "oracle.h"
+
+struct structure {
+	const struct cache *c;
+	uint8_t *start;    /* of each byte: does an instruction begin here? */
+	uint32_t *target;  /* of direct jumps */
+	uint32_t targets, room;
+	unsigned instructions, wrong;
+};
+
+static void complain(struct structure *s, uint32_t at, const char *what)
+{
+	struct insn i;
+	char text[160];
+
+	if (++s->wrong > 20)
+		return;
+	insn_decode(&i, s->c->write + at, 15, 64, NULL);
+	insn_format(&i, at, 64, text, sizeof text);
+	printf("code cache: %x: %s: %s\n", at, text, what);
+}
+
+/* jmp *%gs:slot, with which slot */
+static bool is_slot_jump(const struct insn *i, int64_t *slot)
+{
+	if (i->class != INSN_JMP_IND || !i->has_mem || i->mem_seg != SEG_GS)
+		return false;
+	*slot = i->mem_disp;
+	return i->mem_base == INSN_NO_REG && i->mem_index == INSN_NO_REG;
+}
+
+static void check_jump(struct structure *s, uint32_t at, const struct insn *i)
+{
+	int64_t slot;
+
+	if (i->class == INSN_JMP_IND) {
+		if (is_slot_jump(i, &slot)) {
+			if (slot != offsetof(struct vcpu, stub_leave) && slot != offsetof(struct vcpu, stub_slow) &&
+				slot != offsetof(struct vcpu, stub_commit))
+				complain(s, at, "jumps through a field that is no stub");
+		} else if (!i->has_mem || i->mem_base != R11 || i->mem_disp != JUMP_TARGET_DELTA) {
+			complain(s, at, "jumps elsewhere");
+		}
+	} else if (i->class == INSN_JMP || i->class == INSN_JCC || i->class == INSN_LOOP) {
+		uint32_t to = at + i->length + (uint32_t)i->imm;
+
+		if (to >= s->c->size)
+			complain(s, at, "jumps out of the cache");
+		if (s->targets < s->room)
+			s->target[s->targets++] = to;
+	}
+}
+
+/* Memory is reached through %gs, or by r10, r11 or a low register that a check has filled. */
+static void check_memory(struct structure *s, uint32_t at, const struct insn *i)
+{
+	if (!i->has_mem || i->class == INSN_LEA)
+		return;
+	if (i->mem_seg == SEG_GS) {
+		if (i->mem_base != INSN_NO_REG || i->mem_disp < 0 || i->mem_disp >= CTX_SIZE)
+			complain(s, at, "reaches beyond the vCPU");
+		return;
+	}
+	if (i->mem_base == INSN_NO_REG || i->mem_base == INSN_RIP || i->mem_base == RSP)
+		complain(s, at, "reaches memory by an address that was not checked");
+	if (i->mem_index != INSN_NO_REG)
+		complain(s, at, "reaches memory by two registers");
+}
+
+static void walk_part(struct structure *s, uint32_t at, uint32_t end)
+{
+	while (at < end) {
+		unsigned length = 0;
+		struct insn i;
+		int64_t slot;
+
+		if (!insn_host_allowed(s->c->write + at, end - at < 15 ? end - at : 15, &length)) {
+			complain(s, at, "is not allowed");
+			return;
+		}
+		s->start[at] = 1;
+		s->instructions++;
+		insn_decode(&i, s->c->write + at, length, 64, NULL);
+		check_jump(s, at, &i);
+		check_memory(s, at, &i);
+		at += length;
+		if (is_slot_jump(&i, &slot) && slot == offsetof(struct vcpu, stub_slow))
+			at += sizeof(struct slow_access);
+	}
+}
+
+unsigned structure_check(struct translate_vm *vm, unsigned *instructions)
+{
+	struct structure s = {.c = &vm->cache};
+
+	s.room = vm->cache.hot / 2 + (vm->cache.cold - vm->cache.cold_start) / 2;
+	s.start = calloc(1, vm->cache.size);
+	s.target = malloc(s.room * sizeof *s.target);
+	if (!s.start || !s.target)
+		return 1;
+	for (uint32_t k = 1; k < vm->cache.blocks; k++) {
+		const struct block *b = &vm->cache.block[k];
+
+		walk_part(&s, b->code, b->code_end);
+		walk_part(&s, b->cold, b->cold_end);
+	}
+	for (uint32_t k = 0; k < s.targets; k++)
+		if (!s.start[s.target[k]] && s.wrong++ < 20)
+			printf("code cache: a jump to %x, where no instruction begins\n", s.target[k]);
+	free(s.start);
+	free(s.target);
+	*instructions = s.instructions;
+	return s.wrong;
+}

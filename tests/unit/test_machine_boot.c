@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Loading kernels: good ones, and every way in which they can be bad. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "machine/boot/boot.h"
+
+#define MIB 0x100000ull
+#define SETUP (5 * 512)
+#define PAYLOAD 8192
+
+struct rig {
+	struct memory mem;
+	struct boot_config config;
+	struct cpu_state state;
+	struct error err;
+	uint8_t image[SETUP + PAYLOAD];
+};
+
+static void field(struct rig *rig, unsigned at, unsigned size, uint64_t value)
+{
+	for (unsigned i = 0; i < size; i++)
+		rig->image[at + i] = value >> (8 * i);
+}
+
+static int file(const void *data, size_t size)
+{
+	int fd = memfd_create("test", 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, data, size), size);
+	return fd;
+}
+
+static void make_bzimage(struct rig *rig)
+{
+	memset(rig->image, 0, sizeof rig->image);
+	memset(rig->image + SETUP, 0x90, PAYLOAD);
+	field(rig, 0x1f1, 1, 4);
+	field(rig, 0x1f4, 4, PAYLOAD / 16);
+	field(rig, 0x1fe, 2, 0xaa55);
+	field(rig, 0x201, 1, 0x6a);
+	memcpy(rig->image + 0x202, "HdrS", 4);
+	field(rig, 0x206, 2, 0x20f);
+	field(rig, 0x211, 1, 1);
+	field(rig, 0x22c, 4, 0x7fffffff);
+	field(rig, 0x230, 4, 0x200000);
+	field(rig, 0x234, 1, 1);
+	field(rig, 0x236, 2, 1);
+	field(rig, 0x238, 4, 63);
+	field(rig, 0x258, 8, 0x1000000);
+	field(rig, 0x260, 4, 0x10000);
+}
+
+static int load(struct rig *rig, const void *data, size_t size)
+{
+	int r;
+
+	if (data)
+		rig->config.kernel = (struct machine_file){file(data, size), "vmlinuz"};
+	cpu_state_reset(&rig->state);
+	rig->err.text[0] = 0;
+	r = boot_load(&rig->mem, &rig->config, &rig->state, &rig->err);
+	if (data)
+		close(rig->config.kernel.fd);
+	assert_true(r == 0 || rig->err.text[0]);
+	return r;
+}
+
+static int reload(struct rig *rig)
+{
+	return load(rig, rig->image, sizeof rig->image);
+}
+
+static int setup(void **state)
+{
+	struct rig *rig = calloc(1, sizeof *rig);
+
+	assert_int_equal(memory_create(&rig->mem, 32 * MIB, &rig->err), 0);
+	rig->config.initrd.fd = -1;
+	rig->config.cmdline = "console=ttyS0";
+	rig->config.rsdp = 0xe0000;
+	make_bzimage(rig);
+	*state = rig;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct rig *rig = *state;
+
+	memory_destroy(&rig->mem);
+	free(rig);
+	return 0;
+}
+
+static uint64_t params(struct rig *rig, unsigned at, unsigned size)
+{
+	uint64_t value = 0;
+
+	memory_read(&rig->mem, BOOT_PARAMS + at, &value, size);
+	return value;
+}
+
+static void linux_64(void **state)
+{
+	struct rig *rig = *state;
+	char initrd[5000], cmdline[32];
+	uint64_t at;
+
+	memset(initrd, 'i', sizeof initrd);
+	rig->config.initrd = (struct machine_file){file(initrd, sizeof initrd), "initrd"};
+	assert_int_equal(reload(rig), 0);
+	assert_int_equal(rig->state.rip, 0x1000200);
+	assert_int_equal(rig->state.gpr[RSI], BOOT_PARAMS);
+	assert_int_equal(rig->state.efer, EFER_LME | EFER_LMA);
+	assert_true(rig->state.seg[SEG_CS].attr & SEG_ATTR_L);
+	assert_int_equal(params(rig, 0x210, 1), 0xff);
+	assert_int_equal(params(rig, 0x70, 8), 0xe0000);
+	assert_true(params(rig, 0x1e8, 1) >= 4);
+	assert_int_equal(params(rig, 0x2d0 + 16, 4), 1);
+	assert_int_equal(memory_read(&rig->mem, params(rig, 0x228, 4), cmdline, 14), 0);
+	assert_string_equal(cmdline, "console=ttyS0");
+	at = params(rig, 0x218, 4);
+	assert_int_equal(params(rig, 0x21c, 4), sizeof initrd);
+	assert_int_equal(at, 32 * MIB - 8192);
+	assert_int_equal(*(char *)memory_ptr(&rig->mem, at + sizeof initrd - 1, 1), 'i');
+	close(rig->config.initrd.fd);
+}
+
+static void linux_32(void **state)
+{
+	struct rig *rig = *state;
+
+	field(rig, 0x236, 2, 0);
+	assert_int_equal(reload(rig), 0);
+	assert_int_equal(rig->state.rip, 0x1000000);
+	assert_int_equal(rig->state.cr0 & CR0_PG, 0);
+	assert_int_equal(rig->state.gpr[RSI], BOOT_PARAMS);
+}
+
+static void linux_relocates(void **state)
+{
+	struct rig *rig = *state;
+
+	field(rig, 0x258, 8, 0x40000000); /* where there is no memory */
+	assert_int_equal(reload(rig), 0);
+	assert_int_equal(rig->state.rip, 0x200200);
+	field(rig, 0x234, 1, 0);
+	assert_int_equal(reload(rig), -ENOMEM);
+	/* Below 1 MiB our own tables lie. */
+	field(rig, 0x258, 8, 0x7000);
+	assert_int_equal(reload(rig), -ENOMEM);
+	field(rig, 0x258, 8, UINT64_MAX - 4096);
+	assert_int_equal(reload(rig), -ENOMEM);
+	field(rig, 0x258, 8, 0x1000000);
+	field(rig, 0x260, 4, 0xffffffff);
+	assert_int_equal(reload(rig), -ENOMEM);
+}
+
+static void linux_bad(void **state)
+{
+	struct rig *rig = *state;
+	static char text[4000];
+
+	memset(text, 'x', sizeof text);
+	assert_int_equal(load(rig, text, sizeof text), -ENOEXEC);
+	assert_non_null(strstr(rig->err.text, "not a kernel"));
+	assert_int_equal(load(rig, "", 0), -EINVAL);
+	assert_int_equal(load(rig, "x", 1), -ENOEXEC);
+	for (unsigned size = 1; size < sizeof rig->image; size += 97)
+		assert_true(load(rig, rig->image, size) < 0);
+	assert_int_equal(load(rig, rig->image, sizeof rig->image - 16), -ENOEXEC);
+	assert_non_null(strstr(rig->err.text, "truncated"));
+	rig->config.cmdline = "0123456789012345678901234567890123456789012345678901234567890123";
+	assert_int_equal(reload(rig), -E2BIG);
+	assert_non_null(strstr(rig->err.text, "too long"));
+	rig->config.cmdline = "";
+	field(rig, 0x206, 2, 0x200);
+	assert_int_equal(reload(rig), -ENOEXEC);
+}
+
+static void initrd_bad(void **state)
+{
+	struct rig *rig = *state;
+	int fd = memfd_create("initrd", 0);
+
+	rig->config.initrd = (struct machine_file){fd, "initrd"};
+	assert_int_equal(reload(rig), -EINVAL); /* empty */
+	assert_int_equal(ftruncate(fd, 64 * MIB), 0);
+	assert_int_equal(reload(rig), -ENOMEM);
+	assert_non_null(strstr(rig->err.text, "does not fit"));
+	assert_int_equal(ftruncate(fd, 1ull << 45), 0);
+	assert_int_equal(reload(rig), -ENOMEM);
+	/* Exactly what is left above the kernel, and a byte more. */
+	assert_int_equal(ftruncate(fd, 16 * MIB - 0x10000), 0);
+	assert_int_equal(reload(rig), 0);
+	assert_int_equal(ftruncate(fd, 16 * MIB - 0x10000 + 1), 0);
+	assert_int_equal(reload(rig), -ENOMEM);
+	close(fd);
+	rig->config.initrd.fd = open("/", 0);
+	assert_int_equal(reload(rig), -EISDIR);
+	close(rig->config.initrd.fd);
+}
+
+static void not_files(void **state)
+{
+	struct rig *rig = *state;
+	int pipes[2];
+
+	assert_int_equal(pipe(pipes), 0);
+	rig->config.kernel = (struct machine_file){pipes[0], "pipe"};
+	assert_int_equal(load(rig, NULL, 0), -EINVAL);
+	close(pipes[0]);
+	close(pipes[1]);
+	rig->config.kernel = (struct machine_file){open("/", 0), "/"};
+	assert_int_equal(load(rig, NULL, 0), -EISDIR);
+	close(rig->config.kernel.fd);
+}
+
+struct elf_image {
+	Elf64_Ehdr head;
+	Elf64_Phdr seg[2];
+	Elf64_Nhdr note;
+	char name[4];
+	uint32_t entry;
+	char code[64];
+};
+
+static struct elf_image make_elf(void)
+{
+	struct elf_image e = {
+		.head = {.e_machine = EM_X86_64, .e_phoff = offsetof(struct elf_image, seg),
+			.e_phentsize = sizeof(Elf64_Phdr), .e_phnum = 2},
+		.seg = {{.p_type = PT_LOAD, .p_offset = offsetof(struct elf_image, code),
+				.p_filesz = 64, .p_memsz = 8192, .p_paddr = 0x200000},
+			{.p_type = PT_NOTE, .p_offset = offsetof(struct elf_image, note),
+				.p_filesz = 20, .p_align = 4}},
+		.note = {.n_namesz = 4, .n_descsz = 4, .n_type = 18},
+		.name = "Xen",
+		.entry = 0x200010,
+		.code = "code",
+	};
+
+	memcpy(e.head.e_ident, "\177ELF\2\1\1", 7);
+	return e;
+}
+
+static void pvh(void **state)
+{
+	struct rig *rig = *state;
+	struct elf_image e = make_elf();
+	uint32_t info[14];
+
+	assert_int_equal(load(rig, &e, sizeof e), 0);
+	assert_int_equal(rig->state.rip, 0x200010);
+	assert_int_equal(rig->state.gpr[RBX], BOOT_START_INFO);
+	assert_int_equal(rig->state.cr0, CR0_PE | CR0_ET);
+	assert_memory_equal(memory_ptr(&rig->mem, 0x200000, 5), "code", 5);
+	memory_read(&rig->mem, BOOT_START_INFO, info, sizeof info);
+	assert_int_equal(info[0], 0x336ec578);
+	assert_int_equal(info[1], 1);
+	assert_int_equal(info[8], 0xe0000);
+	assert_true(info[12] >= 4);
+}
+
+static void pvh_bad(void **state)
+{
+	struct rig *rig = *state;
+	struct elf_image e;
+	uint8_t *bytes = (uint8_t *)&e;
+
+	e = make_elf();
+	e.name[0] = 'Y';
+	assert_int_equal(load(rig, &e, sizeof e), -ENOEXEC);
+	assert_non_null(strstr(rig->err.text, "PVH"));
+	e = make_elf();
+	e.seg[0].p_paddr = 0x1000;
+	assert_int_equal(load(rig, &e, sizeof e), -ENOEXEC);
+	e = make_elf();
+	e.seg[0].p_memsz = UINT64_MAX;
+	assert_int_equal(load(rig, &e, sizeof e), -ENOMEM);
+	e = make_elf();
+	e.seg[0].p_filesz = 8193;
+	assert_true(load(rig, &e, sizeof e) < 0);
+	e = make_elf();
+	e.seg[0].p_offset = UINT64_MAX - 10;
+	assert_int_equal(load(rig, &e, sizeof e), -ENOEXEC);
+	e = make_elf();
+	e.head.e_phoff = UINT64_MAX - 10;
+	assert_int_equal(load(rig, &e, sizeof e), -ENOEXEC);
+	e = make_elf();
+	e.head.e_phnum = 0;
+	assert_int_equal(load(rig, &e, sizeof e), -ENOEXEC);
+	e = make_elf();
+	e.head.e_machine = EM_AARCH64;
+	assert_int_equal(load(rig, &e, sizeof e), -ENOEXEC);
+	e = make_elf();
+	e.note.n_namesz = UINT32_MAX;
+	e.note.n_descsz = UINT32_MAX;
+	assert_int_equal(load(rig, &e, sizeof e), -ENOEXEC);
+	/* Any byte of the headers broken, in turn: an error or a load, nothing worse. */
+	for (unsigned i = 0; i < offsetof(struct elf_image, code); i++) {
+		for (unsigned bit = 0; bit < 8; bit += 3) {
+			e = make_elf();
+			bytes[i] ^= 1u << bit;
+			load(rig, &e, sizeof e);
+		}
+	}
+}
+
+static void header_garbage(void **state)
+{
+	struct rig *rig = *state;
+
+	srandom(2);
+	for (unsigned i = 0; i < 3000; i++) {
+		make_bzimage(rig);
+		for (unsigned n = random() % 8; n; n--)
+			field(rig, 0x1f1 + random() % 0x77, 1, random());
+		reload(rig);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(linux_64, setup, teardown),
+		cmocka_unit_test_setup_teardown(linux_32, setup, teardown),
+		cmocka_unit_test_setup_teardown(linux_relocates, setup, teardown),
+		cmocka_unit_test_setup_teardown(linux_bad, setup, teardown),
+		cmocka_unit_test_setup_teardown(initrd_bad, setup, teardown),
+		cmocka_unit_test_setup_teardown(not_files, setup, teardown),
+		cmocka_unit_test_setup_teardown(pvh, setup, teardown),
+		cmocka_unit_test_setup_teardown(pvh_bad, setup, teardown),
+		cmocka_unit_test_setup_teardown(header_garbage, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

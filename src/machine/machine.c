@@ -300,8 +300,8 @@ int machine_create(const struct machine_config *config, struct machine **out, st
 	machine->debug_work = (struct loop_work){.run = tell_debugger, .ctx = machine};
 	/* Threads inherit it: a halted vCPU is to wake when its timer says so, not 50 us later. */
 	prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0);
-	/* Polling takes a processor from those that have work, unless one is to spare. */
-	machine->poll_max = sysconf(_SC_NPROCESSORS_ONLN) > config->vcpus ? POLL_MAX : 0;
+	/* With fewer processors than vCPUs, polling takes one from those that have work. */
+	machine->poll_max = sysconf(_SC_NPROCESSORS_ONLN) >= config->vcpus ? POLL_MAX : 0;
 	r = memory_create(&machine->mem, config->memory, err);
 	if (r < 0) {
 		free(machine);

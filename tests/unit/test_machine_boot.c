@@ -152,23 +152,24 @@ static void linux_32(void **state)
 	assert_int_equal(rig->state.gpr[RSI], BOOT_PARAMS);
 }
 
-static void linux_relocates(void **state)
+static void linux_misplaced(void **state)
 {
 	struct rig *rig = *state;
 
 	field(rig, 0x258, 8, 0x40000000); /* where there is no memory */
-	assert_int_equal(reload(rig), 0);
-	assert_int_equal(rig->state.rip, 0x200200);
-	field(rig, 0x234, 1, 0);
 	assert_int_equal(reload(rig), -ENOMEM);
 	/* Below 1 MiB our own tables lie. */
 	field(rig, 0x258, 8, 0x7000);
-	assert_int_equal(reload(rig), -ENOMEM);
+	assert_int_equal(reload(rig), -ENOEXEC);
 	field(rig, 0x258, 8, UINT64_MAX - 4096);
-	assert_int_equal(reload(rig), -ENOMEM);
+	assert_int_equal(reload(rig), -ENOEXEC);
 	field(rig, 0x258, 8, 0x1000000);
 	field(rig, 0x260, 4, 0xffffffff);
 	assert_int_equal(reload(rig), -ENOMEM);
+	/* Old ones say nothing: 1 MiB. */
+	field(rig, 0x206, 2, 0x209);
+	assert_int_equal(reload(rig), 0);
+	assert_int_equal(rig->state.rip, 0x100000);
 }
 
 static void linux_bad(void **state)
@@ -340,7 +341,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(linux_64, setup, teardown),
 		cmocka_unit_test_setup_teardown(linux_32, setup, teardown),
-		cmocka_unit_test_setup_teardown(linux_relocates, setup, teardown),
+		cmocka_unit_test_setup_teardown(linux_misplaced, setup, teardown),
 		cmocka_unit_test_setup_teardown(linux_bad, setup, teardown),
 		cmocka_unit_test_setup_teardown(initrd_bad, setup, teardown),
 		cmocka_unit_test_setup_teardown(not_files, setup, teardown),

@@ -76,7 +76,29 @@ static void copy_legacy(struct emit *e, const struct insn *i, unsigned code_bits
 	emit_8(e, (uint8_t)opcode);
 }
 
+/* ModRM for [mem_reg + disp]. EVEX scales one-byte displacements, so it gets long ones. */
+static void copy_modrm(struct emit *e, const struct insn *i, unsigned mem_reg, int32_t disp)
+{
+	unsigned modrm = (i->modrm & 0x38u) | (mem_reg & 7);
+
+	if (disp == 0) {
+		emit_8(e, (uint8_t)modrm);
+	} else if (disp == (int8_t)disp && i->encoding != ENC_EVEX) {
+		emit_8(e, (uint8_t)(modrm | 0x40));
+		emit_8(e, (uint8_t)disp);
+	} else {
+		emit_8(e, (uint8_t)(modrm | 0x80));
+		emit_32(e, (uint32_t)disp);
+	}
+}
+
 void emit_copy(struct emit *e, const struct insn *i, unsigned code_bits, unsigned mem_reg)
+{
+	emit_copy_at(e, i, code_bits, mem_reg, 0);
+}
+
+void emit_copy_at(struct emit *e, const struct insn *i, unsigned code_bits, unsigned mem_reg,
+	int32_t disp)
 {
 	bool moffs;
 
@@ -96,8 +118,10 @@ void emit_copy(struct emit *e, const struct insn *i, unsigned code_bits, unsigne
 			copy_evex(e, i, mem_reg);
 		emit_8(e, i->opcode);
 	}
-	if (i->modrm_offset)
-		emit_8(e, i->has_mem ? (uint8_t)((i->modrm & 0x38) | (mem_reg & 7)) : i->modrm);
+	if (i->modrm_offset && i->has_mem)
+		copy_modrm(e, i, mem_reg, disp);
+	else if (i->modrm_offset)
+		emit_8(e, i->modrm);
 	if (i->imm_size)
 		emit_bytes(e, i->bytes + i->imm_offset, i->imm_size);
 }

@@ -277,5 +277,8 @@ static inline void emit_close(struct emit *e, uint8_t *from)
  * in 64-bit mode whatever code it came from. mem_reg may not be one of RSP, RBP, R12, R13.
  */
 void emit_copy(struct emit *e, const struct insn *i, unsigned code_bits, unsigned mem_reg);
+/* The same with [mem_reg + disp]; not for MOV moffs. */
+void emit_copy_at(struct emit *e, const struct insn *i, unsigned code_bits, unsigned mem_reg,
+	int32_t disp);
 
 #endif

@@ -153,12 +153,6 @@ static void poll(struct rewrite *w)
 
 /* --- addresses -------------------------------------------------------------------------------- */
 
-struct address {
-	uint8_t base, index, scale, seg;
-	uint8_t size;      /* 2, 4, 8 */
-	int64_t disp;
-};
-
 static struct address address_of(const struct insn *i)
 {
 	return (struct address){i->mem_base, i->mem_index, i->mem_scale, i->mem_seg, i->address_size,
@@ -650,7 +644,7 @@ static bool state_enabled(uint32_t mode, const struct insn *i)
 	}
 }
 
-static bool is_native(uint32_t mode, const struct insn *i)
+bool rewrite_native(uint32_t mode, const struct insn *i)
 {
 	bool near_branches = (mode & MODE_BITS) == MODE_64 || (mode & MODE_FLAT && (mode & MODE_BITS) == MODE_32);
 	bool bits64 = (mode & MODE_BITS) == MODE_64;
@@ -686,11 +680,22 @@ static bool is_native(uint32_t mode, const struct insn *i)
 	}
 }
 
-static void one(struct rewrite *w)
+void rewrite_ret_target(struct rewrite *w)
+{
+	access(w, stack_top, 8, SLOW_READ, op_ret);
+}
+
+void rewrite_check(struct rewrite *w, struct address a, unsigned size, bool write, uint8_t *failed)
+{
+	linear(w, &w->hot, a);
+	check(w, size, write, failed);
+}
+
+void rewrite_one(struct rewrite *w)
 {
 	const struct insn *i = w->insn;
 
-	if (!is_native(w->mode, i)) {
+	if (!rewrite_native(w->mode, i)) {
 		rewrite_emulate(w);
 		return;
 	}
@@ -719,7 +724,7 @@ static void one(struct rewrite *w)
 		branch(w, -1, target_of(w));
 		break;
 	case INSN_RET:
-		access(w, stack_top, 8, SLOW_READ, op_ret);
+		rewrite_ret_target(w);
 		rewrite_lookup(w);
 		break;
 	case INSN_JMP_IND:
@@ -755,7 +760,7 @@ static void one(struct rewrite *w)
 
 bool rewrite_ends(uint32_t mode, const struct insn *i)
 {
-	if (!is_native(mode, i))
+	if (!rewrite_native(mode, i))
 		return true;
 	switch (i->class) {
 	case INSN_JMP:
@@ -765,7 +770,7 @@ bool rewrite_ends(uint32_t mode, const struct insn *i)
 	case INSN_CALL_IND:
 		return true;
 	case INSN_EMULATE:
-		return false; /* is_native() has said that it is not emulated */
+		return false; /* rewrite_native() has said that it is not emulated */
 	default:
 		return i->ends_block;
 	}
@@ -795,7 +800,7 @@ static void entry(struct rewrite *w, unsigned start)
 
 static bool last_leaves(const struct rewrite *w, const struct insn *i)
 {
-	return !is_native(w->mode, i) ||
+	return !rewrite_native(w->mode, i) ||
 		i->class == INSN_JMP || i->class == INSN_RET || i->class == INSN_CALL ||
 		i->class == INSN_JMP_IND || i->class == INSN_CALL_IND;
 }
@@ -804,7 +809,15 @@ static void sites_flush(struct rewrite *w, struct block *b)
 {
 	struct cache *c = w->cache;
 
-	/* ascending by code offset: the hot part lies below the cold one */
+	/* ascending by code offset: the hot part lies below the cold one, which groups disorder */
+	for (unsigned k = 1; k < w->cold_sites; k++) {
+		struct site s = w->cold_site[k];
+		unsigned n = k;
+
+		for (; n && w->cold_site[n - 1].code > s.code; n--)
+			w->cold_site[n] = w->cold_site[n - 1];
+		w->cold_site[n] = s;
+	}
 	b->first_site = c->sites;
 	for (unsigned k = 0; k < w->hot_sites; k++)
 		c->site[c->sites++] = w->hot_site[k];
@@ -816,9 +829,9 @@ static void sites_flush(struct rewrite *w, struct block *b)
 /* Is there a plain instruction after STI, after which the interrupt may come? */
 static bool window_fits(const struct rewrite *w, const struct insn *insns, unsigned k, unsigned count)
 {
-	if (!is_native(w->mode, &insns[k]))
+	if (!rewrite_native(w->mode, &insns[k]))
 		return true; /* emulated anyway */
-	return k + 1 < count && is_native(w->mode, &insns[k + 1]) &&
+	return k + 1 < count && rewrite_native(w->mode, &insns[k + 1]) &&
 		(insns[k + 1].class == INSN_COPY || insns[k + 1].class == INSN_LEA ||
 			insns[k + 1].class == INSN_PUSH || insns[k + 1].class == INSN_POP);
 }
@@ -828,6 +841,7 @@ unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const s
 {
 	uint32_t live[BLOCK_MAX_INSNS];
 	bool left = false;
+	unsigned grouped;
 	struct rewrite w = {
 		.cache = c, .block_index = index, .mode = b->mode, .guest = start,
 		.bits = (b->mode & MODE_BITS) == MODE_64 ? 64 : (b->mode & MODE_BITS) == MODE_32 ? 32 : 16,
@@ -849,7 +863,13 @@ unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const s
 			left = true;
 			break;
 		}
-		one(&w);
+		/* not behind STI, where the window is */
+		grouped = k && insns[k - 1].mnemonic == ZYDIS_MNEMONIC_STI ? 0 : rewrite_group(&w, insns + k, count - k, live + k);
+		if (grouped) {
+			k += grouped - 1;
+			continue;
+		}
+		rewrite_one(&w);
 		w.guest += insns[k].length;
 		if (k && insns[k - 1].mnemonic == ZYDIS_MNEMONIC_STI)
 			rewrite_interrupt_window(&w);

@@ -33,9 +33,9 @@ struct emulated {
 
 /* The most that one block may need, so that room is checked once a block. */
 #define REWRITE_HOT_MAX (BLOCK_MAX_INSNS * 256u)
-#define REWRITE_COLD_MAX (BLOCK_MAX_INSNS * 320u)
+#define REWRITE_COLD_MAX (BLOCK_MAX_INSNS * 512u + 4096u)
 #define REWRITE_EXITS_MAX (BLOCK_MAX_INSNS + 2)
-#define REWRITE_SITES_MAX (BLOCK_MAX_INSNS * 4)
+#define REWRITE_SITES_MAX (BLOCK_MAX_INSNS * 16)
 
 /*
  * Translates decoded instructions, returns how many of the count it took; the first of which lies at page offset `start`. Code goes

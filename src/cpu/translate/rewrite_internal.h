@@ -6,6 +6,13 @@
 #include "cpu/translate/rewrite.h"
 #include "cpu/translate/vm.h"
 
+/* A guest address: registers by number (INSN_NO_REG, INSN_RIP too), and the segment. */
+struct address {
+	uint8_t base, index, scale, seg;
+	uint8_t size; /* 2, 4, 8 */
+	int64_t disp;
+};
+
 struct rewrite {
 	struct cache *cache;
 	uint32_t block_index, mode;
@@ -25,6 +32,21 @@ void rewrite_emulate(struct rewrite *w);
 /* The operation on [r10], emitted once in line and once out of line. */
 typedef void access_op(struct rewrite *w, struct emit *e);
 void rewrite_stack_write(struct rewrite *w, unsigned size, access_op *op);
+
+/* Emits w->insn, which rewrite_native() allows. */
+void rewrite_one(struct rewrite *w);
+bool rewrite_native(uint32_t mode, const struct insn *i);
+/* RET without the jump: its target is in r10. */
+void rewrite_ret_target(struct rewrite *w);
+/* r10 = host address of size bytes at a; a jump to failed if they are not in one page of the TLB. */
+void rewrite_check(struct rewrite *w, struct address a, unsigned size, bool write, uint8_t *failed);
+
+/*
+ * rewrite_group.c: emits the first of these instructions together if they share a check; how many it
+ * took, or 0.
+ */
+unsigned rewrite_group(struct rewrite *w, const struct insn *insns, unsigned count,
+	const uint32_t *live);
 
 /* rewrite_system.c */
 bool rewrite_system_native(uint32_t mode, const struct insn *i);

@@ -15,8 +15,6 @@
 #define HDR_RAMDISK_SIZE 0x21c
 #define HDR_CMD_LINE_PTR 0x228
 #define HDR_INITRD_MAX 0x22c
-#define HDR_ALIGNMENT 0x230
-#define HDR_RELOCATABLE 0x234
 #define HDR_XLOADFLAGS 0x236
 #define HDR_CMDLINE_SIZE 0x238
 #define HDR_PREF_ADDRESS 0x258
@@ -87,11 +85,14 @@ static int check(const struct boot_image *image, struct kernel *kernel, struct e
 	return 0;
 }
 
-/* Where the kernel wants to be, or as low as it can be if that is not RAM. */
+/*
+ * Where the kernel wants to be. A relocatable one could be loaded lower, but would then move itself
+ * up to that place (boot.rst, init_size), and guest memory has no holes that it could lie above.
+ */
 static int place(const struct memory *mem, const struct boot_image *image, struct kernel *kernel,
 	struct error *err)
 {
-	uint64_t align = get(image, HDR_ALIGNMENT, 4), init_size = 0;
+	uint64_t init_size = 0;
 
 	kernel->load = BOOT_KERNEL_MIN;
 	if (kernel->version >= 0x20a) {
@@ -99,14 +100,11 @@ static int place(const struct memory *mem, const struct boot_image *image, struc
 		init_size = get(image, HDR_INIT_SIZE, 4);
 	}
 	kernel->room = init_size > kernel->payload_size ? init_size : kernel->payload_size;
-	if (kernel->load >= BOOT_KERNEL_MIN && kernel->load < MEMORY_LOW_END &&
-		memory_ptr(mem, kernel->load, kernel->room))
+	if (kernel->load < BOOT_KERNEL_MIN || kernel->load >= MEMORY_LOW_END)
+		return error_set(err, ENOEXEC, "%s: wants to be loaded at %#llx, where it cannot be",
+			image->file->name, (unsigned long long)kernel->load);
+	if (memory_ptr(mem, kernel->load, kernel->room))
 		return 0;
-	if (get(image, HDR_RELOCATABLE, 1) && align && !(align & (align - 1))) {
-		kernel->load = (BOOT_KERNEL_MIN + align - 1) & ~(align - 1);
-		if (memory_ptr(mem, kernel->load, kernel->room))
-			return 0;
-	}
 	return error_set(err, ENOMEM,
 		"%s: the kernel needs %llu MiB to start, the guest has %llu MiB of memory",
 		image->file->name,

@@ -10,7 +10,7 @@
 
 #define CODE_ATTR (SEG_ATTR_P | SEG_ATTR_S | 0xb) /* accessed, readable code */
 #define DATA_ATTR (SEG_ATTR_P | SEG_ATTR_S | 0x3) /* accessed, writable data */
-#define TSS_ATTR (SEG_ATTR_P | 0xb)               /* busy 32-bit TSS */
+#define TSS_ATTR (SEG_ATTR_P | 0xb)		  /* busy 32-bit TSS */
 #define LDT_ATTR (SEG_ATTR_P | 0x2)
 
 #define PAT_DEFAULT 0x0007040600070406ull

@@ -26,8 +26,9 @@ struct bus_ops {
 	void (*write)(void *ctx, uint64_t offset, unsigned size, uint64_t value);
 	/*
 	 * The widths (1 | 2 | 4 | 8) that the callbacks take, 0 for all of them. A wider access is
-	 * split, lowest address first; a narrower read takes its part of the whole; a narrower write
-	 * is dropped. An access never reaches beyond the range: what sticks out reads as ones.
+	 * split, lowest address first; a narrower read takes its part of the whole; a narrower
+	 * write is dropped. An access never reaches beyond the range: what sticks out reads as
+	 * ones.
 	 */
 	unsigned sizes;
 	/* Only naturally aligned accesses; others are split into bytes or read as ones. */

@@ -68,7 +68,7 @@ void lapic_reset(struct lapic *lapic, bool init)
 	lapic->icr_high = lapic->icr_low = lapic->initial = lapic->divide = 0;
 	lapic->tsc_deadline = 0;
 	if (!init && !lapic->index) {
-		/* As firmware leaves it: the 8259 reaches the boot processor (virtual wire mode). */
+		/* As firmware leaves it: the 8259 reaches this processor (virtual wire mode). */
 		lapic->svr = SVR_ENABLE | 0x0f;
 		lapic->lvt[LVT_LINT0] = LAPIC_EXTINT << 8;
 		lapic->lvt[LVT_LINT1] = LAPIC_NMI << 8;

@@ -95,7 +95,8 @@ static void deliver(struct lapic_set *set, uint32_t dest, bool logical, bool wid
 	}
 	/* Any one of them may be chosen; the vector chooses, so that a source stays where it is. */
 	for (unsigned i = 0; i < set->count; i++)
-		found += matches(&set->apic[i], dest, logical, wide) && lapic_enabled(&set->apic[i]);
+		found +=
+			matches(&set->apic[i], dest, logical, wide) && lapic_enabled(&set->apic[i]);
 	pick = found ? vector % found : 0;
 	for (unsigned i = 0; found && i < set->count; i++) {
 		if (!matches(&set->apic[i], dest, logical, wide) || !lapic_enabled(&set->apic[i]))

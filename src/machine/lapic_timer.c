@@ -37,7 +37,7 @@ static uint64_t whole(const struct lapic *lapic, bool periodic)
 
 static void start(struct lapic *lapic, uint64_t deadline, uint64_t period)
 {
-	/* The period first: a firing in between belongs to the old deadline and loses its exchange. */
+	/* The period first: firing in between belongs to the old deadline, and is lost. */
 	atomic_store(&lapic->deadline, 0);
 	atomic_store(&lapic->period, period);
 	atomic_store(&lapic->deadline, deadline);

@@ -55,14 +55,15 @@ static uint8_t *map_aligned(int fd, uint64_t size)
 {
 	int kind = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
 	uint64_t room = size + HUGE_PAGE;
-	uint8_t *area = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-		0);
+	uint8_t *area =
+		mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	uint8_t *host;
 
 	if (area == MAP_FAILED)
 		return NULL;
 	host = (uint8_t *)(((uintptr_t)area + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));
-	if (mmap(host, size, PROT_READ | PROT_WRITE, kind | MAP_NORESERVE | MAP_FIXED, fd, 0) == MAP_FAILED) {
+	if (mmap(host, size, PROT_READ | PROT_WRITE, kind | MAP_NORESERVE | MAP_FIXED, fd, 0) ==
+		MAP_FAILED) {
 		munmap(area, room);
 		return NULL;
 	}

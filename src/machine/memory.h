@@ -17,12 +17,12 @@
 
 #include "base/error.h"
 
-#define MEMORY_LOW_END 0xc0000000ull   /* below it RAM, from it to 4 GiB devices */
+#define MEMORY_LOW_END 0xc0000000ull /* below it RAM, from it to 4 GiB devices */
 #define MEMORY_HIGH_START 0x100000000ull
 
 struct memory_region {
 	uint64_t gpa, size;
-	uint8_t *host;   /* where gpa is mapped in this process */
+	uint8_t *host;	 /* where gpa is mapped in this process */
 	uint64_t offset; /* where gpa is in the memfd */
 };
 

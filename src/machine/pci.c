@@ -127,8 +127,8 @@ static void remap(struct pci_device *dev)
 			bus_unmap(dev->bus->mmio, bar->mapped, bar->ctx);
 		bar->mapped = PCI_NO_ADDRESS;
 		/* Over another device it answers nowhere, until the guest moves it again. */
-		if (addr != PCI_NO_ADDRESS && !bus_map(dev->bus->mmio, addr, bar->size, bar->ops,
-						      bar->ctx, bar->lock))
+		if (addr != PCI_NO_ADDRESS &&
+			!bus_map(dev->bus->mmio, addr, bar->size, bar->ops, bar->ctx, bar->lock))
 			bar->mapped = addr;
 	}
 }
@@ -287,8 +287,7 @@ int pci_bus_add(struct pci_bus *bus, struct pci_device *dev, struct error *err)
 		slot++;
 	if (slot == PCI_SLOTS) {
 		pthread_mutex_unlock(&bus->lock);
-		return error_set(err, ENOSPC, "%s: more than %d devices", dev->name,
-			PCI_SLOTS - 1);
+		return error_set(err, ENOSPC, "%s: more than %d devices", dev->name, PCI_SLOTS - 1);
 	}
 	r = place(bus, dev, err);
 	if (!r) {
@@ -340,8 +339,8 @@ void pci_bus_reset(struct pci_bus *bus)
 	}
 }
 
-int pci_bus_init(struct pci_bus *bus, struct bus *io, struct bus *mmio,
-	const struct pci_host *host, struct error *err)
+int pci_bus_init(struct pci_bus *bus, struct bus *io, struct bus *mmio, const struct pci_host *host,
+	struct error *err)
 {
 	static const struct pci_ids bridge = {
 		.vendor = 0x1b36, .device = 0x0008, .class_code = 0x060000};

@@ -67,7 +67,7 @@ struct pci_bar {
 	const struct bus_ops *ops;
 	void *ctx;
 	pthread_mutex_t *lock;
-	uint64_t mapped; /* where on the memory bus, or PCI_NO_ADDRESS */
+	uint64_t mapped;  /* where on the memory bus, or PCI_NO_ADDRESS */
 	uint64_t initial; /* what the firmware programs */
 };
 
@@ -79,17 +79,17 @@ struct pci_msix_entry {
 
 struct pci_msix {
 	pthread_mutex_t lock;
-	unsigned vectors;   /* 0: the device has no MSI-X */
-	unsigned cap;       /* offset of the capability */
+	unsigned vectors;     /* 0: the device has no MSI-X */
+	unsigned cap;	      /* offset of the capability */
 	bool enabled, masked; /* copies of the capability's control bits; by lock */
 	struct pci_msix_entry entry[PCI_MSIX_MAX]; /* by lock */
-	uint64_t pending[PCI_MSIX_MAX / 64];       /* by lock */
+	uint64_t pending[PCI_MSIX_MAX / 64];	   /* by lock */
 };
 
 struct pci_device {
 	const char *name;
 	const struct pci_device_ops *ops; /* may be NULL */
-	struct pci_bus *bus;              /* NULL until added */
+	struct pci_bus *bus;		  /* NULL until added */
 	unsigned slot;
 	uint8_t config[256]; /* by the bus lock */
 	uint8_t wmask[256];  /* bits the guest may write */
@@ -121,14 +121,14 @@ struct pci_bus {
 	struct pci_host host;
 	uint32_t address; /* 0xcf8; by lock */
 	struct pci_device *slot[PCI_SLOTS];
-	uint64_t next; /* where the next BAR goes */
+	uint64_t next;		   /* where the next BAR goes */
 	pthread_mutex_t intx_lock; /* held while host.intx runs */
-	struct pci_device bridge; /* slot 0 */
+	struct pci_device bridge;  /* slot 0 */
 };
 
 /* Puts the bus with its host bridge at the two ports. */
-int pci_bus_init(struct pci_bus *bus, struct bus *io, struct bus *mmio,
-	const struct pci_host *host, struct error *err);
+int pci_bus_init(struct pci_bus *bus, struct bus *io, struct bus *mmio, const struct pci_host *host,
+	struct error *err);
 void pci_bus_destroy(struct pci_bus *bus);
 /* Takes the device into the next free slot and gives its BARs addresses. */
 int pci_bus_add(struct pci_bus *bus, struct pci_device *dev, struct error *err);
@@ -169,7 +169,6 @@ void pci_use_intx(struct pci_device *dev);
 #define PCI_CONFIG_SIZE 256
 uint32_t pci_config_get(const struct pci_device *dev, unsigned offset, unsigned size);
 void pci_config_set(struct pci_device *dev, unsigned offset, unsigned size, uint32_t value);
-
 
 /* Between the files of PCI: */
 void pci_msix_control(struct pci_device *dev); /* the control word may have changed; bus lock */

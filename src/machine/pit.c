@@ -269,8 +269,8 @@ void pit_reset(struct pit *pit)
 	pthread_mutex_unlock(&pit->lock);
 }
 
-int pit_init(struct pit *pit, struct bus *io, struct loop *loop,
-	void (*irq)(void *ctx, bool level), void *ctx)
+int pit_init(struct pit *pit, struct bus *io, struct loop *loop, void (*irq)(void *ctx, bool level),
+	void *ctx)
 {
 	int r;
 

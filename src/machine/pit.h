@@ -22,7 +22,7 @@ struct pit_channel {
 	uint8_t low, status;
 	uint16_t latch;
 	uint32_t reload; /* 1 to 65536 */
-	uint64_t start;  /* when the count was loaded, ns */
+	uint64_t start;	 /* when the count was loaded, ns */
 };
 
 struct pit {
@@ -34,8 +34,8 @@ struct pit {
 	void *ctx;
 };
 
-int pit_init(struct pit *pit, struct bus *io, struct loop *loop,
-	void (*irq)(void *ctx, bool level), void *ctx);
+int pit_init(struct pit *pit, struct bus *io, struct loop *loop, void (*irq)(void *ctx, bool level),
+	void *ctx);
 void pit_destroy(struct pit *pit);
 void pit_reset(struct pit *pit);
 

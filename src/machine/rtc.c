@@ -86,8 +86,8 @@ static void adopt(struct rtc *rtc)
 		.tm_hour = decode_hour(rtc, rtc->cmos[HOURS]),
 		.tm_mday = decode(rtc, rtc->cmos[DAY]),
 		.tm_mon = (int)decode(rtc, rtc->cmos[MONTH]) - 1,
-		.tm_year = decode(rtc, rtc->cmos[CENTURY]) * 100 + decode(rtc, rtc->cmos[YEAR]) -
-			1900,
+		.tm_year =
+			decode(rtc, rtc->cmos[CENTURY]) * 100 + decode(rtc, rtc->cmos[YEAR]) - 1900,
 	};
 	time_t set = timegm(&tm);
 
@@ -164,7 +164,8 @@ static void rtc_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
 	struct rtc *rtc = ctx;
 
 	if (!offset) {
-		rtc->index = value & 0x7f; /* the highest bit masks NMI, which nothing here raises */
+		rtc->index =
+			value & 0x7f; /* the highest bit masks NMI, which nothing here raises */
 		return;
 	}
 	switch (rtc->index) {
@@ -219,8 +220,8 @@ void rtc_reset(struct rtc *rtc)
 	pthread_mutex_unlock(&rtc->lock);
 }
 
-int rtc_init(struct rtc *rtc, struct bus *io, struct loop *loop,
-	void (*irq)(void *ctx, bool level), void *ctx)
+int rtc_init(struct rtc *rtc, struct bus *io, struct loop *loop, void (*irq)(void *ctx, bool level),
+	void *ctx)
 {
 	memset(rtc, 0, sizeof *rtc);
 	pthread_mutex_init(&rtc->lock, NULL);

@@ -23,8 +23,8 @@ struct rtc {
 	void *ctx;
 };
 
-int rtc_init(struct rtc *rtc, struct bus *io, struct loop *loop,
-	void (*irq)(void *ctx, bool level), void *ctx);
+int rtc_init(struct rtc *rtc, struct bus *io, struct loop *loop, void (*irq)(void *ctx, bool level),
+	void *ctx);
 void rtc_destroy(struct rtc *rtc);
 void rtc_reset(struct rtc *rtc);
 

@@ -24,8 +24,8 @@ struct serial_backend {
 	 */
 	void (*output)(void *ctx, const uint8_t *data, size_t len);
 	/*
-	 * There is room for input again after serial_input() took less than all. Any thread, with the
-	 * lock held; NULL if nobody asks.
+	 * There is room for input again after serial_input() took less than all. Any thread, with
+	 * the lock held; NULL if nobody asks.
 	 */
 	void (*room)(void *ctx);
 	/* The interrupt line changed. */
@@ -43,8 +43,8 @@ struct serial {
 	bool starved; /* input was refused; room is to be told */
 };
 
-int serial_init(struct serial *serial, struct bus *io, uint16_t port,
-	const struct serial_backend *backend);
+int serial_init(
+	struct serial *serial, struct bus *io, uint16_t port, const struct serial_backend *backend);
 void serial_destroy(struct serial *serial);
 void serial_reset(struct serial *serial);
 /*

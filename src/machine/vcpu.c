@@ -69,8 +69,7 @@ static bool disturbed(struct vcpu *vcpu, int *masked)
 {
 	if (atomic_load(&vcpu->attention))
 		return true;
-	if (!vcpu->halted || *masked == 1 ||
-		lapic_pending(&vcpu->machine->lapic[vcpu->index]) < 0)
+	if (!vcpu->halted || *masked == 1 || lapic_pending(&vcpu->machine->lapic[vcpu->index]) < 0)
 		return false;
 	if (*masked < 0)
 		*masked = !interruptible(vcpu);

@@ -241,13 +241,6 @@ static int run_timers(struct net *net, int timeout)
 	return timeout;
 }
 
-static void serve_client(struct net *net, bool *more)
-{
-	backlog_flush(net);
-	*more = net->client.transmit(net->client.ctx);
-	net->client.flush(net->client.ctx);
-}
-
 static void take_kick(struct net *net)
 {
 	uint64_t count;
@@ -280,12 +273,14 @@ static void *user_thread(void *arg)
 		kick = r > 0 && net->fds[0].revents;
 		if (kick)
 			take_kick(net);
+		/* The guest first: what waits in libslirp for its answers goes out after it. */
+		if (kick || more) {
+			backlog_flush(net);
+			more = net->client.transmit(net->client.ctx);
+		}
 		if (!backlogged)
 			slirp_pollfds_poll(net->slirp, r < 0, get_revents, net);
-		if (kick || more)
-			serve_client(net, &more);
-		else
-			net->client.flush(net->client.ctx);
+		net->client.flush(net->client.ctx);
 	}
 	return NULL;
 }

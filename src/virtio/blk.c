@@ -62,16 +62,26 @@ struct blk_config {
 };
 _Static_assert(sizeof(struct blk_config) == 64, "padded to 8");
 
+/* A piece of guest memory that the image fills. */
+struct blk_piece {
+	uint64_t gpa;
+	size_t len;
+};
+
 struct blk_request {
 	struct block_request io;
 	struct virtio_blk *blk;
 	struct blk_request *next;
 	bool write_through; /* a flush is still to follow */
-	uint8_t status;     /* if it needs no I/O */
-	bool immediate;
+	bool immediate;     /* needs no I/O: result says it */
+	uint8_t result;
+	uint16_t head;
 	uint32_t written; /* bytes of data for the guest */
-	struct virtq_chain chain;
-	struct iovec iov[VIRTQ_SEGMENTS]; /* the data's part of the chain; the image may change it */
+	uint8_t *status;  /* where the result goes, in host memory and in the guest's */
+	uint64_t status_gpa;
+	struct blk_piece *in; /* behind iov; where data went, since the image changes iov */
+	unsigned in_count;
+	struct iovec iov[]; /* the data's part of the chain */
 };
 
 struct virtio_blk {
@@ -79,9 +89,9 @@ struct virtio_blk {
 	struct block *image;
 	char id[ID_BYTES];
 	/* by dev.lock */
+	struct virtq_chain chain;
 	unsigned active;
 	pthread_cond_t idle; /* active is 0 */
-	struct blk_request *spare;
 };
 
 /* The part of the chain's segments from..from + count that lies in offset..offset + len. */
@@ -108,16 +118,16 @@ static unsigned cut_iov(struct iovec *to, const struct iovec *from, unsigned cou
 	return n;
 }
 
-static void finish_now(struct blk_request *request, uint8_t status)
+static void finish_now(struct blk_request *request, uint8_t result)
 {
 	request->immediate = true;
-	request->status = status;
+	request->result = result;
 }
 
 static void prepare_range(struct blk_request *request, uint32_t type)
 {
 	struct virtio_device *dev = &request->blk->dev;
-	struct virtq_chain *chain = &request->chain;
+	struct virtq_chain *chain = &request->blk->chain;
 	uint64_t wanted = type == T_DISCARD ? F_DISCARD : F_WRITE_ZEROES;
 	struct blk_range range;
 
@@ -148,7 +158,7 @@ static void prepare_range(struct blk_request *request, uint32_t type)
 
 static void prepare_data(struct blk_request *request, const struct blk_header *header)
 {
-	struct virtq_chain *chain = &request->chain;
+	struct virtq_chain *chain = &request->blk->chain;
 	bool read = header->type == T_IN;
 	uint64_t length = read ? chain->in_len - 1 : chain->out_len - sizeof(*header);
 
@@ -163,8 +173,12 @@ static void prepare_data(struct blk_request *request, const struct blk_header *h
 	request->io.iov = request->iov;
 	if (read) {
 		request->written = length;
-		request->io.iov_count = cut_iov(request->iov, chain->iov + chain->out_count,
+		request->in_count = cut_iov(request->iov, chain->iov + chain->out_count,
 			chain->in_count, 0, length);
+		for (unsigned i = 0; i < request->in_count; i++)
+			request->in[i] = (struct blk_piece){
+				chain->gpa[chain->out_count + i], request->iov[i].iov_len};
+		request->io.iov_count = request->in_count;
 	} else {
 		request->write_through = !(request->blk->dev.features & F_FLUSH);
 		request->io.iov_count = cut_iov(request->iov, chain->iov, chain->out_count,
@@ -172,23 +186,16 @@ static void prepare_data(struct blk_request *request, const struct blk_header *h
 	}
 }
 
-/* From a chain to what the image is asked. false: the driver broke a rule. */
-static bool prepare(struct blk_request *request)
+/* From blk->chain to what the image is asked. */
+static void prepare(struct blk_request *request, const struct blk_header *header)
 {
 	struct virtio_blk *blk = request->blk;
-	struct virtq_chain *chain = &request->chain;
-	struct blk_header header;
+	struct virtq_chain *chain = &blk->chain;
 
-	request->immediate = request->write_through = false;
-	request->written = 0;
-	memset(&request->io, 0, sizeof(request->io));
-	if (chain->in_len < 1 ||
-		virtq_chain_read(chain, 0, &header, sizeof(header)) != sizeof(header))
-		return false;
-	switch (header.type) {
+	switch (header->type) {
 	case T_IN:
 	case T_OUT:
-		prepare_data(request, &header);
+		prepare_data(request, header);
 		break;
 	case T_FLUSH:
 		request->io.op = BLOCK_FLUSH;
@@ -200,33 +207,51 @@ static bool prepare(struct blk_request *request)
 		break;
 	case T_DISCARD:
 	case T_WRITE_ZEROES:
-		prepare_range(request, header.type);
+		prepare_range(request, header->type);
 		break;
 	default:
 		finish_now(request, S_UNSUPP);
 	}
-	return true;
 }
 
-static void complete(struct blk_request *request, uint8_t status)
+/* A request with room for the chain's segments, most of it cleared. NULL: out of memory. */
+static struct blk_request *request_new(struct virtio_blk *blk)
+{
+	struct virtq_chain *chain = &blk->chain;
+	unsigned count = chain->out_count + chain->in_count, last = count - 1;
+	struct blk_request *request = malloc(sizeof(*request) +
+		count * (sizeof(request->iov[0]) + sizeof(request->in[0])));
+
+	if (!request)
+		return NULL;
+	memset(request, 0, sizeof(*request));
+	request->blk = blk;
+	request->head = chain->head;
+	request->in = (struct blk_piece *)(request->iov + count);
+	/* The status is the last byte that we may write. */
+	request->status = (uint8_t *)chain->iov[last].iov_base + chain->iov[last].iov_len - 1;
+	request->status_gpa = chain->gpa[last] + chain->iov[last].iov_len - 1;
+	return request;
+}
+
+static void complete(struct blk_request *request, uint8_t result)
 {
 	struct virtio_blk *blk = request->blk;
 	struct virtio_device *dev = &blk->dev;
-	struct virtq_chain *chain = &request->chain;
 
-	virtq_chain_written(dev->memory, chain, request->written);
-	/* The status is the last byte that we may write. */
-	virtq_chain_write(dev->memory, chain, chain->in_len - 1, &status, 1);
+	for (unsigned i = 0; i < request->in_count; i++)
+		memory_written(dev->memory, request->in[i].gpa, request->in[i].len);
+	*request->status = result;
+	memory_written(dev->memory, request->status_gpa, 1);
 	pthread_mutex_lock(&dev->lock);
 	if (virtio_running(dev)) {
-		virtq_used_add(&dev->queue[0], chain->head, request->written + 1);
+		virtq_used_add(&dev->queue[0], request->head, request->written + 1);
 		virtio_publish(dev, 0);
 	}
-	request->next = blk->spare;
-	blk->spare = request;
 	if (--blk->active == 0)
 		pthread_cond_broadcast(&blk->idle);
 	pthread_mutex_unlock(&dev->lock);
+	free(request);
 }
 
 static void image_done(struct block_request *io, int result)
@@ -243,50 +268,45 @@ static void image_done(struct block_request *io, int result)
 	complete(request, result ? S_IOERR : S_OK);
 }
 
-static struct blk_request *request_get(struct virtio_blk *blk)
+/* The next request, or NULL when there is none or it breaks the rules. Lock held. */
+static struct blk_request *take_request(struct virtio_blk *blk)
 {
-	struct blk_request *request = blk->spare;
+	struct virtio_device *dev = &blk->dev;
+	struct blk_request *request;
+	struct blk_header header;
 
-	if (request)
-		blk->spare = request->next;
-	else
-		request = malloc(sizeof(*request));
+	if (blk->active >= QUEUE_SIZE) {
+		virtio_fail(dev, "more requests under way than the queue has places");
+		return NULL;
+	}
+	if (virtio_pop(dev, 0, &blk->chain) != 1)
+		return NULL;
+	if (blk->chain.in_len < 1 ||
+		virtq_chain_read(&blk->chain, 0, &header, sizeof(header)) != sizeof(header)) {
+		virtio_fail(dev, "request without header or status");
+		return NULL;
+	}
+	request = request_new(blk);
+	if (!request) {
+		virtio_fail(dev, "out of memory");
+		return NULL;
+	}
+	prepare(request, &header);
+	request->io.done = image_done;
+	blk->active++;
 	return request;
 }
 
-/* Takes what is there into a list. Lock held. */
+/* All that is there, as a list. Lock held. */
 static struct blk_request *take_requests(struct virtio_blk *blk)
 {
-	struct virtio_device *dev = &blk->dev;
-	struct blk_request *first = NULL, **last = &first, *request = NULL;
+	struct blk_request *first = NULL, **last = &first;
 
-	for (unsigned left = virtio_arm(dev, 0); left; left--) {
-		if (blk->active >= QUEUE_SIZE) {
-			virtio_fail(dev, "more requests under way than the queue has places");
+	for (unsigned left = virtio_arm(&blk->dev, 0); left; left--) {
+		*last = take_request(blk);
+		if (!*last)
 			break;
-		}
-		request = request_get(blk);
-		if (!request) {
-			virtio_fail(dev, "out of memory");
-			break;
-		}
-		request->blk = blk;
-		if (virtio_pop(dev, 0, &request->chain) != 1)
-			break;
-		if (!prepare(request)) {
-			virtio_fail(dev, "request without header or status");
-			break;
-		}
-		request->io.done = image_done;
-		blk->active++;
-		request->next = NULL;
-		*last = request;
-		last = &request->next;
-		request = NULL;
-	}
-	if (request) { /* taken and not used */
-		request->next = blk->spare;
-		blk->spare = request;
+		last = &(*last)->next;
 	}
 	return first;
 }
@@ -302,7 +322,7 @@ static void blk_process(struct virtio_blk *blk)
 	while ((request = next)) {
 		next = request->next;
 		if (request->immediate) {
-			complete(request, request->status);
+			complete(request, request->result);
 			continue;
 		}
 		request->io.background = request->io.length > budget;
@@ -396,12 +416,6 @@ void virtio_blk_destroy(struct virtio_blk *blk)
 	virtio_reset(&blk->dev);
 	pthread_mutex_unlock(&blk->dev.lock);
 	virtio_pci_detach(&blk->dev);
-	while (blk->spare) {
-		struct blk_request *next = blk->spare->next;
-
-		free(blk->spare);
-		blk->spare = next;
-	}
 	pthread_cond_destroy(&blk->idle);
 	virtio_device_destroy(&blk->dev);
 	free(blk);

@@ -11,6 +11,7 @@
 #     --file FILE[=PATH]  a file to put there, as PATH (default: /its name); may be given again
 #     --memory MiB     of that host (1536)
 #     --cpus N         of that host (1)
+#     --cpu MODEL      QEMU's model of its processors (EPYC with SVM, without XSAVE)
 #     --timeout SECONDS (300)
 #     --log FILE       the host kernel's messages
 #
@@ -23,6 +24,8 @@ kernel=${NESTED_KERNEL:-}
 modules=${NESTED_MODULES:-}
 memory=1536
 cpus=1
+# Without XSAVE, since QEMU before 8.1 does not let a nested host see XSETBV.
+cpu=EPYC,+svm,+npt,-xsave
 limit=300
 log=/dev/null
 work=$(mktemp -d)
@@ -50,6 +53,7 @@ while [ $# -gt 0 ]; do
 	--kernel) kernel=$2; shift 2 ;;
 	--modules) modules=$2; shift 2 ;;
 	--memory) memory=$2; shift 2 ;;
+	--cpu) cpu=$2; shift 2 ;;
 	--cpus) cpus=$2; shift 2 ;;
 	--timeout) limit=$2; shift 2 ;;
 	--log) log=$2; shift 2 ;;
@@ -119,10 +123,9 @@ END
 chmod +x "$root/init"
 (cd "$root" && find . | cpio --quiet -o -H newc) | gzip -1 >"$work/initrd"
 
-# Without XSAVE, since QEMU before 8.1 does not let a nested host see XSETBV; its processors one at
-# a time, since its SVM loses its way when they run at once.
+# One processor at a time: QEMU's SVM loses its way when they run at once.
 status=0
-timeout -k 5 "$limit" qemu-system-x86_64 -accel tcg,thread=single -cpu EPYC,+svm,+npt,-xsave -smp "$cpus" -m "$memory" \
+timeout -k 5 "$limit" qemu-system-x86_64 -accel tcg,thread=single -cpu "$cpu" -smp "$cpus" -m "$memory" \
 	-nodefaults -no-user-config -display none -no-reboot -kernel "$kernel" -initrd "$work/initrd" \
 	-append "console=ttyS1 quiet panic=-1 mitigations=off tsc=reliable" \
 	-chardev stdio,id=out,signal=off -serial chardev:out -serial "file:$log" \

@@ -209,9 +209,10 @@ static void forgive(const struct outcome_pair *p, const struct insn *i, struct s
 {
 	const struct side *g = p->guest;
 
-	if (i->class == INSN_STRING && i->prefix_67 && (uint32_t)native->gpr[RCX] == (uint32_t)g->gpr[RCX])
-		native->gpr[RCX] = g->gpr[RCX];
-	if (i->state == STATE_MMX && i->has_mem && native->vector == EXC_PF)
+	for (unsigned r = 0; r < 16; r++)
+		if (i->class == INSN_STRING && i->prefix_67 && (uint32_t)native->gpr[r] == (uint32_t)g->gpr[r])
+			native->gpr[r] = g->gpr[r];
+	if (i->state == STATE_MMX && i->has_mem && memory_fault(native->vector))
 		memcpy(native->xsave, g->xsave, 160); /* the x87 stack's top has gone to 0, or not yet */
 	if (i->has_mem && i->mem_size > 64 && native->cr2 - g->cr2 < i->mem_size)
 		native->cr2 = g->cr2;

@@ -160,6 +160,7 @@ static void loop(struct making *m)
 {
 	uint16_t kept = m->pool->kept;
 	unsigned back, short_address = rng_once(m->r, 4);
+	struct item *skip, *end;
 
 	if (m->pool->pointers >> RCX & 1)
 		return;
@@ -172,12 +173,21 @@ static void loop(struct making *m)
 	m->pool->kept = kept;
 	if (m->s->count - back > 7)
 		return;
-	/* zero would count down from the top */
-	fix(ADD(m, 0xe3, 0), FIX_BRANCH, 1, 1, m->s->count + 2);
+	/* movzx ecx, cl: whoever jumps in here must get out again; zero would count down from the top */
+	ADD(m, 0x0f, 0xb6, 0xc9);
+	skip = ADD(m, 0xe3, 0);
 	if (short_address)
-		fix(ADD(m, 0x67, 0xe0 | rng_below(m->r, 3), 0), FIX_BRANCH, 2, 1, back);
+		end = ADD(m, 0x67, 0xe0 | rng_below(m->r, 3), 0);
 	else
-		fix(ADD(m, 0xe0 | rng_below(m->r, 3), 0), FIX_BRANCH, 1, 1, back);
+		end = ADD(m, 0xe0 | rng_below(m->r, 3), 0);
+	if (!end) {
+		m->s->count = back;
+		return;
+	}
+	fix(skip, FIX_BRANCH, 1, 1, m->s->count);
+	fix(end, FIX_BRANCH, end->length - 1u, 1, back);
+	tie(skip);
+	tie(end);
 }
 
 /* call f; jmp over; f: ...; ret; over: */

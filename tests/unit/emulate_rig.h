@@ -45,8 +45,8 @@
 #define SEL_USER_CODE32 0x23
 #define SEL_USER_DATA 0x2b
 #define SEL_USER_CODE64 0x33
-#define SEL_TSS 0x40 /* two slots */
-#define SEL_LDT 0x50 /* two slots */
+#define SEL_TSS 0x40  /* two slots */
+#define SEL_LDT 0x50  /* two slots */
 #define SEL_FREE 0x60 /* and up, for tests */
 
 static struct vcpu rig;
@@ -57,7 +57,7 @@ static uint64_t rig_port[8], rig_msr_value;
 static unsigned rig_ports, rig_mode_updates, rig_flushes;
 static bool rig_full_policy;
 
-/* --- what the emulator calls ----------------------------------------------------------- */
+/* --- what the emulator calls --------------------------------------------------------- */
 
 static enum outcome rig_check(struct vcpu *v, uint64_t linear, unsigned size, unsigned access)
 {
@@ -69,8 +69,9 @@ static enum outcome rig_check(struct vcpu *v, uint64_t linear, unsigned size, un
 
 		if ((page & RIG_PAGE_ABSENT) || ((page & RIG_PAGE_KERNEL) && user) ||
 			((page & RIG_PAGE_READ_ONLY) && (access & ACC_WRITE))) {
-			fault_raise_error(v, EXC_PF, (page & RIG_PAGE_ABSENT ? 0 : 1) |
-				(access & ACC_WRITE ? 2 : 0) | (user ? 4 : 0));
+			fault_raise_error(v, EXC_PF,
+				(page & RIG_PAGE_ABSENT ? 0 : 1) | (access & ACC_WRITE ? 2 : 0) |
+					(user ? 4 : 0));
 			v->fault.cr2 = k ? a : linear;
 			return OUT_FAULT;
 		}
@@ -85,8 +86,8 @@ enum outcome mem_read(struct vcpu *v, uint64_t linear, void *data, unsigned size
 	return OUT_OK;
 }
 
-enum outcome mem_write(struct vcpu *v, uint64_t linear, const void *data, unsigned size,
-	unsigned access)
+enum outcome mem_write(
+	struct vcpu *v, uint64_t linear, const void *data, unsigned size, unsigned access)
 {
 	TRY(rig_check(v, linear, size, access | ACC_WRITE));
 	memcpy(rig_memory + linear, data, size);
@@ -208,7 +209,7 @@ const struct engine_callbacks *vcpu_callbacks(const struct vcpu *v, void **ctx)
 	return &rig_callbacks;
 }
 
-/* --- memory and tables ------------------------------------------------------------------- */
+/* --- memory and tables --------------------------------------------------------------- */
 
 static inline void put(uint32_t at, uint64_t value, unsigned size)
 {
@@ -226,8 +227,9 @@ static inline uint64_t get(uint32_t at, unsigned size)
 /* A segment descriptor; attr as in struct segment. */
 static inline uint64_t descriptor(uint32_t base, uint32_t limit, unsigned attr)
 {
-	return (limit & 0xffff) | (uint64_t)(base & 0xffffff) << 16 | (uint64_t)(attr & 0xf0ff) << 40 |
-		(uint64_t)(limit >> 16 & 15) << 48 | (uint64_t)(base >> 24) << 56;
+	return (limit & 0xffff) | (uint64_t)(base & 0xffffff) << 16 |
+		(uint64_t)(attr & 0xf0ff) << 40 | (uint64_t)(limit >> 16 & 15) << 48 |
+		(uint64_t)(base >> 24) << 56;
 }
 
 static inline void gdt(unsigned selector, uint64_t value)
@@ -242,8 +244,8 @@ static inline uint64_t gate(uint16_t selector, uint64_t offset, unsigned attr)
 		(offset >> 16 & 0xffff) << 48;
 }
 
-static inline void idt64(unsigned vector, uint16_t selector, uint64_t offset, unsigned attr,
-	unsigned ist)
+static inline void idt64(
+	unsigned vector, uint16_t selector, uint64_t offset, unsigned attr, unsigned ist)
 {
 	put(RIG_IDT + 16 * vector, gate(selector, offset, attr) | (uint64_t)ist << 32, 8);
 	put(RIG_IDT + 16 * vector + 8, offset >> 32, 8);
@@ -345,7 +347,7 @@ static inline void rig_real(void)
 	rig.cpu.gpr[RSP] = 0x7000;
 }
 
-/* --- running -------------------------------------------------------------------------------- */
+/* --- running ------------------------------------------------------------------------- */
 
 /* Decodes and emulates one instruction at rip. */
 static inline enum outcome rig_step_bytes(const uint8_t *bytes, unsigned size)
@@ -364,13 +366,13 @@ static inline enum outcome rig_step_bytes(const uint8_t *bytes, unsigned size)
 
 #define assert_ok(expr) assert_int_equal(expr, OUT_OK)
 /* expr faults with that vector and error code, RIP unmoved. */
-#define assert_fault(expr, wanted, code)                                                           \
-	do {                                                                                       \
-		uint64_t rip_before = rig.cpu.rip;                                                 \
-		assert_int_equal(expr, OUT_FAULT);                                                 \
-		assert_int_equal(rig.fault.vector, wanted);                                        \
-		assert_int_equal(rig.fault.error, code);                                           \
-		assert_int_equal(rig.cpu.rip, rip_before);                                         \
+#define assert_fault(expr, wanted, code)                    \
+	do {                                                \
+		uint64_t rip_before = rig.cpu.rip;          \
+		assert_int_equal(expr, OUT_FAULT);          \
+		assert_int_equal(rig.fault.vector, wanted); \
+		assert_int_equal(rig.fault.error, code);    \
+		assert_int_equal(rig.cpu.rip, rip_before);  \
 	} while (0)
 
 #endif

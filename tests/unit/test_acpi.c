@@ -82,7 +82,8 @@ static void disassemble(const char *dir, const char *name, uint64_t gpa)
 	fwrite(tables + (gpa - ACPI_BASE), 1, get(gpa + 4, 4), out);
 	fclose(out);
 	snprintf(command, sizeof command,
-		"cd %s && iasl -d %s.aml >%s.log 2>&1 && ! grep -Ei 'error|invalid|warning|incorrect' "
+		"cd %s && iasl -d %s.aml >%s.log 2>&1 && ! grep -Ei "
+		"'error|invalid|warning|incorrect' "
 		"%s.log",
 		dir, name, name, name);
 	assert_int_equal(system(command), 0);

@@ -26,8 +26,8 @@ static void interrupt_from_user(void **state)
 	assert_true(rig.cpu.seg[SEG_SS].attr & SEG_ATTR_UNUSABLE);
 	assert_int_equal(rig.cpu.rflags, 2 | FL_ZF);
 	assert_int_equal(rig.cpu.gpr[RSP], RIG_STACK0 - 40);
-	check_frame(RIG_CODE, SEL_USER_CODE64, 2 | FL_IF | FL_TF | FL_NT | FL_ZF, RIG_STACK3 - 0x100,
-		SEL_USER_DATA);
+	check_frame(RIG_CODE, SEL_USER_CODE64, 2 | FL_IF | FL_TF | FL_NT | FL_ZF,
+		RIG_STACK3 - 0x100, SEL_USER_DATA);
 }
 
 static void interrupt_same_level(void **state)
@@ -62,13 +62,15 @@ static void fault_frames(void **state)
 	assert_int_equal(rig.cpu.gpr[RSP], RIG_STACK0 - 48);
 	assert_int_equal(get((uint32_t)rig.cpu.gpr[RSP], 8), 6);
 	rig.cpu.gpr[RSP] += 8;
-	check_frame(RIG_CODE, SEL_USER_CODE64, 2 | FL_IF | FL_RF, RIG_STACK3 - 0x100, SEL_USER_DATA);
+	check_frame(
+		RIG_CODE, SEL_USER_CODE64, 2 | FL_IF | FL_RF, RIG_STACK3 - 0x100, SEL_USER_DATA);
 	/* no error code */
 	rig_user();
 	fault_raise(&rig, EXC_UD);
 	assert_ok(event_deliver_fault(&rig));
 	assert_int_equal(rig.cpu.gpr[RSP], RIG_STACK0 - 40);
-	check_frame(RIG_CODE, SEL_USER_CODE64, 2 | FL_IF | FL_RF, RIG_STACK3 - 0x100, SEL_USER_DATA);
+	check_frame(
+		RIG_CODE, SEL_USER_CODE64, 2 | FL_IF | FL_RF, RIG_STACK3 - 0x100, SEL_USER_DATA);
 }
 
 static void software_interrupts(void **state)
@@ -107,7 +109,8 @@ static void gate_errors(void **state)
 	assert_fault(event_enter(&rig, &e), EXC_GP, SEL_CODE32 | 1);
 	idt64(0x20, 0x7f8, RIG_HANDLER, 0x8e, 0);
 	assert_fault(event_enter(&rig, &e), EXC_GP, 0x7f8 | 1);
-	idt64(0x20, SEL_CODE64, RIG_HANDLER, 0x8e, 7); /* IST7 beyond the TSS limit? it is 103: no */
+	idt64(0x20, SEL_CODE64, RIG_HANDLER, 0x8e,
+		7); /* IST7 beyond the TSS limit? it is 103: no */
 	put(RIG_TSS + 36 + 48, 1ull << 60, 8);
 	assert_fault(event_enter(&rig, &e), EXC_SS, 1);
 	rig.cpu.tr.limit = 10;
@@ -175,7 +178,7 @@ static void debug_exception(void **state)
 	check_frame(RIG_CODE, SEL_CODE64, 2 | FL_IF, RIG_STACK0 - 0x100, SEL_DATA0);
 }
 
-/* --- IRET ------------------------------------------------------------------------------------ */
+/* --- IRET ---------------------------------------------------------------------------- */
 
 static void iret_frame(uint64_t rip, uint64_t cs, uint64_t flags, uint64_t rsp, uint64_t ss)
 {
@@ -193,7 +196,8 @@ static void iret_to_user(void **state)
 	rig_long();
 	rig.cpu.nmi_masked = 1;
 	rig.cpu.gpr[RSP] = RIG_STACK0 - 40;
-	iret_frame(0x7fffffff0000, SEL_USER_CODE64, 0x3f7fd7 & ~FL_VM, 0x7ffffffff000, SEL_USER_DATA);
+	iret_frame(
+		0x7fffffff0000, SEL_USER_CODE64, 0x3f7fd7 & ~FL_VM, 0x7ffffffff000, SEL_USER_DATA);
 	assert_ok(STEP(0x48, 0xcf));
 	assert_int_equal(rig.cpu.rip, 0x7fffffff0000);
 	assert_int_equal(rig.cpu.gpr[RSP], 0x7ffffffff000);
@@ -283,7 +287,7 @@ static void iret_small_stack(void **state)
 	assert_int_equal(rig.cpu.gpr[RSP], (RIG_STACK0 & ~0xffffull) | 0x5678);
 }
 
-/* --- SYSCALL and company ------------------------------------------------------------------------ */
+/* --- SYSCALL and company ------------------------------------------------------------- */
 
 static void system_calls(void **state)
 {
@@ -319,6 +323,14 @@ static void system_calls(void **state)
 	assert_int_equal(rig.cpu.seg[SEG_CS].selector, 0x23);
 	assert_false(mode_code64(&rig));
 	assert_fault(STEP(0x0f, 0x05), EXC_UD, 0);
+	/* which AMD's processors let 32-bit programs do */
+	rig_policy.count = 1;
+	rig_policy.leaf[0].ebx = 0x68747541;
+	rig.cpu.cstar = 0xffffffff82000000;
+	assert_ok(STEP(0x0f, 0x05));
+	assert_int_equal(rig.cpu.rip, 0xffffffff82000000);
+	assert_int_equal(rig.cpu.gpr[RCX], 0x2345678b);
+	assert_true(mode_code64(&rig));
 }
 
 static void system_call_errors(void **state)
@@ -354,7 +366,7 @@ static void fast_system_calls(void **state)
 	assert_int_equal(rig.cpu.seg[SEG_SS].selector, 8 + 40 + 3);
 }
 
-/* --- 16 and 32 bits ----------------------------------------------------------------------------------- */
+/* --- 16 and 32 bits ------------------------------------------------------------------ */
 
 static void protected_frames(void **state)
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rest: flags, MSRs, control registers, stack in all widths, decimal arithmetic, plain integers. */
+/* The rest: flags, MSRs, control registers, stack in all widths, decimal arithmetic, plain
+ * integers. */
 #include <stdlib.h>
 
 #include "emulate_rig.h"
 
-/* --- system ------------------------------------------------------------------------------- */
+/* --- system -------------------------------------------------------------------------- */
 
 static void interrupt_flag(void **state)
 {
@@ -44,7 +45,8 @@ static void flags_on_the_stack(void **state)
 	rig_user();
 	put((uint32_t)rig.cpu.gpr[RSP], ~0ull, 8);
 	assert_ok(STEP(0x9d));
-	assert_int_equal(rig.cpu.rflags, 2 | FL_STATUS | FL_TF | FL_IF | FL_DF | FL_NT | FL_AC | FL_ID);
+	assert_int_equal(
+		rig.cpu.rflags, 2 | FL_STATUS | FL_TF | FL_IF | FL_DF | FL_NT | FL_AC | FL_ID);
 }
 
 static void access_flag(void **state)
@@ -235,7 +237,7 @@ static void debug_registers(void **state)
 	assert_fault(STEP(0x0f, 0x21, 0xe1), EXC_UD, 0);
 }
 
-/* --- the stack in three widths ----------------------------------------------------------------- */
+/* --- the stack in three widths ------------------------------------------------------- */
 
 static void push_and_pop(void **state)
 {
@@ -352,14 +354,15 @@ static void near_branches(void **state)
 		sf = rflags & FL_SF;
 		of = rflags & FL_OF;
 		for (unsigned cc = 0; cc < 16; cc++) {
-			const bool holds[] = {of, cf, zf, cf || zf, sf, pf, sf != of, zf || sf != of};
+			const bool holds[] = {
+				of, cf, zf, cf || zf, sf, pf, sf != of, zf || sf != of};
 
 			assert_int_equal(condition_holds(rflags, cc), holds[cc >> 1] != (cc & 1));
 		}
 	}
 }
 
-/* --- arithmetic ------------------------------------------------------------------------------------ */
+/* --- arithmetic ---------------------------------------------------------------------- */
 
 static void decimal(void **state)
 {
@@ -424,32 +427,32 @@ static void bounds(void **state)
 	assert_false(rig.cpu.rflags & FL_ZF);
 }
 
-#define NATIVE_ALU(name)                                                                           \
-	static uint64_t native_##name(uint64_t a, uint64_t b, unsigned size, uint64_t *flags)      \
-	{                                                                                          \
-		uint64_t in = *flags;                                                              \
-                                                                                                   \
-		if (size == 1)                                                                     \
-			__asm__("push %3; popf; " #name "b %b2, %b0; pushf; pop %1"                \
-				: "+q"(a), "=&r"(*flags)                                           \
-				: "q"(b), "r"(in)                                                  \
-				: "cc");                                                           \
-		else if (size == 2)                                                                \
-			__asm__("push %3; popf; " #name "w %w2, %w0; pushf; pop %1"                \
-				: "+r"(a), "=&r"(*flags)                                           \
-				: "r"(b), "r"(in)                                                  \
-				: "cc");                                                           \
-		else if (size == 4)                                                                \
-			__asm__("push %3; popf; " #name "l %k2, %k0; pushf; pop %1"                \
-				: "+r"(a), "=&r"(*flags)                                           \
-				: "r"(b), "r"(in)                                                  \
-				: "cc");                                                           \
-		else                                                                               \
-			__asm__("push %3; popf; " #name "q %2, %0; pushf; pop %1"                  \
-				: "+r"(a), "=&r"(*flags)                                           \
-				: "r"(b), "r"(in)                                                  \
-				: "cc");                                                           \
-		return a;                                                                          \
+#define NATIVE_ALU(name)                                                                      \
+	static uint64_t native_##name(uint64_t a, uint64_t b, unsigned size, uint64_t *flags) \
+	{                                                                                     \
+		uint64_t in = *flags;                                                         \
+                                                                                              \
+		if (size == 1)                                                                \
+			__asm__("push %3; popf; " #name "b %b2, %b0; pushf; pop %1"           \
+				: "+q"(a), "=&r"(*flags)                                      \
+				: "q"(b), "r"(in)                                             \
+				: "cc");                                                      \
+		else if (size == 2)                                                           \
+			__asm__("push %3; popf; " #name "w %w2, %w0; pushf; pop %1"           \
+				: "+r"(a), "=&r"(*flags)                                      \
+				: "r"(b), "r"(in)                                             \
+				: "cc");                                                      \
+		else if (size == 4)                                                           \
+			__asm__("push %3; popf; " #name "l %k2, %k0; pushf; pop %1"           \
+				: "+r"(a), "=&r"(*flags)                                      \
+				: "r"(b), "r"(in)                                             \
+				: "cc");                                                      \
+		else                                                                          \
+			__asm__("push %3; popf; " #name "q %2, %0; pushf; pop %1"             \
+				: "+r"(a), "=&r"(*flags)                                      \
+				: "r"(b), "r"(in)                                             \
+				: "cc");                                                      \
+		return a;                                                                     \
 	}
 NATIVE_ALU(add)
 NATIVE_ALU(or)

@@ -2,7 +2,7 @@
 /* Segment loads, far transfers, gates, system descriptors. */
 #include "emulate_rig.h"
 
-/* --- data segments ----------------------------------------------------------------------- */
+/* --- data segments ------------------------------------------------------------------- */
 
 static void load_data(void **state)
 {
@@ -150,7 +150,7 @@ static void inspection(void **state)
 	}
 }
 
-/* --- far transfers in long mode ----------------------------------------------------------------- */
+/* --- far transfers in long mode ------------------------------------------------------ */
 
 static void far_long(void **state)
 {
@@ -237,7 +237,7 @@ static void call_gate_long(void **state)
 	assert_fault(STEP(0xff, 0x18), EXC_GP, SEL_FREE);
 }
 
-/* --- and outside ------------------------------------------------------------------------------- */
+/* --- and outside --------------------------------------------------------------------- */
 
 static void call_gate_protected(void **state)
 {

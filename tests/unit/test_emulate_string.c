@@ -6,33 +6,33 @@
 
 static uint8_t native_memory[RIG_SIZE];
 
-/* --- against the host ---------------------------------------------------------------------- */
+/* --- against the host ---------------------------------------------------------------- */
 
 struct registers {
 	uint64_t rax, rcx, rsi, rdi, flags;
 };
 
 /* Runs one string instruction natively on native_memory; rsi and rdi are offsets in it. */
-#define NATIVE(name, text)                                                                         \
-	static void native_##name(struct registers *r)                                             \
-	{                                                                                          \
-		uint64_t base = (uint64_t)native_memory, flags;                                    \
-                                                                                                   \
-		r->rsi += base;                                                                    \
-		r->rdi += base;                                                                    \
-		__asm__ volatile("push %[in]; popf; " text "; pushf; pop %[out]; cld"             \
-				 : "+a"(r->rax), "+c"(r->rcx), "+S"(r->rsi), "+D"(r->rdi),         \
-				 [out] "=&r"(flags)                                                \
-				 : [in] "r"(r->flags)                                              \
-				 : "memory", "cc");                                                \
-		r->flags = flags;                                                                  \
-		r->rsi -= base;                                                                    \
-		r->rdi -= base;                                                                    \
+#define NATIVE(name, text)                                                            \
+	static void native_##name(struct registers *r)                                \
+	{                                                                             \
+		uint64_t base = (uint64_t)native_memory, flags;                       \
+                                                                                      \
+		r->rsi += base;                                                       \
+		r->rdi += base;                                                       \
+		__asm__ volatile("push %[in]; popf; " text "; pushf; pop %[out]; cld" \
+				 : "+a"(r->rax), "+c"(r->rcx), "+S"(r->rsi),          \
+				 "+D"(r->rdi), [out] "=&r"(flags)                     \
+				 : [in] "r"(r->flags)                                 \
+				 : "memory", "cc");                                   \
+		r->flags = flags;                                                     \
+		r->rsi -= base;                                                       \
+		r->rdi -= base;                                                       \
 	}
-#define NATIVES(op)                                                                                \
-	NATIVE(op##b, "rep " #op "b")                                                              \
-	NATIVE(op##w, "rep " #op "w")                                                              \
-	NATIVE(op##l, "rep " #op "l")                                                              \
+#define NATIVES(op)                   \
+	NATIVE(op##b, "rep " #op "b") \
+	NATIVE(op##w, "rep " #op "w") \
+	NATIVE(op##l, "rep " #op "l") \
 	NATIVE(op##q, "rep " #op "q")
 NATIVES(movs)
 NATIVES(stos)
@@ -49,18 +49,30 @@ static const struct form {
 	void (*native)(struct registers *r);
 	uint8_t bytes[3], length, size;
 } forms[] = {
-	{native_movsb, {0xf3, 0xa4}, 2, 1}, {native_movsw, {0x66, 0xf3, 0xa5}, 3, 2},
-	{native_movsl, {0xf3, 0xa5}, 2, 4}, {native_movsq, {0xf3, 0x48, 0xa5}, 3, 8},
-	{native_stosb, {0xf3, 0xaa}, 2, 1}, {native_stosw, {0x66, 0xf3, 0xab}, 3, 2},
-	{native_stosl, {0xf3, 0xab}, 2, 4}, {native_stosq, {0xf3, 0x48, 0xab}, 3, 8},
-	{native_lodsb, {0xf3, 0xac}, 2, 1}, {native_lodsw, {0x66, 0xf3, 0xad}, 3, 2},
-	{native_lodsl, {0xf3, 0xad}, 2, 4}, {native_lodsq, {0xf3, 0x48, 0xad}, 3, 8},
-	{native_cmpsb, {0xf3, 0xa6}, 2, 1}, {native_cmpsw, {0x66, 0xf3, 0xa7}, 3, 2},
-	{native_cmpsl, {0xf3, 0xa7}, 2, 4}, {native_cmpsq, {0xf3, 0x48, 0xa7}, 3, 8},
-	{native_scasb, {0xf3, 0xae}, 2, 1}, {native_scasw, {0x66, 0xf3, 0xaf}, 3, 2},
-	{native_scasl, {0xf3, 0xaf}, 2, 4}, {native_scasq, {0xf3, 0x48, 0xaf}, 3, 8},
-	{native_necmpsb, {0xf2, 0xa6}, 2, 1}, {native_nescasw, {0x66, 0xf2, 0xaf}, 3, 2},
-	{native_onemovsl, {0xa5}, 1, 4}, {native_onecmpsq, {0x48, 0xa7}, 2, 8},
+	{native_movsb, {0xf3, 0xa4}, 2, 1},
+	{native_movsw, {0x66, 0xf3, 0xa5}, 3, 2},
+	{native_movsl, {0xf3, 0xa5}, 2, 4},
+	{native_movsq, {0xf3, 0x48, 0xa5}, 3, 8},
+	{native_stosb, {0xf3, 0xaa}, 2, 1},
+	{native_stosw, {0x66, 0xf3, 0xab}, 3, 2},
+	{native_stosl, {0xf3, 0xab}, 2, 4},
+	{native_stosq, {0xf3, 0x48, 0xab}, 3, 8},
+	{native_lodsb, {0xf3, 0xac}, 2, 1},
+	{native_lodsw, {0x66, 0xf3, 0xad}, 3, 2},
+	{native_lodsl, {0xf3, 0xad}, 2, 4},
+	{native_lodsq, {0xf3, 0x48, 0xad}, 3, 8},
+	{native_cmpsb, {0xf3, 0xa6}, 2, 1},
+	{native_cmpsw, {0x66, 0xf3, 0xa7}, 3, 2},
+	{native_cmpsl, {0xf3, 0xa7}, 2, 4},
+	{native_cmpsq, {0xf3, 0x48, 0xa7}, 3, 8},
+	{native_scasb, {0xf3, 0xae}, 2, 1},
+	{native_scasw, {0x66, 0xf3, 0xaf}, 3, 2},
+	{native_scasl, {0xf3, 0xaf}, 2, 4},
+	{native_scasq, {0xf3, 0x48, 0xaf}, 3, 8},
+	{native_necmpsb, {0xf2, 0xa6}, 2, 1},
+	{native_nescasw, {0x66, 0xf2, 0xaf}, 3, 2},
+	{native_onemovsl, {0xa5}, 1, 4},
+	{native_onecmpsq, {0x48, 0xa7}, 2, 8},
 	{native_onestosb, {0xaa}, 1, 1},
 };
 
@@ -112,7 +124,7 @@ static void like_the_host(void **state)
 		one_comparison(&forms[n % (sizeof(forms) / sizeof(forms[0]))]);
 }
 
-/* --- faults, limits, wrapping --------------------------------------------------------------------- */
+/* --- faults, limits, wrapping -------------------------------------------------------- */
 
 static void precise_faults(void **state)
 {
@@ -140,10 +152,11 @@ static void precise_faults(void **state)
 	rig.cpu.gpr[RAX] = -1;
 	assert_fault(STEP(0xf3, 0x48, 0xab), EXC_PF, 2);
 	assert_int_equal(rig.cpu.gpr[RCX], 3);
-	assert_int_equal(get(RIG_DATA + 0x2000 - 4, 4), rig_memory[RIG_DATA + 0x2000 - 4] |
-		(uint64_t)rig_memory[RIG_DATA + 0x2000 - 3] << 8 |
-		(uint64_t)rig_memory[RIG_DATA + 0x2000 - 2] << 16 |
-		(uint64_t)rig_memory[RIG_DATA + 0x2000 - 1] << 24);
+	assert_int_equal(get(RIG_DATA + 0x2000 - 4, 4),
+		rig_memory[RIG_DATA + 0x2000 - 4] |
+			(uint64_t)rig_memory[RIG_DATA + 0x2000 - 3] << 8 |
+			(uint64_t)rig_memory[RIG_DATA + 0x2000 - 2] << 16 |
+			(uint64_t)rig_memory[RIG_DATA + 0x2000 - 1] << 24);
 	/* non-canonical */
 	rig.cpu.gpr[RDI] = 1ull << 47;
 	assert_fault(STEP(0xf3, 0xaa), EXC_GP, 0);
@@ -259,7 +272,7 @@ static void ports(void **state)
 	assert_int_equal(rig.cpu.gpr[RAX] >> 8, 0xffffffffffffff);
 }
 
-/* --- bits ------------------------------------------------------------------------------------------ */
+/* --- bits ---------------------------------------------------------------------------- */
 
 static void bit_strings(void **state)
 {
@@ -290,8 +303,10 @@ static void bit_strings(void **state)
 		rig_page[at >> 12] = rand() & 1 ? RIG_PAGE_DEVICE : 0;
 		expect = rig_memory[at];
 		carry = expect >> (index & 7) & 1;
-		expect = op == 1 ? expect | 1u << (index & 7) : op == 2 ? expect & ~(1u << (index & 7)) :
-			op == 3 ? expect ^ 1u << (index & 7) : expect;
+		expect = op == 1  ? expect | 1u << (index & 7)
+			: op == 2 ? expect & ~(1u << (index & 7))
+			: op == 3 ? expect ^ 1u << (index & 7)
+				  : expect;
 		rig.cpu.gpr[RBX] = base;
 		rig.cpu.gpr[RAX] = (uint64_t)index & size_mask(size);
 		rig.cpu.rip = RIG_CODE;

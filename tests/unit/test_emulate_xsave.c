@@ -17,13 +17,14 @@ static uint64_t mask;
 static unsigned offset_of[8], size_of[8];
 
 /* xsave host_state; a; b; xrstor host_state: nothing else may run in between. */
-#define SANDWICH(first, second, one, two, two_mask)                                                \
-	__asm__ volatile("xsave64 %[host]\n" first "\n mov %[mask], %%eax\n" second                \
-			 "\n mov %[all], %%eax\n xrstor64 %[host]"                                 \
-			 : [host] "+m"(host_state), [out] "+m"(two)                                \
-			 : [in] "m"(one), [mask] "S"((uint32_t)(two_mask)),                        \
-			 [all] "c"((uint32_t)mask), "a"((uint32_t)mask), "d"(0)                    \
-			 : "memory")
+#define SANDWICH(first, second, one, two, two_mask)                                           \
+	__asm__ volatile(                                                                     \
+		"xsave64 %[host]\n" first "\n mov %[mask], %%eax\n" second                    \
+		"\n mov %[all], %%eax\n xrstor64 %[host]"                                     \
+		: [host] "+m"(host_state), [out] "+m"(two)                                    \
+		: [in] "m"(one), [mask] "S"((uint32_t)(two_mask)), [all] "c"((uint32_t)mask), \
+		"a"((uint32_t)mask), "d"(0)                                                   \
+		: "memory")
 
 static bool setup(void)
 {
@@ -116,7 +117,8 @@ static void saving(void **state)
 		if (kind == 0)
 			SANDWICH("xrstor64 %[in]", "xsave64 %[out]", prior, native_out, requested);
 		else if (kind == 1)
-			SANDWICH("xrstor64 %[in]", "xsaveopt64 %[out]", prior, native_out, requested);
+			SANDWICH("xrstor64 %[in]", "xsaveopt64 %[out]", prior, native_out,
+				requested);
 		else
 			SANDWICH("xrstor64 %[in]", "xsavec64 %[out]", prior, native_out, requested);
 		/* reserved bytes of x87 registers, and what lies behind the XMM registers */
@@ -167,8 +169,9 @@ static void restoring(void **state)
 				 "xrstor64 %[in]\n mov %[all], %%eax\n xsave64 %[out]\n"
 				 "xrstor64 %[host]"
 				 : [host] "+m"(host_state), [out] "+m"(native_out)
-				 : [in] "m"(image), [prior] "m"(prior), [mask] "S"((uint32_t)requested),
-				 [all] "c"((uint32_t)mask), "a"((uint32_t)mask), "d"(0)
+				 : [in] "m"(image), [prior] "m"(prior),
+				 [mask] "S"((uint32_t)requested), [all] "c"((uint32_t)mask),
+				 "a"((uint32_t)mask), "d"(0)
 				 : "memory");
 		/* when SSE counts as in use is the processor's own affair (SDM 1, 13.6) */
 		emulated_out[HEADER] |= 2;
@@ -307,7 +310,7 @@ static void environments(void **state)
 	assert_fault(STEP(0xd9, 0x33), EXC_NM, 0);
 }
 
-/* --- gathers, scatters, masked stores ------------------------------------------------------------ */
+/* --- gathers, scatters, masked stores ------------------------------------------------ */
 
 static uint32_t *lane32(unsigned reg, unsigned lane)
 {

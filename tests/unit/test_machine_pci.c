@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PCI: enumeration, BAR sizing and moving, capabilities, MSI-X, INTx; a guest that writes garbage. */
+/* PCI: enumeration, sizing and moving BARs, capabilities, MSI-X, INTx; garbage from a guest. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -181,7 +181,7 @@ static void msix(void **state)
 	unsigned cap = dev->msix.cap;
 
 	assert_int_equal(get(rig, 1, cap + 2, 2), 2); /* three vectors */
-	pci_msix_notify(dev, 0); /* off: nothing */
+	pci_msix_notify(dev, 0);		      /* off: nothing */
 	assert_false(pci_msix_enabled(dev));
 	put(rig, 1, cap + 2, 2, 0x8000);
 	assert_true(pci_msix_enabled(dev));

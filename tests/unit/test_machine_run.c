@@ -57,8 +57,8 @@ static struct {
 
 /* The engine */
 
-static int fake_create(const struct engine_vm_config *config, struct engine_vm **out,
-	struct error *err)
+static int fake_create(
+	const struct engine_vm_config *config, struct engine_vm **out, struct error *err)
 {
 	*out = calloc(1, sizeof **out);
 	(*out)->config = *config;
@@ -82,8 +82,8 @@ static void fake_written(struct engine_vm *vm, uint64_t gpa, uint64_t size)
 	vm->written++;
 }
 
-static int fake_vcpu_create(struct engine_vm *vm, unsigned index, struct engine_vcpu **out,
-	struct error *err)
+static int fake_vcpu_create(
+	struct engine_vm *vm, unsigned index, struct engine_vcpu **out, struct error *err)
 {
 	*out = &vm->vcpu[index];
 	(*out)->vm = vm;
@@ -162,8 +162,8 @@ static void out(struct engine_vcpu *vcpu, uint16_t port, unsigned size, uint64_t
 
 static void apic(struct engine_vcpu *vcpu, unsigned reg, uint32_t value)
 {
-	vcpu->vm->config.callbacks->mmio_write(vcpu->vm->config.ctx, vcpu->index,
-		LAPIC_BASE + reg, 4, value);
+	vcpu->vm->config.callbacks->mmio_write(
+		vcpu->vm->config.ctx, vcpu->index, LAPIC_BASE + reg, 4, value);
 }
 
 static int ack(struct engine_vcpu *vcpu)
@@ -217,9 +217,12 @@ static int kernel(void)
 		char name[4];
 		uint32_t entry;
 	} e = {
-		.head = {.e_machine = EM_X86_64, .e_phoff = sizeof(Elf64_Ehdr),
-			.e_phentsize = sizeof(Elf64_Phdr), .e_phnum = 1},
-		.seg = {{.p_type = PT_NOTE, .p_filesz = 20,
+		.head = {.e_machine = EM_X86_64,
+			.e_phoff = sizeof(Elf64_Ehdr),
+			.e_phentsize = sizeof(Elf64_Phdr),
+			.e_phnum = 1},
+		.seg = {{.p_type = PT_NOTE,
+			.p_filesz = 20,
 			.p_offset = sizeof(Elf64_Ehdr) + sizeof(Elf64_Phdr)}},
 		.note = {.n_namesz = 4, .n_descsz = 4, .n_type = 18},
 		.name = "Xen",
@@ -232,12 +235,17 @@ static int kernel(void)
 	return fd;
 }
 
-static enum machine_result run(program *first, program *second, void (*tick)(void *ctx),
-	struct error *err)
+static enum machine_result run(
+	program *first, program *second, void (*tick)(void *ctx), struct error *err)
 {
 	static const struct cpuid_policy cpuid = {.tsc_khz = 2000000};
-	struct machine_config config = {.engine = &fake, .cpuid = &cpuid, .vcpus = CPUS,
-		.memory = 16 * MIB, .initrd = {-1, ""}, .cmdline = "", .serial_output = serial,
+	struct machine_config config = {.engine = &fake,
+		.cpuid = &cpuid,
+		.vcpus = CPUS,
+		.memory = 16 * MIB,
+		.initrd = {-1, ""},
+		.cmdline = "",
+		.serial_output = serial,
 		.debug_stop = debug_stop};
 	enum machine_result result;
 
@@ -459,6 +467,52 @@ static void pauses(void **state)
 	assert_int_equal(run(spin, unreachable, pause_and_go, &err), MACHINE_STOPPED);
 }
 
+/* Both vCPUs at once write garbage wherever something may answer, and reset by accident. */
+static enum engine_exit scribbles(struct engine_vcpu *vcpu, struct error *err)
+{
+	const struct engine_callbacks *cb = vcpu->vm->config.callbacks;
+	void *ctx = vcpu->vm->config.ctx;
+	uint64_t seed = vcpu->index * 77 + ++vcpu->step * 1000003ull, value;
+
+	for (unsigned n = 0; n < 500 && !atomic_exchange(&vcpu->forced, false); n++) {
+		static const uint64_t places[] = {LAPIC_BASE, 0xfec00000, PCI_WINDOW_START, 0xcf8,
+			0x20, 0xa0, 0x40, 0x60, 0x70, 0x3f8, 0x4d0, 0x600, 0x800};
+		unsigned size, where;
+		uint64_t at;
+
+		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+		value = seed >> 13;
+		size = 1u << (seed >> 60 & 3);
+		where = (seed >> 33) % 13;
+		at = places[where] + (seed >> 40) % (where < 3 ? 0x2000 : 0x10);
+		if (where == 12)
+			cb->msr_write(ctx, vcpu->index, at + (seed >> 50), value);
+		else if (where < 3 && (seed & 1024))
+			cb->mmio_write(ctx, vcpu->index, at, size, value);
+		else if (where < 3)
+			cb->mmio_read(ctx, vcpu->index, at, size);
+		else if (seed & 1024)
+			cb->io_read(ctx, vcpu->index, at, size & 7 ? size : 4);
+		else if (at / 4 != PM1_CONTROL / 4)
+			cb->io_write(ctx, vcpu->index, at, size & 7 ? size : 4, value);
+		ack(vcpu);
+		cb->tpr_write(ctx, vcpu->index, seed >> 20 & 15);
+	}
+	/* The other one may have been sent to wait for a start-up message. */
+	apic(vcpu, 0xf0, 0x1ff);
+	apic(vcpu, 0x300, 0xc4612);
+	if (vcpu->index == 0 && vcpu->step == 400)
+		off(vcpu);
+	return ENGINE_EXIT_INTERRUPTED;
+}
+
+static void garbage(void **state)
+{
+	struct error err;
+
+	assert_int_equal(run(scribbles, scribbles, NULL, &err), MACHINE_POWEROFF);
+}
+
 static enum engine_exit breaks(struct engine_vcpu *vcpu, struct error *err)
 {
 	if (vcpu->step++ < 3)
@@ -478,8 +532,12 @@ static void debugger(void **state)
 static void refused(void **state)
 {
 	static const struct cpuid_policy cpuid = {.tsc_khz = 2000000};
-	struct machine_config config = {.engine = &fake, .cpuid = &cpuid, .vcpus = 0,
-		.memory = 16 * MIB, .initrd = {-1, ""}, .kernel = {-1, "none"}};
+	struct machine_config config = {.engine = &fake,
+		.cpuid = &cpuid,
+		.vcpus = 0,
+		.memory = 16 * MIB,
+		.initrd = {-1, ""},
+		.kernel = {-1, "none"}};
 	struct machine *machine;
 	struct error err = {0};
 
@@ -509,6 +567,7 @@ int main(void)
 		cmocka_unit_test(nmi_ends_masked_halt),
 		cmocka_unit_test(no_wake_up_is_lost),
 		cmocka_unit_test(pauses),
+		cmocka_unit_test(garbage),
 		cmocka_unit_test(debugger),
 		cmocka_unit_test(refused),
 	};

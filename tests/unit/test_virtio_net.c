@@ -242,6 +242,55 @@ static void test_checksum_offload(void **state)
 	teardown(&f);
 }
 
+/* A port of this host that nobody uses now. */
+static uint16_t free_port(int type)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+	socklen_t addr_len = sizeof(addr);
+	int fd = socket(AF_INET, type, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&addr, &addr_len), 0);
+	close(fd);
+	return ntohs(addr.sin_port);
+}
+
+/* A datagram to a forwarded port arrives, once the guest has said where it is. */
+static void test_udp_forward(void **state)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+	uint16_t port = free_port(SOCK_DGRAM);
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	struct virtq_used_elem used;
+	struct fixture f;
+	char text[80];
+	uint8_t *frame;
+
+	snprintf(text, sizeof(text), "user,fwd=udp:127.0.0.1:%u-:5353", port);
+	setup(&f, text, FEATURES);
+	for (unsigned i = 0; i < 8; i++)
+		offer_rx(&f, 2048);
+	addr.sin_port = htons(port);
+	assert_int_equal(sendto(fd, "datagram", 8, 0, (struct sockaddr *)&addr, sizeof(addr)), 8);
+	assert_true(ring_wait(&f.ring[RX], &used));
+	frame = f.rx + 0x10000 * used.id + HDR;
+	assert_memory_equal(frame + 12, "\x08\x06", 2); /* who has 10.0.2.15? */
+	assert_memory_equal(frame + 38, "\x0a\0\2\x0f", 4);
+	make_arp(f.tx + HDR);
+	memcpy(f.tx + HDR, frame + 6, 6);
+	f.tx[HDR + 21] = 2; /* a reply */
+	memcpy(f.tx + HDR + 32, frame + 22, 10);
+	transmit(&f, 42);
+	assert_true(ring_wait(&f.ring[RX], &used));
+	frame = f.rx + 0x10000 * used.id + HDR;
+	assert_memory_equal(frame, "\2\0\0\0\0\1", 6);
+	assert_int_equal(frame[23], 17);
+	assert_int_equal(frame[36] << 8 | frame[37], 5353);
+	assert_memory_equal(frame + 42, "datagram", 8);
+	close(fd);
+	teardown(&f);
+}
+
 static void test_busy_port(void **state)
 {
 	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
@@ -299,6 +348,7 @@ int main(void)
 		cmocka_unit_test(test_small_buffer),
 		cmocka_unit_test(test_bad_frames),
 		cmocka_unit_test(test_checksum_offload),
+		cmocka_unit_test(test_udp_forward),
 		cmocka_unit_test(test_busy_port),
 		cmocka_unit_test(test_reset_under_load),
 	};

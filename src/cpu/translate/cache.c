@@ -100,6 +100,65 @@ static void remember(struct vcpu *v, uint64_t linear, const struct block *b)
 	__atomic_store_n(&t->jump_key[i], -linear, __ATOMIC_RELAXED);
 }
 
+static void patch(struct cache *c, uint32_t at, uint32_t to)
+{
+	/* unaligned: the line may be split, and then another processor may see half of it */
+	__atomic_store_n((uint32_t *)(c->write + at), to - (at + 4), __ATOMIC_RELAXED);
+}
+
+static void unlink_exit(struct cache *c, uint32_t index)
+{
+	struct block_exit *e = &c->exit[index];
+	uint32_t *at = &c->block[e->to].incoming;
+
+	if (!e->to)
+		return;
+	while (*at && *at != index)
+		at = &c->exit[*at].next_incoming;
+	if (*at)
+		*at = e->next_incoming;
+	patch(c, e->patch, e->stub);
+	e->to = 0;
+}
+
+static void unlink_far(struct cache *c)
+{
+	for (uint32_t i = 0; i < c->fars; i++)
+		unlink_exit(c, c->far[i]);
+	c->fars = 0;
+	for (unsigned i = 0; i < 64; i++)
+		c->far_pages[i] = 0;
+}
+
+void cache_unlink_far(struct translate_vm *vm, uint64_t linear)
+{
+	struct cache *c = &vm->cache;
+
+	if (!c->fars || (linear != ~0ull && !(c->far_pages[linear >> 18 & 63] >> (linear >> 12 & 63) & 1)))
+		return;
+	lock_take(&c->lock);
+	unlink_far(c);
+	lock_drop(&c->lock);
+}
+
+/*
+ * A page of code is known by its physical address, its links to other pages go by linear ones: when
+ * it is seen at a second linear address, it gets none any more.
+ */
+static void note_linear(struct vcpu *v, uint64_t linear, uint64_t gpa)
+{
+	struct region *r = vm_region(v->vm, gpa);
+	struct page *page = r ? region_page(r, gpa) : NULL;
+
+	if (!page || v->cpu.cpl != 0 || page->linear == linear >> 12 || page->aliased)
+		return;
+	if (page->linear) {
+		page->aliased = 1;
+		unlink_far(&v->vm->cache);
+	}
+	page->linear = linear >> 12;
+}
+
 enum outcome cache_find(struct vcpu *v, void **code, uint64_t *linear)
 {
 	struct cache *c = &v->vm->cache;
@@ -110,6 +169,7 @@ enum outcome cache_find(struct vcpu *v, void **code, uint64_t *linear)
 	if (r)
 		return r;
 	lock_take(&c->lock);
+	note_linear(v, *linear, gpa);
 	r = find(v, *linear, gpa, &index);
 	if (!r) {
 		remember(v, *linear, &c->block[index]);
@@ -121,25 +181,37 @@ enum outcome cache_find(struct vcpu *v, void **code, uint64_t *linear)
 
 /* --- linking ------------------------------------------------------------------------------ */
 
-static void patch(struct cache *c, uint32_t at, uint32_t to)
+static bool may_link_far(struct vcpu *v, const struct block *from, uint64_t linear)
 {
-	/* unaligned: the line may be split, and then another processor may see half of it */
-	__atomic_store_n((uint32_t *)(c->write + at), to - (at + 4), __ATOMIC_RELAXED);
+	struct cache *c = &v->vm->cache;
+	struct region *r = vm_region(v->vm, from->gpa);
+
+	return c->fars < CACHE_FAR && r && !region_page(r, from->gpa)->aliased &&
+		region_page(r, from->gpa)->linear == v->code_base >> 12 && mmu_fetch_global(v, linear);
 }
 
-static void link_exit(struct vcpu *v, uint32_t exit_index, uint32_t to)
+static void link_exit(struct vcpu *v, uint32_t exit_index, uint32_t to, uint64_t linear)
 {
 	struct cache *c = &v->vm->cache;
 	struct block_exit *e = &c->exit[exit_index];
 	struct block *from = &c->block[e->block], *b = &c->block[to];
 
-	if (e->to || from->dead || b->dead || b->crosses || b->mode & MODE_STEP || b->mode != from->mode ||
-		(b->gpa ^ from->gpa) >> 12)
+	if (e->to || from->dead || b->dead || b->crosses || b->mode & MODE_STEP || b->mode != from->mode)
 		return;
+	if (e->lookup) {
+		if (!may_link_far(v, from, linear)) {
+			patch(c, e->patch, e->lookup);
+			return;
+		}
+		c->far[c->fars++] = exit_index;
+		c->far_pages[linear >> 18 & 63] |= 1ull << (linear >> 12 & 63);
+	} else if ((b->gpa ^ from->gpa) >> 12) {
+		return;
+	}
 	e->to = to;
 	e->next_incoming = b->incoming;
 	b->incoming = exit_index;
-	patch(c, e->patch, b->near);
+	patch(c, e->patch, e->lookup ? b->code : b->near);
 	v->count.block_linked++;
 }
 
@@ -153,10 +225,11 @@ enum outcome cache_follow(struct vcpu *v, uint32_t index, void **code, uint64_t 
 	if (r)
 		return r;
 	lock_take(&c->lock);
+	note_linear(v, *linear, gpa);
 	r = find(v, *linear, gpa, &to);
 	if (!r) {
 		if (c->generation == generation)
-			link_exit(v, index, to);
+			link_exit(v, index, to, *linear);
 		remember(v, *linear, &c->block[to]);
 		*code = exec_at(c, c->block[to].code);
 	}
@@ -332,7 +405,7 @@ void cache_flush(struct translate_vm *vm)
 		for (unsigned n = 0; n < CTX_COUNT; n++)
 			tlb_clear_jumps(context(vm, k, n));
 	c->blocks = c->exits = 1;
-	c->sites = c->insns = 0;
+	c->sites = c->insns = c->fars = 0;
 	c->hot = 64;
 	c->cold = c->cold_start;
 	c->generation++;

@@ -63,6 +63,7 @@ struct block_exit {
 	int32_t target;        /* guest address relative to the code page */
 	uint32_t to;           /* block it is linked to, 0: none */
 	uint32_t next_incoming;
+	uint32_t lookup;       /* of one to another page: code that asks the jump cache; else 0 */
 };
 
 /* Guest instruction of a place in the generated code that may fault or leave. */
@@ -75,6 +76,7 @@ struct site {
 };
 
 #define CACHE_HASH (1u << 16)
+#define CACHE_FAR (1u << 16)
 
 struct cache {
 	struct lock lock;
@@ -89,6 +91,9 @@ struct cache {
 	uint32_t blocks, exits, sites, insns;
 	uint32_t max_blocks, max_exits, max_sites, max_insns;
 	uint32_t *hash;
+	uint32_t *far;         /* linked exits to other pages: they go when global mappings change */
+	uint32_t fars;
+	uint64_t far_pages[64]; /* which linear pages they go to, hashed */
 	uint32_t generation;   /* counts whole flushes */
 	bool exact_flags;      /* also flags that nobody reads are right when memory faults (tests) */
 };
@@ -105,6 +110,11 @@ enum outcome cache_find(struct vcpu *v, void **code, uint64_t *linear);
 enum outcome cache_follow(struct vcpu *v, uint32_t index, void **code, uint64_t *linear);
 /* Forgets blocks that hold any byte of the range; true if there were any. Any thread. */
 bool cache_invalidate(struct translate_vm *vm, uint64_t gpa, uint64_t size);
+/*
+ * Supervisor mappings change: forgets links to other pages. linear: only if one may go to this page;
+ * ~0: in any case.
+ */
+void cache_unlink_far(struct translate_vm *vm, uint64_t linear);
 /* Forgets everything. The caller runs alone (vm_exclusive_begin()) or holds no code address. */
 void cache_flush(struct translate_vm *vm);
 /* make.c: decodes and translates; the lock is held, vectors are saved. index 0: out of room. */

@@ -89,8 +89,9 @@ static enum outcome emulate_extended(struct vcpu *v, const struct insn *i)
 		return emulate_maskmov(v, i);
 	default:
 		/* Gathers are 0F38 90 to 93, scatters A0 to A3. */
-		if (i->encoding != ENC_LEGACY && ((i->opcode & 0xfc) == 0x90 ||
-			(i->encoding == ENC_EVEX && (i->opcode & 0xfc) == 0xa0))) {
+		if (i->encoding != ENC_LEGACY &&
+			((i->opcode & 0xfc) == 0x90 ||
+				(i->encoding == ENC_EVEX && (i->opcode & 0xfc) == 0xa0))) {
 			TRY(state_check(v, i->encoding == ENC_EVEX ? STATE_AVX512 : STATE_AVX));
 			return emulate_gather(v, i);
 		}

@@ -10,14 +10,14 @@
 #include "cpu/translate/segment.h"
 #include "cpu/translate/vcpu.h"
 
-#define TRY(expr)                                                                                  \
-	do {                                                                                       \
-		enum outcome try_out = (expr);                                                     \
-		if (__builtin_expect(try_out != OUT_OK, 0))                                        \
-			return try_out;                                                            \
+#define TRY(expr)                                           \
+	do {                                                \
+		enum outcome try_out = (expr);              \
+		if (__builtin_expect(try_out != OUT_OK, 0)) \
+			return try_out;                     \
 	} while (0)
 
-/* --- modes ----------------------------------------------------------------------------- */
+/* --- modes --------------------------------------------------------------------------- */
 
 static inline bool mode_long(const struct vcpu *v)
 {
@@ -45,7 +45,7 @@ static inline unsigned mode_iopl(const struct vcpu *v)
 	return v->cpu.rflags >> 12 & 3;
 }
 
-/* --- registers and sizes --------------------------------------------------------------- */
+/* --- registers and sizes ------------------------------------------------------------- */
 
 static inline uint64_t size_mask(unsigned size)
 {
@@ -94,20 +94,19 @@ static inline unsigned insn_rm(const struct insn *i)
 }
 
 /* Byte registers: without REX, 4 to 7 are AH to BH. */
-static inline uint64_t gpr_get(const struct vcpu *v, const struct insn *i, unsigned reg,
-	unsigned size)
+static inline uint64_t gpr_get(
+	const struct vcpu *v, const struct insn *i, unsigned reg, unsigned size)
 {
 	if (size == 1 && !i->rex && reg >= 4 && reg < 8)
 		return v->cpu.gpr[reg - 4] >> 8 & 0xff;
 	return v->cpu.gpr[reg] & size_mask(size);
 }
 
-static inline void gpr_set(struct vcpu *v, const struct insn *i, unsigned reg, unsigned size,
-	uint64_t value)
+static inline void gpr_set(
+	struct vcpu *v, const struct insn *i, unsigned reg, unsigned size, uint64_t value)
 {
 	if (size == 1 && !i->rex && reg >= 4 && reg < 8)
-		v->cpu.gpr[reg - 4] =
-			(v->cpu.gpr[reg - 4] & ~0xff00ull) | (value & 0xff) << 8;
+		v->cpu.gpr[reg - 4] = (v->cpu.gpr[reg - 4] & ~0xff00ull) | (value & 0xff) << 8;
 	else
 		v->cpu.gpr[reg] = size_merge(v->cpu.gpr[reg], value, size);
 }
@@ -139,7 +138,7 @@ static inline enum outcome raise_gp(struct vcpu *v, uint32_t error)
 /* Reads a system structure (TSS): linear is made 32-bit or checked, #GP(0). */
 enum outcome system_read(struct vcpu *v, uint64_t linear, void *data, unsigned size);
 
-/* --- flags ------------------------------------------------------------------------------- */
+/* --- flags --------------------------------------------------------------------------- */
 
 static inline uint32_t flags_parity(uint64_t value)
 {
@@ -177,16 +176,16 @@ static inline uint32_t flags_add(uint64_t a, uint64_t b, unsigned carry, unsigne
 		(~(a ^ b) & (a ^ r) & sign ? FL_OF : 0) | ((a ^ b ^ r) & FL_AF);
 }
 
-/* --- operands (emulate_operand.c) ------------------------------------------------------ */
+/* --- operands (emulate_operand.c) ---------------------------------------------------- */
 
 /* Data at seg:offset, at most 8 bytes; checks segment, alignment, page. */
-enum outcome data_read(struct vcpu *v, unsigned seg, uint64_t offset, unsigned size,
-	uint64_t *value);
-enum outcome data_write(struct vcpu *v, unsigned seg, uint64_t offset, unsigned size,
-	uint64_t value);
+enum outcome data_read(
+	struct vcpu *v, unsigned seg, uint64_t offset, unsigned size, uint64_t *value);
+enum outcome data_write(
+	struct vcpu *v, unsigned seg, uint64_t offset, unsigned size, uint64_t value);
 /* The linear address of the memory operand after segment and alignment checks. */
-enum outcome operand_linear(struct vcpu *v, const struct insn *i, unsigned size,
-	unsigned access, uint64_t *linear);
+enum outcome operand_linear(
+	struct vcpu *v, const struct insn *i, unsigned size, unsigned access, uint64_t *linear);
 /* #AC(0) if alignment checks are on and say so. */
 enum outcome alignment_check(struct vcpu *v, uint64_t linear, unsigned size);
 /* The ModRM operand, register or memory. */
@@ -223,7 +222,7 @@ enum outcome stack_inner(struct vcpu *v, unsigned dpl, unsigned ext, struct stac
 /* Near control transfer: checks target against CS and sets RIP. */
 enum outcome branch_check(struct vcpu *v, uint64_t target);
 
-/* --- one function a topic ---------------------------------------------------------------- */
+/* --- one function a topic ------------------------------------------------------------ */
 
 enum outcome emulate_string(struct vcpu *v, const struct insn *i);
 enum outcome emulate_bitstring(struct vcpu *v, const struct insn *i);

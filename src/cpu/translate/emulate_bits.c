@@ -33,27 +33,27 @@ static bool bit_in_place(enum bit_op op, void *host, unsigned size, uint64_t ind
 {
 	bool old = false;
 
-#define IN_PLACE_SIZE(name, prefix)                                                                \
-	do {                                                                                       \
-		if (size == 2)                                                                     \
-			__asm__ volatile(prefix name "w %w2, %0"                                   \
-					 : "+m"(*(uint8_t(*)[2])host), "=@ccc"(old)                \
-					 : "r"(index));                                            \
-		else if (size == 4)                                                                \
-			__asm__ volatile(prefix name "l %k2, %0"                                   \
-					 : "+m"(*(uint8_t(*)[4])host), "=@ccc"(old)                \
-					 : "r"(index));                                            \
-		else                                                                               \
-			__asm__ volatile(prefix name "q %2, %0"                                    \
-					 : "+m"(*(uint8_t(*)[8])host), "=@ccc"(old)                \
-					 : "r"(index));                                            \
+#define IN_PLACE_SIZE(name, prefix)                                                 \
+	do {                                                                        \
+		if (size == 2)                                                      \
+			__asm__ volatile(prefix name "w %w2, %0"                    \
+					 : "+m"(*(uint8_t(*)[2])host), "=@ccc"(old) \
+					 : "r"(index));                             \
+		else if (size == 4)                                                 \
+			__asm__ volatile(prefix name "l %k2, %0"                    \
+					 : "+m"(*(uint8_t(*)[4])host), "=@ccc"(old) \
+					 : "r"(index));                             \
+		else                                                                \
+			__asm__ volatile(prefix name "q %2, %0"                     \
+					 : "+m"(*(uint8_t(*)[8])host), "=@ccc"(old) \
+					 : "r"(index));                             \
 	} while (0)
-#define IN_PLACE(name)                                                                             \
-	do {                                                                                       \
-		if (lock)                                                                          \
-			IN_PLACE_SIZE(name, "lock ");                                              \
-		else                                                                               \
-			IN_PLACE_SIZE(name, "");                                                   \
+#define IN_PLACE(name)                                \
+	do {                                          \
+		if (lock)                             \
+			IN_PLACE_SIZE(name, "lock "); \
+		else                                  \
+			IN_PLACE_SIZE(name, "");      \
 	} while (0)
 	switch (op) {
 	case BIT_SET:
@@ -72,8 +72,8 @@ static bool bit_in_place(enum bit_op op, void *host, unsigned size, uint64_t ind
 }
 
 /* The same where the operand is a device or crosses pages. */
-static enum outcome bit_elsewhere(struct vcpu *v, enum bit_op op, uint64_t linear, unsigned size,
-	uint64_t index, bool *old)
+static enum outcome bit_elsewhere(
+	struct vcpu *v, enum bit_op op, uint64_t linear, unsigned size, uint64_t index, bool *old)
 {
 	uint64_t value = 0;
 

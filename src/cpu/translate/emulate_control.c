@@ -7,11 +7,11 @@
 	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | \
 		CR0_PG)
 /* What every processor that runs 64-bit kernels has; the rest is looked up. */
-#define CR4_BASE                                                                                   \
-	(CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR |         \
+#define CR4_BASE                                                                           \
+	(CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | \
 		CR4_OSXMMEXCPT)
 
-/* --- CR0 --------------------------------------------------------------------------------- */
+/* --- CR0 ----------------------------------------------------------------------------- */
 
 static enum outcome cr0_check(struct vcpu *v, uint64_t value)
 {
@@ -23,14 +23,13 @@ static enum outcome cr0_check(struct vcpu *v, uint64_t value)
 	if ((value & CR0_PG) && !(old & CR0_PG) && (v->cpu.efer & EFER_LME)) {
 		unsigned tr = v->cpu.tr.attr & 15;
 		/* After reset TR looks like a busy 16-bit TSS that nobody has loaded. */
-		bool tss16 = (tr == SYS_TSS16 || tr == SYS_TSS16_BUSY) &&
-			(v->cpu.tr.selector & 0xfffc);
+		bool tss16 =
+			(tr == SYS_TSS16 || tr == SYS_TSS16_BUSY) && (v->cpu.tr.selector & 0xfffc);
 
 		if (!(v->cpu.cr4 & CR4_PAE) || (v->cpu.seg[SEG_CS].attr & SEG_ATTR_L) || tss16)
 			return raise_gp(v, 0);
 	}
-	if (!(value & CR0_PG) && (old & CR0_PG) &&
-		(mode_code64(v) || (v->cpu.cr4 & CR4_PCIDE)))
+	if (!(value & CR0_PG) && (old & CR0_PG) && (mode_code64(v) || (v->cpu.cr4 & CR4_PCIDE)))
 		return raise_gp(v, 0);
 	return OUT_OK;
 }
@@ -55,7 +54,7 @@ static enum outcome cr0_write(struct vcpu *v, uint64_t value)
 	return OUT_OK;
 }
 
-/* --- CR3, CR4 ---------------------------------------------------------------------------- */
+/* --- CR3, CR4 ------------------------------------------------------------------------ */
 
 static enum outcome cr3_write(struct vcpu *v, uint64_t value)
 {
@@ -118,7 +117,7 @@ static enum outcome cr4_write(struct vcpu *v, uint64_t value)
 	return OUT_OK;
 }
 
-/* --- MOV CRn ----------------------------------------------------------------------------- */
+/* --- MOV CRn ------------------------------------------------------------------------- */
 
 static enum outcome cr8_access(struct vcpu *v, unsigned reg, bool write)
 {
@@ -172,7 +171,10 @@ enum outcome emulate_mov_cr(struct vcpu *v, const struct insn *i)
 		v->cpu.rip = next;
 		return OUT_OK;
 	} else {
-		value = cr == 0 ? v->cpu.cr0 : cr == 2 ? v->cpu.cr2 : cr == 3 ? v->cpu.cr3 : v->cpu.cr4;
+		value = cr == 0	  ? v->cpu.cr0
+			: cr == 2 ? v->cpu.cr2
+			: cr == 3 ? v->cpu.cr3
+				  : v->cpu.cr4;
 		v->cpu.gpr[reg] = value & size_mask(size);
 	}
 	return insn_done(v, i);
@@ -210,7 +212,7 @@ enum outcome emulate_smsw(struct vcpu *v, const struct insn *i)
 	return insn_done(v, i);
 }
 
-/* --- MOV DRn ----------------------------------------------------------------------------- */
+/* --- MOV DRn ------------------------------------------------------------------------- */
 
 enum outcome emulate_mov_dr(struct vcpu *v, const struct insn *i)
 {
@@ -229,7 +231,9 @@ enum outcome emulate_mov_dr(struct vcpu *v, const struct insn *i)
 	if (dr >= 4)
 		dr |= 2;
 	if (!write) {
-		value = dr == 6 ? v->cpu.dr6 | DR6_FIXED : dr == 7 ? v->cpu.dr7 | DR7_FIXED : v->cpu.dr[dr];
+		value = dr == 6	  ? v->cpu.dr6 | DR6_FIXED
+			: dr == 7 ? v->cpu.dr7 | DR7_FIXED
+				  : v->cpu.dr[dr];
 		v->cpu.gpr[reg] = value & size_mask(wide ? 8 : 4);
 		return insn_done(v, i);
 	}
@@ -245,7 +249,7 @@ enum outcome emulate_mov_dr(struct vcpu *v, const struct insn *i)
 	return insn_done(v, i);
 }
 
-/* --- XCR0 -------------------------------------------------------------------------------- */
+/* --- XCR0 ---------------------------------------------------------------------------- */
 
 #define XCR0_MPX 0x18u
 

@@ -134,7 +134,7 @@ enum outcome emulate_ret(struct vcpu *v, const struct insn *i)
 	return OUT_OK;
 }
 
-/* --- PUSH, POP ------------------------------------------------------------------------------- */
+/* --- PUSH, POP ----------------------------------------------------------------------- */
 
 enum outcome emulate_push(struct vcpu *v, const struct insn *i)
 {

@@ -38,8 +38,8 @@ static uint16_t tags_full(struct vcpu *v)
 	return (uint16_t)tags;
 }
 
-static enum outcome fpu_begin(struct vcpu *v, const struct insn *i, unsigned size, unsigned access,
-	uint64_t *linear)
+static enum outcome fpu_begin(
+	struct vcpu *v, const struct insn *i, unsigned size, unsigned access, uint64_t *linear)
 {
 	struct image_layout l;
 
@@ -103,8 +103,8 @@ enum outcome emulate_fldenv(struct vcpu *v, const struct insn *i)
 		abridged |= (tags >> 2 * reg & 3) != 3 ? 1u << reg : 0;
 	if (registers)
 		for (unsigned k = 0; k < 8; k++)
-			TRY(mem_read(v, linear + env + 10 * k, v->cpu.xsave + IMAGE_ST + 16 * k,
-				10, ACC_READ));
+			TRY(mem_read(v, linear + env + 10 * k, v->cpu.xsave + IMAGE_ST + 16 * k, 10,
+				ACC_READ));
 	else if ((fsw >> 11 & 7) != image_top(v))
 		image_rotate(v, fsw >> 11 & 7);
 	image_control(v, fcw, fsw);
@@ -113,7 +113,7 @@ enum outcome emulate_fldenv(struct vcpu *v, const struct insn *i)
 	return insn_done(v, i);
 }
 
-/* --- MASKMOVQ, MASKMOVDQU, VMASKMOVDQU ------------------------------------------------------------ */
+/* --- MASKMOVQ, MASKMOVDQU, VMASKMOVDQU ----------------------------------------------- */
 
 /*
  * The image holds registers in stack order. When TOP moves and the registers do not, the slots

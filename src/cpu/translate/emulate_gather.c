@@ -30,8 +30,8 @@ static uint8_t *vector_byte(struct vcpu *v, const struct gather *g, unsigned reg
 	return v->cpu.xsave + offset;
 }
 
-static uint64_t element_get(struct vcpu *v, const struct gather *g, unsigned reg, unsigned at,
-	unsigned size)
+static uint64_t element_get(
+	struct vcpu *v, const struct gather *g, unsigned reg, unsigned at, unsigned size)
 {
 	const uint8_t *p = vector_byte(v, g, reg, at);
 
@@ -61,8 +61,8 @@ static enum outcome gather_decode(struct vcpu *v, const struct insn *i, struct g
 	unsigned sib, length, w;
 	bool code64 = mode_code64(v);
 
-	if (i->vex_offset > 10 || !i->modrm_offset || i->modrm_offset > 13 ||
-		(i->modrm & 7) != 4 || rm_is_reg(i))
+	if (i->vex_offset > 10 || !i->modrm_offset || i->modrm_offset > 13 || (i->modrm & 7) != 4 ||
+		rm_is_reg(i))
 		return raise_ud(v);
 	sib = i->bytes[i->modrm_offset + 1];
 	g->evex = p[0] == 0x62;
@@ -101,13 +101,16 @@ static enum outcome gather_decode(struct vcpu *v, const struct insn *i, struct g
 /* Everything that is touched becomes part of the image. */
 static enum outcome gather_image(struct vcpu *v, struct gather *g)
 {
-	uint64_t used = v->cpu.xcr0 & (1u << COMP_SSE | 1u << COMP_AVX | 1u << COMP_OPMASK |
-		1u << COMP_ZMM_HI | 1u << COMP_ZMM_HI16);
+	uint64_t used = v->cpu.xcr0 &
+		(1u << COMP_SSE | 1u << COMP_AVX | 1u << COMP_OPMASK | 1u << COMP_ZMM_HI |
+			1u << COMP_ZMM_HI16);
 
 	image_begin(v);
 	image_layout(v, &g->l);
-	if (g->l.size[COMP_AVX] < 256 || (g->evex && (g->l.size[COMP_OPMASK] < 64 ||
-		g->l.size[COMP_ZMM_HI] < 512 || g->l.size[COMP_ZMM_HI16] < 1024)))
+	if (g->l.size[COMP_AVX] < 256 ||
+		(g->evex &&
+			(g->l.size[COMP_OPMASK] < 64 || g->l.size[COMP_ZMM_HI] < 512 ||
+				g->l.size[COMP_ZMM_HI16] < 1024)))
 		return raise_ud(v);
 	for (unsigned c = 2; c < COMP_COUNT; c++)
 		if (!g->l.size[c])

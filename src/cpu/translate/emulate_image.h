@@ -68,7 +68,8 @@ void image_begin(struct vcpu *v);
  * bit in XSTATE_BV stays clear).
  */
 void image_fill(struct vcpu *v, const struct image_layout *l, uint64_t components);
-/* Control and status word as they come from memory: reserved bits, and ES and B, which follow from the rest. */
+/* Control and status word as they come from memory: reserved bits, and ES and B, which follow from
+ * the rest. */
 void image_control(struct vcpu *v, uint16_t fcw, uint16_t fsw);
 bool mxcsr_valid(struct vcpu *v, uint32_t mxcsr);
 /* TOP is about to change to top while the registers stay: turns the image, kept in stack order. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Plain integer instructions: the encodings that 64-bit code does not have (INC and DEC in one byte,
- * MOV with a far-away absolute address), and a second way for common ones.
+ * Plain integer instructions: the encodings that 64-bit code does not have (INC and DEC in one
+ * byte, MOV with a far-away absolute address), and a second way for common ones.
  */
 #include "cpu/translate/emulate.h"
 
@@ -40,8 +40,8 @@ static bool alu(struct vcpu *v, unsigned op, unsigned size, uint64_t a, uint64_t
  * Read, change, write of the ModRM operand: the write is tried first, so that nothing has happened
  * if it faults.
  */
-static enum outcome rm_modify_begin(struct vcpu *v, const struct insn *i, unsigned size,
-	uint64_t *value)
+static enum outcome rm_modify_begin(
+	struct vcpu *v, const struct insn *i, unsigned size, uint64_t *value)
 {
 	uint64_t linear;
 

@@ -5,7 +5,7 @@
 #include "cpu/translate/emulate.h"
 #include "cpu/translate/event.h"
 
-/* --- INT n, INT3, INTO, INT1 -------------------------------------------------------------------- */
+/* --- INT n, INT3, INTO, INT1 --------------------------------------------------------- */
 
 enum outcome emulate_int(struct vcpu *v, const struct insn *i)
 {
@@ -71,7 +71,7 @@ enum outcome emulate_salc(struct vcpu *v, const struct insn *i)
 	return insn_done(v, i);
 }
 
-/* --- decimal adjustment (SDM 2A, AAA to DAS) ------------------------------------------------------ */
+/* --- decimal adjustment (SDM 2A, AAA to DAS) ----------------------------------------- */
 
 static void adjust_decimal(struct vcpu *v, bool subtract)
 {

@@ -3,8 +3,8 @@
 #include "cpu/translate/emulate.h"
 
 /* The code segment that a return goes to; its RPL is the CPL to come. */
-static enum outcome return_code(struct vcpu *v, uint16_t selector, struct descriptor *d,
-	struct segment *cs)
+static enum outcome return_code(
+	struct vcpu *v, uint16_t selector, struct descriptor *d, struct segment *cs)
 {
 	unsigned rpl = selector & 3, dpl;
 	uint32_t error = selector & 0xfffc;
@@ -26,8 +26,8 @@ static enum outcome return_code(struct vcpu *v, uint16_t selector, struct descri
 }
 
 /* The stack segment that a return loads: 64-bit code below CPL 3 may have none. */
-static enum outcome return_stack(struct vcpu *v, uint16_t selector, const struct segment *cs,
-	struct segment *ss)
+static enum outcome return_stack(
+	struct vcpu *v, uint16_t selector, const struct segment *cs, struct segment *ss)
 {
 	unsigned rpl = cs->selector & 3;
 
@@ -68,7 +68,7 @@ static void return_flags(struct vcpu *v, uint64_t flags, unsigned size, unsigned
 	v->cpu.rflags = (v->cpu.rflags & ~mask) | (flags & mask) | 2;
 }
 
-/* --- IRET -------------------------------------------------------------------------------- */
+/* --- IRET ---------------------------------------------------------------------------- */
 
 static enum outcome iret_paragraphs(struct vcpu *v, unsigned size)
 {
@@ -96,8 +96,8 @@ static enum outcome iret_paragraphs(struct vcpu *v, unsigned size)
 }
 
 /* The rest of the frame of a return to virtual-8086 mode: ESP SS ES DS FS GS. */
-static enum outcome iret_to_vm86(struct vcpu *v, struct stack *s, uint64_t ip, uint64_t cs,
-	uint64_t flags)
+static enum outcome iret_to_vm86(
+	struct vcpu *v, struct stack *s, uint64_t ip, uint64_t cs, uint64_t flags)
 {
 	static const uint8_t order[] = {SEG_SS, SEG_ES, SEG_DS, SEG_FS, SEG_GS};
 	uint64_t sp, sel[5];
@@ -107,8 +107,10 @@ static enum outcome iret_to_vm86(struct vcpu *v, struct stack *s, uint64_t ip, u
 		TRY(stack_pop(v, s, 4, &sel[k]));
 	if (ip > 0xffff)
 		return raise_gp(v, 0);
-	v->cpu.rflags = (flags & (FL_STATUS | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF |
-		FL_VM | FL_AC | FL_VIF | FL_VIP | FL_ID)) | 2;
+	v->cpu.rflags = (flags &
+				(FL_STATUS | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF |
+					FL_VM | FL_AC | FL_VIF | FL_VIP | FL_ID)) |
+		2;
 	v->cpu.cpl = 3;
 	v->cpu.gpr[RSP] = sp;
 	segment_load_paragraph(v, SEG_CS, (uint16_t)cs);
@@ -121,8 +123,8 @@ static enum outcome iret_to_vm86(struct vcpu *v, struct stack *s, uint64_t ip, u
 }
 
 /* After the frame's first three words: checks, the stack if any, and the switch itself. */
-static enum outcome iret_finish(struct vcpu *v, const uint64_t frame[5], unsigned size,
-	struct stack *s, bool have_stack)
+static enum outcome iret_finish(
+	struct vcpu *v, const uint64_t frame[5], unsigned size, struct stack *s, bool have_stack)
 {
 	uint64_t rsp = frame[3], ss_selector = frame[4];
 	unsigned cpl = v->cpu.cpl, rpl = frame[1] & 3;
@@ -190,7 +192,7 @@ enum outcome emulate_iret(struct vcpu *v, const struct insn *i)
 	return iret_finish(v, frame, size, &s, false);
 }
 
-/* --- far RET ----------------------------------------------------------------------------- */
+/* --- far RET ------------------------------------------------------------------------- */
 
 static enum outcome ret_paragraphs(struct vcpu *v, unsigned size, unsigned drop)
 {

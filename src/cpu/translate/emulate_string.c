@@ -14,13 +14,13 @@
 
 struct string {
 	const struct insn *insn;
-	uint64_t mask;       /* of addresses and the count */
-	uint64_t count;      /* elements to go; 1 without REP */
-	uint64_t src, dst;   /* offsets */
+	uint64_t mask;	   /* of addresses and the count */
+	uint64_t count;	   /* elements to go; 1 without REP */
+	uint64_t src, dst; /* offsets */
 	unsigned size, src_seg;
 	bool rep, until_equal; /* REP; REPNE for CMPS and SCAS */
 	bool down;
-	bool slow;           /* alignment checks are on: every element by itself */
+	bool slow; /* alignment checks are on: every element by itself */
 	int budget;
 };
 
@@ -90,8 +90,7 @@ static void string_advance(struct vcpu *v, struct string *s, uint64_t n, bool sr
 
 static bool string_more(struct vcpu *v, const struct string *s)
 {
-	return s->count && s->budget > 0 &&
-		!atomic_load_explicit(&v->kicked, memory_order_relaxed);
+	return s->count && s->budget > 0 && !atomic_load_explicit(&v->kicked, memory_order_relaxed);
 }
 
 static enum outcome string_end(struct vcpu *v, const struct string *s)
@@ -130,8 +129,8 @@ static enum outcome string_run(struct vcpu *v, const struct string *s, unsigned 
 		most = *n;
 	if (most > 1 && !mode_code64(v)) {
 		low = s->down ? offset - (most - 1) * s->size : offset;
-		if (!segment_linear(v, &v->cpu.seg[seg], (uint32_t)low,
-			    (unsigned)(most * s->size), access, &unused))
+		if (!segment_linear(v, &v->cpu.seg[seg], (uint32_t)low, (unsigned)(most * s->size),
+			    access, &unused))
 			most = 1;
 	}
 	*n = most;
@@ -149,11 +148,11 @@ static enum outcome string_run(struct vcpu *v, const struct string *s, unsigned 
 	return OUT_OK;
 }
 
-/* --- MOVS, STOS, LODS ------------------------------------------------------------------------ */
+/* --- MOVS, STOS, LODS ---------------------------------------------------------------- */
 
-#define REP_MOVS(suffix)                                                                           \
+#define REP_MOVS(suffix) \
 	__asm__ volatile("rep movs" suffix : "+D"(dst), "+S"(src), "+c"(n) : : "memory")
-#define REP_STOS(suffix)                                                                           \
+#define REP_STOS(suffix) \
 	__asm__ volatile("rep stos" suffix : "+D"(dst), "+c"(n) : "a"(value) : "memory")
 
 static void host_movs(void *dst, const void *src, uint64_t n, unsigned size, bool down)
@@ -275,7 +274,7 @@ static enum outcome string_lods(struct vcpu *v, struct string *s)
 	return string_end(v, s);
 }
 
-/* --- CMPS, SCAS -------------------------------------------------------------------------------- */
+/* --- CMPS, SCAS ---------------------------------------------------------------------- */
 
 struct unaligned16 {
 	uint16_t value;
@@ -371,16 +370,16 @@ static enum outcome string_scas(struct vcpu *v, struct string *s)
 	return done || !s->rep ? insn_done(v, s->insn) : string_end(v, s);
 }
 
-/* --- INS, OUTS ----------------------------------------------------------------------------------- */
+/* --- INS, OUTS ----------------------------------------------------------------------- */
 
 static enum outcome string_ins(struct vcpu *v, struct string *s)
 {
 	uint16_t port = (uint16_t)v->cpu.gpr[RDX];
 
+	TRY(io_allowed(v, port, s->size)); /* also if there is nothing to do */
 	while (s->count) {
 		uint64_t linear;
 
-		TRY(io_allowed(v, port, s->size));
 		TRY(linear_address(v, SEG_ES, s->dst, s->size, ACC_WRITE, &linear));
 		TRY(mem_probe(v, linear, s->size, ACC_WRITE));
 		TRY(data_write(v, SEG_ES, s->dst, s->size, io_in(v, port, s->size)));
@@ -396,10 +395,10 @@ static enum outcome string_outs(struct vcpu *v, struct string *s)
 {
 	uint16_t port = (uint16_t)v->cpu.gpr[RDX];
 
+	TRY(io_allowed(v, port, s->size)); /* also if there is nothing to do */
 	while (s->count) {
 		uint64_t value;
 
-		TRY(io_allowed(v, port, s->size));
 		TRY(data_read(v, s->src_seg, s->src, s->size, &value));
 		io_out(v, port, s->size, (uint32_t)value);
 		s->budget -= SLOW_ELEMENT;

@@ -18,7 +18,7 @@ enum outcome emulate_cpuid(struct vcpu *v, const struct insn *i)
 	return insn_done(v, i);
 }
 
-/* --- TLB, caches, halt --------------------------------------------------------------------- */
+/* --- TLB, caches, halt --------------------------------------------------------------- */
 
 enum outcome emulate_invlpg(struct vcpu *v, const struct insn *i)
 {
@@ -106,7 +106,7 @@ enum outcome emulate_hlt(struct vcpu *v, const struct insn *i)
 	return OUT_HALT;
 }
 
-/* --- flags ----------------------------------------------------------------------------------- */
+/* --- flags --------------------------------------------------------------------------- */
 
 enum outcome emulate_cli_sti(struct vcpu *v, const struct insn *i)
 {
@@ -169,7 +169,7 @@ enum outcome emulate_popf(struct vcpu *v, const struct insn *i)
 	return insn_done(v, i);
 }
 
-/* --- bases, processor number, time ------------------------------------------------------------- */
+/* --- bases, processor number, time --------------------------------------------------- */
 
 enum outcome emulate_swapgs(struct vcpu *v, const struct insn *i)
 {
@@ -188,8 +188,8 @@ enum outcome emulate_swapgs(struct vcpu *v, const struct insn *i)
 enum outcome emulate_fsgsbase(struct vcpu *v, const struct insn *i)
 {
 	bool gs = i->mnemonic == ZYDIS_MNEMONIC_RDGSBASE || i->mnemonic == ZYDIS_MNEMONIC_WRGSBASE;
-	bool write = i->mnemonic == ZYDIS_MNEMONIC_WRFSBASE ||
-		i->mnemonic == ZYDIS_MNEMONIC_WRGSBASE;
+	bool write =
+		i->mnemonic == ZYDIS_MNEMONIC_WRFSBASE || i->mnemonic == ZYDIS_MNEMONIC_WRGSBASE;
 	struct segment *s = &v->cpu.seg[gs ? SEG_GS : SEG_FS];
 	unsigned reg = insn_rm(i), size = (i->rex & 8) ? 8 : 4;
 	uint64_t value = v->cpu.gpr[reg] & size_mask(size);

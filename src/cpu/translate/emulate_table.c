@@ -4,7 +4,7 @@
 
 #include "cpu/translate/emulate.h"
 
-/* --- GDTR, IDTR, LDTR, TR ------------------------------------------------------------------ */
+/* --- GDTR, IDTR, LDTR, TR ------------------------------------------------------------ */
 
 enum outcome emulate_lgdt_lidt(struct vcpu *v, const struct insn *i)
 {
@@ -60,8 +60,8 @@ enum outcome emulate_sgdt_sidt(struct vcpu *v, const struct insn *i)
 }
 
 /* The system descriptor for LLDT or LTR, through its first checks. */
-static enum outcome system_descriptor(struct vcpu *v, uint16_t selector, struct descriptor *d,
-	struct segment *s)
+static enum outcome system_descriptor(
+	struct vcpu *v, uint16_t selector, struct descriptor *d, struct segment *s)
 {
 	bool wide = mode_long(v);
 
@@ -128,8 +128,8 @@ enum outcome emulate_ltr(struct vcpu *v, const struct insn *i)
 
 enum outcome emulate_sldt_str(struct vcpu *v, const struct insn *i)
 {
-	uint16_t selector = i->mnemonic == ZYDIS_MNEMONIC_STR ? v->cpu.tr.selector :
-		v->cpu.ldtr.selector;
+	uint16_t selector =
+		i->mnemonic == ZYDIS_MNEMONIC_STR ? v->cpu.tr.selector : v->cpu.ldtr.selector;
 
 	if (mode_paragraphs(v))
 		return raise_ud(v);
@@ -139,7 +139,7 @@ enum outcome emulate_sldt_str(struct vcpu *v, const struct insn *i)
 	return insn_done(v, i);
 }
 
-/* --- LAR, LSL, VERR, VERW, ARPL -------------------------------------------------------------- */
+/* --- LAR, LSL, VERR, VERW, ARPL ------------------------------------------------------ */
 
 /* Reads a descriptor for inspection: *visible is false where the instruction clears ZF. */
 static enum outcome inspect(struct vcpu *v, uint16_t selector, struct descriptor *d, bool *visible)
@@ -165,7 +165,8 @@ static bool conforming(unsigned attr)
 
 enum outcome emulate_lar_lsl(struct vcpu *v, const struct insn *i)
 {
-	/* System types that can be looked at: legacy, then IA-32e mode (SDM 2A, tables 3-52, 3-54). */
+	/* System types that can be looked at: legacy, then IA-32e mode (SDM 2A, tables 3-52, 3-54).
+	 */
 	static const uint16_t types[2][2] = {{0x1a3e, 0x0a0e}, {0x1a04, 0x0a04}};
 	bool lsl = i->mnemonic == ZYDIS_MNEMONIC_LSL, visible;
 	unsigned size = insn_size(v, i), attr, dpl;
@@ -233,7 +234,7 @@ enum outcome emulate_arpl(struct vcpu *v, const struct insn *i)
 	return insn_done(v, i);
 }
 
-/* --- segment registers ------------------------------------------------------------------------ */
+/* --- segment registers --------------------------------------------------------------- */
 
 static enum outcome load_and_go(struct vcpu *v, unsigned seg, uint16_t selector)
 {

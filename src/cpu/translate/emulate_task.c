@@ -21,7 +21,7 @@ static bool tss_wide(unsigned attr)
 	return attr & 8;
 }
 
-/* --- a TSS in memory ------------------------------------------------------------------------- */
+/* --- a TSS in memory ----------------------------------------------------------------- */
 
 static enum outcome tss_load(struct vcpu *v, const struct segment *tr, struct task *t)
 {
@@ -79,10 +79,10 @@ static enum outcome tss_store(struct vcpu *v, uint32_t eip, uint32_t eflags)
 	return mem_write(v, base + 14, half, 28, ACC_WRITE | ACC_SYSTEM);
 }
 
-/* --- before ------------------------------------------------------------------------------------- */
+/* --- before -------------------------------------------------------------------------- */
 
-static enum outcome task_find(struct vcpu *v, uint16_t selector, enum task_cause cause, unsigned ext,
-	struct descriptor *d, struct segment *tr)
+static enum outcome task_find(struct vcpu *v, uint16_t selector, enum task_cause cause,
+	unsigned ext, struct descriptor *d, struct segment *tr)
 {
 	unsigned vector = cause == TASK_IRET ? EXC_TS : EXC_GP, type;
 	uint32_t error = (selector & 0xfffc) | ext;
@@ -93,8 +93,8 @@ static enum outcome task_find(struct vcpu *v, uint16_t selector, enum task_cause
 	descriptor_unpack(tr, selector, d);
 	type = tr->attr & 15;
 	if ((tr->attr & SEG_ATTR_S) ||
-		(cause == TASK_IRET ? type != SYS_TSS16_BUSY && type != SYS_TSS_BUSY :
-			type != SYS_TSS16 && type != SYS_TSS))
+		(cause == TASK_IRET ? type != SYS_TSS16_BUSY && type != SYS_TSS_BUSY
+				    : type != SYS_TSS16 && type != SYS_TSS))
 		return fault_raise_error(v, vector, error);
 	if (!(tr->attr & SEG_ATTR_P))
 		return fault_raise_error(v, EXC_NP, error);
@@ -116,7 +116,7 @@ static enum outcome task_probe(struct vcpu *v, const struct segment *tr, uint32_
 	return mem_probe(v, (uint32_t)tr->base, size, ACC_WRITE | ACC_SYSTEM);
 }
 
-/* --- after: segments of the new task ------------------------------------------------------------- */
+/* --- after: segments of the new task ------------------------------------------------- */
 
 static enum outcome task_ldt(struct vcpu *v, uint16_t selector, unsigned ext)
 {
@@ -194,8 +194,10 @@ static void task_commit(struct vcpu *v, const struct segment *tr, const struct t
 	v->cpu.tr.attr |= 2;
 	v->cpu.cr0 |= CR0_TS;
 	v->cpu.rip = t->eip;
-	v->cpu.rflags = (t->eflags & (FL_STATUS | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF |
-		FL_VM | FL_AC | FL_VIF | FL_VIP | FL_ID)) | 2 | (nested ? FL_NT : 0);
+	v->cpu.rflags = (t->eflags &
+				(FL_STATUS | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF |
+					FL_VM | FL_AC | FL_VIF | FL_VIP | FL_ID)) |
+		2 | (nested ? FL_NT : 0);
 	for (unsigned k = 0; k < 8; k++)
 		v->cpu.gpr[k] = t->gpr[k];
 	for (unsigned k = 0; k < SEG_COUNT; k++)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * XSAVE, XSAVEOPT, XSAVEC, XRSTOR (SDM 1, chapter 13), FXSAVE, FXRSTOR. All work on the saved image;
- * what a guest loads is checked before it gets there, because the image is later given to the
- * host's XRSTOR.
+ * XSAVE, XSAVEOPT, XSAVEC, XRSTOR (SDM 1, chapter 13), FXSAVE, FXRSTOR. All work on the saved
+ * image; what a guest loads is checked before it gets there, because the image is later given to
+ * the host's XRSTOR.
  */
 #include <Zydis/Mnemonic.h>
 
@@ -62,7 +62,7 @@ void image_fill(struct vcpu *v, const struct image_layout *l, uint64_t component
 
 void image_control(struct vcpu *v, uint16_t fcw, uint16_t fsw)
 {
-	fsw &= (uint16_t)~(FSW_ES | FSW_B);
+	fsw &= (uint16_t) ~(FSW_ES | FSW_B);
 	if (fsw & ~fcw & 0x3f)
 		fsw |= FSW_ES | FSW_B;
 	*image_u16(v, IMAGE_FCW) = (fcw & FCW_KEPT) | FCW_FIXED;
@@ -90,7 +90,8 @@ static unsigned xmm_end(const struct vcpu *v)
 }
 
 /* Offsets of components in compacted format. Returns the end. */
-static unsigned compact(const struct image_layout *l, uint64_t components, unsigned offset[COMP_COUNT])
+static unsigned compact(
+	const struct image_layout *l, uint64_t components, unsigned offset[COMP_COUNT])
 {
 	unsigned at = IMAGE_END;
 
@@ -107,8 +108,8 @@ static unsigned compact(const struct image_layout *l, uint64_t components, unsig
 }
 
 /* What XSAVE and XRSTOR check first; *rfbm: the requested components. */
-static enum outcome xsave_begin(struct vcpu *v, const struct insn *i, unsigned access,
-	uint64_t *rfbm, uint64_t *linear)
+static enum outcome xsave_begin(
+	struct vcpu *v, const struct insn *i, unsigned access, uint64_t *rfbm, uint64_t *linear)
 {
 	if (!(v->cpu.cr4 & CR4_OSXSAVE) || rm_is_reg(i))
 		return raise_ud(v);
@@ -121,7 +122,7 @@ static enum outcome xsave_begin(struct vcpu *v, const struct insn *i, unsigned a
 	return OUT_OK;
 }
 
-/* --- saving ----------------------------------------------------------------------------------- */
+/* --- saving -------------------------------------------------------------------------- */
 
 /* The legacy region's parts that rfbm asks for. */
 static enum outcome save_legacy(struct vcpu *v, uint64_t linear, uint64_t write, bool mxcsr)
@@ -145,10 +146,10 @@ static enum outcome save_legacy(struct vcpu *v, uint64_t linear, uint64_t write,
 
 enum outcome emulate_xsave(struct vcpu *v, const struct insn *i)
 {
-	bool optimize = i->mnemonic == ZYDIS_MNEMONIC_XSAVEOPT ||
-		i->mnemonic == ZYDIS_MNEMONIC_XSAVEOPT64;
-	bool compacted = i->mnemonic == ZYDIS_MNEMONIC_XSAVEC ||
-		i->mnemonic == ZYDIS_MNEMONIC_XSAVEC64;
+	bool optimize =
+		i->mnemonic == ZYDIS_MNEMONIC_XSAVEOPT || i->mnemonic == ZYDIS_MNEMONIC_XSAVEOPT64;
+	bool compacted =
+		i->mnemonic == ZYDIS_MNEMONIC_XSAVEC || i->mnemonic == ZYDIS_MNEMONIC_XSAVEC64;
 	uint64_t rfbm, linear, in_use, write, header[2];
 	unsigned offset[COMP_COUNT], end = IMAGE_END;
 	struct image_layout l;
@@ -188,7 +189,7 @@ enum outcome emulate_xsave(struct vcpu *v, const struct insn *i)
 	return insn_done(v, i);
 }
 
-/* --- restoring --------------------------------------------------------------------------------- */
+/* --- restoring ----------------------------------------------------------------------- */
 
 /* The header's rules (SDM 1, 13.8.1 and 13.8.2). */
 static bool header_valid(struct vcpu *v, const uint64_t header[8])
@@ -217,8 +218,8 @@ static enum outcome load_x87(struct vcpu *v, uint64_t linear)
 
 static enum outcome load_xmm(struct vcpu *v, uint64_t linear)
 {
-	return mem_read(v, linear + IMAGE_XMM, v->cpu.xsave + IMAGE_XMM, xmm_end(v) - IMAGE_XMM,
-		ACC_READ);
+	return mem_read(
+		v, linear + IMAGE_XMM, v->cpu.xsave + IMAGE_XMM, xmm_end(v) - IMAGE_XMM, ACC_READ);
 }
 
 /*
@@ -261,8 +262,8 @@ enum outcome emulate_xrstor(struct vcpu *v, const struct insn *i)
 		if (load >> c & 1) {
 			uint64_t unused;
 
-			TRY(linear_address(v, i->mem_seg, insn_address(v, i),
-				offset[c] + l.size[c], ACC_READ, &unused));
+			TRY(linear_address(v, i->mem_seg, insn_address(v, i), offset[c] + l.size[c],
+				ACC_READ, &unused));
 			TRY(mem_probe(v, linear + offset[c], l.size[c], ACC_READ));
 		}
 	}
@@ -283,9 +284,10 @@ enum outcome emulate_xrstor(struct vcpu *v, const struct insn *i)
 	return insn_done(v, i);
 }
 
-/* --- FXSAVE, FXRSTOR ------------------------------------------------------------------------------ */
+/* --- FXSAVE, FXRSTOR ----------------------------------------------------------------- */
 
-static enum outcome fx_begin(struct vcpu *v, const struct insn *i, unsigned access, uint64_t *linear)
+static enum outcome fx_begin(
+	struct vcpu *v, const struct insn *i, unsigned access, uint64_t *linear)
 {
 	if (rm_is_reg(i))
 		return raise_ud(v);

@@ -48,8 +48,7 @@ static enum outcome gate64_read(struct vcpu *v, const struct event *e, uint64_t 
 }
 
 /* The handler's code segment. */
-static enum outcome gate64_code(struct vcpu *v, uint16_t selector, unsigned ext,
-	struct segment *cs)
+static enum outcome gate64_code(struct vcpu *v, uint16_t selector, unsigned ext, struct segment *cs)
 {
 	struct descriptor d;
 
@@ -133,7 +132,7 @@ enum outcome event_enter(struct vcpu *v, const struct event *e)
 	return out;
 }
 
-/* --- double and triple faults (SDM 3A table 6-5) ------------------------------------------- */
+/* --- double and triple faults (SDM 3A table 6-5) ------------------------------------- */
 
 static bool contributory(unsigned vector)
 {
@@ -163,8 +162,9 @@ static enum outcome enter_or_double(struct vcpu *v, struct event *e)
 			e->next = v->cpu.rip;
 		if (second == EXC_PF)
 			v->cpu.cr2 = v->fault.cr2;
-		if (!e->soft && ((contributory(first) && contributory(second)) ||
-			(first == EXC_PF && (contributory(second) || second == EXC_PF)))) {
+		if (!e->soft &&
+			((contributory(first) && contributory(second)) ||
+				(first == EXC_PF && (contributory(second) || second == EXC_PF)))) {
 			e->vector = EXC_DF;
 			e->has_error = true;
 			e->error = 0;
@@ -180,8 +180,8 @@ static enum outcome enter_or_double(struct vcpu *v, struct event *e)
 	return OUT_SHUTDOWN;
 }
 
-enum outcome event_deliver(struct vcpu *v, unsigned vector, bool has_error, uint32_t error,
-	bool soft, bool external)
+enum outcome event_deliver(
+	struct vcpu *v, unsigned vector, bool has_error, uint32_t error, bool soft, bool external)
 {
 	struct event e = {
 		.vector = (uint8_t)vector,

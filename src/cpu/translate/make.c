@@ -52,7 +52,8 @@ int cache_create(struct cache *c, uint32_t size, struct error *err)
 	c->site = reserve(MAX_SITES * sizeof *c->site);
 	c->insn = reserve(MAX_INSNS);
 	c->hash = reserve(CACHE_HASH * sizeof *c->hash);
-	if (!c->block || !c->exit || !c->site || !c->insn || !c->hash)
+	c->far = reserve(CACHE_FAR * sizeof *c->far);
+	if (!c->block || !c->exit || !c->site || !c->insn || !c->hash || !c->far)
 		return error_set(err, ENOMEM, "no memory for the code cache's tables");
 	c->blocks = c->exits = 1;
 	c->max_blocks = MAX_BLOCKS;
@@ -76,6 +77,8 @@ void cache_destroy(struct cache *c)
 		munmap(c->site, MAX_SITES * sizeof *c->site);
 	if (c->insn)
 		munmap(c->insn, MAX_INSNS);
+	if (c->far)
+		munmap(c->far, CACHE_FAR * sizeof *c->far);
 	if (c->hash)
 		munmap(c->hash, CACHE_HASH * sizeof *c->hash);
 	if (c->fd >= 0)

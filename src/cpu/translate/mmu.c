@@ -158,7 +158,7 @@ enum outcome mmu_fetch(struct vcpu *v, uint64_t linear, uint64_t *gpa)
 	struct walk w;
 	uint32_t error;
 
-	if (f->page == ((linear & ~4095ull) | 1)) {
+	if ((f->page & ~2ull) == ((linear & ~4095ull) | 1)) {
 		*gpa = f->gpa | (linear & 4095);
 		return OUT_OK;
 	}
@@ -172,10 +172,15 @@ enum outcome mmu_fetch(struct vcpu *v, uint64_t linear, uint64_t *gpa)
 		t->large[linear >> 27 & 15] |= 1ull << (linear >> 21 & 63);
 	else if (w.page_bits > 21)
 		t->huge |= 1ull << (linear >> 30 & 63);
-	f->page = (linear & ~4095ull) | 1;
+	f->page = (linear & ~4095ull) | (w.global ? 3 : 1);
 	f->gpa = w.gpa & ~4095ull;
 	*gpa = w.gpa;
 	return OUT_OK;
+}
+
+bool mmu_fetch_global(const struct vcpu *v, uint64_t linear)
+{
+	return v->tlb->fetch[linear >> 12 & (FETCH_ENTRIES - 1)].page == ((linear & ~4095ull) | 3);
 }
 
 /* --- devices ----------------------------------------------------------------------------- */
@@ -458,6 +463,7 @@ static struct tlb *user_context(struct vcpu *v)
 void mmu_flush_all(struct vcpu *v)
 {
 	v->count.tlb_flush++;
+	cache_unlink_far(v->vm, ~0ull);
 	for (unsigned i = 0; i < CTX_COUNT; i++)
 		tlb_clear(&v->private_data->context[i]);
 }
@@ -477,6 +483,7 @@ void mmu_flush_page(struct vcpu *v, uint64_t linear)
 	struct translate_vcpu *p = v->private_data;
 
 	v->count.tlb_flush_page++;
+	cache_unlink_far(v->vm, linear);
 	tlb_clear_page(&p->context[CTX_SUPER], linear);
 	tlb_clear_page(&p->context[CTX_SUPER_USER], linear);
 	tlb_clear_page(p->user, linear);

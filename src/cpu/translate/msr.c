@@ -49,7 +49,7 @@ static uint64_t host_tsc(void)
 	return low | (uint64_t)high << 32;
 }
 
-/* --- memory types ---------------------------------------------------------------------------- */
+/* --- memory types -------------------------------------------------------------------- */
 
 static bool type_valid(unsigned type, bool pat)
 {
@@ -100,7 +100,7 @@ static bool mtrr_valid(struct vcpu *v, uint32_t msr, uint64_t value)
 	return !(value & (beyond | 0xf00)) && type_valid(value & 0xff, false);
 }
 
-/* --- RDMSR ------------------------------------------------------------------------------------ */
+/* --- RDMSR --------------------------------------------------------------------------- */
 
 static bool read_callback(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
@@ -138,27 +138,27 @@ static bool read_constant(struct vcpu *v, uint32_t msr, uint64_t *value)
 	case MSR_MISC_FEATURES_ENABLES:
 	case MSR_MCG_CAP:
 	case MSR_MCG_STATUS:
-	case 0x0:        /* P5_MC_ADDR */
-	case 0x1:        /* P5_MC_TYPE */
-	case 0x2a:       /* EBL_CR_POWERON */
-	case 0x2c:       /* EBC_FREQUENCY_ID */
-	case 0x34:       /* SMI_COUNT */
-	case 0xcd:       /* FSB_FREQ */
-	case 0x119:      /* BBL_CR_CTL */
-	case 0x198:      /* PERF_STATUS */
-	case 0x19a:      /* CLOCK_MODULATION */
-	case 0x19b:      /* THERM_INTERRUPT */
-	case 0x19c:      /* THERM_STATUS */
-	case 0x1a4:      /* MISC_FEATURE_CONTROL */
-	case 0x1ad:      /* TURBO_RATIO_LIMIT */
-	case 0x1c9:      /* LASTBRANCH_TOS */
-	case 0x1d9:      /* DEBUGCTL */
-	case 0x1db:      /* LASTBRANCHFROMIP */
-	case 0x1dc:      /* LASTBRANCHTOIP */
-	case 0x1dd:      /* LASTINTFROMIP */
-	case 0x1de:      /* LASTINTTOIP */
-	case 0x606:      /* RAPL_POWER_UNIT */
-	case 0x611:      /* PKG_ENERGY_STATUS */
+	case 0x0:	 /* P5_MC_ADDR */
+	case 0x1:	 /* P5_MC_TYPE */
+	case 0x2a:	 /* EBL_CR_POWERON */
+	case 0x2c:	 /* EBC_FREQUENCY_ID */
+	case 0x34:	 /* SMI_COUNT */
+	case 0xcd:	 /* FSB_FREQ */
+	case 0x119:	 /* BBL_CR_CTL */
+	case 0x198:	 /* PERF_STATUS */
+	case 0x19a:	 /* CLOCK_MODULATION */
+	case 0x19b:	 /* THERM_INTERRUPT */
+	case 0x19c:	 /* THERM_STATUS */
+	case 0x1a4:	 /* MISC_FEATURE_CONTROL */
+	case 0x1ad:	 /* TURBO_RATIO_LIMIT */
+	case 0x1c9:	 /* LASTBRANCH_TOS */
+	case 0x1d9:	 /* DEBUGCTL */
+	case 0x1db:	 /* LASTBRANCHFROMIP */
+	case 0x1dc:	 /* LASTBRANCHTOIP */
+	case 0x1dd:	 /* LASTINTFROMIP */
+	case 0x1de:	 /* LASTINTTOIP */
+	case 0x606:	 /* RAPL_POWER_UNIT */
+	case 0x611:	 /* PKG_ENERGY_STATUS */
 	case 0xc0010010: /* AMD: SYSCFG */
 	case 0xc0010015: /* HWCR */
 	case 0xc001001f: /* NB_CFG */
@@ -244,7 +244,7 @@ enum outcome emulate_rdmsr(struct vcpu *v, const struct insn *i)
 	return insn_done(v, i);
 }
 
-/* --- WRMSR ------------------------------------------------------------------------------------ */
+/* --- WRMSR --------------------------------------------------------------------------- */
 
 static bool write_callback(struct vcpu *v, uint32_t msr, uint64_t value)
 {
@@ -307,8 +307,9 @@ static bool write_ignored(struct vcpu *v, uint32_t msr, uint64_t value)
 		return !value;
 	case MSR_PRED_CMD:
 		vcpu_vectors_save(v);
-		return !(value & ~1ull) && (cpuid_policy_has(vcpu_cpuid(v), 7, 0, 3, 26) ||
-			cpuid_policy_has(vcpu_cpuid(v), 0x80000008, 0, 1, 12));
+		return !(value & ~1ull) &&
+			(cpuid_policy_has(vcpu_cpuid(v), 7, 0, 3, 26) ||
+				cpuid_policy_has(vcpu_cpuid(v), 0x80000008, 0, 1, 12));
 	case MSR_FLUSH_CMD:
 		vcpu_vectors_save(v);
 		return !(value & ~1ull) && cpuid_policy_has(vcpu_cpuid(v), 7, 0, 3, 28);

@@ -107,10 +107,39 @@ static void code_address(struct emit *e, unsigned reg, int32_t offset, unsigned 
 		emit_lea(e, size, reg, at_reg(reg, offset));
 }
 
+/* The most that far() puts in line. */
+#define FAR_SIZE 128
+
+/*
+ * To another page: by the jump cache; but supervisor code, most of which lies in global pages, by
+ * an exit that can be linked while the mapping stays (cache_follow()), with the jump cache behind it.
+ */
+static void far(struct rewrite *w, int32_t target)
+{
+	struct block_exit *x;
+
+	code_address(&w->hot, R10, target, w->bits == 64 ? 8 : 4);
+	if (w->bits != 64 || !(w->mode & MODE_RING0)) {
+		rewrite_lookup(w);
+		return;
+	}
+	while (((offset_of(w, w->hot.at) + 1) & 63) > 60)
+		emit_8(&w->hot, 0x90);
+	x = &w->cache->exit[new_exit(w, target)];
+	emit_jmp(&w->hot, w->cache->write + x->stub);
+	x->patch = offset_of(w, w->hot.at - 4);
+	x->lookup = offset_of(w, w->cold.at);
+	struct emit hot = w->hot;
+
+	w->hot = w->cold;
+	rewrite_lookup(w);
+	w->cold = w->hot;
+	w->hot = hot;
+}
+
 /* A direct branch to `target` (relative to the code page); cc is a condition or -1. */
 static void branch(struct rewrite *w, int cc, int32_t target)
 {
-	unsigned size = w->bits == 64 ? 8 : 4;
 	struct emit *e = &w->hot;
 	uint32_t index;
 
@@ -127,19 +156,17 @@ static void branch(struct rewrite *w, int cc, int32_t target)
 		return;
 	}
 	if (cc >= 0) {
-		/* the far way lies out of line */
+		/* the way there lies out of line; room for it, then its stubs behind it */
 		struct emit hot = w->hot;
 
 		emit_jcc(&hot, (unsigned)cc, w->cold.at);
 		w->hot = w->cold;
-		code_address(&w->hot, R10, target, size);
-		rewrite_lookup(w);
-		w->cold = w->hot;
+		w->cold.at += FAR_SIZE;
+		far(w, target);
 		w->hot = hot;
 		return;
 	}
-	code_address(e, R10, target, size);
-	rewrite_lookup(w);
+	far(w, target);
 }
 
 static void poll(struct rewrite *w)
@@ -541,6 +568,24 @@ static void indirect_target(struct rewrite *w)
 	}
 }
 
+static void op_load_target(struct rewrite *w, struct emit *e)
+{
+	emit_load(e, 8, R10, at_reg(R10, 0));
+}
+
+static void jump_indirect(struct rewrite *w)
+{
+	const struct insn *i = w->insn;
+
+	if (i->has_mem)
+		access(w, address_of(i), 8, SLOW_READ, op_load_target);
+	else if (is_scratch(i->op_reg))
+		emit_load(&w->hot, 8, R10, gpr_slot(i->op_reg));
+	else
+		emit_mov(&w->hot, 8, R10, i->op_reg);
+	rewrite_lookup(w);
+}
+
 static void goto_spilled(struct rewrite *w)
 {
 	emit_load(&w->hot, 8, R10, gs_slot(offsetof(struct vcpu, spill[1])));
@@ -649,7 +694,7 @@ bool rewrite_native(uint32_t mode, const struct insn *i)
 	bool near_branches = (mode & MODE_BITS) == MODE_64 || (mode & MODE_FLAT && (mode & MODE_BITS) == MODE_32);
 	bool bits64 = (mode & MODE_BITS) == MODE_64;
 
-	if (!state_enabled(mode, i))
+	if (!state_enabled(mode, i) || (i->encoding != ENC_LEGACY && (mode & (MODE_BITS | MODE_FLAT)) == MODE_16))
 		return false;
 	switch (i->class) {
 	case INSN_COPY:
@@ -718,7 +763,7 @@ void rewrite_one(struct rewrite *w)
 		loop(w);
 		break;
 	case INSN_CALL:
-		if (target_of(w) <= (int32_t)w->guest && target_of(w) >= 0)
+		if (target_of(w) <= (int32_t)w->guest)
 			poll(w);
 		access(w, stack_below(8), 8, SLOW_WRITE, op_call);
 		branch(w, -1, target_of(w));
@@ -728,8 +773,7 @@ void rewrite_one(struct rewrite *w)
 		rewrite_lookup(w);
 		break;
 	case INSN_JMP_IND:
-		indirect_target(w);
-		goto_spilled(w);
+		jump_indirect(w);
 		break;
 	case INSN_CALL_IND:
 		indirect_target(w);
@@ -776,7 +820,7 @@ bool rewrite_ends(uint32_t mode, const struct insn *i)
 	}
 }
 
-static void liveness(const struct insn *insns, unsigned count, uint32_t *before)
+static void liveness(const struct insn *insns, unsigned count, bool exact, uint32_t *before)
 {
 	uint32_t live = FL_STATUS;
 
@@ -787,7 +831,7 @@ static void liveness(const struct insn *insns, unsigned count, uint32_t *before)
 			live = FL_STATUS;
 		else
 			live = (live & ~i->flags_written) | i->flags_read;
-		before[k] = live & FL_STATUS;
+		before[k] = exact ? FL_STATUS : live & FL_STATUS;
 	}
 }
 
@@ -851,7 +895,7 @@ unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const s
 	b->code = c->hot;
 	b->cold = c->cold;
 	b->first_exit = c->exits;
-	liveness(insns, count, live);
+	liveness(insns, count, c->exact_flags, live);
 	entry(&w, start);
 	b->near = offset_of(&w, w.hot.at);
 	for (unsigned k = 0; k < count; k++) {

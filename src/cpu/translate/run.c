@@ -5,6 +5,8 @@
  */
 #include "cpu/translate/run.h"
 
+#include <Zydis/Mnemonic.h>
+
 #include "cpu/translate/event.h"
 #include "cpu/translate/rewrite.h"
 #include "cpu/translate/stubs.h"
@@ -170,6 +172,10 @@ static enum outcome emulate_one(struct vcpu *v, const struct emulated *m)
 		if (i->class == INSN_COPY)
 			return fault_raise(v, EXC_NM);
 	}
+	if (i->too_long)
+		return fault_raise_error(v, EXC_GP, 0);
+	if (i->encoding != ENC_LEGACY && !(v->cpu.cr0 & CR0_PE))
+		return fault_raise(v, EXC_UD);
 	if (i->class == INSN_COPY)
 		return i->state != STATE_NONE ? fault_raise(v, EXC_UD) : emulate(v, i);
 	return emulate(v, i);
@@ -239,6 +245,23 @@ static enum outcome between(struct vcpu *v)
 	if (v->irq_check || v->cpu.nmi_pending)
 		return deliver_interrupt(v);
 	return OUT_OK;
+}
+
+/* INT and SYSCALL clear TF before it could trap behind them; what POPF and IRET clear still traps. */
+static bool enters_handler(struct left l)
+{
+	if (l.why != LEAVE_EMULATE)
+		return false;
+	switch (((const struct emulated *)l.arg)->insn.mnemonic) {
+	case ZYDIS_MNEMONIC_INT:
+	case ZYDIS_MNEMONIC_INT1:
+	case ZYDIS_MNEMONIC_INT3:
+	case ZYDIS_MNEMONIC_INTO:
+	case ZYDIS_MNEMONIC_SYSCALL:
+		return true;
+	default:
+		return false;
+	}
 }
 
 /* After one instruction in single-step mode. */
@@ -323,6 +346,8 @@ enum outcome run(struct vcpu *v)
 			if (shadow && out != OUT_FAULT && v->cpu.sti_shadow == 1)
 				v->cpu.sti_shadow = 0;
 			mode_update(v);
+			if (trap && !(v->cpu.rflags & FL_TF) && enters_handler(l))
+				trap = false;
 			if (out == OUT_OK && (v->debug.step || trap))
 				out = stepped(v, trap);
 		}

@@ -42,7 +42,7 @@ enum outcome linear_address(struct vcpu *v, unsigned seg, uint64_t offset, unsig
 	return fault_raise_error(v, seg == SEG_SS ? EXC_SS : EXC_GP, 0);
 }
 
-/* --- descriptors ------------------------------------------------------------------------ */
+/* --- descriptors --------------------------------------------------------------------- */
 
 enum outcome descriptor_read(struct vcpu *v, uint16_t selector, bool wide, unsigned vector,
 	unsigned ext, struct descriptor *d)
@@ -101,9 +101,9 @@ enum outcome descriptor_mark(struct vcpu *v, const struct descriptor *d, uint8_t
 
 		__asm__ volatile("lock orb %1, %0" : "+m"(*byte) : "q"(set) : "cc", "memory");
 		__asm__ volatile("lock andb %1, %0"
-			: "+m"(*byte)
-			: "q"((uint8_t)~clear)
-			: "cc", "memory");
+				 : "+m"(*byte)
+				 : "q"((uint8_t)~clear)
+				 : "cc", "memory");
 		return OUT_OK;
 	}
 	TRY(mem_read(v, d->linear + 5, &type, 1, ACC_READ | ACC_SYSTEM));
@@ -120,7 +120,7 @@ enum outcome descriptor_accessed(struct vcpu *v, const struct descriptor *d, str
 	return OUT_OK;
 }
 
-/* --- segment registers ------------------------------------------------------------------ */
+/* --- segment registers --------------------------------------------------------------- */
 
 void segment_load_paragraph(struct vcpu *v, unsigned seg, uint16_t selector)
 {
@@ -218,8 +218,8 @@ void segment_drop_inner(struct vcpu *v, unsigned cpl)
 
 	for (unsigned k = 0; k < sizeof(data); k++) {
 		struct segment *s = &v->cpu.seg[data[k]];
-		bool conforming = (s->attr & (TYPE_CODE | TYPE_CONFORMING)) ==
-			(TYPE_CODE | TYPE_CONFORMING);
+		bool conforming =
+			(s->attr & (TYPE_CODE | TYPE_CONFORMING)) == (TYPE_CODE | TYPE_CONFORMING);
 
 		if (s->attr & SEG_ATTR_UNUSABLE) {
 			s->selector = 0;

@@ -14,15 +14,24 @@
 
 /* The type field of attr (SDM 3A, 3.4.5.1 and 3.5). */
 #define TYPE_ACCESSED 1u
-#define TYPE_WRITABLE 2u  /* data */
-#define TYPE_DOWN 4u      /* data: expand-down */
-#define TYPE_READABLE 2u  /* code */
+#define TYPE_WRITABLE 2u /* data */
+#define TYPE_DOWN 4u	 /* data: expand-down */
+#define TYPE_READABLE 2u /* code */
 #define TYPE_CONFORMING 4u
 #define TYPE_CODE 8u
 enum {
-	SYS_TSS16 = 1, SYS_LDT = 2, SYS_TSS16_BUSY = 3, SYS_CALL16 = 4, SYS_TASK_GATE = 5,
-	SYS_INT16 = 6, SYS_TRAP16 = 7, SYS_TSS = 9, SYS_TSS_BUSY = 11, SYS_CALL = 12,
-	SYS_INT = 14, SYS_TRAP = 15,
+	SYS_TSS16 = 1,
+	SYS_LDT = 2,
+	SYS_TSS16_BUSY = 3,
+	SYS_CALL16 = 4,
+	SYS_TASK_GATE = 5,
+	SYS_INT16 = 6,
+	SYS_TRAP16 = 7,
+	SYS_TSS = 9,
+	SYS_TSS_BUSY = 11,
+	SYS_CALL = 12,
+	SYS_INT = 14,
+	SYS_TRAP = 15,
 };
 
 /* The effective address of the memory operand: the offset in its segment. */
@@ -37,8 +46,8 @@ enum outcome linear_address(struct vcpu *v, unsigned seg, uint64_t offset, unsig
 	unsigned access, uint64_t *linear);
 
 /*
- * The same outside 64-bit mode for a segment given by value: false if limit or type forbid it; raises
- * nothing.
+ * The same outside 64-bit mode for a segment given by value: false if limit or type forbid it;
+ * raises nothing.
  */
 bool segment_linear(const struct vcpu *v, const struct segment *s, uint32_t offset, unsigned size,
 	unsigned access, uint64_t *linear);
@@ -62,9 +71,10 @@ enum outcome descriptor_read(struct vcpu *v, uint16_t selector, bool wide, unsig
 	unsigned ext, struct descriptor *d);
 /* The hidden part of a segment register from its descriptor. */
 void descriptor_unpack(struct segment *s, uint16_t selector, const struct descriptor *d);
-/* Sets bits of the descriptor's type byte in memory (accessed, busy), atomically where it can be. */
-enum outcome descriptor_mark(struct vcpu *v, const struct descriptor *d, uint8_t set,
-	uint8_t clear);
+/* Sets bits of the descriptor's type byte in memory (accessed, busy), atomically where it can be.
+ */
+enum outcome descriptor_mark(
+	struct vcpu *v, const struct descriptor *d, uint8_t set, uint8_t clear);
 /* The same if it is not yet accessed; also in *s. */
 enum outcome descriptor_accessed(struct vcpu *v, const struct descriptor *d, struct segment *s);
 
@@ -76,8 +86,8 @@ enum outcome segment_load(struct vcpu *v, unsigned seg, uint16_t selector);
 /* Real and virtual-8086 mode. */
 void segment_load_paragraph(struct vcpu *v, unsigned seg, uint16_t selector);
 /*
- * Checks a stack segment for a stack of privilege cpl: null, limit, RPL, type, DPL give vector(sel |
- * ext), not present gives #SS(sel | ext). The result is in *s, marked accessed.
+ * Checks a stack segment for a stack of privilege cpl: null, limit, RPL, type, DPL give vector(sel
+ * | ext), not present gives #SS(sel | ext). The result is in *s, marked accessed.
  */
 enum outcome segment_stack_check(struct vcpu *v, uint16_t selector, unsigned cpl, unsigned vector,
 	unsigned ext, struct segment *s);

@@ -11,7 +11,8 @@ enum outcome mmu_slow_mask(struct vcpu *v, const struct slow_access *d, uint64_t
 {
 	struct insn insn;
 	uint8_t bytes[15] = {0};
-	unsigned bits = (v->private_data->mode & MODE_BITS) == MODE_64 ? 64 : 32;
+	static const uint8_t code_bits[] = {16, 32, 64};
+	unsigned bits = code_bits[v->private_data->mode & MODE_BITS];
 	enum outcome out;
 
 	vcpu_vectors_save(v);

@@ -38,7 +38,7 @@
 enum { CTX_SUPER, CTX_SUPER_USER, CTX_USER_FIRST, CTX_COUNT = CTX_USER_FIRST + 6 };
 
 struct fetch_entry {
-	uint64_t page; /* linear address | 1 */
+	uint64_t page; /* linear address | 1, | 2 if global */
 	uint64_t gpa;
 };
 #define FETCH_ENTRIES 256u

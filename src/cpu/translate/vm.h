@@ -29,6 +29,7 @@ struct page {
 	uint8_t has_code;     /* writes are watched; set before its bytes are read */
 	uint8_t patience;     /* log2 of the writes beside code that are borne before it is forgotten */
 	uint16_t writes;      /* that hit no code, since */
+	uint64_t linear : 52, aliased : 1; /* page number at which CPL 0 runs it; at others too */
 	uint64_t lines;       /* which of the page's 64-byte lines hold translated bytes */
 };
 
@@ -99,6 +100,8 @@ static inline void irq_check_set(struct vcpu *v, bool check)
 
 /* mode.c: the TLB context for CPL and AC alone. */
 void mode_context(struct vcpu *v);
+/* mmu.c: did the last fetch from there go through a global mapping? */
+bool mmu_fetch_global(const struct vcpu *v, uint64_t linear);
 /* signal.c: %gs of this thread. */
 void vcpu_set_gs(struct vcpu *v, void *base);
 /* slow_mask.c: which bytes a masked access touches; vectors are saved on the way. */

@@ -17,11 +17,11 @@
 /* Guest memory below 1 MiB while a kernel starts. */
 #define BOOT_GDT 0x500ull
 #define BOOT_START_INFO 0x6000ull /* PVH, with module list and memory map behind it */
-#define BOOT_PARAMS 0x7000ull     /* the "zero page" */
+#define BOOT_PARAMS 0x7000ull	  /* the "zero page" */
 #define BOOT_PAGE_TABLES 0x9000ull
 #define BOOT_CMDLINE 0x20000ull
 #define BOOT_CMDLINE_SIZE 0x10000u
-#define BOOT_LOW_END 0x9fc00ull   /* usable memory below 1 MiB */
+#define BOOT_LOW_END 0x9fc00ull /* usable memory below 1 MiB */
 #define BOOT_KERNEL_MIN 0x100000ull
 
 struct boot_config {
@@ -49,10 +49,10 @@ struct boot_image {
 	uint8_t head[BOOT_HEAD_SIZE];
 };
 
-int boot_linux(struct memory *mem, const struct boot_config *config,
-	const struct boot_image *image, struct cpu_state *state, struct error *err);
-int boot_pvh(struct memory *mem, const struct boot_config *config,
-	const struct boot_image *image, struct cpu_state *state, struct error *err);
+int boot_linux(struct memory *mem, const struct boot_config *config, const struct boot_image *image,
+	struct cpu_state *state, struct error *err);
+int boot_pvh(struct memory *mem, const struct boot_config *config, const struct boot_image *image,
+	struct cpu_state *state, struct error *err);
 
 /* The size of a regular file. */
 int boot_file_size(const struct machine_file *file, uint64_t *size, struct error *err);

@@ -22,21 +22,21 @@
 
 static uint64_t descriptor(uint16_t attr, uint32_t limit, uint32_t base)
 {
-	return (limit & 0xffff) | (uint64_t)(base & 0xffffff) << 16 | (uint64_t)(attr & 0xff) << 40 |
-		(uint64_t)(limit >> 16 & 15) << 48 | (uint64_t)(attr >> 12) << 52 |
-		(uint64_t)(base >> 24) << 56;
+	return (limit & 0xffff) | (uint64_t)(base & 0xffffff) << 16 |
+		(uint64_t)(attr & 0xff) << 40 | (uint64_t)(limit >> 16 & 15) << 48 |
+		(uint64_t)(attr >> 12) << 52 | (uint64_t)(base >> 24) << 56;
 }
 
 static int flat_segments(struct memory *mem, struct cpu_state *state, uint16_t code)
 {
-	const uint64_t gdt[] = {0, 0, descriptor(code, 0xfffff, 0),
-		descriptor(DATA_32, 0xfffff, 0), descriptor(TSS_32, 0x67, 0)};
+	const uint64_t gdt[] = {0, 0, descriptor(code, 0xfffff, 0), descriptor(DATA_32, 0xfffff, 0),
+		descriptor(TSS_32, 0x67, 0)};
 
 	for (unsigned i = 0; i < SEG_COUNT; i++)
 		state->seg[i] = (struct segment){
 			.selector = DATA_SELECTOR, .attr = DATA_32, .limit = UINT32_MAX};
-	state->seg[SEG_CS] = (struct segment){
-		.selector = CODE_SELECTOR, .attr = code, .limit = UINT32_MAX};
+	state->seg[SEG_CS] =
+		(struct segment){.selector = CODE_SELECTOR, .attr = code, .limit = UINT32_MAX};
 	state->tr = (struct segment){.selector = TSS_SELECTOR, .attr = TSS_32, .limit = 0x67};
 	state->gdtr = (struct table_register){.base = BOOT_GDT, .limit = sizeof gdt - 1};
 	state->idtr = (struct table_register){0};

@@ -52,7 +52,7 @@ static void set(uint8_t *params, unsigned at, unsigned size, uint64_t value)
 struct kernel {
 	unsigned version;
 	uint64_t payload, payload_size; /* in the file */
-	uint64_t load, room;            /* in the guest: where, and what it needs there */
+	uint64_t load, room;		/* in the guest: where, and what it needs there */
 	uint64_t initrd_limit, cmdline_max;
 	bool is64;
 };
@@ -78,8 +78,8 @@ static int check(const struct boot_image *image, struct kernel *kernel, struct e
 	kernel->payload_size = image->size - kernel->payload;
 	if (declared && declared < kernel->payload_size)
 		kernel->payload_size = declared;
-	kernel->is64 = kernel->version >= VERSION_64 &&
-		(get(image, HDR_XLOADFLAGS, 2) & XLF_KERNEL_64);
+	kernel->is64 =
+		kernel->version >= VERSION_64 && (get(image, HDR_XLOADFLAGS, 2) & XLF_KERNEL_64);
 	kernel->initrd_limit = get(image, HDR_INITRD_MAX, 4) + 1;
 	kernel->cmdline_max = get(image, HDR_CMDLINE_SIZE, 4);
 	return 0;
@@ -101,8 +101,9 @@ static int place(const struct memory *mem, const struct boot_image *image, struc
 	}
 	kernel->room = init_size > kernel->payload_size ? init_size : kernel->payload_size;
 	if (kernel->load < BOOT_KERNEL_MIN || kernel->load >= MEMORY_LOW_END)
-		return error_set(err, ENOEXEC, "%s: wants to be loaded at %#llx, where it cannot be",
-			image->file->name, (unsigned long long)kernel->load);
+		return error_set(err, ENOEXEC,
+			"%s: wants to be loaded at %#llx, where it cannot be", image->file->name,
+			(unsigned long long)kernel->load);
 	if (memory_ptr(mem, kernel->load, kernel->room))
 		return 0;
 	return error_set(err, ENOMEM,
@@ -112,9 +113,8 @@ static int place(const struct memory *mem, const struct boot_image *image, struc
 		(unsigned long long)(mem->size >> 20));
 }
 
-static void fill_params(uint8_t *params, const struct memory *mem,
-	const struct boot_config *config, const struct boot_image *image, uint64_t initrd,
-	uint64_t initrd_size)
+static void fill_params(uint8_t *params, const struct memory *mem, const struct boot_config *config,
+	const struct boot_image *image, uint64_t initrd, uint64_t initrd_size)
 {
 	struct boot_range ranges[BOOT_RANGES];
 	unsigned count = boot_memory_map(mem, ranges), end = 0x202 + image->head[HDR_JUMP];
@@ -135,11 +135,11 @@ static void fill_params(uint8_t *params, const struct memory *mem,
 	}
 }
 
-static int enter(struct memory *mem, const struct kernel *kernel, struct cpu_state *state,
-	struct error *err)
+static int enter(
+	struct memory *mem, const struct kernel *kernel, struct cpu_state *state, struct error *err)
 {
-	int r = kernel->is64 ? boot_flat_64(mem, state, kernel->load + ENTRY_64) :
-			       boot_flat_32(mem, state, kernel->load);
+	int r = kernel->is64 ? boot_flat_64(mem, state, kernel->load + ENTRY_64)
+			     : boot_flat_32(mem, state, kernel->load);
 
 	if (r < 0)
 		return error_set(err, ENOMEM, "the guest has too little memory to start");
@@ -147,8 +147,8 @@ static int enter(struct memory *mem, const struct kernel *kernel, struct cpu_sta
 	return 0;
 }
 
-int boot_linux(struct memory *mem, const struct boot_config *config,
-	const struct boot_image *image, struct cpu_state *state, struct error *err)
+int boot_linux(struct memory *mem, const struct boot_config *config, const struct boot_image *image,
+	struct cpu_state *state, struct error *err)
 {
 	struct kernel kernel = {0};
 	uint64_t initrd, initrd_size;

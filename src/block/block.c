@@ -59,8 +59,8 @@ void block_submit(struct block *block, struct block_request *request)
 		request->done(request, -EROFS);
 		return;
 	}
-	if (request->op == BLOCK_READ && !request->background &&
-		request->length <= READ_NOW_MAX && image->driver->read_now) {
+	if (request->op == BLOCK_READ && !request->background && request->length <= READ_NOW_MAX &&
+		image->driver->read_now) {
 		int r = image->driver->read_now(image, request);
 
 		if (r != -EAGAIN) {

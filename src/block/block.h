@@ -23,21 +23,21 @@ enum block_op {
 	BLOCK_READ,
 	BLOCK_WRITE,
 	BLOCK_FLUSH,
-	BLOCK_DISCARD,      /* the contents are not needed any more; they may stay */
+	BLOCK_DISCARD,	    /* the contents are not needed any more; they may stay */
 	BLOCK_WRITE_ZEROES, /* reads as zeroes afterwards */
 };
 
 struct block_request {
 	enum block_op op;
-	bool unmap;       /* WRITE_ZEROES: the space may be given back */
-	bool background;  /* never on the caller's thread, even if it would be quick */
-	uint64_t offset;  /* bytes */
-	uint64_t length;  /* bytes; 0 for FLUSH */
+	bool unmap;	   /* WRITE_ZEROES: the space may be given back */
+	bool background;   /* never on the caller's thread, even if it would be quick */
+	uint64_t offset;   /* bytes */
+	uint64_t length;   /* bytes; 0 for FLUSH */
 	struct iovec *iov; /* READ, WRITE: exactly length bytes; the image may change the array */
 	unsigned iov_count;
 	/*
-	 * Called once, with 0 or a negative errno, possibly before block_submit() returns. The request
-	 * and its buffers are the image's until then.
+	 * Called once, with 0 or a negative errno, possibly before block_submit() returns. The
+	 * request and its buffers are the image's until then.
 	 */
 	void (*done)(struct block_request *request, int result);
 	struct block_request *next; /* the image's */

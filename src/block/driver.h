@@ -19,8 +19,8 @@ struct block_driver {
 	/* Does the request, whose range and buffers are checked already. 0 or a negative errno. */
 	int (*perform)(struct block_image *image, struct block_request *request);
 	/*
-	 * A read, if it needs not wait for a disk; -EAGAIN if it would have to, and then the request is
-	 * as it was. May be NULL.
+	 * A read, if it needs not wait for a disk; -EAGAIN if it would have to, and then the
+	 * request is as it was. May be NULL.
 	 */
 	int (*read_now)(struct block_image *image, const struct block_request *request);
 	void (*close)(struct block_image *image);

@@ -191,8 +191,8 @@ static int raw_examine(struct raw *raw, const char *path, struct error *err)
 		return error_set(err, EINVAL, "%s: empty, not a disk image", path);
 	if (raw->image.size % BLOCK_SECTOR)
 		return error_set(err, EINVAL,
-			"%s: its size, %llu bytes, is not a multiple of %u: not a raw disk image", path,
-			(unsigned long long)raw->image.size, BLOCK_SECTOR);
+			"%s: its size, %llu bytes, is not a multiple of %u: not a raw disk image",
+			path, (unsigned long long)raw->image.size, BLOCK_SECTOR);
 	return 0;
 }
 

@@ -209,7 +209,7 @@ static int list(int argc, char **argv)
 	return r ? fail(&err) : 0;
 }
 
-static int delete(int argc, char **argv)
+static int delete (int argc, char **argv)
 {
 	struct option_scan scan = {argc, argv, 1, NULL};
 	struct error err = {""};

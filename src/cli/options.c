@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct option_spec *find(const struct option_spec *specs, const char *name,
-	size_t len)
+static const struct option_spec *find(const struct option_spec *specs, const char *name, size_t len)
 {
 	for (; specs->name; specs++)
 		if (!strncmp(specs->name, name, len) && !specs->name[len])
@@ -35,8 +34,9 @@ int option_next(struct option_scan *scan, const struct option_spec *specs, struc
 		return OPTION_WORD;
 	}
 	equal = strchr(word, '=');
-	spec = word[1] != '-' ? NULL
-			      : find(specs, word + 2, equal ? (size_t)(equal - word - 2) : strlen(word + 2));
+	spec = word[1] != '-'
+		? NULL
+		: find(specs, word + 2, equal ? (size_t)(equal - word - 2) : strlen(word + 2));
 	if (!spec)
 		return error_set(err, EINVAL, "unknown option '%.*s'",
 			equal ? (int)(equal - word) : (int)strlen(word), word);
@@ -103,13 +103,14 @@ bad:
 	return error_set(err, EINVAL, "%s: '%s' is not a size like 1024, 512M or 2G", what, text);
 }
 
-int option_number(const char *what, const char *text, uint64_t min, uint64_t max,
-	uint64_t *number, struct error *err)
+int option_number(const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *number,
+	struct error *err)
 {
 	const char *end = digits(text, number);
 
 	if (!end || *end || *number < min || *number > max)
-		return error_set(err, EINVAL, "%s: '%s' is not a number from %" PRIu64 " to %" PRIu64,
-			what, text, min, max);
+		return error_set(err, EINVAL,
+			"%s: '%s' is not a number from %" PRIu64 " to %" PRIu64, what, text, min,
+			max);
 	return 0;
 }

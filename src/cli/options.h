@@ -43,7 +43,7 @@ int option_size(const char *what, const char *text, uint64_t unit, uint64_t *byt
 	struct error *err);
 
 /* A decimal number from min to max. */
-int option_number(const char *what, const char *text, uint64_t min, uint64_t max,
-	uint64_t *number, struct error *err);
+int option_number(const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *number,
+	struct error *err);
 
 #endif

@@ -22,7 +22,8 @@ static const struct option_spec options[] = {
 	{"memory", MEMORY, "SIZE", "in MiB, or like 512M, 2G (1024)"},
 	{"vcpus", VCPUS, "N", "virtual processors (1)"},
 	{"disk", DISK, "FILE[,ro]", "a raw disk, maybe read-only; again for more"},
-	{"net", NET, "none|user[,fwd=...]", "none (without an image), or over this host's sockets;"},
+	{"net", NET, "none|user[,fwd=...]",
+		"none (without an image), or over this host's sockets;"},
 	{"stats", STATS, NULL, "counters on standard error at the end"},
 	{"gdb", GDB, "ADDRESS", "wait for a debugger: unix:PATH or 127.0.0.1:PORT"},
 	{"help", HELP, NULL, "this text"},
@@ -117,7 +118,8 @@ static int use_image(struct request *request, struct error *err)
 	if (r)
 		return r;
 	if (config->disks == VMM_DISKS_MAX)
-		return error_set(err, EINVAL, "--disk: %d at most beside the image's", VMM_DISKS_MAX - 1);
+		return error_set(err, EINVAL, "--disk: %d at most beside the image's",
+			VMM_DISKS_MAX - 1);
 	snprintf(request->kernel, sizeof request->kernel, "%s/vmlinuz", request->found.path);
 	snprintf(request->initrd, sizeof request->initrd, "%s/initrd.img", request->found.path);
 	snprintf(request->disk, sizeof request->disk, "%s/disk.raw", request->found.path);
@@ -125,7 +127,8 @@ static int use_image(struct request *request, struct error *err)
 		config->kernel = request->kernel;
 		config->initrd = config->initrd ? config->initrd : request->initrd;
 	}
-	if (asprintf(&request->cmdline, "%s%s%s", request->found.cmdline, own[0] ? " " : "", own) < 0) {
+	if (asprintf(&request->cmdline, "%s%s%s", request->found.cmdline, own[0] ? " " : "", own) <
+		0) {
 		request->cmdline = NULL;
 		return error_set(err, ENOMEM, "out of memory");
 	}
@@ -145,7 +148,8 @@ static int complete(struct request *request, struct error *err)
 	if (request->image)
 		return use_image(request, err);
 	if (!request->config.kernel)
-		return error_set(err, EINVAL, "an image or --kernel FILE is needed (see dach run --help)");
+		return error_set(err, EINVAL,
+			"an image or --kernel FILE is needed (see dach run --help)");
 	return 0;
 }
 

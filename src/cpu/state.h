@@ -68,10 +68,12 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_COUNT };
 #define EFER_NXE 0x800u
 
 /* Exception vectors (SDM 3A, 6.3.1) */
+/* clang-format off */
 enum {
 	EXC_DE, EXC_DB, EXC_NMI, EXC_BP, EXC_OF, EXC_BR, EXC_UD, EXC_NM, EXC_DF,
 	EXC_TS = 10, EXC_NP, EXC_SS, EXC_GP, EXC_PF, EXC_MF = 16, EXC_AC, EXC_MC, EXC_XM,
 };
+/* clang-format on */
 
 /*
  * A segment register with its hidden part (SDM 3A, 3.4.3). limit is in bytes,

@@ -19,8 +19,8 @@
 #include "image/process.h"
 #include "image/tree.h"
 
-int job_read(struct job *job, const char *const *argv,
-	void (*line)(void *ctx, const char *line), void *ctx, struct error *err)
+int job_read(struct job *job, const char *const *argv, void (*line)(void *ctx, const char *line),
+	void *ctx, struct error *err)
 {
 	const struct process process = {
 		.argv = argv,
@@ -51,9 +51,11 @@ static void tell(const struct job *job, const char *line)
 static int check_packages(const char *list, struct error *err)
 {
 	for (const char *c = list; *c; c++)
-		if (!islower((unsigned char)*c) && !isdigit((unsigned char)*c) && !strchr("+-.,", *c))
+		if (!islower((unsigned char)*c) && !isdigit((unsigned char)*c) &&
+			!strchr("+-.,", *c))
 			return error_set(err, EINVAL,
-				"--include '%s': names of Debian packages, separated by commas", list);
+				"--include '%s': names of Debian packages, separated by commas",
+				list);
 	if (list[0] == ',' || (list[0] && list[strlen(list) - 1] == ',') || strstr(list, ",,"))
 		return error_set(err, EINVAL, "--include '%s': an empty package name", list);
 	return 0;
@@ -68,7 +70,8 @@ static int check_hostname(const char *name, struct error *err)
 			len = 0;
 	if (!len || len > 63)
 		return error_set(err, EINVAL,
-			"host name '%s': up to 63 letters, digits and '-' (--hostname gives another)", name);
+			"host name '%s': up to 63 letters, digits and '-' (--hostname gives another)",
+			name);
 	return 0;
 }
 
@@ -105,7 +108,8 @@ static int read_key(const char *path, char *key, size_t size, struct error *err)
 		return error_set(err, errno, "%s: %s", path, strerror(errno));
 	ok = fgets(key, size, file);
 	fclose(file);
-	if (!ok || (strncmp(key, "ssh-", 4) && strncmp(key, "ecdsa-", 6) && strncmp(key, "sk-", 3)) ||
+	if (!ok ||
+		(strncmp(key, "ssh-", 4) && strncmp(key, "ecdsa-", 6) && strncmp(key, "sk-", 3)) ||
 		!strchr(key, '\n'))
 		return error_set(err, EINVAL, "%s: not a public SSH key", path);
 	key[strcspn(key, "\r\n")] = 0;
@@ -225,8 +229,10 @@ static int prepare(struct job *job, char *final, size_t size, char *log, struct 
 	strcat(final, "/");
 	strcat(final, request->name);
 	if (!access(final, F_OK))
-		return error_set(err, EEXIST, "there is an image '%s' already (%s)", request->name, final);
-	job->log = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+		return error_set(err, EEXIST, "there is an image '%s' already (%s)", request->name,
+			final);
+	job->log =
+		open(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (job->log < 0)
 		return error_set(err, errno, "%s: %s", log, strerror(errno));
 	if (!mkdtemp(job->work)) {

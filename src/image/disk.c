@@ -49,8 +49,8 @@ static int make_sparse(const char *path, uint64_t size, struct error *err)
 int job_make_disk(struct job *job, struct error *err)
 {
 	/* /dev is the guest's own devtmpfs; nobody but root could make its nodes here. */
-	const char *const unpack[] = {"tar", "--extract", "--file", "root.tar", "--directory", "root",
-		"--numeric-owner", "--preserve-permissions", "--same-owner", "--xattrs",
+	const char *const unpack[] = {"tar", "--extract", "--file", "root.tar", "--directory",
+		"root", "--numeric-owner", "--preserve-permissions", "--same-owner", "--xattrs",
 		"--xattrs-include=*", "--exclude=./dev/*", NULL};
 	const char *const format[] = {"/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-d", "root", "-U",
 		job->uuid, "-L", "root", "-m", "1", "-E", "root_owner=0:0", "disk.raw", NULL};

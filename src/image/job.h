@@ -13,17 +13,17 @@
 struct job {
 	const struct image_request *request;
 	struct overlay overlay;
-	char work[PATH_MAX];  /* the folder where everything is made, as an absolute path */
-	char uuid[37];        /* of the root file system */
+	char work[PATH_MAX]; /* the folder where everything is made, as an absolute path */
+	char uuid[37];       /* of the root file system */
 	char ssh_key[8192];
-	int log, signals;     /* see struct process */
+	int log, signals; /* see struct process */
 };
 
 /* Runs a program in the work folder, its lines in the log. */
 int job_run(struct job *job, const char *const *argv, struct error *err);
 /* The same, with each line of its output to line. */
-int job_read(struct job *job, const char *const *argv,
-	void (*line)(void *ctx, const char *line), void *ctx, struct error *err);
+int job_read(struct job *job, const char *const *argv, void (*line)(void *ctx, const char *line),
+	void *ctx, struct error *err);
 
 /* root.c: makes root.tar, vmlinuz and initrd.img in the work folder. */
 int job_make_root(struct job *job, struct error *err);

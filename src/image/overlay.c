@@ -70,7 +70,8 @@ int overlay_write_early(const char *dir, struct error *err)
 	int r = tree_write(dir, "etc/initramfs-tools/conf.d/dach", 0644, err, "%s", initramfs_conf);
 
 	if (!r)
-		r = tree_write(dir, "etc/initramfs-tools/hooks/dach", 0755, err, "%s", initramfs_hook);
+		r = tree_write(dir, "etc/initramfs-tools/hooks/dach", 0755, err, "%s",
+			initramfs_hook);
 	return r;
 }
 
@@ -81,13 +82,15 @@ int overlay_write_late(const char *dir, const struct overlay *overlay, struct er
 	if (!r)
 		r = write_sources(dir, overlay->dist, err);
 	if (!r)
-		r = tree_write(dir, "etc/systemd/network/80-ethernet.network", 0644, err, "%s", network);
+		r = tree_write(dir, "etc/systemd/network/80-ethernet.network", 0644, err, "%s",
+			network);
 	if (!r)
 		r = tree_write(dir, "." OVERLAY_DIR "/setup", 0600, err, "%s", setup);
 	if (!r)
 		r = tree_write(dir, "." OVERLAY_DIR "/password", 0600, err, "root:%s\n",
 			overlay->password);
 	if (!r && overlay->ssh_key[0])
-		r = tree_write(dir, "root/.ssh/authorized_keys", 0600, err, "%s\n", overlay->ssh_key);
+		r = tree_write(dir, "root/.ssh/authorized_keys", 0600, err, "%s\n",
+			overlay->ssh_key);
 	return r;
 }

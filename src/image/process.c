@@ -83,7 +83,8 @@ static bool follow(const struct process *process, int fd, pid_t pid)
 	bool ended = false;
 
 	for (;;) {
-		struct pollfd wait[2] = {{fd, POLLIN, 0}, {ended ? -1 : process->signals, POLLIN, 0}};
+		struct pollfd wait[2] = {{fd, POLLIN, 0},
+			{ended ? -1 : process->signals, POLLIN, 0}};
 		char buf[4096];
 		ssize_t n;
 
@@ -114,7 +115,8 @@ static int judge(const struct process *process, int status, bool ended, int exec
 	const char *name = process->argv[0];
 
 	if (exec_errno == ENOENT)
-		return error_set(err, ENOENT, "%s: no such program; is its package installed?", name);
+		return error_set(err, ENOENT, "%s: no such program; is its package installed?",
+			name);
 	if (exec_errno)
 		return error_set(err, exec_errno, "%s: %s", name, strerror(exec_errno));
 	if (ended)
@@ -134,7 +136,8 @@ int process_run(const struct process *process, struct error *err)
 	bool ended;
 
 	if (pipe2(output, O_CLOEXEC) || pipe2(told, O_CLOEXEC) || (pid = fork()) < 0) {
-		r = error_set(err, errno, "%s: cannot start: %s", process->argv[0], strerror(errno));
+		r = error_set(err, errno, "%s: cannot start: %s", process->argv[0],
+			strerror(errno));
 		goto out;
 	}
 	if (!pid)

@@ -12,9 +12,9 @@
 /*
  * A small Debian in which one can log in, find the network and install more.
  */
-#define PACKAGES \
+#define PACKAGES                                                                           \
 	"systemd-sysv,dbus,libpam-systemd,udev,kmod,procps,iproute2,iputils-ping,netbase," \
-	"systemd-resolved,openssh-server,ca-certificates,curl,less,nano,e2fsprogs,zstd," \
+	"systemd-resolved,openssh-server,ca-certificates,curl,less,nano,e2fsprogs,zstd,"   \
 	"linux-image-cloud-amd64,initramfs-tools"
 
 #define ARGS_MAX 96
@@ -114,7 +114,8 @@ static int make_arguments(struct job *job, struct args *args, struct error *err)
 	add(args, "root.tar");
 	r = job_read(job, targets, take_source, &sources, err);
 	if (!r && args->failed)
-		r = error_set(err, E2BIG, "more apt settings or sources than mmdebstrap can be given");
+		r = error_set(err, E2BIG,
+			"more apt settings or sources than mmdebstrap can be given");
 	return r;
 }
 

@@ -26,8 +26,8 @@ int image_check_name(const char *what, const char *name, struct error *err)
 	return 0;
 bad:
 	return error_set(err, EINVAL,
-		"%s '%s': up to %d letters, digits, '-', '_' and '.', first a letter or digit", what,
-		name, IMAGE_NAME_MAX);
+		"%s '%s': up to %d letters, digits, '-', '_' and '.', first a letter or digit",
+		what, name, IMAGE_NAME_MAX);
 }
 
 static int user_store(char *dir, size_t size, struct error *err)
@@ -40,7 +40,8 @@ static int user_store(char *dir, size_t size, struct error *err)
 	else if (home && home[0] == '/')
 		len = snprintf(dir, size, "%s/.local/share/dach/images", home);
 	else
-		return error_set(err, ENOENT, "no place for images: neither HOME nor XDG_DATA_HOME is set");
+		return error_set(err, ENOENT,
+			"no place for images: neither HOME nor XDG_DATA_HOME is set");
 	if (len >= (int)size)
 		return error_set(err, ENAMETOOLONG, "%.100s...: name too long", dir);
 	return 0;
@@ -143,7 +144,8 @@ int image_find(const char *name, struct image *image, struct error *err)
 		if (!access(path, F_OK))
 			return read_image(path, image, err);
 	}
-	return error_set(err, ENOENT, "no image '%s'; 'dach image list' shows those there are", name);
+	return error_set(err, ENOENT, "no image '%s'; 'dach image list' shows those there are",
+		name);
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b)
@@ -192,7 +194,8 @@ static int check_unused(const char *disk, struct error *err)
 
 int image_delete(const char *name, struct error *err)
 {
-	static const char *const file[] = {"disk.raw", "vmlinuz", "initrd.img", "password", "image.conf"};
+	static const char *const file[] = {"disk.raw", "vmlinuz", "initrd.img", "password",
+		"image.conf"};
 	struct image *image = malloc(sizeof *image);
 	char path[PATH_MAX + 16];
 	int r;

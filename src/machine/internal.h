@@ -44,7 +44,7 @@ struct vcpu {
 	unsigned index;
 	struct engine_vcpu *engine;
 	pthread_t thread;
-	bool started;
+	bool started, joined;
 
 	_Atomic uint32_t doze;	   /* VCPU_AWAKE.. */
 	_Atomic uint32_t requests; /* VCPU_INIT.. */

@@ -46,11 +46,12 @@ static void send(struct ioapic *ioapic, unsigned pin)
 
 void ioapic_set(struct ioapic *ioapic, unsigned pin, bool level)
 {
-	uint32_t bit = 1u << pin;
+	uint32_t bit;
 	bool was;
 
 	if (pin >= IOAPIC_PINS)
 		return;
+	bit = 1u << pin;
 	pthread_mutex_lock(&ioapic->lock);
 	was = ioapic->level & bit;
 	ioapic->level = level ? ioapic->level | bit : ioapic->level & ~bit;

@@ -14,6 +14,7 @@
 #include "machine/internal.h"
 
 #define POLL_MAX 50000u /* ns */
+#define STOP_SECONDS 5	/* a vCPU that has not left the engine by then never will */
 
 /* Who may run */
 
@@ -322,6 +323,10 @@ void machine_destroy(struct machine *machine)
 {
 	if (!machine)
 		return;
+	/* A thread that did not stop still uses all of it. */
+	for (unsigned i = 0; i < machine->made; i++)
+		if (machine->vcpu[i].started && !machine->vcpu[i].joined)
+			return;
 	for (unsigned i = 0; i < machine->made; i++)
 		machine->config.engine->vcpu_destroy(machine->vcpu[i].engine);
 	if (machine->vm)
@@ -360,6 +365,28 @@ static int start_threads(struct machine *machine)
 	return r;
 }
 
+/* False, and the sentence in failure, if one does not end: a broken engine is not to hang us. */
+static bool join_threads(struct machine *machine)
+{
+	struct timespec until;
+	bool all = true;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += STOP_SECONDS;
+	for (unsigned i = 0; i < machine->made; i++) {
+		struct vcpu *vcpu = &machine->vcpu[i];
+
+		if (!vcpu->started)
+			continue;
+		vcpu->joined = !pthread_clockjoin_np(vcpu->thread, NULL, CLOCK_MONOTONIC, &until);
+		if (vcpu->joined)
+			continue;
+		all = false;
+		error_set(&machine->failure, EIO, "processor %u does not stop", i);
+	}
+	return all;
+}
+
 enum machine_result machine_run(struct machine *machine, struct error *err)
 {
 	int r = start_threads(machine);
@@ -373,9 +400,8 @@ enum machine_result machine_run(struct machine *machine, struct error *err)
 	/* Somebody may stop the loop without ending the guest: that is its end too. */
 	loop_run(machine->config.loop);
 	machine_end(machine, MACHINE_STOPPED, NULL);
-	for (unsigned i = 0; i < machine->made; i++)
-		if (machine->vcpu[i].started)
-			pthread_join(machine->vcpu[i].thread, NULL);
+	if (!join_threads(machine))
+		machine->result = MACHINE_ENGINE_FAILED;
 	machine->running = false;
 	if (machine->failure.text[0])
 		error_set(err, EIO, "%s", machine->failure.text);

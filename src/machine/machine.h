@@ -74,7 +74,7 @@ int machine_create(
 void machine_destroy(struct machine *machine);
 /*
  * Starts the processors and runs the event loop until the guest ends. Once. Returns with every
- * vCPU thread ended.
+ * vCPU thread ended; a thread that does not end within seconds is the engine's failure.
  */
 enum machine_result machine_run(struct machine *machine, struct error *err);
 

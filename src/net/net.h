@@ -49,12 +49,13 @@ void net_spec_free(struct net_spec *spec);
 struct net_client {
 	void *ctx;
 	/*
-	 * After a kick: hand what the guest sends to net_send(). true: there is more, call again soon.
+	 * After a kick: hand what the guest sends to net_send(). true: there is more, call again
+	 * soon.
 	 */
 	bool (*transmit)(void *ctx);
 	/*
-	 * A frame for the guest. false: no room; it is offered again after the next kick, before any
-	 * other.
+	 * A frame for the guest. false: no room; it is offered again after the next kick, before
+	 * any other.
 	 */
 	bool (*receive)(void *ctx, const uint8_t *frame, size_t len);
 	/* No more frames for the moment: show the guest those received. */

@@ -256,6 +256,7 @@ static void *user_thread(void *arg)
 	struct net *net = arg;
 	bool more = false;
 
+	pthread_setname_np(pthread_self(), "net");
 	while (!__atomic_load_n(&net->stop, __ATOMIC_ACQUIRE)) {
 		bool backlogged = net->backlog >= BACKLOG_LOW, kick;
 		uint32_t wanted = UINT32_MAX;
@@ -331,9 +332,8 @@ static int open_forwards(struct net *net, const struct net_spec *spec, struct er
 			    forward->guest_port))
 			continue;
 		return error_set(err, errno ? errno : EIO, "--net: cannot listen on %s %s:%u: %s",
-			forward->udp ? "udp" : "tcp",
-			inet_ntop(AF_INET, &host, text, sizeof(text)), forward->host_port,
-			strerror(errno ? errno : EIO));
+			forward->udp ? "udp" : "tcp", inet_ntop(AF_INET, &host, text, sizeof(text)),
+			forward->host_port, strerror(errno ? errno : EIO));
 	}
 	return 0;
 }

@@ -27,8 +27,9 @@ static void output_chain(struct virtio_console *console)
 	uint64_t offset = 0;
 	size_t n;
 
-	while (offset < OUTPUT_MAX && (n = virtq_chain_read(&console->chain, offset, console->buf,
-					       sizeof(console->buf)))) {
+	while (offset < OUTPUT_MAX &&
+		(n = virtq_chain_read(
+			 &console->chain, offset, console->buf, sizeof(console->buf)))) {
 		if (console->backend.output)
 			console->backend.output(console->backend.ctx, console->buf, n);
 		offset += n;

@@ -94,8 +94,8 @@ uint16_t frame_pseudo_sum(const uint8_t *frame, const struct frame_tcp *tcp)
 	uint8_t rest[4] = {0, PROTOCOL_TCP};
 
 	put16(rest + 2, tcp->end - tcp->tcp);
-	return fold((uint64_t)checksum_add(frame + IP_HEADER + IP_SOURCE, 8) +
-		checksum_add(rest, 4));
+	return fold(
+		(uint64_t)checksum_add(frame + IP_HEADER + IP_SOURCE, 8) + checksum_add(rest, 4));
 }
 
 void frame_finish_tcp(uint8_t *frame, const struct frame_tcp *tcp)
@@ -120,8 +120,8 @@ unsigned frame_segments(const struct frame_tcp *tcp)
 	return data ? (data + tcp->mss - 1) / tcp->mss : 1;
 }
 
-size_t frame_segment(const uint8_t *frame, const struct frame_tcp *tcp, unsigned index,
-	uint8_t *out)
+size_t frame_segment(
+	const uint8_t *frame, const struct frame_tcp *tcp, unsigned index, uint8_t *out)
 {
 	size_t from = tcp->payload + index * tcp->mss, left = tcp->end - from;
 	size_t data = left < tcp->mss ? left : tcp->mss;

@@ -9,8 +9,8 @@
 #include "virtio/net.h"
 #include "virtio/rng.h"
 
-static int add_disk(struct devices *devices, unsigned i, const char *spec,
-	struct machine *machine, struct error *err)
+static int add_disk(struct devices *devices, unsigned i, const char *spec, struct machine *machine,
+	struct error *err)
 {
 	char serial[16];
 	int r = block_open(spec, &devices->disk[i], err);
@@ -22,8 +22,8 @@ static int add_disk(struct devices *devices, unsigned i, const char *spec,
 		serial, &devices->blk[i], err);
 }
 
-static int add_net(struct devices *devices, unsigned i, const char *text,
-	struct machine *machine, struct error *err)
+static int add_net(struct devices *devices, unsigned i, const char *text, struct machine *machine,
+	struct error *err)
 {
 	struct net_spec spec;
 	int r = net_spec_parse(text, &spec, err);
@@ -33,8 +33,8 @@ static int add_net(struct devices *devices, unsigned i, const char *text,
 	if (spec.kind != NET_NONE)
 		r = net_open(&spec, &devices->net[i], err);
 	if (!r && spec.kind != NET_NONE)
-		r = virtio_net_create(machine_pci(machine), machine_memory(machine), devices->net[i],
-			spec.has_mac ? spec.mac : NULL, i, &devices->nic[i], err);
+		r = virtio_net_create(machine_pci(machine), machine_memory(machine),
+			devices->net[i], spec.has_mac ? spec.mac : NULL, i, &devices->nic[i], err);
 	devices->user |= spec.kind == NET_USER;
 	net_spec_free(&spec);
 	return r;
@@ -50,7 +50,8 @@ int devices_create(struct devices *devices, const struct vmm_config *config,
 	for (unsigned i = 0; !r && i < config->nets; i++)
 		r = add_net(devices, i, config->net[i], machine, err);
 	if (!r)
-		r = virtio_rng_create(machine_pci(machine), machine_memory(machine), &devices->rng, err);
+		r = virtio_rng_create(machine_pci(machine), machine_memory(machine), &devices->rng,
+			err);
 	if (!r)
 		r = virtio_console_create(machine_pci(machine), machine_memory(machine), console,
 			&devices->console, err);

@@ -26,18 +26,18 @@
 /* Every guest: each call with what needs it. */
 static const int always[] = {
 	/* Disks, terminal, event and signal descriptors; kernel and initrd at a reset. */
-	CALL(read), CALL(write), CALL(readv), CALL(writev), CALL(pread64), CALL(pwrite64), CALL(preadv),
-	CALL(pwritev), CALL(preadv2), CALL(pwritev2), CALL(lseek), CALL(close),
+	CALL(read), CALL(write), CALL(readv), CALL(writev), CALL(pread64), CALL(pwrite64),
+	CALL(preadv), CALL(pwritev), CALL(preadv2), CALL(pwritev2), CALL(lseek), CALL(close),
 	CALL(fsync), CALL(fdatasync), /* the guest's flush */
 	CALL(fallocate),              /* the guest's discard and write-zeroes */
-	CALL(fstat), CALL(newfstatat), /* stdio asks what kind of file it writes to; resolv.conf's age */
+	CALL(fstat),
+	CALL(newfstatat), /* stdio asks what kind of file it writes to; resolv.conf's age */
 	/* The event loop and the network's thread wait. */
 	CALL(poll), CALL(ppoll), CALL(epoll_wait), CALL(epoll_pwait), CALL(epoll_ctl),
 	CALL(timerfd_settime), CALL(restart_syscall),
 	/* Clocks, where the vDSO cannot tell; a guest's timers; idle vCPUs that poll a while. */
 	CALL(clock_gettime), CALL(gettimeofday), CALL(clock_nanosleep), CALL(nanosleep),
-	CALL(sched_yield),
-	CALL(futex), /* locks, conditions, halted vCPUs */
+	CALL(sched_yield), CALL(futex), /* locks, conditions, halted vCPUs */
 	/* Memory: malloc, thread stacks, code caches, guest RAM given back at a reset or by a balloon. */
 	CALL(mmap), CALL(munmap), CALL(mremap), CALL(madvise), CALL(brk),
 	CALL(mprotect), /* the stack guards of new threads, malloc's arenas */
@@ -49,21 +49,37 @@ static const int always[] = {
 	CALL(arch_prctl), /* its register for the vCPU, where the host's instructions are off */
 	CALL(membarrier), /* code that one vCPU changed and another runs */
 	CALL(getrandom),  /* the guest's entropy device; malloc's seed */
-	CALL(getrusage), CALL(uname), /* counters at the end */
-	CALL(getuid), CALL(geteuid), CALL(getgid), CALL(getegid), /* glib, under libslirp */
+	CALL(getrusage), CALL(uname),                                  /* counters at the end */
+	CALL(getuid), CALL(geteuid), CALL(getgid), CALL(getegid),      /* glib, under libslirp */
 	CALL(fadvise64), CALL(sync_file_range), CALL(copy_file_range), /* disks, as hints */
 };
 
 /* User-mode networking: what libslirp does with the host's sockets. */
 static const int sockets[] = {
-	CALL(bind), CALL(connect), CALL(listen), CALL(accept), CALL(accept4), CALL(getsockname),
-	CALL(getpeername), CALL(getsockopt), CALL(setsockopt), CALL(sendto), CALL(recvfrom),
-	CALL(sendmsg), CALL(recvmsg), CALL(shutdown),
+	CALL(bind),
+	CALL(connect),
+	CALL(listen),
+	CALL(accept),
+	CALL(accept4),
+	CALL(getsockname),
+	CALL(getpeername),
+	CALL(getsockopt),
+	CALL(setsockopt),
+	CALL(sendto),
+	CALL(recvfrom),
+	CALL(sendmsg),
+	CALL(recvmsg),
+	CALL(shutdown),
 };
 
 /* A debugger's connection: its listening socket is open already. */
 static const int debugger[] = {
-	CALL(accept), CALL(accept4), CALL(sendto), CALL(recvfrom), CALL(setsockopt), CALL(shutdown),
+	CALL(accept),
+	CALL(accept4),
+	CALL(sendto),
+	CALL(recvfrom),
+	CALL(setsockopt),
+	CALL(shutdown),
 };
 
 static int allow_list(scmp_filter_ctx filter, const int *list, size_t count)
@@ -84,7 +100,8 @@ static int allow_masked(scmp_filter_ctx filter, int call, unsigned arg, uint64_t
 
 static int allow_value(scmp_filter_ctx filter, int call, unsigned arg, uint64_t value)
 {
-	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1, SCMP_CMP(arg, SCMP_CMP_EQ, value, 0));
+	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1,
+		SCMP_CMP(arg, SCMP_CMP_EQ, value, 0));
 }
 
 /* ioctl is many calls in one: only these of its requests. */
@@ -115,7 +132,8 @@ static int allow_some(scmp_filter_ctx filter, const struct sandbox_needs *needs)
 		r = allow_value(filter, CALL(fcntl), 1, fcntls[i]);
 	/* Threads, no processes. clone3's flags are out of sight: without it glibc takes clone. */
 	if (!r)
-		r = allow_masked(filter, CALL(clone), 0, thread | CLONE_NEWUSER | CLONE_NEWNS, thread);
+		r = allow_masked(filter, CALL(clone), 0, thread | CLONE_NEWUSER | CLONE_NEWNS,
+			thread);
 	if (!r)
 		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), CALL(clone3), 0);
 	/* Signals to our own threads (kicks, abort) only. */

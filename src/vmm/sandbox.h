@@ -20,9 +20,9 @@
 
 /* What the guest's devices need beyond what every guest needs. */
 struct sandbox_needs {
-	bool kvm;  /* the engine drives /dev/kvm's descriptors */
-	bool user; /* user-mode networking opens the host's sockets */
-	bool gdb;  /* a debugger may connect */
+	bool kvm;        /* the engine drives /dev/kvm's descriptors */
+	bool user;       /* user-mode networking opens the host's sockets */
+	bool gdb;        /* a debugger may connect */
 	bool landlocked; /* sandbox_files() did its part */
 };
 

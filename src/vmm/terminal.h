@@ -18,11 +18,11 @@
 struct terminal {
 	struct loop *loop;
 	struct loop_fd input;
-	struct loop_work more;  /* the guest has room again */
+	struct loop_work more; /* the guest has room again */
 	bool watching, raw;
-	bool output_gone;       /* nobody reads our output any more; atomic */
+	bool output_gone; /* nobody reads our output any more; atomic */
 	struct termios saved;
-	uint8_t buf[256];       /* read, not yet taken by the guest */
+	uint8_t buf[256]; /* read, not yet taken by the guest */
 	size_t start, end;
 	/* Gives input to the guest, returns how much it took. */
 	size_t (*send)(void *ctx, const uint8_t *data, size_t len);

@@ -253,6 +253,11 @@ uint8_t *guest_slot_code(struct guest *g, unsigned slot)
 	return g->ram + slot_phys(slot, SLOT_CODE);
 }
 
+uint64_t guest_slot_phys(unsigned slot)
+{
+	return slot_phys(slot, SLOT_CODE);
+}
+
 uint8_t *guest_slot_data(struct guest *g, unsigned slot)
 {
 	return g->ram + slot_phys(slot, SLOT_DATA);

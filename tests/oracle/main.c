@@ -167,6 +167,8 @@ static void report(struct test *t, const struct sequence *failing, const struct 
 	}
 	print_sequence(&s);
 	printf("%s", d.text);
+	if (t->o.verbose)
+		structure_dump(guest_vm(t->guest), guest_slot_phys(0), CODE_SIZE);
 	fflush(stdout);
 }
 
@@ -212,13 +214,13 @@ static void summary(struct test *t, double seconds)
 
 static const char usage[] =
 	"oracle [--count N] [--seed N] [--only MNEMONIC-PREFIX] [--time SECONDS] [--exact-flags]\n"
-	"       [--small-cache BYTES] [--most FAILURES] [--print] [--stats]\n";
+	"       [--small-cache BYTES] [--most FAILURES] [--dump] [--stats]\n";
 
 static bool parse(struct options *o, int argc, char **argv)
 {
 	static const struct option options[] = {{"count", 1, NULL, 'c'}, {"seed", 1, NULL, 's'},
 		{"only", 1, NULL, 'o'}, {"time", 1, NULL, 't'}, {"exact-flags", 0, NULL, 'e'},
-		{"small-cache", 1, NULL, 'm'}, {"most", 1, NULL, 'f'}, {"print", 0, NULL, 'p'},
+		{"small-cache", 1, NULL, 'm'}, {"most", 1, NULL, 'f'}, {"dump", 0, NULL, 'p'},
 		{"stats", 0, NULL, 'S'}, {NULL, 0, NULL, 0}};
 	int c;
 
@@ -268,9 +270,6 @@ static int run(struct test *t)
 		uint64_t left = t->o.count - t->done;
 
 		r = batch(t, left < BATCH ? (unsigned)left : BATCH);
-		if (t->o.verbose)
-			for (unsigned k = 0; k < (left < BATCH ? left : BATCH); k++)
-				print_sequence(&t->sequence[k]);
 	}
 	summary(t, now() - start);
 	return r < 0 || t->failed;

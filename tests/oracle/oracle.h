@@ -177,6 +177,7 @@ struct guest *guest_create(const struct cpuid_policy *policy, bool exact_flags,
 void guest_destroy(struct guest *g);
 struct job *guest_job(struct guest *g, unsigned slot);
 uint8_t *guest_slot_code(struct guest *g, unsigned slot);
+uint64_t guest_slot_phys(unsigned slot);
 uint8_t *guest_slot_data(struct guest *g, unsigned slot);
 /* Readies a slot: its page tables, and what host code has written to its code. */
 void guest_ready(struct guest *g, unsigned slot, bool supervisor);
@@ -207,5 +208,7 @@ bool compare(const struct outcome_pair *p, struct difference *d);
 
 /* Decodes the whole code cache; the number of what is wrong, which is printed. */
 unsigned structure_check(struct translate_vm *vm, unsigned *instructions);
+/* Prints the host code of what lies in this guest physical memory. */
+void structure_dump(struct translate_vm *vm, uint64_t gpa, unsigned size);
 
 #endif

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <Zydis/Mnemonic.h>
+
 #include "cpu/translate/vm.h"
 #include "oracle.h"
 
@@ -16,18 +18,34 @@ struct structure {
 	uint32_t *target;  /* of direct jumps */
 	uint32_t targets, room;
 	unsigned instructions, wrong;
+	const struct block *block;
+	unsigned host_stack; /* 2: the host's stack pointer was just loaded; 1: and PUSHFQ has used it */
 };
 
+/* The instruction, and what stands before it. */
 static void complain(struct structure *s, uint32_t at, const char *what)
 {
-	struct insn i;
-	char text[160];
+	uint32_t start = at >= s->c->cold_start ? s->block->cold : s->block->code;
 
-	if (++s->wrong > 20)
+	if (++s->wrong > 10)
 		return;
-	insn_decode(&i, s->c->write + at, 15, 64, NULL);
-	insn_format(&i, at, 64, text, sizeof text);
-	printf("code cache: %x: %s: %s\n", at, text, what);
+	printf("code cache: %x: %s (block of %llx, mode %x)\n", at, what,
+		(unsigned long long)s->block->gpa, s->block->mode);
+	if (start + 160 < at)
+		start = at - 160;
+	while (!s->start[start] && start < at)
+		start++;
+	while (start <= at) {
+		struct insn i;
+		char text[160];
+
+		insn_decode(&i, s->c->write + start, 15, 64, NULL);
+		insn_format(&i, start, 64, text, sizeof text);
+		printf("  %x: %s\n", start, text);
+		start += i.length;
+		while (!s->start[start] && start < at)
+			start++;
+	}
 }
 
 /* jmp *%gs:slot, with which slot */
@@ -77,6 +95,24 @@ static void check_memory(struct structure *s, uint32_t at, const struct insn *i)
 		complain(s, at, "reaches memory by two registers");
 }
 
+static void check_stack(struct structure *s, uint32_t at, const struct insn *i)
+{
+	unsigned before = s->host_stack;
+
+	s->host_stack = 0;
+	if (i->mnemonic == ZYDIS_MNEMONIC_PUSHFQ) {
+		if (before != 2)
+			complain(s, at, "pushes on the guest's stack");
+		s->host_stack = 1;
+	} else if (i->class == INSN_POP) {
+		if (before != 1)
+			complain(s, at, "pops from the guest's stack");
+	} else if (i->mnemonic == ZYDIS_MNEMONIC_MOV && i->has_mem && i->mem_seg == SEG_GS &&
+		i->gpr_write == 1u << RSP && i->mem_disp == offsetof(struct vcpu, host_rsp)) {
+		s->host_stack = 2;
+	}
+}
+
 static void walk_part(struct structure *s, uint32_t at, uint32_t end)
 {
 	while (at < end) {
@@ -84,18 +120,53 @@ static void walk_part(struct structure *s, uint32_t at, uint32_t end)
 		struct insn i;
 		int64_t slot;
 
+		s->start[at] = 1;
 		if (!insn_host_allowed(s->c->write + at, end - at < 15 ? end - at : 15, &length)) {
 			complain(s, at, "is not allowed");
 			return;
 		}
-		s->start[at] = 1;
 		s->instructions++;
 		insn_decode(&i, s->c->write + at, length, 64, NULL);
 		check_jump(s, at, &i);
 		check_memory(s, at, &i);
+		check_stack(s, at, &i);
 		at += length;
 		if (is_slot_jump(&i, &slot) && slot == offsetof(struct vcpu, stub_slow))
 			at += sizeof(struct slow_access);
+	}
+}
+
+static void dump(const struct cache *c, uint32_t at, uint32_t end)
+{
+	while (at < end) {
+		struct insn i;
+		char text[160];
+		int64_t slot;
+
+		insn_decode(&i, c->write + at, 15, 64, NULL);
+		insn_format(&i, at, 64, text, sizeof text);
+		printf("    %x: %s\n", at, text);
+		at += i.length;
+		if (is_slot_jump(&i, &slot) && slot == offsetof(struct vcpu, stub_slow)) {
+			const struct slow_access *d = (const void *)(c->write + at);
+
+			printf("      (guest %x, flags %x, size %u)\n", d->guest, d->flags, d->size);
+			at += sizeof *d;
+		}
+	}
+}
+
+void structure_dump(struct translate_vm *vm, uint64_t gpa, unsigned size)
+{
+	for (uint32_t k = 1; k < vm->cache.blocks; k++) {
+		const struct block *b = &vm->cache.block[k];
+
+		if (b->dead || b->gpa - gpa >= size)
+			continue;
+		printf("  block %llx, %u instructions, mode %x\n", (unsigned long long)b->gpa, b->insns,
+			b->mode);
+		dump(&vm->cache, b->code, b->code_end);
+		dump(&vm->cache, b->cold, b->cold_end);
 	}
 }
 
@@ -111,6 +182,7 @@ unsigned structure_check(struct translate_vm *vm, unsigned *instructions)
 	for (uint32_t k = 1; k < vm->cache.blocks; k++) {
 		const struct block *b = &vm->cache.block[k];
 
+		s.block = b;
 		walk_part(&s, b->code, b->code_end);
 		walk_part(&s, b->cold, b->cold_end);
 	}

@@ -55,7 +55,6 @@ static uint8_t rig_page[RIG_SIZE >> 12];
 static struct cpuid_policy rig_policy;
 static uint64_t rig_port[8], rig_msr_value;
 static unsigned rig_ports, rig_mode_updates, rig_flushes;
-static bool rig_full_policy;
 
 /* --- what the emulator calls --------------------------------------------------------- */
 
@@ -305,7 +304,6 @@ static inline void rig_long(void)
 	rig_policy.phys_bits = 40;
 	rig_policy.virt_bits = 48;
 	rig_policy.xcr0 = 7;
-	rig_full_policy = false;
 }
 
 /* The same in user mode. */

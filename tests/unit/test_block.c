@@ -63,8 +63,13 @@ static int run(struct block *block, enum block_op op, uint64_t offset, void *buf
 	char *bytes = buf ? buf : "";
 	struct iovec iov[3] = {{bytes, len / 3}, {bytes, 0}, {NULL, len - len / 3}};
 	struct waiting w = {
-		.request = {.op = op, .offset = offset, .length = len, .iov = iov, .iov_count = 3,
-			.unmap = true, .done = waiting_done},
+		.request = {.op = op,
+			.offset = offset,
+			.length = len,
+			.iov = iov,
+			.iov_count = 3,
+			.unmap = true,
+			.done = waiting_done},
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.done = PTHREAD_COND_INITIALIZER,
 	};
@@ -222,8 +227,7 @@ static void test_full_file_system(void **state)
 	static char data[64 << 10];
 	int r = 0;
 
-	if (mkdir("small", 0700) ||
-		system("mount -t tmpfs -o size=256k none small 2>/dev/null")) {
+	if (mkdir("small", 0700) || system("mount -t tmpfs -o size=256k none small 2>/dev/null")) {
 		rmdir("small");
 		skip();
 	}
@@ -271,8 +275,12 @@ static void test_many_at_once(void **state)
 		c[i].left = &left;
 		c[i].iov = (struct iovec){c[i].data, 4096};
 		c[i].request = (struct block_request){.op = i % 3 ? BLOCK_WRITE : BLOCK_READ,
-			.offset = 4096 * i, .length = 4096, .iov = &c[i].iov, .iov_count = 1,
-			.done = counter_done, .background = i & 1};
+			.offset = 4096 * i,
+			.length = 4096,
+			.iov = &c[i].iov,
+			.iov_count = 1,
+			.done = counter_done,
+			.background = i & 1};
 		block_submit(block, &c[i].request);
 	}
 	block_close(block);

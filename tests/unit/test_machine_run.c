@@ -322,6 +322,23 @@ static enum engine_exit resets_twice(struct engine_vcpu *vcpu, struct error *err
 	return spin(vcpu, err);
 }
 
+/* An engine that does not come back: an error, not a hang. */
+static enum engine_exit never_leaves(struct engine_vcpu *vcpu, struct error *err)
+{
+	off(vcpu);
+	while (vcpu)
+		pause();
+	return ENGINE_EXIT_INTERRUPTED;
+}
+
+static void stuck_engine(void **state)
+{
+	struct error err;
+
+	assert_int_equal(run(never_leaves, unreachable, NULL, &err), MACHINE_ENGINE_FAILED);
+	assert_string_equal(err.text, "processor 0 does not stop");
+}
+
 static void resets(void **state)
 {
 	struct error err;
@@ -570,6 +587,7 @@ int main(void)
 		cmocka_unit_test(garbage),
 		cmocka_unit_test(debugger),
 		cmocka_unit_test(refused),
+		cmocka_unit_test(stuck_engine),
 	};
 
 	alarm(120);

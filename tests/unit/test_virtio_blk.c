@@ -104,7 +104,8 @@ static void test_read_write(void **state)
 	assert_int_equal(f.used.len, 4097);
 	assert_int_equal(words[0], 256);
 	assert_int_equal(words[1023], 256 + 1023);
-	assert_int_equal(request(&f, IN, 0, 0x18000, true), OK); /* too long for the vCPU's thread */
+	assert_int_equal(
+		request(&f, IN, 0, 0x18000, true), OK); /* too long for the vCPU's thread */
 	assert_int_equal(words[0x17fff / 4], 0x17fff / 4);
 	memset(f.data, 0x5a, 1024);
 	assert_int_equal(request(&f, OUT, 4, 1024, false), OK);

@@ -17,8 +17,8 @@ static void make_frame(uint8_t *frame, size_t len, unsigned options)
 	static const uint8_t head[] = {
 		2, 0, 0, 0, 0, 1, 0x52, 0x55, 10, 0, 2, 2, 8, 0, /* Ethernet */
 		0x45, 0, 0, 0, 0xff, 0xfe, 0, 0, 64, 6, 0, 0, 10, 0, 2, 2, 10, 0, 2, 15, /* IP */
-		0x12, 0x34, 0x56, 0x78, 0xff, 0xff, 0xff, 0, 1, 2, 3, 4, 0x50, 0x99, 0xff, 0xff,
-		0, 0, 0, 0, /* TCP: CWR, ACK, PSH, FIN */
+		0x12, 0x34, 0x56, 0x78, 0xff, 0xff, 0xff, 0, 1, 2, 3, 4, 0x50, 0x99, 0xff, 0xff, 0,
+		0, 0, 0, /* TCP: CWR, ACK, PSH, FIN */
 	};
 
 	for (size_t i = 0; i < len; i++)
@@ -71,8 +71,8 @@ static void test_segments(void **state)
 				memcpy(&sequence, out + TCP + 4, 4);
 				assert_int_equal(ntohl(sequence),
 					0xffffff00u + (uint32_t)(done - tcp.payload));
-				assert_int_equal(out[TCP + 13],
-					0x10 | (last ? 9 : 0) | (n ? 0 : 0x80));
+				assert_int_equal(
+					out[TCP + 13], 0x10 | (last ? 9 : 0) | (n ? 0 : 0x80));
 				memcpy(whole + done, out + tcp.payload, part - tcp.payload);
 				done += part - tcp.payload;
 			}
@@ -90,8 +90,16 @@ static void test_not_tcp(void **state)
 		unsigned at;
 		uint8_t value;
 	} change[] = {
-		{12, 0x86}, {13, 0x06}, {14, 0x65}, {14, 0x44}, {14, 0x4f}, {20, 0x20}, {21, 1},
-		{23, 17}, {TCP + 12, 0x40}, {TCP + 12, 0xf0},
+		{12, 0x86},
+		{13, 0x06},
+		{14, 0x65},
+		{14, 0x44},
+		{14, 0x4f},
+		{20, 0x20},
+		{21, 1},
+		{23, 17},
+		{TCP + 12, 0x40},
+		{TCP + 12, 0xf0},
 	};
 	struct frame_tcp tcp;
 	uint8_t frame[80];

@@ -70,9 +70,48 @@ static void transmit(struct fixture *f, uint32_t len)
 static void make_arp(uint8_t *frame)
 {
 	static const uint8_t arp[42] = {
-		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 8, 6, /* Ethernet */
-		0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, 10, 0, 2, 15,     /* who has, tell */
-		0, 0, 0, 0, 0, 0, 10, 0, 2, 2,
+		0xff,
+		0xff,
+		0xff,
+		0xff,
+		0xff,
+		0xff,
+		2,
+		0,
+		0,
+		0,
+		0,
+		1,
+		8,
+		6, /* Ethernet */
+		0,
+		1,
+		8,
+		0,
+		6,
+		4,
+		0,
+		1,
+		2,
+		0,
+		0,
+		0,
+		0,
+		1,
+		10,
+		0,
+		2,
+		15, /* who has, tell */
+		0,
+		0,
+		0,
+		0,
+		0,
+		0,
+		10,
+		0,
+		2,
+		2,
 	};
 
 	memcpy(frame, arp, sizeof(arp));
@@ -208,16 +247,17 @@ static void test_bad_frames(void **state)
 static void test_checksum_offload(void **state)
 {
 	static const uint8_t packet[] = {
-		0x52, 0x55, 10, 0, 2, 2, 2, 0, 0, 0, 0, 1, 8, 0, /* Ethernet */
+		0x52, 0x55, 10, 0, 2, 2, 2, 0, 0, 0, 0, 1, 8, 0,		     /* Ethernet */
 		0x45, 0, 0, 33, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 2, 15, 10, 0, 2, 2, /* IP */
-		0x12, 0x34, 0, 0, 0, 13, 0, 0, 'h', 'e', 'l', 'l', 'o', /* UDP */
+		0x12, 0x34, 0, 0, 0, 13, 0, 0, 'h', 'e', 'l', 'l', 'o',		     /* UDP */
 	};
 	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
 	const struct timeval patience = {.tv_sec = 5};
 	socklen_t addr_len = sizeof(addr);
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
-	uint16_t sum, word[6] = {htons(0x0a00), htons(0x020f), htons(0x0a00), htons(0x0202),
-			      htons(17), htons(13)};
+	uint16_t sum,
+		word[6] = {htons(0x0a00), htons(0x020f), htons(0x0a00), htons(0x0202), htons(17),
+			htons(13)};
 	struct fixture f;
 	char buf[16];
 

@@ -194,8 +194,8 @@ static inline void rig_start(struct rig *rig, uint64_t features, struct ring *ri
 		rig_queue(rig, i, &ring[i]);
 	rig_write(rig, VIRTIO_COMMON_STATUS, 1,
 		VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK | VIRTIO_DRIVER_OK);
-	assert_int_equal(rig_status(rig), VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK |
-						  VIRTIO_DRIVER_OK);
+	assert_int_equal(rig_status(rig),
+		VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK | VIRTIO_DRIVER_OK);
 }
 
 /* One buffer of a chain; the last has no VIRTQ_DESC_NEXT. Returns its number. */

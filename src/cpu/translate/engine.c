@@ -279,6 +279,11 @@ static void vcpu_nmi(struct engine_vcpu *e)
 	vcpu_interrupt(e->p.v, KICK_LOOK);
 }
 
+static bool vcpu_interruptible(struct engine_vcpu *e)
+{
+	return e->p.v->cpu.rflags & FL_IF;
+}
+
 static void vcpu_get_state(struct engine_vcpu *e, struct cpu_state *state)
 {
 	vcpu_vectors_save(e->p.v);
@@ -325,6 +330,7 @@ const struct engine engine_translate = {
 	.vcpu_run = vcpu_run,
 	.vcpu_kick = vcpu_kick,
 	.vcpu_nmi = vcpu_nmi,
+	.vcpu_interruptible = vcpu_interruptible,
 	.vcpu_get_state = vcpu_get_state,
 	.vcpu_set_state = vcpu_set_state,
 	.vcpu_debug = vcpu_debug,

@@ -306,10 +306,31 @@ enum outcome mem_host(struct vcpu *v, uint64_t linear, unsigned size, unsigned a
 		return mem_probe(v, linear, size, access);
 	if (resolve(v, linear, access, &t))
 		return OUT_FAULT;
-	/* a write to watched code goes the careful way: mem_write() invalidates after it */
-	if (!t.watched || !(access & ACC_WRITE))
-		*host = t.host;
+	*host = t.host;
+	if (t.host && access & ACC_WRITE) {
+		struct translate_vcpu *p = v->private_data;
+
+		if (p->unsettled == VM_UNSETTLED)
+			mem_settle(v);
+		p->written[p->unsettled++] = (struct written){t.host, size};
+	}
 	return OUT_OK;
+}
+
+void mem_settle(struct vcpu *v)
+{
+	struct translate_vcpu *p = v->private_data;
+
+	for (unsigned i = 0; i < p->unsettled; i++) {
+		uint64_t gpa = gpa_of_host(v->vm, p->written[i].host);
+		struct region *r = vm_region(v->vm, gpa);
+
+		if (r && __atomic_load_n(&region_page(r, gpa)->has_code, __ATOMIC_ACQUIRE)) {
+			v->count.code_write++;
+			cache_invalidate(v->vm, gpa, p->written[i].size);
+		}
+	}
+	p->unsettled = 0;
 }
 
 /* --- the slow path of generated code ---------------------------------------------------------- */

@@ -158,11 +158,15 @@ static void branch(struct rewrite *w, int cc, int32_t target)
 	if (cc >= 0) {
 		/* the way there lies out of line; room for it, then its stubs behind it */
 		struct emit hot = w->hot;
+		const uint8_t *room;
 
 		emit_jcc(&hot, (unsigned)cc, w->cold.at);
 		w->hot = w->cold;
 		w->cold.at += FAR_SIZE;
+		room = w->cold.at;
 		far(w, target);
+		while (w->hot.at < room)
+			emit_8(&w->hot, 0x90);
 		w->hot = hot;
 		return;
 	}

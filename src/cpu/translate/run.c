@@ -234,6 +234,8 @@ static enum outcome find(struct vcpu *v, void **code, uint64_t *linear)
 /* What has to be seen to between two blocks. */
 static enum outcome between(struct vcpu *v)
 {
+	if (v->private_data->unsettled)
+		mem_settle(v);
 	if (atomic_load_explicit(&v->kicked, memory_order_relaxed) || (v->poll == (uint64_t *)8)) {
 		unsigned why = take_kick(v);
 

@@ -10,6 +10,7 @@
  */
 
 #define GPR(r) "%%gs:%c[gpr]+8*" #r
+/* clang-format off */
 #define SAVE_GPRS                                                                                  \
 	"movq %%rax, " GPR(0) "\n movq %%rcx, " GPR(1) "\n movq %%rdx, " GPR(2) "\n"               \
 	"movq %%rbx, " GPR(3) "\n movq %%rsp, " GPR(4) "\n movq %%rbp, " GPR(5) "\n"               \
@@ -36,6 +37,7 @@
 		[scratch] "i"(offsetof(struct vcpu, scratch)),                                     \
 		[self] "i"(offsetof(struct vcpu, self)),                                           \
 		[desc] "i"(sizeof(struct slow_access)), [fault] "i"(LEAVE_FAULT)
+/* clang-format on */
 
 __attribute__((naked)) struct left stub_enter(void *code, uint64_t linear)
 {

@@ -68,9 +68,11 @@ static inline uint64_t tlb_empty(unsigned index)
 {
 	/*
 	 * Zero is this index's page only for entry 0; and for the last one, an access that wraps past
-	 * the end of the address space would seem to begin in page zero.
+	 * the end of the address space would seem to begin in page zero. Not the page behind entry 0's
+	 * either: the flag-free check takes the difference, and an access that crosses into that page
+	 * from the one before would pass.
 	 */
-	return index == 0 || index == TLB_ENTRIES - 1 ? 0x1000 : 0;
+	return index == 0 || index == TLB_ENTRIES - 1 ? 0x2000 : 0;
 }
 
 static inline unsigned jump_index(uint64_t rip)

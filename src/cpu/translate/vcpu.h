@@ -143,7 +143,8 @@ enum outcome mem_probe(struct vcpu *v, uint64_t linear, unsigned size, unsigned 
 /*
  * A host pointer for bytes that lie in one page of plain RAM, valid until the next emulated
  * instruction; *host is NULL (and OUT_OK returned) when it is device memory or crosses a page.
- * With ACC_WRITE, translated code in the range is invalidated first.
+ * With ACC_WRITE, translated code in the range is forgotten by mem_settle(), which run() calls
+ * before the next instruction.
  */
 enum outcome mem_host(struct vcpu *v, uint64_t linear, unsigned size, unsigned access, void **host);
 
@@ -151,6 +152,8 @@ static inline bool canonical_ok(uint64_t a)
 {
 	return (uint64_t)((int64_t)(a << 16) >> 16) == a;
 }
+
+void mem_settle(struct vcpu *v);
 
 /* --- TLB and mode (mmu.c) --------------------------------------------------------------- */
 

@@ -47,6 +47,13 @@ struct translate_vm {
 	atomic_bool stop;           /* ... and is waiting for it, or has it */
 };
 
+/* What mem_host() was asked for to be written: looked at for code once it has been. */
+struct written {
+	uint8_t *host;
+	unsigned size;
+};
+#define VM_UNSETTLED 32u
+
 /* A vCPU's private parts: not visible to generated code. */
 struct translate_vcpu {
 	struct vcpu *v;
@@ -66,6 +73,8 @@ struct translate_vcpu {
 		uint64_t gpa[2];
 		void *host[2];
 	} pending;                  /* the bounced access under way */
+	struct written written[VM_UNSETTLED];
+	unsigned unsettled;         /* of them */
 	struct tlb *user;           /* the context of the current PCID */
 	bool running;               /* vcpu_run() is under way: %gs is ours */
 	bool leave_ok;              /* a slow path left only to look for the next block */

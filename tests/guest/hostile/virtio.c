@@ -12,7 +12,7 @@
 #define RING 0x10000u /* of the arena for each part of a ring */
 
 struct regions {
-	uint32_t at[5];     /* by capability type; 0: none */
+	uint32_t at[5]; /* by capability type; 0: none */
 	uint32_t length[5];
 	uint32_t multiplier;
 };
@@ -90,7 +90,10 @@ static void plausible(uint32_t table, uint32_t buffer, unsigned size)
 		for (unsigned k = 0; k < 3; k++) {
 			uint32_t d = table + 16 * (i + k);
 
-			poke(d, 4, k == 0 ? header : k == 1 ? buffer + 0x8000 + noise_below(0x1000) : header + 16);
+			poke(d, 4,
+				k == 0           ? header
+					: k == 1 ? buffer + 0x8000 + noise_below(0x1000)
+						 : header + 16);
 			poke(d + 4, 4, 0);
 			poke(d + 8, 4, k == 0 ? 16 : k == 1 ? noise_below(0x2000) : noise_below(3));
 			poke(d + 12, 2, (k < 2) | (k == 2 || (k == 1 && noise_below(2)) ? 2 : 0));
@@ -178,11 +181,13 @@ void virtio_attack(const struct function *f)
 		for (unsigned n = 0; n < 24; n++) {
 			ring(&regions, base, noise_below(4), round + n);
 			if (regions.at[DEVICE])
-				poke(regions.at[DEVICE] + noise_below(64), 1u << noise_below(3), noise_value());
+				poke(regions.at[DEVICE] + noise_below(64), 1u << noise_below(3),
+					noise_value());
 			if (regions.at[ISR])
 				peek(regions.at[ISR], 1);
 			if (!noise_below(16))
-				poke(regions.at[COMMON] + noise_below(64), 1u << noise_below(3), noise_value());
+				poke(regions.at[COMMON] + noise_below(64), 1u << noise_below(3),
+					noise_value());
 			if (!noise_below(32))
 				pci_write(f->device, 4, noise() & 0x406);
 		}

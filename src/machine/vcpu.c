@@ -19,6 +19,13 @@
 
 #define POLL_START 10000u /* ns */
 
+/*
+ * IA32_MTRR_DEF_TYPE (SDM 3A 11.11.2.1), which firmware would have set: where it is off, kernels
+ * leave PAT alone too.
+ */
+#define MTRR_ENABLE 0x800u
+#define MTRR_WRITE_BACK 6u
+
 static void wake(struct vcpu *vcpu)
 {
 	if (atomic_load(&vcpu->doze) == VCPU_SLEEPS &&
@@ -301,6 +308,7 @@ int vcpu_boot(struct vcpu *vcpu, const struct cpu_state *boot, struct error *err
 		cpu_state_reset(&state);
 	state.tsc_offset = atomic_load(&machine->tsc_offset);
 	state.apic_base = machine->lapic[vcpu->index].base;
+	state.mtrr_def_type = MTRR_ENABLE | MTRR_WRITE_BACK;
 	vcpu->halted = false;
 	vcpu->wait_sipi = vcpu->index != 0;
 	atomic_store(&vcpu->requests, 0);

@@ -6,7 +6,7 @@
 #include <linux/capability.h>
 #include <linux/fs.h>
 #include <linux/landlock.h>
-#include <linux/sched.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
@@ -23,64 +23,44 @@
 
 #define CALL(name) SCMP_SYS(name)
 
-/* Every guest: each call with what needs it. */
+/* Tables of calls, several a line where one reason is theirs. */
+/* clang-format off */
 static const int always[] = {
 	/* Disks, terminal, event and signal descriptors; kernel and initrd at a reset. */
-	CALL(read), CALL(write), CALL(readv), CALL(writev), CALL(pread64), CALL(pwrite64),
-	CALL(preadv), CALL(pwritev), CALL(preadv2), CALL(pwritev2), CALL(lseek), CALL(close),
-	CALL(fsync), CALL(fdatasync), /* the guest's flush */
-	CALL(fallocate),              /* the guest's discard and write-zeroes */
-	CALL(fstat),
-	CALL(newfstatat), /* stdio asks what kind of file it writes to; resolv.conf's age */
+	CALL(read), CALL(write), CALL(pread64), CALL(pwrite64), CALL(preadv), CALL(pwritev),
+	CALL(preadv2), CALL(lseek), CALL(close),
+	CALL(writev),                  /* the C library's last words (abort, assertions) */
+	CALL(fsync), CALL(fdatasync),  /* the guest's flush */
+	CALL(fallocate),               /* the guest's discard and write-zeroes */
+	CALL(fstat), CALL(newfstatat), /* stdio: what it writes to; libslirp: resolv.conf's age */
 	/* The event loop and the network's thread wait. */
-	CALL(poll), CALL(ppoll), CALL(epoll_wait), CALL(epoll_pwait), CALL(epoll_ctl),
-	CALL(timerfd_settime), CALL(restart_syscall),
-	/* Clocks, where the vDSO cannot tell; a guest's timers; idle vCPUs that poll a while. */
-	CALL(clock_gettime), CALL(gettimeofday), CALL(clock_nanosleep), CALL(nanosleep),
-	CALL(sched_yield), CALL(futex), /* locks, conditions, halted vCPUs */
-	/* Memory: malloc, thread stacks, code caches, guest RAM given back at a reset or by a balloon. */
-	CALL(mmap), CALL(munmap), CALL(mremap), CALL(madvise), CALL(brk),
-	CALL(mprotect), /* the stack guards of new threads, malloc's arenas */
+	CALL(poll), CALL(ppoll), CALL(timerfd_settime), CALL(restart_syscall),
+	/* Clocks, where the vDSO cannot tell; the TSC is measured; spinning threads make way. */
+	CALL(clock_gettime), CALL(clock_nanosleep), CALL(nanosleep), CALL(sched_yield),
+	CALL(futex), /* locks, conditions, halted vCPUs */
+	/* Memory: malloc, threads' stacks, the engine's tables; guest RAM given back at a reset. */
+	CALL(munmap), CALL(mremap), CALL(madvise), CALL(brk),
 	/* Threads begin and end; the vCPUs' start after the sandbox is there. */
 	CALL(set_robust_list), CALL(rseq), CALL(exit), CALL(exit_group), CALL(gettid), CALL(getpid),
 	CALL(sched_getaffinity), /* malloc counts processors for its arenas */
-	/* Kicks and faults of the translator: its handlers, their stacks, the way back. */
+	/* Kicks and faults of the engines: handlers, their stacks, the way back. */
 	CALL(rt_sigaction), CALL(rt_sigprocmask), CALL(rt_sigreturn), CALL(sigaltstack),
-	CALL(arch_prctl), /* its register for the vCPU, where the host's instructions are off */
-	CALL(membarrier), /* code that one vCPU changed and another runs */
+	CALL(arch_prctl), /* the translator's register for its vCPU, on hosts without FSGSBASE */
 	CALL(getrandom),  /* the guest's entropy device; malloc's seed */
-	CALL(getrusage), CALL(uname),                                  /* counters at the end */
-	CALL(getuid), CALL(geteuid), CALL(getgid), CALL(getegid),      /* glib, under libslirp */
-	CALL(fadvise64), CALL(sync_file_range), CALL(copy_file_range), /* disks, as hints */
 };
 
 /* User-mode networking: what libslirp does with the host's sockets. */
 static const int sockets[] = {
-	CALL(bind),
-	CALL(connect),
-	CALL(listen),
-	CALL(accept),
-	CALL(accept4),
-	CALL(getsockname),
-	CALL(getpeername),
-	CALL(getsockopt),
-	CALL(setsockopt),
-	CALL(sendto),
-	CALL(recvfrom),
-	CALL(sendmsg),
-	CALL(recvmsg),
-	CALL(shutdown),
+	CALL(bind), CALL(connect), CALL(listen), CALL(accept), CALL(accept4), CALL(getsockname),
+	CALL(getpeername), CALL(getsockopt), CALL(setsockopt), CALL(sendto), CALL(recvfrom),
+	CALL(sendmsg), CALL(recvmsg), CALL(shutdown),
 };
 
 /* A debugger's connection: its listening socket is open already. */
 static const int debugger[] = {
-	CALL(accept),
-	CALL(accept4),
-	CALL(sendto),
-	CALL(recvfrom),
-	CALL(setsockopt),
-	CALL(shutdown),
+	CALL(accept), CALL(accept4), CALL(sendto), CALL(recvfrom), CALL(setsockopt), CALL(shutdown),
 };
+/* clang-format on */
 
 static int allow_list(scmp_filter_ctx filter, const int *list, size_t count)
 {
@@ -116,6 +96,8 @@ static int allow_ioctls(scmp_filter_ctx filter, const struct sandbox_needs *need
 
 	for (size_t i = 0; !r && i < sizeof requests / sizeof *requests; i++)
 		r = allow_value(filter, CALL(ioctl), 1, requests[i]);
+	if (!r && needs->user) /* name servers on link-local addresses */
+		r = allow_value(filter, CALL(ioctl), 1, SIOCGIFINDEX);
 	if (!r && needs->kvm)
 		r = allow_masked(filter, CALL(ioctl), 1, 0xff00, 0xae00); /* KVM's own: type 0xae */
 	return r;
@@ -124,12 +106,17 @@ static int allow_ioctls(scmp_filter_ctx filter, const struct sandbox_needs *need
 /* Calls that are harmless with one argument and not with another. */
 static int allow_some(scmp_filter_ctx filter, const struct sandbox_needs *needs)
 {
-	static const int fcntls[] = {F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_OFD_SETLK};
+	static const int fcntls[] = {F_GETFL, F_SETFL, F_GETFD, F_SETFD};
 	const uint64_t thread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
 	int r = allow_ioctls(filter, needs);
 
 	for (size_t i = 0; !r && i < sizeof fcntls / sizeof *fcntls; i++)
 		r = allow_value(filter, CALL(fcntl), 1, fcntls[i]);
+	/* No new code: what is executable was so before. */
+	if (!r)
+		r = allow_masked(filter, CALL(mmap), 2, PROT_EXEC, 0);
+	if (!r)
+		r = allow_masked(filter, CALL(mprotect), 2, PROT_EXEC, 0);
 	/* Threads, no processes. clone3's flags are out of sight: without it glibc takes clone. */
 	if (!r)
 		r = allow_masked(filter, CALL(clone), 0, thread | CLONE_NEWUSER | CLONE_NEWNS,
@@ -185,6 +172,13 @@ static int allow_network(scmp_filter_ctx filter, bool landlocked)
 
 	for (size_t i = 0; !r && i < sizeof families / sizeof *families; i++)
 		r = allow_value(filter, CALL(socket), 0, families[i]);
+	/* No other families; who asks for one (if_nametoindex) tries the next. */
+	if (!r)
+		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), CALL(socket), 1,
+			SCMP_A0(SCMP_CMP_LT, AF_INET, 0));
+	if (!r)
+		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), CALL(socket), 1,
+			SCMP_A0(SCMP_CMP_GT, AF_INET6, 0));
 	if (r)
 		return r;
 	return landlocked ? allow_reading(filter) : refuse_opening(filter);

@@ -14,7 +14,8 @@
  * - a near branch to an address that is not canonical faults here at the branch,
  *   in the guest at its target, as on AMD's processors;
  * - a memory operand is looked at before pending x87 exceptions, and also if an
- *   unmasked one keeps FISTP and its like from storing;
+ *   unmasked one keeps FISTP and its like from storing; also before exceptions of
+ *   a conversion whose result is stored (VCVTPS2PH);
  * - a string instruction that overwrites itself, and what else writes where no
  *   patch was planned.
  */
@@ -184,6 +185,8 @@ static bool x87_first(const struct outcome_pair *p)
 	if (!memory_fault(p->guest->vector) || at >= CODE_SIZE ||
 		insn_decode(&i, p->guest_code + at, (unsigned)(CODE_SIZE - at), 64, NULL) != 0)
 		return false;
+	if (p->native->vector == EXC_XM && p->native->rip == p->guest->rip)
+		return i.mem_write;
 	if (i.state != STATE_X87 && i.state != STATE_MMX)
 		return false;
 	return p->native->vector == EXC_MF || (i.mem_write && p->native->rip != p->guest->rip);
@@ -194,7 +197,7 @@ static bool excused(const struct outcome_pair *p, const struct insn *i)
 {
 	if (x87_first(p))
 		return true;
-	if (p->code && memcmp(p->native_code, p->code, CODE_SIZE) != 0)
+	if (memcmp(p->native_code, p->code, CODE_SIZE) != 0)
 		return true;
 	if (!i)
 		return false;
@@ -214,8 +217,12 @@ static void forgive(const struct outcome_pair *p, const struct insn *i, struct s
 			native->gpr[r] = g->gpr[r];
 	if (i->state == STATE_MMX && i->has_mem && memory_fault(native->vector))
 		memcpy(native->xsave, g->xsave, 160); /* the x87 stack's top has gone to 0, or not yet */
-	if (i->has_mem && i->mem_size > 64 && native->cr2 - g->cr2 < i->mem_size)
+	/* which byte of an operand that microcode takes apart is told first */
+	if (i->has_mem && (i->mem_masked || i->class == INSN_EMULATE) && !((native->cr2 ^ g->cr2) >> 12))
 		native->cr2 = g->cr2;
+	/* a conversion on its way to memory has already noted its exceptions */
+	if (i->mem_write && i->state >= STATE_SSE && memory_fault(native->vector))
+		native->xsave[24] &= g->xsave[24] | 0xc0;
 }
 
 /* --- all of it ----------------------------------------------------------------------------- */

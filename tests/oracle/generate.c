@@ -57,6 +57,16 @@ unsigned sequence_place(const struct sequence *s, uint8_t *code)
 	return at;
 }
 
+void sequence_patched(const struct sequence *s, uint8_t *code, const uint8_t *after)
+{
+	for (unsigned k = 0; k < s->count; k++) {
+		unsigned at = item_offset(s, s->item[k].target + 1u) - 1;
+
+		if (s->item[k].fix == FIX_PATCH && !s->item[k].dropped)
+			code[at] = after[at];
+	}
+}
+
 /* --- what comes with every sequence ------------------------------------------------------------- */
 
 struct making {
@@ -305,7 +315,6 @@ static void patch(struct making *m)
 		m->s->item[at].target++;
 	}
 	tie(ADD(m, 0xb8 | reg, 1, 2, 3, 4));
-	m->s->patches = true;
 }
 
 static void flags(struct making *m)

@@ -69,10 +69,11 @@ static bool check(struct test *t, unsigned slot, const struct sequence *s, bool 
 		return false;
 	}
 	t->vectors[native.out.vector & 255]++;
+	sequence_patched(s, code, t->code_out);
 	struct outcome_pair p = {.native = &native.out, .guest = &job->out, .native_code = t->code_out,
 		.guest_code = guest_slot_code(t->guest, slot), .native_data = t->data_out,
 		.guest_data = guest_slot_data(t->guest, slot), .end = at, .supervisor = s->supervisor,
-		.exact_flags = t->o.exact_flags, .code = s->patches ? NULL : code};
+		.exact_flags = t->o.exact_flags, .code = code};
 
 	return compare(&p, d);
 }

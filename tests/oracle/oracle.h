@@ -88,7 +88,6 @@ struct sequence {
 	bool supervisor; /* the guest runs it at CPL 0 */
 	struct side in;
 	uint32_t data_seed;
-	bool patches;    /* it writes to its own code */
 };
 
 /* The registers that hold addresses and small numbers while a sequence is made. */
@@ -113,6 +112,8 @@ void generate(struct generator *g, uint64_t seed, struct sequence *s);
 struct item *sequence_add(struct sequence *s, const uint8_t *bytes, unsigned length);
 /* Puts the bytes where they run; returns the offset of the end from CODE_BASE. */
 unsigned sequence_place(const struct sequence *s, uint8_t *code);
+/* Takes over from `after` what the sequence was meant to change in its code. */
+void sequence_patched(const struct sequence *s, uint8_t *code, const uint8_t *after);
 uint64_t sequence_address(const struct sequence *s, unsigned item);
 
 /* --- one random instruction (forms.c, random.c) -------------------------------------------- */
@@ -199,7 +200,7 @@ struct outcome_pair {
 	const uint8_t *native_data, *guest_data;
 	unsigned end; /* offset of the terminator in the code */
 	bool supervisor, exact_flags;
-	const uint8_t *code; /* before; NULL if the sequence may change it */
+	const uint8_t *code; /* as it would be but for accidents */
 };
 
 bool compare(const struct outcome_pair *p, struct difference *d);

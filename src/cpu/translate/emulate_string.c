@@ -66,6 +66,24 @@ static void string_begin(struct vcpu *v, const struct insn *i, struct string *s)
 	s->down = v->cpu.rflags & FL_DF;
 	s->slow = (v->cpu.rflags & FL_AC) && v->cpu.cpl == 3 && (v->cpu.cr0 & CR0_AM);
 	s->budget = WORK_LIMIT;
+	if (v->cpu.rflags & FL_TF) {
+		/* a trap after each element */
+		s->slow = true;
+		s->budget = 1;
+	}
+}
+
+/* REP with nothing to do still writes its registers, which a 32-bit address size shows. */
+static enum outcome string_nothing(struct vcpu *v, const struct string *s, bool src, bool dst)
+{
+	unsigned width = s->insn->address_size;
+
+	v->cpu.gpr[RCX] = size_merge(v->cpu.gpr[RCX], 0, width);
+	if (src)
+		v->cpu.gpr[RSI] = size_merge(v->cpu.gpr[RSI], s->src, width);
+	if (dst)
+		v->cpu.gpr[RDI] = size_merge(v->cpu.gpr[RDI], s->dst, width);
+	return insn_done(v, s->insn);
 }
 
 /* n elements are done. */
@@ -217,6 +235,8 @@ static enum outcome movs_element(struct vcpu *v, struct string *s)
 
 static enum outcome string_movs(struct vcpu *v, struct string *s)
 {
+	if (!s->count)
+		return string_nothing(v, s, true, true);
 	while (s->count) {
 		uint64_t n = s->count;
 		void *src, *dst;
@@ -240,6 +260,8 @@ static enum outcome string_stos(struct vcpu *v, struct string *s)
 {
 	uint64_t value = v->cpu.gpr[RAX];
 
+	if (!s->count)
+		return string_nothing(v, s, false, true);
 	while (s->count) {
 		uint64_t n = s->count;
 		void *dst;
@@ -261,6 +283,8 @@ static enum outcome string_stos(struct vcpu *v, struct string *s)
 
 static enum outcome string_lods(struct vcpu *v, struct string *s)
 {
+	if (!s->count)
+		return string_nothing(v, s, false, false);
 	while (s->count) {
 		uint64_t value;
 
@@ -311,7 +335,7 @@ static enum outcome string_cmps(struct vcpu *v, struct string *s)
 	bool done = false;
 
 	if (!s->count)
-		return insn_done(v, s->insn);
+		return string_nothing(v, s, false, false);
 	do {
 		int64_t step = s->down ? -(int64_t)s->size : (int64_t)s->size;
 		uint64_t n = s->count, k = 0;
@@ -334,9 +358,11 @@ static enum outcome string_cmps(struct vcpu *v, struct string *s)
 			k++;
 			done = (a == b) == s->until_equal;
 		}
-		set_flags(v, a, b, s->size);
 		string_advance(v, s, k, true, true);
 	} while (s->rep && !done && string_more(v, s));
+	/* not before: an element that faults finds them as they were */
+	if (done || !s->count)
+		set_flags(v, a, b, s->size);
 	return done || !s->rep ? insn_done(v, s->insn) : string_end(v, s);
 }
 
@@ -346,7 +372,7 @@ static enum outcome string_scas(struct vcpu *v, struct string *s)
 	bool done = false;
 
 	if (!s->count)
-		return insn_done(v, s->insn);
+		return string_nothing(v, s, false, false);
 	do {
 		int64_t step = s->down ? -(int64_t)s->size : (int64_t)s->size;
 		uint64_t n = s->count, k = 0;
@@ -364,9 +390,11 @@ static enum outcome string_scas(struct vcpu *v, struct string *s)
 			k++;
 			done = (a == b) == s->until_equal;
 		}
-		set_flags(v, a, b, s->size);
 		string_advance(v, s, k, false, true);
 	} while (s->rep && !done && string_more(v, s));
+	/* not before: an element that faults finds them as they were */
+	if (done || !s->count)
+		set_flags(v, a, b, s->size);
 	return done || !s->rep ? insn_done(v, s->insn) : string_end(v, s);
 }
 

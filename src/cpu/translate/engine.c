@@ -9,6 +9,7 @@
 
 #include <cpuid.h>
 
+#include "cpu/translate/dump.h"
 #include "cpu/translate/run.h"
 #include "cpu/translate/stubs.h"
 #include "cpu/translate/vm.h"
@@ -148,6 +149,11 @@ static void vm_stats(struct engine_vm *e, FILE *out)
 	fprintf(out, "%-18s %u\n", "cache_hot_bytes", c->hot);
 	fprintf(out, "%-18s %u\n", "cache_cold_bytes", c->cold - c->cold_start);
 	fprintf(out, "%-18s %u\n", "cache_blocks", c->blocks);
+}
+
+static void vm_dump_block(struct engine_vm *e, uint64_t gpa, FILE *out)
+{
+	dump_blocks(&e->vm, gpa, out);
 }
 
 /* --- vCPUs ---------------------------------------------------------------------------------- */
@@ -336,4 +342,5 @@ const struct engine engine_translate = {
 	.vcpu_debug = vcpu_debug,
 	.vcpu_translate = vcpu_translate,
 	.vm_stats = vm_stats,
+	.vm_dump_block = vm_dump_block,
 };

@@ -157,11 +157,6 @@ static struct group find_pops(const struct insn *insns, unsigned count)
 	return g;
 }
 
-static struct operand gpr_slot(unsigned reg)
-{
-	return gs_slot(offsetof(struct vcpu, cpu.gpr) + 8 * reg);
-}
-
 static void emit_pushes(struct rewrite *w, const struct insn *insns, const struct group *g)
 {
 	struct emit *e = &w->hot;

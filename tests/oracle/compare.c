@@ -145,7 +145,7 @@ static void compare_memory(struct difference *d, const struct outcome_pair *p)
 		number(d, name, n, g);
 	}
 	for (unsigned at = 0; at < CODE_SIZE; at++)
-		if (p->native_code[at] != p->guest_code[at] && at - p->end >= END_LENGTH)
+		if (p->native_code[at] != p->guest_code[at])
 			say(d, "  code+%x: native %02x, translated %02x\n", at, p->native_code[at],
 				p->guest_code[at]);
 }
@@ -218,6 +218,8 @@ static void forgive(const struct outcome_pair *p, const struct insn *i, struct s
 	if (i->state == STATE_MMX && i->has_mem && memory_fault(native->vector))
 		memcpy(native->xsave, g->xsave, 160); /* the x87 stack's top has gone to 0, or not yet */
 	/* which byte of an operand that microcode takes apart is told first */
+	if (i->has_mem && i->mem_size > 64 && native->cr2 - g->cr2 < i->mem_size)
+		native->cr2 = g->cr2;
 	if (i->has_mem && (i->mem_masked || i->class == INSN_EMULATE) && !((native->cr2 ^ g->cr2) >> 12))
 		native->cr2 = g->cr2;
 	/* a conversion on its way to memory has already noted its exceptions */

@@ -32,7 +32,7 @@ static uint64_t number(struct rng *r)
 	case 3: /* infinities, NaNs and denormals of either size */
 		return (v & 0x800fffff807fffff) | (rng_once(r, 2) ? 0x7ff000007f800000 : 0);
 	case 4:
-		return address_random(r);
+		return address_random(r, true);
 	case 5: /* bytes, as strings have them */
 		return v & 0x0103010301030103;
 	default:

@@ -266,7 +266,7 @@ static void push_ret(struct making *m)
 
 static void load_address(struct making *m, unsigned reg)
 {
-	uint64_t a = address_random(m->r);
+	uint64_t a = address_random(m->r, m->pool->wild);
 
 	ADD(m, 0xb8 | reg, (uint8_t)a, (uint8_t)(a >> 8), (uint8_t)(a >> 16), (uint8_t)(a >> 24));
 }
@@ -283,7 +283,7 @@ static void string(struct making *m)
 		return;
 	load_address(m, RSI);
 	load_address(m, RDI);
-	count_in_rcx(m, rng_once(m->r, 4) ? 255 : 20);
+	count_in_rcx(m, m->pool->wild && rng_once(m->r, 4) ? 255 : 20);
 	if (rng_once(m->r, 4))
 		ADD(m, 0xfd);
 	if (rng_once(m->r, 10))
@@ -369,6 +369,7 @@ static void choose_pool(struct rng *r, struct pool *pool)
 			~pool->pointers & ~(1u << RSP);
 	pool->alias = rng_once(r, 2);
 	pool->segments = rng_once(r, 3);
+	pool->wild = rng_once(r, 3);
 }
 
 /* Bytes that natively would reach the kernel or change what this process may do. */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The guest's supervisor: for one job after another it loads the whole state,
- * enters the sequence by IRETQ, and stores all when an exception or the final
- * INT comes. Copied into guest memory as it is; position-independent.
+ * enters the sequence by IRETQ, and stores all when an exception comes. Copied into guest memory as it is; position-independent.
  */
 #include "layout.h"
 

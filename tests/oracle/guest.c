@@ -166,7 +166,7 @@ static void descriptors(struct guest *g)
 	g->ram[PHYS_TSS + 0x66] = 0x68;              /* no I/O bitmap */
 	for (unsigned v = 0; v < 256; v++) {
 		uint64_t at = SUPER + PHYS_CODE + guest_vectors + v * 16;
-		unsigned dpl = v == EXC_BP || v == END_VECTOR ? 3 : 0;
+		unsigned dpl = v == EXC_BP ? 3 : 0;
 
 		idt[2 * v] = (at & 0xffff) | KERNEL_CS << 16 | 1ull << 32 | 0x8eull << 40 |
 			(uint64_t)dpl << 45 | (at >> 16 & 0xffff) << 48;

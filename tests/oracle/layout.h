@@ -59,8 +59,12 @@
 #define VARS_JOB 0
 #define VARS_END 8
 
-/* The sequence ends in this interrupt; natively it jumps out there. */
-#define END_VECTOR 0x81
+/*
+ * Every sequence ends in a jump to this address. Natively that is the way out; in the guest it is
+ * not there, and the page fault is the end.
+ */
+#define EXIT_AT 0x30010000
 #define END_LENGTH 14
+#define END_VECTOR 0x100 /* what side.vector then says */
 
 #endif

@@ -52,6 +52,20 @@ static void fs_set(uint64_t v)
 	asm volatile("wrfsbase %0" : : "r"(v));
 }
 
+/* jmp *0(%rip) */
+static void emit_jump(uint8_t *at, uint64_t to)
+{
+	static const uint8_t jump[6] = {0xff, 0x25};
+
+	memcpy(at, jump, 6);
+	memcpy(at + 6, &to, 8);
+}
+
+void sequence_terminate(uint8_t *at)
+{
+	emit_jump(at, EXIT_AT);
+}
+
 static bool in_sequence(uint64_t rip)
 {
 	return rip < (uint64_t)native_enter || rip >= (uint64_t)native_exit + 1024;
@@ -89,14 +103,8 @@ __attribute__((no_stack_protector)) static void handle(int number, siginfo_t *in
 			regs[REG_RIP] = (greg_t)native_exit;
 		}
 	} else {
-		if (!in_sequence((uint64_t)regs[REG_RIP])) {
-			/* TF was set for the last jump */
-			if (regs[REG_TRAPNO] != EXC_DB || f->job.out.vector != END_VECTOR)
-				broken(regs);
-			f->job.out.unused = FL_TF;
-			regs[REG_EFL] &= ~(greg_t)FL_TF;
-			goto out;
-		}
+		if (!in_sequence((uint64_t)regs[REG_RIP]))
+			broken(regs);
 		f->job.out.vector = (uint64_t)regs[REG_TRAPNO];
 		f->job.out.error = (uint64_t)regs[REG_ERR];
 		f->job.out.cr2 = (uint64_t)regs[REG_CR2];
@@ -105,7 +113,6 @@ __attribute__((no_stack_protector)) static void handle(int number, siginfo_t *in
 		regs[REG_EFL] &= ~(greg_t)FL_TF;
 		regs[REG_RIP] = (greg_t)native_exit;
 	}
-out:
 	if (f->fsgsbase)
 		fs_set(fs);
 }
@@ -149,6 +156,12 @@ int native_init(void)
 	void *frame = mmap((void *)FRAME, 4 * PAGE, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0);
 
+	void *way_out = mmap((void *)EXIT_AT, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0);
+
+	if (way_out == MAP_FAILED)
+		return -1;
+	emit_jump(way_out, (uint64_t)native_exit);
 	if (fd < 0 || ftruncate(fd, DATA_STORED * PAGE) || code == MAP_FAILED || frame == MAP_FAILED)
 		return -1;
 	data_at = mmap(NULL, DATA_STORED * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
@@ -186,15 +199,6 @@ void native_end(void)
 	sigaltstack(&old_stack, NULL);
 }
 
-void native_terminate(uint8_t *at)
-{
-	static const uint8_t jump[6] = {0xff, 0x25}; /* jmp *0(%rip) */
-	uint64_t to = (uint64_t)native_exit;
-
-	memcpy(at, jump, 6);
-	memcpy(at + 6, &to, 8);
-}
-
 bool native_run(struct job *job, const uint8_t *code, const uint8_t *data, uint8_t *code_out,
 	uint8_t *data_out)
 {
@@ -210,9 +214,7 @@ bool native_run(struct job *job, const uint8_t *code, const uint8_t *data, uint8
 	f->active = 1;
 	native_enter();
 	f->active = 0;
-	if (f->job.out.vector == END_VECTOR)
-		f->job.out.rflags |= f->job.out.unused;
-	else
+	if (f->job.out.vector != END_VECTOR)
 		f->job.out.rflags = f->job.out.unused;
 	job->out = f->job.out;
 	memcpy(code_out, (void *)CODE_BASE, CODE_SIZE);

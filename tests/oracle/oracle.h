@@ -96,6 +96,7 @@ struct pool {
 	uint16_t kept;   /* must not be changed now: a loop's counter */
 	bool alias;      /* a pointer may be beyond 32 bits */
 	bool segments;   /* FS and GS have bases */
+	bool wild;       /* addresses go astray often */
 };
 
 struct generator {
@@ -110,7 +111,9 @@ void generator_end(struct generator *g);
 void generate(struct generator *g, uint64_t seed, struct sequence *s);
 /* One more item; false if there is no room. */
 struct item *sequence_add(struct sequence *s, const uint8_t *bytes, unsigned length);
-/* Puts the bytes where they run; returns the offset of the end from CODE_BASE. */
+/* Writes the END_LENGTH bytes by which a sequence ends. */
+void sequence_terminate(uint8_t *at);
+/* Puts the bytes where they run; returns the offset of the end (not terminated) from CODE_BASE. */
 unsigned sequence_place(const struct sequence *s, uint8_t *code);
 /* Takes over from `after` what the sequence was meant to change in its code. */
 void sequence_patched(const struct sequence *s, uint8_t *code, const uint8_t *after);
@@ -145,8 +148,8 @@ struct memory memory_random(struct rng *r, const struct pool *pool, bool vsib);
 /* --- states (state.c) ------------------------------------------------------------------------ */
 
 void state_random(struct rng *r, const struct pool *pool, bool fsgsbase, struct side *in);
-/* An address in or near the data area. */
-uint64_t address_random(struct rng *r);
+/* An address in or near the data area; unless wild, one with room around it that can be written. */
+uint64_t address_random(struct rng *r, bool wild);
 
 /* --- data area (data.c) ------------------------------------------------------------------------ */
 
@@ -164,8 +167,6 @@ void native_end(void);
 /* Fills job->out, code and data (CODE_SIZE, DATA_STORED pages). False: it did not end. */
 bool native_run(struct job *job, const uint8_t *code, const uint8_t *data, uint8_t *code_out,
 	uint8_t *data_out);
-/* Writes the END_LENGTH bytes by which a sequence ends. */
-void native_terminate(uint8_t *at);
 uint64_t native_components(void);
 bool native_fsgsbase(void);
 
@@ -198,7 +199,6 @@ struct outcome_pair {
 	const struct side *native, *guest;
 	const uint8_t *native_code, *guest_code;
 	const uint8_t *native_data, *guest_data;
-	unsigned end; /* offset of the terminator in the code */
 	bool supervisor, exact_flags;
 	const uint8_t *code; /* as it would be but for accidents */
 };

@@ -18,18 +18,20 @@ static unsigned pick(struct rng *r, uint16_t set)
 	return 0;
 }
 
-static uint32_t displacement(struct rng *r, struct memory *m)
+static uint32_t displacement(struct rng *r, struct memory *m, bool wild)
 {
 	uint32_t d = rng_below(r, 256) - 128;
 
 	if (rng_once(r, 4)) {
 		m->disp_size = 4;
-		d = rng_once(r, 16) ? (uint32_t)rng_next(r) : rng_below(r, 2 * PAGE) - PAGE;
+		d = rng_below(r, 1024) - 512;
+		if (wild)
+			d = rng_once(r, 16) ? (uint32_t)rng_next(r) : rng_below(r, 2 * PAGE) - PAGE;
 	} else {
 		m->disp_size = 1;
-		if (rng_once(r, 2))
-			d &= ~15u;
 	}
+	if (rng_once(r, 2))
+		d &= ~15u;
 	return d;
 }
 
@@ -38,7 +40,7 @@ static void with_base(struct rng *r, const struct pool *pool, struct memory *m, 
 {
 	unsigned base = pick(r, pool->pointers), index = pick(r, pool->counters);
 
-	if (rng_once(r, 12))
+	if (rng_once(r, pool->wild ? 12 : 200))
 		base = rng_below(r, 16);
 	m->has_sib = vsib || (base & 7) == RSP || rng_once(r, 3);
 	m->rex_b = base & 8;
@@ -47,7 +49,7 @@ static void with_base(struct rng *r, const struct pool *pool, struct memory *m, 
 		if (vsib)
 			index = rng_below(r, 32);
 		else if (index == RSP || rng_once(r, 3))
-			index = rng_once(r, 4) ? rng_below(r, 16) : 4;
+			index = pool->wild && rng_once(r, 4) ? rng_below(r, 16) : 4;
 		m->sib = (uint8_t)(rng_below(r, 4) << 6 | (index & 7) << 3 | (base & 7));
 		m->rex_x = index & 8;
 		m->evex_v = vsib && index & 16;
@@ -58,7 +60,7 @@ static void with_base(struct rng *r, const struct pool *pool, struct memory *m, 
 		m->modrm_mod = 0;
 		return;
 	}
-	m->disp = displacement(r, m);
+	m->disp = displacement(r, m, pool->wild);
 	m->modrm_mod = m->disp_size == 1 ? 1 : 2;
 }
 
@@ -73,7 +75,7 @@ static void without_base(struct rng *r, const struct pool *pool, struct memory *
 	m->rex_x = index & 8;
 	m->evex_v = vsib && index & 16;
 	m->disp_size = 4;
-	m->disp = (uint32_t)address_random(r);
+	m->disp = (uint32_t)address_random(r, pool->wild);
 }
 
 struct memory memory_random(struct rng *r, const struct pool *pool, bool vsib)
@@ -86,7 +88,7 @@ struct memory memory_random(struct rng *r, const struct pool *pool, bool vsib)
 		m.rip = true;
 		m.modrm_rm = 5;
 		m.disp_size = 4;
-		m.target = address_random(r);
+		m.target = address_random(r, pool->wild);
 	} else {
 		with_base(r, pool, &m, vsib);
 	}
@@ -206,7 +208,7 @@ static void operands(struct build *b)
 		memcpy(b->bytes + b->at, &b->m.disp, 4);
 		b->at += b->m.disp_size;
 	} else if (f->encoding == ENC_LEGACY && f->map == 0 && (f->opcode & 0xfc) == 0xa0) {
-		uint64_t at = address_random(b->r);
+		uint64_t at = address_random(b->r, false);
 
 		memcpy(b->bytes + b->at, &at, 8);
 		b->at += b->m.address32 ? 4 : 8;
@@ -256,9 +258,9 @@ static bool build(struct build *b, const struct pool *pool)
 static const struct form *choose(const struct form_table *t, struct rng *r)
 {
 	static const uint8_t weight[GROUP_COUNT] = {
-		[GROUP_GENERAL] = 46, [GROUP_X87] = 8, [GROUP_SSE] = 12, [GROUP_VEX] = 14,
-		[GROUP_EVEX] = 17, [GROUP_EMULATED] = 2, [GROUP_FAULTING] = 1};
-	unsigned n = rng_below(r, 100), group = 0;
+		[GROUP_GENERAL] = 186, [GROUP_X87] = 31, [GROUP_SSE] = 48, [GROUP_VEX] = 56,
+		[GROUP_EVEX] = 68, [GROUP_EMULATED] = 10, [GROUP_FAULTING] = 1};
+	unsigned n = rng_below(r, 400), group = 0;
 	const struct form_list *list;
 
 	while (n >= weight[group])
@@ -292,6 +294,13 @@ static uint16_t spoils(const struct insn *i)
 	}
 }
 
+/* As far as can be seen. */
+static bool aligned(const struct insn *i)
+{
+	return !(i->mem_disp & 15) && (i->mem_index == INSN_NO_REG || i->mem_vsib != INSN_NO_REG) &&
+		i->mem_base != INSN_RIP;
+}
+
 bool form_random(const struct form_table *t, struct rng *r, const struct pool *pool,
 	bool supervisor, struct item *item)
 {
@@ -315,6 +324,8 @@ bool form_random(const struct form_table *t, struct rng *r, const struct pool *p
 			continue;
 		if (spoils(&i) & (pool->pointers | pool->counters | pool->kept) &&
 			(spoils(&i) & pool->kept || !rng_once(r, 20)))
+			continue;
+		if (i.mem_aligned && !aligned(&i) && !rng_once(r, pool->wild ? 2 : 20))
 			continue;
 		memset(item, 0, sizeof *item);
 		memcpy(item->bytes, b.bytes, i.length);

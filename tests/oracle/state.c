@@ -4,10 +4,14 @@
 
 #include "oracle.h"
 
-uint64_t address_random(struct rng *r)
+uint64_t address_random(struct rng *r, bool wild)
 {
 	uint64_t at = DATA_BASE + rng_below(r, DATA_PAGES) * PAGE;
 
+	if (!wild) {
+		at = DATA_BASE + PAGE + 1024 + rng_below(r, 3 * PAGE - 3072);
+		return rng_once(r, 6) ? at : at & ~(uint64_t)(rng_once(r, 2) ? 63 : 15);
+	}
 	switch (rng_below(r, 8)) {
 	case 0:
 	case 1: /* about a page's end */
@@ -144,21 +148,25 @@ void state_random(struct rng *r, const struct pool *pool, bool fsgsbase, struct 
 	memset(in, 0, sizeof *in);
 	for (unsigned i = 0; i < 16; i++) {
 		if (pool->pointers >> i & 1) {
-			in->gpr[i] = address_random(r);
+			in->gpr[i] = address_random(r, pool->wild);
 			if (pool->alias && rng_once(r, 3))
 				in->gpr[i] += DATA_ALIAS - DATA_BASE;
 		} else if (pool->counters >> i & 1) {
 			in->gpr[i] = rng_below(r, 48);
-			if (rng_once(r, 4))
+			if (pool->wild && rng_once(r, 4))
 				in->gpr[i] = -in->gpr[i];
 		} else {
-			in->gpr[i] = rng_once(r, 6) ? address_random(r) : rng_value(r);
+			in->gpr[i] = rng_once(r, 6) ? address_random(r, pool->wild) : rng_value(r);
 		}
 	}
 	in->rflags = 0x202 | (rng_next(r) & (FL_STATUS | (rng_once(r, 4) ? FL_DF : 0)));
 	if (fsgsbase && pool->segments) {
-		in->fs = rng_below(r, 2 * PAGE) - PAGE;
-		in->gs = rng_once(r, 4) ? address_random(r) : rng_below(r, PAGE);
+		in->fs = rng_below(r, 512) - 256;
+		in->gs = rng_below(r, 16) * 16;
+		if (pool->wild) {
+			in->fs = rng_below(r, 2 * PAGE) - PAGE;
+			in->gs = rng_once(r, 4) ? address_random(r, true) : rng_below(r, PAGE);
+		}
 	}
 	random_vectors(r, in->xsave);
 }

@@ -385,12 +385,10 @@ def compare(args, dach, qemu, names):
         before = a
         a, b = step_over(dach, before, code), step_over(qemu, before, code)
         # One may stop before, the other after the first instruction of an exception's handler.
-        for late, other in ((dach, qemu), (qemu, dach)):
-            if a["rip"] == b["rip"]:
-                break
-            ahead = late.read_registers()
-            if ahead["cs"] & 3 == 0 and ahead["rip"] == (b if late is dach else a)["rip"]:
-                break
+        for stub in (qemu, dach):
+            if a["rip"] != b["rip"]:
+                stub.step()
+                a, b = dach.read_registers(), qemu.read_registers()
         wrong = differences(a, b)
         if not wrong:
             continue

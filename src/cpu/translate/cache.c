@@ -406,6 +406,8 @@ void cache_flush(struct translate_vm *vm)
 			tlb_clear_jumps(context(vm, k, n));
 	c->blocks = c->exits = 1;
 	c->sites = c->insns = c->fars = 0;
+	for (uint32_t i = 0; i < CACHE_INSN_HASH; i++)
+		c->insn_hash[i] = 0;
 	c->hot = 64;
 	c->cold = c->cold_start;
 	c->generation++;

@@ -77,6 +77,7 @@ struct site {
 
 #define CACHE_HASH (1u << 16)
 #define CACHE_FAR (1u << 16)
+#define CACHE_INSN_HASH 1024u
 
 struct cache {
 	struct lock lock;
@@ -87,7 +88,8 @@ struct cache {
 	struct block *block;   /* index 0 is none */
 	struct block_exit *exit;
 	struct site *site;
-	uint8_t *insn;         /* struct insn of emulated instructions */
+	uint8_t *insn;         /* struct emulated, found by insn_hash */
+	uint32_t insn_hash[CACHE_INSN_HASH];
 	uint32_t blocks, exits, sites, insns;
 	uint32_t max_blocks, max_exits, max_sites, max_insns;
 	uint32_t *hash;

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 
 #include "cpu/translate/insn.h"
+#include "cpu/translate/segment.h"
 #include "cpu/translate/vm.h"
 #include "cpu/translate/walk.h"
 
@@ -364,11 +365,14 @@ enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d)
 {
 	struct translate_vcpu *p = v->private_data;
 	unsigned access = d->flags & SLOW_WRITE ? ACC_WRITE : ACC_READ;
-	unsigned part = first_part(v->ea, d->size);
+	unsigned part;
 	uint64_t mask = ~0ull;
 	struct target t[2] = {0};
 
 	v->count.exit_slow++;
+	if (d->flags & SLOW_OP && linear_address(v, d->seg, v->ea, d->size, access, &v->ea))
+		return slow_fault(v, d);
+	part = first_part(v->ea, d->size);
 	if (d->flags & SLOW_MASKED && mmu_slow_mask(v, d, &mask))
 		return slow_fault(v, d);
 	if (mask == 0) {

@@ -27,16 +27,31 @@ void rewrite_site(struct rewrite *w, const uint8_t *at, unsigned spilled, bool p
 
 /* --- one instruction -------------------------------------------------------------------------------- */
 
+static struct emulated *emulated(struct cache *c, const struct insn *i, unsigned bits)
+{
+	uint32_t hash = i->length, *head;
+	struct emulated *m;
+
+	for (unsigned k = 0; k < i->length; k++)
+		hash = hash * 31 + i->bytes[k];
+	head = &c->insn_hash[hash % CACHE_INSN_HASH];
+	for (uint32_t at = *head; at; at = m->next) {
+		m = (struct emulated *)(c->insn + at - 1);
+		if (m->bits == bits && m->insn.length == i->length && !memcmp(m->insn.bytes, i->bytes, i->length))
+			return m;
+	}
+	m = (struct emulated *)(c->insn + c->insns);
+	*m = (struct emulated){*i, *head, (uint8_t)bits};
+	*head = c->insns + 1;
+	c->insns += sizeof *m;
+	return m;
+}
+
 void rewrite_emulate(struct rewrite *w)
 {
-	struct cache *c = w->cache;
-	struct emulated *m = (struct emulated *)(c->insn + c->insns);
-
-	c->insns += sizeof *m;
-	m->insn = *w->insn;
-	m->guest = (uint16_t)w->guest;
-	emit_mov_imm64(&w->hot, R10, (uint64_t)m);
-	rewrite_leave(&w->hot, LEAVE_EMULATE);
+	emit_mov_imm64(&w->hot, R10, (uint64_t)emulated(w->cache, w->insn, w->bits));
+	emit_mov_imm32(&w->hot, R11, LEAVE_EMULATE | w->guest << 8);
+	emit_jmp_slot(&w->hot, offsetof(struct vcpu, stub_leave));
 }
 
 static void rdtsc(struct rewrite *w)

@@ -18,17 +18,18 @@
 enum leave {
 	LEAVE_LOOKUP,  /* r10: the RIP to go on at */
 	LEAVE_EXIT,    /* r10: index of the block_exit */
-	LEAVE_EMULATE, /* r10: struct emulated * */
+	LEAVE_EMULATE, /* r10: struct emulated *, r11 >> 8: its offset in the code page */
 	LEAVE_STEP,    /* r10: offset in the code page of the next instruction */
 	LEAVE_FAULT,   /* from the slow path; vcpu.fault is set, cpu.rip is set */
 	LEAVE_GO_ON,   /* from the slow path: look for the next block at cpu.rip */
 	LEAVE_SIGNAL,  /* from a signal handler; vcpu.fault or a poll */
 };
 
-/* An instruction that C code executes; lives as long as its block. */
+/* An instruction that C code executes; one record for all places that have the same bytes. */
 struct emulated {
 	struct insn insn;
-	uint16_t guest; /* offset in the code page */
+	uint32_t next; /* with the same hash: 1 + its offset, or 0 */
+	uint8_t bits;  /* 16, 32, 64 */
 };
 
 /* The most that one block may need, so that room is checked once a block. */

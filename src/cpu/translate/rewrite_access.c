@@ -138,6 +138,17 @@ static struct slow_access *slow_call(struct rewrite *w, unsigned size, unsigned 
 }
 
 /*
+ * The host address is good, so the operation faults only for its own reasons: alignment, division,
+ * floating point. A site ends where the next begins: one that cannot fault needs none behind one
+ * that cannot either.
+ */
+static void faulting_site(struct rewrite *w, struct emit *e)
+{
+	if (w->insn->class == INSN_COPY && (w->insn->may_fault || w->insn->mem_aligned))
+		rewrite_site(w, e->at, 0, false);
+}
+
+/*
  * A memory access: check, operation; and out of line the slow path with the operation again.
  * reads/writes: what the operation does with the bytes.
  */
@@ -149,7 +160,6 @@ void rewrite_access(struct rewrite *w, struct address a, unsigned size, unsigned
 
 	if (a.seg == SEG_SS)
 		flags |= SLOW_STACK;
-	rewrite_site(w, start, 0, false);
 	if (checks) {
 		/* offset, then always out of line */
 		emit_jmp(&w->hot, w->cold.at);
@@ -159,13 +169,14 @@ void rewrite_access(struct rewrite *w, struct address a, unsigned size, unsigned
 	} else {
 		linear(w, &w->hot, a);
 		check(w, size, write, w->cold.at);
+		faulting_site(w, &w->hot);
 		op(w, &w->hot);
 		done = w->hot.at;
 		linear(w, &w->cold, a);
 		d = slow_call(w, size, flags, a.seg);
 	}
 	d->retry = (int32_t)(start - (uint8_t *)d);
-	rewrite_site(w, w->cold.at, 0, false);
+	faulting_site(w, &w->cold);
 	op(w, &w->cold);
 	if (write) {
 		emit_lea_rip(&w->cold, R11, (uint8_t *)d);

@@ -109,7 +109,8 @@ static void emit_accesses(struct rewrite *w, const struct insn *insns, const str
 
 		w->insn = i;
 		if (i->has_mem && i->class == INSN_COPY) {
-			rewrite_site(w, w->hot.at, 0, false);
+			if (i->may_fault || i->mem_aligned)
+				rewrite_site(w, w->hot.at, 0, false);
 			emit_copy_at(&w->hot, i, w->bits, R10, (int32_t)(displacement(i, w->guest) - g->low));
 		} else {
 			rewrite_one(w);
@@ -263,7 +264,6 @@ unsigned rewrite_group(struct rewrite *w, const struct insn *insns, unsigned cou
 		return 0;
 	w->insn = &insns[0];
 	w->flags_live = live[0] != 0;
-	rewrite_site(w, w->hot.at, 0, false);
 	rewrite_check(w, g.at, (unsigned)(g.high - g.low), g.write, cold);
 	emit_group(w, insns, &g);
 	w->guest = guest;

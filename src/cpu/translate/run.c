@@ -158,12 +158,12 @@ static void rip_from_linear(struct vcpu *v, uint64_t linear)
 		v->cpu.rip = (uint32_t)(linear - v->cpu.seg[SEG_CS].base);
 }
 
-static enum outcome emulate_one(struct vcpu *v, const struct emulated *m)
+static enum outcome emulate_one(struct vcpu *v, const struct emulated *m, unsigned guest)
 {
 	const struct insn *i = &m->insn;
 
 	v->count.exit_emulate++;
-	rip_from_linear(v, v->code_base + m->guest);
+	rip_from_linear(v, v->code_base + guest);
 	if (i->state != STATE_NONE && v->cpu.cr0 & (CR0_TS | CR0_EM)) {
 		if (i->state == STATE_MMX && v->cpu.cr0 & CR0_EM)
 			return fault_raise(v, EXC_UD);
@@ -181,7 +181,19 @@ static enum outcome emulate_one(struct vcpu *v, const struct emulated *m)
 	return emulate(v, i);
 }
 
-static enum outcome left(struct vcpu *v, struct left l, void **code, uint64_t *linear)
+/* What stub_enter() returned, taken apart. */
+struct leaving {
+	enum leave why;
+	unsigned guest; /* of LEAVE_EMULATE */
+	uint64_t arg;
+};
+
+static struct leaving leave_of(struct left l)
+{
+	return (struct leaving){l.why & 0xff, (unsigned)(l.why >> 8), l.arg};
+}
+
+static enum outcome left(struct vcpu *v, struct leaving l, void **code, uint64_t *linear)
 {
 	struct cache *c = &v->vm->cache;
 
@@ -199,7 +211,7 @@ static enum outcome left(struct vcpu *v, struct left l, void **code, uint64_t *l
 			return OUT_OK;
 		return cache_follow(v, (uint32_t)l.arg, code, linear);
 	case LEAVE_EMULATE:
-		return emulate_one(v, (const struct emulated *)l.arg);
+		return emulate_one(v, (const struct emulated *)l.arg, l.guest);
 	case LEAVE_STEP:
 		rip_from_linear(v, v->code_base + l.arg);
 		return OUT_OK;
@@ -250,7 +262,7 @@ static enum outcome between(struct vcpu *v)
 }
 
 /* INT and SYSCALL clear TF before it could trap behind them; what POPF and IRET clear still traps. */
-static bool enters_handler(struct left l)
+static bool enters_handler(struct leaving l)
 {
 	if (l.why != LEAVE_EMULATE)
 		return false;
@@ -289,13 +301,13 @@ enum outcome run(struct vcpu *v)
 {
 	struct translate_vcpu *p = v->private_data;
 	void *code = NULL;
-	uint64_t linear = 0;
+	uint64_t linear = 0, rip;
 	enum outcome out;
 	bool first = true;
 
 	for (;;) {
 		uint32_t generation = v->vm->cache.generation, step;
-		struct left l;
+		struct leaving l;
 		bool trap, shadow;
 
 		if (!code) {
@@ -338,8 +350,9 @@ enum outcome run(struct vcpu *v)
 			__atomic_store_n(&v->jump_base, (uint64_t)v->vm->no_jumps, __ATOMIC_RELAXED);
 		vcpu_vectors_restore(v);
 		v->flags = v->cpu.rflags;
+		rip = v->cpu.rip;
 		v->cpu.rflags &= ~(uint64_t)(CODE_FLAGS | FL_RF);
-		l = stub_enter(code, linear);
+		l = leave_of(stub_enter(code, linear));
 		place(p, PLACE_OUTSIDE);
 		out = left(v, l, &code, &linear);
 		if (step) {
@@ -350,6 +363,10 @@ enum outcome run(struct vcpu *v)
 			mode_update(v);
 			if (trap && !(v->cpu.rflags & FL_TF) && enters_handler(l))
 				trap = false;
+			/* between two elements of a REP (SDM 3B, 17.3.1.1) */
+			if (trap && out == OUT_OK && v->cpu.rip == rip && l.why == LEAVE_EMULATE &&
+				((const struct emulated *)l.arg)->insn.class == INSN_STRING)
+				v->cpu.rflags |= FL_RF;
 			if (out == OUT_OK && (v->debug.step || trap))
 				out = stepped(v, trap);
 		}

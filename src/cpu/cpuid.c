@@ -84,8 +84,7 @@ static uint32_t feature_bits(const struct build *b, uint32_t leaf, uint32_t subl
 	return bits;
 }
 
-static void feature_leaf(
-	const struct build *b, uint32_t leaf, uint32_t subleaf, uint32_t reg[4])
+static void feature_leaf(const struct build *b, uint32_t leaf, uint32_t subleaf, uint32_t reg[4])
 {
 	for (int i = 0; i < 4; i++)
 		reg[i] = feature_bits(b, leaf, subleaf, i);
@@ -260,12 +259,9 @@ static void add_hypervisor(struct build *b)
 
 	memcpy(name, "KVMKVMKVM\0\0\0", sizeof name);
 	p->max_hypervisor = 0x40000010;
-	add_leaf(b, 0x40000000, -1,
-		(uint32_t[4]){p->max_hypervisor, name[0], name[1], name[2]});
-	add_leaf(b, 0x40000001, -1,
-		(uint32_t[4]){1u << 0 | 1u << 1 | 1u << 3 | 1u << 24, 0, 0, 0});
-	add_leaf(b, 0x40000010, -1,
-		(uint32_t[4]){p->tsc_khz, CPUID_APIC_TIMER_HZ / 1000, 0, 0});
+	add_leaf(b, 0x40000000, -1, (uint32_t[4]){p->max_hypervisor, name[0], name[1], name[2]});
+	add_leaf(b, 0x40000001, -1, (uint32_t[4]){1u << 0 | 1u << 1 | 1u << 3 | 1u << 24, 0, 0, 0});
+	add_leaf(b, 0x40000010, -1, (uint32_t[4]){p->tsc_khz, CPUID_APIC_TIMER_HZ / 1000, 0, 0});
 }
 
 static void add_extended(struct build *b)
@@ -358,8 +354,9 @@ int cpuid_policy_build(struct cpuid_policy *policy, const struct cpuid_source *s
 	source->read(source->ctx, 0x80000000, 0, reg);
 	b.source_extended = reg[0];
 	if (b.source_basic < 7 || b.source_extended < 0x80000008)
-		return error_set(err, ENOTSUP, "the processor is too old: its CPUID ends at %#x and %#x",
-			b.source_basic, b.source_extended);
+		return error_set(err, ENOTSUP,
+			"the processor is too old: its CPUID ends at %#x and %#x", b.source_basic,
+			b.source_extended);
 
 	policy->max_basic = b.source_basic >= 0x1f && !b.amd ? 0x1f : 0x16;
 	policy->max_extended = b.amd ? 0x80000021 : 0x80000008;
@@ -379,8 +376,8 @@ int cpuid_policy_build(struct cpuid_policy *policy, const struct cpuid_source *s
 	return 0;
 }
 
-static const struct cpuid_leaf *find_leaf(
-	const struct cpuid_policy *policy, uint32_t leaf, uint32_t subleaf)
+static const struct cpuid_leaf *find_leaf(const struct cpuid_policy *policy, uint32_t leaf,
+	uint32_t subleaf)
 {
 	for (unsigned i = 0; i < policy->count; i++) {
 		const struct cpuid_leaf *l = &policy->leaf[i];

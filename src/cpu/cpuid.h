@@ -35,10 +35,10 @@ struct cpuid_policy {
 	struct cpuid_leaf leaf[96];
 	unsigned count;
 	uint32_t max_basic, max_hypervisor, max_extended;
-	uint64_t xcr0;        /* state components the guest may enable; 0: no XSAVE at all */
-	uint32_t xsave_size;  /* bytes for all of them, standard format */
+	uint64_t xcr0;       /* state components the guest may enable; 0: no XSAVE at all */
+	uint32_t xsave_size; /* bytes for all of them, standard format */
 	uint8_t phys_bits, virt_bits;
-	uint32_t tsc_khz;     /* of the host's and the guest's TSC */
+	uint32_t tsc_khz; /* of the host's and the guest's TSC */
 	/* MSRs that follow from the leaves. */
 	uint64_t arch_capabilities; /* IA32_ARCH_CAPABILITIES (0x10a); there if leaf 7 says so */
 	uint64_t spec_ctrl_mask;    /* bits that can be set in IA32_SPEC_CTRL (0x48); 0: no MSR */

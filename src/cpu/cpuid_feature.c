@@ -12,6 +12,7 @@
 
 enum { EAX, EBX, ECX, EDX };
 
+/* clang-format off */
 static const struct cpuid_feature features[] = {
 	{
 		.leaf = 1,
@@ -193,6 +194,7 @@ static const struct cpuid_feature features[] = {
 			| B(2),     /* TSA_L1_NO */
 	},
 };
+/* clang-format on */
 
 const struct cpuid_feature *cpuid_feature_find(uint32_t leaf, uint32_t subleaf, int reg)
 {

@@ -29,8 +29,8 @@ const struct cpuid_feature *cpuid_feature_find(uint32_t leaf, uint32_t subleaf, 
  * SBDR_SSDP, FBSDP, PSDP, BHI, PBRSB, GDS, RFDS, ITS: the _NO bits), enhanced IBRS (bit 1), no L1D
  * flush needed (bit 3).
  */
-#define ARCH_CAPABILITIES_TRANSLATE                                                        \
-	(1ull << 0 | 1ull << 1 | 1ull << 3 | 1ull << 4 | 1ull << 5 | 1ull << 6 | 1ull << 8 | \
+#define ARCH_CAPABILITIES_TRANSLATE                                                           \
+	(1ull << 0 | 1ull << 1 | 1ull << 3 | 1ull << 4 | 1ull << 5 | 1ull << 6 | 1ull << 8 |  \
 		1ull << 13 | 1ull << 14 | 1ull << 15 | 1ull << 20 | 1ull << 24 | 1ull << 26 | \
 		1ull << 27 | 1ull << 62)
 

@@ -12,8 +12,8 @@
 #define PAGE 4096u
 
 /* Where gva is, and how much of len lies in the same page. */
-static int locate(
-	struct machine *machine, unsigned vcpu, uint64_t gva, size_t len, uint64_t *gpa, size_t *n)
+static int locate(struct machine *machine, unsigned vcpu, uint64_t gva, size_t len, uint64_t *gpa,
+	size_t *n)
 {
 	if (vcpu == STUB_PHYSICAL) {
 		*gpa = gva;
@@ -39,8 +39,7 @@ int access_read(struct machine *machine, unsigned vcpu, uint64_t gva, void *buf,
 	return 0;
 }
 
-int access_write(
-	struct machine *machine, unsigned vcpu, uint64_t gva, const void *buf, size_t len)
+int access_write(struct machine *machine, unsigned vcpu, uint64_t gva, const void *buf, size_t len)
 {
 	const char *from = buf;
 	uint64_t gpa;
@@ -90,5 +89,6 @@ void access_command(struct machine *machine, const char *line, FILE *out)
 		      "dump           every processor's registers\n"
 		      "block ADDRESS  translated code beside the guest's\n"
 		      "power          press the power button\n"
-		      "reset          reset the guest\n", out);
+		      "reset          reset the guest\n",
+			out);
 }

@@ -15,8 +15,7 @@ struct machine;
  * RAM: devices are not touched. A failing write may have written what came before.
  */
 int access_read(struct machine *machine, unsigned vcpu, uint64_t gva, void *buf, size_t len);
-int access_write(
-	struct machine *machine, unsigned vcpu, uint64_t gva, const void *buf, size_t len);
+int access_write(struct machine *machine, unsigned vcpu, uint64_t gva, const void *buf, size_t len);
 /* gdb's "monitor": help, stats, dump, block, power, reset. */
 void access_command(struct machine *machine, const char *line, FILE *out);
 

@@ -279,8 +279,10 @@ static int listen_tcp(struct gdb *s, const char *address, struct error *err)
 	memcpy(host, address, len);
 	host[len] = '\0';
 	if (inet_pton(AF_INET, host, &in.sin_addr) != 1 || ntohl(in.sin_addr.s_addr) >> 24 != 127)
-		return error_set(err, EINVAL, "--gdb: \"%s\" is not an address of this host alone "
-			"(127.0.0.1): a debugger may do anything to the guest", host);
+		return error_set(err, EINVAL,
+			"--gdb: \"%s\" is not an address of this host alone "
+			"(127.0.0.1): a debugger may do anything to the guest",
+			host);
 	in.sin_port = htons(port);
 	s->listener.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (s->listener.fd < 0)

@@ -24,7 +24,7 @@ enum kind {
 	X87_16, /* the same, 16 bits of state in 32 */
 	FTAG,   /* the same, one bit a register instead of two */
 	SSE,
-	ZERO,   /* not kept (x87's last selectors) */
+	ZERO, /* not kept (x87's last selectors) */
 };
 
 enum feature { CORE, SSE_FEATURE, SEGMENTS, SYSTEM, FEATURES };
@@ -45,16 +45,24 @@ struct reg {
 	uint16_t offset;
 };
 
-#define STATE(reg_name, t, f, bytes, field) \
-	{reg_name, t, f, PLAIN, bytes, offsetof(struct cpu_state, field)}
+#define STATE(reg_name, t, f, bytes, field)                                     \
+	{                                                                       \
+		reg_name, t, f, PLAIN, bytes, offsetof(struct cpu_state, field) \
+	}
 #define GPR(reg_name, index) STATE(reg_name, "int64", CORE, 8, gpr[index])
-#define SELECTOR(reg_name, index) \
-	{reg_name, "int32", CORE, PLAIN, 4, offsetof(struct cpu_state, seg[index].selector)}
-#define FX(reg_name, t, f, k, bytes, at) {reg_name, t, f, k, bytes, at}
+#define SELECTOR(reg_name, index)                                                                  \
+	{                                                                                          \
+		reg_name, "int32", CORE, PLAIN, 4, offsetof(struct cpu_state, seg[index].selector) \
+	}
+#define FX(reg_name, t, f, k, bytes, at)     \
+	{                                    \
+		reg_name, t, f, k, bytes, at \
+	}
 #define ST(n) FX("st" #n, "i387_ext", CORE, X87, 10, FX_ST + 16 * n)
 #define XMM(n) FX("xmm" #n, "vec128", SSE_FEATURE, SSE, 16, FX_XMM + 16 * n)
 #define CONTROL(reg_name, at) FX(reg_name, "int", CORE, X87_16, 4, at)
 
+/* clang-format off */
 static const struct reg regs[] = {
 	GPR("rax", RAX), GPR("rbx", RBX), GPR("rcx", RCX), GPR("rdx", RDX),
 	GPR("rsi", RSI), GPR("rdi", RDI), STATE("rbp", "data_ptr", CORE, 8, gpr[RBP]),
@@ -99,6 +107,7 @@ static const struct reg regs[] = {
 	STATE("tsc_aux", "int64", SYSTEM, 8, tsc_aux), STATE("pat", "int64", SYSTEM, 8, pat),
 	STATE("dr7", "int64", SYSTEM, 8, dr7),
 };
+/* clang-format on */
 
 unsigned registers_count(void)
 {
@@ -230,9 +239,8 @@ static void feature_types(FILE *out, enum feature feature)
 {
 	static const char *const eflags[] = {"CF", "", "PF", "", "AF", "", "ZF", "SF", "TF", "IF",
 		"DF", "OF", "", "", "NT", "", "RF", "VM", "AC", "VIF", "VIP", "ID"};
-	static const char *const mxcsr[] = {
-		"IE", "DE", "ZE", "OE", "UE", "PE", "DAZ", "IM", "DM", "ZM", "OM", "UM", "PM", "", "",
-		"FZ"};
+	static const char *const mxcsr[] = {"IE", "DE", "ZE", "OE", "UE", "PE", "DAZ", "IM", "DM",
+		"ZM", "OM", "UM", "PM", "", "", "FZ"};
 
 	if (feature == CORE) {
 		fputs("<flags id=\"i386_eflags\" size=\"4\">", out);
@@ -256,7 +264,8 @@ static void feature_types(FILE *out, enum feature feature)
 		      "<field name=\"v4_int32\" type=\"v4i32\"/>"
 		      "<field name=\"v2_int64\" type=\"v2i64\"/>"
 		      "<field name=\"uint128\" type=\"uint128\"/></union>"
-		      "<flags id=\"i386_mxcsr\" size=\"4\">", out);
+		      "<flags id=\"i386_mxcsr\" size=\"4\">",
+			out);
 		for (unsigned i = 0; i < sizeof mxcsr / sizeof *mxcsr; i++)
 			if (mxcsr[i][0])
 				fprintf(out, "<field name=\"%s\" start=\"%u\" end=\"%u\"/>",
@@ -273,13 +282,15 @@ char *registers_xml(size_t *len)
 	if (!out)
 		return NULL;
 	fputs("<?xml version=\"1.0\"?><!DOCTYPE target SYSTEM \"gdb-target.dtd\">"
-	      "<target><architecture>i386:x86-64</architecture>", out);
+	      "<target><architecture>i386:x86-64</architecture>",
+		out);
 	for (unsigned f = 0; f < FEATURES; f++) {
 		fprintf(out, "<feature name=\"%s\">", feature_names[f]);
 		feature_types(out, f);
 		for (unsigned i = 0; i < registers_count(); i++)
 			if (regs[i].feature == f)
-				fprintf(out, "<reg name=\"%s\" bitsize=\"%u\" type=\"%s\" regnum=\"%u\"/>",
+				fprintf(out,
+					"<reg name=\"%s\" bitsize=\"%u\" type=\"%s\" regnum=\"%u\"/>",
 					regs[i].name, regs[i].size * 8u, regs[i].type, i);
 		fputs("</feature>", out);
 	}

@@ -99,14 +99,16 @@ void stub_read_memory(struct stub *stub, struct cursor *c)
 void stub_write_memory(struct stub *stub, struct cursor *c, bool binary)
 {
 	uint64_t address, len;
-	bool ok = cursor_pair(c, &address, &len) && cursor_take(c, ':') &&
-		len <= sizeof stub->memory;
+	bool ok =
+		cursor_pair(c, &address, &len) && cursor_take(c, ':') && len <= sizeof stub->memory;
 
 	if (ok)
-		ok = binary ? cursor_binary(c, stub->memory, len) : cursor_hex(c, stub->memory, len);
+		ok = binary ? cursor_binary(c, stub->memory, len)
+			    : cursor_hex(c, stub->memory, len);
 	if (!ok)
 		stub_answer_error(stub);
-	else if (len && stub->target->write(stub->ctx, memory_of(stub), address, stub->memory, len) < 0)
+	else if (len &&
+		stub->target->write(stub->ctx, memory_of(stub), address, stub->memory, len) < 0)
 		stub_answer(stub, "E14");
 	else
 		stub_answer(stub, "OK");
@@ -118,8 +120,7 @@ void stub_change_breakpoint(struct stub *stub, struct cursor *c, bool insert)
 	uint64_t type, address, kind;
 	unsigned i;
 
-	if (!cursor_number(c, &type) || !cursor_take(c, ',') ||
-		!cursor_pair(c, &address, &kind)) {
+	if (!cursor_number(c, &type) || !cursor_take(c, ',') || !cursor_pair(c, &address, &kind)) {
 		stub_answer_error(stub);
 		return;
 	}

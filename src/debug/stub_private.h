@@ -10,11 +10,11 @@ struct stub {
 	const struct stub_target *target;
 	void *ctx;
 	bool no_ack, running;
-	bool physical;         /* m, M and X are about physical addresses */
-	unsigned current;      /* the vCPU that g, m and step are about */
-	unsigned stopped;      /* the one that stopped last */
-	int signal;            /* why */
-	int stepping;          /* the vCPU that has been told to step, or -1 */
+	bool physical;    /* m, M and X are about physical addresses */
+	unsigned current; /* the vCPU that g, m and step are about */
+	unsigned stopped; /* the one that stopped last */
+	int signal;       /* why */
+	int stepping;     /* the vCPU that has been told to step, or -1 */
 	unsigned breakpoints;
 	uint64_t breakpoint[STUB_BREAKPOINTS];
 	char *xml;

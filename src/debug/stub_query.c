@@ -97,8 +97,9 @@ void stub_query(struct stub *stub, struct cursor *c)
 		packet_start(&stub->out);
 		packet_text(&stub->out, "PacketSize=");
 		packet_number(&stub->out, PACKET_MAX);
-		packet_text(&stub->out, ";qXfer:features:read+;QStartNoAckMode+;vContSupported+;"
-				       "hwbreak+;swbreak+");
+		packet_text(&stub->out,
+			";qXfer:features:read+;QStartNoAckMode+;vContSupported+;"
+			"hwbreak+;swbreak+");
 		stub_send(stub);
 	} else if (cursor_word(c, "Xfer:features:read:target.xml:")) {
 		description(stub, c);

@@ -405,8 +405,10 @@ int main(int argc, char **argv)
 	struct test t = {.pending = -1};
 	struct error err = {0};
 	char why[512];
-	struct engine_vm_config config = {
-		.vcpus = 1, .cpuid = &t.policy, .callbacks = &callbacks, .ctx = &t};
+	struct engine_vm_config config = {.vcpus = 1,
+		.cpuid = &t.policy,
+		.callbacks = &callbacks,
+		.ctx = &t};
 	int fd = memfd_create("guest", MFD_CLOEXEC);
 
 	t.engine = engine_find(argc > 1 ? argv[1] : "kvm", why, sizeof why, &err);

@@ -25,8 +25,10 @@ struct fake {
 static void fake_read(void *ctx, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
 	const struct fake *f = ctx;
-	static const uint32_t xsave[8][3] = {
-		[2] = {256, 576, 0}, [5] = {64, 1088, 0}, [6] = {512, 1152, 0}, [7] = {1024, 1664, 2}};
+	static const uint32_t xsave[8][3] = {[2] = {256, 576, 0},
+		[5] = {64, 1088, 0},
+		[6] = {512, 1152, 0},
+		[7] = {1024, 1664, 2}};
 
 	out[0] = out[1] = out[2] = out[3] = ~0u;
 	switch (leaf) {
@@ -39,7 +41,8 @@ static void fake_read(void *ctx, uint32_t leaf, uint32_t subleaf, uint32_t out[4
 	case 4:
 		memset(out, 0, 16);
 		if (subleaf < 4)
-			out[EAX] = (subleaf < 3 ? subleaf / 2 + 1 : 3) << 5 | (subleaf == 0 ? 1 : 3);
+			out[EAX] =
+				(subleaf < 3 ? subleaf / 2 + 1 : 3) << 5 | (subleaf == 0 ? 1 : 3);
 		break;
 	case 0xd:
 		memset(out, 0, 16);
@@ -62,8 +65,8 @@ static void fake_read(void *ctx, uint32_t leaf, uint32_t subleaf, uint32_t out[4
 static struct fake intel = {"GenuineIntel", 0x24, 0x80000008};
 static struct fake amd = {"AuthenticAMD", 0x10, 0x80000028};
 
-static void build(struct cpuid_policy *p, struct fake *f, enum cpuid_engine engine,
-	unsigned vcpus, uint64_t xcr0)
+static void build(struct cpuid_policy *p, struct fake *f, enum cpuid_engine engine, unsigned vcpus,
+	uint64_t xcr0)
 {
 	struct cpuid_source source = {
 		.read = fake_read,
@@ -82,6 +85,7 @@ static void test_never(void **state)
 	static const struct {
 		uint32_t leaf, subleaf;
 		int reg, bit;
+		/* clang-format off */
 	} never[] = {
 		{1, 0, ECX, 3},   /* MONITOR */
 		{1, 0, ECX, 5},   /* VMX */
@@ -120,14 +124,15 @@ static void test_never(void **state)
 		{0x80000001, 0, ECX, 15}, /* LWP */
 		{0x80000001, 0, ECX, 29}, /* MONITORX */
 	};
+	/* clang-format on */
 	struct fake *fakes[] = {&intel, &amd};
 	struct cpuid_policy p;
 
 	for (int i = 0; i < 4; i++) {
 		build(&p, fakes[i / 2], i & 1 ? CPUID_KVM : CPUID_TRANSLATE, 2, 0x602e7);
 		for (unsigned j = 0; j < sizeof never / sizeof *never; j++)
-			if (cpuid_policy_has(
-				    &p, never[j].leaf, never[j].subleaf, never[j].reg, never[j].bit))
+			if (cpuid_policy_has(&p, never[j].leaf, never[j].subleaf, never[j].reg,
+				    never[j].bit))
 				fail_msg("leaf %#x.%u register %d bit %d", never[j].leaf,
 					never[j].subleaf, never[j].reg, never[j].bit);
 		assert_false(cpuid_policy_has(&p, 0xa, 0, EAX, 0));
@@ -257,12 +262,14 @@ static void test_dynamic(void **state)
 /* Linux computes crystal kHz * ebx / eax in 32 bits. */
 static void test_clocks(void **state)
 {
-	static const uint32_t rates[] = {
-		1000, 999999, 1000000, 1234567, 2194843, 2200000, 2399998, 2899999, 3693060, 4200001};
+	static const uint32_t rates[] = {1000, 999999, 1000000, 1234567, 2194843, 2200000, 2399998,
+		2899999, 3693060, 4200001};
 
 	for (unsigned i = 0; i < sizeof rates / sizeof *rates; i++) {
-		struct cpuid_source source = {
-			.read = fake_read, .ctx = &intel, .xcr0 = 7, .tsc_khz = rates[i]};
+		struct cpuid_source source = {.read = fake_read,
+			.ctx = &intel,
+			.xcr0 = 7,
+			.tsc_khz = rates[i]};
 		struct cpuid_policy p;
 		uint32_t r[4], khz;
 		double error;

@@ -239,12 +239,13 @@ static void test_queries(void **state)
 
 static void test_bad(void **state)
 {
-	static const char *const bad[] = {"p", "pffff", "p11111111111111111", "P", "P0", "P0=",
-		"P0=12", "P0=xx00000000000000", "Pffff=00", "G1", "G0", "m", "m,", "m1", "m1,", "mx,1",
-		"m11111111111111111,1", "M", "M0,1", "M0,1:", "M0,1:g0", "M0,ffffffffffffffff:00", "X",
-		"X0,1:", "X0,2:}", "X0,ffffffff:0", "Z", "Z0", "Z0,", "Z0,1", "H", "Hg", "Hg9", "Hx1",
-		"T", "Tffffffffffffffff", "C", "Cx", "vCont;", "vCont;x", "vCont;s:9", "vCont;s:",
-		"vCont;c:1:", "vCont;S", "qThreadExtraInfo,", "qRcmd,0", "qRcmd,zz",
+	static const char *const bad[] = {"p", "pffff", "p11111111111111111", "P", "P0",
+		"P0=", "P0=12", "P0=xx00000000000000", "Pffff=00", "G1", "G0", "m", "m,", "m1",
+		"m1,", "mx,1", "m11111111111111111,1", "M", "M0,1", "M0,1:", "M0,1:g0",
+		"M0,ffffffffffffffff:00", "X", "X0,1:", "X0,2:}", "X0,ffffffff:0", "Z", "Z0", "Z0,",
+		"Z0,1", "H", "Hg", "Hg9", "Hx1", "T", "Tffffffffffffffff", "C", "Cx", "vCont;",
+		"vCont;x", "vCont;s:9", "vCont;s:", "vCont;c:1:", "vCont;S", "qThreadExtraInfo,",
+		"qRcmd,0", "qRcmd,zz",
 		"qXfer:features:read:target.xml:", "qXfer:features:read:target.xml:0", "cx", "sx"};
 	struct test *t = *state;
 	char *huge = malloc(20000);

@@ -43,7 +43,8 @@ int kvm_cpuid_source(struct kvm_cpuid_table *table, struct cpuid_source *source,
 	memset(table, 0, sizeof *table);
 	table->nent = sizeof table->entry / sizeof *table->entry;
 	if (ioctl(fd, KVM_GET_SUPPORTED_CPUID, table) < 0) {
-		rc = error_set(err, errno, "/dev/kvm: KVM_GET_SUPPORTED_CPUID: %s", strerror(errno));
+		rc = error_set(err, errno, "/dev/kvm: KVM_GET_SUPPORTED_CPUID: %s",
+			strerror(errno));
 		goto out;
 	}
 	if (ioctl(fd, KVM_GET_MSRS, &msr) == 1)

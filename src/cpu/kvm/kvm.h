@@ -39,12 +39,12 @@ struct engine_vcpu {
 	unsigned index;
 	int fd;
 	struct kvm_run *run;
-	_Atomic pid_t thread;      /* that runs it, 0 before its first run */
-	_Atomic bool running;      /* in or about to enter KVM_RUN */
-	_Atomic bool forced;       /* the next run is to come back */
+	_Atomic pid_t thread; /* that runs it, 0 before its first run */
+	_Atomic bool running; /* in or about to enter KVM_RUN */
+	_Atomic bool forced;  /* the next run is to come back */
 	_Atomic bool nmi;
-	bool unfinished;           /* an access was served but KVM has not finished it */
-	bool breakpoints_by_step;  /* more breakpoints than debug registers */
+	bool unfinished;          /* an access was served but KVM has not finished it */
+	bool breakpoints_by_step; /* more breakpoints than debug registers */
 	struct engine_debug debug;
 };
 
@@ -64,8 +64,7 @@ struct kvm_one_msr {
  * source->xcr0 and tsc_khz are the host's; the rest is filled in. table outlives source. Opens
  * /dev/kvm for the moment.
  */
-int kvm_cpuid_source(struct kvm_cpuid_table *table, struct cpuid_source *source,
-	struct error *err);
+int kvm_cpuid_source(struct kvm_cpuid_table *table, struct cpuid_source *source, struct error *err);
 /* Gives the vCPU its policy. */
 int kvm_cpuid_set(struct engine_vcpu *vcpu, struct error *err);
 
@@ -78,8 +77,7 @@ bool kvm_vcpu_interruptible(struct engine_vcpu *vcpu);
 void kvm_vcpu_debug(struct engine_vcpu *vcpu, const struct engine_debug *debug);
 
 void kvm_vcpu_get_state(struct engine_vcpu *vcpu, struct cpu_state *state);
-int kvm_vcpu_set_state(struct engine_vcpu *vcpu, const struct cpu_state *state,
-	struct error *err);
+int kvm_vcpu_set_state(struct engine_vcpu *vcpu, const struct cpu_state *state, struct error *err);
 /* Sets one MSR from outside the guest; 0 or -EINVAL. */
 int kvm_msr_set(struct engine_vcpu *vcpu, uint32_t msr, uint64_t value);
 

@@ -30,8 +30,8 @@
 #define PROBE_STARTED 0 /* where the child says so */
 
 /* mov ecx, 1000000; dec ecx; jnz (back to dec); out 0x10, al; hlt */
-static const uint8_t probe_code[] = {
-	0xb9, 0x40, 0x42, 0x0f, 0x00, 0xff, 0xc9, 0x75, 0xfc, 0xe6, PROBE_PORT, 0xf4};
+static const uint8_t probe_code[] = {0xb9, 0x40, 0x42, 0x0f, 0x00, 0xff, 0xc9, 0x75, 0xfc, 0xe6,
+	PROBE_PORT, 0xf4};
 
 static int probe_state(int vcpu)
 {
@@ -40,10 +40,20 @@ static int probe_state(int vcpu)
 
 	if (ioctl(vcpu, KVM_GET_SREGS, &s) < 0)
 		return -1;
-	s.cs = (struct kvm_segment){.selector = 8, .limit = ~0u, .type = 11, .present = 1, .s = 1,
-		.l = 1, .g = 1};
-	s.ss = (struct kvm_segment){.selector = 16, .limit = ~0u, .type = 3, .present = 1, .s = 1,
-		.db = 1, .g = 1};
+	s.cs = (struct kvm_segment){.selector = 8,
+		.limit = ~0u,
+		.type = 11,
+		.present = 1,
+		.s = 1,
+		.l = 1,
+		.g = 1};
+	s.ss = (struct kvm_segment){.selector = 16,
+		.limit = ~0u,
+		.type = 3,
+		.present = 1,
+		.s = 1,
+		.db = 1,
+		.g = 1};
 	s.ds = s.es = s.fs = s.gs = s.ss;
 	s.cr3 = 0x2000;
 	s.cr4 = CR4_PAE;
@@ -122,7 +132,8 @@ static int probe_wait(pid_t child, const uint8_t *memory, struct error *err)
 	if (poll_fd.fd < 0) {
 		kill(child, SIGKILL);
 		waitpid(child, &status, 0);
-		return error_set(err, ENOTSUP, "this host's kernel is too old for KVM (pidfd_open)");
+		return error_set(err, ENOTSUP,
+			"this host's kernel is too old for KVM (pidfd_open)");
 	}
 	if (!probe_ended(child, poll_fd.fd, memory)) {
 		kill(child, SIGKILL);
@@ -132,7 +143,8 @@ static int probe_wait(pid_t child, const uint8_t *memory, struct error *err)
 		close(poll_fd.fd);
 		return error_set(err, ENODEV,
 			"/dev/kvm is a device that cannot run a guest (a loop of a millisecond was "
-			"not over after %d)", PROBE_CPU_MS);
+			"not over after %d)",
+			PROBE_CPU_MS);
 	}
 	close(poll_fd.fd);
 	while (waitpid(child, &status, 0) < 0)
@@ -161,7 +173,8 @@ int kvm_probe(struct error *err)
 		rc = error_set(err, ENODEV, "/dev/kvm is not a KVM device");
 		goto out;
 	}
-	memory = mmap(NULL, PROBE_MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	memory =
+		mmap(NULL, PROBE_MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED) {
 		rc = error_set(err, ENOMEM, "KVM: out of memory");
 		goto out;

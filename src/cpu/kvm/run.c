@@ -169,7 +169,8 @@ static enum engine_exit fail(struct engine_vcpu *vcpu, struct error *err)
 			run->internal.suberror, vcpu->index, (unsigned long long)regs.rip);
 	else if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
 		error_set(err, EIO, "KVM: the host refuses to enter processor %u (reason %#llx)",
-			vcpu->index, (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
+			vcpu->index,
+			(unsigned long long)run->fail_entry.hardware_entry_failure_reason);
 	else
 		error_set(err, EIO, "KVM: exit %u that is not known here, on processor %u at %#llx",
 			run->exit_reason, vcpu->index, (unsigned long long)regs.rip);
@@ -182,9 +183,10 @@ static bool serve(struct engine_vcpu *vcpu, enum engine_exit *exit, struct error
 	struct kvm_run *run = vcpu->run;
 	unsigned reason = run->exit_reason;
 
-	atomic_fetch_add_explicit(
-		&vcpu->vm->exits[reason < KVM_EXIT_REASONS ? reason : KVM_EXIT_REASONS - 1], 1,
-		memory_order_relaxed);
+	atomic_fetch_add_explicit(&vcpu->vm->exits[reason < KVM_EXIT_REASONS
+						  ? reason
+						  : KVM_EXIT_REASONS - 1],
+		1, memory_order_relaxed);
 	switch (reason) {
 	case KVM_EXIT_IO:
 		serve_io(vcpu);

@@ -15,7 +15,10 @@ struct msr_field {
 	size_t offset;
 };
 
-#define FIELD(msr, name) {msr, offsetof(struct cpu_state, name)}
+#define FIELD(msr, name)                              \
+	{                                             \
+		msr, offsetof(struct cpu_state, name) \
+	}
 #define MTRR_PAIR(n) FIELD(0x200 + 2 * (n), mtrr_base[n]), FIELD(0x201 + 2 * (n), mtrr_mask[n])
 
 static const struct msr_field msr_fields[] = {
@@ -232,8 +235,7 @@ static int set_events(struct engine_vcpu *vcpu, const struct cpu_state *state)
 	struct kvm_vcpu_events e = {
 		.nmi.masked = state->nmi_masked,
 		.nmi.pending = state->nmi_pending,
-		.interrupt.shadow =
-			state->sti_shadow ? KVM_X86_SHADOW_INT_STI : 0,
+		.interrupt.shadow = state->sti_shadow ? KVM_X86_SHADOW_INT_STI : 0,
 		.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW,
 	};
 

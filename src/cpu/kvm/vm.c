@@ -18,9 +18,9 @@
 
 /* MSRs that machine/ answers for; KVM would otherwise take them itself. */
 static const uint32_t machine_msrs[] = {
-	0x11, 0x12,             /* KVM's clock, old */
-	0x1b,                   /* IA32_APIC_BASE */
-	0x6e0,                  /* IA32_TSC_DEADLINE */
+	0x11, 0x12, /* KVM's clock, old */
+	0x1b,       /* IA32_APIC_BASE */
+	0x6e0,      /* IA32_TSC_DEADLINE */
 };
 #define KVM_MSR_FIRST 0x4b564d00u /* KVM's own */
 #define KVM_MSR_COUNT 16
@@ -92,8 +92,8 @@ static void vm_destroy(struct engine_vm *vm)
 	free(vm);
 }
 
-static int vm_create(
-	const struct engine_vm_config *config, struct engine_vm **out, struct error *err)
+static int vm_create(const struct engine_vm_config *config, struct engine_vm **out,
+	struct error *err)
 {
 	struct sigaction action = {.sa_handler = kick_handler};
 	uint64_t identity = KVM_IDENTITY_MAP_GPA;
@@ -171,8 +171,8 @@ static void vcpu_destroy(struct engine_vcpu *vcpu)
 	free(vcpu);
 }
 
-static int vcpu_create(
-	struct engine_vm *vm, unsigned index, struct engine_vcpu **out, struct error *err)
+static int vcpu_create(struct engine_vm *vm, unsigned index, struct engine_vcpu **out,
+	struct error *err)
 {
 	struct engine_vcpu *vcpu = calloc(1, sizeof *vcpu);
 	int rc;
@@ -185,12 +185,11 @@ static int vcpu_create(
 	vcpu->run = MAP_FAILED;
 	vcpu->fd = ioctl(vm->fd, KVM_CREATE_VCPU, index);
 	if (vcpu->fd < 0) {
-		rc = error_set(
-			err, errno, "KVM cannot make processor %u: %s", index, strerror(errno));
+		rc = error_set(err, errno, "KVM cannot make processor %u: %s", index,
+			strerror(errno));
 		goto fail;
 	}
-	vcpu->run = mmap(
-		NULL, vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+	vcpu->run = mmap(NULL, vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
 	if (vcpu->run == MAP_FAILED) {
 		rc = error_set(err, errno, "KVM: processor %u: %s", index, strerror(errno));
 		goto fail;

@@ -215,10 +215,11 @@ static void link_exit(struct vcpu *v, uint32_t exit_index, uint32_t to, uint64_t
 	v->count.block_linked++;
 }
 
-enum outcome cache_follow(struct vcpu *v, uint32_t index, void **code, uint64_t *linear)
+enum outcome cache_follow(struct vcpu *v, uint32_t index, uint32_t generation, void **code,
+	uint64_t *linear)
 {
 	struct cache *c = &v->vm->cache;
-	uint32_t generation = c->generation, to;
+	uint32_t to;
 	uint64_t gpa;
 	enum outcome r = locate(v, linear, &gpa);
 
@@ -403,7 +404,7 @@ void cache_flush(struct translate_vm *vm)
 		c->hash[i] = 0;
 	for (unsigned k = 0; k < vm->vcpus; k++)
 		for (unsigned n = 0; n < CTX_COUNT; n++)
-			tlb_clear_jumps(context(vm, k, n));
+			tlb_forget_jumps(context(vm, k, n));
 	c->blocks = c->exits = 1;
 	c->sites = c->insns = c->fars = 0;
 	for (uint32_t i = 0; i < CACHE_INSN_HASH; i++)

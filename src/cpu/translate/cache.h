@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "cpu/translate/insn.h"
 #include "cpu/translate/lock.h"
 #include "cpu/translate/vcpu.h"
 
@@ -75,6 +76,13 @@ struct site {
 	bool poll;
 };
 
+/* An instruction that C code executes; one record for all places that have the same bytes. */
+struct emulated {
+	struct insn insn;
+	uint32_t next; /* with the same hash: 1 + its offset, or 0 */
+	uint8_t bits;  /* 16, 32, 64 */
+};
+
 #define CACHE_HASH (1u << 16)
 #define CACHE_FAR (1u << 16)
 #define CACHE_INSN_HASH 1024u
@@ -108,8 +116,12 @@ void cache_destroy(struct cache *c);
  * *linear, its address. OUT_OK and where to enter it; or a fault of the fetch, or OUT_ERROR.
  */
 enum outcome cache_find(struct vcpu *v, void **code, uint64_t *linear);
-/* The same after exit `index` was taken; the exit is linked if it may be. */
-enum outcome cache_follow(struct vcpu *v, uint32_t index, void **code, uint64_t *linear);
+/*
+ * The same after exit `index` of a block of this generation of the cache was taken; the exit is
+ * linked if it may be.
+ */
+enum outcome cache_follow(struct vcpu *v, uint32_t index, uint32_t generation, void **code,
+	uint64_t *linear);
 /* Forgets blocks that hold any byte of the range; true if there were any. Any thread. */
 bool cache_invalidate(struct translate_vm *vm, uint64_t gpa, uint64_t size);
 /*

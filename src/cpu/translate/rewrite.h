@@ -25,13 +25,6 @@ enum leave {
 	LEAVE_SIGNAL,  /* from a signal handler; vcpu.fault or a poll */
 };
 
-/* An instruction that C code executes; one record for all places that have the same bytes. */
-struct emulated {
-	struct insn insn;
-	uint32_t next; /* with the same hash: 1 + its offset, or 0 */
-	uint8_t bits;  /* 16, 32, 64 */
-};
-
 /* The most that one block may need, so that room is checked once a block. */
 #define REWRITE_HOT_MAX (BLOCK_MAX_INSNS * 256u)
 #define REWRITE_COLD_MAX (BLOCK_MAX_INSNS * 512u + 4096u)

@@ -184,19 +184,30 @@ static enum outcome emulate_one(struct vcpu *v, const struct emulated *m, unsign
 /* What stub_enter() returned, taken apart. */
 struct leaving {
 	enum leave why;
-	unsigned guest; /* of LEAVE_EMULATE */
+	unsigned guest;      /* of LEAVE_EMULATE */
 	uint64_t arg;
+	uint64_t target;     /* of LEAVE_EXIT: the linear address to go on at */
+	uint32_t generation; /* of the cache that the exit is in */
 };
 
-static struct leaving leave_of(struct left l)
+/* While the vCPU still counts as inside: what lies in the cache may be gone as soon as it is out. */
+static struct leaving leave_of(struct vcpu *v, struct left left)
 {
-	return (struct leaving){l.why & 0xff, (unsigned)(l.why >> 8), l.arg};
+	struct translate_vcpu *p = v->private_data;
+	struct cache *c = &v->vm->cache;
+	struct leaving l = {left.why & 0xff, (unsigned)(left.why >> 8), left.arg, 0, c->generation};
+
+	if (l.why == LEAVE_EXIT) {
+		l.target = v->code_base + (uint64_t)(int64_t)c->exit[l.arg].target;
+	} else if (l.why == LEAVE_EMULATE && v->vm->vcpus > 1) {
+		p->emulated = *(const struct emulated *)l.arg;
+		l.arg = (uint64_t)&p->emulated;
+	}
+	return l;
 }
 
 static enum outcome left(struct vcpu *v, struct leaving l, void **code, uint64_t *linear)
 {
-	struct cache *c = &v->vm->cache;
-
 	*code = NULL;
 	flags_in(v);
 	switch (l.why) {
@@ -206,10 +217,10 @@ static enum outcome left(struct vcpu *v, struct leaving l, void **code, uint64_t
 		return OUT_OK;
 	case LEAVE_EXIT:
 		v->count.exit_link++;
-		rip_from_linear(v, v->code_base + (uint64_t)(int64_t)c->exit[l.arg].target);
+		rip_from_linear(v, l.target);
 		if (stepping(v) || (v->irq_check && v->cpu.rflags & FL_IF))
 			return OUT_OK;
-		return cache_follow(v, (uint32_t)l.arg, code, linear);
+		return cache_follow(v, (uint32_t)l.arg, l.generation, code, linear);
 	case LEAVE_EMULATE:
 		return emulate_one(v, (const struct emulated *)l.arg, l.guest);
 	case LEAVE_STEP:
@@ -352,7 +363,7 @@ enum outcome run(struct vcpu *v)
 		v->flags = v->cpu.rflags;
 		rip = v->cpu.rip;
 		v->cpu.rflags &= ~(uint64_t)(CODE_FLAGS | FL_RF);
-		l = leave_of(stub_enter(code, linear));
+		l = leave_of(v, stub_enter(code, linear));
 		place(p, PLACE_OUTSIDE);
 		out = left(v, l, &code, &linear);
 		if (step) {

@@ -68,10 +68,15 @@ void tlb_destroy(struct tlb *contexts)
  * from every RIP that has its index: the guest may jump to any 64-bit value, so
  * the low bits make the difference.
  */
-void tlb_clear_jumps(struct tlb *t)
+void tlb_forget_jumps(struct tlb *t)
 {
 	zero(t->jump_key, JUMP_ENTRIES);
 	put(&t->jump_key[0], jump_empty(0));
+}
+
+void tlb_clear_jumps(struct tlb *t)
+{
+	tlb_forget_jumps(t);
 	zero(t->fetch, sizeof t->fetch / 8);
 	t->fetched_nonglobal = false;
 }

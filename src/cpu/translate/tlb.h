@@ -91,6 +91,8 @@ void tlb_destroy(struct tlb *contexts);
 void tlb_clear(struct tlb *t);
 /* Forgets the jump cache and fetch entries. */
 void tlb_clear_jumps(struct tlb *t);
+/* Forgets the jump cache alone; also another vCPU's, while that is outside of translated code. */
+void tlb_forget_jumps(struct tlb *t);
 /* Forgets what is not global. */
 void tlb_clear_nonglobal(struct tlb *t);
 /* Forgets one page (all of a large one). */

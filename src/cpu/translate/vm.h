@@ -73,6 +73,7 @@ struct translate_vcpu {
 		uint64_t gpa[2];
 		void *host[2];
 	} pending;                  /* the bounced access under way */
+	struct emulated emulated;   /* a copy, where another vCPU may flush the cache */
 	struct written written[VM_UNSETTLED];
 	unsigned unsettled;         /* of them */
 	struct tlb *user;           /* the context of the current PCID */

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The image room: names, the store, programs that are run, requests that are refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "image/create.h"
+#include "image/process.h"
+#include "image/store.h"
+#include "image/tree.h"
+
+static char root[] = "/tmp/dach-test-XXXXXX";
+
+static int set_up(void **state)
+{
+	if (!mkdtemp(root))
+		return -1;
+	return setenv("XDG_DATA_HOME", root, 1);
+}
+
+static int tear_down(void **state)
+{
+	return tree_remove(root);
+}
+
+static void names(void **state)
+{
+	static const char *const good[] = {"a", "debian", "web-1.old_2", "0"};
+	static const char *const bad[] = {"", ".", "..", ".hidden", "-x", "a/b", "a b", "a\n",
+		"\xc3\xa4", "12345678901234567890123456789012345678901234567890123456789012345"};
+
+	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+		assert_int_equal(image_check_name("image", good[i], NULL), 0);
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		assert_int_equal(image_check_name("image", bad[i], NULL), -EINVAL);
+}
+
+static void count(void *ctx, const struct image *image)
+{
+	if (!strncmp(image->path, root, strlen(root)))
+		++*(unsigned *)ctx;
+}
+
+static void make(const char *name)
+{
+	char dir[200], disk[256];
+
+	snprintf(dir, sizeof dir, "%s/dach/images/%s", root, name);
+	assert_int_equal(
+		tree_write(dir, "image.conf", 0644, NULL,
+			"dist book\033worm\nhostname h\ncreated today\ncmdline root=/dev/vda rw\nnonsense\n"),
+		0);
+	assert_int_equal(tree_write(dir, "disk.raw", 0600, NULL, "%s", ""), 0);
+	snprintf(disk, sizeof disk, "%s/disk.raw", dir);
+	assert_int_equal(truncate(disk, 1 << 20), 0);
+}
+
+static void store(void **state)
+{
+	struct image *image = malloc(sizeof *image);
+	struct error err = {""};
+	unsigned images = 0;
+
+	assert_int_equal(image_find("one", image, &err), -ENOENT);
+	make("one");
+	make("two");
+	assert_int_equal(image_find("one", image, NULL), 0);
+	assert_string_equal(image->name, "one");
+	assert_string_equal(image->dist, "book?worm");
+	assert_string_equal(image->cmdline, "root=/dev/vda rw");
+	assert_int_equal(image->size, 1 << 20);
+	assert_int_equal(image_list(count, &images, NULL), 0);
+	assert_int_equal(images, 2);
+	/* By its path too. */
+	assert_int_equal(image_find(image->path, image, NULL), 0);
+	assert_string_equal(image->name, "one");
+	assert_int_equal(image_delete("one", NULL), 0);
+	assert_int_equal(image_delete("one", NULL), -ENOENT);
+	assert_int_equal(image_delete("../two", NULL), -ENOENT);
+	images = 0;
+	assert_int_equal(image_list(count, &images, NULL), 0);
+	assert_int_equal(images, 1);
+	free(image);
+}
+
+static void keeps_what_it_does_not_know(void **state)
+{
+	char dir[200], path[256];
+	struct error err = {""};
+
+	make("mine");
+	snprintf(dir, sizeof dir, "%s/dach/images/mine", root);
+	assert_int_equal(tree_write(dir, "notes", 0600, NULL, "mine\n"), 0);
+	assert_int_equal(image_delete("mine", &err), -ENOTEMPTY);
+	snprintf(path, sizeof path, "%s/notes", dir);
+	assert_int_equal(access(path, F_OK), 0);
+}
+
+static void keeps_what_is_in_use(void **state)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	char disk[256];
+	int fd;
+
+	make("busy");
+	snprintf(disk, sizeof disk, "%s/dach/images/busy/disk.raw", root);
+	fd = open(disk, O_RDWR);
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
+	assert_int_equal(image_delete("busy", NULL), -EBUSY);
+	close(fd);
+	assert_int_equal(image_delete("busy", NULL), 0);
+}
+
+static void take_line(void *ctx, const char *line)
+{
+	strcat(ctx, line);
+	strcat(ctx, "|");
+}
+
+static int run(const char *const *argv, char *lines, int signals, struct error *err)
+{
+	struct process process = {argv, root, -1, signals, lines ? take_line : NULL, lines};
+
+	return process_run(&process, err);
+}
+
+static void programs(void **state)
+{
+	static const char *const print[] = {"printf", "%s\\n", "a b; $(id)", "second", NULL};
+	static const char *const fail[] = {"false", NULL};
+	static const char *const none[] = {"dach-no-such-program", NULL};
+	struct error err = {""};
+	char lines[256] = "";
+
+	assert_int_equal(run(print, lines, -1, &err), 0);
+	assert_string_equal(lines, "a b; $(id)|second|");
+	assert_int_equal(run(fail, NULL, -1, &err), -EIO);
+	assert_string_equal(err.text, "false: failed with status 1");
+	assert_int_equal(run(none, NULL, -1, NULL), -ENOENT);
+}
+
+static void programs_end_on_signals(void **state)
+{
+	static const char *const sleep[] = {"sleep", "100", NULL};
+	sigset_t set, old;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, &old);
+	fd = signalfd(-1, &set, SFD_CLOEXEC);
+	kill(getpid(), SIGTERM);
+	assert_int_equal(run(sleep, NULL, fd, NULL), -EINTR);
+	close(fd);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
+static void progress(void *ctx, const char *line)
+{
+}
+
+static void refuses(struct image_request request)
+{
+	struct image_result *result = calloc(1, sizeof *result);
+	struct error err = {""};
+
+	request.name = request.name ? request.name : "new";
+	request.dist = request.dist ? request.dist : "bookworm";
+	request.include = request.include ? request.include : "";
+	request.size = request.size ? request.size : IMAGE_SIZE_DEFAULT;
+	request.progress = progress;
+	assert_int_not_equal(image_create(&request, result, &err), 0);
+	assert_true(err.text[0] != 0);
+	free(result);
+}
+
+static void refuses_requests(void **state)
+{
+	char path[256];
+
+	refuses((struct image_request){.name = "../new"});
+	refuses((struct image_request){.name = "a_b"}); /* no host name */
+	refuses((struct image_request){.dist = "book worm"});
+	refuses((struct image_request){.dist = "--help"});
+	refuses((struct image_request){.size = 1});
+	refuses((struct image_request){.size = UINT64_MAX});
+	refuses((struct image_request){.include = "a,,b"});
+	refuses((struct image_request){.include = "$(id)"});
+	refuses((struct image_request){.include = "a b"});
+	refuses((struct image_request){.hostname = "-x"});
+	refuses((struct image_request){.hostname = ""});
+	refuses((struct image_request){.password = ""});
+	refuses((struct image_request){.password = "two\nlines"});
+	refuses((struct image_request){.ssh_key = "/dev/null"});
+	refuses((struct image_request){.ssh_key = "/nonexistent"});
+	refuses((struct image_request){.output = "/dev/null/x"});
+	snprintf(path, sizeof path, "%s/dach/images/new", root);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
+static void removes_trees(void **state)
+{
+	char dir[200], path[256];
+
+	snprintf(dir, sizeof dir, "%s/tree", root);
+	assert_int_equal(tree_write(dir, "a/b/c/file", 0400, NULL, "x"), 0);
+	snprintf(path, sizeof path, "%s/a/link", dir);
+	assert_int_equal(symlink("/", path), 0);
+	snprintf(path, sizeof path, "%s/a/b", dir);
+	assert_int_equal(chmod(path, 0500), 0);
+	assert_int_equal(tree_remove(dir), 0);
+	assert_int_equal(access(dir, F_OK), -1);
+	assert_int_equal(tree_remove(dir), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names),
+		cmocka_unit_test(store),
+		cmocka_unit_test(keeps_what_it_does_not_know),
+		cmocka_unit_test(keeps_what_is_in_use),
+		cmocka_unit_test(programs),
+		cmocka_unit_test(programs_end_on_signals),
+		cmocka_unit_test(refuses_requests),
+		cmocka_unit_test(removes_trees),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

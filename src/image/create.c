@@ -222,10 +222,10 @@ static int prepare(struct job *job, char *final, size_t size, char *log, struct 
 		return r;
 	if (!realpath(dir, final))
 		return error_set(err, errno, "%s: %s", dir, strerror(errno));
-	if (strlen(final) + 2 * IMAGE_NAME_MAX > size)
+	if (snprintf(job->work, sizeof job->work, "%s/.%s.XXXXXX", final, request->name) >=
+			(int)sizeof job->work ||
+		snprintf(log, size, "%s/%s.log", final, request->name) >= (int)size)
 		return error_set(err, ENAMETOOLONG, "%s: name too long", dir);
-	snprintf(job->work, sizeof job->work, "%s/.%s.XXXXXX", final, request->name);
-	snprintf(log, size, "%s/%s.log", final, request->name);
 	strcat(final, "/");
 	strcat(final, request->name);
 	if (!access(final, F_OK))

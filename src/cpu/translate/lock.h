@@ -26,6 +26,14 @@ static inline long lock_futex(uint32_t *at, long op, uint32_t value)
 	return r;
 }
 
+/* For loops that wait for another thread to get out of translated code. */
+static inline void lock_yield(void)
+{
+	long r;
+
+	asm volatile("syscall" : "=a"(r) : "a"((long)SYS_sched_yield) : "rcx", "r11", "memory");
+}
+
 static inline void lock_take(struct lock *l)
 {
 	uint32_t expected = 0;

@@ -106,8 +106,11 @@ static void wait_for_store(struct vcpu *self, struct translate_vcpu *other)
 	if (other->v == self || (place & PLACE_BITS) != PLACE_CODE)
 		return;
 	vcpu_interrupt(other->v, KICK_CODE);
-	while (atomic_load(&other->place) == place)
-		__builtin_ia32_pause();
+	for (unsigned turns = 0; atomic_load(&other->place) == place; turns++)
+		if (turns % 256 == 255)
+			lock_yield();
+		else
+			__builtin_ia32_pause();
 }
 
 /* Takes write permission for the page from everyone, before its bytes are read. */

@@ -396,6 +396,10 @@ enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d)
 		if (!t[0].watched || access == ACC_READ)
 			return SLOW_RETRY;
 	}
+	if (d->flags & SLOW_LOCK && part < d->size && v->vm->vcpus > 1 && !p->alone) {
+		p->split_lock = p->leave_ok = true;
+		return slow_fault(v, d);
+	}
 	p->pending.active = access == ACC_WRITE;
 	p->pending.linear = v->ea;
 	p->pending.size = d->size;

@@ -136,6 +136,11 @@ void rewrite_one(struct rewrite *w)
 	case INSN_COPY:
 		rewrite_copy(w);
 		break;
+	case INSN_NOP:
+		/* a guest that spins must not starve the processor that it waits for */
+		if (i->mnemonic == ZYDIS_MNEMONIC_PAUSE)
+			emit_bytes(&w->hot, "\xf3\x90", 2);
+		break;
 	case INSN_LEA:
 		rewrite_lea(w);
 		break;

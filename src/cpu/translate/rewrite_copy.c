@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Instructions that are executed as they are, on another address; and LEA. */
+#include <Zydis/Mnemonic.h>
+
 #include "cpu/translate/rewrite_internal.h"
 
 #define BOTH_SCRATCH (1u << R10 | 1u << R11)
@@ -67,6 +69,8 @@ void rewrite_copy(struct rewrite *w)
 		flags |= SLOW_READ;
 	if (i->mem_write)
 		flags |= SLOW_WRITE;
+	if (i->prefix_lock || i->mnemonic == ZYDIS_MNEMONIC_XCHG)
+		flags |= SLOW_LOCK;
 	if (i->mem_masked)
 		flags |= SLOW_MASKED;
 	if (i->mem_aligned)

@@ -52,7 +52,7 @@ void vm_exclusive_begin(struct vcpu *v)
 			continue;
 		while ((atomic_load(&p->place) & PLACE_BITS) != PLACE_OUTSIDE) {
 			vcpu_interrupt(p->v, KICK_CODE);
-			asm volatile("pause");
+			lock_yield();
 		}
 	}
 }
@@ -84,7 +84,8 @@ static bool enter_code(struct vcpu *v)
 	struct translate_vm *vm = v->vm;
 
 	place(v->private_data, PLACE_CODE);
-	if (__builtin_expect(!atomic_load_explicit(&vm->stop, memory_order_acquire), 1))
+	if (__builtin_expect(!atomic_load_explicit(&vm->stop, memory_order_acquire), 1) ||
+		v->private_data->alone)
 		return true;
 	place(v->private_data, PLACE_OUTSIDE);
 	lock_take(&vm->exclusive);
@@ -308,81 +309,131 @@ static bool at_breakpoint(const struct vcpu *v)
 	return false;
 }
 
+/*
+ * Finds the code to run next. In single-step mode, which one instruction after STI and a locked
+ * access across pages also ask for, that is a block of one instruction.
+ */
+static enum outcome prepare(struct vcpu *v, void **code, uint64_t *linear)
+{
+	struct translate_vcpu *p = v->private_data;
+	enum outcome out;
+
+	if (!*code) {
+		out = between(v);
+		if (out == OUT_OK)
+			out = find(v, code, linear);
+		if (out != OUT_OK)
+			return out;
+	}
+	if ((v->cpu.sti_shadow || p->split_lock) && !stepping(v)) {
+		p->mode |= MODE_STEP;
+		out = cache_find(v, code, linear);
+		if (out != OUT_OK) {
+			v->cpu.sti_shadow = 0;
+			mode_update(v);
+			return out;
+		}
+	}
+	return OUT_OK;
+}
+
+/* False: somebody else ran alone meanwhile, or the cache was flushed; look again. */
+static bool execute(struct vcpu *v, void *code, uint64_t linear, uint32_t generation,
+	struct leaving *l)
+{
+	struct translate_vcpu *p = v->private_data;
+
+	if (!enter_code(v) || generation != v->vm->cache.generation) {
+		place(p, PLACE_OUTSIDE);
+		return false;
+	}
+	if (stepping(v))
+		__atomic_store_n(&v->jump_base, (uint64_t)v->vm->no_jumps, __ATOMIC_RELAXED);
+	vcpu_vectors_restore(v);
+	v->flags = v->cpu.rflags;
+	v->cpu.rflags &= ~(uint64_t)(CODE_FLAGS | FL_RF);
+	*l = leave_of(v, stub_enter(code, linear));
+	place(p, PLACE_OUTSIDE);
+	return true;
+}
+
+/* What was so before an instruction that is stepped over. */
+struct before {
+	bool trap, shadow;
+	uint64_t rip;
+};
+
+static enum outcome after_step(struct vcpu *v, struct leaving l, struct before b, enum outcome out)
+{
+	bool trap = b.trap;
+
+	__atomic_store_n(&v->jump_base, (uint64_t)v->tlb->jump_key, __ATOMIC_RELAXED);
+	if (b.shadow && out != OUT_FAULT && v->cpu.sti_shadow == 1)
+		v->cpu.sti_shadow = 0;
+	mode_update(v);
+	if (trap && !(v->cpu.rflags & FL_TF) && enters_handler(l))
+		trap = false;
+	/* between two elements of a REP (SDM 3B, 17.3.1.1) */
+	if (trap && out == OUT_OK && v->cpu.rip == b.rip && l.why == LEAVE_EMULATE &&
+		((const struct emulated *)l.arg)->insn.class == INSN_STRING)
+		v->cpu.rflags |= FL_RF;
+	if (out == OUT_OK && (v->debug.step || trap))
+		out = stepped(v, trap);
+	return out;
+}
+
+/* Runs the instruction whose locked access lies in two pages with all other vCPUs held. */
+static bool alone(struct vcpu *v, void *code, uint64_t linear, uint32_t generation,
+	struct leaving *l)
+{
+	struct translate_vcpu *p = v->private_data;
+	bool done;
+
+	vm_exclusive_begin(v);
+	p->alone = true;
+	done = execute(v, code, linear, generation, l);
+	p->alone = false;
+	vm_exclusive_end(v);
+	if (done)
+		p->split_lock = false;
+	return done;
+}
+
 enum outcome run(struct vcpu *v)
 {
 	struct translate_vcpu *p = v->private_data;
 	void *code = NULL;
-	uint64_t linear = 0, rip;
+	uint64_t linear = 0;
 	enum outcome out;
 	bool first = true;
 
 	for (;;) {
-		uint32_t generation = v->vm->cache.generation, step;
+		uint32_t generation = v->vm->cache.generation;
+		struct before b;
 		struct leaving l;
-		bool trap, shadow;
+		bool step;
 
-		if (!code) {
-			out = between(v);
-			if (out == OUT_OK)
-				out = find(v, &code, &linear);
-			if (out == OUT_FAULT)
-				out = event_deliver_fault(v);
-			if (out != OUT_OK)
-				return out;
-			if (!code)
-				continue;
-		}
-		shadow = v->cpu.sti_shadow;
-		if (shadow && !(p->mode & MODE_STEP)) {
-			/* one instruction, then interrupts may come */
-			p->mode |= MODE_STEP;
-			out = cache_find(v, &code, &linear);
-			if (out == OUT_FAULT) {
-				mode_update(v);
-				v->cpu.sti_shadow = 0;
-				out = event_deliver_fault(v);
+		out = prepare(v, &code, &linear);
+		if (out == OUT_OK) {
+			b = (struct before){v->cpu.rflags & FL_TF, v->cpu.sti_shadow, v->cpu.rip};
+			step = stepping(v);
+			if (step && !first && v->debug.breakpoints && at_breakpoint(v))
+				return OUT_DEBUG;
+			first = false;
+			if (!(p->split_lock ? alone : execute)(v, code, linear, generation, &l)) {
 				code = NULL;
-				if (out != OUT_OK)
-					return out;
 				continue;
 			}
+			out = left(v, l, &code, &linear);
+			if (step) {
+				code = NULL;
+				out = after_step(v, l, b, out);
+			}
 		}
-		step = p->mode & MODE_STEP;
-		trap = v->cpu.rflags & FL_TF;
-		if (step && !first && v->debug.breakpoints && at_breakpoint(v))
-			return OUT_DEBUG;
-		first = false;
-		if (!enter_code(v) || generation != v->vm->cache.generation) {
-			place(p, PLACE_OUTSIDE);
+		if (out == OUT_FAULT) {
 			code = NULL;
-			continue;
+			out = event_deliver_fault(v);
 		}
-		if (step)
-			__atomic_store_n(&v->jump_base, (uint64_t)v->vm->no_jumps, __ATOMIC_RELAXED);
-		vcpu_vectors_restore(v);
-		v->flags = v->cpu.rflags;
-		rip = v->cpu.rip;
-		v->cpu.rflags &= ~(uint64_t)(CODE_FLAGS | FL_RF);
-		l = leave_of(v, stub_enter(code, linear));
-		place(p, PLACE_OUTSIDE);
-		out = left(v, l, &code, &linear);
-		if (step) {
-			__atomic_store_n(&v->jump_base, (uint64_t)v->tlb->jump_key, __ATOMIC_RELAXED);
-			code = NULL;
-			if (shadow && out != OUT_FAULT && v->cpu.sti_shadow == 1)
-				v->cpu.sti_shadow = 0;
-			mode_update(v);
-			if (trap && !(v->cpu.rflags & FL_TF) && enters_handler(l))
-				trap = false;
-			/* between two elements of a REP (SDM 3B, 17.3.1.1) */
-			if (trap && out == OUT_OK && v->cpu.rip == rip && l.why == LEAVE_EMULATE &&
-				((const struct emulated *)l.arg)->insn.class == INSN_STRING)
-				v->cpu.rflags |= FL_RF;
-			if (out == OUT_OK && (v->debug.step || trap))
-				out = stepped(v, trap);
-		}
-		if (out == OUT_FAULT)
-			out = event_deliver_fault(v), code = NULL;
 		if (out != OUT_OK)
 			return out;
 	}

@@ -187,7 +187,7 @@ void tlb_fill(struct tlb *t, uint64_t linear, void *host_page, bool write, bool 
 
 	if (page_bits == 21)
 		t->large[linear >> 27 & 15] |= 1ull << (linear >> 21 & 63);
-	else if (page_bits == 30)
+	else if (page_bits > 21)
 		t->huge |= 1ull << (linear >> 30 & 63);
 	if (t->tag_read[index] != page) {
 		/* the host address must never be seen with another page's tag */

@@ -99,7 +99,7 @@ void tlb_clear_nonglobal(struct tlb *t);
 void tlb_clear_page(struct tlb *t, uint64_t linear);
 /* Any thread: takes write permission for the host page away. Entry `index`, or all if index is ~0u. */
 bool tlb_demote(struct tlb *t, const void *host_page, unsigned index);
-/* Adds a page. page_bits: 12, 21, 30. */
+/* Adds a page. page_bits: 12, 21, 22, 30. */
 void tlb_fill(struct tlb *t, uint64_t linear, void *host_page, bool write, bool global,
 	unsigned page_bits);
 

@@ -73,6 +73,8 @@ struct translate_vcpu {
 		uint64_t gpa[2];
 		void *host[2];
 	} pending;                  /* the bounced access under way */
+	bool split_lock;            /* the next instruction has a locked access in two pages ... */
+	bool alone;                 /* ... and runs while all other vCPUs are held */
 	struct emulated emulated;   /* a copy, where another vCPU may flush the cache */
 	struct written written[VM_UNSETTLED];
 	unsigned unsettled;         /* of them */

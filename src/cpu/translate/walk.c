@@ -61,7 +61,8 @@ static uint64_t reserved_bits(const struct cpu_state *s, struct format f, unsign
 	uint64_t bits = 0;
 
 	if (!f.wide)
-		return large ? 1ull << 21 : 0; /* 4 MiB pages: bits 13-20 carry address bits 32-39 */
+		/* 4 MiB pages: bits 13-20 carry address bits 32-39, as far as there are any */
+		return !large ? 0 : phys_bits >= 40 ? 1ull << 21 : 0x3fffffull & ~0ull << (phys_bits - 19);
 	bits = ~0ull << phys_bits & ~(0xfffull << 52);
 	if (!(s->efer & EFER_NXE))
 		bits |= PTE_NX;
@@ -109,7 +110,7 @@ static int walk_once(struct translate_vm *vm, const struct cpu_state *s, uint64_
 	bool large = false;
 
 	*error = (a.write ? PF_WRITE : 0) | (a.user ? PF_USER : 0) |
-		(a.fetch && (s->efer & EFER_NXE || s->cr4 & CR4_SMEP) ? PF_FETCH : 0);
+		(a.fetch && ((f.wide && s->efer & EFER_NXE) || s->cr4 & CR4_SMEP) ? PF_FETCH : 0);
 	*out = (struct walk){.user = true, .writable = true};
 	for (level = f.levels;; level--) {
 		unsigned shift = 12 + f.bits * (level - 1);

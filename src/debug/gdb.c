@@ -250,7 +250,7 @@ static int listen_unix(struct gdb *s, const char *path, struct error *err)
 	int rc;
 
 	if (!path[0] || strlen(path) >= sizeof address.sun_path)
-		return error_set(err, EINVAL, "--gdb: \"%s\" cannot be the name of a socket", path);
+		return error_set(err, EINVAL, "--gdb: \"%.100s\" cannot be the name of a socket", path);
 	memcpy(address.sun_path, path, strlen(path));
 	s->listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (s->listener.fd < 0)
@@ -275,7 +275,7 @@ static int listen_tcp(struct gdb *s, const char *address, struct error *err)
 
 	if (!port || port > 65535 || *end || len >= sizeof host)
 		return error_set(err, EINVAL,
-			"--gdb: \"%s\" is neither unix:PATH nor 127.0.0.1:PORT", address);
+			"--gdb: \"%.100s\" is neither unix:PATH nor 127.0.0.1:PORT", address);
 	memcpy(host, address, len);
 	host[len] = '\0';
 	if (inet_pton(AF_INET, host, &in.sin_addr) != 1 || ntohl(in.sin_addr.s_addr) >> 24 != 127)

@@ -252,10 +252,22 @@ static int catch_signals(sigset_t *old, struct error *err)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, old);
-	fd = signalfd(-1, &set, SFD_CLOEXEC);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0)
 		return error_set(err, errno, "no signalfd: %s", strerror(errno));
 	return fd;
+}
+
+/* What came more than once has done its work. */
+static void drop_signals(int fd, const sigset_t *old)
+{
+	struct signalfd_siginfo info;
+
+	while (fd >= 0 && read(fd, &info, sizeof info) == sizeof info)
+		;
+	if (fd >= 0)
+		close(fd);
+	sigprocmask(SIG_SETMASK, old, NULL);
 }
 
 int image_create(const struct image_request *request, struct image_result *result,
@@ -300,9 +312,7 @@ int image_create(const struct image_request *request, struct image_result *resul
 out:
 	if (job->log >= 0)
 		close(job->log);
-	if (job->signals >= 0)
-		close(job->signals);
-	sigprocmask(SIG_SETMASK, &old, NULL);
+	drop_signals(job->signals, &old);
 	free(job);
 	return r;
 }

@@ -134,8 +134,12 @@ static void show(void *ctx, const char *line)
 		"extracting archives", "installing", "creating tarball"};
 	const struct job *job = ctx;
 
-	if (!strncmp(line, "E: ", 3))
-		job->request->progress(job->request->ctx, line);
+	if (!strncmp(line, "E: ", 3)) {
+		char text[120];
+
+		snprintf(text, sizeof text, "%s", line);
+		job->request->progress(job->request->ctx, text);
+	}
 	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
 		if (!strncmp(line, "I: ", 3) && !strncmp(line + 3, steps[i], strlen(steps[i])))
 			job->request->progress(job->request->ctx, line + 3);

@@ -19,7 +19,7 @@ struct structure {
 	uint32_t targets, room;
 	unsigned instructions, wrong;
 	const struct block *block;
-	unsigned host_stack; /* 2: the host's stack pointer was just loaded; 1: and PUSHFQ has used it */
+	bool host_stack; /* the instruction before has loaded the host's stack pointer */
 };
 
 /* The instruction, and what stands before it. */
@@ -95,22 +95,21 @@ static void check_memory(struct structure *s, uint32_t at, const struct insn *i)
 		complain(s, at, "reaches memory by two registers");
 }
 
-static void check_stack(struct structure *s, uint32_t at, const struct insn *i)
+/*
+ * What the guest's flags are read by: PUSHFQ and POP r10, which nothing else may contain, and only
+ * right behind the load of the host's stack pointer. Returns the length, or 0.
+ */
+static unsigned flags_read(const struct structure *s, uint32_t at)
 {
-	unsigned before = s->host_stack;
+	static const uint8_t bytes[] = {0x9c, 0x41, 0x5a};
 
-	s->host_stack = 0;
-	if (i->mnemonic == ZYDIS_MNEMONIC_PUSHFQ) {
-		if (before != 2)
-			complain(s, at, "pushes on the guest's stack");
-		s->host_stack = 1;
-	} else if (i->class == INSN_POP) {
-		if (before != 1)
-			complain(s, at, "pops from the guest's stack");
-	} else if (i->mnemonic == ZYDIS_MNEMONIC_MOV && i->has_mem && i->mem_seg == SEG_GS &&
-		i->gpr_write == 1u << RSP && i->mem_disp == offsetof(struct vcpu, host_rsp)) {
-		s->host_stack = 2;
-	}
+	return s->host_stack && memcmp(s->c->write + at, bytes, sizeof bytes) == 0 ? sizeof bytes : 0;
+}
+
+static void note_stack(struct structure *s, const struct insn *i)
+{
+	s->host_stack = i->mnemonic == ZYDIS_MNEMONIC_MOV && i->has_mem && i->mem_seg == SEG_GS &&
+		i->gpr_write == 1u << RSP && i->mem_disp == offsetof(struct vcpu, host_rsp);
 }
 
 static void walk_part(struct structure *s, uint32_t at, uint32_t end)
@@ -121,6 +120,11 @@ static void walk_part(struct structure *s, uint32_t at, uint32_t end)
 		int64_t slot;
 
 		s->start[at] = 1;
+		if (flags_read(s, at)) {
+			at += flags_read(s, at);
+			s->host_stack = false;
+			continue;
+		}
 		if (!insn_host_allowed(s->c->write + at, end - at < 15 ? end - at : 15, &length)) {
 			complain(s, at, "is not allowed");
 			return;
@@ -129,7 +133,7 @@ static void walk_part(struct structure *s, uint32_t at, uint32_t end)
 		insn_decode(&i, s->c->write + at, length, 64, NULL);
 		check_jump(s, at, &i);
 		check_memory(s, at, &i);
-		check_stack(s, at, &i);
+		note_stack(s, &i);
 		at += length;
 		if (is_slot_jump(&i, &slot) && slot == offsetof(struct vcpu, stub_slow))
 			at += sizeof(struct slow_access);

@@ -3,7 +3,10 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "oracle.h"
 
@@ -21,6 +24,7 @@ struct test {
 	struct guest *guest;
 	struct sequence sequence[BATCH];
 	uint8_t *data, *code_out, *data_out;
+	uint64_t *at; /* the seed under way, for the parent */
 	uint64_t done, ended, faults, skipped, failed, vectors[END_VECTOR + 1];
 };
 
@@ -186,6 +190,7 @@ static int batch(struct test *t, unsigned count)
 	static struct difference d[BATCH];
 	bool hung[BATCH], bad[BATCH];
 
+	*t->at = t->o.seed + t->done;
 	for (unsigned k = 0; k < count; k++) {
 		generate(&t->g, t->o.seed + t->done + k, &t->sequence[k]);
 		load_guest(t, k, &t->sequence[k]);
@@ -282,27 +287,51 @@ static int run(struct test *t)
 	return r < 0 || t->failed;
 }
 
+static int work(struct test *t)
+{
+	int r;
+
+	t->data = malloc(DATA_STORED * PAGE);
+	t->data_out = malloc(DATA_STORED * PAGE);
+	t->code_out = malloc(CODE_SIZE);
+	if (!t->data || !t->data_out || !t->code_out || native_init() ||
+		generator_init(&t->g, t->o.only)) {
+		fprintf(stderr, "oracle: cannot set up\n");
+		return 2;
+	}
+	t->guest = guest_create(&t->g.policy, t->o.exact_flags, t->o.small_cache);
+	if (!t->guest)
+		return 2;
+	r = run(t);
+	guest_destroy(t->guest);
+	generator_end(&t->g);
+	return r;
+}
+
+/* The work is done in a child, so that somebody is left to say which sequence it died of. */
 int main(int argc, char **argv)
 {
 	static struct test t;
-	int r;
+	pid_t child;
+	int status;
 
 	if (!parse(&t.o, argc, argv)) {
 		fputs(usage, stderr);
 		return 2;
 	}
-	t.data = malloc(DATA_STORED * PAGE);
-	t.data_out = malloc(DATA_STORED * PAGE);
-	t.code_out = malloc(CODE_SIZE);
-	if (!t.data || !t.data_out || !t.code_out || native_init() || generator_init(&t.g, t.o.only)) {
+	t.at = mmap(NULL, sizeof *t.at, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	child = t.at == MAP_FAILED ? -1 : fork();
+	if (child < 0) {
 		fprintf(stderr, "oracle: cannot set up\n");
 		return 2;
 	}
-	t.guest = guest_create(&t.g.policy, t.o.exact_flags, t.o.small_cache);
-	if (!t.guest)
+	if (child == 0)
+		exit(work(&t));
+	if (waitpid(child, &status, 0) != child)
 		return 2;
-	r = run(&t);
-	guest_destroy(t.guest);
-	generator_end(&t.g);
-	return r;
+	if (!WIFSIGNALED(status))
+		return WEXITSTATUS(status);
+	printf("\nthe translator died of signal %d in the batch from seed %llu on\n", WTERMSIG(status),
+		(unsigned long long)*t.at);
+	return 1;
 }

@@ -62,7 +62,8 @@ static void visit_unmasked(void *ctx, const uint8_t bytes[15])
 	struct check *c = ctx;
 	struct native_state in, out;
 
-	if (!decode_copy(c, bytes) || c->insn.has_mem || c->insn.may_fault)
+	if (!decode_copy(c, bytes) || c->insn.may_fault ||
+		(c->insn.has_mem && c->insn.modrm_offset == 0))
 		return;
 	for (unsigned trial = 0; trial < 4; trial++) {
 		uint16_t fcw = 0x340, fsw = trial & 1 ? 0 : 0x80bf;
@@ -73,6 +74,10 @@ static void visit_unmasked(void *ctx, const uint8_t bytes[15])
 		memcpy(in.xsave, &fcw, 2);
 		memcpy(in.xsave + 2, &fsw, 2);
 		memcpy(in.xsave + 24, &mxcsr, 4);
+		if (c->insn.has_mem) {
+			fill(c);
+			in.gpr[RBX] = (uintptr_t)c->page + 128;
+		}
 		fault = native_run(c->native, &in, &out);
 		if (!fault_expected(c, &fault))
 			return;
@@ -86,6 +91,7 @@ static void test_unmasked(void **state)
 	check_begin(c);
 	insn_forms(FORMS_REGISTER, visit_unmasked, c);
 	insn_forms(FORMS_MIXED, visit_unmasked, c);
+	insn_forms(FORMS_MEMORY, visit_unmasked, c);
 	check_end(c);
 }
 

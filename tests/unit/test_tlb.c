@@ -260,7 +260,7 @@ static void jump_to(struct rig *r, uint64_t rip, bool global)
 	f->page = (rip & ~4095ull) | 1 | (global ? 2 : 0);
 	if (!global)
 		r->t->fetched_nonglobal = true;
-	r->t->jump_key[jump_index(rip)] = -rip;
+	tlb_remember_jump(r->t, rip, NULL);
 }
 
 static bool jump_hits(struct rig *r, uint64_t rip)

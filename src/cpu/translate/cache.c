@@ -7,7 +7,7 @@
 
 static uint32_t hash_of(uint64_t gpa, uint32_t mode)
 {
-	return (uint32_t)((gpa ^ mode * 0x9e3779b1u) * 0x9e3779b97f4a7c15ull >> 48) & (CACHE_HASH - 1);
+	return (uint32_t)((gpa ^ mode * 0x9e3779b1u) * 0x9e3779b97f4a7c15ull >> 40) & (CACHE_HASH - 1);
 }
 
 static struct tlb *context(struct translate_vm *vm, unsigned vcpu, unsigned i)
@@ -90,20 +90,20 @@ static enum outcome locate(struct vcpu *v, uint64_t *linear, uint64_t *gpa)
 
 static void remember(struct vcpu *v, uint64_t linear, const struct block *b)
 {
-	struct tlb *t = v->tlb;
-	unsigned i = jump_index(linear);
-
-	if (b->mode & MODE_STEP)
-		return;
-	__atomic_store_n(&t->jump_key[i], jump_empty(i), __ATOMIC_RELAXED);
-	__atomic_store_n(&t->jump_target[i], (uint64_t)exec_at(&v->vm->cache, b->code), __ATOMIC_RELAXED);
-	__atomic_store_n(&t->jump_key[i], -linear, __ATOMIC_RELAXED);
+	if (!(b->mode & MODE_STEP))
+		tlb_remember_jump(v->tlb, linear, exec_at(&v->vm->cache, b->code));
 }
 
 static void patch(struct cache *c, uint32_t at, uint32_t to)
 {
 	/* unaligned: the line may be split, and then another processor may see half of it */
 	__atomic_store_n((uint32_t *)(c->write + at), to - (at + 4), __ATOMIC_RELAXED);
+}
+
+/* Where a page stands in far_pages; both halves of the address space count. */
+static unsigned far_word(uint64_t linear)
+{
+	return (linear >> 18 ^ linear >> 40) & (CACHE_FAR_WORDS - 1);
 }
 
 static void unlink_exit(struct cache *c, uint32_t index)
@@ -126,7 +126,7 @@ static void unlink_far(struct cache *c)
 	for (uint32_t i = 0; i < c->fars; i++)
 		unlink_exit(c, c->far[i]);
 	c->fars = 0;
-	for (unsigned i = 0; i < 64; i++)
+	for (unsigned i = 0; i < CACHE_FAR_WORDS; i++)
 		c->far_pages[i] = 0;
 }
 
@@ -134,9 +134,10 @@ void cache_unlink_far(struct translate_vm *vm, uint64_t linear)
 {
 	struct cache *c = &vm->cache;
 
-	if (!c->fars || (linear != ~0ull && !(c->far_pages[linear >> 18 & 63] >> (linear >> 12 & 63) & 1)))
+	if (!c->fars || (linear != ~0ull && !(c->far_pages[far_word(linear)] >> (linear >> 12 & 63) & 1)))
 		return;
 	lock_take(&c->lock);
+	vm->vcpu[0]->v->count.far_unlinked++;
 	unlink_far(c);
 	lock_drop(&c->lock);
 }
@@ -154,6 +155,7 @@ static void note_linear(struct vcpu *v, uint64_t linear, uint64_t gpa)
 		return;
 	if (page->linear) {
 		page->aliased = 1;
+		v->count.far_unlinked++;
 		unlink_far(&v->vm->cache);
 	}
 	page->linear = linear >> 12;
@@ -204,7 +206,7 @@ static void link_exit(struct vcpu *v, uint32_t exit_index, uint32_t to, uint64_t
 			return;
 		}
 		c->far[c->fars++] = exit_index;
-		c->far_pages[linear >> 18 & 63] |= 1ull << (linear >> 12 & 63);
+		c->far_pages[far_word(linear)] |= 1ull << (linear >> 12 & 63);
 	} else if ((b->gpa ^ from->gpa) >> 12) {
 		return;
 	}
@@ -243,11 +245,11 @@ enum outcome cache_follow(struct vcpu *v, uint32_t index, uint32_t generation, v
 static void forget_jumps(struct translate_vm *vm, const struct block *b)
 {
 	uint64_t target = (uint64_t)exec_at(&vm->cache, b->code);
-	unsigned first = b->gpa & 4095;
+	unsigned first = jump_index(b->gpa & 4095);
 
 	for (unsigned k = 0; k < vm->vcpus; k++)
 		for (unsigned n = 0; n < CTX_COUNT; n++)
-			for (unsigned i = first; i < JUMP_ENTRIES; i += 4096)
+			for (unsigned i = first; i < JUMP_ENTRIES; i += JUMP_PAGE_ENTRIES)
 				if (context(vm, k, n)->jump_target[i] == target)
 					__atomic_store_n(&context(vm, k, n)->jump_key[i], jump_empty(i),
 						__ATOMIC_RELAXED);

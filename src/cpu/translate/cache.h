@@ -83,8 +83,9 @@ struct emulated {
 	uint8_t bits;  /* 16, 32, 64 */
 };
 
-#define CACHE_HASH (1u << 16)
+#define CACHE_HASH (1u << 18)
 #define CACHE_FAR (1u << 16)
+#define CACHE_FAR_WORDS 1024u
 #define CACHE_INSN_HASH 1024u
 
 struct cache {
@@ -103,7 +104,7 @@ struct cache {
 	uint32_t *hash;
 	uint32_t *far;         /* linked exits to other pages: they go when global mappings change */
 	uint32_t fars;
-	uint64_t far_pages[64]; /* which linear pages they go to, hashed */
+	uint64_t far_pages[CACHE_FAR_WORDS]; /* which linear pages they go to, hashed */
 	uint32_t generation;   /* counts whole flushes */
 	bool exact_flags;      /* also flags that nobody reads are right when memory faults (tests) */
 };

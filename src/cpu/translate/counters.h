@@ -26,6 +26,7 @@
 	X(halt)                                                                                    \
 	X(block_made)                                                                              \
 	X(block_linked)                                                                            \
+	X(far_unlinked)   /* times that links between pages were all dropped */                    \
 	X(block_invalidated)                                                                       \
 	X(cache_flush)     /* the whole code cache */                                              \
 	X(code_write)      /* writes to pages that hold translated code */                         \

@@ -210,7 +210,7 @@ static void vcpu_init(struct vcpu *v, unsigned index)
 	v->if_mask = ~(uint64_t)FL_IF;
 	v->code_flags_mask = FL_STATUS | FL_DF;
 	v->window_poll = &v->page_mask;
-	v->jump_mask = JUMP_ENTRIES - 1;
+	v->jump_mask = (JUMP_ENTRIES - 1) << 2;
 	v->poll = &v->page_mask;
 	v->vectors_saved = true;
 	v->private_data->user = &v->private_data->context[CTX_USER_FIRST];

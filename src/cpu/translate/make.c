@@ -125,6 +125,7 @@ static void watch(struct vcpu *v, struct region *r, uint64_t gpa)
 		return;
 	__atomic_store_n(&page->has_code, 1, __ATOMIC_SEQ_CST);
 	page->writes = 0;
+	page->linear = page->aliased = 0;
 	for (unsigned k = 0; k < vm->vcpus; k++) {
 		struct translate_vcpu *p = vm->vcpu[k];
 		uint32_t *hint = &p->write_hint[r - vm->region][number];

@@ -70,8 +70,21 @@ void tlb_destroy(struct tlb *contexts)
  */
 void tlb_forget_jumps(struct tlb *t)
 {
-	zero(t->jump_key, JUMP_ENTRIES);
+	for (uint64_t bits = t->jumps_touched; bits; bits &= bits - 1)
+		zero(t->jump_key + 512 * __builtin_ctzll(bits), 512);
+	t->jumps_touched = 0;
 	put(&t->jump_key[0], jump_empty(0));
+}
+
+void tlb_remember_jump(struct tlb *t, uint64_t rip, const void *code)
+{
+	unsigned i = jump_index(rip);
+
+	t->jumps_touched |= 1ull << i / 512;
+	/* another vCPU that forgets a block looks at targets: never a new one with the old key */
+	put(&t->jump_key[i], jump_empty(i));
+	put(&t->jump_target[i], (uint64_t)code);
+	put(&t->jump_key[i], -rip);
 }
 
 void tlb_clear_jumps(struct tlb *t)
@@ -147,7 +160,7 @@ void tlb_clear_page(struct tlb *t, uint64_t linear)
 		/* any page that shares the entry may have put code of `page` out of it, not out of the jumps */
 		unsigned first = jump_index(page);
 
-		for (unsigned i = first; i < first + 4096; i++)
+		for (unsigned i = first; i < first + JUMP_PAGE_ENTRIES; i++)
 			if ((-t->jump_key[i] & ~4095ull) == page)
 				put(&t->jump_key[i], jump_empty(i));
 		if ((f->page & ~4095ull) == page)

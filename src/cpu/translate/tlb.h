@@ -21,7 +21,8 @@
 #include "cpu/translate/vcpu.h"
 
 #define TLB_ENTRIES 65536u
-#define JUMP_ENTRIES 8192u /* indexed by the low 13 bits of RIP */
+#define JUMP_ENTRIES 32768u /* indexed by bits 2-16 of RIP */
+#define JUMP_PAGE_ENTRIES 1024u /* of them, a page of code has so many in a row */
 #define TLB_LOG 2048u
 
 #define VCPU_PAGES_SIZE 0x8000u /* the vCPU structure, rounded up */
@@ -54,6 +55,7 @@ struct tlb {
 	unsigned logged;
 	uint16_t log[TLB_LOG];  /* entries to clear when what is not global goes */
 	uint64_t touched[2 * TLB_ENTRIES / 512 / 64]; /* pages of tag_read, tag_write in use */
+	uint64_t jumps_touched; /* pages of jump_key in use */
 	uint64_t large[16];     /* by 2 MiB region: holds pieces of a larger page */
 	uint64_t huge;          /* the same by GiB */
 	struct fetch_entry fetch[FETCH_ENTRIES];
@@ -77,18 +79,20 @@ static inline uint64_t tlb_empty(unsigned index)
 
 static inline unsigned jump_index(uint64_t rip)
 {
-	return rip & (JUMP_ENTRIES - 1);
+	return rip >> 2 & (JUMP_ENTRIES - 1);
 }
 
 static inline uint64_t jump_empty(unsigned index)
 {
-	return index ? 0 : 1;
+	return index ? 0 : -4ull;
 }
 
 int tlb_create(struct vcpu *v, int fd, struct tlb *contexts, struct error *err);
 void tlb_destroy(struct tlb *contexts);
 /* Forgets everything in the context. */
 void tlb_clear(struct tlb *t);
+/* Puts the code for rip into the jump cache. */
+void tlb_remember_jump(struct tlb *t, uint64_t rip, const void *code);
 /* Forgets the jump cache and fetch entries. */
 void tlb_clear_jumps(struct tlb *t);
 /* Forgets the jump cache alone; also another vCPU's, while that is outside of translated code. */

@@ -22,9 +22,9 @@ struct loop {
 	struct loop_fd **owner; /* of each poll entry; NULL: removed, or a source's */
 	unsigned count, room;
 
-	pthread_mutex_t lock;	  /* all that follows */
+	pthread_mutex_t lock;     /* all that follows */
 	struct loop_timer timers; /* head of a ring sorted by deadline */
-	uint64_t armed;		  /* what timer_fd waits for, 0: nothing */
+	uint64_t armed;           /* what timer_fd waits for, 0: nothing */
 	struct loop_work *work, **work_end;
 };
 
@@ -165,8 +165,8 @@ short loop_source_revents(struct loop *loop, int index)
 
 /* Timers */
 
-void loop_timer_init(
-	struct loop_timer *timer, struct loop *loop, void (*fire)(void *ctx), void *ctx)
+void loop_timer_init(struct loop_timer *timer, struct loop *loop, void (*fire)(void *ctx),
+	void *ctx)
 {
 	*timer = (struct loop_timer){.loop = loop, .fire = fire, .ctx = ctx};
 }

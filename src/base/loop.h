@@ -38,7 +38,7 @@ struct loop_fd {
 	void (*ready)(void *ctx, short revents);
 	void *ctx;
 	struct loop_fd *next; /* the loop's */
-	int index;	      /* the loop's */
+	int index;            /* the loop's */
 };
 void loop_fd_add(struct loop *loop, struct loop_fd *watch);
 void loop_fd_remove(struct loop *loop, struct loop_fd *watch);
@@ -55,8 +55,8 @@ struct loop_timer {
 	uint64_t deadline; /* the loop's, by its lock; 0: not armed */
 	struct loop_timer *next, *prev;
 };
-void loop_timer_init(
-	struct loop_timer *timer, struct loop *loop, void (*fire)(void *ctx), void *ctx);
+void loop_timer_init(struct loop_timer *timer, struct loop *loop, void (*fire)(void *ctx),
+	void *ctx);
 void loop_timer_arm(struct loop_timer *timer, uint64_t deadline);
 void loop_timer_cancel(struct loop_timer *timer);
 

@@ -23,13 +23,13 @@ enum block_op {
 	BLOCK_READ,
 	BLOCK_WRITE,
 	BLOCK_FLUSH,
-	BLOCK_DISCARD,	    /* the contents are not needed any more; they may stay */
+	BLOCK_DISCARD,      /* the contents are not needed any more; they may stay */
 	BLOCK_WRITE_ZEROES, /* reads as zeroes afterwards */
 };
 
 struct block_request {
 	enum block_op op;
-	bool unmap;	   /* WRITE_ZEROES: the space may be given back */
+	bool unmap;        /* WRITE_ZEROES: the space may be given back */
 	bool background;   /* never on the caller's thread, even if it would be quick */
 	uint64_t offset;   /* bytes */
 	uint64_t length;   /* bytes; 0 for FLUSH */

@@ -15,8 +15,8 @@ struct block_pool {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	struct block_request *first, **last; /* lock */
-	unsigned idle;			     /* lock: threads that wait and nobody has woken */
-	bool stop;			     /* lock */
+	unsigned idle;                       /* lock: threads that wait and nobody has woken */
+	bool stop;                           /* lock */
 	unsigned count;
 	pthread_t thread[];
 };

@@ -64,8 +64,8 @@ struct engine_vm_config {
 /* Debugger requests on one vCPU, until changed. */
 struct engine_debug {
 	bool step;
-	unsigned breakpoints;         /* how many of the following count */
-	uint64_t breakpoint[64];      /* guest virtual addresses */
+	unsigned breakpoints;    /* how many of the following count */
+	uint64_t breakpoint[64]; /* guest virtual addresses */
 };
 
 struct engine {

@@ -10,7 +10,7 @@
 
 #define CODE_ATTR (SEG_ATTR_P | SEG_ATTR_S | 0xb) /* accessed, readable code */
 #define DATA_ATTR (SEG_ATTR_P | SEG_ATTR_S | 0x3) /* accessed, writable data */
-#define TSS_ATTR (SEG_ATTR_P | 0xb)		  /* busy 32-bit TSS */
+#define TSS_ATTR (SEG_ATTR_P | 0xb)               /* busy 32-bit TSS */
 #define LDT_ATTR (SEG_ATTR_P | 0x2)
 
 #define PAT_DEFAULT 0x0007040600070406ull
@@ -35,8 +35,10 @@ void cpu_state_reset(struct cpu_state *state)
 	state->gpr[RDX] = 0x600;
 	for (unsigned i = 0; i < SEG_COUNT; i++)
 		state->seg[i] = (struct segment){.attr = DATA_ATTR, .limit = 0xffff};
-	state->seg[SEG_CS] = (struct segment){
-		.selector = 0xf000, .attr = CODE_ATTR, .limit = 0xffff, .base = 0xffff0000};
+	state->seg[SEG_CS] = (struct segment){.selector = 0xf000,
+		.attr = CODE_ATTR,
+		.limit = 0xffff,
+		.base = 0xffff0000};
 	state->tr = (struct segment){.attr = TSS_ATTR, .limit = 0xffff};
 	state->ldtr = (struct segment){.attr = LDT_ATTR, .limit = 0xffff};
 	state->gdtr.limit = state->idtr.limit = 0xffff;

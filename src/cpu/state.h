@@ -122,8 +122,8 @@ struct cpu_state {
 	int64_t tsc_offset; /* guest TSC minus host TSC */
 	uint64_t spec_ctrl; /* IA32_SPEC_CTRL; the translator keeps it, without effect */
 	uint8_t cpl;
-	uint8_t sti_shadow;  /* interrupts are held off for one instruction (STI, MOV SS) */
-	uint8_t nmi_masked;  /* between NMI delivery and IRET */
+	uint8_t sti_shadow; /* interrupts are held off for one instruction (STI, MOV SS) */
+	uint8_t nmi_masked; /* between NMI delivery and IRET */
 	uint8_t nmi_pending;
 	struct cpu_event event;
 	uint8_t xsave[CPU_XSAVE_SIZE] __attribute__((aligned(64)));

@@ -250,7 +250,8 @@ static int listen_unix(struct gdb *s, const char *path, struct error *err)
 	int rc;
 
 	if (!path[0] || strlen(path) >= sizeof address.sun_path)
-		return error_set(err, EINVAL, "--gdb: \"%.100s\" cannot be the name of a socket", path);
+		return error_set(err, EINVAL, "--gdb: \"%.100s\" cannot be the name of a socket",
+			path);
 	memcpy(address.sun_path, path, strlen(path));
 	s->listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (s->listener.fd < 0)

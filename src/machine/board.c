@@ -193,8 +193,10 @@ static void init_apics(struct machine *machine)
 /* All parts are made even if one fails, so that all can be taken apart. */
 int board_init(struct machine *machine, struct error *err)
 {
-	const struct serial_backend serial = {
-		.ctx = machine, .output = serial_output, .room = serial_room, .irq = serial_irq};
+	const struct serial_backend serial = {.ctx = machine,
+		.output = serial_output,
+		.room = serial_room,
+		.irq = serial_irq};
 	const struct pci_host host = {.ctx = machine,
 		.msi = pci_msi,
 		.intx = pci_intx,

@@ -134,15 +134,15 @@ static uint64_t read_range(const struct bus_range *range, uint64_t offset, unsig
 	return value;
 }
 
-static void write_range(
-	const struct bus_range *range, uint64_t offset, unsigned size, uint64_t value)
+static void write_range(const struct bus_range *range, uint64_t offset, unsigned size,
+	uint64_t value)
 {
 	for (unsigned done = 0; done < size;) {
 		unsigned part = piece(range->ops, offset + done, size - done);
 
 		if (part)
-			range->ops->write(
-				range->ctx, offset + done, part, value >> (8 * done) & ones(part));
+			range->ops->write(range->ctx, offset + done, part,
+				value >> (8 * done) & ones(part));
 		done += part ? part : 1;
 	}
 }

@@ -46,7 +46,7 @@ struct vcpu {
 	pthread_t thread;
 	bool started, joined;
 
-	_Atomic uint32_t doze;	   /* VCPU_AWAKE.. */
+	_Atomic uint32_t doze;     /* VCPU_AWAKE.. */
 	_Atomic uint32_t requests; /* VCPU_INIT.. */
 	_Atomic uint8_t sipi_vector;
 	atomic_bool attention; /* requests, or may_run is to be looked at */
@@ -85,13 +85,13 @@ struct machine {
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* may_run or parked */
-	bool paused;		/* by lock: machine_pause() */
-	bool resetting;		/* by lock: from the request until it is done */
-	unsigned only;		/* by lock: the one vCPU that may run, or ALL */
+	bool paused;            /* by lock: machine_pause() */
+	bool resetting;         /* by lock: from the request until it is done */
+	unsigned only;          /* by lock: the one vCPU that may run, or ALL */
 	unsigned debug_vcpu;
 	atomic_bool over;
 	enum machine_result result; /* by lock */
-	struct error failure;	    /* by lock */
+	struct error failure;       /* by lock */
 
 	struct loop_work reset_work, debug_work;
 };

@@ -78,8 +78,11 @@ void lapic_reset(struct lapic *lapic, bool init)
 void lapic_set_init(struct lapic_set *set, struct lapic *apic, unsigned count, uint32_t tsc_khz,
 	const struct lapic_ops *ops, void *ctx)
 {
-	*set = (struct lapic_set){
-		.ops = *ops, .ctx = ctx, .count = count, .tsc_khz = tsc_khz, .apic = apic};
+	*set = (struct lapic_set){.ops = *ops,
+		.ctx = ctx,
+		.count = count,
+		.tsc_khz = tsc_khz,
+		.apic = apic};
 	for (unsigned i = 0; i < count; i++) {
 		memset(&apic[i], 0, sizeof apic[i]);
 		apic[i].set = set;

@@ -59,11 +59,11 @@ struct lapic {
 
 	_Atomic uint32_t irr[8], tmr[8];    /* any thread */
 	_Atomic uint32_t id, ldr, dfr, svr; /* written by the own thread; id and ldr as in xAPIC */
-	_Atomic uint32_t base;		    /* low half of IA32_APIC_BASE */
+	_Atomic uint32_t base;              /* low half of IA32_APIC_BASE */
 	_Atomic uint32_t lvt[LVT_COUNT];
 	_Atomic uint64_t deadline, period; /* ns; 0: not armed, not periodic */
-	_Atomic uint32_t esr_new;	   /* errors since the last write to ESR */
-	_Atomic uint64_t delivered;	   /* counter: interrupts taken */
+	_Atomic uint32_t esr_new;          /* errors since the last write to ESR */
+	_Atomic uint64_t delivered;        /* counter: interrupts taken */
 
 	/* The own thread only. */
 	uint32_t isr[8], tpr, ppr, esr, icr_high, icr_low, initial, divide;

@@ -14,7 +14,7 @@
 #include "machine/internal.h"
 
 #define POLL_MAX 50000u /* ns */
-#define STOP_SECONDS 5	/* a vCPU that has not left the engine by then never will */
+#define STOP_SECONDS 5  /* a vCPU that has not left the engine by then never will */
 
 /* Who may run */
 

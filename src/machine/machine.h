@@ -30,14 +30,14 @@ struct machine;
 /* How a guest ended. */
 enum machine_result {
 	MACHINE_POWEROFF,      /* the guest switched itself off */
-	MACHINE_CRASH,	       /* triple fault, or a panic told by pvpanic */
+	MACHINE_CRASH,         /* triple fault, or a panic told by pvpanic */
 	MACHINE_ENGINE_FAILED, /* the engine itself; the sentence is in err */
 	MACHINE_STOPPED,       /* machine_stop() */
 };
 
 /* A file to boot from: stays open, since a reset reads it again. */
 struct machine_file {
-	int fd;		  /* -1: none */
+	int fd;           /* -1: none */
 	const char *name; /* for messages */
 };
 
@@ -45,7 +45,7 @@ struct machine_file {
 struct machine_config {
 	const struct engine *engine;
 	const struct cpuid_policy *cpuid;
-	unsigned vcpus;	 /* 1 to MACHINE_VCPUS_MAX */
+	unsigned vcpus;  /* 1 to MACHINE_VCPUS_MAX */
 	uint64_t memory; /* bytes, a multiple of 1 MiB */
 	struct loop *loop;
 	struct machine_file kernel, initrd;
@@ -68,8 +68,8 @@ struct machine_config {
  * Makes the machine and loads the guest's kernel, so that whatever is wrong
  * with the configuration is said here. On failure *machine is NULL.
  */
-int machine_create(
-	const struct machine_config *config, struct machine **machine, struct error *err);
+int machine_create(const struct machine_config *config, struct machine **machine,
+	struct error *err);
 /* Not while machine_run() is going on. NULL is allowed. */
 void machine_destroy(struct machine *machine);
 /*

@@ -76,8 +76,10 @@ static uint8_t *map_aligned(int fd, uint64_t size)
 
 static void add_region(struct memory *mem, uint64_t gpa, uint64_t size, uint64_t offset)
 {
-	mem->region[mem->regions++] = (struct memory_region){
-		.gpa = gpa, .size = size, .host = mem->host + offset, .offset = offset};
+	mem->region[mem->regions++] = (struct memory_region){.gpa = gpa,
+		.size = size,
+		.host = mem->host + offset,
+		.offset = offset};
 }
 
 int memory_create(struct memory *mem, uint64_t size, struct error *err)

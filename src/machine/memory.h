@@ -22,7 +22,7 @@
 
 struct memory_region {
 	uint64_t gpa, size;
-	uint8_t *host;	 /* where gpa is mapped in this process */
+	uint8_t *host;   /* where gpa is mapped in this process */
 	uint64_t offset; /* where gpa is in the memfd */
 };
 

@@ -342,8 +342,9 @@ void pci_bus_reset(struct pci_bus *bus)
 int pci_bus_init(struct pci_bus *bus, struct bus *io, struct bus *mmio, const struct pci_host *host,
 	struct error *err)
 {
-	static const struct pci_ids bridge = {
-		.vendor = 0x1b36, .device = 0x0008, .class_code = 0x060000};
+	static const struct pci_ids bridge = {.vendor = 0x1b36,
+		.device = 0x0008,
+		.class_code = 0x060000};
 	int r;
 
 	memset(bus, 0, sizeof *bus);

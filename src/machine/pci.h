@@ -80,16 +80,16 @@ struct pci_msix_entry {
 struct pci_msix {
 	pthread_mutex_t lock;
 	unsigned vectors;     /* 0: the device has no MSI-X */
-	unsigned cap;	      /* offset of the capability */
+	unsigned cap;         /* offset of the capability */
 	bool enabled, masked; /* copies of the capability's control bits; by lock */
 	struct pci_msix_entry entry[PCI_MSIX_MAX]; /* by lock */
-	uint64_t pending[PCI_MSIX_MAX / 64];	   /* by lock */
+	uint64_t pending[PCI_MSIX_MAX / 64];       /* by lock */
 };
 
 struct pci_device {
 	const char *name;
 	const struct pci_device_ops *ops; /* may be NULL */
-	struct pci_bus *bus;		  /* NULL until added */
+	struct pci_bus *bus;              /* NULL until added */
 	unsigned slot;
 	uint8_t config[256]; /* by the bus lock */
 	uint8_t wmask[256];  /* bits the guest may write */
@@ -121,7 +121,7 @@ struct pci_bus {
 	struct pci_host host;
 	uint32_t address; /* 0xcf8; by lock */
 	struct pci_device *slot[PCI_SLOTS];
-	uint64_t next;		   /* where the next BAR goes */
+	uint64_t next;             /* where the next BAR goes */
 	pthread_mutex_t intx_lock; /* held while host.intx runs */
 	struct pci_device bridge;  /* slot 0 */
 };

@@ -25,7 +25,7 @@ struct pic_chip {
 struct pic {
 	pthread_mutex_t lock; /* chip */
 	struct pic_chip chip[2];
-	atomic_bool output;	   /* something is pending: a look without the lock */
+	atomic_bool output;        /* something is pending: a look without the lock */
 	void (*raised)(void *ctx); /* the output went up; the lock is held */
 	void *ctx;
 };
@@ -34,7 +34,7 @@ int pic_init(struct pic *pic, struct bus *io, void (*raised)(void *ctx), void *c
 void pic_destroy(struct pic *pic);
 void pic_reset(struct pic *pic);
 void pic_set(struct pic *pic, unsigned irq, bool level); /* irq 0-15; any thread */
-int pic_pending(struct pic *pic);			 /* the vector, or -1 */
-int pic_ack(struct pic *pic);				 /* takes it; -1 if there is none */
+int pic_pending(struct pic *pic);                        /* the vector, or -1 */
+int pic_ack(struct pic *pic);                            /* takes it; -1 if there is none */
 
 #endif

@@ -22,7 +22,7 @@ struct pit_channel {
 	uint8_t low, status;
 	uint16_t latch;
 	uint32_t reload; /* 1 to 65536 */
-	uint64_t start;	 /* when the count was loaded, ns */
+	uint64_t start;  /* when the count was loaded, ns */
 };
 
 struct pit {

@@ -42,7 +42,7 @@ struct pm {
 int pm_init(struct pm *pm, struct bus *io, const struct pm_ops *ops, void *ctx);
 void pm_destroy(struct pm *pm);
 void pm_reset(struct pm *pm);
-void pm_power_button(struct pm *pm);		     /* any thread */
+void pm_power_button(struct pm *pm);                 /* any thread */
 void pm_reset_control(struct pm *pm, uint8_t value); /* a write to port 0xcf9 */
 
 #endif

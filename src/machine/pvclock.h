@@ -22,7 +22,7 @@ struct pvclock {
 	struct memory *mem;
 	uint32_t tsc_khz;
 	int64_t tsc_offset; /* guest TSC minus host TSC */
-	uint64_t start;	    /* CLOCK_MONOTONIC at the start, ns */
+	uint64_t start;     /* CLOCK_MONOTONIC at the start, ns */
 	uint64_t tsc, ns;   /* a guest TSC and the guest's time at that moment, for all vCPUs */
 	uint64_t wall_msr;
 	uint64_t time_msr[PVCLOCK_VCPUS];

@@ -22,7 +22,7 @@ enum { REG_DATA, REG_IER, REG_IIR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCR }
 #define LSR_OVERRUN 0x02u
 #define LSR_BREAK 0x10u
 #define LSR_ERRORS 0x1eu
-#define LSR_EMPTY 0x60u	  /* holding and shift register: output is instantaneous */
+#define LSR_EMPTY 0x60u   /* holding and shift register: output is instantaneous */
 #define MSR_PRESENT 0xb0u /* DCD, DSR, CTS: somebody is there */
 
 /* Everything static here runs with the lock held. */
@@ -239,8 +239,8 @@ void serial_reset(struct serial *serial)
 	pthread_mutex_unlock(&serial->lock);
 }
 
-int serial_init(
-	struct serial *serial, struct bus *io, uint16_t port, const struct serial_backend *backend)
+int serial_init(struct serial *serial, struct bus *io, uint16_t port,
+	const struct serial_backend *backend)
 {
 	memset(serial, 0, sizeof *serial);
 	pthread_mutex_init(&serial->lock, NULL);

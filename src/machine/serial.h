@@ -43,8 +43,8 @@ struct serial {
 	bool starved; /* input was refused; room is to be told */
 };
 
-int serial_init(
-	struct serial *serial, struct bus *io, uint16_t port, const struct serial_backend *backend);
+int serial_init(struct serial *serial, struct bus *io, uint16_t port,
+	const struct serial_backend *backend);
 void serial_destroy(struct serial *serial);
 void serial_reset(struct serial *serial);
 /*

@@ -85,8 +85,8 @@ static bool disturbed(struct vcpu *vcpu, int *masked)
 
 static void sleep_until(struct vcpu *vcpu, uint64_t deadline)
 {
-	struct timespec when = {
-		.tv_sec = deadline / 1000000000u, .tv_nsec = deadline % 1000000000u};
+	struct timespec when = {.tv_sec = deadline / 1000000000u,
+		.tv_nsec = deadline % 1000000000u};
 
 	syscall(SYS_futex, &vcpu->doze, FUTEX_WAIT_BITSET_PRIVATE, VCPU_SLEEPS,
 		deadline ? &when : NULL, NULL, FUTEX_BITSET_MATCH_ANY);

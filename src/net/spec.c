@@ -79,8 +79,8 @@ static int parse_mac(const char *text, uint8_t *mac, struct error *err)
 			mac[i] = byte[i];
 		if (!(mac[0] & 1))
 			return 0;
-		return error_set(
-			err, EINVAL, "--net: mac=%s: a group's address, not a card's", text);
+		return error_set(err, EINVAL, "--net: mac=%s: a group's address, not a card's",
+			text);
 	}
 	return error_set(err, EINVAL, "--net: mac=%s: not six bytes like 02:00:00:12:34:56", text);
 }

@@ -73,7 +73,7 @@ struct blk_request {
 	struct virtio_blk *blk;
 	struct blk_request *next;
 	bool write_through; /* a flush is still to follow */
-	bool immediate;	    /* needs no I/O: result says it */
+	bool immediate;     /* needs no I/O: result says it */
 	uint8_t result;
 	uint16_t head;
 	uint32_t written; /* bytes of data for the guest */
@@ -95,8 +95,8 @@ struct virtio_blk {
 };
 
 /* The part of the chain's segments from..from + count that lies in offset..offset + len. */
-static unsigned cut_iov(
-	struct iovec *to, const struct iovec *from, unsigned count, uint64_t offset, uint64_t len)
+static unsigned cut_iov(struct iovec *to, const struct iovec *from, unsigned count, uint64_t offset,
+	uint64_t len)
 {
 	unsigned n = 0;
 
@@ -173,16 +173,16 @@ static void prepare_data(struct blk_request *request, const struct blk_header *h
 	request->io.iov = request->iov;
 	if (read) {
 		request->written = length;
-		request->in_count = cut_iov(
-			request->iov, chain->iov + chain->out_count, chain->in_count, 0, length);
+		request->in_count = cut_iov(request->iov, chain->iov + chain->out_count,
+			chain->in_count, 0, length);
 		for (unsigned i = 0; i < request->in_count; i++)
-			request->in[i] = (struct blk_piece){
-				chain->gpa[chain->out_count + i], request->iov[i].iov_len};
+			request->in[i] = (struct blk_piece){chain->gpa[chain->out_count + i],
+				request->iov[i].iov_len};
 		request->io.iov_count = request->in_count;
 	} else {
 		request->write_through = !(request->blk->dev.features & F_FLUSH);
-		request->io.iov_count = cut_iov(
-			request->iov, chain->iov, chain->out_count, sizeof(*header), length);
+		request->io.iov_count = cut_iov(request->iov, chain->iov, chain->out_count,
+			sizeof(*header), length);
 	}
 }
 

@@ -28,8 +28,8 @@ static void output_chain(struct virtio_console *console)
 	size_t n;
 
 	while (offset < OUTPUT_MAX &&
-		(n = virtq_chain_read(
-			 &console->chain, offset, console->buf, sizeof(console->buf)))) {
+		(n = virtq_chain_read(&console->chain, offset, console->buf,
+			 sizeof(console->buf)))) {
 		if (console->backend.output)
 			console->backend.output(console->backend.ctx, console->buf, n);
 		offset += n;

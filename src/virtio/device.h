@@ -54,8 +54,8 @@ struct virtio_device_ops {
 	 */
 	void (*reset)(struct virtio_device *dev);
 	/* The driver wrote config[offset..offset + size). Lock held. NULL: nothing is writable. */
-	void (*config_write)(
-		struct virtio_device *dev, unsigned offset, unsigned size, uint32_t value);
+	void (*config_write)(struct virtio_device *dev, unsigned offset, unsigned size,
+		uint32_t value);
 };
 
 struct virtio_device {

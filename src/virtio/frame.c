@@ -120,8 +120,8 @@ unsigned frame_segments(const struct frame_tcp *tcp)
 	return data ? (data + tcp->mss - 1) / tcp->mss : 1;
 }
 
-size_t frame_segment(
-	const uint8_t *frame, const struct frame_tcp *tcp, unsigned index, uint8_t *out)
+size_t frame_segment(const uint8_t *frame, const struct frame_tcp *tcp, unsigned index,
+	uint8_t *out)
 {
 	size_t from = tcp->payload + index * tcp->mss, left = tcp->end - from;
 	size_t data = left < tcp->mss ? left : tcp->mss;

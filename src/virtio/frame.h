@@ -17,10 +17,10 @@
 uint16_t checksum_add(const uint8_t *data, size_t len);
 
 struct frame_tcp {
-	size_t tcp;	/* where the TCP header starts */
+	size_t tcp;     /* where the TCP header starts */
 	size_t payload; /* where the data starts */
-	size_t end;	/* where it ends; the frame may be longer */
-	size_t mss;	/* data bytes that FRAME_MTU leaves room for */
+	size_t end;     /* where it ends; the frame may be longer */
+	size_t mss;     /* data bytes that FRAME_MTU leaves room for */
 };
 
 /* false: something else, or not whole. No checksum is looked at. */
@@ -33,7 +33,7 @@ void frame_finish_tcp(uint8_t *frame, const struct frame_tcp *tcp);
 /* How many wire-sized frames it makes, and the index-th of them; out has room for FRAME_MTU + 14.
  */
 unsigned frame_segments(const struct frame_tcp *tcp);
-size_t frame_segment(
-	const uint8_t *frame, const struct frame_tcp *tcp, unsigned index, uint8_t *out);
+size_t frame_segment(const uint8_t *frame, const struct frame_tcp *tcp, unsigned index,
+	uint8_t *out);
 
 #endif

@@ -141,8 +141,8 @@ enum outcome { DELIVERED, NO_ROOM, DROPPED };
  * The frame goes behind room for its header, into as many chains as it takes. The first is left in
  * nic->chain. Lock held.
  */
-static enum outcome fill_chains(
-	struct virtio_net *nic, struct net_header *header, const uint8_t *frame, size_t len)
+static enum outcome fill_chains(struct virtio_net *nic, struct net_header *header,
+	const uint8_t *frame, size_t len)
 {
 	struct virtio_device *dev = &nic->dev;
 	struct virtq *queue = &dev->queue[QUEUE_RX];
@@ -191,8 +191,8 @@ static enum outcome deliver(struct virtio_net *nic, const uint8_t *frame, size_t
 }
 
 /* A larger one, to a guest that takes it whole and as if its checksum were still to be finished. */
-static enum outcome deliver_whole(
-	struct virtio_net *nic, const uint8_t *frame, size_t len, const struct frame_tcp *tcp)
+static enum outcome deliver_whole(struct virtio_net *nic, const uint8_t *frame, size_t len,
+	const struct frame_tcp *tcp)
 {
 	struct net_header header = {
 		.flags = HDR_NEEDS_CSUM,
@@ -214,8 +214,8 @@ static enum outcome deliver_whole(
 }
 
 /* A larger one, to a guest that cannot: in pieces, from where it stopped last time. */
-static enum outcome deliver_segments(
-	struct virtio_net *nic, const uint8_t *frame, const struct frame_tcp *tcp)
+static enum outcome deliver_segments(struct virtio_net *nic, const uint8_t *frame,
+	const struct frame_tcp *tcp)
 {
 	uint8_t piece[FRAME_ETHERNET + FRAME_MTU];
 

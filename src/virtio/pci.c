@@ -29,8 +29,8 @@ static void pci_interrupt(struct virtio_device *dev, int queue)
 	struct virtio_pci *transport = dev->transport;
 
 	if (pci_msix_enabled(&transport->pci)) {
-		pci_msix_notify(
-			&transport->pci, queue < 0 ? dev->config_vector : dev->queue[queue].vector);
+		pci_msix_notify(&transport->pci,
+			queue < 0 ? dev->config_vector : dev->queue[queue].vector);
 		return;
 	}
 	transport->isr |= queue < 0 ? ISR_CONFIG : ISR_QUEUE;
@@ -95,8 +95,8 @@ static uint16_t checked_vector(const struct virtio_pci *transport, uint16_t vect
 	return vector < transport->pci.msix.vectors ? vector : VIRTIO_NO_VECTOR;
 }
 
-static void queue_write(
-	struct virtio_pci *transport, unsigned offset, unsigned size, uint32_t value)
+static void queue_write(struct virtio_pci *transport, unsigned offset, unsigned size,
+	uint32_t value)
 {
 	struct virtio_device *dev = transport->dev;
 	unsigned index = transport->queue_select;
@@ -123,8 +123,8 @@ static void queue_write(
 }
 
 /* Each field at its own width, 64-bit ones as two halves (4.1.3.1); all else is ignored. */
-static void common_write(
-	struct virtio_pci *transport, unsigned offset, unsigned size, uint32_t value)
+static void common_write(struct virtio_pci *transport, unsigned offset, unsigned size,
+	uint32_t value)
 {
 	struct virtio_device *dev = transport->dev;
 
@@ -221,8 +221,8 @@ static const struct bus_ops bar_ops = {
  * The window (4.1.4.9): configuration space names a place in the BAR; touching the capability's
  * last four bytes touches that place. Returns its width, or 0 if it names nothing.
  */
-static unsigned window_place(
-	struct virtio_pci *transport, unsigned offset, unsigned size, uint32_t *place)
+static unsigned window_place(struct virtio_pci *transport, unsigned offset, unsigned size,
+	uint32_t *place)
 {
 	unsigned cap = transport->window, data = cap + CAP_EXTRA;
 	uint32_t length = pci_config_get(&transport->pci, cap + CAP_LENGTH, 4);
@@ -301,8 +301,8 @@ static int add_caps(struct virtio_pci *transport)
 	if (dev->config_size &&
 		add_cap(transport, CAP_DEVICE, VIRTIO_PCI_CONFIG, dev->config_size, 0) < 0)
 		return -ENOSPC;
-	notify = add_cap(
-		transport, CAP_NOTIFY, VIRTIO_PCI_NOTIFY, dev->queues * VIRTIO_PCI_NOTIFY_STEP, 4);
+	notify = add_cap(transport, CAP_NOTIFY, VIRTIO_PCI_NOTIFY,
+		dev->queues * VIRTIO_PCI_NOTIFY_STEP, 4);
 	window = add_cap(transport, CAP_PCI, 0, 0, 4);
 	if (notify < 0 || window < 0)
 		return -ENOSPC;
@@ -313,8 +313,8 @@ static int add_caps(struct virtio_pci *transport)
 	return 0;
 }
 
-int virtio_pci_attach(
-	struct virtio_device *dev, struct pci_bus *bus, uint32_t class_code, struct error *err)
+int virtio_pci_attach(struct virtio_device *dev, struct pci_bus *bus, uint32_t class_code,
+	struct error *err)
 {
 	const struct pci_ids ids = {
 		.vendor = VIRTIO_PCI_VENDOR,

@@ -45,8 +45,8 @@
 #define VIRTIO_COMMON_SIZE 0x38
 
 /* Puts an initialized device on the bus. The machine is not running. */
-int virtio_pci_attach(
-	struct virtio_device *dev, struct pci_bus *bus, uint32_t class_code, struct error *err);
+int virtio_pci_attach(struct virtio_device *dev, struct pci_bus *bus, uint32_t class_code,
+	struct error *err);
 /* Frees the transport. The bus is not used any more. Nothing happens if there is none. */
 void virtio_pci_detach(struct virtio_device *dev);
 /* The PCI function of an attached device. */

@@ -187,8 +187,8 @@ int virtq_pop(struct virtq *queue, struct virtq_chain *chain)
 
 	if (r <= 0)
 		return r;
-	head = __atomic_load_n(
-		&queue->avail->ring[queue->last_avail & (queue->size - 1)], __ATOMIC_RELAXED);
+	head = __atomic_load_n(&queue->avail->ring[queue->last_avail & (queue->size - 1)],
+		__ATOMIC_RELAXED);
 	chain->head = head;
 	chain->out_count = chain->in_count = 0;
 	chain->out_len = chain->in_len = 0;
@@ -261,8 +261,8 @@ bool virtq_want_notify(struct virtq *queue, bool want)
 	if (!queue->enabled || queue->broken)
 		return false;
 	if (!queue->event_idx) {
-		__atomic_store_n(
-			&queue->used->flags, want ? 0 : VIRTQ_USED_NO_NOTIFY, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&queue->used->flags, want ? 0 : VIRTQ_USED_NO_NOTIFY,
+			__ATOMIC_SEQ_CST);
 		memory_written(queue->memory, queue->used_gpa, 2);
 	} else if (want) {
 		/* When off, the event just stays behind: the index does not pass it again. */

@@ -55,16 +55,16 @@ static const struct virtio_device_ops rng_ops = {
 	.reset = rng_nothing,
 };
 
-int virtio_rng_create(
-	struct pci_bus *bus, struct memory *memory, struct virtio_rng **out, struct error *err)
+int virtio_rng_create(struct pci_bus *bus, struct memory *memory, struct virtio_rng **out,
+	struct error *err)
 {
 	struct virtio_rng *rng = calloc(1, sizeof(*rng));
 	int r;
 
 	if (!rng)
 		return error_set(err, ENOMEM, "out of memory");
-	virtio_device_init(
-		&rng->dev, "virtio-rng", VIRTIO_ID_ENTROPY, &rng_ops, memory, 0, 1, QUEUE_SIZE);
+	virtio_device_init(&rng->dev, "virtio-rng", VIRTIO_ID_ENTROPY, &rng_ops, memory, 0, 1,
+		QUEUE_SIZE);
 	r = virtio_pci_attach(&rng->dev, bus, CLASS_OTHER, err);
 	if (r) {
 		virtio_rng_destroy(rng);

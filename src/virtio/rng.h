@@ -10,8 +10,8 @@
 struct virtio_rng;
 
 /* Before the machine runs. */
-int virtio_rng_create(
-	struct pci_bus *bus, struct memory *memory, struct virtio_rng **rng, struct error *err);
+int virtio_rng_create(struct pci_bus *bus, struct memory *memory, struct virtio_rng **rng,
+	struct error *err);
 /* When no vCPU runs any more. NULL is allowed. */
 void virtio_rng_destroy(struct virtio_rng *rng);
 

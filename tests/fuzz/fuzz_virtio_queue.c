@@ -34,8 +34,8 @@ static void scribble(struct memory *memory, const uint8_t **data, size_t *size)
 	*size -= length;
 }
 
-static void use(
-	struct virtq *queue, struct memory *memory, unsigned what, struct virtq_chain *chain)
+static void use(struct virtq *queue, struct memory *memory, unsigned what,
+	struct virtq_chain *chain)
 {
 	uint8_t bytes[64] = {0};
 

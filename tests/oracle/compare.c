@@ -85,8 +85,8 @@ __attribute__((format(printf, 2, 3))) static void say(struct difference *d, cons
 static void number(struct difference *d, const char *name, uint64_t native, uint64_t guest)
 {
 	if (native != guest)
-		say(d, "  %-7s native %016llx, translated %016llx\n", name, (unsigned long long)native,
-			(unsigned long long)guest);
+		say(d, "  %-7s native %016llx, translated %016llx\n", name,
+			(unsigned long long)native, (unsigned long long)guest);
 }
 
 static void block(struct difference *d, const char *name, unsigned index, const uint8_t *native,
@@ -157,7 +157,8 @@ static bool faulting(const struct outcome_pair *p, struct insn *i)
 {
 	uint64_t at = p->native->rip - CODE_BASE;
 
-	return at < CODE_SIZE && insn_decode(i, p->native_code + at, (unsigned)(CODE_SIZE - at), 64, NULL) == 0;
+	return at < CODE_SIZE &&
+		insn_decode(i, p->native_code + at, (unsigned)(CODE_SIZE - at), 64, NULL) == 0;
 }
 
 static bool maskmov(const struct insn *i)
@@ -203,7 +204,8 @@ static bool excused(const struct outcome_pair *p, const struct insn *i)
 		return false;
 	if (maskmov(i))
 		return true;
-	return p->native->vector == EXC_GP && p->guest->vector == EXC_GP && !canonical(p->guest->rip) &&
+	return p->native->vector == EXC_GP && p->guest->vector == EXC_GP &&
+		!canonical(p->guest->rip) &&
 		(i->class == INSN_RET || i->class == INSN_JMP_IND || i->class == INSN_CALL_IND);
 }
 
@@ -213,14 +215,17 @@ static void forgive(const struct outcome_pair *p, const struct insn *i, struct s
 	const struct side *g = p->guest;
 
 	for (unsigned r = 0; r < 16; r++)
-		if (i->class == INSN_STRING && i->prefix_67 && (uint32_t)native->gpr[r] == (uint32_t)g->gpr[r])
+		if (i->class == INSN_STRING && i->prefix_67 &&
+			(uint32_t)native->gpr[r] == (uint32_t)g->gpr[r])
 			native->gpr[r] = g->gpr[r];
 	if (i->state == STATE_MMX && i->has_mem && memory_fault(native->vector))
-		memcpy(native->xsave, g->xsave, 160); /* the x87 stack's top has gone to 0, or not yet */
+		memcpy(native->xsave, g->xsave,
+			160); /* the x87 stack's top has gone to 0, or not yet */
 	/* which byte of an operand that microcode takes apart is told first */
 	if (i->has_mem && i->mem_size > 64 && native->cr2 - g->cr2 < i->mem_size)
 		native->cr2 = g->cr2;
-	if (i->has_mem && (i->mem_masked || i->class == INSN_EMULATE) && !((native->cr2 ^ g->cr2) >> 12))
+	if (i->has_mem && (i->mem_masked || i->class == INSN_EMULATE) &&
+		!((native->cr2 ^ g->cr2) >> 12))
 		native->cr2 = g->cr2;
 	/* a conversion on its way to memory has already noted its exceptions */
 	if (i->mem_write && i->state >= STATE_SSE && memory_fault(native->vector))
@@ -250,8 +255,8 @@ static void compare_fault(struct difference *d, const struct outcome_pair *p, co
 
 bool compare(const struct outcome_pair *p, struct difference *d)
 {
-	static const char *const names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8",
-		"r9", "r10", "r11", "r12", "r13", "r14", "r15"};
+	static const char *const names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+		"r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"};
 	bool fault = p->native->vector != END_VECTOR, loose = false;
 	uint64_t flags = ~0ull;
 	struct side native = *p->native;

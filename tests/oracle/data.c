@@ -51,5 +51,6 @@ void data_fill(uint8_t *pages, uint32_t seed)
 			source[i] = number(&r);
 		source[0] = 1;
 	}
-	memcpy(pages, (uint8_t *)source + seed % (DATA_STORED * PAGE / 16) * 16, DATA_STORED * PAGE);
+	memcpy(pages, (uint8_t *)source + seed % (DATA_STORED * PAGE / 16) * 16,
+		DATA_STORED * PAGE);
 }

@@ -17,14 +17,14 @@ static const uint16_t unpredictable[] = {ZYDIS_MNEMONIC_RDRAND, ZYDIS_MNEMONIC_R
 static const uint16_t emulated[] = {ZYDIS_MNEMONIC_XLAT, ZYDIS_MNEMONIC_MASKMOVQ,
 	ZYDIS_MNEMONIC_MASKMOVDQU, ZYDIS_MNEMONIC_VMASKMOVDQU, ZYDIS_MNEMONIC_ENTER,
 	ZYDIS_MNEMONIC_MOVDIR64B, ZYDIS_MNEMONIC_CLFLUSH, ZYDIS_MNEMONIC_CLFLUSHOPT,
-	ZYDIS_MNEMONIC_CLWB, ZYDIS_MNEMONIC_SERIALIZE, ZYDIS_MNEMONIC_FRSTOR,
-	ZYDIS_MNEMONIC_FLDENV, ZYDIS_MNEMONIC_FXRSTOR, ZYDIS_MNEMONIC_FXRSTOR64,
-	ZYDIS_MNEMONIC_PUSHFQ, ZYDIS_MNEMONIC_PUSHF, ZYDIS_MNEMONIC_VGATHERDPD,
-	ZYDIS_MNEMONIC_VGATHERDPS, ZYDIS_MNEMONIC_VGATHERQPD, ZYDIS_MNEMONIC_VGATHERQPS,
-	ZYDIS_MNEMONIC_VPGATHERDD, ZYDIS_MNEMONIC_VPGATHERDQ, ZYDIS_MNEMONIC_VPGATHERQD,
-	ZYDIS_MNEMONIC_VPGATHERQQ, ZYDIS_MNEMONIC_VSCATTERDPD, ZYDIS_MNEMONIC_VSCATTERDPS,
-	ZYDIS_MNEMONIC_VSCATTERQPD, ZYDIS_MNEMONIC_VSCATTERQPS, ZYDIS_MNEMONIC_VPSCATTERDD,
-	ZYDIS_MNEMONIC_VPSCATTERDQ, ZYDIS_MNEMONIC_VPSCATTERQD, ZYDIS_MNEMONIC_VPSCATTERQQ};
+	ZYDIS_MNEMONIC_CLWB, ZYDIS_MNEMONIC_SERIALIZE, ZYDIS_MNEMONIC_FRSTOR, ZYDIS_MNEMONIC_FLDENV,
+	ZYDIS_MNEMONIC_FXRSTOR, ZYDIS_MNEMONIC_FXRSTOR64, ZYDIS_MNEMONIC_PUSHFQ,
+	ZYDIS_MNEMONIC_PUSHF, ZYDIS_MNEMONIC_VGATHERDPD, ZYDIS_MNEMONIC_VGATHERDPS,
+	ZYDIS_MNEMONIC_VGATHERQPD, ZYDIS_MNEMONIC_VGATHERQPS, ZYDIS_MNEMONIC_VPGATHERDD,
+	ZYDIS_MNEMONIC_VPGATHERDQ, ZYDIS_MNEMONIC_VPGATHERQD, ZYDIS_MNEMONIC_VPGATHERQQ,
+	ZYDIS_MNEMONIC_VSCATTERDPD, ZYDIS_MNEMONIC_VSCATTERDPS, ZYDIS_MNEMONIC_VSCATTERQPD,
+	ZYDIS_MNEMONIC_VSCATTERQPS, ZYDIS_MNEMONIC_VPSCATTERDD, ZYDIS_MNEMONIC_VPSCATTERDQ,
+	ZYDIS_MNEMONIC_VPSCATTERQD, ZYDIS_MNEMONIC_VPSCATTERQQ};
 
 /* At CPL 3 these do nothing but fault. */
 static const uint16_t faulting[] = {ZYDIS_MNEMONIC_HLT, ZYDIS_MNEMONIC_CLI, ZYDIS_MNEMONIC_IN,
@@ -97,8 +97,9 @@ static void add(struct form_table *t, enum group group, const struct form *f)
 	}
 	for (unsigned n = 0; n < list->count; n++) {
 		last = &list->form[n];
-		if (last->encoding == f->encoding && last->map == f->map && last->opcode == f->opcode &&
-			last->prefix == f->prefix && last->kind == f->kind &&
+		if (last->encoding == f->encoding && last->map == f->map &&
+			last->opcode == f->opcode && last->prefix == f->prefix &&
+			last->kind == f->kind &&
 			(last->rm_mask == f->rm_mask || last->reg_mask == f->reg_mask)) {
 			last->reg_mask |= f->reg_mask;
 			last->rm_mask |= f->rm_mask;
@@ -182,7 +183,9 @@ static void legacy(struct form_table *t, unsigned map, unsigned opcode)
 	if (is_prefix(map, opcode))
 		return;
 	for (unsigned k = 0; k < 8; k++) {
-		struct form f = {.encoding = ENC_LEGACY, .map = (uint8_t)map, .opcode = (uint8_t)opcode,
+		struct form f = {.encoding = ENC_LEGACY,
+			.map = (uint8_t)map,
+			.opcode = (uint8_t)opcode,
 			.prefix = prefixes[k & 3]};
 		uint8_t bytes[15] = {0};
 		unsigned n = 0;
@@ -204,11 +207,14 @@ static void vector(struct form_table *t, unsigned map, unsigned pp, unsigned opc
 {
 	for (unsigned k = 0; k < 32; k++) {
 		unsigned l = k & 3, w = k >> 2 & 1, v = k & 8 ? 10 : 15, aaa = k & 16 ? 1 : 0;
-		struct form f = {.map = (uint8_t)map, .opcode = (uint8_t)opcode, .prefix = (uint8_t)pp};
-		uint8_t vex[15] = {0xc4, (uint8_t)(0xe0 | map), (uint8_t)(w << 7 | v << 3 | l << 2 | pp),
+		struct form f = {.map = (uint8_t)map,
+			.opcode = (uint8_t)opcode,
+			.prefix = (uint8_t)pp};
+		uint8_t vex[15] = {0xc4, (uint8_t)(0xe0 | map),
+			(uint8_t)(w << 7 | v << 3 | l << 2 | pp), (uint8_t)opcode};
+		uint8_t evex[15] = {0x62, (uint8_t)(0xf0 | map),
+			(uint8_t)(w << 7 | v << 3 | 4 | pp), (uint8_t)(l << 5 | 8 | aaa),
 			(uint8_t)opcode};
-		uint8_t evex[15] = {0x62, (uint8_t)(0xf0 | map), (uint8_t)(w << 7 | v << 3 | 4 | pp),
-			(uint8_t)(l << 5 | 8 | aaa), (uint8_t)opcode};
 
 		f.encoding = ENC_VEX;
 		if (map <= 3 && l < 2 && !aaa)

@@ -94,7 +94,7 @@ static void some_plain(struct making *m, unsigned most)
 		plain(m);
 }
 
-#define ADD(m, ...)                                                                                \
+#define ADD(m, ...) \
 	sequence_add((m)->s, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 
 static void fix(struct item *i, enum fix kind, unsigned at, unsigned size, unsigned target)
@@ -219,7 +219,8 @@ static void call(struct making *m)
 /* mov reg, address; jmp or call reg */
 static void indirect_register(struct making *m)
 {
-	unsigned reg = free_register(m), rex = 0x48 | reg >> 3, op = rng_once(m->r, 2) ? 0xe0 : 0xd0;
+	unsigned reg = free_register(m), rex = 0x48 | reg >> 3,
+		 op = rng_once(m->r, 2) ? 0xe0 : 0xd0;
 	unsigned target = m->s->count + 2 + rng_below(m->r, 4);
 
 	fix(ADD(m, rex, 0xb8 | (reg & 7), 0, 0, 0, 0, 0, 0, 0, 0), FIX_CODE, 2, 8, target);
@@ -307,7 +308,8 @@ static void patch(struct making *m)
 {
 	unsigned reg = free_register(m) & 7, value = rng_below(m->r, 128), at = m->s->count;
 
-	if (at + 3 > ITEMS || (m->pool->pointers | m->pool->counters | m->pool->kept | 1u << RSP) >> reg & 1)
+	if (at + 3 > ITEMS ||
+		(m->pool->pointers | m->pool->counters | m->pool->kept | 1u << RSP) >> reg & 1)
 		return;
 	fix(ADD(m, 0xc6, 0x05, 0, 0, 0, 0, value), FIX_PATCH, 2, 4, m->s->count + 1);
 	if (rng_once(m->r, 2)) {
@@ -338,13 +340,15 @@ static void fs_base(struct making *m)
 		return;
 	if (rng_once(m->r, 2))
 		rex |= 8;
-	ADD(m, 0xf3, 0x40 | rex, 0x0f, 0xae, 0xc0 | rng_below(m->r, rng_once(m->r, 6) ? 4 : 2) << 3 | (reg & 7));
+	ADD(m, 0xf3, 0x40 | rex, 0x0f, 0xae,
+		0xc0 | rng_below(m->r, rng_once(m->r, 6) ? 4 : 2) << 3 | (reg & 7));
 }
 
 static void structured(struct making *m)
 {
-	static void (*const make[])(struct making *) = {jcc, jcc, jcc, jcc, jmp, jrcxz, loop, loop, call,
-		call, indirect_register, indirect_memory, push_ret, string, string, patch, flags, fs_base};
+	static void (*const make[])(struct making *) = {jcc, jcc, jcc, jcc, jmp, jrcxz, loop, loop,
+		call, call, indirect_register, indirect_memory, push_ret, string, string, patch,
+		flags, fs_base};
 
 	make[rng_below(m->r, sizeof make / sizeof *make)](m);
 }
@@ -365,7 +369,8 @@ static void choose_pool(struct rng *r, struct pool *pool)
 	while ((unsigned)__builtin_popcount(pool->pointers) < pointers)
 		pool->pointers |= 1u << rng_below(r, 16);
 	while ((unsigned)__builtin_popcount(pool->counters) < counters)
-		pool->counters |= (1u << (rng_once(r, 3) ? R10 + rng_below(r, 4) : rng_below(r, 16))) &
+		pool->counters |=
+			(1u << (rng_once(r, 3) ? R10 + rng_below(r, 4) : rng_below(r, 16))) &
 			~pool->pointers & ~(1u << RSP);
 	pool->alias = rng_once(r, 2);
 	pool->segments = rng_once(r, 3);

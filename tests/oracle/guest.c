@@ -31,8 +31,12 @@
 extern const uint8_t guest_code[], guest_code_end[];
 extern const uint64_t guest_vectors;
 
-enum { TABLES = 7, SLOT_CODE = TABLES, SLOT_DATA = SLOT_CODE + CODE_PAGES,
-	SLOT_PAGES = SLOT_DATA + DATA_STORED };
+enum {
+	TABLES = 7,
+	SLOT_CODE = TABLES,
+	SLOT_DATA = SLOT_CODE + CODE_PAGES,
+	SLOT_PAGES = SLOT_DATA + DATA_STORED
+};
 
 struct guest {
 	struct engine_vm *vm;
@@ -128,8 +132,8 @@ static void data_entries(uint64_t *pt, unsigned slot, uint64_t address, uint64_t
 
 	for (unsigned i = 0; i < DATA_PAGES; i++)
 		if (data_present[i])
-			pt[level(address, 0) + i] = slot_phys(slot, SLOT_DATA + n++) | PTE_P | user |
-				PTE_NX | (data_writable[i] ? PTE_W : 0);
+			pt[level(address, 0) + i] = slot_phys(slot, SLOT_DATA + n++) | PTE_P |
+				user | PTE_NX | (data_writable[i] ? PTE_W : 0);
 }
 
 void guest_ready(struct guest *g, unsigned slot, bool supervisor)
@@ -174,7 +178,10 @@ static void descriptors(struct guest *g)
 	}
 	g->state.gdtr = (struct table_register){SUPER + PHYS_GDT, 0xfff};
 	g->state.idtr = (struct table_register){SUPER + PHYS_IDT, 0xfff};
-	g->state.tr = (struct segment){.selector = TSS_SELECTOR, .attr = 0x8b, .limit = 0x67, .base = tss};
+	g->state.tr = (struct segment){.selector = TSS_SELECTOR,
+		.attr = 0x8b,
+		.limit = 0x67,
+		.base = tss};
 }
 
 static void initial_state(struct guest *g, const struct cpuid_policy *policy)
@@ -199,7 +206,8 @@ static void initial_state(struct guest *g, const struct cpuid_policy *policy)
 
 /* --- life --------------------------------------------------------------------------------------------- */
 
-struct guest *guest_create(const struct cpuid_policy *policy, bool exact_flags, unsigned small_cache)
+struct guest *guest_create(const struct cpuid_policy *policy, bool exact_flags,
+	unsigned small_cache)
 {
 	struct guest *g = calloc(1, sizeof *g);
 	struct engine_vm_config config = {.vcpus = 1, .cpuid = policy, .ctx = g};
@@ -207,8 +215,9 @@ struct guest *guest_create(const struct cpuid_policy *policy, bool exact_flags, 
 
 	if (!g)
 		return NULL;
-	g->callbacks = (struct engine_callbacks){no_io_read, no_io_write, no_mmio_read, no_mmio_write,
-		no_msr_read, no_msr_write, no_irq, no_irq, no_tpr_read, no_tpr_write};
+	g->callbacks =
+		(struct engine_callbacks){no_io_read, no_io_write, no_mmio_read, no_mmio_write,
+			no_msr_read, no_msr_write, no_irq, no_irq, no_tpr_read, no_tpr_write};
 	config.callbacks = &g->callbacks;
 	g->ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (g->ram == MAP_FAILED || engine_translate.vm_create(&config, &g->vm, &err) ||
@@ -322,9 +331,9 @@ int guest_run(struct guest *g, unsigned count, bool *hung)
 			struct cpu_state s;
 
 			engine_translate.vcpu_get_state(g->vcpu, &s);
-			fprintf(stderr, "oracle: the guest ended (%d) in slot %u at %llx: %s\n", why,
-				(unsigned)((at - SUPER - PHYS_JOBS) / JOB_SIZE), (unsigned long long)s.rip,
-				err.text);
+			fprintf(stderr, "oracle: the guest ended (%d) in slot %u at %llx: %s\n",
+				why, (unsigned)((at - SUPER - PHYS_JOBS) / JOB_SIZE),
+				(unsigned long long)s.rip, err.text);
 			err.text[0] = 0;
 		}
 		if (at >= vars[VARS_END / 8] || at < SUPER + PHYS_JOBS)

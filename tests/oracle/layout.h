@@ -7,7 +7,7 @@
 #define CODE_BASE 0x20000000
 #define CODE_PAGES 4
 #define DATA_BASE 0x20100000
-#define DATA_PAGES 12 /* of address space; some are not there */
+#define DATA_PAGES 12             /* of address space; some are not there */
 #define DATA_ALIAS 0x5a5a5a500000 /* the same pages again, beyond 32 bits */
 
 /* Native only: what the trampoline uses. */

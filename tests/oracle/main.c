@@ -75,15 +75,21 @@ static bool check(struct test *t, unsigned slot, const struct sequence *s, bool 
 		if (ended == !hung)
 			return true;
 		d->count = 1;
-		snprintf(d->text, sizeof d->text, "  ends %s\n", ended ? "natively only" : "translated only");
+		snprintf(d->text, sizeof d->text, "  ends %s\n",
+			ended ? "natively only" : "translated only");
 		return false;
 	}
 	t->vectors[native.out.vector <= END_VECTOR ? native.out.vector : 0]++;
 	sequence_patched(s, code, t->code_out);
-	struct outcome_pair p = {.native = &native.out, .guest = &job->out, .native_code = t->code_out,
-		.guest_code = guest_slot_code(t->guest, slot), .native_data = t->data_out,
-		.guest_data = guest_slot_data(t->guest, slot), .supervisor = s->supervisor,
-		.exact_flags = t->o.exact_flags, .code = code};
+	struct outcome_pair p = {.native = &native.out,
+		.guest = &job->out,
+		.native_code = t->code_out,
+		.guest_code = guest_slot_code(t->guest, slot),
+		.native_data = t->data_out,
+		.guest_data = guest_slot_data(t->guest, slot),
+		.supervisor = s->supervisor,
+		.exact_flags = t->o.exact_flags,
+		.code = code};
 
 	return compare(&p, d);
 }
@@ -112,10 +118,11 @@ static void print_sequence(const struct sequence *s)
 		(unsigned long long)s->in.rflags, (unsigned long long)s->in.fs,
 		(unsigned long long)s->in.gs);
 	for (unsigned r = 0; r < 16; r++) {
-		static const char *const names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-			"r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"};
+		static const char *const names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi",
+			"rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"};
 
-		printf("%4s %016llx%s", names[r], (unsigned long long)s->in.gpr[r], r % 4 == 3 ? "\n" : "");
+		printf("%4s %016llx%s", names[r], (unsigned long long)s->in.gpr[r],
+			r % 4 == 3 ? "\n" : "");
 	}
 	while (at < end) {
 		struct insn i;
@@ -331,7 +338,7 @@ int main(int argc, char **argv)
 		return 2;
 	if (!WIFSIGNALED(status))
 		return WEXITSTATUS(status);
-	printf("\nthe translator died of signal %d in the batch from seed %llu on\n", WTERMSIG(status),
-		(unsigned long long)*t.at);
+	printf("\nthe translator died of signal %d in the batch from seed %llu on\n",
+		WTERMSIG(status), (unsigned long long)*t.at);
 	return 1;
 }

@@ -162,9 +162,11 @@ int native_init(void)
 	if (way_out == MAP_FAILED)
 		return -1;
 	emit_jump(way_out, (uint64_t)native_exit);
-	if (fd < 0 || ftruncate(fd, DATA_STORED * PAGE) || code == MAP_FAILED || frame == MAP_FAILED)
+	if (fd < 0 || ftruncate(fd, DATA_STORED * PAGE) || code == MAP_FAILED ||
+		frame == MAP_FAILED)
 		return -1;
-	data_at = mmap(NULL, DATA_STORED * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+	data_at = mmap(NULL, DATA_STORED * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
+		fd, 0);
 	if (data_at == MAP_FAILED || map_data(fd, DATA_BASE) || map_data(fd, DATA_ALIAS))
 		return -1;
 	close(fd);
@@ -181,7 +183,8 @@ void native_begin(void)
 
 	sigaltstack(&stack, &old_stack);
 	for (unsigned i = 0; i < SIGNALS; i++) {
-		struct sigaction act = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+		struct sigaction act = {.sa_sigaction = handle,
+			.sa_flags = SA_SIGINFO | SA_ONSTACK};
 
 		sigfillset(&act.sa_mask);
 		sigaction(signals[i], &act, &old_action[i]);

@@ -93,10 +93,10 @@ struct sequence {
 /* The registers that hold addresses and small numbers while a sequence is made. */
 struct pool {
 	uint16_t pointers, counters;
-	uint16_t kept;   /* must not be changed now: a loop's counter */
-	bool alias;      /* a pointer may be beyond 32 bits */
-	bool segments;   /* FS and GS have bases */
-	bool wild;       /* addresses go astray often */
+	uint16_t kept; /* must not be changed now: a loop's counter */
+	bool alias;    /* a pointer may be beyond 32 bits */
+	bool segments; /* FS and GS have bases */
+	bool wild;     /* addresses go astray often */
 };
 
 struct generator {

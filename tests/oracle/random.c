@@ -107,7 +107,7 @@ struct build {
 	uint8_t bytes[40];
 	unsigned at;
 	const struct form *form;
-	unsigned reg, rm;     /* ModRM's fields, with their extensions */
+	unsigned reg, rm; /* ModRM's fields, with their extensions */
 	struct memory m;
 	unsigned disp_at;
 };
@@ -257,9 +257,13 @@ static bool build(struct build *b, const struct pool *pool)
 
 static const struct form *choose(const struct form_table *t, struct rng *r)
 {
-	static const uint8_t weight[GROUP_COUNT] = {
-		[GROUP_GENERAL] = 186, [GROUP_X87] = 31, [GROUP_SSE] = 48, [GROUP_VEX] = 56,
-		[GROUP_EVEX] = 68, [GROUP_EMULATED] = 10, [GROUP_FAULTING] = 1};
+	static const uint8_t weight[GROUP_COUNT] = {[GROUP_GENERAL] = 186,
+		[GROUP_X87] = 31,
+		[GROUP_SSE] = 48,
+		[GROUP_VEX] = 56,
+		[GROUP_EVEX] = 68,
+		[GROUP_EMULATED] = 10,
+		[GROUP_FAULTING] = 1};
 	unsigned n = rng_below(r, 400), group = 0;
 	const struct form_list *list;
 

@@ -24,8 +24,8 @@ bool rng_once(struct rng *r, unsigned n)
 uint64_t rng_value(struct rng *r)
 {
 	static const uint64_t extremes[] = {0, 1, ~0ull, 0x8000000000000000, 0x7fffffffffffffff,
-		0x80000000, 0x7fffffff, 0xffffffff, 0x8000, 0x7fff, 0xffff, 0x80, 0x7f, 0xff, 31, 32, 63,
-		64, 0xffffffff80000000, 0x100000000};
+		0x80000000, 0x7fffffff, 0xffffffff, 0x8000, 0x7fff, 0xffff, 0x80, 0x7f, 0xff, 31,
+		32, 63, 64, 0xffffffff80000000, 0x100000000};
 	uint64_t v = rng_next(r);
 
 	switch (rng_below(r, 6)) {

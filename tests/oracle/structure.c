@@ -14,8 +14,8 @@
 
 struct structure {
 	const struct cache *c;
-	uint8_t *start;    /* of each byte: does an instruction begin here? */
-	uint32_t *target;  /* of direct jumps */
+	uint8_t *start;   /* of each byte: does an instruction begin here? */
+	uint32_t *target; /* of direct jumps */
 	uint32_t targets, room;
 	unsigned instructions, wrong;
 	const struct block *block;
@@ -63,7 +63,8 @@ static void check_jump(struct structure *s, uint32_t at, const struct insn *i)
 
 	if (i->class == INSN_JMP_IND) {
 		if (is_slot_jump(i, &slot)) {
-			if (slot != offsetof(struct vcpu, stub_leave) && slot != offsetof(struct vcpu, stub_slow) &&
+			if (slot != offsetof(struct vcpu, stub_leave) &&
+				slot != offsetof(struct vcpu, stub_slow) &&
 				slot != offsetof(struct vcpu, stub_commit))
 				complain(s, at, "jumps through a field that is no stub");
 		} else if (!i->has_mem || i->mem_base != R11 || i->mem_disp != JUMP_TARGET_DELTA) {
@@ -103,7 +104,8 @@ static unsigned flags_read(const struct structure *s, uint32_t at)
 {
 	static const uint8_t bytes[] = {0x9c, 0x41, 0x5a};
 
-	return s->host_stack && memcmp(s->c->write + at, bytes, sizeof bytes) == 0 ? sizeof bytes : 0;
+	return s->host_stack && memcmp(s->c->write + at, bytes, sizeof bytes) == 0 ? sizeof bytes
+										   : 0;
 }
 
 static void note_stack(struct structure *s, const struct insn *i)
@@ -154,7 +156,8 @@ static void dump(const struct cache *c, uint32_t at, uint32_t end)
 		if (is_slot_jump(&i, &slot) && slot == offsetof(struct vcpu, stub_slow)) {
 			const struct slow_access *d = (const void *)(c->write + at);
 
-			printf("      (guest %x, flags %x, size %u)\n", d->guest, d->flags, d->size);
+			printf("      (guest %x, flags %x, size %u)\n", d->guest, d->flags,
+				d->size);
 			at += sizeof *d;
 		}
 	}
@@ -167,8 +170,8 @@ void structure_dump(struct translate_vm *vm, uint64_t gpa, unsigned size)
 
 		if (b->dead || b->gpa - gpa >= size)
 			continue;
-		printf("  block %llx, %u instructions, mode %x\n", (unsigned long long)b->gpa, b->insns,
-			b->mode);
+		printf("  block %llx, %u instructions, mode %x\n", (unsigned long long)b->gpa,
+			b->insns, b->mode);
 		dump(&vm->cache, b->code, b->code_end);
 		dump(&vm->cache, b->cold, b->cold_end);
 	}
@@ -192,7 +195,8 @@ unsigned structure_check(struct translate_vm *vm, unsigned *instructions)
 	}
 	for (uint32_t k = 0; k < s.targets; k++)
 		if (!s.start[s.target[k]] && s.wrong++ < 20)
-			printf("code cache: a jump to %x, where no instruction begins\n", s.target[k]);
+			printf("code cache: a jump to %x, where no instruction begins\n",
+				s.target[k]);
 	free(s.start);
 	free(s.target);
 	*instructions = s.instructions;

@@ -85,8 +85,8 @@ enum outcome mem_read(struct vcpu *v, uint64_t linear, void *data, unsigned size
 	return OUT_OK;
 }
 
-enum outcome mem_write(
-	struct vcpu *v, uint64_t linear, const void *data, unsigned size, unsigned access)
+enum outcome mem_write(struct vcpu *v, uint64_t linear, const void *data, unsigned size,
+	unsigned access)
 {
 	TRY(rig_check(v, linear, size, access | ACC_WRITE));
 	memcpy(rig_memory + linear, data, size);
@@ -243,8 +243,8 @@ static inline uint64_t gate(uint16_t selector, uint64_t offset, unsigned attr)
 		(offset >> 16 & 0xffff) << 48;
 }
 
-static inline void idt64(
-	unsigned vector, uint16_t selector, uint64_t offset, unsigned attr, unsigned ist)
+static inline void idt64(unsigned vector, uint16_t selector, uint64_t offset, unsigned attr,
+	unsigned ist)
 {
 	put(RIG_IDT + 16 * vector, gate(selector, offset, attr) | (uint64_t)ist << 32, 8);
 	put(RIG_IDT + 16 * vector + 8, offset >> 32, 8);

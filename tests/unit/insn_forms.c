@@ -130,8 +130,8 @@ static void evex(const struct forms *f, unsigned pp, unsigned map, unsigned op)
 	}
 }
 
-void insn_forms(
-	enum forms_operand operand, void (*visit)(void *ctx, const uint8_t bytes[15]), void *ctx)
+void insn_forms(enum forms_operand operand, void (*visit)(void *ctx, const uint8_t bytes[15]),
+	void *ctx)
 {
 	struct forms f = {operand, visit, ctx};
 

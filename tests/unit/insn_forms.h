@@ -8,9 +8,9 @@
 
 enum forms_operand {
 	FORMS_REGISTER, /* ModRM names rsi, xmm6... */
-	FORMS_MEMORY,	/* [rbx] */
-	FORMS_DISP8,	/* [rbx + 2], EVEX: scaled */
-	FORMS_MIXED,	/* registers of all numbers, spread over the opcodes */
+	FORMS_MEMORY,   /* [rbx] */
+	FORMS_DISP8,    /* [rbx + 2], EVEX: scaled */
+	FORMS_MIXED,    /* registers of all numbers, spread over the opcodes */
 };
 
 /*
@@ -18,7 +18,7 @@ enum forms_operand {
  * of mandatory prefix, REX.W or W, vector length, opcode map, opcode and ModRM.reg. Many are no
  * instructions.
  */
-void insn_forms(
-	enum forms_operand operand, void (*visit)(void *ctx, const uint8_t bytes[15]), void *ctx);
+void insn_forms(enum forms_operand operand, void (*visit)(void *ctx, const uint8_t bytes[15]),
+	void *ctx);
 
 #endif

@@ -161,8 +161,8 @@ void native_load(struct native *n, const uint8_t *insn, unsigned length)
 	memcpy(n->slot, insn, length);
 }
 
-struct native_fault native_run(
-	struct native *n, const struct native_state *in, struct native_state *out)
+struct native_fault native_run(struct native *n, const struct native_state *in,
+	struct native_state *out)
 {
 	void (*code)(void) = (void (*)(void))(uintptr_t)n->code;
 

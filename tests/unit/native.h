@@ -21,7 +21,7 @@ struct native_state {
 
 /* What came of it. */
 struct native_fault {
-	int signal;		       /* 0: none */
+	int signal;                    /* 0: none */
 	uint64_t trap, error, address; /* x86 vector, error code, CR2 */
 };
 
@@ -35,8 +35,8 @@ void native_load(struct native *n, const uint8_t *bytes, unsigned length);
  * Runs it once. out is the state after it, or at the fault. The FS and GS bases are not touched;
  * rsp may be anything.
  */
-struct native_fault native_run(
-	struct native *n, const struct native_state *in, struct native_state *out);
+struct native_fault native_run(struct native *n, const struct native_state *in,
+	struct native_state *out);
 /* Leaves *state with plausible control words and everything else random. */
 void native_random(struct native_state *state, uint64_t *seed);
 uint64_t native_rand(uint64_t *seed);

@@ -62,15 +62,15 @@ static void fault_frames(void **state)
 	assert_int_equal(rig.cpu.gpr[RSP], RIG_STACK0 - 48);
 	assert_int_equal(get((uint32_t)rig.cpu.gpr[RSP], 8), 6);
 	rig.cpu.gpr[RSP] += 8;
-	check_frame(
-		RIG_CODE, SEL_USER_CODE64, 2 | FL_IF | FL_RF, RIG_STACK3 - 0x100, SEL_USER_DATA);
+	check_frame(RIG_CODE, SEL_USER_CODE64, 2 | FL_IF | FL_RF, RIG_STACK3 - 0x100,
+		SEL_USER_DATA);
 	/* no error code */
 	rig_user();
 	fault_raise(&rig, EXC_UD);
 	assert_ok(event_deliver_fault(&rig));
 	assert_int_equal(rig.cpu.gpr[RSP], RIG_STACK0 - 40);
-	check_frame(
-		RIG_CODE, SEL_USER_CODE64, 2 | FL_IF | FL_RF, RIG_STACK3 - 0x100, SEL_USER_DATA);
+	check_frame(RIG_CODE, SEL_USER_CODE64, 2 | FL_IF | FL_RF, RIG_STACK3 - 0x100,
+		SEL_USER_DATA);
 }
 
 static void software_interrupts(void **state)
@@ -196,8 +196,8 @@ static void iret_to_user(void **state)
 	rig_long();
 	rig.cpu.nmi_masked = 1;
 	rig.cpu.gpr[RSP] = RIG_STACK0 - 40;
-	iret_frame(
-		0x7fffffff0000, SEL_USER_CODE64, 0x3f7fd7 & ~FL_VM, 0x7ffffffff000, SEL_USER_DATA);
+	iret_frame(0x7fffffff0000, SEL_USER_CODE64, 0x3f7fd7 & ~FL_VM, 0x7ffffffff000,
+		SEL_USER_DATA);
 	assert_ok(STEP(0x48, 0xcf));
 	assert_int_equal(rig.cpu.rip, 0x7fffffff0000);
 	assert_int_equal(rig.cpu.gpr[RSP], 0x7ffffffff000);

@@ -45,8 +45,8 @@ static void flags_on_the_stack(void **state)
 	rig_user();
 	put((uint32_t)rig.cpu.gpr[RSP], ~0ull, 8);
 	assert_ok(STEP(0x9d));
-	assert_int_equal(
-		rig.cpu.rflags, 2 | FL_STATUS | FL_TF | FL_IF | FL_DF | FL_NT | FL_AC | FL_ID);
+	assert_int_equal(rig.cpu.rflags,
+		2 | FL_STATUS | FL_TF | FL_IF | FL_DF | FL_NT | FL_AC | FL_ID);
 }
 
 static void access_flag(void **state)
@@ -354,8 +354,8 @@ static void near_branches(void **state)
 		sf = rflags & FL_SF;
 		of = rflags & FL_OF;
 		for (unsigned cc = 0; cc < 16; cc++) {
-			const bool holds[] = {
-				of, cf, zf, cf || zf, sf, pf, sf != of, zf || sf != of};
+			const bool holds[] = {of, cf, zf, cf || zf, sf, pf, sf != of,
+				zf || sf != of};
 
 			assert_int_equal(condition_holds(rflags, cc), holds[cc >> 1] != (cc & 1));
 		}

@@ -145,8 +145,8 @@ static void small_tasks(void **state)
 
 static void vm86(void **state)
 {
-	static const uint32_t frame[] = {
-		0x7c00, 0x40, 2 | FL_VM | FL_IF, 0x7000, 0x1000, 0x2000, 0x3000, 0x4000, 0x4800};
+	static const uint32_t frame[] = {0x7c00, 0x40, 2 | FL_VM | FL_IF, 0x7000, 0x1000, 0x2000,
+		0x3000, 0x4000, 0x4800};
 	uint32_t at = RIG_STACK0 - sizeof(frame);
 
 	rig_protected();

@@ -17,14 +17,13 @@ static uint64_t mask;
 static unsigned offset_of[8], size_of[8];
 
 /* xsave host_state; a; b; xrstor host_state: nothing else may run in between. */
-#define SANDWICH(first, second, one, two, two_mask)                                           \
-	__asm__ volatile(                                                                     \
-		"xsave64 %[host]\n" first "\n mov %[mask], %%eax\n" second                    \
-		"\n mov %[all], %%eax\n xrstor64 %[host]"                                     \
-		: [host] "+m"(host_state), [out] "+m"(two)                                    \
-		: [in] "m"(one), [mask] "S"((uint32_t)(two_mask)), [all] "c"((uint32_t)mask), \
-		"a"((uint32_t)mask), "d"(0)                                                   \
-		: "memory")
+#define SANDWICH(first, second, one, two, two_mask)                                 \
+	__asm__ volatile("xsave64 %[host]\n" first "\n mov %[mask], %%eax\n" second \
+			 "\n mov %[all], %%eax\n xrstor64 %[host]"                  \
+			 : [host] "+m"(host_state), [out] "+m"(two)                 \
+			 : [in] "m"(one), [mask] "S"((uint32_t)(two_mask)),         \
+			 [all] "c"((uint32_t)mask), "a"((uint32_t)mask), "d"(0)     \
+			 : "memory")
 
 static bool setup(void)
 {
@@ -93,8 +92,8 @@ static enum outcome with_mask(uint64_t requested, const uint8_t *code, unsigned 
 
 static void saving(void **state)
 {
-	static const uint8_t code[3][5] = {
-		{0x48, 0x0f, 0xae, 0x23}, {0x48, 0x0f, 0xae, 0x33}, {0x48, 0x0f, 0xc7, 0x23}};
+	static const uint8_t code[3][5] = {{0x48, 0x0f, 0xae, 0x23}, {0x48, 0x0f, 0xae, 0x33},
+		{0x48, 0x0f, 0xc7, 0x23}};
 
 	if (!setup())
 		skip();

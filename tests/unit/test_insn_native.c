@@ -97,8 +97,8 @@ static void test_unmasked(void **state)
 
 /* --- memory ----------------------------------------------------------------------------- */
 
-static struct native_fault run_at(
-	struct check *c, struct native_state *in, struct native_state *out, const uint8_t *where)
+static struct native_fault run_at(struct check *c, struct native_state *in,
+	struct native_state *out, const uint8_t *where)
 {
 	in->gpr[RBX] = (uintptr_t)where - c->insn.mem_disp;
 	return native_run(c->native, in, out);

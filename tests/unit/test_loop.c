@@ -134,8 +134,10 @@ static void removing_in_a_callback(void **state)
 	assert_int_equal(pipe(rig.pipe), 0);
 	assert_int_equal(write(rig.pipe[1], "x", 1), 1);
 	for (unsigned i = 0; i < 2; i++) {
-		rig.fd[i] = (struct loop_fd){
-			.fd = rig.pipe[0], .events = POLLIN, .ready = removes_other, .ctx = &rig};
+		rig.fd[i] = (struct loop_fd){.fd = rig.pipe[0],
+			.events = POLLIN,
+			.ready = removes_other,
+			.ctx = &rig};
 		loop_fd_add(rig.loop, &rig.fd[i]);
 	}
 	loop_run(rig.loop);

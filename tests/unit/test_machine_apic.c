@@ -94,8 +94,8 @@ static void on_raised(void *ctx)
 	((struct rig *)ctx)->raised++;
 }
 
-static const struct lapic_ops ops = {
-	on_kick, on_nmi, on_init, on_sipi, on_eoi, on_arm, on_tsc, on_extint, on_extint_ack};
+static const struct lapic_ops ops = {on_kick, on_nmi, on_init, on_sipi, on_eoi, on_arm, on_tsc,
+	on_extint, on_extint_ack};
 
 static void put(struct rig *rig, unsigned cpu, unsigned reg, uint32_t value)
 {
@@ -264,7 +264,7 @@ static void x2apic(void **state)
 	struct lapic *apic = &rig->apic[2];
 	uint64_t value;
 
-	assert_false(lapic_msr_read(apic, 0x802, &value));	       /* not yet on */
+	assert_false(lapic_msr_read(apic, 0x802, &value));             /* not yet on */
 	assert_false(lapic_msr_write(apic, 0x1b, LAPIC_BASE | 0x400)); /* x2 without enable */
 	assert_false(lapic_msr_write(apic, 0x1b, 0x12345c00)); /* the page stays where it is */
 	assert_true(lapic_msr_write(apic, 0x1b, LAPIC_BASE | 0xc00));

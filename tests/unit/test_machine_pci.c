@@ -181,7 +181,7 @@ static void msix(void **state)
 	unsigned cap = dev->msix.cap;
 
 	assert_int_equal(get(rig, 1, cap + 2, 2), 2); /* three vectors */
-	pci_msix_notify(dev, 0);		      /* off: nothing */
+	pci_msix_notify(dev, 0);                      /* off: nothing */
 	assert_false(pci_msix_enabled(dev));
 	put(rig, 1, cap + 2, 2, 0x8000);
 	assert_true(pci_msix_enabled(dev));

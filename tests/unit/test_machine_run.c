@@ -57,8 +57,8 @@ static struct {
 
 /* The engine */
 
-static int fake_create(
-	const struct engine_vm_config *config, struct engine_vm **out, struct error *err)
+static int fake_create(const struct engine_vm_config *config, struct engine_vm **out,
+	struct error *err)
 {
 	*out = calloc(1, sizeof **out);
 	(*out)->config = *config;
@@ -82,8 +82,8 @@ static void fake_written(struct engine_vm *vm, uint64_t gpa, uint64_t size)
 	vm->written++;
 }
 
-static int fake_vcpu_create(
-	struct engine_vm *vm, unsigned index, struct engine_vcpu **out, struct error *err)
+static int fake_vcpu_create(struct engine_vm *vm, unsigned index, struct engine_vcpu **out,
+	struct error *err)
 {
 	*out = &vm->vcpu[index];
 	(*out)->vm = vm;
@@ -162,8 +162,8 @@ static void out(struct engine_vcpu *vcpu, uint16_t port, unsigned size, uint64_t
 
 static void apic(struct engine_vcpu *vcpu, unsigned reg, uint32_t value)
 {
-	vcpu->vm->config.callbacks->mmio_write(
-		vcpu->vm->config.ctx, vcpu->index, LAPIC_BASE + reg, 4, value);
+	vcpu->vm->config.callbacks->mmio_write(vcpu->vm->config.ctx, vcpu->index, LAPIC_BASE + reg,
+		4, value);
 }
 
 static int ack(struct engine_vcpu *vcpu)
@@ -235,8 +235,8 @@ static int kernel(void)
 	return fd;
 }
 
-static enum machine_result run(
-	program *first, program *second, void (*tick)(void *ctx), struct error *err)
+static enum machine_result run(program *first, program *second, void (*tick)(void *ctx),
+	struct error *err)
 {
 	static const struct cpuid_policy cpuid = {.tsc_khz = 2000000};
 	struct machine_config config = {.engine = &fake,

@@ -84,8 +84,8 @@ static struct page_entry *lookup(struct rig *r, uint64_t page)
 /* Few enough regions that indices collide, with both ends of the table and of the address space. */
 static uint64_t random_page(struct rig *r)
 {
-	static const uint64_t bases[] = {0, 0x10000000, 0x20000000, 0x7ffff0000000, 0xffff800000000000,
-		0xfffffffff0000000, 0xffffffff80000000, 0x40000000, 0x40200000};
+	static const uint64_t bases[] = {0, 0x10000000, 0x20000000, 0x7ffff0000000,
+		0xffff800000000000, 0xfffffffff0000000, 0xffffffff80000000, 0x40000000, 0x40200000};
 	static const uint64_t offsets[] = {0, 1, 2, 3, 0x1ff, 0x200, 0x201, 0xfffe, 0xffff, 0x8000};
 	uint64_t a = next(r), page;
 
@@ -113,8 +113,12 @@ static void fill(struct rig *r)
 {
 	uint64_t page = random_page(r), host = (next(r) & 0xffffffff000) + 0x100000000;
 	struct page_entry *e = lookup(r, page);
-	struct page_entry entry = {.page = page, .host = host, .page_bits = (uint8_t)random_bits(r),
-		.valid = true, .write = next(r) % 2, .global = next(r) % 2};
+	struct page_entry entry = {.page = page,
+		.host = host,
+		.page_bits = (uint8_t)random_bits(r),
+		.valid = true,
+		.write = next(r) % 2,
+		.global = next(r) % 2};
 	uint64_t unused;
 
 	/* a page that is there is filled again only to become writable */
@@ -139,7 +143,8 @@ static void fill(struct rig *r)
 
 static void try_access(struct rig *r)
 {
-	uint64_t ea = random_page(r) + (next(r) % 2 ? next(r) % 4096 : 4096 - next(r) % 64), host[2];
+	uint64_t ea = random_page(r) + (next(r) % 2 ? next(r) % 4096 : 4096 - next(r) % 64),
+		 host[2];
 	unsigned size = next(r) % 4 ? 1u << next(r) % 7 : 1 + next(r) % 512;
 	bool write = next(r) % 2, hit[2];
 	struct page_entry *e = lookup(r, ea & ~4095ull);

@@ -41,8 +41,9 @@ static void setup(struct fixture *f, const char *suffix)
 	snprintf(spec, sizeof(spec), "%s%s", f->path, suffix);
 	assert_int_equal(block_open(spec, &f->image, &err), 0);
 	rig_open(&f->rig);
-	assert_int_equal(
-		virtio_blk_create(&f->rig.pci, &f->rig.mem, f->image, "disk0", &f->blk, &err), 0);
+	assert_int_equal(virtio_blk_create(&f->rig.pci, &f->rig.mem, f->image, "disk0", &f->blk,
+				 &err),
+		0);
 	rig_start(&f->rig, ALL_FEATURES, &f->ring, 1);
 	f->data = memory_ptr(&f->rig.mem, DATA, 0x20000);
 	f->status = memory_ptr(&f->rig.mem, STATUS, 1);
@@ -104,8 +105,8 @@ static void test_read_write(void **state)
 	assert_int_equal(f.used.len, 4097);
 	assert_int_equal(words[0], 256);
 	assert_int_equal(words[1023], 256 + 1023);
-	assert_int_equal(
-		request(&f, IN, 0, 0x18000, true), OK); /* too long for the vCPU's thread */
+	assert_int_equal(request(&f, IN, 0, 0x18000, true),
+		OK); /* too long for the vCPU's thread */
 	assert_int_equal(words[0x17fff / 4], 0x17fff / 4);
 	memset(f.data, 0x5a, 1024);
 	assert_int_equal(request(&f, OUT, 4, 1024, false), OK);

@@ -71,8 +71,8 @@ static void test_segments(void **state)
 				memcpy(&sequence, out + TCP + 4, 4);
 				assert_int_equal(ntohl(sequence),
 					0xffffff00u + (uint32_t)(done - tcp.payload));
-				assert_int_equal(
-					out[TCP + 13], 0x10 | (last ? 9 : 0) | (n ? 0 : 0x80));
+				assert_int_equal(out[TCP + 13],
+					0x10 | (last ? 9 : 0) | (n ? 0 : 0x80));
 				memcpy(whole + done, out + tcp.payload, part - tcp.payload);
 				done += part - tcp.payload;
 			}

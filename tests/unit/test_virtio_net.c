@@ -37,8 +37,8 @@ static void setup(struct fixture *f, const char *text, uint64_t features)
 	assert_int_equal(net_open(&spec, &f->net, &err), 0);
 	net_spec_free(&spec);
 	rig_open(&f->rig);
-	assert_int_equal(
-		virtio_net_create(&f->rig.pci, &f->rig.mem, f->net, mac, 0, &f->nic, &err), 0);
+	assert_int_equal(virtio_net_create(&f->rig.pci, &f->rig.mem, f->net, mac, 0, &f->nic, &err),
+		0);
 	rig_start(&f->rig, features, f->ring, 2);
 	f->rx = memory_ptr(&f->rig.mem, RX_DATA, 0x100000);
 	f->tx = memory_ptr(&f->rig.mem, TX_DATA, 0x20000);
@@ -247,9 +247,9 @@ static void test_bad_frames(void **state)
 static void test_checksum_offload(void **state)
 {
 	static const uint8_t packet[] = {
-		0x52, 0x55, 10, 0, 2, 2, 2, 0, 0, 0, 0, 1, 8, 0,		     /* Ethernet */
+		0x52, 0x55, 10, 0, 2, 2, 2, 0, 0, 0, 0, 1, 8, 0,                     /* Ethernet */
 		0x45, 0, 0, 33, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 2, 15, 10, 0, 2, 2, /* IP */
-		0x12, 0x34, 0, 0, 0, 13, 0, 0, 'h', 'e', 'l', 'l', 'o',		     /* UDP */
+		0x12, 0x34, 0, 0, 0, 13, 0, 0, 'h', 'e', 'l', 'l', 'o',              /* UDP */
 	};
 	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
 	const struct timeval patience = {.tv_sec = 5};

@@ -206,7 +206,8 @@ static void judge(const struct cpu_state *s, struct walk_access a, struct plain 
 	else if (a.user)
 		allowed = p->user && (!a.write || p->writable);
 	else
-		allowed = !(p->user && a.no_user_pages) && (!a.write || p->writable || !(s->cr0 & CR0_WP));
+		allowed = !(p->user && a.no_user_pages) &&
+			(!a.write || p->writable || !(s->cr0 & CR0_WP));
 	if (!allowed)
 		deny(p, 1);
 }
@@ -286,8 +287,8 @@ static void random_state(struct rig *r, struct cpu_state *s, enum mode mode)
 {
 	memset(s, 0, sizeof *s);
 	s->cr0 = CR0_PE | CR0_PG | (once(r, 3) ? 0 : CR0_WP);
-	s->cr4 = (once(r, 2) ? CR4_SMEP : 0) | (once(r, 2) ? CR4_SMAP : 0) | (once(r, 2) ? CR4_PGE : 0) |
-		(once(r, 3) ? 0 : CR4_PSE);
+	s->cr4 = (once(r, 2) ? CR4_SMEP : 0) | (once(r, 2) ? CR4_SMAP : 0) |
+		(once(r, 2) ? CR4_PGE : 0) | (once(r, 3) ? 0 : CR4_PSE);
 	s->efer = once(r, 3) ? 0 : EFER_NXE;
 	s->cr3 = next(r) % PAGES << 12;
 	if (mode == MODE_PAE)
@@ -377,7 +378,9 @@ static void test_no_paging(void **state)
 	struct walk w;
 	uint32_t error;
 
-	assert_int_equal(walk(r->vm, &s, 0x123456789, (struct walk_access){.write = true}, &w, &error), 0);
+	assert_int_equal(walk(r->vm, &s, 0x123456789, (struct walk_access){.write = true}, &w,
+				 &error),
+		0);
 	assert_int_equal(w.gpa, 0x23456789);
 	assert_true(w.user && w.writable && w.dirty && !w.no_execute);
 }

@@ -33,6 +33,7 @@ static const struct msr_field msr_fields[] = {
 	FIELD(0x176, sysenter_eip),
 	FIELD(0x277, pat),
 	FIELD(0x1a0, misc_enable),
+	FIELD(0x48, spec_ctrl),
 	FIELD(0x2ff, mtrr_def_type),
 	FIELD(0x250, mtrr_fixed[0]),
 	FIELD(0x258, mtrr_fixed[1]),

@@ -7,7 +7,8 @@
 
 static uint32_t hash_of(uint64_t gpa, uint32_t mode)
 {
-	return (uint32_t)((gpa ^ mode * 0x9e3779b1u) * 0x9e3779b97f4a7c15ull >> 40) & (CACHE_HASH - 1);
+	return (uint32_t)((gpa ^ mode * 0x9e3779b1u) * 0x9e3779b97f4a7c15ull >> 40) &
+		(CACHE_HASH - 1);
 }
 
 static struct tlb *context(struct translate_vm *vm, unsigned vcpu, unsigned i)
@@ -32,7 +33,8 @@ static uint32_t look(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mod
 
 		if (b->gpa != gpa || b->mode != mode)
 			continue;
-		if (b->crosses && (mmu_fetch(v, (linear | 4095) + 1, &second) != OUT_OK || second != b->gpa2))
+		if (b->crosses &&
+			(mmu_fetch(v, (linear | 4095) + 1, &second) != OUT_OK || second != b->gpa2))
 			continue;
 		return i;
 	}
@@ -134,7 +136,8 @@ void cache_unlink_far(struct translate_vm *vm, uint64_t linear)
 {
 	struct cache *c = &vm->cache;
 
-	if (!c->fars || (linear != ~0ull && !(c->far_pages[far_word(linear)] >> (linear >> 12 & 63) & 1)))
+	if (!c->fars ||
+		(linear != ~0ull && !(c->far_pages[far_word(linear)] >> (linear >> 12 & 63) & 1)))
 		return;
 	lock_take(&c->lock);
 	vm->vcpu[0]->v->count.far_unlinked++;
@@ -189,7 +192,8 @@ static bool may_link_far(struct vcpu *v, const struct block *from, uint64_t line
 	struct region *r = vm_region(v->vm, from->gpa);
 
 	return c->fars < CACHE_FAR && r && !region_page(r, from->gpa)->aliased &&
-		region_page(r, from->gpa)->linear == v->code_base >> 12 && mmu_fetch_global(v, linear);
+		region_page(r, from->gpa)->linear == v->code_base >> 12 &&
+		mmu_fetch_global(v, linear);
 }
 
 static void link_exit(struct vcpu *v, uint32_t exit_index, uint32_t to, uint64_t linear)
@@ -198,7 +202,8 @@ static void link_exit(struct vcpu *v, uint32_t exit_index, uint32_t to, uint64_t
 	struct block_exit *e = &c->exit[exit_index];
 	struct block *from = &c->block[e->block], *b = &c->block[to];
 
-	if (e->to || from->dead || b->dead || b->crosses || b->mode & MODE_STEP || b->mode != from->mode)
+	if (e->to || from->dead || b->dead || b->crosses || b->mode & MODE_STEP ||
+		b->mode != from->mode)
 		return;
 	if (e->lookup) {
 		if (!may_link_far(v, from, linear)) {
@@ -251,8 +256,8 @@ static void forget_jumps(struct translate_vm *vm, const struct block *b)
 		for (unsigned n = 0; n < CTX_COUNT; n++)
 			for (unsigned i = first; i < JUMP_ENTRIES; i += JUMP_PAGE_ENTRIES)
 				if (context(vm, k, n)->jump_target[i] == target)
-					__atomic_store_n(&context(vm, k, n)->jump_key[i], jump_empty(i),
-						__ATOMIC_RELAXED);
+					__atomic_store_n(&context(vm, k, n)->jump_key[i],
+						jump_empty(i), __ATOMIC_RELAXED);
 }
 
 static unsigned page_slot(const struct block *b, uint64_t gpa)
@@ -375,7 +380,8 @@ bool cache_invalidate(struct translate_vm *vm, uint64_t gpa, uint64_t size)
 
 		if (page && __atomic_load_n(&page->has_code, __ATOMIC_ACQUIRE)) {
 			lock_take(&vm->cache.lock);
-			any |= invalidate_page(vm, page, gpa, offset, (unsigned)(offset + part - 1));
+			any |= invalidate_page(vm, page, gpa, offset,
+				(unsigned)(offset + part - 1));
 			lock_drop(&vm->cache.lock);
 		}
 		gpa += part;

@@ -19,60 +19,60 @@
 struct translate_vm;
 
 /* What a block's code depends on beside its bytes. */
-#define MODE_BITS 0x3u       /* 0: 16-bit, 1: 32-bit, 2: 64-bit code */
+#define MODE_BITS 0x3u /* 0: 16-bit, 1: 32-bit, 2: 64-bit code */
 #define MODE_16 0u
 #define MODE_32 1u
 #define MODE_64 2u
-#define MODE_USER 0x4u       /* CPL 3 */
-#define MODE_FLAT 0x8u       /* not 64-bit: CS, DS, ES, SS start at 0 and have no limit */
-#define MODE_FS_OPEN 0x10u   /* FS, GS are writable and have no limit */
+#define MODE_USER 0x4u     /* CPL 3 */
+#define MODE_FLAT 0x8u     /* not 64-bit: CS, DS, ES, SS start at 0 and have no limit */
+#define MODE_FS_OPEN 0x10u /* FS, GS are writable and have no limit */
 #define MODE_GS_OPEN 0x20u
-#define MODE_SS32 0x40u      /* 32-bit stack */
-#define MODE_STEP 0x80u      /* one instruction a block, then out */
-#define MODE_FPU_OFF 0x100u  /* CR0.EM or TS */
-#define MODE_SSE 0x200u      /* CR4.OSFXSR */
-#define MODE_AVX 0x400u      /* XCR0 has AVX */
+#define MODE_SS32 0x40u     /* 32-bit stack */
+#define MODE_STEP 0x80u     /* one instruction a block, then out */
+#define MODE_FPU_OFF 0x100u /* CR0.EM or TS */
+#define MODE_SSE 0x200u     /* CR4.OSFXSR */
+#define MODE_AVX 0x400u     /* XCR0 has AVX */
 #define MODE_AVX512 0x800u
-#define MODE_TSD 0x1000u     /* RDTSC is privileged here */
-#define MODE_RING0 0x4000u   /* CPL 0 */
-#define MODE_ALIGN 0x2000u   /* alignment checking is on (CR0.AM, RFLAGS.AC, CPL 3) */
+#define MODE_TSD 0x1000u   /* RDTSC is privileged here */
+#define MODE_RING0 0x4000u /* CPL 0 */
+#define MODE_ALIGN 0x2000u /* alignment checking is on (CR0.AM, RFLAGS.AC, CPL 3) */
 
 #define BLOCK_MAX_INSNS 64u
 
 struct block {
-	uint64_t gpa;          /* of its first byte */
+	uint64_t gpa; /* of its first byte */
 	uint32_t mode;
 	uint32_t code, code_end; /* offsets in the hot part; entered at code with r10 = RIP ... */
-	uint32_t near;         /* ... or here, from a block of the same page */
+	uint32_t near;           /* ... or here, from a block of the same page */
 	uint32_t cold, cold_end;
 	uint32_t next_hash;
 	uint32_t next_in_page[2]; /* in the lists of its first and its second page */
 	uint32_t first_exit, exits;
-	uint32_t incoming;     /* exits linked to it */
+	uint32_t incoming; /* exits linked to it */
 	uint32_t first_site, sites;
-	uint16_t size;         /* guest bytes */
+	uint16_t size; /* guest bytes */
 	uint16_t insns;
-	bool dead, crosses;    /* crosses: its one instruction lies in two pages */
-	uint64_t gpa2;         /* the second page's address, then */
+	bool dead, crosses; /* crosses: its one instruction lies in two pages */
+	uint64_t gpa2;      /* the second page's address, then */
 };
 
 /* A direct jump out of a block. */
 struct block_exit {
-	uint32_t block;        /* it belongs to */
-	uint32_t patch;        /* offset of the 4-byte displacement in the hot part */
-	uint32_t stub;         /* where it points while not linked */
-	int32_t target;        /* guest address relative to the code page */
-	uint32_t to;           /* block it is linked to, 0: none */
+	uint32_t block; /* it belongs to */
+	uint32_t patch; /* offset of the 4-byte displacement in the hot part */
+	uint32_t stub;  /* where it points while not linked */
+	int32_t target; /* guest address relative to the code page */
+	uint32_t to;    /* block it is linked to, 0: none */
 	uint32_t next_incoming;
-	uint32_t lookup;       /* of one to another page: code that asks the jump cache; else 0 */
+	uint32_t lookup; /* of one to another page: code that asks the jump cache; else 0 */
 };
 
 /* Guest instruction of a place in the generated code that may fault or leave. */
 struct site {
-	uint32_t code;         /* host offset where this instruction's code starts (hot or cold) */
-	uint16_t guest;        /* offset in the code page */
-	uint8_t length;        /* of the guest instruction */
-	uint8_t spilled;       /* host register (1-15) whose guest value is in spill[2], 16: RAX; 0: none */
+	uint32_t code;  /* host offset where this instruction's code starts (hot or cold) */
+	uint16_t guest; /* offset in the code page */
+	uint8_t length; /* of the guest instruction */
+	uint8_t spilled; /* host register (1-15) whose guest value is in spill[2], 16: RAX; 0: none */
 	bool poll;
 };
 
@@ -91,22 +91,22 @@ struct emulated {
 struct cache {
 	struct lock lock;
 	int fd;
-	uint8_t *write, *exec; /* the two mappings */
+	uint8_t *write, *exec;              /* the two mappings */
 	uint32_t size, hot_end, cold_start; /* hot: [stubs, hot_end), cold: [cold_start, size) */
-	uint32_t hot, cold;    /* fill marks */
-	struct block *block;   /* index 0 is none */
+	uint32_t hot, cold;                 /* fill marks */
+	struct block *block;                /* index 0 is none */
 	struct block_exit *exit;
 	struct site *site;
-	uint8_t *insn;         /* struct emulated, found by insn_hash */
+	uint8_t *insn; /* struct emulated, found by insn_hash */
 	uint32_t insn_hash[CACHE_INSN_HASH];
 	uint32_t blocks, exits, sites, insns;
 	uint32_t max_blocks, max_exits, max_sites, max_insns;
 	uint32_t *hash;
-	uint32_t *far;         /* linked exits to other pages: they go when global mappings change */
+	uint32_t *far; /* linked exits to other pages: they go when global mappings change */
 	uint32_t fars;
 	uint64_t far_pages[CACHE_FAR_WORDS]; /* which linear pages they go to, hashed */
-	uint32_t generation;   /* counts whole flushes */
-	bool exact_flags;      /* also flags that nobody reads are right when memory faults (tests) */
+	uint32_t generation;                 /* counts whole flushes */
+	bool exact_flags; /* also flags that nobody reads are right when memory faults (tests) */
 };
 
 int cache_create(struct cache *c, uint32_t size, struct error *err);
@@ -133,7 +133,8 @@ void cache_unlink_far(struct translate_vm *vm, uint64_t linear);
 /* Forgets everything. The caller runs alone (vm_exclusive_begin()) or holds no code address. */
 void cache_flush(struct translate_vm *vm);
 /* make.c: decodes and translates; the lock is held, vectors are saved. index 0: out of room. */
-enum outcome cache_make(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode, uint32_t *index);
+enum outcome cache_make(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode,
+	uint32_t *index);
 
 /* For make.c: into the hash; the 64-byte lines of a page from byte to byte. */
 void cache_insert(struct cache *c, uint32_t index);

@@ -5,7 +5,8 @@
 #include "cpu/translate/dump.h"
 #include "cpu/translate/insn.h"
 
-static unsigned line(FILE *out, const uint8_t *bytes, unsigned size, uint64_t address, unsigned bits)
+static unsigned line(FILE *out, const uint8_t *bytes, unsigned size, uint64_t address,
+	unsigned bits)
 {
 	struct insn insn;
 	char text[96];
@@ -37,12 +38,13 @@ static void block(struct translate_vm *vm, const struct block *b, FILE *out)
 	unsigned first = b->size, room = 4096 - (b->gpa & 4095);
 
 	fprintf(out, "block at %#llx, mode %#x, %u instructions, %u bytes%s%s\n",
-		(unsigned long long)b->gpa, b->mode, b->insns, b->size, b->dead ? ", forgotten" : "",
-		b->crosses ? ", in two pages" : "");
+		(unsigned long long)b->gpa, b->mode, b->insns, b->size,
+		b->dead ? ", forgotten" : "", b->crosses ? ", in two pages" : "");
 	if (first > room)
 		first = room;
 	if (r)
-		code(out, r->host + (b->gpa - r->gpa), first, b->gpa, code_bits[b->mode & MODE_BITS]);
+		code(out, r->host + (b->gpa - r->gpa), first, b->gpa,
+			code_bits[b->mode & MODE_BITS]);
 	fprintf(out, " becomes %u bytes in line, %u out of line, %u exits\n", b->code_end - b->code,
 		b->cold_end - b->cold, b->exits);
 	code(out, c->exec + b->code, b->code_end - b->code, (uint64_t)(c->exec + b->code), 64);

@@ -184,7 +184,9 @@ static inline void emit_vex(struct emit *e, unsigned map, unsigned pp, unsigned 
 	unsigned rex_xb)
 {
 	emit_8(e, 0xc4);
-	emit_8(e, (uint8_t)((reg & 8 ? 0 : 0x80) | (rex_xb & 2 ? 0 : 0x40) | (rex_xb & 1 ? 0 : 0x20) | map));
+	emit_8(e,
+		(uint8_t)((reg & 8 ? 0 : 0x80) | (rex_xb & 2 ? 0 : 0x40) | (rex_xb & 1 ? 0 : 0x20) |
+			map));
 	emit_8(e, (uint8_t)(0x80 | (~vvvv & 15) << 3 | pp));
 }
 

@@ -94,16 +94,16 @@ static inline unsigned insn_rm(const struct insn *i)
 }
 
 /* Byte registers: without REX, 4 to 7 are AH to BH. */
-static inline uint64_t gpr_get(
-	const struct vcpu *v, const struct insn *i, unsigned reg, unsigned size)
+static inline uint64_t gpr_get(const struct vcpu *v, const struct insn *i, unsigned reg,
+	unsigned size)
 {
 	if (size == 1 && !i->rex && reg >= 4 && reg < 8)
 		return v->cpu.gpr[reg - 4] >> 8 & 0xff;
 	return v->cpu.gpr[reg] & size_mask(size);
 }
 
-static inline void gpr_set(
-	struct vcpu *v, const struct insn *i, unsigned reg, unsigned size, uint64_t value)
+static inline void gpr_set(struct vcpu *v, const struct insn *i, unsigned reg, unsigned size,
+	uint64_t value)
 {
 	if (size == 1 && !i->rex && reg >= 4 && reg < 8)
 		v->cpu.gpr[reg - 4] = (v->cpu.gpr[reg - 4] & ~0xff00ull) | (value & 0xff) << 8;
@@ -179,13 +179,13 @@ static inline uint32_t flags_add(uint64_t a, uint64_t b, unsigned carry, unsigne
 /* --- operands (emulate_operand.c) ---------------------------------------------------- */
 
 /* Data at seg:offset, at most 8 bytes; checks segment, alignment, page. */
-enum outcome data_read(
-	struct vcpu *v, unsigned seg, uint64_t offset, unsigned size, uint64_t *value);
-enum outcome data_write(
-	struct vcpu *v, unsigned seg, uint64_t offset, unsigned size, uint64_t value);
+enum outcome data_read(struct vcpu *v, unsigned seg, uint64_t offset, unsigned size,
+	uint64_t *value);
+enum outcome data_write(struct vcpu *v, unsigned seg, uint64_t offset, unsigned size,
+	uint64_t value);
 /* The linear address of the memory operand after segment and alignment checks. */
-enum outcome operand_linear(
-	struct vcpu *v, const struct insn *i, unsigned size, unsigned access, uint64_t *linear);
+enum outcome operand_linear(struct vcpu *v, const struct insn *i, unsigned size, unsigned access,
+	uint64_t *linear);
 /* #AC(0) if alignment checks are on and say so. */
 enum outcome alignment_check(struct vcpu *v, uint64_t linear, unsigned size);
 /* The ModRM operand, register or memory. */

@@ -72,8 +72,8 @@ static bool bit_in_place(enum bit_op op, void *host, unsigned size, uint64_t ind
 }
 
 /* The same where the operand is a device or crosses pages. */
-static enum outcome bit_elsewhere(
-	struct vcpu *v, enum bit_op op, uint64_t linear, unsigned size, uint64_t index, bool *old)
+static enum outcome bit_elsewhere(struct vcpu *v, enum bit_op op, uint64_t linear, unsigned size,
+	uint64_t index, bool *old)
 {
 	uint64_t value = 0;
 

@@ -171,7 +171,7 @@ enum outcome emulate_mov_cr(struct vcpu *v, const struct insn *i)
 		v->cpu.rip = next;
 		return OUT_OK;
 	} else {
-		value = cr == 0	  ? v->cpu.cr0
+		value = cr == 0   ? v->cpu.cr0
 			: cr == 2 ? v->cpu.cr2
 			: cr == 3 ? v->cpu.cr3
 				  : v->cpu.cr4;
@@ -231,7 +231,7 @@ enum outcome emulate_mov_dr(struct vcpu *v, const struct insn *i)
 	if (dr >= 4)
 		dr |= 2;
 	if (!write) {
-		value = dr == 6	  ? v->cpu.dr6 | DR6_FIXED
+		value = dr == 6   ? v->cpu.dr6 | DR6_FIXED
 			: dr == 7 ? v->cpu.dr7 | DR7_FIXED
 				  : v->cpu.dr[dr];
 		v->cpu.gpr[reg] = value & size_mask(wide ? 8 : 4);

@@ -54,8 +54,8 @@ static enum outcome far_code(struct vcpu *v, uint16_t selector, const struct des
 }
 
 /* CALL to more privilege in IA-32e mode: RSP from the TSS, SS null. */
-static enum outcome gate_inner_long(
-	struct vcpu *v, struct segment *cs, uint64_t target, uint64_t next)
+static enum outcome gate_inner_long(struct vcpu *v, struct segment *cs, uint64_t target,
+	uint64_t next)
 {
 	unsigned dpl = SEG_ATTR_DPL(cs->attr), offset = 4 + 8 * dpl;
 	uint64_t at = v->cpu.tr.base + offset, rsp, frame[4];
@@ -145,13 +145,13 @@ static enum outcome far_call_gate(struct vcpu *v, uint16_t gate_selector,
 		return enter_code(v, &cs, target, call, wide ? 8 : type == SYS_CALL ? 4 : 2, next);
 	if (wide)
 		return gate_inner_long(v, &cs, target, next);
-	return gate_inner(
-		v, &cs, (uint32_t)target, type == SYS_CALL ? 4 : 2, gate->low >> 32 & 31, next);
+	return gate_inner(v, &cs, (uint32_t)target, type == SYS_CALL ? 4 : 2, gate->low >> 32 & 31,
+		next);
 }
 
 /* The selector names a system descriptor. */
-static enum outcome far_system(
-	struct vcpu *v, uint16_t selector, struct descriptor *d, bool call, uint64_t next)
+static enum outcome far_system(struct vcpu *v, uint16_t selector, struct descriptor *d, bool call,
+	uint64_t next)
 {
 	unsigned attr = descriptor_attr(d->low), type = attr & 15, dpl = SEG_ATTR_DPL(attr);
 	uint32_t error = selector & 0xfffc;
@@ -177,8 +177,8 @@ static enum outcome far_system(
 	return task_switch(v, selector, call ? TASK_CALL : TASK_JMP, next, false, 0, 0);
 }
 
-static enum outcome far_transfer(
-	struct vcpu *v, uint16_t selector, uint64_t target, bool call, unsigned size, uint64_t next)
+static enum outcome far_transfer(struct vcpu *v, uint16_t selector, uint64_t target, bool call,
+	unsigned size, uint64_t next)
 {
 	struct descriptor d;
 	struct stack s;
@@ -209,8 +209,8 @@ static enum outcome far_transfer(
 }
 
 /* ptr16:16/32 from the instruction, m16:16/32/64 from memory. */
-static enum outcome far_operand(
-	struct vcpu *v, const struct insn *i, unsigned size, uint16_t *selector, uint64_t *target)
+static enum outcome far_operand(struct vcpu *v, const struct insn *i, unsigned size,
+	uint16_t *selector, uint64_t *target)
 {
 	uint64_t linear, raw[2] = {0, 0};
 

@@ -38,8 +38,8 @@ static uint16_t tags_full(struct vcpu *v)
 	return (uint16_t)tags;
 }
 
-static enum outcome fpu_begin(
-	struct vcpu *v, const struct insn *i, unsigned size, unsigned access, uint64_t *linear)
+static enum outcome fpu_begin(struct vcpu *v, const struct insn *i, unsigned size, unsigned access,
+	uint64_t *linear)
 {
 	struct image_layout l;
 

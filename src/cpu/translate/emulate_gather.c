@@ -30,8 +30,8 @@ static uint8_t *vector_byte(struct vcpu *v, const struct gather *g, unsigned reg
 	return v->cpu.xsave + offset;
 }
 
-static uint64_t element_get(
-	struct vcpu *v, const struct gather *g, unsigned reg, unsigned at, unsigned size)
+static uint64_t element_get(struct vcpu *v, const struct gather *g, unsigned reg, unsigned at,
+	unsigned size)
 {
 	const uint8_t *p = vector_byte(v, g, reg, at);
 

@@ -40,8 +40,8 @@ static bool alu(struct vcpu *v, unsigned op, unsigned size, uint64_t a, uint64_t
  * Read, change, write of the ModRM operand: the write is tried first, so that nothing has happened
  * if it faults.
  */
-static enum outcome rm_modify_begin(
-	struct vcpu *v, const struct insn *i, unsigned size, uint64_t *value)
+static enum outcome rm_modify_begin(struct vcpu *v, const struct insn *i, unsigned size,
+	uint64_t *value)
 {
 	uint64_t linear;
 

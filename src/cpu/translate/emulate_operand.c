@@ -36,8 +36,8 @@ enum outcome system_read(struct vcpu *v, uint64_t linear, void *data, unsigned s
 	return mem_read(v, linear, data, size, ACC_READ | ACC_SYSTEM);
 }
 
-enum outcome data_read(
-	struct vcpu *v, unsigned seg, uint64_t offset, unsigned size, uint64_t *value)
+enum outcome data_read(struct vcpu *v, unsigned seg, uint64_t offset, unsigned size,
+	uint64_t *value)
 {
 	uint64_t linear;
 
@@ -48,8 +48,8 @@ enum outcome data_read(
 	return mem_read(v, linear, value, size, ACC_READ);
 }
 
-enum outcome data_write(
-	struct vcpu *v, unsigned seg, uint64_t offset, unsigned size, uint64_t value)
+enum outcome data_write(struct vcpu *v, unsigned seg, uint64_t offset, unsigned size,
+	uint64_t value)
 {
 	uint64_t linear;
 
@@ -59,8 +59,8 @@ enum outcome data_write(
 	return mem_write(v, linear, &value, size, ACC_WRITE);
 }
 
-enum outcome operand_linear(
-	struct vcpu *v, const struct insn *i, unsigned size, unsigned access, uint64_t *linear)
+enum outcome operand_linear(struct vcpu *v, const struct insn *i, unsigned size, unsigned access,
+	uint64_t *linear)
 {
 	TRY(linear_address(v, i->mem_seg, insn_address(v, i), size, access, linear));
 	if (misaligned(v, *linear, size))

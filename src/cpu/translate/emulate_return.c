@@ -3,8 +3,8 @@
 #include "cpu/translate/emulate.h"
 
 /* The code segment that a return goes to; its RPL is the CPL to come. */
-static enum outcome return_code(
-	struct vcpu *v, uint16_t selector, struct descriptor *d, struct segment *cs)
+static enum outcome return_code(struct vcpu *v, uint16_t selector, struct descriptor *d,
+	struct segment *cs)
 {
 	unsigned rpl = selector & 3, dpl;
 	uint32_t error = selector & 0xfffc;
@@ -26,8 +26,8 @@ static enum outcome return_code(
 }
 
 /* The stack segment that a return loads: 64-bit code below CPL 3 may have none. */
-static enum outcome return_stack(
-	struct vcpu *v, uint16_t selector, const struct segment *cs, struct segment *ss)
+static enum outcome return_stack(struct vcpu *v, uint16_t selector, const struct segment *cs,
+	struct segment *ss)
 {
 	unsigned rpl = cs->selector & 3;
 
@@ -96,8 +96,8 @@ static enum outcome iret_paragraphs(struct vcpu *v, unsigned size)
 }
 
 /* The rest of the frame of a return to virtual-8086 mode: ESP SS ES DS FS GS. */
-static enum outcome iret_to_vm86(
-	struct vcpu *v, struct stack *s, uint64_t ip, uint64_t cs, uint64_t flags)
+static enum outcome iret_to_vm86(struct vcpu *v, struct stack *s, uint64_t ip, uint64_t cs,
+	uint64_t flags)
 {
 	static const uint8_t order[] = {SEG_SS, SEG_ES, SEG_DS, SEG_FS, SEG_GS};
 	uint64_t sp, sel[5];
@@ -123,8 +123,8 @@ static enum outcome iret_to_vm86(
 }
 
 /* After the frame's first three words: checks, the stack if any, and the switch itself. */
-static enum outcome iret_finish(
-	struct vcpu *v, const uint64_t frame[5], unsigned size, struct stack *s, bool have_stack)
+static enum outcome iret_finish(struct vcpu *v, const uint64_t frame[5], unsigned size,
+	struct stack *s, bool have_stack)
 {
 	uint64_t rsp = frame[3], ss_selector = frame[4];
 	unsigned cpl = v->cpu.cpl, rpl = frame[1] & 3;

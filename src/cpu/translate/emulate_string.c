@@ -14,8 +14,8 @@
 
 struct string {
 	const struct insn *insn;
-	uint64_t mask;	   /* of addresses and the count */
-	uint64_t count;	   /* elements to go; 1 without REP */
+	uint64_t mask;     /* of addresses and the count */
+	uint64_t count;    /* elements to go; 1 without REP */
 	uint64_t src, dst; /* offsets */
 	unsigned size, src_seg;
 	bool rep, until_equal; /* REP; REPNE for CMPS and SCAS */

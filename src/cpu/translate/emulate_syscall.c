@@ -77,8 +77,8 @@ enum outcome emulate_sysenter(struct vcpu *v, const struct insn *i)
 	v->cpu.rflags &= ~(uint64_t)(FL_VM | FL_IF | FL_RF);
 	v->cpu.gpr[RSP] = wide ? v->cpu.sysenter_esp : (uint32_t)v->cpu.sysenter_esp;
 	v->cpu.rip = wide ? v->cpu.sysenter_eip : (uint32_t)v->cpu.sysenter_eip;
-	segment_flat(
-		&v->cpu.seg[SEG_CS], cs, ATTR_FLAT_CODE(0) | (wide ? SEG_ATTR_L : SEG_ATTR_DB));
+	segment_flat(&v->cpu.seg[SEG_CS], cs,
+		ATTR_FLAT_CODE(0) | (wide ? SEG_ATTR_L : SEG_ATTR_DB));
 	segment_flat(&v->cpu.seg[SEG_SS], (uint16_t)(cs + 8), ATTR_FLAT_DATA(0));
 	v->cpu.cpl = 0;
 	mode_update(v);
@@ -103,8 +103,8 @@ enum outcome emulate_sysexit(struct vcpu *v, const struct insn *i)
 	}
 	segment_flat(&v->cpu.seg[SEG_CS], (uint16_t)(base + (wide ? 32 : 16)) | 3,
 		ATTR_FLAT_CODE(3) | (wide ? SEG_ATTR_L : SEG_ATTR_DB));
-	segment_flat(
-		&v->cpu.seg[SEG_SS], (uint16_t)(base + (wide ? 40 : 24)) | 3, ATTR_FLAT_DATA(3));
+	segment_flat(&v->cpu.seg[SEG_SS], (uint16_t)(base + (wide ? 40 : 24)) | 3,
+		ATTR_FLAT_DATA(3));
 	v->cpu.cpl = 3;
 	mode_update(v);
 	return OUT_OK;

@@ -60,8 +60,8 @@ enum outcome emulate_sgdt_sidt(struct vcpu *v, const struct insn *i)
 }
 
 /* The system descriptor for LLDT or LTR, through its first checks. */
-static enum outcome system_descriptor(
-	struct vcpu *v, uint16_t selector, struct descriptor *d, struct segment *s)
+static enum outcome system_descriptor(struct vcpu *v, uint16_t selector, struct descriptor *d,
+	struct segment *s)
 {
 	bool wide = mode_long(v);
 

@@ -90,8 +90,8 @@ static unsigned xmm_end(const struct vcpu *v)
 }
 
 /* Offsets of components in compacted format. Returns the end. */
-static unsigned compact(
-	const struct image_layout *l, uint64_t components, unsigned offset[COMP_COUNT])
+static unsigned compact(const struct image_layout *l, uint64_t components,
+	unsigned offset[COMP_COUNT])
 {
 	unsigned at = IMAGE_END;
 
@@ -108,8 +108,8 @@ static unsigned compact(
 }
 
 /* What XSAVE and XRSTOR check first; *rfbm: the requested components. */
-static enum outcome xsave_begin(
-	struct vcpu *v, const struct insn *i, unsigned access, uint64_t *rfbm, uint64_t *linear)
+static enum outcome xsave_begin(struct vcpu *v, const struct insn *i, unsigned access,
+	uint64_t *rfbm, uint64_t *linear)
 {
 	if (!(v->cpu.cr4 & CR4_OSXSAVE) || rm_is_reg(i))
 		return raise_ud(v);
@@ -218,8 +218,8 @@ static enum outcome load_x87(struct vcpu *v, uint64_t linear)
 
 static enum outcome load_xmm(struct vcpu *v, uint64_t linear)
 {
-	return mem_read(
-		v, linear + IMAGE_XMM, v->cpu.xsave + IMAGE_XMM, xmm_end(v) - IMAGE_XMM, ACC_READ);
+	return mem_read(v, linear + IMAGE_XMM, v->cpu.xsave + IMAGE_XMM, xmm_end(v) - IMAGE_XMM,
+		ACC_READ);
 }
 
 /*
@@ -286,8 +286,8 @@ enum outcome emulate_xrstor(struct vcpu *v, const struct insn *i)
 
 /* --- FXSAVE, FXRSTOR ----------------------------------------------------------------- */
 
-static enum outcome fx_begin(
-	struct vcpu *v, const struct insn *i, unsigned access, uint64_t *linear)
+static enum outcome fx_begin(struct vcpu *v, const struct insn *i, unsigned access,
+	uint64_t *linear)
 {
 	if (rm_is_reg(i))
 		return raise_ud(v);

@@ -48,9 +48,11 @@ static uint64_t host_xcr0(void)
 static int probe(struct error *err)
 {
 	if (!host_has_bmi2())
-		return error_set(err, ENOTSUP, "the translating engine needs a processor with BMI2 (Haswell, Zen, or newer)");
+		return error_set(err, ENOTSUP,
+			"the translating engine needs a processor with BMI2 (Haswell, Zen, or newer)");
 	if (!host_xcr0())
-		return error_set(err, ENOTSUP, "the translating engine needs XSAVE enabled by the host's kernel");
+		return error_set(err, ENOTSUP,
+			"the translating engine needs XSAVE enabled by the host's kernel");
 	return 0;
 }
 
@@ -58,8 +60,8 @@ static int probe(struct error *err)
 
 static void *reserve(size_t size)
 {
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-		0);
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }
@@ -78,7 +80,8 @@ static void vm_destroy(struct engine_vm *e)
 	free(e);
 }
 
-static int vm_create(const struct engine_vm_config *config, struct engine_vm **out, struct error *err)
+static int vm_create(const struct engine_vm_config *config, struct engine_vm **out,
+	struct error *err)
 {
 	struct engine_vm *e = calloc(1, sizeof *e);
 	unsigned a = 0, b, c, d;
@@ -219,7 +222,8 @@ static void vcpu_init(struct vcpu *v, unsigned index)
 	mode_update(v);
 }
 
-static int vcpu_create(struct engine_vm *e, unsigned index, struct engine_vcpu **out, struct error *err)
+static int vcpu_create(struct engine_vm *e, unsigned index, struct engine_vcpu **out,
+	struct error *err)
 {
 	struct translate_vm *vm = &e->vm;
 	struct engine_vcpu *c;
@@ -269,7 +273,8 @@ static enum engine_exit vcpu_run(struct engine_vcpu *e, struct error *err)
 	case OUT_DEBUG:
 		return ENGINE_EXIT_DEBUG;
 	default:
-		error_set(err, EIO, "the translating engine failed at RIP %#llx", (unsigned long long)v->cpu.rip);
+		error_set(err, EIO, "the translating engine failed at RIP %#llx",
+			(unsigned long long)v->cpu.rip);
 		return ENGINE_EXIT_ERROR;
 	}
 }

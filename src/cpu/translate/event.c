@@ -180,8 +180,8 @@ static enum outcome enter_or_double(struct vcpu *v, struct event *e)
 	return OUT_SHUTDOWN;
 }
 
-enum outcome event_deliver(
-	struct vcpu *v, unsigned vector, bool has_error, uint32_t error, bool soft, bool external)
+enum outcome event_deliver(struct vcpu *v, unsigned vector, bool has_error, uint32_t error,
+	bool soft, bool external)
 {
 	struct event e = {
 		.vector = (uint8_t)vector,

@@ -26,8 +26,8 @@ enum outcome event_enter_real(struct vcpu *v, const struct event *e)
 }
 
 /* SS:SP of privilege dpl from the TSS (SDM 3A 7.2.1). */
-static enum outcome tss_stack_legacy(
-	struct vcpu *v, unsigned dpl, unsigned ext, uint16_t *ss, uint32_t *sp)
+static enum outcome tss_stack_legacy(struct vcpu *v, unsigned dpl, unsigned ext, uint16_t *ss,
+	uint32_t *sp)
 {
 	bool wide = (v->cpu.tr.attr & 15) == SYS_TSS_BUSY || (v->cpu.tr.attr & 15) == SYS_TSS;
 	unsigned offset = wide ? 4 + 8 * dpl : 2 + 4 * dpl, size = wide ? 6 : 4;
@@ -57,8 +57,8 @@ enum outcome stack_inner(struct vcpu *v, unsigned dpl, unsigned ext, struct stac
 	return OUT_OK;
 }
 
-static enum outcome push_frame(
-	struct vcpu *v, const struct event *e, struct stack *s, unsigned size, bool inner)
+static enum outcome push_frame(struct vcpu *v, const struct event *e, struct stack *s,
+	unsigned size, bool inner)
 {
 	if (mode_vm86(v)) {
 		TRY(stack_push(v, s, size, v->cpu.seg[SEG_GS].selector));

@@ -47,8 +47,8 @@ static bool zydis_decode(struct insn_raw *raw, const ZydisDecoder *decoder, cons
 	*status = ZydisDecoderDecodeInstruction(decoder, &context, bytes, size, &raw->in);
 	if (!ZYAN_SUCCESS(*status))
 		return false;
-	*status = ZydisDecoderDecodeOperands(
-		decoder, &context, &raw->in, raw->op, raw->in.operand_count);
+	*status = ZydisDecoderDecodeOperands(decoder, &context, &raw->in, raw->op,
+		raw->in.operand_count);
 	return ZYAN_SUCCESS(*status);
 }
 
@@ -67,8 +67,8 @@ static enum insn_state state_of(const struct insn *i, const struct insn_raw *raw
 }
 
 /* Classes that depend on the operands and not on the mnemonic alone. */
-static enum insn_class class_of(
-	const struct insn *i, const struct insn_raw *raw, enum insn_class class)
+static enum insn_class class_of(const struct insn *i, const struct insn_raw *raw,
+	enum insn_class class)
 {
 	bool memory = raw->op[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
 

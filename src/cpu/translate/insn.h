@@ -14,24 +14,24 @@
 #include <stdint.h>
 
 enum insn_class {
-	INSN_UNDEFINED,  /* #UD: invalid, or a feature the CPUID policy does not offer */
-	INSN_COPY,       /* copied; at most one memory operand, encoded in ModRM */
-	INSN_NOP,        /* no effect at all: NOP (also with operand), PREFETCHx, ENDBR, CLDEMOTE... */
-	INSN_LEA,        /* needs its address computed as the guest sees it */
-	INSN_JMP,        /* direct: target = rip after + imm */
-	INSN_JCC,        /* direct: condition in cc */
-	INSN_LOOP,       /* LOOP, LOOPE, LOOPNE, JCXZ/JECXZ/JRCXZ */
-	INSN_CALL,       /* direct near */
-	INSN_JMP_IND,    /* near, register or memory */
+	INSN_UNDEFINED, /* #UD: invalid, or a feature the CPUID policy does not offer */
+	INSN_COPY,      /* copied; at most one memory operand, encoded in ModRM */
+	INSN_NOP,     /* no effect at all: NOP (also with operand), PREFETCHx, ENDBR, CLDEMOTE... */
+	INSN_LEA,     /* needs its address computed as the guest sees it */
+	INSN_JMP,     /* direct: target = rip after + imm */
+	INSN_JCC,     /* direct: condition in cc */
+	INSN_LOOP,    /* LOOP, LOOPE, LOOPNE, JCXZ/JECXZ/JRCXZ */
+	INSN_CALL,    /* direct near */
+	INSN_JMP_IND, /* near, register or memory */
 	INSN_CALL_IND,
-	INSN_RET,        /* near, with imm */
-	INSN_PUSH,       /* register, immediate or memory (not segment registers, not flags) */
-	INSN_POP,        /* register or memory */
+	INSN_RET,  /* near, with imm */
+	INSN_PUSH, /* register, immediate or memory (not segment registers, not flags) */
+	INSN_POP,  /* register or memory */
 	INSN_LEAVE,
-	INSN_STRING,     /* MOVS STOS LODS CMPS SCAS, with or without REP */
-	INSN_BITSTRING,  /* BT/BTS/BTR/BTC memory, register: the bit offset moves the address */
+	INSN_STRING,    /* MOVS STOS LODS CMPS SCAS, with or without REP */
+	INSN_BITSTRING, /* BT/BTS/BTR/BTC memory, register: the bit offset moves the address */
 	INSN_RDTSC,
-	INSN_EMULATE,    /* emulate() executes it */
+	INSN_EMULATE, /* emulate() executes it */
 };
 
 #define INSN_NO_REG 0xff
@@ -62,10 +62,10 @@ struct insn {
 	 */
 	uint8_t bytes[15];
 	uint8_t length;
-	uint8_t class;       /* enum insn_class */
-	uint16_t mnemonic;   /* ZydisMnemonic */
+	uint8_t class;     /* enum insn_class */
+	uint16_t mnemonic; /* ZydisMnemonic */
 	uint8_t encoding;
-	uint8_t state;       /* enum insn_state */
+	uint8_t state; /* enum insn_state */
 
 	/* where the pieces are in bytes (0 = absent, except opcode) */
 	uint8_t prefix_count; /* bytes before the REX that counts, VEX, EVEX, 0F or opcode; in 64-bit
@@ -73,13 +73,14 @@ struct insn {
 	uint8_t rex;          /* the byte or 0 */
 	uint8_t vex_offset;   /* of C4, C5, 62 (0 may be right: see encoding) */
 	uint8_t opcode_offset, modrm_offset, imm_offset, imm_size;
-	uint8_t opcode_map;   /* 0 one-byte, 1 0F, 2 0F38, 3 0F3A, EVEX also 5 and 6 */
+	uint8_t opcode_map; /* 0 one-byte, 1 0F, 2 0F38, 3 0F3A, EVEX also 5 and 6 */
 	uint8_t opcode, modrm;
-	bool prefix_66, prefix_67, prefix_lock, prefix_f2, prefix_f3; /* f2/f3: present, mandatory or REP */
-	bool mandatory_66;    /* 66 is part of the opcode, not an operand size */
-	bool rep_ignored;     /* F2 or F3 means nothing here; a copy must leave it out, lest a newer
+	bool prefix_66, prefix_67, prefix_lock, prefix_f2,
+		prefix_f3; /* f2/f3: present, mandatory or REP */
+	bool mandatory_66; /* 66 is part of the opcode, not an operand size */
+	bool rep_ignored;  /* F2 or F3 means nothing here; a copy must leave it out, lest a newer
 	                         processor find a meaning */
-	bool too_long;        /* more than 15 bytes: #GP(0), not #UD */
+	bool too_long;     /* more than 15 bytes: #GP(0), not #UD */
 
 	uint8_t operand_size; /* 1, 2, 4, 8: effective operand size of the instruction. Of INSN_COPY in
 	                         16- and 32-bit code it is 2 only if a copy needs 66 for it */
@@ -94,24 +95,24 @@ struct insn {
 	 */
 	bool has_mem;
 	bool mem_read, mem_write; /* as the SDM says, corrected; LEA, NOP: neither */
-	bool mem_masked;     /* lanes can be switched off by a mask: see insn_mask.c */
-	bool mem_aligned;    /* raises #GP when misaligned (MOVAPS, legacy SSE arithmetic, CMPXCHG16B...) */
+	bool mem_masked;          /* lanes can be switched off by a mask: see insn_mask.c */
+	bool mem_aligned; /* raises #GP when misaligned (MOVAPS, legacy SSE arithmetic, CMPXCHG16B...) */
 	uint8_t mem_base, mem_index, mem_scale, mem_seg;
 	bool seg_override;
 	int64_t mem_disp;
-	uint16_t mem_size;   /* bytes touched; 0 if it varies */
-	uint8_t mem_vsib;    /* gathers and scatters: the vector register that is the index, else
+	uint16_t mem_size; /* bytes touched; 0 if it varies */
+	uint8_t mem_vsib;  /* gathers and scatters: the vector register that is the index, else
 	                        INSN_NO_REG */
-	uint8_t mem_mask;    /* mem_masked: enum insn_mask, how the mask selects bytes */
-	uint8_t mask_reg;    /* its register: k1-k7, or a vector register for INSN_MASK_SIGN, _BYTES */
-	uint8_t mask_step;   /* bytes of memory that one lane stands for */
-	uint8_t mask_lanes;  /* bits of the mask that count */
+	uint8_t mem_mask;  /* mem_masked: enum insn_mask, how the mask selects bytes */
+	uint8_t mask_reg; /* its register: k1-k7, or a vector register for INSN_MASK_SIGN, _BYTES */
+	uint8_t mask_step;  /* bytes of memory that one lane stands for */
+	uint8_t mask_lanes; /* bits of the mask that count */
 
-	int64_t imm;         /* first immediate or branch displacement, sign-extended; zero-extended
+	int64_t imm;    /* first immediate or branch displacement, sign-extended; zero-extended
 	                        for RET, ENTER, INT, IN, OUT and far pointers */
-	int64_t imm2;        /* ENTER, far pointers' selector... */
-	uint8_t cc;          /* Jcc condition, 0-15; LOOPs: 0 LOOPNE 1 LOOPE 2 LOOP 3 JrCXZ */
-	uint8_t op_reg;      /* PUSH/POP/JMP_IND/CALL_IND register form: RAX..R15, else INSN_NO_REG */
+	int64_t imm2;   /* ENTER, far pointers' selector... */
+	uint8_t cc;     /* Jcc condition, 0-15; LOOPs: 0 LOOPNE 1 LOOPE 2 LOOP 3 JrCXZ */
+	uint8_t op_reg; /* PUSH/POP/JMP_IND/CALL_IND register form: RAX..R15, else INSN_NO_REG */
 
 	/*
 	 * Registers, as masks over RAX..R15; parts count as the whole. Explicit and implicit ones;
@@ -119,20 +120,21 @@ struct insn {
 	 * (CMOVcc, BSF) counts as read too: gpr_write & ~gpr_read is dead before. INSN_EMULATE: all.
 	 */
 	uint16_t gpr_read, gpr_write;
-	uint16_t gpr_fixed;  /* those used implicitly or fixed by the opcode (CL, RAX in MUL, RDX ...) */
-	bool high8;          /* uses AH, CH, DH or BH: admits no REX */
+	uint16_t
+		gpr_fixed; /* those used implicitly or fixed by the opcode (CL, RAX in MUL, RDX ...) */
+	bool high8;        /* uses AH, CH, DH or BH: admits no REX */
 
 	/*
 	 * Status flags (FL_*), DF included. INSN_EMULATE: reads all, maybe writes all. flags_maybe does
 	 * not appear in flags_read: what is live after is live before, unless flags_written.
 	 */
 	uint32_t flags_read;
-	uint32_t flags_written;   /* always written or left undefined, whatever the operands */
-	uint32_t flags_maybe;     /* written only sometimes (shifts by CL, REP): not killed */
+	uint32_t flags_written; /* always written or left undefined, whatever the operands */
+	uint32_t flags_maybe;   /* written only sometimes (shifts by CL, REP): not killed */
 
-	bool may_fault;      /* can fault without touching memory: DIV, FP exceptions, ... */
-	bool ends_block;     /* changes control flow or mode, so nothing may follow it in a block */
-	bool privileged;     /* #GP(0) unless CPL 0 */
+	bool may_fault;  /* can fault without touching memory: DIV, FP exceptions, ... */
+	bool ends_block; /* changes control flow or mode, so nothing may follow it in a block */
+	bool privileged; /* #GP(0) unless CPL 0 */
 };
 
 struct cpuid_policy;

@@ -13,11 +13,11 @@ static void format_bytes(const struct insn *insn, char *text, unsigned size)
 		used += snprintf(text + used, size - used, "%s %02x", i ? "," : "", insn->bytes[i]);
 }
 
-void insn_format(
-	const struct insn *insn, uint64_t rip, unsigned code_bits, char *text, unsigned size)
+void insn_format(const struct insn *insn, uint64_t rip, unsigned code_bits, char *text,
+	unsigned size)
 {
 	ZydisMachineMode mode = code_bits == 64 ? ZYDIS_MACHINE_MODE_LONG_64
-		: code_bits == 32		? ZYDIS_MACHINE_MODE_LEGACY_32
+		: code_bits == 32               ? ZYDIS_MACHINE_MODE_LEGACY_32
 						: ZYDIS_MACHINE_MODE_LEGACY_16;
 	ZydisDisassembledInstruction out;
 

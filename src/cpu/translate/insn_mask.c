@@ -145,8 +145,8 @@ void insn_masking(struct insn *i, const struct insn_raw *raw)
 enum { COMPONENT_X87 = 1, COMPONENT_SSE = 2, COMPONENT_AVX = 4, COMPONENT_K = 32 };
 
 /* size bytes of the image, or zeros where the component is in its initial state */
-static void component_read(
-	const uint8_t *xsave, unsigned bit, unsigned offset, void *data, unsigned size)
+static void component_read(const uint8_t *xsave, unsigned bit, unsigned offset, void *data,
+	unsigned size)
 {
 	uint64_t present;
 

@@ -95,8 +95,8 @@ static bool lacks_base(const ZydisDecodedInstruction *in)
 		in->raw.sib.base == 5;
 }
 
-static void memory_operand(
-	struct insn *i, const struct insn_raw *raw, const ZydisDecodedOperand *op)
+static void memory_operand(struct insn *i, const struct insn_raw *raw,
+	const ZydisDecodedOperand *op)
 {
 	uint16_t before = i->gpr_read;
 	bool implicit = op->encoding == ZYDIS_OPERAND_ENCODING_NONE;

@@ -13,10 +13,10 @@
 #include "cpu/translate/insn.h"
 
 /* Notes on a mnemonic. */
-#define NOTE_END 0x01	     /* ends its block */
+#define NOTE_END 0x01        /* ends its block */
 #define NOTE_PRIVILEGED 0x02 /* #GP(0) outside CPL 0 */
 #define NOTE_NO_STATE 0x04   /* needs no state although its instruction set does */
-#define NOTE_FAULT 0x08	     /* faults by its operands' values */
+#define NOTE_FAULT 0x08      /* faults by its operands' values */
 #define NOTE_UNALIGNED 0x10  /* takes an unaligned operand although its exception class says not */
 #define NOTE_ALIGNED 0x20    /* the other way round */
 
@@ -44,7 +44,7 @@ enum insn_feature {
 
 struct insn_set {
 	bool known;
-	uint8_t state;		 /* enum insn_state */
+	uint8_t state;           /* enum insn_state */
 	uint8_t feature, second; /* both are needed */
 };
 

@@ -38,7 +38,8 @@ static inline void lock_take(struct lock *l)
 {
 	uint32_t expected = 0;
 
-	if (__atomic_compare_exchange_n(&l->state, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+	if (__atomic_compare_exchange_n(&l->state, &expected, 1, false, __ATOMIC_ACQUIRE,
+		    __ATOMIC_RELAXED))
 		return;
 	while (__atomic_exchange_n(&l->state, 2, __ATOMIC_ACQUIRE) != 0)
 		lock_futex(&l->state, FUTEX_WAIT_PRIVATE, 2);

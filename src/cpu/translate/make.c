@@ -18,8 +18,8 @@
 /* Memory that costs nothing until it is touched. */
 static void *reserve(size_t size)
 {
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-		0);
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }
@@ -32,7 +32,8 @@ static int map_code(struct cache *c, uint32_t size, struct error *err)
 	c->write = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, c->fd, 0);
 	c->exec = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, c->fd, 0);
 	if (c->write == MAP_FAILED || c->exec == MAP_FAILED)
-		return error_set(err, errno, "this host does not let a program make code: %s", strerror(errno));
+		return error_set(err, errno, "this host does not let a program make code: %s",
+			strerror(errno));
 	return 0;
 }
 
@@ -145,8 +146,8 @@ static void watch(struct vcpu *v, struct region *r, uint64_t gpa)
 
 struct source {
 	const uint8_t *bytes;
-	unsigned room;        /* bytes to the end of the page */
-	uint8_t joined[16];   /* an instruction that lies in two pages */
+	unsigned room;      /* bytes to the end of the page */
+	uint8_t joined[16]; /* an instruction that lies in two pages */
 	bool crosses, next_crosses;
 	uint64_t gpa2;
 };
@@ -176,12 +177,14 @@ static enum outcome join(struct vcpu *v, uint64_t linear, struct source *s)
 static enum outcome decode(struct vcpu *v, uint64_t linear, uint32_t mode, struct source *s,
 	struct insn *insns, unsigned *count)
 {
-	unsigned bits = (mode & MODE_BITS) == MODE_64 ? 64 : (mode & MODE_BITS) == MODE_32 ? 32 : 16;
+	unsigned bits = (mode & MODE_BITS) == MODE_64 ? 64
+		: (mode & MODE_BITS) == MODE_32       ? 32
+						      : 16;
 	unsigned at = 0, n = 0, limit = mode & MODE_STEP ? 1 : BLOCK_MAX_INSNS;
 
 	while (n < limit && at < s->room) {
-		int r = insn_decode(&insns[n], s->bytes + at, s->room - at < 15 ? s->room - at : 15, bits,
-			vcpu_cpuid(v));
+		int r = insn_decode(&insns[n], s->bytes + at, s->room - at < 15 ? s->room - at : 15,
+			bits, vcpu_cpuid(v));
 
 		if (r == -EAGAIN && n == 0) {
 			enum outcome out = join(v, linear, s);
@@ -214,7 +217,8 @@ static void enlist(struct cache *c, struct region *r, uint64_t gpa, uint32_t ind
 	page->lines |= cache_lines(first, last);
 }
 
-enum outcome cache_make(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode, uint32_t *index)
+enum outcome cache_make(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode,
+	uint32_t *index)
 {
 	struct cache *c = &v->vm->cache;
 	struct region *r = vm_region(v->vm, gpa);
@@ -235,8 +239,7 @@ enum outcome cache_make(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t 
 	if (out)
 		return out;
 	b = &c->block[c->blocks];
-	*b = (struct block){.gpa = gpa, .mode = mode,
-		.gpa2 = s.gpa2};
+	*b = (struct block){.gpa = gpa, .mode = mode, .gpa2 = s.gpa2};
 	count = rewrite_block(c, b, c->blocks, insns, count, start, s.next_crosses);
 	for (unsigned k = 0; k < count; k++)
 		size += insns[k].length;

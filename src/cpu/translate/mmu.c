@@ -13,9 +13,9 @@
 
 /* Where one page's part of an access goes. */
 struct target {
-	uint8_t *host;  /* of the first byte; NULL: a device */
+	uint8_t *host; /* of the first byte; NULL: a device */
 	uint64_t gpa;
-	bool watched;   /* a write must be followed by cache_invalidate() */
+	bool watched; /* a write must be followed by cache_invalidate() */
 };
 
 static inline void copy(void *to, const void *from, size_t size)
@@ -70,7 +70,8 @@ static void populate(struct region *r, uint64_t gpa)
 	r->populated[piece] = 1;
 	asm volatile("syscall"
 		     : "=a"(result)
-		     : "a"((long)SYS_madvise), "D"(r->host + start), "S"(size), "d"(23l /* MADV_POPULATE_WRITE */)
+		     : "a"((long)SYS_madvise), "D"(r->host + start), "S"(size),
+		     "d"(23l /* MADV_POPULATE_WRITE */)
 		     : "rcx", "r11", "memory");
 }
 
@@ -100,7 +101,8 @@ static void fill(struct vcpu *v, struct tlb *t, uint64_t linear, struct region *
 
 static enum outcome page_fault(struct vcpu *v, uint64_t linear, uint32_t error)
 {
-	v->fault = (struct fault){.vector = EXC_PF, .has_error = true, .error = error, .cr2 = linear};
+	v->fault =
+		(struct fault){.vector = EXC_PF, .has_error = true, .error = error, .cr2 = linear};
 	return OUT_FAULT;
 }
 
@@ -164,8 +166,8 @@ enum outcome mmu_fetch(struct vcpu *v, uint64_t linear, uint64_t *gpa)
 		return OUT_OK;
 	}
 	v->count.walk++;
-	if (walk(v->vm, &v->cpu, linear, (struct walk_access){.fetch = true, .user = v->cpu.cpl == 3}, &w,
-		    &error))
+	if (walk(v->vm, &v->cpu, linear,
+		    (struct walk_access){.fetch = true, .user = v->cpu.cpl == 3}, &w, &error))
 		return page_fault(v, linear, error);
 	if (!w.global)
 		t->fetched_nonglobal = true;
@@ -451,8 +453,10 @@ enum slow_result mmu_commit(struct vcpu *v, const struct slow_access *d)
 			if (!size || (at < 64 && !(mask >> at)) || (!t.host && !t.gpa))
 				continue;
 			if (t.host)
-				t.watched = region_page(vm_region(v->vm, gpa_of_host(v->vm, t.host)),
-					gpa_of_host(v->vm, t.host))->has_code;
+				t.watched =
+					region_page(vm_region(v->vm, gpa_of_host(v->vm, t.host)),
+						gpa_of_host(v->vm, t.host))
+						->has_code;
 			changed |= target_write(v, &t, from + at, size);
 		}
 	}

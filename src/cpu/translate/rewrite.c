@@ -37,7 +37,8 @@ static struct emulated *emulated(struct cache *c, const struct insn *i, unsigned
 	head = &c->insn_hash[hash % CACHE_INSN_HASH];
 	for (uint32_t at = *head; at; at = m->next) {
 		m = (struct emulated *)(c->insn + at - 1);
-		if (m->bits == bits && m->insn.length == i->length && !memcmp(m->insn.bytes, i->bytes, i->length))
+		if (m->bits == bits && m->insn.length == i->length &&
+			!memcmp(m->insn.bytes, i->bytes, i->length))
 			return m;
 	}
 	m = (struct emulated *)(c->insn + c->insns);
@@ -90,10 +91,12 @@ static bool state_enabled(uint32_t mode, const struct insn *i)
 
 bool rewrite_native(uint32_t mode, const struct insn *i)
 {
-	bool near_branches = (mode & MODE_BITS) == MODE_64 || (mode & MODE_FLAT && (mode & MODE_BITS) == MODE_32);
+	bool near_branches = (mode & MODE_BITS) == MODE_64 ||
+		(mode & MODE_FLAT && (mode & MODE_BITS) == MODE_32);
 	bool bits64 = (mode & MODE_BITS) == MODE_64;
 
-	if (!state_enabled(mode, i) || (i->encoding != ENC_LEGACY && (mode & (MODE_BITS | MODE_FLAT)) == MODE_16))
+	if (!state_enabled(mode, i) ||
+		(i->encoding != ENC_LEGACY && (mode & (MODE_BITS | MODE_FLAT)) == MODE_16))
 		return false;
 	switch (i->class) {
 	case INSN_COPY:
@@ -230,9 +233,8 @@ static void entry(struct rewrite *w, unsigned start)
 
 static bool last_leaves(const struct rewrite *w, const struct insn *i)
 {
-	return !rewrite_native(w->mode, i) ||
-		i->class == INSN_JMP || i->class == INSN_RET || i->class == INSN_CALL ||
-		i->class == INSN_JMP_IND || i->class == INSN_CALL_IND;
+	return !rewrite_native(w->mode, i) || i->class == INSN_JMP || i->class == INSN_RET ||
+		i->class == INSN_CALL || i->class == INSN_JMP_IND || i->class == INSN_CALL_IND;
 }
 
 static void sites_flush(struct rewrite *w, struct block *b)
@@ -257,7 +259,8 @@ static void sites_flush(struct rewrite *w, struct block *b)
 }
 
 /* Is there a plain instruction after STI, after which the interrupt may come? */
-static bool window_fits(const struct rewrite *w, const struct insn *insns, unsigned k, unsigned count)
+static bool window_fits(const struct rewrite *w, const struct insn *insns, unsigned k,
+	unsigned count)
 {
 	if (!rewrite_native(w->mode, &insns[k]))
 		return true; /* emulated anyway */
@@ -273,9 +276,15 @@ unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const s
 	bool left = false;
 	unsigned grouped;
 	struct rewrite w = {
-		.cache = c, .block_index = index, .mode = b->mode, .guest = start,
-		.bits = (b->mode & MODE_BITS) == MODE_64 ? 64 : (b->mode & MODE_BITS) == MODE_32 ? 32 : 16,
-		.hot = {c->write + c->hot, 0}, .cold = {c->write + c->cold, 0},
+		.cache = c,
+		.block_index = index,
+		.mode = b->mode,
+		.guest = start,
+		.bits = (b->mode & MODE_BITS) == MODE_64   ? 64
+			: (b->mode & MODE_BITS) == MODE_32 ? 32
+							   : 16,
+		.hot = {c->write + c->hot, 0},
+		.cold = {c->write + c->cold, 0},
 	};
 
 	b->code = c->hot;
@@ -294,7 +303,9 @@ unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const s
 			break;
 		}
 		/* not behind STI, where the window is */
-		grouped = k && insns[k - 1].mnemonic == ZYDIS_MNEMONIC_STI ? 0 : rewrite_group(&w, insns + k, count - k, live + k);
+		grouped = k && insns[k - 1].mnemonic == ZYDIS_MNEMONIC_STI
+			? 0
+			: rewrite_group(&w, insns + k, count - k, live + k);
 		if (grouped) {
 			k += grouped - 1;
 			continue;

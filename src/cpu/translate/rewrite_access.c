@@ -8,8 +8,8 @@
 
 struct address rewrite_address_of(const struct insn *i)
 {
-	return (struct address){i->mem_base, i->mem_index, i->mem_scale, i->mem_seg, i->address_size,
-		i->mem_disp};
+	return (struct address){i->mem_base, i->mem_index, i->mem_scale, i->mem_seg,
+		i->address_size, i->mem_disp};
 }
 
 /* The register to name for a guest register, loaded into itself if it is one of the scratch ones. */
@@ -28,7 +28,8 @@ void rewrite_effective(struct rewrite *w, struct emit *e, struct address a)
 
 	if (a.base == INSN_RIP) {
 		/* mem_disp counts from the end of the instruction */
-		rewrite_code_address(e, R10, (int32_t)a.disp + (int32_t)(w->guest + w->insn->length), size);
+		rewrite_code_address(e, R10,
+			(int32_t)a.disp + (int32_t)(w->guest + w->insn->length), size);
 		return;
 	}
 	if (a.disp != (int32_t)a.disp) {
@@ -98,7 +99,7 @@ static void check(struct rewrite *w, unsigned size, bool write, uint8_t *cold_at
 		emit_8(e, 0x81);
 		emit_8(e, 0xfa);
 		emit_32(e, 4096 - size);
-		emit_jcc(e, 7, cold_at); /* above */
+		emit_jcc(e, 7, cold_at);                               /* above */
 		emit_op_mem(e, 8, 0x03, R10, gs_table(CTX_HOST, R11)); /* add r10, host */
 		return;
 	}
@@ -128,8 +129,11 @@ static struct slow_access *slow_call(struct rewrite *w, unsigned size, unsigned 
 	emit_lea_rip(e, R11, e->at);
 	emit_jmp_slot(e, offsetof(struct vcpu, stub_slow));
 	d = (struct slow_access *)e->at;
-	*d = (struct slow_access){.guest = (uint16_t)w->guest, .length = w->insn->length,
-		.flags = (uint8_t)flags, .size = (uint16_t)size, .seg = (uint8_t)seg};
+	*d = (struct slow_access){.guest = (uint16_t)w->guest,
+		.length = w->insn->length,
+		.flags = (uint8_t)flags,
+		.size = (uint16_t)size,
+		.seg = (uint8_t)seg};
 	e->at += sizeof *d;
 	struct emit patch = {lea, 0};
 
@@ -152,7 +156,8 @@ static void faulting_site(struct rewrite *w, struct emit *e)
  * A memory access: check, operation; and out of line the slow path with the operation again.
  * reads/writes: what the operation does with the bytes.
  */
-void rewrite_access(struct rewrite *w, struct address a, unsigned size, unsigned flags, access_op *op)
+void rewrite_access(struct rewrite *w, struct address a, unsigned size, unsigned flags,
+	access_op *op)
 {
 	bool checks = needs_checks(w, a.seg), write = flags & SLOW_WRITE;
 	uint8_t *start = w->hot.at, *done;

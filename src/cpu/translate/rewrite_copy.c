@@ -83,8 +83,8 @@ void rewrite_lea(struct rewrite *w)
 	const struct insn *i = w->insn;
 	unsigned to = (i->modrm >> 3 & 7) | (i->rex & 4 ? 8 : 0);
 
-	if (w->bits == 64 && i->mem_base != INSN_RIP && !is_scratch(to) && !is_scratch(i->mem_base) &&
-		!is_scratch(i->mem_index)) {
+	if (w->bits == 64 && i->mem_base != INSN_RIP && !is_scratch(to) &&
+		!is_scratch(i->mem_base) && !is_scratch(i->mem_index)) {
 		emit_bytes(&w->hot, i->bytes, i->length);
 		return;
 	}
@@ -101,4 +101,3 @@ void rewrite_lea(struct rewrite *w)
 		emit_mov(&w->hot, 4, R10, R10);
 	emit_store(&w->hot, 8, gpr_slot(to), R10);
 }
-

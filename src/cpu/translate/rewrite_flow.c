@@ -16,8 +16,9 @@ static uint32_t new_exit(struct rewrite *w, int32_t target)
 	struct cache *c = w->cache;
 	uint32_t index = c->exits++;
 
-	c->exit[index] = (struct block_exit){
-		.block = w->block_index, .target = target, .stub = offset_of(w, w->cold.at)};
+	c->exit[index] = (struct block_exit){.block = w->block_index,
+		.target = target,
+		.stub = offset_of(w, w->cold.at)};
 	emit_mov_imm32(&w->cold, R10, index);
 	rewrite_leave(&w->cold, LEAVE_EXIT);
 	return index;

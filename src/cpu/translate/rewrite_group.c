@@ -14,8 +14,8 @@
 /* A group of insns[0, count): what the one check has to cover. */
 struct group {
 	unsigned count;
-	struct address at;      /* of the lowest byte */
-	int64_t low, high;      /* displacements covered, high exclusive */
+	struct address at; /* of the lowest byte */
+	int64_t low, high; /* displacements covered, high exclusive */
 	bool write;
 	unsigned accesses;
 };
@@ -29,21 +29,23 @@ static bool uses_scratch(const struct insn *i)
 
 static bool plain_access(const struct insn *i)
 {
-	return i->class == INSN_COPY && i->has_mem && !i->mem_masked && i->mem_size && i->mem_size <= 64 &&
-		!i->high8 && !i->prefix_lock && i->modrm_offset && i->address_size == 8 &&
-		i->mem_disp == (int32_t)i->mem_disp;
+	return i->class == INSN_COPY && i->has_mem && !i->mem_masked && i->mem_size &&
+		i->mem_size <= 64 && !i->high8 && !i->prefix_lock && i->modrm_offset &&
+		i->address_size == 8 && i->mem_disp == (int32_t)i->mem_disp;
 }
 
 static bool plain_other(const struct insn *i)
 {
-	return (i->class == INSN_COPY || i->class == INSN_NOP || (i->class == INSN_LEA && i->mem_base != INSN_RIP)) &&
+	return (i->class == INSN_COPY || i->class == INSN_NOP ||
+		       (i->class == INSN_LEA && i->mem_base != INSN_RIP)) &&
 		(i->class != INSN_COPY || !i->has_mem);
 }
 
 static bool same_registers(const struct insn *a, const struct insn *b)
 {
 	return a->mem_base == b->mem_base && a->mem_index == b->mem_index &&
-		(a->mem_index == INSN_NO_REG || a->mem_scale == b->mem_scale) && a->mem_seg == b->mem_seg;
+		(a->mem_index == INSN_NO_REG || a->mem_scale == b->mem_scale) &&
+		a->mem_seg == b->mem_seg;
 }
 
 /* Displacement from the register part; RIP-relative ones count from the code page. */
@@ -94,8 +96,8 @@ static struct group find_accesses(const struct rewrite *w, const struct insn *in
 		}
 		written |= i->gpr_write;
 	}
-	best.at = (struct address){first->mem_base, first->mem_index, first->mem_scale, first->mem_seg, 8,
-		best.low};
+	best.at = (struct address){first->mem_base, first->mem_index, first->mem_scale,
+		first->mem_seg, 8, best.low};
 	/* address_rip: a displacement from the code page, not from the instruction */
 	if (first->mem_base == INSN_RIP)
 		best.at.disp -= (int64_t)(w->guest + first->length);
@@ -111,7 +113,8 @@ static void emit_accesses(struct rewrite *w, const struct insn *insns, const str
 		if (i->has_mem && i->class == INSN_COPY) {
 			if (i->may_fault || i->mem_aligned)
 				rewrite_site(w, w->hot.at, 0, false);
-			emit_copy_at(&w->hot, i, w->bits, R10, (int32_t)(displacement(i, w->guest) - g->low));
+			emit_copy_at(&w->hot, i, w->bits, R10,
+				(int32_t)(displacement(i, w->guest) - g->low));
 		} else {
 			rewrite_one(w);
 		}
@@ -150,7 +153,8 @@ static struct group find_pops(const struct insn *insns, unsigned count)
 
 	while (g.count < count && plain_pop(&insns[g.count]))
 		g.count++;
-	if (g.count && g.count < count && insns[g.count].class == INSN_RET && insns[g.count].operand_size == 8)
+	if (g.count && g.count < count && insns[g.count].class == INSN_RET &&
+		insns[g.count].operand_size == 8)
 		g.count++;
 	g.accesses = g.count;
 	g.high = 8 * (int64_t)g.count;
@@ -247,7 +251,8 @@ unsigned rewrite_group(struct rewrite *w, const struct insn *insns, unsigned cou
 	struct group g;
 	uint8_t *cold = w->cold.at;
 	unsigned guest = w->guest;
-	void (*emit_group)(struct rewrite *, const struct insn *, const struct group *) = emit_accesses;
+	void (*emit_group)(struct rewrite *, const struct insn *, const struct group *) =
+		emit_accesses;
 
 	if (w->bits != 64 || w->mode & (MODE_STEP | MODE_ALIGN))
 		return 0;

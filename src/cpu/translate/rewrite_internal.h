@@ -16,11 +16,11 @@ struct address {
 struct rewrite {
 	struct cache *cache;
 	uint32_t block_index, mode;
-	unsigned bits;          /* 16, 32, 64 */
+	unsigned bits; /* 16, 32, 64 */
 	struct emit hot, cold;
 	const struct insn *insn;
-	unsigned guest;         /* the instruction's offset in the code page */
-	bool flags_live;        /* before this instruction */
+	unsigned guest;  /* the instruction's offset in the code page */
+	bool flags_live; /* before this instruction */
 	unsigned hot_sites, cold_sites;
 	struct site hot_site[REWRITE_SITES_MAX / 2], cold_site[REWRITE_SITES_MAX / 2];
 };
@@ -101,7 +101,6 @@ void rewrite_call_indirect(struct rewrite *w);
 access_op rewrite_load_value;
 /* A direct branch to target (relative to the code page); cc is a condition or -1. */
 void rewrite_branch(struct rewrite *w, int cc, int32_t target);
-
 
 /* Emits w->insn, which rewrite_native() allows. */
 void rewrite_one(struct rewrite *w);

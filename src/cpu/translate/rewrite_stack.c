@@ -41,8 +41,10 @@ void rewrite_load_value(struct rewrite *w, struct emit *e)
 void rewrite_push(struct rewrite *w)
 {
 	if (w->insn->has_mem)
-		rewrite_access(w, rewrite_address_of(w->insn), w->insn->operand_size, SLOW_READ, rewrite_load_value);
-	rewrite_access(w, stack_below(w->insn->operand_size), w->insn->operand_size, SLOW_WRITE, op_push);
+		rewrite_access(w, rewrite_address_of(w->insn), w->insn->operand_size, SLOW_READ,
+			rewrite_load_value);
+	rewrite_access(w, stack_below(w->insn->operand_size), w->insn->operand_size, SLOW_WRITE,
+		op_push);
 }
 
 static void op_pop(struct rewrite *w, struct emit *e)

@@ -12,8 +12,8 @@
 #include "cpu/translate/rewrite_internal.h"
 
 #define SLOT(field) gs_slot(offsetof(struct vcpu, field))
-#define GS_BASE                                                                                    \
-	gs_slot(offsetof(struct vcpu, cpu.seg) + SEG_GS * sizeof(struct segment) +                 \
+#define GS_BASE                                                                    \
+	gs_slot(offsetof(struct vcpu, cpu.seg) + SEG_GS * sizeof(struct segment) + \
 		offsetof(struct segment, base))
 
 bool rewrite_system_native(uint32_t mode, const struct insn *i)

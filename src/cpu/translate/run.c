@@ -75,7 +75,8 @@ static void place(struct translate_vcpu *p, uint32_t where)
 	if (where == PLACE_CODE && p->v->vm->vcpus > 1)
 		atomic_store(&p->place, ((old & ~PLACE_BITS) + 4) | where);
 	else
-		atomic_store_explicit(&p->place, ((old & ~PLACE_BITS) + 4) | where, memory_order_release);
+		atomic_store_explicit(&p->place, ((old & ~PLACE_BITS) + 4) | where,
+			memory_order_release);
 }
 
 /* False: somebody runs alone; wait, and look for the block again. */
@@ -185,7 +186,7 @@ static enum outcome emulate_one(struct vcpu *v, const struct emulated *m, unsign
 /* What stub_enter() returned, taken apart. */
 struct leaving {
 	enum leave why;
-	unsigned guest;      /* of LEAVE_EMULATE */
+	unsigned guest; /* of LEAVE_EMULATE */
 	uint64_t arg;
 	uint64_t target;     /* of LEAVE_EXIT: the linear address to go on at */
 	uint32_t generation; /* of the cache that the exit is in */

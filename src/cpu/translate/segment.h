@@ -15,7 +15,7 @@
 /* The type field of attr (SDM 3A, 3.4.5.1 and 3.5). */
 #define TYPE_ACCESSED 1u
 #define TYPE_WRITABLE 2u /* data */
-#define TYPE_DOWN 4u	 /* data: expand-down */
+#define TYPE_DOWN 4u     /* data: expand-down */
 #define TYPE_READABLE 2u /* code */
 #define TYPE_CONFORMING 4u
 #define TYPE_CODE 8u
@@ -73,8 +73,8 @@ enum outcome descriptor_read(struct vcpu *v, uint16_t selector, bool wide, unsig
 void descriptor_unpack(struct segment *s, uint16_t selector, const struct descriptor *d);
 /* Sets bits of the descriptor's type byte in memory (accessed, busy), atomically where it can be.
  */
-enum outcome descriptor_mark(
-	struct vcpu *v, const struct descriptor *d, uint8_t set, uint8_t clear);
+enum outcome descriptor_mark(struct vcpu *v, const struct descriptor *d, uint8_t set,
+	uint8_t clear);
 /* The same if it is not yet accessed; also in *s. */
 enum outcome descriptor_accessed(struct vcpu *v, const struct descriptor *d, struct segment *s);
 

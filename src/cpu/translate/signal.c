@@ -31,8 +31,8 @@ static __thread struct vcpu *running;
 static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
 
 /* The order of RAX.. R15 in a signal context. */
-static const uint8_t context_reg[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI,
-	REG_RDI, REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+static const uint8_t context_reg[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
+	REG_RSI, REG_RDI, REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
 
 /* The guest's exception for a host trap in a copied instruction; false: it is no such thing. */
 static bool guest_fault(struct vcpu *v, long trap)
@@ -94,11 +94,13 @@ static void handle(int number, siginfo_t *info, void *context)
 int signal_setup(struct error *err)
 {
 	for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
-		struct sigaction act = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+		struct sigaction act = {.sa_sigaction = handle,
+			.sa_flags = SA_SIGINFO | SA_ONSTACK};
 
 		sigfillset(&act.sa_mask);
 		if (sigaction(signals[i], &act, NULL))
-			return error_set(err, errno, "cannot catch signal %d: %s", signals[i], strerror(errno));
+			return error_set(err, errno, "cannot catch signal %d: %s", signals[i],
+				strerror(errno));
 	}
 	return 0;
 }
@@ -106,7 +108,8 @@ int signal_setup(struct error *err)
 int signal_thread_setup(struct vcpu *v, struct error *err)
 {
 	sigset_t set;
-	stack_t stack = {.ss_size = STACK_SIZE + getauxval(AT_MINSIGSTKSZ), .ss_flags = (int)SS_AUTODISARM};
+	stack_t stack = {.ss_size = STACK_SIZE + getauxval(AT_MINSIGSTKSZ),
+		.ss_flags = (int)SS_AUTODISARM};
 
 	running = v;
 	sigemptyset(&set);

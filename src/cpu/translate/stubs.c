@@ -41,28 +41,29 @@
 
 __attribute__((naked)) struct left stub_enter(void *code, uint64_t linear)
 {
-	asm volatile("pushq %%rbx\n pushq %%rbp\n pushq %%r12\n pushq %%r13\n pushq %%r14\n pushq %%r15\n"
-		     "movq %%rsp, %%gs:%c[host_rsp]\n"
-		     "movq %%rsi, %%r10\n"
-		     "movq %%rdi, %%r11\n"
-		     LOAD_FLAGS
-		     LOAD_CALLER_SAVED
-		     "movq " GPR(3) ", %%rbx\n movq " GPR(5) ", %%rbp\n"
-		     "movq " GPR(12) ", %%r12\n movq " GPR(13) ", %%r13\n"
-		     "movq " GPR(14) ", %%r14\n movq " GPR(15) ", %%r15\n"
-		     "movq " GPR(0) ", %%rax\n movq " GPR(4) ", %%rsp\n"
-		     "jmpq *%%r11\n"
-		     :
-		     : OFFSETS);
+	asm volatile(
+		"pushq %%rbx\n pushq %%rbp\n pushq %%r12\n pushq %%r13\n pushq %%r14\n pushq %%r15\n"
+		"movq %%rsp, %%gs:%c[host_rsp]\n"
+		"movq %%rsi, %%r10\n"
+		"movq %%rdi, %%r11\n" LOAD_FLAGS LOAD_CALLER_SAVED
+		"movq " GPR(3) ", %%rbx\n movq " GPR(
+			5) ", %%rbp\n"
+			   "movq " GPR(12) ", %%r12\n movq " GPR(
+				   13) ", %%r13\n"
+				       "movq " GPR(14) ", %%r14\n movq " GPR(
+					       15) ", %%r15\n"
+						   "movq " GPR(0) ", %%rax\n movq " GPR(
+							   4) ", %%rsp\n"
+							      "jmpq *%%r11\n"
+		:
+		: OFFSETS);
 }
 
 __attribute__((naked)) void stub_leave(void)
 {
-	asm volatile(SAVE_GPRS
-		     "movq %%gs:%c[host_rsp], %%rsp\n"
-		     "pushfq\n popq %%gs:%c[flags]\n cld\n"
-		     "movl %%r11d, %%eax\n movq %%r10, %%rdx\n"
-		     RESTORE_HOST "ret\n"
+	asm volatile(SAVE_GPRS "movq %%gs:%c[host_rsp], %%rsp\n"
+			       "pushfq\n popq %%gs:%c[flags]\n cld\n"
+			       "movl %%r11d, %%eax\n movq %%r10, %%rdx\n" RESTORE_HOST "ret\n"
 		     :
 		     : OFFSETS);
 }
@@ -86,10 +87,10 @@ __attribute__((naked)) void stub_slow(void)
 		     "movslq (%%r11), %%rax\n addq %%rax, %%r11\n" /* RETRY */
 		     "jmp 2f\n"
 		     "1: addq $%c[desc], %%r11\n movq %%gs:%c[scratch], %%r10\n" /* GO */
-		     "2:" LOAD_CALLER_SAVED LOAD_FLAGS
-		     "movq " GPR(0) ", %%rax\n movq " GPR(4) ", %%rsp\n"
-		     "jmpq *%%r11\n"
-		     "3: movl $%c[fault], %%eax\n xorl %%edx, %%edx\n" /* LEAVE */
+		     "2:" LOAD_CALLER_SAVED LOAD_FLAGS "movq " GPR(0) ", %%rax\n movq " GPR(
+			     4) ", %%rsp\n"
+				"jmpq *%%r11\n"
+				"3: movl $%c[fault], %%eax\n xorl %%edx, %%edx\n" /* LEAVE */
 		     RESTORE_HOST "ret\n"
 		     :
 		     : OFFSETS);
@@ -106,12 +107,11 @@ __attribute__((naked)) void stub_commit(void)
 		     "call translate_commit\n"
 		     "popq %%r11\n"
 		     "cmpl $1, %%eax\n"
-		     "ja 3f\n"
-		     LOAD_CALLER_SAVED LOAD_FLAGS
-		     "movq " GPR(0) ", %%rax\n movq " GPR(4) ", %%rsp\n"
-		     "jmpq *%%r11\n"
-		     "3: movl $%c[fault], %%eax\n xorl %%edx, %%edx\n"
-		     RESTORE_HOST "ret\n"
+		     "ja 3f\n" LOAD_CALLER_SAVED LOAD_FLAGS "movq " GPR(0) ", %%rax\n movq " GPR(
+			     4) ", %%rsp\n"
+				"jmpq *%%r11\n"
+				"3: movl $%c[fault], %%eax\n xorl %%edx, %%edx\n" RESTORE_HOST
+				"ret\n"
 		     :
 		     : OFFSETS);
 }

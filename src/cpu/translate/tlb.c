@@ -41,9 +41,10 @@ int tlb_create(struct vcpu *v, int fd, struct tlb *contexts, struct error *err)
 		if (base == MAP_FAILED)
 			return error_set(err, errno, "no memory for a TLB: %s", strerror(errno));
 		t->base = base;
-		if (mmap(base, VCPU_PAGES_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) ==
-			MAP_FAILED)
-			return error_set(err, errno, "cannot map a vCPU into its TLB: %s", strerror(errno));
+		if (mmap(base, VCPU_PAGES_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+			    0) == MAP_FAILED)
+			return error_set(err, errno, "cannot map a vCPU into its TLB: %s",
+				strerror(errno));
 		t->tag_read = (uint64_t *)(base + CTX_TAG_READ);
 		t->tag_write = (uint64_t *)(base + CTX_TAG_WRITE);
 		t->host = (uint64_t *)(base + CTX_HOST);
@@ -135,7 +136,8 @@ static void clear_range(struct tlb *t, uint64_t start, uint64_t size)
 	for (unsigned i = 0; i < count; i++) {
 		unsigned index = (tlb_index(start) + i) & (TLB_ENTRIES - 1);
 
-		if ((t->tag_read[index] & ~(size - 1)) == start || (t->tag_write[index] & ~(size - 1)) == start)
+		if ((t->tag_read[index] & ~(size - 1)) == start ||
+			(t->tag_write[index] & ~(size - 1)) == start)
 			clear_entry(t, index);
 	}
 	/* all code of the range: rare enough to forget every jump */

@@ -32,13 +32,13 @@ struct tlb;
 
 /* What a step of execution or emulation led to. */
 enum outcome {
-	OUT_OK,        /* go on at cpu.rip */
-	OUT_FAULT,     /* vcpu.fault holds an exception; cpu.rip is still at the instruction */
+	OUT_OK,    /* go on at cpu.rip */
+	OUT_FAULT, /* vcpu.fault holds an exception; cpu.rip is still at the instruction */
 	OUT_HALT,
 	OUT_SHUTDOWN,
 	OUT_DEBUG,
 	OUT_INTERRUPTED,
-	OUT_ERROR,     /* vcpu.error has the text */
+	OUT_ERROR, /* vcpu.error has the text */
 };
 
 struct fault {
@@ -52,7 +52,8 @@ struct fault {
 #define ACC_READ 0u
 #define ACC_WRITE 1u
 #define ACC_FETCH 2u
-#define ACC_SYSTEM 4u /* an implicit supervisor access: descriptor tables, TSS (never user, ignores AC) */
+#define ACC_SYSTEM \
+	4u /* an implicit supervisor access: descriptor tables, TSS (never user, ignores AC) */
 
 #define BOUNCE_SIZE 16384
 
@@ -60,24 +61,24 @@ struct vcpu {
 	struct cpu_state cpu;
 
 	/* --- read or written by generated code ------------------------------------------- */
-	uint64_t code_base;    /* virtual address of the code page that runs (CS base included) */
+	uint64_t code_base; /* virtual address of the code page that runs (CS base included) */
 	uint64_t spill[4];
-	uint64_t host_rsp;     /* the stack that C code runs on */
-	uint64_t slow_return;  /* where the slow path goes back to */
-	uint64_t flags;        /* status flags and DF as stored on leaving translated code */
-	uint64_t page_mask;    /* constant ~4095, a PEXT mask */
-	uint64_t if_mask;      /* constant: all of RFLAGS but IF */
+	uint64_t host_rsp;        /* the stack that C code runs on */
+	uint64_t slow_return;     /* where the slow path goes back to */
+	uint64_t flags;           /* status flags and DF as stored on leaving translated code */
+	uint64_t page_mask;       /* constant ~4095, a PEXT mask */
+	uint64_t if_mask;         /* constant: all of RFLAGS but IF */
 	uint64_t code_flags_mask; /* constant: the flags that live in the host's */
-	uint64_t *window_poll; /* read when interrupts become enabled; bad while one may wait */
-	uint64_t jump_mask;    /* constant: PEXT mask that makes a jump cache index */
-	uint64_t jump_base;    /* the jump cache in use; an empty one while a kick is pending */
-	uint64_t *poll;        /* read at back edges; made bad by a kick */
-	atomic_uint kicked;    /* 1: look for interrupts, 2: leave run */
-	uint64_t ea;           /* of the slow access under way */
+	uint64_t *window_poll;    /* read when interrupts become enabled; bad while one may wait */
+	uint64_t jump_mask;       /* constant: PEXT mask that makes a jump cache index */
+	uint64_t jump_base;       /* the jump cache in use; an empty one while a kick is pending */
+	uint64_t *poll;           /* read at back edges; made bad by a kick */
+	atomic_uint kicked;       /* 1: look for interrupts, 2: leave run */
+	uint64_t ea;              /* of the slow access under way */
 
-	uint64_t scratch;      /* C code's answer to the slow path: the host address */
-	struct vcpu *self;     /* the mapping that C code uses */
-	void (*stub_leave)(void);  /* stubs.c, where generated code jumps to */
+	uint64_t scratch;         /* C code's answer to the slow path: the host address */
+	struct vcpu *self;        /* the mapping that C code uses */
+	void (*stub_leave)(void); /* stubs.c, where generated code jumps to */
 	void (*stub_slow)(void);
 	void (*stub_commit)(void);
 
@@ -86,34 +87,33 @@ struct vcpu {
 	unsigned index;
 	struct fault fault;
 	struct error *error;
-	bool irq_check;        /* the local APIC may have something */
-	bool vectors_saved;    /* the guest's extended state is in cpu.xsave, not in registers */
+	bool irq_check;     /* the local APIC may have something */
+	bool vectors_saved; /* the guest's extended state is in cpu.xsave, not in registers */
 	struct counters count;
 	struct engine_debug debug;
-	struct tlb *tlb;       /* the current context's tables; see tlb.h */
+	struct tlb *tlb; /* the current context's tables; see tlb.h */
 	struct translate_vcpu *private_data;
 };
 
 /* What generated code says of a memory access when it needs the slow path; lies in the code. */
 struct slow_access {
-	int32_t retry;         /* from this struct to the start of the check */
-	uint16_t guest;        /* the instruction's offset in the code page */
+	int32_t retry;  /* from this struct to the start of the check */
+	uint16_t guest; /* the instruction's offset in the code page */
 	uint8_t length;
-	uint8_t flags;         /* SLOW_* */
-	uint16_t size;         /* bytes */
-	uint8_t seg;           /* SEG_*, with SLOW_OP */
+	uint8_t flags; /* SLOW_* */
+	uint16_t size; /* bytes */
+	uint8_t seg;   /* SEG_*, with SLOW_OP */
 } __attribute__((packed));
 #define SLOW_WRITE 1u
 #define SLOW_READ 2u
 #define SLOW_MASKED 4u
-#define SLOW_STACK 8u  /* non-canonical: #SS rather than #GP */
+#define SLOW_STACK 8u /* non-canonical: #SS rather than #GP */
 #define SLOW_LOCK 16u
 #define SLOW_ALIGNED 64u /* misaligned: #GP, before the page is looked at */
-#define SLOW_OP 32u    /* must go on with the out-of-line copy: ea is an offset in segment `seg` */
+#define SLOW_OP 32u /* must go on with the out-of-line copy: ea is an offset in segment `seg` */
 
 /* What they return to the code in stubs.c. */
 enum slow_result { SLOW_RETRY, SLOW_GO, SLOW_LEAVE };
-
 
 /* --- extended state ------------------------------------------------------------------- */
 
@@ -157,8 +157,8 @@ void mem_settle(struct vcpu *v);
 
 /* --- TLB and mode (mmu.c) --------------------------------------------------------------- */
 
-void mmu_flush_all(struct vcpu *v);         /* also global entries */
-void mmu_flush_nonglobal(struct vcpu *v);   /* the current PCID */
+void mmu_flush_all(struct vcpu *v);                   /* also global entries */
+void mmu_flush_nonglobal(struct vcpu *v);             /* the current PCID */
 void mmu_flush_page(struct vcpu *v, uint64_t linear); /* INVLPG: current PCID and global */
 void mmu_flush_pcid(struct vcpu *v, unsigned pcid);
 /*

@@ -18,8 +18,8 @@
 struct region {
 	uint64_t gpa, size;
 	uint8_t *host;
-	struct page *pages;   /* one for each page of the region */
-	uint8_t *populated;   /* one byte for each POPULATE_SIZE */
+	struct page *pages; /* one for each page of the region */
+	uint8_t *populated; /* one byte for each POPULATE_SIZE */
 };
 #define POPULATE_SIZE (256u << 10)
 
@@ -27,24 +27,24 @@ struct region {
 struct page {
 	uint32_t first_block; /* of those whose code starts or ends here; 0: none */
 	uint8_t has_code;     /* writes are watched; set before its bytes are read */
-	uint8_t patience;     /* log2 of the writes beside code that are borne before it is forgotten */
-	uint16_t writes;      /* that hit no code, since */
+	uint8_t patience; /* log2 of the writes beside code that are borne before it is forgotten */
+	uint16_t writes;  /* that hit no code, since */
 	uint64_t linear : 52, aliased : 1; /* page number at which CPL 0 runs it; at others too */
-	uint64_t lines;       /* which of the page's 64-byte lines hold translated bytes */
+	uint64_t lines; /* which of the page's 64-byte lines hold translated bytes */
 };
 
 struct translate_vm {
 	struct engine_vm_config config;
-	struct cache cache;         /* its lock guards pages too */
+	struct cache cache; /* its lock guards pages too */
 	unsigned regions;
 	struct region region[VM_REGIONS];
 	struct translate_vcpu *vcpu[VM_VCPUS];
 	unsigned vcpus;
-	uint64_t vectors;           /* state components that the guest may have (an XSAVE mask) */
+	uint64_t vectors; /* state components that the guest may have (an XSAVE mask) */
 	bool has_xsaveopt, has_fsgsbase;
-	uint64_t *no_jumps;         /* an empty jump cache */
-	struct lock exclusive;      /* held by who wants all others outside of translated code */
-	atomic_bool stop;           /* ... and is waiting for it, or has it */
+	uint64_t *no_jumps;    /* an empty jump cache */
+	struct lock exclusive; /* held by who wants all others outside of translated code */
+	atomic_bool stop;      /* ... and is waiting for it, or has it */
 };
 
 /* What mem_host() was asked for to be written: looked at for code once it has been. */
@@ -59,29 +59,30 @@ struct translate_vcpu {
 	struct vcpu *v;
 	int fd;
 	struct tlb context[CTX_COUNT];
-	uint64_t clock;             /* for LRU of contexts */
-	uint32_t *write_hint[VM_REGIONS]; /* per page: 1 + TLB index of its writable mapping, ~0: many */
-	uint32_t mode;              /* MODE_* of blocks that run now */
+	uint64_t clock; /* for LRU of contexts */
+	uint32_t *write_hint
+		[VM_REGIONS]; /* per page: 1 + TLB index of its writable mapping, ~0: many */
+	uint32_t mode;        /* MODE_* of blocks that run now */
 	uint8_t *bounce;
 	void *signal_stack;
 	size_t signal_stack_size;
-	bool signal_fault;          /* the signal was a fault, not a poll */
+	bool signal_fault; /* the signal was a fault, not a poll */
 	struct {
 		bool active, direct, watched;
 		uint64_t linear, mask;
 		unsigned size;
 		uint64_t gpa[2];
 		void *host[2];
-	} pending;                  /* the bounced access under way */
-	bool split_lock;            /* the next instruction has a locked access in two pages ... */
-	bool alone;                 /* ... and runs while all other vCPUs are held */
-	struct emulated emulated;   /* a copy, where another vCPU may flush the cache */
+	} pending;                /* the bounced access under way */
+	bool split_lock;          /* the next instruction has a locked access in two pages ... */
+	bool alone;               /* ... and runs while all other vCPUs are held */
+	struct emulated emulated; /* a copy, where another vCPU may flush the cache */
 	struct written written[VM_UNSETTLED];
-	unsigned unsettled;         /* of them */
-	struct tlb *user;           /* the context of the current PCID */
-	bool running;               /* vcpu_run() is under way: %gs is ours */
-	bool leave_ok;              /* a slow path left only to look for the next block */
-	_Atomic uint32_t place;     /* PLACE_* in the low bits, a count above */
+	unsigned unsettled;     /* of them */
+	struct tlb *user;       /* the context of the current PCID */
+	bool running;           /* vcpu_run() is under way: %gs is ours */
+	bool leave_ok;          /* a slow path left only to look for the next block */
+	_Atomic uint32_t place; /* PLACE_* in the low bits, a count above */
 };
 
 /* Where a vCPU's thread is, for those who change code or take permissions away. */

@@ -55,14 +55,16 @@ static bool entry_mark(void *at, bool wide, uint64_t old, uint64_t bits)
 }
 
 /* Reserved bits of an entry at a level (1 is the leaf table); SDM 3A, 4.5.4 and figure 4-11. */
-static uint64_t reserved_bits(const struct cpu_state *s, struct format f, unsigned level, bool large,
-	unsigned phys_bits)
+static uint64_t reserved_bits(const struct cpu_state *s, struct format f, unsigned level,
+	bool large, unsigned phys_bits)
 {
 	uint64_t bits = 0;
 
 	if (!f.wide)
 		/* 4 MiB pages: bits 13-20 carry address bits 32-39, as far as there are any */
-		return !large ? 0 : phys_bits >= 40 ? 1ull << 21 : 0x3fffffull & ~0ull << (phys_bits - 19);
+		return !large             ? 0
+			: phys_bits >= 40 ? 1ull << 21
+					  : 0x3fffffull & ~0ull << (phys_bits - 19);
 	bits = ~0ull << phys_bits & ~(0xfffull << 52);
 	if (!(s->efer & EFER_NXE))
 		bits |= PTE_NX;
@@ -103,8 +105,9 @@ static int walk_once(struct translate_vm *vm, const struct cpu_state *s, uint64_
 {
 	struct format f = format_of(s);
 	unsigned phys_bits = vm->config.cpuid->phys_bits;
-	uint64_t table = f.wide ? s->cr3 & ((1ull << phys_bits) - 1) & (f.levels == 3 ? ~31ull : ~4095ull)
-				: s->cr3 & 0xfffff000ull;
+	uint64_t table = f.wide
+		? s->cr3 & ((1ull << phys_bits) - 1) & (f.levels == 3 ? ~31ull : ~4095ull)
+		: s->cr3 & 0xfffff000ull;
 	struct step steps[4];
 	unsigned level, count = 0;
 	bool large = false;
@@ -124,7 +127,8 @@ static int walk_once(struct translate_vm *vm, const struct cpu_state *s, uint64_
 		steps[count].value = e = entry_read(steps[count].at, f.wide);
 		if (!(e & PTE_P))
 			return -1;
-		large = level > 1 && !pdpte && level < 4 && e & PTE_PS && (f.wide || s->cr4 & CR4_PSE);
+		large = level > 1 && !pdpte && level < 4 && e & PTE_PS &&
+			(f.wide || s->cr4 & CR4_PSE);
 		if (e & reserved_bits(s, f, level, large, phys_bits)) {
 			*error |= PF_PRESENT | PF_RESERVED;
 			return -1;
@@ -138,7 +142,8 @@ static int walk_once(struct translate_vm *vm, const struct cpu_state *s, uint64_
 		if (level == 1 || large) {
 			uint64_t mask = (1ull << shift) - 1;
 			uint64_t base = f.wide ? e & ((1ull << phys_bits) - 1) & ~mask & ~4095ull
-				: large ? (e & 0xffc00000) | (e & 0x1fe000) << 19 : e & 0xfffff000;
+				: large        ? (e & 0xffc00000) | (e & 0x1fe000) << 19
+					       : e & 0xfffff000;
 
 			out->page_bits = (uint8_t)shift;
 			out->gpa = base | (linear & mask);
@@ -157,7 +162,8 @@ static int walk_once(struct translate_vm *vm, const struct cpu_state *s, uint64_
 	for (unsigned i = 0; i < count; i++) {
 		uint64_t bits = PTE_A | (a.write && i == count - 1 ? PTE_D : 0);
 
-		if ((steps[i].value & bits) != bits && !entry_mark(steps[i].at, f.wide, steps[i].value, bits))
+		if ((steps[i].value & bits) != bits &&
+			!entry_mark(steps[i].at, f.wide, steps[i].value, bits))
 			return 1;
 	}
 	out->dirty |= a.write;
@@ -170,8 +176,12 @@ int walk(struct translate_vm *vm, const struct cpu_state *state, uint64_t linear
 	int r;
 
 	if (!(state->cr0 & CR0_PG)) {
-		*out = (struct walk){.gpa = linear & 0xffffffff, .page_bits = 12, .user = true,
-			.writable = true, .dirty = true, .global = true};
+		*out = (struct walk){.gpa = linear & 0xffffffff,
+			.page_bits = 12,
+			.user = true,
+			.writable = true,
+			.dirty = true,
+			.global = true};
 		return 0;
 	}
 	do

@@ -15,8 +15,8 @@ struct translate_vm;
 
 /* What the walk found. */
 struct walk {
-	uint64_t gpa;       /* of the byte asked for */
-	uint8_t page_bits;  /* 12, 21, 22 or 30 */
+	uint64_t gpa;      /* of the byte asked for */
+	uint8_t page_bits; /* 12, 21, 22 or 30 */
 	bool user, writable, global, dirty, no_execute;
 };
 

@@ -32,8 +32,8 @@ int boot_file_read(const struct machine_file *file, uint64_t offset, void *buf, 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return error_set(
-				err, errno, "%s: cannot read: %s", file->name, strerror(errno));
+			return error_set(err, errno, "%s: cannot read: %s", file->name,
+				strerror(errno));
 		if (!n)
 			return error_set(err, EIO, "%s: ends too early", file->name);
 		done += n;
@@ -144,6 +144,6 @@ int boot_load(struct memory *mem, const struct boot_config *config, struct cpu_s
 	if (image.head_size >= 0x206 && !memcmp(image.head + 0x202, "HdrS", 4) &&
 		image.head[0x1fe] == 0x55 && image.head[0x1ff] == 0xaa)
 		return boot_linux(mem, config, &image, state, err);
-	return error_set(
-		err, ENOEXEC, "%s: not a kernel (neither a bzImage nor an ELF file)", name);
+	return error_set(err, ENOEXEC, "%s: not a kernel (neither a bzImage nor an ELF file)",
+		name);
 }

@@ -17,7 +17,7 @@
 /* Guest memory below 1 MiB while a kernel starts. */
 #define BOOT_GDT 0x500ull
 #define BOOT_START_INFO 0x6000ull /* PVH, with module list and memory map behind it */
-#define BOOT_PARAMS 0x7000ull	  /* the "zero page" */
+#define BOOT_PARAMS 0x7000ull     /* the "zero page" */
 #define BOOT_PAGE_TABLES 0x9000ull
 #define BOOT_CMDLINE 0x20000ull
 #define BOOT_CMDLINE_SIZE 0x10000u

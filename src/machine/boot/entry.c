@@ -33,8 +33,9 @@ static int flat_segments(struct memory *mem, struct cpu_state *state, uint16_t c
 		descriptor(TSS_32, 0x67, 0)};
 
 	for (unsigned i = 0; i < SEG_COUNT; i++)
-		state->seg[i] = (struct segment){
-			.selector = DATA_SELECTOR, .attr = DATA_32, .limit = UINT32_MAX};
+		state->seg[i] = (struct segment){.selector = DATA_SELECTOR,
+			.attr = DATA_32,
+			.limit = UINT32_MAX};
 	state->seg[SEG_CS] =
 		(struct segment){.selector = CODE_SELECTOR, .attr = code, .limit = UINT32_MAX};
 	state->tr = (struct segment){.selector = TSS_SELECTOR, .attr = TSS_32, .limit = 0x67};

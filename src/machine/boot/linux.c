@@ -52,7 +52,7 @@ static void set(uint8_t *params, unsigned at, unsigned size, uint64_t value)
 struct kernel {
 	unsigned version;
 	uint64_t payload, payload_size; /* in the file */
-	uint64_t load, room;		/* in the guest: where, and what it needs there */
+	uint64_t load, room;            /* in the guest: where, and what it needs there */
 	uint64_t initrd_limit, cmdline_max;
 	bool is64;
 };
@@ -135,8 +135,8 @@ static void fill_params(uint8_t *params, const struct memory *mem, const struct 
 	}
 }
 
-static int enter(
-	struct memory *mem, const struct kernel *kernel, struct cpu_state *state, struct error *err)
+static int enter(struct memory *mem, const struct kernel *kernel, struct cpu_state *state,
+	struct error *err)
 {
 	int r = kernel->is64 ? boot_flat_64(mem, state, kernel->load + ENTRY_64)
 			     : boot_flat_32(mem, state, kernel->load);

@@ -67,19 +67,19 @@ static int header(const struct boot_image *image, struct elf *elf, struct error 
 		elf->entry_size = sizeof(Elf32_Phdr);
 	}
 	if (!known || image->head[EI_DATA] != ELFDATA2LSB)
-		return error_set(
-			err, ENOEXEC, "%s: an ELF file for another kind of processor", name);
+		return error_set(err, ENOEXEC, "%s: an ELF file for another kind of processor",
+			name);
 	if (!elf->count || elf->count > SEGMENTS_MAX)
-		return error_set(
-			err, ENOEXEC, "%s: an ELF file with %u segments", name, elf->count);
+		return error_set(err, ENOEXEC, "%s: an ELF file with %u segments", name,
+			elf->count);
 	if (elf->table > image->size ||
 		(uint64_t)elf->count * elf->entry_size > image->size - elf->table)
 		return error_set(err, ENOEXEC, "%s: the kernel is truncated", name);
 	return 0;
 }
 
-static int segment(
-	const struct elf *elf, unsigned index, struct segment_info *out, struct error *err)
+static int segment(const struct elf *elf, unsigned index, struct segment_info *out,
+	struct error *err)
 {
 	const struct machine_file *file = elf->image->file;
 	uint64_t at = elf->table + (uint64_t)index * elf->entry_size;
@@ -107,8 +107,8 @@ static int segment(
 }
 
 /* Looks through a note segment for the PVH entry. */
-static int find_entry(
-	const struct elf *elf, const struct segment_info *notes, uint64_t *entry, struct error *err)
+static int find_entry(const struct elf *elf, const struct segment_info *notes, uint64_t *entry,
+	struct error *err)
 {
 	uint64_t align = notes->align == 8 ? 8 : 4, at = 0;
 	uint64_t end = notes->filesz < NOTES_MAX ? notes->filesz : NOTES_MAX;
@@ -132,8 +132,8 @@ static int find_entry(
 			continue;
 		r = boot_file_read(file, notes->offset + name, owner, sizeof owner, err);
 		if (!r && !memcmp(owner, "Xen", 4))
-			return boot_file_read(
-				file, notes->offset + desc, entry, note.n_descsz, err);
+			return boot_file_read(file, notes->offset + desc, entry, note.n_descsz,
+				err);
 		if (r < 0)
 			return r;
 	}
@@ -182,8 +182,8 @@ static int load(struct memory *mem, const struct elf *elf, uint64_t *entry, uint
 	return 0;
 }
 
-static int write_info(
-	struct memory *mem, const struct boot_config *config, uint64_t initrd, uint64_t initrd_size)
+static int write_info(struct memory *mem, const struct boot_config *config, uint64_t initrd,
+	uint64_t initrd_size)
 {
 	struct {
 		struct start_info info;
@@ -207,8 +207,9 @@ static int write_info(
 	};
 	all.module = (struct module_entry){.start = initrd, .size = initrd_size};
 	for (unsigned i = 0; i < count; i++)
-		all.memory[i] = (struct memory_entry){
-			.start = ranges[i].start, .size = ranges[i].size, .type = ranges[i].type};
+		all.memory[i] = (struct memory_entry){.start = ranges[i].start,
+			.size = ranges[i].size,
+			.type = ranges[i].type};
 	return memory_write(mem, BOOT_START_INFO, &all, sizeof all);
 }
 

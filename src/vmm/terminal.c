@@ -2,7 +2,9 @@
 #include "vmm/terminal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -55,7 +57,44 @@ static void room(void *ctx)
 	feed(ctx);
 }
 
-void terminal_init(struct terminal *terminal, struct loop *loop,
+/* The guard's whole life. Silence followed by the end of the pipe is a monitor that died. */
+static _Noreturn void stand_guard(int fd, const struct termios *saved)
+{
+	char byte;
+
+	signal(SIGTTOU, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	close(STDOUT_FILENO);
+	close(STDERR_FILENO);
+	if (read(fd, &byte, 1) == 0)
+		tcsetattr(STDIN_FILENO, TCSADRAIN, saved);
+	_exit(0);
+}
+
+int terminal_guard(void)
+{
+	struct termios saved;
+	int fd[2];
+	pid_t pid;
+
+	if (tcgetattr(STDIN_FILENO, &saved) || pipe2(fd, O_CLOEXEC))
+		return -1;
+	pid = fork();
+	if (!pid) {
+		close(fd[1]);
+		stand_guard(fd[0], &saved);
+	}
+	close(fd[0]);
+	if (pid < 0) {
+		close(fd[1]);
+		return -1;
+	}
+	return fd[1];
+}
+
+void terminal_init(struct terminal *terminal, int guard, struct loop *loop,
 	size_t (*send)(void *ctx, const uint8_t *data, size_t len), void (*leave)(void *ctx),
 	void *ctx)
 {
@@ -63,6 +102,7 @@ void terminal_init(struct terminal *terminal, struct loop *loop,
 		.loop = loop,
 		.input = {.fd = STDIN_FILENO, .events = POLLIN, .ready = ready, .ctx = terminal},
 		.more = {.run = room, .ctx = terminal},
+		.guard = guard,
 		.send = send,
 		.leave = leave,
 		.ctx = ctx,
@@ -88,6 +128,12 @@ void terminal_stop(struct terminal *terminal)
 	if (terminal->raw)
 		tcsetattr(STDIN_FILENO, TCSADRAIN, &terminal->saved);
 	terminal->raw = false;
+	if (terminal->guard >= 0) {
+		while (write(terminal->guard, "", 1) < 0 && errno == EINTR)
+			;
+		close(terminal->guard);
+	}
+	terminal->guard = -1;
 }
 
 void terminal_output(struct terminal *terminal, const uint8_t *data, size_t len)

@@ -20,6 +20,7 @@ struct terminal {
 	struct loop_fd input;
 	struct loop_work more; /* the guest has room again */
 	bool watching, raw;
+	int guard;        /* tells the guard that all is well; -1: there is none */
 	bool output_gone; /* nobody reads our output any more; atomic */
 	struct termios saved;
 	uint8_t buf[256]; /* read, not yet taken by the guest */
@@ -30,8 +31,15 @@ struct terminal {
 	void *ctx;
 };
 
+/*
+ * If standard input is a terminal, starts a small process that puts it back in order should ours
+ * end without having done so, killed or crashed. Returns what terminal_init() takes. Before there
+ * is anything that a fork would copy.
+ */
+int terminal_guard(void);
+
 /* All on the loop's thread but what says otherwise. ctx goes to send and leave. */
-void terminal_init(struct terminal *terminal, struct loop *loop,
+void terminal_init(struct terminal *terminal, int guard, struct loop *loop,
 	size_t (*send)(void *ctx, const uint8_t *data, size_t len), void (*leave)(void *ctx),
 	void *ctx);
 void terminal_start(struct terminal *terminal);

@@ -154,8 +154,10 @@ static int set_up(struct vmm *vmm, struct error *err)
 	const struct vmm_config *config = vmm->config;
 	const struct virtio_console_backend console = {vmm, console_output, input_room};
 	struct sandbox_needs needs;
+	int guard = terminal_guard();
 	int r = loop_create(&vmm->loop, err);
 
+	terminal_init(&vmm->terminal, guard, vmm->loop, send_input, end_guest, vmm);
 	if (!r)
 		r = signals_start(&vmm->signals, vmm->loop, power_button, end_guest, vmm, err);
 	vmm->signals_started = !r && vmm->loop;
@@ -167,7 +169,6 @@ static int set_up(struct vmm *vmm, struct error *err)
 		r = choose_engine(vmm, err);
 	if (r)
 		return r;
-	terminal_init(&vmm->terminal, vmm->loop, send_input, end_guest, vmm);
 	r = make_machine(vmm, err);
 	if (!r && config->gdb)
 		r = gdb_create(vmm->machine, config->gdb, &vmm->gdb, err);
@@ -212,6 +213,7 @@ static enum vmm_end run(struct vmm *vmm, struct error *err)
 /* Everything once, in the reverse order; what was never made is skipped. */
 static void tear_down(struct vmm *vmm)
 {
+	terminal_stop(&vmm->terminal);
 	devices_destroy(&vmm->devices);
 	gdb_destroy(vmm->gdb);
 	machine_destroy(vmm->machine);

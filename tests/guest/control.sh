@@ -54,11 +54,13 @@ exec 9>&-
 
 # What a person at a terminal sees: raw mode, Ctrl+] leaves, the terminal as it was.
 initrd "$work/lines"
-timeout -k 5 "$LIMIT" python3 "$top/tests/guest/terminal.py" "$DACH" run --engine "$DACH_ENGINE" \
-	--kernel "$kernel" --initrd "$work/initrd" --cmdline "console=ttyS0 quiet" \
-	--memory 256 >"$output" 2>"$errors"
-status=$?
-check "Ctrl+] leaves the terminal as it was" [ $status -eq 0 ]
+for how in leave kill; do
+	timeout -k 5 "$LIMIT" python3 "$top/tests/guest/terminal.py" $how "$DACH" run \
+		--engine "$DACH_ENGINE" --kernel "$kernel" --initrd "$work/initrd" \
+		--cmdline "console=ttyS0 quiet" --memory 256 >"$output" 2>"$errors"
+	status=$?
+	check "$how: the terminal is as it was" [ $status -eq 0 ]
+done
 
 guest_start <<'SCRIPT'
 for event in /dev/input/event*; do

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""terminal.py COMMAND...: runs it on a pseudo-terminal, waits for READY, types a line and Ctrl+].
-Succeeds if the line came back, the program ended with status 2 and the terminal is as before."""
+"""terminal.py leave|kill COMMAND...: runs it on a pseudo-terminal, waits for READY, types a line, then
+Ctrl+], or kills it without a warning. Succeeds if the line came back, the program ended (with status 2
+if it was asked to) and the terminal is as before."""
 import os
 import pty
 import select
@@ -8,12 +9,12 @@ import sys
 import termios
 import time
 
+how, command = sys.argv[1], sys.argv[2:]
 pid, fd = pty.fork()
 if pid == 0:
-    os.execvp(sys.argv[1], sys.argv[1:])
+    os.execvp(command[0], command)
 before = termios.tcgetattr(fd)
 seen = b""
-raw = False
 
 
 def wait_for(text, seconds):
@@ -35,7 +36,10 @@ ok = wait_for(b"READY", 60)
 raw = not termios.tcgetattr(fd)[3] & termios.ICANON
 os.write(fd, b"hello\r")
 ok = wait_for(b"got hello", 10) and ok
-os.write(fd, b"\x1d")
+if how == "kill":
+    os.kill(pid, 9)
+else:
+    os.write(fd, b"\x1d")
 end = time.monotonic() + 10
 status = None
 while status is None and time.monotonic() < end:
@@ -46,7 +50,10 @@ while status is None and time.monotonic() < end:
 if status is None:
     os.kill(pid, 9)
     os.waitpid(pid, 0)
-after = termios.tcgetattr(fd)
+end = time.monotonic() + 5
+while (after := termios.tcgetattr(fd)) != before and time.monotonic() < end:
+    time.sleep(0.05)
 print(seen.decode("utf-8", "replace"))
 print(f"ok {ok}, raw {raw}, status {status}, restored {before == after}")
-sys.exit(0 if ok and raw and status == 2 and before == after else 1)
+wanted = -9 if how == "kill" else 2
+sys.exit(0 if ok and raw and status == wanted and before == after else 1)

@@ -8,8 +8,8 @@
  *   translator may have used those that the program was about to overwrite;
  * - page faults above the user's half: whether the page is present is the
  *   kernel's secret natively; at CPL 0, the U/S bit;
- * - a gather or scatter that faults: which elements are done is up to the
- *   processor (SDM 2C, VPGATHERDD); MASKMOV with masked-off bytes may fault or
+ * - a gather or scatter that faults or is single-stepped: which elements are done
+ *   is up to the processor (SDM 2C, VPGATHERDD); MASKMOV with masked-off bytes may fault or
  *   not (SDM 2B, MASKMOVDQU);
  * - a near branch to an address that is not canonical faults here at the branch,
  *   in the guest at its target, as on AMD's processors;
@@ -202,7 +202,7 @@ static bool excused(const struct outcome_pair *p, const struct insn *i)
 		return true;
 	if (!i)
 		return false;
-	if (maskmov(i))
+	if (maskmov(i) || (i->mem_vsib != INSN_NO_REG && p->native->vector == EXC_DB))
 		return true;
 	return p->native->vector == EXC_GP && p->guest->vector == EXC_GP &&
 		!canonical(p->guest->rip) &&

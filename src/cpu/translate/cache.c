@@ -166,22 +166,7 @@ static void note_linear(struct vcpu *v, uint64_t linear, uint64_t gpa)
 
 enum outcome cache_find(struct vcpu *v, void **code, uint64_t *linear)
 {
-	struct cache *c = &v->vm->cache;
-	uint32_t index;
-	uint64_t gpa;
-	enum outcome r = locate(v, linear, &gpa);
-
-	if (r)
-		return r;
-	lock_take(&c->lock);
-	note_linear(v, *linear, gpa);
-	r = find(v, *linear, gpa, &index);
-	if (!r) {
-		remember(v, *linear, &c->block[index]);
-		*code = exec_at(c, c->block[index].code);
-	}
-	lock_drop(&c->lock);
-	return r;
+	return cache_follow(v, 0, 0, code, linear);
 }
 
 /* --- linking ------------------------------------------------------------------------------ */
@@ -236,7 +221,7 @@ enum outcome cache_follow(struct vcpu *v, uint32_t index, uint32_t generation, v
 	note_linear(v, *linear, gpa);
 	r = find(v, *linear, gpa, &to);
 	if (!r) {
-		if (c->generation == generation)
+		if (index && c->generation == generation)
 			link_exit(v, index, to, *linear);
 		remember(v, *linear, &c->block[to]);
 		*code = exec_at(c, c->block[to].code);

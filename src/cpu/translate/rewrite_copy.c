@@ -65,7 +65,8 @@ void rewrite_copy(struct rewrite *w)
 		store_scratch(&w->hot, i->gpr_write);
 		return;
 	}
-	if (i->mem_read)
+	/* an unmasked exception keeps x87 stores from storing */
+	if (i->mem_read || i->state == STATE_X87)
 		flags |= SLOW_READ;
 	if (i->mem_write)
 		flags |= SLOW_WRITE;

@@ -43,11 +43,6 @@ static bool among(uint16_t mnemonic, const uint16_t *list, size_t count)
 }
 #define AMONG(m, list) among(m, list, sizeof(list) / sizeof(*(list)))
 
-bool insn_scattered(const struct insn *i)
-{
-	return i->mem_vsib != INSN_NO_REG;
-}
-
 enum group group_of(const struct insn *i)
 {
 	switch (i->class) {

@@ -4,69 +4,6 @@
 
 #include "oracle.h"
 
-/* --- items -------------------------------------------------------------------------------------- */
-
-struct item *sequence_add(struct sequence *s, const uint8_t *bytes, unsigned length)
-{
-	struct item *i;
-
-	if (s->count == ITEMS)
-		return NULL;
-	i = &s->item[s->count++];
-	memset(i, 0, sizeof *i);
-	memcpy(i->bytes, bytes, length);
-	i->length = (uint8_t)length;
-	return i;
-}
-
-static unsigned item_offset(const struct sequence *s, unsigned item)
-{
-	unsigned at = s->offset;
-
-	for (unsigned k = 0; k < item && k < s->count; k++)
-		at += s->item[k].dropped ? 0 : s->item[k].length;
-	return at;
-}
-
-uint64_t sequence_address(const struct sequence *s, unsigned item)
-{
-	return CODE_BASE + item_offset(s, item);
-}
-
-unsigned sequence_place(const struct sequence *s, uint8_t *code)
-{
-	unsigned at = s->offset;
-
-	memset(code, 0xcc, CODE_SIZE);
-	for (unsigned k = 0; k < s->count; k++) {
-		const struct item *i = &s->item[k];
-		uint64_t value, end = CODE_BASE + at + i->length;
-
-		if (i->dropped)
-			continue;
-		memcpy(code + at, i->bytes, i->length);
-		value = i->fix == FIX_DATA ? i->address : sequence_address(s, i->target);
-		if (i->fix == FIX_PATCH)
-			value = sequence_address(s, i->target + 1u) - 1;
-		if (i->fix != FIX_CODE)
-			value -= end;
-		if (i->fix != FIX_NONE)
-			memcpy(code + at + i->fix_at, &value, i->fix_size);
-		at += i->length;
-	}
-	return at;
-}
-
-void sequence_patched(const struct sequence *s, uint8_t *code, const uint8_t *after)
-{
-	for (unsigned k = 0; k < s->count; k++) {
-		unsigned at = item_offset(s, s->item[k].target + 1u) - 1;
-
-		if (s->item[k].fix == FIX_PATCH && !s->item[k].dropped)
-			code[at] = after[at];
-	}
-}
-
 /* --- what comes with every sequence ------------------------------------------------------------- */
 
 struct making {
@@ -152,9 +89,14 @@ static void jmp(struct making *m)
 /* JRCXZ and the LOOPs, forward. */
 static void jrcxz(struct making *m)
 {
-	if (rng_once(m->r, 3))
-		fix(ADD(m, 0x67, 0xe0 | rng_below(m->r, 4), 0), FIX_BRANCH, 2, 1, forward(m));
-	else
+	struct item *i;
+
+	if (m->pool->narrow || rng_once(m->r, 3)) {
+		i = ADD(m, 0x67, 0xe0 | rng_below(m->r, 4), 0);
+		fix(i, FIX_BRANCH, 2, 1, forward(m));
+		if (i)
+			i->narrow = 1;
+	} else
 		fix(ADD(m, 0xe0 | rng_below(m->r, 4), 0), FIX_BRANCH, 1, 1, forward(m));
 }
 
@@ -165,27 +107,39 @@ static void count_in_rcx(struct making *m, unsigned most)
 	ADD(m, 0xb9, n, 0, 0, 0);
 }
 
+/* mov reg, imm32, of which the last byte is rcx's low one the next time round */
+static void patched_each_time(struct making *m)
+{
+	unsigned reg = free_register(m) & 7, at = m->s->count;
+
+	if ((m->pool->pointers | m->pool->counters | m->pool->kept | 1u << RSP) >> reg & 1)
+		return;
+	ADD(m, 0xb8 | reg, 1, 2, 3, 4);
+	some_plain(m, 1);
+	fix(ADD(m, 0x88, 0x0d, 0, 0, 0, 0), FIX_PATCH, 2, 4, at);
+}
+
 /* mov ecx, n; ...; loop */
 static void loop(struct making *m)
 {
 	uint16_t kept = m->pool->kept;
-	unsigned back, short_address = rng_once(m->r, 4);
+	unsigned back, short_address = m->pool->narrow || rng_once(m->r, 4);
 	struct item *skip, *end;
 
 	if (m->pool->pointers >> RCX & 1)
 		return;
 	count_in_rcx(m, 6);
-	if (rng_once(m->r, 12))
-		ADD(m, 0x48, 0xff, 0xc1); /* never 0 */
 	back = m->s->count;
 	m->pool->kept |= 1u << RCX;
-	some_plain(m, 5);
+	if (!m->pool->narrow && rng_once(m->r, 5))
+		patched_each_time(m);
+	some_plain(m, 4);
 	m->pool->kept = kept;
 	if (m->s->count - back > 7)
 		return;
 	/* movzx ecx, cl: whoever jumps in here must get out again; zero would count down from the top */
 	ADD(m, 0x0f, 0xb6, 0xc9);
-	skip = ADD(m, 0xe3, 0);
+	skip = short_address ? ADD(m, 0x67, 0xe3, 0) : ADD(m, 0xe3, 0);
 	if (short_address)
 		end = ADD(m, 0x67, 0xe0 | rng_below(m->r, 3), 0);
 	else
@@ -194,7 +148,8 @@ static void loop(struct making *m)
 		m->s->count = back;
 		return;
 	}
-	fix(skip, FIX_BRANCH, 1, 1, m->s->count);
+	skip->narrow = end->narrow = 1;
+	fix(skip, FIX_BRANCH, skip->length - 1u, 1, m->s->count);
 	fix(end, FIX_BRANCH, end->length - 1u, 1, back);
 	tie(skip);
 	tie(end);
@@ -276,6 +231,7 @@ static void string(struct making *m)
 {
 	static const uint8_t op[] = {0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf};
 	unsigned opcode = op[rng_below(m->r, sizeof op)];
+	struct item *i;
 	uint8_t bytes[6];
 	unsigned n = 0;
 
@@ -287,7 +243,7 @@ static void string(struct making *m)
 	count_in_rcx(m, m->pool->wild && rng_once(m->r, 4) ? 255 : 20);
 	if (rng_once(m->r, 4))
 		ADD(m, 0xfd);
-	if (rng_once(m->r, 10))
+	if (m->pool->narrow || rng_once(m->r, 10))
 		bytes[n++] = 0x67;
 	if (m->pool->segments && rng_once(m->r, 5))
 		bytes[n++] = rng_once(m->r, 2) ? 0x64 : 0x65;
@@ -295,12 +251,59 @@ static void string(struct making *m)
 		bytes[n++] = rng_once(m->r, 2) ? 0xf2 : 0xf3;
 	if (rng_once(m->r, 5))
 		bytes[n++] = 0x66;
-	if (rng_once(m->r, 3))
+	if (!m->pool->narrow && rng_once(m->r, 3))
 		bytes[n++] = 0x48;
 	bytes[n++] = (uint8_t)opcode;
-	sequence_add(m->s, bytes, n);
+	i = sequence_add(m->s, bytes, n);
+	if (i && m->pool->narrow)
+		i->narrow = 1;
 	if (rng_once(m->r, 2))
 		ADD(m, 0xfc);
+}
+
+static void store_zero(struct making *m, uint32_t at)
+{
+	tie(ADD(m, 0xc7, 0x04, 0x25, (uint8_t)at, (uint8_t)(at >> 8), (uint8_t)(at >> 16),
+		(uint8_t)(at >> 24), 0, 0, 0, 0));
+}
+
+/*
+ * FNSTENV, FNSAVE, FXSAVE, FXSAVE64 to an address that suits them all; the instruction and data
+ * pointers are overwritten, since the guest has none.
+ */
+static void save_x87(struct making *m)
+{
+	static const uint8_t op[4][4] = {{0xd9, 0x34, 0x25}, {0xdd, 0x34, 0x25},
+		{0x0f, 0xae, 0x04, 0x25}, {0x0f, 0xae, 0x04, 0x25}};
+	uint32_t at = DATA_BASE + PAGE + 64 * rng_below(m->r, 120);
+	unsigned kind = rng_below(m->r, 4), n = 0, first = 12, words = 4;
+	uint8_t bytes[12];
+
+	if (m->s->count + 8 > ITEMS)
+		return;
+	/* no trap in the middle: push 0x202; popfq */
+	ADD(m, 0x68, 0x02, 0x02, 0, 0);
+	tie(ADD(m, 0x9d));
+	if (kind < 2 && rng_once(m->r, 4)) {
+		bytes[n++] = 0x66;
+		first = 6;
+		words = 2;
+	}
+	if (kind == 3)
+		bytes[n++] = 0x48;
+	memcpy(bytes + n, op[kind], 4);
+	n += kind < 2 ? 3 : 4;
+	memcpy(bytes + n, &at, 4);
+	tie(sequence_add(m->s, bytes, n + 4));
+	if (kind >= 2) { /* FOP lies beside the tag word */
+		first = 8;
+		at += 6;
+		tie(ADD(m, 0x66, 0xc7, 0x04, 0x25, (uint8_t)at, (uint8_t)(at >> 8),
+			(uint8_t)(at >> 16), (uint8_t)(at >> 24), 0, 0));
+		at -= 6;
+	}
+	for (unsigned k = 0; k < words; k++)
+		store_zero(m, at + first + 4 * k);
 }
 
 /* An instruction changes the last byte of one that comes soon: mov reg, imm32. */
@@ -347,32 +350,39 @@ static void fs_base(struct making *m)
 static void structured(struct making *m)
 {
 	static void (*const make[])(struct making *) = {jcc, jcc, jcc, jcc, jmp, jrcxz, loop, loop,
-		call, call, indirect_register, indirect_memory, push_ret, string, string, patch,
-		flags, fs_base};
+		string, string, call, call, indirect_register, indirect_memory, push_ret, patch,
+		flags, fs_base, save_x87};
 
-	make[rng_below(m->r, sizeof make / sizeof *make)](m);
+	/* the first ten are the same in 32-bit code */
+	make[rng_below(m->r, m->pool->narrow ? 10 : sizeof make / sizeof *make)](m);
 }
 
 /* --- sequences --------------------------------------------------------------------------------------- */
+
+static unsigned counter(struct rng *r, bool narrow)
+{
+	if (narrow)
+		return rng_below(r, 8);
+	return rng_once(r, 3) ? R10 + rng_below(r, 4) : rng_below(r, 16);
+}
 
 static void choose_pool(struct rng *r, struct pool *pool)
 {
 	unsigned pointers = 2 + rng_below(r, 3), counters = 1 + rng_below(r, 2);
 
 	memset(pool, 0, sizeof *pool);
+	pool->narrow = rng_once(r, 6);
 	if (!rng_once(r, 8))
 		pool->pointers = 1u << RSP;
 	if (rng_once(r, 4))
 		pool->pointers |= 1u << RBP;
 	if (rng_once(r, 4))
-		pool->pointers |= 1u << (R10 + rng_below(r, 4));
+		pool->pointers |= 1u << (pool->narrow ? RBX : R10 + rng_below(r, 4));
 	while ((unsigned)__builtin_popcount(pool->pointers) < pointers)
-		pool->pointers |= 1u << rng_below(r, 16);
+		pool->pointers |= 1u << rng_below(r, pool->narrow ? 8 : 16);
 	while ((unsigned)__builtin_popcount(pool->counters) < counters)
-		pool->counters |=
-			(1u << (rng_once(r, 3) ? R10 + rng_below(r, 4) : rng_below(r, 16))) &
-			~pool->pointers & ~(1u << RSP);
-	pool->alias = rng_once(r, 2);
+		pool->counters |= (1u << counter(r, pool->narrow)) & ~pool->pointers & ~(1u << RSP);
+	pool->alias = !pool->narrow && rng_once(r, 2);
 	pool->segments = rng_once(r, 3);
 	pool->wild = rng_once(r, 3);
 }
@@ -434,6 +444,7 @@ void generate(struct generator *g, uint64_t seed, struct sequence *s)
 		s->supervisor = rng_once(&r, 4);
 		s->data_seed = (uint32_t)rng_next(&r);
 		choose_pool(&r, &pool);
+		s->narrow = pool.narrow;
 		wanted = 1 + rng_below(&r, rng_once(&r, 3) ? 4 : 26);
 		for (unsigned tries = 0; s->count < wanted && tries < 100; tries++) {
 			if (!g->only && rng_once(&r, 6))

@@ -27,6 +27,8 @@
 #define USER_SS 0x23
 #define USER_CS 0x2b
 #define TSS_SELECTOR 0x30
+#define KERNEL_CS32 0x40
+#define USER_CS32 0x4b
 
 extern const uint8_t guest_code[], guest_code_end[];
 extern const uint64_t guest_vectors;
@@ -44,6 +46,7 @@ struct guest {
 	struct engine_callbacks callbacks;
 	uint8_t *ram;
 	struct cpu_state state;
+	struct guest_options options;
 };
 
 /* --- callbacks: there are no devices ---------------------------------------------------------- */
@@ -136,7 +139,7 @@ static void data_entries(uint64_t *pt, unsigned slot, uint64_t address, uint64_t
 				user | PTE_NX | (data_writable[i] ? PTE_W : 0);
 }
 
-void guest_ready(struct guest *g, unsigned slot, bool supervisor)
+void guest_ready(struct guest *g, unsigned slot, bool supervisor, bool narrow)
 {
 	uint64_t user = supervisor ? 0 : PTE_U, *pt;
 	struct job *job = guest_job(g, slot);
@@ -149,8 +152,10 @@ void guest_ready(struct guest *g, unsigned slot, bool supervisor)
 	data_entries(pt, slot, DATA_BASE, user);
 	data_entries(chain(g, slot, 4, DATA_ALIAS), slot, DATA_ALIAS, user);
 	engine_translate.vm_written(g->vm, slot_phys(slot, 0), SLOT_PAGES * PAGE);
-	job->cr3 = slot_phys(slot, 0);
+	job->cr3 = slot_phys(slot, 0) | (slot + 1); /* a PCID each */
 	job->cs = supervisor ? KERNEL_CS : USER_CS;
+	if (narrow)
+		job->cs = supervisor ? KERNEL_CS32 : USER_CS32;
 	job->ss = supervisor ? KERNEL_SS : USER_SS;
 	job->components = native_components();
 	memset(&job->out, 0, sizeof job->out);
@@ -165,6 +170,8 @@ static void descriptors(struct guest *g)
 	gdt[KERNEL_SS / 8] = 0x00cf93000000ffff;
 	gdt[USER_SS / 8] = 0x00cff3000000ffff;
 	gdt[USER_CS / 8] = 0x00affb000000ffff;
+	gdt[KERNEL_CS32 / 8] = 0x00cf9b000000ffff;
+	gdt[USER_CS32 / 8] = 0x00cffb000000ffff;
 	memcpy(g->ram + PHYS_TSS + 4, &stack, 8);    /* RSP0 */
 	memcpy(g->ram + PHYS_TSS + 0x24, &stack, 8); /* IST1 */
 	g->ram[PHYS_TSS + 0x66] = 0x68;              /* no I/O bitmap */
@@ -190,14 +197,16 @@ static void initial_state(struct guest *g, const struct cpuid_policy *policy)
 
 	engine_translate.vcpu_get_state(g->vcpu, s);
 	s->cr0 = CR0_PE | CR0_PG | CR0_NE | CR0_ET | CR0_MP | CR0_WP;
-	s->cr4 = CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE;
+	s->cr4 = CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE |
+		CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_UMIP;
 	s->efer = EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE;
 	s->cr3 = PHYS_PML4;
 	s->xcr0 = policy->xcr0;
 	s->rflags = 2;
 	s->cpl = 0;
 	for (unsigned i = 0; i < SEG_COUNT; i++)
-		s->seg[i] = (struct segment){.selector = KERNEL_SS, .attr = 0xc093, .limit = ~0u};
+		s->seg[i] = (struct segment){.selector = USER_SS, .attr = 0xc0f3, .limit = ~0u};
+	s->seg[SEG_SS] = (struct segment){.selector = KERNEL_SS, .attr = 0xc093, .limit = ~0u};
 	s->seg[SEG_CS] = (struct segment){.selector = KERNEL_CS, .attr = 0xa09b, .limit = ~0u};
 	s->rip = SUPER + PHYS_CODE;
 	s->gpr[RSP] = SUPER + PHYS_STACK;
@@ -206,8 +215,7 @@ static void initial_state(struct guest *g, const struct cpuid_policy *policy)
 
 /* --- life --------------------------------------------------------------------------------------------- */
 
-struct guest *guest_create(const struct cpuid_policy *policy, bool exact_flags,
-	unsigned small_cache)
+struct guest *guest_create(const struct cpuid_policy *policy, const struct guest_options *options)
 {
 	struct guest *g = calloc(1, sizeof *g);
 	struct engine_vm_config config = {.vcpus = 1, .cpuid = policy, .ctx = g};
@@ -226,12 +234,19 @@ struct guest *guest_create(const struct cpuid_policy *policy, bool exact_flags,
 		fprintf(stderr, "oracle: no guest: %s\n", err.text);
 		return NULL;
 	}
-	guest_vm(g)->cache.exact_flags = exact_flags;
-	if (small_cache)
-		guest_vm(g)->cache.hot_end = guest_vm(g)->cache.hot + small_cache;
+	g->options = *options;
+	guest_vm(g)->cache.exact_flags = options->exact_flags;
+	if (options->small_cache)
+		guest_vm(g)->cache.hot_end = guest_vm(g)->cache.hot + options->small_cache;
 	memcpy(g->ram + PHYS_CODE, guest_code, (size_t)(guest_code_end - guest_code));
 	super_tables(g);
 	initial_state(g, policy);
+	if (options->step) {
+		/* a breakpoint where nothing runs */
+		struct engine_debug debug = {.breakpoints = 1, .breakpoint = {SUPER}};
+
+		engine_translate.vcpu_debug(g->vcpu, &debug);
+	}
 	if (engine_translate.vcpu_set_state(g->vcpu, &g->state, &err)) {
 		fprintf(stderr, "oracle: no guest: %s\n", err.text);
 		return NULL;
@@ -283,18 +298,23 @@ static struct engine_vcpu *watched;
 
 static void late(int number)
 {
-	engine_translate.vcpu_kick(watched, true);
+	engine_translate.vcpu_kick(watched, number == SIGVTALRM);
 }
 
 static void watch(struct guest *g, bool on)
 {
 	struct sigaction act = {.sa_handler = late, .sa_flags = SA_ONSTACK | SA_RESTART};
-	struct itimerval tick = {{on, 0}, {on, 0}};
+	struct itimerval tick = {{on, 0}, {on, 0}},
+			 kick = {{0, on ? g->options.kick : 0}, {0, on ? g->options.kick : 0}};
 
 	watched = g->vcpu;
 	sigfillset(&act.sa_mask);
 	sigaction(SIGVTALRM, &act, NULL);
 	setitimer(ITIMER_VIRTUAL, &tick, NULL);
+	if (g->options.kick) {
+		sigaction(SIGALRM, &act, NULL);
+		setitimer(ITIMER_REAL, &kick, NULL);
+	}
 }
 
 /* The vCPU is stuck in a job, or has left the supervisor's code: start over with the next one. */

@@ -10,9 +10,6 @@
 #define DATA_PAGES 12             /* of address space; some are not there */
 #define DATA_ALIAS 0x5a5a5a500000 /* the same pages again, beyond 32 bits */
 
-/* Native only: what the trampoline uses. */
-#define FRAME 0x30000000
-
 /* struct side */
 #define SIDE_GPR 0
 #define SIDE_RFLAGS 128
@@ -36,11 +33,11 @@
 #define JOB_SIZE 8192
 
 /* struct frame */
-#define FRAME_RSP (FRAME + JOB_SIZE)
-#define FRAME_FS (FRAME + JOB_SIZE + 8)
-#define FRAME_MXCSR (FRAME + JOB_SIZE + 16)
-#define FRAME_FCW (FRAME + JOB_SIZE + 20)
-#define FRAME_FSGSBASE (FRAME + JOB_SIZE + 24)
+#define FRAME_RSP (JOB_SIZE)
+#define FRAME_FS (JOB_SIZE + 8)
+#define FRAME_MXCSR (JOB_SIZE + 16)
+#define FRAME_FCW (JOB_SIZE + 20)
+#define FRAME_FSGSBASE (JOB_SIZE + 24)
 
 /* Guest: physical addresses, and where the supervisor sees them. */
 #define SUPER 0xffffab0000000000
@@ -63,8 +60,8 @@
  * Every sequence ends in a jump to this address. Natively that is the way out; in the guest it is
  * not there, and the page fault is the end.
  */
-#define EXIT_AT 0x30010000
-#define END_LENGTH 14
+#define EXIT_AT 0x6b5d0000
+#define END_LENGTH 5
 #define END_VECTOR 0x100 /* what side.vector then says */
 
 #endif

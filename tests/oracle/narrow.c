@@ -39,10 +39,10 @@ static bool same(const struct insn *a, const struct insn *b)
 	return a->mnemonic == b->mnemonic && a->class == b->class && a->length == b->length &&
 		a->operand_size == b->operand_size && a->address_size == b->address_size &&
 		a->state == b->state && a->encoding == b->encoding && a->mem_size == b->mem_size &&
-		a->gpr_read == b->gpr_read && a->gpr_write == b->gpr_write && a->high8 == b->high8 &&
-		a->has_mem == b->has_mem && a->mem_base == b->mem_base && a->mem_index == b->mem_index &&
-		a->mem_scale == b->mem_scale && (uint32_t)a->mem_disp == (uint32_t)b->mem_disp &&
-		a->imm == b->imm;
+		a->gpr_read == b->gpr_read && a->gpr_write == b->gpr_write &&
+		a->high8 == b->high8 && a->has_mem == b->has_mem && a->mem_base == b->mem_base &&
+		a->mem_index == b->mem_index && a->mem_scale == b->mem_scale &&
+		(uint32_t)a->mem_disp == (uint32_t)b->mem_disp && a->imm == b->imm;
 }
 
 bool narrow_accept(const struct cpuid_policy *policy, const struct insn *wide, struct item *item)

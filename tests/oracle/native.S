@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Into a sequence on this processor and out again. All is reached by absolute
- * addresses, since every register and both segment bases are the sequence's.
+ * Into a sequence on this processor and out again. All is reached relative to
+ * rip, since every register and both segment bases are the sequence's.
  */
 #include "layout.h"
 
@@ -14,76 +14,76 @@ native_enter:
 	pushq	%r13
 	pushq	%r14
 	pushq	%r15
-	movq	%rsp, FRAME_RSP
-	stmxcsr	FRAME_MXCSR
-	fnstcw	FRAME_FCW
-	movl	FRAME+JOB_COMPONENTS, %eax
+	movq	%rsp, native_frame+FRAME_RSP(%rip)
+	stmxcsr	native_frame+FRAME_MXCSR(%rip)
+	fnstcw	native_frame+FRAME_FCW(%rip)
+	movl	native_frame+JOB_COMPONENTS(%rip), %eax
 	xorl	%edx, %edx
-	xrstor64 FRAME+JOB_IN+SIDE_XSAVE
-	cmpl	$0, FRAME_FSGSBASE
+	xrstor64 native_frame+JOB_IN+SIDE_XSAVE(%rip)
+	cmpl	$0, native_frame+FRAME_FSGSBASE(%rip)
 	je	1f
 	rdfsbase %rax
-	movq	%rax, FRAME_FS
-	movq	FRAME+JOB_IN+SIDE_FS, %rax
+	movq	%rax, native_frame+FRAME_FS(%rip)
+	movq	native_frame+JOB_IN+SIDE_FS(%rip), %rax
 	wrfsbase %rax
-	movq	FRAME+JOB_IN+SIDE_GS, %rax
+	movq	native_frame+JOB_IN+SIDE_GS(%rip), %rax
 	wrgsbase %rax
-1:	pushq	FRAME+JOB_IN+SIDE_RFLAGS
+1:	pushq	native_frame+JOB_IN+SIDE_RFLAGS(%rip)
 	popfq
-	movq	FRAME+JOB_IN+SIDE_GPR+8*0, %rax
-	movq	FRAME+JOB_IN+SIDE_GPR+8*1, %rcx
-	movq	FRAME+JOB_IN+SIDE_GPR+8*2, %rdx
-	movq	FRAME+JOB_IN+SIDE_GPR+8*3, %rbx
-	movq	FRAME+JOB_IN+SIDE_GPR+8*4, %rsp
-	movq	FRAME+JOB_IN+SIDE_GPR+8*5, %rbp
-	movq	FRAME+JOB_IN+SIDE_GPR+8*6, %rsi
-	movq	FRAME+JOB_IN+SIDE_GPR+8*7, %rdi
-	movq	FRAME+JOB_IN+SIDE_GPR+8*8, %r8
-	movq	FRAME+JOB_IN+SIDE_GPR+8*9, %r9
-	movq	FRAME+JOB_IN+SIDE_GPR+8*10, %r10
-	movq	FRAME+JOB_IN+SIDE_GPR+8*11, %r11
-	movq	FRAME+JOB_IN+SIDE_GPR+8*12, %r12
-	movq	FRAME+JOB_IN+SIDE_GPR+8*13, %r13
-	movq	FRAME+JOB_IN+SIDE_GPR+8*14, %r14
-	movq	FRAME+JOB_IN+SIDE_GPR+8*15, %r15
-	jmpq	*FRAME+JOB_IN+SIDE_RIP
+	movq	native_frame+JOB_IN+SIDE_GPR+8*0(%rip), %rax
+	movq	native_frame+JOB_IN+SIDE_GPR+8*1(%rip), %rcx
+	movq	native_frame+JOB_IN+SIDE_GPR+8*2(%rip), %rdx
+	movq	native_frame+JOB_IN+SIDE_GPR+8*3(%rip), %rbx
+	movq	native_frame+JOB_IN+SIDE_GPR+8*4(%rip), %rsp
+	movq	native_frame+JOB_IN+SIDE_GPR+8*5(%rip), %rbp
+	movq	native_frame+JOB_IN+SIDE_GPR+8*6(%rip), %rsi
+	movq	native_frame+JOB_IN+SIDE_GPR+8*7(%rip), %rdi
+	movq	native_frame+JOB_IN+SIDE_GPR+8*8(%rip), %r8
+	movq	native_frame+JOB_IN+SIDE_GPR+8*9(%rip), %r9
+	movq	native_frame+JOB_IN+SIDE_GPR+8*10(%rip), %r10
+	movq	native_frame+JOB_IN+SIDE_GPR+8*11(%rip), %r11
+	movq	native_frame+JOB_IN+SIDE_GPR+8*12(%rip), %r12
+	movq	native_frame+JOB_IN+SIDE_GPR+8*13(%rip), %r13
+	movq	native_frame+JOB_IN+SIDE_GPR+8*14(%rip), %r14
+	movq	native_frame+JOB_IN+SIDE_GPR+8*15(%rip), %r15
+	jmpq	*native_frame+JOB_IN+SIDE_RIP(%rip)
 
 native_exit:
-	movq	%rax, FRAME+JOB_OUT+SIDE_GPR+8*0
-	movq	%rcx, FRAME+JOB_OUT+SIDE_GPR+8*1
-	movq	%rdx, FRAME+JOB_OUT+SIDE_GPR+8*2
-	movq	%rbx, FRAME+JOB_OUT+SIDE_GPR+8*3
-	movq	%rsp, FRAME+JOB_OUT+SIDE_GPR+8*4
-	movq	%rbp, FRAME+JOB_OUT+SIDE_GPR+8*5
-	movq	%rsi, FRAME+JOB_OUT+SIDE_GPR+8*6
-	movq	%rdi, FRAME+JOB_OUT+SIDE_GPR+8*7
-	movq	%r8, FRAME+JOB_OUT+SIDE_GPR+8*8
-	movq	%r9, FRAME+JOB_OUT+SIDE_GPR+8*9
-	movq	%r10, FRAME+JOB_OUT+SIDE_GPR+8*10
-	movq	%r11, FRAME+JOB_OUT+SIDE_GPR+8*11
-	movq	%r12, FRAME+JOB_OUT+SIDE_GPR+8*12
-	movq	%r13, FRAME+JOB_OUT+SIDE_GPR+8*13
-	movq	%r14, FRAME+JOB_OUT+SIDE_GPR+8*14
-	movq	%r15, FRAME+JOB_OUT+SIDE_GPR+8*15
-	movq	FRAME_RSP, %rsp
+	movq	%rax, native_frame+JOB_OUT+SIDE_GPR+8*0(%rip)
+	movq	%rcx, native_frame+JOB_OUT+SIDE_GPR+8*1(%rip)
+	movq	%rdx, native_frame+JOB_OUT+SIDE_GPR+8*2(%rip)
+	movq	%rbx, native_frame+JOB_OUT+SIDE_GPR+8*3(%rip)
+	movq	%rsp, native_frame+JOB_OUT+SIDE_GPR+8*4(%rip)
+	movq	%rbp, native_frame+JOB_OUT+SIDE_GPR+8*5(%rip)
+	movq	%rsi, native_frame+JOB_OUT+SIDE_GPR+8*6(%rip)
+	movq	%rdi, native_frame+JOB_OUT+SIDE_GPR+8*7(%rip)
+	movq	%r8, native_frame+JOB_OUT+SIDE_GPR+8*8(%rip)
+	movq	%r9, native_frame+JOB_OUT+SIDE_GPR+8*9(%rip)
+	movq	%r10, native_frame+JOB_OUT+SIDE_GPR+8*10(%rip)
+	movq	%r11, native_frame+JOB_OUT+SIDE_GPR+8*11(%rip)
+	movq	%r12, native_frame+JOB_OUT+SIDE_GPR+8*12(%rip)
+	movq	%r13, native_frame+JOB_OUT+SIDE_GPR+8*13(%rip)
+	movq	%r14, native_frame+JOB_OUT+SIDE_GPR+8*14(%rip)
+	movq	%r15, native_frame+JOB_OUT+SIDE_GPR+8*15(%rip)
+	movq	native_frame+FRAME_RSP(%rip), %rsp
 	pushfq
-	popq	FRAME+JOB_OUT+SIDE_RFLAGS
+	popq	native_frame+JOB_OUT+SIDE_RFLAGS(%rip)
 	pushq	$2
 	popfq
-	cmpl	$0, FRAME_FSGSBASE
+	cmpl	$0, native_frame+FRAME_FSGSBASE(%rip)
 	je	1f
 	rdfsbase %rax
-	movq	%rax, FRAME+JOB_OUT+SIDE_FS
+	movq	%rax, native_frame+JOB_OUT+SIDE_FS(%rip)
 	rdgsbase %rax
-	movq	%rax, FRAME+JOB_OUT+SIDE_GS
-	movq	FRAME_FS, %rax
+	movq	%rax, native_frame+JOB_OUT+SIDE_GS(%rip)
+	movq	native_frame+FRAME_FS(%rip), %rax
 	wrfsbase %rax
-1:	movl	FRAME+JOB_COMPONENTS, %eax
+1:	movl	native_frame+JOB_COMPONENTS(%rip), %eax
 	xorl	%edx, %edx
-	xsave64	FRAME+JOB_OUT+SIDE_XSAVE
+	xsave64	native_frame+JOB_OUT+SIDE_XSAVE(%rip)
 	fninit
-	fldcw	FRAME_FCW
-	ldmxcsr	FRAME_MXCSR
+	fldcw	native_frame+FRAME_FCW(%rip)
+	ldmxcsr	native_frame+FRAME_MXCSR(%rip)
 	vzeroupper
 	popq	%r15
 	popq	%r14

@@ -17,7 +17,7 @@
 void native_enter(void);
 void native_exit(void);
 
-/* At FRAME, where native.S finds it by absolute addresses. */
+/* What native.S uses. */
 struct frame {
 	struct job job;
 	uint8_t unused[JOB_SIZE - sizeof(struct job)];
@@ -27,10 +27,11 @@ struct frame {
 	uint32_t fsgsbase, active;
 	uint64_t late;
 };
-#define FRAME_AT ((struct frame *)FRAME)
+extern struct frame native_frame;
+struct frame native_frame;
 
-_Static_assert(offsetof(struct frame, fs) == FRAME_FS - FRAME, "layout");
-_Static_assert(offsetof(struct frame, fsgsbase) == FRAME_FSGSBASE - FRAME, "layout");
+_Static_assert(offsetof(struct frame, fs) == FRAME_FS, "layout");
+_Static_assert(offsetof(struct frame, fsgsbase) == FRAME_FSGSBASE, "layout");
 
 static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGVTALRM};
 #define SIGNALS (sizeof signals / sizeof *signals)
@@ -61,9 +62,12 @@ static void emit_jump(uint8_t *at, uint64_t to)
 	memcpy(at + 6, &to, 8);
 }
 
-void sequence_terminate(uint8_t *at)
+void sequence_terminate(uint8_t *code, unsigned at)
 {
-	emit_jump(at, EXIT_AT);
+	uint32_t distance = EXIT_AT - (CODE_BASE + at + END_LENGTH);
+
+	code[at] = 0xe9;
+	memcpy(code + at + 1, &distance, 4);
 }
 
 static bool in_sequence(uint64_t rip)
@@ -82,7 +86,7 @@ static void broken(const greg_t *regs)
 /* The sequence may have changed the FS base, by which C finds errno and much else. */
 __attribute__((no_stack_protector)) static void handle(int number, siginfo_t *info, void *context)
 {
-	struct frame *f = FRAME_AT;
+	struct frame *f = &native_frame;
 	ucontext_t *uc = context;
 	greg_t *regs = uc->uc_mcontext.gregs;
 	uint64_t fs = 0;
@@ -153,26 +157,22 @@ int native_init(void)
 	int fd = memfd_create("oracle", MFD_CLOEXEC);
 	void *code = mmap((void *)CODE_BASE, CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0);
-	void *frame = mmap((void *)FRAME, 4 * PAGE, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0);
-
 	void *way_out = mmap((void *)EXIT_AT, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0);
 
 	if (way_out == MAP_FAILED)
 		return -1;
 	emit_jump(way_out, (uint64_t)native_exit);
-	if (fd < 0 || ftruncate(fd, DATA_STORED * PAGE) || code == MAP_FAILED ||
-		frame == MAP_FAILED)
+	if (fd < 0 || ftruncate(fd, DATA_STORED * PAGE) || code == MAP_FAILED)
 		return -1;
 	data_at = mmap(NULL, DATA_STORED * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
 		fd, 0);
 	if (data_at == MAP_FAILED || map_data(fd, DATA_BASE) || map_data(fd, DATA_ALIAS))
 		return -1;
 	close(fd);
-	FRAME_AT->fsgsbase = native_fsgsbase();
-	if (FRAME_AT->fsgsbase)
-		FRAME_AT->fs = fs_get();
+	native_frame.fsgsbase = native_fsgsbase();
+	if (native_frame.fsgsbase)
+		native_frame.fs = fs_get();
 	return 0;
 }
 
@@ -205,7 +205,7 @@ void native_end(void)
 bool native_run(struct job *job, const uint8_t *code, const uint8_t *data, uint8_t *code_out,
 	uint8_t *data_out)
 {
-	struct frame *f = FRAME_AT;
+	struct frame *f = &native_frame;
 
 	memcpy((void *)CODE_BASE, code, CODE_SIZE);
 	memcpy(data_at, data, DATA_STORED * PAGE);
@@ -219,6 +219,7 @@ bool native_run(struct job *job, const uint8_t *code, const uint8_t *data, uint8
 	f->active = 0;
 	if (f->job.out.vector != END_VECTOR)
 		f->job.out.rflags = f->job.out.unused;
+	f->job.out.unused = f->late;
 	job->out = f->job.out;
 	memcpy(code_out, (void *)CODE_BASE, CODE_SIZE);
 	memcpy(data_out, data_at, DATA_STORED * PAGE);

@@ -26,7 +26,7 @@ struct side {
 	uint64_t gpr[16];
 	uint64_t rflags, rip, fs, gs;
 	uint64_t vector, error, cr2; /* how it ended */
-	uint64_t unused;
+	uint64_t unused;             /* natively: how often the clock ticked meanwhile */
 	uint8_t xsave[XSAVE_SIZE];
 } __attribute__((aligned(64)));
 
@@ -57,7 +57,7 @@ bool rng_once(struct rng *r, unsigned n);
 /* A number such as programs have: small, extreme, random. */
 uint64_t rng_value(struct rng *r);
 
-/* --- sequences (generate.c) ---------------------------------------------------------------- */
+/* --- sequences (sequence.c, generate.c) ---------------------------------------------------------------- */
 
 #define ITEMS 40
 
@@ -76,7 +76,8 @@ struct item {
 	uint8_t fix, fix_at, fix_size; /* where in bytes */
 	uint8_t target;                /* item; may be `count`, the end */
 	uint64_t address;              /* FIX_DATA */
-	bool tied;                     /* makes sense only after the one before */
+	uint8_t narrow; /* 1 + place of the prefix that 32-bit code has another for */
+	bool tied;      /* makes sense only after the one before */
 	bool dropped;
 };
 
@@ -86,6 +87,7 @@ struct sequence {
 	unsigned count;
 	unsigned offset; /* of the first item from CODE_BASE */
 	bool supervisor; /* the guest runs it at CPL 0 */
+	bool narrow;     /* ... and as 32-bit code */
 	struct side in;
 	uint32_t data_seed;
 };
@@ -97,6 +99,7 @@ struct pool {
 	bool alias;    /* a pointer may be beyond 32 bits */
 	bool segments; /* FS and GS have bases */
 	bool wild;     /* addresses go astray often */
+	bool narrow;   /* only what means the same in 32-bit code */
 };
 
 struct generator {
@@ -112,9 +115,11 @@ void generate(struct generator *g, uint64_t seed, struct sequence *s);
 /* One more item; false if there is no room. */
 struct item *sequence_add(struct sequence *s, const uint8_t *bytes, unsigned length);
 /* Writes the END_LENGTH bytes by which a sequence ends. */
-void sequence_terminate(uint8_t *at);
+void sequence_terminate(uint8_t *code, unsigned at);
 /* Puts the bytes where they run; returns the offset of the end (not terminated) from CODE_BASE. */
 unsigned sequence_place(const struct sequence *s, uint8_t *code);
+/* Makes of that what the guest runs, if it is 32-bit code. */
+void sequence_narrow(const struct sequence *s, uint8_t *code);
 /* Takes over from `after` what the sequence was meant to change in its code. */
 void sequence_patched(const struct sequence *s, uint8_t *code, const uint8_t *after);
 uint64_t sequence_address(const struct sequence *s, unsigned item);
@@ -129,8 +134,6 @@ struct form_table *form_table_create(const struct cpuid_policy *policy, const ch
 bool form_random(const struct form_table *t, struct rng *r, const struct pool *pool,
 	bool supervisor, struct item *item);
 void form_table_destroy(struct form_table *t);
-/* Gathers and scatters. */
-bool insn_scattered(const struct insn *i);
 
 /* Random bytes that name a memory operand for ModRM: see random.c. */
 struct memory {
@@ -144,6 +147,11 @@ struct memory {
 	uint64_t target; /* with rip */
 };
 struct memory memory_random(struct rng *r, const struct pool *pool, bool vsib);
+
+/* narrow.c: can the instruction run as 32-bit code? Sets item->narrow. */
+bool narrow_accept(const struct cpuid_policy *policy, const struct insn *wide, struct item *item);
+/* The item's bytes as 32-bit code. */
+void narrow_bytes(const struct item *i, uint8_t *bytes);
 
 /* --- states (state.c) ------------------------------------------------------------------------ */
 
@@ -174,15 +182,22 @@ bool native_fsgsbase(void);
 
 struct guest;
 
-struct guest *guest_create(const struct cpuid_policy *policy, bool exact_flags,
-	unsigned small_cache);
+/* How the engine is driven beside the plain way. */
+struct guest_options {
+	bool exact_flags;     /* flags nobody reads are right when memory faults */
+	bool step;            /* one instruction a block */
+	unsigned small_cache; /* bytes of code before all is forgotten; 0: as it is */
+	unsigned kick;        /* microseconds between interruptions; 0: none */
+};
+
+struct guest *guest_create(const struct cpuid_policy *policy, const struct guest_options *options);
 void guest_destroy(struct guest *g);
 struct job *guest_job(struct guest *g, unsigned slot);
 uint8_t *guest_slot_code(struct guest *g, unsigned slot);
 uint64_t guest_slot_phys(unsigned slot);
 uint8_t *guest_slot_data(struct guest *g, unsigned slot);
 /* Readies a slot: its page tables, and what host code has written to its code. */
-void guest_ready(struct guest *g, unsigned slot, bool supervisor);
+void guest_ready(struct guest *g, unsigned slot, bool supervisor, bool narrow);
 /* Runs slots 0 .. count-1. hung[slot] is set where the sequence did not end. 0 or -1. */
 int guest_run(struct guest *g, unsigned count, bool *hung);
 void guest_stats(struct guest *g, FILE *out);
@@ -199,8 +214,8 @@ struct outcome_pair {
 	const struct side *native, *guest;
 	const uint8_t *native_code, *guest_code;
 	const uint8_t *native_data, *guest_data;
-	bool supervisor, exact_flags;
-	const uint8_t *code; /* as it would be but for accidents */
+	bool supervisor, narrow, exact_flags;
+	const uint8_t *code, *guest_before; /* as they would be but for accidents */
 };
 
 bool compare(const struct outcome_pair *p, struct difference *d);

@@ -41,7 +41,7 @@ static void with_base(struct rng *r, const struct pool *pool, struct memory *m, 
 	unsigned base = pick(r, pool->pointers), index = pick(r, pool->counters);
 
 	if (rng_once(r, pool->wild ? 12 : 200))
-		base = rng_below(r, 16);
+		base = rng_below(r, pool->narrow ? 8 : 16);
 	m->has_sib = vsib || (base & 7) == RSP || rng_once(r, 3);
 	m->rex_b = base & 8;
 	if (m->has_sib) {
@@ -84,7 +84,7 @@ struct memory memory_random(struct rng *r, const struct pool *pool, bool vsib)
 
 	if (rng_once(r, 8)) {
 		without_base(r, pool, &m, vsib);
-	} else if (rng_once(r, 8) && !vsib) {
+	} else if (rng_once(r, 8) && !vsib && !pool->narrow) {
 		m.rip = true;
 		m.modrm_rm = 5;
 		m.disp_size = 4;
@@ -92,11 +92,11 @@ struct memory memory_random(struct rng *r, const struct pool *pool, bool vsib)
 	} else {
 		with_base(r, pool, &m, vsib);
 	}
-	m.address32 = !pool->alias && rng_once(r, 10);
+	m.address32 = pool->narrow || (!pool->alias && rng_once(r, 10));
 	if (pool->segments && rng_once(r, 6))
 		m.segment = rng_once(r, 2) ? 0x64 : 0x65;
 	else if (rng_once(r, 24))
-		m.segment = rng_once(r, 2) ? 0x2e : 0x36;
+		m.segment = !pool->narrow && rng_once(r, 2) ? 0x2e : 0x36; /* CS is not written */
 	return m;
 }
 
@@ -110,6 +110,7 @@ struct build {
 	unsigned reg, rm; /* ModRM's fields, with their extensions */
 	struct memory m;
 	unsigned disp_at;
+	bool narrow;
 };
 
 static void byte(struct build *b, unsigned v)
@@ -119,10 +120,11 @@ static void byte(struct build *b, unsigned v)
 
 static void common_prefixes(struct build *b)
 {
-	if (b->m.segment)
-		byte(b, b->m.segment);
+	/* before the segment: what 32-bit code has in its place is a segment too, and the last one counts */
 	if (b->m.address32)
 		byte(b, 0x67);
+	if (b->m.segment)
+		byte(b, b->m.segment);
 }
 
 static void legacy_head(struct build *b)
@@ -141,9 +143,9 @@ static void legacy_head(struct build *b)
 		byte(b, rng_once(b->r, 2) ? 0xf2 : 0xf3);
 	if (f->kind == FORM_MEMORY ? b->m.rex_b : (b->rm & 8) != 0)
 		rex |= 1;
-	if (rng_once(b->r, 3))
+	if (!b->narrow && rng_once(b->r, 3))
 		rex |= 8;
-	if (rex || rng_once(b->r, 8))
+	if (rex || (!b->narrow && rng_once(b->r, 8)))
 		byte(b, 0x40 | rex);
 	if (f->map)
 		byte(b, 0x0f);
@@ -161,6 +163,8 @@ static void vex_head(struct build *b)
 	unsigned v = rng_once(b->r, 3) ? 15 : rng_below(b->r, 16), l = rng_below(b->r, 2);
 	unsigned w = rng_below(b->r, 2);
 
+	if (b->narrow)
+		v |= 8;
 	common_prefixes(b);
 	if (f->map == 1 && x && base && rng_once(b->r, 2)) {
 		byte(b, 0xc5);
@@ -184,6 +188,8 @@ static void evex_head(struct build *b)
 	unsigned mask = rng_once(b->r, 2) ? 0 : rng_below(b->r, 8), z = mask && rng_once(b->r, 2);
 	unsigned broadcast = rng_once(b->r, 4);
 
+	if (b->narrow)
+		v |= 24;
 	if (memory && b->m.evex_v)
 		v &= 15; /* V' extends a VSIB index */
 	common_prefixes(b);
@@ -231,15 +237,16 @@ static unsigned field(struct rng *r, uint8_t mask, unsigned extension)
 static bool build(struct build *b, const struct pool *pool)
 {
 	const struct form *f = b->form;
-	unsigned extension = f->encoding == ENC_EVEX ? 24 : 8;
+	unsigned extension = pool->narrow ? 0 : f->encoding == ENC_EVEX ? 24 : 8;
 	bool vsib = f->encoding != ENC_LEGACY && f->map == 2 &&
 		((f->opcode & 0xfc) == 0x90 || (f->opcode & 0xfc) == 0xa0);
 
 	b->at = 0;
+	b->narrow = pool->narrow;
 	b->m = (struct memory){0};
 	if (f->kind == FORM_MEMORY)
 		b->m = memory_random(b->r, pool, vsib);
-	else if (rng_once(b->r, 40))
+	else if (pool->narrow || rng_once(b->r, 40))
 		b->m.address32 = true;
 	b->reg = field(b->r, f->reg_mask, extension);
 	b->rm = field(b->r, f->rm_mask, extension);
@@ -327,7 +334,7 @@ bool form_random(const struct form_table *t, struct rng *r, const struct pool *p
 		if (t->only && strncasecmp(name, t->only, strlen(t->only)) != 0)
 			continue;
 		if (spoils(&i) & (pool->pointers | pool->counters | pool->kept) &&
-			(spoils(&i) & pool->kept || !rng_once(r, 20)))
+			(spoils(&i) & pool->kept || !rng_once(r, pool->wild ? 20 : 300)))
 			continue;
 		if (i.mem_aligned && !aligned(&i) && !rng_once(r, pool->wild ? 2 : 20))
 			continue;
@@ -337,6 +344,8 @@ bool form_random(const struct form_table *t, struct rng *r, const struct pool *p
 		memset(item, 0, sizeof *item);
 		memcpy(item->bytes, b.bytes, i.length);
 		item->length = i.length;
+		if (pool->narrow && !narrow_accept(t->policy, &i, item))
+			continue;
 		if (b.form->kind == FORM_MEMORY && b.m.rip) {
 			item->fix = FIX_DATA;
 			item->fix_at = (uint8_t)b.disp_at;

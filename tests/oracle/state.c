@@ -159,11 +159,15 @@ void state_random(struct rng *r, const struct pool *pool, bool fsgsbase, struct 
 			in->gpr[i] = rng_once(r, 6) ? address_random(r, pool->wild) : rng_value(r);
 		}
 	}
+	for (unsigned i = 0; pool->narrow && i < 16; i++)
+		in->gpr[i] = (uint32_t)in->gpr[i];
 	in->rflags = 0x202 | (rng_next(r) & (FL_STATUS | (rng_once(r, 4) ? FL_DF : 0)));
 	if (fsgsbase && pool->segments) {
 		in->fs = rng_below(r, 512) - 256;
 		in->gs = rng_below(r, 16) * 16;
-		if (pool->wild) {
+		if (pool->narrow) {
+			in->fs &= 0xff;
+		} else if (pool->wild) {
 			in->fs = rng_below(r, 2 * PAGE) - PAGE;
 			in->gs = rng_once(r, 4) ? address_random(r, true) : rng_below(r, PAGE);
 		}

@@ -78,9 +78,12 @@ enum outcome emulate_fnstenv(struct vcpu *v, const struct insn *i)
 		for (unsigned k = 0; k < 8; k++)
 			TRY(mem_write(v, linear + env + 10 * k, v->cpu.xsave + IMAGE_ST + 16 * k,
 				10, ACC_WRITE));
+		/* as FNINIT: TOP becomes 0, the registers stay where they are */
+		image_rotate(v, 0);
 		*image_u64(v, IMAGE_FCW) = 0x37f;
 	} else {
-		*image_u16(v, IMAGE_FCW) |= 0x3f;
+		/* all masked now, so nothing is pending */
+		image_control(v, *image_u16(v, IMAGE_FCW) | 0x3f, *image_u16(v, IMAGE_FSW));
 	}
 	*image_bv(v) |= 1u << COMP_X87;
 	return insn_done(v, i);

@@ -213,7 +213,14 @@ static enum outcome load_x87(struct vcpu *v, uint64_t linear)
 {
 	TRY(mem_read(v, linear, v->cpu.xsave, 24, ACC_READ));
 	image_control(v, *image_u16(v, IMAGE_FCW), *image_u16(v, IMAGE_FSW));
-	return mem_read(v, linear + IMAGE_ST, v->cpu.xsave + IMAGE_ST, 128, ACC_READ);
+	TRY(mem_read(v, linear + IMAGE_ST, v->cpu.xsave + IMAGE_ST, 128, ACC_READ));
+	/* reserved bytes are not kept */
+	*image_u16(v, IMAGE_FTW) &= 0xff;
+	for (unsigned k = 0; k < 8; k++) {
+		*image_u16(v, IMAGE_ST + 16 * k + 10) = 0;
+		*image_u32(v, IMAGE_ST + 16 * k + 12) = 0;
+	}
+	return OUT_OK;
 }
 
 static enum outcome load_xmm(struct vcpu *v, uint64_t linear)

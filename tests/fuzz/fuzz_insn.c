@@ -9,8 +9,8 @@
 #include <Zydis/Zydis.h>
 
 #include "cpu/state.h"
-#include "cpu/translate/emit.h"
-#include "cpu/translate/insn.h"
+#include "cpu/translate/rewrite/emit.h"
+#include "cpu/translate/insn/insn.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

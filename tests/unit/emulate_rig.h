@@ -17,8 +17,8 @@
 #include <string.h>
 
 #include "cpu/cpuid.h"
-#include "cpu/translate/emulate.h"
-#include "cpu/translate/event.h"
+#include "cpu/translate/emulate/emulate.h"
+#include "cpu/translate/emulate/event.h"
 #include "cpu/translate/vm.h"
 
 #define RIG_SIZE (1u << 20)

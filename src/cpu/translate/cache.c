@@ -2,7 +2,7 @@
 /* Finding, linking and forgetting blocks. Runs with the guest's vector state live: no libc. */
 #include "cpu/translate/cache.h"
 
-#include "cpu/translate/segment.h"
+#include "cpu/translate/emulate/segment.h"
 #include "cpu/translate/vm.h"
 
 static uint32_t hash_of(uint64_t gpa, uint32_t mode)

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "cpu/translate/insn.h"
+#include "cpu/translate/insn/insn.h"
 #include "cpu/translate/lock.h"
 #include "cpu/translate/vcpu.h"
 

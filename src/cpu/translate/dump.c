@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "cpu/translate/dump.h"
-#include "cpu/translate/insn.h"
+#include "cpu/translate/insn/insn.h"
 
 static unsigned line(FILE *out, const uint8_t *bytes, unsigned size, uint64_t address,
 	unsigned bits)

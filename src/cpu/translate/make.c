@@ -5,8 +5,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "cpu/translate/insn.h"
-#include "cpu/translate/rewrite.h"
+#include "cpu/translate/insn/insn.h"
+#include "cpu/translate/rewrite/rewrite.h"
 #include "cpu/translate/vm.h"
 
 #define MAX_BLOCKS (1u << 20)

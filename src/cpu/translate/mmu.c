@@ -6,8 +6,8 @@
  */
 #include <sys/syscall.h>
 
-#include "cpu/translate/insn.h"
-#include "cpu/translate/segment.h"
+#include "cpu/translate/insn/insn.h"
+#include "cpu/translate/emulate/segment.h"
 #include "cpu/translate/vm.h"
 #include "cpu/translate/walk.h"
 

@@ -7,8 +7,8 @@
 
 #include <Zydis/Mnemonic.h>
 
-#include "cpu/translate/event.h"
-#include "cpu/translate/rewrite.h"
+#include "cpu/translate/emulate/event.h"
+#include "cpu/translate/rewrite/rewrite.h"
 #include "cpu/translate/stubs.h"
 #include "cpu/translate/vm.h"
 

@@ -16,7 +16,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#include "cpu/translate/rewrite.h"
+#include "cpu/translate/rewrite/rewrite.h"
 #include "cpu/translate/run.h"
 #include "cpu/translate/stubs.h"
 #include "cpu/translate/vm.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cpu/translate/insn.h"
+#include "cpu/translate/insn/insn.h"
 #include "cpu/translate/vm.h"
 
 /*

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cpu/translate/stubs.h"
 
-#include "cpu/translate/rewrite.h"
+#include "cpu/translate/rewrite/rewrite.h"
 #include "cpu/translate/vcpu.h"
 
 /*

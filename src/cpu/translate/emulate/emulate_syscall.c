@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * SYSCALL, SYSRET, SYSENTER, SYSEXIT (SDM 2B), as Intel's processors do them; but a guest that is
+ * told that its processor is AMD's enters its kernel by SYSCALL from 32-bit programs too (APM 3).
+ */
+#include "cpu/translate/emulate/emulate.h"
+
+static bool compat_syscall(const struct vcpu *v)
+{
+	const struct cpuid_policy *policy = vcpu_cpuid(v);
+
+	if (!mode_long(v))
+		return false;
+	for (unsigned k = 0; k < policy->count; k++)
+		if (policy->leaf[k].leaf == 0)
+			return policy->leaf[k].ebx == 0x68747541 || /* "Auth", AMD */
+				policy->leaf[k].ebx == 0x6f677948;  /* "Hygo", Hygon */
+	return false;
+}
+
+enum outcome emulate_syscall(struct vcpu *v, const struct insn *i)
+{
+	uint16_t cs = (v->cpu.star >> 32) & 0xfffc;
+	uint64_t target = v->cpu.lstar;
+
+	if (!(v->cpu.efer & EFER_SCE))
+		return raise_ud(v);
+	if (!mode_code64(v)) {
+		if (!compat_syscall(v))
+			return raise_ud(v);
+		target = v->cpu.cstar;
+	}
+	v->cpu.gpr[RCX] = insn_next(v, i);
+	v->cpu.gpr[R11] = v->cpu.rflags & ~(uint64_t)FL_RF;
+	v->cpu.rip = target;
+	v->cpu.rflags = (v->cpu.rflags & ~v->cpu.sfmask & ~(uint64_t)(FL_RF | FL_VM)) | 2;
+	segment_flat(&v->cpu.seg[SEG_CS], cs, ATTR_FLAT_CODE(0) | SEG_ATTR_L);
+	segment_flat(&v->cpu.seg[SEG_SS], (uint16_t)((v->cpu.star >> 32) + 8), ATTR_FLAT_DATA(0));
+	v->cpu.cpl = 0;
+	mode_update(v);
+	return OUT_OK;
+}
+
+enum outcome emulate_sysret(struct vcpu *v, const struct insn *i)
+{
+	uint16_t base = (uint16_t)(v->cpu.star >> 48);
+	bool wide = i->rex & 8;
+
+	if (!mode_code64(v) || !(v->cpu.efer & EFER_SCE))
+		return raise_ud(v);
+	if (v->cpu.cpl)
+		return raise_gp(v, 0);
+	if (wide) {
+		if (!canonical_ok(v->cpu.gpr[RCX]))
+			return raise_gp(v, 0);
+		v->cpu.rip = v->cpu.gpr[RCX];
+		segment_flat(&v->cpu.seg[SEG_CS], (uint16_t)(base + 16) | 3,
+			ATTR_FLAT_CODE(3) | SEG_ATTR_L);
+	} else {
+		v->cpu.rip = (uint32_t)v->cpu.gpr[RCX];
+		segment_flat(&v->cpu.seg[SEG_CS], base | 3, ATTR_FLAT_CODE(3) | SEG_ATTR_DB);
+	}
+	v->cpu.rflags = (v->cpu.gpr[R11] & 0x3c7fd7) | 2;
+	segment_flat(&v->cpu.seg[SEG_SS], (uint16_t)(base + 8) | 3, ATTR_FLAT_DATA(3));
+	v->cpu.cpl = 3;
+	mode_update(v);
+	return OUT_OK;
+}
+
+enum outcome emulate_sysenter(struct vcpu *v, const struct insn *i)
+{
+	uint16_t cs = v->cpu.sysenter_cs & 0xfffc;
+	bool wide = mode_long(v);
+
+	if (!(v->cpu.cr0 & CR0_PE) || !cs)
+		return raise_gp(v, 0);
+	v->cpu.rflags &= ~(uint64_t)(FL_VM | FL_IF | FL_RF);
+	v->cpu.gpr[RSP] = wide ? v->cpu.sysenter_esp : (uint32_t)v->cpu.sysenter_esp;
+	v->cpu.rip = wide ? v->cpu.sysenter_eip : (uint32_t)v->cpu.sysenter_eip;
+	segment_flat(&v->cpu.seg[SEG_CS], cs,
+		ATTR_FLAT_CODE(0) | (wide ? SEG_ATTR_L : SEG_ATTR_DB));
+	segment_flat(&v->cpu.seg[SEG_SS], (uint16_t)(cs + 8), ATTR_FLAT_DATA(0));
+	v->cpu.cpl = 0;
+	mode_update(v);
+	return OUT_OK;
+}
+
+enum outcome emulate_sysexit(struct vcpu *v, const struct insn *i)
+{
+	uint16_t base = v->cpu.sysenter_cs & 0xfffc;
+	bool wide = mode_code64(v) && (i->rex & 8);
+
+	if (!base || !(v->cpu.cr0 & CR0_PE) || v->cpu.cpl)
+		return raise_gp(v, 0);
+	if (wide) {
+		if (!canonical_ok(v->cpu.gpr[RCX]) || !canonical_ok(v->cpu.gpr[RDX]))
+			return raise_gp(v, 0);
+		v->cpu.gpr[RSP] = v->cpu.gpr[RCX];
+		v->cpu.rip = v->cpu.gpr[RDX];
+	} else {
+		v->cpu.gpr[RSP] = (uint32_t)v->cpu.gpr[RCX];
+		v->cpu.rip = (uint32_t)v->cpu.gpr[RDX];
+	}
+	segment_flat(&v->cpu.seg[SEG_CS], (uint16_t)(base + (wide ? 32 : 16)) | 3,
+		ATTR_FLAT_CODE(3) | (wide ? SEG_ATTR_L : SEG_ATTR_DB));
+	segment_flat(&v->cpu.seg[SEG_SS], (uint16_t)(base + (wide ? 40 : 24)) | 3,
+		ATTR_FLAT_DATA(3));
+	v->cpu.cpl = 3;
+	mode_update(v);
+	return OUT_OK;
+}

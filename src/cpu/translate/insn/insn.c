@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Decoding: Zydis reads the bytes, the tables of insn_rules.c and insn_sets.c
+ * say what the instruction is to us, and the corrections to what Zydis says of
+ * it (version 4.0.0) stand where each field is filled.
+ */
+#include "cpu/translate/insn/insn.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cpu/state.h"
+#include "cpu/translate/insn/insn_parts.h"
+
+/*
+ * MPX, CET and CLDEMOTE off: their opcodes are then the NOPs that they are on a processor without
+ * (or with them disabled).
+ */
+#define DECODER(mode, width, zero_count)                         \
+	{                                                        \
+		.machine_mode = ZYDIS_MACHINE_MODE_##mode,       \
+		.stack_width = ZYDIS_STACK_WIDTH_##width,        \
+		.decoder_mode = {                                \
+			[ZYDIS_DECODER_MODE_LZCNT] = zero_count, \
+			[ZYDIS_DECODER_MODE_TZCNT] = zero_count, \
+		},                                               \
+	}
+
+static const ZydisDecoder decoders[2][3] = {
+	{DECODER(LEGACY_16, 16, ZYAN_TRUE), DECODER(LEGACY_32, 32, ZYAN_TRUE),
+		DECODER(LONG_64, 64, ZYAN_TRUE)},
+	{DECODER(LEGACY_16, 16, ZYAN_FALSE), DECODER(LEGACY_32, 32, ZYAN_FALSE),
+		DECODER(LONG_64, 64, ZYAN_FALSE)},
+};
+
+static const ZydisDecoder *decoder_for(unsigned code_bits, bool without_zero_count)
+{
+	return &decoders[without_zero_count][code_bits == 64 ? 2 : code_bits == 32 ? 1 : 0];
+}
+
+static bool zydis_decode(struct insn_raw *raw, const ZydisDecoder *decoder, const uint8_t *bytes,
+	unsigned size, ZyanStatus *status)
+{
+	ZydisDecoderContext context;
+
+	*status = ZydisDecoderDecodeInstruction(decoder, &context, bytes, size, &raw->in);
+	if (!ZYAN_SUCCESS(*status))
+		return false;
+	*status = ZydisDecoderDecodeOperands(decoder, &context, &raw->in, raw->op,
+		raw->in.operand_count);
+	return ZYAN_SUCCESS(*status);
+}
+
+static enum insn_state state_of(const struct insn *i, const struct insn_raw *raw,
+	const struct insn_set *set, unsigned notes)
+{
+	if (notes & NOTE_NO_STATE)
+		return STATE_NONE;
+	/* FCOMI and friends are listed with the Pentium Pro. */
+	if (i->opcode_map == 0 && (i->opcode & 0xf8) == 0xd8 && i->encoding == ENC_LEGACY)
+		return STATE_X87;
+	/* SSE and SSSE3 forms that use MMX registers only ask for what MMX asks for. */
+	if (set->state == STATE_SSE && raw->has_mmx && !raw->has_xmm)
+		return STATE_MMX;
+	return set->state;
+}
+
+/* Classes that depend on the operands and not on the mnemonic alone. */
+static enum insn_class class_of(const struct insn *i, const struct insn_raw *raw,
+	enum insn_class class)
+{
+	bool memory = raw->op[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
+
+	switch (raw->in.mnemonic) {
+	case ZYDIS_MNEMONIC_MOV:
+		return raw->has_segment || raw->has_system ? INSN_EMULATE : class;
+	case ZYDIS_MNEMONIC_PUSH:
+	case ZYDIS_MNEMONIC_POP:
+		return raw->has_segment ? INSN_EMULATE : class;
+	case ZYDIS_MNEMONIC_JMP:
+	case ZYDIS_MNEMONIC_CALL:
+	case ZYDIS_MNEMONIC_RET:
+		if (raw->in.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
+			return INSN_EMULATE;
+		if (i->opcode == 0xff)
+			return class == INSN_JMP ? INSN_JMP_IND : INSN_CALL_IND;
+		return class;
+	case ZYDIS_MNEMONIC_MOVSD:
+	case ZYDIS_MNEMONIC_CMPSD:
+		return i->opcode_map == 0 ? INSN_STRING : class;
+	case ZYDIS_MNEMONIC_BT:
+	case ZYDIS_MNEMONIC_BTS:
+	case ZYDIS_MNEMONIC_BTR:
+	case ZYDIS_MNEMONIC_BTC:
+		if (memory && raw->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER)
+			return INSN_BITSTRING;
+		return class;
+	default:
+		return class;
+	}
+}
+
+/* Is the instruction one that the table lists, in a form and with features that exist? */
+static bool admitted(const struct insn *i, const struct insn_raw *raw, const struct insn_set *set,
+	const struct insn_rule *rule, const struct cpuid_policy *policy)
+{
+	if (rule->class == INSN_UNDEFINED || !set->known)
+		return false;
+	switch (raw->in.encoding) {
+	case ZYDIS_INSTRUCTION_ENCODING_LEGACY:
+	case ZYDIS_INSTRUCTION_ENCODING_VEX:
+	case ZYDIS_INSTRUCTION_ENCODING_EVEX:
+		break;
+	default:
+		return false;
+	}
+	if (rule->class == INSN_NOP)
+		return true;
+	if (i->mnemonic == ZYDIS_MNEMONIC_MOVDIR64B)
+		return insn_feature_offered(policy, FEATURE_MOVDIR64B);
+	return insn_feature_offered(policy, set->feature) &&
+		insn_feature_offered(policy, set->second);
+}
+
+/*
+ * F2 and F3 before an opcode that has no use for them. Processors ignore them, until one gives
+ * them a meaning; so a copy is made without. Both at once before a two-byte opcode: which one
+ * counts is told by no manual.
+ */
+static bool settle_rep(struct insn *i, const struct insn_raw *raw)
+{
+	bool f2 = false, f3 = false, mandatory = false;
+
+	for (unsigned n = 0; n < raw->in.raw.prefix_count; n++) {
+		uint8_t value = raw->in.raw.prefixes[n].value;
+
+		if (value != 0xf2 && value != 0xf3)
+			continue;
+		f2 |= value == 0xf2;
+		f3 |= value == 0xf3;
+		mandatory |= raw->in.raw.prefixes[n].type == ZYDIS_PREFIX_TYPE_MANDATORY;
+	}
+	if (!f2 && !f3)
+		return true;
+	if (f2 && f3 && i->opcode_map != 0 && i->class == INSN_COPY)
+		return false;
+	i->rep_ignored = !mandatory && i->class == INSN_COPY;
+	return true;
+}
+
+static bool can_fault(const struct insn *i, const struct insn_raw *raw, unsigned notes)
+{
+	if ((notes & NOTE_FAULT) || i->state == STATE_X87 || i->state == STATE_MMX || raw->has_mmx)
+		return true;
+	switch (raw->in.meta.exception_class) {
+	case ZYDIS_EXCEPTION_CLASS_SSE2:
+	case ZYDIS_EXCEPTION_CLASS_SSE3:
+	case ZYDIS_EXCEPTION_CLASS_AVX2:
+	case ZYDIS_EXCEPTION_CLASS_AVX3:
+	case ZYDIS_EXCEPTION_CLASS_AVX11:
+	case ZYDIS_EXCEPTION_CLASS_E2:
+	case ZYDIS_EXCEPTION_CLASS_E3:
+	case ZYDIS_EXCEPTION_CLASS_E3NF:
+	case ZYDIS_EXCEPTION_CLASS_E11:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool must_align(const struct insn *i, const struct insn_raw *raw, unsigned notes)
+{
+	if (!i->has_mem || (notes & NOTE_UNALIGNED))
+		return false;
+	if (i->mem_size < 16)
+		return false;
+	if (notes & NOTE_ALIGNED)
+		return true;
+	switch (raw->in.meta.exception_class) {
+	case ZYDIS_EXCEPTION_CLASS_SSE1:
+	case ZYDIS_EXCEPTION_CLASS_SSE2:
+	case ZYDIS_EXCEPTION_CLASS_SSE4:
+	case ZYDIS_EXCEPTION_CLASS_AVX1:
+	case ZYDIS_EXCEPTION_CLASS_E1:
+	case ZYDIS_EXCEPTION_CLASS_E1NF:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* MOV to and from system and segment registers: what the mnemonic does not tell. */
+static void settle_moves(struct insn *i, const struct insn_raw *raw)
+{
+	ZydisRegisterClass first;
+
+	if (i->mnemonic == ZYDIS_MNEMONIC_JMP || i->mnemonic == ZYDIS_MNEMONIC_CALL ||
+		i->mnemonic == ZYDIS_MNEMONIC_RET)
+		return;
+	if (i->mnemonic != ZYDIS_MNEMONIC_MOV && i->mnemonic != ZYDIS_MNEMONIC_POP)
+		return;
+	if (i->class != INSN_EMULATE)
+		return;
+	i->privileged = raw->has_system;
+	first = raw->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER
+		? ZydisRegisterGetClass(raw->op[0].reg.value)
+		: ZYDIS_REGCLASS_INVALID;
+	i->ends_block = first == ZYDIS_REGCLASS_SEGMENT || first == ZYDIS_REGCLASS_CONTROL ||
+		first == ZYDIS_REGCLASS_DEBUG;
+	/* MOV to and from test registers died with the 486; LOCK MOV CR0 is AMD's. */
+	for (unsigned n = 0; n < raw->in.operand_count_visible; n++)
+		if (raw->op[n].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+			ZydisRegisterGetClass(raw->op[n].reg.value) == ZYDIS_REGCLASS_TEST)
+			i->class = INSN_UNDEFINED;
+	if (i->prefix_lock)
+		i->class = INSN_UNDEFINED;
+}
+
+static void classify(struct insn *i, struct insn_raw *raw, const struct cpuid_policy *policy)
+{
+	const struct insn_rule *rule = &insn_rules[raw->in.mnemonic];
+	const struct insn_set *set = &insn_sets[raw->in.meta.isa_set];
+
+	i->mnemonic = raw->in.mnemonic;
+	insn_layout(i, raw);
+	if (!admitted(i, raw, set, rule, policy))
+		return;
+	insn_operands(i, raw);
+	i->class = class_of(i, raw, rule->class);
+	i->state = state_of(i, raw, set, rule->notes);
+	i->ends_block = rule->notes & NOTE_END;
+	i->privileged = rule->notes & NOTE_PRIVILEGED;
+	settle_moves(i, raw);
+	if (!settle_rep(i, raw))
+		i->class = INSN_UNDEFINED;
+	if (i->class == INSN_UNDEFINED)
+		return;
+	insn_masking(i, raw);
+	insn_flags(i, raw);
+	i->may_fault = can_fault(i, raw, rule->notes);
+	i->mem_aligned = must_align(i, raw, rule->notes);
+	if (i->class == INSN_COPY)
+		insn_normalize(i, raw);
+	switch (i->class) {
+	case INSN_NOP:
+		i->has_mem = i->mem_read = i->mem_write = false;
+		i->gpr_read = i->gpr_write = i->gpr_fixed = 0;
+		break;
+	case INSN_EMULATE:
+		i->gpr_read = i->gpr_write = 0xffff;
+		break;
+	default:
+		break;
+	}
+}
+
+int insn_decode(struct insn *insn, const uint8_t *bytes, unsigned size, unsigned code_bits,
+	const struct cpuid_policy *policy)
+{
+	struct insn_raw raw;
+	ZyanStatus status;
+
+	memset(insn, 0, sizeof(*insn));
+	insn->mem_base = insn->mem_index = insn->mem_vsib = insn->op_reg = INSN_NO_REG;
+	insn->mem_seg = SEG_DS;
+	if (size == 0)
+		return -EAGAIN;
+	if (size > sizeof(insn->bytes))
+		size = sizeof(insn->bytes);
+	memcpy(insn->bytes, bytes, size);
+	raw.code_bits = code_bits;
+	raw.has_gpr = raw.has_segment = raw.has_system = raw.has_mmx = raw.has_xmm = false;
+	if (!zydis_decode(&raw, decoder_for(code_bits, false), bytes, size, &status)) {
+		insn->length = 1;
+		if (status == ZYDIS_STATUS_NO_MORE_DATA && size < sizeof(insn->bytes))
+			return -EAGAIN;
+		insn->too_long = status == ZYDIS_STATUS_NO_MORE_DATA ||
+			status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG;
+		return -EILSEQ;
+	}
+	if ((raw.in.mnemonic == ZYDIS_MNEMONIC_LZCNT &&
+		    !insn_feature_offered(policy, FEATURE_LZCNT)) ||
+		(raw.in.mnemonic == ZYDIS_MNEMONIC_TZCNT &&
+			!insn_feature_offered(policy, FEATURE_BMI1)))
+		zydis_decode(&raw, decoder_for(code_bits, true), bytes, size, &status);
+	insn->length = raw.in.length;
+	memset(insn->bytes + insn->length, 0, sizeof(insn->bytes) - insn->length);
+	classify(insn, &raw, policy);
+	return insn->class == INSN_UNDEFINED ? -EILSEQ : 0;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The second look at generated code: whatever the translator wrote into the
+ * code cache must decode to something from this list. It is the last line
+ * of the sandbox, so it trusts nothing that the rewriter knows.
+ */
+#include "cpu/state.h"
+#include "cpu/translate/insn/insn_parts.h"
+
+/* Near control flow, address arithmetic and the time stamp: what the rewriter adds of its own. */
+static bool class_allowed(const struct insn *i)
+{
+	switch (i->class) {
+	case INSN_COPY:
+	case INSN_LEA:
+	case INSN_JMP:
+	case INSN_JCC:
+	case INSN_JMP_IND:
+	case INSN_RDTSC:
+		return true;
+	case INSN_LOOP:
+		return i->mnemonic == ZYDIS_MNEMONIC_JRCXZ || i->mnemonic == ZYDIS_MNEMONIC_JECXZ;
+	case INSN_NOP:
+		return i->mnemonic == ZYDIS_MNEMONIC_NOP || i->mnemonic == ZYDIS_MNEMONIC_PAUSE;
+	default:
+		return false;
+	}
+}
+
+/*
+ * The vCPU by %gs; anything else through one register that holds a checked host address, and never
+ * the guest's stack pointer.
+ */
+static bool memory_allowed(const struct insn *i)
+{
+	if (!i->has_mem || i->class == INSN_LEA)
+		return true;
+	if (i->mem_seg == SEG_GS)
+		return true;
+	if (i->mem_seg == SEG_FS || i->address_size != 8 || i->mem_index != INSN_NO_REG ||
+		i->mem_vsib != INSN_NO_REG)
+		return false;
+	if (i->mem_base == INSN_NO_REG || i->mem_base == INSN_RIP || i->mem_base == RSP)
+		return false;
+	/* accesses that share a check; jump caches, which keep the target behind the tag */
+	return i->mem_disp == 0 || (i->mem_base == R10 && i->mem_disp > 0 && i->mem_disp < 4096) ||
+		(i->class == INSN_JMP_IND && (i->mem_base == R10 || i->mem_base == R11));
+}
+
+bool insn_host_allowed(const uint8_t *bytes, unsigned size, unsigned *length)
+{
+	struct insn i;
+
+	*length = 0;
+	if (insn_decode(&i, bytes, size, 64, NULL) != 0)
+		return false;
+	*length = i.length;
+	return !i.rep_ignored && class_allowed(&i) && memory_allowed(&i);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The steps of insn_decode(), one file each. Private to insn*.c. */
+#ifndef DACH_CPU_TRANSLATE_INSN_PARTS_H
+#define DACH_CPU_TRANSLATE_INSN_PARTS_H
+
+#include <Zydis/Zydis.h>
+
+#include "cpu/translate/insn/insn.h"
+#include "cpu/translate/insn/insn_table.h"
+
+/* What Zydis says, and where we are. */
+struct insn_raw {
+	ZydisDecodedInstruction in;
+	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
+	unsigned code_bits;
+	/* kinds of register among the explicit operands */
+	bool has_gpr, has_segment, has_system, has_mmx, has_xmm;
+};
+
+#define INSN_ALL_FLAGS (FL_STATUS | FL_DF)
+
+/* Byte positions, prefixes, immediates. Needs length, encoding and raw. */
+void insn_layout(struct insn *i, const struct insn_raw *raw);
+/*
+ * Makes bytes and operand_size of a copied instruction mean in 64-bit code what they mean in the
+ * code they come from.
+ */
+void insn_normalize(struct insn *i, const struct insn_raw *raw);
+/* Registers and the memory operand. */
+void insn_operands(struct insn *i, struct insn_raw *raw);
+/* Flags, from Zydis's tables and the corrections to them. */
+void insn_flags(struct insn *i, const struct insn_raw *raw);
+/* How the memory operand is masked. */
+void insn_masking(struct insn *i, const struct insn_raw *raw);
+
+#endif

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cpu/translate/rewrite/rewrite.h"
+
+#include "cpu/translate/rewrite/rewrite_internal.h"
+
+#include <Zydis/Mnemonic.h>
+
+/* --- sites --------------------------------------------------------------------------------- */
+
+void rewrite_site(struct rewrite *w, const uint8_t *at, unsigned spilled, bool poll)
+{
+	struct site s = {
+		.code = offset_of(w, at),
+		.guest = (uint16_t)w->guest,
+		.length = w->insn->length,
+		.spilled = (uint8_t)spilled,
+		.poll = poll,
+	};
+
+	if (offset_of(w, at) >= w->cache->cold_start) {
+		if (w->cold_sites < REWRITE_SITES_MAX / 2)
+			w->cold_site[w->cold_sites++] = s;
+	} else if (w->hot_sites < REWRITE_SITES_MAX / 2) {
+		w->hot_site[w->hot_sites++] = s;
+	}
+}
+
+/* --- one instruction -------------------------------------------------------------------------------- */
+
+static struct emulated *emulated(struct cache *c, const struct insn *i, unsigned bits)
+{
+	uint32_t hash = i->length, *head;
+	struct emulated *m;
+
+	for (unsigned k = 0; k < i->length; k++)
+		hash = hash * 31 + i->bytes[k];
+	head = &c->insn_hash[hash % CACHE_INSN_HASH];
+	for (uint32_t at = *head; at; at = m->next) {
+		m = (struct emulated *)(c->insn + at - 1);
+		if (m->bits == bits && m->insn.length == i->length &&
+			!memcmp(m->insn.bytes, i->bytes, i->length))
+			return m;
+	}
+	m = (struct emulated *)(c->insn + c->insns);
+	*m = (struct emulated){*i, *head, (uint8_t)bits};
+	*head = c->insns + 1;
+	c->insns += sizeof *m;
+	return m;
+}
+
+void rewrite_emulate(struct rewrite *w)
+{
+	emit_mov_imm64(&w->hot, R10, (uint64_t)emulated(w->cache, w->insn, w->bits));
+	emit_mov_imm32(&w->hot, R11, LEAVE_EMULATE | w->guest << 8);
+	emit_jmp_slot(&w->hot, offsetof(struct vcpu, stub_leave));
+}
+
+static void rdtsc(struct rewrite *w)
+{
+	struct emit *e = &w->hot;
+
+	emit_8(e, 0x0f);
+	emit_8(e, 0x31);
+	emit_mov(e, 4, R10, RAX);
+	emit_rorx(e, RDX, RDX, 32);
+	emit_lea(e, 8, R10, (struct operand){R10, RDX, 1, 0});
+	emit_load(e, 8, R11, gs_slot(offsetof(struct vcpu, cpu.tsc_offset)));
+	emit_lea(e, 8, R10, (struct operand){R10, R11, 1, 0});
+	emit_mov(e, 4, RAX, R10);
+	emit_rorx(e, RDX, R10, 32);
+	emit_mov(e, 4, RDX, RDX);
+}
+
+/* True if the state that the instruction needs is enabled in this mode. */
+static bool state_enabled(uint32_t mode, const struct insn *i)
+{
+	switch (i->state) {
+	case STATE_NONE:
+		return true;
+	case STATE_X87:
+	case STATE_MMX:
+		return !(mode & MODE_FPU_OFF);
+	case STATE_SSE:
+		return (mode & (MODE_FPU_OFF | MODE_SSE)) == MODE_SSE;
+	case STATE_AVX:
+		return (mode & (MODE_FPU_OFF | MODE_AVX)) == MODE_AVX;
+	default:
+		return (mode & (MODE_FPU_OFF | MODE_AVX512)) == MODE_AVX512;
+	}
+}
+
+bool rewrite_native(uint32_t mode, const struct insn *i)
+{
+	bool near_branches = (mode & MODE_BITS) == MODE_64 ||
+		(mode & MODE_FLAT && (mode & MODE_BITS) == MODE_32);
+	bool bits64 = (mode & MODE_BITS) == MODE_64;
+
+	if (!state_enabled(mode, i) ||
+		(i->encoding != ENC_LEGACY && (mode & (MODE_BITS | MODE_FLAT)) == MODE_16))
+		return false;
+	switch (i->class) {
+	case INSN_COPY:
+		return !(i->has_mem && (!i->mem_size || i->mem_size > 64)) || !i->has_mem;
+	case INSN_NOP:
+	case INSN_LEA:
+		return true;
+	case INSN_JMP:
+	case INSN_JCC:
+		return near_branches && i->operand_size != 2;
+	case INSN_LOOP:
+		return bits64 && i->cc >= 2;
+	case INSN_CALL:
+	case INSN_RET:
+		return bits64 && i->operand_size == 8;
+	case INSN_JMP_IND:
+	case INSN_CALL_IND:
+		return bits64 && i->operand_size == 8;
+	case INSN_PUSH:
+	case INSN_LEAVE:
+		return bits64 && (i->class == INSN_PUSH || i->operand_size == 8);
+	case INSN_POP:
+		return bits64 && !i->has_mem;
+	case INSN_RDTSC:
+		return !(mode & MODE_TSD);
+	default:
+		return rewrite_system_native(mode, i);
+	}
+}
+
+void rewrite_one(struct rewrite *w)
+{
+	const struct insn *i = w->insn;
+
+	if (!rewrite_native(w->mode, i)) {
+		rewrite_emulate(w);
+		return;
+	}
+	switch (i->class) {
+	case INSN_COPY:
+		rewrite_copy(w);
+		break;
+	case INSN_NOP:
+		/* a guest that spins must not starve the processor that it waits for */
+		if (i->mnemonic == ZYDIS_MNEMONIC_PAUSE)
+			emit_bytes(&w->hot, "\xf3\x90", 2);
+		break;
+	case INSN_LEA:
+		rewrite_lea(w);
+		break;
+	case INSN_JMP:
+		rewrite_jump(w);
+		break;
+	case INSN_JCC:
+		rewrite_conditional(w);
+		break;
+	case INSN_LOOP:
+		rewrite_loop(w);
+		break;
+	case INSN_CALL:
+		rewrite_call(w);
+		break;
+	case INSN_RET:
+		rewrite_ret_target(w);
+		rewrite_lookup(w);
+		break;
+	case INSN_JMP_IND:
+		rewrite_jump_indirect(w);
+		break;
+	case INSN_CALL_IND:
+		rewrite_call_indirect(w);
+		break;
+	case INSN_PUSH:
+		rewrite_push(w);
+		break;
+	case INSN_POP:
+		rewrite_pop(w);
+		break;
+	case INSN_LEAVE:
+		rewrite_leave_frame(w);
+		break;
+	case INSN_RDTSC:
+		rdtsc(w);
+		break;
+	case INSN_EMULATE:
+		rewrite_system(w);
+		break;
+	default:
+		break;
+	}
+}
+
+/* --- blocks -------------------------------------------------------------------------------------- */
+
+bool rewrite_ends(uint32_t mode, const struct insn *i)
+{
+	if (!rewrite_native(mode, i))
+		return true;
+	switch (i->class) {
+	case INSN_JMP:
+	case INSN_CALL:
+	case INSN_RET:
+	case INSN_JMP_IND:
+	case INSN_CALL_IND:
+		return true;
+	case INSN_EMULATE:
+		return false; /* rewrite_native() has said that it is not emulated */
+	default:
+		return i->ends_block;
+	}
+}
+
+static void liveness(const struct insn *insns, unsigned count, bool exact, uint32_t *before)
+{
+	uint32_t live = FL_STATUS;
+
+	for (unsigned k = count; k-- > 0;) {
+		const struct insn *i = &insns[k];
+
+		if (i->class == INSN_JCC || i->class == INSN_LOOP)
+			live = FL_STATUS;
+		else
+			live = (live & ~i->flags_written) | i->flags_read;
+		before[k] = exact ? FL_STATUS : live & FL_STATUS;
+	}
+}
+
+/* The far entry: r10 is the RIP, of which the page's address is kept. */
+static void entry(struct rewrite *w, unsigned start)
+{
+	emit_lea(&w->hot, 8, R10, at_reg(R10, -(int32_t)start));
+	emit_store(&w->hot, 8, gs_slot(offsetof(struct vcpu, code_base)), R10);
+}
+
+static bool last_leaves(const struct rewrite *w, const struct insn *i)
+{
+	return !rewrite_native(w->mode, i) || i->class == INSN_JMP || i->class == INSN_RET ||
+		i->class == INSN_CALL || i->class == INSN_JMP_IND || i->class == INSN_CALL_IND;
+}
+
+static void sites_flush(struct rewrite *w, struct block *b)
+{
+	struct cache *c = w->cache;
+
+	/* ascending by code offset: the hot part lies below the cold one, which groups disorder */
+	for (unsigned k = 1; k < w->cold_sites; k++) {
+		struct site s = w->cold_site[k];
+		unsigned n = k;
+
+		for (; n && w->cold_site[n - 1].code > s.code; n--)
+			w->cold_site[n] = w->cold_site[n - 1];
+		w->cold_site[n] = s;
+	}
+	b->first_site = c->sites;
+	for (unsigned k = 0; k < w->hot_sites; k++)
+		c->site[c->sites++] = w->hot_site[k];
+	for (unsigned k = 0; k < w->cold_sites; k++)
+		c->site[c->sites++] = w->cold_site[k];
+	b->sites = c->sites - b->first_site;
+}
+
+/* Is there a plain instruction after STI, after which the interrupt may come? */
+static bool window_fits(const struct rewrite *w, const struct insn *insns, unsigned k,
+	unsigned count)
+{
+	if (!rewrite_native(w->mode, &insns[k]))
+		return true; /* emulated anyway */
+	return k + 1 < count && rewrite_native(w->mode, &insns[k + 1]) &&
+		(insns[k + 1].class == INSN_COPY || insns[k + 1].class == INSN_LEA ||
+			insns[k + 1].class == INSN_PUSH || insns[k + 1].class == INSN_POP);
+}
+
+unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const struct insn *insns,
+	unsigned count, unsigned start, bool next_crosses)
+{
+	uint32_t live[BLOCK_MAX_INSNS];
+	bool left = false;
+	unsigned grouped;
+	struct rewrite w = {
+		.cache = c,
+		.block_index = index,
+		.mode = b->mode,
+		.guest = start,
+		.bits = (b->mode & MODE_BITS) == MODE_64   ? 64
+			: (b->mode & MODE_BITS) == MODE_32 ? 32
+							   : 16,
+		.hot = {c->write + c->hot, 0},
+		.cold = {c->write + c->cold, 0},
+	};
+
+	b->code = c->hot;
+	b->cold = c->cold;
+	b->first_exit = c->exits;
+	liveness(insns, count, c->exact_flags, live);
+	entry(&w, start);
+	b->near = offset_of(&w, w.hot.at);
+	for (unsigned k = 0; k < count; k++) {
+		w.insn = &insns[k];
+		w.flags_live = live[k] != 0;
+		if (w.insn->mnemonic == ZYDIS_MNEMONIC_STI && !window_fits(&w, insns, k, count)) {
+			rewrite_emulate(&w);
+			count = k + 1;
+			left = true;
+			break;
+		}
+		/* not behind STI, where the window is */
+		grouped = k && insns[k - 1].mnemonic == ZYDIS_MNEMONIC_STI
+			? 0
+			: rewrite_group(&w, insns + k, count - k, live + k);
+		if (grouped) {
+			k += grouped - 1;
+			continue;
+		}
+		rewrite_one(&w);
+		w.guest += insns[k].length;
+		if (k && insns[k - 1].mnemonic == ZYDIS_MNEMONIC_STI)
+			rewrite_interrupt_window(&w);
+	}
+	if (!left && !last_leaves(&w, &insns[count - 1])) {
+		if (b->mode & MODE_STEP) {
+			emit_mov_imm32(&w.hot, R10, w.guest);
+			rewrite_leave(&w.hot, LEAVE_STEP);
+		} else if (next_crosses) {
+			rewrite_code_address(&w.hot, R10, (int32_t)w.guest, w.bits == 64 ? 8 : 4);
+			rewrite_lookup(&w);
+		} else {
+			rewrite_branch(&w, -1, (int32_t)w.guest);
+		}
+	}
+	b->exits = c->exits - b->first_exit;
+	c->hot = offset_of(&w, w.hot.at);
+	c->cold = offset_of(&w, w.cold.at);
+	b->code_end = c->hot;
+	b->cold_end = c->cold;
+	sites_flush(&w, b);
+	return count;
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Several memory accesses behind one TLB check: neighbours that use the same
+ * base and index registers (fields of a structure, a local variable read and
+ * written), and runs of PUSH or POP. The check covers all their bytes and fails
+ * if those do not lie in one page; then the same instructions run out of line,
+ * each with a check of its own, so that faults stay exact.
+ */
+#include "cpu/translate/rewrite/rewrite_internal.h"
+
+#define SPAN_MAX 512
+#define SCRATCH (1u << R10 | 1u << R11)
+
+/* A group of insns[0, count): what the one check has to cover. */
+struct group {
+	unsigned count;
+	struct address at; /* of the lowest byte */
+	int64_t low, high; /* displacements covered, high exclusive */
+	bool write;
+	unsigned accesses;
+};
+
+static bool uses_scratch(const struct insn *i)
+{
+	return (i->gpr_read | i->gpr_write) & SCRATCH;
+}
+
+/* --- accesses by the same registers --------------------------------------------------------- */
+
+static bool plain_access(const struct insn *i)
+{
+	return i->class == INSN_COPY && i->has_mem && !i->mem_masked && i->mem_size &&
+		i->mem_size <= 64 && !i->high8 && !i->prefix_lock && i->modrm_offset &&
+		i->address_size == 8 && i->mem_disp == (int32_t)i->mem_disp;
+}
+
+static bool plain_other(const struct insn *i)
+{
+	return (i->class == INSN_COPY || i->class == INSN_NOP ||
+		       (i->class == INSN_LEA && i->mem_base != INSN_RIP)) &&
+		(i->class != INSN_COPY || !i->has_mem);
+}
+
+static bool same_registers(const struct insn *a, const struct insn *b)
+{
+	return a->mem_base == b->mem_base && a->mem_index == b->mem_index &&
+		(a->mem_index == INSN_NO_REG || a->mem_scale == b->mem_scale) &&
+		a->mem_seg == b->mem_seg;
+}
+
+/* Displacement from the register part; RIP-relative ones count from the code page. */
+static int64_t displacement(const struct insn *i, unsigned guest)
+{
+	return i->mem_disp + (i->mem_base == INSN_RIP ? (int64_t)(guest + i->length) : 0);
+}
+
+static unsigned address_registers(const struct insn *i)
+{
+	unsigned mask = 0;
+
+	if (i->mem_base < 16)
+		mask |= 1u << i->mem_base;
+	if (i->mem_index < 16)
+		mask |= 1u << i->mem_index;
+	return mask;
+}
+
+static struct group find_accesses(const struct rewrite *w, const struct insn *insns, unsigned count)
+{
+	const struct insn *first = &insns[0];
+	struct group g = {.accesses = 0}, best = {.accesses = 0};
+	unsigned guest = w->guest, written = 0;
+
+	if (!plain_access(first))
+		return best;
+	for (unsigned k = 0; k < count; guest += insns[k].length, k++) {
+		const struct insn *i = &insns[k];
+
+		if (uses_scratch(i) || !rewrite_native(w->mode, i))
+			break;
+		if (plain_access(i) && same_registers(first, i)) {
+			int64_t low = displacement(i, guest), high = low + i->mem_size;
+
+			if (written & address_registers(first))
+				break;
+			g.low = g.accesses && g.low < low ? g.low : low;
+			g.high = g.accesses && g.high > high ? g.high : high;
+			if (g.high - g.low > SPAN_MAX)
+				break;
+			g.write |= i->mem_write;
+			g.accesses++;
+			g.count = k + 1;
+			best = g;
+		} else if (!plain_other(i)) {
+			break;
+		}
+		written |= i->gpr_write;
+	}
+	best.at = (struct address){first->mem_base, first->mem_index, first->mem_scale,
+		first->mem_seg, 8, best.low};
+	/* address_rip: a displacement from the code page, not from the instruction */
+	if (first->mem_base == INSN_RIP)
+		best.at.disp -= (int64_t)(w->guest + first->length);
+	return best;
+}
+
+static void emit_accesses(struct rewrite *w, const struct insn *insns, const struct group *g)
+{
+	for (unsigned k = 0; k < g->count; k++) {
+		const struct insn *i = &insns[k];
+
+		w->insn = i;
+		if (i->has_mem && i->class == INSN_COPY) {
+			if (i->may_fault || i->mem_aligned)
+				rewrite_site(w, w->hot.at, 0, false);
+			emit_copy_at(&w->hot, i, w->bits, R10,
+				(int32_t)(displacement(i, w->guest) - g->low));
+		} else {
+			rewrite_one(w);
+		}
+		w->guest += i->length;
+	}
+}
+
+/* --- the stack ----------------------------------------------------------------------------------- */
+
+static bool plain_push(const struct insn *i)
+{
+	return i->class == INSN_PUSH && !i->has_mem && i->operand_size == 8 && i->op_reg != RSP;
+}
+
+static bool plain_pop(const struct insn *i)
+{
+	return i->class == INSN_POP && !i->has_mem && i->operand_size == 8 && i->op_reg != RSP;
+}
+
+static struct group find_pushes(const struct insn *insns, unsigned count)
+{
+	struct group g = {.write = true};
+
+	while (g.count < count && plain_push(&insns[g.count]))
+		g.count++;
+	g.accesses = g.count;
+	g.low = -8 * (int64_t)g.count;
+	g.at = (struct address){RSP, INSN_NO_REG, 1, SEG_SS, 8, g.low};
+	return g;
+}
+
+/* POPs, and a RET behind them. */
+static struct group find_pops(const struct insn *insns, unsigned count)
+{
+	struct group g = {.count = 0};
+
+	while (g.count < count && plain_pop(&insns[g.count]))
+		g.count++;
+	if (g.count && g.count < count && insns[g.count].class == INSN_RET &&
+		insns[g.count].operand_size == 8)
+		g.count++;
+	g.accesses = g.count;
+	g.high = 8 * (int64_t)g.count;
+	g.at = (struct address){RSP, INSN_NO_REG, 1, SEG_SS, 8, 0};
+	return g;
+}
+
+static void emit_pushes(struct rewrite *w, const struct insn *insns, const struct group *g)
+{
+	struct emit *e = &w->hot;
+
+	for (unsigned k = 0; k < g->count; k++) {
+		struct operand to = at_reg(R10, 8 * (int32_t)(g->count - 1 - k));
+		unsigned from = insns[k].op_reg;
+
+		if (from == INSN_NO_REG) {
+			emit_op_mem(e, 8, 0xc7, 0, to);
+			emit_32(e, (uint32_t)insns[k].imm);
+			continue;
+		}
+		if (from == R10 || from == R11) {
+			emit_load(e, 8, R11, gpr_slot(from));
+			from = R11;
+		}
+		emit_store(e, 8, to, from);
+	}
+	emit_lea(e, 8, RSP, at_reg(RSP, (int32_t)g->low));
+}
+
+static void emit_pops(struct rewrite *w, const struct insn *insns, const struct group *g)
+{
+	struct emit *e = &w->hot;
+	int32_t move = (int32_t)g->high;
+
+	for (unsigned k = 0; k < g->count; k++) {
+		struct operand from = at_reg(R10, 8 * (int32_t)k);
+		unsigned to = insns[k].op_reg;
+
+		if (insns[k].class == INSN_RET) {
+			emit_load(e, 8, R10, from);
+			move += (int32_t)(uint16_t)insns[k].imm;
+		} else if (to == R10 || to == R11) {
+			emit_load(e, 8, R11, from);
+			emit_store(e, 8, gpr_slot(to), R11);
+		} else {
+			emit_load(e, 8, to, from);
+		}
+	}
+	emit_lea(e, 8, RSP, at_reg(RSP, move));
+}
+
+/* --- both ways --------------------------------------------------------------------------------------- */
+
+/* Each instruction by itself; a RET leaves its target in r10. */
+static void emit_singly(struct rewrite *w, const struct insn *insns, const struct group *g,
+	const uint32_t *live)
+{
+	for (unsigned k = 0; k < g->count; k++) {
+		w->insn = &insns[k];
+		w->flags_live = live[k] != 0;
+		if (insns[k].class == INSN_RET)
+			rewrite_ret_target(w);
+		else
+			rewrite_one(w);
+		w->guest += insns[k].length;
+	}
+}
+
+/* The instructions one by one at w->cold, with their slow paths behind them; then on to `done`. */
+static void emit_out_of_line(struct rewrite *w, const struct insn *insns, const struct group *g,
+	const uint32_t *live, const uint8_t *done)
+{
+	struct emit hot = w->hot;
+	uint8_t *start = w->cold.at;
+	unsigned guest = w->guest, sites = w->cold_sites;
+	unsigned size = 2048;
+
+	/* once to learn how long the first part is, once for good */
+	for (unsigned pass = 0; pass < 2; pass++) {
+		w->guest = guest;
+		w->cold_sites = sites;
+		w->hot.at = start;
+		w->cold.at = start + size;
+		emit_singly(w, insns, g, live);
+		emit_jmp(&w->hot, done);
+		size = (unsigned)(w->hot.at - start);
+	}
+	w->hot = hot;
+}
+
+unsigned rewrite_group(struct rewrite *w, const struct insn *insns, unsigned count,
+	const uint32_t *live)
+{
+	struct group g;
+	uint8_t *cold = w->cold.at;
+	unsigned guest = w->guest;
+	void (*emit_group)(struct rewrite *, const struct insn *, const struct group *) =
+		emit_accesses;
+
+	if (w->bits != 64 || w->mode & (MODE_STEP | MODE_ALIGN))
+		return 0;
+	if (insns[0].class == INSN_PUSH) {
+		g = find_pushes(insns, count);
+		emit_group = emit_pushes;
+	} else if (insns[0].class == INSN_POP) {
+		g = find_pops(insns, count);
+		emit_group = emit_pops;
+	} else {
+		g = find_accesses(w, insns, count);
+	}
+	if (g.accesses < 2)
+		return 0;
+	w->insn = &insns[0];
+	w->flags_live = live[0] != 0;
+	rewrite_check(w, g.at, (unsigned)(g.high - g.low), g.write, cold);
+	emit_group(w, insns, &g);
+	w->guest = guest;
+	emit_out_of_line(w, insns, &g, live, w->hot.at);
+	w->guest = guest;
+	for (unsigned k = 0; k < g.count; k++)
+		w->guest += insns[k].length;
+	if (insns[g.count - 1].class == INSN_RET)
+		rewrite_lookup(w);
+	return g.count;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rewriter's working state, shared by its files. */
+#ifndef DACH_CPU_TRANSLATE_REWRITE_INTERNAL_H
+#define DACH_CPU_TRANSLATE_REWRITE_INTERNAL_H
+
+#include "cpu/translate/rewrite/rewrite.h"
+#include "cpu/translate/vm.h"
+
+/* A guest address: registers by number (INSN_NO_REG, INSN_RIP too), and the segment. */
+struct address {
+	uint8_t base, index, scale, seg;
+	uint8_t size; /* 2, 4, 8 */
+	int64_t disp;
+};
+
+struct rewrite {
+	struct cache *cache;
+	uint32_t block_index, mode;
+	unsigned bits; /* 16, 32, 64 */
+	struct emit hot, cold;
+	const struct insn *insn;
+	unsigned guest;  /* the instruction's offset in the code page */
+	bool flags_live; /* before this instruction */
+	unsigned hot_sites, cold_sites;
+	struct site hot_site[REWRITE_SITES_MAX / 2], cold_site[REWRITE_SITES_MAX / 2];
+};
+
+static inline struct operand gpr_slot(unsigned reg)
+{
+	return gs_slot(offsetof(struct vcpu, cpu.gpr) + 8 * reg);
+}
+
+static inline bool is_scratch(unsigned reg)
+{
+	return reg == R10 || reg == R11;
+}
+
+static inline void store_scratch(struct emit *e, unsigned mask)
+{
+	for (unsigned reg = R10; reg <= R11; reg++)
+		if (mask >> reg & 1)
+			emit_store(e, 8, gpr_slot(reg), reg);
+}
+
+static inline void load_scratch(struct emit *e, unsigned mask)
+{
+	for (unsigned reg = R10; reg <= R11; reg++)
+		if (mask >> reg & 1)
+			emit_load(e, 8, reg, gpr_slot(reg));
+}
+
+static inline uint32_t offset_of(const struct rewrite *w, const uint8_t *at)
+{
+	return (uint32_t)(at - w->cache->write);
+}
+
+static inline struct address stack_below(int32_t size)
+{
+	return (struct address){RSP, NO_REG, 1, SEG_SS, 8, -size};
+}
+
+static inline void move_rsp(struct emit *e, int32_t by)
+{
+	emit_lea(e, 8, RSP, at_reg(RSP, by));
+}
+
+void rewrite_site(struct rewrite *w, const uint8_t *at, unsigned spilled, bool poll);
+void rewrite_leave(struct emit *e, enum leave why);
+void rewrite_lookup(struct rewrite *w);
+void rewrite_emulate(struct rewrite *w);
+/* The operation on [r10], emitted once in line and once out of line. */
+typedef void access_op(struct rewrite *w, struct emit *e);
+
+/* rewrite_access.c */
+struct address rewrite_address_of(const struct insn *i);
+/* reg = the code page's address + offset. */
+void rewrite_code_address(struct emit *e, unsigned reg, int32_t offset, unsigned size);
+/* r10 = the offset of a in its segment; r11 is used, flags stay. */
+void rewrite_effective(struct rewrite *w, struct emit *e, struct address a);
+/*
+ * A memory access: check, operation; and out of line the slow path with the operation again.
+ * flags: SLOW_*, what the operation does with the bytes.
+ */
+void rewrite_access(struct rewrite *w, struct address a, unsigned size, unsigned flags,
+	access_op *op);
+void rewrite_stack_write(struct rewrite *w, unsigned size, access_op *op);
+
+/* rewrite_copy.c, rewrite_stack.c, rewrite_flow.c: w->insn of that kind */
+void rewrite_copy(struct rewrite *w);
+void rewrite_lea(struct rewrite *w);
+void rewrite_push(struct rewrite *w);
+void rewrite_pop(struct rewrite *w);
+void rewrite_leave_frame(struct rewrite *w);
+void rewrite_jump(struct rewrite *w);
+void rewrite_conditional(struct rewrite *w);
+void rewrite_loop(struct rewrite *w);
+void rewrite_call(struct rewrite *w);
+void rewrite_jump_indirect(struct rewrite *w);
+void rewrite_call_indirect(struct rewrite *w);
+/* An operation: the value at [r10] to r10 and spill[1]. */
+access_op rewrite_load_value;
+/* A direct branch to target (relative to the code page); cc is a condition or -1. */
+void rewrite_branch(struct rewrite *w, int cc, int32_t target);
+
+/* Emits w->insn, which rewrite_native() allows. */
+void rewrite_one(struct rewrite *w);
+bool rewrite_native(uint32_t mode, const struct insn *i);
+/* RET without the jump: its target is in r10. */
+void rewrite_ret_target(struct rewrite *w);
+/* r10 = host address of size bytes at a; a jump to failed if they are not in one page of the TLB. */
+void rewrite_check(struct rewrite *w, struct address a, unsigned size, bool write, uint8_t *failed);
+
+/*
+ * rewrite_group.c: emits the first of these instructions together if they share a check; how many it
+ * took, or 0.
+ */
+unsigned rewrite_group(struct rewrite *w, const struct insn *insns, unsigned count,
+	const uint32_t *live);
+
+/* rewrite_system.c */
+bool rewrite_system_native(uint32_t mode, const struct insn *i);
+void rewrite_system(struct rewrite *w);
+void rewrite_interrupt_window(struct rewrite *w);
+
+#endif

@@ -172,8 +172,8 @@ void structure_dump(struct translate_vm *vm, uint64_t gpa, unsigned size)
 			continue;
 		printf("  block %llx, %u instructions, mode %x\n", (unsigned long long)b->gpa,
 			b->insns, b->mode);
-		dump(&vm->cache, b->code, b->code_end);
-		dump(&vm->cache, b->cold, b->cold_end);
+		dump(&vm->cache, b->code, b->code + b->code_size);
+		dump(&vm->cache, b->cold, b->cold + b->cold_size);
 	}
 }
 
@@ -190,8 +190,8 @@ unsigned structure_check(struct translate_vm *vm, unsigned *instructions)
 		const struct block *b = &vm->cache.block[k];
 
 		s.block = b;
-		walk_part(&s, b->code, b->code_end);
-		walk_part(&s, b->cold, b->cold_end);
+		walk_part(&s, b->code, b->code + b->code_size);
+		walk_part(&s, b->cold, b->cold + b->cold_size);
 	}
 	for (uint32_t k = 0; k < s.targets; k++)
 		if (!s.start[s.target[k]] && s.wrong++ < 20)

@@ -33,7 +33,7 @@ static int inside(const struct sandbox_needs *needs, int (*act)(void))
 	struct sandbox_needs own = *needs;
 	struct error err = {""};
 	pid_t pid = fork();
-	int status;
+	int status = 0;
 
 	if (!pid) {
 		own.landlocked = sandbox_files(disks);

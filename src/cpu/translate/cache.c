@@ -34,7 +34,8 @@ static uint32_t look(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mod
 		if (b->gpa != gpa || b->mode != mode)
 			continue;
 		if (b->crosses &&
-			(mmu_fetch(v, (linear | 4095) + 1, &second) != OUT_OK || second != b->gpa2))
+			(mmu_fetch(v, (linear | 4095) + 1, &second) != OUT_OK ||
+				second != block_gpa2(b)))
 			continue;
 		return i;
 	}
@@ -190,9 +191,9 @@ static void link_exit(struct vcpu *v, uint32_t exit_index, uint32_t to, uint64_t
 	if (e->to || from->dead || b->dead || b->crosses || b->mode & MODE_STEP ||
 		b->mode != from->mode)
 		return;
-	if (e->lookup) {
+	if (exit_is_far(e)) {
 		if (!may_link_far(v, from, linear)) {
-			patch(c, e->patch, e->lookup);
+			patch(c, e->patch, e->stub + EXIT_STUB_SIZE);
 			return;
 		}
 		c->far[c->fars++] = exit_index;
@@ -203,7 +204,7 @@ static void link_exit(struct vcpu *v, uint32_t exit_index, uint32_t to, uint64_t
 	e->to = to;
 	e->next_incoming = b->incoming;
 	b->incoming = exit_index;
-	patch(c, e->patch, e->lookup ? b->code : b->near);
+	patch(c, e->patch, exit_is_far(e) ? b->code : b->code + b->near);
 	v->count.block_linked++;
 }
 
@@ -280,7 +281,7 @@ static void forget(struct translate_vm *vm, uint32_t index)
 	b->incoming = 0;
 	remove_from_page(vm, index, b->gpa);
 	if (b->crosses)
-		remove_from_page(vm, index, b->gpa2);
+		remove_from_page(vm, index, block_gpa2(b));
 	forget_jumps(vm, b);
 }
 
@@ -385,12 +386,12 @@ void cache_flush(struct translate_vm *vm)
 		struct region *r = vm_region(vm, b->gpa);
 
 		for (unsigned k = 0; k < 2 && r; k++) {
-			struct page *page = region_page(r, k ? b->gpa2 : b->gpa);
+			struct page *page = region_page(r, k ? block_gpa2(b) : b->gpa);
 
 			page->first_block = 0;
 			page->lines = 0;
 			__atomic_store_n(&page->has_code, 0, __ATOMIC_RELEASE);
-			r = b->crosses ? vm_region(vm, b->gpa2) : NULL;
+			r = b->crosses ? vm_region(vm, block_gpa2(b)) : NULL;
 		}
 	}
 	for (uint32_t i = 0; i < CACHE_HASH; i++)
@@ -422,7 +423,7 @@ const struct block *cache_block_at(const struct cache *c, const void *pc)
 
 		if (at < (cold ? b->cold : b->code))
 			high = middle;
-		else if (at >= (cold ? b->cold_end : b->code_end))
+		else if (at >= (cold ? b->cold + b->cold_size : b->code + b->code_size))
 			low = middle + 1;
 		else
 			return b;

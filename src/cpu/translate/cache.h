@@ -38,22 +38,24 @@ struct translate_vm;
 #define MODE_ALIGN 0x2000u /* alignment checking is on (CR0.AM, RFLAGS.AC, CPL 3) */
 
 #define BLOCK_MAX_INSNS 64u
+/* Bytes of an exit's stub; behind that of an exit to another page is code that asks the jump cache. */
+#define EXIT_STUB_SIZE 20u
 
 struct block {
-	uint64_t gpa; /* of its first byte */
-	uint32_t mode;
-	uint32_t code, code_end; /* offsets in the hot part; entered at code with r10 = RIP ... */
-	uint32_t near;           /* ... or here, from a block of the same page */
-	uint32_t cold, cold_end;
+	uint64_t gpa;        /* of its first byte */
+	uint32_t code, cold; /* offsets of its two parts; entered at code with r10 = RIP ... */
 	uint32_t next_hash;
 	uint32_t next_in_page[2]; /* in the lists of its first and its second page */
-	uint32_t first_exit, exits;
-	uint32_t incoming; /* exits linked to it */
-	uint32_t first_site, sites;
+	uint32_t incoming;        /* exits linked to it */
+	uint32_t first_site;
+	uint32_t second_page; /* number of the page that it ends in, if it crosses */
+	uint16_t code_size, cold_size;
+	uint16_t mode; /* MODE_* */
 	uint16_t size; /* guest bytes */
-	uint16_t insns;
-	bool dead, crosses; /* crosses: its one instruction lies in two pages */
-	uint64_t gpa2;      /* the second page's address, then */
+	uint16_t sites;
+	uint8_t insns, exits;
+	uint8_t near;               /* ... or this far behind code, from a block of the same page */
+	bool dead : 1, crosses : 1; /* crosses: its one instruction lies in two pages */
 };
 
 /* A direct jump out of a block. */
@@ -64,8 +66,18 @@ struct block_exit {
 	int32_t target; /* guest address relative to the code page */
 	uint32_t to;    /* block it is linked to, 0: none */
 	uint32_t next_incoming;
-	uint32_t lookup; /* of one to another page: code that asks the jump cache; else 0 */
 };
+
+/* Does it lead to another page? */
+static inline bool exit_is_far(const struct block_exit *e)
+{
+	return (uint32_t)e->target >= 4096;
+}
+
+static inline uint64_t block_gpa2(const struct block *b)
+{
+	return (uint64_t)b->second_page << 12;
+}
 
 /* Guest instruction of a place in the generated code that may fault or leave. */
 struct site {
@@ -83,7 +95,7 @@ struct emulated {
 	uint8_t bits;  /* 16, 32, 64 */
 };
 
-#define CACHE_HASH (1u << 18)
+#define CACHE_HASH (1u << 17)
 #define CACHE_FAR (1u << 16)
 #define CACHE_FAR_WORDS 1024u
 #define CACHE_INSN_HASH 1024u

@@ -45,9 +45,9 @@ static void block(struct translate_vm *vm, const struct block *b, FILE *out)
 	if (r)
 		code(out, r->host + (b->gpa - r->gpa), first, b->gpa,
 			code_bits[b->mode & MODE_BITS]);
-	fprintf(out, " becomes %u bytes in line, %u out of line, %u exits\n", b->code_end - b->code,
-		b->cold_end - b->cold, b->exits);
-	code(out, c->exec + b->code, b->code_end - b->code, (uint64_t)(c->exec + b->code), 64);
+	fprintf(out, " becomes %u bytes in line, %u out of line, %u exits\n", b->code_size,
+		b->cold_size, b->exits);
+	code(out, c->exec + b->code, b->code_size, (uint64_t)(c->exec + b->code), 64);
 }
 
 void dump_blocks(struct translate_vm *vm, uint64_t gpa, FILE *out)

@@ -152,6 +152,9 @@ static void vm_stats(struct engine_vm *e, FILE *out)
 	fprintf(out, "%-18s %u\n", "cache_hot_bytes", c->hot);
 	fprintf(out, "%-18s %u\n", "cache_cold_bytes", c->cold - c->cold_start);
 	fprintf(out, "%-18s %u\n", "cache_blocks", c->blocks);
+	fprintf(out, "%-18s %u\n", "cache_exits", c->exits);
+	fprintf(out, "%-18s %u\n", "cache_sites", c->sites);
+	fprintf(out, "%-18s %u\n", "cache_emulated", c->insns / (unsigned)sizeof(struct emulated));
 }
 
 static void vm_dump_block(struct engine_vm *e, uint64_t gpa, FILE *out)

@@ -239,17 +239,19 @@ enum outcome cache_make(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t 
 	if (out)
 		return out;
 	b = &c->block[c->blocks];
-	*b = (struct block){.gpa = gpa, .mode = mode, .gpa2 = s.gpa2};
+	*b = (struct block){.gpa = gpa,
+		.mode = (uint16_t)mode,
+		.second_page = (uint32_t)(s.gpa2 >> 12)};
 	count = rewrite_block(c, b, c->blocks, insns, count, start, s.next_crosses);
 	for (unsigned k = 0; k < count; k++)
 		size += insns[k].length;
 	b->size = (uint16_t)size;
-	b->insns = (uint16_t)count;
+	b->insns = (uint8_t)count;
 	b->crosses = s.crosses && start + size > 4096;
 	*index = c->blocks;
 	enlist(c, r, gpa, *index, 0, start, start + size > 4096 ? 4095 : start + size - 1);
 	if (b->crosses)
-		enlist(c, vm_region(v->vm, b->gpa2), b->gpa2, *index, 1, 0, start + size - 4097);
+		enlist(c, vm_region(v->vm, s.gpa2), s.gpa2, *index, 1, 0, start + size - 4097);
 	cache_insert(c, *index);
 	__atomic_store_n(&c->blocks, c->blocks + 1, __ATOMIC_RELEASE);
 	v->count.block_made++;

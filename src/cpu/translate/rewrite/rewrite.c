@@ -255,7 +255,7 @@ static void sites_flush(struct rewrite *w, struct block *b)
 		c->site[c->sites++] = w->hot_site[k];
 	for (unsigned k = 0; k < w->cold_sites; k++)
 		c->site[c->sites++] = w->cold_site[k];
-	b->sites = c->sites - b->first_site;
+	b->sites = (uint16_t)(c->sites - b->first_site);
 }
 
 /* Is there a plain instruction after STI, after which the interrupt may come? */
@@ -274,6 +274,7 @@ unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const s
 {
 	uint32_t live[BLOCK_MAX_INSNS];
 	bool left = false;
+	uint32_t first_exit;
 	unsigned grouped;
 	struct rewrite w = {
 		.cache = c,
@@ -289,10 +290,10 @@ unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const s
 
 	b->code = c->hot;
 	b->cold = c->cold;
-	b->first_exit = c->exits;
+	first_exit = c->exits;
 	liveness(insns, count, c->exact_flags, live);
 	entry(&w, start);
-	b->near = offset_of(&w, w.hot.at);
+	b->near = (uint8_t)(offset_of(&w, w.hot.at) - b->code);
 	for (unsigned k = 0; k < count; k++) {
 		w.insn = &insns[k];
 		w.flags_live = live[k] != 0;
@@ -326,11 +327,11 @@ unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const s
 			rewrite_branch(&w, -1, (int32_t)w.guest);
 		}
 	}
-	b->exits = c->exits - b->first_exit;
+	b->exits = (uint8_t)(c->exits - first_exit);
 	c->hot = offset_of(&w, w.hot.at);
 	c->cold = offset_of(&w, w.cold.at);
-	b->code_end = c->hot;
-	b->cold_end = c->cold;
+	b->code_size = (uint16_t)(c->hot - b->code);
+	b->cold_size = (uint16_t)(c->cold - b->cold);
 	sites_flush(&w, b);
 	return count;
 }

@@ -75,7 +75,6 @@ static void far(struct rewrite *w, int32_t target)
 	x = &w->cache->exit[new_exit(w, target)];
 	emit_jmp(&w->hot, w->cache->write + x->stub);
 	x->patch = offset_of(w, w->hot.at - 4);
-	x->lookup = offset_of(w, w->cold.at);
 	struct emit hot = w->hot;
 
 	w->hot = w->cold;

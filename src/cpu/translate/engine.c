@@ -258,7 +258,6 @@ static enum engine_exit vcpu_run(struct engine_vcpu *e, struct error *err)
 	if (signal_thread_setup(v, err))
 		return ENGINE_EXIT_ERROR;
 	e->p.running = true;
-	v->error = err;
 	irq_check_set(v, true);
 	v->tlb = NULL;
 	mode_update(v);

@@ -404,7 +404,6 @@ enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d)
 	}
 	p->pending.active = access == ACC_WRITE;
 	p->pending.linear = v->ea;
-	p->pending.size = d->size;
 	p->pending.mask = mask;
 	p->pending.host[0] = t[0].host;
 	p->pending.host[1] = t[1].host;

@@ -38,7 +38,7 @@ enum outcome {
 	OUT_SHUTDOWN,
 	OUT_DEBUG,
 	OUT_INTERRUPTED,
-	OUT_ERROR, /* vcpu.error has the text */
+	OUT_ERROR, /* the engine itself failed */
 };
 
 struct fault {
@@ -64,7 +64,6 @@ struct vcpu {
 	uint64_t code_base; /* virtual address of the code page that runs (CS base included) */
 	uint64_t spill[4];
 	uint64_t host_rsp;        /* the stack that C code runs on */
-	uint64_t slow_return;     /* where the slow path goes back to */
 	uint64_t flags;           /* status flags and DF as stored on leaving translated code */
 	uint64_t page_mask;       /* constant ~4095, a PEXT mask */
 	uint64_t if_mask;         /* constant: all of RFLAGS but IF */
@@ -73,9 +72,8 @@ struct vcpu {
 	uint64_t jump_mask;       /* constant: PEXT mask that makes a jump cache index */
 	uint64_t jump_base;       /* the jump cache in use; an empty one while a kick is pending */
 	uint64_t *poll;           /* read at back edges; made bad by a kick */
-	atomic_uint kicked;       /* 1: look for interrupts, 2: leave run */
+	atomic_uint kicked;       /* KICK_*, see vm.h */
 	uint64_t ea;              /* of the slow access under way */
-
 	uint64_t scratch;         /* C code's answer to the slow path: the host address */
 	struct vcpu *self;        /* the mapping that C code uses */
 	void (*stub_leave)(void); /* stubs.c, where generated code jumps to */
@@ -86,7 +84,6 @@ struct vcpu {
 	struct translate_vm *vm;
 	unsigned index;
 	struct fault fault;
-	struct error *error;
 	bool irq_check;     /* the local APIC may have something */
 	bool vectors_saved; /* the guest's extended state is in cpu.xsave, not in registers */
 	struct counters count;
@@ -155,7 +152,7 @@ static inline bool canonical_ok(uint64_t a)
 
 void mem_settle(struct vcpu *v);
 
-/* --- TLB and mode (mmu.c) --------------------------------------------------------------- */
+/* --- TLB and mode (mmu.c, mode.c) --------------------------------------------------------------- */
 
 void mmu_flush_all(struct vcpu *v);                   /* also global entries */
 void mmu_flush_nonglobal(struct vcpu *v);             /* the current PCID */

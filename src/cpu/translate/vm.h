@@ -70,7 +70,6 @@ struct translate_vcpu {
 	struct {
 		bool active, direct, watched;
 		uint64_t linear, mask;
-		unsigned size;
 		uint64_t gpa[2];
 		void *host[2];
 	} pending;                /* the bounced access under way */
@@ -115,7 +114,7 @@ static inline void irq_check_set(struct vcpu *v, bool check)
 void mode_context(struct vcpu *v);
 /* mmu.c: did the last fetch from there go through a global mapping? */
 bool mmu_fetch_global(const struct vcpu *v, uint64_t linear);
-/* signal.c: %gs of this thread. */
+/* gs.c: %gs of this thread, while vcpu_run() is under way. */
 void vcpu_set_gs(struct vcpu *v, void *base);
 /* slow_mask.c: which bytes a masked access touches; vectors are saved on the way. */
 enum outcome mmu_slow_mask(struct vcpu *v, const struct slow_access *d, uint64_t *mask);

@@ -99,7 +99,7 @@ static void remember(struct vcpu *v, uint64_t linear, const struct block *b)
 
 static void patch(struct cache *c, uint32_t at, uint32_t to)
 {
-	/* unaligned: the line may be split, and then another processor may see half of it */
+	/* others may run it: the rewriter keeps the four bytes within a cache line, so it is seen whole */
 	__atomic_store_n((uint32_t *)(c->write + at), to - (at + 4), __ATOMIC_RELAXED);
 }
 

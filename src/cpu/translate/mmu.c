@@ -409,7 +409,6 @@ enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d)
 	p->pending.host[1] = t[1].host;
 	p->pending.gpa[0] = t[0].gpa;
 	p->pending.gpa[1] = t[1].gpa;
-	p->pending.watched = t[0].watched;
 	p->pending.direct = part == d->size && t[0].host;
 	if (p->pending.direct) {
 		v->scratch = (uint64_t)t[0].host;
@@ -439,9 +438,9 @@ enum slow_result mmu_commit(struct vcpu *v, const struct slow_access *d)
 		return SLOW_GO;
 	p->pending.active = false;
 	if (p->pending.direct) {
+		/* looked at after the store: another vCPU may have begun to watch the page meanwhile */
 		v->count.code_write++;
-		changed = p->pending.watched &&
-			cache_invalidate(v->vm, gpa_of_host(v->vm, p->pending.host[0]), d->size);
+		changed = cache_invalidate(v->vm, gpa_of_host(v->vm, p->pending.host[0]), d->size);
 	} else {
 		uint64_t mask = p->pending.mask;
 

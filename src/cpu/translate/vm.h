@@ -68,7 +68,7 @@ struct translate_vcpu {
 	size_t signal_stack_size;
 	bool signal_fault; /* the signal was a fault, not a poll */
 	struct {
-		bool active, direct, watched;
+		bool active, direct;
 		uint64_t linear, mask;
 		uint64_t gpa[2];
 		void *host[2];

@@ -100,7 +100,7 @@ bool rewrite_native(uint32_t mode, const struct insn *i)
 		return false;
 	switch (i->class) {
 	case INSN_COPY:
-		return !(i->has_mem && (!i->mem_size || i->mem_size > 64)) || !i->has_mem;
+		return !i->has_mem || (i->mem_size && i->mem_size <= 64);
 	case INSN_NOP:
 	case INSN_LEA:
 		return true;

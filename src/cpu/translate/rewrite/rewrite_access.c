@@ -154,7 +154,7 @@ static void faulting_site(struct rewrite *w, struct emit *e)
 
 /*
  * A memory access: check, operation; and out of line the slow path with the operation again.
- * reads/writes: what the operation does with the bytes.
+ * flags: SLOW_*, what the operation does with the bytes.
  */
 void rewrite_access(struct rewrite *w, struct address a, unsigned size, unsigned flags,
 	access_op *op)

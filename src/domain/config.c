@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "domain/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "domain/fields.h"
+#include "domain/vdev.h"
+
+#define MEMORY_DEFAULT (128u << 10)
+#define MEMORY_MIN 1024ull
+#define MEMORY_MAX (16ull << 30) /* 16 TiB */
+#define NUMBER_MAX UINT32_MAX
+
+static const char *const kinds[] = {"machine", "container", NULL};
+static const char *const actions[] = {"destroy", "restart", "rename-restart", "preserve",
+	"coredump-destroy", "coredump-restart", "soft-reset", NULL};
+static const char *const formats[] = {"raw", "qcow", "qcow2", "vhd", "qed", "empty", NULL};
+
+#define AT(structure, member) .offset = offsetof(struct structure, member)
+#define STRING(structure, member, most)                                                            \
+	{                                                                                          \
+		.key = #member, .kind = FIELD_STRING, AT(structure, member), .min = 1, .max = most \
+	}
+#define BOOLEAN(structure, key_, member, preset)                                                   \
+	{                                                                                          \
+		.key = key_, .kind = FIELD_BOOL, AT(structure, member), .max = 1, .number = preset \
+	}
+#define ENUM(structure, member, list, preset)                                             \
+	{                                                                                 \
+		.key = #member, .kind = FIELD_ENUM, AT(structure, member), .names = list, \
+		.number = preset                                                          \
+	}
+#define COUNT(member, least, most, preset)                                                    \
+	{                                                                                     \
+		.key = #member, .kind = FIELD_COUNT, AT(domain_config, member), .min = least, \
+		.max = most, .number = preset                                                 \
+	}
+#define STRINGS(structure, key_, member, count_, most)                                             \
+	{                                                                                          \
+		.key = key_, .kind = FIELD_STRINGS, AT(structure, member),                         \
+		.count = offsetof(struct structure, count_), .min = DOMAIN_STRING_MAX, .max = most \
+	}
+
+static const struct field disk_fields[] = {
+	STRING(domain_disk, target, DOMAIN_STRING_MAX),
+	ENUM(domain_disk, format, formats, DOMAIN_RAW),
+	{.key = "vdev",
+		.kind = FIELD_STRING,
+		AT(domain_disk, vdev),
+		.min = 1,
+		.max = VDEV_NAME_MAX - 1,
+		.text = ""},
+	BOOLEAN(domain_disk, "writable", writable, false),
+	BOOLEAN(domain_disk, "cdrom", cdrom, false),
+	BOOLEAN(domain_disk, "discard", discard, true),
+	STRING(domain_disk, script, DOMAIN_STRING_MAX),
+	STRING(domain_disk, backend, DOMAIN_NAME_MAX),
+	STRING(domain_disk, hint, DOMAIN_NAME_MAX),
+	BOOLEAN(domain_disk, "direct_io", direct_io, false),
+	{.key = NULL},
+};
+
+static int read_mac(const char *text, char *to)
+{
+	return domain_mac_parse(text, to);
+}
+
+static int read_uuid(const char *text, char *to)
+{
+	return domain_uuid_parse(text, to);
+}
+
+static const struct field vif_fields[] = {
+	{.key = "mac",
+		.kind = FIELD_TEXT,
+		AT(domain_vif, mac),
+		.max = DOMAIN_MAC_LEN,
+		.read = read_mac},
+	STRING(domain_vif, bridge, DOMAIN_NAME_MAX),
+	STRING(domain_vif, ip, DOMAIN_STRING_MAX),
+	STRING(domain_vif, model, DOMAIN_NAME_MAX),
+	STRING(domain_vif, vifname, DOMAIN_NAME_MAX),
+	STRING(domain_vif, script, DOMAIN_STRING_MAX),
+	STRING(domain_vif, backend, DOMAIN_NAME_MAX),
+	STRING(domain_vif, type, DOMAIN_NAME_MAX),
+	STRING(domain_vif, mode, DOMAIN_NAME_MAX),
+	STRINGS(domain_vif, "forward", forward, forwards, DOMAIN_FORWARDS_MAX),
+	{.key = "rate", .kind = FIELD_NUMBER, AT(domain_vif, rate), .max = 1ull << 40},
+	{.key = "rate_interval",
+		.kind = FIELD_COUNT,
+		AT(domain_vif, rate_interval),
+		.max = NUMBER_MAX},
+	{.key = "mtu", .kind = FIELD_COUNT, AT(domain_vif, mtu), .max = 65535},
+	{.key = NULL},
+};
+
+static const struct field config_fields[] = {
+	ENUM(domain_config, kind, kinds, DOMAIN_MACHINE),
+	{.key = "name",
+		.kind = FIELD_STRING,
+		AT(domain_config, name),
+		.min = 1,
+		.max = DOMAIN_NAME_MAX,
+		.text = ""},
+	{.key = "uuid",
+		.kind = FIELD_TEXT,
+		AT(domain_config, uuid),
+		.max = DOMAIN_UUID_LEN,
+		.read = read_uuid},
+	STRING(domain_config, type, DOMAIN_NAME_MAX),
+	{.key = "memory_kib",
+		.kind = FIELD_NUMBER,
+		AT(domain_config, memory),
+		.min = MEMORY_MIN,
+		.max = MEMORY_MAX,
+		.number = MEMORY_DEFAULT},
+	{.key = "maxmem_kib", .kind = FIELD_NUMBER, AT(domain_config, maxmem), .max = MEMORY_MAX},
+	COUNT(vcpus, 1, DOMAIN_VCPUS_MAX, 1),
+	COUNT(maxvcpus, 0, DOMAIN_VCPUS_MAX, 0),
+	STRINGS(domain_config, "cpus", cpus, cpus_count, DOMAIN_VCPUS_MAX),
+	STRINGS(domain_config, "cpus_soft", cpus_soft, cpus_soft_count, DOMAIN_VCPUS_MAX),
+	COUNT(cpu_weight, 1, 65535, DOMAIN_WEIGHT_DEFAULT),
+	COUNT(cap, 0, DOMAIN_VCPUS_MAX * 100, 0),
+	COUNT(io_weight, 0, 10000, 0),
+	STRING(domain_config, kernel, DOMAIN_STRING_MAX),
+	STRING(domain_config, ramdisk, DOMAIN_STRING_MAX),
+	{.key = "cmdline",
+		.kind = FIELD_STRING,
+		AT(domain_config, cmdline),
+		.max = DOMAIN_CMDLINE_MAX,
+		.text = ""},
+	STRING(domain_config, bootloader, DOMAIN_STRING_MAX),
+	STRING(domain_config, boot, DOMAIN_NAME_MAX),
+	STRING(domain_config, firmware, DOMAIN_STRING_MAX),
+	{.key = "disks",
+		.kind = FIELD_LIST,
+		AT(domain_config, disk),
+		.count = offsetof(struct domain_config, disks),
+		.max = DOMAIN_DISKS_MAX,
+		.element = disk_fields,
+		.size = sizeof(struct domain_disk)},
+	{.key = "vifs",
+		.kind = FIELD_LIST,
+		AT(domain_config, vif),
+		.count = offsetof(struct domain_config, vifs),
+		.max = DOMAIN_VIFS_MAX,
+		.element = vif_fields,
+		.size = sizeof(struct domain_vif)},
+	ENUM(domain_config, on_poweroff, actions, DOMAIN_DESTROY),
+	ENUM(domain_config, on_reboot, actions, DOMAIN_RESTART),
+	ENUM(domain_config, on_crash, actions, DOMAIN_DESTROY),
+	ENUM(domain_config, on_watchdog, actions, DOMAIN_DESTROY),
+	ENUM(domain_config, on_soft_reset, actions, DOMAIN_SOFT_RESET),
+	STRINGS(domain_config, "serial", serial, serials, DOMAIN_SERIALS_MAX),
+	{.key = "engine",
+		.kind = FIELD_STRING,
+		AT(domain_config, engine),
+		.min = 1,
+		.max = DOMAIN_NAME_MAX,
+		.text = "auto"},
+	STRING(domain_config, cpu_model, DOMAIN_STRING_MAX),
+	{.key = "kept", .kind = FIELD_OBJECT, AT(domain_config, kept), .max = DOMAIN_KEPT_MAX},
+	{.key = NULL},
+};
+
+static int find_name(const char *const *names, const char *name)
+{
+	for (int n = 0; names[n]; n++)
+		if (!strcmp(names[n], name))
+			return n;
+	return -EINVAL;
+}
+
+const char *domain_action_name(enum domain_action action)
+{
+	return actions[action];
+}
+
+const char *domain_format_name(enum domain_format format)
+{
+	return formats[format];
+}
+
+int domain_action_find(const char *name, enum domain_action *action)
+{
+	int r = find_name(actions, name);
+
+	if (r < 0)
+		return r;
+	*action = r;
+	return 0;
+}
+
+int domain_format_find(const char *name, enum domain_format *format)
+{
+	int r = find_name(formats, name);
+
+	if (r < 0)
+		return r;
+	*format = r;
+	return 0;
+}
+
+int domain_mac_parse(const char *text, char mac[DOMAIN_MAC_LEN + 1])
+{
+	unsigned byte[6];
+	int end = 0;
+
+	if (strspn(text, "0123456789abcdefABCDEF:") != strlen(text) ||
+		sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &byte[0], &byte[1], &byte[2], &byte[3],
+			&byte[4], &byte[5], &end) != 6 ||
+		text[end] || (byte[0] & 1) ||
+		!(byte[0] | byte[1] | byte[2] | byte[3] | byte[4] | byte[5]))
+		return -EINVAL;
+	snprintf(mac, DOMAIN_MAC_LEN + 1, "%02x:%02x:%02x:%02x:%02x:%02x", byte[0] & 255,
+		byte[1] & 255, byte[2] & 255, byte[3] & 255, byte[4] & 255, byte[5] & 255);
+	return 0;
+}
+
+int domain_uuid_parse(const char *text, char uuid[DOMAIN_UUID_LEN + 1])
+{
+	bool dashes = strlen(text) == DOMAIN_UUID_LEN;
+	const char *c = text;
+
+	if (!dashes && strlen(text) != 32)
+		return -EINVAL;
+	for (unsigned n = 0; n < DOMAIN_UUID_LEN; n++) {
+		bool dash = n == 8 || n == 13 || n == 18 || n == 23;
+
+		if (dash ? dashes && *c != '-' : !isxdigit((unsigned char)*c))
+			return -EINVAL;
+		uuid[n] = dash ? '-' : tolower((unsigned char)*c);
+		c += !dash || dashes;
+	}
+	uuid[DOMAIN_UUID_LEN] = 0;
+	return 0;
+}
+
+int domain_config_init(struct domain_config *config)
+{
+	memset(config, 0, sizeof *config);
+	if (!fields_default(config_fields, config))
+		return 0;
+	domain_config_free(config);
+	return -ENOMEM;
+}
+
+void domain_config_free(struct domain_config *config)
+{
+	fields_free(config_fields, config);
+	memset(config, 0, sizeof *config);
+}
+
+/* A name must not be mistaken for an ID, a UUID, an option or a folder. */
+static int check_name(const char *name, struct error *err)
+{
+	char uuid[DOMAIN_UUID_LEN + 1];
+
+	if (name[0] == '-')
+		return error_set(err, EINVAL, "name: '%s' begins like an option", name);
+	if (strchr(name, '/') || !strcmp(name, ".") || !strcmp(name, ".."))
+		return error_set(err, EINVAL, "name: '%s' must not be or hold a path", name);
+	if (!name[strspn(name, "0123456789")])
+		return error_set(err, EINVAL, "name: '%s' would be taken for a domain ID", name);
+	if (!domain_uuid_parse(name, uuid))
+		return error_set(err, EINVAL, "name: '%s' would be taken for a UUID", name);
+	if (!strcmp(name, "Domain-0"))
+		return error_set(err, EINVAL, "name: Domain-0 is this host's own");
+	return 0;
+}
+
+static int check_path(const char *what, const char *path, struct error *err)
+{
+	if (path && path[0] != '/')
+		return error_set(err, EINVAL, "%s: '%s' is not an absolute path", what, path);
+	return 0;
+}
+
+static int check_disks(const struct domain_config *config, struct error *err)
+{
+	for (unsigned n = 0; n < config->disks; n++) {
+		const struct domain_disk *disk = &config->disk[n];
+		struct vdev vdev, other;
+
+		if (vdev_parse(disk->vdev, &vdev))
+			return error_set(err, EINVAL,
+				"disks[%u].vdev: '%s' is no disk's name (like xvda, xvda1 or hda)",
+				n, disk->vdev);
+		for (unsigned k = 0; k < n; k++)
+			if (!vdev_parse(config->disk[k].vdev, &other) &&
+				vdev_number(&other) == vdev_number(&vdev))
+				return error_set(err, EINVAL, "disks[%u].vdev: '%s' is there twice",
+					n, disk->vdev);
+		if (!disk->target && disk->format != DOMAIN_EMPTY)
+			return error_set(err, EINVAL, "disks[%u].target: is missing", n);
+		if (!disk->script && check_path("disks.target", disk->target, err))
+			return -EINVAL;
+	}
+	return 0;
+}
+
+int domain_config_check(const struct domain_config *config, struct error *err)
+{
+	int r = fields_check(config_fields, config, "", err);
+
+	if (!r)
+		r = check_name(config->name, err);
+	if (!r)
+		r = check_path("kernel", config->kernel, err);
+	if (!r)
+		r = check_path("ramdisk", config->ramdisk, err);
+	if (!r)
+		r = check_disks(config, err);
+	if (!r && config->ramdisk && !config->kernel)
+		r = error_set(err, EINVAL, "ramdisk: needs a kernel beside it");
+	if (!r && config->maxmem && config->maxmem < config->memory)
+		r = error_set(err, EINVAL, "maxmem: %llu KiB is less than the %llu of memory",
+			(unsigned long long)config->maxmem, (unsigned long long)config->memory);
+	if (!r && config->maxvcpus && config->maxvcpus < config->vcpus)
+		r = error_set(err, EINVAL, "maxvcpus: %u is less than the %u of vcpus",
+			config->maxvcpus, config->vcpus);
+	return r;
+}
+
+static int random_bytes(uint8_t *bytes, size_t size, struct error *err)
+{
+	if (getrandom(bytes, size, 0) != (ssize_t)size)
+		return error_set(err, EIO, "no random numbers from the kernel");
+	return 0;
+}
+
+int domain_config_complete(struct domain_config *config, struct error *err)
+{
+	uint8_t b[16];
+	int r;
+
+	if (!config->maxmem)
+		config->maxmem = config->memory;
+	if (!config->maxvcpus)
+		config->maxvcpus = config->vcpus;
+	if (!config->uuid[0]) {
+		r = random_bytes(b, sizeof b, err);
+		if (r)
+			return r;
+		b[6] = (b[6] & 0x0f) | 0x40; /* RFC 4122, 4.4: version 4 */
+		b[8] = (b[8] & 0x3f) | 0x80;
+		snprintf(config->uuid, sizeof config->uuid,
+			"%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+			b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11],
+			b[12], b[13], b[14], b[15]);
+	}
+	for (unsigned n = 0; n < config->vifs; n++) {
+		if (config->vif[n].mac[0])
+			continue;
+		r = random_bytes(b, 3, err);
+		if (r)
+			return r;
+		/* Xen's own prefix; its local half is from 00 to 7f, as xl makes them. */
+		snprintf(config->vif[n].mac, sizeof config->vif[n].mac, "00:16:3e:%02x:%02x:%02x",
+			b[0] & 0x7f, b[1], b[2]);
+	}
+	return 0;
+}
+
+int domain_config_to_json(const struct domain_config *config, json_t **json, struct error *err)
+{
+	int r = domain_config_check(config, err);
+
+	if (r)
+		return r;
+	*json = fields_write(config_fields, config);
+	return *json ? 0 : error_set(err, ENOMEM, "out of memory");
+}
+
+int domain_config_from_json(const json_t *json, struct domain_config *config, struct error *err)
+{
+	int r = domain_config_init(config);
+
+	if (r)
+		return error_set(err, ENOMEM, "out of memory");
+	r = fields_read(config_fields, json, config, "", err);
+	if (!r)
+		r = domain_config_check(config, err);
+	if (r) {
+		domain_config_free(config);
+		return r;
+	}
+	if (!config->maxmem)
+		config->maxmem = config->memory;
+	if (!config->maxvcpus)
+		config->maxvcpus = config->vcpus;
+	return 0;
+}
+
+int domain_config_copy(const struct domain_config *from, struct domain_config *to,
+	struct error *err)
+{
+	json_t *json;
+	int r = domain_config_to_json(from, &json, err);
+
+	if (r) {
+		memset(to, 0, sizeof *to);
+		return r;
+	}
+	r = domain_config_from_json(json, to, err);
+	json_decref(json);
+	return r;
+}

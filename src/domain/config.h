@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a guest of either kind is to be: the one description that the command line makes from a
+ * configuration file (src/config/), the API carries, the store keeps and the daemon starts from.
+ * Names and defaults are xl's (xl.cfg(5)). Nothing in it is opened or looked up.
+ *
+ * Every string belongs to the configuration (malloc), is valid UTF-8 without control characters,
+ * and may be NULL where that is said.
+ */
+#ifndef DACH_DOMAIN_CONFIG_H
+#define DACH_DOMAIN_CONFIG_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define DOMAIN_NAME_MAX 127
+#define DOMAIN_STRING_MAX 4095
+#define DOMAIN_CMDLINE_MAX 2047 /* what a Linux kernel takes on x86 */
+#define DOMAIN_VCPUS_MAX 512
+#define DOMAIN_DISKS_MAX 64
+#define DOMAIN_VIFS_MAX 64
+#define DOMAIN_FORWARDS_MAX 64
+#define DOMAIN_SERIALS_MAX 4
+#define DOMAIN_KEPT_MAX 65536 /* bytes of all kept values as text */
+#define DOMAIN_UUID_LEN 36
+#define DOMAIN_MAC_LEN 17
+#define DOMAIN_WEIGHT_DEFAULT 256
+
+enum domain_kind { DOMAIN_MACHINE, DOMAIN_CONTAINER };
+
+/* What to do when a guest has ended. coredump-*: a core file first. */
+enum domain_action {
+	DOMAIN_DESTROY,
+	DOMAIN_RESTART,
+	DOMAIN_RENAME_RESTART, /* keep the old one under another name, start anew */
+	DOMAIN_PRESERVE,       /* keep it, ended, until it is destroyed */
+	DOMAIN_COREDUMP_DESTROY,
+	DOMAIN_COREDUMP_RESTART,
+	DOMAIN_SOFT_RESET, /* on_soft_reset only */
+};
+
+enum domain_format {
+	DOMAIN_RAW,
+	DOMAIN_QCOW,
+	DOMAIN_QCOW2,
+	DOMAIN_VHD,
+	DOMAIN_QED,
+	DOMAIN_EMPTY, /* a drive without a medium */
+};
+
+struct domain_disk {
+	char *target; /* an absolute path, or what the script or format takes; NULL: an empty drive */
+	enum domain_format format;
+	char *vdev; /* "xvda2", "hda", ...; see domain/vdev.h */
+	bool writable;
+	bool cdrom;
+	bool discard;  /* the guest may give space back */
+	char *script;  /* NULL: none */
+	char *backend; /* NULL: this host */
+	char *hint;    /* what the file said of who serves it: "phy", "qdisk", "tap:aio"; or NULL */
+	bool direct_io; /* direct-io-safe */
+};
+
+struct domain_vif {
+	char mac[DOMAIN_MAC_LEN + 1]; /* small letters, ':'; "" until domain_config_complete() */
+	char *bridge;                 /* NULL: the host's default network */
+	char *ip;                     /* blanks between several; NULL */
+	char *model;                  /* "virtio", "e1000", ...; NULL: virtio */
+	char *vifname;                /* the host's interface; NULL: one is named */
+	char *script;
+	char *backend;
+	char *type;     /* "vif", "ioemu" as the file said; NULL */
+	char *mode;     /* "user": over this host's sockets; "bridge"; NULL: whatever the
+	                             daemon's privilege allows */
+	char **forward; /* with user: tcp:ADDR:PORT-ADDR:PORT (net/net.h) */
+	unsigned forwards;
+	uint64_t rate;          /* bytes a second; 0: no limit */
+	unsigned rate_interval; /* microseconds over which rate is held; 0: 50 ms */
+	unsigned mtu;           /* 0: the network's */
+};
+
+struct domain_config {
+	enum domain_kind kind;
+	char *name;                     /* 1 to DOMAIN_NAME_MAX bytes */
+	char uuid[DOMAIN_UUID_LEN + 1]; /* small letters; "" until domain_config_complete() */
+	char *type; /* "pv", "pvh", "hvm" as the file said; all are one machine */
+
+	uint64_t memory, maxmem;  /* KiB; maxmem >= memory */
+	unsigned vcpus, maxvcpus; /* maxvcpus >= vcpus >= 1 */
+	/*
+	 * Where each vCPU may run, as in "0-3,^1", "all", "nodes:0" (host/cpuset.h reads it): hard
+	 * and soft affinity. Entry n is vCPU n's; those without one run anywhere.
+	 */
+	char **cpus, **cpus_soft;
+	unsigned cpus_count, cpus_soft_count;
+	unsigned cpu_weight; /* 1 to 65535, DOMAIN_WEIGHT_DEFAULT: an even share */
+	unsigned cap;        /* percent of one processor; 0: no limit */
+	unsigned io_weight;  /* 1 to 10000; 0: the host's default */
+
+	char *kernel, *ramdisk; /* absolute paths; NULL: the guest boots from its disks */
+	char *cmdline;          /* never NULL */
+	char *bootloader;       /* "pygrub", ...; NULL */
+	char *boot;             /* letters of c d n; NULL */
+	char *firmware;         /* "bios", "uefi", ...; NULL */
+
+	struct domain_disk *disk;
+	unsigned disks;
+	struct domain_vif *vif;
+	unsigned vifs;
+
+	enum domain_action on_poweroff, on_reboot, on_crash, on_watchdog, on_soft_reset;
+
+	char **serial; /* where each port leads: "pty", "none", ...; without any: "pty" */
+	unsigned serials;
+	char *engine;    /* "auto", "translate", "kvm" */
+	char *cpu_model; /* NULL: what the engine offers */
+
+	/* Keys of xl.cfg that have no field here (vnc, vfb, acpi, ...): an object. NULL: none. */
+	json_t *kept;
+};
+
+/* All defaults: no name, 128 MiB, one vCPU, no devices. -ENOMEM. */
+int domain_config_init(struct domain_config *config);
+/* Frees what it holds and leaves it empty (all zero). An all-zero one is allowed. */
+void domain_config_free(struct domain_config *config);
+
+/*
+ * Is it sound and within its bounds? -EINVAL and a sentence that begins with the field's name.
+ * Paths are not looked at beyond being absolute.
+ */
+int domain_config_check(const struct domain_config *config, struct error *err);
+
+/* Fills in what is left open: UUID, MAC addresses (00:16:3e:...), maxmem, maxvcpus. */
+int domain_config_complete(struct domain_config *config, struct error *err);
+
+/*
+ * As JSON, and back. Fields that have their default are left out; memory_kib and maxmem_kib carry
+ * their unit in their name, the rest is named as above. Reading takes any JSON value: a key that it
+ * does not know is -EINVAL, as is whatever domain_config_check() refuses; config is all zero then.
+ * maxmem and maxvcpus default to memory and vcpus.
+ */
+int domain_config_to_json(const struct domain_config *config, json_t **json, struct error *err);
+int domain_config_from_json(const json_t *json, struct domain_config *config, struct error *err);
+int domain_config_copy(const struct domain_config *from, struct domain_config *to,
+	struct error *err);
+
+/* "destroy", "coredump-restart", ... and "raw", "qcow2", ... */
+const char *domain_action_name(enum domain_action action);
+const char *domain_format_name(enum domain_format format);
+/* -EINVAL: no such name; nothing is said. */
+int domain_action_find(const char *name, enum domain_action *action);
+int domain_format_find(const char *name, enum domain_format *format);
+
+/* Puts the address in small letters with leading zeroes into mac. -EINVAL: none, or a group's. */
+int domain_mac_parse(const char *text, char mac[DOMAIN_MAC_LEN + 1]);
+/* With or without dashes, in small letters with dashes afterwards. */
+int domain_uuid_parse(const char *text, char uuid[DOMAIN_UUID_LEN + 1]);
+
+#endif

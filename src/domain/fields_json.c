@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "domain/fields.h"
+
+#define WHERE_MAX 64
+#define TEXT_READ_MAX 63
+
+static void *place(const struct field *field, const void *at)
+{
+	return (char *)at + field->offset;
+}
+
+static unsigned *length(const struct field *field, const void *at)
+{
+	return (unsigned *)((char *)at + field->count);
+}
+
+/* A value, NULL if it cannot be made; *skip if it has its default. */
+static json_t *write_scalar(const struct field *field, const void *at, bool *skip)
+{
+	const void *p = place(field, at);
+	const char *text;
+	uint64_t number;
+
+	switch (field->kind) {
+	case FIELD_STRING:
+		text = *(char *const *)p;
+		*skip = !text || (field->text && !strcmp(text, field->text));
+		return *skip ? NULL : json_string(text);
+	case FIELD_TEXT:
+		*skip = !*(const char *)p;
+		return *skip ? NULL : json_string(p);
+	case FIELD_NUMBER:
+		number = *(const uint64_t *)p;
+		*skip = number == field->number;
+		return *skip ? NULL : json_integer(number);
+	case FIELD_COUNT:
+		number = *(const unsigned *)p;
+		*skip = number == field->number;
+		return *skip ? NULL : json_integer(number);
+	case FIELD_BOOL:
+		*skip = *(const bool *)p == field->number;
+		return *skip ? NULL : json_boolean(*(const bool *)p);
+	case FIELD_ENUM:
+		number = *(const unsigned *)p;
+		*skip = number == field->number;
+		return *skip ? NULL : json_string(field->names[number]);
+	default:
+		*skip = !*(json_t *const *)p;
+		return *skip ? NULL : json_deep_copy(*(json_t *const *)p);
+	}
+}
+
+static json_t *write_list(const struct field *field, const void *at)
+{
+	json_t *list = json_array();
+
+	for (unsigned n = 0; list && n < *length(field, at); n++) {
+		json_t *one = field->kind == FIELD_STRINGS
+			? json_string((*(char ***)place(field, at))[n])
+			: fields_write(field->element,
+				  *(char **)place(field, at) + n * field->size);
+
+		if (json_array_append_new(list, one)) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
+json_t *fields_write(const struct field *fields, const void *at)
+{
+	json_t *object = json_object();
+
+	for (const struct field *field = fields; object && field->key; field++) {
+		bool list = field->kind == FIELD_STRINGS || field->kind == FIELD_LIST;
+		bool skip = list && !*length(field, at);
+		json_t *value = NULL;
+
+		if (list && !skip)
+			value = write_list(field, at);
+		else if (!list)
+			value = write_scalar(field, at, &skip);
+		if (!skip && json_object_set_new(object, field->key, value)) {
+			json_decref(object);
+			return NULL;
+		}
+	}
+	return object;
+}
+
+static int wrong_type(const struct field *field, const char *where, const char *what,
+	struct error *err)
+{
+	return error_set(err, EINVAL, "%s%s: must be %s", where, field->key, what);
+}
+
+/* A copy of a JSON string. A NUL inside would hide the rest from every later check. */
+static int read_string(const struct field *field, const json_t *json, size_t max, char **text,
+	const char *where, struct error *err)
+{
+	int r;
+
+	if (!json_is_string(json))
+		return wrong_type(field, where, "a string", err);
+	if (json_string_length(json) != strlen(json_string_value(json)))
+		return error_set(err, EINVAL, "%s%s: has a control character in it", where,
+			field->key);
+	r = field_check_text(where, field->key, json_string_value(json), max, err);
+	if (r)
+		return r;
+	free(*text);
+	*text = strdup(json_string_value(json));
+	return *text ? 0 : error_set(err, ENOMEM, "out of memory");
+}
+
+static int read_number(const struct field *field, const json_t *json, void *at, const char *where,
+	struct error *err)
+{
+	json_int_t value = json_integer_value(json);
+
+	if (!json_is_integer(json))
+		return wrong_type(field, where, "a whole number", err);
+	if (value < 0 || (uint64_t)value < field->min || (uint64_t)value > field->max)
+		return error_set(err, EINVAL, "%s%s: %lld is not between %llu and %llu", where,
+			field->key, (long long)value, (unsigned long long)field->min,
+			(unsigned long long)field->max);
+	if (field->kind == FIELD_NUMBER)
+		*(uint64_t *)place(field, at) = value;
+	else
+		*(unsigned *)place(field, at) = value;
+	return 0;
+}
+
+static int read_enum(const struct field *field, const json_t *json, void *at, const char *where,
+	struct error *err)
+{
+	if (!json_is_string(json))
+		return wrong_type(field, where, "a string", err);
+	for (unsigned n = 0; field->names[n]; n++) {
+		if (!strcmp(field->names[n], json_string_value(json))) {
+			*(unsigned *)place(field, at) = n;
+			return 0;
+		}
+	}
+	return error_set(err, EINVAL, "%s%s: unknown value '%s'", where, field->key,
+		json_string_value(json));
+}
+
+static int read_list(const struct field *field, const json_t *json, void *at, const char *where,
+	struct error *err)
+{
+	size_t count = json_array_size(json);
+	size_t size = field->kind == FIELD_STRINGS ? sizeof(char *) : field->size;
+	char *entries, name[WHERE_MAX];
+	int r = 0;
+
+	if (!json_is_array(json))
+		return wrong_type(field, where, "a list", err);
+	if (count > field->max)
+		return error_set(err, EINVAL, "%s%s: %llu at most, not %zu", where, field->key,
+			(unsigned long long)field->max, count);
+	if (!count)
+		return 0;
+	entries = calloc(count, size);
+	if (!entries)
+		return error_set(err, ENOMEM, "out of memory");
+	*(char **)place(field, at) = entries;
+	for (unsigned n = 0; !r && n < count; n++) {
+		char *entry = entries + n * size;
+
+		*length(field, at) = n + 1;
+		if (field->kind == FIELD_STRINGS) {
+			r = read_string(field, json_array_get(json, n), field->min, (char **)entry,
+				where, err);
+			continue;
+		}
+		snprintf(name, sizeof name, "%s[%u].", field->key, n);
+		r = fields_default(field->element, entry);
+		if (!r)
+			r = fields_read(field->element, json_array_get(json, n), entry, name, err);
+	}
+	return r;
+}
+
+static int read_one(const struct field *field, const json_t *json, void *at, const char *where,
+	struct error *err)
+{
+	char *text = NULL;
+	int r;
+
+	switch (field->kind) {
+	case FIELD_STRING:
+		return read_string(field, json, field->max, place(field, at), where, err);
+	case FIELD_TEXT:
+		r = read_string(field, json, TEXT_READ_MAX, &text, where, err);
+		if (!r && text[0] && field->read(text, place(field, at)))
+			r = error_set(err, EINVAL, "%s%s: '%s' is not a valid one", where,
+				field->key, text);
+		free(text);
+		return r;
+	case FIELD_NUMBER:
+	case FIELD_COUNT:
+		return read_number(field, json, at, where, err);
+	case FIELD_BOOL:
+		if (!json_is_boolean(json))
+			return wrong_type(field, where, "true or false", err);
+		*(bool *)place(field, at) = json_is_true(json);
+		return 0;
+	case FIELD_ENUM:
+		return read_enum(field, json, at, where, err);
+	case FIELD_STRINGS:
+	case FIELD_LIST:
+		return read_list(field, json, at, where, err);
+	case FIELD_OBJECT:
+		if (!json_is_object(json))
+			return wrong_type(field, where, "an object", err);
+		*(json_t **)place(field, at) = json_deep_copy(json);
+		return *(json_t **)place(field, at) ? 0 : error_set(err, ENOMEM, "out of memory");
+	}
+	return 0;
+}
+
+int fields_read(const struct field *fields, const json_t *json, void *at, const char *where,
+	struct error *err)
+{
+	const char *key;
+	json_t *value;
+	int r;
+
+	if (!json_is_object(json))
+		return error_set(err, EINVAL, "%s must be an object",
+			where[0] ? where : "the configuration");
+	json_object_foreach((json_t *)json, key, value)
+	{
+		const struct field *field = fields;
+
+		while (field->key && strcmp(field->key, key))
+			field++;
+		if (!field->key)
+			return error_set(err, EINVAL, "%s%.64s: unknown key", where, key);
+		r = read_one(field, value, at, where, err);
+		if (r)
+			return r;
+	}
+	return 0;
+}

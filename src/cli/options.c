@@ -59,6 +59,8 @@ void option_help(const struct option_spec *specs)
 	for (; specs->name; specs++) {
 		char left[64];
 
+		if (!specs->help)
+			continue;
 		snprintf(left, sizeof left, "--%s%s%s", specs->name, specs->value ? " " : "",
 			specs->value ? specs->value : "");
 		printf("  %-28s %s\n", left, specs->help);

@@ -12,7 +12,7 @@ struct option_spec {
 	const char *name; /* without the dashes */
 	int id;
 	const char *value; /* what its value is called in the help; NULL: it has none */
-	const char *help;
+	const char *help;  /* NULL: not told, it is for tests */
 };
 
 /* Where we are in the words. Starts as {argc, argv, 1, NULL}. */

@@ -12,7 +12,7 @@
 
 #define MEMORY_DEFAULT (1ull << 30)
 
-enum { HELP, ENGINE, KERNEL, INITRD, CMDLINE, MEMORY, VCPUS, DISK, NET, STATS, GDB };
+enum { HELP, ENGINE, KERNEL, INITRD, CMDLINE, MEMORY, VCPUS, DISK, NET, STATS, GDB, TEST_DEVICES };
 
 static const struct option_spec options[] = {
 	{"engine", ENGINE, "NAME", "who runs the guest: auto, translate or kvm (auto)"},
@@ -26,6 +26,7 @@ static const struct option_spec options[] = {
 		"none (without an image), or over this host's sockets;"},
 	{"stats", STATS, NULL, "counters on standard error at the end"},
 	{"gdb", GDB, "ADDRESS", "wait for a debugger: unix:PATH or 127.0.0.1:PORT"},
+	{"test-devices", TEST_DEVICES, NULL, NULL},
 	{"help", HELP, NULL, "this text"},
 	{NULL, 0, NULL, NULL},
 };
@@ -95,6 +96,9 @@ static int take_option(struct request *request, int id, const char *value, struc
 		return take_count("net", value, VMM_NETS_MAX, &config->nets, config->net, err);
 	case STATS:
 		config->stats = true;
+		return 0;
+	case TEST_DEVICES:
+		config->test_devices = true;
 		return 0;
 	case GDB:
 		config->gdb = value;

@@ -105,6 +105,18 @@ static const struct pm_ops pm_ops = {
 	.panicked = pm_panicked,
 };
 
+/* For tests */
+
+static void test_end(void *ctx)
+{
+	machine_end(ctx, MACHINE_TEST_END, NULL);
+}
+
+static void test_irq(void *ctx, unsigned gsi, bool level)
+{
+	machine_irq(ctx, gsi, level);
+}
+
 /* Local APICs */
 
 static void apic_nmi(void *ctx, unsigned index)
@@ -202,7 +214,7 @@ int board_init(struct machine *machine, struct error *err)
 		.intx = pci_intx,
 		.reset_control = pci_reset_control};
 	struct loop *loop = machine->config.loop;
-	int r[7];
+	int r[8] = {0};
 
 	bus_init(&machine->io);
 	bus_init(&machine->mmio);
@@ -214,8 +226,11 @@ int board_init(struct machine *machine, struct error *err)
 	r[4] = serial_init(&machine->serial, &machine->io, COM1, &serial);
 	r[5] = pm_init(&machine->pm, &machine->io, &pm_ops, machine);
 	r[6] = pci_bus_init(&machine->pci, &machine->io, &machine->mmio, &host, err);
+	if (machine->config.test_devices)
+		r[7] = testdev_init(&machine->testdev, &machine->io, &machine->mmio, test_irq,
+			test_end, machine);
 	pvclock_init(&machine->clock, &machine->mem, machine->config.cpuid->tsc_khz);
-	for (unsigned i = 0; i < 7; i++)
+	for (unsigned i = 0; i < 8; i++)
 		if (r[i] < 0)
 			return error_set(err, -r[i], "two devices at one address (part %u)", i);
 	return 0;

@@ -18,6 +18,7 @@
 #include "machine/pvclock.h"
 #include "machine/rtc.h"
 #include "machine/serial.h"
+#include "machine/testdev.h"
 
 /* Where a vCPU's thread is, for those who want to wake it (vcpu.doze, a futex). */
 enum { VCPU_AWAKE, VCPU_POLLS, VCPU_SLEEPS };
@@ -76,6 +77,7 @@ struct machine {
 	struct serial serial;
 	struct pm pm;
 	struct pvclock clock;
+	struct testdev testdev;
 	_Atomic int64_t tsc_offset;
 
 	struct vcpu vcpu[MACHINE_VCPUS_MAX];

@@ -166,6 +166,7 @@ static int boot(struct machine *machine, struct error *err)
 		.initrd = config->initrd,
 		.cmdline = config->cmdline ? config->cmdline : "",
 		.rsdp = ACPI_BASE,
+		.multiboot = config->test_devices,
 	};
 	struct cpu_state state;
 	int r;
@@ -448,6 +449,11 @@ struct engine_vm *machine_vm(struct machine *machine)
 unsigned machine_vcpus(struct machine *machine)
 {
 	return machine->config.vcpus;
+}
+
+uint32_t machine_test_status(struct machine *machine)
+{
+	return atomic_load(&machine->testdev.status);
 }
 
 struct engine_vcpu *machine_vcpu(struct machine *machine, unsigned index)

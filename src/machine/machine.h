@@ -33,6 +33,7 @@ enum machine_result {
 	MACHINE_CRASH,         /* triple fault, or a panic told by pvpanic */
 	MACHINE_ENGINE_FAILED, /* the engine itself; the sentence is in err */
 	MACHINE_STOPPED,       /* machine_stop() */
+	MACHINE_TEST_END,      /* the test devices' way out; machine_test_status() */
 };
 
 /* A file to boot from: stays open, since a reset reads it again. */
@@ -50,6 +51,7 @@ struct machine_config {
 	struct loop *loop;
 	struct machine_file kernel, initrd;
 	const char *cmdline; /* "" for none */
+	bool test_devices;   /* see testdev.h; a multiboot kernel will do too */
 
 	/* The first serial port; see serial.h for when these run. Each may be NULL. */
 	void (*serial_output)(void *ctx, const uint8_t *data, size_t len);
@@ -108,6 +110,9 @@ void machine_resume(struct machine *machine);
 /* Lets only this vCPU run, and holds its interrupts back meanwhile (a debugger's step). */
 void machine_resume_one(struct machine *machine, unsigned vcpu);
 bool machine_paused(struct machine *machine);
+
+/* What the guest has written to the test devices' way out. */
+uint32_t machine_test_status(struct machine *machine);
 
 /* Every vCPU's registers for a person to read. The machine is paused or has ended. */
 void machine_dump(struct machine *machine, FILE *out);

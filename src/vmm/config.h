@@ -25,8 +25,9 @@ struct vmm_config {
 	unsigned disks;
 	const char *net[VMM_NETS_MAX]; /* user[,fwd=tcp:ADDRESS:PORT-:PORT]... */
 	unsigned nets;
-	const char *gdb; /* unix:PATH or ADDRESS:PORT; NULL: none */
-	bool stats;      /* counters on standard error at the end */
+	const char *gdb;   /* unix:PATH or ADDRESS:PORT; NULL: none */
+	bool test_devices; /* machine/testdev.h */
+	bool stats;        /* counters on standard error at the end */
 };
 
 #endif

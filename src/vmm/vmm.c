@@ -119,6 +119,7 @@ static int make_machine(struct vmm *vmm, struct error *err)
 		.kernel = {vmm->kernel, config->kernel},
 		.initrd = {vmm->initrd, config->initrd},
 		.cmdline = config->cmdline,
+		.test_devices = config->test_devices,
 		.serial_output = serial_output,
 		.serial_room = input_room,
 		.serial_ctx = vmm,
@@ -202,6 +203,8 @@ static enum vmm_end run(struct vmm *vmm, struct error *err)
 	case MACHINE_CRASH:
 		error_set(err, EIO, "the guest crashed");
 		return VMM_CRASH;
+	case MACHINE_TEST_END:
+		return VMM_TEST + (machine_test_status(vmm->machine) & 127);
 	case MACHINE_ENGINE_FAILED:
 		break;
 	}

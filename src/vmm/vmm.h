@@ -13,6 +13,7 @@ enum vmm_end {
 	VMM_STOPPED = 2,  /* somebody ended it from outside */
 	VMM_CRASH = 3,    /* triple fault, kernel panic */
 	VMM_ENGINE = 4,   /* the engine failed; its registers are on standard error */
+	VMM_TEST = 100,   /* and more: this plus what a test wrote to its way out (modulo 128) */
 };
 
 /*

@@ -285,6 +285,37 @@ static void pvh(void **state)
 	assert_true(info[12] >= 4);
 }
 
+/* Only where the test devices are asked for, and only with a header whose sum is right. */
+static void multiboot(void **state)
+{
+	struct rig *rig = *state;
+	struct elf_image e = make_elf();
+	const uint32_t header[3] = {0x1badb002, 0, -0x1badb002u};
+	uint32_t info[30], module[4];
+	int initrd = file("NAME=1", 6);
+
+	e.head.e_entry = 0x200010;
+	memset(&e.note, 0, sizeof e.note);
+	assert_int_equal(load(rig, &e, sizeof e), -ENOEXEC);
+	rig->config.multiboot = true;
+	assert_int_equal(load(rig, &e, sizeof e), -ENOEXEC);
+	memcpy(e.code, header, sizeof header);
+	rig->config.initrd = (struct machine_file){initrd, "initrd"};
+	assert_int_equal(load(rig, &e, sizeof e), 0);
+	assert_int_equal(rig->state.rip, e.head.e_entry);
+	assert_int_equal(rig->state.gpr[RAX], 0x2badb002);
+	assert_int_equal(memory_read(&rig->mem, rig->state.gpr[RBX], info, sizeof info), 0);
+	assert_int_equal(info[0], 0x4d);
+	assert_int_equal(info[5], 1);
+	assert_int_equal(memory_read(&rig->mem, info[6], module, sizeof module), 0);
+	assert_int_equal(module[1] - module[0], 6);
+	assert_memory_equal(memory_ptr(&rig->mem, module[0], 6), "NAME=1", 6);
+	close(initrd);
+	rig->config.initrd.fd = -1;
+	e.code[8] ^= 1;
+	assert_int_equal(load(rig, &e, sizeof e), -ENOEXEC);
+}
+
 static void pvh_bad(void **state)
 {
 	struct rig *rig = *state;
@@ -353,6 +384,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(initrd_bad, setup, teardown),
 		cmocka_unit_test_setup_teardown(not_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(pvh, setup, teardown),
+		cmocka_unit_test_setup_teardown(multiboot, setup, teardown),
 		cmocka_unit_test_setup_teardown(pvh_bad, setup, teardown),
 		cmocka_unit_test_setup_teardown(header_garbage, setup, teardown),
 	};

@@ -7,6 +7,7 @@
 #ifndef DACH_MACHINE_BOOT_H
 #define DACH_MACHINE_BOOT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -27,7 +28,8 @@
 struct boot_config {
 	struct machine_file kernel, initrd;
 	const char *cmdline;
-	uint64_t rsdp; /* where the ACPI tables begin */
+	uint64_t rsdp;  /* where the ACPI tables begin */
+	bool multiboot; /* an ELF file without a PVH entry may have a multiboot header */
 };
 
 /*
@@ -41,7 +43,7 @@ int boot_load(struct memory *mem, const struct boot_config *config, struct cpu_s
 /* Between the files of this folder: */
 
 /* The head of the kernel file, for looking at its headers. */
-#define BOOT_HEAD_SIZE 4096u
+#define BOOT_HEAD_SIZE 8192u
 struct boot_image {
 	const struct machine_file *file;
 	uint64_t size;
@@ -53,6 +55,14 @@ int boot_linux(struct memory *mem, const struct boot_config *config, const struc
 	struct cpu_state *state, struct error *err);
 int boot_pvh(struct memory *mem, const struct boot_config *config, const struct boot_image *image,
 	struct cpu_state *state, struct error *err);
+
+/*
+ * Whether there is a multiboot header (Multiboot Specification 0.6.96, section 3.1; for tests: what
+ * its flags ask for is not looked at), and what such a kernel finds in memory and registers.
+ */
+bool boot_is_multiboot(const struct boot_image *image);
+int boot_multiboot(struct memory *mem, uint64_t initrd, uint64_t initrd_size,
+	struct cpu_state *state);
 
 /* The size of a regular file. */
 int boot_file_size(const struct machine_file *file, uint64_t *size, struct error *err);

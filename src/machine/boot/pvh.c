@@ -35,7 +35,7 @@ struct segment_info {
 struct elf {
 	const struct boot_image *image;
 	bool is64;
-	uint64_t table;
+	uint64_t table, entry;
 	unsigned count, entry_size;
 };
 
@@ -54,6 +54,7 @@ static int header(const struct boot_image *image, struct elf *elf, struct error 
 		memcpy(&h, image->head, sizeof h);
 		known = h.e_machine == EM_X86_64 && h.e_phentsize == sizeof(Elf64_Phdr);
 		elf->table = h.e_phoff;
+		elf->entry = h.e_entry;
 		elf->count = h.e_phnum;
 		elf->entry_size = sizeof(Elf64_Phdr);
 	} else {
@@ -63,6 +64,7 @@ static int header(const struct boot_image *image, struct elf *elf, struct error 
 		known = image->head[EI_CLASS] == ELFCLASS32 && h.e_machine == EM_386 &&
 			h.e_phentsize == sizeof(Elf32_Phdr);
 		elf->table = h.e_phoff;
+		elf->entry = h.e_entry;
 		elf->count = h.e_phnum;
 		elf->entry_size = sizeof(Elf32_Phdr);
 	}
@@ -217,6 +219,7 @@ int boot_pvh(struct memory *mem, const struct boot_config *config, const struct 
 	struct cpu_state *state, struct error *err)
 {
 	uint64_t entry = 0, end = BOOT_KERNEL_MIN, initrd, initrd_size;
+	bool multiboot;
 	struct elf elf;
 	int r = header(image, &elf, err);
 
@@ -225,6 +228,9 @@ int boot_pvh(struct memory *mem, const struct boot_config *config, const struct 
 	r = load(mem, &elf, &entry, &end, err);
 	if (r < 0)
 		return r;
+	multiboot = config->multiboot && !entry && boot_is_multiboot(image);
+	if (multiboot)
+		entry = elf.entry;
 	if (!entry || entry > UINT32_MAX)
 		return error_set(err, ENOEXEC,
 			"%s: an ELF file without a PVH entry (a Linux kernel needs CONFIG_PVH)",
@@ -235,8 +241,12 @@ int boot_pvh(struct memory *mem, const struct boot_config *config, const struct 
 	r = boot_initrd(mem, &config->initrd, end, UINT32_MAX, &initrd, &initrd_size, err);
 	if (r < 0)
 		return r;
-	if (write_info(mem, config, initrd, initrd_size) < 0 || boot_flat_32(mem, state, entry) < 0)
-		return error_set(err, ENOMEM, "the guest has too little memory to start");
+	r = boot_flat_32(mem, state, entry);
 	state->gpr[RBX] = BOOT_START_INFO;
+	if (!r)
+		r = multiboot ? boot_multiboot(mem, initrd, initrd_size, state)
+			      : write_info(mem, config, initrd, initrd_size);
+	if (r < 0)
+		return error_set(err, ENOMEM, "the guest has too little memory to start");
 	return 0;
 }

@@ -91,7 +91,7 @@ static int parse_create(int argc, char **argv)
 		.include = "",
 		.progress = show_progress,
 	};
-	struct option_scan scan = {argc, argv, 1, NULL};
+	struct option_scan scan = {argc, argv, 1, NULL, NULL};
 	struct error err = {""};
 	bool genpass = false;
 	int id, r = 0;
@@ -183,7 +183,7 @@ static void show_object(void *ctx, const struct image *image)
 
 static int list(int argc, char **argv)
 {
-	struct option_scan scan = {argc, argv, 1, NULL};
+	struct option_scan scan = {argc, argv, 1, NULL, NULL};
 	struct error err = {""};
 	bool json = false;
 	unsigned rows = 0;
@@ -211,7 +211,7 @@ static int list(int argc, char **argv)
 
 static int delete (int argc, char **argv)
 {
-	struct option_scan scan = {argc, argv, 1, NULL};
+	struct option_scan scan = {argc, argv, 1, NULL, NULL};
 	struct error err = {""};
 	const char *name = NULL;
 	int id, r = 0;

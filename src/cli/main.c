@@ -3,46 +3,110 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "client/client.h"
 
-static const struct {
-	const char *name;
-	int (*run)(int argc, char **argv);
-	const char *help;
-} verbs[] = {
-	{"run", cli_run, "start a guest in the foreground, its console on this terminal"},
-	{"image", cli_image, "create, list and delete images to start guests from"},
+enum { HELP = 1, VERSION, DRY, VERBOSE, JSON, IGNORED };
+
+/* Before the verb. f, t and T are xl's: past its lock, and two ways to write its progress. */
+static const struct option_spec options[] = {
+	{"dry-run", DRY, NULL, "say what would be done, and do not do it"},
+	{"N", DRY, NULL, NULL},
+	{"verbose", VERBOSE, NULL, "say what is asked of the daemon"},
+	{"v", VERBOSE, NULL, NULL},
+	{"json", JSON, NULL, "answers as JSON, for programs"},
+	{"version", VERSION, NULL, "the version"},
+	{"help", HELP, NULL, "this text"},
+	{"h", HELP, NULL, NULL},
+	{"f", IGNORED, NULL, NULL},
+	{"t", IGNORED, NULL, NULL},
+	{"T", IGNORED, NULL, NULL},
+	{NULL, 0, NULL, NULL},
 };
 
-#define VERBS (sizeof verbs / sizeof *verbs)
-
-static void help(void)
+static int help(const struct cli *cli)
 {
-	printf("usage: dach VERB [OPTION]...\n\n");
-	for (size_t i = 0; i < VERBS; i++)
-		printf("  %-8s %s\n", verbs[i].name, verbs[i].help);
-	printf("\n'dach VERB --help' tells more about one. 'dach --version' prints the version.\n");
+	printf("usage: %s [OPTION]... VERB [OPTION]... [WORD]...\n\n", cli->program);
+	for (const struct cli_verb *verb = cli_verbs; verb->name; verb++)
+		printf("  %-14s %s\n", verb->name, verb->help);
+	printf("\n");
+	option_help(options);
+	printf("\n'%s VERB --help' tells more about one.\n", cli->program);
+	return 0;
+}
+
+/* Called by its name, the program answers as xl or xm would. */
+static const char *called(const char *path)
+{
+	const char *name = path ? strrchr(path, '/') : NULL;
+
+	name = name ? name + 1 : path ? path : "";
+	if (!strcmp(name, "xl"))
+		return "xl";
+	return !strcmp(name, "xm") ? "xm" : "dach";
+}
+
+static int run(struct cli *cli, int argc, char **argv)
+{
+	const char *name = argv[0];
+	const struct cli_verb *verb = cli_verb_find(name);
+	const char *missing = cli_verb_missing(name);
+
+	if (verb)
+		return cli_verb_run(cli, verb, argc, argv);
+	if (!strcmp(name, "help")) {
+		verb = argc > 1 ? cli_verb_find(argv[1]) : NULL;
+		if (!verb || verb->run_words)
+			return help(cli);
+		cli_verb_usage(cli, verb);
+		return 0;
+	}
+	if (missing)
+		fprintf(stderr, "%s: '%s' %s\n", cli->program, name, missing);
+	else
+		fprintf(stderr, "%s: unknown verb '%s' (see %s --help)\n", cli->program, name,
+			cli->program);
+	return CLI_FAILURE;
 }
 
 int main(int argc, char **argv)
 {
-	const char *verb = argc > 1 ? argv[1] : "";
+	static struct cli cli; /* the words make it large */
+	struct option_scan scan = {.argc = argc, .argv = argv, .next = 1};
+	struct error err = {""};
+	int id, status;
 
-	if (!strcmp(verb, "--help") || !strcmp(verb, "-h") || !strcmp(verb, "help")) {
-		help();
-		return 0;
+	cli.program = called(argc ? argv[0] : NULL);
+	while ((id = option_next(&scan, options, &err)) != OPTION_WORD) {
+		switch (id) {
+		case HELP:
+			return help(&cli);
+		case VERSION:
+			printf("dach %s\n", DACH_VERSION);
+			return 0;
+		case DRY:
+			cli.dry = true;
+			break;
+		case VERBOSE:
+			cli.verbose = true;
+			break;
+		case JSON:
+			cli.json = true;
+			break;
+		case IGNORED:
+			break;
+		case OPTION_END:
+			fprintf(stderr, "%s: what to do? (see %s --help)\n", cli.program,
+				cli.program);
+			return CLI_FAILURE;
+		default:
+			fprintf(stderr, "%s: %s (see %s --help)\n", cli.program, err.text,
+				cli.program);
+			return CLI_FAILURE;
+		}
 	}
-	if (!strcmp(verb, "--version")) {
-		printf("dach %s\n", DACH_VERSION);
-		return 0;
-	}
-	for (size_t i = 0; i < VERBS; i++)
-		if (!strcmp(verb, verbs[i].name))
-			return verbs[i].run(argc - 1, argv + 1);
-	if (!*verb)
-		fprintf(stderr, "dach: what to do? (see dach --help)\n");
-	else if (*verb == '-')
-		fprintf(stderr, "dach: unknown option '%s' (see dach --help)\n", verb);
-	else
-		fprintf(stderr, "dach: unknown verb '%s' (see dach --help)\n", verb);
-	return CLI_FAILURE;
+	status = run(&cli, argc - scan.next + 1, argv + scan.next - 1);
+	client_close(cli.client);
+	if (fflush(stdout) || ferror(stdout))
+		status = status ? status : CLI_FAILURE;
+	return status;
 }

@@ -15,11 +15,37 @@ static const struct option_spec *find(const struct option_spec *specs, const cha
 	return NULL;
 }
 
+/* One letter of "-abc" or "-a VALUE"; a value follows at once, after '=', or as the next word. */
+static int next_letter(struct option_scan *scan, const struct option_spec *specs, struct error *err)
+{
+	const char *letter = scan->letters;
+	const struct option_spec *spec = find(specs, letter, 1);
+
+	scan->letters = letter[1] ? letter + 1 : NULL;
+	scan->value = NULL;
+	if (!spec) {
+		scan->letters = NULL;
+		return error_set(err, EINVAL, "unknown option '-%c'", *letter);
+	}
+	if (!spec->value)
+		return spec->id;
+	if (scan->letters)
+		scan->value = scan->letters + (*scan->letters == '=');
+	else if (scan->next < scan->argc)
+		scan->value = scan->argv[scan->next++];
+	else
+		return error_set(err, EINVAL, "-%c needs a value (%s)", *letter, spec->value);
+	scan->letters = NULL;
+	return spec->id;
+}
+
 int option_next(struct option_scan *scan, const struct option_spec *specs, struct error *err)
 {
 	const struct option_spec *spec;
 	const char *word, *equal;
 
+	if (scan->letters)
+		return next_letter(scan, specs, err);
 	if (scan->next >= scan->argc)
 		return OPTION_END;
 	word = scan->value = scan->argv[scan->next++];
@@ -33,8 +59,12 @@ int option_next(struct option_scan *scan, const struct option_spec *specs, struc
 		scan->argv[scan->next] = scan->argv[scan->next - 1];
 		return OPTION_WORD;
 	}
+	if (word[1] != '-' && find(specs, word + 1, 1)) {
+		scan->letters = word + 1;
+		return next_letter(scan, specs, err);
+	}
 	equal = strchr(word, '=');
-	spec = word[1] != '-'
+	spec = word[1] != '-' || !word[2] || !word[3] || word[3] == '='
 		? NULL
 		: find(specs, word + 2, equal ? (size_t)(equal - word - 2) : strlen(word + 2));
 	if (!spec)
@@ -54,16 +84,42 @@ int option_next(struct option_scan *scan, const struct option_spec *specs, struc
 	return spec->id;
 }
 
+static const char *letter_of(const struct option_spec *specs, int id)
+{
+	for (; specs->name; specs++)
+		if (specs->id == id && !specs->name[1])
+			return specs->name;
+	return NULL;
+}
+
+static bool has_letters(const struct option_spec *specs)
+{
+	for (; specs->name; specs++)
+		if (!specs->name[1])
+			return true;
+	return false;
+}
+
 void option_help(const struct option_spec *specs)
 {
-	for (; specs->name; specs++) {
-		char left[64];
+	const char *margin = has_letters(specs) ? "    " : "";
 
-		if (!specs->help)
+	for (const struct option_spec *spec = specs; spec->name; spec++) {
+		const char *letter = letter_of(specs, spec->id);
+		char left[64];
+		int n;
+
+		if (!spec->help)
 			continue;
-		snprintf(left, sizeof left, "--%s%s%s", specs->name, specs->value ? " " : "",
-			specs->value ? specs->value : "");
-		printf("  %-28s %s\n", left, specs->help);
+		if (!spec->name[1])
+			n = snprintf(left, sizeof left, "-%s", letter);
+		else if (letter)
+			n = snprintf(left, sizeof left, "-%s, --%s", letter, spec->name);
+		else
+			n = snprintf(left, sizeof left, "%s--%s", margin, spec->name);
+		if (spec->value)
+			snprintf(left + n, sizeof left - n, " %s", spec->value);
+		printf("  %-28s %s\n", left, spec->help);
 	}
 }
 

@@ -7,20 +7,25 @@
 
 #include "base/error.h"
 
-/* An option of a verb. Each is written --name VALUE or --name=VALUE, or --name if it has none. */
+/*
+ * An option of a verb. Each is written --name VALUE or --name=VALUE, or --name if it has none. A
+ * name of one letter is written -n VALUE or -nVALUE; letters without values may stand together.
+ * Two entries with one id are two ways to write the same.
+ */
 struct option_spec {
 	const char *name; /* without the dashes */
 	int id;
 	const char *value; /* what its value is called in the help; NULL: it has none */
-	const char *help;  /* NULL: not told, it is for tests */
+	const char *help;  /* NULL: another way to write one that is told, or for tests */
 };
 
-/* Where we are in the words. Starts as {argc, argv, 1, NULL}. */
+/* Where we are in the words. Starts as {argc, argv, 1, NULL, NULL}. */
 struct option_scan {
 	int argc;
 	char **argv;
 	int next;
-	const char *value; /* of the option or word that was found last */
+	const char *value;   /* of the option or word that was found last */
+	const char *letters; /* what is left of letters that stand together, or NULL */
 };
 
 #define OPTION_END (-1000)

@@ -159,7 +159,7 @@ static int complete(struct request *request, struct error *err)
 
 int cli_run(int argc, char **argv)
 {
-	struct option_scan scan = {argc, argv, 1, NULL};
+	struct option_scan scan = {argc, argv, 1, NULL, NULL};
 	struct request *request = calloc(1, sizeof *request);
 	struct error err = {""};
 	int id, r = 0, status = CLI_FAILURE;

@@ -94,6 +94,15 @@ int terminal_guard(void)
 	return fd[1];
 }
 
+void terminal_release(int guard)
+{
+	if (guard < 0)
+		return;
+	while (write(guard, "", 1) < 0 && errno == EINTR)
+		;
+	close(guard);
+}
+
 void terminal_init(struct terminal *terminal, int guard, struct loop *loop,
 	size_t (*send)(void *ctx, const uint8_t *data, size_t len), void (*leave)(void *ctx),
 	void *ctx)
@@ -128,11 +137,7 @@ void terminal_stop(struct terminal *terminal)
 	if (terminal->raw)
 		tcsetattr(STDIN_FILENO, TCSADRAIN, &terminal->saved);
 	terminal->raw = false;
-	if (terminal->guard >= 0) {
-		while (write(terminal->guard, "", 1) < 0 && errno == EINTR)
-			;
-		close(terminal->guard);
-	}
+	terminal_release(terminal->guard);
 	terminal->guard = -1;
 }
 

@@ -37,6 +37,8 @@ struct terminal {
  * is anything that a fork would copy.
  */
 int terminal_guard(void);
+/* Tells it that the terminal is in order, and lets it go. -1 is allowed. */
+void terminal_release(int guard);
 
 /* All on the loop's thread but what says otherwise. ctx goes to send and leave. */
 void terminal_init(struct terminal *terminal, int guard, struct loop *loop,

@@ -21,7 +21,7 @@ static const struct option_spec specs[] = {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text = malloc(size + 1), *words[WORDS + 1] = {"verb"}, *at = text;
-	struct option_scan scan = {1, words, 1, NULL};
+	struct option_scan scan = {1, words, 1, NULL, NULL};
 	struct error err = {""};
 	struct net_spec spec;
 	uint64_t number;

@@ -20,9 +20,9 @@ static const struct option_spec specs[] = {
 	{NULL, 0, NULL, NULL},
 };
 
-#define SCAN(...)                                                              \
-	char *argv[] = {"verb", __VA_ARGS__};                                  \
-	struct option_scan scan = {sizeof argv / sizeof *argv, argv, 1, NULL}; \
+#define SCAN(...)                                                                    \
+	char *argv[] = {"verb", __VA_ARGS__};                                        \
+	struct option_scan scan = {sizeof argv / sizeof *argv, argv, 1, NULL, NULL}; \
 	struct error err = {""}
 
 static void finds_options(void **state)
@@ -58,6 +58,35 @@ static void words_after_dashes(void **state)
 	assert_int_equal(option_next(&scan, specs, &err), OPTION_END);
 }
 
+static void letters(void **state)
+{
+	static const struct option_spec both[] = {
+		{"all", 1, NULL, ""},
+		{"a", 1, NULL, NULL},
+		{"w", 2, NULL, ""},
+		{"d", 3, "NAME", ""},
+		{NULL, 0, NULL, NULL},
+	};
+	static const int ids[] = {1, 2, 1, 1, 3, 3, 3, 2, 3};
+	static const char *const values[] = {NULL, NULL, NULL, NULL, "x", "y", "z=", NULL, "-a"};
+	SCAN("-aw", "-a", "--all", "-dx", "-d", "y", "-d=z=", "-wd", "-a", "-aq", "-d");
+
+	for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+		assert_int_equal(option_next(&scan, both, &err), ids[i]);
+		if (values[i])
+			assert_string_equal(scan.value, values[i]);
+		else
+			assert_null(scan.value);
+	}
+	assert_int_equal(option_next(&scan, both, &err), 1);
+	assert_int_equal(option_next(&scan, both, &err), -EINVAL);
+	assert_string_equal(err.text, "unknown option '-q'");
+	err.text[0] = 0;
+	assert_int_equal(option_next(&scan, both, &err), -EINVAL);
+	assert_string_equal(err.text, "-d needs a value (NAME)");
+	assert_int_equal(option_next(&scan, both, &err), OPTION_END);
+}
+
 static void refuses(char *word, const char *why)
 {
 	SCAN(word);
@@ -72,6 +101,7 @@ static void refuses_options(void **state)
 	refuses("--flavour=mint", "unknown option '--flavour'");
 	refuses("--fla", "unknown option '--fla'");
 	refuses("-f", "unknown option '-f'");
+	refuses("--f", "unknown option '--f'");
 	refuses("--flag=1", "--flag takes no value");
 	refuses("--value", "--value needs a value (X)");
 	refuses("--\033[2J", "unknown option '--?[2J'");
@@ -120,6 +150,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(finds_options),
 		cmocka_unit_test(words_after_dashes),
+		cmocka_unit_test(letters),
 		cmocka_unit_test(refuses_options),
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(numbers),

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Asking the daemon, with the sentences on standard error that an administrator of Xen knows. All
+ * return 0, or have said what is wrong and return an exit status.
+ */
+#ifndef DACH_CLI_CALL_H
+#define DACH_CLI_CALL_H
+
+#include <jansson.h>
+
+#include "cli/cli.h"
+
+struct client_events;
+
+int call_connect(struct cli *cli);
+
+/*
+ * One request. body is taken over (NULL: none); *answer is the caller's to json_decref(), and may
+ * be NULL for who does not want it. Under -N only GET is sent; everything else is printed, one JSON
+ * object a line, and *answer is NULL.
+ */
+int call_api(struct cli *cli, const char *method, const char *path, json_t *body, json_t **answer);
+
+/* The same for a guest: suffix as "" or "/pause". One that does not exist gets xl's sentence. */
+int call_guest(struct cli *cli, const char *method, const char *ref, const char *suffix,
+	json_t *body, json_t **answer);
+
+/* A guest by name, ID or UUID. CALL_NOT_FOUND, with nothing said, if there is none. */
+#define CALL_NOT_FOUND (-1)
+int call_find(struct cli *cli, const char *ref, json_t **guest);
+
+/* All guests: {"guests": [...], "domain0": {...}}. */
+int call_guests(struct cli *cli, json_t **list);
+
+/*
+ * For verbs that change one guest: sends it and, with --json, prints the answer.
+ */
+int call_act(struct cli *cli, const char *method, const char *ref, const char *suffix,
+	json_t *body);
+
+/* Prints a value as JSON for --json. Returns 0. */
+int call_print(const json_t *value);
+
+/* Members of an object; 0, "" or false if it is not there or of another type. NULL is allowed. */
+long long json_number(const json_t *object, const char *key);
+double json_float(const json_t *object, const char *key);
+const char *json_text(const json_t *object, const char *key);
+bool json_true_at(const json_t *object, const char *key);
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What all verbs share: finding one, its options and words, its help, its complaints. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Where the verb's own options do not say otherwise. No id of a verb is that high. */
+enum { HELP = 1000, JSON };
+
+static const struct option_spec common[] = {
+	{"json", JSON, NULL, "the answer as JSON, for programs"},
+	{"help", HELP, NULL, "this text"},
+	{"h", HELP, NULL, NULL},
+	{NULL, 0, NULL, NULL},
+};
+
+#define OPTIONS_MAX 24
+
+/* The verb's options and the common ones. Ends with a NULL name. */
+static void all_options(const struct cli_verb *verb, struct option_spec *all)
+{
+	unsigned n = 0;
+
+	for (const struct option_spec *spec = verb->options; spec && spec->name; spec++)
+		if (n < OPTIONS_MAX)
+			all[n++] = *spec;
+	memcpy(all + n, common, sizeof common);
+}
+
+void cli_verb_usage(const struct cli *cli, const struct cli_verb *verb)
+{
+	struct option_spec all[OPTIONS_MAX + sizeof common / sizeof *common];
+
+	all_options(verb, all);
+	printf("usage: %s %s%s%s%s\n\n%s.\n\n", cli->program, verb->name,
+		verb->options ? " [OPTION]..." : "", *verb->words ? " " : "", verb->words,
+		verb->help);
+	option_help(all);
+}
+
+int cli_say(const struct cli *cli, const char *fmt, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "%s %s: ", cli->program, cli->verb->name);
+	va_start(args, fmt);
+	vfprintf(stderr, fmt, args);
+	va_end(args);
+	putc('\n', stderr);
+	return CLI_FAILURE;
+}
+
+int cli_fail(const struct cli *cli, const struct error *err)
+{
+	return cli_say(cli, "%s", err->text);
+}
+
+static int end(struct cli *cli, int status)
+{
+	cli->status = status;
+	return CLI_END;
+}
+
+static int wrong(struct cli *cli, const char *sentence)
+{
+	cli_say(cli, "%s (see %s %s --help)", sentence, cli->program, cli->verb->name);
+	return end(cli, CLI_USAGE);
+}
+
+static int check_words(struct cli *cli)
+{
+	const struct cli_verb *verb = cli->verb;
+	char sentence[128];
+
+	if (cli->words_count < verb->min) {
+		snprintf(sentence, sizeof sentence, "%u argument%s needed: %.80s", verb->min,
+			verb->min > 1 ? "s are" : " is", verb->words);
+		return wrong(cli, sentence);
+	}
+	if (cli->words_count > verb->max) {
+		snprintf(sentence, sizeof sentence, "'%.80s' is too much", cli->words[verb->max]);
+		return wrong(cli, sentence);
+	}
+	return CLI_WORDS;
+}
+
+int cli_option(struct cli *cli)
+{
+	struct option_spec all[OPTIONS_MAX + sizeof common / sizeof *common];
+	struct error err = {""};
+	int id;
+
+	all_options(cli->verb, all);
+	while ((id = option_next(&cli->scan, all, &err)) != OPTION_END) {
+		cli->value = cli->scan.value;
+		if (id == HELP) {
+			cli_verb_usage(cli, cli->verb);
+			return end(cli, 0);
+		}
+		if (id == JSON) {
+			cli->json = true;
+		} else if (id == OPTION_WORD) {
+			if (cli->words_count == CLI_WORDS_MAX)
+				return wrong(cli, "too many words");
+			cli->words[cli->words_count++] = cli->value;
+			cli->words[cli->words_count] = NULL;
+		} else if (id < 0) {
+			return wrong(cli, err.text);
+		} else {
+			return id;
+		}
+	}
+	return check_words(cli);
+}
+
+bool cli_words(struct cli *cli)
+{
+	return cli_option(cli) == CLI_WORDS;
+}
+
+const struct cli_verb *cli_verb_find(const char *name)
+{
+	for (const struct cli_verb *verb = cli_verbs; verb->name; verb++)
+		if (!strcmp(verb->name, name))
+			return verb;
+	return NULL;
+}
+
+int cli_verb_run(struct cli *cli, const struct cli_verb *verb, int argc, char **argv)
+{
+	cli->verb = verb;
+	if (verb->run_words)
+		return verb->run_words(argc, argv);
+	cli->scan = (struct option_scan){.argc = argc, .argv = argv, .next = 1};
+	return verb->run(cli);
+}

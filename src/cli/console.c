@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/console.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "cli/call.h"
+#include "client/client.h"
+#include "vmm/terminal.h"
+
+#define LEAVE 0x1d /* Ctrl+] */
+
+enum { TYPE = 1, NUMBER };
+
+const struct option_spec cli_console_options[] = {
+	{"type", TYPE, "TYPE", "pv or serial; both are the one console there is"},
+	{"t", TYPE, "TYPE", NULL},
+	{"num", NUMBER, "N", "its number: 0"},
+	{"n", NUMBER, "N", NULL},
+	{NULL, 0, NULL, NULL},
+};
+
+struct console {
+	int guest;   /* the stream */
+	int signals; /* a signalfd of what would end us */
+	bool raw;
+	struct termios saved;
+	/* Read from the terminal, not yet taken by the guest. */
+	char input[512];
+	size_t start, end;
+	bool input_over; /* the terminal says no more: the guest's words still come */
+};
+
+static void signal_set(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGQUIT);
+	sigaddset(set, SIGTERM);
+}
+
+/* The terminal as it was, and a line of its own for what comes next. */
+static void restore(struct console *console)
+{
+	if (!console->raw)
+		return;
+	tcsetattr(STDIN_FILENO, TCSADRAIN, &console->saved);
+	console->raw = false;
+	if (isatty(STDOUT_FILENO))
+		while (write(STDOUT_FILENO, "\n", 1) < 0 && errno == EINTR)
+			;
+}
+
+static int make_raw(struct console *console)
+{
+	struct termios raw;
+
+	if (tcgetattr(STDIN_FILENO, &console->saved))
+		return 0; /* no terminal: bytes are bytes */
+	raw = console->saved;
+	cfmakeraw(&raw);
+	if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw))
+		return -errno;
+	console->raw = true;
+	return 0;
+}
+
+static int write_all(int fd, const char *data, size_t len)
+{
+	while (len) {
+		ssize_t n = write(fd, data, len);
+
+		if (n >= 0) {
+			data += n;
+			len -= n;
+		} else if (errno == EAGAIN) {
+			struct pollfd wait = {fd, POLLOUT, 0};
+
+			poll(&wait, 1, -1);
+		} else if (errno != EINTR) {
+			return -errno;
+		}
+	}
+	return 0;
+}
+
+/* Each returns 0 to go on, 1 when the console is over. */
+static int from_guest(struct console *console)
+{
+	char data[16384];
+	ssize_t n = recv(console->guest, data, sizeof data, MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return 0;
+	return n <= 0 || write_all(STDOUT_FILENO, data, n);
+}
+
+static int from_terminal(struct console *console)
+{
+	ssize_t n = read(STDIN_FILENO, console->input, sizeof console->input);
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return 0;
+	if (n <= 0) {
+		console->input_over = true;
+		return console->raw; /* the terminal is gone */
+	}
+	/* Alone in a read only: so that what is pasted or sent by a program may hold the byte. */
+	if (n == 1 && console->raw && console->input[0] == LEAVE)
+		return 1;
+	console->start = 0;
+	console->end = n;
+	return 0;
+}
+
+static int to_guest(struct console *console)
+{
+	ssize_t n = send(console->guest, console->input + console->start,
+		console->end - console->start, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0)
+		return errno != EINTR && errno != EAGAIN;
+	console->start += n;
+	return 0;
+}
+
+static void serve(struct console *console)
+{
+	int over = 0;
+
+	while (!over) {
+		bool waiting = console->start < console->end;
+		struct pollfd fds[] = {
+			{console->guest, POLLIN | (waiting ? POLLOUT : 0), 0},
+			{waiting || console->input_over ? -1 : STDIN_FILENO, POLLIN, 0},
+			{console->signals, POLLIN, 0},
+		};
+
+		if (poll(fds, 3, -1) < 0) {
+			if (errno == EINTR)
+				continue;
+			return;
+		}
+		if (fds[2].revents)
+			return;
+		if (fds[1].revents)
+			over = from_terminal(console);
+		if (!over && (fds[0].revents & POLLOUT))
+			over = to_guest(console);
+		if (!over && (fds[0].revents & ~POLLOUT))
+			over = from_guest(console);
+	}
+}
+
+int console_attach(struct cli *cli, const char *ref, bool unpause)
+{
+	struct console console = {.guest = -1, .signals = -1};
+	struct error err = {""};
+	sigset_t set, old;
+	int status = CLI_FAILURE, guard;
+
+	signal_set(&set);
+	sigprocmask(SIG_BLOCK, &set, &old);
+	signal(SIGPIPE, SIG_IGN);
+	console.signals = signalfd(-1, &set, SFD_CLOEXEC);
+	guard = terminal_guard();
+	if (client_console(cli->client, ref, &console.guest, &err)) {
+		console.guest = -1;
+		cli_fail(cli, &err);
+	} else if (make_raw(&console)) {
+		cli_say(cli, "the terminal does not go into raw mode: %s", strerror(errno));
+	} else if (unpause && call_guest(cli, "POST", ref, "/unpause", NULL, NULL)) {
+		;
+	} else {
+		serve(&console);
+		status = 0;
+	}
+	restore(&console);
+	terminal_release(guard);
+	if (console.guest >= 0)
+		close(console.guest);
+	if (console.signals >= 0)
+		close(console.signals);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return status;
+}
+
+int cli_console(struct cli *cli)
+{
+	json_t *guest;
+	int id, status;
+
+	while ((id = cli_option(cli)) > 0) {
+		if (id == TYPE && strcmp(cli->value, "pv") && strcmp(cli->value, "serial"))
+			return cli_say(cli, "console type '%s' is neither pv nor serial",
+				cli->value);
+		if (id == NUMBER && strcmp(cli->value, "0"))
+			return cli_say(cli, "console %s is not there: a guest has one, 0",
+				cli->value);
+	}
+	if (id == CLI_END)
+		return cli->status;
+	/* First as a guest, for xl's sentence about one that is not there. */
+	status = call_guest(cli, "GET", cli->words[0], "", NULL, &guest);
+	if (!status)
+		status = console_attach(cli, json_text(guest, "uuid"), false);
+	json_decref(guest);
+	return status;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A guest's console on this terminal, as xl's: raw, everything goes to the guest but Ctrl+] (0x1d)
+ * that arrives alone in a read, which leaves. The guest stays.
+ */
+#ifndef DACH_CLI_CONSOLE_H
+#define DACH_CLI_CONSOLE_H
+
+#include "cli/cli.h"
+
+/*
+ * Until the guest ends or the user leaves. unpause: the guest waits paused, so that nothing it says
+ * is missed; it is let go once the console is there. An exit status; what is wrong has been said.
+ */
+int console_attach(struct cli *cli, const char *ref, bool unpause);
+
+#endif

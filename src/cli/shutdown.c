@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Asking guests to end: shutdown and reboot, maybe with waiting for it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/call.h"
+#include "cli/cli.h"
+#include "cli/wait.h"
+#include "client/client.h"
+
+enum { ALL = 1, WAIT, FALLBACK };
+
+const struct option_spec cli_shutdown_options[] = {
+	{"all", ALL, NULL, "all guests"},
+	{"a", ALL, NULL, NULL},
+	{"wait", WAIT, NULL, "wait until it has ended"},
+	{"w", WAIT, NULL, NULL},
+	{"F", FALLBACK, NULL, "by ACPI if need be; that is so anyhow"},
+	{NULL, 0, NULL, NULL},
+};
+
+const struct option_spec cli_reboot_options[] = {
+	{"all", ALL, NULL, "all guests"},
+	{"a", ALL, NULL, NULL},
+	{"wait", WAIT, NULL, "wait until it has ended; it starts again by itself"},
+	{"w", WAIT, NULL, NULL},
+	{"F", FALLBACK, NULL, "reset the machine instead of asking the guest"},
+	{NULL, 0, NULL, NULL},
+};
+
+struct way {
+	const char *says;
+	const char *suffix;
+	json_t *body; /* borrowed; NULL: none */
+};
+
+static int ask_all(struct cli *cli, const struct way *way, const json_t *targets)
+{
+	int status = 0;
+	json_t *guest;
+	size_t i;
+
+	json_array_foreach(targets, i, guest)
+	{
+		if (json_is_integer(json_object_get(guest, "domid")))
+			fprintf(stderr, "%s domain %lld\n", way->says, json_number(guest, "domid"));
+		if (call_act(cli, "POST", json_text(guest, "uuid"), way->suffix,
+			    json_incref(way->body)))
+			status = CLI_FAILURE;
+	}
+	return status;
+}
+
+static int end(struct cli *cli, const struct way *way, bool all, bool wait)
+{
+	struct client_events *events = NULL;
+	struct error err = {""};
+	json_t *targets;
+	int status = wait_targets(cli, all, &targets);
+
+	if (status)
+		return status;
+	if (wait && !cli->dry && client_events_open(cli->client, &events, &err))
+		status = cli_fail(cli, &err);
+	if (!status)
+		status = ask_all(cli, way, targets);
+	if (!status && events)
+		status = wait_ends(cli, events, targets);
+	client_events_close(events);
+	json_decref(targets);
+	return status;
+}
+
+int cli_shutdown(struct cli *cli)
+{
+	const struct way way = {"Shutting down", "/shutdown", NULL};
+	bool all = false, wait = false;
+	int id;
+
+	while ((id = cli_option(cli)) > 0) {
+		all |= id == ALL;
+		wait |= id == WAIT;
+	}
+	return id == CLI_END ? cli->status : end(cli, &way, all, wait);
+}
+
+int cli_reboot(struct cli *cli)
+{
+	struct way way = {"Rebooting", "/reboot", NULL};
+	bool all = false, wait = false;
+	int id, status;
+
+	while ((id = cli_option(cli)) > 0) {
+		all |= id == ALL;
+		wait |= id == WAIT;
+		if (id == FALLBACK)
+			way.suffix = "/trigger";
+	}
+	if (id == CLI_END)
+		return cli->status;
+	if (!strcmp(way.suffix, "/trigger"))
+		way.body = json_pack("{s:s}", "trigger", "reset");
+	status = end(cli, &way, all, wait);
+	json_decref(way.body);
+	return status;
+}

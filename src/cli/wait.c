@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/wait.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/call.h"
+#include "client/client.h"
+
+/* The words as guests, each once, or what is wrong with one of them. */
+static int named(struct cli *cli, json_t *targets)
+{
+	for (unsigned i = 0; i < cli->words_count; i++) {
+		json_t *guest;
+		int status = call_guest(cli, "GET", cli->words[i], "", NULL, &guest);
+
+		if (status)
+			return status;
+		json_array_append_new(targets, guest);
+	}
+	return 0;
+}
+
+static int running(struct cli *cli, json_t *targets)
+{
+	json_t *list, *guest;
+	int status = call_guests(cli, &list);
+	size_t i;
+
+	if (status)
+		return status;
+	json_array_foreach(json_object_get(list, "guests"), i,
+		guest) if (json_is_integer(json_object_get(guest, "domid")))
+		json_array_append(targets, guest);
+	json_decref(list);
+	return 0;
+}
+
+int wait_targets(struct cli *cli, bool all, json_t **targets)
+{
+	int status;
+
+	*targets = NULL;
+	if (!all && !cli->words_count) {
+		fprintf(stderr, "You must specify -a or a domain id.\n\n");
+		return CLI_FAILURE;
+	}
+	if (all && cli->words_count)
+		return cli_say(cli, "-a and '%s' exclude each other", cli->words[0]);
+	*targets = json_array();
+	status = all ? running(cli, *targets) : named(cli, *targets);
+	if (status) {
+		json_decref(*targets);
+		*targets = NULL;
+	}
+	return status;
+}
+
+/* xl's numbers of why a guest ended; -1: it was destroyed. */
+static int reason_code(const char *reason)
+{
+	static const struct {
+		const char *name;
+		int code;
+	} known[] = {{"poweroff", 0}, {"reboot", 1}, {"suspend", 2}, {"crash", 3}, {"error", 3},
+		{"watchdog", 4}};
+
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (!strcmp(reason, known[i].name))
+			return known[i].code;
+	return -1;
+}
+
+/* The member of waiting that the event is about, or its size. */
+static size_t about(const json_t *waiting, const json_t *event)
+{
+	const char *uuid = json_text(event, "uuid");
+	json_t *guest;
+	size_t i;
+
+	json_array_foreach(waiting, i, guest) if (!strcmp(json_text(guest, "uuid"), uuid)) return i;
+	return json_array_size(waiting);
+}
+
+static void tell(const json_t *guest, const json_t *event)
+{
+	int code = reason_code(json_text(event, "reason"));
+	long long domid = json_number(guest, "domid");
+
+	if (!strcmp(json_text(event, "event"), "ended") && code >= 0)
+		fprintf(stderr, "Domain %lld has been shut down, reason code %d\n", domid, code);
+	else
+		fprintf(stderr, "Domain %lld has been destroyed\n", domid);
+}
+
+/*
+ * The end is told first, that it is gone a moment later, where it goes: who waited finds it gone
+ * from the list. The member is taken out when nothing more is to come.
+ */
+static void take(json_t *waiting, json_t *told, const json_t *event)
+{
+	const char *what = json_text(event, "event");
+	size_t i = about(waiting, event);
+	json_t *guest = json_array_get(waiting, i);
+	bool ended = !strcmp(what, "ended"), removed = !strcmp(what, "removed");
+	const char *uuid = json_text(event, "uuid");
+
+	if (!guest || (!ended && !removed && strcmp(what, "started")))
+		return;
+	if (!json_object_get(told, uuid) && (ended || removed)) {
+		tell(guest, event);
+		json_object_set_new(told, uuid, json_true());
+	}
+	if (ended && !json_true_at(guest, "managed") &&
+		!strcmp(json_text(event, "action"), "destroy"))
+		return;
+	if (json_object_get(told, uuid))
+		json_array_remove(waiting, i);
+}
+
+int wait_ends(struct cli *cli, struct client_events *events, const json_t *targets)
+{
+	json_t *waiting = json_copy((json_t *)targets), *told = json_object(), *event;
+	struct error err = {""};
+	int r = 0;
+
+	fprintf(stderr, "Waiting for %zu domains\n", json_array_size(waiting));
+	while (json_array_size(waiting) && !(r = client_events_next(events, -1, &event, &err))) {
+		take(waiting, told, event);
+		json_decref(event);
+	}
+	json_decref(waiting);
+	json_decref(told);
+	return r ? cli_fail(cli, &err) : 0;
+}

@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "block/driver.h"
 #include "block/pool.h"
@@ -19,6 +21,9 @@
 struct block {
 	struct block_image *image;
 	struct block_pool *pool;
+	struct {
+		_Atomic uint64_t reads, read_bytes, writes, written_bytes;
+	} counters;
 	char name[];
 };
 
@@ -47,6 +52,19 @@ static void block_work(void *ctx, struct block_request *request)
 	request->done(request, block->image->driver->perform(block->image, request));
 }
 
+static void count_request(struct block *block, const struct block_request *request)
+{
+	if (request->op == BLOCK_READ) {
+		atomic_fetch_add_explicit(&block->counters.reads, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&block->counters.read_bytes, request->length,
+			memory_order_relaxed);
+	} else if (request->op == BLOCK_WRITE) {
+		atomic_fetch_add_explicit(&block->counters.writes, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&block->counters.written_bytes, request->length,
+			memory_order_relaxed);
+	}
+}
+
 void block_submit(struct block *block, struct block_request *request)
 {
 	struct block_image *image = block->image;
@@ -59,6 +77,7 @@ void block_submit(struct block *block, struct block_request *request)
 		request->done(request, -EROFS);
 		return;
 	}
+	count_request(block, request);
 	if (request->op == BLOCK_READ && !request->background && request->length <= READ_NOW_MAX &&
 		image->driver->read_now) {
 		int r = image->driver->read_now(image, request);
@@ -71,25 +90,19 @@ void block_submit(struct block *block, struct block_request *request)
 	pool_add(block->pool, request);
 }
 
-int block_open(const char *spec, struct block **out, struct error *err)
+static struct block *block_make(const char *name)
 {
-	size_t length = strlen(spec);
-	struct block *block = malloc(sizeof(*block) + length + 1);
-	bool read_only = false;
-	int r;
+	size_t length = strlen(name);
+	struct block *block = calloc(1, sizeof(*block) + length + 1);
 
-	if (!block)
-		return error_set(err, ENOMEM, "out of memory");
-	memset(block, 0, sizeof(*block));
-	memcpy(block->name, spec, length + 1);
-	if (length >= 3 && !strcmp(spec + length - 3, ",ro")) {
-		read_only = true;
-		block->name[length - 3] = 0;
-	}
-	if (!block->name[0])
-		r = error_set(err, EINVAL, "a disk needs a file: FILE[,ro]");
-	else
-		r = raw_open(block->name, read_only, &block->image, err);
+	if (block)
+		memcpy(block->name, name, length + 1);
+	return block;
+}
+
+/* The image is there, or r says why not. */
+static int block_begin(struct block *block, int r, struct block **out, struct error *err)
+{
 	if (!r)
 		r = pool_create(THREADS, block_work, block, &block->pool, err);
 	if (r) {
@@ -98,6 +111,38 @@ int block_open(const char *spec, struct block **out, struct error *err)
 	}
 	*out = block;
 	return 0;
+}
+
+int block_open_fd(int fd, const char *name, bool read_only, struct block **out, struct error *err)
+{
+	struct block *block = block_make(name);
+
+	if (!block) {
+		close(fd);
+		return error_set(err, ENOMEM, "out of memory");
+	}
+	return block_begin(block, raw_open_fd(fd, block->name, read_only, &block->image, err), out,
+		err);
+}
+
+int block_open(const char *spec, struct block **out, struct error *err)
+{
+	size_t length = strlen(spec);
+	struct block *block = block_make(spec);
+	bool read_only = false;
+	int r;
+
+	if (!block)
+		return error_set(err, ENOMEM, "out of memory");
+	if (length >= 3 && !strcmp(spec + length - 3, ",ro")) {
+		read_only = true;
+		block->name[length - 3] = 0;
+	}
+	if (!block->name[0])
+		r = error_set(err, EINVAL, "a disk needs a file: FILE[,ro]");
+	else
+		r = raw_open(block->name, read_only, &block->image, err);
+	return block_begin(block, r, out, err);
 }
 
 void block_close(struct block *block)
@@ -128,4 +173,14 @@ bool block_can_discard(const struct block *block)
 const char *block_name(const struct block *block)
 {
 	return block->name;
+}
+
+void block_counters(const struct block *block, struct block_counters *counters)
+{
+	*counters = (struct block_counters){
+		.reads = block->counters.reads,
+		.read_bytes = block->counters.read_bytes,
+		.writes = block->counters.writes,
+		.written_bytes = block->counters.written_bytes,
+	};
 }

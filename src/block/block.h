@@ -48,6 +48,12 @@ struct block_request {
  * writer and reader that locks (open file description locks), a read-only one against writers.
  */
 int block_open(const char *spec, struct block **block, struct error *err);
+/*
+ * The same of a file that is open already; fd is the image's from here on, on failure too. name is
+ * for messages.
+ */
+int block_open_fd(int fd, const char *name, bool read_only, struct block **block,
+	struct error *err);
 /* Waits for what is under way, makes it stable, closes. NULL is allowed. */
 void block_close(struct block *block);
 
@@ -57,5 +63,11 @@ uint64_t block_size(const struct block *block); /* bytes */
 bool block_read_only(const struct block *block);
 bool block_can_discard(const struct block *block);
 const char *block_name(const struct block *block); /* for messages: the file's path */
+
+/* What was asked for since it was opened. Any thread. */
+struct block_counters {
+	uint64_t reads, read_bytes, writes, written_bytes;
+};
+void block_counters(const struct block *block, struct block_counters *counters);
 
 #endif

@@ -27,5 +27,8 @@ struct block_driver {
 };
 
 int raw_open(const char *path, bool read_only, struct block_image **image, struct error *err);
+/* fd becomes the image's, also when this fails. */
+int raw_open_fd(int fd, const char *name, bool read_only, struct block_image **image,
+	struct error *err);
 
 #endif

@@ -210,18 +210,63 @@ static int raw_lock(struct raw *raw, const char *path, struct error *err)
 	return 0; /* a file system without locks: the user's care has to do */
 }
 
-int raw_open(const char *path, bool read_only, struct block_image **image, struct error *err)
+static struct raw *raw_make(int fd, bool read_only)
 {
 	struct raw *raw = calloc(1, sizeof(*raw));
-	int r;
 
 	if (!raw)
-		return error_set(err, ENOMEM, "out of memory");
+		return NULL;
 	raw->image.driver = &raw_driver;
 	raw->image.read_only = read_only;
 	raw->image.can_discard = !read_only;
+	raw->fd = fd;
+	return raw;
+}
+
+/* The file is open, or r says why not. */
+static int raw_begin(struct raw *raw, int r, const char *name, struct block_image **image,
+	struct error *err)
+{
+	if (!r)
+		r = raw_examine(raw, name, err);
+	if (!r)
+		r = raw_lock(raw, name, err);
+	if (r) {
+		raw->image.read_only = true; /* nothing to make stable */
+		raw_close(&raw->image);
+		return r;
+	}
+	*image = &raw->image;
+	return 0;
+}
+
+int raw_open_fd(int fd, const char *name, bool read_only, struct block_image **image,
+	struct error *err)
+{
+	struct raw *raw = raw_make(fd, read_only);
+	int flags = fcntl(fd, F_GETFL), r = 0;
+
+	if (!raw) {
+		close(fd);
+		return error_set(err, ENOMEM, "out of memory");
+	}
+	if (flags < 0)
+		r = error_set(err, errno, "%s: descriptor %d: %s", name, fd, strerror(errno));
+	else if ((flags & O_ACCMODE) == O_WRONLY || (!read_only && (flags & O_ACCMODE) != O_RDWR))
+		r = error_set(err, EACCES, "%s: not open for %s", name,
+			read_only ? "reading" : "reading and writing");
+	return raw_begin(raw, r, name, image, err);
+}
+
+int raw_open(const char *path, bool read_only, struct block_image **image, struct error *err)
+{
 	/* O_NONBLOCK: a FIFO must not hold us here. It means nothing to files and disks. */
-	raw->fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, r = 0;
+	struct raw *raw = raw_make(-1, read_only);
+
+	if (!raw)
+		return error_set(err, ENOMEM, "out of memory");
+	raw->fd = open(path, flags);
 	if (raw->fd < 0 && errno == EISDIR)
 		r = error_set(err, EISDIR, "%s: a directory, not a disk image", path);
 	else if (raw->fd < 0 && !read_only && (errno == EACCES || errno == EPERM || errno == EROFS))
@@ -230,15 +275,5 @@ int raw_open(const char *path, bool read_only, struct block_image **image, struc
 			strerror(errno), path);
 	else if (raw->fd < 0)
 		r = error_set(err, errno, "%s: cannot be opened: %s", path, strerror(errno));
-	else
-		r = raw_examine(raw, path, err);
-	if (!r)
-		r = raw_lock(raw, path, err);
-	if (r) {
-		raw->image.read_only = true; /* nothing to make stable */
-		raw_close(&raw->image);
-		return r;
-	}
-	*image = &raw->image;
-	return 0;
+	return raw_begin(raw, r, path, image, err);
 }

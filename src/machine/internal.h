@@ -46,6 +46,8 @@ struct vcpu {
 	struct engine_vcpu *engine;
 	pthread_t thread;
 	bool started, joined;
+	_Atomic int tid;                      /* 0 until the thread runs */
+	const volatile uint32_t *_Atomic cpu; /* the thread's own: where it runs; or NULL */
 
 	_Atomic uint32_t doze;     /* VCPU_AWAKE.. */
 	_Atomic uint32_t requests; /* VCPU_INIT.. */
@@ -94,8 +96,9 @@ struct machine {
 	atomic_bool over;
 	enum machine_result result; /* by lock */
 	struct error failure;       /* by lock */
+	bool held;                  /* by lock: at result, see config.hold */
 
-	struct loop_work reset_work, debug_work;
+	struct loop_work reset_work, debug_work, held_work;
 };
 #define ALL UINT32_MAX
 

@@ -56,6 +56,10 @@ void machine_pause(struct machine *machine)
 static void resume(struct machine *machine, unsigned only)
 {
 	pthread_mutex_lock(&machine->lock);
+	if (machine->held) {
+		pthread_mutex_unlock(&machine->lock);
+		return;
+	}
 	machine->paused = false;
 	machine->only = only;
 	/* They count as running from here on, so that a pause right behind waits for them. */
@@ -110,11 +114,38 @@ static void tell_debugger(void *ctx)
 
 /* The end */
 
+/* By the lock: stays at this result, if that is wanted. */
+static bool hold(struct machine *machine, enum machine_result result)
+{
+	if (atomic_load(&machine->over) || !(machine->config.hold & 1u << result))
+		return false;
+	if (!machine->held) {
+		machine->held = machine->paused = true;
+		machine->result = result;
+		machine_update(machine);
+		loop_post(machine->config.loop, &machine->held_work);
+	}
+	return true;
+}
+
+static void tell_held(void *ctx)
+{
+	struct machine *machine = ctx;
+
+	machine_pause(machine);
+	machine->config.held(machine->config.held_ctx, machine->result);
+}
+
 void machine_end(struct machine *machine, enum machine_result result, const struct error *err)
 {
 	pthread_mutex_lock(&machine->lock);
+	if (hold(machine, result)) {
+		pthread_mutex_unlock(&machine->lock);
+		return;
+	}
 	if (!atomic_load(&machine->over)) {
-		machine->result = result;
+		if (!machine->held)
+			machine->result = result;
 		if (err)
 			machine->failure = *err;
 		atomic_store(&machine->over, true);
@@ -187,6 +218,10 @@ static int boot(struct machine *machine, struct error *err)
 
 void machine_reset(struct machine *machine)
 {
+	if (machine->config.reset_ends) {
+		machine_end(machine, MACHINE_REBOOT, NULL);
+		return;
+	}
 	pthread_mutex_lock(&machine->lock);
 	if (!machine->resetting) {
 		machine->resetting = true;
@@ -300,6 +335,7 @@ int machine_create(const struct machine_config *config, struct machine **out, st
 	pthread_cond_init(&machine->changed, NULL);
 	machine->reset_work = (struct loop_work){.run = reset, .ctx = machine};
 	machine->debug_work = (struct loop_work){.run = tell_debugger, .ctx = machine};
+	machine->held_work = (struct loop_work){.run = tell_held, .ctx = machine};
 	/* Threads inherit it: a halted vCPU is to wake when its timer says so, not 50 us later. */
 	prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0);
 	/* With fewer processors than vCPUs, polling takes one from those that have work. */

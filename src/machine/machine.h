@@ -34,6 +34,7 @@ enum machine_result {
 	MACHINE_ENGINE_FAILED, /* the engine itself; the sentence is in err */
 	MACHINE_STOPPED,       /* machine_stop() */
 	MACHINE_TEST_END,      /* the test devices' way out; machine_test_status() */
+	MACHINE_REBOOT,        /* a reset, where config.reset_ends */
 };
 
 /* A file to boot from: stays open, since a reset reads it again. */
@@ -57,6 +58,15 @@ struct machine_config {
 	void (*serial_output)(void *ctx, const uint8_t *data, size_t len);
 	void (*serial_room)(void *ctx);
 	void *serial_ctx;
+
+	bool reset_ends; /* a reset ends the guest; else it starts again from its kernel */
+	/*
+	 * Results (bits, 1 << MACHINE_...) at which the machine stays as it is, paused for good, until
+	 * machine_stop(): then machine_run() returns that result. held tells, on the loop's thread.
+	 */
+	unsigned hold;
+	void (*held)(void *ctx, enum machine_result result);
+	void *held_ctx;
 
 	/*
 	 * A vCPU came back with ENGINE_EXIT_DEBUG: all vCPUs are paused (machine_resume() lets them
@@ -113,6 +123,23 @@ bool machine_paused(struct machine *machine);
 
 /* What the guest has written to the test devices' way out. */
 uint32_t machine_test_status(struct machine *machine);
+/* A vCPU as seen from outside. */
+struct machine_vcpu_info {
+	int tid;        /* its thread; 0: not started */
+	int cpu;        /* the host processor it is on, or was on last; -1: not known */
+	uint64_t time;  /* processor time used, ns */
+	bool halted;    /* sleeps until an interrupt */
+	bool wait_sipi; /* not started by the guest */
+};
+/* While machine_run() is going on. */
+void machine_vcpu_info(struct machine *machine, unsigned index, struct machine_vcpu_info *info);
+/* A non-maskable interrupt for one vCPU. Any thread. */
+void machine_nmi(struct machine *machine, unsigned index);
+/*
+ * Break and this key at the first serial port: what Linux takes for a magic SysRq, if its console is
+ * there. Any thread. -EAGAIN if the port's driver does not listen.
+ */
+int machine_sysrq(struct machine *machine, char key, struct error *err);
 
 /* Every vCPU's registers for a person to read. The machine is paused or has ended. */
 void machine_dump(struct machine *machine, FILE *out);

@@ -227,6 +227,23 @@ void serial_break(struct serial *serial)
 	pthread_mutex_unlock(&serial->lock);
 }
 
+bool serial_break_then(struct serial *serial, uint8_t byte)
+{
+	bool room;
+
+	pthread_mutex_lock(&serial->lock);
+	/* An empty FIFO, so that the guest takes the break for that of the first byte. */
+	room = (serial->ier & IER_RECEIVED) && !serial->count && capacity(serial) >= 2;
+	if (room) {
+		push(serial, 0);
+		serial->lsr |= LSR_BREAK;
+		push(serial, byte);
+		update(serial);
+	}
+	pthread_mutex_unlock(&serial->lock);
+	return room;
+}
+
 void serial_reset(struct serial *serial)
 {
 	pthread_mutex_lock(&serial->lock);

@@ -54,5 +54,7 @@ void serial_reset(struct serial *serial);
 size_t serial_input(struct serial *serial, const uint8_t *data, size_t len);
 /* A break condition arrives. Any thread. */
 void serial_break(struct serial *serial);
+/* A break, then a byte, both or neither. false: nobody listens, or there is no room. Any thread. */
+bool serial_break_then(struct serial *serial, uint8_t byte);
 
 #endif

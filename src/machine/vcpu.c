@@ -10,7 +10,9 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <string.h>
+#include <sys/rseq.h>
 #include <sys/syscall.h>
+#include <stddef.h>
 #include <time.h>
 #include <unistd.h>
 #include <x86intrin.h>
@@ -225,8 +227,10 @@ static bool permitted(struct vcpu *vcpu)
 	/* Before looking, so that a change after the look is seen the next time. */
 	atomic_store(&vcpu->attention, false);
 	while (!vcpu->may_run && !atomic_load(&machine->over)) {
+		/* Once: parked vCPUs that told each other time and again would never sleep. */
+		if (!vcpu->parked)
+			pthread_cond_broadcast(&machine->changed);
 		vcpu->parked = true;
-		pthread_cond_broadcast(&machine->changed);
 		pthread_cond_wait(&machine->changed, &machine->lock);
 		atomic_store(&vcpu->attention, false);
 	}
@@ -274,6 +278,11 @@ void *vcpu_thread(void *ctx)
 
 	snprintf(name, sizeof name, "vcpu%u", vcpu->index);
 	pthread_setname_np(pthread_self(), name);
+	if (__rseq_size)
+		atomic_store(&vcpu->cpu,
+			&((struct rseq *)((char *)__builtin_thread_pointer() + __rseq_offset))
+				 ->cpu_id);
+	atomic_store(&vcpu->tid, gettid());
 	for (;;) {
 		struct error err = {0};
 

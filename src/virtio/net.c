@@ -47,7 +47,8 @@ struct net_config {
 struct virtio_net {
 	struct virtio_device dev;
 	struct net *net;
-	bool up; /* by dev.lock */
+	bool up;                             /* by dev.lock */
+	struct virtio_net_counters counters; /* by dev.lock */
 	/* the endpoint's thread, with dev.lock */
 	struct virtq_chain chain, next;
 	unsigned segment; /* of the frame that waits for room, the first not delivered */
@@ -121,6 +122,8 @@ static bool net_transmit(void *ctx)
 		}
 		len = take_frame(nic);
 		up = nic->up;
+		nic->counters.tx_frames += len != 0;
+		nic->counters.tx_bytes += len;
 		virtq_used_add(queue, nic->chain.head, 0);
 		sent = true;
 		pthread_mutex_unlock(&dev->lock);
@@ -261,6 +264,8 @@ static bool net_receive(void *ctx, const uint8_t *frame, size_t len)
 		do {
 			outcome = deliver_any(nic, frame, len);
 		} while (outcome == NO_ROOM && wait_for_room(nic));
+		nic->counters.rx_frames += outcome == DELIVERED;
+		nic->counters.rx_bytes += outcome == DELIVERED ? len : 0;
 	}
 	pthread_mutex_unlock(&dev->lock);
 	return outcome != NO_ROOM;
@@ -297,6 +302,13 @@ static const struct virtio_device_ops net_ops = {
 	.notify = net_notify,
 	.reset = net_reset,
 };
+
+void virtio_net_counters(struct virtio_net *nic, struct virtio_net_counters *counters)
+{
+	pthread_mutex_lock(&nic->dev.lock);
+	*counters = nic->counters;
+	pthread_mutex_unlock(&nic->dev.lock);
+}
 
 void virtio_net_set_link(struct virtio_net *nic, bool up)
 {

@@ -24,6 +24,12 @@ int virtio_net_create(struct pci_bus *bus, struct memory *memory, struct net *ne
 /* When no vCPU runs any more, before guest memory goes. Stops the endpoint. NULL is allowed. */
 void virtio_net_destroy(struct virtio_net *nic);
 
+/* Since it was made; received by the guest, and sent by it. Any thread. */
+struct virtio_net_counters {
+	uint64_t rx_frames, rx_bytes, tx_frames, tx_bytes;
+};
+void virtio_net_counters(struct virtio_net *nic, struct virtio_net_counters *counters);
+
 /* Pulls the cable, or plugs it in: frames are dropped meanwhile. Any thread. */
 void virtio_net_set_link(struct virtio_net *nic, bool up);
 

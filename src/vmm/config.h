@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a guest is to be made of, as the command line or a configuration file
- * says it. Nothing here is opened or looked up yet. Strings belong to whoever
- * fills it in and outlive the guest.
+ * What a guest is to be made of, as the command line or the daemon says it.
+ * Nothing here is opened or looked up yet, but what the daemon has opened.
+ * Strings belong to whoever fills it in and outlive the guest.
  */
 #ifndef DACH_VMM_CONFIG_H
 #define DACH_VMM_CONFIG_H
@@ -14,6 +14,24 @@
 #define VMM_NETS_MAX 4
 #define VMM_VCPUS_MAX 64
 
+/* What a monitor has from the daemon beyond what the command line can say. Descriptors: -1 is none. */
+struct vmm_given {
+	const char *name, *uuid;
+	unsigned domid;
+	int kernel, initrd;
+	struct {
+		int fd;
+		bool read_only;
+	} disk[VMM_DISKS_MAX];
+	int control, console; /* listening Unix sockets */
+	int lock, status;     /* files */
+	uint64_t target;      /* bytes: what the guest is to use of its memory at first */
+	bool paused;          /* starts paused */
+	unsigned keep;        /* ends (1 << VMM_...) at which it stays, paused, to be looked at */
+	bool has_user;
+	unsigned uid, gid; /* becomes this user, if it is root and has_user says so */
+};
+
 struct vmm_config {
 	const char *engine; /* "auto", "translate", "kvm" */
 	const char *kernel;
@@ -21,13 +39,14 @@ struct vmm_config {
 	const char *cmdline;
 	uint64_t memory; /* bytes */
 	unsigned vcpus;
-	const char *disk[VMM_DISKS_MAX]; /* FILE[,ro] */
+	const char *disk[VMM_DISKS_MAX]; /* FILE[,ro]; if given, names for messages */
 	unsigned disks;
 	const char *net[VMM_NETS_MAX]; /* user[,fwd=tcp:ADDRESS:PORT-:PORT]... */
 	unsigned nets;
-	const char *gdb;   /* unix:PATH or ADDRESS:PORT; NULL: none */
-	bool test_devices; /* machine/testdev.h */
-	bool stats;        /* counters on standard error at the end */
+	const char *gdb;               /* unix:PATH or ADDRESS:PORT; NULL: none */
+	bool test_devices;             /* machine/testdev.h */
+	bool stats;                    /* counters on standard error at the end */
+	const struct vmm_given *given; /* a daemon's guest; NULL: one in the foreground */
 };
 
 #endif

@@ -9,11 +9,15 @@
 #include "virtio/net.h"
 #include "virtio/rng.h"
 
-static int add_disk(struct devices *devices, unsigned i, const char *spec, struct machine *machine,
-	struct error *err)
+static int add_disk(struct devices *devices, unsigned i, const struct vmm_config *config,
+	struct machine *machine, struct error *err)
 {
+	const struct vmm_given *given = config->given;
+	const char *spec = config->disk[i];
 	char serial[16];
-	int r = block_open(spec, &devices->disk[i], err);
+	int r = given ? block_open_fd(given->disk[i].fd, spec, given->disk[i].read_only,
+				&devices->disk[i], err)
+		      : block_open(spec, &devices->disk[i], err);
 
 	if (r)
 		return r;
@@ -46,7 +50,7 @@ int devices_create(struct devices *devices, const struct vmm_config *config,
 	int r = 0;
 
 	for (unsigned i = 0; !r && i < config->disks; i++)
-		r = add_disk(devices, i, config->disk[i], machine, err);
+		r = add_disk(devices, i, config, machine, err);
 	for (unsigned i = 0; !r && i < config->nets; i++)
 		r = add_net(devices, i, config->net[i], machine, err);
 	if (!r)

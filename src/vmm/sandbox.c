@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <linux/fs.h>
 #include <linux/landlock.h>
@@ -60,6 +61,8 @@ static const int sockets[] = {
 static const int debugger[] = {
 	CALL(accept), CALL(accept4), CALL(sendto), CALL(recvfrom), CALL(setsockopt), CALL(shutdown),
 };
+/* The daemon's sockets are listening already; a dump's file comes over one. */
+static const int doors[] = {CALL(accept4), CALL(recvmsg), CALL(shutdown)};
 /* clang-format on */
 
 static int allow_list(scmp_filter_ctx filter, const int *list, size_t count)
@@ -199,6 +202,8 @@ static int make_filter(scmp_filter_ctx filter, const struct sandbox_needs *needs
 		r = refuse_opening(filter);
 	if (!r && needs->gdb && !needs->user)
 		r = allow_list(filter, debugger, sizeof debugger / sizeof *debugger);
+	if (!r && needs->doors && !needs->user)
+		r = allow_list(filter, doors, sizeof doors / sizeof *doors);
 	/* Most frequent first: the filter is a list that the kernel walks. */
 	if (!r)
 		r = seccomp_syscall_priority(filter, CALL(futex), 255);
@@ -226,16 +231,21 @@ static int allow_file(int ruleset, const char *path, uint64_t access)
 	return r;
 }
 
-bool sandbox_files(const char *const *disks)
+/* A ruleset that handles all of Landlock's first version (LANDLOCK_ACCESS_FS_*: bits 0 to 12). */
+static int make_ruleset(void)
 {
-	/* Access rights of its first version (LANDLOCK_ACCESS_FS_*): bits 0 to 12. */
 	struct landlock_ruleset_attr attr = {.handled_access_fs = (1u << 13) - 1};
-	const uint64_t access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE;
-	int ruleset, r;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return false;
-	ruleset = syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
+		return -1;
+	return syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
+}
+
+bool sandbox_files(const char *const *disks)
+{
+	const uint64_t access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE;
+	int ruleset = make_ruleset(), r;
+
 	if (ruleset < 0)
 		return false;
 	r = allow_file(ruleset, "/etc/resolv.conf", LANDLOCK_ACCESS_FS_READ_FILE);
@@ -247,6 +257,26 @@ bool sandbox_files(const char *const *disks)
 		r = syscall(SYS_landlock_restrict_self, ruleset, 0);
 	close(ruleset);
 	return !r;
+}
+
+bool sandbox_no_files(void)
+{
+	int ruleset = make_ruleset(), r;
+
+	if (ruleset < 0)
+		return false;
+	r = syscall(SYS_landlock_restrict_self, ruleset, 0);
+	close(ruleset);
+	return !r;
+}
+
+int sandbox_user(unsigned uid, unsigned gid, struct error *err)
+{
+	if (geteuid())
+		return 0;
+	if (setgroups(0, NULL) || setresgid(gid, gid, gid) || setresuid(uid, uid, uid))
+		return error_set(err, errno, "cannot become user %u: %s", uid, strerror(errno));
+	return 0;
 }
 
 /* Root without capabilities may still open root's files, but no more than that. */

@@ -23,11 +23,16 @@ struct sandbox_needs {
 	bool kvm;        /* the engine drives /dev/kvm's descriptors */
 	bool user;       /* user-mode networking opens the host's sockets */
 	bool gdb;        /* a debugger may connect */
+	bool doors;      /* control and console sockets, open already */
 	bool landlocked; /* sandbox_files() did its part */
 };
 
-/* Neither can be taken back. True if from now on only these paths (NULL ends them) open. */
+/* None can be taken back. True if from now on only these paths (NULL ends them) open. */
 bool sandbox_files(const char *const *disks);
+/* True if no file opens at all: for a monitor that got all it needs open. */
+bool sandbox_no_files(void);
+/* Becomes this user, for good. Nothing happens unless we are root. */
+int sandbox_user(unsigned uid, unsigned gid, struct error *err);
 int sandbox_calls(const struct sandbox_needs *needs, struct error *err);
 
 #endif

@@ -8,62 +8,54 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/loop.h"
-#include "cpu/cpuid.h"
-#include "cpu/engine.h"
-#include "debug/gdb.h"
-#include "machine/machine.h"
-#include "vmm/devices.h"
+#include <jansson.h>
+
+#include "vmm/internal.h"
 #include "vmm/sandbox.h"
-#include "vmm/signals.h"
-#include "vmm/terminal.h"
+#include "vmm/status.h"
 
-struct vmm {
-	const struct vmm_config *config;
-	const struct engine *engine;
-	struct cpuid_policy cpuid;
-	struct loop *loop;
-	struct machine *machine;
-	struct devices devices;
-	struct terminal terminal;
-	struct signals signals;
-	struct gdb *gdb;
-	int kernel, initrd;
-	bool signals_started, landlocked;
-	bool console; /* the guest has last spoken on the virtio console; atomic */
-};
-
-/* Two consoles on one terminal: what is typed goes where the guest has last spoken. */
+/* Two consoles on one terminal or socket: what is typed goes where the guest has last spoken. */
 static size_t send_input(void *ctx, const uint8_t *data, size_t len)
 {
 	struct vmm *vmm = ctx;
 
-	if (__atomic_load_n(&vmm->console, __ATOMIC_RELAXED))
+	if (__atomic_load_n(&vmm->virtio_console, __ATOMIC_RELAXED))
 		return virtio_console_input(vmm->devices.console, data, len);
 	return machine_serial_input(vmm->machine, data, len);
+}
+
+static void output(struct vmm *vmm, const uint8_t *data, size_t len)
+{
+	if (vmm->console)
+		console_output(vmm->console, data, len);
+	else
+		terminal_output(&vmm->terminal, data, len);
 }
 
 static void serial_output(void *ctx, const uint8_t *data, size_t len)
 {
 	struct vmm *vmm = ctx;
 
-	__atomic_store_n(&vmm->console, false, __ATOMIC_RELAXED);
-	terminal_output(&vmm->terminal, data, len);
+	__atomic_store_n(&vmm->virtio_console, false, __ATOMIC_RELAXED);
+	output(vmm, data, len);
 }
 
-static void console_output(void *ctx, const uint8_t *data, size_t len)
+static void virtio_output(void *ctx, const uint8_t *data, size_t len)
 {
 	struct vmm *vmm = ctx;
 
-	__atomic_store_n(&vmm->console, true, __ATOMIC_RELAXED);
-	terminal_output(&vmm->terminal, data, len);
+	__atomic_store_n(&vmm->virtio_console, true, __ATOMIC_RELAXED);
+	output(vmm, data, len);
 }
 
 static void input_room(void *ctx)
 {
 	struct vmm *vmm = ctx;
 
-	terminal_room(&vmm->terminal);
+	if (vmm->console)
+		console_room(vmm->console);
+	else
+		terminal_room(&vmm->terminal);
 }
 
 static void power_button(void *ctx)
@@ -96,6 +88,50 @@ static int open_file(const char *path, int *fd, struct error *err)
 	return 0;
 }
 
+static enum vmm_end end_of(const struct vmm *vmm, enum machine_result result)
+{
+	switch (result) {
+	case MACHINE_POWEROFF:
+		return vmm->reboot ? VMM_REBOOT : VMM_POWEROFF;
+	case MACHINE_REBOOT:
+		return VMM_REBOOT;
+	case MACHINE_STOPPED:
+		return VMM_STOPPED;
+	case MACHINE_CRASH:
+		return VMM_CRASH;
+	case MACHINE_TEST_END:
+		return VMM_TEST + (machine_test_status(vmm->machine) & 127);
+	case MACHINE_ENGINE_FAILED:
+		break;
+	}
+	return VMM_ENGINE;
+}
+
+/* The guest has ended as config.keep wants to look at: it stays until somebody destroys it. */
+static void guest_held(void *ctx, enum machine_result result)
+{
+	struct vmm *vmm = ctx;
+
+	vmm->held = true;
+	vmm->end = end_of(vmm, result);
+	control_event(vmm->control,
+		json_pack("{s:s, s:s}", "event", "kept", "reason", status_reason(vmm->end)));
+}
+
+static unsigned held_results(const struct vmm_given *given)
+{
+	unsigned keep = given ? given->keep : 0, results = 0;
+
+	/* A power-off that was asked for as a reboot is kept as both are. */
+	if (keep & (1u << VMM_POWEROFF | 1u << VMM_REBOOT))
+		results |= 1u << MACHINE_POWEROFF;
+	if (keep & 1u << VMM_REBOOT)
+		results |= 1u << MACHINE_REBOOT;
+	if (keep & 1u << VMM_CRASH)
+		results |= 1u << MACHINE_CRASH;
+	return results;
+}
+
 static int choose_engine(struct vmm *vmm, struct error *err)
 {
 	char why[256] = "";
@@ -125,13 +161,17 @@ static int make_machine(struct vmm *vmm, struct error *err)
 		.serial_ctx = vmm,
 		.debug_stop = debug_stop,
 		.debug_ctx = vmm,
+		.reset_ends = config->given != NULL,
+		.hold = held_results(config->given),
+		.held = guest_held,
+		.held_ctx = vmm,
 	};
 
 	return machine_create(&machine, &vmm->machine, err);
 }
 
-/* See sandbox.h: files before the first thread, which devices_create() starts. */
-static void restrict_files(struct vmm *vmm)
+/* The files that dach run opens by name while the devices are made. */
+static void restrict_to_disks(struct vmm *vmm)
 {
 	const char *disk[VMM_DISKS_MAX + 1] = {NULL};
 	char *copy[VMM_DISKS_MAX];
@@ -150,12 +190,80 @@ static void restrict_files(struct vmm *vmm)
 		free(copy[n]);
 }
 
+/* See sandbox.h: before the first thread, which devices_create() starts. */
+static int restrict_early(struct vmm *vmm, struct error *err)
+{
+	static const char *const none[] = {NULL};
+	const struct vmm_given *given = vmm->config->given;
+
+	if (!given) {
+		restrict_to_disks(vmm);
+		return 0;
+	}
+	/* User-mode networks look at resolv.conf. */
+	vmm->landlocked = vmm->config->nets ? sandbox_files(none) : sandbox_no_files();
+	return given->has_user ? sandbox_user(given->uid, given->gid, err) : 0;
+}
+
+/* Kernel and initrd, ours to close if their names were given. */
+static int open_files(struct vmm *vmm, struct error *err)
+{
+	const struct vmm_config *config = vmm->config;
+	int r;
+
+	if (config->given) {
+		vmm->kernel = config->given->kernel;
+		vmm->initrd = config->given->initrd;
+		return 0;
+	}
+	r = open_file(config->kernel, &vmm->kernel, err);
+	return r ? r : open_file(config->initrd, &vmm->initrd, err);
+}
+
+static void dont_block(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags >= 0)
+		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+/* The daemon's way in, or the terminal's. */
+static int open_doors(struct vmm *vmm, struct error *err)
+{
+	const struct vmm_given *given = vmm->config->given;
+	const struct control_handler handler = {vmm, verbs_handle};
+	int r;
+
+	if (!given)
+		return 0;
+	if (given->console >= 0)
+		dont_block(given->console);
+	r = console_create(vmm->loop, given->console, send_input, vmm, &vmm->console, err);
+	if (r || given->control < 0)
+		return r;
+	dont_block(given->control);
+	return control_create(vmm->loop, given->control, &handler, &vmm->control, err);
+}
+
+static int enter_sandbox(struct vmm *vmm, struct error *err)
+{
+	const struct sandbox_needs needs = {
+		.kvm = vmm->engine == &engine_kvm,
+		.user = vmm->devices.user,
+		.gdb = vmm->gdb != NULL,
+		.doors = vmm->config->given != NULL,
+		.landlocked = vmm->landlocked,
+	};
+
+	return sandbox_calls(&needs, err);
+}
+
 static int set_up(struct vmm *vmm, struct error *err)
 {
 	const struct vmm_config *config = vmm->config;
-	const struct virtio_console_backend console = {vmm, console_output, input_room};
-	struct sandbox_needs needs;
-	int guard = terminal_guard();
+	const struct virtio_console_backend console = {vmm, virtio_output, input_room};
+	int guard = config->given ? -1 : terminal_guard();
 	int r = loop_create(&vmm->loop, err);
 
 	terminal_init(&vmm->terminal, guard, vmm->loop, send_input, end_guest, vmm);
@@ -163,70 +271,62 @@ static int set_up(struct vmm *vmm, struct error *err)
 		r = signals_start(&vmm->signals, vmm->loop, power_button, end_guest, vmm, err);
 	vmm->signals_started = !r && vmm->loop;
 	if (!r)
-		r = open_file(config->kernel, &vmm->kernel, err);
-	if (!r)
-		r = open_file(config->initrd, &vmm->initrd, err);
+		r = open_files(vmm, err);
 	if (!r)
 		r = choose_engine(vmm, err);
-	if (r)
-		return r;
-	r = make_machine(vmm, err);
+	if (!r)
+		r = open_doors(vmm, err);
+	if (!r)
+		r = make_machine(vmm, err);
 	if (!r && config->gdb)
 		r = gdb_create(vmm->machine, config->gdb, &vmm->gdb, err);
-	if (r)
-		return r;
-	restrict_files(vmm);
-	r = devices_create(&vmm->devices, config, vmm->machine, &console, err);
-	if (r)
-		return r;
-	needs = (struct sandbox_needs){
-		.kvm = vmm->engine == &engine_kvm,
-		.user = vmm->devices.user,
-		.gdb = vmm->gdb != NULL,
-		.landlocked = vmm->landlocked,
-	};
-	return sandbox_calls(&needs, err);
+	if (!r)
+		r = restrict_early(vmm, err);
+	if (!r)
+		r = devices_create(&vmm->devices, config, vmm->machine, &console, err);
+	if (!r)
+		r = enter_sandbox(vmm, err);
+	if (!r && config->given && config->given->paused) {
+		vmm->paused = true;
+		machine_pause(vmm->machine);
+	}
+	return r;
 }
 
 static enum vmm_end run(struct vmm *vmm, struct error *err)
 {
-	enum machine_result result;
+	enum vmm_end end;
 
-	terminal_start(&vmm->terminal);
-	result = machine_run(vmm->machine, err);
+	vmm->started = clock_now();
+	if (!vmm->console)
+		terminal_start(&vmm->terminal);
+	end = end_of(vmm, machine_run(vmm->machine, err));
 	terminal_stop(&vmm->terminal);
-	switch (result) {
-	case MACHINE_POWEROFF:
-		return VMM_POWEROFF;
-	case MACHINE_STOPPED:
-		return VMM_STOPPED;
-	case MACHINE_CRASH:
+	if (end == VMM_CRASH)
 		error_set(err, EIO, "the guest crashed");
-		return VMM_CRASH;
-	case MACHINE_TEST_END:
-		return VMM_TEST + (machine_test_status(vmm->machine) & 127);
-	case MACHINE_ENGINE_FAILED:
-		break;
+	if (end == VMM_ENGINE) {
+		machine_dump(vmm->machine, stderr);
+		error_set(err, EIO, "the engine failed");
 	}
-	machine_dump(vmm->machine, stderr);
-	error_set(err, EIO, "the engine failed");
-	return VMM_ENGINE;
+	return end;
 }
 
 /* Everything once, in the reverse order; what was never made is skipped. */
 static void tear_down(struct vmm *vmm)
 {
 	terminal_stop(&vmm->terminal);
+	control_destroy(vmm->control);
 	devices_destroy(&vmm->devices);
 	gdb_destroy(vmm->gdb);
 	machine_destroy(vmm->machine);
+	console_destroy(vmm->console);
 	if (vmm->signals_started)
 		signals_stop(&vmm->signals);
 	if (vmm->loop)
 		loop_destroy(vmm->loop);
-	if (vmm->kernel >= 0)
+	if (vmm->kernel >= 0 && !vmm->config->given)
 		close(vmm->kernel);
-	if (vmm->initrd >= 0)
+	if (vmm->initrd >= 0 && !vmm->config->given)
 		close(vmm->initrd);
 }
 
@@ -243,6 +343,8 @@ enum vmm_end vmm_run(const struct vmm_config *config, struct error *err)
 	vmm->kernel = vmm->initrd = -1;
 	if (!set_up(vmm, err)) {
 		end = run(vmm, err);
+		control_event(vmm->control,
+			json_pack("{s:s, s:s}", "event", "ended", "reason", status_reason(end)));
 		if (config->stats)
 			machine_stats(vmm->machine, stderr);
 	}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is seen of the processors and done to them from outside. */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "machine/internal.h"
+
+void machine_vcpu_info(struct machine *machine, unsigned index, struct machine_vcpu_info *info)
+{
+	const struct vcpu *vcpu = &machine->vcpu[index];
+	const volatile uint32_t *cpu;
+	struct timespec used;
+	clockid_t clock;
+
+	*info = (struct machine_vcpu_info){.cpu = -1};
+	if (index >= machine->made)
+		return;
+	info->halted = atomic_load(&vcpu->doze) != VCPU_AWAKE;
+	info->wait_sipi = vcpu->wait_sipi;
+	info->tid = atomic_load(&vcpu->tid);
+	if (!info->tid || vcpu->joined)
+		return;
+	cpu = atomic_load(&vcpu->cpu);
+	info->cpu = cpu && (int)*cpu >= 0 ? (int)*cpu : -1;
+	if (!pthread_getcpuclockid(vcpu->thread, &clock) && !clock_gettime(clock, &used))
+		info->time = (uint64_t)used.tv_sec * 1000000000u + used.tv_nsec;
+}
+
+void machine_nmi(struct machine *machine, unsigned index)
+{
+	const struct lapic_ops *ops = &machine->apics.ops;
+
+	if (index < machine->made)
+		ops->nmi(machine->apics.ctx, index);
+}
+
+int machine_sysrq(struct machine *machine, char key, struct error *err)
+{
+	if (serial_break_then(&machine->serial, key))
+		return 0;
+	return error_set(err, EAGAIN,
+		"the guest does not listen to its serial port: it needs console=ttyS0");
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The monitor from inside, for vmm.c and verbs.c. */
+#ifndef DACH_VMM_INTERNAL_H
+#define DACH_VMM_INTERNAL_H
+
+#include "base/loop.h"
+#include "cpu/cpuid.h"
+#include "cpu/engine.h"
+#include "debug/gdb.h"
+#include "machine/machine.h"
+#include "vmm/console.h"
+#include "vmm/control.h"
+#include "vmm/devices.h"
+#include "vmm/signals.h"
+#include "vmm/terminal.h"
+#include "vmm/vmm.h"
+
+struct vmm {
+	const struct vmm_config *config;
+	const struct engine *engine;
+	struct cpuid_policy cpuid;
+	struct loop *loop;
+	struct machine *machine;
+	struct devices devices;
+	struct terminal terminal; /* in the foreground */
+	struct console *console;  /* a daemon's guest: this and the next */
+	struct control *control;
+	struct signals signals;
+	struct gdb *gdb;
+	int kernel, initrd;
+	bool signals_started, landlocked;
+	bool virtio_console; /* the guest has last spoken on that one; atomic */
+	uint64_t started;    /* clock_now() */
+	/* The loop's thread: */
+	bool paused; /* by request */
+	bool reboot; /* a power-off is to be told as a reboot */
+	bool held;   /* ended as it says next, and kept to be looked at */
+	enum vmm_end end;
+};
+
+/* verbs.c: control_handler.handle, with the vmm as ctx */
+void verbs_handle(void *ctx, const struct control_asker *asker, const struct request *request,
+	int fd);
+
+#endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the control socket's requests do. */
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "block/block.h"
+#include "virtio/net.h"
+#include "vmm/internal.h"
+#include "vmm/status.h"
+
+static void event(struct vmm *vmm, const char *what)
+{
+	control_event(vmm->control, json_pack("{s:s}", "event", what));
+}
+
+/* A vCPU's letter: r(unning), b(locked: sleeps), p(aused), - (the guest has not started it). */
+static char vcpu_letter(const struct vmm *vmm, const struct machine_vcpu_info *info)
+{
+	if (info->wait_sipi)
+		return '-';
+	if (vmm->paused || vmm->held)
+		return 'p';
+	return info->halted ? 'b' : 'r';
+}
+
+static json_t *describe_vcpus(struct vmm *vmm, bool *running)
+{
+	json_t *list = json_array();
+
+	*running = false;
+	for (unsigned i = 0; i < machine_vcpus(vmm->machine); i++) {
+		struct machine_vcpu_info info;
+		char letter[2] = "";
+
+		machine_vcpu_info(vmm->machine, i, &info);
+		letter[0] = vcpu_letter(vmm, &info);
+		*running |= letter[0] == 'r';
+		json_array_append_new(list,
+			json_pack("{s:s, s:i, s:i, s:I}", "state", letter, "tid", info.tid, "cpu",
+				info.cpu, "time", (json_int_t)info.time));
+	}
+	return list;
+}
+
+static json_t *describe_disks(struct vmm *vmm)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < vmm->config->disks; i++) {
+		const struct block *disk = vmm->devices.disk[i];
+		struct block_counters count;
+
+		block_counters(disk, &count);
+		json_array_append_new(list,
+			json_pack("{s:s?, s:b, s:I, s:I, s:I, s:I, s:I}", "name", block_name(disk),
+				"readonly", block_read_only(disk), "size",
+				(json_int_t)block_size(disk), "reads", (json_int_t)count.reads,
+				"read_bytes", (json_int_t)count.read_bytes, "writes",
+				(json_int_t)count.writes, "written_bytes",
+				(json_int_t)count.written_bytes));
+	}
+	return list;
+}
+
+static json_t *describe_networks(struct vmm *vmm)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < vmm->config->nets; i++) {
+		struct virtio_net_counters count = {0};
+
+		if (vmm->devices.nic[i])
+			virtio_net_counters(vmm->devices.nic[i], &count);
+		json_array_append_new(list,
+			json_pack("{s:I, s:I, s:I, s:I}", "rx_frames", (json_int_t)count.rx_frames,
+				"rx_bytes", (json_int_t)count.rx_bytes, "tx_frames",
+				(json_int_t)count.tx_frames, "tx_bytes",
+				(json_int_t)count.tx_bytes));
+	}
+	return list;
+}
+
+/* As a Xen administrator reads it: running, blocked, paused, shut down, why, dying. */
+static void state_letters(const struct vmm *vmm, bool running, char *text)
+{
+	strcpy(text, "------");
+	if (vmm->held) {
+		text[3] = 's';
+		text[4] = vmm->end == VMM_CRASH ? 'c' : vmm->end == VMM_REBOOT ? 'r' : '-';
+	} else if (vmm->paused) {
+		text[2] = 'p';
+	} else {
+		text[running ? 0 : 1] = running ? 'r' : 'b';
+	}
+}
+
+static json_t *describe(struct vmm *vmm)
+{
+	const struct vmm_given *given = vmm->config->given;
+	json_int_t max = vmm->config->memory >> 10;
+	char state[8];
+	bool running;
+	json_t *vcpus = describe_vcpus(vmm, &running);
+
+	state_letters(vmm, running, state);
+	return json_pack("{s:s?, s:s?, s:I, s:i, s:s, s:s, s:I, s:{s:I, s:I, s:I}, s:o, s:o, s:o}",
+		"name", given->name, "uuid", given->uuid, "domid", (json_int_t)given->domid, "pid",
+		(int)getpid(), "engine", vmm->engine->name, "state", state, "uptime",
+		(json_int_t)(clock_now() - vmm->started), "memory", "actual", max, "target", max,
+		"max", max, "vcpus", vcpus, "disks", describe_disks(vmm), "networks",
+		describe_networks(vmm));
+}
+
+static int pause_guest(struct vmm *vmm)
+{
+	if (!vmm->held && !vmm->paused) {
+		machine_pause(vmm->machine);
+		vmm->paused = true;
+		event(vmm, "paused");
+	}
+	return 0;
+}
+
+static int unpause_guest(struct vmm *vmm, struct error *err)
+{
+	if (vmm->held)
+		return error_set(err, EINVAL, "the guest has ended (%s) and is only kept",
+			status_reason(vmm->end));
+	if (vmm->paused) {
+		vmm->paused = false;
+		machine_resume(vmm->machine);
+		event(vmm, "unpaused");
+	}
+	return 0;
+}
+
+static int press_power(struct vmm *vmm, bool reboot, struct error *err)
+{
+	if (vmm->held)
+		return error_set(err, EINVAL, "the guest has ended (%s) and is only kept",
+			status_reason(vmm->end));
+	vmm->reboot = reboot;
+	machine_power_button(vmm->machine);
+	return 0;
+}
+
+static int trigger(struct vmm *vmm, const struct request *request, struct error *err)
+{
+	switch (request->what) {
+	case TRIGGER_NMI:
+		if (request->vcpu >= machine_vcpus(vmm->machine))
+			return error_set(err, EINVAL, "the guest has no processor %u",
+				request->vcpu);
+		machine_nmi(vmm->machine, request->vcpu);
+		return 0;
+	case TRIGGER_RESET:
+		machine_reset(vmm->machine);
+		return 0;
+	case TRIGGER_POWER:
+		return press_power(vmm, false, err);
+	}
+	return -EINVAL;
+}
+
+static int perform(struct vmm *vmm, const struct request *request, json_t **fields,
+	struct error *err)
+{
+	switch (request->verb) {
+	case REQUEST_INFO:
+		*fields = describe(vmm);
+		return *fields ? 0 : error_set(err, ENOMEM, "out of memory");
+	case REQUEST_PAUSE:
+		return pause_guest(vmm);
+	case REQUEST_UNPAUSE:
+		return unpause_guest(vmm, err);
+	case REQUEST_SHUTDOWN:
+	case REQUEST_REBOOT:
+		return press_power(vmm, request->verb == REQUEST_REBOOT, err);
+	case REQUEST_DESTROY:
+		machine_stop(vmm->machine);
+		return 0;
+	case REQUEST_TRIGGER:
+		return trigger(vmm, request, err);
+	case REQUEST_SYSRQ:
+		return machine_sysrq(vmm->machine, request->key, err);
+	case REQUEST_MEMORY_SET:
+	case REQUEST_DUMP_CORE:
+	case REQUEST_VERBS:
+		break;
+	}
+	return error_set(err, ENOSYS, "control: not there yet");
+}
+
+void verbs_handle(void *ctx, const struct control_asker *asker, const struct request *request,
+	int fd)
+{
+	struct vmm *vmm = ctx;
+	struct error err = {""};
+	json_t *fields = NULL;
+	int r = perform(vmm, request, &fields, &err);
+
+	if (fd >= 0)
+		close(fd);
+	if (r)
+		control_refuse(vmm->control, asker, r, &err);
+	else
+		control_answer(vmm->control, asker, fields);
+}

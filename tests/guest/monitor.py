@@ -1,0 +1,319 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A guest's monitor from its daemon's side: tests/guest/monitor.sh runs it with the kernel and an
+initrd (see scenarios below); as a module it is what other tests start a dach-vmm with."""
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+DACH = os.environ["DACH"]
+VMM = os.environ.get("DACH_VMM", os.path.join(os.path.dirname(DACH), "dach-vmm"))
+ENGINE = os.environ.get("DACH_ENGINE", "translate")
+
+
+class Refused(Exception):
+    pass
+
+
+class Monitor:
+    """One dach-vmm with its sockets and files in a folder of its own."""
+
+    def __init__(self, kernel, initrd, cmdline="", **more):
+        self.folder = tempfile.TemporaryDirectory(prefix="dach-monitor-")
+        self.path = self.folder.name
+        self.log = open(self.path + "/log", "w+b")
+        self.lock_path, self.status_path = self.path + "/lock", self.path + "/status"
+        fds = {}
+
+        def give(fd):
+            fds[len(fds) + 4] = fd
+            return len(fds) + 3
+
+        def opened(path, flags=os.O_RDONLY):
+            return give(os.open(path, flags | os.O_CLOEXEC, 0o600))
+
+        def door(name):
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock.bind(f"{self.path}/{name}")
+            sock.listen(8)
+            return give(sock.detach())
+
+        document = {
+            "version": 1, "name": "test", "domid": 7, "engine": ENGINE, "memory": 256 << 10,
+            "uuid": "5f0c6a6e-0000-4000-8000-000000000001",
+            "kernel": {"fd": opened(kernel), "name": kernel},
+            "cmdline": "console=ttyS0 quiet panic=-1 " + cmdline,
+            "control": door("control"), "console": door("console"),
+            "lock": opened(self.lock_path, os.O_RDWR | os.O_CREAT),
+            "status": opened(self.status_path, os.O_RDWR | os.O_CREAT)}
+        if initrd:
+            document["initrd"] = {"fd": opened(initrd), "name": initrd}
+        disks = more.pop("disks", [])
+        document["disks"] = [
+            {"fd": opened(d, os.O_RDONLY if ro else os.O_RDWR), "name": d, "readonly": ro}
+            for d, ro in disks]
+        document.update(more)
+        self.process = self.launch(json.dumps(document).encode(), fds)
+        for fd in fds.values():
+            os.close(fd)
+        self.number, self.pending, self.events, self.control = 0, b"", [], None
+
+    def launch(self, text, fds):
+        memory = os.memfd_create("configuration")
+        os.write(memory, text)
+        # Moved out of the way first: a number may be both a source and a target.
+        high = {n: fcntl.fcntl(fd, fcntl.F_DUPFD, 200) for n, fd in {3: memory, **fds}.items()}
+        os.close(memory)
+
+        def arrange():
+            for n, fd in high.items():
+                os.dup2(fd, n)
+                os.close(fd)
+
+        process = subprocess.Popen([VMM], stdin=subprocess.DEVNULL, stdout=self.log,
+                                   stderr=self.log, close_fds=False, preexec_fn=arrange)
+        for fd in high.values():
+            os.close(fd)
+        return process
+
+    def connect(self, name):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(60)
+        sock.connect(f"{self.path}/{name}")
+        return sock
+
+    def line(self):
+        while b"\n" not in self.pending:
+            data = self.control.recv(65536)
+            if not data:
+                raise EOFError("the control socket ended")
+            self.pending += data
+        line, self.pending = self.pending.split(b"\n", 1)
+        return json.loads(line)
+
+    def ask(self, verb, fd=None, **fields):
+        self.control = self.control or self.connect("control")
+        self.number += 1
+        text = json.dumps({"id": self.number, "do": verb, **fields}).encode() + b"\n"
+        if fd is None:
+            self.control.sendall(text)
+        else:
+            socket.send_fds(self.control, [text], [fd])
+        while True:
+            message = self.line()
+            if "event" in message:
+                self.events.append(message)
+            elif message["id"] == self.number:
+                if "error" in message:
+                    raise Refused(message["error"])
+                return message
+
+    def event(self, name):
+        while True:
+            for message in self.events:
+                if message["event"] == name:
+                    self.events.remove(message)
+                    return message
+            message = self.line()
+            self.events.append(message)
+
+    def console(self):
+        return Console(self.connect("console"))
+
+    def wait(self, seconds=60):
+        status = self.process.wait(seconds)
+        with open(self.status_path) as file:
+            text = file.read()
+        return status, json.loads(text) if text else None
+
+    def cpu(self):
+        """Seconds of processor time that it has used."""
+        with open(f"/proc/{self.process.pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def close(self):
+        if self.log.closed:
+            return ""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.log.seek(0)
+        text = self.log.read().decode("utf-8", "replace")
+        self.log.close()
+        if self.control:
+            self.control.close()
+        self.folder.cleanup()
+        return text
+
+
+class Console:
+    def __init__(self, sock):
+        self.sock, self.text = sock, b""
+
+    def until(self, what, seconds=60):
+        end = time.monotonic() + seconds
+        while what.encode() not in self.text:
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self.sock], [], [], left)[0]:
+                raise TimeoutError(f"the guest did not say {what!r}: {self.text[-400:]!r}")
+            data = self.sock.recv(65536)
+            if not data:
+                raise EOFError(f"the console ended before {what!r}: {self.text[-400:]!r}")
+            self.text += data
+        return self.text.decode("utf-8", "replace")
+
+    def send(self, text):
+        self.sock.sendall(text.encode())
+
+
+def check(name, ok, detail=""):
+    global failures
+    if not ok:
+        failures += 1
+        print("  | " + str(detail).replace("\n", "\n  | "))
+    print(f"{'ok' if ok else 'not ok'} monitor: {name}", flush=True)
+
+
+failures = 0
+
+
+def refused(monitor, verb, **fields):
+    try:
+        monitor.ask(verb, **fields)
+    except Refused as error:
+        return str(error)
+    return None
+
+
+def held(path):
+    with open(path) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
+def scenario_life(kernel, initrd, work):
+    """A guest that echoes lines: console, information, pause, and the end by request."""
+    disk = work + "/disk"
+    with open(disk, "wb") as file:
+        file.truncate(1 << 20)
+    monitor = Monitor(kernel, initrd, disks=[(disk, False)], vcpus=2)
+    first = monitor.console()
+    first.until("READY")
+    second = monitor.console()
+    check("a newcomer gets the history", "GUEST-UP" in second.until("READY"))
+    first.send("one\n")
+    check("two readers see one console", "got one" in second.until("got one") and
+          "got one" in first.until("got one"))
+    info = monitor.ask("info")
+    check("info", info["engine"] == ENGINE and info["domid"] == 7 and len(info["vcpus"]) == 2 and
+          info["state"] in ("r-----", "-b----") and info["vcpus"][0]["time"] > 0 and
+          info["memory"]["max"] == 256 << 10 and info["disks"][0]["size"] == 1 << 20, info)
+    check("info names the processors' threads",
+          os.path.exists(f"/proc/{monitor.process.pid}/task/{info['vcpus'][1]['tid']}"), info)
+    first.send("disk\n")
+    first.until("wrote")
+    count = monitor.ask("info")["disks"][0]
+    check("info counts what disks do", count["written_bytes"] >= 65536 and count["writes"] > 0,
+          count)
+    check("the lock is held", held(monitor.lock_path))
+    monitor.ask("pause")
+    check("pause is told to all", monitor.event("paused"))
+    check("paused", monitor.ask("info")["state"] == "--p---")
+    before = monitor.cpu()
+    first.send("two\n")
+    time.sleep(0.5)
+    used = monitor.cpu() - before
+    check("a paused guest does nothing", used < 0.05, used)
+    monitor.ask("unpause")
+    first.until("got two")
+    check("and goes on", True)
+    check("requests that make no sense are refused", refused(monitor, "fly") and
+          refused(monitor, "info", colour="red") and refused(monitor, "trigger", what="nmi", vcpu=9))
+    monitor.ask("sysrq", key="h")
+    first.until("sysrq: HELP")
+    check("sysrq", True)
+    monitor.ask("trigger", what="nmi")
+    first.until("NMI")
+    check("trigger nmi", True)
+    stuck = monitor.connect("console")
+    first.send("flood\n")
+    first.until("FLOOD-END", 60)
+    check("a reader who does not read holds nobody up", True)
+    stuck.close()
+    monitor.ask("destroy")
+    status, said = monitor.wait()
+    check("destroy", status == 2 and said == {"reason": "killed", "status": 2}, (status, said))
+    check("the lock is free", not held(monitor.lock_path))
+    text = monitor.close()
+    check("nothing on standard error", not text, text)
+
+
+def scenario_ends(kernel, initrd, work):
+    """The guest's own ends, told in the status file."""
+    for word, want, status in (("poweroff", "poweroff", 0), ("reboot", "reboot", 5),
+                               ("crash", "crash", 3)):
+        monitor = Monitor(kernel, initrd, keep=["crash"] if word == "crash" else [])
+        console = monitor.console()
+        console.until("READY")
+        monitor.ask("info")
+        console.send(word + "\n")
+        if word == "crash":
+            kept = monitor.event("kept")
+            check("a crashed guest is kept", kept["reason"] == "crash" and
+                  monitor.ask("info")["state"] == "---sc-" and refused(monitor, "unpause"))
+            monitor.ask("destroy")
+        got, said = monitor.wait()
+        check(f"{word} is told", got == status and said and said["reason"] == want,
+              (got, said, monitor.close()))
+        monitor.close()
+    monitor = Monitor(kernel, initrd)
+    console = monitor.console()
+    console.until("READY")
+    console.send("button\n")
+    console.until("WAITS")
+    monitor.ask("reboot")
+    got, said = monitor.wait()
+    check("reboot from outside is told as one", got == 5 and said["reason"] == "reboot",
+          (got, said, monitor.close()))
+    monitor.close()
+
+
+def scenario_wrong(kernel, initrd, work):
+    """Configurations that cannot be."""
+    for name, more, want in (
+            ("an unknown key", {"colour": "red"}, "colour: unknown"),
+            ("a descriptor that is not open", {"console": 150}, "descriptor 150 is not open"),
+            ("no memory to speak of", {"memory": 1}, "memory: not a number"),
+            ("a descriptor used twice", {"console": 4}, "console: a descriptor that is used twice"),
+            ("another version", {"version": 2}, "version: not a number from 1 to 1")):
+        monitor = Monitor(kernel, initrd, **more)
+        status = monitor.process.wait(20)
+        text = monitor.close()
+        check("refused: " + name, status == 1 and want in text and text.count("\n") == 1, text)
+    monitor = Monitor(kernel, None)
+    status, said = monitor.wait()
+    monitor.close()
+    check("a kernel without a root panics and restarts", status == 5 and
+          said == {"reason": "reboot", "status": 5}, (status, said))
+
+
+def main():
+    scenario = globals()["scenario_" + sys.argv[1]]
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    scenario(*sys.argv[2:])
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

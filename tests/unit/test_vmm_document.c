@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a monitor is told: its configuration, and the requests on its control socket. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/document.h"
+#include "vmm/request.h"
+#include "vmm/vmm.h"
+
+#define HEAD "{\"version\":1,\"name\":\"web\",\"memory\":65536,\"kernel\":{\"fd\":4}"
+
+static int parse(const char *text, struct vmm_document *document, struct error *err)
+{
+	*err = (struct error){""};
+	return document_parse(text, strlen(text), document, err);
+}
+
+static void reads_all(void **state)
+{
+	static const char text[] =
+		"{\"version\":1,\"name\":\"web\",\"domid\":7,\"uuid\":\"u\",\"engine\":\"kvm\",\"memory\":65536,"
+		"\"maxmem\":131072,\"vcpus\":3,\"kernel\":{\"fd\":9,\"name\":\"k\"},"
+		"\"initrd\":{\"fd\":5,\"name\":\"i\"},\"cmdline\":\"quiet\","
+		"\"disks\":[{\"fd\":6,\"name\":\"d\",\"readonly\":true},{\"fd\":7}],"
+		"\"networks\":[{\"spec\":\"user\"}],\"control\":8,\"console\":4,\"lock\":10,\"status\":11,"
+		"\"paused\":true,\"keep\":[\"crash\",\"reboot\"],\"uid\":5,\"gid\":6}";
+	static const int fds[] = {4, 5, 6, 7, 8, 9, 10, 11};
+	struct vmm_document d;
+	struct error err;
+
+	assert_int_equal(parse(text, &d, &err), 0);
+	assert_string_equal(d.config.engine, "kvm");
+	assert_string_equal(d.config.kernel, "k");
+	assert_string_equal(d.config.cmdline, "quiet");
+	assert_int_equal(d.config.memory, 128 << 20);
+	assert_int_equal(d.given.target, 64 << 20);
+	assert_int_equal(d.config.vcpus, 3);
+	assert_int_equal(d.config.disks, 2);
+	assert_int_equal(d.given.disk[0].fd, 6);
+	assert_true(d.given.disk[0].read_only);
+	assert_false(d.given.disk[1].read_only);
+	assert_string_equal(d.config.disk[1], "disk");
+	assert_int_equal(d.config.nets, 1);
+	assert_int_equal(d.given.console, 4);
+	assert_int_equal(d.given.keep, 1 << VMM_CRASH | 1 << VMM_REBOOT);
+	assert_true(d.given.has_user && d.given.uid == 5 && d.given.gid == 6);
+	assert_int_equal(d.fds, 8);
+	assert_memory_equal(d.fd, fds, sizeof fds);
+	assert_ptr_equal(d.config.given, &d.given);
+	document_free(&d);
+}
+
+static void fills_in_the_rest(void **state)
+{
+	struct vmm_document d;
+	struct error err;
+
+	assert_int_equal(parse(HEAD "}", &d, &err), 0);
+	assert_string_equal(d.config.engine, "auto");
+	assert_string_equal(d.config.cmdline, "");
+	assert_int_equal(d.config.vcpus, 1);
+	assert_int_equal(d.config.memory, d.given.target);
+	assert_int_equal(d.given.initrd, -1);
+	assert_int_equal(d.given.control, -1);
+	assert_int_equal(d.given.status, -1);
+	assert_false(d.given.has_user);
+	document_free(&d);
+}
+
+static void refuses_documents(void **state)
+{
+	static const struct {
+		const char *text, *why;
+	} bad[] = {
+		{"", "line 1"},
+		{"[]", "not a JSON object"},
+		{"{\"version\":1", "line 1"},
+		{"{\"version\":1}", "name: is missing"},
+		{"{\"version\":2}", "version"},
+		{HEAD ",\"name\":\"x\"}", "duplicate"},
+		{HEAD ",\"colour\":1}", "colour: unknown"},
+		{HEAD ",\"vcpus\":0}", "vcpus"},
+		{HEAD ",\"vcpus\":65}", "vcpus"},
+		{HEAD ",\"vcpus\":1.5}", "vcpus"},
+		{HEAD ",\"maxmem\":1024}", "more than maxmem"},
+		{HEAD ",\"maxmem\":65537}", "MiB"},
+		{HEAD ",\"control\":3}", "control: not a number from 4"},
+		{HEAD ",\"control\":-1}", "control"},
+		{HEAD ",\"control\":4}", "used twice"},
+		{HEAD ",\"disks\":[{\"fd\":4}]}", "used twice"},
+		{HEAD ",\"disks\":[1]}", "disks"},
+		{HEAD ",\"disks\":[{\"readonly\":true}]}", "fd: is missing"},
+		{HEAD ",\"disks\":[{\"fd\":5,\"readonly\":1}]}", "readonly"},
+		{HEAD ",\"disks\":[1,2,3,4,5,6,7,8,9]}", "at most 8"},
+		{HEAD ",\"networks\":[{}]}", "spec: is missing"},
+		{HEAD ",\"networks\":{}}", "networks"},
+		{HEAD ",\"keep\":[\"always\"]}", "keep"},
+		{HEAD ",\"keep\":[7]}", "keep"},
+		{HEAD ",\"uid\":0}", "uid"},
+		{HEAD ",\"cmdline\":\"a\\u0000b\"}", "\\u0000"},
+	};
+
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		struct vmm_document d;
+		struct error err;
+
+		assert_true(parse(bad[i].text, &d, &err) < 0);
+		if (!strstr(err.text, bad[i].why))
+			fail_msg("%s: %s", bad[i].text, err.text);
+	}
+}
+
+static int ask(const char *line, struct request *request, struct error *err)
+{
+	*err = (struct error){""};
+	return request_parse(line, strlen(line), request, err);
+}
+
+static void reads_requests(void **state)
+{
+	struct request r;
+	struct error err;
+
+	assert_int_equal(ask("{\"do\":\"info\"}", &r, &err), 0);
+	assert_int_equal(r.verb, REQUEST_INFO);
+	assert_int_equal(r.id, 0);
+	assert_int_equal(ask("{\"id\":-5,\"do\":\"trigger\",\"what\":\"nmi\",\"vcpu\":2}", &r,
+				 &err),
+		0);
+	assert_true(
+		r.id == -5 && r.verb == REQUEST_TRIGGER && r.what == TRIGGER_NMI && r.vcpu == 2);
+	assert_int_equal(ask("{\"do\":\"sysrq\",\"key\":\"h\"}", &r, &err), 0);
+	assert_int_equal(r.key, 'h');
+	assert_int_equal(ask("{\"do\":\"memory-set\",\"memory\":65536}", &r, &err), 0);
+	assert_int_equal(r.memory, 65536);
+	assert_int_equal(ask("{\"do\":\"dump-core\",\"live\":true}", &r, &err), 0);
+	assert_true(r.verb == REQUEST_DUMP_CORE && r.live);
+}
+
+static void refuses_requests(void **state)
+{
+	static const char *const bad[] = {"", "1", "[]", "null", "{}", "{\"do\":1}",
+		"{\"do\":\"fly\"}", "{\"id\":\"x\",\"do\":\"info\"}", "{\"do\":\"info\",\"x\":1}",
+		"{\"do\":\"info\"} {}", "{\"do\":\"trigger\"}",
+		"{\"do\":\"trigger\",\"what\":\"fire\"}",
+		"{\"do\":\"trigger\",\"what\":\"nmi\",\"vcpu\":64}", "{\"do\":\"sysrq\"}",
+		"{\"do\":\"sysrq\",\"key\":\"hh\"}", "{\"do\":\"sysrq\",\"key\":\"\\n\"}",
+		"{\"do\":\"memory-set\",\"memory\":-1}", "{\"do\":\"memory-set\",\"memory\":1e9}",
+		"{\"do\":\"dump-core\",\"live\":1}"};
+	struct request r;
+	struct error err;
+	char *line = malloc(REQUEST_MAX + 2);
+
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		if (!ask(bad[i], &r, &err) || !err.text[0])
+			fail_msg("taken: %s", bad[i]);
+	assert_true(ask("{\"id\":9,\"do\":\"fly\"}", &r, &err) < 0);
+	assert_int_equal(r.id, 9);
+	memset(line, ' ', REQUEST_MAX + 1);
+	line[REQUEST_MAX + 1] = 0;
+	assert_true(ask(line, &r, &err) < 0);
+	assert_non_null(strstr(err.text, "more than"));
+	free(line);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reads_all),
+		cmocka_unit_test(fills_in_the_rest),
+		cmocka_unit_test(refuses_documents),
+		cmocka_unit_test(reads_requests),
+		cmocka_unit_test(refuses_requests),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

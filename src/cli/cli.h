@@ -127,5 +127,8 @@ extern const struct option_spec cli_console_options[];
 /* top.c */
 int cli_top(struct cli *cli);
 extern const struct option_spec cli_top_options[];
+/* offers.c: what --engine list and --cpu list of run print. */
+void cli_engines(void);
+void cli_cpus(void);
 
 #endif

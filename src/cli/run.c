@@ -12,10 +12,27 @@
 
 #define MEMORY_DEFAULT (1ull << 30)
 
-enum { HELP, ENGINE, KERNEL, INITRD, CMDLINE, MEMORY, VCPUS, DISK, NET, STATS, GDB, TEST_DEVICES };
+enum {
+	HELP,
+	ENGINE,
+	CPU,
+	KERNEL,
+	INITRD,
+	CMDLINE,
+	MEMORY,
+	VCPUS,
+	DISK,
+	NET,
+	STATS,
+	GDB,
+	TEST_DEVICES,
+};
 
 static const struct option_spec options[] = {
-	{"engine", ENGINE, "NAME", "who runs the guest: auto, translate or kvm (auto)"},
+	{"engine", ENGINE, "NAME",
+		"who runs the guest: auto, translate, kvm; list: what works (auto)"},
+	{"cpu", CPU, "MODEL[,+F,-F]",
+		"host, or one that moves between hosts: list shows them (host)"},
 	{"kernel", KERNEL, "FILE", "a Linux kernel (bzImage), or an ELF file with a PVH entry"},
 	{"initrd", INITRD, "FILE", "its initial RAM disk"},
 	{"cmdline", CMDLINE, "STRING", "its command line; after the image's own, if there is one"},
@@ -36,6 +53,7 @@ struct request {
 	struct vmm_config config;
 	const char *image;
 	bool no_net;
+	void (*list)(void); /* only to be shown something */
 	struct image found;
 	char kernel[PATH_MAX + 16], initrd[PATH_MAX + 16], disk[PATH_MAX + 16];
 	char *cmdline;
@@ -70,6 +88,11 @@ static int take_option(struct request *request, int id, const char *value, struc
 	switch (id) {
 	case ENGINE:
 		config->engine = value;
+		request->list = strcmp(value, "list") ? request->list : cli_engines;
+		return 0;
+	case CPU:
+		config->cpu = value;
+		request->list = strcmp(value, "list") ? request->list : cli_cpus;
 		return 0;
 	case KERNEL:
 		config->kernel = value;
@@ -178,6 +201,11 @@ int cli_run(int argc, char **argv)
 			return usage();
 		}
 		r = take_option(request, id, scan.value, &err);
+	}
+	if (!r && request->list) {
+		request->list();
+		free(request);
+		return 0;
 	}
 	if (!r)
 		r = complete(request, &err);

@@ -7,6 +7,7 @@
 #include "cpu/cpuid.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cpu/cpuid_feature.h"
@@ -19,6 +20,7 @@ struct build {
 	struct cpuid_policy *policy;
 	const struct cpuid_source *source;
 	enum cpuid_engine engine;
+	uint64_t xcr0; /* what the source and the model leave */
 	unsigned vcpus;
 	bool amd; /* AMD or Hygon */
 	uint32_t source_basic, source_extended;
@@ -75,12 +77,14 @@ static uint32_t feature_bits(const struct build *b, uint32_t leaf, uint32_t subl
 		bits |= (host[reg] & (f->system | f->kvm)) | f->machine;
 	if (!b->amd)
 		bits &= ~f->amd_only;
-	if (!(b->source->xcr0 & XCR0_AVX))
+	if (!(b->xcr0 & XCR0_AVX))
 		bits &= ~f->needs_avx;
-	if ((b->source->xcr0 & XCR0_AVX512) != XCR0_AVX512)
+	if ((b->xcr0 & XCR0_AVX512) != XCR0_AVX512)
 		bits &= ~f->needs_avx512;
-	if (!b->source->xcr0)
+	if (!b->xcr0)
 		bits &= ~f->needs_xsave;
+	if (b->source->model)
+		bits &= b->source->model->allow[cpuid_feature_index(f)];
 	return bits;
 }
 
@@ -181,7 +185,7 @@ static int add_xsave(struct build *b, struct error *err)
 	p->xcr0 = 0;
 	if (!cpuid_policy_has(p, 1, 0, 2, 26))
 		return 0;
-	p->xcr0 = b->source->xcr0 & (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512);
+	p->xcr0 = b->xcr0 & (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512);
 	if (!(p->xcr0 & XCR0_AVX) || (p->xcr0 & XCR0_AVX512) != XCR0_AVX512)
 		p->xcr0 &= ~(uint64_t)XCR0_AVX512;
 	p->xsave_size = XSAVE_BASE_SIZE;
@@ -264,6 +268,22 @@ static void add_hypervisor(struct build *b)
 	add_leaf(b, 0x40000010, -1, (uint32_t[4]){p->tsc_khz, CPUID_APIC_TIMER_HZ / 1000, 0, 0});
 }
 
+/* Its name for people (leaves 0x80000002 to 4); a model's does not tell of the host. */
+static void add_name(struct build *b)
+{
+	const struct cpuid_model *model = b->source->model;
+	uint32_t text[12] = {0};
+
+	if (model && model->name[0])
+		snprintf((char *)text, sizeof text, "dach %s processor", model->name);
+	for (unsigned i = 0; i < 3; i++) {
+		if (model && model->name[0])
+			add_leaf(b, 0x80000002 + i, -1, text + 4 * i);
+		else
+			pass_leaf(b, 0x80000002 + i);
+	}
+}
+
 static void add_extended(struct build *b)
 {
 	struct cpuid_policy *p = b->policy;
@@ -283,8 +303,7 @@ static void add_extended(struct build *b)
 			reg[2] |= 2; /* leaf 1's count is one of cores */
 	}
 	add_leaf(b, 0x80000001, -1, reg);
-	for (uint32_t leaf = 0x80000002; leaf <= 0x80000004; leaf++)
-		pass_leaf(b, leaf);
+	add_name(b);
 	if (b->amd)
 		pass_leaf(b, 0x80000005);
 	pass_leaf(b, 0x80000006);
@@ -335,10 +354,33 @@ static void set_msrs(struct build *b)
 		p->spec_ctrl_mask |= 1u << 10; /* BHI_DIS_S */
 }
 
+/* What the model cannot do without is there, or is named. */
+static int check_needs(const struct build *b, struct error *err)
+{
+	const struct cpuid_model *model = b->source->model;
+	char names[200] = "";
+	unsigned count = 0;
+
+	for (unsigned i = 0; model && i < CPUID_FEATURES; i++) {
+		const struct cpuid_feature *f = cpuid_feature_at(i);
+		uint32_t lacks = model->need[i] & ~feature_bits(b, f->leaf, f->subleaf, f->reg);
+
+		cpuid_feature_list(i, lacks, names, sizeof names, &count);
+	}
+	if (!count)
+		return 0;
+	return error_set(err, ENOTSUP, "%s%sthis host's processor lacks %s%s", model->name,
+		model->name[0] ? ": " : "", names, count > 12 ? " and more" : "");
+}
+
 int cpuid_policy_build(struct cpuid_policy *policy, const struct cpuid_source *source,
 	enum cpuid_engine engine, unsigned vcpus, struct error *err)
 {
-	struct build b = {.policy = policy, .source = source, .engine = engine, .vcpus = vcpus};
+	struct build b = {.policy = policy,
+		.source = source,
+		.engine = engine,
+		.xcr0 = source->xcr0,
+		.vcpus = vcpus};
 	uint32_t reg[4];
 	int rc;
 
@@ -357,6 +399,11 @@ int cpuid_policy_build(struct cpuid_policy *policy, const struct cpuid_source *s
 		return error_set(err, ENOTSUP,
 			"the processor is too old: its CPUID ends at %#x and %#x", b.source_basic,
 			b.source_extended);
+	if (source->model)
+		b.xcr0 = cpuid_model_xcr0(source->model, source->xcr0);
+	rc = check_needs(&b, err);
+	if (rc)
+		return rc;
 
 	policy->max_basic = b.source_basic >= 0x1f && !b.amd ? 0x1f : 0x16;
 	policy->max_extended = b.amd ? 0x80000021 : 0x80000008;

@@ -8,6 +8,7 @@
 #define DACH_CPU_CPUID_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -48,6 +49,26 @@ struct cpuid_policy {
 enum cpuid_engine { CPUID_TRANSLATE, CPUID_KVM };
 
 /*
+ * Which of the features there are a guest is to have, and which it cannot do without. Bits by
+ * cpuid_feature_at()'s numbers.
+ */
+struct cpuid_model {
+	char name[16]; /* "" for the host's own processor */
+	uint32_t allow[14], need[14];
+};
+
+/*
+ * "host", or the name of a model, and then ",+NAME" or ",-NAME" for features that are to be there
+ * or not. -EINVAL and a sentence.
+ */
+int cpuid_model_parse(struct cpuid_model *model, const char *text, struct error *err);
+/*
+ * The models' names, from 0 to NULL; *features (may be NULL): what the model has that the one
+ * before it has not, names with spaces between them.
+ */
+const char *cpuid_model_name(unsigned n, const char **features);
+
+/*
  * The processor under the engine, which a policy is made from: the host's own for the
  * translator, what KVM says it supports for KVM.
  */
@@ -58,14 +79,16 @@ struct cpuid_source {
 	uint64_t xcr0;              /* what its operating system has enabled; 0: no XSAVE */
 	uint64_t arch_capabilities; /* IA32_ARCH_CAPABILITIES, if leaf 7 tells of it */
 	uint32_t tsc_khz;
+	const struct cpuid_model *model; /* NULL: all that there is */
 };
 
 /*
- * Fills the policy. vcpus: how many processors the topology leaves tell of. Takes 50 ms where
- * the TSC's rate has to be measured.
+ * Fills the policy. vcpus: how many processors the topology leaves tell of. cpu is as for
+ * cpuid_model_parse(), NULL like "host"; a model that needs what is not there is refused by the
+ * names of the features. Takes 50 ms where the TSC's rate has to be measured.
  */
 int cpuid_policy_init(struct cpuid_policy *policy, enum cpuid_engine engine, unsigned vcpus,
-	struct error *err);
+	const char *cpu, struct error *err);
 
 /* The same from a given source. */
 int cpuid_policy_build(struct cpuid_policy *policy, const struct cpuid_source *source,
@@ -86,9 +109,20 @@ bool cpuid_policy_has(const struct cpuid_policy *policy, uint32_t leaf, uint32_t
 	int bit);
 
 /*
+ * What a guest that has been given wanted would miss where only offered can be had, as names with
+ * ", " between them (as many as fit); returns how many, 0 if it can go on there. Names, caches and
+ * topology may differ: a guest keeps the leaves that it started with.
+ */
+unsigned cpuid_policy_missing(const struct cpuid_policy *wanted, const struct cpuid_policy *offered,
+	char *text, size_t size);
+
+/*
  * Bytes that XSAVE writes for the components in xcr0 (header included): standard format, or
  * compacted (XSAVEC).
  */
 uint32_t cpuid_policy_xsave_size(const struct cpuid_policy *policy, uint64_t xcr0, bool compacted);
+
+/* Between the files of cpuid: what is left of XCR0's components in a model. */
+uint64_t cpuid_model_xcr0(const struct cpuid_model *model, uint64_t xcr0);
 
 #endif

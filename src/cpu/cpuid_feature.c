@@ -50,6 +50,7 @@ static const struct cpuid_feature features[] = {
 			| B(25)     /* SSE */
 			| B(26)     /* SSE2 */
 			| B(27),    /* self snoop */
+		.fact = B(27),
 		.system = B(2)      /* debug extensions */
 			| B(3)      /* PSE */
 			| B(4)      /* TSC */
@@ -91,6 +92,7 @@ static const struct cpuid_feature features[] = {
 			| B(20),    /* SMAP */
 		.needs_avx = B(5),
 		.needs_avx512 = B(16) | B(17) | B(21) | B(28) | B(30) | B(31),
+		.fact = B(6) | B(13),
 	},
 	{
 		.leaf = 7,
@@ -195,6 +197,17 @@ static const struct cpuid_feature features[] = {
 	},
 };
 /* clang-format on */
+_Static_assert(sizeof features / sizeof *features == CPUID_FEATURES, "registers");
+
+const struct cpuid_feature *cpuid_feature_at(unsigned n)
+{
+	return &features[n < CPUID_FEATURES ? n : 0];
+}
+
+unsigned cpuid_feature_index(const struct cpuid_feature *feature)
+{
+	return feature - features;
+}
 
 const struct cpuid_feature *cpuid_feature_find(uint32_t leaf, uint32_t subleaf, int reg)
 {

@@ -82,16 +82,21 @@ uint32_t cpuid_host_tsc_khz(void)
 }
 
 int cpuid_policy_init(struct cpuid_policy *policy, enum cpuid_engine engine, unsigned vcpus,
-	struct error *err)
+	const char *cpu, struct error *err)
 {
 	struct cpuid_source source = {.read = host_read};
 	struct kvm_cpuid_table table;
+	struct cpuid_model model;
+	int rc = cpuid_model_parse(&model, cpu ? cpu : "host", err);
+
+	if (rc)
+		return rc;
+	source.model = &model;
 
 	source.xcr0 = host_xcr0();
 	source.tsc_khz = cpuid_host_tsc_khz();
 	if (engine == CPUID_KVM) {
-		int rc = kvm_cpuid_source(&table, &source, err);
-
+		rc = kvm_cpuid_source(&table, &source, err);
 		if (rc)
 			return rc;
 	}

@@ -5,9 +5,15 @@
 #include <stdio.h>
 #include <string.h>
 
+static const struct engine *const engines[] = {&engine_kvm, &engine_translate};
+
+const struct engine *engine_at(unsigned n)
+{
+	return n < sizeof engines / sizeof *engines ? engines[n] : NULL;
+}
+
 const struct engine *engine_find(const char *name, char *why, size_t why_size, struct error *err)
 {
-	static const struct engine *const engines[] = {&engine_kvm, &engine_translate};
 	struct error kvm = {0};
 
 	if (why_size)

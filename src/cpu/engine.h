@@ -130,5 +130,7 @@ extern const struct engine engine_kvm, engine_translate;
  * *why says in one line why KVM was not taken ("" if it was).
  */
 const struct engine *engine_find(const char *name, char *why, size_t why_size, struct error *err);
+/* All engines, in the order in which "auto" tries them, from 0 to NULL. */
+const struct engine *engine_at(unsigned n);
 
 #endif

@@ -34,6 +34,7 @@ struct vmm_given {
 
 struct vmm_config {
 	const char *engine; /* "auto", "translate", "kvm" */
+	const char *cpu;    /* as for cpuid_model_parse(); NULL: the host's */
 	const char *kernel;
 	const char *initrd; /* NULL: none */
 	const char *cmdline;

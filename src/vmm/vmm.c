@@ -139,8 +139,11 @@ static int choose_engine(struct vmm *vmm, struct error *err)
 	vmm->engine = engine_find(vmm->config->engine, why, sizeof why, err);
 	if (!vmm->engine)
 		return -EINVAL;
+	if (why[0])
+		fprintf(stderr, "dach: this guest is translated: %s\n", why);
 	return cpuid_policy_init(&vmm->cpuid,
-		vmm->engine == &engine_kvm ? CPUID_KVM : CPUID_TRANSLATE, vmm->config->vcpus, err);
+		vmm->engine == &engine_kvm ? CPUID_KVM : CPUID_TRANSLATE, vmm->config->vcpus,
+		vmm->config->cpu, err);
 }
 
 static int make_machine(struct vmm *vmm, struct error *err)

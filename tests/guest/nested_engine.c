@@ -415,7 +415,7 @@ int main(int argc, char **argv)
 	if (!t.engine)
 		goto fail;
 	if (cpuid_policy_init(&t.policy,
-		    strcmp(t.engine->name, "kvm") ? CPUID_TRANSLATE : CPUID_KVM, 1, &err))
+		    strcmp(t.engine->name, "kvm") ? CPUID_TRANSLATE : CPUID_KVM, 1, NULL, &err))
 		goto fail;
 	if (ftruncate(fd, MEMORY) < 0)
 		return 1;

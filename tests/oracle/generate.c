@@ -465,7 +465,7 @@ int generator_init(struct generator *g, const char *only)
 	struct error err = {0};
 
 	memset(g, 0, sizeof *g);
-	if (cpuid_policy_init(&g->policy, CPUID_TRANSLATE, 1, &err)) {
+	if (cpuid_policy_init(&g->policy, CPUID_TRANSLATE, 1, NULL, &err)) {
 		fprintf(stderr, "oracle: %s\n", err.text);
 		return -1;
 	}

@@ -167,7 +167,7 @@ int check_setup(void **state)
 	uint8_t *area;
 
 	c->seed = 1;
-	if (cpuid_policy_init(&c->policy, CPUID_TRANSLATE, 1, &err) != 0)
+	if (cpuid_policy_init(&c->policy, CPUID_TRANSLATE, 1, NULL, &err) != 0)
 		return -1;
 	cpuid_policy_read(&c->policy, 0, 0, 0, 0, 0, leaf);
 	c->intel = leaf[1] == 0x756e6547; /* "Genu" */

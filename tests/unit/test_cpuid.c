@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -304,7 +305,7 @@ static void test_host(void **state)
 	struct cpuid_policy p;
 	struct error err = {0};
 
-	if (cpuid_policy_init(&p, CPUID_TRANSLATE, 2, &err))
+	if (cpuid_policy_init(&p, CPUID_TRANSLATE, 2, NULL, &err))
 		fail_msg("%s", err.text);
 	assert_true(cpuid_policy_has(&p, 1, 0, EDX, 26));
 	assert_in_range(p.tsc_khz, 200000, 10000000);
@@ -314,9 +315,155 @@ static void test_host(void **state)
 		assert_in_range(p.xsave_size, 576, CPU_XSAVE_SIZE);
 }
 
+/* The same with a model, as --cpu names it. */
+static int build_model(struct cpuid_policy *p, struct fake *f, const char *cpu, uint64_t xcr0,
+	struct error *err)
+{
+	struct cpuid_model model;
+	struct cpuid_source source = {
+		.read = fake_read,
+		.ctx = f,
+		.xcr0 = xcr0,
+		.arch_capabilities = 0x55,
+		.tsc_khz = 2200000,
+		.model = &model,
+	};
+	int r = cpuid_model_parse(&model, cpu, err);
+
+	return r ? r : cpuid_policy_build(p, &source, CPUID_KVM, 2, err);
+}
+
+static void test_models(void **state)
+{
+	struct cpuid_policy p;
+	struct error err = {""};
+
+	assert_int_equal(build_model(&p, &intel, "x86-64-v2", 0xe7, &err), 0);
+	assert_true(cpuid_policy_has(&p, 1, 0, ECX, 20));
+	assert_false(cpuid_policy_has(&p, 1, 0, ECX, 26)); /* XSAVE */
+	assert_false(cpuid_policy_has(&p, 1, 0, ECX, 28)); /* AVX */
+	assert_false(cpuid_policy_has(&p, 7, 0, EDX, 29)); /* IA32_ARCH_CAPABILITIES */
+	assert_true(cpuid_policy_has(&p, 0x80000007, 0, EDX, 8));
+	assert_true(cpuid_policy_has(&p, 7, 0, EBX, 13)); /* as the host behaves */
+	assert_int_equal(p.xcr0, 0);
+	assert_int_equal(p.arch_capabilities, 0);
+	assert_int_equal(build_model(&p, &amd, "x86-64-v3", 0xe7, &err), 0);
+	assert_true(cpuid_policy_has(&p, 7, 0, EBX, 5));
+	assert_false(cpuid_policy_has(&p, 7, 0, EBX, 16));
+	assert_int_equal(p.xcr0, 7);
+	assert_int_equal(build_model(&p, &intel, "x86-64-v4", 0xe7, &err), 0);
+	assert_true(cpuid_policy_has(&p, 7, 0, EBX, 31));
+	assert_int_equal(p.xcr0, 0xe7);
+	assert_int_equal(build_model(&p, &intel, "x86-64-v4,-avx", 0xe7, &err), -ENOTSUP);
+	assert_non_null(strstr(err.text, "avx2"));
+}
+
+static void test_model_flags(void **state)
+{
+	struct cpuid_policy p;
+	struct error err = {""};
+
+	assert_int_equal(build_model(&p, &intel, "x86-64-v2,+aes,-tsc-deadline", 7, &err), 0);
+	assert_true(cpuid_policy_has(&p, 1, 0, ECX, 25));
+	assert_false(cpuid_policy_has(&p, 1, 0, ECX, 24));
+	assert_int_equal(build_model(&p, &intel, "host,-avx512f", 0xe7, &err), 0);
+	assert_true(cpuid_policy_has(&p, 7, 0, EBX, 5));
+	assert_false(cpuid_policy_has(&p, 7, 0, EBX, 31)); /* AVX-512 goes as a whole */
+	assert_int_equal(build_model(&p, &intel, "host,-xsave", 0xe7, &err), 0);
+	assert_false(cpuid_policy_has(&p, 7, 0, EBX, 5));
+	assert_int_equal(p.xcr0, 0);
+}
+
+static void test_model_refused(void **state)
+{
+	static const struct {
+		const char *cpu, *says;
+	} bad[] = {
+		{"", "\"\""},
+		{"x86-64-v5", "x86-64-v5"},
+		{"hostess", "hostess"},
+		{"host,avx", "+NAME"},
+		{"host,", "+NAME"},
+		{"host,+", "\"\""},
+		{"host,+avx,,", "+NAME"},
+		{"host,+avx1024", "avx1024"},
+		{"host,+av", "\"av\""},
+		{"x86-64-v2,+amd_ibrs", "lacks amd_ibrs"},
+		{"x86-64-v3", "x86-64-v3: this host's processor lacks fma, xsave, avx"},
+	};
+
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		struct error err = {""};
+		struct cpuid_policy p;
+
+		assert_true(build_model(&p, &intel, bad[i].cpu, 0, &err) < 0);
+		if (!strstr(err.text, bad[i].says))
+			fail_msg("%s: %s", bad[i].cpu, err.text);
+	}
+}
+
+/* Every bit that is offered has a name, no two have one, and the name finds the bit. */
+static void test_names(void **state)
+{
+	for (unsigned i = 0; i < CPUID_FEATURES; i++) {
+		const struct cpuid_feature *f = cpuid_feature_at(i);
+		uint32_t bits = f->user | f->system | f->machine | f->kvm;
+
+		assert_int_equal(cpuid_feature_index(f), i);
+		for (int bit = 0; bit < 32; bit++) {
+			const char *name = cpuid_feature_name(f->leaf, f->subleaf, f->reg, bit);
+			unsigned feature;
+			int found;
+
+			assert_int_equal(name != NULL, bits >> bit & 1);
+			if (!name)
+				continue;
+			assert_true(cpuid_feature_named(name, strlen(name), &feature, &found));
+			assert_int_equal(feature, i);
+			assert_int_equal(found, bit);
+		}
+	}
+}
+
+static void test_missing(void **state)
+{
+	struct cpuid_policy v2, v3, host, amd_host, none;
+	struct error err = {""};
+	char text[64];
+
+	assert_int_equal(build_model(&v2, &intel, "x86-64-v2", 0xe7, &err), 0);
+	assert_int_equal(build_model(&v3, &intel, "x86-64-v3", 0xe7, &err), 0);
+	build(&host, &intel, CPUID_KVM, 4, 0xe7);
+	build(&amd_host, &amd, CPUID_KVM, 4, 0xe7);
+	build(&none, &intel, CPUID_KVM, 4, 0);
+	assert_int_equal(cpuid_policy_missing(&v2, &host, text, sizeof text), 0);
+	assert_string_equal(text, "");
+	assert_int_equal(cpuid_policy_missing(&v3, &amd_host, text, sizeof text), 0);
+	assert_int_equal(cpuid_policy_missing(&v2, &none, text, sizeof text), 0);
+	assert_int_equal(cpuid_policy_missing(&v3, &v2, text, sizeof text), 17);
+	/* As many as fit, and none by halves. */
+	assert_memory_equal(text, "pclmulqdq, fma, movbe, aes, xsave, ", 35);
+	assert_true(strlen(text) < sizeof text);
+	assert_int_not_equal(text[strlen(text) - 1], ',');
+	amd_host.arch_capabilities = host.arch_capabilities & ~1ull;
+	cpuid_policy_missing(&host, &amd_host, text, sizeof text);
+	assert_non_null(strstr(text, "rdcl_no"));
+	amd_host = host;
+	for (unsigned i = 0; i < amd_host.count; i++)
+		if (amd_host.leaf[i].leaf == 0xd && amd_host.leaf[i].subleaf == 5)
+			amd_host.leaf[i].ebx += 64;
+	amd_host.phys_bits = host.phys_bits - 1;
+	assert_int_equal(cpuid_policy_missing(&host, &amd_host, text, sizeof text), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_models),
+		cmocka_unit_test(test_model_flags),
+		cmocka_unit_test(test_model_refused),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_never),
 		cmocka_unit_test(test_xcr0),
 		cmocka_unit_test(test_system),

@@ -26,6 +26,9 @@ enum {
 	STATS,
 	GDB,
 	TEST_DEVICES,
+	PERF_MAP,
+	PROFILE,
+	SYMBOLS
 };
 
 static const struct option_spec options[] = {
@@ -42,6 +45,9 @@ static const struct option_spec options[] = {
 	{"net", NET, "none|user[,fwd=...]",
 		"none (without an image), or over this host's sockets;"},
 	{"stats", STATS, NULL, "counters on standard error at the end"},
+	{"profile", PROFILE, "FILE", "where the guest's time went, written at the end"},
+	{"perf-map", PERF_MAP, NULL, "/tmp/perf-PID.map, so that perf names translated code"},
+	{"symbols", SYMBOLS, "FILE", "the guest kernel's, for both: System.map, kallsyms or ELF"},
 	{"gdb", GDB, "ADDRESS", "wait for a debugger: unix:PATH or 127.0.0.1:PORT"},
 	{"test-devices", TEST_DEVICES, NULL, NULL},
 	{"help", HELP, NULL, "this text"},
@@ -122,6 +128,15 @@ static int take_option(struct request *request, int id, const char *value, struc
 		return 0;
 	case TEST_DEVICES:
 		config->test_devices = true;
+		return 0;
+	case PERF_MAP:
+		config->perf_map = true;
+		return 0;
+	case PROFILE:
+		config->profile = value;
+		return 0;
+	case SYMBOLS:
+		config->symbols = value;
 		return 0;
 	case GDB:
 		config->gdb = value;

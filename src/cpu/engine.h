@@ -54,11 +54,21 @@ struct engine_callbacks {
 	void (*tpr_write)(void *ctx, unsigned index, uint64_t value);
 };
 
+struct symbols;
+
+/* What the VM's owner wants to see of where the guest spends its time. */
+struct engine_sight {
+	FILE *perf_map;                /* names of translated code, for perf; NULL: none */
+	FILE *profile;                 /* where the guest's time went; NULL: none */
+	const struct symbols *symbols; /* of the guest's kernel, or NULL */
+};
+
 struct engine_vm_config {
 	unsigned vcpus;
 	const struct cpuid_policy *cpuid; /* outlives the VM */
 	const struct engine_callbacks *callbacks;
 	void *ctx;
+	const struct engine_sight *sight; /* NULL: nothing; outlives the VM */
 };
 
 /* Debugger requests on one vCPU, until changed. */
@@ -116,6 +126,8 @@ struct engine {
 	int (*vcpu_translate)(struct engine_vcpu *vcpu, uint64_t gva, uint64_t *gpa);
 	/* Counters as lines "name value"; any thread. Optional (NULL). */
 	void (*vm_stats)(struct engine_vm *vm, FILE *out);
+	/* Writes what config.sight asks for. Optional (NULL). Only while no vCPU runs. */
+	void (*vm_sight)(struct engine_vm *vm);
 	/*
 	 * The translated block at guest physical address gpa, guest code beside host code, for a
 	 * person to read. Optional (NULL). Only while no vCPU runs.

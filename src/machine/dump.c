@@ -74,3 +74,9 @@ void machine_stats(struct machine *machine, FILE *out)
 	if (machine->config.engine->vm_stats)
 		machine->config.engine->vm_stats(machine->vm, out);
 }
+
+void machine_sight(struct machine *machine)
+{
+	if (machine->config.sight && machine->config.engine->vm_sight)
+		machine->config.engine->vm_sight(machine->vm);
+}

@@ -74,6 +74,8 @@ struct machine_config {
 	 */
 	void (*debug_stop)(void *ctx, unsigned vcpu);
 	void *debug_ctx;
+
+	const struct engine_sight *sight; /* see engine.h; NULL: nothing */
 };
 
 /*
@@ -145,5 +147,7 @@ int machine_sysrq(struct machine *machine, char key, struct error *err);
 void machine_dump(struct machine *machine, FILE *out);
 /* Counters as lines "name value" (exits, interrupts); the engine's too. Any thread. */
 void machine_stats(struct machine *machine, FILE *out);
+/* Writes what config.sight asks for. Only after machine_run(). */
+void machine_sight(struct machine *machine);
 
 #endif

@@ -48,6 +48,9 @@ struct vmm_config {
 	bool test_devices;             /* machine/testdev.h */
 	bool stats;                    /* counters on standard error at the end */
 	const struct vmm_given *given; /* a daemon's guest; NULL: one in the foreground */
+	bool perf_map;                 /* /tmp/perf-PID.map names translated code at the end */
+	const char *profile; /* where the guest's time went, written at the end; NULL: not */
+	const char *symbols; /* of the guest's kernel, for both; NULL: none */
 };
 
 #endif

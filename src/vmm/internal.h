@@ -11,6 +11,7 @@
 #include "vmm/console.h"
 #include "vmm/control.h"
 #include "vmm/devices.h"
+#include "vmm/sight.h"
 #include "vmm/signals.h"
 #include "vmm/terminal.h"
 #include "vmm/vmm.h"
@@ -26,6 +27,7 @@ struct vmm {
 	struct console *console;  /* a daemon's guest: this and the next */
 	struct control *control;
 	struct signals signals;
+	struct sight sight;
 	struct gdb *gdb;
 	int kernel, initrd;
 	bool signals_started, landlocked;

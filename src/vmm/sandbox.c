@@ -63,6 +63,10 @@ static const int debugger[] = {
 };
 /* The daemon's sockets are listening already; a dump's file comes over one. */
 static const int doors[] = {CALL(accept4), CALL(recvmsg), CALL(shutdown)};
+/* A profile: a timer of each vCPU's thread, made by that thread; qsort() asks for the memory's size. */
+static const int profile[] = {
+	CALL(timer_create), CALL(timer_settime), CALL(timer_delete), CALL(sysinfo),
+};
 /* clang-format on */
 
 static int allow_list(scmp_filter_ctx filter, const int *list, size_t count)
@@ -204,6 +208,8 @@ static int make_filter(scmp_filter_ctx filter, const struct sandbox_needs *needs
 		r = allow_list(filter, debugger, sizeof debugger / sizeof *debugger);
 	if (!r && needs->doors && !needs->user)
 		r = allow_list(filter, doors, sizeof doors / sizeof *doors);
+	if (!r && needs->profile)
+		r = allow_list(filter, profile, sizeof profile / sizeof *profile);
 	/* Most frequent first: the filter is a list that the kernel walks. */
 	if (!r)
 		r = seccomp_syscall_priority(filter, CALL(futex), 255);

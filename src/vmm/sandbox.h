@@ -24,6 +24,7 @@ struct sandbox_needs {
 	bool user;       /* user-mode networking opens the host's sockets */
 	bool gdb;        /* a debugger may connect */
 	bool doors;      /* control and console sockets, open already */
+	bool profile;    /* vCPUs are sampled */
 	bool landlocked; /* sandbox_files() did its part */
 };
 

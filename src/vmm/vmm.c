@@ -168,6 +168,7 @@ static int make_machine(struct vmm *vmm, struct error *err)
 		.hold = held_results(config->given),
 		.held = guest_held,
 		.held_ctx = vmm,
+		.sight = &vmm->sight.engine,
 	};
 
 	return machine_create(&machine, &vmm->machine, err);
@@ -257,6 +258,7 @@ static int enter_sandbox(struct vmm *vmm, struct error *err)
 		.gdb = vmm->gdb != NULL,
 		.doors = vmm->config->given != NULL,
 		.landlocked = vmm->landlocked,
+		.profile = vmm->config->profile != NULL,
 	};
 
 	return sandbox_calls(&needs, err);
@@ -277,6 +279,8 @@ static int set_up(struct vmm *vmm, struct error *err)
 		r = open_files(vmm, err);
 	if (!r)
 		r = choose_engine(vmm, err);
+	if (!r)
+		r = sight_open(&vmm->sight, config, vmm->engine, err);
 	if (!r)
 		r = open_doors(vmm, err);
 	if (!r)
@@ -323,6 +327,7 @@ static void tear_down(struct vmm *vmm)
 	gdb_destroy(vmm->gdb);
 	machine_destroy(vmm->machine);
 	console_destroy(vmm->console);
+	sight_close(&vmm->sight);
 	if (vmm->signals_started)
 		signals_stop(&vmm->signals);
 	if (vmm->loop)
@@ -350,6 +355,7 @@ enum vmm_end vmm_run(const struct vmm_config *config, struct error *err)
 			json_pack("{s:s, s:s}", "event", "ended", "reason", status_reason(end)));
 		if (config->stats)
 			machine_stats(vmm->machine, stderr);
+		machine_sight(vmm->machine);
 	}
 	tear_down(vmm);
 	free(vmm);

@@ -21,6 +21,20 @@ static void *exec_at(struct cache *c, uint32_t offset)
 	return c->exec + offset;
 }
 
+/* The cache's lock, for a vCPU: how long it waits is counted. */
+static void take(struct vcpu *v)
+{
+	struct lock *l = &v->vm->cache.lock;
+	uint64_t start;
+
+	if (lock_try(l))
+		return;
+	start = __builtin_ia32_rdtsc();
+	lock_take(l);
+	v->count.lock_wait++;
+	v->count.lock_cycles += __builtin_ia32_rdtsc() - start;
+}
+
 /* --- finding --------------------------------------------------------------------------- */
 
 static uint32_t look(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode)
@@ -70,7 +84,7 @@ static enum outcome find(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t
 		v->count.cache_flush++;
 		cache_flush(v->vm);
 		vm_exclusive_end(v);
-		lock_take(&v->vm->cache.lock);
+		take(v);
 	}
 }
 
@@ -218,7 +232,7 @@ enum outcome cache_follow(struct vcpu *v, uint32_t index, uint32_t generation, v
 
 	if (r)
 		return r;
-	lock_take(&c->lock);
+	take(v);
 	note_linear(v, *linear, gpa);
 	r = find(v, *linear, gpa, &to);
 	if (!r) {

@@ -109,6 +109,7 @@ struct cache {
 	struct block *block;                /* index 0 is none */
 	struct block_exit *exit;
 	struct site *site;
+	uint64_t *rip; /* linear address of each block, for sight.c; NULL: not kept */
 	uint8_t *insn; /* struct emulated, found by insn_hash */
 	uint32_t insn_hash[CACHE_INSN_HASH];
 	uint32_t blocks, exits, sites, insns;
@@ -121,7 +122,8 @@ struct cache {
 	bool exact_flags; /* also flags that nobody reads are right when memory faults (tests) */
 };
 
-int cache_create(struct cache *c, uint32_t size, struct error *err);
+/* rips: keeps the addresses of blocks for sight.c. */
+int cache_create(struct cache *c, uint32_t size, bool rips, struct error *err);
 void cache_destroy(struct cache *c);
 
 /*

@@ -5,32 +5,39 @@
 
 #include <stdint.h>
 
-#define COUNTERS(X)                                                           \
-	X(exit_lookup)  /* left translated code to find the next block */     \
-	X(exit_link)    /* the same, at a direct jump that was not linked */  \
-	X(exit_emulate) /* to emulate one instruction */                      \
-	X(exit_slow)    /* slow memory accesses */                            \
-	X(exit_kick)    /* because of a kick or poll */                       \
-	X(tlb_fill)                                                           \
-	X(tlb_flush)                                                          \
-	X(tlb_flush_page)                                                     \
-	X(context_switch) /* TLB contexts */                                  \
-	X(walk)           /* page table walks */                              \
-	X(bounce)         /* accesses through the bounce buffer */            \
-	X(mmio)                                                               \
-	X(pio)                                                                \
-	X(msr)                                                                \
-	X(fault) /* exceptions delivered */                                   \
-	X(page_fault)                                                         \
-	X(interrupt)                                                          \
-	X(halt)                                                               \
-	X(block_made)                                                         \
-	X(block_linked)                                                       \
-	X(far_unlinked) /* times that links between pages were all dropped */ \
-	X(block_invalidated)                                                  \
-	X(cache_flush) /* the whole code cache */                             \
-	X(code_write)  /* writes to pages that hold translated code */        \
-	X(signal)      /* host signals taken in translated code */            \
+#define COUNTERS(X)                                                             \
+	X(exit_lookup)  /* left translated code to find the next block */       \
+	X(exit_link)    /* the same, at a direct jump that was not linked */    \
+	X(exit_emulate) /* to emulate one instruction */                        \
+	X(exit_slow)    /* slow memory accesses */                              \
+	X(exit_kick)    /* because of a kick or poll */                         \
+	X(tlb_fill)                                                             \
+	X(tlb_flush)                                                            \
+	X(tlb_flush_page)                                                       \
+	X(context_switch) /* TLB contexts */                                    \
+	X(walk)           /* page table walks */                                \
+	X(bounce)         /* accesses through the bounce buffer */              \
+	X(mmio)                                                                 \
+	X(pio)                                                                  \
+	X(msr)                                                                  \
+	X(fault) /* exceptions delivered */                                     \
+	X(page_fault)                                                           \
+	X(interrupt)                                                            \
+	X(halt)                                                                 \
+	X(block_made)                                                           \
+	X(block_guest_bytes) /* that were translated */                         \
+	X(block_code_bytes)  /* that they became */                             \
+	X(make_cycles)       /* of the TSC, for translating */                  \
+	X(lock_wait)         /* times that another vCPU had the cache's lock */ \
+	X(lock_cycles)       /* waiting for it */                               \
+	X(exclusive)         /* times that all other vCPUs were held outside */ \
+	X(exclusive_cycles)  /* until they were */                              \
+	X(block_linked)                                                         \
+	X(far_unlinked) /* times that links between pages were all dropped */   \
+	X(block_invalidated)                                                    \
+	X(cache_flush) /* the whole code cache */                               \
+	X(code_write)  /* writes to pages that hold translated code */          \
+	X(signal)      /* host signals taken in translated code */              \
 	X(vector_save)
 
 struct counters {

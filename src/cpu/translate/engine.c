@@ -11,6 +11,7 @@
 
 #include "cpu/translate/dump.h"
 #include "cpu/translate/run.h"
+#include "cpu/translate/sight.h"
 #include "cpu/translate/stubs.h"
 #include "cpu/translate/vm.h"
 #include "cpu/translate/walk.h"
@@ -96,11 +97,15 @@ static int vm_create(const struct engine_vm_config *config, struct engine_vm **o
 		e->vm.has_xsaveopt = a & 1;
 	e->vm.has_fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
 	e->vm.no_jumps = reserve(2 * JUMP_TARGET_DELTA);
-	r = e->vm.no_jumps ? cache_create(&e->vm.cache, CODE_CACHE_SIZE, err)
+	r = e->vm.no_jumps ? cache_create(&e->vm.cache, CODE_CACHE_SIZE,
+				     config->sight && config->sight->perf_map, err)
 			   : error_set(err, ENOMEM, "no memory for the guest");
 	if (!r) {
 		e->vm.no_jumps[0] = jump_empty(0);
 		r = signal_setup(err);
+	}
+	if (!r) {
+		r = sight_setup(config->sight, err);
 	}
 	if (r) {
 		vm_destroy(e);
@@ -157,6 +162,11 @@ static void vm_stats(struct engine_vm *e, FILE *out)
 	fprintf(out, "%-18s %u\n", "cache_emulated", c->insns / (unsigned)sizeof(struct emulated));
 }
 
+static void vm_sight(struct engine_vm *e)
+{
+	sight_report(&e->vm);
+}
+
 static void vm_dump_block(struct engine_vm *e, uint64_t gpa, FILE *out)
 {
 	dump_blocks(&e->vm, gpa, out);
@@ -173,6 +183,7 @@ static void vcpu_destroy(struct engine_vcpu *e)
 		if (p->write_hint[i])
 			munmap(p->write_hint[i], (vm->region[i].size >> 12) * 4);
 	if (p->v) {
+		sight_thread_end(p->v);
 		signal_thread_end(p->v);
 		munmap(p->v, VCPU_PAGES_SIZE);
 	}
@@ -255,7 +266,7 @@ static enum engine_exit vcpu_run(struct engine_vcpu *e, struct error *err)
 	struct vcpu *v = e->p.v;
 	enum outcome out;
 
-	if (signal_thread_setup(v, err))
+	if (signal_thread_setup(v, err) || sight_thread_start(v, err))
 		return ENGINE_EXIT_ERROR;
 	e->p.running = true;
 	irq_check_set(v, true);
@@ -349,5 +360,6 @@ const struct engine engine_translate = {
 	.vcpu_debug = vcpu_debug,
 	.vcpu_translate = vcpu_translate,
 	.vm_stats = vm_stats,
+	.vm_sight = vm_sight,
 	.vm_dump_block = vm_dump_block,
 };

@@ -7,6 +7,7 @@
 #define DACH_CPU_TRANSLATE_LOCK_H
 
 #include <linux/futex.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 
@@ -34,12 +35,17 @@ static inline void lock_yield(void)
 	asm volatile("syscall" : "=a"(r) : "a"((long)SYS_sched_yield) : "rcx", "r11", "memory");
 }
 
-static inline void lock_take(struct lock *l)
+static inline bool lock_try(struct lock *l)
 {
 	uint32_t expected = 0;
 
-	if (__atomic_compare_exchange_n(&l->state, &expected, 1, false, __ATOMIC_ACQUIRE,
-		    __ATOMIC_RELAXED))
+	return __atomic_compare_exchange_n(&l->state, &expected, 1, false, __ATOMIC_ACQUIRE,
+		__ATOMIC_RELAXED);
+}
+
+static inline void lock_take(struct lock *l)
+{
+	if (lock_try(l))
 		return;
 	while (__atomic_exchange_n(&l->state, 2, __ATOMIC_ACQUIRE) != 0)
 		lock_futex(&l->state, FUTEX_WAIT_PRIVATE, 2);

@@ -24,6 +24,17 @@ static void *reserve(size_t size)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+/* perf asks its map only about memory that no file is behind; a memfd counts as a file there. */
+static int map_nameless(struct cache *c, uint32_t size, struct error *err)
+{
+	c->write = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	c->exec = c->write == MAP_FAILED ? MAP_FAILED : mremap(c->write, 0, size, MREMAP_MAYMOVE);
+	if (c->exec == MAP_FAILED || mprotect(c->exec, size, PROT_READ | PROT_EXEC))
+		return error_set(err, errno, "this host does not let a program make code: %s",
+			strerror(errno));
+	return 0;
+}
+
 static int map_code(struct cache *c, uint32_t size, struct error *err)
 {
 	c->fd = memfd_create("dach-code", MFD_CLOEXEC);
@@ -37,9 +48,9 @@ static int map_code(struct cache *c, uint32_t size, struct error *err)
 	return 0;
 }
 
-int cache_create(struct cache *c, uint32_t size, struct error *err)
+int cache_create(struct cache *c, uint32_t size, bool rips, struct error *err)
 {
-	int r = map_code(c, size, err);
+	int r = (rips ? map_nameless : map_code)(c, size, err);
 
 	if (r)
 		return r;
@@ -54,7 +65,9 @@ int cache_create(struct cache *c, uint32_t size, struct error *err)
 	c->insn = reserve(MAX_INSNS);
 	c->hash = reserve(CACHE_HASH * sizeof *c->hash);
 	c->far = reserve(CACHE_FAR * sizeof *c->far);
-	if (!c->block || !c->exit || !c->site || !c->insn || !c->hash || !c->far)
+	c->rip = rips ? reserve(MAX_BLOCKS * sizeof *c->rip) : NULL;
+	if ((rips && !c->rip) || !c->block || !c->exit || !c->site || !c->insn || !c->hash ||
+		!c->far)
 		return error_set(err, ENOMEM, "no memory for the code cache's tables");
 	c->blocks = c->exits = 1;
 	c->max_blocks = MAX_BLOCKS;
@@ -80,6 +93,8 @@ void cache_destroy(struct cache *c)
 		munmap(c->insn, MAX_INSNS);
 	if (c->far)
 		munmap(c->far, CACHE_FAR * sizeof *c->far);
+	if (c->rip)
+		munmap(c->rip, MAX_BLOCKS * sizeof *c->rip);
 	if (c->hash)
 		munmap(c->hash, CACHE_HASH * sizeof *c->hash);
 	if (c->fd >= 0)
@@ -225,6 +240,7 @@ enum outcome cache_make(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t 
 	struct insn insns[BLOCK_MAX_INSNS];
 	struct source s = {.room = 4096 - (gpa & 4095)};
 	unsigned count, size = 0, start = gpa & 4095;
+	uint64_t since = __builtin_ia32_rdtsc();
 	enum outcome out;
 	struct block *b;
 
@@ -249,11 +265,16 @@ enum outcome cache_make(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t 
 	b->insns = (uint8_t)count;
 	b->crosses = s.crosses && start + size > 4096;
 	*index = c->blocks;
+	if (c->rip)
+		c->rip[*index] = linear;
 	enlist(c, r, gpa, *index, 0, start, start + size > 4096 ? 4095 : start + size - 1);
 	if (b->crosses)
 		enlist(c, vm_region(v->vm, s.gpa2), s.gpa2, *index, 1, 0, start + size - 4097);
 	cache_insert(c, *index);
 	__atomic_store_n(&c->blocks, c->blocks + 1, __ATOMIC_RELEASE);
 	v->count.block_made++;
+	v->count.block_guest_bytes += size;
+	v->count.block_code_bytes += b->code_size + b->cold_size;
+	v->count.make_cycles += __builtin_ia32_rdtsc() - since;
 	return OUT_OK;
 }

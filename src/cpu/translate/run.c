@@ -40,9 +40,11 @@ static unsigned take_kick(struct vcpu *v)
 void vm_exclusive_begin(struct vcpu *v)
 {
 	struct translate_vm *vm = v->vm;
+	uint64_t since = __builtin_ia32_rdtsc();
 
 	if (vm->vcpus < 2)
 		return;
+	v->count.exclusive++;
 	lock_take(&vm->exclusive);
 	atomic_store(&vm->stop, true);
 	for (unsigned k = 0; k < vm->vcpus; k++) {
@@ -55,6 +57,7 @@ void vm_exclusive_begin(struct vcpu *v)
 			lock_yield();
 		}
 	}
+	v->count.exclusive_cycles += __builtin_ia32_rdtsc() - since;
 }
 
 void vm_exclusive_end(struct vcpu *v)

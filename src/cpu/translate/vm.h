@@ -77,11 +77,12 @@ struct translate_vcpu {
 	bool alone;               /* ... and runs while all other vCPUs are held */
 	struct emulated emulated; /* a copy, where another vCPU may flush the cache */
 	struct written written[VM_UNSETTLED];
-	unsigned unsettled;     /* of them */
-	struct tlb *user;       /* the context of the current PCID */
-	bool running;           /* vcpu_run() is under way: %gs is ours */
-	bool leave_ok;          /* a slow path left only to look for the next block */
-	_Atomic uint32_t place; /* PLACE_* in the low bits, a count above */
+	unsigned unsettled;      /* of them */
+	struct tlb *user;        /* the context of the current PCID */
+	bool running;            /* vcpu_run() is under way: %gs is ours */
+	struct profile *profile; /* sight.c; NULL: none */
+	bool leave_ok;           /* a slow path left only to look for the next block */
+	_Atomic uint32_t place;  /* PLACE_* in the low bits, a count above */
 };
 
 /* Where a vCPU's thread is, for those who change code or take permissions away. */

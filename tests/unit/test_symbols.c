@@ -102,8 +102,8 @@ static void test_bad(void **state)
 	assert_int_equal(symbols_parse(&f, sizeof f, "good", &s, &err), 0);
 	assert_string_equal(symbols_find(s, 4096, &offset), "fn");
 	symbols_free(s);
-	refuse(&f, sizeof f - 1); /* names beyond the end */
-	f.names[3] = 'x';         /* that never end */
+	refuse(&f, offsetof(__typeof__(f), names) + 3); /* names beyond the end */
+	f.names[3] = 'x';                               /* that never end */
 	refuse(&f, sizeof f);
 	f.names[3] = 0;
 	f.sym.st_name = 4;

@@ -28,7 +28,9 @@ enum {
 	TEST_DEVICES,
 	PERF_MAP,
 	PROFILE,
-	SYMBOLS
+	SYMBOLS,
+	SAVE,
+	RESTORE,
 };
 
 static const struct option_spec options[] = {
@@ -50,6 +52,8 @@ static const struct option_spec options[] = {
 	{"symbols", SYMBOLS, "FILE", "the guest kernel's, for both: System.map, kallsyms or ELF"},
 	{"gdb", GDB, "ADDRESS", "wait for a debugger: unix:PATH or 127.0.0.1:PORT"},
 	{"test-devices", TEST_DEVICES, NULL, NULL},
+	{"save-to", SAVE, "FILE", NULL},
+	{"restore-from", RESTORE, "FILE", NULL},
 	{"help", HELP, NULL, "this text"},
 	{NULL, 0, NULL, NULL},
 };
@@ -140,6 +144,12 @@ static int take_option(struct request *request, int id, const char *value, struc
 		return 0;
 	case GDB:
 		config->gdb = value;
+		return 0;
+	case SAVE: /* on SIGUSR2; until there are verbs for it */
+		config->save_to = value;
+		return 0;
+	case RESTORE:
+		config->restore_from = value;
 		return 0;
 	case OPTION_WORD:
 		if (request->image)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "machine/ioapic.h"
 
+#include "machine/describe.h"
+
 #define REG_ID 0
 #define REG_VERSION 1
 #define REG_ARBITRATION 2
@@ -156,6 +158,25 @@ void ioapic_reset(struct ioapic *ioapic)
 	ioapic->select = ioapic->id = 0;
 	for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
 		ioapic->entry[pin] = ENTRY_MASKED;
+	pthread_mutex_unlock(&ioapic->lock);
+}
+
+void ioapic_describe(struct ioapic *ioapic, struct state *s)
+{
+	pthread_mutex_lock(&ioapic->lock);
+	state_begin(s, "ioapic", 0, 1);
+	state_u32(s, "select", &ioapic->select);
+	state_u32(s, "id", &ioapic->id);
+	state_u64s(s, "entry", ioapic->entry, IOAPIC_PINS);
+	state_u32(s, "level", &ioapic->level);
+	state_end(s);
+	if (state_loading(s)) {
+		ioapic->select &= 0xff;
+		ioapic->id &= 0x0f000000;
+		ioapic->level &= (1u << IOAPIC_PINS) - 1;
+		for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
+			ioapic->entry[pin] &= ENTRY_WRITABLE | ENTRY_REMOTE_IRR;
+	}
 	pthread_mutex_unlock(&ioapic->lock);
 }
 

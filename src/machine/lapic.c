@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "machine/describe.h"
+
 /* Register numbers: the xAPIC offset, or the MSR number, without its lowest 4 bits. */
 enum {
 	REG_ID = 0x02,
@@ -316,6 +318,78 @@ static bool reg_exists(unsigned reg)
 		return true;
 	}
 	return false;
+}
+
+void lapic_page_get(struct lapic *lapic, uint32_t page[LAPIC_PAGE])
+{
+	uint32_t left = lapic_timer_left(lapic);
+
+	for (unsigned reg = 0; reg < LAPIC_PAGE; reg++)
+		page[reg] = reg_exists(reg) ? reg_read(lapic, reg) : 0;
+	page[REG_CURRENT] = left;
+}
+
+static bool base_possible(const struct lapic *lapic, uint64_t base)
+{
+	uint32_t mode = APIC_BASE_ENABLE | APIC_BASE_X2;
+
+	return (base & ~(uint64_t)(mode | APIC_BASE_BSP)) == LAPIC_BASE &&
+		(base & mode) != APIC_BASE_X2 && !(base & APIC_BASE_BSP) == !!lapic->index;
+}
+
+bool lapic_page_set(struct lapic *lapic, const uint32_t page[LAPIC_PAGE], uint64_t base,
+	uint64_t tsc_deadline, uint64_t ago)
+{
+	if (!base_possible(lapic, base))
+		return false;
+	lapic_timer_stop(lapic);
+	lapic->base = base;
+	if (!x2(lapic)) {
+		lapic->id = page[REG_ID] & 0xff000000;
+		lapic->ldr = page[REG_LDR] & 0xff000000;
+		lapic->dfr = page[REG_DFR] | 0x0fffffff;
+	}
+	for (unsigned i = 0; i < 8; i++) {
+		uint32_t valid = i ? UINT32_MAX : 0xffff0000; /* vectors 0 to 15 are none */
+
+		lapic->isr[i] = page[REG_ISR + i] & valid;
+		lapic->tmr[i] = page[REG_TMR + i] & valid;
+		lapic->irr[i] = page[REG_IRR + i] & valid;
+	}
+	for (unsigned i = 0; i < LVT_COUNT; i++)
+		lapic->lvt[i] = page[REG_LVT + i] & (lvt_writable[i] | LVT_MASKED);
+	lapic->svr = page[REG_SVR] & 0x1ff;
+	lapic->esr = page[REG_ESR];
+	lapic->icr_low = page[REG_ICR_LOW];
+	lapic->icr_high = page[REG_ICR_HIGH];
+	lapic->initial = page[REG_INITIAL];
+	lapic->divide = page[REG_DIVIDE] & 0xb;
+	lapic->tpr = page[REG_TPR] & 0xff;
+	update_ppr(lapic);
+	lapic_timer_go_on(lapic, page[REG_CURRENT], ago);
+	if (tsc_deadline)
+		lapic_deadline_write(lapic, tsc_deadline);
+	return true;
+}
+
+void lapic_describe(struct lapic *lapic, struct state *s)
+{
+	uint64_t base = lapic->base, deadline = lapic_deadline_read(lapic);
+	uint32_t page[LAPIC_PAGE] = {0}, errors = lapic->esr_new;
+
+	if (!state_loading(s))
+		lapic_page_get(lapic, page);
+	state_begin(s, "lapic", lapic->index, 1);
+	state_u64(s, "apic_base", &base);
+	state_u32s(s, "page", page, LAPIC_PAGE);
+	state_u64(s, "tsc_deadline", &deadline);
+	state_u32(s, "esr_next", &errors);
+	if (state_loading(s) && state_ok(s)) {
+		lapic->esr_new = errors;
+		state_require(s, lapic_page_set(lapic, page, base, deadline, state_elapsed(s)),
+			"a mode that there is not");
+	}
+	state_end(s);
 }
 
 /* Registers are 32 bits at multiples of 16; other accesses are undefined (SDM 3A 11.4.1). */

@@ -94,6 +94,21 @@ int lapic_ack(struct lapic *lapic);
 uint64_t lapic_cr8_read(struct lapic *lapic);
 void lapic_cr8_write(struct lapic *lapic, uint64_t value);
 
+/*
+ * The registers as the architecture lays them out (SDM 3A table 11-1), the one at offset 16 * n as
+ * page[n], whatever the mode; so that an APIC moves between this one and a kernel's. The timer's
+ * current count goes along, rounded up: what is due has been delivered before. The vCPU does not
+ * run.
+ */
+#define LAPIC_PAGE 64
+void lapic_page_get(struct lapic *lapic, uint32_t page[LAPIC_PAGE]);
+/*
+ * ago: how long ago the page was so, ns. tsc_deadline: as IA32_TSC_DEADLINE had it. false: there
+ * is no such mode (base: IA32_APIC_BASE).
+ */
+bool lapic_page_set(struct lapic *lapic, const uint32_t page[LAPIC_PAGE], uint64_t base,
+	uint64_t tsc_deadline, uint64_t ago);
+
 /* Any thread: */
 /* A message: from a device (dest of 8 bits) or another APIC. level: level-triggered. */
 void lapic_deliver(struct lapic_set *set, uint32_t dest, bool logical, unsigned mode,
@@ -114,5 +129,8 @@ uint32_t lapic_timer_current(struct lapic *lapic);
 void lapic_timer_divide(struct lapic *lapic, uint32_t value);
 bool lapic_deadline_write(struct lapic *lapic, uint64_t value);
 uint64_t lapic_deadline_read(struct lapic *lapic);
+uint32_t lapic_timer_left(struct lapic *lapic); /* like the current count, but rounded up */
+/* The timer had left of its count to go so long ago. */
+void lapic_timer_go_on(struct lapic *lapic, uint32_t left, uint64_t ago);
 
 #endif

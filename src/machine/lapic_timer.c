@@ -102,6 +102,26 @@ uint32_t lapic_timer_current(struct lapic *lapic)
 	return (deadline - now) / divisor(lapic);
 }
 
+uint32_t lapic_timer_left(struct lapic *lapic)
+{
+	uint64_t deadline = lapic_timer_check(lapic, clock_now()), now = clock_now(), left;
+
+	if (mode(lapic->lvt[LVT_TIMER]) == TSC_DEADLINE || !deadline)
+		return 0;
+	left = deadline <= now ? 1 : (deadline - now + divisor(lapic) - 1) / divisor(lapic);
+	return left > UINT32_MAX ? UINT32_MAX : left;
+}
+
+void lapic_timer_go_on(struct lapic *lapic, uint32_t left, uint64_t ago)
+{
+	bool periodic = mode(lapic->lvt[LVT_TIMER]) == PERIODIC;
+	uint64_t end = clock_now() + (uint64_t)left * divisor(lapic);
+
+	if (!left || mode(lapic->lvt[LVT_TIMER]) == TSC_DEADLINE)
+		return;
+	start(lapic, ago < end ? end - ago : 1, periodic ? whole(lapic, true) : 0);
+}
+
 void lapic_timer_divide(struct lapic *lapic, uint32_t value)
 {
 	uint32_t left = lapic_timer_current(lapic);

@@ -313,7 +313,7 @@ static int set_up(struct machine *machine, struct error *err)
 
 	if (!r)
 		r = make_engine(machine, err);
-	if (!r)
+	if (!r && !machine->config.restore)
 		r = boot(machine, err);
 	return r;
 }

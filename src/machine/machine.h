@@ -51,6 +51,7 @@ struct machine_config {
 	uint64_t memory; /* bytes, a multiple of 1 MiB */
 	struct loop *loop;
 	struct machine_file kernel, initrd;
+	bool restore;        /* machine_load() follows: the kernel is only for a later reset */
 	const char *cmdline; /* "" for none */
 	bool test_devices;   /* see testdev.h; a multiboot kernel will do too */
 
@@ -142,6 +143,27 @@ void machine_nmi(struct machine *machine, unsigned index);
  * there. Any thread. -EAGAIN if the port's driver does not listen.
  */
 int machine_sysrq(struct machine *machine, char key, struct error *err);
+
+/*
+ * All of the machine into a state (state/state.h): memory, processors, devices. It is paused
+ * (-EBUSY otherwise), and can go on afterwards. Requests to disks that are under way are waited
+ * for. Errors are the state's.
+ */
+struct state;
+struct machine_head {
+	uint32_t vcpus;
+	uint64_t memory;
+	struct cpuid_policy cpuid;
+	char engine[16], program[32]; /* who saved it, for people */
+};
+void machine_save(struct machine *machine, struct state *s);
+/* What a state begins with: what a machine that is to load it must be made of. */
+void machine_describe_head(struct machine_head *head, struct state *s);
+/*
+ * What follows the head, into a machine of machine_create() with restore set, with the same
+ * devices, before machine_run(). After an error it can only be destroyed.
+ */
+void machine_load(struct machine *machine, struct state *s);
 
 /* Every vCPU's registers for a person to read. The machine is paused or has ended. */
 void machine_dump(struct machine *machine, FILE *out);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "machine/pci.h"
+#include "state/state.h"
 
 #define BAR_SIZE 4096
 #define PBA_OFFSET (PCI_MSIX_MAX * 16)
@@ -147,4 +148,29 @@ void pci_msix_notify(struct pci_device *dev, unsigned vector)
 	if (dev->msix.enabled && vector < dev->msix.vectors)
 		send(dev, vector);
 	pthread_mutex_unlock(&dev->msix.lock);
+}
+
+void pci_msix_describe(struct pci_device *dev, struct state *s)
+{
+	struct pci_msix *msix = &dev->msix;
+	uint32_t control = pci_config_get(dev, msix->cap + 2, 2);
+
+	pthread_mutex_lock(&msix->lock);
+	for (unsigned i = 0; i < msix->vectors; i++) {
+		state_group(s, "vector", i);
+		state_u64(s, "address", &msix->entry[i].addr);
+		state_u32(s, "data", &msix->entry[i].data);
+		state_u32(s, "control", &msix->entry[i].control);
+	}
+	state_group(s, NULL, 0);
+	state_u64s(s, "pending", msix->pending, PCI_MSIX_MAX / 64);
+	if (state_loading(s)) {
+		msix->enabled = control & CONTROL_ENABLE;
+		msix->masked = control & CONTROL_MASK;
+		for (unsigned i = 0; i < msix->vectors; i++) {
+			msix->entry[i].addr &= ~3ull;
+			msix->entry[i].control &= ENTRY_MASKED;
+		}
+	}
+	pthread_mutex_unlock(&msix->lock);
 }

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "machine/describe.h"
+
 #define PORT_ADDRESS 0xcf8
 #define ADDRESS_ENABLE 0x80000000u
 #define BAR_64 0x4u
@@ -313,17 +315,22 @@ static void reset_device(struct pci_device *dev)
 	intx_command(dev);
 }
 
-void pci_bus_reset(struct pci_bus *bus)
+/* All out of the way: the guest may have moved one to where another belongs. */
+static void unmap_all(struct pci_bus *bus)
 {
-	pthread_mutex_lock(&bus->lock);
-	bus->address = 0;
-	/* All out of the way first: the guest may have moved one to where another belongs. */
 	for (unsigned i = 0; i < PCI_SLOTS; i++) {
 		if (!bus->slot[i])
 			continue;
 		bus->slot[i]->config[PCI_COMMAND] &= ~PCI_COMMAND_MEMORY;
 		remap(bus->slot[i]);
 	}
+}
+
+void pci_bus_reset(struct pci_bus *bus)
+{
+	pthread_mutex_lock(&bus->lock);
+	bus->address = 0;
+	unmap_all(bus);
 	for (unsigned i = 0; i < PCI_SLOTS; i++)
 		if (bus->slot[i])
 			reset_device(bus->slot[i]);
@@ -337,6 +344,77 @@ void pci_bus_reset(struct pci_bus *bus)
 		if (dev->ops && dev->ops->reset)
 			dev->ops->reset(dev);
 	}
+}
+
+/* What the guest cannot write must be as it is here: then it is the same kind of device. */
+static bool same_device(const struct pci_device *dev, const uint8_t config[PCI_CONFIG_SIZE])
+{
+	for (unsigned i = 0; i < PCI_CONFIG_SIZE; i++)
+		if ((config[i] ^ dev->config[i]) & ~(dev->wmask[i] | dev->w1c[i]))
+			return false;
+	return true;
+}
+
+static void describe_device(struct pci_device *dev, struct state *s)
+{
+	uint8_t config[PCI_CONFIG_SIZE];
+	bool intx = dev->intx;
+
+	memcpy(config, dev->config, sizeof config);
+	state_begin(s, "pci-device", dev->slot, 1);
+	state_bytes(s, "config", config, sizeof config);
+	state_bool(s, "intx", &intx);
+	if (state_loading(s) && state_ok(s)) {
+		if (!same_device(dev, config))
+			state_fail(s, EINVAL, "the guest had another device than %s in slot %u",
+				dev->name, dev->slot);
+		else
+			memcpy(dev->config, config, sizeof config);
+		/* The line itself is in the interrupt controllers' sections. */
+		dev->intx = intx && dev->config[PCI_INTERRUPT_PIN];
+		dev->intx_off = pci_config_get(dev, PCI_COMMAND, 2) & PCI_COMMAND_INTX_OFF;
+	}
+	if (dev->msix.vectors)
+		pci_msix_describe(dev, s);
+	state_end(s);
+	if (dev->ops && dev->ops->describe)
+		dev->ops->describe(dev, s);
+}
+
+void pci_bus_quiet(struct pci_bus *bus, bool quiet)
+{
+	for (unsigned i = 0; i < PCI_SLOTS; i++)
+		if (bus->slot[i] && bus->slot[i]->ops && bus->slot[i]->ops->quiet)
+			bus->slot[i]->ops->quiet(bus->slot[i], quiet);
+}
+
+void pci_describe(struct pci_bus *bus, struct state *s)
+{
+	uint32_t slots = 0, here;
+
+	pthread_mutex_lock(&bus->lock);
+	for (unsigned i = 0; i < PCI_SLOTS; i++)
+		slots |= bus->slot[i] ? 1u << i : 0;
+	here = slots;
+	state_begin(s, "pci", 0, 1);
+	state_u32(s, "address", &bus->address);
+	state_u32(s, "slots", &slots);
+	if (slots != here)
+		state_fail(s, EINVAL,
+			"the guest had %d PCI devices, here there are %d: it needs the same disks "
+			"and networks",
+			__builtin_popcount(slots), __builtin_popcount(here));
+	state_end(s);
+	bus->address &= ~3u;
+	if (state_loading(s))
+		unmap_all(bus);
+	for (unsigned i = 0; i < PCI_SLOTS; i++)
+		if (bus->slot[i])
+			describe_device(bus->slot[i], s);
+	for (unsigned i = 0; i < PCI_SLOTS; i++)
+		if (bus->slot[i] && state_loading(s))
+			remap(bus->slot[i]);
+	pthread_mutex_unlock(&bus->lock);
 }
 
 int pci_bus_init(struct pci_bus *bus, struct bus *io, struct bus *mmio, const struct pci_host *host,

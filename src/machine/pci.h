@@ -46,6 +46,7 @@
 
 struct pci_bus;
 struct pci_device;
+struct state;
 
 struct pci_device_ops {
 	/*
@@ -59,6 +60,13 @@ struct pci_device_ops {
 	 * were after pci_bus_add(). Optional.
 	 */
 	void (*reset)(struct pci_device *dev);
+	/*
+	 * Stands still, nothing under way in guest memory, until told otherwise. No vCPU runs.
+	 * Optional.
+	 */
+	void (*quiet)(struct pci_device *dev, bool quiet);
+	/* A section of its own in a saved state, behind the one of its configuration. Optional. */
+	void (*describe)(struct pci_device *dev, struct state *s);
 };
 
 struct pci_bar {
@@ -135,6 +143,9 @@ int pci_bus_add(struct pci_bus *bus, struct pci_device *dev, struct error *err);
 /* Everything as after pci_bus_add(), then each device's reset. No vCPU runs. */
 void pci_bus_reset(struct pci_bus *bus);
 
+/* All devices stand still, or go on. No vCPU runs. */
+void pci_bus_quiet(struct pci_bus *bus, bool quiet);
+
 /* First; name and ops outlive the device. */
 void pci_device_init(struct pci_device *dev, const char *name, const struct pci_ids *ids,
 	const struct pci_device_ops *ops);
@@ -173,5 +184,6 @@ void pci_config_set(struct pci_device *dev, unsigned offset, unsigned size, uint
 /* Between the files of PCI: */
 void pci_msix_control(struct pci_device *dev); /* the control word may have changed; bus lock */
 void pci_msix_reset(struct pci_device *dev);
+void pci_msix_describe(struct pci_device *dev, struct state *s); /* fields; bus lock */
 
 #endif

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "machine/describe.h"
+
 #define CASCADE 2 /* the master's input that the slave drives */
 
 /* Everything static here runs with the lock held. */
@@ -278,6 +280,41 @@ void pic_reset(struct pic *pic)
 		pic->chip[i].base = i ? 0x70 : 0x08;
 	}
 	update(pic);
+	pthread_mutex_unlock(&pic->lock);
+}
+
+static void describe_chip(struct pic_chip *chip, unsigned n, struct state *s)
+{
+	state_group(s, "chip", n);
+	state_u8(s, "irr", &chip->irr);
+	state_u8(s, "isr", &chip->isr);
+	state_u8(s, "imr", &chip->imr);
+	state_u8(s, "lines", &chip->lines);
+	state_u8(s, "elcr", &chip->elcr);
+	state_u8(s, "base", &chip->base);
+	state_u8(s, "init_step", &chip->step);
+	state_bool(s, "icw4", &chip->icw4);
+	state_bool(s, "auto_eoi", &chip->auto_eoi);
+	state_bool(s, "rotate_auto", &chip->rotate_auto);
+	state_bool(s, "read_isr", &chip->read_isr);
+	state_bool(s, "special_mask", &chip->special_mask);
+	state_bool(s, "poll", &chip->poll);
+	state_u8(s, "lowest", &chip->lowest);
+	state_require(s, chip->lowest <= 7 && chip->step <= 4, "a mode that there is not");
+	state_require(s, !(chip->base & 7), "a base that is no multiple of 8");
+}
+
+void pic_describe(struct pic *pic, struct state *s)
+{
+	pthread_mutex_lock(&pic->lock);
+	state_begin(s, "pic", 0, 1);
+	for (unsigned i = 0; i < 2; i++)
+		describe_chip(&pic->chip[i], i, s);
+	state_end(s);
+	if (state_loading(s) && state_ok(s)) {
+		atomic_store(&pic->output, false);
+		update(pic);
+	}
 	pthread_mutex_unlock(&pic->lock);
 }
 

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "machine/describe.h"
+
 #define NS 1000000000u
 /* Interrupts of channel 0 come no closer together, whatever the guest asks for. */
 #define MIN_PERIOD 50000u
@@ -266,6 +268,47 @@ void pit_reset(struct pit *pit)
 		pit->channel[i].gate = i != 2;
 	}
 	loop_timer_cancel(&pit->timer);
+	pthread_mutex_unlock(&pit->lock);
+}
+
+static void describe_channel(struct pit_channel *c, unsigned n, struct state *s)
+{
+	state_group(s, "channel", n);
+	state_u8(s, "mode", &c->mode);
+	state_u8(s, "access", &c->access);
+	state_bool(s, "gate", &c->gate);
+	state_bool(s, "counting", &c->counting);
+	state_bool(s, "high_next_write", &c->high_next_write);
+	state_bool(s, "high_next_read", &c->high_next_read);
+	state_bool(s, "latched", &c->latched);
+	state_bool(s, "status_latched", &c->status_latched);
+	state_u8(s, "low", &c->low);
+	state_u8(s, "status", &c->status);
+	state_u16(s, "latch", &c->latch);
+	state_u32(s, "reload", &c->reload);
+	state_time(s, "start", &c->start);
+	state_require(s, c->mode <= 5 && c->access >= 1 && c->access <= 3,
+		"a mode that there is not");
+	state_require(s, c->reload >= 1 && c->reload <= 0x10000, "a count that cannot be");
+}
+
+void pit_describe(struct pit *pit, struct state *s)
+{
+	struct pit_channel channel[3];
+
+	pthread_mutex_lock(&pit->lock);
+	memcpy(channel, pit->channel, sizeof channel);
+	state_begin(s, "pit", 0, 1);
+	for (unsigned i = 0; i < 3; i++)
+		describe_channel(&channel[i], i, s);
+	state_group(s, NULL, 0);
+	state_bool(s, "speaker", &pit->speaker);
+	state_bool(s, "refresh", &pit->refresh);
+	state_end(s);
+	if (state_loading(s) && state_ok(s)) {
+		memcpy(pit->channel, channel, sizeof channel);
+		schedule(pit);
+	}
 	pthread_mutex_unlock(&pit->lock);
 }
 

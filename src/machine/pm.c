@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/loop.h"
+#include "machine/describe.h"
 
 #define STATUS_BUTTON 0x100u
 #define STATUS_WRITABLE 0x8531u /* clear by ones: timer, bus master, global, button, RTC, wake */
@@ -67,7 +68,10 @@ static void control_write(void *ctx, uint64_t offset, unsigned size, uint64_t va
 
 static uint64_t timer_read(void *ctx, uint64_t offset, unsigned size)
 {
-	return (uint32_t)((unsigned __int128)clock_now() * PM_TIMER_HZ / 1000000000u);
+	const struct pm *pm = ctx;
+
+	return (uint32_t)((unsigned __int128)(clock_now() - pm->timer_start) * PM_TIMER_HZ /
+		1000000000u);
 }
 
 static void ignore_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
@@ -140,6 +144,26 @@ void pm_reset(struct pm *pm)
 	pm->port92 = 2;
 	pm->reset_control = 0;
 	update_sci(pm);
+	pthread_mutex_unlock(&pm->lock);
+}
+
+void pm_describe(struct pm *pm, struct state *s)
+{
+	uint64_t elapsed;
+
+	pthread_mutex_lock(&pm->lock);
+	elapsed = state_now(s)->monotonic - pm->timer_start;
+	state_begin(s, "pm", 0, 1);
+	state_u16(s, "status", &pm->status);
+	state_u16(s, "enable", &pm->enable);
+	state_u16(s, "control", &pm->control);
+	state_u8(s, "port92", &pm->port92);
+	state_u8(s, "reset_control", &pm->reset_control);
+	/* ns since the timer was zero; it may have been so before this host was there. */
+	state_u64(s, "timer", &elapsed);
+	state_end(s);
+	if (state_loading(s) && state_ok(s))
+		pm->timer_start = state_now(s)->monotonic - (elapsed + state_elapsed(s));
 	pthread_mutex_unlock(&pm->lock);
 }
 

@@ -37,6 +37,7 @@ struct pm {
 	void *ctx;
 	uint16_t status, enable, control;
 	uint8_t port92, reset_control;
+	uint64_t timer_start; /* when the timer was 0, ns of CLOCK_MONOTONIC; modulo 2^64 */
 };
 
 int pm_init(struct pm *pm, struct bus *io, const struct pm_ops *ops, void *ctx);

@@ -7,6 +7,7 @@
 #include <x86intrin.h>
 
 #include "base/loop.h"
+#include "machine/describe.h"
 
 #define MSR_WALL_OLD 0x11u
 #define MSR_TIME_OLD 0x12u
@@ -14,6 +15,7 @@
 #define MSR_TIME 0x4b564d01u
 #define TIME_ENABLED 1u
 #define FLAG_TSC_STABLE 1u
+#define FLAG_GUEST_STOPPED 2u
 
 /* What the guest reads. version is odd while the rest changes. */
 struct time_info {
@@ -73,7 +75,7 @@ void pvclock_reset(struct pvclock *clock, int64_t tsc_offset)
 
 /* The static functions below run with the lock held. */
 
-static bool write_time(struct pvclock *clock, uint64_t msr)
+static bool write_time(struct pvclock *clock, uint64_t msr, uint8_t flags)
 {
 	uint64_t gpa = msr & ~(uint64_t)TIME_ENABLED;
 	struct time_info *to = memory_ptr(clock->mem, gpa, sizeof *to), info;
@@ -86,7 +88,7 @@ static bool write_time(struct pvclock *clock, uint64_t msr)
 	info.ns = clock->ns;
 	pvclock_scale(clock->tsc_khz, &info.mul, &info.shift);
 	/* All vCPUs are told the same pair, and TSCs that differ by nothing. */
-	info.flags = FLAG_TSC_STABLE;
+	info.flags = FLAG_TSC_STABLE | flags;
 
 	__atomic_exchange_n(&to->version, clock->version - 1, __ATOMIC_SEQ_CST);
 	memcpy((char *)to + sizeof to->version, (char *)&info + sizeof info.version,
@@ -144,11 +146,56 @@ bool pvclock_msr_write(struct pvclock *clock, unsigned vcpu, uint32_t msr, uint6
 		break;
 	case MSR_TIME:
 	case MSR_TIME_OLD:
-		ok = !(value & TIME_ENABLED) || write_time(clock, value);
+		ok = !(value & TIME_ENABLED) || write_time(clock, value, 0);
 		if (ok)
 			clock->time_msr[vcpu] = value;
 		break;
 	}
 	pthread_mutex_unlock(&clock->lock);
 	return ok;
+}
+
+/* The guest's time at a TSC of its, computed as the guest does. */
+static uint64_t time_at(const struct pvclock *clock, uint64_t tsc)
+{
+	uint64_t ticks = tsc - clock->tsc;
+	uint32_t mul;
+	int8_t shift;
+
+	pvclock_scale(clock->tsc_khz, &mul, &shift);
+	ticks = shift < 0 ? ticks >> -shift : ticks << shift;
+	return clock->ns + (uint64_t)((unsigned __int128)ticks * mul >> 32);
+}
+
+/* Time starts anew from here for the guest's clocks, without a step back. */
+static void go_on(struct pvclock *clock, uint64_t ns, struct state *s)
+{
+	clock->version &= ~1u;
+	clock->ns = ns + state_elapsed(s);
+	clock->tsc = state_now(s)->tsc + clock->tsc_offset;
+	clock->start = state_now(s)->monotonic - clock->ns;
+	/* So that the guest does not take the time that has gone for a hanging processor. */
+	for (unsigned i = 0; i < PVCLOCK_VCPUS; i++)
+		if (clock->time_msr[i] & TIME_ENABLED)
+			state_require(s, write_time(clock, clock->time_msr[i], FLAG_GUEST_STOPPED),
+				"a clock outside of the guest's memory");
+}
+
+void pvclock_describe(struct pvclock *clock, int64_t tsc_offset, struct state *s)
+{
+	uint64_t ns;
+
+	pthread_mutex_lock(&clock->lock);
+	ns = time_at(clock, state_now(s)->tsc + clock->tsc_offset);
+	state_begin(s, "pvclock", 0, 1);
+	state_u64(s, "time", &ns);
+	state_u32(s, "version", &clock->version);
+	state_u64(s, "wall_msr", &clock->wall_msr);
+	state_u64s(s, "time_msr", clock->time_msr, PVCLOCK_VCPUS);
+	if (state_loading(s) && state_ok(s)) {
+		clock->tsc_offset = tsc_offset;
+		go_on(clock, ns, s);
+	}
+	state_end(s);
+	pthread_mutex_unlock(&clock->lock);
 }

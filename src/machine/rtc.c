@@ -4,6 +4,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "machine/describe.h"
+
 enum {
 	SECONDS,
 	SECONDS_ALARM,
@@ -217,6 +219,23 @@ void rtc_reset(struct rtc *rtc)
 	rtc->cmos[REG_B] = B_24_HOURS;
 	rtc->cmos[REG_D] = D_VALID;
 	loop_timer_cancel(&rtc->timer);
+	pthread_mutex_unlock(&rtc->lock);
+}
+
+void rtc_describe(struct rtc *rtc, struct state *s)
+{
+	pthread_mutex_lock(&rtc->lock);
+	state_begin(s, "rtc", 0, 1);
+	state_u8(s, "index", &rtc->index);
+	state_bytes(s, "cmos", rtc->cmos, sizeof rtc->cmos);
+	state_i64(s, "offset", &rtc->offset);
+	state_require(s, rtc->index < sizeof rtc->cmos, "an index beyond its memory");
+	/* So that no sum with the time of day overflows. */
+	state_require(s, rtc->offset < INT64_MAX / 4 && rtc->offset > INT64_MIN / 4,
+		"a time that cannot be");
+	state_end(s);
+	if (state_loading(s) && state_ok(s))
+		schedule(rtc);
 	pthread_mutex_unlock(&rtc->lock);
 }
 

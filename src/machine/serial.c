@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "machine/describe.h"
+
 enum { REG_DATA, REG_IER, REG_IIR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCR };
 
 #define IER_RECEIVED 0x01u
@@ -253,6 +255,34 @@ void serial_reset(struct serial *serial)
 	serial->thr_empty_irq = false;
 	tell_room(serial);
 	update(serial);
+	pthread_mutex_unlock(&serial->lock);
+}
+
+void serial_describe(struct serial *serial, struct state *s)
+{
+	uint8_t head = serial->head, count = serial->count;
+
+	pthread_mutex_lock(&serial->lock);
+	state_begin(s, "serial", 0, 1);
+	state_u8(s, "ier", &serial->ier);
+	state_u8(s, "fcr", &serial->fcr);
+	state_u8(s, "lcr", &serial->lcr);
+	state_u8(s, "mcr", &serial->mcr);
+	state_u8(s, "lsr", &serial->lsr);
+	state_u8(s, "scr", &serial->scr);
+	state_u16(s, "divisor", &serial->divisor);
+	state_bytes(s, "fifo", serial->fifo, sizeof serial->fifo);
+	state_u8(s, "fifo_head", &head);
+	state_u8(s, "fifo_count", &count);
+	state_bool(s, "thr_empty_irq", &serial->thr_empty_irq);
+	state_bool(s, "irq", &serial->irq);
+	state_require(s, head < SERIAL_FIFO && count <= SERIAL_FIFO, "more bytes than fit");
+	state_end(s);
+	if (state_loading(s) && state_ok(s)) {
+		serial->head = head;
+		serial->count = count;
+		tell_room(serial);
+	}
 	pthread_mutex_unlock(&serial->lock);
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "state/state.h"
 #include "virtio/device.h"
 #include "virtio/pci.h"
 
@@ -350,10 +351,23 @@ static void blk_reset(struct virtio_device *dev)
 		pthread_cond_wait(&blk->idle, &dev->lock);
 }
 
+static void blk_describe(struct virtio_device *dev, struct state *s)
+{
+	uint64_t here = block_size(((struct virtio_blk *)dev)->image), size = here;
+
+	state_u64(s, "bytes", &size);
+	if (size != here)
+		state_fail(s, EINVAL, "the guest's disk had %llu bytes, %s has %llu",
+			(unsigned long long)size, block_name(((struct virtio_blk *)dev)->image),
+			(unsigned long long)here);
+}
+
 static const struct virtio_device_ops blk_ops = {
 	.start = blk_start,
 	.notify = blk_notify,
 	.reset = blk_reset,
+	.drain = blk_reset,
+	.describe = blk_describe,
 };
 
 static void fill_config(struct virtio_blk *blk)

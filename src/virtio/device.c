@@ -82,7 +82,7 @@ void virtio_queue_enable(struct virtio_device *dev, unsigned index)
 bool virtio_running(const struct virtio_device *dev)
 {
 	return (dev->status & VIRTIO_DRIVER_OK) && !(dev->status & VIRTIO_NEEDS_RESET) &&
-		!dev->resetting;
+		!dev->resetting && !dev->quiet;
 }
 
 void virtio_fail(struct virtio_device *dev, const char *why)

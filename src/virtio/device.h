@@ -41,6 +41,7 @@
 #define VIRTIO_F_EVENT_IDX (1ull << 29)
 #define VIRTIO_F_VERSION_1 (1ull << 32)
 
+struct state;
 struct virtio_device;
 
 struct virtio_device_ops {
@@ -56,6 +57,10 @@ struct virtio_device_ops {
 	/* The driver wrote config[offset..offset + size). Lock held. NULL: nothing is writable. */
 	void (*config_write)(struct virtio_device *dev, unsigned offset, unsigned size,
 		uint32_t value);
+	/* Waits, with the lock, until what was taken from queues is done. NULL: nothing ever is. */
+	void (*drain)(struct virtio_device *dev);
+	/* Its own fields in a saved state. Lock held. NULL: there are none. */
+	void (*describe)(struct virtio_device *dev, struct state *s);
 };
 
 struct virtio_device {
@@ -75,6 +80,7 @@ struct virtio_device {
 	uint64_t features; /* what the driver took */
 	uint8_t status, generation;
 	bool resetting;
+	bool quiet;          /* virtio_quiet() */
 	const char *failure; /* why it needs a reset, or NULL */
 	uint16_t config_vector;
 	uint8_t config[VIRTIO_CONFIG_MAX];
@@ -87,7 +93,16 @@ void virtio_device_init(struct virtio_device *dev, const char *name, unsigned id
 	unsigned queues, uint16_t size_max);
 void virtio_device_destroy(struct virtio_device *dev);
 
+/*
+ * Stands still, with nothing under way, for as long as its state is looked at; then goes on with
+ * what there is by then. The machine is paused.
+ */
+void virtio_quiet(struct virtio_device *dev, bool quiet);
+
 /* All that follows: lock held. */
+
+/* The fields that any device has in a saved state, and its own. It is quiet. */
+void virtio_describe(struct virtio_device *dev, struct state *s);
 
 /* The driver writes the status; 0 resets. */
 void virtio_set_status(struct virtio_device *dev, uint8_t status);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "state/state.h"
 #include "virtio/device.h"
 #include "virtio/frame.h"
 #include "virtio/pci.h"
@@ -259,6 +260,8 @@ static bool net_receive(void *ctx, const uint8_t *frame, size_t len)
 	enum outcome outcome = DROPPED;
 
 	pthread_mutex_lock(&dev->lock);
+	if (dev->quiet)
+		outcome = NO_ROOM;
 	if (virtio_running(dev) && queue->enabled && nic->up && len) {
 		virtq_want_notify(queue, false);
 		do {
@@ -297,10 +300,25 @@ static void net_reset(struct virtio_device *dev)
 	((struct virtio_net *)dev)->segment = 0;
 }
 
+/* The guest keeps its address, and its lease; what was on the way is lost, as networks do. */
+static void net_describe(struct virtio_device *dev, struct state *s)
+{
+	struct virtio_net *nic = (struct virtio_net *)dev;
+	struct net_config config;
+
+	memcpy(&config, dev->config, sizeof(config));
+	state_bytes(s, "mac", config.mac, sizeof(config.mac));
+	state_bool(s, "link", &nic->up);
+	config.status = nic->up ? S_LINK_UP : 0;
+	memcpy(dev->config, &config, sizeof(config));
+	nic->segment = 0;
+}
+
 static const struct virtio_device_ops net_ops = {
 	.start = net_started,
 	.notify = net_notify,
 	.reset = net_reset,
+	.describe = net_describe,
 };
 
 void virtio_net_counters(struct virtio_net *nic, struct virtio_net_counters *counters)

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "state/state.h"
+
 /* Capability types (4.1.4) */
 enum { CAP_COMMON = 1, CAP_NOTIFY, CAP_ISR, CAP_DEVICE, CAP_PCI };
 
@@ -268,10 +270,38 @@ static void machine_was_reset(struct pci_device *pci)
 	pthread_mutex_unlock(&transport->dev->lock);
 }
 
+static void describe(struct pci_device *pci, struct state *s)
+{
+	struct virtio_pci *transport = (struct virtio_pci *)pci;
+	struct virtio_device *dev = transport->dev;
+
+	pthread_mutex_lock(&dev->lock);
+	state_begin(s, dev->name, pci->slot, 1);
+	state_u32(s, "device_feature_select", &transport->device_select);
+	state_u32(s, "driver_feature_select", &transport->driver_select);
+	state_u16(s, "queue_select", &transport->queue_select);
+	state_u8(s, "isr", &transport->isr);
+	virtio_describe(dev, s);
+	state_end(s);
+	if (state_loading(s)) {
+		dev->config_vector = checked_vector(transport, dev->config_vector);
+		for (unsigned i = 0; i < dev->queues; i++)
+			dev->queue[i].vector = checked_vector(transport, dev->queue[i].vector);
+	}
+	pthread_mutex_unlock(&dev->lock);
+}
+
+static void be_quiet(struct pci_device *pci, bool quiet)
+{
+	virtio_quiet(((struct virtio_pci *)pci)->dev, quiet);
+}
+
 static const struct pci_device_ops pci_ops = {
 	.config_read = window_read,
 	.config_write = window_write,
 	.reset = machine_was_reset,
+	.quiet = be_quiet,
+	.describe = describe,
 };
 
 static int add_cap(struct virtio_pci *transport, unsigned type, uint32_t offset, uint32_t length,

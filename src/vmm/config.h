@@ -47,6 +47,8 @@ struct vmm_config {
 	const char *gdb;               /* unix:PATH or ADDRESS:PORT; NULL: none */
 	bool test_devices;             /* machine/testdev.h */
 	bool stats;                    /* counters on standard error at the end */
+	const char *save_to;           /* SIGUSR2 saves the guest there and ends it; or NULL */
+	const char *restore_from;      /* goes on from there, with that memory and vcpus; or NULL */
 	const struct vmm_given *given; /* a daemon's guest; NULL: one in the foreground */
 	bool perf_map;                 /* /tmp/perf-PID.map names translated code at the end */
 	const char *profile; /* where the guest's time went, written at the end; NULL: not */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The monitor from inside, for vmm.c and verbs.c. */
+/* The monitor from inside, for vmm.c, save.c and verbs.c. */
 #ifndef DACH_VMM_INTERNAL_H
 #define DACH_VMM_INTERNAL_H
 
@@ -11,6 +11,7 @@
 #include "vmm/console.h"
 #include "vmm/control.h"
 #include "vmm/devices.h"
+#include "vmm/move.h"
 #include "vmm/sight.h"
 #include "vmm/signals.h"
 #include "vmm/terminal.h"
@@ -30,15 +31,24 @@ struct vmm {
 	struct sight sight;
 	struct gdb *gdb;
 	int kernel, initrd;
+	int save, restore; /* files, see save.c; -1: none */
+	struct move move;
+	struct vmm_config restored; /* config, with what the state says */
 	bool signals_started, landlocked;
 	bool virtio_console; /* the guest has last spoken on that one; atomic */
 	uint64_t started;    /* clock_now() */
 	/* The loop's thread: */
 	bool paused; /* by request */
 	bool reboot; /* a power-off is to be told as a reboot */
-	bool held;   /* ended as it says next, and kept to be looked at */
+	bool saved;
+	bool held; /* ended as it says next, and kept to be looked at */
 	enum vmm_end end;
 };
+
+/* save.c: the guest's states; after save_open() config may be another */
+int save_open(struct vmm *vmm, struct error *err);
+void save_guest(void *vmm);
+void save_close(struct vmm *vmm); /* again does nothing */
 
 /* verbs.c: control_handler.handle, with the vmm as ctx */
 void verbs_handle(void *ctx, const struct control_asker *asker, const struct request *request,

@@ -33,6 +33,7 @@ static const int always[] = {
 	CALL(writev),                  /* the C library's last words (abort, assertions) */
 	CALL(fsync), CALL(fdatasync),  /* the guest's flush */
 	CALL(fallocate),               /* the guest's discard and write-zeroes */
+	CALL(ftruncate),               /* a state that could not be written whole */
 	CALL(fstat), CALL(newfstatat), /* stdio: what it writes to; libslirp: resolv.conf's age */
 	/* The event loop and the network's thread wait. */
 	CALL(poll), CALL(ppoll), CALL(timerfd_settime), CALL(restart_syscall),

@@ -13,7 +13,9 @@ static void ready(void *ctx, short revents)
 
 	if (read(signals->watch.fd, &info, sizeof info) != sizeof info)
 		return;
-	if (signals->count++)
+	if (info.ssi_signo == SIGUSR2)
+		signals->save(signals->ctx);
+	else if (signals->count++)
 		signals->force(signals->ctx);
 	else
 		signals->ask(signals->ctx);
@@ -29,6 +31,8 @@ int signals_start(struct signals *signals, struct loop *loop, void (*ask)(void *
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	if (signals->save)
+		sigaddset(&set, SIGUSR2);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0)
 		return error_set(err, errno, "no signalfd: %s", strerror(errno));
@@ -37,6 +41,7 @@ int signals_start(struct signals *signals, struct loop *loop, void (*ask)(void *
 		.watch = {.fd = fd, .events = POLLIN, .ready = ready, .ctx = signals},
 		.ask = ask,
 		.force = force,
+		.save = signals->save,
 		.ctx = ctx,
 	};
 	/* Both come as errors of the call that met them, too. */

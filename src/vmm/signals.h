@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SIGTERM, SIGINT and SIGHUP press the guest's power button; the next one ends
+ * SIGUSR2 saves the guest. SIGTERM, SIGINT and SIGHUP press the guest's power button; the next one ends
  * the guest. SIGPIPE and SIGXFSZ are ignored.
  */
 #ifndef DACH_VMM_SIGNALS_H
@@ -18,6 +18,7 @@ struct signals {
 	unsigned count;
 	void (*ask)(void *ctx);   /* the first */
 	void (*force)(void *ctx); /* every further one */
+	void (*save)(void *ctx);  /* SIGUSR2; set before signals_start(), NULL: it is not taken */
 	void *ctx;
 };
 

@@ -17,6 +17,8 @@ const char *status_reason(enum vmm_end end)
 		return "crash";
 	case VMM_STOPPED:
 		return "killed";
+	case VMM_SAVED:
+		return "saved";
 	case VMM_SETUP:
 	case VMM_ENGINE:
 	case VMM_TEST:

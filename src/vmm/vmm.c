@@ -96,7 +96,7 @@ static enum vmm_end end_of(const struct vmm *vmm, enum machine_result result)
 	case MACHINE_REBOOT:
 		return VMM_REBOOT;
 	case MACHINE_STOPPED:
-		return VMM_STOPPED;
+		return vmm->saved ? VMM_SAVED : VMM_STOPPED;
 	case MACHINE_CRASH:
 		return VMM_CRASH;
 	case MACHINE_TEST_END:
@@ -134,16 +134,22 @@ static unsigned held_results(const struct vmm_given *given)
 
 static int choose_engine(struct vmm *vmm, struct error *err)
 {
+	enum cpuid_engine kind;
 	char why[256] = "";
+	int r;
 
 	vmm->engine = engine_find(vmm->config->engine, why, sizeof why, err);
 	if (!vmm->engine)
 		return -EINVAL;
 	if (why[0])
 		fprintf(stderr, "dach: this guest is translated: %s\n", why);
-	return cpuid_policy_init(&vmm->cpuid,
-		vmm->engine == &engine_kvm ? CPUID_KVM : CPUID_TRANSLATE, vmm->config->vcpus,
-		vmm->config->cpu, err);
+	kind = vmm->engine == &engine_kvm ? CPUID_KVM : CPUID_TRANSLATE;
+	/* A guest that is restored has its processor; here, all that there is is on offer. */
+	r = cpuid_policy_init(&vmm->cpuid, kind, vmm->config->vcpus,
+		vmm->move.state ? "host" : vmm->config->cpu, err);
+	if (!r && vmm->move.state)
+		r = move_accept(&vmm->move, kind, &vmm->cpuid, err);
+	return r;
 }
 
 static int make_machine(struct vmm *vmm, struct error *err)
@@ -157,6 +163,7 @@ static int make_machine(struct vmm *vmm, struct error *err)
 		.loop = vmm->loop,
 		.kernel = {vmm->kernel, config->kernel},
 		.initrd = {vmm->initrd, config->initrd},
+		.restore = config->restore_from != NULL,
 		.cmdline = config->cmdline,
 		.test_devices = config->test_devices,
 		.serial_output = serial_output,
@@ -272,9 +279,13 @@ static int set_up(struct vmm *vmm, struct error *err)
 	int r = loop_create(&vmm->loop, err);
 
 	terminal_init(&vmm->terminal, guard, vmm->loop, send_input, end_guest, vmm);
+	vmm->signals.save = config->save_to ? save_guest : NULL;
 	if (!r)
 		r = signals_start(&vmm->signals, vmm->loop, power_button, end_guest, vmm, err);
 	vmm->signals_started = !r && vmm->loop;
+	if (!r)
+		r = save_open(vmm, err);
+	config = vmm->config;
 	if (!r)
 		r = open_files(vmm, err);
 	if (!r)
@@ -293,6 +304,10 @@ static int set_up(struct vmm *vmm, struct error *err)
 		r = devices_create(&vmm->devices, config, vmm->machine, &console, err);
 	if (!r)
 		r = enter_sandbox(vmm, err);
+	/* In there, since it comes from outside. */
+	if (!r && vmm->move.state)
+		r = move_load(&vmm->move, vmm->machine);
+	move_close(&vmm->move);
 	if (!r && config->given && config->given->paused) {
 		vmm->paused = true;
 		machine_pause(vmm->machine);
@@ -332,6 +347,7 @@ static void tear_down(struct vmm *vmm)
 		signals_stop(&vmm->signals);
 	if (vmm->loop)
 		loop_destroy(vmm->loop);
+	save_close(vmm);
 	if (vmm->kernel >= 0 && !vmm->config->given)
 		close(vmm->kernel);
 	if (vmm->initrd >= 0 && !vmm->config->given)
@@ -348,7 +364,7 @@ enum vmm_end vmm_run(const struct vmm_config *config, struct error *err)
 		return VMM_SETUP;
 	}
 	vmm->config = config;
-	vmm->kernel = vmm->initrd = -1;
+	vmm->kernel = vmm->initrd = vmm->save = vmm->restore = -1;
 	if (!set_up(vmm, err)) {
 		end = run(vmm, err);
 		control_event(vmm->control,

@@ -14,6 +14,7 @@ enum vmm_end {
 	VMM_CRASH = 3,    /* triple fault, kernel panic */
 	VMM_ENGINE = 4,   /* the engine failed; its registers are on standard error */
 	VMM_REBOOT = 5,   /* it reset itself, and is the daemon's to start again */
+	VMM_SAVED = 6,    /* its state is saved, it is no more here */
 	VMM_TEST = 100,   /* and more: this plus what a test wrote to its way out (modulo 128) */
 };
 

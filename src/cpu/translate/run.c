@@ -130,12 +130,31 @@ enum slow_result translate_commit(struct vcpu *v, const struct slow_access *d)
 
 /* --- interrupts ---------------------------------------------------------------------------------- */
 
+/*
+ * One that another engine had begun to deliver (cpu_state.event). What an instruction raised by
+ * itself comes again when it runs again.
+ */
+static enum outcome deliver_begun(struct vcpu *v)
+{
+	struct cpu_event e = v->cpu.event;
+
+	v->cpu.event.pending = 0;
+	if (e.soft || e.vector == EXC_BP || e.vector == EXC_OF)
+		return OUT_OK;
+	if (e.vector >= 32 || e.vector == EXC_NMI)
+		return event_deliver(v, e.vector, false, 0, false, true);
+	v->fault = (struct fault){e.vector, e.has_error, e.error, v->cpu.cr2};
+	return event_deliver_fault(v);
+}
+
 static enum outcome deliver_interrupt(struct vcpu *v)
 {
 	void *ctx;
 	const struct engine_callbacks *c = vcpu_callbacks(v, &ctx);
 	int vector;
 
+	if (v->cpu.event.pending)
+		return deliver_begun(v);
 	if (v->cpu.nmi_pending && !v->cpu.nmi_masked && !v->cpu.sti_shadow) {
 		v->cpu.nmi_pending = 0;
 		v->cpu.nmi_masked = 1;

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Guest memory in a saved state: what is not zero, a run of pages a section, in any order. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "machine/describe.h"
+#include "machine/memory.h"
+
+#define PAGE 4096u
+#define RUN_PAGES 256u /* at most in one section */
+
+static bool page_is_zero(const uint8_t *page)
+{
+	static const uint8_t zeros[PAGE];
+
+	return !memcmp(page, zeros, PAGE);
+}
+
+/* Where from offset on a shared memory's next page is that was ever touched. */
+static uint64_t next_touched(const struct memory *mem, uint64_t offset)
+{
+	off_t at;
+
+	/* Looking at the others would make them. Private ones are then the system's zero page. */
+	if (mem->fd < 0)
+		return offset;
+	at = lseek(mem->fd, offset, SEEK_DATA);
+	if (at < 0)
+		return errno == ENXIO ? mem->size : offset;
+	return (uint64_t)at & ~(uint64_t)(PAGE - 1);
+}
+
+static void save_run(struct state *s, uint64_t gpa, const uint8_t *pages, unsigned count)
+{
+	const void *data = pages;
+	size_t size = (size_t)count * PAGE;
+
+	state_begin(s, "memory", 0, 1);
+	state_u64(s, "address", &gpa);
+	state_blob(s, "pages", &data, &size);
+	state_end(s);
+}
+
+static void save_region(const struct memory *mem, const struct memory_region *region,
+	struct state *s)
+{
+	uint64_t at = 0;
+
+	while (at < region->size && state_ok(s)) {
+		uint64_t touched = next_touched(mem, region->offset + at);
+		unsigned count = 0;
+
+		if (touched > region->offset + at) {
+			at = touched - region->offset;
+			continue;
+		}
+		while (count < RUN_PAGES && at + count * PAGE < region->size &&
+			!page_is_zero(region->host + at + count * PAGE))
+			count++;
+		if (count)
+			save_run(s, region->gpa + at, region->host + at, count);
+		at += (uint64_t)(count ? count : 1) * PAGE;
+	}
+}
+
+static void load_run(struct memory *mem, struct state *s)
+{
+	uint64_t gpa = 0;
+	const void *data;
+	size_t size;
+	void *to;
+
+	state_begin(s, "memory", 0, 1);
+	state_u64(s, "address", &gpa);
+	state_blob(s, "pages", &data, &size);
+	to = memory_ptr(mem, gpa, size);
+	state_require(s, gpa % PAGE == 0 && size && size % PAGE == 0 && size <= RUN_PAGES * PAGE,
+		"no whole pages");
+	state_require(s, to, "more memory than the guest has");
+	if (state_ok(s)) {
+		memcpy(to, data, size);
+		memory_written(mem, gpa, size);
+	}
+	state_end(s);
+}
+
+void memory_describe(struct memory *mem, struct state *s)
+{
+	if (state_loading(s))
+		while (state_next_is(s, "memory"))
+			load_run(mem, s);
+	else
+		for (unsigned i = 0; i < mem->regions; i++)
+			save_region(mem, &mem->region[i], s);
+}

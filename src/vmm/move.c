@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/move.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "state/state.h"
+
+/*
+ * How far apart two hosts' TSCs may be, in millionths: what measuring them may be wrong by, and
+ * what a guest's own time keeping corrects.
+ */
+#define TSC_PPM 1000u
+
+int move_save(struct machine *machine, int fd, const char *name, struct error *err)
+{
+	bool was_paused = machine_paused(machine);
+	struct state *state;
+	int r;
+
+	machine_pause(machine);
+	r = state_save_fd(fd, name, &state, err);
+	if (!r) {
+		machine_save(machine, state);
+		r = state_finish(state);
+		state_destroy(state);
+	}
+	/* A pipe or socket has nothing to make stable. */
+	if (!r && fsync(fd) < 0 && errno != EINVAL && errno != EROFS)
+		r = error_set(err, errno, "%s: cannot be written: %s", name, strerror(errno));
+	if (r && !was_paused)
+		machine_resume(machine);
+	return r;
+}
+
+int move_open(struct move *move, int fd, const char *name, struct error *err)
+{
+	int r = state_load_fd(fd, name, &move->state, err);
+
+	if (r)
+		return r;
+	machine_describe_head(&move->head, move->state);
+	return state_ok(move->state) ? 0 : -EINVAL;
+}
+
+static int check_clock(const struct cpuid_policy *guest, const struct cpuid_policy *host,
+	struct error *err)
+{
+	int64_t apart = (int64_t)guest->tsc_khz - host->tsc_khz;
+
+	if (llabs(apart) * 1000000 <= (int64_t)host->tsc_khz * TSC_PPM)
+		return 0;
+	return error_set(err, ENOTSUP,
+		"the guest cannot go on here: its TSC counts at %u kHz, this host's at %u kHz",
+		guest->tsc_khz, host->tsc_khz);
+}
+
+/* Hardware that is not of the guest's vendor runs some instructions as its own vendor has them. */
+static int check_vendor(const struct cpuid_policy *guest, const struct cpuid_policy *host,
+	struct error *err)
+{
+	uint32_t was[4], is[4];
+
+	cpuid_policy_read(guest, 0, 0, 0, 0, 0, was);
+	cpuid_policy_read(host, 0, 0, 0, 0, 0, is);
+	if (!memcmp(was + 1, is + 1, 3 * sizeof *was))
+		return 0;
+	return error_set(err, ENOTSUP,
+		"the guest cannot go on here: it was given a processor of another vendor "
+		"(--engine translate takes it)");
+}
+
+int move_accept(struct move *move, enum cpuid_engine engine, struct cpuid_policy *policy,
+	struct error *err)
+{
+	const struct cpuid_policy *guest = &move->head.cpuid;
+	char missing[256];
+	int r;
+
+	if (cpuid_policy_missing(guest, policy, missing, sizeof missing))
+		return error_set(err, ENOTSUP,
+			"the guest cannot go on here: it was given a processor with %s, which this "
+			"host and engine lack",
+			missing);
+	r = check_clock(guest, policy, err);
+	if (!r && engine == CPUID_KVM)
+		r = check_vendor(guest, policy, err);
+	if (!r)
+		*policy = *guest;
+	return r;
+}
+
+int move_load(struct move *move, struct machine *machine)
+{
+	machine_load(machine, move->state);
+	return state_finish(move->state);
+}
+
+void move_close(struct move *move)
+{
+	state_destroy(move->state);
+	move->state = NULL;
+}

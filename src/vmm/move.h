@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Taking a guest's state out of one monitor and putting it into another, of
+ * this host or another, under the same engine or the other: save and restore,
+ * and what snapshots and migration stand on. doc/state.md tells what moves.
+ *
+ * A restoring monitor goes: move_open(), move_accept(), make the machine (with
+ * vcpus, memory and the policy from here, and machine_config.restore) and its
+ * devices, enter the sandbox, move_load(), machine_run(). Descriptors are only
+ * read or written, from front to back, and stay the caller's; names are for
+ * messages and outlive all of it.
+ */
+#ifndef DACH_VMM_MOVE_H
+#define DACH_VMM_MOVE_H
+
+#include "base/error.h"
+#include "cpu/cpuid.h"
+#include "machine/machine.h"
+
+/*
+ * Pauses the machine and writes its state; on success it is left paused, else it goes on if it
+ * was running. On the loop's thread, inside of machine_run().
+ */
+int move_save(struct machine *machine, int fd, const char *name, struct error *err);
+
+struct move {
+	struct state *state;
+	struct machine_head head; /* what the machine must be */
+};
+
+/* Starts zeroed. Reads as far as what the machine must be. err outlives the move. */
+int move_open(struct move *move, int fd, const char *name, struct error *err);
+/*
+ * Whether the guest can go on where this is all that is on offer: -ENOTSUP and what is missing.
+ * Its own policy then replaces it.
+ */
+int move_accept(struct move *move, enum cpuid_engine engine, struct cpuid_policy *policy,
+	struct error *err);
+/* All the rest, into the machine. After an error the machine can only be destroyed. */
+int move_load(struct move *move, struct machine *machine);
+/* Nothing happens if it is not open. */
+void move_close(struct move *move);
+
+#endif

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A machine that never runs, over an engine that only keeps registers, with a
+ * disk, a console and a source of randomness: something to save and to load.
+ */
+#ifndef DACH_TESTS_STATE_RIG_H
+#define DACH_TESTS_STATE_RIG_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "block/block.h"
+#include "machine/machine.h"
+#include "state/internal.h"
+#include "virtio/blk.h"
+#include "virtio/console.h"
+#include "virtio/rng.h"
+
+#define RIG_MIB 0x100000ull
+#define RIG_CPUS 2u
+
+/* Bytes in memory, as a state's stream. */
+struct bytes {
+	uint8_t *data;
+	size_t len, at, room;
+};
+
+static inline int bytes_write(void *ctx, const void *data, size_t len)
+{
+	struct bytes *b = ctx;
+
+	if (b->len + len > b->room) {
+		b->room = 2 * (b->len + len);
+		b->data = realloc(b->data, b->room);
+	}
+	memcpy(b->data + b->len, data, len);
+	b->len += len;
+	return 0;
+}
+
+static inline long bytes_read(void *ctx, void *data, size_t len)
+{
+	struct bytes *b = ctx;
+
+	if (len > b->len - b->at)
+		len = b->len - b->at;
+	memcpy(data, b->data + b->at, len);
+	b->at += len;
+	return len;
+}
+
+struct engine_vcpu {
+	struct cpu_state state;
+};
+
+struct engine_vm {
+	struct engine_vcpu vcpu[RIG_CPUS];
+};
+
+static inline int rig_vm_create(const struct engine_vm_config *config, struct engine_vm **vm,
+	struct error *err)
+{
+	*vm = aligned_alloc(64, sizeof **vm);
+	memset(*vm, 0, sizeof **vm);
+	return 0;
+}
+
+static inline void rig_vm_destroy(struct engine_vm *vm)
+{
+	free(vm);
+}
+
+static inline int rig_map(struct engine_vm *vm, uint64_t gpa, uint64_t size, void *host, int fd,
+	uint64_t offset, struct error *err)
+{
+	return 0;
+}
+
+static inline void rig_written(struct engine_vm *vm, uint64_t gpa, uint64_t size)
+{
+}
+
+static inline int rig_vcpu_create(struct engine_vm *vm, unsigned index, struct engine_vcpu **vcpu,
+	struct error *err)
+{
+	*vcpu = &vm->vcpu[index];
+	cpu_state_reset(&(*vcpu)->state);
+	return 0;
+}
+
+static inline void rig_vcpu_destroy(struct engine_vcpu *vcpu)
+{
+}
+
+static inline void rig_kick(struct engine_vcpu *vcpu, bool force)
+{
+}
+
+static inline void rig_nmi(struct engine_vcpu *vcpu)
+{
+}
+
+static inline void rig_get(struct engine_vcpu *vcpu, struct cpu_state *state)
+{
+	*state = vcpu->state;
+}
+
+static inline int rig_set(struct engine_vcpu *vcpu, const struct cpu_state *state,
+	struct error *err)
+{
+	vcpu->state = *state;
+	return 0;
+}
+
+static const struct engine rig_engine = {
+	.name = "none",
+	.vm_create = rig_vm_create,
+	.vm_destroy = rig_vm_destroy,
+	.vm_map = rig_map,
+	.vm_written = rig_written,
+	.vcpu_create = rig_vcpu_create,
+	.vcpu_destroy = rig_vcpu_destroy,
+	.vcpu_kick = rig_kick,
+	.vcpu_nmi = rig_nmi,
+	.vcpu_get_state = rig_get,
+	.vcpu_set_state = rig_set,
+};
+
+struct rig {
+	struct cpuid_policy policy;
+	struct loop *loop;
+	struct machine *machine;
+	struct block *image;
+	struct virtio_blk *blk;
+	struct virtio_rng *rng;
+	struct virtio_console *console;
+};
+
+static inline bool rig_open(struct rig *rig, uint64_t disk_size)
+{
+	const struct virtio_console_backend backend = {NULL, NULL, NULL};
+	int disk = memfd_create("disk", 0);
+	struct machine_config config = {
+		.engine = &rig_engine,
+		.cpuid = &rig->policy,
+		.vcpus = RIG_CPUS,
+		.memory = RIG_MIB,
+		.restore = true,
+		.kernel = {-1, ""},
+		.initrd = {-1, ""},
+	};
+	char path[32];
+	bool ok;
+
+	memset(rig, 0, sizeof *rig);
+	rig->policy = (struct cpuid_policy){.leaf = {{.leaf = 0xd,
+						    .subleaf = 2,
+						    .indexed = true,
+						    .eax = 256,
+						    .ebx = 576}},
+		.count = 1,
+		.xcr0 = 7,
+		.xsave_size = 832,
+		.phys_bits = 46,
+		.virt_bits = 48,
+		.tsc_khz = 2000000};
+	snprintf(path, sizeof path, "/proc/self/fd/%d", disk);
+	ok = !loop_create(&rig->loop, NULL);
+	config.loop = rig->loop;
+	ok = ok && !machine_create(&config, &rig->machine, NULL) && !ftruncate(disk, disk_size) &&
+		!block_open(path, &rig->image, NULL) &&
+		!virtio_blk_create(machine_pci(rig->machine), machine_memory(rig->machine),
+			rig->image, "rig", &rig->blk, NULL) &&
+		!virtio_console_create(machine_pci(rig->machine), machine_memory(rig->machine),
+			&backend, &rig->console, NULL) &&
+		!virtio_rng_create(machine_pci(rig->machine), machine_memory(rig->machine),
+			&rig->rng, NULL);
+	close(disk);
+	if (ok)
+		machine_pause(rig->machine);
+	return ok;
+}
+
+static inline void rig_close(struct rig *rig)
+{
+	virtio_rng_destroy(rig->rng);
+	virtio_console_destroy(rig->console);
+	virtio_blk_destroy(rig->blk);
+	block_close(rig->image);
+	machine_destroy(rig->machine);
+	loop_destroy(rig->loop);
+}
+
+static inline int rig_save(struct rig *rig, struct bytes *to, struct error *err)
+{
+	const struct state_io io = {.write = bytes_write, .ctx = to};
+	struct state *s;
+	int r = state_save(&io, "saved", &s, err);
+
+	if (r)
+		return r;
+	machine_save(rig->machine, s);
+	r = state_finish(s);
+	state_destroy(s);
+	return r;
+}
+
+static inline int rig_load(struct rig *rig, struct bytes *from, struct error *err)
+{
+	const struct state_io io = {.read = bytes_read, .ctx = from};
+	struct machine_head head = {0};
+	struct state *s;
+	int r = state_load(&io, "saved", &s, err);
+
+	if (r)
+		return r;
+	machine_describe_head(&head, s);
+	machine_load(rig->machine, s);
+	r = state_finish(s);
+	state_destroy(s);
+	return r;
+}
+
+/* After somebody has changed bytes in sections: their checksums are right again. */
+static inline void bytes_seal(struct bytes *b)
+{
+	size_t at = sizeof(struct state_header);
+	uint32_t crc = 0;
+
+	while (b->len - at >= sizeof(struct state_section)) {
+		struct state_section *section = (void *)(b->data + at);
+
+		at += sizeof *section;
+		if (section->length > b->len - at)
+			return;
+		crc = state_checksum(crc, section, sizeof *section - sizeof section->crc);
+		crc = state_checksum(crc, section + 1, section->length);
+		memcpy(&section->crc, &crc, sizeof crc);
+		at += section->length;
+	}
+}
+
+#endif

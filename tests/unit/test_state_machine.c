@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A machine's state: out of one and into another, and states that are not one's own. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "machine/pm.h"
+#include "state_rig.h"
+
+#define DISK (64u << 10)
+
+static void put(struct rig *rig, uint64_t port, unsigned size, uint64_t value)
+{
+	bus_write(machine_io(rig->machine), port, size, value);
+}
+
+static uint64_t get(struct rig *rig, uint64_t port, unsigned size)
+{
+	return bus_read(machine_io(rig->machine), port, size);
+}
+
+static struct cpu_state *cpu(struct rig *rig, unsigned n)
+{
+	return &machine_vcpu(rig->machine, n)->state;
+}
+
+/* Traces of a guest in all of it. */
+static void use(struct rig *rig)
+{
+	struct cpu_state *c = cpu(rig, 1);
+
+	for (unsigned i = 0; i < 16; i++)
+		c->gpr[i] = 0x1111111111111111ull * i;
+	c->rflags = 0x202;
+	c->cr0 = CR0_PE | CR0_PG | CR0_ET | CR0_NE;
+	c->cr3 = 0x1000;
+	c->cr4 = CR4_PAE;
+	c->efer = EFER_LME | EFER_LMA | EFER_NXE;
+	c->seg[SEG_CS].attr = 0xa09b;
+	c->seg[SEG_CS].base = 0;
+	c->rip = 0xffffffff81000000;
+	c->lstar = 0xffffffff81234567;
+	c->xcr0 = 7;
+	c->xsave[512] = 7;
+	memset(c->xsave + 160, 0x5a, 256);
+	memset(c->xsave + 576, 0xa5, 256);
+	c->tsc_offset = -1234567890;
+	put(rig, 0x21, 1, 0x5b); /* interrupt mask */
+	put(rig, 0x43, 1, 0x34); /* timer 0: rate generator */
+	put(rig, 0x40, 1, 0x9c);
+	put(rig, 0x40, 1, 0x2e);
+	put(rig, 0x3ff, 1, 0x77); /* serial scratch */
+	put(rig, PM1_EVENT + 2, 2, 0x100);
+	put(rig, 0x70, 1, 0x40);
+	put(rig, 0x71, 1, 0x66); /* CMOS memory */
+	put(rig, 0xcf8, 4, 0x80000804);
+	put(rig, 0xcfc, 2, 6); /* the disk: memory, bus master */
+	bus_write(machine_mmio(rig->machine), 0xfec00000, 4, 0x10);
+	bus_write(machine_mmio(rig->machine), 0xfec00010, 4, 0x1a55);
+	assert_int_equal(memory_write(machine_memory(rig->machine), 0x7123, "guest", 6), 0);
+}
+
+static void moves(void **unused)
+{
+	struct rig from, to;
+	struct bytes b = {0};
+	struct error err = {0};
+	struct cpu_state was;
+	char text[6];
+
+	assert_true(rig_open(&from, DISK) && rig_open(&to, DISK));
+	use(&from);
+	was = *cpu(&from, 1);
+	assert_int_equal(rig_save(&from, &b, &err), 0);
+	/* It could go on: nothing has changed. */
+	assert_memory_equal(cpu(&from, 1), &was, sizeof was);
+	assert_int_equal(rig_load(&to, &b, &err), 0);
+	assert_string_equal(err.text, "");
+	assert_int_equal(memory_read(machine_memory(to.machine), 0x7123, text, 6), 0);
+	assert_string_equal(text, "guest");
+	assert_memory_equal(cpu(&to, 1)->gpr, was.gpr, sizeof was.gpr);
+	assert_int_equal(cpu(&to, 1)->rip, was.rip);
+	assert_int_equal(cpu(&to, 1)->efer, was.efer);
+	assert_int_equal(cpu(&to, 1)->lstar, was.lstar);
+	assert_memory_equal(cpu(&to, 1)->xsave, was.xsave, 832);
+	assert_int_equal(get(&to, 0x21, 1), 0x5b);
+	assert_int_equal(get(&to, 0x3ff, 1), 0x77);
+	assert_int_equal(get(&to, PM1_EVENT + 2, 2), 0x100);
+	assert_int_equal(get(&to, 0xcfc, 2), 6);
+	put(&to, 0x70, 1, 0x40);
+	assert_int_equal(get(&to, 0x71, 1), 0x66);
+	put(&to, 0x43, 1, 0xe2); /* latches timer 0's status */
+	assert_int_equal(get(&to, 0x40, 1) & 0x3f, 0x34);
+	assert_int_equal(bus_read(machine_mmio(to.machine), 0xfec00010, 4), 0x1a55 & ~0x1000);
+	/* Both clocks and TSCs go on together. */
+	assert_true(llabs(cpu(&to, 1)->tsc_offset - was.tsc_offset) < 2000000000ll);
+	free(b.data);
+	rig_close(&from);
+	rig_close(&to);
+}
+
+/* The state, changed at some byte or cut off there, into machines; not one may break. */
+static void hostile(void **unused)
+{
+	struct rig rig;
+	struct bytes b = {0};
+	struct error err = {0};
+	unsigned taken = 0;
+
+	assert_true(rig_open(&rig, DISK));
+	use(&rig);
+	assert_int_equal(rig_save(&rig, &b, &err), 0);
+	for (size_t at = 0; at < b.len; at += at % 5 + 3) {
+		struct bytes copy = {.data = malloc(b.len), .len = b.len};
+
+		memcpy(copy.data, b.data, b.len);
+		copy.data[at] ^= 1u << at % 8;
+		err.text[0] = '\0';
+		assert_true(rig_load(&rig, &copy, &err) < 0);
+		bytes_seal(&copy);
+		copy.at = 0;
+		taken += !rig_load(&rig, &copy, &err);
+		free(copy.data);
+
+		copy = (struct bytes){.data = b.data, .len = at};
+		err.text[0] = '\0';
+		assert_true(rig_load(&rig, &copy, &err) < 0);
+		assert_true(err.text[0]);
+	}
+	/* Most of the bytes are values that may be any. */
+	assert_true(taken > 100);
+	free(b.data);
+	rig_close(&rig);
+}
+
+static void other_guest(void **unused)
+{
+	struct rig from, to;
+	struct bytes b = {0};
+	struct error err = {0};
+
+	assert_true(rig_open(&from, DISK) && rig_open(&to, 2 * DISK));
+	assert_int_equal(rig_save(&from, &b, &err), 0);
+	assert_true(rig_load(&to, &b, &err) < 0);
+	assert_non_null(strstr(err.text, "disk had 65536 bytes"));
+	free(b.data);
+	rig_close(&from);
+	rig_close(&to);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(moves),
+		cmocka_unit_test(hostile),
+		cmocka_unit_test(other_guest),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

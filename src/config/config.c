@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/keys.h"
+#include "config/spec.h"
+
+#define COMMAND_LINE "command line"
+
+/*
+ * A shell has taken the quotes away from name='web' and extra='console=ttyS0': whatever does not
+ * read as a line of the file, and has no quote or bracket in front, is the text itself.
+ */
+static int read_override(struct cfg *cfg, const char *word, unsigned n, struct error *err)
+{
+	size_t key =
+		strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_.0123456789");
+	size_t sign = key + strspn(word + key, " \t");
+	bool add = !strncmp(word + sign, "+=", 2);
+	const char *text = word + sign + (add ? 2 : 1);
+	struct cfg_place at = {COMMAND_LINE, n, 1};
+	struct cfg_value value = {.kind = CFG_STRING, .at = at, .exact = true};
+	char *name;
+	int r;
+
+	if (!key || isdigit((unsigned char)*word) || (!add && word[sign] != '='))
+		return cfg_error(err, EINVAL, &at, "'%.80s' is no KEY=VALUE", word);
+	if (add || strchr("'\"[", text[strspn(text, " \t")]))
+		return cfg_parse(cfg, COMMAND_LINE, n, word, strlen(word), true, err);
+	if (!cfg_parse(cfg, COMMAND_LINE, n, word, strlen(word), true, NULL))
+		return 0;
+	value.at.column += sign + 1;
+	name = strndup(word, key);
+	value.text = strdup(text);
+	if (name && value.text)
+		r = cfg_set(cfg, name, &at, &value, err);
+	else
+		r = error_set(err, ENOMEM, "out of memory");
+	free(value.text);
+	free(name);
+	return r;
+}
+
+int config_read(const char *file, const char *text, size_t size, const char *const *overrides,
+	unsigned count, const struct config_reader *reader, struct domain_config *config,
+	struct error *err)
+{
+	struct cfg cfg = {0};
+	int r = cfg_parse(&cfg, file, 1, text, size, false, err);
+
+	memset(config, 0, sizeof *config);
+	for (unsigned n = 0; !r && n < count; n++)
+		r = read_override(&cfg, overrides[n], n + 1, err);
+	if (!r && domain_config_init(config))
+		r = error_set(err, ENOMEM, "out of memory");
+	if (!r)
+		r = keys_apply(&cfg, file, reader, config, err);
+	if (r)
+		domain_config_free(config);
+	cfg_free(&cfg);
+	return r;
+}
+
+static int read_whole(const char *path, char **text, size_t *size, struct error *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), r = 0;
+	ssize_t got = 1;
+
+	*size = 0;
+	*text = malloc(CONFIG_FILE_MAX + 1);
+	if (!*text)
+		r = error_set(err, ENOMEM, "out of memory");
+	else if (fd < 0)
+		r = error_set(err, errno, "%s: %s", path, strerror(errno));
+	while (!r && got && *size <= CONFIG_FILE_MAX) {
+		got = read(fd, *text + *size, CONFIG_FILE_MAX + 1 - *size);
+		if (got < 0 && errno != EINTR)
+			r = error_set(err, errno, "%s: cannot be read: %s", path, strerror(errno));
+		*size += got > 0 ? got : 0;
+	}
+	if (!r && *size > CONFIG_FILE_MAX)
+		r = error_set(err, EFBIG, "%s: more than %u bytes; is this a configuration?", path,
+			CONFIG_FILE_MAX);
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
+int config_load(const char *path, const char *const *overrides, unsigned count,
+	const struct config_reader *reader, struct domain_config *config, struct error *err)
+{
+	char *text = NULL;
+	size_t size = 0;
+	int r = path ? read_whole(path, &text, &size, err) : 0;
+
+	if (r)
+		memset(config, 0, sizeof *config);
+	else
+		r = config_read(path ? path : COMMAND_LINE, text ? text : "", size, overrides,
+			count, reader, config, err);
+	free(text);
+	return r;
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/keys.h"
+#include "config/spec.h"
+#include "host/cpuset.h"
+
+/* The entries of a list, or the one value that stands for a list of one. */
+static unsigned entries(const struct cfg_setting *setting, const struct cfg_value **first)
+{
+	if (setting->value.kind == CFG_LIST) {
+		*first = setting->value.item;
+		return setting->value.items;
+	}
+	*first = &setting->value;
+	return 1;
+}
+
+/* Only those that hold something: xl's files write disk = [ '' ] for none. */
+static int check_entry(const struct cfg_setting *setting, const struct cfg_value *entry,
+	const char *like, struct error *err)
+{
+	if (entry->kind == CFG_STRING || entry->kind == CFG_NUMBER)
+		return 0;
+	return cfg_error(err, EINVAL, &entry->at, "'%s' is a list of strings, like %s",
+		setting->key, like);
+}
+
+static int too_many(const struct cfg_setting *setting, unsigned max, struct error *err)
+{
+	return cfg_error(err, EINVAL, &setting->at, "'%s': %u at most", setting->key, max);
+}
+
+static int take_disks(struct cfg *cfg, const struct config_reader *reader,
+	struct domain_config *config, struct error *err)
+{
+	const struct cfg_setting *setting = cfg_find(cfg, "disk");
+	const struct cfg_value *entry;
+	unsigned count = setting ? entries(setting, &entry) : 0;
+	int r = 0;
+
+	if (count > DOMAIN_DISKS_MAX)
+		return too_many(setting, DOMAIN_DISKS_MAX, err);
+	config->disk = count ? calloc(count, sizeof *config->disk) : NULL;
+	if (count && !config->disk)
+		return error_set(err, ENOMEM, "out of memory");
+	for (; !r && count--; entry++) {
+		r = check_entry(setting, entry, "[ '/srv/web.img,raw,xvda,rw' ]", err);
+		if (!r && entry->text[strspn(entry->text, " \t")])
+			r = spec_disk(entry, reader, &config->disk[config->disks++], err);
+	}
+	return r;
+}
+
+static int take_vifs(struct cfg *cfg, const struct config_reader *reader,
+	struct domain_config *config, struct error *err)
+{
+	const struct cfg_setting *setting = cfg_find(cfg, "vif");
+	const struct cfg_value *entry;
+	unsigned count = setting ? entries(setting, &entry) : 0;
+	int r = 0;
+
+	if (count > DOMAIN_VIFS_MAX)
+		return too_many(setting, DOMAIN_VIFS_MAX, err);
+	config->vif = count ? calloc(count, sizeof *config->vif) : NULL;
+	if (count && !config->vif)
+		return error_set(err, ENOMEM, "out of memory");
+	for (; !r && count--; entry++) {
+		r = check_entry(setting, entry, "[ 'mac=00:16:3e:01:02:03,bridge=br0' ]", err);
+		if (!r)
+			r = spec_vif(entry, reader, &config->vif[config->vifs++], err);
+	}
+	return r;
+}
+
+static int add_string(char ***list, unsigned *count, const char *text, struct error *err)
+{
+	char **more = realloc(*list, (*count + 1) * sizeof *more), *copy = strdup(text);
+
+	if (more)
+		*list = more;
+	if (!more || !copy) {
+		free(copy);
+		return error_set(err, ENOMEM, "out of memory");
+	}
+	more[(*count)++] = copy;
+	return 0;
+}
+
+static int take_serial(struct cfg *cfg, struct domain_config *config, struct error *err)
+{
+	const struct cfg_setting *setting = cfg_find(cfg, "serial");
+	const struct cfg_value *entry;
+	unsigned count = setting ? entries(setting, &entry) : 0;
+	int r = 0;
+
+	if (count > DOMAIN_SERIALS_MAX)
+		return too_many(setting, DOMAIN_SERIALS_MAX, err);
+	for (; !r && count--; entry++) {
+		r = check_entry(setting, entry, "[ 'pty' ]", err);
+		if (!r && entry->text[0])
+			r = add_string(&config->serial, &config->serials, entry->text, err);
+	}
+	return r;
+}
+
+/* One string for all vCPUs, or a list with an entry for each. */
+static int take_cpus(struct cfg *cfg, const char *key, const struct domain_config *config,
+	char ***list, unsigned *count, struct error *err)
+{
+	const struct cfg_setting *setting = cfg_find(cfg, key);
+	const struct cfg_value *entry;
+	unsigned given = setting ? entries(setting, &entry) : 0;
+	unsigned vcpus = config->maxvcpus > config->vcpus ? config->maxvcpus : config->vcpus;
+	bool each = setting && setting->value.kind == CFG_LIST;
+	int r = 0;
+
+	if (given > DOMAIN_VCPUS_MAX)
+		return too_many(setting, DOMAIN_VCPUS_MAX, err);
+	if (setting && !each && setting->value.kind == CFG_STRING && !setting->value.text[0])
+		return 0;
+	for (unsigned n = 0; !r && given && n < (each ? given : vcpus); n++) {
+		const struct cfg_value *one = &entry[each ? n : 0];
+		struct error why = {""};
+		cpu_set_t set;
+
+		r = check_entry(setting, one, "[ '0', '2-3' ]", err);
+		if (!r && cpuset_parse(one->text, NULL, &set, &why))
+			r = cfg_error(err, EINVAL, &one->at, "%s", why.text);
+		if (!r)
+			r = add_string(list, count, one->text, err);
+	}
+	return r;
+}
+
+int keys_lists(struct cfg *cfg, const struct config_reader *reader, struct domain_config *config,
+	struct error *err)
+{
+	int r = take_disks(cfg, reader, config, err);
+
+	if (!r)
+		r = take_vifs(cfg, reader, config, err);
+	if (!r)
+		r = take_serial(cfg, config, err);
+	if (!r)
+		r = take_cpus(cfg, "cpus", config, &config->cpus, &config->cpus_count, err);
+	if (!r)
+		r = take_cpus(cfg, "cpus_soft", config, &config->cpus_soft,
+			&config->cpus_soft_count, err);
+	return r;
+}

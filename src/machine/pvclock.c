@@ -24,7 +24,7 @@ struct time_info {
 	uint32_t mul;
 	int8_t shift;
 	uint8_t flags, pad1[2];
-};
+} __attribute__((packed, aligned(4))); /* as the guest's address has to be */
 
 struct wall_info {
 	uint32_t version, sec, nsec;

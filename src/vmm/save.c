@@ -40,7 +40,7 @@ void save_guest(void *ctx)
 	lseek(vmm->save, 0, SEEK_SET);
 	if (move_save(vmm->machine, vmm->save, vmm->config->save_to, &err)) {
 		fprintf(stderr, "dach: the guest goes on: %s\n", err.text);
-		if (ftruncate(vmm->save, 0) < 0)
+		if (ftruncate(vmm->save, 0) < 0 && errno != EINVAL)
 			fprintf(stderr, "dach: %s: %s\n", vmm->config->save_to, strerror(errno));
 		return;
 	}

@@ -38,7 +38,7 @@ sha256sum /dev/vda
 ifconfig eth0 | grep -o 'inet addr:10.0.2.15'
 echo LISTENING
 echo "from the guest" | nc -l -p 7
-dmesg | grep -i -E 'lockup|stall|unstable|WARNING' && echo COMPLAINTS
+dmesg | grep -E 'soft lockup|detected stalls|unstable|WARNING: CPU|BUG:' && echo COMPLAINTS
 SCRIPT
 initrd "$work/script"
 
@@ -94,6 +94,17 @@ print(s.recv(100).decode())")
 
 move 1
 move 2
+
+# A state that cannot be written: the guest goes on.
+start 1 --save-to /dev/full
+check "runs" wait_for 60 said READY
+kill -USR2 "$(guest_process)"
+check "a full disk is said so" wait_for 20 grep -q "the guest goes on: /dev/full: .*No space left" "$errors"
+echo "again" >&8
+check "and the guest goes on" wait_for 60 said "HEARD again"
+kill -KILL "$(guest_process)"
+guest_wait
+exec 8>&-
 
 # refused NAME TEXT: the state is not taken, which is said in one line
 refused() {

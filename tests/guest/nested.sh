@@ -8,7 +8,8 @@
 #   nested.sh [option...] PROGRAM [ARGUMENT...]
 #     --kernel FILE    the host's kernel (default: $NESTED_KERNEL)
 #     --modules DIR    its lib/modules/VERSION (default: $NESTED_MODULES, or beside the kernel)
-#     --file FILE[=PATH]  a file to put there, as PATH (default: /its name); may be given again
+#     --file FILE[=PATH]  a file to put there, as PATH (default: /its name), with the libraries it
+#                      needs; may be given again
 #     --memory MiB     of that host (1536)
 #     --cpus N         of that host (1)
 #     --cpu MODEL      QEMU's model of its processors (EPYC with SVM, without XSAVE)
@@ -63,6 +64,7 @@ while [ $# -gt 0 ]; do
 		[ "$to" != "$2" ] || to=/$(basename "$from")
 		mkdir -p "$root$(dirname "$to")"
 		cp -L "$from" "$root$to"
+		with_libraries "$from"
 		shift 2
 		;;
 	--*) fail "unknown option: $1" ;;

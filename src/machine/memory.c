@@ -180,6 +180,15 @@ void memory_written(struct memory *mem, uint64_t gpa, uint64_t len)
 		mem->written(mem->written_ctx, gpa, len);
 }
 
+void memory_discard(struct memory *mem, uint64_t gpa, uint64_t len)
+{
+	void *host = memory_ptr(mem, gpa, len);
+
+	if (!host || madvise(host, len, mem->fd < 0 ? MADV_DONTNEED : MADV_REMOVE) < 0)
+		return;
+	memory_written(mem, gpa, len);
+}
+
 void memory_clear(struct memory *mem)
 {
 	if (madvise(mem->host, mem->size, mem->fd < 0 ? MADV_DONTNEED : MADV_REMOVE) < 0)

@@ -60,6 +60,12 @@ int memory_zero(struct memory *mem, uint64_t gpa, uint64_t len);
 /* len bytes at gpa were written through memory_ptr() by somebody other than a vCPU. */
 void memory_written(struct memory *mem, uint64_t gpa, uint64_t len);
 
+/*
+ * Gives whole pages back to the host: they read as zeros from then on. Nothing happens to what is
+ * not RAM. The guest does not use them, or it is its own fault.
+ */
+void memory_discard(struct memory *mem, uint64_t gpa, uint64_t len);
+
 /* Empties all RAM (a reset): reads as zeros, host memory is given back. No vCPU runs. */
 void memory_clear(struct memory *mem);
 

@@ -27,6 +27,7 @@
 #define VIRTIO_ID_BLOCK 2
 #define VIRTIO_ID_CONSOLE 3
 #define VIRTIO_ID_ENTROPY 4
+#define VIRTIO_ID_BALLOON 5
 
 /* Device status (2.1) */
 #define VIRTIO_ACKNOWLEDGE 1u

@@ -5,6 +5,7 @@
 
 #include "block/block.h"
 #include "net/net.h"
+#include "virtio/balloon.h"
 #include "virtio/blk.h"
 #include "virtio/net.h"
 #include "virtio/rng.h"
@@ -45,8 +46,10 @@ static int add_net(struct devices *devices, unsigned i, const char *text, struct
 }
 
 int devices_create(struct devices *devices, const struct vmm_config *config,
-	struct machine *machine, const struct virtio_console_backend *console, struct error *err)
+	struct machine *machine, const struct virtio_console_backend *console,
+	void (*balloon_changed)(void *ctx), struct error *err)
 {
+	const struct vmm_given *given = config->given;
 	int r = 0;
 
 	for (unsigned i = 0; !r && i < config->disks; i++)
@@ -59,11 +62,16 @@ int devices_create(struct devices *devices, const struct vmm_config *config,
 	if (!r)
 		r = virtio_console_create(machine_pci(machine), machine_memory(machine), console,
 			&devices->console, err);
+	if (!r)
+		r = virtio_balloon_create(machine_pci(machine), machine_memory(machine),
+			given ? (config->memory - given->target) / VIRTIO_BALLOON_PAGE : 0,
+			balloon_changed, console->ctx, &devices->balloon, err);
 	return r;
 }
 
 void devices_destroy(struct devices *devices)
 {
+	virtio_balloon_destroy(devices->balloon);
 	virtio_console_destroy(devices->console);
 	virtio_rng_destroy(devices->rng);
 	for (unsigned i = 0; i < VMM_NETS_MAX; i++) {

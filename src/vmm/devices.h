@@ -10,6 +10,7 @@
 
 struct block;
 struct net;
+struct virtio_balloon;
 struct virtio_blk;
 struct virtio_net;
 struct virtio_rng;
@@ -21,15 +22,18 @@ struct devices {
 	struct virtio_net *nic[VMM_NETS_MAX];
 	struct virtio_rng *rng;
 	struct virtio_console *console;
+	struct virtio_balloon *balloon;
 	bool user; /* one of the networks is in user mode */
 };
 
 /*
- * Starts zeroed. Opens and adds all there is; on failure devices_destroy() still takes back what
+ * Starts zeroed. Opens and adds all there is (balloon_changed: see virtio/balloon.h, with the
+ * console's ctx); on failure devices_destroy() still takes back what
  * was done. Threads are started here.
  */
 int devices_create(struct devices *devices, const struct vmm_config *config,
-	struct machine *machine, const struct virtio_console_backend *console, struct error *err);
+	struct machine *machine, const struct virtio_console_backend *console,
+	void (*balloon_changed)(void *ctx), struct error *err);
 /* When the guest has ended, before the machine goes. Waits until disks are stable. */
 void devices_destroy(struct devices *devices);
 

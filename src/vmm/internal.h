@@ -10,6 +10,7 @@
 #include "machine/machine.h"
 #include "vmm/console.h"
 #include "vmm/control.h"
+#include "vmm/core.h"
 #include "vmm/devices.h"
 #include "vmm/move.h"
 #include "vmm/sight.h"
@@ -35,10 +36,14 @@ struct vmm {
 	struct move move;
 	struct vmm_config restored; /* config, with what the state says */
 	bool signals_started, landlocked;
-	bool virtio_console; /* the guest has last spoken on that one; atomic */
-	uint64_t started;    /* clock_now() */
+	bool virtio_console;           /* the guest has last spoken on that one; atomic */
+	struct loop_work balloon_work; /* the guest has come to its memory target */
+	uint64_t started;              /* clock_now() */
 	/* The loop's thread: */
-	bool paused; /* by request */
+	bool paused;       /* by request */
+	struct core *core; /* being written, or NULL; who asked for it, and whether it pauses */
+	struct control_asker core_asker;
+	bool core_pauses;
 	bool reboot; /* a power-off is to be told as a reboot */
 	bool saved;
 	bool held; /* ended as it says next, and kept to be looked at */
@@ -50,6 +55,10 @@ int save_open(struct vmm *vmm, struct error *err);
 void save_guest(void *vmm);
 void save_close(struct vmm *vmm); /* again does nothing */
 
+/* verbs.c: tells of the guest's memory */
+void verbs_tell_memory(void *vmm);
+/* verbs.c: the guest has ended; who still waits for an answer gets one */
+void verbs_end(struct vmm *vmm);
 /* verbs.c: control_handler.handle, with the vmm as ctx */
 void verbs_handle(void *ctx, const struct control_asker *asker, const struct request *request,
 	int fd);

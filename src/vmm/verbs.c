@@ -6,9 +6,12 @@
 #include <unistd.h>
 
 #include "block/block.h"
+#include "virtio/balloon.h"
 #include "virtio/net.h"
 #include "vmm/internal.h"
 #include "vmm/status.h"
+
+#define MEMORY_MIN 4096u /* KiB */
 
 static void event(struct vmm *vmm, const char *what)
 {
@@ -96,28 +99,80 @@ static void state_letters(const struct vmm *vmm, bool running, char *text)
 	}
 }
 
+/* KiB. What the guest's own statistics say is left out where it does not say it. */
+static json_t *describe_memory(struct vmm *vmm)
+{
+	static const char *const name[BALLOON_STATS] = {[BALLOON_FREE] = "free",
+		[BALLOON_TOTAL] = "total",
+		[BALLOON_AVAILABLE] = "available",
+		[BALLOON_CACHES] = "caches"};
+	const json_int_t max = vmm->config->memory >> 10, page = VIRTIO_BALLOON_PAGE >> 10;
+	struct virtio_balloon_info info;
+	json_t *memory;
+
+	virtio_balloon_info(vmm->devices.balloon, &info);
+	memory = json_pack("{s:I, s:I, s:I, s:b}", "actual", max - (json_int_t)info.pages * page,
+		"target", max - (json_int_t)info.target * page, "max", max, "driver", info.driver);
+	for (unsigned i = 0; i < BALLOON_STATS; i++)
+		if (name[i] && (info.known & 1u << i))
+			json_object_set_new(memory, name[i],
+				json_integer((json_int_t)(info.stat[i] >> 10)));
+	return memory;
+}
+
+void verbs_tell_memory(void *ctx)
+{
+	struct vmm *vmm = ctx;
+
+	control_event(vmm->control,
+		json_pack("{s:s, s:o}", "event", "memory", "memory", describe_memory(vmm)));
+}
+
+static int set_memory(struct vmm *vmm, uint64_t kib, json_t **fields, struct error *err)
+{
+	const uint64_t max = vmm->config->memory >> 10;
+
+	if (kib > max)
+		return error_set(err, EINVAL,
+			"the guest was made with %llu MiB and cannot have more",
+			(unsigned long long)(max >> 10));
+	if (kib < MEMORY_MIN)
+		return error_set(err, EINVAL, "a guest has %u MiB of memory at least",
+			MEMORY_MIN >> 10);
+	virtio_balloon_set(vmm->devices.balloon, (max - kib) / (VIRTIO_BALLOON_PAGE >> 10));
+	*fields = json_pack("{s:o}", "memory", describe_memory(vmm));
+	return 0;
+}
+
 static json_t *describe(struct vmm *vmm)
 {
 	const struct vmm_given *given = vmm->config->given;
-	json_int_t max = vmm->config->memory >> 10;
 	char state[8];
 	bool running;
 	json_t *vcpus = describe_vcpus(vmm, &running);
 
 	state_letters(vmm, running, state);
-	return json_pack("{s:s?, s:s?, s:I, s:i, s:s, s:s, s:I, s:{s:I, s:I, s:I}, s:o, s:o, s:o}",
-		"name", given->name, "uuid", given->uuid, "domid", (json_int_t)given->domid, "pid",
+	return json_pack("{s:s?, s:s?, s:I, s:i, s:s, s:s, s:I, s:o, s:o, s:o, s:o}", "name",
+		given->name, "uuid", given->uuid, "domid", (json_int_t)given->domid, "pid",
 		(int)getpid(), "engine", vmm->engine->name, "state", state, "uptime",
-		(json_int_t)(clock_now() - vmm->started), "memory", "actual", max, "target", max,
-		"max", max, "vcpus", vcpus, "disks", describe_disks(vmm), "networks",
-		describe_networks(vmm));
+		(json_int_t)(clock_now() - vmm->started), "memory", describe_memory(vmm), "vcpus",
+		vcpus, "disks", describe_disks(vmm), "networks", describe_networks(vmm));
+}
+
+/* Whoever wants it paused decides. */
+static void run_or_not(struct vmm *vmm)
+{
+	if (vmm->paused || (vmm->core && vmm->core_pauses))
+		machine_pause(vmm->machine);
+	else
+		machine_resume(vmm->machine);
 }
 
 static int pause_guest(struct vmm *vmm)
 {
 	if (!vmm->held && !vmm->paused) {
-		machine_pause(vmm->machine);
 		vmm->paused = true;
+		run_or_not(vmm);
 		event(vmm, "paused");
 	}
 	return 0;
@@ -130,7 +185,7 @@ static int unpause_guest(struct vmm *vmm, struct error *err)
 			status_reason(vmm->end));
 	if (vmm->paused) {
 		vmm->paused = false;
-		machine_resume(vmm->machine);
+		run_or_not(vmm);
 		event(vmm, "unpaused");
 	}
 	return 0;
@@ -164,6 +219,54 @@ static int trigger(struct vmm *vmm, const struct request *request, struct error 
 	return -EINVAL;
 }
 
+static void core_answer(struct vmm *vmm)
+{
+	struct error err = {""};
+	uint64_t bytes = 0;
+	int r = core_end(vmm->core, &bytes, &err);
+
+	vmm->core = NULL;
+	if (r)
+		control_refuse(vmm->control, &vmm->core_asker, r, &err);
+	else
+		control_answer(vmm->control, &vmm->core_asker,
+			json_pack("{s:I}", "bytes", (json_int_t)bytes));
+}
+
+static void core_done(void *ctx)
+{
+	struct vmm *vmm = ctx;
+
+	core_answer(vmm);
+	run_or_not(vmm);
+}
+
+void verbs_end(struct vmm *vmm)
+{
+	if (vmm->core)
+		core_answer(vmm);
+}
+
+/* fd is taken. The answer comes with core_done(). */
+static int dump_core(struct vmm *vmm, const struct control_asker *asker, bool live, int fd,
+	struct error *err)
+{
+	int r;
+
+	if (fd < 0)
+		return error_set(err, EBADF, "dump-core: no file came with the request");
+	if (vmm->core) {
+		close(fd);
+		return error_set(err, EBUSY, "dump-core: one is being written already");
+	}
+	machine_pause(vmm->machine);
+	vmm->core_asker = *asker;
+	vmm->core_pauses = !live;
+	r = core_start(vmm->machine, fd, core_done, vmm, &vmm->core, err);
+	run_or_not(vmm);
+	return r;
+}
+
 static int perform(struct vmm *vmm, const struct request *request, json_t **fields,
 	struct error *err)
 {
@@ -186,6 +289,7 @@ static int perform(struct vmm *vmm, const struct request *request, json_t **fiel
 	case REQUEST_SYSRQ:
 		return machine_sysrq(vmm->machine, request->key, err);
 	case REQUEST_MEMORY_SET:
+		return set_memory(vmm, request->memory, fields, err);
 	case REQUEST_DUMP_CORE:
 	case REQUEST_VERBS:
 		break;
@@ -199,10 +303,17 @@ void verbs_handle(void *ctx, const struct control_asker *asker, const struct req
 	struct vmm *vmm = ctx;
 	struct error err = {""};
 	json_t *fields = NULL;
-	int r = perform(vmm, request, &fields, &err);
+	int r;
 
+	if (request->verb == REQUEST_DUMP_CORE) {
+		r = dump_core(vmm, asker, request->live, fd, &err);
+		if (r)
+			control_refuse(vmm->control, asker, r, &err);
+		return;
+	}
 	if (fd >= 0)
 		close(fd);
+	r = perform(vmm, request, &fields, &err);
 	if (r)
 		control_refuse(vmm->control, asker, r, &err);
 	else

@@ -72,6 +72,13 @@ static void end_guest(void *ctx)
 	machine_stop(vmm->machine);
 }
 
+static void balloon_changed(void *ctx)
+{
+	struct vmm *vmm = ctx;
+
+	loop_post(vmm->loop, &vmm->balloon_work);
+}
+
 static void debug_stop(void *ctx, unsigned vcpu)
 {
 	struct vmm *vmm = ctx;
@@ -301,7 +308,8 @@ static int set_up(struct vmm *vmm, struct error *err)
 	if (!r)
 		r = restrict_early(vmm, err);
 	if (!r)
-		r = devices_create(&vmm->devices, config, vmm->machine, &console, err);
+		r = devices_create(&vmm->devices, config, vmm->machine, &console, balloon_changed,
+			err);
 	if (!r)
 		r = enter_sandbox(vmm, err);
 	/* In there, since it comes from outside. */
@@ -337,6 +345,7 @@ static enum vmm_end run(struct vmm *vmm, struct error *err)
 static void tear_down(struct vmm *vmm)
 {
 	terminal_stop(&vmm->terminal);
+	verbs_end(vmm);
 	control_destroy(vmm->control);
 	devices_destroy(&vmm->devices);
 	gdb_destroy(vmm->gdb);
@@ -365,6 +374,7 @@ enum vmm_end vmm_run(const struct vmm_config *config, struct error *err)
 	}
 	vmm->config = config;
 	vmm->kernel = vmm->initrd = vmm->save = vmm->restore = -1;
+	vmm->balloon_work = (struct loop_work){.run = verbs_tell_memory, .ctx = vmm};
 	if (!set_up(vmm, err)) {
 		end = run(vmm, err);
 		control_event(vmm->control,

@@ -5,6 +5,7 @@ initrd (see scenarios below); as a module it is what other tests start a dach-vm
 import fcntl
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -139,6 +140,11 @@ class Monitor:
             fields = file.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def resident(self):
+        """KiB of private memory, the guest's among it."""
+        with open(f"/proc/{self.process.pid}/status") as file:
+            return int(re.search(r"RssAnon:\s*(\d+)", file.read()).group(1))
+
     def close(self):
         if self.log.closed:
             return ""
@@ -257,6 +263,81 @@ def scenario_life(kernel, initrd, work):
     check("the lock is free", not held(monitor.lock_path))
     text = monitor.close()
     check("nothing on standard error", not text, text)
+
+
+def scenario_memory(kernel, initrd, work):
+    """The balloon, and a core that a debugger opens."""
+    monitor = Monitor(kernel, initrd, memory=192 << 10, maxmem=256 << 10, vcpus=2)
+    console = monitor.console()
+    console.until("READY")
+    # The event that it has come there may be over before we listen.
+    told = monitor.ask("info")["memory"]
+    if told["actual"] != told["target"]:
+        told = monitor.event("memory")["memory"]
+    check("the guest begins with its memory, not its maximum",
+          told["actual"] == told["target"] == 192 << 10 and told["max"] == 256 << 10, told)
+    console.send("eat\n")
+    console.until("ATE")
+    before = monitor.resident()
+    monitor.ask("memory-set", memory=100 << 10)
+    told = monitor.event("memory")["memory"]
+    saved = before - monitor.resident()
+    check("memory-set gives memory back to the host", told["actual"] == 100 << 10 and
+          saved > 60 << 10, (told, saved))
+    monitor.ask("info")
+    time.sleep(0.2)
+    told = monitor.ask("info")["memory"]
+    check("the guest's statistics", 0 < told["free"] < told["total"] <= 100 << 10, told)
+    check("no more than the maximum", "256 MiB" in (refused(monitor, "memory-set", memory=1 << 20)
+                                                    or ""))
+    monitor.ask("memory-set", memory=256 << 10)
+    check("memory-set gives it back to the guest",
+          monitor.event("memory")["memory"]["actual"] == 256 << 10)
+    path = work + "/core"
+    with open(path, "wb") as file:
+        done = monitor.ask("dump-core", fd=file.fileno())
+    size = os.stat(path)
+    check("dump-core", done["bytes"] == size.st_size > 256 << 20 and
+          size.st_blocks * 512 < 200 << 20, (done, size))
+    said = subprocess.run(["gdb", "-batch", "-nx", "-ex", "info threads", "-ex", "p/x $rip",
+                           "-ex", "p/x $cs", "-ex", "x/s 0x20000", "-c", path],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout.decode()
+    check("a debugger opens the core", said.count("LWP ") >= 2 and "$1 = 0xffffffff" in said and
+          "$2 = 0x10" in said, said)
+    os.unlink(path)
+    read, write = os.pipe()
+    reader = subprocess.Popen(["sha256sum"], stdin=read, stdout=subprocess.PIPE)
+    done = monitor.ask("dump-core", fd=write, live=True)
+    os.close(read)
+    os.close(write)
+    check("dump-core into a pipe, live", done["bytes"] == size.st_size and
+          len(reader.communicate()[0]) > 64)
+    with open("/dev/null") as file:
+        try:
+            monitor.ask("dump-core", fd=file.fileno())
+            check("a core's file is for writing", False)
+        except Refused as error:
+            check("a core's file is for writing", "not open for writing" in str(error))
+    console.send("three\n")
+    console.until("got three")
+    check("the guest goes on after it", True)
+    read, write = os.pipe()
+    monitor.number += 1
+    socket.send_fds(monitor.control, [b'{"id": 900, "do": "dump-core"}\n'], [write])
+    time.sleep(0.2)
+    monitor.control.sendall(b'{"id": 901, "do": "destroy"}\n')
+    answers = {}
+    while len(answers) < 2:
+        message = monitor.line()
+        if "id" in message:
+            answers[message["id"]] = message
+    status, said = monitor.wait()
+    check("the guest may go while it is dumped", status == 2 and answers[901]["ok"] and
+          "gone" in answers[900]["error"], (status, answers))
+    os.close(read)
+    os.close(write)
+    text = monitor.close()
+    check("nothing on standard error here", not text, text)
 
 
 def scenario_ends(kernel, initrd, work):

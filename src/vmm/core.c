@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/core.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/procfs.h>
+#include <unistd.h>
+
+#define BLOCK (64u << 10)
+#define PAGE 4096u
+#define LOOK_MS 200 /* a full pipe: how often to look whether to give up */
+
+/* The "QEMU" note, as crash reads it: numbers in this order, little-endian, no gaps. */
+struct core_segment {
+	uint32_t selector, limit, flags, pad;
+	uint64_t base;
+};
+struct core_cpu {
+	uint32_t version, size;
+	uint64_t rax, rbx, rcx, rdx, rsi, rdi, rsp, rbp, r8_15[8], rip, rflags;
+	struct core_segment cs, ds, es, fs, gs, ss, ldt, tr, gdt, idt;
+	uint64_t cr[5], kernel_gs_base;
+};
+
+/* A note's header and its name, padded to 8 bytes as both names happen to fill. */
+struct core_note {
+	Elf64_Nhdr header;
+	char name[8];
+};
+
+/* As it lies in the file: a note's header is 20 bytes. */
+struct core_vcpu {
+	struct core_note status_note;
+	struct elf_prstatus status;
+	struct core_note cpu_note;
+	struct core_cpu cpu;
+} __attribute__((packed));
+
+struct core {
+	struct machine *machine;
+	int fd;
+	bool seekable;
+	pthread_t thread;
+	atomic_bool cancel;
+	struct loop_work done;
+	uint64_t offset; /* written, or skipped */
+	struct error err;
+	int result;
+	unsigned vcpus;
+	uint8_t *block;
+	struct core_vcpu vcpu[];
+};
+
+/* Registers */
+
+static struct core_note make_note(const char *name, uint32_t type, uint32_t size)
+{
+	struct core_note note = {.header = {strlen(name) + 1, size, type}};
+
+	memcpy(note.name, name, strlen(name) + 1);
+	return note;
+}
+
+static void fill_status(struct elf_prstatus *status, const struct cpu_state *s, unsigned index)
+{
+	/* The order of Linux's user_regs_struct. */
+	const unsigned long long reg[ELF_NGREG] = {s->gpr[15], s->gpr[14], s->gpr[13], s->gpr[12],
+		s->gpr[RBP], s->gpr[RBX], s->gpr[11], s->gpr[10], s->gpr[9], s->gpr[8], s->gpr[RAX],
+		s->gpr[RCX], s->gpr[RDX], s->gpr[RSI], s->gpr[RDI], ~0ull, s->rip,
+		s->seg[SEG_CS].selector, s->rflags, s->gpr[RSP], s->seg[SEG_SS].selector,
+		s->seg[SEG_FS].base, s->seg[SEG_GS].base, s->seg[SEG_DS].selector,
+		s->seg[SEG_ES].selector, s->seg[SEG_FS].selector, s->seg[SEG_GS].selector};
+
+	status->pr_pid = index + 1;
+	memcpy(status->pr_reg, reg, sizeof reg);
+}
+
+static struct core_segment segment(const struct segment *from)
+{
+	return (struct core_segment){.selector = from->selector,
+		.limit = from->limit,
+		.flags = (uint32_t)from->attr << 8,
+		.base = from->base};
+}
+
+static struct core_segment table(const struct table_register *from)
+{
+	return (struct core_segment){.limit = from->limit, .base = from->base};
+}
+
+static void fill_cpu(struct core_cpu *cpu, const struct cpu_state *s)
+{
+	*cpu = (struct core_cpu){
+		.version = 1,
+		.size = sizeof *cpu,
+		.rax = s->gpr[RAX],
+		.rbx = s->gpr[RBX],
+		.rcx = s->gpr[RCX],
+		.rdx = s->gpr[RDX],
+		.rsi = s->gpr[RSI],
+		.rdi = s->gpr[RDI],
+		.rsp = s->gpr[RSP],
+		.rbp = s->gpr[RBP],
+		.rip = s->rip,
+		.rflags = s->rflags,
+		.cs = segment(&s->seg[SEG_CS]),
+		.ds = segment(&s->seg[SEG_DS]),
+		.es = segment(&s->seg[SEG_ES]),
+		.fs = segment(&s->seg[SEG_FS]),
+		.gs = segment(&s->seg[SEG_GS]),
+		.ss = segment(&s->seg[SEG_SS]),
+		.ldt = segment(&s->ldtr),
+		.tr = segment(&s->tr),
+		.gdt = table(&s->gdtr),
+		.idt = table(&s->idtr),
+		.cr = {s->cr0, 0, s->cr2, s->cr3, s->cr4},
+		.kernel_gs_base = s->kernel_gs_base,
+	};
+	memcpy(cpu->r8_15, s->gpr + 8, sizeof cpu->r8_15);
+}
+
+static void read_registers(struct core *core)
+{
+	const struct engine *engine = machine_engine(core->machine);
+
+	for (unsigned i = 0; i < core->vcpus; i++) {
+		struct core_vcpu *vcpu = &core->vcpu[i];
+		struct elf_prstatus status = {0};
+		struct cpu_state state;
+		struct core_cpu cpu;
+
+		engine->vcpu_get_state(machine_vcpu(core->machine, i), &state);
+		vcpu->status_note = make_note("CORE", NT_PRSTATUS, sizeof status);
+		fill_status(&status, &state, i);
+		vcpu->status = status;
+		vcpu->cpu_note = make_note("QEMU", 0, sizeof cpu);
+		fill_cpu(&cpu, &state);
+		vcpu->cpu = cpu;
+	}
+}
+
+/* Writing */
+
+static int failed(struct core *core, const char *what)
+{
+	int code = errno;
+
+	return error_set(&core->err, code, "dump-core: %s: %s", what, strerror(code));
+}
+
+static int put(struct core *core, const void *data, size_t len)
+{
+	const uint8_t *at = data;
+
+	while (len) {
+		ssize_t n = core->seekable ? pwrite(core->fd, at, len, core->offset)
+					   : write(core->fd, at, len);
+
+		if (atomic_load(&core->cancel))
+			return error_set(&core->err, ECANCELED, "dump-core: the guest has gone");
+		if (n > 0) {
+			at += n;
+			len -= n;
+			core->offset += n;
+		} else if (n < 0 && errno == EAGAIN) {
+			struct pollfd wait = {core->fd, POLLOUT, 0};
+
+			poll(&wait, 1, LOOK_MS);
+		} else if (n == 0 || errno != EINTR) {
+			return failed(core, "cannot write the file");
+		}
+	}
+	return 0;
+}
+
+static bool all_zero(const uint8_t *data, size_t len)
+{
+	return !*data && !memcmp(data, data + 1, len - 1);
+}
+
+/* A memfd is read as a file: looking at a page of it in memory would make that page. */
+static int put_region(struct core *core, const struct memory_region *region)
+{
+	const struct memory *mem = machine_memory(core->machine);
+	int r = 0;
+
+	for (uint64_t at = 0; !r && at < region->size; at += BLOCK) {
+		size_t len = region->size - at < BLOCK ? region->size - at : BLOCK;
+		bool last = at + len == region->size;
+
+		if (mem->fd < 0)
+			memcpy(core->block, region->host + at, len);
+		else if (pread(mem->fd, core->block, len, region->offset + at) != (ssize_t)len)
+			return failed(core, "cannot read the guest's memory");
+		/* The last block is written, so that the file is as long as it says. */
+		if (core->seekable && !last && all_zero(core->block, len))
+			core->offset += len;
+		else
+			r = put(core, core->block, len);
+	}
+	return r;
+}
+
+static int put_headers(struct core *core)
+{
+	const struct memory *mem = machine_memory(core->machine);
+	size_t notes = core->vcpus * sizeof *core->vcpu;
+	struct {
+		Elf64_Ehdr file;
+		Elf64_Phdr part[3];
+	} head = {
+		.file = {.e_type = ET_CORE,
+			.e_machine = EM_X86_64,
+			.e_version = EV_CURRENT,
+			.e_phoff = sizeof head.file,
+			.e_ehsize = sizeof head.file,
+			.e_phentsize = sizeof *head.part,
+			.e_phnum = 1 + mem->regions},
+		.part[0] = {.p_type = PT_NOTE,
+			.p_offset = sizeof head,
+			.p_filesz = notes,
+			.p_align = 4},
+	};
+	uint64_t at = (sizeof head + notes + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	uint8_t pad[PAGE] = {0};
+	int r;
+
+	memcpy(head.file.e_ident, ELFMAG, SELFMAG);
+	head.file.e_ident[EI_CLASS] = ELFCLASS64;
+	head.file.e_ident[EI_DATA] = ELFDATA2LSB;
+	head.file.e_ident[EI_VERSION] = EV_CURRENT;
+	for (unsigned i = 0; i < mem->regions; i++) {
+		head.part[1 + i] = (Elf64_Phdr){.p_type = PT_LOAD,
+			.p_flags = PF_R | PF_W | PF_X,
+			.p_offset = at,
+			.p_vaddr = mem->region[i].gpa,
+			.p_paddr = mem->region[i].gpa,
+			.p_filesz = mem->region[i].size,
+			.p_memsz = mem->region[i].size,
+			.p_align = PAGE};
+		at += mem->region[i].size;
+	}
+	r = put(core, &head, sizeof head);
+	if (!r)
+		r = put(core, core->vcpu, notes);
+	if (!r && core->offset % PAGE)
+		r = put(core, pad, PAGE - core->offset % PAGE);
+	return r;
+}
+
+static void *write_core(void *ctx)
+{
+	struct core *core = ctx;
+	const struct memory *mem = machine_memory(core->machine);
+	int r;
+
+	pthread_setname_np(pthread_self(), "dump");
+	r = put_headers(core);
+	for (unsigned i = 0; !r && i < mem->regions; i++)
+		r = put_region(core, &mem->region[i]);
+	core->result = r;
+	loop_post(machine_loop(core->machine), &core->done);
+	return NULL;
+}
+
+/* Life */
+
+static void core_free(struct core *core)
+{
+	close(core->fd);
+	free(core->block);
+	free(core);
+}
+
+static int start_thread(struct core *core, struct error *err)
+{
+	sigset_t all, old;
+	int r;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = pthread_create(&core->thread, NULL, write_core, core);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return r ? error_set(err, r, "dump-core: cannot start a thread: %s", strerror(r)) : 0;
+}
+
+int core_start(struct machine *machine, int fd, void (*done)(void *ctx), void *ctx,
+	struct core **out, struct error *err)
+{
+	unsigned vcpus = machine_vcpus(machine);
+	struct core *core = calloc(1, sizeof *core + vcpus * sizeof *core->vcpu);
+	uint8_t *block = malloc(BLOCK);
+	int flags = fcntl(fd, F_GETFL), r = 0;
+
+	if (!core || !block) {
+		close(fd);
+		free(core);
+		free(block);
+		return error_set(err, ENOMEM, "out of memory");
+	}
+	core->machine = machine;
+	core->fd = fd;
+	core->block = block;
+	core->vcpus = vcpus;
+	core->seekable = lseek(fd, 0, SEEK_CUR) >= 0;
+	core->done = (struct loop_work){.run = done, .ctx = ctx};
+	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
+		r = error_set(err, EBADF, "dump-core: the file is not open for writing");
+	if (!r && !core->seekable)
+		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+	if (!r) {
+		read_registers(core);
+		r = start_thread(core, err);
+	}
+	if (r) {
+		core_free(core);
+		return r;
+	}
+	*out = core;
+	return 0;
+}
+
+int core_end(struct core *core, uint64_t *bytes, struct error *err)
+{
+	int r;
+
+	if (!core)
+		return 0;
+	atomic_store(&core->cancel, true);
+	pthread_join(core->thread, NULL);
+	r = core->result;
+	*bytes = core->offset;
+	if (r)
+		error_set(err, -r, "%s", core->err.text);
+	core_free(core);
+	return r;
+}

@@ -31,6 +31,7 @@ enum {
 	SYMBOLS,
 	SAVE,
 	RESTORE,
+	CODE_CACHE,
 };
 
 static const struct option_spec options[] = {
@@ -50,6 +51,7 @@ static const struct option_spec options[] = {
 	{"profile", PROFILE, "FILE", "where the guest's time went, written at the end"},
 	{"perf-map", PERF_MAP, NULL, "/tmp/perf-PID.map, so that perf names translated code"},
 	{"symbols", SYMBOLS, "FILE", "the guest kernel's, for both: System.map, kallsyms or ELF"},
+	{"code-cache", CODE_CACHE, "SIZE", "the most memory for translated code (256M)"},
 	{"gdb", GDB, "ADDRESS", "wait for a debugger: unix:PATH or 127.0.0.1:PORT"},
 	{"test-devices", TEST_DEVICES, NULL, NULL},
 	{"save-to", SAVE, "FILE", NULL},
@@ -139,6 +141,12 @@ static int take_option(struct request *request, int id, const char *value, struc
 	case PROFILE:
 		config->profile = value;
 		return 0;
+	case CODE_CACHE:
+		r = option_size("--code-cache", value, 1ull << 20, &number, err);
+		if (!r && number > VMM_CODE_CACHE_MAX)
+			return error_set(err, EINVAL, "--code-cache: 1M to 2047M");
+		config->code_cache = r ? 0 : (uint32_t)number;
+		return r;
 	case SYMBOLS:
 		config->symbols = value;
 		return 0;

@@ -68,6 +68,7 @@ struct engine_vm_config {
 	const struct cpuid_policy *cpuid; /* outlives the VM */
 	const struct engine_callbacks *callbacks;
 	void *ctx;
+	uint32_t code_cache;              /* bytes of translated code; 0: the engine's choice */
 	const struct engine_sight *sight; /* NULL: nothing; outlives the VM */
 };
 

@@ -277,6 +277,7 @@ static int make_engine(struct machine *machine, struct error *err)
 		.cpuid = config->cpuid,
 		.callbacks = &machine_callbacks,
 		.ctx = machine,
+		.code_cache = config->code_cache,
 		.sight = config->sight,
 	};
 	int r = config->engine->vm_create(&vm_config, &machine->vm, err);

@@ -76,6 +76,7 @@ struct machine_config {
 	void (*debug_stop)(void *ctx, unsigned vcpu);
 	void *debug_ctx;
 
+	uint32_t code_cache;              /* bytes of translated code; 0: the engine's choice */
 	const struct engine_sight *sight; /* see engine.h; NULL: nothing */
 };
 

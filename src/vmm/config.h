@@ -13,6 +13,7 @@
 #define VMM_DISKS_MAX 8
 #define VMM_NETS_MAX 4
 #define VMM_VCPUS_MAX 64
+#define VMM_CODE_CACHE_MAX (2047u << 20)
 
 /* What a monitor has from the daemon beyond what the command line can say. Descriptors: -1 is none. */
 struct vmm_given {
@@ -51,6 +52,7 @@ struct vmm_config {
 	const char *restore_from;      /* goes on from there, with that memory and vcpus; or NULL */
 	const struct vmm_given *given; /* a daemon's guest; NULL: one in the foreground */
 	bool perf_map;                 /* /tmp/perf-PID.map names translated code at the end */
+	uint32_t code_cache; /* bytes of translated code at most; 0: the engine's choice */
 	const char *profile; /* where the guest's time went, written at the end; NULL: not */
 	const char *symbols; /* of the guest's kernel, for both; NULL: none */
 };

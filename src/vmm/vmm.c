@@ -182,6 +182,7 @@ static int make_machine(struct vmm *vmm, struct error *err)
 		.hold = held_results(config->given),
 		.held = guest_held,
 		.held_ctx = vmm,
+		.code_cache = config->code_cache,
 		.sight = &vmm->sight.engine,
 	};
 

@@ -218,7 +218,10 @@ static void initial_state(struct guest *g, const struct cpuid_policy *policy)
 struct guest *guest_create(const struct cpuid_policy *policy, const struct guest_options *options)
 {
 	struct guest *g = calloc(1, sizeof *g);
-	struct engine_vm_config config = {.vcpus = 1, .cpuid = policy, .ctx = g};
+	struct engine_vm_config config = {.vcpus = 1,
+		.cpuid = policy,
+		.ctx = g,
+		.code_cache = options->small_cache};
 	struct error err = {0};
 
 	if (!g)
@@ -236,8 +239,6 @@ struct guest *guest_create(const struct cpuid_policy *policy, const struct guest
 	}
 	g->options = *options;
 	guest_vm(g)->cache.exact_flags = options->exact_flags;
-	if (options->small_cache)
-		guest_vm(g)->cache.hot_end = guest_vm(g)->cache.hot + options->small_cache;
 	memcpy(g->ram + PHYS_CODE, guest_code, (size_t)(guest_code_end - guest_code));
 	super_tables(g);
 	initial_state(g, policy);

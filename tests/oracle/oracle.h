@@ -186,7 +186,7 @@ struct guest;
 struct guest_options {
 	bool exact_flags;     /* flags nobody reads are right when memory faults */
 	bool step;            /* one instruction a block */
-	unsigned small_cache; /* bytes of code before all is forgotten; 0: as it is */
+	unsigned small_cache; /* bytes of code before the oldest is forgotten; 0: as it is */
 	unsigned kick;        /* microseconds between interruptions; 0: none */
 };
 

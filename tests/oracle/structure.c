@@ -165,7 +165,7 @@ static void dump(const struct cache *c, uint32_t at, uint32_t end)
 
 void structure_dump(struct translate_vm *vm, uint64_t gpa, unsigned size)
 {
-	for (uint32_t k = 1; k < vm->cache.blocks; k++) {
+	for (uint32_t k = cache_next(&vm->cache, 0); k; k = cache_next(&vm->cache, k)) {
 		const struct block *b = &vm->cache.block[k];
 
 		if (b->dead || b->gpa - gpa >= size)
@@ -181,12 +181,12 @@ unsigned structure_check(struct translate_vm *vm, unsigned *instructions)
 {
 	struct structure s = {.c = &vm->cache};
 
-	s.room = vm->cache.hot / 2 + (vm->cache.cold - vm->cache.cold_start) / 2;
+	s.room = vm->cache.size / 2;
 	s.start = calloc(1, vm->cache.size);
 	s.target = malloc(s.room * sizeof *s.target);
 	if (!s.start || !s.target)
 		return 1;
-	for (uint32_t k = 1; k < vm->cache.blocks; k++) {
+	for (uint32_t k = cache_next(&vm->cache, 0); k; k = cache_next(&vm->cache, k)) {
 		const struct block *b = &vm->cache.block[k];
 
 		s.block = b;

@@ -5,12 +5,6 @@
 #include "cpu/translate/emulate/segment.h"
 #include "cpu/translate/vm.h"
 
-static uint32_t hash_of(uint64_t gpa, uint32_t mode)
-{
-	return (uint32_t)((gpa ^ mode * 0x9e3779b1u) * 0x9e3779b97f4a7c15ull >> 40) &
-		(CACHE_HASH - 1);
-}
-
 static struct tlb *context(struct translate_vm *vm, unsigned vcpu, unsigned i)
 {
 	return &vm->vcpu[vcpu]->context[i];
@@ -40,9 +34,11 @@ static void take(struct vcpu *v)
 static uint32_t look(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode)
 {
 	struct cache *c = &v->vm->cache;
+	struct table_at at = table_start(&c->table, cache_hash(gpa, mode));
 	uint64_t second;
+	uint32_t i;
 
-	for (uint32_t i = c->hash[hash_of(gpa, mode)]; i; i = c->block[i].next_hash) {
+	while ((i = table_next(&c->table, &at))) {
 		const struct block *b = &c->block[i];
 
 		if (b->gpa != gpa || b->mode != mode)
@@ -56,16 +52,42 @@ static uint32_t look(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mod
 	return 0;
 }
 
-void cache_insert(struct cache *c, uint32_t index)
+uint32_t cache_next(const struct cache *c, uint32_t i)
 {
-	struct block *b = &c->block[index];
-	uint32_t *head = &c->hash[hash_of(b->gpa, b->mode)];
+	unsigned part = i / (CACHE_BLOCKS / CACHE_PARTS);
 
-	b->next_hash = *head;
-	*head = index;
+	if (++i < c->part_blocks[part])
+		return i;
+	while (++part < c->parts)
+		if (cache_first_block(part) < c->part_blocks[part])
+			return cache_first_block(part);
+	return 0;
 }
 
-/* The block, with the lock held; drops and retakes it when the cache must be flushed. */
+/* The table larger, or without the traces of what was removed. */
+static void rebuild(struct cache *c)
+{
+	uint32_t live = 0;
+
+	for (uint32_t i = cache_next(c, 0); i; i = cache_next(c, i))
+		live += !c->block[i].dead;
+	table_clear(&c->table, live);
+	for (uint32_t i = cache_next(c, 0); i; i = cache_next(c, i))
+		if (!c->block[i].dead)
+			table_put(&c->table, cache_hash(c->block[i].gpa, c->block[i].mode), i);
+}
+
+void cache_insert(struct cache *c, uint32_t index)
+{
+	uint64_t hash = cache_hash(c->block[index].gpa, c->block[index].mode);
+
+	if (table_put(&c->table, hash, index))
+		return;
+	rebuild(c); /* `index` does not count yet */
+	table_put(&c->table, hash, index);
+}
+
+/* The block, with the lock held; drops and retakes it when a part of the cache must be evicted. */
 static enum outcome find(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t *index)
 {
 	uint32_t mode = v->private_data->mode;
@@ -79,12 +101,7 @@ static enum outcome find(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t
 		r = cache_make(v, linear, gpa, mode, index);
 		if (r || *index)
 			return r;
-		lock_drop(&v->vm->cache.lock);
-		vm_exclusive_begin(v);
-		v->count.cache_flush++;
-		cache_flush(v->vm);
-		vm_exclusive_end(v);
-		take(v);
+		cache_turn(v, v->vm->cache.part);
 	}
 }
 
@@ -123,6 +140,12 @@ static unsigned far_word(uint64_t linear)
 	return (linear >> 18 ^ linear >> 40) & (CACHE_FAR_WORDS - 1);
 }
 
+void cache_reset_exit(struct cache *c, struct block_exit *e)
+{
+	patch(c, e->patch, e->stub);
+	e->to = 0;
+}
+
 static void unlink_exit(struct cache *c, uint32_t index)
 {
 	struct block_exit *e = &c->exit[index];
@@ -134,8 +157,7 @@ static void unlink_exit(struct cache *c, uint32_t index)
 		at = &c->exit[*at].next_incoming;
 	if (*at)
 		*at = e->next_incoming;
-	patch(c, e->patch, e->stub);
-	e->to = 0;
+	cache_reset_exit(c, e);
 }
 
 static void unlink_far(struct cache *c)
@@ -260,11 +282,6 @@ static void forget_jumps(struct translate_vm *vm, const struct block *b)
 						jump_empty(i), __ATOMIC_RELAXED);
 }
 
-static unsigned page_slot(const struct block *b, uint64_t gpa)
-{
-	return (b->gpa ^ gpa) >> 12 ? 1 : 0;
-}
-
 static void remove_from_page(struct translate_vm *vm, uint32_t index, uint64_t gpa)
 {
 	struct cache *c = &vm->cache;
@@ -272,26 +289,20 @@ static void remove_from_page(struct translate_vm *vm, uint32_t index, uint64_t g
 	uint32_t *at = r ? &region_page(r, gpa)->first_block : NULL;
 
 	while (at && *at && *at != index)
-		at = &c->block[*at].next_in_page[page_slot(&c->block[*at], gpa)];
+		at = &c->block[*at].next_in_page[block_page_slot(&c->block[*at], gpa)];
 	if (at && *at)
-		*at = c->block[index].next_in_page[page_slot(&c->block[index], gpa)];
+		*at = c->block[index].next_in_page[block_page_slot(&c->block[index], gpa)];
 }
 
 static void forget(struct translate_vm *vm, uint32_t index)
 {
 	struct cache *c = &vm->cache;
 	struct block *b = &c->block[index];
-	uint32_t *at = &c->hash[hash_of(b->gpa, b->mode)];
 
 	b->dead = true;
-	while (*at && *at != index)
-		at = &c->block[*at].next_hash;
-	if (*at)
-		*at = b->next_hash;
-	for (uint32_t i = b->incoming; i; i = c->exit[i].next_incoming) {
-		patch(c, c->exit[i].patch, c->exit[i].stub);
-		c->exit[i].to = 0;
-	}
+	table_remove(&c->table, cache_hash(b->gpa, b->mode), index);
+	for (uint32_t i = b->incoming; i; i = c->exit[i].next_incoming)
+		cache_reset_exit(c, &c->exit[i]);
 	b->incoming = 0;
 	remove_from_page(vm, index, b->gpa);
 	if (b->crosses)
@@ -304,7 +315,7 @@ static void extent(const struct block *b, uint64_t page, unsigned *first, unsign
 {
 	unsigned start = b->gpa & 4095;
 
-	if (!page_slot(b, page)) {
+	if (!block_page_slot(b, page)) {
 		*first = start;
 		*last = start + b->size > 4096 ? 4095 : start + b->size - 1;
 	} else {
@@ -320,13 +331,13 @@ uint64_t cache_lines(unsigned first, unsigned last)
 	return below & ~((1ull << first / 64) - 1);
 }
 
-static void relist_lines(struct cache *c, struct page *page, uint64_t gpa)
+void cache_relist(struct cache *c, struct page *page, uint64_t gpa)
 {
 	unsigned first, last;
 
 	page->lines = 0;
 	for (uint32_t i = page->first_block; i;
-		i = c->block[i].next_in_page[page_slot(&c->block[i], gpa)]) {
+		i = c->block[i].next_in_page[block_page_slot(&c->block[i], gpa)]) {
 		extent(&c->block[i], gpa, &first, &last);
 		page->lines |= cache_lines(first, last);
 	}
@@ -356,7 +367,7 @@ static bool invalidate_page(struct translate_vm *vm, struct page *page, uint64_t
 		struct block *b = &c->block[i];
 		unsigned first, last;
 
-		next = b->next_in_page[page_slot(b, gpa)];
+		next = b->next_in_page[block_page_slot(b, gpa)];
 		extent(b, gpa, &first, &last);
 		if (first > to || last < from)
 			continue;
@@ -364,7 +375,7 @@ static bool invalidate_page(struct translate_vm *vm, struct page *page, uint64_t
 		any = true;
 	}
 	if (any)
-		relist_lines(c, page, gpa);
+		cache_relist(c, page, gpa);
 	return any;
 }
 
@@ -390,47 +401,20 @@ bool cache_invalidate(struct translate_vm *vm, uint64_t gpa, uint64_t size)
 	return any;
 }
 
-void cache_flush(struct translate_vm *vm)
-{
-	struct cache *c = &vm->cache;
-
-	lock_take(&c->lock);
-	for (uint32_t i = 1; i < c->blocks; i++) {
-		struct block *b = &c->block[i];
-		struct region *r = vm_region(vm, b->gpa);
-
-		for (unsigned k = 0; k < 2 && r; k++) {
-			struct page *page = region_page(r, k ? block_gpa2(b) : b->gpa);
-
-			page->first_block = 0;
-			page->lines = 0;
-			__atomic_store_n(&page->has_code, 0, __ATOMIC_RELEASE);
-			r = b->crosses ? vm_region(vm, block_gpa2(b)) : NULL;
-		}
-	}
-	for (uint32_t i = 0; i < CACHE_HASH; i++)
-		c->hash[i] = 0;
-	for (unsigned k = 0; k < vm->vcpus; k++)
-		for (unsigned n = 0; n < CTX_COUNT; n++)
-			tlb_forget_jumps(context(vm, k, n));
-	c->blocks = c->exits = 1;
-	c->sites = c->insns = c->fars = 0;
-	for (uint32_t i = 0; i < CACHE_INSN_HASH; i++)
-		c->insn_hash[i] = 0;
-	c->hot = 64;
-	c->cold = c->cold_start;
-	c->generation++;
-	lock_drop(&c->lock);
-}
-
 /* --- places in the code --------------------------------------------------------------------- */
 
 const struct block *cache_block_at(const struct cache *c, const void *pc)
 {
 	uint32_t at = (uint32_t)((const uint8_t *)pc - c->exec);
-	uint32_t low = 1, high = __atomic_load_n(&c->blocks, __ATOMIC_ACQUIRE);
 	bool cold = at >= c->cold_start;
+	unsigned part =
+		cold ? (at - c->cold_start) / c->part_cold : (at - CODE_START) / c->part_hot;
+	uint32_t low, high;
 
+	if (at < CODE_START || part >= c->parts)
+		return NULL;
+	low = cache_first_block(part);
+	high = __atomic_load_n(&c->part_blocks[part], __ATOMIC_ACQUIRE);
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 		const struct block *b = &c->block[middle];

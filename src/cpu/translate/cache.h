@@ -14,9 +14,11 @@
 #include "base/error.h"
 #include "cpu/translate/insn/insn.h"
 #include "cpu/translate/lock.h"
+#include "cpu/translate/table.h"
 #include "cpu/translate/vcpu.h"
 
 struct translate_vm;
+struct page;
 
 /* What a block's code depends on beside its bytes. */
 #define MODE_BITS 0x3u /* 0: 16-bit, 1: 32-bit, 2: 64-bit code */
@@ -42,9 +44,8 @@ struct translate_vm;
 #define EXIT_STUB_SIZE 20u
 
 struct block {
-	uint64_t gpa;        /* of its first byte */
-	uint32_t code, cold; /* offsets of its two parts; entered at code with r10 = RIP ... */
-	uint32_t next_hash;
+	uint64_t gpa;             /* of its first byte */
+	uint32_t code, cold;      /* offsets of its two parts; entered at code with r10 = RIP ... */
 	uint32_t next_in_page[2]; /* in the lists of its first and its second page */
 	uint32_t incoming;        /* exits linked to it */
 	uint32_t first_site;
@@ -95,7 +96,18 @@ struct emulated {
 	uint8_t bits;  /* 16, 32, 64 */
 };
 
-#define CACHE_HASH (1u << 17)
+/*
+ * The cache is filled in parts, one after the other; when there is no new one, the oldest is
+ * evicted: its blocks are forgotten and its memory used again. Each has its share of the code memory
+ * and of every table.
+ */
+#define CACHE_PARTS 16u
+#define CACHE_BLOCKS (1u << 20) /* in all parts; index 0 is none, so are exits 0 */
+#define CACHE_EXITS (1u << 21)
+#define CACHE_SITES (1u << 23)
+#define CACHE_INSNS (64u << 20) /* bytes */
+#define CODE_START 64u          /* nothing is at offset zero */
+#define CACHE_SIZE_MIN (256u << 10)
 #define CACHE_FAR (1u << 16)
 #define CACHE_FAR_WORDS 1024u
 #define CACHE_INSN_HASH 1024u
@@ -103,26 +115,55 @@ struct emulated {
 struct cache {
 	struct lock lock;
 	int fd;
-	uint8_t *write, *exec;              /* the two mappings */
-	uint32_t size, hot_end, cold_start; /* hot: [stubs, hot_end), cold: [cold_start, size) */
-	uint32_t hot, cold;                 /* fill marks */
-	struct block *block;                /* index 0 is none */
+	uint8_t *write, *exec;        /* the two mappings */
+	uint32_t size, cold_start;    /* hot: [CODE_START, cold_start), cold: [cold_start, size) */
+	unsigned parts, part;         /* how many, and which is being filled */
+	uint32_t part_hot, part_cold; /* a part's share of them */
+	uint32_t part_blocks[CACHE_PARTS]; /* where each part's used blocks end */
+	uint32_t part_exits[CACHE_PARTS];  /* and exits, but for the part that is being filled */
+	uint32_t hot, cold, exits, sites, insns; /* fill marks of that part */
+	uint32_t hot_end, cold_end, exits_end, sites_end, insns_end;
+	struct block *block;
 	struct block_exit *exit;
 	struct site *site;
-	uint64_t *rip; /* linear address of each block, for sight.c; NULL: not kept */
-	uint8_t *insn; /* struct emulated, found by insn_hash */
-	uint32_t insn_hash[CACHE_INSN_HASH];
-	uint32_t blocks, exits, sites, insns;
-	uint32_t max_blocks, max_exits, max_sites, max_insns;
-	uint32_t *hash;
-	uint32_t *far; /* linked exits to other pages: they go when global mappings change */
+	uint64_t *rip;       /* linear address of each block, for sight.c; NULL: not kept */
+	uint8_t *insn;       /* struct emulated, found by insn_hash */
+	uint32_t *insn_hash; /* the part's CACHE_INSN_HASH heads */
+	uint32_t *insn_hashes;
+	struct table table; /* of blocks */
+	uint32_t *far;      /* linked exits to other pages: they go when global mappings change */
 	uint32_t fars;
 	uint64_t far_pages[CACHE_FAR_WORDS]; /* which linear pages they go to, hashed */
-	uint32_t generation;                 /* counts whole flushes */
+	uint32_t generation;                 /* counts evictions */
 	bool exact_flags; /* also flags that nobody reads are right when memory faults (tests) */
 };
 
-/* rips: keeps the addresses of blocks for sight.c. */
+static inline uint64_t cache_hash(uint64_t gpa, uint32_t mode)
+{
+	uint64_t h = (gpa ^ (uint64_t)mode << 48) * 0x9e3779b97f4a7c15ull;
+
+	return h ^ h >> 29;
+}
+
+static inline uint32_t cache_first_block(unsigned part)
+{
+	return part ? part * (CACHE_BLOCKS / CACHE_PARTS) : 1;
+}
+
+static inline uint32_t cache_first_exit(unsigned part)
+{
+	return part ? part * (CACHE_EXITS / CACHE_PARTS) : 1;
+}
+
+static inline unsigned block_page_slot(const struct block *b, uint64_t gpa)
+{
+	return (b->gpa ^ gpa) >> 12 ? 1 : 0;
+}
+
+/*
+ * size: bytes of code memory, CACHE_SIZE_MIN at least. rips: keeps the addresses of blocks for
+ * sight.c.
+ */
 int cache_create(struct cache *c, uint32_t size, bool rips, struct error *err);
 void cache_destroy(struct cache *c);
 
@@ -144,19 +185,45 @@ bool cache_invalidate(struct translate_vm *vm, uint64_t gpa, uint64_t size);
  * ~0: in any case.
  */
 void cache_unlink_far(struct translate_vm *vm, uint64_t linear);
-/* Forgets everything. The caller runs alone (vm_exclusive_begin()) or holds no code address. */
-void cache_flush(struct translate_vm *vm);
+/*
+ * Begins to fill the next part, if the present one is still `part`. The lock is held, and dropped
+ * meanwhile if other vCPUs must be held outside. No code address, exit or block number that was known
+ * before may be used after it, if the generation has changed.
+ */
+void cache_turn(struct vcpu *v, unsigned part);
 /* make.c: decodes and translates; the lock is held, vectors are saved. index 0: out of room. */
 enum outcome cache_make(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode,
 	uint32_t *index);
 
-/* For make.c: into the hash; the 64-byte lines of a page from byte to byte. */
+/* For make.c: into the table; the 64-byte lines of a page from byte to byte. */
 void cache_insert(struct cache *c, uint32_t index);
 uint64_t cache_lines(unsigned first, unsigned last);
+/* What is left of a page's list of blocks covers other lines, or nothing. */
+void cache_relist(struct cache *c, struct page *page, uint64_t gpa);
+/* Fill marks at the start of a part. */
+void cache_begin_part(struct cache *c, unsigned part);
+/* Directs a linked exit back to its stub. */
+void cache_reset_exit(struct cache *c, struct block_exit *e);
+
+/* The block behind i in all parts, dead ones too; 0: there is no further one. Begin with 0. */
+uint32_t cache_next(const struct cache *c, uint32_t i);
+
+/* What is in use, for counters. */
+struct cache_use {
+	uint64_t hot, cold;
+	uint32_t blocks, dead, exits, sites;
+};
+void cache_usage(const struct cache *c, struct cache_use *use);
 
 /* The block that holds a host address, and the site of it; NULL if it is common code. */
 const struct block *cache_block_at(const struct cache *c, const void *pc);
 const struct site *cache_site_at(const struct cache *c, const struct block *b, const void *pc);
+
+/* To be read before an address or a number is looked up that is to be used without the lock. */
+static inline uint32_t cache_generation(const struct cache *c)
+{
+	return __atomic_load_n(&c->generation, __ATOMIC_ACQUIRE);
+}
 
 static inline bool cache_holds(const struct cache *c, const void *pc)
 {

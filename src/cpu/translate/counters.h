@@ -35,9 +35,11 @@
 	X(block_linked)                                                         \
 	X(far_unlinked) /* times that links between pages were all dropped */   \
 	X(block_invalidated)                                                    \
-	X(cache_flush) /* the whole code cache */                               \
-	X(code_write)  /* writes to pages that hold translated code */          \
-	X(signal)      /* host signals taken in translated code */              \
+	X(part_evicted)  /* parts of the code cache that made way */            \
+	X(block_evicted) /* blocks in them */                                   \
+	X(evict_cycles)                                                         \
+	X(code_write) /* writes to pages that hold translated code */           \
+	X(signal)     /* host signals taken in translated code */               \
 	X(vector_save)
 
 struct counters {

@@ -55,7 +55,7 @@ void dump_blocks(struct translate_vm *vm, uint64_t gpa, FILE *out)
 	struct cache *c = &vm->cache;
 	bool any = false;
 
-	for (uint32_t i = 1; i < c->blocks; i++) {
+	for (uint32_t i = cache_next(c, 0); i; i = cache_next(c, i)) {
 		const struct block *b = &c->block[i];
 
 		if (b->dead || gpa < b->gpa || gpa >= b->gpa + b->size)

@@ -16,7 +16,7 @@
 #include "cpu/translate/vm.h"
 #include "cpu/translate/walk.h"
 
-#define CODE_CACHE_SIZE (256u << 20)
+#define CODE_CACHE_SIZE (256u << 20) /* unless the owner says otherwise */
 #define HWCAP2_FSGSBASE 2u
 
 struct engine_vm {
@@ -97,7 +97,8 @@ static int vm_create(const struct engine_vm_config *config, struct engine_vm **o
 		e->vm.has_xsaveopt = a & 1;
 	e->vm.has_fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
 	e->vm.no_jumps = reserve(2 * JUMP_TARGET_DELTA);
-	r = e->vm.no_jumps ? cache_create(&e->vm.cache, CODE_CACHE_SIZE,
+	r = e->vm.no_jumps ? cache_create(&e->vm.cache,
+				     config->code_cache ? config->code_cache : CODE_CACHE_SIZE,
 				     config->sight && config->sight->perf_map, err)
 			   : error_set(err, ENOMEM, "no memory for the guest");
 	if (!r) {
@@ -146,6 +147,7 @@ static void vm_stats(struct engine_vm *e, FILE *out)
 #undef X
 	};
 	struct cache *c = &e->vm.cache;
+	struct cache_use use;
 
 	for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
 		uint64_t sum = 0;
@@ -154,12 +156,13 @@ static void vm_stats(struct engine_vm *e, FILE *out)
 			sum += ((const uint64_t *)&e->vm.vcpu[k]->v->count)[i];
 		fprintf(out, "%-18s %llu\n", name[i], (unsigned long long)sum);
 	}
-	fprintf(out, "%-18s %u\n", "cache_hot_bytes", c->hot);
-	fprintf(out, "%-18s %u\n", "cache_cold_bytes", c->cold - c->cold_start);
-	fprintf(out, "%-18s %u\n", "cache_blocks", c->blocks);
-	fprintf(out, "%-18s %u\n", "cache_exits", c->exits);
-	fprintf(out, "%-18s %u\n", "cache_sites", c->sites);
-	fprintf(out, "%-18s %u\n", "cache_emulated", c->insns / (unsigned)sizeof(struct emulated));
+	cache_usage(c, &use);
+	fprintf(out, "%-18s %llu\n", "cache_hot_bytes", (unsigned long long)use.hot);
+	fprintf(out, "%-18s %llu\n", "cache_cold_bytes", (unsigned long long)use.cold);
+	fprintf(out, "%-18s %u\n", "cache_blocks", use.blocks);
+	fprintf(out, "%-18s %u\n", "cache_dead", use.dead);
+	fprintf(out, "%-18s %u\n", "cache_exits", use.exits);
+	fprintf(out, "%-18s %u\n", "cache_sites", use.sites);
 }
 
 static void vm_sight(struct engine_vm *e)

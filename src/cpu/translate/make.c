@@ -9,11 +9,7 @@
 #include "cpu/translate/rewrite/rewrite.h"
 #include "cpu/translate/vm.h"
 
-#define MAX_BLOCKS (1u << 20)
-#define MAX_EXITS (1u << 21)
-#define MAX_SITES (1u << 23)
-#define MAX_INSNS (64u << 20)
-#define CODE_START 64u /* nothing is at offset zero */
+#define TABLE_MAX (2 * CACHE_BLOCKS)
 
 /* Memory that costs nothing until it is touched. */
 static void *reserve(size_t size)
@@ -56,57 +52,58 @@ int cache_create(struct cache *c, uint32_t size, bool rips, struct error *err)
 		return r;
 	c->size = size;
 	c->cold_start = size / 5 * 2 & ~4095u;
-	c->hot_end = c->cold_start;
-	c->hot = CODE_START;
-	c->cold = c->cold_start;
-	c->block = reserve(MAX_BLOCKS * sizeof *c->block);
-	c->exit = reserve(MAX_EXITS * sizeof *c->exit);
-	c->site = reserve(MAX_SITES * sizeof *c->site);
-	c->insn = reserve(MAX_INSNS);
-	c->hash = reserve(CACHE_HASH * sizeof *c->hash);
+	/* parts that hold a few of the largest blocks at least */
+	c->parts = (c->cold_start - CODE_START) / (4 * REWRITE_HOT_MAX);
+	c->parts = c->parts < 1 ? 1 : c->parts > CACHE_PARTS ? CACHE_PARTS : c->parts;
+	c->part_hot = (c->cold_start - CODE_START) / c->parts & ~63u;
+	c->part_cold = (size - c->cold_start) / c->parts & ~63u;
+	c->block = reserve(CACHE_BLOCKS * sizeof *c->block);
+	c->exit = reserve(CACHE_EXITS * sizeof *c->exit);
+	c->site = reserve(CACHE_SITES * sizeof *c->site);
+	c->insn = reserve(CACHE_INSNS);
+	c->insn_hashes = reserve(CACHE_PARTS * CACHE_INSN_HASH * sizeof *c->insn_hashes);
+	c->table = (struct table){.slot = reserve(TABLE_MAX * sizeof *c->table.slot),
+		.slots = TABLE_SLOTS_MIN,
+		.max = TABLE_MAX};
 	c->far = reserve(CACHE_FAR * sizeof *c->far);
-	c->rip = rips ? reserve(MAX_BLOCKS * sizeof *c->rip) : NULL;
-	if ((rips && !c->rip) || !c->block || !c->exit || !c->site || !c->insn || !c->hash ||
-		!c->far)
+	c->rip = rips ? reserve(CACHE_BLOCKS * sizeof *c->rip) : NULL;
+	if ((rips && !c->rip) || !c->block || !c->exit || !c->site || !c->insn || !c->insn_hashes ||
+		!c->table.slot || !c->far)
 		return error_set(err, ENOMEM, "no memory for the code cache's tables");
-	c->blocks = c->exits = 1;
-	c->max_blocks = MAX_BLOCKS;
-	c->max_exits = MAX_EXITS;
-	c->max_sites = MAX_SITES;
-	c->max_insns = MAX_INSNS;
+	for (unsigned i = c->parts; i-- > 0;)
+		cache_begin_part(c, i);
 	return 0;
+}
+
+static void release(void *p, size_t size)
+{
+	if (p && p != MAP_FAILED)
+		munmap(p, size);
 }
 
 void cache_destroy(struct cache *c)
 {
-	if (c->write && c->write != MAP_FAILED)
-		munmap(c->write, c->size);
-	if (c->exec && c->exec != MAP_FAILED)
-		munmap(c->exec, c->size);
-	if (c->block)
-		munmap(c->block, MAX_BLOCKS * sizeof *c->block);
-	if (c->exit)
-		munmap(c->exit, MAX_EXITS * sizeof *c->exit);
-	if (c->site)
-		munmap(c->site, MAX_SITES * sizeof *c->site);
-	if (c->insn)
-		munmap(c->insn, MAX_INSNS);
-	if (c->far)
-		munmap(c->far, CACHE_FAR * sizeof *c->far);
-	if (c->rip)
-		munmap(c->rip, MAX_BLOCKS * sizeof *c->rip);
-	if (c->hash)
-		munmap(c->hash, CACHE_HASH * sizeof *c->hash);
+	release(c->write, c->size);
+	release(c->exec, c->size);
+	release(c->block, CACHE_BLOCKS * sizeof *c->block);
+	release(c->exit, CACHE_EXITS * sizeof *c->exit);
+	release(c->site, CACHE_SITES * sizeof *c->site);
+	release(c->insn, CACHE_INSNS);
+	release(c->insn_hashes, CACHE_PARTS * CACHE_INSN_HASH * sizeof *c->insn_hashes);
+	release(c->table.slot, TABLE_MAX * sizeof *c->table.slot);
+	release(c->far, CACHE_FAR * sizeof *c->far);
+	release(c->rip, CACHE_BLOCKS * sizeof *c->rip);
 	if (c->fd >= 0)
 		close(c->fd);
 }
 
 static bool has_room(const struct cache *c)
 {
-	return c->hot + REWRITE_HOT_MAX < c->hot_end && c->cold + REWRITE_COLD_MAX < c->size &&
-		c->blocks + 1 < c->max_blocks && c->exits + REWRITE_EXITS_MAX < c->max_exits &&
-		c->sites + REWRITE_SITES_MAX < c->max_sites &&
-		c->insns + sizeof(struct emulated) < c->max_insns;
+	return c->hot + REWRITE_HOT_MAX < c->hot_end && c->cold + REWRITE_COLD_MAX < c->cold_end &&
+		c->part_blocks[c->part] < (c->part + 1) * (CACHE_BLOCKS / CACHE_PARTS) &&
+		c->exits + REWRITE_EXITS_MAX < c->exits_end &&
+		c->sites + REWRITE_SITES_MAX < c->sites_end &&
+		c->insns + BLOCK_MAX_INSNS * sizeof(struct emulated) < c->insns_end;
 }
 
 /* --- watching pages --------------------------------------------------------------------- */
@@ -254,24 +251,24 @@ enum outcome cache_make(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t 
 	out = decode(v, linear, mode, &s, insns, &count);
 	if (out)
 		return out;
-	b = &c->block[c->blocks];
+	*index = c->part_blocks[c->part];
+	b = &c->block[*index];
 	*b = (struct block){.gpa = gpa,
 		.mode = (uint16_t)mode,
 		.second_page = (uint32_t)(s.gpa2 >> 12)};
-	count = rewrite_block(c, b, c->blocks, insns, count, start, s.next_crosses);
+	count = rewrite_block(c, b, *index, insns, count, start, s.next_crosses);
 	for (unsigned k = 0; k < count; k++)
 		size += insns[k].length;
 	b->size = (uint16_t)size;
 	b->insns = (uint8_t)count;
 	b->crosses = s.crosses && start + size > 4096;
-	*index = c->blocks;
 	if (c->rip)
 		c->rip[*index] = linear;
 	enlist(c, r, gpa, *index, 0, start, start + size > 4096 ? 4095 : start + size - 1);
 	if (b->crosses)
 		enlist(c, vm_region(v->vm, s.gpa2), s.gpa2, *index, 1, 0, start + size - 4097);
 	cache_insert(c, *index);
-	__atomic_store_n(&c->blocks, c->blocks + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&c->part_blocks[c->part], *index + 1, __ATOMIC_RELEASE);
 	v->count.block_made++;
 	v->count.block_guest_bytes += size;
 	v->count.block_code_bytes += b->code_size + b->cold_size;

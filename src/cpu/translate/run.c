@@ -366,7 +366,7 @@ static bool execute(struct vcpu *v, void *code, uint64_t linear, uint32_t genera
 {
 	struct translate_vcpu *p = v->private_data;
 
-	if (!enter_code(v) || generation != v->vm->cache.generation) {
+	if (!enter_code(v) || generation != cache_generation(&v->vm->cache)) {
 		place(p, PLACE_OUTSIDE);
 		return false;
 	}
@@ -427,15 +427,17 @@ enum outcome run(struct vcpu *v)
 	struct translate_vcpu *p = v->private_data;
 	void *code = NULL;
 	uint64_t linear = 0;
+	uint32_t generation = 0; /* of the cache before `code` was looked up */
 	enum outcome out;
 	bool first = true;
 
 	for (;;) {
-		uint32_t generation = v->vm->cache.generation;
 		struct before b;
 		struct leaving l;
 		bool step;
 
+		if (!code)
+			generation = cache_generation(&v->vm->cache);
 		out = prepare(v, &code, &linear);
 		if (out == OUT_OK) {
 			b = (struct before){v->cpu.rflags & FL_TF, v->cpu.sti_shadow, v->cpu.rip};
@@ -447,6 +449,7 @@ enum outcome run(struct vcpu *v)
 				code = NULL;
 				continue;
 			}
+			generation = cache_generation(&v->vm->cache);
 			out = left(v, l, &code, &linear);
 			if (step) {
 				code = NULL;

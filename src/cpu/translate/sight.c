@@ -190,7 +190,7 @@ static void map_blocks(struct translate_vm *vm, const struct engine_sight *sight
 	const struct cache *c = &vm->cache;
 	FILE *out = sight->perf_map;
 
-	for (uint32_t i = 1; i < c->blocks; i++) {
+	for (uint32_t i = cache_next(c, 0); i; i = cache_next(c, i)) {
 		const struct block *b = &c->block[i];
 		const char *who = privilege(b->mode & MODE_USER ? 3 : b->mode & MODE_RING0 ? 0 : 1);
 		char text[160];

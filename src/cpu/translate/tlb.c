@@ -88,6 +88,19 @@ void tlb_remember_jump(struct tlb *t, uint64_t rip, const void *code)
 	put(&t->jump_key[i], -rip);
 }
 
+void tlb_forget_code(struct tlb *t, const void *code, uint64_t size)
+{
+	for (uint64_t bits = t->jumps_touched; bits; bits &= bits - 1) {
+		unsigned first = 512 * (unsigned)__builtin_ctzll(bits);
+
+		for (unsigned i = first; i < first + 512; i++)
+			if (t->jump_target[i] - (uint64_t)code < size) {
+				put(&t->jump_key[i], jump_empty(i));
+				put(&t->jump_target[i], 0);
+			}
+	}
+}
+
 void tlb_clear_jumps(struct tlb *t)
 {
 	tlb_forget_jumps(t);

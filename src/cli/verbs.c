@@ -6,6 +6,8 @@
 #define MANY CLI_WORDS_MAX
 
 const struct cli_verb cli_verbs[] = {
+	{"create", cli_create, NULL, cli_create_options, 0, MANY, "[FILE] [KEY=VALUE]...",
+		"Start a guest that a configuration file describes"},
 	{"list", cli_list, NULL, cli_list_options, 0, MANY, "[GUEST]...", "Show the guests"},
 	{"console", cli_console, NULL, cli_console_options, 1, 1, "GUEST",
 		"Sit down at a guest's console; Ctrl+] leaves"},
@@ -24,6 +26,8 @@ const struct cli_verb cli_verbs[] = {
 		"Press a magic SysRq key in a guest"},
 	{"dump-core", cli_dump_core, NULL, cli_dump_core_options, 2, 2, "GUEST FILE",
 		"Write a guest's memory as a core file"},
+	{"new", cli_new, NULL, cli_new_options, 0, MANY, "[FILE] [KEY=VALUE]...",
+		"Keep a guest from a configuration file, to start it later"},
 	{"start", cli_start, NULL, cli_start_options, 1, MANY, "GUEST...",
 		"Start a kept guest that is off"},
 	{"delete", cli_delete, NULL, NULL, 1, MANY, "GUEST...", "Forget a kept guest that is off"},

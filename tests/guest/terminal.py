@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""terminal.py leave|kill COMMAND...: runs it on a pseudo-terminal, waits for READY, types a line, then
-Ctrl+], or kills it without a warning. Succeeds if the line came back, the program ended (with status 2
-if it was asked to) and the terminal is as before."""
+"""terminal.py leave|detach|kill COMMAND...: runs it on a pseudo-terminal, waits for READY, types a line,
+then Ctrl+], or kills it without a warning. Succeeds if the line came back, the program ended (asked to
+leave: with status 2, the guest's end; to detach: with status 0) and the terminal is as before."""
 import os
 import pty
 import select
@@ -55,5 +55,5 @@ while (after := termios.tcgetattr(fd)) != before and time.monotonic() < end:
     time.sleep(0.05)
 print(seen.decode("utf-8", "replace"))
 print(f"ok {ok}, raw {raw}, status {status}, restored {before == after}")
-wanted = -9 if how == "kill" else 2
+wanted = {"kill": -9, "leave": 2, "detach": 0}[how]
 sys.exit(0 if ok and raw and status == wanted and before == after else 1)

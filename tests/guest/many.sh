@@ -1,0 +1,86 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Many guests at once, 64 MiB each: all up, list and top right, what they and the daemon cost when
+# they are idle. DACH_MANY says how many (6); 20 is what a small host should bear.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/toolstack-lib.sh"
+many=${DACH_MANY:-6}
+
+cat >"$work/idle.cfg" <<CONFIG
+kernel = "$kernel"
+ramdisk = "$work/initrd"
+extra = "console=ttyS0 quiet panic=-1"
+memory = 64
+engine = "$DACH_ENGINE"
+CONFIG
+
+all_ready() {
+	i=1
+	while [ $i -le "$many" ]; do
+		grep -q READY "$work/console.$i" || return 1
+		i=$((i + 1))
+	done
+}
+
+# ticks PID: processor time, in hundredths of a second
+ticks() {
+	sed 's/.*) //' "/proc/$1/stat" | cut -d' ' -f12-13 | tr ' ' '+' | sed 's/^/echo $((/; s/$/))/' | sh
+}
+
+# memory PID FIELD: KiB
+memory() {
+	sed -n "s/^$2: *\([0-9]*\) kB/\1/p" "/proc/$1/${3:-status}"
+}
+
+start=$(date +%s)
+i=1
+: >"$errors"
+while [ $i -le "$many" ]; do
+	xl create -q "$work/idle.cfg" "name='idle$i'" >>"$errors" 2>&1 || break
+	timeout 600 xl console "idle$i" </dev/null >"$work/console.$i" 2>>"$errors" &
+	consoles="${consoles:-} $!"
+	i=$((i + 1))
+done
+check "$many guests are created" [ $i -gt "$many" ]
+check "all come up" wait_for $((60 + many * 20)) all_ready
+echo "# $many guests were up after $(($(date +%s) - start)) s"
+# shellcheck disable=SC2086 # a list of words
+kill $consoles 2>/dev/null
+xl_says list
+check "list shows each" [ "$(grep -c '^idle[0-9]*  *[0-9][0-9]*    64     1     [r-][b-]----  ' "$output")" -eq "$many" ]
+xl_says top -b -i 1
+check "top shows each" [ "$(grep -c '^ *idle[0-9]* ' "$output")" -eq "$many" ]
+
+dachd=$(daemon_pid)
+monitors=$(xl --json list | sed -n 's/^ *"pid": \([0-9][0-9]*\).*/\1/p')
+check "a monitor each" [ "$(echo "$monitors" | wc -l)" -eq "$many" ]
+sleep 2
+before=$(ticks "$dachd")
+for pid in $monitors; do
+	echo "$pid $(ticks "$pid")"
+done >"$work/ticks"
+sleep 10
+spent=$(($(ticks "$dachd") - before))
+check "the daemon takes under 1 % of a processor" [ $spent -le 10 ]
+most=0
+while read -r pid before; do
+	now=$(($(ticks "$pid") - before))
+	[ $now -le $most ] || most=$now
+done <"$work/ticks"
+# Half a percent of ten seconds is five ticks; a tick is what the clock cannot tell.
+check "an idle guest under 0.5 %" [ $most -le 6 ]
+check "the daemon takes under 32 MiB" [ "$(memory "$dachd" VmRSS)" -lt 32768 ]
+most_memory=0
+for pid in $monitors; do
+	# Beyond the guest's own: what is neither shared nor the guest's memory (a memfd).
+	own=$(memory "$pid" RssAnon)
+	[ "$own" -le $most_memory ] || most_memory=$own
+done
+check "a monitor takes under 16 MiB beside its guest's memory" [ $most_memory -lt 16384 ]
+echo "# daemon: $spent ticks in 10 s, $(memory "$dachd" VmRSS) KiB; busiest idle guest $most ticks;" \
+	"largest monitor $most_memory KiB beside its guest's memory"
+xl_says destroy -a
+check "all are destroyed at once" ended 0
+xl_says list
+check "none is left" [ "$(wc -l <"$output")" -eq 2 ]
+finish

@@ -24,7 +24,7 @@ all_ready() {
 
 # ticks PID: processor time, in hundredths of a second
 ticks() {
-	sed 's/.*) //' "/proc/$1/stat" | cut -d' ' -f12-13 | tr ' ' '+' | sed 's/^/echo $((/; s/$/))/' | sh
+	sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }'
 }
 
 # memory PID FIELD: KiB
@@ -74,9 +74,9 @@ most_memory=0
 for pid in $monitors; do
 	# Beyond the guest's own: what is neither shared nor the guest's memory (a memfd).
 	own=$(memory "$pid" RssAnon)
-	[ "$own" -le $most_memory ] || most_memory=$own
+	[ "$own" -le "$most_memory" ] || most_memory=$own
 done
-check "a monitor takes under 16 MiB beside its guest's memory" [ $most_memory -lt 16384 ]
+check "a monitor takes under 16 MiB beside its guest's memory" [ "$most_memory" -lt 16384 ]
 echo "# daemon: $spent ticks in 10 s, $(memory "$dachd" VmRSS) KiB; busiest idle guest $most ticks;" \
 	"largest monitor $most_memory KiB beside its guest's memory"
 xl_says destroy -a

@@ -42,7 +42,7 @@ check "that root= is the file system of the image" said "ROOT vm02.my.flat"
 say word
 check "and listens" wait_for 10 said "got word"
 say swap
-check "swap is the disk before it" wait_for 10 said SWAP-IS-THERE
+check "swap is the other disk" wait_for 10 said SWAP-IS-THERE
 timeout 20 xl console vm02.my.flat </dev/null >"$work/second" 2>&1 &
 second=$!
 check "a second console has the history" wait_for 10 grep -q READY "$work/second"
@@ -152,9 +152,21 @@ xl_says list kept
 check "it is forgotten" ended 1
 console_close
 
+# Completion asks the daemon that is there for the names.
+xl_says create -q "$work/kept.cfg" name=complete-me
+cat >"$work/completion" <<'COMPLETION'
+. "$1"
+COMP_WORDS=(xl pause comp) COMP_CWORD=2
+_dach
+echo "${COMPREPLY[@]}"
+COMPLETION
+bash "$work/completion" "$top/doc/completion/dach" >"$output" 2>"$errors"
+check "completion finds a guest's name" said "^complete-me$"
+xl_says destroy complete-me
+
 printf 'name = "x"\nmemory = [\nkernel = 5\n' >"$work/bad.cfg"
 xl_says create "$work/bad.cfg"
-check "a wrong file is refused by line and column" grep -q "bad.cfg:3:" "$errors"
+check "a wrong file is refused by line and column" grep -q "bad.cfg:3:1: " "$errors"
 xl_says pause nobody
 check "a guest that is not there" grep -q "^nobody is an invalid domain identifier (rc=-6)$" "$errors"
 xl_says -N create "$work/kept.cfg" memory=64

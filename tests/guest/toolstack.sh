@@ -52,7 +52,7 @@ kill $second 2>/dev/null
 wait $second 2>/dev/null
 
 check "list, byte for byte" list_row vm02.my.flat \
-	'^vm02.my.flat                                 1   256     1     [r-][b-]----  ......[0-9]\.[0-9]$'
+	'^vm02.my.flat                                 1   256     1     [r-][b-]----  .....[0-9]\.[0-9]$'
 xl_says list
 check "Domain-0 first" sh -c "sed -n 2p '$output' | grep -q '^Domain-0                                     0 '"
 xl_says block-list vm02.my.flat

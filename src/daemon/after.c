@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/after.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/folder.h"
+#include "daemon/daemon.h"
+#include "daemon/launch.h"
+#include "daemon/life.h"
+#include "daemon/monitor.h"
+
+#define QUICK_SECONDS 2 /* a life as short as that is no life */
+#define RETRY_SECONDS 10
+#define QUICK_MAX 5 /* after so many of them it is not started again */
+
+static void log_guest(const struct guest *guest, const char *what, const char *text)
+{
+	log_add(&guest->daemon->log, GUEST_LABEL " (%u): %s%s%s", guest->config.name, guest->domid,
+		what, *text ? ": " : "", text);
+}
+
+static enum domain_action action_for(const struct guest *guest)
+{
+	if (guest->destroying || !strcmp(guest->reason, "killed"))
+		return DOMAIN_DESTROY;
+	if (!strcmp(guest->reason, "poweroff"))
+		return guest->config.on_poweroff;
+	if (!strcmp(guest->reason, "reboot"))
+		return guest->config.on_reboot;
+	/* One that was never up would not be up the next time either. */
+	if (!strcmp(guest->reason, "error") && !guest->up)
+		return DOMAIN_DESTROY;
+	return guest->config.on_crash;
+}
+
+static void tell_end(struct guest *guest, enum domain_action action)
+{
+	char what[64];
+
+	snprintf(what, sizeof what, "ended (%s), then %s", guest->reason,
+		domain_action_name(action));
+	log_guest(guest, what, guest->text);
+	events_tell(&guest->daemon->events, "ended", guest,
+		json_pack("{s:s, s:s, s:s}", "reason", guest->reason, "text", guest->text, "action",
+			domain_action_name(action)));
+}
+
+int after_remove(struct guest *guest, struct error *err)
+{
+	int r = store_delete(guest->daemon->store, guest->config.uuid, err);
+
+	if (r)
+		return r;
+	launch_remove(guest);
+	events_tell(&guest->daemon->events, "removed", guest, NULL);
+	guest_free(guest);
+	return 0;
+}
+
+static void switch_off(struct guest *guest)
+{
+	struct error err = {0};
+
+	guest->state = RECORD_OFF;
+	guest->domid = 0;
+	guest->pid = 0;
+	guest->destroying = false;
+	guest_sort(guest);
+	if (guest_save(guest, &err))
+		log_guest(guest, "is off, which cannot be noted", err.text);
+	else
+		launch_remove(guest);
+}
+
+static void put_away(struct guest *guest)
+{
+	struct error err = {0};
+	int failed = guest->up ? 0 : -EIO;
+	char text[GUEST_TEXT_MAX];
+
+	memcpy(text, guest->text, sizeof text);
+	if (guest->destroying)
+		failed = -ECANCELED;
+	guest_tell(guest, false, failed, *text ? text : "the guest ended before it was up");
+	guest_tell(guest, true, 0, "");
+	if (guest->managed) {
+		switch_off(guest);
+		return;
+	}
+	if (after_remove(guest, &err)) {
+		/* It stays in the list as what it is; a later attempt may have more room. */
+		log_guest(guest, "has ended, which cannot be noted", err.text);
+		guest->state = RECORD_SHUTDOWN;
+	}
+}
+
+static void preserve(struct guest *guest)
+{
+	struct error err = {0};
+
+	guest->state = RECORD_SHUTDOWN;
+	if (guest_save(guest, &err))
+		log_guest(guest, "is preserved, which cannot be noted", err.text);
+	else if (!guest->monitor)
+		launch_remove(guest);
+	guest_tell(guest, false, 0, "");
+	guest_tell(guest, true, 0, "");
+}
+
+/* A guest that ends as soon as it begins is not started for ever. */
+static bool too_quick(struct guest *guest)
+{
+	guest->quick = guest->ended - guest->started < QUICK_SECONDS ? guest->quick + 1 : 0;
+	if (guest->quick < QUICK_MAX)
+		return false;
+	log_guest(guest, "not started again: it ended within two seconds five times in a row", "");
+	return true;
+}
+
+void after_restart(struct guest *guest)
+{
+	struct error err = {0};
+	int r = life_start(guest, false, &err);
+
+	if (!r)
+		return;
+	log_guest(guest, "cannot be started again", err.text);
+	if (r == -ENOSPC || r == -ENOMEM) {
+		/* No reason to lose it: the host's need may pass. */
+		life_retry(guest, RETRY_SECONDS);
+		return;
+	}
+	snprintf(guest->reason, sizeof guest->reason, "error");
+	snprintf(guest->text, sizeof guest->text, "%s", err.text);
+	put_away(guest);
+}
+
+static void unused_name(struct daemon *daemon, const char *name, char *to, size_t size)
+{
+	for (unsigned n = 1;; n++) {
+		snprintf(to, size, "%.100s-%u", name, n);
+		if (!guest_by_name(daemon, to))
+			return;
+	}
+}
+
+static void restart(struct guest *guest)
+{
+	if (too_quick(guest)) {
+		put_away(guest);
+		return;
+	}
+	guest_tell(guest, true, 0, "");
+	after_restart(guest);
+}
+
+/* The ended one under a name and UUID of its own, and the store knows both or neither. */
+static struct guest *split(struct guest *guest, struct error *err)
+{
+	struct store *store = guest->daemon->store;
+	struct domain_config config = {0};
+	struct guest *old = NULL;
+	char name[DOMAIN_NAME_MAX + 1];
+	unsigned domid = guest->domid;
+	int r = domain_config_copy(&guest->config, &config, err);
+
+	unused_name(guest->daemon, guest->config.name, name, sizeof name);
+	if (!r) {
+		free(config.name);
+		config.name = strdup(name);
+		config.uuid[0] = 0;
+		r = config.name ? domain_config_complete(&config, err) : -ENOMEM;
+	}
+	if (!r)
+		old = guest_new(guest->daemon, &config);
+	domain_config_free(&config);
+	if (!old)
+		return NULL;
+	old->owner = guest->owner;
+	old->state = RECORD_SHUTDOWN;
+	old->domid = domid;
+	old->started = guest->started;
+	old->ended = guest->ended;
+	memcpy(old->boot, guest->boot, sizeof old->boot);
+	memcpy(old->reason, guest->reason, sizeof old->reason);
+	memcpy(old->text, guest->text, sizeof old->text);
+	guest->state = RECORD_OFF;
+	guest->domid = 0;
+	r = store_begin(store, err);
+	if (!r)
+		r = guest_save(guest, err);
+	if (!r)
+		r = guest_save(old, err);
+	if (!r)
+		r = store_commit(store, err);
+	if (!r) {
+		guest_sort(guest);
+		guest_add(old);
+		return old;
+	}
+	store_rollback(store);
+	guest->domid = domid;
+	guest_free(old);
+	return NULL;
+}
+
+static void rename_restart(struct guest *guest)
+{
+	struct error err = {0};
+	struct guest *old = split(guest, &err);
+
+	if (old)
+		events_tell(&guest->daemon->events, "renamed", old, NULL);
+	else
+		log_guest(guest, "cannot be kept under another name", err.text);
+	restart(guest);
+}
+
+void after_end(struct guest *guest, bool told)
+{
+	enum domain_action action = action_for(guest);
+
+	/* Removed by hand after it was preserved, or its core is written. */
+	if (!told)
+		tell_end(guest, action);
+	if (guest->destroying)
+		action = DOMAIN_DESTROY;
+	switch (action) {
+	case DOMAIN_RESTART:
+	case DOMAIN_COREDUMP_RESTART:
+		restart(guest);
+		break;
+	case DOMAIN_RENAME_RESTART:
+		rename_restart(guest);
+		break;
+	case DOMAIN_PRESERVE:
+		preserve(guest);
+		break;
+	case DOMAIN_DESTROY:
+	case DOMAIN_COREDUMP_DESTROY:
+	case DOMAIN_SOFT_RESET:
+		put_away(guest);
+		break;
+	}
+}
+
+/* The core is written, or could not be: the monitor may go, and gone() does what follows. */
+static void let_go(struct guest *guest)
+{
+	guest->dumping = false;
+	if (guest->monitor)
+		monitor_call(guest->monitor, json_pack("{s:s}", "do", "destroy"), -1, 0, NULL,
+			NULL);
+}
+
+static void dumped(void *ctx, int r, json_t *answer, const char *text)
+{
+	struct guest *guest = ctx;
+
+	if (r == -ECANCELED)
+		return; /* the connection is being closed */
+	log_guest(guest, r ? "no core file" : "core file written", r ? text : "");
+	let_go(guest);
+}
+
+static void dump(struct guest *guest)
+{
+	char path[PATH_MAX + 200];
+	struct error err = {0};
+	struct tm now;
+	time_t seconds = time(NULL);
+	int fd = -1;
+
+	snprintf(path, sizeof path, "%s/cores", guest->daemon->state);
+	gmtime_r(&seconds, &now);
+	if (!folder_make(path, 0700, &err)) {
+		size_t len = strlen(path);
+
+		snprintf(path + len, sizeof path - len, "/%04d-%02d%02d-%02d%02d.%02d-%s.%u.core",
+			now.tm_year + 1900, now.tm_mon + 1, now.tm_mday, now.tm_hour, now.tm_min,
+			now.tm_sec, guest->config.uuid, guest->domid);
+		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (fd < 0)
+			error_set(&err, errno, "%s: %s", path, strerror(errno));
+	}
+	if (fd < 0) {
+		log_guest(guest, "no core file", err.text);
+		let_go(guest);
+		return;
+	}
+	log_guest(guest, "core file", path);
+	guest->dumping = true;
+	monitor_call(guest->monitor, json_pack("{s:s}", "do", "dump-core"), fd, 0, dumped, guest);
+	close(fd);
+}
+
+void after_held(struct guest *guest, const char *reason, const char *text)
+{
+	enum domain_action action;
+
+	snprintf(guest->reason, sizeof guest->reason, "%s", reason);
+	snprintf(guest->text, sizeof guest->text, "%s", text);
+	guest->ended = time(NULL);
+	guest->held = true;
+	action = action_for(guest);
+	tell_end(guest, action);
+	if (action == DOMAIN_PRESERVE)
+		preserve(guest);
+	else if (action == DOMAIN_COREDUMP_DESTROY || action == DOMAIN_COREDUMP_RESTART)
+		dump(guest);
+	else
+		let_go(guest);
+}
+
+void after_host_boot(struct guest *guest)
+{
+	snprintf(guest->reason, sizeof guest->reason, "error");
+	snprintf(guest->text, sizeof guest->text, "the host was started again");
+	guest->ended = time(NULL);
+	guest->up = true;
+	log_guest(guest, guest->text, "");
+	put_away(guest);
+}

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a guest's monitor is asked to do, and settings. */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/api.h"
+#include "daemon/daemon.h"
+#include "daemon/guest.h"
+#include "daemon/monitor.h"
+
+#define VERB_TIMEOUT_MS 10000
+
+static struct guest *running_guest(struct request *request)
+{
+	struct guest *guest = api_guest(request);
+
+	if (guest && (!guest->monitor || !guest->up)) {
+		request_refuse(request, -ESRCH,
+			guest->state == RECORD_STARTING ? "the guest is only starting"
+							: "the guest does not run");
+		return NULL;
+	}
+	return guest;
+}
+
+static void asked(void *ctx, int r, json_t *answer, const char *text)
+{
+	struct request *request = ctx;
+	struct guest *guest = api_again(request);
+
+	if (r)
+		request_refuse(request, r, text);
+	else if (guest)
+		api_answer_guest(request, guest, 200);
+	else
+		request_refuse(request, -ENOENT, "the guest has ended meanwhile");
+}
+
+static void ask(struct request *request, struct guest *guest, json_t *what)
+{
+	monitor_call(guest->monitor, what, -1, VERB_TIMEOUT_MS, asked, request);
+}
+
+static void simple(struct request *request, const char *verb)
+{
+	struct guest *guest = running_guest(request);
+
+	if (guest)
+		ask(request, guest, json_pack("{s:s}", "do", verb));
+}
+
+void api_pause(struct request *request)
+{
+	simple(request, "pause");
+}
+
+void api_unpause(struct request *request)
+{
+	simple(request, "unpause");
+}
+
+void api_shutdown(struct request *request)
+{
+	simple(request, "shutdown");
+}
+
+void api_reboot(struct request *request)
+{
+	simple(request, "reboot");
+}
+
+void api_trigger(struct request *request)
+{
+	static const char *const keys[] = {"trigger", "vcpu", NULL};
+	struct guest *guest = running_guest(request);
+	struct error err = {0};
+	const char *what;
+	int64_t vcpu;
+	int r;
+
+	if (!guest)
+		return;
+	r = body_check(request->body, keys, &err);
+	if (!r)
+		r = body_text(request->body, "trigger", true, &what, &err);
+	if (!r)
+		r = body_number(request->body, "vcpu", 0, 0, 4095, &vcpu, &err);
+	if (!r && strcmp(what, "nmi") && strcmp(what, "reset") && strcmp(what, "power"))
+		r = error_set(&err, EINVAL, "trigger: there are nmi, reset and power");
+	if (r)
+		request_refuse(request, r, err.text);
+	else if (!strcmp(what, "nmi"))
+		ask(request, guest,
+			json_pack("{s:s, s:s, s:I}", "do", "trigger", "what", what, "vcpu",
+				(json_int_t)vcpu));
+	else
+		ask(request, guest, json_pack("{s:s, s:s}", "do", "trigger", "what", what));
+}
+
+void api_sysrq(struct request *request)
+{
+	static const char *const keys[] = {"key", NULL};
+	struct guest *guest = running_guest(request);
+	struct error err = {0};
+	const char *key;
+	int r;
+
+	if (!guest)
+		return;
+	r = body_check(request->body, keys, &err);
+	if (!r)
+		r = body_text(request->body, "key", true, &key, &err);
+	if (!r && (strlen(key) != 1 || !isalnum((unsigned char)*key)))
+		r = error_set(&err, EINVAL, "key: not one letter or digit");
+	if (r)
+		request_refuse(request, r, err.text);
+	else
+		ask(request, guest, json_pack("{s:s, s:s}", "do", "sysrq", "key", key));
+}
+
+/* The file is the caller's: made with his rights, and gone again if nothing came into it. */
+static void dumped(void *ctx, int r, json_t *answer, const char *text)
+{
+	struct request *request = ctx;
+	const char *path = json_string_value(json_object_get(request->body, "path"));
+
+	if (r && request->peer.manager && path)
+		unlink(path);
+	asked(ctx, r, answer, text);
+}
+
+void api_dump_core(struct request *request)
+{
+	static const char *const keys[] = {"path", "live", NULL};
+	struct guest *guest = running_guest(request);
+	struct error err = {0};
+	const char *path;
+	bool live;
+	int fd = -1, r;
+
+	if (!guest)
+		return;
+	r = body_check(request->body, keys, &err);
+	if (!r)
+		r = body_text(request->body, "path", true, &path, &err);
+	if (!r)
+		r = body_bool(request->body, "live", false, &live, &err);
+	if (!r && path[0] != '/')
+		r = error_set(&err, EINVAL, "path: does not begin with /");
+	if (!r)
+		r = peer_open(&request->peer, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600,
+			&fd, &err);
+	if (r) {
+		request_refuse(request, r, err.text);
+		return;
+	}
+	monitor_call(guest->monitor, json_pack("{s:s, s:b}", "do", "dump-core", "live", live), fd,
+		0, dumped, request);
+	close(fd);
+}
+
+/* Settings */
+
+/* Commits what was changed; on failure the caller puts it back. */
+static int keep(struct request *request, struct guest *guest)
+{
+	struct error err = {0};
+	int r = guest_save(guest, &err);
+
+	if (r)
+		request_refuse(request, r, err.text);
+	else
+		events_tell(&request->daemon->events, "changed", guest, NULL);
+	return r;
+}
+
+static bool read_memory(struct request *request, int64_t *memory)
+{
+	static const char *const keys[] = {"memory", NULL};
+	struct error err = {0};
+	int r = body_check(request->body, keys, &err);
+
+	if (!r)
+		r = body_number(request->body, "memory", -1, 1024, (int64_t)1 << 32, memory, &err);
+	if (r)
+		request_refuse(request, r, err.text);
+	return !r;
+}
+
+/* The guest's share changes first; what the store keeps follows. */
+void api_memory(struct request *request)
+{
+	struct guest *guest = api_guest(request);
+	int64_t memory;
+	uint64_t old;
+	char text[128];
+
+	if (!guest || !read_memory(request, &memory))
+		return;
+	memory = (memory + 1023) / 1024 * 1024;
+	if (memory > guest->config.maxmem) {
+		snprintf(text, sizeof text, "memory: more than the guest's maximum, %llu KiB",
+			(unsigned long long)guest->config.maxmem);
+		request_refuse(request, -EINVAL, text);
+		return;
+	}
+	old = guest->config.memory;
+	guest->config.memory = memory;
+	if (keep(request, guest)) {
+		guest->config.memory = old;
+		return;
+	}
+	if (guest->monitor && guest->up)
+		ask(request, guest,
+			json_pack("{s:s, s:I}", "do", "memory-set", "memory", (json_int_t)memory));
+	else
+		api_answer_guest(request, guest, 200);
+}
+
+void api_memory_max(struct request *request)
+{
+	struct guest *guest = api_guest(request);
+	const json_t *info;
+	int64_t memory, made;
+	uint64_t old, old_memory;
+
+	if (!guest || !read_memory(request, &memory))
+		return;
+	memory = (memory + 1023) / 1024 * 1024;
+	info = json_object_get(guest->info, "memory");
+	made = json_integer_value(json_object_get(info, "max"));
+	if (guest->monitor && made && memory > made) {
+		request_refuse(request, -EINVAL,
+			"memory: more than the guest was started with; set it while it is off");
+		return;
+	}
+	if (guest->monitor && memory < guest->config.memory) {
+		request_refuse(request, -EINVAL, "memory: less than the guest has; mem-set first");
+		return;
+	}
+	if (!request->peer.manager && memory > guest->config.maxmem) {
+		request_refuse(request, -EACCES, "only who manages the host may raise it");
+		return;
+	}
+	old = guest->config.maxmem;
+	old_memory = guest->config.memory;
+	guest->config.maxmem = memory;
+	if (guest->config.memory > memory)
+		guest->config.memory = memory;
+	if (keep(request, guest)) {
+		guest->config.maxmem = old;
+		guest->config.memory = old_memory;
+		return;
+	}
+	api_answer_guest(request, guest, 200);
+}
+
+void api_scheduler_get(struct request *request)
+{
+	struct guest *guest = api_guest(request);
+
+	if (guest)
+		request_answer(request, 200,
+			json_pack("{s:i, s:i}", "weight", (int)guest->config.cpu_weight, "cap",
+				(int)guest->config.cap));
+}
+
+void api_scheduler(struct request *request)
+{
+	static const char *const keys[] = {"weight", "cap", NULL};
+	struct guest *guest = api_guest(request);
+	struct error err = {0};
+	unsigned old_weight, old_cap;
+	int64_t weight, cap;
+	int r;
+
+	if (!guest)
+		return;
+	old_weight = guest->config.cpu_weight;
+	old_cap = guest->config.cap;
+	r = body_check(request->body, keys, &err);
+	if (!r)
+		r = body_number(request->body, "weight", old_weight, 1, 65535, &weight, &err);
+	if (!r)
+		r = body_number(request->body, "cap", old_cap, 0, 100 * DOMAIN_VCPUS_MAX, &cap,
+			&err);
+	if (r) {
+		request_refuse(request, r, err.text);
+		return;
+	}
+	guest->config.cpu_weight = weight;
+	guest->config.cap = cap;
+	if (keep(request, guest)) {
+		guest->config.cpu_weight = old_weight;
+		guest->config.cap = old_cap;
+		return;
+	}
+	api_answer_guest(request, guest, 200);
+}
+
+void api_autostart(struct request *request)
+{
+	static const char *const keys[] = {"autostart", NULL};
+	struct guest *guest = api_guest(request);
+	struct error err = {0};
+	bool old;
+	int r;
+
+	if (!guest)
+		return;
+	old = guest->autostart;
+	r = body_check(request->body, keys, &err);
+	if (!r && !json_object_get(request->body, "autostart"))
+		r = error_set(&err, EINVAL, "autostart: neither true nor false");
+	if (!r && !guest->managed)
+		r = error_set(&err, EINVAL, "only managed guests can start with the host");
+	if (!r)
+		r = body_bool(request->body, "autostart", false, &guest->autostart, &err);
+	if (r) {
+		guest->autostart = old;
+		request_refuse(request, r, err.text);
+		return;
+	}
+	if (keep(request, guest)) {
+		guest->autostart = old;
+		return;
+	}
+	api_answer_guest(request, guest, 200);
+}
+
+void api_affinity(struct request *request)
+{
+	request_refuse(request, -ENOSYS, "affinity is not there yet");
+}

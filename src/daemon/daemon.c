@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/folder.h"
+#include "daemon/guest.h"
+#include "daemon/life.h"
+#include "daemon/server.h"
+
+#define POLICY "/etc/dach/policy"
+
+static int read_boot(struct daemon *daemon, struct error *err)
+{
+	const char *path = "/proc/sys/kernel/random/boot_id";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, daemon->boot, STORE_BOOT_LEN);
+
+	if (fd >= 0)
+		close(fd);
+	return n == STORE_BOOT_LEN ? 0 : error_set(err, EIO, "%s: cannot be read", path);
+}
+
+/* One daemon per folder: whoever comes second says so and leaves all as it is. */
+static int take_folder(struct daemon *daemon, struct error *err)
+{
+	char path[PATH_MAX + 16];
+	int r = folder_state(daemon->state, sizeof daemon->state, err);
+
+	if (!r)
+		r = folder_run(daemon->run, sizeof daemon->run, err);
+	if (!r)
+		r = folder_make(daemon->state, 0700, err);
+	if (!r)
+		r = folder_make(daemon->run, 0755, err);
+	if (r)
+		return r;
+	snprintf(path, sizeof path, "%s/lock", daemon->state);
+	daemon->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (daemon->lock_fd < 0)
+		return error_set(err, errno, "%s: %s", path, strerror(errno));
+	if (flock(daemon->lock_fd, LOCK_EX | LOCK_NB))
+		return error_set(err, EBUSY, "%s: another dachd has this folder", daemon->state);
+	snprintf(path, sizeof path, "%s/guests", daemon->run);
+	return folder_make(path, 0700, err);
+}
+
+static int load_one(void *ctx, const struct record *record)
+{
+	struct daemon *daemon = ctx;
+	struct error err = {0};
+	struct guest *guest;
+	int r = guest_from_record(daemon, record, &guest, &err);
+
+	if (!r) {
+		guest_add(guest);
+		return 0;
+	}
+	/* Left in the store: a dachd that can read it may come. */
+	log_add(&daemon->log, GUEST_LABEL ": cannot be read from the store: %s", record->name,
+		err.text);
+	return r == -ENOMEM ? r : 0;
+}
+
+static int open_store(struct daemon *daemon, struct error *err)
+{
+	char path[PATH_MAX + 16];
+	mode_t old = umask(077);
+	int r;
+
+	snprintf(path, sizeof path, "%s/dach.db", daemon->state);
+	r = store_open(path, &daemon->store, err);
+	umask(old);
+	if (!r)
+		r = store_load(daemon->store, load_one, daemon, err);
+	return r;
+}
+
+static unsigned snapshot(struct daemon *daemon, struct guest ***guests)
+{
+	unsigned count = 0;
+
+	for (struct guest *at = daemon->guests; at; at = at->next)
+		count++;
+	*guests = calloc(count + 1, sizeof **guests);
+	count = 0;
+	for (struct guest *at = daemon->guests; at && *guests; at = at->next)
+		(*guests)[count++] = at;
+	return count;
+}
+
+/* Each may be freed, renumbered and joined by others while we go through them. */
+static void recover(struct daemon *daemon)
+{
+	struct guest **guests;
+	unsigned count = snapshot(daemon, &guests);
+
+	for (unsigned i = 0; i < count; i++)
+		life_recover(guests[i]);
+	free(guests);
+}
+
+/* Once a boot, noted in the run folder. */
+static void autostart(struct daemon *daemon)
+{
+	char path[PATH_MAX + 16], boot[STORE_BOOT_LEN + 1] = "";
+	struct guest **guests;
+	unsigned count;
+	int fd;
+
+	snprintf(path, sizeof path, "%s/autostarted", daemon->run);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0 ||
+		(read(fd, boot, STORE_BOOT_LEN) == STORE_BOOT_LEN && !strcmp(boot, daemon->boot))) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	if (pwrite(fd, daemon->boot, STORE_BOOT_LEN, 0) != STORE_BOOT_LEN)
+		log_add(&daemon->log, "%s: %s", path, strerror(errno));
+	close(fd);
+	count = snapshot(daemon, &guests);
+	for (unsigned i = 0; i < count; i++) {
+		struct error err = {0};
+
+		if (guests[i]->autostart && guests[i]->state == RECORD_OFF &&
+			life_start(guests[i], false, &err))
+			log_add(&daemon->log, GUEST_LABEL ": cannot be started: %s",
+				guests[i]->config.name, err.text);
+	}
+	free(guests);
+}
+
+static int find_vmm(struct daemon *daemon, struct error *err)
+{
+	const char *given = getenv("DACH_VMM");
+
+	if (given && snprintf(daemon->vmm, sizeof daemon->vmm, "%s", given) < sizeof daemon->vmm)
+		return 0;
+	if (!folder_program("dach-vmm", "../libexec/dach/dach-vmm", daemon->vmm,
+		    sizeof daemon->vmm))
+		return 0;
+	return error_set(err, ENOENT,
+		"dach-vmm is neither beside this program nor in ../libexec/dach");
+}
+
+void daemon_reload(struct daemon *daemon)
+{
+	struct error err = {0};
+
+	if (policy_load(&daemon->policy, daemon->policy_path, &err))
+		log_add(&daemon->log, "the policy stays as it was: %s", err.text);
+	else
+		log_add(&daemon->log, "policy read");
+}
+
+int daemon_create(const struct daemon_options *options, struct daemon **out, struct error *err)
+{
+	struct daemon *daemon = calloc(1, sizeof *daemon);
+	int r;
+
+	*out = NULL;
+	if (!daemon)
+		return error_set(err, ENOMEM, "out of memory");
+	log_init(&daemon->log, options->log_fd);
+	daemon->lock_fd = -1;
+	daemon->root = geteuid() == 0;
+	daemon->policy_path = options->policy ? options->policy : daemon->root ? POLICY : NULL;
+	r = find_vmm(daemon, err);
+	if (!r)
+		r = read_boot(daemon, err);
+	if (!r)
+		r = take_folder(daemon, err);
+	if (!r)
+		r = policy_load(&daemon->policy, daemon->policy_path, err);
+	if (!r)
+		r = loop_create(&daemon->loop, err);
+	if (!r) {
+		engines_init(&daemon->engines, daemon->loop);
+		r = open_store(daemon, err);
+	}
+	if (!r)
+		r = server_create(daemon, &daemon->server, err);
+	if (r) {
+		daemon_destroy(daemon);
+		return r;
+	}
+	log_add(&daemon->log, "dachd " DACH_VERSION " in %s", daemon->state);
+	recover(daemon);
+	autostart(daemon);
+	*out = daemon;
+	return 0;
+}
+
+void daemon_run(struct daemon *daemon)
+{
+	loop_run(daemon->loop);
+}
+
+void daemon_destroy(struct daemon *daemon)
+{
+	if (!daemon)
+		return;
+	server_stop(daemon->server);
+	while (daemon->guests)
+		guest_free(daemon->guests);
+	server_destroy(daemon->server);
+	engines_free(&daemon->engines);
+	store_close(daemon->store);
+	loop_destroy(daemon->loop);
+	policy_free(&daemon->policy);
+	log_free(&daemon->log);
+	if (daemon->lock_fd >= 0)
+		close(daemon->lock_fd);
+	free(daemon);
+}

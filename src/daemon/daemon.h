@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * dachd: what it owns. One thread, one event loop; nothing here needs a lock. The parts are in files
+ * of their own: guest.h (the list), life.h (starting, ending, finding again), server.h (HTTP),
+ * events.h, policy.h, log.h, and domain/store.h.
+ */
+#ifndef DACH_DAEMON_DAEMON_H
+#define DACH_DAEMON_DAEMON_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+#include "base/loop.h"
+#include "daemon/engines.h"
+#include "daemon/events.h"
+#include "daemon/log.h"
+#include "daemon/policy.h"
+#include "domain/store.h"
+
+struct guest;
+struct server;
+
+struct daemon {
+	struct loop *loop;
+	struct store *store;
+	struct log log;
+	struct policy policy;
+	struct events events;
+	struct engines engines;
+	struct server *server;
+	struct guest *guests; /* running ones first, by domain ID; then by name */
+	char run[PATH_MAX], state[PATH_MAX];
+	char vmm[PATH_MAX];            /* dach-vmm */
+	const char *policy_path;       /* NULL: none */
+	char boot[STORE_BOOT_LEN + 1]; /* this boot of the host */
+	int lock_fd;
+	bool root; /* the host's daemon, not a user's own */
+};
+
+struct daemon_options {
+	const char *policy; /* NULL: /etc/dach/policy as root, otherwise none */
+	int log_fd;
+};
+
+/*
+ * Takes the folders (one daemon per folder), opens the store and the socket, finds the guests that
+ * run. On failure nothing was changed and the sentence says why.
+ */
+int daemon_create(const struct daemon_options *options, struct daemon **daemon, struct error *err);
+/* Serves until loop_stop(daemon->loop). */
+void daemon_run(struct daemon *daemon);
+/* Guests go on. NULL is allowed. */
+void daemon_destroy(struct daemon *daemon);
+/* Reads the policy again; a wrong one leaves the old in force and is told in the log. */
+void daemon_reload(struct daemon *daemon);
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A guest as the API shows it: its configuration, and what its monitor last said. */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/daemon.h"
+#include "daemon/guest.h"
+#include "daemon/monitor.h"
+#include "domain/vdev.h"
+
+/* What a monitor says is believed as a number or not at all. */
+static json_int_t number(const json_t *object, const char *key)
+{
+	json_int_t value = json_integer_value(json_object_get(object, key));
+
+	return value < 0 ? 0 : value;
+}
+
+static const char *state(const struct guest *guest)
+{
+	switch (guest->state) {
+	case RECORD_OFF:
+		return "off";
+	case RECORD_SHUTDOWN:
+		return "shutdown";
+	case RECORD_STARTING:
+		return "starting";
+	case RECORD_RUNNING:
+		break;
+	}
+	if (guest->destroying || (!guest->monitor && guest->up))
+		return "dying";
+	return guest->held ? "shutdown" : guest->paused ? "paused" : "running";
+}
+
+static bool any_running(const struct guest *guest)
+{
+	json_t *vcpu;
+	size_t i;
+
+	json_array_foreach(json_object_get(guest->info, "vcpus"), i, vcpu)
+	{
+		const char *letter = json_string_value(json_object_get(vcpu, "state"));
+
+		if (letter && *letter == 'r')
+			return true;
+	}
+	return false;
+}
+
+static char reason_letter(const struct guest *guest)
+{
+	static const char *const names[] = {"poweroff", "reboot", "suspend", "crash", "watchdog"};
+
+	for (unsigned i = 0; i < 5; i++)
+		if (!strcmp(guest->reason, names[i]))
+			return "-rscw"[i];
+	return 'S';
+}
+
+static void flags(const struct guest *guest, char text[7])
+{
+	const char *name = state(guest);
+
+	strcpy(text, "------");
+	if (!strcmp(name, "shutdown")) {
+		text[3] = 's';
+		text[4] = reason_letter(guest);
+	} else if (!strcmp(name, "paused")) {
+		text[2] = 'p';
+	} else if (!strcmp(name, "dying")) {
+		text[5] = 'd';
+	} else if (!strcmp(name, "running")) {
+		bool runs = any_running(guest);
+
+		text[runs ? 0 : 1] = runs ? 'r' : 'b';
+	}
+}
+
+static const char *affinity(char *const *list, unsigned count, unsigned vcpu)
+{
+	return vcpu < count && list[vcpu] && *list[vcpu] ? list[vcpu] : "all";
+}
+
+static json_t *vcpus(const struct guest *guest, json_int_t *time)
+{
+	const struct domain_config *config = &guest->config;
+	const json_t *infos = json_object_get(guest->info, "vcpus");
+	json_t *list = json_array();
+
+	*time = 0;
+	for (unsigned i = 0; i < config->maxvcpus; i++) {
+		const json_t *info = json_array_get(infos, i);
+		const char *letter = json_string_value(json_object_get(info, "state"));
+		json_int_t used = number(info, "time");
+		bool online = i < config->vcpus;
+
+		*time += used;
+		json_array_append_new(list,
+			json_pack("{s:i, s:b, s:b, s:b, s:o, s:I, s:s, s:s}", "id", (int)i,
+				"online", online, "running", letter && *letter == 'r', "blocked",
+				letter && (*letter == 'b' || *letter == '-'), "cpu",
+				info && online ? json_integer(number(info, "cpu")) : json_null(),
+				"cpu_time", used, "affinity",
+				affinity(config->cpus, config->cpus_count, i), "affinity_soft",
+				affinity(config->cpus_soft, config->cpus_soft_count, i)));
+	}
+	return list;
+}
+
+static json_t *networks(const struct guest *guest)
+{
+	const json_t *infos = json_object_get(guest->info, "networks");
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < guest->config.vifs; i++) {
+		const struct domain_vif *vif = &guest->config.vif[i];
+		const json_t *info = json_array_get(infos, i);
+
+		json_array_append_new(list,
+			json_pack("{s:i, s:s, s:i, s:i, s:s?, s:s?, s:s?, s:I, s:I, s:I, s:I}",
+				"index", (int)i, "mac", vif->mac, "backend", 0, "state",
+				guest->monitor ? 4 : 6, "model", vif->model, "bridge", vif->bridge,
+				"ip", vif->ip, "rx_bytes", number(info, "rx_bytes"), "rx_packets",
+				number(info, "rx_frames"), "tx_bytes", number(info, "tx_bytes"),
+				"tx_packets", number(info, "tx_frames")));
+	}
+	return list;
+}
+
+static json_t *disks(const struct guest *guest)
+{
+	const json_t *infos = json_object_get(guest->info, "disks");
+	json_t *list = json_array();
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < guest->config.disks; i++) {
+		const struct domain_disk *disk = &guest->config.disk[i];
+		bool empty = disk->format == DOMAIN_EMPTY || !disk->target;
+		const json_t *info = empty ? NULL : json_array_get(infos, n++);
+		struct vdev vdev;
+		unsigned id = disk->vdev && !vdev_parse(disk->vdev, &vdev) ? vdev_number(&vdev) : 0;
+
+		json_array_append_new(list,
+			json_pack("{s:s, s:i, s:i, s:i, s:s?, s:s, s:s, s:I, s:I, s:I, s:I}",
+				"vdev", disk->vdev ? disk->vdev : "", "number", (int)id, "backend",
+				0, "state", guest->monitor ? 4 : 6, "path", disk->target, "format",
+				domain_format_name(disk->format), "access",
+				disk->writable ? "w" : "r", "rd_ops", number(info, "reads"),
+				"rd_bytes", number(info, "read_bytes"), "wr_ops",
+				number(info, "writes"), "wr_bytes", number(info, "written_bytes")));
+	}
+	return list;
+}
+
+static json_t *last_end(const struct guest *guest)
+{
+	if (!*guest->reason)
+		return json_null();
+	return json_pack("{s:s, s:s, s:I}", "reason", guest->reason, "text", guest->text, "time",
+		(json_int_t)guest->ended);
+}
+
+static void add_memory(const struct guest *guest, json_t *json)
+{
+	const json_t *memory = json_object_get(guest->info, "memory");
+	json_int_t now = guest->config.memory;
+
+	json_object_set_new(json, "memory", json_integer(memory ? number(memory, "actual") : now));
+	json_object_set_new(json, "memory_target",
+		json_integer(memory ? number(memory, "target") : now));
+	json_object_set_new(json, "memory_max", json_integer(guest->config.maxmem));
+}
+
+static void add_numbers(const struct guest *guest, json_t *json)
+{
+	bool on = guest->domid && guest->state != RECORD_SHUTDOWN;
+	const char *engine = json_string_value(json_object_get(guest->info, "engine"));
+
+	json_object_set_new(json, "vcpus", json_integer(guest->config.vcpus));
+	json_object_set_new(json, "vcpus_max", json_integer(guest->config.maxvcpus));
+	json_object_set_new(json, "scheduler",
+		json_pack("{s:i, s:i}", "weight", (int)guest->config.cpu_weight, "cap",
+			(int)guest->config.cap));
+	json_object_set_new(json, "engine", engine ? json_string(engine) : json_null());
+	json_object_set_new(json, "pid", on && guest->pid ? json_integer(guest->pid) : json_null());
+	json_object_set_new(json, "started", on ? json_integer(guest->started) : json_null());
+	json_object_set_new(json, "uptime",
+		json_integer(on && guest->up ? time(NULL) - guest->started : 0));
+}
+
+json_t *guest_describe(const struct guest *guest)
+{
+	static const char *const kinds[] = {"machine", "container"};
+	char letters[7];
+	json_t *config, *list, *json;
+	json_int_t cpu_time;
+
+	if (domain_config_to_json(&guest->config, &config, NULL))
+		return NULL;
+	flags(guest, letters);
+	list = vcpus(guest, &cpu_time);
+	json = json_pack(
+		"{s:s, s:s, s:o, s:s, s:s, s:s, s:o, s:b, s:b, s:I, s:I, s:o, s:o, s:o, s:o,"
+		" s:o}",
+		"uuid", guest->config.uuid, "name", guest->config.name, "domid",
+		guest->domid ? json_integer(guest->domid) : json_null(), "kind",
+		kinds[guest->config.kind], "state", state(guest), "flags", letters,
+		"shutdown_reason",
+		!strcmp(state(guest), "shutdown") ? json_string(guest->reason) : json_null(),
+		"managed", guest->managed, "autostart", guest->autostart, "owner",
+		(json_int_t)guest->owner, "cpu_time", cpu_time, "vcpu", list, "networks",
+		networks(guest), "disks", disks(guest), "last_end", last_end(guest), "config",
+		config);
+	if (!json)
+		return NULL;
+	add_memory(guest, json);
+	add_numbers(guest, json);
+	return json;
+}

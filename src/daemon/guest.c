@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/guest.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "daemon/daemon.h"
+#include "daemon/life.h"
+#include "daemon/monitor.h"
+
+struct guest *guest_new(struct daemon *daemon, struct domain_config *config)
+{
+	struct guest *guest = calloc(1, sizeof *guest);
+
+	if (!guest)
+		return NULL;
+	guest->daemon = daemon;
+	guest->config = *config;
+	memset(config, 0, sizeof *config);
+	life_init(guest);
+	return guest;
+}
+
+int guest_from_record(struct daemon *daemon, const struct record *record, struct guest **out,
+	struct error *err)
+{
+	struct domain_config config;
+	struct guest *guest;
+	json_t *json = json_loads(record->config, 0, NULL);
+	int r = domain_config_from_json(json, &config, err);
+
+	json_decref(json);
+	if (r)
+		return r;
+	if (strcmp(config.name, record->name) || strcmp(config.uuid, record->uuid)) {
+		domain_config_free(&config);
+		return error_set(err, EUCLEAN, "%s: another guest's configuration", record->name);
+	}
+	guest = guest_new(daemon, &config);
+	if (!guest) {
+		domain_config_free(&config);
+		return error_set(err, ENOMEM, "out of memory");
+	}
+	guest->owner = record->owner;
+	guest->managed = record->managed;
+	guest->autostart = record->autostart;
+	guest->state = record->state;
+	guest->domid = record->domid;
+	guest->started = record->started;
+	guest->pid = record->pid;
+	guest->ended = record->ended;
+	snprintf(guest->boot, sizeof guest->boot, "%s", record->boot);
+	snprintf(guest->reason, sizeof guest->reason, "%s", record->reason);
+	snprintf(guest->text, sizeof guest->text, "%s", record->text);
+	*out = guest;
+	return 0;
+}
+
+static bool before(const struct guest *a, const struct guest *b)
+{
+	if (a->domid && b->domid)
+		return a->domid < b->domid;
+	if (a->domid || b->domid)
+		return a->domid;
+	return strcmp(a->config.name, b->config.name) < 0;
+}
+
+void guest_add(struct guest *guest)
+{
+	struct guest **at = &guest->daemon->guests;
+
+	while (*at && before(*at, guest))
+		at = &(*at)->next;
+	guest->next = *at;
+	*at = guest;
+}
+
+static void unlink_guest(struct guest *guest)
+{
+	for (struct guest **at = &guest->daemon->guests; *at; at = &(*at)->next) {
+		if (*at == guest) {
+			*at = guest->next;
+			return;
+		}
+	}
+}
+
+void guest_sort(struct guest *guest)
+{
+	unlink_guest(guest);
+	guest_add(guest);
+}
+
+void guest_free(struct guest *guest)
+{
+	unlink_guest(guest);
+	guest_tell(guest, true, -ENOENT, "the guest is gone");
+	guest_tell(guest, false, -ENOENT, "the guest is gone");
+	loop_timer_cancel(&guest->timer);
+	monitor_close(guest->monitor);
+	json_decref(guest->info);
+	domain_config_free(&guest->config);
+	free(guest);
+}
+
+/* Finding */
+
+bool guest_visible(const struct guest *guest, const struct peer *peer)
+{
+	return peer->manager || guest->owner == peer->uid;
+}
+
+struct guest *guest_by_name(struct daemon *daemon, const char *name)
+{
+	struct guest *guest = daemon->guests;
+
+	while (guest && strcmp(guest->config.name, name))
+		guest = guest->next;
+	return guest;
+}
+
+struct guest *guest_by_uuid(struct daemon *daemon, const char *uuid)
+{
+	struct guest *guest = daemon->guests;
+
+	while (guest && strcasecmp(guest->config.uuid, uuid))
+		guest = guest->next;
+	return guest;
+}
+
+static struct guest *by_domid(struct daemon *daemon, const char *text)
+{
+	struct guest *guest = daemon->guests;
+	unsigned long domid = strtoul(text, NULL, 10);
+
+	while (guest && (!guest->domid || guest->domid != domid))
+		guest = guest->next;
+	return guest;
+}
+
+struct guest *guest_find(struct daemon *daemon, const struct peer *peer, const char *ref,
+	struct error *err)
+{
+	struct guest *guest;
+	bool digits = *ref;
+
+	for (const char *c = ref; *c; c++)
+		digits &= isdigit((unsigned char)*c) != 0;
+	guest = digits ? by_domid(daemon, ref) : guest_by_name(daemon, ref);
+	if (!guest)
+		guest = guest_by_uuid(daemon, ref);
+	/* Whoever may not see it does not learn that it is there. */
+	if (guest && guest_visible(guest, peer))
+		return guest;
+	error_set(err, ENOENT, "Domain '" GUEST_LABEL "' does not exist.", ref);
+	return NULL;
+}
+
+/* Keeping */
+
+static char *config_text(const struct guest *guest, struct error *err)
+{
+	json_t *json;
+	char *text;
+
+	if (domain_config_to_json(&guest->config, &json, err))
+		return NULL;
+	text = json_dumps(json, JSON_COMPACT);
+	json_decref(json);
+	if (!text)
+		error_set(err, ENOMEM, "out of memory");
+	return text;
+}
+
+static int save(struct guest *guest, unsigned domid, struct error *err)
+{
+	char *config = config_text(guest, err);
+	struct record record = {
+		.uuid = guest->config.uuid,
+		.name = guest->config.name,
+		.config = config,
+		.owner = guest->owner,
+		.managed = guest->managed,
+		.autostart = guest->autostart,
+		.state = guest->state,
+		.domid = domid,
+		.started = guest->started,
+		.pid = guest->pid,
+		.boot = guest->boot,
+		.reason = guest->reason,
+		.text = guest->text,
+		.ended = guest->ended,
+	};
+	int r = config ? store_save(guest->daemon->store, &record, err) : -ENOMEM;
+
+	free(config);
+	return r;
+}
+
+int guest_save(struct guest *guest, struct error *err)
+{
+	return save(guest, guest->domid, err);
+}
+
+int guest_save_new_life(struct guest *guest, struct error *err)
+{
+	struct store *store = guest->daemon->store;
+	unsigned domid;
+	int r = store_begin(store, err);
+
+	if (r)
+		return r;
+	r = store_take_domid(store, &domid, err);
+	if (!r)
+		r = save(guest, domid, err);
+	if (r) {
+		store_rollback(store);
+		return r;
+	}
+	r = store_commit(store, err);
+	if (!r)
+		guest->domid = domid;
+	return r;
+}
+
+/* Waiting */
+
+void guest_wait(struct guest *guest, bool end, void (*done)(void *ctx, int r, const char *text),
+	void *ctx)
+{
+	struct guest_wait *wait = calloc(1, sizeof *wait);
+
+	if (!wait) {
+		done(ctx, -ENOMEM, "out of memory");
+		return;
+	}
+	*wait = (struct guest_wait){.next = guest->waits, .end = end, .done = done, .ctx = ctx};
+	guest->waits = wait;
+}
+
+void guest_tell(struct guest *guest, bool end, int r, const char *text)
+{
+	struct guest_wait *told = NULL, *wait;
+
+	for (struct guest_wait **at = &guest->waits; (wait = *at);) {
+		if (wait->end != end) {
+			at = &wait->next;
+			continue;
+		}
+		*at = wait->next;
+		wait->next = told;
+		told = wait;
+	}
+	while ((wait = told)) {
+		told = wait->next;
+		wait->done(wait->ctx, r, text);
+		free(wait);
+	}
+}

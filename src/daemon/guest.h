@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The daemon's guests: the list, finding one, keeping it in the store, describing it. */
+#ifndef DACH_DAEMON_GUEST_H
+#define DACH_DAEMON_GUEST_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/loop.h"
+#include "domain/config.h"
+#include "domain/store.h"
+
+#define GUEST_REASON_MAX 16
+#define GUEST_TEXT_MAX 512
+
+struct daemon;
+struct monitor;
+struct peer;
+
+/* Somebody who waits until a guest has started, or has ended. */
+struct guest_wait {
+	struct guest_wait *next;
+	bool end; /* else: started */
+	void (*done)(void *ctx, int r, const char *text);
+	void *ctx;
+};
+
+struct guest {
+	struct guest *next;
+	struct daemon *daemon;
+	/* As the store has it. */
+	struct domain_config config;
+	uid_t owner;
+	bool managed, autostart;
+	enum record_state state;
+	unsigned domid; /* 0: none */
+	int64_t started;
+	pid_t pid;
+	char boot[STORE_BOOT_LEN + 1];
+	char reason[GUEST_REASON_MAX], text[GUEST_TEXT_MAX]; /* of its last end */
+	int64_t ended;
+	/* Of this life only. */
+	struct monitor *monitor; /* NULL: no monitor, or it has gone */
+	bool up;                 /* its monitor has answered */
+	bool destroying;         /* somebody asked for its end */
+	bool held;               /* it has ended, its monitor stays for a look */
+	bool dumping;
+	bool retrying;  /* the timer begins its next life */
+	bool created;   /* by a request that still waits: gone if it does not start */
+	bool paused;    /* starts paused */
+	json_t *info;   /* the monitor's last answer; NULL */
+	unsigned quick; /* lives in a row that were very short */
+	unsigned tries; /* of what the timer does */
+	struct loop_timer timer;
+	struct guest_wait *waits;
+};
+
+/* The sentence's names are 64 bytes at most. */
+#define GUEST_LABEL "%.64s"
+
+/* A new one with the configuration, which is taken (left empty). Not in the list nor the store. */
+struct guest *guest_new(struct daemon *daemon, struct domain_config *config);
+/* From the store. */
+int guest_from_record(struct daemon *daemon, const struct record *record, struct guest **guest,
+	struct error *err);
+void guest_add(struct guest *guest);  /* into the list */
+void guest_sort(struct guest *guest); /* its domain ID or name has changed */
+/* Out of the list, and freed. Its waits are told -ENOENT. */
+void guest_free(struct guest *guest);
+
+/* The guest that ref names and the peer may see: domain ID, UUID or name. NULL and -ENOENT. */
+struct guest *guest_find(struct daemon *daemon, const struct peer *peer, const char *ref,
+	struct error *err);
+struct guest *guest_by_name(struct daemon *daemon, const char *name);
+struct guest *guest_by_uuid(struct daemon *daemon, const char *uuid);
+bool guest_visible(const struct guest *guest, const struct peer *peer);
+
+/* Commits it as it is now. */
+int guest_save(struct guest *guest, struct error *err);
+/* The same with a new domain ID, given only if that works. */
+int guest_save_new_life(struct guest *guest, struct error *err);
+
+void guest_wait(struct guest *guest, bool end, void (*done)(void *ctx, int r, const char *text),
+	void *ctx);
+/* Tells those who wait for what has happened; with r, those who wait in vain. */
+void guest_tell(struct guest *guest, bool end, int r, const char *text);
+
+/* As doc/openapi.json's Guest. NULL: out of memory. */
+json_t *guest_describe(const struct guest *guest);
+
+#endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the daemon says of its host. */
+#ifndef DACH_DAEMON_HOST_H
+#define DACH_DAEMON_HOST_H
+
+#include <jansson.h>
+
+struct daemon;
+struct peer;
+
+/* doc/openapi.json's Host and Domain0. NULL: out of memory. */
+json_t *host_describe(struct daemon *daemon, const struct peer *peer);
+json_t *host_domain0(struct daemon *daemon);
+
+#endif

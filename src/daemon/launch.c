@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "daemon/daemon.h"
+#include "daemon/document.h"
+
+/* Each guest's monitor has a user of its own, in a range that nothing else uses (systemd's UIDs). */
+#define FIRST_USER 1900000000u
+#define USERS 65536u
+
+static int folder_path(const struct guest *guest, const char *file, char *path, size_t size,
+	struct error *err)
+{
+	if (snprintf(path, size, "%s/guests/%s%s%s", guest->daemon->run, guest->config.uuid,
+		    *file ? "/" : "", file) >= size)
+		return error_set(err, ENAMETOOLONG, "%s: path too long", guest->daemon->run);
+	return 0;
+}
+
+static int open_file(const struct guest *guest, const char *file, int flags, int *fd,
+	struct error *err)
+{
+	char path[PATH_MAX];
+	int r = folder_path(guest, file, path, sizeof path, err);
+
+	if (r)
+		return r;
+	*fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return *fd < 0 ? error_set(err, errno, "%s: %s", path, strerror(errno)) : 0;
+}
+
+void launch_remove(struct guest *guest)
+{
+	static const char *const files[] = {"control", "console", "lock", "status", "output"};
+	char path[PATH_MAX];
+
+	for (unsigned i = 0; i < sizeof files / sizeof *files; i++)
+		if (!folder_path(guest, files[i], path, sizeof path, NULL))
+			unlink(path);
+	if (!folder_path(guest, "", path, sizeof path, NULL))
+		rmdir(path);
+}
+
+static int make_folder(struct guest *guest, struct error *err)
+{
+	char path[PATH_MAX];
+	int r = folder_path(guest, "", path, sizeof path, err);
+
+	if (r)
+		return r;
+	launch_remove(guest);
+	if (mkdir(path, 0700) && errno != EEXIST)
+		return error_set(err, errno, "%s: %s", path, strerror(errno));
+	return 0;
+}
+
+/* A socket's address has 108 bytes: so through the folder's descriptor. */
+static int address(const struct guest *guest, const char *file, struct sockaddr_un *at, int *folder,
+	struct error *err)
+{
+	char path[PATH_MAX];
+	int r = folder_path(guest, "", path, sizeof path, err);
+
+	if (r)
+		return r;
+	*folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (*folder < 0)
+		return error_set(err, errno, "%s: %s", path, strerror(errno));
+	*at = (struct sockaddr_un){.sun_family = AF_UNIX};
+	snprintf(at->sun_path, sizeof at->sun_path, "/proc/self/fd/%d/%s", *folder, file);
+	return 0;
+}
+
+static int make_socket(const struct guest *guest, const char *file, int *fd, struct error *err)
+{
+	struct sockaddr_un at;
+	int folder, r = address(guest, file, &at, &folder, err);
+
+	if (r)
+		return r;
+	*fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (*fd < 0 || bind(*fd, (struct sockaddr *)&at, sizeof at) || listen(*fd, 16))
+		r = error_set(err, errno, GUEST_LABEL ": %s socket: %s", guest->config.name, file,
+			strerror(errno));
+	close(folder);
+	return r;
+}
+
+int launch_connect(struct guest *guest, const char *file, int *fd, struct error *err)
+{
+	struct sockaddr_un at;
+	int folder, r = address(guest, file, &at, &folder, err);
+
+	*fd = -1;
+	if (r)
+		return r;
+	*fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (*fd < 0 || connect(*fd, (struct sockaddr *)&at, sizeof at)) {
+		r = error_set(err, errno, GUEST_LABEL ": its monitor does not answer: %s",
+			guest->config.name, strerror(errno));
+		if (*fd >= 0)
+			close(*fd);
+		*fd = -1;
+	}
+	close(folder);
+	return r;
+}
+
+/*
+ * The lock belongs to the open file, which the monitor gets read-only: what stands in it is the
+ * daemon's word. It is taken here, before there is a process.
+ */
+static int make_lock(const struct guest *guest, int *fd, int *content, struct error *err)
+{
+	int r = open_file(guest, "lock", O_WRONLY | O_CREAT | O_TRUNC, content, err);
+
+	if (!r)
+		r = open_file(guest, "lock", O_RDONLY, fd, err);
+	if (!r && flock(*fd, LOCK_EX | LOCK_NB))
+		r = error_set(err, errno, GUEST_LABEL ": its lock: %s", guest->config.name,
+			strerror(errno));
+	return r;
+}
+
+static int make_document(struct guest *guest, struct document_files *files, struct error *err)
+{
+	char *text = NULL;
+	int fd = memfd_create("dach-config", MFD_CLOEXEC);
+	int r = fd < 0 ? error_set(err, errno, "memfd: %s", strerror(errno))
+		       : document_write(guest, files, &text, err);
+
+	if (!r && write(fd, text, strlen(text)) != strlen(text))
+		r = error_set(err, EIO, "memfd: %s", strerror(errno));
+	if (!r && lseek(fd, 0, SEEK_SET) < 0)
+		r = -errno;
+	free(text);
+	files->document = files->fd[0] = fd;
+	return r;
+}
+
+/* The child, up to exec. Only what may be called between fork and exec. */
+static void child(const struct guest *guest, const struct document_files *files, int content)
+{
+	struct rlimit no_core = {0, 0};
+	char text[64];
+	sigset_t none;
+	int len, fds[DOCUMENT_FILES_MAX];
+
+	setsid();
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	setrlimit(RLIMIT_CORE, &no_core);
+	len = snprintf(text, sizeof text, "%u %d\n", guest->domid, getpid());
+	if (write(content, text, len) != len)
+		_exit(127);
+	/* First out of the way, then to their places; the copies close with exec or below. */
+	for (unsigned i = 0; i < files->count; i++)
+		fds[i] = fcntl(files->fd[i], F_DUPFD, 256);
+	for (unsigned i = 0; i < files->count; i++)
+		if (fds[i] < 0 || dup2(fds[i], DOCUMENT_FIRST_FD + i) < 0)
+			_exit(127);
+	if (dup2(files->null, 0) < 0 || dup2(files->output, 1) < 0 || dup2(files->output, 2) < 0)
+		_exit(127);
+	close_range(DOCUMENT_FIRST_FD + files->count, ~0u, 0);
+	execl(guest->daemon->vmm, "dach-vmm", NULL);
+	dprintf(2, "%s: %s\n", guest->daemon->vmm, strerror(errno));
+	_exit(127);
+}
+
+static int spawn(struct guest *guest, struct document_files *files, int content, struct error *err)
+{
+	sigset_t all, old;
+	pid_t pid;
+
+	/* No handler of ours is to run in the child. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &old);
+	pid = fork();
+	if (!pid)
+		child(guest, files, content);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	if (pid < 0)
+		return error_set(err, errno, "cannot start a monitor: %s", strerror(errno));
+	guest->pid = pid;
+	return 0;
+}
+
+int launch_start(struct guest *guest, struct error *err)
+{
+	struct document_files files;
+	int content = -1;
+	int r;
+
+	document_files_init(&files);
+	if (guest->daemon->root)
+		files.user = FIRST_USER + guest->domid % USERS;
+	r = make_folder(guest, err);
+	if (!r)
+		r = document_open(guest, &files, err);
+	if (!r)
+		r = make_socket(guest, "control", &files.control, err);
+	if (!r)
+		r = make_socket(guest, "console", &files.console, err);
+	if (!r)
+		r = open_file(guest, "status", O_RDWR | O_CREAT | O_TRUNC, &files.status, err);
+	if (!r)
+		r = open_file(guest, "output", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND,
+			&files.output, err);
+	if (!r)
+		r = make_lock(guest, &files.lock, &content, err);
+	if (!r)
+		r = make_document(guest, &files, err);
+	if (!r)
+		r = spawn(guest, &files, content, err);
+	if (content >= 0)
+		close(content);
+	document_files_close(&files);
+	if (r)
+		launch_remove(guest);
+	return r;
+}
+
+enum launch_life launch_look(struct guest *guest)
+{
+	char text[64] = "";
+	unsigned domid;
+	int fd, pid;
+	enum launch_life life = LAUNCH_NOT_BEGUN;
+
+	if (open_file(guest, "lock", O_RDONLY, &fd, NULL))
+		return LAUNCH_NOT_BEGUN;
+	if (read(fd, text, sizeof text - 1) > 0 && sscanf(text, "%u %d", &domid, &pid) == 2 &&
+		domid == guest->domid) {
+		guest->pid = pid;
+		life = LAUNCH_ENDED;
+	}
+	if (flock(fd, LOCK_EX | LOCK_NB))
+		life = LAUNCH_ALIVE;
+	close(fd);
+	return life;
+}
+
+void launch_last_words(struct guest *guest)
+{
+	static const char *const known[] = {"poweroff", "reboot", "crash", "killed", "error"};
+	char text[2048];
+	const char *reason, *sentence;
+	json_t *said;
+	ssize_t len = -1;
+	int fd;
+
+	snprintf(guest->reason, sizeof guest->reason, "crash");
+	snprintf(guest->text, sizeof guest->text, "its monitor was killed or failed");
+	if (!open_file(guest, "status", O_RDONLY, &fd, NULL)) {
+		len = read(fd, text, sizeof text);
+		close(fd);
+	}
+	said = len > 0 ? json_loadb(text, len, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
+	reason = json_string_value(json_object_get(said, "reason"));
+	sentence = json_string_value(json_object_get(said, "error"));
+	for (unsigned i = 0; reason && i < sizeof known / sizeof *known; i++) {
+		if (!strcmp(reason, known[i])) {
+			snprintf(guest->reason, sizeof guest->reason, "%s", reason);
+			snprintf(guest->text, sizeof guest->text, "%s", sentence ? sentence : "");
+		}
+	}
+	json_decref(said);
+}

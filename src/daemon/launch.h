@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The files of a life and its monitor's process: see life.h. */
+#ifndef DACH_DAEMON_LAUNCH_H
+#define DACH_DAEMON_LAUNCH_H
+
+#include "daemon/guest.h"
+
+/* What the lock file tells. */
+enum launch_life {
+	LAUNCH_ALIVE,     /* locked */
+	LAUNCH_ENDED,     /* free; this domain ID was started */
+	LAUNCH_NOT_BEGUN, /* free, and not of this domain ID */
+};
+
+/* Opens what the configuration names (as the guest's owner), makes the folder, starts dach-vmm. */
+int launch_start(struct guest *guest, struct error *err);
+/* Connects to the monitor's control or console socket. */
+int launch_connect(struct guest *guest, const char *socket, int *fd, struct error *err);
+/* Also finds the monitor's process, into guest->pid, as the lock file tells it. */
+enum launch_life launch_look(struct guest *guest);
+/* What the monitor left as its last words, into reason and text. */
+void launch_last_words(struct guest *guest);
+/* Takes the folder away. */
+void launch_remove(struct guest *guest);
+
+#endif

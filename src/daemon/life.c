@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/life.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/after.h"
+#include "daemon/daemon.h"
+#include "daemon/launch.h"
+#include "daemon/monitor.h"
+
+#define MS 1000000ull
+#define CALL_TIMEOUT_MS 10000
+#define START_TIMEOUT_MS 60000
+#define END_TIMEOUT_MS 3000
+#define LOCK_TRIES_BEFORE_KILL 12 /* two seconds: see look_again() */
+
+static void lost(void *ctx, const char *why);
+static void event(void *ctx, json_t *event);
+
+static void log_guest(const struct guest *guest, const char *what, const char *text)
+{
+	log_add(&guest->daemon->log, GUEST_LABEL " (%u): %s%s%s", guest->config.name, guest->domid,
+		what, *text ? ": " : "", text);
+}
+
+/* The end */
+
+/* The lock is free: nothing of that life is left but its last words. */
+static void gone(struct guest *guest)
+{
+	bool was_held = guest->held;
+	char reason[GUEST_REASON_MAX], text[GUEST_TEXT_MAX];
+
+	loop_timer_cancel(&guest->timer);
+	monitor_close(guest->monitor);
+	guest->monitor = NULL;
+	json_decref(guest->info);
+	guest->info = NULL;
+	/* Of one that was kept the end is known: that it has gone now is no news. */
+	memcpy(reason, guest->reason, sizeof reason);
+	memcpy(text, guest->text, sizeof text);
+	launch_last_words(guest);
+	if (was_held) {
+		memcpy(guest->reason, reason, sizeof reason);
+		memcpy(guest->text, text, sizeof text);
+	} else if (guest->destroying) {
+		snprintf(guest->reason, sizeof guest->reason, "killed");
+		guest->text[0] = 0;
+	}
+	if (!was_held)
+		guest->ended = time(NULL);
+	guest->held = guest->dumping = false;
+	guest->pid = 0;
+	after_end(guest, was_held);
+}
+
+/* The monitor closed its socket: wait for the lock, and help where it takes too long. */
+static void look_again(void *ctx)
+{
+	struct guest *guest = ctx;
+	uint64_t wait = guest->tries < 6 ? 5 * MS << guest->tries : 300 * MS;
+
+	if (guest->retrying) {
+		guest->retrying = false;
+		after_restart(guest);
+		return;
+	}
+	if (guest->pid > 0)
+		waitpid(guest->pid, NULL, WNOHANG);
+	if (launch_look(guest) != LAUNCH_ALIVE) {
+		gone(guest);
+		return;
+	}
+	/* While the lock is held its process is what the lock file says: the number is nobody else's. */
+	if (++guest->tries > LOCK_TRIES_BEFORE_KILL && guest->pid > 0) {
+		kill(guest->pid, SIGKILL);
+		if (guest->tries == LOCK_TRIES_BEFORE_KILL + 1)
+			log_guest(guest, "its monitor did not end and was killed", "");
+	}
+	loop_timer_arm(&guest->timer, clock_now() + wait);
+}
+
+static void lost(void *ctx, const char *why)
+{
+	struct guest *guest = ctx;
+
+	monitor_close(guest->monitor);
+	guest->monitor = NULL;
+	guest->tries = 0;
+	/* One that talks nonsense may be no longer itself. */
+	if (strcmp(why, "its monitor has gone")) {
+		log_guest(guest, why, "it is ended");
+		guest->tries = LOCK_TRIES_BEFORE_KILL;
+	}
+	look_again(guest);
+}
+
+void life_retry(struct guest *guest, unsigned seconds)
+{
+	guest->retrying = true;
+	loop_timer_arm(&guest->timer, clock_now() + seconds * 1000 * MS);
+}
+
+void life_init(struct guest *guest)
+{
+	loop_timer_init(&guest->timer, guest->daemon->loop, look_again, guest);
+}
+
+/* The monitor did not do as it was told. */
+static void destroy_late(void *ctx, int r, json_t *answer, const char *text)
+{
+	struct guest *guest = ctx;
+
+	if (r != -ETIMEDOUT || !guest->monitor)
+		return;
+	guest->tries = LOCK_TRIES_BEFORE_KILL;
+	look_again(guest);
+}
+
+void life_destroy(struct guest *guest)
+{
+	guest->destroying = true;
+	if (guest->monitor)
+		monitor_call(guest->monitor, json_pack("{s:s}", "do", "destroy"), -1,
+			END_TIMEOUT_MS, destroy_late, guest);
+}
+
+/* Messages */
+
+static void refreshed(void *ctx, int r, json_t *answer, const char *text);
+
+struct refresh {
+	struct guest *guest;
+	void (*done)(void *ctx, int r, const char *text);
+	void *ctx;
+};
+
+static void keep_info(struct guest *guest, json_t *answer)
+{
+	const char *state = json_string_value(json_object_get(answer, "state"));
+
+	json_decref(guest->info);
+	guest->info = json_incref(answer);
+	guest->paused = state && strlen(state) == 6 && state[2] == 'p';
+}
+
+static void refreshed(void *ctx, int r, json_t *answer, const char *text)
+{
+	struct refresh *refresh = ctx;
+
+	/* -ECANCELED: the guest is being freed, or about to begin another life. */
+	if (!r)
+		keep_info(refresh->guest, answer);
+	refresh->done(refresh->ctx, r, text);
+	free(refresh);
+}
+
+void life_refresh(struct guest *guest, unsigned timeout_ms,
+	void (*done)(void *ctx, int r, const char *text), void *ctx)
+{
+	struct refresh *refresh = guest->monitor ? calloc(1, sizeof *refresh) : NULL;
+
+	if (!refresh) {
+		done(ctx, -ESRCH, "the guest does not run");
+		return;
+	}
+	*refresh = (struct refresh){guest, done, ctx};
+	monitor_call(guest->monitor, json_pack("{s:s}", "do", "info"), -1, timeout_ms, refreshed,
+		refresh);
+}
+
+static void event(void *ctx, json_t *object)
+{
+	struct guest *guest = ctx;
+	const char *what = json_string_value(json_object_get(object, "event"));
+
+	if (!strcmp(what, "paused") || !strcmp(what, "unpaused")) {
+		guest->paused = *what == 'p';
+		events_tell(&guest->daemon->events, what, guest, NULL);
+		log_guest(guest, what, "");
+	} else if (!strcmp(what, "ended") && !guest->held) {
+		/* Kept by its monitor; one that goes says so by going. */
+		const char *reason = json_string_value(json_object_get(object, "reason"));
+		const char *text = json_string_value(json_object_get(object, "error"));
+
+		if (json_is_true(json_object_get(object, "kept")))
+			after_held(guest, reason ? reason : "crash", text ? text : "");
+	}
+}
+
+/* The beginning */
+
+static void answered(void *ctx, int r, json_t *answer, const char *text)
+{
+	struct guest *guest = ctx;
+	const char *state;
+	struct error err = {0};
+
+	if (r == -ETIMEDOUT) {
+		log_guest(guest, "its monitor does not answer", "");
+		life_destroy(guest);
+	}
+	if (r)
+		return; /* what becomes of it is told by lost() */
+	keep_info(guest, answer);
+	guest->up = true;
+	if (guest->state == RECORD_STARTING) {
+		guest->state = RECORD_RUNNING;
+		if (guest_save(guest, &err))
+			log_guest(guest, "runs, but cannot be noted", err.text);
+		log_guest(guest, "started", "");
+		events_tell(&guest->daemon->events, "started", guest, NULL);
+	}
+	guest->created = false;
+	state = json_string_value(json_object_get(answer, "state"));
+	if (state && strlen(state) == 6 && state[3] == 's' && guest->state == RECORD_RUNNING)
+		after_held(guest,
+			state[4] == 'c'           ? "crash"
+				: state[4] == 'r' ? "reboot"
+						  : "poweroff",
+			"");
+	guest_tell(guest, false, 0, "");
+	if (guest->destroying)
+		life_destroy(guest);
+}
+
+static int connect_monitor(struct guest *guest, struct error *err)
+{
+	const struct monitor_client client = {guest, event, lost};
+	int fd, r = launch_connect(guest, "control", &fd, err);
+
+	if (!r)
+		r = monitor_create(guest->daemon->loop, fd, &client, &guest->monitor, err);
+	if (!r)
+		monitor_call(guest->monitor, json_pack("{s:s}", "do", "info"), -1, START_TIMEOUT_MS,
+			answered, guest);
+	return r;
+}
+
+/* The store has the new life; its monitor is next. */
+static int begin(struct guest *guest, struct error *err)
+{
+	int r;
+
+	guest->up = guest->destroying = guest->held = false;
+	guest->tries = 0;
+	json_decref(guest->info);
+	guest->info = NULL;
+	r = launch_start(guest, err);
+	if (r)
+		return r;
+	r = connect_monitor(guest, err);
+	if (r) {
+		/* It was started and its socket is gone: look_again() ends it. */
+		log_guest(guest, err->text, "");
+		guest->destroying = true;
+		guest->tries = LOCK_TRIES_BEFORE_KILL;
+		loop_timer_arm(&guest->timer, clock_now());
+	}
+	return 0;
+}
+
+int life_start(struct guest *guest, bool paused, struct error *err)
+{
+	struct guest old = *guest;
+	int r;
+
+	guest->state = RECORD_STARTING;
+	guest->started = time(NULL);
+	guest->paused = paused;
+	memcpy(guest->boot, guest->daemon->boot, sizeof guest->boot);
+	r = guest_save_new_life(guest, err);
+	if (!r) {
+		guest_sort(guest);
+		r = begin(guest, err);
+		if (!r)
+			return 0;
+	}
+	guest->state = old.state;
+	guest->started = old.started;
+	guest->paused = old.paused;
+	memcpy(guest->boot, old.boot, sizeof guest->boot);
+	if (guest->domid != old.domid) {
+		struct error again = {0};
+
+		guest->domid = old.domid;
+		guest_sort(guest);
+		if (!guest->created && guest_save(guest, &again))
+			log_guest(guest, "did not start, which cannot be noted", again.text);
+	}
+	return r;
+}
+
+/* Finding it again */
+
+void life_recover(struct guest *guest)
+{
+	struct error err = {0};
+	enum launch_life life;
+
+	if (guest->state == RECORD_OFF && guest->managed)
+		return;
+	if (guest->state == RECORD_OFF) {
+		after_restart(guest); /* between two lives: see rename_restart() */
+		return;
+	}
+	if (strcmp(guest->boot, guest->daemon->boot)) {
+		/* The host was started again since: only what is managed is still there. */
+		launch_remove(guest);
+		guest->pid = 0;
+		after_host_boot(guest);
+		return;
+	}
+	life = launch_look(guest);
+	if (life == LAUNCH_ALIVE) {
+		if (connect_monitor(guest, &err)) {
+			log_guest(guest, err.text, "it is ended");
+			guest->tries = LOCK_TRIES_BEFORE_KILL;
+			look_again(guest);
+		} else {
+			log_guest(guest, "found again", "");
+		}
+	} else if (guest->state == RECORD_SHUTDOWN) {
+		guest->pid = 0;
+	} else if (life == LAUNCH_NOT_BEGUN && guest->state == RECORD_STARTING) {
+		log_guest(guest, "was to be started, which is done now", "");
+		if (begin(guest, &err)) {
+			snprintf(guest->reason, sizeof guest->reason, "error");
+			snprintf(guest->text, sizeof guest->text, "%s", err.text);
+			guest->ended = time(NULL);
+			after_end(guest, false);
+		}
+	} else {
+		gone(guest);
+	}
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A guest's lives: each is one dach-vmm and one domain ID.
+ *
+ * The store says "starting" with a new domain ID before a monitor is started, so no ID is given
+ * twice. The monitor holds the lock of its file RUN/guests/UUID/lock, whose content says whose it is
+ * (domain ID, process), from before it is started until it is gone: whether a guest lives is asked
+ * of the lock alone, and a new life begins only with the lock free. So a daemon that was killed at
+ * any point finds out what is there:
+ *
+ *   lock held                        it lives: connect to it
+ *   free, the content is this life's it has ended while nobody looked; the status file says how
+ *   free, "starting", another life's it was to be started and was not: start it now
+ *
+ * How a guest ended decides with on_poweroff, on_reboot and on_crash what follows.
+ */
+#ifndef DACH_DAEMON_LIFE_H
+#define DACH_DAEMON_LIFE_H
+
+#include "daemon/guest.h"
+
+void life_init(struct guest *guest);
+
+/*
+ * Begins a new life: domain ID, files, monitor. 0: it is on its way, guest_wait() tells when it is
+ * up or failed. On failure it is as it was before.
+ */
+int life_start(struct guest *guest, bool paused, struct error *err);
+/* Ends it for good, whatever it does. guest_wait() tells when it is gone. */
+void life_destroy(struct guest *guest);
+/* After the daemon's own start: what became of it? The guest may be freed by this. */
+void life_recover(struct guest *guest);
+/* Tries to begin its next life again in a while. */
+void life_retry(struct guest *guest, unsigned seconds);
+/* Asks the monitor for its state; done once info is fresh, or could not be had (r). */
+void life_refresh(struct guest *guest, unsigned timeout_ms,
+	void (*done)(void *ctx, int r, const char *text), void *ctx);
+
+#endif

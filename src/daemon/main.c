@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dachd's main: words, signals, the background. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/folder.h"
+#include "daemon/daemon.h"
+
+#define LOG_MAX (1 << 20)
+
+static const char usage[] =
+	"dachd keeps this host's guests; as root all users', otherwise your own.\n"
+	"Usage: dachd [OPTION]...\n"
+	"\n"
+	"  -b, --background     go into the background once it answers\n"
+	"      --policy FILE    who may have guests (/etc/dach/policy)\n"
+	"  -h, --help           this text\n"
+	"  -V, --version        the version\n"
+	"\n"
+	"SIGHUP reads the policy again. SIGTERM ends dachd; guests go on and are found again.\n"
+	"DACH_RUN and DACH_STATE name its folders: dachd(8).\n";
+
+struct words {
+	bool background, done;
+	const char *policy;
+};
+
+static int parse(int argc, char **argv, struct words *words)
+{
+	static const struct option options[] = {{"background", no_argument, NULL, 'b'},
+		{"policy", required_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'}, {0}};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "bhV", options, NULL)) != -1) {
+		switch (option) {
+		case 'b':
+			words->background = true;
+			break;
+		case 'p':
+			words->policy = optarg;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			words->done = true;
+			return 0;
+		case 'V':
+			puts("dachd " DACH_VERSION);
+			words->done = true;
+			return 0;
+		default:
+			fputs("dachd: see dachd --help\n", stderr);
+			return -EINVAL;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "dachd: %s: not understood; see dachd --help\n", argv[optind]);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* 0, 1 and 2 are always something: what is opened later never lands there. */
+static void fill_standard(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= 2);
+	if (fd > 2)
+		close(fd);
+}
+
+struct signals {
+	struct loop_fd watch;
+	struct daemon *daemon;
+};
+
+static void signalled(void *ctx, short revents)
+{
+	struct signals *signals = ctx;
+	struct signalfd_siginfo info;
+
+	if (read(signals->watch.fd, &info, sizeof info) != sizeof info)
+		return;
+	if (info.ssi_signo == SIGHUP) {
+		daemon_reload(signals->daemon);
+	} else {
+		log_add(&signals->daemon->log, "ends; guests go on");
+		loop_stop(signals->daemon->loop);
+	}
+}
+
+static int take_signals(struct signals *signals, struct error *err)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signals->watch = (struct loop_fd){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
+		.events = POLLIN,
+		.ready = signalled,
+		.ctx = signals};
+	if (signals->watch.fd < 0)
+		return error_set(err, errno, "signalfd: %s", strerror(errno));
+	return 0;
+}
+
+/* In the background the log goes into a file, which begins anew when it has grown. */
+static int open_log(void)
+{
+	char path[PATH_MAX], old[PATH_MAX];
+	struct stat st;
+	size_t len;
+
+	if (folder_state(path, sizeof path - 16, NULL) || folder_make(path, 0700, NULL))
+		return -1;
+	len = strlen(path);
+	snprintf(path + len, sizeof path - len, "/dachd.log");
+	if (!stat(path, &st) && st.st_size > LOG_MAX &&
+		snprintf(old, sizeof old, "%.*s.1", PATH_MAX - 3, path) > 0)
+		rename(path, old);
+	return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+/*
+ * The daemon itself is the child; the parent stays until it answers or has said why not. ready: what
+ * the child writes a byte to. Returns only in the child.
+ */
+static int go_background(int *ready)
+{
+	int fds[2];
+	pid_t pid;
+	char byte;
+
+	if (pipe2(fds, O_CLOEXEC))
+		return -errno;
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid) {
+		close(fds[1]);
+		_exit(read(fds[0], &byte, 1) == 1 ? 0 : 1);
+	}
+	close(fds[0]);
+	setsid();
+	*ready = fds[1];
+	return 0;
+}
+
+static void leave_terminal(int ready)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (chdir("/"))
+		return;
+	for (int fd = 0; fd < 3; fd++)
+		dup2(null, fd);
+	close(null);
+	if (write(ready, "", 1) == 1)
+		close(ready);
+}
+
+static void raise_limits(void)
+{
+	struct rlimit files;
+
+	if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur < 8192) {
+		files.rlim_cur = files.rlim_max < 8192 ? files.rlim_max : 8192;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct words words = {0};
+	struct daemon_options options = {0};
+	struct signals signals = {.watch = {.fd = -1}};
+	struct error err = {0};
+	int ready = -1, r = parse(argc, argv, &words);
+
+	if (r || words.done)
+		return r ? 1 : 0;
+	fill_standard();
+	raise_limits();
+	umask(022);
+	if (words.background)
+		r = go_background(&ready);
+	if (!r)
+		r = take_signals(&signals, &err);
+	options.policy = words.policy;
+	options.log_fd = words.background ? open_log() : 2;
+	if (!r)
+		r = daemon_create(&options, &signals.daemon, &err);
+	if (r) {
+		fprintf(stderr, "dachd: %s\n", *err.text ? err.text : strerror(-r));
+		return 1;
+	}
+	loop_fd_add(signals.daemon->loop, &signals.watch);
+	if (words.background)
+		leave_terminal(ready);
+	daemon_run(signals.daemon);
+	daemon_destroy(signals.daemon);
+	return 0;
+}

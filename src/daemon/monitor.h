@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon's end of a monitor's control socket: questions and answers, one JSON object a line
+ * (src/vmm/request.h). A monitor that was taken over may send anything: lines are bounded, an
+ * answer to nothing is dropped, what cannot be read ends the connection.
+ *
+ * Everything on the loop's thread. Callbacks may use and close the connection.
+ */
+#ifndef DACH_DAEMON_MONITOR_H
+#define DACH_DAEMON_MONITOR_H
+
+#include <jansson.h>
+
+#include "base/error.h"
+#include "base/loop.h"
+
+#define MONITOR_LINE_MAX (256u << 10)
+#define MONITOR_CALLS_MAX 256
+
+struct monitor;
+
+struct monitor_client {
+	void *ctx;
+	void (*event)(void *ctx, json_t *event); /* the connection's reference */
+	/* The other end is gone or talks nonsense. Once; open calls were told before. */
+	void (*gone)(void *ctx, const char *why);
+};
+
+/* fd, a connected socket, becomes the connection's, also after a failure. */
+int monitor_create(struct loop *loop, int fd, const struct monitor_client *client,
+	struct monitor **monitor, struct error *err);
+/* Open calls are told -ECANCELED; no other callback comes. NULL is allowed. */
+void monitor_close(struct monitor *monitor);
+
+/*
+ * Asks; takes the reference to request, an object, and adds "id". pass_fd: a descriptor to send
+ * along (stays the caller's), or -1. done comes once, never before this returns: answer (not to
+ * keep) with r 0; otherwise r and the sentence in text; NULL: nobody wants to know. timeout_ms 0:
+ * waits for ever.
+ */
+typedef void monitor_done(void *ctx, int r, json_t *answer, const char *text);
+void monitor_call(struct monitor *monitor, json_t *request, int pass_fd, unsigned timeout_ms,
+	monitor_done *done, void *ctx);
+
+#endif

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/policy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MANAGERS "dach"
+#define LIMIT_MAX (1 << 24)
+
+static int bad(struct error *err, const char *name, const char *who, const char *key,
+	const char *what)
+{
+	return error_set(err, EINVAL, "%s: %s%s%s: %s", name, who, *key ? ": " : "", key, what);
+}
+
+static int check_paths(json_t *paths, const char *name, const char *who, struct error *err)
+{
+	json_t *path;
+	size_t i;
+
+	if (!json_is_array(paths))
+		return bad(err, name, who, "paths", "not a list");
+	json_array_foreach(paths, i, path)
+	{
+		const char *text = json_string_value(path);
+
+		if (!text || text[0] != '/' || text[strlen(text) - 1] != '/')
+			return bad(err, name, who, "paths",
+				"not folders that begin and end with /");
+	}
+	return 0;
+}
+
+static int check_rule(json_t *rule, const char *name, const char *who, struct error *err)
+{
+	const char *key;
+	json_t *value;
+
+	if (!json_is_object(rule))
+		return bad(err, name, who, "", "not an object");
+	json_object_foreach(rule, key, value)
+	{
+		json_int_t number = json_integer_value(value);
+		int r = 0;
+
+		if (!strcmp(key, "paths"))
+			r = check_paths(value, name, who, err);
+		else if (strcmp(key, "guests") && strcmp(key, "memory") && strcmp(key, "vcpus"))
+			r = bad(err, name, who, key,
+				"unknown; there are guests, memory, vcpus and paths");
+		else if (!json_is_integer(value) || number < 0 || number > LIMIT_MAX)
+			r = bad(err, name, who, key, "not a number from 0 to 16777216");
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int check_root(json_t *root, const char *name, struct error *err)
+{
+	const char *part, *who;
+	json_t *rules, *rule;
+
+	if (!json_is_object(root))
+		return bad(err, name, "the whole", "", "not an object");
+	json_object_foreach(root, part, rules)
+	{
+		if (strcmp(part, "users") && strcmp(part, "groups"))
+			return bad(err, name, part, "", "unknown; there are users and groups");
+		if (!json_is_object(rules))
+			return bad(err, name, part, "", "not an object");
+		json_object_foreach(rules, who, rule)
+		{
+			int r = check_rule(rule, name, who, err);
+
+			if (r)
+				return r;
+		}
+	}
+	return 0;
+}
+
+int policy_parse(struct policy *policy, const char *text, size_t len, const char *name,
+	struct error *err)
+{
+	json_error_t where;
+	json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
+	int r;
+
+	if (!root)
+		return error_set(err, EINVAL, "%s: line %d, column %d: %s", name, where.line,
+			where.column, where.text);
+	r = check_root(root, name, err);
+	if (r) {
+		json_decref(root);
+		return r;
+	}
+	json_decref(policy->root);
+	policy->root = root;
+	return 0;
+}
+
+static int read_all(int fd, const char *path, char **text, size_t *len, struct error *err)
+{
+	struct stat st;
+	ssize_t n;
+
+	if (fstat(fd, &st))
+		return error_set(err, errno, "%s: %s", path, strerror(errno));
+	if (!S_ISREG(st.st_mode) || st.st_mode & 022)
+		return error_set(err, EINVAL, "%s: others may write to it (chmod go-w)", path);
+	if (st.st_size > POLICY_MAX)
+		return error_set(err, EINVAL, "%s: longer than %u bytes", path, POLICY_MAX);
+	*text = malloc(st.st_size + 1);
+	if (!*text)
+		return error_set(err, ENOMEM, "out of memory");
+	n = read(fd, *text, st.st_size);
+	*len = n < 0 ? 0 : n;
+	if (n < 0) {
+		n = -errno;
+		free(*text);
+		return error_set(err, -n, "%s: %s", path, strerror(-n));
+	}
+	return 0;
+}
+
+int policy_load(struct policy *policy, const char *path, struct error *err)
+{
+	struct group *group = getgrnam(MANAGERS);
+	char *text = NULL;
+	size_t len = 0;
+	int fd, r;
+
+	policy->has_managers = group != NULL;
+	policy->managers = group ? group->gr_gid : 0;
+	fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+	if (fd < 0 && path && errno != ENOENT)
+		return error_set(err, errno, "%s: %s", path, strerror(errno));
+	if (fd < 0) {
+		json_decref(policy->root);
+		policy->root = NULL;
+		return 0;
+	}
+	r = read_all(fd, path, &text, &len, err);
+	close(fd);
+	if (r)
+		return r;
+	r = policy_parse(policy, text, len, path, err);
+	free(text);
+	return r;
+}
+
+void policy_free(struct policy *policy)
+{
+	json_decref(policy->root);
+	policy->root = NULL;
+}
+
+/* Peers */
+
+int peer_get(const struct policy *policy, int fd, struct peer *peer, struct error *err)
+{
+	struct ucred cred;
+	socklen_t len = sizeof cred;
+
+	memset(peer, 0, sizeof *peer);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
+		return error_set(err, errno, "cannot tell who asks: %s", strerror(errno));
+	peer->uid = cred.uid;
+	peer->gid = cred.gid;
+	len = sizeof peer->group;
+	/* Somebody of very many groups (ERANGE) has to do without them. */
+	if (!getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, peer->group, &len))
+		peer->groups = len / sizeof *peer->group;
+	peer_judge(policy, peer);
+	return 0;
+}
+
+void peer_of_user(const struct policy *policy, uid_t uid, struct peer *peer)
+{
+	struct passwd *user = getpwuid(uid);
+	int count = PEER_GROUPS_MAX;
+
+	memset(peer, 0, sizeof *peer);
+	peer->uid = uid;
+	peer->gid = user ? user->pw_gid : (gid_t)-1;
+	if (user && getgrouplist(user->pw_name, user->pw_gid, peer->group, &count) >= 0)
+		peer->groups = count;
+	peer_judge(policy, peer);
+}
+
+static bool in_group(const struct peer *peer, gid_t gid)
+{
+	if (peer->gid == gid)
+		return true;
+	for (unsigned i = 0; i < peer->groups; i++)
+		if (peer->group[i] == gid)
+			return true;
+	return false;
+}
+
+/* The policy names people; nobody's number changes while he is connected. */
+static json_t *find_rule(const struct policy *policy, const struct peer *peer)
+{
+	struct passwd *user = getpwuid(peer->uid);
+	json_t *rule, *groups = json_object_get(policy->root, "groups");
+	const char *name;
+
+	rule = user ? json_object_get(json_object_get(policy->root, "users"), user->pw_name) : NULL;
+	if (rule)
+		return rule;
+	json_object_foreach(groups, name, rule)
+	{
+		struct group *group = getgrnam(name);
+
+		if (group && in_group(peer, group->gr_gid))
+			return rule;
+	}
+	return NULL;
+}
+
+void peer_judge(const struct policy *policy, struct peer *peer)
+{
+	peer->manager = !peer->uid || peer->uid == geteuid() ||
+		(policy->has_managers && in_group(peer, policy->managers));
+	peer->rule = peer->manager || !policy->root ? NULL : json_incref(find_rule(policy, peer));
+	peer->user = peer->rule != NULL;
+}
+
+void peer_free(struct peer *peer)
+{
+	json_decref(peer->rule);
+	peer->rule = NULL;
+}
+
+int64_t peer_limit(const struct peer *peer, const char *key)
+{
+	return json_integer_value(json_object_get(peer->rule, key));
+}
+
+bool peer_path_allowed(const struct peer *peer, const char *path)
+{
+	json_t *prefix;
+	size_t i;
+
+	if (peer->manager)
+		return true;
+	json_array_foreach(json_object_get(peer->rule, "paths"), i, prefix)
+	{
+		if (!strncmp(path, json_string_value(prefix), json_string_length(prefix)))
+			return true;
+	}
+	return false;
+}
+
+/* With the peer's IDs for files; the capabilities that ignore permissions go with fsuid 0. */
+static int open_as(const struct peer *peer, const char *path, int flags, unsigned mode)
+{
+	gid_t own[PEER_GROUPS_MAX * 4];
+	int count = getgroups(sizeof own / sizeof *own, own), fd = -1, code;
+
+	if (peer->uid == geteuid())
+		return open(path, flags, mode);
+	if (count < 0 || setgroups(peer->groups, peer->group))
+		return -1;
+	setfsgid(peer->gid);
+	setfsuid(peer->uid);
+	/* They say nothing when they fail: ask again. */
+	errno = EPERM;
+	if (setfsuid(-1) == peer->uid && setfsgid(-1) == peer->gid)
+		fd = open(path, flags, mode);
+	code = errno;
+	setfsuid(geteuid());
+	setfsgid(getegid());
+	if (setgroups(count, own) && fd >= 0) {
+		code = errno;
+		close(fd);
+		fd = -1;
+	}
+	errno = code;
+	return fd;
+}
+
+/* Where an open file lies, links resolved: that is what the policy speaks of. */
+static int check_place(const struct peer *peer, int fd, const char *path, struct error *err)
+{
+	char link[64], real[4096];
+	ssize_t len;
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	len = readlink(link, real, sizeof real - 1);
+	if (len < 0)
+		return error_set(err, errno, "%s: %s", path, strerror(errno));
+	real[len] = 0;
+	if (peer_path_allowed(peer, real))
+		return 0;
+	return error_set(err, EACCES, "%s: the host's policy does not give you this place", path);
+}
+
+int peer_open(const struct peer *peer, const char *path, int flags, unsigned mode, int *out,
+	struct error *err)
+{
+	int fd, r;
+
+	*out = -1;
+	/* Before anything is made or touched; links are judged below, when it is open. */
+	if (!peer_path_allowed(peer, path) || (!peer->manager && strstr(path, "/../")))
+		return error_set(err, EACCES, "%s: the host's policy does not give you this place",
+			path);
+	flags |= O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	fd = peer->manager ? open(path, flags, mode) : open_as(peer, path, flags, mode);
+	if (fd < 0)
+		return error_set(err, errno, "%s: %s", path, strerror(errno));
+	r = peer->manager ? 0 : check_place(peer, fd, path, err);
+	if (r) {
+		close(fd);
+		return r;
+	}
+	*out = fd;
+	return 0;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who may do what. Root, the daemon's own user and members of the group dach manage every guest.
+ * Users whom the policy file names have guests of their own, within its limits; nobody else is let
+ * in. The file (dachd(8) describes it; an API client never sends it, but it is read as if):
+ *
+ *   {"users": {"ann": {"guests": 4, "memory": 4096, "vcpus": 8, "paths": ["/home/ann/"]}},
+ *    "groups": {"students": {"guests": 1, "memory": 512, "vcpus": 1, "paths": ["/srv/images/"]}}}
+ *
+ * memory in MiB, of all the user's guests together, as vcpus. paths: where kernels, disks and core
+ * files may lie; they are opened with the user's own rights besides. A user's entry goes before
+ * those of groups, of which the first that fits counts.
+ */
+#ifndef DACH_DAEMON_POLICY_H
+#define DACH_DAEMON_POLICY_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+#define POLICY_MAX (256u << 10)
+#define PEER_GROUPS_MAX 64
+
+/* Who is at the other end of a connection. */
+struct peer {
+	uid_t uid;
+	gid_t gid;
+	gid_t group[PEER_GROUPS_MAX]; /* supplementary */
+	unsigned groups;
+	bool manager; /* may do everything */
+	/* The rest: limits of who is let in and no manager. */
+	bool user;
+	json_t *rule; /* own reference */
+};
+
+struct policy {
+	json_t *root; /* NULL: no file */
+	gid_t managers;
+	bool has_managers; /* the group dach exists */
+};
+
+/*
+ * path NULL or a file that is not there: only managers. A file that is wrong, or that others than
+ * its owner may write to: -EINVAL and the place; the policy stays as it was.
+ */
+int policy_load(struct policy *policy, const char *path, struct error *err);
+int policy_parse(struct policy *policy, const char *text, size_t len, const char *name,
+	struct error *err);
+void policy_free(struct policy *policy);
+
+/* Who is at the socket's other end, and what he may. peer_free() afterwards. */
+int peer_get(const struct policy *policy, int fd, struct peer *peer, struct error *err);
+/* A user who is not connected, with the groups that the host gives him. */
+void peer_of_user(const struct policy *policy, uid_t uid, struct peer *peer);
+/* Decides what a peer may whose IDs are set. */
+void peer_judge(const struct policy *policy, struct peer *peer);
+void peer_free(struct peer *peer);
+
+/* Limits of a peer that is no manager. */
+int64_t peer_limit(const struct peer *peer, const char *key); /* "guests", "memory", "vcpus" */
+bool peer_path_allowed(const struct peer *peer, const char *path);
+
+/*
+ * Opens a file as the peer would: for a manager with the daemon's rights; otherwise with the
+ * peer's own, and only below his paths (looked at after it is open). The daemon is one thread.
+ */
+int peer_open(const struct peer *peer, const char *path, int flags, unsigned mode, int *fd,
+	struct error *err);
+
+#endif

@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/server.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "daemon/console.h"
+#include "daemon/daemon.h"
+#include "daemon/exchange.h"
+
+#define IDLE_SECONDS 60
+#define MEMORY_LIMIT 32768 /* what a request's head may take */
+
+struct server {
+	struct daemon *daemon;
+	struct MHD_Daemon *http;
+	struct loop_fd listen;
+	struct loop_source source;
+	int epoll, index;
+	bool due, resumed, stopping;
+	struct request *requests;
+	struct console *consoles;
+	struct seat *seats;
+};
+
+/* A connection's place, from accept to close. */
+struct seat {
+	struct seat *next;
+	struct server *server;
+	uid_t uid;
+	int fd; /* until it is known to libmicrohttpd */
+};
+
+/* libmicrohttpd in our loop */
+
+static void prepare(void *ctx, struct loop *loop, uint32_t *timeout_ms)
+{
+	struct server *server = ctx;
+	MHD_UNSIGNED_LONG_LONG wait;
+
+	server->index = loop_source_poll(loop, server->epoll, POLLIN);
+	server->due = MHD_get_timeout(server->http, &wait) == MHD_YES;
+	if (server->due && wait < *timeout_ms)
+		*timeout_ms = wait;
+	/* A connection that was resumed counts only in the next run, which nothing else calls for. */
+	if (server->resumed)
+		*timeout_ms = 0;
+}
+
+static void check(void *ctx, struct loop *loop, bool failed)
+{
+	struct server *server = ctx;
+
+	bool resumed = server->resumed;
+
+	server->resumed = false;
+	if (resumed || server->due || loop_source_revents(loop, server->index))
+		MHD_run(server->http);
+}
+
+/* Connections */
+
+static void say_no(int fd, const char *text)
+{
+	char answer[512];
+	int len = snprintf(answer, sizeof answer,
+		"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Type: application/json\r\n"
+		"Content-Length: %zu\r\n\r\n{\"error\": \"%s\", \"errno\": %d}\n",
+		strlen(text) + 25 + 2, text, EACCES);
+
+	/* It waits in the socket for whoever reads it; nothing that was sent is looked at. */
+	if (send(fd, answer, len, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+		shutdown(fd, SHUT_WR);
+	close(fd);
+}
+
+static unsigned seats_of(const struct server *server, uid_t uid)
+{
+	unsigned count = 0;
+
+	for (const struct seat *seat = server->seats; seat; seat = seat->next)
+		count += seat->uid == uid;
+	return count;
+}
+
+void server_add(struct server *server, int fd)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct seat *seat;
+	struct peer peer;
+	bool welcome;
+
+	if (peer_get(&server->daemon->policy, fd, &peer, NULL)) {
+		close(fd);
+		return;
+	}
+	welcome = peer.manager || peer.user;
+	peer_free(&peer);
+	if (!welcome) {
+		say_no(fd,
+			"you may not use this daemon: see dachd(8) on the group dach and the policy");
+		return;
+	}
+	if (!peer.manager && seats_of(server, peer.uid) >= SERVER_USER_CONNECTIONS_MAX) {
+		say_no(fd, "too many connections of yours are open");
+		return;
+	}
+	seat = calloc(1, sizeof *seat);
+	if (!seat) {
+		close(fd);
+		return;
+	}
+	*seat = (struct seat){server->seats, server, peer.uid, fd};
+	server->seats = seat;
+	/* It closes fd if it fails, and calls connection() in either case or not at all. */
+	if (MHD_add_connection(server->http, fd, (struct sockaddr *)&address, sizeof address) !=
+			MHD_YES &&
+		server->seats == seat && seat->fd == fd) {
+		server->seats = seat->next;
+		free(seat);
+	}
+}
+
+static void accept_one(void *ctx, short revents)
+{
+	struct server *server = ctx;
+	int fd = accept4(server->listen.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd >= 0)
+		server_add(server, fd);
+}
+
+static void connection(void *ctx, struct MHD_Connection *which, void **seat_ctx,
+	enum MHD_ConnectionNotificationCode code)
+{
+	struct server *server = ctx;
+	struct seat *seat = *seat_ctx;
+
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		int fd = MHD_get_connection_info(which, MHD_CONNECTION_INFO_CONNECTION_FD)
+				 ->connect_fd;
+
+		for (seat = server->seats; seat && seat->fd != fd; seat = seat->next)
+			;
+		if (seat)
+			seat->fd = -1;
+		*seat_ctx = seat;
+		return;
+	}
+	for (struct seat **at = &server->seats; seat && *at; at = &(*at)->next) {
+		if (*at == seat) {
+			*at = seat->next;
+			free(seat);
+			break;
+		}
+	}
+}
+
+/* Answers */
+
+static enum MHD_Result respond(struct request *request)
+{
+	struct MHD_Response *response;
+	enum MHD_Result result;
+	char *text;
+
+	if (request->status == 101)
+		return console_respond(&request->server->consoles, request->daemon->loop, request);
+	if (request->streams)
+		return exchange_stream(request);
+	text = json_dumps(request->answer, JSON_COMPACT | JSON_ENSURE_ASCII);
+	if (!text)
+		return MHD_NO;
+	response = MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
+	if (!response) {
+		free(text);
+		return MHD_NO;
+	}
+	MHD_add_response_header(response, "Content-Type", "application/json");
+	if (request->status == 405 || request->status == 426)
+		MHD_add_response_header(response, request->status == 426 ? "Upgrade" : "Allow",
+			request->status == 426 ? "dach-console" : "GET, POST, PUT, DELETE");
+	result = MHD_queue_response(request->connection, request->status, response);
+	MHD_destroy_response(response);
+	return result;
+}
+
+void request_resume(struct request *request)
+{
+	if (!request->suspended)
+		return;
+	request->suspended = false;
+	request->server->resumed = true;
+	MHD_resume_connection(request->connection);
+}
+
+void request_answer(struct request *request, int status, json_t *json)
+{
+	if (request->answered) {
+		json_decref(json);
+		return;
+	}
+	request->answered = true;
+	request->status = status;
+	request->answer = json;
+	if (!json && status != 101 && !request->streams) {
+		request->status = 500;
+		request->answer =
+			json_pack("{s:s, s:i}", "error", "out of memory", "errno", ENOMEM);
+	}
+	request_resume(request);
+}
+
+void request_stream(struct request *request)
+{
+	request->streams = true;
+	request_answer(request, 200, NULL);
+}
+
+void request_console(struct request *request, int fd)
+{
+	request->console = fd;
+	request_answer(request, 101, NULL);
+}
+
+void request_refuse(struct request *request, int r, const char *text)
+{
+	request_answer(request, exchange_status(r),
+		json_pack("{s:s, s:i}", "error", *text ? text : strerror(-r), "errno", -r));
+}
+
+/* Requests */
+
+static void *started(struct server *server, struct MHD_Connection *connection)
+{
+	struct request *request = calloc(1, sizeof *request);
+	int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+
+	if (!request)
+		return NULL;
+	request->server = server;
+	request->daemon = server->daemon;
+	request->connection = connection;
+	request->console = -1;
+	/* Anew for each request: the policy may have changed since the last. */
+	if (peer_get(&server->daemon->policy, fd, &request->peer, NULL)) {
+		free(request);
+		return NULL;
+	}
+	request->next = server->requests;
+	server->requests = request;
+	return request;
+}
+
+static enum MHD_Result handle(void *ctx, struct MHD_Connection *connection, const char *url,
+	const char *method, const char *version, const char *data, size_t *size, void **state)
+{
+	struct server *server = ctx;
+	struct request *request = *state;
+
+	if (!request) {
+		*state = started(server, connection);
+		return *state ? MHD_YES : MHD_NO;
+	}
+	if (*size) {
+		exchange_upload(request, data, *size);
+		*size = 0;
+		return MHD_YES;
+	}
+	if (!request->dispatched) {
+		request->dispatched = true;
+		exchange_dispatch(request, method, url);
+	}
+	if (request->answered)
+		return respond(request);
+	if (server->stopping) {
+		request_refuse(request, -ESHUTDOWN, "dachd ends");
+		return respond(request);
+	}
+	request->suspended = true;
+	MHD_suspend_connection(connection);
+	return MHD_YES;
+}
+
+static void completed(void *ctx, struct MHD_Connection *connection, void **state,
+	enum MHD_RequestTerminationCode code)
+{
+	struct server *server = ctx;
+	struct request *request = *state;
+
+	if (!request)
+		return;
+	*state = NULL;
+	for (struct request **at = &server->requests; *at; at = &(*at)->next) {
+		if (*at == request) {
+			*at = request->next;
+			break;
+		}
+	}
+	if (request->streams)
+		events_leave(&server->daemon->events, &request->listener);
+	console_abandon(request->joining);
+	if (request->console >= 0)
+		close(request->console);
+	json_decref(request->body);
+	json_decref(request->answer);
+	peer_free(&request->peer);
+	free(request->upload);
+	free(request);
+}
+
+/* Paths are taken apart before they are unescaped: exchange.c. */
+static size_t as_it_is(void *ctx, struct MHD_Connection *connection, char *text)
+{
+	return strlen(text);
+}
+
+static void ignore(void *ctx, const char *fmt, va_list args)
+{
+}
+
+/* Beginning and end */
+
+static int listen_on(struct server *server, const char *path, bool all, struct error *err)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd;
+
+	if (strlen(path) >= sizeof address.sun_path)
+		return error_set(err, ENAMETOOLONG, "%s: too long for a socket; set DACH_RUN",
+			path);
+	strcpy(address.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	server->listen =
+		(struct loop_fd){.fd = fd, .events = POLLIN, .ready = accept_one, .ctx = server};
+	unlink(path); /* of a daemon that is no more: the folder's lock is ours */
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) ||
+		chmod(path, all ? 0666 : 0600) || listen(fd, 128))
+		return error_set(err, errno, "%s: %s", path, strerror(errno));
+	return 0;
+}
+
+int server_create(struct daemon *daemon, struct server **out, struct error *err)
+{
+	struct server *server = calloc(1, sizeof *server);
+	char path[PATH_MAX + 16];
+	int r;
+
+	*out = NULL;
+	if (!server)
+		return error_set(err, ENOMEM, "out of memory");
+	server->daemon = daemon;
+	server->listen.fd = -1;
+	snprintf(path, sizeof path, "%s/dachd.sock", daemon->run);
+	r = listen_on(server, path, daemon->root, err);
+	if (!r) {
+		server->http = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET |
+				MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE,
+			0, NULL, NULL, handle, server, MHD_OPTION_CONNECTION_LIMIT,
+			SERVER_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+			(size_t)MEMORY_LIMIT, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
+			MHD_OPTION_NOTIFY_COMPLETED, completed, server,
+			MHD_OPTION_NOTIFY_CONNECTION, connection, server,
+			MHD_OPTION_EXTERNAL_LOGGER, ignore, NULL, MHD_OPTION_UNESCAPE_CALLBACK,
+			as_it_is, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+			MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+		if (!server->http)
+			r = error_set(err, ENOMEM, "cannot start the HTTP server");
+	}
+	if (r) {
+		server_destroy(server);
+		return r;
+	}
+	server->epoll = MHD_get_daemon_info(server->http, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+	server->source = (struct loop_source){.prepare = prepare, .check = check, .ctx = server};
+	loop_source_add(daemon->loop, &server->source);
+	loop_fd_add(daemon->loop, &server->listen);
+	*out = server;
+	return 0;
+}
+
+void server_stop(struct server *server)
+{
+	if (!server || server->stopping)
+		return;
+	server->stopping = true;
+	loop_fd_remove(server->daemon->loop, &server->listen);
+	close(server->listen.fd);
+	server->listen.fd = -1;
+	for (struct request *at = server->requests; at; at = at->next) {
+		at->listener.lost = true;
+		if (at->dispatched && !at->answered)
+			request_refuse(at, -ESHUTDOWN, "dachd ends; the guest goes on");
+		request_resume(at);
+	}
+	console_close_all(&server->consoles);
+	MHD_run(server->http);
+}
+
+void server_destroy(struct server *server)
+{
+	if (!server)
+		return;
+	if (server->listen.fd >= 0)
+		close(server->listen.fd);
+	if (server->http) {
+		loop_source_remove(server->daemon->loop, &server->source);
+		MHD_run(server->http);
+		MHD_stop_daemon(server->http);
+	}
+	while (server->seats) {
+		struct seat *seat = server->seats;
+
+		server->seats = seat->next;
+		free(seat);
+	}
+	free(server);
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The daemon's routes beside doc/openapi.json; paths, bodies, policy. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <ctype.h>
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/api.h"
+#include "daemon/policy.h"
+
+#define OPENAPI "/../../doc/openapi.json"
+
+static json_t *openapi(void)
+{
+	char path[4096];
+	json_error_t where;
+	json_t *json;
+
+	snprintf(path, sizeof path, "%s", TEST_SOURCE_DIR OPENAPI);
+	json = json_load_file(path, JSON_REJECT_DUPLICATES, &where);
+	if (!json)
+		fail_msg("%s: %s", path, where.text);
+	return json;
+}
+
+static json_t *operation(json_t *paths, const struct route *route)
+{
+	char method[8] = "";
+
+	for (unsigned i = 0; route->method[i]; i++)
+		method[i] = tolower((unsigned char)route->method[i]);
+	return json_object_get(json_object_get(paths, route->path), method);
+}
+
+static void test_routes_are_documented(void **state)
+{
+	json_t *api = openapi(), *paths = json_object_get(api, "paths");
+
+	for (const struct route *route = api_routes; route->method; route++) {
+		json_t *op = operation(paths, route), *body = json_object_get(op, "requestBody");
+
+		if (!op)
+			fail_msg("%s %s is not documented", route->method, route->path);
+		if (route->body != json_is_true(json_object_get(body, "required")))
+			fail_msg("%s %s: is a body needed?", route->method, route->path);
+	}
+	json_decref(api);
+}
+
+static void test_documented_are_routes(void **state)
+{
+	json_t *api = openapi(), *methods, *op;
+	const char *path, *method;
+	unsigned count = 0;
+
+	json_object_foreach(json_object_get(api, "paths"), path, methods)
+	{
+		json_object_foreach(methods, method, op)
+		{
+			const struct route *route = api_routes;
+
+			if (!strcmp(method, "parameters"))
+				continue;
+			count++;
+			while (route->method &&
+				(strcasecmp(route->method, method) || strcmp(route->path, path)))
+				route++;
+			if (!route->method)
+				fail_msg("%s %s: no such route", method, path);
+		}
+	}
+	assert_true(count > 20);
+	json_decref(api);
+}
+
+static void test_paths(void **state)
+{
+	struct request request = {0};
+	char long_path[1024];
+	bool other;
+
+	assert_non_null(api_find(&request, "GET", "/v1/guests", &other));
+	assert_null(api_find(&request, "DELETE", "/v1/guests", &other));
+	assert_true(other);
+	assert_null(api_find(&request, "GET", "/v1/guests/", &other));
+	assert_false(other);
+	assert_null(api_find(&request, "GET", "/v1/guests//console", &other));
+	assert_null(api_find(&request, "GET", "/", &other));
+	assert_null(api_find(&request, "GET", "", &other));
+	assert_null(api_find(&request, "GET", "/v1/guests/a/b", &other));
+	assert_non_null(api_find(&request, "GET", "/v1/guests/a%20%2fb", &other));
+	assert_string_equal(request.ref, "a /b");
+	assert_null(api_find(&request, "GET", "/v1/guests/a%0a", &other));
+	assert_null(api_find(&request, "GET", "/v1/guests/a%00", &other));
+	assert_null(api_find(&request, "GET", "/v1/guests/a%", &other));
+	assert_null(api_find(&request, "GET", "/v1/guests/a%4", &other));
+	assert_null(api_find(&request, "GET", "/v1/guests/a%4/console", &other));
+	assert_null(api_find(&request, "GET", "/v1/guests/a%g1", &other));
+	assert_non_null(api_find(&request, "PUT", "/v1/guests/7/vcpus/all/affinity", &other));
+	assert_string_equal(request.ref, "7");
+	assert_string_equal(request.arg, "all");
+	snprintf(long_path, sizeof long_path, "/v1/guests/%0300d", 1);
+	assert_null(api_find(&request, "GET", long_path, &other));
+}
+
+static void test_bodies(void **state)
+{
+	static const char *const keys[] = {"a", "b", NULL};
+	json_t *body = json_pack("{s:i, s:b, s:s}", "a", 5, "b", 1, "c", "text");
+	struct error err = {0};
+	int64_t number;
+	bool flag;
+	const char *text;
+
+	assert_int_equal(body_check(body, keys, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "c: "));
+	assert_int_equal(body_number(body, "a", -1, 1, 5, &number, NULL), 0);
+	assert_int_equal(number, 5);
+	assert_int_equal(body_number(body, "a", -1, 1, 4, &number, NULL), -EINVAL);
+	assert_int_equal(body_number(body, "c", 3, 1, 4, &number, NULL), -EINVAL);
+	assert_int_equal(body_number(body, "d", -1, 1, 4, &number, NULL), -EINVAL);
+	assert_int_equal(body_number(body, "d", 3, 1, 4, &number, NULL), 0);
+	assert_int_equal(number, 3);
+	assert_int_equal(body_bool(body, "b", false, &flag, NULL), 0);
+	assert_true(flag);
+	assert_int_equal(body_bool(body, "a", false, &flag, NULL), -EINVAL);
+	assert_int_equal(body_text(body, "c", true, &text, NULL), 0);
+	assert_int_equal(body_text(body, "a", false, &text, NULL), -EINVAL);
+	assert_int_equal(body_text(body, "d", true, &text, NULL), -EINVAL);
+	assert_int_equal(body_text(body, "d", false, &text, NULL), 0);
+	json_decref(body);
+}
+
+static int parse(struct policy *policy, const char *text, struct error *err)
+{
+	memset(err, 0, sizeof *err);
+	return policy_parse(policy, text, strlen(text), "policy", err);
+}
+
+static void test_policy_refuses(void **state)
+{
+	static const char *const texts[] = {"", "[]", "{\"people\": {}}", "{\"users\": []}",
+		"{\"users\": {\"ann\": 3}}", "{\"users\": {\"ann\": {\"guests\": -1}}}",
+		"{\"users\": {\"ann\": {\"guests\": \"4\"}}}",
+		"{\"users\": {\"ann\": {\"disk\": 4}}}",
+		"{\"users\": {\"ann\": {\"paths\": \"/\"}}}",
+		"{\"users\": {\"ann\": {\"paths\": [\"home/\"]}}}",
+		"{\"users\": {\"ann\": {\"paths\": [\"/home\"]}}}",
+		"{\"users\": {\"ann\": {}, \"ann\": {}}}"};
+	struct policy policy = {0};
+	struct error err;
+
+	for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
+		assert_int_equal(parse(&policy, texts[i], &err), -EINVAL);
+		assert_int_equal(strncmp(err.text, "policy: ", 8), 0);
+		assert_null(policy.root);
+	}
+}
+
+static void test_policy_judges(void **state)
+{
+	struct policy policy = {.managers = 77, .has_managers = true};
+	struct peer root = {.uid = 0}, member = {.uid = 4000, .group = {5, 77}, .groups = 2},
+		    nobody = {.uid = 65534, .gid = 65534}, stranger = {.uid = 4000, .gid = 4000};
+	struct error err;
+
+	assert_int_equal(
+		parse(&policy,
+			"{\"users\": {\"nobody\": {\"guests\": 2, \"memory\": 64, \"vcpus\": 1,"
+			" \"paths\": [\"/srv/x/\"]}}}",
+			&err),
+		0);
+	peer_judge(&policy, &root);
+	assert_true(root.manager);
+	peer_judge(&policy, &member);
+	assert_true(member.manager);
+	peer_judge(&policy, &stranger);
+	assert_false(stranger.manager || stranger.user);
+	peer_judge(&policy, &nobody);
+	assert_true(nobody.user && !nobody.manager);
+	assert_int_equal(peer_limit(&nobody, "guests"), 2);
+	assert_int_equal(peer_limit(&nobody, "nothing"), 0);
+	assert_true(peer_path_allowed(&nobody, "/srv/x/disk"));
+	assert_false(peer_path_allowed(&nobody, "/srv/xy"));
+	assert_false(peer_path_allowed(&nobody, "/etc/shadow"));
+	peer_free(&nobody);
+	policy_free(&policy);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_routes_are_documented),
+		cmocka_unit_test(test_documented_are_routes),
+		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_bodies),
+		cmocka_unit_test(test_policy_refuses),
+		cmocka_unit_test(test_policy_judges),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

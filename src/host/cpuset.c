@@ -183,3 +183,19 @@ char *cpuset_format(const cpu_set_t *set, const struct cpuset_host *host, char *
 	}
 	return text;
 }
+
+int cpuset_pin(pid_t thread, const cpu_set_t *set, struct error *err)
+{
+	if (!sched_setaffinity(thread, sizeof *set, set))
+		return 0;
+	return error_set(err, errno, "thread %d cannot be moved to other processors: %s",
+		(int)thread, strerror(errno));
+}
+
+int cpuset_of(pid_t thread, cpu_set_t *set, struct error *err)
+{
+	CPU_ZERO(set);
+	if (!sched_getaffinity(thread, sizeof *set, set))
+		return 0;
+	return error_set(err, errno, "thread %d: %s", (int)thread, strerror(errno));
+}

@@ -8,6 +8,7 @@
 
 #include <sched.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 
@@ -33,5 +34,10 @@ int cpuset_parse(const char *text, const struct cpuset_host *host, cpu_set_t *se
 
 /* "all", "none" or "0-3,5". Cut to size if it must be. Returns text. */
 char *cpuset_format(const cpu_set_t *set, const struct cpuset_host *host, char *text, size_t size);
+
+/* Lets a thread of whatever process run on those only. -ESRCH: it has ended. */
+int cpuset_pin(pid_t thread, const cpu_set_t *set, struct error *err);
+/* Where it may run now. */
+int cpuset_of(pid_t thread, cpu_set_t *set, struct error *err);
 
 #endif

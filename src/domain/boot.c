@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "domain/boot.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "domain/vdev.h"
+
+#define CONSOLE "console="
+#define SERIAL_PORT "ttyS0"
+
+static bool is_name(char c)
+{
+	return isalnum((unsigned char)c) || c == '_' || c == '-' || c == '.';
+}
+
+/* The disk here that a vdev is, and the partition on it. */
+static bool find_disk(const struct domain_config *config, const struct vdev *wanted, unsigned *disk,
+	unsigned *partition)
+{
+	struct vdev vdev;
+	unsigned n = 0;
+
+	for (unsigned pass = 0; pass < 2; pass++, n = 0) {
+		for (unsigned i = 0; i < config->disks; i++) {
+			const struct domain_disk *entry = &config->disk[i];
+
+			if (entry->format == DOMAIN_EMPTY)
+				continue;
+			/* First whoever has this very name, then the disk that it is a part of. */
+			if (!vdev_parse(entry->vdev, &vdev) && vdev.bus == wanted->bus &&
+				vdev.disk == wanted->disk &&
+				vdev.partition == (pass ? 0 : wanted->partition)) {
+				*disk = n;
+				*partition = pass ? wanted->partition : 0;
+				return true;
+			}
+			n++;
+		}
+	}
+	return false;
+}
+
+/*
+ * The name behind /dev/ at *at, if it is a vdev of the configuration: writes the name here and
+ * moves *at behind it. vda and sda are names that a Linux guest may mean as they are: only names
+ * that an entry has count, and /dev/vda is taken for what it is.
+ */
+static bool take_device(const struct domain_config *config, const char **at, FILE *out)
+{
+	char name[VDEV_NAME_MAX], letters[VDEV_NAME_MAX];
+	unsigned disk, partition;
+	struct vdev vdev;
+	size_t size = 0;
+
+	while (is_name((*at)[size]))
+		size++;
+	if (!size || size >= sizeof name || !strncmp(*at, "vd", 2) || isdigit((unsigned char)**at))
+		return false;
+	memcpy(name, *at, size);
+	name[size] = 0;
+	if (vdev_parse(name, &vdev) || !find_disk(config, &vdev, &disk, &partition))
+		return false;
+	vdev_letters(disk, letters);
+	fprintf(out, partition ? "/dev/vd%s%u" : "/dev/vd%s", letters, partition);
+	*at += size;
+	return true;
+}
+
+static bool starts(const char *at, const char *word)
+{
+	return !strncmp(at, word, strlen(word));
+}
+
+/* console=hvc0 or xvc0, with or without what follows a comma. */
+static bool take_console(const char **at, FILE *out)
+{
+	const char *name = *at + strlen(CONSOLE);
+
+	if (!starts(name, "hvc0") && !starts(name, "xvc0"))
+		return false;
+	if (is_name(name[4]))
+		return false;
+	*at = name + 4;
+	fputs(CONSOLE SERIAL_PORT, out);
+	return true;
+}
+
+int domain_boot_cmdline(const struct domain_config *config, char **cmdline, struct error *err)
+{
+	const char *at = config->cmdline;
+	bool console = false, begins = true;
+	size_t size = 0;
+	FILE *out;
+
+	*cmdline = NULL;
+	out = open_memstream(cmdline, &size);
+	if (!out)
+		return error_set(err, ENOMEM, "out of memory");
+	while (*at) {
+		bool is_console = begins && starts(at, CONSOLE);
+
+		console |= is_console;
+		begins = *at == ' ';
+		if (is_console && take_console(&at, out))
+			continue;
+		if (starts(at, "/dev/")) {
+			const char *name = at + 5;
+
+			if (take_device(config, &name, out)) {
+				at = name;
+				continue;
+			}
+		}
+		fputc(*at++, out);
+	}
+	if (!console)
+		fprintf(out, "%s" CONSOLE SERIAL_PORT, *config->cmdline ? " " : "");
+	if (fclose(out)) {
+		free(*cmdline);
+		*cmdline = NULL;
+		return error_set(err, ENOMEM, "out of memory");
+	}
+	if (size > DOMAIN_CMDLINE_MAX) {
+		free(*cmdline);
+		*cmdline = NULL;
+		return error_set(err, E2BIG, "the command line is longer than %u bytes",
+			DOMAIN_CMDLINE_MAX);
+	}
+	return 0;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a Xen guest expects of its machine, on a machine whose disks are virtio.
+ *
+ * Each entry of the configuration's disks (empty drives left out) is one virtio disk, in the order
+ * of the list: vda, vdb, ... A Xen guest knows them by their vdev, and an entry whose vdev has a
+ * partition number (xvda2) is a bare file system or swap space. So
+ *
+ * - the command line gets the names that count here: with entries xvda2 and xvda1 in this order,
+ *   /dev/xvda2 becomes /dev/vda and /dev/xvda1 /dev/vdb, wherever they stand in it; with an entry
+ *   xvda, /dev/xvda3 becomes /dev/vda3. The console of Xen (hvc0) becomes the serial port, which is
+ *   also added where no console is named;
+ * - the initial ramdisk gets a rule for udev behind it, which makes the guest's own names links to
+ *   the disks, in the ramdisk and, through /run, in the system that follows. So /etc/fstab holds.
+ */
+#ifndef DACH_DOMAIN_BOOT_H
+#define DACH_DOMAIN_BOOT_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+#include "domain/config.h"
+
+#define BOOT_DISK_SERIAL "dach-disk%u" /* what disk n calls itself: src/vmm/devices.c */
+
+/* The command line that the guest is started with, the caller's to free. -E2BIG: too long for Linux. */
+int domain_boot_cmdline(const struct domain_config *config, char **cmdline, struct error *err);
+
+/*
+ * What to append to the ramdisk: a cpio archive (newc), the caller's to free; *size is 0 and *bytes
+ * NULL when no disk has a name of Xen's. It belongs at an offset that 4 divides.
+ */
+int domain_boot_overlay(const struct domain_config *config, char **bytes, size_t *size,
+	struct error *err);
+
+/*
+ * Replaces the open ramdisk by a file in memory (sealed, close-on-exec) that has the overlay behind
+ * it. Leaves *ramdisk as it is when there is no overlay. -E2BIG: larger than BOOT_RAMDISK_MAX.
+ */
+#define BOOT_RAMDISK_MAX (1ull << 30)
+int domain_boot_ramdisk(const struct domain_config *config, int *ramdisk, struct error *err);
+
+#endif

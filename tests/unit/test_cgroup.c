@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is written to control groups' files; a folder plays the hierarchies. What the kernel makes
+ * of it is tests/guest/cgroup.sh's to see. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "host/cgroup.h"
+
+static char folder[] = "/tmp/dach-test-cgroup-XXXXXX";
+
+static void put(const char *name, const char *text)
+{
+	char path[256];
+	FILE *file;
+
+	snprintf(path, sizeof path, "%s/%s", folder, name);
+	for (char *c = path + 1; (c = strchr(c, '/')); *c++ = '/') {
+		*c = 0;
+		mkdir(path, 0700);
+	}
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+/* Kernel files take each write as a whole; these here keep what was longer before. */
+static void holds(const char *name, const char *text)
+{
+	char path[256], got[64] = "";
+	FILE *file;
+
+	snprintf(path, sizeof path, "%s/%s", folder, name);
+	file = fopen(path, "r");
+	if (!file)
+		fail_msg("%s is not there", path);
+	fgets(got, sizeof got, file);
+	fclose(file);
+	assert_string_equal(got, text);
+	put(name, "");
+}
+
+static int set_up(void **state)
+{
+	return mkdtemp(folder) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+	char command[64];
+
+	snprintf(command, sizeof command, "rm -rf %s", folder);
+	return system(command);
+}
+
+static void proc(const char *mounts, const char *groups)
+{
+	char text[2048];
+
+	snprintf(text, sizeof text, mounts, folder, folder, folder);
+	put("proc/self/mountinfo", text);
+	put("proc/self/cgroup", groups);
+}
+
+static struct cgroup *open_groups(void)
+{
+	struct cgroup *cgroup;
+	struct error err = {""};
+	char path[256];
+
+	snprintf(path, sizeof path, "%s/proc", folder);
+	assert_int_equal(cgroup_open(path, "dach", &cgroup, &err), 0);
+	return cgroup;
+}
+
+static void test_v1(void **state)
+{
+	static const struct cgroup_limits some = {.weight = 512,
+						  .cap = 150,
+						  .memory = 1 << 20,
+						  .pids = 7,
+						  .io_weight = 50},
+					  none = {.weight = 256};
+	struct cgroup_usage usage;
+	struct error err = {""};
+	struct cgroup *cgroup;
+	unsigned skipped;
+
+	/* cpu and cpuacct as one; a part of the hierarchy only; lines that are none of ours. */
+	proc("junk\n\n1 2 3\n22 1 0:1 / /proc rw - proc proc rw\n"
+	     "30 1 0:30 / %s/cpu rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct\n"
+	     "31 1 0:31 /part %s/memory rw - cgroup cgroup rw,memory\n"
+	     "33 1 0:32 / %s/blkio rw - cgroup cgroup rw,blkio\n",
+		"4:memory:/part/me\n2:cpu,cpuacct:/\n3:blkio:/../x\njunk\n");
+	put("cpu/dach/g/cpu.shares", "");
+	put("cpu/dach/g/cpu.cfs_quota_us", "");
+	put("cpu/dach/g/cpu.cfs_period_us", "");
+	put("cpu/dach/g/cgroup.procs", "");
+	put("cpu/dach/g/cpu.stat", "nr_periods 9\nnr_throttled 4\n");
+	put("cpu/dach/g/cpuacct.usage", "123456\n");
+	put("memory/dach/g/memory.limit_in_bytes", "");
+	put("memory/dach/g/cgroup.procs", "");
+	put("memory/dach/g/memory.usage_in_bytes", "4096\n");
+	put("blkio/dach/g/blkio.bfq.weight", "");
+	put("blkio/dach/g/cgroup.procs", "");
+	cgroup = open_groups();
+	assert_string_equal(cgroup_version(cgroup), "v1");
+	assert_int_equal(cgroup_controllers(cgroup),
+		1 << CGROUP_CPU | 1 << CGROUP_CPUACCT | 1 << CGROUP_MEMORY | 1 << CGROUP_IO);
+	assert_int_equal(cgroup_create(cgroup, "g", &err), 0);
+	assert_int_equal(cgroup_add(cgroup, "g", 42, &err), 0);
+	holds("cpu/dach/g/cgroup.procs", "42");
+	holds("memory/dach/g/cgroup.procs", "42");
+	assert_int_equal(cgroup_set(cgroup, "g", &some, &skipped, &err), 0);
+	assert_int_equal(skipped, 1 << CGROUP_PIDS);
+	holds("cpu/dach/g/cpu.shares", "2048");
+	holds("cpu/dach/g/cpu.cfs_quota_us", "150000");
+	holds("cpu/dach/g/cpu.cfs_period_us", "100000");
+	holds("memory/dach/g/memory.limit_in_bytes", "1048576");
+	holds("blkio/dach/g/blkio.bfq.weight", "50");
+	assert_int_equal(cgroup_set(cgroup, "g", &none, &skipped, &err), 0);
+	assert_int_equal(skipped, 0);
+	holds("cpu/dach/g/cpu.shares", "1024");
+	holds("cpu/dach/g/cpu.cfs_quota_us", "-1");
+	holds("memory/dach/g/memory.limit_in_bytes", "-1");
+	cgroup_read(cgroup, "g", &usage);
+	assert_int_equal(usage.cpu, 123456);
+	assert_int_equal(usage.throttled, 4);
+	assert_int_equal(usage.memory, 4096);
+	cgroup_read(cgroup, "../g", &usage);
+	assert_int_equal(usage.cpu, 0);
+	cgroup_close(cgroup);
+}
+
+static void test_v2(void **state)
+{
+	static const struct cgroup_limits some = {.weight = 512,
+						  .cap = 150,
+						  .memory = 1 << 20,
+						  .pids = 7,
+						  .io_weight = 50},
+					  none = {.weight = 256}, most = {.weight = 65535};
+	struct cgroup_usage usage;
+	struct error err = {""};
+	struct cgroup *cgroup;
+	unsigned skipped;
+
+	proc("30 1 0:30 / %s/new rw,relatime - cgroup2 cgroup2 rw,nsdelegate\n", "0::/user/me\n");
+	put("new/cgroup.controllers", "cpuset cpu io memory pids\n");
+	put("new/cgroup.subtree_control", "");
+	/* What the kernel shows once they are on; the front is for what is written to switch them. */
+	put("new/dach/cgroup.subtree_control", "xxxxxxxx cpu io memory\n");
+	put("new/dach/g/cpu.weight", "");
+	put("new/dach/g/cpu.max", "");
+	put("new/dach/g/memory.max", "");
+	put("new/dach/g/io.weight", "");
+	put("new/dach/g/cpu.stat", "usage_usec 12\nuser_usec 5\nnr_throttled 3\n");
+	cgroup = open_groups();
+	assert_string_equal(cgroup_version(cgroup), "v2");
+	assert_int_equal(cgroup_controllers(cgroup),
+		1 << CGROUP_MEMORY | 1 << CGROUP_CPU | 1 << CGROUP_IO);
+	assert_int_equal(cgroup_set(cgroup, "g", &some, &skipped, &err), 0);
+	assert_int_equal(skipped, 1 << CGROUP_PIDS);
+	holds("new/dach/g/io.weight", "default 50");
+	holds("new/dach/g/cpu.weight", "200");
+	holds("new/dach/g/cpu.max", "150000 100000");
+	holds("new/dach/g/memory.max", "1048576");
+	assert_int_equal(cgroup_set(cgroup, "g", &none, &skipped, &err), 0);
+	assert_int_equal(skipped, 0);
+	holds("new/dach/g/cpu.weight", "100");
+	holds("new/dach/g/cpu.max", "max 100000");
+	holds("new/dach/g/memory.max", "max");
+	assert_int_equal(cgroup_set(cgroup, "g", &most, NULL, &err), 0);
+	holds("new/dach/g/cpu.weight", "10000");
+	cgroup_read(cgroup, "g", &usage);
+	assert_int_equal(usage.cpu, 12000);
+	assert_int_equal(usage.throttled, 3);
+	cgroup_close(cgroup);
+}
+
+static void test_none(void **state)
+{
+	static const struct cgroup_limits some = {.weight = 512, .pids = 7};
+	struct cgroup *cgroup;
+	struct error err = {""};
+	unsigned skipped;
+
+	/* Mounted, but all controllers are elsewhere. */
+	proc("30 1 0:30 / %s/none rw,relatime - cgroup2 cgroup2 rw\n", "0::/\n");
+	put("none/cgroup.controllers", "\n");
+	cgroup = open_groups();
+	assert_string_equal(cgroup_version(cgroup), "none");
+	assert_int_equal(cgroup_create(cgroup, "g", &err), 0);
+	assert_int_equal(cgroup_set(cgroup, "g", &some, &skipped, &err), 0);
+	assert_int_equal(skipped, 1 << CGROUP_CPU | 1 << CGROUP_PIDS);
+	assert_int_equal(cgroup_remove(cgroup, "g", &err), 0);
+	assert_int_equal(cgroup_create(cgroup, "a/b", &err), -EINVAL);
+	assert_int_equal(cgroup_create(cgroup, ".", &err), -EINVAL);
+	cgroup_close(cgroup);
+	cgroup_close(NULL);
+	assert_int_equal(cgroup_open("/nonexistent", "dach", &cgroup, &err), 0);
+	assert_int_equal(cgroup_controllers(cgroup), 0);
+	cgroup_close(cgroup);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_v1),
+		cmocka_unit_test(test_v2),
+		cmocka_unit_test(test_none),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

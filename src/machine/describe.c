@@ -117,10 +117,10 @@ void machine_save(struct machine *machine, struct state *s)
 	bool still;
 
 	pthread_mutex_lock(&machine->lock);
-	still = machine->paused && !machine->resetting;
+	still = machine->paused && !machine->resetting && !atomic_load(&machine->over);
 	pthread_mutex_unlock(&machine->lock);
 	if (!still) {
-		state_fail(s, EBUSY, "the guest is being reset: try again");
+		state_fail(s, EBUSY, "the guest is being reset, or has ended");
 		return;
 	}
 	snprintf(head.engine, sizeof head.engine, "%s", machine->config.engine->name);

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "cpu/describe.h"
+#include "machine/internal.h"
 #include "machine/pm.h"
 #include "state_rig.h"
 
@@ -136,6 +138,98 @@ static void hostile(void **unused)
 	rig_close(&rig);
 }
 
+/* A local APIC's registers on the way: interrupts in service and waiting, priorities, the timer. */
+static void apic_moves(void **unused)
+{
+	struct rig from, to;
+	struct bytes b = {0};
+	struct error err = {0};
+	struct lapic *was, *is;
+	uint32_t page[LAPIC_PAGE];
+
+	assert_true(rig_open(&from, DISK) && rig_open(&to, DISK));
+	was = &from.machine->lapic[1];
+	is = &to.machine->lapic[1];
+	lapic_mmio_write(was, 0xf0, 4, 0x1ff);
+	lapic_mmio_write(was, 0xd0, 4, 0x02000000);
+	lapic_mmio_write(was, 0x350, 4, 0x700);
+	lapic_raise(was, 0x55, true);
+	assert_int_equal(lapic_ack(was), 0x55);
+	lapic_raise(was, 0x41, false);
+	lapic_raise(was, 0x61, false);
+	lapic_mmio_write(was, 0x320, 4, 0x200ee); /* periodic */
+	lapic_mmio_write(was, 0x3e0, 4, 0);       /* by 2 */
+	lapic_mmio_write(was, 0x380, 4, 500000000);
+	assert_int_equal(rig_save(&from, &b, &err), 0);
+	assert_int_equal(rig_load(&to, &b, &err), 0);
+	assert_int_equal(lapic_mmio_read(is, 0xd0, 4), 0x02000000);
+	assert_int_equal(lapic_mmio_read(is, 0x350, 4), 0x700);
+	assert_int_equal(lapic_mmio_read(is, 0xa0, 4), 0x50);
+	assert_int_equal(lapic_mmio_read(is, 0x1a0, 4), 1u << 0x15); /* level-triggered */
+	assert_int_equal(lapic_ack(is), 0x61);
+	assert_int_equal(lapic_ack(is), -1); /* 0x41 is below what is in service */
+	lapic_mmio_write(is, 0xb0, 4, 0);
+	lapic_mmio_write(is, 0xb0, 4, 0);
+	assert_int_equal(lapic_ack(is), 0x41);
+	assert_in_range(lapic_mmio_read(is, 0x390, 4), 400000000, 500000000);
+	assert_int_equal(is->period, 1000000000);
+	/* Due by now, and not lost: a count of 1 is the least. */
+	lapic_mmio_write(was, 0x320, 4, 0xee);
+	lapic_mmio_write(was, 0x380, 4, 1);
+	lapic_page_get(was, page);
+	assert_true(page[0x39] == 1 || (page[0x27] >> 14 & 1));
+	free(b.data);
+	rig_close(&from);
+	rig_close(&to);
+}
+
+/* Registers that no processor has together. */
+static void impossible_registers(void **unused)
+{
+	static const struct cpuid_policy policy = {.phys_bits = 40, .virt_bits = 48, .xcr0 = 7};
+	struct cpu_state good, c;
+
+	cpu_state_reset(&good);
+	good.cr0 = CR0_PE | CR0_PG | CR0_ET;
+	good.cr4 = CR4_PAE;
+	good.efer = EFER_LME | EFER_LMA;
+	good.seg[SEG_CS].attr = 0xa09b;
+	good.seg[SEG_CS].base = 0;
+	assert_null(cpu_state_check(&good, &policy));
+#define IMPOSSIBLE(change)                                     \
+	do {                                                   \
+		c = good;                                      \
+		c.change;                                      \
+		assert_non_null(cpu_state_check(&c, &policy)); \
+	} while (0)
+	IMPOSSIBLE(cr0 &= ~CR0_PE);
+	IMPOSSIBLE(cr0 |= 1u << 7);
+	IMPOSSIBLE(cr0 |= CR0_NW);
+	IMPOSSIBLE(cr3 = 1ull << 40);
+	IMPOSSIBLE(cr4 = 0);
+	IMPOSSIBLE(cr4 |= 1u << 30);
+	IMPOSSIBLE(efer &= ~EFER_LMA);
+	IMPOSSIBLE(efer |= 2);
+	IMPOSSIBLE(rip = 1ull << 47);
+	IMPOSSIBLE(seg[SEG_CS].attr |= SEG_ATTR_DB);
+	IMPOSSIBLE(rflags = 0);
+	IMPOSSIBLE(rflags |= FL_VM);
+	IMPOSSIBLE(rflags |= 1ull << 40);
+	IMPOSSIBLE(cpl = 4);
+	IMPOSSIBLE(lstar = 1ull << 60);
+	IMPOSSIBLE(gdtr.base = 1ull << 50);
+	IMPOSSIBLE(seg[SEG_DS].base = 1ull << 32);
+	IMPOSSIBLE(pat = 2);
+	IMPOSSIBLE(xcr0 = 6);
+	IMPOSSIBLE(xcr0 = 5);
+	IMPOSSIBLE(xcr0 = 0xe7);
+	IMPOSSIBLE(spec_ctrl = 1);
+	IMPOSSIBLE(dr7 = 1ull << 32);
+	IMPOSSIBLE(sti_shadow = 2);
+	IMPOSSIBLE(event.pending = 2);
+#undef IMPOSSIBLE
+}
+
 static void other_guest(void **unused)
 {
 	struct rig from, to;
@@ -156,6 +250,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(moves),
 		cmocka_unit_test(hostile),
+		cmocka_unit_test(apic_moves),
+		cmocka_unit_test(impossible_registers),
 		cmocka_unit_test(other_guest),
 	};
 

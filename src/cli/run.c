@@ -26,6 +26,7 @@ enum {
 	STATS,
 	GDB,
 	TEST_DEVICES,
+	TEST_VENDOR,
 	PERF_MAP,
 	PROFILE,
 	SYMBOLS,
@@ -54,6 +55,7 @@ static const struct option_spec options[] = {
 	{"code-cache", CODE_CACHE, "SIZE", "the most memory for translated code (256M)"},
 	{"gdb", GDB, "ADDRESS", "wait for a debugger: unix:PATH or 127.0.0.1:PORT"},
 	{"test-devices", TEST_DEVICES, NULL, NULL},
+	{"test-vendor", TEST_VENDOR, "NAME", NULL},
 	{"save-to", SAVE, "FILE", NULL},
 	{"restore-from", RESTORE, "FILE", NULL},
 	{"help", HELP, NULL, "this text"},
@@ -131,6 +133,11 @@ static int take_option(struct request *request, int id, const char *value, struc
 		return take_count("net", value, VMM_NETS_MAX, &config->nets, config->net, err);
 	case STATS:
 		config->stats = true;
+		return 0;
+	case TEST_VENDOR:
+		if (strlen(value) != 12)
+			return error_set(err, EINVAL, "--test-vendor: 12 characters");
+		config->test_vendor = value;
 		return 0;
 	case TEST_DEVICES:
 		config->test_devices = true;

@@ -487,6 +487,19 @@ void cpuid_policy_read(const struct cpuid_policy *policy, uint32_t leaf, uint32_
 	}
 }
 
+void cpuid_policy_vendor(struct cpuid_policy *policy, const char *vendor)
+{
+	for (unsigned i = 0; i < policy->count; i++) {
+		struct cpuid_leaf *l = &policy->leaf[i];
+
+		if (l->leaf & 0x7fffffff)
+			continue;
+		memcpy(&l->ebx, vendor, 4);
+		memcpy(&l->edx, vendor + 4, 4);
+		memcpy(&l->ecx, vendor + 8, 4);
+	}
+}
+
 bool cpuid_policy_has(const struct cpuid_policy *policy, uint32_t leaf, uint32_t subleaf, int reg,
 	int bit)
 {

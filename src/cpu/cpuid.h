@@ -94,6 +94,9 @@ int cpuid_policy_init(struct cpuid_policy *policy, enum cpuid_engine engine, uns
 int cpuid_policy_build(struct cpuid_policy *policy, const struct cpuid_source *source,
 	enum cpuid_engine engine, unsigned vcpus, struct error *err);
 
+/* For tests: another vendor, 12 characters. Its kind of SYSCALL comes with it. */
+void cpuid_policy_vendor(struct cpuid_policy *policy, const char *vendor);
+
 /* The host's TSC rate: told by CPUID, or else measured. */
 uint32_t cpuid_host_tsc_khz(void);
 

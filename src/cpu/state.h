@@ -106,6 +106,9 @@ struct cpu_event {
 
 #define CPU_XSAVE_SIZE 4096 /* standard format, up to AVX-512 (2,696 bytes) */
 
+#define SHADOW_STI 1
+#define SHADOW_MOV_SS 2 /* ... and debug traps */
+
 struct cpu_state {
 	uint64_t gpr[16]; /* indexed by RAX.. R15 */
 	uint64_t rip, rflags;
@@ -122,7 +125,7 @@ struct cpu_state {
 	int64_t tsc_offset; /* guest TSC minus host TSC */
 	uint64_t spec_ctrl; /* IA32_SPEC_CTRL; the translator keeps it, without effect */
 	uint8_t cpl;
-	uint8_t sti_shadow; /* interrupts are held off for one instruction (STI, MOV SS) */
+	uint8_t sti_shadow; /* interrupts are held off for one instruction: SHADOW_* or 0 */
 	uint8_t nmi_masked; /* between NMI delivery and IRET */
 	uint8_t nmi_pending;
 	struct cpu_event event;

@@ -252,6 +252,21 @@ void board_destroy(struct machine *machine)
 	bus_destroy(&machine->io);
 }
 
+/*
+ * The interrupt controllers as a PC's firmware leaves them, for tests that begin in 16-bit code:
+ * IRQ 0-7 at vector 8, IRQ 8-15 at 0x70.
+ */
+void board_firmware(struct machine *machine)
+{
+	static const struct {
+		uint8_t port, value;
+	} pic[] = {{0x20, 0x11}, {0x21, 8}, {0x21, 4}, {0x21, 1}, {0x21, 0xb8}, {0xa0, 0x11},
+		{0xa1, 0x70}, {0xa1, 2}, {0xa1, 1}, {0xa1, 0x87}};
+
+	for (unsigned i = 0; i < sizeof pic / sizeof *pic; i++)
+		bus_write(&machine->io, pic[i].port, 1, pic[i].value);
+}
+
 void board_reset(struct machine *machine)
 {
 	pci_bus_reset(&machine->pci);

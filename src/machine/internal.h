@@ -121,6 +121,7 @@ void machine_debug_stop(struct machine *machine, unsigned vcpu);
 int board_init(struct machine *machine, struct error *err);
 void board_destroy(struct machine *machine);
 void board_reset(struct machine *machine);
+void board_firmware(struct machine *machine); /* after a reset */
 
 extern const struct engine_callbacks machine_callbacks; /* callbacks.c */
 uint64_t machine_tsc(void *machine);

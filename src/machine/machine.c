@@ -213,6 +213,8 @@ static int boot(struct machine *machine, struct error *err)
 	pvclock_reset(&machine->clock, atomic_load(&machine->tsc_offset));
 	for (unsigned i = 0; i < machine->made && !r; i++)
 		r = vcpu_boot(&machine->vcpu[i], &state, err);
+	if (!r && config->test_devices)
+		board_firmware(machine);
 	return r;
 }
 

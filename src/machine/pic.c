@@ -48,7 +48,11 @@ static void line(struct pic_chip *chip, unsigned input, bool level)
 	} else {
 		if (level && !(chip->lines & bit))
 			chip->irr |= bit;
-		if (!level)
+		/*
+		 * A pulse that ends before it is acknowledged stays, as with all virtual PICs: real ones
+		 * make a spurious interrupt of it, and no driver misses that.
+		 */
+		if (!level && input == CASCADE)
 			chip->irr &= ~bit;
 	}
 	chip->lines = level ? chip->lines | bit : chip->lines & ~bit;

@@ -45,11 +45,12 @@ struct vmm_config {
 	unsigned disks;
 	const char *net[VMM_NETS_MAX]; /* user[,fwd=tcp:ADDRESS:PORT-:PORT]... */
 	unsigned nets;
-	const char *gdb;               /* unix:PATH or ADDRESS:PORT; NULL: none */
-	bool test_devices;             /* machine/testdev.h */
-	bool stats;                    /* counters on standard error at the end */
-	const char *save_to;           /* SIGUSR2 saves the guest there and ends it; or NULL */
-	const char *restore_from;      /* goes on from there, with that memory and vcpus; or NULL */
+	const char *gdb;          /* unix:PATH or ADDRESS:PORT; NULL: none */
+	const char *test_vendor;  /* what CPUID calls the processor's vendor; NULL: as the host */
+	bool test_devices;        /* machine/testdev.h */
+	bool stats;               /* counters on standard error at the end */
+	const char *save_to;      /* SIGUSR2 saves the guest there and ends it; or NULL */
+	const char *restore_from; /* goes on from there, with that memory and vcpus; or NULL */
 	const struct vmm_given *given; /* a daemon's guest; NULL: one in the foreground */
 	bool perf_map;                 /* /tmp/perf-PID.map names translated code at the end */
 	uint32_t code_cache; /* bytes of translated code at most; 0: the engine's choice */

@@ -156,6 +156,8 @@ static int choose_engine(struct vmm *vmm, struct error *err)
 		vmm->move.state ? "host" : vmm->config->cpu, err);
 	if (!r && vmm->move.state)
 		r = move_accept(&vmm->move, kind, &vmm->cpuid, err);
+	if (!r && vmm->config->test_vendor)
+		cpuid_policy_vendor(&vmm->cpuid, vmm->config->test_vendor);
 	return r;
 }
 

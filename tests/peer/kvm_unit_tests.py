@@ -17,8 +17,8 @@ import sys
 
 # What the engine does not offer; and what needs KVM or Hyper-V itself.
 NOT_OFFERED = re.compile(r"^(svm|vmx|ept|pku$|pks$|la57$|cet$|lam$|amd_sev|intel_iommu)")
-NEEDS_HOST = re.compile(r"^(hyperv|vmware|pmu|asyncpf|tsx-ctrl)")
-WORDS = {0: "pass", 1: "FAIL", 77: "skip"}
+NEEDS_HOST = re.compile(r"^(hyperv|vmware|pmu|asyncpf|hypercall|tsx-ctrl)")
+WORDS = {0: "pass", 1: "FAIL", 38: "skip", 63: "abort"}
 
 
 def tests_of(path):
@@ -74,6 +74,8 @@ def under_dach(dach, folder, name, test, log):
     argv = [dach, "run", "--engine", "translate", "--test-devices", "--kernel",
             os.path.join(folder, "x86", test["file"]), "--initrd", environment, "--memory",
             str(mib), "--vcpus", test.get("smp", "1"), "--cmdline", test["file"] + " " + test["args"]]
+    vendor = re.search(r"vendor=(\w+)", test.get("qemu_params", ""))
+    argv += ["--test-vendor", vendor.group(1)] if vendor else []
     code = run(argv, log, test["seconds"])
     os.remove(environment)
     return word_of(code if code is None else code - 100 if code >= 100 else 1000 + code)

@@ -178,7 +178,7 @@ static void one_insn(void)
 		out = fault_raise(&rig, EXC_UD);
 	else
 		out = emulate(&rig, &i);
-	assert_true(out == OUT_OK || out == OUT_FAULT || out == OUT_HALT);
+	assert_true(out == OUT_OK || out == OUT_FAULT || out == OUT_HALT || out == OUT_SHUTDOWN);
 	if (out == OUT_FAULT && rand() & 1) {
 		out = event_deliver_fault(&rig);
 		assert_true(out == OUT_OK || out == OUT_SHUTDOWN);

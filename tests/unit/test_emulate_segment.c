@@ -54,7 +54,7 @@ static void load_stack_segment(void **state)
 	rig_long();
 	rig.cpu.gpr[RAX] = SEL_DATA0;
 	assert_ok(STEP(0x8e, 0xd0));
-	assert_int_equal(rig.cpu.sti_shadow, 1);
+	assert_int_equal(rig.cpu.sti_shadow, SHADOW_MOV_SS);
 	assert_ok(STEP(0x90));
 	rig.cpu.gpr[RAX] = 0;
 	assert_ok(STEP(0x8e, 0xd0)); /* null is fine in 64-bit code */

@@ -148,7 +148,9 @@ static void get_events(struct engine_vcpu *vcpu, struct cpu_state *state)
 		state->event.vector = e.interrupt.nr;
 		state->event.soft = e.interrupt.soft;
 	}
-	state->sti_shadow = !!e.interrupt.shadow;
+	state->sti_shadow = e.interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS ? SHADOW_MOV_SS
+		: e.interrupt.shadow                                       ? SHADOW_STI
+									   : 0;
 	state->nmi_masked = e.nmi.masked;
 	state->nmi_pending = e.nmi.pending || e.nmi.injected || atomic_load(&vcpu->nmi);
 }
@@ -236,7 +238,9 @@ static int set_events(struct engine_vcpu *vcpu, const struct cpu_state *state)
 	struct kvm_vcpu_events e = {
 		.nmi.masked = state->nmi_masked,
 		.nmi.pending = state->nmi_pending,
-		.interrupt.shadow = state->sti_shadow ? KVM_X86_SHADOW_INT_STI : 0,
+		.interrupt.shadow = state->sti_shadow == SHADOW_MOV_SS ? KVM_X86_SHADOW_INT_MOV_SS
+			: state->sti_shadow                            ? KVM_X86_SHADOW_INT_STI
+								       : 0,
 		.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW,
 	};
 

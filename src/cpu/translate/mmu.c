@@ -16,6 +16,7 @@ struct target {
 	uint8_t *host; /* of the first byte; NULL: a device */
 	uint64_t gpa;
 	bool watched; /* a write must be followed by cache_invalidate() */
+	bool debug;   /* a data breakpoint is in the page */
 };
 
 static inline void copy(void *to, const void *from, size_t size)
@@ -120,6 +121,7 @@ static enum outcome resolve(struct vcpu *v, uint64_t linear, unsigned access, st
 	struct region *r;
 	uint32_t error;
 
+	out->debug = false;
 	if ((write ? t->tag_write : t->tag_read)[index] == page) {
 		out->host = (uint8_t *)t->host[index] + (linear & 4095);
 		out->watched = false;
@@ -137,8 +139,9 @@ static enum outcome resolve(struct vcpu *v, uint64_t linear, unsigned access, st
 		return OUT_OK;
 	}
 	out->host = r->host + (w.gpa - r->gpa);
+	out->debug = p->watches && debug_page(v, linear);
 	/* what only an implicit access may see must not become visible to all */
-	if (system && v->cpu.cpl != 3 && w.user && !(v->cpu.cr4 & CR4_SMAP)) {
+	if (out->debug || (system && v->cpu.cpl != 3 && w.user && !(v->cpu.cr4 & CR4_SMAP))) {
 		out->watched = __atomic_load_n(&region_page(r, w.gpa)->has_code, __ATOMIC_ACQUIRE);
 		return OUT_OK;
 	}
@@ -277,6 +280,8 @@ enum outcome mem_read(struct vcpu *v, uint64_t linear, void *data, unsigned size
 		return OUT_FAULT;
 	if (part < size && resolve(v, linear + part, access, &b))
 		return OUT_FAULT;
+	if (v->private_data->watches && !(access & ACC_SYSTEM))
+		debug_access(v, linear, size, false);
 	target_read(v, &a, data, part);
 	if (part < size)
 		target_read(v, &b, (uint8_t *)data + part, size - part);
@@ -294,6 +299,8 @@ enum outcome mem_write(struct vcpu *v, uint64_t linear, const void *data, unsign
 		return OUT_FAULT;
 	if (part < size && resolve(v, linear + part, access, &b))
 		return OUT_FAULT;
+	if (v->private_data->watches && !(access & ACC_SYSTEM))
+		debug_access(v, linear, size, true);
 	target_write(v, &a, data, part);
 	if (part < size)
 		target_write(v, &b, (const uint8_t *)data + part, size - part);
@@ -302,6 +309,7 @@ enum outcome mem_write(struct vcpu *v, uint64_t linear, const void *data, unsign
 
 enum outcome mem_host(struct vcpu *v, uint64_t linear, unsigned size, unsigned access, void **host)
 {
+	struct translate_vcpu *p = v->private_data;
 	struct target t;
 
 	*host = NULL;
@@ -310,9 +318,9 @@ enum outcome mem_host(struct vcpu *v, uint64_t linear, unsigned size, unsigned a
 	if (resolve(v, linear, access, &t))
 		return OUT_FAULT;
 	*host = t.host;
+	if (t.host && p->watches && !(access & ACC_SYSTEM))
+		debug_access(v, linear, size, access & ACC_WRITE);
 	if (t.host && access & ACC_WRITE) {
-		struct translate_vcpu *p = v->private_data;
-
 		if (p->unsettled == VM_UNSETTLED)
 			mem_settle(v);
 		p->written[p->unsettled++] = (struct written){t.host, size};
@@ -363,6 +371,26 @@ static enum outcome resolve_part(struct vcpu *v, uint64_t linear, uint64_t mask,
 	return out;
 }
 
+/* SDM 3A, table 6-7. Larger than eight bytes: 80-bit reals, and vectors, which may lie anywhere. */
+static bool misaligned(const struct vcpu *v, const struct slow_access *d)
+{
+	unsigned align = d->size == 10 ? 8 : d->size > 8 || d->size & (d->size - 1) ? 1 : d->size;
+
+	return v->private_data->mode & MODE_ALIGN && v->ea & (align - 1);
+}
+
+/* The bytes between the first and the last that the mask lets through. */
+static void debug_masked(struct vcpu *v, const struct slow_access *d, uint64_t mask)
+{
+	unsigned first = 0, size = d->size;
+
+	if (mask != ~0ull) {
+		first = (unsigned)__builtin_ctzll(mask);
+		size = 64 - (unsigned)__builtin_clzll(mask) - first;
+	}
+	debug_access(v, v->ea + first, size, d->flags & SLOW_WRITE);
+}
+
 enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d)
 {
 	struct translate_vcpu *p = v->private_data;
@@ -386,6 +414,10 @@ enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d)
 		fault_raise_error(v, EXC_GP, 0);
 		return slow_fault(v, d);
 	}
+	if (misaligned(v, d)) {
+		fault_raise_error(v, EXC_AC, 0);
+		return slow_fault(v, d);
+	}
 	if (v->cpu.efer & EFER_LMA && (!canonical_ok(v->ea) || !canonical_ok(v->ea + d->size - 1)))
 		return slow_not_canonical(v, d);
 	if (mask & ((part < 64 ? 1ull << part : 0) - 1) &&
@@ -394,7 +426,7 @@ enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d)
 	if (part < d->size && (part >= 64 || mask >> part) &&
 		resolve_part(v, v->ea + part, part < 64 ? mask >> part : ~0ull, access, &t[1]))
 		return slow_fault(v, d);
-	if (part == d->size && t[0].host && !(d->flags & SLOW_OP)) {
+	if (part == d->size && t[0].host && !(d->flags & SLOW_OP) && !t[0].debug) {
 		if (!t[0].watched || access == ACC_READ)
 			return SLOW_RETRY;
 	}
@@ -402,6 +434,8 @@ enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d)
 		p->split_lock = p->leave_ok = true;
 		return slow_fault(v, d);
 	}
+	if (t[0].debug || t[1].debug)
+		debug_masked(v, d, mask);
 	p->pending.active = access == ACC_WRITE;
 	p->pending.linear = v->ea;
 	p->pending.mask = mask;
@@ -425,6 +459,27 @@ enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d)
 			target_read(v, &t[1], to + part, d->size - part);
 	}
 	return SLOW_GO;
+}
+
+/* Byte by byte where a mask is: what it leaves out may be another processor's. */
+static bool write_masked(struct vcpu *v, const struct target *t, const uint8_t *from, unsigned size,
+	uint64_t mask)
+{
+	bool changed = false;
+
+	if (!(~mask & (size < 64 ? (1ull << size) - 1 : ~0ull)))
+		return target_write(v, t, from, size);
+	for (unsigned at = 0, run; at < size && at < 64; at += run) {
+		struct target part = {t->host ? t->host + at : NULL, t->gpa + at, t->watched,
+			false};
+		bool set = mask >> at & 1;
+
+		for (run = 1; at + run < size && (mask >> (at + run) & 1) == set; run++)
+			;
+		if (set)
+			changed |= target_write(v, &part, from + at, run);
+	}
+	return changed;
 }
 
 enum slow_result mmu_commit(struct vcpu *v, const struct slow_access *d)
@@ -455,7 +510,8 @@ enum slow_result mmu_commit(struct vcpu *v, const struct slow_access *d)
 					region_page(vm_region(v->vm, gpa_of_host(v->vm, t.host)),
 						gpa_of_host(v->vm, t.host))
 						->has_code;
-			changed |= target_write(v, &t, from + at, size);
+			changed |=
+				write_masked(v, &t, from + at, size, at < 64 ? mask >> at : ~0ull);
 		}
 	}
 	if (!changed)

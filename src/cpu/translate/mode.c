@@ -83,6 +83,8 @@ void mode_update(struct vcpu *v)
 	uint32_t mode = mode_of(v);
 
 	v->private_data->mode = mode;
+	if (v->cpu.dr7 & 0xff || v->private_data->watches)
+		debug_update(v);
 	mode_context(v);
 	/* a jump cache is of one mode; blocks that only step never enter it */
 	if (v->tlb->jump_mode != (mode & ~MODE_STEP)) {

@@ -7,6 +7,7 @@
 
 #include <Zydis/Mnemonic.h>
 
+#include "cpu/translate/emulate/emulate.h"
 #include "cpu/translate/emulate/event.h"
 #include "cpu/translate/rewrite/rewrite.h"
 #include "cpu/translate/stubs.h"
@@ -296,7 +297,7 @@ static enum outcome between(struct vcpu *v)
 	return OUT_OK;
 }
 
-/* INT and SYSCALL clear TF before it could trap behind them; what POPF and IRET clear still traps. */
+/* INT and SYSCALL clear TF before it could trap behind them, SYSRET has trapped; what POPF and IRET clear still traps. */
 static bool enters_handler(struct leaving l)
 {
 	if (l.why != LEAVE_EMULATE)
@@ -307,6 +308,7 @@ static bool enters_handler(struct leaving l)
 	case ZYDIS_MNEMONIC_INT3:
 	case ZYDIS_MNEMONIC_INTO:
 	case ZYDIS_MNEMONIC_SYSCALL:
+	case ZYDIS_MNEMONIC_SYSRET:
 		return true;
 	default:
 		return false;
@@ -314,14 +316,25 @@ static bool enters_handler(struct leaving l)
 }
 
 /* After one instruction in single-step mode. */
-static enum outcome stepped(struct vcpu *v, bool trap)
+static enum outcome stepped(struct vcpu *v, unsigned dr6_bits)
 {
 	v->cpu.sti_shadow = 0;
 	if (v->debug.step)
 		return OUT_DEBUG;
-	if (trap)
-		return event_debug(v, DR6_BS, true);
-	return OUT_OK;
+	return event_debug(v, dr6_bits, true);
+}
+
+/* An instruction breakpoint here? True: its handler has been entered, or *out says why not. */
+static bool fetch_breakpoint(struct vcpu *v, enum outcome *out)
+{
+	uint64_t linear =
+		mode_code64(v) ? v->cpu.rip : (uint32_t)(v->cpu.seg[SEG_CS].base + v->cpu.rip);
+	unsigned hits = debug_fetch(v, linear);
+
+	if (!hits || v->cpu.rflags & FL_RF || v->cpu.sti_shadow == SHADOW_MOV_SS)
+		return false;
+	*out = event_debug(v, hits, false);
+	return true;
 }
 
 static bool at_breakpoint(const struct vcpu *v)
@@ -333,7 +346,7 @@ static bool at_breakpoint(const struct vcpu *v)
 }
 
 /*
- * Finds the code to run next. In single-step mode, which one instruction after STI and a locked
+ * Finds the code to run next; without any and OUT_OK, look again. In single-step mode, which one instruction after STI and a locked
  * access across pages also ask for, that is a block of one instruction.
  */
 static enum outcome prepare(struct vcpu *v, void **code, uint64_t *linear)
@@ -343,6 +356,8 @@ static enum outcome prepare(struct vcpu *v, void **code, uint64_t *linear)
 
 	if (!*code) {
 		out = between(v);
+		if (out == OUT_OK && v->cpu.dr7 & 0xff && fetch_breakpoint(v, &out))
+			return out;
 		if (out == OUT_OK)
 			out = find(v, code, linear);
 		if (out != OUT_OK)
@@ -374,6 +389,7 @@ static bool execute(struct vcpu *v, void *code, uint64_t linear, uint32_t genera
 		__atomic_store_n(&v->jump_base, (uint64_t)v->vm->no_jumps, __ATOMIC_RELAXED);
 	vcpu_vectors_restore(v);
 	v->flags = v->cpu.rflags;
+	p->debug_hits = 0;
 	v->cpu.rflags &= ~(uint64_t)(CODE_FLAGS | FL_RF);
 	*l = leave_of(v, stub_enter(code, linear));
 	place(p, PLACE_OUTSIDE);
@@ -386,22 +402,63 @@ struct before {
 	uint64_t rip;
 };
 
-static enum outcome after_step(struct vcpu *v, struct leaving l, struct before b, enum outcome out)
+/* A kick, or a locked access in two pages, has sent it back before it did anything. */
+static bool not_done(const struct vcpu *v, struct leaving l, struct before b, enum outcome out)
 {
+	return out == OUT_OK && v->cpu.rip == b.rip &&
+		(l.why == LEAVE_FAULT || l.why == LEAVE_SIGNAL);
+}
+
+static unsigned mnemonic(struct leaving l)
+{
+	return l.why == LEAVE_EMULATE ? ((const struct emulated *)l.arg)->insn.mnemonic
+				      : ZYDIS_MNEMONIC_INVALID;
+}
+
+/* Which debug traps follow the instruction, as bits of DR6 (SDM 3A 6.8.3, 3B 17.3). */
+static unsigned debug_traps(struct vcpu *v, struct leaving l, struct before b)
+{
+	struct translate_vcpu *p = v->private_data;
+	unsigned hits = p->debug_hits | p->debug_held;
 	bool trap = b.trap;
 
-	__atomic_store_n(&v->jump_base, (uint64_t)v->tlb->jump_key, __ATOMIC_RELAXED);
-	if (b.shadow && out != OUT_FAULT && v->cpu.sti_shadow == 1)
-		v->cpu.sti_shadow = 0;
-	mode_update(v);
+	p->debug_held = 0;
 	if (trap && !(v->cpu.rflags & FL_TF) && enters_handler(l))
 		trap = false;
+	if (v->cpu.sti_shadow == SHADOW_MOV_SS) {
+		p->debug_held = (uint8_t)hits;
+		return 0;
+	}
+	/* INT1 is in its handler already, which finds them there. */
+	if (mnemonic(l) == ZYDIS_MNEMONIC_INT1) {
+		v->cpu.dr6 |= hits;
+		return 0;
+	}
+	return hits | (trap ? DR6_BS : 0);
+}
+
+static enum outcome after_step(struct vcpu *v, struct leaving l, struct before b, enum outcome out)
+{
+	unsigned traps;
+
+	__atomic_store_n(&v->jump_base, (uint64_t)v->tlb->jump_key, __ATOMIC_RELAXED);
+	if (not_done(v, l, b, out))
+		return out;
+	if (b.shadow && out != OUT_FAULT && l.why != LEAVE_EMULATE)
+		v->cpu.sti_shadow = 0;
+	mode_update(v);
+	if (out != OUT_OK && out != OUT_HALT) {
+		v->private_data->debug_held = 0;
+		return out;
+	}
+	traps = debug_traps(v, l, b);
 	/* between two elements of a REP (SDM 3B, 17.3.1.1) */
-	if (trap && out == OUT_OK && v->cpu.rip == b.rip && l.why == LEAVE_EMULATE &&
+	if (traps && v->cpu.rip == b.rip && l.why == LEAVE_EMULATE &&
 		((const struct emulated *)l.arg)->insn.class == INSN_STRING)
 		v->cpu.rflags |= FL_RF;
-	if (out == OUT_OK && (v->debug.step || trap))
-		out = stepped(v, trap);
+	/* a trap ends a halt that has just begun */
+	if (traps || (v->debug.step && out == OUT_OK))
+		out = stepped(v, traps);
 	return out;
 }
 
@@ -439,6 +496,8 @@ enum outcome run(struct vcpu *v)
 		if (!code)
 			generation = cache_generation(&v->vm->cache);
 		out = prepare(v, &code, &linear);
+		if (out == OUT_OK && !code)
+			continue;
 		if (out == OUT_OK) {
 			b = (struct before){v->cpu.rflags & FL_TF, v->cpu.sti_shadow, v->cpu.rip};
 			step = stepping(v);

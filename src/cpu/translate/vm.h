@@ -81,6 +81,10 @@ struct translate_vcpu {
 	struct tlb *user;        /* the context of the current PCID */
 	bool running;            /* vcpu_run() is under way: %gs is ours */
 	struct profile *profile; /* sight.c; NULL: none */
+	uint8_t watches;         /* data breakpoints that are enabled, as bits */
+	uint64_t debug_seen[5];  /* DR0-3 and DR7 as debug_update() has found them */
+	uint8_t debug_hits;      /* breakpoints that the instruction under way has met */
+	uint8_t debug_held;      /* the same of the MOV SS before it */
 	bool leave_ok;           /* a slow path left only to look for the next block */
 	_Atomic uint32_t place;  /* PLACE_* in the low bits, a count above */
 };
@@ -117,6 +121,15 @@ void mode_context(struct vcpu *v);
 bool mmu_fetch_global(const struct vcpu *v, uint64_t linear);
 /* gs.c: %gs of this thread, while vcpu_run() is under way. */
 void vcpu_set_gs(struct vcpu *v, void *base);
+/*
+ * debug.c. The debug registers have changed; does the page hold a data breakpoint; an access, or one
+ * to a port, to be compared with them; which of them (as bits) stop at an instruction.
+ */
+void debug_update(struct vcpu *v);
+bool debug_page(const struct vcpu *v, uint64_t linear);
+void debug_access(struct vcpu *v, uint64_t linear, unsigned size, bool write);
+void debug_port(struct vcpu *v, uint16_t port, unsigned size);
+unsigned debug_fetch(const struct vcpu *v, uint64_t linear);
 /* slow_mask.c: which bytes a masked access touches; vectors are saved on the way. */
 enum outcome mmu_slow_mask(struct vcpu *v, const struct slow_access *d, uint64_t *mask);
 

@@ -143,7 +143,7 @@ static int find_entry(const struct elf *elf, const struct segment_info *notes, u
 }
 
 static int load_segment(struct memory *mem, const struct elf *elf, const struct segment_info *seg,
-	struct error *err)
+	uint64_t floor, struct error *err)
 {
 	const struct machine_file *file = elf->image->file;
 
@@ -152,8 +152,9 @@ static int load_segment(struct memory *mem, const struct elf *elf, const struct 
 	if (seg->memsz < seg->filesz)
 		return error_set(err, ENOEXEC, "%s: a segment larger in the file than in memory",
 			file->name);
-	if (seg->paddr < BOOT_KERNEL_MIN)
-		return error_set(err, ENOEXEC, "%s: wants to be loaded below 1 MiB", file->name);
+	if (seg->paddr < floor)
+		return error_set(err, ENOEXEC, "%s: wants to be loaded below %s", file->name,
+			floor == BOOT_KERNEL_MIN ? "1 MiB" : "what it finds in memory");
 	if (!memory_ptr(mem, seg->paddr, seg->memsz))
 		return error_set(err, ENOMEM,
 			"%s: the kernel does not fit into the guest's %llu MiB of memory",
@@ -162,8 +163,8 @@ static int load_segment(struct memory *mem, const struct elf *elf, const struct 
 	return boot_file_load(file, seg->offset, mem, seg->paddr, seg->filesz, err);
 }
 
-static int load(struct memory *mem, const struct elf *elf, uint64_t *entry, uint64_t *end,
-	struct error *err)
+static int load(struct memory *mem, const struct elf *elf, uint64_t floor, uint64_t *entry,
+	uint64_t *end, struct error *err)
 {
 	for (unsigned i = 0; i < elf->count; i++) {
 		struct segment_info seg;
@@ -174,7 +175,7 @@ static int load(struct memory *mem, const struct elf *elf, uint64_t *entry, uint
 		if (seg.type == PT_NOTE && !*entry)
 			r = find_entry(elf, &seg, entry, err);
 		if (seg.type == PT_LOAD) {
-			r = load_segment(mem, elf, &seg, err);
+			r = load_segment(mem, elf, &seg, floor, err);
 			if (!r && seg.paddr + seg.memsz > *end)
 				*end = seg.paddr + seg.memsz;
 		}
@@ -225,7 +226,8 @@ int boot_pvh(struct memory *mem, const struct boot_config *config, const struct 
 
 	if (r < 0)
 		return r;
-	r = load(mem, &elf, &entry, &end, err);
+	/* tests that start in 16-bit code lie low */
+	r = load(mem, &elf, config->multiboot ? BOOT_PARAMS : BOOT_KERNEL_MIN, &entry, &end, err);
 	if (r < 0)
 		return r;
 	multiboot = config->multiboot && !entry && boot_is_multiboot(image);

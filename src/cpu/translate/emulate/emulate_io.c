@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ports: IN, OUT and who may use them (SDM 1, chapter 19). INS and OUTS are in emulate_string.c. */
 #include "cpu/translate/emulate/emulate.h"
+#include "cpu/translate/vm.h"
 
 /* The I/O permission bitmap of a 32- or 64-bit TSS. */
 static enum outcome bitmap_check(struct vcpu *v, uint16_t port, unsigned size)
@@ -36,6 +37,8 @@ uint32_t io_in(struct vcpu *v, uint16_t port, unsigned size)
 	void *ctx;
 
 	v->count.pio++;
+	if (v->cpu.dr7 & 0xff)
+		debug_port(v, port, size);
 	vcpu_vectors_save(v);
 	callbacks = vcpu_callbacks(v, &ctx);
 	return (uint32_t)(callbacks->io_read(ctx, v->index, port, size) & size_mask(size));
@@ -47,6 +50,8 @@ void io_out(struct vcpu *v, uint16_t port, unsigned size, uint32_t value)
 	void *ctx;
 
 	v->count.pio++;
+	if (v->cpu.dr7 & 0xff)
+		debug_port(v, port, size);
 	vcpu_vectors_save(v);
 	callbacks = vcpu_callbacks(v, &ctx);
 	callbacks->io_write(ctx, v->index, port, size, value & size_mask(size));

@@ -66,7 +66,7 @@ static void string_begin(struct vcpu *v, const struct insn *i, struct string *s)
 	s->down = v->cpu.rflags & FL_DF;
 	s->slow = (v->cpu.rflags & FL_AC) && v->cpu.cpl == 3 && (v->cpu.cr0 & CR0_AM);
 	s->budget = WORK_LIMIT;
-	if (v->cpu.rflags & FL_TF) {
+	if (v->cpu.rflags & FL_TF || v->cpu.dr7 & 0xff) {
 		/* a trap after each element */
 		s->slow = true;
 		s->budget = 1;

@@ -4,6 +4,7 @@
  * told that its processor is AMD's enters its kernel by SYSCALL from 32-bit programs too (APM 3).
  */
 #include "cpu/translate/emulate/emulate.h"
+#include "cpu/translate/emulate/event.h"
 
 static bool compat_syscall(const struct vcpu *v)
 {
@@ -64,7 +65,11 @@ enum outcome emulate_sysret(struct vcpu *v, const struct insn *i)
 	segment_flat(&v->cpu.seg[SEG_SS], (uint16_t)(base + 8) | 3, ATTR_FLAT_DATA(3));
 	v->cpu.cpl = 3;
 	mode_update(v);
-	return OUT_OK;
+	/*
+	 * TF counts at the end of SYSCALL and SYSRET, so that a program that is stepped over its system
+	 * call traps behind it.
+	 */
+	return v->cpu.rflags & FL_TF ? event_debug(v, DR6_BS, true) : OUT_OK;
 }
 
 enum outcome emulate_sysenter(struct vcpu *v, const struct insn *i)

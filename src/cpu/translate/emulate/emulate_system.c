@@ -116,7 +116,7 @@ enum outcome emulate_cli_sti(struct vcpu *v, const struct insn *i)
 		v->cpu.rflags &= ~(uint64_t)FL_IF;
 	} else if (!(v->cpu.rflags & FL_IF)) {
 		v->cpu.rflags |= FL_IF;
-		v->cpu.sti_shadow = 1;
+		v->cpu.sti_shadow = SHADOW_STI;
 	}
 	return insn_done(v, i);
 }

@@ -240,7 +240,7 @@ static enum outcome load_and_go(struct vcpu *v, unsigned seg, uint16_t selector)
 {
 	TRY(segment_load(v, seg, selector));
 	if (seg == SEG_SS)
-		v->cpu.sti_shadow = 1;
+		v->cpu.sti_shadow = SHADOW_MOV_SS;
 	mode_update(v);
 	return OUT_OK;
 }

@@ -138,31 +138,32 @@ static bool read_constant(struct vcpu *v, uint32_t msr, uint64_t *value)
 	case MSR_MISC_FEATURES_ENABLES:
 	case MSR_MCG_CAP:
 	case MSR_MCG_STATUS:
-	case 0x0:        /* P5_MC_ADDR */
-	case 0x1:        /* P5_MC_TYPE */
-	case 0x2a:       /* EBL_CR_POWERON */
-	case 0x2c:       /* EBC_FREQUENCY_ID */
-	case 0x34:       /* SMI_COUNT */
-	case 0xcd:       /* FSB_FREQ */
-	case 0x119:      /* BBL_CR_CTL */
-	case 0x198:      /* PERF_STATUS */
-	case 0x19a:      /* CLOCK_MODULATION */
-	case 0x19b:      /* THERM_INTERRUPT */
-	case 0x19c:      /* THERM_STATUS */
-	case 0x1a4:      /* MISC_FEATURE_CONTROL */
-	case 0x1ad:      /* TURBO_RATIO_LIMIT */
-	case 0x1c9:      /* LASTBRANCH_TOS */
-	case 0x1d9:      /* DEBUGCTL */
-	case 0x1db:      /* LASTBRANCHFROMIP */
-	case 0x1dc:      /* LASTBRANCHTOIP */
-	case 0x1dd:      /* LASTINTFROMIP */
-	case 0x1de:      /* LASTINTTOIP */
-	case 0x606:      /* RAPL_POWER_UNIT */
-	case 0x611:      /* PKG_ENERGY_STATUS */
-	case 0xc0010010: /* AMD: SYSCFG */
-	case 0xc0010015: /* HWCR */
-	case 0xc001001f: /* NB_CFG */
-	case 0xc0011029: /* DE_CFG */
+	case 0x0:                       /* P5_MC_ADDR */
+	case 0x1:                       /* P5_MC_TYPE */
+	case 0x2a:                      /* EBL_CR_POWERON */
+	case 0x2c:                      /* EBC_FREQUENCY_ID */
+	case 0x34:                      /* SMI_COUNT */
+	case 0xcd:                      /* FSB_FREQ */
+	case 0x119:                     /* BBL_CR_CTL */
+	case 0x198:                     /* PERF_STATUS */
+	case 0x19a:                     /* CLOCK_MODULATION */
+	case 0x19b:                     /* THERM_INTERRUPT */
+	case 0x19c:                     /* THERM_STATUS */
+	case 0x1a4:                     /* MISC_FEATURE_CONTROL */
+	case 0x1ad:                     /* TURBO_RATIO_LIMIT */
+	case 0x1c9:                     /* LASTBRANCH_TOS */
+	case 0x1d9:                     /* DEBUGCTL */
+	case 0x1db:                     /* LASTBRANCHFROMIP */
+	case 0x1dc:                     /* LASTBRANCHTOIP */
+	case 0x1dd:                     /* LASTINTFROMIP */
+	case 0x1de:                     /* LASTINTTOIP */
+	case 0x606:                     /* RAPL_POWER_UNIT */
+	case 0x611:                     /* PKG_ENERGY_STATUS */
+	case 0xc0010000 ... 0xc0010007: /* AMD: K7 counters, which do not count */
+	case 0xc0010010:                /* AMD: SYSCFG */
+	case 0xc0010015:                /* HWCR */
+	case 0xc001001f:                /* NB_CFG */
+	case 0xc0011029:                /* DE_CFG */
 		return true;
 	default:
 		return false;
@@ -298,6 +299,7 @@ static bool write_ignored(struct vcpu *v, uint32_t msr, uint64_t value)
 	case 0x19a:
 	case 0x19b:
 	case 0x1a4:
+	case 0xc0010000 ... 0xc0010007:
 	case 0xc0010010:
 	case 0xc0010015:
 	case 0xc001001f:

@@ -56,9 +56,11 @@ void rewrite_effective(struct rewrite *w, struct emit *e, struct address a)
 		emit_movzx16(e, R10, R10);
 }
 
-/* True if the segment needs checks that only C code makes. */
+/* True if the segment, or alignment checking, needs checks that only C code makes. */
 static bool needs_checks(const struct rewrite *w, unsigned seg)
 {
+	if (w->mode & MODE_ALIGN)
+		return true;
 	if (w->bits == 64)
 		return false;
 	if (seg == SEG_FS)

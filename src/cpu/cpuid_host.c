@@ -94,11 +94,12 @@ int cpuid_policy_init(struct cpuid_policy *policy, enum cpuid_engine engine, uns
 	source.model = &model;
 
 	source.xcr0 = host_xcr0();
-	source.tsc_khz = cpuid_host_tsc_khz();
 	if (engine == CPUID_KVM) {
 		rc = kvm_cpuid_source(&table, &source, err);
 		if (rc)
 			return rc;
 	}
+	if (!source.tsc_khz)
+		source.tsc_khz = cpuid_host_tsc_khz();
 	return cpuid_policy_build(policy, &source, engine, vcpus, err);
 }

@@ -29,6 +29,7 @@ enum engine_exit {
 	ENGINE_EXIT_HALT,        /* HLT; interrupts are enabled if RFLAGS.IF says so */
 	ENGINE_EXIT_SHUTDOWN,    /* triple fault */
 	ENGINE_EXIT_DEBUG,       /* a debugger's breakpoint or step, see engine_vcpu_debug() */
+	ENGINE_EXIT_RESET,       /* INIT reached the boot processor, which begins anew */
 	ENGINE_EXIT_ERROR,       /* the engine itself failed; the text is in the run's err */
 };
 
@@ -52,6 +53,19 @@ struct engine_callbacks {
 	/* CR8, the task priority class (0-15). */
 	uint64_t (*tpr_read)(void *ctx, unsigned index);
 	void (*tpr_write)(void *ctx, unsigned index, uint64_t value);
+	/* Where the engine holds the local APICs: a vector that vm_route() told of was ended. */
+	void (*eoi)(void *ctx, uint8_t vector);
+};
+
+/* A local APIC and what its processor does, of an engine that holds the APICs. */
+enum engine_activity { ENGINE_RUNS, ENGINE_HALTED, ENGINE_WAITS_SIPI };
+struct engine_apic {
+	/* The registers as SDM 3A table 11-1 lays them out: the one at offset 16 * n is page[n]. */
+	uint32_t page[64];
+	uint64_t base;         /* IA32_APIC_BASE; only told: it goes in with the vCPU's state */
+	uint64_t tsc_deadline; /* IA32_TSC_DEADLINE; 0: not armed */
+	uint64_t pv_eoi;       /* KVM's paravirtual end of interrupt, MSR 0x4b564d04 */
+	uint8_t activity;      /* ENGINE_RUNS.. */
 };
 
 struct symbols;
@@ -70,6 +84,7 @@ struct engine_vm_config {
 	void *ctx;
 	uint32_t code_cache;              /* bytes of translated code; 0: the engine's choice */
 	const struct engine_sight *sight; /* NULL: nothing; outlives the VM */
+	bool no_apics; /* the engine is to leave the local APICs to the callbacks */
 };
 
 /* Debugger requests on one vCPU, until changed. */
@@ -98,6 +113,41 @@ struct engine {
 	 * Any thread.
 	 */
 	void (*vm_written)(struct engine_vm *vm, uint64_t gpa, uint64_t size);
+
+	/*
+	 * Writes by others than vCPU threads are for the machine to tell (vm_written). To follow
+	 * those of vCPUs: between on and off, vm_dirty_read() gives the pages of size bytes at gpa
+	 * (a region of vm_map()) that vCPUs have written since on or since the last read, a bit a
+	 * page, lowest first, in bitmap, whose size is a multiple of 8 bytes. Optional (NULL).
+	 */
+	int (*vm_dirty_log)(struct engine_vm *vm, bool on, struct error *err);
+	int (*vm_dirty_read)(struct engine_vm *vm, uint64_t gpa, uint64_t size, uint64_t *bitmap,
+		struct error *err);
+
+	/*
+	 * Whether this VM's local APICs are the engine's own. Then it serves their registers and
+	 * MSRs, CR8, HLT, INIT and start-up messages itself (run does not come back for a halt),
+	 * and irq_pending and irq_ack are asked for the 8259's interrupt only. Otherwise, or if
+	 * this is NULL, all that is the callbacks', and the rest up to vm_notify_fd is not called.
+	 */
+	bool (*vm_has_apics)(struct engine_vm *vm);
+	/* A message-signalled interrupt (SDM 3A 11.11). Any thread. */
+	void (*vm_message)(struct engine_vm *vm, uint64_t address, uint32_t data);
+	/*
+	 * The message of an I/O APIC's pin, so that callbacks.eoi comes when a level-triggered one
+	 * is ended; address 0: none. Any thread.
+	 */
+	void (*vm_route)(struct engine_vm *vm, unsigned pin, uint64_t address, uint32_t data);
+	/* Only while the vCPU is not running. Set after vcpu_set_state, whose APIC base it obeys. */
+	void (*vcpu_get_apic)(struct engine_vcpu *vcpu, struct engine_apic *apic);
+	int (*vcpu_set_apic)(struct engine_vcpu *vcpu, const struct engine_apic *apic,
+		struct error *err);
+	/*
+	 * From on to off, guest writes of any size to gpa signal the eventfd and call nobody. A
+	 * negative errno where that cannot be; then mmio_write goes on. Optional (NULL). Any
+	 * thread.
+	 */
+	int (*vm_notify_fd)(struct engine_vm *vm, uint64_t gpa, int fd, bool on);
 
 	int (*vcpu_create)(struct engine_vm *vm, unsigned index, struct engine_vcpu **vcpu,
 		struct error *err);

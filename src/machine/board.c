@@ -57,11 +57,32 @@ static void serial_room(void *ctx)
 		machine->config.serial_room(machine->config.serial_ctx);
 }
 
-static void pci_msi(void *ctx, uint64_t addr, uint32_t data)
+/* To the local APICs, from a device or the I/O APIC. */
+static void message(void *ctx, uint64_t addr, uint32_t data)
 {
 	struct machine *machine = ctx;
 
-	lapic_msi(&machine->apics, addr, data);
+	if (machine->engine_apics)
+		machine->config.engine->vm_message(machine->vm, addr, data);
+	else
+		lapic_msi(&machine->apics, addr, data);
+}
+
+static void ioapic_route(void *ctx, unsigned pin, uint64_t addr, uint32_t data)
+{
+	struct machine *machine = ctx;
+
+	if (machine->engine_apics)
+		machine->config.engine->vm_route(machine->vm, pin, addr, data);
+}
+
+static int pci_notify_fd(void *ctx, uint64_t gpa, int fd, bool on)
+{
+	struct machine *machine = ctx;
+
+	if (!machine->vm || !machine->config.engine->vm_notify_fd)
+		return -ENOTSUP;
+	return machine->config.engine->vm_notify_fd(machine->vm, gpa, fd, on);
 }
 
 static void pci_intx(void *ctx, unsigned pin, bool level)
@@ -210,16 +231,20 @@ int board_init(struct machine *machine, struct error *err)
 		.room = serial_room,
 		.irq = serial_irq};
 	const struct pci_host host = {.ctx = machine,
-		.msi = pci_msi,
+		.msi = message,
 		.intx = pci_intx,
-		.reset_control = pci_reset_control};
+		.reset_control = pci_reset_control,
+		.notify_fd = machine->config.engine->vm_notify_fd ? pci_notify_fd : NULL};
+	const struct ioapic_host ioapic = {.ctx = machine,
+		.message = message,
+		.route = ioapic_route};
 	struct loop *loop = machine->config.loop;
 	int r[8] = {0};
 
 	bus_init(&machine->io);
 	bus_init(&machine->mmio);
 	init_apics(machine);
-	r[0] = ioapic_init(&machine->ioapic, &machine->mmio, &machine->apics);
+	r[0] = ioapic_init(&machine->ioapic, &machine->mmio, &ioapic);
 	r[1] = pic_init(&machine->pic, &machine->io, pic_raised, machine);
 	r[2] = pit_init(&machine->pit, &machine->io, loop, pit_irq, machine);
 	r[3] = rtc_init(&machine->rtc, &machine->io, loop, rtc_irq, machine);

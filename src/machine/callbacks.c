@@ -4,6 +4,12 @@
 
 #include "machine/internal.h"
 
+/*
+ * Where KVM tells a guest that it need not end an interrupt. A guest that began under an engine that
+ * has this finds it here too: its word stays as it is, so that it ends all of them.
+ */
+#define MSR_PV_EOI 0x4b564d04u
+
 #define IN_LAPIC(gpa) ((gpa) >= LAPIC_BASE && (gpa) < LAPIC_BASE + LAPIC_SIZE)
 
 static uint64_t io_read(void *ctx, unsigned index, uint16_t port, unsigned size)
@@ -53,6 +59,10 @@ static bool msr_read(void *ctx, unsigned index, uint32_t msr, uint64_t *value)
 	struct machine *machine = ctx;
 
 	count(&machine->vcpu[index], COUNT_MSR);
+	if (msr == MSR_PV_EOI) {
+		*value = machine->vcpu[index].pv_eoi;
+		return true;
+	}
 	return lapic_msr_read(&machine->lapic[index], msr, value) ||
 		pvclock_msr_read(&machine->clock, index, msr, value);
 }
@@ -62,6 +72,10 @@ static bool msr_write(void *ctx, unsigned index, uint32_t msr, uint64_t value)
 	struct machine *machine = ctx;
 
 	count(&machine->vcpu[index], COUNT_MSR);
+	if (msr == MSR_PV_EOI) {
+		machine->vcpu[index].pv_eoi = value;
+		return true;
+	}
 	return lapic_msr_write(&machine->lapic[index], msr, value) ||
 		pvclock_msr_write(&machine->clock, index, msr, value);
 }
@@ -73,6 +87,8 @@ static int irq_pending(void *ctx, unsigned index)
 	/* machine_resume_one(): a step is not to end in the timer's handler. Set while parked. */
 	if (machine->only != ALL)
 		return -1;
+	if (machine->engine_apics)
+		return index ? -1 : pic_pending(&machine->pic);
 	return lapic_pending(&machine->lapic[index]);
 }
 
@@ -80,6 +96,8 @@ static int irq_ack(void *ctx, unsigned index)
 {
 	struct machine *machine = ctx;
 
+	if (machine->engine_apics)
+		return pic_ack(&machine->pic);
 	return lapic_ack(&machine->lapic[index]);
 }
 
@@ -97,6 +115,13 @@ static void tpr_write(void *ctx, unsigned index, uint64_t value)
 	lapic_cr8_write(&machine->lapic[index], value);
 }
 
+static void eoi(void *ctx, uint8_t vector)
+{
+	struct machine *machine = ctx;
+
+	ioapic_eoi(&machine->ioapic, vector);
+}
+
 const struct engine_callbacks machine_callbacks = {
 	.io_read = io_read,
 	.io_write = io_write,
@@ -108,6 +133,7 @@ const struct engine_callbacks machine_callbacks = {
 	.irq_ack = irq_ack,
 	.tpr_read = tpr_read,
 	.tpr_write = tpr_write,
+	.eoi = eoi,
 };
 
 uint64_t machine_tsc(void *ctx)

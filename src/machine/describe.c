@@ -40,6 +40,7 @@ static void describe_activity(struct vcpu *vcpu, struct state *s)
 	state_bool(s, "init_pending", &init);
 	state_bool(s, "sipi_pending", &sipi);
 	state_u8(s, "sipi_vector", &vector);
+	state_u64(s, "pv_eoi", &vcpu->pv_eoi);
 	state_require(s, activity <= MP_WAITS_FOR_SIPI, "an activity that there is not");
 	if (!state_loading(s) || !state_ok(s))
 		return;
@@ -126,7 +127,11 @@ void machine_save(struct machine *machine, struct state *s)
 	snprintf(head.engine, sizeof head.engine, "%s", machine->config.engine->name);
 	machine_describe_head(&head, s);
 	pci_bus_quiet(&machine->pci, true);
+	for (unsigned i = 0; i < machine->made; i++)
+		vcpu_apic_fetch(&machine->vcpu[i]);
 	machine_describe(machine, s);
+	for (unsigned i = 0; i < machine->made; i++)
+		vcpu_apic_release(&machine->vcpu[i]);
 	pci_bus_quiet(&machine->pci, false);
 }
 
@@ -134,6 +139,12 @@ void machine_load(struct machine *machine, struct state *s)
 {
 	pci_bus_quiet(&machine->pci, true);
 	machine_describe(machine, s);
+	for (unsigned i = 0; i < machine->made && state_ok(s); i++) {
+		struct error err = {0};
+
+		if (vcpu_apic_store(&machine->vcpu[i], &err) < 0)
+			state_fail(s, EINVAL, "%s", err.text);
+	}
 	if (state_ok(s))
 		pci_bus_quiet(&machine->pci, false);
 }

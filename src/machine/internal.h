@@ -58,14 +58,16 @@ struct vcpu {
 	bool parked;  /* by machine.lock: the thread waits for may_run */
 
 	/* The own thread, or anybody while parked. */
-	bool halted, wait_sipi;
-	uint64_t poll; /* how long to poll before sleeping, ns */
+	bool halted, wait_sipi; /* not used where the APICs are the engine's */
+	uint64_t pv_eoi;        /* likewise: its MSR */
+	uint64_t poll;          /* how long to poll before sleeping, ns */
 	_Atomic uint64_t counter[COUNTERS];
 };
 
 struct machine {
 	struct machine_config config;
 	struct engine_vm *vm;
+	bool engine_apics; /* the local APICs are the engine's; those below are not in use */
 	struct memory mem;
 	struct bus io, mmio;
 	struct pci_bus pci;
@@ -109,6 +111,15 @@ void vcpu_attend(struct vcpu *vcpu); /* makes the thread look at attention soon 
 void *vcpu_thread(void *vcpu);
 /* The state before the first instruction: the boot processor's or one that waits for SIPI. */
 int vcpu_boot(struct vcpu *vcpu, const struct cpu_state *boot, struct error *err);
+
+/*
+ * vcpu_apic.c, where the engine holds the local APICs (otherwise nothing happens): this vCPU's and what
+ * goes with it (halted, wait_sipi, pv_eoi) from the engine into the machine's own form of them, to be
+ * looked at until released; or from there into the engine. The vCPU does not run.
+ */
+void vcpu_apic_fetch(struct vcpu *vcpu);
+void vcpu_apic_release(struct vcpu *vcpu);
+int vcpu_apic_store(struct vcpu *vcpu, struct error *err);
 
 /* machine.c; any thread */
 void machine_end(struct machine *machine, enum machine_result result, const struct error *err);

@@ -15,6 +15,8 @@
 #define ENTRY_REMOTE_IRR 0x4000u
 #define ENTRY_LEVEL 0x8000u
 #define ENTRY_MASKED 0x10000u
+#define MESSAGE_LEVEL 0x8000u
+#define MESSAGE_ASSERT 0x4000u
 #define ENTRY_WRITABLE 0xff0000000001afffull
 
 void lapic_msi(struct lapic_set *apics, uint64_t addr, uint32_t data)
@@ -27,6 +29,17 @@ void lapic_msi(struct lapic_set *apics, uint64_t addr, uint32_t data)
 	if ((data & 0xc000) == 0x8000)
 		return;
 	lapic_deliver(apics, addr >> 12 & 0xff, addr & 4, mode, data & 0xff, data & 0x8000);
+}
+
+/* An entry as a message (SDM 3A 11.11): destination, mode, vector and trigger are the same bits. */
+static uint64_t message_address(uint64_t entry)
+{
+	return LAPIC_BASE | entry >> 56 << 12 | (entry & ENTRY_LOGICAL ? 4 : 0);
+}
+
+static uint32_t message_data(uint64_t entry)
+{
+	return (entry & 0x7ff) | (entry & ENTRY_LEVEL ? MESSAGE_LEVEL | MESSAGE_ASSERT : 0);
 }
 
 /* By the lock, as are all the static functions below. */
@@ -42,8 +55,17 @@ static void send(struct ioapic *ioapic, unsigned pin)
 			return;
 		ioapic->entry[pin] |= ENTRY_REMOTE_IRR;
 	}
-	lapic_deliver(ioapic->apics, entry >> 56, entry & ENTRY_LOGICAL, entry >> 8 & 7,
-		entry & 0xff, level);
+	ioapic->host.message(ioapic->host.ctx, message_address(entry), message_data(entry));
+}
+
+static void route(struct ioapic *ioapic, unsigned pin)
+{
+	uint64_t entry = ioapic->entry[pin];
+
+	/* A masked one too: what it has sent is still to be ended. */
+	if (ioapic->host.route)
+		ioapic->host.route(ioapic->host.ctx, pin,
+			entry & ENTRY_LEVEL ? message_address(entry) : 0, message_data(entry));
 }
 
 void ioapic_set(struct ioapic *ioapic, unsigned pin, bool level)
@@ -105,6 +127,8 @@ static void entry_write(struct ioapic *ioapic, unsigned pin, bool high, uint32_t
 	if (!(entry & ENTRY_LEVEL))
 		entry &= ~(uint64_t)ENTRY_REMOTE_IRR;
 	ioapic->entry[pin] = entry;
+	if ((old | entry) & ENTRY_LEVEL)
+		route(ioapic, pin);
 	if (entry & ENTRY_LEVEL)
 		send(ioapic, pin);
 }
@@ -156,8 +180,10 @@ void ioapic_reset(struct ioapic *ioapic)
 {
 	pthread_mutex_lock(&ioapic->lock);
 	ioapic->select = ioapic->id = 0;
-	for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
+	for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
 		ioapic->entry[pin] = ENTRY_MASKED;
+		route(ioapic, pin);
+	}
 	pthread_mutex_unlock(&ioapic->lock);
 }
 
@@ -176,13 +202,15 @@ void ioapic_describe(struct ioapic *ioapic, struct state *s)
 		ioapic->level &= (1u << IOAPIC_PINS) - 1;
 		for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
 			ioapic->entry[pin] &= ENTRY_WRITABLE | ENTRY_REMOTE_IRR;
+		for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
+			route(ioapic, pin);
 	}
 	pthread_mutex_unlock(&ioapic->lock);
 }
 
-int ioapic_init(struct ioapic *ioapic, struct bus *mmio, struct lapic_set *apics)
+int ioapic_init(struct ioapic *ioapic, struct bus *mmio, const struct ioapic_host *host)
 {
-	*ioapic = (struct ioapic){.apics = apics};
+	*ioapic = (struct ioapic){.host = *host};
 	pthread_mutex_init(&ioapic->lock, NULL);
 	ioapic_reset(ioapic);
 	return bus_map(mmio, IOAPIC_BASE, IOAPIC_SIZE, &ioapic_ops, ioapic, &ioapic->lock);

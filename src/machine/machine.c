@@ -288,6 +288,8 @@ static int make_engine(struct machine *machine, struct error *err)
 		machine->vm = NULL;
 		return r;
 	}
+	machine->engine_apics =
+		config->engine->vm_has_apics && config->engine->vm_has_apics(machine->vm);
 	for (unsigned i = 0; i < machine->mem.regions && !r; i++) {
 		const struct memory_region *region = &machine->mem.region[i];
 

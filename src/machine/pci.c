@@ -125,6 +125,8 @@ static void remap(struct pci_device *dev)
 		addr = wanted(dev, i);
 		if (addr == bar->mapped)
 			continue;
+		if (bar->mapped != PCI_NO_ADDRESS && dev->ops && dev->ops->moved)
+			dev->ops->moved(dev, i, PCI_NO_ADDRESS);
 		if (bar->mapped != PCI_NO_ADDRESS)
 			bus_unmap(dev->bus->mmio, bar->mapped, bar->ctx);
 		bar->mapped = PCI_NO_ADDRESS;
@@ -132,6 +134,8 @@ static void remap(struct pci_device *dev)
 		if (addr != PCI_NO_ADDRESS &&
 			!bus_map(dev->bus->mmio, addr, bar->size, bar->ops, bar->ctx, bar->lock))
 			bar->mapped = addr;
+		if (bar->mapped != PCI_NO_ADDRESS && dev->ops && dev->ops->moved)
+			dev->ops->moved(dev, i, addr);
 	}
 }
 

@@ -55,6 +55,8 @@ struct pci_device_ops {
 	void (*config_read)(struct pci_device *dev, unsigned offset, unsigned size);
 	/* After configuration bytes were written (masks applied). Optional. */
 	void (*config_write)(struct pci_device *dev, unsigned offset, unsigned size);
+	/* A BAR lies at gpa now, or nowhere (PCI_NO_ADDRESS). Bus lock held. Optional. */
+	void (*moved)(struct pci_device *dev, unsigned bar, uint64_t gpa);
 	/*
 	 * The machine was reset; no vCPU runs. Configuration, BARs and MSI-X are already as they
 	 * were after pci_bus_add(). Optional.
@@ -121,6 +123,11 @@ struct pci_host {
 	void (*msi)(void *ctx, uint64_t addr, uint32_t data);
 	void (*intx)(void *ctx, unsigned pin, bool level); /* pin 0-3: INTA#-INTD# of the bus */
 	void (*reset_control)(void *ctx, uint8_t value);   /* a byte to port 0xcf9; may be NULL */
+	/*
+	 * From on to off, writes to gpa signal the eventfd and run no callback. A negative errno
+	 * where that cannot be had: then callbacks run. NULL: it never can.
+	 */
+	int (*notify_fd)(void *ctx, uint64_t gpa, int fd, bool on);
 };
 
 struct pci_bus {

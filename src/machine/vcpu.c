@@ -257,6 +257,9 @@ static void handle_exit(struct vcpu *vcpu, enum engine_exit exit, const struct e
 		count(vcpu, COUNT_HALT);
 		vcpu->halted = true;
 		break;
+	case ENGINE_EXIT_RESET:
+		machine_reset(machine); /* there is no firmware to run */
+		break;
 	case ENGINE_EXIT_SHUTDOWN:
 		machine_end(machine, MACHINE_CRASH, NULL);
 		break;
@@ -300,7 +303,8 @@ void *vcpu_thread(void *ctx)
 			/* What was delivered during the wait was not told to the engine. */
 			engine->vcpu_kick(vcpu->engine, false);
 		}
-		lapic_timer_check(lapic, clock_now());
+		if (!vcpu->machine->engine_apics)
+			lapic_timer_check(lapic, clock_now());
 		handle_exit(vcpu, engine->vcpu_run(vcpu->engine, &err), &err);
 	}
 	return NULL;
@@ -310,6 +314,7 @@ int vcpu_boot(struct vcpu *vcpu, const struct cpu_state *boot, struct error *err
 {
 	struct machine *machine = vcpu->machine;
 	struct cpu_state state;
+	int r;
 
 	if (vcpu->index == 0)
 		state = *boot;
@@ -320,6 +325,8 @@ int vcpu_boot(struct vcpu *vcpu, const struct cpu_state *boot, struct error *err
 	state.mtrr_def_type = MTRR_ENABLE | MTRR_WRITE_BACK;
 	vcpu->halted = false;
 	vcpu->wait_sipi = vcpu->index != 0;
+	vcpu->pv_eoi = 0;
 	atomic_store(&vcpu->requests, 0);
-	return machine->config.engine->vcpu_set_state(vcpu->engine, &state, err);
+	r = machine->config.engine->vcpu_set_state(vcpu->engine, &state, err);
+	return r ? r : vcpu_apic_store(vcpu, err);
 }

@@ -75,6 +75,8 @@ void net_close(struct net *net);
 
 /* The client wants its callbacks. Any thread; cheap when it has been kicked already. */
 void net_kick(struct net *net);
+/* An eventfd; to signal it is to kick. It stays the endpoint's. */
+int net_kick_fd(struct net *net);
 /* Sends a frame. The endpoint's thread. Frames that cannot be sent are dropped. */
 void net_send(struct net *net, const uint8_t *frame, size_t len);
 

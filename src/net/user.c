@@ -296,6 +296,11 @@ void net_kick(struct net *net)
 		return; /* its counter cannot be full */
 }
 
+int net_kick_fd(struct net *net)
+{
+	return net->event;
+}
+
 void net_send(struct net *net, const uint8_t *frame, size_t len)
 {
 	if (len >= NET_HEADER_LEN && len <= NET_FRAME_MAX)

@@ -2,9 +2,13 @@
 #include "virtio/blk.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "state/state.h"
 #include "virtio/device.h"
@@ -89,6 +93,10 @@ struct virtio_blk {
 	struct virtio_device dev;
 	struct block *image;
 	char id[ID_BYTES];
+	/* Where the guest's notifications come as an event: a thread waits for it. -1: they do not. */
+	int event;
+	bool stop; /* atomic */
+	pthread_t thread;
 	/* by dev.lock */
 	struct virtq_chain chain;
 	unsigned active;
@@ -338,6 +346,52 @@ static void blk_notify(struct virtio_device *dev, unsigned queue)
 	blk_process((struct virtio_blk *)dev);
 }
 
+static void *blk_thread(void *arg)
+{
+	struct virtio_blk *blk = arg;
+	uint64_t count;
+
+	pthread_setname_np(pthread_self(), "disk");
+	while (read(blk->event, &count, sizeof(count)) == sizeof(count) &&
+		!__atomic_load_n(&blk->stop, __ATOMIC_ACQUIRE))
+		blk_process(blk);
+	return NULL;
+}
+
+/* Without the thread, for whatever reason, notifications are calls. */
+static int blk_notify_fd(struct virtio_device *dev, unsigned queue)
+{
+	struct virtio_blk *blk = (struct virtio_blk *)dev;
+	sigset_t all, old;
+	int r;
+
+	blk->event = eventfd(0, EFD_CLOEXEC);
+	if (blk->event < 0)
+		return -1;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = pthread_create(&blk->thread, NULL, blk_thread, blk);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (r) {
+		close(blk->event);
+		blk->event = -1;
+	}
+	return blk->event;
+}
+
+static void stop_thread(struct virtio_blk *blk)
+{
+	const uint64_t one = 1;
+
+	if (blk->event < 0)
+		return;
+	__atomic_store_n(&blk->stop, true, __ATOMIC_RELEASE);
+	if (write(blk->event, &one, sizeof(one)) == sizeof(one))
+		pthread_join(blk->thread, NULL);
+	close(blk->event);
+	blk->event = -1;
+}
+
 /* Drivers notify after DRIVER_OK even of what they queued before (3.1.1). */
 static void blk_start(struct virtio_device *dev)
 {
@@ -365,6 +419,7 @@ static void blk_describe(struct virtio_device *dev, struct state *s)
 static const struct virtio_device_ops blk_ops = {
 	.start = blk_start,
 	.notify = blk_notify,
+	.notify_fd = blk_notify_fd,
 	.reset = blk_reset,
 	.drain = blk_reset,
 	.describe = blk_describe,
@@ -411,6 +466,7 @@ int virtio_blk_create(struct pci_bus *bus, struct memory *memory, struct block *
 		QUEUE_SIZE);
 	pthread_cond_init(&blk->idle, NULL);
 	blk->image = image;
+	blk->event = -1;
 	memcpy(blk->id, serial, strnlen(serial, ID_BYTES));
 	fill_config(blk);
 	r = virtio_pci_attach(&blk->dev, bus, CLASS_STORAGE, err);
@@ -426,6 +482,7 @@ void virtio_blk_destroy(struct virtio_blk *blk)
 {
 	if (!blk)
 		return;
+	stop_thread(blk);
 	pthread_mutex_lock(&blk->dev.lock);
 	virtio_reset(&blk->dev);
 	pthread_mutex_unlock(&blk->dev.lock);

@@ -51,6 +51,11 @@ struct virtio_device_ops {
 	/* New buffers in a queue. On a vCPU's thread, lock not held. */
 	void (*notify)(struct virtio_device *dev, unsigned queue);
 	/*
+	 * An eventfd that does as notify when it is signalled, for transports that can have the
+	 * guest's own write signal it; -1: there is none. Asked once. Optional.
+	 */
+	int (*notify_fd)(struct virtio_device *dev, unsigned queue);
+	/*
 	 * Stops: when this returns the device leaves guest memory alone. Lock held; may wait on a
 	 * condition with it, until what is under way has ended.
 	 */

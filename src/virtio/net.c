@@ -289,6 +289,11 @@ static void net_notify(struct virtio_device *dev, unsigned queue)
 	net_kick(((struct virtio_net *)dev)->net);
 }
 
+static int net_notify_fd(struct virtio_device *dev, unsigned queue)
+{
+	return net_kick_fd(((struct virtio_net *)dev)->net);
+}
+
 static void net_started(struct virtio_device *dev)
 {
 	net_kick(((struct virtio_net *)dev)->net);
@@ -317,6 +322,7 @@ static void net_describe(struct virtio_device *dev, struct state *s)
 static const struct virtio_device_ops net_ops = {
 	.start = net_started,
 	.notify = net_notify,
+	.notify_fd = net_notify_fd,
 	.reset = net_reset,
 	.describe = net_describe,
 };

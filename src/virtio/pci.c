@@ -19,7 +19,9 @@ enum { CAP_LEN = 2, CAP_TYPE = 3, CAP_BAR = 4, CAP_OFFSET = 8, CAP_LENGTH = 12, 
 struct virtio_pci {
 	struct pci_device pci;
 	struct virtio_device *dev;
-	unsigned window; /* offset of the capability that gives access to the BAR */
+	unsigned window;              /* offset of the capability that gives access to the BAR */
+	int event[VIRTIO_QUEUES_MAX]; /* the device's eventfds; -1: notify is called */
+	uint64_t event_at[VIRTIO_QUEUES_MAX]; /* by the bus lock: where they are signalled */
 	/* by the device's lock */
 	uint32_t device_select, driver_select;
 	uint16_t queue_select;
@@ -296,9 +298,34 @@ static void be_quiet(struct pci_device *pci, bool quiet)
 	virtio_quiet(((struct virtio_pci *)pci)->dev, quiet);
 }
 
+/* Notifications reach the device without a vCPU's thread, where that can be had. */
+static void bar_moved(struct pci_device *pci, unsigned bar, uint64_t gpa)
+{
+	struct virtio_pci *transport = (struct virtio_pci *)pci;
+	const struct pci_host *host = &pci->bus->host;
+
+	if (bar != VIRTIO_PCI_BAR || !host->notify_fd)
+		return;
+	for (unsigned i = 0; i < transport->dev->queues; i++) {
+		uint64_t *at = &transport->event_at[i], place;
+
+		if (transport->event[i] < 0)
+			continue;
+		if (*at != PCI_NO_ADDRESS)
+			host->notify_fd(host->ctx, *at, transport->event[i], false);
+		*at = PCI_NO_ADDRESS;
+		if (gpa == PCI_NO_ADDRESS)
+			continue;
+		place = gpa + VIRTIO_PCI_NOTIFY + i * VIRTIO_PCI_NOTIFY_STEP;
+		if (!host->notify_fd(host->ctx, place, transport->event[i], true))
+			*at = place;
+	}
+}
+
 static const struct pci_device_ops pci_ops = {
 	.config_read = window_read,
 	.config_write = window_write,
+	.moved = bar_moved,
 	.reset = machine_was_reset,
 	.quiet = be_quiet,
 	.describe = describe,
@@ -360,6 +387,12 @@ int virtio_pci_attach(struct virtio_device *dev, struct pci_bus *bus, uint32_t c
 	if (!transport)
 		return error_set(err, ENOMEM, "out of memory");
 	transport->dev = dev;
+	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++) {
+		bool ask = bus->host.notify_fd && dev->ops->notify_fd && i < dev->queues;
+
+		transport->event[i] = ask ? dev->ops->notify_fd(dev, i) : -1;
+		transport->event_at[i] = PCI_NO_ADDRESS;
+	}
 	pci_device_init(&transport->pci, dev->name, &ids, &pci_ops);
 	pci_use_intx(&transport->pci);
 	r = pci_msix_init(&transport->pci, VIRTIO_PCI_MSIX_BAR, dev->queues + 1);

@@ -129,7 +129,7 @@ chmod +x "$root/init"
 status=0
 timeout -k 5 "$limit" qemu-system-x86_64 -accel tcg,thread=single -cpu "$cpu" -smp "$cpus" -m "$memory" \
 	-nodefaults -no-user-config -display none -no-reboot -kernel "$kernel" -initrd "$work/initrd" \
-	-append "console=ttyS1 quiet panic=-1 mitigations=off tsc=reliable" \
+	-append "console=ttyS1 quiet panic=-1 mitigations=off ${NESTED_CMDLINE-tsc=reliable}" \
 	-chardev stdio,id=out,signal=off -serial chardev:out -serial "file:$log" \
 	-serial "file:$work/status" 2>"$work/qemu" || status=$?
 [ $status != 124 ] && [ $status != 137 ] || fail "not over after $limit seconds"

@@ -408,7 +408,8 @@ int main(int argc, char **argv)
 	struct engine_vm_config config = {.vcpus = 1,
 		.cpuid = &t.policy,
 		.callbacks = &callbacks,
-		.ctx = &t};
+		.ctx = &t,
+		.no_apics = true};
 	int fd = memfd_create("guest", MFD_CLOEXEC);
 
 	t.engine = engine_find(argc > 1 ? argv[1] : "kvm", why, sizeof why, &err);

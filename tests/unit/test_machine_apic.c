@@ -30,6 +30,8 @@
 #define DIVIDE 0x3e0
 
 struct rig {
+	uint64_t route_addr[IOAPIC_PINS];
+	uint32_t route_data[IOAPIC_PINS];
 	struct lapic_set set;
 	struct lapic apic[CPUS];
 	struct ioapic ioapic;
@@ -107,15 +109,29 @@ static uint32_t get(struct rig *rig, unsigned cpu, unsigned reg)
 	return lapic_mmio_read(&rig->apic[cpu], reg, 4);
 }
 
+static void on_message(void *ctx, uint64_t addr, uint32_t data)
+{
+	lapic_msi(&((struct rig *)ctx)->set, addr, data);
+}
+
+static void on_route(void *ctx, unsigned pin, uint64_t addr, uint32_t data)
+{
+	struct rig *rig = ctx;
+
+	rig->route_addr[pin] = addr;
+	rig->route_data[pin] = data;
+}
+
 static int setup(void **state)
 {
 	static struct rig rig;
+	const struct ioapic_host host = {&rig, on_message, on_route};
 
 	memset(&rig, 0, sizeof rig);
 	bus_init(&rig.mmio);
 	bus_init(&rig.io);
 	lapic_set_init(&rig.set, rig.apic, CPUS, 1000000, &ops, &rig);
-	ioapic_init(&rig.ioapic, &rig.mmio, &rig.set);
+	ioapic_init(&rig.ioapic, &rig.mmio, &host);
 	pic_init(&rig.pic, &rig.io, on_raised, &rig);
 	for (unsigned i = 0; i < CPUS; i++)
 		put(&rig, i, SVR, 0x1ff);
@@ -362,6 +378,27 @@ static void pin(struct rig *rig, unsigned n, uint64_t entry)
 	bus_write(&rig->mmio, IOAPIC_BASE + 0x10, 4, entry);
 }
 
+/* Whoever holds the APICs is told of the messages whose ends matter: level-triggered ones'. */
+static void ioapic_tells_routes(void **state)
+{
+	struct rig *rig = *state;
+
+	pin(rig, 4, 0x0300000000000830);
+	assert_int_equal(rig->route_addr[4], 0);
+	pin(rig, 9, 0x0300000000008931);
+	assert_int_equal(rig->route_addr[9], LAPIC_BASE | 3 << 12 | 4);
+	assert_int_equal(rig->route_data[9], 0xc131);
+	/* Masked it may still have to be ended; edge-triggered not. */
+	pin(rig, 9, 0x0300000000018931);
+	assert_int_equal(rig->route_addr[9], LAPIC_BASE | 3 << 12 | 4);
+	pin(rig, 9, 0x0300000000000931);
+	assert_int_equal(rig->route_addr[9], 0);
+	pin(rig, 9, 0x8032);
+	assert_int_equal(rig->route_data[9], 0xc032);
+	ioapic_reset(&rig->ioapic);
+	assert_int_equal(rig->route_addr[9], 0);
+}
+
 static void ioapic_pins(void **state)
 {
 	struct rig *rig = *state;
@@ -469,6 +506,7 @@ int main(void)
 		cmocka_unit_test_setup(x2apic, setup),
 		cmocka_unit_test_setup(timer, setup),
 		cmocka_unit_test_setup(deadline, setup),
+		cmocka_unit_test_setup(ioapic_tells_routes, setup),
 		cmocka_unit_test_setup(ioapic_pins, setup),
 		cmocka_unit_test_setup(messages, setup),
 		cmocka_unit_test_setup(pic_pair, setup),

@@ -82,7 +82,10 @@ static int setup(void **state)
 {
 	static const struct pci_ids ids = {0x1af4, 0x1041, 0x1af4, 0x40, 0x020000, 1};
 	static struct rig rig;
-	struct pci_host host = {&rig, on_msi, on_intx, on_reset_control};
+	struct pci_host host = {.ctx = &rig,
+		.msi = on_msi,
+		.intx = on_intx,
+		.reset_control = on_reset_control};
 	struct error err = {0};
 
 	memset(&rig, 0, sizeof rig);

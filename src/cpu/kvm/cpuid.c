@@ -32,6 +32,19 @@ static void table_read(void *ctx, uint32_t leaf, uint32_t subleaf, uint32_t out[
 	}
 }
 
+/* The guest's TSC rate as the kernel has measured it, better than we would; 0: it does not say. */
+static uint32_t tsc_rate(int kvm)
+{
+	int vm = ioctl(kvm, KVM_CREATE_VM, 0), vcpu = vm < 0 ? -1 : ioctl(vm, KVM_CREATE_VCPU, 0);
+	int khz = vcpu < 0 ? 0 : ioctl(vcpu, KVM_GET_TSC_KHZ, 0);
+
+	if (vcpu >= 0)
+		close(vcpu);
+	if (vm >= 0)
+		close(vm);
+	return khz > 0 ? khz : 0;
+}
+
 int kvm_cpuid_source(struct kvm_cpuid_table *table, struct cpuid_source *source, struct error *err)
 {
 	struct kvm_one_msr msr = {.nmsrs = 1, .entry.index = MSR_ARCH_CAPABILITIES};
@@ -51,6 +64,7 @@ int kvm_cpuid_source(struct kvm_cpuid_table *table, struct cpuid_source *source,
 		source->arch_capabilities = msr.entry.data;
 	source->read = table_read;
 	source->ctx = table;
+	source->tsc_khz = tsc_rate(fd);
 	table_read(table, 0xd, 0, reg);
 	source->xcr0 &= reg[0] | (uint64_t)reg[3] << 32;
 out:
@@ -78,6 +92,8 @@ int kvm_cpuid_set(struct engine_vcpu *vcpu, struct error *err)
 		e->ebx = reg[1];
 		e->ecx = reg[2];
 		e->edx = reg[3];
+		if (l->leaf == 0x40000001 && !vcpu->vm->apics)
+			e->eax &= ~(1u << 6); /* the end of interrupts is the machine's */
 	}
 	if (ioctl(vcpu->fd, KVM_SET_CPUID2, &set) < 0)
 		return error_set(err, errno, "KVM refuses the processor's features: %s",

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The KVM engine's own parts (Linux Documentation/virt/kvm/api.rst). Interrupt
- * controllers stay in machine/: there is no in-kernel irqchip, so interrupts go
- * in by KVM_INTERRUPT, and the MSRs that machine/ holds come out as exits.
+ * The KVM engine's own parts (Linux Documentation/virt/kvm/api.rst).
+ *
+ * The local APICs are the kernel's where it has split irqchips: halts, timers,
+ * interrupts between processors and most ends of interrupts then never leave
+ * it. The I/O APIC, the 8259s and the timers behind them stay in machine/ for
+ * either engine: guests touch them at start only, and the kernel has the less
+ * code that a guest can reach. Without split irqchips the APICs are machine/'s
+ * too: interrupts go in by KVM_INTERRUPT and the MSRs come out as exits.
  */
 #ifndef DACH_CPU_KVM_KVM_H
 #define DACH_CPU_KVM_KVM_H
@@ -23,6 +28,15 @@
 
 #define KVM_EXIT_REASONS 40
 
+#define KVM_REGIONS 8
+#define KVM_PINS 24 /* of the I/O APIC */
+
+/* struct kvm_irq_routing with room for a message a pin. */
+struct kvm_routes {
+	uint32_t nr, flags;
+	struct kvm_irq_routing_entry entry[KVM_PINS];
+};
+
 struct engine_vm {
 	int kvm, fd;
 	unsigned vcpus, slots;
@@ -30,6 +44,12 @@ struct engine_vm {
 	const struct cpuid_policy *cpuid;
 	const struct engine_callbacks *callbacks;
 	void *ctx;
+	bool apics;     /* the local APICs are the kernel's */
+	bool any_write; /* eventfds on writes of any size */
+	unsigned debug; /* KVM_GUESTDBG_ flags that there are */
+	pthread_mutex_t lock;
+	struct kvm_routes routes; /* by lock */
+	struct kvm_userspace_memory_region region[KVM_REGIONS];
 	_Atomic uint64_t exits[KVM_EXIT_REASONS]; /* by KVM_EXIT_*; the last counts all others */
 	_Atomic uint64_t interrupts, kicks;
 };
@@ -61,14 +81,30 @@ struct kvm_one_msr {
 };
 
 /*
- * source->xcr0 and tsc_khz are the host's; the rest is filled in. table outlives source. Opens
- * /dev/kvm for the moment.
+ * source->xcr0 is the host's; the rest is filled in, tsc_khz with 0 where the kernel does not say.
+ * table outlives source. Opens /dev/kvm for the moment.
  */
 int kvm_cpuid_source(struct kvm_cpuid_table *table, struct cpuid_source *source, struct error *err);
 /* Gives the vCPU its policy. */
 int kvm_cpuid_set(struct engine_vcpu *vcpu, struct error *err);
 
 int kvm_probe(struct error *err);
+
+/* irqchip.c. Before the first vCPU: the local APICs become the kernel's, if it can. */
+int kvm_irqchip_init(struct engine_vm *vm, struct error *err);
+bool kvm_has_apics(struct engine_vm *vm);
+void kvm_message(struct engine_vm *vm, uint64_t address, uint32_t data);
+void kvm_route(struct engine_vm *vm, unsigned pin, uint64_t address, uint32_t data);
+int kvm_notify_fd(struct engine_vm *vm, uint64_t gpa, int fd, bool on);
+void kvm_get_apic(struct engine_vcpu *vcpu, struct engine_apic *apic);
+int kvm_set_apic(struct engine_vcpu *vcpu, const struct engine_apic *apic, struct error *err);
+
+/* memory.c */
+int kvm_map(struct engine_vm *vm, uint64_t gpa, uint64_t size, void *host, int fd, uint64_t offset,
+	struct error *err);
+int kvm_dirty_log(struct engine_vm *vm, bool on, struct error *err);
+int kvm_dirty_read(struct engine_vm *vm, uint64_t gpa, uint64_t size, uint64_t *bitmap,
+	struct error *err);
 
 enum engine_exit kvm_vcpu_run(struct engine_vcpu *vcpu, struct error *err);
 void kvm_vcpu_kick(struct engine_vcpu *vcpu, bool force);
@@ -80,5 +116,6 @@ void kvm_vcpu_get_state(struct engine_vcpu *vcpu, struct cpu_state *state);
 int kvm_vcpu_set_state(struct engine_vcpu *vcpu, const struct cpu_state *state, struct error *err);
 /* Sets one MSR from outside the guest; 0 or -EINVAL. */
 int kvm_msr_set(struct engine_vcpu *vcpu, uint32_t msr, uint64_t value);
+uint64_t kvm_msr_get(struct engine_vcpu *vcpu, uint32_t msr);
 
 #endif

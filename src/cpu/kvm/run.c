@@ -42,6 +42,9 @@ void kvm_vcpu_debug(struct engine_vcpu *vcpu, const struct engine_debug *debug)
 	vcpu->breakpoints_by_step = debug->breakpoints > 4;
 	if (debug->step || vcpu->breakpoints_by_step)
 		set.control |= KVM_GUESTDBG_SINGLESTEP;
+	/* A step is not to end in the timer's handler; the machine sees to it that none is taken. */
+	if (debug->step && vcpu->vm->apics)
+		set.control |= vcpu->vm->debug & KVM_GUESTDBG_BLOCKIRQ;
 	if (debug->breakpoints && !vcpu->breakpoints_by_step) {
 		set.control |= KVM_GUESTDBG_USE_HW_BP;
 		set.arch.debugreg[7] = 0x400;
@@ -162,8 +165,13 @@ static enum engine_exit fail(struct engine_vcpu *vcpu, struct error *err)
 {
 	struct kvm_run *run = vcpu->run;
 	struct kvm_regs regs = {0};
+	struct kvm_sregs sregs = {0};
 
 	ioctl(vcpu->fd, KVM_GET_REGS, &regs);
+	ioctl(vcpu->fd, KVM_GET_SREGS, &sregs);
+	/* After INIT the boot processor begins where firmware would be, and nothing is. */
+	if (vcpu->index == 0 && regs.rip == 0xfff0 && sregs.cs.base == 0xffff0000)
+		return ENGINE_EXIT_RESET;
 	if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
 		error_set(err, EIO, "KVM: internal error %u on processor %u at %#llx",
 			run->internal.suberror, vcpu->index, (unsigned long long)regs.rip);
@@ -205,6 +213,9 @@ static bool serve(struct engine_vcpu *vcpu, enum engine_exit *exit, struct error
 	case KVM_EXIT_SET_TPR:
 	case KVM_EXIT_INTR:
 		return false;
+	case KVM_EXIT_IOAPIC_EOI:
+		vcpu->vm->callbacks->eoi(vcpu->vm->ctx, run->eoi.vector);
+		return false;
 	case KVM_EXIT_HLT:
 		*exit = ENGINE_EXIT_HALT;
 		return true;
@@ -226,13 +237,14 @@ static int enter(struct engine_vcpu *vcpu)
 {
 	const struct engine_callbacks *cb = vcpu->vm->callbacks;
 	struct kvm_run *run = vcpu->run;
-	uint64_t tpr = cb->tpr_read(vcpu->vm->ctx, vcpu->index);
+	bool apics = vcpu->vm->apics;
+	uint64_t tpr = apics ? 0 : cb->tpr_read(vcpu->vm->ctx, vcpu->index);
 	int rc;
 
 	run->cr8 = tpr;
 	rc = ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? -errno : 0;
 	vcpu->unfinished = false;
-	if (run->cr8 != tpr)
+	if (!apics && run->cr8 != tpr)
 		cb->tpr_write(vcpu->vm->ctx, vcpu->index, run->cr8);
 	return rc;
 }

@@ -67,7 +67,7 @@ int kvm_msr_set(struct engine_vcpu *vcpu, uint32_t msr, uint64_t value)
 	return ioctl(vcpu->fd, KVM_SET_MSRS, &one) == 1 ? 0 : -EINVAL;
 }
 
-static uint64_t msr_get(struct engine_vcpu *vcpu, uint32_t msr)
+uint64_t kvm_msr_get(struct engine_vcpu *vcpu, uint32_t msr)
 {
 	struct kvm_one_msr one = {.nmsrs = 1, .entry.index = msr};
 
@@ -198,9 +198,9 @@ void kvm_vcpu_get_state(struct engine_vcpu *vcpu, struct cpu_state *state)
 	state->dr7 = d.dr7;
 	for (unsigned i = 0; i < sizeof msr_fields / sizeof *msr_fields; i++)
 		*(uint64_t *)((char *)state + msr_fields[i].offset) =
-			msr_get(vcpu, msr_fields[i].msr);
+			kvm_msr_get(vcpu, msr_fields[i].msr);
 	if (ioctl(vcpu->fd, KVM_GET_DEVICE_ATTR, &attr) < 0)
-		state->tsc_offset = msr_get(vcpu, MSR_TSC) - __rdtsc();
+		state->tsc_offset = kvm_msr_get(vcpu, MSR_TSC) - __rdtsc();
 	get_events(vcpu, state);
 }
 

@@ -17,13 +17,16 @@
 #define KVM_IDENTITY_MAP_GPA 0xfffbc000ull
 
 /* MSRs that machine/ answers for; KVM would otherwise take them itself. */
-static const uint32_t machine_msrs[] = {
-	0x11, 0x12, /* KVM's clock, old */
-	0x1b,       /* IA32_APIC_BASE */
-	0x6e0,      /* IA32_TSC_DEADLINE */
+static const struct {
+	uint32_t first, count;
+	bool apic; /* KVM does take them if the local APICs are its own */
+} machine_msrs[] = {
+	{0x11, 2, false},                               /* the paravirtual clock, old */
+	{0x4b564d00, 4, false},                         /* and new, and KVM's other MSRs */
+	{0x4b564d05, 11, false}, {0x4b564d04, 1, true}, /* paravirtual end of interrupt */
+	{0x1b, 1, true},                                /* IA32_APIC_BASE */
+	{0x6e0, 1, true},                               /* IA32_TSC_DEADLINE */
 };
-#define KVM_MSR_FIRST 0x4b564d00u /* KVM's own */
-#define KVM_MSR_COUNT 16
 
 static void kick_handler(int signal)
 {
@@ -50,6 +53,15 @@ static int check_capabilities(int kvm, struct error *err)
 	return 0;
 }
 
+/* What is used where it is there, and done without where it is not. */
+static void probe_extras(struct engine_vm *vm)
+{
+	int debug = ioctl(vm->kvm, KVM_CHECK_EXTENSION, KVM_CAP_SET_GUEST_DEBUG2);
+
+	vm->any_write = ioctl(vm->kvm, KVM_CHECK_EXTENSION, KVM_CAP_IOEVENTFD_ANY_LENGTH) > 0;
+	vm->debug = debug > 0 ? debug : 0;
+}
+
 /* Makes the machine's MSRs exits, and all that KVM does not know too. */
 static int filter_msrs(struct engine_vm *vm, struct error *err)
 {
@@ -59,22 +71,17 @@ static int filter_msrs(struct engine_vm *vm, struct error *err)
 			KVM_MSR_EXIT_REASON_FILTER,
 	};
 	struct kvm_msr_filter filter = {.flags = KVM_MSR_FILTER_DEFAULT_ALLOW};
-	uint8_t none[(KVM_MSR_COUNT + 7) / 8] = {0};
+	uint8_t none[2] = {0};
 	unsigned n = 0;
 
-	for (; n < sizeof machine_msrs / sizeof *machine_msrs; n++)
-		filter.ranges[n] = (struct kvm_msr_filter_range){
-			.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
-			.nmsrs = 1,
-			.base = machine_msrs[n],
-			.bitmap = none,
-		};
-	filter.ranges[n] = (struct kvm_msr_filter_range){
-		.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
-		.nmsrs = KVM_MSR_COUNT,
-		.base = KVM_MSR_FIRST,
-		.bitmap = none,
-	};
+	for (unsigned i = 0; i < sizeof machine_msrs / sizeof *machine_msrs; i++)
+		if (!machine_msrs[i].apic || !vm->apics)
+			filter.ranges[n++] = (struct kvm_msr_filter_range){
+				.flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
+				.nmsrs = machine_msrs[i].count,
+				.base = machine_msrs[i].first,
+				.bitmap = none,
+			};
 	if (ioctl(vm->fd, KVM_ENABLE_CAP, &cap) < 0 ||
 		ioctl(vm->fd, KVM_X86_SET_MSR_FILTER, &filter) < 0)
 		return error_set(err, errno, "KVM: MSR exits: %s", strerror(errno));
@@ -89,6 +96,7 @@ static void vm_destroy(struct engine_vm *vm)
 		close(vm->fd);
 	if (vm->kvm >= 0)
 		close(vm->kvm);
+	pthread_mutex_destroy(&vm->lock);
 	free(vm);
 }
 
@@ -104,6 +112,7 @@ static int vm_create(const struct engine_vm_config *config, struct engine_vm **o
 	if (!vm)
 		return error_set(err, ENOMEM, "KVM: out of memory");
 	vm->fd = -1;
+	pthread_mutex_init(&vm->lock, NULL);
 	vm->vcpus = config->vcpus;
 	vm->cpuid = config->cpuid;
 	vm->callbacks = config->callbacks;
@@ -129,7 +138,10 @@ static int vm_create(const struct engine_vm_config *config, struct engine_vm **o
 		rc = error_set(err, errno, "KVM: task state address: %s", strerror(errno));
 		goto fail;
 	}
-	rc = filter_msrs(vm, err);
+	probe_extras(vm);
+	rc = config->no_apics ? 0 : kvm_irqchip_init(vm, err);
+	if (!rc)
+		rc = filter_msrs(vm, err);
 	if (rc)
 		goto fail;
 	sigaction(KVM_KICK_SIGNAL, &action, NULL);
@@ -138,22 +150,6 @@ static int vm_create(const struct engine_vm_config *config, struct engine_vm **o
 fail:
 	vm_destroy(vm);
 	return rc;
-}
-
-static int vm_map(struct engine_vm *vm, uint64_t gpa, uint64_t size, void *host, int fd,
-	uint64_t offset, struct error *err)
-{
-	struct kvm_userspace_memory_region region = {
-		.slot = vm->slots,
-		.guest_phys_addr = gpa,
-		.memory_size = size,
-		.userspace_addr = (uintptr_t)host,
-	};
-
-	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
-		return error_set(err, errno, "KVM: guest memory: %s", strerror(errno));
-	vm->slots++;
-	return 0;
 }
 
 static void vm_written(struct engine_vm *vm, uint64_t gpa, uint64_t size)
@@ -169,6 +165,18 @@ static void vcpu_destroy(struct engine_vcpu *vcpu)
 	if (vcpu->fd >= 0)
 		close(vcpu->fd);
 	free(vcpu);
+}
+
+/* The rate goes with a guest that moves; scaling it is not something that all processors can. */
+static int check_tsc(struct engine_vcpu *vcpu, struct error *err)
+{
+	int64_t wanted = vcpu->vm->cpuid->tsc_khz, khz = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
+
+	if (khz <= 0 || llabs(wanted - khz) * 2000 <= khz)
+		return 0;
+	return error_set(err, ENOTSUP,
+		"the guest's TSC runs at %lld kHz, this host's at %lld: it cannot go on here",
+		(long long)wanted, (long long)khz);
 }
 
 static int vcpu_create(struct engine_vm *vm, unsigned index, struct engine_vcpu **out,
@@ -194,7 +202,9 @@ static int vcpu_create(struct engine_vm *vm, unsigned index, struct engine_vcpu 
 		rc = error_set(err, errno, "KVM: processor %u: %s", index, strerror(errno));
 		goto fail;
 	}
-	rc = kvm_cpuid_set(vcpu, err);
+	rc = check_tsc(vcpu, err);
+	if (!rc)
+		rc = kvm_cpuid_set(vcpu, err);
 	if (rc)
 		goto fail;
 	*out = vcpu;
@@ -228,6 +238,7 @@ static void vm_stats(struct engine_vm *vm, FILE *out)
 		[KVM_EXIT_INTR] = "signal",
 		[KVM_EXIT_SET_TPR] = "set_tpr",
 		[KVM_EXIT_INTERNAL_ERROR] = "internal_error",
+		[KVM_EXIT_IOAPIC_EOI] = "ioapic_eoi",
 		[KVM_EXIT_X86_RDMSR] = "rdmsr",
 		[KVM_EXIT_X86_WRMSR] = "wrmsr",
 		[KVM_EXIT_REASONS - 1] = "other",
@@ -245,8 +256,16 @@ const struct engine engine_kvm = {
 	.probe = kvm_probe,
 	.vm_create = vm_create,
 	.vm_destroy = vm_destroy,
-	.vm_map = vm_map,
+	.vm_map = kvm_map,
 	.vm_written = vm_written,
+	.vm_dirty_log = kvm_dirty_log,
+	.vm_dirty_read = kvm_dirty_read,
+	.vm_has_apics = kvm_has_apics,
+	.vm_message = kvm_message,
+	.vm_route = kvm_route,
+	.vcpu_get_apic = kvm_get_apic,
+	.vcpu_set_apic = kvm_set_apic,
+	.vm_notify_fd = kvm_notify_fd,
 	.vcpu_create = vcpu_create,
 	.vcpu_destroy = vcpu_destroy,
 	.vcpu_run = kvm_vcpu_run,

@@ -384,8 +384,9 @@ void machine_destroy(struct machine *machine)
 /* Running it */
 
 /* vCPU threads take no signals but those that the engine lets through. */
-static int start_threads(struct machine *machine)
+static int start_threads(void *ctx)
 {
+	struct machine *machine = ctx;
 	sigset_t all, old;
 	int r = 0;
 
@@ -432,7 +433,9 @@ static bool join_threads(struct machine *machine)
 
 enum machine_result machine_run(struct machine *machine, struct error *err)
 {
-	int r = start_threads(machine);
+	const struct machine_config *config = &machine->config;
+	int r = config->spawn ? config->spawn(config->spawn_ctx, start_threads, machine)
+			      : start_threads(machine);
 
 	if (r) {
 		struct error failure = {0};

@@ -60,6 +60,12 @@ struct machine_config {
 	void (*serial_room)(void *ctx);
 	void *serial_ctx;
 
+	/*
+	 * Starts the vCPUs' threads: start(start_ctx), whose value it returns, on a thread of its
+	 * choice, from which they inherit. NULL: on machine_run()'s.
+	 */
+	int (*spawn)(void *ctx, int (*start)(void *start_ctx), void *start_ctx);
+	void *spawn_ctx;
 	bool reset_ends; /* a reset ends the guest; else it starts again from its kernel */
 	/*
 	 * Results (bits, 1 << MACHINE_...) at which the machine stays as it is, paused for good, until

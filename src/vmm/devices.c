@@ -2,6 +2,7 @@
 #include "vmm/devices.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "block/block.h"
 #include "net/net.h"
@@ -27,8 +28,7 @@ static int add_disk(struct devices *devices, unsigned i, const struct vmm_config
 		serial, &devices->blk[i], err);
 }
 
-static int add_net(struct devices *devices, unsigned i, const char *text, struct machine *machine,
-	struct error *err)
+static int open_net(struct devices *devices, unsigned i, const char *text, struct error *err)
 {
 	struct net_spec spec;
 	int r = net_spec_parse(text, &spec, err);
@@ -37,25 +37,77 @@ static int add_net(struct devices *devices, unsigned i, const char *text, struct
 		return r;
 	if (spec.kind != NET_NONE)
 		r = net_open(&spec, &devices->net[i], err);
-	if (!r && spec.kind != NET_NONE)
-		r = virtio_net_create(machine_pci(machine), machine_memory(machine),
-			devices->net[i], spec.has_mac ? spec.mac : NULL, i, &devices->nic[i], err);
 	devices->user |= spec.kind == NET_USER;
+	devices->has_mac[i] = spec.has_mac;
+	memcpy(devices->mac[i], spec.mac, sizeof devices->mac[i]);
 	net_spec_free(&spec);
 	return r;
 }
 
-int devices_create(struct devices *devices, const struct vmm_config *config,
-	struct machine *machine, const struct virtio_console_backend *console,
-	void (*balloon_changed)(void *ctx), struct error *err)
+int devices_open(struct devices *devices, const struct vmm_config *config, struct error *err)
 {
-	const struct vmm_given *given = config->given;
 	int r = 0;
 
-	for (unsigned i = 0; !r && i < config->disks; i++)
-		r = add_disk(devices, i, config, machine, err);
 	for (unsigned i = 0; !r && i < config->nets; i++)
-		r = add_net(devices, i, config->net[i], machine, err);
+		r = open_net(devices, i, config->net[i], err);
+	return r;
+}
+
+/* What a nest's thread gets. */
+struct making {
+	struct devices *devices;
+	const struct vmm_config *config;
+	struct machine *machine;
+	struct error *err;
+};
+
+static int add_disks(void *ctx)
+{
+	struct making *m = ctx;
+	int r = 0;
+
+	for (unsigned i = 0; !r && i < m->config->disks; i++)
+		r = add_disk(m->devices, i, m->config, m->machine, m->err);
+	return r;
+}
+
+static int add_nets(void *ctx)
+{
+	struct making *m = ctx;
+	struct devices *devices = m->devices;
+	int r = 0;
+
+	for (unsigned i = 0; !r && i < m->config->nets; i++)
+		if (devices->net[i])
+			r = virtio_net_create(machine_pci(m->machine), machine_memory(m->machine),
+				devices->net[i], devices->has_mac[i] ? devices->mac[i] : NULL, i,
+				&devices->nic[i], m->err);
+	return r;
+}
+
+/* Here, or on a thread with walls for this kind of device: its threads start there. */
+static int make_walled(struct making *making, int (*make)(void *ctx), bool any, unsigned roles,
+	const struct sandbox_needs *walls)
+{
+	struct nest *nest;
+	int r;
+
+	if (!walls || !any)
+		return make(making);
+	r = nest_create(roles, walls, &nest, making->err);
+	return r ? r : nest_run(nest, make, making);
+}
+
+int devices_create(struct devices *devices, const struct vmm_config *config,
+	struct machine *machine, const struct virtio_console_backend *console,
+	void (*balloon_changed)(void *ctx), const struct sandbox_needs *walls, struct error *err)
+{
+	const struct vmm_given *given = config->given;
+	struct making making = {devices, config, machine, err};
+	int r = make_walled(&making, add_disks, config->disks, CALLS_DISK, walls);
+
+	if (!r)
+		r = make_walled(&making, add_nets, config->nets, CALLS_NET, walls);
 	if (!r)
 		r = virtio_rng_create(machine_pci(machine), machine_memory(machine), &devices->rng,
 			err);

@@ -7,6 +7,7 @@
 #include "machine/machine.h"
 #include "virtio/console.h"
 #include "vmm/config.h"
+#include "vmm/sandbox.h"
 
 struct block;
 struct net;
@@ -24,16 +25,22 @@ struct devices {
 	struct virtio_console *console;
 	struct virtio_balloon *balloon;
 	bool user; /* one of the networks is in user mode */
+	bool has_mac[VMM_NETS_MAX];
+	uint8_t mac[VMM_NETS_MAX][6];
 };
 
 /*
- * Starts zeroed. Opens and adds all there is (balloon_changed: see virtio/balloon.h, with the
- * console's ctx); on failure devices_destroy() still takes back what
- * was done. Threads are started here.
+ * Starts zeroed. What is open to the world: networks, whose ports are bound here. No thread starts.
+ * On failure of this or the next devices_destroy() still takes back what was done.
+ */
+int devices_open(struct devices *devices, const struct vmm_config *config, struct error *err);
+/*
+ * Adds all there is; threads start here, within the walls of their kind unless walls is NULL.
+ * balloon_changed: see virtio/balloon.h, with the console's ctx.
  */
 int devices_create(struct devices *devices, const struct vmm_config *config,
 	struct machine *machine, const struct virtio_console_backend *console,
-	void (*balloon_changed)(void *ctx), struct error *err);
+	void (*balloon_changed)(void *ctx), const struct sandbox_needs *walls, struct error *err);
 /* When the guest has ended, before the machine goes. Waits until disks are stable. */
 void devices_destroy(struct devices *devices);
 

@@ -20,7 +20,8 @@
  *    "paused": false,
  *    "keep": ["crash"],                 at these ends (crash, poweroff, reboot) the guest stays, paused,
  *                                       until it is destroyed
- *    "uid": 64000, "gid": 64000}        whom to become, when started as root
+ *    "uid": 64000, "gid": 64000}        whom to become, when started as root; left out: a number
+ *                                       made of domid, see sandbox.h
  *
  * memory and maxmem are whole MiB. Each "fd" is the number of an open descriptor from 4 on, used
  * once; "name" is for messages. Keys that are not here are refused: an older monitor is not to

@@ -31,6 +31,7 @@ struct vmm {
 	struct signals signals;
 	struct sight sight;
 	struct gdb *gdb;
+	struct nest *vcpu_nest; /* where the vCPUs' threads will start; NULL: has been used */
 	int kernel, initrd;
 	int save, restore; /* files, see save.c; -1: none */
 	struct move move;

@@ -8,8 +8,13 @@
  * it starts from then on, so it comes before the first of them.
  *
  * Calls (seccomp): when everything is open, all system calls but the ones that
- * sandbox.c lists with their reasons kill the process, in every thread. The
+ * calls.c lists with their reasons kill the process, in every thread. The
  * calling thread's capabilities go too, and so those of the vCPUs' threads.
+ *
+ * A daemon's monitor has everything open from the start: it gives up its user,
+ * its capabilities and all files first (sandbox_lone()), and then each kind of
+ * thread gets a list of its own: a thread that is to start such threads is
+ * walled in before it does (struct nest).
  */
 #ifndef DACH_VMM_SANDBOX_H
 #define DACH_VMM_SANDBOX_H
@@ -17,23 +22,30 @@
 #include <stdbool.h>
 
 #include "base/error.h"
-
-/* What the guest's devices need beyond what every guest needs. */
-struct sandbox_needs {
-	bool kvm;        /* the engine drives /dev/kvm's descriptors */
-	bool user;       /* user-mode networking opens the host's sockets */
-	bool gdb;        /* a debugger may connect */
-	bool doors;      /* control and console sockets, open already */
-	bool profile;    /* vCPUs are sampled */
-	bool landlocked; /* sandbox_files() did its part */
-};
+#include "vmm/calls.h"
 
 /* None can be taken back. True if from now on only these paths (NULL ends them) open. */
 bool sandbox_files(const char *const *disks);
-/* True if no file opens at all: for a monitor that got all it needs open. */
-bool sandbox_no_files(void);
-/* Becomes this user, for good. Nothing happens unless we are root. */
-int sandbox_user(unsigned uid, unsigned gid, struct error *err);
-int sandbox_calls(const struct sandbox_needs *needs, struct error *err);
+/* roles: CALLS_ALL, or those of this thread and of those that it starts. */
+int sandbox_calls(unsigned roles, const struct sandbox_needs *needs, struct error *err);
+
+/*
+ * A process that needs nothing but its descriptors: its own user (if we are root; uid 0 means the one
+ * made of domid), an empty file system and no network (where the host allows it), no capabilities,
+ * and Landlock with nothing. files: resolv.conf can still be read, and the network stays, for
+ * networks in user mode. *landlocked as of sandbox_files(). Before there is any other thread.
+ */
+int sandbox_lone(unsigned uid, unsigned gid, unsigned domid, bool files, bool *landlocked,
+	struct error *err);
+#define SANDBOX_UIDS 0x70000000u /* plus domid: beyond what hosts give to people and containers */
+
+/* A thread that waits, walled in, to do one thing; who it starts then is in its walls. */
+struct nest;
+int nest_create(unsigned roles, const struct sandbox_needs *needs, struct nest **nest,
+	struct error *err);
+/* run() there; when it has returned the thread ends and the nest is freed. Returns its value. */
+int nest_run(struct nest *nest, int (*run)(void *ctx), void *ctx);
+/* Ends it without. NULL is allowed. */
+void nest_destroy(struct nest *nest);
 
 #endif

@@ -125,6 +125,15 @@ static void guest_held(void *ctx, enum machine_result result)
 		json_pack("{s:s, s:s}", "event", "kept", "reason", status_reason(vmm->end)));
 }
 
+static int spawn_vcpus(void *ctx, int (*start)(void *start_ctx), void *start_ctx)
+{
+	struct vmm *vmm = ctx;
+	struct nest *nest = vmm->vcpu_nest;
+
+	vmm->vcpu_nest = NULL;
+	return nest_run(nest, start, start_ctx);
+}
+
 static unsigned held_results(const struct vmm_given *given)
 {
 	unsigned keep = given ? given->keep : 0, results = 0;
@@ -180,6 +189,8 @@ static int make_machine(struct vmm *vmm, struct error *err)
 		.serial_ctx = vmm,
 		.debug_stop = debug_stop,
 		.debug_ctx = vmm,
+		.spawn = config->given ? spawn_vcpus : NULL,
+		.spawn_ctx = vmm,
 		.reset_ends = config->given != NULL,
 		.hold = held_results(config->given),
 		.held = guest_held,
@@ -214,16 +225,13 @@ static void restrict_to_disks(struct vmm *vmm)
 /* See sandbox.h: before the first thread, which devices_create() starts. */
 static int restrict_early(struct vmm *vmm, struct error *err)
 {
-	static const char *const none[] = {NULL};
 	const struct vmm_given *given = vmm->config->given;
 
-	if (!given) {
-		restrict_to_disks(vmm);
-		return 0;
-	}
-	/* User-mode networks look at resolv.conf. */
-	vmm->landlocked = vmm->config->nets ? sandbox_files(none) : sandbox_no_files();
-	return given->has_user ? sandbox_user(given->uid, given->gid, err) : 0;
+	if (given)
+		return sandbox_lone(given->has_user ? given->uid : 0, given->gid, given->domid,
+			vmm->devices.user, &vmm->landlocked, err);
+	restrict_to_disks(vmm);
+	return 0;
 }
 
 /* Kernel and initrd, ours to close if their names were given. */
@@ -267,24 +275,35 @@ static int open_doors(struct vmm *vmm, struct error *err)
 	return control_create(vmm->loop, given->control, &handler, &vmm->control, err);
 }
 
-static int enter_sandbox(struct vmm *vmm, struct error *err)
+/* The devices, and the walls around them, around the vCPUs to come, and around us. */
+static int make_devices(struct vmm *vmm, struct error *err)
 {
-	const struct sandbox_needs needs = {
+	const struct virtio_console_backend console = {vmm, virtio_output, input_room};
+	const bool lone = vmm->config->given;
+	struct sandbox_needs needs;
+	int r = devices_open(&vmm->devices, vmm->config, err);
+
+	if (!r)
+		r = restrict_early(vmm, err);
+	needs = (struct sandbox_needs){
 		.kvm = vmm->engine == &engine_kvm,
 		.user = vmm->devices.user,
 		.gdb = vmm->gdb != NULL,
-		.doors = vmm->config->given != NULL,
-		.landlocked = vmm->landlocked,
+		.doors = lone,
 		.profile = vmm->config->profile != NULL,
+		.landlocked = vmm->landlocked,
 	};
-
-	return sandbox_calls(&needs, err);
+	if (!r)
+		r = devices_create(&vmm->devices, vmm->config, vmm->machine, &console,
+			balloon_changed, lone ? &needs : NULL, err);
+	if (!r && lone)
+		r = nest_create(CALLS_VCPU, &needs, &vmm->vcpu_nest, err);
+	return r ? r : sandbox_calls(lone ? CALLS_LOOP : CALLS_ALL, &needs, err);
 }
 
 static int set_up(struct vmm *vmm, struct error *err)
 {
 	const struct vmm_config *config = vmm->config;
-	const struct virtio_console_backend console = {vmm, virtio_output, input_room};
 	int guard = config->given ? -1 : terminal_guard();
 	int r = loop_create(&vmm->loop, err);
 
@@ -309,12 +328,7 @@ static int set_up(struct vmm *vmm, struct error *err)
 	if (!r && config->gdb)
 		r = gdb_create(vmm->machine, config->gdb, &vmm->gdb, err);
 	if (!r)
-		r = restrict_early(vmm, err);
-	if (!r)
-		r = devices_create(&vmm->devices, config, vmm->machine, &console, balloon_changed,
-			err);
-	if (!r)
-		r = enter_sandbox(vmm, err);
+		r = make_devices(vmm, err);
 	/* In there, since it comes from outside. */
 	if (!r && vmm->move.state)
 		r = move_load(&vmm->move, vmm->machine);
@@ -348,6 +362,7 @@ static enum vmm_end run(struct vmm *vmm, struct error *err)
 static void tear_down(struct vmm *vmm)
 {
 	terminal_stop(&vmm->terminal);
+	nest_destroy(vmm->vcpu_nest);
 	verbs_end(vmm);
 	control_destroy(vmm->control);
 	devices_destroy(&vmm->devices);

@@ -145,6 +145,13 @@ class Monitor:
         with open(f"/proc/{self.process.pid}/status") as file:
             return int(re.search(r"RssAnon:\s*(\d+)", file.read()).group(1))
 
+    def cpu_ns(self):
+        total = 0
+        for thread in os.listdir(f"/proc/{self.process.pid}/task"):
+            with open(f"/proc/{self.process.pid}/task/{thread}/schedstat") as file:
+                total += int(file.read().split()[0])
+        return total
+
     def close(self):
         if self.log.closed:
             return ""
@@ -233,6 +240,9 @@ def scenario_life(kernel, initrd, work):
     check("info counts what disks do", count["written_bytes"] >= 65536 and count["writes"] > 0,
           count)
     check("the lock is held", held(monitor.lock_path))
+    if os.geteuid() == 0:
+        check("every thread is walled in", walls(monitor) is None, walls(monitor))
+        check("in an empty file system", os.listdir(f"/proc/{monitor.process.pid}/root") == [])
     monitor.ask("pause")
     check("pause is told to all", monitor.event("paused"))
     check("paused", monitor.ask("info")["state"] == "--p---")
@@ -263,6 +273,42 @@ def scenario_life(kernel, initrd, work):
     check("the lock is free", not held(monitor.lock_path))
     text = monitor.close()
     check("nothing on standard error", not text, text)
+
+
+def walls(monitor):
+    """What the kernel says of each thread: a seccomp filter, no capability, nothing to gain."""
+    task = f"/proc/{monitor.process.pid}/task"
+    for thread in os.listdir(task):
+        with open(f"{task}/{thread}/status") as file:
+            says = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+        if says["Seccomp"] != "2" or int(says["CapEff"], 16) or says["NoNewPrivs"] != "1" or \
+                "0" in says["Uid"].split() + says["Gid"].split():
+            return f"{says['Name']}: {says}"
+    return None
+
+
+def scenario_idle(kernel, initrd, work):
+    """A guest that does nothing, with a network and a disk: its walls, its cost."""
+    disk = work + "/disk"
+    with open(disk, "wb") as file:
+        file.truncate(1 << 20)
+    monitor = Monitor(kernel, initrd, disks=[(disk, True)], networks=[{"spec": "user"}])
+    console = monitor.console()
+    console.until("READY")
+    if os.geteuid() == 0:
+        check("every thread is walled in, with a network too", walls(monitor) is None, walls(monitor))
+    console.send("net\n")
+    console.until("lease of 10.0.2.15")
+    check("and the network works", True)
+    time.sleep(2)
+    start, before = time.monotonic(), monitor.cpu_ns()
+    time.sleep(8)
+    share = (monitor.cpu_ns() - before) / 1e7 / (time.monotonic() - start)
+    check(f"an idle guest costs under 0.5% of a processor ({share:.2f}%)", share < 0.5, share)
+    monitor.ask("destroy")
+    status, said = monitor.wait()
+    check("destroy with a network", status == 2, (status, said, monitor.close()))
+    monitor.close()
 
 
 def scenario_memory(kernel, initrd, work):

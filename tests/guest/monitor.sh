@@ -12,6 +12,7 @@ while read -r line; do
 	case $line in
 	disk) dd if=/dev/zero of=/dev/vda bs=65536 count=1 oflag=direct 2>/dev/null; echo wrote ;;
 	flood) i=0; while [ $i -lt 40 ]; do head -c 8192 /dev/zero | tr '\0' x; i=$((i + 1)); done; echo FLOOD-END ;;
+	net) ip link set eth0 up; udhcpc -i eth0 -n -q -s /bin/true 2>&1 ;;
 	eat) dd if=/dev/zero of=/tmp/x bs=1M count=120 2>/dev/null; rm /tmp/x; echo ATE ;;
 	poweroff) poweroff -f ;;
 	reboot) reboot -f ;;
@@ -28,7 +29,7 @@ done
 SCRIPT
 initrd "$work/script"
 export DACH DACH_ENGINE
-for scenario in life memory ends wrong; do
+for scenario in life memory idle ends wrong; do
 	timeout -k 5 "$LIMIT" python3 "$top/tests/guest/monitor.py" $scenario "$kernel" \
 		"$work/initrd" "$work" || {
 		status=$?

@@ -14,7 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,7 +40,7 @@ static int inside(const struct sandbox_needs *needs, int (*act)(void))
 
 	if (!pid) {
 		own.landlocked = sandbox_files(disks);
-		if (sandbox_calls(&own, &err))
+		if (sandbox_calls(CALLS_ALL, &own, &err))
 			_exit(99);
 		_exit(!own.landlocked && act == NULL ? NO_LANDLOCK : act ? act() : 0);
 	}
@@ -140,6 +143,141 @@ static int use_memory(void)
 	return 0;
 }
 
+/* In a child that is a daemon's monitor: all given up, and in this kind of thread. */
+static int alone(unsigned roles, int (*act)(void))
+{
+	struct sandbox_needs needs = {.doors = true};
+	struct error err = {""};
+	pid_t pid = fork();
+	int status = 0;
+
+	if (!pid) {
+		if (sandbox_lone(0, 0, 7, false, &needs.landlocked, &err))
+			_exit(99);
+		/* What the host opened for others is not reached even before the calls are cut. */
+		if (!act)
+			_exit(try_open("/etc/passwd", O_RDONLY) ? 0 : 98);
+		if (sandbox_calls(roles, &needs, &err))
+			_exit(97);
+		_exit(act());
+	}
+	assert_true(pid > 0 && waitpid(pid, &status, 0) == pid);
+	if (WIFSIGNALED(status))
+		return WTERMSIG(status) == SIGSYS ? KILLED : -WTERMSIG(status);
+	return WEXITSTATUS(status);
+}
+
+static int signal_parent(void)
+{
+	return kill(getppid(), SIGTERM) ? errno : 0;
+}
+
+static int signal_thread(void)
+{
+	return syscall(SYS_tgkill, 1, 1, SIGTERM) ? errno : 0;
+}
+
+static int listen_somewhere(void)
+{
+	return listen(0, 1) ? errno : 0;
+}
+
+static int send_somewhere(void)
+{
+	return sendto(0, "x", 1, 0, NULL, 0) < 0 ? errno : 0;
+}
+
+static int take_fd(void)
+{
+	struct msghdr message = {0};
+
+	return recvmsg(0, &message, 0) < 0 ? errno : 0;
+}
+
+static int trace_parent(void)
+{
+	return ptrace(PTRACE_ATTACH, getppid(), NULL, NULL) ? errno : 0;
+}
+
+static int read_disk(void)
+{
+	char byte;
+
+	return preadv(0, &(struct iovec){&byte, 1}, 1, 0) < 0 ? errno : 0;
+}
+
+static int become_root(void)
+{
+	return setuid(0) ? errno : 0;
+}
+
+static int in_a_nest(void *ctx)
+{
+	return ((int (*)(void))ctx)();
+}
+
+static int (*nested)(void);
+
+/* The nest's walls are its thread's alone. */
+static int in_nest(void)
+{
+	struct sandbox_needs needs = {.doors = true};
+	struct error err = {""};
+	struct nest *nest;
+
+	if (nest_create(CALLS_DISK, &needs, &nest, &err))
+		return 96;
+	return nest_run(nest, in_a_nest, (void *)nested);
+}
+
+static int nest_of(int (*act)(void))
+{
+	pid_t pid;
+	int status = 0;
+
+	nested = act;
+	pid = fork();
+	if (!pid)
+		_exit(in_nest() == 0 && access("/etc/passwd", R_OK) == 0 ? 0 : 1);
+	assert_true(pid > 0 && waitpid(pid, &status, 0) == pid);
+	if (WIFSIGNALED(status))
+		return WTERMSIG(status) == SIGSYS ? KILLED : -WTERMSIG(status);
+	return WEXITSTATUS(status);
+}
+
+/* Whatever a guest makes of a thread of its monitor: no file, no socket, nobody to signal. */
+static void lone_process(void **state)
+{
+	static const unsigned roles[] = {CALLS_LOOP, CALLS_VCPU, CALLS_DISK, CALLS_NET};
+	static int (*const acts[])(void) = {run_program, fork_process, signal_parent, signal_thread,
+		map_code, make_code, tcp_socket, unix_socket, listen_somewhere, send_somewhere,
+		trace_parent, become_root};
+
+	assert_int_equal(alone(0, NULL), 0);
+	for (unsigned r = 0; r < 4; r++) {
+		assert_int_equal(alone(roles[r], open_passwd), EACCES);
+		assert_int_equal(alone(roles[r], open_resolv), EACCES);
+		assert_int_equal(alone(roles[r], write_file), EACCES);
+		assert_int_equal(alone(roles[r], use_memory), 0);
+		assert_int_equal(alone(roles[r], start_thread), 0);
+		for (size_t i = 0; i < sizeof acts / sizeof *acts; i++)
+			assert_int_equal(alone(roles[r], acts[i]), KILLED);
+	}
+}
+
+static void roles_differ(void **state)
+{
+	assert_int_equal(alone(CALLS_LOOP, take_fd), ENOTSOCK);
+	assert_int_equal(alone(CALLS_VCPU, take_fd), KILLED);
+	assert_int_equal(alone(CALLS_DISK, take_fd), KILLED);
+	assert_int_not_equal(alone(CALLS_DISK, read_disk), KILLED);
+	assert_int_equal(alone(CALLS_VCPU, read_disk), KILLED);
+	assert_int_equal(alone(CALLS_LOOP, read_disk), KILLED);
+	assert_int_equal(alone(CALLS_NET, read_disk), KILLED);
+	assert_int_equal(nest_of(use_memory), 0);
+	assert_int_equal(nest_of(signal_parent), KILLED);
+}
+
 static void kills(void **state)
 {
 	assert_int_equal(inside(&bare, run_program), KILLED);
@@ -183,6 +321,8 @@ int main(void)
 		cmocka_unit_test(works),
 		cmocka_unit_test(refuses_files),
 		cmocka_unit_test(opens_the_name_servers),
+		cmocka_unit_test(lone_process),
+		cmocka_unit_test(roles_differ),
 	};
 
 	return cmocka_run_group_tests(tests, make_disk, remove_disk);

@@ -150,8 +150,8 @@ static int take_option(struct request *request, int id, const char *value, struc
 		return 0;
 	case CODE_CACHE:
 		r = option_size("--code-cache", value, 1ull << 20, &number, err);
-		if (!r && number > VMM_CODE_CACHE_MAX)
-			return error_set(err, EINVAL, "--code-cache: 1M to 2047M");
+		if (!r && (number < VMM_CODE_CACHE_MIN || number > VMM_CODE_CACHE_MAX))
+			return error_set(err, EINVAL, "--code-cache: 4M to 2047M");
 		config->code_cache = r ? 0 : (uint32_t)number;
 		return r;
 	case SYMBOLS:

@@ -255,14 +255,17 @@ static void add_clocks(struct build *b)
  * KVM's leaves, so that kernels find a paravirtual clock: both pairs of clock MSRs, a clock that
  * is stable across processors, and no need for delays after port I/O. Under KVM also ends of
  * interrupts without an exit: a guest that goes on under the translator finds its word in memory
- * always clear, and ends its interrupts by the APIC. Leaf 0x40000010 tells TSC and bus rates in
- * kHz.
+ * always clear, and ends its interrupts by the APIC. Where several vCPUs are translated, calls to wake
+ * a halted one (so that locks are waited for halted) and to send interrupts to many. Leaf 0x40000010
+ * tells TSC and bus rates in kHz.
  */
 static void add_hypervisor(struct build *b)
 {
 	struct cpuid_policy *p = b->policy;
 	uint32_t name[3], features = 1u << 0 | 1u << 1 | 1u << 3 | 1u << 24;
 
+	if (b->engine == CPUID_TRANSLATE && b->vcpus > 1)
+		features |= 1u << 7 | 1u << 11;
 	memcpy(name, "KVMKVMKVM\0\0\0", sizeof name);
 	p->max_hypervisor = 0x40000010;
 	add_leaf(b, 0x40000000, -1, (uint32_t[4]){p->max_hypervisor, name[0], name[1], name[2]});

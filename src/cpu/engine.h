@@ -55,6 +55,10 @@ struct engine_callbacks {
 	void (*tpr_write)(void *ctx, unsigned index, uint64_t value);
 	/* Where the engine holds the local APICs: a vector that vm_route() told of was ended. */
 	void (*eoi)(void *ctx, uint8_t vector);
+	/*
+	 * VMCALL or VMMCALL by the kernel: its number, arguments and result as KVM's. May be NULL.
+	 */
+	int64_t (*hypercall)(void *ctx, unsigned index, uint64_t number, const uint64_t arg[4]);
 };
 
 /* A local APIC and what its processor does, of an engine that holds the APICs. */
@@ -76,6 +80,9 @@ struct engine_sight {
 	FILE *profile;                 /* where the guest's time went; NULL: none */
 	const struct symbols *symbols; /* of the guest's kernel, or NULL */
 };
+
+#define HYPERCALL_UNKNOWN (-1000) /* KVM_ENOSYS */
+#define HYPERCALL_DENIED (-1)     /* KVM_EPERM: not from the kernel */
 
 struct engine_vm_config {
 	unsigned vcpus;

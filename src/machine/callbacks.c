@@ -122,6 +122,52 @@ static void eoi(void *ctx, uint8_t vector)
 	ioapic_eoi(&machine->ioapic, vector);
 }
 
+/* Linux, Documentation/virt/kvm/x86/hypercalls.rst */
+#define CALL_KICK 5u
+#define CALL_SEND_IPI 10u
+#define IPI_BITS 128u
+
+static void kick_halted(struct machine *machine, uint64_t apic_id)
+{
+	if (apic_id >= machine->made)
+		return;
+	/* first the reason, then a look at whether it sleeps: see the head of vcpu.c */
+	atomic_store(&machine->vcpu[apic_id].unhalted, true);
+	vcpu_unhalt(&machine->vcpu[apic_id]);
+}
+
+/* Bits of up to 128 APICs from arg[2] on; arg[3] as the low half of an ICR. */
+static int64_t send_ipis(struct machine *machine, unsigned index, const uint64_t arg[4])
+{
+	unsigned mode = arg[3] >> 8 & 7;
+	int64_t count = 0;
+
+	if (mode != LAPIC_FIXED && mode != LAPIC_NMI)
+		return HYPERCALL_UNKNOWN;
+	for (unsigned i = 0; i < IPI_BITS; i++) {
+		if (!(arg[i / 64] >> i % 64 & 1) || arg[2] + i >= machine->made)
+			continue;
+		lapic_icr_write(&machine->lapic[index], (arg[2] + i) << 32 | (arg[3] & 0x7ff),
+			true);
+		count++;
+	}
+	return count;
+}
+
+static int64_t hypercall(void *ctx, unsigned index, uint64_t number, const uint64_t arg[4])
+{
+	struct machine *machine = ctx;
+
+	switch (number) {
+	case CALL_KICK:
+		kick_halted(machine, arg[1]);
+		return 0;
+	case CALL_SEND_IPI:
+		return send_ipis(machine, index, arg);
+	}
+	return HYPERCALL_UNKNOWN;
+}
+
 const struct engine_callbacks machine_callbacks = {
 	.io_read = io_read,
 	.io_write = io_write,
@@ -134,6 +180,7 @@ const struct engine_callbacks machine_callbacks = {
 	.tpr_read = tpr_read,
 	.tpr_write = tpr_write,
 	.eoi = eoi,
+	.hypercall = hypercall,
 };
 
 uint64_t machine_tsc(void *ctx)

@@ -45,6 +45,8 @@ static void describe_activity(struct vcpu *vcpu, struct state *s)
 	if (!state_loading(s) || !state_ok(s))
 		return;
 	vcpu->halted = activity == MP_HALTED;
+	/* a call that came meanwhile was not saved: one that comes in vain does no harm */
+	atomic_store(&vcpu->unhalted, true);
 	vcpu->wait_sipi = activity == MP_WAITS_FOR_SIPI;
 	atomic_store(&vcpu->sipi_vector, vector);
 	atomic_store(&vcpu->requests, (init ? VCPU_INIT : 0) | (sipi ? VCPU_SIPI : 0));

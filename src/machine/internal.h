@@ -54,6 +54,8 @@ struct vcpu {
 	_Atomic uint8_t sipi_vector;
 	atomic_bool attention; /* requests, or may_run is to be looked at */
 
+	atomic_bool unhalted; /* another processor has ended this one's halt (a hypercall) */
+
 	bool may_run; /* by machine.lock */
 	bool parked;  /* by machine.lock: the thread waits for may_run */
 
@@ -85,9 +87,11 @@ struct machine {
 	_Atomic int64_t tsc_offset;
 
 	struct vcpu vcpu[MACHINE_VCPUS_MAX];
-	unsigned made; /* vCPUs that the engine has made */
-	bool running;  /* by lock: their threads are there */
-	uint64_t poll_max;
+	unsigned made;      /* vCPUs that the engine has made */
+	bool running;       /* by lock: their threads are there */
+	uint64_t poll_max;  /* ns */
+	unsigned host_cpus; /* that this process may use */
+	_Atomic int awake;  /* vCPU threads that do not sleep */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* may_run or parked */
@@ -106,6 +110,7 @@ struct machine {
 
 /* vcpu.c; any thread */
 void vcpu_kick(void *machine, unsigned index); /* lapic_ops.kick */
+void vcpu_unhalt(struct vcpu *vcpu);           /* looks at unhalted if it is halted */
 void vcpu_request(struct vcpu *vcpu, uint32_t requests);
 void vcpu_attend(struct vcpu *vcpu); /* makes the thread look at attention soon */
 void *vcpu_thread(void *vcpu);

@@ -345,7 +345,8 @@ int machine_create(const struct machine_config *config, struct machine **out, st
 	/* Threads inherit it: a halted vCPU is to wake when its timer says so, not 50 us later. */
 	prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0);
 	/* With fewer processors than vCPUs, polling takes one from those that have work. */
-	machine->poll_max = sysconf(_SC_NPROCESSORS_ONLN) >= config->vcpus ? POLL_MAX : 0;
+	machine->host_cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+	machine->poll_max = POLL_MAX;
 	r = memory_create(&machine->mem, config->memory, err);
 	if (r < 0) {
 		free(machine);

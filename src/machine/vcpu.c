@@ -46,6 +46,11 @@ void vcpu_kick(void *ctx, unsigned index)
 		machine->config.engine->vcpu_kick(vcpu->engine, false);
 }
 
+void vcpu_unhalt(struct vcpu *vcpu)
+{
+	wake(vcpu);
+}
+
 void vcpu_attend(struct vcpu *vcpu)
 {
 	atomic_store(&vcpu->attention, true);
@@ -78,6 +83,8 @@ static bool disturbed(struct vcpu *vcpu, int *masked)
 {
 	if (atomic_load(&vcpu->attention))
 		return true;
+	if (vcpu->halted && atomic_load(&vcpu->unhalted))
+		return true;
 	if (!vcpu->halted || *masked == 1 || lapic_pending(&vcpu->machine->lapic[vcpu->index]) < 0)
 		return false;
 	if (*masked < 0)
@@ -101,6 +108,10 @@ static bool poll_short(struct vcpu *vcpu, int *masked)
 	uint64_t now = clock_now(), end = now + vcpu->poll;
 
 	for (; now < end; now = clock_now()) {
+		/* not at the expense of another vCPU */
+		if (atomic_load_explicit(&vcpu->machine->awake, memory_order_relaxed) >
+			(int)vcpu->machine->host_cpus)
+			break;
 		for (int i = 0; i < 16; i++) {
 			if (disturbed(vcpu, masked))
 				return true;
@@ -134,6 +145,7 @@ static void wait_event(struct vcpu *vcpu)
 	if (!disturbed(vcpu, &masked) && !poll_short(vcpu, &masked)) {
 		start = clock_now();
 		count(vcpu, COUNT_SLEEP);
+		atomic_fetch_sub(&vcpu->machine->awake, 1);
 		for (;;) {
 			uint64_t deadline = lapic_timer_check(lapic, clock_now());
 
@@ -142,6 +154,7 @@ static void wait_event(struct vcpu *vcpu)
 				break;
 			sleep_until(vcpu, deadline);
 		}
+		atomic_fetch_add(&vcpu->machine->awake, 1);
 		adapt(vcpu, clock_now() - start);
 	}
 	atomic_store(&vcpu->doze, VCPU_AWAKE);
@@ -286,6 +299,7 @@ void *vcpu_thread(void *ctx)
 			&((struct rseq *)((char *)__builtin_thread_pointer() + __rseq_offset))
 				 ->cpu_id);
 	atomic_store(&vcpu->tid, gettid());
+	atomic_fetch_add(&vcpu->machine->awake, 1);
 	for (;;) {
 		struct error err = {0};
 
@@ -300,6 +314,7 @@ void *vcpu_thread(void *ctx)
 			if (atomic_load(&vcpu->attention))
 				continue;
 			vcpu->halted = false;
+			atomic_store(&vcpu->unhalted, false);
 			/* What was delivered during the wait was not told to the engine. */
 			engine->vcpu_kick(vcpu->engine, false);
 		}
@@ -307,6 +322,7 @@ void *vcpu_thread(void *ctx)
 			lapic_timer_check(lapic, clock_now());
 		handle_exit(vcpu, engine->vcpu_run(vcpu->engine, &err), &err);
 	}
+	atomic_fetch_sub(&vcpu->machine->awake, 1);
 	return NULL;
 }
 
@@ -326,6 +342,7 @@ int vcpu_boot(struct vcpu *vcpu, const struct cpu_state *boot, struct error *err
 	vcpu->halted = false;
 	vcpu->wait_sipi = vcpu->index != 0;
 	vcpu->pv_eoi = 0;
+	atomic_store(&vcpu->unhalted, false);
 	atomic_store(&vcpu->requests, 0);
 	r = machine->config.engine->vcpu_set_state(vcpu->engine, &state, err);
 	return r ? r : vcpu_apic_store(vcpu, err);

@@ -13,6 +13,7 @@
 #define VMM_DISKS_MAX 8
 #define VMM_NETS_MAX 4
 #define VMM_VCPUS_MAX 64
+#define VMM_CODE_CACHE_MIN (4u << 20)
 #define VMM_CODE_CACHE_MAX (2047u << 20)
 
 /* What a monitor has from the daemon beyond what the command line can say. Descriptors: -1 is none. */

@@ -226,9 +226,9 @@ struct guest *guest_create(const struct cpuid_policy *policy, const struct guest
 
 	if (!g)
 		return NULL;
-	g->callbacks =
-		(struct engine_callbacks){no_io_read, no_io_write, no_mmio_read, no_mmio_write,
-			no_msr_read, no_msr_write, no_irq, no_irq, no_tpr_read, no_tpr_write, NULL};
+	g->callbacks = (struct engine_callbacks){no_io_read, no_io_write, no_mmio_read,
+		no_mmio_write, no_msr_read, no_msr_write, no_irq, no_irq, no_tpr_read, no_tpr_write,
+		NULL, NULL};
 	config.callbacks = &g->callbacks;
 	g->ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (g->ram == MAP_FAILED || engine_translate.vm_create(&config, &g->vm, &err) ||

@@ -86,8 +86,9 @@ static const struct row rows[] = {
 	{"d6", 32, INSN_EMULATE, 0, 0}, {"63 c8", 32, INSN_EMULATE, 0, 0},
 	/* not offered */
 	{"0f aa", 64, INSN_UNDEFINED, 0, 0}, {"0f 01 c8", 64, INSN_UNDEFINED, 0, 0},
-	{"0f 01 c9", 64, INSN_UNDEFINED, 0, 0}, {"0f 01 c1", 64, INSN_UNDEFINED, 0, 0},
-	{"0f 01 d9", 64, INSN_UNDEFINED, 0, 0}, {"0f 01 d7", 64, INSN_UNDEFINED, 0, 0},
+	{"0f 01 c9", 64, INSN_UNDEFINED, 0, 0}, {"0f 01 c1", 64, INSN_EMULATE, 1, 0},
+	{"0f 01 d9", 64, INSN_EMULATE, 1, 0}, {"0f 01 c2", 64, INSN_UNDEFINED, 0, 0},
+	{"0f 01 d8", 64, INSN_UNDEFINED, 0, 0}, {"0f 01 d7", 64, INSN_UNDEFINED, 0, 0},
 	{"0f 01 ee", 64, INSN_UNDEFINED, 0, 0}, {"0f 01 d5", 64, INSN_UNDEFINED, 0, 0},
 	{"c7 f8 00 00 00 00", 64, INSN_UNDEFINED, 0, 0}, {"c6 f8 00", 64, INSN_UNDEFINED, 0, 0},
 	{"f3 0f ae e8", 64, INSN_UNDEFINED, 0, 0}, {"f3 0f 01 ea", 64, INSN_UNDEFINED, 0, 0},

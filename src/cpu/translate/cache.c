@@ -87,22 +87,42 @@ void cache_insert(struct cache *c, uint32_t index)
 	table_put(&c->table, hash, index);
 }
 
-/* The block, with the lock held; drops and retakes it when a part of the cache must be evicted. */
+#define UNLOCKED 3u /* times that bytes may change while they are decoded without the lock */
+
+/* The block, with the lock held; it is dropped and retaken where one must be made. */
 static enum outcome find(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t *index)
 {
-	uint32_t mode = v->private_data->mode;
+	struct cache *c = &v->vm->cache;
+	uint32_t mode = v->private_data->mode, changes;
+	unsigned tries = 0;
 	enum outcome r;
 
-	for (;;) {
-		*index = look(v, linear, gpa, mode);
+	while (!(*index = look(v, linear, gpa, mode))) {
+		struct decoded d;
+
+		vcpu_vectors_save(v);
+		changes = c->changes;
+		if (tries < UNLOCKED) {
+			lock_drop(&c->lock);
+			r = cache_decode(v, linear, gpa, mode, false, &d);
+			take(v);
+			tries = d.unsure ? UNLOCKED : tries + 1;
+			if (!r && (d.unsure || c->changes != changes))
+				continue;
+			/* another vCPU may have been faster */
+			if (!r && (*index = look(v, linear, gpa, mode)))
+				return OUT_OK;
+		} else {
+			r = cache_decode(v, linear, gpa, mode, true, &d);
+		}
+		if (r)
+			return r;
+		*index = cache_make(v, linear, gpa, mode, &d);
 		if (*index)
 			return OUT_OK;
-		vcpu_vectors_save(v);
-		r = cache_make(v, linear, gpa, mode, index);
-		if (r || *index)
-			return r;
-		cache_turn(v, v->vm->cache.part);
+		cache_turn(v, c->part);
 	}
+	return OUT_OK;
 }
 
 /* Where the next instruction is, in linear and physical memory. */
@@ -186,12 +206,17 @@ void cache_unlink_far(struct translate_vm *vm, uint64_t linear)
  * A page of code is known by its physical address, its links to other pages go by linear ones: when
  * it is seen at a second linear address, it gets none any more.
  */
+static bool is_noted(const struct vcpu *v, const struct page *page, uint64_t linear)
+{
+	return !page || v->cpu.cpl != 0 || page->linear == linear >> 12 || page->aliased;
+}
+
 static void note_linear(struct vcpu *v, uint64_t linear, uint64_t gpa)
 {
 	struct region *r = vm_region(v->vm, gpa);
 	struct page *page = r ? region_page(r, gpa) : NULL;
 
-	if (!page || v->cpu.cpl != 0 || page->linear == linear >> 12 || page->aliased)
+	if (is_noted(v, page, linear))
 		return;
 	if (page->linear) {
 		page->aliased = 1;
@@ -201,8 +226,43 @@ static void note_linear(struct vcpu *v, uint64_t linear, uint64_t gpa)
 	page->linear = linear >> 12;
 }
 
+/*
+ * Without the lock. What is found may be forgotten or evicted meanwhile: who does that first says so
+ * (dead, generation) and then clears the jump caches, here it is put into ours and then looked at.
+ */
+static bool find_unlocked(struct vcpu *v, uint64_t linear, uint64_t gpa, void **code)
+{
+	struct cache *c = &v->vm->cache;
+	uint32_t generation = cache_generation(c), mode = v->private_data->mode, i;
+	struct region *r = vm_region(v->vm, gpa);
+	struct table_at at = table_start(&c->table, cache_hash(gpa, mode));
+	const struct block *b = NULL;
+
+	if (mode & MODE_STEP || !r || !is_noted(v, region_page(r, gpa), linear))
+		return false;
+	while ((i = table_next(&c->table, &at))) {
+		b = &c->block[i];
+		if (b->gpa == gpa && b->mode == mode && !b->crosses)
+			break;
+	}
+	if (!i)
+		return false;
+	remember(v, linear, b);
+	*code = exec_at(c, b->code);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (!b->dead && generation == cache_generation(c))
+		return true;
+	tlb_forget_jump(v->tlb, linear);
+	return false;
+}
+
 enum outcome cache_find(struct vcpu *v, void **code, uint64_t *linear)
 {
+	uint64_t gpa;
+	enum outcome r = locate(v, linear, &gpa);
+
+	if (r || find_unlocked(v, *linear, gpa, code))
+		return r;
 	return cache_follow(v, 0, 0, code, linear);
 }
 
@@ -307,6 +367,7 @@ static void forget(struct translate_vm *vm, uint32_t index)
 	remove_from_page(vm, index, b->gpa);
 	if (b->crosses)
 		remove_from_page(vm, index, block_gpa2(b));
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* see find_unlocked() */
 	forget_jumps(vm, b);
 }
 
@@ -341,8 +402,11 @@ void cache_relist(struct cache *c, struct page *page, uint64_t gpa)
 		extent(&c->block[i], gpa, &first, &last);
 		page->lines |= cache_lines(first, last);
 	}
-	if (!page->first_block)
-		__atomic_store_n(&page->has_code, 0, __ATOMIC_RELEASE);
+	if (page->first_block)
+		return;
+	page->writes = 0;
+	page->linear = page->aliased = 0;
+	__atomic_store_n(&page->has_code, 0, __ATOMIC_RELEASE);
 }
 
 /* Blocks of one page that overlap [from, to]; all if from is 0 and to 4095. */
@@ -391,6 +455,7 @@ bool cache_invalidate(struct translate_vm *vm, uint64_t gpa, uint64_t size)
 
 		if (page && __atomic_load_n(&page->has_code, __ATOMIC_ACQUIRE)) {
 			lock_take(&vm->cache.lock);
+			vm->cache.changes++;
 			any |= invalidate_page(vm, page, gpa, offset,
 				(unsigned)(offset + part - 1));
 			lock_drop(&vm->cache.lock);

@@ -134,6 +134,8 @@ struct cache {
 	uint32_t *far;      /* linked exits to other pages: they go when global mappings change */
 	uint32_t fars;
 	uint64_t far_pages[CACHE_FAR_WORDS]; /* which linear pages they go to, hashed */
+	uint32_t changes;                    /* counts writes to watched pages, and evictions */
+	struct lock watching;                /* held while a page's writers are told */
 	uint32_t generation;                 /* counts evictions */
 	bool exact_flags; /* also flags that nobody reads are right when memory faults (tests) */
 };
@@ -191,9 +193,26 @@ void cache_unlink_far(struct translate_vm *vm, uint64_t linear);
  * before may be used after it, if the generation has changed.
  */
 void cache_turn(struct vcpu *v, unsigned part);
-/* make.c: decodes and translates; the lock is held, vectors are saved. index 0: out of room. */
-enum outcome cache_make(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode,
-	uint32_t *index);
+
+/* --- make.c: from guest bytes to a block; vectors are saved --------------------------------- */
+
+/* What was decoded, between the two steps. */
+struct decoded {
+	struct insn insn[BLOCK_MAX_INSNS];
+	unsigned count;
+	bool crosses, next_crosses;
+	bool unsure; /* needs the lock from the start */
+	uint64_t gpa2;
+};
+/*
+ * Without the lock, or with it if `locked`: watches the page and decodes. What it has read holds
+ * while `changes`, read before, stays as it is.
+ */
+enum outcome cache_decode(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode, bool locked,
+	struct decoded *d);
+/* With the lock: the block's number, 0 if there is no room. */
+uint32_t cache_make(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode,
+	struct decoded *d);
 
 /* For make.c: into the table; the 64-byte lines of a page from byte to byte. */
 void cache_insert(struct cache *c, uint32_t index);

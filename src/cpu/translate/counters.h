@@ -24,6 +24,10 @@
 	X(page_fault)                                                           \
 	X(interrupt)                                                            \
 	X(halt)                                                                 \
+	X(pause) /* with other vCPUs */                                         \
+	X(yield) /* of the host's processor, while spinning */                  \
+	X(spin_sleep)                                                           \
+	X(hypercall)                                                            \
 	X(block_made)                                                           \
 	X(block_guest_bytes) /* that were translated */                         \
 	X(block_code_bytes)  /* that they became */                             \

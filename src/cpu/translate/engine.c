@@ -95,6 +95,7 @@ static int vm_create(const struct engine_vm_config *config, struct engine_vm **o
 	e->vm.vectors = host_xcr0() & 0xe7;
 	if (__get_cpuid_count(0xd, 1, &a, &b, &c, &d))
 		e->vm.has_xsaveopt = a & 1;
+	e->vm.host_cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	e->vm.has_fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
 	e->vm.no_jumps = reserve(2 * JUMP_TARGET_DELTA);
 	r = e->vm.no_jumps ? cache_create(&e->vm.cache,

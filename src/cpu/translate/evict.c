@@ -116,10 +116,12 @@ static void evict(struct vcpu *v, unsigned part)
 		if (!holds_exit(&g, c->far[i]))
 			c->far[fars++] = c->far[i];
 	c->fars = fars;
+	c->changes++;
+	/* who looks up without the lock puts an address into its jump cache, then looks at this */
+	__atomic_fetch_add(&c->generation, 1, __ATOMIC_SEQ_CST);
 	for (unsigned k = 0; k < vm->vcpus; k++)
 		for (unsigned n = 0; n < CTX_COUNT; n++)
 			tlb_forget_code(&vm->vcpu[k]->context[n], code, c->part_hot);
-	c->generation++;
 	v->count.part_evicted++;
 }
 

@@ -35,6 +35,23 @@ static inline void lock_yield(void)
 	asm volatile("syscall" : "=a"(r) : "a"((long)SYS_sched_yield) : "rcx", "r11", "memory");
 }
 
+/* Sleeps for so long, or less. */
+static inline void lock_sleep(long ns)
+{
+	const struct timespec_kernel {
+		int64_t sec, ns;
+	} time = {0, ns};
+	uint32_t word = 0;
+	register const void *timeout asm("r10") = &time;
+	long r;
+
+	asm volatile("syscall"
+		     : "=a"(r)
+		     : "a"((long)SYS_futex), "D"(&word), "S"((long)FUTEX_WAIT_PRIVATE), "d"(0l),
+		     "r"(timeout)
+		     : "rcx", "r11", "memory");
+}
+
 static inline bool lock_try(struct lock *l)
 {
 	uint32_t expected = 0;

@@ -5,6 +5,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <Zydis/Mnemonic.h>
+
 #include "cpu/translate/insn/insn.h"
 #include "cpu/translate/rewrite/rewrite.h"
 #include "cpu/translate/vm.h"
@@ -126,7 +128,10 @@ static void wait_for_store(struct vcpu *self, struct translate_vcpu *other)
 			__builtin_ia32_pause();
 }
 
-/* Takes write permission for the page from everyone, before its bytes are read. */
+/*
+ * Takes write permission for the page from everyone, before its bytes are read. This may take until
+ * another vCPU's thread runs again: a lock of its own.
+ */
 static void watch(struct vcpu *v, struct region *r, uint64_t gpa)
 {
 	struct translate_vm *vm = v->vm;
@@ -134,11 +139,14 @@ static void watch(struct vcpu *v, struct region *r, uint64_t gpa)
 	size_t number = (gpa - r->gpa) >> 12;
 	const void *host = r->host + (number << 12);
 
-	if (page->has_code)
+	if (__atomic_load_n(&page->has_code, __ATOMIC_ACQUIRE) == PAGE_WATCHED)
 		return;
-	__atomic_store_n(&page->has_code, 1, __ATOMIC_SEQ_CST);
-	page->writes = 0;
-	page->linear = page->aliased = 0;
+	lock_take(&vm->cache.watching);
+	if (page->has_code == PAGE_WATCHED) {
+		lock_drop(&vm->cache.watching);
+		return;
+	}
+	__atomic_store_n(&page->has_code, PAGE_WATCHING, __ATOMIC_SEQ_CST);
 	for (unsigned k = 0; k < vm->vcpus; k++) {
 		struct translate_vcpu *p = vm->vcpu[k];
 		uint32_t *hint = &p->write_hint[r - vm->region][number];
@@ -152,6 +160,8 @@ static void watch(struct vcpu *v, struct region *r, uint64_t gpa)
 		if (found)
 			wait_for_store(v, p);
 	}
+	__atomic_store_n(&page->has_code, PAGE_WATCHED, __ATOMIC_RELEASE);
+	lock_drop(&vm->cache.watching);
 }
 
 /* --- decoding ----------------------------------------------------------------------------- */
@@ -160,38 +170,37 @@ struct source {
 	const uint8_t *bytes;
 	unsigned room;      /* bytes to the end of the page */
 	uint8_t joined[16]; /* an instruction that lies in two pages */
-	bool crosses, next_crosses;
-	uint64_t gpa2;
 };
 
 /* The instruction at the end of a page, with what it needs from the next one. */
-static enum outcome join(struct vcpu *v, uint64_t linear, struct source *s)
+static enum outcome join(struct vcpu *v, uint64_t linear, struct source *s, struct decoded *d)
 {
 	uint64_t next = (linear | 4095) + 1;
 	struct region *r;
 	enum outcome out;
 
-	out = mmu_fetch(v, next, &s->gpa2);
+	out = mmu_fetch(v, next, &d->gpa2);
 	if (out)
 		return out;
-	r = vm_region(v->vm, s->gpa2);
+	r = vm_region(v->vm, d->gpa2);
 	memcpy(s->joined, s->bytes, s->room);
 	if (r) {
-		watch(v, r, s->gpa2);
-		memcpy(s->joined + s->room, r->host + (s->gpa2 - r->gpa), 16 - s->room);
+		watch(v, r, d->gpa2);
+		memcpy(s->joined + s->room, r->host + (d->gpa2 - r->gpa), 16 - s->room);
 	} else {
 		memset(s->joined + s->room, 0xff, 16 - s->room);
 	}
-	s->crosses = r;
+	d->crosses = r;
 	return OUT_OK;
 }
 
-static enum outcome decode(struct vcpu *v, uint64_t linear, uint32_t mode, struct source *s,
-	struct insn *insns, unsigned *count)
+static enum outcome decode(struct vcpu *v, uint64_t linear, uint32_t mode, bool locked,
+	struct source *s, struct decoded *d)
 {
 	unsigned bits = (mode & MODE_BITS) == MODE_64 ? 64
 		: (mode & MODE_BITS) == MODE_32       ? 32
 						      : 16;
+	struct insn *insns = d->insn;
 	unsigned at = 0, n = 0, limit = mode & MODE_STEP ? 1 : BLOCK_MAX_INSNS;
 
 	while (n < limit && at < s->room) {
@@ -199,23 +208,30 @@ static enum outcome decode(struct vcpu *v, uint64_t linear, uint32_t mode, struc
 			bits, vcpu_cpuid(v));
 
 		if (r == -EAGAIN && n == 0) {
-			enum outcome out = join(v, linear, s);
+			enum outcome out = OUT_OK;
 
-			if (out)
+			/* two pages have to stay as they are */
+			d->unsure = !locked;
+			if (locked)
+				out = join(v, linear, s, d);
+			if (out || !locked)
 				return out;
 			insn_decode(&insns[0], s->joined, 15, bits, vcpu_cpuid(v));
 			n = 1;
 			break;
 		}
 		if (r == -EAGAIN) {
-			s->next_crosses = true;
+			d->next_crosses = true;
 			break;
 		}
+		/* where there are other vCPUs to make way for, it leaves */
+		if (insns[n].mnemonic == ZYDIS_MNEMONIC_PAUSE && v->vm->config.vcpus > 1)
+			insns[n].class = INSN_EMULATE;
 		at += insns[n].length;
 		if (rewrite_ends(mode, &insns[n++]))
 			break;
 	}
-	*count = n;
+	d->count = n;
 	return OUT_OK;
 }
 
@@ -229,49 +245,57 @@ static void enlist(struct cache *c, struct region *r, uint64_t gpa, uint32_t ind
 	page->lines |= cache_lines(first, last);
 }
 
-enum outcome cache_make(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode,
-	uint32_t *index)
+enum outcome cache_decode(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode, bool locked,
+	struct decoded *d)
 {
-	struct cache *c = &v->vm->cache;
 	struct region *r = vm_region(v->vm, gpa);
-	struct insn insns[BLOCK_MAX_INSNS];
 	struct source s = {.room = 4096 - (gpa & 4095)};
-	unsigned count, size = 0, start = gpa & 4095;
 	uint64_t since = __builtin_ia32_rdtsc();
 	enum outcome out;
-	struct block *b;
 
-	*index = 0;
-	if (!has_room(c))
-		return OUT_OK;
+	d->crosses = d->next_crosses = d->unsure = false;
+	d->gpa2 = 0;
 	if (!r)
 		return fault_raise(v, EXC_UD); /* code in device memory */
 	watch(v, r, gpa);
 	s.bytes = r->host + (gpa - r->gpa);
-	out = decode(v, linear, mode, &s, insns, &count);
-	if (out)
-		return out;
-	*index = c->part_blocks[c->part];
-	b = &c->block[*index];
+	out = decode(v, linear, mode, locked, &s, d);
+	v->count.make_cycles += __builtin_ia32_rdtsc() - since;
+	return out;
+}
+
+uint32_t cache_make(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode, struct decoded *d)
+{
+	struct cache *c = &v->vm->cache;
+	uint64_t since = __builtin_ia32_rdtsc();
+	unsigned size = 0, start = gpa & 4095, last;
+	uint32_t index;
+	struct block *b;
+
+	if (!has_room(c))
+		return 0;
+	index = c->part_blocks[c->part];
+	b = &c->block[index];
 	*b = (struct block){.gpa = gpa,
 		.mode = (uint16_t)mode,
-		.second_page = (uint32_t)(s.gpa2 >> 12)};
-	count = rewrite_block(c, b, *index, insns, count, start, s.next_crosses);
-	for (unsigned k = 0; k < count; k++)
-		size += insns[k].length;
+		.second_page = (uint32_t)(d->gpa2 >> 12)};
+	d->count = rewrite_block(c, b, index, d->insn, d->count, start, d->next_crosses);
+	for (unsigned k = 0; k < d->count; k++)
+		size += d->insn[k].length;
+	last = start + size - 1;
 	b->size = (uint16_t)size;
-	b->insns = (uint8_t)count;
-	b->crosses = s.crosses && start + size > 4096;
+	b->insns = (uint8_t)d->count;
+	b->crosses = d->crosses && last > 4095;
 	if (c->rip)
-		c->rip[*index] = linear;
-	enlist(c, r, gpa, *index, 0, start, start + size > 4096 ? 4095 : start + size - 1);
+		c->rip[index] = linear;
+	enlist(c, vm_region(v->vm, gpa), gpa, index, 0, start, last > 4095 ? 4095 : last);
 	if (b->crosses)
-		enlist(c, vm_region(v->vm, s.gpa2), s.gpa2, *index, 1, 0, start + size - 4097);
-	cache_insert(c, *index);
-	__atomic_store_n(&c->part_blocks[c->part], *index + 1, __ATOMIC_RELEASE);
+		enlist(c, vm_region(v->vm, d->gpa2), d->gpa2, index, 1, 0, last - 4096);
+	cache_insert(c, index);
+	__atomic_store_n(&c->part_blocks[c->part], index + 1, __ATOMIC_RELEASE);
 	v->count.block_made++;
 	v->count.block_guest_bytes += size;
 	v->count.block_code_bytes += b->code_size + b->cold_size;
 	v->count.make_cycles += __builtin_ia32_rdtsc() - since;
-	return OUT_OK;
+	return index;
 }

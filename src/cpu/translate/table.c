@@ -6,6 +6,19 @@ static struct table_slot *bucket(const struct table *t, uint32_t number)
 	return &t->slot[(number & (t->slots / TABLE_BUCKET - 1)) * TABLE_BUCKET];
 }
 
+/* Both halves at once: searches go on without the lock. */
+static struct table_slot get(const struct table_slot *slot)
+{
+	uint64_t both = __atomic_load_n((const uint64_t *)slot, __ATOMIC_ACQUIRE);
+
+	return (struct table_slot){(uint32_t)both, (uint32_t)(both >> 32)};
+}
+
+static void set(struct table_slot *slot, struct table_slot to)
+{
+	__atomic_store_n((uint64_t *)slot, to.tag | (uint64_t)to.number << 32, __ATOMIC_RELEASE);
+}
+
 struct table_at table_start(const struct table *t, uint64_t hash)
 {
 	return (struct table_at){.tag = (uint32_t)hash, .bucket = (uint32_t)(hash >> 32)};
@@ -17,10 +30,12 @@ uint32_t table_next(const struct table *t, struct table_at *at)
 		const struct table_slot *b = bucket(t, at->bucket);
 
 		for (unsigned i = at->in_bucket; i < TABLE_BUCKET; i++) {
-			at->hole |= !b[i].number;
-			if (b[i].tag == at->tag && b[i].number && b[i].number != TABLE_GONE) {
+			struct table_slot slot = get(&b[i]);
+
+			at->hole |= !slot.number;
+			if (slot.tag == at->tag && slot.number && slot.number != TABLE_GONE) {
 				at->in_bucket = i + 1;
-				return b[i].number;
+				return slot.number;
 			}
 		}
 		if (at->hole)
@@ -41,7 +56,7 @@ bool table_put(struct table *t, uint64_t hash, uint32_t number)
 			if (b[i].number && b[i].number != TABLE_GONE)
 				continue;
 			t->used += !b[i].number;
-			b[i] = (struct table_slot){(uint32_t)hash, number};
+			set(&b[i], (struct table_slot){(uint32_t)hash, number});
 			return true;
 		}
 	}
@@ -60,7 +75,7 @@ void table_remove(struct table *t, uint64_t hash, uint32_t number)
 		}
 		if (found) {
 			/* searches go on behind a full bucket, and must do so still */
-			found->number = hole ? 0 : TABLE_GONE;
+			set(found, (struct table_slot){0, hole ? 0 : TABLE_GONE});
 			t->used -= hole;
 			return;
 		}

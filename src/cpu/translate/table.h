@@ -3,7 +3,8 @@
  * A hash table of numbers in which a search reads one cache line, as a rule:
  * buckets of eight, an overflow goes on in the next one. Numbers are not
  * compared: what has the tag of the key is a candidate. Memory that is not
- * used costs nothing. Who uses it holds a lock. Calls no libc.
+ * used costs nothing. Who changes it holds a lock; a search without it may miss
+ * what is there, and find what has just been removed. Calls no libc.
  */
 #ifndef DACH_CPU_TRANSLATE_TABLE_H
 #define DACH_CPU_TRANSLATE_TABLE_H

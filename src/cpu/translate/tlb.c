@@ -88,6 +88,11 @@ void tlb_remember_jump(struct tlb *t, uint64_t rip, const void *code)
 	put(&t->jump_key[i], -rip);
 }
 
+void tlb_forget_jump(struct tlb *t, uint64_t rip)
+{
+	put(&t->jump_key[jump_index(rip)], jump_empty(jump_index(rip)));
+}
+
 void tlb_forget_code(struct tlb *t, const void *code, uint64_t size)
 {
 	for (uint64_t bits = t->jumps_touched; bits; bits &= bits - 1) {

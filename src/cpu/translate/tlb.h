@@ -97,6 +97,8 @@ void tlb_remember_jump(struct tlb *t, uint64_t rip, const void *code);
 void tlb_clear_jumps(struct tlb *t);
 /* Forgets the jump cache alone; also another vCPU's, while that is outside of translated code. */
 void tlb_forget_jumps(struct tlb *t);
+/* Forgets the jump to rip. */
+void tlb_forget_jump(struct tlb *t, uint64_t rip);
 /* Forgets jumps to this code; also another vCPU's, while that is outside of translated code. */
 void tlb_forget_code(struct tlb *t, const void *code, uint64_t size);
 /* Forgets what is not global. */

@@ -26,12 +26,15 @@ struct region {
 /* A page of guest memory, as the translator sees it. */
 struct page {
 	uint32_t first_block; /* of those whose code starts or ends here; 0: none */
-	uint8_t has_code;     /* writes are watched; set before its bytes are read */
+	uint8_t has_code;     /* PAGE_*, if writes are watched; set before its bytes are read */
 	uint8_t patience; /* log2 of the writes beside code that are borne before it is forgotten */
 	uint16_t writes;  /* that hit no code, since */
 	uint64_t linear : 52, aliased : 1; /* page number at which CPL 0 runs it; at others too */
 	uint64_t lines; /* which of the page's 64-byte lines hold translated bytes */
 };
+
+#define PAGE_WATCHING 1u /* writers are being told */
+#define PAGE_WATCHED 2u
 
 struct translate_vm {
 	struct engine_vm_config config;
@@ -40,7 +43,8 @@ struct translate_vm {
 	struct region region[VM_REGIONS];
 	struct translate_vcpu *vcpu[VM_VCPUS];
 	unsigned vcpus;
-	uint64_t vectors; /* state components that the guest may have (an XSAVE mask) */
+	unsigned host_cpus; /* that this process may use */
+	uint64_t vectors;   /* state components that the guest may have (an XSAVE mask) */
 	bool has_xsaveopt, has_fsgsbase;
 	uint64_t *no_jumps;    /* an empty jump cache */
 	struct lock exclusive; /* held by who wants all others outside of translated code */
@@ -80,6 +84,8 @@ struct translate_vcpu {
 	unsigned unsettled;      /* of them */
 	struct tlb *user;        /* the context of the current PCID */
 	bool running;            /* vcpu_run() is under way: %gs is ours */
+	uint64_t last_pause;     /* TSC at the last PAUSE */
+	unsigned pauses, yields; /* since the vCPU began to spin */
 	struct profile *profile; /* sight.c; NULL: none */
 	uint8_t watches;         /* data breakpoints that are enabled, as bits */
 	uint64_t debug_seen[5];  /* DR0-3 and DR7 as debug_update() has found them */

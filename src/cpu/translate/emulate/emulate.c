@@ -267,8 +267,12 @@ static enum outcome emulate_system(struct vcpu *v, const struct insn *i)
 	case ZYDIS_MNEMONIC_CLFLUSHOPT:
 	case ZYDIS_MNEMONIC_CLWB:
 		return emulate_clflush(v, i);
-	case ZYDIS_MNEMONIC_SERIALIZE:
 	case ZYDIS_MNEMONIC_PAUSE:
+		return emulate_pause(v, i);
+	case ZYDIS_MNEMONIC_VMCALL:
+	case ZYDIS_MNEMONIC_VMMCALL:
+		return emulate_hypercall(v, i);
+	case ZYDIS_MNEMONIC_SERIALIZE:
 	case ZYDIS_MNEMONIC_NOP:
 		return insn_done(v, i);
 	default:

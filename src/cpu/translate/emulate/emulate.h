@@ -262,6 +262,8 @@ enum outcome emulate_clac_stac(struct vcpu *v, const struct insn *i);
 enum outcome emulate_swapgs(struct vcpu *v, const struct insn *i);
 enum outcome emulate_fsgsbase(struct vcpu *v, const struct insn *i);
 enum outcome emulate_rdtsc(struct vcpu *v, const struct insn *i);
+enum outcome emulate_pause(struct vcpu *v, const struct insn *i);
+enum outcome emulate_hypercall(struct vcpu *v, const struct insn *i);
 enum outcome emulate_rdpid(struct vcpu *v, const struct insn *i);
 enum outcome emulate_rdpmc(struct vcpu *v, const struct insn *i);
 enum outcome emulate_pushf(struct vcpu *v, const struct insn *i);

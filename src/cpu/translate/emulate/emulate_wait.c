@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guests that wait for another of their processors. Where that one's thread waits for a processor of
+ * the host, spinning only keeps it from running.
+ */
+#include "cpu/translate/emulate/emulate.h"
+#include "cpu/translate/lock.h"
+#include "cpu/translate/vm.h"
+
+#define GAP \
+	20000u    /* TSC cycles without PAUSE: it was not spinning, or does so for something else */
+#define SPINS 24u /* PAUSEs before the first yield, and between yields */
+#define YIELDS 12u  /* yields that did not help, before sleeping */
+#define SLEEP 50000 /* ns; an interrupt waits so long at most */
+
+enum outcome emulate_pause(struct vcpu *v, const struct insn *i)
+{
+	struct translate_vcpu *p = v->private_data;
+	uint64_t now = __builtin_ia32_rdtsc();
+
+	v->count.pause++;
+	if (now - p->last_pause > GAP)
+		p->pauses = p->yields = 0;
+	__builtin_ia32_pause();
+	if (++p->pauses % SPINS == 0) {
+		if (++p->yields < YIELDS || v->vm->config.vcpus <= v->vm->host_cpus) {
+			v->count.yield++;
+			lock_yield();
+		} else if (!atomic_load(&v->kicked)) {
+			v->count.spin_sleep++;
+			p->yields = 0;
+			lock_sleep(SLEEP);
+		}
+		now = __builtin_ia32_rdtsc();
+	}
+	p->last_pause = now;
+	return insn_done(v, i);
+}
+
+/* KVM's calls (Linux, Documentation/virt/kvm/x86/hypercalls.rst): number in RAX, arguments behind it. */
+enum outcome emulate_hypercall(struct vcpu *v, const struct insn *i)
+{
+	void *ctx;
+	const struct engine_callbacks *c = vcpu_callbacks(v, &ctx);
+	const uint64_t *gpr = v->cpu.gpr;
+	uint64_t mask = mode_code64(v) ? ~0ull : 0xffffffff;
+	const uint64_t arg[4] = {gpr[RBX] & mask, gpr[RCX] & mask, gpr[RDX] & mask,
+		gpr[RSI] & mask};
+	int64_t result = HYPERCALL_UNKNOWN;
+
+	v->count.hypercall++;
+	if (v->cpu.cpl)
+		result = HYPERCALL_DENIED;
+	else if (c->hypercall) {
+		vcpu_vectors_save(v);
+		result = c->hypercall(ctx, v->index, gpr[RAX] & mask, arg);
+	}
+	v->cpu.gpr[RAX] = (uint64_t)result & mask;
+	return insn_done(v, i);
+}

@@ -278,25 +278,35 @@ static bool may_link_far(struct vcpu *v, const struct block *from, uint64_t line
 		mmu_fetch_global(v, linear);
 }
 
+static void note_far(struct cache *c, uint64_t linear)
+{
+	c->far_pages[far_word(linear)] |= 1ull << (linear >> 12 & 63);
+}
+
 static void link_exit(struct vcpu *v, uint32_t exit_index, uint32_t to, uint64_t linear)
 {
 	struct cache *c = &v->vm->cache;
 	struct block_exit *e = &c->exit[exit_index];
 	struct block *from = &c->block[e->block], *b = &c->block[to];
 
-	if (e->to || from->dead || b->dead || b->crosses || b->mode & MODE_STEP ||
-		b->mode != from->mode)
+	if (e->to || from->dead || b->dead || b->mode & MODE_STEP || b->mode != from->mode)
+		return;
+	/* holds while the second page stays where it is */
+	if (b->crosses && (!(b->mode & MODE_RING0) || !may_link_far(v, from, (linear | 4095) + 1)))
 		return;
 	if (exit_is_far(e)) {
 		if (!may_link_far(v, from, linear)) {
 			patch(c, e->patch, e->stub + EXIT_STUB_SIZE);
 			return;
 		}
-		c->far[c->fars++] = exit_index;
-		c->far_pages[far_word(linear)] |= 1ull << (linear >> 12 & 63);
+		note_far(c, linear);
 	} else if ((b->gpa ^ from->gpa) >> 12) {
 		return;
 	}
+	if (exit_is_far(e) || b->crosses)
+		c->far[c->fars++] = exit_index;
+	if (b->crosses)
+		note_far(c, (linear | 4095) + 1);
 	e->to = to;
 	e->next_incoming = b->incoming;
 	b->incoming = exit_index;

@@ -31,6 +31,12 @@ static void take(struct vcpu *v)
 
 /* --- finding --------------------------------------------------------------------------- */
 
+/* Is the block the code at this address? Its second page is another matter. */
+static bool suits(const struct block *b, uint64_t linear, uint64_t gpa, uint32_t mode)
+{
+	return b->gpa == gpa && b->mode == mode;
+}
+
 static uint32_t look(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode)
 {
 	struct cache *c = &v->vm->cache;
@@ -41,7 +47,7 @@ static uint32_t look(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mod
 	while ((i = table_next(&c->table, &at))) {
 		const struct block *b = &c->block[i];
 
-		if (b->gpa != gpa || b->mode != mode)
+		if (!suits(b, linear, gpa, mode))
 			continue;
 		if (b->crosses &&
 			(mmu_fetch(v, (linear | 4095) + 1, &second) != OUT_OK ||
@@ -242,7 +248,7 @@ static bool find_unlocked(struct vcpu *v, uint64_t linear, uint64_t gpa, void **
 		return false;
 	while ((i = table_next(&c->table, &at))) {
 		b = &c->block[i];
-		if (b->gpa == gpa && b->mode == mode && !b->crosses)
+		if (suits(b, linear, gpa, mode) && !b->crosses)
 			break;
 	}
 	if (!i)

@@ -144,6 +144,8 @@ static int64_t send_ipis(struct machine *machine, unsigned index, const uint64_t
 
 	if (mode != LAPIC_FIXED && mode != LAPIC_NMI)
 		return HYPERCALL_UNKNOWN;
+	if (arg[2] >= machine->made)
+		return 0;
 	for (unsigned i = 0; i < IPI_BITS; i++) {
 		if (!(arg[i / 64] >> i % 64 & 1) || arg[2] + i >= machine->made)
 			continue;

@@ -348,6 +348,15 @@ static void resets(void **state)
 
 /* Halts */
 
+static int64_t call(struct engine_vcpu *vcpu, uint64_t number, uint64_t a, uint64_t b, uint64_t c,
+	uint64_t d)
+{
+	const struct engine_vm_config *config = &vcpu->vm->config;
+
+	return config->callbacks->hypercall(config->ctx, vcpu->index, number,
+		(const uint64_t[4]){a, b, c, d});
+}
+
 static enum engine_exit waits_for_timer(struct engine_vcpu *vcpu, struct error *err)
 {
 	int vector = ack(vcpu);
@@ -512,6 +521,8 @@ static enum engine_exit scribbles(struct engine_vcpu *vcpu, struct error *err)
 			cb->io_read(ctx, vcpu->index, at, size & 7 ? size : 4);
 		else if (at / 4 != PM1_CONTROL / 4)
 			cb->io_write(ctx, vcpu->index, at, size & 7 ? size : 4, value);
+		cb->hypercall(ctx, vcpu->index, seed >> 50 & 15,
+			(const uint64_t[4]){seed, value, seed >> 60, value >> 7});
 		ack(vcpu);
 		cb->tpr_write(ctx, vcpu->index, seed >> 20 & 15);
 	}
@@ -528,6 +539,57 @@ static void garbage(void **state)
 	struct error err;
 
 	assert_int_equal(run(scribbles, scribbles, NULL, &err), MACHINE_POWEROFF);
+}
+
+/* KVM's calls: a kick ends a masked halt, also one that comes first; interrupts to a bit map. */
+static enum engine_exit halts_for_call(struct engine_vcpu *vcpu, struct error *err)
+{
+	switch (vcpu->step++) {
+	case 0:
+		vcpu->interruptible = false;
+		apic(vcpu, 0xf0, 0x1ff);
+		apic(vcpu, 0x310, 1u << 24);
+		apic(vcpu, 0x300, 0x4500);
+		apic(vcpu, 0x300, 0x4612);
+		return ENGINE_EXIT_HALT;
+	case 1:
+		/* woken by the first kick; the second is remembered */
+		call(vcpu, 5, 0, 0, 0, 0);
+		return ENGINE_EXIT_HALT;
+	case 2:
+		vcpu->interruptible = true;
+		return ENGINE_EXIT_HALT;
+	default:
+		if (ack(vcpu) != 0x77)
+			return ENGINE_EXIT_INTERRUPTED;
+		off(vcpu);
+		return spin(vcpu, err);
+	}
+}
+
+static enum engine_exit calls(struct engine_vcpu *vcpu, struct error *err)
+{
+	usleep(10000);
+	if (vcpu->step == 0) {
+		assert_int_equal(call(vcpu, 5, 0, 99, 0, 0), 0);
+		assert_int_equal(call(vcpu, 5, 0, ~0ull, 0, 0), 0);
+		assert_int_equal(call(vcpu, 5, 0, 0, 0, 0), 0);
+		assert_int_equal(call(vcpu, 99, 0, 0, 0, 0), -1000);
+		assert_int_equal(call(vcpu, 10, 1, 0, 0, 0x600), -1000); /* no start-up messages */
+	}
+	vcpu->step++;
+	/* until it is seen: bits beyond the last processor do not count */
+	assert_int_equal(call(vcpu, 10, ~2ull, ~0ull, 0, 0x77), 1);
+	assert_int_equal(call(vcpu, 10, ~0ull, ~0ull, ~0ull - 64, 0x77), 0);
+	assert_int_equal(call(vcpu, 10, ~0ull, ~0ull, 1ull << 32, 0x77), 0);
+	return ENGINE_EXIT_INTERRUPTED;
+}
+
+static void call_ends_masked_halt(void **state)
+{
+	struct error err;
+
+	assert_int_equal(run(halts_for_call, calls, NULL, &err), MACHINE_POWEROFF);
 }
 
 static enum engine_exit breaks(struct engine_vcpu *vcpu, struct error *err)
@@ -585,6 +647,7 @@ int main(void)
 		cmocka_unit_test(no_wake_up_is_lost),
 		cmocka_unit_test(pauses),
 		cmocka_unit_test(garbage),
+		cmocka_unit_test(call_ends_masked_halt),
 		cmocka_unit_test(debugger),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(stuck_engine),

@@ -29,6 +29,7 @@ static const struct key keys[] = {
 	{"vcpus", KEY_COUNT, AT(vcpus), 1, DOMAIN_VCPUS_MAX},
 	{"maxvcpus", KEY_COUNT, AT(maxvcpus), 1, DOMAIN_VCPUS_MAX},
 	{"cpu_weight", KEY_COUNT, AT(cpu_weight), 1, 65535},
+	{"cpu_cap", KEY_COUNT, AT(cap), 0, DOMAIN_VCPUS_MAX * 100}, /* xm's */
 	{"cap", KEY_COUNT, AT(cap), 0, DOMAIN_VCPUS_MAX * 100},
 	{"io_weight", KEY_COUNT, AT(io_weight), 1, 10000},
 	{"kernel", KEY_PATH, AT(kernel), 0, 0},
@@ -252,6 +253,8 @@ int keys_apply(struct cfg *cfg, const char *file, const struct config_reader *re
 		if (setting)
 			r = take_key(&keys[n], setting, reader, config, err);
 	}
+	if (config->maxmem && !cfg_find(cfg, "memory"))
+		config->memory = config->maxmem;
 	if (!r)
 		r = take_type(cfg, config, err);
 	if (!r)

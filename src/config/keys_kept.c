@@ -9,8 +9,8 @@
 /* What xl and xm know and what changes nothing here, or not yet. In order, for bsearch(). */
 static const char *const known[] = {"access_control", "acpi", "acpi_firmware", "acpi_laptop_slate",
 	"acpi_s3", "acpi_s4", "altp2m", "apic", "argo", "blkif", "bootargs", "bootloader_args",
-	"bootloader_restrict", "bootloader_user", "channel", "claim_mode", "cpu", "cpu_cap",
-	"cpuid", "description", "device_model", "device_model_args", "device_model_args_hvm",
+	"bootloader_restrict", "bootloader_user", "channel", "claim_mode", "cpu", "cpuid",
+	"description", "device_model", "device_model_args", "device_model_args_hvm",
 	"device_model_args_pv", "device_model_override", "device_model_stubdomain_cmdline",
 	"device_model_stubdomain_init_seclabel", "device_model_stubdomain_memory",
 	"device_model_stubdomain_override", "device_model_stubdomain_seclabel", "device_model_user",
@@ -42,6 +42,10 @@ static const char *const taken[] = {"name", "memory", "maxmem", "vcpus", "maxvcp
 	"extra", "bootloader", "boot", "firmware", "bios", "type", "builder", "uuid", "disk", "vif",
 	"serial", "on_poweroff", "on_reboot", "on_crash", "on_watchdog", "on_soft_reset", "engine",
 	"cpu_model"};
+
+/* Whoever writes one of these expects something that does not come. */
+static const char *const missing[] = {"channel", "dtdev", "p9", "pci", "sdl", "spice", "usbctrl",
+	"usbdev", "vfb", "vkb", "vnc", "vscsi", "vsnd", "vtpm"};
 
 static int compare(const void *a, const void *b)
 {
@@ -127,6 +131,20 @@ static int keep(const struct cfg_setting *setting, struct domain_config *config,
 	return 0;
 }
 
+/* Not when it says no: 0, '' or []. */
+static void warn_missing(const struct cfg_setting *setting, const struct config_reader *reader)
+{
+	const struct cfg_value *value = &setting->value;
+	bool wanted = value->kind == CFG_LIST ? value->items
+		: value->kind == CFG_NUMBER   ? value->number
+					      : value->text[0] && strcmp(value->text, "0");
+
+	if (wanted &&
+		bsearch(setting->key, missing, sizeof missing / sizeof *missing, sizeof *missing,
+			compare))
+		spec_warn(reader, &setting->at, "'%s' has no effect yet", setting->key);
+}
+
 int keys_keep(struct cfg *cfg, const struct config_reader *reader, struct domain_config *config,
 	struct error *err)
 {
@@ -141,6 +159,7 @@ int keys_keep(struct cfg *cfg, const struct config_reader *reader, struct domain
 		if (bsearch(setting->key, known, sizeof known / sizeof *known, sizeof *known,
 			    compare)) {
 			r = keep(setting, config, err);
+			warn_missing(setting, reader);
 			continue;
 		}
 		guess = meant(setting->key);

@@ -75,7 +75,8 @@ static void test_xl(void **state)
 		"on_crash = \"coredump-restart\"\non_watchdog = 'preserve'\n"
 		"ioports = [ \"2f8-2ff\", [ 1, 'x', ], ]\nfirmware='ovmf'\n"
 		"extra = \"console=ttyS0\"\nextra += \" quiet\"");
-	assert_string_equal(rig.warnings, "");
+	assert_string_equal(rig.warnings,
+		"f:17:1: 'vnc' has no effect yet\nf:19:1: 'vfb' has no effect yet\n");
 	assert_string_equal(c->name, "win-1");
 	assert_string_equal(c->type, "hvm");
 	assert_string_equal(c->uuid, "01234567-89ab-cdef-0123-456789abcdef");
@@ -135,7 +136,9 @@ static void test_xm(void **state)
 	assert_null(c->ramdisk);
 	assert_int_equal(json_integer_value(json_object_get(c->kept, "vnc")), 1);
 	/* vmid and base were of use; long was not. */
-	assert_string_equal(rig.warnings, "f:17:1: unknown key 'long' is ignored\n");
+	assert_string_equal(rig.warnings,
+		"f:13:1: 'vnc' has no effect yet\n"
+		"f:17:1: unknown key 'long' is ignored\n");
 	domain_config_free(&rig.config);
 }
 
@@ -156,6 +159,29 @@ static void test_warnings(void **state)
 		"f:6:1: unknown key 'memroy' is ignored; is it 'memory' that is meant?\n");
 	assert_string_equal(rig.config.cmdline, "x");
 	domain_config_free(&rig.config);
+}
+
+static void test_defaults(void **state)
+{
+	struct rig rig = {0};
+
+	rig_good(&rig, "name='a'");
+	assert_int_equal(rig.config.memory, 128 << 10);
+	assert_int_equal(rig.config.cpu_weight, 256);
+	domain_config_free(&rig.config);
+	rig_good(&rig, "name='a'\nmaxmem=512\ncpu_cap=30\nvnc=0\nvfb=[]\npci=''");
+	assert_int_equal(rig.config.memory, 512 << 10);
+	assert_int_equal(rig.config.cap, 30);
+	assert_string_equal(rig.warnings, "");
+	domain_config_free(&rig.config);
+}
+
+/* xen-create-image writes this line where --nopygrub is given. */
+static void test_stray(void **state)
+{
+	struct rig rig = {0};
+
+	rig_bad(&rig, "#\n0\nvcpus = '1'\n", "f:2:1: expected KEY = VALUE here, not '0'");
 }
 
 static void test_overrides(void **state)
@@ -341,6 +367,8 @@ int main(void)
 		cmocka_unit_test(test_xl),
 		cmocka_unit_test(test_xm),
 		cmocka_unit_test(test_warnings),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_stray),
 		cmocka_unit_test(test_overrides),
 		cmocka_unit_test(test_wrong),
 		cmocka_unit_test(test_hostile),

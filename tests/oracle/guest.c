@@ -15,6 +15,7 @@
 #include "oracle.h"
 
 #define RAM_SIZE (16u << 20)
+#define DEVICE 0x40000000ull
 #define PTE_P 1ull
 #define PTE_W 2ull
 #define PTE_U 4ull
@@ -49,7 +50,7 @@ struct guest {
 	struct guest_options options;
 };
 
-/* --- callbacks: there are no devices ---------------------------------------------------------- */
+/* --- callbacks ---------------------------------------------------------- */
 
 static uint64_t no_io_read(void *ctx, unsigned index, uint16_t port, unsigned size)
 {
@@ -60,13 +61,24 @@ static void no_io_write(void *ctx, unsigned index, uint16_t port, unsigned size,
 {
 }
 
-static uint64_t no_mmio_read(void *ctx, unsigned index, uint64_t gpa, unsigned size)
+/* The one device: the data pages, at DEVICE beyond where they are as memory. */
+static uint64_t mmio_read(void *ctx, unsigned index, uint64_t gpa, unsigned size)
 {
-	return ~0ull;
+	struct guest *g = ctx;
+	uint64_t value = 0;
+
+	if (gpa - DEVICE > RAM_SIZE - size)
+		return ~0ull;
+	memcpy(&value, g->ram + (gpa - DEVICE), size);
+	return value;
 }
 
-static void no_mmio_write(void *ctx, unsigned index, uint64_t gpa, unsigned size, uint64_t value)
+static void mmio_write(void *ctx, unsigned index, uint64_t gpa, unsigned size, uint64_t value)
 {
+	struct guest *g = ctx;
+
+	if (gpa - DEVICE <= RAM_SIZE - size)
+		memcpy(g->ram + (gpa - DEVICE), &value, size);
 }
 
 static bool no_msr_read(void *ctx, unsigned index, uint32_t msr, uint64_t *value)
@@ -129,14 +141,16 @@ static uint64_t *chain(struct guest *g, unsigned slot, unsigned first, uint64_t 
 	return table(g, slot_phys(slot, first + 2));
 }
 
-static void data_entries(uint64_t *pt, unsigned slot, uint64_t address, uint64_t user)
+static void data_entries(const struct guest *g, uint64_t *pt, unsigned slot, uint64_t address,
+	uint64_t user)
 {
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < DATA_PAGES; i++)
 		if (data_present[i])
-			pt[level(address, 0) + i] = slot_phys(slot, SLOT_DATA + n++) | PTE_P |
-				user | PTE_NX | (data_writable[i] ? PTE_W : 0);
+			pt[level(address, 0) + i] = slot_phys(slot, SLOT_DATA + n++) |
+				(g->options.device && data_device[i] ? DEVICE : 0) | PTE_P | user |
+				PTE_NX | (data_writable[i] ? PTE_W : 0);
 }
 
 void guest_ready(struct guest *g, unsigned slot, bool supervisor, bool narrow)
@@ -149,8 +163,8 @@ void guest_ready(struct guest *g, unsigned slot, bool supervisor, bool narrow)
 	pt = chain(g, slot, 1, CODE_BASE);
 	for (unsigned i = 0; i < CODE_PAGES; i++)
 		pt[level(CODE_BASE, 0) + i] = slot_phys(slot, SLOT_CODE + i) | PTE_P | PTE_W | user;
-	data_entries(pt, slot, DATA_BASE, user);
-	data_entries(chain(g, slot, 4, DATA_ALIAS), slot, DATA_ALIAS, user);
+	data_entries(g, pt, slot, DATA_BASE, user);
+	data_entries(g, chain(g, slot, 4, DATA_ALIAS), slot, DATA_ALIAS, user);
 	engine_translate.vm_written(g->vm, slot_phys(slot, 0), SLOT_PAGES * PAGE);
 	job->cr3 = slot_phys(slot, 0) | (slot + 1); /* a PCID each */
 	job->cs = supervisor ? KERNEL_CS : USER_CS;
@@ -226,9 +240,16 @@ struct guest *guest_create(const struct cpuid_policy *policy, const struct guest
 
 	if (!g)
 		return NULL;
-	g->callbacks = (struct engine_callbacks){no_io_read, no_io_write, no_mmio_read,
-		no_mmio_write, no_msr_read, no_msr_write, no_irq, no_irq, no_tpr_read, no_tpr_write,
-		NULL, NULL};
+	g->callbacks = (struct engine_callbacks){.io_read = no_io_read,
+		.io_write = no_io_write,
+		.mmio_read = mmio_read,
+		.mmio_write = mmio_write,
+		.msr_read = no_msr_read,
+		.msr_write = no_msr_write,
+		.irq_pending = no_irq,
+		.irq_ack = no_irq,
+		.tpr_read = no_tpr_read,
+		.tpr_write = no_tpr_write};
 	config.callbacks = &g->callbacks;
 	g->ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (g->ram == MAP_FAILED || engine_translate.vm_create(&config, &g->vm, &err) ||

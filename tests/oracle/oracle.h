@@ -163,6 +163,7 @@ uint64_t address_random(struct rng *r, bool wild);
 
 /* The pages of the data area that exist, in order. */
 extern const uint8_t data_present[DATA_PAGES], data_writable[DATA_PAGES];
+extern const uint8_t data_device[DATA_PAGES]; /* with --device */
 #define DATA_STORED 8u
 void data_fill(uint8_t *pages, uint32_t seed);
 
@@ -188,6 +189,7 @@ struct guest_options {
 	bool step;            /* one instruction a block */
 	unsigned small_cache; /* bytes of code before the oldest is forgotten; 0: as it is */
 	unsigned kick;        /* microseconds between interruptions; 0: none */
+	bool device;          /* some of the data pages are device memory */
 };
 
 struct guest *guest_create(const struct cpuid_policy *policy, const struct guest_options *options);

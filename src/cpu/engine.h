@@ -53,6 +53,8 @@ struct engine_callbacks {
 	/* CR8, the task priority class (0-15). */
 	uint64_t (*tpr_read)(void *ctx, unsigned index);
 	void (*tpr_write)(void *ctx, unsigned index, uint64_t value);
+	/* FERR#: an x87 exception while CR0.NE is clear. May be NULL: there is no such wire. */
+	void (*ferr)(void *ctx, unsigned index);
 	/* Where the engine holds the local APICs: a vector that vm_route() told of was ended. */
 	void (*eoi)(void *ctx, uint8_t vector);
 	/*

@@ -6,6 +6,7 @@
 #include "machine/internal.h"
 
 #define COM1 0x3f8
+#define PORT_FPU 0xf0
 #define IRQ_PIT 0
 #define IRQ_COM1 4
 #define IRQ_RTC 8
@@ -126,6 +127,19 @@ static const struct pm_ops pm_ops = {
 	.panicked = pm_panicked,
 };
 
+/* The coprocessor's error: what is written to the port does not count. */
+static void fpu_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
+{
+	machine_irq(ctx, IRQ_FPU, false);
+}
+
+static uint64_t fpu_read(void *ctx, uint64_t offset, unsigned size)
+{
+	return ~0ull;
+}
+
+static const struct bus_ops fpu_ops = {.read = fpu_read, .write = fpu_write};
+
 /* For tests */
 
 static void test_end(void *ctx)
@@ -239,7 +253,7 @@ int board_init(struct machine *machine, struct error *err)
 		.message = message,
 		.route = ioapic_route};
 	struct loop *loop = machine->config.loop;
-	int r[8] = {0};
+	int r[9] = {0};
 
 	bus_init(&machine->io);
 	bus_init(&machine->mmio);
@@ -251,11 +265,12 @@ int board_init(struct machine *machine, struct error *err)
 	r[4] = serial_init(&machine->serial, &machine->io, COM1, &serial);
 	r[5] = pm_init(&machine->pm, &machine->io, &pm_ops, machine);
 	r[6] = pci_bus_init(&machine->pci, &machine->io, &machine->mmio, &host, err);
+	r[8] = bus_map(&machine->io, PORT_FPU, 1, &fpu_ops, machine, NULL);
 	if (machine->config.test_devices)
 		r[7] = testdev_init(&machine->testdev, &machine->io, &machine->mmio, test_irq,
 			test_end, machine);
 	pvclock_init(&machine->clock, &machine->mem, machine->config.cpuid->tsc_khz);
-	for (unsigned i = 0; i < 8; i++)
+	for (unsigned i = 0; i < 9; i++)
 		if (r[i] < 0)
 			return error_set(err, -r[i], "two devices at one address (part %u)", i);
 	return 0;

@@ -170,6 +170,11 @@ static int64_t hypercall(void *ctx, unsigned index, uint64_t number, const uint6
 	return HYPERCALL_UNKNOWN;
 }
 
+static void ferr(void *ctx, unsigned index)
+{
+	machine_irq(ctx, IRQ_FPU, true);
+}
+
 const struct engine_callbacks machine_callbacks = {
 	.io_read = io_read,
 	.io_write = io_write,
@@ -183,6 +188,7 @@ const struct engine_callbacks machine_callbacks = {
 	.tpr_write = tpr_write,
 	.eoi = eoi,
 	.hypercall = hypercall,
+	.ferr = ferr,
 };
 
 uint64_t machine_tsc(void *ctx)

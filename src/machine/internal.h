@@ -128,6 +128,7 @@ int vcpu_apic_store(struct vcpu *vcpu, struct error *err);
 
 /* machine.c; any thread */
 void machine_end(struct machine *machine, enum machine_result result, const struct error *err);
+#define IRQ_FPU 13 /* FERR#; a write to port 0xf0 takes it back */
 void machine_irq(struct machine *machine, unsigned gsi, bool level);
 /* Who may run has changed; by the machine's lock. */
 void machine_update(struct machine *machine);

@@ -385,6 +385,28 @@ static void test_no_paging(void **state)
 	assert_true(w.user && w.writable && w.dirty && !w.no_execute);
 }
 
+/* What MOV CR3 looks at under PAE paging. */
+static void test_pdptes(void **state)
+{
+	struct rig *r = *state;
+	uint64_t *entry = (uint64_t *)(r->ram + 0x1020);
+
+	r->policy.phys_bits = 40;
+	memset(r->ram, 0, 0x2000);
+	assert_true(walk_pdptes_good(r->vm, 0x1020));
+	entry[0] = 0x5001;
+	entry[3] = 0xe1e6; /* not present: the rest does not count */
+	assert_true(walk_pdptes_good(r->vm, 0x1020));
+	assert_true(walk_pdptes_good(r->vm, 0x1020 | 0x18)); /* PWT and PCD */
+	for (unsigned bit = 1; bit < 64; bit++) {
+		bool reserved = bit >= 40 || 0x1e6ull >> bit & 1;
+
+		entry[2] = 1ull << bit | 1;
+		assert_int_equal(walk_pdptes_good(r->vm, 0x1020), !reserved);
+	}
+	assert_true(walk_pdptes_good(r->vm, RAM)); /* where there is no memory */
+}
+
 static int setup(void **state)
 {
 	struct rig *r = calloc(1, sizeof *r);
@@ -418,6 +440,7 @@ int main(void)
 		cmocka_unit_test(test_legacy),
 		cmocka_unit_test(test_pae),
 		cmocka_unit_test(test_long),
+		cmocka_unit_test(test_pdptes),
 	};
 
 	return cmocka_run_group_tests_name("walk", tests, setup, teardown);

@@ -547,6 +547,11 @@ static struct tlb *user_context(struct vcpu *v)
 	return oldest;
 }
 
+bool mmu_pdptes_good(const struct vcpu *v, uint64_t cr3)
+{
+	return walk_pdptes_good(v->vm, cr3);
+}
+
 void mmu_flush_all(struct vcpu *v)
 {
 	v->count.tlb_flush++;

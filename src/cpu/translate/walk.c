@@ -189,3 +189,16 @@ int walk(struct translate_vm *vm, const struct cpu_state *state, uint64_t linear
 	while (r > 0);
 	return r;
 }
+
+bool walk_pdptes_good(struct translate_vm *vm, uint64_t cr3)
+{
+	uint64_t reserved = (~0ull << vm->config.cpuid->phys_bits) | 0x1e6;
+
+	for (unsigned i = 0; i < 4; i++) {
+		uint64_t e = entry_read(entry_host(vm, (cr3 & 0xffffffe0) + 8 * i), true);
+
+		if (e & PTE_P && e & reserved)
+			return false;
+	}
+	return true;
+}

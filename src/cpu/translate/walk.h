@@ -40,4 +40,7 @@ struct walk_access {
 int walk(struct translate_vm *vm, const struct cpu_state *state, uint64_t linear,
 	struct walk_access access, struct walk *out, uint32_t *error);
 
+/* Are the four entries that a PAE CR3 points to free of reserved bits (SDM 3A 4.4.1)? */
+bool walk_pdptes_good(struct translate_vm *vm, uint64_t cr3);
+
 #endif

@@ -119,11 +119,53 @@ static void double_faults(void)
 	check(TRY("int3", : : : "r11") == BP && caught.rip == try_at + 1, "INT3");
 }
 
+static void by_ferr(struct frame *f)
+{
+	came++;
+	out8(0xf0, 0);
+	asm volatile("fnclex");
+	apic_write(APIC_EOI, 0);
+}
+
+/* CR0.NE is clear: an x87 exception is interrupt 13 of a PC, which the I/O APIC brings. */
+static void x87_errors(void)
+{
+	volatile uint32_t *index = (void *)0xfec00000, *data = (void *)0xfec00010;
+	uint64_t cr0 = read_cr0();
+	uint16_t control = 0x37b; /* division by zero is not masked */
+
+	*index = 0x10 + 2 * 13 + 1;
+	*data = 0;
+	*index = 0x10 + 2 * 13;
+	*data = 0x52;
+	handlers[0x52] = by_ferr;
+	came = 0;
+	check(TRY("fninit; fldcw %0; fldz; fld1; fdivp; fwait",
+		      :
+		      : "m"(control)
+		      : "r11") == MF,
+		"an x87 exception");
+	write_cr0(cr0 & ~0x20ull);
+	asm volatile(
+		"fninit\n\tfldcw %0\n\tfldz\n\tfld1\n\tsti\n\tfdivp\n\tfwait\n\tnop\n\tcli\n\tfninit"
+		:
+		: "m"(control));
+	/* QEMU's comes a little later */
+	for (unsigned n = 0; n < 1000000 && !came; n++)
+		asm volatile("sti\n\tnop\n\tcli");
+	check(came == 1, "... with CR0.NE clear: %x interrupts", (uint64_t)came);
+	write_cr0(cr0);
+	*index = 0x10 + 2 * 13;
+	*data = 0x10000;
+	handlers[0x52] = NULL;
+}
+
 void test_events(void)
 {
 	windows();
 	nmis();
 	double_faults();
+	x87_errors();
 }
 
 /* --- the APIC's timer ----------------------------------------------------------------------- */

@@ -34,11 +34,21 @@ static enum outcome cr0_check(struct vcpu *v, uint64_t value)
 	return OUT_OK;
 }
 
+/* PAE paging loads four entries at once, and refuses bad ones. */
+static bool pae_good(const struct vcpu *v, uint64_t cr0, uint64_t cr3, uint64_t cr4)
+{
+	if (!(cr0 & CR0_PG) || !(cr4 & CR4_PAE) || v->cpu.efer & EFER_LME)
+		return true;
+	return mmu_pdptes_good(v, cr3);
+}
+
 static enum outcome cr0_write(struct vcpu *v, uint64_t value)
 {
 	uint64_t old = v->cpu.cr0, changed;
 
 	TRY(cr0_check(v, value));
+	if ((value ^ old) & CR0_PG && !pae_good(v, value, v->cpu.cr3, v->cpu.cr4))
+		return raise_gp(v, 0);
 	value = (value & CR0_KNOWN) | CR0_ET;
 	changed = old ^ value;
 	v->cpu.cr0 = value;
@@ -69,6 +79,8 @@ static enum outcome cr3_write(struct vcpu *v, uint64_t value)
 			return raise_gp(v, 0);
 	} else {
 		value = (uint32_t)value;
+		if (!pae_good(v, v->cpu.cr0, value, v->cpu.cr4))
+			return raise_gp(v, 0);
 	}
 	v->cpu.cr3 = value;
 	mmu_cr3_loaded(v, keep);
@@ -109,6 +121,9 @@ static enum outcome cr4_write(struct vcpu *v, uint64_t value)
 	if (mode_long(v) && !(value & CR4_PAE))
 		return raise_gp(v, 0);
 	if ((changed & value & CR4_PCIDE) && (!mode_long(v) || (v->cpu.cr3 & 0xfff)))
+		return raise_gp(v, 0);
+	if (changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP) &&
+		!pae_good(v, v->cpu.cr0, v->cpu.cr3, value))
 		return raise_gp(v, 0);
 	v->cpu.cr4 = value;
 	if (changed & (CR4_PGE | CR4_PSE | CR4_PAE | CR4_PCIDE | CR4_SMEP | CR4_SMAP))

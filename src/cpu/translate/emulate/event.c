@@ -201,6 +201,22 @@ enum outcome event_deliver(struct vcpu *v, unsigned vector, bool has_error, uint
 	return out;
 }
 
+/* CR0.NE is clear: the PC's interrupt 13 tells of it, and the instruction waits for that. */
+static bool told_outside(struct vcpu *v)
+{
+	const struct engine_callbacks *callbacks;
+	void *ctx;
+
+	if (v->fault.vector != EXC_MF || v->cpu.cr0 & CR0_NE)
+		return false;
+	callbacks = vcpu_callbacks(v, &ctx);
+	if (!callbacks->ferr)
+		return false;
+	vcpu_vectors_save(v);
+	callbacks->ferr(ctx, v->index);
+	return true;
+}
+
 enum outcome event_deliver_fault(struct vcpu *v)
 {
 	struct event e = {
@@ -211,6 +227,8 @@ enum outcome event_deliver_fault(struct vcpu *v)
 		.next = v->cpu.rip,
 	};
 
+	if (told_outside(v))
+		return OUT_OK;
 	/* One that forgot its error code must not unbalance the handler's stack. */
 	if (e.has_error != has_error_code(e.vector)) {
 		e.has_error = !e.has_error;

@@ -241,24 +241,21 @@ static bool find_unlocked(struct vcpu *v, uint64_t linear, uint64_t gpa, void **
 	struct cache *c = &v->vm->cache;
 	uint32_t generation = cache_generation(c), mode = v->private_data->mode, i;
 	struct region *r = vm_region(v->vm, gpa);
-	struct table_at at = table_start(&c->table, cache_hash(gpa, mode));
-	const struct block *b = NULL;
+	const struct block *b;
 
-	if (mode & MODE_STEP || !r || !is_noted(v, region_page(r, gpa), linear))
+	if (!r || !is_noted(v, region_page(r, gpa), linear))
 		return false;
-	while ((i = table_next(&c->table, &at))) {
-		b = &c->block[i];
-		if (suits(b, linear, gpa, mode) && !b->crosses)
-			break;
-	}
+	i = look(v, linear, gpa, mode);
 	if (!i)
 		return false;
+	b = &c->block[i];
 	remember(v, linear, b);
 	*code = exec_at(c, b->code);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (!b->dead && generation == cache_generation(c))
 		return true;
-	tlb_forget_jump(v->tlb, linear);
+	if (!(mode & MODE_STEP))
+		tlb_forget_jump(v->tlb, linear);
 	return false;
 }
 

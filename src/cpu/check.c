@@ -101,7 +101,7 @@ static const char *check_msrs(const struct cpu_state *c, const struct cpuid_poli
 
 static const char *check_events(const struct cpu_state *c)
 {
-	if (c->sti_shadow > 1 || c->nmi_masked > 1 || c->nmi_pending > 1)
+	if (c->sti_shadow > SHADOW_MOV_SS || c->nmi_masked > 1 || c->nmi_pending > 1)
 		return "an event that cannot be";
 	if (c->event.pending > 1 || c->event.has_error > 1 || c->event.soft > 1)
 		return "an event that cannot be";

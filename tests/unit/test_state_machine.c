@@ -225,7 +225,10 @@ static void impossible_registers(void **unused)
 	IMPOSSIBLE(xcr0 = 0xe7);
 	IMPOSSIBLE(spec_ctrl = 1);
 	IMPOSSIBLE(dr7 = 1ull << 32);
-	IMPOSSIBLE(sti_shadow = 2);
+	c = good;
+	c.sti_shadow = SHADOW_MOV_SS;
+	assert_null(cpu_state_check(&c, &policy));
+	IMPOSSIBLE(sti_shadow = 3);
 	IMPOSSIBLE(event.pending = 2);
 #undef IMPOSSIBLE
 }

@@ -67,7 +67,8 @@ static void check_jump(struct structure *s, uint32_t at, const struct insn *i)
 				slot != offsetof(struct vcpu, stub_slow) &&
 				slot != offsetof(struct vcpu, stub_commit))
 				complain(s, at, "jumps through a field that is no stub");
-		} else if (!i->has_mem || i->mem_base != R11 || i->mem_disp != JUMP_TARGET_DELTA) {
+		} else if (!i->has_mem || i->mem_seg != SEG_GS || i->mem_base != INSN_NO_REG ||
+			i->mem_index != R11 || i->mem_disp != CTX_JUMP_TARGET) {
 			complain(s, at, "jumps elsewhere");
 		}
 	} else if (i->class == INSN_JMP || i->class == INSN_JCC || i->class == INSN_LOOP) {

@@ -270,7 +270,7 @@ static void jump_to(struct rig *r, uint64_t rip, bool global)
 
 static bool jump_hits(struct rig *r, uint64_t rip)
 {
-	return r->t->jump_key[jump_index(rip)] + rip == 0;
+	return tlb_jump(r->t, rip);
 }
 
 static void test_jumps(void **state)

@@ -344,15 +344,13 @@ enum outcome cache_follow(struct vcpu *v, uint32_t index, uint32_t generation, v
 
 static void forget_jumps(struct translate_vm *vm, const struct block *b)
 {
-	uint64_t target = (uint64_t)exec_at(&vm->cache, b->code);
+	const void *target = exec_at(&vm->cache, b->code);
 	unsigned first = jump_index(b->gpa & 4095);
 
 	for (unsigned k = 0; k < vm->vcpus; k++)
 		for (unsigned n = 0; n < CTX_COUNT; n++)
 			for (unsigned i = first; i < JUMP_ENTRIES; i += JUMP_PAGE_ENTRIES)
-				if (context(vm, k, n)->jump_target[i] == target)
-					__atomic_store_n(&context(vm, k, n)->jump_key[i],
-						jump_empty(i), __ATOMIC_RELAXED);
+				tlb_drop_target(context(vm, k, n), i, target);
 }
 
 static void remove_from_page(struct translate_vm *vm, uint32_t index, uint64_t gpa)

@@ -76,8 +76,6 @@ static void vm_destroy(struct engine_vm *e)
 		munmap(vm->region[i].pages, (vm->region[i].size >> 12) * sizeof(struct page));
 		munmap(vm->region[i].populated, vm->region[i].size / POPULATE_SIZE + 1);
 	}
-	if (vm->no_jumps)
-		munmap(vm->no_jumps, 2 * JUMP_TARGET_DELTA);
 	free(e);
 }
 
@@ -97,18 +95,12 @@ static int vm_create(const struct engine_vm_config *config, struct engine_vm **o
 		e->vm.has_xsaveopt = a & 1;
 	e->vm.host_cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	e->vm.has_fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
-	e->vm.no_jumps = reserve(2 * JUMP_TARGET_DELTA);
-	r = e->vm.no_jumps ? cache_create(&e->vm.cache,
-				     config->code_cache ? config->code_cache : CODE_CACHE_SIZE,
-				     config->sight && config->sight->perf_map, err)
-			   : error_set(err, ENOMEM, "no memory for the guest");
-	if (!r) {
-		e->vm.no_jumps[0] = jump_empty(0);
+	r = cache_create(&e->vm.cache, config->code_cache ? config->code_cache : CODE_CACHE_SIZE,
+		config->sight && config->sight->perf_map, err);
+	if (!r)
 		r = signal_setup(err);
-	}
-	if (!r) {
+	if (!r)
 		r = sight_setup(config->sight, err);
-	}
 	if (r) {
 		vm_destroy(e);
 		return r;
@@ -225,13 +217,14 @@ static void vcpu_init(struct vcpu *v, unsigned index)
 	v->index = index;
 	v->self = v;
 	v->stub_leave = stub_leave;
+	v->stub_lookup = stub_lookup;
 	v->stub_slow = stub_slow;
 	v->stub_commit = stub_commit;
 	v->page_mask = ~4095ull;
 	v->if_mask = ~(uint64_t)FL_IF;
 	v->code_flags_mask = FL_STATUS | FL_DF;
 	v->window_poll = &v->page_mask;
-	v->jump_mask = (JUMP_ENTRIES - 1) << 2;
+	v->jump_mask = JUMP_MASK;
 	v->poll = &v->page_mask;
 	v->vectors_saved = true;
 	v->private_data->user = &v->private_data->context[CTX_USER_FIRST];

@@ -73,9 +73,6 @@ void mode_context(struct vcpu *v)
 	v->count.context_switch++;
 	v->tlb = t;
 	vcpu_set_gs(v, t->base);
-	__atomic_store_n(&v->jump_base, (uint64_t)t->jump_key, __ATOMIC_SEQ_CST);
-	if (atomic_load(&v->kicked))
-		__atomic_store_n(&v->jump_base, (uint64_t)v->vm->no_jumps, __ATOMIC_RELAXED);
 }
 
 void mode_update(struct vcpu *v)

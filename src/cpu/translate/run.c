@@ -20,7 +20,7 @@
 void vcpu_interrupt(struct vcpu *v, unsigned why)
 {
 	atomic_fetch_or(&v->kicked, why);
-	__atomic_store_n(&v->jump_base, (uint64_t)v->vm->no_jumps, __ATOMIC_RELAXED);
+	__atomic_store_n(&v->jump_mask, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&v->poll, (uint64_t *)8, __ATOMIC_SEQ_CST);
 }
 
@@ -34,7 +34,7 @@ static unsigned take_kick(struct vcpu *v)
 {
 	v->count.exit_kick++;
 	__atomic_store_n(&v->poll, &v->page_mask, __ATOMIC_RELAXED);
-	__atomic_store_n(&v->jump_base, (uint64_t)v->tlb->jump_key, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&v->jump_mask, JUMP_MASK, __ATOMIC_SEQ_CST);
 	return atomic_exchange(&v->kicked, 0);
 }
 
@@ -268,11 +268,12 @@ static enum outcome left(struct vcpu *v, struct leaving l, void **code, uint64_t
 /* Fills *code for cpu.rip: by the jump cache, or the long way. */
 static enum outcome find(struct vcpu *v, void **code, uint64_t *linear)
 {
-	unsigned i = jump_index(v->cpu.rip);
 	uint32_t mode = v->private_data->mode;
+	const void *target;
 
-	if ((mode & (MODE_BITS | MODE_STEP)) == MODE_64 && v->tlb->jump_key[i] == -v->cpu.rip) {
-		*code = (void *)v->tlb->jump_target[i];
+	if ((mode & (MODE_BITS | MODE_STEP)) == MODE_64 &&
+		(target = tlb_jump(v->tlb, v->cpu.rip))) {
+		*code = (void *)target;
 		*linear = v->cpu.rip;
 		return OUT_OK;
 	}
@@ -386,7 +387,7 @@ static bool execute(struct vcpu *v, void *code, uint64_t linear, uint32_t genera
 		return false;
 	}
 	if (stepping(v))
-		__atomic_store_n(&v->jump_base, (uint64_t)v->vm->no_jumps, __ATOMIC_RELAXED);
+		__atomic_store_n(&v->jump_mask, 0, __ATOMIC_RELAXED);
 	vcpu_vectors_restore(v);
 	v->flags = v->cpu.rflags;
 	p->debug_hits = 0;
@@ -441,7 +442,7 @@ static enum outcome after_step(struct vcpu *v, struct leaving l, struct before b
 {
 	unsigned traps;
 
-	__atomic_store_n(&v->jump_base, (uint64_t)v->tlb->jump_key, __ATOMIC_RELAXED);
+	__atomic_store_n(&v->jump_mask, JUMP_MASK, __ATOMIC_RELAXED);
 	if (not_done(v, l, b, out))
 		return out;
 	if (b.shadow && out != OUT_FAULT && l.why != LEAVE_EMULATE)

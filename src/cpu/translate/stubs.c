@@ -68,6 +68,14 @@ __attribute__((naked)) void stub_leave(void)
 		     : OFFSETS);
 }
 
+__attribute__((naked)) void stub_lookup(void)
+{
+	asm volatile("movl %[lookup], %%r11d\n"
+		     "jmp stub_leave\n"
+		     :
+		     : [lookup] "i"(LEAVE_LOOKUP));
+}
+
 enum slow_result translate_slow(struct vcpu *v, const struct slow_access *d);
 enum slow_result translate_commit(struct vcpu *v, const struct slow_access *d);
 

@@ -18,6 +18,7 @@ struct left {
 struct left stub_enter(void *code, uint64_t linear);
 /* Jumped to by generated code, never called. */
 void stub_leave(void);
+void stub_lookup(void); /* leaves with LEAVE_LOOKUP */
 void stub_slow(void);
 void stub_commit(void);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cpu/translate/tlb.h"
 
+#include "cpu/translate/stubs.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -52,6 +54,7 @@ int tlb_create(struct vcpu *v, int fd, struct tlb *contexts, struct error *err)
 		t->jump_target = (uint64_t *)(base + CTX_JUMP_TARGET);
 		t->pcid = ~0u;
 		clear_ends(t);
+		t->jump_target[0] = (uint64_t)stub_lookup;
 		tlb_clear_jumps(t);
 	}
 	return 0;
@@ -65,16 +68,36 @@ void tlb_destroy(struct tlb *contexts)
 }
 
 /*
- * Keys are negated RIPs, so that a sum of zero is a hit. An empty key must differ
- * from every RIP that has its index: the guest may jump to any 64-bit value, so
- * the low bits make the difference.
+ * An empty key must differ from every RIP that has its index: the guest may jump to any 64-bit
+ * value, so the low bits make the difference. Any RIP may come to entry 0, where stub_lookup stands.
  */
+static uint64_t *jump_key(struct tlb *t, unsigned i)
+{
+	return i ? &t->jump_key[i] : &t->zero_key;
+}
+
+static uint64_t *jump_target(struct tlb *t, unsigned i)
+{
+	return i ? &t->jump_target[i] : &t->zero_target;
+}
+
+static void drop_jump(struct tlb *t, unsigned i)
+{
+	put(jump_key(t, i), jump_empty(i));
+}
+
+void tlb_drop_target(struct tlb *t, unsigned i, const void *code)
+{
+	if (*jump_target(t, i) == (uint64_t)code)
+		drop_jump(t, i);
+}
+
 void tlb_forget_jumps(struct tlb *t)
 {
 	for (uint64_t bits = t->jumps_touched; bits; bits &= bits - 1)
 		zero(t->jump_key + 512 * __builtin_ctzll(bits), 512);
 	t->jumps_touched = 0;
-	put(&t->jump_key[0], jump_empty(0));
+	drop_jump(t, 0);
 }
 
 void tlb_remember_jump(struct tlb *t, uint64_t rip, const void *code)
@@ -83,9 +106,18 @@ void tlb_remember_jump(struct tlb *t, uint64_t rip, const void *code)
 
 	t->jumps_touched |= 1ull << i / 512;
 	/* another vCPU that forgets a block looks at targets: never a new one with the old key */
-	put(&t->jump_key[i], jump_empty(i));
-	put(&t->jump_target[i], (uint64_t)code);
-	put(&t->jump_key[i], -rip);
+	drop_jump(t, i);
+	put(jump_target(t, i), (uint64_t)code);
+	put(jump_key(t, i), -rip);
+}
+
+const void *tlb_jump(const struct tlb *t, uint64_t rip)
+{
+	unsigned i = jump_index(rip);
+
+	if (!i)
+		return t->zero_key == -rip ? (const void *)t->zero_target : NULL;
+	return t->jump_key[i] == -rip ? (const void *)t->jump_target[i] : NULL;
 }
 
 void tlb_forget_jump(struct tlb *t, uint64_t rip)
@@ -181,8 +213,8 @@ void tlb_clear_page(struct tlb *t, uint64_t linear)
 		unsigned first = jump_index(page);
 
 		for (unsigned i = first; i < first + JUMP_PAGE_ENTRIES; i++)
-			if ((-t->jump_key[i] & ~4095ull) == page)
-				put(&t->jump_key[i], jump_empty(i));
+			if ((-*jump_key(t, i) & ~4095ull) == page)
+				drop_jump(t, i);
 		if ((f->page & ~4095ull) == page)
 			f->page = 1;
 	}

@@ -21,7 +21,8 @@
 #include "cpu/translate/vcpu.h"
 
 #define TLB_ENTRIES 65536u
-#define JUMP_ENTRIES 16384u     /* indexed by bits 2-15 of RIP */
+#define JUMP_ENTRIES 16384u /* indexed by bits 2-15 of RIP; see tlb_remember_jump() */
+#define JUMP_MASK ((JUMP_ENTRIES - 1ull) << 2)
 #define JUMP_PAGE_ENTRIES 1024u /* of them, a page of code has so many in a row */
 #define TLB_LOG 2048u
 
@@ -33,9 +34,6 @@
 #define CTX_JUMP_KEY (CTX_HOST + 8 * TLB_ENTRIES)
 #define CTX_JUMP_TARGET (CTX_JUMP_KEY + 8 * JUMP_ENTRIES)
 #define CTX_SIZE (CTX_JUMP_TARGET + 8 * JUMP_ENTRIES)
-/* From a jump cache's keys to its targets. */
-#define JUMP_TARGET_DELTA (8 * JUMP_ENTRIES)
-
 enum { CTX_SUPER, CTX_SUPER_USER, CTX_USER_FIRST, CTX_COUNT = CTX_USER_FIRST + 6 };
 
 struct fetch_entry {
@@ -47,10 +45,11 @@ struct fetch_entry {
 struct tlb {
 	uint8_t *base;
 	uint64_t *tag_read, *tag_write, *host, *jump_key, *jump_target;
-	unsigned pcid;          /* of a user context; ~0u: free */
-	uint64_t used;          /* for LRU */
-	bool fetched_nonglobal; /* the jump cache holds code of pages that are not global */
-	uint32_t jump_mode;     /* of the blocks in the jump cache */
+	uint64_t zero_key, zero_target; /* entry 0, which generated code does not see */
+	unsigned pcid;                  /* of a user context; ~0u: free */
+	uint64_t used;                  /* for LRU */
+	bool fetched_nonglobal;         /* the jump cache holds code of pages that are not global */
+	uint32_t jump_mode;             /* of the blocks in the jump cache */
 	bool log_overflow;
 	unsigned logged;
 	uint16_t log[TLB_LOG]; /* entries to clear when what is not global goes */
@@ -91,8 +90,15 @@ int tlb_create(struct vcpu *v, int fd, struct tlb *contexts, struct error *err);
 void tlb_destroy(struct tlb *contexts);
 /* Forgets everything in the context. */
 void tlb_clear(struct tlb *t);
-/* Puts the code for rip into the jump cache. */
+/*
+ * Puts the code for rip into the jump cache, whose keys are negated RIPs, so that a sum of zero is a
+ * hit. Generated code finds nothing in entry 0: a jump_mask of zero leads everything there, and so out.
+ */
 void tlb_remember_jump(struct tlb *t, uint64_t rip, const void *code);
+/* The code for rip, or NULL. */
+const void *tlb_jump(const struct tlb *t, uint64_t rip);
+/* Any thread: forgets entry i if it leads to code. */
+void tlb_drop_target(struct tlb *t, unsigned i, const void *code);
 /* Forgets the jump cache and fetch entries. */
 void tlb_clear_jumps(struct tlb *t);
 /* Forgets the jump cache alone; also another vCPU's, while that is outside of translated code. */

@@ -69,14 +69,14 @@ struct vcpu {
 	uint64_t if_mask;         /* constant: all of RFLAGS but IF */
 	uint64_t code_flags_mask; /* constant: the flags that live in the host's */
 	uint64_t *window_poll;    /* read when interrupts become enabled; bad while one may wait */
-	uint64_t jump_mask;       /* constant: PEXT mask that makes a jump cache index */
-	uint64_t jump_base;       /* the jump cache in use; an empty one while a kick is pending */
-	uint64_t *poll;           /* read at back edges; made bad by a kick */
-	atomic_uint kicked;       /* KICK_*, see vm.h */
-	uint64_t ea;              /* of the slow access under way */
-	uint64_t scratch;         /* C code's answer to the slow path: the host address */
-	struct vcpu *self;        /* the mapping that C code uses */
+	uint64_t jump_mask; /* PEXT mask that makes a jump cache index; 0 to find nothing there */
+	uint64_t *poll;     /* read at back edges; made bad by a kick */
+	atomic_uint kicked; /* KICK_*, see vm.h */
+	uint64_t ea;        /* of the slow access under way */
+	uint64_t scratch;   /* C code's answer to the slow path: the host address */
+	struct vcpu *self;  /* the mapping that C code uses */
 	void (*stub_leave)(void); /* stubs.c, where generated code jumps to */
+	void (*stub_lookup)(void);
 	void (*stub_slow)(void);
 	void (*stub_commit)(void);
 

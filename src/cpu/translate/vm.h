@@ -46,7 +46,6 @@ struct translate_vm {
 	unsigned host_cpus; /* that this process may use */
 	uint64_t vectors;   /* state components that the guest may have (an XSAVE mask) */
 	bool has_xsaveopt, has_fsgsbase;
-	uint64_t *no_jumps;    /* an empty jump cache */
 	struct lock exclusive; /* held by who wants all others outside of translated code */
 	atomic_bool stop;      /* ... and is waiting for it, or has it */
 };

@@ -42,9 +42,8 @@ static bool memory_allowed(const struct insn *i)
 		return false;
 	if (i->mem_base == INSN_NO_REG || i->mem_base == INSN_RIP || i->mem_base == RSP)
 		return false;
-	/* accesses that share a check; jump caches, which keep the target behind the tag */
-	return i->mem_disp == 0 || (i->mem_base == R10 && i->mem_disp > 0 && i->mem_disp < 4096) ||
-		(i->class == INSN_JMP_IND && (i->mem_base == R10 || i->mem_base == R11));
+	/* accesses that share a check */
+	return i->mem_disp == 0 || (i->mem_base == R10 && i->mem_disp > 0 && i->mem_disp < 4096);
 }
 
 bool insn_host_allowed(const uint8_t *bytes, unsigned size, unsigned *length)

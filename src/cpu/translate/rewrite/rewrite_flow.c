@@ -32,19 +32,18 @@ void rewrite_lookup(struct rewrite *w)
 
 	emit_store(e, 8, gs_slot(offsetof(struct vcpu, spill[0])), RCX);
 	emit_pext(e, R11, R10, gs_slot(offsetof(struct vcpu, jump_mask)));
-	emit_load(e, 8, RCX, gs_slot(offsetof(struct vcpu, jump_base)));
-	emit_lea(e, 8, R11, (struct operand){RCX, R11, 8, 0});
-	emit_load(e, 8, RCX, at_reg(R11, 0));
+	emit_load(e, 8, RCX, gs_table(CTX_JUMP_KEY, R11));
 	emit_lea(e, 8, RCX, (struct operand){RCX, R10, 1, 0});
 	hit = emit_jrcxz(e);
 	emit_load(e, 8, RCX, gs_slot(offsetof(struct vcpu, spill[0])));
 	rewrite_leave(e, LEAVE_LOOKUP);
 	emit_close(e, hit);
 	emit_load(e, 8, RCX, gs_slot(offsetof(struct vcpu, spill[0])));
-	/* jmp *JUMP_TARGET_DELTA(%r11) */
-	emit_8(e, 0x41);
+	/* jmp *%gs:CTX_JUMP_TARGET(,%r11,8) */
+	emit_8(e, 0x65);
+	emit_8(e, 0x42);
 	emit_8(e, 0xff);
-	emit_modrm_mem(e, 4, at_reg(R11, JUMP_TARGET_DELTA));
+	emit_modrm_mem(e, 4, gs_table(CTX_JUMP_TARGET, R11));
 }
 
 void rewrite_code_address(struct emit *e, unsigned reg, int32_t offset, unsigned size)

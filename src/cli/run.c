@@ -27,6 +27,7 @@ enum {
 	GDB,
 	TEST_DEVICES,
 	TEST_VENDOR,
+	NO_WINDOWS,
 	PERF_MAP,
 	PROFILE,
 	SYMBOLS,
@@ -50,6 +51,7 @@ static const struct option_spec options[] = {
 		"none (without an image), or over this host's sockets;"},
 	{"stats", STATS, NULL, "counters on standard error at the end"},
 	{"profile", PROFILE, "FILE", "where the guest's time went, written at the end"},
+	{"no-windows", NO_WINDOWS, NULL, "without the translator's second tier, to compare"},
 	{"perf-map", PERF_MAP, NULL, "/tmp/perf-PID.map, so that perf names translated code"},
 	{"symbols", SYMBOLS, "FILE", "the guest kernel's, for both: System.map, kallsyms or ELF"},
 	{"code-cache", CODE_CACHE, "SIZE", "the most memory for translated code (256M)"},
@@ -141,6 +143,9 @@ static int take_option(struct request *request, int id, const char *value, struc
 		return 0;
 	case TEST_DEVICES:
 		config->test_devices = true;
+		return 0;
+	case NO_WINDOWS:
+		config->no_windows = true;
 		return 0;
 	case PERF_MAP:
 		config->perf_map = true;

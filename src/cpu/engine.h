@@ -93,7 +93,8 @@ struct engine_vm_config {
 	void *ctx;
 	uint32_t code_cache;              /* bytes of translated code; 0: the engine's choice */
 	const struct engine_sight *sight; /* NULL: nothing; outlives the VM */
-	bool no_apics; /* the engine is to leave the local APICs to the callbacks */
+	bool no_apics;   /* the engine is to leave the local APICs to the callbacks */
+	bool no_windows; /* the translator's second tier stays off, to compare (window.h) */
 };
 
 /* Debugger requests on one vCPU, until changed. */
@@ -105,6 +106,11 @@ struct engine_debug {
 
 struct engine {
 	const char *name; /* "kvm", "translate" */
+	/*
+	 * It wants guest memory as a memfd even where the host's policy gives that no huge pages, and
+	 * makes them itself.
+	 */
+	bool collapses;
 	/* 0 if it can run guests here; else a negative errno and the reason. */
 	int (*probe)(struct error *err);
 

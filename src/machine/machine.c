@@ -281,6 +281,7 @@ static int make_engine(struct machine *machine, struct error *err)
 		.ctx = machine,
 		.code_cache = config->code_cache,
 		.sight = config->sight,
+		.no_windows = config->no_windows,
 	};
 	int r = config->engine->vm_create(&vm_config, &machine->vm, err);
 
@@ -347,7 +348,7 @@ int machine_create(const struct machine_config *config, struct machine **out, st
 	/* With fewer processors than vCPUs, polling takes one from those that have work. */
 	machine->host_cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	machine->poll_max = POLL_MAX;
-	r = memory_create(&machine->mem, config->memory, err);
+	r = memory_create(&machine->mem, config->memory, config->engine->collapses, err);
 	if (r < 0) {
 		free(machine);
 		return r;

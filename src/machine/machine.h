@@ -84,6 +84,7 @@ struct machine_config {
 
 	uint32_t code_cache;              /* bytes of translated code; 0: the engine's choice */
 	const struct engine_sight *sight; /* see engine.h; NULL: nothing */
+	bool no_windows;                  /* see engine.h */
 };
 
 /*

@@ -12,6 +12,7 @@
 #ifndef DACH_MACHINE_MEMORY_H
 #define DACH_MACHINE_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,10 +39,10 @@ struct memory {
 };
 
 /*
- * size is a multiple of 1 MiB. -ENOMEM with a sentence when it is more than the
- * host's memory.
+ * size is a multiple of 1 MiB. collapses: somebody makes huge pages of it where it is used
+ * (engine.h). -ENOMEM with a sentence when it is more than the host's memory.
  */
-int memory_create(struct memory *mem, uint64_t size, struct error *err);
+int memory_create(struct memory *mem, uint64_t size, bool collapses, struct error *err);
 void memory_destroy(struct memory *mem);
 
 /*

@@ -197,6 +197,7 @@ static int make_machine(struct vmm *vmm, struct error *err)
 		.held_ctx = vmm,
 		.code_cache = config->code_cache,
 		.sight = &vmm->sight.engine,
+		.no_windows = config->no_windows,
 	};
 
 	return machine_create(&machine, &vmm->machine, err);

@@ -58,7 +58,7 @@ static void check_copy(const struct insn *i, unsigned bits)
 	struct insn copy;
 	unsigned length;
 
-	emit_copy(&e, i, bits, RBX);
+	emit_copy(&e, i, bits, at_reg(RBX, 0));
 	CHECK(insn_host_allowed(code, e.at - code, &length) && length == e.at - code);
 	CHECK(insn_decode(&copy, code, length, 64, NULL) == 0);
 	CHECK(copy.mnemonic == i->mnemonic && copy.gpr_write == i->gpr_write);

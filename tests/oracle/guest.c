@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include "cpu/engine.h"
 #include "cpu/translate/vm.h"
@@ -45,6 +46,7 @@ struct guest {
 	struct engine_vm *vm;
 	struct engine_vcpu *vcpu;
 	struct engine_callbacks callbacks;
+	int fd; /* guest memory: */
 	uint8_t *ram;
 	struct cpu_state state;
 	struct guest_options options;
@@ -251,10 +253,16 @@ struct guest *guest_create(const struct cpuid_policy *policy, const struct guest
 		.tpr_read = no_tpr_read,
 		.tpr_write = no_tpr_write};
 	config.callbacks = &g->callbacks;
-	g->ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (g->ram == MAP_FAILED || engine_translate.vm_create(&config, &g->vm, &err) ||
-		engine_translate.vm_map(g->vm, 0, RAM_SIZE, g->ram, -1, 0, &err) ||
-		engine_translate.vcpu_create(g->vm, 0, &g->vcpu, &err)) {
+	g->fd = memfd_create("oracle-ram", MFD_CLOEXEC);
+	if (g->fd >= 0 && ftruncate(g->fd, RAM_SIZE) == 0)
+		g->ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, g->fd, 0);
+	if (!g->ram || g->ram == MAP_FAILED || engine_translate.vm_create(&config, &g->vm, &err) ||
+		engine_translate.vm_map(g->vm, 0, RAM_SIZE, g->ram, g->fd, 0, &err)) {
+		fprintf(stderr, "oracle: no guest: %s\n", err.text);
+		return NULL;
+	}
+	guest_vm(g)->pool.policy = options->windows ? WINDOWS_ALWAYS : WINDOWS_NEVER;
+	if (engine_translate.vcpu_create(g->vm, 0, &g->vcpu, &err)) {
 		fprintf(stderr, "oracle: no guest: %s\n", err.text);
 		return NULL;
 	}
@@ -281,6 +289,7 @@ void guest_destroy(struct guest *g)
 	engine_translate.vcpu_destroy(g->vcpu);
 	engine_translate.vm_destroy(g->vm);
 	munmap(g->ram, RAM_SIZE);
+	close(g->fd);
 	free(g);
 }
 

@@ -240,7 +240,8 @@ static void summary(struct test *t, double seconds)
 
 static const char usage[] =
 	"oracle [--count N] [--seed N] [--only MNEMONIC-PREFIX] [--time SECONDS] [--exact-flags]\n"
-	"       [--small-cache BYTES] [--step] [--kick USEC] [--device] [--most FAILURES] [--dump]\n"
+	"       [--small-cache BYTES] [--windows] [--step] [--kick USEC] [--device]\n"
+	"       [--most FAILURES] [--dump]\n"
 	"       [--stats]\n";
 
 static bool parse(struct options *o, int argc, char **argv)
@@ -248,8 +249,8 @@ static bool parse(struct options *o, int argc, char **argv)
 	static const struct option options[] = {{"count", 1, NULL, 'c'}, {"seed", 1, NULL, 's'},
 		{"only", 1, NULL, 'o'}, {"time", 1, NULL, 't'}, {"exact-flags", 0, NULL, 'e'},
 		{"small-cache", 1, NULL, 'm'}, {"step", 0, NULL, '1'}, {"kick", 1, NULL, 'k'},
-		{"device", 0, NULL, 'd'}, {"most", 1, NULL, 'f'}, {"dump", 0, NULL, 'p'},
-		{"stats", 0, NULL, 'S'}, {NULL, 0, NULL, 0}};
+		{"device", 0, NULL, 'd'}, {"windows", 0, NULL, 'w'}, {"most", 1, NULL, 'f'},
+		{"dump", 0, NULL, 'p'}, {"stats", 0, NULL, 'S'}, {NULL, 0, NULL, 0}};
 	int c;
 
 	*o = (struct options){.seed = 1, .count = 100000, .seconds = 1e9, .most = 20};
@@ -272,6 +273,9 @@ static bool parse(struct options *o, int argc, char **argv)
 			break;
 		case 'm':
 			o->guest.small_cache = (unsigned)strtoul(optarg, NULL, 0);
+			break;
+		case 'w':
+			o->guest.windows = true;
 			break;
 		case '1':
 			o->guest.step = true;

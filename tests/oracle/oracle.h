@@ -185,6 +185,7 @@ struct guest;
 
 /* How the engine is driven beside the plain way. */
 struct guest_options {
+	bool windows;         /* user code reaches its memory through them */
 	bool exact_flags;     /* flags nobody reads are right when memory faults */
 	bool step;            /* one instruction a block */
 	unsigned small_cache; /* bytes of code before the oldest is forgotten; 0: as it is */

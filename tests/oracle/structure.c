@@ -20,6 +20,12 @@ struct structure {
 	unsigned instructions, wrong;
 	const struct block *block;
 	bool host_stack; /* the instruction before has loaded the host's stack pointer */
+	unsigned
+		window; /* how far r11 has become the way from window_base to its window, 3: all the way */
+	uint16_t window_base; /* a mask of one register, */
+	uint64_t drift;       /* which has moved since */
+	bool constant;        /* the instruction before has put this into r10: */
+	uint64_t value;
 };
 
 /* The instruction, and what stands before it. */
@@ -91,6 +97,11 @@ static void check_memory(struct structure *s, uint32_t at, const struct insn *i)
 			complain(s, at, "reaches beyond the vCPU");
 		return;
 	}
+	if (i->mem_index == R11 && i->mem_base < 16) {
+		if (s->window != 3 || s->window_base != 1u << i->mem_base)
+			complain(s, at, "reaches through a window that is not its base register's");
+		return;
+	}
 	if (i->mem_base == INSN_NO_REG || i->mem_base == INSN_RIP || i->mem_base == RSP)
 		complain(s, at, "reaches memory by an address that was not checked");
 	if (i->mem_index != INSN_NO_REG)
@@ -115,6 +126,51 @@ static void note_stack(struct structure *s, const struct insn *i)
 		i->gpr_write == 1u << RSP && i->mem_disp == offsetof(struct vcpu, host_rsp);
 }
 
+/* The base register by so little that the guards between windows make up for it. */
+static bool moves(struct structure *s, const struct insn *i)
+{
+	int64_t by = i->class == INSN_LEA && i->mem_index == INSN_NO_REG && i->mem_base < 16 &&
+			i->gpr_write == 1u << i->mem_base
+		? i->mem_disp
+		: i->mnemonic == ZYDIS_MNEMONIC_ADD || i->mnemonic == ZYDIS_MNEMONIC_SUB
+		? i->imm
+		: WINDOW_GUARD;
+
+	if (i->operand_size != 8 || (i->class != INSN_LEA && (i->has_mem || !i->imm_size)))
+		return false;
+	s->drift += (uint64_t)(by < 0 ? -by : by);
+	return s->drift < WINDOW_GUARD / 2;
+}
+
+/* rorx r11, base, 39; movzx r11d, r11b; mov r11, %gs:CTX_WINDOW(,%r11,8): and r11 and base stay. */
+static void note_window(struct structure *s, const struct insn *i)
+{
+	unsigned r11 = 1u << R11;
+
+	if (i->mnemonic == ZYDIS_MNEMONIC_RORX && i->gpr_write == r11 &&
+		(uint8_t)i->imm == WINDOW_BITS) {
+		s->window_base = i->gpr_read;
+		s->drift = 0;
+		s->window = 1;
+	} else if (s->window == 1 && i->mnemonic == ZYDIS_MNEMONIC_MOVZX && i->gpr_read == r11 &&
+		i->gpr_write == r11 && i->opcode == 0xb6) {
+		s->window = 2;
+	} else if (s->window == 2 && i->mnemonic == ZYDIS_MNEMONIC_MOV && i->mem_seg == SEG_GS &&
+		i->mem_disp == CTX_WINDOW && i->mem_index == R11 && i->mem_scale == 8 &&
+		i->gpr_write == r11) {
+		s->window = 3;
+	} else if (s->constant && i->mnemonic == ZYDIS_MNEMONIC_MOV && i->mem_seg == SEG_GS &&
+		i->has_mem && i->mem_index == INSN_NO_REG && i->gpr_write == r11 &&
+		(uint64_t)i->mem_disp ==
+			CTX_WINDOW + 8 * (s->value >> WINDOW_BITS & (WINDOW_SLOTS - 1))) {
+		s->window_base = 1u << R10;
+		s->window = 3;
+		s->drift = 0;
+	} else if (i->gpr_write & r11 || (i->gpr_write & s->window_base && !moves(s, i))) {
+		s->window = 0;
+	}
+}
+
 static void walk_part(struct structure *s, uint32_t at, uint32_t end)
 {
 	while (at < end) {
@@ -137,6 +193,11 @@ static void walk_part(struct structure *s, uint32_t at, uint32_t end)
 		check_jump(s, at, &i);
 		check_memory(s, at, &i);
 		note_stack(s, &i);
+		note_window(s, &i);
+		/* mov r10, address */
+		s->constant = i.mnemonic == ZYDIS_MNEMONIC_MOV && !i.has_mem && i.imm_size >= 4 &&
+			i.gpr_write == 1u << R10;
+		s->value = i.operand_size == 4 ? (uint32_t)i.imm : (uint64_t)i.imm;
 		at += length;
 		if (is_slot_jump(&i, &slot) && slot == offsetof(struct vcpu, stub_slow))
 			at += sizeof(struct slow_access);

@@ -48,7 +48,7 @@ static void check_copy(const uint8_t bytes[15], unsigned bits)
 
 	if (insn_decode(&from, bytes, 15, bits, NULL) != 0 || from.class != INSN_COPY)
 		return;
-	emit_copy(&e, &from, bits, RBX);
+	emit_copy(&e, &from, bits, at_reg(RBX, 0));
 	if (insn_decode(&to, code, e.at - code, 64, NULL) != 0 || to.class != INSN_COPY) {
 		complain(&from, bits, "the copy is undefined");
 		return;
@@ -127,7 +127,7 @@ static const char *const forbidden[] = {"0f 05", "0f 34", "cd 80", "cc", "f1", "
 	"cb", "ff 2b", "ff 1b", "e8 00 00 00 00", "c3", "50", "58", "ff 33", "8f 03", "ff 13",
 	"ff d0", "c9", "a4", "f3 aa", "c8 00 00 00", "d7", "0f f7 c1", "64 8b 03", "64 89 03",
 	"64 ff 23", "0f ab 03", "8b 04 8b", "8b 43 08", "8b 04 24", "8b 05 00 00 00 00",
-	"67 8b 03", "ff 25 00 00 00 00", "a1 00 00 00 00 00 00 00 00", "0f 01 c1", "0f 01 d9",
+	"67 8b 03", "41 ff 63 08", "4a 8b 04 5b", "ff 25 00 00 00 00", "a1 00 00 00 00 00 00 00 00", "0f 01 c1", "0f 01 d9",
 	"f3 f2 0f 58 c1", "f3 01 d8", "fa", "fb", "0f ae 23", "0f ae 03", "d9 33", "0f 0b",
 	"c4 e2 75 90 04 90", "0f c7 c8"};
 
@@ -136,7 +136,7 @@ static const char *const wanted[] = {
 	"65 4c 89 14 25 10 00 00 00", "65 4e 3b 1c d5 00 10 00 00", "4d 8d 54 8a 10",
 	"48 8d 64 24 f8", "c4 43 fb f0 da 0c", "c4 42 aa f5 db", "45 0f b7 db", "e9 00 00 00 00",
 	"74 10", "0f 85 00 00 00 00", "e3 02", "67 e3 02", "31 c0", "9f", "0f 90 c0", "9e",
-	"65 ff 24 25 00 00 00 00", "41 ff e3", "41 ff 63 08", "0f 31", "90", 
+	"65 ff 24 25 00 00 00 00", "41 ff e3", "65 42 ff 24 dd 00 10 00 00", "0f 31", "90", "4a 8b 04 1b", "4a 89 44 1c 08",
 	"f0 41 0f b1 0a", "49 f7 d2"};
 /* clang-format on */
 

@@ -26,7 +26,7 @@ static void check_prefixed(struct check *c, const uint8_t bytes[15])
 		random_result(i) || (i->has_mem && (i->mem_base != RBX || i->address_size != 8)))
 		return;
 	c->forms++;
-	emit_copy(&e, i, 64, RBX);
+	emit_copy(&e, i, 64, at_reg(RBX, 0));
 	native_random(&in, &c->seed);
 	in.gpr[RBX] = (uintptr_t)c->page + 64;
 	fill(c);

@@ -89,7 +89,7 @@ static int setup(void **state)
 {
 	struct rig *rig = calloc(1, sizeof *rig);
 
-	assert_int_equal(memory_create(&rig->mem, 32 * MIB, &rig->err), 0);
+	assert_int_equal(memory_create(&rig->mem, 32 * MIB, false, &rig->err), 0);
 	rig->config.initrd.fd = -1;
 	rig->config.cmdline = "console=ttyS0";
 	rig->config.rsdp = 0xe0000;

@@ -265,7 +265,7 @@ static void jump_to(struct rig *r, uint64_t rip, bool global)
 	f->page = (rip & ~4095ull) | 1 | (global ? 2 : 0);
 	if (!global)
 		r->t->fetched_nonglobal = true;
-	tlb_remember_jump(r->t, rip, NULL);
+	tlb_remember_jump(r->t, rip, r);
 }
 
 static bool jump_hits(struct rig *r, uint64_t rip)
@@ -295,6 +295,10 @@ static void test_jumps(void **state)
 		assert_false(jump_hits(r, rip));
 }
 
+static void nowhere(void)
+{
+}
+
 static int setup(void **state)
 {
 	struct rig *r = calloc(1, sizeof *r);
@@ -306,7 +310,7 @@ static int setup(void **state)
 	r->v = mmap(NULL, VCPU_PAGES_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, 0);
 	r->contexts = calloc(CTX_COUNT, sizeof *r->contexts);
 	r->seed = 7;
-	if (r->v == MAP_FAILED || tlb_create(r->v, r->fd, r->contexts, &err))
+	if (r->v == MAP_FAILED || tlb_create(r->v, r->fd, nowhere, r->contexts, &err))
 		return -1;
 	r->t = &r->contexts[CTX_SUPER];
 	*state = r;

@@ -34,7 +34,8 @@ static void take(struct vcpu *v)
 /* Is the block the code at this address? Its second page is another matter. */
 static bool suits(const struct block *b, uint64_t linear, uint64_t gpa, uint32_t mode)
 {
-	return b->gpa == gpa && b->mode == mode;
+	return b->gpa == gpa && b->mode == mode &&
+		(!(mode & MODE_WINDOW) || b->base == (linear & ~4095ull));
 }
 
 static uint32_t look(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode)
@@ -292,7 +293,8 @@ static void link_exit(struct vcpu *v, uint32_t exit_index, uint32_t to, uint64_t
 	struct block_exit *e = &c->exit[exit_index];
 	struct block *from = &c->block[e->block], *b = &c->block[to];
 
-	if (e->to || from->dead || b->dead || b->mode & MODE_STEP || b->mode != from->mode)
+	if (e->to || from->dead || b->dead || b->mode & MODE_STEP || b->mode != from->mode ||
+		b->base != from->base)
 		return;
 	/* holds while the second page stays where it is */
 	if (b->crosses && (!(b->mode & MODE_RING0) || !may_link_far(v, from, (linear | 4095) + 1)))

@@ -35,9 +35,10 @@ struct page;
 #define MODE_SSE 0x200u     /* CR4.OSFXSR */
 #define MODE_AVX 0x400u     /* XCR0 has AVX */
 #define MODE_AVX512 0x800u
-#define MODE_TSD 0x1000u   /* RDTSC is privileged here */
-#define MODE_RING0 0x4000u /* CPL 0 */
-#define MODE_ALIGN 0x2000u /* alignment checking is on (CR0.AM, RFLAGS.AC, CPL 3) */
+#define MODE_TSD 0x1000u    /* RDTSC is privileged here */
+#define MODE_RING0 0x4000u  /* CPL 0 */
+#define MODE_WINDOW 0x8000u /* memory by way of windows, see window.h */
+#define MODE_ALIGN 0x2000u  /* alignment checking is on (CR0.AM, RFLAGS.AC, CPL 3) */
 
 #define BLOCK_MAX_INSNS 64u
 /* Bytes of an exit's stub; behind that of an exit to another page is code that asks the jump cache. */
@@ -45,6 +46,7 @@ struct page;
 
 struct block {
 	uint64_t gpa;             /* of its first byte */
+	uint64_t base;            /* MODE_WINDOW: of the code page, which the code knows; else 0 */
 	uint32_t code, cold;      /* offsets of its two parts; entered at code with r10 = RIP ... */
 	uint32_t next_in_page[2]; /* in the lists of its first and its second page */
 	uint32_t incoming;        /* exits linked to it */
@@ -75,6 +77,12 @@ static inline bool exit_is_far(const struct block_exit *e)
 	return (uint32_t)e->target >= 4096;
 }
 
+/* The linear address of its code page while it runs. */
+static inline uint64_t block_base(const struct vcpu *v, const struct block *b)
+{
+	return b->mode & MODE_WINDOW ? b->base : v->code_base;
+}
+
 static inline uint64_t block_gpa2(const struct block *b)
 {
 	return (uint64_t)b->second_page << 12;
@@ -83,6 +91,7 @@ static inline uint64_t block_gpa2(const struct block *b)
 /* Guest instruction of a place in the generated code that may fault or leave. */
 struct site {
 	uint32_t code;  /* host offset where this instruction's code starts (hot or cold) */
+	uint32_t slow;  /* an access through a window: the host offset of the way through C; or 0 */
 	uint16_t guest; /* offset in the code page */
 	uint8_t length; /* of the guest instruction */
 	uint8_t spilled; /* host register (1-15) whose guest value is in spill[2], 16: RAX; 0: none */

@@ -74,8 +74,9 @@ static void vm_destroy(struct engine_vm *e)
 	cache_destroy(&vm->cache);
 	for (unsigned i = 0; i < vm->regions; i++) {
 		munmap(vm->region[i].pages, (vm->region[i].size >> 12) * sizeof(struct page));
-		munmap(vm->region[i].populated, vm->region[i].size / POPULATE_SIZE + 1);
+		munmap(vm->region[i].populated, vm->region[i].size / PIECE_PRIVATE + 1);
 	}
+	window_pool_destroy(vm);
 	free(e);
 }
 
@@ -101,6 +102,7 @@ static int vm_create(const struct engine_vm_config *config, struct engine_vm **o
 		r = signal_setup(err);
 	if (!r)
 		r = sight_setup(config->sight, err);
+	window_pool_init(&e->vm, config->no_windows ? WINDOWS_NEVER : WINDOWS_AUTO);
 	if (r) {
 		vm_destroy(e);
 		return r;
@@ -118,9 +120,9 @@ static int vm_map(struct engine_vm *e, uint64_t gpa, uint64_t size, void *host, 
 	if (vm->regions == VM_REGIONS)
 		return error_set(err, ENOSPC, "too many memory regions");
 	r = &vm->region[vm->regions];
-	*r = (struct region){.gpa = gpa, .size = size, .host = host};
+	*r = (struct region){.gpa = gpa, .size = size, .host = host, .fd = fd, .offset = offset};
 	r->pages = reserve((size >> 12) * sizeof(struct page));
-	r->populated = reserve(size / POPULATE_SIZE + 1);
+	r->populated = reserve(size / PIECE_PRIVATE + 1);
 	if (!r->pages || !r->populated)
 		return error_set(err, ENOMEM, "no memory for the guest's page table");
 	vm->regions++;
@@ -183,6 +185,8 @@ static void vcpu_destroy(struct engine_vcpu *e)
 		signal_thread_end(p->v);
 		munmap(p->v, VCPU_PAGES_SIZE);
 	}
+	for (unsigned i = CTX_USER_FIRST; i < CTX_COUNT; i++)
+		windows_destroy(p->context[i].windows);
 	tlb_destroy(p->context);
 	if (p->bounce)
 		munmap(p->bounce, BOUNCE_SIZE);
@@ -209,7 +213,7 @@ static int vcpu_map(struct translate_vcpu *p, struct translate_vm *vm, struct er
 		if (!p->write_hint[i])
 			return error_set(err, ENOMEM, "no memory for a vCPU");
 	}
-	return tlb_create(p->v, p->fd, p->context, err);
+	return tlb_create(p->v, p->fd, stub_lookup, p->context, err);
 }
 
 static void vcpu_init(struct vcpu *v, unsigned index)
@@ -252,6 +256,9 @@ static int vcpu_create(struct engine_vm *e, unsigned index, struct engine_vcpu *
 		vcpu_destroy(c);
 		return r;
 	}
+	for (unsigned i = CTX_USER_FIRST; i < CTX_COUNT; i++)
+		c->p.context[i].windows =
+			windows_create(vm, (int64_t *)(c->p.context[i].base + CTX_WINDOW));
 	vcpu_init(c->p.v, index);
 	vm->vcpu[vm->vcpus++] = &c->p;
 	*out = c;
@@ -341,6 +348,7 @@ static int vcpu_translate(struct engine_vcpu *e, uint64_t gva, uint64_t *gpa)
 
 const struct engine engine_translate = {
 	.name = "translate",
+	.collapses = true,
 	.probe = probe,
 	.vm_create = vm_create,
 	.vm_destroy = vm_destroy,

@@ -147,6 +147,7 @@ static void watch(struct vcpu *v, struct region *r, uint64_t gpa)
 		return;
 	}
 	__atomic_store_n(&page->has_code, PAGE_WATCHING, __ATOMIC_SEQ_CST);
+	window_demote(v, host);
 	for (unsigned k = 0; k < vm->vcpus; k++) {
 		struct translate_vcpu *p = vm->vcpu[k];
 		uint32_t *hint = &p->write_hint[r - vm->region][number];
@@ -277,6 +278,7 @@ uint32_t cache_make(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode
 	index = c->part_blocks[c->part];
 	b = &c->block[index];
 	*b = (struct block){.gpa = gpa,
+		.base = mode & MODE_WINDOW ? linear & ~4095ull : 0,
 		.mode = (uint16_t)mode,
 		.second_page = (uint32_t)(d->gpa2 >> 12)};
 	d->count = rewrite_block(c, b, index, d->insn, d->count, start, d->next_crosses);

@@ -55,25 +55,32 @@ static void note_writable(struct translate_vcpu *p, struct region *r, uint64_t g
 		__atomic_store_n(hint, ~0u, __ATOMIC_RELAXED);
 }
 
-/*
- * The host's page faults cost more than ours: memory comes in larger pieces. What this kernel does
- * not know, or has no memory for, is left to the fault itself.
- */
+static long advise(uint8_t *at, uint64_t size, long what)
+{
+	long result;
+
+	asm volatile("syscall"
+		     : "=a"(result)
+		     : "a"((long)SYS_madvise), "D"(at), "S"(size), "d"(what)
+		     : "rcx", "r11", "memory");
+	return result;
+}
+
+/* What this kernel does not know, or has no memory for, is left to the fault itself. */
 static void populate(struct region *r, uint64_t gpa)
 {
-	uint64_t piece = (gpa - r->gpa) / POPULATE_SIZE;
-	uint64_t start = piece * POPULATE_SIZE;
-	uint64_t size = r->size - start < POPULATE_SIZE ? r->size - start : POPULATE_SIZE;
-	long result;
+	uint64_t piece_size = r->fd < 0 ? PIECE_PRIVATE : PIECE_SHARED;
+	uint64_t piece = (gpa - r->gpa) / piece_size, start = piece * piece_size;
+	uint64_t size = r->size - start < piece_size ? r->size - start : piece_size;
 
 	if (r->populated[piece])
 		return;
 	r->populated[piece] = 1;
-	asm volatile("syscall"
-		     : "=a"(result)
-		     : "a"((long)SYS_madvise), "D"(r->host + start), "S"(size),
-		     "d"(23l /* MADV_POPULATE_WRITE */)
-		     : "rcx", "r11", "memory");
+	/* to collapse, there must be a page */
+	if (r->fd >= 0 && !advise(r->host + start, 4096, 23 /* MADV_POPULATE_WRITE */) &&
+		!advise(r->host + start, size, 25 /* MADV_COLLAPSE */))
+		return;
+	advise(r->host + start, size, 23 /* MADV_POPULATE_WRITE */);
 }
 
 static void fill(struct vcpu *v, struct tlb *t, uint64_t linear, struct region *r,
@@ -104,6 +111,8 @@ static enum outcome page_fault(struct vcpu *v, uint64_t linear, uint32_t error)
 {
 	v->fault =
 		(struct fault){.vector = EXC_PF, .has_error = true, .error = error, .cr2 = linear};
+	if (v->private_data->mode & MODE_WINDOW)
+		window_expect(v, linear);
 	return OUT_FAULT;
 }
 
@@ -400,6 +409,8 @@ enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d)
 	struct target t[2] = {0};
 
 	v->count.exit_slow++;
+	if (p->mode & MODE_WINDOW)
+		v->code_base = cache_block_at(&v->vm->cache, d)->base;
 	if (d->flags & SLOW_OP && linear_address(v, d->seg, v->ea, d->size, access, &v->ea))
 		return slow_fault(v, d);
 	part = first_part(v->ea, d->size);
@@ -426,7 +437,11 @@ enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d)
 	if (part < d->size && (part >= 64 || mask >> part) &&
 		resolve_part(v, v->ea + part, part < 64 ? mask >> part : ~0ull, access, &t[1]))
 		return slow_fault(v, d);
-	if (part == d->size && t[0].host && !(d->flags & SLOW_OP) && !t[0].debug) {
+	if (p->mode & MODE_WINDOW) {
+		if (!t[0].debug && !t[1].debug &&
+			window_reach(v, v->ea, d->size, access, t[0].host, t[1].host))
+			return SLOW_RETRY;
+	} else if (part == d->size && t[0].host && !(d->flags & SLOW_OP) && !t[0].debug) {
 		if (!t[0].watched || access == ACC_READ)
 			return SLOW_RETRY;
 	}
@@ -542,6 +557,7 @@ static struct tlb *user_context(struct vcpu *v)
 			oldest = t;
 	}
 	tlb_clear(oldest);
+	window_leave(oldest->windows);
 	oldest->pcid = pcid;
 	oldest->used = ++p->clock;
 	return oldest;
@@ -602,6 +618,7 @@ void mmu_cr3_loaded(struct vcpu *v, bool keep)
 	p->user = user_context(v);
 	if (!keep) {
 		mmu_flush_nonglobal(v);
+		window_space(p->user->windows, v->cpu.cr3);
 	} else {
 		tlb_clear_nonglobal(&p->context[CTX_SUPER]);
 		tlb_clear_nonglobal(&p->context[CTX_SUPER_USER]);

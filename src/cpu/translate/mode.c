@@ -54,6 +54,9 @@ static uint32_t mode_of(const struct vcpu *v)
 		mode |= MODE_AVX | ((s->xcr0 & 0xe0) == 0xe0 ? MODE_AVX512 : 0);
 	if (s->rflags & FL_TF || v->debug.step || v->debug.breakpoints || s->dr7 & 0xff)
 		mode |= MODE_STEP;
+	if ((mode & (MODE_USER | MODE_BITS | MODE_STEP | MODE_ALIGN)) == (MODE_USER | MODE_64) &&
+		window_on(v->private_data->user->windows))
+		mode |= MODE_WINDOW;
 	return mode;
 }
 
@@ -83,6 +86,8 @@ void mode_update(struct vcpu *v)
 	if (v->cpu.dr7 & 0xff || v->private_data->watches)
 		debug_update(v);
 	mode_context(v);
+	if (mode & MODE_WINDOW)
+		window_expected(v);
 	/* a jump cache is of one mode; blocks that only step never enter it */
 	if (v->tlb->jump_mode != (mode & ~MODE_STEP)) {
 		tlb_clear_jumps(v->tlb);

@@ -223,7 +223,8 @@ static struct leaving leave_of(struct vcpu *v, struct left left)
 	struct leaving l = {left.why & 0xff, (unsigned)(left.why >> 8), left.arg, 0, c->generation};
 
 	if (l.why == LEAVE_EXIT) {
-		l.target = v->code_base + (uint64_t)(int64_t)c->exit[l.arg].target;
+		l.target = block_base(v, &c->block[c->exit[l.arg].block]) +
+			(uint64_t)(int64_t)c->exit[l.arg].target;
 	} else if (l.why == LEAVE_EMULATE && v->vm->vcpus > 1) {
 		p->emulated = *(const struct emulated *)l.arg;
 		l.arg = (uint64_t)&p->emulated;
@@ -290,6 +291,8 @@ static enum outcome between(struct vcpu *v)
 
 		if (why & KICK_LOOK)
 			irq_check_set(v, true);
+		if (v->cpu.cpl == 3)
+			window_tick(v);
 		if (why & KICK_LEAVE)
 			return OUT_INTERRUPTED;
 	}

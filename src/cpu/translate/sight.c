@@ -61,7 +61,7 @@ static bool rip_at(const struct vcpu *v, const void *pc, uint64_t *rip)
 	const struct site *s = b ? cache_site_at(c, b, pc) : NULL;
 
 	if (b)
-		*rip = v->code_base + (s ? s->guest : b->gpa & 4095);
+		*rip = block_base(v, b) + (s ? s->guest : b->gpa & 4095);
 	return b;
 }
 

@@ -57,6 +57,13 @@ static bool guest_fault(struct vcpu *v, long trap)
 	}
 }
 
+/* An access through a window that found nothing there: page fault, or an address that is none. */
+static bool window_missed(const struct cache *c, const struct site *s, const void *pc, long trap)
+{
+	return s->slow && pc == c->exec + s->code &&
+		(trap == EXC_PF || trap == EXC_GP || trap == EXC_SS);
+}
+
 static void unhandled(int number)
 {
 	struct sigaction act = {.sa_handler = SIG_DFL};
@@ -78,14 +85,19 @@ static void handle(int number, siginfo_t *info, void *context)
 		unhandled(number);
 		return;
 	}
+	if (s->spilled)
+		regs[context_reg[s->spilled & 15]] = (greg_t)v->spill[2];
+	if (window_missed(&v->vm->cache, s, pc, regs[REG_TRAPNO])) {
+		v->count.window_miss++;
+		regs[REG_RIP] = (greg_t)(v->vm->cache.exec + s->slow);
+		return;
+	}
 	v->private_data->signal_fault = !s->poll;
 	if (!s->poll && !guest_fault(v, regs[REG_TRAPNO])) {
 		unhandled(number);
 		return;
 	}
-	if (s->spilled)
-		regs[context_reg[s->spilled & 15]] = (greg_t)v->spill[2];
-	v->cpu.rip = v->code_base + s->guest;
+	v->cpu.rip = block_base(v, b) + s->guest;
 	regs[REG_R10] = 0;
 	regs[REG_R11] = LEAVE_SIGNAL;
 	regs[REG_RIP] = (greg_t)stub_leave;

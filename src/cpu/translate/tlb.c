@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cpu/translate/tlb.h"
 
-#include "cpu/translate/stubs.h"
-
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -33,7 +31,7 @@ static void clear_ends(struct tlb *t)
 	clear_entry(t, TLB_ENTRIES - 1);
 }
 
-int tlb_create(struct vcpu *v, int fd, struct tlb *contexts, struct error *err)
+int tlb_create(struct vcpu *v, int fd, void (*stray)(void), struct tlb *contexts, struct error *err)
 {
 	for (unsigned i = 0; i < CTX_COUNT; i++) {
 		struct tlb *t = &contexts[i];
@@ -54,7 +52,7 @@ int tlb_create(struct vcpu *v, int fd, struct tlb *contexts, struct error *err)
 		t->jump_target = (uint64_t *)(base + CTX_JUMP_TARGET);
 		t->pcid = ~0u;
 		clear_ends(t);
-		t->jump_target[0] = (uint64_t)stub_lookup;
+		t->jump_target[0] = (uint64_t)stray;
 		tlb_clear_jumps(t);
 	}
 	return 0;
@@ -69,7 +67,7 @@ void tlb_destroy(struct tlb *contexts)
 
 /*
  * An empty key must differ from every RIP that has its index: the guest may jump to any 64-bit
- * value, so the low bits make the difference. Any RIP may come to entry 0, where stub_lookup stands.
+ * value, so the low bits make the difference. Any RIP may come to entry 0, whose target is `stray`.
  */
 static uint64_t *jump_key(struct tlb *t, unsigned i)
 {
@@ -164,6 +162,7 @@ void tlb_clear(struct tlb *t)
 	t->logged = 0;
 	t->log_overflow = false;
 	tlb_clear_jumps(t);
+	window_clear(t->windows);
 }
 
 void tlb_clear_nonglobal(struct tlb *t)
@@ -200,6 +199,7 @@ void tlb_clear_page(struct tlb *t, uint64_t linear)
 	struct fetch_entry *f = &t->fetch[linear >> 12 & (FETCH_ENTRIES - 1)];
 	unsigned index = tlb_index(linear);
 
+	window_clear_page(t->windows, linear);
 	if (t->huge >> (linear >> 30 & 63) & 1) {
 		clear_range(t, linear & ~((1ull << 30) - 1), 1ull << 30);
 		return;
@@ -250,6 +250,7 @@ void tlb_fill(struct tlb *t, uint64_t linear, void *host_page, bool write, bool 
 	uint64_t page = linear & ~4095ull;
 	unsigned index = tlb_index(linear), slot = index / 512;
 
+	t->fills++;
 	if (page_bits == 21)
 		t->large[linear >> 27 & 15] |= 1ull << (linear >> 21 & 63);
 	else if (page_bits > 21)

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "cpu/translate/vcpu.h"
+#include "cpu/translate/window.h"
 
 #define TLB_ENTRIES 65536u
 #define JUMP_ENTRIES 16384u /* indexed by bits 2-15 of RIP; see tlb_remember_jump() */
@@ -33,7 +34,8 @@
 #define CTX_HOST (CTX_TAG_WRITE + 8 * TLB_ENTRIES)
 #define CTX_JUMP_KEY (CTX_HOST + 8 * TLB_ENTRIES)
 #define CTX_JUMP_TARGET (CTX_JUMP_KEY + 8 * JUMP_ENTRIES)
-#define CTX_SIZE (CTX_JUMP_TARGET + 8 * JUMP_ENTRIES)
+#define CTX_WINDOW (CTX_JUMP_TARGET + 8 * JUMP_ENTRIES) /* window.h */
+#define CTX_SIZE (CTX_WINDOW + 4096)
 enum { CTX_SUPER, CTX_SUPER_USER, CTX_USER_FIRST, CTX_COUNT = CTX_USER_FIRST + 6 };
 
 struct fetch_entry {
@@ -58,6 +60,8 @@ struct tlb {
 	uint64_t large[16]; /* by 2 MiB region: holds pieces of a larger page */
 	uint64_t huge;      /* the same by GiB */
 	struct fetch_entry fetch[FETCH_ENTRIES];
+	uint64_t fills;          /* counts tlb_fill() */
+	struct windows *windows; /* of user contexts; NULL: it can have none */
 };
 
 static inline unsigned tlb_index(uint64_t linear)
@@ -86,7 +90,9 @@ static inline uint64_t jump_empty(unsigned index)
 	return index ? 0 : -4ull;
 }
 
-int tlb_create(struct vcpu *v, int fd, struct tlb *contexts, struct error *err);
+/* fd: the vCPU's pages. stray: where a jump that found nothing but entry 0 goes. */
+int tlb_create(struct vcpu *v, int fd, void (*stray)(void), struct tlb *contexts,
+	struct error *err);
 void tlb_destroy(struct tlb *contexts);
 /* Forgets everything in the context. */
 void tlb_clear(struct tlb *t);

@@ -19,9 +19,17 @@ struct region {
 	uint64_t gpa, size;
 	uint8_t *host;
 	struct page *pages; /* one for each page of the region */
-	uint8_t *populated; /* one byte for each POPULATE_SIZE */
+	uint8_t *populated; /* one byte for each piece of vm_piece() */
+	int fd;             /* the shared memory that host maps, at offset; -1: private memory */
+	uint64_t offset;
 };
-#define POPULATE_SIZE (256u << 10)
+
+/*
+ * Memory comes in pieces: the host's page faults cost more than ours. Shared memory is made of huge
+ * pages by the piece, whatever the host's policy for it says.
+ */
+#define PIECE_PRIVATE (256u << 10)
+#define PIECE_SHARED (2u << 20)
 
 /* A page of guest memory, as the translator sees it. */
 struct page {
@@ -46,6 +54,7 @@ struct translate_vm {
 	unsigned host_cpus; /* that this process may use */
 	uint64_t vectors;   /* state components that the guest may have (an XSAVE mask) */
 	bool has_xsaveopt, has_fsgsbase;
+	struct window_pool pool;
 	struct lock exclusive; /* held by who wants all others outside of translated code */
 	atomic_bool stop;      /* ... and is waiting for it, or has it */
 };

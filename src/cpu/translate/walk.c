@@ -148,6 +148,7 @@ static int walk_once(struct translate_vm *vm, const struct cpu_state *s, uint64_
 			out->page_bits = (uint8_t)shift;
 			out->gpa = base | (linear & mask);
 			out->global = e & PTE_G && s->cr4 & CR4_PGE;
+			out->accessed = e & PTE_A;
 			out->dirty = e & PTE_D;
 			break;
 		}

@@ -17,7 +17,7 @@ struct translate_vm;
 struct walk {
 	uint64_t gpa;      /* of the byte asked for */
 	uint8_t page_bits; /* 12, 21, 22 or 30 */
-	bool user, writable, global, dirty, no_execute;
+	bool user, writable, global, accessed, dirty, no_execute;
 };
 
 #define PF_PRESENT 1u

@@ -29,7 +29,7 @@ static bool class_allowed(const struct insn *i)
 
 /*
  * The vCPU by %gs; anything else through one register that holds a checked host address, and never
- * the guest's stack pointer.
+ * the guest's stack pointer alone.
  */
 static bool memory_allowed(const struct insn *i)
 {
@@ -37,10 +37,14 @@ static bool memory_allowed(const struct insn *i)
 		return true;
 	if (i->mem_seg == SEG_GS)
 		return true;
-	if (i->mem_seg == SEG_FS || i->address_size != 8 || i->mem_index != INSN_NO_REG ||
-		i->mem_vsib != INSN_NO_REG)
+	if (i->mem_seg == SEG_FS || i->address_size != 8 || i->mem_vsib != INSN_NO_REG ||
+		i->mem_base == INSN_NO_REG || i->mem_base == INSN_RIP)
 		return false;
-	if (i->mem_base == INSN_NO_REG || i->mem_base == INSN_RIP || i->mem_base == RSP)
+	/* through a window: r11 is the way from the guest's address to the host's */
+	if (i->mem_index == R11)
+		return i->mem_scale == 1 && i->mem_base != R11 && i->mem_disp > -(1 << 20) &&
+			i->mem_disp < 1 << 20;
+	if (i->mem_index != INSN_NO_REG || i->mem_base == RSP)
 		return false;
 	/* accesses that share a check */
 	return i->mem_disp == 0 || (i->mem_base == R10 && i->mem_disp > 0 && i->mem_disp < 4096);

@@ -221,6 +221,15 @@ static inline void emit_movzx16(struct emit *e, unsigned to, unsigned from)
 	emit_op_reg(e, 4, 0xfb7, to, from);
 }
 
+static inline void emit_movzx8(struct emit *e, unsigned to, unsigned from)
+{
+	/* any REX names the low byte of each register */
+	emit_8(e, (uint8_t)(0x40 | (from & 8 ? 1 : 0) | (to & 8 ? 4 : 0)));
+	emit_8(e, 0x0f);
+	emit_8(e, 0xb6);
+	emit_8(e, (uint8_t)(0xc0 | (to & 7) << 3 | (from & 7)));
+}
+
 static inline void emit_not(struct emit *e, unsigned reg)
 {
 	emit_op_reg(e, 8, 0xf7, 2, reg);
@@ -275,12 +284,9 @@ static inline void emit_close(struct emit *e, uint8_t *from)
 }
 
 /*
- * The instruction itself, its memory operand (if it has one) replaced by [mem_reg], for execution
- * in 64-bit mode whatever code it came from. mem_reg may not be one of RSP, RBP, R12, R13.
+ * The instruction itself, its memory operand (if it has one) replaced by mem (base, index with scale
+ * 1 or none, displacement), for execution in 64-bit mode whatever code it came from.
  */
-void emit_copy(struct emit *e, const struct insn *i, unsigned code_bits, unsigned mem_reg);
-/* The same with [mem_reg + disp]; not for MOV moffs. */
-void emit_copy_at(struct emit *e, const struct insn *i, unsigned code_bits, unsigned mem_reg,
-	int32_t disp);
+void emit_copy(struct emit *e, const struct insn *i, unsigned code_bits, struct operand mem);
 
 #endif

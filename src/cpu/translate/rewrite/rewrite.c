@@ -7,22 +7,30 @@
 
 /* --- sites --------------------------------------------------------------------------------- */
 
-void rewrite_site(struct rewrite *w, const uint8_t *at, unsigned spilled, bool poll)
+static void add_site(struct rewrite *w, struct site s)
 {
-	struct site s = {
-		.code = offset_of(w, at),
-		.guest = (uint16_t)w->guest,
-		.length = w->insn->length,
-		.spilled = (uint8_t)spilled,
-		.poll = poll,
-	};
-
-	if (offset_of(w, at) >= w->cache->cold_start) {
+	s.guest = (uint16_t)w->guest;
+	s.length = w->insn->length;
+	if (s.code >= w->cache->cold_start) {
 		if (w->cold_sites < REWRITE_SITES_MAX / 2)
 			w->cold_site[w->cold_sites++] = s;
 	} else if (w->hot_sites < REWRITE_SITES_MAX / 2) {
 		w->hot_site[w->hot_sites++] = s;
 	}
+}
+
+void rewrite_site(struct rewrite *w, const uint8_t *at, unsigned spilled, bool poll)
+{
+	add_site(w,
+		(struct site){.code = offset_of(w, at), .spilled = (uint8_t)spilled, .poll = poll});
+}
+
+void rewrite_site_slow(struct rewrite *w, const uint8_t *at, unsigned spilled)
+{
+	add_site(w,
+		(struct site){.code = offset_of(w, at),
+			.slow = w->slow,
+			.spilled = (uint8_t)spilled});
 }
 
 /* --- one instruction -------------------------------------------------------------------------------- */
@@ -50,6 +58,10 @@ static struct emulated *emulated(struct cache *c, const struct insn *i, unsigned
 
 void rewrite_emulate(struct rewrite *w)
 {
+	if (w->mode & MODE_WINDOW) {
+		rewrite_code_address(w, &w->hot, R10, 0, 8);
+		emit_store(&w->hot, 8, gs_slot(offsetof(struct vcpu, code_base)), R10);
+	}
 	emit_mov_imm64(&w->hot, R10, (uint64_t)emulated(w->cache, w->insn, w->bits));
 	emit_mov_imm32(&w->hot, R11, LEAVE_EMULATE | w->guest << 8);
 	emit_jmp_slot(&w->hot, offsetof(struct vcpu, stub_leave));
@@ -204,6 +216,9 @@ bool rewrite_ends(uint32_t mode, const struct insn *i)
 		return true;
 	case INSN_EMULATE:
 		return false; /* rewrite_native() has said that it is not emulated */
+	case INSN_JCC:
+		/* code that computes is worth having twice where paths meet, if both run on in one piece */
+		return !(mode & MODE_WINDOW) || i->imm < 0;
 	default:
 		return i->ends_block;
 	}
@@ -227,6 +242,8 @@ static void liveness(const struct insn *insns, unsigned count, bool exact, uint3
 /* The far entry: r10 is the RIP, of which the page's address is kept. */
 static void entry(struct rewrite *w, unsigned start)
 {
+	if (w->mode & MODE_WINDOW)
+		return;
 	emit_lea(&w->hot, 8, R10, at_reg(R10, -(int32_t)start));
 	emit_store(&w->hot, 8, gs_slot(offsetof(struct vcpu, code_base)), R10);
 }
@@ -280,7 +297,9 @@ unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const s
 		.cache = c,
 		.block_index = index,
 		.mode = b->mode,
+		.base = b->base,
 		.guest = start,
+		.held = NO_REG,
 		.bits = (b->mode & MODE_BITS) == MODE_64   ? 64
 			: (b->mode & MODE_BITS) == MODE_32 ? 32
 							   : 16,
@@ -312,6 +331,7 @@ unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const s
 			continue;
 		}
 		rewrite_one(&w);
+		rewrite_hold(&w, &insns[k]);
 		w.guest += insns[k].length;
 		if (k && insns[k - 1].mnemonic == ZYDIS_MNEMONIC_STI)
 			rewrite_interrupt_window(&w);
@@ -321,7 +341,8 @@ unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const s
 			emit_mov_imm32(&w.hot, R10, w.guest);
 			rewrite_leave(&w.hot, LEAVE_STEP);
 		} else if (next_crosses) {
-			rewrite_code_address(&w.hot, R10, (int32_t)w.guest, w.bits == 64 ? 8 : 4);
+			rewrite_code_address(&w, &w.hot, R10, (int32_t)w.guest,
+				w.bits == 64 ? 8 : 4);
 			rewrite_lookup(&w);
 		} else {
 			rewrite_branch(&w, -1, (int32_t)w.guest);

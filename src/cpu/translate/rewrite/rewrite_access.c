@@ -2,6 +2,8 @@
 /*
  * Memory operands: the guest's address, the TLB check, and the way through C where that fails.
  */
+#include <Zydis/Mnemonic.h>
+
 #include "cpu/translate/rewrite/rewrite_internal.h"
 
 /* --- addresses -------------------------------------------------------------------------------- */
@@ -28,7 +30,7 @@ void rewrite_effective(struct rewrite *w, struct emit *e, struct address a)
 
 	if (a.base == INSN_RIP) {
 		/* mem_disp counts from the end of the instruction */
-		rewrite_code_address(e, R10,
+		rewrite_code_address(w, e, R10,
 			(int32_t)a.disp + (int32_t)(w->guest + w->insn->length), size);
 		return;
 	}
@@ -82,17 +84,133 @@ static void linear(struct rewrite *w, struct emit *e, struct address a)
 	}
 }
 
+/* --- windows ------------------------------------------------------------------------------------ */
+
+/* Displacements up to here need no look at the slot that they lead to: guards lie between windows. */
+#define NEAR (1 << 20)
+_Static_assert(2 * NEAR <= WINDOW_GUARD, "a displacement may lead over a guard");
+
+static bool direct(struct address a)
+{
+	return a.base < 16 && a.index == NO_REG && a.size == 8 && a.seg != SEG_FS &&
+		a.seg != SEG_GS && a.disp > -NEAR && a.disp < NEAR;
+}
+
+bool rewrite_direct(const struct insn *i)
+{
+	return direct(rewrite_address_of(i));
+}
+
+/* r11 = the way from the 512 GiB around reg's value to their window. */
+static void window_of(struct emit *e, unsigned reg)
+{
+	emit_rorx(e, R11, reg, WINDOW_BITS);
+	emit_movzx8(e, R11, R11);
+	emit_load(e, 8, R11, gs_table(CTX_WINDOW, R11));
+}
+
+/*
+ * w->mem = the access by way of its window; what is not mapped there faults. For a base register and
+ * a small displacement the window is the register's, and r11 holds the way there until something else
+ * comes into it.
+ */
+static void window(struct rewrite *w, struct address a)
+{
+	struct emit *e = &w->hot;
+
+	if (!direct(a)) {
+		linear(w, e, a);
+		if (a.base == INSN_RIP && a.seg != SEG_FS && a.seg != SEG_GS && a.size == 8) {
+			uint64_t at = w->base + w->guest + w->insn->length + (uint64_t)a.disp;
+
+			emit_load(e, 8, R11,
+				gs_slot(CTX_WINDOW + 8 * (at >> WINDOW_BITS & (WINDOW_SLOTS - 1))));
+		} else {
+			window_of(e, R10);
+		}
+		w->held = NO_REG;
+		w->mem = (struct operand){R10, R11, 1, 0};
+		return;
+	}
+	if (is_scratch(a.base)) {
+		emit_load(e, 8, R10, gpr_slot(a.base));
+		a.base = R10;
+	}
+	if (a.base != w->held) {
+		window_of(e, a.base);
+		w->held = a.base == R10 ? NO_REG : a.base;
+		w->drift = 0;
+	}
+	w->mem = (struct operand){a.base, R11, 1, (int32_t)a.disp};
+}
+
+/* How far the instruction moves the register, or NEAR if it does more than move it. */
+static uint32_t movement(const struct insn *i, unsigned reg)
+{
+	int64_t by = NEAR;
+
+	if (i->class == INSN_PUSH || i->class == INSN_POP || i->class == INSN_CALL ||
+		i->class == INSN_CALL_IND) {
+		if (reg == RSP && i->op_reg != RSP)
+			by = 8;
+	} else if (i->class == INSN_LEA) {
+		if (i->operand_size == 8 && i->address_size == 8 && i->mem_base == reg &&
+			i->mem_index == NO_REG)
+			by = i->mem_disp;
+	} else if (i->class == INSN_COPY && !i->has_mem && i->operand_size == 8 && i->imm_size &&
+		(i->mnemonic == ZYDIS_MNEMONIC_ADD || i->mnemonic == ZYDIS_MNEMONIC_SUB)) {
+		by = i->imm;
+	}
+	return by > -NEAR && by < NEAR ? (uint32_t)(by < 0 ? -by : by) : NEAR;
+}
+
+void rewrite_hold(struct rewrite *w, const struct insn *i)
+{
+	unsigned scratch = 1u << R10 | 1u << R11;
+	bool keeps = i->class == INSN_COPY || i->class == INSN_LEA || i->class == INSN_PUSH ||
+		i->class == INSN_POP || i->class == INSN_JCC || i->class == INSN_NOP;
+
+	if (w->held == NO_REG)
+		return;
+	if (!keeps || i->high8 || (i->gpr_read | i->gpr_write) & scratch) {
+		w->held = NO_REG;
+	} else if (i->gpr_write >> w->held & 1) {
+		w->drift += movement(i, w->held);
+		if (w->drift >= NEAR)
+			w->held = NO_REG;
+	}
+}
+
+void rewrite_hold_again(struct rewrite *w, struct emit *e)
+{
+	if (w->held != NO_REG)
+		window_of(e, w->held);
+}
+
+void rewrite_reach(struct rewrite *w, struct emit *e)
+{
+	if (in_window(w))
+		rewrite_site_slow(w, e->at, 0);
+}
+
+void rewrite_narrow(struct rewrite *w, struct emit *e)
+{
+	emit_lea(e, 8, R10, w->mem);
+	w->mem = at_reg(R10, 0);
+}
+
 /* --- the check ----------------------------------------------------------------------------------- */
 
 /*
- * r10 = host address of what r10's linear address names; a jump to cold_at if the TLB does not
- * have it.
+ * w->mem = [r10], the host address of what r10's linear address names; a jump to cold_at if the TLB
+ * does not have it.
  */
 static void check(struct rewrite *w, unsigned size, bool write, uint8_t *cold_at)
 {
 	struct emit *e = &w->hot;
 	uint32_t tags = write ? CTX_TAG_WRITE : CTX_TAG_READ;
 
+	w->mem = at_reg(R10, 0);
 	emit_rorx(e, R11, R10, 12);
 	emit_movzx16(e, R11, R11);
 	if (!w->flags_live) {
@@ -150,6 +268,8 @@ static struct slow_access *slow_call(struct rewrite *w, unsigned size, unsigned 
  */
 static void faulting_site(struct rewrite *w, struct emit *e)
 {
+	if (in_window(w))
+		return; /* rewrite_reach() */
 	if (w->insn->class == INSN_COPY && (w->insn->may_fault || w->insn->mem_aligned))
 		rewrite_site(w, e->at, 0, false);
 }
@@ -163,6 +283,7 @@ void rewrite_access(struct rewrite *w, struct address a, unsigned size, unsigned
 {
 	bool checks = needs_checks(w, a.seg), write = flags & SLOW_WRITE;
 	uint8_t *start = w->hot.at, *done;
+	unsigned held = w->held;
 	struct slow_access *d;
 
 	if (a.seg == SEG_SS)
@@ -174,23 +295,37 @@ void rewrite_access(struct rewrite *w, struct address a, unsigned size, unsigned
 		rewrite_effective(w, &w->cold, a);
 		d = slow_call(w, size, flags | SLOW_OP, a.seg);
 	} else {
-		linear(w, &w->hot, a);
-		check(w, size, write, w->cold.at);
+		w->slow = offset_of(w, w->cold.at);
+		rewrite_check(w, a, size, write, w->cold.at);
 		faulting_site(w, &w->hot);
 		op(w, &w->hot);
 		done = w->hot.at;
 		linear(w, &w->cold, a);
 		d = slow_call(w, size, flags, a.seg);
 	}
-	d->retry = (int32_t)(start - (uint8_t *)d);
+	w->mem = at_reg(R10, 0);
 	faulting_site(w, &w->cold);
 	op(w, &w->cold);
 	if (write) {
+		uint8_t *lea;
+
 		emit_lea_rip(&w->cold, R11, (uint8_t *)d);
-		emit_lea_rip(&w->cold, R10, done);
+		lea = w->cold.at;
+		emit_lea_rip(&w->cold, R10, lea);
 		emit_jmp_slot(&w->cold, offsetof(struct vcpu, stub_commit));
-	} else {
+		emit_lea_rip(&(struct emit){lea, 0}, R10, w->held == NO_REG ? done : w->cold.at);
+	}
+	if (!write || w->held != NO_REG) {
+		rewrite_hold_again(w, &w->cold);
 		emit_jmp(&w->cold, done);
+	}
+	if (held != NO_REG && held == w->held) {
+		/* nothing has been computed in line, where it begins anew */
+		d->retry = (int32_t)(w->cold.at - (uint8_t *)d);
+		rewrite_hold_again(w, &w->cold);
+		emit_jmp(&w->cold, start);
+	} else {
+		d->retry = (int32_t)(start - (uint8_t *)d);
 	}
 }
 
@@ -203,6 +338,10 @@ void rewrite_stack_write(struct rewrite *w, unsigned size, access_op *op)
 
 void rewrite_check(struct rewrite *w, struct address a, unsigned size, bool write, uint8_t *failed)
 {
-	linear(w, &w->hot, a);
-	check(w, size, write, failed);
+	if (w->mode & MODE_WINDOW) {
+		window(w, a);
+	} else {
+		linear(w, &w->hot, a);
+		check(w, size, write, failed);
+	}
 }

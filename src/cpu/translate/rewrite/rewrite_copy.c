@@ -27,28 +27,38 @@ static void op_copy(struct rewrite *w, struct emit *e)
 {
 	const struct insn *i = w->insn;
 	unsigned both = BOTH_SCRATCH, scratch = scratch_data(i);
-	unsigned mem = R10, spilled = 0;
+	bool window = in_window(w);
 
+	/* what names the memory must be neither the instruction's data nor need a REX prefix */
+	if (window && (i->high8 || scratch & 1u << R11 || (scratch && w->mem.base == R10)))
+		rewrite_narrow(w, e);
 	if (i->high8 || scratch == both) {
 		/* another register for the address: one of the low eight that the instruction leaves alone */
-		unsigned used = i->gpr_read | i->gpr_write | 1u << RSP | 1u << RBP;
+		unsigned used = i->gpr_read | i->gpr_write | 1u << RSP | 1u << RBP, mem;
 
 		for (mem = RAX; used >> mem & 1; mem++)
 			;
-		spilled = mem;
 		emit_store(e, 8, gs_slot(offsetof(struct vcpu, spill[2])), mem);
 		emit_mov(e, 8, mem, R10);
-		rewrite_site(w, e->at, spilled == RAX ? 16 : spilled, false);
-	} else if (scratch == 1u << R10) {
-		emit_mov(e, 8, R11, R10);
-		mem = R11;
-	}
-	load_scratch(e, scratch);
-	emit_copy(e, i, w->bits, mem);
-	if (i->high8 || scratch == both) {
+		load_scratch(e, scratch);
+		if (window)
+			rewrite_site_slow(w, e->at, mem == RAX ? 16 : mem);
+		else
+			rewrite_site(w, e->at, mem == RAX ? 16 : mem, false);
+		emit_copy(e, i, w->bits, at_reg(mem, 0));
 		emit_load(e, 8, mem, gs_slot(offsetof(struct vcpu, spill[2])));
 		rewrite_site(w, e->at, 0, false);
+		store_scratch(e, i->gpr_write & both);
+		return;
 	}
+	if (scratch == 1u << R10 && w->mem.base == R10) {
+		emit_mov(e, 8, R11, R10);
+		w->mem = at_reg(R11, 0);
+	}
+	load_scratch(e, scratch);
+	if (window)
+		rewrite_site_slow(w, e->at, 0);
+	emit_copy(e, i, w->bits, w->mem);
 	store_scratch(e, i->gpr_write & both);
 }
 
@@ -61,7 +71,7 @@ void rewrite_copy(struct rewrite *w)
 		if (i->may_fault)
 			rewrite_site(w, w->hot.at, 0, false);
 		load_scratch(&w->hot, i->gpr_read | i->gpr_write);
-		emit_copy(&w->hot, i, w->bits, R10);
+		emit_copy(&w->hot, i, w->bits, at_reg(R10, 0));
 		store_scratch(&w->hot, i->gpr_write);
 		return;
 	}

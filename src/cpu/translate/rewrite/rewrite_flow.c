@@ -46,8 +46,18 @@ void rewrite_lookup(struct rewrite *w)
 	emit_modrm_mem(e, 4, gs_table(CTX_JUMP_TARGET, R11));
 }
 
-void rewrite_code_address(struct emit *e, unsigned reg, int32_t offset, unsigned size)
+void rewrite_code_address(struct rewrite *w, struct emit *e, unsigned reg, int32_t offset,
+	unsigned size)
 {
+	if (w->mode & MODE_WINDOW) {
+		uint64_t address = w->base + (uint64_t)(int64_t)offset;
+
+		if (size == 4 || address == (uint32_t)address)
+			emit_mov_imm32(e, reg, (uint32_t)address);
+		else
+			emit_mov_imm64(e, reg, address);
+		return;
+	}
 	emit_load(e, 8, reg, gs_slot(offsetof(struct vcpu, code_base)));
 	if (offset || size == 4)
 		emit_lea(e, size, reg, at_reg(reg, offset));
@@ -64,7 +74,7 @@ static void far(struct rewrite *w, int32_t target)
 {
 	struct block_exit *x;
 
-	rewrite_code_address(&w->hot, R10, target, w->bits == 64 ? 8 : 4);
+	rewrite_code_address(w, &w->hot, R10, target, w->bits == 64 ? 8 : 4);
 	if (w->bits != 64 || !(w->mode & MODE_RING0)) {
 		rewrite_lookup(w);
 		return;
@@ -131,14 +141,18 @@ static void poll(struct rewrite *w)
 
 static void op_ret(struct rewrite *w, struct emit *e)
 {
-	emit_load(e, 8, R10, at_reg(R10, 0));
+	rewrite_reach(w, e);
+	emit_load(e, 8, R10, w->mem);
 	move_rsp(e, 8 + (int32_t)(uint16_t)w->insn->imm);
 }
 
 static void op_call(struct rewrite *w, struct emit *e)
 {
-	rewrite_code_address(e, R11, (int32_t)(w->guest + w->insn->length), 8);
-	emit_store(e, 8, at_reg(R10, 0), R11);
+	unsigned value = free_scratch(w);
+
+	rewrite_code_address(w, e, value, (int32_t)(w->guest + w->insn->length), 8);
+	rewrite_reach(w, e);
+	emit_store(e, 8, w->mem, value);
 	move_rsp(e, -8);
 }
 
@@ -162,7 +176,8 @@ static void indirect_target(struct rewrite *w)
 
 static void op_load_target(struct rewrite *w, struct emit *e)
 {
-	emit_load(e, 8, R10, at_reg(R10, 0));
+	rewrite_reach(w, e);
+	emit_load(e, 8, R10, w->mem);
 }
 
 void rewrite_jump_indirect(struct rewrite *w)

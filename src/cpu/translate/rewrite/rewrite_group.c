@@ -71,7 +71,8 @@ static struct group find_accesses(const struct rewrite *w, const struct insn *in
 	struct group g = {.accesses = 0}, best = {.accesses = 0};
 	unsigned guest = w->guest, written = 0;
 
-	if (!plain_access(first))
+	/* r11 serves all of them anyway; see rewrite_hold() */
+	if (!plain_access(first) || (w->mode & MODE_WINDOW && rewrite_direct(first)))
 		return best;
 	for (unsigned k = 0; k < count; guest += insns[k].length, k++) {
 		const struct insn *i = &insns[k];
@@ -111,10 +112,15 @@ static void emit_accesses(struct rewrite *w, const struct insn *insns, const str
 
 		w->insn = i;
 		if (i->has_mem && i->class == INSN_COPY) {
-			if (i->may_fault || i->mem_aligned)
+			struct operand mem = w->mem;
+
+			mem.disp += (int32_t)(displacement(i, w->guest) - g->low);
+			w->slow = k + 1; /* until it is known; see rewrite_group() */
+			if (in_window(w))
+				rewrite_reach(w, &w->hot);
+			else if (i->may_fault || i->mem_aligned)
 				rewrite_site(w, w->hot.at, 0, false);
-			emit_copy_at(&w->hot, i, w->bits, R10,
-				(int32_t)(displacement(i, w->guest) - g->low));
+			emit_copy(&w->hot, i, w->bits, mem);
 		} else {
 			rewrite_one(w);
 		}
@@ -166,18 +172,21 @@ static void emit_pushes(struct rewrite *w, const struct insn *insns, const struc
 {
 	struct emit *e = &w->hot;
 
+	w->slow = 1;
 	for (unsigned k = 0; k < g->count; k++) {
-		struct operand to = at_reg(R10, 8 * (int32_t)(g->count - 1 - k));
-		unsigned from = insns[k].op_reg;
+		struct operand to = w->mem;
+		unsigned from = insns[k].op_reg, value = free_scratch(w);
 
+		to.disp += 8 * (int32_t)(g->count - 1 - k);
+		if (from == R10 || from == R11) {
+			emit_load(e, 8, value, gpr_slot(from));
+			from = value;
+		}
+		rewrite_reach(w, e);
 		if (from == INSN_NO_REG) {
 			emit_op_mem(e, 8, 0xc7, 0, to);
 			emit_32(e, (uint32_t)insns[k].imm);
 			continue;
-		}
-		if (from == R10 || from == R11) {
-			emit_load(e, 8, R11, gpr_slot(from));
-			from = R11;
 		}
 		emit_store(e, 8, to, from);
 	}
@@ -189,16 +198,19 @@ static void emit_pops(struct rewrite *w, const struct insn *insns, const struct 
 	struct emit *e = &w->hot;
 	int32_t move = (int32_t)g->high;
 
+	w->slow = 1;
 	for (unsigned k = 0; k < g->count; k++) {
-		struct operand from = at_reg(R10, 8 * (int32_t)k);
-		unsigned to = insns[k].op_reg;
+		struct operand from = w->mem;
+		unsigned to = insns[k].op_reg, value = free_scratch(w);
 
+		from.disp += 8 * (int32_t)k;
+		rewrite_reach(w, e);
 		if (insns[k].class == INSN_RET) {
 			emit_load(e, 8, R10, from);
 			move += (int32_t)(uint16_t)insns[k].imm;
 		} else if (to == R10 || to == R11) {
-			emit_load(e, 8, R11, from);
-			emit_store(e, 8, gpr_slot(to), R11);
+			emit_load(e, 8, value, from);
+			emit_store(e, 8, gpr_slot(to), value);
 		} else {
 			emit_load(e, 8, to, from);
 		}
@@ -208,29 +220,31 @@ static void emit_pops(struct rewrite *w, const struct insn *insns, const struct 
 
 /* --- both ways --------------------------------------------------------------------------------------- */
 
-/* Each instruction by itself; a RET leaves its target in r10. */
+/* Each instruction by itself, and where its slow path is; a RET leaves its target in r10. */
 static void emit_singly(struct rewrite *w, const struct insn *insns, const struct group *g,
-	const uint32_t *live)
+	const uint32_t *live, uint32_t *slow)
 {
 	for (unsigned k = 0; k < g->count; k++) {
 		w->insn = &insns[k];
+		slow[k] = offset_of(w, w->cold.at);
 		w->flags_live = live[k] != 0;
 		if (insns[k].class == INSN_RET)
 			rewrite_ret_target(w);
 		else
 			rewrite_one(w);
+		rewrite_hold(w, &insns[k]);
 		w->guest += insns[k].length;
 	}
 }
 
 /* The instructions one by one at w->cold, with their slow paths behind them; then on to `done`. */
 static void emit_out_of_line(struct rewrite *w, const struct insn *insns, const struct group *g,
-	const uint32_t *live, const uint8_t *done)
+	const uint32_t *live, const uint8_t *done, uint32_t *slow)
 {
 	struct emit hot = w->hot;
 	uint8_t *start = w->cold.at;
 	unsigned guest = w->guest, sites = w->cold_sites;
-	unsigned size = 2048;
+	unsigned size = 2048, held = w->held;
 
 	/* once to learn how long the first part is, once for good */
 	for (unsigned pass = 0; pass < 2; pass++) {
@@ -238,7 +252,10 @@ static void emit_out_of_line(struct rewrite *w, const struct insn *insns, const 
 		w->cold_sites = sites;
 		w->hot.at = start;
 		w->cold.at = start + size;
-		emit_singly(w, insns, g, live);
+		w->held = NO_REG;
+		emit_singly(w, insns, g, live, slow);
+		w->held = (uint8_t)held;
+		rewrite_hold_again(w, &w->hot);
 		emit_jmp(&w->hot, done);
 		size = (unsigned)(w->hot.at - start);
 	}
@@ -250,7 +267,8 @@ unsigned rewrite_group(struct rewrite *w, const struct insn *insns, unsigned cou
 {
 	struct group g;
 	uint8_t *cold = w->cold.at;
-	unsigned guest = w->guest;
+	uint32_t slow[BLOCK_MAX_INSNS];
+	unsigned guest = w->guest, sites = w->hot_sites;
 	void (*emit_group)(struct rewrite *, const struct insn *, const struct group *) =
 		emit_accesses;
 
@@ -271,8 +289,16 @@ unsigned rewrite_group(struct rewrite *w, const struct insn *insns, unsigned cou
 	w->flags_live = live[0] != 0;
 	rewrite_check(w, g.at, (unsigned)(g.high - g.low), g.write, cold);
 	emit_group(w, insns, &g);
+	for (unsigned k = 0; k < g.count; k++)
+		rewrite_hold(w, &insns[k]);
 	w->guest = guest;
-	emit_out_of_line(w, insns, &g, live, w->hot.at);
+	emit_out_of_line(w, insns, &g, live, w->hot.at, slow);
+	/* what faults goes on by itself; a run of the stack starts anew, since RSP has not moved yet */
+	for (; sites < w->hot_sites; sites++)
+		if (w->hot_site[sites].slow)
+			w->hot_site[sites].slow = emit_group == emit_accesses
+				? slow[w->hot_site[sites].slow - 1]
+				: offset_of(w, cold);
 	w->guest = guest;
 	for (unsigned k = 0; k < g.count; k++)
 		w->guest += insns[k].length;

@@ -16,11 +16,17 @@ struct address {
 struct rewrite {
 	struct cache *cache;
 	uint32_t block_index, mode;
+	uint64_t base; /* of struct block */
 	unsigned bits; /* 16, 32, 64 */
 	struct emit hot, cold;
 	const struct insn *insn;
-	unsigned guest;  /* the instruction's offset in the code page */
-	bool flags_live; /* before this instruction */
+	unsigned guest;     /* the instruction's offset in the code page */
+	bool flags_live;    /* before this instruction */
+	struct operand mem; /* what a check found good: where the operation finds its memory */
+	uint32_t slow;      /* out of line: the access again by way of C */
+	/* in line, r11 is the way from this register's value to its window: NO_REG, or ... */
+	uint8_t held;
+	uint32_t drift; /* ... that value has moved at most so far since */
 	unsigned hot_sites, cold_sites;
 	struct site hot_site[REWRITE_SITES_MAX / 2], cold_site[REWRITE_SITES_MAX / 2];
 };
@@ -49,6 +55,18 @@ static inline void load_scratch(struct emit *e, unsigned mask)
 			emit_load(e, 8, reg, gpr_slot(reg));
 }
 
+/* Is the access under way through a window, in line? Then it may fault: rewrite_reach(). */
+static inline bool in_window(const struct rewrite *w)
+{
+	return w->mem.index == R11;
+}
+
+/* The one of r10 and r11 that w->mem leaves free, in line and out of line. */
+static inline unsigned free_scratch(const struct rewrite *w)
+{
+	return w->mem.base == R10 ? R11 : R10;
+}
+
 static inline uint32_t offset_of(const struct rewrite *w, const uint8_t *at)
 {
 	return (uint32_t)(at - w->cache->write);
@@ -65,18 +83,31 @@ static inline void move_rsp(struct emit *e, int32_t by)
 }
 
 void rewrite_site(struct rewrite *w, const uint8_t *at, unsigned spilled, bool poll);
+/* An access through a window: should the instruction at `at` fault, it is done again at w->slow. */
+void rewrite_site_slow(struct rewrite *w, const uint8_t *at, unsigned spilled);
 void rewrite_leave(struct emit *e, enum leave why);
 void rewrite_lookup(struct rewrite *w);
 void rewrite_emulate(struct rewrite *w);
-/* The operation on [r10], emitted once in line and once out of line. */
+/* The operation on w->mem, emitted once in line and once out of line, after rewrite_reach(). */
 typedef void access_op(struct rewrite *w, struct emit *e);
 
 /* rewrite_access.c */
 struct address rewrite_address_of(const struct insn *i);
 /* reg = the code page's address + offset. */
-void rewrite_code_address(struct emit *e, unsigned reg, int32_t offset, unsigned size);
+void rewrite_code_address(struct rewrite *w, struct emit *e, unsigned reg, int32_t offset,
+	unsigned size);
 /* r10 = the offset of a in its segment; r11 is used, flags stay. */
 void rewrite_effective(struct rewrite *w, struct emit *e, struct address a);
+/* Before the instruction that touches w->mem, at e: where to go on should it fault there. */
+void rewrite_reach(struct rewrite *w, struct emit *e);
+/* An instruction has been emitted in line: what does r11 still hold? */
+void rewrite_hold(struct rewrite *w, const struct insn *i);
+/* Out of line, before going on in line: r11 again as w->held says. */
+void rewrite_hold_again(struct rewrite *w, struct emit *e);
+/* Does the access go by the value of one register that its window is known by? */
+bool rewrite_direct(const struct insn *i);
+/* Makes w->mem [r10], so that r11 is free. */
+void rewrite_narrow(struct rewrite *w, struct emit *e);
 /*
  * A memory access: check, operation; and out of line the slow path with the operation again.
  * flags: SLOW_*, what the operation does with the bytes.
@@ -107,7 +138,10 @@ void rewrite_one(struct rewrite *w);
 bool rewrite_native(uint32_t mode, const struct insn *i);
 /* RET without the jump: its target is in r10. */
 void rewrite_ret_target(struct rewrite *w);
-/* r10 = host address of size bytes at a; a jump to failed if they are not in one page of the TLB. */
+/*
+ * w->mem = where the size bytes at a are; a jump to failed if they are not in one page of the TLB.
+ * Through a window nothing is checked, and what is not there faults.
+ */
 void rewrite_check(struct rewrite *w, struct address a, unsigned size, bool write, uint8_t *failed);
 
 /*

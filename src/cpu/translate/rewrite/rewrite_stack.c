@@ -8,14 +8,14 @@ static void op_push(struct rewrite *w, struct emit *e)
 	unsigned size = i->operand_size;
 
 	if (i->has_mem) {
-		emit_load(e, 8, R11, gs_slot(offsetof(struct vcpu, spill[1])));
-		emit_store(e, size, at_reg(R10, 0), R11);
+		unsigned value = free_scratch(w);
+
+		emit_load(e, 8, value, gs_slot(offsetof(struct vcpu, spill[1])));
+		rewrite_reach(w, e);
+		emit_store(e, size, w->mem, value);
 	} else if (i->op_reg == NO_REG) {
-		if (size == 2)
-			emit_8(e, 0x66);
-		emit_8(e, size == 8 ? 0x49 : 0x41); /* mov [r10], imm */
-		emit_8(e, 0xc7);
-		emit_8(e, 0x02);
+		rewrite_reach(w, e);
+		emit_op_mem(e, size, 0xc7, 0, w->mem); /* mov mem, imm */
 		if (size == 2)
 			emit_bytes(e, &(uint16_t){(uint16_t)i->imm}, 2);
 		else
@@ -24,17 +24,19 @@ static void op_push(struct rewrite *w, struct emit *e)
 		unsigned from = i->op_reg;
 
 		if (is_scratch(from)) {
-			emit_load(e, 8, R11, gpr_slot(from));
-			from = R11;
+			emit_load(e, 8, free_scratch(w), gpr_slot(from));
+			from = free_scratch(w);
 		}
-		emit_store(e, size, at_reg(R10, 0), from);
+		rewrite_reach(w, e);
+		emit_store(e, size, w->mem, from);
 	}
 	move_rsp(e, -(int32_t)size);
 }
 
 void rewrite_load_value(struct rewrite *w, struct emit *e)
 {
-	emit_load(e, w->insn->operand_size, R10, at_reg(R10, 0));
+	rewrite_reach(w, e);
+	emit_load(e, w->insn->operand_size, R10, w->mem);
 	emit_store(e, 8, gs_slot(offsetof(struct vcpu, spill[1])), R10);
 }
 
@@ -51,23 +53,25 @@ static void op_pop(struct rewrite *w, struct emit *e)
 {
 	unsigned size = w->insn->operand_size, to = w->insn->op_reg;
 
+	rewrite_reach(w, e);
 	if (is_scratch(to)) {
-		emit_load(e, size, R10, at_reg(R10, 0));
+		emit_load(e, size, R10, w->mem);
 		emit_store(e, size, gpr_slot(to), R10);
 	} else if (to == RSP) {
-		emit_load(e, size, R10, at_reg(R10, 0));
+		emit_load(e, size, R10, w->mem);
 		move_rsp(e, (int32_t)size);
 		emit_mov(e, size, RSP, R10);
 		return;
 	} else {
-		emit_load(e, size, to, at_reg(R10, 0));
+		emit_load(e, size, to, w->mem);
 	}
 	move_rsp(e, (int32_t)size);
 }
 
 static void op_leave(struct rewrite *w, struct emit *e)
 {
-	emit_load(e, 8, R10, at_reg(R10, 0));
+	rewrite_reach(w, e);
+	emit_load(e, 8, R10, w->mem);
 	emit_lea(e, 8, RSP, at_reg(RBP, 8));
 	emit_mov(e, 8, RBP, R10);
 }

@@ -77,7 +77,7 @@ static void swapgs(struct emit *e)
 static void op_store_value(struct rewrite *w, struct emit *e)
 {
 	emit_load(e, 8, R11, SLOT(spill[1]));
-	emit_store(e, 8, at_reg(R10, 0), R11);
+	emit_store(e, 8, w->mem, R11);
 	emit_lea(e, 8, RSP, at_reg(RSP, -8));
 }
 

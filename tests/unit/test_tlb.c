@@ -295,6 +295,30 @@ static void test_jumps(void **state)
 		assert_false(jump_hits(r, rip));
 }
 
+/* Code that goes takes its entries along, also the one that stands apart; other code's stay. */
+static void test_forget_code(void **state)
+{
+	struct rig *r = *state;
+	const uint64_t rips[] = {0xffffffff81000000, 0x7f0000010000, 0x401234, 0xffffffff81002340};
+	const uint8_t *code = (const uint8_t *)0x10000000;
+
+	for (unsigned i = 0; i < sizeof rips / sizeof *rips; i++) {
+		for (unsigned kind = 0; kind < 3; kind++) {
+			tlb_clear_jumps(r->t);
+			tlb_remember_jump(r->t, rips[i], code + 4096 + 64);
+			assert_ptr_equal(tlb_jump(r->t, rips[i]), code + 4096 + 64);
+			if (kind == 0)
+				tlb_forget_code(r->t, code + 4096, 4096);
+			else if (kind == 1)
+				tlb_forget_code(r->t, code, 4096);
+			else
+				tlb_forget_jump(r->t, rips[i]);
+			assert_int_equal(tlb_jump(r->t, rips[i]) != NULL, kind == 1);
+		}
+	}
+	tlb_clear(r->t);
+}
+
 static void nowhere(void)
 {
 }
@@ -336,6 +360,7 @@ int main(void)
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_overflow),
 		cmocka_unit_test(test_jumps),
+		cmocka_unit_test(test_forget_code),
 	};
 
 	return cmocka_run_group_tests_name("tlb", tests, setup, teardown);

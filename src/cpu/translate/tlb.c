@@ -120,7 +120,7 @@ const void *tlb_jump(const struct tlb *t, uint64_t rip)
 
 void tlb_forget_jump(struct tlb *t, uint64_t rip)
 {
-	put(&t->jump_key[jump_index(rip)], jump_empty(jump_index(rip)));
+	drop_jump(t, jump_index(rip));
 }
 
 void tlb_forget_code(struct tlb *t, const void *code, uint64_t size)
@@ -129,10 +129,8 @@ void tlb_forget_code(struct tlb *t, const void *code, uint64_t size)
 		unsigned first = 512 * (unsigned)__builtin_ctzll(bits);
 
 		for (unsigned i = first; i < first + 512; i++)
-			if (t->jump_target[i] - (uint64_t)code < size) {
-				put(&t->jump_key[i], jump_empty(i));
-				put(&t->jump_target[i], 0);
-			}
+			if (*jump_target(t, i) - (uint64_t)code < size)
+				drop_jump(t, i);
 	}
 }
 

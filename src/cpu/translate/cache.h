@@ -124,6 +124,8 @@ struct emulated {
 struct cache {
 	struct lock lock;
 	int fd;
+	uint64_t
+		collapsed; /* pieces of 2 MiB that have been made huge pages, as far as the host could */
 	uint8_t *write, *exec;        /* the two mappings */
 	uint32_t size, cold_start;    /* hot: [CODE_START, cold_start), cold: [cold_start, size) */
 	unsigned parts, part;         /* how many, and which is being filled */

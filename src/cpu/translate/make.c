@@ -12,6 +12,7 @@
 #include "cpu/translate/vm.h"
 
 #define TABLE_MAX (2 * CACHE_BLOCKS)
+#define HUGE_PAGE (2u << 20)
 
 /* Memory that costs nothing until it is touched. */
 static void *reserve(size_t size)
@@ -33,13 +34,43 @@ static int map_nameless(struct cache *c, uint32_t size, struct error *err)
 	return 0;
 }
 
+/* At an address where huge pages may begin. */
+static void *map_aligned(uint32_t size, int prot, int fd)
+{
+	uint8_t *area = mmap(NULL, (size_t)size + HUGE_PAGE, PROT_NONE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *at = (uint8_t *)(((uintptr_t)area + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));
+
+	if (area == MAP_FAILED)
+		return area;
+	if (at > area)
+		munmap(area, (size_t)(at - area));
+	munmap(at + size, HUGE_PAGE - (size_t)(at - area));
+	return mmap(at, size, prot, MAP_SHARED | MAP_FIXED, fd, 0);
+}
+
+/*
+ * Code in line comes to lie in huge pages, 2 MiB at a time as it grows: large programs would spend a
+ * good part of their time on misses of the host's TLB for instructions.
+ */
+static void collapse(struct cache *c)
+{
+	uint32_t piece = (c->hot + REWRITE_HOT_MAX) / HUGE_PAGE;
+
+	if (c->fd < 0 || c->collapsed >> piece & 1 || (piece + 1) * HUGE_PAGE > c->size)
+		return;
+	c->collapsed |= 1ull << piece;
+	madvise(c->exec + piece * HUGE_PAGE, 4096, 22 /* MADV_POPULATE_READ */);
+	madvise(c->exec + piece * HUGE_PAGE, HUGE_PAGE, 25 /* MADV_COLLAPSE */);
+}
+
 static int map_code(struct cache *c, uint32_t size, struct error *err)
 {
 	c->fd = memfd_create("dach-code", MFD_CLOEXEC);
 	if (c->fd < 0 || ftruncate(c->fd, size))
 		return error_set(err, errno, "cannot make the code cache: %s", strerror(errno));
-	c->write = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, c->fd, 0);
-	c->exec = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, c->fd, 0);
+	c->write = map_aligned(size, PROT_READ | PROT_WRITE, c->fd);
+	c->exec = map_aligned(size, PROT_READ | PROT_EXEC, c->fd);
 	if (c->write == MAP_FAILED || c->exec == MAP_FAILED)
 		return error_set(err, errno, "this host does not let a program make code: %s",
 			strerror(errno));
@@ -275,6 +306,7 @@ uint32_t cache_make(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode
 
 	if (!has_room(c))
 		return 0;
+	collapse(c);
 	index = c->part_blocks[c->part];
 	b = &c->block[index];
 	*b = (struct block){.gpa = gpa,

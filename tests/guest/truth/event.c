@@ -230,4 +230,13 @@ void test_apic(void)
 	}
 	apic_write(APIC_TIMER, 0x10051);
 	handlers[0x51] = NULL;
+	if (!careful()) {
+		uint64_t base = read_msr(0x1b);
+
+		write_msr(0x1b, base & ~0x800ull);
+		check(!has(1, 3, 9), "an APIC that is off is not there");
+		write_msr(0x1b, base);
+		check(has(1, 3, 9), "... and there again");
+		apic_write(APIC_SVR, 0x1ff);
+	}
 }

@@ -4,6 +4,20 @@
 
 #include "cpu/translate/emulate/emulate.h"
 
+#define APIC_BASE 0x1bu /* an MSR that the machine holds; bit 11: the local APIC is on */
+#define CPUID_APIC 0x200u
+
+/* A local APIC that is switched off is not there (SDM 3A 10.4.3). */
+static bool apic_is_off(struct vcpu *v)
+{
+	const struct engine_callbacks *callbacks;
+	uint64_t base;
+	void *ctx;
+
+	callbacks = vcpu_callbacks(v, &ctx);
+	return callbacks->msr_read(ctx, v->index, APIC_BASE, &base) && !(base & 0x800);
+}
+
 enum outcome emulate_cpuid(struct vcpu *v, const struct insn *i)
 {
 	uint32_t out[4];
@@ -11,6 +25,8 @@ enum outcome emulate_cpuid(struct vcpu *v, const struct insn *i)
 	vcpu_vectors_save(v);
 	cpuid_policy_read(vcpu_cpuid(v), (uint32_t)v->cpu.gpr[RAX], (uint32_t)v->cpu.gpr[RCX],
 		v->index, v->cpu.cr4, v->cpu.xcr0, out);
+	if ((uint32_t)v->cpu.gpr[RAX] == 1 && apic_is_off(v))
+		out[3] &= ~CPUID_APIC;
 	v->cpu.gpr[RAX] = out[0];
 	v->cpu.gpr[RBX] = out[1];
 	v->cpu.gpr[RCX] = out[2];

@@ -190,6 +190,11 @@ struct engine {
 	 * effects; -EFAULT if unmapped. While not running.
 	 */
 	int (*vcpu_translate)(struct engine_vcpu *vcpu, uint64_t gva, uint64_t *gpa);
+	/*
+	 * Gives memory back to the host that the engine can make again, which costs time then. Only
+	 * while no vCPU runs. False: there is little to give. Optional (NULL).
+	 */
+	bool (*vm_trim)(struct engine_vm *vm);
 	/* Counters as lines "name value"; any thread. Optional (NULL). */
 	void (*vm_stats)(struct engine_vm *vm, FILE *out);
 	/* Writes what config.sight asks for. Optional (NULL). Only while no vCPU runs. */

@@ -173,6 +173,12 @@ void machine_describe_head(struct machine_head *head, struct state *s);
  */
 void machine_load(struct machine *machine, struct state *s);
 
+/*
+ * Has the engine give memory back that it can do without for a while: worth it when the guest has
+ * been idle. A running machine is stopped for it, for some milliseconds at most.
+ */
+void machine_trim(struct machine *machine);
+
 /* Every vCPU's registers for a person to read. The machine is paused or has ended. */
 void machine_dump(struct machine *machine, FILE *out);
 /* Counters as lines "name value" (exits, interrupts); the engine's too. Any thread. */

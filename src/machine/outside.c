@@ -42,3 +42,16 @@ int machine_sysrq(struct machine *machine, char key, struct error *err)
 	return error_set(err, EAGAIN,
 		"the guest does not listen to its serial port: it needs console=ttyS0");
 }
+
+void machine_trim(struct machine *machine)
+{
+	const struct engine *engine = machine->config.engine;
+	bool paused = machine_paused(machine);
+
+	if (!engine->vm_trim)
+		return;
+	machine_pause(machine);
+	engine->vm_trim(machine->vm);
+	if (!paused)
+		machine_resume(machine);
+}

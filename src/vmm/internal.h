@@ -12,6 +12,7 @@
 #include "vmm/control.h"
 #include "vmm/core.h"
 #include "vmm/devices.h"
+#include "vmm/idle.h"
 #include "vmm/move.h"
 #include "vmm/sight.h"
 #include "vmm/signals.h"
@@ -31,6 +32,7 @@ struct vmm {
 	struct signals signals;
 	struct sight sight;
 	struct gdb *gdb;
+	struct idle idle;       /* a daemon's guest */
 	struct nest *vcpu_nest; /* where the vCPUs' threads will start; NULL: has been used */
 	int kernel, initrd;
 	int save, restore; /* files, see save.c; -1: none */

@@ -346,6 +346,8 @@ static enum vmm_end run(struct vmm *vmm, struct error *err)
 	enum vmm_end end;
 
 	vmm->started = clock_now();
+	if (vmm->config->given)
+		idle_start(&vmm->idle, vmm->machine);
 	if (!vmm->console)
 		terminal_start(&vmm->terminal);
 	end = end_of(vmm, machine_run(vmm->machine, err));
@@ -363,6 +365,7 @@ static enum vmm_end run(struct vmm *vmm, struct error *err)
 static void tear_down(struct vmm *vmm)
 {
 	terminal_stop(&vmm->terminal);
+	idle_stop(&vmm->idle);
 	nest_destroy(vmm->vcpu_nest);
 	verbs_end(vmm);
 	control_destroy(vmm->control);

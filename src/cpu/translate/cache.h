@@ -204,6 +204,11 @@ void cache_unlink_far(struct translate_vm *vm, uint64_t linear);
  * before may be used after it, if the generation has changed.
  */
 void cache_turn(struct vcpu *v, unsigned part);
+/*
+ * Forgets all blocks, if there are more than `blocks`, and gives their memory back to the host. No
+ * vCPU is in vcpu_run().
+ */
+bool cache_trim(struct translate_vm *vm, uint32_t blocks);
 
 /* --- make.c: from guest bytes to a block; vectors are saved --------------------------------- */
 

@@ -346,6 +346,13 @@ static int vcpu_translate(struct engine_vcpu *e, uint64_t gva, uint64_t *gpa)
 	return 0;
 }
 
+#define TRIM_BLOCKS 8192u /* of about half a KiB each with their tables */
+
+static bool vm_trim(struct engine_vm *e)
+{
+	return cache_trim(&e->vm, TRIM_BLOCKS);
+}
+
 const struct engine engine_translate = {
 	.name = "translate",
 	.collapses = true,
@@ -364,6 +371,7 @@ const struct engine engine_translate = {
 	.vcpu_set_state = vcpu_set_state,
 	.vcpu_debug = vcpu_debug,
 	.vcpu_translate = vcpu_translate,
+	.vm_trim = vm_trim,
 	.vm_stats = vm_stats,
 	.vm_sight = vm_sight,
 	.vm_dump_block = vm_dump_block,

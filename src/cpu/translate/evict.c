@@ -3,6 +3,8 @@
 #include "cpu/translate/cache.h"
 #include "cpu/translate/vm.h"
 
+#include <sys/mman.h>
+
 /* Exits and blocks of the part that is evicted. */
 struct range {
 	uint32_t block, blocks, exit, exits; /* first ones, and ends */
@@ -151,6 +153,45 @@ void cache_turn(struct vcpu *v, unsigned part)
 	lock_drop(&c->lock);
 	vm_exclusive_end(v);
 	lock_take(&c->lock);
+}
+
+/* Anonymous memory reads as zeros from then on, which is what all tables begin with. */
+static void give_back(void *at, size_t size)
+{
+	madvise(at, size, MADV_DONTNEED);
+}
+
+bool cache_trim(struct translate_vm *vm, uint32_t blocks)
+{
+	struct cache *c = &vm->cache;
+	uint32_t used = 0;
+
+	lock_take(&c->lock);
+	for (unsigned i = 0; i < c->parts; i++)
+		used += c->part_blocks[i] - cache_first_block(i);
+	if (used <= blocks) {
+		lock_drop(&c->lock);
+		return false;
+	}
+	c->part_exits[c->part] = c->exits;
+	for (unsigned i = 0; i < c->parts; i++)
+		if (c->part_blocks[i] != cache_first_block(i))
+			evict(vm->vcpu[0]->v, i);
+	for (unsigned i = c->parts; i-- > 0;)
+		cache_begin_part(c, i);
+	c->table.slots = TABLE_SLOTS_MIN;
+	c->table.used = 0;
+	give_back(c->table.slot, c->table.max * sizeof *c->table.slot);
+	give_back(c->block, CACHE_BLOCKS * sizeof *c->block);
+	give_back(c->exit, CACHE_EXITS * sizeof *c->exit);
+	give_back(c->site, CACHE_SITES * sizeof *c->site);
+	give_back(c->insn, CACHE_INSNS);
+	if (c->rip)
+		give_back(c->rip, CACHE_BLOCKS * sizeof *c->rip);
+	/* The code's memory is shared by two mappings: only the file's pages can go. */
+	madvise(c->write + 4096, c->size - 4096, MADV_REMOVE);
+	lock_drop(&c->lock);
+	return true;
 }
 
 void cache_usage(const struct cache *c, struct cache_use *use)

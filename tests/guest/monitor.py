@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A guest's monitor from its daemon's side: tests/guest/monitor.sh runs it with the kernel and an
 initrd (see scenarios below); as a module it is what other tests start a dach-vmm with."""
+import atexit
 import fcntl
 import json
 import os
@@ -62,6 +63,7 @@ class Monitor:
             for d, ro in disks]
         document.update(more)
         self.process = self.launch(json.dumps(document).encode(), fds)
+        atexit.register(self.close)  # also when the test fails
         for fd in fds.values():
             os.close(fd)
         self.number, self.pending, self.events, self.control = 0, b"", [], None
@@ -141,9 +143,9 @@ class Monitor:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def resident(self):
-        """KiB of private memory, the guest's among it."""
+        """KiB of memory that is no file's, the guest's (private, or a memfd) among it."""
         with open(f"/proc/{self.process.pid}/status") as file:
-            return int(re.search(r"RssAnon:\s*(\d+)", file.read()).group(1))
+            return sum(int(n) for n in re.findall(r"Rss(?:Anon|Shmem):\s*(\d+)", file.read()))
 
     def cpu_ns(self):
         total = 0

@@ -100,6 +100,12 @@ int main(int argc, char **argv)
 		printf("dach-vmm %s\n", DACH_VERSION);
 		return 0;
 	}
+	if (argc > 1) {
+		printf("usage: dach-vmm\n\nOne guest's monitor. dachd starts it, with a configuration (JSON) on "
+		       "descriptor %d.\n",
+			DOCUMENT_FD);
+		return strcmp(argv[1], "--help") ? VMM_SETUP : 0;
+	}
 	if (prepare(&document, &err)) {
 		fprintf(stderr, "dach-vmm: %s\n", err.text);
 		return VMM_SETUP;

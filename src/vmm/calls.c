@@ -63,6 +63,8 @@ static const int disk[] = {
 	CALL(fsync), CALL(fdatasync), /* the guest's flush */
 	CALL(fallocate),              /* the guest's discard and write-zeroes */
 	CALL(pwrite64),               /* the latter, where a file system cannot */
+	/* A device that KVM notifies by an eventfd: its thread makes it, waits, and does the rest. */
+	CALL(eventfd2), CALL(read), CALL(preadv2),
 };
 
 /* User-mode networking: what libslirp does with the host's sockets, and waits for. */

@@ -190,6 +190,7 @@ bool cache_trim(struct translate_vm *vm, uint32_t blocks)
 		give_back(c->rip, CACHE_BLOCKS * sizeof *c->rip);
 	/* The code's memory is shared by two mappings: only the file's pages can go. */
 	madvise(c->write + 4096, c->size - 4096, MADV_REMOVE);
+	c->collapsed = 0;
 	lock_drop(&c->lock);
 	return true;
 }

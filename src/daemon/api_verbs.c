@@ -8,9 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/affinity.h"
 #include "daemon/api.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
+#include "daemon/life.h"
 #include "daemon/monitor.h"
 
 #define VERB_TIMEOUT_MS 10000
@@ -333,7 +335,81 @@ void api_autostart(struct request *request)
 	api_answer_guest(request, guest, 200);
 }
 
+/* The host's threads follow once the monitor has said which they are. */
+static void pinned(void *ctx, int r, const char *text)
+{
+	struct request *request = ctx;
+	struct guest *guest = api_again(request);
+
+	if (guest && !r)
+		affinity_apply(guest);
+	if (guest)
+		request_answer(request, 200, guest_describe(guest));
+	else
+		request_refuse(request, -ENOENT, "the guest has ended meanwhile");
+}
+
+static int read_vcpu(const char *text, int *vcpu, struct error *err)
+{
+	char *end;
+	long number = strtol(text, &end, 10);
+
+	*vcpu = -1;
+	if (!strcmp(text, "all"))
+		return 0;
+	*vcpu = number;
+	if (!*end && end != text && number >= 0 && number <= 4095)
+		return 0;
+	return error_set(err, EINVAL, "%s: neither the number of a processor nor all", text);
+}
+
+static int change_affinity(struct request *request, struct guest *guest, struct error *err)
+{
+	static const char *const keys[] = {"cpus", "soft", NULL};
+	struct affinity_list old[2] = {{NULL, 0}, {NULL, 0}};
+	const char *text[2] = {NULL, NULL};
+	bool set[2] = {false, false};
+	int vcpu, r = read_vcpu(request->arg, &vcpu, err);
+
+	if (!r)
+		r = body_check(request->body, keys, err);
+	for (unsigned i = 0; !r && i < 2; i++)
+		r = body_text(request->body, keys[i], false, &text[i], err);
+	if (!r && !text[0] && !text[1])
+		r = error_set(err, EINVAL, "cpus: is missing");
+	for (unsigned i = 0; !r && i < 2; i++) {
+		if (text[i])
+			r = affinity_set(guest, i, vcpu, text[i], &old[i], err);
+		set[i] = text[i] && !r;
+	}
+	if (!r)
+		r = domain_config_check(&guest->config, err);
+	if (!r)
+		r = guest_save(guest, err);
+	for (unsigned i = 0; i < 2; i++) {
+		if (set[i] && r)
+			affinity_put_back(guest, i, &old[i]);
+		else
+			affinity_drop(&old[i]);
+	}
+	return r;
+}
+
 void api_affinity(struct request *request)
 {
-	request_refuse(request, -ENOSYS, "affinity is not there yet");
+	struct guest *guest = api_guest(request);
+	struct error err = {0};
+	int r = guest ? change_affinity(request, guest, &err) : 0;
+
+	if (!guest)
+		return;
+	if (r) {
+		request_refuse(request, r, err.text);
+		return;
+	}
+	events_tell(&request->daemon->events, "changed", guest, NULL);
+	if (guest->monitor && guest->up)
+		life_refresh(guest, VERB_TIMEOUT_MS, pinned, request);
+	else
+		pinned(request, -ESRCH, "");
 }

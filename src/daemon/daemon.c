@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,6 +27,24 @@ static int read_boot(struct daemon *daemon, struct error *err)
 	return n == STORE_BOOT_LEN ? 0 : error_set(err, EIO, "%s: cannot be read", path);
 }
 
+/*
+ * A lock of this process alone (fcntl(2)): a child between fork and exec does not hold it, so that a
+ * daemon that was killed in that moment can be started again.
+ */
+static int lock_folder(const char *folder, int *fd, struct error *err)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	char path[PATH_MAX + 16];
+
+	snprintf(path, sizeof path, "%s/lock", folder);
+	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (*fd < 0)
+		return error_set(err, errno, "%s: %s", path, strerror(errno));
+	if (fcntl(*fd, F_SETLK, &lock))
+		return error_set(err, EBUSY, "%s: another dachd has this folder", folder);
+	return 0;
+}
+
 /* One daemon per folder: whoever comes second says so and leaves all as it is. */
 static int take_folder(struct daemon *daemon, struct error *err)
 {
@@ -42,12 +59,11 @@ static int take_folder(struct daemon *daemon, struct error *err)
 		r = folder_make(daemon->run, 0755, err);
 	if (r)
 		return r;
-	snprintf(path, sizeof path, "%s/lock", daemon->state);
-	daemon->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (daemon->lock_fd < 0)
-		return error_set(err, errno, "%s: %s", path, strerror(errno));
-	if (flock(daemon->lock_fd, LOCK_EX | LOCK_NB))
-		return error_set(err, EBUSY, "%s: another dachd has this folder", daemon->state);
+	r = lock_folder(daemon->state, &daemon->lock_fd, err);
+	if (!r)
+		r = lock_folder(daemon->run, &daemon->run_lock_fd, err);
+	if (r)
+		return r;
 	snprintf(path, sizeof path, "%s/guests", daemon->run);
 	return folder_make(path, 0700, err);
 }
@@ -170,12 +186,14 @@ int daemon_create(const struct daemon_options *options, struct daemon **out, str
 	if (!daemon)
 		return error_set(err, ENOMEM, "out of memory");
 	log_init(&daemon->log, options->log_fd);
-	daemon->lock_fd = -1;
+	daemon->lock_fd = daemon->run_lock_fd = -1;
 	daemon->root = geteuid() == 0;
 	daemon->policy_path = options->policy ? options->policy : daemon->root ? POLICY : NULL;
 	r = find_vmm(daemon, err);
 	if (!r)
 		r = read_boot(daemon, err);
+	if (!r)
+		r = cpuset_host_read("/sys", &daemon->cpus, err);
 	if (!r)
 		r = take_folder(daemon, err);
 	if (!r)
@@ -219,5 +237,7 @@ void daemon_destroy(struct daemon *daemon)
 	log_free(&daemon->log);
 	if (daemon->lock_fd >= 0)
 		close(daemon->lock_fd);
+	if (daemon->run_lock_fd >= 0)
+		close(daemon->run_lock_fd);
 	free(daemon);
 }

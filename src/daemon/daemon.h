@@ -16,6 +16,7 @@
 #include "daemon/log.h"
 #include "daemon/policy.h"
 #include "domain/store.h"
+#include "host/cpuset.h"
 
 struct guest;
 struct server;
@@ -27,13 +28,14 @@ struct daemon {
 	struct policy policy;
 	struct events events;
 	struct engines engines;
+	struct cpuset_host cpus;
 	struct server *server;
 	struct guest *guests; /* running ones first, by domain ID; then by name */
 	char run[PATH_MAX], state[PATH_MAX];
 	char vmm[PATH_MAX];            /* dach-vmm */
 	const char *policy_path;       /* NULL: none */
 	char boot[STORE_BOOT_LEN + 1]; /* this boot of the host */
-	int lock_fd;
+	int lock_fd, run_lock_fd;
 	bool root; /* the host's daemon, not a user's own */
 };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "daemon/affinity.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/monitor.h"
@@ -78,11 +79,6 @@ static void flags(const struct guest *guest, char text[7])
 	}
 }
 
-static const char *affinity(char *const *list, unsigned count, unsigned vcpu)
-{
-	return vcpu < count && list[vcpu] && *list[vcpu] ? list[vcpu] : "all";
-}
-
 static json_t *vcpus(const struct guest *guest, json_int_t *time)
 {
 	const struct domain_config *config = &guest->config;
@@ -95,6 +91,7 @@ static json_t *vcpus(const struct guest *guest, json_int_t *time)
 		const char *letter = json_string_value(json_object_get(info, "state"));
 		json_int_t used = number(info, "time");
 		bool online = i < config->vcpus;
+		char hard[CPUSET_TEXT_MAX], soft[CPUSET_TEXT_MAX];
 
 		*time += used;
 		json_array_append_new(list,
@@ -103,8 +100,8 @@ static json_t *vcpus(const struct guest *guest, json_int_t *time)
 				letter && (*letter == 'b' || *letter == '-'), "cpu",
 				info && online ? json_integer(number(info, "cpu")) : json_null(),
 				"cpu_time", used, "affinity",
-				affinity(config->cpus, config->cpus_count, i), "affinity_soft",
-				affinity(config->cpus_soft, config->cpus_soft_count, i)));
+				affinity_text(guest, false, i, hard, sizeof hard), "affinity_soft",
+				affinity_text(guest, true, i, soft, sizeof soft)));
 	}
 	return list;
 }

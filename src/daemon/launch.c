@@ -120,6 +120,14 @@ int launch_connect(struct guest *guest, const char *file, int *fd, struct error 
 	return r;
 }
 
+/* Room for what will be written: last words must not fall to a full disk. */
+static int reserve(const struct guest *guest, int fd, struct error *err)
+{
+	if (!fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 4096) || errno != ENOSPC)
+		return 0;
+	return error_set(err, ENOSPC, "%s: no space left on the disk", guest->daemon->run);
+}
+
 /*
  * The lock belongs to the open file, which the monitor gets read-only: what stands in it is the
  * daemon's word. It is taken here, before there is a process.
@@ -128,6 +136,8 @@ static int make_lock(const struct guest *guest, int *fd, int *content, struct er
 {
 	int r = open_file(guest, "lock", O_WRONLY | O_CREAT | O_TRUNC, content, err);
 
+	if (!r)
+		r = reserve(guest, *content, err);
 	if (!r)
 		r = open_file(guest, "lock", O_RDONLY, fd, err);
 	if (!r && flock(*fd, LOCK_EX | LOCK_NB))
@@ -217,6 +227,8 @@ int launch_start(struct guest *guest, struct error *err)
 		r = make_socket(guest, "console", &files.console, err);
 	if (!r)
 		r = open_file(guest, "status", O_RDWR | O_CREAT | O_TRUNC, &files.status, err);
+	if (!r)
+		r = reserve(guest, files.status, err);
 	if (!r)
 		r = open_file(guest, "output", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND,
 			&files.output, err);

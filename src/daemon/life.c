@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/affinity.h"
 #include "daemon/after.h"
 #include "daemon/daemon.h"
 #include "daemon/launch.h"
@@ -127,7 +128,12 @@ static void destroy_late(void *ctx, int r, json_t *answer, const char *text)
 void life_destroy(struct guest *guest)
 {
 	guest->destroying = true;
-	if (guest->monitor)
+	if (!guest->monitor && (guest->state == RECORD_SHUTDOWN || guest->retrying)) {
+		/* Preserved, or between two lives: nothing of it runs. */
+		guest->retrying = false;
+		loop_timer_cancel(&guest->timer);
+		after_end(guest, true);
+	} else if (guest->monitor)
 		monitor_call(guest->monitor, json_pack("{s:s}", "do", "destroy"), -1,
 			END_TIMEOUT_MS, destroy_late, guest);
 }
@@ -185,13 +191,10 @@ static void event(void *ctx, json_t *object)
 		guest->paused = *what == 'p';
 		events_tell(&guest->daemon->events, what, guest, NULL);
 		log_guest(guest, what, "");
-	} else if (!strcmp(what, "ended") && !guest->held) {
-		/* Kept by its monitor; one that goes says so by going. */
+	} else if (!strcmp(what, "kept") && !guest->held) {
 		const char *reason = json_string_value(json_object_get(object, "reason"));
-		const char *text = json_string_value(json_object_get(object, "error"));
 
-		if (json_is_true(json_object_get(object, "kept")))
-			after_held(guest, reason ? reason : "crash", text ? text : "");
+		after_held(guest, reason ? reason : "crash", "");
 	}
 }
 
@@ -211,6 +214,7 @@ static void answered(void *ctx, int r, json_t *answer, const char *text)
 		return; /* what becomes of it is told by lost() */
 	keep_info(guest, answer);
 	guest->up = true;
+	affinity_apply(guest);
 	if (guest->state == RECORD_STARTING) {
 		guest->state = RECORD_RUNNING;
 		if (guest_save(guest, &err))
@@ -261,7 +265,6 @@ static int begin(struct guest *guest, struct error *err)
 		/* It was started and its socket is gone: look_again() ends it. */
 		log_guest(guest, err->text, "");
 		guest->destroying = true;
-		guest->tries = LOCK_TRIES_BEFORE_KILL;
 		loop_timer_arm(&guest->timer, clock_now());
 	}
 	return 0;
@@ -321,8 +324,9 @@ void life_recover(struct guest *guest)
 	life = launch_look(guest);
 	if (life == LAUNCH_ALIVE) {
 		if (connect_monitor(guest, &err)) {
-			log_guest(guest, err.text, "it is ended");
-			guest->tries = LOCK_TRIES_BEFORE_KILL;
+			/* It is about to end, or no longer itself: look_again() waits, then helps. */
+			log_guest(guest, err.text, "");
+			guest->tries = 0;
 			look_again(guest);
 		} else {
 			log_guest(guest, "found again", "");

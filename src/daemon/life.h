@@ -26,7 +26,10 @@ void life_init(struct guest *guest);
  * up or failed. On failure it is as it was before.
  */
 int life_start(struct guest *guest, bool paused, struct error *err);
-/* Ends it for good, whatever it does. guest_wait() tells when it is gone. */
+/*
+ * Ends it for good, whatever it does. guest_wait() tells when it is gone; the guest may be freed by
+ * this.
+ */
 void life_destroy(struct guest *guest);
 /* After the daemon's own start: what became of it? The guest may be freed by this. */
 void life_recover(struct guest *guest);

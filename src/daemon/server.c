@@ -17,6 +17,8 @@
 #include "daemon/exchange.h"
 
 #define IDLE_SECONDS 60
+#define FAREWELLS 16
+#define FAREWELL_NS 500000000ull
 #define MEMORY_LIMIT 32768 /* what a request's head may take */
 
 struct server {
@@ -29,6 +31,9 @@ struct server {
 	struct request *requests;
 	struct console *consoles;
 	struct seat *seats;
+	int farewell[FAREWELLS]; /* refused, and closed when nobody can still be speaking; -1 */
+	unsigned next_farewell;
+	struct loop_timer farewell_timer;
 };
 
 /* A connection's place, from accept to close. */
@@ -68,8 +73,20 @@ static void check(void *ctx, struct loop *loop, bool failed)
 
 /* Connections */
 
-static void say_no(int fd, const char *text)
+static void close_farewells(void *ctx)
 {
+	struct server *server = ctx;
+
+	for (unsigned i = 0; i < FAREWELLS; i++) {
+		if (server->farewell[i] >= 0)
+			close(server->farewell[i]);
+		server->farewell[i] = -1;
+	}
+}
+
+static void say_no(struct server *server, int fd, const char *text)
+{
+	int *place = &server->farewell[server->next_farewell++ % FAREWELLS];
 	char answer[512];
 	int len = snprintf(answer, sizeof answer,
 		"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Type: application/json\r\n"
@@ -79,7 +96,11 @@ static void say_no(int fd, const char *text)
 	/* It waits in the socket for whoever reads it; nothing that was sent is looked at. */
 	if (send(fd, answer, len, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
 		shutdown(fd, SHUT_WR);
-	close(fd);
+	/* Not closed yet: who has still to send his question would see that instead of the answer. */
+	if (*place >= 0)
+		close(*place);
+	*place = fd;
+	loop_timer_arm(&server->farewell_timer, clock_now() + FAREWELL_NS);
 }
 
 static unsigned seats_of(const struct server *server, uid_t uid)
@@ -105,12 +126,12 @@ void server_add(struct server *server, int fd)
 	welcome = peer.manager || peer.user;
 	peer_free(&peer);
 	if (!welcome) {
-		say_no(fd,
+		say_no(server, fd,
 			"you may not use this daemon: see dachd(8) on the group dach and the policy");
 		return;
 	}
 	if (!peer.manager && seats_of(server, peer.uid) >= SERVER_USER_CONNECTIONS_MAX) {
-		say_no(fd, "too many connections of yours are open");
+		say_no(server, fd, "too many connections of yours are open");
 		return;
 	}
 	seat = calloc(1, sizeof *seat);
@@ -359,6 +380,9 @@ int server_create(struct daemon *daemon, struct server **out, struct error *err)
 		return error_set(err, ENOMEM, "out of memory");
 	server->daemon = daemon;
 	server->listen.fd = -1;
+	for (unsigned i = 0; i < FAREWELLS; i++)
+		server->farewell[i] = -1;
+	loop_timer_init(&server->farewell_timer, daemon->loop, close_farewells, server);
 	snprintf(path, sizeof path, "%s/dachd.sock", daemon->run);
 	r = listen_on(server, path, daemon->root, err);
 	if (!r) {
@@ -416,6 +440,8 @@ void server_destroy(struct server *server)
 		MHD_run(server->http);
 		MHD_stop_daemon(server->http);
 	}
+	loop_timer_cancel(&server->farewell_timer);
+	close_farewells(server);
 	while (server->seats) {
 		struct seat *seat = server->seats;
 

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the daemon's tests share: a dachd in folders of its own, with tests/daemon/fakevmm as its
+monitors, and questions over its socket. Everything that is started is ended by its number."""
+import contextlib
+import fcntl
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BUILD = os.path.dirname(os.environ.get("DACH", HERE + "/../../build/dach"))
+
+
+class Connection(http.client.HTTPConnection):
+    def __init__(self, path, timeout=30):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class Refused(Exception):
+    def __init__(self, status, answer):
+        super().__init__(f"{status} {answer}")
+        self.status, self.text, self.errno = status, answer["error"], answer["errno"]
+
+
+class Daemon:
+    def __init__(self, policy=None, vmm=HERE + "/fakevmm"):
+        self.folder = tempfile.mkdtemp(prefix="dachd-test-")
+        os.chmod(self.folder, 0o755)
+        self.run, self.state = self.folder + "/run", self.folder + "/state"
+        self.journal = self.folder + "/journal"
+        self.kernel = self.folder + "/kernel"
+        open(self.kernel, "w").close()
+        self.env = {**os.environ, "DACH_RUN": self.run, "DACH_STATE": self.state,
+                    "DACH_FAKE_JOURNAL": self.journal}
+        if vmm:
+            self.env["DACH_VMM"] = vmm
+        self.words = ["--policy", policy or self.folder + "/policy"]
+        self.process, self.vmm, self.program = None, vmm, BUILD + "/dachd"
+
+    def start(self, wait=True):
+        self.log = open(self.folder + "/log", "a")
+        self.process = subprocess.Popen([self.program, *self.words], env=self.env,
+                                        stdin=subprocess.DEVNULL, stdout=self.log,
+                                        stderr=self.log)
+        end = time.monotonic() + 20
+        while wait:
+            with contextlib.suppress(Refused, OSError):
+                self.call("GET", "/v1/guests")
+                break
+            if self.process.poll() is not None:
+                raise RuntimeError("dachd ended: " + open(self.folder + "/log").read())
+            if time.monotonic() > end:
+                raise RuntimeError("dachd does not answer")
+            time.sleep(0.02)
+        return self
+
+    def try_start(self):
+        """Where it should not come up: status and what it said."""
+        done = subprocess.run([self.program, *self.words], env=self.env, timeout=20,
+                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        return done.returncode, done.stderr
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(how)
+            self.process.wait(20)
+        self.process = None
+
+    def monitors(self):
+        """Process numbers of the monitors that hold their lock, by UUID."""
+        found = {}
+        top = self.run + "/guests"
+        for uuid in os.listdir(top) if os.path.isdir(top) else []:
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                with open(f"{top}/{uuid}/lock") as lock:
+                    try:
+                        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    except BlockingIOError:
+                        found[uuid] = int(lock.read().split()[1])
+        return found
+
+    def close(self):
+        self.stop()
+        for pid in self.monitors().values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def call(self, method, path, body=None, timeout=30):
+        connection = Connection(self.run + "/dachd.sock", timeout)
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body))
+            answer = connection.getresponse()
+            data = json.loads(answer.read())
+        except http.client.HTTPException as gone:
+            raise OSError(str(gone)) from gone
+        finally:
+            connection.close()
+        if answer.status >= 300:
+            raise Refused(answer.status, data)
+        return data
+
+    def post(self, path, body=None):
+        return self.call("POST", path, body)
+
+    def put(self, path, body):
+        return self.call("PUT", path, body)
+
+    def get(self, path):
+        return self.call("GET", path)
+
+    def create(self, name, words="", managed=False, start=None, paused=False, **config):
+        body = {"config": {"name": name, "kernel": self.kernel, "memory_kib": 65536,
+                           "cmdline": words, **config}, "managed": managed, "paused": paused}
+        if start is not None:
+            body["start"] = start
+        return self.post("/v1/guests", body)
+
+    def guests(self):
+        return {g["name"]: g for g in self.get("/v1/guests")["guests"]}
+
+    def events(self):
+        return Events(self)
+
+    def said(self):
+        return open(self.folder + "/log").read()
+
+
+class Events:
+    """The stream; next() waits for one that fits."""
+    def __init__(self, daemon):
+        self.connection = Connection(daemon.run + "/dachd.sock", 20)
+        self.connection.request("GET", "/v1/events")
+        self.answer = self.connection.getresponse()
+        assert json.loads(self.answer.readline())["event"] == "hello"
+
+    def next(self, what, **fields):
+        while True:
+            line = self.answer.readline()
+            if not line:
+                raise EOFError("the events ended")
+            event = json.loads(line)
+            if event["event"] == what and all(event.get(k) == v for k, v in fields.items()):
+                return event
+
+    def close(self):
+        self.answer.close()
+        self.connection.close()
+
+
+def refused(status, call, *arguments, **more):
+    try:
+        call(*arguments, **more)
+    except Refused as no:
+        assert no.status == status, f"{no} instead of {status}"
+        return no.text
+    raise AssertionError(f"was not refused with {status}")
+
+
+def eventually(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError("it did not happen")
+        time.sleep(0.02)
+
+
+def main(tests):
+    """Runs test_* functions and says what came of each."""
+    failed = 0
+    for name, test in tests.items():
+        if not name.startswith("test_"):
+            continue
+        try:
+            test()
+            print("ok " + name[5:].replace("_", " "), flush=True)
+        except Exception as why:  # whatever it is, the others still run
+            import traceback
+            traceback.print_exc(file=sys.stdout)
+            print(why)
+            print("not ok " + name[5:].replace("_", " "), flush=True)
+            failed = 1
+    sys.exit(failed)

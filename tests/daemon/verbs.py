@@ -1,0 +1,282 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What the daemon does when it is asked, with monitors that only play guest."""
+import contextlib
+import os
+import socket
+import threading
+
+from harness import Connection, Daemon, eventually, main, refused
+
+
+def test_a_guest_lives():
+    with Daemon().start() as d:
+        events = d.events()
+        guest = d.create("one", vcpus=2, vifs=[{}], disks=[])
+        assert guest["domid"] == 1 and guest["state"] == "running", guest
+        assert guest["flags"] == "-b----" and len(guest["vcpu"]) == 2
+        assert guest["networks"][0]["tx_bytes"] == 120
+        events.next("started", name="one", domid=1)
+        assert d.post("/v1/guests/one/pause")["flags"] == "--p---"
+        events.next("paused")
+        assert d.get("/v1/guests/1")["state"] == "paused"
+        assert d.post(f"/v1/guests/{guest['uuid']}/unpause")["state"] == "running"
+        assert d.put("/v1/guests/1/memory", {"memory": 32768})["memory"] == 32768
+        assert "maximum" in refused(400, d.put, "/v1/guests/1/memory", {"memory": 99999999})
+        d.post("/v1/guests/1/shutdown")
+        assert events.next("ended")["reason"] == "poweroff"
+        events.next("removed")
+        assert not d.guests() and not os.listdir(d.run + "/guests")
+        assert d.create("one")["domid"] == 2
+        events.close()
+
+
+def test_refusals():
+    with Daemon().start() as d:
+        d.create("one")
+        assert "already" in refused(409, d.create, "one")
+        assert "Domain-0" in refused(400, d.create, "Domain-0")
+        assert "does not exist" in refused(404, d.get, "/v1/guests/two")
+        refused(404, d.get, "/v1/guests/0")
+        refused(404, d.get, "/v1/guests/99999999999999999999")
+        refused(400, d.post, "/v1/guests", {"config": {"name": "x", "no": 1}})
+        refused(400, d.post, "/v1/guests", {"config": []})
+        refused(400, d.post, "/v1/guests", {"name": "x"})
+        refused(400, d.post, "/v1/guests", [])
+        refused(400, d.post, "/v1/guests")
+        refused(400, d.create, "x" * 200)
+        refused(400, d.create, "two", start=False)
+        assert "/nowhere" in refused(404, d.post, "/v1/guests", {"config": {
+            "name": "two", "kernel": "/nowhere", "memory_kib": 65536}})
+        assert "was to fail" in refused(500, d.create, "two", "fail")
+        refused(400, d.post, "/v1/guests/one/trigger", {"trigger": "sleep"})
+        refused(400, d.post, "/v1/guests/one/sysrq", {"key": "no"})
+        refused(400, d.put, "/v1/guests/one/autostart", {"autostart": True})
+        refused(409, d.call, "DELETE", "/v1/guests/one")
+        refused(426, d.get, "/v1/guests/one/console")
+        refused(405, d.call, "PATCH", "/v1/guests/one")
+        assert list(d.guests()) == ["one"]
+
+
+def test_affinity_and_shares():
+    with Daemon().start() as d:
+        guest = d.create("one", vcpus=2)
+        last = d.get("/v1/host")["nr_cpus"] - 1
+        d.put("/v1/guests/one/vcpus/1/affinity", {"cpus": "0", "soft": "all"})
+        vcpus = d.get("/v1/guests/one")["vcpu"]
+        assert [v["affinity"] for v in vcpus] == ["all", "0" if last else "all"], vcpus
+        assert os.sched_getaffinity(guest["pid"]) == {0}  # the fake's only thread is every vCPU's
+        d.put("/v1/guests/one/vcpus/all/affinity", {"cpus": "all"})
+        assert os.sched_getaffinity(guest["pid"]) == set(range(last + 1))
+        for vcpu, cpus in ("2", "0"), ("x", "0"), ("-1", "0"), ("0", "9999"), ("0", "^0,"), ("0", ""):
+            refused(400, d.put, f"/v1/guests/one/vcpus/{vcpu}/affinity", {"cpus": cpus})
+        assert d.put("/v1/guests/one/scheduler", {"weight": 512})["scheduler"] == \
+            {"weight": 512, "cap": 0}
+        assert d.put("/v1/guests/one/scheduler", {"cap": 50})["scheduler"]["weight"] == 512
+        refused(400, d.put, "/v1/guests/one/scheduler", {"weight": 0})
+        refused(400, d.put, "/v1/guests/one/scheduler", {"weight": 65536})
+
+
+def raw(d, data, timeout=10):
+    """Bytes on the socket, and the status that comes back (None: closed without one)."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(timeout)
+        s.connect(d.run + "/dachd.sock")
+        s.sendall(data)
+        s.shutdown(socket.SHUT_WR)
+        head = s.recv(4096)
+        return int(head.split()[1]) if head else None
+
+
+def test_no_http():
+    with Daemon().start() as d:
+        for garbage in b"\x00\xff\r\n\r\n", b"GET\r\n\r\n", b"", bytes(range(256)) * 100:
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                raw(d, garbage, 0.2)
+        assert raw(d, b"POST /v1/guests HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n{{{") == 400
+        assert raw(d, b"POST /v1/guests HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n" +
+                   b" " * 2000000) == 413
+        assert raw(d, b"GET /" + b"a" * 60000 + b" HTTP/1.1\r\n\r\n") in (None, 414, 431, 500)
+        deep = b"[" * 100000
+        assert raw(d, b"POST /v1/guests HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" %
+                   len(deep) + deep) == 400
+        assert d.create("one")["domid"] == 1
+
+
+def test_managed():
+    with Daemon().start() as d:
+        guest = d.create("kept", managed=True)
+        assert guest["state"] == "off" and guest["domid"] is None
+        assert d.put("/v1/guests/kept/autostart", {"autostart": True})["autostart"]
+        assert d.put("/v1/guests/kept/memory-max", {"memory": 131072})["memory_max"] == 131072
+        assert d.post("/v1/guests/kept/start", {"paused": True})["state"] == "paused"
+        refused(409, d.post, "/v1/guests/kept/start")
+        d.post("/v1/guests/kept/destroy")
+        assert d.guests()["kept"]["state"] == "off"
+        assert d.guests()["kept"]["last_end"]["reason"] == "killed"
+        refused(409, d.post, "/v1/guests/kept/destroy")
+        refused(409, d.post, "/v1/guests/kept/pause")
+        assert d.post("/v1/guests/kept/start")["domid"] == 2
+        d.post("/v1/guests/kept/destroy")
+        d.post("/v1/guests/kept/rename", {"name": "other"})
+        d.stop()
+        d.start()
+        assert d.guests()["other"]["autostart"] and d.guests()["other"]["state"] == "off"
+        os.unlink(d.run + "/autostarted")  # as a boot of the host would
+        d.stop()
+        d.start()
+        eventually(lambda: d.guests()["other"]["state"] == "running")
+        d.post("/v1/guests/other/destroy")
+        d.call("DELETE", "/v1/guests/other")
+        assert not d.guests()
+
+
+def end_of(d, events, action, managed=False, how="crash"):
+    """A guest that ends as told; the event that says what follows."""
+    d.create("g", managed=managed, start=True, **{f"on_{how}": action})
+    if how == "crash":
+        d.post("/v1/guests/g/sysrq", {"key": "c"})
+    else:
+        d.post(f"/v1/guests/g/{'shutdown' if how == 'poweroff' else how}")
+    event = events.next("ended", reason=how)
+    assert event["action"] == action, event
+    return event
+
+
+def test_what_follows_an_end():
+    with Daemon().start() as d:
+        events = d.events()
+        end_of(d, events, "destroy")
+        events.next("removed")
+        assert not d.guests()
+        for how in "poweroff", "reboot", "crash":
+            old = end_of(d, events, "restart", how=how)["domid"]
+            assert events.next("started")["domid"] == old + 1
+            assert d.post("/v1/guests/g/destroy")["uuid"]
+        old = end_of(d, events, "preserve")
+        eventually(lambda: d.guests()["g"]["state"] == "shutdown")
+        assert d.guests()["g"]["flags"] == "---sc-" and d.guests()["g"]["domid"] == old["domid"]
+        d.post("/v1/guests/g/destroy")
+        old = end_of(d, events, "rename-restart", how="reboot")
+        new = events.next("started")
+        assert new["uuid"] == old["uuid"] and new["domid"] == old["domid"] + 1
+        was = d.guests()["g-1"]
+        assert was["domid"] == old["domid"] and was["uuid"] != new["uuid"]
+        assert was["flags"] == "---sr-", was["flags"]
+        d.post("/v1/guests/g/destroy")
+        d.post("/v1/guests/g-1/destroy")
+        end_of(d, events, "coredump-restart")
+        events.next("started")
+        d.post("/v1/guests/g/destroy")
+        end_of(d, events, "coredump-destroy")
+        events.next("removed")
+        assert len(os.listdir(d.state + "/cores")) == 2
+        end_of(d, events, "preserve", managed=True, how="poweroff")
+        d.post("/v1/guests/g/destroy")
+        assert d.guests()["g"]["state"] == "off"
+        events.close()
+
+
+def test_a_guest_that_cannot_live_is_given_up():
+    with Daemon().start() as d:
+        d.create("mayfly", "life=0.1 end=crash", on_crash="restart")
+        eventually(lambda: not d.guests(), 30)
+        assert "five times" in d.said()
+        assert len(open(d.journal).readlines()) == 10
+
+
+def test_console():
+    with Daemon().start() as d:
+        d.create("one")
+        readers = []
+        for _ in range(2):
+            c = Connection(d.run + "/dachd.sock")
+            c.connect()
+            c.sock.sendall(b"GET /v1/guests/one/console HTTP/1.1\r\nHost: x\r\n"
+                           b"Connection: Upgrade\r\nUpgrade: dach-console\r\n\r\n")
+            data = b""
+            while not data.endswith(b"fake console\r\n"):
+                more = c.sock.recv(1000)
+                assert more, data
+                data += more
+            assert data.startswith(b"HTTP/1.1 101"), data
+            readers.append(c.sock)
+        text = bytes(range(256)) * 400
+        threading.Thread(target=readers[0].sendall, args=(text,)).start()
+        for reader in readers:
+            data = b""
+            while len(data) < len(text):
+                data += reader.recv(100000)
+            assert data == text
+        d.post("/v1/guests/one/destroy")
+        assert readers[0].recv(10) == b"" and readers[1].recv(10) == b""
+        for reader in readers:
+            reader.close()
+
+
+def test_monitors_that_misbehave():
+    with Daemon().start() as d:
+        events = d.events()
+        d.create("rude", "rude")
+        refused(503, d.post, "/v1/guests/rude/pause")
+        assert events.next("ended", name="rude")["reason"] == "crash"
+        guest = d.create("deaf", "deaf")
+        d.post("/v1/guests/deaf/destroy")  # killed after three seconds
+        assert guest["uuid"] not in d.monitors() and not d.guests()
+        guest = d.create("shot", on_crash="restart")
+        os.kill(guest["pid"], 9)
+        assert events.next("ended", name="shot")["text"] == "its monitor was killed or failed"
+        assert events.next("started", name="shot")["domid"] == guest["domid"] + 1
+        events.close()
+
+
+def test_dump_core():
+    with Daemon().start() as d:
+        d.create("one")
+        d.post("/v1/guests/one/dump-core", {"path": d.folder + "/core"})
+        assert open(d.folder + "/core", "rb").read() == b"\x7fELF"
+        refused(409, d.post, "/v1/guests/one/dump-core", {"path": d.folder + "/core"})
+        refused(400, d.post, "/v1/guests/one/dump-core", {"path": "core"})
+
+
+def test_the_daemon_ends_and_guests_go_on():
+    with Daemon().start() as d:
+        before = d.create("one", managed=True, start=True)
+        d.create("two", paused=True)
+        pids = d.monitors()
+        d.stop()
+        assert d.monitors() == pids and len(pids) == 2
+        d.start()
+        eventually(lambda: all(g["flags"] in ("-b----", "--p---") for g in d.guests().values()))
+        assert d.guests()["one"]["pid"] == before["pid"]
+        assert d.guests()["two"]["state"] == "paused"
+        d.stop()
+        os.kill(before["pid"], 9)
+        eventually(lambda: len(d.monitors()) == 1)
+        d.start()
+        assert d.guests()["one"]["state"] == "off"
+        assert d.guests()["one"]["last_end"]["reason"] == "crash"
+        d.post("/v1/guests/two/destroy")
+        lines = [line["text"] for line in d.get("/v1/host/log?clear=1")["lines"]]
+        assert any("found again" in line for line in lines), lines
+        assert not d.get("/v1/host/log")["lines"]
+
+
+def test_many_listeners_and_slow_ones():
+    with Daemon().start() as d:
+        streams = [d.events() for _ in range(20)]
+        d.create("one")
+        for _ in range(30):
+            d.post("/v1/guests/one/pause")
+            d.post("/v1/guests/one/unpause")
+        for stream in streams[:10]:
+            for _ in range(30):
+                stream.next("unpaused")
+            stream.close()
+        for stream in streams[10:]:
+            stream.connection.sock.close()
+        d.post("/v1/guests/one/destroy")
+        assert d.get("/v1/host")["guests"] == 0
+
+
+main(globals().copy())

@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Who may do what, and what the daemon says when it cannot go on. Needs root for other users and a
+small tmpfs; without, only what needs neither is tried."""
+import json
+import os
+import sqlite3
+import subprocess
+import traceback
+
+from harness import BUILD, Daemon, Refused, eventually, main, refused
+
+NOBODY = 65534
+ROOT = os.geteuid() == 0
+
+
+def as_nobody(action):
+    """Runs it in a child that is the user nobody; what it returned, or raised."""
+    end, begin = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+            said = {"value": action()}
+        except Refused as no:
+            said = {"refused": no.status, "text": no.text}
+        except BaseException:
+            said = {"failed": traceback.format_exc()}
+        os.write(begin, json.dumps(said).encode())
+        os._exit(0)
+    os.close(begin)
+    with os.fdopen(end) as pipe:
+        said = json.loads(pipe.read())
+    os.waitpid(child, 0)
+    assert "failed" not in said, said["failed"]
+    return said
+
+
+def policy(d, **rule):
+    with open(d.folder + "/policy", "w") as out:
+        json.dump({"users": {"nobody": rule}}, out)
+
+
+def fill(folder):
+    """Files until there is room for no more."""
+    for n in range(1000):
+        try:
+            fd = os.open(f"{folder}/filler{n}", os.O_WRONLY | os.O_CREAT)
+        except OSError:
+            return
+        try:
+            while os.write(fd, bytes(4096)):
+                pass
+        except OSError:
+            return
+        finally:
+            os.close(fd)
+
+
+def unfill(folder):
+    for name in os.listdir(folder):
+        if name.startswith("filler"):
+            os.unlink(f"{folder}/{name}")
+
+
+def test_strangers_may_not_even_read():
+    if not ROOT:
+        return
+    with Daemon().start() as d:
+        d.create("secret")
+        for method, path in ("GET", "/v1/guests"), ("GET", "/v1/host"), ("GET", "/v1/events"), \
+                ("POST", "/v1/guests/secret/destroy"), ("GET", "/v1/nothing"):
+            said = as_nobody(lambda: d.call(method, path))
+            assert said.get("refused") == 403, said
+        assert "secret" in d.guests()
+
+
+def test_users_have_their_own_guests_only():
+    if not ROOT:
+        return
+    with Daemon() as d:
+        own, other = d.folder + "/own/", d.folder + "/other/"
+        for folder in own, other:
+            os.mkdir(folder)
+            open(folder + "kernel", "w").close()
+        os.chown(own + "kernel", NOBODY, NOBODY)
+        open(own + "closed", "w").close()
+        os.chmod(own + "closed", 0o600)
+        os.symlink(other + "kernel", own + "link")
+        os.chmod(own, 0o777)
+        policy(d, guests=2, memory=200, vcpus=3, paths=[own])
+        d.start()
+        d.create("roots")
+
+        def make(name="mine", kernel=own + "kernel", memory=65536, **config):
+            return as_nobody(lambda: d.post("/v1/guests", {"config": {
+                "name": name, "kernel": kernel, "memory_kib": memory, **config}}))
+
+        for kernel in other + "kernel", own + "link", own + "closed", own + "../other/kernel", \
+                "/proc/self/root" + own + "kernel":
+            assert make(kernel=kernel).get("refused") == 403, kernel
+        assert "memory" in make(memory=300000)["text"]
+        assert "processors" in make(vcpus=4)["text"]
+        mine = make()["value"]
+        assert mine["owner"] == NOBODY
+        assert "value" in make("second")
+        assert "2 guests" in make("third")["text"]
+        assert {g["name"] for g in as_nobody(lambda: d.get("/v1/guests"))["value"]["guests"]} == \
+            {"mine", "second"}
+        for verb in "pause", "destroy", "shutdown":
+            assert as_nobody(lambda: d.post(f"/v1/guests/roots/{verb}")).get("refused") == 404
+        assert as_nobody(lambda: d.get("/v1/guests/1")).get("refused") == 404
+        assert as_nobody(lambda: d.get("/v1/host/log")).get("refused") == 403
+        assert as_nobody(lambda: d.post("/v1/guests/mine/dump-core", {
+            "path": other + "core"})).get("refused") == 403
+        assert "value" in as_nobody(lambda: d.post("/v1/guests/mine/dump-core", {
+            "path": own + "core"}))
+        assert os.stat(own + "core").st_uid == NOBODY
+        assert as_nobody(lambda: d.put("/v1/guests/mine/memory-max", {
+            "memory": 999424})).get("refused") in (400, 403)
+        assert set(d.guests()) == {"roots", "mine", "second"}
+        d.post("/v1/guests/mine/destroy")
+        os.unlink(d.folder + "/policy")
+        d.process.send_signal(1)
+        eventually(lambda: as_nobody(lambda: d.get("/v1/guests")).get("refused") == 403)
+
+
+def test_a_bad_policy_is_told():
+    with Daemon() as d:
+        with open(d.folder + "/policy", "w") as out:
+            out.write('{"users": {"ann": {"guest": 3}}}')
+        status, text = d.try_start()
+        assert status == 1 and "ann" in text and "guest" in text and text.count("\n") == 1, text
+        os.unlink(d.folder + "/policy")
+        d.start()
+        with open(d.folder + "/policy", "w") as out:
+            out.write("{")
+        d.process.send_signal(1)
+        eventually(lambda: "stays as it was" in d.said())
+        d.create("one")
+
+
+def test_two_daemons():
+    with Daemon().start() as d:
+        d.create("one")
+        status, text = d.try_start()
+        assert status == 1 and "another dachd" in text and text.count("\n") == 1, text
+        d.env["DACH_STATE"] = d.folder + "/state2"
+        status, text = d.try_start()
+        assert status == 1 and "another dachd" in text and text.count("\n") == 1, text
+        assert "one" in d.guests()
+
+
+def test_a_newer_store():
+    with Daemon().start() as d:
+        d.create("one", managed=True)
+        d.stop()
+        with sqlite3.connect(d.state + "/dach.db") as db:
+            db.execute("PRAGMA user_version = 99")
+        db.close()
+        before = open(d.state + "/dach.db", "rb").read()
+        status, text = d.try_start()
+        assert status == 1 and "newer" in text and text.count("\n") == 1, text
+        assert open(d.state + "/dach.db", "rb").read() == before
+
+
+def test_a_full_disk():
+    if not ROOT:
+        return
+    with Daemon() as d:
+        os.mkdir(d.state)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k,mode=700", "none", d.state],
+                          stderr=subprocess.DEVNULL).returncode:
+            return  # a container that may not mount
+        try:
+            d.start()
+            d.create("one", managed=True, start=True)
+            fill(d.state)
+            before = d.guests()
+            for n in range(3):
+                text = refused(500, d.create, "x" * 100 + str(n), managed=True,
+                               cmdline="y" * 2000)
+                assert "no space" in text, text
+            assert d.guests().keys() == before.keys()
+            assert d.guests()["one"]["state"] == "running"
+            d.stop()
+            d.start()  # what needs no room still works
+            assert d.guests()["one"]["state"] == "running"
+            # A reboot needs a new domain ID, for which there is no room: it is made up for later.
+            events = d.events()
+            d.post("/v1/guests/one/reboot")
+            assert events.next("ended")["action"] == "restart"
+            eventually(lambda: "cannot be started again" in d.said())
+            assert "one" in d.guests()
+            unfill(d.state)
+            events.next("started", name="one")
+            events.close()
+            d.create("two", managed=True)
+        finally:
+            d.stop()
+            subprocess.run(["umount", d.state], check=False)
+
+
+def test_a_user_without_root_has_a_daemon_of_his_own():
+    if not ROOT:
+        return
+    with Daemon() as d:
+        home = d.folder + "/home"
+        os.mkdir(home)
+        os.chown(home, NOBODY, NOBODY)
+
+        subprocess.run(["cp", BUILD + "/dachd", d.vmm, home], check=True)
+        d.env["DACH_VMM"] = home + "/fakevmm"
+        os.chmod(home + "/dachd", 0o755)
+
+        def own():
+            d.program = home + "/dachd"
+            d.run, d.state = home + "/run", home + "/state"
+            d.env.update(DACH_RUN=d.run, DACH_STATE=d.state, DACH_FAKE_JOURNAL=home + "/journal")
+            d.folder = home
+            d.start()
+            guest = d.create("mine")
+            host = d.get("/v1/host")
+            socket = os.stat(d.run + "/dachd.sock").st_mode & 0o777
+            d.post("/v1/guests/mine/destroy")
+            d.stop()
+            return guest["owner"], host["dach_user"], socket
+
+        assert as_nobody(own)["value"] == [NOBODY, NOBODY, 0o600]
+
+
+main(globals().copy())

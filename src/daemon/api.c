@@ -204,7 +204,7 @@ void api_answer_guest(struct request *request, struct guest *guest, int status)
 {
 	snprintf(request->guest.uuid, sizeof request->guest.uuid, "%s", guest->config.uuid);
 	request->status = status;
-	if (guest->monitor && guest->up)
+	if (guest_answers(guest))
 		life_refresh(guest, REFRESH_MS, describe, request);
 	else
 		describe(request, 0, "");
@@ -242,7 +242,7 @@ void api_list(struct request *request)
 {
 	request->open = 1;
 	for (struct guest *guest = request->daemon->guests; guest; guest = guest->next) {
-		if (!guest->monitor || !guest->up || !guest_visible(guest, &request->peer))
+		if (!guest_answers(guest) || !guest_visible(guest, &request->peer))
 			continue;
 		request->open++;
 		life_refresh(guest, REFRESH_MS, listed, request);

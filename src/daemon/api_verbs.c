@@ -13,6 +13,7 @@
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/life.h"
+#include "daemon/resources.h"
 #include "daemon/monitor.h"
 
 #define VERB_TIMEOUT_MS 10000
@@ -21,7 +22,7 @@ static struct guest *running_guest(struct request *request)
 {
 	struct guest *guest = api_guest(request);
 
-	if (guest && (!guest->monitor || !guest->up)) {
+	if (guest && !guest_answers(guest)) {
 		request_refuse(request, -ESRCH,
 			guest->state == RECORD_STARTING ? "the guest is only starting"
 							: "the guest does not run");
@@ -217,7 +218,7 @@ void api_memory(struct request *request)
 		guest->config.memory = old;
 		return;
 	}
-	if (guest->monitor && guest->up)
+	if (guest_answers(guest))
 		ask(request, guest,
 			json_pack("{s:s, s:I}", "do", "memory-set", "memory", (json_int_t)memory));
 	else
@@ -297,9 +298,13 @@ void api_scheduler(struct request *request)
 	}
 	guest->config.cpu_weight = weight;
 	guest->config.cap = cap;
-	if (keep(request, guest)) {
+	r = resources_change(guest, &err);
+	if (r)
+		request_refuse(request, r, err.text);
+	if (r || keep(request, guest)) {
 		guest->config.cpu_weight = old_weight;
 		guest->config.cap = old_cap;
+		resources_change(guest, NULL);
 		return;
 	}
 	api_answer_guest(request, guest, 200);
@@ -408,7 +413,7 @@ void api_affinity(struct request *request)
 		return;
 	}
 	events_tell(&request->daemon->events, "changed", guest, NULL);
-	if (guest->monitor && guest->up)
+	if (guest_answers(guest))
 		life_refresh(guest, VERB_TIMEOUT_MS, pinned, request);
 	else
 		pinned(request, -ESRCH, "");

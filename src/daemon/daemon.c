@@ -12,6 +12,7 @@
 #include "base/folder.h"
 #include "daemon/guest.h"
 #include "daemon/life.h"
+#include "daemon/resources.h"
 #include "daemon/server.h"
 
 #define POLICY "/etc/dach/policy"
@@ -211,6 +212,7 @@ int daemon_create(const struct daemon_options *options, struct daemon **out, str
 		return r;
 	}
 	log_add(&daemon->log, "dachd " DACH_VERSION " in %s", daemon->state);
+	resources_open(daemon);
 	recover(daemon);
 	autostart(daemon);
 	*out = daemon;
@@ -230,6 +232,7 @@ void daemon_destroy(struct daemon *daemon)
 	while (daemon->guests)
 		guest_free(daemon->guests);
 	server_destroy(daemon->server);
+	resources_close(daemon);
 	engines_free(&daemon->engines);
 	store_close(daemon->store);
 	loop_destroy(daemon->loop);

@@ -18,6 +18,7 @@
 #include "domain/store.h"
 #include "host/cpuset.h"
 
+struct cgroup;
 struct guest;
 struct server;
 
@@ -29,6 +30,7 @@ struct daemon {
 	struct events events;
 	struct engines engines;
 	struct cpuset_host cpus;
+	struct cgroup *cgroup; /* NULL: this host has none */
 	struct server *server;
 	struct guest *guests; /* running ones first, by domain ID; then by name */
 	char run[PATH_MAX], state[PATH_MAX];

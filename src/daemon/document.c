@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/daemon.h"
+#include "domain/boot.h"
 
 void document_files_init(struct document_files *files)
 {
@@ -84,6 +85,8 @@ int document_open(const struct guest *guest, struct document_files *files, struc
 		r = open_one(&owner, config->kernel, false, &files->kernel, err);
 	if (!r && config->ramdisk)
 		r = open_one(&owner, config->ramdisk, false, &files->initrd, err);
+	if (!r && config->ramdisk)
+		r = domain_boot_ramdisk(config, &files->initrd, err);
 	for (unsigned i = 0; !r && i < config->disks; i++)
 		r = open_disk(&owner, &config->disk[i], files, err);
 	if (!r) {
@@ -185,21 +188,29 @@ int document_write(const struct guest *guest, struct document_files *files, char
 {
 	const struct domain_config *config = &guest->config;
 	json_t *nets = networks(config, err), *root;
+	char *cmdline;
+	int r;
 
 	*text = NULL;
 	if (!nets)
 		return -EINVAL;
+	r = domain_boot_cmdline(config, &cmdline, err);
+	if (r) {
+		json_decref(nets);
+		return r;
+	}
 	root = json_pack(
 		"{s:i, s:s, s:i, s:s, s:s, s:I, s:I, s:i, s:o, s:s, s:o, s:o, s:o, s:o, s:o,"
 		" s:o, s:b, s:o}",
 		"version", 1, "name", config->name, "domid", (int)guest->domid, "uuid",
 		config->uuid, "engine", config->engine, "memory", whole_mib(config->memory),
 		"maxmem", whole_mib(config->maxmem), "vcpus", (int)config->vcpus, "kernel",
-		file(files, files->kernel, config->kernel), "cmdline", config->cmdline, "disks",
+		file(files, files->kernel, config->kernel), "cmdline", cmdline, "disks",
 		disks(config, files), "networks", nets, "control", number(files, files->control),
 		"console", number(files, files->console), "lock", number(files, files->lock),
 		"status", number(files, files->status), "paused", guest->paused, "keep",
 		keep(config));
+	free(cmdline);
 	if (config->ramdisk)
 		json_object_set_new(root, "initrd", file(files, files->initrd, config->ramdisk));
 	if (files->user) {

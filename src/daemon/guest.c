@@ -109,6 +109,11 @@ void guest_free(struct guest *guest)
 
 /* Finding */
 
+bool guest_answers(const struct guest *guest)
+{
+	return guest->monitor && (guest->up || guest->state != RECORD_STARTING);
+}
+
 bool guest_visible(const struct guest *guest, const struct peer *peer)
 {
 	return peer->manager || guest->owner == peer->uid;

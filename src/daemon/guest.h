@@ -75,6 +75,8 @@ struct guest *guest_find(struct daemon *daemon, const struct peer *peer, const c
 	struct error *err);
 struct guest *guest_by_name(struct daemon *daemon, const char *name);
 struct guest *guest_by_uuid(struct daemon *daemon, const char *uuid);
+/* It has a monitor that can be asked (also one that was found again and has yet to say something). */
+bool guest_answers(const struct guest *guest);
 bool guest_visible(const struct guest *guest, const struct peer *peer);
 
 /* Commits it as it is now. */

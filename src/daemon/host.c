@@ -11,6 +11,7 @@
 #include "daemon/api.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
+#include "host/cgroup.h"
 
 /* Files of /proc and /sys: "" where there is none. */
 static void read_file(const char *path, char *text, size_t size)
@@ -202,9 +203,9 @@ json_t *host_describe(struct daemon *daemon, const struct peer *peer)
 		(json_int_t)meminfo("MemAvailable:"), "uptime",
 		(json_int_t)read_number("/proc/uptime"), "dach_version", DACH_VERSION, "dach_pid",
 		(int)getpid(), "dach_user", (int)geteuid(), "run", daemon->run, "state",
-		daemon->state, "cgroup", "none", "guests", (int)running(daemon), "next_domid",
-		(int)store_next_domid(daemon->store), "manager", peer->manager, "engines",
-		engines_describe(&daemon->engines));
+		daemon->state, "cgroup", daemon->cgroup ? cgroup_version(daemon->cgroup) : "none",
+		"guests", (int)running(daemon), "next_domid", (int)store_next_domid(daemon->store),
+		"manager", peer->manager, "engines", engines_describe(&daemon->engines));
 	if (host)
 		add_cpu(host);
 	return host;

@@ -17,6 +17,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/document.h"
+#include "daemon/resources.h"
 
 /* Each guest's monitor has a user of its own, in a range that nothing else uses (systemd's UIDs). */
 #define FIRST_USER 1900000000u
@@ -53,6 +54,7 @@ void launch_remove(struct guest *guest)
 			unlink(path);
 	if (!folder_path(guest, "", path, sizeof path, NULL))
 		rmdir(path);
+	resources_end(guest);
 }
 
 static int make_folder(struct guest *guest, struct error *err)
@@ -206,6 +208,7 @@ static int spawn(struct guest *guest, struct document_files *files, int content,
 	if (pid < 0)
 		return error_set(err, errno, "cannot start a monitor: %s", strerror(errno));
 	guest->pid = pid;
+	resources_begin(guest);
 	return 0;
 }
 

@@ -3,6 +3,7 @@
 monitors, and questions over its socket. Everything that is started is ended by its number."""
 import contextlib
 import fcntl
+import glob
 import http.client
 import json
 import os
@@ -94,9 +95,14 @@ class Daemon:
 
     def close(self):
         self.stop()
-        for pid in self.monitors().values():
+        for uuid, pid in self.monitors().items():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+            eventually(lambda: uuid not in self.monitors())
+            for group in glob.glob(f"/sys/fs/cgroup/*/dach/{uuid}") + \
+                    glob.glob(f"/sys/fs/cgroup/dach/{uuid}"):
+                with contextlib.suppress(OSError):
+                    os.rmdir(group)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self):

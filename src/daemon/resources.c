@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/resources.h"
+
+#include <errno.h>
+
+#include "daemon/daemon.h"
+#include "host/cgroup.h"
+
+#define GROUP "dach"
+/* Beside the guest's memory: translated code, tables, queues, what the kernel keeps of its files. */
+#define OWN_MEMORY (512ull << 20)
+#define OWN_TASKS 64
+
+void resources_open(struct daemon *daemon)
+{
+	struct error err = {0};
+
+	if (cgroup_open("/proc", GROUP, &daemon->cgroup, &err)) {
+		daemon->cgroup = NULL;
+		log_add(&daemon->log, "guests have no limits: %s", err.text);
+	}
+}
+
+void resources_close(struct daemon *daemon)
+{
+	cgroup_close(daemon->cgroup);
+	daemon->cgroup = NULL;
+}
+
+static int set(const struct guest *guest, struct error *err)
+{
+	const struct domain_config *config = &guest->config;
+	const struct cgroup_limits limits = {
+		.weight = config->cpu_weight,
+		.cap = config->cap,
+		.memory = config->maxmem * 1024 + OWN_MEMORY,
+		.pids = config->maxvcpus + OWN_TASKS,
+		.io_weight = config->io_weight,
+	};
+
+	return cgroup_set(guest->daemon->cgroup, config->uuid, &limits, NULL, err);
+}
+
+void resources_begin(const struct guest *guest)
+{
+	struct cgroup *cgroup = guest->daemon->cgroup;
+	struct error err = {0};
+	int r;
+
+	if (!cgroup)
+		return;
+	r = cgroup_create(cgroup, guest->config.uuid, &err);
+	if (!r)
+		r = set(guest, &err);
+	if (!r)
+		r = cgroup_add(cgroup, guest->config.uuid, guest->pid, &err);
+	if (r)
+		log_add(&guest->daemon->log, GUEST_LABEL " (%u): runs without its limits: %s",
+			guest->config.name, guest->domid, err.text);
+}
+
+int resources_change(const struct guest *guest, struct error *err)
+{
+	if (!guest->daemon->cgroup || !guest->monitor)
+		return 0;
+	return set(guest, err);
+}
+
+void resources_end(const struct guest *guest)
+{
+	if (guest->daemon->cgroup)
+		cgroup_remove(guest->daemon->cgroup, guest->config.uuid, NULL);
+}

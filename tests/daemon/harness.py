@@ -103,7 +103,9 @@ class Daemon:
                     glob.glob(f"/sys/fs/cgroup/dach/{uuid}"):
                 with contextlib.suppress(OSError):
                     os.rmdir(group)
+        said = self.said() if os.path.exists(self.folder + "/log") else ""
         shutil.rmtree(self.folder, ignore_errors=True)
+        assert "Sanitizer" not in said, said  # of a dachd that was built with one
 
     def __enter__(self):
         return self

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the daemon does when it is asked, with monitors that only play guest."""
 import contextlib
+import glob
 import os
 import socket
 import threading
@@ -72,6 +73,10 @@ def test_affinity_and_shares():
             refused(400, d.put, f"/v1/guests/one/vcpus/{vcpu}/affinity", {"cpus": cpus})
         assert d.put("/v1/guests/one/scheduler", {"weight": 512})["scheduler"] == \
             {"weight": 512, "cap": 0}
+        for shares in glob.glob(f"/sys/fs/cgroup/*/dach/{guest['uuid']}/cpu.shares"):
+            assert int(open(shares).read()) == 2048  # twice everybody's
+            tasks = open(os.path.dirname(shares) + "/cgroup.procs").read().split()
+            assert str(guest["pid"]) in tasks, tasks
         assert d.put("/v1/guests/one/scheduler", {"cap": 50})["scheduler"]["weight"] == 512
         refused(400, d.put, "/v1/guests/one/scheduler", {"weight": 0})
         refused(400, d.put, "/v1/guests/one/scheduler", {"weight": 65536})

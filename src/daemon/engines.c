@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cpu/kvm/kvm.h"
@@ -30,9 +29,9 @@ static void end_child(struct engines *engines)
 	loop_fd_remove(engines->loop, &engines->watch);
 	close(engines->watch.fd);
 	engines->watch.fd = -1;
-	kill(engines->child, SIGKILL);
-	/* One that hangs inside the kernel is not waited for; init gets it in the end. */
-	waitpid(engines->child, NULL, WNOHANG);
+	/* It may be gone, and its number somebody else's, only after it said what it had to say. */
+	if (!engines->known && !engines->said)
+		kill(engines->child, SIGKILL);
 }
 
 static void late(void *ctx)
@@ -51,6 +50,7 @@ static void said(void *ctx, short revents)
 
 	if (n < 0 && errno == EINTR)
 		return;
+	engines->said = true;
 	engines->kvm[n > 0 ? n : 0] = 0;
 	if (n <= 0)
 		snprintf(engines->kvm, sizeof engines->kvm, "/dev/kvm could not be tried");
@@ -66,6 +66,7 @@ static void child(int fd)
 	struct error err = {0};
 	const char *text;
 
+	signal(SIGCHLD, SIG_DFL);
 	dup2(fd, 0);
 	close_range(1, ~0u, 0);
 	text = kvm_probe(&err) ? err.text : "yes";

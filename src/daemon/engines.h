@@ -19,7 +19,7 @@ struct engines {
 	struct loop_fd watch; /* fd -1: no child */
 	struct loop_timer late;
 	pid_t child;
-	bool known, started;
+	bool known, started, said;
 	char kvm[256]; /* why there is no KVM; "" if there is */
 	struct {
 		void (*done)(void *ctx);

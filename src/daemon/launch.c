@@ -173,6 +173,7 @@ static void child(const struct guest *guest, const struct document_files *files,
 	int len, fds[DOCUMENT_FILES_MAX];
 
 	setsid();
+	signal(SIGCHLD, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setrlimit(RLIMIT_CORE, &no_core);

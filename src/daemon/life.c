@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -73,8 +72,6 @@ static void look_again(void *ctx)
 		after_restart(guest);
 		return;
 	}
-	if (guest->pid > 0)
-		waitpid(guest->pid, NULL, WNOHANG);
 	if (launch_look(guest) != LAUNCH_ALIVE) {
 		gone(guest);
 		return;

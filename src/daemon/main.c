@@ -106,6 +106,8 @@ static int take_signals(struct signals *signals, struct error *err)
 	sigset_t set;
 
 	signal(SIGPIPE, SIG_IGN);
+	/* Whether a monitor lives is asked of its lock; nobody waits for the process. */
+	signal(SIGCHLD, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);

@@ -179,6 +179,8 @@ def test_what_follows_an_end():
         end_of(d, events, "preserve", managed=True, how="poweroff")
         d.post("/v1/guests/g/destroy")
         assert d.guests()["g"]["state"] == "off"
+        pid = d.process.pid
+        eventually(lambda: not open(f"/proc/{pid}/task/{pid}/children").read())
         events.close()
 
 

@@ -87,7 +87,32 @@ int client_open(struct client **out, struct error *err)
 	if (getenv("DACH_NO_START"))
 		return error_set(err, ECONNREFUSED, "no dachd runs (%s)", path);
 	r = start_daemon(err);
-	return r ? r : client_open_socket(path, out, err);
+	if (!r)
+		r = client_open_socket(path, out, err);
+	return r;
+}
+
+/*
+ * The daemon died, before the question reached it or before it answered. Whoever runs it may start
+ * it anew, as we do; what changed nothing is then asked again.
+ */
+static bool comes_back(struct client *client, const char *method, int r, struct error *err)
+{
+	struct client *again = NULL;
+	char path[sizeof client->address.sun_path];
+	bool reached = r == -EPIPE;
+
+	if ((!reached && r != -ECONNREFUSED && r != -ENOENT) || (reached && strcmp(method, "GET")))
+		return false;
+	/* Only one that client_open() found: who gave a path wants that one and no other. */
+	if (start_socket_path(path, sizeof path, NULL) || strcmp(path, client->address.sun_path) ||
+		client_open(&again, NULL))
+		return false;
+	http_close(&client->http);
+	http_init(&client->http, again->http.fd);
+	free(again);
+	err->text[0] = 0;
+	return true;
 }
 
 void client_close(struct client *client)
@@ -210,6 +235,7 @@ int client_call(struct client *client, const char *method, const char *path, jso
 	json_t **out, struct error *err)
 {
 	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+	struct error first = {0};
 	json_t *answer;
 	int r;
 
@@ -218,10 +244,12 @@ int client_call(struct client *client, const char *method, const char *path, jso
 	client->status = 0;
 	if (body && !text)
 		return error_set(err, ENOMEM, "out of memory");
-	r = ask(&client->address, &client->http, method, path, NULL, text, err);
+	r = ask(&client->address, &client->http, method, path, NULL, text, &first);
+	if (r && comes_back(client, method, r, &first))
+		r = ask(&client->address, &client->http, method, path, NULL, text, &first);
 	free(text);
 	if (r)
-		return r;
+		return error_set(err, -r, "%s", first.text);
 	client->status = client->http.status;
 	r = read_answer(&client->http, &answer, err);
 	if (!r && client->status >= 300)

@@ -10,7 +10,7 @@ cat >"$work/guest.cfg" <<CONFIG
 kernel = "$kernel"
 ramdisk = "$work/initrd"
 extra = "console=ttyS0 quiet panic=-1"
-memory = 64
+memory = 96
 engine = "$DACH_ENGINE"
 CONFIG
 

@@ -38,7 +38,7 @@ check "create takes the file as it is" grep -q "^Parsing config from $config" "$
 check "and starts it" ended 0
 console_open vm02.my.flat
 check "its console says" wait_for 60 said READY
-check "that root= is the file system of the image" said "ROOT vm02.my.flat"
+check "that root= is the file system of the image" said "^ROOT vm02"
 say word
 check "and listens" wait_for 10 said "got word"
 say swap

@@ -4,13 +4,16 @@
  * callbacks that write down what they are asked. Ends with status 0 when all of
  * it went as a processor would.
  *
- *   nested_engine [kvm|translate]
+ *   nested_engine [kvm|translate] [apics]
+ *
+ * With "apics" the engine holds the local APICs, and what goes with that is tried.
  */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -400,6 +403,110 @@ static void test_crash(struct test *t)
 	CHECK(t, run(t) == ENGINE_EXIT_SHUTDOWN);
 }
 
+#define HIGHER 0x50 /* a vector of a higher class than VECTOR: needs no end of that one */
+#define ISR(vector) (16 + (vector) / 32)
+
+static void *messenger(void *ctx)
+{
+	struct test *t = ctx;
+
+	usleep(100000);
+	t->engine->vm_message(t->vm, 0xfee00000, VECTOR);
+	usleep(100000);
+	t->engine->vm_message(t->vm, 0xfee00000, HIGHER);
+	usleep(200000);
+	t->engine->vcpu_kick(t->vcpu, true);
+	return NULL;
+}
+
+/* The guest halts, is woken by a message, and gets a second one; all without the callbacks. */
+static void test_messages(struct test *t)
+{
+	struct engine_apic apic, again;
+	struct error err = {0};
+	struct cpu_state s;
+	pthread_t thread;
+
+	gate(t, HIGHER, HANDLERS + (handler_irq - handler_start));
+	long_state(&s);
+	s.rip = LONG_CODE + (long_halt - long_start);
+	s.rflags |= FL_IF;
+	set_state(t, &s);
+	t->engine->vcpu_get_apic(t->vcpu, &apic);
+	CHECK(t, apic.base == 0xfee00900 && apic.activity == ENGINE_RUNS);
+	apic.page[0xf] = 0x1ff; /* spurious vector: on */
+	CHECK(t, t->engine->vcpu_set_apic(t->vcpu, &apic, &err) == 0);
+	pthread_create(&thread, NULL, messenger, t);
+	CHECK(t, run(t) == ENGINE_EXIT_INTERRUPTED);
+	pthread_join(thread, NULL);
+	t->engine->vcpu_get_state(t->vcpu, &s);
+	CHECK(t, s.gpr[R13] == 2 && t->acks == 0);
+	t->engine->vcpu_get_apic(t->vcpu, &apic);
+	CHECK(t, apic.page[ISR(VECTOR)] >> VECTOR % 32 & 1);
+	CHECK(t, apic.page[ISR(HIGHER)] >> HIGHER % 32 & 1);
+	/* What comes out goes in again. */
+	CHECK(t, t->engine->vcpu_set_apic(t->vcpu, &apic, &err) == 0);
+	t->engine->vcpu_get_apic(t->vcpu, &again);
+	CHECK(t, !memcmp(&apic, &again, sizeof apic));
+	apic.activity = ENGINE_WAITS_SIPI;
+	CHECK(t, t->engine->vcpu_set_apic(t->vcpu, &apic, &err) == 0);
+	t->engine->vcpu_get_apic(t->vcpu, &again);
+	CHECK(t, again.activity == ENGINE_WAITS_SIPI);
+	apic.activity = ENGINE_RUNS;
+	memset(apic.page + 16, 0, 24 * sizeof apic.page[0]); /* nothing requested or in service */
+	CHECK(t, t->engine->vcpu_set_apic(t->vcpu, &apic, &err) == 0);
+}
+
+static void *stopper(void *ctx)
+{
+	struct test *t = ctx;
+
+	usleep(300000);
+	t->engine->vcpu_kick(t->vcpu, true);
+	return NULL;
+}
+
+/* A write that signals instead of calling, and the log of pages written. */
+static void test_notify(struct test *t)
+{
+	uint64_t dirty[MEMORY / 4096 / 64], count = 0;
+	int fd = eventfd(0, EFD_NONBLOCK);
+	struct engine_apic apic;
+	struct error err = {0};
+	struct cpu_state s;
+	pthread_t thread;
+
+	t->mmio_value = 0;
+	CHECK(t, t->engine->vm_notify_fd(t->vm, MMIO + 0x10, fd, true) == 0);
+	CHECK(t, t->engine->vm_dirty_log(t->vm, true, &err) == 0);
+	CHECK(t, t->engine->vm_dirty_read(t->vm, 0, MEMORY, dirty, &err) == 0);
+	long_state(&s);
+	set_state(t, &s);
+	pthread_create(&thread, NULL, stopper, t);
+	CHECK(t, run(t) == ENGINE_EXIT_INTERRUPTED);
+	pthread_join(thread, NULL);
+	CHECK(t, read(fd, &count, sizeof count) == sizeof count && count == 1);
+	CHECK(t, t->mmio_value == 0);
+	t->engine->vcpu_get_state(t->vcpu, &s);
+	CHECK(t, s.gpr[R8] == 0x1122334455667788); /* reads are as before */
+	CHECK(t, s.gpr[R10] == 1 && s.gpr[R12] == 7);
+	CHECK(t, t->engine->vm_dirty_read(t->vm, 0, MEMORY, dirty, &err) == 0);
+	CHECK(t, dirty[0] >> 0x1f & 1); /* the stack */
+	CHECK(t, !(dirty[0] >> 0x5 & 1));
+	CHECK(t, t->engine->vm_dirty_read(t->vm, 0, MEMORY, dirty, &err) == 0);
+	CHECK(t, dirty[0] == 0);
+	CHECK(t, t->engine->vm_dirty_read(t->vm, 4096, MEMORY, dirty, &err) < 0);
+	CHECK(t, t->engine->vm_dirty_log(t->vm, false, &err) == 0);
+	CHECK(t, t->engine->vm_notify_fd(t->vm, MMIO + 0x10, fd, false) == 0);
+	CHECK(t, t->engine->vm_notify_fd(t->vm, MMIO + 0x10, fd, false) < 0);
+	close(fd);
+	/* It has halted, which goes with the APIC and not with the registers. */
+	t->engine->vcpu_get_apic(t->vcpu, &apic);
+	CHECK(t, apic.activity == ENGINE_HALTED);
+	apic.activity = ENGINE_RUNS;
+	CHECK(t, t->engine->vcpu_set_apic(t->vcpu, &apic, &err) == 0);
+}
+
 int main(int argc, char **argv)
 {
 	struct test t = {.pending = -1};
@@ -409,7 +516,7 @@ int main(int argc, char **argv)
 		.cpuid = &t.policy,
 		.callbacks = &callbacks,
 		.ctx = &t,
-		.no_apics = true};
+		.no_apics = argc < 3};
 	int fd = memfd_create("guest", MFD_CLOEXEC);
 
 	t.engine = engine_find(argc > 1 ? argv[1] : "kvm", why, sizeof why, &err);
@@ -428,9 +535,16 @@ int main(int argc, char **argv)
 		t.engine->vm_map(t.vm, 0, MEMORY, t.memory, fd, 0, &err) ||
 		t.engine->vcpu_create(t.vm, 0, &t.vcpu, &err))
 		goto fail;
-	test_real(&t);
-	test_long(&t);
-	test_debug(&t);
+	if (argc < 3) {
+		test_real(&t);
+		test_long(&t);
+		test_debug(&t);
+	} else if (t.engine->vm_has_apics && t.engine->vm_has_apics(t.vm)) {
+		test_messages(&t);
+		test_notify(&t);
+	} else {
+		t.failures++;
+	}
 	test_crash(&t);
 	if (t.engine->vm_stats)
 		t.engine->vm_stats(t.vm, stdout);

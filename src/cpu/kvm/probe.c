@@ -29,8 +29,8 @@
 #define PROBE_MEMORY 0x5000
 #define PROBE_STARTED 0 /* where the child says so */
 
-/* mov ecx, 1000000; dec ecx; jnz (back to dec); out 0x10, al; hlt */
-static const uint8_t probe_code[] = {0xb9, 0x40, 0x42, 0x0f, 0x00, 0xff, 0xc9, 0x75, 0xfc, 0xe6,
+/* mov ecx, 150000; dec ecx; jnz (back to dec); out 0x10, al; hlt */
+static const uint8_t probe_code[] = {0xb9, 0xf0, 0x49, 0x02, 0x00, 0xff, 0xc9, 0x75, 0xfc, 0xe6,
 	PROBE_PORT, 0xf4};
 
 static int probe_state(int vcpu)

@@ -18,7 +18,7 @@ nested() {
 
 # of NAME TEXT: what came between "begin NAME" and "end NAME" has TEXT
 of() {
-	sed -n "/^begin $1\$/,/^end $1 /p" "$output" | grep -q -e "$2"
+	sed -n "/^begin $1\$/,/^end $1 /p" "$output" | grep -a -q -e "$2"
 }
 
 nested "$tests/nested_engine" kvm
@@ -92,13 +92,12 @@ echo "data $(sha256sum </tmp/www/data)"
 guest two kvm --vcpus 2 --kernel /vmlinuz --initrd /two.initrd
 guest model kvm --cpu x86-64-v4 --kernel /vmlinuz
 guest panic kvm --cpu x86-64-v2 --kernel /vmlinuz --initrd /panic.initrd
-for seed in 1 2; do
-	echo "begin hostile$seed"
-	timeout -s KILL 60 dach run --engine kvm --kernel /hostile --memory 64 --cmdline "seed=$seed" \
-		--disk /tmp/attacked --net user --vcpus $seed </dev/null 2>&1
-	echo "end hostile$seed $?"
-done
-echo "left $(pgrep dach | wc -l)"
+echo "begin hostile"
+# It may hang, and is then told to end as people do it: SIGTERM, and again.
+timeout -s TERM 92 timeout -s TERM 90 dach run --engine kvm --kernel /hostile --memory 64 --cmdline "seed=2" \
+	--disk /tmp/attacked --net user --vcpus 2 </dev/null 2>&1
+echo "end hostile $?"
+echo "left $(cat /proc/[0-9]*/comm | grep -c "^dach$")"
 dmesg | grep -E "BUG|Oops|WARNING|RIP:" | head
 HOST
 chmod +x "$work/host"
@@ -121,9 +120,7 @@ check "two processors" of two "^processors 2"
 check "end well too" of two "^end two 0"
 check "a model is refused by what lacks" of model "x86-64-v4: this host's processor lacks .*avx512f"
 check "a kernel panic is a crash, as another model" of panic "^end panic 3"
-for seed in 1 2; do
-	check "the hostile guest harms only itself ($seed)" of hostile$seed "^end hostile$seed [03]$"
-done
-check "nothing is left" grep -q "^left 0" "$output"
+check "the hostile guest harms only itself" of hostile "^end hostile [023]$"
+check "nothing is left" grep -a -q "^left 0" "$output"
 check "the host's kernel has nothing to complain of" [ -z "$(sed -n '/^left/,$p' "$output" | sed 1d)" ]
 finish

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "virtio_rig.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -26,6 +27,24 @@ struct fixture {
 	struct virtq_used_elem used;
 };
 
+/* An engine that turns guest writes at one address into a signal. */
+static struct {
+	bool offered;
+	uint64_t gpa;
+	int fd;
+} notifier;
+
+static int notify_fd(void *ctx, uint64_t gpa, int fd, bool on)
+{
+	if (on && notifier.gpa)
+		return -ENOSPC;
+	if (!on)
+		assert_int_equal(gpa, notifier.gpa);
+	notifier.gpa = on ? gpa : 0;
+	notifier.fd = fd;
+	return 0;
+}
+
 static void setup(struct fixture *f, const char *suffix)
 {
 	struct error err = {0};
@@ -41,6 +60,7 @@ static void setup(struct fixture *f, const char *suffix)
 	snprintf(spec, sizeof(spec), "%s%s", f->path, suffix);
 	assert_int_equal(block_open(spec, &f->image, &err), 0);
 	rig_open(&f->rig);
+	f->rig.pci.host.notify_fd = notifier.offered ? notify_fd : NULL;
 	assert_int_equal(virtio_blk_create(&f->rig.pci, &f->rig.mem, f->image, "disk0", &f->blk,
 				 &err),
 		0);
@@ -72,7 +92,10 @@ static void submit(struct fixture *f, uint32_t type, uint64_t sector, uint32_t l
 		ring_desc(&f->ring, DATA, len, VIRTQ_DESC_NEXT | (in ? VIRTQ_DESC_WRITE : 0));
 	ring_desc(&f->ring, STATUS, 1, VIRTQ_DESC_WRITE);
 	ring_offer(&f->ring, head);
-	ring_notify(&f->ring);
+	if (notifier.gpa)
+		assert_int_equal(write(notifier.fd, &(uint64_t){1}, 8), 8);
+	else
+		ring_notify(&f->ring);
 }
 
 static uint8_t request(struct fixture *f, uint32_t type, uint64_t sector, uint32_t len, bool in)
@@ -116,6 +139,39 @@ static void test_read_write(void **state)
 	assert_int_equal(file_word(&f, 768), 768);
 	assert_int_equal(request(&f, FLUSH, 0, 0, false), OK);
 	assert_true(f.rig.msi[1] > 0);
+	teardown(&f);
+}
+
+/* Notifications that come as an event, and follow the BAR where the guest puts it. */
+static void test_notified_by_event(void **state)
+{
+	struct fixture f;
+	uint32_t *words;
+	uint64_t bar;
+
+	notifier.offered = true;
+	setup(&f, "");
+	words = (uint32_t *)f.data;
+	assert_int_equal(notifier.gpa, f.rig.bar + VIRTIO_PCI_NOTIFY);
+	assert_int_equal(request(&f, IN, 2, 4096, true), OK);
+	assert_int_equal(words[0], 256);
+	bar = f.rig.bar + 0x100000;
+	rig_config_write(&f.rig, PCI_BAR0 + 4 * VIRTIO_PCI_BAR, 4, bar);
+	assert_int_equal(notifier.gpa, bar + VIRTIO_PCI_NOTIFY);
+	assert_int_equal(request(&f, IN, 4, 4096, true), OK);
+	assert_int_equal(words[0], 512);
+	/* With memory decoding off it is nowhere. */
+	rig_config_write(&f.rig, PCI_COMMAND, 2, 0);
+	assert_int_equal(notifier.gpa, 0);
+	/* Where it is refused, calls do. */
+	notifier.gpa = 1;
+	rig_config_write(&f.rig, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	assert_int_equal(notifier.gpa, 1);
+	notifier.gpa = 0;
+	rig_find_bar(&f.rig);
+	assert_int_equal(request(&f, IN, 2, 4096, true), OK);
+	assert_int_equal(words[0], 256);
+	notifier.offered = false;
 	teardown(&f);
 }
 
@@ -276,6 +332,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_read_write),
+		cmocka_unit_test(test_notified_by_event),
 		cmocka_unit_test(test_capacity_and_id),
 		cmocka_unit_test(test_discard),
 		cmocka_unit_test(test_out_of_range),

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # The KVM engine, on an emulated host that has a /dev/kvm that works. That host starts once for all
-# guests; it has one processor, since QEMU's SVM loses memory writes when two run guests at once.
+# guests; it has one processor: with two, guests hang now and then (doc/status.md).
 LIMIT=${LIMIT:-300} # an emulated host is slow
 . "$(dirname "$0")/lib.sh"
 root=${DACH_TEST_ROOT:-$DACH_CACHE/kernel}

@@ -7,27 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WHERE_MAX 64
-
-static void *place(const struct field *field, const void *at)
-{
-	return (char *)at + field->offset;
-}
-
-static unsigned *length(const struct field *field, const void *at)
-{
-	return (unsigned *)((char *)at + field->count);
-}
-
 static uint64_t number_get(const struct field *field, const void *at)
 {
 	switch (field->kind) {
 	case FIELD_NUMBER:
-		return *(uint64_t *)place(field, at);
+		return *(uint64_t *)field_place(field, at);
 	case FIELD_BOOL:
-		return *(bool *)place(field, at);
+		return *(bool *)field_place(field, at);
 	default: /* an enum is an unsigned here, or a negative that is out of every bound */
-		return *(unsigned *)place(field, at);
+		return *(unsigned *)field_place(field, at);
 	}
 }
 
@@ -35,13 +23,13 @@ static void number_put(const struct field *field, void *at, uint64_t value)
 {
 	switch (field->kind) {
 	case FIELD_NUMBER:
-		*(uint64_t *)place(field, at) = value;
+		*(uint64_t *)field_place(field, at) = value;
 		break;
 	case FIELD_BOOL:
-		*(bool *)place(field, at) = value;
+		*(bool *)field_place(field, at) = value;
 		break;
 	default:
-		*(unsigned *)place(field, at) = value;
+		*(unsigned *)field_place(field, at) = value;
 	}
 }
 
@@ -59,7 +47,8 @@ int fields_default(const struct field *fields, void *at)
 	for (const struct field *field = fields; field->key; field++) {
 		switch (field->kind) {
 		case FIELD_STRING:
-			if (field->text && !(*(char **)place(field, at) = strdup(field->text)))
+			if (field->text &&
+				!(*(char **)field_place(field, at) = strdup(field->text)))
 				return -ENOMEM;
 			break;
 		case FIELD_NUMBER:
@@ -78,19 +67,19 @@ int fields_default(const struct field *fields, void *at)
 void fields_free(const struct field *fields, void *at)
 {
 	for (const struct field *field = fields; field->key; field++) {
-		void *p = place(field, at);
+		void *p = field_place(field, at);
 
 		switch (field->kind) {
 		case FIELD_STRING:
 			free(*(char **)p);
 			break;
 		case FIELD_STRINGS:
-			for (unsigned n = 0; n < *length(field, at); n++)
+			for (unsigned n = 0; n < *field_length(field, at); n++)
 				free((*(char ***)p)[n]);
 			free(*(char ***)p);
 			break;
 		case FIELD_LIST:
-			for (unsigned n = 0; n < *length(field, at); n++)
+			for (unsigned n = 0; n < *field_length(field, at); n++)
 				fields_free(field->element, *(char **)p + n * field->size);
 			free(*(void **)p);
 			break;
@@ -169,26 +158,26 @@ static int check_object(const struct field *field, json_t *object, const char *w
 	return 0;
 }
 
-static void element_name(const struct field *field, unsigned n, char name[WHERE_MAX])
+static void element_name(const struct field *field, unsigned n, char name[FIELD_WHERE_MAX])
 {
-	snprintf(name, WHERE_MAX, "%s[%u].", field->key, n);
+	snprintf(name, FIELD_WHERE_MAX, "%s[%u].", field->key, n);
 }
 
 static int check_list(const struct field *field, const void *at, const char *where,
 	struct error *err)
 {
-	unsigned count = *length(field, at);
+	unsigned count = *field_length(field, at);
 	int r = check_length(field, count, where, err);
-	char name[WHERE_MAX];
+	char name[FIELD_WHERE_MAX];
 
 	for (unsigned n = 0; !r && n < count; n++) {
 		element_name(field, n, name);
 		if (field->kind == FIELD_LIST)
 			r = fields_check(field->element,
-				*(char **)place(field, at) + n * field->size, name, err);
+				*(char **)field_place(field, at) + n * field->size, name, err);
 		else
-			r = field_check_text(where, field->key, (*(char ***)place(field, at))[n],
-				field->min, err);
+			r = field_check_text(where, field->key,
+				(*(char ***)field_place(field, at))[n], field->min, err);
 	}
 	return r;
 }
@@ -196,11 +185,11 @@ static int check_list(const struct field *field, const void *at, const char *whe
 static int check_one(const struct field *field, const void *at, const char *where,
 	struct error *err)
 {
-	char *text, fixed[WHERE_MAX];
+	char *text, fixed[FIELD_WHERE_MAX];
 
 	switch (field->kind) {
 	case FIELD_STRING:
-		text = *(char **)place(field, at);
+		text = *(char **)field_place(field, at);
 		if (!text)
 			return field->text
 				? error_set(err, EINVAL, "%s%s: is missing", where, field->key)
@@ -209,7 +198,7 @@ static int check_one(const struct field *field, const void *at, const char *wher
 			return error_set(err, EINVAL, "%s%s: is empty", where, field->key);
 		return field_check_text(where, field->key, text, field->max, err);
 	case FIELD_TEXT:
-		text = place(field, at);
+		text = field_place(field, at);
 		if (text[0] && field->read(text, fixed))
 			return error_set(err, EINVAL, "%s%s: '%s' is not a valid one", where,
 				field->key, text);
@@ -226,9 +215,9 @@ static int check_one(const struct field *field, const void *at, const char *wher
 	case FIELD_LIST:
 		return check_list(field, at, where, err);
 	case FIELD_OBJECT:
-		if (!*(json_t **)place(field, at))
+		if (!*(json_t **)field_place(field, at))
 			return 0;
-		return check_object(field, *(json_t **)place(field, at), where, err);
+		return check_object(field, *(json_t **)field_place(field, at), where, err);
 	}
 	return 0;
 }

@@ -36,6 +36,19 @@ struct field {
 	size_t size;
 };
 
+#define FIELD_WHERE_MAX 64 /* of "disks[3]." */
+
+/* Where a field of the structure at at lies, and the number of a list's entries. */
+static inline void *field_place(const struct field *field, const void *at)
+{
+	return (char *)at + field->offset;
+}
+
+static inline unsigned *field_length(const struct field *field, const void *at)
+{
+	return (unsigned *)((char *)at + field->count);
+}
+
 int fields_default(const struct field *fields, void *at);
 void fields_free(const struct field *fields, void *at);
 /* Bounds, UTF-8, control characters. The sentence begins with where (may be "") and the key. */

@@ -7,23 +7,12 @@
 
 #include "domain/fields.h"
 
-#define WHERE_MAX 64
 #define TEXT_READ_MAX 63
-
-static void *place(const struct field *field, const void *at)
-{
-	return (char *)at + field->offset;
-}
-
-static unsigned *length(const struct field *field, const void *at)
-{
-	return (unsigned *)((char *)at + field->count);
-}
 
 /* A value, NULL if it cannot be made; *skip if it has its default. */
 static json_t *write_scalar(const struct field *field, const void *at, bool *skip)
 {
-	const void *p = place(field, at);
+	const void *p = field_place(field, at);
 	const char *text;
 	uint64_t number;
 
@@ -60,11 +49,11 @@ static json_t *write_list(const struct field *field, const void *at)
 {
 	json_t *list = json_array();
 
-	for (unsigned n = 0; list && n < *length(field, at); n++) {
+	for (unsigned n = 0; list && n < *field_length(field, at); n++) {
 		json_t *one = field->kind == FIELD_STRINGS
-			? json_string((*(char ***)place(field, at))[n])
+			? json_string((*(char ***)field_place(field, at))[n])
 			: fields_write(field->element,
-				  *(char **)place(field, at) + n * field->size);
+				  *(char **)field_place(field, at) + n * field->size);
 
 		if (json_array_append_new(list, one)) {
 			json_decref(list);
@@ -80,7 +69,7 @@ json_t *fields_write(const struct field *fields, const void *at)
 
 	for (const struct field *field = fields; object && field->key; field++) {
 		bool list = field->kind == FIELD_STRINGS || field->kind == FIELD_LIST;
-		bool skip = list && !*length(field, at);
+		bool skip = list && !*field_length(field, at);
 		json_t *value = NULL;
 
 		if (list && !skip)
@@ -132,9 +121,9 @@ static int read_number(const struct field *field, const json_t *json, void *at, 
 			field->key, (long long)value, (unsigned long long)field->min,
 			(unsigned long long)field->max);
 	if (field->kind == FIELD_NUMBER)
-		*(uint64_t *)place(field, at) = value;
+		*(uint64_t *)field_place(field, at) = value;
 	else
-		*(unsigned *)place(field, at) = value;
+		*(unsigned *)field_place(field, at) = value;
 	return 0;
 }
 
@@ -145,7 +134,7 @@ static int read_enum(const struct field *field, const json_t *json, void *at, co
 		return wrong_type(field, where, "a string", err);
 	for (unsigned n = 0; field->names[n]; n++) {
 		if (!strcmp(field->names[n], json_string_value(json))) {
-			*(unsigned *)place(field, at) = n;
+			*(unsigned *)field_place(field, at) = n;
 			return 0;
 		}
 	}
@@ -158,7 +147,7 @@ static int read_list(const struct field *field, const json_t *json, void *at, co
 {
 	size_t count = json_array_size(json);
 	size_t size = field->kind == FIELD_STRINGS ? sizeof(char *) : field->size;
-	char *entries, name[WHERE_MAX];
+	char *entries, name[FIELD_WHERE_MAX];
 	int r = 0;
 
 	if (!json_is_array(json))
@@ -171,11 +160,11 @@ static int read_list(const struct field *field, const json_t *json, void *at, co
 	entries = calloc(count, size);
 	if (!entries)
 		return error_set(err, ENOMEM, "out of memory");
-	*(char **)place(field, at) = entries;
+	*(char **)field_place(field, at) = entries;
 	for (unsigned n = 0; !r && n < count; n++) {
 		char *entry = entries + n * size;
 
-		*length(field, at) = n + 1;
+		*field_length(field, at) = n + 1;
 		if (field->kind == FIELD_STRINGS) {
 			r = read_string(field, json_array_get(json, n), field->min, (char **)entry,
 				where, err);
@@ -197,10 +186,10 @@ static int read_one(const struct field *field, const json_t *json, void *at, con
 
 	switch (field->kind) {
 	case FIELD_STRING:
-		return read_string(field, json, field->max, place(field, at), where, err);
+		return read_string(field, json, field->max, field_place(field, at), where, err);
 	case FIELD_TEXT:
 		r = read_string(field, json, TEXT_READ_MAX, &text, where, err);
-		if (!r && text[0] && field->read(text, place(field, at)))
+		if (!r && text[0] && field->read(text, field_place(field, at)))
 			r = error_set(err, EINVAL, "%s%s: '%s' is not a valid one", where,
 				field->key, text);
 		free(text);
@@ -211,7 +200,7 @@ static int read_one(const struct field *field, const json_t *json, void *at, con
 	case FIELD_BOOL:
 		if (!json_is_boolean(json))
 			return wrong_type(field, where, "true or false", err);
-		*(bool *)place(field, at) = json_is_true(json);
+		*(bool *)field_place(field, at) = json_is_true(json);
 		return 0;
 	case FIELD_ENUM:
 		return read_enum(field, json, at, where, err);
@@ -221,8 +210,9 @@ static int read_one(const struct field *field, const json_t *json, void *at, con
 	case FIELD_OBJECT:
 		if (!json_is_object(json))
 			return wrong_type(field, where, "an object", err);
-		*(json_t **)place(field, at) = json_deep_copy(json);
-		return *(json_t **)place(field, at) ? 0 : error_set(err, ENOMEM, "out of memory");
+		*(json_t **)field_place(field, at) = json_deep_copy(json);
+		return *(json_t **)field_place(field, at) ? 0
+							  : error_set(err, ENOMEM, "out of memory");
 	}
 	return 0;
 }

@@ -30,6 +30,17 @@ struct client_events {
 	size_t used;
 };
 
+/* A folder that others may write in could hold anybody's socket: only root or ourselves answer on ours. */
+static int check_owner(int fd)
+{
+	struct ucred peer;
+	socklen_t size = sizeof peer;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size))
+		return -errno;
+	return peer.uid == 0 || peer.uid == geteuid() ? 0 : -EPERM;
+}
+
 static int connect_to(const struct sockaddr_un *address, int *fd)
 {
 	int r;
@@ -40,9 +51,9 @@ static int connect_to(const struct sockaddr_un *address, int *fd)
 	do
 		r = connect(*fd, (const struct sockaddr *)address, sizeof *address);
 	while (r && errno == EINTR);
+	r = r ? -errno : check_owner(*fd);
 	if (!r)
 		return 0;
-	r = -errno;
 	close(*fd);
 	*fd = -1;
 	return r;
@@ -65,7 +76,8 @@ int client_open_socket(const char *path, struct client **out, struct error *err)
 	r = connect_to(&client->address, &fd);
 	if (r) {
 		free(client);
-		return error_set(err, -r, "%s: %s", path, strerror(-r));
+		return error_set(err, -r, "%s: %s", path,
+			r == -EPERM ? "answered by another user's program" : strerror(-r));
 	}
 	http_init(&client->http, fd);
 	*out = client;

@@ -4,8 +4,10 @@
 small tmpfs; without, only what needs neither is tried."""
 import json
 import os
+import socket
 import sqlite3
 import subprocess
+import tempfile
 import traceback
 
 from harness import BUILD, Daemon, Refused, eventually, main, refused
@@ -229,6 +231,25 @@ def test_a_user_without_root_has_a_daemon_of_his_own():
             return guest["owner"], host["dach_user"], socket
 
         assert as_nobody(own)["value"] == [NOBODY, NOBODY, 0o600]
+
+
+def test_a_stranger_cannot_pretend_to_be_the_daemon():
+    if not ROOT:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        listener = socket.socket(socket.AF_UNIX)
+
+        def pretend():
+            listener.bind(folder + "/dachd.sock")
+            listener.listen()
+            os.chmod(folder + "/dachd.sock", 0o777)
+
+        as_nobody(pretend)  # the credentials are those of who listens
+        said = subprocess.run([BUILD + "/dach", "list"], stderr=subprocess.PIPE, text=True,
+                              env={**os.environ, "DACH_RUN": folder, "DACH_NO_START": "1"})
+        listener.close()
+        assert said.returncode != 0 and "another user's program" in said.stderr, said
 
 
 main(globals().copy())

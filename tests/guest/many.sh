@@ -32,10 +32,10 @@ memory() {
 	sed -n "s/^$2:[[:space:]]*\([0-9]*\) kB/\1/p" "/proc/$1/${3:-status}"
 }
 
-# own_memory PID: KiB that are neither the guest's (the mapping of its size) nor a file's; translated
+# own_memory PID: KiB that are neither the guest's (a memfd or a mapping of its size) nor a file's; translated
 # code is in memory that is mapped twice.
 own_memory() {
-	awk '/^[0-9a-f]+-[0-9a-f]+ / { code = /memfd:/ }
+	awk '/^[0-9a-f]+-[0-9a-f]+ / { code = /memfd:dach-code/ }
 		/^Size:/ { size = $2 }
 		/^Rss:/ && code && $2 > most { most = $2 }
 		/^Anonymous:/ && size != 98304 { sum += $2 }

@@ -17,6 +17,11 @@ next:
 	jae	done
 	movq	JOB_CR3(%rbx), %rax
 	movq	%rax, %cr3
+	movl	$0x23, %eax		/* what a sequence has loaded is not the next one's */
+	movl	%eax, %ds
+	movl	%eax, %es
+	movl	%eax, %fs
+	movl	%eax, %gs
 	movq	JOB_IN+SIDE_FS(%rbx), %rax
 	wrfsbase %rax
 	movq	JOB_IN+SIDE_GS(%rbx), %rax

@@ -220,9 +220,9 @@ enum outcome emulate_enter(struct vcpu *v, const struct insn *i)
 	if (level)
 		TRY(stack_push(v, &s, size, frame));
 	s.sp = (s.sp - alloc) & s.mask;
-	/* The final stack pointer must be writable (SDM 2A, ENTER). */
-	TRY(stack_room(v, &s, s.sp, 1, ACC_WRITE, &linear));
-	TRY(mem_probe(v, linear, 1, ACC_WRITE));
+	/* A write at the final stack pointer must be possible (SDM 2A, ENTER): of the operand's size, seen. */
+	TRY(stack_room(v, &s, s.sp, size, ACC_WRITE, &linear));
+	TRY(mem_probe(v, linear, size, ACC_WRITE));
 	stack_commit(v, &s);
 	/* The frame pointer takes the stack's width, or the operand's if that is less. */
 	v->cpu.gpr[RBP] = size == 2 || s.mask == 0xffff

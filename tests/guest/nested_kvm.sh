@@ -69,7 +69,6 @@ cat >"$work/host" <<'HOST'
 #!/bin/busybox sh
 head -c 4194304 /dev/urandom >/tmp/in
 truncate -s 4M /tmp/out
-truncate -s 4M /tmp/attacked
 mkdir /tmp/www
 head -c 2097152 /dev/urandom >/tmp/www/data
 httpd -p 127.0.0.1:8080 -h /tmp/www

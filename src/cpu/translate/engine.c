@@ -221,7 +221,6 @@ static void vcpu_init(struct vcpu *v, unsigned index)
 	v->index = index;
 	v->self = v;
 	v->stub_leave = stub_leave;
-	v->stub_lookup = stub_lookup;
 	v->stub_slow = stub_slow;
 	v->stub_commit = stub_commit;
 	v->page_mask = ~4095ull;

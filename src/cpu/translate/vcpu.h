@@ -76,7 +76,6 @@ struct vcpu {
 	uint64_t scratch;   /* C code's answer to the slow path: the host address */
 	struct vcpu *self;  /* the mapping that C code uses */
 	void (*stub_leave)(void); /* stubs.c, where generated code jumps to */
-	void (*stub_lookup)(void);
 	void (*stub_slow)(void);
 	void (*stub_commit)(void);
 

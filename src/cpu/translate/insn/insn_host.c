@@ -22,6 +22,9 @@ static bool class_allowed(const struct insn *i)
 		return i->mnemonic == ZYDIS_MNEMONIC_JRCXZ || i->mnemonic == ZYDIS_MNEMONIC_JECXZ;
 	case INSN_NOP:
 		return i->mnemonic == ZYDIS_MNEMONIC_NOP || i->mnemonic == ZYDIS_MNEMONIC_PAUSE;
+	case INSN_STRING: /* rewrite_string.c */
+		return i->address_size == 8 && !i->seg_override &&
+			((i->opcode & 0xfe) == 0xa4 || (i->opcode & 0xfe) == 0xaa);
 	default:
 		return false;
 	}

@@ -134,6 +134,8 @@ bool rewrite_native(uint32_t mode, const struct insn *i)
 		return bits64 && !i->has_mem;
 	case INSN_RDTSC:
 		return !(mode & MODE_TSD);
+	case INSN_STRING:
+		return rewrite_string_native(mode, i);
 	default:
 		return rewrite_system_native(mode, i);
 	}
@@ -193,6 +195,9 @@ void rewrite_one(struct rewrite *w)
 	case INSN_RDTSC:
 		rdtsc(w);
 		break;
+	case INSN_STRING:
+		rewrite_string(w);
+		break;
 	case INSN_EMULATE:
 		rewrite_system(w);
 		break;
@@ -214,6 +219,7 @@ bool rewrite_ends(uint32_t mode, const struct insn *i)
 	case INSN_JMP_IND:
 	case INSN_CALL_IND:
 		return true;
+	case INSN_STRING:
 	case INSN_EMULATE:
 		return false; /* rewrite_native() has said that it is not emulated */
 	case INSN_JCC:

@@ -101,12 +101,11 @@ bool rewrite_direct(const struct insn *i)
 	return direct(rewrite_address_of(i));
 }
 
-/* r11 = the way from the 512 GiB around reg's value to their window. */
-static void window_of(struct emit *e, unsigned reg)
+void rewrite_window_of(struct emit *e, unsigned way, unsigned reg)
 {
-	emit_rorx(e, R11, reg, WINDOW_BITS);
-	emit_movzx8(e, R11, R11);
-	emit_load(e, 8, R11, gs_table(CTX_WINDOW, R11));
+	emit_rorx(e, way, reg, WINDOW_BITS);
+	emit_movzx8(e, way, way);
+	emit_load(e, 8, way, gs_table(CTX_WINDOW, way));
 }
 
 /*
@@ -126,7 +125,7 @@ static void window(struct rewrite *w, struct address a)
 			emit_load(e, 8, R11,
 				gs_slot(CTX_WINDOW + 8 * (at >> WINDOW_BITS & (WINDOW_SLOTS - 1))));
 		} else {
-			window_of(e, R10);
+			rewrite_window_of(e, R11, R10);
 		}
 		w->held = NO_REG;
 		w->mem = (struct operand){R10, R11, 1, 0};
@@ -137,7 +136,7 @@ static void window(struct rewrite *w, struct address a)
 		a.base = R10;
 	}
 	if (a.base != w->held) {
-		window_of(e, a.base);
+		rewrite_window_of(e, R11, a.base);
 		w->held = a.base == R10 ? NO_REG : a.base;
 		w->drift = 0;
 	}
@@ -184,7 +183,7 @@ void rewrite_hold(struct rewrite *w, const struct insn *i)
 void rewrite_hold_again(struct rewrite *w, struct emit *e)
 {
 	if (w->held != NO_REG)
-		window_of(e, w->held);
+		rewrite_window_of(e, R11, w->held);
 }
 
 void rewrite_reach(struct rewrite *w, struct emit *e)
@@ -240,7 +239,8 @@ static void check(struct rewrite *w, unsigned size, bool write, uint8_t *cold_at
 	emit_lea(e, 8, R10, (struct operand){R10, R11, 1, 0});
 }
 
-static struct slow_access *slow_call(struct rewrite *w, unsigned size, unsigned flags, unsigned seg)
+struct slow_access *rewrite_slow_call(struct rewrite *w, unsigned size, unsigned flags,
+	unsigned seg)
 {
 	struct emit *e = &w->cold;
 	struct slow_access *d;
@@ -293,7 +293,7 @@ void rewrite_access(struct rewrite *w, struct address a, unsigned size, unsigned
 		emit_jmp(&w->hot, w->cold.at);
 		done = w->hot.at;
 		rewrite_effective(w, &w->cold, a);
-		d = slow_call(w, size, flags | SLOW_OP, a.seg);
+		d = rewrite_slow_call(w, size, flags | SLOW_OP, a.seg);
 	} else {
 		w->slow = offset_of(w, w->cold.at);
 		rewrite_check(w, a, size, write, w->cold.at);
@@ -301,7 +301,7 @@ void rewrite_access(struct rewrite *w, struct address a, unsigned size, unsigned
 		op(w, &w->hot);
 		done = w->hot.at;
 		linear(w, &w->cold, a);
-		d = slow_call(w, size, flags, a.seg);
+		d = rewrite_slow_call(w, size, flags, a.seg);
 	}
 	w->mem = at_reg(R10, 0);
 	faulting_site(w, &w->cold);

@@ -106,6 +106,14 @@ void rewrite_hold(struct rewrite *w, const struct insn *i);
 void rewrite_hold_again(struct rewrite *w, struct emit *e);
 /* Does the access go by the value of one register that its window is known by? */
 bool rewrite_direct(const struct insn *i);
+/* way = what leads from the 512 GiB around reg's value to their window; r10 and r11 may be `way`. Flags stay. */
+void rewrite_window_of(struct emit *e, unsigned way, unsigned reg);
+/*
+ * Out of line, r10 = an address: C code looks at the access there. Who is to try again goes on at the
+ * answer's retry, which the caller sets; who may go on by [r10], behind it.
+ */
+struct slow_access *rewrite_slow_call(struct rewrite *w, unsigned size, unsigned flags,
+	unsigned seg);
 /* Makes w->mem [r10], so that r11 is free. */
 void rewrite_narrow(struct rewrite *w, struct emit *e);
 /*
@@ -150,6 +158,10 @@ void rewrite_check(struct rewrite *w, struct address a, unsigned size, bool writ
  */
 unsigned rewrite_group(struct rewrite *w, const struct insn *insns, unsigned count,
 	const uint32_t *live);
+
+/* rewrite_string.c */
+bool rewrite_string_native(uint32_t mode, const struct insn *i);
+void rewrite_string(struct rewrite *w);
 
 /* rewrite_system.c */
 bool rewrite_system_native(uint32_t mode, const struct insn *i);

@@ -155,6 +155,22 @@ static void loop(struct making *m)
 	tie(end);
 }
 
+/*
+ * At CPL 0 a changed return address may lead into the middle of an instruction whose end is one that does
+ * something else at CPL 3, where it runs natively: CLI, POPF...
+ */
+static void keep_return(struct making *m, unsigned from)
+{
+	for (unsigned k = from; m->s->supervisor && k < m->s->count; k++) {
+		const struct item *item = &m->s->item[k];
+		struct insn i;
+
+		if (insn_decode(&i, item->bytes, item->length, 64, &m->g->policy) == 0 &&
+			i.mem_write && i.mem_base == RSP)
+			m->s->item[k].dropped = true;
+	}
+}
+
 /* call f; jmp over; f: ...; ret; over: */
 static void call(struct making *m)
 {
@@ -164,6 +180,7 @@ static void call(struct making *m)
 	fix(ADD(m, 0xe8, 0, 0, 0, 0), FIX_BRANCH, 1, 4, at + 2);
 	over = ADD(m, 0xeb, 0);
 	some_plain(m, 3);
+	keep_return(m, at + 2);
 	if (rng_once(m->r, 3))
 		ADD(m, 0xc2, bytes, 0);
 	else

@@ -171,6 +171,34 @@ static void note_window(struct structure *s, const struct insn *i)
 	}
 }
 
+/*
+ * String instructions reach memory by RDI and RSI, which have been moved to their windows right before:
+ * rorx r11, rdi, 39; movzx r11d, r11b; mov r11, %gs:CTX_WINDOW(,%r11,8); lea rdi, [rdi+r11], and the same
+ * with r10 for RSI.
+ */
+static void check_string(struct structure *s, uint32_t at, const struct insn *i)
+{
+	static const uint8_t to[] = {0xc4, 0x63, 0xfb, 0xf0, 0xdf, WINDOW_BITS, 0x45, 0x0f, 0xb6,
+		0xdb, 0x65, 0x4e, 0x8b, 0x1c, 0xdd};
+	static const uint8_t from[] = {0xc4, 0x63, 0xfb, 0xf0, 0xd6, WINDOW_BITS, 0x45, 0x0f, 0xb6,
+		0xd2, 0x65, 0x4e, 0x8b, 0x14, 0xd5};
+	const uint8_t *code = s->c->write + at;
+	const uint32_t table = CTX_WINDOW;
+	const unsigned size = sizeof to + 8;
+	bool both = (i->opcode & 0xfe) == 0xa4;
+
+	if (i->class != INSN_STRING)
+		return;
+	if (both &&
+		(memcmp(code - size, from, sizeof from) != 0 || memcmp(code - 8, &table, 4) != 0 ||
+			memcmp(code - 4, "\x4a\x8d\x34\x16", 4) != 0))
+		complain(s, at, "reads what RSI points to without a window");
+	code -= both ? size : 0;
+	if (memcmp(code - size, to, sizeof to) != 0 || memcmp(code - 8, &table, 4) != 0 ||
+		memcmp(code - 4, "\x4a\x8d\x3c\x1f", 4) != 0)
+		complain(s, at, "writes where RDI points to without a window");
+}
+
 static void walk_part(struct structure *s, uint32_t at, uint32_t end)
 {
 	while (at < end) {
@@ -192,6 +220,7 @@ static void walk_part(struct structure *s, uint32_t at, uint32_t end)
 		insn_decode(&i, s->c->write + at, length, 64, NULL);
 		check_jump(s, at, &i);
 		check_memory(s, at, &i);
+		check_string(s, at, &i);
 		note_stack(s, &i);
 		note_window(s, &i);
 		/* mov r10, address */

@@ -31,25 +31,20 @@ static void take(struct vcpu *v)
 
 /* --- finding --------------------------------------------------------------------------- */
 
-/* Is the block the code at this address? Its second page is another matter. */
-static bool suits(const struct block *b, uint64_t linear, uint64_t gpa, uint32_t mode)
-{
-	return b->gpa == gpa && b->mode == mode &&
-		(!(mode & MODE_WINDOW) || b->base == (linear & ~4095ull));
-}
-
 static uint32_t look(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode)
 {
 	struct cache *c = &v->vm->cache;
-	struct table_at at = table_start(&c->table, cache_hash(gpa, mode));
+	uint64_t base = mode & MODE_WINDOW ? linear & ~4095ull : 0;
+	struct table_at at = table_start(&c->table, cache_hash(gpa, base, mode));
 	uint64_t second;
 	uint32_t i;
 
 	while ((i = table_next(&c->table, &at))) {
 		const struct block *b = &c->block[i];
 
-		if (!suits(b, linear, gpa, mode))
+		if (b->gpa != gpa || b->mode != mode || b->base != base)
 			continue;
+		/* its second page is another matter */
 		if (b->crosses &&
 			(mmu_fetch(v, (linear | 4095) + 1, &second) != OUT_OK ||
 				second != block_gpa2(b)))
@@ -81,12 +76,12 @@ static void rebuild(struct cache *c)
 	table_clear(&c->table, live);
 	for (uint32_t i = cache_next(c, 0); i; i = cache_next(c, i))
 		if (!c->block[i].dead)
-			table_put(&c->table, cache_hash(c->block[i].gpa, c->block[i].mode), i);
+			table_put(&c->table, block_hash(&c->block[i]), i);
 }
 
 void cache_insert(struct cache *c, uint32_t index)
 {
-	uint64_t hash = cache_hash(c->block[index].gpa, c->block[index].mode);
+	uint64_t hash = block_hash(&c->block[index]);
 
 	if (table_put(&c->table, hash, index))
 		return;
@@ -373,7 +368,7 @@ static void forget(struct translate_vm *vm, uint32_t index)
 	struct block *b = &c->block[index];
 
 	b->dead = true;
-	table_remove(&c->table, cache_hash(b->gpa, b->mode), index);
+	table_remove(&c->table, block_hash(b), index);
 	for (uint32_t i = b->incoming; i; i = c->exit[i].next_incoming)
 		cache_reset_exit(c, &c->exit[i]);
 	b->incoming = 0;

@@ -151,11 +151,17 @@ struct cache {
 	bool exact_flags; /* also flags that nobody reads are right when memory faults (tests) */
 };
 
-static inline uint64_t cache_hash(uint64_t gpa, uint32_t mode)
+/* base: of struct block */
+static inline uint64_t cache_hash(uint64_t gpa, uint64_t base, uint32_t mode)
 {
-	uint64_t h = (gpa ^ (uint64_t)mode << 48) * 0x9e3779b97f4a7c15ull;
+	uint64_t h = (gpa ^ (uint64_t)mode << 48 ^ base << 20) * 0x9e3779b97f4a7c15ull;
 
 	return h ^ h >> 29;
+}
+
+static inline uint64_t block_hash(const struct block *b)
+{
+	return cache_hash(b->gpa, b->base, b->mode);
 }
 
 static inline uint32_t cache_first_block(unsigned part)

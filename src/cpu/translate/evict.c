@@ -82,7 +82,7 @@ static void forget_block(struct translate_vm *vm, const struct range *g, struct 
 {
 	struct cache *c = &vm->cache;
 
-	table_remove(&c->table, cache_hash(b->gpa, b->mode), index);
+	table_remove(&c->table, block_hash(b), index);
 	leave_page(vm, g, b->gpa);
 	if (b->crosses)
 		leave_page(vm, g, block_gpa2(b));

@@ -92,9 +92,11 @@ void tlb_drop_target(struct tlb *t, unsigned i, const void *code)
 
 void tlb_forget_jumps(struct tlb *t)
 {
-	for (uint64_t bits = t->jumps_touched; bits; bits &= bits - 1)
-		zero(t->jump_key + 512 * __builtin_ctzll(bits), 512);
-	t->jumps_touched = 0;
+	for (unsigned w = 0; w < sizeof t->jumps_touched / 8; w++) {
+		for (uint64_t bits = t->jumps_touched[w]; bits; bits &= bits - 1)
+			zero(t->jump_key + 512 * (64 * w + (unsigned)__builtin_ctzll(bits)), 512);
+		t->jumps_touched[w] = 0;
+	}
 	drop_jump(t, 0);
 }
 
@@ -102,7 +104,7 @@ void tlb_remember_jump(struct tlb *t, uint64_t rip, const void *code)
 {
 	unsigned i = jump_index(rip);
 
-	t->jumps_touched |= 1ull << i / 512;
+	t->jumps_touched[i / 512 / 64] |= 1ull << i / 512 % 64;
 	/* another vCPU that forgets a block looks at targets: never a new one with the old key */
 	drop_jump(t, i);
 	put(jump_target(t, i), (uint64_t)code);
@@ -125,12 +127,11 @@ void tlb_forget_jump(struct tlb *t, uint64_t rip)
 
 void tlb_forget_code(struct tlb *t, const void *code, uint64_t size)
 {
-	for (uint64_t bits = t->jumps_touched; bits; bits &= bits - 1) {
-		unsigned first = 512 * (unsigned)__builtin_ctzll(bits);
-
-		for (unsigned i = first; i < first + 512; i++)
-			if (*jump_target(t, i) - (uint64_t)code < size)
-				drop_jump(t, i);
+	for (unsigned i = 0; i < JUMP_ENTRIES; i++) {
+		if (!(t->jumps_touched[i / 512 / 64] >> i / 512 % 64 & 1))
+			i |= 511;
+		else if (*jump_target(t, i) - (uint64_t)code < size)
+			drop_jump(t, i);
 	}
 }
 

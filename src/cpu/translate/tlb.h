@@ -22,7 +22,7 @@
 #include "cpu/translate/window.h"
 
 #define TLB_ENTRIES 65536u
-#define JUMP_ENTRIES 32768u /* indexed by bits 2-16 of RIP; see tlb_remember_jump() */
+#define JUMP_ENTRIES 65536u /* indexed by bits 2-17 of RIP; see tlb_remember_jump() */
 #define JUMP_MASK ((JUMP_ENTRIES - 1ull) << 2)
 #define JUMP_PAGE_ENTRIES 1024u /* of them, a page of code has so many in a row */
 #define TLB_LOG 2048u
@@ -55,8 +55,8 @@ struct tlb {
 	bool log_overflow;
 	unsigned logged;
 	uint16_t log[TLB_LOG]; /* entries to clear when what is not global goes */
-	uint64_t touched[2 * TLB_ENTRIES / 512 / 64]; /* pages of tag_read, tag_write in use */
-	uint64_t jumps_touched;                       /* pages of jump_key in use */
+	uint64_t touched[2 * TLB_ENTRIES / 512 / 64];    /* pages of tag_read, tag_write in use */
+	uint64_t jumps_touched[JUMP_ENTRIES / 512 / 64]; /* pages of jump_key in use */
 	uint64_t large[16]; /* by 2 MiB region: holds pieces of a larger page */
 	uint64_t huge;      /* the same by GiB */
 	struct fetch_entry fetch[FETCH_ENTRIES];

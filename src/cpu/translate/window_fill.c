@@ -8,7 +8,7 @@
 #include "cpu/translate/walk.h"
 #include "cpu/translate/window_internal.h"
 
-#define AROUND 64u /* pages that a miss brings in, if they are there */
+#define AROUND 8u /* pages that a miss brings in, if they are there */
 
 /* --- filling ------------------------------------------------------------------------------------- */
 
@@ -259,11 +259,11 @@ void window_demote(struct vcpu *v, const uint8_t *host_page)
 
 /* --- up and down ---------------------------------------------------------------------------------- */
 
-#define CALM_FILLS 64u   /* TLB fills in a tick that still is calm */
-#define CALM_TICKS 6u    /* of them in a row: up */
-#define STORM_MISSES 60u /* misses in a tick that is a storm ... */
-#define STORM_TICKS 3u   /* ... of which so many in a row: down */
-#define FIRST_HOLD 16u   /* ticks that it stays there; twice as long each time */
+#define CALM_FILLS 64u    /* TLB fills in a tick that still is calm */
+#define CALM_TICKS 6u     /* of them in a row: up */
+#define STORM_MISSES 240u /* misses in a tick that is a storm ... */
+#define STORM_TICKS 3u    /* ... of which so many in a row: down */
+#define FIRST_HOLD 16u    /* ticks that it stays there; twice as long each time */
 #define LONGEST_HOLD 1024u
 
 static void turn_on(struct windows *w)

@@ -405,6 +405,7 @@ static void test_crash(struct test *t)
 
 #define HIGHER 0x50 /* a vector of a higher class than VECTOR: needs no end of that one */
 #define ISR(vector) (16 + (vector) / 32)
+#define SMI_DATA 0x200u /* a message's delivery mode */
 
 static void *messenger(void *ctx)
 {
@@ -464,6 +465,26 @@ static void *stopper(void *ctx)
 	usleep(300000);
 	t->engine->vcpu_kick(t->vcpu, true);
 	return NULL;
+}
+
+/* There is no system management mode: a guest that sends itself an SMI crashes. Then it can be reset. */
+static void test_smi(struct test *t)
+{
+	struct engine_apic apic;
+	struct error err = {0};
+	struct cpu_state s;
+
+	long_state(&s);
+	s.rip = LONG_CODE + (long_spin - long_start);
+	set_state(t, &s);
+	t->engine->vm_message(t->vm, 0xfee00000, SMI_DATA);
+	CHECK(t, run(t) == ENGINE_EXIT_SHUTDOWN);
+	t->engine->vcpu_get_apic(t->vcpu, &apic);
+	set_state(t, &s);
+	apic.activity = ENGINE_WAITS_SIPI;
+	CHECK(t, t->engine->vcpu_set_apic(t->vcpu, &apic, &err) == 0);
+	apic.activity = ENGINE_RUNS;
+	CHECK(t, t->engine->vcpu_set_apic(t->vcpu, &apic, &err) == 0);
 }
 
 /* A write that signals instead of calling, and the log of pages written. */
@@ -541,6 +562,7 @@ int main(int argc, char **argv)
 		test_debug(&t);
 	} else if (t.engine->vm_has_apics && t.engine->vm_has_apics(t.vm)) {
 		test_messages(&t);
+		test_smi(&t);
 		test_notify(&t);
 	} else {
 		t.failures++;

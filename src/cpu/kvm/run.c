@@ -167,6 +167,9 @@ static enum engine_exit fail(struct engine_vcpu *vcpu, struct error *err)
 	struct kvm_regs regs = {0};
 	struct kvm_sregs sregs = {0};
 
+	/* An SMI that the guest has sent: system management mode has no memory, as on a PC without one. */
+	if (run->flags & KVM_RUN_X86_SMM)
+		return ENGINE_EXIT_SHUTDOWN;
 	ioctl(vcpu->fd, KVM_GET_REGS, &regs);
 	ioctl(vcpu->fd, KVM_GET_SREGS, &sregs);
 	/* After INIT the boot processor begins where firmware would be, and nothing is. */

@@ -151,7 +151,8 @@ static void get_events(struct engine_vcpu *vcpu, struct cpu_state *state)
 	state->sti_shadow = e.interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS ? SHADOW_MOV_SS
 		: e.interrupt.shadow                                       ? SHADOW_STI
 									   : 0;
-	state->nmi_masked = e.nmi.masked;
+	/* One that is on its way in goes in again, as if it had not begun. */
+	state->nmi_masked = e.nmi.masked && !e.nmi.injected;
 	state->nmi_pending = e.nmi.pending || e.nmi.injected || atomic_load(&vcpu->nmi);
 }
 
@@ -241,7 +242,9 @@ static int set_events(struct engine_vcpu *vcpu, const struct cpu_state *state)
 		.interrupt.shadow = state->sti_shadow == SHADOW_MOV_SS ? KVM_X86_SHADOW_INT_MOV_SS
 			: state->sti_shadow                            ? KVM_X86_SHADOW_INT_STI
 								       : 0,
-		.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW,
+		/* KVM takes no INIT in system management mode, where an SMI has brought the guest. */
+		.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW |
+			KVM_VCPUEVENT_VALID_SMM,
 	};
 
 	if (event->pending && !event->soft && event->vector < 32) {

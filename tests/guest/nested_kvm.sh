@@ -91,11 +91,33 @@ echo "data $(sha256sum </tmp/www/data)"
 guest two kvm --vcpus 2 --kernel /vmlinuz --initrd /two.initrd
 guest model kvm --cpu x86-64-v4 --kernel /vmlinuz
 guest panic kvm --cpu x86-64-v2 --kernel /vmlinuz --initrd /panic.initrd
+# attack NAME SECONDS [TEXT]: a guest that may hang. After that time, or when it has said TEXT, it is told to end as
+# people do it: SIGTERM, and again.
+attack() {
+	truncate -s 4M /tmp/attacked
+	: >/tmp/said
+	echo "begin $1"
+	dach run --engine kvm --kernel /hostile --memory 64 --cmdline "seed=2" --disk /tmp/attacked --net user \
+		--vcpus 2 </dev/null >/tmp/said 2>&1 &
+	guest=$!
+	left=$2
+	while [ $left -gt 0 ] && kill -0 $guest 2>/dev/null && ! grep -q "^${3:-nothing}" /tmp/said; do
+		sleep 1
+		left=$((left - 1))
+	done
+	kill -TERM $guest 2>/dev/null && sleep 2 && kill -TERM $guest 2>/dev/null
+	wait $guest
+	status=$?
+	cat /tmp/said
+	echo "end $1 $status"
+}
+attack hostile 50
+attack stopped 50 rings
 echo "left $(cat /proc/[0-9]*/comm | grep -c "^dach$")"
 dmesg | grep -E "BUG|Oops|WARNING|RIP:" | head
 HOST
 chmod +x "$work/host"
-nested --file "$DACH=/bin/dach" --file "$kernel=/vmlinuz" \
+nested --file "$DACH=/bin/dach" --file "$tests/hostile=/hostile" --file "$kernel=/vmlinuz" \
 	--file "$work/one.initrd" --file "$work/two.initrd" --file "$work/panic.initrd" "$work/host"
 sum() {
 	sed -n "s/^$1 \([0-9a-f]*\) .*/\1/p" "$output"
@@ -114,6 +136,9 @@ check "two processors" of two "^processors 2"
 check "end well too" of two "^end two 0"
 check "a model is refused by what lacks" of model "x86-64-v4: this host's processor lacks .*avx512f"
 check "a kernel panic is a crash, as another model" of panic "^end panic 3"
+check "the hostile guest harms only itself" of hostile "^end hostile [023]$"
+check "after it has attacked" of hostile "^rings"
+check "in the middle of it, two SIGTERMs end it" of stopped "^end stopped 2$"
 check "nothing is left" grep -a -q "^left 0" "$output"
 check "the host's kernel has nothing to complain of" [ -z "$(sed -n '/^left/,$p' "$output" | sed 1d)" ]
 finish

@@ -348,7 +348,8 @@ int machine_create(const struct machine_config *config, struct machine **out, st
 	/* With fewer processors than vCPUs, polling takes one from those that have work. */
 	machine->host_cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	machine->poll_max = POLL_MAX;
-	r = memory_create(&machine->mem, config->memory, config->engine->collapses, err);
+	r = memory_create(&machine->mem, config->memory, boot_room(&config->kernel, config->memory),
+		config->engine->collapses, err);
 	if (r < 0) {
 		free(machine);
 		return r;

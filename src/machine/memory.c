@@ -89,16 +89,21 @@ static void add_region(struct memory *mem, uint64_t gpa, uint64_t size, uint64_t
 		.offset = offset};
 }
 
-int memory_create(struct memory *mem, uint64_t size, bool collapses, struct error *err)
+int memory_create(struct memory *mem, uint64_t told, uint64_t room, bool collapses,
+	struct error *err)
 {
-	uint64_t low = size < MEMORY_LOW_END ? size : MEMORY_LOW_END;
+	uint64_t size, low;
 	int r;
 
 	memset(mem, 0, sizeof *mem);
 	mem->fd = -1;
-	r = check_size(size, err);
+	r = check_size(told, err);
 	if (r < 0)
 		return r;
+	if (told > MEMORY_LOW_END || room > MEMORY_LOW_END - told)
+		room = 0;
+	size = told + room;
+	low = size < MEMORY_LOW_END ? size : MEMORY_LOW_END;
 	mem->fd = memfd_create("guest-ram", MFD_CLOEXEC);
 	if (mem->fd >= 0 && ftruncate(mem->fd, size) < 0) {
 		r = error_set(err, errno, "cannot make the guest's memory: %s", strerror(errno));
@@ -118,7 +123,8 @@ int memory_create(struct memory *mem, uint64_t size, bool collapses, struct erro
 		memory_destroy(mem);
 		return r;
 	}
-	mem->size = size;
+	mem->size = told;
+	mem->room = room;
 	madvise(mem->host, size, MADV_HUGEPAGE);
 	madvise(mem->host, size, MADV_DONTDUMP);
 	add_region(mem, 0, low, 0);
@@ -127,10 +133,15 @@ int memory_create(struct memory *mem, uint64_t size, bool collapses, struct erro
 	return 0;
 }
 
+static uint64_t all(const struct memory *mem)
+{
+	return mem->size + mem->room;
+}
+
 void memory_destroy(struct memory *mem)
 {
 	if (mem->host)
-		munmap(mem->host, mem->size);
+		munmap(mem->host, all(mem));
 	if (mem->fd >= 0)
 		close(mem->fd);
 	memset(mem, 0, sizeof *mem);
@@ -202,10 +213,15 @@ void memory_discard(struct memory *mem, uint64_t gpa, uint64_t len)
 	memory_written(mem, gpa, len);
 }
 
+uint64_t memory_low_end(const struct memory *mem)
+{
+	return mem->region[0].gpa + mem->region[0].size - mem->room;
+}
+
 void memory_clear(struct memory *mem)
 {
-	if (madvise(mem->host, mem->size, mem->fd < 0 ? MADV_DONTNEED : MADV_REMOVE) < 0)
-		memset(mem->host, 0, mem->size);
+	if (madvise(mem->host, all(mem), mem->fd < 0 ? MADV_DONTNEED : MADV_REMOVE) < 0)
+		memset(mem->host, 0, all(mem));
 	for (unsigned i = 0; i < mem->regions; i++)
 		memory_written(mem, mem->region[i].gpa, mem->region[i].size);
 }

@@ -29,7 +29,7 @@ struct memory_region {
 
 struct memory {
 	int fd; /* the memfd; -1 for private memory */
-	uint64_t size;
+	uint64_t size, room;
 	uint8_t *host; /* all of it, in memfd order */
 	struct memory_region region[2];
 	unsigned regions;
@@ -39,10 +39,13 @@ struct memory {
 };
 
 /*
- * size is a multiple of 1 MiB. collapses: somebody makes huge pages of it where it is used
- * (engine.h). -ENOMEM with a sentence when it is more than the host's memory.
+ * size is what the guest has, a multiple of 1 MiB. room is RAM behind it that the guest
+ * is told to leave alone: what its kernel needs to unpack itself (a multiple of 1 MiB; none is made
+ * where devices would be in its way). collapses: somebody makes huge pages of it where it
+ * is used (engine.h). -ENOMEM with a sentence when it is more than the host's memory.
  */
-int memory_create(struct memory *mem, uint64_t size, bool collapses, struct error *err);
+int memory_create(struct memory *mem, uint64_t size, uint64_t room, bool collapses,
+	struct error *err);
 void memory_destroy(struct memory *mem);
 
 /*
@@ -66,6 +69,9 @@ void memory_written(struct memory *mem, uint64_t gpa, uint64_t len);
  * not RAM. The guest does not use them, or it is its own fault.
  */
 void memory_discard(struct memory *mem, uint64_t gpa, uint64_t len);
+
+/* Where the guest's own memory below 4 GiB ends: the room begins there. */
+uint64_t memory_low_end(const struct memory *mem);
 
 /* Empties all RAM (a reset): reads as zeros, host memory is given back. No vCPU runs. */
 void memory_clear(struct memory *mem);

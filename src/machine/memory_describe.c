@@ -27,7 +27,7 @@ static uint64_t next_touched(const struct memory *mem, uint64_t offset)
 		return offset;
 	at = lseek(mem->fd, offset, SEEK_DATA);
 	if (at < 0)
-		return errno == ENXIO ? mem->size : offset;
+		return errno == ENXIO ? mem->size + mem->room : offset;
 	return (uint64_t)at & ~(uint64_t)(PAGE - 1);
 }
 

@@ -36,7 +36,7 @@ static void world_create(struct world *w)
 
 	bus_init(&w->io);
 	bus_init(&w->mmio);
-	if (memory_create(&w->memory, MEMORY, false, NULL) ||
+	if (memory_create(&w->memory, MEMORY, 0, false, NULL) ||
 		pci_bus_init(&w->pci, &w->io, &w->mmio, &host, NULL) ||
 		virtio_balloon_create(&w->pci, &w->memory, 7, NULL, NULL, &w->balloon, NULL))
 		abort();

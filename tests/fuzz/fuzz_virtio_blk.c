@@ -53,7 +53,7 @@ static void world_create(struct world *w)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	bus_init(&w->io);
 	bus_init(&w->mmio);
-	if (ftruncate(fd, DISK) || memory_create(&w->memory, MEMORY, false, NULL) ||
+	if (ftruncate(fd, DISK) || memory_create(&w->memory, MEMORY, 0, false, NULL) ||
 		pci_bus_init(&w->pci, &w->io, &w->mmio, &host, NULL) ||
 		block_open(path, &w->image, NULL) ||
 		virtio_blk_create(&w->pci, &w->memory, w->image, "fuzz", &w->blk, NULL))

@@ -38,7 +38,7 @@ static void world_create(struct world *w)
 
 	bus_init(&w->io);
 	bus_init(&w->mmio);
-	if (memory_create(&w->memory, MEMORY, false, NULL) ||
+	if (memory_create(&w->memory, MEMORY, 0, false, NULL) ||
 		pci_bus_init(&w->pci, &w->io, &w->mmio, &host, NULL) ||
 		virtio_rng_create(&w->pci, &w->memory, &w->rng, NULL) ||
 		virtio_console_create(&w->pci, &w->memory, &backend, &w->console, NULL))

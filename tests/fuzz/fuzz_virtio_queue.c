@@ -72,7 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct virtq queue = {.size_max = 256};
 	uint16_t flags = take16(&data, &size);
 
-	if (!memory.host && memory_create(&memory, MEMORY, false, NULL))
+	if (!memory.host && memory_create(&memory, MEMORY, 0, false, NULL))
 		abort();
 	memset(memory_ptr(&memory, 0, 0x8000), 0, 0x8000);
 	queue.memory = &memory;

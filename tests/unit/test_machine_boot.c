@@ -89,7 +89,7 @@ static int setup(void **state)
 {
 	struct rig *rig = calloc(1, sizeof *rig);
 
-	assert_int_equal(memory_create(&rig->mem, 32 * MIB, false, &rig->err), 0);
+	assert_int_equal(memory_create(&rig->mem, 32 * MIB, 0, false, &rig->err), 0);
 	rig->config.initrd.fd = -1;
 	rig->config.cmdline = "console=ttyS0";
 	rig->config.rsdp = 0xe0000;
@@ -215,6 +215,90 @@ static void initrd_bad(void **state)
 	rig->config.initrd.fd = open("/", 0);
 	assert_int_equal(reload(rig), -EISDIR);
 	close(rig->config.initrd.fd);
+}
+
+/* A guest with little memory: the initrd goes where there is room, and the kernel stays whole. */
+static void initrd_below(void **state)
+{
+	struct rig *rig = *state;
+	int fd = memfd_create("initrd", 0);
+
+	rig->config.initrd = (struct machine_file){fd, "initrd"};
+	field(rig, 0x260, 4, 15 * MIB);
+	assert_int_equal(ftruncate(fd, 1 * MIB), 0);
+	assert_int_equal(reload(rig), 0);
+	assert_int_equal(params(rig, 0x218, 4), 31 * MIB);
+	assert_int_equal(ftruncate(fd, 1 * MIB + 1), 0);
+	assert_int_equal(reload(rig), 0);
+	assert_int_equal(params(rig, 0x218, 4), 15 * MIB - 4096);
+	/* All between 1 MiB and the kernel, and a byte more. */
+	assert_int_equal(ftruncate(fd, 15 * MIB), 0);
+	assert_int_equal(reload(rig), 0);
+	assert_int_equal(params(rig, 0x218, 4), 1 * MIB);
+	assert_int_equal(ftruncate(fd, 15 * MIB + 1), 0);
+	assert_int_equal(reload(rig), -ENOMEM);
+	/* The kernel's own limit counts there too. */
+	field(rig, 0x22c, 4, 8 * MIB - 1);
+	assert_int_equal(ftruncate(fd, 1 * MIB), 0);
+	assert_int_equal(reload(rig), 0);
+	assert_int_equal(params(rig, 0x218, 4), 7 * MIB);
+	close(fd);
+}
+
+static uint64_t room(struct rig *rig, uint64_t memory)
+{
+	const struct machine_file kernel = {file(rig->image, sizeof rig->image), "vmlinuz"};
+	uint64_t size = boot_room(&kernel, memory);
+
+	close(kernel.fd);
+	return size;
+}
+
+/* The packed copy's share of what a kernel needs to unpack itself may lie beyond the guest's memory. */
+static void linux_room(void **state)
+{
+	struct rig *rig = *state;
+	struct boot_range map[BOOT_RANGES];
+	unsigned count;
+	bool reserved = false;
+
+	assert_int_equal(room(rig, 32 * MIB), 0);
+	field(rig, 0x260, 4, 16 * MIB);
+	assert_int_equal(room(rig, 32 * MIB), 0);
+	field(rig, 0x260, 4, 16 * MIB + PAYLOAD + 1);
+	assert_int_equal(room(rig, 32 * MIB), 0);
+	assert_int_equal(reload(rig), -ENOMEM);
+	assert_non_null(strstr(rig->err.text, "needs 33 MiB"));
+	field(rig, 0x260, 4, 16 * MIB + PAYLOAD);
+	assert_int_equal(room(rig, 32 * MIB), MIB);
+	assert_int_equal(room(rig, 31 * MIB), 0);
+	memory_destroy(&rig->mem);
+	assert_int_equal(memory_create(&rig->mem, 32 * MIB, MIB, false, &rig->err), 0);
+	assert_int_equal(rig->mem.size, 32 * MIB);
+	assert_int_equal(reload(rig), 0);
+	count = boot_memory_map(&rig->mem, map);
+	for (unsigned i = 0; i < count; i++) {
+		if (map[i].type == BOOT_RAM)
+			assert_true(map[i].start + map[i].size <= 32 * MIB);
+		reserved |= map[i].start == 32 * MIB && map[i].size == MIB;
+	}
+	assert_true(reserved);
+	/* What is no bzImage asks for nothing. */
+	field(rig, 0x202, 1, 0);
+	assert_int_equal(room(rig, 32 * MIB), 0);
+}
+
+/* Where there are devices behind it, memory has no room. */
+static void no_room(void **state)
+{
+	struct memory mem;
+	struct error err = {0};
+
+	assert_int_equal(memory_create(&mem, MEMORY_LOW_END, MIB, false, &err), 0);
+	assert_int_equal(mem.room, 0);
+	assert_int_equal(memory_low_end(&mem), MEMORY_LOW_END);
+	assert_null(memory_ptr(&mem, MEMORY_LOW_END, 1));
+	memory_destroy(&mem);
 }
 
 static void not_files(void **state)
@@ -382,6 +466,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(linux_misplaced, setup, teardown),
 		cmocka_unit_test_setup_teardown(linux_bad, setup, teardown),
 		cmocka_unit_test_setup_teardown(initrd_bad, setup, teardown),
+		cmocka_unit_test_setup_teardown(initrd_below, setup, teardown),
+		cmocka_unit_test_setup_teardown(linux_room, setup, teardown),
+		cmocka_unit_test(no_room),
 		cmocka_unit_test_setup_teardown(not_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(pvh, setup, teardown),
 		cmocka_unit_test_setup_teardown(multiboot, setup, teardown),

@@ -21,7 +21,7 @@ static void memory_bounds(void **state)
 	struct error err = {0};
 	uint32_t value = 0x12345678, back = 0;
 
-	assert_int_equal(memory_create(&mem, 4 * MIB, false, &err), 0);
+	assert_int_equal(memory_create(&mem, 4 * MIB, 0, false, &err), 0);
 	assert_non_null(memory_ptr(&mem, 0, 4 * MIB));
 	assert_non_null(memory_ptr(&mem, 4 * MIB - 1, 1));
 	assert_null(memory_ptr(&mem, 4 * MIB - 1, 2));
@@ -61,11 +61,11 @@ static void memory_refused(void **state)
 	struct memory mem;
 	struct error err = {0};
 
-	assert_int_equal(memory_create(&mem, 1ull << 50, false, &err), -ENOMEM);
+	assert_int_equal(memory_create(&mem, 1ull << 50, 0, false, &err), -ENOMEM);
 	assert_non_null(strstr(err.text, "this host has"));
 	err.text[0] = 0;
-	assert_int_equal(memory_create(&mem, 4096, false, &err), -EINVAL);
-	assert_int_equal(memory_create(&mem, 0, false, &err), -EINVAL);
+	assert_int_equal(memory_create(&mem, 4096, 0, false, &err), -EINVAL);
+	assert_int_equal(memory_create(&mem, 0, 0, false, &err), -EINVAL);
 }
 
 struct device {

@@ -391,7 +391,7 @@ static void pvclock(void **state)
 
 	for (uint32_t khz = 1; khz < 4000000000u; khz = khz * 2 + khz / 3 + 1)
 		scale(khz);
-	assert_int_equal(memory_create(&mem, 0x100000, false, &err), 0);
+	assert_int_equal(memory_create(&mem, 0x100000, 0, false, &err), 0);
 	pvclock_init(&clock, &mem, 2000000);
 	pvclock_reset(&clock, 0);
 	assert_true(pvclock_msr_write(&clock, 0, 0x4b564d01, 0x1001));

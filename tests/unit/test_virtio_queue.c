@@ -40,7 +40,7 @@ static struct world *world_open(bool indirect, bool event_idx)
 	struct error err = {0};
 
 	assert_non_null(w);
-	assert_int_equal(memory_create(&w->mem, MEMORY, false, &err), 0);
+	assert_int_equal(memory_create(&w->mem, MEMORY, 0, false, &err), 0);
 	w->mem.written = count_written;
 	w->mem.written_ctx = w;
 	w->queue = (struct virtq){.memory = &w->mem, .size_max = 256};

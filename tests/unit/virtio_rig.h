@@ -63,7 +63,7 @@ static inline void rig_open(struct rig *rig)
 
 	memset(rig, 0, sizeof(*rig));
 	rig->slot = 1;
-	assert_int_equal(memory_create(&rig->mem, RIG_MEMORY, false, &err), 0);
+	assert_int_equal(memory_create(&rig->mem, RIG_MEMORY, 0, false, &err), 0);
 	bus_init(&rig->io);
 	bus_init(&rig->mmio);
 	assert_int_equal(pci_bus_init(&rig->pci, &rig->io, &rig->mmio, &host, &err), 0);

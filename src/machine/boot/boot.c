@@ -58,10 +58,24 @@ int boot_file_load(const struct machine_file *file, uint64_t offset, struct memo
 	return r;
 }
 
-int boot_initrd(struct memory *mem, const struct machine_file *initrd, uint64_t floor,
-	uint64_t limit, uint64_t *gpa, uint64_t *size, struct error *err)
+/* The highest page at which size bytes lie between start and end, or 0. */
+static uint64_t highest(uint64_t start, uint64_t end, uint64_t size)
 {
-	uint64_t end = mem->region[0].gpa + mem->region[0].size;
+	uint64_t at;
+
+	start = (start + PAGE - 1) & ~(PAGE - 1);
+	if (start > end || size > end - start)
+		return 0;
+	at = (end - size) & ~(PAGE - 1);
+	/* Rounding down may reach below the start: then it fits exactly. */
+	return at < start ? start : at;
+}
+
+int boot_initrd(struct memory *mem, const struct machine_file *initrd,
+	const struct boot_span *kernel, uint64_t limit, uint64_t *gpa, uint64_t *size,
+	struct error *err)
+{
+	uint64_t end = memory_low_end(mem);
 	int r;
 
 	*gpa = *size = 0;
@@ -74,17 +88,15 @@ int boot_initrd(struct memory *mem, const struct machine_file *initrd, uint64_t 
 		return error_set(err, EINVAL, "%s: is empty", initrd->name);
 	if (end > limit)
 		end = limit;
-	floor = (floor + PAGE - 1) & ~(PAGE - 1);
-	if (floor > end || *size > end - floor)
+	*gpa = highest(kernel->end, end, *size);
+	if (!*gpa)
+		*gpa = highest(BOOT_KERNEL_MIN, end < kernel->start ? end : kernel->start, *size);
+	if (!*gpa)
 		return error_set(err, ENOMEM,
 			"%s: the initrd (%llu MiB) does not fit beside the kernel into the guest's "
 			"%llu MiB of memory",
 			initrd->name, (unsigned long long)((*size + MIB - 1) / MIB),
 			(unsigned long long)(mem->size / MIB));
-	*gpa = (end - *size) & ~(PAGE - 1);
-	/* Rounding down may reach below the floor, a page's start: then it fits exactly. */
-	if (*gpa < floor)
-		*gpa = floor;
 	return boot_file_load(initrd, 0, mem, *gpa, *size, err);
 }
 
@@ -111,39 +123,63 @@ unsigned boot_memory_map(const struct memory *mem, struct boot_range ranges[BOOT
 	ranges[n++] = (struct boot_range){BOOT_LOW_END, 0xa0000 - BOOT_LOW_END, BOOT_RESERVED};
 	ranges[n++] = (struct boot_range){0xe0000, 0x20000, BOOT_RESERVED};
 	for (unsigned i = 0; i < mem->regions; i++) {
-		uint64_t start = mem->region[i].gpa, end = start + mem->region[i].size;
+		uint64_t start = mem->region[i].gpa;
+		uint64_t end = i ? start + mem->region[i].size : memory_low_end(mem);
 
 		if (start < MIB)
 			start = MIB;
 		if (end > start)
 			ranges[n++] = (struct boot_range){start, end - start, BOOT_RAM};
 	}
+	if (mem->room)
+		ranges[n++] = (struct boot_range){memory_low_end(mem), mem->room, BOOT_RESERVED};
 	/* The APICs. */
 	ranges[n++] = (struct boot_range){0xfec00000, 0x1000, BOOT_RESERVED};
 	ranges[n++] = (struct boot_range){0xfee00000, 0x1000, BOOT_RESERVED};
 	return n;
 }
 
+static int look(const struct machine_file *kernel, struct boot_image *image, struct error *err)
+{
+	int r;
+
+	*image = (struct boot_image){.file = kernel};
+	r = boot_file_size(kernel, &image->size, err);
+	if (r < 0)
+		return r;
+	if (!image->size)
+		return error_set(err, EINVAL, "%s: is empty", kernel->name);
+	image->head_size = image->size < BOOT_HEAD_SIZE ? image->size : BOOT_HEAD_SIZE;
+	return boot_file_read(kernel, 0, image->head, image->head_size, err);
+}
+
+static bool is_linux(const struct boot_image *image)
+{
+	return image->head_size >= 0x206 && !memcmp(image->head + 0x202, "HdrS", 4) &&
+		image->head[0x1fe] == 0x55 && image->head[0x1ff] == 0xaa;
+}
+
+uint64_t boot_room(const struct machine_file *kernel, uint64_t memory)
+{
+	struct boot_image image;
+
+	if (look(kernel, &image, NULL) < 0 || !is_linux(&image))
+		return 0;
+	return boot_linux_room(&image, memory);
+}
+
 int boot_load(struct memory *mem, const struct boot_config *config, struct cpu_state *state,
 	struct error *err)
 {
-	struct boot_image image = {.file = &config->kernel};
-	const char *name = config->kernel.name;
-	int r = boot_file_size(&config->kernel, &image.size, err);
+	struct boot_image image;
+	int r = look(&config->kernel, &image, err);
 
-	if (r < 0)
-		return r;
-	if (!image.size)
-		return error_set(err, EINVAL, "%s: is empty", name);
-	image.head_size = image.size < BOOT_HEAD_SIZE ? image.size : BOOT_HEAD_SIZE;
-	r = boot_file_read(&config->kernel, 0, image.head, image.head_size, err);
 	if (r < 0)
 		return r;
 	if (image.head_size >= 4 && !memcmp(image.head, "\177ELF", 4))
 		return boot_pvh(mem, config, &image, state, err);
-	if (image.head_size >= 0x206 && !memcmp(image.head + 0x202, "HdrS", 4) &&
-		image.head[0x1fe] == 0x55 && image.head[0x1ff] == 0xaa)
+	if (is_linux(&image))
 		return boot_linux(mem, config, &image, state, err);
 	return error_set(err, ENOEXEC, "%s: not a kernel (neither a bzImage nor an ELF file)",
-		name);
+		config->kernel.name);
 }

@@ -40,6 +40,12 @@ struct boot_config {
 int boot_load(struct memory *mem, const struct boot_config *config, struct cpu_state *state,
 	struct error *err);
 
+/*
+ * How many bytes of RAM, a multiple of 1 MiB, this kernel needs beyond a guest's memory to unpack
+ * itself; 0 when the memory suffices, or would not do even then, and for a file that is no bzImage.
+ */
+uint64_t boot_room(const struct machine_file *kernel, uint64_t memory);
+
 /* Between the files of this folder: */
 
 /* The head of the kernel file, for looking at its headers. */
@@ -53,6 +59,7 @@ struct boot_image {
 
 int boot_linux(struct memory *mem, const struct boot_config *config, const struct boot_image *image,
 	struct cpu_state *state, struct error *err);
+uint64_t boot_linux_room(const struct boot_image *image, uint64_t memory);
 int boot_pvh(struct memory *mem, const struct boot_config *config, const struct boot_image *image,
 	struct cpu_state *state, struct error *err);
 
@@ -73,12 +80,18 @@ int boot_file_load(const struct machine_file *file, uint64_t offset, struct memo
 int boot_file_read(const struct machine_file *file, uint64_t offset, void *buf, uint64_t len,
 	struct error *err);
 
+/* Where the kernel is, with all the room that it takes until it has its own map of memory. */
+struct boot_span {
+	uint64_t start, end;
+};
+
 /*
- * Puts the initrd as high as limit (exclusive) and RAM below 4 GiB allow, not
- * below floor. No initrd: *gpa and *size are 0.
+ * Puts the initrd above the kernel, as high as limit (exclusive) and RAM below 4 GiB allow, or
+ * below it when there is no room above. No initrd: *gpa and *size are 0.
  */
-int boot_initrd(struct memory *mem, const struct machine_file *initrd, uint64_t floor,
-	uint64_t limit, uint64_t *gpa, uint64_t *size, struct error *err);
+int boot_initrd(struct memory *mem, const struct machine_file *initrd,
+	const struct boot_span *kernel, uint64_t limit, uint64_t *gpa, uint64_t *size,
+	struct error *err);
 /* The command line with its final zero; max is the longest that the kernel takes. */
 int boot_cmdline(struct memory *mem, const char *cmdline, uint64_t max, struct error *err);
 

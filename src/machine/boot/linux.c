@@ -34,6 +34,9 @@
 #define XLF_KERNEL_64 0x01u
 #define ENTRY_64 0x200
 
+#define MIB 0x100000ull
+#define ROOM_MAX (32 * MIB) /* a guest's owner may bring the kernel */
+
 static uint64_t get(const struct boot_image *image, unsigned at, unsigned size)
 {
 	uint64_t value = 0;
@@ -85,12 +88,7 @@ static int check(const struct boot_image *image, struct kernel *kernel, struct e
 	return 0;
 }
 
-/*
- * Where the kernel wants to be. A relocatable one could be loaded lower, but would then move itself
- * up to that place (boot.rst, init_size), and guest memory has no holes that it could lie above.
- */
-static int place(const struct memory *mem, const struct boot_image *image, struct kernel *kernel,
-	struct error *err)
+static void measure(const struct boot_image *image, struct kernel *kernel)
 {
 	uint64_t init_size = 0;
 
@@ -100,6 +98,44 @@ static int place(const struct memory *mem, const struct boot_image *image, struc
 		init_size = get(image, HDR_INIT_SIZE, 4);
 	}
 	kernel->room = init_size > kernel->payload_size ? init_size : kernel->payload_size;
+}
+
+/*
+ * A kernel unpacks itself below its packed copy (init_size counts both), and the memory of a small
+ * guest may suffice for the one but not for both. The copy's share, which nobody needs after, is
+ * then lent to it. What is lent stays: where in it the running kernel ends, no header tells.
+ */
+static uint64_t lent(const struct kernel *kernel)
+{
+	if (kernel->room == kernel->payload_size)
+		return 0;
+	return kernel->payload_size < ROOM_MAX ? kernel->payload_size : ROOM_MAX;
+}
+
+uint64_t boot_linux_room(const struct boot_image *image, uint64_t memory)
+{
+	struct kernel kernel = {0};
+	uint64_t end;
+
+	if (check(image, &kernel, NULL) < 0)
+		return 0;
+	measure(image, &kernel);
+	if (kernel.load < BOOT_KERNEL_MIN || kernel.load >= MEMORY_LOW_END)
+		return 0;
+	end = kernel.load + kernel.room;
+	if (end <= memory || end - memory > lent(&kernel))
+		return 0;
+	return (end - memory + MIB - 1) & ~(MIB - 1);
+}
+
+/*
+ * Where the kernel wants to be. A relocatable one could be loaded lower, but would then move itself
+ * up to that place (boot.rst, init_size), and guest memory has no holes that it could lie above.
+ */
+static int place(const struct memory *mem, const struct boot_image *image, struct kernel *kernel,
+	struct error *err)
+{
+	measure(image, kernel);
 	if (kernel->load < BOOT_KERNEL_MIN || kernel->load >= MEMORY_LOW_END)
 		return error_set(err, ENOEXEC,
 			"%s: wants to be loaded at %#llx, where it cannot be", image->file->name,
@@ -109,8 +145,8 @@ static int place(const struct memory *mem, const struct boot_image *image, struc
 	return error_set(err, ENOMEM,
 		"%s: the kernel needs %llu MiB to start, the guest has %llu MiB of memory",
 		image->file->name,
-		(unsigned long long)((kernel->load + kernel->room + 0xfffff) >> 20),
-		(unsigned long long)(mem->size >> 20));
+		(unsigned long long)((kernel->load + kernel->room - lent(kernel) + MIB - 1) / MIB),
+		(unsigned long long)(mem->size / MIB));
 }
 
 static void fill_params(uint8_t *params, const struct memory *mem, const struct boot_config *config,
@@ -152,6 +188,7 @@ int boot_linux(struct memory *mem, const struct boot_config *config, const struc
 {
 	struct kernel kernel = {0};
 	uint64_t initrd, initrd_size;
+	struct boot_span span;
 	uint8_t params[4096] = {0};
 	int r = check(image, &kernel, err);
 
@@ -166,8 +203,9 @@ int boot_linux(struct memory *mem, const struct boot_config *config, const struc
 	r = boot_file_load(image->file, kernel.payload, mem, kernel.load, kernel.payload_size, err);
 	if (r < 0)
 		return r;
-	r = boot_initrd(mem, &config->initrd, kernel.load + kernel.room, kernel.initrd_limit,
-		&initrd, &initrd_size, err);
+	span = (struct boot_span){kernel.load, kernel.load + kernel.room};
+	r = boot_initrd(mem, &config->initrd, &span, kernel.initrd_limit, &initrd, &initrd_size,
+		err);
 	if (r < 0)
 		return r;
 	fill_params(params, mem, config, image, initrd, initrd_size);

@@ -54,7 +54,7 @@ int boot_multiboot(struct memory *mem, uint64_t initrd, uint64_t initrd_size,
 	all.info = (struct multiboot_info){
 		.flags = TELL_MEMORY | TELL_CMDLINE | TELL_MODULES | TELL_MAP,
 		.mem_lower = BOOT_LOW_END >> 10,
-		.mem_upper = (mem->region[0].gpa + mem->region[0].size - BOOT_KERNEL_MIN) >> 10,
+		.mem_upper = (memory_low_end(mem) - BOOT_KERNEL_MIN) >> 10,
 		.cmdline = BOOT_CMDLINE,
 		.mods_count = initrd_size != 0,
 		.mods_addr = at + ((char *)&all.module - (char *)&all),

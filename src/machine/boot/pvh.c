@@ -164,7 +164,7 @@ static int load_segment(struct memory *mem, const struct elf *elf, const struct 
 }
 
 static int load(struct memory *mem, const struct elf *elf, uint64_t floor, uint64_t *entry,
-	uint64_t *end, struct error *err)
+	struct boot_span *span, struct error *err)
 {
 	for (unsigned i = 0; i < elf->count; i++) {
 		struct segment_info seg;
@@ -176,8 +176,10 @@ static int load(struct memory *mem, const struct elf *elf, uint64_t floor, uint6
 			r = find_entry(elf, &seg, entry, err);
 		if (seg.type == PT_LOAD) {
 			r = load_segment(mem, elf, &seg, floor, err);
-			if (!r && seg.paddr + seg.memsz > *end)
-				*end = seg.paddr + seg.memsz;
+			if (!r && seg.memsz && seg.paddr + seg.memsz > span->end)
+				span->end = seg.paddr + seg.memsz;
+			if (!r && seg.memsz && seg.paddr < span->start)
+				span->start = seg.paddr;
 		}
 		if (r < 0)
 			return r;
@@ -219,7 +221,8 @@ static int write_info(struct memory *mem, const struct boot_config *config, uint
 int boot_pvh(struct memory *mem, const struct boot_config *config, const struct boot_image *image,
 	struct cpu_state *state, struct error *err)
 {
-	uint64_t entry = 0, end = BOOT_KERNEL_MIN, initrd, initrd_size;
+	struct boot_span span = {UINT64_MAX, BOOT_KERNEL_MIN};
+	uint64_t entry = 0, initrd, initrd_size;
 	bool multiboot;
 	struct elf elf;
 	int r = header(image, &elf, err);
@@ -227,7 +230,7 @@ int boot_pvh(struct memory *mem, const struct boot_config *config, const struct 
 	if (r < 0)
 		return r;
 	/* tests that start in 16-bit code lie low */
-	r = load(mem, &elf, config->multiboot ? BOOT_PARAMS : BOOT_KERNEL_MIN, &entry, &end, err);
+	r = load(mem, &elf, config->multiboot ? BOOT_PARAMS : BOOT_KERNEL_MIN, &entry, &span, err);
 	if (r < 0)
 		return r;
 	multiboot = config->multiboot && !entry && boot_is_multiboot(image);
@@ -240,7 +243,7 @@ int boot_pvh(struct memory *mem, const struct boot_config *config, const struct 
 	r = boot_cmdline(mem, config->cmdline, BOOT_CMDLINE_SIZE - 1, err);
 	if (r < 0)
 		return r;
-	r = boot_initrd(mem, &config->initrd, end, UINT32_MAX, &initrd, &initrd_size, err);
+	r = boot_initrd(mem, &config->initrd, &span, UINT32_MAX, &initrd, &initrd_size, err);
 	if (r < 0)
 		return r;
 	r = boot_flat_32(mem, state, entry);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,6 +72,23 @@ static int wait_daemon(int fd, pid_t pid, struct error *err)
 	return WEXITSTATUS(status) ? failed(said, WEXITSTATUS(status), err) : 0;
 }
 
+/* Where a unit may lie: the distribution's, one that was installed by hand, an administrator's own. */
+static bool is_service(void)
+{
+	static const char *const folders[] = {"/etc/systemd/system", "/run/systemd/system",
+		"/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"};
+	char path[64];
+
+	if (access("/run/systemd/system", F_OK))
+		return false;
+	for (unsigned i = 0; i < sizeof folders / sizeof *folders; i++) {
+		snprintf(path, sizeof path, "%s/dachd.service", folders[i]);
+		if (!access(path, F_OK))
+			return true;
+	}
+	return false;
+}
+
 int start_daemon(struct error *err)
 {
 	char path[PATH_MAX];
@@ -78,8 +96,7 @@ int start_daemon(struct error *err)
 	pid_t pid;
 	int r;
 
-	if (getuid() == 0 && !getenv("DACH_RUN") && !access("/run/systemd/system", F_OK) &&
-		!access("/lib/systemd/system/dachd.service", F_OK))
+	if (getuid() == 0 && !getenv("DACH_RUN") && is_service())
 		return error_set(err, ECONNREFUSED, "dachd does not run: systemctl start dachd");
 	r = find_daemon(path, sizeof path, err);
 	if (r)

@@ -4,12 +4,15 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/folder.h"
@@ -177,6 +180,29 @@ static void leave_terminal(int ready)
 		close(ready);
 }
 
+/* systemd's word for "it answers" (sd_notify(3)): a datagram, without their library. */
+static void tell_ready(void)
+{
+	static const char word[] = "READY=1";
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	size_t len = path ? strlen(path) : 0;
+	int fd;
+
+	if (!len || len >= sizeof at.sun_path)
+		return;
+	memcpy(at.sun_path, path, len);
+	if (*at.sun_path == '@')
+		*at.sun_path = 0;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	sendto(fd, word, sizeof word - 1, MSG_NOSIGNAL, (struct sockaddr *)&at,
+		offsetof(struct sockaddr_un, sun_path) + len);
+	close(fd);
+	unsetenv("NOTIFY_SOCKET");
+}
+
 static void raise_limits(void)
 {
 	struct rlimit files;
@@ -215,6 +241,7 @@ int main(int argc, char **argv)
 	loop_fd_add(signals.daemon->loop, &signals.watch);
 	if (words.background)
 		leave_terminal(ready);
+	tell_ready();
 	daemon_run(signals.daemon);
 	daemon_destroy(signals.daemon);
 	return 0;

@@ -67,6 +67,16 @@ def unfill(folder):
             os.unlink(f"{folder}/{name}")
 
 
+def test_it_tells_when_it_answers():
+    with Daemon() as d, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(d.folder + "/notify")
+        listener.settimeout(20)
+        d.env["NOTIFY_SOCKET"] = d.folder + "/notify"
+        d.start(wait=False)
+        assert listener.recv(100) == b"READY=1"
+        assert d.guests() == {}
+
+
 def test_strangers_may_not_even_read():
     if not ROOT:
         return

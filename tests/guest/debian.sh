@@ -4,19 +4,7 @@
 # file system is whole afterwards. Also for who has no privilege at all.
 LIMIT=400
 . "$(dirname "$0")/lib.sh"
-
-images=$DACH_CACHE/images
-if [ ! -d "$images/debian" ]; then
-	mkdir -p "$images"
-	ssh-keygen -q -t ed25519 -N '' -f "$images/key"
-	"$DACH" image create debian --ssh-key "$images/key.pub" --output "$images" >"$output" 2>"$errors"
-	status=$?
-	check "an image is made" [ $status -eq 0 ]
-	check "with a summary" said "Root password"
-fi
-image=$work/debian
-cp -r --sparse=always "$images/debian" "$image" || exit 1
-port=$((20000 + $$ % 20000))
+. "$(dirname "$0")/debian-lib.sh"
 
 serve
 
@@ -40,22 +28,13 @@ fsck() {
 check "its file system is whole" fsck
 
 # Over ssh, with a reboot in between and two processors; then the power button.
-timeout -k 5 "$LIMIT" "$DACH" run "$image" --engine "$DACH_ENGINE" --vcpus 2 \
-	--net "user,fwd=tcp:127.0.0.1:$port-:22" </dev/null >"$output" 2>"$errors" &
-guest_pid=$!
-in_guest() {
-	timeout 30 ssh -q -i "$images/key" -p "$port" -o BatchMode=yes -o ConnectTimeout=5 \
-		-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null root@127.0.0.1 "$@"
-}
+image_start --vcpus 2
 check "a forwarded port reaches sshd" wait_for 300 in_guest true
 check "two processors" [ "$(in_guest nproc)" = 2 ]
-first=$(in_guest cat /proc/sys/kernel/random/boot_id)
+first=$(boot_id)
 in_guest reboot
 sleep 5
-again() {
-	second=$(in_guest cat /proc/sys/kernel/random/boot_id) && [ "$second" != "$first" ]
-}
-check "reboot comes back" wait_for 300 again
+check "reboot comes back" wait_for 300 since "$first"
 kill -TERM "$(guest_process)"
 guest_wait
 check "the power button powers it off" [ $status -eq 0 ]

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh
+# On top of lib.sh: a Debian image, made once, and a copy of it for this test, which ssh reaches.
+images=$DACH_CACHE/images
+# What dachd and its monitors are linked with, for those tests that take them inside.
+packages=libslirp0,libzydis4.0,libjansson4,libmicrohttpd12,libsqlite3-0,libseccomp2
+if [ "$(cat "$images/packages" 2>/dev/null)" != "$packages" ]; then
+	rm -rf "$images"
+	mkdir -p "$images"
+	ssh-keygen -q -t ed25519 -N '' -f "$images/key"
+	"$DACH" image create debian --ssh-key "$images/key.pub" --include "$packages" \
+		--output "$images" >"$output" 2>"$errors"
+	status=$?
+	check "an image is made" [ $status -eq 0 ]
+	check "with a summary" said "Root password"
+	[ $status -ne 0 ] || echo "$packages" >"$images/packages"
+fi
+image=$work/debian
+cp -r --sparse=always "$images/debian" "$image" || exit 1
+port=$((20000 + $$ % 20000))
+
+# image_start OPTION...: in the background, its port 22 forwarded
+image_start() {
+	timeout -k 5 "$LIMIT" "$DACH" run "$image" --engine "$DACH_ENGINE" \
+		--net "user,fwd=tcp:127.0.0.1:$port-:22" "$@" </dev/null >"$output" 2>"$errors" &
+	guest_pid=$!
+}
+
+# in_guest COMMAND...: over ssh, for $patience seconds at most
+in_guest() {
+	timeout "${patience:-30}" ssh -q -i "$images/key" -p "$port" -o BatchMode=yes -o ConnectTimeout=5 \
+		-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null root@127.0.0.1 "$@"
+}
+
+boot_id() {
+	in_guest cat /proc/sys/kernel/random/boot_id
+}
+
+# since BOOT: whether the guest has started again since, and answers
+since() {
+	now=$(boot_id) && [ -n "$now" ] && [ "$now" != "$1" ]
+}

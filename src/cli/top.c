@@ -53,6 +53,49 @@ static double percent(struct top *top, const json_t *guest, json_t *times, uint6
 	return (used - json_integer_value(old)) * 100.0 / (now - top->when);
 }
 
+/* Sleeps until the next round; true if the user wants to go. */
+static bool leaves(const struct top *top, uint64_t delay)
+{
+	uint64_t until = clock_now() + delay;
+
+	for (;;) {
+		uint64_t now = clock_now();
+		struct pollfd in = {top->screen ? STDIN_FILENO : -1, POLLIN, 0};
+		char key;
+
+		if (now >= until)
+			return false;
+		if (poll(&in, 1, (until - now) / 1000000 + 1) > 0) {
+			if (read(STDIN_FILENO, &key, 1) != 1 || key == 'q' || key == 'Q' ||
+				key == 3)
+				return true;
+			if (key == ' ')
+				return false;
+		}
+	}
+}
+
+/* What all have used until now, so that the first table can say more than 0. */
+static int note(struct top *top)
+{
+	const uint64_t short_while = 300000000;
+	json_t *list, *times, *guest;
+	size_t i;
+	int status = call_guests(top->cli, &list);
+
+	if (status)
+		return status;
+	times = json_object();
+	top->when = clock_now();
+	percent(top, json_object_get(list, "domain0"), times, top->when);
+	json_array_foreach(json_object_get(list, "guests"), i, guest)
+		percent(top, guest, times, top->when);
+	top->times = times;
+	json_decref(list);
+	leaves(top, short_while);
+	return 0;
+}
+
 static void summary(const json_t *guests, const json_t *host)
 {
 	unsigned count[5] = {1, 0, 0, 0, 0}; /* the host runs */
@@ -129,28 +172,6 @@ static void table(struct top *top, const json_t *list, const json_t *host)
 	top->when = now;
 }
 
-/* Sleeps until the next round; true if the user wants to go. */
-static bool leaves(const struct top *top)
-{
-	uint64_t until = clock_now() + top->delay * 1000000000;
-
-	for (;;) {
-		uint64_t now = clock_now();
-		struct pollfd in = {top->screen ? STDIN_FILENO : -1, POLLIN, 0};
-		char key;
-
-		if (now >= until)
-			return false;
-		if (poll(&in, 1, (until - now) / 1000000 + 1) > 0) {
-			if (read(STDIN_FILENO, &key, 1) != 1 || key == 'q' || key == 'Q' ||
-				key == 3)
-				return true;
-			if (key == ' ')
-				return false;
-		}
-	}
-}
-
 static int round_trip(struct top *top)
 {
 	json_t *list, *host;
@@ -205,8 +226,10 @@ int cli_top(struct cli *cli)
 		return status;
 	if (!batch && !cli->json)
 		enter_screen(&top);
-	for (uint64_t n = 1; !(status = round_trip(&top)); n++)
-		if (n == top.iterations || leaves(&top))
+	if (!cli->json)
+		status = note(&top);
+	for (uint64_t n = 1; !status && !(status = round_trip(&top)); n++)
+		if (n == top.iterations || leaves(&top, top.delay * 1000000000))
 			break;
 	if (top.screen)
 		tcsetattr(STDIN_FILENO, TCSADRAIN, &top.saved);

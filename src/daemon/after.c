@@ -81,9 +81,12 @@ static void switch_off(struct guest *guest)
 static void put_away(struct guest *guest)
 {
 	struct error err = {0};
-	int failed = guest->up ? 0 : -EIO;
 	char text[GUEST_TEXT_MAX];
+	int failed = 0;
 
+	/* A monitor that says why it does not begin was asked for what cannot be. */
+	if (!guest->up)
+		failed = !strcmp(guest->reason, "error") && *guest->text ? -EINVAL : -EIO;
 	memcpy(text, guest->text, sizeof text);
 	if (guest->destroying)
 		failed = -ECANCELED;

@@ -20,6 +20,7 @@
 
 struct cgroup;
 struct guest;
+struct resources_rest;
 struct server;
 
 struct daemon {
@@ -31,6 +32,7 @@ struct daemon {
 	struct engines engines;
 	struct cpuset_host cpus;
 	struct cgroup *cgroup; /* NULL: this host has none */
+	struct resources_rest *rest;
 	struct server *server;
 	struct guest *guests; /* running ones first, by domain ID; then by name */
 	char run[PATH_MAX], state[PATH_MAX];

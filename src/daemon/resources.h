@@ -12,7 +12,7 @@ void resources_close(struct daemon *daemon);
 void resources_begin(const struct guest *guest);
 /* Weight and cap have changed. */
 int resources_change(const struct guest *guest, struct error *err);
-/* The monitor has gone. */
+/* The monitor has gone. Its group is removed, later if its process is still about to leave it. */
 void resources_end(const struct guest *guest);
 
 #endif

@@ -17,6 +17,7 @@
 #include "daemon/exchange.h"
 
 #define IDLE_SECONDS 60
+#define HEAD_SECONDS 5 /* for a connection's first request to be one */
 #define FAREWELLS 16
 #define FAREWELL_NS 500000000ull
 #define MEMORY_LIMIT 32768 /* what a request's head may take */
@@ -173,6 +174,7 @@ static void connection(void *ctx, struct MHD_Connection *which, void **seat_ctx,
 			;
 		if (seat)
 			seat->fd = -1;
+		MHD_set_connection_option(which, MHD_CONNECTION_OPTION_TIMEOUT, HEAD_SECONDS);
 		*seat_ctx = seat;
 		return;
 	}
@@ -271,6 +273,7 @@ static void *started(struct server *server, struct MHD_Connection *connection)
 	request->daemon = server->daemon;
 	request->connection = connection;
 	request->console = -1;
+	MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, IDLE_SECONDS);
 	/* Anew for each request: the policy may have changed since the last. */
 	if (peer_get(&server->daemon->policy, fd, &request->peer, NULL)) {
 		free(request);

@@ -49,7 +49,8 @@ def test_refusals():
         refused(400, d.create, "two", start=False)
         assert "/nowhere" in refused(404, d.post, "/v1/guests", {"config": {
             "name": "two", "kernel": "/nowhere", "memory_kib": 65536}})
-        assert "was to fail" in refused(500, d.create, "two", "fail")
+        assert "was to fail" in refused(400, d.create, "two", "fail")
+        refused(500, d.create, "two", "fall")  # not a word, as one that was killed
         refused(400, d.post, "/v1/guests/one/trigger", {"trigger": "sleep"})
         refused(400, d.post, "/v1/guests/one/sysrq", {"key": "no"})
         refused(400, d.put, "/v1/guests/one/autostart", {"autostart": True})
@@ -106,6 +107,29 @@ def test_no_http():
         assert raw(d, b"POST /v1/guests HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" %
                    len(deep) + deep) == 400
         assert d.create("one")["domid"] == 1
+
+
+def test_who_never_asks_is_not_waited_for():
+    with Daemon().start() as d, socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(20)  # an idle connection may stay for a minute
+        s.connect(d.run + "/dachd.sock")
+        s.sendall(b"\x00\xff what is this")
+        while s.recv(4096):
+            pass
+
+
+def test_a_control_group_goes_with_its_guest():
+    with Daemon().start() as d:
+        uuid = d.create("one", "linger=0.7")["uuid"]
+
+        def groups():
+            return glob.glob(f"/sys/fs/cgroup/*/dach/{uuid}") + \
+                glob.glob(f"/sys/fs/cgroup/dach/{uuid}")
+        if not groups():
+            return  # a host that gives us none
+        d.post("/v1/guests/one/destroy")
+        assert groups(), "nothing was left in it: this shows nothing"
+        eventually(lambda: not groups(), 20)
 
 
 def test_managed():

@@ -28,11 +28,13 @@ struct rig_answer {
 
 struct rig {
 	const struct rig_answer *answers; /* ends with a NULL method */
-	const char *events;               /* lines to tell whoever asks for events; ' as above */
+	const char *then;   /* the first of them's body from the second time on, or NULL */
+	const char *events; /* lines to tell whoever asks for events; ' as above */
 	char folder[64], path[96];
 	int listen;
 	pthread_t thread, connections[RIG_CONNECTIONS];
 	unsigned connections_count;
+	bool answered;    /* the first; by lock */
 	char asked[4096]; /* "METHOD path body\n" of all but GET; by lock */
 	pthread_mutex_t lock;
 	char out[16384], err[4096]; /* what the last verb printed */
@@ -93,7 +95,14 @@ static inline void rig_answer(struct rig *rig, int fd, const char *method, const
 {
 	for (const struct rig_answer *a = rig->answers; a->method; a++)
 		if (!strcmp(a->method, method) && !strcmp(a->path, path)) {
-			rig_send(fd, a->status, a->body);
+			bool before;
+
+			pthread_mutex_lock(&rig->lock);
+			before = rig->answered;
+			rig->answered |= a == rig->answers;
+			pthread_mutex_unlock(&rig->lock);
+			rig_send(fd, a->status,
+				rig->then && before && a == rig->answers ? rig->then : a->body);
 			return;
 		}
 	rig_send(fd, 404, "{'error': 'there is no such guest', 'errno': 2}");

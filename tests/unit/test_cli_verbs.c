@@ -110,6 +110,32 @@ static void lists(void **state)
 	assert_null(strstr(rig.out, "kept"));
 }
 
+#define TOP_GUESTS(time)                                                                   \
+	"{'domain0': {'name': 'Domain-0', 'domid': 0, 'cpu_time': " time "}, 'guests': [{" \
+	"'name': 'web', 'uuid': 'u', 'domid': 7, 'cpu_time': " time "}]}"
+
+/* The first table tells what a guest uses now, not 0; an hour of it passes between two questions. */
+static void top_first(void **state)
+{
+	static const struct rig_answer used[] = {
+		{"GET", "/v1/guests", 200, TOP_GUESTS("1000")},
+		{"GET", "/v1/host", 200, "{'total_memory': 1000}"},
+		{NULL, NULL, 0, NULL},
+	};
+	const char *line;
+	double percent = 0;
+
+	rig_stop(&rig);
+	rig_start(&rig, used, events);
+	rig.then = TOP_GUESTS("3600000001000");
+	assert_int_equal(RUN("top", "-b", "-i", "1"), 0);
+	line = strstr(rig.out, " web ");
+	assert_non_null(line);
+	assert_int_equal(sscanf(line, " web %*s %*s %lf", &percent), 1);
+	assert_true(percent > 100);
+	assert_null(strstr(line + 5, " web "));
+}
+
 static void names(void **state)
 {
 	assert_int_equal(RUN("domid", "web"), 0);
@@ -270,6 +296,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(lists, start, stop),
 		cmocka_unit_test_setup_teardown(names, start, stop),
+		cmocka_unit_test_setup_teardown(top_first, start, stop),
 		cmocka_unit_test_setup_teardown(acts, start, stop),
 		cmocka_unit_test_setup_teardown(sizes, start, stop),
 		cmocka_unit_test_setup_teardown(ends, start, stop),

@@ -29,9 +29,12 @@
 #define PROBE_MEMORY 0x5000
 #define PROBE_STARTED 0 /* where the child says so */
 
-/* mov ecx, 150000; dec ecx; jnz (back to dec); out 0x10, al; hlt */
-static const uint8_t probe_code[] = {0xb9, 0xf0, 0x49, 0x02, 0x00, 0xff, 0xc9, 0x75, 0xfc, 0xe6,
-	PROBE_PORT, 0xf4};
+/*
+ * mov ecx, 1500000; dec ecx; jnz (back to dec); popcnt eax, ecx; out 0x10, al; hlt. KVM's own emulator,
+ * which such hosts have for every instruction, knows no POPCNT.
+ */
+static const uint8_t probe_code[] = {0xb9, 0x60, 0xe3, 0x16, 0x00, 0xff, 0xc9, 0x75, 0xfc, 0xf3,
+	0x0f, 0xb8, 0xc1, 0xe6, PROBE_PORT, 0xf4};
 
 static int probe_state(int vcpu)
 {

@@ -22,7 +22,7 @@
 #include "cpu/translate/window.h"
 
 #define TLB_ENTRIES 65536u
-#define JUMP_ENTRIES 65536u /* indexed by bits 2-17 of RIP; see tlb_remember_jump() */
+#define JUMP_ENTRIES 32768u /* indexed by bits 2-16 of RIP; see tlb_remember_jump() */
 #define JUMP_MASK ((JUMP_ENTRIES - 1ull) << 2)
 #define JUMP_PAGE_ENTRIES 1024u /* of them, a page of code has so many in a row */
 #define TLB_LOG 2048u

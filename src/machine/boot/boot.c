@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MIB 0x100000ull
 #define PAGE 4096ull
 
 int boot_file_size(const struct machine_file *file, uint64_t *size, struct error *err)

@@ -48,6 +48,8 @@ uint64_t boot_room(const struct machine_file *kernel, uint64_t memory);
 
 /* Between the files of this folder: */
 
+#define MIB 0x100000ull
+
 /* The head of the kernel file, for looking at its headers. */
 #define BOOT_HEAD_SIZE 8192u
 struct boot_image {

@@ -34,7 +34,6 @@
 #define XLF_KERNEL_64 0x01u
 #define ENTRY_64 0x200
 
-#define MIB 0x100000ull
 #define ROOM_MAX (32 * MIB) /* a guest's owner may bring the kernel */
 
 static uint64_t get(const struct boot_image *image, unsigned at, unsigned size)

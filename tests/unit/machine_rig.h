@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The machine over an engine that is a few lines of C: each vCPU "runs" a function that stands for its guest. */
+#ifndef DACH_TESTS_MACHINE_RIG_H
+#define DACH_TESTS_MACHINE_RIG_H
+
+#include <elf.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "machine/lapic.h"
+#include "machine/machine.h"
+#include "machine/pm.h"
+
+#define MIB 0x100000ull
+#define CPUS 2
+
+struct engine_vcpu {
+	struct engine_vm *vm;
+	unsigned index, step, boots;
+	struct cpu_state state;
+	atomic_bool forced, kicked, nmi, running;
+	bool interruptible;
+};
+
+struct engine_vm {
+	struct engine_vm_config config;
+	struct engine_vcpu vcpu[CPUS];
+	atomic_uint written;
+};
+
+typedef enum engine_exit program(struct engine_vcpu *vcpu, struct error *err);
+
+static struct {
+	program *program[CPUS];
+	struct engine_vm *vm;
+	struct machine *machine;
+	struct loop *loop;
+	struct loop_timer timer;
+	unsigned stops, rounds, pauses;
+	bool endless;
+	char out[64];
+	atomic_uint outs;
+} test;
+
+/* The engine */
+
+static int fake_create(const struct engine_vm_config *config, struct engine_vm **out,
+	struct error *err)
+{
+	*out = calloc(1, sizeof **out);
+	(*out)->config = *config;
+	test.vm = *out;
+	return 0;
+}
+
+static void fake_destroy(struct engine_vm *vm)
+{
+	free(vm);
+}
+
+static int fake_map(struct engine_vm *vm, uint64_t gpa, uint64_t size, void *host, int fd,
+	uint64_t offset, struct error *err)
+{
+	return 0;
+}
+
+static void fake_written(struct engine_vm *vm, uint64_t gpa, uint64_t size)
+{
+	vm->written++;
+}
+
+static int fake_vcpu_create(struct engine_vm *vm, unsigned index, struct engine_vcpu **out,
+	struct error *err)
+{
+	*out = &vm->vcpu[index];
+	(*out)->vm = vm;
+	(*out)->index = index;
+	(*out)->interruptible = true;
+	return 0;
+}
+
+static void fake_vcpu_destroy(struct engine_vcpu *vcpu)
+{
+}
+
+static enum engine_exit fake_run(struct engine_vcpu *vcpu, struct error *err)
+{
+	enum engine_exit exit;
+
+	vcpu->running = true;
+	exit = test.program[vcpu->index](vcpu, err);
+	vcpu->running = false;
+	return exit;
+}
+
+static void fake_kick(struct engine_vcpu *vcpu, bool force)
+{
+	vcpu->kicked = true;
+	if (force)
+		vcpu->forced = true;
+}
+
+static void fake_nmi(struct engine_vcpu *vcpu)
+{
+	vcpu->nmi = true;
+}
+
+static void fake_get(struct engine_vcpu *vcpu, struct cpu_state *state)
+{
+	assert_false(vcpu->running);
+	*state = vcpu->state;
+}
+
+static int fake_set(struct engine_vcpu *vcpu, const struct cpu_state *state, struct error *err)
+{
+	assert_false(vcpu->running);
+	vcpu->state = *state;
+	vcpu->boots++;
+	return 0;
+}
+
+static bool fake_interruptible(struct engine_vcpu *vcpu)
+{
+	return vcpu->interruptible;
+}
+
+static const struct engine fake = {
+	.name = "fake",
+	.vm_create = fake_create,
+	.vm_destroy = fake_destroy,
+	.vm_map = fake_map,
+	.vm_written = fake_written,
+	.vcpu_create = fake_vcpu_create,
+	.vcpu_destroy = fake_vcpu_destroy,
+	.vcpu_run = fake_run,
+	.vcpu_kick = fake_kick,
+	.vcpu_nmi = fake_nmi,
+	.vcpu_get_state = fake_get,
+	.vcpu_set_state = fake_set,
+	.vcpu_interruptible = fake_interruptible,
+};
+
+/* What programs do */
+
+static void out(struct engine_vcpu *vcpu, uint16_t port, unsigned size, uint64_t value)
+{
+	vcpu->vm->config.callbacks->io_write(vcpu->vm->config.ctx, vcpu->index, port, size, value);
+}
+
+static void apic(struct engine_vcpu *vcpu, unsigned reg, uint32_t value)
+{
+	vcpu->vm->config.callbacks->mmio_write(vcpu->vm->config.ctx, vcpu->index, LAPIC_BASE + reg,
+		4, value);
+}
+
+static int ack(struct engine_vcpu *vcpu)
+{
+	int vector = vcpu->vm->config.callbacks->irq_ack(vcpu->vm->config.ctx, vcpu->index);
+
+	if (vector >= 0)
+		apic(vcpu, 0xb0, 0);
+	return vector;
+}
+
+static void off(struct engine_vcpu *vcpu)
+{
+	out(vcpu, PM1_CONTROL, 2, 0x2000 | 5 << 10);
+}
+
+/* Until somebody asks this vCPU to leave. */
+static enum engine_exit spin(struct engine_vcpu *vcpu, struct error *err)
+{
+	while (!atomic_exchange(&vcpu->forced, false))
+		usleep(100);
+	return ENGINE_EXIT_INTERRUPTED;
+}
+
+static enum engine_exit unreachable(struct engine_vcpu *vcpu, struct error *err)
+{
+	error_set(err, EIO, "a vCPU ran that should not");
+	return ENGINE_EXIT_ERROR;
+}
+
+static void serial(void *ctx, const uint8_t *data, size_t len)
+{
+	for (size_t i = 0; i < len && test.outs < sizeof test.out - 1; i++)
+		test.out[test.outs++] = data[i];
+}
+
+static void debug_stop(void *ctx, unsigned vcpu)
+{
+	test.stops++;
+	assert_true(machine_paused(test.machine));
+	machine_resume_one(test.machine, vcpu);
+}
+
+/* A kernel that only has an entry. */
+static int kernel(void)
+{
+	struct {
+		Elf64_Ehdr head;
+		Elf64_Phdr seg[1];
+		Elf64_Nhdr note;
+		char name[4];
+		uint32_t entry;
+	} e = {
+		.head = {.e_machine = EM_X86_64,
+			.e_phoff = sizeof(Elf64_Ehdr),
+			.e_phentsize = sizeof(Elf64_Phdr),
+			.e_phnum = 1},
+		.seg = {{.p_type = PT_NOTE,
+			.p_filesz = 20,
+			.p_offset = sizeof(Elf64_Ehdr) + sizeof(Elf64_Phdr)}},
+		.note = {.n_namesz = 4, .n_descsz = 4, .n_type = 18},
+		.name = "Xen",
+		.entry = 0x100000,
+	};
+	int fd = memfd_create("kernel", 0);
+
+	memcpy(e.head.e_ident, "\177ELF\2\1\1", 7);
+	assert_int_equal(write(fd, &e, sizeof e), sizeof e);
+	return fd;
+}
+
+static enum machine_result run(program *first, program *second, void (*tick)(void *ctx),
+	struct error *err)
+{
+	static const struct cpuid_policy cpuid = {.tsc_khz = 2000000};
+	struct machine_config config = {.engine = &fake,
+		.cpuid = &cpuid,
+		.vcpus = CPUS,
+		.memory = 16 * MIB,
+		.initrd = {-1, ""},
+		.cmdline = "",
+		.serial_output = serial,
+		.debug_stop = debug_stop};
+	enum machine_result result;
+
+	memset(&test, 0, sizeof test);
+	err->text[0] = 0;
+	test.endless = tick;
+	test.program[0] = first;
+	test.program[1] = second;
+	config.kernel = (struct machine_file){kernel(), "kernel"};
+	assert_int_equal(loop_create(&test.loop, err), 0);
+	config.loop = test.loop;
+	assert_int_equal(machine_create(&config, &test.machine, err), 0);
+	assert_true(test.vm->written > 0);
+	if (tick) {
+		loop_timer_init(&test.timer, test.loop, tick, NULL);
+		loop_timer_arm(&test.timer, clock_now() + 2000000);
+	}
+	result = machine_run(test.machine, err);
+	machine_destroy(test.machine);
+	loop_destroy(test.loop);
+	close(config.kernel.fd);
+	return result;
+}
+
+#endif

@@ -75,8 +75,8 @@ static bool leaves(const struct top *top, uint64_t delay)
 	}
 }
 
-/* What all have used until now, so that the first table can say more than 0. */
-static int note(struct top *top)
+/* What all have used until now, so that the first table can say more than 0; *gone: the user has gone meanwhile. */
+static int note(struct top *top, bool *gone)
 {
 	const uint64_t short_while = 300000000;
 	json_t *list, *times, *guest;
@@ -92,7 +92,7 @@ static int note(struct top *top)
 		percent(top, guest, times, top->when);
 	top->times = times;
 	json_decref(list);
-	leaves(top, short_while);
+	*gone = leaves(top, short_while);
 	return 0;
 }
 
@@ -205,7 +205,7 @@ static void enter_screen(struct top *top)
 int cli_top(struct cli *cli)
 {
 	struct top top = {.cli = cli, .delay = 3};
-	bool batch = cli->json || !isatty(STDOUT_FILENO);
+	bool batch = cli->json || !isatty(STDOUT_FILENO), gone = false;
 	struct error err = {""};
 	int id, status = 0, r = 0;
 
@@ -227,8 +227,8 @@ int cli_top(struct cli *cli)
 	if (!batch && !cli->json)
 		enter_screen(&top);
 	if (!cli->json)
-		status = note(&top);
-	for (uint64_t n = 1; !status && !(status = round_trip(&top)); n++)
+		status = note(&top, &gone);
+	for (uint64_t n = 1; !status && !gone && !(status = round_trip(&top)); n++)
 		if (n == top.iterations || leaves(&top, top.delay * 1000000000))
 			break;
 	if (top.screen)

@@ -66,12 +66,17 @@ static void check_copy(const struct insn *i, unsigned bits)
 	CHECK(copy.flags_written == i->flags_written && copy.flags_read == i->flags_read);
 }
 
+/* Of all inputs: what one left must not change what another is. */
+static struct insn_memo *memo;
+
 static void check(const uint8_t *data, size_t size, unsigned bits, const uint8_t *xsave)
 {
 	struct insn i, again;
 	char text[128];
 	int rc = insn_decode(&i, data, size, bits, NULL);
 
+	CHECK(insn_memo_decode(memo, &again, data, size, bits, NULL) == rc);
+	CHECK(memcmp(&i, &again, sizeof(i)) == 0);
 	CHECK(rc == 0 || rc == -EAGAIN || rc == -EILSEQ);
 	CHECK(rc != -EAGAIN || size < 15);
 	if (rc == -EAGAIN)
@@ -100,6 +105,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const unsigned bits[] = {16, 32, 64};
 	uint8_t xsave[CPU_XSAVE_SIZE];
 
+	if (!memo)
+		memo = insn_memo_create();
+	CHECK(memo);
 	memset(xsave, 0xa5, sizeof(xsave));
 	for (unsigned n = 0; n < 3; n++)
 		check(data, size, bits[n], xsave);

@@ -188,6 +188,7 @@ static void vcpu_destroy(struct engine_vcpu *e)
 	for (unsigned i = CTX_USER_FIRST; i < CTX_COUNT; i++)
 		windows_destroy(p->context[i].windows);
 	tlb_destroy(p->context);
+	insn_memo_destroy(p->memo);
 	if (p->bounce)
 		munmap(p->bounce, BOUNCE_SIZE);
 	if (p->fd >= 0)
@@ -202,7 +203,8 @@ static int vcpu_map(struct translate_vcpu *p, struct translate_vm *vm, struct er
 		return error_set(err, errno, "no memory for a vCPU: %s", strerror(errno));
 	p->v = mmap(NULL, VCPU_PAGES_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, p->fd, 0);
 	p->bounce = reserve(BOUNCE_SIZE);
-	if (p->v == MAP_FAILED || !p->bounce) {
+	p->memo = insn_memo_create();
+	if (p->v == MAP_FAILED || !p->bounce || !p->memo) {
 		p->v = p->v == MAP_FAILED ? NULL : p->v;
 		return error_set(err, ENOMEM, "no memory for a vCPU");
 	}

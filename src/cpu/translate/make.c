@@ -236,8 +236,8 @@ static enum outcome decode(struct vcpu *v, uint64_t linear, uint32_t mode, bool 
 	unsigned at = 0, n = 0, limit = mode & MODE_STEP ? 1 : BLOCK_MAX_INSNS;
 
 	while (n < limit && at < s->room) {
-		int r = insn_decode(&insns[n], s->bytes + at, s->room - at < 15 ? s->room - at : 15,
-			bits, vcpu_cpuid(v));
+		int r = insn_memo_decode(v->private_data->memo, &insns[n], s->bytes + at,
+			s->room - at < 15 ? s->room - at : 15, bits, vcpu_cpuid(v));
 
 		if (r == -EAGAIN && n == 0) {
 			enum outcome out = OUT_OK;

@@ -94,6 +94,7 @@ struct translate_vcpu {
 	bool running;            /* vcpu_run() is under way: %gs is ours */
 	uint64_t last_pause;     /* TSC at the last PAUSE */
 	unsigned pauses, yields; /* since the vCPU began to spin */
+	struct insn_memo *memo;
 	struct profile *profile; /* sight.c; NULL: none */
 	uint8_t watches;         /* data breakpoints that are enabled, as bits */
 	uint64_t debug_seen[5];  /* DR0-3 and DR7 as debug_update() has found them */

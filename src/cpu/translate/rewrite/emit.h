@@ -39,12 +39,6 @@ static inline void emit_32(struct emit *e, uint32_t v)
 	e->at += 4;
 }
 
-static inline void emit_64(struct emit *e, uint64_t v)
-{
-	memcpy(e->at, &v, 8);
-	e->at += 8;
-}
-
 static inline void emit_bytes(struct emit *e, const void *bytes, unsigned count)
 {
 	memcpy(e->at, bytes, count);
@@ -78,18 +72,32 @@ static inline unsigned operand_rex(struct operand o)
 	return rex;
 }
 
-static inline void emit_modrm_mem(struct emit *e, unsigned reg, struct operand o)
+/*
+ * put_*: the bytes of an instruction by a pointer of their own, which its bytes cannot change, so that
+ * the compiler makes few wide stores of them; returns where it ends.
+ */
+static inline uint8_t *put_8(uint8_t *p, unsigned v)
+{
+	*p = (uint8_t)v;
+	return p + 1;
+}
+
+static inline uint8_t *put_32(uint8_t *p, uint32_t v)
+{
+	memcpy(p, &v, 4);
+	return p + 4;
+}
+
+static inline uint8_t *put_modrm_mem(uint8_t *p, unsigned reg, struct operand o)
 {
 	unsigned scale = o.scale == 8 ? 3 : o.scale == 4 ? 2 : o.scale == 2 ? 1 : 0;
+	unsigned index = o.index == NO_REG ? 4 : o.index & 7;
 	unsigned r = (reg & 7) << 3, mod;
 
 	if (o.base == GS_ONLY || o.base == GS_SCALED || (o.base == NO_REG)) {
-		unsigned index = o.index == NO_REG ? 4 : o.index & 7;
-
-		emit_8(e, (uint8_t)(r | 4));
-		emit_8(e, (uint8_t)(scale << 6 | index << 3 | 5));
-		emit_32(e, (uint32_t)o.disp);
-		return;
+		p = put_8(p, r | 4);
+		p = put_8(p, scale << 6 | index << 3 | 5);
+		return put_32(p, (uint32_t)o.disp);
 	}
 	if (o.disp == 0 && (o.base & 7) != 5)
 		mod = 0;
@@ -98,50 +106,47 @@ static inline void emit_modrm_mem(struct emit *e, unsigned reg, struct operand o
 	else
 		mod = 0x80;
 	if (o.index == NO_REG && (o.base & 7) != 4) {
-		emit_8(e, (uint8_t)(mod | r | (o.base & 7)));
+		p = put_8(p, mod | r | (o.base & 7));
 	} else {
-		unsigned index = o.index == NO_REG ? 4 : o.index & 7;
-
-		emit_8(e, (uint8_t)(mod | r | 4));
-		emit_8(e, (uint8_t)(scale << 6 | index << 3 | (o.base & 7)));
+		p = put_8(p, mod | r | 4);
+		p = put_8(p, scale << 6 | index << 3 | (o.base & 7));
 	}
 	if (mod == 0x40)
-		emit_8(e, (uint8_t)o.disp);
-	else if (mod == 0x80)
-		emit_32(e, (uint32_t)o.disp);
+		return put_8(p, (uint8_t)o.disp);
+	return mod == 0x80 ? put_32(p, (uint32_t)o.disp) : p;
+}
+
+/* What comes before the ModRM byte: 66, REX, one opcode byte or two (0x0fXX). */
+static inline uint8_t *put_opcode(uint8_t *p, unsigned size, unsigned opcode, unsigned rex)
+{
+	rex |= size == 8 ? 8 : 0;
+	if (size == 2)
+		p = put_8(p, 0x66);
+	if (rex || size == 1)
+		p = put_8(p, 0x40 | rex);
+	if (opcode > 0xff)
+		p = put_8(p, 0x0f);
+	return put_8(p, opcode & 0xff);
 }
 
 /* opcode: one byte, or two as 0x0fXX. size: 1, 2, 4, 8. */
 static inline void emit_op_mem(struct emit *e, unsigned size, unsigned opcode, unsigned reg,
 	struct operand o)
 {
-	unsigned rex = operand_rex(o) | (reg & 8 ? 4 : 0) | (size == 8 ? 8 : 0);
+	uint8_t *p = e->at;
 
 	if (o.base == GS_ONLY || o.base == GS_SCALED)
-		emit_8(e, 0x65);
-	if (size == 2)
-		emit_8(e, 0x66);
-	if (rex || size == 1)
-		emit_8(e, (uint8_t)(0x40 | rex));
-	if (opcode > 0xff)
-		emit_8(e, 0x0f);
-	emit_8(e, (uint8_t)opcode);
-	emit_modrm_mem(e, reg, o);
+		p = put_8(p, 0x65);
+	p = put_opcode(p, size, opcode, operand_rex(o) | (reg & 8 ? 4 : 0));
+	e->at = put_modrm_mem(p, reg, o);
 }
 
 static inline void emit_op_reg(struct emit *e, unsigned size, unsigned opcode, unsigned reg,
 	unsigned rm)
 {
-	unsigned rex = (rm & 8 ? 1 : 0) | (reg & 8 ? 4 : 0) | (size == 8 ? 8 : 0);
+	uint8_t *p = put_opcode(e->at, size, opcode, (rm & 8 ? 1 : 0) | (reg & 8 ? 4 : 0));
 
-	if (size == 2)
-		emit_8(e, 0x66);
-	if (rex || size == 1)
-		emit_8(e, (uint8_t)(0x40 | rex));
-	if (opcode > 0xff)
-		emit_8(e, 0x0f);
-	emit_8(e, (uint8_t)opcode);
-	emit_8(e, (uint8_t)(0xc0 | (reg & 7) << 3 | (rm & 7)));
+	e->at = put_8(p, 0xc0 | (reg & 7) << 3 | (rm & 7));
 }
 
 static inline void emit_load(struct emit *e, unsigned size, unsigned reg, struct operand o)
@@ -166,54 +171,62 @@ static inline void emit_mov(struct emit *e, unsigned size, unsigned to, unsigned
 
 static inline void emit_mov_imm32(struct emit *e, unsigned reg, uint32_t imm)
 {
+	uint8_t *p = e->at;
+
 	if (reg & 8)
-		emit_8(e, 0x41);
-	emit_8(e, (uint8_t)(0xb8 | (reg & 7)));
-	emit_32(e, imm);
+		p = put_8(p, 0x41);
+	p = put_8(p, 0xb8 | (reg & 7));
+	e->at = put_32(p, imm);
 }
 
 static inline void emit_mov_imm64(struct emit *e, unsigned reg, uint64_t imm)
 {
-	emit_8(e, (uint8_t)(0x48 | (reg & 8 ? 1 : 0)));
-	emit_8(e, (uint8_t)(0xb8 | (reg & 7)));
-	emit_64(e, imm);
+	uint8_t *p = put_8(e->at, 0x48 | (reg & 8 ? 1 : 0));
+
+	p = put_8(p, 0xb8 | (reg & 7));
+	memcpy(p, &imm, 8);
+	e->at = p + 8;
 }
 
 /* VEX.LZ with map 2 (0F38) or 3 (0F3A), W1; pp 2 = F3, 3 = F2. */
-static inline void emit_vex(struct emit *e, unsigned map, unsigned pp, unsigned reg, unsigned vvvv,
+static inline uint8_t *put_vex(uint8_t *p, unsigned map, unsigned pp, unsigned reg, unsigned vvvv,
 	unsigned rex_xb)
 {
-	emit_8(e, 0xc4);
-	emit_8(e,
-		(uint8_t)((reg & 8 ? 0 : 0x80) | (rex_xb & 2 ? 0 : 0x40) | (rex_xb & 1 ? 0 : 0x20) |
-			map));
-	emit_8(e, (uint8_t)(0x80 | (~vvvv & 15) << 3 | pp));
+	p = put_8(p, 0xc4);
+	p = put_8(p,
+		(reg & 8 ? 0 : 0x80) | (rex_xb & 2 ? 0 : 0x40) | (rex_xb & 1 ? 0 : 0x20) | map);
+	return put_8(p, 0x80 | (~vvvv & 15) << 3 | pp);
 }
 
 static inline void emit_rorx(struct emit *e, unsigned to, unsigned from, unsigned count)
 {
-	emit_vex(e, 3, 3, to, 0, from & 8 ? 1 : 0);
-	emit_8(e, 0xf0);
-	emit_8(e, (uint8_t)(0xc0 | (to & 7) << 3 | (from & 7)));
-	emit_8(e, (uint8_t)count);
+	uint8_t *p = put_vex(e->at, 3, 3, to, 0, from & 8 ? 1 : 0);
+
+	p = put_8(p, 0xf0);
+	p = put_8(p, 0xc0 | (to & 7) << 3 | (from & 7));
+	e->at = put_8(p, count);
+}
+
+/* PEXT and PDEP with the mask in memory at %gs. */
+static inline void emit_bits(struct emit *e, unsigned pp, unsigned to, unsigned from,
+	struct operand mask)
+{
+	uint8_t *p = put_8(e->at, 0x65);
+
+	p = put_vex(p, 2, pp, to, from, operand_rex(mask));
+	e->at = put_modrm_mem(put_8(p, 0xf5), to, mask);
 }
 
 /* to = PEXT(from, mask in memory) */
 static inline void emit_pext(struct emit *e, unsigned to, unsigned from, struct operand mask)
 {
-	emit_8(e, 0x65);
-	emit_vex(e, 2, 2, to, from, operand_rex(mask));
-	emit_8(e, 0xf5);
-	emit_modrm_mem(e, to, mask);
+	emit_bits(e, 2, to, from, mask);
 }
 
 /* to = PDEP(from, mask in memory) */
 static inline void emit_pdep(struct emit *e, unsigned to, unsigned from, struct operand mask)
 {
-	emit_8(e, 0x65);
-	emit_vex(e, 2, 3, to, from, operand_rex(mask));
-	emit_8(e, 0xf5);
-	emit_modrm_mem(e, to, mask);
+	emit_bits(e, 3, to, from, mask);
 }
 
 static inline void emit_movzx16(struct emit *e, unsigned to, unsigned from)
@@ -224,10 +237,10 @@ static inline void emit_movzx16(struct emit *e, unsigned to, unsigned from)
 static inline void emit_movzx8(struct emit *e, unsigned to, unsigned from)
 {
 	/* any REX names the low byte of each register */
-	emit_8(e, (uint8_t)(0x40 | (from & 8 ? 1 : 0) | (to & 8 ? 4 : 0)));
-	emit_8(e, 0x0f);
-	emit_8(e, 0xb6);
-	emit_8(e, (uint8_t)(0xc0 | (to & 7) << 3 | (from & 7)));
+	uint8_t *p = put_8(e->at, 0x40 | (from & 8 ? 1 : 0) | (to & 8 ? 4 : 0));
+
+	p = put_8(put_8(p, 0x0f), 0xb6);
+	e->at = put_8(p, 0xc0 | (to & 7) << 3 | (from & 7));
 }
 
 static inline void emit_not(struct emit *e, unsigned reg)
@@ -238,36 +251,31 @@ static inline void emit_not(struct emit *e, unsigned reg)
 /* jmp *%gs:offset */
 static inline void emit_jmp_slot(struct emit *e, uint64_t offset)
 {
-	emit_8(e, 0x65);
-	emit_8(e, 0xff);
-	emit_modrm_mem(e, 4, gs_slot(offset));
+	emit_op_mem(e, 4, 0xff, 4, gs_slot(offset));
 }
 
-static inline void emit_rel32(struct emit *e, const uint8_t *target)
+static inline uint8_t *put_rel32(uint8_t *p, const uint8_t *target)
 {
-	emit_32(e, (uint32_t)(target - (e->at + 4)));
+	return put_32(p, (uint32_t)(target - (p + 4)));
 }
 
 static inline void emit_jmp(struct emit *e, const uint8_t *target)
 {
-	emit_8(e, 0xe9);
-	emit_rel32(e, target);
+	e->at = put_rel32(put_8(e->at, 0xe9), target);
 }
 
 static inline void emit_jcc(struct emit *e, unsigned cc, const uint8_t *target)
 {
-	emit_8(e, 0x0f);
-	emit_8(e, (uint8_t)(0x80 | cc));
-	emit_rel32(e, target);
+	e->at = put_rel32(put_8(put_8(e->at, 0x0f), 0x80 | cc), target);
 }
 
 /* lea reg, [rip -> target] */
 static inline void emit_lea_rip(struct emit *e, unsigned reg, const uint8_t *target)
 {
-	emit_8(e, (uint8_t)(0x48 | (reg & 8 ? 4 : 0)));
-	emit_8(e, 0x8d);
-	emit_8(e, (uint8_t)((reg & 7) << 3 | 5));
-	emit_rel32(e, target);
+	uint8_t *p = put_8(e->at, 0x48 | (reg & 8 ? 4 : 0));
+
+	p = put_8(p, 0x8d);
+	e->at = put_rel32(put_8(p, (reg & 7) << 3 | 5), target);
 }
 
 /* A forward jump of one byte, closed by emit_close(). */

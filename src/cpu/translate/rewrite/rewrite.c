@@ -296,6 +296,7 @@ unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const s
 	unsigned count, unsigned start, bool next_crosses)
 {
 	uint32_t live[BLOCK_MAX_INSNS];
+	struct site hot_site[REWRITE_SITES_MAX / 2], cold_site[REWRITE_SITES_MAX / 2];
 	bool left = false;
 	uint32_t first_exit;
 	unsigned grouped;
@@ -311,6 +312,8 @@ unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const s
 							   : 16,
 		.hot = {c->write + c->hot, 0},
 		.cold = {c->write + c->cold, 0},
+		.hot_site = hot_site,
+		.cold_site = cold_site,
 	};
 
 	b->code = c->hot;

@@ -39,11 +39,7 @@ void rewrite_lookup(struct rewrite *w)
 	rewrite_leave(e, LEAVE_LOOKUP);
 	emit_close(e, hit);
 	emit_load(e, 8, RCX, gs_slot(offsetof(struct vcpu, spill[0])));
-	/* jmp *%gs:CTX_JUMP_TARGET(,%r11,8) */
-	emit_8(e, 0x65);
-	emit_8(e, 0x42);
-	emit_8(e, 0xff);
-	emit_modrm_mem(e, 4, gs_table(CTX_JUMP_TARGET, R11));
+	emit_op_mem(e, 4, 0xff, 4, gs_table(CTX_JUMP_TARGET, R11)); /* jmp */
 }
 
 void rewrite_code_address(struct rewrite *w, struct emit *e, unsigned reg, int32_t offset,

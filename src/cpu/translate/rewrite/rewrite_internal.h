@@ -28,7 +28,7 @@ struct rewrite {
 	uint8_t held;
 	uint32_t drift; /* ... that value has moved at most so far since */
 	unsigned hot_sites, cold_sites;
-	struct site hot_site[REWRITE_SITES_MAX / 2], cold_site[REWRITE_SITES_MAX / 2];
+	struct site *hot_site, *cold_site; /* REWRITE_SITES_MAX / 2 each */
 };
 
 static inline struct operand gpr_slot(unsigned reg)

@@ -199,6 +199,14 @@ static void check_string(struct structure *s, uint32_t at, const struct insn *i)
 		complain(s, at, "writes where RDI points to without a window");
 }
 
+/* What stands behind a jump to the slow path. */
+static unsigned slow_size(const struct cache *c, uint32_t at)
+{
+	const struct slow_access *d = (const void *)(c->write + at);
+
+	return d->flags & SLOW_GROUP ? sizeof(struct slow_group) : sizeof *d;
+}
+
 static void walk_part(struct structure *s, uint32_t at, uint32_t end)
 {
 	while (at < end) {
@@ -229,7 +237,7 @@ static void walk_part(struct structure *s, uint32_t at, uint32_t end)
 		s->value = i.operand_size == 4 ? (uint32_t)i.imm : (uint64_t)i.imm;
 		at += length;
 		if (is_slot_jump(&i, &slot) && slot == offsetof(struct vcpu, stub_slow))
-			at += sizeof(struct slow_access);
+			at += slow_size(s->c, at);
 	}
 }
 
@@ -249,7 +257,7 @@ static void dump(const struct cache *c, uint32_t at, uint32_t end)
 
 			printf("      (guest %x, flags %x, size %u)\n", d->guest, d->flags,
 				d->size);
-			at += sizeof *d;
+			at += slow_size(c, at);
 		}
 	}
 }

@@ -146,7 +146,7 @@ static enum outcome locate(struct vcpu *v, uint64_t *linear, uint64_t *gpa)
 
 static void remember(struct vcpu *v, uint64_t linear, const struct block *b)
 {
-	if (!(b->mode & MODE_STEP))
+	if (!(b->mode & (MODE_STEP | MODE_SINGLY)))
 		tlb_remember_jump(v->tlb, linear, exec_at(&v->vm->cache, b->code));
 }
 
@@ -288,8 +288,8 @@ static void link_exit(struct vcpu *v, uint32_t exit_index, uint32_t to, uint64_t
 	struct block_exit *e = &c->exit[exit_index];
 	struct block *from = &c->block[e->block], *b = &c->block[to];
 
-	if (e->to || from->dead || b->dead || b->mode & MODE_STEP || b->mode != from->mode ||
-		b->base != from->base)
+	if (e->to || from->dead || b->dead || b->mode & MODE_STEP ||
+		(b->mode ^ from->mode) & ~MODE_SINGLY || b->base != from->base)
 		return;
 	/* holds while the second page stays where it is */
 	if (b->crosses && (!(b->mode & MODE_RING0) || !may_link_far(v, from, (linear | 4095) + 1)))

@@ -35,10 +35,11 @@ struct page;
 #define MODE_SSE 0x200u     /* CR4.OSFXSR */
 #define MODE_AVX 0x400u     /* XCR0 has AVX */
 #define MODE_AVX512 0x800u
-#define MODE_TSD 0x1000u    /* RDTSC is privileged here */
-#define MODE_RING0 0x4000u  /* CPL 0 */
-#define MODE_WINDOW 0x8000u /* memory by way of windows, see window.h */
-#define MODE_ALIGN 0x2000u  /* alignment checking is on (CR0.AM, RFLAGS.AC, CPL 3) */
+#define MODE_TSD 0x1000u     /* RDTSC is privileged here */
+#define MODE_RING0 0x4000u   /* CPL 0 */
+#define MODE_WINDOW 0x8000u  /* memory by way of windows, see window.h */
+#define MODE_ALIGN 0x2000u   /* alignment checking is on (CR0.AM, RFLAGS.AC, CPL 3) */
+#define MODE_SINGLY 0x10000u /* each memory access has a check of its own, see rewrite_group.c */
 
 #define BLOCK_MAX_INSNS 64u
 /* Bytes of an exit's stub; behind that of an exit to another page is code that asks the jump cache. */
@@ -52,8 +53,8 @@ struct block {
 	uint32_t incoming;        /* exits linked to it */
 	uint32_t first_site;
 	uint32_t second_page; /* number of the page that it ends in, if it crosses */
+	uint32_t mode;        /* MODE_* */
 	uint16_t code_size, cold_size;
-	uint16_t mode; /* MODE_* */
 	uint16_t size; /* guest bytes */
 	uint16_t sites;
 	uint8_t insns, exits;
@@ -154,7 +155,7 @@ struct cache {
 /* base: of struct block */
 static inline uint64_t cache_hash(uint64_t gpa, uint64_t base, uint32_t mode)
 {
-	uint64_t h = (gpa ^ (uint64_t)mode << 48 ^ base << 20) * 0x9e3779b97f4a7c15ull;
+	uint64_t h = (gpa ^ (uint64_t)mode << 47 ^ base << 20) * 0x9e3779b97f4a7c15ull;
 
 	return h ^ h >> 29;
 }

@@ -10,6 +10,7 @@
 	X(exit_link)    /* the same, at a direct jump that was not linked */     \
 	X(exit_emulate) /* to emulate one instruction */                         \
 	X(exit_slow)    /* slow memory accesses */                               \
+	X(exit_singly)  /* ... of several that go on one by one */               \
 	X(exit_kick)    /* because of a kick or poll */                          \
 	X(tlb_fill)                                                              \
 	X(tlb_flush)                                                             \

@@ -311,7 +311,7 @@ uint32_t cache_make(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode
 	b = &c->block[index];
 	*b = (struct block){.gpa = gpa,
 		.base = mode & MODE_WINDOW ? linear & ~4095ull : 0,
-		.mode = (uint16_t)mode,
+		.mode = mode,
 		.second_page = (uint32_t)(d->gpa2 >> 12)};
 	d->count = rewrite_block(c, b, index, d->insn, d->count, start, d->next_crosses);
 	for (unsigned k = 0; k < d->count; k++)

@@ -400,6 +400,36 @@ static void debug_masked(struct vcpu *v, const struct slow_access *d, uint64_t m
 	debug_access(v, v->ea + first, size, d->flags & SLOW_WRITE);
 }
 
+/* Several accesses together, from the lowest byte to the highest: can they be had by one check? */
+static bool group_reached(struct vcpu *v, const struct slow_access *d)
+{
+	bool window = v->private_data->mode & MODE_WINDOW;
+	unsigned access = d->flags & SLOW_WRITE ? ACC_WRITE : ACC_READ;
+	unsigned part = first_part(v->ea, d->size);
+	struct target t[2] = {0};
+
+	if (!canonical_ok(v->ea) || !canonical_ok(v->ea + d->size - 1))
+		return false;
+	if ((part < d->size && !window) || resolve(v, v->ea, access, &t[0]) || t[0].debug)
+		return false;
+	if (!window)
+		return t[0].host && (!t[0].watched || access == ACC_READ);
+	if (part < d->size && (resolve(v, v->ea + part, access, &t[1]) || t[1].debug))
+		return false;
+	return window_reach(v, v->ea, d->size, access, t[0].host, t[1].host);
+}
+
+static enum slow_result slow_group(struct vcpu *v, const struct slow_access *d)
+{
+	if (group_reached(v, d))
+		return SLOW_RETRY;
+	v->count.exit_singly++;
+	v->fault.vector = 0;
+	v->private_data->singly = 1 + ((const struct slow_group *)d)->exit;
+	v->private_data->leave_ok = true;
+	return slow_fault(v, d);
+}
+
 enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d)
 {
 	struct translate_vcpu *p = v->private_data;
@@ -411,6 +441,8 @@ enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d)
 	v->count.exit_slow++;
 	if (p->mode & MODE_WINDOW)
 		v->code_base = cache_block_at(&v->vm->cache, d)->base;
+	if (d->flags & SLOW_GROUP)
+		return slow_group(v, d);
 	if (d->flags & SLOW_OP && linear_address(v, d->seg, v->ea, d->size, access, &v->ea))
 		return slow_fault(v, d);
 	part = first_part(v->ea, d->size);

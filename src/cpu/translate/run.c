@@ -232,6 +232,23 @@ static struct leaving leave_of(struct vcpu *v, struct left left)
 	return l;
 }
 
+/* On to a block whose first accesses one check did not find together: see rewrite_group.c. */
+static enum outcome go_singly(struct vcpu *v, uint32_t generation, void **code, uint64_t *linear)
+{
+	struct translate_vcpu *p = v->private_data;
+	uint32_t exit = p->singly - 1;
+	enum outcome out;
+
+	p->singly = 0;
+	if (atomic_load_explicit(&v->kicked, memory_order_relaxed) ||
+		(v->irq_check && v->cpu.rflags & FL_IF))
+		return OUT_OK;
+	p->mode |= MODE_SINGLY;
+	out = cache_follow(v, exit, generation, code, linear);
+	p->mode &= ~MODE_SINGLY;
+	return out;
+}
+
 static enum outcome left(struct vcpu *v, struct leaving l, void **code, uint64_t *linear)
 {
 	*code = NULL;
@@ -254,11 +271,10 @@ static enum outcome left(struct vcpu *v, struct leaving l, void **code, uint64_t
 		return OUT_OK;
 	case LEAVE_FAULT:
 		rip_from_linear(v, v->cpu.rip);
-		if (v->private_data->leave_ok) {
-			v->private_data->leave_ok = false;
-			return OUT_OK;
-		}
-		return OUT_FAULT;
+		if (!v->private_data->leave_ok)
+			return OUT_FAULT;
+		v->private_data->leave_ok = false;
+		return v->private_data->singly ? go_singly(v, l.generation, code, linear) : OUT_OK;
 	default: /* a signal handler has set fault and the linear rip */
 		v->count.signal++;
 		rip_from_linear(v, v->cpu.rip);

@@ -100,12 +100,18 @@ struct slow_access {
 	uint16_t size; /* bytes */
 	uint8_t seg;   /* SEG_*, with SLOW_OP */
 } __attribute__((packed));
+/* With SLOW_GROUP. */
+struct slow_group {
+	struct slow_access access;
+	uint32_t exit; /* which leads to the same one by one, or 0 */
+} __attribute__((packed));
 #define SLOW_WRITE 1u
 #define SLOW_READ 2u
 #define SLOW_MASKED 4u
 #define SLOW_STACK 8u /* non-canonical: #SS rather than #GP */
 #define SLOW_LOCK 16u
 #define SLOW_ALIGNED 64u /* misaligned: #GP, before the page is looked at */
+#define SLOW_GROUP 128u  /* several accesses: try again, or do them one by one (MODE_SINGLY) */
 #define SLOW_OP 32u /* must go on with the out-of-line copy: ea is an offset in segment `seg` */
 
 /* What they return to the code in stubs.c. */

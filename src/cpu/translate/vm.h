@@ -101,6 +101,7 @@ struct translate_vcpu {
 	uint8_t debug_hits;      /* breakpoints that the instruction under way has met */
 	uint8_t debug_held;      /* the same of the MOV SS before it */
 	bool leave_ok;           /* a slow path left only to look for the next block */
+	uint32_t singly;         /* ... which is of MODE_SINGLY: 1 + the exit that leads there */
 	_Atomic uint32_t place;  /* PLACE_* in the low bits, a count above */
 };
 

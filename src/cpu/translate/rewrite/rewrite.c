@@ -264,15 +264,7 @@ static void sites_flush(struct rewrite *w, struct block *b)
 {
 	struct cache *c = w->cache;
 
-	/* ascending by code offset: the hot part lies below the cold one, which groups disorder */
-	for (unsigned k = 1; k < w->cold_sites; k++) {
-		struct site s = w->cold_site[k];
-		unsigned n = k;
-
-		for (; n && w->cold_site[n - 1].code > s.code; n--)
-			w->cold_site[n] = w->cold_site[n - 1];
-		w->cold_site[n] = s;
-	}
+	/* ascending by code offset: the hot part lies below the cold one */
 	b->first_site = c->sites;
 	for (unsigned k = 0; k < w->hot_sites; k++)
 		c->site[c->sites++] = w->hot_site[k];
@@ -334,7 +326,7 @@ unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const s
 		/* not behind STI, where the window is */
 		grouped = k && insns[k - 1].mnemonic == ZYDIS_MNEMONIC_STI
 			? 0
-			: rewrite_group(&w, insns + k, count - k, live + k);
+			: rewrite_group(&w, insns + k, count - k, live[k] != 0);
 		if (grouped) {
 			k += grouped - 1;
 			continue;

@@ -200,14 +200,22 @@ void rewrite_narrow(struct rewrite *w, struct emit *e)
 
 /* --- the check ----------------------------------------------------------------------------------- */
 
+/* Before a jump whose displacement comes after `opcode` bytes: it must lie in one cache line to be patched. */
+static void align_jump(struct rewrite *w, unsigned opcode)
+{
+	while (((offset_of(w, w->hot.at) + opcode) & 63) > 60)
+		emit_8(&w->hot, 0x90);
+}
+
 /*
  * w->mem = [r10], the host address of what r10's linear address names; a jump to cold_at if the TLB
- * does not have it.
+ * does not have it. Returns where the jump's displacement is.
  */
-static void check(struct rewrite *w, unsigned size, bool write, uint8_t *cold_at)
+static uint8_t *check(struct rewrite *w, unsigned size, bool write, const uint8_t *cold_at)
 {
 	struct emit *e = &w->hot;
 	uint32_t tags = write ? CTX_TAG_WRITE : CTX_TAG_READ;
+	uint8_t *patch;
 
 	w->mem = at_reg(R10, 0);
 	emit_rorx(e, R11, R10, 12);
@@ -218,9 +226,11 @@ static void check(struct rewrite *w, unsigned size, bool write, uint8_t *cold_at
 		emit_8(e, 0x81);
 		emit_8(e, 0xfa);
 		emit_32(e, 4096 - size);
-		emit_jcc(e, 7, cold_at);                               /* above */
+		align_jump(w, 2);
+		emit_jcc(e, 7, cold_at); /* above */
+		patch = e->at - 4;
 		emit_op_mem(e, 8, 0x03, R10, gs_table(CTX_HOST, R11)); /* add r10, host */
-		return;
+		return patch;
 	}
 	emit_store(e, 8, gs_slot(offsetof(struct vcpu, spill[0])), RCX);
 	emit_load(e, 8, RCX, gs_table(tags, R11));
@@ -232,11 +242,14 @@ static void check(struct rewrite *w, unsigned size, bool write, uint8_t *cold_at
 	uint8_t *hit = emit_jrcxz(e);
 
 	emit_load(e, 8, RCX, gs_slot(offsetof(struct vcpu, spill[0])));
+	align_jump(w, 1);
 	emit_jmp(e, cold_at);
+	patch = e->at - 4;
 	emit_close(e, hit);
 	emit_load(e, 8, R11, gs_table(CTX_HOST, R11));
 	emit_load(e, 8, RCX, gs_slot(offsetof(struct vcpu, spill[0])));
 	emit_lea(e, 8, R10, (struct operand){R10, R11, 1, 0});
+	return patch;
 }
 
 struct slow_access *rewrite_slow_call(struct rewrite *w, unsigned size, unsigned flags,
@@ -258,6 +271,17 @@ struct slow_access *rewrite_slow_call(struct rewrite *w, unsigned size, unsigned
 	struct emit patch = {lea, 0};
 
 	emit_lea_rip(&patch, R11, (uint8_t *)d);
+	return d;
+}
+
+struct slow_access *rewrite_slow_group(struct rewrite *w, struct address a, unsigned size,
+	bool write, uint32_t exit)
+{
+	struct slow_access *d;
+
+	linear(w, &w->cold, a);
+	d = rewrite_slow_call(w, size, SLOW_GROUP | (write ? SLOW_WRITE : SLOW_READ), a.seg);
+	emit_32(&w->cold, exit);
 	return d;
 }
 
@@ -336,12 +360,13 @@ void rewrite_stack_write(struct rewrite *w, unsigned size, access_op *op)
 	rewrite_access(w, below, size, SLOW_WRITE, op);
 }
 
-void rewrite_check(struct rewrite *w, struct address a, unsigned size, bool write, uint8_t *failed)
+uint8_t *rewrite_check(struct rewrite *w, struct address a, unsigned size, bool write,
+	const uint8_t *failed)
 {
 	if (w->mode & MODE_WINDOW) {
 		window(w, a);
-	} else {
-		linear(w, &w->hot, a);
-		check(w, size, write, failed);
+		return NULL;
 	}
+	linear(w, &w->hot, a);
+	return check(w, size, write, failed);
 }

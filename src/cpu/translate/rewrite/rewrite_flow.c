@@ -10,8 +10,7 @@ void rewrite_leave(struct emit *e, enum leave why)
 	emit_jmp_slot(e, offsetof(struct vcpu, stub_leave));
 }
 
-/* Emits the stub of a new exit; returns its index, the displacement is the caller's. */
-static uint32_t new_exit(struct rewrite *w, int32_t target)
+uint32_t rewrite_exit(struct rewrite *w, int32_t target)
 {
 	struct cache *c = w->cache;
 	uint32_t index = c->exits++;
@@ -19,6 +18,14 @@ static uint32_t new_exit(struct rewrite *w, int32_t target)
 	c->exit[index] = (struct block_exit){.block = w->block_index,
 		.target = target,
 		.stub = offset_of(w, w->cold.at)};
+	return index;
+}
+
+/* The same with its stub. */
+static uint32_t new_exit(struct rewrite *w, int32_t target)
+{
+	uint32_t index = rewrite_exit(w, target);
+
 	emit_mov_imm32(&w->cold, R10, index);
 	rewrite_leave(&w->cold, LEAVE_EXIT);
 	return index;

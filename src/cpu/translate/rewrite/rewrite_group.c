@@ -3,8 +3,11 @@
  * Several memory accesses behind one TLB check: neighbours that use the same
  * base and index registers (fields of a structure, a local variable read and
  * written), and runs of PUSH or POP. The check covers all their bytes and fails
- * if those do not lie in one page; then the same instructions run out of line,
- * each with a check of its own, so that faults stay exact.
+ * if the TLB does not have them in one page. Then C code fills the TLB and the
+ * check is tried again. Where that does not help (two pages, a device, code, a
+ * fault) the group is left before its first instruction for a block of
+ * MODE_SINGLY, in which each access has a check of its own, so that faults stay
+ * exact; and the check leads there from then on, by an exit like any other.
  */
 #include "cpu/translate/rewrite/rewrite_internal.h"
 
@@ -105,22 +108,52 @@ static struct group find_accesses(const struct rewrite *w, const struct insn *in
 	return best;
 }
 
+/*
+ * Through a window: the one access that has not found its memory, then on in line, with the group's window
+ * in r10 and r11 again.
+ */
+static void emit_again(struct rewrite *w, const struct insn *first, unsigned guest,
+	const struct group *g, const uint8_t *at)
+{
+	const struct insn *insn = w->insn;
+	unsigned guest_now = w->guest;
+	struct slow_access *d =
+		rewrite_slow_group(w, rewrite_address_of(insn), insn->mem_size, insn->mem_write, 0);
+	struct emit hot = w->hot;
+
+	d->retry = (int32_t)(w->cold.at - (uint8_t *)d);
+	w->insn = first;
+	w->guest = guest;
+	w->hot = w->cold;
+	rewrite_check(w, g->at, 0, false, NULL);
+	emit_jmp(&w->hot, at);
+	w->cold = w->hot;
+	w->hot = hot;
+	w->insn = insn;
+	w->guest = guest_now;
+}
+
 static void emit_accesses(struct rewrite *w, const struct insn *insns, const struct group *g)
 {
+	unsigned guest = w->guest;
+
 	for (unsigned k = 0; k < g->count; k++) {
 		const struct insn *i = &insns[k];
 
 		w->insn = i;
 		if (i->has_mem && i->class == INSN_COPY) {
+			const uint8_t *at = w->hot.at;
 			struct operand mem = w->mem;
 
 			mem.disp += (int32_t)(displacement(i, w->guest) - g->low);
-			w->slow = k + 1; /* until it is known; see rewrite_group() */
+			w->slow = offset_of(w, w->cold.at);
 			if (in_window(w))
 				rewrite_reach(w, &w->hot);
 			else if (i->may_fault || i->mem_aligned)
 				rewrite_site(w, w->hot.at, 0, false);
 			emit_copy(&w->hot, i, w->bits, mem);
+			if (in_window(w))
+				emit_again(w, insns, guest, g, at);
 		} else {
 			rewrite_one(w);
 		}
@@ -172,7 +205,6 @@ static void emit_pushes(struct rewrite *w, const struct insn *insns, const struc
 {
 	struct emit *e = &w->hot;
 
-	w->slow = 1;
 	for (unsigned k = 0; k < g->count; k++) {
 		struct operand to = w->mem;
 		unsigned from = insns[k].op_reg, value = free_scratch(w);
@@ -198,7 +230,6 @@ static void emit_pops(struct rewrite *w, const struct insn *insns, const struct 
 	struct emit *e = &w->hot;
 	int32_t move = (int32_t)g->high;
 
-	w->slow = 1;
 	for (unsigned k = 0; k < g->count; k++) {
 		struct operand from = w->mem;
 		unsigned to = insns[k].op_reg, value = free_scratch(w);
@@ -218,61 +249,50 @@ static void emit_pops(struct rewrite *w, const struct insn *insns, const struct 
 	emit_lea(e, 8, RSP, at_reg(RSP, move));
 }
 
-/* --- both ways --------------------------------------------------------------------------------------- */
+/* --- both ------------------------------------------------------------------------------------------ */
 
-/* Each instruction by itself, and where its slow path is; a RET leaves its target in r10. */
-static void emit_singly(struct rewrite *w, const struct insn *insns, const struct group *g,
-	const uint32_t *live, uint32_t *slow)
+/* The way out of a check, and an exit to the same instructions one by one. */
+static void emit_check(struct rewrite *w, const struct group *g)
 {
-	for (unsigned k = 0; k < g->count; k++) {
-		w->insn = &insns[k];
-		slow[k] = offset_of(w, w->cold.at);
-		w->flags_live = live[k] != 0;
-		if (insns[k].class == INSN_RET)
-			rewrite_ret_target(w);
-		else
-			rewrite_one(w);
-		rewrite_hold(w, &insns[k]);
-		w->guest += insns[k].length;
-	}
+	unsigned size = (unsigned)(g->high - g->low);
+	uint32_t exit = rewrite_exit(w, (int32_t)w->guest);
+	const uint8_t *start = w->hot.at;
+	uint8_t *patch = rewrite_check(w, g->at, size, g->write, w->cold.at);
+	struct slow_access *d = rewrite_slow_group(w, g->at, size, g->write, exit);
+
+	w->cache->exit[exit].patch = offset_of(w, patch);
+	d->retry = (int32_t)(start - (uint8_t *)d);
 }
 
-/* The instructions one by one at w->cold, with their slow paths behind them; then on to `done`. */
-static void emit_out_of_line(struct rewrite *w, const struct insn *insns, const struct group *g,
-	const uint32_t *live, const uint8_t *done, uint32_t *slow)
+/* Through windows: a run of the stack begins anew when it misses, since RSP has not moved yet. */
+static void emit_window(struct rewrite *w, const struct group *g)
 {
-	struct emit hot = w->hot;
-	uint8_t *start = w->cold.at;
-	unsigned guest = w->guest, sites = w->cold_sites;
-	unsigned size = 2048, held = w->held;
+	unsigned held = w->held;
+	const uint8_t *start = w->hot.at;
+	struct slow_access *d;
 
-	/* once to learn how long the first part is, once for good */
-	for (unsigned pass = 0; pass < 2; pass++) {
-		w->guest = guest;
-		w->cold_sites = sites;
-		w->hot.at = start;
-		w->cold.at = start + size;
-		w->held = NO_REG;
-		emit_singly(w, insns, g, live, slow);
-		w->held = (uint8_t)held;
-		rewrite_hold_again(w, &w->hot);
-		emit_jmp(&w->hot, done);
-		size = (unsigned)(w->hot.at - start);
-	}
-	w->hot = hot;
+	rewrite_check(w, g->at, 0, false, NULL);
+	if (!in_window(w) || w->mem.base != RSP)
+		return;
+	w->slow = offset_of(w, w->cold.at);
+	d = rewrite_slow_group(w, g->at, (unsigned)(g->high - g->low), g->write, 0);
+	d->retry = (int32_t)(start - (uint8_t *)d);
+	if (held != RSP)
+		return;
+	/* r11 was there before */
+	d->retry = (int32_t)(w->cold.at - (uint8_t *)d);
+	rewrite_hold_again(w, &w->cold);
+	emit_jmp(&w->cold, start);
 }
 
-unsigned rewrite_group(struct rewrite *w, const struct insn *insns, unsigned count,
-	const uint32_t *live)
+unsigned rewrite_group(struct rewrite *w, const struct insn *insns, unsigned count, bool flags_live)
 {
+	unsigned guest = w->guest;
 	struct group g;
-	uint8_t *cold = w->cold.at;
-	uint32_t slow[BLOCK_MAX_INSNS];
-	unsigned guest = w->guest, sites = w->hot_sites;
 	void (*emit_group)(struct rewrite *, const struct insn *, const struct group *) =
 		emit_accesses;
 
-	if (w->bits != 64 || w->mode & (MODE_STEP | MODE_ALIGN))
+	if (w->bits != 64 || w->mode & (MODE_STEP | MODE_ALIGN | MODE_SINGLY))
 		return 0;
 	if (insns[0].class == INSN_PUSH) {
 		g = find_pushes(insns, count);
@@ -286,22 +306,14 @@ unsigned rewrite_group(struct rewrite *w, const struct insn *insns, unsigned cou
 	if (g.accesses < 2)
 		return 0;
 	w->insn = &insns[0];
-	w->flags_live = live[0] != 0;
-	rewrite_check(w, g.at, (unsigned)(g.high - g.low), g.write, cold);
+	w->flags_live = flags_live;
+	(w->mode & MODE_WINDOW ? emit_window : emit_check)(w, &g);
 	emit_group(w, insns, &g);
-	for (unsigned k = 0; k < g.count; k++)
+	w->guest = guest;
+	for (unsigned k = 0; k < g.count; k++) {
 		rewrite_hold(w, &insns[k]);
-	w->guest = guest;
-	emit_out_of_line(w, insns, &g, live, w->hot.at, slow);
-	/* what faults goes on by itself; a run of the stack starts anew, since RSP has not moved yet */
-	for (; sites < w->hot_sites; sites++)
-		if (w->hot_site[sites].slow)
-			w->hot_site[sites].slow = emit_group == emit_accesses
-				? slow[w->hot_site[sites].slow - 1]
-				: offset_of(w, cold);
-	w->guest = guest;
-	for (unsigned k = 0; k < g.count; k++)
 		w->guest += insns[k].length;
+	}
 	if (insns[g.count - 1].class == INSN_RET)
 		rewrite_lookup(w);
 	return g.count;

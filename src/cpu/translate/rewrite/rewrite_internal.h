@@ -114,6 +114,9 @@ void rewrite_window_of(struct emit *e, unsigned way, unsigned reg);
  */
 struct slow_access *rewrite_slow_call(struct rewrite *w, unsigned size, unsigned flags,
 	unsigned seg);
+/* The same for several accesses; C code answers that the caller's retry be tried, or goes by the exit. */
+struct slow_access *rewrite_slow_group(struct rewrite *w, struct address a, unsigned size,
+	bool write, uint32_t exit);
 /* Makes w->mem [r10], so that r11 is free. */
 void rewrite_narrow(struct rewrite *w, struct emit *e);
 /*
@@ -138,6 +141,8 @@ void rewrite_jump_indirect(struct rewrite *w);
 void rewrite_call_indirect(struct rewrite *w);
 /* An operation: the value at [r10] to r10 and spill[1]. */
 access_op rewrite_load_value;
+/* A new exit; its stub is what comes next out of line, its `patch` is the caller's. */
+uint32_t rewrite_exit(struct rewrite *w, int32_t target);
 /* A direct branch to target (relative to the code page); cc is a condition or -1. */
 void rewrite_branch(struct rewrite *w, int cc, int32_t target);
 
@@ -148,16 +153,18 @@ bool rewrite_native(uint32_t mode, const struct insn *i);
 void rewrite_ret_target(struct rewrite *w);
 /*
  * w->mem = where the size bytes at a are; a jump to failed if they are not in one page of the TLB.
- * Through a window nothing is checked, and what is not there faults.
+ * Through a window nothing is checked, and what is not there faults. Returns where the jump's
+ * displacement lies, which may be patched, or NULL.
  */
-void rewrite_check(struct rewrite *w, struct address a, unsigned size, bool write, uint8_t *failed);
+uint8_t *rewrite_check(struct rewrite *w, struct address a, unsigned size, bool write,
+	const uint8_t *failed);
 
 /*
  * rewrite_group.c: emits the first of these instructions together if they share a check; how many it
  * took, or 0.
  */
 unsigned rewrite_group(struct rewrite *w, const struct insn *insns, unsigned count,
-	const uint32_t *live);
+	bool flags_live);
 
 /* rewrite_string.c */
 bool rewrite_string_native(uint32_t mode, const struct insn *i);

@@ -59,7 +59,7 @@ static const struct row rows[] = {
 	{"07", 32, INSN_EMULATE, 1, 0}, {"0f b2 03", 64, INSN_EMULATE, 1, 0},
 	{"c4 03", 32, INSN_EMULATE, 1, 0}, {"9c", 64, INSN_EMULATE, 0, 0},
 	{"9d", 64, INSN_EMULATE, 1, 0}, {"0f a2", 64, INSN_EMULATE, 0, 0},
-	{"f3 0f c7 f8", 64, INSN_EMULATE, 0, 0}, {"0f 01 f9", 64, INSN_EMULATE, 0, 0},
+	{"f3 0f c7 f8", 64, INSN_EMULATE, 0, 0}, {"0f 01 f9", 64, INSN_RDTSC, 0, 0},
 	{"0f 01 d0", 64, INSN_EMULATE, 0, 0}, {"0f 01 d1", 64, INSN_EMULATE, 1, 1},
 	{"0f 01 03", 64, INSN_EMULATE, 0, 0}, {"0f 01 13", 64, INSN_EMULATE, 0, 1},
 	{"0f 01 e0", 64, INSN_EMULATE, 0, 0}, {"0f 01 f0", 64, INSN_EMULATE, 1, 1},
@@ -81,7 +81,7 @@ static const struct row rows[] = {
 	{"d7", 64, INSN_EMULATE, 0, 0}, {"0f ae 23", 64, INSN_EMULATE, 0, 0},
 	{"0f ae 03", 64, INSN_EMULATE, 0, 0}, {"d9 33", 64, INSN_EMULATE, 0, 0},
 	{"dd 33", 64, INSN_EMULATE, 0, 0}, {"0f f7 c1", 64, INSN_EMULATE, 0, 0},
-	{"66 0f 38 f8 03", 64, INSN_EMULATE, 0, 0}, {"0f 01 e8", 64, INSN_EMULATE, 1, 0},
+	{"66 0f 38 f8 03", 64, INSN_EMULATE, 0, 0}, {"0f 01 e8", 64, INSN_NOP, 1, 0},
 	{"27", 32, INSN_EMULATE, 0, 0}, {"d4 0a", 32, INSN_EMULATE, 0, 0},
 	{"d6", 32, INSN_EMULATE, 0, 0}, {"63 c8", 32, INSN_EMULATE, 0, 0},
 	/* not offered */
@@ -291,7 +291,7 @@ static void test_features(void **state)
 	static const char *const gated[] = {"0f 58 c1", "66 0f 58 c1", "c5 f8 58 c1", "0f 6f c1",
 		"62 f1 7c 48 58 c1", "c4 e2 71 b8 c1", "f3 0f b8 c1", "0f c7 f0", "0f 44 c1",
 		"d8 c1", "c4 e2 78 f2 c1", "0f 38 f0 03", "0f ae 3b", "48 0f c7 0b", "0f 01 ca",
-		"0f 01 f9"};
+		"0f 01 f9", "0f 01 e8"};
 	static const struct cpuid_policy none;
 	struct insn i;
 	uint8_t bytes[15];

@@ -5,6 +5,7 @@
 #define EFER 0xc0000080
 #define STAR 0xc0000081
 #define LSTAR 0xc0000082
+#define TSC_AUX 0xc0000103
 #define FS_BASE 0xc0000100
 #define GS_BASE 0xc0000101
 #define SYSENTER_EIP 0x176
@@ -150,6 +151,31 @@ static void privileged(void)
 	check(user_run(rdtsc, (size_t)(rdtsc_end - rdtsc), 0, 0, 0) == BACK, "RDTSC at CPL 3");
 }
 
+static void time_stamps(void)
+{
+	uint64_t cr4 = read_cr4(), before, after, flags, kept;
+	uint32_t low, high, aux;
+	CODE(rdtscp, "rdtscp");
+
+	if (!has(0x80000001u, 3, 27)) {
+		skip("RDTSCP");
+		return;
+	}
+	write_msr(TSC_AUX, 0x12345678);
+	before = tsc();
+	asm volatile("stc\n\tpushfq\n\trdtscp\n\tpushfq\n\tpopq %4\n\tpopq %3"
+		     : "=a"(low), "=d"(high), "=c"(aux), "=r"(flags), "=r"(kept)
+		     :
+		     : "memory");
+	after = tsc();
+	check(aux == 0x12345678 && flags == kept, "RDTSCP: TSC_AUX %x", (uint64_t)aux);
+	check((low | (uint64_t)high << 32) - before <= after - before, "RDTSCP: the time");
+	write_cr4(cr4 | 4);
+	check(user_run(rdtscp, (size_t)(rdtscp_end - rdtscp), 0, 0, 0) == GP, "CR4.TSD: RDTSCP");
+	write_cr4(cr4);
+	write_msr(TSC_AUX, 0);
+}
+
 /* --- SYSCALL and SYSRET --------------------------------------------------------------------- */
 
 asm(".pushsection .text\n syscall_target: int $0x42\n.popsection");
@@ -191,6 +217,7 @@ void test_system(void)
 	msrs();
 	control();
 	privileged();
+	time_stamps();
 	system_calls();
 	b = tsc();
 	check(b > a, "the TSC goes on");

@@ -272,7 +272,6 @@ static enum outcome emulate_system(struct vcpu *v, const struct insn *i)
 	case ZYDIS_MNEMONIC_VMCALL:
 	case ZYDIS_MNEMONIC_VMMCALL:
 		return emulate_hypercall(v, i);
-	case ZYDIS_MNEMONIC_SERIALIZE:
 	case ZYDIS_MNEMONIC_NOP:
 		return insn_done(v, i);
 	default:

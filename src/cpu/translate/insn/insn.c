@@ -115,8 +115,6 @@ static bool admitted(const struct insn *i, const struct insn_raw *raw, const str
 	default:
 		return false;
 	}
-	if (rule->class == INSN_NOP)
-		return true;
 	if (i->mnemonic == ZYDIS_MNEMONIC_MOVDIR64B)
 		return insn_feature_offered(policy, FEATURE_MOVDIR64B);
 	return insn_feature_offered(policy, set->feature) &&

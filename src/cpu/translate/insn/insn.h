@@ -16,7 +16,7 @@
 enum insn_class {
 	INSN_UNDEFINED, /* #UD: invalid, or a feature the CPUID policy does not offer */
 	INSN_COPY,      /* copied; at most one memory operand, encoded in ModRM */
-	INSN_NOP,     /* no effect at all: NOP (also with operand), PREFETCHx, ENDBR, CLDEMOTE... */
+	INSN_NOP, /* no effect at all: NOP (also with operand), PREFETCHx, ENDBR, CLDEMOTE...; SERIALIZE, a fence */
 	INSN_LEA,     /* needs its address computed as the guest sees it */
 	INSN_JMP,     /* direct: target = rip after + imm */
 	INSN_JCC,     /* direct: condition in cc */
@@ -30,8 +30,8 @@ enum insn_class {
 	INSN_LEAVE,
 	INSN_STRING,    /* MOVS STOS LODS CMPS SCAS, with or without REP */
 	INSN_BITSTRING, /* BT/BTS/BTR/BTC memory, register: the bit offset moves the address */
-	INSN_RDTSC,
-	INSN_EMULATE, /* emulate() executes it */
+	INSN_RDTSC,     /* RDTSCP too */
+	INSN_EMULATE,   /* emulate() executes it */
 };
 
 #define INSN_NO_REG 0xff

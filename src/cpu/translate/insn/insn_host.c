@@ -16,8 +16,9 @@ static bool class_allowed(const struct insn *i)
 	case INSN_JMP:
 	case INSN_JCC:
 	case INSN_JMP_IND:
-	case INSN_RDTSC:
 		return true;
+	case INSN_RDTSC: /* RDTSCP would tell which processor of the host it is */
+		return i->mnemonic == ZYDIS_MNEMONIC_RDTSC;
 	case INSN_LOOP:
 		return i->mnemonic == ZYDIS_MNEMONIC_JRCXZ || i->mnemonic == ZYDIS_MNEMONIC_JECXZ;
 	case INSN_NOP:

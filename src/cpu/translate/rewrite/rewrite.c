@@ -71,6 +71,11 @@ static void rdtsc(struct rewrite *w)
 {
 	struct emit *e = &w->hot;
 
+	bool waits = w->insn->mnemonic == ZYDIS_MNEMONIC_RDTSCP;
+
+	/* RDTSCP: for what comes before */
+	if (waits)
+		emit_bytes(e, "\x0f\xae\xe8", 3); /* lfence */
 	emit_8(e, 0x0f);
 	emit_8(e, 0x31);
 	emit_mov(e, 4, R10, RAX);
@@ -81,6 +86,8 @@ static void rdtsc(struct rewrite *w)
 	emit_mov(e, 4, RAX, R10);
 	emit_rorx(e, RDX, R10, 32);
 	emit_mov(e, 4, RDX, RDX);
+	if (waits)
+		emit_load(e, 4, RCX, gs_slot(offsetof(struct vcpu, cpu.tsc_aux)));
 }
 
 /* True if the state that the instruction needs is enabled in this mode. */
@@ -157,6 +164,9 @@ void rewrite_one(struct rewrite *w)
 		/* a guest that spins must not starve the processor that it waits for */
 		if (i->mnemonic == ZYDIS_MNEMONIC_PAUSE)
 			emit_bytes(&w->hot, "\xf3\x90", 2);
+		/* all that this processor has stored is seen first */
+		if (i->mnemonic == ZYDIS_MNEMONIC_SERIALIZE)
+			emit_bytes(&w->hot, "\x0f\xae\xf0", 3); /* mfence */
 		break;
 	case INSN_LEA:
 		rewrite_lea(w);
@@ -341,7 +351,8 @@ unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const s
 		if (b->mode & MODE_STEP) {
 			emit_mov_imm32(&w.hot, R10, w.guest);
 			rewrite_leave(&w.hot, LEAVE_STEP);
-		} else if (next_crosses) {
+		} else if (next_crosses || insns[count - 1].mnemonic == ZYDIS_MNEMONIC_SERIALIZE) {
+			/* behind SERIALIZE no jump counts that this processor may have fetched before */
 			rewrite_code_address(&w, &w.hot, R10, (int32_t)w.guest,
 				w.bits == 64 ? 8 : 4);
 			rewrite_lookup(&w);

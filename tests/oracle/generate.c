@@ -100,11 +100,9 @@ static void jrcxz(struct making *m)
 		fix(ADD(m, 0xe0 | rng_below(m->r, 4), 0), FIX_BRANCH, 1, 1, forward(m));
 }
 
-static void count_in_rcx(struct making *m, unsigned most)
+static void count_in_rcx(struct making *m, unsigned n)
 {
-	unsigned n = rng_below(m->r, most);
-
-	ADD(m, 0xb9, n, 0, 0, 0);
+	ADD(m, 0xb9, n, n >> 8, 0, 0);
 }
 
 /* mov reg, imm32, of which the last byte is rcx's low one the next time round */
@@ -128,7 +126,7 @@ static void loop(struct making *m)
 
 	if (m->pool->pointers >> RCX & 1)
 		return;
-	count_in_rcx(m, 6);
+	count_in_rcx(m, rng_below(m->r, 6));
 	back = m->s->count;
 	m->pool->kept |= 1u << RCX;
 	if (!m->pool->narrow && rng_once(m->r, 5))
@@ -237,27 +235,54 @@ static void push_ret(struct making *m)
 
 /* --- others ---------------------------------------------------------------------------------------- */
 
-static void load_address(struct making *m, unsigned reg)
+static struct item *load_address(struct making *m, unsigned reg)
 {
 	uint64_t a = address_random(m->r, m->pool->wild);
 
-	ADD(m, 0xb8 | reg, (uint8_t)a, (uint8_t)(a >> 8), (uint8_t)(a >> 16), (uint8_t)(a >> 24));
+	return ADD(m, 0xb8 | reg, (uint8_t)a, (uint8_t)(a >> 8), (uint8_t)(a >> 16),
+		(uint8_t)(a >> 24));
+}
+
+/* Puts what load_address() has loaded in a page that can only be read, or so many bytes before an end. */
+static void move_address(struct rng *r, struct item *load, unsigned bytes)
+{
+	uint32_t a;
+
+	if (!load || rng_once(r, 2))
+		return;
+	memcpy(&a, load->bytes + 1, 4);
+	if (rng_once(r, 4))
+		a = DATA_BASE + 4 * PAGE + rng_below(r, PAGE);
+	if (rng_once(r, 2))
+		a = (a | (PAGE - 1)) + 1 - bytes + (rng_once(r, 2) ? 0 : rng_below(r, 3) - 1);
+	memcpy(load->bytes + 1, &a, 4);
 }
 
 static void string(struct making *m)
 {
+	/* beside the numbers of the sequence, which stay what they are for each seed */
+	struct rng more = {~m->r->state};
+	struct item *source, *target;
 	static const uint8_t op[] = {0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf};
 	unsigned opcode = op[rng_below(m->r, sizeof op)];
 	struct item *i;
 	uint8_t bytes[6];
-	unsigned n = 0;
+	unsigned n = 0, count, size = opcode & 1 ? 4 : 1;
 
 	if ((m->pool->pointers | m->pool->counters | m->pool->kept) &
 		(1u << RCX | 1u << RSI | 1u << RDI))
 		return;
-	load_address(m, RSI);
-	load_address(m, RDI);
-	count_in_rcx(m, m->pool->wild && rng_once(m->r, 4) ? 255 : 20);
+	source = load_address(m, RSI);
+	target = load_address(m, RDI);
+	/* up to more than a page */
+	if (m->pool->wild && rng_once(m->r, 4))
+		count = 17 * rng_below(m->r, 255);
+	else
+		count = rng_below(m->r, 20);
+	count_in_rcx(m, count);
+	/* cmp or or byte [rdi], 0: that it can be read, or written, is known */
+	if (rng_once(&more, 2))
+		ADD(m, 0x80, rng_once(&more, 3) ? 0x3f : 0x0f, 0);
 	if (rng_once(m->r, 4))
 		ADD(m, 0xfd);
 	if (m->pool->narrow || rng_once(m->r, 10))
@@ -266,14 +291,20 @@ static void string(struct making *m)
 		bytes[n++] = rng_once(m->r, 2) ? 0x64 : 0x65;
 	if (!rng_once(m->r, 4))
 		bytes[n++] = rng_once(m->r, 2) ? 0xf2 : 0xf3;
-	if (rng_once(m->r, 5))
+	if (rng_once(m->r, 5)) {
 		bytes[n++] = 0x66;
-	if (!m->pool->narrow && rng_once(m->r, 3))
+		size = opcode & 1 ? 2 : 1;
+	}
+	if (!m->pool->narrow && rng_once(m->r, 3)) {
 		bytes[n++] = 0x48;
+		size = opcode & 1 ? 8 : 1;
+	}
 	bytes[n++] = (uint8_t)opcode;
 	i = sequence_add(m->s, bytes, n);
 	if (i && m->pool->narrow)
 		i->narrow = 1;
+	move_address(&more, source, count * size);
+	move_address(&more, target, count * size);
 	if (rng_once(m->r, 2))
 		ADD(m, 0xfc);
 }

@@ -171,10 +171,21 @@ static void note_window(struct structure *s, const struct insn *i)
 	}
 }
 
+/* mov rsi, %gs:spill[2]; mov rdi, %gs:spill[1]: host addresses that checks have left there */
+static bool in_pages(const uint8_t *code, bool both)
+{
+	static const uint8_t to[] = {0x65, 0x48, 0x8b, 0x3c, 0x25},
+			     from[] = {0x65, 0x48, 0x8b, 0x34, 0x25};
+	const uint32_t slot[] = {offsetof(struct vcpu, spill[1]), offsetof(struct vcpu, spill[2])};
+
+	return !memcmp(code - 9, to, 5) && !memcmp(code - 4, &slot[0], 4) &&
+		(!both || (!memcmp(code - 18, from, 5) && !memcmp(code - 13, &slot[1], 4)));
+}
+
 /*
  * String instructions reach memory by RDI and RSI, which have been moved to their windows right before:
  * rorx r11, rdi, 39; movzx r11d, r11b; mov r11, %gs:CTX_WINDOW(,%r11,8); lea rdi, [rdi+r11], and the same
- * with r10 for RSI.
+ * with r10 for RSI. In blocks without windows see in_pages().
  */
 static void check_string(struct structure *s, uint32_t at, const struct insn *i)
 {
@@ -189,6 +200,11 @@ static void check_string(struct structure *s, uint32_t at, const struct insn *i)
 
 	if (i->class != INSN_STRING)
 		return;
+	if (!(s->block->mode & MODE_WINDOW)) {
+		if (!in_pages(code, both))
+			complain(s, at, "is not at addresses that were checked");
+		return;
+	}
 	if (both &&
 		(memcmp(code - size, from, sizeof from) != 0 || memcmp(code - 8, &table, 4) != 0 ||
 			memcmp(code - 4, "\x4a\x8d\x34\x16", 4) != 0))

@@ -228,6 +228,7 @@ static void vcpu_init(struct vcpu *v, unsigned index)
 	v->page_mask = ~4095ull;
 	v->if_mask = ~(uint64_t)FL_IF;
 	v->code_flags_mask = FL_STATUS | FL_DF;
+	v->direction_mask = FL_DF;
 	v->window_poll = &v->page_mask;
 	v->jump_mask = JUMP_MASK;
 	v->poll = &v->page_mask;

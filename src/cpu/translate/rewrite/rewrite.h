@@ -26,7 +26,7 @@ enum leave {
 };
 
 /* The most that one block may need, so that room is checked once a block. */
-#define REWRITE_HOT_MAX (BLOCK_MAX_INSNS * 256u)
+#define REWRITE_HOT_MAX (BLOCK_MAX_INSNS * 384u)
 #define REWRITE_COLD_MAX (BLOCK_MAX_INSNS * 512u + 4096u)
 #define REWRITE_EXITS_MAX (BLOCK_MAX_INSNS + 2)
 #define REWRITE_SITES_MAX (BLOCK_MAX_INSNS * 16)

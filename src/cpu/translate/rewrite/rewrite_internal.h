@@ -174,5 +174,7 @@ void rewrite_string(struct rewrite *w);
 bool rewrite_system_native(uint32_t mode, const struct insn *i);
 void rewrite_system(struct rewrite *w);
 void rewrite_interrupt_window(struct rewrite *w);
+/* r10 = the host's flags, of which code_flags_mask are the guest's. Uses spill[1]; flags stay. */
+void rewrite_host_flags(struct emit *e);
 
 #endif

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * MOVS and STOS through windows: the host's own string instruction, with RDI and RSI moved to their
- * windows for as long as it takes. Elements follow each other, so that what would leave a window meets
- * its guard. The rest is emulated: other string instructions, and counts that would keep a kick waiting.
+ * MOVS and STOS: the host's own string instruction, with RDI and RSI moved for as long as it takes.
+ * Through windows elements follow each other, so that what would leave a window meets its guard. Without
+ * them a REP whose bytes go upwards and lie in pages that the TLB has, one for each register, finds them
+ * checked first. The rest is emulated: other string instructions, and counts that would keep a kick
+ * waiting.
  */
 #include "cpu/translate/rewrite/rewrite_internal.h"
 
@@ -13,9 +15,16 @@ static bool moves(const struct insn *i)
 
 bool rewrite_string_native(uint32_t mode, const struct insn *i)
 {
-	return mode & MODE_WINDOW && i->address_size == 8 && !i->seg_override && !i->prefix_lock &&
+	bool rep = i->prefix_f2 || i->prefix_f3;
+
+	if ((mode & (MODE_BITS | MODE_STEP | MODE_ALIGN)) != MODE_64 ||
+		(!rep && !(mode & MODE_WINDOW)))
+		return false;
+	return i->address_size == 8 && !i->seg_override && !i->prefix_lock &&
 		(moves(i) || (i->opcode & 0xfe) == 0xaa);
 }
+
+/* --- through windows ---------------------------------------------------------------------------- */
 
 /* reg, with the way to its window in `way`, and back; flags stay. */
 static void into_window(struct emit *e, unsigned reg, unsigned way)
@@ -88,7 +97,7 @@ static void out_of_line(struct rewrite *w, const uint8_t *start)
 	w->slow = slow;
 }
 
-void rewrite_string(struct rewrite *w)
+static void through_windows(struct rewrite *w)
 {
 	struct emit *e = &w->hot;
 	const struct insn *i = w->insn;
@@ -116,4 +125,93 @@ void rewrite_string(struct rewrite *w)
 	out_of_window(e, RDI, R11);
 	if (moves(i))
 		out_of_window(e, RSI, R10);
+}
+
+/* --- in pages that the TLB has ------------------------------------------------------------------- */
+
+#define COUNT gs_slot(offsetof(struct vcpu, spill[0]))
+#define TARGET gs_slot(offsetof(struct vcpu, spill[1])) /* host addresses */
+#define SOURCE gs_slot(offsetof(struct vcpu, spill[2]))
+#define PAGE_MASK gs_slot(offsetof(struct vcpu, page_mask))
+
+/* On with rcx zero; else out of line. */
+static void only_zero(struct emit *e, const uint8_t *failed)
+{
+	uint8_t *zero = emit_jrcxz(e);
+
+	emit_jmp(e, failed);
+	emit_close(e, zero);
+}
+
+/* 1 to 4,096 elements, and DF clear? */
+static void check_count(struct emit *e, const uint8_t *failed)
+{
+	rewrite_host_flags(e);
+	emit_pext(e, R10, R10, gs_slot(offsetof(struct vcpu, direction_mask)));
+	emit_lea(e, 8, RCX, at_reg(RCX, -1));
+	emit_pext(e, RCX, RCX, PAGE_MASK);
+	emit_lea(e, 8, RCX, (struct operand){RCX, R10, 1, 0});
+	only_zero(e, failed);
+}
+
+/*
+ * Do they lie in the page at tags that reg points to? Each of what must not be there is a PEXT of less
+ * than 2^52, so their sum is zero only if all are.
+ */
+static void check_page(struct rewrite *w, unsigned reg, uint64_t tags, struct operand host,
+	const uint8_t *failed)
+{
+	struct emit *e = &w->hot;
+
+	emit_rorx(e, R11, reg, 12);
+	emit_movzx16(e, R11, R11);
+	emit_load(e, 8, R10, gs_table(tags, R11));
+	emit_not(e, R10);
+	emit_lea(e, 8, R10, (struct operand){R10, (uint8_t)reg, 1, 1});
+	emit_load(e, 8, R11, gs_table(CTX_HOST, R11));
+	emit_lea(e, 8, R11, (struct operand){R11, R10, 1, 0});
+	emit_store(e, 8, host, R11);
+	emit_load(e, 8, RCX, COUNT);
+	emit_lea(e, 8, RCX, (struct operand){R10, RCX, (uint8_t)w->insn->mem_size, -1});
+	emit_pext(e, RCX, RCX, PAGE_MASK);
+	emit_pext(e, R10, R10, PAGE_MASK);
+	emit_lea(e, 8, RCX, (struct operand){RCX, R10, 1, 0});
+	only_zero(e, failed);
+}
+
+static void in_pages(struct rewrite *w)
+{
+	struct emit *e = &w->hot;
+	const struct insn *i = w->insn;
+	const uint8_t *failed = w->cold.at;
+	uint8_t scale = (uint8_t)i->mem_size;
+
+	emit_load(&w->cold, 8, RCX, COUNT);
+	emulate_cold(w);
+	emit_store(e, 8, COUNT, RCX);
+	check_count(e, failed);
+	check_page(w, RDI, CTX_TAG_WRITE, TARGET, failed);
+	if (moves(i))
+		check_page(w, RSI, CTX_TAG_READ, SOURCE, failed);
+	emit_load(e, 8, RCX, COUNT);
+	emit_mov(e, 8, R10, RDI);
+	if (moves(i)) {
+		emit_mov(e, 8, R11, RSI);
+		emit_load(e, 8, RSI, SOURCE);
+	}
+	emit_load(e, 8, RDI, TARGET);
+	string(e, i);
+	emit_load(e, 8, RCX, COUNT);
+	emit_lea(e, 8, RDI, (struct operand){R10, RCX, scale, 0});
+	if (moves(i))
+		emit_lea(e, 8, RSI, (struct operand){R11, RCX, scale, 0});
+	emit_mov_imm32(e, RCX, 0);
+}
+
+void rewrite_string(struct rewrite *w)
+{
+	if (w->mode & MODE_WINDOW)
+		through_windows(w);
+	else
+		in_pages(w);
 }

@@ -81,17 +81,22 @@ static void op_store_value(struct rewrite *w, struct emit *e)
 	emit_lea(e, 8, RSP, at_reg(RSP, -8));
 }
 
-/* The host's PUSHFQ needs the host's stack. */
-static void pushf(struct rewrite *w)
+/* PUSHFQ needs the host's stack. */
+void rewrite_host_flags(struct emit *e)
 {
-	struct emit *e = &w->hot;
-
-	emit_store(e, 8, SLOT(spill[0]), RSP);
+	emit_store(e, 8, SLOT(spill[1]), RSP);
 	emit_load(e, 8, RSP, SLOT(host_rsp));
 	emit_8(e, 0x9c); /* pushfq */
 	emit_8(e, 0x41); /* pop r10 */
 	emit_8(e, 0x5a);
-	emit_load(e, 8, RSP, SLOT(spill[0]));
+	emit_load(e, 8, RSP, SLOT(spill[1]));
+}
+
+static void pushf(struct rewrite *w)
+{
+	struct emit *e = &w->hot;
+
+	rewrite_host_flags(e);
 	emit_pext(e, R10, R10, SLOT(code_flags_mask));
 	emit_pdep(e, R10, R10, SLOT(code_flags_mask));
 	emit_load(e, 8, R11, SLOT(cpu.rflags));

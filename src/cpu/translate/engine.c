@@ -229,7 +229,7 @@ static void vcpu_init(struct vcpu *v, unsigned index)
 	v->if_mask = ~(uint64_t)FL_IF;
 	v->code_flags_mask = FL_STATUS | FL_DF;
 	v->direction_mask = FL_DF;
-	v->window_poll = &v->page_mask;
+	irq_check_set(v, false);
 	v->jump_mask = JUMP_MASK;
 	v->poll = &v->page_mask;
 	v->vectors_saved = true;

@@ -129,6 +129,7 @@ static inline void irq_check_set(struct vcpu *v, bool check)
 {
 	v->irq_check = check;
 	v->window_poll = check ? (uint64_t *)8 : &v->page_mask;
+	v->window_mask = check ? 0 : ~0ull;
 }
 
 /* mode.c: the TLB context for CPL and AC alone. */

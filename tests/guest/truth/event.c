@@ -20,6 +20,38 @@ static void pend(void)
 		;
 }
 
+/* A jump behind STI: the interrupt comes at its target, also once the way there has been taken. */
+static void jumps(void)
+{
+	extern const uint8_t mark_near[], mark_far[], mark_ret[];
+
+	for (unsigned n = 0; n < 4; n++) {
+		came = 0;
+		if (n & 1)
+			pend();
+		asm volatile("sti\n\tjmp mark_near\n\tud2\nmark_near:\tnop\n\tcli" : : : "memory");
+		check(came == (n & 1) && (!came || came_at == (uint64_t)mark_near), "STI and JMP");
+		if (n & 1)
+			pend();
+		asm volatile(
+			".pushsection .text.far, \"ax\"\n\t.balign 4096\nmark_far:\tnop\n\tcli\n\tjmp 1f\n"
+			".balign 4096\n\t.popsection\n\tsti\n\tjmp mark_far\n1:"
+			:
+			:
+			: "memory");
+		check(came == (n & 1) && (!came || came_at == (uint64_t)mark_far),
+			"STI and JMP to another page");
+		if (n & 1)
+			pend();
+		asm volatile("leaq mark_ret(%%rip), %%rax\n\tpushq %%rax\n\tsti\n\tret\n"
+			     "mark_ret:\tnop\n\tcli"
+			     :
+			     :
+			     : "rax", "memory");
+		check(came == (n & 1) && (!came || came_at == (uint64_t)mark_ret), "STI and RET");
+	}
+}
+
 static void windows(void)
 {
 	extern const uint8_t mark_sti[], mark_ss[], mark_popf[];
@@ -31,6 +63,7 @@ static void windows(void)
 	asm volatile("sti\n\tnop\nmark_sti:\tnop\n\tcli" : : : "memory");
 	check(came == 1 && came_at == (uint64_t)mark_sti,
 		"STI holds interrupts for an instruction");
+	jumps();
 	pend();
 	asm volatile("sti\n\tcli\n\tnop" : : : "memory");
 	check(!came, "STI and CLI");

@@ -283,15 +283,26 @@ static void sites_flush(struct rewrite *w, struct block *b)
 	b->sites = (uint16_t)(c->sites - b->first_site);
 }
 
-/* Is there a plain instruction after STI, after which the interrupt may come? */
+/* Is there an instruction after STI behind which the interrupt may come? */
 static bool window_fits(const struct rewrite *w, const struct insn *insns, unsigned k,
 	unsigned count)
 {
 	if (!rewrite_native(w->mode, &insns[k]))
 		return true; /* emulated anyway */
-	return k + 1 < count && rewrite_native(w->mode, &insns[k + 1]) &&
-		(insns[k + 1].class == INSN_COPY || insns[k + 1].class == INSN_LEA ||
-			insns[k + 1].class == INSN_PUSH || insns[k + 1].class == INSN_POP);
+	if (k + 1 == count || !rewrite_native(w->mode, &insns[k + 1]))
+		return false;
+	switch (insns[k + 1].class) {
+	case INSN_COPY:
+	case INSN_NOP:
+	case INSN_LEA:
+	case INSN_PUSH:
+	case INSN_POP:
+	case INSN_JMP:
+	case INSN_RET:
+		return true;
+	default:
+		return false;
+	}
 }
 
 unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const struct insn *insns,
@@ -334,9 +345,8 @@ unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const s
 			break;
 		}
 		/* not behind STI, where the window is */
-		grouped = k && insns[k - 1].mnemonic == ZYDIS_MNEMONIC_STI
-			? 0
-			: rewrite_group(&w, insns + k, count - k, live[k] != 0);
+		w.shadow = k && insns[k - 1].mnemonic == ZYDIS_MNEMONIC_STI;
+		grouped = w.shadow ? 0 : rewrite_group(&w, insns + k, count - k, live[k] != 0);
 		if (grouped) {
 			k += grouped - 1;
 			continue;
@@ -344,7 +354,7 @@ unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const s
 		rewrite_one(&w);
 		rewrite_hold(&w, &insns[k]);
 		w.guest += insns[k].length;
-		if (k && insns[k - 1].mnemonic == ZYDIS_MNEMONIC_STI)
+		if (w.shadow && !last_leaves(&w, &insns[k]))
 			rewrite_interrupt_window(&w);
 	}
 	if (!left && !last_leaves(&w, &insns[count - 1])) {

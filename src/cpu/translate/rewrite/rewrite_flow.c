@@ -39,6 +39,8 @@ void rewrite_lookup(struct rewrite *w)
 
 	emit_store(e, 8, gs_slot(offsetof(struct vcpu, spill[0])), RCX);
 	emit_pext(e, R11, R10, gs_slot(offsetof(struct vcpu, jump_mask)));
+	if (w->shadow) /* an interrupt that waits finds its window at the target */
+		emit_pext(e, R11, R11, gs_slot(offsetof(struct vcpu, window_mask)));
 	emit_load(e, 8, RCX, gs_table(CTX_JUMP_KEY, R11));
 	emit_lea(e, 8, RCX, (struct operand){RCX, R10, 1, 0});
 	hit = emit_jrcxz(e);
@@ -258,6 +260,11 @@ void rewrite_ret_target(struct rewrite *w)
 
 void rewrite_jump(struct rewrite *w)
 {
+	if (w->shadow) {
+		rewrite_code_address(w, &w->hot, R10, target_of(w), 8);
+		rewrite_lookup(w);
+		return;
+	}
 	if (target_of(w) <= (int32_t)w->guest)
 		poll(w);
 	rewrite_branch(w, -1, target_of(w));

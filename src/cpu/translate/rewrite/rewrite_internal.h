@@ -22,6 +22,7 @@ struct rewrite {
 	const struct insn *insn;
 	unsigned guest;     /* the instruction's offset in the code page */
 	bool flags_live;    /* before this instruction */
+	bool shadow;        /* it follows STI: interrupts come behind it, not before */
 	struct operand mem; /* what a check found good: where the operation finds its memory */
 	uint32_t slow;      /* out of line: the access again by way of C */
 	/* in line, r11 is the way from this register's value to its window: NO_REG, or ... */

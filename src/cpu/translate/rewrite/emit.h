@@ -207,6 +207,14 @@ static inline void emit_rorx(struct emit *e, unsigned to, unsigned from, unsigne
 	e->at = put_8(p, count);
 }
 
+/* to = from >> count, signed */
+static inline void emit_sarx(struct emit *e, unsigned to, unsigned from, unsigned count)
+{
+	uint8_t *p = put_vex(e->at, 2, 2, to, count, from & 8 ? 1 : 0);
+
+	e->at = put_8(put_8(p, 0xf7), 0xc0 | (to & 7) << 3 | (from & 7));
+}
+
 /* PEXT and PDEP with the mask in memory at %gs. */
 static inline void emit_bits(struct emit *e, unsigned pp, unsigned to, unsigned from,
 	struct operand mask)

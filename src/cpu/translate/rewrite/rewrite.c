@@ -143,6 +143,8 @@ bool rewrite_native(uint32_t mode, const struct insn *i)
 		return !(mode & MODE_TSD);
 	case INSN_STRING:
 		return rewrite_string_native(mode, i);
+	case INSN_BITSTRING:
+		return rewrite_bits_native(mode, i);
 	default:
 		return rewrite_system_native(mode, i);
 	}
@@ -207,6 +209,9 @@ void rewrite_one(struct rewrite *w)
 		break;
 	case INSN_STRING:
 		rewrite_string(w);
+		break;
+	case INSN_BITSTRING:
+		rewrite_bits(w);
 		break;
 	case INSN_EMULATE:
 		rewrite_system(w);

@@ -28,6 +28,10 @@ void rewrite_effective(struct rewrite *w, struct emit *e, struct address a)
 	unsigned size = a.size == 8 ? 8 : 4;
 	struct operand o = {NO_REG, NO_REG, a.scale ? a.scale : 1, (int32_t)a.disp};
 
+	if (a.base == ADDRESS_SPILLED) {
+		emit_load(e, 8, R10, gs_slot(offsetof(struct vcpu, spill[3])));
+		return;
+	}
 	if (a.base == INSN_RIP) {
 		/* mem_disp counts from the end of the instruction */
 		rewrite_code_address(w, e, R10,

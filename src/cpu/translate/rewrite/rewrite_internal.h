@@ -6,6 +6,9 @@
 #include "cpu/translate/rewrite/rewrite.h"
 #include "cpu/translate/vm.h"
 
+/* A base: the whole offset is in spill[3] already. */
+#define ADDRESS_SPILLED 0x11
+
 /* A guest address: registers by number (INSN_NO_REG, INSN_RIP too), and the segment. */
 struct address {
 	uint8_t base, index, scale, seg;
@@ -166,6 +169,10 @@ uint8_t *rewrite_check(struct rewrite *w, struct address a, unsigned size, bool 
  */
 unsigned rewrite_group(struct rewrite *w, const struct insn *insns, unsigned count,
 	bool flags_live);
+
+/* rewrite_bits.c */
+bool rewrite_bits_native(uint32_t mode, const struct insn *i);
+void rewrite_bits(struct rewrite *w);
 
 /* rewrite_string.c */
 bool rewrite_string_native(uint32_t mode, const struct insn *i);

@@ -561,7 +561,7 @@ enum slow_result mmu_commit(struct vcpu *v, const struct slow_access *d)
 				write_masked(v, &t, from + at, size, at < 64 ? mask >> at : ~0ull);
 		}
 	}
-	if (!changed)
+	if (!changed || d->flags & SLOW_JUMPS)
 		return SLOW_GO;
 	/* the code that runs may be among what changed: go on through the front door */
 	v->cpu.rip = v->code_base + d->guest + d->length;

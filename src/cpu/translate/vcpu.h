@@ -97,10 +97,10 @@ struct vcpu {
 struct slow_access {
 	int32_t retry;  /* from this struct to the start of the check */
 	uint16_t guest; /* the instruction's offset in the code page */
+	uint16_t flags; /* SLOW_* */
+	uint16_t size;  /* bytes */
 	uint8_t length;
-	uint8_t flags; /* SLOW_* */
-	uint16_t size; /* bytes */
-	uint8_t seg;   /* SEG_*, with SLOW_OP */
+	uint8_t seg; /* SEG_*, with SLOW_OP */
 } __attribute__((packed));
 /* With SLOW_GROUP. */
 struct slow_group {
@@ -114,7 +114,8 @@ struct slow_group {
 #define SLOW_LOCK 16u
 #define SLOW_ALIGNED 64u /* misaligned: #GP, before the page is looked at */
 #define SLOW_GROUP 128u  /* several accesses: try again, or do them one by one (MODE_SINGLY) */
-#define SLOW_OP 32u /* must go on with the out-of-line copy: ea is an offset in segment `seg` */
+#define SLOW_OP 32u     /* must go on with the out-of-line copy: ea is an offset in segment `seg` */
+#define SLOW_JUMPS 256u /* the instruction goes on to jump, which finds what has changed */
 
 /* What they return to the code in stubs.c. */
 enum slow_result { SLOW_RETRY, SLOW_GO, SLOW_LEAVE };

@@ -152,13 +152,18 @@ static unsigned call_code(void)
 
 static void follow(void)
 {
+	bool serialize = has(7, 3, 14);
 	uint32_t out[4];
 
 	for (unsigned n = 1; n <= ROUNDS; n++) {
 		while (wanted != n)
 			if (call_code() > n)
 				stale++;
-		cpuid(0, 0, out); /* serializes (SDM 3A 8.1.3) */
+		/* either serializes (SDM 3A 8.1.3) */
+		if (serialize)
+			asm volatile(".byte 0x0f, 0x01, 0xe8" : : : "memory");
+		else
+			cpuid(0, 0, out);
 		stale += call_code() != n;
 		asm volatile("" : : : "memory");
 		wanted = 0;
@@ -185,6 +190,26 @@ static void cross_modified(void)
 	check(!stale, "code that another processor changes: %x stale", (uint64_t)stale);
 }
 
+/* A stack in the page of the code that is called: what a CALL stores may end in that code's being forgotten. */
+static void stack_beside_code(void)
+{
+	static uint8_t both[4096] __attribute__((aligned(4096), section(".text")));
+	static const uint8_t code[] = {0xff, 0xc0, 0xc3}; /* inc eax; ret */
+	unsigned result = 0;
+	uint64_t moved;
+
+	for (unsigned n = 0; n < sizeof code; n++)
+		((volatile uint8_t *)both)[n] = code[n];
+	asm volatile("movq %%rsp, %%rbx\n\tleaq 4096(%2), %%rsp\n\tmovl $500, %%ecx\n"
+		     "1:\tcall *%2\n\tdecl %%ecx\n\tjnz 1b\n"
+		     "\tmovq %%rsp, %1\n\tmovq %%rbx, %%rsp"
+		     : "+a"(result), "=&r"(moved)
+		     : "r"(both)
+		     : "rbx", "rcx", "memory");
+	check(result == 500 && moved == (uint64_t)both + sizeof both,
+		"a stack beside the code that is called: %x", (uint64_t)result);
+}
+
 /* Code changes itself: the next instruction, through an alias, across a page's end. */
 void test_code(void)
 {
@@ -199,6 +224,7 @@ void test_code(void)
 		bad += result != (n & 127);
 	}
 	check(!bad, "code that changes what comes next");
+	stack_beside_code();
 	tables_4[SHARED >> 39] = (uint64_t)t3 | 7;
 	t3[0] = (uint64_t)t2 | 7;
 	t2[0] = (uint64_t)t1 | 7;

@@ -268,7 +268,7 @@ struct slow_access *rewrite_slow_call(struct rewrite *w, unsigned size, unsigned
 	d = (struct slow_access *)e->at;
 	*d = (struct slow_access){.guest = (uint16_t)w->guest,
 		.length = w->insn->length,
-		.flags = (uint8_t)flags,
+		.flags = (uint16_t)flags,
 		.size = (uint16_t)size,
 		.seg = (uint8_t)seg};
 	e->at += sizeof *d;

@@ -274,13 +274,13 @@ void rewrite_call(struct rewrite *w)
 {
 	if (target_of(w) <= (int32_t)w->guest)
 		poll(w);
-	rewrite_access(w, stack_below(8), 8, SLOW_WRITE, op_call);
+	rewrite_access(w, stack_below(8), 8, SLOW_WRITE | SLOW_JUMPS, op_call);
 	rewrite_branch(w, -1, target_of(w));
 }
 
 void rewrite_call_indirect(struct rewrite *w)
 {
 	indirect_target(w);
-	rewrite_access(w, stack_below(8), 8, SLOW_WRITE, op_call);
+	rewrite_access(w, stack_below(8), 8, SLOW_WRITE | SLOW_JUMPS, op_call);
 	goto_spilled(w);
 }

@@ -32,6 +32,13 @@ static int check_size(uint64_t size, struct error *err)
 	return 0;
 }
 
+static bool collapse(void *at)
+{
+	/* what has no page at all cannot be collapsed */
+	*(volatile char *)at = *(volatile char *)at;
+	return !madvise(at, HUGE_PAGE, MADV_COLLAPSE);
+}
+
 /*
  * A memfd gets huge pages only where the host's policy for shared memory allows them, and most
  * hosts say "never"; but since Linux 6.1 whoever asks for one gets it, policy or not (the engine does,
@@ -51,10 +58,7 @@ static bool gets_huge_pages(void *at, bool collapses)
 		return false;
 	if (len > 0 && !strstr(text, "[never]"))
 		return true;
-	if (!collapses)
-		return false;
-	*(volatile char *)at = 0; /* what has no page at all cannot be collapsed */
-	return !madvise(at, HUGE_PAGE, MADV_COLLAPSE);
+	return collapses && collapse(at);
 }
 
 /* Maps at a huge page boundary, so that whole huge pages fit. fd -1: private memory. */
@@ -125,6 +129,7 @@ int memory_create(struct memory *mem, uint64_t told, uint64_t room, bool collaps
 	}
 	mem->size = told;
 	mem->room = room;
+	mem->collapses = collapses && mem->fd >= 0;
 	madvise(mem->host, size, MADV_HUGEPAGE);
 	madvise(mem->host, size, MADV_DONTDUMP);
 	add_region(mem, 0, low, 0);
@@ -158,6 +163,19 @@ void *memory_ptr(const struct memory *mem, uint64_t gpa, uint64_t len)
 			return len && len <= region->size - offset ? region->host + offset : NULL;
 	}
 	return NULL;
+}
+
+void memory_prepare(struct memory *mem, uint64_t gpa, uint64_t len)
+{
+	uint8_t *host = memory_ptr(mem, gpa, len);
+	uint64_t start, end;
+
+	if (!host || !mem->collapses)
+		return;
+	start = (uint64_t)(host - mem->host) & ~(HUGE_PAGE - 1);
+	end = (uint64_t)(host - mem->host) + len;
+	for (; start < end && start + HUGE_PAGE <= all(mem); start += HUGE_PAGE)
+		collapse(mem->host + start);
 }
 
 int memory_read(const struct memory *mem, uint64_t gpa, void *buf, uint64_t len)

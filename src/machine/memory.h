@@ -30,7 +30,8 @@ struct memory_region {
 struct memory {
 	int fd; /* the memfd; -1 for private memory */
 	uint64_t size, room;
-	uint8_t *host; /* all of it, in memfd order */
+	bool collapses; /* somebody makes huge pages of it, see memory_create() */
+	uint8_t *host;  /* all of it, in memfd order */
 	struct memory_region region[2];
 	unsigned regions;
 	/* Told of each write that is not a vCPU's; set once before the guest runs. */
@@ -55,6 +56,12 @@ void memory_destroy(struct memory *mem);
  * The guest may change the bytes at any time: read each value once.
  */
 void *memory_ptr(const struct memory *mem, uint64_t gpa, uint64_t len);
+
+/*
+ * Much is about to be written there: huge pages at once, where they would be made of it later and
+ * the bytes copied once more.
+ */
+void memory_prepare(struct memory *mem, uint64_t gpa, uint64_t len);
 
 /* Copies; -EFAULT and nothing copied when the range is not all RAM. len 0 succeeds. */
 int memory_read(const struct memory *mem, uint64_t gpa, void *buf, uint64_t len);

@@ -52,6 +52,7 @@ int boot_file_load(const struct machine_file *file, uint64_t offset, struct memo
 		return error_set(err, ENOMEM,
 			"%s: does not fit into the guest's %llu MiB of memory", file->name,
 			(unsigned long long)(mem->size / MIB));
+	memory_prepare(mem, gpa, len);
 	r = boot_file_read(file, offset, to, len, err);
 	memory_written(mem, gpa, len);
 	return r;

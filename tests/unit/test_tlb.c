@@ -181,10 +181,80 @@ static void demote(struct rig *r)
 	if (!r->count)
 		return;
 	e = &r->known[next(r) % r->count];
-	tlb_demote(r->t, (void *)e->host, all ? ~0u : tlb_index(e->page));
+	tlb_demote(r->t, (void *)e->host,
+		all ? TLB_ANYWHERE : tlb_where(r->contexts, 0, NULL, tlb_index(e->page)));
 	for (unsigned i = 0; i < r->count; i++)
 		if (r->known[i].host == e->host)
 			r->known[i].write = false;
+}
+
+/* Nothing of the host page is writable in any context; pages come from random_page(). */
+static void assert_demoted(struct rig *r, uint64_t host)
+{
+	static const unsigned starts[] = {0, 0x1f8, 0x8000, 0xfff8};
+
+	for (unsigned n = 0; n < CTX_COUNT; n++)
+		for (unsigned k = 0; k < 4 * 24; k++) {
+			unsigned i = (starts[k / 24] + k % 24) & (TLB_ENTRIES - 1);
+
+			assert_true(r->contexts[n].tag_write[i] == tlb_empty(i) ||
+				r->contexts[n].host[i] != host);
+		}
+}
+
+/* As mmu.c fills and make.c watches: what is known of a page is enough to find all of it. */
+static void test_where(void **state)
+{
+	struct rig *r = *state;
+	uint32_t where[4] = {0};
+	bool two = false;
+
+	for (unsigned step = 0; step < STEPS / 4; step++) {
+		struct tlb *t = &r->contexts[next(r) % CTX_COUNT];
+		uint64_t page = random_page(r), k = next(r) % 4, host = 0x100000000 + (k << 12);
+		unsigned what = next(r) % 100;
+
+		if (what < 80) {
+			tlb_clear_page(t, page); /* it may be another one's */
+			where[k] = tlb_where(r->contexts, where[k], (void *)host, tlb_index(page));
+			tlb_fill(t, page, (void *)host, true, next(r) % 2, 12);
+			two |= where[k] != TLB_ANYWHERE && where[k] >> 16;
+		} else if (what < 90) {
+			for (unsigned n = 0; n < CTX_COUNT; n++)
+				tlb_demote(&r->contexts[n], (void *)host, where[k]);
+			where[k] = 0;
+			assert_demoted(r, host);
+		} else if (what < 99) {
+			tlb_clear_nonglobal(t);
+		} else {
+			tlb_clear(t);
+		}
+	}
+	assert_true(two);
+	for (unsigned n = 0; n < CTX_COUNT; n++)
+		tlb_clear(&r->contexts[n]);
+}
+
+/* Pages come and go at many addresses: two at a time are still known. */
+static void test_where_moves(void **state)
+{
+	struct rig *r = *state;
+	void *host = (void *)0x100000000;
+	uint32_t where = 0;
+
+	for (uint64_t page = 0x5000; page < 0x500000; page += 4096) {
+		where = tlb_where(r->contexts, where, host, tlb_index(page));
+		tlb_fill(r->t, page, host, true, true, 12);
+		assert_int_not_equal(where, TLB_ANYWHERE);
+		if (page > 0x5000)
+			tlb_clear_page(r->t, page - 4096);
+	}
+	where = tlb_where(r->contexts, where, host, 1);
+	tlb_fill(r->t, 0x1000, host, true, true, 12);
+	assert_int_not_equal(where, TLB_ANYWHERE);
+	assert_int_equal(tlb_where(r->contexts, where, host, 2), TLB_ANYWHERE);
+	assert_int_equal(tlb_where(r->contexts, 0, host, 0), TLB_ANYWHERE);
+	tlb_clear(r->t);
 }
 
 static void clear(struct rig *r, bool global)
@@ -319,6 +389,30 @@ static void test_forget_code(void **state)
 	tlb_clear(r->t);
 }
 
+/* Of all entries that a place in a page may have, those go that lead to the code. */
+static void test_drop_target(void **state)
+{
+	struct rig *r = *state;
+	const uint8_t *code = (const uint8_t *)0x10000000;
+
+	for (unsigned n = 0; n < 20000; n++) {
+		uint64_t a = (next(r) % JUMP_ENTRIES) << 2, b = (next(r) % JUMP_ENTRIES) << 2;
+
+		if (jump_index(a) == jump_index(b))
+			continue;
+		tlb_remember_jump(r->t, a, code);
+		tlb_remember_jump(r->t, b, code + 64);
+		tlb_drop_target(r->t, b & 4095, code);
+		assert_int_equal(tlb_jump(r->t, a) != NULL, ((a ^ b) & 4095) != 0);
+		tlb_drop_target(r->t, a & 4095, code);
+		assert_null(tlb_jump(r->t, a));
+		assert_ptr_equal(tlb_jump(r->t, b), code + 64);
+		if (n % 64 == 0)
+			tlb_clear_jumps(r->t);
+	}
+	tlb_clear(r->t);
+}
+
 static void nowhere(void)
 {
 }
@@ -359,8 +453,11 @@ int main(void)
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_overflow),
+		cmocka_unit_test(test_where),
+		cmocka_unit_test(test_where_moves),
 		cmocka_unit_test(test_jumps),
 		cmocka_unit_test(test_forget_code),
+		cmocka_unit_test(test_drop_target),
 	};
 
 	return cmocka_run_group_tests_name("tlb", tests, setup, teardown);

@@ -342,12 +342,10 @@ enum outcome cache_follow(struct vcpu *v, uint32_t index, uint32_t generation, v
 static void forget_jumps(struct translate_vm *vm, const struct block *b)
 {
 	const void *target = exec_at(&vm->cache, b->code);
-	unsigned first = jump_index(b->gpa & 4095);
 
 	for (unsigned k = 0; k < vm->vcpus; k++)
 		for (unsigned n = 0; n < CTX_COUNT; n++)
-			for (unsigned i = first; i < JUMP_ENTRIES; i += JUMP_PAGE_ENTRIES)
-				tlb_drop_target(context(vm, k, n), i, target);
+			tlb_drop_target(context(vm, k, n), b->gpa & 4095, target);
 }
 
 static void remove_from_page(struct translate_vm *vm, uint32_t index, uint64_t gpa)

@@ -182,13 +182,13 @@ static void watch(struct vcpu *v, struct region *r, uint64_t gpa)
 	for (unsigned k = 0; k < vm->vcpus; k++) {
 		struct translate_vcpu *p = vm->vcpu[k];
 		uint32_t *hint = &p->write_hint[r - vm->region][number];
-		uint32_t index = __atomic_exchange_n(hint, 0, __ATOMIC_SEQ_CST);
+		uint32_t where = __atomic_exchange_n(hint, 0, __ATOMIC_SEQ_CST);
 		bool found = false;
 
-		if (!index)
+		if (!where)
 			continue;
 		for (unsigned n = 0; n < CTX_COUNT; n++)
-			found |= tlb_demote(&p->context[n], host, index == ~0u ? ~0u : index - 1);
+			found |= tlb_demote(&p->context[n], host, where);
 		if (found)
 			wait_for_store(v, p);
 	}

@@ -45,14 +45,14 @@ const struct engine_callbacks *vcpu_callbacks(const struct vcpu *v, void **ctx)
 
 /* --- pages ---------------------------------------------------------------------------- */
 
-static void note_writable(struct translate_vcpu *p, struct region *r, uint64_t gpa, unsigned index)
+static void note_writable(struct translate_vcpu *p, struct region *r, uint64_t gpa,
+	const void *host, unsigned index)
 {
-	uint32_t *hint = &p->write_hint[r - p->v->vm->region][(gpa - r->gpa) >> 12];
+	uint32_t *at = &p->write_hint[r - p->v->vm->region][(gpa - r->gpa) >> 12];
+	uint32_t old = *at, where = tlb_where(p->context, old, host, index);
 
-	if (*hint == 0)
-		__atomic_store_n(hint, index + 1, __ATOMIC_RELAXED);
-	else if (*hint != index + 1)
-		__atomic_store_n(hint, ~0u, __ATOMIC_RELAXED);
+	if (where != old)
+		__atomic_store_n(at, where, __ATOMIC_RELAXED);
 }
 
 static long advise(uint8_t *at, uint64_t size, long what)
@@ -94,13 +94,13 @@ static void fill(struct vcpu *v, struct tlb *t, uint64_t linear, struct region *
 	v->count.tlb_fill++;
 	populate(r, w->gpa);
 	if (write && !code)
-		note_writable(v->private_data, r, w->gpa, index);
+		note_writable(v->private_data, r, w->gpa, host, index);
 	tlb_fill(t, linear, host, write && !code, w->global, w->page_bits);
 	if (write && !code && v->vm->vcpus > 1) {
 		/* the other order of this pair is in cache_watch() */
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 		if (__atomic_load_n(&page->has_code, __ATOMIC_RELAXED)) {
-			tlb_demote(t, host, index);
+			tlb_demote(t, host, index ? index : TLB_ANYWHERE);
 			code = true;
 		}
 	}

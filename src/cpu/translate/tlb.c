@@ -84,10 +84,23 @@ static void drop_jump(struct tlb *t, unsigned i)
 	put(jump_key(t, i), jump_empty(i));
 }
 
-void tlb_drop_target(struct tlb *t, unsigned i, const void *code)
+void tlb_drop_target(struct tlb *t, unsigned offset, const void *code)
 {
-	if (*jump_target(t, i) == (uint64_t)code)
-		drop_jump(t, i);
+	unsigned within = jump_index(offset);
+
+	_Static_assert(JUMP_PAGE_ENTRIES == 2 * 512, "every second page of keys may have it");
+	for (unsigned w = 0; w < sizeof t->jumps_touched / 8; w++) {
+		uint64_t pages = __atomic_load_n(&t->jumps_touched[w], __ATOMIC_RELAXED) &
+			~0ull / 3 << within / 512;
+
+		for (; pages; pages &= pages - 1) {
+			unsigned i =
+				512 * (64 * w + (unsigned)__builtin_ctzll(pages)) + within % 512;
+
+			if (*jump_target(t, i) == (uint64_t)code)
+				drop_jump(t, i);
+		}
+	}
 }
 
 void tlb_forget_jumps(struct tlb *t)
@@ -104,7 +117,7 @@ void tlb_remember_jump(struct tlb *t, uint64_t rip, const void *code)
 {
 	unsigned i = jump_index(rip);
 
-	t->jumps_touched[i / 512 / 64] |= 1ull << i / 512 % 64;
+	put(&t->jumps_touched[i / 512 / 64], t->jumps_touched[i / 512 / 64] | 1ull << i / 512 % 64);
 	/* another vCPU that forgets a block looks at targets: never a new one with the old key */
 	drop_jump(t, i);
 	put(jump_target(t, i), (uint64_t)code);
@@ -219,27 +232,65 @@ void tlb_clear_page(struct tlb *t, uint64_t linear)
 	}
 }
 
+static bool is_touched(const struct tlb *t, unsigned page)
+{
+	return __atomic_load_n(&t->touched[page / 64], __ATOMIC_RELAXED) >> page % 64 & 1;
+}
+
+static bool writes(const struct tlb *t, uint64_t host, unsigned index)
+{
+	return t->tag_write[index] != tlb_empty(index) && t->host[index] == host;
+}
+
 static bool demote_entry(struct tlb *t, uint64_t host, unsigned index)
 {
-	if (t->tag_write[index] == tlb_empty(index) || t->host[index] != host)
+	if (!writes(t, host, index))
 		return false;
 	put(&t->tag_write[index], tlb_empty(index));
 	return true;
 }
 
-bool tlb_demote(struct tlb *t, const void *host_page, unsigned index)
+/* The page of tag_write that holds an entry; what was never touched is not looked at. */
+static unsigned write_page(unsigned index)
+{
+	return (TLB_ENTRIES + index) / 512;
+}
+
+uint32_t tlb_where(const struct tlb *contexts, uint32_t where, const void *host_page,
+	unsigned index)
+{
+	uint32_t at[2] = {where & 0xffff, where >> 16};
+
+	if (where == TLB_ANYWHERE || !index)
+		return TLB_ANYWHERE;
+	if (at[0] == index || at[1] == index)
+		return where;
+	for (unsigned k = 0; k < 2; k++) {
+		bool used = false;
+
+		for (unsigned n = 0; at[k] && n < CTX_COUNT && !used; n++)
+			used = is_touched(&contexts[n], write_page(at[k])) &&
+				writes(&contexts[n], (uint64_t)host_page, at[k]);
+		if (!used)
+			return at[!k] << 16 | index;
+	}
+	return TLB_ANYWHERE;
+}
+
+bool tlb_demote(struct tlb *t, const void *host_page, uint32_t where)
 {
 	uint64_t host = (uint64_t)host_page;
 	bool found = false;
 
-	if (index != ~0u)
-		return demote_entry(t, host, index);
-	for (unsigned page = TLB_ENTRIES / 512; page < 2 * TLB_ENTRIES / 512; page++) {
-		if (!(__atomic_load_n(&t->touched[page / 64], __ATOMIC_RELAXED) >> page % 64 & 1))
-			continue;
-		for (unsigned i = 0; i < 512; i++)
-			found |= demote_entry(t, host, (page - TLB_ENTRIES / 512) * 512 + i);
+	if (where != TLB_ANYWHERE) {
+		for (; where; where >>= 16)
+			if (where & 0xffff && is_touched(t, write_page(where & 0xffff)))
+				found |= demote_entry(t, host, where & 0xffff);
+		return found;
 	}
+	for (unsigned first = 0; first < TLB_ENTRIES; first += 512)
+		for (unsigned i = first; is_touched(t, write_page(first)) && i < first + 512; i++)
+			found |= demote_entry(t, host, i);
 	return found;
 }
 

@@ -103,8 +103,8 @@ void tlb_clear(struct tlb *t);
 void tlb_remember_jump(struct tlb *t, uint64_t rip, const void *code);
 /* The code for rip, or NULL. */
 const void *tlb_jump(const struct tlb *t, uint64_t rip);
-/* Any thread: forgets entry i if it leads to code. */
-void tlb_drop_target(struct tlb *t, unsigned i, const void *code);
+/* Any thread: forgets jumps to code that begins there in a page. */
+void tlb_drop_target(struct tlb *t, unsigned offset, const void *code);
 /* Forgets the jump cache and fetch entries. */
 void tlb_clear_jumps(struct tlb *t);
 /* Forgets the jump cache alone; also another vCPU's, while that is outside of translated code. */
@@ -117,8 +117,16 @@ void tlb_forget_code(struct tlb *t, const void *code, uint64_t size);
 void tlb_clear_nonglobal(struct tlb *t);
 /* Forgets one page (all of a large one). */
 void tlb_clear_page(struct tlb *t, uint64_t linear);
-/* Any thread: takes write permission for the host page away. Entry `index`, or all if index is ~0u. */
-bool tlb_demote(struct tlb *t, const void *host_page, unsigned index);
+/*
+ * Where a page of memory may be writable, for all contexts of a vCPU: two indices, 0 for none; or
+ * anywhere. Many pages have two linear addresses in a kernel; more at a time are rare.
+ */
+#define TLB_ANYWHERE ~0u
+/* `where` with one more in it; what is not writable there any more makes room. */
+uint32_t tlb_where(const struct tlb *contexts, uint32_t where, const void *host_page,
+	unsigned index);
+/* Any thread: takes write permission for the host page away. */
+bool tlb_demote(struct tlb *t, const void *host_page, uint32_t where);
 /* Adds a page. page_bits: 12, 21, 22, 30. */
 void tlb_fill(struct tlb *t, uint64_t linear, void *host_page, bool write, bool global,
 	unsigned page_bits);

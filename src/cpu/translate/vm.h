@@ -71,10 +71,9 @@ struct translate_vcpu {
 	struct vcpu *v;
 	int fd;
 	struct tlb context[CTX_COUNT];
-	uint64_t clock; /* for LRU of contexts */
-	uint32_t *write_hint
-		[VM_REGIONS]; /* per page: 1 + TLB index of its writable mapping, ~0: many */
-	uint32_t mode;        /* MODE_* of blocks that run now */
+	uint64_t clock;                   /* for LRU of contexts */
+	uint32_t *write_hint[VM_REGIONS]; /* per page: where it may be writable, see tlb_where() */
+	uint32_t mode;                    /* MODE_* of blocks that run now */
 	uint8_t *bounce;
 	void *signal_stack;
 	size_t signal_stack_size;

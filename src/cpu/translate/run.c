@@ -112,11 +112,6 @@ static enum slow_result back(struct vcpu *v, enum slow_result r)
 	return r;
 }
 
-static void flags_in(struct vcpu *v)
-{
-	v->cpu.rflags |= v->flags & CODE_FLAGS;
-}
-
 enum slow_result translate_slow(struct vcpu *v, const struct slow_access *d)
 {
 	place(v->private_data, PLACE_HELPER);
@@ -252,7 +247,6 @@ static enum outcome go_singly(struct vcpu *v, uint32_t generation, void **code, 
 static enum outcome left(struct vcpu *v, struct leaving l, void **code, uint64_t *linear)
 {
 	*code = NULL;
-	flags_in(v);
 	switch (l.why) {
 	case LEAVE_LOOKUP:
 		v->count.exit_lookup++;
@@ -400,6 +394,8 @@ static bool execute(struct vcpu *v, void *code, uint64_t linear, uint32_t genera
 	struct leaving *l)
 {
 	struct translate_vcpu *p = v->private_data;
+	struct left left;
+	uint64_t flags;
 
 	if (!enter_code(v) || generation != cache_generation(&v->vm->cache)) {
 		place(p, PLACE_OUTSIDE);
@@ -408,11 +404,13 @@ static bool execute(struct vcpu *v, void *code, uint64_t linear, uint32_t genera
 	if (stepping(v))
 		__atomic_store_n(&v->jump_mask, 0, __ATOMIC_RELAXED);
 	vcpu_vectors_restore(v);
-	v->flags = v->cpu.rflags;
+	flags = v->cpu.rflags;
 	p->debug_hits = 0;
-	v->cpu.rflags &= ~(uint64_t)(CODE_FLAGS | FL_RF);
-	*l = leave_of(v, stub_enter(code, linear));
+	v->cpu.rflags = flags & ~(uint64_t)(CODE_FLAGS | FL_RF);
+	left = stub_enter(code, linear, flags);
+	*l = leave_of(v, left);
 	place(p, PLACE_OUTSIDE);
+	v->cpu.rflags |= left.flags & CODE_FLAGS;
 	return true;
 }
 

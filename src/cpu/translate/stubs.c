@@ -21,15 +21,23 @@
 	"movq " GPR(1) ", %%rcx\n movq " GPR(2) ", %%rdx\n"                                        \
 	"movq " GPR(6) ", %%rsi\n movq " GPR(7) ", %%rdi\n movq " GPR(8) ", %%r8\n"                \
 	"movq " GPR(9) ", %%r9\n"
-/* Clobbers rax. */
+/* From edx; clobbers rax. */
 #define LOAD_FLAGS                                                                                 \
-	"movl %%gs:%c[flags], %%eax\n"                                                             \
-	"testl $0x400, %%eax\n"                                                                    \
+	"testl $0x400, %%edx\n"                                                                    \
 	"jz 8f\n std\n"                                                                            \
-	"8: movb %%al, %%ah\n"                                                                     \
-	"testl $0x800, %%gs:%c[flags]\n"                                                           \
+	"8: movb %%dl, %%ah\n"                                                                     \
+	"testl $0x800, %%edx\n"                                                                    \
 	"setnz %%al\n addb $0x7f, %%al\n sahf\n"
 #define RESTORE_HOST "popq %%r15\n popq %%r14\n popq %%r13\n popq %%r12\n popq %%rbp\n popq %%rbx\n"
+/* From C code that preserved rbx, rbp, r12-r15 to r11. */
+#define GO_ON                                                                                      \
+	"movl %%gs:%c[flags], %%edx\n" LOAD_FLAGS LOAD_CALLER_SAVED                                \
+	"movq " GPR(0) ", %%rax\n movq " GPR(4) ", %%rsp\n"                                        \
+	"jmpq *%%r11\n"
+/* Leaves with what C code has set. */
+#define LEAVE_SLOW                                                                                 \
+	"movl %%gs:%c[flags], %%eax\n shlq $32, %%rax\n orq $%c[fault], %%rax\n"                   \
+	"xorl %%edx, %%edx\n" RESTORE_HOST "ret\n"
 #define OFFSETS                                                                                    \
 	[gpr] "i"(offsetof(struct vcpu, cpu.gpr)),                                           \
 		[host_rsp] "i"(offsetof(struct vcpu, host_rsp)),                                   \
@@ -39,7 +47,7 @@
 		[desc] "i"(sizeof(struct slow_access)), [fault] "i"(LEAVE_FAULT)
 /* clang-format on */
 
-__attribute__((naked)) struct left stub_enter(void *code, uint64_t linear)
+__attribute__((naked)) struct left stub_enter(void *code, uint64_t linear, uint64_t flags)
 {
 	asm volatile(
 		"pushq %%rbx\n pushq %%rbp\n pushq %%r12\n pushq %%r13\n pushq %%r14\n pushq %%r15\n"
@@ -62,8 +70,9 @@ __attribute__((naked)) struct left stub_enter(void *code, uint64_t linear)
 __attribute__((naked)) void stub_leave(void)
 {
 	asm volatile(SAVE_GPRS "movq %%gs:%c[host_rsp], %%rsp\n"
-			       "pushfq\n popq %%gs:%c[flags]\n cld\n"
-			       "movl %%r11d, %%eax\n movq %%r10, %%rdx\n" RESTORE_HOST "ret\n"
+			       "pushfq\n popq %%rax\n cld\n"
+			       "movl %%r11d, %%r11d\n shlq $32, %%rax\n orq %%r11, %%rax\n"
+			       "movq %%r10, %%rdx\n" RESTORE_HOST "ret\n"
 		     :
 		     : OFFSETS);
 }
@@ -81,25 +90,20 @@ enum slow_result translate_commit(struct vcpu *v, const struct slow_access *d);
 
 __attribute__((naked)) void stub_slow(void)
 {
-	asm volatile(SAVE_GPRS
-		     "movq %%r10, %%gs:%c[ea]\n"
-		     "movq %%gs:%c[host_rsp], %%rsp\n"
-		     "pushfq\n popq %%gs:%c[flags]\n cld\n"
-		     "pushq %%r11\n"
-		     "movq %%gs:%c[self], %%rdi\n movq %%r11, %%rsi\n"
-		     "call translate_slow\n"
-		     "popq %%r11\n"
-		     "cmpl $1, %%eax\n"
-		     "ja 3f\n"
-		     "je 1f\n"
-		     "movslq (%%r11), %%rax\n addq %%rax, %%r11\n" /* RETRY */
-		     "jmp 2f\n"
-		     "1: addq $%c[desc], %%r11\n movq %%gs:%c[scratch], %%r10\n" /* GO */
-		     "2:" LOAD_CALLER_SAVED LOAD_FLAGS "movq " GPR(0) ", %%rax\n movq " GPR(
-			     4) ", %%rsp\n"
-				"jmpq *%%r11\n"
-				"3: movl $%c[fault], %%eax\n xorl %%edx, %%edx\n" /* LEAVE */
-		     RESTORE_HOST "ret\n"
+	asm volatile(SAVE_GPRS "movq %%r10, %%gs:%c[ea]\n"
+			       "movq %%gs:%c[host_rsp], %%rsp\n"
+			       "pushfq\n popq %%gs:%c[flags]\n cld\n"
+			       "pushq %%r11\n"
+			       "movq %%gs:%c[self], %%rdi\n movq %%r11, %%rsi\n"
+			       "call translate_slow\n"
+			       "popq %%r11\n"
+			       "cmpl $1, %%eax\n"
+			       "ja 3f\n"
+			       "je 1f\n"
+			       "movslq (%%r11), %%rax\n addq %%rax, %%r11\n" /* RETRY */
+			       "jmp 2f\n"
+			       "1: addq $%c[desc], %%r11\n movq %%gs:%c[scratch], %%r10\n" /* GO */
+			       "2:" GO_ON "3:" LEAVE_SLOW
 		     :
 		     : OFFSETS);
 }
@@ -107,19 +111,14 @@ __attribute__((naked)) void stub_slow(void)
 /* r10: where to go on. */
 __attribute__((naked)) void stub_commit(void)
 {
-	asm volatile(SAVE_GPRS
-		     "movq %%gs:%c[host_rsp], %%rsp\n"
-		     "pushfq\n popq %%gs:%c[flags]\n cld\n"
-		     "pushq %%r10\n"
-		     "movq %%gs:%c[self], %%rdi\n movq %%r11, %%rsi\n"
-		     "call translate_commit\n"
-		     "popq %%r11\n"
-		     "cmpl $1, %%eax\n"
-		     "ja 3f\n" LOAD_CALLER_SAVED LOAD_FLAGS "movq " GPR(0) ", %%rax\n movq " GPR(
-			     4) ", %%rsp\n"
-				"jmpq *%%r11\n"
-				"3: movl $%c[fault], %%eax\n xorl %%edx, %%edx\n" RESTORE_HOST
-				"ret\n"
+	asm volatile(SAVE_GPRS "movq %%gs:%c[host_rsp], %%rsp\n"
+			       "pushfq\n popq %%gs:%c[flags]\n cld\n"
+			       "pushq %%r10\n"
+			       "movq %%gs:%c[self], %%rdi\n movq %%r11, %%rsi\n"
+			       "call translate_commit\n"
+			       "popq %%r11\n"
+			       "cmpl $1, %%eax\n"
+			       "ja 3f\n" GO_ON "3:" LEAVE_SLOW
 		     :
 		     : OFFSETS);
 }

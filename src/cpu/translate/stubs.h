@@ -7,15 +7,16 @@
 
 /* What translated code said on leaving: r11 and r10. */
 struct left {
-	uint64_t why, arg;
+	uint32_t why, flags; /* status flags and DF as PUSHFQ stores them */
+	uint64_t arg;
 };
 
 /*
- * Loads the guest's registers from the vCPU at %gs and its flags from vcpu.flags, and jumps to
- * code with r10 = linear, the address of the
- * next instruction. Comes back when the code leaves, all registers stored.
+ * Loads the guest's registers from the vCPU at %gs and its flags, and jumps to code with r10 = linear,
+ * the address of the next instruction. Comes back when the code leaves, all registers stored. Flags
+ * go in registers: what C code has just stored at its own address of the vCPU, a load by %gs waits for.
  */
-struct left stub_enter(void *code, uint64_t linear);
+struct left stub_enter(void *code, uint64_t linear, uint64_t flags);
 /* Jumped to by generated code, never called. */
 void stub_leave(void);
 void stub_lookup(void); /* leaves with LEAVE_LOOKUP */

@@ -64,7 +64,7 @@ struct vcpu {
 	uint64_t code_base; /* virtual address of the code page that runs (CS base included) */
 	uint64_t spill[4];
 	uint64_t host_rsp;        /* the stack that C code runs on */
-	uint64_t flags;           /* status flags and DF as stored on leaving translated code */
+	uint64_t flags;           /* status flags and DF during a slow path */
 	uint64_t page_mask;       /* constant ~4095, a PEXT mask */
 	uint64_t if_mask;         /* constant: all of RFLAGS but IF */
 	uint64_t code_flags_mask; /* constant: the flags that live in the host's */

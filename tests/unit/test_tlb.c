@@ -30,7 +30,6 @@ struct page_entry {
 };
 
 struct rig {
-	struct vcpu *v;
 	int fd;
 	struct tlb *contexts, *t;
 	struct page_entry known[KNOWN];
@@ -425,10 +424,9 @@ static int setup(void **state)
 	r->fd = memfd_create("tlb", MFD_CLOEXEC);
 	if (ftruncate(r->fd, VCPU_PAGES_SIZE))
 		return -1;
-	r->v = mmap(NULL, VCPU_PAGES_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, 0);
 	r->contexts = calloc(CTX_COUNT, sizeof *r->contexts);
 	r->seed = 7;
-	if (r->v == MAP_FAILED || tlb_create(r->v, r->fd, nowhere, r->contexts, &err))
+	if (tlb_create(r->fd, nowhere, r->contexts, &err))
 		return -1;
 	r->t = &r->contexts[CTX_SUPER];
 	*state = r;
@@ -440,7 +438,6 @@ static int teardown(void **state)
 	struct rig *r = *state;
 
 	tlb_destroy(r->contexts);
-	munmap(r->v, VCPU_PAGES_SIZE);
 	close(r->fd);
 	free(r->contexts);
 	free(r);

@@ -183,7 +183,6 @@ static void vcpu_destroy(struct engine_vcpu *e)
 	if (p->v) {
 		sight_thread_end(p->v);
 		signal_thread_end(p->v);
-		munmap(p->v, VCPU_PAGES_SIZE);
 	}
 	for (unsigned i = CTX_USER_FIRST; i < CTX_COUNT; i++)
 		windows_destroy(p->context[i].windows);
@@ -201,13 +200,14 @@ static int vcpu_map(struct translate_vcpu *p, struct translate_vm *vm, struct er
 	p->fd = memfd_create("dach-vcpu", MFD_CLOEXEC);
 	if (p->fd < 0 || ftruncate(p->fd, VCPU_PAGES_SIZE))
 		return error_set(err, errno, "no memory for a vCPU: %s", strerror(errno));
-	p->v = mmap(NULL, VCPU_PAGES_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, p->fd, 0);
+	if (tlb_create(p->fd, stub_lookup, p->context, err))
+		return -ENOMEM;
+	/* where a kernel runs, both use one address: loads of what the other has just stored are quick */
+	p->v = (struct vcpu *)p->context[CTX_SUPER].base;
 	p->bounce = reserve(BOUNCE_SIZE);
 	p->memo = insn_memo_create();
-	if (p->v == MAP_FAILED || !p->bounce || !p->memo) {
-		p->v = p->v == MAP_FAILED ? NULL : p->v;
+	if (!p->bounce || !p->memo)
 		return error_set(err, ENOMEM, "no memory for a vCPU");
-	}
 	p->v->vm = vm;
 	p->v->private_data = p;
 	for (unsigned i = 0; i < vm->regions; i++) {
@@ -215,7 +215,7 @@ static int vcpu_map(struct translate_vcpu *p, struct translate_vm *vm, struct er
 		if (!p->write_hint[i])
 			return error_set(err, ENOMEM, "no memory for a vCPU");
 	}
-	return tlb_create(p->v, p->fd, stub_lookup, p->context, err);
+	return 0;
 }
 
 static void vcpu_init(struct vcpu *v, unsigned index)

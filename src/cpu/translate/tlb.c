@@ -31,7 +31,7 @@ static void clear_ends(struct tlb *t)
 	clear_entry(t, TLB_ENTRIES - 1);
 }
 
-int tlb_create(struct vcpu *v, int fd, void (*stray)(void), struct tlb *contexts, struct error *err)
+int tlb_create(int fd, void (*stray)(void), struct tlb *contexts, struct error *err)
 {
 	for (unsigned i = 0; i < CTX_COUNT; i++) {
 		struct tlb *t = &contexts[i];

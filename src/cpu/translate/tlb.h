@@ -90,9 +90,8 @@ static inline uint64_t jump_empty(unsigned index)
 	return index ? 0 : -4ull;
 }
 
-/* fd: the vCPU's pages. stray: where a jump that found nothing but entry 0 goes. */
-int tlb_create(struct vcpu *v, int fd, void (*stray)(void), struct tlb *contexts,
-	struct error *err);
+/* fd: the vCPU's pages, mapped at the start of each. stray: where a jump that found nothing but entry 0 goes. */
+int tlb_create(int fd, void (*stray)(void), struct tlb *contexts, struct error *err);
 void tlb_destroy(struct tlb *contexts);
 /* Forgets everything in the context. */
 void tlb_clear(struct tlb *t);

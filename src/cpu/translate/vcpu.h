@@ -2,10 +2,10 @@
 /*
  * A vCPU of the translating engine.
  *
- * The structure's pages are mapped once by themselves (the pointer C code
- * uses) and once more at the start of every TLB context, where %gs points
- * while translated code runs: generated code finds fields at %gs:offset and
- * the context's tables behind them, and a change of context is one WRGSBASE.
+ * The structure's pages are mapped at the start of every TLB context, where %gs
+ * points while translated code runs (C code uses the first context's): generated
+ * code finds fields at %gs:offset and the context's tables behind them, and a
+ * change of context is one WRGSBASE.
  *
  * Guest registers are in host registers of the same name while translated code
  * runs, all but r10 and r11, which live in cpu.gpr[] and whose host registers

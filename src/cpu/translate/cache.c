@@ -168,24 +168,39 @@ void cache_reset_exit(struct cache *c, struct block_exit *e)
 	e->to = 0;
 }
 
-static void unlink_exit(struct cache *c, uint32_t index)
+/* A list of incoming exits without those that are `going`. */
+static void thin_out(struct cache *c, uint32_t *at)
 {
-	struct block_exit *e = &c->exit[index];
-	uint32_t *at = &c->block[e->to].incoming;
+	while (*at) {
+		struct block_exit *e = &c->exit[*at];
 
-	if (!e->to)
-		return;
-	while (*at && *at != index)
-		at = &c->exit[*at].next_incoming;
-	if (*at)
-		*at = e->next_incoming;
-	cache_reset_exit(c, e);
+		if (e->going) {
+			*at = e->next_incoming;
+			e->going = 0;
+			e->to = 0;
+		} else {
+			at = &e->next_incoming;
+		}
+	}
 }
 
+/* Each list is gone through once: hundreds may lead to one block. */
 static void unlink_far(struct cache *c)
 {
-	for (uint32_t i = 0; i < c->fars; i++)
-		unlink_exit(c, c->far[i]);
+	for (uint32_t i = 0; i < c->fars; i++) {
+		struct block_exit *e = &c->exit[c->far[i]];
+
+		if (!e->to)
+			continue;
+		patch(c, e->patch, e->stub);
+		e->going = 1;
+	}
+	for (uint32_t i = 0; i < c->fars; i++) {
+		struct block_exit *e = &c->exit[c->far[i]];
+
+		if (e->going)
+			thin_out(c, &c->block[e->to].incoming);
+	}
 	c->fars = 0;
 	for (unsigned i = 0; i < CACHE_FAR_WORDS; i++)
 		c->far_pages[i] = 0;

@@ -64,11 +64,12 @@ struct block {
 
 /* A direct jump out of a block. */
 struct block_exit {
-	uint32_t block; /* it belongs to */
-	uint32_t patch; /* offset of the 4-byte displacement in the hot part */
-	uint32_t stub;  /* where it points while not linked */
-	int32_t target; /* guest address relative to the code page */
-	uint32_t to;    /* block it is linked to, 0: none */
+	uint32_t block;     /* it belongs to */
+	uint32_t patch;     /* offset of the 4-byte displacement in the hot part */
+	uint32_t stub;      /* where it points while not linked */
+	int32_t target;     /* guest address relative to the code page */
+	uint32_t to : 31;   /* block it is linked to, 0: none */
+	uint32_t going : 1; /* it is being taken out of that one's list */
 	uint32_t next_incoming;
 };
 

@@ -332,6 +332,7 @@ static void jump_to(struct rig *r, uint64_t rip, bool global)
 	struct fetch_entry *f = &r->t->fetch[rip >> 12 & (FETCH_ENTRIES - 1)];
 
 	f->page = (rip & ~4095ull) | 1 | (global ? 2 : 0);
+	r->t->fetched = true;
 	if (!global)
 		r->t->fetched_nonglobal = true;
 	tlb_remember_jump(r->t, rip, r);

@@ -154,7 +154,8 @@ static enum outcome resolve(struct vcpu *v, uint64_t linear, unsigned access, st
 		out->watched = __atomic_load_n(&region_page(r, w.gpa)->has_code, __ATOMIC_ACQUIRE);
 		return OUT_OK;
 	}
-	fill(v, t, linear, r, &w, write && w.dirty, out);
+	/* what has been written before is likely to be again: its entry has been seen to allow it */
+	fill(v, t, linear, r, &w, w.dirty && (write || w.writable), out);
 	return OUT_OK;
 }
 
@@ -181,6 +182,7 @@ enum outcome mmu_fetch(struct vcpu *v, uint64_t linear, uint64_t *gpa)
 	if (walk(v->vm, &v->cpu, linear,
 		    (struct walk_access){.fetch = true, .user = v->cpu.cpl == 3}, &w, &error))
 		return page_fault(v, linear, error);
+	t->fetched = true;
 	if (!w.global)
 		t->fetched_nonglobal = true;
 	if (w.page_bits == 21)

@@ -151,8 +151,9 @@ void tlb_forget_code(struct tlb *t, const void *code, uint64_t size)
 void tlb_clear_jumps(struct tlb *t)
 {
 	tlb_forget_jumps(t);
-	zero(t->fetch, sizeof t->fetch / 8);
-	t->fetched_nonglobal = false;
+	if (t->fetched)
+		zero(t->fetch, sizeof t->fetch / 8);
+	t->fetched = t->fetched_nonglobal = false;
 }
 
 void tlb_clear(struct tlb *t)

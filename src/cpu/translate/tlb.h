@@ -50,6 +50,7 @@ struct tlb {
 	uint64_t zero_key, zero_target; /* entry 0, which generated code does not see */
 	unsigned pcid;                  /* of a user context; ~0u: free */
 	uint64_t used;                  /* for LRU */
+	bool fetched;                   /* `fetch` holds anything */
 	bool fetched_nonglobal;         /* the jump cache holds code of pages that are not global */
 	uint32_t jump_mode;             /* of the blocks in the jump cache */
 	bool log_overflow;

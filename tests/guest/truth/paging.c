@@ -196,6 +196,36 @@ static void large_pages(void)
 	check(*(volatile uint64_t *)(page[0] + 4088) == 0, "... and has not begun");
 }
 
+/* A page that is read before it is written, at several permissions: it must not let more through. */
+static void written_after_read(void)
+{
+	static const struct {
+		uint64_t pte, wp;
+		unsigned want;
+	} cases[] = {{P | W | A, CR0_WP, NONE}, {P | W | A | D, CR0_WP, NONE},
+		{P | A | D, CR0_WP, PF}, {P | A | D, 0, NONE}, {P | A, 0, NONE}};
+	uint64_t cr0 = read_cr0();
+	unsigned bad = 0;
+
+	t2[0] = (uint64_t)t1 | 7;
+	for (unsigned k = 0; k < sizeof cases / sizeof *cases; k++) {
+		write_cr0((cr0 & ~CR0_WP) | cases[k].wp);
+		t1[0] = (uint64_t)page[1] | cases[k].pte; /* where no code ever was */
+		invlpg(BASE);
+		(void)*(volatile uint8_t *)(BASE + 64);
+		TRY("movb $1, 64(%0)", : : "r"(BASE) : "r11", "memory");
+		bad |= (caught.vector != cases[k].want) << k;
+		bad |= (cases[k].want == NONE && !(t1[0] & D)) << k;
+		/* with WP set again, nothing is left of what was allowed without */
+		write_cr0(cr0 | CR0_WP);
+		(void)*(volatile uint8_t *)(BASE + 64);
+		TRY("movb $1, 64(%0)", : : "r"(BASE) : "r11", "memory");
+		bad |= (caught.vector != (cases[k].pte & W ? NONE : PF)) << k;
+	}
+	write_cr0(cr0);
+	check(!bad, "a page is read, then written: %x wrong", (uint64_t)bad);
+}
+
 void test_paging(void)
 {
 	unsigned most = has(7, 1, 20) ? 8 : has(7, 1, 7) ? 4 : 2;
@@ -210,6 +240,7 @@ void test_paging(void)
 		skip("SMAP");
 	reserved_bits();
 	large_pages();
+	written_after_read();
 }
 
 /* --- flushes ------------------------------------------------------------------------------ */

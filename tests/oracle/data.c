@@ -9,6 +9,8 @@ const uint8_t data_present[DATA_PAGES] = {0, 1, 1, 1, 1, 0, 1, 0, 1, 1, 1, 0};
 const uint8_t data_writable[DATA_PAGES] = {0, 1, 1, 1, 0, 0, 1, 0, 0, 1, 1, 0};
 /* beside memory on both sides, alone, read-only */
 const uint8_t data_device[DATA_PAGES] = {0, 0, 1, 0, 1, 0, 1, 0, 0, 0, 1, 0};
+/* not beside its neighbours in physical memory */
+const uint8_t data_apart[DATA_PAGES] = {0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0};
 
 /* Numbers of all kinds, floating point among them, made once. */
 static uint64_t source[DATA_STORED * PAGE / 8 * 2];

@@ -17,6 +17,7 @@
 
 #define RAM_SIZE (16u << 20)
 #define DEVICE 0x40000000ull
+#define APART 0x50000000ull /* the same memory once more */
 #define PTE_P 1ull
 #define PTE_W 2ull
 #define PTE_U 4ull
@@ -47,7 +48,7 @@ struct guest {
 	struct engine_vcpu *vcpu;
 	struct engine_callbacks callbacks;
 	int fd; /* guest memory: */
-	uint8_t *ram;
+	uint8_t *ram, *apart;
 	struct cpu_state state;
 	struct guest_options options;
 };
@@ -151,8 +152,10 @@ static void data_entries(const struct guest *g, uint64_t *pt, unsigned slot, uin
 	for (unsigned i = 0; i < DATA_PAGES; i++)
 		if (data_present[i])
 			pt[level(address, 0) + i] = slot_phys(slot, SLOT_DATA + n++) |
-				(g->options.device && data_device[i] ? DEVICE : 0) | PTE_P | user |
-				PTE_NX | (data_writable[i] ? PTE_W : 0);
+				(g->options.device && data_device[i] ? DEVICE
+						: data_apart[i]      ? APART
+								     : 0) |
+				PTE_P | user | PTE_NX | (data_writable[i] ? PTE_W : 0);
 }
 
 void guest_ready(struct guest *g, unsigned slot, bool supervisor, bool narrow)
@@ -254,10 +257,15 @@ struct guest *guest_create(const struct cpuid_policy *policy, const struct guest
 		.tpr_write = no_tpr_write};
 	config.callbacks = &g->callbacks;
 	g->fd = memfd_create("oracle-ram", MFD_CLOEXEC);
-	if (g->fd >= 0 && ftruncate(g->fd, RAM_SIZE) == 0)
+	g->ram = g->apart = MAP_FAILED;
+	if (g->fd >= 0 && ftruncate(g->fd, RAM_SIZE) == 0) {
 		g->ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, g->fd, 0);
-	if (!g->ram || g->ram == MAP_FAILED || engine_translate.vm_create(&config, &g->vm, &err) ||
-		engine_translate.vm_map(g->vm, 0, RAM_SIZE, g->ram, g->fd, 0, &err)) {
+		g->apart = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, g->fd, 0);
+	}
+	if (g->ram == MAP_FAILED || g->apart == MAP_FAILED ||
+		engine_translate.vm_create(&config, &g->vm, &err) ||
+		engine_translate.vm_map(g->vm, 0, RAM_SIZE, g->ram, g->fd, 0, &err) ||
+		engine_translate.vm_map(g->vm, APART, RAM_SIZE, g->apart, g->fd, 0, &err)) {
 		fprintf(stderr, "oracle: no guest: %s\n", err.text);
 		return NULL;
 	}
@@ -289,6 +297,7 @@ void guest_destroy(struct guest *g)
 	engine_translate.vcpu_destroy(g->vcpu);
 	engine_translate.vm_destroy(g->vm);
 	munmap(g->ram, RAM_SIZE);
+	munmap(g->apart, RAM_SIZE);
 	close(g->fd);
 	free(g);
 }

@@ -164,6 +164,7 @@ uint64_t address_random(struct rng *r, bool wild);
 /* The pages of the data area that exist, in order. */
 extern const uint8_t data_present[DATA_PAGES], data_writable[DATA_PAGES];
 extern const uint8_t data_device[DATA_PAGES]; /* with --device */
+extern const uint8_t data_apart[DATA_PAGES];
 #define DATA_STORED 8u
 void data_fill(uint8_t *pages, uint32_t seed);
 

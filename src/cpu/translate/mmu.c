@@ -432,6 +432,14 @@ static enum slow_result slow_group(struct vcpu *v, const struct slow_access *d)
 	return slow_fault(v, d);
 }
 
+/* Do both pages lie side by side? An access that locks the host's bus is none to be made. */
+static bool adjoin(struct translate_vm *vm, const struct target *t, unsigned part,
+	const struct slow_access *d)
+{
+	return t[1].host == t[0].host + part && !(d->flags & SLOW_LOCK) &&
+		gpa_of_host(vm, t[1].host) == gpa_of_host(vm, t[0].host) + part;
+}
+
 enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d)
 {
 	struct translate_vcpu *p = v->private_data;
@@ -492,7 +500,7 @@ enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d)
 	p->pending.host[1] = t[1].host;
 	p->pending.gpa[0] = t[0].gpa;
 	p->pending.gpa[1] = t[1].gpa;
-	p->pending.direct = part == d->size && t[0].host;
+	p->pending.direct = t[0].host && (part == d->size || adjoin(v->vm, t, part, d));
 	if (p->pending.direct) {
 		v->scratch = (uint64_t)t[0].host;
 		return SLOW_GO;
@@ -543,7 +551,7 @@ enum slow_result mmu_commit(struct vcpu *v, const struct slow_access *d)
 	p->pending.active = false;
 	if (p->pending.direct) {
 		/* looked at after the store: another vCPU may have begun to watch the page meanwhile */
-		v->count.code_write++;
+		v->count.code_write += part == d->size;
 		changed = cache_invalidate(v->vm, gpa_of_host(v->vm, p->pending.host[0]), d->size);
 	} else {
 		uint64_t mask = p->pending.mask;

@@ -128,7 +128,8 @@ struct cache {
 	int fd;
 	uint64_t
 		collapsed; /* pieces of 2 MiB that have been made huge pages, as far as the host could */
-	uint8_t *write, *exec;        /* the two mappings */
+	uint32_t ready_cold, ready_blocks, ready_exits; /* steps that make.c was last ahead in */
+	uint8_t *write, *exec;                          /* the two mappings */
 	uint32_t size, cold_start;    /* hot: [CODE_START, cold_start), cold: [cold_start, size) */
 	unsigned parts, part;         /* how many, and which is being filled */
 	uint32_t part_hot, part_cold; /* a part's share of them */

@@ -191,6 +191,7 @@ bool cache_trim(struct translate_vm *vm, uint32_t blocks)
 	/* The code's memory is shared by two mappings: only the file's pages can go. */
 	madvise(c->write + 4096, c->size - 4096, MADV_REMOVE);
 	c->collapsed = 0;
+	c->ready_cold = c->ready_blocks = c->ready_exits = 0;
 	lock_drop(&c->lock);
 	return true;
 }

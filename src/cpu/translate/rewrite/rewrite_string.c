@@ -83,15 +83,20 @@ static void out_of_line(struct rewrite *w, const uint8_t *start)
 		bring(w, RDI, SLOW_WRITE, start);
 		return;
 	}
-	/* the source, or the destination? It is read first. */
-	struct emit probe = *e;
+	/* the source, or the destination? It is read first, and may lie in two pages. */
+	const uint8_t *probe[2];
 	uint32_t slow = w->slow;
 
-	emit_bytes(e, "\x44\x0f\xb6\x1e", 4); /* movzx r11d, byte [rsi] */
+	probe[0] = e->at;
+	emit_op_mem(e, 4, 0xfb6, R11, at_reg(RSI, 0)); /* movzx */
+	emit_lea(e, 8, R11, at_reg(RSI, i->mem_size - 1));
+	probe[1] = e->at;
+	emit_op_mem(e, 4, 0xfb6, R11, at_reg(R11, 0));
 	out_of_window(e, RSI, R10);
 	bring(w, RDI, SLOW_WRITE, start);
 	w->slow = offset_of(w, e->at);
-	rewrite_site_slow(w, probe.at, 0);
+	rewrite_site_slow(w, probe[0], 0);
+	rewrite_site_slow(w, probe[1], 0);
 	out_of_window(e, RSI, R10);
 	bring(w, RSI, SLOW_READ, start);
 	w->slow = slow;

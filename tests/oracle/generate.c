@@ -117,12 +117,31 @@ static void patched_each_time(struct making *m)
 	fix(ADD(m, 0x88, 0x0d, 0, 0, 0, 0), FIX_PATCH, 2, 4, at);
 }
 
+/* LOOPNE, LOOPE or LOOP (kind) to the item `back`. */
+static void loop_end(struct making *m, unsigned back, bool short_address, unsigned kind)
+{
+	struct item *skip, *end;
+
+	/* movzx ecx, cl: whoever jumps in here must get out again; zero would count down from the top */
+	ADD(m, 0x0f, 0xb6, 0xc9);
+	skip = short_address ? ADD(m, 0x67, 0xe3, 0) : ADD(m, 0xe3, 0);
+	end = short_address ? ADD(m, 0x67, 0xe0 | kind, 0) : ADD(m, 0xe0 | kind, 0);
+	if (!end) {
+		m->s->count = back;
+		return;
+	}
+	skip->narrow = end->narrow = 1;
+	fix(skip, FIX_BRANCH, skip->length - 1u, 1, m->s->count);
+	fix(end, FIX_BRANCH, end->length - 1u, 1, back);
+	tie(skip);
+	tie(end);
+}
+
 /* mov ecx, n; ...; loop */
 static void loop(struct making *m)
 {
 	uint16_t kept = m->pool->kept;
 	unsigned back, short_address = m->pool->narrow || rng_once(m->r, 4);
-	struct item *skip, *end;
 
 	if (m->pool->pointers >> RCX & 1)
 		return;
@@ -135,22 +154,7 @@ static void loop(struct making *m)
 	m->pool->kept = kept;
 	if (m->s->count - back > 7)
 		return;
-	/* movzx ecx, cl: whoever jumps in here must get out again; zero would count down from the top */
-	ADD(m, 0x0f, 0xb6, 0xc9);
-	skip = short_address ? ADD(m, 0x67, 0xe3, 0) : ADD(m, 0xe3, 0);
-	if (short_address)
-		end = ADD(m, 0x67, 0xe0 | rng_below(m->r, 3), 0);
-	else
-		end = ADD(m, 0xe0 | rng_below(m->r, 3), 0);
-	if (!end) {
-		m->s->count = back;
-		return;
-	}
-	skip->narrow = end->narrow = 1;
-	fix(skip, FIX_BRANCH, skip->length - 1u, 1, m->s->count);
-	fix(end, FIX_BRANCH, end->length - 1u, 1, back);
-	tie(skip);
-	tie(end);
+	loop_end(m, back, short_address, rng_below(m->r, 3));
 }
 
 /*
@@ -307,6 +311,52 @@ static void string(struct making *m)
 	move_address(&more, target, count * size);
 	if (rng_once(m->r, 2))
 		ADD(m, 0xfc);
+}
+
+/* One of several by the same register: MOV either way, ADD either way, INC, MOVUPS, MOVAPS, IMUL. */
+static void neighbour(struct making *m, struct rng *r, unsigned reg)
+{
+	static const uint8_t op[] = {0x8b, 0x89, 0x8b, 0x89, 0x01, 0x03, 0xff};
+	static const uint8_t wide[] = {0x10, 0x11, 0x28, 0x29, 0xaf};
+	unsigned rex = rng_once(r, 2) ? 0x48 : 0x40, disp = rng_below(r, 72);
+	unsigned other = free_register(m) & 7;
+
+	if ((other == reg || other == RCX || other == RSP ||
+		    (m->pool->pointers | m->pool->counters | m->pool->kept) >> other & 1))
+		other = reg == RAX ? RDX : RAX;
+	if ((m->pool->pointers | m->pool->counters | m->pool->kept) >> other & 1)
+		return;
+	if (rng_once(r, 4)) {
+		ADD(m, rex, 0x0f, wide[rng_below(r, sizeof wide)], 0x40 | other << 3 | reg, disp);
+		return;
+	}
+	unsigned opcode = op[rng_below(r, sizeof op)];
+
+	ADD(m, rex, opcode, 0x40 | (opcode == 0xff ? 0 : other << 3) | reg, disp);
+}
+
+/* Fields of a structure that lies about the end of a page, several times over. */
+static void neighbours(struct making *m, struct rng *r)
+{
+	uint32_t at = DATA_BASE + (1 + rng_below(r, DATA_PAGES - 1)) * PAGE - rng_below(r, 96);
+	unsigned reg = free_register(m) & 7, back;
+	bool again = rng_once(r, 2);
+
+	if (reg == RSP || reg == RCX ||
+		(m->pool->pointers | m->pool->counters | m->pool->kept | 1u << RSP) &
+			(1u << reg | 1u << RCX))
+		return;
+	ADD(m, 0xb8 | reg, (uint8_t)at, (uint8_t)(at >> 8), (uint8_t)(at >> 16),
+		(uint8_t)(at >> 24));
+	if (rng_once(r, 2)) /* cmp byte [reg + 40], 0 */
+		ADD(m, 0x80, 0x78 | reg, 40, 0);
+	if (again)
+		count_in_rcx(m, 2 + rng_below(r, 3));
+	back = m->s->count;
+	for (unsigned n = 2 + rng_below(r, 4); n > 0; n--)
+		neighbour(m, r, reg);
+	if (again)
+		loop_end(m, back, false, 2);
 }
 
 static void store_zero(struct making *m, uint32_t at)
@@ -481,7 +531,7 @@ static void settle_target(struct sequence *s, struct item *i)
 void generate(struct generator *g, uint64_t seed, struct sequence *s)
 {
 	static uint8_t code[CODE_SIZE + 16];
-	struct rng r = {seed * 0x2545f4914f6cdd1d};
+	struct rng r = {seed * 0x2545f4914f6cdd1d}, more = {~r.state};
 	struct pool pool;
 	struct making m = {g, &r, s, &pool};
 	unsigned wanted;
@@ -495,6 +545,9 @@ void generate(struct generator *g, uint64_t seed, struct sequence *s)
 		s->narrow = pool.narrow;
 		wanted = 1 + rng_below(&r, rng_once(&r, 3) ? 4 : 26);
 		for (unsigned tries = 0; s->count < wanted && tries < 100; tries++) {
+			/* not in each sequence: what a seed once stood for must stay */
+			if (seed % 4 == 3 && !g->only && !pool.narrow && rng_once(&more, 8))
+				neighbours(&m, &more);
 			if (!g->only && rng_once(&r, 6))
 				structured(&m);
 			else

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kernel that a guest's own disk would start, as pygrub takes it from there: the disk is one
+ * file system or has partitions (MBR or GPT); on the first partition that has one (active ones
+ * first) a boot loader's configuration names kernel, initial ramdisk and command line (menu.h):
+ *
+ *   /boot/grub/grub.cfg, /grub/grub.cfg, the same below grub2/
+ *   /boot/grub/menu.lst, /boot/grub/grub.conf, the same below /grub
+ *
+ * and without any, /vmlinuz and /initrd.img, or those below /boot, are taken, with root= for the
+ * file system that they are on.
+ *
+ * The disk is the guest's: nothing in it is trusted, and everything has a bound. File systems are
+ * left to libext2fs, which is a lot of code: who calls this is to be a process with nothing to lose
+ * (vmm/reader.h).
+ */
+#ifndef DACH_BOOTDISK_BOOTDISK_H
+#define DACH_BOOTDISK_BOOTDISK_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define BOOTDISK_FILE_MAX (512ull << 20) /* kernel, ramdisk: bytes */
+#define BOOTDISK_PATH_MAX 1024u
+#define BOOTDISK_CMDLINE_MAX 4096u
+
+struct bootdisk_found {
+	char kernel[BOOTDISK_PATH_MAX]; /* their paths on the disk, for messages */
+	char ramdisk[BOOTDISK_PATH_MAX];
+	char cmdline[BOOTDISK_CMDLINE_MAX];
+	uint64_t ramdisk_size; /* bytes; 0: there is none */
+};
+
+/*
+ * disk: a file or block device, only read, at offsets; its name begins every sentence. The kernel
+ * becomes what the file kernel holds, the ramdisk what ramdisk holds (several, one behind the other);
+ * neither larger than max bytes, which BOOTDISK_FILE_MAX bounds in turn. After a failure
+ * both files hold anything.
+ */
+int bootdisk_load(int disk, const char *name, uint64_t max, int kernel, int ramdisk,
+	struct bootdisk_found *found, struct error *err);
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bootdisk/partition.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SECTOR 512ull
+#define MBR_TABLE 446
+#define MBR_ENTRY 16
+#define MBR_ACTIVE 0x80
+#define MBR_GPT 0xee
+#define GPT_ENTRY_MIN 128u
+#define GPT_ENTRY_MAX 4096u
+
+bool partition_read(int fd, uint64_t offset, void *buf, size_t len)
+{
+	for (size_t done = 0; done < len;) {
+		ssize_t n = pread(fd, (char *)buf + done, len - done, (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		done += (size_t)n;
+	}
+	return true;
+}
+
+static uint64_t get(const uint8_t *from, unsigned bytes)
+{
+	uint64_t value = 0;
+
+	while (bytes--)
+		value = value << 8 | from[bytes];
+	return value;
+}
+
+struct table {
+	struct partition *list;
+	unsigned count;
+	uint64_t size; /* the disk's */
+};
+
+/* Sectors; what does not lie on the disk is none. */
+static void add(struct table *table, uint64_t start, uint64_t sectors, unsigned number, bool first)
+{
+	const uint64_t all = table->size / SECTOR;
+
+	if (!start || !sectors || start >= all || table->count == PARTITIONS_MAX)
+		return;
+	if (sectors > all - start)
+		sectors = all - start;
+	if (first)
+		memmove(table->list + 1, table->list, table->count * sizeof *table->list);
+	table->list[first ? 0 : table->count] =
+		(struct partition){start * SECTOR, sectors * SECTOR, number};
+	table->count++;
+}
+
+static void add_gpt(int fd, struct table *table)
+{
+	static const uint8_t unused[16];
+	uint8_t head[SECTOR], entry[GPT_ENTRY_MIN];
+	uint64_t at, count, size;
+
+	if (!partition_read(fd, SECTOR, head, sizeof head) || memcmp(head, "EFI PART", 8))
+		return;
+	at = get(head + 72, 8);
+	count = get(head + 80, 4);
+	size = get(head + 84, 4);
+	if (at >= table->size / SECTOR || size < GPT_ENTRY_MIN || size > GPT_ENTRY_MAX)
+		return;
+	for (unsigned n = 0; n < count && n < PARTITIONS_MAX; n++) {
+		uint64_t first, last;
+
+		if (!partition_read(fd, at * SECTOR + n * size, entry, sizeof entry))
+			return;
+		first = get(entry + 32, 8);
+		last = get(entry + 40, 8);
+		if (memcmp(entry, unused, sizeof unused) && last >= first && last - first + 1)
+			add(table, first, last - first + 1, n + 1, false);
+	}
+}
+
+unsigned partition_list(int fd, uint64_t size, struct partition list[PARTITIONS_MAX + 1])
+{
+	struct table table = {.list = list, .size = size};
+	uint8_t mbr[SECTOR];
+	bool gpt = false;
+
+	if (partition_read(fd, 0, mbr, sizeof mbr) && mbr[510] == 0x55 && mbr[511] == 0xaa) {
+		for (unsigned n = 0; n < 4; n++) {
+			const uint8_t *entry = mbr + MBR_TABLE + n * MBR_ENTRY;
+
+			gpt |= entry[4] == MBR_GPT;
+			if (entry[4] && entry[4] != MBR_GPT)
+				add(&table, get(entry + 8, 4), get(entry + 12, 4), n + 1,
+					entry[0] == MBR_ACTIVE);
+		}
+		/* Beside the protective entry others are copies, for old firmware. */
+		if (gpt) {
+			table.count = 0;
+			add_gpt(fd, &table);
+		}
+	}
+	list[table.count++] = (struct partition){0, size, 0};
+	return table.count;
+}

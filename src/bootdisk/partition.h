@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where file systems may begin on a disk: MBR (primary partitions) and GPT (UEFI 2.10, chapter 5). */
+#ifndef DACH_BOOTDISK_PARTITION_H
+#define DACH_BOOTDISK_PARTITION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PARTITIONS_MAX 128u
+
+struct partition {
+	uint64_t offset, size; /* bytes, within the disk */
+	unsigned number;       /* as Linux counts; 0: the whole disk */
+};
+
+/* All len bytes at offset. False: they are not there. */
+bool partition_read(int fd, uint64_t offset, void *buf, size_t len);
+/*
+ * How many there are in the list, in the order in which to look at them. The whole disk is always the
+ * last. size: the disk's, in bytes.
+ */
+unsigned partition_list(int fd, uint64_t size, struct partition list[PARTITIONS_MAX + 1]);
+
+#endif

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bootdisk/volume.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <ext2fs/ext2fs.h>
+
+#define SUPER_OFFSET 1024u
+#define SUPER_SIZE 1024u
+#define GROUPS_MAX (1u << 20) /* 128 TiB; the library keeps up to 64 bytes for each */
+#define CHUNK (1u << 20)
+
+struct volume {
+	ext2_filsys fs;
+	const char *name;
+};
+
+/* The library's way to the disk: a part of an open file, whose place the name tells ("FD OFFSET SIZE"). */
+
+struct place {
+	int fd;
+	uint64_t offset, size;
+};
+
+static errcode_t place_close(io_channel channel)
+{
+	if (--channel->refcount > 0)
+		return 0;
+	free(channel->private_data);
+	free(channel->name);
+	free(channel);
+	return 0;
+}
+
+static errcode_t place_block_size(io_channel channel, int size)
+{
+	channel->block_size = size;
+	return 0;
+}
+
+/* A negative count is one of bytes. */
+static errcode_t place_read64(io_channel channel, unsigned long long block, int count, void *data)
+{
+	const struct place *place = channel->private_data;
+	uint64_t unit = (uint64_t)channel->block_size, at, len;
+
+	len = count < 0 ? 0ull - (int64_t)count : (uint64_t)count * unit;
+	if (__builtin_mul_overflow(block, unit, &at) || at > place->size || len > place->size - at)
+		return EXT2_ET_SHORT_READ;
+	return partition_read(place->fd, place->offset + at, data, len) ? 0 : EXT2_ET_SHORT_READ;
+}
+
+static errcode_t place_read(io_channel channel, unsigned long block, int count, void *data)
+{
+	return place_read64(channel, block, count, data);
+}
+
+static errcode_t place_write64(io_channel channel, unsigned long long block, int count,
+	const void *data)
+{
+	return EXT2_ET_RO_FILSYS;
+}
+
+static errcode_t place_write(io_channel channel, unsigned long block, int count, const void *data)
+{
+	return EXT2_ET_RO_FILSYS;
+}
+
+static errcode_t place_flush(io_channel channel)
+{
+	return 0;
+}
+
+static errcode_t place_open(const char *name, int flags, io_channel *out);
+
+static struct struct_io_manager manager = {
+	.magic = EXT2_ET_MAGIC_IO_MANAGER,
+	.name = "part of an open file",
+	.open = place_open,
+	.close = place_close,
+	.set_blksize = place_block_size,
+	.read_blk = place_read,
+	.write_blk = place_write,
+	.flush = place_flush,
+	.read_blk64 = place_read64,
+	.write_blk64 = place_write64,
+};
+
+static errcode_t place_open(const char *name, int flags, io_channel *out)
+{
+	struct place *place = calloc(1, sizeof *place);
+	io_channel channel = calloc(1, sizeof *channel);
+	char *copy = strdup(name);
+
+	if (!place || !channel || !copy ||
+		sscanf(name, "%d %" SCNu64 " %" SCNu64, &place->fd, &place->offset, &place->size) !=
+			3) {
+		free(place);
+		free(channel);
+		free(copy);
+		return EXT2_ET_NO_MEMORY;
+	}
+	channel->magic = EXT2_ET_MAGIC_IO_CHANNEL;
+	channel->manager = &manager;
+	channel->name = copy;
+	channel->block_size = SUPER_SIZE;
+	channel->refcount = 1;
+	channel->private_data = place;
+	*out = channel;
+	return 0;
+}
+
+/* What else people put on disks, by what stands at its beginning. */
+static const char *other_name(int fd, const struct partition *where)
+{
+	static const struct {
+		uint32_t offset;
+		const char *magic, *name;
+	} others[] = {
+		{0, "XFSB", "XFS"},
+		{0x10040, "_BHRfS_M", "btrfs"},
+		{0, "LUKS\xba\xbe", "encrypted (LUKS)"},
+		{512, "LABELONE", "LVM"},
+		{4086, "SWAPSPACE2", "swap space"},
+		{0x400, "\x10\x20\xf5\xf2", "F2FS"},
+		{0x8001, "CD001", "ISO 9660"},
+		{82, "FAT32", "FAT"},
+		{54, "FAT16", "FAT"},
+	};
+	char found[16];
+
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+		size_t len = strlen(others[i].magic);
+
+		if (others[i].offset + len <= where->size &&
+			partition_read(fd, where->offset + others[i].offset, found, len) &&
+			!memcmp(found, others[i].magic, len))
+			return others[i].name;
+	}
+	return NULL;
+}
+
+/* Whether it is worth the library's while: it believes what a superblock says of its tables' sizes. */
+static bool is_sane(const struct ext2_super_block *super)
+{
+	uint32_t blocks = ext2fs_le32_to_cpu(super->s_blocks_count);
+	uint32_t in_group = ext2fs_le32_to_cpu(super->s_blocks_per_group);
+
+	/* More than 2^32 blocks are more than a kernel's disk needs. */
+	if (ext2fs_le32_to_cpu(super->s_feature_incompat) & EXT4_FEATURE_INCOMPAT_64BIT &&
+		super->s_blocks_count_hi)
+		return false;
+	return in_group && blocks / in_group < GROUPS_MAX;
+}
+
+int volume_open(int fd, const char *name, const struct partition *where, struct volume **out,
+	const char **other, struct error *err)
+{
+	const int flags = EXT2_FLAG_64BITS | EXT2_FLAG_IGNORE_CSUM_ERRORS | EXT2_FLAG_SKIP_MMP;
+	struct ext2_super_block super;
+	struct volume *volume;
+	char place[80];
+	errcode_t code;
+
+	*out = NULL;
+	*other = NULL;
+	if (where->size < SUPER_OFFSET + SUPER_SIZE ||
+		!partition_read(fd, where->offset + SUPER_OFFSET, &super, sizeof super) ||
+		ext2fs_le16_to_cpu(super.s_magic) != EXT2_SUPER_MAGIC) {
+		*other = other_name(fd, where);
+		return -ENODATA;
+	}
+	if (!is_sane(&super))
+		return error_set(err, EINVAL,
+			"%s: its file system is too large, or damaged: a kernel is not looked for in it",
+			name);
+	initialize_ext2_error_table();
+	volume = calloc(1, sizeof *volume);
+	if (!volume)
+		return error_set(err, ENOMEM, "out of memory");
+	volume->name = name;
+	snprintf(place, sizeof place, "%d %" PRIu64 " %" PRIu64, fd, where->offset, where->size);
+	code = ext2fs_open2(place, NULL, flags, 0, 0, &manager, &volume->fs);
+	if (code) {
+		free(volume);
+		return error_set(err, EINVAL, "%s: its file system cannot be read: %s", name,
+			error_message(code));
+	}
+	*out = volume;
+	return 0;
+}
+
+void volume_close(struct volume *volume)
+{
+	if (!volume)
+		return;
+	ext2fs_free(volume->fs);
+	free(volume);
+}
+
+static int bad(const struct volume *volume, const char *path, errcode_t code, struct error *err)
+{
+	return error_set(err, EIO, "%s: %s cannot be read: %s", volume->name, path,
+		error_message(code));
+}
+
+static int open_file(struct volume *volume, const char *path, uint64_t max, ext2_file_t *file,
+	uint64_t *size, struct error *err)
+{
+	errcode_t code;
+	ext2_ino_t inode;
+	__u64 bytes;
+
+	code = ext2fs_namei_follow(volume->fs, EXT2_ROOT_INO, EXT2_ROOT_INO, path, &inode);
+	if (code == EXT2_ET_FILE_NOT_FOUND || code == EXT2_ET_NO_DIRECTORY)
+		return -ENOENT;
+	if (code)
+		return bad(volume, path, code, err);
+	code = ext2fs_file_open(volume->fs, inode, 0, file);
+	if (code)
+		return bad(volume, path, code, err);
+	if (!LINUX_S_ISREG(ext2fs_file_get_inode(*file)->i_mode)) {
+		ext2fs_file_close(*file);
+		return error_set(err, EINVAL, "%s: %s is not a regular file", volume->name, path);
+	}
+	code = ext2fs_file_get_lsize(*file, &bytes);
+	*size = bytes;
+	if (!code && bytes <= max)
+		return 0;
+	ext2fs_file_close(*file);
+	if (code)
+		return bad(volume, path, code, err);
+	return error_set(err, EFBIG, "%s: %s is larger than %" PRIu64 " KiB", volume->name, path,
+		max >> 10);
+}
+
+int volume_find(struct volume *volume, const char *path, struct error *err)
+{
+	ext2_file_t file;
+	uint64_t size;
+	int r = open_file(volume, path, UINT64_MAX, &file, &size, err);
+
+	if (!r)
+		ext2fs_file_close(file);
+	return r;
+}
+
+/* Up to len bytes, fewer only at the file's end. */
+static int read_some(struct volume *volume, const char *path, ext2_file_t file, char *to,
+	size_t len, size_t *got, struct error *err)
+{
+	unsigned n = 1;
+
+	for (*got = 0; n && *got < len; *got += n) {
+		errcode_t code = ext2fs_file_read(file, to + *got, (unsigned)(len - *got), &n);
+
+		if (code)
+			return bad(volume, path, code, err);
+	}
+	return 0;
+}
+
+int volume_read(struct volume *volume, const char *path, uint64_t max, char **bytes, size_t *size,
+	struct error *err)
+{
+	ext2_file_t file;
+	uint64_t whole;
+	int r = open_file(volume, path, max, &file, &whole, err);
+
+	*bytes = NULL;
+	*size = 0;
+	if (r)
+		return r;
+	*bytes = calloc(1, whole + 1);
+	r = *bytes ? read_some(volume, path, file, *bytes, whole, size, err)
+		   : error_set(err, ENOMEM, "out of memory");
+	ext2fs_file_close(file);
+	if (r) {
+		free(*bytes);
+		*bytes = NULL;
+	}
+	return r;
+}
+
+static int write_all(int to, uint64_t at, const char *bytes, size_t len, struct error *err)
+{
+	for (size_t done = 0; done < len;) {
+		ssize_t n = pwrite(to, bytes + done, len - done, (off_t)(at + done));
+
+		if (n < 0 && errno != EINTR)
+			return error_set(err, errno, "a file in memory: %s", strerror(errno));
+		done += n > 0 ? (size_t)n : 0;
+	}
+	return 0;
+}
+
+int volume_copy(struct volume *volume, const char *path, uint64_t max, int to, uint64_t at,
+	uint64_t *size, struct error *err)
+{
+	char *chunk = malloc(CHUNK);
+	ext2_file_t file;
+	uint64_t done = 0;
+	int r = chunk ? open_file(volume, path, max, &file, size, err)
+		      : error_set(err, ENOMEM, "out of memory");
+
+	if (r) {
+		free(chunk);
+		return r;
+	}
+	while (!r && done < *size) {
+		size_t got = *size - done < CHUNK ? *size - done : CHUNK;
+
+		r = read_some(volume, path, file, chunk, got, &got, err);
+		if (!r)
+			r = got ? write_all(to, at + done, chunk, got, err)
+				: error_set(err, EIO, "%s: %s ends too early", volume->name, path);
+		done += got;
+	}
+	ext2fs_file_close(file);
+	free(chunk);
+	return r;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files of an ext2, ext3 or ext4 file system, read-only: its journal is not replayed, so that what
+ * was written last before a crash may be missing, as for any boot loader.
+ */
+#ifndef DACH_BOOTDISK_VOLUME_H
+#define DACH_BOOTDISK_VOLUME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "bootdisk/partition.h"
+
+struct volume;
+
+/*
+ * fd stays the caller's, and open. -ENODATA: what is there is another file system, or none; what it is
+ * called, or NULL, is in *other, and there is no sentence.
+ */
+int volume_open(int fd, const char *name, const struct partition *where, struct volume **volume,
+	const char **other, struct error *err);
+/* NULL is allowed. */
+void volume_close(struct volume *volume);
+
+/*
+ * A regular file by its absolute path; symbolic links are followed. -ENOENT, without a sentence:
+ * there is none. -EFBIG: it has more than max bytes.
+ *
+ * volume_find() only looks; volume_read() leaves it in memory, with a 0 behind it, the caller's to free; volume_copy() in the
+ * file to, at an offset.
+ */
+int volume_find(struct volume *volume, const char *path, struct error *err);
+int volume_read(struct volume *volume, const char *path, uint64_t max, char **bytes, size_t *size,
+	struct error *err);
+int volume_copy(struct volume *volume, const char *path, uint64_t max, int to, uint64_t at,
+	uint64_t *size, struct error *err);
+
+#endif

@@ -257,11 +257,11 @@ static int begin(struct guest *guest, struct error *err)
 	r = launch_start(guest, err);
 	if (r)
 		return r;
-	r = connect_monitor(guest, err);
-	if (r) {
-		/* It was started and its socket is gone: look_again() ends it. */
-		log_guest(guest, err->text, "");
-		guest->destroying = true;
+	if (connect_monitor(guest, NULL)) {
+		/*
+		 * It was started and its socket is gone: most likely it has already ended, and said why in
+		 * its last words. look_again() reads them, and ends it if it is still there.
+		 */
 		loop_timer_arm(&guest->timer, clock_now());
 	}
 	return 0;

@@ -41,9 +41,11 @@ static const struct option_spec options[] = {
 		"who runs the guest: auto, translate, kvm; list: what works (auto)"},
 	{"cpu", CPU, "MODEL[,+F,-F]",
 		"host, or one that moves between hosts: list shows them (host)"},
-	{"kernel", KERNEL, "FILE", "a Linux kernel (bzImage), or an ELF file with a PVH entry"},
+	{"kernel", KERNEL, "FILE",
+		"a Linux kernel (bzImage), or an ELF file with a PVH entry (the first disk's own)"},
 	{"initrd", INITRD, "FILE", "its initial RAM disk"},
-	{"cmdline", CMDLINE, "STRING", "its command line; after the image's own, if there is one"},
+	{"cmdline", CMDLINE, "STRING",
+		"its command line; after the image's or disk's own, if there is one"},
 	{"memory", MEMORY, "SIZE", "in MiB, or like 512M, 2G (1024)"},
 	{"vcpus", VCPUS, "N", "virtual processors (1)"},
 	{"disk", DISK, "FILE[,ro]", "a raw disk, maybe read-only; again for more"},
@@ -77,7 +79,8 @@ struct request {
 
 static int usage(void)
 {
-	printf("usage: dach run IMAGE [OPTION]...\n       dach run --kernel FILE [OPTION]...\n\n");
+	printf("usage: dach run IMAGE [OPTION]...\n       dach run --kernel FILE [OPTION]...\n"
+	       "       dach run --disk FILE [OPTION]...\n\n");
 	option_help(options);
 	printf("\nfwd=tcp:127.0.0.1:PORT-:PORT hands connections to a port of this host to one of the\n"
 	       "guest's. Ctrl+] ends the guest. SIGTERM presses its power button, a second one ends it.\n"
@@ -219,9 +222,11 @@ static int complete(struct request *request, struct error *err)
 		return error_set(err, EINVAL, "--net none excludes another --net");
 	if (request->image)
 		return use_image(request, err);
-	if (!request->config.kernel)
+	if (!request->config.kernel && !request->config.disks)
 		return error_set(err, EINVAL,
-			"an image or --kernel FILE is needed (see dach run --help)");
+			"an image, --kernel FILE or --disk FILE is needed (see dach run --help)");
+	if (!request->config.kernel && request->config.initrd)
+		return error_set(err, EINVAL, "--initrd needs a --kernel beside it");
 	return 0;
 }
 

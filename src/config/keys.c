@@ -245,6 +245,8 @@ static int check(struct cfg *cfg, const char *file, const struct domain_config *
 int keys_apply(struct cfg *cfg, const char *file, const struct config_reader *reader,
 	struct domain_config *config, struct error *err)
 {
+	const struct cfg_setting *bootloader;
+	struct error found = {""};
 	int r = 0;
 
 	for (unsigned n = 0; !r && n < sizeof keys / sizeof *keys; n++) {
@@ -268,5 +270,10 @@ int keys_apply(struct cfg *cfg, const char *file, const struct config_reader *re
 	if (!r && !*config->name)
 		r = error_set(err, EINVAL,
 			"%.200s: the guest has no name: write name = 'web' or so", file);
-	return r ? r : check(cfg, file, config, err);
+	if (!r)
+		r = check(cfg, file, config, err);
+	bootloader = cfg_find(cfg, "bootloader");
+	if (!r && bootloader && config->bootloader && domain_config_check_boot(config, &found))
+		r = cfg_error(err, EINVAL, &bootloader->value.at, "%s", found.text);
+	return r;
 }

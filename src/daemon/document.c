@@ -75,17 +75,14 @@ int document_open(const struct guest *guest, struct document_files *files, struc
 {
 	const struct domain_config *config = &guest->config;
 	struct peer owner;
-	int r = 0;
+	int r = domain_config_check_boot(config, err);
 
 	peer_of_user(&guest->daemon->policy, guest->owner, &owner);
-	if (!config->kernel)
-		r = error_set(err, EINVAL,
-			"no kernel: booting from a disk is not there yet; name kernel and ramdisk");
-	if (!r)
+	if (!r && config->kernel)
 		r = open_one(&owner, config->kernel, false, &files->kernel, err);
 	if (!r && config->ramdisk)
 		r = open_one(&owner, config->ramdisk, false, &files->initrd, err);
-	if (!r && config->ramdisk)
+	if (!r && (config->ramdisk || !config->kernel))
 		r = domain_boot_ramdisk(config, &files->initrd, err);
 	for (unsigned i = 0; !r && i < config->disks; i++)
 		r = open_disk(&owner, &config->disk[i], files, err);
@@ -123,8 +120,9 @@ static json_t *disks(const struct domain_config *config, struct document_files *
 		if (disk->format == DOMAIN_EMPTY || !disk->target)
 			continue;
 		json_array_append_new(list,
-			json_pack("{s:o, s:s, s:b}", "fd", number(files, files->disk[n++]), "name",
-				disk->target, "readonly", !disk->writable));
+			json_pack("{s:o, s:s, s:s, s:b}", "fd", number(files, files->disk[n++]),
+				"name", disk->target, "vdev", disk->vdev, "readonly",
+				!disk->writable));
 	}
 	return list;
 }
@@ -183,36 +181,58 @@ static json_int_t whole_mib(uint64_t kib)
 	return (kib + 1023) / 1024 * 1024;
 }
 
+/*
+ * What is named is the kernel. Otherwise the monitor finds it on the first disk, and what would go
+ * beside one that is named follows what it finds there.
+ */
+static int boot(const struct domain_config *config, struct document_files *files, json_t *root,
+	struct error *err)
+{
+	const char *vdev[DOMAIN_DISKS_MAX];
+	unsigned disks = domain_boot_vdevs(config, vdev);
+	char *cmdline;
+	int r;
+
+	if (files->initrd >= 0)
+		json_object_set_new(root, "initrd",
+			file(files, files->initrd, config->ramdisk ? config->ramdisk : "names"));
+	if (!config->kernel) {
+		json_object_set_new(root, "cmdline", json_string(config->cmdline));
+		return 0;
+	}
+	json_object_set_new(root, "kernel", file(files, files->kernel, config->kernel));
+	r = domain_boot_cmdline(config->cmdline, vdev, disks, &cmdline, err);
+	if (r)
+		return r;
+	json_object_set_new(root, "cmdline", json_string(cmdline));
+	free(cmdline);
+	return 0;
+}
+
 int document_write(const struct guest *guest, struct document_files *files, char **text,
 	struct error *err)
 {
 	const struct domain_config *config = &guest->config;
 	json_t *nets = networks(config, err), *root;
-	char *cmdline;
 	int r;
 
 	*text = NULL;
 	if (!nets)
 		return -EINVAL;
-	r = domain_boot_cmdline(config, &cmdline, err);
-	if (r) {
-		json_decref(nets);
-		return r;
-	}
-	root = json_pack(
-		"{s:i, s:s, s:i, s:s, s:s, s:I, s:I, s:i, s:o, s:s, s:o, s:o, s:o, s:o, s:o,"
-		" s:o, s:b, s:o}",
+	root = json_pack("{s:i, s:s, s:i, s:s, s:s, s:I, s:I, s:i, s:o, s:o, s:o, s:o, s:o,"
+			 " s:o, s:b, s:o}",
 		"version", 1, "name", config->name, "domid", (int)guest->domid, "uuid",
 		config->uuid, "engine", config->engine, "memory", whole_mib(config->memory),
-		"maxmem", whole_mib(config->maxmem), "vcpus", (int)config->vcpus, "kernel",
-		file(files, files->kernel, config->kernel), "cmdline", cmdline, "disks",
+		"maxmem", whole_mib(config->maxmem), "vcpus", (int)config->vcpus, "disks",
 		disks(config, files), "networks", nets, "control", number(files, files->control),
 		"console", number(files, files->console), "lock", number(files, files->lock),
 		"status", number(files, files->status), "paused", guest->paused, "keep",
 		keep(config));
-	free(cmdline);
-	if (config->ramdisk)
-		json_object_set_new(root, "initrd", file(files, files->initrd, config->ramdisk));
+	r = root ? boot(config, files, root, err) : error_set(err, ENOMEM, "out of memory");
+	if (r) {
+		json_decref(root);
+		return r;
+	}
 	if (files->user) {
 		json_object_set_new(root, "uid", json_integer(files->user));
 		json_object_set_new(root, "gid", json_integer(files->user));

@@ -17,28 +17,27 @@ static bool is_name(char c)
 	return isalnum((unsigned char)c) || c == '_' || c == '-' || c == '.';
 }
 
+struct names {
+	const char *const *vdev;
+	unsigned disks;
+};
+
 /* The disk here that a vdev is, and the partition on it. */
-static bool find_disk(const struct domain_config *config, const struct vdev *wanted, unsigned *disk,
+static bool find_disk(const struct names *names, const struct vdev *wanted, unsigned *disk,
 	unsigned *partition)
 {
 	struct vdev vdev;
-	unsigned n = 0;
 
-	for (unsigned pass = 0; pass < 2; pass++, n = 0) {
-		for (unsigned i = 0; i < config->disks; i++) {
-			const struct domain_disk *entry = &config->disk[i];
-
-			if (entry->format == DOMAIN_EMPTY)
-				continue;
+	for (unsigned pass = 0; pass < 2; pass++) {
+		for (unsigned i = 0; i < names->disks; i++) {
 			/* First whoever has this very name, then the disk that it is a part of. */
-			if (!vdev_parse(entry->vdev, &vdev) && vdev.bus == wanted->bus &&
-				vdev.disk == wanted->disk &&
+			if (names->vdev[i] && !vdev_parse(names->vdev[i], &vdev) &&
+				vdev.bus == wanted->bus && vdev.disk == wanted->disk &&
 				vdev.partition == (pass ? 0 : wanted->partition)) {
-				*disk = n;
+				*disk = i;
 				*partition = pass ? wanted->partition : 0;
 				return true;
 			}
-			n++;
 		}
 	}
 	return false;
@@ -49,7 +48,7 @@ static bool find_disk(const struct domain_config *config, const struct vdev *wan
  * moves *at behind it. vda and sda are names that a Linux guest may mean as they are: only names
  * that an entry has count, and /dev/vda is taken for what it is.
  */
-static bool take_device(const struct domain_config *config, const char **at, FILE *out)
+static bool take_device(const struct names *names, const char **at, FILE *out)
 {
 	char name[VDEV_NAME_MAX], letters[VDEV_NAME_MAX];
 	unsigned disk, partition;
@@ -62,7 +61,7 @@ static bool take_device(const struct domain_config *config, const char **at, FIL
 		return false;
 	memcpy(name, *at, size);
 	name[size] = 0;
-	if (vdev_parse(name, &vdev) || !find_disk(config, &vdev, &disk, &partition))
+	if (vdev_parse(name, &vdev) || !find_disk(names, &vdev, &disk, &partition))
 		return false;
 	vdev_letters(disk, letters);
 	fprintf(out, partition ? "/dev/vd%s%u" : "/dev/vd%s", letters, partition);
@@ -89,9 +88,21 @@ static bool take_console(const char **at, FILE *out)
 	return true;
 }
 
-int domain_boot_cmdline(const struct domain_config *config, char **cmdline, struct error *err)
+unsigned domain_boot_vdevs(const struct domain_config *config, const char *vdev[DOMAIN_DISKS_MAX])
 {
-	const char *at = config->cmdline;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < config->disks; i++)
+		if (config->disk[i].format != DOMAIN_EMPTY)
+			vdev[n++] = config->disk[i].vdev;
+	return n;
+}
+
+int domain_boot_cmdline(const char *given, const char *const *vdev, unsigned disks, char **cmdline,
+	struct error *err)
+{
+	const struct names names = {vdev, disks};
+	const char *at = given;
 	bool console = false, begins = true;
 	size_t size = 0;
 	FILE *out;
@@ -110,7 +121,7 @@ int domain_boot_cmdline(const struct domain_config *config, char **cmdline, stru
 		if (starts(at, "/dev/")) {
 			const char *name = at + 5;
 
-			if (take_device(config, &name, out)) {
+			if (take_device(&names, &name, out)) {
 				at = name;
 				continue;
 			}
@@ -118,7 +129,7 @@ int domain_boot_cmdline(const struct domain_config *config, char **cmdline, stru
 		fputc(*at++, out);
 	}
 	if (!console)
-		fprintf(out, "%s" CONSOLE SERIAL_PORT, *config->cmdline ? " " : "");
+		fprintf(out, "%s" CONSOLE SERIAL_PORT, *given ? " " : "");
 	if (fclose(out)) {
 		free(*cmdline);
 		*cmdline = NULL;

@@ -23,8 +23,14 @@
 
 #define BOOT_DISK_SERIAL "dach-disk%u" /* what disk n calls itself: src/vmm/devices.c */
 
-/* The command line that the guest is started with, the caller's to free. -E2BIG: too long for Linux. */
-int domain_boot_cmdline(const struct domain_config *config, char **cmdline, struct error *err);
+/*
+ * The command line that the guest is started with, the caller's to free. vdev: what the guest calls its
+ * disks, in their order (NULL: nothing). -E2BIG: too long for Linux.
+ */
+int domain_boot_cmdline(const char *given, const char *const *vdev, unsigned disks, char **cmdline,
+	struct error *err);
+/* The names for it, pointing into config; returns how many. */
+unsigned domain_boot_vdevs(const struct domain_config *config, const char *vdev[DOMAIN_DISKS_MAX]);
 
 /*
  * What to append to the ramdisk: a cpio archive (newc), the caller's to free; *size is 0 and *bytes
@@ -35,7 +41,8 @@ int domain_boot_overlay(const struct domain_config *config, char **bytes, size_t
 
 /*
  * Replaces the open ramdisk by a file in memory (sealed, close-on-exec) that has the overlay behind
- * it. Leaves *ramdisk as it is when there is no overlay. -E2BIG: larger than BOOT_RAMDISK_MAX.
+ * it. Leaves *ramdisk as it is when there is no overlay. With *ramdisk -1 the file has the overlay
+ * alone. -E2BIG: larger than BOOT_RAMDISK_MAX.
  */
 #define BOOT_RAMDISK_MAX (1ull << 30)
 int domain_boot_ramdisk(const struct domain_config *config, int *ramdisk, struct error *err);

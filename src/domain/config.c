@@ -304,6 +304,27 @@ static int check_disks(const struct domain_config *config, struct error *err)
 	return 0;
 }
 
+int domain_config_check_boot(const struct domain_config *config, struct error *err)
+{
+	const char *name = config->bootloader, *slash = name ? strrchr(name, '/') : NULL;
+
+	if (config->kernel)
+		return 0;
+	if (!name)
+		return error_set(err, EINVAL,
+			"no kernel: name kernel and ramdisk, or write bootloader = 'pygrub' for the kernel "
+			"on the guest's first disk");
+	if (strcmp(slash ? slash + 1 : name, "pygrub"))
+		return error_set(err, EINVAL,
+			"bootloader: '%.200s' is not known; 'pygrub' is, which takes the kernel from the "
+			"guest's first disk",
+			name);
+	for (unsigned n = 0; n < config->disks; n++)
+		if (config->disk[n].format != DOMAIN_EMPTY)
+			return 0;
+	return error_set(err, EINVAL, "bootloader: there is no disk that it could start from");
+}
+
 int domain_config_check(const struct domain_config *config, struct error *err)
 {
 	int r = fields_check(config_fields, config, "", err);

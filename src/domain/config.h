@@ -100,9 +100,9 @@ struct domain_config {
 	unsigned cap;        /* percent of one processor; 0: no limit */
 	unsigned io_weight;  /* 1 to 10000; 0: the host's default */
 
-	char *kernel, *ramdisk; /* absolute paths; NULL: the guest boots from its disks */
+	char *kernel, *ramdisk; /* absolute paths; NULL: see bootloader */
 	char *cmdline;          /* never NULL */
-	char *bootloader;       /* "pygrub", ...; NULL */
+	char *bootloader;       /* "pygrub": the kernel on the first disk; NULL */
 	char *boot;             /* letters of c d n; NULL */
 	char *firmware;         /* "bios", "uefi", ...; NULL */
 
@@ -132,6 +132,9 @@ void domain_config_free(struct domain_config *config);
  * Paths are not looked at beyond being absolute.
  */
 int domain_config_check(const struct domain_config *config, struct error *err);
+
+/* Is there something to boot? bootloader counts where no kernel is named. Asked before a guest starts. */
+int domain_config_check_boot(const struct domain_config *config, struct error *err);
 
 /* Fills in what is left open: UUID, MAC addresses (00:16:3e:...), maxmem, maxvcpus. */
 int domain_config_complete(struct domain_config *config, struct error *err);

@@ -130,34 +130,45 @@ static int append(int to, uint64_t at, const char *bytes, size_t size, struct er
 	return 0;
 }
 
+/* The ramdisk that is to stand before the overlay. */
+static int check_ramdisk(int ramdisk, const char *name, uint64_t *size, struct error *err)
+{
+	struct stat st;
+
+	*size = 0;
+	if (ramdisk < 0)
+		return 0;
+	if (fstat(ramdisk, &st))
+		return error_set(err, errno, "%s: %s", name, strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return error_set(err, EINVAL, "%s: not a regular file", name);
+	*size = (uint64_t)st.st_size;
+	if (*size > BOOT_RAMDISK_MAX)
+		return error_set(err, E2BIG, "%s: more than a GiB; is this a ramdisk?", name);
+	return 0;
+}
+
 int domain_boot_ramdisk(const struct domain_config *config, int *ramdisk, struct error *err)
 {
 	const char *name = config->ramdisk ? config->ramdisk : "initial ramdisk";
-	struct stat st;
+	uint64_t before;
 	char *bytes;
 	size_t size;
 	int fd = -1, r;
 
-	if (*ramdisk < 0)
-		return 0;
 	r = domain_boot_overlay(config, &bytes, &size, err);
 	if (r || !size)
 		return r;
-	if (fstat(*ramdisk, &st))
-		r = error_set(err, errno, "%s: %s", name, strerror(errno));
-	else if (!S_ISREG(st.st_mode))
-		r = error_set(err, EINVAL, "%s: not a regular file", name);
-	else if ((uint64_t)st.st_size > BOOT_RAMDISK_MAX)
-		r = error_set(err, E2BIG, "%s: more than a GiB; is this a ramdisk?", name);
+	r = check_ramdisk(*ramdisk, name, &before, err);
 	if (!r) {
 		fd = memfd_create("ramdisk", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 		if (fd < 0)
 			r = error_set(err, errno, "initial ramdisk: %s", strerror(errno));
 	}
 	if (!r)
-		r = copy(*ramdisk, fd, st.st_size, name, err);
+		r = copy(*ramdisk, fd, before, name, err);
 	if (!r)
-		r = append(fd, (st.st_size + 3ull) & ~3ull, bytes, size, err);
+		r = append(fd, (before + 3) & ~3ull, bytes, size, err);
 	if (!r && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL))
 		r = error_set(err, errno, "initial ramdisk: %s", strerror(errno));
 	free(bytes);
@@ -166,7 +177,8 @@ int domain_boot_ramdisk(const struct domain_config *config, int *ramdisk, struct
 			close(fd);
 		return r;
 	}
-	close(*ramdisk);
+	if (*ramdisk >= 0)
+		close(*ramdisk);
 	*ramdisk = fd;
 	return 0;
 }

@@ -236,6 +236,7 @@ void machine_reset(struct machine *machine)
 static void reset(void *ctx)
 {
 	struct machine *machine = ctx;
+	struct machine_config *config = &machine->config;
 	struct error err = {0};
 	int r;
 
@@ -246,7 +247,11 @@ static void reset(void *ctx)
 		return;
 	board_reset(machine);
 	memory_clear(&machine->mem);
-	r = boot(machine, &err);
+	r = config->reload ? config->reload(config->reload_ctx, &config->kernel, &config->initrd,
+				     &config->cmdline, &err)
+			   : 0;
+	if (!r)
+		r = boot(machine, &err);
 	if (r < 0) {
 		machine_end(machine, MACHINE_ENGINE_FAILED, &err);
 		return;

@@ -66,6 +66,13 @@ struct machine_config {
 	 */
 	int (*spawn)(void *ctx, int (*start)(void *start_ctx), void *start_ctx);
 	void *spawn_ctx;
+	/*
+	 * Before the kernel is loaded again, on the loop's thread: may say other files and another command
+	 * line. NULL: they stay. A failure ends the guest.
+	 */
+	int (*reload)(void *ctx, struct machine_file *kernel, struct machine_file *initrd,
+		const char **cmdline, struct error *err);
+	void *reload_ctx;
 	bool reset_ends; /* a reset ends the guest; else it starts again from its kernel */
 	/*
 	 * Results (bits, 1 << MACHINE_...) at which the machine stays as it is, paused for good, until

@@ -67,6 +67,11 @@ static const int disk[] = {
 	CALL(eventfd2), CALL(read), CALL(preadv2),
 };
 
+/* The disk, and the files in memory that are filled from it. */
+static const int reader[] = {
+	CALL(read), CALL(pread64), CALL(pwrite64), CALL(lseek), CALL(ftruncate),
+};
+
 /* User-mode networking: what libslirp does with the host's sockets, and waits for. */
 static const int sockets[] = {
 	CALL(bind), CALL(connect), CALL(listen), CALL(accept), CALL(accept4), CALL(getsockname),
@@ -238,6 +243,11 @@ static int make_filter(scmp_filter_ctx filter, unsigned roles, const struct sand
 		r = ALLOW(filter, vcpu);
 	if (!r && (roles & CALLS_DISK))
 		r = ALLOW(filter, disk);
+	if (!r && (roles & CALLS_READER))
+		r = ALLOW(filter, reader);
+	/* How long it may go on, which it says itself before each disk; no other process. */
+	if (!r && (roles & CALLS_READER))
+		r = allow_value(filter, CALL(prlimit64), 0, 0);
 	if (!r)
 		r = allow_some(filter, roles, needs);
 	if (!r)

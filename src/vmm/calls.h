@@ -25,7 +25,8 @@ struct sandbox_needs {
 #define CALLS_VCPU 2u
 #define CALLS_DISK 4u
 #define CALLS_NET 8u
-#define CALLS_ALL 15u /* one list for every thread of the process, those already there too */
+#define CALLS_READER 16u /* a process of its own, which reads a disk that is open */
+#define CALLS_ALL 15u    /* one list for every thread of the process, those already there too */
 
 /* For this thread and those that it starts from now on. PR_SET_NO_NEW_PRIVS is set. */
 int calls_load(unsigned roles, const struct sandbox_needs *needs, struct error *err);

@@ -24,6 +24,7 @@ struct vmm_given {
 	struct {
 		int fd;
 		bool read_only;
+		const char *vdev; /* what the guest calls it; "" for nothing in particular */
 	} disk[VMM_DISKS_MAX];
 	int control, console; /* listening Unix sockets */
 	int lock, status;     /* files */
@@ -37,7 +38,7 @@ struct vmm_given {
 struct vmm_config {
 	const char *engine; /* "auto", "translate", "kvm" */
 	const char *cpu;    /* as for cpuid_model_parse(); NULL: the host's */
-	const char *kernel;
+	const char *kernel; /* NULL: the first disk's own, to which the next two are added */
 	const char *initrd; /* NULL: none */
 	const char *cmdline;
 	uint64_t memory; /* bytes */

@@ -106,8 +106,8 @@ static int get_fd(struct vmm_document *document, json_t *object, const char *key
 }
 
 /* {"fd": N, "name": "..."} */
-static int get_file(struct vmm_document *document, const char *key, bool needed, int *fd,
-	const char **name, struct error *err)
+static int get_file(struct vmm_document *document, const char *key, int *fd, const char **name,
+	struct error *err)
 {
 	static const char *const known[] = {"fd", "name", NULL};
 	json_t *file = json_object_get(document->root, key);
@@ -115,7 +115,7 @@ static int get_file(struct vmm_document *document, const char *key, bool needed,
 
 	*fd = -1;
 	if (!file)
-		return needed ? bad(err, key, "is missing") : 0;
+		return 0;
 	if (!json_is_object(file))
 		return bad(err, key, "not an object");
 	r = check_keys(file, known, err);
@@ -126,7 +126,7 @@ static int get_file(struct vmm_document *document, const char *key, bool needed,
 
 static int get_disk(struct vmm_document *document, unsigned i, json_t *disk, struct error *err)
 {
-	static const char *const known[] = {"fd", "name", "readonly", NULL};
+	static const char *const known[] = {"fd", "name", "vdev", "readonly", NULL};
 	struct vmm_given *given = &document->given;
 	int r = json_is_object(disk) ? check_keys(disk, known, err)
 				     : bad(err, "disks", "not an object");
@@ -135,6 +135,8 @@ static int get_disk(struct vmm_document *document, unsigned i, json_t *disk, str
 		r = get_fd(document, disk, "fd", true, &given->disk[i].fd, err);
 	if (!r)
 		r = get_bool(disk, "readonly", &given->disk[i].read_only, err);
+	if (!r)
+		r = get_string(disk, "vdev", "", &given->disk[i].vdev, err);
 	return r ? r : get_string(disk, "name", "disk", &document->config.disk[i], err);
 }
 
@@ -149,6 +151,8 @@ static int get_disks(struct vmm_document *document, struct error *err)
 		r = get_disk(document, i, json_array_get(disks, i), err);
 		document->config.disks++;
 	}
+	if (!r && !document->config.kernel && !document->config.disks)
+		return bad(err, "kernel", "is missing, and there is no disk to take it from");
 	return r;
 }
 
@@ -256,10 +260,10 @@ static int get_files(struct vmm_document *document, struct error *err)
 	struct vmm_config *config = &document->config;
 	struct vmm_given *given = &document->given;
 	json_t *root = document->root;
-	int r = get_file(document, "kernel", true, &given->kernel, &config->kernel, err);
+	int r = get_file(document, "kernel", &given->kernel, &config->kernel, err);
 
 	if (!r)
-		r = get_file(document, "initrd", false, &given->initrd, &config->initrd, err);
+		r = get_file(document, "initrd", &given->initrd, &config->initrd, err);
 	if (!r)
 		r = get_fd(document, root, "control", false, &given->control, err);
 	if (!r)

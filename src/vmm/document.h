@@ -9,10 +9,12 @@
  *    "memory": 262144,                  KiB: what the guest is to use at first
  *    "maxmem": 524288,                  KiB of memory that it is made with; memory if left out
  *    "vcpus": 2,
- *    "kernel": {"fd": 4, "name": "/boot/vmlinuz"},
+ *    "kernel": {"fd": 4, "name": "/boot/vmlinuz"},                    left out: the first disk's own;
+ *                                       initrd and cmdline then follow what the disk has for it
  *    "initrd": {"fd": 5, "name": "/boot/initrd.img"},                 may be left out
  *    "cmdline": "root=/dev/vda ro",                                   may be left out
- *    "disks": [{"fd": 6, "name": "/srv/web.img", "readonly": false}], up to 8
+ *    "disks": [{"fd": 6, "name": "/srv/web.img", "readonly": false,    up to 8
+ *               "vdev": "xvda2"}],      what the disk's command line calls it; may be left out
  *    "networks": [{"spec": "user,mac=00:16:3e:00:00:01"}],            up to 4, as for dach run --net
  *    "control": 7, "console": 8,        listening Unix sockets, each may be left out
  *    "lock": 9,                         a file that is locked (flock) for as long as the monitor lives

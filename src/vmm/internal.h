@@ -14,6 +14,7 @@
 #include "vmm/devices.h"
 #include "vmm/idle.h"
 #include "vmm/move.h"
+#include "vmm/reader.h"
 #include "vmm/sight.h"
 #include "vmm/signals.h"
 #include "vmm/terminal.h"
@@ -34,7 +35,9 @@ struct vmm {
 	struct gdb *gdb;
 	struct idle idle;       /* a daemon's guest */
 	struct nest *vcpu_nest; /* where the vCPUs' threads will start; NULL: has been used */
-	int kernel, initrd;
+	struct reader *reader;  /* the kernel is the disk's own; or NULL */
+	struct machine_file kernel, initrd;
+	const char *cmdline;
 	int save, restore; /* files, see save.c; -1: none */
 	struct move move;
 	struct vmm_config restored; /* config, with what the state says */

@@ -87,10 +87,11 @@ static void debug_stop(void *ctx, unsigned vcpu)
 		gdb_stopped(vmm->gdb, vcpu);
 }
 
-static int open_file(const char *path, int *fd, struct error *err)
+static int open_file(const char *path, struct machine_file *file, struct error *err)
 {
-	*fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
-	if (path && *fd < 0)
+	file->name = path;
+	file->fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+	if (path && file->fd < 0)
 		return error_set(err, errno, "%s: %s", path, strerror(errno));
 	return 0;
 }
@@ -170,6 +171,14 @@ static int choose_engine(struct vmm *vmm, struct error *err)
 	return r;
 }
 
+static int reload(void *ctx, struct machine_file *kernel, struct machine_file *initrd,
+	const char **cmdline, struct error *err)
+{
+	struct vmm *vmm = ctx;
+
+	return reader_read(vmm->reader, kernel, initrd, cmdline, err);
+}
+
 static int make_machine(struct vmm *vmm, struct error *err)
 {
 	const struct vmm_config *config = vmm->config;
@@ -179,10 +188,12 @@ static int make_machine(struct vmm *vmm, struct error *err)
 		.vcpus = config->vcpus,
 		.memory = config->memory,
 		.loop = vmm->loop,
-		.kernel = {vmm->kernel, config->kernel},
-		.initrd = {vmm->initrd, config->initrd},
+		.kernel = vmm->kernel,
+		.initrd = vmm->initrd,
 		.restore = config->restore_from != NULL,
-		.cmdline = config->cmdline,
+		.cmdline = vmm->cmdline,
+		.reload = vmm->reader && !config->given ? reload : NULL,
+		.reload_ctx = vmm,
 		.test_devices = config->test_devices,
 		.serial_output = serial_output,
 		.serial_room = input_room,
@@ -199,8 +210,15 @@ static int make_machine(struct vmm *vmm, struct error *err)
 		.sight = &vmm->sight.engine,
 		.no_windows = config->no_windows,
 	};
+	int r;
 
-	return machine_create(&machine, &vmm->machine, err);
+	r = machine_create(&machine, &vmm->machine, err);
+	/* A daemon's guest is not started twice by one monitor: the next one reads the disk anew. */
+	if (config->given) {
+		reader_destroy(vmm->reader, true);
+		vmm->reader = NULL;
+	}
+	return r;
 }
 
 /* The files that dach run opens by name while the devices are made. */
@@ -235,15 +253,20 @@ static int restrict_early(struct vmm *vmm, struct error *err)
 	return 0;
 }
 
-/* Kernel and initrd, ours to close if their names were given. */
+/* Kernel and initrd, ours to close if their names were given. A disk's own kernel is its reader's. */
 static int open_files(struct vmm *vmm, struct error *err)
 {
 	const struct vmm_config *config = vmm->config;
 	int r;
 
+	vmm->cmdline = config->cmdline;
+	if (!config->kernel) {
+		r = reader_create(config, &vmm->reader, err);
+		return r ? r : reload(vmm, &vmm->kernel, &vmm->initrd, &vmm->cmdline, err);
+	}
 	if (config->given) {
-		vmm->kernel = config->given->kernel;
-		vmm->initrd = config->given->initrd;
+		vmm->kernel = (struct machine_file){config->given->kernel, config->kernel};
+		vmm->initrd = (struct machine_file){config->given->initrd, config->initrd};
 		return 0;
 	}
 	r = open_file(config->kernel, &vmm->kernel, err);
@@ -379,10 +402,13 @@ static void tear_down(struct vmm *vmm)
 	if (vmm->loop)
 		loop_destroy(vmm->loop);
 	save_close(vmm);
-	if (vmm->kernel >= 0 && !vmm->config->given)
-		close(vmm->kernel);
-	if (vmm->initrd >= 0 && !vmm->config->given)
-		close(vmm->initrd);
+	reader_destroy(vmm->reader, false);
+	if (vmm->config->kernel && !vmm->config->given) {
+		if (vmm->kernel.fd >= 0)
+			close(vmm->kernel.fd);
+		if (vmm->initrd.fd >= 0)
+			close(vmm->initrd.fd);
+	}
 }
 
 enum vmm_end vmm_run(const struct vmm_config *config, struct error *err)
@@ -395,7 +421,7 @@ enum vmm_end vmm_run(const struct vmm_config *config, struct error *err)
 		return VMM_SETUP;
 	}
 	vmm->config = config;
-	vmm->kernel = vmm->initrd = vmm->save = vmm->restore = -1;
+	vmm->kernel.fd = vmm->initrd.fd = vmm->save = vmm->restore = -1;
 	vmm->balloon_work = (struct loop_work){.run = verbs_tell_memory, .ctx = vmm};
 	if (!set_up(vmm, err)) {
 		end = run(vmm, err);

@@ -184,6 +184,22 @@ static void test_stray(void **state)
 	rig_bad(&rig, "#\n0\nvcpus = '1'\n", "f:2:1: expected KEY = VALUE here, not '0'");
 }
 
+/* Without a kernel; with one it does not count. */
+static void test_bootloader(void **state)
+{
+	struct rig rig = {0};
+
+	rig_good(&rig, "name='a'\nbootloader='/usr/lib/xen-4.17/bin/pygrub'\ndisk=['/d,,xvda']");
+	assert_null(rig.config.kernel);
+	domain_config_free(&rig.config);
+	rig_good(&rig, "name='a'\nbootloader='pvgrub'\nkernel='/k'");
+	domain_config_free(&rig.config);
+	rig_bad(&rig, "name='a'\nbootloader='pvgrub'\ndisk=['/d,,xvda']",
+		"f:2:13: bootloader: 'pvgrub' is not known; 'pygrub' is");
+	rig_bad(&rig, "name='a'\nbootloader='pygrub'\ndisk=[',hdc:cdrom,r']",
+		"f:2:13: bootloader: there is no disk");
+}
+
 static void test_overrides(void **state)
 {
 	struct rig rig = {.count = 8,
@@ -369,6 +385,7 @@ int main(void)
 		cmocka_unit_test(test_warnings),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_stray),
+		cmocka_unit_test(test_bootloader),
 		cmocka_unit_test(test_overrides),
 		cmocka_unit_test(test_wrong),
 		cmocka_unit_test(test_hostile),

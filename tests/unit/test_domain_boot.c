@@ -16,6 +16,14 @@
 #include "config_rig.h"
 #include "domain/boot.h"
 
+static int cmdline_of(const struct domain_config *config, char **cmdline, struct error *err)
+{
+	const char *vdev[DOMAIN_DISKS_MAX];
+	unsigned disks = domain_boot_vdevs(config, vdev);
+
+	return domain_boot_cmdline(config->cmdline, vdev, disks, cmdline, err);
+}
+
 static void test_cmdline(void **state)
 {
 	static const struct {
@@ -54,7 +62,7 @@ static void test_cmdline(void **state)
 		snprintf(text, sizeof text, "name='a'\ndisk=[%s]\nextra='%s'", cases[n].disks,
 			cases[n].cmdline);
 		rig_good(&rig, text);
-		assert_int_equal(domain_boot_cmdline(&rig.config, &cmdline, &err), 0);
+		assert_int_equal(cmdline_of(&rig.config, &cmdline, &err), 0);
 		assert_string_equal(cmdline, cases[n].becomes);
 		free(cmdline);
 		domain_config_free(&rig.config);
@@ -64,7 +72,7 @@ static void test_cmdline(void **state)
 	free(rig.config.cmdline);
 	rig.config.cmdline = calloc(1, DOMAIN_CMDLINE_MAX + 1);
 	memset(rig.config.cmdline, 'x', DOMAIN_CMDLINE_MAX);
-	assert_int_equal(domain_boot_cmdline(&rig.config, &cmdline, &err), -E2BIG);
+	assert_int_equal(cmdline_of(&rig.config, &cmdline, &err), -E2BIG);
 	assert_null(cmdline);
 	domain_config_free(&rig.config);
 }
@@ -135,9 +143,14 @@ static void test_overlay(void **state)
 	err.text[0] = 0;
 	assert_int_equal(domain_boot_ramdisk(&rig.config, &fd, &err), -E2BIG);
 	close(fd);
+	/* Alone: what a disk's own ramdisk gets behind it. */
 	fd = -1;
+	assert_int_equal(domain_boot_overlay(&rig.config, &bytes, &size, &err), 0);
 	assert_int_equal(domain_boot_ramdisk(&rig.config, &fd, &err), 0);
-	assert_int_equal(fd, -1);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_size, size);
+	free(bytes);
+	close(fd);
 	unlink(path);
 	domain_config_free(&rig.config);
 }

@@ -248,13 +248,14 @@ static int nest_of(int (*act)(void))
 /* Whatever a guest makes of a thread of its monitor: no file, no socket, nobody to signal. */
 static void lone_process(void **state)
 {
-	static const unsigned roles[] = {CALLS_LOOP, CALLS_VCPU, CALLS_DISK, CALLS_NET};
+	static const unsigned roles[] = {CALLS_LOOP, CALLS_VCPU, CALLS_DISK, CALLS_NET,
+		CALLS_READER};
 	static int (*const acts[])(void) = {run_program, fork_process, signal_parent, signal_thread,
 		map_code, make_code, tcp_socket, unix_socket, listen_somewhere, send_somewhere,
 		trace_parent, become_root};
 
 	assert_int_equal(alone(0, NULL), 0);
-	for (unsigned r = 0; r < 4; r++) {
+	for (unsigned r = 0; r < sizeof roles / sizeof *roles; r++) {
 		assert_int_equal(alone(roles[r], open_passwd), EACCES);
 		assert_int_equal(alone(roles[r], open_resolv), EACCES);
 		assert_int_equal(alone(roles[r], write_file), EACCES);
@@ -274,6 +275,7 @@ static void roles_differ(void **state)
 	assert_int_equal(alone(CALLS_VCPU, read_disk), KILLED);
 	assert_int_equal(alone(CALLS_LOOP, read_disk), KILLED);
 	assert_int_equal(alone(CALLS_NET, read_disk), KILLED);
+	assert_int_equal(alone(CALLS_READER, take_fd), KILLED);
 	assert_int_equal(nest_of(use_memory), 0);
 	assert_int_equal(nest_of(signal_parent), KILLED);
 }

@@ -29,7 +29,7 @@ static void reads_all(void **state)
 		"{\"version\":1,\"name\":\"web\",\"domid\":7,\"uuid\":\"u\",\"engine\":\"kvm\",\"memory\":65536,"
 		"\"maxmem\":131072,\"vcpus\":3,\"kernel\":{\"fd\":9,\"name\":\"k\"},"
 		"\"initrd\":{\"fd\":5,\"name\":\"i\"},\"cmdline\":\"quiet\","
-		"\"disks\":[{\"fd\":6,\"name\":\"d\",\"readonly\":true},{\"fd\":7}],"
+		"\"disks\":[{\"fd\":6,\"name\":\"d\",\"vdev\":\"xvda2\",\"readonly\":true},{\"fd\":7}],"
 		"\"networks\":[{\"spec\":\"user\"}],\"control\":8,\"console\":4,\"lock\":10,\"status\":11,"
 		"\"paused\":true,\"keep\":[\"crash\",\"reboot\"],\"uid\":5,\"gid\":6}";
 	static const int fds[] = {4, 5, 6, 7, 8, 9, 10, 11};
@@ -55,7 +55,27 @@ static void reads_all(void **state)
 	assert_int_equal(d.fds, 8);
 	assert_memory_equal(d.fd, fds, sizeof fds);
 	assert_ptr_equal(d.config.given, &d.given);
+	assert_string_equal(d.given.disk[0].vdev, "xvda2");
+	assert_string_equal(d.given.disk[1].vdev, "");
 	document_free(&d);
+}
+
+/* The kernel is the first disk's own, if there is a disk. */
+static void takes_a_disk_for_a_kernel(void **state)
+{
+	struct vmm_document d;
+	struct error err;
+
+	assert_int_equal(parse("{\"version\":1,\"name\":\"web\",\"memory\":65536,"
+			       "\"disks\":[{\"fd\":4}]}",
+				 &d, &err),
+		0);
+	assert_null(d.config.kernel);
+	assert_int_equal(d.given.kernel, -1);
+	document_free(&d);
+	assert_int_not_equal(parse("{\"version\":1,\"name\":\"web\",\"memory\":65536}", &d, &err),
+		0);
+	assert_non_null(strstr(err.text, "kernel: is missing"));
 }
 
 static void fills_in_the_rest(void **state)
@@ -175,6 +195,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_all),
+		cmocka_unit_test(takes_a_disk_for_a_kernel),
 		cmocka_unit_test(fills_in_the_rest),
 		cmocka_unit_test(refuses_documents),
 		cmocka_unit_test(reads_requests),

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bootdisk/bootdisk.h"
+#include "domain/boot.h"
+#include "machine/machine.h"
+#include "vmm/sandbox.h"
+
+#define SECONDS_MAX 20 /* of a processor's time for one start: a file system may lead in circles */
+#define NAME_ROOM (BOOTDISK_PATH_MAX + 4096u)
+
+struct answer {
+	int result;
+	struct error err;
+	struct bootdisk_found found;
+};
+
+struct reader {
+	const struct vmm_config *config;
+	pid_t pid;
+	int socket, disk, kernel, initrd;
+	struct answer answer;
+	char kernel_name[NAME_ROOM], initrd_name[NAME_ROOM];
+	char *cmdline;
+};
+
+/* The process */
+
+/* The configuration's ramdisk behind the disk's. Both are archives, which begin at multiples of 4. */
+static int append(const struct reader *reader, int more, struct bootdisk_found *found,
+	struct error *err)
+{
+	char chunk[65536];
+	off_t from = 0;
+	ssize_t n;
+
+	if (more < 0 || !found->ramdisk_size)
+		return 0;
+	found->ramdisk_size = (found->ramdisk_size + 3) & ~3ull;
+	while ((n = pread(more, chunk, sizeof chunk, from)) > 0) {
+		from += n;
+		if (pwrite(reader->initrd, chunk, (size_t)n, (off_t)found->ramdisk_size) != n)
+			return error_set(err, EIO, "a file in memory cannot be written");
+		found->ramdisk_size += (uint64_t)n;
+	}
+	return n ? error_set(err, errno, "initial ramdisk: %s", strerror(errno)) : 0;
+}
+
+static int wall_in(const struct vmm_config *config, struct error *err)
+{
+	static const char *const none[] = {NULL};
+	const struct vmm_given *given = config->given;
+	const struct sandbox_needs needs = {.kvm = false};
+	bool landlocked;
+	int r = 0;
+
+	if (given)
+		r = sandbox_lone(given->has_user ? given->uid : 0, given->gid, given->domid, false,
+			&landlocked, err);
+	else
+		sandbox_files(none);
+	return r ? r : sandbox_calls(CALLS_READER, &needs, err);
+}
+
+/* Only what it needs stays open; the numbers are new, so that none is in the way of another. */
+static bool take_descriptors(struct reader *reader, int *more)
+{
+	int *const kept[] = {&reader->socket, &reader->disk, &reader->kernel, &reader->initrd,
+		more};
+	const int count = sizeof kept / sizeof *kept;
+
+	for (int i = 0; i < count; i++)
+		*kept[i] = *kept[i] < 0 ? -1 : fcntl(*kept[i], F_DUPFD, 64);
+	for (int i = 0; i < count; i++) {
+		if (*kept[i] >= 0 && dup2(*kept[i], 3 + i) < 0)
+			return false;
+		*kept[i] = *kept[i] < 0 ? -1 : 3 + i;
+	}
+	return !close_range(3 + count - (*more < 0), ~0u, 0) && !close_range(0, 2, 0);
+}
+
+static void limit_time(void)
+{
+	struct rlimit seconds;
+	struct timespec used;
+
+	getrlimit(RLIMIT_CPU, &seconds);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	seconds.rlim_cur = (rlim_t)used.tv_sec + SECONDS_MAX;
+	setrlimit(RLIMIT_CPU, &seconds);
+}
+
+static void process(struct reader *reader)
+{
+	const struct vmm_config *config = reader->config;
+	struct answer *answer = &reader->answer;
+	int more = config->given ? config->given->initrd : -1;
+	struct error walls = {""};
+	bool good = take_descriptors(reader, &more) && !wall_in(config, &walls);
+	char ask;
+
+	while (read(reader->socket, &ask, 1) == 1) {
+		memset(answer, 0, sizeof *answer);
+		limit_time();
+		if (good)
+			answer->result = bootdisk_load(reader->disk, config->disk[0],
+				config->memory, reader->kernel, reader->initrd, &answer->found,
+				&answer->err);
+		else
+			answer->result = error_set(&answer->err, EPERM, "%s",
+				walls.text[0] ? walls.text : "no process to read the disk");
+		if (good && !answer->result)
+			answer->result = append(reader, more, &answer->found, &answer->err);
+		if (write(reader->socket, answer, sizeof *answer) != sizeof *answer)
+			break;
+	}
+	_exit(0);
+}
+
+/* The monitor's side */
+
+/* Our own descriptor: the one for the device is opened later, and may be written to. */
+static int open_disk(const struct vmm_config *config, int *fd, struct error *err)
+{
+	char *path;
+	size_t len;
+
+	if (config->given) {
+		*fd = config->given->disk[0].fd;
+		return 0;
+	}
+	path = strdup(config->disk[0]);
+	if (!path)
+		return error_set(err, ENOMEM, "out of memory");
+	len = strlen(path);
+	if (len > 3 && !strcmp(path + len - 3, ",ro"))
+		path[len - 3] = 0;
+	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (*fd < 0)
+		error_set(err, errno, "%s: %s", path, strerror(errno));
+	free(path);
+	return *fd < 0 ? -ENOENT : 0;
+}
+
+int reader_create(const struct vmm_config *config, struct reader **out, struct error *err)
+{
+	struct reader *reader = calloc(1, sizeof *reader);
+	int sockets[2] = {-1, -1}, r;
+
+	*out = NULL;
+	if (!reader)
+		return error_set(err, ENOMEM, "out of memory");
+	reader->config = config;
+	reader->disk = -1;
+	reader->kernel = memfd_create("kernel", MFD_CLOEXEC);
+	reader->initrd = memfd_create("ramdisk", MFD_CLOEXEC);
+	r = open_disk(config, &reader->disk, err);
+	if (!r &&
+		(reader->kernel < 0 || reader->initrd < 0 ||
+			socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets)))
+		r = error_set(err, errno, "no process to read the disk: %s", strerror(errno));
+	if (!r) {
+		reader->pid = fork();
+		if (!reader->pid) {
+			reader->socket = sockets[1];
+			process(reader);
+		}
+		if (reader->pid < 0)
+			r = error_set(err, errno, "no process to read the disk: %s",
+				strerror(errno));
+	}
+	if (!config->given && reader->disk >= 0)
+		close(reader->disk);
+	reader->disk = -1;
+	if (sockets[1] >= 0)
+		close(sockets[1]);
+	reader->socket = sockets[0];
+	if (r) {
+		reader_destroy(reader, true);
+		return r;
+	}
+	*out = reader;
+	return 0;
+}
+
+void reader_destroy(struct reader *reader, bool wait)
+{
+	if (!reader)
+		return;
+	/* It ends when it reads the end; one that does not has been taken over. */
+	if (reader->socket >= 0)
+		close(reader->socket);
+	if (wait && reader->pid > 0) {
+		kill(reader->pid, SIGKILL);
+		waitpid(reader->pid, NULL, 0);
+	}
+	if (reader->kernel >= 0)
+		close(reader->kernel);
+	if (reader->initrd >= 0)
+		close(reader->initrd);
+	free(reader->cmdline);
+	free(reader);
+}
+
+static int ask(struct reader *reader, struct error *err)
+{
+	struct answer *answer = &reader->answer;
+	size_t done = 0;
+
+	if (write(reader->socket, "", 1) == 1) {
+		while (done < sizeof *answer) {
+			ssize_t n =
+				read(reader->socket, (char *)answer + done, sizeof *answer - done);
+
+			if (!n || (n < 0 && errno != EINTR))
+				break;
+			done += n > 0 ? (size_t)n : 0;
+		}
+	}
+	if (done < sizeof *answer)
+		return error_set(err, EIO,
+			"%s: reading a kernel from it failed: its file system is damaged, or made to be",
+			reader->config->disk[0]);
+	/* The other side is not trusted: strings end, and errors are errors. */
+	answer->err.text[sizeof answer->err.text - 1] = 0;
+	answer->found.kernel[BOOTDISK_PATH_MAX - 1] = 0;
+	answer->found.ramdisk[BOOTDISK_PATH_MAX - 1] = 0;
+	answer->found.cmdline[BOOTDISK_CMDLINE_MAX - 1] = 0;
+	return answer->result ? error_set(err, EINVAL, "%s", answer->err.text) : 0;
+}
+
+int reader_read(struct reader *reader, struct machine_file *kernel, struct machine_file *initrd,
+	const char **cmdline, struct error *err)
+{
+	const struct vmm_config *config = reader->config;
+	const struct bootdisk_found *found = &reader->answer.found;
+	const char *own = config->cmdline, *vdev[VMM_DISKS_MAX] = {NULL};
+	char both[BOOTDISK_CMDLINE_MAX + 4096];
+	int r = ask(reader, err);
+
+	if (r)
+		return r;
+	for (unsigned i = 0; config->given && i < config->disks; i++)
+		vdev[i] = config->given->disk[i].vdev;
+	snprintf(both, sizeof both, "%s%s%s", found->cmdline, *found->cmdline && *own ? " " : "",
+		own);
+	free(reader->cmdline);
+	reader->cmdline = NULL;
+	r = domain_boot_cmdline(both, vdev, config->disks, &reader->cmdline, err);
+	if (r)
+		return r;
+	snprintf(reader->kernel_name, sizeof reader->kernel_name, "%s: %s", config->disk[0],
+		found->kernel);
+	snprintf(reader->initrd_name, sizeof reader->initrd_name, "%s: %s", config->disk[0],
+		found->ramdisk);
+	*kernel = (struct machine_file){reader->kernel, reader->kernel_name};
+	*initrd = (struct machine_file){found->ramdisk_size ? reader->initrd : -1,
+		reader->initrd_name};
+	*cmdline = reader->cmdline;
+	return 0;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kernel on the guest's first disk (bootdisk/bootdisk.h), read by a process that can do nothing
+ * else: no files, no sockets, no rights, a list of system calls of its own, and memory that is not the
+ * monitor's. So a disk that takes over the library that reads it has taken over nothing. It gets two
+ * files in memory to fill, and is asked again for each start of the guest, since the guest may have
+ * installed another kernel.
+ */
+#ifndef DACH_VMM_READER_H
+#define DACH_VMM_READER_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "vmm/config.h"
+
+struct machine_file;
+struct reader;
+
+/* Starts it, before there is any other thread; reads nothing. */
+int reader_create(const struct vmm_config *config, struct reader **reader, struct error *err);
+/*
+ * Ends it; files and strings go with it. wait: until it is gone, which the sandbox does not allow. NULL
+ * is allowed.
+ */
+void reader_destroy(struct reader *reader, bool wait);
+
+/*
+ * What to start now: files (initrd's descriptor -1: there is none) and a command line that the reader
+ * owns, and changes the next time. The configuration's own command line and initial ramdisk follow
+ * the disk's.
+ */
+int reader_read(struct reader *reader, struct machine_file *kernel, struct machine_file *initrd,
+	const char **cmdline, struct error *err);
+
+#endif

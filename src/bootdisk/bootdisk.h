@@ -12,7 +12,7 @@
  *
  * The disk is the guest's: nothing in it is trusted, and everything has a bound. File systems are
  * left to libext2fs, which is a lot of code: who calls this is to be a process with nothing to lose
- * (vmm/reader.h).
+ * (vmm/kernel_reader.h).
  */
 #ifndef DACH_BOOTDISK_BOOTDISK_H
 #define DACH_BOOTDISK_BOOTDISK_H

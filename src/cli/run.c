@@ -183,7 +183,10 @@ static int take_option(struct request *request, int id, const char *value, struc
 	return id; /* an error already told */
 }
 
-/* Kernel, disk and network of an image, where no option says otherwise. */
+/*
+ * Kernel, disk and network of an image, where no option says otherwise. The kernel beside the disk is that
+ * of its first day: the disk's own goes before it.
+ */
 static int use_image(struct request *request, struct error *err)
 {
 	struct vmm_config *config = &request->config;
@@ -199,6 +202,7 @@ static int use_image(struct request *request, struct error *err)
 	snprintf(request->initrd, sizeof request->initrd, "%s/initrd.img", request->found.path);
 	snprintf(request->disk, sizeof request->disk, "%s/disk.raw", request->found.path);
 	if (!config->kernel) {
+		config->own_kernel = !config->initrd;
 		config->kernel = request->kernel;
 		config->initrd = config->initrd ? config->initrd : request->initrd;
 	}

@@ -41,6 +41,7 @@ struct vmm_config {
 	const char *kernel; /* NULL: the first disk's own, to which the next two are added */
 	const char *initrd; /* NULL: none */
 	const char *cmdline;
+	bool own_kernel; /* kernel and initrd are for a first disk that has none; cmdline as without kernel */
 	uint64_t memory; /* bytes */
 	unsigned vcpus;
 	const char *disk[VMM_DISKS_MAX]; /* FILE[,ro]; if given, names for messages */

@@ -14,7 +14,7 @@
 #include "vmm/devices.h"
 #include "vmm/idle.h"
 #include "vmm/move.h"
-#include "vmm/reader.h"
+#include "vmm/kernel_reader.h"
 #include "vmm/sight.h"
 #include "vmm/signals.h"
 #include "vmm/terminal.h"
@@ -33,11 +33,12 @@ struct vmm {
 	struct signals signals;
 	struct sight sight;
 	struct gdb *gdb;
-	struct idle idle;       /* a daemon's guest */
-	struct nest *vcpu_nest; /* where the vCPUs' threads will start; NULL: has been used */
-	struct reader *reader;  /* the kernel is the disk's own; or NULL */
-	struct machine_file kernel, initrd;
-	const char *cmdline;
+	struct idle idle;             /* a daemon's guest */
+	struct nest *vcpu_nest;       /* where the vCPUs' threads will start; NULL: has been used */
+	struct kernel_reader *reader; /* the kernel is the disk's own; or NULL */
+	struct loop_work reader_work;
+	struct machine_file kernel,
+		initrd;    /* those that have names; a disk's own are its reader's */
 	int save, restore; /* files, see save.c; -1: none */
 	struct move move;
 	struct vmm_config restored; /* config, with what the state says */

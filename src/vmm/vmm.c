@@ -171,27 +171,49 @@ static int choose_engine(struct vmm *vmm, struct error *err)
 	return r;
 }
 
+static void drop_kernel(void *ctx)
+{
+	struct vmm *vmm = ctx;
+
+	if (vmm->reader)
+		kernel_reader_drop(vmm->reader);
+}
+
+/* What the guest starts from, each time that it does. */
 static int reload(void *ctx, struct machine_file *kernel, struct machine_file *initrd,
 	const char **cmdline, struct error *err)
 {
 	struct vmm *vmm = ctx;
+	const struct vmm_config *config = vmm->config;
+	struct error why = {""};
+	int r = vmm->reader ? kernel_reader_read(vmm->reader, kernel, initrd, cmdline, &why)
+			    : -ENOENT;
 
-	return reader_read(vmm->reader, kernel, initrd, cmdline, err);
+	if (!r) {
+		/* once it has been loaded */
+		loop_post(vmm->loop, &vmm->reader_work);
+		return 0;
+	}
+	if (!config->kernel)
+		return error_set(err, -r, "%s", why.text);
+	if (vmm->reader)
+		fprintf(stderr, "dach run: %s; starting %s\n", why.text, config->kernel);
+	*kernel = vmm->kernel;
+	*initrd = vmm->initrd;
+	*cmdline = config->cmdline;
+	return 0;
 }
 
 static int make_machine(struct vmm *vmm, struct error *err)
 {
 	const struct vmm_config *config = vmm->config;
-	const struct machine_config machine = {
+	struct machine_config machine = {
 		.engine = vmm->engine,
 		.cpuid = &vmm->cpuid,
 		.vcpus = config->vcpus,
 		.memory = config->memory,
 		.loop = vmm->loop,
-		.kernel = vmm->kernel,
-		.initrd = vmm->initrd,
 		.restore = config->restore_from != NULL,
-		.cmdline = vmm->cmdline,
 		.reload = vmm->reader && !config->given ? reload : NULL,
 		.reload_ctx = vmm,
 		.test_devices = config->test_devices,
@@ -210,12 +232,13 @@ static int make_machine(struct vmm *vmm, struct error *err)
 		.sight = &vmm->sight.engine,
 		.no_windows = config->no_windows,
 	};
-	int r;
+	int r = reload(vmm, &machine.kernel, &machine.initrd, &machine.cmdline, err);
 
-	r = machine_create(&machine, &vmm->machine, err);
+	if (!r)
+		r = machine_create(&machine, &vmm->machine, err);
 	/* A daemon's guest is not started twice by one monitor: the next one reads the disk anew. */
 	if (config->given) {
-		reader_destroy(vmm->reader, true);
+		kernel_reader_destroy(vmm->reader, true);
 		vmm->reader = NULL;
 	}
 	return r;
@@ -253,24 +276,24 @@ static int restrict_early(struct vmm *vmm, struct error *err)
 	return 0;
 }
 
-/* Kernel and initrd, ours to close if their names were given. A disk's own kernel is its reader's. */
+/* Kernel and initrd, ours to close if they were opened by name; and who reads the disk's own. */
 static int open_files(struct vmm *vmm, struct error *err)
 {
 	const struct vmm_config *config = vmm->config;
-	int r;
+	int r = 0;
 
-	vmm->cmdline = config->cmdline;
-	if (!config->kernel) {
-		r = reader_create(config, &vmm->reader, err);
-		return r ? r : reload(vmm, &vmm->kernel, &vmm->initrd, &vmm->cmdline, err);
-	}
-	if (config->given) {
+	if (config->given && config->kernel) {
 		vmm->kernel = (struct machine_file){config->given->kernel, config->kernel};
 		vmm->initrd = (struct machine_file){config->given->initrd, config->initrd};
-		return 0;
+	} else if (config->kernel) {
+		r = open_file(config->kernel, &vmm->kernel, err);
+		if (!r)
+			r = open_file(config->initrd, &vmm->initrd, err);
 	}
-	r = open_file(config->kernel, &vmm->kernel, err);
-	return r ? r : open_file(config->initrd, &vmm->initrd, err);
+	vmm->reader_work = (struct loop_work){.run = drop_kernel, .ctx = vmm};
+	if (!r && (!config->kernel || config->own_kernel))
+		r = kernel_reader_create(config, &vmm->reader, err);
+	return r;
 }
 
 static void dont_block(int fd)
@@ -402,7 +425,7 @@ static void tear_down(struct vmm *vmm)
 	if (vmm->loop)
 		loop_destroy(vmm->loop);
 	save_close(vmm);
-	reader_destroy(vmm->reader, false);
+	kernel_reader_destroy(vmm->reader, false);
 	if (vmm->config->kernel && !vmm->config->given) {
 		if (vmm->kernel.fd >= 0)
 			close(vmm->kernel.fd);

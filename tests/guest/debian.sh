@@ -31,10 +31,23 @@ check "its file system is whole" fsck
 image_start --vcpus 2
 check "a forwarded port reaches sshd" wait_for 300 in_guest true
 check "two processors" [ "$(in_guest nproc)" = 2 ]
+# Another kernel, as an upgrade leaves it.
 first=$(boot_id)
-in_guest reboot
+in_guest sh -s <<'UPGRADE'
+mkdir -p /boot/grub
+cp "$(readlink -f /vmlinuz)" /boot/vmlinuz-other
+cat >/boot/grub/grub.cfg <<GRUB
+menuentry 'Debian' {
+	linux /boot/vmlinuz-other root=/dev/vda ro other=1
+	initrd /$(readlink /initrd.img)
+}
+GRUB
+reboot
+UPGRADE
 sleep 5
 check "reboot comes back" wait_for 300 since "$first"
+check "with the kernel that is on the disk now" in_guest 'grep -q "other=1 .*console=ttyS0" /proc/cmdline'
+in_guest rm /boot/grub/grub.cfg /boot/vmlinuz-other /vmlinuz
 kill -TERM "$(guest_process)"
 guest_wait
 check "the power button powers it off" [ $status -eq 0 ]
@@ -55,6 +68,8 @@ if $as_nobody unshare -Ur true 2>/dev/null; then
 	login --run 'uname -a' --run poweroff -- $as_nobody unshare -Ur "$DACH" run "$image" \
 		--engine "$DACH_ENGINE"
 	check "so it does in an unprivileged container" ended 0 "Linux debian .* GNU/Linux"
+	check "with the image's first kernel where the disk has none" \
+		grep -q "disk.raw: no kernel on it.*; starting $image/vmlinuz$" "$errors"
 else
 	echo "ok debian: # skipped: this host gives users no namespaces"
 fi

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/reader.h"
+#include "vmm/kernel_reader.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,13 +23,17 @@
 #define SECONDS_MAX 20 /* of a processor's time for one start: a file system may lead in circles */
 #define NAME_ROOM (BOOTDISK_PATH_MAX + 4096u)
 
+/* What the process is asked. */
+#define ASK_READ 'r'
+#define ASK_DROP 'd'
+
 struct answer {
 	int result;
 	struct error err;
 	struct bootdisk_found found;
 };
 
-struct reader {
+struct kernel_reader {
 	const struct vmm_config *config;
 	pid_t pid;
 	int socket, disk, kernel, initrd;
@@ -41,7 +45,7 @@ struct reader {
 /* The process */
 
 /* The configuration's ramdisk behind the disk's. Both are archives, which begin at multiples of 4. */
-static int append(const struct reader *reader, int more, struct bootdisk_found *found,
+static int append(const struct kernel_reader *reader, int more, struct bootdisk_found *found,
 	struct error *err)
 {
 	char chunk[65536];
@@ -77,7 +81,7 @@ static int wall_in(const struct vmm_config *config, struct error *err)
 }
 
 /* Only what it needs stays open; the numbers are new, so that none is in the way of another. */
-static bool take_descriptors(struct reader *reader, int *more)
+static bool take_descriptors(struct kernel_reader *reader, int *more)
 {
 	int *const kept[] = {&reader->socket, &reader->disk, &reader->kernel, &reader->initrd,
 		more};
@@ -104,7 +108,7 @@ static void limit_time(void)
 	setrlimit(RLIMIT_CPU, &seconds);
 }
 
-static void process(struct reader *reader)
+static void process(struct kernel_reader *reader)
 {
 	const struct vmm_config *config = reader->config;
 	struct answer *answer = &reader->answer;
@@ -114,6 +118,11 @@ static void process(struct reader *reader)
 	char ask;
 
 	while (read(reader->socket, &ask, 1) == 1) {
+		if (ask == ASK_DROP) {
+			if (ftruncate(reader->kernel, 0) || ftruncate(reader->initrd, 0))
+				break;
+			continue;
+		}
 		memset(answer, 0, sizeof *answer);
 		limit_time();
 		if (good)
@@ -156,9 +165,10 @@ static int open_disk(const struct vmm_config *config, int *fd, struct error *err
 	return *fd < 0 ? -ENOENT : 0;
 }
 
-int reader_create(const struct vmm_config *config, struct reader **out, struct error *err)
+int kernel_reader_create(const struct vmm_config *config, struct kernel_reader **out,
+	struct error *err)
 {
-	struct reader *reader = calloc(1, sizeof *reader);
+	struct kernel_reader *reader = calloc(1, sizeof *reader);
 	int sockets[2] = {-1, -1}, r;
 
 	*out = NULL;
@@ -190,14 +200,14 @@ int reader_create(const struct vmm_config *config, struct reader **out, struct e
 		close(sockets[1]);
 	reader->socket = sockets[0];
 	if (r) {
-		reader_destroy(reader, true);
+		kernel_reader_destroy(reader, true);
 		return r;
 	}
 	*out = reader;
 	return 0;
 }
 
-void reader_destroy(struct reader *reader, bool wait)
+void kernel_reader_destroy(struct kernel_reader *reader, bool wait)
 {
 	if (!reader)
 		return;
@@ -216,12 +226,12 @@ void reader_destroy(struct reader *reader, bool wait)
 	free(reader);
 }
 
-static int ask(struct reader *reader, struct error *err)
+static int ask(struct kernel_reader *reader, struct error *err)
 {
 	struct answer *answer = &reader->answer;
 	size_t done = 0;
 
-	if (write(reader->socket, "", 1) == 1) {
+	if (write(reader->socket, &(char){ASK_READ}, 1) == 1) {
 		while (done < sizeof *answer) {
 			ssize_t n =
 				read(reader->socket, (char *)answer + done, sizeof *answer - done);
@@ -243,8 +253,8 @@ static int ask(struct reader *reader, struct error *err)
 	return answer->result ? error_set(err, EINVAL, "%s", answer->err.text) : 0;
 }
 
-int reader_read(struct reader *reader, struct machine_file *kernel, struct machine_file *initrd,
-	const char **cmdline, struct error *err)
+int kernel_reader_read(struct kernel_reader *reader, struct machine_file *kernel,
+	struct machine_file *initrd, const char **cmdline, struct error *err)
 {
 	const struct vmm_config *config = reader->config;
 	const struct bootdisk_found *found = &reader->answer.found;
@@ -272,4 +282,11 @@ int reader_read(struct reader *reader, struct machine_file *kernel, struct machi
 		reader->initrd_name};
 	*cmdline = reader->cmdline;
 	return 0;
+}
+
+void kernel_reader_drop(struct kernel_reader *reader)
+{
+	/* If it has gone, the next one who asks will be told. */
+	if (write(reader->socket, &(char){ASK_DROP}, 1) < 0)
+		return;
 }

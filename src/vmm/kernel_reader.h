@@ -6,8 +6,8 @@
  * files in memory to fill, and is asked again for each start of the guest, since the guest may have
  * installed another kernel.
  */
-#ifndef DACH_VMM_READER_H
-#define DACH_VMM_READER_H
+#ifndef DACH_VMM_KERNEL_READER_H
+#define DACH_VMM_KERNEL_READER_H
 
 #include <stdbool.h>
 
@@ -15,22 +15,25 @@
 #include "vmm/config.h"
 
 struct machine_file;
-struct reader;
+struct kernel_reader;
 
 /* Starts it, before there is any other thread; reads nothing. */
-int reader_create(const struct vmm_config *config, struct reader **reader, struct error *err);
+int kernel_reader_create(const struct vmm_config *config, struct kernel_reader **reader,
+	struct error *err);
 /*
  * Ends it; files and strings go with it. wait: until it is gone, which the sandbox does not allow. NULL
  * is allowed.
  */
-void reader_destroy(struct reader *reader, bool wait);
+void kernel_reader_destroy(struct kernel_reader *reader, bool wait);
 
 /*
  * What to start now: files (initrd's descriptor -1: there is none) and a command line that the reader
  * owns, and changes the next time. The configuration's own command line and initial ramdisk follow
  * the disk's.
  */
-int reader_read(struct reader *reader, struct machine_file *kernel, struct machine_file *initrd,
-	const char **cmdline, struct error *err);
+int kernel_reader_read(struct kernel_reader *reader, struct machine_file *kernel,
+	struct machine_file *initrd, const char **cmdline, struct error *err);
+/* They have been loaded: both files become empty. */
+void kernel_reader_drop(struct kernel_reader *reader);
 
 #endif

@@ -319,6 +319,21 @@ static void test_whole_disk(void **state)
 	refuses("disk: /boot/grub/grub.cfg, line 1: } without {");
 }
 
+/* Relative and absolute ones, some too long for an inode, on the way and at its end. */
+static void test_links(void **state)
+{
+	shell("mkdir -p root/a/b; printf NEW >root/a/b/k; ln -s a/../a/b root/c;"
+	      "long=$(printf '%80s' | tr ' ' /); ln -s /c${long}k root/a/l; ln -s a/b/../l root/vmlinuz;"
+	      "mke2fs -q -t ext4 -d root disk.img 8M");
+	boots("NEW", "", "root=/dev/vda ro");
+	/* What one says of its length is not believed. */
+	shell("debugfs -w -R 'set_inode_field /a/l size 2818572358' disk.img 2>/dev/null");
+	refuses("disk: /vmlinuz cannot be read: ");
+	shell("rm root/vmlinuz; ln -s /d root/vmlinuz; ln -s vmlinuz root/d;"
+	      "mke2fs -q -F -t ext4 -d root disk.img 8M");
+	refuses("disk: /vmlinuz cannot be read: ");
+}
+
 static void put(uint8_t *to, uint64_t value, unsigned bytes)
 {
 	for (unsigned i = 0; i < bytes; i++)
@@ -387,6 +402,7 @@ int main(void)
 		cmocka_unit_test(test_legacy),
 		cmocka_unit_test(test_bad_menus),
 		cmocka_unit_test_setup_teardown(test_whole_disk, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_links, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_partitions, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_others, make_folder, remove_folder),
 	};

@@ -37,8 +37,8 @@ struct vmm {
 	struct nest *vcpu_nest;       /* where the vCPUs' threads will start; NULL: has been used */
 	struct kernel_reader *reader; /* the kernel is the disk's own; or NULL */
 	struct loop_work reader_work;
-	struct machine_file kernel,
-		initrd;    /* those that have names; a disk's own are its reader's */
+	/* Those that have names; a disk's own are its reader's. */
+	struct machine_file kernel, initrd;
 	int save, restore; /* files, see save.c; -1: none */
 	struct move move;
 	struct vmm_config restored; /* config, with what the state says */

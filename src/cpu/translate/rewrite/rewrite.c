@@ -70,7 +70,6 @@ void rewrite_emulate(struct rewrite *w)
 static void rdtsc(struct rewrite *w)
 {
 	struct emit *e = &w->hot;
-
 	bool waits = w->insn->mnemonic == ZYDIS_MNEMONIC_RDTSCP;
 
 	/* RDTSCP: for what comes before */

@@ -14,6 +14,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+#define OPMASK_AT 832u /* in the XSAVE image: AMD's place for it */
+
 #define CHECK(x)                 \
 	do {                     \
 		if (!(x))        \
@@ -92,7 +94,7 @@ static void check(const uint8_t *data, size_t size, unsigned bits, const uint8_t
 	check_places(&i);
 	check_memory(&i, bits);
 	if (i.mem_masked && i.mem_size < 64)
-		CHECK(!(insn_mask(&i, xsave) >> i.mem_size));
+		CHECK(!(insn_mask(&i, xsave, OPMASK_AT) >> i.mem_size));
 	/* its own bytes are all that it needs */
 	CHECK(insn_decode(&again, data, i.length, bits, NULL) == 0);
 	CHECK(memcmp(&i, &again, sizeof(i)) == 0);

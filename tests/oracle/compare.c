@@ -37,15 +37,18 @@ struct vectors {
 
 static void unpack_zmm(struct vectors *v, const uint8_t *x, uint64_t bv)
 {
+	const uint8_t *avx = x + native_component(2), *zmm_hi = x + native_component(6),
+		      *hi16 = x + native_component(7);
+
 	for (unsigned i = 0; i < 16; i++) {
 		if (bv & 2)
 			memcpy(&v->zmm[i][0], x + 160 + 16 * i, 16);
 		if (bv & 4)
-			memcpy(&v->zmm[i][2], x + 576 + 16 * i, 16);
+			memcpy(&v->zmm[i][2], avx + 16 * i, 16);
 		if (bv & 0x40)
-			memcpy(&v->zmm[i][4], x + 1152 + 32 * i, 32);
+			memcpy(&v->zmm[i][4], zmm_hi + 32 * i, 32);
 		if (bv & 0x80)
-			memcpy(v->zmm[16 + i], x + 1664 + 64 * i, 64);
+			memcpy(v->zmm[16 + i], hi16 + 64 * i, 64);
 	}
 }
 
@@ -66,7 +69,7 @@ static void unpack(struct vectors *v, const uint8_t *x)
 	memcpy(&v->mxcsr, x + 24, 4);
 	unpack_zmm(v, x, bv);
 	if (bv & 0x20)
-		memcpy(v->k, x + 1088, 64);
+		memcpy(v->k, x + native_component(5), 64);
 }
 
 __attribute__((format(printf, 2, 3))) static void say(struct difference *d, const char *fmt, ...)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sequences on this processor: the truth. */
+#include <cpuid.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,6 +130,20 @@ uint64_t native_components(void)
 	return low & 0xe7;
 }
 
+unsigned native_component(unsigned n)
+{
+	static unsigned at[8];
+	uint32_t a, b, c, d;
+
+	if (n < 2 || n > 7 || !(native_components() >> n & 1))
+		return 0;
+	if (!at[n]) {
+		__cpuid_count(0xd, n, a, b, c, d);
+		at[n] = b;
+	}
+	return at[n];
+}
+
 bool native_fsgsbase(void)
 {
 	return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
@@ -202,6 +217,24 @@ void native_end(void)
 	sigaltstack(&old_stack, NULL);
 }
 
+/*
+ * AMD's Zen 4 and 5 lose the AVX component after XRSTOR with ZMM_Hi256 in use and AVX not, when next an
+ * SSE instruction runs and XSAVEOPT or XSAVES into the same image (what the host's kernel does when it
+ * switches threads) follows: XSTATE_BV then says that AVX is in use, and its bytes are what they were.
+ * In use and zero is the same state.
+ */
+static void keep_avx(uint8_t *xsave)
+{
+	uint64_t bv;
+
+	memcpy(&bv, xsave + 512, sizeof bv);
+	if (!(bv & 0x40) || (bv & 4))
+		return;
+	memset(xsave + native_component(2), 0, 256);
+	bv |= 4;
+	memcpy(xsave + 512, &bv, sizeof bv);
+}
+
 bool native_run(struct job *job, const uint8_t *code, const uint8_t *data, uint8_t *code_out,
 	uint8_t *data_out)
 {
@@ -210,6 +243,7 @@ bool native_run(struct job *job, const uint8_t *code, const uint8_t *data, uint8
 	memcpy((void *)CODE_BASE, code, CODE_SIZE);
 	memcpy(data_at, data, DATA_STORED * PAGE);
 	f->job.in = job->in;
+	keep_avx(f->job.in.xsave);
 	f->job.components = native_components();
 	memset(&f->job.out, 0, sizeof f->job.out);
 	f->job.out.vector = END_VECTOR;

@@ -178,6 +178,8 @@ void native_end(void);
 bool native_run(struct job *job, const uint8_t *code, const uint8_t *data, uint8_t *code_out,
 	uint8_t *data_out);
 uint64_t native_components(void);
+/* Where this processor's XSAVE has a component from 2 on (standard format); 0: nowhere. */
+unsigned native_component(unsigned n);
 bool native_fsgsbase(void);
 
 /* --- guest (guest.c) --------------------------------------------------------------------------- */

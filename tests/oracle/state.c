@@ -111,6 +111,17 @@ static uint64_t random_lane(struct rng *r)
 	}
 }
 
+/* The same numbers are drawn whether the component is there (at is not 0) or not. */
+static void random_component(struct rng *r, uint8_t *xsave, unsigned at, unsigned size)
+{
+	for (unsigned n = 0; n < size; n += 8) {
+		uint64_t v = random_lane(r);
+
+		if (at)
+			memcpy(xsave + at + n, &v, 8);
+	}
+}
+
 static void random_vectors(struct rng *r, uint8_t *xsave)
 {
 	uint64_t components = native_components(), masks[8];
@@ -119,28 +130,18 @@ static void random_vectors(struct rng *r, uint8_t *xsave)
 	random_control(r, xsave);
 	for (unsigned i = 0; i < 8; i++)
 		random_x87(r, xsave + 32 + 16 * i);
-	for (unsigned at = 160; at < 416; at += 8) {
-		uint64_t v = random_lane(r);
-
-		memcpy(xsave + at, &v, 8);
-	}
+	random_component(r, xsave, 160, 256); /* SSE */
 	/* some components in their initial state */
 	if (rng_once(r, 4))
 		components &= rng_next(r) | 3;
 	memcpy(xsave + 512, &components, 8);
-	for (unsigned at = 576; at < 832; at += 8) {
-		uint64_t v = random_lane(r);
-
-		memcpy(xsave + at, &v, 8);
-	}
+	random_component(r, xsave, native_component(2), 256);
 	for (unsigned i = 0; i < 8; i++)
 		masks[i] = rng_once(r, 4) ? rng_value(r) : rng_next(r) & rng_next(r);
-	memcpy(xsave + 1088, masks, 64);
-	for (unsigned at = 1152; at < 2688; at += 8) {
-		uint64_t v = random_lane(r);
-
-		memcpy(xsave + at, &v, 8);
-	}
+	if (native_component(5))
+		memcpy(xsave + native_component(5), masks, 64);
+	random_component(r, xsave, native_component(6), 512);
+	random_component(r, xsave, native_component(7), 1024);
 }
 
 void state_random(struct rng *r, const struct pool *pool, bool fsgsbase, struct side *in)

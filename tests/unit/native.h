@@ -42,5 +42,9 @@ void native_random(struct native_state *state, uint64_t *seed);
 uint64_t native_rand(uint64_t *seed);
 /* State components that XCR0 enables and native_run() loads. */
 uint64_t native_components(void);
+/* Where this processor's XSAVE has a component from 2 on (standard format); 0: nowhere. */
+unsigned native_component(unsigned n);
+/* Which bits of MXCSR can be set here: what FXSAVE tells. */
+uint32_t native_mxcsr_mask(void);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "emulate_rig.h"
+#include "native.h"
 
 #define IMAGE 4096
 #define HEADER 512
@@ -78,7 +79,7 @@ static void random_state(uint8_t *image)
 	*(uint16_t *)(image + 2) = rand() & 0x7f7f;
 	image[4] = (uint8_t)rand();
 	*(uint32_t *)(image + 24) = 0x1f80 | (rand() & 0xe07f);
-	*(uint32_t *)(image + 28) = 0xffff;
+	*(uint32_t *)(image + 28) = native_mxcsr_mask();
 	*(uint64_t *)(image + HEADER) = bv;
 }
 

@@ -172,8 +172,9 @@ bool insn_host_allowed(const uint8_t *bytes, unsigned size, unsigned *length);
  * Of an instruction with mem_masked: which bytes of the memory operand it touches, bit i for byte
  * i from the operand's address on. xsave is the vCPU's extended state (standard format, XSTATE_BV
  * obeyed), of size CPU_XSAVE_SIZE. Exact where the processor's documentation is; it never leaves
- * out a byte that is touched.
+ * out a byte that is touched. opmask_at: where the image has k0 (CPUID leaf 0xd, subleaf 5; makers
+ * differ), 0 if the processor has no such registers.
  */
-uint64_t insn_mask(const struct insn *insn, const uint8_t *xsave);
+uint64_t insn_mask(const struct insn *insn, const uint8_t *xsave, unsigned opmask_at);
 
 #endif

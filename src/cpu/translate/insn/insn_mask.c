@@ -139,8 +139,7 @@ void insn_masking(struct insn *i, const struct insn_raw *raw)
 #define XSAVE_MM 32
 #define XSAVE_XMM 160
 #define XSAVE_BV 512
-#define XSAVE_YMM 576
-#define XSAVE_K 1088
+#define XSAVE_YMM 576 /* on every processor: the first of the extended region */
 
 enum { COMPONENT_X87 = 1, COMPONENT_SSE = 2, COMPONENT_AVX = 4, COMPONENT_K = 32 };
 
@@ -190,7 +189,7 @@ static uint64_t sign_bits(const struct insn *i, const uint8_t *xsave)
 	return lanes;
 }
 
-uint64_t insn_mask(const struct insn *i, const uint8_t *xsave)
+uint64_t insn_mask(const struct insn *i, const uint8_t *xsave, unsigned opmask_at)
 {
 	uint64_t lanes = 0;
 
@@ -202,7 +201,9 @@ uint64_t insn_mask(const struct insn *i, const uint8_t *xsave)
 	case INSN_MASK_LANES:
 	case INSN_MASK_PACKED:
 	case INSN_MASK_REPEAT:
-		component_read(xsave, COMPONENT_K, XSAVE_K + 8 * (i->mask_reg & 7), &lanes, 8);
+		if (!opmask_at)
+			return low_bits(i->mem_size);
+		component_read(xsave, COMPONENT_K, opmask_at + 8 * (i->mask_reg & 7), &lanes, 8);
 		lanes &= low_bits(i->mask_lanes);
 		break;
 	default:

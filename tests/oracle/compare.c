@@ -280,7 +280,6 @@ bool compare(const struct outcome_pair *p, struct difference *d)
 	static const char *const names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
 		"r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"};
 	bool fault = p->native->vector != END_VECTOR, loose = false;
-	uint64_t flags = ~0ull;
 	struct side native = *p->native;
 	struct insn i;
 
@@ -297,9 +296,7 @@ bool compare(const struct outcome_pair *p, struct difference *d)
 	compare_fault(d, p, &native);
 	for (unsigned r = 0; r < 16; r++)
 		number(d, names[r], native.gpr[r], p->guest->gpr[r]);
-	if (fault && !p->exact_flags)
-		flags &= ~(uint64_t)FL_STATUS;
-	number(d, "rflags", native.rflags & flags, p->guest->rflags & flags);
+	number(d, "rflags", native.rflags, p->guest->rflags);
 	if (native.fs | native.gs | p->guest->fs | p->guest->gs) {
 		number(d, "fs", native.fs, p->guest->fs);
 		number(d, "gs", native.gs, p->guest->gs);

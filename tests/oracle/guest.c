@@ -275,7 +275,8 @@ struct guest *guest_create(const struct cpuid_policy *policy, const struct guest
 		return NULL;
 	}
 	g->options = *options;
-	guest_vm(g)->cache.exact_flags = options->exact_flags;
+	if (options->no_adx)
+		guest_vm(g)->cache.adx = false;
 	memcpy(g->ram + PHYS_CODE, guest_code, (size_t)(guest_code_end - guest_code));
 	super_tables(g);
 	initial_state(g, policy);

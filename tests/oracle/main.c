@@ -93,7 +93,6 @@ static bool check(struct test *t, unsigned slot, const struct sequence *s, bool 
 		.native_data = t->data_out,
 		.guest_data = guest_slot_data(t->guest, slot),
 		.supervisor = s->supervisor,
-		.exact_flags = t->o.guest.exact_flags,
 		.code = code,
 		.guest_before = guest_code,
 		.narrow = s->narrow};
@@ -239,7 +238,7 @@ static void summary(struct test *t, double seconds)
 }
 
 static const char usage[] =
-	"oracle [--count N] [--seed N] [--only MNEMONIC-PREFIX] [--time SECONDS] [--exact-flags]\n"
+	"oracle [--count N] [--seed N] [--only MNEMONIC-PREFIX] [--time SECONDS] [--no-adx]\n"
 	"       [--small-cache BYTES] [--windows] [--step] [--kick USEC] [--device]\n"
 	"       [--most FAILURES] [--dump]\n"
 	"       [--stats]\n";
@@ -247,7 +246,7 @@ static const char usage[] =
 static bool parse(struct options *o, int argc, char **argv)
 {
 	static const struct option options[] = {{"count", 1, NULL, 'c'}, {"seed", 1, NULL, 's'},
-		{"only", 1, NULL, 'o'}, {"time", 1, NULL, 't'}, {"exact-flags", 0, NULL, 'e'},
+		{"only", 1, NULL, 'o'}, {"time", 1, NULL, 't'}, {"no-adx", 0, NULL, 'a'},
 		{"small-cache", 1, NULL, 'm'}, {"step", 0, NULL, '1'}, {"kick", 1, NULL, 'k'},
 		{"device", 0, NULL, 'd'}, {"windows", 0, NULL, 'w'}, {"most", 1, NULL, 'f'},
 		{"dump", 0, NULL, 'p'}, {"stats", 0, NULL, 'S'}, {NULL, 0, NULL, 0}};
@@ -268,8 +267,8 @@ static bool parse(struct options *o, int argc, char **argv)
 		case 't':
 			o->seconds = strtod(optarg, NULL);
 			break;
-		case 'e':
-			o->guest.exact_flags = true;
+		case 'a':
+			o->guest.no_adx = true;
 			break;
 		case 'm':
 			o->guest.small_cache = (unsigned)strtoul(optarg, NULL, 0);

@@ -189,7 +189,7 @@ struct guest;
 /* How the engine is driven beside the plain way. */
 struct guest_options {
 	bool windows;         /* user code reaches its memory through them */
-	bool exact_flags;     /* flags nobody reads are right when memory faults */
+	bool no_adx;          /* as on a host without ADCX */
 	bool step;            /* one instruction a block */
 	unsigned small_cache; /* bytes of code before the oldest is forgotten; 0: as it is */
 	unsigned kick;        /* microseconds between interruptions; 0: none */
@@ -220,7 +220,7 @@ struct outcome_pair {
 	const struct side *native, *guest;
 	const uint8_t *native_code, *guest_code;
 	const uint8_t *native_data, *guest_data;
-	bool supervisor, narrow, exact_flags;
+	bool supervisor, narrow;
 	const uint8_t *code, *guest_before; /* as they would be but for accidents */
 };
 

@@ -293,6 +293,24 @@ static void push_all(void **state)
 		assert_int_equal(rig.cpu.gpr[k], k == RSP ? RIG_STACK0 - 0x100 : 0x2000 + k);
 }
 
+/* ENTER of 32 bits on a 16-bit stack: the frame pointer that it pushes is not cut off. */
+static void frames_of_two_widths(void **state)
+{
+	rig_protected();
+	rig.cpu.seg[SEG_SS].attr &= ~SEG_ATTR_DB;
+	rig.cpu.gpr[RSP] = 0x18000;
+	rig.cpu.gpr[RBP] = 0x55555555;
+	assert_ok(STEP(0xc8, 8, 0, 1));
+	assert_int_equal(get(0x7ffc, 4), 0x55555555);
+	assert_int_equal(get(0x7ff8, 4), 0x17ffc);
+	assert_int_equal(rig.cpu.gpr[RBP], 0x55557ffc);
+	assert_int_equal(rig.cpu.gpr[RSP], 0x17ff0);
+	/* with 16 bits there is nothing above */
+	rig.cpu.gpr[RSP] = 0x18000;
+	assert_ok(STEP(0x66, 0xc8, 0, 0, 1));
+	assert_int_equal(get(0x7ffc, 2), 0x7ffe);
+}
+
 static void frames(void **state)
 {
 	rig_long();
@@ -527,6 +545,7 @@ int main(void)
 		cmocka_unit_test(push_and_pop),
 		cmocka_unit_test(push_all),
 		cmocka_unit_test(frames),
+		cmocka_unit_test(frames_of_two_widths),
 		cmocka_unit_test(near_branches),
 		cmocka_unit_test(decimal),
 		cmocka_unit_test(bounds),

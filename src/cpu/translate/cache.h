@@ -98,6 +98,7 @@ struct site {
 	uint8_t length; /* of the guest instruction */
 	uint8_t spilled; /* host register (1-15) whose guest value is in spill[2], 16: RAX; 0: none */
 	bool poll;
+	bool carry; /* the guest's CF is in vcpu.carry, not in the host's flags */
 };
 
 /* An instruction that C code executes; one record for all places that have the same bytes. */
@@ -151,7 +152,7 @@ struct cache {
 	uint32_t changes;                    /* counts writes to watched pages, and evictions */
 	struct lock watching;                /* held while a page's writers are told */
 	uint32_t generation;                 /* counts evictions */
-	bool exact_flags; /* also flags that nobody reads are right when memory faults (tests) */
+	bool adx; /* the host has ADCX (Broadwell, Zen and newer): cheaper checks */
 };
 
 /* base: of struct block */

@@ -36,6 +36,13 @@ static bool host_has_bmi2(void)
 	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && b & bit_BMI2;
 }
 
+static bool host_has_adx(void)
+{
+	unsigned a, b, c, d;
+
+	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && b & bit_ADX;
+}
+
 static uint64_t host_xcr0(void)
 {
 	unsigned a, b, c, d, low, high;
@@ -98,6 +105,7 @@ static int vm_create(const struct engine_vm_config *config, struct engine_vm **o
 	e->vm.has_fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
 	r = cache_create(&e->vm.cache, config->code_cache ? config->code_cache : CODE_CACHE_SIZE,
 		config->sight && config->sight->perf_map, err);
+	e->vm.cache.adx = host_has_adx();
 	if (!r)
 		r = signal_setup(err);
 	if (!r)
@@ -226,6 +234,8 @@ static void vcpu_init(struct vcpu *v, unsigned index)
 	v->stub_slow = stub_slow;
 	v->stub_commit = stub_commit;
 	v->page_mask = ~4095ull;
+	for (unsigned size = 0; size < LIMIT_SIZES; size++)
+		v->limit[size] = tlb_limit(size);
 	v->if_mask = ~(uint64_t)FL_IF;
 	v->code_flags_mask = FL_STATUS | FL_DF;
 	v->direction_mask = FL_DF;

@@ -124,15 +124,14 @@ static enum outcome resolve(struct vcpu *v, uint64_t linear, unsigned access, st
 	bool user = v->cpu.cpl == 3 && !system;
 	struct tlb *t = system && v->cpu.cpl == 3 ? &p->context[CTX_SUPER] : v->tlb;
 	unsigned index = tlb_index(linear);
-	uint64_t page = linear & ~4095ull;
 	struct walk_access a = {.write = write, .user = user};
 	struct walk w;
 	struct region *r;
 	uint32_t error;
 
 	out->debug = false;
-	if ((write ? t->tag_write : t->tag_read)[index] == page) {
-		out->host = (uint8_t *)t->host[index] + (linear & 4095);
+	if ((write ? t->tag_write : t->tag_read)[index] == tlb_tag(linear) && linear >> 12) {
+		out->host = (uint8_t *)(t->delta[index] + linear);
 		out->watched = false;
 		return OUT_OK;
 	}
@@ -402,6 +401,13 @@ static void debug_masked(struct vcpu *v, const struct slow_access *d, uint64_t m
 	debug_access(v, v->ea + first, size, d->flags & SLOW_WRITE);
 }
 
+/* Will the check that has failed pass now? Page 0 is never in the TLB, and see tlb_limit(). */
+static bool may_pass(const struct vcpu *v, const struct slow_access *d)
+{
+	return v->ea >> 12 &&
+		!(d->flags & SLOW_SUM && v->flags & FL_CF && (v->ea & 4095) + d->size == 4096);
+}
+
 /* Several accesses together, from the lowest byte to the highest: can they be had by one check? */
 static bool group_reached(struct vcpu *v, const struct slow_access *d)
 {
@@ -415,7 +421,7 @@ static bool group_reached(struct vcpu *v, const struct slow_access *d)
 	if ((part < d->size && !window) || resolve(v, v->ea, access, &t[0]) || t[0].debug)
 		return false;
 	if (!window)
-		return t[0].host && (!t[0].watched || access == ACC_READ);
+		return may_pass(v, d) && t[0].host && (!t[0].watched || access == ACC_READ);
 	if (part < d->size && (resolve(v, v->ea + part, access, &t[1]) || t[1].debug))
 		return false;
 	return window_reach(v, v->ea, d->size, access, t[0].host, t[1].host);
@@ -483,7 +489,8 @@ enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d)
 		if (!t[0].debug && !t[1].debug &&
 			window_reach(v, v->ea, d->size, access, t[0].host, t[1].host))
 			return SLOW_RETRY;
-	} else if (part == d->size && t[0].host && !(d->flags & SLOW_OP) && !t[0].debug) {
+	} else if (part == d->size && t[0].host && !(d->flags & SLOW_OP) && !t[0].debug &&
+		may_pass(v, d)) {
 		if (!t[0].watched || access == ACC_READ)
 			return SLOW_RETRY;
 	}

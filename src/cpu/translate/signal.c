@@ -87,6 +87,8 @@ static void handle(int number, siginfo_t *info, void *context)
 	}
 	if (s->spilled)
 		regs[context_reg[s->spilled & 15]] = (greg_t)v->spill[2];
+	if (s->carry)
+		regs[REG_EFL] = (regs[REG_EFL] & ~FL_CF) | (v->carry & 1 ? FL_CF : 0);
 	if (window_missed(&v->vm->cache, s, pc, regs[REG_TRAPNO])) {
 		v->count.window_miss++;
 		regs[REG_RIP] = (greg_t)(v->vm->cache.exec + s->slow);

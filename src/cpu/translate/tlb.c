@@ -28,6 +28,7 @@ static void clear_entry(struct tlb *t, unsigned index)
 static void clear_ends(struct tlb *t)
 {
 	clear_entry(t, 0);
+	clear_entry(t, 1);
 	clear_entry(t, TLB_ENTRIES - 1);
 }
 
@@ -47,7 +48,7 @@ int tlb_create(int fd, void (*stray)(void), struct tlb *contexts, struct error *
 				strerror(errno));
 		t->tag_read = (uint64_t *)(base + CTX_TAG_READ);
 		t->tag_write = (uint64_t *)(base + CTX_TAG_WRITE);
-		t->host = (uint64_t *)(base + CTX_HOST);
+		t->delta = (uint64_t *)(base + CTX_DELTA);
 		t->jump_key = (uint64_t *)(base + CTX_JUMP_KEY);
 		t->jump_target = (uint64_t *)(base + CTX_JUMP_TARGET);
 		t->pcid = ~0u;
@@ -198,8 +199,8 @@ static void clear_range(struct tlb *t, uint64_t start, uint64_t size)
 	for (unsigned i = 0; i < count; i++) {
 		unsigned index = (tlb_index(start) + i) & (TLB_ENTRIES - 1);
 
-		if ((t->tag_read[index] & ~(size - 1)) == start ||
-			(t->tag_write[index] & ~(size - 1)) == start)
+		if ((-t->tag_read[index] & ~(size - 1)) == start ||
+			(-t->tag_write[index] & ~(size - 1)) == start)
 			clear_entry(t, index);
 	}
 	/* all code of the range: rare enough to forget every jump */
@@ -219,7 +220,7 @@ void tlb_clear_page(struct tlb *t, uint64_t linear)
 	}
 	if (t->large[linear >> 27 & 15] >> (linear >> 21 & 63) & 1)
 		clear_range(t, linear & ~((1ull << 21) - 1), 1ull << 21);
-	if (t->tag_read[index] == page || t->tag_write[index] == page)
+	if (t->tag_read[index] == tlb_tag(page) || t->tag_write[index] == tlb_tag(page))
 		clear_entry(t, index);
 	if (f->page) {
 		/* any page that shares the entry may have put code of `page` out of it, not out of the jumps */
@@ -238,9 +239,16 @@ static bool is_touched(const struct tlb *t, unsigned page)
 	return __atomic_load_n(&t->touched[page / 64], __ATOMIC_RELAXED) >> page % 64 & 1;
 }
 
+/* Also another vCPU's, which may be giving the entry to another page: its tag is empty meanwhile. */
 static bool writes(const struct tlb *t, uint64_t host, unsigned index)
 {
-	return t->tag_write[index] != tlb_empty(index) && t->host[index] == host;
+	uint64_t tag, delta;
+
+	do {
+		tag = __atomic_load_n(&t->tag_write[index], __ATOMIC_ACQUIRE);
+		delta = __atomic_load_n(&t->delta[index], __ATOMIC_ACQUIRE);
+	} while (tag != __atomic_load_n(&t->tag_write[index], __ATOMIC_RELAXED));
+	return tag != tlb_empty(index) && delta - tag == host;
 }
 
 static bool demote_entry(struct tlb *t, uint64_t host, unsigned index)
@@ -298,15 +306,18 @@ bool tlb_demote(struct tlb *t, const void *host_page, uint32_t where)
 void tlb_fill(struct tlb *t, uint64_t linear, void *host_page, bool write, bool global,
 	unsigned page_bits)
 {
-	uint64_t page = linear & ~4095ull;
+	uint64_t tag = tlb_tag(linear);
 	unsigned index = tlb_index(linear), slot = index / 512;
+
+	if (!tag)
+		return;
 
 	t->fills++;
 	if (page_bits == 21)
 		t->large[linear >> 27 & 15] |= 1ull << (linear >> 21 & 63);
 	else if (page_bits > 21)
 		t->huge |= 1ull << (linear >> 30 & 63);
-	if (t->tag_read[index] != page) {
+	if (t->tag_read[index] != tag) {
 		/* the host address must never be seen with another page's tag */
 		clear_entry(t, index);
 		if (!global) {
@@ -316,12 +327,12 @@ void tlb_fill(struct tlb *t, uint64_t linear, void *host_page, bool write, bool 
 				t->log_overflow = true;
 		}
 	}
-	put(&t->host[index], (uint64_t)host_page);
+	put(&t->delta[index], tlb_delta(linear, host_page));
 	t->touched[slot / 64] |= 1ull << slot % 64;
-	put(&t->tag_read[index], page);
+	put(&t->tag_read[index], tag);
 	if (write) {
 		slot += TLB_ENTRIES / 512;
 		t->touched[slot / 64] |= 1ull << slot % 64;
-		put(&t->tag_write[index], page);
+		put(&t->tag_write[index], tag);
 	}
 }

@@ -31,8 +31,8 @@
 
 #define CTX_TAG_READ VCPU_PAGES_SIZE
 #define CTX_TAG_WRITE (CTX_TAG_READ + 8 * TLB_ENTRIES)
-#define CTX_HOST (CTX_TAG_WRITE + 8 * TLB_ENTRIES)
-#define CTX_JUMP_KEY (CTX_HOST + 8 * TLB_ENTRIES)
+#define CTX_DELTA (CTX_TAG_WRITE + 8 * TLB_ENTRIES)
+#define CTX_JUMP_KEY (CTX_DELTA + 8 * TLB_ENTRIES)
 #define CTX_JUMP_TARGET (CTX_JUMP_KEY + 8 * JUMP_ENTRIES)
 #define CTX_WINDOW (CTX_JUMP_TARGET + 8 * JUMP_ENTRIES) /* window.h */
 #define CTX_SIZE (CTX_WINDOW + 4096)
@@ -46,7 +46,7 @@ struct fetch_entry {
 
 struct tlb {
 	uint8_t *base;
-	uint64_t *tag_read, *tag_write, *host, *jump_key, *jump_target;
+	uint64_t *tag_read, *tag_write, *delta, *jump_key, *jump_target;
 	uint64_t zero_key, zero_target; /* entry 0, which generated code does not see */
 	unsigned pcid;                  /* of a user context; ~0u: free */
 	uint64_t used;                  /* for LRU */
@@ -70,15 +70,49 @@ static inline unsigned tlb_index(uint64_t linear)
 	return linear >> 12 & (TLB_ENTRIES - 1);
 }
 
+/*
+ * Tags are negated page addresses, so that the sum of an address and the tag of its page is the offset
+ * in the page. Page 0 is never in the TLB: its sum is the only one that has no carry, and the check in
+ * rewrite_access.c takes the carry for granted.
+ */
+static inline uint64_t tlb_tag(uint64_t linear)
+{
+	return -(linear & ~4095ull);
+}
+
 static inline uint64_t tlb_empty(unsigned index)
 {
 	/*
-	 * Zero is this index's page only for entry 0; and for the last one, an access that wraps past
-	 * the end of the address space would seem to begin in page zero. Not the page behind entry 0's
-	 * either: the flag-free check takes the difference, and an access that crosses into that page
-	 * from the one before would pass.
+	 * Zero stands for page 0. To the entries of page 0 and of its neighbours on both sides, whose
+	 * accesses may begin or end there, it would be a page that they can meet; theirs is page 8.
 	 */
-	return index == 0 || index == TLB_ENTRIES - 1 ? 0x2000 : 0;
+	return index <= 1 || index == TLB_ENTRIES - 1 ? tlb_tag(0x8000) : 0;
+}
+
+/*
+ * The check of generated code is two sums with carry: address + CF + tag, and that + tlb_limit() + the
+ * first sum's carry. The second one carries if the access does not lie in the tag's page. With CF set it
+ * also carries for an access whose last byte is its page's last: such a check fails without need.
+ */
+static inline uint64_t tlb_limit(unsigned size)
+{
+	return (uint64_t)size - 4098;
+}
+
+/* The CF that went into a sum. Tags are multiples of 4096, so the two carries show in the lowest bits. */
+static inline bool tlb_carry(uint64_t sum, uint64_t linear, unsigned size)
+{
+	uint64_t both = sum - linear - tlb_limit(size), tag = both & ~4095ull;
+
+	if ((both & 4095) != 1)
+		return both & 4095;
+	return linear + tag >= linear || !tag;
+}
+
+/* What makes a host address of a linear address in the entry's page. */
+static inline uint64_t tlb_delta(uint64_t linear, const void *host_page)
+{
+	return (uint64_t)host_page + tlb_tag(linear);
 }
 
 static inline unsigned jump_index(uint64_t rip)
@@ -127,7 +161,7 @@ uint32_t tlb_where(const struct tlb *contexts, uint32_t where, const void *host_
 	unsigned index);
 /* Any thread: takes write permission for the host page away. */
 bool tlb_demote(struct tlb *t, const void *host_page, uint32_t where);
-/* Adds a page. page_bits: 12, 21, 22, 30. */
+/* Adds a page, unless it is page 0. page_bits: 12, 21, 22, 30. */
 void tlb_fill(struct tlb *t, uint64_t linear, void *host_page, bool write, bool global,
 	unsigned page_bits);
 

@@ -56,6 +56,7 @@ struct fault {
 	4u /* an implicit supervisor access: descriptor tables, TSS (never user, ignores AC) */
 
 #define BOUNCE_SIZE 16384
+#define LIMIT_SIZES 521u /* an access, or several together, have at most 520 bytes */
 
 struct vcpu {
 	struct cpu_state cpu;
@@ -63,10 +64,15 @@ struct vcpu {
 	/* --- read or written by generated code ------------------------------------------- */
 	uint64_t code_base; /* virtual address of the code page that runs (CS base included) */
 	uint64_t spill[4];
-	uint64_t host_rsp;        /* the stack that C code runs on */
-	uint64_t flags;           /* status flags and DF during a slow path */
-	uint64_t page_mask;       /* constant ~4095, a PEXT mask */
-	uint64_t if_mask;         /* constant: all of RFLAGS but IF */
+	uint64_t
+		carry; /* CF, where a check has taken it out of the host's flags: rewrite_carry.c */
+	uint64_t sum;  /* what a check that failed has added up, with the CF that it took */
+	uint64_t host_rsp;  /* the stack that C code runs on */
+	uint64_t flags;     /* status flags and DF during a slow path */
+	uint64_t page_mask; /* constant ~4095, a PEXT mask */
+	uint64_t limit
+		[LIMIT_SIZES]; /* constant: what makes a sum carry if so many bytes leave a page */
+	uint64_t if_mask;      /* constant: all of RFLAGS but IF */
 	uint64_t code_flags_mask; /* constant: the flags that live in the host's */
 	uint64_t direction_mask;  /* constant: DF */
 	uint64_t *window_poll;    /* read when interrupts become enabled; bad while one may wait */
@@ -116,6 +122,8 @@ struct slow_group {
 #define SLOW_GROUP 128u  /* several accesses: try again, or do them one by one (MODE_SINGLY) */
 #define SLOW_OP 32u     /* must go on with the out-of-line copy: ea is an offset in segment `seg` */
 #define SLOW_JUMPS 256u /* the instruction goes on to jump, which finds what has changed */
+#define SLOW_CARRY 512u /* the guest's CF is in vcpu.carry; the check is tried again without it */
+#define SLOW_SUM 1024u  /* the guest's CF is in vcpu.sum; the check is tried again with it */
 
 /* What they return to the code in stubs.c. */
 enum slow_result { SLOW_RETRY, SLOW_GO, SLOW_LEAVE };

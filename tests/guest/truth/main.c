@@ -87,6 +87,7 @@ static void all_questions(void)
 	test_system();
 	test_debug();
 	test_alignment();
+	test_flags();
 	test_paging();
 	test_flushes();
 	test_events();

@@ -109,6 +109,7 @@ void test_system(void);
 void test_processors(void);
 void test_code(void);
 void test_alignment(void);
+void test_flags(void);
 
 extern uint64_t tables_4[512], tables_3[512], tables_2[2048];
 extern uint8_t gdt[], tss64[], stack0_end[], stubs[];

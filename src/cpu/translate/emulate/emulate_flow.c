@@ -208,7 +208,8 @@ enum outcome emulate_enter(struct vcpu *v, const struct insn *i)
 	level = i->bytes[i->length - 1] & 31;
 	stack_current(v, &s);
 	TRY(stack_push(v, &s, size, v->cpu.gpr[RBP]));
-	frame = s.sp;
+	/* all of ESP, though the stack may be of 16 bits (SDM 2A, ENTER: FrameTemp) */
+	frame = s.sp | (s.mask == 0xffff ? v->cpu.gpr[RSP] & 0xffff0000 : 0);
 	bp = v->cpu.gpr[RBP] & s.mask;
 	for (unsigned k = 1; k < level; k++) {
 		bp = (bp - size) & s.mask;

@@ -237,6 +237,37 @@ static inline void emit_pdep(struct emit *e, unsigned to, unsigned from, struct 
 	emit_bits(e, 3, to, from, mask);
 }
 
+/* reg += operand + CF; CF alone is written */
+static inline void emit_adcx(struct emit *e, unsigned reg, struct operand o)
+{
+	uint8_t *p = e->at;
+
+	if (o.base == GS_ONLY || o.base == GS_SCALED)
+		p = put_8(p, 0x65);
+	p = put_8(p, 0x66);
+	p = put_8(p, 0x48 | operand_rex(o) | (reg & 8 ? 4 : 0));
+	p = put_8(put_8(put_8(p, 0x0f), 0x38), 0xf6);
+	e->at = put_modrm_mem(p, reg, o);
+}
+
+/* CF = the slot's lowest bit; reg is used, no other flag is written */
+static inline void emit_carry_load(struct emit *e, unsigned reg, struct operand slot)
+{
+	uint8_t *p;
+
+	emit_op_mem(e, 4, 0xfb6, reg, slot); /* movzx: what is stored by the byte is loaded so */
+	emit_rorx(e, reg, reg, 1);
+	p = put_8(put_8(e->at, 0x66), 0x48 | (reg & 8 ? 5 : 0)); /* adcx reg, reg */
+	p = put_8(put_8(put_8(p, 0x0f), 0x38), 0xf6);
+	e->at = put_8(p, 0xc0 | (reg & 7) << 3 | (reg & 7));
+}
+
+/* The slot's lowest byte = CF */
+static inline void emit_carry_store(struct emit *e, struct operand slot)
+{
+	emit_op_mem(e, 4, 0xf92, 0, slot);
+}
+
 static inline void emit_movzx16(struct emit *e, unsigned to, unsigned from)
 {
 	emit_op_reg(e, 4, 0xfb7, to, from);

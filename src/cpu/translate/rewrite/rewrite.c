@@ -10,6 +10,7 @@
 static void add_site(struct rewrite *w, struct site s)
 {
 	s.guest = (uint16_t)w->guest;
+	s.carry = w->carry == CARRY_SLOT;
 	s.length = w->insn->length;
 	if (s.code >= w->cache->cold_start) {
 		if (w->cold_sites < REWRITE_SITES_MAX / 2)
@@ -149,14 +150,41 @@ bool rewrite_native(uint32_t mode, const struct insn *i)
 	}
 }
 
+/* CF as the instruction needs it; those that access memory see to it themselves, behind their check. */
+static void carry_before(struct rewrite *w, const struct insn *i)
+{
+	switch (i->class) {
+	case INSN_COPY:
+		if (!i->has_mem)
+			rewrite_carry_for(w, &w->hot, i, R11);
+		break;
+	case INSN_NOP:
+	case INSN_LEA:
+	case INSN_PUSH:
+	case INSN_POP:
+	case INSN_LEAVE:
+	case INSN_BITSTRING:
+	case INSN_CALL:
+	case INSN_RET:
+	case INSN_JMP_IND:
+	case INSN_CALL_IND:
+		break;
+	default:
+		rewrite_carry_load(w, &w->hot, R11);
+		break;
+	}
+}
+
 void rewrite_one(struct rewrite *w)
 {
 	const struct insn *i = w->insn;
 
 	if (!rewrite_native(w->mode, i)) {
+		rewrite_carry_load(w, &w->hot, R11);
 		rewrite_emulate(w);
 		return;
 	}
+	carry_before(w, i);
 	switch (i->class) {
 	case INSN_COPY:
 		rewrite_copy(w);
@@ -186,6 +214,7 @@ void rewrite_one(struct rewrite *w)
 		break;
 	case INSN_RET:
 		rewrite_ret_target(w);
+		rewrite_carry_load(w, &w->hot, R11);
 		rewrite_lookup(w);
 		break;
 	case INSN_JMP_IND:
@@ -244,21 +273,6 @@ bool rewrite_ends(uint32_t mode, const struct insn *i)
 	}
 }
 
-static void liveness(const struct insn *insns, unsigned count, bool exact, uint32_t *before)
-{
-	uint32_t live = FL_STATUS;
-
-	for (unsigned k = count; k-- > 0;) {
-		const struct insn *i = &insns[k];
-
-		if (i->class == INSN_JCC || i->class == INSN_LOOP)
-			live = FL_STATUS;
-		else
-			live = (live & ~i->flags_written) | i->flags_read;
-		before[k] = exact ? FL_STATUS : live & FL_STATUS;
-	}
-}
-
 /* The far entry: r10 is the RIP, of which the page's address is kept. */
 static void entry(struct rewrite *w, unsigned start)
 {
@@ -312,7 +326,7 @@ static bool window_fits(const struct rewrite *w, const struct insn *insns, unsig
 unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const struct insn *insns,
 	unsigned count, unsigned start, bool next_crosses)
 {
-	uint32_t live[BLOCK_MAX_INSNS];
+	struct flow flow[BLOCK_MAX_INSNS];
 	struct site hot_site[REWRITE_SITES_MAX / 2], cold_site[REWRITE_SITES_MAX / 2];
 	bool left = false;
 	uint32_t first_exit;
@@ -336,13 +350,14 @@ unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const s
 	b->code = c->hot;
 	b->cold = c->cold;
 	first_exit = c->exits;
-	liveness(insns, count, c->exact_flags, live);
+	rewrite_flow_find(b->mode, insns, count, flow);
 	entry(&w, start);
 	b->near = (uint8_t)(offset_of(&w, w.hot.at) - b->code);
 	for (unsigned k = 0; k < count; k++) {
 		w.insn = &insns[k];
-		w.flags_live = live[k] != 0;
+		w.carry_counts = flow[k].found;
 		if (w.insn->mnemonic == ZYDIS_MNEMONIC_STI && !window_fits(&w, insns, k, count)) {
+			rewrite_carry_load(&w, &w.hot, R11);
 			rewrite_emulate(&w);
 			count = k + 1;
 			left = true;
@@ -350,18 +365,20 @@ unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const s
 		}
 		/* not behind STI, where the window is */
 		w.shadow = k && insns[k - 1].mnemonic == ZYDIS_MNEMONIC_STI;
-		grouped = w.shadow ? 0 : rewrite_group(&w, insns + k, count - k, live[k] != 0);
+		grouped = w.shadow ? 0 : rewrite_group(&w, insns + k, flow + k, count - k);
 		if (grouped) {
 			k += grouped - 1;
 			continue;
 		}
 		rewrite_one(&w);
+		rewrite_carry_after(&w, &insns[k]);
 		rewrite_hold(&w, &insns[k]);
 		w.guest += insns[k].length;
 		if (w.shadow && !last_leaves(&w, &insns[k]))
 			rewrite_interrupt_window(&w);
 	}
 	if (!left && !last_leaves(&w, &insns[count - 1])) {
+		rewrite_carry_load(&w, &w.hot, R11);
 		if (b->mode & MODE_STEP) {
 			emit_mov_imm32(&w.hot, R10, w.guest);
 			rewrite_leave(&w.hot, LEAVE_STEP);

@@ -76,14 +76,18 @@ static bool needs_checks(const struct rewrite *w, unsigned seg)
 	return !(w->mode & MODE_FLAT);
 }
 
+static struct operand segment_base(unsigned seg)
+{
+	return gs_slot(offsetof(struct vcpu, cpu.seg) + seg * sizeof(struct segment) +
+		offsetof(struct segment, base));
+}
+
 /* r10 = linear address. */
 static void linear(struct rewrite *w, struct emit *e, struct address a)
 {
 	rewrite_effective(w, e, a);
 	if (a.seg == SEG_FS || a.seg == SEG_GS) {
-		emit_load(e, 8, R11,
-			gs_slot(offsetof(struct vcpu, cpu.seg) + a.seg * sizeof(struct segment) +
-				offsetof(struct segment, base)));
+		emit_load(e, 8, R11, segment_base(a.seg));
 		emit_lea(e, w->bits == 64 ? 8 : 4, R10, (struct operand){R10, R11, 1, 0});
 	}
 }
@@ -204,56 +208,118 @@ void rewrite_narrow(struct rewrite *w, struct emit *e)
 
 /* --- the check ----------------------------------------------------------------------------------- */
 
-/* Before a jump whose displacement comes after `opcode` bytes: it must lie in one cache line to be patched. */
-static void align_jump(struct rewrite *w, unsigned opcode)
+void rewrite_align_jump(struct rewrite *w, struct emit *e, unsigned opcode)
 {
-	while (((offset_of(w, w->hot.at) + opcode) & 63) > 60)
-		emit_8(&w->hot, 0x90);
+	while (((offset_of(w, e->at) + opcode) & 63) > 60)
+		emit_8(e, 0x90);
 }
 
-/*
- * w->mem = [r10], the host address of what r10's linear address names; a jump to cold_at if the TLB
- * does not have it. Returns where the jump's displacement is.
- */
-static uint8_t *check(struct rewrite *w, unsigned size, bool write, const uint8_t *cold_at)
+/* r11 = the index of r10's page in the TLB. */
+static void page_index(struct emit *e)
 {
-	struct emit *e = &w->hot;
-	uint32_t tags = write ? CTX_TAG_WRITE : CTX_TAG_READ;
-	uint8_t *patch;
-
-	w->mem = at_reg(R10, 0);
 	emit_rorx(e, R11, R10, 12);
 	emit_movzx16(e, R11, R11);
-	if (!w->flags_live) {
-		emit_op_mem(e, 8, 0x33, R10, gs_table(tags, R11)); /* xor r10, tag */
-		emit_8(e, 0x49);                                   /* cmp r10, 4096 - size */
-		emit_8(e, 0x81);
-		emit_8(e, 0xfa);
-		emit_32(e, 4096 - size);
-		align_jump(w, 2);
-		emit_jcc(e, 7, cold_at); /* above */
-		patch = e->at - 4;
-		emit_op_mem(e, 8, 0x03, R10, gs_table(CTX_HOST, R11)); /* add r10, host */
-		return patch;
-	}
+}
+
+/* Without ADCX: no flag is touched. r10 is used; a jump to failed, or on with the index in r11. */
+static void check_difference(struct rewrite *w, unsigned size, uint32_t tags, const uint8_t *failed)
+{
+	struct emit *e = &w->hot;
+	uint8_t *hit;
+
 	emit_store(e, 8, gs_slot(offsetof(struct vcpu, spill[0])), RCX);
 	emit_load(e, 8, RCX, gs_table(tags, R11));
-	emit_not(e, RCX);
-	emit_lea(e, 8, R10, (struct operand){RCX, R10, 1, 1});
+	emit_lea(e, 8, R10, (struct operand){RCX, R10, 1, 0});
 	if (size > 1)
 		emit_lea(e, 8, RCX, at_reg(R10, (int32_t)size - 1));
 	emit_pext(e, RCX, size > 1 ? RCX : R10, gs_slot(offsetof(struct vcpu, page_mask)));
-	uint8_t *hit = emit_jrcxz(e);
-
+	hit = emit_jrcxz(e);
 	emit_load(e, 8, RCX, gs_slot(offsetof(struct vcpu, spill[0])));
-	align_jump(w, 1);
-	emit_jmp(e, cold_at);
-	patch = e->at - 4;
+	rewrite_align_jump(w, e, 1);
+	emit_jmp(e, failed);
+	w->patch = e->at - 4;
 	emit_close(e, hit);
-	emit_load(e, 8, R11, gs_table(CTX_HOST, R11));
 	emit_load(e, 8, RCX, gs_slot(offsetof(struct vcpu, spill[0])));
+}
+
+/*
+ * The same by two sums (tlb_limit()), which use up CF. Where CF counts afterwards it is kept in
+ * vcpu.carry first; else a check that fails finds it in its sum. The stack is written from the upper
+ * end of a page downwards, so there CF is taken out of the sum lest the first of its page always fail.
+ */
+static void check_sum(struct rewrite *w, unsigned size, uint32_t tags, bool push,
+	const uint8_t *failed)
+{
+	struct emit *e = &w->hot;
+
+	if (push)
+		emit_8(e, 0xf8); /* clc */
+	emit_adcx(e, R10, gs_table(tags, R11));
+	emit_adcx(e, R10, gs_slot(offsetof(struct vcpu, limit) + 8 * size));
+	rewrite_align_jump(w, e, 2);
+	emit_jcc(e, 2, failed); /* carry */
+	w->patch = e->at - 4;
+}
+
+/* r11 is the page's index: w->mem = where the host has what is at a. */
+static void host_address(struct rewrite *w, struct address a)
+{
+	struct emit *e = &w->hot;
+
+	w->mem = at_reg(R10, 0);
+	if (w->bits != 64 || a.base == R11 || a.index == R11) {
+		linear(w, e, a);
+		page_index(e);
+		emit_load(e, 8, R11, gs_table(CTX_DELTA, R11));
+		emit_lea(e, 8, R10, (struct operand){R10, R11, 1, 0});
+		return;
+	}
+	emit_load(e, 8, R11, gs_table(CTX_DELTA, R11));
+	if (direct(a) && a.base != R10) {
+		w->mem = (struct operand){a.base, R11, 1, (int32_t)a.disp};
+		if (!w->sums)
+			rewrite_narrow(w, e);
+		return;
+	}
+	rewrite_effective(w, e, a);
 	emit_lea(e, 8, R10, (struct operand){R10, R11, 1, 0});
-	return patch;
+	if (a.seg == SEG_FS || a.seg == SEG_GS) {
+		emit_load(e, 8, R11, segment_base(a.seg));
+		emit_lea(e, 8, R10, (struct operand){R10, R11, 1, 0});
+	}
+}
+
+/* w->mem = [r10], the host address of what is at a; a jump to failed if the TLB does not have it. */
+static void check(struct rewrite *w, struct address a, unsigned size, bool write,
+	const uint8_t *failed)
+{
+	uint32_t tags = write ? CTX_TAG_WRITE : CTX_TAG_READ;
+	bool push = write && a.base == RSP && a.disp < 0;
+
+	if (w->cache->adx && w->carry != CARRY_SLOT && (w->carry_counts || push)) {
+		emit_carry_store(&w->hot, gs_slot(offsetof(struct vcpu, carry)));
+		w->carry = CARRY_SLOT;
+	}
+	w->again = w->hot.at;
+	linear(w, &w->hot, a);
+	page_index(&w->hot);
+	if (w->cache->adx) {
+		check_sum(w, size, tags, push, failed);
+		w->checked = w->carry == CARRY_SLOT ? SLOW_CARRY : SLOW_SUM;
+		if (w->checked == SLOW_SUM)
+			w->carry = CARRY_NONE;
+	} else {
+		check_difference(w, size, tags, failed);
+	}
+	host_address(w, a);
+}
+
+/* Out of line, where a check has failed: r10 = the linear address again. */
+static void check_failed(struct rewrite *w, struct address a)
+{
+	if (w->checked == SLOW_SUM)
+		emit_store(&w->cold, 8, gs_slot(offsetof(struct vcpu, sum)), R10);
+	linear(w, &w->cold, a);
 }
 
 struct slow_access *rewrite_slow_call(struct rewrite *w, unsigned size, unsigned flags,
@@ -281,10 +347,11 @@ struct slow_access *rewrite_slow_call(struct rewrite *w, unsigned size, unsigned
 struct slow_access *rewrite_slow_group(struct rewrite *w, struct address a, unsigned size,
 	bool write, uint32_t exit)
 {
+	unsigned flags = SLOW_GROUP | w->checked | (write ? SLOW_WRITE : SLOW_READ);
 	struct slow_access *d;
 
-	linear(w, &w->cold, a);
-	d = rewrite_slow_call(w, size, SLOW_GROUP | (write ? SLOW_WRITE : SLOW_READ), a.seg);
+	check_failed(w, a);
+	d = rewrite_slow_call(w, size, flags, a.seg);
 	emit_32(&w->cold, exit);
 	return d;
 }
@@ -310,7 +377,7 @@ void rewrite_access(struct rewrite *w, struct address a, unsigned size, unsigned
 	access_op *op)
 {
 	bool checks = needs_checks(w, a.seg), write = flags & SLOW_WRITE;
-	uint8_t *start = w->hot.at, *done;
+	uint8_t *done;
 	unsigned held = w->held;
 	struct slow_access *d;
 
@@ -321,15 +388,17 @@ void rewrite_access(struct rewrite *w, struct address a, unsigned size, unsigned
 		emit_jmp(&w->hot, w->cold.at);
 		done = w->hot.at;
 		rewrite_effective(w, &w->cold, a);
-		d = rewrite_slow_call(w, size, flags | SLOW_OP, a.seg);
+		flags |= SLOW_OP | (w->carry == CARRY_SLOT ? SLOW_CARRY : 0);
+		d = rewrite_slow_call(w, size, flags, a.seg);
 	} else {
 		w->slow = offset_of(w, w->cold.at);
 		rewrite_check(w, a, size, write, w->cold.at);
+		rewrite_carry_for(w, &w->hot, w->insn, free_scratch(w));
 		faulting_site(w, &w->hot);
 		op(w, &w->hot);
 		done = w->hot.at;
-		linear(w, &w->cold, a);
-		d = rewrite_slow_call(w, size, flags, a.seg);
+		check_failed(w, a);
+		d = rewrite_slow_call(w, size, flags | w->checked, a.seg);
 	}
 	w->mem = at_reg(R10, 0);
 	faulting_site(w, &w->cold);
@@ -351,9 +420,9 @@ void rewrite_access(struct rewrite *w, struct address a, unsigned size, unsigned
 		/* nothing has been computed in line, where it begins anew */
 		d->retry = (int32_t)(w->cold.at - (uint8_t *)d);
 		rewrite_hold_again(w, &w->cold);
-		emit_jmp(&w->cold, start);
-	} else {
-		d->retry = (int32_t)(start - (uint8_t *)d);
+		emit_jmp(&w->cold, w->again);
+	} else if (!checks) {
+		d->retry = (int32_t)(w->again - (uint8_t *)d);
 	}
 }
 
@@ -364,13 +433,13 @@ void rewrite_stack_write(struct rewrite *w, unsigned size, access_op *op)
 	rewrite_access(w, below, size, SLOW_WRITE, op);
 }
 
-uint8_t *rewrite_check(struct rewrite *w, struct address a, unsigned size, bool write,
+void rewrite_check(struct rewrite *w, struct address a, unsigned size, bool write,
 	const uint8_t *failed)
 {
-	if (w->mode & MODE_WINDOW) {
+	w->checked = 0;
+	w->again = w->hot.at;
+	if (w->mode & MODE_WINDOW)
 		window(w, a);
-		return NULL;
-	}
-	linear(w, &w->hot, a);
-	return check(w, size, write, failed);
+	else
+		check(w, a, size, write, failed);
 }

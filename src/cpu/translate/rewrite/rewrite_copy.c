@@ -86,7 +86,9 @@ void rewrite_copy(struct rewrite *w)
 		flags |= SLOW_MASKED;
 	if (i->mem_aligned)
 		flags |= SLOW_ALIGNED;
+	w->sums = !i->high8 && !scratch_data(i);
 	rewrite_access(w, rewrite_address_of(i), i->mem_size, flags, op_copy);
+	w->sums = false;
 }
 
 void rewrite_lea(struct rewrite *w)

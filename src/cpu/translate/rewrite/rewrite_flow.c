@@ -195,11 +195,13 @@ void rewrite_jump_indirect(struct rewrite *w)
 		emit_load(&w->hot, 8, R10, gpr_slot(i->op_reg));
 	else
 		emit_mov(&w->hot, 8, R10, i->op_reg);
+	rewrite_carry_load(w, &w->hot, R11);
 	rewrite_lookup(w);
 }
 
 static void goto_spilled(struct rewrite *w)
 {
+	rewrite_carry_load(w, &w->hot, R11);
 	emit_load(&w->hot, 8, R10, gs_slot(offsetof(struct vcpu, spill[1])));
 	rewrite_lookup(w);
 }
@@ -275,6 +277,7 @@ void rewrite_call(struct rewrite *w)
 	if (target_of(w) <= (int32_t)w->guest)
 		poll(w);
 	rewrite_access(w, stack_below(8), 8, SLOW_WRITE | SLOW_JUMPS, op_call);
+	rewrite_carry_load(w, &w->hot, R11);
 	rewrite_branch(w, -1, target_of(w));
 }
 

@@ -149,7 +149,9 @@ static void emit_accesses(struct rewrite *w, const struct insn *insns, const str
 			w->slow = offset_of(w, w->cold.at);
 			if (in_window(w))
 				rewrite_reach(w, &w->hot);
-			else if (i->may_fault || i->mem_aligned)
+			else
+				rewrite_carry_for(w, &w->hot, i, R11);
+			if (!in_window(w) && (i->may_fault || i->mem_aligned))
 				rewrite_site(w, w->hot.at, 0, false);
 			emit_copy(&w->hot, i, w->bits, mem);
 			if (in_window(w))
@@ -157,6 +159,7 @@ static void emit_accesses(struct rewrite *w, const struct insn *insns, const str
 		} else {
 			rewrite_one(w);
 		}
+		rewrite_carry_after(w, i);
 		w->guest += i->length;
 	}
 }
@@ -251,24 +254,42 @@ static void emit_pops(struct rewrite *w, const struct insn *insns, const struct 
 
 /* --- both ------------------------------------------------------------------------------------------ */
 
-/* The way out of a check, and an exit to the same instructions one by one. */
+/* Out of line: CF is the guest's again, and then a jump that may be patched to lead to another block. */
+static void emit_way_out(struct rewrite *w)
+{
+	struct emit *e = &w->cold;
+
+	emit_carry_load(e, R11, gs_slot(offsetof(struct vcpu, carry)));
+	rewrite_align_jump(w, e, 1);
+	emit_jmp(e, e->at + 5);
+	w->patch = e->at - 4;
+}
+
+/*
+ * The way out of a check, and an exit to the same instructions one by one. Where CF is in the check's
+ * sum there is no such exit: only C code can tell what CF was, so it is asked each time.
+ */
 static void emit_check(struct rewrite *w, const struct group *g)
 {
 	unsigned size = (unsigned)(g->high - g->low);
-	uint32_t exit = rewrite_exit(w, (int32_t)w->guest);
-	const uint8_t *start = w->hot.at;
-	uint8_t *patch = rewrite_check(w, g->at, size, g->write, w->cold.at);
-	struct slow_access *d = rewrite_slow_group(w, g->at, size, g->write, exit);
+	struct slow_access *d;
+	uint32_t exit = 0;
 
-	w->cache->exit[exit].patch = offset_of(w, patch);
-	d->retry = (int32_t)(start - (uint8_t *)d);
+	rewrite_check(w, g->at, size, g->write, w->cold.at);
+	if (w->checked == SLOW_CARRY)
+		emit_way_out(w);
+	if (w->checked != SLOW_SUM) {
+		exit = rewrite_exit(w, (int32_t)w->guest);
+		w->cache->exit[exit].patch = offset_of(w, w->patch);
+	}
+	d = rewrite_slow_group(w, g->at, size, g->write, exit);
+	d->retry = (int32_t)(w->again - (uint8_t *)d);
 }
 
 /* Through windows: a run of the stack begins anew when it misses, since RSP has not moved yet. */
 static void emit_window(struct rewrite *w, const struct group *g)
 {
 	unsigned held = w->held;
-	const uint8_t *start = w->hot.at;
 	struct slow_access *d;
 
 	rewrite_check(w, g->at, 0, false, NULL);
@@ -276,16 +297,17 @@ static void emit_window(struct rewrite *w, const struct group *g)
 		return;
 	w->slow = offset_of(w, w->cold.at);
 	d = rewrite_slow_group(w, g->at, (unsigned)(g->high - g->low), g->write, 0);
-	d->retry = (int32_t)(start - (uint8_t *)d);
+	d->retry = (int32_t)(w->again - (uint8_t *)d);
 	if (held != RSP)
 		return;
 	/* r11 was there before */
 	d->retry = (int32_t)(w->cold.at - (uint8_t *)d);
 	rewrite_hold_again(w, &w->cold);
-	emit_jmp(&w->cold, start);
+	emit_jmp(&w->cold, w->again);
 }
 
-unsigned rewrite_group(struct rewrite *w, const struct insn *insns, unsigned count, bool flags_live)
+unsigned rewrite_group(struct rewrite *w, const struct insn *insns, const struct flow *flow,
+	unsigned count)
 {
 	unsigned guest = w->guest;
 	struct group g;
@@ -306,7 +328,8 @@ unsigned rewrite_group(struct rewrite *w, const struct insn *insns, unsigned cou
 	if (g.accesses < 2)
 		return 0;
 	w->insn = &insns[0];
-	w->flags_live = flags_live;
+	w->carry_counts =
+		rewrite_flow_group(insns, g.count, g.count == count || flow[g.count].before);
 	(w->mode & MODE_WINDOW ? emit_window : emit_check)(w, &g);
 	emit_group(w, insns, &g);
 	w->guest = guest;
@@ -314,7 +337,9 @@ unsigned rewrite_group(struct rewrite *w, const struct insn *insns, unsigned cou
 		rewrite_hold(w, &insns[k]);
 		w->guest += insns[k].length;
 	}
-	if (insns[g.count - 1].class == INSN_RET)
+	if (insns[g.count - 1].class == INSN_RET) {
+		rewrite_carry_load(w, &w->hot, R11);
 		rewrite_lookup(w);
+	}
 	return g.count;
 }

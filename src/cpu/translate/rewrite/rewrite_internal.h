@@ -16,6 +16,12 @@ struct address {
 	int64_t disp;
 };
 
+/*
+ * Where the guest's CF is. Checks of addresses add up with carry, which leaves all other flags alone;
+ * CF they keep in vcpu.carry if it counts afterwards.
+ */
+enum carry { CARRY_HOST, CARRY_SLOT, CARRY_NONE };
+
 struct rewrite {
 	struct cache *cache;
 	uint32_t block_index, mode;
@@ -23,11 +29,16 @@ struct rewrite {
 	unsigned bits; /* 16, 32, 64 */
 	struct emit hot, cold;
 	const struct insn *insn;
-	unsigned guest;     /* the instruction's offset in the code page */
-	bool flags_live;    /* before this instruction */
-	bool shadow;        /* it follows STI: interrupts come behind it, not before */
-	struct operand mem; /* what a check found good: where the operation finds its memory */
-	uint32_t slow;      /* out of line: the access again by way of C */
+	unsigned guest;       /* the instruction's offset in the code page */
+	enum carry carry;     /* where the guest's CF is, in line */
+	bool carry_counts;    /* CF counts once this instruction's memory has been found */
+	unsigned checked;     /* SLOW_CARRY or SLOW_SUM: where the last check has left CF */
+	const uint8_t *again; /* where that check is tried again */
+	uint8_t *patch;       /* the displacement of a jump out of it that may lead elsewhere */
+	bool shadow;          /* it follows STI: interrupts come behind it, not before */
+	struct operand mem;   /* what a check found good: where the operation finds its memory */
+	bool sums;            /* the operation takes a sum of two registers for it */
+	uint32_t slow;        /* out of line: the access again by way of C */
 	/* in line, r11 is the way from this register's value to its window: NO_REG, or ... */
 	uint8_t held;
 	uint32_t drift; /* ... that value has moved at most so far since */
@@ -62,7 +73,7 @@ static inline void load_scratch(struct emit *e, unsigned mask)
 /* Is the access under way through a window, in line? Then it may fault: rewrite_reach(). */
 static inline bool in_window(const struct rewrite *w)
 {
-	return w->mem.index == R11;
+	return w->mode & MODE_WINDOW && w->mem.index == R11;
 }
 
 /* The one of r10 and r11 that w->mem leaves free, in line and out of line. */
@@ -95,6 +106,21 @@ void rewrite_emulate(struct rewrite *w);
 /* The operation on w->mem, emitted once in line and once out of line, after rewrite_reach(). */
 typedef void access_op(struct rewrite *w, struct emit *e);
 
+/* rewrite_carry.c: does CF count (may it be seen, if only in the frame of a fault)? */
+struct flow {
+	bool before; /* before the instruction */
+	bool found;  /* once its memory has been found */
+};
+void rewrite_flow_find(uint32_t mode, const struct insn *insns, unsigned count, struct flow *flow);
+/* The same once a group of instructions has found its memory; `after`: does it count behind them? */
+bool rewrite_flow_group(const struct insn *insns, unsigned count, bool after);
+/* Before anything that may read CF or that lets it through, at e in line: it is in the host's flags. */
+void rewrite_carry_load(struct rewrite *w, struct emit *e, unsigned scratch);
+/* The same if this instruction is such. */
+void rewrite_carry_for(struct rewrite *w, struct emit *e, const struct insn *i, unsigned scratch);
+/* After an instruction in line. */
+void rewrite_carry_after(struct rewrite *w, const struct insn *i);
+
 /* rewrite_access.c */
 struct address rewrite_address_of(const struct insn *i);
 /* reg = the code page's address + offset. */
@@ -121,6 +147,11 @@ struct slow_access *rewrite_slow_call(struct rewrite *w, unsigned size, unsigned
 /* The same for several accesses; C code answers that the caller's retry be tried, or goes by the exit. */
 struct slow_access *rewrite_slow_group(struct rewrite *w, struct address a, unsigned size,
 	bool write, uint32_t exit);
+/*
+ * Before a jump whose displacement comes after `opcode` bytes of it and is patched while others run: it
+ * must lie in one cache line.
+ */
+void rewrite_align_jump(struct rewrite *w, struct emit *e, unsigned opcode);
 /* Makes w->mem [r10], so that r11 is free. */
 void rewrite_narrow(struct rewrite *w, struct emit *e);
 /*
@@ -157,18 +188,17 @@ bool rewrite_native(uint32_t mode, const struct insn *i);
 void rewrite_ret_target(struct rewrite *w);
 /*
  * w->mem = where the size bytes at a are; a jump to failed if they are not in one page of the TLB.
- * Through a window nothing is checked, and what is not there faults. Returns where the jump's
- * displacement lies, which may be patched, or NULL.
+ * Through a window nothing is checked, and what is not there faults. Fills in w->checked and w->again.
  */
-uint8_t *rewrite_check(struct rewrite *w, struct address a, unsigned size, bool write,
+void rewrite_check(struct rewrite *w, struct address a, unsigned size, bool write,
 	const uint8_t *failed);
 
 /*
  * rewrite_group.c: emits the first of these instructions together if they share a check; how many it
  * took, or 0.
  */
-unsigned rewrite_group(struct rewrite *w, const struct insn *insns, unsigned count,
-	bool flags_live);
+unsigned rewrite_group(struct rewrite *w, const struct insn *insns, const struct flow *flow,
+	unsigned count);
 
 /* rewrite_bits.c */
 bool rewrite_bits_native(uint32_t mode, const struct insn *i);

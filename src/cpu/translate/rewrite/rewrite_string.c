@@ -171,10 +171,9 @@ static void check_page(struct rewrite *w, unsigned reg, uint64_t tags, struct op
 	emit_rorx(e, R11, reg, 12);
 	emit_movzx16(e, R11, R11);
 	emit_load(e, 8, R10, gs_table(tags, R11));
-	emit_not(e, R10);
-	emit_lea(e, 8, R10, (struct operand){R10, (uint8_t)reg, 1, 1});
-	emit_load(e, 8, R11, gs_table(CTX_HOST, R11));
-	emit_lea(e, 8, R11, (struct operand){R11, R10, 1, 0});
+	emit_lea(e, 8, R10, (struct operand){R10, (uint8_t)reg, 1, 0});
+	emit_load(e, 8, R11, gs_table(CTX_DELTA, R11));
+	emit_lea(e, 8, R11, (struct operand){R11, (uint8_t)reg, 1, 0});
 	emit_store(e, 8, host, R11);
 	emit_load(e, 8, RCX, COUNT);
 	emit_lea(e, 8, RCX, (struct operand){R10, RCX, (uint8_t)w->insn->mem_size, -1});

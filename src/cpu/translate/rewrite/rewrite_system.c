@@ -32,21 +32,10 @@ bool rewrite_system_native(uint32_t mode, const struct insn *i)
 	}
 }
 
-/* and or or with an immediate, on cpu.rflags */
-static void rflags_op(struct emit *e, unsigned extension, uint32_t imm)
-{
-	emit_op_mem(e, 4, 0x81, extension, SLOT(cpu.rflags));
-	emit_32(e, imm);
-}
-
 static void clear_if(struct rewrite *w)
 {
 	struct emit *e = &w->hot;
 
-	if (!w->flags_live) {
-		rflags_op(e, 4, ~FL_IF);
-		return;
-	}
 	emit_load(e, 8, R10, SLOT(cpu.rflags));
 	emit_pext(e, R10, R10, SLOT(if_mask));
 	emit_pdep(e, R10, R10, SLOT(if_mask));
@@ -57,10 +46,6 @@ static void set_if(struct rewrite *w)
 {
 	struct emit *e = &w->hot;
 
-	if (!w->flags_live) {
-		rflags_op(e, 1, FL_IF);
-		return;
-	}
 	clear_if(w);
 	emit_lea(e, 8, R10, at_reg(R10, FL_IF));
 	emit_store(e, 8, SLOT(cpu.rflags), R10);

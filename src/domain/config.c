@@ -15,6 +15,8 @@
 #define MEMORY_MIN 1024ull
 #define MEMORY_MAX (16ull << 30) /* 16 TiB */
 #define NUMBER_MAX UINT32_MAX
+#define DIGITS "0123456789"
+#define NAME_CHARACTERS DIGITS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_.+@:-"
 
 static const char *const kinds[] = {"machine", "container", NULL};
 static const char *const actions[] = {"destroy", "restart", "rename-restart", "preserve",
@@ -256,7 +258,10 @@ void domain_config_free(struct domain_config *config)
 	memset(config, 0, sizeof *config);
 }
 
-/* A name must not be mistaken for an ID, a UUID, an option or a folder. */
+/*
+ * A name must not be mistaken for an ID, a UUID, an option or a folder, and is given to terminals and
+ * shells as it is: plain characters only.
+ */
 static int check_name(const char *name, struct error *err)
 {
 	char uuid[DOMAIN_UUID_LEN + 1];
@@ -265,7 +270,10 @@ static int check_name(const char *name, struct error *err)
 		return error_set(err, EINVAL, "name: '%s' begins like an option", name);
 	if (strchr(name, '/') || !strcmp(name, ".") || !strcmp(name, ".."))
 		return error_set(err, EINVAL, "name: '%s' must not be or hold a path", name);
-	if (!name[strspn(name, "0123456789")])
+	if (name[strspn(name, NAME_CHARACTERS)])
+		return error_set(err, EINVAL,
+			"name: '%s' has other characters than letters, digits and _.+@:-", name);
+	if (!name[strspn(name, DIGITS)])
 		return error_set(err, EINVAL, "name: '%s' would be taken for a domain ID", name);
 	if (!domain_uuid_parse(name, uuid))
 		return error_set(err, EINVAL, "name: '%s' would be taken for a UUID", name);

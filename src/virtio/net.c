@@ -53,6 +53,7 @@ struct virtio_net {
 	/* the endpoint's thread, with dev.lock */
 	struct virtq_chain chain, next;
 	unsigned segment; /* of the frame that waits for room, the first not delivered */
+	unsigned too_few; /* chains that did not hold what waits */
 	uint8_t frame[NET_FRAME_MAX];
 };
 
@@ -109,16 +110,16 @@ static bool net_transmit(void *ctx)
 	bool more = true, sent = false;
 
 	pthread_mutex_lock(&dev->lock);
-	virtq_want_notify(queue, false);
+	virtq_ignore(queue);
 	for (unsigned i = 0; i < TRANSMIT_BATCH; i++) {
 		size_t len;
 		bool up;
 
 		if (virtio_pop(dev, QUEUE_TX, &nic->chain) != 1) {
-			more = virtio_running(dev) && virtq_want_notify(queue, true);
+			more = virtio_running(dev) && virtq_want_more(queue, 0);
 			if (!more)
 				break;
-			virtq_want_notify(queue, false);
+			virtq_ignore(queue);
 			continue;
 		}
 		len = take_frame(nic);
@@ -161,6 +162,7 @@ static enum outcome fill_chains(struct virtio_net *nic, struct net_header *heade
 
 		if (virtio_pop(dev, QUEUE_RX, chain) != 1) {
 			virtq_unpop(queue, count);
+			nic->too_few = count;
 			return virtio_running(dev) ? NO_ROOM : DROPPED;
 		}
 		if (chain->out_count || chain->in_len <= offset || chain->in_len > UINT32_MAX) {
@@ -245,11 +247,11 @@ static enum outcome deliver_any(struct virtio_net *nic, const uint8_t *frame, si
 	return deliver_segments(nic, frame, &tcp);
 }
 
-/* The guest gets what there is and is to tell of new buffers. true: there are some already. */
+/* The guest gets what there is and is to tell of more chains than were too few. true: there are some already. */
 static bool wait_for_room(struct virtio_net *nic)
 {
 	virtio_publish(&nic->dev, QUEUE_RX);
-	return virtq_want_notify(&nic->dev.queue[QUEUE_RX], true);
+	return virtq_want_more(&nic->dev.queue[QUEUE_RX], nic->too_few);
 }
 
 static bool net_receive(void *ctx, const uint8_t *frame, size_t len)
@@ -263,7 +265,7 @@ static bool net_receive(void *ctx, const uint8_t *frame, size_t len)
 	if (dev->quiet)
 		outcome = NO_ROOM;
 	if (virtio_running(dev) && queue->enabled && nic->up && len) {
-		virtq_want_notify(queue, false);
+		virtq_ignore(queue);
 		do {
 			outcome = deliver_any(nic, frame, len);
 		} while (outcome == NO_ROOM && wait_for_room(nic));

@@ -94,13 +94,6 @@ static int queue_pending(struct virtq *queue)
 	return pending;
 }
 
-bool virtq_available(const struct virtq *queue)
-{
-	if (!queue->enabled || queue->broken)
-		return false;
-	return __atomic_load_n(&queue->avail->idx, __ATOMIC_SEQ_CST) != queue->last_avail;
-}
-
 /* Reads a descriptor once; an indirect table may lie at any address. */
 static struct virtq_desc desc_read(const struct virtq_desc *table, unsigned index)
 {
@@ -211,8 +204,8 @@ unsigned virtq_arm(struct virtq *queue)
 		now = queue_pending(queue);
 		if (now == seen)
 			return seen;
-		if (now < seen && now >= 0) /* an index that goes back */
-			now = queue_break(queue, "available index jumps");
+		if (now >= 0 && now < seen)
+			now = queue_break(queue, "available index goes back");
 	}
 	return 0;
 }
@@ -256,19 +249,33 @@ bool virtq_publish(struct virtq *queue)
 	return (uint16_t)(new - used_event(queue) - 1) < (uint16_t)(new - old);
 }
 
-bool virtq_want_notify(struct virtq *queue, bool want)
+static void set_used_flags(struct virtq *queue, uint16_t flags)
 {
+	__atomic_store_n(&queue->used->flags, flags, __ATOMIC_SEQ_CST);
+	memory_written(queue->memory, queue->used_gpa, 2);
+}
+
+void virtq_ignore(struct virtq *queue)
+{
+	/* With event indices the event just stays where it is: the guest's index does not pass it again. */
+	if (queue->enabled && !queue->broken && !queue->event_idx)
+		set_used_flags(queue, VIRTQ_USED_NO_NOTIFY);
+}
+
+bool virtq_want_more(struct virtq *queue, unsigned seen)
+{
+	int now;
+
 	if (!queue->enabled || queue->broken)
 		return false;
-	if (!queue->event_idx) {
-		__atomic_store_n(&queue->used->flags, want ? 0 : VIRTQ_USED_NO_NOTIFY,
-			__ATOMIC_SEQ_CST);
-		memory_written(queue->memory, queue->used_gpa, 2);
-	} else if (want) {
-		/* When off, the event just stays behind: the index does not pass it again. */
-		set_avail_event(queue, queue->last_avail);
-	}
-	return want && virtq_available(queue);
+	if (queue->event_idx)
+		set_avail_event(queue, (uint16_t)(queue->last_avail + seen));
+	else
+		set_used_flags(queue, 0);
+	now = queue_pending(queue);
+	if (now >= 0 && now < (int)seen)
+		now = queue_break(queue, "available index goes back");
+	return now != (int)seen;
 }
 
 size_t virtq_chain_read(const struct virtq_chain *chain, uint64_t offset, void *buf, size_t len)

@@ -88,25 +88,26 @@ bool virtq_enable(struct virtq *queue, bool indirect, bool event_idx);
 int virtq_pop(struct virtq *queue, struct virtq_chain *chain);
 /*
  * How many chains there are, with the guest bound to notify us of the next one after them (unless
- * virtq_want_notify() says otherwise): who then takes exactly these misses none, and a guest that
+ * virtq_ignore() has said otherwise): who then takes exactly these misses none, and a guest that
  * adds for ever keeps nobody here. 0 for a broken queue.
  */
 unsigned virtq_arm(struct virtq *queue);
 /* Puts the last count chains taken back. */
 void virtq_unpop(struct virtq *queue, unsigned count);
-/* Whether virtq_pop() would find something. */
-bool virtq_available(const struct virtq *queue);
 
 /* Gives a chain back, with len bytes written to it. The guest sees it with virtq_publish(). */
 void virtq_used_add(struct virtq *queue, uint16_t head, uint32_t len);
 /* Shows the guest all that was given back. true: it wants an interrupt for that. */
 bool virtq_publish(struct virtq *queue);
 
+/* The guest need not notify us of new chains (a hint): we look by ourselves for a while. */
+void virtq_ignore(struct virtq *queue);
 /*
- * Whether the guest is to notify us of new chains: a hint, off while we look by ourselves. When
- * switched on, true means that chains came in between: look again.
+ * The guest is to notify us of more chains than the `seen` that are there. True: there are more already,
+ * or the queue is broken, so look again. That ends: each time there is at least one more, and there are
+ * at most as many as the queue has entries.
  */
-bool virtq_want_notify(struct virtq *queue, bool want);
+bool virtq_want_more(struct virtq *queue, unsigned seen);
 
 /* The chain's readable bytes from offset on; less than len when it ends. */
 size_t virtq_chain_read(const struct virtq_chain *chain, uint64_t offset, void *buf, size_t len);

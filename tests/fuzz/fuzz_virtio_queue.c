@@ -44,13 +44,13 @@ static void use(struct virtq *queue, struct memory *memory, unsigned what,
 		virtq_arm(queue);
 		break;
 	case 1:
-		virtq_want_notify(queue, what & 8);
+		virtq_want_more(queue, what >> 3);
 		break;
 	case 2:
 		virtq_publish(queue);
 		break;
 	case 3:
-		virtq_available(queue);
+		virtq_ignore(queue);
 		break;
 	default:
 		if (virtq_pop(queue, chain) != 1)

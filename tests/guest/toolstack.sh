@@ -164,6 +164,24 @@ bash "$work/completion" "$top/doc/completion/dach" >"$output" 2>"$errors"
 check "completion finds a guest's name" said "^complete-me$"
 xl_says destroy complete-me
 
+# Whatever a daemon says its guests are called, the shell takes it for text.
+cat >"$work/impostor" <<'IMPOSTOR'
+#!/bin/sh
+printf 'Name ID Mem\n-\n%s 1\n%s 2\n%s 3\n' '$(touch${IFS}PWNED)' '`touch${IFS}PWNED`' '*'
+IMPOSTOR
+chmod +x "$work/impostor"
+cat >"$work/completion" <<'COMPLETION'
+cd "$2" && . "$1"
+COMP_WORDS=(./impostor pause "") COMP_CWORD=2
+_dach
+printf '%s\n' "${COMPREPLY[@]}"
+eval "set -- ${COMPREPLY[*]}"
+echo "$# words"
+COMPLETION
+bash "$work/completion" "$top/doc/completion/dach" "$work" >"$output" 2>"$errors"
+check "completion runs no guest's name" test ! -e "$work/PWNED"
+check "and gives each as one quoted word" said "^3 words$"
+
 printf 'name = "x"\nmemory = [\nkernel = 5\n' >"$work/bad.cfg"
 xl_says create "$work/bad.cfg"
 check "a wrong file is refused by line and column" grep -q "bad.cfg:3:1: " "$errors"

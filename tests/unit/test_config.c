@@ -203,12 +203,12 @@ static void test_bootloader(void **state)
 static void test_overrides(void **state)
 {
 	struct rig rig = {.count = 8,
-		.overrides = {"memory=512", "name=web one", "vif+=['bridge=b']", "extra=ro x=1 # y",
+		.overrides = {"memory=512", "name=web-one", "vif+=['bridge=b']", "extra=ro x=1 # y",
 			"disk=[ '/x,,xvda' ]", "vcpus = '2'", "on_crash=\"preserve\"",
 			"kernel=vm/k"}};
 
 	rig_good(&rig, "name='a'\nmemory=64\nvif=['']\ndisk=['/y,,xvdb', '/z,,xvdc']\n");
-	assert_string_equal(rig.config.name, "web one");
+	assert_string_equal(rig.config.name, "web-one");
 	assert_int_equal(rig.config.memory, 512 << 10);
 	assert_int_equal(rig.config.vifs, 2);
 	assert_string_equal(rig.config.vif[1].bridge, "b");

@@ -187,6 +187,48 @@ static void test_mergeable_and_waiting(void **state)
 	teardown(&f);
 }
 
+/*
+ * One buffer of several that a frame needs: the device waits for another, without its lock, whatever
+ * way the guest is told that more are wanted.
+ */
+static void waits_for_the_rest(uint64_t features)
+{
+	struct virtq_used_elem used;
+	struct fixture f;
+
+	setup(&f, "user", features);
+	offer_rx(&f, 20);
+	make_arp(f.tx + HDR);
+	transmit(&f, 42);
+	assert_true(ring_wait(&f.ring[TX], &used));
+	usleep(20000);
+	/* nothing is given back, and the device still answers */
+	assert_int_equal(f.ring[RX].used->idx, 0);
+	assert_int_equal(rig_status(&f.rig), 15);
+	ring_notify(&f.ring[RX]);
+	usleep(20000);
+	assert_int_equal(f.ring[RX].used->idx, 0);
+	offer_rx(&f, 2048);
+	ring_notify(&f.ring[RX]);
+	assert_true(ring_wait(&f.ring[RX], &used));
+	assert_int_equal(used.id, 0);
+	assert_true(ring_wait(&f.ring[RX], &used));
+	assert_int_equal(f.rx[10], 2);
+	/* it stops in the middle of the wait, too */
+	f.ring[RX].free = 0;
+	offer_rx(&f, 20);
+	transmit(&f, 42);
+	assert_true(ring_wait(&f.ring[TX], &used));
+	usleep(20000);
+	teardown(&f);
+}
+
+static void test_one_buffer_of_two(void **state)
+{
+	waits_for_the_rest(FEATURES);
+	waits_for_the_rest(FEATURES & ~VIRTIO_F_EVENT_IDX);
+}
+
 /* Without mergeable buffers a frame that does not fit is dropped, and the next one comes. */
 static void test_small_buffer(void **state)
 {
@@ -385,6 +427,7 @@ int main(void)
 		cmocka_unit_test(test_config),
 		cmocka_unit_test(test_arp),
 		cmocka_unit_test(test_mergeable_and_waiting),
+		cmocka_unit_test(test_one_buffer_of_two),
 		cmocka_unit_test(test_small_buffer),
 		cmocka_unit_test(test_bad_frames),
 		cmocka_unit_test(test_checksum_offload),

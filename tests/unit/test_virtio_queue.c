@@ -79,7 +79,7 @@ static void expect_broken(struct world *w)
 	assert_non_null(w->queue.broken);
 	assert_int_equal(pop(w), -EPROTO); /* and stays so */
 	assert_int_equal(virtq_arm(&w->queue), 0);
-	assert_false(virtq_available(&w->queue));
+	assert_false(virtq_want_more(&w->queue, 0));
 	world_close(w);
 }
 
@@ -92,7 +92,7 @@ static void test_pop(void **state)
 	w->desc[5] = (struct virtq_desc){DATA + 0x1000, 0, VIRTQ_DESC_NEXT, 1};
 	w->desc[1] = (struct virtq_desc){DATA + 0x2000, 50, VIRTQ_DESC_WRITE, 77};
 	offer(w, 3);
-	assert_true(virtq_available(&w->queue));
+	assert_true(virtq_want_more(&w->queue, 0));
 	assert_int_equal(virtq_arm(&w->queue), 1);
 	assert_int_equal(pop(w), 1);
 	assert_int_equal(w->chain.head, 3);
@@ -153,12 +153,17 @@ static void test_used_without_event_idx(void **state)
 		assert_int_equal(w->used->ring[i % SIZE].len, i);
 		assert_int_equal(w->written, 8 + 4);
 	}
-	assert_false(virtq_want_notify(&w->queue, false));
+	virtq_ignore(&w->queue);
 	assert_int_equal(w->used->flags, VIRTQ_USED_NO_NOTIFY);
-	assert_false(virtq_want_notify(&w->queue, true));
+	assert_false(virtq_want_more(&w->queue, 0));
 	assert_int_equal(w->used->flags, 0);
 	offer(w, 0);
-	assert_true(virtq_want_notify(&w->queue, true));
+	assert_true(virtq_want_more(&w->queue, 0));
+	assert_false(virtq_want_more(&w->queue, 1));
+	/* an index that goes back breaks the queue, of which no more is wanted */
+	assert_true(virtq_want_more(&w->queue, 2));
+	assert_non_null(w->queue.broken);
+	assert_false(virtq_want_more(&w->queue, 0));
 	world_close(w);
 }
 
@@ -190,8 +195,10 @@ static void test_event_idx(void **state)
 	assert_int_equal(virtq_arm(&w->queue), 5);
 	assert_int_equal(*avail_event, 5);
 	assert_int_equal(pop(w), 1);
-	assert_true(virtq_want_notify(&w->queue, true));
+	assert_true(virtq_want_more(&w->queue, 0));
 	assert_int_equal(*avail_event, 1);
+	assert_false(virtq_want_more(&w->queue, 4));
+	assert_int_equal(*avail_event, 5);
 	world_close(w);
 }
 
@@ -252,7 +259,7 @@ static void test_impossible_queues(void **state)
 		assert_int_equal(pop(w), 0);
 		virtq_used_add(&w->queue, 1, 1);
 		assert_false(virtq_publish(&w->queue));
-		assert_false(virtq_want_notify(&w->queue, true));
+		assert_false(virtq_want_more(&w->queue, 0));
 		assert_int_equal(virtq_arm(&w->queue), 0);
 	}
 	world_close(w);

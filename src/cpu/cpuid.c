@@ -13,9 +13,6 @@
 #include "cpu/cpuid_feature.h"
 #include "cpu/state.h"
 
-/* XSAVE area: legacy part and header (SDM 1, 13.4). */
-#define XSAVE_BASE_SIZE 576
-
 struct build {
 	struct cpuid_policy *policy;
 	const struct cpuid_source *source;
@@ -173,37 +170,53 @@ static void add_features(struct build *b)
 	}
 }
 
-/*
- * Leaf 0xd. Where each component lies is the host's, since the host's own XSAVE writes the
- * area.
- */
+/* Where this host's own XSAVE keeps what its operating system has enabled. */
+static int find_area(struct build *b, struct error *err)
+{
+	struct xsave_layout *area = &b->policy->area;
+	uint32_t reg[4];
+
+	for (unsigned i = 2; i < COMP_COUNT; i++) {
+		if (!(b->source->xcr0 & (XCR0_AVX | XCR0_AVX512) & 1u << i))
+			continue;
+		source_read(b, 0xd, i, reg);
+		if (reg[1] < XSAVE_END || reg[1] > CPU_XSAVE_SIZE ||
+			reg[0] > CPU_XSAVE_SIZE - reg[1])
+			return error_set(err, EINVAL,
+				"the processor's XSAVE layout is not one that this program knows "
+				"(component %u: %u bytes at %u)",
+				i, reg[0], reg[1]);
+		area->offset[i] = reg[1];
+		area->size[i] = reg[0];
+		area->align |= (reg[2] >> 1 & 1) << i;
+	}
+	return 0;
+}
+
+/* Leaf 0xd: a guest that begins here is told of this host's layout. */
 static int add_xsave(struct build *b, struct error *err)
 {
 	struct cpuid_policy *p = b->policy;
+	const struct xsave_layout *area = &p->area;
+	int rc = find_area(b, err);
 	uint32_t reg[4];
 
 	p->xcr0 = 0;
+	if (rc)
+		return rc;
 	if (!cpuid_policy_has(p, 1, 0, 2, 26))
 		return 0;
 	p->xcr0 = b->xcr0 & (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512);
 	if (!(p->xcr0 & XCR0_AVX) || (p->xcr0 & XCR0_AVX512) != XCR0_AVX512)
 		p->xcr0 &= ~(uint64_t)XCR0_AVX512;
-	p->xsave_size = XSAVE_BASE_SIZE;
-	for (int i = 2; i < 8; i++) {
+	p->xsave_size = XSAVE_END;
+	for (unsigned i = 2; i < COMP_COUNT; i++) {
 		if (!(p->xcr0 >> i & 1))
 			continue;
-		source_read(b, 0xd, i, reg);
-		reg[2] &= 2; /* aligned to 64 in the compacted format */
-		reg[3] = 0;
-		if (reg[1] < XSAVE_BASE_SIZE || reg[1] > CPU_XSAVE_SIZE ||
-			reg[0] > CPU_XSAVE_SIZE - reg[1])
-			return error_set(err, EINVAL,
-				"the processor's XSAVE layout is not one that this program knows "
-				"(component %d: %u bytes at %u)",
-				i, reg[0], reg[1]);
-		if (p->xsave_size < reg[0] + reg[1])
-			p->xsave_size = reg[0] + reg[1];
-		add_leaf(b, 0xd, i, reg);
+		if (p->xsave_size < area->offset[i] + area->size[i])
+			p->xsave_size = area->offset[i] + area->size[i];
+		add_leaf(b, 0xd, i,
+			(uint32_t[4]){area->size[i], area->offset[i], (area->align >> i & 1) << 1});
 	}
 	add_leaf(b, 0xd, 0, (uint32_t[4]){p->xcr0, 0, p->xsave_size, 0});
 	reg[0] = feature_bits(b, 0xd, 1, 0);
@@ -444,7 +457,7 @@ static const struct cpuid_leaf *find_leaf(const struct cpuid_policy *policy, uin
 
 uint32_t cpuid_policy_xsave_size(const struct cpuid_policy *policy, uint64_t xcr0, bool compacted)
 {
-	uint32_t size = XSAVE_BASE_SIZE;
+	uint32_t size = XSAVE_END;
 
 	for (int i = 2; i < 8; i++) {
 		const struct cpuid_leaf *l = find_leaf(policy, 0xd, i);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "cpu/xsave.h"
 
 /*
  * What the leaves tell of clocks: the crystal of leaf 0x15, from which Linux takes the local
@@ -38,6 +39,8 @@ struct cpuid_policy {
 	uint32_t max_basic, max_hypervisor, max_extended;
 	uint64_t xcr0;       /* state components the guest may enable; 0: no XSAVE at all */
 	uint32_t xsave_size; /* bytes for all of them, standard format */
+	/* Where cpu_state.xsave has the components: this host's places, and no part of what a guest is told. */
+	struct xsave_layout area;
 	uint8_t phys_bits, virt_bits;
 	uint32_t tsc_khz; /* of the host's and the guest's TSC */
 	/* MSRs that follow from the leaves. */

@@ -108,11 +108,6 @@ static void describe_events(struct cpu_state *cpu, struct state *s)
  * Extended state (SDM 1, 13.4 and 13.5), component by component: where they lie in an XSAVE area
  * is each processor's own.
  */
-#define LEGACY_SIZE 512
-#define XSTATE_BV 512
-#define MXCSR 24
-#define MXCSR_BITS 0xffffu
-
 static const struct component {
 	const char *name;
 	unsigned bit, size;
@@ -123,34 +118,30 @@ static const struct component {
 	{"hi16_zmm", 7, 1024},
 };
 
-/* Where the component lies under this policy; NULL if it is not there, or not as it should be. */
+/* Where the component lies on this host; NULL if it is not there, or not as it should be. */
 static uint8_t *component_place(struct cpu_state *cpu, const struct cpuid_policy *policy,
 	const struct component *component)
 {
-	uint32_t reg[4];
+	struct xsave_layout l;
 
-	if (!(policy->xcr0 >> component->bit & 1))
+	xsave_layout(&l, policy);
+	if (l.size[component->bit] != component->size)
 		return NULL;
-	cpuid_policy_read(policy, 0xd, component->bit, 0, 0, 0, reg);
-	if (reg[0] != component->size || reg[1] < LEGACY_SIZE + 64 ||
-		reg[1] > CPU_XSAVE_SIZE - component->size)
-		return NULL;
-	return cpu->xsave + reg[1];
+	return cpu->xsave + policy->area.offset[component->bit];
 }
 
 static void describe_extended(struct cpu_state *cpu, const struct cpuid_policy *policy,
 	struct state *s)
 {
 	uint64_t bv, known = policy->xcr0 ? policy->xcr0 : XCR0_X87 | XCR0_SSE;
-	uint32_t mxcsr;
+	const char *wrong;
 
 	if (state_loading(s))
 		memset(cpu->xsave, 0, sizeof cpu->xsave);
-	memcpy(&bv, cpu->xsave + XSTATE_BV, sizeof bv);
+	memcpy(&bv, cpu->xsave + XSAVE_BV, sizeof bv);
 	bv &= known;
-	state_bytes(s, "x87_sse", cpu->xsave, LEGACY_SIZE);
+	state_bytes(s, "x87_sse", cpu->xsave, XSAVE_BV);
 	state_u64(s, "xstate_bv", &bv);
-	state_require(s, !(bv & ~known), "vector state that its processor does not have");
 	for (size_t i = 0; i < sizeof components / sizeof *components; i++) {
 		const struct component *component = &components[i];
 		uint8_t *place = component_place(cpu, policy, component), none[1024] = {0};
@@ -165,9 +156,9 @@ static void describe_extended(struct cpu_state *cpu, const struct cpuid_policy *
 	}
 	if (!state_loading(s))
 		return;
-	memcpy(cpu->xsave + XSTATE_BV, &bv, sizeof bv);
-	memcpy(&mxcsr, cpu->xsave + MXCSR, sizeof mxcsr);
-	state_require(s, !(mxcsr & ~MXCSR_BITS), "an MXCSR that cannot be");
+	memcpy(cpu->xsave + XSAVE_BV, &bv, sizeof bv);
+	wrong = xsave_check(cpu->xsave, known, MXCSR_BITS);
+	state_require(s, !wrong, wrong);
 }
 
 void cpu_describe(struct cpu_state *cpu, const struct cpuid_policy *policy, struct state *s)

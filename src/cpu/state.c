@@ -3,10 +3,7 @@
 
 #include <string.h>
 
-/* Offsets in the XSAVE area (SDM 1, 10.5.1 and 13.4.2) */
-#define XSAVE_FCW 0
-#define XSAVE_MXCSR 24
-#define XSAVE_XSTATE_BV 512
+#include "cpu/xsave.h"
 
 #define CODE_ATTR (SEG_ATTR_P | SEG_ATTR_S | 0xb) /* accessed, readable code */
 #define DATA_ATTR (SEG_ATTR_P | SEG_ATTR_S | 0x3) /* accessed, writable data */
@@ -50,7 +47,7 @@ void cpu_state_reset(struct cpu_state *state)
 	state->misc_enable = MISC_FAST_STRINGS;
 	state->apic_base = APIC_BASE_DEFAULT;
 	/* x87 as FINIT leaves it (power-on differs in bits that nobody sees); MXCSR. */
-	put16(state, XSAVE_FCW, 0x37f);
-	put32(state, XSAVE_MXCSR, 0x1f80);
-	state->xsave[XSAVE_XSTATE_BV] = 3;
+	put16(state, XSAVE_FCW, FCW_INITIAL);
+	put32(state, XSAVE_MXCSR, MXCSR_INITIAL);
+	state->xsave[XSAVE_BV] = 3;
 }

@@ -4,19 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In the FXSAVE image that an XSAVE area starts with (SDM 1, table 10-2), and its header. */
-#define FX_FCW 0
-#define FX_FSW 2
-#define FX_FTW 4
-#define FX_FOP 6
-#define FX_FIP 8
-#define FX_FDP 16
-#define FX_MXCSR 24
-#define FX_ST 32
-#define FX_XMM 160
-#define XSTATE_BV 512
-#define XSTATE_X87 1u
-#define XSTATE_SSE 2u
+#include "cpu/cpuid.h"
 
 enum kind {
 	PLAIN,  /* bytes of struct cpu_state */
@@ -58,8 +46,8 @@ struct reg {
 	{                                    \
 		reg_name, t, f, k, bytes, at \
 	}
-#define ST(n) FX("st" #n, "i387_ext", CORE, X87, 10, FX_ST + 16 * n)
-#define XMM(n) FX("xmm" #n, "vec128", SSE_FEATURE, SSE, 16, FX_XMM + 16 * n)
+#define ST(n) FX("st" #n, "i387_ext", CORE, X87, 10, XSAVE_ST + 16 * n)
+#define XMM(n) FX("xmm" #n, "vec128", SSE_FEATURE, SSE, 16, XSAVE_XMM + 16 * n)
 #define CONTROL(reg_name, at) FX(reg_name, "int", CORE, X87_16, 4, at)
 
 /* clang-format off */
@@ -74,14 +62,14 @@ static const struct reg regs[] = {
 	SELECTOR("cs", SEG_CS), SELECTOR("ss", SEG_SS), SELECTOR("ds", SEG_DS),
 	SELECTOR("es", SEG_ES), SELECTOR("fs", SEG_FS), SELECTOR("gs", SEG_GS),
 	ST(0), ST(1), ST(2), ST(3), ST(4), ST(5), ST(6), ST(7),
-	CONTROL("fctrl", FX_FCW), CONTROL("fstat", FX_FSW),
-	FX("ftag", "int", CORE, FTAG, 4, FX_FTW),
-	FX("fiseg", "int", CORE, ZERO, 4, 0), FX("fioff", "int", CORE, X87, 4, FX_FIP),
-	FX("foseg", "int", CORE, ZERO, 4, 0), FX("fooff", "int", CORE, X87, 4, FX_FDP),
-	CONTROL("fop", FX_FOP),
+	CONTROL("fctrl", XSAVE_FCW), CONTROL("fstat", XSAVE_FSW),
+	FX("ftag", "int", CORE, FTAG, 4, XSAVE_FTW),
+	FX("fiseg", "int", CORE, ZERO, 4, 0), FX("fioff", "int", CORE, X87, 4, XSAVE_FIP),
+	FX("foseg", "int", CORE, ZERO, 4, 0), FX("fooff", "int", CORE, X87, 4, XSAVE_FDP),
+	CONTROL("fop", XSAVE_FOP),
 	XMM(0), XMM(1), XMM(2), XMM(3), XMM(4), XMM(5), XMM(6), XMM(7),
 	XMM(8), XMM(9), XMM(10), XMM(11), XMM(12), XMM(13), XMM(14), XMM(15),
-	{"mxcsr", "i386_mxcsr", SSE_FEATURE, PLAIN, 4, offsetof(struct cpu_state, xsave[FX_MXCSR])},
+	{"mxcsr", "i386_mxcsr", SSE_FEATURE, PLAIN, 4, offsetof(struct cpu_state, xsave[XSAVE_MXCSR])},
 	STATE("fs_base", "int64", SEGMENTS, 8, seg[SEG_FS].base),
 	STATE("gs_base", "int64", SEGMENTS, 8, seg[SEG_GS].base),
 	STATE("k_gs_base", "int64", SYSTEM, 8, kernel_gs_base),
@@ -127,7 +115,7 @@ static bool is_selector(const struct reg *r)
 /* Is this XSAVE component in memory, or in its initial state? */
 static bool component_valid(const struct cpu_state *state, unsigned bit)
 {
-	return state->xsave[XSTATE_BV] & bit;
+	return state->xsave[XSAVE_BV] & bit;
 }
 
 /*
@@ -138,15 +126,15 @@ static void component_touch(struct cpu_state *state, unsigned bit)
 {
 	if (component_valid(state, bit))
 		return;
-	if (bit == XSTATE_X87) {
-		memset(state->xsave, 0, FX_MXCSR);
-		memset(state->xsave + FX_ST, 0, FX_XMM - FX_ST);
-		state->xsave[FX_FCW] = 0x7f;
-		state->xsave[FX_FCW + 1] = 3;
+	if (bit == XCR0_X87) {
+		memset(state->xsave, 0, XSAVE_MXCSR);
+		memset(state->xsave + XSAVE_ST, 0, XSAVE_XMM - XSAVE_ST);
+		state->xsave[XSAVE_FCW] = 0x7f;
+		state->xsave[XSAVE_FCW + 1] = 3;
 	} else {
-		memset(state->xsave + FX_XMM, 0, 256);
+		memset(state->xsave + XSAVE_XMM, 0, 256);
 	}
-	state->xsave[XSTATE_BV] |= bit;
+	state->xsave[XSAVE_BV] |= bit;
 }
 
 /*
@@ -184,21 +172,21 @@ void registers_read(const struct cpu_state *state, unsigned n, uint8_t *buf)
 		memcpy(buf, (const uint8_t *)state + r->offset, is_selector(r) ? 2 : r->size);
 		break;
 	case SSE:
-		if (component_valid(state, XSTATE_SSE))
+		if (component_valid(state, XCR0_SSE))
 			memcpy(buf, state->xsave + r->offset, r->size);
 		break;
 	case X87:
-		if (component_valid(state, XSTATE_X87))
+		if (component_valid(state, XCR0_X87))
 			memcpy(buf, state->xsave + r->offset, r->size);
 		break;
 	case X87_16:
-		if (component_valid(state, XSTATE_X87))
+		if (component_valid(state, XCR0_X87))
 			memcpy(buf, state->xsave + r->offset, 2);
-		else if (r->offset == FX_FCW)
+		else if (r->offset == XSAVE_FCW)
 			memcpy(buf, "\x7f\x03", 2);
 		break;
 	case FTAG:
-		value = tag_full(component_valid(state, XSTATE_X87) ? state->xsave[FX_FTW] : 0);
+		value = tag_full(component_valid(state, XCR0_X87) ? state->xsave[XSAVE_FTW] : 0);
 		memcpy(buf, &value, 4);
 		break;
 	case ZERO:
@@ -216,18 +204,18 @@ void registers_write(struct cpu_state *state, unsigned n, const uint8_t *buf)
 		memcpy((uint8_t *)state + r->offset, buf, is_selector(r) ? 2 : r->size);
 		break;
 	case SSE:
-		component_touch(state, XSTATE_SSE);
+		component_touch(state, XCR0_SSE);
 		memcpy(state->xsave + r->offset, buf, r->size);
 		break;
 	case X87:
 	case X87_16:
-		component_touch(state, XSTATE_X87);
+		component_touch(state, XCR0_X87);
 		memcpy(state->xsave + r->offset, buf, r->kind == X87 ? r->size : 2);
 		break;
 	case FTAG:
-		component_touch(state, XSTATE_X87);
+		component_touch(state, XCR0_X87);
 		memcpy(&value, buf, 4);
-		state->xsave[FX_FTW] = tag_abridged(value);
+		state->xsave[XSAVE_FTW] = tag_abridged(value);
 		break;
 	case ZERO:
 		break;

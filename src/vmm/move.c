@@ -87,9 +87,12 @@ int move_accept(struct move *move, enum cpuid_engine engine, struct cpuid_policy
 	r = check_clock(guest, policy, err);
 	if (!r && engine == CPUID_KVM)
 		r = check_vendor(guest, policy, err);
-	if (!r)
-		*policy = *guest;
-	return r;
+	if (r)
+		return r;
+	/* Its leaves; but vector state lies where this host has it. */
+	move->head.cpuid.area = policy->area;
+	*policy = *guest;
+	return 0;
 }
 
 int move_load(struct move *move, struct machine *machine)

@@ -165,6 +165,14 @@ const struct cpuid_policy *vcpu_cpuid(const struct vcpu *v)
 	return &rig_policy;
 }
 
+const struct xsave_layout *vcpu_layout(const struct vcpu *v)
+{
+	static struct xsave_layout layout;
+
+	xsave_layout(&layout, &rig_policy);
+	return &layout;
+}
+
 static uint64_t rig_io_read(void *ctx, unsigned index, uint16_t port, unsigned size)
 {
 	assert_true(rig.vectors_saved);

@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "../layouts.h"
 #include "emulate_rig.h"
 
 #define RFLAGS_KNOWN                                                                            \
@@ -74,17 +75,24 @@ static void random_state(void)
 			segment_load_paragraph(&rig, k, (uint16_t)(rand() & 0xfff));
 	}
 	rig.cpu.cr4 |= rand() & 1 ? CR4_OSXSAVE | CR4_FSGSBASE : 0;
-	rig_policy.xcr0 = 0xe7;
-	rig.cpu.xcr0 = rand() & 1 ? 0xe7 : 7;
-	rig_policy.count = 6;
-	rig_policy.leaf[0] = (struct cpuid_leaf){13, 1, 7, 0, 0, 0, true};
-	rig_policy.leaf[1] = (struct cpuid_leaf){13, 2, 256, 576, 0, 0, true};
-	rig_policy.leaf[2] = (struct cpuid_leaf){13, 5, 64, 1088, 0, 0, true};
-	rig_policy.leaf[3] = (struct cpuid_leaf){13, 6, 512, 1152, 0, 0, true};
-	rig_policy.leaf[4] = (struct cpuid_leaf){13, 7, 1024, 1664, 2, 0, true};
-	rig_policy.leaf[5] = (struct cpuid_leaf){7, 0, 1, ~0u, ~0u, ~0u, true};
+	rig_policy.count = 1;
+	rig_policy.leaf[0] = (struct cpuid_leaf){7, 0, 1, ~0u, ~0u, ~0u, true};
+	rig_policy.area = layouts[(unsigned)rand() % 2].area;
+	layout_tell(&rig_policy, &layouts[(unsigned)rand() % LAYOUTS], 7);
+	rig.cpu.xcr0 = rand() & 1 ? rig_policy.xcr0 : rig_policy.xcr0 & 7;
 	rig_policy.max_basic = 13;
 	*(uint64_t *)(rig.cpu.xsave + 512) = random64() & rig.cpu.xcr0;
+	xsave_settle(rig.cpu.xsave, &rig_policy.area);
+}
+
+/* What XSTATE_BV calls initial is so in memory. */
+static void check_image(void)
+{
+	static uint8_t settled[CPU_XSAVE_SIZE] __attribute__((aligned(64)));
+
+	memcpy(settled, rig.cpu.xsave, sizeof settled);
+	xsave_settle(settled, &rig_policy.area);
+	assert_memory_equal(settled, rig.cpu.xsave, sizeof settled);
 }
 
 static void check_state(void)
@@ -193,6 +201,7 @@ static void hostile(void **state)
 		random_state();
 		for (unsigned k = 0; k < 8; k++)
 			one_insn();
+		check_image();
 	}
 }
 

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Extended state: saving and restoring beside the host's own instructions; gathers; x87. */
+/*
+ * Extended state: saving and restoring beside the host's own instructions; gathers; x87. The guest's
+ * layout and that of the vCPU's image are any of the table's.
+ */
 #include <cpuid.h>
 #include <stdlib.h>
 
+#include "../layouts.h"
 #include "emulate_rig.h"
 #include "native.h"
 
@@ -14,8 +18,10 @@ static uint8_t prior[IMAGE] __attribute__((aligned(64)));
 static uint8_t before[IMAGE] __attribute__((aligned(64)));
 static uint8_t native_out[IMAGE] __attribute__((aligned(64)));
 static uint8_t emulated_out[IMAGE] __attribute__((aligned(64)));
-static uint64_t mask;
-static unsigned offset_of[8], size_of[8];
+static uint64_t mask;           /* what this processor has enabled */
+static uint64_t shared;         /* ... and the guest has too */
+static struct xsave_layout own; /* this processor's */
+static uint32_t features;       /* its XSAVEOPT, XSAVEC and XGETBV(1) */
 
 /* xsave host_state; a; b; xrstor host_state: nothing else may run in between. */
 #define SANDWICH(first, second, one, two, two_mask)                                 \
@@ -26,42 +32,40 @@ static unsigned offset_of[8], size_of[8];
 			 [all] "c"((uint32_t)mask), "a"((uint32_t)mask), "d"(0)     \
 			 : "memory")
 
-static bool setup(void)
+/* A guest of that layout, whose image has the layout of area. */
+static void setup(const struct layout *guest, const struct xsave_layout *area)
+{
+	rig_long();
+	rig_policy.area = *area;
+	rig_policy.max_basic = 13;
+	layout_tell(&rig_policy, guest, features);
+	rig.cpu.xcr0 = guest->xcr0;
+	rig.cpu.cr4 |= CR4_OSXSAVE;
+	shared = mask & guest->xcr0;
+}
+
+static int find_own(void **state)
 {
 	uint32_t a, b, c, d;
 
-	__cpuid_count(1, 0, a, b, c, d);
-	if (!(c & 1u << 27))
-		return false;
-	__asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
-	mask = a & 0xe7;
-	rig_long();
-	rig_policy.xcr0 = mask;
-	rig.cpu.xcr0 = mask;
-	rig.cpu.cr4 |= CR4_OSXSAVE;
-	rig_policy.leaf[0] = (struct cpuid_leaf){.leaf = 13, .subleaf = 1, .indexed = true};
-	__cpuid_count(13, 1, rig_policy.leaf[0].eax, b, c, d);
-	rig_policy.leaf[0].eax &= 7;
-	rig_policy.count = 1;
-	rig_policy.max_basic = 13;
-	for (unsigned k = 2; k < 8; k++) {
-		struct cpuid_leaf *l = &rig_policy.leaf[rig_policy.count];
-
+	mask = native_components();
+	__cpuid_count(13, 1, features, b, c, d);
+	features &= 7;
+	for (unsigned k = 2; k < COMP_COUNT; k++) {
 		if (!(mask >> k & 1))
 			continue;
-		*l = (struct cpuid_leaf){.leaf = 13, .subleaf = k, .indexed = true};
-		__cpuid_count(13, k, l->eax, l->ebx, l->ecx, l->edx);
-		offset_of[k] = l->ebx;
-		size_of[k] = l->eax;
-		rig_policy.count++;
+		__cpuid_count(13, k, a, b, c, d);
+		own.size[k] = a;
+		own.offset[k] = b;
+		own.align |= (c >> 1 & 1) << k;
 	}
-	return true;
+	return 0;
 }
 
-/* A state that a processor may be in, some components initial. */
+/* A state that a processor may be in, some components initial, as this one has it. */
 static void random_state(uint8_t *image)
 {
-	uint64_t bv = mask & (uint64_t)rand();
+	uint64_t bv = shared & (uint64_t)rand();
 
 	memset(image, 0, IMAGE);
 	for (unsigned k = 0; k < 8; k++) {
@@ -73,14 +77,22 @@ static void random_state(uint8_t *image)
 	for (unsigned at = 160; at < 416; at++)
 		image[at] = (uint8_t)rand();
 	for (unsigned k = 2; k < 8; k++)
-		for (unsigned n = 0; n < size_of[k]; n++)
-			image[offset_of[k] + n] = (uint8_t)rand();
+		for (unsigned n = 0; n < own.size[k]; n++)
+			image[own.offset[k] + n] = (uint8_t)rand();
 	*(uint16_t *)image = (uint16_t)(0x37f & ~(rand() & 0x300));
 	*(uint16_t *)(image + 2) = rand() & 0x7f7f;
 	image[4] = (uint8_t)rand();
 	*(uint32_t *)(image + 24) = 0x1f80 | (rand() & 0xe07f);
 	*(uint32_t *)(image + 28) = native_mxcsr_mask();
 	*(uint64_t *)(image + HEADER) = bv;
+}
+
+/* The same as the vCPU's. */
+static void give(const uint8_t *image)
+{
+	memset(rig.cpu.xsave, 0, IMAGE);
+	layout_move(rig.cpu.xsave, &rig_policy.area, image, &own);
+	xsave_settle(rig.cpu.xsave, &rig_policy.area);
 }
 
 static enum outcome with_mask(uint64_t requested, const uint8_t *code, unsigned length)
@@ -91,44 +103,70 @@ static enum outcome with_mask(uint64_t requested, const uint8_t *code, unsigned 
 	return rig_step_bytes(code, length);
 }
 
-static void saving(void **state)
+/* Reserved bytes of x87 registers, and what lies behind the XMM registers. */
+static void drop_reserved(uint8_t *image)
+{
+	for (unsigned k = 0; k < 8; k++)
+		memset(image + 32 + 16 * k + 10, 0, 6);
+	memset(image + 416, 0, 96);
+}
+
+static void native_save(unsigned kind, uint64_t requested)
+{
+	if (kind == 0)
+		SANDWICH("xrstor64 %[in]", "xsave64 %[out]", prior, native_out, requested);
+	else if (kind == 1)
+		SANDWICH("xrstor64 %[in]", "xsaveopt64 %[out]", prior, native_out, requested);
+	else
+		SANDWICH("xrstor64 %[in]", "xsavec64 %[out]", prior, native_out, requested);
+}
+
+static void save_once(const struct layout *guest, unsigned kind)
 {
 	static const uint8_t code[3][5] = {{0x48, 0x0f, 0xae, 0x23}, {0x48, 0x0f, 0xae, 0x33},
 		{0x48, 0x0f, 0xc7, 0x23}};
+	uint64_t requested = shared & (uint64_t)rand();
+	bool compacted = kind == 2;
+	uint8_t *memory = rig_memory + RIG_DATA;
 
-	if (!setup())
-		skip();
+	random_state(prior);
+	give(prior);
+	for (unsigned k = 0; k < IMAGE; k++)
+		before[k] = (uint8_t)rand();
+	memset(before + HEADER, 0, 64);
+	*(uint64_t *)(before + HEADER) = shared & (uint64_t)rand();
+	memcpy(memory, before, IMAGE);
+	assert_ok(with_mask(requested, code[kind], 4));
+	/* what counts as in use changes when an interrupt comes in between (SDM 1, 13.6): once more */
+	for (unsigned k = 0; k < 20; k++) {
+		memcpy(native_out, before, IMAGE);
+		if (!compacted)
+			layout_move(native_out, &own, before, &guest->area);
+		native_save(kind, requested);
+		if (memcmp(native_out + HEADER, memory + HEADER, 8) == 0)
+			break;
+	}
+	if (compacted)
+		memcpy(before, native_out, IMAGE);
+	else
+		layout_move(before, &guest->area, native_out, &own);
+	drop_reserved(before);
+	drop_reserved(memory);
+	assert_memory_equal(memory, before, IMAGE);
+}
+
+static void saving(void **state)
+{
 	srand(4);
-	for (unsigned n = 0; n < 600; n++) {
-		uint64_t requested = mask & (uint64_t)rand();
+	for (unsigned n = 0; n < 3000; n++) {
+		const struct layout *guest = &layouts[n % LAYOUTS];
+		const struct xsave_layout *area = n & 4 ? &own : &layouts[n >> 3 & 1].area;
 		unsigned kind = n % 3;
 
-		if (kind && !(rig_policy.leaf[0].eax >> (kind - 1) & 1))
+		if (guest->xcr0 & ~mask || (kind && !(features >> (kind - 1) & 1)))
 			continue;
-		random_state(prior);
-		for (unsigned k = 0; k < IMAGE; k++)
-			before[k] = (uint8_t)rand();
-		memset(before + HEADER, 0, 64);
-		*(uint64_t *)(before + HEADER) = mask & (uint64_t)rand();
-		memcpy(native_out, before, IMAGE);
-		memcpy(rig_memory + RIG_DATA, before, IMAGE);
-		memcpy(rig.cpu.xsave, prior, IMAGE);
-		assert_ok(with_mask(requested, code[kind], 4));
-		if (kind == 0)
-			SANDWICH("xrstor64 %[in]", "xsave64 %[out]", prior, native_out, requested);
-		else if (kind == 1)
-			SANDWICH("xrstor64 %[in]", "xsaveopt64 %[out]", prior, native_out,
-				requested);
-		else
-			SANDWICH("xrstor64 %[in]", "xsavec64 %[out]", prior, native_out, requested);
-		/* reserved bytes of x87 registers, and what lies behind the XMM registers */
-		for (unsigned k = 0; k < 8; k++) {
-			memset(native_out + 32 + 16 * k + 10, 0, 6);
-			memset(rig_memory + RIG_DATA + 32 + 16 * k + 10, 0, 6);
-		}
-		memset(native_out + 416, 0, 96);
-		memset(rig_memory + RIG_DATA + 416, 0, 96);
-		assert_memory_equal(rig_memory + RIG_DATA, native_out, IMAGE);
+		setup(guest, area);
+		save_once(guest, kind);
 	}
 }
 
@@ -140,43 +178,99 @@ static void read_back(const uint8_t *image, uint8_t *out)
 		*(uint8_t(*)[IMAGE])out, mask);
 }
 
-static void restoring(void **state)
+static void settled(void)
+{
+	memcpy(before, rig.cpu.xsave, IMAGE);
+	xsave_settle(before, &rig_policy.area);
+	assert_memory_equal(before, rig.cpu.xsave, IMAGE);
+}
+
+static void restore_once(const struct layout *guest, bool compacted)
 {
 	static const uint8_t code[] = {0x48, 0x0f, 0xae, 0x2b};
+	static uint8_t image[IMAGE] __attribute__((aligned(64)));
+	uint64_t requested = shared & (uint64_t)rand();
+	uint8_t *memory = rig_memory + RIG_DATA;
 
-	if (!setup())
-		skip();
-	srand(5);
-	for (unsigned n = 0; n < 600; n++) {
-		uint64_t requested = mask & (uint64_t)rand();
-		uint8_t *guest = rig_memory + RIG_DATA;
-		static uint8_t image[IMAGE] __attribute__((aligned(64)));
-
-		random_state(prior);
-		random_state(image);
-		if (n & 1 && rig_policy.leaf[0].eax & 2) {
-			/* compacted, as the host makes it */
-			memset(native_out, 0, IMAGE);
-			SANDWICH("xrstor64 %[in]", "xsavec64 %[out]", image, native_out, mask);
-			memcpy(image, native_out, IMAGE);
-		}
-		memcpy(guest, image, IMAGE);
-		memcpy(rig.cpu.xsave, prior, IMAGE);
-		assert_ok(with_mask(requested, code, sizeof(code)));
-		read_back(rig.cpu.xsave, emulated_out);
+	random_state(prior);
+	random_state(image);
+	if (compacted) { /* as the host makes it */
 		memset(native_out, 0, IMAGE);
-		__asm__ volatile("xsave64 %[host]\n xrstor64 %[prior]\n mov %[mask], %%eax\n"
-				 "xrstor64 %[in]\n mov %[all], %%eax\n xsave64 %[out]\n"
-				 "xrstor64 %[host]"
-				 : [host] "+m"(host_state), [out] "+m"(native_out)
-				 : [in] "m"(image), [prior] "m"(prior),
-				 [mask] "S"((uint32_t)requested), [all] "c"((uint32_t)mask),
-				 "a"((uint32_t)mask), "d"(0)
-				 : "memory");
-		/* when SSE counts as in use is the processor's own affair (SDM 1, 13.6) */
-		emulated_out[HEADER] |= 2;
-		native_out[HEADER] |= 2;
-		assert_memory_equal(emulated_out, native_out, IMAGE);
+		SANDWICH("xrstor64 %[in]", "xsavec64 %[out]", image, native_out, shared);
+		memcpy(image, native_out, IMAGE);
+		memcpy(memory, image, IMAGE);
+	} else {
+		layout_move(memory, &guest->area, image, &own);
+	}
+	give(prior);
+	assert_ok(with_mask(requested, code, sizeof(code)));
+	settled();
+	memset(native_out, 0, IMAGE);
+	layout_move(native_out, &own, rig.cpu.xsave, &rig_policy.area);
+	read_back(native_out, emulated_out);
+	memset(native_out, 0, IMAGE);
+	__asm__ volatile("xsave64 %[host]\n xrstor64 %[prior]\n mov %[mask], %%eax\n"
+			 "xrstor64 %[in]\n mov %[all], %%eax\n xsave64 %[out]\n"
+			 "xrstor64 %[host]"
+			 : [host] "+m"(host_state), [out] "+m"(native_out)
+			 : [in] "m"(image), [prior] "m"(prior), [mask] "S"((uint32_t)requested),
+			 [all] "c"((uint32_t)mask), "a"((uint32_t)mask), "d"(0)
+			 : "memory");
+	/* what counts as in use is the processor's own affair (SDM 1, 13.6) */
+	memset(emulated_out + HEADER, 0, 8);
+	memset(native_out + HEADER, 0, 8);
+	assert_memory_equal(emulated_out, native_out, IMAGE);
+}
+
+static void restoring(void **state)
+{
+	srand(5);
+	for (unsigned n = 0; n < 3000; n++) {
+		const struct layout *guest = &layouts[n % LAYOUTS];
+		const struct xsave_layout *area = n & 4 ? &own : &layouts[n >> 3 & 1].area;
+
+		if (guest->xcr0 & ~mask)
+			continue;
+		setup(guest, area);
+		restore_once(guest, n >> 4 & 1 && features & 2);
+	}
+}
+
+/* Bytes of a component in the image: all the same, and the first half apart from the second. */
+static void component_is(unsigned c, uint8_t low, uint8_t high)
+{
+	unsigned at = c == COMP_SSE ? XSAVE_XMM : rig_policy.area.offset[c];
+	unsigned size = c == COMP_SSE ? 256 : rig_policy.area.size[c];
+
+	for (unsigned n = 0; n < size; n++)
+		assert_int_equal(rig.cpu.xsave[at + n], n < size / 2 ? low : high);
+}
+
+/* Outside 64-bit mode registers 8 and up keep what they have, also where others become initial. */
+static void halves(void **state)
+{
+	for (unsigned n = 0; n < 4; n++) {
+		bool initial = n & 1;
+		uint8_t *memory = rig_memory + RIG_DATA, now = initial ? 0 : 0x33;
+
+		setup(&layouts[n >> 1], &layouts[!(n >> 1)].area);
+		load(SEG_CS, SEL_CODE32);
+		memset(rig.cpu.xsave + XSAVE_XMM, 0x11, 256);
+		memset(rig.cpu.xsave + XSAVE_END, 0x11, IMAGE - XSAVE_END);
+		*(uint64_t *)(rig.cpu.xsave + HEADER) = 0xe7;
+		memset(memory, 0, XSAVE_END);
+		memset(memory + XSAVE_XMM, 0x33, 256);
+		memset(memory + XSAVE_END, 0x33, IMAGE - XSAVE_END);
+		*(uint32_t *)(memory + XSAVE_MXCSR) = MXCSR_INITIAL;
+		*(uint64_t *)(memory + HEADER) = initial ? 0 : 0xe7;
+		assert_ok(with_mask(0xe7, (const uint8_t[]){0x0f, 0xae, 0x2b}, 3));
+		component_is(COMP_SSE, now, 0x11);
+		component_is(COMP_AVX, now, 0x11);
+		component_is(COMP_OPMASK, now, now);
+		component_is(COMP_ZMM_HI, now, 0x11);
+		component_is(COMP_ZMM_HI16, 0x11, 0x11);
+		/* with what is left of it, a component is in use */
+		assert_int_equal(*(uint64_t *)(rig.cpu.xsave + HEADER), initial ? 0xc6 : 0xe7);
 	}
 }
 
@@ -186,11 +280,11 @@ static void bad_images(void **state)
 	static const uint8_t code[] = {0x48, 0x0f, 0xae, 0x2b};
 	uint8_t *guest = rig_memory + RIG_DATA;
 
-	if (!setup())
-		skip();
+	setup(&layouts[1], &layouts[0].area);
 	for (unsigned k = 0; k < 12; k++) {
 		random_state(prior);
-		memcpy(rig.cpu.xsave, prior, IMAGE);
+		give(prior);
+		memcpy(prior, rig.cpu.xsave, IMAGE);
 		random_state(guest);
 		switch (k) {
 		case 0:
@@ -231,7 +325,7 @@ static void bad_images(void **state)
 		}
 		assert_fault(with_mask(~0ull, code, sizeof(code)), EXC_GP, 0);
 		assert_memory_equal(rig.cpu.xsave + 24, prior + 24, IMAGE - 24);
-		rig.cpu.xcr0 = mask;
+		rig.cpu.xcr0 = 0xe7;
 	}
 	rig.cpu.gpr[RBX] = RIG_DATA + 32;
 	assert_fault(STEP(0x0f, 0xae, 0x2b), EXC_GP, 0);
@@ -246,11 +340,10 @@ static void bad_images(void **state)
 
 static void fx_area(void **state)
 {
-	if (!setup())
-		skip();
+	setup(&layouts[3], &own);
 	random_state(prior);
 	*(uint64_t *)(prior + HEADER) = 2;
-	memcpy(rig.cpu.xsave, prior, IMAGE);
+	give(prior);
 	rig.cpu.xsave[8] = 0x77; /* an instruction pointer of the host's */
 	rig.cpu.gpr[RBX] = RIG_DATA;
 	assert_ok(STEP(0x0f, 0xae, 0x03));
@@ -270,10 +363,9 @@ static void fx_area(void **state)
 /* FNSTENV, FNSAVE, FLDENV, FRSTOR: there and back. */
 static void environments(void **state)
 {
-	if (!setup())
-		skip();
+	setup(&layouts[3], &own);
 	random_state(prior);
-	*(uint64_t *)(prior + HEADER) = mask;
+	*(uint64_t *)(prior + HEADER) = 3;
 	*(uint16_t *)prior = 0x37e;
 	*(uint16_t *)(prior + 2) = 5 << 11;
 	prior[4] = 0xa1; /* physical 0, 5, 7: ST3, ST0, ST2 */
@@ -282,7 +374,7 @@ static void environments(void **state)
 	*(uint64_t *)(prior + 32) = 1ull << 63;
 	*(uint16_t *)(prior + 32 + 32 + 8) = 0x7fff; /* ST2 is infinite */
 	*(uint64_t *)(prior + 32 + 32) = 1ull << 63;
-	memcpy(rig.cpu.xsave, prior, IMAGE);
+	give(prior);
 	rig.cpu.gpr[RBX] = RIG_DATA;
 	assert_ok(STEP(0xd9, 0x33)); /* fnstenv */
 	assert_int_equal(get(RIG_DATA, 4), 0xffff037e);
@@ -316,16 +408,15 @@ static uint32_t *lane32(unsigned reg, unsigned lane)
 {
 	if (lane < 4)
 		return (uint32_t *)(rig.cpu.xsave + 160 + 16 * reg + 4 * lane);
-	return (uint32_t *)(rig.cpu.xsave + offset_of[2] + 16 * reg + 4 * (lane - 4));
+	return (uint32_t *)(rig.cpu.xsave + rig_policy.area.offset[2] + 16 * reg + 4 * (lane - 4));
 }
 
-static void gather_vex(void **state)
+static void gather_vex(const struct layout *guest, const struct layout *area)
 {
 	/* vpgatherdd ymm1, [rbx + ymm2 * 4 + 8], ymm3 */
 	static const uint8_t code[] = {0xc4, 0xe2, 0x65, 0x90, 0x4c, 0x93, 0x08};
 
-	if (!setup() || !(mask & 4))
-		skip();
+	setup(guest, &area->area);
 	memset(rig.cpu.xsave + HEADER, 0, 64);
 	rig.cpu.gpr[RBX] = RIG_DATA;
 	rig.cpu.xsave[HEADER] = 6;
@@ -354,36 +445,42 @@ static void gather_vex(void **state)
 	assert_fault(STEP(0xc4, 0xe2, 0x75, 0x90, 0x4c, 0x93, 0x08), EXC_UD, 0);
 }
 
-static void scatter_evex(void **state)
+static void scatter_evex(const struct layout *guest, const struct layout *area)
 {
 	/* vpscatterdd [rbx + zmm18 * 4]{k1}, zmm17 */
 	static const uint8_t code[] = {0x62, 0xe2, 0x7d, 0x41, 0xa0, 0x0c, 0x93};
 	uint32_t *data, *index;
 
-	if (!setup() || !(mask & 0x80))
-		skip();
+	setup(guest, &area->area);
 	memset(rig.cpu.xsave + HEADER, 0, 64);
-	*(uint64_t *)(rig.cpu.xsave + HEADER) = mask;
-	data = (uint32_t *)(rig.cpu.xsave + offset_of[7] + 64);
-	index = (uint32_t *)(rig.cpu.xsave + offset_of[7] + 128);
+	*(uint64_t *)(rig.cpu.xsave + HEADER) = 0xe7;
+	data = (uint32_t *)(rig.cpu.xsave + rig_policy.area.offset[7] + 64);
+	index = (uint32_t *)(rig.cpu.xsave + rig_policy.area.offset[7] + 128);
 	for (unsigned k = 0; k < 16; k++) {
 		data[k] = 0x500 + k;
 		index[k] = 3 * k;
 	}
-	*(uint64_t *)(rig.cpu.xsave + offset_of[5] + 8) = 0xffffffffffff0ff7;
+	*(uint64_t *)(rig.cpu.xsave + rig_policy.area.offset[5] + 8) = 0xffffffffffff0ff7;
 	rig.cpu.gpr[RBX] = RIG_DATA;
 	assert_ok(rig_step_bytes(code, sizeof(code)));
 	for (unsigned k = 0; k < 16; k++)
 		assert_int_equal(get(RIG_DATA + 12 * k, 4), 0x0ff7 >> k & 1 ? 0x500 + k : 0);
-	assert_int_equal(*(uint64_t *)(rig.cpu.xsave + offset_of[5] + 8), 0);
+	assert_int_equal(*(uint64_t *)(rig.cpu.xsave + rig_policy.area.offset[5] + 8), 0);
 	rig.cpu.xcr0 = 7;
 	assert_fault(rig_step_bytes(code, sizeof(code)), EXC_UD, 0);
 }
 
+static void gathers(void **state)
+{
+	for (unsigned n = 0; n < 9; n++)
+		gather_vex(&layouts[n / 3], &layouts[n % 3]);
+	for (unsigned n = 0; n < 4; n++)
+		scatter_evex(&layouts[n / 2], &layouts[n % 2]);
+}
+
 static void masked_store(void **state)
 {
-	if (!setup())
-		skip();
+	setup(&layouts[3], &own);
 	rig.cpu.xsave[HEADER] = 3;
 	for (unsigned k = 0; k < 16; k++) {
 		rig.cpu.xsave[160 + 16 + k] = (uint8_t)(k + 1);
@@ -409,13 +506,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(saving),
 		cmocka_unit_test(restoring),
+		cmocka_unit_test(halves),
 		cmocka_unit_test(bad_images),
 		cmocka_unit_test(fx_area),
 		cmocka_unit_test(environments),
-		cmocka_unit_test(gather_vex),
-		cmocka_unit_test(scatter_evex),
+		cmocka_unit_test(gathers),
 		cmocka_unit_test(masked_store),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, find_own, NULL);
 }

@@ -10,6 +10,7 @@
 #include <cpuid.h>
 
 #include "cpu/translate/dump.h"
+#include "cpu/translate/emulate/emulate_image.h"
 #include "cpu/translate/run.h"
 #include "cpu/translate/sight.h"
 #include "cpu/translate/stubs.h"
@@ -97,6 +98,7 @@ static int vm_create(const struct engine_vm_config *config, struct engine_vm **o
 	if (!e)
 		return error_set(err, ENOMEM, "no memory for the guest");
 	e->vm.config = *config;
+	xsave_layout(&e->vm.layout, config->cpuid);
 	e->vm.cache.fd = -1;
 	e->vm.vectors = host_xcr0() & 0xe7;
 	if (__get_cpuid_count(0xd, 1, &a, &b, &c, &d))
@@ -326,16 +328,22 @@ static bool vcpu_interruptible(struct engine_vcpu *e)
 
 static void vcpu_get_state(struct engine_vcpu *e, struct cpu_state *state)
 {
-	vcpu_vectors_save(e->p.v);
+	image_begin(e->p.v);
 	*state = e->p.v->cpu;
 }
 
 static int vcpu_set_state(struct engine_vcpu *e, const struct cpu_state *state, struct error *err)
 {
 	struct vcpu *v = e->p.v;
+	const struct cpuid_policy *policy = vcpu_cpuid(v);
+	const char *wrong = xsave_check(state->xsave,
+		policy->xcr0 ? policy->xcr0 : XCR0_X87 | XCR0_SSE, MXCSR_BITS);
 
+	if (wrong)
+		return error_set(err, EINVAL, "%s", wrong);
 	v->vectors_saved = true;
 	v->cpu = *state;
+	xsave_settle(v->cpu.xsave, &policy->area);
 	mmu_flush_all(v);
 	mode_update(v);
 	return 0;

@@ -37,6 +37,11 @@ const struct cpuid_policy *vcpu_cpuid(const struct vcpu *v)
 	return v->vm->config.cpuid;
 }
 
+const struct xsave_layout *vcpu_layout(const struct vcpu *v)
+{
+	return &v->vm->layout;
+}
+
 const struct engine_callbacks *vcpu_callbacks(const struct vcpu *v, void **ctx)
 {
 	*ctx = v->vm->config.ctx;

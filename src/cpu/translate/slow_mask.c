@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cpu/translate/emulate/emulate_image.h"
 #include "cpu/translate/insn/insn.h"
 #include "cpu/translate/vm.h"
 
@@ -14,7 +13,6 @@ enum outcome mmu_slow_mask(struct vcpu *v, const struct slow_access *d, uint64_t
 	uint8_t bytes[15] = {0};
 	static const uint8_t code_bits[] = {16, 32, 64};
 	unsigned bits = code_bits[v->private_data->mode & MODE_BITS];
-	struct image_layout l;
 	enum outcome out;
 
 	vcpu_vectors_save(v);
@@ -31,7 +29,6 @@ enum outcome mmu_slow_mask(struct vcpu *v, const struct slow_access *d, uint64_t
 	}
 	if (insn_decode(&insn, bytes, d->length, bits, NULL))
 		return OUT_OK;
-	image_layout(v, &l);
-	*mask = insn_mask(&insn, v->cpu.xsave, l.offset[COMP_OPMASK]);
+	*mask = insn_mask(&insn, v->cpu.xsave, vcpu_cpuid(v)->area.offset[COMP_OPMASK]);
 	return OUT_OK;
 }

@@ -195,6 +195,8 @@ enum slow_result mmu_commit(struct vcpu *v, const struct slow_access *d);
 enum outcome mmu_fetch(struct vcpu *v, uint64_t linear, uint64_t *gpa);
 
 const struct cpuid_policy *vcpu_cpuid(const struct vcpu *v);
+/* Of the guest's XSAVE; cpu.xsave's is vcpu_cpuid(v)->area. */
+const struct xsave_layout *vcpu_layout(const struct vcpu *v);
 /* vcpu_vectors_save() before any of them. */
 const struct engine_callbacks *vcpu_callbacks(const struct vcpu *v, void **ctx);
 

@@ -51,8 +51,9 @@ struct translate_vm {
 	struct region region[VM_REGIONS];
 	struct translate_vcpu *vcpu[VM_VCPUS];
 	unsigned vcpus;
-	unsigned host_cpus; /* that this process may use */
-	uint64_t vectors;   /* state components that the guest may have (an XSAVE mask) */
+	unsigned host_cpus;         /* that this process may use */
+	uint64_t vectors;           /* state components that the guest may have (an XSAVE mask) */
+	struct xsave_layout layout; /* of the guest's XSAVE */
 	bool has_xsaveopt, has_fsgsbase;
 	struct window_pool pool;
 	struct lock exclusive; /* held by who wants all others outside of translated code */

@@ -308,8 +308,7 @@ enum outcome emulate_xgetbv(struct vcpu *v, const struct insn *i)
 		vcpu_vectors_save(v);
 		if (!cpuid_policy_has(vcpu_cpuid(v), 13, 1, 0, 2))
 			return raise_gp(v, 0);
-		/* XSTATE_BV of the image just saved; byte 512 is 8-aligned. */
-		value &= *(const uint64_t *)(v->cpu.xsave + 512);
+		value &= *xsave_bv(v->cpu.xsave);
 	}
 	v->cpu.gpr[RAX] = (uint32_t)value;
 	v->cpu.gpr[RDX] = value >> 32;

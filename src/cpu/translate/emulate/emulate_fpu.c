@@ -9,7 +9,7 @@
 
 static unsigned image_top(struct vcpu *v)
 {
-	return *image_u16(v, IMAGE_FSW) >> 11 & 7;
+	return *image_u16(v, XSAVE_FSW) >> 11 & 7;
 }
 
 /* The two tag bits of a register in use. */
@@ -27,11 +27,11 @@ static unsigned tag_of(const uint8_t *st)
 
 static uint16_t tags_full(struct vcpu *v)
 {
-	unsigned abridged = v->cpu.xsave[IMAGE_FTW], top = image_top(v), tags = 0;
+	unsigned abridged = v->cpu.xsave[XSAVE_FTW], top = image_top(v), tags = 0;
 
 	for (unsigned reg = 0; reg < 8; reg++) {
 		unsigned st = (reg - top) & 7;
-		unsigned tag = abridged >> reg & 1 ? tag_of(v->cpu.xsave + IMAGE_ST + 16 * st) : 3;
+		unsigned tag = abridged >> reg & 1 ? tag_of(v->cpu.xsave + XSAVE_ST + 16 * st) : 3;
 
 		tags |= tag << 2 * reg;
 	}
@@ -41,17 +41,13 @@ static uint16_t tags_full(struct vcpu *v)
 static enum outcome fpu_begin(struct vcpu *v, const struct insn *i, unsigned size, unsigned access,
 	uint64_t *linear)
 {
-	struct image_layout l;
-
 	if (rm_is_reg(i))
 		return raise_ud(v);
 	if (v->cpu.cr0 & (CR0_EM | CR0_TS))
 		return fault_raise(v, EXC_NM);
 	image_begin(v);
-	image_layout(v, &l);
-	image_fill(v, &l, 1u << COMP_X87);
 	/* loads wait for pending exceptions, before they look at memory */
-	if (access == ACC_READ && (*image_u16(v, IMAGE_FSW) & FSW_ES) && (v->cpu.cr0 & CR0_NE))
+	if (access == ACC_READ && (*image_u16(v, XSAVE_FSW) & FSW_ES) && (v->cpu.cr0 & CR0_NE))
 		return fault_raise(v, EXC_MF);
 	TRY(linear_address(v, i->mem_seg, insn_address(v, i), size, access, linear));
 	return mem_probe(v, *linear, size, access);
@@ -70,20 +66,20 @@ enum outcome emulate_fnstenv(struct vcpu *v, const struct insn *i)
 		*(volatile uint16_t *)&words[k] = 0;
 	if (wide)
 		words[1] = words[3] = words[5] = words[13] = 0xffff;
-	words[0] = *image_u16(v, IMAGE_FCW);
-	words[wide ? 2 : 1] = *image_u16(v, IMAGE_FSW);
+	words[0] = *image_u16(v, XSAVE_FCW);
+	words[wide ? 2 : 1] = *image_u16(v, XSAVE_FSW);
 	words[wide ? 4 : 2] = tags_full(v);
 	TRY(mem_write(v, linear, words, env, ACC_WRITE));
 	if (save) {
 		for (unsigned k = 0; k < 8; k++)
-			TRY(mem_write(v, linear + env + 10 * k, v->cpu.xsave + IMAGE_ST + 16 * k,
+			TRY(mem_write(v, linear + env + 10 * k, v->cpu.xsave + XSAVE_ST + 16 * k,
 				10, ACC_WRITE));
 		/* as FNINIT: TOP becomes 0, the registers stay where they are */
 		image_rotate(v, 0);
-		*image_u64(v, IMAGE_FCW) = 0x37f;
+		*image_u64(v, XSAVE_FCW) = 0x37f;
 	} else {
 		/* all masked now, so nothing is pending */
-		image_control(v, *image_u16(v, IMAGE_FCW) | 0x3f, *image_u16(v, IMAGE_FSW));
+		image_control(v, *image_u16(v, XSAVE_FCW) | 0x3f, *image_u16(v, XSAVE_FSW));
 	}
 	*image_bv(v) |= 1u << COMP_X87;
 	return insn_done(v, i);
@@ -106,12 +102,12 @@ enum outcome emulate_fldenv(struct vcpu *v, const struct insn *i)
 		abridged |= (tags >> 2 * reg & 3) != 3 ? 1u << reg : 0;
 	if (registers)
 		for (unsigned k = 0; k < 8; k++)
-			TRY(mem_read(v, linear + env + 10 * k, v->cpu.xsave + IMAGE_ST + 16 * k, 10,
+			TRY(mem_read(v, linear + env + 10 * k, v->cpu.xsave + XSAVE_ST + 16 * k, 10,
 				ACC_READ));
 	else if ((fsw >> 11 & 7) != image_top(v))
 		image_rotate(v, fsw >> 11 & 7);
 	image_control(v, fcw, fsw);
-	*image_u16(v, IMAGE_FTW) = (uint16_t)abridged;
+	*image_u16(v, XSAVE_FTW) = (uint16_t)abridged;
 	*image_bv(v) |= 1u << COMP_X87;
 	return insn_done(v, i);
 }
@@ -126,7 +122,7 @@ void image_rotate(struct vcpu *v, unsigned top)
 {
 	unsigned turn = (top - image_top(v)) & 7;
 	volatile uint64_t old[16];
-	uint64_t *st = image_u64(v, IMAGE_ST);
+	uint64_t *st = image_u64(v, XSAVE_ST);
 
 	for (unsigned k = 0; k < 16; k++)
 		old[k] = st[k];
@@ -155,7 +151,6 @@ enum outcome emulate_maskmov(struct vcpu *v, const struct insn *i)
 	unsigned size = mmx ? 8 : 16, reg, rm, seg = maskmov_segment(v, i);
 	uint64_t offset = v->cpu.gpr[RDI];
 	const uint8_t *data, *mask;
-	struct image_layout l;
 
 	reg = i->modrm >> 3 & 7;
 	rm = i->modrm & 7;
@@ -170,16 +165,14 @@ enum outcome emulate_maskmov(struct vcpu *v, const struct insn *i)
 			rm |= !(p & 0x20) << 3;
 	}
 	image_begin(v);
-	image_layout(v, &l);
-	image_fill(v, &l, 3);
 	if (mmx) {
 		image_rotate(v, 0);
-		*image_u16(v, IMAGE_FSW) &= (uint16_t)~0x3800;
-		*image_u16(v, IMAGE_FTW) = 0xff;
+		*image_u16(v, XSAVE_FSW) &= (uint16_t)~0x3800;
+		*image_u16(v, XSAVE_FTW) = 0xff;
 		*image_bv(v) |= 1u << COMP_X87;
 	}
-	data = v->cpu.xsave + (mmx ? IMAGE_ST : IMAGE_XMM) + 16 * reg;
-	mask = v->cpu.xsave + (mmx ? IMAGE_ST : IMAGE_XMM) + 16 * rm;
+	data = v->cpu.xsave + (mmx ? XSAVE_ST : XSAVE_XMM) + 16 * reg;
+	mask = v->cpu.xsave + (mmx ? XSAVE_ST : XSAVE_XMM) + 16 * rm;
 	for (unsigned k = 0; k < size;) {
 		unsigned n = 0;
 		uint64_t linear;

@@ -6,8 +6,8 @@
 #include "cpu/translate/emulate/emulate_image.h"
 
 struct gather {
-	struct image_layout l;
-	unsigned reg, index, mask; /* vector registers; mask: vector (VEX) or opmask (EVEX) */
+	const struct xsave_layout *area; /* of the image */
+	unsigned reg, index, mask;       /* vector registers; mask: vector (VEX) or opmask (EVEX) */
 	unsigned index_size, size, lanes;
 	unsigned seg, scale;
 	uint64_t base, address_mask;
@@ -20,13 +20,13 @@ static uint8_t *vector_byte(struct vcpu *v, const struct gather *g, unsigned reg
 	unsigned offset;
 
 	if (reg >= 16)
-		offset = g->l.offset[COMP_ZMM_HI16] + 64 * (reg - 16) + at;
+		offset = g->area->offset[COMP_ZMM_HI16] + 64 * (reg - 16) + at;
 	else if (at < 16)
-		offset = IMAGE_XMM + 16 * reg + at;
+		offset = XSAVE_XMM + 16 * reg + at;
 	else if (at < 32)
-		offset = g->l.offset[COMP_AVX] + 16 * reg + at - 16;
+		offset = g->area->offset[COMP_AVX] + 16 * reg + at - 16;
 	else
-		offset = g->l.offset[COMP_ZMM_HI] + 32 * reg + at - 32;
+		offset = g->area->offset[COMP_ZMM_HI] + 32 * reg + at - 32;
 	return v->cpu.xsave + offset;
 }
 
@@ -51,7 +51,7 @@ static void element_set(struct vcpu *v, const struct gather *g, unsigned reg, un
 
 static uint64_t *opmask(struct vcpu *v, const struct gather *g)
 {
-	return image_u64(v, g->l.offset[COMP_OPMASK] + 8 * g->mask);
+	return image_u64(v, g->area->offset[COMP_OPMASK] + 8 * g->mask);
 }
 
 /* The encoding's fields (SDM 2A 2.3.5, 2.7.1). */
@@ -101,21 +101,20 @@ static enum outcome gather_decode(struct vcpu *v, const struct insn *i, struct g
 /* Everything that is touched becomes part of the image. */
 static enum outcome gather_image(struct vcpu *v, struct gather *g)
 {
+	const struct xsave_layout *l = vcpu_layout(v);
 	uint64_t used = v->cpu.xcr0 &
 		(1u << COMP_SSE | 1u << COMP_AVX | 1u << COMP_OPMASK | 1u << COMP_ZMM_HI |
 			1u << COMP_ZMM_HI16);
 
 	image_begin(v);
-	image_layout(v, &g->l);
-	if (g->l.size[COMP_AVX] < 256 ||
+	g->area = &vcpu_cpuid(v)->area;
+	if (!l->size[COMP_AVX] ||
 		(g->evex &&
-			(g->l.size[COMP_OPMASK] < 64 || g->l.size[COMP_ZMM_HI] < 512 ||
-				g->l.size[COMP_ZMM_HI16] < 1024)))
+			!(l->size[COMP_OPMASK] && l->size[COMP_ZMM_HI] && l->size[COMP_ZMM_HI16])))
 		return raise_ud(v);
 	for (unsigned c = 2; c < COMP_COUNT; c++)
-		if (!g->l.size[c])
+		if (!l->size[c])
 			used &= ~(1ull << c);
-	image_fill(v, &g->l, used);
 	*image_bv(v) |= used;
 	return OUT_OK;
 }

@@ -8,56 +8,12 @@
 
 #include "cpu/translate/emulate/emulate_image.h"
 
-void image_layout(struct vcpu *v, struct image_layout *l)
-{
-	const struct cpuid_policy *policy = vcpu_cpuid(v);
-
-	for (unsigned c = 0; c < COMP_COUNT; c++)
-		l->offset[c] = l->size[c] = 0;
-	l->align = 0;
-	for (unsigned k = 0; k < policy->count; k++) {
-		const struct cpuid_leaf *leaf = &policy->leaf[k];
-		unsigned c = leaf->subleaf;
-
-		if (leaf->leaf != 13 || c < 2 || c >= COMP_COUNT)
-			continue;
-		if (leaf->ebx < IMAGE_END || leaf->eax > CPU_XSAVE_SIZE ||
-			leaf->ebx + leaf->eax > CPU_XSAVE_SIZE)
-			continue;
-		l->offset[c] = (uint16_t)leaf->ebx;
-		l->size[c] = (uint16_t)leaf->eax;
-		l->align |= (uint8_t)((leaf->ecx >> 1 & 1) << c);
-	}
-}
-
 void image_begin(struct vcpu *v)
 {
 	vcpu_vectors_save(v);
-	*image_u16(v, IMAGE_FOP) = 0;
-	*image_u64(v, IMAGE_FIP) = 0;
-	*image_u64(v, IMAGE_FDP) = 0;
-}
-
-static void clear(struct vcpu *v, unsigned from, unsigned to)
-{
-	for (; from + 8 <= to; from += 8)
-		*(volatile uint64_t *)(v->cpu.xsave + from) = 0;
-}
-
-void image_fill(struct vcpu *v, const struct image_layout *l, uint64_t components)
-{
-	uint64_t fill = components & ~*image_bv(v);
-
-	if (fill & 1u << COMP_X87) {
-		*image_u64(v, IMAGE_FCW) = 0x37f;
-		clear(v, IMAGE_FIP, IMAGE_MXCSR);
-		clear(v, IMAGE_ST, IMAGE_XMM);
-	}
-	if (fill & 1u << COMP_SSE)
-		clear(v, IMAGE_XMM, IMAGE_XMM_END);
-	for (unsigned c = 2; c < COMP_COUNT; c++)
-		if (fill >> c & 1)
-			clear(v, l->offset[c], l->offset[c] + l->size[c]);
+	*image_u16(v, XSAVE_FOP) = 0;
+	*image_u64(v, XSAVE_FIP) = 0;
+	*image_u64(v, XSAVE_FDP) = 0;
 }
 
 void image_control(struct vcpu *v, uint16_t fcw, uint16_t fsw)
@@ -65,19 +21,19 @@ void image_control(struct vcpu *v, uint16_t fcw, uint16_t fsw)
 	fsw &= (uint16_t) ~(FSW_ES | FSW_B);
 	if (fsw & ~fcw & 0x3f)
 		fsw |= FSW_ES | FSW_B;
-	*image_u16(v, IMAGE_FCW) = (fcw & FCW_KEPT) | FCW_FIXED;
-	*image_u16(v, IMAGE_FSW) = fsw;
+	*image_u16(v, XSAVE_FCW) = (fcw & FCW_KEPT) | FCW_FIXED;
+	*image_u16(v, XSAVE_FSW) = fsw;
 }
 
 bool mxcsr_valid(struct vcpu *v, uint32_t mxcsr)
 {
-	uint32_t mask = *image_u32(v, IMAGE_MXCSR + 4);
+	uint32_t mask = *image_u32(v, XSAVE_MXCSR + 4);
 
 	return !(mxcsr & ~(mask ? mask : 0xffffu));
 }
 
 /* Outside 64-bit mode registers 8 and up are neither saved nor loaded. */
-static unsigned component_bytes(const struct vcpu *v, const struct image_layout *l, unsigned c)
+static unsigned component_bytes(const struct vcpu *v, const struct xsave_layout *l, unsigned c)
 {
 	if (mode_code64(v))
 		return l->size[c];
@@ -86,14 +42,14 @@ static unsigned component_bytes(const struct vcpu *v, const struct image_layout 
 
 static unsigned xmm_end(const struct vcpu *v)
 {
-	return mode_code64(v) ? IMAGE_XMM_END : IMAGE_XMM + 128;
+	return mode_code64(v) ? XSAVE_XMM_END : XSAVE_XMM + 128;
 }
 
 /* Offsets of components in compacted format. Returns the end. */
-static unsigned compact(const struct image_layout *l, uint64_t components,
+static unsigned compact(const struct xsave_layout *l, uint64_t components,
 	unsigned offset[COMP_COUNT])
 {
-	unsigned at = IMAGE_END;
+	unsigned at = XSAVE_END;
 
 	for (unsigned c = 2; c < COMP_COUNT; c++) {
 		offset[c] = 0;
@@ -116,7 +72,7 @@ static enum outcome xsave_begin(struct vcpu *v, const struct insn *i, unsigned a
 	if (v->cpu.cr0 & CR0_TS)
 		return fault_raise(v, EXC_NM);
 	*rfbm = ((uint32_t)v->cpu.gpr[RAX] | v->cpu.gpr[RDX] << 32) & v->cpu.xcr0;
-	TRY(linear_address(v, i->mem_seg, insn_address(v, i), IMAGE_END, access, linear));
+	TRY(linear_address(v, i->mem_seg, insn_address(v, i), XSAVE_END, access, linear));
 	if (*linear & 63)
 		return raise_gp(v, 0);
 	return OUT_OK;
@@ -134,58 +90,62 @@ static enum outcome save_legacy(struct vcpu *v, uint64_t linear, uint64_t write,
 		return mem_write(v, linear, image, xmm_end(v), ACC_WRITE);
 	if (x87) {
 		TRY(mem_write(v, linear, image, 24, ACC_WRITE));
-		TRY(mem_write(v, linear + IMAGE_ST, image + IMAGE_ST, 128, ACC_WRITE));
+		TRY(mem_write(v, linear + XSAVE_ST, image + XSAVE_ST, 128, ACC_WRITE));
 	}
 	if (mxcsr)
-		TRY(mem_write(v, linear + IMAGE_MXCSR, image + IMAGE_MXCSR, 8, ACC_WRITE));
+		TRY(mem_write(v, linear + XSAVE_MXCSR, image + XSAVE_MXCSR, 8, ACC_WRITE));
 	if (sse)
-		TRY(mem_write(v, linear + IMAGE_XMM, image + IMAGE_XMM, xmm_end(v) - IMAGE_XMM,
+		TRY(mem_write(v, linear + XSAVE_XMM, image + XSAVE_XMM, xmm_end(v) - XSAVE_XMM,
 			ACC_WRITE));
 	return OUT_OK;
 }
 
+/* Where the image has a component. */
+static uint8_t *image_component(struct vcpu *v, unsigned c)
+{
+	return v->cpu.xsave + vcpu_cpuid(v)->area.offset[c];
+}
+
 enum outcome emulate_xsave(struct vcpu *v, const struct insn *i)
 {
+	const struct xsave_layout *l = vcpu_layout(v);
 	bool optimize =
 		i->mnemonic == ZYDIS_MNEMONIC_XSAVEOPT || i->mnemonic == ZYDIS_MNEMONIC_XSAVEOPT64;
 	bool compacted =
 		i->mnemonic == ZYDIS_MNEMONIC_XSAVEC || i->mnemonic == ZYDIS_MNEMONIC_XSAVEC64;
 	uint64_t rfbm, linear, in_use, write, header[2];
-	unsigned offset[COMP_COUNT], end = IMAGE_END;
-	struct image_layout l;
+	unsigned offset[COMP_COUNT], end = XSAVE_END;
 
 	TRY(xsave_begin(v, i, ACC_WRITE, &rfbm, &linear));
 	image_begin(v);
-	image_layout(v, &l);
 	in_use = *image_bv(v) & rfbm;
-	if (compacted && (rfbm & 2) && *image_u32(v, IMAGE_MXCSR) != MXCSR_DEFAULT)
+	if (compacted && (rfbm & 2) && *image_u32(v, XSAVE_MXCSR) != MXCSR_INITIAL)
 		in_use |= 2;
 	write = optimize || compacted ? in_use : rfbm;
 	if (compacted) {
-		end = compact(&l, rfbm, offset);
+		end = compact(l, rfbm, offset);
 	} else {
 		for (unsigned c = 2; c < COMP_COUNT; c++) {
-			offset[c] = l.offset[c];
-			if ((write >> c & 1) && offset[c] + l.size[c] > end)
-				end = offset[c] + l.size[c];
+			offset[c] = l->offset[c];
+			if ((write >> c & 1) && offset[c] + l->size[c] > end)
+				end = offset[c] + l->size[c];
 		}
 	}
 	TRY(linear_address(v, i->mem_seg, insn_address(v, i), end, ACC_WRITE, &linear));
 	TRY(mem_probe(v, linear, end, ACC_WRITE));
-	image_fill(v, &l, write);
 	TRY(save_legacy(v, linear, write, compacted ? write & 2 : rfbm & 6));
 	for (unsigned c = 2; c < COMP_COUNT; c++)
 		if (write >> c & 1)
-			TRY(mem_write(v, linear + offset[c], v->cpu.xsave + l.offset[c],
-				component_bytes(v, &l, c), ACC_WRITE));
+			TRY(mem_write(v, linear + offset[c], image_component(v, c),
+				component_bytes(v, l, c), ACC_WRITE));
 	if (compacted) {
 		header[0] = in_use;
 		header[1] = rfbm | 1ull << 63;
 	} else {
-		TRY(mem_read(v, linear + IMAGE_HEADER, header, 8, ACC_READ));
+		TRY(mem_read(v, linear + XSAVE_BV, header, 8, ACC_READ));
 		header[0] = (header[0] & ~rfbm) | in_use;
 	}
-	TRY(mem_write(v, linear + IMAGE_HEADER, header, compacted ? 16 : 8, ACC_WRITE));
+	TRY(mem_write(v, linear + XSAVE_BV, header, compacted ? 16 : 8, ACC_WRITE));
 	return insn_done(v, i);
 }
 
@@ -212,47 +172,56 @@ static bool header_valid(struct vcpu *v, const uint64_t header[8])
 static enum outcome load_x87(struct vcpu *v, uint64_t linear)
 {
 	TRY(mem_read(v, linear, v->cpu.xsave, 24, ACC_READ));
-	image_control(v, *image_u16(v, IMAGE_FCW), *image_u16(v, IMAGE_FSW));
-	TRY(mem_read(v, linear + IMAGE_ST, v->cpu.xsave + IMAGE_ST, 128, ACC_READ));
+	image_control(v, *image_u16(v, XSAVE_FCW), *image_u16(v, XSAVE_FSW));
+	TRY(mem_read(v, linear + XSAVE_ST, v->cpu.xsave + XSAVE_ST, 128, ACC_READ));
 	/* reserved bytes are not kept */
-	*image_u16(v, IMAGE_FTW) &= 0xff;
+	*image_u16(v, XSAVE_FTW) &= 0xff;
 	for (unsigned k = 0; k < 8; k++) {
-		*image_u16(v, IMAGE_ST + 16 * k + 10) = 0;
-		*image_u32(v, IMAGE_ST + 16 * k + 12) = 0;
+		*image_u16(v, XSAVE_ST + 16 * k + 10) = 0;
+		*image_u32(v, XSAVE_ST + 16 * k + 12) = 0;
 	}
 	return OUT_OK;
 }
 
 static enum outcome load_xmm(struct vcpu *v, uint64_t linear)
 {
-	return mem_read(v, linear + IMAGE_XMM, v->cpu.xsave + IMAGE_XMM, xmm_end(v) - IMAGE_XMM,
+	return mem_read(v, linear + XSAVE_XMM, v->cpu.xsave + XSAVE_XMM, xmm_end(v) - XSAVE_XMM,
 		ACC_READ);
 }
 
 /*
- * Outside 64-bit mode the upper registers keep what they have, so a component that is not in use
- * must be written out before it is loaded in part.
+ * What XRSTOR puts into its initial state. Outside 64-bit mode the upper registers keep what they have
+ * (SDM 1, 13.5), so a component that has such registers stays in use if it was.
  */
-static void load_begin(struct vcpu *v, const struct image_layout *l, uint64_t components)
+static void load_initial(struct vcpu *v, const struct xsave_layout *l, uint64_t components)
 {
-	if (!mode_code64(v))
-		image_fill(v, l, components);
+	uint64_t whole = components;
+
+	for (unsigned c = COMP_SSE; c < COMP_COUNT && !mode_code64(v); c++) {
+		if (!(components >> c & 1) || c == COMP_OPMASK)
+			continue;
+		whole &= ~(1ull << c);
+		if (c == COMP_SSE)
+			xsave_zero(v->cpu.xsave, XSAVE_XMM, xmm_end(v));
+		else
+			xsave_zero(image_component(v, c), 0, component_bytes(v, l, c));
+	}
+	xsave_initial(v->cpu.xsave, &vcpu_cpuid(v)->area, whole);
 }
 
 enum outcome emulate_xrstor(struct vcpu *v, const struct insn *i)
 {
 	uint64_t rfbm, linear, header[8], bv, load;
+	const struct xsave_layout *l = vcpu_layout(v);
 	unsigned offset[COMP_COUNT];
 	bool compacted, mxcsr_loaded;
-	struct image_layout l;
 	uint32_t mxcsr;
 
 	TRY(xsave_begin(v, i, ACC_READ, &rfbm, &linear));
 	image_begin(v);
-	image_layout(v, &l);
-	TRY(mem_probe(v, linear, IMAGE_END, ACC_READ));
-	TRY(mem_read(v, linear + IMAGE_MXCSR, &mxcsr, 4, ACC_READ));
-	TRY(mem_read(v, linear + IMAGE_HEADER, header, 64, ACC_READ));
+	TRY(mem_probe(v, linear, XSAVE_END, ACC_READ));
+	TRY(mem_read(v, linear + XSAVE_MXCSR, &mxcsr, 4, ACC_READ));
+	TRY(mem_read(v, linear + XSAVE_BV, header, 64, ACC_READ));
 	if (!header_valid(v, header))
 		return raise_gp(v, 0);
 	compacted = header[1] >> 63;
@@ -262,32 +231,33 @@ enum outcome emulate_xrstor(struct vcpu *v, const struct insn *i)
 	if (mxcsr_loaded && !mxcsr_valid(v, mxcsr))
 		return raise_gp(v, 0);
 	if (compacted)
-		compact(&l, header[1], offset);
+		compact(l, header[1], offset);
 	for (unsigned c = 2; c < COMP_COUNT; c++) {
 		if (!compacted)
-			offset[c] = l.offset[c];
+			offset[c] = l->offset[c];
 		if (load >> c & 1) {
 			uint64_t unused;
 
-			TRY(linear_address(v, i->mem_seg, insn_address(v, i), offset[c] + l.size[c],
-				ACC_READ, &unused));
-			TRY(mem_probe(v, linear + offset[c], l.size[c], ACC_READ));
+			TRY(linear_address(v, i->mem_seg, insn_address(v, i),
+				offset[c] + l->size[c], ACC_READ, &unused));
+			TRY(mem_probe(v, linear + offset[c], l->size[c], ACC_READ));
 		}
 	}
-	load_begin(v, &l, load);
+	/* first, so that nothing lies behind a clear bit if a page goes away meanwhile */
+	*image_bv(v) |= load;
 	if (load & 1)
 		TRY(load_x87(v, linear));
 	if (load & 2)
 		TRY(load_xmm(v, linear));
 	for (unsigned c = 2; c < COMP_COUNT; c++)
 		if (load >> c & 1)
-			TRY(mem_read(v, linear + offset[c], v->cpu.xsave + l.offset[c],
-				component_bytes(v, &l, c), ACC_READ));
+			TRY(mem_read(v, linear + offset[c], image_component(v, c),
+				component_bytes(v, l, c), ACC_READ));
+	load_initial(v, l, rfbm & ~load);
 	if (mxcsr_loaded)
-		*image_u32(v, IMAGE_MXCSR) = mxcsr;
+		*image_u32(v, XSAVE_MXCSR) = mxcsr;
 	else if (compacted && (rfbm & 2))
-		*image_u32(v, IMAGE_MXCSR) = MXCSR_DEFAULT;
-	*image_bv(v) = (*image_bv(v) & ~rfbm) | load;
+		*image_u32(v, XSAVE_MXCSR) = MXCSR_INITIAL;
 	return insn_done(v, i);
 }
 
@@ -310,31 +280,25 @@ static enum outcome fx_begin(struct vcpu *v, const struct insn *i, unsigned acce
 
 enum outcome emulate_fxsave(struct vcpu *v, const struct insn *i)
 {
-	struct image_layout l;
 	uint64_t linear;
 
 	TRY(fx_begin(v, i, ACC_WRITE, &linear));
-	image_layout(v, &l);
-	image_fill(v, &l, 3);
 	TRY(mem_write(v, linear, v->cpu.xsave, xmm_end(v), ACC_WRITE));
 	return insn_done(v, i);
 }
 
 enum outcome emulate_fxrstor(struct vcpu *v, const struct insn *i)
 {
-	struct image_layout l;
 	uint64_t linear;
 	uint32_t mxcsr;
 
 	TRY(fx_begin(v, i, ACC_READ, &linear));
-	TRY(mem_read(v, linear + IMAGE_MXCSR, &mxcsr, 4, ACC_READ));
+	TRY(mem_read(v, linear + XSAVE_MXCSR, &mxcsr, 4, ACC_READ));
 	if (!mxcsr_valid(v, mxcsr))
 		return raise_gp(v, 0);
-	image_layout(v, &l);
-	load_begin(v, &l, 3);
+	*image_bv(v) |= 3;
 	TRY(load_x87(v, linear));
 	TRY(load_xmm(v, linear));
-	*image_u32(v, IMAGE_MXCSR) = mxcsr;
-	*image_bv(v) |= 3;
+	*image_u32(v, XSAVE_MXCSR) = mxcsr;
 	return insn_done(v, i);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cpu/state.h"
+#include "cpu/xsave.h"
 #include "cpu/translate/insn/insn_parts.h"
 
 /* What masks off, in memory, faults as well (the classes' NF forms; Zydis calls some E4). */
@@ -135,11 +136,7 @@ void insn_masking(struct insn *i, const struct insn_raw *raw)
 
 /* --- at run time ---------------------------------------------------------------------- */
 
-/* Places in a standard-format XSAVE image (Intel SDM 1, 13.4 and 13.5). */
-#define XSAVE_MM 32
-#define XSAVE_XMM 160
-#define XSAVE_BV 512
-#define XSAVE_YMM 576 /* on every processor: the first of the extended region */
+#define XSAVE_YMM XSAVE_END /* on every processor: the first of the extended region */
 
 enum { COMPONENT_X87 = 1, COMPONENT_SSE = 2, COMPONENT_AVX = 4, COMPONENT_K = 32 };
 
@@ -179,7 +176,7 @@ static uint64_t sign_bits(const struct insn *i, const uint8_t *xsave)
 	unsigned reg = i->mask_reg & 15;
 
 	if (i->mem_mask == INSN_MASK_BYTES_MM) {
-		component_read(xsave, COMPONENT_X87, XSAVE_MM + 16 * (reg & 7), vector, 8);
+		component_read(xsave, COMPONENT_X87, XSAVE_ST + 16 * (reg & 7), vector, 8);
 	} else {
 		component_read(xsave, COMPONENT_SSE, XSAVE_XMM + 16 * reg, vector, 16);
 		component_read(xsave, COMPONENT_AVX, XSAVE_YMM + 16 * reg, vector + 16, 16);

@@ -122,28 +122,30 @@ static void add_identity(struct build *b)
 	pass_leaf(b, 2);
 }
 
-/* Leaf 4 (SDM 2A): L1 and L2 are a core's own, what lies beyond is shared by all. */
+/*
+ * Leaf 4 (SDM 2A), AMD's 0x8000001d (APM 3 E.4.15), which has no count of cores: L1 and L2 are a
+ * core's own, what lies beyond is shared by all.
+ */
 static void add_caches(struct build *b)
 {
 	unsigned bits = log2_up(b->vcpus);
-	unsigned cores = bits > 6 ? 63 : (1u << bits) - 1;
+	unsigned cores = b->amd ? 0 : bits > 6 ? 63 : (1u << bits) - 1;
+	uint32_t leaf = b->amd ? 0x8000001d : 4;
 
-	if (b->amd)
-		return;
 	for (int i = 0; i < 8; i++) {
 		uint32_t reg[4];
 
-		source_read(b, 4, i, reg);
+		source_read(b, leaf, i, reg);
 		if (!(reg[0] & 31)) {
 			memset(reg, 0, sizeof reg);
-			add_leaf(b, 4, i, reg);
+			add_leaf(b, leaf, i, reg);
 			return;
 		}
 		reg[0] &= 0x3ff;
 		reg[0] |= cores << 26;
 		if (((reg[0] >> 5) & 7) >= 3)
 			reg[0] |= ((1u << bits) - 1) << 14;
-		add_leaf(b, 4, i, reg);
+		add_leaf(b, leaf, i, reg);
 	}
 }
 
@@ -412,7 +414,7 @@ int cpuid_policy_build(struct cpuid_policy *policy, const struct cpuid_source *s
 	policy->tsc_khz = source->tsc_khz;
 	source->read(source->ctx, 0, 0, reg);
 	b.source_basic = reg[0];
-	b.amd = !memcmp(&reg[1], "Auth", 4) || !memcmp(&reg[1], "Hygo", 4);
+	b.amd = cpuid_maker_amd(reg[1]);
 	source->read(source->ctx, 0x80000000, 0, reg);
 	b.source_extended = reg[0];
 	if (b.source_basic < 7 || b.source_extended < 0x80000008)

@@ -97,7 +97,45 @@ int cpuid_policy_init(struct cpuid_policy *policy, enum cpuid_engine engine, uns
 int cpuid_policy_build(struct cpuid_policy *policy, const struct cpuid_source *source,
 	enum cpuid_engine engine, unsigned vcpus, struct error *err);
 
-/* For tests: another vendor, 12 characters. Its kind of SYSCALL comes with it. */
+/*
+ * Is this word of leaf 0 (EBX) the beginning of a maker's name whose processors are AMD's in all that
+ * this program tells apart: AuthenticAMD, HygonGenuine?
+ */
+static inline bool cpuid_maker_amd(uint32_t ebx)
+{
+	return ebx == 0x68747541 || ebx == 0x6f677948; /* "Auth", "Hygo" */
+}
+
+/*
+ * What a guest that was told of this maker expects where makers differ. Leaf 0 is the first of a
+ * policy's. Inline, since code that calls no libc asks it.
+ */
+static inline bool cpuid_policy_amd(const struct cpuid_policy *policy)
+{
+	for (unsigned i = 0; i < policy->count; i++)
+		if (policy->leaf[i].leaf == 0)
+			return cpuid_maker_amd(policy->leaf[i].ebx);
+	return false;
+}
+
+/* Leaf 1's EAX, which is also what EDX holds after INIT: family, model, stepping. */
+static inline uint32_t cpuid_policy_signature(const struct cpuid_policy *policy)
+{
+	for (unsigned i = 0; i < policy->count; i++)
+		if (policy->leaf[i].leaf == 1)
+			return policy->leaf[i].eax;
+	return 0;
+}
+
+/* The family that a signature tells of (SDM 2A, CPUID; APM 3 E.3.2). */
+static inline unsigned cpuid_family(uint32_t signature)
+{
+	unsigned base = signature >> 8 & 15;
+
+	return base == 15 ? base + (signature >> 20 & 0xff) : base;
+}
+
+/* For tests: another vendor, 12 characters. Its ways where makers differ come with it. */
 void cpuid_policy_vendor(struct cpuid_policy *policy, const char *vendor);
 
 /* The host's TSC rate: told by CPUID, or else measured. */

@@ -187,7 +187,8 @@ static const struct cpuid_feature features[] = {
 		.leaf = 0x80000021,
 		.reg = EAX,
 		.user = B(2),       /* LFENCE serializes */
-		.system = B(29),    /* SRSO_NO */
+		.system = B(6)      /* a null selector clears the base */
+			| B(29),    /* SRSO_NO */
 	},
 	{
 		.leaf = 0x80000021,

@@ -29,7 +29,6 @@ void cpu_state_reset(struct cpu_state *state)
 	memset(state, 0, sizeof *state);
 	state->rip = 0xfff0;
 	state->rflags = 2;
-	state->gpr[RDX] = 0x600;
 	for (unsigned i = 0; i < SEG_COUNT; i++)
 		state->seg[i] = (struct segment){.attr = DATA_ATTR, .limit = 0xffff};
 	state->seg[SEG_CS] = (struct segment){.selector = 0xf000,

@@ -132,7 +132,7 @@ struct cpu_state {
 	uint8_t xsave[CPU_XSAVE_SIZE] __attribute__((aligned(64)));
 };
 
-/* The state that power-on and INIT leave (SDM 3A, table 9-1). */
+/* The state that power-on and INIT leave (SDM 3A, table 9-1); but EDX, where the CPUID policy counts. */
 void cpu_state_reset(struct cpu_state *state);
 
 #endif

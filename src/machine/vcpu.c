@@ -173,6 +173,13 @@ static int write_state(struct vcpu *vcpu, const struct cpu_state *state)
 	return r;
 }
 
+/* Power-on and INIT; EDX tells which processor it is (SDM 3A, table 9-1; APM 2, table 14-1). */
+static void reset_state(const struct machine *machine, struct cpu_state *state)
+{
+	cpu_state_reset(state);
+	state->gpr[RDX] = cpuid_policy_signature(machine->config.cpuid);
+}
+
 /* INIT leaves more alone than power-on: x87 and vector state, MTRRs, TSC (SDM 3A, table 9-1). */
 static void init(struct vcpu *vcpu)
 {
@@ -180,7 +187,7 @@ static void init(struct vcpu *vcpu)
 	struct cpu_state state, old;
 
 	machine->config.engine->vcpu_get_state(vcpu->engine, &old);
-	cpu_state_reset(&state);
+	reset_state(machine, &state);
 	state.tsc_offset = old.tsc_offset;
 	state.tsc_aux = old.tsc_aux;
 	state.cr0 |= old.cr0 & (CR0_CD | CR0_NW);
@@ -335,7 +342,7 @@ int vcpu_boot(struct vcpu *vcpu, const struct cpu_state *boot, struct error *err
 	if (vcpu->index == 0)
 		state = *boot;
 	else
-		cpu_state_reset(&state);
+		reset_state(machine, &state);
 	state.tsc_offset = atomic_load(&machine->tsc_offset);
 	state.apic_base = machine->lapic[vcpu->index].base;
 	state.mtrr_def_type = MTRR_ENABLE | MTRR_WRITE_BACK;

@@ -225,9 +225,11 @@ static enum outcome emulate_one(struct vcpu *v, const struct emulated *m, unsign
 /* What stub_enter() returned, taken apart. */
 struct leaving {
 	enum leave why;
-	unsigned guest; /* of LEAVE_EMULATE */
+	unsigned guest; /* of LEAVE_EMULATE; of LEAVE_LOOKUP: the block */
 	uint64_t arg;
-	uint64_t target;     /* of LEAVE_EXIT: the linear address to go on at */
+	uint64_t target; /* of LEAVE_EXIT: the linear address to go on at; of an astray: its own */
+	bool astray;     /* LEAVE_LOOKUP for what is no address: a fault of the branch ... */
+	int64_t rsp;     /* ... before which RSP was so much higher */
 	uint32_t generation; /* of the cache that the exit is in */
 };
 
@@ -236,11 +238,17 @@ static struct leaving leave_of(struct vcpu *v, struct left left)
 {
 	struct translate_vcpu *p = v->private_data;
 	struct cache *c = &v->vm->cache;
-	struct leaving l = {left.why & 0xff, (unsigned)(left.why >> 8), left.arg, 0, c->generation};
+	struct leaving l = {.why = left.why & 0xff,
+		.guest = (unsigned)(left.why >> 8),
+		.arg = left.arg,
+		.generation = c->generation};
 
 	if (l.why == LEAVE_EXIT) {
 		l.target = block_base(v, &c->block[c->exit[l.arg].block]) +
 			(uint64_t)(int64_t)c->exit[l.arg].target;
+	} else if (l.why == LEAVE_LOOKUP && !canonical_ok(l.arg)) {
+		vcpu_vectors_save(v);
+		l.astray = branch_astray(v, l.guest, &l.target, &l.rsp);
 	} else if (l.why == LEAVE_EMULATE && v->vm->vcpus > 1) {
 		p->emulated = *(const struct emulated *)l.arg;
 		l.arg = (uint64_t)&p->emulated;
@@ -271,8 +279,11 @@ static enum outcome left(struct vcpu *v, struct leaving l, void **code, uint64_t
 	switch (l.why) {
 	case LEAVE_LOOKUP:
 		v->count.exit_lookup++;
-		rip_from_linear(v, l.arg);
-		return OUT_OK;
+		rip_from_linear(v, l.astray ? l.target : l.arg);
+		if (!l.astray)
+			return OUT_OK;
+		v->cpu.gpr[RSP] += (uint64_t)l.rsp;
+		return fault_raise_error(v, EXC_GP, 0);
 	case LEAVE_EXIT:
 		v->count.exit_link++;
 		rip_from_linear(v, l.target);
@@ -359,6 +370,12 @@ static enum outcome stepped(struct vcpu *v, unsigned dr6_bits)
 	return event_debug(v, dr6_bits, true);
 }
 
+/* MOV SS holds them off for an instruction on Intel's processors (SDM 3A, 6.8.3), on AMD's it does not. */
+static bool breakpoint_held(const struct vcpu *v)
+{
+	return v->cpu.sti_shadow == SHADOW_MOV_SS && !cpuid_policy_amd(vcpu_cpuid(v));
+}
+
 /* An instruction breakpoint here? True: its handler has been entered, or *out says why not. */
 static bool fetch_breakpoint(struct vcpu *v, enum outcome *out)
 {
@@ -366,8 +383,11 @@ static bool fetch_breakpoint(struct vcpu *v, enum outcome *out)
 		mode_code64(v) ? v->cpu.rip : (uint32_t)(v->cpu.seg[SEG_CS].base + v->cpu.rip);
 	unsigned hits = debug_fetch(v, linear);
 
-	if (!hits || v->cpu.rflags & FL_RF || v->cpu.sti_shadow == SHADOW_MOV_SS)
+	if (!hits || v->cpu.rflags & FL_RF || breakpoint_held(v))
 		return false;
+	/* with what MOV SS has held back */
+	hits |= v->private_data->debug_held;
+	v->private_data->debug_held = 0;
 	*out = event_debug(v, hits, false);
 	return true;
 }
@@ -491,9 +511,13 @@ static enum outcome after_step(struct vcpu *v, struct leaving l, struct before b
 		return out;
 	}
 	traps = debug_traps(v, l, b);
-	/* between two elements of a REP (SDM 3B, 17.3.1.1) */
+	/*
+	 * Between two elements of a REP (SDM 3B, 17.3.1.1); AMD's processors do not set it for a single
+	 * step alone (seen of all REPs).
+	 */
 	if (traps && v->cpu.rip == b.rip && l.why == LEAVE_EMULATE &&
-		((const struct emulated *)l.arg)->insn.class == INSN_STRING)
+		((const struct emulated *)l.arg)->insn.class == INSN_STRING &&
+		(traps != DR6_BS || !cpuid_policy_amd(vcpu_cpuid(v))))
 		v->cpu.rflags |= FL_RF;
 	/* a trap ends a halt that has just begun */
 	if (traps || (v->debug.step && out == OUT_OK))

@@ -147,6 +147,12 @@ bool debug_page(const struct vcpu *v, uint64_t linear);
 void debug_access(struct vcpu *v, uint64_t linear, unsigned size, bool write);
 void debug_port(struct vcpu *v, uint16_t port, unsigned size);
 unsigned debug_fetch(const struct vcpu *v, uint64_t linear);
+/*
+ * astray.c. The indirect branch that block `number` ends in has led to what is no address: where it
+ * stands, and by how much RSP is too low. The block is of 64-bit code and has just been left; vectors are
+ * saved. False: it is not known.
+ */
+bool branch_astray(struct vcpu *v, uint32_t number, uint64_t *rip, int64_t *rsp);
 /* slow_mask.c: which bytes a masked access touches; vectors are saved on the way. */
 enum outcome mmu_slow_mask(struct vcpu *v, const struct slow_access *d, uint64_t *mask);
 

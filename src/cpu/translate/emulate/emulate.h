@@ -74,6 +74,22 @@ static inline unsigned insn_size(const struct vcpu *v, const struct insn *i)
 	return !(v->cpu.seg[SEG_CS].attr & SEG_ATTR_DB) != i->prefix_66 ? 2 : 4;
 }
 
+static inline bool guest_amd(const struct vcpu *v)
+{
+	return cpuid_policy_amd(vcpu_cpuid(v));
+}
+
+/*
+ * Of a far pointer in memory: what is read of its offset. REX.W makes it 64 bits on Intel's processors
+ * (SDM 2A, JMP, LSS); on AMD's it stays at 32 (APM 3, JMP far, LSS), and wins over 66.
+ */
+static inline unsigned insn_size_far(const struct vcpu *v, const struct insn *i)
+{
+	unsigned size = insn_size(v, i);
+
+	return size == 8 && guest_amd(v) ? 4 : size;
+}
+
 /* The same for instructions that default to 64 bits (stack, near branches). */
 static inline unsigned insn_size_stack(const struct vcpu *v, const struct insn *i)
 {

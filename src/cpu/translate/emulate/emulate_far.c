@@ -208,21 +208,26 @@ static enum outcome far_transfer(struct vcpu *v, uint16_t selector, uint64_t tar
 	return far_code(v, selector, &d, target, call, size, next);
 }
 
-/* ptr16:16/32 from the instruction, m16:16/32/64 from memory. */
+/* m16:16/32/64 */
+static enum outcome far_memory(struct vcpu *v, const struct insn *i, uint16_t *selector,
+	uint64_t *target)
+{
+	unsigned size = insn_size_far(v, i);
+	uint64_t linear, raw[2] = {0, 0};
+
+	TRY(linear_address(v, i->mem_seg, insn_address(v, i), size + 2, ACC_READ, &linear));
+	TRY(mem_read(v, linear, raw, size + 2, ACC_READ));
+	*target = raw[0] & size_mask(size);
+	*selector = (uint16_t)(size == 8 ? raw[1] : raw[0] >> 8 * size);
+	return OUT_OK;
+}
+
+/* ptr16:16/32 from the instruction, or from memory. */
 static enum outcome far_operand(struct vcpu *v, const struct insn *i, unsigned size,
 	uint16_t *selector, uint64_t *target)
 {
-	uint64_t linear, raw[2] = {0, 0};
-
-	if (i->opcode == 0xff) {
-		if (rm_is_reg(i))
-			return raise_ud(v);
-		TRY(linear_address(v, i->mem_seg, insn_address(v, i), size + 2, ACC_READ, &linear));
-		TRY(mem_read(v, linear, raw, size + 2, ACC_READ));
-		*target = raw[0] & size_mask(size);
-		*selector = (uint16_t)(size == 8 ? raw[1] : raw[0] >> 8 * size);
-		return OUT_OK;
-	}
+	if (i->opcode == 0xff)
+		return rm_is_reg(i) ? raise_ud(v) : far_memory(v, i, selector, target);
 	if (size == 8 || i->imm_offset + size + 2 > sizeof(i->bytes))
 		return raise_ud(v);
 	*target = 0;

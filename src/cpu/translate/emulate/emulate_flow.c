@@ -38,10 +38,12 @@ bool condition_holds(uint64_t rflags, unsigned cc)
 	return holds != (cc & 1);
 }
 
-/* Near branches are 64 bits wide in 64-bit code, whatever the prefixes say (Intel). */
+/* Near branches are 64 bits wide in 64-bit code, unless the decoder knows better. */
 static unsigned branch_size(const struct vcpu *v, const struct insn *i)
 {
-	return mode_code64(v) ? 8 : insn_size(v, i);
+	if (mode_code64(v))
+		return i->operand_size == 2 ? 2 : 8;
+	return insn_size(v, i);
 }
 
 static uint64_t branch_target(const struct vcpu *v, const struct insn *i)

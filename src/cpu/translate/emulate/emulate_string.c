@@ -21,6 +21,7 @@ struct string {
 	bool rep, until_equal; /* REP; REPNE for CMPS and SCAS */
 	bool down;
 	bool slow; /* alignment checks are on: every element by itself */
+	bool amd;
 	int budget;
 };
 
@@ -64,6 +65,7 @@ static void string_begin(struct vcpu *v, const struct insn *i, struct string *s)
 	s->src = v->cpu.gpr[RSI] & s->mask;
 	s->dst = v->cpu.gpr[RDI] & s->mask;
 	s->down = v->cpu.rflags & FL_DF;
+	s->amd = guest_amd(v);
 	s->slow = (v->cpu.rflags & FL_AC) && v->cpu.cpl == 3 && (v->cpu.cr0 & CR0_AM);
 	s->budget = WORK_LIMIT;
 	if (v->cpu.rflags & FL_TF || v->cpu.dr7 & 0xff) {
@@ -73,11 +75,13 @@ static void string_begin(struct vcpu *v, const struct insn *i, struct string *s)
 	}
 }
 
-/* REP with nothing to do still writes its registers, which a 32-bit address size shows. */
+/* REP with nothing to do still writes its registers, which a 32-bit address size shows; AMD's does not. */
 static enum outcome string_nothing(struct vcpu *v, const struct string *s, bool src, bool dst)
 {
 	unsigned width = s->insn->address_size;
 
+	if (s->amd)
+		return insn_done(v, s->insn);
 	v->cpu.gpr[RCX] = size_merge(v->cpu.gpr[RCX], 0, width);
 	if (src)
 		v->cpu.gpr[RSI] = size_merge(v->cpu.gpr[RSI], s->src, width);
@@ -324,15 +328,56 @@ static uint64_t host_load(const void *p, unsigned size)
 	}
 }
 
-static void set_flags(struct vcpu *v, uint64_t a, uint64_t b, unsigned size)
+/*
+ * Elements have been compared. Intel's processors have flags as before the instruction until all are
+ * (SDM 2B, REP: what faults finds them so), AMD's those of the last one.
+ */
+static void string_compared(struct vcpu *v, const struct string *s, uint64_t a, uint64_t b,
+	bool done)
 {
-	v->cpu.rflags = (v->cpu.rflags & ~(uint64_t)FL_STATUS) | flags_subtract(a, b, 0, size);
+	if (done || !s->count || s->amd)
+		v->cpu.rflags =
+			(v->cpu.rflags & ~(uint64_t)FL_STATUS) | flags_subtract(a, b, 0, s->size);
+}
+
+/*
+ * Which operand is looked at first, where neither can be had? No manual tells. Seen: [rdi], on Intel and
+ * on AMD before family 1Ah, but of its REPE CMPSB; [rsi] on family 1Ah.
+ */
+static bool cmps_source_first(const struct vcpu *v, const struct string *s)
+{
+	if (!s->amd)
+		return false;
+	return cpuid_family(cpuid_policy_signature(vcpu_cpuid(v))) >= 0x1a ||
+		(s->rep && !s->until_equal && s->size == 1);
+}
+
+static enum outcome cmps_run(struct vcpu *v, const struct string *s, bool source_first, uint64_t *n,
+	void **src, void **dst)
+{
+	*src = *dst = NULL;
+	if (source_first)
+		TRY(string_run(v, s, s->src_seg, s->src, ACC_READ, n, src));
+	if (*n)
+		TRY(string_run(v, s, SEG_ES, s->dst, ACC_READ, n, dst));
+	if (*n && !source_first)
+		TRY(string_run(v, s, s->src_seg, s->src, ACC_READ, n, src));
+	return OUT_OK;
+}
+
+static enum outcome cmps_element(struct vcpu *v, const struct string *s, bool source_first,
+	uint64_t *a, uint64_t *b)
+{
+	if (source_first)
+		TRY(data_read(v, s->src_seg, s->src, s->size, a));
+	TRY(data_read(v, SEG_ES, s->dst, s->size, b));
+	return source_first ? OUT_OK : data_read(v, s->src_seg, s->src, s->size, a);
 }
 
 static enum outcome string_cmps(struct vcpu *v, struct string *s)
 {
 	uint64_t a = 0, b = 0;
-	bool done = false;
+	bool done = false, source_first = cmps_source_first(v, s);
 
 	if (!s->count)
 		return string_nothing(v, s, false, false);
@@ -341,13 +386,9 @@ static enum outcome string_cmps(struct vcpu *v, struct string *s)
 		uint64_t n = s->count, k = 0;
 		void *src, *dst;
 
-		/* the processors' order: what rdi points to faults first */
-		TRY(string_run(v, s, SEG_ES, s->dst, ACC_READ, &n, &dst));
-		if (n)
-			TRY(string_run(v, s, s->src_seg, s->src, ACC_READ, &n, &src));
+		TRY(cmps_run(v, s, source_first, &n, &src, &dst));
 		if (!n) {
-			TRY(data_read(v, SEG_ES, s->dst, s->size, &b));
-			TRY(data_read(v, s->src_seg, s->src, s->size, &a));
+			TRY(cmps_element(v, s, source_first, &a, &b));
 			s->budget -= SLOW_ELEMENT;
 			k = 1;
 			done = (a == b) == s->until_equal;
@@ -359,10 +400,8 @@ static enum outcome string_cmps(struct vcpu *v, struct string *s)
 			done = (a == b) == s->until_equal;
 		}
 		string_advance(v, s, k, true, true);
+		string_compared(v, s, a, b, done);
 	} while (s->rep && !done && string_more(v, s));
-	/* not before: an element that faults finds them as they were */
-	if (done || !s->count)
-		set_flags(v, a, b, s->size);
 	return done || !s->rep ? insn_done(v, s->insn) : string_end(v, s);
 }
 
@@ -391,10 +430,8 @@ static enum outcome string_scas(struct vcpu *v, struct string *s)
 			done = (a == b) == s->until_equal;
 		}
 		string_advance(v, s, k, false, true);
+		string_compared(v, s, a, b, done);
 	} while (s->rep && !done && string_more(v, s));
-	/* not before: an element that faults finds them as they were */
-	if (done || !s->count)
-		set_flags(v, a, b, s->size);
 	return done || !s->rep ? insn_done(v, s->insn) : string_end(v, s);
 }
 

@@ -1,22 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SYSCALL, SYSRET, SYSENTER, SYSEXIT (SDM 2B), as Intel's processors do them; but a guest that is
- * told that its processor is AMD's enters its kernel by SYSCALL from 32-bit programs too (APM 3).
+ * SYSCALL, SYSRET, SYSENTER, SYSEXIT (SDM 2B), as Intel's processors do them. A guest that is told
+ * that its processor is AMD's (APM 3) enters its kernel by SYSCALL from 32-bit programs too, has no
+ * SYSENTER and SYSEXIT in long mode, and SYSRET does not look at where it leads: what is no address
+ * faults there, at CPL 3.
  */
 #include "cpu/translate/emulate/emulate.h"
 #include "cpu/translate/emulate/event.h"
 
-static bool compat_syscall(const struct vcpu *v)
+/* In long mode, on a processor that is told to be AMD's? */
+static bool amd_long(const struct vcpu *v)
 {
-	const struct cpuid_policy *policy = vcpu_cpuid(v);
-
-	if (!mode_long(v))
-		return false;
-	for (unsigned k = 0; k < policy->count; k++)
-		if (policy->leaf[k].leaf == 0)
-			return policy->leaf[k].ebx == 0x68747541 || /* "Auth", AMD */
-				policy->leaf[k].ebx == 0x6f677948;  /* "Hygo", Hygon */
-	return false;
+	return mode_long(v) && guest_amd(v);
 }
 
 enum outcome emulate_syscall(struct vcpu *v, const struct insn *i)
@@ -27,7 +22,7 @@ enum outcome emulate_syscall(struct vcpu *v, const struct insn *i)
 	if (!(v->cpu.efer & EFER_SCE))
 		return raise_ud(v);
 	if (!mode_code64(v)) {
-		if (!compat_syscall(v))
+		if (!amd_long(v))
 			return raise_ud(v);
 		target = v->cpu.cstar;
 	}
@@ -52,7 +47,7 @@ enum outcome emulate_sysret(struct vcpu *v, const struct insn *i)
 	if (v->cpu.cpl)
 		return raise_gp(v, 0);
 	if (wide) {
-		if (!canonical_ok(v->cpu.gpr[RCX]))
+		if (!canonical_ok(v->cpu.gpr[RCX]) && !guest_amd(v))
 			return raise_gp(v, 0);
 		v->cpu.rip = v->cpu.gpr[RCX];
 		segment_flat(&v->cpu.seg[SEG_CS], (uint16_t)(base + 16) | 3,
@@ -77,6 +72,8 @@ enum outcome emulate_sysenter(struct vcpu *v, const struct insn *i)
 	uint16_t cs = v->cpu.sysenter_cs & 0xfffc;
 	bool wide = mode_long(v);
 
+	if (amd_long(v))
+		return raise_ud(v);
 	if (!(v->cpu.cr0 & CR0_PE) || !cs)
 		return raise_gp(v, 0);
 	v->cpu.rflags &= ~(uint64_t)(FL_VM | FL_IF | FL_RF);
@@ -95,7 +92,11 @@ enum outcome emulate_sysexit(struct vcpu *v, const struct insn *i)
 	uint16_t base = v->cpu.sysenter_cs & 0xfffc;
 	bool wide = mode_code64(v) && (i->rex & 8);
 
-	if (!base || !(v->cpu.cr0 & CR0_PE) || v->cpu.cpl)
+	if (v->cpu.cpl)
+		return raise_gp(v, 0); /* seen before #UD on AMD's */
+	if (amd_long(v))
+		return raise_ud(v);
+	if (!base || !(v->cpu.cr0 & CR0_PE))
 		return raise_gp(v, 0);
 	if (wide) {
 		if (!canonical_ok(v->cpu.gpr[RCX]) || !canonical_ok(v->cpu.gpr[RDX]))

@@ -307,7 +307,7 @@ enum outcome emulate_pop_sreg(struct vcpu *v, const struct insn *i)
 /* LDS, LES, LFS, LGS, LSS. */
 enum outcome emulate_load_far(struct vcpu *v, const struct insn *i, unsigned seg)
 {
-	unsigned size = insn_size(v, i);
+	unsigned size = insn_size_far(v, i);
 	uint64_t linear, raw[2] = {0, 0};
 	uint16_t selector;
 

@@ -36,6 +36,9 @@
 #define MSR_KERNEL_GS_BASE 0xc0000102
 #define MSR_TSC_AUX 0xc0000103
 
+#define MSR_HWCR 0xc0010015
+
+#define HWCR_TSC_FREQ_SEL (1u << 24) /* the TSC counts at P0's rate (AMD's PPR, MSRC001_0015) */
 #define MTRR_PAIRS 8
 #define MTRRCAP_VALUE (MTRR_PAIRS | 1u << 8 | 1u << 10) /* fixed ranges, write-combining */
 #define MISC_ENABLE_FAST_STRING 1u
@@ -133,6 +136,9 @@ static bool read_constant(struct vcpu *v, uint32_t msr, uint64_t *value)
 	case MSR_SPEC_CTRL:
 		*value = v->cpu.spec_ctrl;
 		return vcpu_cpuid(v)->spec_ctrl_mask;
+	case MSR_HWCR:
+		*value = guest_amd(v) ? HWCR_TSC_FREQ_SEL : 0;
+		return true;
 	case MSR_PLATFORM_ID:
 	case MSR_PLATFORM_INFO:
 	case MSR_MISC_FEATURES_ENABLES:
@@ -161,7 +167,6 @@ static bool read_constant(struct vcpu *v, uint32_t msr, uint64_t *value)
 	case 0x611:                     /* PKG_ENERGY_STATUS */
 	case 0xc0010000 ... 0xc0010007: /* AMD: K7 counters, which do not count */
 	case 0xc0010010:                /* AMD: SYSCFG */
-	case 0xc0010015:                /* HWCR */
 	case 0xc001001f:                /* NB_CFG */
 	case 0xc0011029:                /* DE_CFG */
 		return true;
@@ -301,7 +306,7 @@ static bool write_ignored(struct vcpu *v, uint32_t msr, uint64_t value)
 	case 0x1a4:
 	case 0xc0010000 ... 0xc0010007:
 	case 0xc0010010:
-	case 0xc0010015:
+	case MSR_HWCR:
 	case 0xc001001f:
 	case 0xc0011029:
 		return true;

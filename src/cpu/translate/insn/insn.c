@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cpu/cpuid.h"
 #include "cpu/state.h"
 #include "cpu/translate/insn/insn_parts.h"
 
@@ -17,26 +18,32 @@
  * MPX, CET and CLDEMOTE off: their opcodes are then the NOPs that they are on a processor without
  * (or with them disabled).
  */
-#define DECODER(mode, width, zero_count)                         \
+#define DECODER(mode, width, zero_count, amd)                    \
 	{                                                        \
 		.machine_mode = ZYDIS_MACHINE_MODE_##mode,       \
 		.stack_width = ZYDIS_STACK_WIDTH_##width,        \
 		.decoder_mode = {                                \
 			[ZYDIS_DECODER_MODE_LZCNT] = zero_count, \
 			[ZYDIS_DECODER_MODE_TZCNT] = zero_count, \
+			[ZYDIS_DECODER_MODE_AMD_BRANCHES] = amd, \
 		},                                               \
 	}
+#define DECODERS(zero_count, amd)                                                                 \
+	{                                                                                         \
+		DECODER(LEGACY_16, 16, zero_count, amd), DECODER(LEGACY_32, 32, zero_count, amd), \
+			DECODER(LONG_64, 64, zero_count, amd)                                     \
+	}
 
-static const ZydisDecoder decoders[2][3] = {
-	{DECODER(LEGACY_16, 16, ZYAN_TRUE), DECODER(LEGACY_32, 32, ZYAN_TRUE),
-		DECODER(LONG_64, 64, ZYAN_TRUE)},
-	{DECODER(LEGACY_16, 16, ZYAN_FALSE), DECODER(LEGACY_32, 32, ZYAN_FALSE),
-		DECODER(LONG_64, 64, ZYAN_FALSE)},
+static const ZydisDecoder decoders[2][2][3] = {
+	{DECODERS(ZYAN_TRUE, ZYAN_FALSE), DECODERS(ZYAN_FALSE, ZYAN_FALSE)},
+	{DECODERS(ZYAN_TRUE, ZYAN_TRUE), DECODERS(ZYAN_FALSE, ZYAN_TRUE)},
 };
 
-static const ZydisDecoder *decoder_for(unsigned code_bits, bool without_zero_count)
+static const ZydisDecoder *decoder_for(const struct insn_raw *raw, bool without_zero_count)
 {
-	return &decoders[without_zero_count][code_bits == 64 ? 2 : code_bits == 32 ? 1 : 0];
+	return &decoders[raw->amd][without_zero_count][raw->code_bits == 64 ? 2
+			: raw->code_bits == 32                              ? 1
+									    : 0];
 }
 
 static bool zydis_decode(struct insn_raw *raw, const ZydisDecoder *decoder, const uint8_t *bytes,
@@ -115,6 +122,9 @@ static bool admitted(const struct insn *i, const struct insn_raw *raw, const str
 	default:
 		return false;
 	}
+	/* a prefetch of a register: a NOP (SDM 2B, table B-13), but not AMD's (APM 3, PREFETCHlevel) */
+	if (raw->amd && i->opcode_map == 1 && i->opcode == 0x0d && i->modrm >= 0xc0)
+		return false;
 	if (i->mnemonic == ZYDIS_MNEMONIC_MOVDIR64B)
 		return insn_feature_offered(policy, FEATURE_MOVDIR64B);
 	return insn_feature_offered(policy, set->feature) &&
@@ -215,6 +225,37 @@ static void settle_moves(struct insn *i, const struct insn_raw *raw)
 		i->class = INSN_UNDEFINED;
 }
 
+/* 66 before a near branch of 64-bit code: AMD obeys it (APM 3, 1.2.2), Intel does not (SDM 2A, JMP). */
+static void settle_branch(struct insn *i, const struct insn_raw *raw)
+{
+	if (!raw->amd || raw->code_bits != 64 || !i->prefix_66 || i->rex & 8)
+		return;
+	switch (i->class) {
+	case INSN_JMP:
+	case INSN_JCC:
+	case INSN_LOOP:
+	case INSN_CALL:
+	case INSN_JMP_IND:
+	case INSN_CALL_IND:
+	case INSN_RET:
+		i->operand_size = 2;
+		if (i->has_mem)
+			i->mem_size = 2;
+		break;
+	default:
+		break;
+	}
+}
+
+static void settle_alignment(struct insn *i, const struct insn_raw *raw, unsigned notes)
+{
+	i->mem_aligned = must_align(i, raw, notes);
+	if (!i->mem_aligned || !insn_silicon(raw).unaligned)
+		return;
+	i->mem_aligned = false;
+	i->may_fault = true;
+}
+
 static void classify(struct insn *i, struct insn_raw *raw, const struct cpuid_policy *policy)
 {
 	const struct insn_rule *rule = &insn_rules[raw->in.mnemonic];
@@ -230,6 +271,7 @@ static void classify(struct insn *i, struct insn_raw *raw, const struct cpuid_po
 	i->ends_block = rule->notes & NOTE_END;
 	i->privileged = rule->notes & NOTE_PRIVILEGED;
 	settle_moves(i, raw);
+	settle_branch(i, raw);
 	if (!settle_rep(i, raw))
 		i->class = INSN_UNDEFINED;
 	if (i->class == INSN_UNDEFINED)
@@ -237,7 +279,7 @@ static void classify(struct insn *i, struct insn_raw *raw, const struct cpuid_po
 	insn_masking(i, raw);
 	insn_flags(i, raw);
 	i->may_fault = can_fault(i, raw, rule->notes);
-	i->mem_aligned = must_align(i, raw, rule->notes);
+	settle_alignment(i, raw, rule->notes);
 	if (i->class == INSN_COPY)
 		insn_normalize(i, raw);
 	switch (i->class) {
@@ -251,6 +293,22 @@ static void classify(struct insn *i, struct insn_raw *raw, const struct cpuid_po
 	default:
 		break;
 	}
+}
+
+/*
+ * F3 90 with REX.B, which is PAUSE for Intel's processors, is XCHG R8, rAX for AMD's: F3 means nothing
+ * there. A prefix that means nothing on either takes its place.
+ */
+static bool pause_is_xchg(const struct insn_raw *raw)
+{
+	return raw->amd && raw->in.mnemonic == ZYDIS_MNEMONIC_PAUSE && raw->in.raw.rex.B;
+}
+
+static void without_f3(uint8_t *bytes)
+{
+	for (unsigned n = 0; bytes[n] != 0x90; n++)
+		if (bytes[n] == 0xf3)
+			bytes[n] = 0x3e;
 }
 
 int insn_decode(struct insn *insn, const uint8_t *bytes, unsigned size, unsigned code_bits,
@@ -268,8 +326,9 @@ int insn_decode(struct insn *insn, const uint8_t *bytes, unsigned size, unsigned
 		size = sizeof(insn->bytes);
 	memcpy(insn->bytes, bytes, size);
 	raw.code_bits = code_bits;
+	raw.amd = policy && cpuid_policy_amd(policy);
 	raw.has_gpr = raw.has_segment = raw.has_system = raw.has_mmx = raw.has_xmm = false;
-	if (!zydis_decode(&raw, decoder_for(code_bits, false), bytes, size, &status)) {
+	if (!zydis_decode(&raw, decoder_for(&raw, false), bytes, size, &status)) {
 		insn->length = 1;
 		if (status == ZYDIS_STATUS_NO_MORE_DATA && size < sizeof(insn->bytes))
 			return -EAGAIN;
@@ -281,7 +340,11 @@ int insn_decode(struct insn *insn, const uint8_t *bytes, unsigned size, unsigned
 		    !insn_feature_offered(policy, FEATURE_LZCNT)) ||
 		(raw.in.mnemonic == ZYDIS_MNEMONIC_TZCNT &&
 			!insn_feature_offered(policy, FEATURE_BMI1)))
-		zydis_decode(&raw, decoder_for(code_bits, true), bytes, size, &status);
+		zydis_decode(&raw, decoder_for(&raw, true), bytes, size, &status);
+	if (pause_is_xchg(&raw)) {
+		without_f3(insn->bytes);
+		zydis_decode(&raw, decoder_for(&raw, false), insn->bytes, size, &status);
+	}
 	insn->length = raw.in.length;
 	memset(insn->bytes + insn->length, 0, sizeof(insn->bytes) - insn->length);
 	classify(insn, &raw, policy);

@@ -58,7 +58,9 @@ enum insn_mask {
 struct insn {
 	/*
 	 * As read; but in 16- and 32-bit code VEX and EVEX bits of INSN_COPY that such code ignores
-	 * and 64-bit code does not (registers 8-31, W) are set to mean the same there.
+	 * and 64-bit code does not (registers 8-31, W) are set to mean the same there; and what another
+	 * maker's processor would take otherwise is written so that either takes it as the guest's
+	 * does (MOVSXD of 16 bits is a MOV for Intel's, F3 before XCHG R8 is 3E for AMD's).
 	 */
 	uint8_t bytes[15];
 	uint8_t length;
@@ -83,7 +85,8 @@ struct insn {
 	bool too_long;     /* more than 15 bytes: #GP(0), not #UD */
 
 	uint8_t operand_size; /* 1, 2, 4, 8: effective operand size of the instruction. Of INSN_COPY in
-	                         16- and 32-bit code it is 2 only if a copy needs 66 for it */
+	                         16- and 32-bit code it is 2 only if a copy needs 66 for it. Near
+	                         branches of 64-bit code: 8, or 2 where 66 counts (AMD) */
 	uint8_t address_size; /* 2, 4, 8 */
 
 	/*
@@ -141,7 +144,8 @@ struct cpuid_policy;
 
 /*
  * Decodes at most size bytes for a code segment of code_bits (16, 32, 64) and classifies. policy
- * (may be NULL: everything the table knows) says which features exist.
+ * (may be NULL: everything the table knows, as Intel's processors have it) says which features exist
+ * and whose processor it is.
  * Returns 0; -EAGAIN if more bytes are needed; -EILSEQ if the bytes are no instruction (class is
  * INSN_UNDEFINED, length at least 1).
  */

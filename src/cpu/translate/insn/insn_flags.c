@@ -36,36 +36,6 @@ static enum count_kind count_of(const struct insn *i, const struct insn_raw *raw
 	return count == 0 ? COUNT_ZERO : count == 1 ? COUNT_ONE : COUNT_FIXED;
 }
 
-/* Undefined flags that all processors we know of overwrite. */
-static uint32_t overwritten(const struct insn_raw *raw)
-{
-	switch (raw->in.mnemonic) {
-	case ZYDIS_MNEMONIC_AND:
-	case ZYDIS_MNEMONIC_OR:
-	case ZYDIS_MNEMONIC_XOR:
-	case ZYDIS_MNEMONIC_TEST:
-	case ZYDIS_MNEMONIC_SHL:
-	case ZYDIS_MNEMONIC_SHR:
-	case ZYDIS_MNEMONIC_SAR:
-	case ZYDIS_MNEMONIC_MUL:
-	case ZYDIS_MNEMONIC_IMUL:
-	case ZYDIS_MNEMONIC_SBB: /* AF is not even undefined */
-	case ZYDIS_MNEMONIC_ANDN:
-	case ZYDIS_MNEMONIC_BEXTR:
-	case ZYDIS_MNEMONIC_BLSI:
-	case ZYDIS_MNEMONIC_BLSMSK:
-	case ZYDIS_MNEMONIC_BLSR:
-	case ZYDIS_MNEMONIC_BZHI:
-	case ZYDIS_MNEMONIC_BSF:
-	case ZYDIS_MNEMONIC_BSR:
-	case ZYDIS_MNEMONIC_LZCNT:
-	case ZYDIS_MNEMONIC_TZCNT:
-		return FL_STATUS;
-	default:
-		return 0;
-	}
-}
-
 void insn_flags(struct insn *i, const struct insn_raw *raw)
 {
 	static const ZydisAccessedFlags none;
@@ -82,7 +52,7 @@ void insn_flags(struct insn *i, const struct insn_raw *raw)
 	undefined = flags->undefined & INSN_ALL_FLAGS;
 	i->flags_read = flags->tested & INSN_ALL_FLAGS;
 	i->flags_written = (flags->modified | flags->set_0 | flags->set_1) & INSN_ALL_FLAGS;
-	i->flags_written |= undefined & overwritten(raw);
+	i->flags_written |= undefined & insn_silicon(raw).overwritten;
 	if (count == COUNT_ONE) /* the one count that defines OF */
 		i->flags_written |= undefined & FL_OF;
 	i->flags_maybe = undefined & ~i->flags_written;

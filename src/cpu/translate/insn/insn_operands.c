@@ -185,6 +185,16 @@ static bool is_string(const struct insn *i)
 			(i->opcode >= 0xaa && i->opcode <= 0xaf));
 }
 
+/* Moves 16 bits and may read more; where it must not, a MOV is copied in its place. */
+static void short_movsxd(struct insn *i, unsigned size)
+{
+	i->mem_size = (uint16_t)size;
+	if (size > 2)
+		return;
+	i->mnemonic = ZYDIS_MNEMONIC_MOV;
+	i->opcode = i->bytes[i->opcode_offset] = 0x8b;
+}
+
 /* What Zydis 4.0.0 tells wrongly. */
 static void corrections(struct insn *i, const struct insn_raw *raw)
 {
@@ -193,9 +203,9 @@ static void corrections(struct insn *i, const struct insn_raw *raw)
 	case ZYDIS_MNEMONIC_BSR:
 		i->gpr_read |= i->gpr_write;
 		break;
-	case ZYDIS_MNEMONIC_MOVSXD: /* with 66 it is a MOV of 16 bits, not of 32 */
+	case ZYDIS_MNEMONIC_MOVSXD:
 		if (i->has_mem && i->operand_size == 2)
-			i->mem_size = 2;
+			short_movsxd(i, insn_silicon(raw).size16);
 		break;
 	case ZYDIS_MNEMONIC_INVLPG: /* an address, no access */
 		i->mem_read = false;

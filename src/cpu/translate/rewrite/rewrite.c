@@ -127,7 +127,7 @@ bool rewrite_native(uint32_t mode, const struct insn *i)
 	case INSN_JCC:
 		return near_branches && i->operand_size != 2;
 	case INSN_LOOP:
-		return bits64 && i->cc >= 2;
+		return bits64 && i->cc >= 2 && i->operand_size == 8;
 	case INSN_CALL:
 	case INSN_RET:
 		return bits64 && i->operand_size == 8;
@@ -215,7 +215,7 @@ void rewrite_one(struct rewrite *w)
 	case INSN_RET:
 		rewrite_ret_target(w);
 		rewrite_carry_load(w, &w->hot, R11);
-		rewrite_lookup(w);
+		rewrite_lookup_indirect(w);
 		break;
 	case INSN_JMP_IND:
 		rewrite_jump_indirect(w);

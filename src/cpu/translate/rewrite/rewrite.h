@@ -16,7 +16,7 @@
 
 /* What generated code passes in r11 when it leaves (the low byte); r10 is as said. */
 enum leave {
-	LEAVE_LOOKUP,  /* r10: the RIP to go on at */
+	LEAVE_LOOKUP, /* r10: the RIP to go on at; r11 >> 8: the block whose indirect branch led there, or 0 */
 	LEAVE_EXIT,    /* r10: index of the block_exit */
 	LEAVE_EMULATE, /* r10: struct emulated *, r11 >> 8: its offset in the code page */
 	LEAVE_STEP,    /* r10: offset in the code page of the next instruction */

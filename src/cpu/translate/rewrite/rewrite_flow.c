@@ -31,8 +31,8 @@ static uint32_t new_exit(struct rewrite *w, int32_t target)
 	return index;
 }
 
-/* r10 holds the RIP: go there by the jump cache, without touching flags. */
-void rewrite_lookup(struct rewrite *w)
+/* r10 holds the RIP: go there by the jump cache, without touching flags; else leave, as `why` says. */
+static void lookup(struct rewrite *w, uint32_t why)
 {
 	struct emit *e = &w->hot;
 	uint8_t *hit;
@@ -45,10 +45,23 @@ void rewrite_lookup(struct rewrite *w)
 	emit_lea(e, 8, RCX, (struct operand){RCX, R10, 1, 0});
 	hit = emit_jrcxz(e);
 	emit_load(e, 8, RCX, gs_slot(offsetof(struct vcpu, spill[0])));
-	rewrite_leave(e, LEAVE_LOOKUP);
+	emit_mov_imm32(e, R11, why);
+	emit_jmp_slot(e, offsetof(struct vcpu, stub_leave));
 	emit_close(e, hit);
 	emit_load(e, 8, RCX, gs_slot(offsetof(struct vcpu, spill[0])));
 	emit_op_mem(e, 4, 0xff, 4, gs_table(CTX_JUMP_TARGET, R11)); /* jmp */
+}
+
+void rewrite_lookup(struct rewrite *w)
+{
+	lookup(w, LEAVE_LOOKUP);
+}
+
+_Static_assert(CACHE_BLOCKS <= 1u << 24, "a block's number goes with the reason to leave");
+
+void rewrite_lookup_indirect(struct rewrite *w)
+{
+	lookup(w, LEAVE_LOOKUP | w->block_index << 8);
 }
 
 void rewrite_code_address(struct rewrite *w, struct emit *e, unsigned reg, int32_t offset,
@@ -196,14 +209,14 @@ void rewrite_jump_indirect(struct rewrite *w)
 	else
 		emit_mov(&w->hot, 8, R10, i->op_reg);
 	rewrite_carry_load(w, &w->hot, R11);
-	rewrite_lookup(w);
+	rewrite_lookup_indirect(w);
 }
 
 static void goto_spilled(struct rewrite *w)
 {
 	rewrite_carry_load(w, &w->hot, R11);
 	emit_load(&w->hot, 8, R10, gs_slot(offsetof(struct vcpu, spill[1])));
-	rewrite_lookup(w);
+	rewrite_lookup_indirect(w);
 }
 
 static int32_t target_of(const struct rewrite *w)

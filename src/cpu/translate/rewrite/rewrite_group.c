@@ -339,7 +339,7 @@ unsigned rewrite_group(struct rewrite *w, const struct insn *insns, const struct
 	}
 	if (insns[g.count - 1].class == INSN_RET) {
 		rewrite_carry_load(w, &w->hot, R11);
-		rewrite_lookup(w);
+		rewrite_lookup_indirect(w);
 	}
 	return g.count;
 }

@@ -101,7 +101,9 @@ void rewrite_site(struct rewrite *w, const uint8_t *at, unsigned spilled, bool p
 /* An access through a window: should the instruction at `at` fault, it is done again at w->slow. */
 void rewrite_site_slow(struct rewrite *w, const uint8_t *at, unsigned spilled);
 void rewrite_leave(struct emit *e, enum leave why);
+/* r10 = the RIP: there; the second for the indirect branch that the block ends in. */
 void rewrite_lookup(struct rewrite *w);
+void rewrite_lookup_indirect(struct rewrite *w);
 void rewrite_emulate(struct rewrite *w);
 /* The operation on w->mem, emitted once in line and once out of line, after rewrite_reach(). */
 typedef void access_op(struct rewrite *w, struct emit *e);

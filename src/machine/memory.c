@@ -61,28 +61,36 @@ static bool gets_huge_pages(void *at, bool collapses)
 	return collapses && collapse(at);
 }
 
+/* Nothing is before guest memory and behind it: whatever goes astray there is seen. */
+#define GUARD 4096u
+
 /* Maps at a huge page boundary, so that whole huge pages fit. fd -1: private memory. */
 static uint8_t *map_aligned(int fd, uint64_t size)
 {
 	int kind = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
-	uint64_t room = size + HUGE_PAGE;
+	uint64_t room = size + HUGE_PAGE + 2 * GUARD;
 	uint8_t *area =
 		mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	uint8_t *host;
 
 	if (area == MAP_FAILED)
 		return NULL;
-	host = (uint8_t *)(((uintptr_t)area + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));
+	host = (uint8_t *)(((uintptr_t)area + GUARD + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));
 	if (mmap(host, size, PROT_READ | PROT_WRITE, kind | MAP_NORESERVE | MAP_FIXED, fd, 0) ==
 		MAP_FAILED) {
 		munmap(area, room);
 		return NULL;
 	}
-	if (host > area)
-		munmap(area, host - area);
-	if (area + room > host + size)
-		munmap(host + size, area + room - (host + size));
+	if (host - GUARD > area)
+		munmap(area, host - GUARD - area);
+	if (area + room > host + size + GUARD)
+		munmap(host + size + GUARD, area + room - (host + size + GUARD));
 	return host;
+}
+
+static void unmap(uint8_t *host, uint64_t size)
+{
+	munmap(host - GUARD, size + 2 * GUARD);
 }
 
 static void add_region(struct memory *mem, uint64_t gpa, uint64_t size, uint64_t offset)
@@ -117,7 +125,7 @@ int memory_create(struct memory *mem, uint64_t told, uint64_t room, bool collaps
 	mem->host = map_aligned(mem->fd, size);
 	if (mem->host && mem->fd >= 0 && size >= HUGE_PAGE &&
 		!gets_huge_pages(mem->host, collapses)) {
-		munmap(mem->host, size);
+		unmap(mem->host, size);
 		close(mem->fd);
 		mem->fd = -1;
 		mem->host = map_aligned(-1, size);
@@ -146,7 +154,7 @@ static uint64_t all(const struct memory *mem)
 void memory_destroy(struct memory *mem)
 {
 	if (mem->host)
-		munmap(mem->host, all(mem));
+		unmap(mem->host, all(mem));
 	if (mem->fd >= 0)
 		close(mem->fd);
 	memset(mem, 0, sizeof *mem);

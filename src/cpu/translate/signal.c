@@ -3,6 +3,10 @@
  * Host signals that translated code raises: a copied instruction's own faults
  * (#DE, #MF, #XM, a misaligned SSE operand), and polls that a kick has spoiled.
  * The handler only redirects: it sets what happened and lets the code leave.
+ *
+ * Every access is checked for as many bytes as insn/ knows of. Should a host's
+ * processor touch more than that (insn_silicon.c has what is known), it meets
+ * the guard beside guest memory: the guest's fault, not the monitor's end.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -64,6 +68,25 @@ static bool window_missed(const struct cache *c, const struct site *s, const voi
 		(trap == EXC_PF || trap == EXC_GP || trap == EXC_SS);
 }
 
+/* How far beyond what was checked an instruction may reach; the largest operand has so many bytes. */
+#define BEYOND 64u
+
+/* A page fault right beside guest memory. */
+static bool beyond_memory(const struct translate_vm *vm, const greg_t *regs)
+{
+	uint64_t at = (uint64_t)regs[REG_CR2];
+
+	if (regs[REG_TRAPNO] != EXC_PF)
+		return false;
+	for (unsigned i = 0; i < vm->regions; i++) {
+		uint64_t start = (uint64_t)vm->region[i].host, end = start + vm->region[i].size;
+
+		if (at - end < BEYOND || start - 1 - at < BEYOND)
+			return true;
+	}
+	return false;
+}
+
 static void unhandled(int number)
 {
 	struct sigaction act = {.sa_handler = SIG_DFL};
@@ -79,27 +102,34 @@ static void handle(int number, siginfo_t *info, void *context)
 	const struct block *b;
 	const struct site *s;
 	void *pc = (void *)regs[REG_RIP];
+	bool poll;
 
-	if (!v || !cache_holds(&v->vm->cache, pc) || !(b = cache_block_at(&v->vm->cache, pc)) ||
-		!(s = cache_site_at(&v->vm->cache, b, pc))) {
+	if (!v || !cache_holds(&v->vm->cache, pc) || !(b = cache_block_at(&v->vm->cache, pc))) {
 		unhandled(number);
 		return;
 	}
-	if (s->spilled)
+	s = cache_site_at(&v->vm->cache, b, pc);
+	if (s && s->spilled)
 		regs[context_reg[s->spilled & 15]] = (greg_t)v->spill[2];
-	if (s->carry)
+	if (s && s->carry)
 		regs[REG_EFL] = (regs[REG_EFL] & ~FL_CF) | (v->carry & 1 ? FL_CF : 0);
-	if (window_missed(&v->vm->cache, s, pc, regs[REG_TRAPNO])) {
+	if (s && window_missed(&v->vm->cache, s, pc, regs[REG_TRAPNO])) {
 		v->count.window_miss++;
 		regs[REG_RIP] = (greg_t)(v->vm->cache.exec + s->slow);
 		return;
 	}
-	v->private_data->signal_fault = !s->poll;
-	if (!s->poll && !guest_fault(v, regs[REG_TRAPNO])) {
+	poll = s && s->poll;
+	if (beyond_memory(v->vm, regs)) {
+		/* no page of the guest's is to blame: #GP(0), at the instruction or one before it */
+		v->count.beyond++;
+		v->fault = (struct fault){.vector = EXC_GP, .has_error = true};
+		poll = false;
+	} else if (!s || (!poll && !guest_fault(v, regs[REG_TRAPNO]))) {
 		unhandled(number);
 		return;
 	}
-	v->cpu.rip = block_base(v, b) + s->guest;
+	v->private_data->signal_fault = !poll;
+	v->cpu.rip = block_base(v, b) + (s ? s->guest : b->gpa & 4095);
 	regs[REG_R10] = 0;
 	regs[REG_R11] = LEAVE_SIGNAL;
 	regs[REG_RIP] = (greg_t)stub_leave;

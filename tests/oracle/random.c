@@ -312,6 +312,19 @@ static bool aligned(const struct insn *i)
 		i->mem_base != INSN_RIP;
 }
 
+/*
+ * EVEX.X, set where it means nothing, beside RSP as a source: AMD family 19h and 1Ah now and then read RSP
+ * as it was before the last PUSH, POP or CALL (makers.c). Such code is nobody's, and the bit is
+ * cleared; it is stored inverted.
+ */
+static void clear_x(struct insn *i, uint8_t *bytes)
+{
+	if (i->encoding != ENC_EVEX || i->has_mem || !(i->gpr_read >> RSP & 1))
+		return;
+	bytes[i->vex_offset + 1] |= 0x40;
+	i->bytes[i->vex_offset + 1] |= 0x40;
+}
+
 bool form_random(const struct form_table *t, struct rng *r, const struct pool *pool,
 	bool supervisor, struct item *item)
 {
@@ -341,6 +354,7 @@ bool form_random(const struct form_table *t, struct rng *r, const struct pool *p
 		/* fast strings see an overlap by address only */
 		if (pool->alias && i.class == INSN_STRING && (i.opcode & 0xfe) == 0xa4)
 			continue;
+		clear_x(&i, b.bytes);
 		memset(item, 0, sizeof *item);
 		memcpy(item->bytes, b.bytes, i.length);
 		item->length = i.length;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guest code is whatever a guest likes: decoding, masks and copies of arbitrary bytes. */
+/*
+ * Guest code is whatever a guest likes: decoding, masks and copies of arbitrary bytes, for guests that
+ * are told of either maker.
+ */
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -8,6 +11,7 @@
 
 #include <Zydis/Zydis.h>
 
+#include "cpu/cpuid.h"
 #include "cpu/state.h"
 #include "cpu/translate/rewrite/emit.h"
 #include "cpu/translate/insn/insn.h"
@@ -53,7 +57,7 @@ static void check_memory(const struct insn *i, unsigned bits)
 }
 
 /* A copy is something generated code may contain, and means the same. */
-static void check_copy(const struct insn *i, unsigned bits)
+static void check_copy(const struct insn *i, unsigned bits, const struct cpuid_policy *policy)
 {
 	uint8_t code[64];
 	struct emit e = {code, 0};
@@ -62,22 +66,27 @@ static void check_copy(const struct insn *i, unsigned bits)
 
 	emit_copy(&e, i, bits, at_reg(RBX, 0));
 	CHECK(insn_host_allowed(code, e.at - code, &length) && length == e.at - code);
-	CHECK(insn_decode(&copy, code, length, 64, NULL) == 0);
+	CHECK(insn_decode(&copy, code, length, 64, policy) == 0);
 	CHECK(copy.mnemonic == i->mnemonic && copy.gpr_write == i->gpr_write);
 	CHECK(copy.has_mem == i->has_mem && copy.mem_size == i->mem_size);
 	CHECK(copy.flags_written == i->flags_written && copy.flags_read == i->flags_read);
 }
 
 /* Of all inputs: what one left must not change what another is. */
-static struct insn_memo *memo;
+struct reader {
+	const struct cpuid_policy *policy;
+	struct insn_memo *memo;
+};
 
-static void check(const uint8_t *data, size_t size, unsigned bits, const uint8_t *xsave)
+static void check(const struct reader *reader, const uint8_t *data, size_t size, unsigned bits,
+	const uint8_t *xsave)
 {
+	const struct cpuid_policy *policy = reader->policy;
 	struct insn i, again;
 	char text[128];
-	int rc = insn_decode(&i, data, size, bits, NULL);
+	int rc = insn_decode(&i, data, size, bits, policy);
 
-	CHECK(insn_memo_decode(memo, &again, data, size, bits, NULL) == rc);
+	CHECK(insn_memo_decode(reader->memo, &again, data, size, bits, policy) == rc);
 	CHECK(memcmp(&i, &again, sizeof(i)) == 0);
 	CHECK(rc == 0 || rc == -EAGAIN || rc == -EILSEQ);
 	CHECK(rc != -EAGAIN || size < 15);
@@ -96,22 +105,41 @@ static void check(const uint8_t *data, size_t size, unsigned bits, const uint8_t
 	if (i.mem_masked && i.mem_size < 64)
 		CHECK(!(insn_mask(&i, xsave, OPMASK_AT) >> i.mem_size));
 	/* its own bytes are all that it needs */
-	CHECK(insn_decode(&again, data, i.length, bits, NULL) == 0);
+	CHECK(insn_decode(&again, data, i.length, bits, policy) == 0);
 	CHECK(memcmp(&i, &again, sizeof(i)) == 0);
 	if (i.class == INSN_COPY)
-		check_copy(&i, bits);
+		check_copy(&i, bits, policy);
+}
+
+/* AMD's, with every feature there is. */
+static const struct cpuid_policy *amd_policy(void)
+{
+	static const uint32_t leaf[][2] = {{0, 0}, {1, 0}, {7, 0}, {7, 1}, {13, 1},
+		{0x80000001u, 0}};
+	static struct cpuid_policy p;
+
+	for (unsigned n = 0; n < sizeof(leaf) / sizeof(*leaf); n++)
+		p.leaf[p.count++] =
+			(struct cpuid_leaf){leaf[n][0], leaf[n][1], ~0u, ~0u, ~0u, ~0u, true};
+	cpuid_policy_vendor(&p, "AuthenticAMD");
+	return &p;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const unsigned bits[] = {16, 32, 64};
+	static struct reader intel, amd;
 	uint8_t xsave[CPU_XSAVE_SIZE];
 
-	if (!memo)
-		memo = insn_memo_create();
-	CHECK(memo);
+	if (!intel.memo) {
+		intel.memo = insn_memo_create();
+		amd = (struct reader){amd_policy(), insn_memo_create()};
+	}
+	CHECK(intel.memo && amd.memo);
 	memset(xsave, 0xa5, sizeof(xsave));
-	for (unsigned n = 0; n < 3; n++)
-		check(data, size, bits[n], xsave);
+	for (unsigned n = 0; n < 3; n++) {
+		check(&intel, data, size, bits[n], xsave);
+		check(&amd, data, size, bits[n], xsave);
+	}
 	return 0;
 }

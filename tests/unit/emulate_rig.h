@@ -358,6 +358,16 @@ static inline void rig_real(void)
 	rig.cpu.gpr[RSP] = 0x7000;
 }
 
+/* The guest is told that AMD made its processor: family 1Ah, or the one that signature tells of. */
+static inline void rig_amd(uint32_t signature)
+{
+	rig_policy.count = 2;
+	rig_policy.leaf[0] = (struct cpuid_leaf){.leaf = 0, .ebx = 0x68747541};
+	rig_policy.leaf[1] =
+		(struct cpuid_leaf){.leaf = 1, .eax = signature ? signature : 0xb00f21};
+	assert_true(cpuid_policy_amd(&rig_policy));
+}
+
 /* --- running ------------------------------------------------------------------------- */
 
 /* Decodes and emulates one instruction at rip. */
@@ -368,7 +378,8 @@ static inline enum outcome rig_step_bytes(const uint8_t *bytes, unsigned size)
 	struct insn i;
 
 	memcpy(padded, bytes, size);
-	if (insn_decode(&i, padded, 15, bits, NULL) != 0)
+	/* a policy that tells of no maker tells of no features either: all there are */
+	if (insn_decode(&i, padded, 15, bits, rig_policy.count ? &rig_policy : NULL) != 0)
 		return fault_raise(&rig, EXC_UD);
 	assert_int_equal(i.length, size);
 	return emulate(&rig, &i);

@@ -28,10 +28,8 @@ struct check {
 	struct cpuid_policy policy;
 	uint8_t *page; /* one page, between two that are not there */
 	uint64_t seed;
-	bool intel;
 	unsigned forms, wrong, told;
 	struct telling tellings[1000];
-	const uint8_t *bytes;
 	struct insn insn;
 };
 

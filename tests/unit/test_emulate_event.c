@@ -324,8 +324,7 @@ static void system_calls(void **state)
 	assert_false(mode_code64(&rig));
 	assert_fault(STEP(0x0f, 0x05), EXC_UD, 0);
 	/* which AMD's processors let 32-bit programs do */
-	rig_policy.count = 1;
-	rig_policy.leaf[0].ebx = 0x68747541;
+	rig_amd(0);
 	rig.cpu.cstar = 0xffffffff82000000;
 	assert_ok(STEP(0x0f, 0x05));
 	assert_int_equal(rig.cpu.rip, 0xffffffff82000000);
@@ -364,6 +363,48 @@ static void fast_system_calls(void **state)
 	assert_int_equal(rig.cpu.gpr[RSP], 0x7000);
 	assert_int_equal(rig.cpu.seg[SEG_CS].selector, 8 + 32 + 3);
 	assert_int_equal(rig.cpu.seg[SEG_SS].selector, 8 + 40 + 3);
+}
+
+/* APM 3: SYSENTER, SYSEXIT (#UD in long mode), SYSRET (RIP is not looked at). */
+static void system_calls_of_amd(void **state)
+{
+	rig_long();
+	rig_amd(0);
+	rig.cpu.sysenter_cs = 0x0b;
+	assert_fault(STEP(0x0f, 0x34), EXC_UD, 0);
+	assert_fault(STEP(0x0f, 0x35), EXC_UD, 0);
+	assert_fault(STEP(0x48, 0x0f, 0x35), EXC_UD, 0);
+	rig.cpu.cpl = 3;
+	assert_fault(STEP(0x0f, 0x34), EXC_UD, 0);
+	assert_fault(STEP(0x0f, 0x35), EXC_GP, 0);
+	load(SEG_CS, SEL_USER_CODE32);
+	assert_fault(STEP(0x0f, 0x34), EXC_UD, 0);
+	rig_protected();
+	rig_amd(0);
+	rig.cpu.sysenter_cs = 0x18;
+	rig.cpu.sysenter_eip = 0x5000;
+	assert_ok(STEP(0x0f, 0x34)); /* there it works */
+	assert_int_equal(rig.cpu.rip, 0x5000);
+
+	rig_long();
+	rig_amd(0);
+	rig.cpu.star = 0x0023000800000000;
+	rig.cpu.gpr[RCX] = 1ull << 47;
+	assert_ok(STEP(0x48, 0x0f, 0x07));
+	assert_int_equal(rig.cpu.rip, 1ull << 47); /* where the fetch faults */
+	assert_int_equal(rig.cpu.cpl, 3);
+}
+
+/* MSRC001_0015: the TSC counts at P0's rate. */
+static void hardware_configuration(void **state)
+{
+	rig_long();
+	rig.cpu.gpr[RCX] = 0xc0010015;
+	assert_ok(STEP(0x0f, 0x32));
+	assert_int_equal(rig.cpu.gpr[RAX], 0);
+	rig_amd(0);
+	assert_ok(STEP(0x0f, 0x32));
+	assert_int_equal(rig.cpu.gpr[RAX], 1u << 24);
 }
 
 /* --- 16 and 32 bits ------------------------------------------------------------------ */
@@ -452,6 +493,8 @@ int main(void)
 		cmocka_unit_test(system_calls),
 		cmocka_unit_test(system_call_errors),
 		cmocka_unit_test(fast_system_calls),
+		cmocka_unit_test(system_calls_of_amd),
+		cmocka_unit_test(hardware_configuration),
 		cmocka_unit_test(protected_frames),
 		cmocka_unit_test(real_frames),
 	};

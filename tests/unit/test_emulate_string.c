@@ -166,6 +166,73 @@ static void precise_faults(void **state)
 	assert_int_equal(rig.cpu.gpr[RDI], 1ull << 47);
 }
 
+/* SDM 2B, REP: as before the instruction; AMD's processors have those of the last element. */
+static void flags_at_faults(void **state)
+{
+	for (unsigned amd = 0; amd < 2; amd++) {
+		rig_long();
+		if (amd)
+			rig_amd(0);
+		rig_page[(RIG_DATA >> 12) + 1] = RIG_PAGE_ABSENT;
+		rig.cpu.rflags = 2 | FL_CF | FL_OF;
+		rig.cpu.gpr[RDI] = RIG_DATA + 0x1000 - 8;
+		rig.cpu.gpr[RCX] = 9;
+		rig.cpu.gpr[RAX] = 0;
+		assert_fault(STEP(0xf3, 0xaf), EXC_PF, 0); /* repe scasd */
+		assert_int_equal(rig.cpu.gpr[RCX], 7);
+		assert_int_equal(rig.cpu.rflags, amd ? 2 | FL_ZF | FL_PF : 2 | FL_CF | FL_OF);
+		rig.cpu.rflags = 2 | FL_CF;
+		assert_fault(STEP(0xf3, 0xaf), EXC_PF, 0); /* none compared */
+		assert_int_equal(rig.cpu.rflags, 2 | FL_CF);
+		rig.cpu.gpr[RSI] = RIG_DATA + 0x1000 - 3;
+		rig.cpu.gpr[RDI] = RIG_DATA;
+		assert_fault(STEP(0xf3, 0xa6), EXC_PF, 0); /* repe cmpsb */
+		assert_int_equal(rig.cpu.rflags, amd ? 2 | FL_ZF | FL_PF : 2 | FL_CF);
+	}
+}
+
+static uint64_t told_first(uint32_t amd, bool rep)
+{
+	rig_long();
+	if (amd)
+		rig_amd(amd);
+	rig_page[(RIG_DATA >> 12) + 1] = rig_page[(RIG_DATA >> 12) + 3] = RIG_PAGE_ABSENT;
+	rig.cpu.gpr[RSI] = RIG_DATA + 0x1000;
+	rig.cpu.gpr[RDI] = RIG_DATA + 0x3000;
+	rig.cpu.gpr[RCX] = 2;
+	if (rep)
+		assert_fault(STEP(0xf3, 0xa6), EXC_PF, 0);
+	else
+		assert_fault(STEP(0xa6), EXC_PF, 0);
+	return rig.fault.cr2;
+}
+
+/* CMPS with nothing to read: no manual tells; as seen. */
+static void order_of_operands(void **state)
+{
+	assert_int_equal(told_first(0, false), RIG_DATA + 0x3000);
+	assert_int_equal(told_first(0, true), RIG_DATA + 0x3000);
+	assert_int_equal(told_first(0xa10f11, false), RIG_DATA + 0x3000);
+	assert_int_equal(told_first(0xa10f11, true), RIG_DATA + 0x1000);
+	assert_int_equal(told_first(0xb00f21, false), RIG_DATA + 0x1000);
+	assert_int_equal(told_first(0xb00f21, true), RIG_DATA + 0x1000);
+}
+
+/* SDM 2B: written, of 32 bits with 67; AMD's processors leave them alone. */
+static void nothing_to_do(void **state)
+{
+	for (unsigned amd = 0; amd < 2; amd++) {
+		rig_long();
+		if (amd)
+			rig_amd(0);
+		rig.cpu.gpr[RCX] = 5ull << 32;
+		rig.cpu.gpr[RDI] = 6ull << 32 | 7;
+		assert_ok(STEP(0x67, 0xf3, 0xaa));
+		assert_int_equal(rig.cpu.gpr[RCX], amd ? 5ull << 32 : 0);
+		assert_int_equal(rig.cpu.gpr[RDI], amd ? 6ull << 32 | 7 : 7);
+	}
+}
+
 /* Work is bounded, and a kick ends it. */
 static void interruptible(void **state)
 {
@@ -328,6 +395,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(like_the_host),
 		cmocka_unit_test(precise_faults),
+		cmocka_unit_test(flags_at_faults),
+		cmocka_unit_test(order_of_operands),
+		cmocka_unit_test(nothing_to_do),
 		cmocka_unit_test(interruptible),
 		cmocka_unit_test(small_addresses),
 		cmocka_unit_test(segment_limits),

@@ -18,6 +18,7 @@
 
 #define MIB 0x100000ull
 #define CPUS 2
+#define RIG_SIGNATURE 0xb00f21 /* CPUID leaf 1, EAX */
 
 struct engine_vcpu {
 	struct engine_vm *vm;
@@ -230,7 +231,9 @@ static int kernel(void)
 static enum machine_result run(program *first, program *second, void (*tick)(void *ctx),
 	struct error *err)
 {
-	static const struct cpuid_policy cpuid = {.tsc_khz = 2000000};
+	static const struct cpuid_policy cpuid = {.tsc_khz = 2000000,
+		.count = 1,
+		.leaf = {{.leaf = 1, .eax = RIG_SIGNATURE}}};
 	struct machine_config config = {.engine = &fake,
 		.cpuid = &cpuid,
 		.vcpus = CPUS,

@@ -40,6 +40,7 @@ static void fake_read(void *ctx, uint32_t leaf, uint32_t subleaf, uint32_t out[4
 		memcpy(&out[ECX], f->vendor + 8, 4);
 		break;
 	case 4:
+	case 0x8000001d:
 		memset(out, 0, 16);
 		if (subleaf < 4)
 			out[EAX] =
@@ -227,6 +228,18 @@ static void test_topology(void **state)
 		cpuid_policy_read(&p, 0x80000008, 0, last, 0, 1, r);
 		assert_int_equal(r[ECX] & 255, last);
 		assert_int_equal(last >> (r[ECX] >> 12), 0);
+		/* the caches by AMD's leaf, which counts no cores */
+		cpuid_policy_read(&p, 4, 1, last, 0, 1, r);
+		assert_int_equal(r[EAX], 0);
+		cpuid_policy_read(&p, 0x8000001d, 1, last, 0, 1, r);
+		assert_int_equal(r[EAX], 1 << 5 | 3);
+		cpuid_policy_read(&p, 0x8000001d, 3, last, 0, 1, r);
+		assert_true((r[EAX] >> 14 & 0xfff) >= last);
+		assert_int_equal(r[EAX] >> 26, 0);
+		cpuid_policy_read(&p, 0x8000001d, 4, last, 0, 1, r);
+		assert_int_equal(r[EAX], 0);
+		assert_true(cpuid_policy_has(&p, 0x80000021, 0, EAX,
+			6)); /* null selectors clear bases */
 	}
 	struct cpuid_source source = {.read = fake_read, .ctx = &intel, .tsc_khz = 1};
 	struct error err = {0};

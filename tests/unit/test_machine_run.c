@@ -146,6 +146,7 @@ static enum engine_exit sends_nmi(struct engine_vcpu *vcpu, struct error *err)
 	assert_int_equal(vcpu->state.seg[SEG_CS].base, 0x12000);
 	assert_int_equal(vcpu->state.seg[SEG_CS].selector, 0x1200);
 	assert_int_equal(vcpu->state.rip, 0);
+	assert_int_equal(vcpu->state.gpr[RDX], RIG_SIGNATURE);
 	usleep(10000);
 	apic(vcpu, 0x310, 0);
 	apic(vcpu, 0x300, 0x4400);

@@ -188,6 +188,15 @@ static inline void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 		     : "a"(leaf), "c"(subleaf));
 }
 
+/* AMD's processor, or Hygon's? */
+static inline bool maker_amd(void)
+{
+	uint32_t out[4];
+
+	cpuid(0, 0, out);
+	return out[1] == 0x68747541 || out[1] == 0x6f677948;
+}
+
 static inline bool has(uint32_t leaf, unsigned reg, unsigned bit)
 {
 	uint32_t out[4];

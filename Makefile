@@ -3,6 +3,7 @@
 BUILD ?= build
 IMAGE ?= debian
 MESON_SETUP ?=
+SUITES ?=
 SOURCES = find src tests \( -name '*.c' -o -name '*.h' \) -print0
 
 .PHONY: all run check format install clean
@@ -24,7 +25,7 @@ run:
 check:
 	@tools/packages build run check
 	@$(MAKE) --no-print-directory all
-	@tests/run
+	@tests/run $(SUITES)
 
 format:
 	@$(SOURCES) | xargs -0 clang-format -i

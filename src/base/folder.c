@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,20 +40,31 @@ int folder_run(char *buf, size_t size, struct error *err)
 	return choose(buf, size, err, "/tmp/dach-%u", geteuid());
 }
 
+int folder_data(const char *below, char *buf, size_t size, struct error *err)
+{
+	const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+	const struct passwd *user;
+
+	if (data && data[0] == '/')
+		return choose(buf, size, err, "%s/%s", data, below);
+	if (!home || home[0] != '/') {
+		user = getpwuid(geteuid());
+		home = user ? user->pw_dir : NULL;
+	}
+	if (home && home[0] == '/')
+		return choose(buf, size, err, "%s/.local/share/%s", home, below);
+	return error_set(err, ENOENT, "user %u has no home: set HOME or XDG_DATA_HOME", geteuid());
+}
+
 int folder_state(char *buf, size_t size, struct error *err)
 {
-	const char *own = getenv("DACH_STATE"), *data = getenv("XDG_DATA_HOME");
-	const char *home = getenv("HOME");
+	const char *own = getenv("DACH_STATE");
 
 	if (own && *own)
 		return choose(buf, size, err, "%s", own);
 	if (geteuid() == 0)
 		return choose(buf, size, err, "/var/lib/dach");
-	if (data && *data)
-		return choose(buf, size, err, "%s/dach", data);
-	if (home && *home)
-		return choose(buf, size, err, "%s/.local/share/dach", home);
-	return error_set(err, ENOENT, "no folder to keep guests in: set HOME or DACH_STATE");
+	return folder_data("dach", buf, size, err);
 }
 
 static int make_parents(char *path, struct error *err)

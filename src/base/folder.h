@@ -12,7 +12,12 @@
 
 /* What is gone after a boot: $DACH_RUN, /run/dach, or $XDG_RUNTIME_DIR/dach (/tmp/dach-UID). */
 int folder_run(char *buf, size_t size, struct error *err);
-/* What lasts: $DACH_STATE, /var/lib/dach, or $XDG_DATA_HOME/dach (~/.local/share/dach). */
+/*
+ * What users keep: $XDG_DATA_HOME/below, or ~/.local/share/below. Without HOME, as in a container or under
+ * cron, their home is what the host's list of users says.
+ */
+int folder_data(const char *below, char *buf, size_t size, struct error *err);
+/* What lasts: $DACH_STATE, /var/lib/dach, or folder_data("dach"). */
 int folder_state(char *buf, size_t size, struct error *err);
 /*
  * Makes the folder with its parents. It must be ours, or root's, and nobody else's to write to:

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/folder.h"
+
 #define SYSTEM_STORE "/var/lib/dach/images"
 
 int image_check_name(const char *what, const char *name, struct error *err)
@@ -30,23 +32,6 @@ bad:
 		what, name, IMAGE_NAME_MAX);
 }
 
-static int user_store(char *dir, size_t size, struct error *err)
-{
-	const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
-	int len;
-
-	if (data && data[0] == '/')
-		len = snprintf(dir, size, "%s/dach/images", data);
-	else if (home && home[0] == '/')
-		len = snprintf(dir, size, "%s/.local/share/dach/images", home);
-	else
-		return error_set(err, ENOENT,
-			"no place for images: neither HOME nor XDG_DATA_HOME is set");
-	if (len >= (int)size)
-		return error_set(err, ENAMETOOLONG, "%.100s...: name too long", dir);
-	return 0;
-}
-
 int image_store_dir(char *dir, size_t size, struct error *err)
 {
 	/* In a user's container root is no root: then the system's folder is not ours to write. */
@@ -54,7 +39,7 @@ int image_store_dir(char *dir, size_t size, struct error *err)
 		snprintf(dir, size, "%s", SYSTEM_STORE);
 		return 0;
 	}
-	return user_store(dir, size, err);
+	return folder_data("dach/images", dir, size, err);
 }
 
 static void set_field(struct image *image, const char *key, const char *value)
@@ -123,7 +108,7 @@ static int read_image(const char *path, struct image *image, struct error *err)
 /* Store i of those that are searched, in order; false: there are no more. */
 static bool store_at(int i, char *dir, size_t size)
 {
-	if (i == 0 && !user_store(dir, size, NULL))
+	if (i == 0 && !folder_data("dach/images", dir, size, NULL))
 		return true;
 	snprintf(dir, size, "%s", SYSTEM_STORE);
 	return i < 2;

@@ -4,6 +4,7 @@
 # today, from its file as it is; then another kernel, another boot loader, and none.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/toolstack-lib.sh"
+xen_tools
 
 # What the guest's ramdisk runs: a word changes what the disk boots next.
 cat >"$work/commands" <<'SCRIPT'
@@ -71,7 +72,7 @@ ln -s boot/initrd.img-6.1.0-1-amd64 "$source/initrd.img"
 
 # Its mounts and its log stay in a mount namespace of its own.
 cat >"$work/create" <<SCRIPT
-mount -t tmpfs tmpfs /var/log/xen-tools || exit 1
+mount -t tmpfs tmpfs /var/log && mkdir /var/log/xen-tools || exit 1
 xen-create-image --no-xen-ok --hostname=vm04.my.flat --dir=$work/dir --size=64M --swap=16M \
 	--memory=256M --ip=192.168.1.200 --netmask=255.255.255.0 --gateway=192.168.1.1 \
 	--mac=00:16:3E:01:02:04 --install-method=copy --install-source=$source --nohosts \

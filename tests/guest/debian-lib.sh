@@ -17,7 +17,7 @@ if [ "$(cat "$images/packages" 2>/dev/null)" != "$packages" ]; then
 fi
 image=$work/debian
 cp -r --sparse=always "$images/debian" "$image" || exit 1
-port=$((20000 + $$ % 20000))
+port=$(free_port)
 
 # image_start OPTION...: in the background, its port 22 forwarded
 image_start() {

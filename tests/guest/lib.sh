@@ -97,7 +97,22 @@ wait_for() {
 
 # The guest's process below timeout(1), to send signals to.
 guest_process() {
-	pgrep -P "$guest_pid"
+	tr -d ' ' <"/proc/$guest_pid/task/$guest_pid/children" | grep .
+}
+
+# free_port: one of this host's TCP ports that nobody has, and that nobody is given without asking for it
+free_port() {
+	python3 -c '
+import random, socket
+while True:
+    port = random.randrange(20000, 32768)
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", port))
+            break
+        except OSError:
+            pass
+print(port)'
 }
 
 # serve: 64 MiB of noise at http://127.0.0.1:$server_port/data, with the checksum $sum

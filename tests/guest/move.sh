@@ -7,7 +7,7 @@
 state=$work/state
 head -c 8M /dev/urandom >"$work/disk"
 sum=$(sha256sum <"$work/disk" | cut -d' ' -f1)
-forward=$((20000 + $$ % 20000))
+forward=$(free_port)
 cat >"$work/script" <<'SCRIPT'
 cat >/tmp/dhcp <<'DHCP'
 [ "$1" = bound ] || exit 0

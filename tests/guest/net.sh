@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 serve
-forward=$((20000 + $$ % 20000))
+forward=$(free_port)
 
 guest_start --net "user,fwd=tcp:127.0.0.1:$forward-:7" <<SCRIPT
 cat >/tmp/dhcp <<'DHCP'

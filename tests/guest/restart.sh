@@ -25,7 +25,7 @@ xl create -q "$work/guest.cfg" "name='anew'" 2>>"$errors"
 
 # All monitors of this test, by their open files.
 monitors() {
-	for pid in $(pgrep -x dach-vmm); do
+	for pid in $(grep -l -x dach-vmm /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3); do
 		# shellcheck disable=SC2010 # names of descriptors are numbers
 		! ls -l "/proc/$pid/fd" 2>/dev/null | grep -q "$work/run/guests" || echo "$pid"
 	done | sort

@@ -3,6 +3,7 @@
 # What an administrator of Xen types, with a guest that Debian's xen-create-image made.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/toolstack-lib.sh"
+xen_tools
 
 # An install source for xen-create-image: enough of a system for its hooks.
 mkdir -p "$work/source/bin" "$work/source/sbin" "$work/source/etc/ssh" "$work/source/proc" \
@@ -17,7 +18,7 @@ echo "root:*:1::::::" >"$work/source/etc/shadow"
 
 # Its mounts and its log stay in a mount namespace of its own.
 cat >"$work/create" <<SCRIPT
-mount -t tmpfs tmpfs /var/log/xen-tools || exit 1
+mount -t tmpfs tmpfs /var/log && mkdir /var/log/xen-tools || exit 1
 xen-create-image --no-xen-ok --hostname=vm02.my.flat --dir=$work/dir --size=32M --swap=16M \
 	--memory=256M --ip=192.168.1.200 --netmask=255.255.255.0 --gateway=192.168.1.1 \
 	--mac=00:16:3E:01:02:03 --install-method=copy --install-source=$work/source --nohosts \

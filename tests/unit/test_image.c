@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/folder.h"
 #include "image/create.h"
 #include "image/process.h"
 #include "image/store.h"
@@ -46,6 +48,31 @@ static void names(void **state)
 		assert_int_equal(image_check_name("image", good[i], NULL), 0);
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		assert_int_equal(image_check_name("image", bad[i], NULL), -EINVAL);
+}
+
+/* In a container, or under cron, there may be no HOME. */
+static void a_home_without_HOME(void **state)
+{
+	const char *home = getenv("HOME");
+	char *saved = home ? strdup(home) : NULL, expected[256], path[256];
+	const struct passwd *user = getpwuid(geteuid());
+
+	assert_non_null(user);
+	snprintf(expected, sizeof expected, "%s/dach/images", root);
+	assert_int_equal(folder_data("dach/images", path, sizeof path, NULL), 0);
+	assert_string_equal(path, expected);
+	setenv("XDG_DATA_HOME", "relative", 1); /* the specification: to be ignored */
+	setenv("HOME", "/here", 1);
+	assert_int_equal(folder_data("dach", path, sizeof path, NULL), 0);
+	assert_string_equal(path, "/here/.local/share/dach");
+	unsetenv("HOME");
+	snprintf(expected, sizeof expected, "%s/.local/share/dach", user->pw_dir);
+	assert_int_equal(folder_data("dach", path, sizeof path, NULL), 0);
+	assert_string_equal(path, expected);
+	setenv("XDG_DATA_HOME", root, 1);
+	if (saved)
+		setenv("HOME", saved, 1);
+	free(saved);
 }
 
 static void count(void *ctx, const struct image *image)
@@ -232,6 +259,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names),
+		cmocka_unit_test(a_home_without_HOME),
 		cmocka_unit_test(store),
 		cmocka_unit_test(keeps_what_it_does_not_know),
 		cmocka_unit_test(keeps_what_is_in_use),

@@ -298,7 +298,7 @@ static void woken(struct frame *f)
 
 static void at_the_end(void)
 {
-	static uint8_t place[64] __attribute__((aligned(64), section(".text")));
+	static uint8_t place[64] __attribute__((aligned(64), section(".code")));
 
 	for (unsigned n = 0; n < 3000; n++) {
 		unsigned size = some_code(6 + n % 20);

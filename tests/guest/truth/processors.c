@@ -142,7 +142,7 @@ static void dirty_bits(void)
 /* --- code ------------------------------------------------------------------------------------ */
 
 /* movl $value, %eax; ret, the value aligned */
-static uint8_t shared_code[64] __attribute__((aligned(64), section(".text")));
+static uint8_t shared_code[64] __attribute__((aligned(64), section(".code")));
 static volatile unsigned wanted, stale;
 
 static unsigned call_code(void)
@@ -193,7 +193,7 @@ static void cross_modified(void)
 /* A stack in the page of the code that is called: what a CALL stores may end in that code's being forgotten. */
 static void stack_beside_code(void)
 {
-	static uint8_t both[4096] __attribute__((aligned(4096), section(".text")));
+	static uint8_t both[4096] __attribute__((aligned(4096), section(".code")));
 	static const uint8_t code[] = {0xff, 0xc0, 0xc3}; /* inc eax; ret */
 	unsigned result = 0;
 	uint64_t moved;
@@ -213,7 +213,7 @@ static void stack_beside_code(void)
 /* Code changes itself: the next instruction, through an alias, across a page's end. */
 void test_code(void)
 {
-	static uint8_t pages[2][4096] __attribute__((aligned(4096), section(".text")));
+	static uint8_t pages[2][4096] __attribute__((aligned(4096), section(".code")));
 	unsigned bad = 0, result;
 
 	for (unsigned n = 0; n < 300; n++) {

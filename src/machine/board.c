@@ -5,10 +5,9 @@
 
 #include "machine/internal.h"
 
-#define COM1 0x3f8
 #define PORT_FPU 0xf0
 #define IRQ_PIT 0
-#define IRQ_COM1 4
+#define IRQ_SERIAL_COM1 4
 #define IRQ_RTC 8
 #define GSI_PIT 2 /* the MADT says so */
 #define GSI_PCI 16
@@ -39,7 +38,7 @@ static void rtc_irq(void *ctx, bool level)
 
 static void serial_irq(void *ctx, bool level)
 {
-	machine_irq(ctx, IRQ_COM1, level);
+	machine_irq(ctx, IRQ_SERIAL_COM1, level);
 }
 
 static void serial_output(void *ctx, const uint8_t *data, size_t len)
@@ -216,6 +215,14 @@ static int apic_extint_ack(void *ctx)
 	return pic_ack(&machine->pic);
 }
 
+static bool apic_page_fits(void *ctx, uint64_t gpa)
+{
+	struct machine *machine = ctx;
+
+	return !(gpa >> machine->config.cpuid->phys_bits) &&
+		!memory_ptr(&machine->mem, gpa, LAPIC_SIZE);
+}
+
 static const struct lapic_ops apic_ops = {
 	.kick = vcpu_kick,
 	.nmi = apic_nmi,
@@ -226,6 +233,7 @@ static const struct lapic_ops apic_ops = {
 	.tsc = machine_tsc,
 	.extint_pending = apic_extint_pending,
 	.extint_ack = apic_extint_ack,
+	.page_fits = apic_page_fits,
 };
 
 static void init_apics(struct machine *machine)
@@ -262,7 +270,7 @@ int board_init(struct machine *machine, struct error *err)
 	r[1] = pic_init(&machine->pic, &machine->io, pic_raised, machine);
 	r[2] = pit_init(&machine->pit, &machine->io, loop, pit_irq, machine);
 	r[3] = rtc_init(&machine->rtc, &machine->io, loop, rtc_irq, machine);
-	r[4] = serial_init(&machine->serial, &machine->io, COM1, &serial);
+	r[4] = serial_init(&machine->serial, &machine->io, SERIAL_COM1, &serial);
 	r[5] = pm_init(&machine->pm, &machine->io, &pm_ops, machine);
 	r[6] = pci_bus_init(&machine->pci, &machine->io, &machine->mmio, &host, err);
 	r[8] = bus_map(&machine->io, PORT_FPU, 1, &fpu_ops, machine, NULL);

@@ -10,8 +10,6 @@
  */
 #define MSR_PV_EOI 0x4b564d04u
 
-#define IN_LAPIC(gpa) ((gpa) >= LAPIC_BASE && (gpa) < LAPIC_BASE + LAPIC_SIZE)
-
 static uint64_t io_read(void *ctx, unsigned index, uint16_t port, unsigned size)
 {
 	struct machine *machine = ctx;
@@ -28,14 +26,25 @@ static void io_write(void *ctx, unsigned index, uint16_t port, unsigned size, ui
 	bus_write(&machine->io, port, size, value);
 }
 
-/* Each vCPU finds its own APIC at the same address. */
+/* Each vCPU finds its own APIC, at the same address unless it has moved it. */
+static struct lapic *lapic_at(struct machine *machine, unsigned index, uint64_t gpa,
+	uint64_t *offset)
+{
+	struct lapic *lapic = &machine->lapic[index];
+
+	*offset = gpa - lapic_page(lapic);
+	return *offset < LAPIC_SIZE ? lapic : NULL;
+}
+
 static uint64_t mmio_read(void *ctx, unsigned index, uint64_t gpa, unsigned size)
 {
 	struct machine *machine = ctx;
+	uint64_t offset;
+	struct lapic *lapic = lapic_at(machine, index, gpa, &offset);
 
-	if (IN_LAPIC(gpa)) {
+	if (lapic) {
 		count(&machine->vcpu[index], COUNT_APIC);
-		return lapic_mmio_read(&machine->lapic[index], gpa - LAPIC_BASE, size);
+		return lapic_mmio_read(lapic, offset, size);
 	}
 	count(&machine->vcpu[index], COUNT_MMIO);
 	return bus_read(&machine->mmio, gpa, size);
@@ -44,10 +53,12 @@ static uint64_t mmio_read(void *ctx, unsigned index, uint64_t gpa, unsigned size
 static void mmio_write(void *ctx, unsigned index, uint64_t gpa, unsigned size, uint64_t value)
 {
 	struct machine *machine = ctx;
+	uint64_t offset;
+	struct lapic *lapic = lapic_at(machine, index, gpa, &offset);
 
-	if (IN_LAPIC(gpa)) {
+	if (lapic) {
 		count(&machine->vcpu[index], COUNT_APIC);
-		lapic_mmio_write(&machine->lapic[index], gpa - LAPIC_BASE, size, value);
+		lapic_mmio_write(lapic, offset, size, value);
 		return;
 	}
 	count(&machine->vcpu[index], COUNT_MMIO);

@@ -47,7 +47,7 @@ static const uint32_t lvt_writable[LVT_COUNT] = {
 
 void lapic_reset(struct lapic *lapic, bool init)
 {
-	uint32_t base = LAPIC_BASE | APIC_BASE_ENABLE | (lapic->index ? 0 : APIC_BASE_BSP);
+	uint64_t base = LAPIC_BASE | APIC_BASE_ENABLE | (lapic->index ? 0 : APIC_BASE_BSP);
 
 	lapic_timer_stop(lapic);
 	for (unsigned i = 0; i < 8; i++) {
@@ -329,18 +329,19 @@ void lapic_page_get(struct lapic *lapic, uint32_t page[LAPIC_PAGE])
 	page[REG_CURRENT] = left;
 }
 
-static bool base_possible(const struct lapic *lapic, uint64_t base)
+/* A mode that there is, and no reserved bit (SDM 3A figure 11-5). */
+static bool base_possible(uint64_t base)
 {
 	uint32_t mode = APIC_BASE_ENABLE | APIC_BASE_X2;
 
-	return (base & ~(uint64_t)(mode | APIC_BASE_BSP)) == LAPIC_BASE &&
-		(base & mode) != APIC_BASE_X2 && !(base & APIC_BASE_BSP) == !!lapic->index;
+	return !(base & (LAPIC_SIZE - 1) & ~(mode | APIC_BASE_BSP)) && !(base >> 52) &&
+		(base & mode) != APIC_BASE_X2;
 }
 
 bool lapic_page_set(struct lapic *lapic, const uint32_t page[LAPIC_PAGE], uint64_t base,
 	uint64_t tsc_deadline, uint64_t ago)
 {
-	if (!base_possible(lapic, base))
+	if (!base_possible(base))
 		return false;
 	lapic_timer_stop(lapic);
 	lapic->base = base;
@@ -439,14 +440,18 @@ void lapic_mmio_write(struct lapic *lapic, uint64_t offset, unsigned size, uint6
 	}
 }
 
-/* IA32_APIC_BASE: the modes of SDM 3A figure 11-27. The page stays where it is. */
+/*
+ * IA32_APIC_BASE: the modes of SDM 3A figure 11-27; the page goes where it is told to (11.4.5). The engine
+ * reaches RAM without asking, so that a page over it could not be found: that is #GP.
+ */
 static bool base_write(struct lapic *lapic, uint64_t value)
 {
-	uint32_t old = lapic->base, mode = APIC_BASE_ENABLE | APIC_BASE_X2;
+	uint64_t old = lapic->base, mode = APIC_BASE_ENABLE | APIC_BASE_X2;
+	uint64_t page = value & ~(LAPIC_SIZE - 1ull);
 
-	if ((value & ~(uint64_t)(mode | APIC_BASE_BSP)) != LAPIC_BASE)
+	if (!base_possible(value))
 		return false;
-	if ((value & mode) == APIC_BASE_X2)
+	if (page != lapic_page(lapic) && !lapic->set->ops.page_fits(lapic->set->ctx, page))
 		return false;
 	if ((old & mode) == mode && (value & mode) == APIC_BASE_ENABLE)
 		return false;

@@ -49,6 +49,8 @@ struct lapic_ops {
 	/* The 8259's vector, or -1: to look at, and to take. */
 	int (*extint_pending)(void *ctx);
 	int (*extint_ack)(void *ctx);
+	/* Whether the guest may move an APIC's page there: below its physical addresses' end, not over RAM. */
+	bool (*page_fits)(void *ctx, uint64_t gpa);
 };
 
 struct lapic_set;
@@ -59,7 +61,7 @@ struct lapic {
 
 	_Atomic uint32_t irr[8], tmr[8];    /* any thread */
 	_Atomic uint32_t id, ldr, dfr, svr; /* written by the own thread; id and ldr as in xAPIC */
-	_Atomic uint32_t base;              /* low half of IA32_APIC_BASE */
+	_Atomic uint64_t base;              /* IA32_APIC_BASE; where the page is: lapic_page() */
 	_Atomic uint32_t lvt[LVT_COUNT];
 	_Atomic uint64_t deadline, period; /* ns; 0: not armed, not periodic */
 	_Atomic uint32_t esr_new;          /* errors since the last write to ESR */
@@ -82,6 +84,12 @@ struct lapic_set {
 void lapic_reset(struct lapic *lapic, bool init);
 void lapic_set_init(struct lapic_set *set, struct lapic *apic, unsigned count, uint32_t tsc_khz,
 	const struct lapic_ops *ops, void *ctx);
+
+/* Where this processor finds its registers in memory; elsewhere than LAPIC_BASE if the guest moved them. */
+static inline uint64_t lapic_page(const struct lapic *lapic)
+{
+	return lapic->base & ~(LAPIC_SIZE - 1ull);
+}
 
 /* The vCPU's own thread: */
 uint64_t lapic_mmio_read(struct lapic *lapic, uint64_t offset, unsigned size);

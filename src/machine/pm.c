@@ -7,6 +7,7 @@
 #include "machine/describe.h"
 
 #define STATUS_BUTTON 0x100u
+#define STATUS_WAKE 0x8000u
 #define STATUS_WRITABLE 0x8531u /* clear by ones: timer, bus master, global, button, RTC, wake */
 #define ENABLE_WRITABLE 0x0521u
 #define CONTROL_SCI 0x1u
@@ -62,8 +63,12 @@ static void control_write(void *ctx, uint64_t offset, unsigned size, uint64_t va
 	struct pm *pm = ctx;
 
 	pm->control = value;
-	if ((value & CONTROL_SLEEP) && CONTROL_TYPE(value) == PM_SLEEP_S5)
+	if (!(value & CONTROL_SLEEP))
+		return;
+	if (CONTROL_TYPE(value) == PM_SLEEP_S5)
 		pm->ops->poweroff(pm->ctx);
+	else /* a sleep that the DSDT does not offer: over at once, for who waits for its end */
+		pm->status |= STATUS_WAKE;
 }
 
 static uint64_t timer_read(void *ctx, uint64_t offset, unsigned size)

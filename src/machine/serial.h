@@ -14,6 +14,7 @@
 
 #include "machine/bus.h"
 
+#define SERIAL_COM1 0x3f8 /* where PCs have the first */
 #define SERIAL_FIFO 16
 
 struct serial_backend {

@@ -89,6 +89,20 @@ static void disassemble(const char *dir, const char *name, uint64_t gpa)
 	assert_int_equal(system(command), 0);
 }
 
+/* A machine that is off is the only sleep: what PM1a does of others is nothing (test_machine_devices). */
+static void one_sleep(void **state)
+{
+	struct error err = {0};
+	uint64_t dsdt, size;
+
+	assert_true(acpi_build(tables, sizeof tables, 2, &err) > 0);
+	dsdt = get(get(get(ACPI_BASE + 24, 8) + 36, 8) + 140, 8);
+	size = get(dsdt + 4, 4);
+	assert_non_null(memmem(tables + (dsdt - ACPI_BASE), size, "_S5_", 4));
+	for (char name[] = "_S1_"; name[2] < '5'; name[2]++)
+		assert_null(memmem(tables + (dsdt - ACPI_BASE), size, name, 4));
+}
+
 static void iasl_reads_them(void **state)
 {
 	char dir[] = "/tmp/test_acpi.XXXXXX", command[64];
@@ -113,6 +127,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(well_formed),
 		cmocka_unit_test(too_small),
+		cmocka_unit_test(one_sleep),
 		cmocka_unit_test(iasl_reads_them),
 	};
 

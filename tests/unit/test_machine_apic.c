@@ -96,8 +96,15 @@ static void on_raised(void *ctx)
 	((struct rig *)ctx)->raised++;
 }
 
+#define RAM_END 0x20000000ull
+
+static bool on_page_fits(void *ctx, uint64_t gpa)
+{
+	return gpa >= RAM_END && gpa < 1ull << 36;
+}
+
 static const struct lapic_ops ops = {on_kick, on_nmi, on_init, on_sipi, on_eoi, on_arm, on_tsc,
-	on_extint, on_extint_ack};
+	on_extint, on_extint_ack, on_page_fits};
 
 static void put(struct rig *rig, unsigned cpu, unsigned reg, uint32_t value)
 {
@@ -282,7 +289,6 @@ static void x2apic(void **state)
 
 	assert_false(lapic_msr_read(apic, 0x802, &value));             /* not yet on */
 	assert_false(lapic_msr_write(apic, 0x1b, LAPIC_BASE | 0x400)); /* x2 without enable */
-	assert_false(lapic_msr_write(apic, 0x1b, 0x12345c00)); /* the page stays where it is */
 	assert_true(lapic_msr_write(apic, 0x1b, LAPIC_BASE | 0xc00));
 	assert_false(lapic_msr_write(apic, 0x1b, LAPIC_BASE | 0x800)); /* no way back but off */
 	assert_true(lapic_msr_read(apic, 0x802, &value));
@@ -309,6 +315,38 @@ static void x2apic(void **state)
 	assert_true(lapic_msr_write(apic, 0x1b, LAPIC_BASE));
 	assert_false(lapic_msr_read(apic, 0x802, &value));
 	assert_false(lapic_msr_write(apic, 0x1b, LAPIC_BASE | 0xc00)); /* off to x2 in one step */
+}
+
+/* SDM 3A 11.4.5: the page moves, the registers do not change. */
+static void moved(void **state)
+{
+	struct rig *rig = *state;
+	struct lapic *apic = &rig->apic[1];
+	uint32_t page[LAPIC_PAGE];
+	uint64_t value;
+
+	put(rig, 1, 0xf0, 0x1ff);
+	assert_true(lapic_msr_write(apic, 0x1b, 0xf42000800));
+	assert_true(lapic_msr_read(apic, 0x1b, &value));
+	assert_int_equal(value, 0xf42000800);
+	assert_int_equal(lapic_page(apic), 0xf42000000);
+	assert_int_equal(lapic_page(&rig->apic[0]), LAPIC_BASE);
+	assert_int_equal(get(rig, 1, 0xf0), 0x1ff);
+	assert_false(lapic_msr_write(apic, 0x1b, RAM_END - 0x1000 + 0x800));
+	assert_false(lapic_msr_write(apic, 0x1b, (1ull << 36) + 0x800));
+	assert_false(lapic_msr_write(apic, 0x1b, 1ull << 63 | 0xf42000800));
+	assert_false(lapic_msr_write(apic, 0x1b, 0xf42000801));
+	assert_false(lapic_msr_write(apic, 0x1b, 0xf42000a00));
+	assert_int_equal(lapic_page(apic), 0xf42000000);
+	lapic_reset(apic, true); /* INIT leaves it there */
+	assert_int_equal(lapic_page(apic), 0xf42000000);
+	/* So it is saved, also by a guest that has dropped the boot processor's bit, or taken it. */
+	lapic_page_get(apic, page);
+	assert_true(lapic_page_set(apic, page, 0xf42000900, 0, 0));
+	assert_int_equal(apic->base, 0xf42000900);
+	assert_false(lapic_page_set(apic, page, 0xf42000801, 0, 0));
+	lapic_reset(apic, false);
+	assert_int_equal(lapic_page(apic), LAPIC_BASE);
 }
 
 static void timer(void **state)
@@ -504,6 +542,7 @@ int main(void)
 		cmocka_unit_test_setup(addressing, setup),
 		cmocka_unit_test_setup(startup, setup),
 		cmocka_unit_test_setup(x2apic, setup),
+		cmocka_unit_test_setup(moved, setup),
 		cmocka_unit_test_setup(timer, setup),
 		cmocka_unit_test_setup(deadline, setup),
 		cmocka_unit_test_setup(ioapic_tells_routes, setup),

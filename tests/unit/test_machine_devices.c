@@ -337,8 +337,14 @@ static void power(void **state)
 	assert_int_equal(bus_read(&rig->io, PM1_EVENT, 2), 0x100);
 	bus_write(&rig->io, PM1_EVENT, 2, 0x100);
 	assert_false(rig->sci);
-	bus_write(&rig->io, PM1_CONTROL, 2, 0x2000); /* S0: nothing */
+	/* S3, which nobody was offered: the guest does not sleep, and who waits for its waking sees it. */
+	assert_false(bus_read(&rig->io, PM1_EVENT, 2) & 0x8000);
+	bus_write(&rig->io, PM1_CONTROL, 2, 0x2000 | 1 << 10);
 	assert_int_equal(rig->poweroffs, 0);
+	assert_true(bus_read(&rig->io, PM1_EVENT, 2) & 0x8000);
+	assert_int_equal(bus_read(&rig->io, PM1_CONTROL, 2), 1 << 10 | 1);
+	bus_write(&rig->io, PM1_EVENT, 2, 0x8000);
+	assert_false(bus_read(&rig->io, PM1_EVENT, 2) & 0x8000);
 	bus_write(&rig->io, PM1_CONTROL, 2, 0x2000 | 5 << 10);
 	assert_int_equal(rig->poweroffs, 1);
 	out(rig, 0x64, 0xd1);

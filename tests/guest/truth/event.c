@@ -265,11 +265,19 @@ void test_apic(void)
 	handlers[0x51] = NULL;
 	if (!careful()) {
 		uint64_t base = read_msr(0x1b);
+		uint32_t version = apic_read(0x30);
 
 		write_msr(0x1b, base & ~0x800ull);
 		check(!has(1, 3, 9), "an APIC that is off is not there");
 		write_msr(0x1b, base);
 		check(has(1, 3, 9), "... and there again");
+		write_msr(0x1b, (base & 0xfff) | 0xfee10000);
+		check(*(volatile uint32_t *)0xfee10030 == version &&
+				*(volatile uint32_t *)0xfee00030 != version,
+			"an APIC's page moves");
+		write_msr(0x1b, base);
+		check(apic_read(0x30) == version && *(volatile uint32_t *)0xfee10030 != version,
+			"... and back");
 		apic_write(APIC_SVR, 0x1ff);
 	}
 }

@@ -369,6 +369,32 @@ static void pvh(void **state)
 	assert_true(info[12] >= 4);
 }
 
+/* Each kernel finds it, and it says what the map says. */
+static void bios_data(void **state)
+{
+	struct rig *rig = *state;
+	struct elf_image e = make_elf();
+	struct boot_range map[BOOT_RANGES];
+	uint16_t com1, extended, equipment, kib;
+	uint8_t extended_kib;
+
+	assert_int_equal(load(rig, &e, sizeof e), 0);
+	memory_read(&rig->mem, 0x400, &com1, 2);
+	memory_read(&rig->mem, 0x40e, &extended, 2);
+	memory_read(&rig->mem, 0x410, &equipment, 2);
+	memory_read(&rig->mem, 0x413, &kib, 2);
+	assert_int_equal(com1, 0x3f8);
+	assert_int_equal(equipment >> 9 & 7, 1);
+	boot_memory_map(&rig->mem, map);
+	assert_int_equal(map[0].start, 0);
+	assert_int_equal(map[0].type, BOOT_RAM);
+	assert_int_equal(map[0].size, kib * 1024);
+	assert_int_equal(map[1].start, extended * 16);
+	assert_int_equal(map[1].type, BOOT_RESERVED);
+	memory_read(&rig->mem, extended * 16, &extended_kib, 1);
+	assert_int_equal(map[1].size, extended_kib * 1024);
+}
+
 /* Only where the test devices are asked for, and only with a header whose sum is right. */
 static void multiboot(void **state)
 {
@@ -471,6 +497,7 @@ int main(void)
 		cmocka_unit_test(no_room),
 		cmocka_unit_test_setup_teardown(not_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(pvh, setup, teardown),
+		cmocka_unit_test_setup_teardown(bios_data, setup, teardown),
 		cmocka_unit_test_setup_teardown(multiboot, setup, teardown),
 		cmocka_unit_test_setup_teardown(pvh_bad, setup, teardown),
 		cmocka_unit_test_setup_teardown(header_garbage, setup, teardown),

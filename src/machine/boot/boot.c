@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "machine/serial.h"
+
 #define PAGE 4096ull
 
 int boot_file_size(const struct machine_file *file, uint64_t *size, struct error *err)
@@ -139,6 +141,30 @@ unsigned boot_memory_map(const struct memory *mem, struct boot_range ranges[BOOT
 	return n;
 }
 
+/*
+ * What a BIOS leaves for kernels that do not ask for the map: where the first serial port is, how
+ * much memory there is below 1 MiB, and the extended area above it (IBM PS/2 and PC BIOS Interface
+ * Technical Reference, "BIOS Data Area").
+ */
+static int write_bios_data(struct memory *mem)
+{
+	const struct {
+		uint16_t com[4], lpt[3], extended; /* ports; the last a segment */
+		uint16_t equipment;
+		uint8_t self_test;
+		uint16_t kib;
+	} __attribute__((packed)) data = {
+		.com = {SERIAL_COM1},
+		.extended = BOOT_LOW_END >> 4,
+		.equipment = 1 << 9 | 1 << 1, /* one serial port, a coprocessor */
+		.kib = BOOT_LOW_END >> 10,
+	};
+	const uint8_t extended_kib = (0xa0000 - BOOT_LOW_END) >> 10;
+	int r = memory_write(mem, BOOT_BIOS_DATA, &data, sizeof data);
+
+	return r < 0 ? r : memory_write(mem, BOOT_LOW_END, &extended_kib, sizeof extended_kib);
+}
+
 static int look(const struct machine_file *kernel, struct boot_image *image, struct error *err)
 {
 	int r;
@@ -176,6 +202,8 @@ int boot_load(struct memory *mem, const struct boot_config *config, struct cpu_s
 
 	if (r < 0)
 		return r;
+	if (write_bios_data(mem) < 0)
+		return error_set(err, ENOMEM, "the guest has too little memory to start");
 	if (image.head_size >= 4 && !memcmp(image.head, "\177ELF", 4))
 		return boot_pvh(mem, config, &image, state, err);
 	if (is_linux(&image))

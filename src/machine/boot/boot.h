@@ -16,13 +16,14 @@
 #include "machine/memory.h"
 
 /* Guest memory below 1 MiB while a kernel starts. */
+#define BOOT_BIOS_DATA 0x400ull
 #define BOOT_GDT 0x500ull
 #define BOOT_START_INFO 0x6000ull /* PVH, with module list and memory map behind it */
 #define BOOT_PARAMS 0x7000ull     /* the "zero page" */
 #define BOOT_PAGE_TABLES 0x9000ull
 #define BOOT_CMDLINE 0x20000ull
 #define BOOT_CMDLINE_SIZE 0x10000u
-#define BOOT_LOW_END 0x9fc00ull /* usable memory below 1 MiB */
+#define BOOT_LOW_END 0x9fc00ull /* of usable memory; the extended BIOS data area is above */
 #define BOOT_KERNEL_MIN 0x100000ull
 
 struct boot_config {

@@ -84,6 +84,7 @@ static int usage(void)
 	option_help(options);
 	printf("\nfwd=tcp:127.0.0.1:PORT-:PORT hands connections to a port of this host to one of the\n"
 	       "guest's. Ctrl+] ends the guest. SIGTERM presses its power button, a second one ends it.\n"
+	       "So does a terminal that goes away; the guest then has 90 seconds.\n"
 	       "Exit status: 0 it powered off, 1 it never started, 2 it was ended, 3 it crashed,\n"
 	       "4 the engine failed.\n");
 	return 0;

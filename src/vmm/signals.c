@@ -6,6 +6,16 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+void signals_hang_up(struct signals *signals)
+{
+	if (signals->hung_up || signals->nohup)
+		return;
+	signals->hung_up = true;
+	if (!signals->count++)
+		signals->ask(signals->ctx);
+	loop_timer_arm(&signals->last, clock_now() + signals->grace);
+}
+
 static void ready(void *ctx, short revents)
 {
 	struct signals *signals = ctx;
@@ -15,6 +25,8 @@ static void ready(void *ctx, short revents)
 		return;
 	if (info.ssi_signo == SIGUSR2)
 		signals->save(signals->ctx);
+	else if (info.ssi_signo == SIGHUP)
+		signals_hang_up(signals);
 	else if (signals->count++)
 		signals->force(signals->ctx);
 	else
@@ -24,13 +36,16 @@ static void ready(void *ctx, short revents)
 int signals_start(struct signals *signals, struct loop *loop, void (*ask)(void *ctx),
 	void (*force)(void *ctx), void *ctx, struct error *err)
 {
+	struct sigaction hup;
 	sigset_t set;
 	int fd;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
+	signals->nohup = !sigaction(SIGHUP, NULL, &hup) && hup.sa_handler == SIG_IGN;
+	if (!signals->nohup)
+		sigaddset(&set, SIGHUP);
 	if (signals->save)
 		sigaddset(&set, SIGUSR2);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -42,8 +57,11 @@ int signals_start(struct signals *signals, struct loop *loop, void (*ask)(void *
 		.ask = ask,
 		.force = force,
 		.save = signals->save,
+		.nohup = signals->nohup,
+		.grace = signals->grace ? signals->grace : SIGNALS_GRACE,
 		.ctx = ctx,
 	};
+	loop_timer_init(&signals->last, loop, force, ctx);
 	/* Both come as errors of the call that met them, too. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
@@ -59,6 +77,7 @@ void signals_stop(struct signals *signals)
 	while (read(signals->watch.fd, &info, sizeof info) == sizeof info)
 		;
 	loop_fd_remove(signals->loop, &signals->watch);
+	loop_timer_cancel(&signals->last);
 	close(signals->watch.fd);
 	pthread_sigmask(SIG_SETMASK, &signals->old, NULL);
 }

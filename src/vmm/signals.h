@@ -1,30 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SIGUSR2 saves the guest. SIGTERM, SIGINT and SIGHUP press the guest's power button; the next one ends
- * the guest. SIGPIPE and SIGXFSZ are ignored.
+ * SIGUSR2 saves the guest. SIGTERM and SIGINT press the guest's power button; the next one ends the guest.
+ * SIGHUP, a terminal that goes away, presses it too: then nobody is left to ask twice, so that a guest that
+ * is still there after the grace is ended. Further ones change nothing: the kernel sends one, and the shell
+ * another. Where SIGHUP was ignored (nohup) it stays so. SIGPIPE and SIGXFSZ are ignored.
  */
 #ifndef DACH_VMM_SIGNALS_H
 #define DACH_VMM_SIGNALS_H
 
 #include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "base/loop.h"
+
+#define SIGNALS_GRACE 90000000000ull /* what systemd gives a service */
 
 struct signals {
 	struct loop *loop;
 	struct loop_fd watch; /* a signalfd */
 	sigset_t old;
 	unsigned count;
+	bool hung_up, nohup;
+	uint64_t grace;           /* ns after SIGHUP; 0: SIGNALS_GRACE */
+	struct loop_timer last;   /* the grace's end */
 	void (*ask)(void *ctx);   /* the first */
 	void (*force)(void *ctx); /* every further one */
-	void (*save)(void *ctx);  /* SIGUSR2; set before signals_start(), NULL: it is not taken */
+	void (*save)(void *ctx);  /* SIGUSR2; NULL: it is not taken */
 	void *ctx;
 };
 
-/* Blocks the signals: before any other thread is there, so that all inherit it. */
+/*
+ * Blocks the signals: before any other thread is there, so that all inherit it. save and grace are set before,
+ * the rest is 0.
+ */
 int signals_start(struct signals *signals, struct loop *loop, void (*ask)(void *ctx),
 	void (*force)(void *ctx), void *ctx, struct error *err);
+/* As SIGHUP does: the terminal was seen to be gone. On the loop's thread. */
+void signals_hang_up(struct signals *signals);
 /* Signals that still wait are dropped. */
 void signals_stop(struct signals *signals);
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -42,6 +43,8 @@ static void ready(void *ctx, short revents)
 		return;
 	if (n <= 0) {
 		end_input(terminal);
+		if (terminal->raw) /* in raw mode nothing that is typed reads as an end */
+			terminal->gone(terminal->ctx);
 		return;
 	}
 	leave = terminal->raw ? memchr(terminal->buf, LEAVE, n) : NULL;
@@ -50,6 +53,18 @@ static void ready(void *ctx, short revents)
 	feed(terminal);
 	if (leave)
 		terminal->leave(terminal->ctx);
+}
+
+/* The terminal is in raw mode: it wants its carriage returns. */
+static void tell_silence(void *ctx)
+{
+	struct terminal *terminal = ctx;
+
+	if (!__atomic_load_n(&terminal->spoken, __ATOMIC_RELAXED))
+		dprintf(STDERR_FILENO,
+			"dach run: the guest has said nothing for %u seconds. Does its command line have "
+			"console=ttyS0?%s\n",
+			TERMINAL_SILENCE, terminal->raw ? "\r" : "");
 }
 
 static void room(void *ctx)
@@ -105,7 +120,7 @@ void terminal_release(int guard)
 
 void terminal_init(struct terminal *terminal, int guard, struct loop *loop,
 	size_t (*send)(void *ctx, const uint8_t *data, size_t len), void (*leave)(void *ctx),
-	void *ctx)
+	void (*gone)(void *ctx), void *ctx)
 {
 	*terminal = (struct terminal){
 		.loop = loop,
@@ -114,8 +129,10 @@ void terminal_init(struct terminal *terminal, int guard, struct loop *loop,
 		.guard = guard,
 		.send = send,
 		.leave = leave,
+		.gone = gone,
 		.ctx = ctx,
 	};
+	loop_timer_init(&terminal->silence, loop, tell_silence, terminal);
 }
 
 void terminal_start(struct terminal *terminal)
@@ -131,18 +148,27 @@ void terminal_start(struct terminal *terminal)
 	terminal->watching = true;
 }
 
+void terminal_expect(struct terminal *terminal)
+{
+	loop_timer_arm(&terminal->silence, clock_now() + TERMINAL_SILENCE * 1000000000ull);
+}
+
 void terminal_stop(struct terminal *terminal)
 {
 	end_input(terminal);
 	if (terminal->raw)
 		tcsetattr(STDIN_FILENO, TCSADRAIN, &terminal->saved);
 	terminal->raw = false;
+	if (terminal->loop)
+		loop_timer_cancel(&terminal->silence);
 	terminal_release(terminal->guard);
 	terminal->guard = -1;
 }
 
 void terminal_output(struct terminal *terminal, const uint8_t *data, size_t len)
 {
+	if (!__atomic_load_n(&terminal->spoken, __ATOMIC_RELAXED))
+		__atomic_store_n(&terminal->spoken, true, __ATOMIC_RELAXED);
 	while (len && !__atomic_load_n(&terminal->output_gone, __ATOMIC_RELAXED)) {
 		ssize_t n = write(STDOUT_FILENO, data, len);
 

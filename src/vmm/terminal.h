@@ -2,8 +2,10 @@
 /*
  * The guest's console on our standard input and output. If the input is a
  * terminal, it is in raw mode from terminal_start() to terminal_stop(), and
- * Ctrl+] leaves. Other input goes to the guest byte for byte; its end means
- * nothing but that no more comes.
+ * Ctrl+] leaves; its end is that of the terminal. Other input goes to the guest
+ * byte for byte; its end means nothing but that no more comes. When the guest
+ * has said nothing for a while after the start, a line on standard error says
+ * so.
  */
 #ifndef DACH_VMM_TERMINAL_H
 #define DACH_VMM_TERMINAL_H
@@ -19,6 +21,8 @@ struct terminal {
 	struct loop *loop;
 	struct loop_fd input;
 	struct loop_work more; /* the guest has room again */
+	struct loop_timer silence;
+	bool spoken; /* the guest has; atomic */
 	bool watching, raw;
 	int guard;        /* tells the guard that all is well; -1: there is none */
 	bool output_gone; /* nobody reads our output any more; atomic */
@@ -28,6 +32,7 @@ struct terminal {
 	/* Gives input to the guest, returns how much it took. */
 	size_t (*send)(void *ctx, const uint8_t *data, size_t len);
 	void (*leave)(void *ctx); /* Ctrl+] */
+	void (*gone)(void *ctx);  /* the terminal went away */
 	void *ctx;
 };
 
@@ -40,11 +45,14 @@ int terminal_guard(void);
 /* Tells it that the terminal is in order, and lets it go. -1 is allowed. */
 void terminal_release(int guard);
 
-/* All on the loop's thread but what says otherwise. ctx goes to send and leave. */
+/* All on the loop's thread but what says otherwise. ctx goes to send, leave and gone. */
 void terminal_init(struct terminal *terminal, int guard, struct loop *loop,
 	size_t (*send)(void *ctx, const uint8_t *data, size_t len), void (*leave)(void *ctx),
-	void *ctx);
+	void (*gone)(void *ctx), void *ctx);
 void terminal_start(struct terminal *terminal);
+/* A guest that starts has something to say: if it has not in TERMINAL_SILENCE seconds, that is told. */
+#define TERMINAL_SILENCE 30u
+void terminal_expect(struct terminal *terminal);
 /* Puts the terminal back as it was. Again does nothing. */
 void terminal_stop(struct terminal *terminal);
 

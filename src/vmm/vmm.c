@@ -72,6 +72,13 @@ static void end_guest(void *ctx)
 	machine_stop(vmm->machine);
 }
 
+static void terminal_gone(void *ctx)
+{
+	struct vmm *vmm = ctx;
+
+	signals_hang_up(&vmm->signals);
+}
+
 static void balloon_changed(void *ctx)
 {
 	struct vmm *vmm = ctx;
@@ -354,7 +361,7 @@ static int set_up(struct vmm *vmm, struct error *err)
 	int guard = config->given ? -1 : terminal_guard();
 	int r = loop_create(&vmm->loop, err);
 
-	terminal_init(&vmm->terminal, guard, vmm->loop, send_input, end_guest, vmm);
+	terminal_init(&vmm->terminal, guard, vmm->loop, send_input, end_guest, terminal_gone, vmm);
 	vmm->signals.save = config->save_to ? save_guest : NULL;
 	if (!r)
 		r = signals_start(&vmm->signals, vmm->loop, power_button, end_guest, vmm, err);
@@ -396,6 +403,9 @@ static enum vmm_end run(struct vmm *vmm, struct error *err)
 		idle_start(&vmm->idle, vmm->machine);
 	if (!vmm->console)
 		terminal_start(&vmm->terminal);
+	/* One that waits for a debugger, or goes on, owes nobody a word. */
+	if (!vmm->console && !vmm->config->gdb && !vmm->config->restore_from)
+		terminal_expect(&vmm->terminal);
 	end = end_of(vmm, machine_run(vmm->machine, err));
 	terminal_stop(&vmm->terminal);
 	if (end == VMM_CRASH)

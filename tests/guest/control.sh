@@ -3,6 +3,15 @@
 # The terminal, standard input, and signals from outside.
 . "$(dirname "$0")/lib.sh"
 
+# A guest without a word for its terminal: looked at in the end, for it takes half a minute to be noticed.
+echo "sleep 1000" >"$work/silent"
+initrd "$work/silent"
+mv "$work/initrd" "$work/silent.initrd"
+timeout -k 5 "$LIMIT" "$DACH" run --engine "$DACH_ENGINE" --kernel "$kernel" --initrd "$work/silent.initrd" \
+	--cmdline "quiet" --memory 128 </dev/null >"$work/silent.output" 2>"$work/silent.errors" &
+silent_pid=$!
+silent_start=$(date +%s)
+
 cat >"$work/lines" <<'SCRIPT'
 stty -echo
 echo READY
@@ -62,6 +71,24 @@ for how in leave kill; do
 	check "$how: the terminal is as it was" [ $status -eq 0 ]
 done
 
+cat >"$work/button" <<'SCRIPT'
+stty -echo
+for event in /dev/input/event*; do
+	(dd if="$event" bs=24 count=1 2>/dev/null | grep -q . && poweroff -f) &
+done
+sleep 1 # until they listen
+echo READY
+read -r line
+echo "got $line"
+sleep 1000
+SCRIPT
+initrd "$work/button"
+timeout -k 5 "$LIMIT" python3 "$top/tests/guest/terminal.py" hangup "$DACH" run \
+	--engine "$DACH_ENGINE" --kernel "$kernel" --initrd "$work/initrd" \
+	--cmdline "console=ttyS0 quiet" --memory 256 >"$output" 2>"$errors"
+status=$?
+check "a terminal that goes away presses the power button once" [ $status -eq 0 ]
+
 guest_start <<'SCRIPT'
 for event in /dev/input/event*; do
 	(dd if="$event" bs=24 count=1 2>/dev/null | grep -q . && echo PRESSED && poweroff -f) &
@@ -86,4 +113,15 @@ check "one SIGTERM does not end it" kill -0 "$guest_pid"
 kill -TERM "$(guest_process)"
 guest_wait
 check "the second does" ended 2
+
+says_silence() {
+	grep -q "^dach run: the guest has said nothing for 30 seconds. .*console=ttyS0" "$work/silent.errors"
+}
+check "a guest that says nothing is told of" wait_for $((silent_start + 40 - $(date +%s))) says_silence
+guest_pid=$silent_pid
+kill -TERM "$(guest_process)"
+sleep 1
+kill -TERM "$(guest_process)"
+guest_wait
+check "once" [ "$(wc -l <"$work/silent.errors")" -eq 1 ]
 finish

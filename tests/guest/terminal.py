@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""terminal.py leave|detach|kill COMMAND...: runs it on a pseudo-terminal, waits for READY, types a line,
-then Ctrl+], or kills it without a warning. Succeeds if the line came back, the program ended (asked to
-leave: with status 2, the guest's end; to detach: with status 0) and the terminal is as before."""
+"""terminal.py leave|detach|kill|hangup COMMAND...: runs it on a pseudo-terminal, waits for READY, types a line,
+then Ctrl+], or kills it without a warning, or takes the terminal away. Succeeds if the line came back, the
+program ended (asked to leave: with status 2, the guest's end; to detach: with status 0; without a terminal:
+with status 0, the guest's own end) and the terminal is as before."""
 import os
 import pty
 import select
+import signal
 import sys
 import termios
 import time
@@ -38,9 +40,13 @@ os.write(fd, b"hello\r")
 ok = wait_for(b"got hello", 10) and ok
 if how == "kill":
     os.kill(pid, 9)
+elif how == "hangup":
+    os.close(fd)  # the kernel sends SIGHUP; so does a shell that has lost its terminal, to each of its jobs
+    time.sleep(0.3)
+    os.kill(pid, signal.SIGHUP)
 else:
     os.write(fd, b"\x1d")
-end = time.monotonic() + 10
+end = time.monotonic() + (30 if how == "hangup" else 10)
 status = None
 while status is None and time.monotonic() < end:
     done, code = os.waitpid(pid, os.WNOHANG)
@@ -51,9 +57,10 @@ if status is None:
     os.kill(pid, 9)
     os.waitpid(pid, 0)
 end = time.monotonic() + 5
-while (after := termios.tcgetattr(fd)) != before and time.monotonic() < end:
+after = before
+while how != "hangup" and (after := termios.tcgetattr(fd)) != before and time.monotonic() < end:
     time.sleep(0.05)
 print(seen.decode("utf-8", "replace"))
 print(f"ok {ok}, raw {raw}, status {status}, restored {before == after}")
-wanted = {"kill": -9, "leave": 2, "detach": 0}[how]
+wanted = {"kill": -9, "leave": 2, "detach": 0, "hangup": 0}[how]
 sys.exit(0 if ok and raw and status == wanted and before == after else 1)

@@ -12,6 +12,7 @@ DACH=${DACH:-$top/build/dach}
 DACH_ENGINE=${DACH_ENGINE:-translate}
 DACH_CACHE=${DACH_CACHE:-$top/build/guest}
 LIMIT=${LIMIT:-120}
+PATH=$PATH:/usr/sbin:/sbin
 test_name=$(basename "$0" .sh)
 failures=0
 

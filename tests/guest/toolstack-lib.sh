@@ -25,8 +25,8 @@ trap toolstack_end EXIT
 
 # xen_tools: ends the test where xen-create-image cannot work: it mounts what it makes.
 xen_tools() {
-	if [ "$(id -u)" -ne 0 ] || ! losetup -f >/dev/null 2>&1; then
-		echo "ok $test_name: # skipped: xen-create-image needs root and a loop device"
+	if [ "$(id -u)" -ne 0 ] || ! losetup -f >/dev/null 2>&1 || ! command -v xen-create-image >/dev/null; then
+		echo "ok $test_name: # skipped: needs xen-create-image, which needs root and a loop device"
 		exit 0
 	fi
 }

@@ -146,21 +146,29 @@ static bool read_file(const struct cgroup_place *place, const char *guest, const
 	return got > 0;
 }
 
+static int make_group(const struct cgroup_place *place, const char *guest, struct error *err)
+{
+	char *path;
+	int r = make_path(&path, place, guest, "", err);
+	bool made = !r && (!mkdir(path, 0755) || errno == EEXIST);
+
+	if (!r && !made && errno == ENOENT) {
+		cgroup_make_again(place);
+		made = !mkdir(path, 0755) || errno == EEXIST;
+	}
+	if (!r && !made)
+		r = error_set(err, errno, "%s: no group can be made: %s", path, strerror(errno));
+	free(path);
+	return r;
+}
+
 int cgroup_create(struct cgroup *cgroup, const char *guest, struct error *err)
 {
 	int r = check_name(guest, err);
 
-	for (unsigned n = 0; !r && n < CGROUP_CONTROLLERS; n++) {
-		char *path;
-
-		if (!cgroup->place[n].path || seen_before(cgroup, n))
-			continue;
-		r = make_path(&path, &cgroup->place[n], guest, "", err);
-		if (!r && mkdir(path, 0755) && errno != EEXIST)
-			r = error_set(err, errno, "%s: no group can be made: %s", path,
-				strerror(errno));
-		free(path);
-	}
+	for (unsigned n = 0; !r && n < CGROUP_CONTROLLERS; n++)
+		if (cgroup->place[n].path && !seen_before(cgroup, n))
+			r = make_group(&cgroup->place[n], guest, err);
 	return r;
 }
 

@@ -238,3 +238,9 @@ void cgroup_find(const char *proc, const char *name, struct cgroup_place place[C
 		fclose(file);
 	free(line);
 }
+
+void cgroup_make_again(const struct cgroup_place *place)
+{
+	if (!mkdir(place->path, 0755) && place->version == CGROUP_V2)
+		enable(place->path);
+}

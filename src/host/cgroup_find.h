@@ -17,5 +17,7 @@ struct cgroup_place {
  * controller at the highest place where that works. Whatever fails leaves a controller out.
  */
 void cgroup_find(const char *proc, const char *name, struct cgroup_place place[CGROUP_CONTROLLERS]);
+/* The group of all guests again, should another daemon have ended and taken it away while it was empty. */
+void cgroup_make_again(const struct cgroup_place *place);
 
 #endif

@@ -187,6 +187,28 @@ static void test_v2(void **state)
 	cgroup_close(cgroup);
 }
 
+/* A second daemon ends, and takes the group of all guests along, in which there was none. */
+static void test_another_daemon_ends(void **state)
+{
+	struct cgroup *cgroup, *other;
+	struct error err = {""};
+	char path[256];
+
+	proc("30 1 0:30 / %s/old rw - cgroup cgroup rw,cpu\n", "2:cpu:/\n");
+	snprintf(path, sizeof path, "%s/old", folder);
+	assert_int_equal(mkdir(path, 0755), 0);
+	cgroup = open_groups();
+	other = open_groups();
+	cgroup_close(other);
+	snprintf(path, sizeof path, "%s/old/dach", folder);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(cgroup_create(cgroup, "g", &err), 0);
+	snprintf(path, sizeof path, "%s/old/dach/g", folder);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(cgroup_remove(cgroup, "g", &err), 0);
+	cgroup_close(cgroup);
+}
+
 static void test_none(void **state)
 {
 	static const struct cgroup_limits some = {.weight = 512, .pids = 7};
@@ -217,6 +239,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_v1),
 		cmocka_unit_test(test_v2),
+		cmocka_unit_test(test_another_daemon_ends),
 		cmocka_unit_test(test_none),
 	};
 

@@ -2,22 +2,23 @@
 #include "daemon/after.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/folder.h"
+#include "daemon/cores.h"
 #include "daemon/daemon.h"
 #include "daemon/launch.h"
 #include "daemon/life.h"
 #include "daemon/monitor.h"
+#include "daemon/quota.h"
 
 #define QUICK_SECONDS 2 /* a life as short as that is no life */
 #define RETRY_SECONDS 10
-#define QUICK_MAX 5 /* after so many of them it is not started again */
+#define QUICK_MAX 5   /* after so many of them it is not started again */
+#define RENAMED_MAX 8 /* ended lives of one guest that rename-restart keeps */
 
 static void log_guest(const struct guest *guest, const char *what, const char *text)
 {
@@ -144,13 +145,16 @@ void after_restart(struct guest *guest)
 	put_away(guest);
 }
 
-static void unused_name(struct daemon *daemon, const char *name, char *to, size_t size)
+/* NAME-1 to NAME-8; -EDQUOT if all are there. */
+static int unused_name(struct daemon *daemon, const char *name, char *to, size_t size,
+	struct error *err)
 {
-	for (unsigned n = 1;; n++) {
+	for (unsigned n = 1; n <= RENAMED_MAX; n++) {
 		snprintf(to, size, "%.100s-%u", name, n);
 		if (!guest_by_name(daemon, to))
-			return;
+			return 0;
 	}
+	return error_set(err, EDQUOT, "%u of its ended lives are kept already", RENAMED_MAX);
 }
 
 static void restart(struct guest *guest)
@@ -173,7 +177,10 @@ static struct guest *split(struct guest *guest, struct error *err)
 	unsigned domid = guest->domid;
 	int r = domain_config_copy(&guest->config, &config, err);
 
-	unused_name(guest->daemon, guest->config.name, name, sizeof name);
+	if (!r)
+		r = unused_name(guest->daemon, guest->config.name, name, sizeof name, err);
+	if (!r)
+		r = quota_check_owner(guest, &config, err);
 	if (!r) {
 		free(config.name);
 		config.name = strdup(name);
@@ -274,25 +281,11 @@ static void dumped(void *ctx, int r, json_t *answer, const char *text)
 
 static void dump(struct guest *guest)
 {
-	char path[PATH_MAX + 200];
+	char path[CORES_PATH_MAX];
 	struct error err = {0};
-	struct tm now;
-	time_t seconds = time(NULL);
-	int fd = -1;
+	int fd;
 
-	snprintf(path, sizeof path, "%s/cores", guest->daemon->state);
-	gmtime_r(&seconds, &now);
-	if (!folder_make(path, 0700, &err)) {
-		size_t len = strlen(path);
-
-		snprintf(path + len, sizeof path - len, "/%04d-%02d%02d-%02d%02d.%02d-%s.%u.core",
-			now.tm_year + 1900, now.tm_mon + 1, now.tm_mday, now.tm_hour, now.tm_min,
-			now.tm_sec, guest->config.uuid, guest->domid);
-		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-		if (fd < 0)
-			error_set(&err, errno, "%s: %s", path, strerror(errno));
-	}
-	if (fd < 0) {
+	if (cores_open(guest, path, &fd, &err)) {
 		log_guest(guest, "no core file", err.text);
 		let_go(guest);
 		return;

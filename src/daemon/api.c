@@ -177,7 +177,7 @@ struct guest *api_guest(struct request *request)
 	struct guest *guest = guest_find(request->daemon, &request->peer, request->ref, &err);
 
 	if (!guest) {
-		request_refuse(request, -ENOENT, err.text);
+		request_unknown(request, err.text);
 		return NULL;
 	}
 	snprintf(request->guest.uuid, sizeof request->guest.uuid, "%s", guest->config.uuid);
@@ -197,7 +197,7 @@ static void describe(void *ctx, int r, const char *text)
 	if (guest)
 		request_answer(request, request->status, guest_describe(guest));
 	else
-		request_refuse(request, -ENOENT, "the guest has ended meanwhile");
+		request_refuse(request, -ESRCH, "the guest has ended meanwhile");
 }
 
 void api_answer_guest(struct request *request, struct guest *guest, int status)

@@ -13,35 +13,7 @@
 #include "daemon/guest.h"
 #include "daemon/launch.h"
 #include "daemon/life.h"
-
-/* May the peer have one more guest like this, with what he has already? */
-static int check_limits(struct daemon *daemon, const struct peer *peer,
-	const struct domain_config *config, const struct guest *but, struct error *err)
-{
-	int64_t guests = 1, memory = config->maxmem, vcpus = config->maxvcpus;
-
-	if (peer->manager)
-		return 0;
-	for (const struct guest *at = daemon->guests; at; at = at->next) {
-		if (at->owner != peer->uid || at == but)
-			continue;
-		guests++;
-		memory += at->config.maxmem;
-		vcpus += at->config.maxvcpus;
-	}
-	if (guests > peer_limit(peer, "guests"))
-		return error_set(err, EDQUOT, "the host's policy gives you %lld guests",
-			(long long)peer_limit(peer, "guests"));
-	if (memory > peer_limit(peer, "memory") * 1024)
-		return error_set(err, EDQUOT,
-			"the host's policy gives all your guests together %lld MiB of memory",
-			(long long)peer_limit(peer, "memory"));
-	if (vcpus > peer_limit(peer, "vcpus"))
-		return error_set(err, EDQUOT,
-			"the host's policy gives all your guests together %lld processors",
-			(long long)peer_limit(peer, "vcpus"));
-	return 0;
-}
+#include "daemon/quota.h"
 
 static int check_name(struct daemon *daemon, const char *name, struct error *err)
 {
@@ -95,7 +67,7 @@ static int check_new(struct request *request, struct domain_config *config, stru
 	if (!r && guest_by_uuid(request->daemon, config->uuid))
 		r = error_set(err, EEXIST, "there is a guest with the UUID %s already",
 			config->uuid);
-	return r ? r : check_limits(request->daemon, &request->peer, config, NULL, err);
+	return r ? r : quota_check(request->daemon, &request->peer, config, NULL, err);
 }
 
 static struct guest *make(struct request *request, struct wishes *wishes, struct error *err)
@@ -171,7 +143,7 @@ void api_start(struct request *request)
 		r = error_set(&err, EALREADY, "domain '" GUEST_LABEL "' is on already",
 			guest->config.name);
 	if (!r)
-		r = check_limits(request->daemon, &request->peer, &guest->config, guest, &err);
+		r = quota_check(request->daemon, &request->peer, &guest->config, guest, &err);
 	if (!r) {
 		guest->quick = 0;
 		r = life_start(guest, paused, &err);

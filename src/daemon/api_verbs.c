@@ -41,7 +41,7 @@ static void asked(void *ctx, int r, json_t *answer, const char *text)
 	else if (guest)
 		api_answer_guest(request, guest, 200);
 	else
-		request_refuse(request, -ENOENT, "the guest has ended meanwhile");
+		request_refuse(request, -ESRCH, "the guest has ended meanwhile");
 }
 
 static void ask(struct request *request, struct guest *guest, json_t *what)
@@ -182,64 +182,95 @@ static int keep(struct request *request, struct guest *guest)
 	return r;
 }
 
-static bool read_memory(struct request *request, int64_t *memory)
+/* In KiB, whole MiB. After read_memory(). */
+static uint64_t asked_memory(const struct request *request)
+{
+	json_int_t kib = json_integer_value(json_object_get(request->body, "memory"));
+
+	return ((uint64_t)kib + 1023) / 1024 * 1024;
+}
+
+static bool read_memory(struct request *request)
 {
 	static const char *const keys[] = {"memory", NULL};
 	struct error err = {0};
+	int64_t memory;
 	int r = body_check(request->body, keys, &err);
 
 	if (!r)
-		r = body_number(request->body, "memory", -1, 1024, (int64_t)1 << 32, memory, &err);
+		r = body_number(request->body, "memory", -1, DOMAIN_MEMORY_MIN, (int64_t)1 << 32,
+			&memory, &err);
 	if (r)
 		request_refuse(request, r, err.text);
 	return !r;
 }
 
-/* The guest's share changes first; what the store keeps follows. */
+/* Kept once it is so: a guest that refuses goes on with what it had, also the next time it starts. */
+static void keep_memory(struct request *request, struct guest *guest)
+{
+	uint64_t old = guest->config.memory;
+
+	guest->config.memory = asked_memory(request);
+	if (!keep(request, guest))
+		api_answer_guest(request, guest, 200);
+	else
+		guest->config.memory = old;
+}
+
+static void memory_set(void *ctx, int r, json_t *answer, const char *text)
+{
+	struct request *request = ctx;
+	struct guest *guest = api_again(request);
+
+	if (r)
+		request_refuse(request, r, text);
+	else if (guest)
+		keep_memory(request, guest);
+	else
+		request_refuse(request, -ESRCH, "the guest has ended meanwhile");
+}
+
 void api_memory(struct request *request)
 {
 	struct guest *guest = api_guest(request);
-	int64_t memory;
-	uint64_t old;
 	char text[128];
 
-	if (!guest || !read_memory(request, &memory))
+	if (!guest || !read_memory(request))
 		return;
-	memory = (memory + 1023) / 1024 * 1024;
-	if (memory > guest->config.maxmem) {
+	if (asked_memory(request) > guest->config.maxmem) {
 		snprintf(text, sizeof text, "memory: more than the guest's maximum, %llu KiB",
 			(unsigned long long)guest->config.maxmem);
 		request_refuse(request, -EINVAL, text);
 		return;
 	}
-	old = guest->config.memory;
-	guest->config.memory = memory;
-	if (keep(request, guest)) {
-		guest->config.memory = old;
-		return;
-	}
 	if (guest_answers(guest))
-		ask(request, guest,
-			json_pack("{s:s, s:I}", "do", "memory-set", "memory", (json_int_t)memory));
+		monitor_call(guest->monitor,
+			json_pack("{s:s, s:I}", "do", "memory-set", "memory",
+				(json_int_t)asked_memory(request)),
+			-1, VERB_TIMEOUT_MS, memory_set, request);
 	else
-		api_answer_guest(request, guest, 200);
+		keep_memory(request, guest);
 }
 
 void api_memory_max(struct request *request)
 {
 	struct guest *guest = api_guest(request);
 	const json_t *info;
-	int64_t memory, made;
-	uint64_t old, old_memory;
+	uint64_t memory, made, old, old_memory;
 
-	if (!guest || !read_memory(request, &memory))
+	if (!guest || !read_memory(request))
 		return;
-	memory = (memory + 1023) / 1024 * 1024;
+	memory = asked_memory(request);
 	info = json_object_get(guest->info, "memory");
 	made = json_integer_value(json_object_get(info, "max"));
 	if (guest->monitor && made && memory > made) {
 		request_refuse(request, -EINVAL,
 			"memory: more than the guest was started with; set it while it is off");
+		return;
+	}
+	/* What is accounted of a guest is what it was started with, until it has ended. */
+	if (!request->peer.manager && guest->state != RECORD_OFF && memory < guest->config.maxmem) {
+		request_refuse(request, -EBUSY, "memory: lower it while the guest is off");
 		return;
 	}
 	if (guest->monitor && memory < guest->config.memory) {
@@ -351,7 +382,7 @@ static void pinned(void *ctx, int r, const char *text)
 	if (guest)
 		request_answer(request, 200, guest_describe(guest));
 	else
-		request_refuse(request, -ENOENT, "the guest has ended meanwhile");
+		request_refuse(request, -ESRCH, "the guest has ended meanwhile");
 }
 
 static int read_vcpu(const char *text, int *vcpu, struct error *err)

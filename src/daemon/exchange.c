@@ -24,8 +24,8 @@ int exchange_status(int r)
 	case EPERM:
 	case EDQUOT:
 		return 403;
-	case ENOENT:
-		return 404;
+	case ENOENT: /* what it names is not there; the guest is: request_unknown() */
+		return 422;
 	case EEXIST:
 	case EBUSY:
 	case EALREADY:
@@ -111,7 +111,7 @@ void exchange_dispatch(struct request *request, const char *method, const char *
 		return;
 	}
 	if (!request->route) {
-		request_refuse(request, -ENOENT, "no such path: doc/openapi.json has them all");
+		request_unknown(request, "no such path: doc/openapi.json has them all");
 		return;
 	}
 	read_head(request);

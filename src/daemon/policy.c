@@ -54,9 +54,13 @@ static int check_rule(json_t *rule, const char *name, const char *who, struct er
 
 		if (!strcmp(key, "paths"))
 			r = check_paths(value, name, who, err);
+		else if (!strcmp(key, "addresses") || !strcmp(key, "low_ports"))
+			r = json_is_boolean(value)
+				? 0
+				: bad(err, name, who, key, "neither true nor false");
 		else if (strcmp(key, "guests") && strcmp(key, "memory") && strcmp(key, "vcpus"))
 			r = bad(err, name, who, key,
-				"unknown; there are guests, memory, vcpus and paths");
+				"unknown; there are guests, memory, vcpus, paths, addresses and low_ports");
 		else if (!json_is_integer(value) || number < 0 || number > LIMIT_MAX)
 			r = bad(err, name, who, key, "not a number from 0 to 16777216");
 		if (r)
@@ -245,6 +249,11 @@ void peer_free(struct peer *peer)
 int64_t peer_limit(const struct peer *peer, const char *key)
 {
 	return json_integer_value(json_object_get(peer->rule, key));
+}
+
+bool peer_allows(const struct peer *peer, const char *key)
+{
+	return json_is_true(json_object_get(peer->rule, key));
 }
 
 bool peer_path_allowed(const struct peer *peer, const char *path)

@@ -8,8 +8,9 @@
  *    "groups": {"students": {"guests": 1, "memory": 512, "vcpus": 1, "paths": ["/srv/images/"]}}}
  *
  * memory in MiB, of all the user's guests together, as vcpus. paths: where kernels, disks and core
- * files may lie; they are opened with the user's own rights besides. A user's entry goes before
- * those of groups, of which the first that fits counts.
+ * files may lie; they are opened with the user's own rights besides. "addresses": true gives the user's
+ * forwarded ports every address of the host, not only loopback; "low_ports": true those below 1024. A
+ * user's entry goes before those of groups, of which the first that fits counts.
  */
 #ifndef DACH_DAEMON_POLICY_H
 #define DACH_DAEMON_POLICY_H
@@ -61,6 +62,7 @@ void peer_free(struct peer *peer);
 
 /* Limits of a peer that is no manager. */
 int64_t peer_limit(const struct peer *peer, const char *key); /* "guests", "memory", "vcpus" */
+bool peer_allows(const struct peer *peer, const char *key);   /* "addresses", "low_ports" */
 bool peer_path_allowed(const struct peer *peer, const char *path);
 
 /*

@@ -260,6 +260,11 @@ void request_refuse(struct request *request, int r, const char *text)
 		json_pack("{s:s, s:i}", "error", *text ? text : strerror(-r), "errno", -r));
 }
 
+void request_unknown(struct request *request, const char *text)
+{
+	request_answer(request, 404, json_pack("{s:s, s:i}", "error", text, "errno", ENOENT));
+}
+
 /* Requests */
 
 static void *started(struct server *server, struct MHD_Connection *connection)

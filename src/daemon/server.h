@@ -61,6 +61,8 @@ void server_add(struct server *server, int fd);
 void request_answer(struct request *request, int status, json_t *json);
 /* r: a negative errno, from which the status follows. */
 void request_refuse(struct request *request, int r, const char *text);
+/* 404: there is no such path or guest. Nothing else is told so. */
+void request_unknown(struct request *request, const char *text);
 /* Lets the connection go on, if it waits. */
 void request_resume(struct request *request);
 /* GET /v1/events: its listener's queue is the answer from now on. */

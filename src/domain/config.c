@@ -12,7 +12,6 @@
 #include "domain/vdev.h"
 
 #define MEMORY_DEFAULT (128u << 10)
-#define MEMORY_MIN 1024ull
 #define MEMORY_MAX (16ull << 30) /* 16 TiB */
 #define NUMBER_MAX UINT32_MAX
 #define DIGITS "0123456789"
@@ -118,7 +117,7 @@ static const struct field config_fields[] = {
 	{.key = "memory_kib",
 		.kind = FIELD_NUMBER,
 		AT(domain_config, memory),
-		.min = MEMORY_MIN,
+		.min = DOMAIN_MEMORY_MIN,
 		.max = MEMORY_MAX,
 		.number = MEMORY_DEFAULT},
 	{.key = "maxmem_kib", .kind = FIELD_NUMBER, AT(domain_config, maxmem), .max = MEMORY_MAX},

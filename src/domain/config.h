@@ -20,6 +20,7 @@
 #define DOMAIN_STRING_MAX 4095
 #define DOMAIN_CMDLINE_MAX 2047 /* what a Linux kernel takes on x86 */
 #define DOMAIN_VCPUS_MAX 512
+#define DOMAIN_MEMORY_MIN 4096u /* KiB */
 #define DOMAIN_DISKS_MAX 64
 #define DOMAIN_VIFS_MAX 64
 #define DOMAIN_FORWARDS_MAX 64

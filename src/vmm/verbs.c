@@ -6,12 +6,11 @@
 #include <unistd.h>
 
 #include "block/block.h"
+#include "domain/config.h"
 #include "virtio/balloon.h"
 #include "virtio/net.h"
 #include "vmm/internal.h"
 #include "vmm/status.h"
-
-#define MEMORY_MIN 4096u /* KiB */
 
 static void event(struct vmm *vmm, const char *what)
 {
@@ -136,9 +135,9 @@ static int set_memory(struct vmm *vmm, uint64_t kib, json_t **fields, struct err
 		return error_set(err, EINVAL,
 			"the guest was made with %llu MiB and cannot have more",
 			(unsigned long long)(max >> 10));
-	if (kib < MEMORY_MIN)
+	if (kib < DOMAIN_MEMORY_MIN)
 		return error_set(err, EINVAL, "a guest has %u MiB of memory at least",
-			MEMORY_MIN >> 10);
+			DOMAIN_MEMORY_MIN >> 10);
 	virtio_balloon_set(vmm->devices.balloon, (max - kib) / (VIRTIO_BALLOON_PAGE >> 10));
 	*fields = json_pack("{s:o}", "memory", describe_memory(vmm));
 	return 0;

@@ -47,7 +47,7 @@ def test_refusals():
         refused(400, d.post, "/v1/guests")
         refused(400, d.create, "x" * 200)
         refused(400, d.create, "two", start=False)
-        assert "/nowhere" in refused(404, d.post, "/v1/guests", {"config": {
+        assert "/nowhere" in refused(422, d.post, "/v1/guests", {"config": {
             "name": "two", "kernel": "/nowhere", "memory_kib": 65536}})
         assert "was to fail" in refused(400, d.create, "two", "fail")
         refused(500, d.create, "two", "fall")  # not a word, as one that was killed
@@ -170,6 +170,72 @@ def end_of(d, events, action, managed=False, how="crash"):
     event = events.next("ended", reason=how)
     assert event["action"] == action, event
     return event
+
+
+def test_a_refusal_changes_nothing():
+    """A monitor refuses; what the store keeps is as before, also after the daemon has read it again."""
+    changes = [
+        ("POST", "pause", None), ("POST", "unpause", None), ("POST", "shutdown", None),
+        ("POST", "reboot", None), ("POST", "trigger", {"trigger": "nmi"}),
+        ("POST", "sysrq", {"key": "h"}), ("PUT", "memory", {"memory": 32768}),
+        ("POST", "dump-core", {"path": "CORE"}),
+    ]
+    with Daemon().start() as d:
+        d.create("firm", "refuse", managed=True, start=True)
+        before = {k: v for k, v in d.get("/v1/guests/firm").items() if k in (
+            "config", "memory", "memory_max", "name", "state", "autostart", "flags")}
+        for method, verb, body in changes:
+            if body and "path" in body:
+                body = {"path": d.folder + "/core"}
+            assert "was to refuse" in refused(400, d.call, method, "/v1/guests/firm/" + verb, body), verb
+        # refused by the daemon itself
+        refused(400, d.put, "/v1/guests/firm/memory", {"memory": 1})
+        refused(400, d.put, "/v1/guests/firm/memory", {"memory": 1 << 30})
+        refused(400, d.put, "/v1/guests/firm/memory-max", {"memory": 1 << 30})
+        refused(400, d.put, "/v1/guests/firm/scheduler", {"weight": 0})
+        refused(400, d.put, "/v1/guests/firm/scheduler", {"cap": -1})
+        refused(400, d.put, "/v1/guests/firm/autostart", {"autostart": 7})
+        refused(400, d.put, "/v1/guests/firm/vcpus/0/affinity", {"cpus": "no"})
+        refused(400, d.put, "/v1/guests/firm/vcpus/all/affinity", {"cpus": "0", "soft": "^"})
+        refused(400, d.post, "/v1/guests/firm/rename", {"name": "a b"})
+        refused(409, d.post, "/v1/guests/firm/rename", {"name": "firm"})
+        after = d.get("/v1/guests/firm")
+        assert {k: after[k] for k in before} == before
+        assert not os.path.exists(d.folder + "/core")
+        d.stop()
+        d.start()
+        eventually(lambda: d.get("/v1/guests/firm").get("memory") == before["memory"])
+        assert d.get("/v1/guests/firm")["config"] == before["config"]
+        d.post("/v1/guests/firm/destroy")
+        # a guest that is off has the same limits
+        refused(400, d.put, "/v1/guests/firm/memory", {"memory": 1})
+        assert d.get("/v1/guests/firm")["config"] == before["config"]
+        # what is missing is the file, not the guest
+        d.create("there")
+        assert "/nowhere/core" in refused(422, d.post, "/v1/guests/there/dump-core",
+                                          {"path": "/nowhere/core"})
+
+
+def test_ended_lives_are_few():
+    with Daemon().start() as d:
+        d.create("g", "life=2.1 end=crash", on_crash="rename-restart")
+        for n in range(1, 9):
+            d.create(f"g-{n}", managed=True, start=False)
+        eventually(lambda: "kept already" in d.said(), 20)
+        assert len(d.guests()) == 9
+        d.post("/v1/guests/g/destroy")
+        cores = d.state + "/cores"
+        d.create("c", "life=2.1 end=crash", on_crash="coredump-restart")
+        uuid = d.get("/v1/guests/c")["uuid"]
+        os.makedirs(cores, exist_ok=True)
+        for n in range(5):
+            open(f"{cores}/2001-0101-000{n}.00-{uuid}.7.core", "w").close()
+        open(f"{cores}/2001-0101-0000.00-other.7.core", "w").close()
+        eventually(lambda: any("2001" not in name for name in os.listdir(cores)), 20)
+        d.post("/v1/guests/c/destroy")
+        names = sorted(os.listdir(cores))
+        assert len([name for name in names if uuid in name]) == 3, names
+        assert len(names) == 4, names
 
 
 def test_what_follows_an_end():

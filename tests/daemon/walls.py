@@ -121,6 +121,17 @@ def test_users_have_their_own_guests_only():
         assert "2 guests" in make("third")["text"]
         assert {g["name"] for g in as_nobody(lambda: d.get("/v1/guests"))["value"]["guests"]} == \
             {"mine", "second"}
+        # what has been accounted is not lowered while it is used
+        as_nobody(lambda: d.put("/v1/guests/mine/memory", {"memory": 8192}))
+        assert "off" in as_nobody(lambda: d.put("/v1/guests/mine/memory-max",
+                                                {"memory": 8192}))["text"]
+        assert d.get("/v1/guests/mine")["memory_max"] == 65536
+        d.post("/v1/guests/second/destroy")
+        for forward, why in ("tcp:127.0.0.1:87-:80", "1024"), ("udp::53-:53", "1024"), \
+                ("tcp:0.0.0.0:8080-:80", "loopback"), ("tcp:127.0.0.1:99999-:80", "forwarded"), \
+                ("tcp:127.0.0.1: 80-:80", "1024"), ("tcp:localhost:8080-:80", "forwarded"):
+            assert why in make("net", vifs=[{"forward": [forward]}])["text"], forward
+        assert "value" in make("second", vifs=[{"forward": ["tcp:127.0.0.1:18080-:80"]}])
         for verb in "pause", "destroy", "shutdown":
             assert as_nobody(lambda: d.post(f"/v1/guests/roots/{verb}")).get("refused") == 404
         assert as_nobody(lambda: d.get("/v1/guests/1")).get("refused") == 404

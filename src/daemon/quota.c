@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/quota.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/daemon.h"
+#include "daemon/guest.h"
+#include "daemon/policy.h"
+
+/* The host's side of tcp:[ADDR]:PORT-...; false: it is no such thing. */
+static bool host_side(const char *forward, uint32_t *address, unsigned long *port)
+{
+	struct in_addr in = {htonl(INADDR_LOOPBACK)};
+	char text[INET_ADDRSTRLEN];
+	const char *at = strchr(forward, ':'), *colon = at ? strchr(at + 1, ':') : NULL;
+	size_t len;
+	char *end;
+
+	if (!colon)
+		return false;
+	len = colon - at - 1;
+	if (len >= sizeof text)
+		return false;
+	memcpy(text, at + 1, len);
+	text[len] = 0;
+	if (len && inet_pton(AF_INET, text, &in) != 1)
+		return false;
+	*address = ntohl(in.s_addr);
+	*port = strtoul(colon + 1, &end, 10);
+	return end != colon + 1 && *end == '-' && *port >= 1 && *port <= 65535;
+}
+
+/* A user's ports of the host are such as he could have himself, and seen by the host alone. */
+static int check_forward(const struct peer *peer, const char *forward, struct error *err)
+{
+	uint32_t address;
+	unsigned long port;
+
+	if (!host_side(forward, &address, &port))
+		return error_set(err, EINVAL, "forward: '%s' is no forwarded port", forward);
+	if (address >> 24 != 127 && !peer_allows(peer, "addresses"))
+		return error_set(err, EACCES,
+			"forward: '%s': the host's policy gives you the host's loopback addresses only",
+			forward);
+	if (port < 1024 && !peer_allows(peer, "low_ports"))
+		return error_set(err, EACCES,
+			"forward: '%s': the host's policy gives you ports from 1024 on only",
+			forward);
+	return 0;
+}
+
+static int check_forwards(const struct peer *peer, const struct domain_config *config,
+	struct error *err)
+{
+	for (unsigned i = 0; i < config->vifs; i++)
+		for (unsigned k = 0; k < config->vif[i].forwards; k++) {
+			int r = check_forward(peer, config->vif[i].forward[k], err);
+
+			if (r)
+				return r;
+		}
+	return 0;
+}
+
+int quota_check(struct daemon *daemon, const struct peer *peer, const struct domain_config *config,
+	const struct guest *instead, struct error *err)
+{
+	int64_t guests = 1, memory = config->maxmem, vcpus = config->maxvcpus;
+
+	if (peer->manager)
+		return 0;
+	for (const struct guest *at = daemon->guests; at; at = at->next) {
+		if (at->owner != peer->uid || at == instead)
+			continue;
+		guests++;
+		memory += at->config.maxmem;
+		vcpus += at->config.maxvcpus;
+	}
+	if (guests > peer_limit(peer, "guests"))
+		return error_set(err, EDQUOT, "the host's policy gives you %lld guests",
+			(long long)peer_limit(peer, "guests"));
+	if (memory > peer_limit(peer, "memory") * 1024)
+		return error_set(err, EDQUOT,
+			"the host's policy gives all your guests together %lld MiB of memory",
+			(long long)peer_limit(peer, "memory"));
+	if (vcpus > peer_limit(peer, "vcpus"))
+		return error_set(err, EDQUOT,
+			"the host's policy gives all your guests together %lld processors",
+			(long long)peer_limit(peer, "vcpus"));
+	return check_forwards(peer, config, err);
+}
+
+int quota_check_owner(const struct guest *guest, const struct domain_config *config,
+	struct error *err)
+{
+	struct peer owner;
+	int r;
+
+	peer_of_user(&guest->daemon->policy, guest->owner, &owner);
+	r = quota_check(guest->daemon, &owner, config, NULL, err);
+	peer_free(&owner);
+	return r;
+}

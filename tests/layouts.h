@@ -25,10 +25,11 @@ struct layout {
 
 /* Intel keeps a place for MPX between AVX and the opmasks. */
 static const struct layout layouts[] = {
-	{"intel", 0xe7, {{0, 0, 576, 0, 0, 1088, 1152, 1664}, LAYOUT_SIZES, 0x80}},
-	{"amd", 0xe7, {{0, 0, 576, 0, 0, 832, 896, 1408}, LAYOUT_SIZES, 0x80}},
-	{"avx", 7, {{0, 0, 576}, {0, 0, 256}, 0}},
-	{"sse", 3, {{0}, {0}, 0}},
+	{"intel", 0xe7, {{0, 0, 576, 0, 0, 1088, 1152, 1664}, LAYOUT_SIZES, 0x80, MXCSR_BITS}},
+	{"amd", 0xe7,
+		{{0, 0, 576, 0, 0, 832, 896, 1408}, LAYOUT_SIZES, 0x80, MXCSR_BITS | MXCSR_MM}},
+	{"avx", 7, {{0, 0, 576}, {0, 0, 256}, 0, MXCSR_BITS}},
+	{"sse", 3, {{0}, {0}, 0, MXCSR_BITS}},
 };
 #define LAYOUTS (sizeof layouts / sizeof *layouts)
 

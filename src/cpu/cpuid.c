@@ -178,6 +178,7 @@ static int find_area(struct build *b, struct error *err)
 	struct xsave_layout *area = &b->policy->area;
 	uint32_t reg[4];
 
+	area->mxcsr_mask = b->source->mxcsr_mask;
 	for (unsigned i = 2; i < COMP_COUNT; i++) {
 		if (!(b->source->xcr0 & (XCR0_AVX | XCR0_AVX512) & 1u << i))
 			continue;

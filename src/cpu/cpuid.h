@@ -80,6 +80,7 @@ struct cpuid_source {
 	void (*read)(void *ctx, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 	void *ctx;
 	uint64_t xcr0;              /* what its operating system has enabled; 0: no XSAVE */
+	uint32_t mxcsr_mask;        /* as FXSAVE tells it */
 	uint64_t arch_capabilities; /* IA32_ARCH_CAPABILITIES, if leaf 7 tells of it */
 	uint32_t tsc_khz;
 	const struct cpuid_model *model; /* NULL: all that there is */
@@ -151,6 +152,12 @@ void cpuid_policy_read(const struct cpuid_policy *policy, uint32_t leaf, uint32_
 /* A feature bit of a leaf: reg is 0-3 for eax..edx. */
 bool cpuid_policy_has(const struct cpuid_policy *policy, uint32_t leaf, uint32_t subleaf, int reg,
 	int bit);
+
+/* The bits that MXCSR has for the guest. */
+static inline uint32_t cpuid_policy_mxcsr(const struct cpuid_policy *policy)
+{
+	return MXCSR_BITS | (cpuid_policy_has(policy, 0x80000001, 0, 2, 7) ? MXCSR_MM : 0);
+}
 
 /*
  * What a guest that has been given wanted would miss where only offered can be had, as names with

@@ -156,6 +156,7 @@ static const struct cpuid_feature features[] = {
 		.reg = ECX,
 		.user = B(0)        /* LAHF in 64-bit code */
 			| B(5)      /* LZCNT */
+			| B(7)      /* MXCSR.MM */
 			| B(8),     /* PREFETCHW */
 	},
 	{

@@ -26,6 +26,16 @@ static uint64_t host_xcr0(void)
 	return (uint64_t)high << 32 | low;
 }
 
+static uint32_t host_mxcsr_mask(void)
+{
+	uint8_t area[512] __attribute__((aligned(16))) = {0};
+	uint32_t mask;
+
+	__asm__ volatile("fxsave %0" : "+m"(area));
+	memcpy(&mask, area + XSAVE_MXCSR_MASK, sizeof mask);
+	return mask & (MXCSR_BITS | MXCSR_MM);
+}
+
 /* One moment on both clocks: the closest of a few tries. */
 static void moment(uint64_t *tsc, uint64_t *ns)
 {
@@ -94,6 +104,7 @@ int cpuid_policy_init(struct cpuid_policy *policy, enum cpuid_engine engine, uns
 	source.model = &model;
 
 	source.xcr0 = host_xcr0();
+	source.mxcsr_mask = host_mxcsr_mask();
 	if (engine == CPUID_KVM) {
 		rc = kvm_cpuid_source(&table, &source, err);
 		if (rc)

@@ -43,7 +43,7 @@ static const struct names names[] = {
 		[12] = "fsrc"}},
 	{7, 2, EDX, {[4] = "bhi_ctrl", [5] = "mcdt_no"}},
 	{0xd, 1, EAX, {[0] = "xsaveopt", [1] = "xsavec", [2] = "xgetbv1"}},
-	{0x80000001, 0, ECX, {[0] = "lahf_lm", [5] = "abm", [8] = "3dnowprefetch"}},
+	{0x80000001, 0, ECX, {[0] = "lahf_lm", [5] = "abm", [7] = "misalignsse", [8] = "3dnowprefetch"}},
 	{0x80000001, 0, EDX, {[11] = "syscall", [20] = "nx", [26] = "pdpe1gb", [27] = "rdtscp",
 		[29] = "lm"}},
 	{0x80000007, 0, EDX, {[8] = "invtsc"}},

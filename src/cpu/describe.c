@@ -134,6 +134,7 @@ static void describe_extended(struct cpu_state *cpu, const struct cpuid_policy *
 	struct state *s)
 {
 	uint64_t bv, known = policy->xcr0 ? policy->xcr0 : XCR0_X87 | XCR0_SSE;
+	uint32_t *mxcsr = (uint32_t *)(cpu->xsave + XSAVE_MXCSR);
 	const char *wrong;
 
 	if (state_loading(s))
@@ -157,7 +158,9 @@ static void describe_extended(struct cpu_state *cpu, const struct cpuid_policy *
 	if (!state_loading(s))
 		return;
 	memcpy(cpu->xsave + XSAVE_BV, &bv, sizeof bv);
-	wrong = xsave_check(cpu->xsave, known, MXCSR_BITS);
+	/* Under KVM a guest can set it wherever the host can. */
+	*mxcsr &= ~MXCSR_MM | cpuid_policy_mxcsr(policy);
+	wrong = xsave_check(cpu->xsave, known, cpuid_policy_mxcsr(policy));
 	state_require(s, !wrong, wrong);
 }
 

@@ -11,6 +11,7 @@ void xsave_layout(struct xsave_layout *l, const struct cpuid_policy *policy)
 	uint32_t reg[4];
 
 	memset(l, 0, sizeof *l);
+	l->mxcsr_mask = cpuid_policy_mxcsr(policy) & policy->area.mxcsr_mask;
 	for (unsigned c = 2; c < COMP_COUNT; c++) {
 		cpuid_policy_read(policy, 0xd, c, 0, 0, XCR0_X87, reg);
 		if (!(policy->xcr0 >> c & 1) || reg[0] != policy->area.size[c] ||

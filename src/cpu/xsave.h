@@ -38,15 +38,17 @@ struct cpuid_policy;
 
 #define FCW_INITIAL 0x37fu
 #define MXCSR_INITIAL 0x1f80u
-#define MXCSR_BITS 0xffffu
+#define MXCSR_BITS 0xffffu /* of any processor */
+#define MXCSR_MM 0x20000u  /* misaligned operands of SSE instructions: AMD only (APM 1, 4.2.2) */
 
 /* Of components 2 and up, one that there is not has size 0. */
 struct xsave_layout {
 	uint16_t offset[COMP_COUNT], size[COMP_COUNT];
-	uint8_t align; /* a bit a component: 64-byte aligned in compacted format */
+	uint8_t align;       /* a bit a component: 64-byte aligned in compacted format */
+	uint32_t mxcsr_mask; /* the bits that MXCSR has */
 };
 
-/* The layout that the guest is told of, as far as this host has the same components. */
+/* The layout that the guest is told of, as far as this host has the same components and bits. */
 void xsave_layout(struct xsave_layout *l, const struct cpuid_policy *policy);
 
 /*

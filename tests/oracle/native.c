@@ -144,6 +144,16 @@ unsigned native_component(unsigned n)
 	return at[n];
 }
 
+uint32_t native_mxcsr_mask(void)
+{
+	static uint8_t area[512] __attribute__((aligned(16)));
+	uint32_t mask;
+
+	asm volatile("fxsave %0" : "+m"(area));
+	memcpy(&mask, area + XSAVE_MXCSR_MASK, sizeof mask);
+	return mask;
+}
+
 bool native_fsgsbase(void)
 {
 	return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;

@@ -181,6 +181,8 @@ uint64_t native_components(void);
 /* Where this processor's XSAVE has a component from 2 on (standard format); 0: nowhere. */
 unsigned native_component(unsigned n);
 bool native_fsgsbase(void);
+/* Bits of MXCSR that can be set. */
+uint32_t native_mxcsr_mask(void);
 
 /* --- guest (guest.c) --------------------------------------------------------------------------- */
 

@@ -142,6 +142,9 @@ static void random_vectors(struct rng *r, uint8_t *xsave)
 		memcpy(xsave + native_component(5), masks, 64);
 	random_component(r, xsave, native_component(6), 512);
 	random_component(r, xsave, native_component(7), 1024);
+	/* asked for last: where there is no such bit a seed means the same as ever */
+	if (native_mxcsr_mask() & MXCSR_MM && rng_once(r, 8))
+		*(uint32_t *)(xsave + XSAVE_MXCSR) |= MXCSR_MM;
 }
 
 void state_random(struct rng *r, const struct pool *pool, bool fsgsbase, struct side *in)

@@ -317,6 +317,7 @@ static inline void rig_long(void)
 	rig_policy.phys_bits = 40;
 	rig_policy.virt_bits = 48;
 	rig_policy.xcr0 = 7;
+	rig_policy.area.mxcsr_mask = MXCSR_BITS;
 }
 
 /* The same in user mode. */

@@ -164,7 +164,7 @@ static inline bool rig_open(struct rig *rig, uint64_t disk_size)
 		.count = 1,
 		.xcr0 = 7,
 		.xsave_size = 832,
-		.area = {{0, 0, 576}, {0, 0, 256}, 0},
+		.area = {{0, 0, 576}, {0, 0, 256}, 0, MXCSR_BITS},
 		.phys_bits = 46,
 		.virt_bits = 48,
 		.tsc_khz = 2000000};

@@ -357,7 +357,8 @@ static void test_models(void **state)
 	assert_false(cpuid_policy_has(&p, 1, 0, ECX, 28)); /* AVX */
 	assert_false(cpuid_policy_has(&p, 7, 0, EDX, 29)); /* IA32_ARCH_CAPABILITIES */
 	assert_true(cpuid_policy_has(&p, 0x80000007, 0, EDX, 8));
-	assert_true(cpuid_policy_has(&p, 7, 0, EBX, 13)); /* as the host behaves */
+	assert_true(cpuid_policy_has(&p, 7, 0, EBX, 13));          /* as the host behaves */
+	assert_false(cpuid_policy_has(&p, 0x80000001, 0, ECX, 7)); /* MXCSR.MM: AMD's only */
 	assert_int_equal(p.xcr0, 0);
 	assert_int_equal(p.arch_capabilities, 0);
 	assert_int_equal(build_model(&p, &amd, "x86-64-v3", 0xe7, &err), 0);

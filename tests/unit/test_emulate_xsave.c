@@ -49,6 +49,7 @@ static int find_own(void **state)
 	uint32_t a, b, c, d;
 
 	mask = native_components();
+	own.mxcsr_mask = native_mxcsr_mask();
 	__cpuid_count(13, 1, features, b, c, d);
 	features &= 7;
 	for (unsigned k = 2; k < COMP_COUNT; k++) {
@@ -92,6 +93,7 @@ static void give(const uint8_t *image)
 {
 	memset(rig.cpu.xsave, 0, IMAGE);
 	layout_move(rig.cpu.xsave, &rig_policy.area, image, &own);
+	*(uint32_t *)(rig.cpu.xsave + XSAVE_MXCSR_MASK) = MXCSR_BITS;
 	xsave_settle(rig.cpu.xsave, &rig_policy.area);
 }
 
@@ -150,6 +152,9 @@ static void save_once(const struct layout *guest, unsigned kind)
 		memcpy(before, native_out, IMAGE);
 	else
 		layout_move(before, &guest->area, native_out, &own);
+	/* the guest is not told of MXCSR.MM */
+	if (*(uint32_t *)(before + XSAVE_MXCSR_MASK) == native_mxcsr_mask())
+		*(uint32_t *)(before + XSAVE_MXCSR_MASK) = MXCSR_BITS;
 	drop_reserved(before);
 	drop_reserved(memory);
 	assert_memory_equal(memory, before, IMAGE);
@@ -360,6 +365,55 @@ static void fx_area(void **state)
 	assert_int_equal(*(uint64_t *)(rig.cpu.xsave + HEADER) & 3, 3);
 }
 
+/* MXCSR.MM: where the guest is told of it and the host has it. */
+static void misaligned_bit(void **state)
+{
+	for (unsigned n = 0; n < 4; n++) {
+		bool told = n & 1, there = n & 2;
+		uint32_t bits = told && there ? MXCSR_BITS | MXCSR_MM : MXCSR_BITS;
+		uint8_t *memory = rig_memory + RIG_DATA;
+		struct insn i;
+
+		setup(&layouts[3], &layouts[there].area);
+		rig_policy.leaf[rig_policy.count++] =
+			(struct cpuid_leaf){.leaf = 0x80000001, .ecx = told ? 1u << 7 : 0};
+		rig.cpu.gpr[RBX] = RIG_DATA;
+		assert_ok(STEP(0x0f, 0xae, 0x03)); /* fxsave */
+		assert_int_equal(get(RIG_DATA + XSAVE_MXCSR_MASK, 4), bits);
+		assert_ok(with_mask(3, (const uint8_t[]){0x0f, 0xae, 0x23}, 3)); /* xsave */
+		assert_int_equal(get(RIG_DATA + XSAVE_MXCSR_MASK, 4), bits);
+		memset(memory, 0, XSAVE_END);
+		put(RIG_DATA + XSAVE_MXCSR, MXCSR_INITIAL | MXCSR_MM, 4);
+		for (unsigned k = 0; k < 3; k++) {
+			static const uint8_t code[3][4] = {{0x0f, 0xae, 0x0b}, /* fxrstor */
+				{0x0f, 0xae, 0x2b},                            /* xrstor */
+				{0x0f, 0xae, 0x53, XSAVE_MXCSR}};              /* ldmxcsr */
+			enum outcome out;
+
+			/* elsewhere it is not for the emulator */
+			if (k == 2 && (told || !there))
+				continue;
+			*(uint32_t *)(rig.cpu.xsave + XSAVE_MXCSR) = MXCSR_INITIAL;
+			out = with_mask(3, code[k], k == 2 ? 4 : 3);
+			assert_int_equal(out, told && there ? OUT_OK : OUT_FAULT);
+			if (out == OUT_FAULT)
+				assert_int_equal(rig.fault.vector, EXC_GP);
+			assert_int_equal(*(uint32_t *)(rig.cpu.xsave + XSAVE_MXCSR),
+				out == OUT_OK ? MXCSR_INITIAL | MXCSR_MM : MXCSR_INITIAL);
+		}
+		rig_policy.leaf[rig_policy.count++] = (struct cpuid_leaf){.leaf = 1, .edx = ~0u};
+		assert_int_equal(insn_decode(&i, (const uint8_t[15]){0x0f, 0xae, 0x53}, 15, 64,
+					 &rig_policy),
+			0);
+		assert_int_equal(i.class, !told && there ? INSN_EMULATE : INSN_COPY);
+		put(RIG_DATA + XSAVE_MXCSR, 0x1fbf, 4);
+		if (!told && there) {
+			assert_ok(STEP(0x0f, 0xae, 0x53, XSAVE_MXCSR));
+			assert_int_equal(*(uint32_t *)(rig.cpu.xsave + XSAVE_MXCSR), 0x1fbf);
+		}
+	}
+}
+
 /* FNSTENV, FNSAVE, FLDENV, FRSTOR: there and back. */
 static void environments(void **state)
 {
@@ -509,6 +563,7 @@ int main(void)
 		cmocka_unit_test(halves),
 		cmocka_unit_test(bad_images),
 		cmocka_unit_test(fx_area),
+		cmocka_unit_test(misaligned_bit),
 		cmocka_unit_test(environments),
 		cmocka_unit_test(gathers),
 		cmocka_unit_test(masked_store),

@@ -136,6 +136,13 @@ static void check_alignment(struct check *c, struct native_state *in)
 		return; /* #GP for other reasons, or none if no lane is left */
 	if (i->mem_aligned != (fault.trap == TRAP_GP))
 		complain(c, "alignment", i->mem_aligned, fault.trap);
+	if (!(native_mxcsr_mask() & MXCSR_MM))
+		return;
+	*(uint32_t *)(in->xsave + XSAVE_MXCSR) |= MXCSR_MM;
+	fault = run_at(c, in, &out, c->page + 64 + 1);
+	*(uint32_t *)(in->xsave + XSAVE_MXCSR) &= ~MXCSR_MM;
+	if ((i->mem_aligned && !i->mem_relaxed) != (fault.trap == TRAP_GP))
+		complain(c, "alignment with MXCSR.MM", i->mem_relaxed, fault.trap);
 }
 
 static void check_write(struct check *c, struct native_state *in)

@@ -230,6 +230,30 @@ static void from_outside(void **state)
 	free(s);
 }
 
+/* An operand of an SSE instruction in two pages, which only MXCSR.MM lets be. */
+static void misaligned(void **state)
+{
+	static const uint8_t code[] = {0x0f, 0xae, 0x17, /* ldmxcsr [rdi] */
+		0x0f, 0x58, 0x06,                        /* addps xmm0, [rsi] */
+		0xf4};
+	struct vm *t = *state;
+	struct error err = {0};
+
+	if (!(native_mxcsr_mask() & MXCSR_MM))
+		skip();
+	for (unsigned mm = 0; mm < 2; mm++) {
+		memcpy(t->ram + CODE, code, sizeof code);
+		engine_translate.vm_written(t->vm, CODE, 4096);
+		*(uint32_t *)(t->ram + OUT) = MXCSR_INITIAL | (mm ? MXCSR_MM : 0);
+		t->state.rip = CODE;
+		t->state.gpr[RDI] = OUT;
+		t->state.gpr[RSI] = SECRET + 4096 - 5;
+		assert_int_equal(engine_translate.vcpu_set_state(t->vcpu, &t->state, &err), 0);
+		assert_int_equal(engine_translate.vcpu_run(t->vcpu, &err),
+			mm ? ENGINE_EXIT_HALT : ENGINE_EXIT_SHUTDOWN);
+	}
+}
+
 /* What the host's XRSTOR would fault at is refused, and the vCPU is as before. */
 static void refused(void **state)
 {
@@ -266,6 +290,7 @@ int main(void)
 		cmocka_unit_test(cleared),
 		cmocka_unit_test(from_outside),
 		cmocka_unit_test(refused),
+		cmocka_unit_test(misaligned),
 	};
 
 	return cmocka_run_group_tests_name("vectors", tests, start, stop);

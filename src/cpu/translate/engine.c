@@ -337,7 +337,7 @@ static int vcpu_set_state(struct engine_vcpu *e, const struct cpu_state *state, 
 	struct vcpu *v = e->p.v;
 	const struct cpuid_policy *policy = vcpu_cpuid(v);
 	const char *wrong = xsave_check(state->xsave,
-		policy->xcr0 ? policy->xcr0 : XCR0_X87 | XCR0_SSE, MXCSR_BITS);
+		policy->xcr0 ? policy->xcr0 : XCR0_X87 | XCR0_SSE, e->p.v->vm->layout.mxcsr_mask);
 
 	if (wrong)
 		return error_set(err, EINVAL, "%s", wrong);

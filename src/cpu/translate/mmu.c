@@ -394,6 +394,32 @@ static bool misaligned(const struct vcpu *v, const struct slow_access *d)
 	return v->private_data->mode & MODE_ALIGN && v->ea & (align - 1);
 }
 
+static uint32_t mxcsr(const struct vcpu *v)
+{
+	uint32_t value;
+
+	if (v->vectors_saved)
+		return *(const uint32_t *)(v->cpu.xsave + XSAVE_MXCSR);
+	asm volatile("stmxcsr %0" : "=m"(value));
+	return value;
+}
+
+/* True: the address is one that the instruction does not take. */
+static bool alignment_fault(struct vcpu *v, const struct slow_access *d)
+{
+	bool odd = d->flags & SLOW_ALIGNED && v->ea & (d->size - 1);
+
+	if (odd && !(d->flags & SLOW_RELAXED && mxcsr(v) & MXCSR_MM)) {
+		fault_raise_error(v, EXC_GP, 0);
+		return true;
+	}
+	if (misaligned(v, d) || (odd && v->private_data->mode & MODE_ALIGN)) {
+		fault_raise_error(v, EXC_AC, 0);
+		return true;
+	}
+	return false;
+}
+
 /* The bytes between the first and the last that the mask lets through. */
 static void debug_masked(struct vcpu *v, const struct slow_access *d, uint64_t mask)
 {
@@ -474,14 +500,8 @@ enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d)
 		p->pending.active = false;
 		return SLOW_GO;
 	}
-	if (d->flags & SLOW_ALIGNED && v->ea & (d->size - 1)) {
-		fault_raise_error(v, EXC_GP, 0);
+	if (alignment_fault(v, d))
 		return slow_fault(v, d);
-	}
-	if (misaligned(v, d)) {
-		fault_raise_error(v, EXC_AC, 0);
-		return slow_fault(v, d);
-	}
 	if (v->cpu.efer & EFER_LMA && (!canonical_ok(v->ea) || !canonical_ok(v->ea + d->size - 1)))
 		return slow_not_canonical(v, d);
 	if (mask & ((part < 64 ? 1ull << part : 0) - 1) &&

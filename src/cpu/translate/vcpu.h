@@ -124,6 +124,7 @@ struct slow_group {
 #define SLOW_JUMPS 256u /* the instruction goes on to jump, which finds what has changed */
 #define SLOW_CARRY 512u /* the guest's CF is in vcpu.carry; the check is tried again without it */
 #define SLOW_SUM 1024u  /* the guest's CF is in vcpu.sum; the check is tried again with it */
+#define SLOW_RELAXED 2048u /* aligned, but not with MXCSR.MM; then #AC, where that is enabled */
 
 /* What they return to the code in stubs.c. */
 enum slow_result { SLOW_RETRY, SLOW_GO, SLOW_LEAVE };

@@ -78,6 +78,10 @@ static enum outcome emulate_extended(struct vcpu *v, const struct insn *i)
 	case ZYDIS_MNEMONIC_FLDENV:
 	case ZYDIS_MNEMONIC_FRSTOR:
 		return emulate_fldenv(v, i);
+	case ZYDIS_MNEMONIC_LDMXCSR:
+	case ZYDIS_MNEMONIC_VLDMXCSR:
+		TRY(state_check(v, i->state));
+		return emulate_ldmxcsr(v, i);
 	case ZYDIS_MNEMONIC_MASKMOVQ:
 		TRY(state_check(v, STATE_MMX));
 		return emulate_maskmov(v, i);

@@ -353,6 +353,7 @@ enum outcome emulate_fxrstor(struct vcpu *v, const struct insn *i);
 enum outcome emulate_fnstenv(struct vcpu *v, const struct insn *i);
 enum outcome emulate_fldenv(struct vcpu *v, const struct insn *i);
 enum outcome emulate_maskmov(struct vcpu *v, const struct insn *i);
+enum outcome emulate_ldmxcsr(struct vcpu *v, const struct insn *i);
 enum outcome emulate_gather(struct vcpu *v, const struct insn *i);
 
 #endif

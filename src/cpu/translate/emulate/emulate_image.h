@@ -35,7 +35,7 @@ static inline uint64_t *image_bv(struct vcpu *v)
 	return xsave_bv(v->cpu.xsave);
 }
 
-/* Saves, and hides where in the code cache the last x87 instruction was. */
+/* Saves, and hides what is the host's: where the last x87 instruction was, which bits MXCSR has. */
 void image_begin(struct vcpu *v);
 /* Control and status word as they come from memory: reserved bits, and ES and B, which follow from
  * the rest. */

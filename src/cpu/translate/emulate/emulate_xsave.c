@@ -14,6 +14,7 @@ void image_begin(struct vcpu *v)
 	*image_u16(v, XSAVE_FOP) = 0;
 	*image_u64(v, XSAVE_FIP) = 0;
 	*image_u64(v, XSAVE_FDP) = 0;
+	*image_u32(v, XSAVE_MXCSR_MASK) = vcpu_layout(v)->mxcsr_mask;
 }
 
 void image_control(struct vcpu *v, uint16_t fcw, uint16_t fsw)
@@ -27,9 +28,7 @@ void image_control(struct vcpu *v, uint16_t fcw, uint16_t fsw)
 
 bool mxcsr_valid(struct vcpu *v, uint32_t mxcsr)
 {
-	uint32_t mask = *image_u32(v, XSAVE_MXCSR + 4);
-
-	return !(mxcsr & ~(mask ? mask : 0xffffu));
+	return !(mxcsr & ~vcpu_layout(v)->mxcsr_mask);
 }
 
 /* Outside 64-bit mode registers 8 and up are neither saved nor loaded. */
@@ -284,6 +283,19 @@ enum outcome emulate_fxsave(struct vcpu *v, const struct insn *i)
 
 	TRY(fx_begin(v, i, ACC_WRITE, &linear));
 	TRY(mem_write(v, linear, v->cpu.xsave, xmm_end(v), ACC_WRITE));
+	return insn_done(v, i);
+}
+
+/* Where the host would take bits that the guest does not have: elsewhere it runs as it is. */
+enum outcome emulate_ldmxcsr(struct vcpu *v, const struct insn *i)
+{
+	uint64_t mxcsr;
+
+	TRY(data_read(v, i->mem_seg, insn_address(v, i), 4, &mxcsr));
+	if (!mxcsr_valid(v, (uint32_t)mxcsr))
+		return raise_gp(v, 0);
+	image_begin(v);
+	*image_u32(v, XSAVE_MXCSR) = (uint32_t)mxcsr;
 	return insn_done(v, i);
 }
 

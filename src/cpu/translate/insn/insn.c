@@ -73,9 +73,9 @@ static enum insn_state state_of(const struct insn *i, const struct insn_raw *raw
 	return set->state;
 }
 
-/* Classes that depend on the operands and not on the mnemonic alone. */
+/* Classes that depend on the operands or the processor and not on the mnemonic alone. */
 static enum insn_class class_of(const struct insn *i, const struct insn_raw *raw,
-	enum insn_class class)
+	enum insn_class class, const struct cpuid_policy *policy)
 {
 	bool memory = raw->op[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
 
@@ -93,6 +93,12 @@ static enum insn_class class_of(const struct insn *i, const struct insn_raw *raw
 		if (i->opcode == 0xff)
 			return class == INSN_JMP ? INSN_JMP_IND : INSN_CALL_IND;
 		return class;
+	case ZYDIS_MNEMONIC_LDMXCSR:
+	case ZYDIS_MNEMONIC_VLDMXCSR:
+		/* the host's own would take what the guest's must not */
+		return policy && policy->area.mxcsr_mask & ~cpuid_policy_mxcsr(policy)
+			? INSN_EMULATE
+			: class;
 	case ZYDIS_MNEMONIC_MOVSD:
 	case ZYDIS_MNEMONIC_CMPSD:
 		return i->opcode_map == 0 ? INSN_STRING : class;
@@ -198,6 +204,17 @@ static bool must_align(const struct insn *i, const struct insn_raw *raw, unsigne
 	}
 }
 
+/* Which of them MXCSR.MM lets go astray: those that compute, not those that only move (APM 1, 4.2.2). */
+static bool is_relaxed(const struct insn *i, const struct insn_raw *raw)
+{
+	if (!i->mem_aligned)
+		return false;
+	return raw->in.mnemonic == ZYDIS_MNEMONIC_CVTPD2PI ||
+		raw->in.mnemonic == ZYDIS_MNEMONIC_CVTTPD2PI ||
+		raw->in.meta.exception_class == ZYDIS_EXCEPTION_CLASS_SSE2 ||
+		raw->in.meta.exception_class == ZYDIS_EXCEPTION_CLASS_SSE4;
+}
+
 /* MOV to and from system and segment registers: what the mnemonic does not tell. */
 static void settle_moves(struct insn *i, const struct insn_raw *raw)
 {
@@ -266,7 +283,7 @@ static void classify(struct insn *i, struct insn_raw *raw, const struct cpuid_po
 	if (!admitted(i, raw, set, rule, policy))
 		return;
 	insn_operands(i, raw);
-	i->class = class_of(i, raw, rule->class);
+	i->class = class_of(i, raw, rule->class, policy);
 	i->state = state_of(i, raw, set, rule->notes);
 	i->ends_block = rule->notes & NOTE_END;
 	i->privileged = rule->notes & NOTE_PRIVILEGED;
@@ -280,6 +297,7 @@ static void classify(struct insn *i, struct insn_raw *raw, const struct cpuid_po
 	insn_flags(i, raw);
 	i->may_fault = can_fault(i, raw, rule->notes);
 	settle_alignment(i, raw, rule->notes);
+	i->mem_relaxed = is_relaxed(i, raw);
 	if (i->class == INSN_COPY)
 		insn_normalize(i, raw);
 	switch (i->class) {

@@ -100,6 +100,7 @@ struct insn {
 	bool mem_read, mem_write; /* as the SDM says, corrected; LEA, NOP: neither */
 	bool mem_masked;          /* lanes can be switched off by a mask: see insn_mask.c */
 	bool mem_aligned; /* raises #GP when misaligned (MOVAPS, legacy SSE arithmetic, CMPXCHG16B...) */
+	bool mem_relaxed; /* ... unless MXCSR.MM is set */
 	uint8_t mem_base, mem_index, mem_scale, mem_seg;
 	bool seg_override;
 	int64_t mem_disp;

@@ -85,7 +85,7 @@ void rewrite_copy(struct rewrite *w)
 	if (i->mem_masked)
 		flags |= SLOW_MASKED;
 	if (i->mem_aligned)
-		flags |= SLOW_ALIGNED;
+		flags |= SLOW_ALIGNED | (i->mem_relaxed ? SLOW_RELAXED : 0);
 	w->sums = !i->high8 && !scratch_data(i);
 	rewrite_access(w, rewrite_address_of(i), i->mem_size, flags, op_copy);
 	w->sums = false;

@@ -176,13 +176,15 @@ static const struct cpuid_feature features[] = {
 	{
 		.leaf = 0x80000008,
 		.reg = EBX,
-		.system = B(29),    /* no branch type confusion */
+		.system = B(2)      /* XSAVE always saves the x87 pointers, XRSTOR loads them */
+			| B(29),    /* no branch type confusion */
 		.kvm = B(12)        /* IBPB */
 			| B(14)     /* IBRS */
 			| B(15)     /* STIBP */
 			| B(24)     /* SSBD */
 			| B(26),    /* SSB_NO */
-		.amd_only = B(12) | B(14) | B(15) | B(24) | B(26), /* Linux believes B(29) of anyone */
+		/* Linux believes B(29) of anyone */
+		.amd_only = B(2) | B(12) | B(14) | B(15) | B(24) | B(26),
 	},
 	{
 		.leaf = 0x80000021,

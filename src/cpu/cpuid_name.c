@@ -47,7 +47,7 @@ static const struct names names[] = {
 	{0x80000001, 0, EDX, {[11] = "syscall", [20] = "nx", [26] = "pdpe1gb", [27] = "rdtscp",
 		[29] = "lm"}},
 	{0x80000007, 0, EDX, {[8] = "invtsc"}},
-	{0x80000008, 0, EBX, {[12] = "amd_ibpb", [14] = "amd_ibrs", [15] = "amd_stibp",
+	{0x80000008, 0, EBX, {[2] = "xsaveerptr", [12] = "amd_ibpb", [14] = "amd_ibrs", [15] = "amd_stibp",
 		[24] = "amd_ssbd", [26] = "amd_ssb_no", [29] = "btc_no"}},
 	{0x80000021, 0, EAX, {[2] = "lfence_serializing", [6] = "null_sel_clr_base",
 		[29] = "srso_no"}},

@@ -189,6 +189,33 @@ static void test_system(void **state)
 	assert_true(cpuid_policy_has(&p, 7, 0, EDX, 31)); /* SSBD */
 }
 
+/* What the translator does as AMD's newer processors do, whichever it runs on. */
+static void test_amd_promises(void **state)
+{
+	static const struct {
+		uint32_t leaf;
+		int reg, bit;
+	} promise[] = {{0x80000008, EBX, 2}, {0x80000021, EAX, 6}};
+	struct fake old_amd = {"AuthenticAMD", 0x10, 0x8000001f};
+	struct cpuid_policy p;
+
+	for (unsigned i = 0; i < 2; i++) {
+		build(&p, &amd, CPUID_TRANSLATE, 1, 7);
+		assert_true(
+			cpuid_policy_has(&p, promise[i].leaf, 0, promise[i].reg, promise[i].bit));
+		build(&p, &amd, CPUID_KVM, 1, 7);
+		assert_true(
+			cpuid_policy_has(&p, promise[i].leaf, 0, promise[i].reg, promise[i].bit));
+		build(&p, &intel, CPUID_TRANSLATE, 1, 7);
+		assert_false(
+			cpuid_policy_has(&p, promise[i].leaf, 0, promise[i].reg, promise[i].bit));
+	}
+	build(&p, &old_amd, CPUID_TRANSLATE, 1, 7);
+	assert_true(cpuid_policy_has(&p, 0x80000021, 0, EAX, 6));
+	build(&p, &old_amd, CPUID_KVM, 1, 7);
+	assert_false(cpuid_policy_has(&p, 0x80000021, 0, EAX, 6));
+}
+
 static void test_topology(void **state)
 {
 	static const unsigned counts[] = {1, 2, 3, 5, 64, 255};
@@ -481,6 +508,7 @@ int main(void)
 		cmocka_unit_test(test_never),
 		cmocka_unit_test(test_xcr0),
 		cmocka_unit_test(test_system),
+		cmocka_unit_test(test_amd_promises),
 		cmocka_unit_test(test_topology),
 		cmocka_unit_test(test_dynamic),
 		cmocka_unit_test(test_clocks),

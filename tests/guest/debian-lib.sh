@@ -2,18 +2,23 @@
 # shellcheck shell=sh
 # On top of lib.sh: a Debian image, made once, and a copy of it for this test, which ssh reaches.
 images=$DACH_CACHE/images
-# What dachd and its monitors are linked with, for those tests that take them inside.
-packages=libslirp0,libzydis4.0,libjansson4,libmicrohttpd12,libsqlite3-0,libseccomp2
-if [ "$(cat "$images/packages" 2>/dev/null)" != "$packages" ]; then
+# The release that this host has, and what dachd and its monitors are linked with, for those tests that take
+# them inside.
+dist=$(. /etc/os-release && echo "$VERSION_CODENAME")
+# shellcheck disable=SC2046 # a list of words
+packages=$(dpkg -S $(ldd "$(dirname "$DACH")/dachd" "$(dirname "$DACH")/dach-vmm" |
+	sed -n 's|.* => /.*\(/[^/]*/[^ ]*\) .*|*\1|p' | sort -u) 2>/dev/null | cut -d: -f1 | sort -u | tr '\n' ',')
+packages=${packages%,}
+if [ "$(cat "$images/packages" 2>/dev/null)" != "$dist $packages" ]; then
 	rm -rf "$images"
 	mkdir -p "$images"
 	ssh-keygen -q -t ed25519 -N '' -f "$images/key"
-	"$DACH" image create debian --ssh-key "$images/key.pub" --include "$packages" \
+	"$DACH" image create debian --dist "$dist" --ssh-key "$images/key.pub" --include "$packages" \
 		--output "$images" >"$output" 2>"$errors"
 	status=$?
 	check "an image is made" [ $status -eq 0 ]
 	check "with a summary" said "Root password"
-	[ $status -ne 0 ] || echo "$packages" >"$images/packages"
+	[ $status -ne 0 ] || echo "$dist $packages" >"$images/packages"
 fi
 image=$work/debian
 cp -r --sparse=always "$images/debian" "$image" || exit 1

@@ -18,15 +18,21 @@
  * MPX, CET and CLDEMOTE off: their opcodes are then the NOPs that they are on a processor without
  * (or with them disabled).
  */
-#define DECODER(mode, width, zero_count, amd)                    \
-	{                                                        \
-		.machine_mode = ZYDIS_MACHINE_MODE_##mode,       \
-		.stack_width = ZYDIS_STACK_WIDTH_##width,        \
-		.decoder_mode = {                                \
-			[ZYDIS_DECODER_MODE_LZCNT] = zero_count, \
-			[ZYDIS_DECODER_MODE_TZCNT] = zero_count, \
-			[ZYDIS_DECODER_MODE_AMD_BRANCHES] = amd, \
-		},                                               \
+#ifdef ZYDIS_MODES_ARE_BITS /* meson.build */
+#define MODES(zero_count, amd)                                                                 \
+	((zero_count) << ZYDIS_DECODER_MODE_LZCNT | (zero_count) << ZYDIS_DECODER_MODE_TZCNT | \
+		(amd) << ZYDIS_DECODER_MODE_AMD_BRANCHES)
+#else
+#define MODES(zero_count, amd)                                                                    \
+	{                                                                                         \
+		[ZYDIS_DECODER_MODE_LZCNT] = zero_count, [ZYDIS_DECODER_MODE_TZCNT] = zero_count, \
+		[ZYDIS_DECODER_MODE_AMD_BRANCHES] = amd,                                          \
+	}
+#endif
+#define DECODER(mode, width, zero_count, amd)                                                     \
+	{                                                                                         \
+		.machine_mode = ZYDIS_MACHINE_MODE_##mode,                                        \
+		.stack_width = ZYDIS_STACK_WIDTH_##width, .decoder_mode = MODES(zero_count, amd), \
 	}
 #define DECODERS(zero_count, amd)                                                                 \
 	{                                                                                         \

@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
+#include <sys/mman.h>
 
 #include "machine/bus.h"
 #include "machine/memory.h"
@@ -38,6 +40,31 @@ static void memory_bounds(void **state)
 	memory_clear(&mem);
 	assert_int_equal(memory_read(&mem, 4 * MIB - 4, &back, 4), 0);
 	assert_int_equal(back, 0);
+	memory_destroy(&mem);
+}
+
+/* Nothing can come to lie right before guest memory or behind it. */
+static void memory_guards(void **state)
+{
+	struct memory mem;
+	struct error err = {0};
+
+	assert_int_equal(memory_create(&mem, 4 * MIB, 0, false, &err), 0);
+	for (unsigned k = 0; k < 2; k++) {
+		uint8_t *beside = k ? mem.host + 4 * MIB : mem.host - 4096;
+		int fd[2];
+
+		assert_true(mmap(beside, 4096, PROT_READ,
+				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+				    0) == MAP_FAILED);
+		assert_int_equal(errno, EEXIST);
+		/* and nothing is there */
+		assert_int_equal(pipe(fd), 0);
+		assert_int_equal(write(fd[1], beside, 1), -1);
+		assert_int_equal(errno, EFAULT);
+		close(fd[0]);
+		close(fd[1]);
+	}
 	memory_destroy(&mem);
 }
 
@@ -160,6 +187,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_bounds),
+		cmocka_unit_test(memory_guards),
 		cmocka_unit_test(memory_split),
 		cmocka_unit_test(memory_refused),
 		cmocka_unit_test(bus_overlap),

@@ -162,10 +162,11 @@ static inline uint32_t cpuid_policy_mxcsr(const struct cpuid_policy *policy)
 /*
  * What a guest that has been given wanted would miss where only offered can be had, as names with
  * ", " between them (as many as fit); returns how many, 0 if it can go on there. Names, caches and
- * topology may differ: a guest keeps the leaves that it started with.
+ * topology may differ: a guest keeps the leaves that it started with. So may the layout of XSAVE's
+ * areas, but for KVM, where the processor itself writes them.
  */
 unsigned cpuid_policy_missing(const struct cpuid_policy *wanted, const struct cpuid_policy *offered,
-	char *text, size_t size);
+	enum cpuid_engine engine, char *text, size_t size);
 
 /*
  * Bytes that XSAVE writes for the components in xcr0 (header included): standard format, or

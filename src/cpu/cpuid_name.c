@@ -148,8 +148,12 @@ static uint32_t policy_register(const struct cpuid_policy *policy, const struct 
 	return value;
 }
 
-/* Both have the component, but not in the same place: XSAVE's standard format differs. */
-static bool layout_differs(const struct cpuid_policy *wanted, const struct cpuid_policy *offered)
+/*
+ * Both have the component, but not in the same place: XSAVE's standard format differs, which only the
+ * translator can hide; or not of the same size.
+ */
+static bool layout_differs(const struct cpuid_policy *wanted, const struct cpuid_policy *offered,
+	enum cpuid_engine engine)
 {
 	for (int i = 2; i < 8; i++) {
 		uint32_t a[4], b[4];
@@ -158,14 +162,14 @@ static bool layout_differs(const struct cpuid_policy *wanted, const struct cpuid
 			continue;
 		cpuid_policy_read(wanted, 0xd, i, 0, 0, XCR0_X87, a);
 		cpuid_policy_read(offered, 0xd, i, 0, 0, XCR0_X87, b);
-		if (a[0] != b[0] || a[1] != b[1])
+		if (a[0] != b[0] || (a[1] != b[1] && engine == CPUID_KVM))
 			return true;
 	}
 	return false;
 }
 
 unsigned cpuid_policy_missing(const struct cpuid_policy *wanted, const struct cpuid_policy *offered,
-	char *text, size_t size)
+	enum cpuid_engine engine, char *text, size_t size)
 {
 	struct list list = {text, size, 0, 0};
 	uint64_t capabilities = wanted->arch_capabilities & ~CAPABILITY_BAD;
@@ -184,7 +188,7 @@ unsigned cpuid_policy_missing(const struct cpuid_policy *wanted, const struct cp
 			add_name(&list, capability[bit] ? capability[bit] : "arch_capabilities");
 	if (wanted->xcr0 & ~offered->xcr0)
 		add_name(&list, "XSAVE components");
-	if (layout_differs(wanted, offered))
+	if (layout_differs(wanted, offered, engine))
 		add_name(&list, "the same XSAVE layout");
 	if (wanted->phys_bits > offered->phys_bits)
 		add_name(&list, "as many physical address bits");

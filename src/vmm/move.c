@@ -79,7 +79,7 @@ int move_accept(struct move *move, enum cpuid_engine engine, struct cpuid_policy
 	char missing[256];
 	int r;
 
-	if (cpuid_policy_missing(guest, policy, missing, sizeof missing))
+	if (cpuid_policy_missing(guest, policy, engine, missing, sizeof missing))
 		return error_set(err, ENOTSUP,
 			"the guest cannot go on here: it was given a processor with %s, which this "
 			"host and engine lack",

@@ -43,8 +43,17 @@ static bool among(uint16_t mnemonic, const uint16_t *list, size_t count)
 }
 #define AMONG(m, list) among(m, list, sizeof(list) / sizeof(*(list)))
 
-enum group group_of(const struct insn *i)
+/* GFNI and the vector forms of AES need nothing else by CPUID, but are #UD without their registers. */
+static bool has_registers(const struct cpuid_policy *policy, const struct insn *i)
 {
+	return (i->state != STATE_AVX || policy->xcr0 & XCR0_AVX) &&
+		(i->state != STATE_AVX512 || policy->xcr0 & XCR0_AVX512);
+}
+
+enum group group_of(const struct insn *i, const struct cpuid_policy *policy)
+{
+	if (!has_registers(policy, i))
+		return GROUP_NONE;
 	switch (i->class) {
 	case INSN_COPY:
 	case INSN_NOP:
@@ -115,7 +124,7 @@ static void consider(struct form_table *t, const uint8_t *bytes, struct form f, 
 
 	if (insn_decode(&i, bytes, 15, 64, t->policy) != 0 || i.rep_ignored)
 		return;
-	group = group_of(&i);
+	group = group_of(&i, t->policy);
 	name = ZydisMnemonicGetString(i.mnemonic);
 	if (group == GROUP_NONE || (t->only && strncasecmp(name, t->only, strlen(t->only)) != 0))
 		return;

@@ -45,6 +45,6 @@ struct form_table {
 	} group[GROUP_COUNT];
 };
 
-enum group group_of(const struct insn *i);
+enum group group_of(const struct insn *i, const struct cpuid_policy *policy);
 
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sequences: random instructions, and what random ones would never make: control flow. */
+#include <errno.h>
 #include <string.h>
 
+#include "../layouts.h"
 #include "oracle.h"
 
 /* --- what comes with every sequence ------------------------------------------------------------- */
@@ -556,17 +558,43 @@ void generate(struct generator *g, uint64_t seed, struct sequence *s)
 		for (unsigned k = 0; k < s->count; k++)
 			settle_target(s, &s->item[k]);
 		place_somewhere(&r, s);
-		state_random(&r, &pool, g->fsgsbase, &s->in);
+		state_random(&r, &pool, g->fsgsbase, g->policy.xcr0, &s->in);
 		s->in.rip = sequence_address(s, 0);
 	} while (dangerous(code, s->offset, sequence_place(s, code)));
 }
 
-int generator_init(struct generator *g, const char *only)
+/* A guest with as much of that layout as this host has, and without what such a processor has not. */
+static int take_layout(struct cpuid_policy *policy, const char *name, struct error *err)
+{
+	struct layout layout = {0};
+	uint32_t reg[4];
+	int r;
+
+	for (unsigned i = 0; i < LAYOUTS; i++)
+		if (!strcmp(layouts[i].name, name))
+			layout = layouts[i];
+	if (!layout.name)
+		return error_set(err, EINVAL, "no layout is called \"%s\"", name);
+	r = cpuid_policy_init(policy, CPUID_TRANSLATE, 1,
+		!(layout.xcr0 & XCR0_AVX)           ? "host,-avx"
+			: layout.xcr0 & XCR0_AVX512 ? "host"
+						    : "host,-avx512f",
+		err);
+	if (r)
+		return r;
+	layout.xcr0 &= policy->xcr0;
+	cpuid_policy_read(policy, 0xd, 1, 0, 0, XCR0_X87, reg);
+	layout_tell(policy, &layout, reg[0]);
+	return 0;
+}
+
+int generator_init(struct generator *g, const char *only, const char *layout)
 {
 	struct error err = {0};
 
 	memset(g, 0, sizeof *g);
-	if (cpuid_policy_init(&g->policy, CPUID_TRANSLATE, 1, NULL, &err)) {
+	if (layout ? take_layout(&g->policy, layout, &err)
+		   : cpuid_policy_init(&g->policy, CPUID_TRANSLATE, 1, NULL, &err)) {
 		fprintf(stderr, "oracle: %s\n", err.text);
 		return -1;
 	}

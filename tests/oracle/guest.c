@@ -176,7 +176,7 @@ void guest_ready(struct guest *g, unsigned slot, bool supervisor, bool narrow)
 	if (narrow)
 		job->cs = supervisor ? KERNEL_CS32 : USER_CS32;
 	job->ss = supervisor ? KERNEL_SS : USER_SS;
-	job->components = native_components();
+	job->components = g->state.xcr0;
 	memset(&job->out, 0, sizeof job->out);
 }
 

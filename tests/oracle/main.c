@@ -8,12 +8,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../layouts.h"
 #include "oracle.h"
 
 struct options {
 	uint64_t seed, count;
 	double seconds;
-	const char *only;
+	const char *only, *layout;
 	struct guest_options guest;
 	bool verbose, stats;
 	unsigned most;
@@ -23,6 +24,7 @@ struct test {
 	struct options o;
 	struct generator g;
 	struct guest *guest;
+	struct xsave_layout layout; /* of the guest's XSAVE */
 	struct sequence sequence[BATCH];
 	uint8_t *data, *code_out, *data_out;
 	uint64_t *at; /* the seed under way, for the parent */
@@ -47,6 +49,8 @@ static void load_guest(struct test *t, unsigned slot, const struct sequence *s)
 	sequence_narrow(s, code);
 	data_fill(guest_slot_data(t->guest, slot), s->data_seed);
 	guest_job(t->guest, slot)->in = s->in;
+	layout_move(guest_job(t->guest, slot)->in.xsave, &t->layout, s->in.xsave,
+		&t->g.policy.area);
 	guest_ready(t->guest, slot, s->supervisor, s->narrow);
 }
 
@@ -64,13 +68,17 @@ static bool check(struct test *t, unsigned slot, const struct sequence *s, bool 
 	struct difference *d)
 {
 	static uint8_t code[CODE_SIZE], guest_code[CODE_SIZE];
+	static struct side guest;
 	struct job *job = guest_job(t->guest, slot), native = {.in = s->in};
 	bool ended;
 
 	sequence_terminate(code, sequence_place(s, code));
 	memcpy(guest_code, code, CODE_SIZE);
 	sequence_narrow(s, guest_code);
-	settle_end(&job->out);
+	guest = job->out;
+	memset(guest.xsave, 0, sizeof guest.xsave);
+	layout_move(guest.xsave, &t->g.policy.area, job->out.xsave, &t->layout);
+	settle_end(&guest);
 	data_fill(t->data, s->data_seed);
 	ended = native_run(&native, code, t->data, t->code_out, t->data_out);
 	d->count = 0;
@@ -87,7 +95,7 @@ static bool check(struct test *t, unsigned slot, const struct sequence *s, bool 
 	sequence_patched(s, code, t->code_out);
 	sequence_patched(s, guest_code, guest_slot_code(t->guest, slot));
 	struct outcome_pair p = {.native = &native.out,
-		.guest = &job->out,
+		.guest = &guest,
 		.native_code = t->code_out,
 		.guest_code = guest_slot_code(t->guest, slot),
 		.native_data = t->data_out,
@@ -240,7 +248,7 @@ static void summary(struct test *t, double seconds)
 static const char usage[] =
 	"oracle [--count N] [--seed N] [--only MNEMONIC-PREFIX] [--time SECONDS] [--no-adx]\n"
 	"       [--small-cache BYTES] [--windows] [--step] [--kick USEC] [--device]\n"
-	"       [--most FAILURES] [--dump]\n"
+	"       [--layout intel|amd|avx|sse] [--most FAILURES] [--dump]\n"
 	"       [--stats]\n";
 
 static bool parse(struct options *o, int argc, char **argv)
@@ -249,7 +257,8 @@ static bool parse(struct options *o, int argc, char **argv)
 		{"only", 1, NULL, 'o'}, {"time", 1, NULL, 't'}, {"no-adx", 0, NULL, 'a'},
 		{"small-cache", 1, NULL, 'm'}, {"step", 0, NULL, '1'}, {"kick", 1, NULL, 'k'},
 		{"device", 0, NULL, 'd'}, {"windows", 0, NULL, 'w'}, {"most", 1, NULL, 'f'},
-		{"dump", 0, NULL, 'p'}, {"stats", 0, NULL, 'S'}, {NULL, 0, NULL, 0}};
+		{"layout", 1, NULL, 'l'}, {"dump", 0, NULL, 'p'}, {"stats", 0, NULL, 'S'},
+		{NULL, 0, NULL, 0}};
 	int c;
 
 	*o = (struct options){.seed = 1, .count = 100000, .seconds = 1e9, .most = 20};
@@ -288,6 +297,9 @@ static bool parse(struct options *o, int argc, char **argv)
 		case 'f':
 			o->most = (unsigned)strtoul(optarg, NULL, 0);
 			break;
+		case 'l':
+			o->layout = optarg;
+			break;
 		case 'p':
 			o->verbose = true;
 			break;
@@ -323,10 +335,11 @@ static int work(struct test *t)
 	t->data_out = malloc(DATA_STORED * PAGE);
 	t->code_out = malloc(CODE_SIZE);
 	if (!t->data || !t->data_out || !t->code_out || native_init() ||
-		generator_init(&t->g, t->o.only)) {
+		generator_init(&t->g, t->o.only, t->o.layout)) {
 		fprintf(stderr, "oracle: cannot set up\n");
 		return 2;
 	}
+	xsave_layout(&t->layout, &t->g.policy);
 	t->guest = guest_create(&t->g.policy, &t->o.guest);
 	if (!t->guest)
 		return 2;

@@ -84,8 +84,10 @@ native_exit:
 	fninit
 	fldcw	native_frame+FRAME_FCW(%rip)
 	ldmxcsr	native_frame+FRAME_MXCSR(%rip)
+	testl	$4, native_frame+JOB_COMPONENTS(%rip)
+	jz	1f
 	vzeroupper
-	popq	%r15
+1:	popq	%r15
 	popq	%r14
 	popq	%r13
 	popq	%r12

@@ -109,7 +109,8 @@ struct generator {
 	bool fsgsbase; /* this host lets programs set their FS and GS bases */
 };
 
-int generator_init(struct generator *g, const char *only);
+/* layout: of layouts.h, what the guest's XSAVE writes; NULL: this host's. */
+int generator_init(struct generator *g, const char *only, const char *layout);
 void generator_end(struct generator *g);
 void generate(struct generator *g, uint64_t seed, struct sequence *s);
 /* One more item; false if there is no room. */
@@ -155,7 +156,9 @@ void narrow_bytes(const struct item *i, uint8_t *bytes);
 
 /* --- states (state.c) ------------------------------------------------------------------------ */
 
-void state_random(struct rng *r, const struct pool *pool, bool fsgsbase, struct side *in);
+/* components: those that may be in use. */
+void state_random(struct rng *r, const struct pool *pool, bool fsgsbase, uint64_t components,
+	struct side *in);
 /* An address in or near the data area; unless wild, one with room around it that can be written. */
 uint64_t address_random(struct rng *r, bool wild);
 

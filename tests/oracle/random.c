@@ -340,7 +340,7 @@ bool form_random(const struct form_table *t, struct rng *r, const struct pool *p
 			continue;
 		if (insn_decode(&i, b.bytes, 15, 64, t->policy) != 0)
 			continue;
-		group = group_of(&i);
+		group = group_of(&i, t->policy);
 		if (group == GROUP_NONE || (group == GROUP_FAULTING && supervisor))
 			continue;
 		name = ZydisMnemonicGetString(i.mnemonic);

@@ -122,9 +122,9 @@ static void random_component(struct rng *r, uint8_t *xsave, unsigned at, unsigne
 	}
 }
 
-static void random_vectors(struct rng *r, uint8_t *xsave)
+static void random_vectors(struct rng *r, uint64_t components, uint8_t *xsave)
 {
-	uint64_t components = native_components(), masks[8];
+	uint64_t masks[8];
 
 	memset(xsave, 0, XSAVE_SIZE);
 	random_control(r, xsave);
@@ -147,7 +147,8 @@ static void random_vectors(struct rng *r, uint8_t *xsave)
 		*(uint32_t *)(xsave + XSAVE_MXCSR) |= MXCSR_MM;
 }
 
-void state_random(struct rng *r, const struct pool *pool, bool fsgsbase, struct side *in)
+void state_random(struct rng *r, const struct pool *pool, bool fsgsbase, uint64_t components,
+	struct side *in)
 {
 	memset(in, 0, sizeof *in);
 	for (unsigned i = 0; i < 16; i++) {
@@ -176,5 +177,5 @@ void state_random(struct rng *r, const struct pool *pool, bool fsgsbase, struct 
 			in->gs = rng_once(r, 4) ? address_random(r, true) : rng_below(r, PAGE);
 		}
 	}
-	random_vectors(r, in->xsave);
+	random_vectors(r, components, in->xsave);
 }

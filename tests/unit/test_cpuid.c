@@ -477,24 +477,27 @@ static void test_missing(void **state)
 	build(&host, &intel, CPUID_KVM, 4, 0xe7);
 	build(&amd_host, &amd, CPUID_KVM, 4, 0xe7);
 	build(&none, &intel, CPUID_KVM, 4, 0);
-	assert_int_equal(cpuid_policy_missing(&v2, &host, text, sizeof text), 0);
+	assert_int_equal(cpuid_policy_missing(&v2, &host, CPUID_KVM, text, sizeof text), 0);
 	assert_string_equal(text, "");
-	assert_int_equal(cpuid_policy_missing(&v3, &amd_host, text, sizeof text), 0);
-	assert_int_equal(cpuid_policy_missing(&v2, &none, text, sizeof text), 0);
-	assert_int_equal(cpuid_policy_missing(&v3, &v2, text, sizeof text), 17);
+	assert_int_equal(cpuid_policy_missing(&v3, &amd_host, CPUID_KVM, text, sizeof text), 0);
+	assert_int_equal(cpuid_policy_missing(&v2, &none, CPUID_KVM, text, sizeof text), 0);
+	assert_int_equal(cpuid_policy_missing(&v3, &v2, CPUID_KVM, text, sizeof text), 17);
 	/* As many as fit, and none by halves. */
 	assert_memory_equal(text, "pclmulqdq, fma, movbe, aes, xsave, ", 35);
 	assert_true(strlen(text) < sizeof text);
 	assert_int_not_equal(text[strlen(text) - 1], ',');
 	amd_host.arch_capabilities = host.arch_capabilities & ~1ull;
-	cpuid_policy_missing(&host, &amd_host, text, sizeof text);
+	cpuid_policy_missing(&host, &amd_host, CPUID_KVM, text, sizeof text);
 	assert_non_null(strstr(text, "rdcl_no"));
 	amd_host = host;
 	for (unsigned i = 0; i < amd_host.count; i++)
 		if (amd_host.leaf[i].leaf == 0xd && amd_host.leaf[i].subleaf == 5)
 			amd_host.leaf[i].ebx += 64;
 	amd_host.phys_bits = host.phys_bits - 1;
-	assert_int_equal(cpuid_policy_missing(&host, &amd_host, text, sizeof text), 2);
+	assert_int_equal(cpuid_policy_missing(&host, &amd_host, CPUID_KVM, text, sizeof text), 2);
+	assert_int_equal(cpuid_policy_missing(&host, &amd_host, CPUID_TRANSLATE, text, sizeof text),
+		1);
+	assert_string_equal(text, "as many physical address bits");
 }
 
 int main(void)

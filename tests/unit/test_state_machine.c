@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "../layouts.h"
 #include "cpu/describe.h"
 #include "machine/internal.h"
 #include "machine/pm.h"
@@ -139,6 +140,48 @@ static void hostile(void **unused)
 }
 
 /* A local APIC's registers on the way: interrupts in service and waiting, priorities, the timer. */
+/* The registers of a processor in a layout: each component has a byte of its own. */
+static void fill_vectors(struct cpu_state *c, const struct xsave_layout *area, uint64_t bv)
+{
+	memset(c->xsave + XSAVE_END, 0, sizeof c->xsave - XSAVE_END);
+	for (unsigned k = 2; k < COMP_COUNT; k++)
+		if (bv >> k & 1)
+			memset(c->xsave + area->offset[k], 0xa0 + k, area->size[k]);
+	*xsave_bv(c->xsave) = bv;
+}
+
+/* A state from a host with one layout of the XSAVE area goes on where it is another. */
+static void layouts_move(void **unused)
+{
+	for (unsigned n = 0; n < 16; n++) {
+		const struct layout *there = &layouts[n & 1], *here = &layouts[n >> 1 & 1];
+		uint64_t bv = (const uint64_t[]){0xe7, 0x43, 0x87, 0x23}[n >> 2];
+		struct rig from, to;
+		struct bytes b = {0};
+		struct error err = {0};
+		static struct cpu_state expected;
+
+		assert_true(rig_open(&from, DISK) && rig_open(&to, DISK));
+		use(&from);
+		from.policy.area = there->area;
+		layout_tell(&from.policy, there, 7);
+		to.policy = from.policy;
+		to.policy.area = here->area;
+		cpu(&from, 1)->xcr0 = 0xe7;
+		fill_vectors(cpu(&from, 1), &there->area, bv);
+		assert_int_equal(rig_save(&from, &b, &err), 0);
+		if (rig_load(&to, &b, &err))
+			fail_msg("%s", err.text);
+		fill_vectors(&expected, &here->area, bv);
+		assert_memory_equal(cpu(&to, 1)->xsave + XSAVE_BV, expected.xsave + XSAVE_BV,
+			sizeof expected.xsave - XSAVE_BV);
+		assert_memory_equal(cpu(&to, 1)->xsave, cpu(&from, 1)->xsave, XSAVE_BV);
+		rig_close(&from);
+		rig_close(&to);
+		free(b.data);
+	}
+}
+
 /* MXCSR.MM, which a guest may set where this host has it, is for those alone that are told of it. */
 static void misaligned_bit_moves(void **unused)
 {
@@ -277,6 +320,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(moves),
+		cmocka_unit_test(layouts_move),
 		cmocka_unit_test(misaligned_bit_moves),
 		cmocka_unit_test(hostile),
 		cmocka_unit_test(apic_moves),

@@ -94,6 +94,9 @@ struct cpuid_source {
 int cpuid_policy_init(struct cpuid_policy *policy, enum cpuid_engine engine, unsigned vcpus,
 	const char *cpu, struct error *err);
 
+/* This host's processor as a source, without the model and the TSC's rate. */
+void cpuid_host_source(struct cpuid_source *source);
+
 /* The same from a given source. */
 int cpuid_policy_build(struct cpuid_policy *policy, const struct cpuid_source *source,
 	enum cpuid_engine engine, unsigned vcpus, struct error *err);
@@ -163,7 +166,7 @@ static inline uint32_t cpuid_policy_mxcsr(const struct cpuid_policy *policy)
  * What a guest that has been given wanted would miss where only offered can be had, as names with
  * ", " between them (as many as fit); returns how many, 0 if it can go on there. Names, caches and
  * topology may differ: a guest keeps the leaves that it started with. So may the layout of XSAVE's
- * areas, but for KVM, where the processor itself writes them.
+ * areas, except under KVM, where the processor itself writes them.
  */
 unsigned cpuid_policy_missing(const struct cpuid_policy *wanted, const struct cpuid_policy *offered,
 	enum cpuid_engine engine, char *text, size_t size);

@@ -91,20 +91,25 @@ uint32_t cpuid_host_tsc_khz(void)
 	return measure_tsc_khz();
 }
 
+void cpuid_host_source(struct cpuid_source *source)
+{
+	*source = (struct cpuid_source){.read = host_read,
+		.xcr0 = host_xcr0(),
+		.mxcsr_mask = host_mxcsr_mask()};
+}
+
 int cpuid_policy_init(struct cpuid_policy *policy, enum cpuid_engine engine, unsigned vcpus,
 	const char *cpu, struct error *err)
 {
-	struct cpuid_source source = {.read = host_read};
+	struct cpuid_source source;
 	struct kvm_cpuid_table table;
 	struct cpuid_model model;
 	int rc = cpuid_model_parse(&model, cpu ? cpu : "host", err);
 
 	if (rc)
 		return rc;
+	cpuid_host_source(&source);
 	source.model = &model;
-
-	source.xcr0 = host_xcr0();
-	source.mxcsr_mask = host_mxcsr_mask();
 	if (engine == CPUID_KVM) {
 		rc = kvm_cpuid_source(&table, &source, err);
 		if (rc)

@@ -7,8 +7,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <cpuid.h>
-
 #include "cpu/translate/dump.h"
 #include "cpu/translate/emulate/emulate_image.h"
 #include "cpu/translate/run.h"
@@ -28,41 +26,13 @@ struct engine_vcpu {
 	struct translate_vcpu p;
 };
 
-/* --- this host ------------------------------------------------------------------------- */
-
-static bool host_has_bmi2(void)
-{
-	unsigned a, b, c, d;
-
-	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && b & bit_BMI2;
-}
-
-static bool host_has_adx(void)
-{
-	unsigned a, b, c, d;
-
-	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && b & bit_ADX;
-}
-
-static uint64_t host_xcr0(void)
-{
-	unsigned a, b, c, d, low, high;
-
-	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE))
-		return 0;
-	asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-	return low | (uint64_t)high << 32;
-}
-
 static int probe(struct error *err)
 {
-	if (!host_has_bmi2())
-		return error_set(err, ENOTSUP,
-			"the translating engine needs a processor with BMI2 (Haswell, Zen, or newer)");
-	if (!host_xcr0())
-		return error_set(err, ENOTSUP,
-			"the translating engine needs XSAVE enabled by the host's kernel");
-	return 0;
+	struct translate_host host;
+	struct cpuid_source source;
+
+	cpuid_host_source(&source);
+	return translate_host(&host, &source, err);
 }
 
 /* --- the VM ------------------------------------------------------------------------------ */
@@ -92,7 +62,7 @@ static int vm_create(const struct engine_vm_config *config, struct engine_vm **o
 	struct error *err)
 {
 	struct engine_vm *e = calloc(1, sizeof *e);
-	unsigned a = 0, b, c, d;
+	struct cpuid_source source;
 	int r;
 
 	if (!e)
@@ -100,14 +70,15 @@ static int vm_create(const struct engine_vm_config *config, struct engine_vm **o
 	e->vm.config = *config;
 	xsave_layout(&e->vm.layout, config->cpuid);
 	e->vm.cache.fd = -1;
-	e->vm.vectors = host_xcr0() & 0xe7;
-	if (__get_cpuid_count(0xd, 1, &a, &b, &c, &d))
-		e->vm.has_xsaveopt = a & 1;
 	e->vm.host_cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	e->vm.has_fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
-	r = cache_create(&e->vm.cache, config->code_cache ? config->code_cache : CODE_CACHE_SIZE,
-		config->sight && config->sight->perf_map, err);
-	e->vm.cache.adx = host_has_adx();
+	cpuid_host_source(&source);
+	r = translate_host(&e->vm.host, &source, err);
+	if (!r)
+		r = cache_create(&e->vm.cache,
+			config->code_cache ? config->code_cache : CODE_CACHE_SIZE,
+			config->sight && config->sight->perf_map, err);
+	e->vm.cache.adx = e->vm.host.has_adx;
 	if (!r)
 		r = signal_setup(err);
 	if (!r)

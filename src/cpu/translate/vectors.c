@@ -21,7 +21,7 @@
 
 void vcpu_vectors_save(struct vcpu *v)
 {
-	uint64_t mask = v->vm->vectors, used, gone;
+	uint64_t mask = v->vm->host.vectors, used, gone;
 	static const uint32_t mxcsr = MXCSR_INITIAL;
 
 	if (v->vectors_saved)
@@ -29,7 +29,7 @@ void vcpu_vectors_save(struct vcpu *v)
 	v->vectors_saved = true;
 	v->count.vector_save++;
 	used = *xsave_bv(v->cpu.xsave);
-	if (v->vm->has_xsaveopt)
+	if (v->vm->host.has_xsaveopt)
 		asm volatile("xsaveopt64 %0"
 			     : "+m"(v->cpu.xsave)
 			     : "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32))
@@ -49,7 +49,7 @@ void vcpu_vectors_save(struct vcpu *v)
 
 void vcpu_vectors_restore(struct vcpu *v)
 {
-	uint64_t mask = v->vm->vectors;
+	uint64_t mask = v->vm->host.vectors;
 
 	if (!v->vectors_saved)
 		return;

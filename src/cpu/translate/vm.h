@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "cpu/translate/cache.h"
+#include "cpu/translate/host.h"
 #include "cpu/translate/tlb.h"
 #include "cpu/translate/vcpu.h"
 
@@ -51,10 +52,10 @@ struct translate_vm {
 	struct region region[VM_REGIONS];
 	struct translate_vcpu *vcpu[VM_VCPUS];
 	unsigned vcpus;
-	unsigned host_cpus;         /* that this process may use */
-	uint64_t vectors;           /* state components that the guest may have (an XSAVE mask) */
+	unsigned host_cpus; /* that this process may use */
+	struct translate_host host;
 	struct xsave_layout layout; /* of the guest's XSAVE */
-	bool has_xsaveopt, has_fsgsbase;
+	bool has_fsgsbase;
 	struct window_pool pool;
 	struct lock exclusive; /* held by who wants all others outside of translated code */
 	atomic_bool stop;      /* ... and is waiting for it, or has it */

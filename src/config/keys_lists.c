@@ -37,7 +37,7 @@ static int take_disks(struct cfg *cfg, const struct config_reader *reader,
 	struct domain_config *config, struct error *err)
 {
 	const struct cfg_setting *setting = cfg_find(cfg, "disk");
-	const struct cfg_value *entry;
+	const struct cfg_value *entry = NULL;
 	unsigned count = setting ? entries(setting, &entry) : 0;
 	int r = 0;
 
@@ -58,7 +58,7 @@ static int take_vifs(struct cfg *cfg, const struct config_reader *reader,
 	struct domain_config *config, struct error *err)
 {
 	const struct cfg_setting *setting = cfg_find(cfg, "vif");
-	const struct cfg_value *entry;
+	const struct cfg_value *entry = NULL;
 	unsigned count = setting ? entries(setting, &entry) : 0;
 	int r = 0;
 
@@ -92,7 +92,7 @@ static int add_string(char ***list, unsigned *count, const char *text, struct er
 static int take_serial(struct cfg *cfg, struct domain_config *config, struct error *err)
 {
 	const struct cfg_setting *setting = cfg_find(cfg, "serial");
-	const struct cfg_value *entry;
+	const struct cfg_value *entry = NULL;
 	unsigned count = setting ? entries(setting, &entry) : 0;
 	int r = 0;
 

@@ -44,6 +44,7 @@ class Daemon:
         self.journal = self.folder + "/journal"
         self.kernel = self.folder + "/kernel"
         open(self.kernel, "w").close()
+        os.chmod(self.kernel, 0o644)  # the umask may be 077
         self.env = {**os.environ, "DACH_RUN": self.run, "DACH_STATE": self.state,
                     "DACH_FAKE_JOURNAL": self.journal}
         if vmm:

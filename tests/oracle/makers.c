@@ -403,16 +403,6 @@ static enum maker maker_of(const struct cpuid_policy *policy)
 	return cpuid_family(cpuid_policy_signature(policy)) < 0x1a ? AMD_OLDER : AMD;
 }
 
-static void set_maker(struct cpuid_policy *policy, enum maker maker)
-{
-	static const uint32_t signature[MAKERS] = {0x806f8, 0xb00f21, 0xa10f11};
-
-	cpuid_policy_vendor(policy, maker == INTEL ? "GenuineIntel" : "AuthenticAMD");
-	for (unsigned i = 0; i < policy->count; i++)
-		if (policy->leaf[i].leaf == 1)
-			policy->leaf[i].eax = signature[maker];
-}
-
 static enum maker decider(const struct row *row, enum maker host, enum maker told)
 {
 	if (row->whose == HOST || (row->whose == AMD_HOST && host == INTEL))
@@ -423,11 +413,12 @@ static enum maker decider(const struct row *row, enum maker host, enum maker tol
 static void check_engine(const struct cpuid_policy *host, enum maker maker,
 	const struct guest_options *options, const char *how)
 {
+	static const uint32_t signature[MAKERS] = {0x806f8, 0xb00f21, 0xa10f11};
 	struct cpuid_policy policy = *host;
 	struct guest *g;
 	char who[80];
 
-	set_maker(&policy, maker);
+	policy_maker(&policy, maker == INTEL ? "GenuineIntel" : "AuthenticAMD", signature[maker]);
 	snprintf(who, sizeof who, "engine%s, guest of %s", how, maker_name[maker]);
 	g = guest_create(&policy, options);
 	if (!g) {

@@ -109,6 +109,9 @@ struct generator {
 	bool fsgsbase; /* this host lets programs set their FS and GS bases */
 };
 
+/* policy.c: the guest is told of that maker's processor; signature: leaf 1's EAX. */
+void policy_maker(struct cpuid_policy *policy, const char *maker, uint32_t signature);
+
 /* layout: of layouts.h, what the guest's XSAVE writes; NULL: this host's. */
 int generator_init(struct generator *g, const char *only, const char *layout);
 void generator_end(struct generator *g);
@@ -121,6 +124,8 @@ void sequence_terminate(uint8_t *code, unsigned at);
 unsigned sequence_place(const struct sequence *s, uint8_t *code);
 /* Makes of that what the guest runs, if it is 32-bit code. */
 void sequence_narrow(const struct sequence *s, uint8_t *code);
+/* For people. */
+void sequence_print(const struct sequence *s);
 /* Takes over from `after` what the sequence was meant to change in its code. */
 void sequence_patched(const struct sequence *s, uint8_t *code, const uint8_t *after);
 uint64_t sequence_address(const struct sequence *s, unsigned item);

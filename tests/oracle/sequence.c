@@ -71,3 +71,32 @@ void sequence_narrow(const struct sequence *s, uint8_t *code)
 		if (!s->item[k].dropped)
 			narrow_bytes(&s->item[k], code + item_offset(s, k));
 }
+
+void sequence_print(const struct sequence *s)
+{
+	static uint8_t code[CODE_SIZE];
+	unsigned at = s->offset, end = sequence_place(s, code);
+
+	printf("CPL %d, %d-bit code, rflags %llx, fs %llx, gs %llx\n", s->supervisor ? 0 : 3,
+		s->narrow ? 32 : 64, (unsigned long long)s->in.rflags, (unsigned long long)s->in.fs,
+		(unsigned long long)s->in.gs);
+	for (unsigned r = 0; r < 16; r++) {
+		static const char *const names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi",
+			"rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"};
+
+		printf("%4s %016llx%s", names[r], (unsigned long long)s->in.gpr[r],
+			r % 4 == 3 ? "\n" : "");
+	}
+	while (at < end) {
+		struct insn i;
+		char text[160];
+
+		insn_decode(&i, code + at, end - at, 64, NULL);
+		insn_format(&i, CODE_BASE + at, 64, text, sizeof text);
+		printf("  %x: %-50s", CODE_BASE + at, text);
+		for (unsigned k = 0; k < i.length; k++)
+			printf(" %02x", i.bytes[k]);
+		putchar('\n');
+		at += i.length;
+	}
+}

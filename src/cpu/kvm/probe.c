@@ -2,8 +2,9 @@
 /*
  * Does /dev/kvm run guests? There are hosts where it can be opened and a guest
  * in it makes no progress worth the name: it never comes back, or each of its
- * instructions is emulated. So a child runs a small guest in 64-bit mode, a
- * loop that takes a processor a millisecond, and is killed when it takes long.
+ * instructions is emulated. So a child runs a small guest in 64-bit mode: one
+ * instruction that such an emulator does not know, which ends it at once, and
+ * a loop that takes a processor a millisecond. It is killed when it takes long.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,20 +22,21 @@
 
 /*
  * How long the guest may take, in processor time since a busy host may keep the child waiting; and
- * how long all of it, setting up included.
+ * how long all of it, setting up included. Much more than a millisecond: a host that is a guest itself
+ * takes for processor time also what its own host has given to others.
  */
-#define PROBE_CPU_MS 200
-#define PROBE_MS 3000
+#define PROBE_CPU_MS 600
+#define PROBE_MS 5000
 #define PROBE_PORT 0x10
 #define PROBE_MEMORY 0x5000
 #define PROBE_STARTED 0 /* where the child says so */
 
 /*
- * mov ecx, 1500000; dec ecx; jnz (back to dec); popcnt eax, ecx; out 0x10, al; hlt. KVM's own emulator,
+ * popcnt eax, ecx; mov ecx, 3000000; dec ecx; jnz (back to dec); out 0x10, al; hlt. KVM's own emulator,
  * which such hosts have for every instruction, knows no POPCNT.
  */
-static const uint8_t probe_code[] = {0xb9, 0x60, 0xe3, 0x16, 0x00, 0xff, 0xc9, 0x75, 0xfc, 0xf3,
-	0x0f, 0xb8, 0xc1, 0xe6, PROBE_PORT, 0xf4};
+static const uint8_t probe_code[] = {0xf3, 0x0f, 0xb8, 0xc1, 0xb9, 0xc0, 0xc6, 0x2d, 0x00, 0xff,
+	0xc9, 0x75, 0xfc, 0xe6, PROBE_PORT, 0xf4};
 
 static int probe_state(int vcpu)
 {

@@ -10,9 +10,13 @@
 #     --modules DIR    its lib/modules/VERSION (default: $NESTED_MODULES, or beside the kernel)
 #     --file FILE[=PATH]  a file to put there, as PATH (default: /its name), with the libraries it
 #                      needs; may be given again
+#     --qemu           put QEMU and its firmware there
 #     --memory MiB     of that host (1536)
 #     --cpus N         of that host (1)
 #     --cpu MODEL      QEMU's model of its processors (EPYC with SVM, without XSAVE)
+#     --thread single|multi  its processors run by turns in one thread of QEMU, or each in its own (multi,
+#                      unless there is but one)
+#     --param STRING   parameters of its kvm-amd module: "npt=0 vgif=0"
 #     --timeout SECONDS (300)
 #     --log FILE       the host kernel's messages
 #
@@ -27,6 +31,8 @@ memory=1536
 cpus=1
 # Without XSAVE, since QEMU before 8.1 does not let a nested host see XSETBV.
 cpu=EPYC,+svm,+npt,-xsave
+thread=
+param=
 limit=300
 log=/dev/null
 work=$(mktemp -d)
@@ -49,6 +55,13 @@ with_libraries() {
 		done
 }
 
+# put FILE PATH
+put() {
+	mkdir -p "$root$(dirname "$2")"
+	cp -L "$1" "$root$2"
+	with_libraries "$1"
+}
+
 while [ $# -gt 0 ]; do
 	case $1 in
 	--kernel) kernel=$2; shift 2 ;;
@@ -56,16 +69,25 @@ while [ $# -gt 0 ]; do
 	--memory) memory=$2; shift 2 ;;
 	--cpu) cpu=$2; shift 2 ;;
 	--cpus) cpus=$2; shift 2 ;;
+	--thread) thread=$2; shift 2 ;;
+	--param) param=$2; shift 2 ;;
 	--timeout) limit=$2; shift 2 ;;
 	--log) log=$2; shift 2 ;;
 	--file)
 		from=${2%%=*}
 		to=${2#*=}
 		[ "$to" != "$2" ] || to=/$(basename "$from")
-		mkdir -p "$root$(dirname "$to")"
-		cp -L "$from" "$root$to"
-		with_libraries "$from"
+		put "$from" "$to"
 		shift 2
+		;;
+	--qemu)
+		put "$(command -v qemu-system-x86_64)" /usr/bin/qemu-system-x86_64
+		for file in /usr/share/qemu/qboot.rom /usr/share/qemu/linuxboot_dma.bin /usr/share/qemu/linuxboot.bin \
+			/usr/share/qemu/kvmvapic.bin /usr/share/qemu/pvh.bin /usr/share/seabios/bios-256k.bin \
+			/usr/share/qemu/bios-microvm.bin /usr/share/seabios/bios-microvm.bin; do
+			[ ! -e "$file" ] || put "$file" "$file"
+		done
+		shift
 		;;
 	--*) fail "unknown option: $1" ;;
 	*) break ;;
@@ -86,11 +108,9 @@ fi
 program=$1
 shift
 [ -x "$program" ] || fail "$program: cannot be run"
-cp -L "$program" "$root/bin/program"
-with_libraries "$program"
+put "$program" /bin/program
 busybox=$(command -v busybox) || fail "busybox is not installed"
-cp "$busybox" "$root/bin/busybox"
-with_libraries "$busybox"
+put "$busybox" /bin/busybox
 for module in virt/lib/irqbypass arch/x86/kvm/kvm arch/x86/kvm/kvm-amd drivers/crypto/ccp/ccp; do
 	file=$(find "$modules/" -path "*/$module.ko" | head -n 1)
 	[ -z "$file" ] || cp "$file" "$root/lib/modules/"
@@ -112,7 +132,9 @@ mount -t devtmpfs dev /dev
 mount -t tmpfs tmp /tmp
 ip link set lo up
 for module in irqbypass ccp kvm kvm-amd; do
-	[ ! -e /lib/modules/\$module.ko ] || insmod /lib/modules/\$module.ko
+	options=
+	[ \$module != kvm-amd ] || options="$param"
+	[ ! -e /lib/modules/\$module.ko ] || insmod /lib/modules/\$module.ko \$options
 done
 stty -F /dev/ttyS0 raw -echo
 stty -F /dev/ttyS2 raw -echo
@@ -125,12 +147,17 @@ END
 chmod +x "$root/init"
 (cd "$root" && find . | cpio --quiet -o -H newc) | gzip -1 >"$work/initrd"
 
-# One processor at a time: QEMU's SVM loses its way when they run at once. And a tick that comes again:
-# VMRUN may lose the one interrupt of a timer that another thread of QEMU has just raised (the request
-# for an interrupt window is put beside it without its lock), and then that host sleeps for ever.
+# Each processor has a thread, since by turns in one they deliver interrupts twice: VMRUN leaves the vector
+# that it has injected as an exception that waits, and where QEMU stops a processor before its next VM exit
+# that exception is delivered too, whatever IF is. QEMU stops all processors of a thread when a timer has an
+# interrupt for one; alone, a processor always finds that interrupt first, which clears the exception.
+# And a tick that comes again: VMRUN may lose the one interrupt of a timer that another thread of QEMU has
+# just raised (the request for an interrupt window is put beside it without its lock), and then that host
+# sleeps for ever.
+[ -n "$thread" ] || { [ "$cpus" = 1 ] && thread=single || thread=multi; }
 cmdline=${NESTED_CMDLINE-tsc=reliable nohz=off highres=off}
 status=0
-timeout -k 5 "$limit" qemu-system-x86_64 -accel tcg,thread=single -cpu "$cpu" -smp "$cpus" -m "$memory" \
+timeout -k 5 "$limit" qemu-system-x86_64 -accel "tcg,thread=$thread" -cpu "$cpu" -smp "$cpus" -m "$memory" \
 	-nodefaults -no-user-config -display none -no-reboot -kernel "$kernel" -initrd "$work/initrd" \
 	-append "console=ttyS1 quiet panic=-1 mitigations=off $cmdline" \
 	-chardev stdio,id=out,signal=off -serial chardev:out -serial "file:$log" \

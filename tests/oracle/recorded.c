@@ -159,7 +159,7 @@ static bool takes(const struct sequence *s)
 
 static bool set_up(struct test *t, const char *maker, uint32_t signature)
 {
-	struct guest_options options = {.exact_flags = true};
+	struct guest_options options = {0};
 	struct error err = {0};
 	struct cpuid_policy host;
 

@@ -18,11 +18,14 @@
 #include "cpu/cpuid.h"
 #include "cpu/engine.h"
 #include "cpu/state.h"
+#include "cpu/translate/run.h"
 #include "cpu/translate/vm.h"
 #include "debug/registers.h"
 #include "native.h"
 
 #define RAM_SIZE (2u << 20)
+#define GDT 0x3000u
+#define IDT 0x4000u
 #define CODE 0x10000u
 #define SECRET 0x20000u
 #define OTHER 0x21000u
@@ -31,7 +34,7 @@
 #define NEW 0x33 /* the second's */
 
 /* rdi: components; CPUID is a way out to C and back */
-extern const uint8_t guest[], guest_operation[], guest_end[];
+extern const uint8_t guest[], guest_operation[], guest_save[], guest_end[];
 __asm__(".section .rodata\n"
 	"guest:\n"
 	"movl %edi, %eax\n xorl %edx, %edx\n xrstor64 (%rsi)\n"
@@ -40,6 +43,7 @@ __asm__(".section .rodata\n"
 	"guest_operation:\n"
 	".fill 4, 1, 0x90\n"
 	"xorl %eax, %eax\n cpuid\n"
+	"guest_save:\n"
 	"movl %edi, %eax\n xorl %edx, %edx\n xsave64 (%r9)\n"
 	"hlt\n"
 	"guest_end:\n"
@@ -209,6 +213,34 @@ static void one_after_the_other(void **state)
 	free(after);
 }
 
+/* #DE, of which the host tells by a signal; its handler saves. */
+static void after_a_signal(void **state)
+{
+	static const uint8_t divide[4] = {0x31, 0xc9, 0xf7, 0xf1}; /* xor ecx, ecx; div ecx */
+	struct two_programs *t = *state;
+	uint64_t handler = CODE + (uint64_t)(guest_save - guest);
+	uint64_t bv = t->components & ~(1ull << COMP_AVX);
+	struct error err = {0};
+
+	if (!(t->components >> COMP_ZMM_HI & 1))
+		skip();
+	/* cmocka has put its own handlers in their place */
+	assert_int_equal(signal_setup(&err), 0);
+	*(uint64_t *)(t->ram + GDT + 8) = 0x00af9b000000ffff;
+	*(uint64_t *)(t->ram + IDT) =
+		(handler & 0xffff) | 8u << 16 | 0x8eull << 40 | (handler >> 16 & 0xffff) << 48;
+	t->state.gdtr = (struct table_register){GDT, 15};
+	t->state.idtr = (struct table_register){IDT, 15};
+	t->state.gpr[RSP] = CODE;
+	run_programs(t, bv, divide);
+	/* once more, with all of it translated: nothing is saved between the signal and the handler */
+	*xsave_bv(t->ram + OUT) = 0;
+	assert_int_equal(engine_translate.vcpu_set_state(t->vcpu, &t->state, &err), 0);
+	assert_int_equal(engine_translate.vcpu_run(t->vcpu, &err), ENGINE_EXIT_HALT);
+	check_registers(t, bv);
+	t->state.idtr.limit = 0;
+}
+
 /* What a program has cleared is cleared in the vCPU's state too. */
 static void cleared(void **state)
 {
@@ -308,6 +340,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_after_the_other),
+		cmocka_unit_test(after_a_signal),
 		cmocka_unit_test(cleared),
 		cmocka_unit_test(from_outside),
 		cmocka_unit_test(refused),

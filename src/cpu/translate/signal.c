@@ -87,6 +87,33 @@ static bool beyond_memory(const struct translate_vm *vm, const greg_t *regs)
 	return false;
 }
 
+/* The kernel's frame of a signal ends in an XSAVE area, where these bytes of the legacy part say so. */
+#define FRAME_MAGIC_AT 464
+#define FRAME_MAGIC 0x46505853u /* FP_XSTATE_MAGIC1 */
+
+static bool zmm_in_use(const ucontext_t *uc)
+{
+	const uint8_t *area = (const uint8_t *)uc->uc_mcontext.fpregs;
+	uint32_t magic;
+	uint64_t used;
+
+	if (!area)
+		return false;
+	memcpy(&magic, area + FRAME_MAGIC_AT, sizeof magic);
+	memcpy(&used, area + XSAVE_BV, sizeof used);
+	return magic == FRAME_MAGIC && used >> COMP_ZMM_HI & 1;
+}
+
+/* The kernel loads the vector registers on the way back: they need what vcpu_vectors_restore() does. */
+static void go_on_at(struct vcpu *v, ucontext_t *uc, const void *code)
+{
+	uc->uc_mcontext.gregs[REG_RIP] = (greg_t)code;
+	if (!zmm_in_use(uc))
+		return;
+	v->resume = (uint64_t)code;
+	uc->uc_mcontext.gregs[REG_RIP] = (greg_t)stub_touch;
+}
+
 static void unhandled(int number)
 {
 	struct sigaction act = {.sa_handler = SIG_DFL};
@@ -115,7 +142,7 @@ static void handle(int number, siginfo_t *info, void *context)
 		regs[REG_EFL] = (regs[REG_EFL] & ~FL_CF) | (v->carry & 1 ? FL_CF : 0);
 	if (s && window_missed(&v->vm->cache, s, pc, regs[REG_TRAPNO])) {
 		v->count.window_miss++;
-		regs[REG_RIP] = (greg_t)(v->vm->cache.exec + s->slow);
+		go_on_at(v, uc, v->vm->cache.exec + s->slow);
 		return;
 	}
 	poll = s && s->poll;
@@ -132,7 +159,7 @@ static void handle(int number, siginfo_t *info, void *context)
 	v->cpu.rip = block_base(v, b) + (s ? s->guest : b->gpa & 4095);
 	regs[REG_R10] = 0;
 	regs[REG_R11] = LEAVE_SIGNAL;
-	regs[REG_RIP] = (greg_t)stub_leave;
+	go_on_at(v, uc, stub_leave);
 }
 
 int signal_setup(struct error *err)

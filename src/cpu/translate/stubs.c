@@ -122,3 +122,11 @@ __attribute__((naked)) void stub_commit(void)
 		     :
 		     : OFFSETS);
 }
+
+__attribute__((naked)) void stub_touch(void)
+{
+	asm volatile("vpord %%zmm0, %%zmm0, %%zmm0\n"
+		     "jmpq *%%gs:%c[resume]\n"
+		     :
+		     : [resume] "i"(offsetof(struct vcpu, resume)));
+}

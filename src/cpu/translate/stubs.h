@@ -22,5 +22,7 @@ void stub_leave(void);
 void stub_lookup(void); /* leaves with LEAVE_LOOKUP */
 void stub_slow(void);
 void stub_commit(void);
+/* Where a signal handler returns to while ZMM_Hi256 is in use: marks AVX as vectors.c does, goes on at resume. */
+void stub_touch(void);
 
 #endif

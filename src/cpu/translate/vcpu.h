@@ -86,6 +86,7 @@ struct vcpu {
 	void (*stub_leave)(void); /* stubs.c, where generated code jumps to */
 	void (*stub_slow)(void);
 	void (*stub_commit)(void);
+	uint64_t resume; /* where stub_touch goes on */
 
 	/* --- C only ----------------------------------------------------------------------- */
 	struct translate_vm *vm;

@@ -15,7 +15,8 @@
  *
  * The host's kernel has areas too (XSAVES, when it switches threads), and does not clear what is behind
  * its clear bits. So a processor that has ZMM_Hi256 in use gets AVX in use and changed with it: then
- * what the kernel saves first is written, and what it leaves out later is that.
+ * what the kernel saves first is written, and what it leaves out later is that. The kernel loads the
+ * registers also when a signal's handler returns: signal.c.
  */
 #include "cpu/translate/vm.h"
 

@@ -21,7 +21,6 @@ while read -r line; do
 done
 SCRIPT
 initrd "$work/lines"
-trap "" PIPE
 mkfifo "$work/pipe"
 timeout -k 5 "$LIMIT" "$DACH" run --engine "$DACH_ENGINE" --kernel "$kernel" \
 	--initrd "$work/initrd" --cmdline "console=ttyS0 quiet panic=-1" --memory 256 \

@@ -19,6 +19,7 @@ failures=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
+trap '' PIPE # what is typed to a guest that has ended must not end the test, without a word and a cleanup
 output=$work/output
 errors=$work/errors
 status=

@@ -235,7 +235,8 @@ static bool excused(const struct outcome_pair *p, const struct insn *i)
 	if (i->state == STATE_X87 && i->mem_write && i->mem_size == 10 &&
 		memory_fault(p->native->vector))
 		return true;
-	return maskmov(i) || (i->mem_vsib != INSN_NO_REG && p->native->vector == EXC_DB);
+	return (maskmov(i) && memory_fault(p->native->vector)) ||
+		(i->mem_vsib != INSN_NO_REG && p->native->vector == EXC_DB);
 }
 
 /* What a fault leaves behind on this processor, and is told by no manual. */
@@ -244,7 +245,7 @@ static void forgive(const struct outcome_pair *p, const struct insn *i, struct s
 	const struct side *g = p->guest;
 
 	for (unsigned r = 0; r < 16; r++)
-		if (i->class == INSN_STRING && i->prefix_67 &&
+		if (!p->amd && i->class == INSN_STRING && i->prefix_67 &&
 			(uint32_t)native->gpr[r] == (uint32_t)g->gpr[r])
 			native->gpr[r] = g->gpr[r];
 	if (i->state == STATE_MMX && i->has_mem && memory_fault(native->vector))

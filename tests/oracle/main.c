@@ -101,6 +101,7 @@ static bool check(struct test *t, unsigned slot, const struct sequence *s, bool 
 		.native_data = t->data_out,
 		.guest_data = guest_slot_data(t->guest, slot),
 		.supervisor = s->supervisor,
+		.amd = cpuid_policy_amd(&t->g.policy),
 		.code = code,
 		.guest_before = guest_code,
 		.narrow = s->narrow};

@@ -230,7 +230,7 @@ struct outcome_pair {
 	const struct side *native, *guest;
 	const uint8_t *native_code, *guest_code;
 	const uint8_t *native_data, *guest_data;
-	bool supervisor, narrow;
+	bool supervisor, narrow, amd;
 	const uint8_t *code, *guest_before; /* as they would be but for accidents */
 };
 

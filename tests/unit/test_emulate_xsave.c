@@ -544,6 +544,10 @@ static void masked_store(void **state)
 	assert_ok(STEP(0x66, 0x0f, 0xf7, 0xca)); /* maskmovdqu xmm1, xmm2 */
 	for (unsigned k = 0; k < 16; k++)
 		assert_int_equal(rig_memory[RIG_DATA + k], k % 3 ? k + 1 : 0);
+	/* MMX waits for pending x87 exceptions (SDM 2B, MASKMOVQ) */
+	*(uint16_t *)(rig.cpu.xsave + 2) = 0x8081;
+	assert_fault(STEP(0x0f, 0xf7, 0xca), EXC_MF, 0);
+	assert_ok(STEP(0x66, 0x0f, 0xf7, 0xca));
 	/* maskmovq mm1, mm2 with TOP at 3: MM1 is ST6 */
 	*(uint16_t *)(rig.cpu.xsave + 2) = 3 << 11;
 	*(uint64_t *)(rig.cpu.xsave + 32 + 16 * 6) = 0x0807060504030201;

@@ -38,6 +38,12 @@ static uint16_t tags_full(struct vcpu *v)
 	return (uint16_t)tags;
 }
 
+/* What waits for pending x87 exceptions meets them; the image is at hand. */
+static bool exception_pending(struct vcpu *v)
+{
+	return (*image_u16(v, XSAVE_FSW) & FSW_ES) && (v->cpu.cr0 & CR0_NE);
+}
+
 static enum outcome fpu_begin(struct vcpu *v, const struct insn *i, unsigned size, unsigned access,
 	uint64_t *linear)
 {
@@ -47,7 +53,7 @@ static enum outcome fpu_begin(struct vcpu *v, const struct insn *i, unsigned siz
 		return fault_raise(v, EXC_NM);
 	image_begin(v);
 	/* loads wait for pending exceptions, before they look at memory */
-	if (access == ACC_READ && (*image_u16(v, XSAVE_FSW) & FSW_ES) && (v->cpu.cr0 & CR0_NE))
+	if (access == ACC_READ && exception_pending(v))
 		return fault_raise(v, EXC_MF);
 	TRY(linear_address(v, i->mem_seg, insn_address(v, i), size, access, linear));
 	return mem_probe(v, *linear, size, access);
@@ -165,6 +171,8 @@ enum outcome emulate_maskmov(struct vcpu *v, const struct insn *i)
 			rm |= !(p & 0x20) << 3;
 	}
 	image_begin(v);
+	if (mmx && exception_pending(v))
+		return fault_raise(v, EXC_MF);
 	if (mmx) {
 		image_rotate(v, 0);
 		*image_u16(v, XSAVE_FSW) &= (uint16_t)~0x3800;

@@ -379,7 +379,7 @@ static inline enum outcome rig_step_bytes(const uint8_t *bytes, unsigned size)
 	struct insn i;
 
 	memcpy(padded, bytes, size);
-	/* a policy that tells of no maker is here for something else: all features are there */
+	/* NULL: with all features that there are */
 	if (insn_decode(&i, padded, 15, bits, cpuid_policy_amd(&rig_policy) ? &rig_policy : NULL) !=
 		0)
 		return fault_raise(&rig, EXC_UD);

@@ -49,7 +49,7 @@ static const struct option_spec options[] = {
 	{"memory", MEMORY, "SIZE", "in MiB, or like 512M, 2G (1024)"},
 	{"vcpus", VCPUS, "N", "virtual processors (1)"},
 	{"disk", DISK, "FILE[,ro]", "a raw disk, maybe read-only; again for more"},
-	{"net", NET, "none|user[,fwd=...]",
+	{"net", NET, "none|user[,fwd=...][,loopback]",
 		"none (without an image), or over this host's sockets;"},
 	{"stats", STATS, NULL, "counters on standard error at the end"},
 	{"profile", PROFILE, "FILE", "where the guest's time went, written at the end"},

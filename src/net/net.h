@@ -32,6 +32,7 @@ struct net_forward {
 /* What --net says. */
 struct net_spec {
 	enum net_kind kind;
+	bool loopback; /* the guest reaches what listens on this host's loopback addresses */
 	bool has_mac;
 	uint8_t mac[NET_MAC_LEN];
 	struct net_forward *forward;
@@ -39,8 +40,8 @@ struct net_spec {
 };
 
 /*
- * none | user[,fwd=tcp|udp:[ADDR]:PORT-[ADDR]:PORT]...[,mac=XX:XX:XX:XX:XX:XX]; the host's ADDR is
- * 127.0.0.1 unless given. net_spec_free() after success.
+ * none | user[,fwd=tcp|udp:[ADDR]:PORT-[ADDR]:PORT]...[,loopback][,mac=XX:XX:XX:XX:XX:XX]; the host's
+ * ADDR is 127.0.0.1 unless given. net_spec_free() after success.
  */
 int net_spec_parse(const char *text, struct net_spec *spec, struct error *err);
 void net_spec_free(struct net_spec *spec);

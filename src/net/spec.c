@@ -106,7 +106,12 @@ static int parse_option(struct net_spec *spec, const char *option, struct error 
 		spec->has_mac = true;
 		return parse_mac(option + 4, spec->mac, err);
 	}
-	return error_set(err, EINVAL, "--net: unknown option '%s' (fwd=..., mac=...)", option);
+	if (!strcmp(option, "loopback")) {
+		spec->loopback = true;
+		return 0;
+	}
+	return error_set(err, EINVAL, "--net: unknown option '%s' (fwd=..., loopback, mac=...)",
+		option);
 }
 
 int net_spec_parse(const char *text, struct net_spec *spec, struct error *err)
@@ -123,7 +128,8 @@ int net_spec_parse(const char *text, struct net_spec *spec, struct error *err)
 	else if (!strcmp(word, "none") && !rest)
 		spec->kind = NET_NONE;
 	else
-		r = error_set(err, EINVAL, "--net %s: not none or user[,fwd=...][,mac=...]", text);
+		r = error_set(err, EINVAL,
+			"--net %s: not none or user[,fwd=...][,loopback][,mac=...]", text);
 	while (!r && (word = strsep(&rest, ",")))
 		r = parse_option(spec, word, err);
 	free(copy);

@@ -301,9 +301,22 @@ int net_kick_fd(struct net *net)
 	return net->event;
 }
 
+/*
+ * Is it for an address that means the host itself or its own link (RFC 1122 3.2.1.3, RFC 3927)? libslirp
+ * would connect to that for the guest: to what trusts the host alone, or to a cloud's metadata.
+ */
+static bool host_only(const uint8_t *frame, size_t len)
+{
+	const uint8_t *to = frame + NET_HEADER_LEN + 16;
+
+	if (len < NET_HEADER_LEN + 20 || frame[12] != 8 || frame[13] != 0)
+		return false;
+	return to[0] == 0 || to[0] == 127 || (to[0] == 169 && to[1] == 254);
+}
+
 void net_send(struct net *net, const uint8_t *frame, size_t len)
 {
-	if (len >= NET_HEADER_LEN && len <= NET_FRAME_MAX)
+	if (len >= NET_HEADER_LEN && len <= NET_FRAME_MAX && !host_only(frame, len))
 		slirp_input(net->slirp, frame, len);
 }
 
@@ -347,6 +360,7 @@ int net_open(const struct net_spec *spec, struct net **out, struct error *err)
 {
 	const SlirpConfig config = {
 		.version = 4,
+		.disable_host_loopback = !spec->loopback,
 		.in_enabled = true,
 		.vnetwork.s_addr = htonl(0x0a000200),
 		.vnetmask.s_addr = htonl(0xffffff00),

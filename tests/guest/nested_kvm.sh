@@ -85,7 +85,7 @@ guest() {
 echo "begin list"
 dach run --engine list
 echo "end list $?"
-guest one auto --kernel /vmlinuz --initrd /one.initrd --disk /tmp/in,ro --disk /tmp/out --net user
+guest one auto --kernel /vmlinuz --initrd /one.initrd --disk /tmp/in,ro --disk /tmp/out --net user,loopback
 echo "in $(sha256sum </tmp/in)"
 echo "out $(sha256sum </tmp/out)"
 echo "data $(sha256sum </tmp/www/data)"
@@ -98,7 +98,7 @@ attack() {
 	truncate -s 4M /tmp/attacked
 	: >/tmp/said
 	echo "begin $1"
-	dach run --engine kvm --kernel /hostile --memory 64 --cmdline "seed=2" --disk /tmp/attacked --net user \
+	dach run --engine kvm --kernel /hostile --memory 64 --cmdline "seed=2" --disk /tmp/attacked --net user,loopback \
 		--vcpus 2 </dev/null >/tmp/said 2>&1 &
 	guest=$!
 	left=$2

@@ -59,7 +59,7 @@ part() {
 	shift 2
 	mkfifo /typed$part
 	/dach run --engine $engine --kernel /vmlinuz --initrd /initrd --memory 128 --disk /disk \
-		--cmdline "console=ttyS0 quiet panic=-1" --net user "$@" </typed$part >/out$part 2>&1 &
+		--cmdline "console=ttyS0 quiet panic=-1" --net user,loopback "$@" </typed$part >/out$part 2>&1 &
 	pid=$!
 	exec 9>/typed$part
 	[ $part = 1 ] || echo word$part >&9

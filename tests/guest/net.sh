@@ -6,7 +6,7 @@
 serve
 forward=$(free_port)
 
-guest_start --net "user,fwd=tcp:127.0.0.1:$forward-:7" <<SCRIPT
+guest_start --net "user,loopback,fwd=tcp:127.0.0.1:$forward-:7" <<SCRIPT
 cat >/tmp/dhcp <<'DHCP'
 [ "\$1" = bound ] || exit 0
 ip addr add "\$ip/\$mask" dev "\$interface"

@@ -22,6 +22,10 @@ static void test_good(void **state)
 	assert_int_equal(spec.kind, NET_USER);
 	assert_int_equal(spec.forwards, 0);
 	assert_false(spec.has_mac);
+	assert_false(spec.loopback);
+	net_spec_free(&spec);
+	assert_int_equal(net_spec_parse("user,loopback", &spec, &err), 0);
+	assert_true(spec.loopback);
 	net_spec_free(&spec);
 	assert_int_equal(net_spec_parse("user,fwd=tcp:127.0.0.1:2222-:22,mac=02:AB:00:12:34:ff,"
 					"fwd=udp::53-10.0.2.16:5353,fwd=tcp:0.0.0.0:65535-:1",
@@ -50,6 +54,8 @@ static void test_bad(void **state)
 		"bridge",
 		"none,mac=02:00:00:00:00:01",
 		"user,",
+		"user,loopback=1",
+		"none,loopback",
 		"user,,",
 		"users",
 		"user,fwd",

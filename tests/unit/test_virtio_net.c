@@ -285,43 +285,67 @@ static void test_bad_frames(void **state)
 	teardown(&f);
 }
 
-/* UDP to the host, its checksum left to the device. */
-static void test_checksum_offload(void **state)
+/* UDP to a port of the host by an address, its checksum left to the device. Does it arrive? */
+static bool reaches(const char *net, uint32_t to)
 {
 	static const uint8_t packet[] = {
-		0x52, 0x55, 10, 0, 2, 2, 2, 0, 0, 0, 0, 1, 8, 0,                     /* Ethernet */
-		0x45, 0, 0, 33, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 2, 15, 10, 0, 2, 2, /* IP */
-		0x12, 0x34, 0, 0, 0, 13, 0, 0, 'h', 'e', 'l', 'l', 'o',              /* UDP */
+		0x52, 0x55, 10, 0, 2, 2, 2, 0, 0, 0, 0, 1, 8, 0,                    /* Ethernet */
+		0x45, 0, 0, 33, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 2, 15, 0, 0, 0, 0, /* IP */
+		0x12, 0x34, 0, 0, 0, 13, 0, 0, 'h', 'e', 'l', 'l', 'o',             /* UDP */
 	};
 	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
-	const struct timeval patience = {.tv_sec = 5};
+	const struct timeval patience = {.tv_usec = 300000};
 	socklen_t addr_len = sizeof(addr);
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
 	uint16_t sum,
-		word[6] = {htons(0x0a00), htons(0x020f), htons(0x0a00), htons(0x0202), htons(17),
-			htons(13)};
+		word[6] = {htons(0x0a00), htons(0x020f), htons((uint16_t)(to >> 16)),
+			htons((uint16_t)to), htons(17), htons(13)};
+	struct virtq_used_elem used;
 	struct fixture f;
 	char buf[16];
+	bool arrived;
 
+	to = htonl(to);
 	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&addr, &addr_len), 0);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	setup(&f, "user", FEATURES);
+	setup(&f, net, FEATURES);
 	memset(f.tx, 0, HDR);
 	f.tx[0] = 1;  /* needs a checksum */
 	f.tx[6] = 34; /* from here */
 	f.tx[8] = 6;  /* to there */
 	memcpy(f.tx + HDR, packet, sizeof(packet));
+	memcpy(f.tx + HDR + 30, &to, 4);
 	memcpy(f.tx + HDR + 36, &addr.sin_port, 2);
 	sum = ~checksum_add(f.tx + HDR + 14, 20);
 	memcpy(f.tx + HDR + 24, &sum, 2);
 	sum = checksum_add((const uint8_t *)word, sizeof(word));
 	memcpy(f.tx + HDR + 40, &sum, 2);
 	transmit(&f, sizeof(packet));
-	assert_int_equal(recv(fd, buf, sizeof(buf), 0), 5);
-	assert_memory_equal(buf, "hello", 5);
+	assert_true(ring_wait(&f.ring[TX], &used));
+	arrived = recv(fd, buf, sizeof(buf), 0) == 5 && !memcmp(buf, "hello", 5);
 	close(fd);
 	teardown(&f);
+	return arrived;
+}
+
+static void test_checksum_offload(void **state)
+{
+	assert_true(reaches("user,loopback", 0x0a000202));
+}
+
+/* What listens on the host's loopback addresses is out of reach, whatever name the guest has for it. */
+static void test_loopback(void **state)
+{
+	assert_false(reaches("user", 0x0a000202));
+	for (unsigned loopback = 0; loopback < 2; loopback++) {
+		const char *net = loopback ? "user,loopback" : "user";
+
+		assert_false(reaches(net, 0x7f000001));
+		assert_false(reaches(net, 0x7f0000ff));
+		assert_false(reaches(net, 0));
+		assert_false(reaches(net, 0xa9fea9fe));
+	}
 }
 
 /* A port of this host that nobody uses now. */
@@ -431,6 +455,7 @@ int main(void)
 		cmocka_unit_test(test_small_buffer),
 		cmocka_unit_test(test_bad_frames),
 		cmocka_unit_test(test_checksum_offload),
+		cmocka_unit_test(test_loopback),
 		cmocka_unit_test(test_udp_forward),
 		cmocka_unit_test(test_busy_port),
 		cmocka_unit_test(test_reset_under_load),

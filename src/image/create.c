@@ -276,6 +276,7 @@ int image_create(const struct image_request *request, struct image_result *resul
 	struct job *job = calloc(1, sizeof *job);
 	char final[PATH_MAX];
 	sigset_t old;
+	mode_t mask;
 	int r;
 
 	if (!job)
@@ -301,8 +302,11 @@ int image_create(const struct image_request *request, struct image_result *resul
 		request->hostname ? request->hostname : request->name, result->password, job->uuid,
 		job->ssh_key};
 	r = prepare(job, final, sizeof final, result->log, err);
+	/* The guest's folders and what tar unpacks are the guest's business, not that of who makes them. */
+	mask = umask(022);
 	if (!r)
 		r = make(job, final, result->password, err);
+	umask(mask);
 	if (!r)
 		r = image_find(final, &result->image, err);
 	if (r && job->work[0])

@@ -13,9 +13,11 @@ if [ "$(cat "$images/packages" 2>/dev/null)" != "$dist $packages" ]; then
 	rm -rf "$images"
 	mkdir -p "$images"
 	ssh-keygen -q -t ed25519 -N '' -f "$images/key"
+	umask 077 # which is not to matter to the guest
 	"$DACH" image create debian --dist "$dist" --ssh-key "$images/key.pub" --include "$packages" \
 		--output "$images" >"$output" 2>"$errors"
 	status=$?
+	umask 022
 	check "an image is made" [ $status -eq 0 ]
 	check "with a summary" said "Root password"
 	[ $status -ne 0 ] || echo "$dist $packages" >"$images/packages"

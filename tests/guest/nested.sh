@@ -34,8 +34,8 @@ cpu=EPYC,+svm,+npt,-xsave
 thread=
 param=
 limit=300
-log=/dev/null
 work=$(mktemp -d)
+log=$work/log
 trap 'rm -rf "$work"' EXIT
 trap 'exit 125' INT TERM
 root=$work/root
@@ -163,7 +163,7 @@ timeout -k 5 "$limit" qemu-system-x86_64 -accel "tcg,thread=$thread" -cpu "$cpu"
 	-chardev stdio,id=out,signal=off -serial chardev:out -serial "file:$log" \
 	-serial "file:$work/status" 2>"$work/qemu" || status=$?
 [ $status != 124 ] && [ $status != 137 ] || fail "not over after $limit seconds"
-[ -s "$work/status" ] || fail "the host did not come up: $(tail -n 1 "$work/qemu")"
+[ -s "$work/status" ] || fail "the host did not come up ($status): $(tail -n 1 "$work/qemu"); $(tail -n 1 "$log")"
 result=$(sed -n 's/^status \([0-9]*\).*/\1/p' "$work/status" | tr -d '\r')
 [ -n "$result" ] || fail "the host ended before the command ($status): $(tail -n 1 "$work/qemu")"
 exit "$result"

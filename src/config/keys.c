@@ -47,6 +47,20 @@ static const struct key keys[] = {
 	{"on_soft_reset", KEY_ACTION, AT(on_soft_reset), 0, DOMAIN_SOFT_RESET},
 };
 
+/* Those with readers of their own: take_type() and the others below, and keys_lists.c. */
+static const char *const special[] = {"type", "builder", "uuid", "cmdline", "root", "extra", "disk",
+	"vif", "serial", "cpus", "cpus_soft"};
+
+const char *keys_taken(unsigned n)
+{
+	const unsigned plain = sizeof keys / sizeof *keys;
+
+	if (n < plain)
+		return keys[n].name;
+	n -= plain;
+	return n < sizeof special / sizeof *special ? special[n] : NULL;
+}
+
 int keys_text(const struct cfg_setting *setting, const char **text, struct error *err)
 {
 	*text = setting->value.text;

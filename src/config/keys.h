@@ -23,4 +23,9 @@ int keys_lists(struct cfg *cfg, const struct config_reader *reader, struct domai
 int keys_keep(struct cfg *cfg, const struct config_reader *reader, struct domain_config *config,
 	struct error *err);
 
+/* The keys that have a field, and those that are kept without: n from 0 on, NULL after the last. */
+const char *keys_taken(unsigned n);
+/* missing: asks for something that is not there yet, which is said */
+const char *keys_kept(unsigned n, bool *missing);
+
 #endif

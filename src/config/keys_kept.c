@@ -6,50 +6,192 @@
 #include "config/keys.h"
 #include "config/spec.h"
 
-/* What xl and xm know and what changes nothing here, or not yet. In order, for bsearch(). */
-static const char *const known[] = {"access_control", "acpi", "acpi_firmware", "acpi_laptop_slate",
-	"acpi_s3", "acpi_s4", "altp2m", "apic", "argo", "blkif", "bootargs", "bootloader_args",
-	"bootloader_restrict", "bootloader_user", "channel", "claim_mode", "cpu", "cpuid",
-	"description", "device_model", "device_model_args", "device_model_args_hvm",
-	"device_model_args_pv", "device_model_override", "device_model_stubdomain_cmdline",
-	"device_model_stubdomain_init_seclabel", "device_model_stubdomain_memory",
-	"device_model_stubdomain_override", "device_model_stubdomain_seclabel", "device_model_user",
-	"device_model_version", "device_tree", "dhcp", "dm_restrict", "driver_domain", "dtdev",
-	"event_channels", "fda", "fdb", "features", "gateway", "gfx_passthru", "gic_version",
-	"grant_usage", "guest_os_type", "hap", "hdtype", "hostname", "hpet", "init_seclabel",
-	"iomem", "ioports", "ip", "irqs", "isa", "keymap", "llc_colors", "loader", "localtime",
-	"machine_address_size", "max_grant_frames", "max_grant_version", "max_maptrack_frames",
-	"mca_caps", "mmio_hole", "monitor", "monitor_path", "monitor_serial", "ms_vm_genid",
-	"msr_relaxed", "nested_hvm", "nestedhvm", "netif", "netmask", "nfs_root", "nfs_server",
-	"nodes", "nographic", "nomigrate", "nr_spis", "nx", "on_xend_start", "on_xend_stop", "oos",
-	"opengl", "p9", "pae", "parallel", "passthrough", "pci", "pci_msitranslate",
-	"pci_permissive", "pci_power_mgmt", "pci_seize", "pool", "pvcalls", "pvh", "pvshim",
-	"pvshim_cmdline", "pvshim_extra", "pvshim_path", "rdm", "rdm_mem_boundary",
-	"rtc_timeoffset", "scsi", "sdl", "seclabel", "shadow_memory", "smbios", "smbios_firmware",
-	"snapshot", "soundhw", "spice", "spice_clipboard_sharing", "spiceagent_mouse",
-	"spicedisable_ticketing", "spicehost", "spicepasswd", "spiceport", "spicetls_port",
-	"spiceusbredirection", "spicevdagent", "stdvga", "superpages",
-	"suppress_spurious_page_faults", "sve", "system_firmware", "tee", "timer_mode", "tpm",
-	"trap_unmapped_accesses", "tsc_mode", "usb", "usbctrl", "usbdevice", "usbversion",
-	"vcpu_avail", "vfb", "vga", "vhpt", "videoram", "viridian", "virtio", "vkb", "vkbd", "vmid",
-	"vmtrace_buf_kb", "vnc", "vncconsole", "vncdisplay", "vnclisten", "vncpasswd", "vncunused",
-	"vncviewer", "vnuma", "vpt_align", "vscsi", "vsnd", "vtpm", "vuart", "x86_emulation",
-	"xauthority", "xen_platform_pci", "xenstore_feature_mask"};
+/*
+ * What xl and xm know and what has no field here. missing: whoever writes it expects something that
+ * does not come yet. In order, for bsearch().
+ */
+static const struct kept_key {
+	const char *name;
+	bool missing;
+} kept[] = {
+	{"access_control", false},
+	{"acpi", false},
+	{"acpi_firmware", false},
+	{"acpi_laptop_slate", false},
+	{"acpi_s3", false},
+	{"acpi_s4", false},
+	{"altp2m", false},
+	{"apic", false},
+	{"argo", false},
+	{"blkif", false},
+	{"bootargs", false},
+	{"bootloader_args", false},
+	{"bootloader_restrict", false},
+	{"bootloader_user", false},
+	{"channel", true},
+	{"claim_mode", false},
+	{"cpu", false},
+	{"cpuid", false},
+	{"description", false},
+	{"device_model", false},
+	{"device_model_args", false},
+	{"device_model_args_hvm", false},
+	{"device_model_args_pv", false},
+	{"device_model_override", false},
+	{"device_model_stubdomain_cmdline", false},
+	{"device_model_stubdomain_init_seclabel", false},
+	{"device_model_stubdomain_memory", false},
+	{"device_model_stubdomain_override", false},
+	{"device_model_stubdomain_seclabel", false},
+	{"device_model_user", false},
+	{"device_model_version", false},
+	{"device_tree", false},
+	{"dhcp", false},
+	{"dm_restrict", false},
+	{"driver_domain", false},
+	{"dtdev", true},
+	{"event_channels", false},
+	{"fda", false},
+	{"fdb", false},
+	{"features", false},
+	{"gateway", false},
+	{"gfx_passthru", false},
+	{"gic_version", false},
+	{"grant_usage", false},
+	{"guest_os_type", false},
+	{"hap", false},
+	{"hdtype", false},
+	{"hostname", false},
+	{"hpet", false},
+	{"init_seclabel", false},
+	{"iomem", false},
+	{"ioports", false},
+	{"ip", false},
+	{"irqs", false},
+	{"isa", false},
+	{"keymap", false},
+	{"llc_colors", false},
+	{"loader", false},
+	{"localtime", false},
+	{"machine_address_size", false},
+	{"max_grant_frames", false},
+	{"max_grant_version", false},
+	{"max_maptrack_frames", false},
+	{"mca_caps", false},
+	{"mmio_hole", false},
+	{"monitor", false},
+	{"monitor_path", false},
+	{"monitor_serial", false},
+	{"ms_vm_genid", false},
+	{"msr_relaxed", false},
+	{"nested_hvm", false},
+	{"nestedhvm", false},
+	{"netif", false},
+	{"netmask", false},
+	{"nfs_root", false},
+	{"nfs_server", false},
+	{"nodes", false},
+	{"nographic", false},
+	{"nomigrate", false},
+	{"nr_spis", false},
+	{"nx", false},
+	{"on_xend_start", false},
+	{"on_xend_stop", false},
+	{"oos", false},
+	{"opengl", false},
+	{"p9", true},
+	{"pae", false},
+	{"parallel", false},
+	{"passthrough", false},
+	{"pci", true},
+	{"pci_msitranslate", false},
+	{"pci_permissive", false},
+	{"pci_power_mgmt", false},
+	{"pci_seize", false},
+	{"pool", false},
+	{"pvcalls", false},
+	{"pvh", false},
+	{"pvshim", false},
+	{"pvshim_cmdline", false},
+	{"pvshim_extra", false},
+	{"pvshim_path", false},
+	{"rdm", false},
+	{"rdm_mem_boundary", false},
+	{"rtc_timeoffset", false},
+	{"scsi", false},
+	{"sdl", true},
+	{"seclabel", false},
+	{"shadow_memory", false},
+	{"smbios", false},
+	{"smbios_firmware", false},
+	{"snapshot", false},
+	{"soundhw", false},
+	{"spice", true},
+	{"spice_clipboard_sharing", false},
+	{"spiceagent_mouse", false},
+	{"spicedisable_ticketing", false},
+	{"spicehost", false},
+	{"spicepasswd", false},
+	{"spiceport", false},
+	{"spicetls_port", false},
+	{"spiceusbredirection", false},
+	{"spicevdagent", false},
+	{"stdvga", false},
+	{"superpages", false},
+	{"suppress_spurious_page_faults", false},
+	{"sve", false},
+	{"system_firmware", false},
+	{"tee", false},
+	{"timer_mode", false},
+	{"tpm", false},
+	{"trap_unmapped_accesses", false},
+	{"tsc_mode", false},
+	{"usb", false},
+	{"usbctrl", true},
+	{"usbdev", true},
+	{"usbdevice", false},
+	{"usbversion", false},
+	{"vcpu_avail", false},
+	{"vfb", true},
+	{"vga", false},
+	{"vhpt", false},
+	{"videoram", false},
+	{"viridian", false},
+	{"virtio", false},
+	{"vkb", true},
+	{"vkbd", false},
+	{"vmid", false},
+	{"vmtrace_buf_kb", false},
+	{"vnc", true},
+	{"vncconsole", false},
+	{"vncdisplay", false},
+	{"vnclisten", false},
+	{"vncpasswd", false},
+	{"vncunused", false},
+	{"vncviewer", false},
+	{"vnuma", false},
+	{"vpt_align", false},
+	{"vscsi", true},
+	{"vsnd", true},
+	{"vtpm", true},
+	{"vuart", false},
+	{"x86_emulation", false},
+	{"xauthority", false},
+	{"xen_platform_pci", false},
+	{"xenstore_feature_mask", false},
+};
 
-/* Every key that has a field, for the guess at what was meant. */
-static const char *const taken[] = {"name", "memory", "maxmem", "vcpus", "maxvcpus", "cpus",
-	"cpus_soft", "cpu_weight", "cap", "io_weight", "kernel", "ramdisk", "cmdline", "root",
-	"extra", "bootloader", "boot", "firmware", "bios", "type", "builder", "uuid", "disk", "vif",
-	"serial", "on_poweroff", "on_reboot", "on_crash", "on_watchdog", "on_soft_reset", "engine",
-	"cpu_model"};
-
-/* Whoever writes one of these expects something that does not come. */
-static const char *const missing[] = {"channel", "dtdev", "p9", "pci", "sdl", "spice", "usbctrl",
-	"usbdev", "vfb", "vkb", "vnc", "vscsi", "vsnd", "vtpm"};
+const char *keys_kept(unsigned n, bool *missing)
+{
+	if (n >= sizeof kept / sizeof *kept)
+		return NULL;
+	*missing = kept[n].missing;
+	return kept[n].name;
+}
 
 static int compare(const void *a, const void *b)
 {
-	return strcmp(a, *(const char *const *)b);
+	return strcmp(a, ((const struct kept_key *)b)->name);
 }
 
 static unsigned least(unsigned a, unsigned b)
@@ -85,12 +227,12 @@ static const char *meant(const char *key)
 	unsigned best = strlen(key) > 4 ? 3 : 2;
 	const char *found = NULL;
 
-	for (unsigned n = 0; n < sizeof taken / sizeof *taken; n++) {
-		unsigned far = distance(key, taken[n]);
+	for (unsigned n = 0; keys_taken(n); n++) {
+		unsigned far = distance(key, keys_taken(n));
 
 		if (far < best) {
 			best = far;
-			found = taken[n];
+			found = keys_taken(n);
 		}
 	}
 	return found;
@@ -139,9 +281,7 @@ static void warn_missing(const struct cfg_setting *setting, const struct config_
 		: value->kind == CFG_NUMBER   ? value->number
 					      : value->text[0] && strcmp(value->text, "0");
 
-	if (wanted &&
-		bsearch(setting->key, missing, sizeof missing / sizeof *missing, sizeof *missing,
-			compare))
+	if (wanted)
 		spec_warn(reader, &setting->at, "'%s' has no effect yet", setting->key);
 }
 
@@ -152,14 +292,17 @@ int keys_keep(struct cfg *cfg, const struct config_reader *reader, struct domain
 
 	for (unsigned n = 0; !r && n < cfg->settings; n++) {
 		struct cfg_setting *setting = &cfg->setting[n];
+		const struct kept_key *found;
 		const char *guess;
 
 		if (setting->used || setting->value.kind == CFG_NONE)
 			continue;
-		if (bsearch(setting->key, known, sizeof known / sizeof *known, sizeof *known,
-			    compare)) {
+		found = bsearch(setting->key, kept, sizeof kept / sizeof *kept, sizeof *kept,
+			compare);
+		if (found) {
 			r = keep(setting, config, err);
-			warn_missing(setting, reader);
+			if (found->missing)
+				warn_missing(setting, reader);
 			continue;
 		}
 		guess = meant(setting->key);

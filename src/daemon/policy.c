@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/io.h"
+
 #define MANAGERS "dach"
 #define LIMIT_MAX (1 << 24)
 
@@ -127,10 +129,9 @@ static int read_all(int fd, const char *path, char **text, size_t *len, struct e
 	*text = malloc(st.st_size + 1);
 	if (!*text)
 		return error_set(err, ENOMEM, "out of memory");
-	n = read(fd, *text, st.st_size);
+	n = io_read(fd, *text, st.st_size);
 	*len = n < 0 ? 0 : n;
 	if (n < 0) {
-		n = -errno;
 		free(*text);
 		return error_set(err, -n, "%s: %s", path, strerror(-n));
 	}

@@ -146,11 +146,14 @@ static void handle_line(struct peer *peer, const char *line, size_t len)
 	int r = request_parse(line, len, &request, &err);
 
 	asker.id = request.id;
+	peer->passed = -1;
 	if (r) {
+		/* What came with it is not the next one's. */
+		if (fd >= 0)
+			close(fd);
 		control_refuse(control, &asker, r, &err);
 		return;
 	}
-	peer->passed = -1;
 	control->handler.handle(control->handler.ctx, &asker, &request, fd);
 }
 

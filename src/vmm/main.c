@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "vmm/document.h"
 #include "vmm/status.h"
 #include "vmm/vmm.h"
@@ -17,6 +18,7 @@
 static int read_document(char *text, size_t room, size_t *len, struct error *err)
 {
 	struct stat st;
+	ssize_t n;
 
 	*len = 0;
 	if (fstat(DOCUMENT_FD, &st))
@@ -26,17 +28,12 @@ static int read_document(char *text, size_t room, size_t *len, struct error *err
 	/* Who has just written it has left the file's offset at its end. */
 	if (S_ISREG(st.st_mode))
 		lseek(DOCUMENT_FD, 0, SEEK_SET);
-	while (*len < room) {
-		ssize_t n = read(DOCUMENT_FD, text + *len, room - *len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_set(err, errno, "configuration: %s", strerror(errno));
-		if (n == 0)
-			return 0;
-		*len += n;
-	}
+	n = io_read(DOCUMENT_FD, text, room);
+	if (n < 0)
+		return error_set(err, -n, "configuration: %s", strerror(-n));
+	*len = n;
+	if (*len < room)
+		return 0;
 	return error_set(err, E2BIG, "configuration: more than %u bytes", DOCUMENT_MAX);
 }
 

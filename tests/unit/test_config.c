@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/keys.h"
 #include "config_rig.h"
 
 /* What xen-create-image writes. */
@@ -301,6 +302,60 @@ static void test_wrong(void **state)
 		rig_bad(&rig, bad[n].text, bad[n].says);
 }
 
+static void key_text(char *text, size_t size, const char *key, const char *value)
+{
+	snprintf(text, size, "%s%s = %s\n", strcmp(key, "name") ? "name = 'a'\n" : "", key, value);
+}
+
+/* Every key that is said to have a field is read, and is not also kept without. */
+static void test_taken_keys(void **state)
+{
+	struct rig rig = {0};
+	char text[128];
+	unsigned n = 0;
+
+	for (; keys_taken(n); n++) {
+		const char *key = keys_taken(n);
+		bool missing;
+
+		/* What no key takes is refused by whoever reads it; nobody else minds. */
+		key_text(text, sizeof text, key, "[[[]]]");
+		if (rig_read(&rig, text) >= 0)
+			fail_msg("%s: is not read: %s", key, rig.warnings);
+		for (unsigned k = 0; keys_kept(k, &missing); k++)
+			if (!strcmp(keys_kept(k, &missing), key))
+				fail_msg("%s: has a field and is kept without", key);
+		for (unsigned k = 0; k < n; k++)
+			assert_string_not_equal(keys_taken(k), key);
+	}
+	assert_true(n > 30);
+}
+
+/* Every other key is kept; who asks for what is not there yet is told, and nobody else. */
+static void test_kept_keys(void **state)
+{
+	struct rig rig = {0};
+	char text[128];
+	const char *before = "";
+	bool missing, usbdev = false;
+
+	for (unsigned n = 0; keys_kept(n, &missing); n++) {
+		const char *key = keys_kept(n, &missing);
+
+		if (strcmp(before, key) >= 0)
+			fail_msg("%s: not in order", key);
+		before = key;
+		usbdev |= !strcmp(key, "usbdev") && missing;
+		key_text(text, sizeof text, key, "['x']");
+		rig_good(&rig, text);
+		assert_non_null(json_object_get(rig.config.kept, key));
+		snprintf(text, sizeof text, "f:2:1: '%s' has no effect yet\n", key);
+		assert_string_equal(rig.warnings, missing ? text : "");
+		domain_config_free(&rig.config);
+	}
+	assert_true(usbdev);
+}
+
 /* As large as it gets, and what would be more than that. */
 static void test_hostile(void **state)
 {
@@ -388,6 +443,8 @@ int main(void)
 		cmocka_unit_test(test_bootloader),
 		cmocka_unit_test(test_overrides),
 		cmocka_unit_test(test_wrong),
+		cmocka_unit_test(test_taken_keys),
+		cmocka_unit_test(test_kept_keys),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_files),
 	};

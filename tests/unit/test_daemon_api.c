@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "daemon/api.h"
 #include "daemon/policy.h"
@@ -165,6 +167,35 @@ static void test_policy_refuses(void **state)
 	}
 }
 
+/* What every read() of this program gives at most; 0: whatever there is. */
+static size_t read_most;
+
+ssize_t read(int fd, void *to, size_t size)
+{
+	return syscall(SYS_read, fd, to, read_most && size > read_most ? read_most : size);
+}
+
+/* A file system may give a file in pieces. */
+static void test_policy_is_read_whole(void **state)
+{
+	static const char text[] = "{\"users\": {\"x\": {\"guests\": 1}}}";
+	char path[] = "/tmp/dach-test-policy-XXXXXX";
+	int fd = mkstemp(path);
+	struct policy policy = {0};
+	struct error err = {0};
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
+	close(fd);
+	read_most = 7;
+	if (policy_load(&policy, path, &err))
+		fail_msg("%s", err.text);
+	read_most = 0;
+	assert_non_null(policy.root);
+	policy_free(&policy);
+	unlink(path);
+}
+
 static void test_policy_judges(void **state)
 {
 	struct policy policy = {.managers = 77, .has_managers = true};
@@ -203,6 +234,7 @@ int main(void)
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_bodies),
 		cmocka_unit_test(test_policy_refuses),
+		cmocka_unit_test(test_policy_is_read_whole),
 		cmocka_unit_test(test_policy_judges),
 	};
 

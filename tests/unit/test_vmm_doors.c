@@ -30,6 +30,7 @@ struct fixture {
 	struct control *control;
 	struct console *console;
 	int passed;     /* bytes that came through descriptors */
+	unsigned with;  /* requests that had one */
 	char typed[64]; /* by the guest; the loop's thread */
 	size_t typed_len, room;
 };
@@ -42,6 +43,7 @@ static void handle(void *ctx, const struct control_asker *asker, const struct re
 	char byte;
 
 	if (fd >= 0) {
+		f->with++;
 		f->passed += read(fd, &byte, 1) == 1 ? byte : 0;
 		close(fd);
 	}
@@ -225,25 +227,63 @@ static void bounds_the_crowd(void **state)
 		close(fd[i]);
 }
 
-static void takes_descriptors(void **state)
+/* The line, with one or two descriptors. */
+static void pass(int fd, const char *line, const int *passed, unsigned count)
 {
-	struct fixture *f = *state;
 	char room[CMSG_SPACE(2 * sizeof(int))] __attribute__((aligned(8))) = {0};
-	char line[] = "{\"do\": \"dump-core\"}\n";
-	struct iovec iov = {line, strlen(line)};
+	struct iovec iov = {(char *)line, strlen(line)};
 	struct msghdr message = {.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = room,
-		.msg_controllen = sizeof room};
+		.msg_controllen = CMSG_SPACE(count * sizeof(int))};
 	struct cmsghdr *part = CMSG_FIRSTHDR(&message);
+
+	*part = (struct cmsghdr){CMSG_LEN(count * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+	memcpy(CMSG_DATA(part), passed, count * sizeof(int));
+	assert_int_equal(sendmsg(fd, &message, 0), strlen(line));
+}
+
+/* Nobody has the writing end open any more. */
+static bool all_gone(int reading)
+{
+	char text[2];
+	struct pollfd wait = {reading, POLLIN, 0};
+
+	return poll(&wait, 1, 5000) == 1 && read(reading, text, 1) == 0;
+}
+
+/* One that came with a refused line is closed, and is not the next line's. */
+static void drops_descriptors_of_refused_lines(void **state)
+{
+	static const char *const refused[] = {"rubbish\n", "{\"do\": \"fly\"}\n",
+		"{\"do\": \"dump-core\", \"live\": 1}\n",
+		"{\"do\": \"dump-core\", \"x\": 1}\n{\"do\": \"dump-core\"}\n"};
+	struct fixture *f = *state;
+	int a = come(f), ends[2];
+
+	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+		assert_int_equal(pipe(ends), 0);
+		pass(a, refused[i], &ends[1], 1);
+		close(ends[1]);
+		expect(a, "\"error\"");
+		if (!all_gone(ends[0]))
+			fail_msg("still open after %s", refused[i]);
+		close(ends[0]);
+	}
+	expect(a, "\"ok\":true");
+	/* That was without: none came with it. */
+	assert_int_equal(f->with, 0);
+	close(a);
+}
+
+static void takes_descriptors(void **state)
+{
+	struct fixture *f = *state;
 	int a = come(f), first[2], second[2];
 
 	assert_int_equal(pipe(first) | pipe(second), 0);
 	assert_int_equal(write(first[1], "\1", 1) + write(second[1], "\2", 1), 2);
-	*part = (struct cmsghdr){CMSG_LEN(2 * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
-	memcpy(CMSG_DATA(part), &first[0], sizeof(int));
-	memcpy(CMSG_DATA(part) + sizeof(int), &second[0], sizeof(int));
-	assert_int_equal(sendmsg(a, &message, 0), strlen(line));
+	pass(a, "{\"do\": \"dump-core\"}\n", (int[]){first[0], second[0]}, 2);
 	expect(a, "\"ok\":true");
 	assert_int_equal(f->passed, 2);
 	/* Neither is open over there any more. */
@@ -335,6 +375,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(answers_lines, set_up_control, tear_down),
 		cmocka_unit_test_setup_teardown(refuses_long_lines, set_up_control, tear_down),
 		cmocka_unit_test_setup_teardown(bounds_the_crowd, set_up_control, tear_down),
+		cmocka_unit_test_setup_teardown(drops_descriptors_of_refused_lines, set_up_control,
+			tear_down),
 		cmocka_unit_test_setup_teardown(takes_descriptors, set_up_control, tear_down),
 		cmocka_unit_test_setup_teardown(shows_history, set_up_console, tear_down),
 		cmocka_unit_test_setup_teardown(bears_the_slow, set_up_console, tear_down),

@@ -10,6 +10,8 @@
 #include "cli/call.h"
 #include "cli/cli.h"
 #include "cli/wait.h"
+#include "protocol/fields.h"
+#include "protocol/request.h"
 
 enum { ALL = 1, WAIT, FORCE, LIVE };
 
@@ -81,17 +83,13 @@ int cli_rename(struct cli *cli)
 
 int cli_trigger(struct cli *cli)
 {
-	static const char *const known[] = {"nmi", "reset", "power"};
 	struct error err = {""};
 	uint64_t vcpu = 0;
 	json_t *body;
-	size_t i = 0;
 
 	if (!cli_words(cli))
 		return cli->status;
-	while (i < 3 && strcmp(cli->words[1], known[i]))
-		i++;
-	if (i == 3) {
+	if (field_find_name(request_triggers, cli->words[1]) < 0) {
 		fprintf(stderr, "Invalid trigger \"%s\"\n", cli->words[1]);
 		return CLI_FAILURE;
 	}

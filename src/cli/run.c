@@ -265,7 +265,7 @@ int cli_run(int argc, char **argv)
 	if (!r)
 		r = complete(request, &err);
 	if (!r)
-		status = vmm_run(&request->config, &err);
+		status = vmm_run(&request->config, &err).status;
 	if (err.text[0])
 		fprintf(stderr, "dach run: %s\n", err.text);
 	free(request->cmdline);

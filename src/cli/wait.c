@@ -6,6 +6,7 @@
 
 #include "cli/call.h"
 #include "client/client.h"
+#include "protocol/end.h"
 
 /* The words as guests, each once, or what is wrong with one of them. */
 static int named(struct cli *cli, json_t *targets)
@@ -56,21 +57,6 @@ int wait_targets(struct cli *cli, bool all, json_t **targets)
 	return status;
 }
 
-/* xl's numbers of why a guest ended; -1: it was destroyed. */
-static int reason_code(const char *reason)
-{
-	static const struct {
-		const char *name;
-		int code;
-	} known[] = {{"poweroff", 0}, {"reboot", 1}, {"suspend", 2}, {"crash", 3}, {"error", 3},
-		{"watchdog", 4}};
-
-	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-		if (!strcmp(reason, known[i].name))
-			return known[i].code;
-	return -1;
-}
-
 /* The member of waiting that the event is about, or its size. */
 static size_t about(const json_t *waiting, const json_t *event)
 {
@@ -84,7 +70,8 @@ static size_t about(const json_t *waiting, const json_t *event)
 
 static void tell(const json_t *guest, const json_t *event)
 {
-	int code = reason_code(json_text(event, "reason"));
+	enum end_reason reason = end_find(json_text(event, "reason"));
+	int code = reason == END_NONE ? -1 : end_info(reason)->code;
 	long long domid = json_number(guest, "domid");
 
 	if (!strcmp(json_text(event, "event"), "ended") && code >= 0)

@@ -28,28 +28,22 @@ static void log_guest(const struct guest *guest, const char *what, const char *t
 
 static enum domain_action action_for(const struct guest *guest)
 {
-	if (guest->destroying || !strcmp(guest->reason, "killed"))
-		return DOMAIN_DESTROY;
-	if (!strcmp(guest->reason, "poweroff"))
-		return guest->config.on_poweroff;
-	if (!strcmp(guest->reason, "reboot"))
-		return guest->config.on_reboot;
 	/* One that was never up would not be up the next time either. */
-	if (!strcmp(guest->reason, "error") && !guest->up)
+	if (guest->destroying || (guest->reason == END_ERROR && !guest->up))
 		return DOMAIN_DESTROY;
-	return guest->config.on_crash;
+	return domain_config_after(&guest->config, guest->reason);
 }
 
 static void tell_end(struct guest *guest, enum domain_action action)
 {
 	char what[64];
 
-	snprintf(what, sizeof what, "ended (%s), then %s", guest->reason,
+	snprintf(what, sizeof what, "ended (%s), then %s", end_word(guest->reason),
 		domain_action_name(action));
 	log_guest(guest, what, guest->text);
 	events_tell(&guest->daemon->events, "ended", guest,
-		json_pack("{s:s, s:s, s:s}", "reason", guest->reason, "text", guest->text, "action",
-			domain_action_name(action)));
+		json_pack("{s:s, s:s, s:s}", "reason", end_word(guest->reason), "text", guest->text,
+			"action", domain_action_name(action)));
 }
 
 int after_remove(struct guest *guest, struct error *err)
@@ -87,7 +81,7 @@ static void put_away(struct guest *guest)
 
 	/* A monitor that says why it does not begin was asked for what cannot be. */
 	if (!guest->up)
-		failed = !strcmp(guest->reason, "error") && *guest->text ? -EINVAL : -EIO;
+		failed = guest->reason == END_ERROR && *guest->text ? -EINVAL : -EIO;
 	memcpy(text, guest->text, sizeof text);
 	if (guest->destroying)
 		failed = -ECANCELED;
@@ -140,7 +134,7 @@ void after_restart(struct guest *guest)
 		life_retry(guest, RETRY_SECONDS);
 		return;
 	}
-	snprintf(guest->reason, sizeof guest->reason, "error");
+	guest->reason = END_ERROR;
 	snprintf(guest->text, sizeof guest->text, "%s", err.text);
 	put_away(guest);
 }
@@ -198,7 +192,7 @@ static struct guest *split(struct guest *guest, struct error *err)
 	old->started = guest->started;
 	old->ended = guest->ended;
 	memcpy(old->boot, guest->boot, sizeof old->boot);
-	memcpy(old->reason, guest->reason, sizeof old->reason);
+	old->reason = guest->reason;
 	memcpy(old->text, guest->text, sizeof old->text);
 	guest->state = RECORD_OFF;
 	guest->domid = 0;
@@ -265,8 +259,8 @@ static void let_go(struct guest *guest)
 {
 	guest->dumping = false;
 	if (guest->monitor)
-		monitor_call(guest->monitor, json_pack("{s:s}", "do", "destroy"), -1, 0, NULL,
-			NULL);
+		monitor_call(guest->monitor, &(struct monitor_request){.verb = REQUEST_DESTROY}, -1,
+			0, NULL, NULL);
 }
 
 static void dumped(void *ctx, int r, json_t *answer, const char *text)
@@ -292,16 +286,17 @@ static void dump(struct guest *guest)
 	}
 	log_guest(guest, "core file", path);
 	guest->dumping = true;
-	monitor_call(guest->monitor, json_pack("{s:s}", "do", "dump-core"), fd, 0, dumped, guest);
+	monitor_call(guest->monitor, &(struct monitor_request){.verb = REQUEST_DUMP_CORE}, fd, 0,
+		dumped, guest);
 	close(fd);
 }
 
-void after_held(struct guest *guest, const char *reason, const char *text)
+void after_held(struct guest *guest, enum end_reason reason)
 {
 	enum domain_action action;
 
-	snprintf(guest->reason, sizeof guest->reason, "%s", reason);
-	snprintf(guest->text, sizeof guest->text, "%s", text);
+	guest->reason = reason;
+	guest->text[0] = 0;
 	guest->ended = time(NULL);
 	guest->held = true;
 	action = action_for(guest);
@@ -316,7 +311,7 @@ void after_held(struct guest *guest, const char *reason, const char *text)
 
 void after_host_boot(struct guest *guest)
 {
-	snprintf(guest->reason, sizeof guest->reason, "error");
+	guest->reason = END_ERROR;
 	snprintf(guest->text, sizeof guest->text, "the host was started again");
 	guest->ended = time(NULL);
 	guest->up = true;

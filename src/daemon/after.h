@@ -8,7 +8,7 @@
 /* Its monitor has gone; reason, text and ended are set. told: the end was told before (held). */
 void after_end(struct guest *guest, bool told);
 /* It has ended and its monitor stays, for a core file or a look. */
-void after_held(struct guest *guest, const char *reason, const char *text);
+void after_held(struct guest *guest, enum end_reason reason);
 /* Starts it anew; later if the host has no room, not at all for other reasons. */
 void after_restart(struct guest *guest);
 /* It ran when the host went down. */

@@ -51,13 +51,9 @@ void api_delete(struct request *request);
 void api_console(struct request *request);
 
 void api_start(struct request *request);
-void api_pause(struct request *request);
-void api_unpause(struct request *request);
-void api_shutdown(struct request *request);
-void api_reboot(struct request *request);
+/* Asks the monitor: the verb is the last part of the path, its arguments are the body. */
+void api_ask(struct request *request);
 void api_destroy(struct request *request);
-void api_trigger(struct request *request);
-void api_sysrq(struct request *request);
 void api_rename(struct request *request);
 void api_dump_core(struct request *request);
 

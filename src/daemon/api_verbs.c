@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a guest's monitor is asked to do, and settings. */
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -44,86 +43,27 @@ static void asked(void *ctx, int r, json_t *answer, const char *text)
 		request_refuse(request, -ESRCH, "the guest has ended meanwhile");
 }
 
-static void ask(struct request *request, struct guest *guest, json_t *what)
+static void ask(struct request *request, struct guest *guest, const struct monitor_request *what)
 {
 	monitor_call(guest->monitor, what, -1, VERB_TIMEOUT_MS, asked, request);
 }
 
-static void simple(struct request *request, const char *verb)
+void api_ask(struct request *request)
 {
+	const struct route *route = request->route;
 	struct guest *guest = running_guest(request);
-
-	if (guest)
-		ask(request, guest, json_pack("{s:s}", "do", verb));
-}
-
-void api_pause(struct request *request)
-{
-	simple(request, "pause");
-}
-
-void api_unpause(struct request *request)
-{
-	simple(request, "unpause");
-}
-
-void api_shutdown(struct request *request)
-{
-	simple(request, "shutdown");
-}
-
-void api_reboot(struct request *request)
-{
-	simple(request, "reboot");
-}
-
-void api_trigger(struct request *request)
-{
-	static const char *const keys[] = {"trigger", "vcpu", NULL};
-	struct guest *guest = running_guest(request);
+	struct monitor_request what;
 	struct error err = {0};
-	const char *what;
-	int64_t vcpu;
 	int r;
 
 	if (!guest)
 		return;
-	r = body_check(request->body, keys, &err);
-	if (!r)
-		r = body_text(request->body, "trigger", true, &what, &err);
-	if (!r)
-		r = body_number(request->body, "vcpu", 0, 0, 4095, &vcpu, &err);
-	if (!r && strcmp(what, "nmi") && strcmp(what, "reset") && strcmp(what, "power"))
-		r = error_set(&err, EINVAL, "trigger: there are nmi, reset and power");
-	if (r)
-		request_refuse(request, r, err.text);
-	else if (!strcmp(what, "nmi"))
-		ask(request, guest,
-			json_pack("{s:s, s:s, s:I}", "do", "trigger", "what", what, "vcpu",
-				(json_int_t)vcpu));
-	else
-		ask(request, guest, json_pack("{s:s, s:s}", "do", "trigger", "what", what));
-}
-
-void api_sysrq(struct request *request)
-{
-	static const char *const keys[] = {"key", NULL};
-	struct guest *guest = running_guest(request);
-	struct error err = {0};
-	const char *key;
-	int r;
-
-	if (!guest)
-		return;
-	r = body_check(request->body, keys, &err);
-	if (!r)
-		r = body_text(request->body, "key", true, &key, &err);
-	if (!r && (strlen(key) != 1 || !isalnum((unsigned char)*key)))
-		r = error_set(&err, EINVAL, "key: not one letter or digit");
+	r = request_read_arguments(request_find(strrchr(route->path, '/') + 1),
+		route->body ? request->body : NULL, &what, &err);
 	if (r)
 		request_refuse(request, r, err.text);
 	else
-		ask(request, guest, json_pack("{s:s, s:s}", "do", "sysrq", "key", key));
+		ask(request, guest, &what);
 }
 
 /* The file is the caller's: made with his rights, and gone again if nothing came into it. */
@@ -162,8 +102,9 @@ void api_dump_core(struct request *request)
 		request_refuse(request, r, err.text);
 		return;
 	}
-	monitor_call(guest->monitor, json_pack("{s:s, s:b}", "do", "dump-core", "live", live), fd,
-		0, dumped, request);
+	monitor_call(guest->monitor,
+		&(struct monitor_request){.verb = REQUEST_DUMP_CORE, .live = live}, fd, 0, dumped,
+		request);
 	close(fd);
 }
 
@@ -245,8 +186,8 @@ void api_memory(struct request *request)
 	}
 	if (guest_answers(guest))
 		monitor_call(guest->monitor,
-			json_pack("{s:s, s:I}", "do", "memory-set", "memory",
-				(json_int_t)asked_memory(request)),
+			&(struct monitor_request){.verb = REQUEST_MEMORY_SET,
+				.memory = asked_memory(request)},
 			-1, VERB_TIMEOUT_MS, memory_set, request);
 	else
 		keep_memory(request, guest);

@@ -9,6 +9,7 @@
 #include "daemon/guest.h"
 #include "daemon/monitor.h"
 #include "domain/vdev.h"
+#include "protocol/fields.h"
 
 /* What a monitor says is believed as a number or not at all. */
 static json_int_t number(const json_t *object, const char *key)
@@ -35,6 +36,12 @@ static const char *state(const struct guest *guest)
 	return guest->held ? "shutdown" : guest->paused ? "paused" : "running";
 }
 
+/* Negative where its monitor says none that is known. */
+static int vcpu_state(const json_t *vcpu)
+{
+	return field_find_name(vcpu_states, json_string_value(json_object_get(vcpu, "state")));
+}
+
 static bool any_running(const struct guest *guest)
 {
 	json_t *vcpu;
@@ -42,22 +49,10 @@ static bool any_running(const struct guest *guest)
 
 	json_array_foreach(json_object_get(guest->info, "vcpus"), i, vcpu)
 	{
-		const char *letter = json_string_value(json_object_get(vcpu, "state"));
-
-		if (letter && *letter == 'r')
+		if (vcpu_state(vcpu) == VCPU_RUNNING)
 			return true;
 	}
 	return false;
-}
-
-static char reason_letter(const struct guest *guest)
-{
-	static const char *const names[] = {"poweroff", "reboot", "suspend", "crash", "watchdog"};
-
-	for (unsigned i = 0; i < 5; i++)
-		if (!strcmp(guest->reason, names[i]))
-			return "-rscw"[i];
-	return 'S';
 }
 
 static void flags(const struct guest *guest, char text[7])
@@ -67,7 +62,7 @@ static void flags(const struct guest *guest, char text[7])
 	strcpy(text, "------");
 	if (!strcmp(name, "shutdown")) {
 		text[3] = 's';
-		text[4] = reason_letter(guest);
+		text[4] = end_info(guest->reason)->letter;
 	} else if (!strcmp(name, "paused")) {
 		text[2] = 'p';
 	} else if (!strcmp(name, "dying")) {
@@ -88,7 +83,7 @@ static json_t *vcpus(const struct guest *guest, json_int_t *time)
 	*time = 0;
 	for (unsigned i = 0; i < config->maxvcpus; i++) {
 		const json_t *info = json_array_get(infos, i);
-		const char *letter = json_string_value(json_object_get(info, "state"));
+		int now = vcpu_state(info);
 		json_int_t used = number(info, "time");
 		bool online = i < config->vcpus;
 		char hard[CPUSET_TEXT_MAX], soft[CPUSET_TEXT_MAX];
@@ -96,8 +91,8 @@ static json_t *vcpus(const struct guest *guest, json_int_t *time)
 		*time += used;
 		json_array_append_new(list,
 			json_pack("{s:i, s:b, s:b, s:b, s:o, s:I, s:s, s:s}", "id", (int)i,
-				"online", online, "running", letter && *letter == 'r', "blocked",
-				letter && (*letter == 'b' || *letter == '-'), "cpu",
+				"online", online, "running", now == VCPU_RUNNING, "blocked",
+				now == VCPU_HALTED || now == VCPU_WAITING, "cpu",
 				info && online ? json_integer(number(info, "cpu")) : json_null(),
 				"cpu_time", used, "affinity",
 				affinity_text(guest, false, i, hard, sizeof hard), "affinity_soft",
@@ -153,10 +148,10 @@ static json_t *disks(const struct guest *guest)
 
 static json_t *last_end(const struct guest *guest)
 {
-	if (!*guest->reason)
+	if (guest->reason == END_NONE)
 		return json_null();
-	return json_pack("{s:s, s:s, s:I}", "reason", guest->reason, "text", guest->text, "time",
-		(json_int_t)guest->ended);
+	return json_pack("{s:s, s:s, s:I}", "reason", end_word(guest->reason), "text", guest->text,
+		"time", (json_int_t)guest->ended);
 }
 
 static void add_memory(const struct guest *guest, json_t *json)
@@ -205,7 +200,8 @@ json_t *guest_describe(const struct guest *guest)
 		guest->domid ? json_integer(guest->domid) : json_null(), "kind",
 		kinds[guest->config.kind], "state", state(guest), "flags", letters,
 		"shutdown_reason",
-		!strcmp(state(guest), "shutdown") ? json_string(guest->reason) : json_null(),
+		!strcmp(state(guest), "shutdown") ? json_string(end_word(guest->reason))
+						  : json_null(),
 		"managed", guest->managed, "autostart", guest->autostart, "owner",
 		(json_int_t)guest->owner, "cpu_time", cpu_time, "vcpu", list, "networks",
 		networks(guest), "disks", disks(guest), "last_end", last_end(guest), "config",

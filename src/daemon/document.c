@@ -167,12 +167,9 @@ static json_t *keep(const struct domain_config *config)
 {
 	json_t *list = json_array();
 
-	if (keeps(config->on_poweroff))
-		json_array_append_new(list, json_string("poweroff"));
-	if (keeps(config->on_reboot))
-		json_array_append_new(list, json_string("reboot"));
-	if (keeps(config->on_crash))
-		json_array_append_new(list, json_string("crash"));
+	for (enum end_reason reason = END_NONE; reason < END_REASONS; reason++)
+		if (END_PRESERVABLE & 1u << reason && keeps(domain_config_after(config, reason)))
+			json_array_append_new(list, json_string(end_word(reason)));
 	return list;
 }
 

@@ -54,7 +54,7 @@ int guest_from_record(struct daemon *daemon, const struct record *record, struct
 	guest->pid = record->pid;
 	guest->ended = record->ended;
 	snprintf(guest->boot, sizeof guest->boot, "%s", record->boot);
-	snprintf(guest->reason, sizeof guest->reason, "%s", record->reason);
+	guest->reason = end_find(record->reason);
 	snprintf(guest->text, sizeof guest->text, "%s", record->text);
 	*out = guest;
 	return 0;
@@ -196,7 +196,7 @@ static int save(struct guest *guest, unsigned domid, struct error *err)
 		.started = guest->started,
 		.pid = guest->pid,
 		.boot = guest->boot,
-		.reason = guest->reason,
+		.reason = end_word(guest->reason),
 		.text = guest->text,
 		.ended = guest->ended,
 	};

@@ -12,7 +12,6 @@
 #include "domain/config.h"
 #include "domain/store.h"
 
-#define GUEST_REASON_MAX 16
 #define GUEST_TEXT_MAX 512
 
 struct daemon;
@@ -39,7 +38,8 @@ struct guest {
 	int64_t started;
 	pid_t pid;
 	char boot[STORE_BOOT_LEN + 1];
-	char reason[GUEST_REASON_MAX], text[GUEST_TEXT_MAX]; /* of its last end */
+	enum end_reason reason; /* of its last end, and the next two */
+	char text[GUEST_TEXT_MAX];
 	int64_t ended;
 	/* Of this life only. */
 	struct monitor *monitor; /* NULL: no monitor, or it has gone */

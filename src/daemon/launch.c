@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "daemon/daemon.h"
 #include "daemon/document.h"
 #include "daemon/resources.h"
@@ -285,27 +286,20 @@ enum launch_life launch_look(struct guest *guest)
 
 void launch_last_words(struct guest *guest)
 {
-	static const char *const known[] = {"poweroff", "reboot", "crash", "killed", "error"};
-	char text[2048];
-	const char *reason, *sentence;
-	json_t *said;
+	char text[END_REPORT_MAX];
+	struct end_report report;
 	ssize_t len = -1;
 	int fd;
 
-	snprintf(guest->reason, sizeof guest->reason, "crash");
-	snprintf(guest->text, sizeof guest->text, "its monitor was killed or failed");
 	if (!open_file(guest, "status", O_RDONLY, &fd, NULL)) {
-		len = read(fd, text, sizeof text);
+		len = io_read(fd, text, sizeof text);
 		close(fd);
 	}
-	said = len > 0 ? json_loadb(text, len, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
-	reason = json_string_value(json_object_get(said, "reason"));
-	sentence = json_string_value(json_object_get(said, "error"));
-	for (unsigned i = 0; reason && i < sizeof known / sizeof *known; i++) {
-		if (!strcmp(reason, known[i])) {
-			snprintf(guest->reason, sizeof guest->reason, "%s", reason);
-			snprintf(guest->text, sizeof guest->text, "%s", sentence ? sentence : "");
-		}
+	if (len <= 0 || end_report_read(text, len, &report)) {
+		report.reason = END_CRASH;
+		snprintf(report.error.text, sizeof report.error.text,
+			"its monitor was killed or failed");
 	}
-	json_decref(said);
+	guest->reason = report.reason;
+	snprintf(guest->text, sizeof guest->text, "%s", report.error.text);
 }

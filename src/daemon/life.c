@@ -14,6 +14,7 @@
 #include "daemon/daemon.h"
 #include "daemon/launch.h"
 #include "daemon/monitor.h"
+#include "protocol/fields.h"
 
 #define MS 1000000ull
 #define CALL_TIMEOUT_MS 10000
@@ -22,7 +23,6 @@
 #define LOCK_TRIES_BEFORE_KILL 12 /* two seconds: see look_again() */
 
 static void lost(void *ctx, const char *why);
-static void event(void *ctx, json_t *event);
 
 static void log_guest(const struct guest *guest, const char *what, const char *text)
 {
@@ -36,7 +36,8 @@ static void log_guest(const struct guest *guest, const char *what, const char *t
 static void gone(struct guest *guest)
 {
 	bool was_held = guest->held;
-	char reason[GUEST_REASON_MAX], text[GUEST_TEXT_MAX];
+	enum end_reason reason = guest->reason;
+	char text[GUEST_TEXT_MAX];
 
 	loop_timer_cancel(&guest->timer);
 	monitor_close(guest->monitor);
@@ -44,14 +45,13 @@ static void gone(struct guest *guest)
 	json_decref(guest->info);
 	guest->info = NULL;
 	/* Of one that was kept the end is known: that it has gone now is no news. */
-	memcpy(reason, guest->reason, sizeof reason);
 	memcpy(text, guest->text, sizeof text);
 	launch_last_words(guest);
 	if (was_held) {
-		memcpy(guest->reason, reason, sizeof reason);
+		guest->reason = reason;
 		memcpy(guest->text, text, sizeof text);
 	} else if (guest->destroying) {
-		snprintf(guest->reason, sizeof guest->reason, "killed");
+		guest->reason = END_KILLED;
 		guest->text[0] = 0;
 	}
 	if (!was_held)
@@ -131,7 +131,7 @@ void life_destroy(struct guest *guest)
 		loop_timer_cancel(&guest->timer);
 		after_end(guest, true);
 	} else if (guest->monitor)
-		monitor_call(guest->monitor, json_pack("{s:s}", "do", "destroy"), -1,
+		monitor_call(guest->monitor, &(struct monitor_request){.verb = REQUEST_DESTROY}, -1,
 			END_TIMEOUT_MS, destroy_late, guest);
 }
 
@@ -145,13 +145,17 @@ struct refresh {
 	void *ctx;
 };
 
+/* Negative where it says none that is known. */
+static int state_of(const json_t *answer)
+{
+	return field_find_name(guest_states, json_string_value(json_object_get(answer, "state")));
+}
+
 static void keep_info(struct guest *guest, json_t *answer)
 {
-	const char *state = json_string_value(json_object_get(answer, "state"));
-
 	json_decref(guest->info);
 	guest->info = json_incref(answer);
-	guest->paused = state && strlen(state) == 6 && state[2] == 'p';
+	guest->paused = state_of(answer) == GUEST_PAUSED;
 }
 
 static void refreshed(void *ctx, int r, json_t *answer, const char *text)
@@ -175,23 +179,29 @@ void life_refresh(struct guest *guest, unsigned timeout_ms,
 		return;
 	}
 	*refresh = (struct refresh){guest, done, ctx};
-	monitor_call(guest->monitor, json_pack("{s:s}", "do", "info"), -1, timeout_ms, refreshed,
-		refresh);
+	monitor_call(guest->monitor, &(struct monitor_request){.verb = REQUEST_INFO}, -1,
+		timeout_ms, refreshed, refresh);
 }
 
-static void event(void *ctx, json_t *object)
+static void event(void *ctx, const struct monitor_event *event)
 {
 	struct guest *guest = ctx;
-	const char *what = json_string_value(json_object_get(object, "event"));
 
-	if (!strcmp(what, "paused") || !strcmp(what, "unpaused")) {
-		guest->paused = *what == 'p';
-		events_tell(&guest->daemon->events, what, guest, NULL);
-		log_guest(guest, what, "");
-	} else if (!strcmp(what, "kept") && !guest->held) {
-		const char *reason = json_string_value(json_object_get(object, "reason"));
-
-		after_held(guest, reason ? reason : "crash", "");
+	switch (event->kind) {
+	case EVENT_PAUSED:
+	case EVENT_UNPAUSED:
+		guest->paused = event->kind == EVENT_PAUSED;
+		events_tell(&guest->daemon->events, event_words[event->kind], guest, NULL);
+		log_guest(guest, event_words[event->kind], "");
+		break;
+	case EVENT_KEPT:
+		if (!guest->held)
+			after_held(guest, event->reason);
+		break;
+	case EVENT_ENDED: /* its last words say more */
+	case EVENT_MEMORY:
+	case EVENT_KINDS:
+		break;
 	}
 }
 
@@ -200,7 +210,7 @@ static void event(void *ctx, json_t *object)
 static void answered(void *ctx, int r, json_t *answer, const char *text)
 {
 	struct guest *guest = ctx;
-	const char *state;
+	enum end_reason reason;
 	struct error err = {0};
 
 	if (r == -ETIMEDOUT) {
@@ -220,13 +230,10 @@ static void answered(void *ctx, int r, json_t *answer, const char *text)
 		events_tell(&guest->daemon->events, "started", guest, NULL);
 	}
 	guest->created = false;
-	state = json_string_value(json_object_get(answer, "state"));
-	if (state && strlen(state) == 6 && state[3] == 's' && guest->state == RECORD_RUNNING)
-		after_held(guest,
-			state[4] == 'c'           ? "crash"
-				: state[4] == 'r' ? "reboot"
-						  : "poweroff",
-			"");
+	if (state_of(answer) == GUEST_ENDED && guest->state == RECORD_RUNNING) {
+		reason = end_find(json_string_value(json_object_get(answer, "reason")));
+		after_held(guest, reason == END_NONE ? END_CRASH : reason);
+	}
 	guest_tell(guest, false, 0, "");
 	if (guest->destroying)
 		life_destroy(guest);
@@ -240,8 +247,8 @@ static int connect_monitor(struct guest *guest, struct error *err)
 	if (!r)
 		r = monitor_create(guest->daemon->loop, fd, &client, &guest->monitor, err);
 	if (!r)
-		monitor_call(guest->monitor, json_pack("{s:s}", "do", "info"), -1, START_TIMEOUT_MS,
-			answered, guest);
+		monitor_call(guest->monitor, &(struct monitor_request){.verb = REQUEST_INFO}, -1,
+			START_TIMEOUT_MS, answered, guest);
 	return r;
 }
 
@@ -333,7 +340,7 @@ void life_recover(struct guest *guest)
 	} else if (life == LAUNCH_NOT_BEGUN && guest->state == RECORD_STARTING) {
 		log_guest(guest, "was to be started, which is done now", "");
 		if (begin(guest, &err)) {
-			snprintf(guest->reason, sizeof guest->reason, "error");
+			guest->reason = END_ERROR;
 			snprintf(guest->text, sizeof guest->text, "%s", err.text);
 			guest->ended = time(NULL);
 			after_end(guest, false);

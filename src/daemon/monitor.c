@@ -133,12 +133,13 @@ static bool message(struct monitor *monitor, const char *line, size_t len)
 {
 	json_t *object = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL), *id;
 	bool sound = json_is_object(object);
+	struct monitor_event event;
 
 	id = json_object_get(object, "id");
 	if (sound && json_is_integer(id))
 		answer(monitor, id, object);
-	else if (sound && json_is_string(json_object_get(object, "event")))
-		monitor->client.event(monitor->client.ctx, object);
+	else if (sound && !event_read(object, &event))
+		monitor->client.event(monitor->client.ctx, &event);
 	json_decref(object);
 	return sound;
 }
@@ -282,11 +283,13 @@ void monitor_close(struct monitor *monitor)
 		monitor_free(monitor);
 }
 
-static bool queue(struct monitor *monitor, json_t *request, int pass_fd)
+static bool queue(struct monitor *monitor, const struct monitor_request *request, int pass_fd)
 {
-	char *text = json_dumps(request, JSON_COMPACT), *more;
+	json_t *json = request_write(request);
+	char *text = json_dumps(json, JSON_COMPACT), *more;
 	size_t len = text ? strlen(text) : 0;
 
+	json_decref(json);
 	if (!text || monitor->out_used + len + 1 > OUT_MAX ||
 		(pass_fd >= 0 && monitor->pass_fd >= 0)) {
 		free(text);
@@ -309,13 +312,13 @@ static bool queue(struct monitor *monitor, json_t *request, int pass_fd)
 	return pass_fd < 0 || monitor->pass_fd >= 0;
 }
 
-void monitor_call(struct monitor *monitor, json_t *request, int pass_fd, unsigned timeout_ms,
-	monitor_done *done, void *ctx)
+void monitor_call(struct monitor *monitor, const struct monitor_request *request, int pass_fd,
+	unsigned timeout_ms, monitor_done *done, void *ctx)
 {
+	struct monitor_request own = *request;
 	struct call *call = calloc(1, sizeof *call), **last = &monitor->calls;
 
 	if (!call) {
-		json_decref(request);
 		end(monitor, "the daemon is out of memory");
 		return;
 	}
@@ -327,10 +330,9 @@ void monitor_call(struct monitor *monitor, json_t *request, int pass_fd, unsigne
 	while (*last)
 		last = &(*last)->next;
 	*last = call;
+	own.id = call->id;
 	call->failed = monitor->open_calls++ >= MONITOR_CALLS_MAX || monitor->gone ||
-		json_object_set_new(request, "id", json_integer(call->id)) ||
-		!queue(monitor, request, pass_fd);
-	json_decref(request);
+		!queue(monitor, &own, pass_fd);
 	if (call->failed) {
 		loop_post(monitor->loop, &monitor->work);
 		return;

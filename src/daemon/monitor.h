@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The daemon's end of a monitor's control socket: questions and answers, one JSON object a line
- * (src/vmm/request.h). A monitor that was taken over may send anything: lines are bounded, an
+ * (protocol/request.h). A monitor that was taken over may send anything: lines are bounded, an
  * answer to nothing is dropped, what cannot be read ends the connection.
  *
  * Everything on the loop's thread. Callbacks may use and close the connection.
@@ -13,6 +13,8 @@
 
 #include "base/error.h"
 #include "base/loop.h"
+#include "protocol/event.h"
+#include "protocol/request.h"
 
 #define MONITOR_LINE_MAX (256u << 10)
 #define MONITOR_CALLS_MAX 256
@@ -21,7 +23,7 @@ struct monitor;
 
 struct monitor_client {
 	void *ctx;
-	void (*event)(void *ctx, json_t *event); /* the connection's reference */
+	void (*event)(void *ctx, const struct monitor_event *event);
 	/* The other end is gone or talks nonsense. Once; open calls were told before. */
 	void (*gone)(void *ctx, const char *why);
 };
@@ -33,13 +35,13 @@ int monitor_create(struct loop *loop, int fd, const struct monitor_client *clien
 void monitor_close(struct monitor *monitor);
 
 /*
- * Asks; takes the reference to request, an object, and adds "id". pass_fd: a descriptor to send
- * along (stays the caller's), or -1. done comes once, never before this returns: answer (not to
+ * Asks; the request's id is the connection's own. pass_fd: a descriptor to send along (stays the
+ * caller's), or -1. done comes once, never before this returns: answer (not to
  * keep) with r 0; otherwise r and the sentence in text; NULL: nobody wants to know. timeout_ms 0:
  * waits for ever.
  */
 typedef void monitor_done(void *ctx, int r, json_t *answer, const char *text);
-void monitor_call(struct monitor *monitor, json_t *request, int pass_fd, unsigned timeout_ms,
-	monitor_done *done, void *ctx);
+void monitor_call(struct monitor *monitor, const struct monitor_request *request, int pass_fd,
+	unsigned timeout_ms, monitor_done *done, void *ctx);
 
 #endif

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "domain/fields.h"
 #include "domain/vdev.h"
+#include "protocol/fields.h"
 
 #define MEMORY_DEFAULT (128u << 10)
 #define MEMORY_MAX (16ull << 30) /* 16 TiB */
@@ -22,28 +22,29 @@ static const char *const actions[] = {"destroy", "restart", "rename-restart", "p
 	"coredump-destroy", "coredump-restart", "soft-reset", NULL};
 static const char *const formats[] = {"raw", "qcow", "qcow2", "vhd", "qed", "empty", NULL};
 
-#define AT(structure, member) .offset = offsetof(struct structure, member)
-#define STRING(structure, member, most)                                                            \
-	{                                                                                          \
-		.key = #member, .kind = FIELD_STRING, AT(structure, member), .min = 1, .max = most \
+#define STRING(structure, member, most)                                                      \
+	{                                                                                    \
+		.key = #member, .kind = FIELD_STRING, FIELD_AT(structure, member), .min = 1, \
+		.max = most                                                                  \
 	}
-#define BOOLEAN(structure, key_, member, preset)                                                   \
-	{                                                                                          \
-		.key = key_, .kind = FIELD_BOOL, AT(structure, member), .max = 1, .number = preset \
+#define BOOLEAN(structure, key_, member, preset)                                        \
+	{                                                                               \
+		.key = key_, .kind = FIELD_BOOL, FIELD_AT(structure, member), .max = 1, \
+		.number = preset                                                        \
 	}
-#define ENUM(structure, member, list, preset)                                             \
-	{                                                                                 \
-		.key = #member, .kind = FIELD_ENUM, AT(structure, member), .names = list, \
-		.number = preset                                                          \
+#define ENUM(structure, member, list, preset)                                                   \
+	{                                                                                       \
+		.key = #member, .kind = FIELD_ENUM, FIELD_AT(structure, member), .names = list, \
+		.number = preset                                                                \
 	}
-#define COUNT(member, least, most, preset)                                                    \
-	{                                                                                     \
-		.key = #member, .kind = FIELD_COUNT, AT(domain_config, member), .min = least, \
-		.max = most, .number = preset                                                 \
+#define COUNT(member, least, most, preset)                                            \
+	{                                                                             \
+		.key = #member, .kind = FIELD_COUNT, FIELD_AT(domain_config, member), \
+		.min = least, .max = most, .number = preset                           \
 	}
 #define STRINGS(structure, key_, member, count_, most)                                             \
 	{                                                                                          \
-		.key = key_, .kind = FIELD_STRINGS, AT(structure, member),                         \
+		.key = key_, .kind = FIELD_STRINGS, FIELD_AT(structure, member),                   \
 		.count = offsetof(struct structure, count_), .min = DOMAIN_STRING_MAX, .max = most \
 	}
 
@@ -52,7 +53,7 @@ static const struct field disk_fields[] = {
 	ENUM(domain_disk, format, formats, DOMAIN_RAW),
 	{.key = "vdev",
 		.kind = FIELD_STRING,
-		AT(domain_disk, vdev),
+		FIELD_AT(domain_disk, vdev),
 		.min = 1,
 		.max = VDEV_NAME_MAX - 1,
 		.text = ""},
@@ -79,7 +80,7 @@ static int read_uuid(const char *text, char *to)
 static const struct field vif_fields[] = {
 	{.key = "mac",
 		.kind = FIELD_TEXT,
-		AT(domain_vif, mac),
+		FIELD_AT(domain_vif, mac),
 		.max = DOMAIN_MAC_LEN,
 		.read = read_mac},
 	STRING(domain_vif, bridge, DOMAIN_NAME_MAX),
@@ -91,12 +92,12 @@ static const struct field vif_fields[] = {
 	STRING(domain_vif, type, DOMAIN_NAME_MAX),
 	STRING(domain_vif, mode, DOMAIN_NAME_MAX),
 	STRINGS(domain_vif, "forward", forward, forwards, DOMAIN_FORWARDS_MAX),
-	{.key = "rate", .kind = FIELD_NUMBER, AT(domain_vif, rate), .max = 1ull << 40},
+	{.key = "rate", .kind = FIELD_NUMBER, FIELD_AT(domain_vif, rate), .max = 1ull << 40},
 	{.key = "rate_interval",
 		.kind = FIELD_COUNT,
-		AT(domain_vif, rate_interval),
+		FIELD_AT(domain_vif, rate_interval),
 		.max = NUMBER_MAX},
-	{.key = "mtu", .kind = FIELD_COUNT, AT(domain_vif, mtu), .max = 65535},
+	{.key = "mtu", .kind = FIELD_COUNT, FIELD_AT(domain_vif, mtu), .max = 65535},
 	{.key = NULL},
 };
 
@@ -104,23 +105,26 @@ static const struct field config_fields[] = {
 	ENUM(domain_config, kind, kinds, DOMAIN_MACHINE),
 	{.key = "name",
 		.kind = FIELD_STRING,
-		AT(domain_config, name),
+		FIELD_AT(domain_config, name),
 		.min = 1,
 		.max = DOMAIN_NAME_MAX,
 		.text = ""},
 	{.key = "uuid",
 		.kind = FIELD_TEXT,
-		AT(domain_config, uuid),
+		FIELD_AT(domain_config, uuid),
 		.max = DOMAIN_UUID_LEN,
 		.read = read_uuid},
 	STRING(domain_config, type, DOMAIN_NAME_MAX),
 	{.key = "memory_kib",
 		.kind = FIELD_NUMBER,
-		AT(domain_config, memory),
+		FIELD_AT(domain_config, memory),
 		.min = DOMAIN_MEMORY_MIN,
 		.max = MEMORY_MAX,
 		.number = MEMORY_DEFAULT},
-	{.key = "maxmem_kib", .kind = FIELD_NUMBER, AT(domain_config, maxmem), .max = MEMORY_MAX},
+	{.key = "maxmem_kib",
+		.kind = FIELD_NUMBER,
+		FIELD_AT(domain_config, maxmem),
+		.max = MEMORY_MAX},
 	COUNT(vcpus, 1, DOMAIN_VCPUS_MAX, 1),
 	COUNT(maxvcpus, 0, DOMAIN_VCPUS_MAX, 0),
 	STRINGS(domain_config, "cpus", cpus, cpus_count, DOMAIN_VCPUS_MAX),
@@ -132,7 +136,7 @@ static const struct field config_fields[] = {
 	STRING(domain_config, ramdisk, DOMAIN_STRING_MAX),
 	{.key = "cmdline",
 		.kind = FIELD_STRING,
-		AT(domain_config, cmdline),
+		FIELD_AT(domain_config, cmdline),
 		.max = DOMAIN_CMDLINE_MAX,
 		.text = ""},
 	STRING(domain_config, bootloader, DOMAIN_STRING_MAX),
@@ -140,15 +144,15 @@ static const struct field config_fields[] = {
 	STRING(domain_config, firmware, DOMAIN_STRING_MAX),
 	{.key = "disks",
 		.kind = FIELD_LIST,
-		AT(domain_config, disk),
-		.count = offsetof(struct domain_config, disks),
+		FIELD_AT(domain_config, disk),
+		FIELD_COUNT_AT(domain_config, disks),
 		.max = DOMAIN_DISKS_MAX,
 		.element = disk_fields,
 		.size = sizeof(struct domain_disk)},
 	{.key = "vifs",
 		.kind = FIELD_LIST,
-		AT(domain_config, vif),
-		.count = offsetof(struct domain_config, vifs),
+		FIELD_AT(domain_config, vif),
+		FIELD_COUNT_AT(domain_config, vifs),
 		.max = DOMAIN_VIFS_MAX,
 		.element = vif_fields,
 		.size = sizeof(struct domain_vif)},
@@ -160,22 +164,17 @@ static const struct field config_fields[] = {
 	STRINGS(domain_config, "serial", serial, serials, DOMAIN_SERIALS_MAX),
 	{.key = "engine",
 		.kind = FIELD_STRING,
-		AT(domain_config, engine),
+		FIELD_AT(domain_config, engine),
 		.min = 1,
 		.max = DOMAIN_NAME_MAX,
 		.text = "auto"},
 	STRING(domain_config, cpu_model, DOMAIN_STRING_MAX),
-	{.key = "kept", .kind = FIELD_OBJECT, AT(domain_config, kept), .max = DOMAIN_KEPT_MAX},
+	{.key = "kept",
+		.kind = FIELD_OBJECT,
+		FIELD_AT(domain_config, kept),
+		.max = DOMAIN_KEPT_MAX},
 	{.key = NULL},
 };
-
-static int find_name(const char *const *names, const char *name)
-{
-	for (int n = 0; names[n]; n++)
-		if (!strcmp(names[n], name))
-			return n;
-	return -EINVAL;
-}
 
 const char *domain_action_name(enum domain_action action)
 {
@@ -189,7 +188,7 @@ const char *domain_format_name(enum domain_format format)
 
 int domain_action_find(const char *name, enum domain_action *action)
 {
-	int r = find_name(actions, name);
+	int r = field_find_name(actions, name);
 
 	if (r < 0)
 		return r;
@@ -199,7 +198,7 @@ int domain_action_find(const char *name, enum domain_action *action)
 
 int domain_format_find(const char *name, enum domain_format *format)
 {
-	int r = find_name(formats, name);
+	int r = field_find_name(formats, name);
 
 	if (r < 0)
 		return r;
@@ -309,6 +308,23 @@ static int check_disks(const struct domain_config *config, struct error *err)
 			return -EINVAL;
 	}
 	return 0;
+}
+
+enum domain_action domain_config_after(const struct domain_config *config, enum end_reason reason)
+{
+	switch (end_info(reason)->event) {
+	case END_ON_POWEROFF:
+		return config->on_poweroff;
+	case END_ON_REBOOT:
+		return config->on_reboot;
+	case END_ON_CRASH:
+		return config->on_crash;
+	case END_ON_WATCHDOG:
+		return config->on_watchdog;
+	case END_ON_NOTHING:
+		break;
+	}
+	return DOMAIN_DESTROY;
 }
 
 int domain_config_check_boot(const struct domain_config *config, struct error *err)

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "protocol/end.h"
 
 #define DOMAIN_NAME_MAX 127
 #define DOMAIN_STRING_MAX 4095
@@ -136,6 +137,9 @@ int domain_config_check(const struct domain_config *config, struct error *err);
 
 /* Is there something to boot? bootloader counts where no kernel is named. Asked before a guest starts. */
 int domain_config_check_boot(const struct domain_config *config, struct error *err);
+
+/* What its on_... want after such an end. */
+enum domain_action domain_config_after(const struct domain_config *config, enum end_reason reason);
 
 /* Fills in what is left open: UUID, MAC addresses (00:16:3e:...), maxmem, maxvcpus. */
 int domain_config_complete(struct domain_config *config, struct error *err);

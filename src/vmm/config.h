@@ -30,7 +30,7 @@ struct vmm_given {
 	int lock, status;     /* files */
 	uint64_t target;      /* bytes: what the guest is to use of its memory at first */
 	bool paused;          /* starts paused */
-	unsigned keep;        /* ends (1 << VMM_...) at which it stays, paused, to be looked at */
+	unsigned keep;        /* ends (1 << END_...) at which it stays, paused, to be looked at */
 	bool has_user;
 	unsigned uid, gid; /* becomes this user, if it is root and has_user says so */
 };

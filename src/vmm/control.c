@@ -128,12 +128,14 @@ void control_refuse(struct control *control, const struct control_asker *asker, 
 	answer(control, asker, message);
 }
 
-void control_event(struct control *control, json_t *event)
+void control_event(struct control *control, const struct monitor_event *event)
 {
+	json_t *message = control ? event_write(event) : NULL;
+
 	for (struct peer *peer = control ? control->peer : NULL; peer; peer = peer->next)
 		if (!peer->gone)
-			say(peer, event);
-	json_decref(event);
+			say(peer, message);
+	json_decref(message);
 }
 
 static void handle_line(struct peer *peer, const char *line, size_t len)
@@ -141,12 +143,15 @@ static void handle_line(struct peer *peer, const char *line, size_t len)
 	struct control *control = peer->control;
 	struct control_asker asker = {.peer = peer->number};
 	struct error err = {""};
-	struct request request;
-	int fd = peer->passed;
-	int r = request_parse(line, len, &request, &err);
+	struct monitor_request request;
+	int fd = -1, r = request_parse(line, len, &request, &err);
 
 	asker.id = request.id;
-	peer->passed = -1;
+	/* Lines before the one that it came with may have been read together with that. */
+	if (request.verb == REQUEST_VERBS || request_takes_fd(request.verb)) {
+		fd = peer->passed;
+		peer->passed = -1;
+	}
 	if (r) {
 		/* What came with it is not the next one's. */
 		if (fd >= 0)
@@ -197,6 +202,11 @@ static void take_lines(struct peer *peer)
 	}
 	peer->in_len -= line - peer->in;
 	memmove(peer->in, line, peer->in_len);
+	/* None of these lines takes it, and no other has begun. */
+	if (!peer->in_len && peer->passed >= 0) {
+		close(peer->passed);
+		peer->passed = -1;
+	}
 	if (peer->in_len == sizeof peer->in) {
 		struct control_asker asker = {.peer = peer->number};
 		struct error err = {""};

@@ -2,7 +2,7 @@
 /*
  * The control socket: connections, lines, answers, and events to all that are
  * connected (a line {"event": "paused"} and the like). What the lines say is in
- * request.h. All on the loop's thread.
+ * protocol/request.h. All on the loop's thread.
  */
 #ifndef DACH_VMM_CONTROL_H
 #define DACH_VMM_CONTROL_H
@@ -11,7 +11,8 @@
 
 #include "base/error.h"
 #include "base/loop.h"
-#include "vmm/request.h"
+#include "protocol/event.h"
+#include "protocol/request.h"
 
 #define CONTROL_PEERS 16
 
@@ -27,8 +28,8 @@ struct control_asker {
 struct control_handler {
 	void *ctx;
 	/* fd came with the line, and is the handler's now; -1: none did. */
-	void (*handle)(void *ctx, const struct control_asker *asker, const struct request *request,
-		int fd);
+	void (*handle)(void *ctx, const struct control_asker *asker,
+		const struct monitor_request *request, int fd);
 };
 
 /* listen_fd stays the caller's. */
@@ -43,7 +44,7 @@ void control_answer(struct control *control, const struct control_asker *asker,
 /* r is a negative errno. */
 void control_refuse(struct control *control, const struct control_asker *asker, int r,
 	const struct error *err);
-/* event is taken. control NULL: nothing. */
-void control_event(struct control *control, struct json_t *event);
+/* control NULL: nothing. */
+void control_event(struct control *control, const struct monitor_event *event);
 
 #endif

@@ -179,7 +179,7 @@ static int get_networks(struct vmm_document *document, struct error *err)
 static int get_keep(struct vmm_document *document, struct error *err)
 {
 	static const char *const name[] = {"poweroff", "crash", "reboot"};
-	static const unsigned end[] = {VMM_POWEROFF, VMM_CRASH, VMM_REBOOT};
+	static const unsigned end[] = {END_POWEROFF, END_CRASH, END_REBOOT};
 	json_t *keep = json_object_get(document->root, "keep");
 
 	if (keep && !json_is_array(keep))

@@ -54,7 +54,7 @@ struct vmm {
 	bool reboot; /* a power-off is to be told as a reboot */
 	bool saved;
 	bool held; /* ended as it says next, and kept to be looked at */
-	enum vmm_end end;
+	enum end_reason end;
 };
 
 /* save.c: the guest's states; after save_open() config may be another */
@@ -67,7 +67,7 @@ void verbs_tell_memory(void *vmm);
 /* verbs.c: the guest has ended; who still waits for an answer gets one */
 void verbs_end(struct vmm *vmm);
 /* verbs.c: control_handler.handle, with the vmm as ctx */
-void verbs_handle(void *ctx, const struct control_asker *asker, const struct request *request,
-	int fd);
+void verbs_handle(void *ctx, const struct control_asker *asker,
+	const struct monitor_request *request, int fd);
 
 #endif

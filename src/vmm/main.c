@@ -11,7 +11,6 @@
 
 #include "base/io.h"
 #include "vmm/document.h"
-#include "vmm/status.h"
 #include "vmm/vmm.h"
 
 /* All of a file or pipe, up to room bytes; more is as bad as none. */
@@ -87,11 +86,23 @@ static int prepare(struct vmm_document *document, struct error *err)
 	return r;
 }
 
+/* One write, so that nobody reads a half. fd -1: nothing. */
+static void write_status(int fd, const struct vmm_end *end, const struct error *err)
+{
+	const struct end_report report = {end->reason, end->status, *err};
+	char *line = fd < 0 ? NULL : end_report_write(&report);
+
+	/* Nobody is left to be told if it fails; the exit status says most of it. */
+	if (line && pwrite(fd, line, strlen(line), 0) < 0)
+		fputs("dach-vmm: the reason of the end cannot be written\n", stderr);
+	free(line);
+}
+
 int main(int argc, char **argv)
 {
 	struct vmm_document document;
 	struct error err = {""};
-	enum vmm_end end;
+	struct vmm_end end;
 
 	if (argc > 1 && !strcmp(argv[1], "--version")) {
 		printf("dach-vmm %s\n", DACH_VERSION);
@@ -101,16 +112,16 @@ int main(int argc, char **argv)
 		printf("usage: dach-vmm\n\nOne guest's monitor. dachd starts it, with a configuration (JSON) on "
 		       "descriptor %d.\n",
 			DOCUMENT_FD);
-		return strcmp(argv[1], "--help") ? VMM_SETUP : 0;
+		return strcmp(argv[1], "--help") ? END_STATUS_SETUP : 0;
 	}
 	if (prepare(&document, &err)) {
 		fprintf(stderr, "dach-vmm: %s\n", err.text);
-		return VMM_SETUP;
+		return END_STATUS_SETUP;
 	}
 	end = vmm_run(&document.config, &err);
-	status_write(document.given.status, end, &err);
+	write_status(document.given.status, &end, &err);
 	if (err.text[0])
 		fprintf(stderr, "dach-vmm: %s\n", err.text);
 	document_free(&document);
-	return end;
+	return end.status;
 }

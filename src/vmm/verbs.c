@@ -10,37 +10,27 @@
 #include "virtio/balloon.h"
 #include "virtio/net.h"
 #include "vmm/internal.h"
-#include "vmm/status.h"
 
-static void event(struct vmm *vmm, const char *what)
-{
-	control_event(vmm->control, json_pack("{s:s}", "event", what));
-}
-
-/* A vCPU's letter: r(unning), b(locked: sleeps), p(aused), - (the guest has not started it). */
-static char vcpu_letter(const struct vmm *vmm, const struct machine_vcpu_info *info)
+static enum vcpu_state vcpu_state(const struct vmm *vmm, const struct machine_vcpu_info *info)
 {
 	if (info->wait_sipi)
-		return '-';
+		return VCPU_WAITING;
 	if (vmm->paused || vmm->held)
-		return 'p';
-	return info->halted ? 'b' : 'r';
+		return VCPU_PAUSED;
+	return info->halted ? VCPU_HALTED : VCPU_RUNNING;
 }
 
-static json_t *describe_vcpus(struct vmm *vmm, bool *running)
+static json_t *describe_vcpus(struct vmm *vmm)
 {
 	json_t *list = json_array();
 
-	*running = false;
 	for (unsigned i = 0; i < machine_vcpus(vmm->machine); i++) {
 		struct machine_vcpu_info info;
-		char letter[2] = "";
 
 		machine_vcpu_info(vmm->machine, i, &info);
-		letter[0] = vcpu_letter(vmm, &info);
-		*running |= letter[0] == 'r';
 		json_array_append_new(list,
-			json_pack("{s:s, s:i, s:i, s:I}", "state", letter, "tid", info.tid, "cpu",
+			json_pack("{s:s, s:i, s:i, s:I}", "state",
+				vcpu_states[vcpu_state(vmm, &info)], "tid", info.tid, "cpu",
 				info.cpu, "time", (json_int_t)info.time));
 	}
 	return list;
@@ -84,20 +74,6 @@ static json_t *describe_networks(struct vmm *vmm)
 	return list;
 }
 
-/* As a Xen administrator reads it: running, blocked, paused, shut down, why, dying. */
-static void state_letters(const struct vmm *vmm, bool running, char *text)
-{
-	strcpy(text, "------");
-	if (vmm->held) {
-		text[3] = 's';
-		text[4] = vmm->end == VMM_CRASH ? 'c' : vmm->end == VMM_REBOOT ? 'r' : '-';
-	} else if (vmm->paused) {
-		text[2] = 'p';
-	} else {
-		text[running ? 0 : 1] = running ? 'r' : 'b';
-	}
-}
-
 /* KiB. What the guest's own statistics say is left out where it does not say it. */
 static json_t *describe_memory(struct vmm *vmm)
 {
@@ -123,8 +99,11 @@ void verbs_tell_memory(void *ctx)
 {
 	struct vmm *vmm = ctx;
 
+	json_t *memory = describe_memory(vmm);
+
 	control_event(vmm->control,
-		json_pack("{s:s, s:o}", "event", "memory", "memory", describe_memory(vmm)));
+		&(struct monitor_event){.kind = EVENT_MEMORY, .memory = memory});
+	json_decref(memory);
 }
 
 static int set_memory(struct vmm *vmm, uint64_t kib, json_t **fields, struct error *err)
@@ -146,16 +125,19 @@ static int set_memory(struct vmm *vmm, uint64_t kib, json_t **fields, struct err
 static json_t *describe(struct vmm *vmm)
 {
 	const struct vmm_given *given = vmm->config->given;
-	char state[8];
-	bool running;
-	json_t *vcpus = describe_vcpus(vmm, &running);
-
-	state_letters(vmm, running, state);
-	return json_pack("{s:s?, s:s?, s:I, s:i, s:s, s:s, s:I, s:o, s:o, s:o, s:o}", "name",
-		given->name, "uuid", given->uuid, "domid", (json_int_t)given->domid, "pid",
-		(int)getpid(), "engine", vmm->engine->name, "state", state, "uptime",
+	const enum guest_state state = vmm->held ? GUEST_ENDED
+		: vmm->paused                    ? GUEST_PAUSED
+						 : GUEST_RUNNING;
+	json_t *json = json_pack("{s:s?, s:s?, s:I, s:i, s:s, s:s, s:I, s:o, s:o, s:o, s:o}",
+		"name", given->name, "uuid", given->uuid, "domid", (json_int_t)given->domid, "pid",
+		(int)getpid(), "engine", vmm->engine->name, "state", guest_states[state], "uptime",
 		(json_int_t)(clock_now() - vmm->started), "memory", describe_memory(vmm), "vcpus",
-		vcpus, "disks", describe_disks(vmm), "networks", describe_networks(vmm));
+		describe_vcpus(vmm), "disks", describe_disks(vmm), "networks",
+		describe_networks(vmm));
+
+	if (vmm->held)
+		json_object_set_new(json, "reason", json_string(end_word(vmm->end)));
+	return json;
 }
 
 /* Whoever wants it paused decides. */
@@ -172,7 +154,7 @@ static int pause_guest(struct vmm *vmm)
 	if (!vmm->held && !vmm->paused) {
 		vmm->paused = true;
 		run_or_not(vmm);
-		event(vmm, "paused");
+		control_event(vmm->control, &(struct monitor_event){.kind = EVENT_PAUSED});
 	}
 	return 0;
 }
@@ -181,11 +163,11 @@ static int unpause_guest(struct vmm *vmm, struct error *err)
 {
 	if (vmm->held)
 		return error_set(err, EINVAL, "the guest has ended (%s) and is only kept",
-			status_reason(vmm->end));
+			end_word(vmm->end));
 	if (vmm->paused) {
 		vmm->paused = false;
 		run_or_not(vmm);
-		event(vmm, "unpaused");
+		control_event(vmm->control, &(struct monitor_event){.kind = EVENT_UNPAUSED});
 	}
 	return 0;
 }
@@ -194,15 +176,15 @@ static int press_power(struct vmm *vmm, bool reboot, struct error *err)
 {
 	if (vmm->held)
 		return error_set(err, EINVAL, "the guest has ended (%s) and is only kept",
-			status_reason(vmm->end));
+			end_word(vmm->end));
 	vmm->reboot = reboot;
 	machine_power_button(vmm->machine);
 	return 0;
 }
 
-static int trigger(struct vmm *vmm, const struct request *request, struct error *err)
+static int trigger(struct vmm *vmm, const struct monitor_request *request, struct error *err)
 {
-	switch (request->what) {
+	switch (request->trigger) {
 	case TRIGGER_NMI:
 		if (request->vcpu >= machine_vcpus(vmm->machine))
 			return error_set(err, EINVAL, "the guest has no processor %u",
@@ -266,7 +248,7 @@ static int dump_core(struct vmm *vmm, const struct control_asker *asker, bool li
 	return r;
 }
 
-static int perform(struct vmm *vmm, const struct request *request, json_t **fields,
+static int perform(struct vmm *vmm, const struct monitor_request *request, json_t **fields,
 	struct error *err)
 {
 	switch (request->verb) {
@@ -286,7 +268,7 @@ static int perform(struct vmm *vmm, const struct request *request, json_t **fiel
 	case REQUEST_TRIGGER:
 		return trigger(vmm, request, err);
 	case REQUEST_SYSRQ:
-		return machine_sysrq(vmm->machine, request->key, err);
+		return machine_sysrq(vmm->machine, request->key[0], err);
 	case REQUEST_MEMORY_SET:
 		return set_memory(vmm, request->memory, fields, err);
 	case REQUEST_DUMP_CORE:
@@ -296,8 +278,8 @@ static int perform(struct vmm *vmm, const struct request *request, json_t **fiel
 	return error_set(err, ENOSYS, "control: not there yet");
 }
 
-void verbs_handle(void *ctx, const struct control_asker *asker, const struct request *request,
-	int fd)
+void verbs_handle(void *ctx, const struct control_asker *asker,
+	const struct monitor_request *request, int fd)
 {
 	struct vmm *vmm = ctx;
 	struct error err = {""};

@@ -8,11 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <jansson.h>
-
 #include "vmm/internal.h"
 #include "vmm/sandbox.h"
-#include "vmm/status.h"
 
 /* Two consoles on one terminal or socket: what is typed goes where the guest has last spoken. */
 static size_t send_input(void *ctx, const uint8_t *data, size_t len)
@@ -103,23 +100,22 @@ static int open_file(const char *path, struct machine_file *file, struct error *
 	return 0;
 }
 
-static enum vmm_end end_of(const struct vmm *vmm, enum machine_result result)
+static enum end_reason end_of(const struct vmm *vmm, enum machine_result result)
 {
 	switch (result) {
 	case MACHINE_POWEROFF:
-		return vmm->reboot ? VMM_REBOOT : VMM_POWEROFF;
+		return vmm->reboot ? END_REBOOT : END_POWEROFF;
 	case MACHINE_REBOOT:
-		return VMM_REBOOT;
+		return END_REBOOT;
 	case MACHINE_STOPPED:
-		return vmm->saved ? VMM_SAVED : VMM_STOPPED;
+		return vmm->saved ? END_SAVED : END_KILLED;
 	case MACHINE_CRASH:
-		return VMM_CRASH;
+		return END_CRASH;
 	case MACHINE_TEST_END:
-		return VMM_TEST + (machine_test_status(vmm->machine) & 127);
 	case MACHINE_ENGINE_FAILED:
 		break;
 	}
-	return VMM_ENGINE;
+	return END_ERROR;
 }
 
 /* The guest has ended as config.keep wants to look at: it stays until somebody destroys it. */
@@ -130,7 +126,7 @@ static void guest_held(void *ctx, enum machine_result result)
 	vmm->held = true;
 	vmm->end = end_of(vmm, result);
 	control_event(vmm->control,
-		json_pack("{s:s, s:s}", "event", "kept", "reason", status_reason(vmm->end)));
+		&(struct monitor_event){.kind = EVENT_KEPT, .reason = vmm->end});
 }
 
 static int spawn_vcpus(void *ctx, int (*start)(void *start_ctx), void *start_ctx)
@@ -147,11 +143,11 @@ static unsigned held_results(const struct vmm_given *given)
 	unsigned keep = given ? given->keep : 0, results = 0;
 
 	/* A power-off that was asked for as a reboot is kept as both are. */
-	if (keep & (1u << VMM_POWEROFF | 1u << VMM_REBOOT))
+	if (keep & (1u << END_POWEROFF | 1u << END_REBOOT))
 		results |= 1u << MACHINE_POWEROFF;
-	if (keep & 1u << VMM_REBOOT)
+	if (keep & 1u << END_REBOOT)
 		results |= 1u << MACHINE_REBOOT;
-	if (keep & 1u << VMM_CRASH)
+	if (keep & 1u << END_CRASH)
 		results |= 1u << MACHINE_CRASH;
 	return results;
 }
@@ -394,9 +390,10 @@ static int set_up(struct vmm *vmm, struct error *err)
 	return r;
 }
 
-static enum vmm_end run(struct vmm *vmm, struct error *err)
+static struct vmm_end run(struct vmm *vmm, struct error *err)
 {
-	enum vmm_end end;
+	enum machine_result result;
+	struct vmm_end end;
 
 	vmm->started = clock_now();
 	if (vmm->config->given)
@@ -406,14 +403,18 @@ static enum vmm_end run(struct vmm *vmm, struct error *err)
 	/* One that waits for a debugger, or goes on, owes nobody a word. */
 	if (!vmm->console && !vmm->config->gdb && !vmm->config->restore_from)
 		terminal_expect(&vmm->terminal);
-	end = end_of(vmm, machine_run(vmm->machine, err));
+	result = machine_run(vmm->machine, err);
+	end.reason = end_of(vmm, result);
+	end.status = end_info(end.reason)->status;
 	terminal_stop(&vmm->terminal);
-	if (end == VMM_CRASH)
+	if (end.reason == END_CRASH)
 		error_set(err, EIO, "the guest crashed");
-	if (end == VMM_ENGINE) {
+	if (result == MACHINE_ENGINE_FAILED) {
 		machine_dump(vmm->machine, stderr);
 		error_set(err, EIO, "the engine failed");
 	}
+	if (result == MACHINE_TEST_END)
+		end.status = END_STATUS_TEST + (machine_test_status(vmm->machine) & 127);
 	return end;
 }
 
@@ -444,14 +445,14 @@ static void tear_down(struct vmm *vmm)
 	}
 }
 
-enum vmm_end vmm_run(const struct vmm_config *config, struct error *err)
+struct vmm_end vmm_run(const struct vmm_config *config, struct error *err)
 {
 	struct vmm *vmm = calloc(1, sizeof *vmm);
-	enum vmm_end end = VMM_SETUP;
+	struct vmm_end end = {END_ERROR, END_STATUS_SETUP};
 
 	if (!vmm) {
 		error_set(err, ENOMEM, "out of memory");
-		return VMM_SETUP;
+		return end;
 	}
 	vmm->config = config;
 	vmm->kernel.fd = vmm->initrd.fd = vmm->save = vmm->restore = -1;
@@ -459,7 +460,7 @@ enum vmm_end vmm_run(const struct vmm_config *config, struct error *err)
 	if (!set_up(vmm, err)) {
 		end = run(vmm, err);
 		control_event(vmm->control,
-			json_pack("{s:s, s:s}", "event", "ended", "reason", status_reason(end)));
+			&(struct monitor_event){.kind = EVENT_ENDED, .reason = end.reason});
 		if (config->stats)
 			machine_stats(vmm->machine, stderr);
 		machine_sight(vmm->machine);

@@ -4,18 +4,12 @@
 #define DACH_VMM_VMM_H
 
 #include "base/error.h"
+#include "protocol/end.h"
 #include "vmm/config.h"
 
-/* How a guest ended; also the exit status of dach run. */
-enum vmm_end {
-	VMM_POWEROFF = 0, /* it switched itself off */
-	VMM_SETUP = 1,    /* it never started: the sentence is in err */
-	VMM_STOPPED = 2,  /* somebody ended it from outside */
-	VMM_CRASH = 3,    /* triple fault, kernel panic */
-	VMM_ENGINE = 4,   /* the engine failed; its registers are on standard error */
-	VMM_REBOOT = 5,   /* it reset itself, and is the daemon's to start again */
-	VMM_SAVED = 6,    /* its state is saved, it is no more here */
-	VMM_TEST = 100,   /* and more: this plus what a test wrote to its way out (modulo 128) */
+struct vmm_end {
+	enum end_reason reason;
+	int status; /* the exit status, of dach run, too */
 };
 
 /*
@@ -24,6 +18,6 @@ enum vmm_end {
  * SIGINT and SIGHUP. The process cannot do much else afterwards: it is in the
  * sandbox. Descriptors that were given are not closed, but for disks'.
  */
-enum vmm_end vmm_run(const struct vmm_config *config, struct error *err);
+struct vmm_end vmm_run(const struct vmm_config *config, struct error *err);
 
 #endif

@@ -132,6 +132,23 @@ def test_a_control_group_goes_with_its_guest():
         eventually(lambda: not groups(), 20)
 
 
+def test_a_saved_guest_is_gone():
+    """Its state goes on elsewhere or later: it is no crash, and nothing is started in its place."""
+    with Daemon().start() as d:
+        events = d.events()
+        restart = {"on_" + end: "restart" for end in ("poweroff", "reboot", "crash", "watchdog")}
+        d.create("one", "life=0.2 end=saved", **restart)
+        ended = events.next("ended")
+        assert (ended["reason"], ended["action"], ended["text"]) == ("saved", "destroy", ""), ended
+        events.next("removed")
+        assert not d.guests()
+        d.create("two", "life=0.2 end=saved", managed=True, **restart)
+        d.post("/v1/guests/two/start")
+        eventually(lambda: d.guests()["two"]["state"] == "off")
+        assert d.guests()["two"]["last_end"]["reason"] == "saved"
+        events.close()
+
+
 def test_managed():
     with Daemon().start() as d:
         guest = d.create("kept", managed=True)

@@ -21,7 +21,7 @@ static void done(void *ctx, int r, json_t *answer, const char *text)
 	json_decref(guest_describe(guest));
 }
 
-static void event(void *ctx, json_t *object)
+static void event(void *ctx, const struct monitor_event *event)
 {
 }
 
@@ -61,8 +61,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (monitor_create(daemon.loop, pair[0], &client, &monitor, NULL))
 		abort();
 	/* Two questions are open: what the bytes say may be the answers. */
-	monitor_call(monitor, json_pack("{s:s}", "do", "info"), -1, 1000, done, NULL);
-	monitor_call(monitor, json_pack("{s:s}", "do", "info"), -1, 1000, done, NULL);
+	monitor_call(monitor, &(struct monitor_request){.verb = REQUEST_INFO}, -1, 1000, done,
+		NULL);
+	monitor_call(monitor, &(struct monitor_request){.verb = REQUEST_INFO}, -1, 1000, done,
+		NULL);
 	if (send(pair[1], data, size, MSG_NOSIGNAL) < 0)
 		size = 0;
 	loop_timer_arm(&timer, clock_now() + 20000);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "vmm/document.h"
-#include "vmm/request.h"
+#include "protocol/request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *text = (const char *)data;
 	struct vmm_document document;
-	struct request request;
+	struct monitor_request request;
 	struct error err = {""};
 
 	if (!request_parse(text, size, &request, &err) && request.verb >= REQUEST_VERBS)

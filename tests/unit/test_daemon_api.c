@@ -17,6 +17,8 @@
 
 #include "daemon/api.h"
 #include "daemon/policy.h"
+#include "protocol/end.h"
+#include "protocol/request.h"
 
 #define OPENAPI "/../../doc/openapi.json"
 
@@ -80,6 +82,45 @@ static void test_documented_are_routes(void **state)
 		}
 	}
 	assert_true(count > 20);
+	json_decref(api);
+}
+
+/* What is only passed on to the monitor is a verb of its own, and takes a body if that has arguments. */
+static void test_routes_that_ask_are_verbs(void **state)
+{
+	json_t *none = json_object();
+	unsigned count = 0;
+
+	for (const struct route *route = api_routes; route->method; route++) {
+		enum request_verb verb = request_find(strrchr(route->path, '/') + 1);
+		struct monitor_request request;
+		struct error err = {0};
+
+		if (route->handle != api_ask)
+			continue;
+		count++;
+		if (verb == REQUEST_VERBS)
+			fail_msg("%s: no such verb", route->path);
+		if (!request_read_arguments(verb, none, &request, &err) == route->body)
+			fail_msg("%s: is a body needed?", route->path);
+	}
+	assert_int_equal(count, 6);
+	json_decref(none);
+}
+
+/* The words for the ends of guests are those of the table. */
+static void test_ends_are_documented(void **state)
+{
+	json_t *api = openapi(), *end, *words;
+
+	end = json_object_get(json_object_get(json_object_get(api, "components"), "schemas"),
+		"End");
+	words = json_object_get(json_object_get(json_object_get(end, "properties"), "reason"),
+		"enum");
+	assert_int_equal(json_array_size(words), END_REASONS - 1);
+	for (enum end_reason reason = END_NONE + 1; reason < END_REASONS; reason++)
+		assert_string_equal(json_string_value(json_array_get(words, reason - 1)),
+			end_word(reason));
 	json_decref(api);
 }
 
@@ -231,6 +272,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_routes_are_documented),
 		cmocka_unit_test(test_documented_are_routes),
+		cmocka_unit_test(test_routes_that_ask_are_verbs),
+		cmocka_unit_test(test_ends_are_documented),
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_bodies),
 		cmocka_unit_test(test_policy_refuses),

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "vmm/document.h"
-#include "vmm/request.h"
+#include "protocol/request.h"
 #include "vmm/vmm.h"
 
 #define HEAD "{\"version\":1,\"name\":\"web\",\"memory\":65536,\"kernel\":{\"fd\":4}"
@@ -50,7 +50,7 @@ static void reads_all(void **state)
 	assert_string_equal(d.config.disk[1], "disk");
 	assert_int_equal(d.config.nets, 1);
 	assert_int_equal(d.given.console, 4);
-	assert_int_equal(d.given.keep, 1 << VMM_CRASH | 1 << VMM_REBOOT);
+	assert_int_equal(d.given.keep, 1 << END_CRASH | 1 << END_REBOOT);
 	assert_true(d.given.has_user && d.given.uid == 5 && d.given.gid == 6);
 	assert_int_equal(d.fds, 8);
 	assert_memory_equal(d.fd, fds, sizeof fds);
@@ -138,7 +138,7 @@ static void refuses_documents(void **state)
 	}
 }
 
-static int ask(const char *line, struct request *request, struct error *err)
+static int ask(const char *line, struct monitor_request *request, struct error *err)
 {
 	*err = (struct error){""};
 	return request_parse(line, strlen(line), request, err);
@@ -146,19 +146,19 @@ static int ask(const char *line, struct request *request, struct error *err)
 
 static void reads_requests(void **state)
 {
-	struct request r;
+	struct monitor_request r;
 	struct error err;
 
 	assert_int_equal(ask("{\"do\":\"info\"}", &r, &err), 0);
 	assert_int_equal(r.verb, REQUEST_INFO);
 	assert_int_equal(r.id, 0);
-	assert_int_equal(ask("{\"id\":-5,\"do\":\"trigger\",\"what\":\"nmi\",\"vcpu\":2}", &r,
+	assert_int_equal(ask("{\"id\":-5,\"do\":\"trigger\",\"trigger\":\"nmi\",\"vcpu\":2}", &r,
 				 &err),
 		0);
 	assert_true(
-		r.id == -5 && r.verb == REQUEST_TRIGGER && r.what == TRIGGER_NMI && r.vcpu == 2);
+		r.id == -5 && r.verb == REQUEST_TRIGGER && r.trigger == TRIGGER_NMI && r.vcpu == 2);
 	assert_int_equal(ask("{\"do\":\"sysrq\",\"key\":\"h\"}", &r, &err), 0);
-	assert_int_equal(r.key, 'h');
+	assert_int_equal(r.key[0], 'h');
 	assert_int_equal(ask("{\"do\":\"memory-set\",\"memory\":65536}", &r, &err), 0);
 	assert_int_equal(r.memory, 65536);
 	assert_int_equal(ask("{\"do\":\"dump-core\",\"live\":true}", &r, &err), 0);
@@ -170,12 +170,12 @@ static void refuses_requests(void **state)
 	static const char *const bad[] = {"", "1", "[]", "null", "{}", "{\"do\":1}",
 		"{\"do\":\"fly\"}", "{\"id\":\"x\",\"do\":\"info\"}", "{\"do\":\"info\",\"x\":1}",
 		"{\"do\":\"info\"} {}", "{\"do\":\"trigger\"}",
-		"{\"do\":\"trigger\",\"what\":\"fire\"}",
-		"{\"do\":\"trigger\",\"what\":\"nmi\",\"vcpu\":64}", "{\"do\":\"sysrq\"}",
+		"{\"do\":\"trigger\",\"trigger\":\"fire\"}",
+		"{\"do\":\"trigger\",\"trigger\":\"nmi\",\"vcpu\":64}", "{\"do\":\"sysrq\"}",
 		"{\"do\":\"sysrq\",\"key\":\"hh\"}", "{\"do\":\"sysrq\",\"key\":\"\\n\"}",
 		"{\"do\":\"memory-set\",\"memory\":-1}", "{\"do\":\"memory-set\",\"memory\":1e9}",
 		"{\"do\":\"dump-core\",\"live\":1}"};
-	struct request r;
+	struct monitor_request r;
 	struct error err;
 	char *line = malloc(REQUEST_MAX + 2);
 

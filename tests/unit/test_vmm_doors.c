@@ -29,14 +29,15 @@ struct fixture {
 	int door;
 	struct control *control;
 	struct console *console;
-	int passed;     /* bytes that came through descriptors */
-	unsigned with;  /* requests that had one */
+	int passed;    /* bytes that came through descriptors */
+	unsigned with; /* requests that had one; the last of them: */
+	enum request_verb with_verb;
 	char typed[64]; /* by the guest; the loop's thread */
 	size_t typed_len, room;
 };
 
-static void handle(void *ctx, const struct control_asker *asker, const struct request *request,
-	int fd)
+static void handle(void *ctx, const struct control_asker *asker,
+	const struct monitor_request *request, int fd)
 {
 	struct fixture *f = ctx;
 	struct error err = {""};
@@ -44,11 +45,12 @@ static void handle(void *ctx, const struct control_asker *asker, const struct re
 
 	if (fd >= 0) {
 		f->with++;
+		f->with_verb = request->verb;
 		f->passed += read(fd, &byte, 1) == 1 ? byte : 0;
 		close(fd);
 	}
 	if (request->verb == REQUEST_PAUSE)
-		control_event(f->control, json_pack("{s:s}", "event", "paused"));
+		control_event(f->control, &(struct monitor_event){.kind = EVENT_PAUSED});
 	if (request->verb == REQUEST_SYSRQ)
 		control_refuse(f->control, asker, error_set(&err, EBUSY, "not now"), &err);
 	else
@@ -276,6 +278,30 @@ static void drops_descriptors_of_refused_lines(void **state)
 	close(a);
 }
 
+/* Requests may be read together with the one before: a descriptor is whose verb takes one. */
+static void gives_descriptors_to_whom_they_belong(void **state)
+{
+	struct fixture *f = *state;
+	int a = come(f), ends[2];
+
+	assert_int_equal(pipe(ends), 0);
+	pass(a, "{\"do\": \"info\"}\n{\"do\": \"pause\", \"x\": 1}\n{\"do\": \"dump-core\"}\n",
+		&ends[1], 1);
+	expect(a, "\"ok\":true");
+	expect(a, "\"error\"");
+	expect(a, "\"ok\":true");
+	assert_int_equal(f->with, 1);
+	assert_int_equal(f->with_verb, REQUEST_DUMP_CORE);
+	/* No verb that takes it: closed. */
+	pass(a, "{\"do\": \"info\"}\n", &ends[1], 1);
+	expect(a, "\"ok\":true");
+	close(ends[1]);
+	assert_true(all_gone(ends[0]));
+	assert_int_equal(f->with, 1);
+	close(ends[0]);
+	close(a);
+}
+
 static void takes_descriptors(void **state)
 {
 	struct fixture *f = *state;
@@ -377,6 +403,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(bounds_the_crowd, set_up_control, tear_down),
 		cmocka_unit_test_setup_teardown(drops_descriptors_of_refused_lines, set_up_control,
 			tear_down),
+		cmocka_unit_test_setup_teardown(gives_descriptors_to_whom_they_belong,
+			set_up_control, tear_down),
 		cmocka_unit_test_setup_teardown(takes_descriptors, set_up_control, tear_down),
 		cmocka_unit_test_setup_teardown(shows_history, set_up_console, tear_down),
 		cmocka_unit_test_setup_teardown(bears_the_slow, set_up_console, tear_down),

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "domain/fields.h"
+#include "protocol/fields.h"
 
 #define TEXT_READ_MAX 63
 
@@ -15,30 +15,40 @@ static json_t *write_scalar(const struct field *field, const void *at, bool *ski
 	const void *p = field_place(field, at);
 	const char *text;
 	uint64_t number;
+	json_t *object;
 
 	switch (field->kind) {
 	case FIELD_STRING:
 		text = *(char *const *)p;
-		*skip = !text || (field->text && !strcmp(text, field->text));
+		*skip = !text || (field->text && !strcmp(text, field->text) && !field->needed);
 		return *skip ? NULL : json_string(text);
 	case FIELD_TEXT:
-		*skip = !*(const char *)p;
+		*skip = !*(const char *)p && !field->needed;
 		return *skip ? NULL : json_string(p);
 	case FIELD_NUMBER:
 		number = *(const uint64_t *)p;
-		*skip = number == field->number;
+		*skip = number == field->number && !field->needed;
 		return *skip ? NULL : json_integer(number);
 	case FIELD_COUNT:
 		number = *(const unsigned *)p;
-		*skip = number == field->number;
+		*skip = number == field->number && !field->needed;
 		return *skip ? NULL : json_integer(number);
 	case FIELD_BOOL:
-		*skip = *(const bool *)p == field->number;
+		*skip = *(const bool *)p == field->number && !field->needed;
 		return *skip ? NULL : json_boolean(*(const bool *)p);
 	case FIELD_ENUM:
 		number = *(const unsigned *)p;
-		*skip = number == field->number;
+		*skip = number == field->number && !field->needed;
 		return *skip ? NULL : json_string(field->names[number]);
+	case FIELD_FD:
+		*skip = *(const int *)p < 0;
+		return *skip ? NULL : json_integer(*(const int *)p);
+	case FIELD_STRUCT:
+		object = fields_write(field->element, p);
+		*skip = object && !json_object_size(object);
+		if (*skip)
+			json_decref(object);
+		return *skip ? NULL : object;
 	default:
 		*skip = !*(json_t *const *)p;
 		return *skip ? NULL : json_deep_copy(*(json_t *const *)p);
@@ -63,18 +73,36 @@ static json_t *write_list(const struct field *field, const void *at)
 	return list;
 }
 
+static json_t *write_set(const struct field *field, const void *at)
+{
+	unsigned set = *(unsigned *)field_place(field, at);
+	json_t *list = json_array();
+
+	for (unsigned n = 0; list && field->names[n]; n++) {
+		if (set & 1u << n && json_array_append_new(list, json_string(field->names[n]))) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
 json_t *fields_write(const struct field *fields, const void *at)
 {
 	json_t *object = json_object();
 
 	for (const struct field *field = fields; object && field->key; field++) {
 		bool list = field->kind == FIELD_STRINGS || field->kind == FIELD_LIST;
-		bool skip = list && !*field_length(field, at);
+		bool set = field->kind == FIELD_SET;
+		bool skip = (list && !*field_length(field, at)) ||
+			(set && !*(unsigned *)field_place(field, at));
 		json_t *value = NULL;
 
 		if (list && !skip)
 			value = write_list(field, at);
-		else if (!list)
+		else if (set && !skip)
+			value = write_set(field, at);
+		else if (!list && !set)
 			value = write_scalar(field, at, &skip);
 		if (!skip && json_object_set_new(object, field->key, value)) {
 			json_decref(object);
@@ -127,19 +155,51 @@ static int read_number(const struct field *field, const json_t *json, void *at, 
 	return 0;
 }
 
+static int read_fd(const struct field *field, const json_t *json, void *at, const char *where,
+	struct error *err)
+{
+	json_int_t value = json_integer_value(json);
+
+	if (!json_is_integer(json) || value < 0 || value < field->min || value > field->max)
+		return error_set(err, EINVAL, "%s%s: not a descriptor from %llu to %llu", where,
+			field->key, (unsigned long long)field->min, (unsigned long long)field->max);
+	*(int *)field_place(field, at) = value;
+	return 0;
+}
+
+static int read_set(const struct field *field, const json_t *json, void *at, const char *where,
+	struct error *err)
+{
+	unsigned *set = field_place(field, at);
+
+	if (!json_is_array(json))
+		return wrong_type(field, where, "a list", err);
+	*set = 0;
+	for (unsigned i = 0; i < json_array_size(json); i++) {
+		const char *name = json_string_value(json_array_get(json, i));
+		int n = field_find_name(field->names, name);
+
+		if (n < 0 || !(field->max & 1u << n))
+			return error_set(err, EINVAL, "%s%s: unknown value '%s'", where, field->key,
+				name ? name : "");
+		*set |= 1u << n;
+	}
+	return 0;
+}
+
 static int read_enum(const struct field *field, const json_t *json, void *at, const char *where,
 	struct error *err)
 {
+	int n;
+
 	if (!json_is_string(json))
 		return wrong_type(field, where, "a string", err);
-	for (unsigned n = 0; field->names[n]; n++) {
-		if (!strcmp(field->names[n], json_string_value(json))) {
-			*(unsigned *)field_place(field, at) = n;
-			return 0;
-		}
-	}
-	return error_set(err, EINVAL, "%s%s: unknown value '%s'", where, field->key,
-		json_string_value(json));
+	n = field_find_name(field->names, json_string_value(json));
+	if (n < 0)
+		return error_set(err, EINVAL, "%s%s: unknown value '%s'", where, field->key,
+			json_string_value(json));
+	*(unsigned *)field_place(field, at) = n;
+	return 0;
 }
 
 static int read_list(const struct field *field, const json_t *json, void *at, const char *where,
@@ -170,7 +230,7 @@ static int read_list(const struct field *field, const json_t *json, void *at, co
 				where, err);
 			continue;
 		}
-		snprintf(name, sizeof name, "%s[%u].", field->key, n);
+		field_element_name(field, n, where, name);
 		r = fields_default(field->element, entry);
 		if (!r)
 			r = fields_read(field->element, json_array_get(json, n), entry, name, err);
@@ -181,7 +241,7 @@ static int read_list(const struct field *field, const json_t *json, void *at, co
 static int read_one(const struct field *field, const json_t *json, void *at, const char *where,
 	struct error *err)
 {
-	char *text = NULL;
+	char *text = NULL, name[FIELD_WHERE_MAX];
 	int r;
 
 	switch (field->kind) {
@@ -189,7 +249,7 @@ static int read_one(const struct field *field, const json_t *json, void *at, con
 		return read_string(field, json, field->max, field_place(field, at), where, err);
 	case FIELD_TEXT:
 		r = read_string(field, json, TEXT_READ_MAX, &text, where, err);
-		if (!r && text[0] && field->read(text, field_place(field, at)))
+		if (!r && (text[0] || field->needed) && field->read(text, field_place(field, at)))
 			r = error_set(err, EINVAL, "%s%s: '%s' is not a valid one", where,
 				field->key, text);
 		free(text);
@@ -204,6 +264,13 @@ static int read_one(const struct field *field, const json_t *json, void *at, con
 		return 0;
 	case FIELD_ENUM:
 		return read_enum(field, json, at, where, err);
+	case FIELD_SET:
+		return read_set(field, json, at, where, err);
+	case FIELD_FD:
+		return read_fd(field, json, at, where, err);
+	case FIELD_STRUCT:
+		field_element_name(field, 0, where, name);
+		return fields_read(field->element, json, field_place(field, at), name, err);
 	case FIELD_STRINGS:
 	case FIELD_LIST:
 		return read_list(field, json, at, where, err);
@@ -239,5 +306,8 @@ int fields_read(const struct field *fields, const json_t *json, void *at, const 
 		if (r)
 			return r;
 	}
+	for (const struct field *field = fields; field->key; field++)
+		if (field->needed && !json_object_get(json, field->key))
+			return error_set(err, EINVAL, "%s%s: is missing", where, field->key);
 	return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "domain/fields.h"
+#include "protocol/fields.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -42,6 +42,14 @@ static unsigned names_count(const struct field *field)
 	return n;
 }
 
+int field_find_name(const char *const *names, const char *name)
+{
+	for (int n = 0; name && names[n]; n++)
+		if (!strcmp(names[n], name))
+			return n;
+	return -EINVAL;
+}
+
 int fields_default(const struct field *fields, void *at)
 {
 	for (const struct field *field = fields; field->key; field++) {
@@ -57,11 +65,56 @@ int fields_default(const struct field *fields, void *at)
 		case FIELD_ENUM:
 			number_put(field, at, field->number);
 			break;
+		case FIELD_FD:
+			*(int *)field_place(field, at) = -1;
+			break;
+		case FIELD_STRUCT:
+			if (fields_default(field->element, field_place(field, at)))
+				return -ENOMEM;
+			break;
 		default:
 			break;
 		}
 	}
 	return 0;
+}
+
+int fields_make_list(const struct field *fields, const char *key, void *at, unsigned count)
+{
+	const struct field *field = fields;
+	char *entries;
+	int r = 0;
+
+	while (strcmp(field->key, key))
+		field++;
+	entries = calloc(count ? count : 1, field->size);
+	if (!entries)
+		return -ENOMEM;
+	*(char **)field_place(field, at) = entries;
+	*field_length(field, at) = count;
+	for (unsigned n = 0; !r && n < count; n++)
+		r = fields_default(field->element, entries + n * field->size);
+	return r;
+}
+
+int fields_each_fd(const struct field *fields, void *at,
+	int (*each)(void *ctx, const char *key, int *fd), void *ctx)
+{
+	int r = 0;
+
+	for (const struct field *field = fields; !r && field->key; field++) {
+		char *p = field_place(field, at);
+
+		if (field->kind == FIELD_FD && *(int *)p >= 0)
+			r = each(ctx, field->key, (int *)p);
+		else if (field->kind == FIELD_STRUCT)
+			r = fields_each_fd(field->element, p, each, ctx);
+		for (unsigned n = 0;
+			!r && field->kind == FIELD_LIST && n < *field_length(field, at); n++)
+			r = fields_each_fd(field->element, *(char **)p + n * field->size, each,
+				ctx);
+	}
+	return r;
 }
 
 void fields_free(const struct field *fields, void *at)
@@ -82,6 +135,9 @@ void fields_free(const struct field *fields, void *at)
 			for (unsigned n = 0; n < *field_length(field, at); n++)
 				fields_free(field->element, *(char **)p + n * field->size);
 			free(*(void **)p);
+			break;
+		case FIELD_STRUCT:
+			fields_free(field->element, p);
 			break;
 		case FIELD_OBJECT:
 			json_decref(*(json_t **)p);
@@ -158,9 +214,13 @@ static int check_object(const struct field *field, json_t *object, const char *w
 	return 0;
 }
 
-static void element_name(const struct field *field, unsigned n, char name[FIELD_WHERE_MAX])
+void field_element_name(const struct field *field, unsigned n, const char *where,
+	char name[FIELD_WHERE_MAX])
 {
-	snprintf(name, FIELD_WHERE_MAX, "%s[%u].", field->key, n);
+	if (field->kind == FIELD_STRUCT)
+		snprintf(name, FIELD_WHERE_MAX, "%s%s.", where, field->key);
+	else
+		snprintf(name, FIELD_WHERE_MAX, "%s%s[%u].", where, field->key, n);
 }
 
 static int check_list(const struct field *field, const void *at, const char *where,
@@ -171,7 +231,7 @@ static int check_list(const struct field *field, const void *at, const char *whe
 	char name[FIELD_WHERE_MAX];
 
 	for (unsigned n = 0; !r && n < count; n++) {
-		element_name(field, n, name);
+		field_element_name(field, n, where, name);
 		if (field->kind == FIELD_LIST)
 			r = fields_check(field->element,
 				*(char **)field_place(field, at) + n * field->size, name, err);
@@ -186,6 +246,7 @@ static int check_one(const struct field *field, const void *at, const char *wher
 	struct error *err)
 {
 	char *text, fixed[FIELD_WHERE_MAX];
+	int fd;
 
 	switch (field->kind) {
 	case FIELD_STRING:
@@ -199,7 +260,7 @@ static int check_one(const struct field *field, const void *at, const char *wher
 		return field_check_text(where, field->key, text, field->max, err);
 	case FIELD_TEXT:
 		text = field_place(field, at);
-		if (text[0] && field->read(text, fixed))
+		if ((text[0] || field->needed) && field->read(text, fixed))
 			return error_set(err, EINVAL, "%s%s: '%s' is not a valid one", where,
 				field->key, text);
 		return 0;
@@ -211,9 +272,19 @@ static int check_one(const struct field *field, const void *at, const char *wher
 		if (number_get(field, at) >= names_count(field))
 			return error_set(err, EINVAL, "%s%s: unknown value", where, field->key);
 		return 0;
+	case FIELD_SET:
+		if (number_get(field, at) & ~field->max)
+			return error_set(err, EINVAL, "%s%s: unknown value", where, field->key);
+		return 0;
+	case FIELD_FD:
+		fd = *(int *)field_place(field, at);
+		return fd == -1 ? 0 : check_number(field, fd, where, err);
 	case FIELD_STRINGS:
 	case FIELD_LIST:
 		return check_list(field, at, where, err);
+	case FIELD_STRUCT:
+		field_element_name(field, 0, where, fixed);
+		return fields_check(field->element, field_place(field, at), fixed, err);
 	case FIELD_OBJECT:
 		if (!*(json_t **)field_place(field, at))
 			return 0;

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The fields of a structure as a table, from which it is made, freed, checked, and written as a JSON
+ * object and read again: once (fields.c, fields_json.c), not once a field.
+ */
+#ifndef DACH_PROTOCOL_FIELDS_H
+#define DACH_PROTOCOL_FIELDS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+enum field_kind {
+	FIELD_STRING, /* char *; NULL is its default unless text is set */
+	FIELD_TEXT,   /* char[max + 1]; "" is its default */
+	FIELD_NUMBER, /* uint64_t, min to max */
+	FIELD_COUNT,  /* unsigned, min to max */
+	FIELD_BOOL,   /* bool */
+	FIELD_ENUM,   /* int-sized; names */
+	FIELD_SET, /* unsigned, bit n for names[n], as a list of names; max: the bits that may be set */
+	FIELD_FD,      /* int, a descriptor's number, min to max; -1, its default: none */
+	FIELD_STRINGS, /* char ** and an unsigned at count, max entries */
+	FIELD_LIST,    /* an array of structures and an unsigned at count, max entries */
+	FIELD_STRUCT,  /* a structure within, element; left out if all of it has its default */
+	FIELD_OBJECT,  /* json_t *; an object of at most max bytes, NULL is its default */
+};
+
+struct field {
+	const char *key; /* NULL ends a table */
+	enum field_kind kind;
+	bool needed; /* in JSON: refused without it, and written also where it has its default */
+	size_t offset, count;
+	uint64_t min, max, number; /* number: the default of NUMBER, COUNT, BOOL and ENUM */
+	const char *const *names;  /* ENUM, SET; NULL-terminated */
+	const char *text;          /* STRING: the default, and NULL is not allowed */
+	int (*read)(const char *text, char *to); /* TEXT: -EINVAL or the canonical form in to */
+	const struct field *element;             /* LIST, STRUCT */
+	size_t size;
+};
+
+#define FIELD_WHERE_MAX 96 /* of "disks[3]." */
+
+#define FIELD_AT(structure, member) .offset = offsetof(struct structure, member)
+#define FIELD_COUNT_AT(structure, member) .count = offsetof(struct structure, member)
+
+/* Where a field of the structure at at lies, and the number of a list's entries. */
+static inline void *field_place(const struct field *field, const void *at)
+{
+	return (char *)at + field->offset;
+}
+
+static inline unsigned *field_length(const struct field *field, const void *at)
+{
+	return (unsigned *)((char *)at + field->count);
+}
+
+int fields_default(const struct field *fields, void *at);
+void fields_free(const struct field *fields, void *at);
+/* Makes a list that was empty, of entries that have their defaults. -ENOMEM. */
+int fields_make_list(const struct field *fields, const char *key, void *at, unsigned count);
+/* Bounds, UTF-8, control characters. The sentence begins with where (may be "") and the key. */
+int fields_check(const struct field *fields, const void *at, const char *where, struct error *err);
+/* A new object, without the fields that have their default. NULL: out of memory, or no UTF-8. */
+json_t *fields_write(const struct field *fields, const void *at);
+/* at holds the defaults. On failure it may be half filled: fields_free() it. */
+int fields_read(const struct field *fields, const json_t *json, void *at, const char *where,
+	struct error *err);
+
+/*
+ * Calls each for every descriptor in it that is not -1, in the order of the tables; stops when it fails
+ * and returns that. key is the field's own.
+ */
+int fields_each_fd(const struct field *fields, void *at,
+	int (*each)(void *ctx, const char *key, int *fd), void *ctx);
+
+/* The index of the name; -EINVAL: it is not in the list (which a NULL ends), or NULL itself. */
+int field_find_name(const char *const *names, const char *name);
+
+/* No control characters, valid UTF-8, max bytes at most. -EINVAL and a sentence. */
+int field_check_text(const char *where, const char *key, const char *text, size_t max,
+	struct error *err);
+
+/* Into name, for the sentences about what is in it: "disks[3]." or "kernel.", behind where. */
+void field_element_name(const struct field *field, unsigned n, const char *where,
+	char name[FIELD_WHERE_MAX]);
+
+#endif

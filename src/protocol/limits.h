@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How much a guest may have: one list for who configures it (config/, domain/, the daemon's API), who
+ * hands it over and who starts it, so that what could not start is refused when it is configured.
+ */
+#ifndef DACH_PROTOCOL_LIMITS_H
+#define DACH_PROTOCOL_LIMITS_H
+
+#define LIMIT_DISKS 8 /* that have a medium */
+#define LIMIT_NETWORKS 4
+#define LIMIT_VCPUS 64
+#define LIMIT_MEMORY_MIN 1024ull      /* KiB */
+#define LIMIT_MEMORY_MAX (1ull << 32) /* KiB: 4 TiB */
+
+/* Bytes, without the NUL. */
+#define LIMIT_NAME 127
+#define LIMIT_STRING 4095  /* of a path, and of what has no limit of its own */
+#define LIMIT_CMDLINE 2047 /* what a Linux kernel takes on x86 */
+#define LIMIT_VDEV 31
+#define LIMIT_UUID 36
+
+#endif

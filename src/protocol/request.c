@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "protocol/request.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "protocol/fields.h"
+#include "protocol/limits.h"
+
+const char *const request_triggers[] = {
+	[TRIGGER_NMI] = "nmi",
+	[TRIGGER_RESET] = "reset",
+	[TRIGGER_POWER] = "power",
+	NULL,
+};
+
+static int read_key(const char *text, char *to)
+{
+	if (strlen(text) != 1 || !isalnum((unsigned char)*text))
+		return -EINVAL;
+	strcpy(to, text);
+	return 0;
+}
+
+static const struct field nothing[] = {{.key = NULL}};
+
+static const struct field trigger[] = {
+	{.key = "trigger",
+		.kind = FIELD_ENUM,
+		FIELD_AT(monitor_request, trigger),
+		.needed = true,
+		.names = request_triggers},
+	{.key = "vcpu",
+		.kind = FIELD_COUNT,
+		FIELD_AT(monitor_request, vcpu),
+		.max = LIMIT_VCPUS - 1},
+	{.key = NULL},
+};
+
+static const struct field sysrq[] = {
+	{.key = "key",
+		.kind = FIELD_TEXT,
+		FIELD_AT(monitor_request, key),
+		.needed = true,
+		.max = 1,
+		.read = read_key},
+	{.key = NULL},
+};
+
+static const struct field memory_set[] = {
+	{.key = "memory",
+		.kind = FIELD_NUMBER,
+		FIELD_AT(monitor_request, memory),
+		.needed = true,
+		.min = LIMIT_MEMORY_MIN,
+		.max = LIMIT_MEMORY_MAX},
+	{.key = NULL},
+};
+
+static const struct field dump_core[] = {
+	{.key = "live", .kind = FIELD_BOOL, FIELD_AT(monitor_request, live), .max = 1},
+	{.key = NULL},
+};
+
+static const struct verb {
+	const char *word;
+	const struct field *arguments; /* beside id and do */
+	bool fd;
+} verbs[REQUEST_VERBS] = {
+	[REQUEST_INFO] = {"info", nothing, false},
+	[REQUEST_PAUSE] = {"pause", nothing, false},
+	[REQUEST_UNPAUSE] = {"unpause", nothing, false},
+	[REQUEST_SHUTDOWN] = {"shutdown", nothing, false},
+	[REQUEST_REBOOT] = {"reboot", nothing, false},
+	[REQUEST_DESTROY] = {"destroy", nothing, false},
+	[REQUEST_TRIGGER] = {"trigger", trigger, false},
+	[REQUEST_SYSRQ] = {"sysrq", sysrq, false},
+	[REQUEST_MEMORY_SET] = {"memory-set", memory_set, false},
+	[REQUEST_DUMP_CORE] = {"dump-core", dump_core, true},
+};
+
+const char *request_word(enum request_verb verb)
+{
+	return verbs[verb].word;
+}
+
+bool request_takes_fd(enum request_verb verb)
+{
+	return verb < REQUEST_VERBS && verbs[verb].fd;
+}
+
+enum request_verb request_find(const char *word)
+{
+	enum request_verb verb = 0;
+
+	while (verb < REQUEST_VERBS && (!word || strcmp(word, verbs[verb].word)))
+		verb++;
+	return verb;
+}
+
+static int read_fields(enum request_verb verb, const json_t *json, const char *where,
+	struct monitor_request *request, struct error *err)
+{
+	const struct field *fields = verbs[verb].arguments;
+	int r = fields_read(fields, json, request, where, err);
+
+	return r ? r : fields_check(fields, request, where, err);
+}
+
+int request_read_arguments(enum request_verb verb, const json_t *arguments,
+	struct monitor_request *request, struct error *err)
+{
+	json_t *none = json_object();
+	int r;
+
+	*request = (struct monitor_request){.verb = verb};
+	r = read_fields(verb, arguments ? arguments : none, "", request, err);
+	json_decref(none);
+	return r;
+}
+
+/* Takes id and do out of it: the rest are the arguments. */
+static int read_object(json_t *root, struct monitor_request *request, struct error *err)
+{
+	const char *word = json_string_value(json_object_get(root, "do"));
+	json_t *id = json_object_get(root, "id");
+	char where[FIELD_WHERE_MAX];
+
+	request->id = json_integer_value(id);
+	request->verb = request_find(word);
+	if (!json_is_object(root))
+		return error_set(err, EINVAL, "control: not a JSON object");
+	if (request->verb == REQUEST_VERBS)
+		return error_set(err, EINVAL, "control: unknown request '%.64s'", word ? word : "");
+	if (id && !json_is_integer(id))
+		return error_set(err, EINVAL, "control: id is not a whole number");
+	json_object_del(root, "id");
+	json_object_del(root, "do");
+	snprintf(where, sizeof where, "control: %s: ", verbs[request->verb].word);
+	return read_fields(request->verb, root, where, request, err);
+}
+
+int request_parse(const char *line, size_t len, struct monitor_request *request, struct error *err)
+{
+	json_error_t where;
+	json_t *root;
+	int r;
+
+	*request = (struct monitor_request){.verb = REQUEST_VERBS};
+	if (len > REQUEST_MAX)
+		return error_set(err, E2BIG, "control: a line of more than %u bytes", REQUEST_MAX);
+	root = json_loadb(line, len, JSON_REJECT_DUPLICATES, &where);
+	if (!root)
+		return error_set(err, EINVAL, "control: column %d: %s", where.column, where.text);
+	r = read_object(root, request, err);
+	json_decref(root);
+	return r;
+}
+
+json_t *request_write(const struct monitor_request *request)
+{
+	json_t *json = fields_write(verbs[request->verb].arguments, request);
+
+	if (json_object_set_new(json, "do", json_string(verbs[request->verb].word)) ||
+		json_object_set_new(json, "id", json_integer(request->id))) {
+		json_decref(json);
+		return NULL;
+	}
+	return json;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a monitor is asked on its control socket: a line with one JSON object,
+ *
+ *   {"id": 1, "do": "memory-set", "memory": 131072}
+ *
+ *   do           with
+ *   info                                        what it is and does: see vmm/verbs.c
+ *   pause, unpause
+ *   shutdown                                    presses the power button
+ *   reboot                                      the same, and the power-off that follows is told as a
+ *                                               reboot: what every guest understands that can be shut
+ *                                               down, without an agent in it
+ *   destroy                                     ends it now
+ *   trigger      "trigger": "nmi", "reset", "power"; "vcpu" for nmi (0)
+ *   sysrq        "key": one letter or digit
+ *   memory-set   "memory": KiB
+ *   dump-core    "live": true not to pause it meanwhile; the file to write comes with the line
+ *                (SCM_RIGHTS). The answer comes when all is written.
+ *
+ * The answer is a line {"id": 1, "ok": true, ...} or {"id": 1, "error": "sentence", "errno": 22}. id is
+ * any integer, 0 if left out.
+ *
+ * A verb is one row of request.c, by which both ends write and read it.
+ */
+#ifndef DACH_PROTOCOL_REQUEST_H
+#define DACH_PROTOCOL_REQUEST_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define REQUEST_MAX 4096u /* bytes in a line */
+
+enum request_verb {
+	REQUEST_INFO,
+	REQUEST_PAUSE,
+	REQUEST_UNPAUSE,
+	REQUEST_SHUTDOWN,
+	REQUEST_REBOOT,
+	REQUEST_DESTROY,
+	REQUEST_TRIGGER,
+	REQUEST_SYSRQ,
+	REQUEST_MEMORY_SET,
+	REQUEST_DUMP_CORE,
+	REQUEST_VERBS,
+};
+
+enum request_trigger { TRIGGER_NMI, TRIGGER_RESET, TRIGGER_POWER };
+
+struct monitor_request {
+	int64_t id;             /* also after a failure, as far as it could be read */
+	enum request_verb verb; /* after a failure: REQUEST_VERBS if it is not known */
+	enum request_trigger trigger;
+	unsigned vcpu;   /* TRIGGER */
+	char key[2];     /* SYSRQ */
+	uint64_t memory; /* MEMORY_SET: KiB */
+	bool live;       /* DUMP_CORE */
+};
+
+const char *request_word(enum request_verb verb);
+/* REQUEST_VERBS: it is no such word, or NULL. */
+enum request_verb request_find(const char *word);
+/* A descriptor comes with it. */
+bool request_takes_fd(enum request_verb verb);
+/* Words of enum request_trigger; a NULL ends them. */
+extern const char *const request_triggers[];
+
+/* A line, whatever it holds. */
+int request_parse(const char *line, size_t len, struct monitor_request *request, struct error *err);
+/* The object that the line is; NULL: out of memory. */
+json_t *request_write(const struct monitor_request *request);
+/*
+ * The arguments of a verb alone, by the names above (NULL: none): what else is there, is missing or is
+ * out of bounds is refused.
+ */
+int request_read_arguments(enum request_verb verb, const json_t *arguments,
+	struct monitor_request *request, struct error *err);
+
+#endif

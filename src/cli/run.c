@@ -126,17 +126,17 @@ static int take_option(struct request *request, int id, const char *value, struc
 	case MEMORY:
 		return option_size("--memory", value, 1ull << 20, &config->memory, err);
 	case VCPUS:
-		r = option_number("--vcpus", value, 1, VMM_VCPUS_MAX, &number, err);
+		r = option_number("--vcpus", value, 1, LIMIT_VCPUS, &number, err);
 		config->vcpus = r ? 0 : number;
 		return r;
 	case DISK:
-		return take_count("disk", value, VMM_DISKS_MAX, &config->disks, config->disk, err);
+		return take_count("disk", value, LIMIT_DISKS, &config->disks, config->disk, err);
 	case NET:
 		if (!strcmp(value, "none")) {
 			request->no_net = true;
 			return 0;
 		}
-		return take_count("net", value, VMM_NETS_MAX, &config->nets, config->net, err);
+		return take_count("net", value, LIMIT_NETWORKS, &config->nets, config->net, err);
 	case STATS:
 		config->stats = true;
 		return 0;
@@ -196,9 +196,9 @@ static int use_image(struct request *request, struct error *err)
 
 	if (r)
 		return r;
-	if (config->disks == VMM_DISKS_MAX)
+	if (config->disks == LIMIT_DISKS)
 		return error_set(err, EINVAL, "--disk: %d at most beside the image's",
-			VMM_DISKS_MAX - 1);
+			LIMIT_DISKS - 1);
 	snprintf(request->kernel, sizeof request->kernel, "%s/vmlinuz", request->found.path);
 	snprintf(request->initrd, sizeof request->initrd, "%s/initrd.img", request->found.path);
 	snprintf(request->disk, sizeof request->disk, "%s/disk.raw", request->found.path);

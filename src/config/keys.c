@@ -20,13 +20,13 @@ struct key {
 };
 
 #define AT(member) offsetof(struct domain_config, member)
-#define MIB_MAX (16u << 20)
+#define MIB_MAX (LIMIT_MEMORY_MAX >> 10)
 
 static const struct key keys[] = {
 	{"name", KEY_TEXT, AT(name), 0, 0},
 	{"memory", KEY_MIB, AT(memory), 1, MIB_MAX},
 	{"maxmem", KEY_MIB, AT(maxmem), 1, MIB_MAX},
-	{"vcpus", KEY_COUNT, AT(vcpus), 1, DOMAIN_VCPUS_MAX},
+	{"vcpus", KEY_COUNT, AT(vcpus), 1, LIMIT_VCPUS},
 	{"maxvcpus", KEY_COUNT, AT(maxvcpus), 1, DOMAIN_VCPUS_MAX},
 	{"cpu_weight", KEY_COUNT, AT(cpu_weight), 1, 65535},
 	{"cpu_cap", KEY_COUNT, AT(cap), 0, DOMAIN_VCPUS_MAX * 100}, /* xm's */
@@ -239,6 +239,8 @@ static int check(struct cfg *cfg, const char *file, const struct domain_config *
 	unsigned index = 0;
 	int r = domain_config_check(config, &found);
 
+	if (!r)
+		r = domain_config_check_limits(config, &found);
 	if (!r)
 		return 0;
 	snprintf(key, sizeof key, "%.*s", (int)strcspn(found.text, ":.["), found.text);

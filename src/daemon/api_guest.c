@@ -63,6 +63,8 @@ static int check_new(struct request *request, struct domain_config *config, stru
 	if (!r && config->kind != DOMAIN_MACHINE)
 		r = error_set(err, ENOTSUP, "containers are not there yet");
 	if (!r)
+		r = domain_config_check_limits(config, err);
+	if (!r)
 		r = domain_config_complete(config, err);
 	if (!r && guest_by_uuid(request->daemon, config->uuid))
 		r = error_set(err, EEXIST, "there is a guest with the UUID %s already",

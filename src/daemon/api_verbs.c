@@ -139,7 +139,7 @@ static bool read_memory(struct request *request)
 	int r = body_check(request->body, keys, &err);
 
 	if (!r)
-		r = body_number(request->body, "memory", -1, DOMAIN_MEMORY_MIN, (int64_t)1 << 32,
+		r = body_number(request->body, "memory", -1, LIMIT_MEMORY_MIN, LIMIT_MEMORY_MAX,
 			&memory, &err);
 	if (r)
 		request_refuse(request, r, err.text);

@@ -129,7 +129,7 @@ static json_t *disks(const struct guest *guest)
 
 	for (unsigned i = 0; i < guest->config.disks; i++) {
 		const struct domain_disk *disk = &guest->config.disk[i];
-		bool empty = disk->format == DOMAIN_EMPTY || !disk->target;
+		bool empty = !domain_disk_has_medium(disk);
 		const json_t *info = empty ? NULL : json_array_get(infos, n++);
 		struct vdev vdev;
 		unsigned id = disk->vdev && !vdev_parse(disk->vdev, &vdev) ? vdev_number(&vdev) : 0;

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -17,8 +16,8 @@
 
 #include "base/io.h"
 #include "daemon/daemon.h"
-#include "daemon/document.h"
 #include "daemon/resources.h"
+#include "daemon/spec.h"
 
 /* Each guest's monitor has a user of its own, in a range that nothing else uses (systemd's UIDs). */
 #define FIRST_USER 1900000000u
@@ -149,22 +148,6 @@ static int make_lock(const struct guest *guest, int *fd, int *content, struct er
 	return r;
 }
 
-static int make_document(struct guest *guest, struct document_files *files, struct error *err)
-{
-	char *text = NULL;
-	int fd = memfd_create("dach-config", MFD_CLOEXEC);
-	int r = fd < 0 ? error_set(err, errno, "memfd: %s", strerror(errno))
-		       : document_write(guest, files, &text, err);
-
-	if (!r && write(fd, text, strlen(text)) != strlen(text))
-		r = error_set(err, EIO, "memfd: %s", strerror(errno));
-	if (!r && lseek(fd, 0, SEEK_SET) < 0)
-		r = -errno;
-	free(text);
-	files->document = files->fd[0] = fd;
-	return r;
-}
-
 /* A host may keep its daemon from being killed when memory runs out; a guest is not to be spared so. */
 static void forgo_protection(void)
 {
@@ -178,12 +161,12 @@ static void forgo_protection(void)
 }
 
 /* The child, up to exec. Only what may be called between fork and exec. */
-static void child(const struct guest *guest, const struct document_files *files, int content)
+static void child(const struct guest *guest, const struct spec_files *files, int content)
 {
 	struct rlimit no_core = {0, 0};
 	char text[64];
 	sigset_t none;
-	int len, fds[DOCUMENT_FILES_MAX];
+	int len, fds[LAUNCH_FDS_MAX + 1];
 
 	setsid();
 	signal(SIGCHLD, SIG_DFL);
@@ -195,20 +178,21 @@ static void child(const struct guest *guest, const struct document_files *files,
 	if (write(content, text, len) != len)
 		_exit(127);
 	/* First out of the way, then to their places; the copies close with exec or below. */
+	fds[0] = fcntl(files->written, F_DUPFD, 256);
 	for (unsigned i = 0; i < files->count; i++)
-		fds[i] = fcntl(files->fd[i], F_DUPFD, 256);
-	for (unsigned i = 0; i < files->count; i++)
-		if (fds[i] < 0 || dup2(fds[i], DOCUMENT_FIRST_FD + i) < 0)
+		fds[i + 1] = fcntl(files->fd[i], F_DUPFD, 256);
+	for (unsigned i = 0; i <= files->count; i++)
+		if (fds[i] < 0 || dup2(fds[i], LAUNCH_FD + i) < 0)
 			_exit(127);
 	if (dup2(files->null, 0) < 0 || dup2(files->output, 1) < 0 || dup2(files->output, 2) < 0)
 		_exit(127);
-	close_range(DOCUMENT_FIRST_FD + files->count, ~0u, 0);
+	close_range(LAUNCH_FD + 1 + files->count, ~0u, 0);
 	execl(guest->daemon->vmm, "dach-vmm", NULL);
 	dprintf(2, "%s: %s\n", guest->daemon->vmm, strerror(errno));
 	_exit(127);
 }
 
-static int spawn(struct guest *guest, struct document_files *files, int content, struct error *err)
+static int spawn(struct guest *guest, struct spec_files *files, int content, struct error *err)
 {
 	sigset_t all, old;
 	pid_t pid;
@@ -229,36 +213,38 @@ static int spawn(struct guest *guest, struct document_files *files, int content,
 
 int launch_start(struct guest *guest, struct error *err)
 {
-	struct document_files files;
+	struct spec_files files;
+	struct launch_spec *spec = &files.spec;
 	int content = -1;
-	int r;
+	int r = spec_init(&files, err);
 
-	document_files_init(&files);
-	if (guest->daemon->root)
-		files.user = FIRST_USER + guest->domid % USERS;
+	if (r)
+		return r;
 	r = make_folder(guest, err);
 	if (!r)
-		r = document_open(guest, &files, err);
+		r = spec_open(guest, &files, err);
+	if (!r && guest->daemon->root)
+		spec->uid = spec->gid = FIRST_USER + guest->domid % USERS;
 	if (!r)
-		r = make_socket(guest, "control", &files.control, err);
+		r = make_socket(guest, "control", &spec->control, err);
 	if (!r)
-		r = make_socket(guest, "console", &files.console, err);
+		r = make_socket(guest, "console", &spec->console, err);
 	if (!r)
-		r = open_file(guest, "status", O_RDWR | O_CREAT | O_TRUNC, &files.status, err);
+		r = open_file(guest, "status", O_RDWR | O_CREAT | O_TRUNC, &spec->status, err);
 	if (!r)
-		r = reserve(guest, files.status, err);
+		r = reserve(guest, spec->status, err);
 	if (!r)
 		r = open_file(guest, "output", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND,
 			&files.output, err);
 	if (!r)
-		r = make_lock(guest, &files.lock, &content, err);
+		r = make_lock(guest, &spec->lock, &content, err);
 	if (!r)
-		r = make_document(guest, &files, err);
+		r = spec_write(&files, err);
 	if (!r)
 		r = spawn(guest, &files, content, err);
 	if (content >= 0)
 		close(content);
-	document_files_close(&files);
+	spec_close(&files);
 	if (r)
 		launch_remove(guest);
 	return r;

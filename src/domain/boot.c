@@ -93,7 +93,7 @@ unsigned domain_boot_vdevs(const struct domain_config *config, const char *vdev[
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < config->disks; i++)
-		if (config->disk[i].format != DOMAIN_EMPTY)
+		if (domain_disk_has_medium(&config->disk[i]))
 			vdev[n++] = config->disk[i].vdev;
 	return n;
 }

@@ -118,7 +118,7 @@ static const struct field config_fields[] = {
 	{.key = "memory_kib",
 		.kind = FIELD_NUMBER,
 		FIELD_AT(domain_config, memory),
-		.min = DOMAIN_MEMORY_MIN,
+		.min = LIMIT_MEMORY_MIN,
 		.max = MEMORY_MAX,
 		.number = MEMORY_DEFAULT},
 	{.key = "maxmem_kib",
@@ -325,6 +325,34 @@ enum domain_action domain_config_after(const struct domain_config *config, enum 
 		break;
 	}
 	return DOMAIN_DESTROY;
+}
+
+bool domain_disk_has_medium(const struct domain_disk *disk)
+{
+	return disk->format != DOMAIN_EMPTY && disk->target;
+}
+
+int domain_config_check_limits(const struct domain_config *config, struct error *err)
+{
+	unsigned disks = 0;
+
+	for (unsigned n = 0; n < config->disks; n++) {
+		disks += domain_disk_has_medium(&config->disk[n]);
+		if (disks > LIMIT_DISKS)
+			return error_set(err, EINVAL,
+				"disks[%u]: a guest can have %d disks at most", n, LIMIT_DISKS);
+	}
+	if (config->vifs > LIMIT_NETWORKS)
+		return error_set(err, EINVAL, "vifs[%d]: a guest can have %d networks at most",
+			LIMIT_NETWORKS, LIMIT_NETWORKS);
+	if (config->vcpus > LIMIT_VCPUS)
+		return error_set(err, EINVAL, "vcpus: a guest can have %d at most, not %u",
+			LIMIT_VCPUS, config->vcpus);
+	if (config->maxmem > LIMIT_MEMORY_MAX || config->memory > LIMIT_MEMORY_MAX)
+		return error_set(err, EINVAL, "%s: a guest can have %llu GiB at most",
+			config->memory > LIMIT_MEMORY_MAX ? "memory_kib" : "maxmem_kib",
+			LIMIT_MEMORY_MAX >> 20);
+	return 0;
 }
 
 int domain_config_check_boot(const struct domain_config *config, struct error *err)

@@ -16,18 +16,19 @@
 
 #include "base/error.h"
 #include "protocol/end.h"
+#include "protocol/limits.h"
 
-#define DOMAIN_NAME_MAX 127
-#define DOMAIN_STRING_MAX 4095
-#define DOMAIN_CMDLINE_MAX 2047 /* what a Linux kernel takes on x86 */
+/* What is kept; what can be started may be less: see domain_config_check_limits(). */
+#define DOMAIN_NAME_MAX LIMIT_NAME
+#define DOMAIN_STRING_MAX LIMIT_STRING
+#define DOMAIN_CMDLINE_MAX LIMIT_CMDLINE
 #define DOMAIN_VCPUS_MAX 512
-#define DOMAIN_MEMORY_MIN 4096u /* KiB */
 #define DOMAIN_DISKS_MAX 64
 #define DOMAIN_VIFS_MAX 64
 #define DOMAIN_FORWARDS_MAX 64
 #define DOMAIN_SERIALS_MAX 4
 #define DOMAIN_KEPT_MAX 65536 /* bytes of all kept values as text */
-#define DOMAIN_UUID_LEN 36
+#define DOMAIN_UUID_LEN LIMIT_UUID
 #define DOMAIN_MAC_LEN 17
 #define DOMAIN_WEIGHT_DEFAULT 256
 
@@ -134,6 +135,15 @@ void domain_config_free(struct domain_config *config);
  * Paths are not looked at beyond being absolute.
  */
 int domain_config_check(const struct domain_config *config, struct error *err);
+
+/* Not a drive that is empty. */
+bool domain_disk_has_medium(const struct domain_disk *disk);
+
+/*
+ * Is it more than a guest can be started with (protocol/limits.h)? Beside domain_config_check(), since
+ * configurations that were kept by an older daemon are to be read, whatever they ask for.
+ */
+int domain_config_check_limits(const struct domain_config *config, struct error *err);
 
 /* Is there something to boot? bootloader counts where no kernel is named. Asked before a guest starts. */
 int domain_config_check_boot(const struct domain_config *config, struct error *err);

@@ -38,7 +38,7 @@ static unsigned names(const struct domain_config *config, FILE *out)
 	struct vdev vdev;
 
 	for (unsigned i = 0; i < config->disks; i++) {
-		if (config->disk[i].format == DOMAIN_EMPTY)
+		if (!domain_disk_has_medium(&config->disk[i]))
 			continue;
 		if (!vdev_parse(config->disk[i].vdev, &vdev)) {
 			vdev_name(&vdev, name);

@@ -267,6 +267,9 @@ static int check_one(const struct field *field, const void *at, const char *wher
 	case FIELD_NUMBER:
 	case FIELD_COUNT:
 	case FIELD_BOOL:
+		/* A default out of bounds is for what has been left out. */
+		if (number_get(field, at) == field->number && !field->needed)
+			return 0;
 		return check_number(field, number_get(field, at), where, err);
 	case FIELD_ENUM:
 		if (number_get(field, at) >= names_count(field))

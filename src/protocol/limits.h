@@ -9,7 +9,7 @@
 #define LIMIT_DISKS 8 /* that have a medium */
 #define LIMIT_NETWORKS 4
 #define LIMIT_VCPUS 64
-#define LIMIT_MEMORY_MIN 1024ull      /* KiB */
+#define LIMIT_MEMORY_MIN 4096ull      /* KiB */
 #define LIMIT_MEMORY_MAX (1ull << 32) /* KiB: 4 TiB */
 
 /* Bytes, without the NUL. */

@@ -14,12 +14,12 @@
 static int add_disk(struct devices *devices, unsigned i, const struct vmm_config *config,
 	struct machine *machine, struct error *err)
 {
-	const struct vmm_given *given = config->given;
+	const struct launch_spec *launch = config->launch;
 	const char *spec = config->disk[i];
 	char serial[16];
-	int r = given ? block_open_fd(given->disk[i].fd, spec, given->disk[i].read_only,
-				&devices->disk[i], err)
-		      : block_open(spec, &devices->disk[i], err);
+	int r = launch ? block_open_fd(launch->disk[i].fd, spec, launch->disk[i].readonly,
+				 &devices->disk[i], err)
+		       : block_open(spec, &devices->disk[i], err);
 
 	if (r)
 		return r;
@@ -102,7 +102,7 @@ int devices_create(struct devices *devices, const struct vmm_config *config,
 	struct machine *machine, const struct virtio_console_backend *console,
 	void (*balloon_changed)(void *ctx), const struct sandbox_needs *walls, struct error *err)
 {
-	const struct vmm_given *given = config->given;
+	const struct launch_spec *launch = config->launch;
 	struct making making = {devices, config, machine, err};
 	int r = make_walled(&making, add_disks, config->disks, CALLS_DISK, walls);
 
@@ -116,7 +116,8 @@ int devices_create(struct devices *devices, const struct vmm_config *config,
 			&devices->console, err);
 	if (!r)
 		r = virtio_balloon_create(machine_pci(machine), machine_memory(machine),
-			given ? (config->memory - given->target) / VIRTIO_BALLOON_PAGE : 0,
+			launch ? (config->memory - (launch->memory << 10)) / VIRTIO_BALLOON_PAGE
+			       : 0,
 			balloon_changed, console->ctx, &devices->balloon, err);
 	return r;
 }
@@ -126,11 +127,11 @@ void devices_destroy(struct devices *devices)
 	virtio_balloon_destroy(devices->balloon);
 	virtio_console_destroy(devices->console);
 	virtio_rng_destroy(devices->rng);
-	for (unsigned i = 0; i < VMM_NETS_MAX; i++) {
+	for (unsigned i = 0; i < LIMIT_NETWORKS; i++) {
 		virtio_net_destroy(devices->nic[i]);
 		net_close(devices->net[i]);
 	}
-	for (unsigned i = 0; i < VMM_DISKS_MAX; i++) {
+	for (unsigned i = 0; i < LIMIT_DISKS; i++) {
 		virtio_blk_destroy(devices->blk[i]);
 		block_close(devices->disk[i]);
 	}

@@ -17,16 +17,16 @@ struct virtio_net;
 struct virtio_rng;
 
 struct devices {
-	struct block *disk[VMM_DISKS_MAX];
-	struct virtio_blk *blk[VMM_DISKS_MAX];
-	struct net *net[VMM_NETS_MAX];
-	struct virtio_net *nic[VMM_NETS_MAX];
+	struct block *disk[LIMIT_DISKS];
+	struct virtio_blk *blk[LIMIT_DISKS];
+	struct net *net[LIMIT_NETWORKS];
+	struct virtio_net *nic[LIMIT_NETWORKS];
 	struct virtio_rng *rng;
 	struct virtio_console *console;
 	struct virtio_balloon *balloon;
 	bool user; /* one of the networks is in user mode */
-	bool has_mac[VMM_NETS_MAX];
-	uint8_t mac[VMM_NETS_MAX][6];
+	bool has_mac[LIMIT_NETWORKS];
+	uint8_t mac[LIMIT_NETWORKS][6];
 };
 
 /*

@@ -67,14 +67,13 @@ static int append(const struct kernel_reader *reader, int more, struct bootdisk_
 static int wall_in(const struct vmm_config *config, struct error *err)
 {
 	static const char *const none[] = {NULL};
-	const struct vmm_given *given = config->given;
+	const struct launch_spec *launch = config->launch;
 	const struct sandbox_needs needs = {.kvm = false};
 	bool landlocked;
 	int r = 0;
 
-	if (given)
-		r = sandbox_lone(given->has_user ? given->uid : 0, given->gid, given->domid, false,
-			&landlocked, err);
+	if (launch)
+		r = sandbox_lone(launch->uid, launch->gid, launch->domid, false, &landlocked, err);
 	else
 		sandbox_files(none);
 	return r ? r : sandbox_calls(CALLS_READER, &needs, err);
@@ -112,7 +111,7 @@ static void process(struct kernel_reader *reader)
 {
 	const struct vmm_config *config = reader->config;
 	struct answer *answer = &reader->answer;
-	int more = config->given ? config->given->initrd : -1;
+	int more = config->launch ? config->launch->initrd.fd : -1;
 	struct error walls = {""};
 	bool good = take_descriptors(reader, &more) && !wall_in(config, &walls);
 	char ask;
@@ -148,8 +147,8 @@ static int open_disk(const struct vmm_config *config, int *fd, struct error *err
 	char *path;
 	size_t len;
 
-	if (config->given) {
-		*fd = config->given->disk[0].fd;
+	if (config->launch) {
+		*fd = config->launch->disk[0].fd;
 		return 0;
 	}
 	path = strdup(config->disk[0]);
@@ -193,7 +192,7 @@ int kernel_reader_create(const struct vmm_config *config, struct kernel_reader *
 			r = error_set(err, errno, "no process to read the disk: %s",
 				strerror(errno));
 	}
-	if (!config->given && reader->disk >= 0)
+	if (!config->launch && reader->disk >= 0)
 		close(reader->disk);
 	reader->disk = -1;
 	if (sockets[1] >= 0)
@@ -258,14 +257,14 @@ int kernel_reader_read(struct kernel_reader *reader, struct machine_file *kernel
 {
 	const struct vmm_config *config = reader->config;
 	const struct bootdisk_found *found = &reader->answer.found;
-	const char *own = config->cmdline, *vdev[VMM_DISKS_MAX] = {NULL};
+	const char *own = config->cmdline, *vdev[LIMIT_DISKS] = {NULL};
 	char both[BOOTDISK_CMDLINE_MAX + 4096];
 	int r = ask(reader, err);
 
 	if (r)
 		return r;
-	for (unsigned i = 0; config->given && i < config->disks; i++)
-		vdev[i] = config->given->disk[i].vdev;
+	for (unsigned i = 0; config->launch && i < config->disks; i++)
+		vdev[i] = config->launch->disk[i].vdev;
 	snprintf(both, sizeof both, "%s%s%s", found->cmdline, *found->cmdline && *own ? " " : "",
 		own);
 	free(reader->cmdline);

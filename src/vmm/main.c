@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dach-vmm: one guest's monitor, started by the daemon with all that it needs; see document.h. */
+/* dach-vmm: one guest's monitor, started by the daemon with all that it needs; see launch.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,39 +10,39 @@
 #include <unistd.h>
 
 #include "base/io.h"
-#include "vmm/document.h"
+#include "vmm/launch.h"
 #include "vmm/vmm.h"
 
 /* All of a file or pipe, up to room bytes; more is as bad as none. */
-static int read_document(char *text, size_t room, size_t *len, struct error *err)
+static int read_description(char *text, size_t room, size_t *len, struct error *err)
 {
 	struct stat st;
 	ssize_t n;
 
 	*len = 0;
-	if (fstat(DOCUMENT_FD, &st))
+	if (fstat(LAUNCH_FD, &st))
 		return error_set(err, EBADF,
 			"started by hand? dachd starts it, with a configuration on descriptor %d",
-			DOCUMENT_FD);
+			LAUNCH_FD);
 	/* Who has just written it has left the file's offset at its end. */
 	if (S_ISREG(st.st_mode))
-		lseek(DOCUMENT_FD, 0, SEEK_SET);
-	n = io_read(DOCUMENT_FD, text, room);
+		lseek(LAUNCH_FD, 0, SEEK_SET);
+	n = io_read(LAUNCH_FD, text, room);
 	if (n < 0)
 		return error_set(err, -n, "configuration: %s", strerror(-n));
 	*len = n;
 	if (*len < room)
 		return 0;
-	return error_set(err, E2BIG, "configuration: more than %u bytes", DOCUMENT_MAX);
+	return error_set(err, E2BIG, "configuration: more than %u bytes", LAUNCH_MAX);
 }
 
-/* Nothing stays open but the first three and what the document names; all of that is open. */
-static int keep_descriptors(const struct vmm_document *document, struct error *err)
+/* Nothing stays open but the first three and what the description names; all of that is open. */
+static int keep_descriptors(const struct vmm_launch *launch, struct error *err)
 {
-	unsigned next = DOCUMENT_FD;
+	unsigned next = LAUNCH_FD;
 
-	for (unsigned i = 0; i < document->fds; i++) {
-		unsigned fd = document->fd[i];
+	for (unsigned i = 0; i < launch->fds; i++) {
+		unsigned fd = launch->fd[i];
 
 		if (fcntl(fd, F_GETFD) < 0)
 			return error_set(err, EBADF, "configuration: descriptor %u is not open",
@@ -64,25 +64,25 @@ static int take_lock(int fd, struct error *err)
 	return error_set(err, errno, "the guest's lock: %s", strerror(errno));
 }
 
-static int prepare(struct vmm_document *document, struct error *err)
+static int prepare(struct vmm_launch *launch, struct error *err)
 {
-	char *text = malloc(DOCUMENT_MAX + 1);
+	char *text = malloc(LAUNCH_MAX + 1);
 	size_t len;
 	int r;
 
 	if (!text)
 		return error_set(err, ENOMEM, "out of memory");
-	r = read_document(text, DOCUMENT_MAX + 1, &len, err);
+	r = read_description(text, LAUNCH_MAX + 1, &len, err);
 	if (!r)
-		r = document_parse(text, len, document, err);
+		r = vmm_launch_read(text, len, launch, err);
 	free(text);
 	if (r)
 		return r;
-	r = keep_descriptors(document, err);
+	r = keep_descriptors(launch, err);
 	if (!r)
-		r = take_lock(document->given.lock, err);
+		r = take_lock(launch->spec.lock, err);
 	if (r)
-		document_free(document);
+		vmm_launch_free(launch);
 	return r;
 }
 
@@ -100,7 +100,7 @@ static void write_status(int fd, const struct vmm_end *end, const struct error *
 
 int main(int argc, char **argv)
 {
-	struct vmm_document document;
+	struct vmm_launch launch;
 	struct error err = {""};
 	struct vmm_end end;
 
@@ -111,17 +111,17 @@ int main(int argc, char **argv)
 	if (argc > 1) {
 		printf("usage: dach-vmm\n\nOne guest's monitor. dachd starts it, with a configuration (JSON) on "
 		       "descriptor %d.\n",
-			DOCUMENT_FD);
+			LAUNCH_FD);
 		return strcmp(argv[1], "--help") ? END_STATUS_SETUP : 0;
 	}
-	if (prepare(&document, &err)) {
+	if (prepare(&launch, &err)) {
 		fprintf(stderr, "dach-vmm: %s\n", err.text);
 		return END_STATUS_SETUP;
 	}
-	end = vmm_run(&document.config, &err);
-	write_status(document.given.status, &end, &err);
+	end = vmm_run(&launch.config, &err);
+	write_status(launch.spec.status, &end, &err);
 	if (err.text[0])
 		fprintf(stderr, "dach-vmm: %s\n", err.text);
-	document_free(&document);
+	vmm_launch_free(&launch);
 	return end.status;
 }

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "block/block.h"
-#include "domain/config.h"
 #include "virtio/balloon.h"
 #include "virtio/net.h"
 #include "vmm/internal.h"
@@ -114,9 +113,6 @@ static int set_memory(struct vmm *vmm, uint64_t kib, json_t **fields, struct err
 		return error_set(err, EINVAL,
 			"the guest was made with %llu MiB and cannot have more",
 			(unsigned long long)(max >> 10));
-	if (kib < DOMAIN_MEMORY_MIN)
-		return error_set(err, EINVAL, "a guest has %u MiB of memory at least",
-			DOMAIN_MEMORY_MIN >> 10);
 	virtio_balloon_set(vmm->devices.balloon, (max - kib) / (VIRTIO_BALLOON_PAGE >> 10));
 	*fields = json_pack("{s:o}", "memory", describe_memory(vmm));
 	return 0;
@@ -124,15 +120,15 @@ static int set_memory(struct vmm *vmm, uint64_t kib, json_t **fields, struct err
 
 static json_t *describe(struct vmm *vmm)
 {
-	const struct vmm_given *given = vmm->config->given;
+	const struct launch_spec *launch = vmm->config->launch;
 	const enum guest_state state = vmm->held ? GUEST_ENDED
 		: vmm->paused                    ? GUEST_PAUSED
 						 : GUEST_RUNNING;
 	json_t *json = json_pack("{s:s?, s:s?, s:I, s:i, s:s, s:s, s:I, s:o, s:o, s:o, s:o}",
-		"name", given->name, "uuid", given->uuid, "domid", (json_int_t)given->domid, "pid",
-		(int)getpid(), "engine", vmm->engine->name, "state", guest_states[state], "uptime",
-		(json_int_t)(clock_now() - vmm->started), "memory", describe_memory(vmm), "vcpus",
-		describe_vcpus(vmm), "disks", describe_disks(vmm), "networks",
+		"name", launch->name, "uuid", launch->uuid, "domid", (json_int_t)launch->domid,
+		"pid", (int)getpid(), "engine", vmm->engine->name, "state", guest_states[state],
+		"uptime", (json_int_t)(clock_now() - vmm->started), "memory", describe_memory(vmm),
+		"vcpus", describe_vcpus(vmm), "disks", describe_disks(vmm), "networks",
 		describe_networks(vmm));
 
 	if (vmm->held)

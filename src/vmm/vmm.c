@@ -11,6 +11,8 @@
 #include "vmm/internal.h"
 #include "vmm/sandbox.h"
 
+_Static_assert(LIMIT_VCPUS <= MACHINE_VCPUS_MAX, "no machine has so many");
+
 /* Two consoles on one terminal or socket: what is typed goes where the guest has last spoken. */
 static size_t send_input(void *ctx, const uint8_t *data, size_t len)
 {
@@ -138,9 +140,9 @@ static int spawn_vcpus(void *ctx, int (*start)(void *start_ctx), void *start_ctx
 	return nest_run(nest, start, start_ctx);
 }
 
-static unsigned held_results(const struct vmm_given *given)
+static unsigned held_results(const struct launch_spec *launch)
 {
-	unsigned keep = given ? given->keep : 0, results = 0;
+	unsigned keep = launch ? launch->keep : 0, results = 0;
 
 	/* A power-off that was asked for as a reboot is kept as both are. */
 	if (keep & (1u << END_POWEROFF | 1u << END_REBOOT))
@@ -217,7 +219,7 @@ static int make_machine(struct vmm *vmm, struct error *err)
 		.memory = config->memory,
 		.loop = vmm->loop,
 		.restore = config->restore_from != NULL,
-		.reload = vmm->reader && !config->given ? reload : NULL,
+		.reload = vmm->reader && !config->launch ? reload : NULL,
 		.reload_ctx = vmm,
 		.test_devices = config->test_devices,
 		.serial_output = serial_output,
@@ -225,10 +227,10 @@ static int make_machine(struct vmm *vmm, struct error *err)
 		.serial_ctx = vmm,
 		.debug_stop = debug_stop,
 		.debug_ctx = vmm,
-		.spawn = config->given ? spawn_vcpus : NULL,
+		.spawn = config->launch ? spawn_vcpus : NULL,
 		.spawn_ctx = vmm,
-		.reset_ends = config->given != NULL,
-		.hold = held_results(config->given),
+		.reset_ends = config->launch != NULL,
+		.hold = held_results(config->launch),
 		.held = guest_held,
 		.held_ctx = vmm,
 		.code_cache = config->code_cache,
@@ -240,7 +242,7 @@ static int make_machine(struct vmm *vmm, struct error *err)
 	if (!r)
 		r = machine_create(&machine, &vmm->machine, err);
 	/* A daemon's guest is not started twice by one monitor: the next one reads the disk anew. */
-	if (config->given) {
+	if (config->launch) {
 		kernel_reader_destroy(vmm->reader, true);
 		vmm->reader = NULL;
 	}
@@ -250,8 +252,8 @@ static int make_machine(struct vmm *vmm, struct error *err)
 /* The files that dach run opens by name while the devices are made. */
 static void restrict_to_disks(struct vmm *vmm)
 {
-	const char *disk[VMM_DISKS_MAX + 1] = {NULL};
-	char *copy[VMM_DISKS_MAX];
+	const char *disk[LIMIT_DISKS + 1] = {NULL};
+	char *copy[LIMIT_DISKS];
 	unsigned n = 0;
 
 	for (; n < vmm->config->disks; n++) {
@@ -270,11 +272,11 @@ static void restrict_to_disks(struct vmm *vmm)
 /* See sandbox.h: before the first thread, which devices_create() starts. */
 static int restrict_early(struct vmm *vmm, struct error *err)
 {
-	const struct vmm_given *given = vmm->config->given;
+	const struct launch_spec *launch = vmm->config->launch;
 
-	if (given)
-		return sandbox_lone(given->has_user ? given->uid : 0, given->gid, given->domid,
-			vmm->devices.user, &vmm->landlocked, err);
+	if (launch)
+		return sandbox_lone(launch->uid, launch->gid, launch->domid, vmm->devices.user,
+			&vmm->landlocked, err);
 	restrict_to_disks(vmm);
 	return 0;
 }
@@ -285,9 +287,9 @@ static int open_files(struct vmm *vmm, struct error *err)
 	const struct vmm_config *config = vmm->config;
 	int r = 0;
 
-	if (config->given && config->kernel) {
-		vmm->kernel = (struct machine_file){config->given->kernel, config->kernel};
-		vmm->initrd = (struct machine_file){config->given->initrd, config->initrd};
+	if (config->launch && config->kernel) {
+		vmm->kernel = (struct machine_file){config->launch->kernel.fd, config->kernel};
+		vmm->initrd = (struct machine_file){config->launch->initrd.fd, config->initrd};
 	} else if (config->kernel) {
 		r = open_file(config->kernel, &vmm->kernel, err);
 		if (!r)
@@ -310,26 +312,26 @@ static void dont_block(int fd)
 /* The daemon's way in, or the terminal's. */
 static int open_doors(struct vmm *vmm, struct error *err)
 {
-	const struct vmm_given *given = vmm->config->given;
+	const struct launch_spec *launch = vmm->config->launch;
 	const struct control_handler handler = {vmm, verbs_handle};
 	int r;
 
-	if (!given)
+	if (!launch)
 		return 0;
-	if (given->console >= 0)
-		dont_block(given->console);
-	r = console_create(vmm->loop, given->console, send_input, vmm, &vmm->console, err);
-	if (r || given->control < 0)
+	if (launch->console >= 0)
+		dont_block(launch->console);
+	r = console_create(vmm->loop, launch->console, send_input, vmm, &vmm->console, err);
+	if (r || launch->control < 0)
 		return r;
-	dont_block(given->control);
-	return control_create(vmm->loop, given->control, &handler, &vmm->control, err);
+	dont_block(launch->control);
+	return control_create(vmm->loop, launch->control, &handler, &vmm->control, err);
 }
 
 /* The devices, and the walls around them, around the vCPUs to come, and around us. */
 static int make_devices(struct vmm *vmm, struct error *err)
 {
 	const struct virtio_console_backend console = {vmm, virtio_output, input_room};
-	const bool lone = vmm->config->given;
+	const bool lone = vmm->config->launch;
 	struct sandbox_needs needs;
 	int r = devices_open(&vmm->devices, vmm->config, err);
 
@@ -354,7 +356,7 @@ static int make_devices(struct vmm *vmm, struct error *err)
 static int set_up(struct vmm *vmm, struct error *err)
 {
 	const struct vmm_config *config = vmm->config;
-	int guard = config->given ? -1 : terminal_guard();
+	int guard = config->launch ? -1 : terminal_guard();
 	int r = loop_create(&vmm->loop, err);
 
 	terminal_init(&vmm->terminal, guard, vmm->loop, send_input, end_guest, terminal_gone, vmm);
@@ -383,7 +385,7 @@ static int set_up(struct vmm *vmm, struct error *err)
 	if (!r && vmm->move.state)
 		r = move_load(&vmm->move, vmm->machine);
 	move_close(&vmm->move);
-	if (!r && config->given && config->given->paused) {
+	if (!r && config->launch && config->launch->paused) {
 		vmm->paused = true;
 		machine_pause(vmm->machine);
 	}
@@ -396,7 +398,7 @@ static struct vmm_end run(struct vmm *vmm, struct error *err)
 	struct vmm_end end;
 
 	vmm->started = clock_now();
-	if (vmm->config->given)
+	if (vmm->config->launch)
 		idle_start(&vmm->idle, vmm->machine);
 	if (!vmm->console)
 		terminal_start(&vmm->terminal);
@@ -437,7 +439,7 @@ static void tear_down(struct vmm *vmm)
 		loop_destroy(vmm->loop);
 	save_close(vmm);
 	kernel_reader_destroy(vmm->reader, false);
-	if (vmm->config->kernel && !vmm->config->given) {
+	if (vmm->config->kernel && !vmm->config->launch) {
 		if (vmm->kernel.fd >= 0)
 			close(vmm->kernel.fd);
 		if (vmm->initrd.fd >= 0)

@@ -14,7 +14,7 @@ struct vmm_end {
 
 /*
  * Runs the guest on the calling thread. Takes over standard input and output
- * as its console (unless config.given has a socket for that), and SIGTERM,
+ * as its console (unless config.launch has a socket for that), and SIGTERM,
  * SIGINT and SIGHUP. The process cannot do much else afterwards: it is in the
  * sandbox. Descriptors that were given are not closed, but for disks'.
  */

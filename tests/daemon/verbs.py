@@ -149,6 +149,21 @@ def test_a_saved_guest_is_gone():
         events.close()
 
 
+def test_what_cannot_start_is_not_kept():
+    with Daemon().start() as d:
+        def disks(count, **more):
+            return [{"target": d.kernel, "vdev": f"xvd{chr(97 + i)}", **more} for i in range(count)]
+        empty = [{"format": "empty", "vdev": "hdc", "cdrom": True}]
+        for text, fields in (("disks[8]: a guest can have 8", {"disks": disks(9)}),
+                             ("vifs[4]: a guest can have 4", {"vifs": [{}] * 5}),
+                             ("vcpus: a guest can have 64", {"vcpus": 65}),
+                             ("maxmem_kib: a guest can have 4096 GiB", {"maxmem_kib": (4 << 30) + 1024})):
+            for how in {"managed": True}, {}:
+                assert text in refused(400, d.create, "one", **how, **fields), fields
+        d.create("one", vcpus=64, vifs=[{}] * 4, disks=disks(8) + empty)
+        assert list(d.guests()) == ["one"]
+
+
 def test_managed():
     with Daemon().start() as d:
         guest = d.create("kept", managed=True)

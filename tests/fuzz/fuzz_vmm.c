@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/document.h"
+#include "vmm/launch.h"
 #include "protocol/request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -12,21 +12,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *text = (const char *)data;
-	struct vmm_document document;
+	struct vmm_launch launch;
 	struct monitor_request request;
 	struct error err = {""};
 
 	if (!request_parse(text, size, &request, &err) && request.verb >= REQUEST_VERBS)
 		abort();
-	if (document_parse(text, size, &document, &err))
+	if (vmm_launch_read(text, size, &launch, &err))
 		return 0;
-	if (!document.config.vcpus || document.config.vcpus > VMM_VCPUS_MAX ||
-		document.given.target > document.config.memory ||
-		document.config.disks > VMM_DISKS_MAX || document.config.nets > VMM_NETS_MAX)
+	if (!launch.config.vcpus || launch.config.vcpus > LIMIT_VCPUS ||
+		launch.spec.memory << 10 > launch.config.memory ||
+		launch.config.disks > LIMIT_DISKS || launch.config.nets > LIMIT_NETWORKS)
 		abort();
-	for (unsigned i = 1; i < document.fds; i++)
-		if (document.fd[i] <= document.fd[i - 1])
+	for (unsigned i = 1; i < launch.fds; i++)
+		if (launch.fd[i] <= launch.fd[i - 1])
 			abort();
-	document_free(&document);
+	vmm_launch_free(&launch);
 	return 0;
 }

@@ -402,6 +402,26 @@ static void test_hostile(void **state)
 	free(text);
 }
 
+/* What no guest can be started with is refused here already, with its place. */
+static void test_limits(void **state)
+{
+	struct rig rig = {0};
+
+	rig_good(&rig,
+		"name='a'\nvcpus=64\nmaxvcpus=512\nvif=['','','','']\ndisk=['/1,,xvda',"
+		"'/2,,xvdb','/3,,xvdc','/4,,xvdd','/5,,xvde','/6,,xvdf','/7,,xvdg','/8,,xvdh',"
+		"',,hdc,cdrom']\n");
+	domain_config_free(&rig.config);
+	rig_bad(&rig,
+		"name='a'\ndisk=['/1,,xvda','/2,,xvdb','/3,,xvdc','/4,,xvdd','/5,,xvde','/6,,xvdf',"
+		"'/7,,xvdg','/8,,xvdh',\n  '/9,,xvdi']\n",
+		"f:3:4: disks[8]: a guest can have 8 disks at most");
+	rig_bad(&rig, "name='a'\nvif=['','','','',\n'']\n",
+		"f:3:2: vifs[4]: a guest can have 4 networks at most");
+	rig_bad(&rig, "name='a'\nvcpus=65\n", "f:2:7: 'vcpus' takes a number from 1 to 64");
+	rig_bad(&rig, "name='a'\nmemory=4194305\n", "f:2:8: 'memory' takes a number of MiB from");
+}
+
 static void test_files(void **state)
 {
 	char path[] = "/tmp/dach-test-config-XXXXXX";
@@ -446,6 +466,7 @@ int main(void)
 		cmocka_unit_test(test_taken_keys),
 		cmocka_unit_test(test_kept_keys),
 		cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_files),
 	};
 

@@ -11,16 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/document.h"
+#include "vmm/launch.h"
 #include "protocol/request.h"
 #include "vmm/vmm.h"
 
 #define HEAD "{\"version\":1,\"name\":\"web\",\"memory\":65536,\"kernel\":{\"fd\":4}"
 
-static int parse(const char *text, struct vmm_document *document, struct error *err)
+static int parse(const char *text, struct vmm_launch *launch, struct error *err)
 {
 	*err = (struct error){""};
-	return document_parse(text, strlen(text), document, err);
+	return vmm_launch_read(text, strlen(text), launch, err);
 }
 
 static void reads_all(void **state)
@@ -33,7 +33,7 @@ static void reads_all(void **state)
 		"\"networks\":[{\"spec\":\"user\"}],\"control\":8,\"console\":4,\"lock\":10,\"status\":11,"
 		"\"paused\":true,\"keep\":[\"crash\",\"reboot\"],\"uid\":5,\"gid\":6}";
 	static const int fds[] = {4, 5, 6, 7, 8, 9, 10, 11};
-	struct vmm_document d;
+	struct vmm_launch d;
 	struct error err;
 
 	assert_int_equal(parse(text, &d, &err), 0);
@@ -41,29 +41,29 @@ static void reads_all(void **state)
 	assert_string_equal(d.config.kernel, "k");
 	assert_string_equal(d.config.cmdline, "quiet");
 	assert_int_equal(d.config.memory, 128 << 20);
-	assert_int_equal(d.given.target, 64 << 20);
+	assert_int_equal(d.spec.memory, 64 << 10);
 	assert_int_equal(d.config.vcpus, 3);
 	assert_int_equal(d.config.disks, 2);
-	assert_int_equal(d.given.disk[0].fd, 6);
-	assert_true(d.given.disk[0].read_only);
-	assert_false(d.given.disk[1].read_only);
+	assert_int_equal(d.spec.disk[0].fd, 6);
+	assert_true(d.spec.disk[0].readonly);
+	assert_false(d.spec.disk[1].readonly);
 	assert_string_equal(d.config.disk[1], "disk");
 	assert_int_equal(d.config.nets, 1);
-	assert_int_equal(d.given.console, 4);
-	assert_int_equal(d.given.keep, 1 << END_CRASH | 1 << END_REBOOT);
-	assert_true(d.given.has_user && d.given.uid == 5 && d.given.gid == 6);
+	assert_int_equal(d.spec.console, 4);
+	assert_int_equal(d.spec.keep, 1 << END_CRASH | 1 << END_REBOOT);
+	assert_true(d.spec.uid == 5 && d.spec.gid == 6);
 	assert_int_equal(d.fds, 8);
 	assert_memory_equal(d.fd, fds, sizeof fds);
-	assert_ptr_equal(d.config.given, &d.given);
-	assert_string_equal(d.given.disk[0].vdev, "xvda2");
-	assert_string_equal(d.given.disk[1].vdev, "");
-	document_free(&d);
+	assert_ptr_equal(d.config.launch, &d.spec);
+	assert_string_equal(d.spec.disk[0].vdev, "xvda2");
+	assert_string_equal(d.spec.disk[1].vdev, "");
+	vmm_launch_free(&d);
 }
 
 /* The kernel is the first disk's own, if there is a disk. */
 static void takes_a_disk_for_a_kernel(void **state)
 {
-	struct vmm_document d;
+	struct vmm_launch d;
 	struct error err;
 
 	assert_int_equal(parse("{\"version\":1,\"name\":\"web\",\"memory\":65536,"
@@ -71,8 +71,8 @@ static void takes_a_disk_for_a_kernel(void **state)
 				 &d, &err),
 		0);
 	assert_null(d.config.kernel);
-	assert_int_equal(d.given.kernel, -1);
-	document_free(&d);
+	assert_int_equal(d.spec.kernel.fd, -1);
+	vmm_launch_free(&d);
 	assert_int_not_equal(parse("{\"version\":1,\"name\":\"web\",\"memory\":65536}", &d, &err),
 		0);
 	assert_non_null(strstr(err.text, "kernel: is missing"));
@@ -80,22 +80,22 @@ static void takes_a_disk_for_a_kernel(void **state)
 
 static void fills_in_the_rest(void **state)
 {
-	struct vmm_document d;
+	struct vmm_launch d;
 	struct error err;
 
 	assert_int_equal(parse(HEAD "}", &d, &err), 0);
 	assert_string_equal(d.config.engine, "auto");
 	assert_string_equal(d.config.cmdline, "");
 	assert_int_equal(d.config.vcpus, 1);
-	assert_int_equal(d.config.memory, d.given.target);
-	assert_int_equal(d.given.initrd, -1);
-	assert_int_equal(d.given.control, -1);
-	assert_int_equal(d.given.status, -1);
-	assert_false(d.given.has_user);
-	document_free(&d);
+	assert_int_equal(d.config.memory, d.spec.memory << 10);
+	assert_int_equal(d.spec.initrd.fd, -1);
+	assert_int_equal(d.spec.control, -1);
+	assert_int_equal(d.spec.status, -1);
+	assert_false(d.spec.uid);
+	vmm_launch_free(&d);
 }
 
-static void refuses_documents(void **state)
+static void refuses_descriptions(void **state)
 {
 	static const struct {
 		const char *text, *why;
@@ -112,14 +112,14 @@ static void refuses_documents(void **state)
 		{HEAD ",\"vcpus\":1.5}", "vcpus"},
 		{HEAD ",\"maxmem\":1024}", "more than maxmem"},
 		{HEAD ",\"maxmem\":65537}", "MiB"},
-		{HEAD ",\"control\":3}", "control: not a number from 4"},
+		{HEAD ",\"control\":3}", "control: not a descriptor from 4"},
 		{HEAD ",\"control\":-1}", "control"},
 		{HEAD ",\"control\":4}", "used twice"},
 		{HEAD ",\"disks\":[{\"fd\":4}]}", "used twice"},
 		{HEAD ",\"disks\":[1]}", "disks"},
 		{HEAD ",\"disks\":[{\"readonly\":true}]}", "fd: is missing"},
 		{HEAD ",\"disks\":[{\"fd\":5,\"readonly\":1}]}", "readonly"},
-		{HEAD ",\"disks\":[1,2,3,4,5,6,7,8,9]}", "at most 8"},
+		{HEAD ",\"disks\":[1,2,3,4,5,6,7,8,9]}", "8 at most"},
 		{HEAD ",\"networks\":[{}]}", "spec: is missing"},
 		{HEAD ",\"networks\":{}}", "networks"},
 		{HEAD ",\"keep\":[\"always\"]}", "keep"},
@@ -129,7 +129,7 @@ static void refuses_documents(void **state)
 	};
 
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-		struct vmm_document d;
+		struct vmm_launch d;
 		struct error err;
 
 		assert_true(parse(bad[i].text, &d, &err) < 0);
@@ -197,7 +197,7 @@ int main(void)
 		cmocka_unit_test(reads_all),
 		cmocka_unit_test(takes_a_disk_for_a_kernel),
 		cmocka_unit_test(fills_in_the_rest),
-		cmocka_unit_test(refuses_documents),
+		cmocka_unit_test(refuses_descriptions),
 		cmocka_unit_test(reads_requests),
 		cmocka_unit_test(refuses_requests),
 	};

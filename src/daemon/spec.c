@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/spec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/daemon.h"
+#include "domain/boot.h"
+
+int spec_init(struct spec_files *files, struct error *err)
+{
+	memset(files, 0, sizeof *files);
+	files->null = files->output = files->written = -1;
+	return launch_init(&files->spec) ? error_set(err, ENOMEM, "out of memory") : 0;
+}
+
+static void close_one(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void spec_close(struct spec_files *files)
+{
+	/* Once numbered they are in the list, and the description has the monitor's numbers. */
+	if (!files->count)
+		files->count = launch_fds(&files->spec, files->fd);
+	for (unsigned i = 0; i < files->count; i++)
+		close_one(&files->fd[i]);
+	close_one(&files->null);
+	close_one(&files->output);
+	close_one(&files->written);
+	launch_free(&files->spec);
+}
+
+static int open_one(const struct peer *owner, const char *path, bool writable, int *fd,
+	struct error *err)
+{
+	struct stat st;
+	int r = peer_open(owner, path, writable ? O_RDWR : O_RDONLY, 0, fd, err);
+
+	if (r)
+		return r;
+	if (fstat(*fd, &st) || !(S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)))
+		return error_set(err, EINVAL, "%s: neither a file nor a block device", path);
+	return 0;
+}
+
+static int put(char **to, const char *text, struct error *err)
+{
+	free(*to);
+	*to = strdup(text);
+	return *to ? 0 : error_set(err, ENOMEM, "out of memory");
+}
+
+static int open_disk(const struct peer *owner, const struct domain_disk *disk,
+	struct launch_disk *to, struct error *err)
+{
+	int r = 0;
+
+	if (disk->format != DOMAIN_RAW)
+		return error_set(err, ENOTSUP, "%s: format %s is not there yet; raw is",
+			disk->target, domain_format_name(disk->format));
+	r = open_one(owner, disk->target, disk->writable, &to->fd, err);
+	if (!r)
+		r = put(&to->name, disk->target, err);
+	if (!r)
+		r = put(&to->vdev, disk->vdev, err);
+	to->readonly = !disk->writable;
+	return r;
+}
+
+/* A drive without a medium: the guest does without the drive, too. */
+static int open_disks(const struct peer *owner, const struct domain_config *config,
+	struct launch_spec *spec, struct error *err)
+{
+	unsigned count = 0;
+	int r;
+
+	for (unsigned i = 0; i < config->disks; i++)
+		count += domain_disk_has_medium(&config->disk[i]);
+	r = launch_make_disks(spec, count) ? error_set(err, ENOMEM, "out of memory") : 0;
+	count = 0;
+	for (unsigned i = 0; !r && i < config->disks; i++)
+		if (domain_disk_has_medium(&config->disk[i]))
+			r = open_disk(owner, &config->disk[i], &spec->disk[count++], err);
+	return r;
+}
+
+/*
+ * What is named is the kernel. Otherwise the monitor finds it on the first disk, and what would go
+ * beside one that is named follows what it finds there.
+ */
+static int open_kernel(const struct peer *owner, const struct domain_config *config,
+	struct launch_spec *spec, struct error *err)
+{
+	const char *vdev[DOMAIN_DISKS_MAX];
+	unsigned disks = domain_boot_vdevs(config, vdev);
+	char *cmdline;
+	int r = 0;
+
+	if (config->ramdisk)
+		r = open_one(owner, config->ramdisk, false, &spec->initrd.fd, err);
+	if (!r && (config->ramdisk || !config->kernel))
+		r = domain_boot_ramdisk(config, &spec->initrd.fd, err);
+	if (!r && spec->initrd.fd >= 0)
+		r = put(&spec->initrd.name, config->ramdisk ? config->ramdisk : "names", err);
+	if (r || !config->kernel)
+		return r ? r : put(&spec->cmdline, config->cmdline, err);
+	r = open_one(owner, config->kernel, false, &spec->kernel.fd, err);
+	if (!r)
+		r = put(&spec->kernel.name, config->kernel, err);
+	if (!r)
+		r = domain_boot_cmdline(config->cmdline, vdev, disks, &cmdline, err);
+	if (!r) {
+		free(spec->cmdline);
+		spec->cmdline = cmdline;
+	}
+	return r;
+}
+
+/* Every interface over this host's sockets; bridges are not there yet. */
+static int put_network(const struct domain_vif *vif, unsigned i, struct launch_network *to,
+	struct error *err)
+{
+	char spec[LIMIT_STRING + 1];
+	size_t len = snprintf(spec, sizeof spec, "user");
+
+	for (unsigned k = 0; k < vif->forwards && len < sizeof spec; k++)
+		len += snprintf(spec + len, sizeof spec - len, ",fwd=%s", vif->forward[k]);
+	if (len < sizeof spec && *vif->mac)
+		len += snprintf(spec + len, sizeof spec - len, ",mac=%s", vif->mac);
+	if (len >= sizeof spec)
+		return error_set(err, EINVAL, "vif %u: too many forwarded ports", i);
+	return put(&to->spec, spec, err);
+}
+
+static int put_networks(const struct domain_config *config, struct launch_spec *spec,
+	struct error *err)
+{
+	int r = 0;
+
+	if (launch_make_networks(spec, config->vifs))
+		return error_set(err, ENOMEM, "out of memory");
+	for (unsigned i = 0; !r && i < config->vifs; i++)
+		r = put_network(&config->vif[i], i, &spec->network[i], err);
+	return r;
+}
+
+static bool preserves(enum domain_action action)
+{
+	return action == DOMAIN_PRESERVE || action == DOMAIN_COREDUMP_DESTROY ||
+		action == DOMAIN_COREDUMP_RESTART;
+}
+
+static uint64_t whole_mib(uint64_t kib)
+{
+	return (kib + 1023) / 1024 * 1024;
+}
+
+static int put_values(const struct guest *guest, struct launch_spec *spec, struct error *err)
+{
+	const struct domain_config *config = &guest->config;
+	int r = put(&spec->name, config->name, err);
+
+	if (!r)
+		r = put(&spec->uuid, config->uuid, err);
+	if (!r)
+		r = put(&spec->engine, config->engine, err);
+	spec->domid = guest->domid;
+	spec->memory = whole_mib(config->memory);
+	spec->maxmem = whole_mib(config->maxmem);
+	spec->vcpus = config->vcpus;
+	spec->paused = guest->paused;
+	for (enum end_reason reason = END_NONE; reason < END_REASONS; reason++)
+		if (END_PRESERVABLE & 1u << reason &&
+			preserves(domain_config_after(config, reason)))
+			spec->keep |= 1u << reason;
+	return r;
+}
+
+int spec_open(const struct guest *guest, struct spec_files *files, struct error *err)
+{
+	const struct domain_config *config = &guest->config;
+	struct launch_spec *spec = &files->spec;
+	struct peer owner;
+	int r = domain_config_check_limits(config, err);
+
+	if (!r)
+		r = domain_config_check_boot(config, err);
+	if (r)
+		return r;
+	peer_of_user(&guest->daemon->policy, guest->owner, &owner);
+	r = open_kernel(&owner, config, spec, err);
+	if (!r)
+		r = open_disks(&owner, config, spec, err);
+	peer_free(&owner);
+	if (!r)
+		r = put_networks(config, spec, err);
+	if (!r)
+		r = put_values(guest, spec, err);
+	if (!r) {
+		files->null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		if (files->null < 0)
+			r = error_set(err, errno, "/dev/null: %s", strerror(errno));
+	}
+	return r;
+}
+
+int spec_write(struct spec_files *files, struct error *err)
+{
+	char *text;
+	int r;
+
+	files->count = launch_number_fds(&files->spec, files->fd);
+	r = launch_write(&files->spec, &text, err);
+	if (r)
+		return r;
+	files->written = memfd_create("dach-config", MFD_CLOEXEC);
+	if (files->written < 0)
+		r = error_set(err, errno, "memfd: %s", strerror(errno));
+	else if (write(files->written, text, strlen(text)) != strlen(text) ||
+		lseek(files->written, 0, SEEK_SET) < 0)
+		r = error_set(err, EIO, "memfd: %s", strerror(errno));
+	free(text);
+	return r;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a monitor is given: the files that its guest's configuration names, opened as the guest's
+ * owner may, and the launch description that tells what they are (protocol/launch.h).
+ */
+#ifndef DACH_DAEMON_SPEC_H
+#define DACH_DAEMON_SPEC_H
+
+#include "daemon/guest.h"
+#include "protocol/launch.h"
+
+struct spec_files {
+	struct launch_spec spec; /* its control, console, lock and status are launch.c's to open */
+	int null, output, written; /* standard input, output and error; the description as a file */
+	int fd[LAUNCH_FDS_MAX]; /* once it is written: what becomes LAUNCH_FD + 1 and so on there */
+	unsigned count;
+};
+
+int spec_init(struct spec_files *files, struct error *err);
+/* After spec_init() has succeeded. */
+void spec_close(struct spec_files *files);
+/* Kernel, initial ramdisk, disks, and all that is told of the guest. The sentence names the file. */
+int spec_open(const struct guest *guest, struct spec_files *files, struct error *err);
+/* Into a file in memory. */
+int spec_write(struct spec_files *files, struct error *err);
+
+#endif

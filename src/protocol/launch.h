@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a monitor starts its guest from, as the daemon hands it over: the launch description, one JSON
+ * object of up to LAUNCH_MAX bytes, in the file at descriptor 3 of a new dach-vmm.
+ *
+ *   {"version": 1,
+ *    "name": "web", "domid": 7, "uuid": "5f0c...",
+ *    "engine": "auto",                  "auto", "translate" or "kvm"
+ *    "memory": 262144,                  KiB: what the guest is to use at first
+ *    "maxmem": 524288,                  KiB of memory that it is made with; memory if left out
+ *    "vcpus": 2,
+ *    "kernel": {"fd": 4, "name": "/boot/vmlinuz"},                    left out: the first disk's own;
+ *                                       initrd and cmdline then follow what the disk has for it
+ *    "initrd": {"fd": 5, "name": "/boot/initrd.img"},                 may be left out
+ *    "cmdline": "root=/dev/vda ro",                                   may be left out
+ *    "disks": [{"fd": 6, "name": "/srv/web.img", "readonly": false,
+ *               "vdev": "xvda2"}],      what the disk's command line calls it; may be left out
+ *    "networks": [{"spec": "user,mac=00:16:3e:00:00:01"}],            as for dach run --net
+ *    "control": 7, "console": 8,        listening Unix sockets, each may be left out
+ *    "lock": 9,                         a file that is locked (flock) for as long as the monitor lives
+ *    "status": 10,                      an empty file: see end.h
+ *    "paused": false,
+ *    "keep": ["crash"],                 at these ends the guest stays, paused, until it is destroyed
+ *    "uid": 64000, "gid": 64000}        whom to become, when started as root; left out: a number
+ *                                       made of domid, see vmm/sandbox.h
+ *
+ * memory and maxmem are whole MiB. Each "fd" is the number of an open descriptor from 4 on, used
+ * once; "name" is for messages. Keys that are not here are refused: an older monitor is not to
+ * start a guest without something that it does not know.
+ *
+ * A field is one row of launch.c, by which both ends write and read it.
+ */
+#ifndef DACH_PROTOCOL_LAUNCH_H
+#define DACH_PROTOCOL_LAUNCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "protocol/fields.h"
+#include "protocol/limits.h"
+
+#define LAUNCH_FD 3 /* the description's own; the others follow */
+#define LAUNCH_VERSION 1
+#define LAUNCH_MAX (256u << 10)
+#define LAUNCH_FDS_MAX (LIMIT_DISKS + 8)
+
+/* Strings are the structure's own (malloc). Descriptors: -1 is none. */
+struct launch_file {
+	int fd;
+	char *name;
+};
+
+struct launch_disk {
+	int fd;
+	char *name, *vdev;
+	bool readonly;
+};
+
+struct launch_network {
+	char *spec;
+};
+
+struct launch_spec {
+	unsigned version;
+	char *name, *uuid;
+	unsigned domid;
+	char *engine;
+	uint64_t memory, maxmem; /* KiB */
+	unsigned vcpus;
+	struct launch_file kernel, initrd;
+	char *cmdline;
+	struct launch_disk *disk;
+	unsigned disks;
+	struct launch_network *network;
+	unsigned networks;
+	int control, console, lock, status;
+	bool paused;
+	unsigned keep;     /* 1 << END_... */
+	unsigned uid, gid; /* uid 0: none is said */
+};
+
+extern const struct field launch_fields[];
+
+/* All defaults; -ENOMEM. */
+int launch_init(struct launch_spec *spec);
+/* Leaves it all zero. No descriptor is touched. */
+void launch_free(struct launch_spec *spec);
+/* Lists that were empty, with their defaults. -ENOMEM. */
+int launch_make_disks(struct launch_spec *spec, unsigned count);
+int launch_make_networks(struct launch_spec *spec, unsigned count);
+
+/* The text, the caller's to free(). What the reader would refuse is not written. */
+int launch_write(const struct launch_spec *spec, char **text, struct error *err);
+/* Whatever it is that the text holds. Nothing to free after a failure. */
+int launch_read(const char *text, size_t len, struct launch_spec *spec, struct error *err);
+
+/* The descriptors that it names, ascending; returns how many. */
+unsigned launch_fds(const struct launch_spec *spec, int fd[LAUNCH_FDS_MAX]);
+/*
+ * Gives each descriptor the number that it has in the monitor, from LAUNCH_FD + 1 on in their order;
+ * fd has what they were here. Returns how many.
+ */
+unsigned launch_number_fds(struct launch_spec *spec, int fd[LAUNCH_FDS_MAX]);
+
+#endif

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the daemon hands over is what the monitor gets: every field of it, up to its limits. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/daemon.h"
+#include "daemon/spec.h"
+#include "protocol/end.h"
+#include "vmm/launch.h"
+
+/* The field of a table at its least or most; what takes most room when it is written. */
+static void fill(const struct field *fields, void *at, bool most, int *fd)
+{
+	for (const struct field *field = fields; field->key; field++) {
+		char *p = field_place(field, at), *text;
+
+		switch (field->kind) {
+		case FIELD_STRING:
+			free(*(char **)p);
+			text = *(char **)p = calloc(1, field->max + 1);
+			memset(text, '"', most ? field->max : field->min);
+			break;
+		case FIELD_NUMBER:
+			*(uint64_t *)p = most ? field->max : field->min;
+			break;
+		case FIELD_COUNT:
+			*(unsigned *)p = most ? field->max : field->min;
+			break;
+		case FIELD_BOOL:
+			*(bool *)p = most;
+			break;
+		case FIELD_SET:
+			*(unsigned *)p = most ? field->max : 0;
+			break;
+		case FIELD_FD:
+			*(int *)p = (*fd)--;
+			break;
+		case FIELD_STRUCT:
+			fill(field->element, p, most, fd);
+			break;
+		case FIELD_LIST:
+			assert_int_equal(fields_make_list(fields, field->key, at,
+						 most ? field->max : 0),
+				0);
+			for (unsigned n = 0; n < *field_length(field, at); n++)
+				fill(field->element, *(char **)p + n * field->size, most, fd);
+			break;
+		default:
+			fail_msg("%s: how is it filled?", field->key);
+		}
+	}
+}
+
+static void assert_same(const struct field *fields, const void *a, const void *b)
+{
+	for (const struct field *field = fields; field->key; field++) {
+		char *p = field_place(field, a), *q = field_place(field, b);
+
+		switch (field->kind) {
+		case FIELD_STRING:
+			assert_string_equal(*(char **)p, *(char **)q);
+			break;
+		case FIELD_NUMBER:
+			assert_int_equal(*(uint64_t *)p, *(uint64_t *)q);
+			break;
+		case FIELD_BOOL:
+			assert_int_equal(*(bool *)p, *(bool *)q);
+			break;
+		case FIELD_STRUCT:
+			assert_same(field->element, p, q);
+			break;
+		case FIELD_LIST:
+			assert_int_equal(*field_length(field, a), *field_length(field, b));
+			for (unsigned n = 0; n < *field_length(field, a); n++)
+				assert_same(field->element, *(char **)p + n * field->size,
+					*(char **)q + n * field->size);
+			break;
+		default:
+			assert_int_equal(*(int *)p, *(int *)q);
+		}
+	}
+}
+
+/* No field may be set with which the other end would be left with another. */
+static void test_every_field_comes_over(void **state)
+{
+	for (int most = 0; most < 2; most++) {
+		struct launch_spec spec, read;
+		struct error err = {""};
+		int fd = 1023, list[LAUNCH_FDS_MAX];
+		unsigned count;
+		char *text;
+
+		assert_int_equal(launch_init(&spec), 0);
+		fill(launch_fields, &spec, most, &fd);
+		if (launch_write(&spec, &text, &err) ||
+			launch_read(text, strlen(text), &read, &err))
+			fail_msg("%s", err.text);
+		assert_same(launch_fields, &spec, &read);
+		/* All descriptors, ascending. */
+		count = launch_fds(&read, list);
+		assert_int_equal(count, 1023 - fd);
+		for (unsigned i = 0; i < count; i++)
+			assert_int_equal(list[i], fd + 1 + i);
+		free(text);
+		launch_free(&read);
+		launch_free(&spec);
+	}
+}
+
+/* One more than most, and one less than least, of every number. */
+static void test_limits(void **state)
+{
+	for (const struct field *field = launch_fields; field->key; field++) {
+		for (int most = 0; most < 2; most++) {
+			struct launch_spec spec;
+			struct error err = {""};
+			int fd = 1023;
+			char *text;
+			uint64_t beyond = most ? field->max + 1 : field->min - 1;
+
+			if ((field->kind != FIELD_NUMBER && field->kind != FIELD_COUNT) ||
+				beyond == field->number || beyond > UINT32_MAX)
+				continue;
+			assert_int_equal(launch_init(&spec), 0);
+			fill(launch_fields, &spec, true, &fd);
+			if (field->kind == FIELD_NUMBER)
+				*(uint64_t *)field_place(field, &spec) = beyond;
+			else
+				*(unsigned *)field_place(field, &spec) = beyond;
+			assert_int_equal(launch_write(&spec, &text, &err), -EINVAL);
+			if (!strstr(err.text, field->key))
+				fail_msg("%s: %s", field->key, err.text);
+			launch_free(&spec);
+		}
+	}
+}
+
+static char file[] = "/tmp/dach-test-launch-XXXXXX";
+
+/* All that a configuration of the API may have that reaches the monitor. */
+static json_t *full_config(void)
+{
+	json_t *disks = json_array(), *vifs = json_array();
+
+	for (unsigned i = 0; i < LIMIT_DISKS; i++) {
+		char vdev[8];
+
+		snprintf(vdev, sizeof vdev, "xvda%u", i + 1);
+		json_array_append_new(disks,
+			json_pack("{s:s, s:s, s:b}", "target", file, "vdev", vdev, "writable",
+				i % 2));
+	}
+	json_array_insert_new(disks, 1,
+		json_pack("{s:s, s:s, s:b}", "format", "empty", "vdev", "hdc", "cdrom", 1));
+	for (unsigned i = 0; i < LIMIT_NETWORKS; i++)
+		json_array_append_new(vifs,
+			json_pack("{s:s, s:s, s:[s]}", "mac", "00:16:3e:00:00:01", "mode", "user",
+				"forward", "tcp:127.0.0.1:2222-:22"));
+	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:i, s:s, s:s, s:s, s:s, s:s, s:o, s:o}",
+		"name", "full", "uuid", "01234567-89ab-cdef-0123-456789abcdef", "engine",
+		"translate", "memory_kib", (json_int_t)LIMIT_MEMORY_MAX - 1023, "maxmem_kib",
+		(json_int_t)LIMIT_MEMORY_MAX, "vcpus", LIMIT_VCPUS, "kernel", file, "ramdisk", file,
+		"cmdline", "root=/dev/xvda2 \"quiet\" \303\244", "on_crash", "coredump-restart",
+		"on_reboot", "preserve", "disks", disks, "vifs", vifs);
+}
+
+static void make_guest(struct guest *guest, struct daemon *daemon, json_t *json)
+{
+	struct error err = {""};
+
+	memset(daemon, 0, sizeof *daemon);
+	*guest = (struct guest){.daemon = daemon, .owner = geteuid(), .domid = UINT32_MAX};
+	if (domain_config_from_json(json, &guest->config, &err))
+		fail_msg("%s", err.text);
+	json_decref(json);
+}
+
+/* Opens, writes, and reads what was written as the monitor would. */
+static void hand_over(struct guest *guest, struct spec_files *files, struct vmm_launch *launch)
+{
+	static char text[LAUNCH_MAX];
+	struct error err = {""};
+	ssize_t len = -1;
+
+	assert_int_equal(spec_init(files, &err), 0);
+	if (spec_open(guest, files, &err))
+		fail_msg("%s", err.text);
+	files->spec.control = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	files->spec.status = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	files->spec.uid = files->spec.gid = 1900000000;
+	if (spec_write(files, &err))
+		fail_msg("%s", err.text);
+	len = pread(files->written, text, sizeof text, 0);
+	assert_true(len > 0);
+	if (vmm_launch_read(text, len, launch, &err))
+		fail_msg("%s", err.text);
+}
+
+static void test_daemon_to_monitor(void **state)
+{
+	struct daemon daemon;
+	struct guest guest;
+	struct spec_files files;
+	struct vmm_launch launch;
+	const struct vmm_config *config = &launch.config;
+	const struct launch_spec *spec = &launch.spec;
+
+	make_guest(&guest, &daemon, full_config());
+	guest.paused = true;
+	hand_over(&guest, &files, &launch);
+	assert_string_equal(spec->name, "full");
+	assert_string_equal(spec->uuid, "01234567-89ab-cdef-0123-456789abcdef");
+	assert_int_equal(spec->domid, UINT32_MAX);
+	assert_string_equal(config->engine, "translate");
+	assert_int_equal(spec->memory, LIMIT_MEMORY_MAX);
+	assert_int_equal(config->memory, LIMIT_MEMORY_MAX << 10);
+	assert_int_equal(config->vcpus, LIMIT_VCPUS);
+	assert_string_equal(config->kernel, file);
+	assert_string_equal(config->initrd, file);
+	assert_string_equal(config->cmdline, "root=/dev/vdb \"quiet\" \303\244 console=ttyS0");
+	assert_int_equal(config->disks, LIMIT_DISKS);
+	for (unsigned i = 0; i < LIMIT_DISKS; i++) {
+		assert_string_equal(config->disk[i], file);
+		assert_int_equal(spec->disk[i].readonly, i % 2 == 0);
+		assert_int_equal(spec->disk[i].vdev[4], '1' + i);
+	}
+	assert_int_equal(config->nets, LIMIT_NETWORKS);
+	for (unsigned i = 0; i < LIMIT_NETWORKS; i++)
+		assert_string_equal(config->net[i],
+			"user,fwd=tcp:127.0.0.1:2222-:22,mac=00:16:3e:00:00:01");
+	assert_int_equal(spec->keep, 1u << END_CRASH | 1u << END_REBOOT);
+	assert_true(spec->paused);
+	assert_true(spec->uid == 1900000000 && spec->gid == spec->uid);
+	/* 3 is the description; what is there twice here is one number each there. */
+	assert_int_equal(launch.fds, files.count);
+	assert_int_equal(launch.fds, 2 + LIMIT_DISKS + 2);
+	for (unsigned i = 0; i < launch.fds; i++)
+		assert_int_equal(launch.fd[i], LAUNCH_FD + 1 + i);
+	/* Rights are the descriptor's. */
+	for (unsigned i = 0; i < LIMIT_DISKS; i++)
+		assert_int_equal(fcntl(files.fd[spec->disk[i].fd - LAUNCH_FD - 1], F_GETFL) &
+				O_ACCMODE,
+			i % 2 ? O_RDWR : O_RDONLY);
+	assert_true(spec->control > LAUNCH_FD && spec->status > LAUNCH_FD);
+	assert_int_equal(spec->console, -1);
+	vmm_launch_free(&launch);
+	spec_close(&files);
+	domain_config_free(&guest.config);
+}
+
+/* As little as there may be: the kernel is the disk's. */
+static void test_defaults(void **state)
+{
+	struct daemon daemon;
+	struct guest guest;
+	struct spec_files files;
+	struct vmm_launch launch;
+
+	make_guest(&guest, &daemon,
+		json_pack("{s:s, s:s, s:[{s:s, s:s}]}", "name", "small", "bootloader", "pygrub",
+			"disks", "target", file, "vdev", "xvda"));
+	hand_over(&guest, &files, &launch);
+	assert_null(launch.config.kernel);
+	assert_string_equal(launch.config.cmdline, "");
+	assert_int_equal(launch.config.vcpus, 1);
+	assert_string_equal(launch.config.engine, "auto");
+	assert_int_equal(launch.config.nets, 0);
+	assert_int_equal(launch.spec.keep, 0);
+	assert_false(launch.spec.paused);
+	vmm_launch_free(&launch);
+	spec_close(&files);
+	domain_config_free(&guest.config);
+}
+
+static int set_up(void **state)
+{
+	int fd = mkstemp(file);
+
+	return fd < 0 || close(fd);
+}
+
+static int tear_down(void **state)
+{
+	return unlink(file);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_field_comes_over),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_daemon_to_monitor),
+		cmocka_unit_test(test_defaults),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -79,6 +79,7 @@ struct cpuid_source {
 	/* out is eax, ebx, ecx, edx; zeros for what there is not. */
 	void (*read)(void *ctx, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 	void *ctx;
+	void *room;                 /* what its owner is to free in the end; NULL: nothing */
 	uint64_t xcr0;              /* what its operating system has enabled; 0: no XSAVE */
 	uint32_t mxcsr_mask;        /* as FXSAVE tells it */
 	uint64_t arch_capabilities; /* IA32_ARCH_CAPABILITIES, if leaf 7 tells of it */
@@ -96,6 +97,12 @@ int cpuid_policy_init(struct cpuid_policy *policy, enum cpuid_engine engine, uns
 
 /* This host's processor as a source, without the model and the TSC's rate. */
 void cpuid_host_source(struct cpuid_source *source);
+
+/*
+ * What KVM supports, over a source that this host's processor has filled: all but xcr0, which is narrowed;
+ * tsc_khz is 0 where the kernel does not say. Opens /dev/kvm for the moment. In cpu/kvm/.
+ */
+int cpuid_kvm_source(struct cpuid_source *source, struct error *err);
 
 /* The same from a given source. */
 int cpuid_policy_build(struct cpuid_policy *policy, const struct cpuid_source *source,

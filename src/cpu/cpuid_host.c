@@ -3,11 +3,10 @@
 #include "cpu/cpuid.h"
 
 #include <cpuid.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <x86intrin.h>
-
-#include "cpu/kvm/kvm.h"
 
 static void host_read(void *ctx, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
@@ -102,7 +101,6 @@ int cpuid_policy_init(struct cpuid_policy *policy, enum cpuid_engine engine, uns
 	const char *cpu, struct error *err)
 {
 	struct cpuid_source source;
-	struct kvm_cpuid_table table;
 	struct cpuid_model model;
 	int rc = cpuid_model_parse(&model, cpu ? cpu : "host", err);
 
@@ -111,11 +109,13 @@ int cpuid_policy_init(struct cpuid_policy *policy, enum cpuid_engine engine, uns
 	cpuid_host_source(&source);
 	source.model = &model;
 	if (engine == CPUID_KVM) {
-		rc = kvm_cpuid_source(&table, &source, err);
+		rc = cpuid_kvm_source(&source, err);
 		if (rc)
 			return rc;
 	}
 	if (!source.tsc_khz)
 		source.tsc_khz = cpuid_host_tsc_khz();
-	return cpuid_policy_build(policy, &source, engine, vcpus, err);
+	rc = cpuid_policy_build(policy, &source, engine, vcpus, err);
+	free(source.room);
+	return rc;
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -45,15 +46,21 @@ static uint32_t tsc_rate(int kvm)
 	return khz > 0 ? khz : 0;
 }
 
-int kvm_cpuid_source(struct kvm_cpuid_table *table, struct cpuid_source *source, struct error *err)
+int cpuid_kvm_source(struct cpuid_source *source, struct error *err)
 {
+	struct kvm_cpuid_table *table = calloc(1, sizeof *table);
 	struct kvm_one_msr msr = {.nmsrs = 1, .entry.index = MSR_ARCH_CAPABILITIES};
 	uint32_t reg[4];
 	int rc = 0, fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 
-	if (fd < 0)
-		return error_set(err, errno, "/dev/kvm: %s", strerror(errno));
-	memset(table, 0, sizeof *table);
+	if (!table) {
+		rc = error_set(err, ENOMEM, "out of memory");
+		goto out;
+	}
+	if (fd < 0) {
+		rc = error_set(err, errno, "/dev/kvm: %s", strerror(errno));
+		goto out;
+	}
 	table->nent = sizeof table->entry / sizeof *table->entry;
 	if (ioctl(fd, KVM_GET_SUPPORTED_CPUID, table) < 0) {
 		rc = error_set(err, errno, "/dev/kvm: KVM_GET_SUPPORTED_CPUID: %s",
@@ -63,12 +70,15 @@ int kvm_cpuid_source(struct kvm_cpuid_table *table, struct cpuid_source *source,
 	if (ioctl(fd, KVM_GET_MSRS, &msr) == 1)
 		source->arch_capabilities = msr.entry.data;
 	source->read = table_read;
-	source->ctx = table;
+	source->ctx = source->room = table;
 	source->tsc_khz = tsc_rate(fd);
 	table_read(table, 0xd, 0, reg);
 	source->xcr0 &= reg[0] | (uint64_t)reg[3] << 32;
 out:
-	close(fd);
+	if (fd >= 0)
+		close(fd);
+	if (rc)
+		free(table);
 	return rc;
 }
 

@@ -80,11 +80,6 @@ struct kvm_one_msr {
 	struct kvm_msr_entry entry;
 };
 
-/*
- * source->xcr0 is the host's; the rest is filled in, tsc_khz with 0 where the kernel does not say.
- * table outlives source. Opens /dev/kvm for the moment.
- */
-int kvm_cpuid_source(struct kvm_cpuid_table *table, struct cpuid_source *source, struct error *err);
 /* Gives the vCPU its policy. */
 int kvm_cpuid_set(struct engine_vcpu *vcpu, struct error *err);
 

@@ -150,7 +150,7 @@ static int follow(struct cli *cli, const struct order *order, const json_t *gues
 		status = console_attach(cli, uuid, !order->paused);
 	if (!status && events) {
 		targets = json_pack("[O]", guest);
-		status = wait_ends(cli, events, targets);
+		status = wait_ends(cli, events, targets, WAIT_UNASKED);
 		json_decref(targets);
 	}
 	return status;

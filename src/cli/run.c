@@ -34,6 +34,7 @@ enum {
 	SAVE,
 	RESTORE,
 	CODE_CACHE,
+	GRACE,
 };
 
 static const struct option_spec options[] = {
@@ -57,6 +58,7 @@ static const struct option_spec options[] = {
 	{"perf-map", PERF_MAP, NULL, "/tmp/perf-PID.map, so that perf names translated code"},
 	{"symbols", SYMBOLS, "FILE", "the guest kernel's, for both: System.map, kallsyms or ELF"},
 	{"code-cache", CODE_CACHE, "SIZE", "the most memory for translated code (256M)"},
+	{"grace", GRACE, "SECONDS", "before a guest that was asked to end is ended (90)"},
 	{"gdb", GDB, "ADDRESS", "wait for a debugger: unix:PATH or 127.0.0.1:PORT"},
 	{"test-devices", TEST_DEVICES, NULL, NULL},
 	{"test-vendor", TEST_VENDOR, "NAME", NULL},
@@ -83,8 +85,8 @@ static int usage(void)
 	       "       dach run --disk FILE [OPTION]...\n\n");
 	option_help(options);
 	printf("\nfwd=tcp:127.0.0.1:PORT-:PORT hands connections to a port of this host to one of the\n"
-	       "guest's. Ctrl+] ends the guest. SIGTERM presses its power button, a second one ends it.\n"
-	       "So does a terminal that goes away; the guest then has 90 seconds.\n"
+	       "guest's. Ctrl+] ends the guest. SIGTERM, or a terminal that goes away, presses its power\n"
+	       "button; a second SIGTERM ends it, and so does --grace.\n"
 	       "Exit status: 0 it powered off, 1 it never started, 2 it was ended, 3 it crashed,\n"
 	       "4 the engine failed.\n");
 	return 0;
@@ -125,6 +127,10 @@ static int take_option(struct request *request, int id, const char *value, struc
 		return 0;
 	case MEMORY:
 		return option_size("--memory", value, 1ull << 20, &config->memory, err);
+	case GRACE:
+		r = option_number("--grace", value, 1, 86400, &number, err);
+		config->grace = r ? 0 : number * 1000000000;
+		return r;
 	case VCPUS:
 		r = option_number("--vcpus", value, 1, LIMIT_VCPUS, &number, err);
 		config->vcpus = r ? 0 : number;

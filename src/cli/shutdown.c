@@ -8,13 +8,14 @@
 #include "cli/wait.h"
 #include "client/client.h"
 
-enum { ALL = 1, WAIT, FALLBACK };
+enum { ALL = 1, WAIT, FALLBACK, TIMEOUT };
 
 const struct option_spec cli_shutdown_options[] = {
 	{"all", ALL, NULL, "all guests"},
 	{"a", ALL, NULL, NULL},
 	{"wait", WAIT, NULL, "wait until it has ended"},
 	{"w", WAIT, NULL, NULL},
+	{"timeout", TIMEOUT, "SECONDS", "wait no longer; status 1 if it is still there"},
 	{"F", FALLBACK, NULL, "by ACPI if need be; that is so anyhow"},
 	{NULL, 0, NULL, NULL},
 };
@@ -24,6 +25,7 @@ const struct option_spec cli_reboot_options[] = {
 	{"a", ALL, NULL, NULL},
 	{"wait", WAIT, NULL, "wait until it has ended; it starts again by itself"},
 	{"w", WAIT, NULL, NULL},
+	{"timeout", TIMEOUT, "SECONDS", "wait no longer; status 1 if it is still there"},
 	{"F", FALLBACK, NULL, "reset the machine instead of asking the guest"},
 	{NULL, 0, NULL, NULL},
 };
@@ -51,21 +53,45 @@ static int ask_all(struct cli *cli, const struct way *way, const json_t *targets
 	return status;
 }
 
-static int end(struct cli *cli, const struct way *way, bool all, bool wait)
+/* What both verbs take. */
+struct wish {
+	bool all, wait;
+	unsigned timeout; /* seconds; 0: none */
+};
+
+/* False: the value is wrong, which has been said. */
+static bool take_wish(struct cli *cli, int id, struct wish *wish)
+{
+	struct error err = {""};
+	uint64_t seconds;
+
+	wish->all |= id == ALL;
+	wish->wait |= id == WAIT || id == TIMEOUT;
+	if (id != TIMEOUT)
+		return true;
+	if (option_number("--timeout", cli->value, 1, 86400, &seconds, &err)) {
+		cli_fail(cli, &err);
+		return false;
+	}
+	wish->timeout = (unsigned)seconds;
+	return true;
+}
+
+static int end(struct cli *cli, const struct way *way, const struct wish *wish)
 {
 	struct client_events *events = NULL;
 	struct error err = {""};
 	json_t *targets;
-	int status = wait_targets(cli, all, &targets);
+	int status = wait_targets(cli, wish->all, &targets);
 
 	if (status)
 		return status;
-	if (wait && !cli->dry && client_events_open(cli->client, &events, &err))
+	if (wish->wait && !cli->dry && client_events_open(cli->client, &events, &err))
 		status = cli_fail(cli, &err);
 	if (!status)
 		status = ask_all(cli, way, targets);
 	if (!status && events)
-		status = wait_ends(cli, events, targets);
+		status = wait_ends(cli, events, targets, (int)wish->timeout);
 	client_events_close(events);
 	json_decref(targets);
 	return status;
@@ -74,25 +100,24 @@ static int end(struct cli *cli, const struct way *way, bool all, bool wait)
 int cli_shutdown(struct cli *cli)
 {
 	const struct way way = {"Shutting down", "/shutdown", NULL};
-	bool all = false, wait = false;
+	struct wish wish = {0};
 	int id;
 
-	while ((id = cli_option(cli)) > 0) {
-		all |= id == ALL;
-		wait |= id == WAIT;
-	}
-	return id == CLI_END ? cli->status : end(cli, &way, all, wait);
+	while ((id = cli_option(cli)) > 0)
+		if (!take_wish(cli, id, &wish))
+			return CLI_FAILURE;
+	return id == CLI_END ? cli->status : end(cli, &way, &wish);
 }
 
 int cli_reboot(struct cli *cli)
 {
 	struct way way = {"Rebooting", "/reboot", NULL};
-	bool all = false, wait = false;
+	struct wish wish = {0};
 	int id, status;
 
 	while ((id = cli_option(cli)) > 0) {
-		all |= id == ALL;
-		wait |= id == WAIT;
+		if (!take_wish(cli, id, &wish))
+			return CLI_FAILURE;
 		if (id == FALLBACK)
 			way.suffix = "/trigger";
 	}
@@ -100,7 +125,7 @@ int cli_reboot(struct cli *cli)
 		return cli->status;
 	if (!strcmp(way.suffix, "/trigger"))
 		way.body = json_pack("{s:s}", "trigger", "reset");
-	status = end(cli, &way, all, wait);
+	status = end(cli, &way, &wish);
 	json_decref(way.body);
 	return status;
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/wait.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/loop.h"
 #include "cli/call.h"
 #include "client/client.h"
 #include "protocol/end.h"
@@ -105,18 +107,76 @@ static void take(json_t *waiting, json_t *told, const json_t *event)
 		json_array_remove(waiting, i);
 }
 
-int wait_ends(struct cli *cli, struct client_events *events, const json_t *targets)
+#define PATIENCE 10 /* seconds */
+
+/* Of those that are still there. */
+static void tell_help(struct cli *cli, const json_t *waiting)
+{
+	json_t *guest;
+	size_t i;
+
+	json_array_foreach(waiting, i, guest)
+	{
+		const char *name = json_text(guest, "name");
+
+		if (!strcmp(json_text(guest, "state"), "paused"))
+			fprintf(stderr, "%s is paused and cannot end: '%s unpause %s'\n", name,
+				cli->program, name);
+		else
+			fprintf(stderr,
+				"%s has not reacted yet; its power button is pressed again every five "
+				"seconds. '%s destroy %s' ends it at once.\n",
+				name, cli->program, name);
+	}
+}
+
+static int give_up(struct cli *cli, const json_t *waiting, int timeout)
+{
+	json_t *guest;
+	size_t i;
+
+	json_array_foreach(waiting, i, guest) cli_say(cli, "%s is still there after %d seconds",
+		json_text(guest, "name"), timeout);
+	return CLI_FAILURE;
+}
+
+/* Milliseconds until the next thing to say, `passed` after the start; -1: there is none. */
+static int ms_left(int64_t passed, bool helped, int timeout)
+{
+	int64_t next = helped || (timeout && timeout < PATIENCE) ? timeout : PATIENCE;
+
+	if (timeout == WAIT_UNASKED || !next)
+		return -1;
+	return passed >= next * 1000 ? 0 : (int)(next * 1000 - passed);
+}
+
+int wait_ends(struct cli *cli, struct client_events *events, const json_t *targets, int timeout)
 {
 	json_t *waiting = json_copy((json_t *)targets), *told = json_object(), *event;
+	const uint64_t start = clock_now();
 	struct error err = {""};
-	int r = 0;
+	bool helped = false;
+	int r = 0, status = 0;
 
 	fprintf(stderr, "Waiting for %zu domains\n", json_array_size(waiting));
-	while (json_array_size(waiting) && !(r = client_events_next(events, -1, &event, &err))) {
-		take(waiting, told, event);
-		json_decref(event);
+	while (!r && !status && json_array_size(waiting)) {
+		int64_t passed = (clock_now() - start) / 1000000;
+
+		r = client_events_next(events, ms_left(passed, helped, timeout), &event, &err);
+		if (!r) {
+			take(waiting, told, event);
+			json_decref(event);
+		} else if (r == -ETIMEDOUT) {
+			r = 0;
+			passed = (clock_now() - start) / 1000000;
+			if (timeout && passed >= timeout * 1000)
+				status = give_up(cli, waiting, timeout);
+			else if (!helped)
+				tell_help(cli, waiting);
+			helped = true;
+		}
 	}
 	json_decref(waiting);
 	json_decref(told);
-	return r ? cli_fail(cli, &err) : 0;
+	return r ? cli_fail(cli, &err) : status;
 }

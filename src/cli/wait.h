@@ -17,8 +17,11 @@ int wait_targets(struct cli *cli, bool all, json_t **targets);
 
 /*
  * Waits until each guest has ended (once: what its on_reboot makes of it is not waited for), and
- * says of each what xl says. events was opened before the guests were asked to end.
+ * says of each what xl says. events was opened before the guests were asked to end. After ten seconds it
+ * says of each that is still there what would help; after timeout (seconds, 0: never) it gives up.
+ * WAIT_UNASKED: nobody asked them to end, so there is nothing to say.
  */
-int wait_ends(struct cli *cli, struct client_events *events, const json_t *targets);
+#define WAIT_UNASKED (-1)
+int wait_ends(struct cli *cli, struct client_events *events, const json_t *targets, int timeout);
 
 #endif

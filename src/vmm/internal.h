@@ -15,6 +15,7 @@
 #include "vmm/idle.h"
 #include "vmm/move.h"
 #include "vmm/kernel_reader.h"
+#include "vmm/power.h"
 #include "vmm/sight.h"
 #include "vmm/signals.h"
 #include "vmm/terminal.h"
@@ -31,6 +32,7 @@ struct vmm {
 	struct console *console;  /* a daemon's guest: this and the next */
 	struct control *control;
 	struct signals signals;
+	struct power power;
 	struct sight sight;
 	struct gdb *gdb;
 	struct idle idle;             /* a daemon's guest */

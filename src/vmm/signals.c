@@ -6,14 +6,16 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+static void ask_to_end(struct signals *signals)
+{
+	signals->ask(signals->ctx);
+	loop_timer_arm(&signals->last, clock_now() + signals->grace);
+}
+
 void signals_hang_up(struct signals *signals)
 {
-	if (signals->hung_up || signals->nohup)
-		return;
-	signals->hung_up = true;
-	if (!signals->count++)
-		signals->ask(signals->ctx);
-	loop_timer_arm(&signals->last, clock_now() + signals->grace);
+	if (!signals->nohup && !signals->count++)
+		ask_to_end(signals);
 }
 
 static void ready(void *ctx, short revents)
@@ -30,7 +32,7 @@ static void ready(void *ctx, short revents)
 	else if (signals->count++)
 		signals->force(signals->ctx);
 	else
-		signals->ask(signals->ctx);
+		ask_to_end(signals);
 }
 
 int signals_start(struct signals *signals, struct loop *loop, void (*ask)(void *ctx),

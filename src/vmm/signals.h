@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SIGUSR2 saves the guest. SIGTERM and SIGINT press the guest's power button; the next one ends the guest.
- * SIGHUP, a terminal that goes away, presses it too: then nobody is left to ask twice, so that a guest that
- * is still there after the grace is ended. Further ones change nothing: the kernel sends one, and the shell
- * another. Where SIGHUP was ignored (nohup) it stays so. SIGPIPE and SIGXFSZ are ignored.
+ * SIGUSR2 saves the guest. SIGTERM, SIGINT and SIGHUP (a terminal that goes away) press the guest's power
+ * button; a guest that is still there after the grace is ended, and so is one at the next SIGTERM or
+ * SIGINT. Further SIGHUPs change nothing: the kernel sends one, and the shell another. Where SIGHUP was
+ * ignored (nohup) it stays so. SIGPIPE and SIGXFSZ are ignored.
  */
 #ifndef DACH_VMM_SIGNALS_H
 #define DACH_VMM_SIGNALS_H
@@ -22,8 +22,8 @@ struct signals {
 	struct loop_fd watch; /* a signalfd */
 	sigset_t old;
 	unsigned count;
-	bool hung_up, nohup;
-	uint64_t grace;           /* ns after SIGHUP; 0: SIGNALS_GRACE */
+	bool nohup;
+	uint64_t grace;           /* ns after the first of them; 0: SIGNALS_GRACE */
 	struct loop_timer last;   /* the grace's end */
 	void (*ask)(void *ctx);   /* the first */
 	void (*force)(void *ctx); /* every further one */

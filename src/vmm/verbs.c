@@ -174,7 +174,7 @@ static int press_power(struct vmm *vmm, bool reboot, struct error *err)
 		return error_set(err, EINVAL, "the guest has ended (%s) and is only kept",
 			end_word(vmm->end));
 	vmm->reboot = reboot;
-	machine_power_button(vmm->machine);
+	power_ask(vmm);
 	return 0;
 }
 

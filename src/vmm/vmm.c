@@ -59,9 +59,7 @@ static void input_room(void *ctx)
 
 static void power_button(void *ctx)
 {
-	struct vmm *vmm = ctx;
-
-	machine_power_button(vmm->machine);
+	power_ask(ctx);
 }
 
 static void end_guest(void *ctx)
@@ -361,6 +359,9 @@ static int set_up(struct vmm *vmm, struct error *err)
 
 	terminal_init(&vmm->terminal, guard, vmm->loop, send_input, end_guest, terminal_gone, vmm);
 	vmm->signals.save = config->save_to ? save_guest : NULL;
+	vmm->signals.grace = config->grace;
+	if (!r)
+		power_init(vmm);
 	if (!r)
 		r = signals_start(&vmm->signals, vmm->loop, power_button, end_guest, vmm, err);
 	vmm->signals_started = !r && vmm->loop;
@@ -424,6 +425,7 @@ static struct vmm_end run(struct vmm *vmm, struct error *err)
 static void tear_down(struct vmm *vmm)
 {
 	terminal_stop(&vmm->terminal);
+	power_stop(vmm);
 	idle_stop(&vmm->idle);
 	nest_destroy(vmm->vcpu_nest);
 	verbs_end(vmm);

@@ -113,6 +113,28 @@ kill -TERM "$(guest_process)"
 guest_wait
 check "the second does" ended 2
 
+# A press before anybody listens is lost, and comes again; a guest that never listens is ended in time.
+guest_start <<'SCRIPT'
+echo READY
+sleep 2
+for event in /dev/input/event*; do
+	(dd if="$event" bs=24 count=1 2>/dev/null | grep -q . && echo PRESSED && poweroff -f) &
+done
+sleep 1000
+SCRIPT
+check "starts once more" wait_for 60 said READY
+kill -TERM "$(guest_process)"
+guest_wait
+check "SIGTERM reaches a guest that listens late" ended 0 PRESSED
+guest_start --grace 2 <<'SCRIPT'
+echo READY
+sleep 1000
+SCRIPT
+check "and again" wait_for 60 said READY
+kill -TERM "$(guest_process)"
+guest_wait
+check "--grace ends one that does not listen" ended 2
+
 says_silence() {
 	grep -q "^dach run: the guest has said nothing for 30 seconds. .*console=ttyS0" "$work/silent.errors"
 }

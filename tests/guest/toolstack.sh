@@ -119,6 +119,11 @@ say crash
 check "on_crash=restart" wait_for 30 field_is vm02.my.flat domid 3
 console_open vm02.my.flat
 check "boots again" wait_for 60 said READY
+xl_says pause vm02.my.flat
+xl_says shutdown --timeout 11 vm02.my.flat
+check "a paused guest cannot shut down, which is said" grep -q "^vm02.my.flat is paused and cannot end: 'xl unpause" "$errors"
+check "shutdown --timeout gives up" ended 1
+xl_says unpause vm02.my.flat
 xl_says shutdown -w vm02.my.flat
 check "shutdown -w" grep -q "^Domain 3 has been shut down, reason code 0$" "$errors"
 xl_says list vm02.my.flat

@@ -112,8 +112,11 @@ put "$program" /bin/program
 busybox=$(command -v busybox) || fail "busybox is not installed"
 put "$busybox" /bin/busybox
 for module in virt/lib/irqbypass arch/x86/kvm/kvm arch/x86/kvm/kvm-amd drivers/crypto/ccp/ccp; do
-	file=$(find "$modules/" -path "*/$module.ko" | head -n 1)
-	[ -z "$file" ] || cp "$file" "$root/lib/modules/"
+	file=$(find "$modules/" -path "*/$module.ko" -o -path "*/$module.ko.xz" | head -n 1)
+	case $file in
+	*.xz) xz -d <"$file" >"$root/lib/modules/$(basename "$file" .xz)" ;;
+	*.ko) cp "$file" "$root/lib/modules/" ;;
+	esac
 done
 
 # The arguments, quoted for the shell there.

@@ -27,6 +27,18 @@ nested --cpus 2 "$tests/nested_engine" kvm apics
 check "with local APICs of its own" ended 0 "kvm: 0 failures"
 nested --cpu EPYC "$tests/nested_engine" translate
 check "the translator on another processor" ended 0 "translate: 0 failures"
+# A kernel that is stricter with what it is told of a vCPU.
+newer=$DACH_CACHE/newer
+package=$(apt-cache search --names-only '^linux-image-6[.]1[2-9].*-cloud-amd64$' | cut -d' ' -f1 | sort -V | tail -n 1)
+if [ -n "$package" ]; then
+	if [ ! -d "$newer/boot" ]; then
+		mkdir -p "$newer"
+		(cd "$newer" && apt-get download -q "$package" >/dev/null 2>&1 && dpkg -x ./*.deb . && rm ./*.deb)
+	fi
+	nested --kernel "$(echo "$newer"/boot/vmlinuz-*)" --modules "$(echo "$newer"/lib/modules/*)" \
+		"$tests/nested_engine" kvm
+	check "the engine on a newer kernel" ended 0 "kvm: 0 failures"
+fi
 
 # The guests: one that works, one with two processors, one that panics, one that attacks.
 gcc -O2 -static -o "$work/work" "$top/bench/work.c"

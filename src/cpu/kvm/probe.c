@@ -38,6 +38,16 @@
 static const uint8_t probe_code[] = {0xf3, 0x0f, 0xb8, 0xc1, 0xb9, 0xc0, 0xc6, 0x2d, 0x00, 0xff,
 	0xc9, 0x75, 0xfc, 0xe6, PROBE_PORT, 0xf4};
 
+/* A new kernel (6.12) lets no processor into 64-bit mode whose CPUID does not have it. */
+static int probe_cpuid(int kvm, int vcpu)
+{
+	struct kvm_cpuid_table table = {.nent = sizeof table.entry / sizeof *table.entry};
+
+	if (ioctl(kvm, KVM_GET_SUPPORTED_CPUID, &table) < 0)
+		return -1;
+	return ioctl(vcpu, KVM_SET_CPUID2, &table);
+}
+
 static int probe_state(int vcpu)
 {
 	struct kvm_regs regs = {.rip = 0x1000, .rflags = 2};
@@ -91,7 +101,7 @@ static int probe_guest(int kvm, uint8_t *memory)
 	if (vcpu < 0 || size < (int)sizeof *run)
 		return 2;
 	run = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
-	if (run == MAP_FAILED || probe_state(vcpu) < 0)
+	if (run == MAP_FAILED || probe_cpuid(kvm, vcpu) < 0 || probe_state(vcpu) < 0)
 		return 2;
 	__atomic_store_n(&memory[PROBE_STARTED], 1, __ATOMIC_RELEASE);
 	if (ioctl(vcpu, KVM_RUN, 0) < 0)

@@ -142,7 +142,9 @@ static int take_option(struct request *request, int id, const char *value, struc
 			request->no_net = true;
 			return 0;
 		}
-		return take_count("net", value, LIMIT_NETWORKS, &config->nets, config->net, err);
+		if (config->nets == LIMIT_NETWORKS)
+			return error_set(err, EINVAL, "--net: %u at most", LIMIT_NETWORKS);
+		return net_spec_parse(value, &config->net[config->nets++], err);
 	case STATS:
 		config->stats = true;
 		return 0;
@@ -223,7 +225,7 @@ static int use_image(struct request *request, struct error *err)
 	config->disk[0] = request->disk;
 	config->disks++;
 	if (!config->nets && !request->no_net)
-		config->net[config->nets++] = "user";
+		config->net[config->nets++].kind = NET_USER;
 	return 0;
 }
 
@@ -239,6 +241,14 @@ static int complete(struct request *request, struct error *err)
 	if (!request->config.kernel && request->config.initrd)
 		return error_set(err, EINVAL, "--initrd needs a --kernel beside it");
 	return 0;
+}
+
+static void free_request(struct request *request)
+{
+	for (unsigned i = 0; i < request->config.nets; i++)
+		net_spec_free(&request->config.net[i]);
+	free(request->cmdline);
+	free(request);
 }
 
 int cli_run(int argc, char **argv)
@@ -258,14 +268,14 @@ int cli_run(int argc, char **argv)
 	request->config.vcpus = 1;
 	while (!r && (id = option_next(&scan, options, &err)) != OPTION_END) {
 		if (id == HELP) {
-			free(request);
+			free_request(request);
 			return usage();
 		}
 		r = take_option(request, id, scan.value, &err);
 	}
 	if (!r && request->list) {
 		request->list();
-		free(request);
+		free_request(request);
 		return 0;
 	}
 	if (!r)
@@ -274,7 +284,6 @@ int cli_run(int argc, char **argv)
 		status = vmm_run(&request->config, &err).status;
 	if (err.text[0])
 		fprintf(stderr, "dach run: %s\n", err.text);
-	free(request->cmdline);
-	free(request);
+	free_request(request);
 	return status;
 }

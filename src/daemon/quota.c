@@ -1,51 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/quota.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/policy.h"
-
-/* The host's side of tcp:[ADDR]:PORT-...; false: it is no such thing. */
-static bool host_side(const char *forward, uint32_t *address, unsigned long *port)
-{
-	struct in_addr in = {htonl(INADDR_LOOPBACK)};
-	char text[INET_ADDRSTRLEN];
-	const char *at = strchr(forward, ':'), *colon = at ? strchr(at + 1, ':') : NULL;
-	size_t len;
-	char *end;
-
-	if (!colon)
-		return false;
-	len = colon - at - 1;
-	if (len >= sizeof text)
-		return false;
-	memcpy(text, at + 1, len);
-	text[len] = 0;
-	if (len && inet_pton(AF_INET, text, &in) != 1)
-		return false;
-	*address = ntohl(in.s_addr);
-	*port = strtoul(colon + 1, &end, 10);
-	return end != colon + 1 && *end == '-' && *port >= 1 && *port <= 65535;
-}
+#include "protocol/network.h"
 
 /* A user's ports of the host are such as he could have himself, and seen by the host alone. */
 static int check_forward(const struct peer *peer, const char *forward, struct error *err)
 {
-	uint32_t address;
-	unsigned long port;
+	struct net_forward parsed;
+	int r = net_forward_parse(forward, &parsed, err);
 
-	if (!host_side(forward, &address, &port))
-		return error_set(err, EINVAL, "forward: '%s' is no forwarded port", forward);
-	if (address >> 24 != 127 && !peer_allows(peer, "addresses"))
+	if (r)
+		return r;
+	if (parsed.host_addr >> 24 != 127 && !peer_allows(peer, "addresses"))
 		return error_set(err, EACCES,
 			"forward: '%s': the host's policy gives you the host's loopback addresses only",
 			forward);
-	if (port < 1024 && !peer_allows(peer, "low_ports"))
+	if (parsed.host_port < 1024 && !peer_allows(peer, "low_ports"))
 		return error_set(err, EACCES,
 			"forward: '%s': the host's policy gives you ports from 1024 on only",
 			forward);

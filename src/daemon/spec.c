@@ -127,19 +127,17 @@ static int open_kernel(const struct peer *owner, const struct domain_config *con
 }
 
 /* Every interface over this host's sockets; bridges are not there yet. */
-static int put_network(const struct domain_vif *vif, unsigned i, struct launch_network *to,
-	struct error *err)
+static int put_network(const struct domain_vif *vif, struct net_spec *to, struct error *err)
 {
-	char spec[LIMIT_STRING + 1];
-	size_t len = snprintf(spec, sizeof spec, "user");
+	int r = 0;
 
-	for (unsigned k = 0; k < vif->forwards && len < sizeof spec; k++)
-		len += snprintf(spec + len, sizeof spec - len, ",fwd=%s", vif->forward[k]);
-	if (len < sizeof spec && *vif->mac)
-		len += snprintf(spec + len, sizeof spec - len, ",mac=%s", vif->mac);
-	if (len >= sizeof spec)
-		return error_set(err, EINVAL, "vif %u: too many forwarded ports", i);
-	return put(&to->spec, spec, err);
+	to->kind = NET_USER;
+	snprintf(to->mac, sizeof to->mac, "%s", vif->mac);
+	if (fields_make_list(net_spec_fields, "forwards", to, vif->forwards))
+		return error_set(err, ENOMEM, "out of memory");
+	for (unsigned k = 0; !r && k < vif->forwards; k++)
+		r = net_forward_parse(vif->forward[k], &to->forward[k], err);
+	return r;
 }
 
 static int put_networks(const struct domain_config *config, struct launch_spec *spec,
@@ -150,7 +148,7 @@ static int put_networks(const struct domain_config *config, struct launch_spec *
 	if (launch_make_networks(spec, config->vifs))
 		return error_set(err, ENOMEM, "out of memory");
 	for (unsigned i = 0; !r && i < config->vifs; i++)
-		r = put_network(&config->vif[i], i, &spec->network[i], err);
+		r = put_network(&config->vif[i], &spec->network[i], err);
 	return r;
 }
 

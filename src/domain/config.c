@@ -10,6 +10,7 @@
 
 #include "domain/vdev.h"
 #include "protocol/fields.h"
+#include "protocol/network.h"
 
 #define MEMORY_DEFAULT (128u << 10)
 #define MEMORY_MAX (16ull << 30) /* 16 TiB */
@@ -341,6 +342,15 @@ int domain_config_check_limits(const struct domain_config *config, struct error 
 		if (disks > LIMIT_DISKS)
 			return error_set(err, EINVAL,
 				"disks[%u]: a guest can have %d disks at most", n, LIMIT_DISKS);
+	}
+	for (unsigned n = 0; n < config->vifs; n++) {
+		for (unsigned k = 0; k < config->vif[n].forwards; k++) {
+			struct net_forward forward;
+			struct error why = {""};
+
+			if (net_forward_parse(config->vif[n].forward[k], &forward, &why))
+				return error_set(err, EINVAL, "vifs[%u]: %s", n, why.text);
+		}
 	}
 	if (config->vifs > LIMIT_NETWORKS)
 		return error_set(err, EINVAL, "vifs[%d]: a guest can have %d networks at most",

@@ -140,7 +140,7 @@ int domain_config_check(const struct domain_config *config, struct error *err);
 bool domain_disk_has_medium(const struct domain_disk *disk);
 
 /*
- * Is it more than a guest can be started with (protocol/limits.h)? Beside domain_config_check(), since
+ * Is it more than a guest can be started with (protocol/limits.h), or not of a form that can? Beside domain_config_check(), since
  * configurations that were kept by an older daemon are to be read, whatever they ask for.
  */
 int domain_config_check_limits(const struct domain_config *config, struct error *err);

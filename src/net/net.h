@@ -14,37 +14,11 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "protocol/network.h"
 
-#define NET_MAC_LEN 6
 #define NET_HEADER_LEN 14
 /* The largest frame: an IPv4 packet's limit. A client must be ready for them. */
 #define NET_FRAME_MAX (NET_HEADER_LEN + 65535u)
-
-enum net_kind { NET_NONE, NET_USER };
-
-/* A port of the host that leads to one of the guest. IPv4, addresses in host byte order. */
-struct net_forward {
-	bool udp;
-	uint32_t host_addr, guest_addr; /* guest_addr 0: the one DHCP gives */
-	uint16_t host_port, guest_port;
-};
-
-/* What --net says. */
-struct net_spec {
-	enum net_kind kind;
-	bool loopback; /* the guest reaches what listens on this host's loopback addresses */
-	bool has_mac;
-	uint8_t mac[NET_MAC_LEN];
-	struct net_forward *forward;
-	unsigned forwards;
-};
-
-/*
- * none | user[,fwd=tcp|udp:[ADDR]:PORT-[ADDR]:PORT]...[,loopback][,mac=XX:XX:XX:XX:XX:XX]; the host's
- * ADDR is 127.0.0.1 unless given. net_spec_free() after success.
- */
-int net_spec_parse(const char *text, struct net_spec *spec, struct error *err);
-void net_spec_free(struct net_spec *spec);
 
 /* All called on the endpoint's thread. */
 struct net_client {

@@ -56,16 +56,6 @@ static const struct field disk_fields[] = {
 	{.key = NULL},
 };
 
-static const struct field network_fields[] = {
-	{.key = "spec",
-		.kind = FIELD_STRING,
-		FIELD_AT(launch_network, spec),
-		.needed = true,
-		.max = LIMIT_STRING,
-		.text = ""},
-	{.key = NULL},
-};
-
 const struct field launch_fields[] = {
 	{.key = "version",
 		.kind = FIELD_COUNT,
@@ -96,7 +86,7 @@ const struct field launch_fields[] = {
 	FILE_AT(initrd),
 	TEXT(launch_spec, cmdline, LIMIT_CMDLINE, ""),
 	LIST("disks", disk, disks, LIMIT_DISKS, disk_fields),
-	LIST("networks", network, networks, LIMIT_NETWORKS, network_fields),
+	LIST("networks", network, networks, LIMIT_NETWORKS, net_spec_fields),
 	DESCRIPTOR(launch_spec, control, false),
 	DESCRIPTOR(launch_spec, console, false),
 	DESCRIPTOR(launch_spec, lock, false),

@@ -3,7 +3,7 @@
  * What a monitor starts its guest from, as the daemon hands it over: the launch description, one JSON
  * object of up to LAUNCH_MAX bytes, in the file at descriptor 3 of a new dach-vmm.
  *
- *   {"version": 1,
+ *   {"version": 2,
  *    "name": "web", "domid": 7, "uuid": "5f0c...",
  *    "engine": "auto",                  "auto", "translate" or "kvm"
  *    "memory": 262144,                  KiB: what the guest is to use at first
@@ -15,7 +15,9 @@
  *    "cmdline": "root=/dev/vda ro",                                   may be left out
  *    "disks": [{"fd": 6, "name": "/srv/web.img", "readonly": false,
  *               "vdev": "xvda2"}],      what the disk's command line calls it; may be left out
- *    "networks": [{"spec": "user,mac=00:16:3e:00:00:01"}],            as for dach run --net
+ *    "networks": [{"kind": "user", "mac": "00:16:3e:00:00:01",
+                  "forwards": [{"udp": false, "host_addr": 2130706433, "host_port": 2222,
+                                "guest_addr": 0, "guest_port": 22}]}],   see network.h
  *    "control": 7, "console": 8,        listening Unix sockets, each may be left out
  *    "lock": 9,                         a file that is locked (flock) for as long as the monitor lives
  *    "status": 10,                      an empty file: see end.h
@@ -40,10 +42,11 @@
 #include "base/error.h"
 #include "protocol/fields.h"
 #include "protocol/limits.h"
+#include "protocol/network.h"
 
 #define LAUNCH_FD 3 /* the description's own; the others follow */
-#define LAUNCH_VERSION 1
-#define LAUNCH_MAX (256u << 10)
+#define LAUNCH_VERSION 2
+#define LAUNCH_MAX (512u << 10)
 #define LAUNCH_FDS_MAX (LIMIT_DISKS + 8)
 
 /* Strings are the structure's own (malloc). Descriptors: -1 is none. */
@@ -58,10 +61,6 @@ struct launch_disk {
 	bool readonly;
 };
 
-struct launch_network {
-	char *spec;
-};
-
 struct launch_spec {
 	unsigned version;
 	char *name, *uuid;
@@ -73,7 +72,7 @@ struct launch_spec {
 	char *cmdline;
 	struct launch_disk *disk;
 	unsigned disks;
-	struct launch_network *network;
+	struct net_spec *network;
 	unsigned networks;
 	int control, console, lock, status;
 	bool paused;

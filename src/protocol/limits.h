@@ -8,6 +8,7 @@
 
 #define LIMIT_DISKS 8 /* that have a medium */
 #define LIMIT_NETWORKS 4
+#define LIMIT_FORWARDS 256 /* of one network */
 #define LIMIT_VCPUS 64
 #define LIMIT_MEMORY_MIN 4096ull      /* KiB */
 #define LIMIT_MEMORY_MAX (1ull << 32) /* KiB: 4 TiB */

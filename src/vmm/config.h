@@ -26,7 +26,7 @@ struct vmm_config {
 	unsigned vcpus;
 	const char *disk[LIMIT_DISKS]; /* FILE[,ro]; with launch, names for messages */
 	unsigned disks;
-	const char *net[LIMIT_NETWORKS]; /* user[,fwd=tcp:ADDRESS:PORT-:PORT]... */
+	struct net_spec net[LIMIT_NETWORKS];
 	unsigned nets;
 	const char *gdb;          /* unix:PATH or ADDRESS:PORT; NULL: none */
 	const char *test_vendor;  /* what CPUID calls the processor's vendor; NULL: as the host */

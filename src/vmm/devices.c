@@ -28,20 +28,12 @@ static int add_disk(struct devices *devices, unsigned i, const struct vmm_config
 		serial, &devices->blk[i], err);
 }
 
-static int open_net(struct devices *devices, unsigned i, const char *text, struct error *err)
+static int open_net(struct devices *devices, unsigned i, const struct net_spec *spec,
+	struct error *err)
 {
-	struct net_spec spec;
-	int r = net_spec_parse(text, &spec, err);
-
-	if (r)
-		return r;
-	if (spec.kind != NET_NONE)
-		r = net_open(&spec, &devices->net[i], err);
-	devices->user |= spec.kind == NET_USER;
-	devices->has_mac[i] = spec.has_mac;
-	memcpy(devices->mac[i], spec.mac, sizeof devices->mac[i]);
-	net_spec_free(&spec);
-	return r;
+	devices->user |= spec->kind == NET_USER;
+	devices->has_mac[i] = net_spec_mac(spec, devices->mac[i]);
+	return spec->kind == NET_NONE ? 0 : net_open(spec, &devices->net[i], err);
 }
 
 int devices_open(struct devices *devices, const struct vmm_config *config, struct error *err)
@@ -49,7 +41,7 @@ int devices_open(struct devices *devices, const struct vmm_config *config, struc
 	int r = 0;
 
 	for (unsigned i = 0; !r && i < config->nets; i++)
-		r = open_net(devices, i, config->net[i], err);
+		r = open_net(devices, i, &config->net[i], err);
 	return r;
 }
 

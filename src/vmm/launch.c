@@ -28,7 +28,7 @@ int vmm_launch_read(const char *text, size_t len, struct vmm_launch *launch, str
 	for (unsigned i = 0; i < spec->disks; i++)
 		config->disk[i] = spec->disk[i].name;
 	for (unsigned i = 0; i < spec->networks; i++)
-		config->net[i] = spec->network[i].spec;
+		config->net[i] = spec->network[i];
 	return 0;
 }
 

@@ -128,8 +128,8 @@ def test_users_have_their_own_guests_only():
         assert d.get("/v1/guests/mine")["memory_max"] == 65536
         d.post("/v1/guests/second/destroy")
         for forward, why in ("tcp:127.0.0.1:87-:80", "1024"), ("udp::53-:53", "1024"), \
-                ("tcp:0.0.0.0:8080-:80", "loopback"), ("tcp:127.0.0.1:99999-:80", "forwarded"), \
-                ("tcp:127.0.0.1: 80-:80", "1024"), ("tcp:localhost:8080-:80", "forwarded"):
+                ("tcp:0.0.0.0:8080-:80", "loopback"), ("tcp:127.0.0.1:99999-:80", "form"), \
+                ("tcp:127.0.0.1: 80-:80", "form"), ("tcp:localhost:8080-:80", "form"):
             assert why in make("net", vifs=[{"forward": [forward]}])["text"], forward
         assert "value" in make("second", vifs=[{"forward": ["tcp:127.0.0.1:18080-:80"]}])
         for verb in "pause", "destroy", "shutdown":

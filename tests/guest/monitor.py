@@ -48,7 +48,7 @@ class Monitor:
             return give(sock.detach())
 
         document = {
-            "version": 1, "name": "test", "domid": 7, "engine": ENGINE, "memory": 256 << 10,
+            "version": 2, "name": "test", "domid": 7, "engine": ENGINE, "memory": 256 << 10,
             "uuid": "5f0c6a6e-0000-4000-8000-000000000001",
             "kernel": {"fd": opened(kernel), "name": kernel},
             "cmdline": "console=ttyS0 quiet panic=-1 " + cmdline,
@@ -306,7 +306,7 @@ def scenario_idle(kernel, initrd, work):
     disk = work + "/disk"
     with open(disk, "wb") as file:
         file.truncate(1 << 20)
-    monitor = Monitor(kernel, initrd, disks=[(disk, True)], networks=[{"spec": "user"}])
+    monitor = Monitor(kernel, initrd, disks=[(disk, True)], networks=[{"kind": "user"}])
     console = monitor.console()
     console.until("READY")
     if os.geteuid() == 0:
@@ -445,7 +445,7 @@ def scenario_wrong(kernel, initrd, work):
             ("a descriptor that is not open", {"console": 150}, "descriptor 150 is not open"),
             ("no memory to speak of", {"memory": 1}, "memory: 1 is not between"),
             ("a descriptor used twice", {"console": 4}, "descriptor 4 is used twice"),
-            ("another version", {"version": 2}, "version: not 1")):
+            ("another version", {"version": 1}, "version: not 2")):
         monitor = Monitor(kernel, initrd, **more)
         status = monitor.process.wait(20)
         text = monitor.close()

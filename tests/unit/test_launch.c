@@ -46,6 +46,14 @@ static void fill(const struct field *fields, void *at, bool most, int *fd)
 		case FIELD_FD:
 			*(int *)p = (*fd)--;
 			break;
+		case FIELD_ENUM:
+			*(unsigned *)p = 0;
+			while (most && field->names[*(unsigned *)p + 1])
+				++*(unsigned *)p;
+			break;
+		case FIELD_TEXT: /* there is but one */
+			strcpy(p, most ? "fe:ff:ff:ff:ff:ff" : "");
+			break;
 		case FIELD_STRUCT:
 			fill(field->element, p, most, fd);
 			break;
@@ -76,6 +84,9 @@ static void assert_same(const struct field *fields, const void *a, const void *b
 			break;
 		case FIELD_BOOL:
 			assert_int_equal(*(bool *)p, *(bool *)q);
+			break;
+		case FIELD_TEXT:
+			assert_string_equal(p, q);
 			break;
 		case FIELD_STRUCT:
 			assert_same(field->element, p, q);
@@ -237,9 +248,16 @@ static void test_daemon_to_monitor(void **state)
 		assert_int_equal(spec->disk[i].vdev[4], '1' + i);
 	}
 	assert_int_equal(config->nets, LIMIT_NETWORKS);
-	for (unsigned i = 0; i < LIMIT_NETWORKS; i++)
-		assert_string_equal(config->net[i],
-			"user,fwd=tcp:127.0.0.1:2222-:22,mac=00:16:3e:00:00:01");
+	for (unsigned i = 0; i < LIMIT_NETWORKS; i++) {
+		const struct net_forward *forward = config->net[i].forward;
+
+		assert_int_equal(config->net[i].kind, NET_USER);
+		assert_string_equal(config->net[i].mac, "00:16:3e:00:00:01");
+		assert_int_equal(config->net[i].forwards, 1);
+		assert_true(!forward->udp && forward->host_addr == 0x7f000001 &&
+			forward->host_port == 2222 && !forward->guest_addr &&
+			forward->guest_port == 22);
+	}
 	assert_int_equal(spec->keep, 1u << END_CRASH | 1u << END_REBOOT);
 	assert_true(spec->paused);
 	assert_true(spec->uid == 1900000000 && spec->gid == spec->uid);

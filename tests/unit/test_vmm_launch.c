@@ -15,7 +15,7 @@
 #include "protocol/request.h"
 #include "vmm/vmm.h"
 
-#define HEAD "{\"version\":1,\"name\":\"web\",\"memory\":65536,\"kernel\":{\"fd\":4}"
+#define HEAD "{\"version\":2,\"name\":\"web\",\"memory\":65536,\"kernel\":{\"fd\":4}"
 
 static int parse(const char *text, struct vmm_launch *launch, struct error *err)
 {
@@ -26,11 +26,11 @@ static int parse(const char *text, struct vmm_launch *launch, struct error *err)
 static void reads_all(void **state)
 {
 	static const char text[] =
-		"{\"version\":1,\"name\":\"web\",\"domid\":7,\"uuid\":\"u\",\"engine\":\"kvm\",\"memory\":65536,"
+		"{\"version\":2,\"name\":\"web\",\"domid\":7,\"uuid\":\"u\",\"engine\":\"kvm\",\"memory\":65536,"
 		"\"maxmem\":131072,\"vcpus\":3,\"kernel\":{\"fd\":9,\"name\":\"k\"},"
 		"\"initrd\":{\"fd\":5,\"name\":\"i\"},\"cmdline\":\"quiet\","
 		"\"disks\":[{\"fd\":6,\"name\":\"d\",\"vdev\":\"xvda2\",\"readonly\":true},{\"fd\":7}],"
-		"\"networks\":[{\"spec\":\"user\"}],\"control\":8,\"console\":4,\"lock\":10,\"status\":11,"
+		"\"networks\":[{\"kind\":\"user\"}],\"control\":8,\"console\":4,\"lock\":10,\"status\":11,"
 		"\"paused\":true,\"keep\":[\"crash\",\"reboot\"],\"uid\":5,\"gid\":6}";
 	static const int fds[] = {4, 5, 6, 7, 8, 9, 10, 11};
 	struct vmm_launch d;
@@ -66,14 +66,14 @@ static void takes_a_disk_for_a_kernel(void **state)
 	struct vmm_launch d;
 	struct error err;
 
-	assert_int_equal(parse("{\"version\":1,\"name\":\"web\",\"memory\":65536,"
+	assert_int_equal(parse("{\"version\":2,\"name\":\"web\",\"memory\":65536,"
 			       "\"disks\":[{\"fd\":4}]}",
 				 &d, &err),
 		0);
 	assert_null(d.config.kernel);
 	assert_int_equal(d.spec.kernel.fd, -1);
 	vmm_launch_free(&d);
-	assert_int_not_equal(parse("{\"version\":1,\"name\":\"web\",\"memory\":65536}", &d, &err),
+	assert_int_not_equal(parse("{\"version\":2,\"name\":\"web\",\"memory\":65536}", &d, &err),
 		0);
 	assert_non_null(strstr(err.text, "kernel: is missing"));
 }
@@ -102,9 +102,9 @@ static void refuses_descriptions(void **state)
 	} bad[] = {
 		{"", "line 1"},
 		{"[]", "not a JSON object"},
-		{"{\"version\":1", "line 1"},
-		{"{\"version\":1}", "name: is missing"},
-		{"{\"version\":2}", "version"},
+		{"{\"version\":2", "line 1"},
+		{"{\"version\":2}", "name: is missing"},
+		{"{\"version\":1}", "version"},
 		{HEAD ",\"name\":\"x\"}", "duplicate"},
 		{HEAD ",\"colour\":1}", "colour: unknown"},
 		{HEAD ",\"vcpus\":0}", "vcpus"},
@@ -120,7 +120,7 @@ static void refuses_descriptions(void **state)
 		{HEAD ",\"disks\":[{\"readonly\":true}]}", "fd: is missing"},
 		{HEAD ",\"disks\":[{\"fd\":5,\"readonly\":1}]}", "readonly"},
 		{HEAD ",\"disks\":[1,2,3,4,5,6,7,8,9]}", "8 at most"},
-		{HEAD ",\"networks\":[{}]}", "spec: is missing"},
+		{HEAD ",\"networks\":[{}]}", "networks[0].kind: is missing"},
 		{HEAD ",\"networks\":{}}", "networks"},
 		{HEAD ",\"keep\":[\"always\"]}", "keep"},
 		{HEAD ",\"keep\":[7]}", "keep"},

@@ -7,11 +7,12 @@
 #include <errno.h>
 #include <string.h>
 
-#include "net/net.h"
+#include "protocol/network.h"
 
 static void test_good(void **state)
 {
 	static const uint8_t mac[6] = {0x02, 0xaB, 0, 0x12, 0x34, 0xff};
+	uint8_t bytes[6];
 	struct error err = {0};
 	struct net_spec spec;
 
@@ -21,7 +22,7 @@ static void test_good(void **state)
 	assert_int_equal(net_spec_parse("user", &spec, &err), 0);
 	assert_int_equal(spec.kind, NET_USER);
 	assert_int_equal(spec.forwards, 0);
-	assert_false(spec.has_mac);
+	assert_false(net_spec_mac(&spec, bytes));
 	assert_false(spec.loopback);
 	net_spec_free(&spec);
 	assert_int_equal(net_spec_parse("user,loopback", &spec, &err), 0);
@@ -42,8 +43,9 @@ static void test_good(void **state)
 	assert_int_equal(spec.forward[1].guest_addr, 0x0a000210);
 	assert_int_equal(spec.forward[2].host_addr, 0);
 	assert_int_equal(spec.forward[2].host_port, 65535);
-	assert_true(spec.has_mac);
-	assert_memory_equal(spec.mac, mac, 6);
+	assert_string_equal(spec.mac, "02:ab:00:12:34:ff");
+	assert_true(net_spec_mac(&spec, bytes));
+	assert_memory_equal(bytes, mac, 6);
 	net_spec_free(&spec);
 }
 

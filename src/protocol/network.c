@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "protocol/network.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/limits.h"
+
+#define FORWARD_FORM "tcp|udp:[ADDR]:PORT-[ADDR]:PORT"
+
+static const char *const kinds[] = {[NET_USER] = "user", [NET_NONE] = "none", NULL};
+
+#define NUMBER(member, least, most)                                                               \
+	{                                                                                         \
+		.key = #member, .kind = FIELD_COUNT, FIELD_AT(net_forward, member), .min = least, \
+		.max = most                                                                       \
+	}
+
+static const struct field forward_fields[] = {
+	{.key = "udp", .kind = FIELD_BOOL, FIELD_AT(net_forward, udp), .max = 1},
+	NUMBER(host_addr, 0, UINT32_MAX),
+	NUMBER(guest_addr, 0, UINT32_MAX),
+	NUMBER(host_port, 1, 65535),
+	NUMBER(guest_port, 1, 65535),
+	{.key = NULL},
+};
+
+static bool mac_bytes(const char *text, uint8_t mac[NET_MAC_LEN])
+{
+	unsigned byte[NET_MAC_LEN];
+	int end = 0;
+
+	if (strlen(text) != NET_MAC_TEXT ||
+		strspn(text, "0123456789abcdefABCDEF:") != NET_MAC_TEXT ||
+		sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &byte[0], &byte[1], &byte[2], &byte[3],
+			&byte[4], &byte[5], &end) != NET_MAC_LEN ||
+		end != NET_MAC_TEXT)
+		return false;
+	for (unsigned i = 0; i < NET_MAC_LEN; i++)
+		mac[i] = byte[i];
+	return true;
+}
+
+/* In small letters; not that of a group. */
+static int read_mac(const char *text, char *to)
+{
+	uint8_t mac[NET_MAC_LEN];
+
+	if (!mac_bytes(text, mac) || (mac[0] & 1))
+		return -EINVAL;
+	for (unsigned i = 0; i <= NET_MAC_TEXT; i++)
+		to[i] = tolower((unsigned char)text[i]);
+	return 0;
+}
+
+const struct field net_spec_fields[] = {
+	{.key = "kind",
+		.kind = FIELD_ENUM,
+		FIELD_AT(net_spec, kind),
+		.needed = true,
+		.names = kinds},
+	{.key = "mac",
+		.kind = FIELD_TEXT,
+		FIELD_AT(net_spec, mac),
+		.max = NET_MAC_TEXT,
+		.read = read_mac},
+	{.key = "loopback", .kind = FIELD_BOOL, FIELD_AT(net_spec, loopback), .max = 1},
+	{.key = "forwards",
+		.kind = FIELD_LIST,
+		FIELD_AT(net_spec, forward),
+		FIELD_COUNT_AT(net_spec, forwards),
+		.max = LIMIT_FORWARDS,
+		.element = forward_fields,
+		.size = sizeof(struct net_forward)},
+	{.key = NULL},
+};
+
+static bool parse_port(const char *text, unsigned *port)
+{
+	unsigned value = 0;
+
+	for (const char *c = text; *c; c++) {
+		if (*c < '0' || *c > '9' || value > 65535)
+			return false;
+		value = 10 * value + (*c - '0');
+	}
+	*port = value;
+	return value > 0 && value <= 65535;
+}
+
+/* [ADDR]:PORT, cut up in place. An ADDR that is left out leaves *addr alone. */
+static bool parse_endpoint(char *text, uint32_t *addr, unsigned *port)
+{
+	char *colon = strrchr(text, ':');
+	struct in_addr parsed;
+
+	if (!colon || !parse_port(colon + 1, port))
+		return false;
+	*colon = 0;
+	if (!*text)
+		return true;
+	if (inet_pton(AF_INET, text, &parsed) != 1)
+		return false;
+	*addr = ntohl(parsed.s_addr);
+	return true;
+}
+
+int net_forward_parse(const char *text, struct net_forward *forward, struct error *err)
+{
+	char buf[128], *host, *guest;
+
+	*forward = (struct net_forward){.host_addr = INADDR_LOOPBACK};
+	if (strlen(text) >= sizeof(buf))
+		goto bad;
+	strcpy(buf, text);
+	if (!strncmp(buf, "udp:", 4))
+		forward->udp = true;
+	else if (strncmp(buf, "tcp:", 4))
+		goto bad;
+	host = buf + 4;
+	guest = strchr(host, '-');
+	if (!guest)
+		goto bad;
+	*guest++ = 0;
+	if (!parse_endpoint(host, &forward->host_addr, &forward->host_port) ||
+		!parse_endpoint(guest, &forward->guest_addr, &forward->guest_port))
+		goto bad;
+	return 0;
+bad:
+	return error_set(err, EINVAL, "fwd=%s: not of the form %s", text, FORWARD_FORM);
+}
+
+static int parse_mac(const char *text, char *to, struct error *err)
+{
+	uint8_t mac[NET_MAC_LEN];
+
+	if (!read_mac(text, to))
+		return 0;
+	if (mac_bytes(text, mac))
+		return error_set(err, EINVAL, "--net: mac=%s: a group's address, not a card's",
+			text);
+	return error_set(err, EINVAL, "--net: mac=%s: not six bytes like 02:00:00:12:34:56", text);
+}
+
+bool net_spec_mac(const struct net_spec *spec, uint8_t mac[NET_MAC_LEN])
+{
+	return mac_bytes(spec->mac, mac);
+}
+
+static int add_forward(struct net_spec *spec, const char *text, struct error *err)
+{
+	struct net_forward *forward;
+
+	if (spec->forwards == LIMIT_FORWARDS)
+		return error_set(err, EINVAL, "--net: more than %u forwarded ports",
+			LIMIT_FORWARDS);
+	forward = reallocarray(spec->forward, spec->forwards + 1, sizeof(*forward));
+	if (!forward)
+		return error_set(err, ENOMEM, "out of memory");
+	spec->forward = forward;
+	return net_forward_parse(text, &forward[spec->forwards++], err);
+}
+
+static int parse_option(struct net_spec *spec, const char *option, struct error *err)
+{
+	if (!strncmp(option, "fwd=", 4))
+		return add_forward(spec, option + 4, err);
+	if (!strncmp(option, "mac=", 4))
+		return parse_mac(option + 4, spec->mac, err);
+	if (!strcmp(option, "loopback")) {
+		spec->loopback = true;
+		return 0;
+	}
+	return error_set(err, EINVAL, "--net: unknown option '%s' (fwd=..., loopback, mac=...)",
+		option);
+}
+
+int net_spec_parse(const char *text, struct net_spec *spec, struct error *err)
+{
+	char *copy = strdup(text), *rest = copy, *word;
+	int r = 0;
+
+	memset(spec, 0, sizeof(*spec));
+	if (!copy)
+		return error_set(err, ENOMEM, "out of memory");
+	word = strsep(&rest, ",");
+	if (!strcmp(word, "user"))
+		spec->kind = NET_USER;
+	else if (!strcmp(word, "none") && !rest)
+		spec->kind = NET_NONE;
+	else
+		r = error_set(err, EINVAL,
+			"--net %s: not none or user[,fwd=...][,loopback][,mac=...]", text);
+	while (!r && (word = strsep(&rest, ",")))
+		r = parse_option(spec, word, err);
+	free(copy);
+	if (r)
+		net_spec_free(spec);
+	return r;
+}
+
+void net_spec_free(struct net_spec *spec)
+{
+	free(spec->forward);
+	memset(spec, 0, sizeof(*spec));
+}

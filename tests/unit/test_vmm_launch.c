@@ -110,7 +110,7 @@ static void refuses_descriptions(void **state)
 		{HEAD ",\"vcpus\":0}", "vcpus"},
 		{HEAD ",\"vcpus\":65}", "vcpus"},
 		{HEAD ",\"vcpus\":1.5}", "vcpus"},
-		{HEAD ",\"maxmem\":1024}", "more than maxmem"},
+		{HEAD ",\"maxmem\":4096}", "more than maxmem"},
 		{HEAD ",\"maxmem\":65537}", "MiB"},
 		{HEAD ",\"control\":3}", "control: not a descriptor from 4"},
 		{HEAD ",\"control\":-1}", "control"},

@@ -103,20 +103,6 @@ static bool enter_code(struct vcpu *v)
 enum slow_result translate_slow(struct vcpu *v, const struct slow_access *d);
 enum slow_result translate_commit(struct vcpu *v, const struct slow_access *d);
 
-/* The check has used up CF: v->flags are the guest's again. */
-static void take_carry(struct vcpu *v, const struct slow_access *d)
-{
-	bool carry;
-
-	if (d->flags & SLOW_CARRY)
-		carry = v->carry & 1;
-	else if (d->flags & SLOW_SUM)
-		carry = tlb_carry(v->sum, v->ea, d->size);
-	else
-		return;
-	v->flags = (v->flags & ~(uint64_t)FL_CF) | (carry ? FL_CF : 0);
-}
-
 static enum slow_result back(struct vcpu *v, enum slow_result r)
 {
 	if (r != SLOW_LEAVE) {
@@ -128,15 +114,8 @@ static enum slow_result back(struct vcpu *v, enum slow_result r)
 
 enum slow_result translate_slow(struct vcpu *v, const struct slow_access *d)
 {
-	enum slow_result r;
-
 	place(v->private_data, PLACE_HELPER);
-	take_carry(v, d);
-	r = mmu_slow(v, d);
-	/* an access that ends with its page passes without CF only */
-	if (r == SLOW_RETRY && d->flags & SLOW_CARRY)
-		v->flags &= ~(uint64_t)FL_CF;
-	return back(v, r);
+	return back(v, mmu_slow(v, d));
 }
 
 enum slow_result translate_commit(struct vcpu *v, const struct slow_access *d)

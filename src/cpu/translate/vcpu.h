@@ -189,7 +189,7 @@ void mmu_cr3_loaded(struct vcpu *v, bool keep);
  */
 void mode_update(struct vcpu *v);
 
-/* The slow path of generated code: the address is in v->ea, the host address goes to v->scratch. */
+/* slow.c, the slow path of generated code: the address is in v->ea, the host address goes to v->scratch. */
 enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d);
 /* ... and after the operation was done at v->scratch. */
 enum slow_result mmu_commit(struct vcpu *v, const struct slow_access *d);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Guest memory from inside: a linear address resolved to what is there, for mmu.c and slow.c. */
+#ifndef DACH_CPU_TRANSLATE_MMU_H
+#define DACH_CPU_TRANSLATE_MMU_H
+
+#include "cpu/translate/vm.h"
+
+/* Where one page's part of an access goes. */
+struct target {
+	uint8_t *host; /* of the first byte; NULL: a device */
+	uint64_t gpa;
+	bool watched; /* a write must be followed by cache_invalidate() */
+	bool debug;   /* a data breakpoint is in the page */
+};
+
+/*
+ * Translates one byte's address, and fills the TLB with its page where that may be; the caller stays within
+ * the page. OUT_OK, or OUT_FAULT with vcpu.fault set.
+ */
+enum outcome mmu_resolve(struct vcpu *v, uint64_t linear, unsigned access, struct target *out);
+void mmu_target_read(struct vcpu *v, const struct target *t, void *data, unsigned size);
+/* True if translated code was overwritten. */
+bool mmu_target_write(struct vcpu *v, const struct target *t, const void *data, unsigned size);
+/* Of a host address in guest memory. */
+uint64_t mmu_gpa_of_host(struct translate_vm *vm, const uint8_t *host);
+
+/* How many of the bytes lie in the first page. */
+static inline unsigned mmu_first_part(uint64_t linear, unsigned size)
+{
+	unsigned room = 4096 - (linear & 4095);
+
+	return size < room ? size : room;
+}
+
+#endif

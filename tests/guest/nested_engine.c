@@ -8,6 +8,7 @@
  *
  * With "apics" the engine holds the local APICs, and what goes with that is tried.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -467,7 +468,10 @@ static void *stopper(void *ctx)
 	return NULL;
 }
 
-/* There is no system management mode: a guest that sends itself an SMI crashes. Then it can be reset. */
+/*
+ * There is no system management mode: a guest that sends itself an SMI crashes. Then it can be reset,
+ * unless the kernel has given the VM up, which is for good and so comes last.
+ */
 static void test_smi(struct test *t)
 {
 	struct engine_apic apic;
@@ -480,6 +484,10 @@ static void test_smi(struct test *t)
 	t->engine->vm_message(t->vm, 0xfee00000, SMI_DATA);
 	CHECK(t, run(t) == ENGINE_EXIT_SHUTDOWN);
 	t->engine->vcpu_get_apic(t->vcpu, &apic);
+	if (t->engine->vcpu_set_state(t->vcpu, &s, &err) == -EIO) {
+		CHECK(t, run(t) == ENGINE_EXIT_SHUTDOWN);
+		return;
+	}
 	set_state(t, &s);
 	apic.activity = ENGINE_WAITS_SIPI;
 	CHECK(t, t->engine->vcpu_set_apic(t->vcpu, &apic, &err) == 0);
@@ -562,12 +570,13 @@ int main(int argc, char **argv)
 		test_debug(&t);
 	} else if (t.engine->vm_has_apics && t.engine->vm_has_apics(t.vm)) {
 		test_messages(&t);
-		test_smi(&t);
 		test_notify(&t);
 	} else {
 		t.failures++;
 	}
 	test_crash(&t);
+	if (argc >= 3)
+		test_smi(&t);
 	if (t.engine->vm_stats)
 		t.engine->vm_stats(t.vm, stdout);
 	t.engine->vcpu_destroy(t.vcpu);

@@ -286,6 +286,14 @@ enum engine_exit kvm_vcpu_run(struct engine_vcpu *vcpu, struct error *err)
 		rc = enter(vcpu);
 		if (rc == -EINTR || rc == -EAGAIN)
 			continue;
+		/*
+		 * The kernel has given the VM up, for good. A guest brings that about where it sends an
+		 * SMI and the kernel (6.12) finds no memory to save the processor's state in.
+		 */
+		if (rc == -EIO) {
+			exit = ENGINE_EXIT_SHUTDOWN;
+			break;
+		}
 		if (rc) {
 			error_set(err, -rc, "KVM_RUN: %s", strerror(-rc));
 			exit = ENGINE_EXIT_ERROR;

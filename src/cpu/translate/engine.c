@@ -9,6 +9,7 @@
 
 #include "cpu/translate/dump.h"
 #include "cpu/translate/emulate/emulate_image.h"
+#include "cpu/translate/exclusive.h"
 #include "cpu/translate/run.h"
 #include "cpu/translate/sight.h"
 #include "cpu/translate/stubs.h"

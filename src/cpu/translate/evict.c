@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The parts of the code cache, and how the oldest makes way. Runs with the guest's vector state live. */
 #include "cpu/translate/cache.h"
+#include "cpu/translate/exclusive.h"
 #include "cpu/translate/vm.h"
 
 #include <sys/mman.h>

@@ -7,6 +7,7 @@
 
 #include <Zydis/Mnemonic.h>
 
+#include "cpu/translate/exclusive.h"
 #include "cpu/translate/insn/insn.h"
 #include "cpu/translate/rewrite/rewrite.h"
 #include "cpu/translate/vm.h"

@@ -14,30 +14,6 @@ static inline void copy(void *to, const void *from, size_t size)
 	asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
 }
 
-struct region *vm_region(struct translate_vm *vm, uint64_t gpa)
-{
-	for (unsigned i = 0; i < vm->regions; i++)
-		if (gpa - vm->region[i].gpa < vm->region[i].size)
-			return &vm->region[i];
-	return NULL;
-}
-
-const struct cpuid_policy *vcpu_cpuid(const struct vcpu *v)
-{
-	return v->vm->config.cpuid;
-}
-
-const struct xsave_layout *vcpu_layout(const struct vcpu *v)
-{
-	return &v->vm->layout;
-}
-
-const struct engine_callbacks *vcpu_callbacks(const struct vcpu *v, void **ctx)
-{
-	*ctx = v->vm->config.ctx;
-	return v->vm->config.callbacks;
-}
-
 /* --- pages ---------------------------------------------------------------------------- */
 
 static void note_writable(struct translate_vcpu *p, struct region *r, uint64_t gpa,
@@ -102,7 +78,7 @@ static void fill(struct vcpu *v, struct tlb *t, uint64_t linear, struct region *
 	out->watched = code;
 }
 
-static enum outcome page_fault(struct vcpu *v, uint64_t linear, uint32_t error)
+enum outcome mmu_page_fault(struct vcpu *v, uint64_t linear, uint32_t error)
 {
 	v->fault =
 		(struct fault){.vector = EXC_PF, .has_error = true, .error = error, .cr2 = linear};
@@ -132,7 +108,7 @@ enum outcome mmu_resolve(struct vcpu *v, uint64_t linear, unsigned access, struc
 	a.no_user_pages = v->cpu.cr4 & CR4_SMAP && (system || !(v->cpu.rflags & FL_AC));
 	v->count.walk++;
 	if (walk(v->vm, &v->cpu, linear, a, &w, &error))
-		return page_fault(v, linear, error);
+		return mmu_page_fault(v, linear, error);
 	out->gpa = w.gpa;
 	r = vm_region(v->vm, w.gpa);
 	if (!r) {
@@ -158,39 +134,6 @@ uint64_t mmu_gpa_of_host(struct translate_vm *vm, const uint8_t *host)
 		if ((uint64_t)(host - vm->region[i].host) < vm->region[i].size)
 			return vm->region[i].gpa + (uint64_t)(host - vm->region[i].host);
 	return 0;
-}
-
-enum outcome mmu_fetch(struct vcpu *v, uint64_t linear, uint64_t *gpa)
-{
-	struct tlb *t = v->tlb;
-	struct fetch_entry *f = &t->fetch[linear >> 12 & (FETCH_ENTRIES - 1)];
-	struct walk w;
-	uint32_t error;
-
-	if ((f->page & ~2ull) == ((linear & ~4095ull) | 1)) {
-		*gpa = f->gpa | (linear & 4095);
-		return OUT_OK;
-	}
-	v->count.walk++;
-	if (walk(v->vm, &v->cpu, linear,
-		    (struct walk_access){.fetch = true, .user = v->cpu.cpl == 3}, &w, &error))
-		return page_fault(v, linear, error);
-	t->fetched = true;
-	if (!w.global)
-		t->fetched_nonglobal = true;
-	if (w.page_bits == 21)
-		t->large[linear >> 27 & 15] |= 1ull << (linear >> 21 & 63);
-	else if (w.page_bits > 21)
-		t->huge |= 1ull << (linear >> 30 & 63);
-	f->page = (linear & ~4095ull) | (w.global ? 3 : 1);
-	f->gpa = w.gpa & ~4095ull;
-	*gpa = w.gpa;
-	return OUT_OK;
-}
-
-bool mmu_fetch_global(const struct vcpu *v, uint64_t linear)
-{
-	return v->tlb->fetch[linear >> 12 & (FETCH_ENTRIES - 1)].page == ((linear & ~4095ull) | 3);
 }
 
 /* --- devices ----------------------------------------------------------------------------- */

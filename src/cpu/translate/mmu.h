@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guest memory from inside: a linear address resolved to what is there, for mmu.c and slow.c. */
+/* Guest memory from inside: a linear address resolved to what is there, for mmu.c, fetch.c and slow.c. */
 #ifndef DACH_CPU_TRANSLATE_MMU_H
 #define DACH_CPU_TRANSLATE_MMU_H
 
@@ -21,6 +21,8 @@ enum outcome mmu_resolve(struct vcpu *v, uint64_t linear, unsigned access, struc
 void mmu_target_read(struct vcpu *v, const struct target *t, void *data, unsigned size);
 /* True if translated code was overwritten. */
 bool mmu_target_write(struct vcpu *v, const struct target *t, const void *data, unsigned size);
+/* Raises #PF for the address, with the error code's bits. */
+enum outcome mmu_page_fault(struct vcpu *v, uint64_t linear, uint32_t error);
 /* Of a host address in guest memory. */
 uint64_t mmu_gpa_of_host(struct translate_vm *vm, const uint8_t *host);
 

@@ -9,20 +9,12 @@
 
 #include "cpu/translate/emulate/emulate.h"
 #include "cpu/translate/emulate/event.h"
+#include "cpu/translate/exclusive.h"
 #include "cpu/translate/rewrite/rewrite.h"
 #include "cpu/translate/stubs.h"
 #include "cpu/translate/vm.h"
 
 #define CODE_FLAGS (FL_STATUS | FL_DF)
-
-/* --- others want something --------------------------------------------------------------- */
-
-void vcpu_interrupt(struct vcpu *v, unsigned why)
-{
-	atomic_fetch_or(&v->kicked, why);
-	__atomic_store_n(&v->jump_mask, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&v->poll, (uint64_t *)8, __ATOMIC_SEQ_CST);
-}
 
 static bool stepping(const struct vcpu *v)
 {
@@ -38,66 +30,6 @@ static unsigned take_kick(struct vcpu *v)
 	return atomic_exchange(&v->kicked, 0);
 }
 
-void vm_exclusive_begin(struct vcpu *v)
-{
-	struct translate_vm *vm = v->vm;
-	uint64_t since = __builtin_ia32_rdtsc();
-
-	if (vm->vcpus < 2)
-		return;
-	v->count.exclusive++;
-	lock_take(&vm->exclusive);
-	atomic_store(&vm->stop, true);
-	for (unsigned k = 0; k < vm->vcpus; k++) {
-		struct translate_vcpu *p = vm->vcpu[k];
-
-		if (p->v == v)
-			continue;
-		while ((atomic_load(&p->place) & PLACE_BITS) != PLACE_OUTSIDE) {
-			vcpu_interrupt(p->v, KICK_CODE);
-			lock_yield();
-		}
-	}
-	v->count.exclusive_cycles += __builtin_ia32_rdtsc() - since;
-}
-
-void vm_exclusive_end(struct vcpu *v)
-{
-	struct translate_vm *vm = v->vm;
-
-	if (vm->vcpus < 2)
-		return;
-	atomic_store(&vm->stop, false);
-	lock_drop(&vm->exclusive);
-}
-
-static void place(struct translate_vcpu *p, uint32_t where)
-{
-	uint32_t old = atomic_load_explicit(&p->place, memory_order_relaxed);
-
-	/* entering must be seen before the TLB is read; see wait_for_store() */
-	if (where == PLACE_CODE && p->v->vm->vcpus > 1)
-		atomic_store(&p->place, ((old & ~PLACE_BITS) + 4) | where);
-	else
-		atomic_store_explicit(&p->place, ((old & ~PLACE_BITS) + 4) | where,
-			memory_order_release);
-}
-
-/* False: somebody runs alone; wait, and look for the block again. */
-static bool enter_code(struct vcpu *v)
-{
-	struct translate_vm *vm = v->vm;
-
-	place(v->private_data, PLACE_CODE);
-	if (__builtin_expect(!atomic_load_explicit(&vm->stop, memory_order_acquire), 1) ||
-		v->private_data->alone)
-		return true;
-	place(v->private_data, PLACE_OUTSIDE);
-	lock_take(&vm->exclusive);
-	lock_drop(&vm->exclusive);
-	return false;
-}
-
 /* --- slow paths -------------------------------------------------------------------------------- */
 
 enum slow_result translate_slow(struct vcpu *v, const struct slow_access *d);
@@ -107,20 +39,20 @@ static enum slow_result back(struct vcpu *v, enum slow_result r)
 {
 	if (r != SLOW_LEAVE) {
 		vcpu_vectors_restore(v);
-		place(v->private_data, PLACE_CODE);
+		vcpu_place(v->private_data, PLACE_CODE);
 	}
 	return r;
 }
 
 enum slow_result translate_slow(struct vcpu *v, const struct slow_access *d)
 {
-	place(v->private_data, PLACE_HELPER);
+	vcpu_place(v->private_data, PLACE_HELPER);
 	return back(v, mmu_slow(v, d));
 }
 
 enum slow_result translate_commit(struct vcpu *v, const struct slow_access *d)
 {
-	place(v->private_data, PLACE_HELPER);
+	vcpu_place(v->private_data, PLACE_HELPER);
 	return back(v, mmu_commit(v, d));
 }
 
@@ -417,8 +349,8 @@ static bool execute(struct vcpu *v, void *code, uint64_t linear, uint32_t genera
 	struct left left;
 	uint64_t flags;
 
-	if (!enter_code(v) || generation != cache_generation(&v->vm->cache)) {
-		place(p, PLACE_OUTSIDE);
+	if (!vcpu_enter_code(v) || generation != cache_generation(&v->vm->cache)) {
+		vcpu_place(p, PLACE_OUTSIDE);
 		return false;
 	}
 	if (stepping(v))
@@ -429,7 +361,7 @@ static bool execute(struct vcpu *v, void *code, uint64_t linear, uint32_t genera
 	v->cpu.rflags = flags & ~(uint64_t)(CODE_FLAGS | FL_RF);
 	left = stub_enter(code, linear, flags);
 	*l = leave_of(v, left);
-	place(p, PLACE_OUTSIDE);
+	vcpu_place(p, PLACE_OUTSIDE);
 	v->cpu.rflags |= left.flags & CODE_FLAGS;
 	return true;
 }

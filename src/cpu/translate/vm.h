@@ -117,15 +117,6 @@ static inline struct translate_vcpu *vcpu_private(const struct vcpu *v)
 	return v->private_data;
 }
 
-/* Waits until no other vCPU is in translated code, and keeps them out. The caller is outside. */
-void vm_exclusive_begin(struct vcpu *v);
-void vm_exclusive_end(struct vcpu *v);
-/* Makes a vCPU leave translated code soon. */
-void vcpu_interrupt(struct vcpu *v, unsigned why);
-#define KICK_LOOK 1u  /* for interrupts */
-#define KICK_LEAVE 2u /* vcpu_run() returns */
-#define KICK_CODE 4u  /* only leave translated code once */
-
 static inline void irq_check_set(struct vcpu *v, bool check)
 {
 	v->irq_check = check;
@@ -135,7 +126,7 @@ static inline void irq_check_set(struct vcpu *v, bool check)
 
 /* mode.c: the TLB context for CPL and AC alone. */
 void mode_context(struct vcpu *v);
-/* mmu.c: did the last fetch from there go through a global mapping? */
+/* fetch.c: did the last fetch from there go through a global mapping? */
 bool mmu_fetch_global(const struct vcpu *v, uint64_t linear);
 /* gs.c: %gs of this thread, while vcpu_run() is under way. */
 void vcpu_set_gs(struct vcpu *v, void *base);

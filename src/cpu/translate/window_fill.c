@@ -5,6 +5,7 @@
  */
 #include <sys/mman.h>
 
+#include "cpu/translate/exclusive.h"
 #include "cpu/translate/walk.h"
 #include "cpu/translate/window_internal.h"
 

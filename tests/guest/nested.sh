@@ -150,10 +150,12 @@ END
 chmod +x "$root/init"
 (cd "$root" && find . | cpio --quiet -o -H newc) | gzip -1 >"$work/initrd"
 
-# Each processor has a thread, since by turns in one they deliver interrupts twice: VMRUN leaves the vector
-# that it has injected as an exception that waits, and where QEMU stops a processor before its next VM exit
-# that exception is delivered too, whatever IF is. QEMU stops all processors of a thread when a timer has an
-# interrupt for one; alone, a processor always finds that interrupt first, which clears the exception.
+# One processor unless told otherwise, since QEMU 7.2 fails with more. By turns in one thread they deliver
+# interrupts twice: VMRUN leaves the vector that it has injected as an exception that waits, and where QEMU stops a
+# processor before its next VM exit that exception is delivered too, whatever IF is. QEMU stops all processors
+# of a thread when a timer has an interrupt for one; alone, a processor finds that interrupt first, and with it
+# the exception is dropped. With a thread for each, that host has hung once in fifty guests or so: it went on
+# executing an INT3 that its kernel had put into its own code for a moment, long after it was gone from memory.
 # And a tick that comes again: VMRUN may lose the one interrupt of a timer that another thread of QEMU has
 # just raised (the request for an interrupt window is put beside it without its lock), and then that host
 # sleeps for ever.

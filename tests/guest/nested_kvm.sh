@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # The KVM engine, on an emulated host that has a /dev/kvm that works. That host starts once for all
-# guests. It has two processors, so that vCPUs and devices run at once.
+# guests. It has one processor, since QEMU does not emulate two without fault (nested.sh); guests have two.
 LIMIT=${LIMIT:-300} # an emulated host is slow
 . "$(dirname "$0")/lib.sh"
 root=${DACH_TEST_ROOT:-$DACH_CACHE/kernel}

@@ -21,9 +21,9 @@ of() {
 	sed -n "/^begin $1\$/,/^end $1 /p" "$output" | grep -a -q -e "$2"
 }
 
-nested --cpus 2 "$tests/nested_engine" kvm
+nested "$tests/nested_engine" kvm
 check "the engine alone" ended 0 "kvm: 0 failures"
-nested --cpus 2 "$tests/nested_engine" kvm apics
+nested "$tests/nested_engine" kvm apics
 check "with local APICs of its own" ended 0 "kvm: 0 failures"
 nested --cpu EPYC "$tests/nested_engine" translate
 check "the translator on another processor" ended 0 "translate: 0 failures"
@@ -132,7 +132,7 @@ echo "left $(cat /proc/[0-9]*/comm | grep -c "^dach$")"
 dmesg | grep -E "BUG|Oops|WARNING|RIP:" | head
 HOST
 chmod +x "$work/host"
-nested --cpus 2 --file "$DACH=/bin/dach" --file "$tests/hostile=/hostile" --file "$kernel=/vmlinuz" \
+nested --file "$DACH=/bin/dach" --file "$tests/hostile=/hostile" --file "$kernel=/vmlinuz" \
 	--file "$work/one.initrd" --file "$work/two.initrd" --file "$work/panic.initrd" "$work/host"
 sum() {
 	sed -n "s/^$1 \([0-9a-f]*\) .*/\1/p" "$output"

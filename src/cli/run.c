@@ -35,6 +35,7 @@ enum {
 	RESTORE,
 	CODE_CACHE,
 	GRACE,
+	NO_REBOOT,
 };
 
 static const struct option_spec options[] = {
@@ -59,6 +60,7 @@ static const struct option_spec options[] = {
 	{"symbols", SYMBOLS, "FILE", "the guest kernel's, for both: System.map, kallsyms or ELF"},
 	{"code-cache", CODE_CACHE, "SIZE", "the most memory for translated code (256M)"},
 	{"grace", GRACE, "SECONDS", "before a guest that was asked to end is ended (90)"},
+	{"no-reboot", NO_REBOOT, NULL, "end with status 5 when the guest wants to start again"},
 	{"gdb", GDB, "ADDRESS", "wait for a debugger: unix:PATH or 127.0.0.1:PORT"},
 	{"test-devices", TEST_DEVICES, NULL, NULL},
 	{"test-vendor", TEST_VENDOR, "NAME", NULL},
@@ -88,7 +90,7 @@ static int usage(void)
 	       "guest's. Ctrl+] ends the guest. SIGTERM, or a terminal that goes away, presses its power\n"
 	       "button; a second SIGTERM ends it, and so does --grace.\n"
 	       "Exit status: 0 it powered off, 1 it never started, 2 it was ended, 3 it crashed,\n"
-	       "4 the engine failed.\n");
+	       "4 the engine failed, 5 it wanted to start again (--no-reboot).\n");
 	return 0;
 }
 
@@ -131,6 +133,9 @@ static int take_option(struct request *request, int id, const char *value, struc
 		r = option_number("--grace", value, 1, 86400, &number, err);
 		config->grace = r ? 0 : number * 1000000000;
 		return r;
+	case NO_REBOOT:
+		config->no_reboot = true;
+		return 0;
 	case VCPUS:
 		r = option_number("--vcpus", value, 1, LIMIT_VCPUS, &number, err);
 		config->vcpus = r ? 0 : number;

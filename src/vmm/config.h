@@ -39,6 +39,7 @@ struct vmm_config {
 	bool perf_map;                    /* /tmp/perf-PID.map names translated code at the end */
 	uint32_t code_cache; /* bytes of translated code at most; 0: the engine's choice */
 	const char *profile; /* where the guest's time went, written at the end; NULL: not */
+	bool no_reboot;      /* a guest that asks to start again ends */
 	uint64_t grace; /* ns that a guest asked to end has before it is ended; 0: SIGNALS_GRACE */
 	const char *symbols; /* of the guest's kernel, for both; NULL: none */
 };

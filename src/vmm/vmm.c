@@ -227,7 +227,7 @@ static int make_machine(struct vmm *vmm, struct error *err)
 		.debug_ctx = vmm,
 		.spawn = config->launch ? spawn_vcpus : NULL,
 		.spawn_ctx = vmm,
-		.reset_ends = config->launch != NULL,
+		.reset_ends = config->launch || config->no_reboot,
 		.hold = held_results(config->launch),
 		.held = guest_held,
 		.held_ctx = vmm,

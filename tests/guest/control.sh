@@ -134,6 +134,12 @@ check "and again" wait_for 60 said READY
 kill -TERM "$(guest_process)"
 guest_wait
 check "--grace ends one that does not listen" ended 2
+guest_start --no-reboot <<'SCRIPT'
+echo AGAIN
+reboot -f
+SCRIPT
+guest_wait
+check "--no-reboot ends one that wants to start again" ended 5 AGAIN
 
 says_silence() {
 	grep -q "^dach run: the guest has said nothing for 30 seconds. .*console=ttyS0" "$work/silent.errors"

@@ -67,6 +67,8 @@ struct row {
 #define BYTES(...) {__VA_ARGS__}, sizeof((uint8_t[]){__VA_ARGS__})
 #define ALL_FLAGS (FL_STATUS | FL_RF)
 
+/* What a row leaves out is zero. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 /* clang-format off */
 static const struct row rows[] = {
 	/* SDM 2A, JMP: operand size is 64 bits; APM 3, 1.2.2: as the prefix says */

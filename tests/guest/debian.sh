@@ -58,6 +58,7 @@ if [ "$(id -u)" -eq 0 ]; then
 	chown -R 65534:65534 "$work"
 	chmod 0755 "$work"
 	cp "$DACH" "$work/dach"
+	chmod 0755 "$work/dach"
 	DACH=$work/dach
 	as_nobody="setpriv --reuid 65534 --regid 65534 --clear-groups"
 else

@@ -42,6 +42,7 @@ bad "a disk of an odd size" --kernel "$kernel" --disk "$work/odd"
 if [ "$(id -u)" -eq 0 ]; then # whom no mode keeps out
 	chmod 0755 "$work"
 	cp "$DACH" "$kernel" "$work"
+	chmod a+rX "$work"/*
 	as_user="setpriv --reuid 65534 --regid 65534 --clear-groups"
 	DACH=$work/$(basename "$DACH")
 	kernel=$work/vmlinuz

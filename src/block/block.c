@@ -100,9 +100,34 @@ static struct block *block_make(const char *name)
 	return block;
 }
 
-/* The image is there, or r says why not. */
-static int block_begin(struct block *block, int r, struct block **out, struct error *err)
+static const struct block_driver *const drivers[DISK_FORMATS] = {
+	[DISK_RAW] = &raw_driver,
+};
+
+static void close_files(const struct disk_spec *spec)
 {
+	for (unsigned i = 0; i < spec->files; i++)
+		if (spec->file[i].fd >= 0)
+			close(spec->file[i].fd);
+}
+
+int block_open(const struct disk_spec *spec, struct block **out, struct error *err)
+{
+	struct block *block = block_make(spec->file[0].name);
+	int r;
+
+	if (!block) {
+		close_files(spec);
+		return error_set(err, ENOMEM, "out of memory");
+	}
+	if (spec->files == 1) {
+		r = drivers[spec->file[0].format]->open(&spec->file[0], spec->readonly,
+			&block->image, err);
+	} else {
+		/* No format that is there has anything below it. */
+		close_files(spec);
+		r = error_set(err, EINVAL, "%s: a raw image has no other below it", block->name);
+	}
 	if (!r)
 		r = pool_create(THREADS, block_work, block, &block->pool, err);
 	if (r) {
@@ -111,38 +136,6 @@ static int block_begin(struct block *block, int r, struct block **out, struct er
 	}
 	*out = block;
 	return 0;
-}
-
-int block_open_fd(int fd, const char *name, bool read_only, struct block **out, struct error *err)
-{
-	struct block *block = block_make(name);
-
-	if (!block) {
-		close(fd);
-		return error_set(err, ENOMEM, "out of memory");
-	}
-	return block_begin(block, raw_open_fd(fd, block->name, read_only, &block->image, err), out,
-		err);
-}
-
-int block_open(const char *spec, struct block **out, struct error *err)
-{
-	size_t length = strlen(spec);
-	struct block *block = block_make(spec);
-	bool read_only = false;
-	int r;
-
-	if (!block)
-		return error_set(err, ENOMEM, "out of memory");
-	if (length >= 3 && !strcmp(spec + length - 3, ",ro")) {
-		read_only = true;
-		block->name[length - 3] = 0;
-	}
-	if (!block->name[0])
-		r = error_set(err, EINVAL, "a disk needs a file: FILE[,ro]");
-	else
-		r = raw_open(block->name, read_only, &block->image, err);
-	return block_begin(block, r, out, err);
 }
 
 void block_close(struct block *block)

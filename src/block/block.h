@@ -14,6 +14,7 @@
 #include <sys/uio.h>
 
 #include "base/error.h"
+#include "protocol/disk.h"
 
 #define BLOCK_SECTOR 512u
 
@@ -44,16 +45,11 @@ struct block_request {
 };
 
 /*
- * Opens FILE[,ro]: a raw image or a block device. A writable image is locked against every other
- * writer and reader that locks (open file description locks), a read-only one against writers.
+ * Opens a disk's chain of files. A writable image is locked against every other writer and reader that
+ * locks (open file description locks), a read-only one against writers. Descriptors of the specification
+ * are the image's from here on, on failure too; all else in it stays the caller's.
  */
-int block_open(const char *spec, struct block **block, struct error *err);
-/*
- * The same of a file that is open already; fd is the image's from here on, on failure too. name is
- * for messages.
- */
-int block_open_fd(int fd, const char *name, bool read_only, struct block **block,
-	struct error *err);
+int block_open(const struct disk_spec *spec, struct block **block, struct error *err);
 /* Waits for what is under way, makes it stable, closes. NULL is allowed. */
 void block_close(struct block *block);
 

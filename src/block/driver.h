@@ -16,6 +16,9 @@ struct block_image {
 };
 
 struct block_driver {
+	/* By its name, or by its descriptor, which is the image's then, also when this fails. */
+	int (*open)(const struct disk_file *file, bool read_only, struct block_image **image,
+		struct error *err);
 	/* Does the request, whose range and buffers are checked already. 0 or a negative errno. */
 	int (*perform)(struct block_image *image, struct block_request *request);
 	/*
@@ -26,9 +29,6 @@ struct block_driver {
 	void (*close)(struct block_image *image);
 };
 
-int raw_open(const char *path, bool read_only, struct block_image **image, struct error *err);
-/* fd becomes the image's, also when this fails. */
-int raw_open_fd(int fd, const char *name, bool read_only, struct block_image **image,
-	struct error *err);
+extern const struct block_driver raw_driver;
 
 #endif

@@ -167,12 +167,6 @@ static void raw_close(struct block_image *image)
 	free(raw);
 }
 
-static const struct block_driver raw_driver = {
-	.perform = raw_perform,
-	.read_now = raw_read_now,
-	.close = raw_close,
-};
-
 static int raw_examine(struct raw *raw, const char *path, struct error *err)
 {
 	struct stat st;
@@ -240,7 +234,7 @@ static int raw_begin(struct raw *raw, int r, const char *name, struct block_imag
 	return 0;
 }
 
-int raw_open_fd(int fd, const char *name, bool read_only, struct block_image **image,
+static int open_fd(int fd, const char *name, bool read_only, struct block_image **image,
 	struct error *err)
 {
 	struct raw *raw = raw_make(fd, read_only);
@@ -258,7 +252,8 @@ int raw_open_fd(int fd, const char *name, bool read_only, struct block_image **i
 	return raw_begin(raw, r, name, image, err);
 }
 
-int raw_open(const char *path, bool read_only, struct block_image **image, struct error *err)
+static int open_name(const char *path, bool read_only, struct block_image **image,
+	struct error *err)
 {
 	/* O_NONBLOCK: a FIFO must not hold us here. It means nothing to files and disks. */
 	int flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, r = 0;
@@ -277,3 +272,17 @@ int raw_open(const char *path, bool read_only, struct block_image **image, struc
 		r = error_set(err, errno, "%s: cannot be opened: %s", path, strerror(errno));
 	return raw_begin(raw, r, path, image, err);
 }
+
+static int raw_open(const struct disk_file *file, bool read_only, struct block_image **image,
+	struct error *err)
+{
+	return file->fd < 0 ? open_name(file->name, read_only, image, err)
+			    : open_fd(file->fd, file->name, read_only, image, err);
+}
+
+const struct block_driver raw_driver = {
+	.open = raw_open,
+	.perform = raw_perform,
+	.read_now = raw_read_now,
+	.close = raw_close,
+};

@@ -94,15 +94,6 @@ static int usage(void)
 	return 0;
 }
 
-static int take_count(const char *what, const char *value, unsigned max, unsigned *count,
-	const char **to, struct error *err)
-{
-	if (*count == max)
-		return error_set(err, EINVAL, "--%s: %u at most", what, max);
-	to[(*count)++] = value;
-	return 0;
-}
-
 static int take_option(struct request *request, int id, const char *value, struct error *err)
 {
 	struct vmm_config *config = &request->config;
@@ -141,7 +132,9 @@ static int take_option(struct request *request, int id, const char *value, struc
 		config->vcpus = r ? 0 : number;
 		return r;
 	case DISK:
-		return take_count("disk", value, LIMIT_DISKS, &config->disks, config->disk, err);
+		if (config->disks == LIMIT_DISKS)
+			return error_set(err, EINVAL, "--disk: %u at most", LIMIT_DISKS);
+		return disk_spec_parse(value, &config->disk[config->disks++], err);
 	case NET:
 		if (!strcmp(value, "none")) {
 			request->no_net = true;
@@ -227,8 +220,10 @@ static int use_image(struct request *request, struct error *err)
 	}
 	config->cmdline = request->cmdline;
 	memmove(config->disk + 1, config->disk, config->disks * sizeof *config->disk);
-	config->disk[0] = request->disk;
 	config->disks++;
+	r = disk_spec_of_file(request->disk, false, &config->disk[0], err);
+	if (r)
+		return r;
 	if (!config->nets && !request->no_net)
 		config->net[config->nets++].kind = NET_USER;
 	return 0;
@@ -252,6 +247,8 @@ static void free_request(struct request *request)
 {
 	for (unsigned i = 0; i < request->config.nets; i++)
 		net_spec_free(&request->config.net[i]);
+	for (unsigned i = 0; i < request->config.disks; i++)
+		disk_spec_free(&request->config.disk[i]);
 	free(request->cmdline);
 	free(request);
 }

@@ -60,21 +60,25 @@ static int put(char **to, const char *text, struct error *err)
 	return *to ? 0 : error_set(err, ENOMEM, "out of memory");
 }
 
-static int open_disk(const struct peer *owner, const struct domain_disk *disk,
-	struct launch_disk *to, struct error *err)
+static int open_disk(const struct peer *owner, const struct domain_disk *disk, unsigned n,
+	struct disk_spec *to, struct error *err)
 {
-	int r = 0;
+	char serial[LIMIT_SERIAL + 1];
+	int r;
 
 	if (disk->format != DOMAIN_RAW)
 		return error_set(err, ENOTSUP, "%s: format %s is not there yet; raw is",
 			disk->target, domain_format_name(disk->format));
-	r = open_one(owner, disk->target, disk->writable, &to->fd, err);
-	if (!r)
-		r = put(&to->name, disk->target, err);
-	if (!r)
-		r = put(&to->vdev, disk->vdev, err);
+	if (fields_make_list(disk_spec_fields, "files", to, 1))
+		return error_set(err, ENOMEM, "out of memory");
 	to->readonly = !disk->writable;
-	return r;
+	snprintf(serial, sizeof serial, DISK_SERIAL, n);
+	r = open_one(owner, disk->target, disk->writable, &to->file[0].fd, err);
+	if (!r)
+		r = put(&to->file[0].name, disk->target, err);
+	if (!r)
+		r = put(&to->serial, serial, err);
+	return r ? r : put(&to->vdev, disk->vdev, err);
 }
 
 /* A drive without a medium: the guest does without the drive, too. */
@@ -88,9 +92,12 @@ static int open_disks(const struct peer *owner, const struct domain_config *conf
 		count += domain_disk_has_medium(&config->disk[i]);
 	r = launch_make_disks(spec, count) ? error_set(err, ENOMEM, "out of memory") : 0;
 	count = 0;
-	for (unsigned i = 0; !r && i < config->disks; i++)
-		if (domain_disk_has_medium(&config->disk[i]))
-			r = open_disk(owner, &config->disk[i], &spec->disk[count++], err);
+	for (unsigned i = 0; !r && i < config->disks; i++) {
+		if (!domain_disk_has_medium(&config->disk[i]))
+			continue;
+		r = open_disk(owner, &config->disk[i], count, &spec->disk[count], err);
+		count++;
+	}
 	return r;
 }
 

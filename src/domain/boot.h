@@ -21,8 +21,6 @@
 #include "base/error.h"
 #include "domain/config.h"
 
-#define BOOT_DISK_SERIAL "dach-disk%u" /* what disk n calls itself: src/vmm/devices.c */
-
 /*
  * The command line that the guest is started with, the caller's to free. vdev: what the guest calls its
  * disks, in their order (NULL: nothing). -E2BIG: too long for Linux.

@@ -11,6 +11,7 @@
 
 #include "domain/boot.h"
 #include "domain/vdev.h"
+#include "protocol/disk.h"
 
 #define NAMES "61-dach-names.rules"
 #define KEEP "62-dach-keep.rules"
@@ -44,13 +45,12 @@ static unsigned names(const struct domain_config *config, FILE *out)
 			vdev_name(&vdev, name);
 			fprintf(out,
 				"KERNEL==\"vd*[!0-9]\", SUBSYSTEM==\"block\", "
-				"ATTR{serial}==\"" BOOT_DISK_SERIAL "\", SYMLINK+=\"%s\"\n",
+				"ATTR{serial}==\"" DISK_SERIAL "\", SYMLINK+=\"%s\"\n",
 				n, name);
 			if (!vdev.partition)
 				fprintf(out,
 					"KERNEL==\"vd*[0-9]\", SUBSYSTEM==\"block\", "
-					"ATTRS{serial}==\"" BOOT_DISK_SERIAL
-					"\", SYMLINK+=\"%s%%n\"\n",
+					"ATTRS{serial}==\"" DISK_SERIAL "\", SYMLINK+=\"%s%%n\"\n",
 					n, name);
 			written++;
 		}

@@ -14,7 +14,7 @@
 #define DESCRIPTOR(structure, member, needed_)                                                    \
 	{                                                                                         \
 		.key = #member, .kind = FIELD_FD, FIELD_AT(structure, member), .needed = needed_, \
-		.min = LAUNCH_FD + 1, .max = 1023                                                 \
+		.min = LIMIT_FD_MIN, .max = LIMIT_FD_MAX                                          \
 	}
 #define TEXT(structure, member, most, preset)                                                   \
 	{                                                                                       \
@@ -48,14 +48,6 @@ static const struct field file_fields[] = {
 	{.key = NULL},
 };
 
-static const struct field disk_fields[] = {
-	DESCRIPTOR(launch_disk, fd, true),
-	TEXT(launch_disk, name, LIMIT_STRING, "disk"),
-	TEXT(launch_disk, vdev, LIMIT_VDEV, ""),
-	BOOLEAN(launch_disk, readonly),
-	{.key = NULL},
-};
-
 const struct field launch_fields[] = {
 	{.key = "version",
 		.kind = FIELD_COUNT,
@@ -85,7 +77,7 @@ const struct field launch_fields[] = {
 	FILE_AT(kernel),
 	FILE_AT(initrd),
 	TEXT(launch_spec, cmdline, LIMIT_CMDLINE, ""),
-	LIST("disks", disk, disks, LIMIT_DISKS, disk_fields),
+	LIST("disks", disk, disks, LIMIT_DISKS, disk_spec_fields),
 	LIST("networks", network, networks, LIMIT_NETWORKS, net_spec_fields),
 	DESCRIPTOR(launch_spec, control, false),
 	DESCRIPTOR(launch_spec, console, false),
@@ -185,9 +177,14 @@ static int check_fds(const struct launch_spec *spec, struct error *err)
 	for (unsigned i = 1; i < count; i++)
 		if (fd[i] == fd[i - 1])
 			return error_set(err, EINVAL, WHERE "descriptor %d is used twice", fd[i]);
-	for (unsigned i = 0; i < spec->disks; i++)
-		if (spec->disk[i].fd < 0)
-			return error_set(err, EINVAL, WHERE "disks[%u].fd: is missing", i);
+	for (unsigned i = 0; i < spec->disks; i++) {
+		if (!spec->disk[i].files)
+			return error_set(err, EINVAL, WHERE "disks[%u].files: is empty", i);
+		for (unsigned k = 0; k < spec->disk[i].files; k++)
+			if (spec->disk[i].file[k].fd < 0)
+				return error_set(err, EINVAL,
+					WHERE "disks[%u].files[%u].fd: is missing", i, k);
+	}
 	return 0;
 }
 

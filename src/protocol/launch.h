@@ -3,7 +3,7 @@
  * What a monitor starts its guest from, as the daemon hands it over: the launch description, one JSON
  * object of up to LAUNCH_MAX bytes, in the file at descriptor 3 of a new dach-vmm.
  *
- *   {"version": 2,
+ *   {"version": 3,
  *    "name": "web", "domid": 7, "uuid": "5f0c...",
  *    "engine": "auto",                  "auto", "translate" or "kvm"
  *    "memory": 262144,                  KiB: what the guest is to use at first
@@ -13,8 +13,8 @@
  *                                       initrd and cmdline then follow what the disk has for it
  *    "initrd": {"fd": 5, "name": "/boot/initrd.img"},                 may be left out
  *    "cmdline": "root=/dev/vda ro",                                   may be left out
- *    "disks": [{"fd": 6, "name": "/srv/web.img", "readonly": false,
- *               "vdev": "xvda2"}],      what the disk's command line calls it; may be left out
+ *    "disks": [{"files": [{"format": "raw", "fd": 6, "name": "/srv/web.img"}],      see disk.h
+ *               "readonly": false, "serial": "dach-disk0", "vdev": "xvda2"}],
  *    "networks": [{"kind": "user", "mac": "00:16:3e:00:00:01",
                   "forwards": [{"udp": false, "host_addr": 2130706433, "host_port": 2222,
                                 "guest_addr": 0, "guest_port": 22}]}],   see network.h
@@ -40,25 +40,20 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "protocol/disk.h"
 #include "protocol/fields.h"
 #include "protocol/limits.h"
 #include "protocol/network.h"
 
 #define LAUNCH_FD 3 /* the description's own; the others follow */
-#define LAUNCH_VERSION 2
-#define LAUNCH_MAX (512u << 10)
-#define LAUNCH_FDS_MAX (LIMIT_DISKS + 8)
+#define LAUNCH_VERSION 3
+#define LAUNCH_MAX (1u << 20)
+#define LAUNCH_FDS_MAX (LIMIT_DISKS * LIMIT_CHAIN + 8)
 
 /* Strings are the structure's own (malloc). Descriptors: -1 is none. */
 struct launch_file {
 	int fd;
 	char *name;
-};
-
-struct launch_disk {
-	int fd;
-	char *name, *vdev;
-	bool readonly;
 };
 
 struct launch_spec {
@@ -70,7 +65,7 @@ struct launch_spec {
 	unsigned vcpus;
 	struct launch_file kernel, initrd;
 	char *cmdline;
-	struct launch_disk *disk;
+	struct disk_spec *disk;
 	unsigned disks;
 	struct net_spec *network;
 	unsigned networks;

@@ -7,6 +7,7 @@
 #define DACH_PROTOCOL_LIMITS_H
 
 #define LIMIT_DISKS 8 /* that have a medium */
+#define LIMIT_CHAIN 8 /* files of one disk */
 #define LIMIT_NETWORKS 4
 #define LIMIT_FORWARDS 256 /* of one network */
 #define LIMIT_VCPUS 64
@@ -19,5 +20,10 @@
 #define LIMIT_CMDLINE 2047 /* what a Linux kernel takes on x86 */
 #define LIMIT_VDEV 31
 #define LIMIT_UUID 36
+#define LIMIT_SERIAL 20 /* virtio 1.2, 5.2.6 */
+
+/* The numbers of descriptors that are handed over; 3 is the launch description's own. */
+#define LIMIT_FD_MIN 4
+#define LIMIT_FD_MAX 1023
 
 #endif

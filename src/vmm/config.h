@@ -24,7 +24,7 @@ struct vmm_config {
 	bool own_kernel; /* kernel and initrd are for a first disk that has none; cmdline as without kernel */
 	uint64_t memory; /* bytes */
 	unsigned vcpus;
-	const char *disk[LIMIT_DISKS]; /* FILE[,ro]; with launch, names for messages */
+	struct disk_spec disk[LIMIT_DISKS];
 	unsigned disks;
 	struct net_spec net[LIMIT_NETWORKS];
 	unsigned nets;

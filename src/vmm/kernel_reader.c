@@ -125,7 +125,7 @@ static void process(struct kernel_reader *reader)
 		memset(answer, 0, sizeof *answer);
 		limit_time();
 		if (good)
-			answer->result = bootdisk_load(reader->disk, config->disk[0],
+			answer->result = bootdisk_load(reader->disk, config->disk[0].file[0].name,
 				config->memory, reader->kernel, reader->initrd, &answer->found,
 				&answer->err);
 		else
@@ -141,26 +141,14 @@ static void process(struct kernel_reader *reader)
 
 /* The monitor's side */
 
-/* Our own descriptor: the one for the device is opened later, and may be written to. */
-static int open_disk(const struct vmm_config *config, int *fd, struct error *err)
+/* By its name, our own descriptor: the one for the device is opened later, and may be written to. */
+static int open_disk(const struct disk_file *file, int *fd, struct error *err)
 {
-	char *path;
-	size_t len;
-
-	if (config->launch) {
-		*fd = config->launch->disk[0].fd;
-		return 0;
-	}
-	path = strdup(config->disk[0]);
-	if (!path)
-		return error_set(err, ENOMEM, "out of memory");
-	len = strlen(path);
-	if (len > 3 && !strcmp(path + len - 3, ",ro"))
-		path[len - 3] = 0;
-	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	*fd = file->fd;
 	if (*fd < 0)
-		error_set(err, errno, "%s: %s", path, strerror(errno));
-	free(path);
+		*fd = open(file->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (*fd < 0)
+		error_set(err, errno, "%s: %s", file->name, strerror(errno));
 	return *fd < 0 ? -ENOENT : 0;
 }
 
@@ -177,7 +165,7 @@ int kernel_reader_create(const struct vmm_config *config, struct kernel_reader *
 	reader->disk = -1;
 	reader->kernel = memfd_create("kernel", MFD_CLOEXEC);
 	reader->initrd = memfd_create("ramdisk", MFD_CLOEXEC);
-	r = open_disk(config, &reader->disk, err);
+	r = open_disk(&config->disk[0].file[0], &reader->disk, err);
 	if (!r &&
 		(reader->kernel < 0 || reader->initrd < 0 ||
 			socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets)))
@@ -243,7 +231,7 @@ static int ask(struct kernel_reader *reader, struct error *err)
 	if (done < sizeof *answer)
 		return error_set(err, EIO,
 			"%s: reading a kernel from it failed: its file system is damaged, or made to be",
-			reader->config->disk[0]);
+			reader->config->disk[0].file[0].name);
 	/* The other side is not trusted: strings end, and errors are errors. */
 	answer->err.text[sizeof answer->err.text - 1] = 0;
 	answer->found.kernel[BOOTDISK_PATH_MAX - 1] = 0;
@@ -263,8 +251,8 @@ int kernel_reader_read(struct kernel_reader *reader, struct machine_file *kernel
 
 	if (r)
 		return r;
-	for (unsigned i = 0; config->launch && i < config->disks; i++)
-		vdev[i] = config->launch->disk[i].vdev;
+	for (unsigned i = 0; i < config->disks; i++)
+		vdev[i] = config->disk[i].vdev;
 	snprintf(both, sizeof both, "%s%s%s", found->cmdline, *found->cmdline && *own ? " " : "",
 		own);
 	free(reader->cmdline);
@@ -272,10 +260,10 @@ int kernel_reader_read(struct kernel_reader *reader, struct machine_file *kernel
 	r = domain_boot_cmdline(both, vdev, config->disks, &reader->cmdline, err);
 	if (r)
 		return r;
-	snprintf(reader->kernel_name, sizeof reader->kernel_name, "%s: %s", config->disk[0],
-		found->kernel);
-	snprintf(reader->initrd_name, sizeof reader->initrd_name, "%s: %s", config->disk[0],
-		found->ramdisk);
+	snprintf(reader->kernel_name, sizeof reader->kernel_name, "%s: %s",
+		config->disk[0].file[0].name, found->kernel);
+	snprintf(reader->initrd_name, sizeof reader->initrd_name, "%s: %s",
+		config->disk[0].file[0].name, found->ramdisk);
 	*kernel = (struct machine_file){reader->kernel, reader->kernel_name};
 	*initrd = (struct machine_file){found->ramdisk_size ? reader->initrd : -1,
 		reader->initrd_name};

@@ -26,7 +26,7 @@ int vmm_launch_read(const char *text, size_t len, struct vmm_launch *launch, str
 		.launch = spec,
 	};
 	for (unsigned i = 0; i < spec->disks; i++)
-		config->disk[i] = spec->disk[i].name;
+		config->disk[i] = spec->disk[i];
 	for (unsigned i = 0; i < spec->networks; i++)
 		config->net[i] = spec->network[i];
 	return 0;

@@ -251,20 +251,10 @@ static int make_machine(struct vmm *vmm, struct error *err)
 static void restrict_to_disks(struct vmm *vmm)
 {
 	const char *disk[LIMIT_DISKS + 1] = {NULL};
-	char *copy[LIMIT_DISKS];
-	unsigned n = 0;
 
-	for (; n < vmm->config->disks; n++) {
-		size_t len = strlen(vmm->config->disk[n]);
-
-		if (len > 3 && !strcmp(vmm->config->disk[n] + len - 3, ",ro"))
-			len -= 3;
-		copy[n] = strndup(vmm->config->disk[n], len);
-		disk[n] = copy[n] ? copy[n] : "";
-	}
+	for (unsigned i = 0; i < vmm->config->disks; i++)
+		disk[i] = vmm->config->disk[i].file[0].name;
 	vmm->landlocked = sandbox_files(disk);
-	while (n--)
-		free(copy[n]);
 }
 
 /* See sandbox.h: before the first thread, which devices_create() starts. */

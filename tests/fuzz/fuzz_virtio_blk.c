@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "block_rig.h"
 #include "virtio/blk.h"
 #include "virtio/pci.h"
 
@@ -55,7 +56,7 @@ static void world_create(struct world *w)
 	bus_init(&w->mmio);
 	if (ftruncate(fd, DISK) || memory_create(&w->memory, MEMORY, 0, false, NULL) ||
 		pci_bus_init(&w->pci, &w->io, &w->mmio, &host, NULL) ||
-		block_open(path, &w->image, NULL) ||
+		rig_block_open(path, &w->image, NULL) ||
 		virtio_blk_create(&w->pci, &w->memory, w->image, "fuzz", &w->blk, NULL))
 		abort();
 	close(fd);

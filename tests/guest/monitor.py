@@ -48,7 +48,7 @@ class Monitor:
             return give(sock.detach())
 
         document = {
-            "version": 2, "name": "test", "domid": 7, "engine": ENGINE, "memory": 256 << 10,
+            "version": 3, "name": "test", "domid": 7, "engine": ENGINE, "memory": 256 << 10,
             "uuid": "5f0c6a6e-0000-4000-8000-000000000001",
             "kernel": {"fd": opened(kernel), "name": kernel},
             "cmdline": "console=ttyS0 quiet panic=-1 " + cmdline,
@@ -59,7 +59,8 @@ class Monitor:
             document["initrd"] = {"fd": opened(initrd), "name": initrd}
         disks = more.pop("disks", [])
         document["disks"] = [
-            {"fd": opened(d, os.O_RDONLY if ro else os.O_RDWR), "name": d, "readonly": ro}
+            {"files": [{"format": "raw", "fd": opened(d, os.O_RDONLY if ro else os.O_RDWR),
+                        "name": d}], "readonly": ro}
             for d, ro in disks]
         document.update(more)
         self.process = self.launch(json.dumps(document).encode(), fds)
@@ -445,7 +446,7 @@ def scenario_wrong(kernel, initrd, work):
             ("a descriptor that is not open", {"console": 150}, "descriptor 150 is not open"),
             ("no memory to speak of", {"memory": 1}, "memory: 1 is not between"),
             ("a descriptor used twice", {"console": 4}, "descriptor 4 is used twice"),
-            ("another version", {"version": 1}, "version: not 2")):
+            ("another version", {"version": 2}, "version: not 3")):
         monitor = Monitor(kernel, initrd, **more)
         status = monitor.process.wait(20)
         text = monitor.close()

@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "block/block.h"
+#include "block_rig.h"
 #include "machine/machine.h"
 #include "state/internal.h"
 #include "virtio/blk.h"
@@ -172,7 +172,7 @@ static inline bool rig_open(struct rig *rig, uint64_t disk_size)
 	ok = !loop_create(&rig->loop, NULL);
 	config.loop = rig->loop;
 	ok = ok && !machine_create(&config, &rig->machine, NULL) && !ftruncate(disk, disk_size) &&
-		!block_open(path, &rig->image, NULL) &&
+		!rig_block_open(path, &rig->image, NULL) &&
 		!virtio_blk_create(machine_pci(rig->machine), machine_memory(rig->machine),
 			rig->image, "rig", &rig->blk, NULL) &&
 		!virtio_console_create(machine_pci(rig->machine), machine_memory(rig->machine),

@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "block/block.h"
+#include "block_rig.h"
 
 static char dir[] = "/tmp/test_block.XXXXXX";
 
@@ -89,7 +89,7 @@ static void refuse(const char *spec, int code, const char *words)
 	struct block *block = NULL;
 	struct error err = {0};
 
-	assert_int_equal(block_open(spec, &block, &err), -code);
+	assert_int_equal(rig_block_open(spec, &block, &err), -code);
 	if (!strstr(err.text, words))
 		fail_msg("'%s' does not say '%s'", err.text, words);
 	assert_null(strchr(err.text, '\n'));
@@ -125,7 +125,7 @@ static void test_read_only_file(void **state)
 	chmod("ro.img", 0400);
 	if (geteuid() != 0)
 		refuse("ro.img", EACCES, "ro.img,ro");
-	assert_int_equal(block_open("ro.img,ro", &block, &err), 0);
+	assert_int_equal(rig_block_open("ro.img,ro", &block, &err), 0);
 	assert_true(block_read_only(block));
 	assert_false(block_can_discard(block));
 	assert_string_equal(block_name(block), "ro.img");
@@ -143,12 +143,12 @@ static void test_lock(void **state)
 	struct error err = {0};
 
 	make_file("lock.img", 4096);
-	assert_int_equal(block_open("lock.img", &first, &err), 0);
+	assert_int_equal(rig_block_open("lock.img", &first, &err), 0);
 	refuse("lock.img", EBUSY, "in use");
 	refuse("lock.img,ro", EBUSY, "in use");
 	block_close(first);
-	assert_int_equal(block_open("lock.img,ro", &first, &err), 0);
-	assert_int_equal(block_open("lock.img,ro", &second, &err), 0);
+	assert_int_equal(rig_block_open("lock.img,ro", &first, &err), 0);
+	assert_int_equal(rig_block_open("lock.img,ro", &second, &err), 0);
 	refuse("lock.img", EBUSY, "in use");
 	block_close(first);
 	block_close(second);
@@ -166,7 +166,7 @@ static void test_transfers(void **state)
 	for (unsigned i = 0; i < sizeof(out); i++)
 		out[i] = i * 7 + (i >> 8) + 1;
 	make_file("disk.img", 1 << 20);
-	assert_int_equal(block_open("disk.img", &block, &err), 0);
+	assert_int_equal(rig_block_open("disk.img", &block, &err), 0);
 	assert_int_equal(block_size(block), 1 << 20);
 	for (unsigned len = 512; len <= sizeof(out); len = len * 5 / 512 * 512) {
 		assert_int_equal(run(block, BLOCK_WRITE, 1024, out, len), 0);
@@ -210,7 +210,7 @@ static void test_no_space(void **state)
 	limit = old;
 	limit.rlim_cur = 512 << 10;
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-	assert_int_equal(block_open("full.img", &block, &err), 0);
+	assert_int_equal(rig_block_open("full.img", &block, &err), 0);
 	assert_int_equal(run(block, BLOCK_WRITE, 0, data, 4096), 0);
 	assert_int_equal(run(block, BLOCK_WRITE, 900 << 10, data, 4096), -EFBIG);
 	assert_int_equal(run(block, BLOCK_READ, 900 << 10, data, 4096), 0);
@@ -232,7 +232,7 @@ static void test_full_file_system(void **state)
 		skip();
 	}
 	make_file("small/disk.img", 1 << 20);
-	assert_int_equal(block_open("small/disk.img", &block, &err), 0);
+	assert_int_equal(rig_block_open("small/disk.img", &block, &err), 0);
 	for (unsigned i = 0; i < 16; i++) {
 		r = run(block, BLOCK_WRITE, i * sizeof(data), data, sizeof(data));
 		if (r)
@@ -270,7 +270,7 @@ static void test_many_at_once(void **state)
 	unsigned left = 500;
 
 	make_file("many.img", 4 << 20);
-	assert_int_equal(block_open("many.img", &block, &err), 0);
+	assert_int_equal(rig_block_open("many.img", &block, &err), 0);
 	for (unsigned i = 0; i < 500; i++) {
 		c[i].left = &left;
 		c[i].iov = (struct iovec){c[i].data, 4096};
@@ -289,6 +289,62 @@ static void test_many_at_once(void **state)
 	unlink("many.img");
 }
 
+/* By its descriptor, whose rights count; it is closed with the image, and also where that is refused. */
+static void test_descriptor(void **state)
+{
+	static const struct {
+		int flags;
+		bool readonly;
+		int result;
+		const char *says;
+	} cases[] = {
+		{O_RDWR, false, 0, ""},
+		{O_RDWR, true, 0, ""},
+		{O_RDONLY, true, 0, ""},
+		{O_RDONLY, false, -EACCES, "not open for reading and writing"},
+		{O_WRONLY, true, -EACCES, "not open for reading"},
+	};
+
+	make_file("fd.img", 4096);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct disk_spec spec;
+		struct block *block = NULL;
+		struct error err = {""};
+		int fd = open("fd.img", cases[i].flags);
+
+		assert_int_equal(disk_spec_of_file("a name", cases[i].readonly, &spec, &err), 0);
+		spec.file[0].fd = fd;
+		assert_int_equal(block_open(&spec, &block, &err), cases[i].result);
+		assert_non_null(strstr(err.text, cases[i].says));
+		if (block)
+			assert_string_equal(block_name(block), "a name");
+		block_close(block);
+		assert_int_equal(fcntl(fd, F_GETFD), -1);
+		disk_spec_free(&spec);
+	}
+	unlink("fd.img");
+}
+
+/* There is no format yet that has anything below it. */
+static void test_chain(void **state)
+{
+	struct disk_spec spec = {0};
+	struct block *block = NULL;
+	struct error err = {""};
+	int fd[2];
+
+	make_file("chain.img", 4096);
+	assert_int_equal(fields_make_list(disk_spec_fields, "files", &spec, 2), 0);
+	for (unsigned i = 0; i < 2; i++)
+		fd[i] = spec.file[i].fd = open("chain.img", O_RDWR);
+	assert_int_equal(block_open(&spec, &block, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "no other below it"));
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(fcntl(fd[i], F_GETFD), -1);
+	disk_spec_free(&spec);
+	unlink("chain.img");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -299,6 +355,8 @@ int main(void)
 		cmocka_unit_test(test_no_space),
 		cmocka_unit_test(test_full_file_system),
 		cmocka_unit_test(test_many_at_once),
+		cmocka_unit_test(test_descriptor),
+		cmocka_unit_test(test_chain),
 	};
 
 	return cmocka_run_group_tests(tests, enter_dir, leave_dir);

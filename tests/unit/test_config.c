@@ -418,6 +418,8 @@ static void test_limits(void **state)
 		"f:3:4: disks[8]: a guest can have 8 disks at most");
 	rig_bad(&rig, "name='a'\nvif=['','','','',\n'']\n",
 		"f:3:2: vifs[4]: a guest can have 4 networks at most");
+	rig_bad(&rig, "name='a'\nvif=['',\n'mode=user,fwd=tcp:1']\n",
+		"f:3:2: vifs[1]: fwd=tcp:1: not");
 	rig_bad(&rig, "name='a'\nvcpus=65\n", "f:2:7: 'vcpus' takes a number from 1 to 64");
 	rig_bad(&rig, "name='a'\nmemory=4194305\n", "f:2:8: 'memory' takes a number of MiB from");
 }

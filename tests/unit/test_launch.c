@@ -243,7 +243,9 @@ static void test_daemon_to_monitor(void **state)
 	assert_string_equal(config->cmdline, "root=/dev/vdb \"quiet\" \303\244 console=ttyS0");
 	assert_int_equal(config->disks, LIMIT_DISKS);
 	for (unsigned i = 0; i < LIMIT_DISKS; i++) {
-		assert_string_equal(config->disk[i], file);
+		assert_string_equal(config->disk[i].file[0].name, file);
+		assert_int_equal(config->disk[i].file[0].format, DISK_RAW);
+		assert_int_equal(config->disk[i].serial[9], '0' + i);
 		assert_int_equal(spec->disk[i].readonly, i % 2 == 0);
 		assert_int_equal(spec->disk[i].vdev[4], '1' + i);
 	}
@@ -268,7 +270,8 @@ static void test_daemon_to_monitor(void **state)
 		assert_int_equal(launch.fd[i], LAUNCH_FD + 1 + i);
 	/* Rights are the descriptor's. */
 	for (unsigned i = 0; i < LIMIT_DISKS; i++)
-		assert_int_equal(fcntl(files.fd[spec->disk[i].fd - LAUNCH_FD - 1], F_GETFL) &
+		assert_int_equal(fcntl(files.fd[spec->disk[i].file[0].fd - LAUNCH_FD - 1],
+					 F_GETFL) &
 				O_ACCMODE,
 			i % 2 ? O_RDWR : O_RDONLY);
 	assert_true(spec->control > LAUNCH_FD && spec->status > LAUNCH_FD);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "block_rig.h"
 #include "virtio/blk.h"
 
 #define DISK (1u << 20)
@@ -58,7 +59,7 @@ static void setup(struct fixture *f, const char *suffix)
 		assert_int_equal(write(fd, &i, 4), 4);
 	close(fd);
 	snprintf(spec, sizeof(spec), "%s%s", f->path, suffix);
-	assert_int_equal(block_open(spec, &f->image, &err), 0);
+	assert_int_equal(rig_block_open(spec, &f->image, &err), 0);
 	rig_open(&f->rig);
 	f->rig.pci.host.notify_fd = notifier.offered ? notify_fd : NULL;
 	assert_int_equal(virtio_blk_create(&f->rig.pci, &f->rig.mem, f->image, "disk0", &f->blk,

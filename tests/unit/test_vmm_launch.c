@@ -15,7 +15,7 @@
 #include "protocol/request.h"
 #include "vmm/vmm.h"
 
-#define HEAD "{\"version\":2,\"name\":\"web\",\"memory\":65536,\"kernel\":{\"fd\":4}"
+#define HEAD "{\"version\":3,\"name\":\"web\",\"memory\":65536,\"kernel\":{\"fd\":4}"
 
 static int parse(const char *text, struct vmm_launch *launch, struct error *err)
 {
@@ -26,10 +26,10 @@ static int parse(const char *text, struct vmm_launch *launch, struct error *err)
 static void reads_all(void **state)
 {
 	static const char text[] =
-		"{\"version\":2,\"name\":\"web\",\"domid\":7,\"uuid\":\"u\",\"engine\":\"kvm\",\"memory\":65536,"
+		"{\"version\":3,\"name\":\"web\",\"domid\":7,\"uuid\":\"u\",\"engine\":\"kvm\",\"memory\":65536,"
 		"\"maxmem\":131072,\"vcpus\":3,\"kernel\":{\"fd\":9,\"name\":\"k\"},"
 		"\"initrd\":{\"fd\":5,\"name\":\"i\"},\"cmdline\":\"quiet\","
-		"\"disks\":[{\"fd\":6,\"name\":\"d\",\"vdev\":\"xvda2\",\"readonly\":true},{\"fd\":7}],"
+		"\"disks\":[{\"files\":[{\"format\":\"raw\",\"fd\":6,\"name\":\"d\"}],\"vdev\":\"xvda2\",\"readonly\":true},{\"files\":[{\"format\":\"raw\",\"fd\":7}]}],"
 		"\"networks\":[{\"kind\":\"user\"}],\"control\":8,\"console\":4,\"lock\":10,\"status\":11,"
 		"\"paused\":true,\"keep\":[\"crash\",\"reboot\"],\"uid\":5,\"gid\":6}";
 	static const int fds[] = {4, 5, 6, 7, 8, 9, 10, 11};
@@ -44,10 +44,10 @@ static void reads_all(void **state)
 	assert_int_equal(d.spec.memory, 64 << 10);
 	assert_int_equal(d.config.vcpus, 3);
 	assert_int_equal(d.config.disks, 2);
-	assert_int_equal(d.spec.disk[0].fd, 6);
+	assert_int_equal(d.spec.disk[0].file[0].fd, 6);
 	assert_true(d.spec.disk[0].readonly);
 	assert_false(d.spec.disk[1].readonly);
-	assert_string_equal(d.config.disk[1], "disk");
+	assert_string_equal(d.config.disk[1].file[0].name, "");
 	assert_int_equal(d.config.nets, 1);
 	assert_int_equal(d.spec.console, 4);
 	assert_int_equal(d.spec.keep, 1 << END_CRASH | 1 << END_REBOOT);
@@ -66,14 +66,14 @@ static void takes_a_disk_for_a_kernel(void **state)
 	struct vmm_launch d;
 	struct error err;
 
-	assert_int_equal(parse("{\"version\":2,\"name\":\"web\",\"memory\":65536,"
-			       "\"disks\":[{\"fd\":4}]}",
+	assert_int_equal(parse("{\"version\":3,\"name\":\"web\",\"memory\":65536,"
+			       "\"disks\":[{\"files\":[{\"format\":\"raw\",\"fd\":4}]}]}",
 				 &d, &err),
 		0);
 	assert_null(d.config.kernel);
 	assert_int_equal(d.spec.kernel.fd, -1);
 	vmm_launch_free(&d);
-	assert_int_not_equal(parse("{\"version\":2,\"name\":\"web\",\"memory\":65536}", &d, &err),
+	assert_int_not_equal(parse("{\"version\":3,\"name\":\"web\",\"memory\":65536}", &d, &err),
 		0);
 	assert_non_null(strstr(err.text, "kernel: is missing"));
 }
@@ -102,9 +102,9 @@ static void refuses_descriptions(void **state)
 	} bad[] = {
 		{"", "line 1"},
 		{"[]", "not a JSON object"},
-		{"{\"version\":2", "line 1"},
-		{"{\"version\":2}", "name: is missing"},
-		{"{\"version\":1}", "version"},
+		{"{\"version\":3", "line 1"},
+		{"{\"version\":3}", "name: is missing"},
+		{"{\"version\":2}", "version"},
 		{HEAD ",\"name\":\"x\"}", "duplicate"},
 		{HEAD ",\"colour\":1}", "colour: unknown"},
 		{HEAD ",\"vcpus\":0}", "vcpus"},
@@ -115,10 +115,16 @@ static void refuses_descriptions(void **state)
 		{HEAD ",\"control\":3}", "control: not a descriptor from 4"},
 		{HEAD ",\"control\":-1}", "control"},
 		{HEAD ",\"control\":4}", "used twice"},
-		{HEAD ",\"disks\":[{\"fd\":4}]}", "used twice"},
+		{HEAD ",\"disks\":[{\"files\":[{\"format\":\"raw\",\"fd\":4}]}]}", "used twice"},
 		{HEAD ",\"disks\":[1]}", "disks"},
-		{HEAD ",\"disks\":[{\"readonly\":true}]}", "fd: is missing"},
-		{HEAD ",\"disks\":[{\"fd\":5,\"readonly\":1}]}", "readonly"},
+		{HEAD ",\"disks\":[{\"readonly\":true}]}", "disks[0].files: is missing"},
+		{HEAD ",\"disks\":[{\"files\":[]}]}", "disks[0].files: is empty"},
+		{HEAD ",\"disks\":[{\"files\":[{\"format\":\"raw\"}]}]}",
+			"disks[0].files[0].fd: is missing"},
+		{HEAD ",\"disks\":[{\"files\":[{\"format\":\"tape\",\"fd\":5}]}]}",
+			"unknown value 'tape'"},
+		{HEAD ",\"disks\":[{\"files\":[{\"format\":\"raw\",\"fd\":5}],\"readonly\":1}]}",
+			"readonly"},
 		{HEAD ",\"disks\":[1,2,3,4,5,6,7,8,9]}", "8 at most"},
 		{HEAD ",\"networks\":[{}]}", "networks[0].kind: is missing"},
 		{HEAD ",\"networks\":{}}", "networks"},

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "protocol/disk.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/limits.h"
+
+static const char *const formats[] = {[DISK_RAW] = "raw", NULL};
+
+#define TEXT(structure, member, most)                                                           \
+	{                                                                                       \
+		.key = #member, .kind = FIELD_STRING, FIELD_AT(structure, member), .max = most, \
+		.text = ""                                                                      \
+	}
+
+static const struct field file_fields[] = {
+	{.key = "format",
+		.kind = FIELD_ENUM,
+		FIELD_AT(disk_file, format),
+		.needed = true,
+		.names = formats},
+	{.key = "fd",
+		.kind = FIELD_FD,
+		FIELD_AT(disk_file, fd),
+		.needed = true,
+		.min = LIMIT_FD_MIN,
+		.max = LIMIT_FD_MAX},
+	TEXT(disk_file, name, LIMIT_STRING),
+	{.key = NULL},
+};
+
+const struct field disk_spec_fields[] = {
+	{.key = "files",
+		.kind = FIELD_LIST,
+		FIELD_AT(disk_spec, file),
+		FIELD_COUNT_AT(disk_spec, files),
+		.needed = true,
+		.max = LIMIT_CHAIN,
+		.element = file_fields,
+		.size = sizeof(struct disk_file)},
+	{.key = "readonly", .kind = FIELD_BOOL, FIELD_AT(disk_spec, readonly), .max = 1},
+	TEXT(disk_spec, serial, LIMIT_SERIAL),
+	TEXT(disk_spec, vdev, LIMIT_VDEV),
+	{.key = NULL},
+};
+
+int disk_spec_of_file(const char *path, bool readonly, struct disk_spec *spec, struct error *err)
+{
+	memset(spec, 0, sizeof *spec);
+	if (fields_default(disk_spec_fields, spec) ||
+		fields_make_list(disk_spec_fields, "files", spec, 1))
+		goto out_of_memory;
+	spec->readonly = readonly;
+	free(spec->file[0].name);
+	spec->file[0].name = strdup(path);
+	if (spec->file[0].name)
+		return 0;
+out_of_memory:
+	disk_spec_free(spec);
+	return error_set(err, ENOMEM, "out of memory");
+}
+
+int disk_spec_parse(const char *text, struct disk_spec *spec, struct error *err)
+{
+	size_t len = strlen(text);
+	bool readonly = len >= 3 && !strcmp(text + len - 3, ",ro");
+	int r = disk_spec_of_file(text, readonly, spec, err);
+
+	if (!r && readonly)
+		spec->file[0].name[len - 3] = 0;
+	if (!r && !spec->file[0].name[0]) {
+		disk_spec_free(spec);
+		r = error_set(err, EINVAL, "a disk needs a file: FILE[,ro]");
+	}
+	return r;
+}
+
+void disk_spec_free(struct disk_spec *spec)
+{
+	fields_free(disk_spec_fields, spec);
+	memset(spec, 0, sizeof *spec);
+}

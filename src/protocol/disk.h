@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One disk of a guest: what the daemon hands over, what people write behind --disk, what block/ opens. */
+#ifndef DACH_PROTOCOL_DISK_H
+#define DACH_PROTOCOL_DISK_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "protocol/fields.h"
+
+#define DISK_SERIAL "dach-disk%u" /* what a guest's disk n calls itself */
+
+enum disk_format { DISK_RAW, DISK_FORMATS };
+
+/* fd: open already; -1: to be opened by its name, which otherwise is for messages. */
+struct disk_file {
+	enum disk_format format;
+	int fd;
+	char *name;
+};
+
+/* Strings and lists are its own (malloc). */
+struct disk_spec {
+	/*
+	 * The chain: the guest reads and writes the first; what that leaves out is read from the next.
+	 * All but the first are only read, and so is the first if the disk is readonly.
+	 */
+	struct disk_file *file;
+	unsigned files;
+	bool readonly;
+	char *serial; /* "": DISK_SERIAL */
+	char *vdev;   /* what the guest's command line calls it; "" for nothing in particular */
+};
+
+extern const struct field disk_spec_fields[];
+
+/* FILE[,ro]: a raw image. disk_spec_free() after success. */
+int disk_spec_parse(const char *text, struct disk_spec *spec, struct error *err);
+/* The same of a path, whatever it holds. */
+int disk_spec_of_file(const char *path, bool readonly, struct disk_spec *spec, struct error *err);
+/* Leaves it all zero. No descriptor is touched. */
+void disk_spec_free(struct disk_spec *spec);
+
+#endif

@@ -12,6 +12,9 @@
 #include "cpu/translate/vm.h"
 #include "oracle.h"
 
+/* How far a check of an address has come; see note_check(). */
+enum check { NO_CHECK, INDEX, INDEXED, SUMMED, LIMITED, COMPARED, FOUND };
+
 struct structure {
 	const struct cache *c;
 	uint8_t *start;   /* of each byte: does an instruction begin here? */
@@ -24,7 +27,15 @@ struct structure {
 		window; /* how far r11 has become the way from window_base to its window, 3: all the way */
 	uint16_t window_base; /* a mask of one register, */
 	uint64_t drift;       /* which has moved since */
-	bool constant;        /* the instruction before has put this into r10: */
+	enum check check;     /* of the bytes that r10 pointed to: */
+	bool linear;          /* the instruction before has put their address into r10: */
+	uint16_t linear_base; /* a mask of one register, */
+	int64_t linear_disp;  /* and this */
+	uint16_t checked_base;
+	int64_t checked_disp;
+	unsigned checked_size;
+	bool checked_write;
+	bool constant; /* the instruction before has put this into r10: */
 	uint64_t value;
 };
 
@@ -95,6 +106,13 @@ static void check_memory(struct structure *s, uint32_t at, const struct insn *i)
 	if (i->mem_seg == SEG_GS) {
 		if (i->mem_base != INSN_NO_REG || i->mem_disp < 0 || i->mem_disp >= CTX_SIZE)
 			complain(s, at, "reaches beyond the vCPU");
+		return;
+	}
+	if (i->mem_index == R11 && i->mem_base < 16 && !(s->block->mode & MODE_WINDOW)) {
+		if (s->check != FOUND || s->checked_base != 1u << i->mem_base ||
+			s->checked_disp != i->mem_disp || i->mem_size > s->checked_size ||
+			(i->mem_write && !s->checked_write))
+			complain(s, at, "reaches other bytes than were checked");
 		return;
 	}
 	if (i->mem_index == R11 && i->mem_base < 16) {
@@ -169,6 +187,65 @@ static void note_window(struct structure *s, const struct insn *i)
 	} else if (i->gpr_write & r11 || (i->gpr_write & s->window_base && !moves(s, i))) {
 		s->window = 0;
 	}
+}
+
+static bool loads(const struct insn *i, unsigned reg, uint64_t table)
+{
+	return i->mnemonic == ZYDIS_MNEMONIC_MOV && i->mem_seg == SEG_GS && i->mem_index == R11 &&
+		i->mem_scale == 8 && (uint64_t)i->mem_disp == table && i->gpr_write == 1u << reg;
+}
+
+/*
+ * lea r10, [base+disp]; rorx r11, r10, 12; movzx r11d, r11w; then either
+ *   adcx r10, %gs:tags(,%r11,8); adcx r10, %gs:limit[size]; jc
+ * or, without ADCX,
+ *   mov rcx, %gs:tags(,%r11,8); lea r10, [rcx+r10]; lea rcx, [r10+size-1]; pext rcx, ...; jrcxz
+ * and mov r11, %gs:CTX_DELTA(,%r11,8): [base+r11+disp] is what was checked, while r11 and base stay.
+ */
+static void note_check(struct structure *s, const struct insn *i)
+{
+	unsigned r10 = 1u << R10, r11 = 1u << R11;
+	uint64_t limit = (uint64_t)i->mem_disp - offsetof(struct vcpu, limit);
+	bool tags = i->has_mem && i->mem_seg == SEG_GS && i->mem_index == R11 &&
+		(i->mem_disp == CTX_TAG_READ || i->mem_disp == CTX_TAG_WRITE);
+
+	if (i->mnemonic == ZYDIS_MNEMONIC_RORX && i->gpr_write == r11 && i->gpr_read == r10 &&
+		(uint8_t)i->imm == 12 && s->linear) {
+		s->check = INDEX;
+		s->checked_base = s->linear_base;
+		s->checked_disp = s->linear_disp;
+		s->checked_size = 1;
+	} else if (s->check == INDEX && i->mnemonic == ZYDIS_MNEMONIC_MOVZX && i->opcode == 0xb7 &&
+		i->gpr_write == r11 && i->gpr_read == r11) {
+		s->check = INDEXED;
+	} else if (s->check == INDEXED && tags &&
+		(i->mnemonic == ZYDIS_MNEMONIC_ADCX || i->gpr_write == 1u << RCX)) {
+		s->check = SUMMED;
+		s->checked_write = i->mem_disp == CTX_TAG_WRITE;
+	} else if (s->check == SUMMED && i->mnemonic == ZYDIS_MNEMONIC_ADCX &&
+		i->mem_seg == SEG_GS && limit < 8 * LIMIT_SIZES) {
+		s->check = LIMITED;
+		s->checked_size = (unsigned)(limit / 8);
+	} else if (s->check == SUMMED && i->class == INSN_LEA && i->mem_base == R10 &&
+		i->gpr_write == 1u << RCX) {
+		s->checked_size = (unsigned)i->mem_disp + 1;
+	} else if (s->check == SUMMED && i->mnemonic == ZYDIS_MNEMONIC_PEXT &&
+		i->mem_disp == offsetof(struct vcpu, page_mask)) {
+		s->check = LIMITED;
+	} else if (s->check == LIMITED &&
+		(i->mnemonic == ZYDIS_MNEMONIC_JB || i->mnemonic == ZYDIS_MNEMONIC_JRCXZ)) {
+		s->check = COMPARED;
+	} else if (s->check == COMPARED && loads(i, R11, CTX_DELTA)) {
+		s->check = FOUND;
+	} else if (i->gpr_write & (r11 | s->checked_base)) {
+		/* rcx is put aside and comes back */
+		if (s->check < SUMMED || s->check == FOUND || i->gpr_write != 1u << RCX)
+			s->check = NO_CHECK;
+	}
+	s->linear = i->class == INSN_LEA && i->gpr_write == r10 && i->operand_size == 8 &&
+		i->mem_base < 16 && i->mem_index == INSN_NO_REG;
+	s->linear_base = s->linear ? 1u << i->mem_base : 0;
+	s->linear_disp = i->mem_disp;
 }
 
 /* mov rsi, %gs:spill[2]; mov rdi, %gs:spill[1]: host addresses that checks have left there */
@@ -247,6 +324,7 @@ static void walk_part(struct structure *s, uint32_t at, uint32_t end)
 		check_string(s, at, &i);
 		note_stack(s, &i);
 		note_window(s, &i);
+		note_check(s, &i);
 		/* mov r10, address */
 		s->constant = i.mnemonic == ZYDIS_MNEMONIC_MOV && !i.has_mem && i.imm_size >= 4 &&
 			i.gpr_write == 1u << R10;

@@ -35,16 +35,22 @@ static void on_end(void *ctx)
 	loop_stop(((struct rig *)ctx)->loop);
 }
 
+static int start(struct rig *rig, uint64_t grace)
+{
+	*rig = (struct rig){.signals = {.grace = grace}};
+	if (loop_create(&rig->loop, NULL))
+		return -1;
+	loop_timer_init(&rig->end, rig->loop, on_end, rig);
+	return signals_start(&rig->signals, rig->loop, on_ask, on_force, rig, NULL);
+}
+
+/* A grace that no test waits for, however busy the host is. */
 static int setup(void **state)
 {
 	static struct rig rig;
 
-	rig = (struct rig){.signals = {.grace = 60 * MS}};
 	*state = &rig;
-	if (loop_create(&rig.loop, NULL))
-		return -1;
-	loop_timer_init(&rig.end, rig.loop, on_end, &rig);
-	return signals_start(&rig.signals, rig.loop, on_ask, on_force, &rig, NULL);
+	return start(&rig, 60000 * MS);
 }
 
 static int teardown(void **state)
@@ -69,7 +75,7 @@ static void twice(void **state)
 {
 	struct rig *rig = *state;
 
-	sent(rig, SIGTERM, 100);
+	sent(rig, SIGTERM, 5);
 	assert_int_equal(rig->asked, 1);
 	assert_int_equal(rig->forced, 0);
 	sent(rig, SIGINT, 5);
@@ -77,7 +83,7 @@ static void twice(void **state)
 	assert_int_equal(rig->forced, 1);
 }
 
-/* The kernel's, the shell's, and what reading the terminal says: one request, and one end. */
+/* The kernel's, the shell's, and what reading the terminal says are one request. */
 static void hang_up(void **state)
 {
 	struct rig *rig = *state;
@@ -88,9 +94,25 @@ static void hang_up(void **state)
 	sent(rig, 0, 5);
 	assert_int_equal(rig->asked, 1);
 	assert_int_equal(rig->forced, 0);
-	sent(rig, 0, 150);
-	assert_int_equal(rig->asked, 1);
-	assert_int_equal(rig->forced, 1);
+}
+
+/* Who has been asked once is ended when the grace is over. */
+static void grace(void **state)
+{
+	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+
+	for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+		struct rig rig;
+		void *at = &rig;
+
+		assert_int_equal(start(&rig, 20 * MS), 0);
+		raise(numbers[i]);
+		for (unsigned n = 0; n < 1000 && !rig.forced; n++)
+			sent(&rig, 0, 10);
+		assert_int_equal(rig.asked, 1);
+		assert_int_equal(rig.forced, 1);
+		teardown(&at);
+	}
 }
 
 static void hang_up_and_kill(void **state)
@@ -132,6 +154,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(twice, setup, teardown),
 		cmocka_unit_test_setup_teardown(hang_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(hang_up_and_kill, setup, teardown),
+		cmocka_unit_test(grace),
 		cmocka_unit_test_setup_teardown(nohup, setup_nohup, teardown_nohup),
 	};
 

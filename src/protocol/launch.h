@@ -16,8 +16,8 @@
  *    "disks": [{"files": [{"format": "raw", "fd": 6, "name": "/srv/web.img"}],      see disk.h
  *               "readonly": false, "serial": "dach-disk0", "vdev": "xvda2"}],
  *    "networks": [{"kind": "user", "mac": "00:16:3e:00:00:01",
-                  "forwards": [{"udp": false, "host_addr": 2130706433, "host_port": 2222,
-                                "guest_addr": 0, "guest_port": 22}]}],   see network.h
+ *                   "forwards": [{"udp": false, "host_addr": 2130706433, "host_port": 2222,
+ *                                 "guest_addr": 0, "guest_port": 22}]}],   see network.h
  *    "control": 7, "console": 8,        listening Unix sockets, each may be left out
  *    "lock": 9,                         a file that is locked (flock) for as long as the monitor lives
  *    "status": 10,                      an empty file: see end.h

@@ -18,7 +18,7 @@ login() {
 login --run 'uname -a' --run 'nproc --all' \
 	--run "curl -s http://10.0.2.2:$server_port/data | sha256sum" \
 	--run 'systemctl is-system-running --wait; systemctl --failed' \
-	--run poweroff -- "$DACH" run "$image" --engine "$DACH_ENGINE"
+	--run poweroff -- "$DACH" run "$image" --engine "$DACH_ENGINE" --net user,loopback
 check "boots to its login, powers off" ended 0 "Linux debian .* GNU/Linux"
 check "64 MiB arrive as they were" said "$sum"
 check "no unit failed" said "0 loaded units listed"

@@ -179,7 +179,7 @@ static enum outcome go_singly(struct vcpu *v, uint32_t generation, void **code, 
 		(v->irq_check && v->cpu.rflags & FL_IF))
 		return OUT_OK;
 	p->mode |= MODE_SINGLY;
-	out = exit ? cache_follow(v, exit, generation, code, linear) : cache_find(v, code, linear);
+	out = cache_follow(v, exit, generation, code, linear);
 	p->mode &= ~MODE_SINGLY;
 	return out;
 }

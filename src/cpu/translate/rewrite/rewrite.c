@@ -326,7 +326,7 @@ static bool window_fits(const struct rewrite *w, const struct insn *insns, unsig
 unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const struct insn *insns,
 	unsigned count, unsigned start, bool next_crosses)
 {
-	struct flow flow[BLOCK_MAX_INSNS];
+	bool carry_counts[BLOCK_MAX_INSNS];
 	struct site hot_site[REWRITE_SITES_MAX / 2], cold_site[REWRITE_SITES_MAX / 2];
 	bool left = false;
 	uint32_t first_exit;
@@ -350,12 +350,12 @@ unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const s
 	b->code = c->hot;
 	b->cold = c->cold;
 	first_exit = c->exits;
-	rewrite_flow_find(b->mode, insns, count, flow);
+	rewrite_flow(b->mode, insns, count, carry_counts);
 	entry(&w, start);
 	b->near = (uint8_t)(offset_of(&w, w.hot.at) - b->code);
 	for (unsigned k = 0; k < count; k++) {
 		w.insn = &insns[k];
-		w.carry_counts = flow[k].found;
+		w.carry_counts = carry_counts[k];
 		if (w.insn->mnemonic == ZYDIS_MNEMONIC_STI && !window_fits(&w, insns, k, count)) {
 			rewrite_carry_load(&w, &w.hot, R11);
 			rewrite_emulate(&w);
@@ -365,7 +365,7 @@ unsigned rewrite_block(struct cache *c, struct block *b, uint32_t index, const s
 		}
 		/* not behind STI, where the window is */
 		w.shadow = k && insns[k - 1].mnemonic == ZYDIS_MNEMONIC_STI;
-		grouped = w.shadow ? 0 : rewrite_group(&w, insns + k, flow + k, count - k);
+		grouped = w.shadow ? 0 : rewrite_group(&w, insns + k, count - k);
 		if (grouped) {
 			k += grouped - 1;
 			continue;

@@ -55,21 +55,12 @@ static bool counts(const struct insn *i, bool after)
 	return reads_carry(i) || faults_late(i) || (after && !(i->flags_written & FL_CF));
 }
 
-void rewrite_flow_find(uint32_t mode, const struct insn *insns, unsigned count, struct flow *flow)
+void rewrite_flow(uint32_t mode, const struct insn *insns, unsigned count, bool *found)
 {
 	bool after = true;
 
-	for (unsigned k = count; k-- > 0; after = flow[k].before) {
-		flow[k].found = !plain(&insns[k]) || counts(&insns[k], after);
-		flow[k].before = flow[k].found || exposes(mode, &insns[k]);
-	}
-}
-
-bool rewrite_flow_group(const struct insn *insns, unsigned count, bool after)
-{
-	for (unsigned k = count; k-- > 0;)
-		after = !plain(&insns[k]) || counts(&insns[k], after);
-	return after;
+	for (unsigned k = count; k-- > 0; after = found[k] || exposes(mode, &insns[k]))
+		found[k] = !plain(&insns[k]) || counts(&insns[k], after);
 }
 
 void rewrite_carry_load(struct rewrite *w, struct emit *e, unsigned scratch)

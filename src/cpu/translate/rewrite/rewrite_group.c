@@ -265,23 +265,18 @@ static void emit_way_out(struct rewrite *w)
 	w->patch = e->at - 4;
 }
 
-/*
- * The way out of a check, and an exit to the same instructions one by one. Where CF is in the check's
- * sum there is no such exit: only C code can tell what CF was, so it is asked each time.
- */
+/* The way out of a check, and an exit to the same instructions one by one. */
 static void emit_check(struct rewrite *w, const struct group *g)
 {
 	unsigned size = (unsigned)(g->high - g->low);
 	struct slow_access *d;
-	uint32_t exit = 0;
+	uint32_t exit;
 
 	rewrite_check(w, g->at, size, g->write, w->cold.at);
 	if (w->checked == SLOW_CARRY)
 		emit_way_out(w);
-	if (w->checked != SLOW_SUM) {
-		exit = rewrite_exit(w, (int32_t)w->guest);
-		w->cache->exit[exit].patch = offset_of(w, w->patch);
-	}
+	exit = rewrite_exit(w, (int32_t)w->guest);
+	w->cache->exit[exit].patch = offset_of(w, w->patch);
 	d = rewrite_slow_group(w, g->at, size, g->write, exit);
 	d->retry = (int32_t)(w->again - (uint8_t *)d);
 }
@@ -306,8 +301,7 @@ static void emit_window(struct rewrite *w, const struct group *g)
 	emit_jmp(&w->cold, w->again);
 }
 
-unsigned rewrite_group(struct rewrite *w, const struct insn *insns, const struct flow *flow,
-	unsigned count)
+unsigned rewrite_group(struct rewrite *w, const struct insn *insns, unsigned count)
 {
 	unsigned guest = w->guest;
 	struct group g;
@@ -328,8 +322,8 @@ unsigned rewrite_group(struct rewrite *w, const struct insn *insns, const struct
 	if (g.accesses < 2)
 		return 0;
 	w->insn = &insns[0];
-	w->carry_counts =
-		rewrite_flow_group(insns, g.count, g.count == count || flow[g.count].before);
+	/* kept whether it counts or not, since the exit's target may want it: see emit_check() */
+	w->carry_counts = true;
 	(w->mode & MODE_WINDOW ? emit_window : emit_check)(w, &g);
 	emit_group(w, insns, &g);
 	w->guest = guest;

@@ -108,14 +108,11 @@ void rewrite_emulate(struct rewrite *w);
 /* The operation on w->mem, emitted once in line and once out of line, after rewrite_reach(). */
 typedef void access_op(struct rewrite *w, struct emit *e);
 
-/* rewrite_carry.c: does CF count (may it be seen, if only in the frame of a fault)? */
-struct flow {
-	bool before; /* before the instruction */
-	bool found;  /* once its memory has been found */
-};
-void rewrite_flow_find(uint32_t mode, const struct insn *insns, unsigned count, struct flow *flow);
-/* The same once a group of instructions has found its memory; `after`: does it count behind them? */
-bool rewrite_flow_group(const struct insn *insns, unsigned count, bool after);
+/*
+ * rewrite_carry.c: does CF count (may it be seen, if only in the frame of a fault) once the memory of an
+ * instruction has been found? For each of a block's.
+ */
+void rewrite_flow(uint32_t mode, const struct insn *insns, unsigned count, bool *found);
 /* Before anything that may read CF or that lets it through, at e in line: it is in the host's flags. */
 void rewrite_carry_load(struct rewrite *w, struct emit *e, unsigned scratch);
 /* The same if this instruction is such. */
@@ -199,8 +196,7 @@ void rewrite_check(struct rewrite *w, struct address a, unsigned size, bool writ
  * rewrite_group.c: emits the first of these instructions together if they share a check; how many it
  * took, or 0.
  */
-unsigned rewrite_group(struct rewrite *w, const struct insn *insns, const struct flow *flow,
-	unsigned count);
+unsigned rewrite_group(struct rewrite *w, const struct insn *insns, unsigned count);
 
 /* rewrite_bits.c */
 bool rewrite_bits_native(uint32_t mode, const struct insn *i);

@@ -35,8 +35,10 @@ static void on_end(void *ctx)
 	loop_stop(((struct rig *)ctx)->loop);
 }
 
-static int start(struct rig *rig, uint64_t grace)
+/* hup: what is done with SIGHUP before, whoever runs this. */
+static int start(struct rig *rig, uint64_t grace, void (*hup)(int))
 {
+	signal(SIGHUP, hup);
 	*rig = (struct rig){.signals = {.grace = grace}};
 	if (loop_create(&rig->loop, NULL))
 		return -1;
@@ -50,7 +52,7 @@ static int setup(void **state)
 	static struct rig rig;
 
 	*state = &rig;
-	return start(&rig, 60000 * MS);
+	return start(&rig, 60000 * MS, SIG_DFL);
 }
 
 static int teardown(void **state)
@@ -105,7 +107,7 @@ static void grace(void **state)
 		struct rig rig;
 		void *at = &rig;
 
-		assert_int_equal(start(&rig, 20 * MS), 0);
+		assert_int_equal(start(&rig, 20 * MS, SIG_DFL), 0);
 		raise(numbers[i]);
 		for (unsigned n = 0; n < 1000 && !rig.forced; n++)
 			sent(&rig, 0, 10);
@@ -127,8 +129,10 @@ static void hang_up_and_kill(void **state)
 
 static int setup_nohup(void **state)
 {
-	signal(SIGHUP, SIG_IGN);
-	return setup(state);
+	static struct rig rig;
+
+	*state = &rig;
+	return start(&rig, 60000 * MS, SIG_IGN);
 }
 
 static int teardown_nohup(void **state)

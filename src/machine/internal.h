@@ -9,16 +9,16 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "machine/ioapic.h"
-#include "machine/lapic.h"
+#include "machine/chipset/pm.h"
+#include "machine/chipset/serial.h"
+#include "machine/chipset/testdev.h"
+#include "machine/interrupt/ioapic.h"
+#include "machine/interrupt/lapic.h"
+#include "machine/interrupt/pic.h"
 #include "machine/machine.h"
-#include "machine/pic.h"
-#include "machine/pit.h"
-#include "machine/pm.h"
-#include "machine/pvclock.h"
-#include "machine/rtc.h"
-#include "machine/serial.h"
-#include "machine/testdev.h"
+#include "machine/timer/pit.h"
+#include "machine/timer/pvclock.h"
+#include "machine/timer/rtc.h"
 
 /* Where a vCPU's thread is, for those who want to wake it (vcpu.doze, a futex). */
 enum { VCPU_AWAKE, VCPU_POLLS, VCPU_SLEEPS };

@@ -21,7 +21,7 @@
 #include "cpu/engine.h"
 #include "machine/bus.h"
 #include "machine/memory.h"
-#include "machine/pci.h"
+#include "machine/pci/pci.h"
 
 #define MACHINE_VCPUS_MAX 64
 

@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "block/block.h"
 #include "machine/memory.h"
-#include "machine/pci.h"
+#include "machine/pci/pci.h"
 
 struct virtio_blk;
 

@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "machine/memory.h"
-#include "machine/pci.h"
+#include "machine/pci/pci.h"
 
 struct virtio_console;
 

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "machine/memory.h"
-#include "machine/pci.h"
+#include "machine/pci/pci.h"
 #include "net/net.h"
 
 struct virtio_net;

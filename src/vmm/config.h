@@ -30,7 +30,7 @@ struct vmm_config {
 	unsigned nets;
 	const char *gdb;          /* unix:PATH or ADDRESS:PORT; NULL: none */
 	const char *test_vendor;  /* what CPUID calls the processor's vendor; NULL: as the host */
-	bool test_devices;        /* machine/testdev.h */
+	bool test_devices;        /* machine/chipset/testdev.h */
 	bool stats;               /* counters on standard error at the end */
 	const char *save_to;      /* SIGUSR2 saves the guest there and ends it; or NULL */
 	const char *restore_from; /* goes on from there, with that memory and vcpus; or NULL */

@@ -12,9 +12,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "machine/lapic.h"
+#include "machine/chipset/pm.h"
+#include "machine/interrupt/lapic.h"
 #include "machine/machine.h"
-#include "machine/pm.h"
 
 #define MIB 0x100000ull
 #define CPUS 2

@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "base/loop.h"
-#include "machine/ioapic.h"
-#include "machine/lapic.h"
-#include "machine/pic.h"
+#include "machine/interrupt/ioapic.h"
+#include "machine/interrupt/lapic.h"
+#include "machine/interrupt/pic.h"
 
 #define CPUS 4
 #define TPR 0x80

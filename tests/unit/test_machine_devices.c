@@ -14,12 +14,12 @@
 #include <unistd.h>
 
 #include "base/loop.h"
+#include "machine/chipset/pm.h"
+#include "machine/chipset/serial.h"
 #include "machine/memory.h"
-#include "machine/pit.h"
-#include "machine/pm.h"
-#include "machine/pvclock.h"
-#include "machine/rtc.h"
-#include "machine/serial.h"
+#include "machine/timer/pit.h"
+#include "machine/timer/pvclock.h"
+#include "machine/timer/rtc.h"
 
 struct rig {
 	struct bus io;

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "machine/pci.h"
+#include "machine/pci/pci.h"
 
 struct rig {
 	struct bus io, mmio;

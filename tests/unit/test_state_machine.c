@@ -9,8 +9,8 @@
 
 #include "../layouts.h"
 #include "cpu/describe.h"
+#include "machine/chipset/pm.h"
 #include "machine/internal.h"
-#include "machine/pm.h"
 #include "state_rig.h"
 
 #define DISK (64u << 10)

@@ -15,7 +15,7 @@
 #include <time.h>
 
 #include "machine/memory.h"
-#include "machine/pci.h"
+#include "machine/pci/pci.h"
 #include "virtio/device.h"
 #include "virtio/pci.h"
 

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "dsdt.hex"
-#include "machine/ioapic.h"
-#include "machine/lapic.h"
-#include "machine/pm.h"
+#include "machine/chipset/pm.h"
+#include "machine/interrupt/ioapic.h"
+#include "machine/interrupt/lapic.h"
 
 #define HEADER_SIZE 36
 #define RSDP_SIZE 36

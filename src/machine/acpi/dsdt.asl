@@ -2,7 +2,7 @@
 /*
  * What the fixed tables cannot say (ACPI 6.4, chapters 5 and 6): the PCI root
  * and its windows, where its interrupt pins go, the serial port, the clock,
- * pvpanic, and how to switch off. Numbers agree with machine/pci.h and pm.h.
+ * pvpanic, and how to switch off. Numbers agree with machine/pci/pci.h and chipset/pm.h.
  */
 DefinitionBlock ("", "DSDT", 2, "DACH", "DACHDSDT", 1)
 {

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "machine/serial.h"
+#include "machine/chipset/serial.h"
 
 #define PAGE 4096ull
 

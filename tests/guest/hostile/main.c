@@ -3,7 +3,7 @@
 
 #define FUNCTIONS 16
 #define SERIAL 0x3f8
-/* Ports that end or reset the guest get their noise last (machine/pm.h). */
+/* Ports that end or reset the guest get their noise last (machine/chipset/pm.h). */
 #define PVPANIC 0x505
 #define PM1_CONTROL 0x604
 #define RESET 0xcf9

@@ -2,7 +2,7 @@
 /*
  * A freestanding kernel that asks the processor questions whose answers stand in
  * the manuals, and says of each whether it was right. It runs under dach and under
- * QEMU, with the same devices (machine/testdev.h).
+ * QEMU, with the same devices (machine/chipset/testdev.h).
  */
 #ifndef TRUTH_H
 #define TRUTH_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How interrupt messages find the APICs that they are for (SDM 3A 11.6). */
-#include "machine/lapic.h"
+#include "machine/interrupt/lapic.h"
 
 #define ESR_SEND_ILLEGAL 0x20u
 #define ESR_RECEIVE_ILLEGAL 0x40u

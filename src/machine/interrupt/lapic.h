@@ -13,8 +13,8 @@
  * CLOCK_MONOTONIC nanoseconds; whoever sees first that it has come (the event
  * loop, or the vCPU's thread while halted) delivers it, once.
  */
-#ifndef DACH_MACHINE_LAPIC_H
-#define DACH_MACHINE_LAPIC_H
+#ifndef DACH_MACHINE_INTERRUPT_LAPIC_H
+#define DACH_MACHINE_INTERRUPT_LAPIC_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "machine/pic.h"
+#include "machine/interrupt/pic.h"
 
 #include <string.h>
 

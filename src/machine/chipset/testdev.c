@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "machine/testdev.h"
+#include "machine/chipset/testdev.h"
 
 #include <string.h>
 

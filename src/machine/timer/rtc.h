@@ -4,8 +4,8 @@
  * host's time of day in UTC plus what the guest has set, alarm and update
  * interrupts on IRQ 8. No periodic interrupt.
  */
-#ifndef DACH_MACHINE_RTC_H
-#define DACH_MACHINE_RTC_H
+#ifndef DACH_MACHINE_TIMER_RTC_H
+#define DACH_MACHINE_TIMER_RTC_H
 
 #include <pthread.h>
 #include <stdbool.h>

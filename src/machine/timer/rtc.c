@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "machine/rtc.h"
+#include "machine/timer/rtc.h"
 
 #include <string.h>
 #include <time.h>

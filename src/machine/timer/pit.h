@@ -4,8 +4,8 @@
  * and reads channel 2. Channel 0 drives IRQ 0. Counting is computed from the
  * host's clock, not ticked. BCD counting is not offered (it counts in binary).
  */
-#ifndef DACH_MACHINE_PIT_H
-#define DACH_MACHINE_PIT_H
+#ifndef DACH_MACHINE_TIMER_PIT_H
+#define DACH_MACHINE_TIMER_PIT_H
 
 #include <pthread.h>
 #include <stdbool.h>

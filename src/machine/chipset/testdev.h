@@ -9,8 +9,8 @@
  *   port 0x2000 + n       writes set the level of global interrupt n (0 to 23)
  *   0xff000000, 64 KiB    device memory that holds what is written
  */
-#ifndef DACH_MACHINE_TESTDEV_H
-#define DACH_MACHINE_TESTDEV_H
+#ifndef DACH_MACHINE_CHIPSET_TESTDEV_H
+#define DACH_MACHINE_CHIPSET_TESTDEV_H
 
 #include <pthread.h>
 #include <stdatomic.h>

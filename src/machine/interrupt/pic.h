@@ -4,8 +4,8 @@
  * edge/level registers of the PIIX. Its output is the boot processor's LINT0.
  * Not offered: special fully nested mode, polling by the slave, buffered mode.
  */
-#ifndef DACH_MACHINE_PIC_H
-#define DACH_MACHINE_PIC_H
+#ifndef DACH_MACHINE_INTERRUPT_PIC_H
+#define DACH_MACHINE_INTERRUPT_PIC_H
 
 #include <pthread.h>
 #include <stdatomic.h>

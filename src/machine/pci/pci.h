@@ -10,8 +10,8 @@
  * its own; pci_msix_notify() and pci_intx_set() may be called by any thread and
  * with a device's lock held. Lock order: bus, device, MSI-X.
  */
-#ifndef DACH_MACHINE_PCI_H
-#define DACH_MACHINE_PCI_H
+#ifndef DACH_MACHINE_PCI_PCI_H
+#define DACH_MACHINE_PCI_PCI_H
 
 #include <pthread.h>
 #include <stdbool.h>

@@ -4,8 +4,8 @@
  * ports, 16-byte FIFOs, one interrupt. The line is infinitely fast: what the
  * guest writes goes to output at once; input waits until the guest takes it.
  */
-#ifndef DACH_MACHINE_SERIAL_H
-#define DACH_MACHINE_SERIAL_H
+#ifndef DACH_MACHINE_CHIPSET_SERIAL_H
+#define DACH_MACHINE_CHIPSET_SERIAL_H
 
 #include <pthread.h>
 #include <stdbool.h>

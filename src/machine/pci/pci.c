@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "machine/pci.h"
+#include "machine/pci/pci.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "machine/lapic.h"
+#include "machine/interrupt/lapic.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "machine/pvclock.h"
+#include "machine/timer/pvclock.h"
 
 #include <stdatomic.h>
 #include <string.h>

@@ -6,8 +6,8 @@
  *
  * MSRs are written by vCPU threads; the lock covers all fields.
  */
-#ifndef DACH_MACHINE_PVCLOCK_H
-#define DACH_MACHINE_PVCLOCK_H
+#ifndef DACH_MACHINE_TIMER_PVCLOCK_H
+#define DACH_MACHINE_TIMER_PVCLOCK_H
 
 #include <pthread.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The local APIC's timer (SDM 3A 11.5.4). */
 #include "base/loop.h"
-#include "machine/lapic.h"
+#include "machine/interrupt/lapic.h"
 
 enum { ONE_SHOT, PERIODIC, TSC_DEADLINE };
 

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "machine/pci.h"
+#include "machine/pci/pci.h"
 #include "state/state.h"
 
 #define BAR_SIZE 4096

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "machine/serial.h"
+#include "machine/chipset/serial.h"
 
 #include <string.h>
 

@@ -3,15 +3,15 @@
  * The I/O APIC (Intel 82093AA data sheet): 24 pins, each sent to the local
  * APICs as its redirection entry says; version 0x20 with an EOI register.
  */
-#ifndef DACH_MACHINE_IOAPIC_H
-#define DACH_MACHINE_IOAPIC_H
+#ifndef DACH_MACHINE_INTERRUPT_IOAPIC_H
+#define DACH_MACHINE_INTERRUPT_IOAPIC_H
 
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "machine/bus.h"
-#include "machine/lapic.h"
+#include "machine/interrupt/lapic.h"
 
 #define IOAPIC_BASE 0xfec00000ull
 #define IOAPIC_SIZE 0x1000u

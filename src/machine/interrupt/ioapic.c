@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "machine/ioapic.h"
+#include "machine/interrupt/ioapic.h"
 
 #include "machine/describe.h"
 

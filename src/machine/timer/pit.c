@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "machine/pit.h"
+#include "machine/timer/pit.h"
 
 #include <string.h>
 

@@ -4,8 +4,8 @@
  * (0xcf9, the keyboard controller's port 0x64, port 0x92) and pvpanic, through
  * which a guest tells of its panic.
  */
-#ifndef DACH_MACHINE_PM_H
-#define DACH_MACHINE_PM_H
+#ifndef DACH_MACHINE_CHIPSET_PM_H
+#define DACH_MACHINE_CHIPSET_PM_H
 
 #include <pthread.h>
 #include <stdbool.h>

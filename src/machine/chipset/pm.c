@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "machine/pm.h"
+#include "machine/chipset/pm.h"
 
 #include <string.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/error.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -17,4 +18,9 @@ int error_set(struct error *err, int code, const char *fmt, ...)
 				*c = '?';
 	}
 	return -code;
+}
+
+int error_nomem(struct error *err)
+{
+	return error_set(err, ENOMEM, "out of memory");
 }

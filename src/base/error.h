@@ -20,4 +20,7 @@ struct error {
 int error_set(struct error *err, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* No memory: the sentence, and -ENOMEM. */
+int error_nomem(struct error *err);
+
 #endif

@@ -2,7 +2,6 @@
 #include "base/loop.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,8 @@
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/thread.h"
 
 struct loop {
 	int wake_fd, timer_fd;
@@ -22,10 +23,10 @@ struct loop {
 	struct loop_fd **owner; /* of each poll entry; NULL: removed, or a source's */
 	unsigned count, room;
 
-	pthread_mutex_t lock;     /* all that follows */
-	struct loop_timer timers; /* head of a ring sorted by deadline */
-	uint64_t armed;           /* what timer_fd waits for, 0: nothing */
-	struct loop_work *work, **work_end;
+	struct mutex lock;
+	struct loop_timer timers GUARDED_BY(lock); /* head of a ring sorted by deadline */
+	uint64_t armed GUARDED_BY(lock);           /* what timer_fd waits for, 0: nothing */
+	struct loop_work *work GUARDED_BY(lock), **work_end GUARDED_BY(lock);
 };
 
 uint64_t clock_now(void)
@@ -42,8 +43,8 @@ int loop_create(struct loop **out, struct error *err)
 
 	*out = NULL;
 	if (!loop)
-		return error_set(err, ENOMEM, "no memory for the event loop");
-	pthread_mutex_init(&loop->lock, NULL);
+		return error_nomem(err);
+	mutex_init(&loop->lock);
 	loop->timers.next = loop->timers.prev = &loop->timers;
 	loop->work_end = &loop->work;
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -67,7 +68,7 @@ void loop_destroy(struct loop *loop)
 		close(loop->wake_fd);
 	if (loop->timer_fd >= 0)
 		close(loop->timer_fd);
-	pthread_mutex_destroy(&loop->lock);
+	mutex_destroy(&loop->lock);
 	free(loop->poll);
 	free(loop->owner);
 	free(loop);
@@ -171,7 +172,7 @@ void loop_timer_init(struct loop_timer *timer, struct loop *loop, void (*fire)(v
 	*timer = (struct loop_timer){.loop = loop, .fire = fire, .ctx = ctx};
 }
 
-static void timer_unlink(struct loop_timer *timer)
+static void timer_unlink(struct loop *loop, struct loop_timer *timer) REQUIRES(loop->lock)
 {
 	if (!timer->deadline)
 		return;
@@ -180,8 +181,7 @@ static void timer_unlink(struct loop_timer *timer)
 	timer->deadline = 0;
 }
 
-/* By the lock. */
-static void program(struct loop *loop, uint64_t deadline)
+static void program(struct loop *loop, uint64_t deadline) REQUIRES(loop->lock)
 {
 	struct itimerspec when = {
 		.it_value = {.tv_sec = deadline / 1000000000u, .tv_nsec = deadline % 1000000000u}};
@@ -197,8 +197,8 @@ void loop_timer_arm(struct loop_timer *timer, uint64_t deadline)
 
 	if (!deadline)
 		deadline = 1;
-	pthread_mutex_lock(&loop->lock);
-	timer_unlink(timer);
+	mutex_lock(&loop->lock);
+	timer_unlink(loop, timer);
 	timer->deadline = deadline;
 	for (at = loop->timers.prev; at != &loop->timers && at->deadline > deadline; at = at->prev)
 		;
@@ -209,14 +209,16 @@ void loop_timer_arm(struct loop_timer *timer, uint64_t deadline)
 	/* Moving the first deadline back costs nothing here: the loop wakes once too often. */
 	if (!loop->armed || deadline < loop->armed)
 		program(loop, deadline);
-	pthread_mutex_unlock(&loop->lock);
+	mutex_unlock(&loop->lock);
 }
 
 void loop_timer_cancel(struct loop_timer *timer)
 {
-	pthread_mutex_lock(&timer->loop->lock);
-	timer_unlink(timer);
-	pthread_mutex_unlock(&timer->loop->lock);
+	struct loop *loop = timer->loop;
+
+	mutex_lock(&loop->lock);
+	timer_unlink(loop, timer);
+	mutex_unlock(&loop->lock);
 }
 
 static void run_timers(struct loop *loop)
@@ -225,7 +227,7 @@ static void run_timers(struct loop *loop)
 
 	if (read(loop->timer_fd, &ticks, sizeof ticks) < 0 && errno != EAGAIN)
 		return;
-	pthread_mutex_lock(&loop->lock);
+	mutex_lock(&loop->lock);
 	for (;;) {
 		struct loop_timer *first = loop->timers.next;
 		void (*fire)(void *ctx) = first->fire;
@@ -233,15 +235,15 @@ static void run_timers(struct loop *loop)
 
 		if (first == &loop->timers || first->deadline > now)
 			break;
-		timer_unlink(first);
-		pthread_mutex_unlock(&loop->lock);
+		timer_unlink(loop, first);
+		mutex_unlock(&loop->lock);
 		fire(ctx);
-		pthread_mutex_lock(&loop->lock);
+		mutex_lock(&loop->lock);
 	}
 	loop->armed = 0;
 	if (loop->timers.next != &loop->timers)
 		program(loop, loop->timers.next->deadline);
-	pthread_mutex_unlock(&loop->lock);
+	mutex_unlock(&loop->lock);
 }
 
 /* Work */
@@ -250,9 +252,9 @@ void loop_post(struct loop *loop, struct loop_work *work)
 {
 	bool first;
 
-	pthread_mutex_lock(&loop->lock);
+	mutex_lock(&loop->lock);
 	if (work->posted) {
-		pthread_mutex_unlock(&loop->lock);
+		mutex_unlock(&loop->lock);
 		return;
 	}
 	work->posted = true;
@@ -260,7 +262,7 @@ void loop_post(struct loop *loop, struct loop_work *work)
 	first = !loop->work;
 	*loop->work_end = work;
 	loop->work_end = &work->next;
-	pthread_mutex_unlock(&loop->lock);
+	mutex_unlock(&loop->lock);
 	if (first)
 		wake(loop);
 }
@@ -271,7 +273,7 @@ static void run_work(struct loop *loop)
 
 	if (read(loop->wake_fd, &count, sizeof count) < 0 && errno != EAGAIN)
 		return;
-	pthread_mutex_lock(&loop->lock);
+	mutex_lock(&loop->lock);
 	while (loop->work && !atomic_load(&loop->stop)) {
 		struct loop_work *work = loop->work;
 		void (*run)(void *ctx) = work->run;
@@ -281,11 +283,11 @@ static void run_work(struct loop *loop)
 		if (!loop->work)
 			loop->work_end = &loop->work;
 		work->posted = false;
-		pthread_mutex_unlock(&loop->lock);
+		mutex_unlock(&loop->lock);
 		run(ctx);
-		pthread_mutex_lock(&loop->lock);
+		mutex_lock(&loop->lock);
 	}
-	pthread_mutex_unlock(&loop->lock);
+	mutex_unlock(&loop->lock);
 }
 
 /* The loop */

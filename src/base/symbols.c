@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#include "base/io.h"
 
 #define FILE_MAX (1ull << 30)
 #define REACH (16u << 20)
@@ -187,46 +187,15 @@ int symbols_parse(const void *data, size_t size, const char *what, struct symbol
 	return parse(s, what, out, err);
 }
 
-/* kallsyms has no size: read until the end. */
-static int read_all(int fd, struct symbols *s)
-{
-	size_t room = s->size, got = 0;
-
-	for (;;) {
-		ssize_t n = pread(fd, s->text + got, room - got, (off_t)got);
-
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		got += (size_t)n;
-		if (got == room) {
-			char *more = room < FILE_MAX ? realloc(s->text, room * 2 + 1) : NULL;
-
-			if (!more)
-				return -EFBIG;
-			s->text = more;
-			room *= 2;
-		}
-	}
-	s->text[got] = 0;
-	s->size = got;
-	return 0;
-}
-
 int symbols_load(int fd, const char *what, struct symbols **out, struct error *err)
 {
-	struct stat st;
-	struct symbols *s;
+	struct symbols *s = calloc(1, sizeof *s);
 	int r;
 
 	*out = NULL;
-	if (fstat(fd, &st))
-		return error_set(err, errno, "%s: %s", what, strerror(errno));
-	s = make(st.st_size > 0 && st.st_size < (off_t)FILE_MAX ? (size_t)st.st_size + 1 : 1 << 20);
 	if (!s)
 		return error_set(err, ENOMEM, "%s: no memory for its symbols", what);
-	r = read_all(fd, s);
+	r = io_read_file(fd, FILE_MAX, &s->text, &s->size);
 	if (r) {
 		symbols_free(s);
 		return error_set(err, -r, "%s: %s", what, strerror(-r));

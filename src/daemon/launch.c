@@ -278,7 +278,7 @@ void launch_last_words(struct guest *guest)
 	int fd;
 
 	if (!open_file(guest, "status", O_RDONLY, &fd, NULL)) {
-		len = io_read(fd, text, sizeof text);
+		len = io_read_all(fd, text, sizeof text);
 		close(fd);
 	}
 	if (len <= 0 || end_report_read(text, len, &report)) {

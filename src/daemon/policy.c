@@ -129,7 +129,7 @@ static int read_all(int fd, const char *path, char **text, size_t *len, struct e
 	*text = malloc(st.st_size + 1);
 	if (!*text)
 		return error_set(err, ENOMEM, "out of memory");
-	n = io_read(fd, *text, st.st_size);
+	n = io_read_all(fd, *text, st.st_size);
 	*len = n < 0 ? 0 : n;
 	if (n < 0) {
 		free(*text);

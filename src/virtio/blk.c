@@ -2,14 +2,14 @@
 #include "virtio/blk.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/container.h"
+#include "base/thread.h"
 #include "state/state.h"
 #include "virtio/device.h"
 #include "virtio/pci.h"
@@ -265,8 +265,7 @@ static void complete(struct blk_request *request, uint8_t result)
 
 static void image_done(struct block_request *io, int result)
 {
-	struct blk_request *request =
-		(struct blk_request *)((char *)io - offsetof(struct blk_request, io));
+	struct blk_request *request = container_of(io, struct blk_request, io);
 
 	if (!result && request->write_through) {
 		request->write_through = false;
@@ -362,17 +361,11 @@ static void *blk_thread(void *arg)
 static int blk_notify_fd(struct virtio_device *dev, unsigned queue)
 {
 	struct virtio_blk *blk = (struct virtio_blk *)dev;
-	sigset_t all, old;
-	int r;
 
 	blk->event = eventfd(0, EFD_CLOEXEC);
 	if (blk->event < 0)
 		return -1;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&blk->thread, NULL, blk_thread, blk);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (r) {
+	if (thread_start(&blk->thread, 0, blk_thread, blk)) {
 		close(blk->event);
 		blk->event = -1;
 	}

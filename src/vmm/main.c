@@ -27,7 +27,7 @@ static int read_description(char *text, size_t room, size_t *len, struct error *
 	/* Who has just written it has left the file's offset at its end. */
 	if (S_ISREG(st.st_mode))
 		lseek(LAUNCH_FD, 0, SEEK_SET);
-	n = io_read(LAUNCH_FD, text, room);
+	n = io_read_all(LAUNCH_FD, text, room);
 	if (n < 0)
 		return error_set(err, -n, "configuration: %s", strerror(-n));
 	*len = n;

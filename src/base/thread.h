@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Threads, and locks whose rules a compiler checks.
+ *
+ * A function that wants a lock held says so behind its parameters:
+ *
+ *	static void update(struct pit *pit) REQUIRES(pit->lock);
+ *
+ * and clang (-Wthread-safety, in CI) refuses each call without it, each path that forgets to give a
+ * lock back and each one that takes it twice. gcc sees nothing of that. What a lock protects is said
+ * beside the member, GUARDED_BY(lock); clang checks that in C++ only (in C from version 20 on, and not
+ * by default), so for a member it is a comment, and mutex_assert_held() is what holds it.
+ *
+ * Code that must call no libc (cpu/translate/hot.h) has locks of its own: cpu/translate/lock.h.
+ */
+#ifndef DACH_BASE_THREAD_H
+#define DACH_BASE_THREAD_H
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __clang__
+#define THREAD_ATTRIBUTE(...) __attribute__((__VA_ARGS__))
+#else
+#define THREAD_ATTRIBUTE(...)
+#endif
+
+#define CAPABILITY(kind) THREAD_ATTRIBUTE(capability(kind))
+#define REQUIRES(...) THREAD_ATTRIBUTE(requires_capability(__VA_ARGS__))
+#define EXCLUDES(...) THREAD_ATTRIBUTE(locks_excluded(__VA_ARGS__)) /* takes it itself */
+#define ACQUIRE(...) THREAD_ATTRIBUTE(acquire_capability(__VA_ARGS__))
+#define TRY_ACQUIRE(...) THREAD_ATTRIBUTE(try_acquire_capability(__VA_ARGS__))
+#define RELEASE(...) THREAD_ATTRIBUTE(release_capability(__VA_ARGS__))
+#define ASSERTS(...) THREAD_ATTRIBUTE(assert_capability(__VA_ARGS__))
+/* For what the check cannot follow: a lock by a pointer that has two names, or taken by the caller's caller. */
+#define UNCHECKED_LOCKS THREAD_ATTRIBUTE(no_thread_safety_analysis)
+#define GUARDED_BY(lock)
+
+/* A lock that knows its holder. Not recursive. */
+struct CAPABILITY("mutex") mutex {
+	pthread_mutex_t os;
+	pthread_t owner; /* 0: nobody; only its own thread finds itself in it */
+};
+
+static inline void mutex_init(struct mutex *mutex)
+{
+	pthread_mutex_init(&mutex->os, NULL);
+	mutex->owner = 0;
+}
+
+/* Nobody holds it. */
+static inline void mutex_destroy(struct mutex *mutex)
+{
+	pthread_mutex_destroy(&mutex->os);
+}
+
+static inline void mutex_lock(struct mutex *mutex) ACQUIRE(mutex) UNCHECKED_LOCKS
+{
+	pthread_mutex_lock(&mutex->os);
+	__atomic_store_n(&mutex->owner, pthread_self(), __ATOMIC_RELAXED);
+}
+
+static inline void mutex_unlock(struct mutex *mutex) RELEASE(mutex) UNCHECKED_LOCKS
+{
+	__atomic_store_n(&mutex->owner, 0, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&mutex->os);
+}
+
+/* Ends the process if this thread does not hold it: the caller broke the rule, and data with it. */
+static inline void mutex_assert_held(struct mutex *mutex) ASSERTS(mutex)
+{
+	assert(__atomic_load_n(&mutex->owner, __ATOMIC_RELAXED) == pthread_self());
+}
+
+/* Gives it back, waits for cond, takes it again. Ask for what you wait for in a loop. */
+static inline void mutex_wait(struct mutex *mutex, pthread_cond_t *cond) REQUIRES(mutex)
+{
+	mutex_assert_held(mutex);
+	__atomic_store_n(&mutex->owner, 0, __ATOMIC_RELAXED);
+	pthread_cond_wait(cond, &mutex->os);
+	__atomic_store_n(&mutex->owner, pthread_self(), __ATOMIC_RELAXED);
+}
+
+/* The same, but at most until deadline, nanoseconds of CLOCK_MONOTONIC (clock_now()). 0 or -ETIMEDOUT. */
+int mutex_wait_until(struct mutex *mutex, pthread_cond_t *cond, uint64_t deadline) REQUIRES(mutex);
+
+/*
+ * Starts a thread in which every signal is blocked: signals are the main thread's, and what a thread
+ * wants for itself it lets through. stack: bytes, 0 is the system's own size. 0 or a negative errno.
+ */
+int thread_start(pthread_t *thread, size_t stack, void *(*run)(void *ctx), void *ctx);
+
+#endif

@@ -94,7 +94,7 @@ struct engine_vm_config {
 	uint32_t code_cache;              /* bytes of translated code; 0: the engine's choice */
 	const struct engine_sight *sight; /* NULL: nothing; outlives the VM */
 	bool no_apics;   /* the engine is to leave the local APICs to the callbacks */
-	bool no_windows; /* the translator's second tier stays off, to compare (window.h) */
+	bool no_windows; /* the translator's second tier stays off, to compare (hostmap.h) */
 };
 
 /* Debugger requests on one vCPU, until changed. */

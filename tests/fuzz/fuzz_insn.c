@@ -13,8 +13,8 @@
 
 #include "cpu/cpuid.h"
 #include "cpu/state.h"
-#include "cpu/translate/rewrite/emit.h"
-#include "cpu/translate/insn/insn.h"
+#include "cpu/translate/emit/emit.h"
+#include "cpu/translate/decode/insn.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

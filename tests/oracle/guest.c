@@ -269,7 +269,7 @@ struct guest *guest_create(const struct cpuid_policy *policy, const struct guest
 		fprintf(stderr, "oracle: no guest: %s\n", err.text);
 		return NULL;
 	}
-	guest_vm(g)->pool.policy = options->windows ? WINDOWS_ALWAYS : WINDOWS_NEVER;
+	guest_vm(g)->pool.policy = options->windows ? HOSTMAP_ALWAYS : HOSTMAP_NEVER;
 	if (engine_translate.vcpu_create(g->vm, 0, &g->vcpu, &err)) {
 		fprintf(stderr, "oracle: no guest: %s\n", err.text);
 		return NULL;

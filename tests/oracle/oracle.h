@@ -14,7 +14,7 @@
 
 #include "cpu/cpuid.h"
 #include "cpu/state.h"
-#include "cpu/translate/insn/insn.h"
+#include "cpu/translate/decode/insn.h"
 #include "layout.h"
 
 #define PAGE 4096u

@@ -21,7 +21,7 @@ struct structure {
 	uint32_t *target; /* of direct jumps */
 	uint32_t targets, room;
 	unsigned instructions, wrong;
-	const struct block *block;
+	const struct tblock *block;
 	bool host_stack; /* the instruction before has loaded the host's stack pointer */
 	unsigned
 		window; /* how far r11 has become the way from window_base to its window, 3: all the way */
@@ -108,7 +108,7 @@ static void check_memory(struct structure *s, uint32_t at, const struct insn *i)
 			complain(s, at, "reaches beyond the vCPU");
 		return;
 	}
-	if (i->mem_index == R11 && i->mem_base < 16 && !(s->block->mode & MODE_WINDOW)) {
+	if (i->mem_index == R11 && i->mem_base < 16 && !(s->block->mode & MODE_HOSTMAP)) {
 		if (s->check != FOUND || s->checked_base != 1u << i->mem_base ||
 			s->checked_disp != i->mem_disp || i->mem_size > s->checked_size ||
 			(i->mem_write && !s->checked_write))
@@ -160,7 +160,7 @@ static bool moves(struct structure *s, const struct insn *i)
 	return s->drift < WINDOW_GUARD / 2;
 }
 
-/* rorx r11, base, 39; movzx r11d, r11b; mov r11, %gs:CTX_WINDOW(,%r11,8): and r11 and base stay. */
+/* rorx r11, base, 39; movzx r11d, r11b; mov r11, %gs:CTX_HOSTMAP(,%r11,8): and r11 and base stay. */
 static void note_window(struct structure *s, const struct insn *i)
 {
 	unsigned r11 = 1u << R11;
@@ -174,13 +174,13 @@ static void note_window(struct structure *s, const struct insn *i)
 		i->gpr_write == r11 && i->opcode == 0xb6) {
 		s->window = 2;
 	} else if (s->window == 2 && i->mnemonic == ZYDIS_MNEMONIC_MOV && i->mem_seg == SEG_GS &&
-		i->mem_disp == CTX_WINDOW && i->mem_index == R11 && i->mem_scale == 8 &&
+		i->mem_disp == CTX_HOSTMAP && i->mem_index == R11 && i->mem_scale == 8 &&
 		i->gpr_write == r11) {
 		s->window = 3;
 	} else if (s->constant && i->mnemonic == ZYDIS_MNEMONIC_MOV && i->mem_seg == SEG_GS &&
 		i->has_mem && i->mem_index == INSN_NO_REG && i->gpr_write == r11 &&
 		(uint64_t)i->mem_disp ==
-			CTX_WINDOW + 8 * (s->value >> WINDOW_BITS & (WINDOW_SLOTS - 1))) {
+			CTX_HOSTMAP + 8 * (s->value >> WINDOW_BITS & (WINDOW_SLOTS - 1))) {
 		s->window_base = 1u << R10;
 		s->window = 3;
 		s->drift = 0;
@@ -261,7 +261,7 @@ static bool in_pages(const uint8_t *code, bool both)
 
 /*
  * String instructions reach memory by RDI and RSI, which have been moved to their windows right before:
- * rorx r11, rdi, 39; movzx r11d, r11b; mov r11, %gs:CTX_WINDOW(,%r11,8); lea rdi, [rdi+r11], and the same
+ * rorx r11, rdi, 39; movzx r11d, r11b; mov r11, %gs:CTX_HOSTMAP(,%r11,8); lea rdi, [rdi+r11], and the same
  * with r10 for RSI. In blocks without windows see in_pages().
  */
 static void check_string(struct structure *s, uint32_t at, const struct insn *i)
@@ -271,13 +271,13 @@ static void check_string(struct structure *s, uint32_t at, const struct insn *i)
 	static const uint8_t from[] = {0xc4, 0x63, 0xfb, 0xf0, 0xd6, WINDOW_BITS, 0x45, 0x0f, 0xb6,
 		0xd2, 0x65, 0x4e, 0x8b, 0x14, 0xd5};
 	const uint8_t *code = s->c->write + at;
-	const uint32_t table = CTX_WINDOW;
+	const uint32_t table = CTX_HOSTMAP;
 	const unsigned size = sizeof to + 8;
 	bool both = (i->opcode & 0xfe) == 0xa4;
 
 	if (i->class != INSN_STRING)
 		return;
-	if (!(s->block->mode & MODE_WINDOW)) {
+	if (!(s->block->mode & MODE_HOSTMAP)) {
 		if (!in_pages(code, both))
 			complain(s, at, "is not at addresses that were checked");
 		return;
@@ -359,7 +359,7 @@ static void dump(const struct cache *c, uint32_t at, uint32_t end)
 void structure_dump(struct translate_vm *vm, uint64_t gpa, unsigned size)
 {
 	for (uint32_t k = cache_next(&vm->cache, 0); k; k = cache_next(&vm->cache, k)) {
-		const struct block *b = &vm->cache.block[k];
+		const struct tblock *b = &vm->cache.block[k];
 
 		if (b->dead || b->gpa - gpa >= size)
 			continue;
@@ -380,7 +380,7 @@ unsigned structure_check(struct translate_vm *vm, unsigned *instructions)
 	if (!s.start || !s.target)
 		return 1;
 	for (uint32_t k = cache_next(&vm->cache, 0); k; k = cache_next(&vm->cache, k)) {
-		const struct block *b = &vm->cache.block[k];
+		const struct tblock *b = &vm->cache.block[k];
 
 		s.block = b;
 		walk_part(&s, b->code, b->code + b->code_size);

@@ -19,7 +19,7 @@
 #include "cpu/cpuid.h"
 #include "cpu/translate/emulate/emulate.h"
 #include "cpu/translate/emulate/event.h"
-#include "cpu/translate/exclusive.h"
+#include "cpu/translate/run/exclusive.h"
 #include "cpu/translate/vm.h"
 
 #define RIG_SIZE (1u << 20)

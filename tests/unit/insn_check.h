@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "cpu/cpuid.h"
-#include "cpu/translate/insn/insn.h"
+#include "cpu/translate/decode/insn.h"
 #include "native.h"
 
 #define PAGE 4096

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cpu/translate/insn/insn.h"
+#include "cpu/translate/decode/insn.h"
 
 #define BIT(reg) (1u << (reg))
 

@@ -155,7 +155,7 @@ static void begin(unsigned cpl)
 	s->rip = CODE;
 }
 
-static void set_up(const char *maker, enum window_policy windows)
+static void set_up(const char *maker, enum hostmap_policy windows)
 {
 	struct engine_vm_config config = {.vcpus = 1, .cpuid = &g.policy, .callbacks = &callbacks};
 	struct error err = {0};
@@ -211,7 +211,7 @@ static unsigned load_more(void)
 	return found;
 }
 
-static void check_beyond(unsigned cpl, enum window_policy windows)
+static void check_beyond(unsigned cpl, enum hostmap_policy windows)
 {
 	/* REX.W mov al, [rbx]; at CPL 3 int3 comes to its handler by #GP, since its gate is not for that */
 	static const uint8_t code[] = {0x90, 0x48, 0x8a, 0x03, 0xf4};
@@ -237,9 +237,9 @@ static void check_beyond(unsigned cpl, enum window_policy windows)
 
 static void beyond_memory(void **state)
 {
-	check_beyond(0, WINDOWS_NEVER);
-	check_beyond(3, WINDOWS_NEVER);
-	check_beyond(3, WINDOWS_ALWAYS);
+	check_beyond(0, HOSTMAP_NEVER);
+	check_beyond(3, HOSTMAP_NEVER);
+	check_beyond(3, HOSTMAP_ALWAYS);
 }
 
 /* --- breakpoints ------------------------------------------------------------------------------------- */
@@ -250,7 +250,7 @@ static uint64_t behind_mov_ss(const char *maker)
 	static const uint8_t code[] = {0x8e, 0xd0, 0x90, 0xf4};
 	uint64_t at;
 
-	set_up(maker, WINDOWS_NEVER);
+	set_up(maker, HOSTMAP_NEVER);
 	memcpy(g.ram + CODE, code, sizeof code);
 	begin(0);
 	g.state.gpr[RAX] = SS0;

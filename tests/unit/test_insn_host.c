@@ -13,7 +13,7 @@
 #include <Zydis/Zydis.h>
 
 #include "cpu/state.h"
-#include "cpu/translate/rewrite/emit.h"
+#include "cpu/translate/emit/emit.h"
 #include "insn_forms.h"
 #include "insn_text.h"
 

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "cpu/translate/insn/insn.h"
+#include "cpu/translate/decode/insn.h"
 #include "insn_forms.h"
 
 struct check {

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "cpu/state.h"
-#include "cpu/translate/rewrite/emit.h"
+#include "cpu/translate/emit/emit.h"
 #include "insn_check.h"
 #include "insn_forms.h"
 

@@ -17,8 +17,8 @@
 
 #include "cpu/cpuid.h"
 #include "cpu/state.h"
-#include "cpu/translate/insn/insn.h"
-#include "cpu/translate/rewrite/emit.h"
+#include "cpu/translate/decode/insn.h"
+#include "cpu/translate/emit/emit.h"
 
 enum { INTEL, AMD, HYGON, MAKERS };
 

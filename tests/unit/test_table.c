@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-#include "cpu/translate/table.h"
+#include "cpu/translate/cache/table.h"
 
 #define NUMBERS 60000u
 #define STEPS 400000u
@@ -26,7 +26,7 @@ static uint64_t next(void)
 	return z ^ z >> 31;
 }
 
-static bool has(const struct table *t, uint64_t hash, uint32_t number)
+static bool has(const struct hash_table *t, uint64_t hash, uint32_t number)
 {
 	struct table_at at = table_start(t, hash);
 	uint32_t found;
@@ -37,7 +37,7 @@ static bool has(const struct table *t, uint64_t hash, uint32_t number)
 	return false;
 }
 
-static void put(struct table *t, uint64_t *hash, uint32_t number)
+static void put(struct hash_table *t, uint64_t *hash, uint32_t number)
 {
 	uint32_t live = 0;
 
@@ -54,7 +54,7 @@ static void put(struct table *t, uint64_t *hash, uint32_t number)
 /* few: so few different hashes that buckets overflow and are emptied all the time. */
 static void churn(bool few)
 {
-	struct table t = {.slot = aligned_alloc(64, 8 * TABLE_SLOTS_MIN * 8),
+	struct hash_table t = {.slot = aligned_alloc(64, 8 * TABLE_SLOTS_MIN * 8),
 		.slots = TABLE_SLOTS_MIN,
 		.max = 8 * TABLE_SLOTS_MIN};
 	uint64_t *hash = calloc(NUMBERS, sizeof *hash);

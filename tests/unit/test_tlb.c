@@ -16,7 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "cpu/translate/tlb.h"
+#include "cpu/translate/memory/tlb.h"
 #include "cpu/translate/vm.h"
 
 #define STEPS 400000u

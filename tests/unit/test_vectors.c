@@ -18,7 +18,7 @@
 #include "cpu/cpuid.h"
 #include "cpu/engine.h"
 #include "cpu/state.h"
-#include "cpu/translate/run.h"
+#include "cpu/translate/run/run.h"
 #include "cpu/translate/vm.h"
 #include "debug/registers.h"
 #include "native.h"

@@ -16,7 +16,7 @@
 #include "cpu/cpuid.h"
 #include "cpu/state.h"
 #include "cpu/translate/vm.h"
-#include "cpu/translate/walk.h"
+#include "cpu/translate/memory/walk.h"
 
 #define PAGES 96u
 #define RAM (PAGES * 4096u)

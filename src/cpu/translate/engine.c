@@ -7,14 +7,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "cpu/translate/dump.h"
+#include "cpu/translate/cache/dump.h"
 #include "cpu/translate/emulate/emulate_image.h"
-#include "cpu/translate/exclusive.h"
-#include "cpu/translate/run.h"
-#include "cpu/translate/sight.h"
-#include "cpu/translate/stubs.h"
+#include "cpu/translate/run/exclusive.h"
+#include "cpu/translate/run/run.h"
+#include "cpu/translate/run/sight.h"
+#include "cpu/translate/run/stubs.h"
 #include "cpu/translate/vm.h"
-#include "cpu/translate/walk.h"
+#include "cpu/translate/memory/walk.h"
 
 #define CODE_CACHE_SIZE (256u << 20) /* unless the owner says otherwise */
 #define HWCAP2_FSGSBASE 2u
@@ -55,7 +55,7 @@ static void vm_destroy(struct engine_vm *e)
 		munmap(vm->region[i].pages, (vm->region[i].size >> 12) * sizeof(struct page));
 		munmap(vm->region[i].populated, vm->region[i].size / PIECE_PRIVATE + 1);
 	}
-	window_pool_destroy(vm);
+	hostmap_pool_destroy(vm);
 	free(e);
 }
 
@@ -84,7 +84,7 @@ static int vm_create(const struct engine_vm_config *config, struct engine_vm **o
 		r = signal_setup(err);
 	if (!r)
 		r = sight_setup(config->sight, err);
-	window_pool_init(&e->vm, config->no_windows ? WINDOWS_NEVER : WINDOWS_AUTO);
+	hostmap_pool_init(&e->vm, config->no_windows ? HOSTMAP_NEVER : HOSTMAP_AUTO);
 	if (r) {
 		vm_destroy(e);
 		return r;
@@ -167,7 +167,7 @@ static void vcpu_destroy(struct engine_vcpu *e)
 		signal_thread_end(p->v);
 	}
 	for (unsigned i = CTX_USER_FIRST; i < CTX_COUNT; i++)
-		windows_destroy(p->context[i].windows);
+		hostmap_destroy(p->context[i].hostmap);
 	tlb_destroy(p->context);
 	insn_memo_destroy(p->memo);
 	if (p->bounce)
@@ -243,8 +243,8 @@ static int vcpu_create(struct engine_vm *e, unsigned index, struct engine_vcpu *
 		return r;
 	}
 	for (unsigned i = CTX_USER_FIRST; i < CTX_COUNT; i++)
-		c->p.context[i].windows =
-			windows_create(vm, (int64_t *)(c->p.context[i].base + CTX_WINDOW));
+		c->p.context[i].hostmap =
+			hostmap_create(vm, (int64_t *)(c->p.context[i].base + CTX_HOSTMAP));
 	vcpu_init(c->p.v, index);
 	vm->vcpu[vm->vcpus++] = &c->p;
 	*out = c;

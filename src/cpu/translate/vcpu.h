@@ -73,10 +73,10 @@ struct vcpu {
 	uint64_t limit
 		[LIMIT_SIZES]; /* constant: what makes a sum carry if so many bytes leave a page */
 	uint64_t if_mask;      /* constant: all of RFLAGS but IF */
-	uint64_t code_flags_mask; /* constant: the flags that live in the host's */
-	uint64_t direction_mask;  /* constant: DF */
-	uint64_t *window_poll;    /* read when interrupts become enabled; bad while one may wait */
-	uint64_t window_mask;     /* PEXT mask of the jump behind STI; 0 while one may wait */
+	uint64_t code_flags_mask;  /* constant: the flags that live in the host's */
+	uint64_t direction_mask;   /* constant: DF */
+	uint64_t *irq_window_poll; /* read when interrupts become enabled; bad while one may wait */
+	uint64_t irq_window_mask;  /* PEXT mask of the jump behind STI; 0 while one may wait */
 	uint64_t jump_mask; /* PEXT mask that makes a jump cache index; 0 to find nothing there */
 	uint64_t *poll;     /* read at back edges; made bad by a kick */
 	atomic_uint kicked; /* KICK_*, see vm.h */

@@ -8,9 +8,9 @@
 
 #include <stdint.h>
 
-#include "cpu/translate/cache.h"
+#include "cpu/translate/cache/cache.h"
 #include "cpu/translate/host.h"
-#include "cpu/translate/tlb.h"
+#include "cpu/translate/memory/tlb.h"
 #include "cpu/translate/vcpu.h"
 
 #define VM_REGIONS 8
@@ -56,7 +56,7 @@ struct translate_vm {
 	struct translate_host host;
 	struct xsave_layout layout; /* of the guest's XSAVE */
 	bool has_fsgsbase;
-	struct window_pool pool;
+	struct hostmap_pool pool;
 	struct lock exclusive; /* held by who wants all others outside of translated code */
 	atomic_bool stop;      /* ... and is waiting for it, or has it */
 };
@@ -103,14 +103,14 @@ struct translate_vcpu {
 	uint8_t debug_held;      /* the same of the MOV SS before it */
 	bool leave_ok;           /* a slow path left only to look for the next block */
 	uint32_t singly;         /* ... which is of MODE_SINGLY: 1 + the exit that leads there */
-	_Atomic uint32_t place;  /* PLACE_* in the low bits, a count above */
+	_Atomic uint32_t exec_state; /* EXEC_* in the low bits, a count above */
 };
 
 /* Where a vCPU's thread is, for those who change code or take permissions away. */
-#define PLACE_OUTSIDE 0u
-#define PLACE_CODE 1u
-#define PLACE_HELPER 2u /* in C, called from the middle of an instruction */
-#define PLACE_BITS 3u
+#define EXEC_OUTSIDE 0u
+#define EXEC_CODE 1u
+#define EXEC_HELPER 2u /* in C, called from the middle of an instruction */
+#define EXEC_BITS 3u
 
 static inline struct translate_vcpu *vcpu_private(const struct vcpu *v)
 {
@@ -120,8 +120,8 @@ static inline struct translate_vcpu *vcpu_private(const struct vcpu *v)
 static inline void irq_check_set(struct vcpu *v, bool check)
 {
 	v->irq_check = check;
-	v->window_poll = check ? (uint64_t *)8 : &v->page_mask;
-	v->window_mask = check ? 0 : ~0ull;
+	v->irq_window_poll = check ? (uint64_t *)8 : &v->page_mask;
+	v->irq_window_mask = check ? 0 : ~0ull;
 }
 
 /* mode.c: the TLB context for CPL and AC alone. */

@@ -6,7 +6,7 @@
 #ifndef DACH_CPU_TRANSLATE_EMULATE_H
 #define DACH_CPU_TRANSLATE_EMULATE_H
 
-#include "cpu/translate/insn/insn.h"
+#include "cpu/translate/decode/insn.h"
 #include "cpu/translate/emulate/segment.h"
 #include "cpu/translate/vcpu.h"
 

@@ -4,7 +4,7 @@
  * that reaches 2 GiB (or, with 64 bits, much more) to either side of the address.
  */
 #include "cpu/translate/emulate/emulate.h"
-#include "cpu/translate/exclusive.h"
+#include "cpu/translate/run/exclusive.h"
 #include "cpu/translate/vm.h"
 
 enum bit_op { BIT_TEST = 4, BIT_SET, BIT_RESET, BIT_COMPLEMENT };

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "cpu/translate/insn/insn.h"
+#include "cpu/translate/decode/insn.h"
 #include "cpu/translate/vcpu.h"
 
 /* The type field of attr (SDM 3A, 3.4.5.1 and 3.5). */

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rewriter's working state, shared by its files. */
+#ifndef DACH_CPU_TRANSLATE_REWRITE_INTERNAL_H
+#define DACH_CPU_TRANSLATE_REWRITE_INTERNAL_H
+
+#include "cpu/translate/emit/rewrite.h"
+#include "cpu/translate/vm.h"
+
+/* A base: the whole offset is in spill[3] already. */
+#define ADDRESS_SPILLED 0x11
+
+/* A guest address: registers by number (INSN_NO_REG, INSN_RIP too), and the segment. */
+struct address {
+	uint8_t base, index, scale, seg;
+	uint8_t size; /* 2, 4, 8 */
+	int64_t disp;
+};
+
+/*
+ * Where the guest's CF is. Checks of addresses add up with carry, which leaves all other flags alone;
+ * CF they keep in vcpu.carry if it counts afterwards.
+ */
+enum carry { CARRY_HOST, CARRY_SLOT, CARRY_NONE };
+
+struct rewrite {
+	struct cache *cache;
+	uint32_t block_index, mode;
+	uint64_t base; /* of struct tblock */
+	unsigned bits; /* 16, 32, 64 */
+	struct emit hot, cold;
+	const struct insn *insn;
+	unsigned guest;       /* the instruction's offset in the code page */
+	enum carry carry;     /* where the guest's CF is, in line */
+	bool carry_counts;    /* CF counts once this instruction's memory has been found */
+	unsigned checked;     /* SLOW_CARRY or SLOW_SUM: where the last check has left CF */
+	const uint8_t *again; /* where that check is tried again */
+	uint8_t *patch;       /* the displacement of a jump out of it that may lead elsewhere */
+	bool shadow;          /* it follows STI: interrupts come behind it, not before */
+	struct operand mem;   /* what a check found good: where the operation finds its memory */
+	bool sums;            /* the operation takes a sum of two registers for it */
+	uint32_t slow;        /* out of line: the access again by way of C */
+	/* in line, r11 is the way from this register's value to its window: NO_REG, or ... */
+	uint8_t held;
+	uint32_t drift; /* ... that value has moved at most so far since */
+	unsigned hot_sites, cold_sites;
+	struct site *hot_site, *cold_site; /* REWRITE_SITES_MAX / 2 each */
+};
+
+static inline struct operand gpr_slot(unsigned reg)
+{
+	return gs_slot(offsetof(struct vcpu, cpu.gpr) + 8 * reg);
+}
+
+static inline bool is_scratch(unsigned reg)
+{
+	return reg == R10 || reg == R11;
+}
+
+static inline void store_scratch(struct emit *e, unsigned mask)
+{
+	for (unsigned reg = R10; reg <= R11; reg++)
+		if (mask >> reg & 1)
+			emit_store(e, 8, gpr_slot(reg), reg);
+}
+
+static inline void load_scratch(struct emit *e, unsigned mask)
+{
+	for (unsigned reg = R10; reg <= R11; reg++)
+		if (mask >> reg & 1)
+			emit_load(e, 8, reg, gpr_slot(reg));
+}
+
+/* Is the access under way through a window, in line? Then it may fault: rewrite_reach(). */
+static inline bool in_window(const struct rewrite *w)
+{
+	return w->mode & MODE_HOSTMAP && w->mem.index == R11;
+}
+
+/* The one of r10 and r11 that w->mem leaves free, in line and out of line. */
+static inline unsigned free_scratch(const struct rewrite *w)
+{
+	return w->mem.base == R10 ? R11 : R10;
+}
+
+static inline uint32_t offset_of(const struct rewrite *w, const uint8_t *at)
+{
+	return (uint32_t)(at - w->cache->write);
+}
+
+static inline struct address stack_below(int32_t size)
+{
+	return (struct address){RSP, NO_REG, 1, SEG_SS, 8, -size};
+}
+
+static inline void move_rsp(struct emit *e, int32_t by)
+{
+	emit_lea(e, 8, RSP, at_reg(RSP, by));
+}
+
+void rewrite_site(struct rewrite *w, const uint8_t *at, unsigned spilled, bool poll);
+/* An access through a window: should the instruction at `at` fault, it is done again at w->slow. */
+void rewrite_site_slow(struct rewrite *w, const uint8_t *at, unsigned spilled);
+void rewrite_leave(struct emit *e, enum leave why);
+/* r10 = the RIP: there; the second for the indirect branch that the block ends in. */
+void rewrite_lookup(struct rewrite *w);
+void rewrite_lookup_indirect(struct rewrite *w);
+void rewrite_emulate(struct rewrite *w);
+/* The operation on w->mem, emitted once in line and once out of line, after rewrite_reach(). */
+typedef void access_op(struct rewrite *w, struct emit *e);
+
+/*
+ * rewrite_carry.c: does CF count (may it be seen, if only in the frame of a fault) once the memory of an
+ * instruction has been found? For each of a block's.
+ */
+void rewrite_flow(uint32_t mode, const struct insn *insns, unsigned count, bool *found);
+/* Before anything that may read CF or that lets it through, at e in line: it is in the host's flags. */
+void rewrite_carry_load(struct rewrite *w, struct emit *e, unsigned scratch);
+/* The same if this instruction is such. */
+void rewrite_carry_for(struct rewrite *w, struct emit *e, const struct insn *i, unsigned scratch);
+/* After an instruction in line. */
+void rewrite_carry_after(struct rewrite *w, const struct insn *i);
+
+/* rewrite_access.c */
+struct address rewrite_address_of(const struct insn *i);
+/* reg = the code page's address + offset. */
+void rewrite_code_address(struct rewrite *w, struct emit *e, unsigned reg, int32_t offset,
+	unsigned size);
+/* r10 = the offset of a in its segment; r11 is used, flags stay. */
+void rewrite_effective(struct rewrite *w, struct emit *e, struct address a);
+/* Before the instruction that touches w->mem, at e: where to go on should it fault there. */
+void rewrite_reach(struct rewrite *w, struct emit *e);
+/* An instruction has been emitted in line: what does r11 still hold? */
+void rewrite_hold(struct rewrite *w, const struct insn *i);
+/* Out of line, before going on in line: r11 again as w->held says. */
+void rewrite_hold_again(struct rewrite *w, struct emit *e);
+/* Does the access go by the value of one register that its window is known by? */
+bool rewrite_direct(const struct insn *i);
+/* way = what leads from the 512 GiB around reg's value to their window; r10 and r11 may be `way`. Flags stay. */
+void rewrite_window_of(struct emit *e, unsigned way, unsigned reg);
+/*
+ * Out of line, r10 = an address: C code looks at the access there. Who is to try again goes on at the
+ * answer's retry, which the caller sets; who may go on by [r10], behind it.
+ */
+struct slow_access *rewrite_slow_call(struct rewrite *w, unsigned size, unsigned flags,
+	unsigned seg);
+/* The same for several accesses; C code answers that the caller's retry be tried, or goes by the exit. */
+struct slow_access *rewrite_slow_group(struct rewrite *w, struct address a, unsigned size,
+	bool write, uint32_t exit);
+/*
+ * Before a jump whose displacement comes after `opcode` bytes of it and is patched while others run: it
+ * must lie in one cache line.
+ */
+void rewrite_align_jump(struct rewrite *w, struct emit *e, unsigned opcode);
+/* Makes w->mem [r10], so that r11 is free. */
+void rewrite_narrow(struct rewrite *w, struct emit *e);
+/*
+ * A memory access: check, operation; and out of line the slow path with the operation again.
+ * flags: SLOW_*, what the operation does with the bytes.
+ */
+void rewrite_access(struct rewrite *w, struct address a, unsigned size, unsigned flags,
+	access_op *op);
+void rewrite_stack_write(struct rewrite *w, unsigned size, access_op *op);
+
+/* rewrite_copy.c, rewrite_stack.c, rewrite_flow.c: w->insn of that kind */
+void rewrite_copy(struct rewrite *w);
+void rewrite_lea(struct rewrite *w);
+void rewrite_push(struct rewrite *w);
+void rewrite_pop(struct rewrite *w);
+void rewrite_leave_frame(struct rewrite *w);
+void rewrite_jump(struct rewrite *w);
+void rewrite_conditional(struct rewrite *w);
+void rewrite_loop(struct rewrite *w);
+void rewrite_call(struct rewrite *w);
+void rewrite_jump_indirect(struct rewrite *w);
+void rewrite_call_indirect(struct rewrite *w);
+/* An operation: the value at [r10] to r10 and spill[1]. */
+access_op rewrite_load_value;
+/* A new exit; its stub is what comes next out of line, its `patch` is the caller's. */
+uint32_t rewrite_exit(struct rewrite *w, int32_t target);
+/* A direct branch to target (relative to the code page); cc is a condition or -1. */
+void rewrite_branch(struct rewrite *w, int cc, int32_t target);
+
+/* Emits w->insn, which rewrite_native() allows. */
+void rewrite_one(struct rewrite *w);
+bool rewrite_native(uint32_t mode, const struct insn *i);
+/* RET without the jump: its target is in r10. */
+void rewrite_ret_target(struct rewrite *w);
+/*
+ * w->mem = where the size bytes at a are; a jump to failed if they are not in one page of the TLB.
+ * Through a window nothing is checked, and what is not there faults. Fills in w->checked and w->again.
+ */
+void rewrite_check(struct rewrite *w, struct address a, unsigned size, bool write,
+	const uint8_t *failed);
+
+/*
+ * rewrite_group.c: emits the first of these instructions together if they share a check; how many it
+ * took, or 0.
+ */
+unsigned rewrite_group(struct rewrite *w, const struct insn *insns, unsigned count);
+
+/* rewrite_bits.c */
+bool rewrite_bits_native(uint32_t mode, const struct insn *i);
+void rewrite_bits(struct rewrite *w);
+
+/* rewrite_string.c */
+bool rewrite_string_native(uint32_t mode, const struct insn *i);
+void rewrite_string(struct rewrite *w);
+
+/* rewrite_system.c */
+bool rewrite_system_native(uint32_t mode, const struct insn *i);
+void rewrite_system(struct rewrite *w);
+void rewrite_irq_window(struct rewrite *w);
+/* r10 = the host's flags, of which code_flags_mask are the guest's. Uses spill[1]; flags stay. */
+void rewrite_host_flags(struct emit *e);
+
+#endif

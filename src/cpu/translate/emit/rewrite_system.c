@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sensitive instructions that a kernel runs at every entry and exit, made of
+ * loads and stores of the vCPU structure instead of a way out to C: CLI, STI,
+ * SWAPGS and PUSHF at CPL 0 in 64-bit code.
+ *
+ * While translated code runs, cpu.rflags holds what is not in the host's flags:
+ * status flags and DF are zero there.
+ */
+#include <Zydis/Mnemonic.h>
+
+#include "cpu/translate/emit/rewrite_internal.h"
+
+#define SLOT(field) gs_slot(offsetof(struct vcpu, field))
+#define GS_BASE                                                                    \
+	gs_slot(offsetof(struct vcpu, cpu.seg) + SEG_GS * sizeof(struct segment) + \
+		offsetof(struct segment, base))
+
+bool rewrite_system_native(uint32_t mode, const struct insn *i)
+{
+	if ((mode & (MODE_BITS | MODE_RING0 | MODE_STEP)) != (MODE_64 | MODE_RING0))
+		return false;
+	switch (i->mnemonic) {
+	case ZYDIS_MNEMONIC_CLI:
+	case ZYDIS_MNEMONIC_STI:
+	case ZYDIS_MNEMONIC_SWAPGS:
+		return true;
+	case ZYDIS_MNEMONIC_PUSHFQ:
+		return !i->prefix_66;
+	default:
+		return false;
+	}
+}
+
+static void clear_if(struct rewrite *w)
+{
+	struct emit *e = &w->hot;
+
+	emit_load(e, 8, R10, SLOT(cpu.rflags));
+	emit_pext(e, R10, R10, SLOT(if_mask));
+	emit_pdep(e, R10, R10, SLOT(if_mask));
+	emit_store(e, 8, SLOT(cpu.rflags), R10);
+}
+
+static void set_if(struct rewrite *w)
+{
+	struct emit *e = &w->hot;
+
+	clear_if(w);
+	emit_lea(e, 8, R10, at_reg(R10, FL_IF));
+	emit_store(e, 8, SLOT(cpu.rflags), R10);
+}
+
+static void swapgs(struct emit *e)
+{
+	emit_load(e, 8, R10, GS_BASE);
+	emit_load(e, 8, R11, SLOT(cpu.kernel_gs_base));
+	emit_store(e, 8, GS_BASE, R11);
+	emit_store(e, 8, SLOT(cpu.kernel_gs_base), R10);
+}
+
+static void op_store_value(struct rewrite *w, struct emit *e)
+{
+	emit_load(e, 8, R11, SLOT(spill[1]));
+	emit_store(e, 8, w->mem, R11);
+	emit_lea(e, 8, RSP, at_reg(RSP, -8));
+}
+
+/* PUSHFQ needs the host's stack. */
+void rewrite_host_flags(struct emit *e)
+{
+	emit_store(e, 8, SLOT(spill[1]), RSP);
+	emit_load(e, 8, RSP, SLOT(host_rsp));
+	emit_8(e, 0x9c); /* pushfq */
+	emit_8(e, 0x41); /* pop r10 */
+	emit_8(e, 0x5a);
+	emit_load(e, 8, RSP, SLOT(spill[1]));
+}
+
+static void pushf(struct rewrite *w)
+{
+	struct emit *e = &w->hot;
+
+	rewrite_host_flags(e);
+	emit_pext(e, R10, R10, SLOT(code_flags_mask));
+	emit_pdep(e, R10, R10, SLOT(code_flags_mask));
+	emit_load(e, 8, R11, SLOT(cpu.rflags));
+	emit_lea(e, 8, R10, (struct operand){R10, R11, 1, 0});
+	emit_store(e, 8, SLOT(spill[1]), R10);
+	rewrite_stack_write(w, 8, op_store_value);
+}
+
+void rewrite_system(struct rewrite *w)
+{
+	switch (w->insn->mnemonic) {
+	case ZYDIS_MNEMONIC_CLI:
+		clear_if(w);
+		break;
+	case ZYDIS_MNEMONIC_STI:
+		/* the interrupt that waits comes after the next instruction: the caller polls there */
+		set_if(w);
+		break;
+	case ZYDIS_MNEMONIC_SWAPGS:
+		swapgs(&w->hot);
+		break;
+	default:
+		pushf(w);
+		break;
+	}
+}
+
+/* After the instruction that follows STI. */
+void rewrite_irq_window(struct rewrite *w)
+{
+	rewrite_site(w, w->hot.at, 0, true);
+	emit_load(&w->hot, 8, R10, SLOT(irq_window_poll));
+	emit_load(&w->hot, 8, R10, at_reg(R10, 0));
+	rewrite_site(w, w->hot.at, 0, false);
+}

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What comes into windows, and which address spaces have them. Runs with the guest's vector state live:
+ * no libc.
+ */
+#include <sys/mman.h>
+
+#include "cpu/translate/run/exclusive.h"
+#include "cpu/translate/memory/walk.h"
+#include "cpu/translate/memory/hostmap_internal.h"
+
+#define AROUND 8u /* pages that a miss brings in, if they are there */
+
+/* --- filling ------------------------------------------------------------------------------------- */
+
+static uint32_t entry_of(const struct region *r, uint64_t gpa, bool write)
+{
+	return (uint32_t)((r->offset + (gpa - r->gpa)) >> 12) + 1 + (write ? ENTRY_WRITE : 0);
+}
+
+static bool has_code(struct region *r, uint64_t gpa)
+{
+	return __atomic_load_n(&region_page(r, gpa)->has_code, __ATOMIC_SEQ_CST);
+}
+
+static bool map(struct hostmap *w, uint8_t *at, uint64_t size, uint32_t entry)
+{
+	const struct region *r = &w->vm->region[0];
+	int prot = PROT_READ | (entry & ENTRY_WRITE ? PROT_WRITE : 0);
+
+	return !hostmap_sys_failed(
+		hostmap_sys_mmap(at, size, prot, MAP_SHARED | MAP_FIXED | MAP_POPULATE, r->fd,
+			((uint64_t)(entry & ~ENTRY_WRITE) - 1) << 12));
+}
+
+/* All of a large page. False: not now, or not as one. */
+static bool map_whole(struct hostmap *w, struct chunk *c, struct region *r, uint64_t gpa,
+	bool write)
+{
+	uint64_t start = gpa & ~((1ull << CHUNK_BITS) - 1);
+	uint32_t entry = entry_of(r, start, write);
+
+	if (c->used || start < r->gpa || start + (1ull << CHUNK_BITS) > r->gpa + r->size)
+		return false;
+	for (unsigned i = 0; write && i < CHUNK_PAGES; i++)
+		if (has_code(r, start + ((uint64_t)i << 12)))
+			return false;
+	if (!map(w, hostmap_window_at(w, c->number << CHUNK_BITS), 1ull << CHUNK_BITS, entry))
+		return false;
+	w->vm->pool.pieces += !c->whole;
+	c->whole = entry;
+	return true;
+}
+
+/* The entry that the page at linear may have, or 0: it is not there, or was never touched. */
+static uint32_t look(struct vcpu *v, uint64_t linear)
+{
+	struct region *r;
+	struct walk w;
+	uint32_t error;
+
+	if (walk(v->vm, &v->cpu, linear, (struct walk_access){.peek = true}, &w, &error) ||
+		!w.user || !w.accessed)
+		return 0;
+	r = vm_region(v->vm, w.gpa);
+	return r ? entry_of(r, w.gpa & ~4095ull, w.writable && w.dirty && !has_code(r, w.gpa)) : 0;
+}
+
+/*
+ * The page, and those around it that the guest has touched before and that are not there yet: the
+ * host's call costs more than the page.
+ */
+static bool map_pages(struct vcpu *v, struct hostmap *w, struct chunk *c, uint64_t linear,
+	uint32_t entry)
+{
+	unsigned at = linear >> 12 & (CHUNK_PAGES - 1);
+	unsigned first = at & ~(AROUND - 1), run;
+	uint8_t *base = hostmap_window_at(w, c->number << CHUNK_BITS);
+	uint32_t wanted[AROUND];
+
+	for (unsigned i = 0; i < AROUND; i++) {
+		uint64_t page = (c->number << CHUNK_BITS) + ((uint64_t)(first + i) << 12);
+
+		wanted[i] = first + i == at ? entry : c->page[first + i] ? 0 : look(v, page);
+	}
+	for (unsigned i = 0; i < AROUND; i += run) {
+		run = 1;
+		if (!wanted[i])
+			continue;
+		while (i + run < AROUND && wanted[i + run] == wanted[i] + run)
+			run++;
+		if (!map(w, base + ((first + i) << 12), (uint64_t)run << 12, wanted[i])) {
+			if (at >= first + i && at < first + i + run)
+				return false;
+			continue;
+		}
+		v->count.window_map++;
+		for (unsigned k = 0; k < run; k++) {
+			c->used += !c->page[first + i + k];
+			w->vm->pool.pieces += !c->page[first + i + k];
+			c->page[first + i + k] = wanted[i + k];
+		}
+	}
+	return true;
+}
+
+/* A large page in pieces, one of which is to be mapped otherwise. */
+static void split(struct hostmap *w, struct chunk *c)
+{
+	for (unsigned i = 0; i < CHUNK_PAGES; i++)
+		c->page[i] = c->whole + i;
+	c->used = CHUNK_PAGES;
+	c->whole = 0;
+	w->vm->pool.pieces += CHUNK_PAGES - 1;
+}
+
+static bool has_room(const struct hostmap *w)
+{
+	return w->vm->pool.pieces + AROUND + CHUNK_PAGES <= w->vm->pool.most_pieces;
+}
+
+static bool reach_page(struct vcpu *v, struct hostmap *w, uint64_t linear, bool write)
+{
+	struct walk_access access = {.user = true, .write = write};
+	struct chunk *c;
+	struct region *r;
+	struct walk at;
+	uint32_t error;
+	bool writable;
+
+	if (walk(v->vm, &v->cpu, linear, access, &at, &error))
+		return false;
+	r = vm_region(v->vm, at.gpa);
+	if (!r || !hostmap_window_make(w, linear))
+		return false;
+	writable = at.writable && at.dirty && !has_code(r, at.gpa);
+	if (write && !writable)
+		return false;
+	c = chunk_make(w, linear);
+	if (!c)
+		return false;
+	if (at.page_bits >= CHUNK_BITS && map_whole(w, c, r, at.gpa, at.writable && at.dirty)) {
+		v->count.window_map++;
+		v->count.window_whole++;
+		return true;
+	}
+	if (c->whole)
+		split(w, c);
+	return map_pages(v, w, c, linear, entry_of(r, at.gpa & ~4095ull, writable));
+}
+
+void hostmap_expect(struct vcpu *v, uint64_t linear)
+{
+	v->private_data->user->hostmap->expected = linear;
+}
+
+/* The access will be done again: it need not miss for that. */
+void hostmap_expected(struct vcpu *v)
+{
+	struct hostmap *w = v->private_data->user->hostmap;
+	uint64_t linear = w->expected;
+	uint32_t entry;
+	struct chunk *c;
+
+	if (!linear)
+		return;
+	w->expected = 0;
+	lock_take(&w->vm->pool.lock);
+	entry = look(v, linear);
+	c = entry && has_room(w) && hostmap_window_make(w, linear) ? chunk_make(w, linear) : NULL;
+	if (c && !c->whole)
+		map_pages(v, w, c, linear, entry);
+	lock_drop(&w->vm->pool.lock);
+}
+
+static void turn_off(struct hostmap *w)
+{
+	w->on = false;
+	w->vm->pool.spaces--;
+	hostmap_empty(w);
+}
+
+bool hostmap_reach(struct vcpu *v, uint64_t linear, unsigned size, unsigned access,
+	const uint8_t *first, const uint8_t *second)
+{
+	struct hostmap *w = v->private_data->user->hostmap;
+	uint64_t end = linear + size - 1;
+	bool write = access & ACC_WRITE, done, full;
+
+	/* what has just been mapped and faults again is not a matter of mapping */
+	if (!w || !w->on || !first || linear == w->last || ((linear ^ end) >> 12 && !second)) {
+		if (w)
+			w->last = ~0ull;
+		return false;
+	}
+	lock_take(&w->vm->pool.lock);
+	full = !has_room(w);
+	if (full) {
+		w->hold = 64;
+		turn_off(w);
+		v->count.window_down++;
+	}
+	done = !full && reach_page(v, w, linear, write) &&
+		(!((linear ^ end) >> 12) || reach_page(v, w, end, write));
+	w->last = done ? linear : ~0ull;
+	lock_drop(&w->vm->pool.lock);
+	if (full)
+		vcpu_interrupt(v, KICK_CODE); /* to go on in code without windows */
+	return done;
+}
+
+/* --- code ------------------------------------------------------------------------------------------ */
+
+static bool demote_in(struct hostmap *w, uint32_t entry)
+{
+	bool found = false;
+
+	for (unsigned i = 0; i < w->chunks; i++) {
+		struct chunk *c = &w->chunk[i];
+		uint8_t *base = hostmap_window_at(w, c->number << CHUNK_BITS);
+
+		if (c->whole & ENTRY_WRITE && entry - (c->whole & ~ENTRY_WRITE) < CHUNK_PAGES)
+			split(w, c);
+		for (unsigned k = 0; k < CHUNK_PAGES && c->used; k++) {
+			if (c->page[k] != (entry | ENTRY_WRITE))
+				continue;
+			hostmap_sys_mprotect(base + (k << 12), 4096, PROT_READ);
+			c->page[k] = entry;
+			found = true;
+		}
+	}
+	return found;
+}
+
+void hostmap_demote(struct vcpu *v, const uint8_t *host_page)
+{
+	struct translate_vm *vm = v->vm;
+	struct region *r = NULL;
+
+	if (!__atomic_load_n(&vm->pool.spaces, __ATOMIC_SEQ_CST))
+		return;
+	for (unsigned i = 0; i < vm->regions; i++)
+		if ((uint64_t)(host_page - vm->region[i].host) < vm->region[i].size)
+			r = &vm->region[i];
+	if (!r)
+		return;
+	lock_take(&vm->pool.lock);
+	for (unsigned k = 0; k < vm->vcpus; k++)
+		for (unsigned n = CTX_USER_FIRST; n < CTX_COUNT; n++) {
+			struct hostmap *w = vm->vcpu[k]->context[n].hostmap;
+
+			if (w && w->on &&
+				demote_in(w,
+					entry_of(r, r->gpa + (uint64_t)(host_page - r->host),
+						false)))
+				v->count.window_demote++;
+		}
+	lock_drop(&vm->pool.lock);
+}
+
+/* --- up and down ---------------------------------------------------------------------------------- */
+
+#define CALM_FILLS 64u    /* TLB fills in a tick that still is calm */
+#define CALM_TICKS 6u     /* of them in a row: up */
+#define STORM_MISSES 240u /* misses in a tick that is a storm ... */
+#define STORM_TICKS 3u    /* ... of which so many in a row: down */
+#define FIRST_HOLD 16u    /* ticks that it stays there; twice as long each time */
+#define LONGEST_HOLD 1024u
+
+static void turn_on(struct hostmap *w)
+{
+	w->on = true;
+	w->calm = w->storm = 0;
+	w->last = ~0ull;
+	__atomic_fetch_add(&w->vm->pool.spaces, 1, __ATOMIC_SEQ_CST);
+}
+
+bool hostmap_on(const struct hostmap *w)
+{
+	return w && w->on;
+}
+
+void hostmap_leave(struct hostmap *w)
+{
+	if (!w)
+		return;
+	lock_take(&w->vm->pool.lock);
+	if (w->on)
+		turn_off(w);
+	hostmap_forget_slots(w);
+	w->calm = w->storm = w->hold = w->patience = 0;
+	lock_drop(&w->vm->pool.lock);
+}
+
+void hostmap_space(struct hostmap *w, uint64_t cr3)
+{
+	if (!w || w->cr3 == cr3 >> 12)
+		return;
+	hostmap_leave(w);
+	w->cr3 = cr3 >> 12;
+	if (w->vm->pool.policy == HOSTMAP_ALWAYS)
+		turn_on(w);
+}
+
+static void tick_down(struct vcpu *v, struct hostmap *w)
+{
+	w->storm = v->count.window_miss - w->misses > STORM_MISSES ? w->storm + 1 : 0;
+	w->misses = v->count.window_miss;
+	if (w->storm < STORM_TICKS || w->vm->pool.policy == HOSTMAP_ALWAYS)
+		return;
+	w->hold = FIRST_HOLD << w->patience;
+	if (w->hold < LONGEST_HOLD)
+		w->patience++;
+	w->calm = 0;
+	lock_take(&w->vm->pool.lock);
+	turn_off(w);
+	lock_drop(&w->vm->pool.lock);
+	v->count.window_down++;
+}
+
+void hostmap_tick(struct vcpu *v)
+{
+	struct tlb *t = v->private_data->user;
+	struct hostmap *w = t->hostmap;
+
+	if (!w || w->vm->pool.policy == HOSTMAP_NEVER || !(v->cpu.efer & EFER_LMA))
+		return;
+	if (w->on) {
+		tick_down(v, w);
+	} else if (w->hold) {
+		w->hold--;
+	} else {
+		w->calm = t->fills - w->fills < CALM_FILLS ? w->calm + 1 : 0;
+		if (w->calm >= CALM_TICKS) {
+			turn_on(w);
+			w->misses = v->count.window_miss;
+			v->count.window_up++;
+		}
+	}
+	w->fills = t->fills;
+	mode_update(v);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is in windows, for hostmap.c, which knows what they hold, and hostmap_fill.c, which decides. */
+#ifndef DACH_CPU_TRANSLATE_HOSTMAP_INTERNAL_H
+#define DACH_CPU_TRANSLATE_HOSTMAP_INTERNAL_H
+
+#include "cpu/translate/vm.h"
+#include "cpu/translate/memory/hostmap.h"
+
+#define WINDOW_SIZE (1ull << WINDOW_BITS)
+#define OWN_WINDOWS 4u /* of one address space */
+#define MOST_WINDOWS 128u
+#define CHUNK_BITS 21u
+#define CHUNK_PAGES 512u
+#define CHUNKS 1024u /* 2 GiB at most */
+#define CHUNK_HASH 2048u
+
+/* struct chunk.page and .whole: 1 + number of a page in the guest's memory, or 0 */
+#define ENTRY_WRITE (1u << 31)
+
+/* 2 MiB of guest addresses: one large page, or up to 512 pages. */
+struct chunk {
+	uint64_t number; /* address >> 21 */
+	uint32_t whole;
+	uint32_t used; /* pages */
+	uint32_t page[CHUNK_PAGES];
+};
+
+struct hostmap {
+	struct translate_vm *vm;
+	int64_t *table;
+	bool on;
+	uint64_t cr3;                         /* the address space */
+	unsigned calm, storm, hold, patience; /* ticks, see hostmap_tick() */
+	uint64_t fills, misses;               /* seen at the last tick */
+	uint64_t last;                        /* address of the last miss that was mapped */
+	uint64_t expected; /* address of a page fault that the guest handles, or 0 */
+	unsigned slots;    /* windows in use: */
+	unsigned slot[OWN_WINDOWS];
+	uint8_t *base[OWN_WINDOWS]; /* reserved ones, in use or not */
+	unsigned chunks;
+	uint16_t hash[CHUNK_HASH]; /* 1 + index of a chunk */
+	struct chunk chunk[CHUNKS];
+};
+
+/* The host's calls, for code that may not call libc. */
+long hostmap_sys_mmap(void *at, uint64_t size, int prot, int flags, int fd, uint64_t offset);
+long hostmap_sys_mprotect(void *at, uint64_t size, int prot);
+static inline bool hostmap_sys_failed(long result)
+{
+	return (unsigned long)result > -4096ul;
+}
+
+/* All with the pool's lock held. Where linear is in its window, or NULL ... */
+uint8_t *hostmap_window_at(const struct hostmap *w, uint64_t linear);
+/* ... with a window for its slot, if there may be another. */
+uint8_t *hostmap_window_make(struct hostmap *w, uint64_t linear);
+/* The slots have none any more. */
+void hostmap_forget_slots(struct hostmap *w);
+/* What is known of linear's 2 MiB, or NULL; chunk_make() begins to know if there is room. */
+struct chunk *chunk_find(struct hostmap *w, uint64_t linear);
+struct chunk *chunk_make(struct hostmap *w, uint64_t linear);
+/* Empties all windows. */
+void hostmap_empty(struct hostmap *w);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cpu/translate/run/exclusive.h"
+
+void vcpu_interrupt(struct vcpu *v, unsigned why)
+{
+	atomic_fetch_or(&v->kicked, why);
+	__atomic_store_n(&v->jump_mask, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&v->poll, (uint64_t *)8, __ATOMIC_SEQ_CST);
+}
+
+void vm_exclusive_begin(struct vcpu *v)
+{
+	struct translate_vm *vm = v->vm;
+	uint64_t since = __builtin_ia32_rdtsc();
+
+	if (vm->vcpus < 2)
+		return;
+	v->count.exclusive++;
+	lock_take(&vm->exclusive);
+	atomic_store(&vm->stop, true);
+	for (unsigned k = 0; k < vm->vcpus; k++) {
+		struct translate_vcpu *p = vm->vcpu[k];
+
+		if (p->v == v)
+			continue;
+		while ((atomic_load(&p->exec_state) & EXEC_BITS) != EXEC_OUTSIDE) {
+			vcpu_interrupt(p->v, KICK_CODE);
+			lock_yield();
+		}
+	}
+	v->count.exclusive_cycles += __builtin_ia32_rdtsc() - since;
+}
+
+void vm_exclusive_end(struct vcpu *v)
+{
+	struct translate_vm *vm = v->vm;
+
+	if (vm->vcpus < 2)
+		return;
+	atomic_store(&vm->stop, false);
+	lock_drop(&vm->exclusive);
+}
+
+bool vcpu_enter_code(struct vcpu *v)
+{
+	struct translate_vm *vm = v->vm;
+
+	vcpu_exec_state(v->private_data, EXEC_CODE);
+	if (__builtin_expect(!atomic_load_explicit(&vm->stop, memory_order_acquire), 1) ||
+		v->private_data->alone)
+		return true;
+	vcpu_exec_state(v->private_data, EXEC_OUTSIDE);
+	lock_take(&vm->exclusive);
+	lock_drop(&vm->exclusive);
+	return false;
+}

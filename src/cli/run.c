@@ -14,8 +14,6 @@
 
 enum {
 	HELP,
-	ENGINE,
-	CPU,
 	KERNEL,
 	INITRD,
 	CMDLINE,
@@ -36,13 +34,10 @@ enum {
 	CODE_CACHE,
 	GRACE,
 	NO_REBOOT,
+	MACHINE, /* and so on: machine_spec_fields[0], [1], ... */
 };
 
-static const struct option_spec options[] = {
-	{"engine", ENGINE, "NAME",
-		"who runs the guest: auto, translate, kvm; list: what works (auto)"},
-	{"cpu", CPU, "MODEL[,+F,-F]",
-		"host, or one that moves between hosts: list shows them (host)"},
+static const struct option_spec own_options[] = {
 	{"kernel", KERNEL, "FILE",
 		"a Linux kernel (bzImage), or an ELF file with a PVH entry (the first disk's own)"},
 	{"initrd", INITRD, "FILE", "its initial RAM disk"},
@@ -70,6 +65,30 @@ static const struct option_spec options[] = {
 	{NULL, 0, NULL, NULL},
 };
 
+/* Options whose value "list" shows what there is. */
+static const struct {
+	const char *option;
+	void (*show)(void);
+} lists[] = {{"engine", cli_engines}, {"cpu", cli_cpus}};
+
+#define OWN_OPTIONS (sizeof own_options / sizeof *own_options) /* with the one that ends them */
+#define OPTIONS_MAX 64
+
+/* The machine's first, as its table has them, then ours. */
+static void make_options(struct option_spec options[OPTIONS_MAX])
+{
+	unsigned count = 0;
+
+	for (unsigned n = 0; machine_spec_fields[n].key; n++) {
+		const struct field *field = &machine_spec_fields[n];
+
+		if (field->option && count < OPTIONS_MAX - OWN_OPTIONS)
+			options[count++] = (struct option_spec){field->option, MACHINE + n,
+				field->kind == FIELD_BOOL ? NULL : field->value, field->help};
+	}
+	memcpy(&options[count], own_options, sizeof own_options);
+}
+
 /* What the words said, with the strings that we had to make. */
 struct request {
 	struct vmm_config config;
@@ -81,7 +100,7 @@ struct request {
 	char *cmdline;
 };
 
-static int usage(void)
+static int usage(const struct option_spec *options)
 {
 	printf("usage: dach run IMAGE [OPTION]...\n       dach run --kernel FILE [OPTION]...\n"
 	       "       dach run --disk FILE [OPTION]...\n\n");
@@ -94,6 +113,18 @@ static int usage(void)
 	return 0;
 }
 
+static int take_machine(struct request *request, const struct field *field, const char *value,
+	struct error *err)
+{
+	char where[32];
+
+	for (unsigned n = 0; n < sizeof lists / sizeof *lists; n++)
+		if (value && !strcmp(value, "list") && !strcmp(lists[n].option, field->option))
+			request->list = lists[n].show;
+	snprintf(where, sizeof where, "--%s: ", field->option);
+	return field_read_word(field, value, &request->config.machine, where, err);
+}
+
 static int take_option(struct request *request, int id, const char *value, struct error *err)
 {
 	struct vmm_config *config = &request->config;
@@ -101,14 +132,6 @@ static int take_option(struct request *request, int id, const char *value, struc
 	int r;
 
 	switch (id) {
-	case ENGINE:
-		config->engine = value;
-		request->list = strcmp(value, "list") ? request->list : cli_engines;
-		return 0;
-	case CPU:
-		config->cpu = value;
-		request->list = strcmp(value, "list") ? request->list : cli_cpus;
-		return 0;
 	case KERNEL:
 		config->kernel = value;
 		return 0;
@@ -187,6 +210,8 @@ static int take_option(struct request *request, int id, const char *value, struc
 		request->image = value;
 		return 0;
 	}
+	if (id >= MACHINE)
+		return take_machine(request, &machine_spec_fields[id - MACHINE], value, err);
 	return id; /* an error already told */
 }
 
@@ -249,6 +274,7 @@ static void free_request(struct request *request)
 		net_spec_free(&request->config.net[i]);
 	for (unsigned i = 0; i < request->config.disks; i++)
 		disk_spec_free(&request->config.disk[i]);
+	fields_free(machine_spec_fields, &request->config.machine);
 	free(request->cmdline);
 	free(request);
 }
@@ -256,22 +282,24 @@ static void free_request(struct request *request)
 int cli_run(int argc, char **argv)
 {
 	struct option_scan scan = {argc, argv, 1, NULL, NULL};
+	struct option_spec options[OPTIONS_MAX];
 	struct request *request = calloc(1, sizeof *request);
 	struct error err = {""};
 	int id, r = 0, status = CLI_FAILURE;
 
-	if (!request) {
+	make_options(options);
+	if (!request || fields_default(machine_spec_fields, &request->config.machine)) {
 		fprintf(stderr, "dach run: out of memory\n");
+		free(request);
 		return CLI_FAILURE;
 	}
-	request->config.engine = "auto";
 	request->config.cmdline = "";
 	request->config.memory = MEMORY_DEFAULT;
 	request->config.vcpus = 1;
 	while (!r && (id = option_next(&scan, options, &err)) != OPTION_END) {
 		if (id == HELP) {
 			free_request(request);
-			return usage();
+			return usage(options);
 		}
 		r = take_option(request, id, scan.value, &err);
 	}

@@ -3,63 +3,12 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config/spec.h"
-
-enum key_kind { KEY_TEXT, KEY_PATH, KEY_COUNT, KEY_MIB, KEY_ACTION };
-
-struct key {
-	const char *name;
-	enum key_kind kind;
-	size_t offset;
-	unsigned min, max;
-};
-
-#define AT(member) offsetof(struct domain_config, member)
-#define MIB_MAX (LIMIT_MEMORY_MAX >> 10)
-
-static const struct key keys[] = {
-	{"name", KEY_TEXT, AT(name), 0, 0},
-	{"memory", KEY_MIB, AT(memory), 1, MIB_MAX},
-	{"maxmem", KEY_MIB, AT(maxmem), 1, MIB_MAX},
-	{"vcpus", KEY_COUNT, AT(vcpus), 1, LIMIT_VCPUS},
-	{"maxvcpus", KEY_COUNT, AT(maxvcpus), 1, DOMAIN_VCPUS_MAX},
-	{"cpu_weight", KEY_COUNT, AT(cpu_weight), 1, 65535},
-	{"cpu_cap", KEY_COUNT, AT(cap), 0, DOMAIN_VCPUS_MAX * 100}, /* xm's */
-	{"cap", KEY_COUNT, AT(cap), 0, DOMAIN_VCPUS_MAX * 100},
-	{"io_weight", KEY_COUNT, AT(io_weight), 1, 10000},
-	{"kernel", KEY_PATH, AT(kernel), 0, 0},
-	{"ramdisk", KEY_PATH, AT(ramdisk), 0, 0},
-	{"bootloader", KEY_TEXT, AT(bootloader), 0, 0},
-	{"boot", KEY_TEXT, AT(boot), 0, 0},
-	{"firmware", KEY_TEXT, AT(firmware), 0, 0},
-	{"bios", KEY_TEXT, AT(firmware), 0, 0},
-	{"engine", KEY_TEXT, AT(engine), 0, 0},
-	{"cpu_model", KEY_TEXT, AT(cpu_model), 0, 0},
-	{"on_poweroff", KEY_ACTION, AT(on_poweroff), 0, DOMAIN_COREDUMP_RESTART},
-	{"on_reboot", KEY_ACTION, AT(on_reboot), 0, DOMAIN_COREDUMP_RESTART},
-	{"on_crash", KEY_ACTION, AT(on_crash), 0, DOMAIN_COREDUMP_RESTART},
-	{"on_watchdog", KEY_ACTION, AT(on_watchdog), 0, DOMAIN_COREDUMP_RESTART},
-	{"on_soft_reset", KEY_ACTION, AT(on_soft_reset), 0, DOMAIN_SOFT_RESET},
-};
-
-/* Those with readers of their own: take_type() and the others below, and keys_lists.c. */
-static const char *const special[] = {"type", "builder", "uuid", "cmdline", "root", "extra", "disk",
-	"vif", "serial", "cpus", "cpus_soft"};
-
-const char *keys_taken(unsigned n)
-{
-	const unsigned plain = sizeof keys / sizeof *keys;
-
-	if (n < plain)
-		return keys[n].name;
-	n -= plain;
-	return n < sizeof special / sizeof *special ? special[n] : NULL;
-}
+#include "protocol/fields.h"
 
 int keys_text(const struct cfg_setting *setting, const char **text, struct error *err)
 {
@@ -70,8 +19,9 @@ int keys_text(const struct cfg_setting *setting, const char **text, struct error
 	return 0;
 }
 
-int keys_number(const struct cfg_setting *setting, unsigned long long min, unsigned long long max,
-	const char *unit, unsigned long long *number, struct error *err)
+/* A number, quoted or not. */
+static int read_number(const struct cfg_setting *setting, unsigned long long min,
+	unsigned long long max, const char *unit, unsigned long long *number, struct error *err)
 {
 	const struct cfg_value *value = &setting->value;
 	const char *text;
@@ -95,7 +45,7 @@ int keys_number(const struct cfg_setting *setting, unsigned long long min, unsig
 	return 0;
 }
 
-static int take_text(const struct cfg_setting *setting, char **to, struct error *err)
+static int read_text(const struct cfg_setting *setting, char **to, struct error *err)
 {
 	const char *text;
 	int r = keys_text(setting, &text, err);
@@ -106,85 +56,124 @@ static int take_text(const struct cfg_setting *setting, char **to, struct error 
 		return 0;
 	free(*to);
 	*to = strdup(text);
-	return *to ? 0 : error_set(err, ENOMEM, "out of memory");
+	return *to ? 0 : error_nomem(err);
 }
 
-static int take_action(const struct key *key, const struct cfg_setting *setting,
-	enum domain_action *action, struct error *err)
+/* "destroy, restart or preserve" */
+static void list_names(const struct field *field, unsigned max, char *text, size_t size)
+{
+	size_t used = 0;
+
+	for (unsigned n = 0; n <= max && field->names[n] && used < size; n++) {
+		bool last = n == max || !field->names[n + 1];
+
+		used += snprintf(text + used, size - used, "%s%s",
+			!n             ? ""
+				: last ? " or "
+				       : ", ",
+			field->names[n]);
+	}
+}
+
+static int read_name(const struct key *key, const struct field *field,
+	const struct cfg_setting *setting, void *at, struct error *err)
+{
+	unsigned max = key->max ? key->max : UINT32_MAX - 1;
+	char names[256];
+	const char *text;
+	int r = keys_text(setting, &text, err), n;
+
+	if (r)
+		return r;
+	n = field_find_name(field->names, text);
+	if (n < 0 || n > max) {
+		list_names(field, max, names, sizeof names);
+		return cfg_error(err, EINVAL, &setting->value.at, "'%s' takes %s, not '%.40s'",
+			setting->key, names, text);
+	}
+	field_set_number(field, at, n);
+	return 0;
+}
+
+/* As the field's kind and the key's form have it. */
+static int read_field(const struct key *key, const struct keys_target *to,
+	const struct cfg_setting *setting, struct error *err)
+{
+	void *at = to->config;
+	const struct field *field = fields_find(domain_config_fields, key->field, &at);
+	bool mib = key->form == KEY_MIB;
+	unsigned long long number;
+	int r;
+
+	switch (field->kind) {
+	case FIELD_STRING:
+		r = read_text(setting, field_place(field, at), err);
+		return r || key->form != KEY_PATH
+			? r
+			: spec_absolute(to->reader, field_place(field, at), err);
+	case FIELD_COUNT:
+	case FIELD_NUMBER:
+		r = read_number(setting, key->max ? key->min : field->min,
+			key->max ? key->max : field->max, mib ? "MiB" : "", &number, err);
+		if (!r)
+			field_set_number(field, at, mib ? number << 10 : number);
+		return r;
+	case FIELD_ENUM:
+		return read_name(key, field, setting, at, err);
+	default: /* has a reader of its own */
+		return -EINVAL;
+	}
+}
+
+static int read_type(const struct cfg_setting *setting, const char *const names[][2],
+	const char *all, struct domain_config *config, struct error *err)
 {
 	const char *text;
 	int r = keys_text(setting, &text, err);
 
 	if (r)
 		return r;
-	if (domain_action_find(text, action) || *action > key->max)
-		return cfg_error(err, EINVAL, &setting->value.at,
-			"'%.40s' is nothing to do then: destroy, restart, rename-restart, preserve, "
-			"coredump-destroy or coredump-restart%s",
-			text, key->max == DOMAIN_SOFT_RESET ? ", soft-reset" : "");
-	return 0;
-}
-
-static int take_key(const struct key *key, const struct cfg_setting *setting,
-	const struct config_reader *reader, struct domain_config *config, struct error *err)
-{
-	void *to = (char *)config + key->offset;
-	unsigned long long number;
-	int r;
-
-	switch (key->kind) {
-	case KEY_TEXT:
-		return take_text(setting, to, err);
-	case KEY_PATH:
-		r = take_text(setting, to, err);
-		return r ? r : spec_absolute(reader, to, err);
-	case KEY_COUNT:
-		r = keys_number(setting, key->min, key->max, "", &number, err);
-		if (!r)
-			*(unsigned *)to = number;
-		return r;
-	case KEY_MIB:
-		r = keys_number(setting, key->min, key->max, "MiB", &number, err);
-		if (!r)
-			*(uint64_t *)to = number << 10;
-		return r;
-	case KEY_ACTION:
-		return take_action(key, setting, to, err);
-	}
-	return 0;
-}
-
-/* type, or builder, its old spelling. */
-static int take_type(struct cfg *cfg, struct domain_config *config, struct error *err)
-{
-	static const char *const names[][2] = {{"pv", "pv"}, {"pvh", "pvh"}, {"hvm", "hvm"},
-		{"generic", "pv"}, {"linux", "pv"}};
-	const struct cfg_setting *type = cfg_find(cfg, "type"), *old = cfg_find(cfg, "builder");
-	const struct cfg_setting *setting = type ? type : old;
-	const char *text;
-	int r = setting ? keys_text(setting, &text, err) : 0;
-
-	if (r || !setting)
-		return r;
-	for (unsigned n = type ? 0 : 2; n < (type ? 3 : 5); n++) {
-		if (strcmp(names[n][0], text))
+	for (; (*names)[0]; names++) {
+		if (strcmp((*names)[0], text))
 			continue;
-		config->type = strdup(names[n][1]);
-		return config->type ? 0 : error_set(err, ENOMEM, "out of memory");
+		free(config->type);
+		config->type = strdup((*names)[1]);
+		return config->type ? 0 : error_nomem(err);
 	}
 	return cfg_error(err, EINVAL, &setting->value.at, "'%.40s' is no %s: %s", text,
-		setting->key, type ? "pv, pvh or hvm" : "generic, linux or hvm");
+		setting->key, all);
 }
 
-static int take_uuid(struct cfg *cfg, struct domain_config *config, struct error *err)
+int keys_read_type(const struct keys_target *to, const struct cfg_setting *setting,
+	struct error *err)
 {
-	const struct cfg_setting *setting = cfg_find(cfg, "uuid");
-	const char *text;
-	int r = setting ? keys_text(setting, &text, err) : 0;
+	static const char *const names[][2] = {{"pv", "pv"}, {"pvh", "pvh"}, {"hvm", "hvm"},
+		{NULL, NULL}};
 
-	if (r || !setting || !*text)
+	return read_type(setting, names, "pv, pvh or hvm", to->config, err);
+}
+
+/* Does not count beside type. */
+int keys_read_builder(const struct keys_target *to, const struct cfg_setting *setting,
+	struct error *err)
+{
+	static const char *const names[][2] = {{"hvm", "hvm"}, {"generic", "pv"}, {"linux", "pv"},
+		{NULL, NULL}};
+
+	if (cfg_find(to->cfg, "type"))
+		return 0;
+	return read_type(setting, names, "generic, linux or hvm", to->config, err);
+}
+
+int keys_read_uuid(const struct keys_target *to, const struct cfg_setting *setting,
+	struct error *err)
+{
+	const char *text;
+	int r = keys_text(setting, &text, err);
+
+	if (r || !*text)
 		return r;
-	if (domain_uuid_parse(text, config->uuid))
+	if (domain_uuid_parse(text, to->config->uuid))
 		return cfg_error(err, EINVAL, &setting->value.at,
 			"'%.60s' is no UUID: 32 hexadecimal digits, like "
 			"01234567-89ab-cdef-0123-456789abcdef",
@@ -192,50 +181,61 @@ static int take_uuid(struct cfg *cfg, struct domain_config *config, struct error
 	return 0;
 }
 
-/* cmdline, or root and extra put together. */
-static int take_cmdline(struct cfg *cfg, const struct config_reader *reader,
-	struct domain_config *config, struct error *err)
+/* Takes made, NULL if there was no memory for it. */
+static int set_cmdline(const struct keys_target *to, char *made, struct error *err)
 {
-	const struct cfg_setting *cmdline = cfg_find(cfg, "cmdline");
-	const struct cfg_setting *root = cfg_find(cfg, "root"), *extra = cfg_find(cfg, "extra");
-	const char *root_text = "", *extra_text = "", *text;
-	char *made;
-	int r;
+	if (!made)
+		return error_nomem(err);
+	free(to->config->cmdline);
+	to->config->cmdline = made;
+	return 0;
+}
 
-	if (cmdline) {
-		if (root || extra)
-			spec_warn(reader, &(root ? root : extra)->at,
-				"'cmdline' is there too, so '%s' is ignored",
-				root && extra ? "root' and 'extra" : (root ? root : extra)->key);
-		r = keys_text(cmdline, &text, err);
-		made = r ? NULL : strdup(text);
-	} else {
-		r = root ? keys_text(root, &root_text, err) : 0;
-		if (!r && extra)
-			r = keys_text(extra, &extra_text, err);
-		if (!r &&
-			asprintf(&made, "%s%s%s%s", *root_text ? "root=" : "", root_text,
-				*root_text && *extra_text ? " " : "", extra_text) < 0)
-			made = NULL;
-	}
+int keys_read_cmdline(const struct keys_target *to, const struct cfg_setting *setting,
+	struct error *err)
+{
+	const struct cfg_setting *root = cfg_find(to->cfg, "root");
+	const struct cfg_setting *extra = cfg_find(to->cfg, "extra");
+	const char *text;
+	int r = keys_text(setting, &text, err);
+
+	if (root || extra)
+		spec_warn(to->reader, &(root ? root : extra)->at,
+			"'cmdline' is there too, so '%s' is ignored",
+			root && extra ? "root' and 'extra" : (root ? root : extra)->key);
+	return r ? r : set_cmdline(to, strdup(text), err);
+}
+
+/* Called for each, puts them together both times. */
+int keys_read_root_and_extra(const struct keys_target *to, const struct cfg_setting *setting,
+	struct error *err)
+{
+	const struct cfg_setting *root = cfg_find(to->cfg, "root");
+	const struct cfg_setting *extra = cfg_find(to->cfg, "extra");
+	const char *root_text = "", *extra_text = "";
+	char *made;
+	int r = root ? keys_text(root, &root_text, err) : 0;
+
+	if (cfg_find(to->cfg, "cmdline"))
+		return 0;
+	if (!r && extra)
+		r = keys_text(extra, &extra_text, err);
 	if (r)
 		return r;
-	if (!made)
-		return error_set(err, ENOMEM, "out of memory");
-	free(config->cmdline);
-	config->cmdline = made;
-	return 0;
+	if (asprintf(&made, "%s%s%s%s", *root_text ? "root=" : "", root_text,
+		    *root_text && *extra_text ? " " : "", extra_text) < 0)
+		made = NULL;
+	return set_cmdline(to, made, err);
 }
 
 /* The check's sentence begins with the field's name: back to the key and the place of its value. */
 static int check(struct cfg *cfg, const char *file, const struct domain_config *config,
 	struct error *err)
 {
-	static const char *const names[][2] = {{"memory_kib", "memory"}, {"maxmem_kib", "maxmem"},
-		{"disks", "disk"}, {"vifs", "vif"}};
 	struct error found = {""};
-	char key[32];
+	char name[32];
 	const struct cfg_setting *setting;
+	const struct key *key;
 	unsigned index = 0;
 	int r = domain_config_check(config, &found);
 
@@ -243,13 +243,11 @@ static int check(struct cfg *cfg, const char *file, const struct domain_config *
 		r = domain_config_check_limits(config, &found);
 	if (!r)
 		return 0;
-	snprintf(key, sizeof key, "%.*s", (int)strcspn(found.text, ":.["), found.text);
-	sscanf(found.text + strlen(key), "[%u]", &index);
-	for (unsigned n = 0; n < sizeof names / sizeof *names; n++)
-		if (!strcmp(key, names[n][0]))
-			snprintf(key, sizeof key, "%s", names[n][1]);
-	setting = cfg_find(cfg, key);
-	if (!setting && !strcmp(key, "cmdline"))
+	snprintf(name, sizeof name, "%.*s", (int)strcspn(found.text, ":.["), found.text);
+	sscanf(found.text + strlen(name), "[%u]", &index);
+	key = keys_find_field(name) ? keys_find_field(name) : keys_find(name);
+	setting = key ? cfg_find(cfg, key->name) : NULL;
+	if (!setting && !strcmp(name, "cmdline"))
 		setting = cfg_find(cfg, cfg_find(cfg, "extra") ? "extra" : "root");
 	if (!setting)
 		return error_set(err, -r, "%.200s: %s", file, found.text);
@@ -261,28 +259,25 @@ static int check(struct cfg *cfg, const char *file, const struct domain_config *
 int keys_apply(struct cfg *cfg, const char *file, const struct config_reader *reader,
 	struct domain_config *config, struct error *err)
 {
+	const struct keys_target to = {cfg, reader, config};
 	const struct cfg_setting *bootloader;
 	struct error found = {""};
+	const struct key *key;
 	int r = 0;
 
-	for (unsigned n = 0; !r && n < sizeof keys / sizeof *keys; n++) {
-		const struct cfg_setting *setting = cfg_find(cfg, keys[n].name);
+	for (unsigned n = 0; !r && (key = keys_row(n)); n++) {
+		const struct cfg_setting *setting =
+			key->effect == KEY_FIELD ? cfg_find(cfg, key->name) : NULL;
 
-		if (setting)
-			r = take_key(&keys[n], setting, reader, config, err);
+		if (setting && key->read)
+			r = key->read(&to, setting, err);
+		else if (setting)
+			r = read_field(key, &to, setting, err);
 	}
 	if (config->maxmem && !cfg_find(cfg, "memory"))
 		config->memory = config->maxmem;
 	if (!r)
-		r = take_type(cfg, config, err);
-	if (!r)
-		r = take_uuid(cfg, config, err);
-	if (!r)
-		r = take_cmdline(cfg, reader, config, err);
-	if (!r)
-		r = keys_lists(cfg, reader, config, err);
-	if (!r)
-		r = keys_keep(cfg, reader, config, err);
+		r = keys_keep(&to, err);
 	if (!r && !*config->name)
 		r = error_set(err, EINVAL,
 			"%.200s: the guest has no name: write name = 'web' or so", file);

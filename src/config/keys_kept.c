@@ -6,194 +6,6 @@
 #include "config/keys.h"
 #include "config/spec.h"
 
-/*
- * What xl and xm know and what has no field here. missing: whoever writes it expects something that
- * does not come yet. In order, for bsearch().
- */
-static const struct kept_key {
-	const char *name;
-	bool missing;
-} kept[] = {
-	{"access_control", false},
-	{"acpi", false},
-	{"acpi_firmware", false},
-	{"acpi_laptop_slate", false},
-	{"acpi_s3", false},
-	{"acpi_s4", false},
-	{"altp2m", false},
-	{"apic", false},
-	{"argo", false},
-	{"blkif", false},
-	{"bootargs", false},
-	{"bootloader_args", false},
-	{"bootloader_restrict", false},
-	{"bootloader_user", false},
-	{"channel", true},
-	{"claim_mode", false},
-	{"cpu", false},
-	{"cpuid", false},
-	{"description", false},
-	{"device_model", false},
-	{"device_model_args", false},
-	{"device_model_args_hvm", false},
-	{"device_model_args_pv", false},
-	{"device_model_override", false},
-	{"device_model_stubdomain_cmdline", false},
-	{"device_model_stubdomain_init_seclabel", false},
-	{"device_model_stubdomain_memory", false},
-	{"device_model_stubdomain_override", false},
-	{"device_model_stubdomain_seclabel", false},
-	{"device_model_user", false},
-	{"device_model_version", false},
-	{"device_tree", false},
-	{"dhcp", false},
-	{"dm_restrict", false},
-	{"driver_domain", false},
-	{"dtdev", true},
-	{"event_channels", false},
-	{"fda", false},
-	{"fdb", false},
-	{"features", false},
-	{"gateway", false},
-	{"gfx_passthru", false},
-	{"gic_version", false},
-	{"grant_usage", false},
-	{"guest_os_type", false},
-	{"hap", false},
-	{"hdtype", false},
-	{"hostname", false},
-	{"hpet", false},
-	{"init_seclabel", false},
-	{"iomem", false},
-	{"ioports", false},
-	{"ip", false},
-	{"irqs", false},
-	{"isa", false},
-	{"keymap", false},
-	{"llc_colors", false},
-	{"loader", false},
-	{"localtime", false},
-	{"machine_address_size", false},
-	{"max_grant_frames", false},
-	{"max_grant_version", false},
-	{"max_maptrack_frames", false},
-	{"mca_caps", false},
-	{"mmio_hole", false},
-	{"monitor", false},
-	{"monitor_path", false},
-	{"monitor_serial", false},
-	{"ms_vm_genid", false},
-	{"msr_relaxed", false},
-	{"nested_hvm", false},
-	{"nestedhvm", false},
-	{"netif", false},
-	{"netmask", false},
-	{"nfs_root", false},
-	{"nfs_server", false},
-	{"nodes", false},
-	{"nographic", false},
-	{"nomigrate", false},
-	{"nr_spis", false},
-	{"nx", false},
-	{"on_xend_start", false},
-	{"on_xend_stop", false},
-	{"oos", false},
-	{"opengl", false},
-	{"p9", true},
-	{"pae", false},
-	{"parallel", false},
-	{"passthrough", false},
-	{"pci", true},
-	{"pci_msitranslate", false},
-	{"pci_permissive", false},
-	{"pci_power_mgmt", false},
-	{"pci_seize", false},
-	{"pool", false},
-	{"pvcalls", false},
-	{"pvh", false},
-	{"pvshim", false},
-	{"pvshim_cmdline", false},
-	{"pvshim_extra", false},
-	{"pvshim_path", false},
-	{"rdm", false},
-	{"rdm_mem_boundary", false},
-	{"rtc_timeoffset", false},
-	{"scsi", false},
-	{"sdl", true},
-	{"seclabel", false},
-	{"shadow_memory", false},
-	{"smbios", false},
-	{"smbios_firmware", false},
-	{"snapshot", false},
-	{"soundhw", false},
-	{"spice", true},
-	{"spice_clipboard_sharing", false},
-	{"spiceagent_mouse", false},
-	{"spicedisable_ticketing", false},
-	{"spicehost", false},
-	{"spicepasswd", false},
-	{"spiceport", false},
-	{"spicetls_port", false},
-	{"spiceusbredirection", false},
-	{"spicevdagent", false},
-	{"stdvga", false},
-	{"superpages", false},
-	{"suppress_spurious_page_faults", false},
-	{"sve", false},
-	{"system_firmware", false},
-	{"tee", false},
-	{"timer_mode", false},
-	{"tpm", false},
-	{"trap_unmapped_accesses", false},
-	{"tsc_mode", false},
-	{"usb", false},
-	{"usbctrl", true},
-	{"usbdev", true},
-	{"usbdevice", false},
-	{"usbversion", false},
-	{"vcpu_avail", false},
-	{"vfb", true},
-	{"vga", false},
-	{"vhpt", false},
-	{"videoram", false},
-	{"viridian", false},
-	{"virtio", false},
-	{"vkb", true},
-	{"vkbd", false},
-	{"vmid", false},
-	{"vmtrace_buf_kb", false},
-	{"vnc", true},
-	{"vncconsole", false},
-	{"vncdisplay", false},
-	{"vnclisten", false},
-	{"vncpasswd", false},
-	{"vncunused", false},
-	{"vncviewer", false},
-	{"vnuma", false},
-	{"vpt_align", false},
-	{"vscsi", true},
-	{"vsnd", true},
-	{"vtpm", true},
-	{"vuart", false},
-	{"x86_emulation", false},
-	{"xauthority", false},
-	{"xen_platform_pci", false},
-	{"xenstore_feature_mask", false},
-};
-
-const char *keys_kept(unsigned n, bool *missing)
-{
-	if (n >= sizeof kept / sizeof *kept)
-		return NULL;
-	*missing = kept[n].missing;
-	return kept[n].name;
-}
-
-static int compare(const void *a, const void *b)
-{
-	return strcmp(a, ((const struct kept_key *)b)->name);
-}
-
 static unsigned least(unsigned a, unsigned b)
 {
 	return a < b ? a : b;
@@ -227,12 +39,13 @@ static const char *meant(const char *key)
 	unsigned best = strlen(key) > 4 ? 3 : 2;
 	const char *found = NULL;
 
-	for (unsigned n = 0; keys_taken(n); n++) {
-		unsigned far = distance(key, keys_taken(n));
+	for (unsigned n = 0; keys_row(n); n++) {
+		const struct key *row = keys_row(n);
+		unsigned far = row->effect == KEY_FIELD ? distance(key, row->name) : best;
 
 		if (far < best) {
 			best = far;
-			found = keys_taken(n);
+			found = row->name;
 		}
 	}
 	return found;
@@ -269,7 +82,7 @@ static int keep(const struct cfg_setting *setting, struct domain_config *config,
 	if (!config->kept)
 		config->kept = json_object();
 	if (!config->kept || json_object_set_new(config->kept, setting->key, value))
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	return 0;
 }
 
@@ -285,28 +98,26 @@ static void warn_missing(const struct cfg_setting *setting, const struct config_
 		spec_warn(reader, &setting->at, "'%s' has no effect yet", setting->key);
 }
 
-int keys_keep(struct cfg *cfg, const struct config_reader *reader, struct domain_config *config,
-	struct error *err)
+int keys_keep(const struct keys_target *to, struct error *err)
 {
+	struct cfg *cfg = to->cfg;
 	int r = 0;
 
 	for (unsigned n = 0; !r && n < cfg->settings; n++) {
 		struct cfg_setting *setting = &cfg->setting[n];
-		const struct kept_key *found;
+		const struct key *found = keys_find(setting->key);
 		const char *guess;
 
 		if (setting->used || setting->value.kind == CFG_NONE)
 			continue;
-		found = bsearch(setting->key, kept, sizeof kept / sizeof *kept, sizeof *kept,
-			compare);
 		if (found) {
-			r = keep(setting, config, err);
-			if (found->missing)
-				warn_missing(setting, reader);
+			r = keep(setting, to->config, err);
+			if (found->effect == KEY_MISSING)
+				warn_missing(setting, to->reader);
 			continue;
 		}
 		guess = meant(setting->key);
-		spec_warn(reader, &setting->at, "unknown key '%.80s' is ignored%s%s%s",
+		spec_warn(to->reader, &setting->at, "unknown key '%.80s' is ignored%s%s%s",
 			setting->key, guess ? "; is it '" : "", guess ? guess : "",
 			guess ? "' that is meant?" : "");
 	}

@@ -33,44 +33,44 @@ static int too_many(const struct cfg_setting *setting, unsigned max, struct erro
 	return cfg_error(err, EINVAL, &setting->at, "'%s': %u at most", setting->key, max);
 }
 
-static int take_disks(struct cfg *cfg, const struct config_reader *reader,
-	struct domain_config *config, struct error *err)
+int keys_read_disks(const struct keys_target *to, const struct cfg_setting *setting,
+	struct error *err)
 {
-	const struct cfg_setting *setting = cfg_find(cfg, "disk");
+	struct domain_config *config = to->config;
 	const struct cfg_value *entry = NULL;
-	unsigned count = setting ? entries(setting, &entry) : 0;
+	unsigned count = entries(setting, &entry);
 	int r = 0;
 
 	if (count > DOMAIN_DISKS_MAX)
 		return too_many(setting, DOMAIN_DISKS_MAX, err);
 	config->disk = count ? calloc(count, sizeof *config->disk) : NULL;
 	if (count && !config->disk)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	for (; !r && count--; entry++) {
 		r = check_entry(setting, entry, "[ '/srv/web.img,raw,xvda,rw' ]", err);
 		if (!r && entry->text[strspn(entry->text, " \t")])
-			r = spec_disk(entry, reader, &config->disk[config->disks++], err);
+			r = spec_disk(entry, to->reader, &config->disk[config->disks++], err);
 	}
 	return r;
 }
 
-static int take_vifs(struct cfg *cfg, const struct config_reader *reader,
-	struct domain_config *config, struct error *err)
+int keys_read_vifs(const struct keys_target *to, const struct cfg_setting *setting,
+	struct error *err)
 {
-	const struct cfg_setting *setting = cfg_find(cfg, "vif");
+	struct domain_config *config = to->config;
 	const struct cfg_value *entry = NULL;
-	unsigned count = setting ? entries(setting, &entry) : 0;
+	unsigned count = entries(setting, &entry);
 	int r = 0;
 
 	if (count > DOMAIN_VIFS_MAX)
 		return too_many(setting, DOMAIN_VIFS_MAX, err);
 	config->vif = count ? calloc(count, sizeof *config->vif) : NULL;
 	if (count && !config->vif)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	for (; !r && count--; entry++) {
 		r = check_entry(setting, entry, "[ 'mac=00:16:3e:01:02:03,bridge=br0' ]", err);
 		if (!r)
-			r = spec_vif(entry, reader, &config->vif[config->vifs++], err);
+			r = spec_vif(entry, to->reader, &config->vif[config->vifs++], err);
 	}
 	return r;
 }
@@ -83,17 +83,18 @@ static int add_string(char ***list, unsigned *count, const char *text, struct er
 		*list = more;
 	if (!more || !copy) {
 		free(copy);
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	}
 	more[(*count)++] = copy;
 	return 0;
 }
 
-static int take_serial(struct cfg *cfg, struct domain_config *config, struct error *err)
+int keys_read_serial(const struct keys_target *to, const struct cfg_setting *setting,
+	struct error *err)
 {
-	const struct cfg_setting *setting = cfg_find(cfg, "serial");
+	struct domain_config *config = to->config;
 	const struct cfg_value *entry = NULL;
-	unsigned count = setting ? entries(setting, &entry) : 0;
+	unsigned count = entries(setting, &entry);
 	int r = 0;
 
 	if (count > DOMAIN_SERIALS_MAX)
@@ -107,19 +108,18 @@ static int take_serial(struct cfg *cfg, struct domain_config *config, struct err
 }
 
 /* One string for all vCPUs, or a list with an entry for each. */
-static int take_cpus(struct cfg *cfg, const char *key, const struct domain_config *config,
+static int read_cpus(const struct cfg_setting *setting, const struct domain_config *config,
 	char ***list, unsigned *count, struct error *err)
 {
-	const struct cfg_setting *setting = cfg_find(cfg, key);
 	const struct cfg_value *entry;
-	unsigned given = setting ? entries(setting, &entry) : 0;
+	unsigned given = entries(setting, &entry);
 	unsigned vcpus = config->maxvcpus > config->vcpus ? config->maxvcpus : config->vcpus;
-	bool each = setting && setting->value.kind == CFG_LIST;
+	bool each = setting->value.kind == CFG_LIST;
 	int r = 0;
 
 	if (given > DOMAIN_VCPUS_MAX)
 		return too_many(setting, DOMAIN_VCPUS_MAX, err);
-	if (setting && !each && setting->value.kind == CFG_STRING && !setting->value.text[0])
+	if (!each && setting->value.kind == CFG_STRING && !setting->value.text[0])
 		return 0;
 	for (unsigned n = 0; !r && given && n < (each ? given : vcpus); n++) {
 		const struct cfg_value *one = &entry[each ? n : 0];
@@ -135,19 +135,15 @@ static int take_cpus(struct cfg *cfg, const char *key, const struct domain_confi
 	return r;
 }
 
-int keys_lists(struct cfg *cfg, const struct config_reader *reader, struct domain_config *config,
+int keys_read_cpus(const struct keys_target *to, const struct cfg_setting *setting,
 	struct error *err)
 {
-	int r = take_disks(cfg, reader, config, err);
+	return read_cpus(setting, to->config, &to->config->cpus, &to->config->cpus_count, err);
+}
 
-	if (!r)
-		r = take_vifs(cfg, reader, config, err);
-	if (!r)
-		r = take_serial(cfg, config, err);
-	if (!r)
-		r = take_cpus(cfg, "cpus", config, &config->cpus, &config->cpus_count, err);
-	if (!r)
-		r = take_cpus(cfg, "cpus_soft", config, &config->cpus_soft,
-			&config->cpus_soft_count, err);
-	return r;
+int keys_read_cpus_soft(const struct keys_target *to, const struct cfg_setting *setting,
+	struct error *err)
+{
+	return read_cpus(setting, to->config, &to->config->cpus_soft, &to->config->cpus_soft_count,
+		err);
 }

@@ -178,7 +178,7 @@ static int put_values(const struct guest *guest, struct launch_spec *spec, struc
 	if (!r)
 		r = put(&spec->uuid, config->uuid, err);
 	if (!r)
-		r = put(&spec->engine, config->engine, err);
+		r = fields_copy(machine_spec_fields, &config->machine, &spec->machine, err);
 	spec->domid = guest->domid;
 	spec->memory = whole_mib(config->memory);
 	spec->maxmem = whole_mib(config->maxmem);

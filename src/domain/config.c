@@ -102,7 +102,7 @@ static const struct field vif_fields[] = {
 	{.key = NULL},
 };
 
-static const struct field config_fields[] = {
+const struct field domain_config_fields[] = {
 	ENUM(domain_config, kind, kinds, DOMAIN_MACHINE),
 	{.key = "name",
 		.kind = FIELD_STRING,
@@ -163,13 +163,7 @@ static const struct field config_fields[] = {
 	ENUM(domain_config, on_watchdog, actions, DOMAIN_DESTROY),
 	ENUM(domain_config, on_soft_reset, actions, DOMAIN_SOFT_RESET),
 	STRINGS(domain_config, "serial", serial, serials, DOMAIN_SERIALS_MAX),
-	{.key = "engine",
-		.kind = FIELD_STRING,
-		FIELD_AT(domain_config, engine),
-		.min = 1,
-		.max = DOMAIN_NAME_MAX,
-		.text = "auto"},
-	STRING(domain_config, cpu_model, DOMAIN_STRING_MAX),
+	FIELD_PART_AT(domain_config, machine, machine_spec_fields),
 	{.key = "kept",
 		.kind = FIELD_OBJECT,
 		FIELD_AT(domain_config, kept),
@@ -245,7 +239,7 @@ int domain_uuid_parse(const char *text, char uuid[DOMAIN_UUID_LEN + 1])
 int domain_config_init(struct domain_config *config)
 {
 	memset(config, 0, sizeof *config);
-	if (!fields_default(config_fields, config))
+	if (!fields_default(domain_config_fields, config))
 		return 0;
 	domain_config_free(config);
 	return -ENOMEM;
@@ -253,7 +247,7 @@ int domain_config_init(struct domain_config *config)
 
 void domain_config_free(struct domain_config *config)
 {
-	fields_free(config_fields, config);
+	fields_free(domain_config_fields, config);
 	memset(config, 0, sizeof *config);
 }
 
@@ -388,7 +382,7 @@ int domain_config_check_boot(const struct domain_config *config, struct error *e
 
 int domain_config_check(const struct domain_config *config, struct error *err)
 {
-	int r = fields_check(config_fields, config, "", err);
+	int r = fields_check(domain_config_fields, config, "", err);
 
 	if (!r)
 		r = check_name(config->name, err);
@@ -455,8 +449,8 @@ int domain_config_to_json(const struct domain_config *config, json_t **json, str
 
 	if (r)
 		return r;
-	*json = fields_write(config_fields, config);
-	return *json ? 0 : error_set(err, ENOMEM, "out of memory");
+	*json = fields_write(domain_config_fields, config);
+	return *json ? 0 : error_nomem(err);
 }
 
 int domain_config_from_json(const json_t *json, struct domain_config *config, struct error *err)
@@ -464,8 +458,8 @@ int domain_config_from_json(const json_t *json, struct domain_config *config, st
 	int r = domain_config_init(config);
 
 	if (r)
-		return error_set(err, ENOMEM, "out of memory");
-	r = fields_read(config_fields, json, config, "", err);
+		return error_nomem(err);
+	r = fields_read(domain_config_fields, json, config, "", err);
 	if (!r)
 		r = domain_config_check(config, err);
 	if (r) {

@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "protocol/end.h"
 #include "protocol/limits.h"
+#include "protocol/machine_spec.h"
 
 /* What is kept; what can be started may be less: see domain_config_check_limits(). */
 #define DOMAIN_NAME_MAX LIMIT_NAME
@@ -118,12 +119,14 @@ struct domain_config {
 
 	char **serial; /* where each port leads: "pty", "none", ...; without any: "pty" */
 	unsigned serials;
-	char *engine;    /* "auto", "translate", "kvm" */
-	char *cpu_model; /* NULL: what the engine offers */
+	struct machine_spec machine;
 
 	/* Keys of xl.cfg that have no field here (vnc, vfb, acpi, ...): an object. NULL: none. */
 	json_t *kept;
 };
+
+/* Its fields, as the API and the store have them. */
+extern const struct field domain_config_fields[];
 
 /* All defaults: no name, 128 MiB, one vCPU, no devices. -ENOMEM. */
 int domain_config_init(struct domain_config *config);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint64_t number_get(const struct field *field, const void *at)
+uint64_t field_number(const struct field *field, const void *at)
 {
 	switch (field->kind) {
 	case FIELD_NUMBER:
@@ -19,7 +19,7 @@ static uint64_t number_get(const struct field *field, const void *at)
 	}
 }
 
-static void number_put(const struct field *field, void *at, uint64_t value)
+void field_set_number(const struct field *field, void *at, uint64_t value)
 {
 	switch (field->kind) {
 	case FIELD_NUMBER:
@@ -50,6 +50,26 @@ int field_find_name(const char *const *names, const char *name)
 	return -EINVAL;
 }
 
+const struct field *fields_find(const struct field *fields, const char *key, void **in)
+{
+	void *at = *in;
+
+	for (const struct field *field = fields; field->key; field++) {
+		const struct field *found;
+
+		*in = field->kind == FIELD_PART ? field_place(field, at) : at;
+		if (field->kind != FIELD_PART) {
+			if (!strcmp(field->key, key))
+				return field;
+			continue;
+		}
+		found = fields_find(field->element, key, in);
+		if (found)
+			return found;
+	}
+	return NULL;
+}
+
 int fields_default(const struct field *fields, void *at)
 {
 	for (const struct field *field = fields; field->key; field++) {
@@ -63,12 +83,13 @@ int fields_default(const struct field *fields, void *at)
 		case FIELD_COUNT:
 		case FIELD_BOOL:
 		case FIELD_ENUM:
-			number_put(field, at, field->number);
+			field_set_number(field, at, field->number);
 			break;
 		case FIELD_FD:
 			*(int *)field_place(field, at) = -1;
 			break;
 		case FIELD_STRUCT:
+		case FIELD_PART:
 			if (fields_default(field->element, field_place(field, at)))
 				return -ENOMEM;
 			break;
@@ -81,13 +102,10 @@ int fields_default(const struct field *fields, void *at)
 
 int fields_make_list(const struct field *fields, const char *key, void *at, unsigned count)
 {
-	const struct field *field = fields;
-	char *entries;
+	const struct field *field = fields_find(fields, key, &at);
+	char *entries = calloc(count ? count : 1, field->size);
 	int r = 0;
 
-	while (strcmp(field->key, key))
-		field++;
-	entries = calloc(count ? count : 1, field->size);
 	if (!entries)
 		return -ENOMEM;
 	*(char **)field_place(field, at) = entries;
@@ -107,7 +125,7 @@ int fields_each_fd(const struct field *fields, void *at,
 
 		if (field->kind == FIELD_FD && *(int *)p >= 0)
 			r = each(ctx, field->key, (int *)p);
-		else if (field->kind == FIELD_STRUCT)
+		else if (field->kind == FIELD_STRUCT || field->kind == FIELD_PART)
 			r = fields_each_fd(field->element, p, each, ctx);
 		for (unsigned n = 0;
 			!r && field->kind == FIELD_LIST && n < *field_length(field, at); n++)
@@ -137,6 +155,7 @@ void fields_free(const struct field *fields, void *at)
 			free(*(void **)p);
 			break;
 		case FIELD_STRUCT:
+		case FIELD_PART:
 			fields_free(field->element, p);
 			break;
 		case FIELD_OBJECT:
@@ -268,15 +287,15 @@ static int check_one(const struct field *field, const void *at, const char *wher
 	case FIELD_COUNT:
 	case FIELD_BOOL:
 		/* A default out of bounds is for what has been left out. */
-		if (number_get(field, at) == field->number && !field->needed)
+		if (field_number(field, at) == field->number && !field->needed)
 			return 0;
-		return check_number(field, number_get(field, at), where, err);
+		return check_number(field, field_number(field, at), where, err);
 	case FIELD_ENUM:
-		if (number_get(field, at) >= names_count(field))
+		if (field_number(field, at) >= names_count(field))
 			return error_set(err, EINVAL, "%s%s: unknown value", where, field->key);
 		return 0;
 	case FIELD_SET:
-		if (number_get(field, at) & ~field->max)
+		if (field_number(field, at) & ~field->max)
 			return error_set(err, EINVAL, "%s%s: unknown value", where, field->key);
 		return 0;
 	case FIELD_FD:
@@ -288,6 +307,8 @@ static int check_one(const struct field *field, const void *at, const char *wher
 	case FIELD_STRUCT:
 		field_element_name(field, 0, where, fixed);
 		return fields_check(field->element, field_place(field, at), fixed, err);
+	case FIELD_PART:
+		return fields_check(field->element, field_place(field, at), where, err);
 	case FIELD_OBJECT:
 		if (!*(json_t **)field_place(field, at))
 			return 0;

@@ -25,11 +25,12 @@ enum field_kind {
 	FIELD_STRINGS, /* char ** and an unsigned at count, max entries */
 	FIELD_LIST,    /* an array of structures and an unsigned at count, max entries */
 	FIELD_STRUCT,  /* a structure within, element; left out if all of it has its default */
-	FIELD_OBJECT,  /* json_t *; an object of at most max bytes, NULL is its default */
+	FIELD_PART, /* a structure within, element, whose fields stand in this same object; without a key */
+	FIELD_OBJECT, /* json_t *; an object of at most max bytes, NULL is its default */
 };
 
 struct field {
-	const char *key; /* NULL ends a table */
+	const char *key; /* NULL ends a table; "" of FIELD_PART */
 	enum field_kind kind;
 	bool needed; /* in JSON: refused without it, and written also where it has its default */
 	size_t offset, count;
@@ -37,14 +38,20 @@ struct field {
 	const char *const *names;  /* ENUM, SET; NULL-terminated */
 	const char *text;          /* STRING: the default, and NULL is not allowed */
 	int (*read)(const char *text, char *to); /* TEXT: -EINVAL or the canonical form in to */
-	const struct field *element;             /* LIST, STRUCT */
+	const struct field *element;             /* LIST, STRUCT, PART */
 	size_t size;
+	/* For people; each may be NULL: the option of a command that sets it, what its value is called, what it is. */
+	const char *option, *value, *help;
 };
 
 #define FIELD_WHERE_MAX 96 /* of "disks[3]." */
 
 #define FIELD_AT(structure, member) .offset = offsetof(struct structure, member)
 #define FIELD_COUNT_AT(structure, member) .count = offsetof(struct structure, member)
+#define FIELD_PART_AT(structure, member, fields)                                              \
+	{                                                                                     \
+		.key = "", .kind = FIELD_PART, FIELD_AT(structure, member), .element = fields \
+	}
 
 /* Where a field of the structure at at lies, and the number of a list's entries. */
 static inline void *field_place(const struct field *field, const void *at)
@@ -57,6 +64,12 @@ static inline unsigned *field_length(const struct field *field, const void *at)
 	return (unsigned *)((char *)at + field->count);
 }
 
+/* The field of that name, also in a part, and in *in the structure that it is of. NULL: there is none. */
+const struct field *fields_find(const struct field *fields, const char *key, void **in);
+/* Of NUMBER, COUNT, BOOL or ENUM. */
+uint64_t field_number(const struct field *field, const void *at);
+void field_set_number(const struct field *field, void *at, uint64_t value);
+
 int fields_default(const struct field *fields, void *at);
 void fields_free(const struct field *fields, void *at);
 /* Makes a list that was empty, of entries that have their defaults. -ENOMEM. */
@@ -68,6 +81,18 @@ json_t *fields_write(const struct field *fields, const void *at);
 /* at holds the defaults. On failure it may be half filled: fields_free() it. */
 int fields_read(const struct field *fields, const json_t *json, void *at, const char *where,
 	struct error *err);
+
+/*
+ * One field as a word of a command line says it (STRING, TEXT, NUMBER, COUNT, ENUM), or that it is there
+ * (BOOL: word is NULL). where is as for fields_read().
+ */
+int field_read_word(const struct field *field, const char *word, void *at, const char *where,
+	struct error *err);
+/* All of them into `to`, which holds the defaults. On failure it may be half filled. */
+int fields_copy(const struct field *fields, const void *from, void *to, struct error *err);
+
+/* What fields_read() takes, as a schema of OpenAPI 3.0. NULL: out of memory. */
+json_t *fields_schema(const struct field *fields);
 
 /*
  * Calls each for every descriptor in it that is not -1, in the order of the tables; stops when it fails

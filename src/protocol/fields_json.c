@@ -9,12 +9,18 @@
 
 #define TEXT_READ_MAX 63
 
-/* A value, NULL if it cannot be made; *skip if it has its default. */
+/* A number as it is written. */
+static json_t *number_json(const struct field *field, uint64_t number)
+{
+	if (field->kind == FIELD_BOOL)
+		return json_boolean(number);
+	return field->kind == FIELD_ENUM ? json_string(field->names[number]) : json_integer(number);
+}
+
 static json_t *write_scalar(const struct field *field, const void *at, bool *skip)
 {
 	const void *p = field_place(field, at);
 	const char *text;
-	uint64_t number;
 	json_t *object;
 
 	switch (field->kind) {
@@ -26,20 +32,11 @@ static json_t *write_scalar(const struct field *field, const void *at, bool *ski
 		*skip = !*(const char *)p && !field->needed;
 		return *skip ? NULL : json_string(p);
 	case FIELD_NUMBER:
-		number = *(const uint64_t *)p;
-		*skip = number == field->number && !field->needed;
-		return *skip ? NULL : json_integer(number);
 	case FIELD_COUNT:
-		number = *(const unsigned *)p;
-		*skip = number == field->number && !field->needed;
-		return *skip ? NULL : json_integer(number);
 	case FIELD_BOOL:
-		*skip = *(const bool *)p == field->number && !field->needed;
-		return *skip ? NULL : json_boolean(*(const bool *)p);
 	case FIELD_ENUM:
-		number = *(const unsigned *)p;
-		*skip = number == field->number && !field->needed;
-		return *skip ? NULL : json_string(field->names[number]);
+		*skip = field_number(field, at) == field->number && !field->needed;
+		return *skip ? NULL : number_json(field, field_number(field, at));
 	case FIELD_FD:
 		*skip = *(const int *)p < 0;
 		return *skip ? NULL : json_integer(*(const int *)p);
@@ -87,27 +84,48 @@ static json_t *write_set(const struct field *field, const void *at)
 	return list;
 }
 
+/* A value, NULL if it cannot be made; *skip if it has its default. */
+static json_t *write_one(const struct field *field, const void *at, bool *skip)
+{
+	switch (field->kind) {
+	case FIELD_STRINGS:
+	case FIELD_LIST:
+		*skip = !*field_length(field, at);
+		return *skip ? NULL : write_list(field, at);
+	case FIELD_SET:
+		*skip = !*(unsigned *)field_place(field, at);
+		return *skip ? NULL : write_set(field, at);
+	default:
+		return write_scalar(field, at, skip);
+	}
+}
+
+static int write_into(json_t *object, const struct field *fields, const void *at)
+{
+	int r = 0;
+
+	for (const struct field *field = fields; !r && field->key; field++) {
+		bool skip = false;
+		json_t *value;
+
+		if (field->kind == FIELD_PART) {
+			r = write_into(object, field->element, field_place(field, at));
+			continue;
+		}
+		value = write_one(field, at, &skip);
+		if (!skip)
+			r = json_object_set_new(object, field->key, value);
+	}
+	return r;
+}
+
 json_t *fields_write(const struct field *fields, const void *at)
 {
 	json_t *object = json_object();
 
-	for (const struct field *field = fields; object && field->key; field++) {
-		bool list = field->kind == FIELD_STRINGS || field->kind == FIELD_LIST;
-		bool set = field->kind == FIELD_SET;
-		bool skip = (list && !*field_length(field, at)) ||
-			(set && !*(unsigned *)field_place(field, at));
-		json_t *value = NULL;
-
-		if (list && !skip)
-			value = write_list(field, at);
-		else if (set && !skip)
-			value = write_set(field, at);
-		else if (!list && !set)
-			value = write_scalar(field, at, &skip);
-		if (!skip && json_object_set_new(object, field->key, value)) {
-			json_decref(object);
-			return NULL;
-		}
+	if (object && write_into(object, fields, at)) {
+		json_decref(object);
+		return NULL;
 	}
 	return object;
 }
@@ -134,7 +152,7 @@ static int read_string(const struct field *field, const json_t *json, size_t max
 		return r;
 	free(*text);
 	*text = strdup(json_string_value(json));
-	return *text ? 0 : error_set(err, ENOMEM, "out of memory");
+	return *text ? 0 : error_nomem(err);
 }
 
 static int read_number(const struct field *field, const json_t *json, void *at, const char *where,
@@ -148,10 +166,7 @@ static int read_number(const struct field *field, const json_t *json, void *at, 
 		return error_set(err, EINVAL, "%s%s: %lld is not between %llu and %llu", where,
 			field->key, (long long)value, (unsigned long long)field->min,
 			(unsigned long long)field->max);
-	if (field->kind == FIELD_NUMBER)
-		*(uint64_t *)field_place(field, at) = value;
-	else
-		*(unsigned *)field_place(field, at) = value;
+	field_set_number(field, at, value);
 	return 0;
 }
 
@@ -219,7 +234,7 @@ static int read_list(const struct field *field, const json_t *json, void *at, co
 		return 0;
 	entries = calloc(count, size);
 	if (!entries)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	*(char **)field_place(field, at) = entries;
 	for (unsigned n = 0; !r && n < count; n++) {
 		char *entry = entries + n * size;
@@ -274,14 +289,29 @@ static int read_one(const struct field *field, const json_t *json, void *at, con
 	case FIELD_STRINGS:
 	case FIELD_LIST:
 		return read_list(field, json, at, where, err);
+	case FIELD_PART: /* has no key of its own */
+		return 0;
 	case FIELD_OBJECT:
 		if (!json_is_object(json))
 			return wrong_type(field, where, "an object", err);
 		*(json_t **)field_place(field, at) = json_deep_copy(json);
-		return *(json_t **)field_place(field, at) ? 0
-							  : error_set(err, ENOMEM, "out of memory");
+		return *(json_t **)field_place(field, at) ? 0 : error_nomem(err);
 	}
 	return 0;
+}
+
+static int check_needed(const struct field *fields, const json_t *json, const char *where,
+	struct error *err)
+{
+	int r = 0;
+
+	for (const struct field *field = fields; !r && field->key; field++) {
+		if (field->kind == FIELD_PART)
+			r = check_needed(field->element, json, where, err);
+		else if (field->needed && !json_object_get(json, field->key))
+			r = error_set(err, EINVAL, "%s%s: is missing", where, field->key);
+	}
+	return r;
 }
 
 int fields_read(const struct field *fields, const json_t *json, void *at, const char *where,
@@ -296,18 +326,43 @@ int fields_read(const struct field *fields, const json_t *json, void *at, const 
 			where[0] ? where : "the configuration");
 	json_object_foreach((json_t *)json, key, value)
 	{
-		const struct field *field = fields;
+		void *in = at;
+		const struct field *field = fields_find(fields, key, &in);
 
-		while (field->key && strcmp(field->key, key))
-			field++;
-		if (!field->key)
+		if (!field)
 			return error_set(err, EINVAL, "%s%.64s: unknown key", where, key);
-		r = read_one(field, value, at, where, err);
+		r = read_one(field, value, in, where, err);
 		if (r)
 			return r;
 	}
-	for (const struct field *field = fields; field->key; field++)
-		if (field->needed && !json_object_get(json, field->key))
-			return error_set(err, EINVAL, "%s%s: is missing", where, field->key);
-	return 0;
+	return check_needed(fields, json, where, err);
+}
+
+int field_read_word(const struct field *field, const char *word, void *at, const char *where,
+	struct error *err)
+{
+	bool number = field->kind == FIELD_NUMBER || field->kind == FIELD_COUNT;
+	size_t digits = number ? strspn(word, "0123456789") : 0;
+	json_t *json;
+	int r;
+
+	if (field->kind == FIELD_BOOL)
+		json = json_true();
+	else if (number && digits && digits < 19 && !word[digits])
+		json = json_integer(strtoll(word, NULL, 10));
+	else
+		json = json_string(word);
+	r = json ? read_one(field, json, at, where, err)
+		 : error_set(err, EINVAL, "%s%s: is not valid UTF-8", where, field->key);
+	json_decref(json);
+	return r;
+}
+
+int fields_copy(const struct field *fields, const void *from, void *to, struct error *err)
+{
+	json_t *json = fields_write(fields, from);
+	int r = json ? fields_read(fields, json, to, "", err) : error_nomem(err);
+
+	json_decref(json);
+	return r;
 }

@@ -65,7 +65,7 @@ const struct field launch_fields[] = {
 		.text = ""},
 	TEXT(launch_spec, uuid, LIMIT_UUID, ""),
 	NUMBER(FIELD_COUNT, domid, 0, UINT32_MAX, 0),
-	TEXT(launch_spec, engine, LIMIT_NAME, "auto"),
+	FIELD_PART_AT(launch_spec, machine, machine_spec_fields),
 	{.key = "memory",
 		.kind = FIELD_NUMBER,
 		FIELD_AT(launch_spec, memory),
@@ -215,7 +215,7 @@ int launch_write(const struct launch_spec *spec, char **text, struct error *err)
 	*text = json_dumps(json, JSON_COMPACT);
 	json_decref(json);
 	if (!*text)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	if (strlen(*text) <= LAUNCH_MAX)
 		return 0;
 	free(*text);
@@ -252,8 +252,7 @@ int launch_read(const char *text, size_t len, struct launch_spec *spec, struct e
 	if (!json)
 		return error_set(err, EINVAL, WHERE "line %d, column %d: %s", where.line,
 			where.column, where.text);
-	r = launch_init(spec) ? error_set(err, ENOMEM, "out of memory")
-			      : read_json(json, spec, err);
+	r = launch_init(spec) ? error_nomem(err) : read_json(json, spec, err);
 	json_decref(json);
 	if (r) {
 		launch_free(spec);

@@ -5,7 +5,7 @@
  *
  *   {"version": 3,
  *    "name": "web", "domid": 7, "uuid": "5f0c...",
- *    "engine": "auto",                  "auto", "translate" or "kvm"
+ *    "engine": "auto", "cpu_model": "x86-64-v3",                      see machine_spec.h
  *    "memory": 262144,                  KiB: what the guest is to use at first
  *    "maxmem": 524288,                  KiB of memory that it is made with; memory if left out
  *    "vcpus": 2,
@@ -43,6 +43,7 @@
 #include "protocol/disk.h"
 #include "protocol/fields.h"
 #include "protocol/limits.h"
+#include "protocol/machine_spec.h"
 #include "protocol/network.h"
 
 #define LAUNCH_FD 3 /* the description's own; the others follow */
@@ -60,7 +61,7 @@ struct launch_spec {
 	unsigned version;
 	char *name, *uuid;
 	unsigned domid;
-	char *engine;
+	struct machine_spec machine;
 	uint64_t memory, maxmem; /* KiB */
 	unsigned vcpus;
 	struct launch_file kernel, initrd;

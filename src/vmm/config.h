@@ -16,8 +16,7 @@
 #define VMM_CODE_CACHE_MAX (2047u << 20)
 
 struct vmm_config {
-	const char *engine; /* "auto", "translate", "kvm" */
-	const char *cpu;    /* as for cpuid_model_parse(); NULL: the host's */
+	struct machine_spec machine;
 	const char *kernel; /* NULL: the first disk's own, to which the next two are added */
 	const char *initrd; /* NULL: none */
 	const char *cmdline;

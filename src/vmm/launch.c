@@ -15,7 +15,7 @@ int vmm_launch_read(const char *text, size_t len, struct vmm_launch *launch, str
 		return r;
 	launch->fds = launch_fds(spec, launch->fd);
 	*config = (struct vmm_config){
-		.engine = spec->engine,
+		.machine = spec->machine,
 		.kernel = spec->kernel.fd >= 0 ? spec->kernel.name : NULL,
 		.initrd = spec->initrd.fd >= 0 ? spec->initrd.name : NULL,
 		.cmdline = spec->cmdline,

@@ -158,7 +158,7 @@ static int choose_engine(struct vmm *vmm, struct error *err)
 	char why[256] = "";
 	int r;
 
-	vmm->engine = engine_find(vmm->config->engine, why, sizeof why, err);
+	vmm->engine = engine_find(vmm->config->machine.engine, why, sizeof why, err);
 	if (!vmm->engine)
 		return -EINVAL;
 	if (why[0])
@@ -166,7 +166,7 @@ static int choose_engine(struct vmm *vmm, struct error *err)
 	kind = vmm->engine == &engine_kvm ? CPUID_KVM : CPUID_TRANSLATE;
 	/* A guest that is restored has its processor; here, all that there is is on offer. */
 	r = cpuid_policy_init(&vmm->cpuid, kind, vmm->config->vcpus,
-		vmm->move.state ? "host" : vmm->config->cpu, err);
+		vmm->move.state ? "host" : vmm->config->machine.cpu_model, err);
 	if (!r && vmm->move.state)
 		r = move_accept(&vmm->move, kind, &vmm->cpuid, err);
 	if (!r && vmm->config->test_vendor)

@@ -53,6 +53,7 @@ while read -r line; do
 	memory) sed -n 's/^MemTotal: *//p' /proc/meminfo ;;
 	crash) echo c >/proc/sysrq-trigger ;;
 	swap) [ "$(dd if=/dev/vdb bs=10 skip=4086 iflag=skip_bytes count=1 2>/dev/null)" = SWAPSPACE2 ] && echo SWAP-IS-THERE ;;
+	cpu) grep -qw avx /proc/cpuinfo || echo NO-AVX ;;
 	poweroff) poweroff -f ;;
 	reboot) reboot -f ;;
 	*) echo "got $line" ;;

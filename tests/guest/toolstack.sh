@@ -34,7 +34,7 @@ list_row() {
 	xl list "$1" | tail -n 1 | grep -q "$2"
 }
 
-xl_says create "$config" "engine='$DACH_ENGINE'" "extra='console=ttyS0 quiet panic=-1'"
+xl_says create "$config" "engine='$DACH_ENGINE'" "cpu_model='x86-64-v2'" "extra='console=ttyS0 quiet panic=-1'"
 check "create takes the file as it is" grep -q "^Parsing config from $config" "$errors"
 check "and starts it" ended 0
 console_open vm02.my.flat
@@ -44,6 +44,8 @@ say word
 check "and listens" wait_for 10 said "got word"
 say swap
 check "swap is the other disk" wait_for 10 said SWAP-IS-THERE
+say cpu
+check "cpu_model is the processor that it sees" wait_for 10 said NO-AVX
 timeout 20 xl console vm02.my.flat </dev/null >"$work/second" 2>&1 &
 second=$!
 check "a second console has the history" wait_for 10 grep -q READY "$work/second"

@@ -17,7 +17,9 @@
 
 #include "daemon/api.h"
 #include "daemon/policy.h"
+#include "domain/config.h"
 #include "protocol/end.h"
+#include "protocol/fields.h"
 #include "protocol/request.h"
 
 #define OPENAPI "/../../doc/openapi.json"
@@ -121,6 +123,27 @@ static void test_ends_are_documented(void **state)
 	for (enum end_reason reason = END_NONE + 1; reason < END_REASONS; reason++)
 		assert_string_equal(json_string_value(json_array_get(words, reason - 1)),
 			end_word(reason));
+	json_decref(api);
+}
+
+/* A guest's configuration is documented as its fields are read. */
+static void test_configuration_is_documented(void **state)
+{
+	json_t *api = openapi(), *schema = fields_schema(domain_config_fields), *said;
+	char *text;
+
+	json_object_set_new(schema, "description",
+		json_string(
+			"What a configuration file says (dach.cfg.5); from the table in src/domain/config.c."));
+	said = json_object_get(json_object_get(json_object_get(api, "components"), "schemas"),
+		"DomainConfig");
+	text = json_dumps(schema, JSON_INDENT(2) | JSON_SORT_KEYS);
+	if (!json_equal(said, schema)) {
+		puts(text); /* longer than a message may be */
+		fail_msg("DomainConfig in doc/openapi.json is to be what is printed above");
+	}
+	free(text);
+	json_decref(schema);
 	json_decref(api);
 }
 
@@ -274,6 +297,7 @@ int main(void)
 		cmocka_unit_test(test_documented_are_routes),
 		cmocka_unit_test(test_routes_that_ask_are_verbs),
 		cmocka_unit_test(test_ends_are_documented),
+		cmocka_unit_test(test_configuration_is_documented),
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_bodies),
 		cmocka_unit_test(test_policy_refuses),

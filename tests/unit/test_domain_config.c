@@ -40,7 +40,7 @@ static void test_defaults(void **state)
 	assert_int_equal(config.on_soft_reset, DOMAIN_SOFT_RESET);
 	assert_int_equal(config.cpu_weight, 256);
 	assert_string_equal(config.cmdline, "");
-	assert_string_equal(config.engine, "auto");
+	assert_string_equal(config.machine.engine, "auto");
 	domain_config_free(&config);
 	domain_config_free(&config);
 }

@@ -55,6 +55,7 @@ static void fill(const struct field *fields, void *at, bool most, int *fd)
 			strcpy(p, most ? "fe:ff:ff:ff:ff:ff" : "");
 			break;
 		case FIELD_STRUCT:
+		case FIELD_PART:
 			fill(field->element, p, most, fd);
 			break;
 		case FIELD_LIST:
@@ -89,6 +90,7 @@ static void assert_same(const struct field *fields, const void *a, const void *b
 			assert_string_equal(p, q);
 			break;
 		case FIELD_STRUCT:
+		case FIELD_PART:
 			assert_same(field->element, p, q);
 			break;
 		case FIELD_LIST:
@@ -179,12 +181,13 @@ static json_t *full_config(void)
 		json_array_append_new(vifs,
 			json_pack("{s:s, s:s, s:[s]}", "mac", "00:16:3e:00:00:01", "mode", "user",
 				"forward", "tcp:127.0.0.1:2222-:22"));
-	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:i, s:s, s:s, s:s, s:s, s:s, s:o, s:o}",
+	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s, s:s, s:s, s:s, s:s, s:o, s:o}",
 		"name", "full", "uuid", "01234567-89ab-cdef-0123-456789abcdef", "engine",
-		"translate", "memory_kib", (json_int_t)LIMIT_MEMORY_MAX - 1023, "maxmem_kib",
-		(json_int_t)LIMIT_MEMORY_MAX, "vcpus", LIMIT_VCPUS, "kernel", file, "ramdisk", file,
-		"cmdline", "root=/dev/xvda2 \"quiet\" \303\244", "on_crash", "coredump-restart",
-		"on_reboot", "preserve", "disks", disks, "vifs", vifs);
+		"translate", "cpu_model", "x86-64-v3,-avx2", "memory_kib",
+		(json_int_t)LIMIT_MEMORY_MAX - 1023, "maxmem_kib", (json_int_t)LIMIT_MEMORY_MAX,
+		"vcpus", LIMIT_VCPUS, "kernel", file, "ramdisk", file, "cmdline",
+		"root=/dev/xvda2 \"quiet\" \303\244", "on_crash", "coredump-restart", "on_reboot",
+		"preserve", "disks", disks, "vifs", vifs);
 }
 
 static void make_guest(struct guest *guest, struct daemon *daemon, json_t *json)
@@ -234,7 +237,8 @@ static void test_daemon_to_monitor(void **state)
 	assert_string_equal(spec->name, "full");
 	assert_string_equal(spec->uuid, "01234567-89ab-cdef-0123-456789abcdef");
 	assert_int_equal(spec->domid, UINT32_MAX);
-	assert_string_equal(config->engine, "translate");
+	assert_string_equal(config->machine.engine, "translate");
+	assert_string_equal(config->machine.cpu_model, "x86-64-v3,-avx2");
 	assert_int_equal(spec->memory, LIMIT_MEMORY_MAX);
 	assert_int_equal(config->memory, LIMIT_MEMORY_MAX << 10);
 	assert_int_equal(config->vcpus, LIMIT_VCPUS);
@@ -296,7 +300,7 @@ static void test_defaults(void **state)
 	assert_null(launch.config.kernel);
 	assert_string_equal(launch.config.cmdline, "");
 	assert_int_equal(launch.config.vcpus, 1);
-	assert_string_equal(launch.config.engine, "auto");
+	assert_string_equal(launch.config.machine.engine, "auto");
 	assert_int_equal(launch.config.nets, 0);
 	assert_int_equal(launch.spec.keep, 0);
 	assert_false(launch.spec.paused);

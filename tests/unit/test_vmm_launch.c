@@ -37,7 +37,7 @@ static void reads_all(void **state)
 	struct error err;
 
 	assert_int_equal(parse(text, &d, &err), 0);
-	assert_string_equal(d.config.engine, "kvm");
+	assert_string_equal(d.config.machine.engine, "kvm");
 	assert_string_equal(d.config.kernel, "k");
 	assert_string_equal(d.config.cmdline, "quiet");
 	assert_int_equal(d.config.memory, 128 << 20);
@@ -84,7 +84,7 @@ static void fills_in_the_rest(void **state)
 	struct error err;
 
 	assert_int_equal(parse(HEAD "}", &d, &err), 0);
-	assert_string_equal(d.config.engine, "auto");
+	assert_string_equal(d.config.machine.engine, "auto");
 	assert_string_equal(d.config.cmdline, "");
 	assert_int_equal(d.config.vcpus, 1);
 	assert_int_equal(d.config.memory, d.spec.memory << 10);

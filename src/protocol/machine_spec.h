@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a guest's machine is to be, in all that passes unchanged from where people say it to the machine:
+ * an xl.cfg, the API, the store, the launch description, options of `dach run`. Each of those takes these
+ * fields from the one table, so that a further one is a member here, a row in machine_spec.c, and a row
+ * in config/key_table.c for its name in an xl.cfg; what it does is its user's (vmm/).
+ *
+ * What each of them says in a way of its own (memory, vcpus, disks, networks, kernels) is not here.
+ */
+#ifndef DACH_PROTOCOL_MACHINE_SPEC_H
+#define DACH_PROTOCOL_MACHINE_SPEC_H
+
+#include "protocol/fields.h"
+
+struct machine_spec {
+	char *engine;    /* "auto", "translate", "kvm" */
+	char *cpu_model; /* as cpuid_model_parse() takes it; NULL: what the engine offers */
+};
+
+extern const struct field machine_spec_fields[];
+
+#endif

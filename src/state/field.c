@@ -97,6 +97,25 @@ static const uint8_t *field_find(struct state *s, const char *name, unsigned wid
 	return from + 5;
 }
 
+bool state_optional(struct state *s, const char *name, bool needed)
+{
+	uint8_t none = 0;
+	size_t len;
+
+	if (s->rc)
+		return false;
+	if (s->loading) {
+		char full[STATE_NAME_MAX + 1];
+
+		len = full_name(s, name, full);
+		needed = len && s->length - s->at >= STATE_FIELD_OVERHEAD + len &&
+			s->data[s->at] == len && !memcmp(s->data + s->at + 1, full, len);
+	}
+	if (needed)
+		state_values(s, name, &none, 1, 0);
+	return needed && !s->rc;
+}
+
 void state_values(struct state *s, const char *name, void *values, unsigned width, size_t count)
 {
 	const uint8_t *from;

@@ -71,10 +71,22 @@ void state_require(struct state *s, bool holds, const char *what);
 
 /*
  * A section. instance tells several of a name apart. version is what this program writes; while
- * loading it is the newest that it reads, and state_version() is what the stream has.
+ * loading it is the newest that it reads, and state_version() is what the stream has (saving, what is
+ * written). So a field that came with version 2 is described, for both directions, as
+ *
+ *	if (state_version(s) >= 2)
+ *		state_u8(s, "mode", &pit->mode);
+ *
+ * and keeps its reset value when an older state is loaded. An older program refuses the newer section.
  */
 void state_begin(struct state *s, const char *name, uint32_t instance, uint32_t version);
 uint32_t state_version(const struct state *s);
+/*
+ * For what few guests have: a part that is written only if this one's is not as after a reset. True: describe
+ * its fields now. Saving, that is `needed`; loading, whether the stream has the part here. A state without
+ * it is as it was before the part was thought of, so an older program reads it; one with it, it refuses.
+ */
+bool state_optional(struct state *s, const char *name, bool needed);
 void state_end(struct state *s);
 /* While loading, between sections: whether the next one is called so. False after an error. */
 bool state_next_is(struct state *s, const char *name);

@@ -261,9 +261,105 @@ static void hour_ago(void **unused)
 	free(b.data);
 }
 
+/*
+ * A section as three programs have it: the first, one with another field (version 2), and one that knows of
+ * a rare part besides.
+ */
+struct grown {
+	uint8_t first, second, rare, last;
+};
+
+enum program { FIRST = 1, SECOND, THIRD };
+
+static void grown_describe(struct grown *g, enum program program, struct state *s)
+{
+	state_begin(s, "grown", 0, program == FIRST ? 1 : 2);
+	state_u8(s, "first", &g->first);
+	if (state_version(s) >= 2)
+		state_u8(s, "second", &g->second);
+	if (program == THIRD && state_optional(s, "rare", g->rare != 0))
+		state_u8(s, "rare-value", &g->rare);
+	state_u8(s, "last", &g->last);
+	state_end(s);
+}
+
+static void grown_save(struct bytes *b, struct grown g, enum program program)
+{
+	const struct state_io io = {.write = bytes_write, .ctx = b};
+	struct state *s;
+
+	assert_int_equal(state_save(&io, "it", &s, NULL), 0);
+	grown_describe(&g, program, s);
+	assert_int_equal(state_finish(s), 0);
+	state_destroy(s);
+}
+
+/* Into one that has 7 everywhere, as after its reset. */
+static int grown_load(struct bytes *b, struct grown *g, enum program program, struct error *err)
+{
+	const struct state_io io = {.read = bytes_read, .ctx = b};
+	struct state *s;
+	int r;
+
+	b->at = 0;
+	*g = (struct grown){7, 7, 0, 7};
+	err->text[0] = '\0';
+	assert_int_equal(state_load(&io, "it", &s, err), 0);
+	grown_describe(g, program, s);
+	r = state_finish(s);
+	state_destroy(s);
+	free(b->data);
+	*b = (struct bytes){0};
+	return r;
+}
+
+/* What each program wrote, read by each: the last one's is no newer for it than its section's version. */
+static void older_states_load(void **unused)
+{
+	const struct grown full = {1, 2, 3, 4}, usual = {1, 2, 0, 4};
+	struct bytes b = {0};
+	struct error err;
+	struct grown g;
+
+	for (enum program reader = FIRST; reader <= THIRD; reader++) {
+		grown_save(&b, full, FIRST);
+		assert_int_equal(grown_load(&b, &g, reader, &err), 0);
+		assert_memory_equal(&g, (&(struct grown){1, 7, 0, 4}), sizeof g);
+	}
+	grown_save(&b, full, SECOND);
+	assert_int_equal(grown_load(&b, &g, FIRST, &err), -ENOTSUP);
+	assert_non_null(strstr(err.text, "saved by a newer dach: section grown of version 2"));
+	for (enum program reader = SECOND; reader <= THIRD; reader++) {
+		grown_save(&b, full, SECOND);
+		assert_int_equal(grown_load(&b, &g, reader, &err), 0);
+		assert_memory_equal(&g, &usual, sizeof g);
+	}
+}
+
+/* A part that few need does not shut older programs out of the others' states. */
+static void an_optional_part_is_there_only_if_needed(void **unused)
+{
+	const struct grown full = {1, 2, 3, 4}, usual = {1, 2, 0, 4};
+	struct bytes b = {0};
+	struct error err;
+	struct grown g;
+
+	grown_save(&b, usual, THIRD);
+	assert_int_equal(grown_load(&b, &g, SECOND, &err), 0);
+	assert_memory_equal(&g, &usual, sizeof g);
+	grown_save(&b, full, THIRD);
+	assert_int_equal(grown_load(&b, &g, THIRD, &err), 0);
+	assert_memory_equal(&g, &full, sizeof g);
+	grown_save(&b, full, THIRD);
+	assert_int_equal(grown_load(&b, &g, SECOND, &err), -EINVAL);
+	assert_string_equal(err.text, "it: section grown: no last where it belongs");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(older_states_load),
+		cmocka_unit_test(an_optional_part_is_there_only_if_needed),
 		cmocka_unit_test(round_trip),
 		cmocka_unit_test(damaged),
 		cmocka_unit_test(hostile),

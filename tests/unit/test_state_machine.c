@@ -7,7 +7,10 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
+
 #include "../layouts.h"
+#include "base/io.h"
 #include "cpu/describe.h"
 #include "machine/chipset/pm.h"
 #include "machine/internal.h"
@@ -103,6 +106,79 @@ static void moves(void **unused)
 	free(b.data);
 	rig_close(&from);
 	rig_close(&to);
+}
+
+/* --- what earlier programs saved ------------------------------------------------------------- */
+
+/*
+ * tests/unit/saved/machine-N.state are states of the machine of use(), each by the program of its day. One
+ * is added whenever a section changes: DACH_STATE_TO=FILE tests/unit/test_state_machine writes it.
+ */
+static void save_to_file(const char *path)
+{
+	struct bytes b = {0};
+	FILE *file = fopen(path, "w");
+	struct rig rig;
+
+	assert_non_null(file);
+	assert_true(rig_open(&rig, DISK));
+	use(&rig);
+	assert_int_equal(rig_save(&rig, &b, NULL), 0);
+	rig_close(&rig);
+	assert_int_equal(fwrite(b.data, 1, b.len, file), b.len);
+	fclose(file);
+	free(b.data);
+}
+
+static void assert_used(struct rig *rig)
+{
+	char text[6];
+
+	assert_int_equal(memory_read(machine_memory(rig->machine), 0x7123, text, 6), 0);
+	assert_string_equal(text, "guest");
+	for (unsigned i = 0; i < 16; i++)
+		assert_int_equal(cpu(rig, 1)->gpr[i], 0x1111111111111111ull * i);
+	assert_int_equal(cpu(rig, 1)->rip, 0xffffffff81000000);
+	assert_int_equal(cpu(rig, 1)->xsave[160], 0x5a);
+	assert_int_equal(cpu(rig, 1)->xsave[576], 0xa5);
+	assert_int_equal(get(rig, 0x21, 1), 0x5b);
+	assert_int_equal(get(rig, 0x3ff, 1), 0x77);
+	assert_int_equal(get(rig, PM1_EVENT + 2, 2), 0x100);
+	assert_int_equal(get(rig, 0xcfc, 2), 6);
+	put(rig, 0x70, 1, 0x40);
+	assert_int_equal(get(rig, 0x71, 1), 0x66);
+	put(rig, 0x43, 1, 0xe2);
+	assert_int_equal(get(rig, 0x40, 1) & 0x3f, 0x34);
+	assert_int_equal(bus_read(machine_mmio(rig->machine), 0xfec00010, 4), 0x1a55 & ~0x1000);
+}
+
+static void states_of_earlier_programs_load(void **unused)
+{
+	unsigned n = 0;
+
+	if (getenv("DACH_STATE_TO"))
+		save_to_file(getenv("DACH_STATE_TO"));
+	for (;; n++) {
+		struct bytes b = {0};
+		struct error err = {0};
+		struct rig rig;
+		char path[512];
+		int fd;
+
+		snprintf(path, sizeof path, "%s/saved/machine-%u.state", TEST_SOURCE_DIR, n + 1);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			break;
+		assert_int_equal(io_read_file(fd, 1 << 20, (char **)&b.data, &b.len), 0);
+		close(fd);
+		assert_true(rig_open(&rig, DISK));
+		if (rig_load(&rig, &b, &err))
+			fail_msg("%s: %s", path, err.text);
+		assert_used(&rig);
+		free(b.data);
+		rig_close(&rig);
+	}
+	assert_true(n >= 1);
 }
 
 /* The state, changed at some byte or cut off there, into machines; not one may break. */
@@ -320,6 +396,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(moves),
+		cmocka_unit_test(states_of_earlier_programs_load),
 		cmocka_unit_test(layouts_move),
 		cmocka_unit_test(misaligned_bit_moves),
 		cmocka_unit_test(hostile),

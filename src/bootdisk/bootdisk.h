@@ -2,13 +2,16 @@
 /*
  * The kernel that a guest's own disk would start, as pygrub takes it from there: the disk is one
  * file system or has partitions (MBR or GPT); on the first partition that has one (active ones
- * first) a boot loader's configuration names kernel, initial ramdisk and command line (menu.h):
+ * first) a boot loader's configuration names kernel, initial ramdisk and command line (menu.h), which
+ * may be on another partition:
  *
  *   /boot/grub/grub.cfg, /grub/grub.cfg, the same below grub2/
  *   /boot/grub/menu.lst, /boot/grub/grub.conf, the same below /grub
+ *   /loader/entries, /boot/loader/entries
+ *   extlinux.conf in /boot/extlinux, /boot, /extlinux or /; syslinux.cfg likewise
  *
- * and without any, /vmlinuz and /initrd.img, or those below /boot, are taken, with root= for the
- * file system that they are on.
+ * and where none is on any of them, what newest.h finds is taken, with root= for the file system that
+ * has a system on it.
  *
  * The disk is the guest's: nothing in it is trusted, and everything has a bound. File systems are
  * left to libext2fs, which is a lot of code: who calls this is to be a process with nothing to lose

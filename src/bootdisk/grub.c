@@ -1,462 +1,414 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <ctype.h>
+#include "bootdisk/grub.h"
+
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bootdisk/menu.h"
+#define COST_FILE 100u /* steps */
 
-#define WORDS_MAX 256u
-#define STATEMENT_MAX 8192u /* bytes of its words */
-#define VARIABLES_MAX 64u
-#define NAME_MAX_BYTES 64u
-
-enum block { BLOCK_GROUP, BLOCK_FUNCTION, BLOCK_ITEM };
-
-/* Where a statement ended. */
-enum stop { STOP_LINE, STOP_OPEN, STOP_CLOSE, STOP_TEXT };
-
-struct variable {
-	char *name, *value;
-};
-
-struct parser {
-	const char *at, *end;
-	unsigned line;
-	struct menu *menu;
-	struct error *err;
-	struct variable variable[VARIABLES_MAX];
-	unsigned variables;
-	/* The blocks that are open; an item's place in the menu. */
-	struct {
-		enum block kind;
-		int item;
-	} block[MENU_DEPTH_MAX];
-	unsigned depth;
-	/* The statement: its words, one behind the other in buffer. */
-	unsigned words;
-	const char *word[WORDS_MAX];
-	bool quoted[WORDS_MAX];
-	size_t used;
-	char buffer[STATEMENT_MAX];
-};
-
-static int bad(struct parser *p, const char *what)
+int grub_bad(struct grub *grub, unsigned line, const char *what)
 {
-	return error_set(p->err, EINVAL, "line %u: %s", p->line, what);
+	return error_set(grub->err, EINVAL, "line %u: %s", line, what);
 }
 
-/* Variables */
-
-static const char *value_of(const struct parser *p, const char *name)
+int grub_step(struct grub *grub, unsigned line, unsigned steps)
 {
-	/* How GRUB's own configurations spell an entry's id, so that older versions skip it. */
-	if (!strcmp(name, "menuentry_id_option"))
-		return "--id";
-	for (unsigned i = 0; i < p->variables; i++)
-		if (!strcmp(p->variable[i].name, name))
-			return p->variable[i].value;
-	return "";
+	grub->steps += steps;
+	return grub->steps > GRUB_STEPS_MAX ? grub_bad(grub, line, "it runs for too long") : 0;
 }
 
-/* Those that are too many are as if never set. */
-static int set_variable(struct parser *p, const char *name, const char *value)
+/* Files */
+
+bool grub_split(const struct grub *grub, const char *path, char *device, const char **rest)
 {
-	struct variable *variable = NULL;
+	const char *end = *path == '(' ? strchr(path, ')') : NULL;
+	const char *name = grub_value(grub, "root");
+	size_t len = strlen(name);
+
+	if (end) {
+		name = path + 1;
+		len = (size_t)(end - name);
+	} else if (len > 1 && *name == '(') {
+		name++; /* root was set with its brackets */
+		len -= 2;
+	}
+	*rest = end ? end + 1 : path;
+	if (len >= MENU_DEVICE_MAX || **rest != '/')
+		return false;
+	memcpy(device, name, len);
+	device[len] = 0;
+	return true;
+}
+
+int grub_read(struct grub *grub, const char *path, char **bytes, size_t *size)
+{
+	char device[MENU_DEVICE_MAX];
+	const char *rest;
 	int r;
 
-	if (!strcmp(name, "next_entry"))
-		return 0;
-	for (unsigned i = 0; !variable && i < p->variables; i++)
-		if (!strcmp(p->variable[i].name, name))
-			variable = &p->variable[i];
-	if (variable)
-		return menu_set(&variable->value, value, p->err);
-	if (p->variables == VARIABLES_MAX)
-		return 0;
-	variable = &p->variable[p->variables];
-	*variable = (struct variable){NULL, NULL};
-	r = menu_set(&variable->name, name, p->err);
-	if (!r)
-		r = menu_set(&variable->value, value, p->err);
+	*bytes = NULL;
+	if (grub->texts == GRUB_TEXTS_MAX || !grub_split(grub, path, device, &rest) ||
+		grub_step(grub, grub->line, COST_FILE))
+		return -ENOENT;
+	r = grub->disk->read(grub->disk->data, device, rest, bytes, size);
 	if (r)
-		free(variable->name);
-	else
-		p->variables++;
-	return r;
-}
-
-/* Lines NAME=VALUE; the rest is filled with #. */
-static int load_environment(struct parser *p, const char *env)
-{
-	char line[1024];
-	int r = 0;
-
-	while (!r && *env) {
-		size_t len = strcspn(env, "\n");
-		char *value;
-
-		if (len < sizeof line && *env != '#') {
-			memcpy(line, env, len);
-			line[len] = 0;
-			value = strchr(line, '=');
-			if (value) {
-				*value++ = 0;
-				r = set_variable(p, line, value);
-			}
-		}
-		env += len + (env[len] == '\n');
-	}
-	return r;
-}
-
-/* Words */
-
-static int put(struct parser *p, char c)
-{
-	if (p->used == STATEMENT_MAX)
-		return bad(p, "too long");
-	p->buffer[p->used++] = c;
-	return 0;
-}
-
-static int put_text(struct parser *p, const char *text)
-{
-	int r = 0;
-
-	while (!r && *text)
-		r = put(p, *text++);
-	return r;
-}
-
-static bool is_name(char c)
-{
-	return isalnum((unsigned char)c) || c == '_';
-}
-
-/* Behind a $: name, {name}, or one sign of another kind (which has no value here). */
-static int expand(struct parser *p)
-{
-	char name[NAME_MAX_BYTES];
-	size_t len = 0;
-	bool braces = p->at < p->end && *p->at == '{';
-
-	p->at += braces;
-	while (p->at < p->end && (is_name(*p->at) || (braces && *p->at != '}' && *p->at != '\n'))) {
-		if (len + 1 < sizeof name)
-			name[len++] = *p->at;
-		p->at++;
-	}
-	name[len] = 0;
-	if (braces && p->at < p->end && *p->at == '}')
-		p->at++;
-	else if (!len && p->at < p->end && ispunct((unsigned char)*p->at) &&
-		!strchr("\"'\\;{}", *p->at))
-		p->at++;
-	return put_text(p, value_of(p, name));
-}
-
-/* Up to the closing quote, which must come. */
-static int take_quoted(struct parser *p, char quote)
-{
-	int r = 0;
-
-	while (!r && p->at < p->end && *p->at != quote) {
-		char c = *p->at++;
-
-		p->line += c == '\n';
-		if (quote == '"' && c == '$') {
-			r = expand(p);
-			continue;
-		}
-		if (quote == '"' && c == '\\' && p->at < p->end && strchr("\"\\$", *p->at))
-			c = *p->at++;
-		if (!c)
-			return bad(p, "no text");
-		r = put(p, c);
-	}
-	if (!r && p->at == p->end)
-		return bad(p, "a quote that does not end");
-	p->at++;
-	return r;
-}
-
-static bool ends_word(char c)
-{
-	return isspace((unsigned char)c) || c == ';';
-}
-
-static int take_word(struct parser *p)
-{
-	const char *word = p->buffer + p->used;
-	bool quoted = false;
-	int r = 0;
-
-	while (!r && p->at < p->end && !ends_word(*p->at)) {
-		char c = *p->at++;
-
-		if (!c) {
-			r = bad(p, "no text");
-		} else if (c == '\'' || c == '"') {
-			quoted = true;
-			r = take_quoted(p, c);
-		} else if (c == '$') {
-			r = expand(p);
-		} else if (c == '\\') {
-			if (p->at == p->end)
-				break;
-			p->line += *p->at == '\n';
-			if (*p->at && *p->at != '\n')
-				r = put(p, *p->at);
-			p->at++;
-		} else {
-			r = put(p, c);
-		}
-	}
-	/* A variable without a value is no word. */
-	if (r || (word == p->buffer + p->used && !quoted))
 		return r;
-	if (p->words == WORDS_MAX)
-		return bad(p, "too many words");
-	p->quoted[p->words] = quoted;
-	p->word[p->words++] = word;
-	return put(p, 0);
+	/* It counts, whatever is done with it. */
+	grub->text_bytes += *size;
+	if (grub->text_bytes <= MENU_TEXT_MAX)
+		return 0;
+	free(*bytes);
+	*bytes = NULL;
+	return -EFBIG;
 }
 
-/* { or } as a word of its own */
-static bool is_brace(const struct parser *p, char brace)
+int grub_run_text(struct grub *grub, char *text, size_t size)
 {
-	return *p->at == brace && (p->at + 1 == p->end || ends_word(p->at[1]));
-}
+	struct script_node *list;
+	int r;
 
-static int next_statement(struct parser *p, enum stop *stop)
-{
-	int r = 0;
-
-	p->words = 0;
-	p->used = 0;
-	while (!r && p->at < p->end) {
-		char c = *p->at;
-
-		if (c == '#') {
-			while (p->at < p->end && *p->at != '\n')
-				p->at++;
-		} else if (is_brace(p, '{') || is_brace(p, '}')) {
-			*stop = c == '{' ? STOP_OPEN : STOP_CLOSE;
-			p->at++;
-			return 0;
-		} else if (c == '\n' || c == ';') {
-			p->line += c == '\n';
-			p->at++;
-			*stop = STOP_LINE;
-			return 0;
-		} else if (isspace((unsigned char)c)) {
-			p->at++;
-		} else {
-			r = take_word(p);
-		}
+	if (grub->texts == GRUB_TEXTS_MAX) {
+		free(text);
+		return error_set(grub->err, E2BIG, "more than %u files", GRUB_TEXTS_MAX);
 	}
-	*stop = STOP_TEXT;
+	grub->text[grub->texts++] = text;
+	r = script_parse(&grub->pool, text, size, &list, grub->err);
+	if (!r)
+		r = grub_run(grub, list);
+	if (grub->leave == GRUB_RETURN)
+		grub->leave = GRUB_STAY;
 	return r;
 }
 
-/* Statements */
-
-/* The words from first on, as one line; what was quoted stays one word for the kernel. */
-static int join(struct parser *p, unsigned first, char **to)
-{
-	char line[2 * STATEMENT_MAX + 4 * WORDS_MAX];
-	size_t len = 0;
-
-	for (unsigned i = first; i < p->words; i++) {
-		bool quote = p->quoted[i] && strpbrk(p->word[i], " \t");
-
-		if (i > first)
-			line[len++] = ' ';
-		if (quote)
-			line[len++] = '"';
-		memcpy(line + len, p->word[i], strlen(p->word[i]));
-		len += strlen(p->word[i]);
-		if (quote)
-			line[len++] = '"';
-	}
-	line[len] = 0;
-	return menu_set(to, line, p->err);
-}
-
-static bool is_one_of(const char *word, const char *const *list)
-{
-	while (*list && strcmp(word, *list))
-		list++;
-	return *list;
-}
-
-static int in_item(struct parser *p, struct menu_item *item, unsigned first)
-{
-	static const char *const kernels[] = {"linux", "linux16", "linuxefi", NULL};
-	static const char *const ramdisks[] = {"initrd", "initrd16", "initrdefi", NULL};
-	int r = 0;
-
-	if (first + 1 >= p->words)
-		return 0;
-	if (is_one_of(p->word[first], kernels)) {
-		r = menu_set(&item->kernel, menu_path(p->word[first + 1]), p->err);
-		return r ? r : join(p, first + 2, &item->cmdline);
-	}
-	if (!is_one_of(p->word[first], ramdisks))
-		return 0;
-	menu_drop_ramdisks(item);
-	for (unsigned i = first + 1; !r && i < p->words; i++)
-		r = menu_add_ramdisk(item, p->word[i], p->err);
-	return r;
-}
-
-/* NAME=VALUE, or set NAME=VALUE */
-static int assign(struct parser *p, unsigned first)
-{
-	const char *word, *value;
-	char name[NAME_MAX_BYTES];
-	size_t len = 0;
-
-	first += !strcmp(p->word[first], "set");
-	if (first >= p->words)
-		return 0;
-	word = p->word[first];
-	while (is_name(word[len]))
-		len++;
-	if (word[len] != '=' || !len || len >= sizeof name)
-		return 0;
-	memcpy(name, word, len);
-	name[len] = 0;
-	value = word + len + 1;
-	/* An empty one comes of a variable that is not set, on a way that is not taken. */
-	if (!strcmp(name, "default"))
-		return *value ? menu_set(&p->menu->chosen, value, p->err) : 0;
-	return set_variable(p, name, value);
-}
-
-static int run_statement(struct parser *p)
-{
-	static const char *const before[] = {"then", "else", "do", "!", NULL};
-	unsigned first = 0;
-	int item = -1, r;
-
-	for (unsigned i = 0; i < p->depth; i++) {
-		if (p->block[i].kind == BLOCK_FUNCTION)
-			return 0;
-		if (p->block[i].kind == BLOCK_ITEM)
-			item = p->block[i].item;
-	}
-	while (first < p->words && is_one_of(p->word[first], before))
-		first++;
-	if (first == p->words)
-		return 0;
-	r = assign(p, first);
-	if (r || item < 0 || p->menu->item[item].submenu)
-		return r;
-	return in_item(p, &p->menu->item[item], first);
-}
+/* Commands */
 
 /* menuentry TITLE OPTIONS {, submenu */
-static int open_item(struct parser *p, int *item)
+static int add_item(struct grub *grub, const struct script_node *node,
+	const struct grub_words *words)
 {
-	struct menu_item *new;
-	int parent = -1;
+	static const char *const valued[] = {"--class", "--users", "--hotkey", "--source", NULL};
+	const char *title = NULL, *id = NULL;
+	struct menu_item *item;
+	int r = 0;
 
-	for (unsigned i = 0; i < p->depth; i++)
-		if (p->block[i].kind == BLOCK_ITEM)
-			parent = p->block[i].item;
-	if (parent >= 0 && !p->menu->item[parent].submenu)
-		return bad(p, "an entry within an entry");
-	new = menu_add(p->menu, parent, p->words > 1 ? p->word[1] : "", p->line, p->err);
-	if (!new)
+	if (grub->item >= 0 && !grub->menu->item[grub->item].submenu)
+		return grub_bad(grub, node->line, "an entry within an entry");
+	for (unsigned i = 1; i < words->count; i++) {
+		const char *word = words->word[i];
+		bool skip = false;
+
+		for (unsigned k = 0; valued[k]; k++)
+			skip |= !strcmp(word, valued[k]);
+		if (!strncmp(word, "--id=", 5))
+			id = word + 5;
+		else if (!strcmp(word, "--id") && i + 1 < words->count)
+			id = words->word[++i];
+		else if (skip) /* its value, which a variable without one is not */
+			i += i + 1 < words->count && strncmp(words->word[i + 1], "--", 2);
+		else if (strncmp(word, "--", 2) && !title)
+			title = word;
+	}
+	item = menu_add(grub->menu, grub->parent, title ? title : "", node->line, grub->err);
+	if (!item)
 		return -EINVAL;
-	*item = (int)(new - p->menu->item);
-	new->submenu = !strcmp(p->word[0], "submenu");
-	for (unsigned i = 2; i < p->words; i++) {
-		const char *id = NULL;
+	item->submenu = !strcmp(words->word[0], "submenu");
+	item->body = node->body;
+	if (id)
+		r = menu_set(&item->id, id, grub->err);
+	return r;
+}
 
-		if (!strncmp(p->word[i], "--id=", 5))
-			id = p->word[i] + 5;
-		else if (!strcmp(p->word[i], "--id") && i + 1 < p->words)
-			id = p->word[++i];
-		if (id && menu_set(&new->id, id, p->err))
-			return -ENOMEM;
+/* NAME=VALUE, as a command of its own */
+static bool assign(struct grub *grub, const struct grub_words *words, int *r)
+{
+	const char *equals = strchr(words->word[0], '=');
+	char name[GRUB_NAME_MAX];
+
+	if (!equals || !grub_is_name(words->word[0], (size_t)(equals - words->word[0])))
+		return false;
+	memcpy(name, words->word[0], (size_t)(equals - words->word[0]));
+	name[equals - words->word[0]] = 0;
+	*r = grub_set(grub, name, equals + 1);
+	return true;
+}
+
+static bool call(struct grub *grub, const struct grub_words *words, unsigned line, int *r)
+{
+	const struct grub_words *before = grub->arguments;
+	const struct grub_function *function = NULL;
+
+	for (unsigned i = 0; i < grub->functions; i++) {
+		const struct script_word *name = grub->function[i].name;
+
+		/* The last of a name is the one. */
+		if (strlen(words->word[0]) == name->len &&
+			!memcmp(words->word[0], name->at, name->len))
+			function = &grub->function[i];
+	}
+	if (!function)
+		return false;
+	if (grub->calls == GRUB_CALLS_MAX) {
+		*r = grub_bad(grub, line, "nested too deep");
+		return true;
+	}
+	grub->calls++;
+	grub->arguments = words;
+	*r = grub_run(grub, function->body);
+	if (grub->leave == GRUB_RETURN)
+		grub->leave = GRUB_STAY;
+	grub->arguments = before;
+	grub->calls--;
+	return true;
+}
+
+static int not_understood(struct grub *grub, const char *name)
+{
+	char **other = grub->item >= 0 ? &grub->menu->item[grub->item].other : &grub->menu->other;
+
+	grub->status = true;
+	return *other ? 0 : menu_set(other, name, grub->err);
+}
+
+static int run_words(struct grub *grub, const struct script_node *node,
+	const struct grub_words *words)
+{
+	const char *name = words->word[0];
+	int r = 0;
+
+	if (node->block && (!strcmp(name, "menuentry") || !strcmp(name, "submenu"))) {
+		grub->status = true;
+		return add_item(grub, node, words);
+	}
+	if (assign(grub, words, &r)) {
+		grub->status = true;
+		return r;
+	}
+	if (call(grub, words, node->line, &r) || grub_command(grub, words, node->line, &r))
+		return r;
+	return not_understood(grub, name);
+}
+
+static int run_command(struct grub *grub, const struct script_node *node)
+{
+	struct grub_words *words = malloc(sizeof *words);
+	int r;
+
+	if (!words)
+		return error_set(grub->err, ENOMEM, "out of memory");
+	r = grub_expand(grub, node, words);
+	if (!r && words->count)
+		r = run_words(grub, node, words);
+	free(words);
+	return r;
+}
+
+/* A turn of a loop; whether another may follow. */
+static int run_turn(struct grub *grub, const struct script_node *body, bool *more)
+{
+	int r = grub_run(grub, body);
+
+	*more = grub->leave == GRUB_STAY || grub->leave == GRUB_CONTINUE;
+	if (grub->leave == GRUB_CONTINUE || grub->leave == GRUB_BREAK)
+		grub->leave = GRUB_STAY;
+	return r;
+}
+
+static int run_loop(struct grub *grub, const struct script_node *node)
+{
+	bool more = true;
+	int r = 0;
+
+	while (!r && more) {
+		r = grub_run(grub, node->condition);
+		if (r || grub->leave || grub->status != (node->kind == SCRIPT_WHILE))
+			break;
+		r = run_turn(grub, node->body, &more);
+	}
+	grub->status = true;
+	return r;
+}
+
+static int run_for(struct grub *grub, const struct script_node *node)
+{
+	struct grub_words *words = malloc(sizeof *words);
+	int r = words ? grub_expand(grub, node, words)
+		      : error_set(grub->err, ENOMEM, "out of memory");
+	bool more = true;
+
+	if (!r && (!words->count || !grub_is_name(words->word[0], strlen(words->word[0]))))
+		r = grub_bad(grub, node->line, "for: no name of a variable");
+	for (unsigned i = 1; !r && more && i < words->count; i++) {
+		r = grub_set(grub, words->word[0], words->word[i]);
+		if (!r)
+			r = run_turn(grub, node->body, &more);
+	}
+	free(words);
+	return r;
+}
+
+/* With all its elifs. */
+static int run_if(struct grub *grub, const struct script_node *node)
+{
+	for (;;) {
+		int r = grub_run(grub, node->condition);
+
+		if (r || grub->leave)
+			return r;
+		if (grub->status)
+			return grub_run(grub, node->body);
+		if (!node->other || node->other->kind != SCRIPT_IF || node->other->next) {
+			grub->status = true;
+			return grub_run(grub, node->other);
+		}
+		node = node->other;
+	}
+}
+
+static int run_node(struct grub *grub, const struct script_node *node)
+{
+	int r;
+
+	switch (node->kind) {
+	case SCRIPT_COMMAND:
+		return run_command(grub, node);
+	case SCRIPT_GROUP:
+		return grub_run(grub, node->body);
+	case SCRIPT_IF:
+		return run_if(grub, node);
+	case SCRIPT_WHILE:
+	case SCRIPT_UNTIL:
+		return run_loop(grub, node);
+	case SCRIPT_FOR:
+		return run_for(grub, node);
+	case SCRIPT_NOT:
+		r = grub_run(grub, node->body);
+		grub->status = !grub->status;
+		return r;
+	case SCRIPT_FUNCTION:
+		if (grub->functions == GRUB_VARIABLES_MAX)
+			return grub_bad(grub, node->line, "too many functions");
+		grub->function[grub->functions++] = (struct grub_function){node->word, node->body};
+		return 0;
 	}
 	return 0;
 }
 
-static int open_block(struct parser *p)
+int grub_run(struct grub *grub, const struct script_node *list)
 {
-	static const char *const items[] = {"menuentry", "submenu", NULL};
-	enum block kind = BLOCK_GROUP;
-	int item = -1, r = 0;
-	bool skipped = false;
+	/* A loop without a command, too, is to end. */
+	int r = list ? 0 : grub_step(grub, grub->line, 1);
 
-	if (p->depth == MENU_DEPTH_MAX)
-		return bad(p, "nested too deep");
-	for (unsigned i = 0; i < p->depth; i++)
-		skipped |= p->block[i].kind == BLOCK_FUNCTION;
-	if (skipped || (p->words && !strcmp(p->word[0], "function"))) {
-		kind = BLOCK_FUNCTION;
-	} else if (p->words && is_one_of(p->word[0], items)) {
-		kind = BLOCK_ITEM;
-		r = open_item(p, &item);
+	for (; !r && list && !grub->leave; list = list->next) {
+		grub->line = list->line;
+		r = grub_step(grub, list->line, 1);
+		if (!r)
+			r = run_node(grub, list);
 	}
-	p->block[p->depth].kind = kind;
-	p->block[p->depth++].item = item;
 	return r;
 }
 
-static int parse(struct parser *p)
-{
-	enum stop stop = STOP_LINE;
-	int r = 0;
+/* Beginning and end */
 
-	while (!r && stop != STOP_TEXT) {
-		r = next_statement(p, &stop);
-		if (r)
-			return r;
-		if (stop == STOP_OPEN) {
-			r = open_block(p);
-			continue;
-		}
-		if (p->words)
-			r = run_statement(p);
-		if (!r && stop == STOP_CLOSE) {
-			if (!p->depth)
-				return bad(p, "} without {");
-			p->depth--;
-		}
-	}
-	if (!r && p->depth)
-		return bad(p, "the file ends within an entry");
-	return r;
+static int begin(struct grub *grub)
+{
+	const struct menu_disk *disk = grub->disk;
+	char path[MENU_DEVICE_MAX + 80];
+	int r = grub_set(grub, "root", disk->device);
+
+	snprintf(path, sizeof path - sizeof "/grubenv", "(%s)%s", disk->device, disk->folder);
+	if (!r)
+		r = grub_set(grub, "prefix", path);
+	if (!r)
+		r = grub_set(grub, "config_directory", path);
+	if (!r)
+		r = grub_set(grub, "cmdpath", path);
+	/* Whether the configuration asks for them or not: some people's does not. */
+	strcat(path, "/grubenv");
+	return r ? r : grub_load_env(grub, path, NULL, 0);
 }
 
-int menu_parse_grub(const char *text, size_t size, const char *env, struct menu *menu,
+static int take_default(struct grub *grub)
+{
+	const char *chosen = grub_value(grub, "default");
+
+	return *chosen ? menu_set(&grub->menu->chosen, chosen, grub->err) : 0;
+}
+
+int menu_parse_grub(const struct menu_disk *disk, const char *text, size_t size, struct menu *menu,
 	struct error *err)
 {
-	struct parser *p = calloc(1, sizeof *p);
+	struct grub *grub = calloc(1, sizeof *grub);
+	char *copy = malloc(size + 1);
 	int r;
 
-	*menu = (struct menu){.item = NULL};
-	if (!p)
+	*menu = (struct menu){.grub = grub};
+	if (!grub || !copy) {
+		free(grub);
+		free(copy);
+		menu->grub = NULL;
 		return error_set(err, ENOMEM, "out of memory");
-	p->at = text;
-	p->end = text + size;
-	p->line = 1;
-	p->menu = menu;
-	p->err = err;
-	r = env ? load_environment(p, env) : 0;
-	if (!r)
-		r = parse(p);
-	while (p->variables--) {
-		free(p->variable[p->variables].name);
-		free(p->variable[p->variables].value);
 	}
-	free(p);
+	memcpy(copy, text, size);
+	grub->disk = disk;
+	grub->menu = menu;
+	grub->err = err;
+	grub->parent = MENU_TOP;
+	grub->item = -1;
+	r = begin(grub);
+	if (r)
+		free(copy);
+	else
+		r = grub_run_text(grub, copy, size);
+	if (!r)
+		r = take_default(grub);
+	grub->err = NULL;
 	if (r)
 		menu_free(menu);
 	return r;
+}
+
+int grub_run_item(struct grub *grub, struct menu_item *item, struct error *err)
+{
+	struct menu *menu = grub->menu;
+	int r = 0;
+
+	if (!item->body && !item->text)
+		return 0;
+	grub->err = err;
+	grub->leave = GRUB_STAY;
+	grub->calls = 0;
+	grub->item = (int)(item - menu->item);
+	grub->parent = grub->item;
+	r = grub_set(grub, "chosen", item->id ? item->id : item->title);
+	if (!r)
+		r = grub_set(grub, "default", "");
+	if (!r && item->body) {
+		r = grub_run(grub, item->body);
+	} else if (!r) {
+		r = grub_run_text(grub, item->text, strlen(item->text));
+		item->text = NULL;
+	}
+	if (!r)
+		r = take_default(grub);
+	if (!r)
+		item->body = NULL;
+	grub->item = -1;
+	grub->err = NULL;
+	return r;
+}
+
+void grub_free(struct grub *grub)
+{
+	if (!grub)
+		return;
+	while (grub->variables--) {
+		free(grub->variable[grub->variables].name);
+		free(grub->variable[grub->variables].value);
+	}
+	while (grub->texts)
+		free(grub->text[--grub->texts]);
+	script_free(&grub->pool);
+	free(grub);
 }

@@ -3,8 +3,11 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "bootdisk/grub.h"
 
 struct menu_item *menu_add(struct menu *menu, int parent, const char *title, unsigned line,
 	struct error *err)
@@ -38,41 +41,76 @@ int menu_set(char **to, const char *text, struct error *err)
 	return 0;
 }
 
-const char *menu_path(const char *text)
+/* A device without its brackets, of which there may be several; false: too long. */
+static bool bare(const char *from, size_t len, char device[MENU_DEVICE_MAX])
 {
-	const char *end = *text == '(' ? strchr(text, ')') : NULL;
-
-	return end ? end + 1 : text;
+	while (len && *from == '(') {
+		from++;
+		len--;
+	}
+	while (len && from[len - 1] == ')')
+		len--;
+	snprintf(device, MENU_DEVICE_MAX, "%.*s", (int)len, from);
+	return len < MENU_DEVICE_MAX;
 }
 
-int menu_add_ramdisk(struct menu_item *item, const char *path, struct error *err)
+int menu_set_file(struct menu_file *file, const char *text, const char *root, struct error *err)
+{
+	const char *end = *text == '(' ? strchr(text, ')') : NULL;
+	char device[MENU_DEVICE_MAX] = "", other[MENU_DEVICE_MAX] = "";
+	int r = 0;
+
+	/* "((hd0,1))/vmlinuz": root was set with its brackets */
+	while (end && *end == ')')
+		end++;
+	if ((end && !bare(text, (size_t)(end - text), device)) ||
+		(root && !bare(root, strlen(root), other)))
+		return error_set(err, EINVAL, "a device's name is too long");
+	file->named = *device && strcmp(device, other) != 0;
+	free(file->device);
+	file->device = NULL;
+	if (*device || *other)
+		r = menu_set(&file->device, *device ? device : other, err);
+	return r ? r : menu_set(&file->path, end ? end : text, err);
+}
+
+static void free_file(struct menu_file *file)
+{
+	free(file->path);
+	free(file->device);
+	*file = (struct menu_file){.path = NULL};
+}
+
+int menu_add_ramdisk(struct menu_item *item, const char *text, const char *root, struct error *err)
 {
 	if (item->ramdisks == MENU_RAMDISKS_MAX)
 		return 0;
-	return menu_set(&item->ramdisk[item->ramdisks++], menu_path(path), err);
+	return menu_set_file(&item->ramdisk[item->ramdisks++], text, root, err);
 }
 
 void menu_drop_ramdisks(struct menu_item *item)
 {
-	while (item->ramdisks) {
-		free(item->ramdisk[--item->ramdisks]);
-		item->ramdisk[item->ramdisks] = NULL;
-	}
+	while (item->ramdisks)
+		free_file(&item->ramdisk[--item->ramdisks]);
 }
 
 void menu_free(struct menu *menu)
 {
+	grub_free(menu->grub);
 	for (unsigned i = 0; i < menu->items; i++) {
 		struct menu_item *item = &menu->item[i];
 
 		free(item->title);
 		free(item->id);
-		free(item->kernel);
+		free_file(&item->kernel);
 		free(item->cmdline);
+		free(item->other);
+		free(item->text);
 		menu_drop_ramdisks(item);
 	}
 	free(menu->item);
 	free(menu->chosen);
+	free(menu->other);
 	*menu = (struct menu){.item = NULL};
 }
 
@@ -90,8 +128,7 @@ static bool is_called(const struct menu_item *item, unsigned position, const cha
 		(strlen(item->title) == len && !memcmp(item->title, name, len));
 }
 
-static const struct menu_item *find(const struct menu *menu, int parent, const char *name,
-	size_t len)
+static struct menu_item *find(const struct menu *menu, int parent, const char *name, size_t len)
 {
 	unsigned position = 0;
 
@@ -102,28 +139,79 @@ static const struct menu_item *find(const struct menu *menu, int parent, const c
 	return NULL;
 }
 
-const struct menu_item *menu_default(const struct menu *menu)
+/* As far as it is known before it runs: what a loader other than GRUB wrote is known. */
+static int run(struct menu *menu, struct menu_item *item, struct error *err)
 {
-	const char *at = menu->chosen ? menu->chosen : "0";
-	const struct menu_item *item = NULL;
-	int parent = -1;
+	return menu->grub ? grub_run_item(menu->grub, item, err) : 0;
+}
 
-	/* Each turn goes one submenu down, and a submenu stands before what is in it. */
-	do {
+/* The first with a kernel, submenus left out; if none has one, the first at all. */
+static int first(struct menu *menu, int parent, struct menu_item **out, struct error *err)
+{
+	*out = NULL;
+	for (unsigned i = 0; i < menu->items; i++) {
+		struct menu_item *item = &menu->item[i];
+		struct error why = {""};
+
+		if (item->parent != parent || item->submenu)
+			continue;
+		/* What is wrong with one that is not started does not matter. */
+		if (!run(menu, item, &why) && item->kernel.path && *item->kernel.path) {
+			*out = item;
+			return 0;
+		}
+	}
+	*out = find(menu, parent, "0", 1);
+	return 0;
+}
+
+static bool take_chosen(struct menu *menu, char **path)
+{
+	if (!menu->chosen)
+		return false;
+	free(*path);
+	*path = menu->chosen;
+	menu->chosen = NULL;
+	return true;
+}
+
+int menu_default(struct menu *menu, const struct menu_item **out, struct error *err)
+{
+	char *path = NULL;
+	const char *at;
+	struct menu_item *item = NULL;
+	int parent = MENU_TOP, r = 0;
+
+	take_chosen(menu, &path);
+	at = path ? path : "";
+	/* Each turn goes one submenu down. */
+	for (unsigned depth = 0; !r; depth++) {
 		size_t len = strcspn(at, ">");
 
-		item = find(menu, parent, at, len);
+		item = *at ? find(menu, parent, at, len) : NULL;
 		/* A title may hold the sign that separates titles. */
-		if (!item && at[len])
+		if (!item && *at && at[len])
 			item = find(menu, parent, at, strlen(at));
-		at += len + (at[len] == '>');
-		if (!item) {
+		if (!item && *at) {
 			item = find(menu, parent, "0", 1);
 			at = "";
+		} else if (!item) {
+			r = first(menu, parent, &item, err);
+		} else {
+			at += len + (at[len] == '>');
 		}
-		parent = item ? (int)(item - menu->item) : -1;
-		if (!*at)
-			at = "0";
-	} while (item && item->submenu);
-	return item;
+		if (!r && item)
+			r = run(menu, item, err);
+		/* An item that shows another configuration brings that one's default. */
+		if (!r && !*at && take_chosen(menu, &path))
+			at = path;
+		if (r || !item || !item->submenu)
+			break;
+		if (depth == MENU_DEPTH_MAX)
+			r = error_set(err, EINVAL, "nested too deep");
+		parent = (int)(item - menu->item);
+	}
+	free(path);
+	*out = r ? NULL : item;
+	return r;
 }

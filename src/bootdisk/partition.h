@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where file systems may begin on a disk: MBR (primary partitions) and GPT (UEFI 2.10, chapter 5). */
+/* Where file systems may begin on a disk: MBR with its logical partitions, and GPT (UEFI 2.10, chapter 5). */
 #ifndef DACH_BOOTDISK_PARTITION_H
 #define DACH_BOOTDISK_PARTITION_H
 
@@ -12,6 +12,7 @@
 struct partition {
 	uint64_t offset, size; /* bytes, within the disk */
 	unsigned number;       /* as Linux counts; 0: the whole disk */
+	bool gpt;              /* it is in such a table */
 };
 
 /* All len bytes at offset. False: they are not there. */

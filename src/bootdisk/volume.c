@@ -16,6 +16,7 @@
 #define CHUNK (1u << 20)
 #define LINKS_MAX 8u    /* followed on the way to a file */
 #define LINK_ROOM 4096u /* for what one says */
+#define LIST_MAX 65536u /* of a folder's names */
 
 struct volume {
 	ext2_filsys fs;
@@ -117,36 +118,6 @@ static errcode_t place_open(const char *name, int flags, io_channel *out)
 	return 0;
 }
 
-/* What else people put on disks, by what stands at its beginning. */
-static const char *other_name(int fd, const struct partition *where)
-{
-	static const struct {
-		uint32_t offset;
-		const char *magic, *name;
-	} others[] = {
-		{0, "XFSB", "XFS"},
-		{0x10040, "_BHRfS_M", "btrfs"},
-		{0, "LUKS\xba\xbe", "encrypted (LUKS)"},
-		{512, "LABELONE", "LVM"},
-		{4086, "SWAPSPACE2", "swap space"},
-		{0x400, "\x10\x20\xf5\xf2", "F2FS"},
-		{0x8001, "CD001", "ISO 9660"},
-		{82, "FAT32", "FAT"},
-		{54, "FAT16", "FAT"},
-	};
-	char found[16];
-
-	for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
-		size_t len = strlen(others[i].magic);
-
-		if (others[i].offset + len <= where->size &&
-			partition_read(fd, where->offset + others[i].offset, found, len) &&
-			!memcmp(found, others[i].magic, len))
-			return others[i].name;
-	}
-	return NULL;
-}
-
 /* Whether it is worth the library's while: it believes what a superblock says of its tables' sizes. */
 static bool is_sane(const struct ext2_super_block *super)
 {
@@ -161,7 +132,7 @@ static bool is_sane(const struct ext2_super_block *super)
 }
 
 int volume_open(int fd, const char *name, const struct partition *where, struct volume **out,
-	const char **other, struct error *err)
+	struct error *err)
 {
 	const int flags = EXT2_FLAG_64BITS | EXT2_FLAG_IGNORE_CSUM_ERRORS | EXT2_FLAG_SKIP_MMP;
 	struct ext2_super_block super;
@@ -170,13 +141,10 @@ int volume_open(int fd, const char *name, const struct partition *where, struct 
 	errcode_t code;
 
 	*out = NULL;
-	*other = NULL;
 	if (where->size < SUPER_OFFSET + SUPER_SIZE ||
 		!partition_read(fd, where->offset + SUPER_OFFSET, &super, sizeof super) ||
-		ext2fs_le16_to_cpu(super.s_magic) != EXT2_SUPER_MAGIC) {
-		*other = other_name(fd, where);
+		ext2fs_le16_to_cpu(super.s_magic) != EXT2_SUPER_MAGIC)
 		return -ENODATA;
-	}
 	if (!is_sane(&super))
 		return error_set(err, EINVAL,
 			"%s: its file system is too large, or damaged: a kernel is not looked for in it",
@@ -314,6 +282,51 @@ int volume_find(struct volume *volume, const char *path, struct error *err)
 	if (!r)
 		ext2fs_file_close(file);
 	return r;
+}
+
+enum volume_kind volume_look(struct volume *volume, const char *path, uint64_t *size)
+{
+	struct ext2_inode inode;
+	ext2_ino_t number;
+
+	if (find(volume->fs, path, &number) || ext2fs_read_inode(volume->fs, number, &inode))
+		return VOLUME_NOTHING;
+	if (size)
+		*size = EXT2_I_SIZE(&inode);
+	if (LINUX_S_ISDIR(inode.i_mode))
+		return VOLUME_FOLDER;
+	return LINUX_S_ISREG(inode.i_mode) ? VOLUME_FILE : VOLUME_OTHER;
+}
+
+struct volume_listing {
+	bool (*each)(void *to, const char *name);
+	void *to;
+	unsigned left;
+};
+
+static int list_entry(ext2_ino_t dir, int entry, struct ext2_dir_entry *dirent, int offset,
+	int block_size, char *buffer, void *data)
+{
+	struct volume_listing *listing = data;
+	char name[EXT2_NAME_LEN + 1];
+	int len = ext2fs_dirent_name_len(dirent);
+
+	memcpy(name, dirent->name, (size_t)len);
+	name[len] = 0;
+	/* A name with a 0 in it is none. */
+	if (entry != DIRENT_OTHER_FILE || strlen(name) != (size_t)len)
+		return 0;
+	return !listing->left-- || !listing->each(listing->to, name) ? DIRENT_ABORT : 0;
+}
+
+void volume_list(struct volume *volume, const char *path, bool (*each)(void *to, const char *name),
+	void *to)
+{
+	struct volume_listing listing = {each, to, LIST_MAX};
+	ext2_ino_t number;
+
+	if (!find(volume->fs, path, &number))
+		ext2fs_dir_iterate2(volume->fs, number, 0, NULL, list_entry, &listing);
 }
 
 /* Up to len bytes, fewer only at the file's end. */

@@ -6,6 +6,7 @@
 #ifndef DACH_BOOTDISK_VOLUME_H
 #define DACH_BOOTDISK_VOLUME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,14 +15,22 @@
 
 struct volume;
 
-/*
- * fd stays the caller's, and open. -ENODATA: what is there is another file system, or none; what it is
- * called, or NULL, is in *other, and there is no sentence.
- */
+enum volume_kind { VOLUME_NOTHING, VOLUME_FILE, VOLUME_FOLDER, VOLUME_OTHER };
+
+/* fd stays the caller's, and open. -ENODATA, without a sentence: what is there is no such file system. */
 int volume_open(int fd, const char *name, const struct partition *where, struct volume **volume,
-	const char **other, struct error *err);
+	struct error *err);
 /* NULL is allowed. */
 void volume_close(struct volume *volume);
+
+/*
+ * What is at an absolute path, behind its symbolic links. What cannot be read is nothing. size: a
+ * file's, in bytes; may be NULL.
+ */
+enum volume_kind volume_look(struct volume *volume, const char *path, uint64_t *size);
+/* Calls each for the names in a folder, in no order, until it says false; there may be none. */
+void volume_list(struct volume *volume, const char *path, bool (*each)(void *to, const char *name),
+	void *to);
 
 /*
  * A regular file by its absolute path; symbolic links are followed. -ENOENT, without a sentence:

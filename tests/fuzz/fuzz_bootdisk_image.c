@@ -13,7 +13,7 @@
 
 #include "bootdisk/bootdisk.h"
 
-#define IMAGES 3u
+#define IMAGES 5u
 #define IMAGE_SIZE (512u << 10)
 #define CHANGES_MAX 256u
 
@@ -23,9 +23,10 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 static uint8_t image[IMAGES][IMAGE_SIZE];
 static int disk, kernel, ramdisk;
 
-static void make(unsigned n, const char *options)
+/* A file system made of what the commands leave in root, behind so many bytes. */
+static void make(unsigned n, const char *options, const char *commands, unsigned at)
 {
-	char folder[] = "/tmp/dach-fuzz-XXXXXX", command[1024], path[64];
+	char folder[] = "/tmp/dach-fuzz-XXXXXX", command[2048], path[64];
 	int fd;
 
 	if (!mkdtemp(folder))
@@ -36,13 +37,12 @@ static void make(unsigned n, const char *options)
 		"head -c 20000 /dev/zero | tr '\\0' k >vmlinuz-1; echo r >initrd-1; cd ..; "
 		"ln -s boot/vmlinuz-1 vmlinuz; ln -s "
 		"/boot/../boot/../boot/../boot/../boot/../boot/../boot/../boot/initrd-1 initrd.img; "
-		"printf 'menuentry a {\\nlinux /vmlinuz a=b\\ninitrd /initrd.img\\n}' "
-		">boot/grub/grub.cfg; cd ..; mke2fs -q %s -b 1024 -N 32 -d root image 512 >/dev/null",
-		folder, options);
+		"%s; cd ..; mke2fs -q %s -b 1024 -N 32 -d root image %u >/dev/null",
+		folder, commands, options, (IMAGE_SIZE - at) >> 10);
 	if (system(command))
 		abort();
 	fd = open(path, O_RDONLY);
-	if (read(fd, image[n], IMAGE_SIZE) != IMAGE_SIZE)
+	if (read(fd, image[n] + at, IMAGE_SIZE - at) != IMAGE_SIZE - at)
 		abort();
 	close(fd);
 	snprintf(command, sizeof command, "rm -rf %s", folder);
@@ -50,11 +50,36 @@ static void make(unsigned n, const char *options)
 		abort();
 }
 
+/* A table of partitions with one entry: the type, first sector and sectors. */
+static void put_table(uint8_t *table, uint8_t type, uint32_t start, uint32_t sectors)
+{
+	table[446 + 4] = type;
+	memcpy(table + 446 + 8, &start, 4);
+	memcpy(table + 446 + 12, &sectors, 4);
+	table[510] = 0x55;
+	table[511] = 0xaa;
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	make(0, "-t ext2");
-	make(1, "-t ext4 -O ^has_journal");
-	make(2, "-t ext4 -O ^has_journal,inline_data,64bit");
+	static const char grub[] =
+		"printf 'menuentry a {\\nlinux /vmlinuz a=b\\ninitrd /initrd.img\\n}' "
+		">boot/grub/grub.cfg";
+	static const char bls[] =
+		"mkdir -p boot/loader/entries; echo 'load_env; blscfg' >boot/grub/grub.cfg; "
+		"echo saved_entry=a-1 >boot/grub/grubenv; for i in 1 2 3; do printf "
+		"'linux /boot/vmlinuz-1\\ninitrd /boot/initrd-1\\n' >boot/loader/entries/a-$i.conf; done";
+	static const char extlinux[] =
+		"printf 'label a\\nkernel vmlinuz-1\\ninitrd initrd-1' >boot/extlinux.conf";
+
+	make(0, "-t ext2", grub, 0);
+	make(1, "-t ext4 -O ^has_journal", grub, 0);
+	make(2, "-t ext4 -O ^has_journal,inline_data,64bit", grub, 0);
+	make(3, "-t ext4 -O ^has_journal,dir_index", bls, 0);
+	/* In a logical partition */
+	make(4, "-t ext2", extlinux, 4096);
+	put_table(image[4], 0x05, 2, 1000);
+	put_table(image[4] + 1024, 0x83, 6, (IMAGE_SIZE - 4096) / 512);
 	disk = memfd_create("disk", 0);
 	kernel = memfd_create("kernel", 0);
 	ramdisk = memfd_create("ramdisk", 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kernel on a guest's disk: boot loaders' configurations, and file systems that mke2fs makes. */
+/* The kernel on a guest's disk, in file systems that mke2fs makes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,214 +17,8 @@
 #include <unistd.h>
 
 #include "bootdisk/bootdisk.h"
-#include "bootdisk/menu.h"
 
 #define MIB (1u << 20)
-
-/* As update-grub of Debian 12 writes it, in what matters. */
-static const char debian[] =
-	"if [ -s $prefix/grubenv ]; then\n"
-	"  set have_grubenv=true\n"
-	"  load_env\n"
-	"fi\n"
-	"if [ \"${next_entry}\" ] ; then\n"
-	"   set default=\"${next_entry}\"\n"
-	"   set next_entry=\n"
-	"   save_env next_entry\n"
-	"   set boot_once=true\n"
-	"else\n"
-	"   set default=\"%s\"\n"
-	"fi\n"
-	"\n"
-	"if [ x\"${feature_menuentry_id}\" = xy ]; then\n"
-	"  menuentry_id_option=\"--id\"\n"
-	"else\n"
-	"  menuentry_id_option=\"\"\n"
-	"fi\n"
-	"export menuentry_id_option\n"
-	"function savedefault {\n"
-	"  if [ -z \"${boot_once}\" ]; then\n"
-	"    saved_entry=\"${chosen}\"\n"
-	"    save_env saved_entry\n"
-	"  fi\n"
-	"}\n"
-	"function gfxmode {\n"
-	"\tset gfxpayload=\"${1}\"\n"
-	"\tif [ \"${1}\" = \"keep\" ]; then set vt_handoff=vt.handoff=7; fi\n"
-	"}\n"
-	"### BEGIN /etc/grub.d/10_linux ###\n"
-	"menuentry 'Debian GNU/Linux' --class debian --class os $menuentry_id_option "
-	"'gnulinux-simple-0aa' {\n"
-	"\tload_video\n"
-	"\tif [ x$grub_platform = xxen ]; then insmod xzio; insmod lzopio; fi\n"
-	"\tset root='hd0,gpt2'\n"
-	"\tif [ x$feature_platform_search_hint = xy ]; then\n"
-	"\t  search --no-floppy --fs-uuid --set=root --hint-bios=hd0,gpt2 0aa\n"
-	"\telse\n"
-	"\t  search --no-floppy --fs-uuid --set=root 0aa\n"
-	"\tfi\n"
-	"\techo\t'Loading Linux 6.1.0-2-amd64 ...'\n"
-	"\tlinux\t/boot/vmlinuz-6.1.0-2-amd64 root=UUID=0aa ro  quiet $vt_handoff\n"
-	"\techo\t'Loading initial ramdisk ...'\n"
-	"\tinitrd\t/boot/initrd.img-6.1.0-2-amd64\n"
-	"}\n"
-	"submenu 'Advanced options for Debian GNU/Linux' $menuentry_id_option 'gnulinux-advanced-0aa' {\n"
-	"\tmenuentry 'Debian GNU/Linux, with Linux 6.1.0-2-amd64' --class os $menuentry_id_option "
-	"'gnulinux-6.1.0-2-amd64-advanced-0aa' {\n"
-	"\t\tlinux\t/boot/vmlinuz-6.1.0-2-amd64 root=UUID=0aa ro  quiet\n"
-	"\t\tinitrd\t/boot/initrd.img-6.1.0-2-amd64\n"
-	"\t}\n"
-	"\tmenuentry 'Debian GNU/Linux, with Linux 6.1.0-1-amd64' --class os $menuentry_id_option "
-	"'gnulinux-6.1.0-1-amd64-advanced-0aa' {\n"
-	"\t\tlinux\t($root)/vmlinuz-6.1.0-1-amd64 root=UUID=0aa ro dyndbg=\"file x +p\" single\n"
-	"\t\tinitrd\t/microcode.cpio ($root)/initrd.img-6.1.0-1-amd64\n"
-	"\t}\n"
-	"}\n"
-	"menuentry \"UEFI Firmware Settings\" { fwsetup; }\n";
-
-static void test_grub(void **state)
-{
-	static const struct {
-		const char *chosen, *env, *kernel, *cmdline;
-	} cases[] = {
-		{"0", NULL, "/boot/vmlinuz-6.1.0-2-amd64", "root=UUID=0aa ro quiet"},
-		{"1", NULL, "/boot/vmlinuz-6.1.0-2-amd64", "root=UUID=0aa ro quiet"},
-		{"1>1", NULL, "/vmlinuz-6.1.0-1-amd64",
-			"root=UUID=0aa ro \"dyndbg=file x +p\" single"},
-		{"gnulinux-advanced-0aa>gnulinux-6.1.0-1-amd64-advanced-0aa", NULL,
-			"/vmlinuz-6.1.0-1-amd64", "root=UUID=0aa ro \"dyndbg=file x +p\" single"},
-		{"Advanced options for Debian GNU/Linux>Debian GNU/Linux, with Linux 6.1.0-1-amd64",
-			NULL, "/vmlinuz-6.1.0-1-amd64",
-			"root=UUID=0aa ro \"dyndbg=file x +p\" single"},
-		{"${saved_entry}", NULL, "/boot/vmlinuz-6.1.0-2-amd64", "root=UUID=0aa ro quiet"},
-		{"${saved_entry}", "# GRUB Environment Block\nsaved_entry=1>1\nnext_entry=2\n####",
-			"/vmlinuz-6.1.0-1-amd64", "root=UUID=0aa ro \"dyndbg=file x +p\" single"},
-		{"no such entry", NULL, "/boot/vmlinuz-6.1.0-2-amd64", "root=UUID=0aa ro quiet"},
-		{"7>8>9", NULL, "/boot/vmlinuz-6.1.0-2-amd64", "root=UUID=0aa ro quiet"},
-		{"2", NULL, NULL, NULL},
-	};
-	char text[sizeof debian + 256];
-
-	for (size_t n = 0; n < sizeof cases / sizeof *cases; n++) {
-		const struct menu_item *item;
-		struct error err = {""};
-		struct menu menu;
-
-		snprintf(text, sizeof text, debian, cases[n].chosen);
-		if (menu_parse_grub(text, strlen(text), cases[n].env, &menu, &err))
-			fail_msg("%s", err.text);
-		assert_int_equal(menu.items, 5);
-		item = menu_default(&menu);
-		assert_non_null(item);
-		if (cases[n].kernel) {
-			assert_string_equal(item->kernel, cases[n].kernel);
-			assert_string_equal(item->cmdline, cases[n].cmdline);
-			assert_int_equal(item->ramdisks, strstr(item->kernel, "0-1") ? 2 : 1);
-			assert_memory_equal(item->ramdisk[item->ramdisks - 1] +
-					strlen(item->ramdisk[item->ramdisks - 1]) - 5,
-				"amd64", 5);
-		} else {
-			assert_null(item->kernel);
-		}
-		menu_free(&menu);
-	}
-}
-
-/* As xen-create-image writes it. */
-static const char legacy[] = "default         %s\n"
-			     "timeout         2\n"
-			     "### BEGIN AUTOMAGIC KERNELS LIST\n"
-			     "# kopt=root=/dev/xvda2 ro elevator=noop\n"
-			     "title           Debian GNU/Linux 12\n"
-			     "root            (hd0,0)\n"
-			     "kernel          /boot/vmlinuz-6.1 root=/dev/xvda2 ro elevator=noop\n"
-			     "initrd          /boot/initrd.img-6.1\n"
-			     "\n"
-			     "title           Debian GNU/Linux 12 (Default Kernel)\r\n"
-			     "root            (hd0,0)\n"
-			     "kernel=--no-mem-option  (hd0,0)/vmlinuz\troot=/dev/xvda2 x=y\n"
-			     "initrd          (hd0,0)/initrd.img\n";
-
-static void test_legacy(void **state)
-{
-	static const struct {
-		const char *chosen, *kernel, *cmdline, *ramdisk;
-	} cases[] = {
-		{"0", "/boot/vmlinuz-6.1", "root=/dev/xvda2 ro elevator=noop",
-			"/boot/initrd.img-6.1"},
-		{"saved", "/boot/vmlinuz-6.1", "root=/dev/xvda2 ro elevator=noop",
-			"/boot/initrd.img-6.1"},
-		{"1", "/vmlinuz", "root=/dev/xvda2 x=y", "/initrd.img"},
-		{"99999999999999999999", "/boot/vmlinuz-6.1", "root=/dev/xvda2 ro elevator=noop",
-			"/boot/initrd.img-6.1"},
-	};
-	char text[sizeof legacy + 64];
-
-	for (size_t n = 0; n < sizeof cases / sizeof *cases; n++) {
-		const struct menu_item *item;
-		struct error err = {""};
-		struct menu menu;
-
-		snprintf(text, sizeof text, legacy, cases[n].chosen);
-		assert_int_equal(menu_parse_legacy(text, strlen(text), &menu, &err), 0);
-		assert_int_equal(menu.items, 2);
-		item = menu_default(&menu);
-		assert_string_equal(item->kernel, cases[n].kernel);
-		assert_string_equal(item->cmdline, cases[n].cmdline);
-		assert_int_equal(item->ramdisks, 1);
-		assert_string_equal(item->ramdisk[0], cases[n].ramdisk);
-		menu_free(&menu);
-	}
-}
-
-static void test_bad_menus(void **state)
-{
-	static const struct {
-		const char *text, *says;
-	} cases[] = {
-		{"}\n", "line 1: } without {"},
-		{"menuentry a {\n", "the file ends within an entry"},
-		{"\nset x='abc\n", "a quote that does not end"},
-		{"menuentry a {\nmenuentry b {\n}\n}\n", "line 2: an entry within an entry"},
-		{"{\n{\n{\n{\n{\n{\n{\n{\n{\n{\n{\n{\n{\n{\n{\n{\n{\n", "line 17: nested too deep"},
-	};
-	const struct menu_item *item;
-	struct error err = {""};
-	struct menu menu;
-	char *long_text = malloc(20 * MENU_ITEMS_MAX + 20000);
-
-	for (size_t n = 0; n < sizeof cases / sizeof *cases; n++) {
-		err.text[0] = 0;
-		assert_int_not_equal(menu_parse_grub(cases[n].text, strlen(cases[n].text), NULL,
-					     &menu, &err),
-			0);
-		if (!strstr(err.text, cases[n].says))
-			fail_msg("'%s' is not in: %s", cases[n].says, err.text);
-	}
-	err.text[0] = 0;
-	memset(long_text, 'a', 20000);
-	assert_int_not_equal(menu_parse_grub(long_text, 20000, NULL, &menu, &err), 0);
-	assert_string_equal(err.text, "line 1: too long");
-	err.text[0] = 0;
-	assert_int_not_equal(menu_parse_legacy(long_text, 20000, &menu, &err), 0);
-	*long_text = 0;
-	for (unsigned n = 0; n <= MENU_ITEMS_MAX; n++)
-		strcat(long_text, "title a\n");
-	err.text[0] = 0;
-	assert_int_not_equal(menu_parse_legacy(long_text, strlen(long_text), &menu, &err), 0);
-	assert_non_null(strstr(err.text, "line 513: more than 512 entries"));
-	free(long_text);
-	/* Nothing to start. */
-	assert_int_equal(menu_parse_grub("set default=3\nblscfg\n", 21, NULL, &menu, &err), 0);
-	assert_null(menu_default(&menu));
-	menu_free(&menu);
-	assert_int_equal(menu_parse_grub("submenu a {\n}\n", 14, NULL, &menu, &err), 0);
-	item = menu_default(&menu);
-	assert_null(item);
-	menu_free(&menu);
-}
-
-/* Disks */
 
 static char folder[64];
 
@@ -380,6 +174,211 @@ static void test_partitions(void **state)
 	boots("PART", "", "root=/dev/vda2 ro");
 }
 
+/* A disk of parts that begin at multiples of 10 MiB and are 8 MiB, part-1.img and so on. */
+
+static void put_parts(unsigned count)
+{
+	char command[128];
+
+	shell("rm -f disk.img; truncate -s 40M disk.img");
+	for (unsigned n = 1; n <= count; n++) {
+		snprintf(command, sizeof command,
+			"dd if=part-%u.img of=disk.img bs=1M seek=%u conv=notrunc status=none", n,
+			10 * n);
+		shell(command);
+	}
+}
+
+static void put_table(const uint8_t *table, size_t size, off_t at)
+{
+	int disk = open("disk.img", O_RDWR);
+
+	assert_int_equal(pwrite(disk, table, size, at), size);
+	close(disk);
+}
+
+static void put_gpt(unsigned count)
+{
+	uint8_t table[3 * 512] = {0};
+
+	table[510] = 0x55;
+	table[511] = 0xaa;
+	table[446 + 4] = 0xee;
+	memcpy(table + 512, "EFI PART", 8);
+	put(table + 512 + 72, 2, 8);
+	put(table + 512 + 80, 4, 4);
+	put(table + 512 + 84, 128, 4);
+	for (unsigned n = 0; n < count; n++) {
+		uint8_t *entry = table + 1024 + 128 * n;
+
+		memset(entry, 0x11, 16);
+		put(entry + 32, 20480 * (n + 1), 8);
+		put(entry + 40, 20480 * (n + 1) + 16383, 8);
+	}
+	put_table(table, sizeof table, 0);
+}
+
+static void put_entry(uint8_t *entry, uint8_t type, uint32_t start, uint32_t sectors)
+{
+	entry[4] = type;
+	put(entry + 8, start, 4);
+	put(entry + 12, sectors, 4);
+}
+
+/* The parts as logical partitions, 5 and up. */
+static void put_logical(unsigned count)
+{
+	uint8_t table[512] = {[510] = 0x55, [511] = 0xaa};
+
+	put_entry(table + 446 + 16, 0x0f, 10240, 71680);
+	put_table(table, sizeof table, 0);
+	for (unsigned n = 0; n < count; n++) {
+		memset(table, 0, 510);
+		put_entry(table + 446, 0x83, 10240, 16384);
+		if (n + 1 < count)
+			put_entry(table + 462, 0x05, 20480 * (n + 1), 20480);
+		put_table(table, sizeof table, (off_t)(10240 + 20480 * n) * 512);
+	}
+}
+
+/* The kernel on another partition than what names it. */
+static void test_other_partition(void **state)
+{
+	shell("mkdir -p one/grub two; echo -n TWO >two/bzImage; echo -n RAM >two/initrd;"
+	      "printf 'menuentry A {\\nlinux (hd0,gpt2)/bzImage slot=A\\n}\\n' >one/grub/grub.cfg;"
+	      "mke2fs -q -t ext4 -d one part-1.img 8M;"
+	      "mke2fs -q -t ext4 -L SYSTEM -U 01234567-89ab-cdef-0123-456789abcdef -d two part-2.img 8M");
+	put_parts(2);
+	put_gpt(2);
+	boots("TWO", "", "slot=A");
+	shell("printf 'search --fs-uuid --set=root 01234567-89AB-cdef-0123-456789abcdef\\n"
+	      "menuentry A {\\nlinux /bzImage u\\ninitrd /initrd\\n}\\n' >one/grub/grub.cfg;"
+	      "mke2fs -q -F -t ext4 -d one part-1.img 8M");
+	put_parts(2);
+	put_gpt(2);
+	boots("TWO", "RAM", "u");
+	put_parts(2);
+	put_logical(2);
+	boots("TWO", "RAM", "u");
+	/* Where the device is another, the kernel may be beside its configuration. */
+	shell("echo -n ONE >one/bzImage; printf 'set root=hd1,msdos1\\nmenuentry A {\\nlinux /bzImage o\\n}\\n' "
+	      ">one/grub/grub.cfg; mke2fs -q -F -t ext4 -d one part-1.img 8M");
+	put_parts(2);
+	put_logical(2);
+	boots("ONE", "", "o");
+	shell("printf 'search --label SYSTEM --set=root\\nmenuentry A {\\nlinux ($root)/bzImage l\\n}\\n' "
+	      ">one/grub/grub.cfg; mke2fs -q -F -t ext4 -d one part-1.img 8M");
+	put_parts(2);
+	put_logical(2);
+	boots("TWO", "", "l");
+}
+
+/* A chain of logical partitions that leads in a circle ends. */
+static void test_logical_circle(void **state)
+{
+	uint8_t table[512] = {[510] = 0x55, [511] = 0xaa};
+
+	shell("truncate -s 40M disk.img");
+	put_entry(table + 446, 0x05, 10240, 71680);
+	put_table(table, sizeof table, 0);
+	put_entry(table + 446, 0x83, 1, 100);
+	put_entry(table + 462, 0x05, 1, 100);
+	put_table(table, sizeof table, 10240 * 512);
+	put_table(table, sizeof table, 10241 * 512);
+	refuses("disk: no kernel can be taken from it: no ext2");
+}
+
+/* What a configuration names and cannot be had, by its name. */
+static void test_refused_devices(void **state)
+{
+	static const struct {
+		const char *config, *says;
+	} cases[] = {
+		{"menuentry A {\\nlinux (lvm/vg-root)/vmlinuz\\n}\\n",
+			"disk: /grub/grub.cfg names (lvm/vg-root)/vmlinuz: that is a logical volume (LVM), "
+			"which is not read"},
+		{"menuentry A {\\nloopback loop0 /k.squashfs\\nlinux (loop0)/vmlinuz\\n}\\n",
+			"names (loop0)/vmlinuz: that is a file system in a file (loopback), which is not read"},
+		{"menuentry A {\\nlinux (hd0,gpt2)/vmlinuz\\n}\\n",
+			"names (hd0,gpt2)/vmlinuz: that is XFS, which is not read"},
+		{"menuentry A {\\nlinux (hd0,gpt3)/vmlinuz\\n}\\n",
+			"names (hd0,gpt3)/vmlinuz, which is not there"},
+		{"menuentry U {\\nfwsetup\\n}\\n",
+			"/grub/grub.cfg: its default, 'U', names no Linux kernel ('fwsetup' in it is not "
+			"understood)"},
+		{"blscfg\\n", "/grub/grub.cfg has no entry ('blscfg' in it is not understood)"},
+	};
+	char command[512];
+
+	shell("mkdir -p one/grub; truncate -s 8M part-2.img;"
+	      "printf XFSB | dd of=part-2.img conv=notrunc status=none");
+	for (size_t n = 0; n < sizeof cases / sizeof *cases; n++) {
+		snprintf(command, sizeof command,
+			"printf '%s' >one/grub/grub.cfg; mke2fs -q -F -t ext4 -d one part-1.img 8M",
+			cases[n].config);
+		shell(command);
+		put_parts(2);
+		put_gpt(2);
+		refuses(cases[n].says);
+	}
+}
+
+/* Fedora with /boot of its own: grubenv names the entry and has the kernel's words. */
+static void test_bls(void **state)
+{
+	shell("mkdir -p root/loader/entries root/grub2; cd root; for v in 6.8.5-301 6.10.3-200; do"
+	      " printf K$v >vmlinuz-$v; printf R$v >initramfs-$v.img;"
+	      " printf \"title F ($v)\\nversion $v\\nlinux /vmlinuz-$v\\n"
+	      "initrd /initramfs-$v.img \\$tuned_initrd\\noptions \\$kernelopts\\n\" >loader/entries/0c-$v.conf;"
+	      "done; printf 'load_env\\nset default=\"${saved_entry}\"\\ninsmod blscfg\\nblscfg\\n' "
+	      ">grub2/grub.cfg;"
+	      "printf '# GRUB Environment Block\\nkernelopts=root=/dev/vda2 ro\\n' >grub2/grubenv; cd ..;"
+	      "mke2fs -q -t ext4 -d root disk.img 8M");
+	boots("K6.10.3-200", "R6.10.3-200", "root=/dev/vda2 ro");
+	shell("echo saved_entry=0c-6.8.5-301 >>root/grub2/grubenv; mke2fs -q -F -t ext4 -d root disk.img 8M");
+	boots("K6.8.5-301", "R6.8.5-301", "root=/dev/vda2 ro");
+	/* The entries suffice. */
+	shell("rm -r root/grub2; mkdir root/boot; mv root/loader root/vmlinuz* root/initramfs* root/boot;"
+	      "sed -i 's/[$]kernelopts/a=b/' root/boot/loader/entries/*;"
+	      "mke2fs -q -F -t ext4 -d root disk.img 8M");
+	boots("K6.10.3-200", "R6.10.3-200", "a=b");
+}
+
+static void test_extlinux(void **state)
+{
+	shell("mkdir -p root/boot root/etc; printf K >root/boot/vmlinuz-virt; printf R >root/boot/initramfs-virt;"
+	      "printf 'DEFAULT menu.c32\\nLABEL virt\\n  LINUX vmlinuz-virt\\n  INITRD initramfs-virt\\n"
+	      "  APPEND root=UUID=U modules=ext4\\n' >root/boot/extlinux.conf;"
+	      "mke2fs -q -t ext4 -d root disk.img 8M");
+	boots("K", "R", "root=UUID=U modules=ext4");
+	/* Without it: by the kernel's name */
+	shell("rm root/boot/extlinux.conf; mke2fs -q -F -t ext4 -d root disk.img 8M");
+	boots("K", "R", "root=/dev/vda ro");
+}
+
+/* No configuration: the newest, with the ramdisk of its version, and the root that has a system. */
+static void test_newest(void **state)
+{
+	shell("mkdir -p one two/etc; cd one; for v in 6.1.0-9-amd64 6.1.0-10-amd64 6.1.0-10-amd64.old; do"
+	      " printf $v >vmlinuz-$v; printf R$v >initrd.img-$v; done; printf x >vmlinuz-9-rescue; cd ..;"
+	      "mke2fs -q -t ext4 -d one part-1.img 8M; mke2fs -q -t ext4 -d two part-2.img 8M");
+	put_parts(2);
+	put_gpt(2);
+	boots("6.1.0-10-amd64", "R6.1.0-10-amd64", "root=/dev/vda2 ro");
+	shell("rm one/initrd*; mke2fs -q -F -t ext4 -d one part-1.img 8M;"
+	      "mkdir two/boot; printf 6.2 >two/boot/vmlinuz-6.2; printf R >two/boot/initramfs-6.2.img;"
+	      "mke2fs -q -F -t ext4 -d two part-2.img 8M");
+	put_parts(2);
+	put_gpt(2);
+	boots("6.1.0-10-amd64", "", "root=/dev/vda2 ro");
+	/* A configuration on a later partition counts more than a kernel on an earlier. */
+	shell("mkdir two/boot/grub; echo 'menuentry a { linux /boot/vmlinuz-6.2 z }' >two/boot/grub/grub.cfg;"
+	      "mke2fs -q -F -t ext4 -d two part-2.img 8M");
+	put_parts(2);
+	put_gpt(2);
+	boots("6.2", "", "z");
+}
+
 static void test_others(void **state)
 {
 	shell("truncate -s 0 disk.img");
@@ -398,12 +397,15 @@ static void test_others(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_grub),
-		cmocka_unit_test(test_legacy),
-		cmocka_unit_test(test_bad_menus),
 		cmocka_unit_test_setup_teardown(test_whole_disk, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_links, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_partitions, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_other_partition, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_logical_circle, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_refused_devices, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_bls, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_extlinux, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_newest, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_others, make_folder, remove_folder),
 	};
 

@@ -18,14 +18,15 @@
 #include "image/job.h"
 #include "image/process.h"
 #include "image/tree.h"
+#include "image/work.h"
 
-int job_read(struct job *job, const char *const *argv, void (*line)(void *ctx, const char *line),
-	void *ctx, struct error *err)
+static int run_logged(struct job *job, const char *const *argv, int log,
+	void (*line)(void *ctx, const char *line), void *ctx, struct error *err)
 {
 	const struct process process = {
 		.argv = argv,
 		.dir = job->work,
-		.log = job->log,
+		.log = log,
 		.signals = job->signals,
 		.line = line,
 		.ctx = ctx,
@@ -35,6 +36,18 @@ int job_read(struct job *job, const char *const *argv, void (*line)(void *ctx, c
 		dprintf(job->log, "%s%s", i ? " " : "+ ", argv[i]);
 	dprintf(job->log, "\n");
 	return process_run(&process, err);
+}
+
+int job_read(struct job *job, const char *const *argv, void (*line)(void *ctx, const char *line),
+	void *ctx, struct error *err)
+{
+	return run_logged(job, argv, job->log, line, ctx, err);
+}
+
+int job_read_private(struct job *job, const char *const *argv,
+	void (*line)(void *ctx, const char *line), void *ctx, struct error *err)
+{
+	return run_logged(job, argv, -1, line, ctx, err);
 }
 
 int job_run(struct job *job, const char *const *argv, struct error *err)
@@ -75,13 +88,30 @@ static int check_hostname(const char *name, struct error *err)
 	return 0;
 }
 
+/*
+ * Debian's releases by name (https://www.debian.org/releases/). Another distribution's would come as
+ * far as its archive's keys, which this host does not have, and be told so in apt's words.
+ */
+static int check_dist(const char *dist, struct error *err)
+{
+	static const char *const known[] = {"bullseye", "bookworm", "trixie", "forky", "duke",
+		"sid", "oldoldstable", "oldstable", "stable", "testing", "unstable"};
+
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (!strcmp(dist, known[i]))
+			return 0;
+	return error_set(err, EINVAL,
+		"--dist '%s': no release of Debian, of which images are made: bullseye, bookworm, trixie, forky, sid; or stable, testing, unstable",
+		dist);
+}
+
 static int check(const struct image_request *request, struct error *err)
 {
 	const char *c = request->password;
 	int r = image_check_name("image", request->name, err);
 
 	if (!r)
-		r = image_check_name("distribution", request->dist, err);
+		r = check_dist(request->dist, err);
 	if (!r)
 		r = check_packages(request->include, err);
 	if (!r)
@@ -170,7 +200,8 @@ static int describe(struct job *job, const char *hostname, const char *password,
 
 static int tidy(struct job *job, struct error *err)
 {
-	static const char *const left[] = {"early", "late", "early.tar", "late.tar"};
+	static const char *const left[] = {"early", "late", "early.tar", "late.tar", JOB_APT_CONF,
+		JOB_APT_SOURCES};
 	char path[PATH_MAX + 16];
 
 	for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
@@ -222,24 +253,25 @@ static int prepare(struct job *job, char *final, size_t size, char *log, struct 
 		return r;
 	if (!realpath(dir, final))
 		return error_set(err, errno, "%s: %s", dir, strerror(errno));
-	if (snprintf(job->work, sizeof job->work, "%s/.%s.XXXXXX", final, request->name) >=
-			(int)sizeof job->work ||
-		snprintf(log, size, "%s/%s.log", final, request->name) >= (int)size)
-		return error_set(err, ENAMETOOLONG, "%s: name too long", dir);
-	strcat(final, "/");
+	if (work_sweep(final))
+		job->request->progress(job->request->ctx,
+			"removed what a killed 'image create' had left");
+	job->lock = work_make(final, request->name, job->work, sizeof job->work, err);
+	if (job->lock < 0)
+		return job->lock;
+	strcat(final, "/"); /* work_make() found that it has room for more than the name */
 	strcat(final, request->name);
 	if (!access(final, F_OK))
 		return error_set(err, EEXIST, "there is an image '%s' already (%s)", request->name,
 			final);
+	snprintf(log, size, "%.*s.log", (int)size - 5, final);
 	job->log =
 		open(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (job->log < 0)
-		return error_set(err, errno, "%s: %s", log, strerror(errno));
-	if (!mkdtemp(job->work)) {
-		job->work[0] = 0;
-		return error_set(err, errno, "%s: %s", dir, strerror(errno));
+	if (job->log < 0) {
+		r = error_set(err, errno, "%s: %s", log, strerror(errno));
+		log[0] = 0;
 	}
-	return 0;
+	return r;
 }
 
 static int catch_signals(sigset_t *old, struct error *err)
@@ -282,7 +314,7 @@ int image_create(const struct image_request *request, struct image_result *resul
 	if (!job)
 		return error_set(err, ENOMEM, "out of memory");
 	job->request = request;
-	job->log = job->signals = -1;
+	job->log = job->signals = job->lock = -1;
 	memset(result, 0, sizeof *result);
 	sigprocmask(SIG_BLOCK, NULL, &old);
 	r = check(request, err);
@@ -316,6 +348,8 @@ int image_create(const struct image_request *request, struct image_result *resul
 out:
 	if (job->log >= 0)
 		close(job->log);
+	if (job->lock >= 0)
+		close(job->lock);
 	drop_signals(job->signals, &old);
 	free(job);
 	return r;

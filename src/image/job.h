@@ -10,10 +10,15 @@
 #include "image/create.h"
 #include "image/overlay.h"
 
+/* Files of the work folder that are gone when the image is ready. */
+#define JOB_APT_CONF "apt.conf"
+#define JOB_APT_SOURCES "apt.list"
+
 struct job {
 	const struct image_request *request;
 	struct overlay overlay;
-	char work[PATH_MAX]; /* the folder where everything is made, as an absolute path */
+	char work[PATH_MAX]; /* the folder where everything is made, as an absolute path (work.h) */
+	int lock;            /* on it */
 	char uuid[37];       /* of the root file system */
 	char ssh_key[8192];
 	int log, signals; /* see struct process */
@@ -24,6 +29,9 @@ int job_run(struct job *job, const char *const *argv, struct error *err);
 /* The same, with each line of its output to line. */
 int job_read(struct job *job, const char *const *argv, void (*line)(void *ctx, const char *line),
 	void *ctx, struct error *err);
+/* The same, but the log does not get to see the output, in which there may be passwords. */
+int job_read_private(struct job *job, const char *const *argv,
+	void (*line)(void *ctx, const char *line), void *ctx, struct error *err);
 
 /* root.c: makes root.tar, vmlinuz and initrd.img in the work folder. */
 int job_make_root(struct job *job, struct error *err);

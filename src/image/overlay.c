@@ -22,6 +22,21 @@ static const char initramfs_hook[] = "#!/bin/sh\n"
 				     ". /usr/share/initramfs-tools/hook-functions\n"
 				     "manual_add_modules virtio_pci virtio_blk ext4\n";
 
+/* No RSA key: it takes a translated guest seconds to find one, and every client of this age has better. */
+static const char host_keys[] =
+	"[Unit]\n"
+	"Description=SSH host keys of this machine alone\n"
+	"Before=ssh.service\n"
+	"ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key\n"
+	"\n"
+	"[Service]\n"
+	"Type=oneshot\n"
+	"ExecStart=ssh-keygen -q -N '' -t ecdsa -f /etc/ssh/ssh_host_ecdsa_key\n"
+	"ExecStart=ssh-keygen -q -N '' -t ed25519 -f /etc/ssh/ssh_host_ed25519_key\n"
+	"\n"
+	"[Install]\n"
+	"WantedBy=ssh.service\n";
+
 /* Runs in the guest's root, once, after all packages are there. */
 static const char setup[] =
 	"set -eu\n"
@@ -29,8 +44,10 @@ static const char setup[] =
 	"chmod 0700 /root\n"
 	"[ ! -d /root/.ssh ] || chmod 0700 /root/.ssh\n"
 	"ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf\n"
-	"rm -f /etc/apt/apt.conf.d/99mmdebstrap\n"
-	"systemctl enable systemd-networkd systemd-resolved ssh >/dev/null 2>&1\n"
+	"rm -f /etc/apt/apt.conf.d/99mmdebstrap /etc/apt/sources.list.d/0000*\n"
+	/* Each copy of the image is a machine of its own, and makes its own keys at its first start. */
+	"rm -f /etc/ssh/ssh_host_*\n"
+	"systemctl enable systemd-networkd systemd-resolved ssh ssh-host-keys >/dev/null 2>&1\n"
 	/* Nobody waits for the network before the login, and there is no screen to log in at. */
 	"systemctl disable systemd-networkd-wait-online getty@tty1 >/dev/null 2>&1\n"
 	"for f in /boot/vmlinuz-*; do cp \"$f\" /.dach/vmlinuz; done\n"
@@ -84,6 +101,9 @@ int overlay_write_late(const char *dir, const struct overlay *overlay, struct er
 	if (!r)
 		r = tree_write(dir, "etc/systemd/network/80-ethernet.network", 0644, err, "%s",
 			network);
+	if (!r)
+		r = tree_write(dir, "etc/systemd/system/ssh-host-keys.service", 0644, err, "%s",
+			host_keys);
 	if (!r)
 		r = tree_write(dir, "." OVERLAY_DIR "/setup", 0600, err, "%s", setup);
 	if (!r)

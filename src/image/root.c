@@ -17,7 +17,7 @@
 	"systemd-resolved,openssh-server,ca-certificates,curl,less,nano,e2fsprogs,zstd,"   \
 	"linux-image-cloud-amd64,initramfs-tools"
 
-#define ARGS_MAX 96
+#define ARGS_MAX 16
 
 /* An argument vector that owns its strings. */
 struct args {
@@ -50,6 +50,13 @@ static void args_free(struct args *args)
 		free(args->at[i]);
 }
 
+/* What mmdebstrap is told by files, since these lines may have passwords in them. */
+struct lines {
+	FILE *file;
+	const char *dist;
+	unsigned count;
+};
+
 /*
  * The host's apt reaches its servers in its own way: through a proxy, from a
  * mirror with a lasting Release file. Ours has to go the same way while the
@@ -59,32 +66,51 @@ static void take_apt_option(void *ctx, const char *line)
 {
 	static const char *const want[] = {"Acquire::http::", "Acquire::https::", "Acquire::Check-",
 		"Acquire::Retries", "Acquire::ForceIPv"};
+	struct lines *lines = ctx;
 
 	for (size_t i = 0; i < sizeof want / sizeof *want; i++)
 		if (!strncmp(line, want[i], strlen(want[i])))
-			add(ctx, "--aptopt=%s", line);
+			lines->count += fprintf(lines->file, "%s\n", line) > 0;
 }
-
-struct sources {
-	struct args *args;
-	const char *dist;
-};
 
 /* line: release, address, component, file with the keys (or not). */
 static void take_source(void *ctx, const char *line)
 {
-	const struct sources *sources = ctx;
+	struct lines *lines = ctx;
 	char release[128], uri[256], component[64], keys[256], option[300] = "";
-	size_t len = strlen(sources->dist);
+	size_t len = strlen(lines->dist);
 
 	if (sscanf(line, "%127s %255s %63s %255s", release, uri, component, keys) != 4)
 		return;
-	if (strncmp(release, sources->dist, len) || (release[len] && release[len] != '-') ||
+	if (strncmp(release, lines->dist, len) || (release[len] && release[len] != '-') ||
 		strcmp(component, "main") || strstr(release, "backports"))
 		return;
 	if (keys[0] == '/')
 		snprintf(option, sizeof option, "[signed-by=\"%s\"] ", keys);
-	add(sources->args, "deb %s%s %s main", option, uri, release);
+	lines->count += fprintf(lines->file, "deb %s%s %s main\n", option, uri, release) > 0;
+}
+
+/*
+ * What a program says of the host's apt, line by line by take into the file name of the work folder,
+ * which nobody else may read. Returns how many lines are in it.
+ */
+static int write_lines(struct job *job, const char *name, const char *const *argv,
+	void (*take)(void *ctx, const char *line), struct error *err)
+{
+	struct lines lines = {.dist = job->request->dist};
+	char path[PATH_MAX + 16];
+	int r = tree_write(job->work, name, 0600, err, "%s", "");
+
+	if (r)
+		return r;
+	snprintf(path, sizeof path, "%s/%s", job->work, name);
+	lines.file = fopen(path, "we");
+	if (!lines.file)
+		return error_set(err, errno, "%s: %s", path, strerror(errno));
+	r = job_read_private(job, argv, take, &lines, err);
+	if (fclose(lines.file) && !r)
+		r = error_set(err, errno, "%s: %s", path, strerror(errno));
+	return r ? r : (int)lines.count;
 }
 
 /* What mmdebstrap is asked. Every hook is a constant: nothing of the user's gets into a shell. */
@@ -93,7 +119,6 @@ static int make_arguments(struct job *job, struct args *args, struct error *err)
 	static const char *const config[] = {"apt-config", "dump", NULL};
 	static const char *const targets[] = {"apt-get", "indextargets", "--format",
 		"$(RELEASE) $(REPO_URI) $(COMPONENT) $(SIGNED_BY)", "Created-By: Packages", NULL};
-	struct sources sources = {args, job->request->dist};
 	int r;
 
 	add(args, "mmdebstrap");
@@ -107,16 +132,19 @@ static int make_arguments(struct job *job, struct args *args, struct error *err)
 	add(args, "--customize-hook=download " OVERLAY_DIR "/vmlinuz vmlinuz");
 	add(args, "--customize-hook=download " OVERLAY_DIR "/initrd.img initrd.img");
 	add(args, "--customize-hook=rm -r \"$1" OVERLAY_DIR "\"");
-	r = job_read(job, config, take_apt_option, args, err);
-	if (r)
+	r = write_lines(job, JOB_APT_CONF, config, take_apt_option, err);
+	if (r > 0)
+		add(args, "--aptopt=" JOB_APT_CONF);
+	if (r < 0)
 		return r;
 	add(args, "%s", job->request->dist);
 	add(args, "root.tar");
-	r = job_read(job, targets, take_source, &sources, err);
-	if (!r && args->failed)
-		r = error_set(err, E2BIG,
-			"more apt settings or sources than mmdebstrap can be given");
-	return r;
+	r = write_lines(job, JOB_APT_SOURCES, targets, take_source, err);
+	if (r > 0)
+		add(args, JOB_APT_SOURCES);
+	if (r >= 0 && args->failed)
+		r = error_set(err, ENOMEM, "no memory for mmdebstrap's arguments");
+	return r < 0 ? r : 0;
 }
 
 static int pack(struct job *job, const char *dir, const char *tar, struct error *err)

@@ -32,11 +32,19 @@ bad:
 		what, name, IMAGE_NAME_MAX);
 }
 
+/* The images that all users of the host see. */
+static const char *system_store(void)
+{
+	const char *dir = getenv("DACH_IMAGES");
+
+	return dir && dir[0] == '/' ? dir : SYSTEM_STORE;
+}
+
 int image_store_dir(char *dir, size_t size, struct error *err)
 {
 	/* In a user's container root is no root: then the system's folder is not ours to write. */
-	if (!geteuid() && !access("/var/lib", W_OK)) {
-		snprintf(dir, size, "%s", SYSTEM_STORE);
+	if (strcmp(system_store(), SYSTEM_STORE) || (!geteuid() && !access("/var/lib", W_OK))) {
+		snprintf(dir, size, "%s", system_store());
 		return 0;
 	}
 	return folder_data("dach/images", dir, size, err);
@@ -108,10 +116,13 @@ static int read_image(const char *path, struct image *image, struct error *err)
 /* Store i of those that are searched, in order; false: there are no more. */
 static bool store_at(int i, char *dir, size_t size)
 {
-	if (i == 0 && !folder_data("dach/images", dir, size, NULL))
+	/* Without a home, or where it is the system's, there is only one. */
+	bool own = !folder_data("dach/images", dir, size, NULL) && strcmp(dir, system_store());
+
+	if (own && i == 0)
 		return true;
-	snprintf(dir, size, "%s", SYSTEM_STORE);
-	return i < 2;
+	snprintf(dir, size, "%s", system_store());
+	return i == own;
 }
 
 int image_find(const char *name, struct image *image, struct error *err)

@@ -8,7 +8,8 @@
  * beside which NAME.log tells how it was made.
  *
  * Folders of images: /var/lib/dach/images for root, else $XDG_DATA_HOME/dach/images
- * (~/.local/share when unset). Looking for one, the user's own come first.
+ * (~/.local/share when unset). Looking for one, the user's own come first. $DACH_IMAGES, an
+ * absolute path, stands for the first, and is then where everybody's new images go.
  */
 #ifndef DACH_IMAGE_STORE_H
 #define DACH_IMAGE_STORE_H

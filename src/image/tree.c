@@ -63,6 +63,21 @@ int tree_write(const char *dir, const char *name, mode_t mode, struct error *err
 	return r;
 }
 
+/* A folder that its owner may not read or write would keep its files. Links are never followed. */
+static int open_folder(int parent, const char *name)
+{
+	int at = openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), fd;
+	char path[32];
+
+	if (at < 0)
+		return -1;
+	snprintf(path, sizeof path, "/proc/self/fd/%d", at);
+	chmod(path, 0700); /* of at, whatever its name means by now; if it fails the next says so */
+	fd = openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	close(at);
+	return fd;
+}
+
 static int remove_at(int parent, const char *name, dev_t dev, int depth)
 {
 	struct stat st;
@@ -76,9 +91,7 @@ static int remove_at(int parent, const char *name, dev_t dev, int depth)
 		return -errno;
 	if (!S_ISDIR(st.st_mode) || st.st_dev != dev || depth > DEPTH_MAX)
 		return -EPERM;
-	/* A folder that its owner may not write to keeps its files. */
-	fchmodat(parent, name, 0700, 0);
-	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = open_folder(parent, name);
 	dir = fd < 0 ? NULL : fdopendir(fd);
 	if (!dir) {
 		r = -errno;

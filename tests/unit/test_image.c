@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -23,6 +24,7 @@
 #include "image/process.h"
 #include "image/store.h"
 #include "image/tree.h"
+#include "image/work.h"
 
 static char root[] = "/tmp/dach-test-XXXXXX";
 
@@ -125,6 +127,33 @@ static void store(void **state)
 	free(image);
 }
 
+/* Where both folders of images are one, each is shown once. */
+static void one_store_is_listed_once(void **state)
+{
+	struct image *image = malloc(sizeof *image);
+	unsigned before = 0, images = 0;
+	char path[200];
+
+	make("once");
+	assert_int_equal(image_list(count, &before, NULL), 0);
+	snprintf(path, sizeof path, "%s/dach/images", root);
+	setenv("DACH_IMAGES", path, 1);
+	assert_int_equal(image_list(count, &images, NULL), 0);
+	unsetenv("DACH_IMAGES");
+	assert_true(images > 0);
+	assert_int_equal(images, before);
+	/* It is looked into beside the user's own, and is where new ones go. */
+	setenv("XDG_DATA_HOME", "/nonexistent", 1);
+	setenv("DACH_IMAGES", path, 1);
+	assert_int_equal(image_find("once", image, NULL), 0);
+	assert_int_equal(image_store_dir(image->path, sizeof image->path, NULL), 0);
+	assert_string_equal(image->path, path);
+	unsetenv("DACH_IMAGES");
+	setenv("XDG_DATA_HOME", root, 1);
+	assert_int_equal(image_delete("once", NULL), 0);
+	free(image);
+}
+
 static void keeps_what_it_does_not_know(void **state)
 {
 	char dir[200], path[256];
@@ -224,6 +253,7 @@ static void refuses_requests(void **state)
 	refuses((struct image_request){.name = "a_b"}); /* no host name */
 	refuses((struct image_request){.dist = "book worm"});
 	refuses((struct image_request){.dist = "--help"});
+	refuses((struct image_request){.dist = "noble"}); /* another distribution's */
 	refuses((struct image_request){.size = 1});
 	refuses((struct image_request){.size = UINT64_MAX});
 	refuses((struct image_request){.include = "a,,b"});
@@ -240,6 +270,110 @@ static void refuses_requests(void **state)
 	assert_int_equal(access(path, F_OK), -1);
 }
 
+/* Programs of the test's own in front of the host's. */
+static void fake(const char *name, const char *script)
+{
+	char dir[200];
+
+	snprintf(dir, sizeof dir, "%s/bin", root);
+	assert_int_equal(tree_write(dir, name, 0755, NULL, "#!/bin/sh\n%s\n", script), 0);
+}
+
+static unsigned entries(const char *dir)
+{
+	DIR *open = opendir(dir);
+	struct dirent *entry;
+	unsigned n = 0;
+
+	while (open && (entry = readdir(open)))
+		n += strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..");
+	if (open)
+		closedir(open);
+	return n;
+}
+
+/* What the host's apt knows of proxies and mirrors may be secret: not in the log, not among arguments. */
+static void tells_no_secrets(void **state)
+{
+	struct image_request request = {.name = "secret",
+		.dist = "bookworm",
+		.include = "",
+		.size = IMAGE_SIZE_DEFAULT,
+		.progress = progress};
+	struct image_result *result = calloc(1, sizeof *result);
+	const char *old = getenv("PATH");
+	char out[200], path[4096], text[4096] = "", *saved = strdup(old);
+	struct error err = {""};
+	FILE *log;
+
+	fake("apt-config", "echo 'Acquire::http::Proxy \"http://user:geheim@127.0.0.1\";'");
+	fake("apt-get", "echo 'bookworm http://user:geheim@127.0.0.1/debian main /key'");
+	/* It finds the lines in files, says what it was called with, and fails. */
+	fake("mmdebstrap",
+		"echo \"$@\"; grep -c geheim apt.conf; grep -cx 'deb .signed-by=\"/key\". http://user:geheim@127.0.0.1/debian bookworm main' apt.list; stat -c %a apt.conf apt.list; exit 7");
+	snprintf(path, sizeof path, "%s/bin:%s", root, saved);
+	setenv("PATH", path, 1);
+	snprintf(out, sizeof out, "%s/out", root);
+	request.output = out;
+	assert_int_equal(image_create(&request, result, &err), -EIO);
+	setenv("PATH", saved, 1);
+	assert_string_equal(err.text, "mmdebstrap: failed with status 7");
+	log = fopen(result->log, "r");
+	assert_non_null(log);
+	assert_true(fread(text, 1, sizeof text - 1, log) > 0);
+	fclose(log);
+	assert_null(strstr(text, "geheim"));
+	assert_non_null(
+		strstr(text, "--aptopt=apt.conf bookworm root.tar apt.list\n1\n1\n600\n600\n"));
+	assert_int_equal(entries(out), 1); /* the log */
+	free(saved);
+	free(result);
+}
+
+/* A log is named where there is one of this run. */
+static void names_no_log_of_others(void **state)
+{
+	struct image_request request = {.name = "there",
+		.dist = "bookworm",
+		.include = "",
+		.size = IMAGE_SIZE_DEFAULT,
+		.progress = progress};
+	struct image_result *result = calloc(1, sizeof *result);
+	char path[200];
+
+	make("there");
+	snprintf(path, sizeof path, "%s/dach/images", root);
+	request.output = path;
+	assert_int_equal(image_create(&request, result, NULL), -EEXIST);
+	assert_string_equal(result->log, "");
+	assert_int_equal(image_delete("there", NULL), 0);
+	free(result);
+}
+
+static void what_the_killed_left_goes(void **state)
+{
+	char dir[200], work[256], path[256];
+	int fd;
+
+	snprintf(dir, sizeof dir, "%s/works", root);
+	assert_int_equal(tree_make(dir, NULL), 0);
+	fd = work_make(dir, "a", work, sizeof work, NULL);
+	assert_true(fd >= 0);
+	assert_int_equal(tree_write(work, "root/file", 0600, NULL, "x"), 0);
+	snprintf(path, sizeof path, "%s/.hidden", dir); /* no work of ours */
+	assert_int_equal(mkdir(path, 0755), 0);
+	snprintf(path, sizeof path, "%s/.-x.abcdef", dir);
+	assert_int_equal(mkdir(path, 0755), 0);
+	assert_int_equal(work_sweep(dir), 0); /* its maker lives */
+	assert_int_equal(access(work, F_OK), 0);
+	close(fd);
+	assert_int_equal(work_sweep(dir), 1);
+	assert_int_equal(access(work, F_OK), -1);
+	assert_int_equal(entries(dir), 2);
+	assert_int_equal(work_make("/nonexistent", "a", work, sizeof work, NULL), -ENOENT);
+	assert_string_equal(work, "");
+}
+
 static void removes_trees(void **state)
 {
 	char dir[200], path[256];
@@ -249,7 +383,7 @@ static void removes_trees(void **state)
 	snprintf(path, sizeof path, "%s/a/link", dir);
 	assert_int_equal(symlink("/", path), 0);
 	snprintf(path, sizeof path, "%s/a/b", dir);
-	assert_int_equal(chmod(path, 0500), 0);
+	assert_int_equal(chmod(path, 0000), 0);
 	assert_int_equal(tree_remove(dir), 0);
 	assert_int_equal(access(dir, F_OK), -1);
 	assert_int_equal(tree_remove(dir), 0);
@@ -261,11 +395,15 @@ int main(void)
 		cmocka_unit_test(names),
 		cmocka_unit_test(a_home_without_HOME),
 		cmocka_unit_test(store),
+		cmocka_unit_test(one_store_is_listed_once),
 		cmocka_unit_test(keeps_what_it_does_not_know),
 		cmocka_unit_test(keeps_what_is_in_use),
 		cmocka_unit_test(programs),
 		cmocka_unit_test(programs_end_on_signals),
 		cmocka_unit_test(refuses_requests),
+		cmocka_unit_test(tells_no_secrets),
+		cmocka_unit_test(names_no_log_of_others),
+		cmocka_unit_test(what_the_killed_left_goes),
 		cmocka_unit_test(removes_trees),
 	};
 

@@ -13,11 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <libslirp.h>
 
+#include "net/gate.h"
 #include "net/net.h"
 
 /*
@@ -59,6 +61,7 @@ struct net {
 	struct frame *first, **last;
 	size_t backlog;
 	struct timer timer[TIMERS];
+	struct gate gate;
 };
 
 static int64_t now_ns(void)
@@ -94,7 +97,8 @@ static void backlog_drop(struct net *net)
 
 	net->first = frame->next;
 	if (!net->first)
-		net->last = &net->first;
+		gate_init(&net->gate, now_ns());
+	net->last = &net->first;
 	net->backlog -= frame->len;
 	free(frame);
 }
@@ -154,8 +158,19 @@ static void user_timer_mod(void *timer, int64_t expires, void *opaque)
 		((struct timer *)timer)->expires = expires;
 }
 
-static void user_poll_fd(int fd, void *opaque)
+static void user_opened(int fd, void *opaque)
 {
+	struct net *net = opaque;
+
+	net->gate.open++;
+}
+
+static void user_closed(int fd, void *opaque)
+{
+	struct net *net = opaque;
+
+	if (net->gate.open)
+		net->gate.open--;
 }
 
 static void user_notify(void *opaque)
@@ -170,8 +185,8 @@ static const SlirpCb slirp_callbacks = {
 	.timer_new_opaque = user_timer_new,
 	.timer_free = user_timer_free,
 	.timer_mod = user_timer_mod,
-	.register_poll_fd = user_poll_fd,
-	.unregister_poll_fd = user_poll_fd,
+	.register_poll_fd = user_opened,
+	.unregister_poll_fd = user_closed,
 	.notify = user_notify,
 };
 
@@ -185,6 +200,14 @@ static const struct {
 	{SLIRP_POLL_ERR, POLLERR},
 	{SLIRP_POLL_HUP, POLLHUP},
 };
+
+static bool listens(int fd)
+{
+	int listening = 0;
+	socklen_t size = sizeof listening;
+
+	return !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) && listening;
+}
 
 static int add_poll(int fd, int events, void *opaque)
 {
@@ -203,6 +226,9 @@ static int add_poll(int fd, int events, void *opaque)
 	for (unsigned i = 0; i < sizeof(events_map) / sizeof(events_map[0]); i++)
 		if (events & events_map[i].slirp)
 			wanted |= events_map[i].poll;
+	/* Who connects from outside waits: libslirp would try to accept him, in vain and without end. */
+	if (net->gate.open >= GATE_OPEN_HARD && listens(fd))
+		fd = -1;
 	net->fds[net->count] = (struct pollfd){.fd = fd, .events = wanted & ~(POLLERR | POLLHUP)};
 	return net->count++;
 }
@@ -301,22 +327,10 @@ int net_kick_fd(struct net *net)
 	return net->event;
 }
 
-/*
- * Is it for an address that means the host itself or its own link (RFC 1122 3.2.1.3, RFC 3927)? libslirp
- * would connect to that for the guest: to what trusts the host alone, or to a cloud's metadata.
- */
-static bool host_only(const uint8_t *frame, size_t len)
-{
-	const uint8_t *to = frame + NET_HEADER_LEN + 16;
-
-	if (len < NET_HEADER_LEN + 20 || frame[12] != 8 || frame[13] != 0)
-		return false;
-	return to[0] == 0 || to[0] == 127 || (to[0] == 169 && to[1] == 254);
-}
-
 void net_send(struct net *net, const uint8_t *frame, size_t len)
 {
-	if (len >= NET_HEADER_LEN && len <= NET_FRAME_MAX && !host_only(frame, len))
+	if (len >= NET_HEADER_LEN && len <= NET_FRAME_MAX &&
+		gate_admit(&net->gate, frame, len, now_ns()))
 		slirp_input(net->slirp, frame, len);
 }
 

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What of a guest's frames a network over this host's sockets takes. Each connection that a guest begins
+ * is a socket of the host: a descriptor, a port, an entry in its tables, of which all guests and the host
+ * itself share what there is. So their number and their rate are bounded; and no frame goes to an address
+ * that means the host itself.
+ *
+ * One gate for each network, used by its thread alone.
+ */
+#ifndef DACH_NET_GATE_H
+#define DACH_NET_GATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define GATE_OPEN_SOFT 512  /* open sockets from which the guest begins nothing new */
+#define GATE_OPEN_HARD 1024 /* and from which it does not go on with what has no connection (UDP) */
+#define GATE_RATE 200       /* beginnings a second, in the long run */
+#define GATE_BURST 1000     /* at once, after a quiet time */
+/* A UDP socket that is idle for longer is gone (libslirp's SO_EXPIRE). */
+#define GATE_UDP_NS (240 * 1000000000ll)
+
+struct gate {
+	unsigned open;     /* the host's sockets; kept by the network */
+	int64_t filled_ns; /* when tokens were last added */
+	int64_t tokens;    /* beginnings that may come now, in billionths */
+	/* Ports of the guest that have sent UDP: in this period of GATE_UDP_NS, and in the one before. */
+	uint8_t udp[2][65536 / 8];
+	int64_t period_ns;
+	uint64_t refused; /* beginnings that did not get through */
+};
+
+void gate_init(struct gate *gate, int64_t now_ns);
+
+/* May the network have this frame of the guest's? False: it is to be dropped, as a full line would. */
+bool gate_admit(struct gate *gate, const uint8_t *frame, size_t len, int64_t now_ns);
+
+#endif

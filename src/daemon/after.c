@@ -11,20 +11,12 @@
 #include "daemon/cores.h"
 #include "daemon/daemon.h"
 #include "daemon/launch.h"
-#include "daemon/life.h"
 #include "daemon/monitor.h"
 #include "daemon/quota.h"
 
 #define QUICK_SECONDS 2 /* a life as short as that is no life */
-#define RETRY_SECONDS 10
-#define QUICK_MAX 5   /* after so many of them it is not started again */
-#define RENAMED_MAX 8 /* ended lives of one guest that rename-restart keeps */
-
-static void log_guest(const struct guest *guest, const char *what, const char *text)
-{
-	log_add(&guest->daemon->log, GUEST_LABEL " (%u): %s%s%s", guest->config.name, guest->domid,
-		what, *text ? ": " : "", text);
-}
+#define QUICK_MAX 5     /* after so many of them it is not started again */
+#define RENAMED_MAX 8   /* ended lives of one guest that rename-restart keeps */
 
 static enum domain_action action_for(const struct guest *guest)
 {
@@ -40,7 +32,7 @@ static void tell_end(struct guest *guest, enum domain_action action)
 
 	snprintf(what, sizeof what, "ended (%s), then %s", end_word(guest->reason),
 		domain_action_name(action));
-	log_guest(guest, what, guest->text);
+	guest_log(guest, what, guest->text);
 	events_tell(&guest->daemon->events, "ended", guest,
 		json_pack("{s:s, s:s, s:s}", "reason", end_word(guest->reason), "text", guest->text,
 			"action", domain_action_name(action)));
@@ -68,7 +60,7 @@ static void switch_off(struct guest *guest)
 	guest->destroying = false;
 	guest_sort(guest);
 	if (guest_save(guest, &err))
-		log_guest(guest, "is off, which cannot be noted", err.text);
+		guest_log(guest, "is off, which cannot be noted", err.text);
 	else
 		launch_remove(guest);
 }
@@ -93,7 +85,7 @@ static void put_away(struct guest *guest)
 	}
 	if (after_remove(guest, &err)) {
 		/* It stays in the list as what it is; a later attempt may have more room. */
-		log_guest(guest, "has ended, which cannot be noted", err.text);
+		guest_log(guest, "has ended, which cannot be noted", err.text);
 		guest->state = RECORD_SHUTDOWN;
 	}
 }
@@ -104,7 +96,7 @@ static void preserve(struct guest *guest)
 
 	guest->state = RECORD_SHUTDOWN;
 	if (guest_save(guest, &err))
-		log_guest(guest, "is preserved, which cannot be noted", err.text);
+		guest_log(guest, "is preserved, which cannot be noted", err.text);
 	else if (!guest->monitor)
 		launch_remove(guest);
 	guest_tell(guest, false, 0, "");
@@ -117,25 +109,14 @@ static bool too_quick(struct guest *guest)
 	guest->quick = guest->ended - guest->started < QUICK_SECONDS ? guest->quick + 1 : 0;
 	if (guest->quick < QUICK_MAX)
 		return false;
-	log_guest(guest, "not started again: it ended within two seconds five times in a row", "");
+	guest_log(guest, "not started again: it ended within two seconds five times in a row", "");
 	return true;
 }
 
-void after_restart(struct guest *guest)
+void after_failed_start(struct guest *guest, const char *text)
 {
-	struct error err = {0};
-	int r = life_start(guest, false, &err);
-
-	if (!r)
-		return;
-	log_guest(guest, "cannot be started again", err.text);
-	if (r == -ENOSPC || r == -ENOMEM) {
-		/* No reason to lose it: the host's need may pass. */
-		life_retry(guest, RETRY_SECONDS);
-		return;
-	}
 	guest->reason = END_ERROR;
-	snprintf(guest->text, sizeof guest->text, "%s", err.text);
+	snprintf(guest->text, sizeof guest->text, "%s", text);
 	put_away(guest);
 }
 
@@ -151,14 +132,14 @@ static int unused_name(struct daemon *daemon, const char *name, char *to, size_t
 	return error_set(err, EDQUOT, "%u of its ended lives are kept already", RENAMED_MAX);
 }
 
-static void restart(struct guest *guest)
+static enum after restart(struct guest *guest)
 {
 	if (too_quick(guest)) {
 		put_away(guest);
-		return;
+		return AFTER_NOTHING;
 	}
 	guest_tell(guest, true, 0, "");
-	after_restart(guest);
+	return AFTER_AGAIN;
 }
 
 /* The ended one under a name and UUID of its own, and the store knows both or neither. */
@@ -214,7 +195,7 @@ static struct guest *split(struct guest *guest, struct error *err)
 	return NULL;
 }
 
-static void rename_restart(struct guest *guest)
+static enum after rename_restart(struct guest *guest)
 {
 	struct error err = {0};
 	struct guest *old = split(guest, &err);
@@ -222,11 +203,11 @@ static void rename_restart(struct guest *guest)
 	if (old)
 		events_tell(&guest->daemon->events, "renamed", old, NULL);
 	else
-		log_guest(guest, "cannot be kept under another name", err.text);
-	restart(guest);
+		guest_log(guest, "cannot be kept under another name", err.text);
+	return restart(guest);
 }
 
-void after_end(struct guest *guest, bool told)
+enum after after_end(struct guest *guest, bool told)
 {
 	enum domain_action action = action_for(guest);
 
@@ -238,20 +219,19 @@ void after_end(struct guest *guest, bool told)
 	switch (action) {
 	case DOMAIN_RESTART:
 	case DOMAIN_COREDUMP_RESTART:
-		restart(guest);
-		break;
+		return restart(guest);
 	case DOMAIN_RENAME_RESTART:
-		rename_restart(guest);
-		break;
+		return rename_restart(guest);
 	case DOMAIN_PRESERVE:
 		preserve(guest);
-		break;
+		return AFTER_NOTHING;
 	case DOMAIN_DESTROY:
 	case DOMAIN_COREDUMP_DESTROY:
 	case DOMAIN_SOFT_RESET:
-		put_away(guest);
 		break;
 	}
+	put_away(guest);
+	return AFTER_NOTHING;
 }
 
 /* The core is written, or could not be: the monitor may go, and gone() does what follows. */
@@ -269,7 +249,7 @@ static void dumped(void *ctx, int r, json_t *answer, const char *text)
 
 	if (r == -ECANCELED)
 		return; /* the connection is being closed */
-	log_guest(guest, r ? "no core file" : "core file written", r ? text : "");
+	guest_log(guest, r ? "no core file" : "core file written", r ? text : "");
 	let_go(guest);
 }
 
@@ -280,11 +260,11 @@ static void dump(struct guest *guest)
 	int fd;
 
 	if (cores_open(guest, path, &fd, &err)) {
-		log_guest(guest, "no core file", err.text);
+		guest_log(guest, "no core file", err.text);
 		let_go(guest);
 		return;
 	}
-	log_guest(guest, "core file", path);
+	guest_log(guest, "core file", path);
 	guest->dumping = true;
 	monitor_call(guest->monitor, &(struct monitor_request){.verb = REQUEST_DUMP_CORE}, fd, 0,
 		dumped, guest);
@@ -315,6 +295,6 @@ void after_host_boot(struct guest *guest)
 	snprintf(guest->text, sizeof guest->text, "the host was started again");
 	guest->ended = time(NULL);
 	guest->up = true;
-	log_guest(guest, guest->text, "");
+	guest_log(guest, guest->text, "");
 	put_away(guest);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "daemon/daemon.h"
+#include "daemon/describe.h"
 #include "daemon/guest.h"
 #include "daemon/host.h"
 #include "daemon/life.h"
@@ -174,7 +175,7 @@ int body_text(const json_t *body, const char *key, bool needed, const char **tex
 struct guest *api_guest(struct request *request)
 {
 	struct error err = {0};
-	struct guest *guest = guest_find(request->daemon, &request->peer, request->ref, &err);
+	struct guest *guest = guest_find(request->daemon, &request->caller, request->ref, &err);
 
 	if (!guest) {
 		request_unknown(request, err.text);
@@ -223,7 +224,7 @@ static void list(struct request *request)
 	json_t *guests = json_array();
 
 	for (const struct guest *guest = request->daemon->guests; guest; guest = guest->next)
-		if (guest_visible(guest, &request->peer))
+		if (guest_visible(guest, &request->caller))
 			json_array_append_new(guests, guest_describe(guest));
 	request_answer(request, 200,
 		json_pack("{s:o, s:o}", "guests", guests, "domain0",
@@ -242,7 +243,7 @@ void api_list(struct request *request)
 {
 	request->open = 1;
 	for (struct guest *guest = request->daemon->guests; guest; guest = guest->next) {
-		if (!guest_answers(guest) || !guest_visible(guest, &request->peer))
+		if (!guest_answers(guest) || !guest_visible(guest, &request->caller))
 			continue;
 		request->open++;
 		life_refresh(guest, REFRESH_MS, listed, request);
@@ -259,7 +260,7 @@ void api_log(struct request *request)
 {
 	struct log *log = &request->daemon->log;
 
-	if (!request->peer.manager) {
+	if (!request->caller.manager) {
 		request_refuse(request, -EACCES, "the log tells of other people's guests");
 		return;
 	}

@@ -10,6 +10,7 @@
 #include "daemon/after.h"
 #include "daemon/api.h"
 #include "daemon/daemon.h"
+#include "daemon/describe.h"
 #include "daemon/guest.h"
 #include "daemon/launch.h"
 #include "daemon/life.h"
@@ -69,7 +70,7 @@ static int check_new(struct request *request, struct domain_config *config, stru
 	if (!r && guest_by_uuid(request->daemon, config->uuid))
 		r = error_set(err, EEXIST, "there is a guest with the UUID %s already",
 			config->uuid);
-	return r ? r : quota_check(request->daemon, &request->peer, config, NULL, err);
+	return r ? r : quota_check(request->daemon, &request->caller, config, NULL, err);
 }
 
 static struct guest *make(struct request *request, struct wishes *wishes, struct error *err)
@@ -92,7 +93,7 @@ static struct guest *make(struct request *request, struct wishes *wishes, struct
 		request_refuse(request, r, err->text);
 		return NULL;
 	}
-	guest->owner = request->peer.uid;
+	guest->owner = request->caller.uid;
 	guest->managed = wishes->managed;
 	return guest;
 }
@@ -118,7 +119,7 @@ void api_create(struct request *request)
 		return;
 	}
 	log_add(&request->daemon->log, GUEST_LABEL " (%u): created by user %u", guest->config.name,
-		guest->domid, request->peer.uid);
+		guest->domid, request->caller.uid);
 	events_tell(&request->daemon->events, "created", guest, NULL);
 	if (wishes.start) {
 		guest_wait(guest, false, started, request);
@@ -145,7 +146,7 @@ void api_start(struct request *request)
 		r = error_set(&err, EALREADY, "domain '" GUEST_LABEL "' is on already",
 			guest->config.name);
 	if (!r)
-		r = quota_check(request->daemon, &request->peer, &guest->config, guest, &err);
+		r = quota_check(request->daemon, &request->caller, &guest->config, guest, &err);
 	if (!r) {
 		guest->quick = 0;
 		r = life_start(guest, paused, &err);

@@ -10,6 +10,7 @@
 #include "daemon/affinity.h"
 #include "daemon/api.h"
 #include "daemon/daemon.h"
+#include "daemon/describe.h"
 #include "daemon/guest.h"
 #include "daemon/life.h"
 #include "daemon/resources.h"
@@ -72,7 +73,7 @@ static void dumped(void *ctx, int r, json_t *answer, const char *text)
 	struct request *request = ctx;
 	const char *path = json_string_value(json_object_get(request->body, "path"));
 
-	if (r && request->peer.manager && path)
+	if (r && request->caller.manager && path)
 		unlink(path);
 	asked(ctx, r, answer, text);
 }
@@ -96,8 +97,8 @@ void api_dump_core(struct request *request)
 	if (!r && path[0] != '/')
 		r = error_set(&err, EINVAL, "path: does not begin with /");
 	if (!r)
-		r = peer_open(&request->peer, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600,
-			&fd, &err);
+		r = caller_open(&request->caller, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW,
+			0600, &fd, &err);
 	if (r) {
 		request_refuse(request, r, err.text);
 		return;
@@ -210,7 +211,8 @@ void api_memory_max(struct request *request)
 		return;
 	}
 	/* What is accounted of a guest is what it was started with, until it has ended. */
-	if (!request->peer.manager && guest->state != RECORD_OFF && memory < guest->config.maxmem) {
+	if (!request->caller.manager && guest->state != RECORD_OFF &&
+		memory < guest->config.maxmem) {
 		request_refuse(request, -EBUSY, "memory: lower it while the guest is off");
 		return;
 	}
@@ -218,7 +220,7 @@ void api_memory_max(struct request *request)
 		request_refuse(request, -EINVAL, "memory: less than the guest has; mem-set first");
 		return;
 	}
-	if (!request->peer.manager && memory > guest->config.maxmem) {
+	if (!request->caller.manager && memory > guest->config.maxmem) {
 		request_refuse(request, -EACCES, "only who manages the host may raise it");
 		return;
 	}

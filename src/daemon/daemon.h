@@ -2,7 +2,7 @@
 /*
  * dachd: what it owns. One thread, one event loop; nothing here needs a lock. The parts are in files
  * of their own: guest.h (the list), life.h (starting, ending, finding again), server.h (HTTP),
- * events.h, policy.h, log.h, and domain/store.h.
+ * events.h, policy.h, log.h, and daemon/store.h.
  */
 #ifndef DACH_DAEMON_DAEMON_H
 #define DACH_DAEMON_DAEMON_H
@@ -15,7 +15,7 @@
 #include "daemon/events.h"
 #include "daemon/log.h"
 #include "daemon/policy.h"
-#include "domain/store.h"
+#include "daemon/store.h"
 #include "host/cpuset.h"
 
 struct cgroup;

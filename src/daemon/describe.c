@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A guest as the API shows it: its configuration, and what its monitor last said. */
+#include "daemon/describe.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <time.h>

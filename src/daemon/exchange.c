@@ -46,13 +46,18 @@ int exchange_status(int r)
 
 void exchange_upload(struct request *request, const char *data, size_t size)
 {
-	char *more = NULL;
+	char *more;
 
 	/* What is too much is read and thrown away: the answer comes at the end. */
-	if (!request->too_large && request->uploaded + size <= SERVER_BODY_MAX)
-		more = realloc(request->upload, request->uploaded + size);
+	if (request->upload_failed)
+		return;
+	if (request->uploaded + size > SERVER_BODY_MAX) {
+		request->upload_failed = EMSGSIZE;
+		return;
+	}
+	more = realloc(request->upload, request->uploaded + size);
 	if (!more) {
-		request->too_large = true;
+		request->upload_failed = ENOMEM;
 		return;
 	}
 	memcpy(more + request->uploaded, data, size);
@@ -64,8 +69,10 @@ static int read_body(struct request *request, struct error *err)
 {
 	json_error_t where;
 
-	if (request->too_large)
+	if (request->upload_failed == EMSGSIZE)
 		return error_set(err, EMSGSIZE, "the request's body is longer than 1 MiB");
+	if (request->upload_failed)
+		return error_set(err, request->upload_failed, "out of memory");
 	if (request->uploaded) {
 		request->body = json_loadb(request->upload, request->uploaded,
 			JSON_REJECT_DUPLICATES, &where);
@@ -100,7 +107,7 @@ void exchange_dispatch(struct request *request, const char *method, const char *
 	bool other;
 	int r;
 
-	if (!request->peer.manager && !request->peer.user) {
+	if (!request->caller.manager && !request->caller.user) {
 		request_refuse(request, -EACCES, "you may no longer use this daemon");
 		return;
 	}
@@ -155,8 +162,8 @@ enum MHD_Result exchange_stream(struct request *request)
 
 	if (!response)
 		return MHD_NO;
-	request->listener.manager = request->peer.manager;
-	request->listener.uid = request->peer.uid;
+	request->listener.manager = request->caller.manager;
+	request->listener.uid = request->caller.uid;
 	request->listener.more = more_events;
 	request->listener.ctx = request;
 	events_listen(&request->daemon->events, &request->listener);

@@ -9,7 +9,6 @@
 #include <strings.h>
 
 #include "daemon/daemon.h"
-#include "daemon/life.h"
 #include "daemon/monitor.h"
 
 struct guest *guest_new(struct daemon *daemon, struct domain_config *config)
@@ -21,7 +20,6 @@ struct guest *guest_new(struct daemon *daemon, struct domain_config *config)
 	guest->daemon = daemon;
 	guest->config = *config;
 	memset(config, 0, sizeof *config);
-	life_init(guest);
 	return guest;
 }
 
@@ -100,7 +98,8 @@ void guest_free(struct guest *guest)
 	unlink_guest(guest);
 	guest_tell(guest, true, -ENOENT, "the guest is gone");
 	guest_tell(guest, false, -ENOENT, "the guest is gone");
-	loop_timer_cancel(&guest->timer);
+	if (guest->timer.loop)
+		loop_timer_cancel(&guest->timer);
 	monitor_close(guest->monitor);
 	json_decref(guest->info);
 	domain_config_free(&guest->config);
@@ -114,9 +113,9 @@ bool guest_answers(const struct guest *guest)
 	return guest->monitor && (guest->up || guest->state != RECORD_STARTING);
 }
 
-bool guest_visible(const struct guest *guest, const struct peer *peer)
+bool guest_visible(const struct guest *guest, const struct caller *caller)
 {
-	return peer->manager || guest->owner == peer->uid;
+	return caller->manager || guest->owner == caller->uid;
 }
 
 struct guest *guest_by_name(struct daemon *daemon, const char *name)
@@ -147,7 +146,7 @@ static struct guest *by_domid(struct daemon *daemon, const char *text)
 	return guest;
 }
 
-struct guest *guest_find(struct daemon *daemon, const struct peer *peer, const char *ref,
+struct guest *guest_find(struct daemon *daemon, const struct caller *caller, const char *ref,
 	struct error *err)
 {
 	struct guest *guest;
@@ -159,7 +158,7 @@ struct guest *guest_find(struct daemon *daemon, const struct peer *peer, const c
 	if (!guest)
 		guest = guest_by_uuid(daemon, ref);
 	/* Whoever may not see it does not learn that it is there. */
-	if (guest && guest_visible(guest, peer))
+	if (guest && guest_visible(guest, caller))
 		return guest;
 	error_set(err, ENOENT, "Domain '" GUEST_LABEL "' does not exist.", ref);
 	return NULL;
@@ -230,6 +229,12 @@ int guest_save_new_life(struct guest *guest, struct error *err)
 	if (!r)
 		guest->domid = domid;
 	return r;
+}
+
+void guest_log(const struct guest *guest, const char *what, const char *text)
+{
+	log_add(&guest->daemon->log, GUEST_LABEL " (%u): %s%s%s", guest->config.name, guest->domid,
+		what, *text ? ": " : "", text);
 }
 
 /* Waiting */

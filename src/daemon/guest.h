@@ -10,13 +10,13 @@
 
 #include "base/loop.h"
 #include "domain/config.h"
-#include "domain/store.h"
+#include "daemon/store.h"
 
 #define GUEST_TEXT_MAX 512
 
 struct daemon;
 struct monitor;
-struct peer;
+struct caller;
 
 /* Somebody who waits until a guest has started, or has ended. */
 struct guest_wait {
@@ -47,13 +47,13 @@ struct guest {
 	bool destroying;         /* somebody asked for its end */
 	bool held;               /* it has ended, its monitor stays for a look */
 	bool dumping;
-	bool retrying;  /* the timer begins its next life */
-	bool created;   /* by a request that still waits: gone if it does not start */
-	bool paused;    /* starts paused */
-	json_t *info;   /* the monitor's last answer; NULL */
-	unsigned quick; /* lives in a row that were very short */
-	unsigned tries; /* of what the timer does */
-	struct loop_timer timer;
+	bool retrying;           /* the timer begins its next life */
+	bool created;            /* by a request that still waits: gone if it does not start */
+	bool paused;             /* starts paused */
+	json_t *info;            /* the monitor's last answer; NULL */
+	unsigned quick;          /* lives in a row that were very short */
+	unsigned tries;          /* of what the timer does */
+	struct loop_timer timer; /* life.c's; without a loop until it is first needed */
 	struct guest_wait *waits;
 };
 
@@ -70,26 +70,26 @@ void guest_sort(struct guest *guest); /* its domain ID or name has changed */
 /* Out of the list, and freed. Its waits are told -ENOENT. */
 void guest_free(struct guest *guest);
 
-/* The guest that ref names and the peer may see: domain ID, UUID or name. NULL and -ENOENT. */
-struct guest *guest_find(struct daemon *daemon, const struct peer *peer, const char *ref,
+/* The guest that ref names and the caller may see: domain ID, UUID or name. NULL and -ENOENT. */
+struct guest *guest_find(struct daemon *daemon, const struct caller *caller, const char *ref,
 	struct error *err);
 struct guest *guest_by_name(struct daemon *daemon, const char *name);
 struct guest *guest_by_uuid(struct daemon *daemon, const char *uuid);
 /* It has a monitor that can be asked (also one that was found again and has yet to say something). */
 bool guest_answers(const struct guest *guest);
-bool guest_visible(const struct guest *guest, const struct peer *peer);
+bool guest_visible(const struct guest *guest, const struct caller *caller);
 
 /* Commits it as it is now. */
 int guest_save(struct guest *guest, struct error *err);
 /* The same with a new domain ID, given only if that works. */
 int guest_save_new_life(struct guest *guest, struct error *err);
 
+/* A line in the daemon's log; text, what more there is to say, may be "". */
+void guest_log(const struct guest *guest, const char *what, const char *text);
+
 void guest_wait(struct guest *guest, bool end, void (*done)(void *ctx, int r, const char *text),
 	void *ctx);
 /* Tells those who wait for what has happened; with r, those who wait in vain. */
 void guest_tell(struct guest *guest, bool end, int r, const char *text);
-
-/* As doc/openapi.json's Guest. NULL: out of memory. */
-json_t *guest_describe(const struct guest *guest);
 
 #endif

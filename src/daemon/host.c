@@ -186,7 +186,7 @@ static void add_cpu(json_t *host)
 		json_string(strstr(flags, " vmx") || strstr(flags, " svm") ? "hvm" : ""));
 }
 
-json_t *host_describe(struct daemon *daemon, const struct peer *peer)
+json_t *host_describe(struct daemon *daemon, const struct caller *caller)
 {
 	struct utsname name;
 	json_t *host;
@@ -205,7 +205,7 @@ json_t *host_describe(struct daemon *daemon, const struct peer *peer)
 		(int)getpid(), "dach_user", (int)geteuid(), "run", daemon->run, "state",
 		daemon->state, "cgroup", daemon->cgroup ? cgroup_version(daemon->cgroup) : "none",
 		"guests", (int)running(daemon), "next_domid", (int)store_next_domid(daemon->store),
-		"manager", peer->manager, "engines", engines_describe(&daemon->engines));
+		"manager", caller->manager, "engines", engines_describe(&daemon->engines));
 	if (host)
 		add_cpu(host);
 	return host;
@@ -215,7 +215,7 @@ static void known(void *ctx)
 {
 	struct request *request = ctx;
 
-	request_answer(request, 200, host_describe(request->daemon, &request->peer));
+	request_answer(request, 200, host_describe(request->daemon, &request->caller));
 }
 
 void api_host(struct request *request)

@@ -6,10 +6,10 @@
 #include <jansson.h>
 
 struct daemon;
-struct peer;
+struct caller;
 
 /* doc/openapi.json's Host and Domain0. NULL: out of memory. */
-json_t *host_describe(struct daemon *daemon, const struct peer *peer);
+json_t *host_describe(struct daemon *daemon, const struct caller *caller);
 json_t *host_domain0(struct daemon *daemon);
 
 #endif

@@ -17,20 +17,38 @@
 #include "protocol/fields.h"
 
 #define MS 1000000ull
+#define RETRY_MS 10000
 #define CALL_TIMEOUT_MS 10000
 #define START_TIMEOUT_MS 60000
 #define END_TIMEOUT_MS 3000
 #define LOCK_TRIES_BEFORE_KILL 12 /* two seconds: see look_again() */
 
 static void lost(void *ctx, const char *why);
+static void restart(struct guest *guest);
 
-static void log_guest(const struct guest *guest, const char *what, const char *text)
+static void look_again(void *ctx);
+
+/* The next look, or the next life, in that time. */
+static void wake_in(struct guest *guest, uint64_t ns)
 {
-	log_add(&guest->daemon->log, GUEST_LABEL " (%u): %s%s%s", guest->config.name, guest->domid,
-		what, *text ? ": " : "", text);
+	if (!guest->timer.loop)
+		loop_timer_init(&guest->timer, guest->daemon->loop, look_again, guest);
+	loop_timer_arm(&guest->timer, clock_now() + ns);
+}
+
+static void let_sleep(struct guest *guest)
+{
+	if (guest->timer.loop)
+		loop_timer_cancel(&guest->timer);
 }
 
 /* The end */
+
+static void end(struct guest *guest, bool told)
+{
+	if (after_end(guest, told) == AFTER_AGAIN)
+		restart(guest);
+}
 
 /* The lock is free: nothing of that life is left but its last words. */
 static void gone(struct guest *guest)
@@ -39,7 +57,7 @@ static void gone(struct guest *guest)
 	enum end_reason reason = guest->reason;
 	char text[GUEST_TEXT_MAX];
 
-	loop_timer_cancel(&guest->timer);
+	let_sleep(guest);
 	monitor_close(guest->monitor);
 	guest->monitor = NULL;
 	json_decref(guest->info);
@@ -58,7 +76,7 @@ static void gone(struct guest *guest)
 		guest->ended = time(NULL);
 	guest->held = guest->dumping = false;
 	guest->pid = 0;
-	after_end(guest, was_held);
+	end(guest, was_held);
 }
 
 /* The monitor closed its socket: wait for the lock, and help where it takes too long. */
@@ -69,7 +87,7 @@ static void look_again(void *ctx)
 
 	if (guest->retrying) {
 		guest->retrying = false;
-		after_restart(guest);
+		restart(guest);
 		return;
 	}
 	if (launch_look(guest) != LAUNCH_ALIVE) {
@@ -80,9 +98,9 @@ static void look_again(void *ctx)
 	if (++guest->tries > LOCK_TRIES_BEFORE_KILL && guest->pid > 0) {
 		kill(guest->pid, SIGKILL);
 		if (guest->tries == LOCK_TRIES_BEFORE_KILL + 1)
-			log_guest(guest, "its monitor did not end and was killed", "");
+			guest_log(guest, "its monitor did not end and was killed", "");
 	}
-	loop_timer_arm(&guest->timer, clock_now() + wait);
+	wake_in(guest, wait);
 }
 
 static void lost(void *ctx, const char *why)
@@ -94,21 +112,10 @@ static void lost(void *ctx, const char *why)
 	guest->tries = 0;
 	/* One that talks nonsense may be no longer itself. */
 	if (strcmp(why, "its monitor has gone")) {
-		log_guest(guest, why, "it is ended");
+		guest_log(guest, why, "it is ended");
 		guest->tries = LOCK_TRIES_BEFORE_KILL;
 	}
 	look_again(guest);
-}
-
-void life_retry(struct guest *guest, unsigned seconds)
-{
-	guest->retrying = true;
-	loop_timer_arm(&guest->timer, clock_now() + seconds * 1000 * MS);
-}
-
-void life_init(struct guest *guest)
-{
-	loop_timer_init(&guest->timer, guest->daemon->loop, look_again, guest);
 }
 
 /* The monitor did not do as it was told. */
@@ -128,8 +135,8 @@ void life_destroy(struct guest *guest)
 	if (!guest->monitor && (guest->state == RECORD_SHUTDOWN || guest->retrying)) {
 		/* Preserved, or between two lives: nothing of it runs. */
 		guest->retrying = false;
-		loop_timer_cancel(&guest->timer);
-		after_end(guest, true);
+		let_sleep(guest);
+		end(guest, true);
 	} else if (guest->monitor)
 		monitor_call(guest->monitor, &(struct monitor_request){.verb = REQUEST_DESTROY}, -1,
 			END_TIMEOUT_MS, destroy_late, guest);
@@ -192,7 +199,7 @@ static void event(void *ctx, const struct monitor_event *event)
 	case EVENT_UNPAUSED:
 		guest->paused = event->kind == EVENT_PAUSED;
 		events_tell(&guest->daemon->events, event_words[event->kind], guest, NULL);
-		log_guest(guest, event_words[event->kind], "");
+		guest_log(guest, event_words[event->kind], "");
 		break;
 	case EVENT_KEPT:
 		if (!guest->held)
@@ -214,7 +221,7 @@ static void answered(void *ctx, int r, json_t *answer, const char *text)
 	struct error err = {0};
 
 	if (r == -ETIMEDOUT) {
-		log_guest(guest, "its monitor does not answer", "");
+		guest_log(guest, "its monitor does not answer", "");
 		life_destroy(guest);
 	}
 	if (r)
@@ -225,8 +232,8 @@ static void answered(void *ctx, int r, json_t *answer, const char *text)
 	if (guest->state == RECORD_STARTING) {
 		guest->state = RECORD_RUNNING;
 		if (guest_save(guest, &err))
-			log_guest(guest, "runs, but cannot be noted", err.text);
-		log_guest(guest, "started", "");
+			guest_log(guest, "runs, but cannot be noted", err.text);
+		guest_log(guest, "started", "");
 		events_tell(&guest->daemon->events, "started", guest, NULL);
 	}
 	guest->created = false;
@@ -269,16 +276,45 @@ static int begin(struct guest *guest, struct error *err)
 		 * It was started and its socket is gone: most likely it has already ended, and said why in
 		 * its last words. look_again() reads them, and ends it if it is still there.
 		 */
-		loop_timer_arm(&guest->timer, clock_now());
+		wake_in(guest, 0);
 	}
 	return 0;
 }
 
+/* What a start changes, to be put back where it fails. */
+struct former_life {
+	enum record_state state;
+	int64_t started;
+	bool paused;
+	unsigned domid;
+	char boot[STORE_BOOT_LEN + 1];
+};
+
+static void put_back(struct guest *guest, const struct former_life *former)
+{
+	struct error err = {0};
+
+	guest->state = former->state;
+	guest->started = former->started;
+	guest->paused = former->paused;
+	memcpy(guest->boot, former->boot, sizeof guest->boot);
+	if (guest->domid == former->domid)
+		return;
+	guest->domid = former->domid;
+	guest_sort(guest);
+	if (!guest->created && guest_save(guest, &err))
+		guest_log(guest, "did not start, which cannot be noted", err.text);
+}
+
 int life_start(struct guest *guest, bool paused, struct error *err)
 {
-	struct guest old = *guest;
+	struct former_life former = {.state = guest->state,
+		.started = guest->started,
+		.paused = guest->paused,
+		.domid = guest->domid};
 	int r;
 
+	memcpy(former.boot, guest->boot, sizeof former.boot);
 	guest->state = RECORD_STARTING;
 	guest->started = time(NULL);
 	guest->paused = paused;
@@ -287,22 +323,28 @@ int life_start(struct guest *guest, bool paused, struct error *err)
 	if (!r) {
 		guest_sort(guest);
 		r = begin(guest, err);
-		if (!r)
-			return 0;
 	}
-	guest->state = old.state;
-	guest->started = old.started;
-	guest->paused = old.paused;
-	memcpy(guest->boot, old.boot, sizeof guest->boot);
-	if (guest->domid != old.domid) {
-		struct error again = {0};
-
-		guest->domid = old.domid;
-		guest_sort(guest);
-		if (!guest->created && guest_save(guest, &again))
-			log_guest(guest, "did not start, which cannot be noted", again.text);
-	}
+	if (r)
+		put_back(guest, &former);
 	return r;
+}
+
+/* Later if the host has no room, not at all for other reasons. The guest may be freed by this. */
+static void restart(struct guest *guest)
+{
+	struct error err = {0};
+	int r = life_start(guest, false, &err);
+
+	if (!r)
+		return;
+	guest_log(guest, "cannot be started again", err.text);
+	if (r == -ENOSPC || r == -ENOMEM) {
+		/* No reason to lose it: the host's need may pass. */
+		guest->retrying = true;
+		wake_in(guest, RETRY_MS * MS);
+		return;
+	}
+	after_failed_start(guest, err.text);
 }
 
 /* Finding it again */
@@ -315,7 +357,7 @@ void life_recover(struct guest *guest)
 	if (guest->state == RECORD_OFF && guest->managed)
 		return;
 	if (guest->state == RECORD_OFF) {
-		after_restart(guest); /* between two lives: see rename_restart() */
+		restart(guest); /* between two lives: see rename_restart() */
 		return;
 	}
 	if (strcmp(guest->boot, guest->daemon->boot)) {
@@ -329,21 +371,21 @@ void life_recover(struct guest *guest)
 	if (life == LAUNCH_ALIVE) {
 		if (connect_monitor(guest, &err)) {
 			/* It is about to end, or no longer itself: look_again() waits, then helps. */
-			log_guest(guest, err.text, "");
+			guest_log(guest, err.text, "");
 			guest->tries = 0;
 			look_again(guest);
 		} else {
-			log_guest(guest, "found again", "");
+			guest_log(guest, "found again", "");
 		}
 	} else if (guest->state == RECORD_SHUTDOWN) {
 		guest->pid = 0;
 	} else if (life == LAUNCH_NOT_BEGUN && guest->state == RECORD_STARTING) {
-		log_guest(guest, "was to be started, which is done now", "");
+		guest_log(guest, "was to be started, which is done now", "");
 		if (begin(guest, &err)) {
 			guest->reason = END_ERROR;
 			snprintf(guest->text, sizeof guest->text, "%s", err.text);
 			guest->ended = time(NULL);
-			after_end(guest, false);
+			end(guest, false);
 		}
 	} else {
 		gone(guest);

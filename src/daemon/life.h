@@ -19,8 +19,6 @@
 
 #include "daemon/guest.h"
 
-void life_init(struct guest *guest);
-
 /*
  * Begins a new life: domain ID, files, monitor. 0: it is on its way, guest_wait() tells when it is
  * up or failed. On failure it is as it was before.
@@ -33,8 +31,6 @@ int life_start(struct guest *guest, bool paused, struct error *err);
 void life_destroy(struct guest *guest);
 /* After the daemon's own start: what became of it? The guest may be freed by this. */
 void life_recover(struct guest *guest);
-/* Tries to begin its next life again in a while. */
-void life_retry(struct guest *guest, unsigned seconds);
 /* Asks the monitor for its state; done once info is fresh, or could not be had (r). */
 void life_refresh(struct guest *guest, unsigned timeout_ms,
 	void (*done)(void *ctx, int r, const char *text), void *ctx);

@@ -84,14 +84,14 @@ static void fill_standard(void)
 		close(fd);
 }
 
-struct signals {
+struct signal_watch {
 	struct loop_fd watch;
 	struct daemon *daemon;
 };
 
 static void signalled(void *ctx, short revents)
 {
-	struct signals *signals = ctx;
+	struct signal_watch *signals = ctx;
 	struct signalfd_siginfo info;
 
 	if (read(signals->watch.fd, &info, sizeof info) != sizeof info)
@@ -104,7 +104,7 @@ static void signalled(void *ctx, short revents)
 	}
 }
 
-static int take_signals(struct signals *signals, struct error *err)
+static int take_signals(struct signal_watch *signals, struct error *err)
 {
 	sigset_t set;
 
@@ -217,7 +217,7 @@ int main(int argc, char **argv)
 {
 	struct words words = {0};
 	struct daemon_options options = {0};
-	struct signals signals = {.watch = {.fd = -1}};
+	struct signal_watch signals = {.watch = {.fd = -1}};
 	struct error err = {0};
 	int ready = -1, r = parse(argc, argv, &words);
 

@@ -172,51 +172,51 @@ void policy_free(struct policy *policy)
 
 /* Peers */
 
-int peer_get(const struct policy *policy, int fd, struct peer *peer, struct error *err)
+int caller_get(const struct policy *policy, int fd, struct caller *caller, struct error *err)
 {
 	struct ucred cred;
 	socklen_t len = sizeof cred;
 
-	memset(peer, 0, sizeof *peer);
+	memset(caller, 0, sizeof *caller);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
 		return error_set(err, errno, "cannot tell who asks: %s", strerror(errno));
-	peer->uid = cred.uid;
-	peer->gid = cred.gid;
-	len = sizeof peer->group;
+	caller->uid = cred.uid;
+	caller->gid = cred.gid;
+	len = sizeof caller->group;
 	/* Somebody of very many groups (ERANGE) has to do without them. */
-	if (!getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, peer->group, &len))
-		peer->groups = len / sizeof *peer->group;
-	peer_judge(policy, peer);
+	if (!getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, caller->group, &len))
+		caller->groups = len / sizeof *caller->group;
+	caller_judge(policy, caller);
 	return 0;
 }
 
-void peer_of_user(const struct policy *policy, uid_t uid, struct peer *peer)
+void caller_of_user(const struct policy *policy, uid_t uid, struct caller *caller)
 {
 	struct passwd *user = getpwuid(uid);
-	int count = PEER_GROUPS_MAX;
+	int count = CALLER_GROUPS_MAX;
 
-	memset(peer, 0, sizeof *peer);
-	peer->uid = uid;
-	peer->gid = user ? user->pw_gid : (gid_t)-1;
-	if (user && getgrouplist(user->pw_name, user->pw_gid, peer->group, &count) >= 0)
-		peer->groups = count;
-	peer_judge(policy, peer);
+	memset(caller, 0, sizeof *caller);
+	caller->uid = uid;
+	caller->gid = user ? user->pw_gid : (gid_t)-1;
+	if (user && getgrouplist(user->pw_name, user->pw_gid, caller->group, &count) >= 0)
+		caller->groups = count;
+	caller_judge(policy, caller);
 }
 
-static bool in_group(const struct peer *peer, gid_t gid)
+static bool in_group(const struct caller *caller, gid_t gid)
 {
-	if (peer->gid == gid)
+	if (caller->gid == gid)
 		return true;
-	for (unsigned i = 0; i < peer->groups; i++)
-		if (peer->group[i] == gid)
+	for (unsigned i = 0; i < caller->groups; i++)
+		if (caller->group[i] == gid)
 			return true;
 	return false;
 }
 
 /* The policy names people; nobody's number changes while he is connected. */
-static json_t *find_rule(const struct policy *policy, const struct peer *peer)
+static json_t *find_rule(const struct policy *policy, const struct caller *caller)
 {
-	struct passwd *user = getpwuid(peer->uid);
+	struct passwd *user = getpwuid(caller->uid);
 	json_t *rule, *groups = json_object_get(policy->root, "groups");
 	const char *name;
 
@@ -227,44 +227,45 @@ static json_t *find_rule(const struct policy *policy, const struct peer *peer)
 	{
 		struct group *group = getgrnam(name);
 
-		if (group && in_group(peer, group->gr_gid))
+		if (group && in_group(caller, group->gr_gid))
 			return rule;
 	}
 	return NULL;
 }
 
-void peer_judge(const struct policy *policy, struct peer *peer)
+void caller_judge(const struct policy *policy, struct caller *caller)
 {
-	peer->manager = !peer->uid || peer->uid == geteuid() ||
-		(policy->has_managers && in_group(peer, policy->managers));
-	peer->rule = peer->manager || !policy->root ? NULL : json_incref(find_rule(policy, peer));
-	peer->user = peer->rule != NULL;
+	caller->manager = !caller->uid || caller->uid == geteuid() ||
+		(policy->has_managers && in_group(caller, policy->managers));
+	caller->rule =
+		caller->manager || !policy->root ? NULL : json_incref(find_rule(policy, caller));
+	caller->user = caller->rule != NULL;
 }
 
-void peer_free(struct peer *peer)
+void caller_free(struct caller *caller)
 {
-	json_decref(peer->rule);
-	peer->rule = NULL;
+	json_decref(caller->rule);
+	caller->rule = NULL;
 }
 
-int64_t peer_limit(const struct peer *peer, const char *key)
+int64_t caller_limit(const struct caller *caller, const char *key)
 {
-	return json_integer_value(json_object_get(peer->rule, key));
+	return json_integer_value(json_object_get(caller->rule, key));
 }
 
-bool peer_allows(const struct peer *peer, const char *key)
+bool caller_allows(const struct caller *caller, const char *key)
 {
-	return json_is_true(json_object_get(peer->rule, key));
+	return json_is_true(json_object_get(caller->rule, key));
 }
 
-bool peer_path_allowed(const struct peer *peer, const char *path)
+bool caller_path_allowed(const struct caller *caller, const char *path)
 {
 	json_t *prefix;
 	size_t i;
 
-	if (peer->manager)
+	if (caller->manager)
 		return true;
-	json_array_foreach(json_object_get(peer->rule, "paths"), i, prefix)
+	json_array_foreach(json_object_get(caller->rule, "paths"), i, prefix)
 	{
 		if (!strncmp(path, json_string_value(prefix), json_string_length(prefix)))
 			return true;
@@ -272,21 +273,21 @@ bool peer_path_allowed(const struct peer *peer, const char *path)
 	return false;
 }
 
-/* With the peer's IDs for files; the capabilities that ignore permissions go with fsuid 0. */
-static int open_as(const struct peer *peer, const char *path, int flags, unsigned mode)
+/* With the caller's IDs for files; the capabilities that ignore permissions go with fsuid 0. */
+static int open_as(const struct caller *caller, const char *path, int flags, unsigned mode)
 {
-	gid_t own[PEER_GROUPS_MAX * 4];
+	gid_t own[CALLER_GROUPS_MAX * 4];
 	int count = getgroups(sizeof own / sizeof *own, own), fd = -1, code;
 
-	if (peer->uid == geteuid())
+	if (caller->uid == geteuid())
 		return open(path, flags, mode);
-	if (count < 0 || setgroups(peer->groups, peer->group))
+	if (count < 0 || setgroups(caller->groups, caller->group))
 		return -1;
-	setfsgid(peer->gid);
-	setfsuid(peer->uid);
+	setfsgid(caller->gid);
+	setfsuid(caller->uid);
 	/* They say nothing when they fail: ask again. */
 	errno = EPERM;
-	if (setfsuid(-1) == peer->uid && setfsgid(-1) == peer->gid)
+	if (setfsuid(-1) == caller->uid && setfsgid(-1) == caller->gid)
 		fd = open(path, flags, mode);
 	code = errno;
 	setfsuid(geteuid());
@@ -301,7 +302,7 @@ static int open_as(const struct peer *peer, const char *path, int flags, unsigne
 }
 
 /* Where an open file lies, links resolved: that is what the policy speaks of. */
-static int check_place(const struct peer *peer, int fd, const char *path, struct error *err)
+static int check_place(const struct caller *caller, int fd, const char *path, struct error *err)
 {
 	char link[64], real[4096];
 	ssize_t len;
@@ -311,26 +312,26 @@ static int check_place(const struct peer *peer, int fd, const char *path, struct
 	if (len < 0)
 		return error_set(err, errno, "%s: %s", path, strerror(errno));
 	real[len] = 0;
-	if (peer_path_allowed(peer, real))
+	if (caller_path_allowed(caller, real))
 		return 0;
 	return error_set(err, EACCES, "%s: the host's policy does not give you this place", path);
 }
 
-int peer_open(const struct peer *peer, const char *path, int flags, unsigned mode, int *out,
+int caller_open(const struct caller *caller, const char *path, int flags, unsigned mode, int *out,
 	struct error *err)
 {
 	int fd, r;
 
 	*out = -1;
 	/* Before anything is made or touched; links are judged below, when it is open. */
-	if (!peer_path_allowed(peer, path) || (!peer->manager && strstr(path, "/../")))
+	if (!caller_path_allowed(caller, path) || (!caller->manager && strstr(path, "/../")))
 		return error_set(err, EACCES, "%s: the host's policy does not give you this place",
 			path);
 	flags |= O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-	fd = peer->manager ? open(path, flags, mode) : open_as(peer, path, flags, mode);
+	fd = caller->manager ? open(path, flags, mode) : open_as(caller, path, flags, mode);
 	if (fd < 0)
 		return error_set(err, errno, "%s: %s", path, strerror(errno));
-	r = peer->manager ? 0 : check_place(peer, fd, path, err);
+	r = caller->manager ? 0 : check_place(caller, fd, path, err);
 	if (r) {
 		close(fd);
 		return r;

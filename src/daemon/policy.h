@@ -23,13 +23,13 @@
 #include "base/error.h"
 
 #define POLICY_MAX (256u << 10)
-#define PEER_GROUPS_MAX 64
+#define CALLER_GROUPS_MAX 64
 
-/* Who is at the other end of a connection. */
-struct peer {
+/* Who asks, over whatever connection. */
+struct caller {
 	uid_t uid;
 	gid_t gid;
-	gid_t group[PEER_GROUPS_MAX]; /* supplementary */
+	gid_t group[CALLER_GROUPS_MAX]; /* supplementary */
 	unsigned groups;
 	bool manager; /* may do everything */
 	/* The rest: limits of who is let in and no manager. */
@@ -52,24 +52,25 @@ int policy_parse(struct policy *policy, const char *text, size_t len, const char
 	struct error *err);
 void policy_free(struct policy *policy);
 
-/* Who is at the socket's other end, and what he may. peer_free() afterwards. */
-int peer_get(const struct policy *policy, int fd, struct peer *peer, struct error *err);
+/* Who is at the socket's other end, and what he may. caller_free() afterwards. */
+int caller_get(const struct policy *policy, int fd, struct caller *caller, struct error *err);
 /* A user who is not connected, with the groups that the host gives him. */
-void peer_of_user(const struct policy *policy, uid_t uid, struct peer *peer);
-/* Decides what a peer may whose IDs are set. */
-void peer_judge(const struct policy *policy, struct peer *peer);
-void peer_free(struct peer *peer);
+void caller_of_user(const struct policy *policy, uid_t uid, struct caller *caller);
+/* Decides what a caller may whose IDs are set. */
+void caller_judge(const struct policy *policy, struct caller *caller);
+void caller_free(struct caller *caller);
 
-/* Limits of a peer that is no manager. */
-int64_t peer_limit(const struct peer *peer, const char *key); /* "guests", "memory", "vcpus" */
-bool peer_allows(const struct peer *peer, const char *key);   /* "addresses", "low_ports" */
-bool peer_path_allowed(const struct peer *peer, const char *path);
+/* Limits of a caller that is no manager. */
+int64_t caller_limit(const struct caller *caller,
+	const char *key);                                         /* "guests", "memory", "vcpus" */
+bool caller_allows(const struct caller *caller, const char *key); /* "addresses", "low_ports" */
+bool caller_path_allowed(const struct caller *caller, const char *path);
 
 /*
- * Opens a file as the peer would: for a manager with the daemon's rights; otherwise with the
- * peer's own, and only below his paths (looked at after it is open). The daemon is one thread.
+ * Opens a file as the caller would: for a manager with the daemon's rights; otherwise with the
+ * caller's own, and only below his paths (looked at after it is open). The daemon is one thread.
  */
-int peer_open(const struct peer *peer, const char *path, int flags, unsigned mode, int *fd,
+int caller_open(const struct caller *caller, const char *path, int flags, unsigned mode, int *fd,
 	struct error *err);
 
 #endif

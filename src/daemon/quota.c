@@ -9,30 +9,30 @@
 #include "protocol/network.h"
 
 /* A user's ports of the host are such as he could have himself, and seen by the host alone. */
-static int check_forward(const struct peer *peer, const char *forward, struct error *err)
+static int check_forward(const struct caller *caller, const char *forward, struct error *err)
 {
 	struct net_forward parsed;
 	int r = net_forward_parse(forward, &parsed, err);
 
 	if (r)
 		return r;
-	if (parsed.host_addr >> 24 != 127 && !peer_allows(peer, "addresses"))
+	if (parsed.host_addr >> 24 != 127 && !caller_allows(caller, "addresses"))
 		return error_set(err, EACCES,
 			"forward: '%s': the host's policy gives you the host's loopback addresses only",
 			forward);
-	if (parsed.host_port < 1024 && !peer_allows(peer, "low_ports"))
+	if (parsed.host_port < 1024 && !caller_allows(caller, "low_ports"))
 		return error_set(err, EACCES,
 			"forward: '%s': the host's policy gives you ports from 1024 on only",
 			forward);
 	return 0;
 }
 
-static int check_forwards(const struct peer *peer, const struct domain_config *config,
+static int check_forwards(const struct caller *caller, const struct domain_config *config,
 	struct error *err)
 {
 	for (unsigned i = 0; i < config->vifs; i++)
 		for (unsigned k = 0; k < config->vif[i].forwards; k++) {
-			int r = check_forward(peer, config->vif[i].forward[k], err);
+			int r = check_forward(caller, config->vif[i].forward[k], err);
 
 			if (r)
 				return r;
@@ -40,42 +40,42 @@ static int check_forwards(const struct peer *peer, const struct domain_config *c
 	return 0;
 }
 
-int quota_check(struct daemon *daemon, const struct peer *peer, const struct domain_config *config,
-	const struct guest *instead, struct error *err)
+int quota_check(struct daemon *daemon, const struct caller *caller,
+	const struct domain_config *config, const struct guest *instead, struct error *err)
 {
 	int64_t guests = 1, memory = config->maxmem, vcpus = config->maxvcpus;
 
-	if (peer->manager)
+	if (caller->manager)
 		return 0;
 	for (const struct guest *at = daemon->guests; at; at = at->next) {
-		if (at->owner != peer->uid || at == instead)
+		if (at->owner != caller->uid || at == instead)
 			continue;
 		guests++;
 		memory += at->config.maxmem;
 		vcpus += at->config.maxvcpus;
 	}
-	if (guests > peer_limit(peer, "guests"))
+	if (guests > caller_limit(caller, "guests"))
 		return error_set(err, EDQUOT, "the host's policy gives you %lld guests",
-			(long long)peer_limit(peer, "guests"));
-	if (memory > peer_limit(peer, "memory") * 1024)
+			(long long)caller_limit(caller, "guests"));
+	if (memory > caller_limit(caller, "memory") * 1024)
 		return error_set(err, EDQUOT,
 			"the host's policy gives all your guests together %lld MiB of memory",
-			(long long)peer_limit(peer, "memory"));
-	if (vcpus > peer_limit(peer, "vcpus"))
+			(long long)caller_limit(caller, "memory"));
+	if (vcpus > caller_limit(caller, "vcpus"))
 		return error_set(err, EDQUOT,
 			"the host's policy gives all your guests together %lld processors",
-			(long long)peer_limit(peer, "vcpus"));
-	return check_forwards(peer, config, err);
+			(long long)caller_limit(caller, "vcpus"));
+	return check_forwards(caller, config, err);
 }
 
 int quota_check_owner(const struct guest *guest, const struct domain_config *config,
 	struct error *err)
 {
-	struct peer owner;
+	struct caller owner;
 	int r;
 
-	peer_of_user(&guest->daemon->policy, guest->owner, &owner);
+	caller_of_user(&guest->daemon->policy, guest->owner, &owner);
 	r = quota_check(guest->daemon, &owner, config, NULL, err);
-	peer_free(&owner);
+	caller_free(&owner);
 	return r;
 }

@@ -11,14 +11,14 @@
 struct daemon;
 struct domain_config;
 struct guest;
-struct peer;
+struct caller;
 
 /*
- * May the peer have a guest like this beside those that he has? `instead` (NULL: none) is the one whose
+ * May the caller have a guest like this beside those that he has? `instead` (NULL: none) is the one whose
  * place it takes. A manager may. 0, or -EDQUOT or -EACCES and the sentence.
  */
-int quota_check(struct daemon *daemon, const struct peer *peer, const struct domain_config *config,
-	const struct guest *instead, struct error *err);
+int quota_check(struct daemon *daemon, const struct caller *caller,
+	const struct domain_config *config, const struct guest *instead, struct error *err);
 /* The same for a configuration that the daemon makes by itself, for the guests' owner. */
 int quota_check_owner(const struct guest *guest, const struct domain_config *config,
 	struct error *err);

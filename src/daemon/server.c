@@ -117,21 +117,21 @@ void server_add(struct server *server, int fd)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct seat *seat;
-	struct peer peer;
+	struct caller caller;
 	bool welcome;
 
-	if (peer_get(&server->daemon->policy, fd, &peer, NULL)) {
+	if (caller_get(&server->daemon->policy, fd, &caller, NULL)) {
 		close(fd);
 		return;
 	}
-	welcome = peer.manager || peer.user;
-	peer_free(&peer);
+	welcome = caller.manager || caller.user;
+	caller_free(&caller);
 	if (!welcome) {
 		say_no(server, fd,
 			"you may not use this daemon: see dachd(8) on the group dach and the policy");
 		return;
 	}
-	if (!peer.manager && seats_of(server, peer.uid) >= SERVER_USER_CONNECTIONS_MAX) {
+	if (!caller.manager && seats_of(server, caller.uid) >= SERVER_USER_CONNECTIONS_MAX) {
 		say_no(server, fd, "too many connections of yours are open");
 		return;
 	}
@@ -140,7 +140,7 @@ void server_add(struct server *server, int fd)
 		close(fd);
 		return;
 	}
-	*seat = (struct seat){server->seats, server, peer.uid, fd};
+	*seat = (struct seat){server->seats, server, caller.uid, fd};
 	server->seats = seat;
 	/* It closes fd if it fails, and calls connection() in either case or not at all. */
 	if (MHD_add_connection(server->http, fd, (struct sockaddr *)&address, sizeof address) !=
@@ -280,7 +280,7 @@ static void *started(struct server *server, struct MHD_Connection *connection)
 	request->console = -1;
 	MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, IDLE_SECONDS);
 	/* Anew for each request: the policy may have changed since the last. */
-	if (peer_get(&server->daemon->policy, fd, &request->peer, NULL)) {
+	if (caller_get(&server->daemon->policy, fd, &request->caller, NULL)) {
 		free(request);
 		return NULL;
 	}
@@ -341,7 +341,7 @@ static void completed(void *ctx, struct MHD_Connection *connection, void **state
 		close(request->console);
 	json_decref(request->body);
 	json_decref(request->answer);
-	peer_free(&request->peer);
+	caller_free(&request->caller);
 	free(request->upload);
 	free(request);
 }

@@ -31,14 +31,15 @@ struct request {
 	struct daemon *daemon;
 	struct MHD_Connection *connection;
 	const struct route *route; /* NULL: there is none, status and error say why */
-	struct peer peer;
+	struct caller caller;
 	char ref[256], arg[16]; /* {ref} and {vcpu} of the path */
 	bool clear;             /* ?clear=1 */
 	bool upgrade;           /* asks for dach-console */
 	json_t *body;           /* an object; NULL: there is none */
 	char *upload;
 	size_t uploaded;
-	bool too_large, dispatched, suspended, answered, streams;
+	int upload_failed; /* errno: its body is not kept */
+	bool dispatched, suspended, answered, streams;
 	int status;
 	json_t *answer;
 	int console;             /* with status 101: what the console is connected to */

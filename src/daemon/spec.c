@@ -40,11 +40,11 @@ void spec_close(struct spec_files *files)
 	launch_free(&files->spec);
 }
 
-static int open_one(const struct peer *owner, const char *path, bool writable, int *fd,
+static int open_one(const struct caller *owner, const char *path, bool writable, int *fd,
 	struct error *err)
 {
 	struct stat st;
-	int r = peer_open(owner, path, writable ? O_RDWR : O_RDONLY, 0, fd, err);
+	int r = caller_open(owner, path, writable ? O_RDWR : O_RDONLY, 0, fd, err);
 
 	if (r)
 		return r;
@@ -60,7 +60,7 @@ static int put(char **to, const char *text, struct error *err)
 	return *to ? 0 : error_set(err, ENOMEM, "out of memory");
 }
 
-static int open_disk(const struct peer *owner, const struct domain_disk *disk, unsigned n,
+static int open_disk(const struct caller *owner, const struct domain_disk *disk, unsigned n,
 	struct disk_spec *to, struct error *err)
 {
 	char serial[LIMIT_SERIAL + 1];
@@ -82,7 +82,7 @@ static int open_disk(const struct peer *owner, const struct domain_disk *disk, u
 }
 
 /* A drive without a medium: the guest does without the drive, too. */
-static int open_disks(const struct peer *owner, const struct domain_config *config,
+static int open_disks(const struct caller *owner, const struct domain_config *config,
 	struct launch_spec *spec, struct error *err)
 {
 	unsigned count = 0;
@@ -105,7 +105,7 @@ static int open_disks(const struct peer *owner, const struct domain_config *conf
  * What is named is the kernel. Otherwise the monitor finds it on the first disk, and what would go
  * beside one that is named follows what it finds there.
  */
-static int open_kernel(const struct peer *owner, const struct domain_config *config,
+static int open_kernel(const struct caller *owner, const struct domain_config *config,
 	struct launch_spec *spec, struct error *err)
 {
 	const char *vdev[DOMAIN_DISKS_MAX];
@@ -195,18 +195,18 @@ int spec_open(const struct guest *guest, struct spec_files *files, struct error 
 {
 	const struct domain_config *config = &guest->config;
 	struct launch_spec *spec = &files->spec;
-	struct peer owner;
+	struct caller owner;
 	int r = domain_config_check_limits(config, err);
 
 	if (!r)
 		r = domain_config_check_boot(config, err);
 	if (r)
 		return r;
-	peer_of_user(&guest->daemon->policy, guest->owner, &owner);
+	caller_of_user(&guest->daemon->policy, guest->owner, &owner);
 	r = open_kernel(&owner, config, spec, err);
 	if (!r)
 		r = open_disks(&owner, config, spec, err);
-	peer_free(&owner);
+	caller_free(&owner);
 	if (!r)
 		r = put_networks(config, spec, err);
 	if (!r)

@@ -263,8 +263,8 @@ static void test_policy_is_read_whole(void **state)
 static void test_policy_judges(void **state)
 {
 	struct policy policy = {.managers = 77, .has_managers = true};
-	struct peer root = {.uid = 0}, member = {.uid = 4000, .group = {5, 77}, .groups = 2},
-		    nobody = {.uid = 65534, .gid = 65534}, stranger = {.uid = 4000, .gid = 4000};
+	struct caller root = {.uid = 0}, member = {.uid = 4000, .group = {5, 77}, .groups = 2},
+		      nobody = {.uid = 65534, .gid = 65534}, stranger = {.uid = 4000, .gid = 4000};
 	struct error err;
 
 	assert_int_equal(
@@ -273,20 +273,20 @@ static void test_policy_judges(void **state)
 			" \"paths\": [\"/srv/x/\"]}}}",
 			&err),
 		0);
-	peer_judge(&policy, &root);
+	caller_judge(&policy, &root);
 	assert_true(root.manager);
-	peer_judge(&policy, &member);
+	caller_judge(&policy, &member);
 	assert_true(member.manager);
-	peer_judge(&policy, &stranger);
+	caller_judge(&policy, &stranger);
 	assert_false(stranger.manager || stranger.user);
-	peer_judge(&policy, &nobody);
+	caller_judge(&policy, &nobody);
 	assert_true(nobody.user && !nobody.manager);
-	assert_int_equal(peer_limit(&nobody, "guests"), 2);
-	assert_int_equal(peer_limit(&nobody, "nothing"), 0);
-	assert_true(peer_path_allowed(&nobody, "/srv/x/disk"));
-	assert_false(peer_path_allowed(&nobody, "/srv/xy"));
-	assert_false(peer_path_allowed(&nobody, "/etc/shadow"));
-	peer_free(&nobody);
+	assert_int_equal(caller_limit(&nobody, "guests"), 2);
+	assert_int_equal(caller_limit(&nobody, "nothing"), 0);
+	assert_true(caller_path_allowed(&nobody, "/srv/x/disk"));
+	assert_false(caller_path_allowed(&nobody, "/srv/xy"));
+	assert_false(caller_path_allowed(&nobody, "/etc/shadow"));
+	caller_free(&nobody);
 	policy_free(&policy);
 }
 

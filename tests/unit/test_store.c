@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "domain/store.h"
+#include "daemon/store.h"
 
 static char folder[] = "/tmp/dach-store-XXXXXX", path[64];
 

@@ -6,8 +6,8 @@
  *
  * One thread. One process at a time: the daemon's lock sees to it.
  */
-#ifndef DACH_DOMAIN_STORE_H
-#define DACH_DOMAIN_STORE_H
+#ifndef DACH_DAEMON_STORE_H
+#define DACH_DAEMON_STORE_H
 
 #include <stdbool.h>
 #include <stdint.h>

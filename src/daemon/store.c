@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "domain/store.h"
+#include "daemon/store.h"
 
 #include <errno.h>
 #include <sqlite3.h>

@@ -68,9 +68,9 @@ int cli_dmesg(struct cli *cli)
 		clear = true;
 	if (id == CLI_END)
 		return cli->status;
-	status = call_api(cli, "GET", clear ? "/v1/host/log?clear=1" : "/v1/host/log", NULL, &log);
-	if (status)
-		return status;
+	status = call_api(cli, clear ? "DELETE" : "GET", "/v1/host/log", NULL, &log);
+	if (!log)
+		return status; /* it failed, or -N said only what would be asked */
 	if (cli->json)
 		call_print(log);
 	else

@@ -12,8 +12,8 @@
 #include "base/folder.h"
 #include "daemon/guest.h"
 #include "daemon/life.h"
+#include "daemon/operation.h"
 #include "daemon/resources.h"
-#include "daemon/server.h"
 
 #define POLICY "/etc/dach/policy"
 
@@ -205,18 +205,20 @@ int daemon_create(const struct daemon_options *options, struct daemon **out, str
 		engines_init(&daemon->engines, daemon->loop);
 		r = open_store(daemon, err);
 	}
-	if (!r)
-		r = server_create(daemon, &daemon->server, err);
 	if (r) {
 		daemon_destroy(daemon);
 		return r;
 	}
+	*out = daemon;
+	return 0;
+}
+
+void daemon_begin(struct daemon *daemon)
+{
 	log_add(&daemon->log, "dachd " DACH_VERSION " in %s", daemon->state);
 	resources_open(daemon);
 	recover(daemon);
 	autostart(daemon);
-	*out = daemon;
-	return 0;
 }
 
 void daemon_run(struct daemon *daemon)
@@ -228,10 +230,9 @@ void daemon_destroy(struct daemon *daemon)
 {
 	if (!daemon)
 		return;
-	server_stop(daemon->server);
 	while (daemon->guests)
 		guest_free(daemon->guests);
-	server_destroy(daemon->server);
+	operation_free_all(daemon);
 	resources_close(daemon);
 	engines_free(&daemon->engines);
 	store_close(daemon->store);

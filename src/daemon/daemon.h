@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dachd: what it owns. One thread, one event loop; nothing here needs a lock. The parts are in files
- * of their own: guest.h (the list), life.h (starting, ending, finding again), server.h (HTTP),
- * events.h, policy.h, log.h, and daemon/store.h.
+ * dachd: what it owns. One thread, one event loop; nothing here needs a lock. The parts are in files of
+ * their own: guest.h (the list), life.h (starting, ending, finding again), operation.h (what can be asked
+ * of it), store.h, events.h, policy.h, log.h. It knows no wire: see api/.
  */
 #ifndef DACH_DAEMON_DAEMON_H
 #define DACH_DAEMON_DAEMON_H
@@ -20,8 +20,8 @@
 
 struct cgroup;
 struct guest;
+struct operation;
 struct resources_rest;
-struct server;
 
 struct daemon {
 	struct loop *loop;
@@ -33,8 +33,8 @@ struct daemon {
 	struct cpuset_host cpus;
 	struct cgroup *cgroup; /* NULL: this host has none */
 	struct resources_rest *rest;
-	struct server *server;
-	struct guest *guests; /* running ones first, by domain ID; then by name */
+	struct operation *operations; /* not yet answered */
+	struct guest *guests;         /* running ones first, by domain ID; then by name */
 	char run[PATH_MAX], state[PATH_MAX];
 	char vmm[PATH_MAX];            /* dach-vmm */
 	const char *policy_path;       /* NULL: none */
@@ -49,13 +49,15 @@ struct daemon_options {
 };
 
 /*
- * Takes the folders (one daemon per folder), opens the store and the socket, finds the guests that
- * run. On failure nothing was changed and the sentence says why.
+ * Takes the folders (one daemon per folder) and opens the store. On failure nothing was changed and the
+ * sentence says why.
  */
 int daemon_create(const struct daemon_options *options, struct daemon **daemon, struct error *err);
+/* Finds the guests that run; starts those that start with the host, once a boot. */
+void daemon_begin(struct daemon *daemon);
 /* Serves until loop_stop(daemon->loop). */
 void daemon_run(struct daemon *daemon);
-/* Guests go on. NULL is allowed. */
+/* Guests go on. Whoever asked has gone: see server_destroy(). NULL is allowed. */
 void daemon_destroy(struct daemon *daemon);
 /* Reads the policy again; a wrong one leaves the old in force and is told in the log. */
 void daemon_reload(struct daemon *daemon);

@@ -82,7 +82,7 @@ void events_tell(struct events *events, const char *what, const struct guest *gu
 		return;
 	for (struct listener *at = events->listeners, *next; at; at = next) {
 		next = at->next;
-		if (at->manager || at->uid == guest->owner)
+		if (guest_visible(guest, at->manager, at->uid))
 			queue(at, text, len);
 	}
 	free(text);

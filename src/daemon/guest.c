@@ -113,9 +113,9 @@ bool guest_answers(const struct guest *guest)
 	return guest->monitor && (guest->up || guest->state != RECORD_STARTING);
 }
 
-bool guest_visible(const struct guest *guest, const struct caller *caller)
+bool guest_visible(const struct guest *guest, bool manager, uid_t uid)
 {
-	return caller->manager || guest->owner == caller->uid;
+	return manager || guest->owner == uid;
 }
 
 struct guest *guest_by_name(struct daemon *daemon, const char *name)
@@ -158,7 +158,7 @@ struct guest *guest_find(struct daemon *daemon, const struct caller *caller, con
 	if (!guest)
 		guest = guest_by_uuid(daemon, ref);
 	/* Whoever may not see it does not learn that it is there. */
-	if (guest && guest_visible(guest, caller))
+	if (guest && guest_visible(guest, caller->manager, caller->uid))
 		return guest;
 	error_set(err, ENOENT, "Domain '" GUEST_LABEL "' does not exist.", ref);
 	return NULL;

@@ -77,7 +77,8 @@ struct guest *guest_by_name(struct daemon *daemon, const char *name);
 struct guest *guest_by_uuid(struct daemon *daemon, const char *uuid);
 /* It has a monitor that can be asked (also one that was found again and has yet to say something). */
 bool guest_answers(const struct guest *guest);
-bool guest_visible(const struct guest *guest, const struct caller *caller);
+/* A manager may see it, and its owner. */
+bool guest_visible(const struct guest *guest, bool manager, uid_t uid);
 
 /* Commits it as it is now. */
 int guest_save(struct guest *guest, struct error *err);

@@ -8,7 +8,6 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "daemon/api.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "host/cgroup.h"
@@ -186,7 +185,7 @@ static void add_cpu(json_t *host)
 		json_string(strstr(flags, " vmx") || strstr(flags, " svm") ? "hvm" : ""));
 }
 
-json_t *host_describe(struct daemon *daemon, const struct caller *caller)
+json_t *host_describe(struct daemon *daemon, bool manager)
 {
 	struct utsname name;
 	json_t *host;
@@ -205,20 +204,8 @@ json_t *host_describe(struct daemon *daemon, const struct caller *caller)
 		(int)getpid(), "dach_user", (int)geteuid(), "run", daemon->run, "state",
 		daemon->state, "cgroup", daemon->cgroup ? cgroup_version(daemon->cgroup) : "none",
 		"guests", (int)running(daemon), "next_domid", (int)store_next_domid(daemon->store),
-		"manager", caller->manager, "engines", engines_describe(&daemon->engines));
+		"manager", manager, "engines", engines_describe(&daemon->engines));
 	if (host)
 		add_cpu(host);
 	return host;
-}
-
-static void known(void *ctx)
-{
-	struct request *request = ctx;
-
-	request_answer(request, 200, host_describe(request->daemon, &request->caller));
-}
-
-void api_host(struct request *request)
-{
-	engines_wait(&request->daemon->engines, known, request);
 }

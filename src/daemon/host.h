@@ -4,12 +4,12 @@
 #define DACH_DAEMON_HOST_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 struct daemon;
-struct caller;
 
-/* doc/openapi.json's Host and Domain0. NULL: out of memory. */
-json_t *host_describe(struct daemon *daemon, const struct caller *caller);
+/* doc/openapi.json's Host, as a manager sees it or not, and Domain0. NULL: out of memory. */
+json_t *host_describe(struct daemon *daemon, bool manager);
 json_t *host_domain0(struct daemon *daemon);
 
 #endif

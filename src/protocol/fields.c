@@ -82,6 +82,7 @@ int fields_default(const struct field *fields, void *at)
 		case FIELD_NUMBER:
 		case FIELD_COUNT:
 		case FIELD_BOOL:
+		case FIELD_CHOICE:
 		case FIELD_ENUM:
 			field_set_number(field, at, field->number);
 			break;
@@ -271,7 +272,7 @@ static int check_one(const struct field *field, const void *at, const char *wher
 	case FIELD_STRING:
 		text = *(char **)field_place(field, at);
 		if (!text)
-			return field->text
+			return field->text || field->needed
 				? error_set(err, EINVAL, "%s%s: is missing", where, field->key)
 				: 0;
 		if (strlen(text) < field->min)
@@ -290,6 +291,10 @@ static int check_one(const struct field *field, const void *at, const char *wher
 		if (field_number(field, at) == field->number && !field->needed)
 			return 0;
 		return check_number(field, field_number(field, at), where, err);
+	case FIELD_CHOICE:
+		if (field_number(field, at) > CHOICE_YES)
+			return error_set(err, EINVAL, "%s%s: unknown value", where, field->key);
+		return 0;
 	case FIELD_ENUM:
 		if (field_number(field, at) >= names_count(field))
 			return error_set(err, EINVAL, "%s%s: unknown value", where, field->key);
@@ -311,7 +316,9 @@ static int check_one(const struct field *field, const void *at, const char *wher
 		return fields_check(field->element, field_place(field, at), where, err);
 	case FIELD_OBJECT:
 		if (!*(json_t **)field_place(field, at))
-			return 0;
+			return field->needed
+				? error_set(err, EINVAL, "%s%s: is missing", where, field->key)
+				: 0;
 		return check_object(field, *(json_t **)field_place(field, at), where, err);
 	}
 	return 0;

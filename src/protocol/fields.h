@@ -19,6 +19,7 @@ enum field_kind {
 	FIELD_NUMBER, /* uint64_t, min to max */
 	FIELD_COUNT,  /* unsigned, min to max */
 	FIELD_BOOL,   /* bool */
+	FIELD_CHOICE, /* enum field_choice; CHOICE_NONE is its default */
 	FIELD_ENUM,   /* int-sized; names */
 	FIELD_SET, /* unsigned, bit n for names[n], as a list of names; max: the bits that may be set */
 	FIELD_FD,      /* int, a descriptor's number, min to max; -1, its default: none */
@@ -28,6 +29,9 @@ enum field_kind {
 	FIELD_PART, /* a structure within, element, whose fields stand in this same object; without a key */
 	FIELD_OBJECT, /* json_t *; an object of at most max bytes, NULL is its default */
 };
+
+/* Of a bool that may be left out. */
+enum field_choice { CHOICE_NONE, CHOICE_NO, CHOICE_YES };
 
 struct field {
 	const char *key; /* NULL ends a table; "" of FIELD_PART */

@@ -37,6 +37,9 @@ static json_t *write_scalar(const struct field *field, const void *at, bool *ski
 	case FIELD_ENUM:
 		*skip = field_number(field, at) == field->number && !field->needed;
 		return *skip ? NULL : number_json(field, field_number(field, at));
+	case FIELD_CHOICE:
+		*skip = field_number(field, at) == CHOICE_NONE;
+		return *skip ? NULL : json_boolean(field_number(field, at) == CHOICE_YES);
 	case FIELD_FD:
 		*skip = *(const int *)p < 0;
 		return *skip ? NULL : json_integer(*(const int *)p);
@@ -276,6 +279,12 @@ static int read_one(const struct field *field, const json_t *json, void *at, con
 		if (!json_is_boolean(json))
 			return wrong_type(field, where, "true or false", err);
 		*(bool *)field_place(field, at) = json_is_true(json);
+		return 0;
+	case FIELD_CHOICE:
+		if (!json_is_boolean(json))
+			return wrong_type(field, where, "true or false", err);
+		*(enum field_choice *)field_place(field, at) =
+			json_is_true(json) ? CHOICE_YES : CHOICE_NO;
 		return 0;
 	case FIELD_ENUM:
 		return read_enum(field, json, at, where, err);

@@ -67,23 +67,37 @@ static const struct field dump_core[] = {
 static const struct verb {
 	const char *word;
 	const struct field *arguments; /* beside id and do */
-	bool fd;
+	bool passed, fd;
 } verbs[REQUEST_VERBS] = {
-	[REQUEST_INFO] = {"info", nothing, false},
-	[REQUEST_PAUSE] = {"pause", nothing, false},
-	[REQUEST_UNPAUSE] = {"unpause", nothing, false},
-	[REQUEST_SHUTDOWN] = {"shutdown", nothing, false},
-	[REQUEST_REBOOT] = {"reboot", nothing, false},
-	[REQUEST_DESTROY] = {"destroy", nothing, false},
-	[REQUEST_TRIGGER] = {"trigger", trigger, false},
-	[REQUEST_SYSRQ] = {"sysrq", sysrq, false},
-	[REQUEST_MEMORY_SET] = {"memory-set", memory_set, false},
-	[REQUEST_DUMP_CORE] = {"dump-core", dump_core, true},
+	[REQUEST_INFO] = {"info", nothing, .passed = false},
+	[REQUEST_PAUSE] = {"pause", nothing, .passed = true},
+	[REQUEST_UNPAUSE] = {"unpause", nothing, .passed = true},
+	[REQUEST_SHUTDOWN] = {"shutdown", nothing, .passed = true},
+	[REQUEST_REBOOT] = {"reboot", nothing, .passed = true},
+	[REQUEST_DESTROY] = {"destroy", nothing, .passed = false},
+	[REQUEST_TRIGGER] = {"trigger", trigger, .passed = true},
+	[REQUEST_SYSRQ] = {"sysrq", sysrq, .passed = true},
+	[REQUEST_MEMORY_SET] = {"memory-set", memory_set, .passed = false},
+	[REQUEST_DUMP_CORE] = {"dump-core", dump_core, .fd = true},
 };
 
 const char *request_word(enum request_verb verb)
 {
 	return verbs[verb].word;
+}
+
+bool request_is_passed(enum request_verb verb)
+{
+	return verb < REQUEST_VERBS && verbs[verb].passed;
+}
+
+bool request_needs_arguments(enum request_verb verb)
+{
+	const struct field *field = verb < REQUEST_VERBS ? verbs[verb].arguments : nothing;
+
+	while (field->key && !field->needed)
+		field++;
+	return field->key;
 }
 
 bool request_takes_fd(enum request_verb verb)

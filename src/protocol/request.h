@@ -64,6 +64,10 @@ struct monitor_request {
 const char *request_word(enum request_verb verb);
 /* REQUEST_VERBS: it is no such word, or NULL. */
 enum request_verb request_find(const char *word);
+/* Whoever may see a guest may ask it of its monitor, which gets it as it is. */
+bool request_is_passed(enum request_verb verb);
+/* It makes no sense without arguments. */
+bool request_needs_arguments(enum request_verb verb);
 /* A descriptor comes with it. */
 bool request_takes_fd(enum request_verb verb);
 /* Words of enum request_trigger; a NULL ends them. */

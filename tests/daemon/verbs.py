@@ -387,7 +387,7 @@ def test_the_daemon_ends_and_guests_go_on():
         assert d.guests()["one"]["state"] == "off"
         assert d.guests()["one"]["last_end"]["reason"] == "crash"
         d.post("/v1/guests/two/destroy")
-        lines = [line["text"] for line in d.get("/v1/host/log?clear=1")["lines"]]
+        lines = [line["text"] for line in d.call("DELETE", "/v1/host/log")["lines"]]
         assert any("found again" in line for line in lines), lines
         assert not d.get("/v1/host/log")["lines"]
 

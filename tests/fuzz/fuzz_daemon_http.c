@@ -12,15 +12,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/api.h"
+#include "api/http/route.h"
+#include "api/http/server.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
-#include "daemon/server.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct daemon *the_daemon;
+static struct server *server;
 static char folder[32];
 static struct loop_timer timer;
 
@@ -33,6 +34,8 @@ static void clean(void)
 {
 	char command[128];
 
+	server_stop(server);
+	server_destroy(server);
 	daemon_destroy(the_daemon);
 	snprintf(command, sizeof command, "rm -rf %s", folder);
 	if (system(command))
@@ -56,10 +59,12 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	snprintf(path, sizeof path, "%s/state", folder);
 	setenv("DACH_STATE", path, 1);
 	setenv("DACH_VMM", "/bin/false", 1);
-	if (daemon_create(&options, &the_daemon, &err)) {
+	if (daemon_create(&options, &the_daemon, &err) ||
+		server_create(the_daemon, &server, &err)) {
 		fprintf(stderr, "%s\n", err.text);
 		abort();
 	}
+	daemon_begin(the_daemon);
 	loop_timer_init(&timer, the_daemon->loop, finish, the_daemon->loop);
 	atexit(clean);
 	return 0;
@@ -110,21 +115,36 @@ static size_t make_object(const uint8_t *data, size_t size, char *to, size_t roo
 	return used + snprintf(to + used, room - used, "}");
 }
 
+static unsigned route_count(void)
+{
+	unsigned count = 0;
+
+	while (routes[count].method)
+		count++;
+	return count;
+}
+
+/* In place of a variable of the path, if it is there. */
+static void put_in(char *path, size_t size, const char *variable, const char *value)
+{
+	char *at = strstr(path, variable), rest[128];
+
+	if (!at)
+		return;
+	snprintf(rest, sizeof rest, "%s", at + strlen(variable));
+	snprintf(at, size - (at - path), "%s%s", value, rest);
+}
+
 static size_t make_request(const uint8_t *data, size_t size, char *to, size_t room)
 {
 	static const char *const refs[] = {"kept", "one", "1", "%2e%2e", "-1", "0"};
-	const struct route *route = &api_routes[data[1] % 24];
-	char body[8192], path[256], *at;
+	const struct route *route = &routes[data[1] % route_count()];
+	char body[8192], path[256];
 	size_t len = 0, used;
 
 	snprintf(path, sizeof path, "%s", route->path);
-	at = strstr(path, "{ref}");
-	if (at) {
-		char rest[128];
-
-		snprintf(rest, sizeof rest, "%s", at + 5);
-		snprintf(at, sizeof path - (at - path), "%s%s", refs[data[2] % 6], rest);
-	}
+	put_in(path, sizeof path, "{ref}", refs[data[2] % 6]);
+	put_in(path, sizeof path, "{verb}", request_word(data[2] / 6 % REQUEST_VERBS));
 	if (data[0] % 3 == 2)
 		len = make_object(data + 3, size - 3, body, sizeof body, 0);
 	else
@@ -142,7 +162,7 @@ static void talk(const char *text, size_t len)
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
 		return;
-	server_add(the_daemon->server, pair[0]);
+	server_add(server, pair[0]);
 	if (send(pair[1], text, len, MSG_NOSIGNAL) >= 0)
 		shutdown(pair[1], SHUT_WR);
 	/* Long enough for what needs no monitor. */

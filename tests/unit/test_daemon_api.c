@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The daemon's routes beside doc/openapi.json; paths, bodies, policy. */
+/* The daemon over HTTP: its routes beside doc/openapi.json, paths, bodies; and the policy. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,13 +9,16 @@
 #include <ctype.h>
 #include <errno.h>
 #include <jansson.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "daemon/api.h"
+#include "api/http/exchange.h"
+#include "api/http/route.h"
+#include "daemon/operation.h"
 #include "daemon/policy.h"
 #include "domain/config.h"
 #include "protocol/end.h"
@@ -37,27 +40,69 @@ static json_t *openapi(void)
 	return json;
 }
 
-static json_t *operation(json_t *paths, const struct route *route)
+/* Calls check for each route, those with {verb} once for each verb that is passed on. */
+static unsigned each_route(void (*check)(void *ctx, const struct route *route, const char *path,
+				   enum request_verb verb),
+	void *ctx)
 {
+	unsigned count = 0;
+
+	for (const struct route *route = routes; route->method; route++) {
+		const char *at = strstr(route->path, "{verb}");
+
+		for (enum request_verb verb = 0; at && verb < REQUEST_VERBS; verb++) {
+			char path[128];
+
+			if (!request_is_passed(verb))
+				continue;
+			snprintf(path, sizeof path, "%.*s%s", (int)(at - route->path), route->path,
+				request_word(verb));
+			check(ctx, route, path, verb);
+			count++;
+		}
+		if (!at) {
+			check(ctx, route, route->path, REQUEST_VERBS);
+			count++;
+		}
+	}
+	return count;
+}
+
+static json_t *documented(json_t *api, const struct route *route, const char *path)
+{
+	json_t *methods = json_object_get(json_object_get(api, "paths"), path);
 	char method[8] = "";
 
 	for (unsigned i = 0; route->method[i]; i++)
 		method[i] = tolower((unsigned char)route->method[i]);
-	return json_object_get(json_object_get(paths, route->path), method);
+	return json_object_get(methods, method);
+}
+
+static void check_documented(void *ctx, const struct route *route, const char *path,
+	enum request_verb verb)
+{
+	json_t *op = documented(ctx, route, path), *body = json_object_get(op, "requestBody");
+	const char *id = json_string_value(json_object_get(op, "operationId"));
+	char status[4];
+
+	if (!op)
+		fail_msg("%s %s is not documented", route->method, path);
+	if (route_needs_body(route, verb) != json_is_true(json_object_get(body, "required")))
+		fail_msg("%s %s: is a body needed?", route->method, path);
+	if (!route->operation)
+		return;
+	if (verb == REQUEST_VERBS)
+		assert_string_equal(id, route->operation->name);
+	snprintf(status, sizeof status, "%d", route->status);
+	if (!json_object_get(json_object_get(op, "responses"), status))
+		fail_msg("%s %s: %s is no answer of it", route->method, path, status);
 }
 
 static void test_routes_are_documented(void **state)
 {
-	json_t *api = openapi(), *paths = json_object_get(api, "paths");
+	json_t *api = openapi();
 
-	for (const struct route *route = api_routes; route->method; route++) {
-		json_t *op = operation(paths, route), *body = json_object_get(op, "requestBody");
-
-		if (!op)
-			fail_msg("%s %s is not documented", route->method, route->path);
-		if (route->body != json_is_true(json_object_get(body, "required")))
-			fail_msg("%s %s: is a body needed?", route->method, route->path);
-	}
+	each_route(check_documented, api);
 	json_decref(api);
 }
 
@@ -71,15 +116,16 @@ static void test_documented_are_routes(void **state)
 	{
 		json_object_foreach(methods, method, op)
 		{
-			const struct route *route = api_routes;
+			struct route_values values;
+			char upper[8] = "";
+			bool other;
 
 			if (!strcmp(method, "parameters"))
 				continue;
 			count++;
-			while (route->method &&
-				(strcasecmp(route->method, method) || strcmp(route->path, path)))
-				route++;
-			if (!route->method)
+			for (unsigned i = 0; method[i] && i < 7; i++)
+				upper[i] = toupper((unsigned char)method[i]);
+			if (!route_find(upper, path, &values, &other))
 				fail_msg("%s %s: no such route", method, path);
 		}
 	}
@@ -87,26 +133,32 @@ static void test_documented_are_routes(void **state)
 	json_decref(api);
 }
 
-/* What is only passed on to the monitor is a verb of its own, and takes a body if that has arguments. */
-static void test_routes_that_ask_are_verbs(void **state)
+/* What is only passed on to the monitor are verbs of protocol/request.h, and no others. */
+static void test_passed_verbs(void **state)
 {
 	json_t *none = json_object();
 	unsigned count = 0;
 
-	for (const struct route *route = api_routes; route->method; route++) {
-		enum request_verb verb = request_find(strrchr(route->path, '/') + 1);
+	for (enum request_verb verb = 0; verb < REQUEST_VERBS; verb++) {
 		struct monitor_request request;
+		struct route_values values;
 		struct error err = {0};
+		char path[64];
+		bool other;
+		const struct route *route;
 
-		if (route->handle != api_ask)
-			continue;
-		count++;
-		if (verb == REQUEST_VERBS)
-			fail_msg("%s: no such verb", route->path);
-		if (!request_read_arguments(verb, none, &request, &err) == route->body)
-			fail_msg("%s: is a body needed?", route->path);
+		assert_int_equal(request_needs_arguments(verb),
+			request_read_arguments(verb, none, &request, &err) != 0);
+		snprintf(path, sizeof path, "/v1/guests/x/%s", request_word(verb));
+		route = route_find("POST", path, &values, &other);
+		if (route && route->operation == &operation_ask)
+			assert_int_equal(values.verb, verb);
+		assert_int_equal(route && route->operation == &operation_ask,
+			request_is_passed(verb));
+		count += request_is_passed(verb);
 	}
 	assert_int_equal(count, 6);
+	assert_false(request_is_passed(REQUEST_VERBS));
 	json_decref(none);
 }
 
@@ -149,60 +201,143 @@ static void test_configuration_is_documented(void **state)
 
 static void test_paths(void **state)
 {
-	struct request request = {0};
+	struct route_values values;
 	char long_path[1024];
 	bool other;
 
-	assert_non_null(api_find(&request, "GET", "/v1/guests", &other));
-	assert_null(api_find(&request, "DELETE", "/v1/guests", &other));
+	assert_non_null(route_find("GET", "/v1/guests", &values, &other));
+	assert_null(route_find("PUT", "/v1/guests", &values, &other));
 	assert_true(other);
-	assert_null(api_find(&request, "GET", "/v1/guests/", &other));
+	assert_null(route_find("GET", "/v1/guests/x/pause", &values, &other));
+	assert_true(other);
+	assert_null(route_find("GET", "/v1/guests/", &values, &other));
 	assert_false(other);
-	assert_null(api_find(&request, "GET", "/v1/guests//console", &other));
-	assert_null(api_find(&request, "GET", "/", &other));
-	assert_null(api_find(&request, "GET", "", &other));
-	assert_null(api_find(&request, "GET", "/v1/guests/a/b", &other));
-	assert_non_null(api_find(&request, "GET", "/v1/guests/a%20%2fb", &other));
-	assert_string_equal(request.ref, "a /b");
-	assert_null(api_find(&request, "GET", "/v1/guests/a%0a", &other));
-	assert_null(api_find(&request, "GET", "/v1/guests/a%00", &other));
-	assert_null(api_find(&request, "GET", "/v1/guests/a%", &other));
-	assert_null(api_find(&request, "GET", "/v1/guests/a%4", &other));
-	assert_null(api_find(&request, "GET", "/v1/guests/a%4/console", &other));
-	assert_null(api_find(&request, "GET", "/v1/guests/a%g1", &other));
-	assert_non_null(api_find(&request, "PUT", "/v1/guests/7/vcpus/all/affinity", &other));
-	assert_string_equal(request.ref, "7");
-	assert_string_equal(request.arg, "all");
+	assert_null(route_find("GET", "/v1/guests//console", &values, &other));
+	assert_null(route_find("GET", "/", &values, &other));
+	assert_null(route_find("GET", "", &values, &other));
+	assert_null(route_find("GET", "/v1/guests/a/b", &values, &other));
+	assert_null(route_find("POST", "/v1/guests/a/info", &values, &other));
+	assert_false(other);
+	assert_non_null(route_find("GET", "/v1/guests/a%20%2fb", &values, &other));
+	assert_string_equal(values.ref, "a /b");
+	assert_null(route_find("GET", "/v1/guests/a%0a", &values, &other));
+	assert_null(route_find("GET", "/v1/guests/a%00", &values, &other));
+	assert_null(route_find("GET", "/v1/guests/a%", &values, &other));
+	assert_null(route_find("GET", "/v1/guests/a%4", &values, &other));
+	assert_null(route_find("GET", "/v1/guests/a%4/console", &values, &other));
+	assert_null(route_find("GET", "/v1/guests/a%g1", &values, &other));
+	assert_non_null(route_find("PUT", "/v1/guests/7/vcpus/all/affinity", &values, &other));
+	assert_string_equal(values.ref, "7");
+	assert_string_equal(values.vcpu, "all");
 	snprintf(long_path, sizeof long_path, "/v1/guests/%0300d", 1);
-	assert_null(api_find(&request, "GET", long_path, &other));
+	assert_null(route_find("GET", long_path, &values, &other));
+}
+
+static int read_arguments(const struct operation_kind *kind, const char *text,
+	struct operation_arguments *arguments)
+{
+	json_t *json = text ? json_loads(text, 0, NULL) : NULL;
+	struct error err = {0};
+	int r;
+
+	operation_arguments_init(kind, arguments);
+	r = operation_arguments_read(kind, json, arguments, &err);
+	if (r)
+		operation_arguments_free(arguments);
+	json_decref(json);
+	return r;
+}
+
+static void test_arguments(void **state)
+{
+	static const struct {
+		const struct operation_kind *kind;
+		const char *json;
+	} refused[] = {
+		{&operation_create, NULL},
+		{&operation_create, "{}"},
+		{&operation_create, "{\"config\": []}"},
+		{&operation_create, "{\"config\": {}, \"start\": 1}"},
+		{&operation_rename, "{}"},
+		{&operation_rename, "{\"name\": 5}"},
+		{&operation_rename, "{\"name\": \"x\", \"other\": 1}"},
+		{&operation_memory, "{\"memory\": -1}"},
+		{&operation_memory, "{\"memory\": \"65536\"}"},
+		{&operation_memory_max, "{\"memory\": 0}"},
+		{&operation_scheduler, "{\"weight\": 0}"},
+		{&operation_scheduler, "{\"weight\": 4294967295}"},
+		{&operation_scheduler, "{\"cap\": 51201}"},
+		{&operation_autostart, "{}"},
+		{&operation_autostart, "{\"autostart\": \"yes\"}"},
+		{&operation_dump_core, "{\"live\": true}"},
+		{&operation_start, "{\"paused\": 1}"},
+	};
+	struct operation_arguments arguments;
+
+	for (unsigned i = 0; i < sizeof refused / sizeof *refused; i++)
+		if (!read_arguments(refused[i].kind, refused[i].json, &arguments))
+			fail_msg("%s takes %s", refused[i].kind->name, refused[i].json);
+	assert_int_equal(read_arguments(&operation_create, "{\"config\": {}}", &arguments), 0);
+	assert_int_equal(arguments.start, CHOICE_NONE);
+	operation_arguments_free(&arguments);
+	assert_int_equal(read_arguments(&operation_create,
+				 "{\"config\": {\"name\": \"x\"}, \"start\": false}", &arguments),
+		0);
+	assert_int_equal(arguments.start, CHOICE_NO);
+	assert_int_equal(json_object_size(arguments.config), 1);
+	operation_arguments_free(&arguments);
+	assert_int_equal(read_arguments(&operation_scheduler, "{\"cap\": 0}", &arguments), 0);
+	assert_int_equal(arguments.cap, 0);
+	assert_int_equal(arguments.weight, OPERATION_AS_IT_IS);
+	assert_int_equal(read_arguments(&operation_start, NULL, &arguments), 0);
+	assert_int_equal(read_arguments(&operation_get, NULL, &arguments), 0);
+}
+
+static bool no_memory;
+
+/* Where it is tested what happens without memory. */
+void *realloc(void *old, size_t size)
+{
+	void *new = no_memory ? NULL : malloc(size);
+
+	if (new &&old) {
+		size_t had = malloc_usable_size(old);
+
+		memcpy(new, old, had < size ? had : size);
+		free(old);
+	}
+	return new;
 }
 
 static void test_bodies(void **state)
 {
-	static const char *const keys[] = {"a", "b", NULL};
-	json_t *body = json_pack("{s:i, s:b, s:s}", "a", 5, "b", 1, "c", "text");
+	struct exchange exchange = {.uploaded = 0};
 	struct error err = {0};
-	int64_t number;
-	bool flag;
-	const char *text;
+	json_t *body;
 
-	assert_int_equal(body_check(body, keys, &err), -EINVAL);
-	assert_non_null(strstr(err.text, "c: "));
-	assert_int_equal(body_number(body, "a", -1, 1, 5, &number, NULL), 0);
-	assert_int_equal(number, 5);
-	assert_int_equal(body_number(body, "a", -1, 1, 4, &number, NULL), -EINVAL);
-	assert_int_equal(body_number(body, "c", 3, 1, 4, &number, NULL), -EINVAL);
-	assert_int_equal(body_number(body, "d", -1, 1, 4, &number, NULL), -EINVAL);
-	assert_int_equal(body_number(body, "d", 3, 1, 4, &number, NULL), 0);
-	assert_int_equal(number, 3);
-	assert_int_equal(body_bool(body, "b", false, &flag, NULL), 0);
-	assert_true(flag);
-	assert_int_equal(body_bool(body, "a", false, &flag, NULL), -EINVAL);
-	assert_int_equal(body_text(body, "c", true, &text, NULL), 0);
-	assert_int_equal(body_text(body, "a", false, &text, NULL), -EINVAL);
-	assert_int_equal(body_text(body, "d", true, &text, NULL), -EINVAL);
-	assert_int_equal(body_text(body, "d", false, &text, NULL), 0);
+	assert_int_equal(exchange_body(&exchange, &body, &err), 0);
+	assert_null(body);
+	exchange_upload(&exchange, "{\"a\"", 4);
+	exchange_upload(&exchange, ": 1}", 4);
+	assert_int_equal(exchange_body(&exchange, &body, &err), 0);
+	assert_int_equal(json_integer_value(json_object_get(body, "a")), 1);
 	json_decref(body);
+	exchange_upload(&exchange, "[]", 2);
+	assert_int_equal(exchange_body(&exchange, &body, &err), -EINVAL);
+	exchange_upload(&exchange, "{", 1);
+	assert_int_equal(exchange_body(&exchange, &body, &err), -EINVAL);
+	assert_int_equal(exchange_status(-EINVAL), 400);
+	/* Too long, and no memory for it, are two things. */
+	exchange_upload(&exchange, "x", EXCHANGE_BODY_MAX + 1);
+	assert_int_equal(exchange_body(&exchange, &body, &err), -EMSGSIZE);
+	assert_int_equal(exchange_status(-EMSGSIZE), 413);
+	exchange.upload_failed = 0;
+	no_memory = true;
+	exchange_upload(&exchange, "{}", 2);
+	no_memory = false;
+	assert_int_equal(exchange_body(&exchange, &body, &err), -ENOMEM);
+	assert_int_equal(exchange_status(-ENOMEM), 500);
+	free(exchange.upload);
 }
 
 static int parse(struct policy *policy, const char *text, struct error *err)
@@ -295,10 +430,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_routes_are_documented),
 		cmocka_unit_test(test_documented_are_routes),
-		cmocka_unit_test(test_routes_that_ask_are_verbs),
+		cmocka_unit_test(test_passed_verbs),
 		cmocka_unit_test(test_ends_are_documented),
 		cmocka_unit_test(test_configuration_is_documented),
 		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_bodies),
 		cmocka_unit_test(test_policy_refuses),
 		cmocka_unit_test(test_policy_is_read_whole),

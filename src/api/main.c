@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dachd's main: words, signals, the background. */
+/* dachd's main: words, signals, the background; the daemon and its wires. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "api/http/server.h"
 #include "base/folder.h"
 #include "daemon/daemon.h"
 
@@ -218,6 +219,7 @@ int main(int argc, char **argv)
 	struct words words = {0};
 	struct daemon_options options = {0};
 	struct signal_watch signals = {.watch = {.fd = -1}};
+	struct server *server = NULL;
 	struct error err = {0};
 	int ready = -1, r = parse(argc, argv, &words);
 
@@ -234,15 +236,21 @@ int main(int argc, char **argv)
 	options.log_fd = words.background ? open_log() : 2;
 	if (!r)
 		r = daemon_create(&options, &signals.daemon, &err);
+	if (!r)
+		r = server_create(signals.daemon, &server, &err);
 	if (r) {
+		daemon_destroy(signals.daemon);
 		fprintf(stderr, "dachd: %s\n", *err.text ? err.text : strerror(-r));
 		return 1;
 	}
+	daemon_begin(signals.daemon);
 	loop_fd_add(signals.daemon->loop, &signals.watch);
 	if (words.background)
 		leave_terminal(ready);
 	tell_ready();
 	daemon_run(signals.daemon);
+	server_stop(server);
+	server_destroy(server);
 	daemon_destroy(signals.daemon);
 	return 0;
 }

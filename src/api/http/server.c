@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/server.h"
+#include "api/http/server.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -12,9 +12,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "daemon/console.h"
+#include "api/http/console.h"
+#include "api/http/dispatch.h"
+#include "api/http/exchange.h"
+#include "api/http/stream.h"
+#include "base/loop.h"
 #include "daemon/daemon.h"
-#include "daemon/exchange.h"
 
 #define IDLE_SECONDS 60
 #define HEAD_SECONDS 5 /* for a connection's first request to be one */
@@ -28,9 +31,9 @@ struct server {
 	struct loop_fd listen;
 	struct loop_source source;
 	int epoll, index;
-	bool due, resumed, stopping;
-	struct request *requests;
-	struct console *consoles;
+	bool due, stopping;
+	struct exchange_group group;
+	struct exchange *exchanges;
 	struct seat *seats;
 	int farewell[FAREWELLS]; /* refused, and closed when nobody can still be speaking; -1 */
 	unsigned next_farewell;
@@ -57,17 +60,16 @@ static void prepare(void *ctx, struct loop *loop, uint32_t *timeout_ms)
 	if (server->due && wait < *timeout_ms)
 		*timeout_ms = wait;
 	/* A connection that was resumed counts only in the next run, which nothing else calls for. */
-	if (server->resumed)
+	if (server->group.resumed)
 		*timeout_ms = 0;
 }
 
 static void check(void *ctx, struct loop *loop, bool failed)
 {
 	struct server *server = ctx;
+	bool resumed = server->group.resumed;
 
-	bool resumed = server->resumed;
-
-	server->resumed = false;
+	server->group.resumed = false;
 	if (resumed || server->due || loop_source_revents(loop, server->index))
 		MHD_run(server->http);
 }
@@ -187,135 +189,52 @@ static void connection(void *ctx, struct MHD_Connection *which, void **seat_ctx,
 	}
 }
 
-/* Answers */
-
-static enum MHD_Result respond(struct request *request)
-{
-	struct MHD_Response *response;
-	enum MHD_Result result;
-	char *text;
-
-	if (request->status == 101)
-		return console_respond(&request->server->consoles, request->daemon->loop, request);
-	if (request->streams)
-		return exchange_stream(request);
-	text = json_dumps(request->answer, JSON_COMPACT | JSON_ENSURE_ASCII);
-	if (!text)
-		return MHD_NO;
-	response = MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
-	if (!response) {
-		free(text);
-		return MHD_NO;
-	}
-	MHD_add_response_header(response, "Content-Type", "application/json");
-	if (request->status == 405 || request->status == 426)
-		MHD_add_response_header(response, request->status == 426 ? "Upgrade" : "Allow",
-			request->status == 426 ? "dach-console" : "GET, POST, PUT, DELETE");
-	result = MHD_queue_response(request->connection, request->status, response);
-	MHD_destroy_response(response);
-	return result;
-}
-
-void request_resume(struct request *request)
-{
-	if (!request->suspended)
-		return;
-	request->suspended = false;
-	request->server->resumed = true;
-	MHD_resume_connection(request->connection);
-}
-
-void request_answer(struct request *request, int status, json_t *json)
-{
-	if (request->answered) {
-		json_decref(json);
-		return;
-	}
-	request->answered = true;
-	request->status = status;
-	request->answer = json;
-	if (!json && status != 101 && !request->streams) {
-		request->status = 500;
-		request->answer =
-			json_pack("{s:s, s:i}", "error", "out of memory", "errno", ENOMEM);
-	}
-	request_resume(request);
-}
-
-void request_stream(struct request *request)
-{
-	request->streams = true;
-	request_answer(request, 200, NULL);
-}
-
-void request_console(struct request *request, int fd)
-{
-	request->console = fd;
-	request_answer(request, 101, NULL);
-}
-
-void request_refuse(struct request *request, int r, const char *text)
-{
-	request_answer(request, exchange_status(r),
-		json_pack("{s:s, s:i}", "error", *text ? text : strerror(-r), "errno", -r));
-}
-
-void request_unknown(struct request *request, const char *text)
-{
-	request_answer(request, 404, json_pack("{s:s, s:i}", "error", text, "errno", ENOENT));
-}
-
 /* Requests */
 
 static void *started(struct server *server, struct MHD_Connection *connection)
 {
-	struct request *request = calloc(1, sizeof *request);
+	struct exchange *exchange = calloc(1, sizeof *exchange);
 	int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 
-	if (!request)
+	if (!exchange)
 		return NULL;
-	request->server = server;
-	request->daemon = server->daemon;
-	request->connection = connection;
-	request->console = -1;
+	exchange->group = &server->group;
+	exchange->connection = connection;
 	MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, IDLE_SECONDS);
 	/* Anew for each request: the policy may have changed since the last. */
-	if (caller_get(&server->daemon->policy, fd, &request->caller, NULL)) {
-		free(request);
+	if (caller_get(&server->daemon->policy, fd, &exchange->caller, NULL)) {
+		free(exchange);
 		return NULL;
 	}
-	request->next = server->requests;
-	server->requests = request;
-	return request;
+	exchange->next = server->exchanges;
+	server->exchanges = exchange;
+	return exchange;
 }
 
 static enum MHD_Result handle(void *ctx, struct MHD_Connection *connection, const char *url,
 	const char *method, const char *version, const char *data, size_t *size, void **state)
 {
 	struct server *server = ctx;
-	struct request *request = *state;
+	struct exchange *exchange = *state;
 
-	if (!request) {
+	if (!exchange) {
 		*state = started(server, connection);
 		return *state ? MHD_YES : MHD_NO;
 	}
 	if (*size) {
-		exchange_upload(request, data, *size);
+		exchange_upload(exchange, data, *size);
 		*size = 0;
 		return MHD_YES;
 	}
-	if (!request->dispatched) {
-		request->dispatched = true;
-		exchange_dispatch(request, method, url);
+	if (!exchange->dispatched) {
+		exchange->dispatched = true;
+		dispatch(exchange, method, url);
 	}
-	if (request->answered)
-		return respond(request);
-	if (server->stopping) {
-		request_refuse(request, -ESHUTDOWN, "dachd ends");
-		return respond(request);
-	}
-	request->suspended = true;
-	MHD_suspend_connection(connection);
+	if (!exchange->answered && server->stopping)
+		exchange_refuse(exchange, -ESHUTDOWN, "dachd ends");
+	if (exchange->answered)
+		return dispatch_respond(exchange);
+	exchange_suspend(exchange);
 	return MHD_YES;
 }
 
@@ -323,30 +242,27 @@ static void completed(void *ctx, struct MHD_Connection *connection, void **state
 	enum MHD_RequestTerminationCode code)
 {
 	struct server *server = ctx;
-	struct request *request = *state;
+	struct exchange *exchange = *state;
 
-	if (!request)
+	if (!exchange)
 		return;
 	*state = NULL;
-	for (struct request **at = &server->requests; *at; at = &(*at)->next) {
-		if (*at == request) {
-			*at = request->next;
+	for (struct exchange **at = &server->exchanges; *at; at = &(*at)->next) {
+		if (*at == exchange) {
+			*at = exchange->next;
 			break;
 		}
 	}
-	if (request->streams)
-		events_leave(&server->daemon->events, &request->listener);
-	console_abandon(request->joining);
-	if (request->console >= 0)
-		close(request->console);
-	json_decref(request->body);
-	json_decref(request->answer);
-	caller_free(&request->caller);
-	free(request->upload);
-	free(request);
+	operation_abandon(exchange->operation);
+	stream_close(exchange);
+	console_abandon(exchange);
+	json_decref(exchange->answer);
+	caller_free(&exchange->caller);
+	free(exchange->upload);
+	free(exchange);
 }
 
-/* Paths are taken apart before they are unescaped: exchange.c. */
+/* Paths are taken apart before they are unescaped: route.c. */
 static size_t as_it_is(void *ctx, struct MHD_Connection *connection, char *text)
 {
 	return strlen(text);
@@ -386,7 +302,7 @@ int server_create(struct daemon *daemon, struct server **out, struct error *err)
 	*out = NULL;
 	if (!server)
 		return error_set(err, ENOMEM, "out of memory");
-	server->daemon = daemon;
+	server->daemon = server->group.daemon = daemon;
 	server->listen.fd = -1;
 	for (unsigned i = 0; i < FAREWELLS; i++)
 		server->farewell[i] = -1;
@@ -427,13 +343,13 @@ void server_stop(struct server *server)
 	loop_fd_remove(server->daemon->loop, &server->listen);
 	close(server->listen.fd);
 	server->listen.fd = -1;
-	for (struct request *at = server->requests; at; at = at->next) {
+	for (struct exchange *at = server->exchanges; at; at = at->next) {
 		at->listener.lost = true;
 		if (at->dispatched && !at->answered)
-			request_refuse(at, -ESHUTDOWN, "dachd ends; the guest goes on");
-		request_resume(at);
+			exchange_refuse(at, -ESHUTDOWN, "dachd ends; the guest goes on");
+		exchange_resume(at);
 	}
-	console_close_all(&server->consoles);
+	console_close_all(&server->group);
 	MHD_run(server->http);
 }
 

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/http/console.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/loop.h"
+#include "daemon/daemon.h"
+
+#define RELAY_ROOM 16384
+
+/* From one end to the other. */
+struct pipe_half {
+	char data[RELAY_ROOM];
+	size_t used;
+	bool ended; /* nothing more comes */
+};
+
+struct console_relay {
+	struct console_relay *next;
+	struct exchange_group *group; /* whose relays it is one of, once it has the client's end */
+	struct loop_fd client, guest;
+	struct pipe_half to_client, to_guest;
+	struct MHD_UpgradeResponseHandle *handle; /* NULL: the client's end is not ours yet */
+};
+
+static void relay_close(struct console_relay *relay)
+{
+	struct loop *loop = relay->group->daemon->loop;
+
+	for (struct console_relay **at = &relay->group->relays; *at; at = &(*at)->next) {
+		if (*at == relay) {
+			*at = relay->next;
+			break;
+		}
+	}
+	if (relay->handle) {
+		loop_fd_remove(loop, &relay->client);
+		loop_fd_remove(loop, &relay->guest);
+		MHD_upgrade_action(relay->handle, MHD_UPGRADE_ACTION_CLOSE);
+	}
+	close(relay->guest.fd);
+	free(relay);
+}
+
+/* 0, or -1 when the end is dead. */
+static int receive(int fd, struct pipe_half *half)
+{
+	ssize_t n;
+
+	if (half->ended || half->used == RELAY_ROOM)
+		return 0;
+	n = recv(fd, half->data + half->used, RELAY_ROOM - half->used, MSG_DONTWAIT);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -1;
+	half->used += n;
+	half->ended = !n;
+	return 0;
+}
+
+static int transmit(int fd, struct pipe_half *half)
+{
+	ssize_t n;
+
+	if (!half->used)
+		return 0;
+	n = send(fd, half->data, half->used, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -1;
+	half->used -= n;
+	memmove(half->data, half->data + n, half->used);
+	return 0;
+}
+
+static void want(struct console_relay *relay)
+{
+	const struct pipe_half *to_client = &relay->to_client, *to_guest = &relay->to_guest;
+
+	relay->client.events = (!to_guest->ended && to_guest->used < RELAY_ROOM ? POLLIN : 0) |
+		(to_client->used ? POLLOUT : 0);
+	relay->guest.events = (!to_client->ended && to_client->used < RELAY_ROOM ? POLLIN : 0) |
+		(to_guest->used ? POLLOUT : 0);
+}
+
+static void carry(struct console_relay *relay, bool client, short revents)
+{
+	int fd = client ? relay->client.fd : relay->guest.fd;
+	int other = client ? relay->guest.fd : relay->client.fd;
+	struct pipe_half *from = client ? &relay->to_guest : &relay->to_client;
+	struct pipe_half *to = client ? &relay->to_client : &relay->to_guest;
+	int r = 0;
+
+	if (revents & POLLOUT)
+		r = transmit(fd, to);
+	if (!r && revents & (POLLIN | POLLHUP | POLLERR))
+		r = receive(fd, from);
+	if (!r)
+		r = transmit(other, from);
+	/* The guest's last words are still delivered; without a client there is nothing to do. */
+	if (r || relay->to_guest.ended || (relay->to_client.ended && !relay->to_client.used))
+		relay_close(relay);
+	else
+		want(relay);
+}
+
+static void client_ready(void *ctx, short revents)
+{
+	carry(ctx, true, revents);
+}
+
+static void guest_ready(void *ctx, short revents)
+{
+	carry(ctx, false, revents);
+}
+
+static void upgraded(void *ctx, struct MHD_Connection *connection, void *exchange_ctx,
+	const char *extra, size_t extra_size, MHD_socket fd,
+	struct MHD_UpgradeResponseHandle *handle)
+{
+	struct console_relay *relay = ctx;
+	struct exchange *exchange = exchange_ctx;
+	struct loop *loop = relay->group->daemon->loop;
+
+	exchange->relay = NULL;
+	relay->next = relay->group->relays;
+	relay->group->relays = relay;
+	/* What the client said before it was answered. */
+	if (extra_size > RELAY_ROOM)
+		extra_size = RELAY_ROOM;
+	memcpy(relay->to_guest.data, extra, extra_size);
+	relay->to_guest.used = extra_size;
+	relay->handle = handle;
+	relay->client = (struct loop_fd){.fd = fd, .ready = client_ready, .ctx = relay};
+	relay->guest.ready = guest_ready;
+	relay->guest.ctx = relay;
+	want(relay);
+	loop_fd_add(loop, &relay->client);
+	loop_fd_add(loop, &relay->guest);
+}
+
+static bool asks_for_it(const struct exchange *exchange)
+{
+	const char *upgrade =
+		MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, "Upgrade");
+
+	return upgrade && !strcasecmp(upgrade, CONSOLE_PROTOCOL);
+}
+
+void console_open(struct exchange *exchange, const char *ref)
+{
+	struct console_relay *relay = calloc(1, sizeof *relay);
+	struct error err = {0};
+	bool no_guest = false;
+	int fd = -1, r = relay ? 0 : error_set(&err, ENOMEM, "out of memory");
+
+	if (!r)
+		r = operation_console(exchange->group->daemon, &exchange->caller, ref, &fd,
+			&no_guest, &err);
+	if (!r && asks_for_it(exchange)) {
+		relay->group = exchange->group;
+		relay->guest.fd = fd;
+		exchange->relay = relay;
+		exchange_answer(exchange, 101, NULL);
+		return;
+	}
+	if (fd >= 0)
+		close(fd);
+	free(relay);
+	if (no_guest)
+		exchange_unknown(exchange, err.text);
+	else if (r)
+		exchange_refuse(exchange, r, err.text);
+	else
+		exchange_refuse_as(exchange, 426, -EINVAL,
+			"ask for it with Connection: Upgrade and Upgrade: " CONSOLE_PROTOCOL);
+}
+
+enum MHD_Result console_respond(struct exchange *exchange)
+{
+	struct MHD_Response *response = MHD_create_response_for_upgrade(upgraded, exchange->relay);
+	enum MHD_Result result;
+
+	if (!response)
+		return MHD_NO;
+	MHD_add_response_header(response, "Upgrade", CONSOLE_PROTOCOL);
+	result = MHD_queue_response(exchange->connection, MHD_HTTP_SWITCHING_PROTOCOLS, response);
+	MHD_destroy_response(response);
+	return result;
+}
+
+void console_abandon(struct exchange *exchange)
+{
+	if (exchange->relay)
+		relay_close(exchange->relay);
+	exchange->relay = NULL;
+}
+
+void console_close_all(struct exchange_group *group)
+{
+	while (group->relays)
+		relay_close(group->relays);
+}

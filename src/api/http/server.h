@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon over HTTP: connections on RUN/dachd.sock and who they are. libmicrohttpd speaks HTTP inside
+ * our event loop. What may be asked is in route.h, what is done about it in daemon/operation.h.
+ */
+#ifndef DACH_API_HTTP_SERVER_H
+#define DACH_API_HTTP_SERVER_H
+
+#include "base/error.h"
+
+#define SERVER_CONNECTIONS_MAX 400
+#define SERVER_USER_CONNECTIONS_MAX 32 /* of one user who is no manager */
+
+struct daemon;
+struct server;
+
+int server_create(struct daemon *daemon, struct server **server, struct error *err);
+/* No new connections; what still waits is refused. NULL is allowed. */
+void server_stop(struct server *server);
+/* Before the daemon. NULL is allowed. */
+void server_destroy(struct server *server);
+/* Takes a connected socket as if it had come through the listening one (for tests, too). */
+void server_add(struct server *server, int fd);
+
+#endif

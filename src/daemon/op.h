@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the operations share (op_*.c): see operation.h. */
+#ifndef DACH_DAEMON_OP_H
+#define DACH_DAEMON_OP_H
+
+#include "daemon/operation.h"
+#include "domain/config.h"
+
+struct guest;
+
+#define OP_VERB_TIMEOUT_MS 10000
+#define OP_REFRESH_MS 2000
+
+struct operation {
+	struct operation *next;
+	const struct operation_kind *kind;
+	struct daemon *daemon;
+	const struct caller *caller; /* while it begins; NULL afterwards */
+	bool manager;                /* what of the caller counts also later */
+	uid_t uid;
+	struct operation_arguments arguments;
+	char uuid[DOMAIN_UUID_LEN + 1]; /* of the guest that it is about, across waiting */
+	json_t *value; /* the answer, where it is made before its time; own reference */
+	unsigned open; /* list: answers that guests still owe to it */
+	bool beginning, finished;
+	operation_done *done;
+	void *ctx;
+};
+
+/*
+ * Each ends the operation, which its caller must not use any more, except while it begins. value is taken;
+ * NULL: out of memory.
+ */
+void op_finish(struct operation *op, json_t *value);
+void op_refuse(struct operation *op, int r, const char *text);
+void op_refuse_error(struct operation *op, int r, const struct error *err);
+/* With the guest as it is, after its monitor has been asked. */
+void op_finish_guest(struct operation *op, struct guest *guest);
+
+/*
+ * The guest that it is about; NULL: it is gone, and the operation was ended with that. While it begins the
+ * guest is there always.
+ */
+struct guest *op_guest(struct operation *op);
+/* The same, if it has a monitor that can be asked. */
+struct guest *op_running_guest(struct operation *op);
+/* What a monitor_call() of an operation calls: ends with the guest, or as the monitor refused. */
+void op_asked(void *ctx, int r, json_t *answer, const char *text);
+
+#endif

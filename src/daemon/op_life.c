@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making, starting, ending, naming and forgetting guests. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/after.h"
+#include "daemon/daemon.h"
+#include "daemon/describe.h"
+#include "daemon/guest.h"
+#include "daemon/life.h"
+#include "daemon/op.h"
+#include "daemon/quota.h"
+
+static int check_name(struct daemon *daemon, const char *name, struct error *err)
+{
+	if (!strcmp(name, "Domain-0"))
+		return error_set(err, EEXIST, "Domain-0 is the host's own name");
+	if (guest_by_name(daemon, name))
+		return error_set(err, EEXIST,
+			"there is a guest with the name '" GUEST_LABEL "' already", name);
+	return 0;
+}
+
+static void started(void *ctx, int r, const char *text)
+{
+	struct operation *op = ctx;
+	struct guest *guest;
+
+	if (r) {
+		op_refuse(op, r, text);
+		return;
+	}
+	guest = op_guest(op);
+	if (guest)
+		op_finish_guest(op, guest);
+}
+
+/* A new guest */
+
+static const struct field create_arguments[] = {
+	{.key = "config",
+		.kind = FIELD_OBJECT,
+		FIELD_AT(operation_arguments, config),
+		.needed = true,
+		.max = OPERATION_CONFIG_MAX},
+	{.key = "paused", .kind = FIELD_BOOL, FIELD_AT(operation_arguments, paused), .max = 1},
+	{.key = "managed", .kind = FIELD_BOOL, FIELD_AT(operation_arguments, managed), .max = 1},
+	{.key = "start", .kind = FIELD_CHOICE, FIELD_AT(operation_arguments, start)},
+	{.key = NULL},
+};
+
+static bool is_to_start(const struct operation_arguments *arguments)
+{
+	return arguments->start == CHOICE_NONE ? !arguments->managed
+					       : arguments->start == CHOICE_YES;
+}
+
+static int check_new(struct operation *op, struct domain_config *config, struct error *err)
+{
+	int r = check_name(op->daemon, config->name, err);
+
+	if (!r && config->kind != DOMAIN_MACHINE)
+		r = error_set(err, ENOTSUP, "containers are not there yet");
+	if (!r)
+		r = domain_config_check_limits(config, err);
+	if (!r)
+		r = domain_config_complete(config, err);
+	if (!r && guest_by_uuid(op->daemon, config->uuid))
+		r = error_set(err, EEXIST, "there is a guest with the UUID %s already",
+			config->uuid);
+	return r ? r : quota_check(op->daemon, op->caller, config, NULL, err);
+}
+
+/* In no list and not kept; NULL: it was refused. */
+static struct guest *make(struct operation *op)
+{
+	const struct operation_arguments *arguments = &op->arguments;
+	struct domain_config config = {0};
+	struct guest *guest = NULL;
+	struct error err = {0};
+	int r = 0;
+
+	if (!arguments->managed && !is_to_start(arguments))
+		r = error_set(&err, EINVAL, "a guest that is not managed must be started");
+	if (!r)
+		r = domain_config_from_json(arguments->config, &config, &err);
+	if (!r)
+		r = check_new(op, &config, &err);
+	if (!r) {
+		guest = guest_new(op->daemon, &config);
+		if (!guest)
+			r = error_set(&err, ENOMEM, "out of memory");
+	}
+	domain_config_free(&config);
+	if (r) {
+		op_refuse_error(op, r, &err);
+		return NULL;
+	}
+	guest->owner = op->uid;
+	guest->managed = arguments->managed;
+	return guest;
+}
+
+static void create(struct operation *op)
+{
+	const bool start = is_to_start(&op->arguments);
+	struct guest *guest = make(op);
+	struct error err = {0};
+	int r;
+
+	if (!guest)
+		return;
+	guest->created = true;
+	guest_add(guest);
+	snprintf(op->uuid, sizeof op->uuid, "%s", guest->config.uuid);
+	r = start ? life_start(guest, op->arguments.paused, &err) : guest_save(guest, &err);
+	if (r) {
+		store_delete(op->daemon->store, guest->config.uuid, NULL);
+		guest_free(guest);
+		op_refuse_error(op, r, &err);
+		return;
+	}
+	log_add(&op->daemon->log, GUEST_LABEL " (%u): created by user %u", guest->config.name,
+		guest->domid, op->uid);
+	events_tell(&op->daemon->events, "created", guest, NULL);
+	if (start) {
+		guest_wait(guest, false, started, op);
+	} else {
+		guest->created = false;
+		op_finish(op, guest_describe(guest));
+	}
+}
+
+const struct operation_kind operation_create = {"guest_create", false, create_arguments, create};
+
+/* Its lives */
+
+static const struct field start_arguments[] = {
+	{.key = "paused", .kind = FIELD_BOOL, FIELD_AT(operation_arguments, paused), .max = 1},
+	{.key = NULL},
+};
+
+static void start(struct operation *op)
+{
+	struct guest *guest = op_guest(op);
+	struct error err = {0};
+	int r = 0;
+
+	if (!guest)
+		return;
+	if (guest->state != RECORD_OFF)
+		r = error_set(&err, EALREADY, "domain '" GUEST_LABEL "' is on already",
+			guest->config.name);
+	if (!r)
+		r = quota_check(op->daemon, op->caller, &guest->config, guest, &err);
+	if (!r) {
+		guest->quick = 0;
+		r = life_start(guest, op->arguments.paused, &err);
+	}
+	if (r)
+		op_refuse_error(op, r, &err);
+	else
+		guest_wait(guest, false, started, op);
+}
+
+const struct operation_kind operation_start = {"guest_start", true, start_arguments, start};
+
+/* The answer was made while the guest was there. */
+static void destroyed(void *ctx, int r, const char *text)
+{
+	struct operation *op = ctx;
+
+	op_finish(op, json_incref(op->value));
+}
+
+static void destroy(struct operation *op)
+{
+	struct guest *guest = op_guest(op);
+
+	if (!guest)
+		return;
+	if (guest->state == RECORD_OFF) {
+		op_refuse(op, -ESRCH, "the guest does not run");
+		return;
+	}
+	op->value = guest_describe(guest);
+	guest_wait(guest, true, destroyed, op);
+	life_destroy(guest);
+}
+
+const struct operation_kind operation_destroy = {"guest_destroy", true, NULL, destroy};
+
+static void delete (struct operation *op)
+{
+	struct guest *guest = op_guest(op);
+	struct error err = {0};
+	json_t *was;
+	int r;
+
+	if (!guest)
+		return;
+	if (guest->state != RECORD_OFF) {
+		op_refuse(op, -EBUSY,
+			"the guest is on: shut it down or destroy it before you delete it");
+		return;
+	}
+	was = json_pack("{s:s, s:s}", "uuid", guest->config.uuid, "name", guest->config.name);
+	r = after_remove(guest, &err);
+	if (!r) {
+		op_finish(op, was);
+		return;
+	}
+	json_decref(was);
+	op_refuse_error(op, r, &err);
+}
+
+const struct operation_kind operation_delete = {"guest_delete", true, NULL, delete};
+
+/* Its name */
+
+static const struct field rename_arguments[] = {
+	{.key = "name",
+		.kind = FIELD_STRING,
+		FIELD_AT(operation_arguments, name),
+		.needed = true,
+		.max = DOMAIN_STRING_MAX},
+	{.key = NULL},
+};
+
+static int change_name(struct operation *op, struct guest *guest, struct error *err)
+{
+	const char *name = op->arguments.name;
+	char *old = guest->config.name;
+	int r = check_name(op->daemon, name, err);
+
+	if (r)
+		return r;
+	guest->config.name = strdup(name);
+	r = guest->config.name ? domain_config_check(&guest->config, err) : -ENOMEM;
+	if (!r)
+		r = guest_save(guest, err);
+	if (r) {
+		free(guest->config.name);
+		guest->config.name = old;
+		return r;
+	}
+	log_add(&op->daemon->log, GUEST_LABEL " (%u): now named " GUEST_LABEL, old, guest->domid,
+		name);
+	free(old);
+	return 0;
+}
+
+static void rename_guest(struct operation *op)
+{
+	struct guest *guest = op_guest(op);
+	struct error err = {0};
+	int r;
+
+	if (!guest)
+		return;
+	r = change_name(op, guest, &err);
+	if (r) {
+		op_refuse_error(op, r, &err);
+		return;
+	}
+	guest_sort(guest);
+	events_tell(&op->daemon->events, "renamed", guest, NULL);
+	op_finish_guest(op, guest);
+}
+
+const struct operation_kind operation_rename = {"guest_rename", true, rename_arguments,
+	rename_guest};

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a guest's monitor is asked to do. */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "daemon/guest.h"
+#include "daemon/monitor.h"
+#include "daemon/op.h"
+
+/* The request was checked where it was read; one that another wire made is checked by the monitor. */
+static void ask(struct operation *op)
+{
+	struct guest *guest = op_running_guest(op);
+
+	if (!guest)
+		return;
+	if (request_is_passed(op->arguments.request.verb))
+		monitor_call(guest->monitor, &op->arguments.request, -1, OP_VERB_TIMEOUT_MS,
+			op_asked, op);
+	else
+		op_refuse(op, -EINVAL, "no guest is asked that");
+}
+
+const struct operation_kind operation_ask = {"guest_ask", true, NULL, ask};
+
+static const struct field dump_arguments[] = {
+	{.key = "path",
+		.kind = FIELD_STRING,
+		FIELD_AT(operation_arguments, path),
+		.needed = true,
+		.max = DOMAIN_STRING_MAX},
+	{.key = "live", .kind = FIELD_BOOL, FIELD_AT(operation_arguments, live), .max = 1},
+	{.key = NULL},
+};
+
+/* The file is the caller's: made with his rights, and gone again if nothing came into it. */
+static void dumped(void *ctx, int r, json_t *answer, const char *text)
+{
+	struct operation *op = ctx;
+
+	if (r && op->manager)
+		unlink(op->arguments.path);
+	op_asked(op, r, answer, text);
+}
+
+static void dump_core(struct operation *op)
+{
+	const struct operation_arguments *arguments = &op->arguments;
+	struct guest *guest = op_running_guest(op);
+	struct error err = {0};
+	int fd = -1, r = 0;
+
+	if (!guest)
+		return;
+	if (arguments->path[0] != '/')
+		r = error_set(&err, EINVAL, "path: does not begin with /");
+	if (!r)
+		r = caller_open(op->caller, arguments->path,
+			O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, &fd, &err);
+	if (r) {
+		op_refuse_error(op, r, &err);
+		return;
+	}
+	monitor_call(guest->monitor,
+		&(struct monitor_request){.verb = REQUEST_DUMP_CORE, .live = arguments->live}, fd,
+		0, dumped, op);
+	close(fd);
+}
+
+const struct operation_kind operation_dump_core = {"guest_dump_core", true, dump_arguments,
+	dump_core};

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/operation.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/daemon.h"
+#include "daemon/describe.h"
+#include "daemon/guest.h"
+#include "daemon/launch.h"
+#include "daemon/life.h"
+#include "daemon/op.h"
+
+/* Arguments */
+
+void operation_arguments_init(const struct operation_kind *kind,
+	struct operation_arguments *arguments)
+{
+	memset(arguments, 0, sizeof *arguments);
+	/* No default of an argument is a string, so that this cannot fail. */
+	if (kind->arguments)
+		fields_default(kind->arguments, arguments);
+}
+
+void operation_arguments_free(struct operation_arguments *arguments)
+{
+	free(arguments->ref);
+	json_decref(arguments->config);
+	free(arguments->name);
+	free(arguments->path);
+	free(arguments->vcpu);
+	free(arguments->cpus);
+	free(arguments->soft);
+	memset(arguments, 0, sizeof *arguments);
+}
+
+int operation_arguments_read(const struct operation_kind *kind, const json_t *json,
+	struct operation_arguments *arguments, struct error *err)
+{
+	json_t *none;
+	int r;
+
+	if (kind == &operation_ask) {
+		enum request_verb verb = arguments->request.verb;
+
+		return request_read_arguments(verb, request_needs_arguments(verb) ? json : NULL,
+			&arguments->request, err);
+	}
+	if (!kind->arguments)
+		return 0;
+	none = json_object();
+	r = fields_read(kind->arguments, json ? json : none, arguments, "", err);
+	json_decref(none);
+	return r;
+}
+
+/* The end */
+
+static void op_free(struct operation *op)
+{
+	struct operation **at = &op->daemon->operations;
+
+	while (*at != op)
+		at = &(*at)->next;
+	*at = op->next;
+	operation_arguments_free(&op->arguments);
+	json_decref(op->value);
+	free(op);
+}
+
+static void finish(struct operation *op, const struct operation_answer *answer)
+{
+	op->finished = true;
+	if (op->done)
+		op->done(op->ctx, answer);
+	if (!op->beginning)
+		op_free(op);
+}
+
+void op_finish(struct operation *op, json_t *value)
+{
+	if (value)
+		finish(op, &(struct operation_answer){.text = "", .value = value});
+	else
+		op_refuse(op, -ENOMEM, "out of memory");
+	json_decref(value);
+}
+
+void op_refuse(struct operation *op, int r, const char *text)
+{
+	finish(op, &(struct operation_answer){.r = r, .text = *text ? text : strerror(-r)});
+}
+
+void op_refuse_error(struct operation *op, int r, const struct error *err)
+{
+	op_refuse(op, r, err->text);
+}
+
+/* Guests */
+
+/* Also remembers it for later. NULL: there is none, which is in err. */
+static struct guest *find(struct operation *op, struct error *err)
+{
+	struct guest *guest = op->arguments.ref
+		? guest_find(op->daemon, op->caller, op->arguments.ref, err)
+		: NULL;
+
+	if (guest)
+		snprintf(op->uuid, sizeof op->uuid, "%s", guest->config.uuid);
+	else if (!op->arguments.ref)
+		error_set(err, ENOENT, "no guest is named");
+	return guest;
+}
+
+struct guest *op_guest(struct operation *op)
+{
+	struct guest *guest = guest_by_uuid(op->daemon, op->uuid);
+
+	if (!guest)
+		op_refuse(op, -ESRCH, "the guest has ended meanwhile");
+	return guest;
+}
+
+struct guest *op_running_guest(struct operation *op)
+{
+	struct guest *guest = op_guest(op);
+
+	if (!guest || guest_answers(guest))
+		return guest;
+	op_refuse(op, -ESRCH,
+		guest->state == RECORD_STARTING ? "the guest is only starting"
+						: "the guest does not run");
+	return NULL;
+}
+
+static void refreshed(void *ctx, int r, const char *text)
+{
+	struct operation *op = ctx;
+	struct guest *guest = op_guest(op);
+
+	if (guest)
+		op_finish(op, guest_describe(guest));
+}
+
+void op_finish_guest(struct operation *op, struct guest *guest)
+{
+	snprintf(op->uuid, sizeof op->uuid, "%s", guest->config.uuid);
+	if (guest_answers(guest))
+		life_refresh(guest, OP_REFRESH_MS, refreshed, op);
+	else
+		op_finish(op, guest_describe(guest));
+}
+
+void op_asked(void *ctx, int r, json_t *answer, const char *text)
+{
+	struct operation *op = ctx;
+	struct guest *guest;
+
+	if (r) {
+		op_refuse(op, r, text);
+		return;
+	}
+	guest = op_guest(op);
+	if (guest)
+		op_finish_guest(op, guest);
+}
+
+/* The beginning */
+
+/* The policy may have changed since the caller was let in. */
+static int check_caller(const struct caller *caller, struct error *err)
+{
+	if (caller->manager || caller->user)
+		return 0;
+	return error_set(err, EACCES, "you may no longer use this daemon");
+}
+
+static void run(struct operation *op)
+{
+	const struct operation_kind *kind = op->kind;
+	struct error err = {0};
+	int r = check_caller(op->caller, &err);
+
+	if (!r && kind->guest && !find(op, &err)) {
+		finish(op,
+			&(struct operation_answer){.r = -ENOENT,
+				.no_guest = true,
+				.text = err.text});
+		return;
+	}
+	if (!r && kind->arguments)
+		r = fields_check(kind->arguments, &op->arguments, "", &err);
+	if (r)
+		op_refuse_error(op, r, &err);
+	else
+		kind->run(op);
+}
+
+struct operation *operation_begin(const struct operation_kind *kind, struct daemon *daemon,
+	const struct caller *caller, struct operation_arguments *arguments, operation_done *done,
+	void *ctx)
+{
+	struct operation *op = calloc(1, sizeof *op);
+
+	if (!op) {
+		operation_arguments_free(arguments);
+		done(ctx, &(struct operation_answer){.r = -ENOMEM, .text = "out of memory"});
+		return NULL;
+	}
+	*op = (struct operation){.next = daemon->operations,
+		.kind = kind,
+		.daemon = daemon,
+		.caller = caller,
+		.manager = caller->manager,
+		.uid = caller->uid,
+		.arguments = *arguments,
+		.beginning = true,
+		.done = done,
+		.ctx = ctx};
+	memset(arguments, 0, sizeof *arguments);
+	daemon->operations = op;
+	run(op);
+	op->beginning = false;
+	op->caller = NULL;
+	if (!op->finished)
+		return op;
+	op_free(op);
+	return NULL;
+}
+
+void operation_abandon(struct operation *op)
+{
+	if (op)
+		op->done = NULL;
+}
+
+void operation_free_all(struct daemon *daemon)
+{
+	while (daemon->operations)
+		op_free(daemon->operations);
+}
+
+/* What is no value */
+
+int operation_console(struct daemon *daemon, const struct caller *caller, const char *ref, int *fd,
+	bool *no_guest, struct error *err)
+{
+	struct guest *guest;
+	int r = check_caller(caller, err);
+
+	*fd = -1;
+	*no_guest = false;
+	if (r)
+		return r;
+	guest = guest_find(daemon, caller, ref, err);
+	if (!guest) {
+		*no_guest = true;
+		return -ENOENT;
+	}
+	if (!guest->monitor)
+		return error_set(err, ESRCH, "the guest does not run");
+	return launch_connect(guest, "console", fd, err);
+}
+
+int operation_listen(struct daemon *daemon, const struct caller *caller, struct listener *listener,
+	struct error *err)
+{
+	int r = check_caller(caller, err);
+
+	if (r)
+		return r;
+	listener->manager = caller->manager;
+	listener->uid = caller->uid;
+	events_listen(&daemon->events, listener);
+	return 0;
+}

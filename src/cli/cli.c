@@ -7,38 +7,72 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "protocol/fields.h"
+
 /* Where the verb's own options do not say otherwise. No id of a verb is that high. */
 enum { HELP = 1000, JSON };
 
-static const struct option_spec common[] = {
+static const struct option_spec json[] = {
 	{"json", JSON, NULL, "the answer as JSON, for programs"},
+	{NULL, 0, NULL, NULL},
+};
+
+static const struct option_spec help[] = {
 	{"help", HELP, NULL, "this text"},
 	{"h", HELP, NULL, NULL},
 	{NULL, 0, NULL, NULL},
 };
 
-#define OPTIONS_MAX 24
+#define OPTIONS_MAX 64
+
+static unsigned add_options(struct option_spec *all, unsigned count, const struct option_spec *more)
+{
+	for (; more && more->name && count < OPTIONS_MAX; more++)
+		all[count++] = *more;
+	all[count] = (struct option_spec){.name = NULL};
+	return count;
+}
+
+static unsigned add_fields(struct option_spec *all, const struct field *fields)
+{
+	unsigned count = 0;
+
+	for (unsigned n = 0; fields && fields[n].key && count < OPTIONS_MAX; n++)
+		if (fields[n].option)
+			all[count++] = (struct option_spec){fields[n].option, CLI_FIELD + n,
+				fields[n].kind == FIELD_BOOL ? NULL : fields[n].value,
+				fields[n].help};
+	return count;
+}
 
 /* The verb's options and the common ones. Ends with a NULL name. */
-static void all_options(const struct cli_verb *verb, struct option_spec *all)
+static void all_options(const struct cli_verb *verb, struct option_spec all[OPTIONS_MAX + 1])
 {
-	unsigned n = 0;
+	unsigned count = add_options(all, add_fields(all, verb->fields), verb->options);
 
-	for (const struct option_spec *spec = verb->options; spec && spec->name; spec++)
-		if (n < OPTIONS_MAX)
-			all[n++] = *spec;
-	memcpy(all + n, common, sizeof common);
+	if (!verb->plain)
+		count = add_options(all, count, json);
+	add_options(all, count, help);
 }
 
 void cli_verb_usage(const struct cli *cli, const struct cli_verb *verb)
 {
-	struct option_spec all[OPTIONS_MAX + sizeof common / sizeof *common];
+	struct option_spec all[OPTIONS_MAX + 1];
 
+	if (verb->verbs) {
+		printf("usage: %s %s VERB [OPTION]...\n\n%s.\n\n", cli->program, verb->name,
+			verb->help);
+		for (const struct cli_verb *own = verb->verbs; own->name; own++)
+			printf("  %-8s %s\n", own->name + strlen(verb->name) + 1, own->help);
+		return;
+	}
 	all_options(verb, all);
 	printf("usage: %s %s%s%s%s\n\n%s.\n\n", cli->program, verb->name,
 		verb->options ? " [OPTION]..." : "", *verb->words ? " " : "", verb->words,
 		verb->help);
 	option_help(all);
+	if (verb->more)
+		printf("\n%s", verb->more);
 }
 
 int cli_say(const struct cli *cli, const char *fmt, ...)
@@ -67,7 +101,7 @@ static int end(struct cli *cli, int status)
 static int wrong(struct cli *cli, const char *sentence)
 {
 	cli_say(cli, "%s (see %s %s --help)", sentence, cli->program, cli->verb->name);
-	return end(cli, CLI_USAGE);
+	return end(cli, cli->verb->usage ? cli->verb->usage : CLI_USAGE);
 }
 
 static int check_words(struct cli *cli)
@@ -89,7 +123,7 @@ static int check_words(struct cli *cli)
 
 int cli_option(struct cli *cli)
 {
-	struct option_spec all[OPTIONS_MAX + sizeof common / sizeof *common];
+	struct option_spec all[OPTIONS_MAX + 1];
 	struct error err = {""};
 	int id;
 
@@ -121,19 +155,30 @@ bool cli_words(struct cli *cli)
 	return cli_option(cli) == CLI_WORDS;
 }
 
-const struct cli_verb *cli_verb_find(const char *name)
+/* A verb that has verbs of its own: the one that its first word names. */
+static int run_own(struct cli *cli, int argc, char **argv)
 {
-	for (const struct cli_verb *verb = cli_verbs; verb->name; verb++)
-		if (!strcmp(verb->name, name))
-			return verb;
-	return NULL;
+	const struct cli_verb *verb = cli->verb, *own;
+	size_t len = strlen(verb->name) + 1;
+
+	for (own = verb->verbs; own->name && argc > 1; own++)
+		if (!strcmp(argv[1], own->name + len))
+			return cli_verb_run(cli, own, argc - 1, argv + 1);
+	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
+		cli_verb_usage(cli, verb);
+		return 0;
+	}
+	return cli_say(cli,
+		argc > 1 ? "unknown verb '%s' (see %s %s --help)"
+			 : "%sa verb is needed (see %s %s --help)",
+		argc > 1 ? argv[1] : "", cli->program, verb->name);
 }
 
 int cli_verb_run(struct cli *cli, const struct cli_verb *verb, int argc, char **argv)
 {
 	cli->verb = verb;
-	if (verb->run_words)
-		return verb->run_words(argc, argv);
+	if (verb->verbs)
+		return run_own(cli, argc, argv);
 	cli->scan = (struct option_scan){.argc = argc, .argv = argv, .next = 1};
-	return verb->run(cli);
+	return verb->run ? verb->run(cli) : cli_send(cli);
 }

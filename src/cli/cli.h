@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The verbs of the command line. Most of them ask dachd for what they do (client/client.h); each is
- * a function over struct cli, an entry in the table (verbs.c) and, in its file, its options.
+ * The verbs of the command line. Most of them ask dachd for what they do (client/client.h). A verb is one
+ * row, in its file's table, beside the function that performs it and its options; what only sends its
+ * words in a request needs no function. verbs.c knows the tables.
  */
 #ifndef DACH_CLI_CLI_H
 #define DACH_CLI_CLI_H
@@ -14,6 +15,7 @@
 #include "cli/options.h"
 
 struct client;
+struct field;
 
 /* Exit status: what everything but a guest's own end gives when it fails. */
 #define CLI_FAILURE 1
@@ -24,14 +26,37 @@ struct client;
 
 struct cli;
 
+/* A word of a verb's becomes a value of a request's body. */
+struct cli_argument {
+	const char *key; /* NULL ends a list */
+	json_t *(*read)(
+		const char *word); /* NULL: a string as it is. NULL from it: the word is wrong */
+};
+
 struct cli_verb {
 	const char *name;
-	int (*run)(struct cli *cli);             /* the exit status */
-	int (*run_words)(int argc, char **argv); /* instead: it reads all its words itself */
-	const struct option_spec *options;       /* beside --json and --help; NULL: none */
-	unsigned min, max;                       /* words that are no options */
-	const char *words;                       /* what they are called in the help */
-	const char *help;                        /* one line */
+	const char *words; /* what is no option, as the help calls it; completion goes by it, too */
+	const char *help;  /* one line */
+	unsigned min, max; /* words that are no options */
+	const struct option_spec *options; /* beside --json and --help; NULL: none */
+	const struct field *
+		fields; /* whose options it has, too: of the nth cli_option() gives CLI_FIELD + n */
+	int (*run)(struct cli *cli); /* the exit status */
+	/*
+	 * Instead of run: it sends a request about the guest of its first word. asks: a verb of
+	 * protocol/request.h, whose arguments the other words are; or method, path ("/rename") and what the
+	 * other words are. Without arguments each word is a guest.
+	 */
+	const char *asks;
+	const char *method, *path;
+	const struct cli_argument *arguments;
+	const char
+		*wrong; /* a format for what is said of the second word where it is wrong; NULL */
+	/* Instead of both: it has verbs of its own, "image list". Ends with a NULL name. */
+	const struct cli_verb *verbs;
+	const char *more; /* behind the options in its help; NULL */
+	bool plain;       /* it has no answer as JSON */
+	int usage;        /* exit status where the words make no sense; 0: CLI_USAGE */
 };
 
 struct cli {
@@ -48,8 +73,9 @@ struct cli {
 	struct client *client; /* NULL until it is needed */
 };
 
-/* The table, by families; ends with a NULL name. */
-extern const struct cli_verb cli_verbs[];
+/* The tables, by families; each ends with a NULL name, the list with NULL. */
+extern const struct cli_verb *const cli_verbs[];
+/* Also one of a verb's own verbs, by both words ("image list"). */
 const struct cli_verb *cli_verb_find(const char *name);
 /* Verbs that xl has and we do not have yet: a sentence, or NULL. */
 const char *cli_verb_missing(const char *name);
@@ -63,6 +89,7 @@ void cli_verb_usage(const struct cli *cli, const struct cli_verb *verb);
  * help was printed or something is wrong and said; the verb returns cli->status.
  */
 #define CLI_WORDS (-1)
+#define CLI_FIELD 500
 #define CLI_END (-2)
 int cli_option(struct cli *cli);
 /* For verbs without options of their own: true if the verb shall go on. */
@@ -72,61 +99,14 @@ bool cli_words(struct cli *cli);
 int cli_fail(const struct cli *cli, const struct error *err);
 int cli_say(const struct cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* verbs.c: entries of the table that are older than the daemon. */
-int cli_run(int argc, char **argv);
-int cli_image(int argc, char **argv);
+/* What each file has for verbs.c. */
+extern const struct cli_verb cli_console_verbs[], cli_create_verbs[], cli_device_verbs[],
+	cli_image_verbs[], cli_info_verbs[], cli_life_verbs[], cli_list_verbs[],
+	cli_managed_verbs[], cli_resource_verbs[], cli_run_verbs[], cli_shutdown_verbs[],
+	cli_top_verbs[];
 
-/* create.c */
-int cli_create(struct cli *cli);
-int cli_new(struct cli *cli);
-extern const struct option_spec cli_create_options[], cli_new_options[];
-/* managed.c */
-int cli_start(struct cli *cli);
-int cli_delete(struct cli *cli);
-int cli_autostart(struct cli *cli);
-extern const struct option_spec cli_start_options[];
-/* list.c */
-int cli_list(struct cli *cli);
-int cli_vm_list(struct cli *cli);
-int cli_domid(struct cli *cli);
-int cli_domname(struct cli *cli);
-int cli_domstate(struct cli *cli);
-int cli_uptime(struct cli *cli);
-extern const struct option_spec cli_list_options[], cli_uptime_options[];
-/* info.c */
-int cli_info(struct cli *cli);
-int cli_dmesg(struct cli *cli);
-int cli_events(struct cli *cli);
-extern const struct option_spec cli_info_options[], cli_dmesg_options[];
-/* life.c */
-int cli_pause(struct cli *cli);
-int cli_unpause(struct cli *cli);
-int cli_destroy(struct cli *cli);
-int cli_rename(struct cli *cli);
-int cli_trigger(struct cli *cli);
-int cli_sysrq(struct cli *cli);
-int cli_dump_core(struct cli *cli);
-extern const struct option_spec cli_destroy_options[], cli_dump_core_options[];
-/* shutdown.c */
-int cli_shutdown(struct cli *cli);
-int cli_reboot(struct cli *cli);
-extern const struct option_spec cli_shutdown_options[], cli_reboot_options[];
-/* resource.c */
-int cli_mem_set(struct cli *cli);
-int cli_mem_max(struct cli *cli);
-int cli_vcpu_list(struct cli *cli);
-int cli_vcpu_pin(struct cli *cli);
-int cli_sched_credit(struct cli *cli);
-extern const struct option_spec cli_vcpu_pin_options[], cli_sched_credit_options[];
-/* device.c */
-int cli_block_list(struct cli *cli);
-int cli_network_list(struct cli *cli);
-/* console.c */
-int cli_console(struct cli *cli);
-extern const struct option_spec cli_console_options[];
-/* top.c */
-int cli_top(struct cli *cli);
-extern const struct option_spec cli_top_options[];
+/* send.c: performs a verb that has no function of its own. */
+int cli_send(struct cli *cli);
 /* offers.c: what --engine list and --cpu list of run print. */
 void cli_engines(void);
 void cli_cpus(void);

@@ -20,7 +20,7 @@
 
 enum { TYPE = 1, NUMBER };
 
-const struct option_spec cli_console_options[] = {
+static const struct option_spec console_options[] = {
 	{"type", TYPE, "TYPE", "pv or serial; both are the one console there is"},
 	{"t", TYPE, "TYPE", NULL},
 	{"num", NUMBER, "N", "its number: 0"},
@@ -28,7 +28,7 @@ const struct option_spec cli_console_options[] = {
 	{NULL, 0, NULL, NULL},
 };
 
-struct console {
+struct session {
 	int guest;   /* the stream */
 	int signals; /* a signalfd of what would end us */
 	bool raw;
@@ -49,28 +49,28 @@ static void signal_set(sigset_t *set)
 }
 
 /* The terminal as it was, and a line of its own for what comes next. */
-static void restore(struct console *console)
+static void restore(struct session *session)
 {
-	if (!console->raw)
+	if (!session->raw)
 		return;
-	tcsetattr(STDIN_FILENO, TCSADRAIN, &console->saved);
-	console->raw = false;
+	tcsetattr(STDIN_FILENO, TCSADRAIN, &session->saved);
+	session->raw = false;
 	if (isatty(STDOUT_FILENO))
 		while (write(STDOUT_FILENO, "\n", 1) < 0 && errno == EINTR)
 			;
 }
 
-static int make_raw(struct console *console)
+static int make_raw(struct session *session)
 {
 	struct termios raw;
 
-	if (tcgetattr(STDIN_FILENO, &console->saved))
+	if (tcgetattr(STDIN_FILENO, &session->saved))
 		return 0; /* no terminal: bytes are bytes */
-	raw = console->saved;
+	raw = session->saved;
 	cfmakeraw(&raw);
 	if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw))
 		return -errno;
-	console->raw = true;
+	session->raw = true;
 	return 0;
 }
 
@@ -94,55 +94,55 @@ static int write_all(int fd, const char *data, size_t len)
 }
 
 /* Each returns 0 to go on, 1 when the console is over. */
-static int from_guest(struct console *console)
+static int from_guest(struct session *session)
 {
 	char data[16384];
-	ssize_t n = recv(console->guest, data, sizeof data, MSG_DONTWAIT);
+	ssize_t n = recv(session->guest, data, sizeof data, MSG_DONTWAIT);
 
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 0;
 	return n <= 0 || write_all(STDOUT_FILENO, data, n);
 }
 
-static int from_terminal(struct console *console)
+static int from_terminal(struct session *session)
 {
-	ssize_t n = read(STDIN_FILENO, console->input, sizeof console->input);
+	ssize_t n = read(STDIN_FILENO, session->input, sizeof session->input);
 
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 0;
 	if (n <= 0) {
-		console->input_over = true;
-		return console->raw; /* the terminal is gone */
+		session->input_over = true;
+		return session->raw; /* the terminal is gone */
 	}
 	/* Alone in a read only: so that what is pasted or sent by a program may hold the byte. */
-	if (n == 1 && console->raw && console->input[0] == LEAVE)
+	if (n == 1 && session->raw && session->input[0] == LEAVE)
 		return 1;
-	console->start = 0;
-	console->end = n;
+	session->start = 0;
+	session->end = n;
 	return 0;
 }
 
-static int to_guest(struct console *console)
+static int to_guest(struct session *session)
 {
-	ssize_t n = send(console->guest, console->input + console->start,
-		console->end - console->start, MSG_DONTWAIT | MSG_NOSIGNAL);
+	ssize_t n = send(session->guest, session->input + session->start,
+		session->end - session->start, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 	if (n < 0)
 		return errno != EINTR && errno != EAGAIN;
-	console->start += n;
+	session->start += n;
 	return 0;
 }
 
-static void serve(struct console *console)
+static void serve(struct session *session)
 {
 	int over = 0;
 
 	while (!over) {
-		bool waiting = console->start < console->end;
+		bool waiting = session->start < session->end;
 		struct pollfd fds[] = {
-			{console->guest, POLLIN | (waiting ? POLLOUT : 0), 0},
-			{waiting || console->input_over ? -1 : STDIN_FILENO, POLLIN, 0},
-			{console->signals, POLLIN, 0},
+			{session->guest, POLLIN | (waiting ? POLLOUT : 0), 0},
+			{waiting || session->input_over ? -1 : STDIN_FILENO, POLLIN, 0},
+			{session->signals, POLLIN, 0},
 		};
 
 		if (poll(fds, 3, -1) < 0) {
@@ -153,17 +153,17 @@ static void serve(struct console *console)
 		if (fds[2].revents)
 			return;
 		if (fds[1].revents)
-			over = from_terminal(console);
+			over = from_terminal(session);
 		if (!over && (fds[0].revents & POLLOUT))
-			over = to_guest(console);
+			over = to_guest(session);
 		if (!over && (fds[0].revents & ~POLLOUT))
-			over = from_guest(console);
+			over = from_guest(session);
 	}
 }
 
 int console_attach(struct cli *cli, const char *ref, bool unpause)
 {
-	struct console console = {.guest = -1, .signals = -1};
+	struct session session = {.guest = -1, .signals = -1};
 	struct error err = {""};
 	sigset_t set, old;
 	int status = CLI_FAILURE, guard;
@@ -171,30 +171,30 @@ int console_attach(struct cli *cli, const char *ref, bool unpause)
 	signal_set(&set);
 	sigprocmask(SIG_BLOCK, &set, &old);
 	signal(SIGPIPE, SIG_IGN);
-	console.signals = signalfd(-1, &set, SFD_CLOEXEC);
+	session.signals = signalfd(-1, &set, SFD_CLOEXEC);
 	guard = terminal_guard();
-	if (client_console(cli->client, ref, &console.guest, &err)) {
-		console.guest = -1;
+	if (client_console(cli->client, ref, &session.guest, &err)) {
+		session.guest = -1;
 		cli_fail(cli, &err);
-	} else if (make_raw(&console)) {
+	} else if (make_raw(&session)) {
 		cli_say(cli, "the terminal does not go into raw mode: %s", strerror(errno));
 	} else if (unpause && call_guest(cli, "POST", ref, "/unpause", NULL, NULL)) {
 		;
 	} else {
-		serve(&console);
+		serve(&session);
 		status = 0;
 	}
-	restore(&console);
+	restore(&session);
 	terminal_release(guard);
-	if (console.guest >= 0)
-		close(console.guest);
-	if (console.signals >= 0)
-		close(console.signals);
+	if (session.guest >= 0)
+		close(session.guest);
+	if (session.signals >= 0)
+		close(session.signals);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	return status;
 }
 
-int cli_console(struct cli *cli)
+static int console(struct cli *cli)
 {
 	json_t *guest;
 	int id, status;
@@ -216,3 +216,9 @@ int cli_console(struct cli *cli)
 	json_decref(guest);
 	return status;
 }
+
+const struct cli_verb cli_console_verbs[] = {
+	{"console", "GUEST", "Sit down at a guest's console; Ctrl+] leaves", 1, 1,
+		.options = console_options, .run = console},
+	{.name = NULL},
+};

@@ -15,7 +15,7 @@
 
 enum { PAUSED = 1, CONSOLE, FILE_NAME, QUIET, DRY, FOREGROUND, IGNORED, VIEWER };
 
-const struct option_spec cli_create_options[] = {
+static const struct option_spec create_options[] = {
 	{"p", PAUSED, NULL, "leave it paused"},
 	{"paused", PAUSED, NULL, NULL},
 	{"c", CONSOLE, NULL, "then sit down at its console"},
@@ -35,7 +35,7 @@ const struct option_spec cli_create_options[] = {
 	{NULL, 0, NULL, NULL},
 };
 
-const struct option_spec cli_new_options[] = {
+static const struct option_spec new_options[] = {
 	{"defconfig", FILE_NAME, "FILE", "the configuration file"},
 	{"f", FILE_NAME, "FILE", NULL},
 	{"quiet", QUIET, NULL, "say less"},
@@ -199,16 +199,25 @@ static int make(struct cli *cli, struct order *order)
 	return 0;
 }
 
-int cli_create(struct cli *cli)
+static int create(struct cli *cli)
 {
 	struct order order = {.managed = false};
 
 	return make(cli, &order);
 }
 
-int cli_new(struct cli *cli)
+static int new (struct cli *cli)
 {
 	struct order order = {.managed = true};
 
 	return make(cli, &order);
 }
+
+const struct cli_verb cli_create_verbs[] = {
+	{"create", "[FILE] [KEY=VALUE]...", "Start a guest that a configuration file describes", 0,
+		CLI_WORDS_MAX, .options = create_options, .run = create},
+	{"new", "[FILE] [KEY=VALUE]...",
+		"Keep a guest from a configuration file, to start it later", 0, CLI_WORDS_MAX,
+		.options = new_options, .run = new},
+	{.name = NULL},
+};

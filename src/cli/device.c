@@ -36,12 +36,19 @@ static int list(struct cli *cli, const char *key, void (*head)(FILE *),
 	return status;
 }
 
-int cli_block_list(struct cli *cli)
+static int block_list(struct cli *cli)
 {
 	return list(cli, "disks", format_block_list_head, format_block_list_rows);
 }
 
-int cli_network_list(struct cli *cli)
+static int network_list(struct cli *cli)
 {
 	return list(cli, "networks", format_network_list_head, format_network_list_rows);
 }
+
+const struct cli_verb cli_device_verbs[] = {
+	{"block-list", "GUEST...", "Show guests' disks", 0, CLI_WORDS_MAX, .run = block_list},
+	{"network-list", "GUEST...", "Show guests' network interfaces", 0, CLI_WORDS_MAX,
+		.run = network_list},
+	{.name = NULL},
+};

@@ -10,7 +10,7 @@
 #include "image/create.h"
 #include "image/store.h"
 
-enum { HELP, DIST, SIZE, INCLUDE, PASSWORD, GENPASS, SSH_KEY, HOSTNAME, OUTPUT, JSON };
+enum { DIST = 1, SIZE, INCLUDE, PASSWORD, GENPASS, SSH_KEY, HOSTNAME, OUTPUT };
 
 static const struct option_spec create_options[] = {
 	{"dist", DIST, "NAME", "the Debian release (" IMAGE_DIST_DEFAULT ")"},
@@ -21,33 +21,8 @@ static const struct option_spec create_options[] = {
 	{"ssh-key", SSH_KEY, "FILE", "a public key that may log in as root"},
 	{"hostname", HOSTNAME, "NAME", "the guest's host name (the image's name)"},
 	{"output", OUTPUT, "DIR", "make the image's folder in DIR instead of the store"},
-	{"help", HELP, NULL, "this text"},
 	{NULL, 0, NULL, NULL},
 };
-
-static const struct option_spec list_options[] = {
-	{"json", JSON, NULL, "for programs: an array of objects"},
-	{"help", HELP, NULL, "this text"},
-	{NULL, 0, NULL, NULL},
-};
-
-static const struct option_spec delete_options[] = {
-	{"help", HELP, NULL, "this text"},
-	{NULL, 0, NULL, NULL},
-};
-
-static int fail(const struct error *err)
-{
-	fprintf(stderr, "dach image: %s\n", err->text);
-	return CLI_FAILURE;
-}
-
-static int usage(const char *verb, const struct option_spec *specs)
-{
-	printf("usage: dach image %s\n\n", verb);
-	option_help(specs);
-	return 0;
-}
 
 static int size_text(char *text, size_t size, uint64_t bytes)
 {
@@ -61,7 +36,7 @@ static void show_progress(void *ctx, const char *line)
 	fprintf(stderr, "  %s\n", line);
 }
 
-static int create(const struct image_request *request)
+static int make(struct cli *cli, const struct image_request *request)
 {
 	static struct image_result result; /* paths make it too large for the stack's liking */
 	struct error err = {""};
@@ -69,7 +44,7 @@ static int create(const struct image_request *request)
 
 	fprintf(stderr, "%s:\n", request->name);
 	if (image_create(request, &result, &err)) {
-		fail(&err);
+		cli_fail(cli, &err);
 		if (result.log[0])
 			fprintf(stderr, "dach image: %s tells how far it got\n", result.log);
 		return CLI_FAILURE;
@@ -83,7 +58,34 @@ static int create(const struct image_request *request)
 	return 0;
 }
 
-static int parse_create(int argc, char **argv)
+static int take_option(struct cli *cli, int id, struct image_request *request, struct error *err)
+{
+	switch (id) {
+	case DIST:
+		request->dist = cli->value;
+		break;
+	case SIZE:
+		return option_size("--size", cli->value, 1ull << 20, &request->size, err);
+	case INCLUDE:
+		request->include = cli->value;
+		break;
+	case PASSWORD:
+		request->password = cli->value;
+		break;
+	case SSH_KEY:
+		request->ssh_key = cli->value;
+		break;
+	case HOSTNAME:
+		request->hostname = cli->value;
+		break;
+	case OUTPUT:
+		request->output = cli->value;
+		break;
+	}
+	return 0;
+}
+
+static int create(struct cli *cli)
 {
 	struct image_request request = {
 		.dist = IMAGE_DIST_DEFAULT,
@@ -91,55 +93,21 @@ static int parse_create(int argc, char **argv)
 		.include = "",
 		.progress = show_progress,
 	};
-	struct option_scan scan = {argc, argv, 1, NULL, NULL};
 	struct error err = {""};
 	bool genpass = false;
-	int id, r = 0;
+	int id;
 
-	while ((id = option_next(&scan, create_options, &err)) != OPTION_END) {
-		switch (id) {
-		case HELP:
-			return usage("create NAME [OPTION]...", create_options);
-		case DIST:
-			request.dist = scan.value;
-			break;
-		case SIZE:
-			r = option_size("--size", scan.value, 1ull << 20, &request.size, &err);
-			break;
-		case INCLUDE:
-			request.include = scan.value;
-			break;
-		case PASSWORD:
-			request.password = scan.value;
-			break;
-		case GENPASS:
-			genpass = true;
-			break;
-		case SSH_KEY:
-			request.ssh_key = scan.value;
-			break;
-		case HOSTNAME:
-			request.hostname = scan.value;
-			break;
-		case OUTPUT:
-			request.output = scan.value;
-			break;
-		case OPTION_WORD:
-			if (request.name)
-				r = error_set(&err, EINVAL, "one name, not '%s' too", scan.value);
-			request.name = scan.value;
-			break;
-		default:
-			r = id;
-		}
-		if (r)
-			return fail(&err);
+	while ((id = cli_option(cli)) > 0) {
+		genpass |= id == GENPASS;
+		if (take_option(cli, id, &request, &err))
+			return cli_fail(cli, &err);
 	}
-	if (!request.name)
-		r = error_set(&err, EINVAL, "create: what is the image to be called?");
-	else if (genpass && request.password)
-		r = error_set(&err, EINVAL, "--password and --genpass exclude each other");
-	return r ? fail(&err) : create(&request);
+	if (id == CLI_END)
+		return cli->status;
+	if (genpass && request.password)
+		return cli_say(cli, "--password and --genpass exclude each other");
+	request.name = cli->words[0];
+	return make(cli, &request);
 }
 
 static void show_row(void *ctx, const struct image *image)
@@ -181,86 +149,44 @@ static void show_object(void *ctx, const struct image *image)
 	printf("\"size\": %" PRIu64 ", \"used\": %" PRIu64 "}", image->size, image->used);
 }
 
-static int list(int argc, char **argv)
+static int list(struct cli *cli)
 {
-	struct option_scan scan = {argc, argv, 1, NULL, NULL};
 	struct error err = {""};
-	bool json = false;
 	unsigned rows = 0;
-	int id, r = 0;
+	int r;
 
-	while ((id = option_next(&scan, list_options, &err)) != OPTION_END) {
-		if (id == HELP)
-			return usage("list [--json]", list_options);
-		if (id == JSON)
-			json = true;
-		else
-			r = error_set(&err, EINVAL, "list: '%s' is too much", scan.value);
-		if (r)
-			return fail(&err);
-	}
-	if (json)
+	if (!cli_words(cli))
+		return cli->status;
+	if (cli->json)
 		printf("[\n");
-	r = image_list(json ? show_object : show_row, &rows, &err);
-	if (json)
+	r = image_list(cli->json ? show_object : show_row, &rows, &err);
+	if (cli->json)
 		printf("%s]\n", rows ? "\n" : "");
 	else if (!r && !rows)
 		fprintf(stderr, "no images; 'dach image create NAME' makes one\n");
-	return r ? fail(&err) : 0;
+	return r ? cli_fail(cli, &err) : 0;
 }
 
-static int delete (int argc, char **argv)
+static int delete (struct cli *cli)
 {
-	struct option_scan scan = {argc, argv, 1, NULL, NULL};
 	struct error err = {""};
-	const char *name = NULL;
-	int id, r = 0;
 
-	while ((id = option_next(&scan, delete_options, &err)) != OPTION_END) {
-		if (id == HELP)
-			return usage("delete NAME", delete_options);
-		if (id == OPTION_WORD && !name)
-			name = scan.value;
-		else
-			r = error_set(&err, EINVAL, "delete: one image at a time");
-		if (r)
-			return fail(&err);
-	}
-	if (!name)
-		r = error_set(&err, EINVAL, "delete: which image?");
-	else
-		r = image_delete(name, &err);
-	return r ? fail(&err) : 0;
+	if (!cli_words(cli))
+		return cli->status;
+	return image_delete(cli->words[0], &err) ? cli_fail(cli, &err) : 0;
 }
 
-static const struct {
-	const char *name;
-	int (*run)(int argc, char **argv);
-	const char *help;
-} verbs[] = {
-	{"create", parse_create, "make an image: a Debian root file system that boots"},
-	{"list", list, "show the images there are"},
-	{"delete", delete, "remove an image"},
+static const struct cli_verb own_verbs[] = {
+	{"image create", "NAME", "make an image: a Debian root file system that boots", 1, 1,
+		.options = create_options, .run = create, .plain = true, .usage = CLI_FAILURE},
+	{"image list", "", "show the images there are", 0, 0, .run = list, .usage = CLI_FAILURE},
+	{"image delete", "IMAGE", "remove an image", 1, 1, .run = delete, .plain = true,
+		.usage = CLI_FAILURE},
+	{.name = NULL},
 };
 
-#define VERBS (sizeof verbs / sizeof *verbs)
-
-int cli_image(int argc, char **argv)
-{
-	const char *verb = argc > 1 ? argv[1] : "";
-
-	for (size_t i = 0; i < VERBS; i++)
-		if (!strcmp(verb, verbs[i].name))
-			return verbs[i].run(argc - 1, argv + 1);
-	if (!strcmp(verb, "--help")) {
-		printf("usage: dach image VERB [OPTION]...\n\n");
-		for (size_t i = 0; i < VERBS; i++)
-			printf("  %-8s %s\n", verbs[i].name, verbs[i].help);
-		return 0;
-	}
-	if (*verb)
-		fprintf(stderr, "dach image: unknown verb '%s' (see dach image --help)\n", verb);
-	else
-		fprintf(stderr, "dach image: create, list or delete? (see dach image --help)\n");
-	return CLI_FAILURE;
-}
+const struct cli_verb cli_image_verbs[] = {
+	{"image", "VERB", "Create, list and delete images to start guests from",
+		.verbs = own_verbs},
+	{.name = NULL},
+};

@@ -11,19 +11,19 @@
 
 enum { NUMA = 1, CLEAR };
 
-const struct option_spec cli_info_options[] = {
+static const struct option_spec info_options[] = {
 	{"numa", NUMA, NULL, "the nodes of processors and memory too"},
 	{"n", NUMA, NULL, NULL},
 	{NULL, 0, NULL, NULL},
 };
 
-const struct option_spec cli_dmesg_options[] = {
+static const struct option_spec dmesg_options[] = {
 	{"clear", CLEAR, NULL, "forget it afterwards"},
 	{"c", CLEAR, NULL, NULL},
 	{NULL, 0, NULL, NULL},
 };
 
-int cli_info(struct cli *cli)
+static int info(struct cli *cli)
 {
 	bool numa = false;
 	json_t *host;
@@ -57,7 +57,7 @@ static void print_line(const json_t *line)
 	printf("%s %s\n", text, json_text(line, "text"));
 }
 
-int cli_dmesg(struct cli *cli)
+static int dmesg(struct cli *cli)
 {
 	bool clear = false;
 	json_t *log, *line;
@@ -79,7 +79,7 @@ int cli_dmesg(struct cli *cli)
 	return 0;
 }
 
-int cli_events(struct cli *cli)
+static int events(struct cli *cli)
 {
 	struct client_events *events;
 	struct error err = {""};
@@ -103,3 +103,12 @@ int cli_events(struct cli *cli)
 	client_events_close(events);
 	return cli_fail(cli, &err);
 }
+
+const struct cli_verb cli_info_verbs[] = {
+	{"info", "[FIELD]", "Tell about this host", 0, 1, .options = info_options, .run = info},
+	{"dmesg", "", "Show what the daemon did lately", 0, 0, .options = dmesg_options,
+		.run = dmesg},
+	{"log", "", "The same, as xm called it", 0, 0, .options = dmesg_options, .run = dmesg},
+	{"events", "", "Show what happens, as it happens", 0, 0, .run = events},
+	{.name = NULL},
+};

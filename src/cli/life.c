@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is done to a guest in one request. */
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,12 +9,10 @@
 #include "cli/call.h"
 #include "cli/cli.h"
 #include "cli/wait.h"
-#include "protocol/fields.h"
-#include "protocol/request.h"
 
 enum { ALL = 1, WAIT, FORCE, LIVE };
 
-const struct option_spec cli_destroy_options[] = {
+static const struct option_spec destroy_options[] = {
 	{"all", ALL, NULL, "all guests"},
 	{"a", ALL, NULL, NULL},
 	{"wait", WAIT, NULL, "wait until it has ended; that is so anyhow"},
@@ -25,35 +22,13 @@ const struct option_spec cli_destroy_options[] = {
 	{NULL, 0, NULL, NULL},
 };
 
-const struct option_spec cli_dump_core_options[] = {
+static const struct option_spec dump_core_options[] = {
 	{"live", LIVE, NULL, "do not hold the guest meanwhile"},
 	{"L", LIVE, NULL, NULL},
 	{NULL, 0, NULL, NULL},
 };
 
-static int each(struct cli *cli, const char *suffix)
-{
-	int status = 0;
-
-	if (!cli_words(cli))
-		return cli->status;
-	for (unsigned i = 0; i < cli->words_count; i++)
-		if (call_act(cli, "POST", cli->words[i], suffix, NULL))
-			status = CLI_FAILURE;
-	return status;
-}
-
-int cli_pause(struct cli *cli)
-{
-	return each(cli, "/pause");
-}
-
-int cli_unpause(struct cli *cli)
-{
-	return each(cli, "/unpause");
-}
-
-int cli_destroy(struct cli *cli)
+static int destroy(struct cli *cli)
 {
 	bool all = false;
 	json_t *targets, *guest;
@@ -73,51 +48,7 @@ int cli_destroy(struct cli *cli)
 	return status;
 }
 
-int cli_rename(struct cli *cli)
-{
-	if (!cli_words(cli))
-		return cli->status;
-	return call_act(cli, "POST", cli->words[0], "/rename",
-		json_pack("{s:s}", "name", cli->words[1]));
-}
-
-int cli_trigger(struct cli *cli)
-{
-	struct error err = {""};
-	uint64_t vcpu = 0;
-	json_t *body;
-
-	if (!cli_words(cli))
-		return cli->status;
-	if (field_find_name(request_triggers, cli->words[1]) < 0) {
-		fprintf(stderr, "Invalid trigger \"%s\"\n", cli->words[1]);
-		return CLI_FAILURE;
-	}
-	body = json_pack("{s:s}", "trigger", cli->words[1]);
-	if (cli->words_count > 2) {
-		if (option_number("VCPU", cli->words[2], 0, INT_MAX, &vcpu, &err)) {
-			json_decref(body);
-			return cli_fail(cli, &err);
-		}
-		json_object_set_new(body, "vcpu", json_integer(vcpu));
-	}
-	return call_act(cli, "POST", cli->words[0], "/trigger", body);
-}
-
-int cli_sysrq(struct cli *cli)
-{
-	if (!cli_words(cli))
-		return cli->status;
-	if (strlen(cli->words[1]) != 1) {
-		fprintf(stderr, "Invalid sysrq.\n\n");
-		cli_verb_usage(cli, cli->verb);
-		return CLI_FAILURE;
-	}
-	return call_act(cli, "POST", cli->words[0], "/sysrq",
-		json_pack("{s:s}", "key", cli->words[1]));
-}
-
-int cli_dump_core(struct cli *cli)
+static int dump_core(struct cli *cli)
 {
 	bool live = false;
 	char *path, *here = NULL;
@@ -139,3 +70,21 @@ int cli_dump_core(struct cli *cli)
 		return cli_say(cli, "'%s' is no name for a file", cli->words[1]);
 	return call_act(cli, "POST", cli->words[0], "/dump-core", body);
 }
+
+static const struct cli_argument rename_arguments[] = {{.key = "name"}, {.key = NULL}};
+
+const struct cli_verb cli_life_verbs[] = {
+	{"destroy", "-a | GUEST...", "End a guest at once", 0, CLI_WORDS_MAX,
+		.options = destroy_options, .run = destroy},
+	{"pause", "GUEST...", "Hold a guest's processors", 1, CLI_WORDS_MAX, .asks = "pause"},
+	{"unpause", "GUEST...", "Let a paused guest go on", 1, CLI_WORDS_MAX, .asks = "unpause"},
+	{"rename", "GUEST NAME", "Give a guest another name", 2, 2, .method = "POST",
+		.path = "/rename", .arguments = rename_arguments},
+	{"trigger", "GUEST nmi|reset|power [VCPU]", "Press a button of a guest's machine", 2, 3,
+		.asks = "trigger", .wrong = "Invalid trigger \"%s\"\n"},
+	{"sysrq", "GUEST LETTER", "Press a magic SysRq key in a guest", 2, 2, .asks = "sysrq",
+		.wrong = "Invalid sysrq \"%s\"\n"},
+	{"dump-core", "GUEST FILE", "Write a guest's memory as a core file", 2, 2,
+		.options = dump_core_options, .run = dump_core},
+	{.name = NULL},
+};

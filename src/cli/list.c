@@ -10,7 +10,7 @@
 
 enum { LONG = 1, VERBOSE, NUMA, SHORT, IGNORED };
 
-const struct option_spec cli_list_options[] = {
+static const struct option_spec list_options[] = {
 	{"long", LONG, NULL, "all that the configuration says, as JSON"},
 	{"l", LONG, NULL, NULL},
 	{"verbose", VERBOSE, NULL, "UUIDs, and why a guest that is shut down ended"},
@@ -24,7 +24,7 @@ const struct option_spec cli_list_options[] = {
 	{NULL, 0, NULL, NULL},
 };
 
-const struct option_spec cli_uptime_options[] = {
+static const struct option_spec uptime_options[] = {
 	{"s", SHORT, NULL, "in uptime(1)'s form"},
 	{NULL, 0, NULL, NULL},
 };
@@ -96,7 +96,7 @@ static void print_long(const json_t *rows)
 	json_decref(all);
 }
 
-int cli_list(struct cli *cli)
+static int list(struct cli *cli)
 {
 	bool details = false, verbose = false, numa = false;
 	json_t *rows, *guest;
@@ -123,7 +123,7 @@ int cli_list(struct cli *cli)
 	return status;
 }
 
-int cli_vm_list(struct cli *cli)
+static int vm_list(struct cli *cli)
 {
 	json_t *rows, *guest;
 	int status;
@@ -143,7 +143,7 @@ int cli_vm_list(struct cli *cli)
 	return status;
 }
 
-int cli_uptime(struct cli *cli)
+static int uptime(struct cli *cli)
 {
 	const time_t now = time(NULL);
 	bool brief = false;
@@ -196,7 +196,7 @@ static json_t *find(struct cli *cli, int *status)
 	return guest;
 }
 
-int cli_domid(struct cli *cli)
+static int domid(struct cli *cli)
 {
 	json_t *guest;
 	int status = 0;
@@ -216,7 +216,7 @@ int cli_domid(struct cli *cli)
 	return status;
 }
 
-int cli_domname(struct cli *cli)
+static int domname(struct cli *cli)
 {
 	json_t *guest;
 	int status = 0;
@@ -242,7 +242,7 @@ int cli_domname(struct cli *cli)
 }
 
 /* xm's words. */
-int cli_domstate(struct cli *cli)
+static int domstate(struct cli *cli)
 {
 	json_t *guest;
 	const char *flags, *text;
@@ -263,3 +263,15 @@ int cli_domstate(struct cli *cli)
 	json_decref(guest);
 	return 0;
 }
+
+const struct cli_verb cli_list_verbs[] = {
+	{"list", "[GUEST]...", "Show the guests", 0, CLI_WORDS_MAX, .options = list_options,
+		.run = list},
+	{"vm-list", "", "Show guests with their UUIDs", 0, 0, .run = vm_list},
+	{"domid", "NAME", "Show the ID of a guest's name", 1, 1, .run = domid},
+	{"domname", "ID", "Show the name of a guest's ID", 1, 1, .run = domname},
+	{"domstate", "GUEST", "Show a guest's state in a word", 1, 1, .run = domstate},
+	{"uptime", "[GUEST]...", "Show for how long guests have been up", 0, CLI_WORDS_MAX,
+		.options = uptime_options, .run = uptime},
+	{.name = NULL},
+};

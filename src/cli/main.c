@@ -26,8 +26,9 @@ static const struct option_spec options[] = {
 static int help(const struct cli *cli)
 {
 	printf("usage: %s [OPTION]... VERB [OPTION]... [WORD]...\n\n", cli->program);
-	for (const struct cli_verb *verb = cli_verbs; verb->name; verb++)
-		printf("  %-14s %s\n", verb->name, verb->help);
+	for (const struct cli_verb *const *table = cli_verbs; *table; table++)
+		for (const struct cli_verb *verb = *table; verb->name; verb++)
+			printf("  %-14s %s\n", verb->name, verb->help);
 	printf("\n");
 	option_help(options);
 	printf("\n'%s VERB --help' tells more about one.\n", cli->program);
@@ -45,6 +46,22 @@ static const char *called(const char *path)
 	return !strcmp(name, "xm") ? "xm" : "dach";
 }
 
+/* help, help VERB, help image VERB */
+static int help_verb(const struct cli *cli, int argc, char **argv)
+{
+	const struct cli_verb *verb = NULL;
+	char both[64];
+
+	if (argc > 2 && snprintf(both, sizeof both, "%s %s", argv[1], argv[2]) < sizeof both)
+		verb = cli_verb_find(both);
+	if (!verb && argc > 1)
+		verb = cli_verb_find(argv[1]);
+	if (!verb)
+		return help(cli);
+	cli_verb_usage(cli, verb);
+	return 0;
+}
+
 static int run(struct cli *cli, int argc, char **argv)
 {
 	const char *name = argv[0];
@@ -53,13 +70,8 @@ static int run(struct cli *cli, int argc, char **argv)
 
 	if (verb)
 		return cli_verb_run(cli, verb, argc, argv);
-	if (!strcmp(name, "help")) {
-		verb = argc > 1 ? cli_verb_find(argv[1]) : NULL;
-		if (!verb || verb->run_words)
-			return help(cli);
-		cli_verb_usage(cli, verb);
-		return 0;
-	}
+	if (!strcmp(name, "help"))
+		return help_verb(cli, argc, argv);
 	if (missing)
 		fprintf(stderr, "%s: '%s' %s\n", cli->program, name, missing);
 	else

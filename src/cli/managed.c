@@ -9,7 +9,7 @@
 
 enum { PAUSED = 1, CONSOLE };
 
-const struct option_spec cli_start_options[] = {
+static const struct option_spec start_options[] = {
 	{"p", PAUSED, NULL, "leave it paused"},
 	{"paused", PAUSED, NULL, NULL},
 	{"c", CONSOLE, NULL, "then sit down at its console"},
@@ -17,7 +17,7 @@ const struct option_spec cli_start_options[] = {
 	{NULL, 0, NULL, NULL},
 };
 
-int cli_start(struct cli *cli)
+static int start(struct cli *cli)
 {
 	bool paused = false, console = false;
 	int id, status = 0;
@@ -39,19 +39,7 @@ int cli_start(struct cli *cli)
 	return status;
 }
 
-int cli_delete(struct cli *cli)
-{
-	int status = 0;
-
-	if (!cli_words(cli))
-		return cli->status;
-	for (unsigned i = 0; i < cli->words_count; i++)
-		if (call_act(cli, "DELETE", cli->words[i], "", NULL))
-			status = CLI_FAILURE;
-	return status;
-}
-
-int cli_autostart(struct cli *cli)
+static int autostart(struct cli *cli)
 {
 	json_t *guest;
 	bool on;
@@ -73,3 +61,13 @@ int cli_autostart(struct cli *cli)
 	return call_act(cli, "PUT", cli->words[0], "/autostart",
 		json_pack("{s:b}", "autostart", on));
 }
+
+const struct cli_verb cli_managed_verbs[] = {
+	{"start", "GUEST...", "Start a kept guest that is off", 1, CLI_WORDS_MAX,
+		.options = start_options, .run = start},
+	{"delete", "GUEST...", "Forget a kept guest that is off", 1, CLI_WORDS_MAX,
+		.method = "DELETE", .path = ""},
+	{"autostart", "GUEST [on|off]", "Start a kept guest together with the daemon, or no longer",
+		1, 2, .run = autostart},
+	{.name = NULL},
+};

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory and processors. */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,13 +9,13 @@
 
 enum { DOMAIN = 1, WEIGHT, CAP, PARAMS, POOL, FORCE, UNCHANGEABLE };
 
-const struct option_spec cli_vcpu_pin_options[] = {
+static const struct option_spec vcpu_pin_options[] = {
 	{"force", FORCE, NULL, "accepted for xl's sake"},
 	{"f", FORCE, NULL, NULL},
 	{NULL, 0, NULL, NULL},
 };
 
-const struct option_spec cli_sched_credit_options[] = {
+static const struct option_spec sched_credit_options[] = {
 	{"domain", DOMAIN, "GUEST", "only this one"},
 	{"d", DOMAIN, "GUEST", NULL},
 	{"weight", WEIGHT, "N", "set its share: 256 is usual, 512 is twice that"},
@@ -36,8 +35,8 @@ const struct option_spec cli_sched_credit_options[] = {
 	{NULL, 0, NULL, NULL},
 };
 
-/* A bare number counts MiB; xl takes one letter behind it, of which b is a byte. */
-static int parse_memory(const char *text, long long *kib)
+/* In KiB. A bare number counts MiB; xl takes one letter behind it, of which b is a byte. */
+static json_t *read_memory(const char *text)
 {
 	struct error err = {""};
 	char number[32];
@@ -45,7 +44,7 @@ static int parse_memory(const char *text, long long *kib)
 	uint64_t unit = 1ull << 20, bytes;
 
 	if (len >= sizeof number || !len)
-		return -EINVAL;
+		return NULL;
 	strcpy(number, text);
 	if (number[len - 1] == 'b' || number[len - 1] == 'B') {
 		number[len - 1] = 0;
@@ -53,36 +52,13 @@ static int parse_memory(const char *text, long long *kib)
 	}
 	if (option_size("", number, unit, &bytes, &err) || (unit == 1 && number[len - 2] > '9') ||
 		bytes >> 62)
-		return -EINVAL;
-	*kib = bytes >> 10;
-	return 0;
+		return NULL;
+	return json_integer((json_int_t)(bytes >> 10));
 }
 
-static int set_memory(struct cli *cli, const char *suffix)
-{
-	long long kib;
+static const struct cli_argument memory_arguments[] = {{"memory", read_memory}, {.key = NULL}};
 
-	if (!cli_words(cli))
-		return cli->status;
-	if (parse_memory(cli->words[1], &kib)) {
-		fprintf(stderr, "invalid memory size: %s\n", cli->words[1]);
-		return CLI_FAILURE;
-	}
-	return call_act(cli, "PUT", cli->words[0], suffix,
-		json_pack("{s:I}", "memory", (json_int_t)kib));
-}
-
-int cli_mem_set(struct cli *cli)
-{
-	return set_memory(cli, "/memory");
-}
-
-int cli_mem_max(struct cli *cli)
-{
-	return set_memory(cli, "/memory-max");
-}
-
-int cli_vcpu_list(struct cli *cli)
+static int vcpu_list(struct cli *cli)
 {
 	json_t *list, *guest, *rows = json_array();
 	int status;
@@ -120,7 +96,7 @@ int cli_vcpu_list(struct cli *cli)
 	return status;
 }
 
-int cli_vcpu_pin(struct cli *cli)
+static int vcpu_pin(struct cli *cli)
 {
 	const char *hard, *soft, *vcpu;
 	struct error err = {""};
@@ -192,7 +168,7 @@ static int add_number(struct cli *cli, json_t *body, const char *key, uint64_t m
 	return 0;
 }
 
-int cli_sched_credit(struct cli *cli)
+static int sched_credit(struct cli *cli)
 {
 	const bool credit2 = !strcmp(cli->verb->name, "sched-credit2");
 	const char *ref = NULL;
@@ -227,3 +203,23 @@ int cli_sched_credit(struct cli *cli)
 	json_decref(body);
 	return status;
 }
+
+const struct cli_verb cli_resource_verbs[] = {
+	{"mem-set", "GUEST SIZE", "Set the memory a guest has now (MiB, or with b, k, m, g, t)", 2,
+		2, .method = "PUT", .path = "/memory", .arguments = memory_arguments,
+		.wrong = "invalid memory size: %s\n"},
+	{"mem-max", "GUEST SIZE",
+		"Set the memory a guest can have at most (MiB, or with b, k, m, g, t)", 2, 2,
+		.method = "PUT", .path = "/memory-max", .arguments = memory_arguments,
+		.wrong = "invalid memory size: %s\n"},
+	{"vcpu-list", "[GUEST]...", "Show guests' virtual processors", 0, CLI_WORDS_MAX,
+		.run = vcpu_list},
+	{"vcpu-pin", "GUEST VCPU|all HARD|all|- [SOFT|all|-]",
+		"Say on which processors a virtual one may run", 3, 4, .options = vcpu_pin_options,
+		.run = vcpu_pin},
+	{"sched-credit", "", "Show or set guests' shares of the processors", 0, 0,
+		.options = sched_credit_options, .run = sched_credit},
+	{"sched-credit2", "", "The same, as newer scripts call it", 0, 0,
+		.options = sched_credit_options, .run = sched_credit},
+	{.name = NULL},
+};

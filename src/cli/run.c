@@ -13,8 +13,7 @@
 #define MEMORY_DEFAULT (1ull << 30)
 
 enum {
-	HELP,
-	KERNEL,
+	KERNEL = 1,
 	INITRD,
 	CMDLINE,
 	MEMORY,
@@ -34,10 +33,9 @@ enum {
 	CODE_CACHE,
 	GRACE,
 	NO_REBOOT,
-	MACHINE, /* and so on: machine_spec_fields[0], [1], ... */
 };
 
-static const struct option_spec own_options[] = {
+static const struct option_spec options[] = {
 	{"kernel", KERNEL, "FILE",
 		"a Linux kernel (bzImage), or an ELF file with a PVH entry (the first disk's own)"},
 	{"initrd", INITRD, "FILE", "its initial RAM disk"},
@@ -61,7 +59,6 @@ static const struct option_spec own_options[] = {
 	{"test-vendor", TEST_VENDOR, "NAME", NULL},
 	{"save-to", SAVE, "FILE", NULL},
 	{"restore-from", RESTORE, "FILE", NULL},
-	{"help", HELP, NULL, "this text"},
 	{NULL, 0, NULL, NULL},
 };
 
@@ -71,28 +68,9 @@ static const struct {
 	void (*show)(void);
 } lists[] = {{"engine", cli_engines}, {"cpu", cli_cpus}};
 
-#define OWN_OPTIONS (sizeof own_options / sizeof *own_options) /* with the one that ends them */
-#define OPTIONS_MAX 64
-
-/* The machine's first, as its table has them, then ours. */
-static void make_options(struct option_spec options[OPTIONS_MAX])
-{
-	unsigned count = 0;
-
-	for (unsigned n = 0; machine_spec_fields[n].key; n++) {
-		const struct field *field = &machine_spec_fields[n];
-
-		if (field->option && count < OPTIONS_MAX - OWN_OPTIONS)
-			options[count++] = (struct option_spec){field->option, MACHINE + n,
-				field->kind == FIELD_BOOL ? NULL : field->value, field->help};
-	}
-	memcpy(&options[count], own_options, sizeof own_options);
-}
-
 /* What the words said, with the strings that we had to make. */
-struct request {
+struct run_request {
 	struct vmm_config config;
-	const char *image;
 	bool no_net;
 	void (*list)(void); /* only to be shown something */
 	struct image found;
@@ -100,20 +78,14 @@ struct request {
 	char *cmdline;
 };
 
-static int usage(const struct option_spec *options)
-{
-	printf("usage: dach run IMAGE [OPTION]...\n       dach run --kernel FILE [OPTION]...\n"
-	       "       dach run --disk FILE [OPTION]...\n\n");
-	option_help(options);
-	printf("\nfwd=tcp:127.0.0.1:PORT-:PORT hands connections to a port of this host to one of the\n"
-	       "guest's. Ctrl+] ends the guest. SIGTERM, or a terminal that goes away, presses its power\n"
-	       "button; a second SIGTERM ends it, and so does --grace.\n"
-	       "Exit status: 0 it powered off, 1 it never started, 2 it was ended, 3 it crashed,\n"
-	       "4 the engine failed, 5 it wanted to start again (--no-reboot).\n");
-	return 0;
-}
+static const char more[] =
+	"fwd=tcp:127.0.0.1:PORT-:PORT hands connections to a port of this host to one of the\n"
+	"guest's. Ctrl+] ends the guest. SIGTERM, or a terminal that goes away, presses its power\n"
+	"button; a second SIGTERM ends it, and so does --grace.\n"
+	"Exit status: 0 it powered off, 1 it never started, 2 it was ended, 3 it crashed,\n"
+	"4 the engine failed, 5 it wanted to start again (--no-reboot).\n";
 
-static int take_machine(struct request *request, const struct field *field, const char *value,
+static int take_machine(struct run_request *request, const struct field *field, const char *value,
 	struct error *err)
 {
 	char where[32];
@@ -125,7 +97,7 @@ static int take_machine(struct request *request, const struct field *field, cons
 	return field_read_word(field, value, &request->config.machine, where, err);
 }
 
-static int take_option(struct request *request, int id, const char *value, struct error *err)
+static int take_option(struct run_request *request, int id, const char *value, struct error *err)
 {
 	struct vmm_config *config = &request->config;
 	uint64_t number;
@@ -204,14 +176,9 @@ static int take_option(struct request *request, int id, const char *value, struc
 	case RESTORE:
 		config->restore_from = value;
 		return 0;
-	case OPTION_WORD:
-		if (request->image)
-			return error_set(err, EINVAL, "one image, not '%s' too", value);
-		request->image = value;
-		return 0;
 	}
-	if (id >= MACHINE)
-		return take_machine(request, &machine_spec_fields[id - MACHINE], value, err);
+	if (id >= CLI_FIELD)
+		return take_machine(request, &machine_spec_fields[id - CLI_FIELD], value, err);
 	return id; /* an error already told */
 }
 
@@ -219,11 +186,11 @@ static int take_option(struct request *request, int id, const char *value, struc
  * Kernel, disk and network of an image, where no option says otherwise. The kernel beside the disk is that
  * of its first day: the disk's own goes before it.
  */
-static int use_image(struct request *request, struct error *err)
+static int use_image(struct run_request *request, const char *image, struct error *err)
 {
 	struct vmm_config *config = &request->config;
 	const char *own = config->cmdline;
-	int r = image_find(request->image, &request->found, err);
+	int r = image_find(image, &request->found, err);
 
 	if (r)
 		return r;
@@ -254,12 +221,12 @@ static int use_image(struct request *request, struct error *err)
 	return 0;
 }
 
-static int complete(struct request *request, struct error *err)
+static int complete(struct run_request *request, const char *image, struct error *err)
 {
 	if (request->no_net && request->config.nets)
 		return error_set(err, EINVAL, "--net none excludes another --net");
-	if (request->image)
-		return use_image(request, err);
+	if (image)
+		return use_image(request, image, err);
 	if (!request->config.kernel && !request->config.disks)
 		return error_set(err, EINVAL,
 			"an image, --kernel FILE or --disk FILE is needed (see dach run --help)");
@@ -268,7 +235,7 @@ static int complete(struct request *request, struct error *err)
 	return 0;
 }
 
-static void free_request(struct request *request)
+static void free_request(struct run_request *request)
 {
 	for (unsigned i = 0; i < request->config.nets; i++)
 		net_spec_free(&request->config.net[i]);
@@ -279,41 +246,50 @@ static void free_request(struct request *request)
 	free(request);
 }
 
-int cli_run(int argc, char **argv)
+/* Until the options are read. The verb's exit status where it ends with that, or negative. */
+static int read_options(struct cli *cli, struct run_request *request, struct error *err)
 {
-	struct option_scan scan = {argc, argv, 1, NULL, NULL};
-	struct option_spec options[OPTIONS_MAX];
-	struct request *request = calloc(1, sizeof *request);
-	struct error err = {""};
-	int id, r = 0, status = CLI_FAILURE;
+	int id, r = 0;
 
-	make_options(options);
+	while (!r && (id = cli_option(cli)) > 0)
+		r = take_option(request, id, cli->value, err);
+	if (r || id == CLI_END)
+		return r ? CLI_FAILURE : cli->status;
+	if (!request->list)
+		return -1;
+	request->list();
+	return 0;
+}
+
+static int run(struct cli *cli)
+{
+	struct run_request *request = calloc(1, sizeof *request);
+	struct error err = {""};
+	int status;
+
 	if (!request || fields_default(machine_spec_fields, &request->config.machine)) {
-		fprintf(stderr, "dach run: out of memory\n");
 		free(request);
-		return CLI_FAILURE;
+		return cli_say(cli, "out of memory");
 	}
 	request->config.cmdline = "";
 	request->config.memory = MEMORY_DEFAULT;
 	request->config.vcpus = 1;
-	while (!r && (id = option_next(&scan, options, &err)) != OPTION_END) {
-		if (id == HELP) {
-			free_request(request);
-			return usage(options);
-		}
-		r = take_option(request, id, scan.value, &err);
-	}
-	if (!r && request->list) {
-		request->list();
-		free_request(request);
-		return 0;
-	}
-	if (!r)
-		r = complete(request, &err);
-	if (!r)
-		status = vmm_run(&request->config, &err).status;
+	status = read_options(cli, request, &err);
+	if (status < 0)
+		status = complete(request, cli->words[0], &err)
+			? CLI_FAILURE
+			: vmm_run(&request->config, &err).status;
 	if (err.text[0])
-		fprintf(stderr, "dach run: %s\n", err.text);
+		cli_fail(cli, &err);
 	free_request(request);
 	return status;
 }
+
+/* Status 2 is a guest's that was ended from outside. */
+const struct cli_verb cli_run_verbs[] = {
+	{"run", "IMAGE | --kernel FILE | --disk FILE",
+		"Start a guest in the foreground, its console on this terminal", 0, 1,
+		.options = options, .fields = machine_spec_fields, .run = run, .more = more,
+		.plain = true, .usage = CLI_FAILURE},
+	{.name = NULL},
+};

@@ -10,7 +10,7 @@
 
 enum { ALL = 1, WAIT, FALLBACK, TIMEOUT };
 
-const struct option_spec cli_shutdown_options[] = {
+static const struct option_spec shutdown_options[] = {
 	{"all", ALL, NULL, "all guests"},
 	{"a", ALL, NULL, NULL},
 	{"wait", WAIT, NULL, "wait until it has ended"},
@@ -20,7 +20,7 @@ const struct option_spec cli_shutdown_options[] = {
 	{NULL, 0, NULL, NULL},
 };
 
-const struct option_spec cli_reboot_options[] = {
+static const struct option_spec reboot_options[] = {
 	{"all", ALL, NULL, "all guests"},
 	{"a", ALL, NULL, NULL},
 	{"wait", WAIT, NULL, "wait until it has ended; it starts again by itself"},
@@ -97,7 +97,7 @@ static int end(struct cli *cli, const struct way *way, const struct wish *wish)
 	return status;
 }
 
-int cli_shutdown(struct cli *cli)
+static int shutdown(struct cli *cli)
 {
 	const struct way way = {"Shutting down", "/shutdown", NULL};
 	struct wish wish = {0};
@@ -109,7 +109,7 @@ int cli_shutdown(struct cli *cli)
 	return id == CLI_END ? cli->status : end(cli, &way, &wish);
 }
 
-int cli_reboot(struct cli *cli)
+static int reboot(struct cli *cli)
 {
 	struct way way = {"Rebooting", "/reboot", NULL};
 	struct wish wish = {0};
@@ -129,3 +129,11 @@ int cli_reboot(struct cli *cli)
 	json_decref(way.body);
 	return status;
 }
+
+const struct cli_verb cli_shutdown_verbs[] = {
+	{"shutdown", "-a | GUEST...", "Ask a guest to switch itself off", 0, CLI_WORDS_MAX,
+		.options = shutdown_options, .run = shutdown},
+	{"reboot", "-a | GUEST...", "Ask a guest to start again", 0, CLI_WORDS_MAX,
+		.options = reboot_options, .run = reboot},
+	{.name = NULL},
+};

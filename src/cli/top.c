@@ -18,7 +18,7 @@
 
 enum { BATCH = 1, DELAY, ITERATIONS, IGNORED };
 
-const struct option_spec cli_top_options[] = {
+static const struct option_spec top_options[] = {
 	{"batch", BATCH, NULL, "one table after another, for scripts; so it is without a terminal"},
 	{"b", BATCH, NULL, NULL},
 	{"delay", DELAY, "SECONDS", "between two (3)"},
@@ -202,7 +202,7 @@ static void enter_screen(struct top *top)
 	printf("\033[2J");
 }
 
-int cli_top(struct cli *cli)
+static int top(struct cli *cli)
 {
 	struct top top = {.cli = cli, .delay = 3};
 	bool batch = cli->json || !isatty(STDOUT_FILENO), gone = false;
@@ -236,3 +236,8 @@ int cli_top(struct cli *cli)
 	json_decref(top.times);
 	return status;
 }
+
+const struct cli_verb cli_top_verbs[] = {
+	{"top", "", "Watch the guests", 0, 0, .options = top_options, .run = top},
+	{.name = NULL},
+};

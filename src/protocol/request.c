@@ -9,7 +9,7 @@
 #include "protocol/fields.h"
 #include "protocol/limits.h"
 
-const char *const request_triggers[] = {
+static const char *const triggers[] = {
 	[TRIGGER_NMI] = "nmi",
 	[TRIGGER_RESET] = "reset",
 	[TRIGGER_POWER] = "power",
@@ -31,7 +31,7 @@ static const struct field trigger[] = {
 		.kind = FIELD_ENUM,
 		FIELD_AT(monitor_request, trigger),
 		.needed = true,
-		.names = request_triggers},
+		.names = triggers},
 	{.key = "vcpu",
 		.kind = FIELD_COUNT,
 		FIELD_AT(monitor_request, vcpu),
@@ -86,6 +86,11 @@ const char *request_word(enum request_verb verb)
 	return verbs[verb].word;
 }
 
+const struct field *request_arguments(enum request_verb verb)
+{
+	return verb < REQUEST_VERBS ? verbs[verb].arguments : nothing;
+}
+
 bool request_is_passed(enum request_verb verb)
 {
 	return verb < REQUEST_VERBS && verbs[verb].passed;
@@ -93,7 +98,7 @@ bool request_is_passed(enum request_verb verb)
 
 bool request_needs_arguments(enum request_verb verb)
 {
-	const struct field *field = verb < REQUEST_VERBS ? verbs[verb].arguments : nothing;
+	const struct field *field = request_arguments(verb);
 
 	while (field->key && !field->needed)
 		field++;

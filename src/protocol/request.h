@@ -33,6 +33,8 @@
 
 #include "base/error.h"
 
+struct field;
+
 #define REQUEST_MAX 4096u /* bytes in a line */
 
 enum request_verb {
@@ -70,8 +72,8 @@ bool request_is_passed(enum request_verb verb);
 bool request_needs_arguments(enum request_verb verb);
 /* A descriptor comes with it. */
 bool request_takes_fd(enum request_verb verb);
-/* Words of enum request_trigger; a NULL ends them. */
-extern const char *const request_triggers[];
+/* The fields of struct monitor_request that are its arguments; a NULL key ends them. */
+const struct field *request_arguments(enum request_verb verb);
 
 /* A line, whatever it holds. */
 int request_parse(const char *line, size_t len, struct monitor_request *request, struct error *err);

@@ -36,6 +36,7 @@ struct rig {
 	unsigned connections_count;
 	bool answered;    /* the first; by lock */
 	char asked[4096]; /* "METHOD path body\n" of all but GET; by lock */
+	char paths[8192]; /* "METHOD path\n" of all; by lock */
 	pthread_mutex_t lock;
 	char out[16384], err[4096]; /* what the last verb printed */
 };
@@ -117,6 +118,12 @@ static inline void *rig_serve(void *arg)
 
 	free(connection);
 	while (rig_read(fd, text, sizeof text, &method, &path, &body)) {
+		size_t used;
+
+		pthread_mutex_lock(&rig->lock);
+		used = strlen(rig->paths);
+		snprintf(rig->paths + used, sizeof rig->paths - used, "%s %s\n", method, path);
+		pthread_mutex_unlock(&rig->lock);
 		if (!strcmp(path, "/v1/events")) {
 			char *lines = rig_quotes(rig->events);
 
@@ -221,7 +228,7 @@ static inline int rig_run(struct rig *rig, struct cli *cli, int argc, char **arg
 	fflush(stdout);
 	dup2(fileno(out), 1);
 	dup2(fileno(err), 2);
-	rig->asked[0] = 0;
+	rig->asked[0] = rig->paths[0] = 0;
 	if (client_open_socket(rig->path, &cli->client, &error))
 		abort();
 	status = cli_verb_run(cli, cli_verb_find(argv[0]), argc, argv);

@@ -7,7 +7,12 @@
 
 #include <cmocka.h>
 
+#include <ctype.h>
+#include <sys/stat.h>
+
 #include "cli_rig.h"
+#include "protocol/fields.h"
+#include "protocol/request.h"
 
 #define WEB                                                                               \
 	"{'uuid': '0f3a4b5c-1111-2222-3333-444455556666', 'name': 'web', 'domid': 7,"     \
@@ -167,6 +172,12 @@ static void acts(void **state)
 	assert_int_equal(RUN("sysrq", "web", "h"), 0);
 	assert_string_equal(rig.asked, "POST /v1/guests/web/sysrq {\"key\":\"h\"}\n");
 	assert_int_equal(RUN("sysrq", "web", "hh"), 1);
+	assert_string_equal(rig.asked, "");
+	assert_int_equal(RUN("trigger", "web", "nmi", "1"), 0);
+	assert_string_equal(rig.asked,
+		"POST /v1/guests/web/trigger {\"trigger\":\"nmi\",\"vcpu\":1}\n");
+	assert_int_equal(RUN("trigger", "web", "nmi", "x"), 1);
+	assert_string_equal(rig.asked, "");
 	assert_int_equal(RUN("rename", "web", "db"), 1);
 	assert_string_equal(rig.err, "dach rename: the name db is taken\n");
 	assert_int_equal(RUN("trigger", "web", "nmi"), 0);
@@ -271,24 +282,332 @@ static void console(void **state)
 	assert_int_equal(RUN("console", "-t", "vnc", "web"), 1);
 }
 
+/* Each verb with its words; of those that have verbs of their own, these. */
+static void each_verb(const struct cli_verb *verbs, void (*check)(const struct cli_verb *verb))
+{
+	for (const struct cli_verb *verb = verbs; verb->name; verb++) {
+		check(verb);
+		if (verb->verbs)
+			each_verb(verb->verbs, check);
+	}
+}
+
+static void check_help(const struct cli_verb *verb)
+{
+	char name[64], *own = NULL, *argv[] = {name, "--help", "--help", NULL};
+	struct cli cli = {.dry = false};
+
+	snprintf(name, sizeof name, "%s", verb->name);
+	own = strchr(name, ' ');
+	if (own) {
+		*own = 0;
+		argv[1] = own + 1;
+	}
+	assert_ptr_equal(cli_verb_find(verb->name), verb);
+	assert_int_equal(rig_run(&rig, &cli, own ? 3 : 2, argv), 0);
+	assert_int_equal(strncmp(rig.out, "usage: dach ", 12), 0);
+	assert_int_equal(strncmp(rig.out + 12, verb->name, strlen(verb->name)), 0);
+	assert_non_null(strstr(rig.out, verb->help));
+	assert_true(verb->min <= verb->max || verb->verbs);
+	/* One way to perform it. */
+	assert_int_equal(!!verb->run + !!verb->asks + !!verb->method + !!verb->verbs, 1);
+	if (verb->asks)
+		assert_true(request_is_passed(request_find(verb->asks)));
+	for (const struct option_spec *a = verb->options; a && a->name; a++) {
+		const struct option_spec *b = a + 1;
+
+		for (; b->name; b++)
+			assert_string_not_equal(a->name, b->name);
+		assert_true(a->id > 0 && a->id < 1000);
+	}
+}
+
 /* Every verb tells about itself, and no option's letter stands for two. */
 static void helps(void **state)
 {
-	for (const struct cli_verb *verb = cli_verbs; verb->name; verb++) {
-		char *argv[] = {(char *)verb->name, "--help", NULL};
-		struct cli cli = {.dry = false};
+	for (const struct cli_verb *const *table = cli_verbs; *table; table++)
+		each_verb(*table, check_help);
+	assert_int_equal(RUN("run", "--help"), 0);
+	assert_non_null(strstr(rig.out, "--code-cache"));
+	assert_non_null(strstr(rig.out, "Exit status: "));
+	assert_null(strstr(rig.out, "--json"));
+	/* 2 is a guest's that was ended from outside. */
+	assert_int_equal(RUN("run", "--nonsense"), 1);
+	assert_int_equal(RUN("run"), 1);
+	assert_int_equal(RUN("image"), 1);
+	assert_int_equal(RUN("image", "burn"), 1);
+	assert_int_equal(RUN("image", "delete"), 1);
+	assert_int_equal(RUN("list", "--nonsense"), 2);
+}
 
-		assert_int_equal(rig_run(&rig, &cli, 2, argv), 0);
-		assert_non_null(strstr(rig.out, "usage: dach "));
-		assert_non_null(strstr(rig.out, verb->name));
-		for (const struct option_spec *a = verb->options; a && a->name; a++) {
-			const struct option_spec *b = a + 1;
+/* Each route of doc/openapi.json: the words that use it, or why nobody here does. */
+static const struct use {
+	const char *method, *path;
+	char *words[6];
+	const char *reason;
+} uses[] = {
+	{"get", "/v1/host", .words = {"info"}},
+	{"get", "/v1/host/log", .words = {"dmesg"}},
+	{"delete", "/v1/host/log", .words = {"dmesg", "-c"}},
+	{"get", "/v1/events", .words = {"shutdown", "-w", "web"}},
+	{"get", "/v1/guests", .words = {"list"}},
+	{"post", "/v1/guests", .words = {"create", "-q", "name='new'", "kernel='/x'"}},
+	{"get", "/v1/guests/{ref}", .words = {"domid", "web"}},
+	{"delete", "/v1/guests/{ref}", .words = {"delete", "web"}},
+	{"post", "/v1/guests/{ref}/start", .words = {"start", "web"}},
+	{"post", "/v1/guests/{ref}/pause", .words = {"pause", "web"}},
+	{"post", "/v1/guests/{ref}/unpause", .words = {"unpause", "web"}},
+	{"post", "/v1/guests/{ref}/shutdown", .words = {"shutdown", "web"}},
+	{"post", "/v1/guests/{ref}/reboot", .words = {"reboot", "web"}},
+	{"post", "/v1/guests/{ref}/destroy", .words = {"destroy", "web"}},
+	{"post", "/v1/guests/{ref}/trigger", .words = {"trigger", "web", "nmi"}},
+	{"post", "/v1/guests/{ref}/sysrq", .words = {"sysrq", "web", "h"}},
+	{"post", "/v1/guests/{ref}/rename", .words = {"rename", "web", "db"}},
+	{"post", "/v1/guests/{ref}/dump-core", .words = {"dump-core", "web", "/x"}},
+	{"put", "/v1/guests/{ref}/memory", .words = {"mem-set", "web", "64"}},
+	{"put", "/v1/guests/{ref}/memory-max", .words = {"mem-max", "web", "64"}},
+	{"get", "/v1/guests/{ref}/scheduler", .reason = "what GET /v1/guests/{ref} tells has it"},
+	{"put", "/v1/guests/{ref}/scheduler", .words = {"sched-credit", "-d", "web", "-w", "512"}},
+	{"put", "/v1/guests/{ref}/autostart", .words = {"autostart", "web", "on"}},
+	{"put", "/v1/guests/{ref}/vcpus/{vcpu}/affinity", .words = {"vcpu-pin", "web", "all", "0"}},
+	{"get", "/v1/guests/{ref}/console", .words = {"console", "web"}},
+};
 
-			for (; b->name; b++)
-				assert_string_not_equal(a->name, b->name);
-			assert_true(a->id < 1000);
+/* "GET /v1/guests/web" as the words ask for it; their guest is web, whose UUID is as good. */
+static bool was_asked(const struct use *use)
+{
+	static const char *const refs[] = {"web", UUID};
+
+	for (unsigned i = 0; i < 2; i++) {
+		const char *after = strstr(use->path, "{ref}"), *vcpu = strstr(use->path, "{vcpu}");
+		char line[256];
+		size_t len = snprintf(line, sizeof line, "%s ", use->method);
+
+		for (char *c = line; *c; c++)
+			*c = toupper((unsigned char)*c);
+		len += snprintf(line + len, sizeof line - len, "%.*s",
+			(int)(after ? after - use->path : strlen(use->path)), use->path);
+		if (after && vcpu)
+			snprintf(line + len, sizeof line - len, "%s/vcpus/all%s\n", refs[i],
+				vcpu + 6);
+		else
+			snprintf(line + len, sizeof line - len, "%s%s\n", after ? refs[i] : "",
+				after ? after + 5 : "");
+		if (strstr(rig.paths, line))
+			return true;
+	}
+	return false;
+}
+
+static void check_use(const struct use *use)
+{
+	struct cli cli = {.dry = false};
+	char *words[7] = {NULL};
+	int count = 0, saved = dup(0), in[2];
+
+	if (use->reason)
+		return;
+	while (count < 6 && use->words[count]) {
+		words[count] = use->words[count];
+		count++;
+	}
+	/* What ends the rig's console. */
+	assert_int_equal(pipe(in), 0);
+	assert_int_equal(write(in[1], ".", 1), 1);
+	close(in[1]);
+	dup2(in[0], 0);
+	close(in[0]);
+	rig_run(&rig, &cli, count, words);
+	dup2(saved, 0);
+	close(saved);
+	if (!was_asked(use))
+		fail_msg("%s %s: %s does not use it, but\n%s", use->method, use->path,
+			use->words[0], rig.paths);
+}
+
+static void routes_are_used(void **state)
+{
+	json_t *api = json_load_file(TEST_SOURCE_DIR "/../../doc/openapi.json", 0, NULL), *methods;
+	json_t *operation;
+	const char *path, *method;
+
+	json_object_foreach(json_object_get(api, "paths"), path, methods)
+	{
+		json_object_foreach(methods, method, operation)
+		{
+			const size_t count = sizeof uses / sizeof *uses;
+			unsigned i = 0;
+
+			if (!strcmp(method, "parameters"))
+				continue;
+			while (i < count &&
+				(strcmp(uses[i].method, method) || strcmp(uses[i].path, path)))
+				i++;
+			if (i == count)
+				fail_msg("%s %s: who uses it?", method, path);
+			else
+				check_use(&uses[i]);
 		}
 	}
+	json_decref(api);
+}
+
+static char *manual(const char *name)
+{
+	char path[4096], *text = calloc(1, 1 << 18);
+	FILE *file;
+
+	snprintf(path, sizeof path, "%s/../../doc/man/%s", TEST_SOURCE_DIR, name);
+	file = fopen(path, "re");
+	assert_non_null(file);
+	assert_true(fread(text, 1, (1 << 18) - 1, file) > 0);
+	fclose(file);
+	return text;
+}
+
+static char *manuals[3];
+
+/* As ".Cm name" or "Cm name" in a list's head. */
+static void check_manual(const struct cli_verb *verb)
+{
+	const char *own = strchr(verb->name, ' ');
+	const char *name = own ? own + 1 : verb->name;
+	char head[64];
+	size_t len = snprintf(head, sizeof head, "Cm %s", name);
+
+	for (unsigned i = 0; i < 3; i++)
+		for (const char *at = strstr(manuals[i], head); at; at = strstr(at + 1, head))
+			if (strchr(" \n", at[len]))
+				return;
+	fail_msg("%s is in no manual", verb->name);
+}
+
+static void are_in_the_manual(void **state)
+{
+	manuals[0] = manual("dach-guest.1");
+	manuals[1] = manual("dach-image.1");
+	manuals[2] = manual("dach.1");
+	for (const struct cli_verb *const *table = cli_verbs; *table; table++)
+		each_verb(*table, check_manual);
+	for (unsigned i = 0; i < 3; i++)
+		free(manuals[i]);
+}
+
+/* A folder with a program dach that knows nothing but the verbs' help, one file each. */
+static char folder[64];
+
+static FILE *in_folder(const char *name, const char *mode)
+{
+	char path[192];
+	FILE *file;
+
+	snprintf(path, sizeof path, "%s/%s", folder, name);
+	for (char *c = path; *c; c++)
+		if (*c == ' ')
+			*c = '_';
+	file = fopen(path, mode);
+	assert_non_null(file);
+	return file;
+}
+
+static void keep_help(const struct cli_verb *verb)
+{
+	FILE *file = in_folder(verb->name, "we");
+
+	check_help(verb);
+	fputs(rig.out, file);
+	fclose(file);
+}
+
+/* What bash offers behind "dach WORDS" and what is typed of the next, each with blanks around it. */
+static void complete(const char *words, char *offered, size_t size)
+{
+	char command[512];
+	size_t used = 1;
+	FILE *bash;
+	int c;
+
+	snprintf(command, sizeof command,
+		"bash -c '. %s/../../doc/completion/dach; COMP_WORDS=(%s/dach %s);"
+		" COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _dach; printf \"%%s \" ${COMPREPLY[*]}'",
+		TEST_SOURCE_DIR, folder, words);
+	bash = popen(command, "re");
+	assert_non_null(bash);
+	offered[0] = ' ';
+	while ((c = getc(bash)) != EOF && used + 2 < size)
+		offered[used++] = c == '\n' ? ' ' : c;
+	offered[used] = 0;
+	assert_int_equal(pclose(bash), 0);
+}
+
+static void expect_offer(const struct cli_verb *verb, const char *offered, const char *before,
+	const char *word)
+{
+	char with_blanks[64];
+
+	snprintf(with_blanks, sizeof with_blanks, " %s%s ", before, word);
+	if (!strstr(offered, with_blanks))
+		fail_msg("%s: '%s%s' is not offered, but%s", verb->name, before, word, offered);
+}
+
+/* Words of a monitor's verb that are one of a list are offered as the protocol has them. */
+static void check_choices(const struct cli_verb *verb)
+{
+	const struct field *field = request_arguments(request_find(verb->asks));
+	char words[64], offered[1024];
+
+	snprintf(words, sizeof words, "%s x", verb->name);
+	for (; field->key; field++) {
+		unsigned count = 0, blanks = 0;
+
+		strcat(words, field[0].kind == FIELD_ENUM ? " \"\"" : " y");
+		if (field->kind != FIELD_ENUM)
+			continue;
+		complete(words, offered, sizeof offered);
+		for (; field->names[count]; count++)
+			expect_offer(verb, offered, "", field->names[count]);
+		for (const char *c = offered; *c; c++)
+			blanks += *c == ' ';
+		assert_int_equal(blanks, count + 1);
+	}
+}
+
+static void check_completion(const struct cli_verb *verb)
+{
+	char words[64], offered[2048];
+
+	if (verb->verbs)
+		return;
+	snprintf(words, sizeof words, "%s -", verb->name);
+	complete(words, offered, sizeof offered);
+	expect_offer(verb, offered, "--", "help");
+	for (const struct option_spec *option = verb->options; option && option->name; option++)
+		if (option->help)
+			expect_offer(verb, offered, option->name[1] ? "--" : "-", option->name);
+	if (verb->asks)
+		check_choices(verb);
+}
+
+static void are_completed(void **state)
+{
+	char command[128];
+	FILE *program;
+
+	snprintf(folder, sizeof folder, "/tmp/dach-test-XXXXXX");
+	assert_non_null(mkdtemp(folder));
+	program = in_folder("dach", "we");
+	fputs("#!/bin/sh\n"
+	      "for word; do case $word in -*) ;; *) name=$name${name:+_}$word ;; esac; done\n"
+	      "cat \"${0%/*}/$name\"\n",
+		program);
+	fchmod(fileno(program), 0755);
+	fclose(program);
+	for (const struct cli_verb *const *table = cli_verbs; *table; table++)
+		each_verb(*table, keep_help);
+	for (const struct cli_verb *const *table = cli_verbs; *table; table++)
+		each_verb(*table, check_completion);
+	snprintf(command, sizeof command, "rm -r %s", folder);
+	assert_int_equal(system(command), 0);
 }
 
 int main(void)
@@ -303,6 +622,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(pretends, start, stop),
 		cmocka_unit_test_setup_teardown(console, start, stop),
 		cmocka_unit_test_setup_teardown(helps, start, stop),
+		cmocka_unit_test_setup_teardown(routes_are_used, start, stop),
+		cmocka_unit_test(are_in_the_manual),
+		cmocka_unit_test_setup_teardown(are_completed, start, stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -202,7 +202,10 @@ static void test_requests(void **state)
 		assert_comes_over(&least);
 		assert_comes_over(&most);
 	}
-	assert_null(request_triggers[TRIGGER_POWER + 1]);
+	assert_string_equal(request_arguments(REQUEST_TRIGGER)->key, "trigger");
+	assert_null(request_arguments(REQUEST_TRIGGER)->names[TRIGGER_POWER + 1]);
+	assert_null(request_arguments(REQUEST_PAUSE)->key);
+	assert_null(request_arguments(REQUEST_VERBS)->key);
 	assert_true(request_takes_fd(REQUEST_DUMP_CORE));
 	assert_false(request_takes_fd(REQUEST_INFO) || request_takes_fd(REQUEST_VERBS));
 }

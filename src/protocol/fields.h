@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The fields of a structure as a table, from which it is made, freed, checked, and written as a JSON
- * object and read again: once (fields.c, fields_json.c), not once a field.
+ * object and read again: once (fields.c, fields_json.c), not once a field. What it
+ * may hold can be told, too (fields_schema.c).
  */
 #ifndef DACH_PROTOCOL_FIELDS_H
 #define DACH_PROTOCOL_FIELDS_H
@@ -42,6 +43,7 @@ struct field {
 	const char *const *names;  /* ENUM, SET; NULL-terminated */
 	const char *text;          /* STRING: the default, and NULL is not allowed */
 	int (*read)(const char *text, char *to); /* TEXT: -EINVAL or the canonical form in to */
+	const char *pattern;                     /* TEXT: what it takes, for schemas; NULL */
 	const struct field *element;             /* LIST, STRUCT, PART */
 	size_t size;
 	/* For people; each may be NULL: the option of a command that sets it, what its value is called, what it is. */

@@ -47,12 +47,14 @@ static json_t *kind_schema(const struct field *field)
 	case FIELD_STRING:
 		return string_schema(field->min, field->max);
 	case FIELD_TEXT:
-		return json_pack("{s:s}", "type", "string"); /* in any form that its reader takes */
+		/* In any form that its reader takes. */
+		return json_pack("{s:s, s:s*}", "type", "string", "pattern", field->pattern);
 	case FIELD_NUMBER:
 	case FIELD_COUNT:
 	case FIELD_FD:
 		return integer_schema(field);
 	case FIELD_BOOL:
+	case FIELD_CHOICE:
 		return json_pack("{s:s}", "type", "boolean");
 	case FIELD_ENUM:
 		return names_schema(field);

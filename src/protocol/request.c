@@ -45,7 +45,8 @@ static const struct field sysrq[] = {
 		FIELD_AT(monitor_request, key),
 		.needed = true,
 		.max = 1,
-		.read = read_key},
+		.read = read_key,
+		.pattern = "^[0-9A-Za-z]$"},
 	{.key = NULL},
 };
 

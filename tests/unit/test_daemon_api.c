@@ -162,6 +162,64 @@ static void test_passed_verbs(void **state)
 	json_decref(none);
 }
 
+/* Descriptions are for people; the rest comes from the tables. */
+static void strip(json_t *json)
+{
+	json_t *value;
+	const char *key;
+	size_t i;
+
+	if (json_is_string(json_object_get(json, "description")))
+		json_object_del(json, "description");
+	json_object_foreach(json, key, value) strip(value);
+	json_array_foreach(json, i, value) strip(value);
+}
+
+/* Takes table. */
+static void assert_schema(json_t *documented, json_t *table, const char *what)
+{
+	json_t *bare = json_deep_copy(documented);
+
+	strip(bare);
+	if (!json_equal(bare, table)) {
+		/* To be put there: fail_msg() cuts it off. */
+		json_dumpf(table, stdout, JSON_INDENT(2));
+		fail_msg("doc/openapi.json: %s is not as its table says, which is above", what);
+	}
+	json_decref(bare);
+	json_decref(table);
+}
+
+static void check_body(void *ctx, const struct route *route, const char *path,
+	enum request_verb verb)
+{
+	const struct field *fields = verb == REQUEST_VERBS
+		? route->operation ? route->operation->arguments : NULL
+		: request_arguments(verb);
+	json_t *body = json_object_get(documented(ctx, route, path), "requestBody"), *schema;
+	json_t *table = fields && fields->key ? fields_schema(fields) : NULL;
+
+	if (!table != !body)
+		fail_msg("%s %s: does it take a body?", route->method, path);
+	if (!table)
+		return;
+	schema = json_object_get(body, "content");
+	schema = json_object_get(json_object_get(schema, "application/json"), "schema");
+	/* A configuration has a schema of its own. */
+	if (route->operation == &operation_create)
+		json_object_set_new(json_object_get(table, "properties"), "config",
+			json_pack("{s:s}", "$ref", "#/components/schemas/DomainConfig"));
+	assert_schema(schema, table, path);
+}
+
+static void test_bodies_are_documented(void **state)
+{
+	json_t *api = openapi();
+
+	each_route(check_body, api);
+	json_decref(api);
+}
+
 /* The words for the ends of guests are those of the table. */
 static void test_ends_are_documented(void **state)
 {
@@ -431,6 +489,7 @@ int main(void)
 		cmocka_unit_test(test_routes_are_documented),
 		cmocka_unit_test(test_documented_are_routes),
 		cmocka_unit_test(test_passed_verbs),
+		cmocka_unit_test(test_bodies_are_documented),
 		cmocka_unit_test(test_ends_are_documented),
 		cmocka_unit_test(test_configuration_is_documented),
 		cmocka_unit_test(test_paths),

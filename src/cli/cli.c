@@ -154,31 +154,3 @@ bool cli_words(struct cli *cli)
 {
 	return cli_option(cli) == CLI_WORDS;
 }
-
-/* A verb that has verbs of its own: the one that its first word names. */
-static int run_own(struct cli *cli, int argc, char **argv)
-{
-	const struct cli_verb *verb = cli->verb, *own;
-	size_t len = strlen(verb->name) + 1;
-
-	for (own = verb->verbs; own->name && argc > 1; own++)
-		if (!strcmp(argv[1], own->name + len))
-			return cli_verb_run(cli, own, argc - 1, argv + 1);
-	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
-		cli_verb_usage(cli, verb);
-		return 0;
-	}
-	return cli_say(cli,
-		argc > 1 ? "unknown verb '%s' (see %s %s --help)"
-			 : "%sa verb is needed (see %s %s --help)",
-		argc > 1 ? argv[1] : "", cli->program, verb->name);
-}
-
-int cli_verb_run(struct cli *cli, const struct cli_verb *verb, int argc, char **argv)
-{
-	cli->verb = verb;
-	if (verb->verbs)
-		return run_own(cli, argc, argv);
-	cli->scan = (struct option_scan){.argc = argc, .argv = argv, .next = 1};
-	return verb->run ? verb->run(cli) : cli_send(cli);
-}

@@ -133,7 +133,8 @@ static void create(struct operation *op)
 	}
 }
 
-const struct operation_kind operation_create = {"guest_create", false, create_arguments, create};
+const struct operation_kind operation_create = {"guest_create", .arguments = create_arguments,
+	.run = create};
 
 /* Its lives */
 
@@ -165,7 +166,8 @@ static void start(struct operation *op)
 		guest_wait(guest, false, started, op);
 }
 
-const struct operation_kind operation_start = {"guest_start", true, start_arguments, start};
+const struct operation_kind operation_start = {"guest_start", .guest = true,
+	.arguments = start_arguments, .run = start};
 
 /* The answer was made while the guest was there. */
 static void destroyed(void *ctx, int r, const char *text)
@@ -190,7 +192,7 @@ static void destroy(struct operation *op)
 	life_destroy(guest);
 }
 
-const struct operation_kind operation_destroy = {"guest_destroy", true, NULL, destroy};
+const struct operation_kind operation_destroy = {"guest_destroy", .guest = true, .run = destroy};
 
 static void delete (struct operation *op)
 {
@@ -216,7 +218,7 @@ static void delete (struct operation *op)
 	op_refuse_error(op, r, &err);
 }
 
-const struct operation_kind operation_delete = {"guest_delete", true, NULL, delete};
+const struct operation_kind operation_delete = {"guest_delete", .guest = true, .run = delete};
 
 /* Its name */
 
@@ -270,5 +272,5 @@ static void rename_guest(struct operation *op)
 	op_finish_guest(op, guest);
 }
 
-const struct operation_kind operation_rename = {"guest_rename", true, rename_arguments,
-	rename_guest};
+const struct operation_kind operation_rename = {"guest_rename", .guest = true,
+	.arguments = rename_arguments, .run = rename_guest};

@@ -22,7 +22,7 @@ static void ask(struct operation *op)
 		op_refuse(op, -EINVAL, "no guest is asked that");
 }
 
-const struct operation_kind operation_ask = {"guest_ask", true, NULL, ask};
+const struct operation_kind operation_ask = {"guest_ask", .guest = true, .verb = true, .run = ask};
 
 static const struct field dump_arguments[] = {
 	{.key = "path",
@@ -68,5 +68,5 @@ static void dump_core(struct operation *op)
 	close(fd);
 }
 
-const struct operation_kind operation_dump_core = {"guest_dump_core", true, dump_arguments,
-	dump_core};
+const struct operation_kind operation_dump_core = {"guest_dump_core", .guest = true,
+	.arguments = dump_arguments, .run = dump_core};

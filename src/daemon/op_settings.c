@@ -92,7 +92,8 @@ static void memory(struct operation *op)
 		keep_memory(op, guest);
 }
 
-const struct operation_kind operation_memory = {"guest_memory", true, memory_arguments, memory};
+const struct operation_kind operation_memory = {"guest_memory", .guest = true,
+	.arguments = memory_arguments, .run = memory};
 
 static int check_maximum(const struct operation *op, const struct guest *guest, struct error *err)
 {
@@ -140,8 +141,8 @@ static void memory_max(struct operation *op)
 	guest->config.memory = old_memory;
 }
 
-const struct operation_kind operation_memory_max = {"guest_memory_max", true, memory_arguments,
-	memory_max};
+const struct operation_kind operation_memory_max = {"guest_memory_max", .guest = true,
+	.arguments = memory_arguments, .run = memory_max};
 
 /* Shares of the processors */
 
@@ -170,8 +171,8 @@ static void tell_scheduler(struct operation *op)
 				(int)guest->config.cap));
 }
 
-const struct operation_kind operation_scheduler_get = {"guest_scheduler_get", true, NULL,
-	tell_scheduler};
+const struct operation_kind operation_scheduler_get = {"guest_scheduler_get", .guest = true,
+	.run = tell_scheduler};
 
 static void scheduler(struct operation *op)
 {
@@ -203,8 +204,8 @@ static void scheduler(struct operation *op)
 	resources_change(guest, NULL);
 }
 
-const struct operation_kind operation_scheduler = {"guest_scheduler", true, scheduler_arguments,
-	scheduler};
+const struct operation_kind operation_scheduler = {"guest_scheduler", .guest = true,
+	.arguments = scheduler_arguments, .run = scheduler};
 
 /* Whether it starts with the host */
 
@@ -236,8 +237,8 @@ static void autostart(struct operation *op)
 		guest->autostart = old;
 }
 
-const struct operation_kind operation_autostart = {"guest_autostart", true, autostart_arguments,
-	autostart};
+const struct operation_kind operation_autostart = {"guest_autostart", .guest = true,
+	.arguments = autostart_arguments, .run = autostart};
 
 /* Where its processors run */
 
@@ -327,5 +328,5 @@ static void affinity(struct operation *op)
 		pinned(op, -ESRCH, "");
 }
 
-const struct operation_kind operation_affinity = {"guest_affinity", true, affinity_arguments,
-	affinity};
+const struct operation_kind operation_affinity = {"guest_affinity", .guest = true,
+	.arguments = affinity_arguments, .run = affinity};

@@ -42,7 +42,7 @@ int operation_arguments_read(const struct operation_kind *kind, const json_t *js
 	json_t *none;
 	int r;
 
-	if (kind == &operation_ask) {
+	if (kind->verb) {
 		enum request_verb verb = arguments->request.verb;
 
 		return request_read_arguments(verb, request_needs_arguments(verb) ? json : NULL,

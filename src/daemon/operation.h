@@ -49,6 +49,7 @@ struct operation_kind {
 	bool guest;       /* it is about the guest that ref names */
 	const struct field
 		*arguments; /* of struct operation_arguments, beside ref and vcpu; NULL: none */
+	bool verb;          /* its arguments are those of the monitor's verb in request, instead */
 	void (*run)(struct operation *operation);
 };
 

@@ -6,6 +6,7 @@ import glob
 import os
 import socket
 import threading
+import time
 
 from harness import Connection, Daemon, eventually, main, refused
 
@@ -390,6 +391,23 @@ def test_the_daemon_ends_and_guests_go_on():
         lines = [line["text"] for line in d.call("DELETE", "/v1/host/log")["lines"]]
         assert any("found again" in line for line in lines), lines
         assert not d.get("/v1/host/log")["lines"]
+
+
+def test_the_end_while_somebody_waits():
+    with Daemon().start() as d:
+        d.create("one", "deaf")
+        told = []
+
+        def ask():
+            told.append(refused(503, d.post, "/v1/guests/one/pause"))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        time.sleep(0.3)  # its question is with the monitor, which does not answer
+        d.stop()
+        asking.join(10)
+        assert told and "dachd ends" in told[0], told
+        assert d.start().guests()["one"]["state"] == "running"
 
 
 def test_many_listeners_and_slow_ones():

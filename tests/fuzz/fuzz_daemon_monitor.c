@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "daemon/daemon.h"
+#include "daemon/describe.h"
 #include "daemon/guest.h"
 #include "daemon/monitor.h"
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Verbs that are nothing but a request: their words become its body. */
-#include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,43 +8,34 @@
 #include "protocol/fields.h"
 #include "protocol/request.h"
 
-/* In the verb's own sentence, where it has one. */
-static int tell_wrong(struct cli *cli, const char *sentence)
+/* In the verb's own sentence, where it has one for that word. */
+static int tell_wrong(struct cli *cli, unsigned word, const char *sentence)
 {
-	if (!cli->verb->wrong)
+	if (!cli->verb->wrong || word != 1)
 		return cli_say(cli, "%s", sentence);
 	fprintf(stderr, cli->verb->wrong, cli->words[1]);
 	return CLI_FAILURE;
 }
 
-static json_t *field_value(const struct field *field, const char *word, struct error *err)
-{
-	uint64_t number;
-
-	if (field->kind != FIELD_COUNT && field->kind != FIELD_NUMBER)
-		return json_string(word);
-	if (option_number(field->key, word, field->min, field->max, &number, err))
-		return NULL;
-	return json_integer((json_int_t)number);
-}
-
-/* The words behind the guest's name as the arguments of a monitor's verb, in the order of its table. */
+/*
+ * The words behind the guest's name as the arguments of a monitor's verb, in the order of its table, by
+ * which the daemon and the monitor read them, too.
+ */
 static int monitor_body(struct cli *cli, enum request_verb verb, json_t **body)
 {
-	const struct field *field = request_arguments(verb);
-	struct monitor_request request;
+	const struct field *arguments = request_arguments(verb), *field = arguments;
+	struct monitor_request request = {.verb = verb};
 	struct error err = {""};
-	int r = 0;
 
 	if (!field->key)
 		return 0;
-	*body = json_object();
-	for (unsigned i = 1; !r && i < cli->words_count && field->key; i++, field++)
-		r = json_object_set_new(*body, field->key, field_value(field, cli->words[i], &err));
-	if (r)
+	for (unsigned i = 1; i < cli->words_count && field->key; i++, field++)
+		if (field_read_word(field, cli->words[i], &request, "", &err))
+			return tell_wrong(cli, i, err.text);
+	if (fields_check(arguments, &request, "", &err))
 		return cli_fail(cli, &err);
-	/* By the table that the daemon and the monitor read it with. */
-	return request_read_arguments(verb, *body, &request, &err) ? tell_wrong(cli, err.text) : 0;
+	*body = fields_write(arguments, &request);
+	return *body ? 0 : cli_say(cli, "out of memory");
 }
 
 static int words_body(struct cli *cli, json_t **body)
@@ -61,7 +50,7 @@ static int words_body(struct cli *cli, json_t **body)
 		json_t *value = argument->read ? argument->read(word) : json_string(word);
 
 		if (json_object_set_new(*body, argument->key, value))
-			return tell_wrong(cli, "that word makes no sense there");
+			return tell_wrong(cli, i, "that word makes no sense there");
 	}
 	return 0;
 }

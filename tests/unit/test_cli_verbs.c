@@ -178,6 +178,7 @@ static void acts(void **state)
 		"POST /v1/guests/web/trigger {\"trigger\":\"nmi\",\"vcpu\":1}\n");
 	assert_int_equal(RUN("trigger", "web", "nmi", "x"), 1);
 	assert_string_equal(rig.asked, "");
+	assert_non_null(strstr(rig.err, "dach trigger: vcpu: "));
 	assert_int_equal(RUN("rename", "web", "db"), 1);
 	assert_string_equal(rig.err, "dach rename: the name db is taken\n");
 	assert_int_equal(RUN("trigger", "web", "nmi"), 0);

@@ -22,6 +22,7 @@ done
 SCRIPT
 initrd "$work/lines"
 mkfifo "$work/pipe"
+forget
 timeout -k 5 "$LIMIT" "$DACH" run --engine "$DACH_ENGINE" --kernel "$kernel" \
 	--initrd "$work/initrd" --cmdline "console=ttyS0 quiet panic=-1" --memory 256 \
 	<"$work/pipe" >"$output" 2>"$errors" &
@@ -49,6 +50,7 @@ read -r line
 echo "got $line"
 SCRIPT
 initrd "$work/wait"
+forget
 timeout -k 5 "$LIMIT" "$DACH" run --engine "$DACH_ENGINE" --kernel "$kernel" \
 	--initrd "$work/initrd" --cmdline "console=ttyS0 quiet panic=-1" --memory 256 \
 	<"$work/second" >"$output" 2>"$errors" &

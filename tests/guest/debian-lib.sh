@@ -28,6 +28,7 @@ port=$(free_port)
 
 # image_start OPTION...: in the background, its port 22 forwarded
 image_start() {
+	forget
 	timeout -k 5 "$LIMIT" "$DACH" run "$image" --engine "$DACH_ENGINE" \
 		--net "user,loopback,fwd=tcp:127.0.0.1:$port-:22" "$@" </dev/null >"$output" 2>"$errors" &
 	guest_pid=$!

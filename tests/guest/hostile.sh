@@ -10,6 +10,7 @@ attack() {
 	seed=$1
 	shift
 	truncate -s 4M "$work/disk"
+	forget
 	timeout -k 30 60 "$DACH" run --engine "$DACH_ENGINE" --kernel "$hostile" --memory 64 \
 		--cmdline "seed=$seed" --disk "$work/disk" --net user "$@" \
 		</dev/null >"$output" 2>"$errors" &

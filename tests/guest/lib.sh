@@ -72,10 +72,17 @@ guest() {
 	tr -d '\r' <"$output" >"$output.text" && mv "$output.text" "$output"
 }
 
+# Before a guest starts in the background: what is waited for is not what the last one said.
+forget() {
+	: >"$output"
+	: >"$errors"
+}
+
 # guest_start: the same in the background; guest_wait gives its status
 guest_start() {
 	cat >"$work/script"
 	initrd "$work/script"
+	forget
 	timeout -k 5 "$LIMIT" "$DACH" run --engine "$DACH_ENGINE" --kernel "$kernel" \
 		--initrd "$work/initrd" --cmdline "console=ttyS0 quiet panic=-1 ${cmdline:-}" \
 		--memory "${memory:-512}" "$@" </dev/null >"$output" 2>"$errors" &

@@ -48,6 +48,7 @@ start() {
 	shift
 	rm -f "$work/typed"
 	mkfifo "$work/typed"
+	forget
 	timeout -k 5 "$LIMIT" "$DACH" run --engine "$DACH_ENGINE" --kernel "$kernel" \
 		--initrd "$work/initrd" --cmdline "console=ttyS0 quiet panic=-1" --memory 256 \
 		--vcpus "$vcpus" --disk "$work/disk" --net "user,fwd=tcp:127.0.0.1:$forward-:7" "$@" \

@@ -76,6 +76,7 @@ console_open() {
 	console_close
 	rm -f "$work/keys"
 	mkfifo "$work/keys"
+	forget
 	xl console "$1" <"$work/keys" >"$output" 2>"$errors" &
 	console=$!
 	exec 8>"$work/keys"

@@ -6,12 +6,12 @@
 
 #include "vmm/launch.h"
 #include "protocol/request.h"
+#include "from_fields.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void take(const char *text, size_t size)
 {
-	const char *text = (const char *)data;
 	struct vmm_launch launch;
 	struct monitor_request request;
 	struct error err = {""};
@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!request_parse(text, size, &request, &err) && request.verb >= REQUEST_VERBS)
 		abort();
 	if (vmm_launch_read(text, size, &launch, &err))
-		return 0;
+		return;
 	if (!launch.config.vcpus || launch.config.vcpus > LIMIT_VCPUS ||
 		launch.spec.memory << 10 > launch.config.memory ||
 		launch.config.disks > LIMIT_DISKS || launch.config.nets > LIMIT_NETWORKS)
@@ -28,5 +28,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (launch.fd[i] <= launch.fd[i - 1])
 			abort();
 	vmm_launch_free(&launch);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct from from = {data + 1, size - 1, 16};
+	json_t *json;
+	char *text;
+
+	/* As it is, or a launch description by its table. */
+	if (!size || data[0] & 1) {
+		take((const char *)data, size);
+		return 0;
+	}
+	json = from_fields(&from, launch_fields);
+	text = json_dumps(json, JSON_COMPACT);
+	take(text, strlen(text));
+	free(text);
+	json_decref(json);
 	return 0;
 }

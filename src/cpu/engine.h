@@ -58,9 +58,10 @@ struct engine_callbacks {
 	/* Where the engine holds the local APICs: a vector that vm_route() told of was ended. */
 	void (*eoi)(void *ctx, uint8_t vector);
 	/*
-	 * VMCALL or VMMCALL by the kernel: its number, arguments and result as KVM's. May be NULL.
+	 * VMCALL or VMMCALL by the kernel: its registers (outside of 64-bit code without their upper
+	 * halves); the result goes to RAX. May be NULL.
 	 */
-	int64_t (*hypercall)(void *ctx, unsigned index, uint64_t number, const uint64_t arg[4]);
+	int64_t (*hypercall)(void *ctx, unsigned index, const uint64_t gpr[16]);
 };
 
 /* A local APIC and what its processor does, of an engine that holds the APICs. */

@@ -2,20 +2,15 @@
 /* What the engine calls on vCPU threads. */
 #include <x86intrin.h>
 
+#include "machine/chipset/fpu.h"
 #include "machine/internal.h"
-
-/*
- * Where KVM tells a guest that it need not end an interrupt. A guest that began under an engine that
- * has this finds it here too: its word stays as it is, so that it ends all of them.
- */
-#define MSR_PV_EOI 0x4b564d04u
 
 static uint64_t io_read(void *ctx, unsigned index, uint16_t port, unsigned size)
 {
 	struct machine *machine = ctx;
 
 	count(&machine->vcpu[index], COUNT_IO);
-	return bus_read(&machine->io, port, size);
+	return bus_read(&machine->board.io, port, size);
 }
 
 static void io_write(void *ctx, unsigned index, uint16_t port, unsigned size, uint64_t value)
@@ -23,7 +18,7 @@ static void io_write(void *ctx, unsigned index, uint16_t port, unsigned size, ui
 	struct machine *machine = ctx;
 
 	count(&machine->vcpu[index], COUNT_IO);
-	bus_write(&machine->io, port, size, value);
+	bus_write(&machine->board.io, port, size, value);
 }
 
 /* Each vCPU finds its own APIC, at the same address unless it has moved it. */
@@ -47,7 +42,7 @@ static uint64_t mmio_read(void *ctx, unsigned index, uint64_t gpa, unsigned size
 		return lapic_mmio_read(lapic, offset, size);
 	}
 	count(&machine->vcpu[index], COUNT_MMIO);
-	return bus_read(&machine->mmio, gpa, size);
+	return bus_read(&machine->board.mmio, gpa, size);
 }
 
 static void mmio_write(void *ctx, unsigned index, uint64_t gpa, unsigned size, uint64_t value)
@@ -62,7 +57,7 @@ static void mmio_write(void *ctx, unsigned index, uint64_t gpa, unsigned size, u
 		return;
 	}
 	count(&machine->vcpu[index], COUNT_MMIO);
-	bus_write(&machine->mmio, gpa, size, value);
+	bus_write(&machine->board.mmio, gpa, size, value);
 }
 
 static bool msr_read(void *ctx, unsigned index, uint32_t msr, uint64_t *value)
@@ -70,12 +65,7 @@ static bool msr_read(void *ctx, unsigned index, uint32_t msr, uint64_t *value)
 	struct machine *machine = ctx;
 
 	count(&machine->vcpu[index], COUNT_MSR);
-	if (msr == MSR_PV_EOI) {
-		*value = machine->vcpu[index].pv_eoi;
-		return true;
-	}
-	return lapic_msr_read(&machine->lapic[index], msr, value) ||
-		pvclock_msr_read(&machine->clock, index, msr, value);
+	return msr_bus_read(&machine->board.msrs, index, msr, value);
 }
 
 static bool msr_write(void *ctx, unsigned index, uint32_t msr, uint64_t value)
@@ -83,12 +73,7 @@ static bool msr_write(void *ctx, unsigned index, uint32_t msr, uint64_t value)
 	struct machine *machine = ctx;
 
 	count(&machine->vcpu[index], COUNT_MSR);
-	if (msr == MSR_PV_EOI) {
-		machine->vcpu[index].pv_eoi = value;
-		return true;
-	}
-	return lapic_msr_write(&machine->lapic[index], msr, value) ||
-		pvclock_msr_write(&machine->clock, index, msr, value);
+	return msr_bus_write(&machine->board.msrs, index, msr, value);
 }
 
 static int irq_pending(void *ctx, unsigned index)
@@ -99,7 +84,7 @@ static int irq_pending(void *ctx, unsigned index)
 	if (machine->only != ALL)
 		return -1;
 	if (machine->engine_apics)
-		return index ? -1 : pic_pending(&machine->pic);
+		return index ? -1 : pic_pending(machine_pic(machine));
 	return lapic_pending(&machine->lapic[index]);
 }
 
@@ -108,7 +93,7 @@ static int irq_ack(void *ctx, unsigned index)
 	struct machine *machine = ctx;
 
 	if (machine->engine_apics)
-		return pic_ack(&machine->pic);
+		return pic_ack(machine_pic(machine));
 	return lapic_ack(&machine->lapic[index]);
 }
 
@@ -130,55 +115,14 @@ static void eoi(void *ctx, uint8_t vector)
 {
 	struct machine *machine = ctx;
 
-	ioapic_eoi(&machine->ioapic, vector);
+	ioapic_eoi(machine_ioapic(machine), vector);
 }
 
-/* Linux, Documentation/virt/kvm/x86/hypercalls.rst */
-#define CALL_KICK 5u
-#define CALL_SEND_IPI 10u
-#define IPI_BITS 128u
-
-static void kick_halted(struct machine *machine, uint64_t apic_id)
-{
-	if (apic_id >= machine->made)
-		return;
-	/* first the reason, then a look at whether it sleeps: see the head of vcpu.c */
-	atomic_store(&machine->vcpu[apic_id].unhalted, true);
-	vcpu_unhalt(&machine->vcpu[apic_id]);
-}
-
-/* Bits of up to 128 APICs from arg[2] on; arg[3] as the low half of an ICR. */
-static int64_t send_ipis(struct machine *machine, unsigned index, const uint64_t arg[4])
-{
-	unsigned mode = arg[3] >> 8 & 7;
-	int64_t count = 0;
-
-	if (mode != LAPIC_FIXED && mode != LAPIC_NMI)
-		return HYPERCALL_UNKNOWN;
-	if (arg[2] >= machine->made)
-		return 0;
-	for (unsigned i = 0; i < IPI_BITS; i++) {
-		if (!(arg[i / 64] >> i % 64 & 1) || arg[2] + i >= machine->made)
-			continue;
-		lapic_icr_write(&machine->lapic[index], (arg[2] + i) << 32 | (arg[3] & 0x7ff),
-			true);
-		count++;
-	}
-	return count;
-}
-
-static int64_t hypercall(void *ctx, unsigned index, uint64_t number, const uint64_t arg[4])
+static int64_t hypercall(void *ctx, unsigned index, const uint64_t gpr[16])
 {
 	struct machine *machine = ctx;
 
-	switch (number) {
-	case CALL_KICK:
-		kick_halted(machine, arg[1]);
-		return 0;
-	case CALL_SEND_IPI:
-		return send_ipis(machine, index, arg);
-	}
-	return HYPERCALL_UNKNOWN;
+	return hypercall_bus_call(&machine->board.hypercalls, index, gpr);
 }
 
 static void ferr(void *ctx, unsigned index)

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "machine/chipset/serial.h"
 #include "machine/internal.h"
 
 void machine_vcpu_info(struct machine *machine, unsigned index, struct machine_vcpu_info *info)
@@ -29,15 +30,13 @@ void machine_vcpu_info(struct machine *machine, unsigned index, struct machine_v
 
 void machine_nmi(struct machine *machine, unsigned index)
 {
-	const struct lapic_ops *ops = &machine->apics.ops;
-
 	if (index < machine->made)
-		ops->nmi(machine->apics.ctx, index);
+		machine->apics.owner.nmi(machine->apics.ctx, index);
 }
 
 int machine_sysrq(struct machine *machine, char key, struct error *err)
 {
-	if (serial_break_then(&machine->serial, key))
+	if (serial_break_then(board_find(&machine->board, &serial_com1_device), key))
 		return 0;
 	return error_set(err, EAGAIN,
 		"the guest does not listen to its serial port: it needs console=ttyS0");

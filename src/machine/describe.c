@@ -85,14 +85,7 @@ static void machine_describe(struct machine *machine, struct state *s)
 		lapic_describe(&machine->lapic[i], s);
 		describe_vcpu(machine, &machine->vcpu[i], s);
 	}
-	ioapic_describe(&machine->ioapic, s);
-	pic_describe(&machine->pic, s);
-	pit_describe(&machine->pit, s);
-	rtc_describe(&machine->rtc, s);
-	pm_describe(&machine->pm, s);
-	serial_describe(&machine->serial, s);
-	pvclock_describe(&machine->clock, atomic_load(&machine->tsc_offset), s);
-	pci_describe(&machine->pci, s);
+	board_describe(&machine->board, s);
 }
 
 void machine_describe_head(struct machine_head *head, struct state *s)
@@ -128,18 +121,18 @@ void machine_save(struct machine *machine, struct state *s)
 	}
 	snprintf(head.engine, sizeof head.engine, "%s", machine->config.engine->name);
 	machine_describe_head(&head, s);
-	pci_bus_quiet(&machine->pci, true);
+	pci_bus_quiet(machine_pci(machine), true);
 	for (unsigned i = 0; i < machine->made; i++)
 		vcpu_apic_fetch(&machine->vcpu[i]);
 	machine_describe(machine, s);
 	for (unsigned i = 0; i < machine->made; i++)
 		vcpu_apic_release(&machine->vcpu[i]);
-	pci_bus_quiet(&machine->pci, false);
+	pci_bus_quiet(machine_pci(machine), false);
 }
 
 void machine_load(struct machine *machine, struct state *s)
 {
-	pci_bus_quiet(&machine->pci, true);
+	pci_bus_quiet(machine_pci(machine), true);
 	machine_describe(machine, s);
 	for (unsigned i = 0; i < machine->made && state_ok(s); i++) {
 		struct error err = {0};
@@ -148,5 +141,5 @@ void machine_load(struct machine *machine, struct state *s)
 			state_fail(s, EINVAL, "%s", err.text);
 	}
 	if (state_ok(s))
-		pci_bus_quiet(&machine->pci, false);
+		pci_bus_quiet(machine_pci(machine), false);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The machine from inside; for the files of machine/ that make it up
- * (machine.c, board.c, vcpu.c, callbacks.c, dump.c), not for its devices.
+ * (machine.c, wires.c, apics.c, paravirt.c, vcpu.c, callbacks.c, ...), not for its devices.
  */
 #ifndef DACH_MACHINE_INTERNAL_H
 #define DACH_MACHINE_INTERNAL_H
@@ -12,13 +12,11 @@
 #include "machine/chipset/pm.h"
 #include "machine/chipset/serial.h"
 #include "machine/chipset/testdev.h"
+#include "machine/board.h"
 #include "machine/interrupt/ioapic.h"
 #include "machine/interrupt/lapic.h"
 #include "machine/interrupt/pic.h"
 #include "machine/machine.h"
-#include "machine/timer/pit.h"
-#include "machine/timer/pvclock.h"
-#include "machine/timer/rtc.h"
 
 /* Where a vCPU's thread is, for those who want to wake it (vcpu.doze, a futex). */
 enum { VCPU_AWAKE, VCPU_POLLS, VCPU_SLEEPS };
@@ -71,19 +69,10 @@ struct machine {
 	struct engine_vm *vm;
 	bool engine_apics; /* the local APICs are the engine's; those below are not in use */
 	struct memory mem;
-	struct bus io, mmio;
-	struct pci_bus pci;
+	struct board board;
 	struct lapic_set apics;
 	struct lapic lapic[MACHINE_VCPUS_MAX];
 	struct loop_timer apic_timer[MACHINE_VCPUS_MAX];
-	struct ioapic ioapic;
-	struct pic pic;
-	struct pit pit;
-	struct rtc rtc;
-	struct serial serial;
-	struct pm pm;
-	struct pvclock clock;
-	struct testdev testdev;
 	_Atomic int64_t tsc_offset;
 
 	struct vcpu vcpu[MACHINE_VCPUS_MAX];
@@ -109,7 +98,7 @@ struct machine {
 #define ALL UINT32_MAX
 
 /* vcpu.c; any thread */
-void vcpu_kick(void *machine, unsigned index); /* lapic_ops.kick */
+void vcpu_kick(void *machine, unsigned index); /* lapic_owner.kick */
 void vcpu_unhalt(struct vcpu *vcpu);           /* looks at unhalted if it is halted */
 void vcpu_request(struct vcpu *vcpu, uint32_t requests);
 void vcpu_attend(struct vcpu *vcpu); /* makes the thread look at attention soon */
@@ -128,17 +117,32 @@ int vcpu_apic_store(struct vcpu *vcpu, struct error *err);
 
 /* machine.c; any thread */
 void machine_end(struct machine *machine, enum machine_result result, const struct error *err);
-#define IRQ_FPU 13 /* FERR#; a write to port 0xf0 takes it back */
-void machine_irq(struct machine *machine, unsigned gsi, bool level);
 /* Who may run has changed; by the machine's lock. */
 void machine_update(struct machine *machine);
 void machine_debug_stop(struct machine *machine, unsigned vcpu);
 
-/* board.c: the devices */
-int board_init(struct machine *machine, struct error *err);
-void board_destroy(struct machine *machine);
-void board_reset(struct machine *machine);
-void board_firmware(struct machine *machine); /* after a reset */
+/* The board's first two devices: found at once. */
+static inline struct ioapic *machine_ioapic(const struct machine *machine)
+{
+	return board_find(&machine->board, &ioapic_device);
+}
+
+static inline struct pic *machine_pic(const struct machine *machine)
+{
+	return board_find(&machine->board, &pic_device);
+}
+
+/* wires.c: the board with its devices; board_destroy() follows even after a failure */
+int machine_board_init(struct machine *machine, struct error *err);
+void machine_irq(void *machine, unsigned irq, bool level); /* board_owner.irq; any thread */
+
+/* apics.c: the local APICs, which the engine may have instead; before the board's devices */
+int machine_apics_init(struct machine *machine, struct error *err);
+void machine_apics_reset(struct machine *machine); /* last: devices may still have sent something */
+void machine_apics_destroy(struct machine *machine);
+
+/* paravirt.c: KVM's calls and MSRs */
+int machine_paravirt_init(struct machine *machine, struct error *err);
 
 extern const struct engine_callbacks machine_callbacks; /* callbacks.c */
 uint64_t machine_tsc(void *machine);

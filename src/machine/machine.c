@@ -11,7 +11,11 @@
 
 #include "machine/acpi/acpi.h"
 #include "machine/boot/boot.h"
+#include "machine/chipset/pm.h"
+#include "machine/chipset/serial.h"
+#include "machine/chipset/testdev.h"
 #include "machine/internal.h"
+#include "machine/pci/root.h"
 
 #define POLL_MAX 50000u /* ns */
 #define STOP_SECONDS 5  /* a vCPU that has not left the engine by then never will */
@@ -164,12 +168,12 @@ void machine_stop(struct machine *machine)
 
 void machine_power_button(struct machine *machine)
 {
-	pm_power_button(&machine->pm);
+	pm_power_button(board_find(&machine->board, &pm_device));
 }
 
 size_t machine_serial_input(struct machine *machine, const uint8_t *data, size_t len)
 {
-	return serial_input(&machine->serial, data, len);
+	return serial_input(board_find(&machine->board, &serial_com1_device), data, len);
 }
 
 /* Boot and reset */
@@ -210,11 +214,10 @@ static int boot(struct machine *machine, struct error *err)
 	if (r < 0)
 		return r;
 	atomic_store(&machine->tsc_offset, -(int64_t)__rdtsc());
-	pvclock_reset(&machine->clock, atomic_load(&machine->tsc_offset));
 	for (unsigned i = 0; i < machine->made && !r; i++)
 		r = vcpu_boot(&machine->vcpu[i], &state, err);
-	if (!r && config->test_devices)
-		board_firmware(machine);
+	if (!r)
+		board_power_on(&machine->board);
 	return r;
 }
 
@@ -245,7 +248,8 @@ static void reset(void *ctx)
 	pthread_mutex_unlock(&machine->lock);
 	if (atomic_load(&machine->over))
 		return;
-	board_reset(machine);
+	board_reset(&machine->board);
+	machine_apics_reset(machine);
 	memory_clear(&machine->mem);
 	r = config->reload ? config->reload(config->reload_ctx, &config->kernel, &config->initrd,
 				     &config->cmdline, &err)
@@ -320,7 +324,7 @@ static int make_engine(struct machine *machine, struct error *err)
 
 static int set_up(struct machine *machine, struct error *err)
 {
-	int r = board_init(machine, err);
+	int r = machine_board_init(machine, err);
 
 	if (!r)
 		r = make_engine(machine, err);
@@ -382,7 +386,8 @@ void machine_destroy(struct machine *machine)
 		machine->config.engine->vcpu_destroy(machine->vcpu[i].engine);
 	if (machine->vm)
 		machine->config.engine->vm_destroy(machine->vm);
-	board_destroy(machine);
+	machine_apics_destroy(machine);
+	board_destroy(&machine->board);
 	memory_destroy(&machine->mem);
 	pthread_cond_destroy(&machine->changed);
 	pthread_mutex_destroy(&machine->lock);
@@ -471,17 +476,17 @@ struct memory *machine_memory(struct machine *machine)
 
 struct pci_bus *machine_pci(struct machine *machine)
 {
-	return &machine->pci;
+	return board_find(&machine->board, &pci_root_device);
 }
 
 struct bus *machine_io(struct machine *machine)
 {
-	return &machine->io;
+	return &machine->board.io;
 }
 
 struct bus *machine_mmio(struct machine *machine)
 {
-	return &machine->mmio;
+	return &machine->board.mmio;
 }
 
 struct loop *machine_loop(struct machine *machine)
@@ -506,7 +511,9 @@ unsigned machine_vcpus(struct machine *machine)
 
 uint32_t machine_test_status(struct machine *machine)
 {
-	return atomic_load(&machine->testdev.status);
+	const struct testdev *testdev = board_find(&machine->board, &testdev_device);
+
+	return testdev ? testdev_status(testdev) : 0;
 }
 
 struct engine_vcpu *machine_vcpu(struct machine *machine, unsigned index)

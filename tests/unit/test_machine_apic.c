@@ -34,9 +34,9 @@ struct rig {
 	uint32_t route_data[IOAPIC_PINS];
 	struct lapic_set set;
 	struct lapic apic[CPUS];
-	struct ioapic ioapic;
-	struct bus mmio, io;
-	struct pic pic;
+	struct board board;
+	struct ioapic *ioapic;
+	struct pic *pic;
 	unsigned kicks[CPUS], nmis[CPUS], inits[CPUS], sipis[CPUS], eois, raised;
 	uint8_t sipi_vector;
 	uint64_t armed[CPUS], tsc;
@@ -68,7 +68,7 @@ static void on_eoi(void *ctx, uint8_t vector)
 	struct rig *rig = ctx;
 
 	rig->eois++;
-	ioapic_eoi(&rig->ioapic, vector);
+	ioapic_eoi(rig->ioapic, vector);
 }
 
 static void on_arm(void *ctx, unsigned i, uint64_t deadline)
@@ -83,12 +83,12 @@ static uint64_t on_tsc(void *ctx)
 
 static int on_extint(void *ctx)
 {
-	return pic_pending(&((struct rig *)ctx)->pic);
+	return pic_pending(((struct rig *)ctx)->pic);
 }
 
 static int on_extint_ack(void *ctx)
 {
-	return pic_ack(&((struct rig *)ctx)->pic);
+	return pic_ack(((struct rig *)ctx)->pic);
 }
 
 static void on_raised(void *ctx)
@@ -103,8 +103,8 @@ static bool on_page_fits(void *ctx, uint64_t gpa)
 	return gpa >= RAM_END && gpa < 1ull << 36;
 }
 
-static const struct lapic_ops ops = {on_kick, on_nmi, on_init, on_sipi, on_eoi, on_arm, on_tsc,
-	on_extint, on_extint_ack, on_page_fits};
+static const struct lapic_owner apic_owner = {on_kick, on_nmi, on_init, on_sipi, on_eoi, on_arm,
+	on_tsc, on_extint, on_extint_ack, on_page_fits};
 
 static void put(struct rig *rig, unsigned cpu, unsigned reg, uint32_t value)
 {
@@ -129,17 +129,27 @@ static void on_route(void *ctx, unsigned pin, uint64_t addr, uint32_t data)
 	rig->route_data[pin] = data;
 }
 
+static const struct board_owner owner = {
+	.message = on_message,
+	.route = on_route,
+	.intr = on_raised,
+};
+
 static int setup(void **state)
 {
 	static struct rig rig;
-	const struct ioapic_host host = {&rig, on_message, on_route};
+	struct error err = {0};
 
+	if (rig.board.count)
+		board_destroy(&rig.board);
 	memset(&rig, 0, sizeof rig);
-	bus_init(&rig.mmio);
-	bus_init(&rig.io);
-	lapic_set_init(&rig.set, rig.apic, CPUS, 1000000, &ops, &rig);
-	ioapic_init(&rig.ioapic, &rig.mmio, &host);
-	pic_init(&rig.pic, &rig.io, on_raised, &rig);
+	rig.board = (struct board){.owner = &owner, .ctx = &rig};
+	board_init(&rig.board);
+	lapic_set_init(&rig.set, rig.apic, CPUS, 1000000, &apic_owner, &rig);
+	assert_int_equal(board_add(&rig.board, &ioapic_device, &err), 0);
+	assert_int_equal(board_add(&rig.board, &pic_device, &err), 0);
+	rig.ioapic = board_find(&rig.board, &ioapic_device);
+	rig.pic = board_find(&rig.board, &pic_device);
 	for (unsigned i = 0; i < CPUS; i++)
 		put(&rig, i, SVR, 0x1ff);
 	*state = &rig;
@@ -410,10 +420,10 @@ static void deadline(void **state)
 
 static void pin(struct rig *rig, unsigned n, uint64_t entry)
 {
-	bus_write(&rig->mmio, IOAPIC_BASE, 4, 0x10 + 2 * n + 1);
-	bus_write(&rig->mmio, IOAPIC_BASE + 0x10, 4, entry >> 32);
-	bus_write(&rig->mmio, IOAPIC_BASE, 4, 0x10 + 2 * n);
-	bus_write(&rig->mmio, IOAPIC_BASE + 0x10, 4, entry);
+	bus_write(&rig->board.mmio, IOAPIC_BASE, 4, 0x10 + 2 * n + 1);
+	bus_write(&rig->board.mmio, IOAPIC_BASE + 0x10, 4, entry >> 32);
+	bus_write(&rig->board.mmio, IOAPIC_BASE, 4, 0x10 + 2 * n);
+	bus_write(&rig->board.mmio, IOAPIC_BASE + 0x10, 4, entry);
 }
 
 /* Whoever holds the APICs is told of the messages whose ends matter: level-triggered ones'. */
@@ -433,7 +443,7 @@ static void ioapic_tells_routes(void **state)
 	assert_int_equal(rig->route_addr[9], 0);
 	pin(rig, 9, 0x8032);
 	assert_int_equal(rig->route_data[9], 0xc032);
-	ioapic_reset(&rig->ioapic);
+	ioapic_device.reset(rig->ioapic);
 	assert_int_equal(rig->route_addr[9], 0);
 }
 
@@ -441,45 +451,45 @@ static void ioapic_pins(void **state)
 {
 	struct rig *rig = *state;
 
-	bus_write(&rig->mmio, IOAPIC_BASE, 4, 1);
-	assert_int_equal(bus_read(&rig->mmio, IOAPIC_BASE + 0x10, 4), 0x170020);
+	bus_write(&rig->board.mmio, IOAPIC_BASE, 4, 1);
+	assert_int_equal(bus_read(&rig->board.mmio, IOAPIC_BASE + 0x10, 4), 0x170020);
 	/* Edge: one interrupt a rise. */
 	pin(rig, 4, (1ull << 56) | 0x71);
-	ioapic_set(&rig->ioapic, 4, true);
-	ioapic_set(&rig->ioapic, 4, true);
+	ioapic_set(rig->ioapic, 4, true);
+	ioapic_set(rig->ioapic, 4, true);
 	assert_int_equal(takes(rig, 1), 0x71);
 	assert_int_equal(takes(rig, 1), -1);
-	ioapic_set(&rig->ioapic, 4, false);
+	ioapic_set(rig->ioapic, 4, false);
 	assert_int_equal(rig->eois, 0);
 	/* Level: again after the end while the line is up; not before. */
 	pin(rig, 9, 0x8072);
-	ioapic_set(&rig->ioapic, 9, true);
+	ioapic_set(rig->ioapic, 9, true);
 	assert_int_equal(lapic_ack(&rig->apic[0]), 0x72);
-	ioapic_set(&rig->ioapic, 9, false);
-	ioapic_set(&rig->ioapic, 9, true);
+	ioapic_set(rig->ioapic, 9, false);
+	ioapic_set(rig->ioapic, 9, true);
 	assert_int_equal(lapic_pending(&rig->apic[0]), -1);
-	bus_write(&rig->mmio, IOAPIC_BASE, 4, 0x10 + 18);
-	assert_true(bus_read(&rig->mmio, IOAPIC_BASE + 0x10, 4) & 0x4000);
+	bus_write(&rig->board.mmio, IOAPIC_BASE, 4, 0x10 + 18);
+	assert_true(bus_read(&rig->board.mmio, IOAPIC_BASE + 0x10, 4) & 0x4000);
 	put(rig, 0, EOI, 0);
 	assert_int_equal(rig->eois, 1);
 	assert_int_equal(lapic_ack(&rig->apic[0]), 0x72);
-	ioapic_set(&rig->ioapic, 9, false);
+	ioapic_set(rig->ioapic, 9, false);
 	put(rig, 0, EOI, 0);
 	assert_int_equal(lapic_pending(&rig->apic[0]), -1);
 	/* Masked level: comes when unmasked. */
 	pin(rig, 9, 0x18072);
-	ioapic_set(&rig->ioapic, 9, true);
+	ioapic_set(rig->ioapic, 9, true);
 	assert_int_equal(lapic_pending(&rig->apic[0]), -1);
 	pin(rig, 9, 0x8072);
 	assert_int_equal(takes(rig, 0), 0x72);
-	ioapic_set(&rig->ioapic, 9, false);
+	ioapic_set(rig->ioapic, 9, false);
 	takes(rig, 0);
 	/* Out of range: nothing. */
-	ioapic_set(&rig->ioapic, 24, true);
-	ioapic_set(&rig->ioapic, 200, true);
-	bus_write(&rig->mmio, IOAPIC_BASE, 4, 0xff);
-	bus_write(&rig->mmio, IOAPIC_BASE + 0x10, 4, 0xffffffff);
-	assert_int_equal(bus_read(&rig->mmio, IOAPIC_BASE + 0x10, 4), 0);
+	ioapic_set(rig->ioapic, 24, true);
+	ioapic_set(rig->ioapic, 200, true);
+	bus_write(&rig->board.mmio, IOAPIC_BASE, 4, 0xff);
+	bus_write(&rig->board.mmio, IOAPIC_BASE + 0x10, 4, 0xffffffff);
+	assert_int_equal(bus_read(&rig->board.mmio, IOAPIC_BASE + 0x10, 4), 0);
 }
 
 static void messages(void **state)
@@ -502,36 +512,36 @@ static void pic_pair(void **state)
 	for (unsigned chip = 0; chip < 2; chip++) {
 		unsigned port = chip ? 0xa0 : 0x20;
 
-		bus_write(&rig->io, port, 1, 0x11);
-		bus_write(&rig->io, port + 1, 1, chip ? 0x38 : 0x30);
-		bus_write(&rig->io, port + 1, 1, chip ? 2 : 4);
-		bus_write(&rig->io, port + 1, 1, 1);
-		bus_write(&rig->io, port + 1, 1, 0);
+		bus_write(&rig->board.io, port, 1, 0x11);
+		bus_write(&rig->board.io, port + 1, 1, chip ? 0x38 : 0x30);
+		bus_write(&rig->board.io, port + 1, 1, chip ? 2 : 4);
+		bus_write(&rig->board.io, port + 1, 1, 1);
+		bus_write(&rig->board.io, port + 1, 1, 0);
 	}
 	put(rig, 0, LVT + 0x30, 0x700); /* LINT0 takes it */
-	pic_set(&rig->pic, 0, true);
-	pic_set(&rig->pic, 10, true);
+	pic_set(rig->pic, 0, true);
+	pic_set(rig->pic, 10, true);
 	assert_int_equal(rig->raised, 1);
 	assert_int_equal(lapic_ack(apic), 0x30);
 	assert_int_equal(lapic_ack(apic), -1); /* the first is in service */
-	bus_write(&rig->io, 0x20, 1, 0x20);
+	bus_write(&rig->board.io, 0x20, 1, 0x20);
 	assert_int_equal(lapic_pending(apic), 0x3a);
 	assert_int_equal(lapic_ack(apic), 0x3a);
-	bus_write(&rig->io, 0xa0, 1, 0x0b);
-	assert_int_equal(bus_read(&rig->io, 0xa0, 1), 4);
-	bus_write(&rig->io, 0xa0, 1, 0x20);
-	bus_write(&rig->io, 0x20, 1, 0x20);
+	bus_write(&rig->board.io, 0xa0, 1, 0x0b);
+	assert_int_equal(bus_read(&rig->board.io, 0xa0, 1), 4);
+	bus_write(&rig->board.io, 0xa0, 1, 0x20);
+	bus_write(&rig->board.io, 0x20, 1, 0x20);
 	assert_int_equal(lapic_ack(apic), -1);
 	/* Masked by the chip, then by LINT0. */
-	bus_write(&rig->io, 0x21, 1, 0x08);
-	pic_set(&rig->pic, 3, true);
+	bus_write(&rig->board.io, 0x21, 1, 0x08);
+	pic_set(rig->pic, 3, true);
 	assert_int_equal(lapic_pending(apic), -1);
-	bus_write(&rig->io, 0x21, 1, 0);
+	bus_write(&rig->board.io, 0x21, 1, 0);
 	assert_int_equal(lapic_pending(apic), 0x33);
 	put(rig, 0, LVT + 0x30, 0x10700);
 	assert_int_equal(lapic_pending(apic), -1);
-	pic_set(&rig->pic, 16, true);
-	pic_set(&rig->pic, 1000, true);
+	pic_set(rig->pic, 16, true);
+	pic_set(rig->pic, 1000, true);
 }
 
 int main(void)

@@ -22,12 +22,10 @@
 #include "machine/timer/rtc.h"
 
 struct rig {
-	struct bus io;
+	struct board board;
 	struct loop *loop;
-	struct serial serial;
-	struct pit pit;
-	struct rtc rtc;
-	struct pm pm;
+	struct serial *serial;
+	struct pm *pm;
 	char out[256];
 	unsigned outs, rooms, serial_rises, pit_rises, rtc_rises;
 	bool serial_irq, rtc_irq, sci;
@@ -48,36 +46,32 @@ static void room(void *ctx)
 	((struct rig *)ctx)->rooms++;
 }
 
-static void serial_irq(void *ctx, bool level)
+static void irq(void *ctx, unsigned number, bool level)
 {
 	struct rig *rig = ctx;
 
-	rig->serial_rises += level && !rig->serial_irq;
-	rig->serial_irq = level;
-}
-
-static void pit_irq(void *ctx, bool level)
-{
-	struct rig *rig = ctx;
-
-	rig->pit_rises += level;
-	if (rig->want && rig->pit_rises == rig->want)
-		loop_stop(rig->loop);
-}
-
-static void rtc_irq(void *ctx, bool level)
-{
-	struct rig *rig = ctx;
-
-	rig->rtc_rises += level;
-	rig->rtc_irq = level;
-	if (level)
-		loop_stop(rig->loop);
-}
-
-static void sci(void *ctx, bool level)
-{
-	((struct rig *)ctx)->sci = level;
+	switch (number) {
+	case 0: /* the interval timer */
+		rig->pit_rises += level;
+		if (rig->want && rig->pit_rises == rig->want)
+			loop_stop(rig->loop);
+		break;
+	case 4:
+		rig->serial_rises += level && !rig->serial_irq;
+		rig->serial_irq = level;
+		break;
+	case 8:
+		rig->rtc_rises += level;
+		rig->rtc_irq = level;
+		if (level)
+			loop_stop(rig->loop);
+		break;
+	case PM_SCI:
+		rig->sci = level;
+		break;
+	default:
+		fail();
+	}
 }
 
 static void poweroff(void *ctx)
@@ -95,20 +89,29 @@ static void panicked(void *ctx)
 	((struct rig *)ctx)->panics++;
 }
 
-static const struct pm_ops pm_ops = {sci, poweroff, reset, panicked};
+static const struct board_owner owner = {
+	.irq = irq,
+	.poweroff = poweroff,
+	.reset = reset,
+	.panicked = panicked,
+	.serial_output = output,
+	.serial_room = room,
+};
 
 static int setup(void **state)
 {
+	static const struct board_device *const devices[] = {&serial_com1_device, &pit_device,
+		&rtc_device, &pm_device};
 	struct rig *rig = calloc(1, sizeof *rig);
-	struct serial_backend backend = {rig, output, room, serial_irq};
 	struct error err = {0};
 
-	bus_init(&rig->io);
 	assert_int_equal(loop_create(&rig->loop, &err), 0);
-	assert_int_equal(serial_init(&rig->serial, &rig->io, 0x3f8, &backend), 0);
-	assert_int_equal(pit_init(&rig->pit, &rig->io, rig->loop, pit_irq, rig), 0);
-	assert_int_equal(rtc_init(&rig->rtc, &rig->io, rig->loop, rtc_irq, rig), 0);
-	assert_int_equal(pm_init(&rig->pm, &rig->io, &pm_ops, rig), 0);
+	rig->board = (struct board){.owner = &owner, .ctx = rig, .loop = rig->loop};
+	board_init(&rig->board);
+	for (unsigned i = 0; i < sizeof devices / sizeof *devices; i++)
+		assert_int_equal(board_add(&rig->board, devices[i], &err), 0);
+	rig->serial = board_find(&rig->board, &serial_com1_device);
+	rig->pm = board_find(&rig->board, &pm_device);
 	*state = rig;
 	return 0;
 }
@@ -117,24 +120,20 @@ static int teardown(void **state)
 {
 	struct rig *rig = *state;
 
-	serial_destroy(&rig->serial);
-	pit_destroy(&rig->pit);
-	rtc_destroy(&rig->rtc);
-	pm_destroy(&rig->pm);
+	board_destroy(&rig->board);
 	loop_destroy(rig->loop);
-	bus_destroy(&rig->io);
 	free(rig);
 	return 0;
 }
 
 static uint8_t in(struct rig *rig, unsigned port)
 {
-	return bus_read(&rig->io, port, 1);
+	return bus_read(&rig->board.io, port, 1);
 }
 
 static void out(struct rig *rig, unsigned port, uint8_t value)
 {
-	bus_write(&rig->io, port, 1, value);
+	bus_write(&rig->board.io, port, 1, value);
 }
 
 static void serial_detected(void **state)
@@ -189,16 +188,16 @@ static void serial_receives(void **state)
 	uint8_t data[20];
 
 	memset(data, 'x', sizeof data);
-	assert_int_equal(serial_input(&rig->serial, data, 20), 1); /* no FIFO yet */
+	assert_int_equal(serial_input(rig->serial, data, 20), 1); /* no FIFO yet */
 	assert_int_equal(in(rig, 0x3f8), 'x');
 	assert_int_equal(rig->rooms, 1);
 	out(rig, 0x3fa, 0x81);
 	out(rig, 0x3f9, 1);
 	out(rig, 0x3fc, 8);
-	assert_int_equal(serial_input(&rig->serial, data, 3), 3);
+	assert_int_equal(serial_input(rig->serial, data, 3), 3);
 	assert_true(rig->serial_irq);
 	assert_int_equal(in(rig, 0x3fa), 0xcc); /* few: time-out */
-	assert_int_equal(serial_input(&rig->serial, data, 20), 13);
+	assert_int_equal(serial_input(rig->serial, data, 20), 13);
 	assert_int_equal(in(rig, 0x3fa), 0xc4);
 	for (unsigned i = 0; i < 16; i++) {
 		assert_int_equal(in(rig, 0x3fd) & 1, 1);
@@ -209,7 +208,7 @@ static void serial_receives(void **state)
 	assert_false(rig->serial_irq);
 	assert_int_equal(in(rig, 0x3fd) & 1, 0);
 	assert_int_equal(in(rig, 0x3f8), 0);
-	serial_break(&rig->serial);
+	serial_break(rig->serial);
 	assert_int_equal(in(rig, 0x3fd), 0x71);
 	assert_int_equal(in(rig, 0x3fd), 0x61);
 }
@@ -329,30 +328,30 @@ static void power(void **state)
 {
 	struct rig *rig = *state;
 
-	assert_int_equal(bus_read(&rig->io, PM1_CONTROL, 2), 1);
-	pm_power_button(&rig->pm);
+	assert_int_equal(bus_read(&rig->board.io, PM1_CONTROL, 2), 1);
+	pm_power_button(rig->pm);
 	assert_false(rig->sci);
-	bus_write(&rig->io, PM1_EVENT + 2, 2, 0x100);
+	bus_write(&rig->board.io, PM1_EVENT + 2, 2, 0x100);
 	assert_true(rig->sci);
-	assert_int_equal(bus_read(&rig->io, PM1_EVENT, 2), 0x100);
-	bus_write(&rig->io, PM1_EVENT, 2, 0x100);
+	assert_int_equal(bus_read(&rig->board.io, PM1_EVENT, 2), 0x100);
+	bus_write(&rig->board.io, PM1_EVENT, 2, 0x100);
 	assert_false(rig->sci);
 	/* S3, which nobody was offered: the guest does not sleep, and who waits for its waking sees it. */
-	assert_false(bus_read(&rig->io, PM1_EVENT, 2) & 0x8000);
-	bus_write(&rig->io, PM1_CONTROL, 2, 0x2000 | 1 << 10);
+	assert_false(bus_read(&rig->board.io, PM1_EVENT, 2) & 0x8000);
+	bus_write(&rig->board.io, PM1_CONTROL, 2, 0x2000 | 1 << 10);
 	assert_int_equal(rig->poweroffs, 0);
-	assert_true(bus_read(&rig->io, PM1_EVENT, 2) & 0x8000);
-	assert_int_equal(bus_read(&rig->io, PM1_CONTROL, 2), 1 << 10 | 1);
-	bus_write(&rig->io, PM1_EVENT, 2, 0x8000);
-	assert_false(bus_read(&rig->io, PM1_EVENT, 2) & 0x8000);
-	bus_write(&rig->io, PM1_CONTROL, 2, 0x2000 | 5 << 10);
+	assert_true(bus_read(&rig->board.io, PM1_EVENT, 2) & 0x8000);
+	assert_int_equal(bus_read(&rig->board.io, PM1_CONTROL, 2), 1 << 10 | 1);
+	bus_write(&rig->board.io, PM1_EVENT, 2, 0x8000);
+	assert_false(bus_read(&rig->board.io, PM1_EVENT, 2) & 0x8000);
+	bus_write(&rig->board.io, PM1_CONTROL, 2, 0x2000 | 5 << 10);
 	assert_int_equal(rig->poweroffs, 1);
 	out(rig, 0x64, 0xd1);
 	out(rig, 0x92, 2);
 	assert_int_equal(rig->resets, 0);
 	out(rig, 0x64, 0xfe);
 	out(rig, 0x92, 3);
-	pm_reset_control(&rig->pm, 6);
+	pm_reset_control(rig->pm, 6);
 	assert_int_equal(rig->resets, 3);
 	assert_int_equal(in(rig, 0x505), 3);
 	out(rig, 0x505, 2);
@@ -364,10 +363,10 @@ static void power(void **state)
 static void pm_timer_counts(void **state)
 {
 	struct rig *rig = *state;
-	uint32_t start = bus_read(&rig->io, PM_TIMER, 4), ticks;
+	uint32_t start = bus_read(&rig->board.io, PM_TIMER, 4), ticks;
 
 	usleep(10000);
-	ticks = bus_read(&rig->io, PM_TIMER, 4) - start;
+	ticks = bus_read(&rig->board.io, PM_TIMER, 4) - start;
 	assert_in_range(ticks, 35700, PM_TIMER_HZ);
 }
 
@@ -387,38 +386,47 @@ static void scale(uint32_t khz)
 	assert_true(ns * khz / 1e6 > 0.999999 && ns * khz / 1e6 < 1.000001);
 }
 
+static int64_t no_offset(void *ctx)
+{
+	return 0;
+}
+
+static const struct board_owner clock_owner = {.tsc_offset = no_offset};
+
 static void pvclock(void **state)
 {
 	struct memory mem;
 	struct error err = {0};
-	struct pvclock clock;
+	struct board board;
 	uint32_t words[8];
 	uint64_t value;
 
 	for (uint32_t khz = 1; khz < 4000000000u; khz = khz * 2 + khz / 3 + 1)
 		scale(khz);
 	assert_int_equal(memory_create(&mem, 0x100000, 0, false, &err), 0);
-	pvclock_init(&clock, &mem, 2000000);
-	pvclock_reset(&clock, 0);
-	assert_true(pvclock_msr_write(&clock, 0, 0x4b564d01, 0x1001));
+	board = (struct board){.owner = &clock_owner, .memory = &mem, .tsc_khz = 2000000};
+	board_init(&board);
+	assert_int_equal(board_add(&board, &pvclock_device, &err), 0);
+	board_power_on(&board);
+	assert_true(msr_bus_write(&board.msrs, 0, 0x4b564d01, 0x1001));
 	assert_int_equal(memory_read(&mem, 0x1000, words, sizeof words), 0);
 	assert_true(words[0] && words[0] % 2 == 0);
 	assert_int_equal(words[6], 1u << 31); /* 0.5 ns a tick */
 	assert_int_equal(words[7], 0x100);
-	assert_true(pvclock_msr_write(&clock, 0, 0x4b564d00, 0x2000));
+	assert_true(msr_bus_write(&board.msrs, 0, 0x4b564d00, 0x2000));
 	memory_read(&mem, 0x2000, words, sizeof words);
 	assert_true(words[0] % 2 == 0 && labs((long)words[1] - time(NULL)) <= 1);
 	/* Not RAM, not aligned, not there. */
-	assert_false(pvclock_msr_write(&clock, 0, 0x4b564d01, 0x100001));
-	assert_false(pvclock_msr_write(&clock, 0, 0x4b564d01, 0xfffff1));
-	assert_false(pvclock_msr_write(&clock, 0, 0x4b564d01, UINT64_MAX));
-	assert_false(pvclock_msr_write(&clock, 0, 0x4b564d00, 0x1002));
-	assert_false(pvclock_msr_write(&clock, 0, 0x4b564d02, 0x1001));
-	assert_true(pvclock_msr_read(&clock, 0, 0x4b564d01, &value));
+	assert_false(msr_bus_write(&board.msrs, 0, 0x4b564d01, 0x100001));
+	assert_false(msr_bus_write(&board.msrs, 0, 0x4b564d01, 0xfffff1));
+	assert_false(msr_bus_write(&board.msrs, 0, 0x4b564d01, UINT64_MAX));
+	assert_false(msr_bus_write(&board.msrs, 0, 0x4b564d00, 0x1002));
+	assert_false(msr_bus_write(&board.msrs, 0, 0x4b564d02, 0x1001));
+	assert_true(msr_bus_read(&board.msrs, 0, 0x4b564d01, &value));
 	assert_int_equal(value, 0x1001);
-	assert_true(pvclock_msr_write(&clock, 0, 0x12, 0));
+	assert_true(msr_bus_write(&board.msrs, 0, 0x12, 0));
+	board_destroy(&board);
 	memory_destroy(&mem);
-	pvclock_destroy(&clock);
 }
 
 static void garbage(void **state)
@@ -431,9 +439,9 @@ static void garbage(void **state)
 		unsigned port = ports[random() % 7] + random() % 16, size = 1u << random() % 3;
 
 		if (random() & 1)
-			bus_write(&rig->io, port, size, random() * 3);
+			bus_write(&rig->board.io, port, size, random() * 3);
 		else
-			bus_read(&rig->io, port, size);
+			bus_read(&rig->board.io, port, size);
 	}
 }
 

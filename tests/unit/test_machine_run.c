@@ -92,8 +92,8 @@ static int64_t call(struct engine_vcpu *vcpu, uint64_t number, uint64_t a, uint6
 {
 	const struct engine_vm_config *config = &vcpu->vm->config;
 
-	return config->callbacks->hypercall(config->ctx, vcpu->index, number,
-		(const uint64_t[4]){a, b, c, d});
+	return config->callbacks->hypercall(config->ctx, vcpu->index,
+		(const uint64_t[16]){[RAX] = number, [RBX] = a, [RCX] = b, [RDX] = c, [RSI] = d});
 }
 
 static enum engine_exit waits_for_timer(struct engine_vcpu *vcpu, struct error *err)
@@ -261,8 +261,12 @@ static enum engine_exit scribbles(struct engine_vcpu *vcpu, struct error *err)
 			cb->io_read(ctx, vcpu->index, at, size & 7 ? size : 4);
 		else if (at / 4 != PM1_CONTROL / 4)
 			cb->io_write(ctx, vcpu->index, at, size & 7 ? size : 4, value);
-		cb->hypercall(ctx, vcpu->index, seed >> 50 & 15,
-			(const uint64_t[4]){seed, value, seed >> 60, value >> 7});
+		cb->hypercall(ctx, vcpu->index,
+			(const uint64_t[16]){[RAX] = seed >> 50 & 15,
+				[RBX] = seed,
+				[RCX] = value,
+				[RDX] = seed >> 60,
+				[RSI] = value >> 7});
 		ack(vcpu);
 		cb->tpr_write(ctx, vcpu->index, seed >> 20 & 15);
 	}

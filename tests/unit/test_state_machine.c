@@ -181,6 +181,42 @@ static void states_of_earlier_programs_load(void **unused)
 	assert_true(n >= 1);
 }
 
+/*
+ * Sections come in the order in which they always have: a state of an older version loads. What is new
+ * goes last, or is optional.
+ */
+static void sections_keep_their_order(void **unused)
+{
+	static const char *const order[] = {"guest", "cpuid", "memory", "clock", "machine", "lapic",
+		"cpu", "lapic", "cpu", "ioapic", "pic", "pit", "rtc", "pm", "serial", "pvclock",
+		"pci", "pci-device", "pci-device", "virtio-blk", "pci-device", "virtio-console",
+		"pci-device", "virtio-rng", "end"};
+	struct rig rig;
+	struct bytes b = {0};
+	struct error err = {0};
+	size_t at = 16, n = 0;
+
+	assert_true(rig_open(&rig, DISK));
+	use(&rig);
+	assert_int_equal(rig_save(&rig, &b, &err), 0);
+	while (at < b.len) {
+		const char *name = (const char *)b.data + at;
+		uint32_t len;
+
+		assert_true(at + 48 <= b.len);
+		memcpy(&len, name + 40, sizeof len);
+		/* One "memory" for as many as there are. */
+		if (!n || strcmp(order[n - 1], "memory") || strcmp(name, "memory")) {
+			assert_true(n < sizeof order / sizeof *order);
+			assert_string_equal(name, order[n++]);
+		}
+		at += 48 + len;
+	}
+	assert_int_equal(n, sizeof order / sizeof *order);
+	free(b.data);
+	rig_close(&rig);
+}
+
 /* The state, changed at some byte or cut off there, into machines; not one may break. */
 static void hostile(void **unused)
 {
@@ -397,6 +433,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(moves),
 		cmocka_unit_test(states_of_earlier_programs_load),
+		cmocka_unit_test(sections_keep_their_order),
 		cmocka_unit_test(layouts_move),
 		cmocka_unit_test(misaligned_bit_moves),
 		cmocka_unit_test(hostile),

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "machine/chipset/pm.h"
 
-#include <string.h>
+#include <pthread.h>
+#include <stdbool.h>
 
 #include "base/loop.h"
-#include "machine/describe.h"
+#include "state/state.h"
 
 #define STATUS_BUTTON 0x100u
 #define STATUS_WAKE 0x8000u
@@ -17,11 +18,19 @@
 #define PVPANIC_PANICKED 1u
 #define PVPANIC_CRASH_LOADED 2u
 
-/* Everything static here runs with the lock held. */
+struct pm {
+	struct board *board;
+	pthread_mutex_t lock; /* all that follows */
+	uint16_t status, enable, control;
+	uint8_t port92, reset_control;
+	uint64_t timer_start; /* when the timer was 0, ns of CLOCK_MONOTONIC; modulo 2^64 */
+};
+
+/* Everything static here down to the board runs with the lock held. */
 
 static void update_sci(struct pm *pm)
 {
-	pm->ops->sci(pm->ctx, pm->status & pm->enable & ENABLE_WRITABLE);
+	board_irq(pm->board, PM_SCI, pm->status & pm->enable & ENABLE_WRITABLE);
 }
 
 void pm_power_button(struct pm *pm)
@@ -66,7 +75,7 @@ static void control_write(void *ctx, uint64_t offset, unsigned size, uint64_t va
 	if (!(value & CONTROL_SLEEP))
 		return;
 	if (CONTROL_TYPE(value) == PM_SLEEP_S5)
-		pm->ops->poweroff(pm->ctx);
+		pm->board->owner->poweroff(pm->board->ctx);
 	else /* a sleep that the DSDT does not offer: over at once, for who waits for its end */
 		pm->status |= STATUS_WAKE;
 }
@@ -89,7 +98,7 @@ void pm_reset_control(struct pm *pm, uint8_t value)
 	pm->reset_control = value & ~4u;
 	pthread_mutex_unlock(&pm->lock);
 	if (value & 4)
-		pm->ops->reset(pm->ctx);
+		pm->board->owner->reset(pm->board->ctx);
 }
 
 static uint64_t keyboard_read(void *ctx, uint64_t offset, unsigned size)
@@ -102,7 +111,7 @@ static void keyboard_write(void *ctx, uint64_t offset, unsigned size, uint64_t v
 	struct pm *pm = ctx;
 
 	if (value == KEYBOARD_RESET)
-		pm->ops->reset(pm->ctx);
+		pm->board->owner->reset(pm->board->ctx);
 }
 
 static uint64_t port92_read(void *ctx, uint64_t offset, unsigned size)
@@ -118,7 +127,7 @@ static void port92_write(void *ctx, uint64_t offset, unsigned size, uint64_t val
 
 	pm->port92 = (value & ~1u) | 2; /* address line 20 stays on */
 	if (value & 1)
-		pm->ops->reset(pm->ctx);
+		pm->board->owner->reset(pm->board->ctx);
 }
 
 static uint64_t pvpanic_read(void *ctx, uint64_t offset, unsigned size)
@@ -132,7 +141,7 @@ static void pvpanic_write(void *ctx, uint64_t offset, unsigned size, uint64_t va
 
 	/* A guest with a crash kernel loaded goes on by itself. */
 	if (value & PVPANIC_PANICKED)
-		pm->ops->panicked(pm->ctx);
+		pm->board->owner->panicked(pm->board->ctx);
 }
 
 static const struct bus_ops event_ops = {event_read, event_write, 2, true};
@@ -142,8 +151,12 @@ static const struct bus_ops keyboard_ops = {keyboard_read, keyboard_write, 1, fa
 static const struct bus_ops port92_ops = {port92_read, port92_write, 1, false};
 static const struct bus_ops pvpanic_ops = {pvpanic_read, pvpanic_write, 1, false};
 
-void pm_reset(struct pm *pm)
+/* On the board */
+
+static void pm_reset(void *device)
 {
+	struct pm *pm = device;
+
 	pthread_mutex_lock(&pm->lock);
 	pm->status = pm->enable = pm->control = 0;
 	pm->port92 = 2;
@@ -152,8 +165,9 @@ void pm_reset(struct pm *pm)
 	pthread_mutex_unlock(&pm->lock);
 }
 
-void pm_describe(struct pm *pm, struct state *s)
+static void pm_describe(void *device, struct state *s)
 {
+	struct pm *pm = device;
 	uint64_t elapsed;
 
 	pthread_mutex_lock(&pm->lock);
@@ -172,30 +186,37 @@ void pm_describe(struct pm *pm, struct state *s)
 	pthread_mutex_unlock(&pm->lock);
 }
 
-int pm_init(struct pm *pm, struct bus *io, const struct pm_ops *ops, void *ctx)
+static int pm_init(void *device, struct board *board, struct error *err)
 {
-	int r;
+	static const struct {
+		uint16_t port, size;
+		const struct bus_ops *ops;
+	} ports[] = {{PM1_EVENT, 4, &event_ops}, {PM1_CONTROL, 2, &control_ops},
+		{PM_TIMER, 4, &timer_ops}, {0x64, 1, &keyboard_ops}, {0x92, 1, &port92_ops},
+		{PVPANIC_PORT, 1, &pvpanic_ops}};
+	struct pm *pm = device;
+	int r = 0;
 
-	memset(pm, 0, sizeof *pm);
 	pthread_mutex_init(&pm->lock, NULL);
-	pm->ops = ops;
-	pm->ctx = ctx;
+	pm->board = board;
 	pm_reset(pm);
-	r = bus_map(io, PM1_EVENT, 4, &event_ops, pm, &pm->lock);
-	if (!r)
-		r = bus_map(io, PM1_CONTROL, 2, &control_ops, pm, &pm->lock);
-	if (!r)
-		r = bus_map(io, PM_TIMER, 4, &timer_ops, pm, &pm->lock);
-	if (!r)
-		r = bus_map(io, 0x64, 1, &keyboard_ops, pm, &pm->lock);
-	if (!r)
-		r = bus_map(io, 0x92, 1, &port92_ops, pm, &pm->lock);
-	if (!r)
-		r = bus_map(io, PVPANIC_PORT, 1, &pvpanic_ops, pm, &pm->lock);
+	for (unsigned i = 0; i < sizeof ports / sizeof *ports && !r; i++)
+		r = bus_map(&board->io, ports[i].port, ports[i].size, ports[i].ops, pm, &pm->lock);
 	return r;
 }
 
-void pm_destroy(struct pm *pm)
+static void pm_destroy(void *device)
 {
+	struct pm *pm = device;
+
 	pthread_mutex_destroy(&pm->lock);
 }
+
+const struct board_device pm_device = {
+	.name = "power management",
+	.size = sizeof(struct pm),
+	.init = pm_init,
+	.reset = pm_reset,
+	.destroy = pm_destroy,
+	.describe = pm_describe,
+};

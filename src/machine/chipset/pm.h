@@ -7,11 +7,9 @@
 #ifndef DACH_MACHINE_CHIPSET_PM_H
 #define DACH_MACHINE_CHIPSET_PM_H
 
-#include <pthread.h>
-#include <stdbool.h>
 #include <stdint.h>
 
-#include "machine/bus.h"
+#include "machine/board.h"
 
 /* The DSDT and the FADT say the same. */
 #define PM1_EVENT 0x600
@@ -24,25 +22,10 @@
 #define PM_RESET_VALUE 0x06
 #define PVPANIC_PORT 0x505
 
-struct pm_ops {
-	void (*sci)(void *ctx, bool level);
-	void (*poweroff)(void *ctx);
-	void (*reset)(void *ctx);
-	void (*panicked)(void *ctx);
-};
+struct pm;
 
-struct pm {
-	pthread_mutex_t lock; /* all that follows */
-	const struct pm_ops *ops;
-	void *ctx;
-	uint16_t status, enable, control;
-	uint8_t port92, reset_control;
-	uint64_t timer_start; /* when the timer was 0, ns of CLOCK_MONOTONIC; modulo 2^64 */
-};
+extern const struct board_device pm_device;
 
-int pm_init(struct pm *pm, struct bus *io, const struct pm_ops *ops, void *ctx);
-void pm_destroy(struct pm *pm);
-void pm_reset(struct pm *pm);
 void pm_power_button(struct pm *pm);                 /* any thread */
 void pm_reset_control(struct pm *pm, uint8_t value); /* a write to port 0xcf9 */
 

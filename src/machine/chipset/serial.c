@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "machine/chipset/serial.h"
 
-#include <string.h>
+#include <pthread.h>
 
-#include "machine/describe.h"
+#include "state/state.h"
+
+#define IRQ_COM1 4
 
 enum { REG_DATA, REG_IER, REG_IIR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCR };
 
@@ -27,7 +29,18 @@ enum { REG_DATA, REG_IER, REG_IIR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCR }
 #define LSR_EMPTY 0x60u   /* holding and shift register: output is instantaneous */
 #define MSR_PRESENT 0xb0u /* DCD, DSR, CTS: somebody is there */
 
-/* Everything static here runs with the lock held. */
+struct serial {
+	struct board *board;
+	pthread_mutex_t lock; /* all that follows */
+	uint8_t ier, fcr, lcr, mcr, lsr, scr;
+	uint16_t divisor;
+	uint8_t fifo[SERIAL_FIFO];
+	unsigned head, count;
+	bool thr_empty_irq, irq;
+	bool starved; /* input was refused; room is to be told */
+};
+
+/* Everything static here down to the board runs with the lock held. */
 
 static unsigned capacity(const struct serial *serial)
 {
@@ -56,8 +69,7 @@ static void update(struct serial *serial)
 	if (irq == serial->irq)
 		return;
 	serial->irq = irq;
-	if (serial->backend.irq)
-		serial->backend.irq(serial->backend.ctx, irq);
+	board_irq(serial->board, IRQ_COM1, irq);
 }
 
 static void push(struct serial *serial, uint8_t byte)
@@ -74,8 +86,8 @@ static void tell_room(struct serial *serial)
 	if (!serial->starved || serial->count == capacity(serial))
 		return;
 	serial->starved = false;
-	if (serial->backend.room)
-		serial->backend.room(serial->backend.ctx);
+	if (serial->board->owner->serial_room)
+		serial->board->owner->serial_room(serial->board->ctx);
 }
 
 static uint8_t pop(struct serial *serial)
@@ -147,8 +159,8 @@ static void transmit(struct serial *serial, uint8_t byte)
 {
 	if (serial->mcr & MCR_LOOP)
 		push(serial, byte);
-	else if (serial->backend.output)
-		serial->backend.output(serial->backend.ctx, &byte, 1);
+	else if (serial->board->owner->serial_output)
+		serial->board->owner->serial_output(serial->board->ctx, &byte, 1);
 	/* The line falls and rises again, so that an edge tells of the empty register. */
 	serial->thr_empty_irq = false;
 	update(serial);
@@ -246,8 +258,12 @@ bool serial_break_then(struct serial *serial, uint8_t byte)
 	return room;
 }
 
-void serial_reset(struct serial *serial)
+/* On the board */
+
+static void serial_reset(void *device)
 {
+	struct serial *serial = device;
+
 	pthread_mutex_lock(&serial->lock);
 	serial->ier = serial->fcr = serial->lcr = serial->mcr = serial->lsr = serial->scr = 0;
 	serial->divisor = 12;
@@ -258,11 +274,14 @@ void serial_reset(struct serial *serial)
 	pthread_mutex_unlock(&serial->lock);
 }
 
-void serial_describe(struct serial *serial, struct state *s)
+static void serial_describe(void *device, struct state *s)
 {
-	uint8_t head = serial->head, count = serial->count;
+	struct serial *serial = device;
+	uint8_t head, count;
 
 	pthread_mutex_lock(&serial->lock);
+	head = serial->head;
+	count = serial->count;
 	state_begin(s, "serial", 0, 1);
 	state_u8(s, "ier", &serial->ier);
 	state_u8(s, "fcr", &serial->fcr);
@@ -286,17 +305,28 @@ void serial_describe(struct serial *serial, struct state *s)
 	pthread_mutex_unlock(&serial->lock);
 }
 
-int serial_init(struct serial *serial, struct bus *io, uint16_t port,
-	const struct serial_backend *backend)
+static int serial_init(void *device, struct board *board, struct error *err)
 {
-	memset(serial, 0, sizeof *serial);
+	struct serial *serial = device;
+
 	pthread_mutex_init(&serial->lock, NULL);
-	serial->backend = *backend;
+	serial->board = board;
 	serial->divisor = 12;
-	return bus_map(io, port, 8, &serial_ops, serial, &serial->lock);
+	return bus_map(&board->io, SERIAL_COM1, 8, &serial_ops, serial, &serial->lock);
 }
 
-void serial_destroy(struct serial *serial)
+static void serial_destroy(void *device)
 {
+	struct serial *serial = device;
+
 	pthread_mutex_destroy(&serial->lock);
 }
+
+const struct board_device serial_com1_device = {
+	.name = "serial port",
+	.size = sizeof(struct serial),
+	.init = serial_init,
+	.reset = serial_reset,
+	.destroy = serial_destroy,
+	.describe = serial_describe,
+};

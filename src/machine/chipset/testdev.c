@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "machine/chipset/testdev.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #define PORT_HOLD 0xe0
@@ -9,6 +10,20 @@
 #define PORT_IRQ 0x2000
 #define IRQS 24
 #define MEMORY_BASE 0xff000000u
+#define MEMORY_SIZE 0x10000u
+
+struct testdev {
+	struct board *board;
+	uint32_t status; /* atomic */
+	pthread_mutex_t lock;
+	uint8_t port[4];             /* by lock */
+	uint8_t memory[MEMORY_SIZE]; /* by lock */
+};
+
+uint32_t testdev_status(const struct testdev *testdev)
+{
+	return __atomic_load_n(&testdev->status, __ATOMIC_SEQ_CST);
+}
 
 static uint64_t ones_read(void *ctx, uint64_t offset, unsigned size)
 {
@@ -23,15 +38,15 @@ static void end_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
 {
 	struct testdev *testdev = ctx;
 
-	atomic_store(&testdev->status, value);
-	testdev->end(testdev->ctx);
+	__atomic_store_n(&testdev->status, value, __ATOMIC_SEQ_CST);
+	testdev->board->owner->test_end(testdev->board->ctx);
 }
 
 static void irq_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
 {
 	struct testdev *testdev = ctx;
 
-	testdev->irq(testdev->ctx, offset, value & 1);
+	board_irq(testdev->board, offset, value & 1);
 }
 
 /* The bus keeps accesses within the ranges. */
@@ -73,23 +88,56 @@ static const struct bus_ops irq_ops = {.read = ones_read, .write = irq_write, .s
 static const struct bus_ops port_ops = {.read = port_read, .write = port_write};
 static const struct bus_ops memory_ops = {.read = hold_read, .write = hold_write};
 
-int testdev_init(struct testdev *testdev, struct bus *io, struct bus *mmio,
-	void (*irq)(void *ctx, unsigned gsi, bool level), void (*end)(void *ctx), void *ctx)
+static bool testdev_wanted(const struct board *board)
 {
+	return board->test_devices;
+}
+
+static int testdev_init(void *device, struct board *board, struct error *err)
+{
+	struct testdev *testdev = device;
 	int r;
 
-	*testdev = (struct testdev){.irq = irq, .end = end, .ctx = ctx};
+	testdev->board = board;
 	pthread_mutex_init(&testdev->lock, NULL);
-	r = bus_map(io, PORT_END, 4, &end_ops, testdev, NULL);
+	r = bus_map(&board->io, PORT_END, 4, &end_ops, testdev, NULL);
 	if (!r)
-		r = bus_map(io, PORT_TAKE, 4, &take_ops, testdev, NULL);
+		r = bus_map(&board->io, PORT_TAKE, 4, &take_ops, testdev, NULL);
 	if (!r)
-		r = bus_map(io, PORT_HOLD, 4, &port_ops, testdev, &testdev->lock);
+		r = bus_map(&board->io, PORT_HOLD, 4, &port_ops, testdev, &testdev->lock);
 	/* No lock: the interrupt controllers have their own. */
 	if (!r)
-		r = bus_map(io, PORT_IRQ, IRQS, &irq_ops, testdev, NULL);
+		r = bus_map(&board->io, PORT_IRQ, IRQS, &irq_ops, testdev, NULL);
 	if (!r)
-		r = bus_map(mmio, MEMORY_BASE, TESTDEV_MEMORY, &memory_ops, testdev,
+		r = bus_map(&board->mmio, MEMORY_BASE, MEMORY_SIZE, &memory_ops, testdev,
 			&testdev->lock);
 	return r;
 }
+
+static void testdev_power_on(void *device)
+{
+	static const struct {
+		uint8_t port, value;
+	} pic[] = {{0x20, 0x11}, {0x21, 8}, {0x21, 4}, {0x21, 1}, {0x21, 0xb8}, {0xa0, 0x11},
+		{0xa1, 0x70}, {0xa1, 2}, {0xa1, 1}, {0xa1, 0x87}};
+	struct testdev *testdev = device;
+
+	for (unsigned i = 0; i < sizeof pic / sizeof *pic; i++)
+		bus_write(&testdev->board->io, pic[i].port, 1, pic[i].value);
+}
+
+static void testdev_destroy(void *device)
+{
+	struct testdev *testdev = device;
+
+	pthread_mutex_destroy(&testdev->lock);
+}
+
+const struct board_device testdev_device = {
+	.name = "test devices",
+	.size = sizeof(struct testdev),
+	.wanted = testdev_wanted,
+	.init = testdev_init,
+	.power_on = testdev_power_on,
+	.destroy = testdev_destroy,
+};

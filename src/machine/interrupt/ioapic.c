@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "machine/interrupt/ioapic.h"
 
-#include "machine/describe.h"
+#include <pthread.h>
+
+#include "state/state.h"
 
 #define REG_ID 0
 #define REG_VERSION 1
@@ -18,6 +20,14 @@
 #define MESSAGE_LEVEL 0x8000u
 #define MESSAGE_ASSERT 0x4000u
 #define ENTRY_WRITABLE 0xff0000000001afffull
+
+struct ioapic {
+	struct board *board;
+	pthread_mutex_t lock; /* all that follows */
+	uint32_t select, id;
+	uint64_t entry[IOAPIC_PINS];
+	uint32_t level; /* the pins as they are driven */
+};
 
 void lapic_msi(struct lapic_set *apics, uint64_t addr, uint32_t data)
 {
@@ -55,7 +65,8 @@ static void send(struct ioapic *ioapic, unsigned pin)
 			return;
 		ioapic->entry[pin] |= ENTRY_REMOTE_IRR;
 	}
-	ioapic->host.message(ioapic->host.ctx, message_address(entry), message_data(entry));
+	ioapic->board->owner->message(ioapic->board->ctx, message_address(entry),
+		message_data(entry));
 }
 
 static void route(struct ioapic *ioapic, unsigned pin)
@@ -63,8 +74,8 @@ static void route(struct ioapic *ioapic, unsigned pin)
 	uint64_t entry = ioapic->entry[pin];
 
 	/* A masked one too: what it has sent is still to be ended. */
-	if (ioapic->host.route)
-		ioapic->host.route(ioapic->host.ctx, pin,
+	if (ioapic->board->owner->route)
+		ioapic->board->owner->route(ioapic->board->ctx, pin,
 			entry & ENTRY_LEVEL ? message_address(entry) : 0, message_data(entry));
 }
 
@@ -176,8 +187,12 @@ static void ioapic_write(void *ctx, uint64_t offset, unsigned size, uint64_t val
 /* Guests write the select register by bytes too, so all widths reach the registers. */
 static const struct bus_ops ioapic_ops = {.read = ioapic_read, .write = ioapic_write};
 
-void ioapic_reset(struct ioapic *ioapic)
+/* On the board */
+
+static void ioapic_reset(void *device)
 {
+	struct ioapic *ioapic = device;
+
 	pthread_mutex_lock(&ioapic->lock);
 	ioapic->select = ioapic->id = 0;
 	for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
@@ -187,8 +202,10 @@ void ioapic_reset(struct ioapic *ioapic)
 	pthread_mutex_unlock(&ioapic->lock);
 }
 
-void ioapic_describe(struct ioapic *ioapic, struct state *s)
+static void ioapic_describe(void *device, struct state *s)
 {
+	struct ioapic *ioapic = device;
+
 	pthread_mutex_lock(&ioapic->lock);
 	state_begin(s, "ioapic", 0, 1);
 	state_u32(s, "select", &ioapic->select);
@@ -208,15 +225,28 @@ void ioapic_describe(struct ioapic *ioapic, struct state *s)
 	pthread_mutex_unlock(&ioapic->lock);
 }
 
-int ioapic_init(struct ioapic *ioapic, struct bus *mmio, const struct ioapic_host *host)
+static int ioapic_init(void *device, struct board *board, struct error *err)
 {
-	*ioapic = (struct ioapic){.host = *host};
+	struct ioapic *ioapic = device;
+
+	ioapic->board = board;
 	pthread_mutex_init(&ioapic->lock, NULL);
 	ioapic_reset(ioapic);
-	return bus_map(mmio, IOAPIC_BASE, IOAPIC_SIZE, &ioapic_ops, ioapic, &ioapic->lock);
+	return bus_map(&board->mmio, IOAPIC_BASE, IOAPIC_SIZE, &ioapic_ops, ioapic, &ioapic->lock);
 }
 
-void ioapic_destroy(struct ioapic *ioapic)
+static void ioapic_destroy(void *device)
 {
+	struct ioapic *ioapic = device;
+
 	pthread_mutex_destroy(&ioapic->lock);
 }
+
+const struct board_device ioapic_device = {
+	.name = "I/O APIC",
+	.size = sizeof(struct ioapic),
+	.init = ioapic_init,
+	.reset = ioapic_reset,
+	.destroy = ioapic_destroy,
+	.describe = ioapic_describe,
+};

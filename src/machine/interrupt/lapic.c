@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-#include "machine/describe.h"
+#include "machine/msr.h"
+#include "state/state.h"
 
 /* Register numbers: the xAPIC offset, or the MSR number, without its lowest 4 bits. */
 enum {
@@ -78,9 +79,9 @@ void lapic_reset(struct lapic *lapic, bool init)
 }
 
 void lapic_set_init(struct lapic_set *set, struct lapic *apic, unsigned count, uint32_t tsc_khz,
-	const struct lapic_ops *ops, void *ctx)
+	const struct lapic_owner *owner, void *ctx)
 {
-	*set = (struct lapic_set){.ops = *ops,
+	*set = (struct lapic_set){.owner = *owner,
 		.ctx = ctx,
 		.count = count,
 		.tsc_khz = tsc_khz,
@@ -150,8 +151,8 @@ int lapic_pending(struct lapic *lapic)
 
 	if (vector >= 0 && (vector & 0xf0) > (lapic->ppr & 0xf0) && lapic_enabled(lapic))
 		return vector;
-	if (extint_open(lapic) && lapic->set->ops.extint_pending)
-		return lapic->set->ops.extint_pending(lapic->set->ctx);
+	if (extint_open(lapic) && lapic->set->owner.extint_pending)
+		return lapic->set->owner.extint_pending(lapic->set->ctx);
 	return -1;
 }
 
@@ -169,8 +170,8 @@ int lapic_ack(struct lapic *lapic)
 			memory_order_relaxed);
 		return vector;
 	}
-	if (extint_open(lapic) && lapic->set->ops.extint_ack)
-		return lapic->set->ops.extint_ack(lapic->set->ctx);
+	if (extint_open(lapic) && lapic->set->owner.extint_ack)
+		return lapic->set->owner.extint_ack(lapic->set->ctx);
 	return -1;
 }
 
@@ -178,7 +179,7 @@ int lapic_ack(struct lapic *lapic)
 static void recheck(struct lapic *lapic)
 {
 	if (lapic_pending(lapic) >= 0)
-		lapic->set->ops.kick(lapic->set->ctx, lapic->index);
+		lapic->set->owner.kick(lapic->set->ctx, lapic->index);
 }
 
 static void end_of_interrupt(struct lapic *lapic)
@@ -190,7 +191,7 @@ static void end_of_interrupt(struct lapic *lapic)
 	lapic->isr[vector / 32] &= ~(1u << vector % 32);
 	update_ppr(lapic);
 	if (lapic->tmr[vector / 32] >> vector % 32 & 1)
-		lapic->set->ops.eoi(lapic->set->ctx, vector);
+		lapic->set->owner.eoi(lapic->set->ctx, vector);
 	recheck(lapic);
 }
 
@@ -451,7 +452,7 @@ static bool base_write(struct lapic *lapic, uint64_t value)
 
 	if (!base_possible(value))
 		return false;
-	if (page != lapic_page(lapic) && !lapic->set->ops.page_fits(lapic->set->ctx, page))
+	if (page != lapic_page(lapic) && !lapic->set->owner.page_fits(lapic->set->ctx, page))
 		return false;
 	if ((old & mode) == mode && (value & mode) == APIC_BASE_ENABLE)
 		return false;
@@ -551,4 +552,30 @@ bool lapic_msr_write(struct lapic *lapic, uint32_t msr, uint64_t value)
 		return x2(lapic) && x2_write(lapic, msr - MSR_X2APIC, value);
 	}
 	return false;
+}
+
+static bool set_msr_read(void *ctx, unsigned vcpu, uint32_t msr, uint64_t *value)
+{
+	struct lapic_set *set = ctx;
+
+	return lapic_msr_read(&set->apic[vcpu], msr, value);
+}
+
+static bool set_msr_write(void *ctx, unsigned vcpu, uint32_t msr, uint64_t value)
+{
+	struct lapic_set *set = ctx;
+
+	return lapic_msr_write(&set->apic[vcpu], msr, value);
+}
+
+int lapic_set_map(struct lapic_set *set, struct msr_bus *msrs)
+{
+	static const struct msr_ops ops = {.read = set_msr_read, .write = set_msr_write};
+	int r = msr_bus_map(msrs, MSR_APIC_BASE, MSR_APIC_BASE, &ops, set);
+
+	if (!r)
+		r = msr_bus_map(msrs, MSR_TSC_DEADLINE, MSR_TSC_DEADLINE, &ops, set);
+	if (!r)
+		r = msr_bus_map(msrs, MSR_X2APIC, MSR_X2APIC + 0xff, &ops, set);
+	return r;
 }

@@ -33,8 +33,8 @@ enum { LAPIC_FIXED, LAPIC_LOWEST, LAPIC_SMI, LAPIC_NMI = 4, LAPIC_INIT, LAPIC_SI
 
 enum { LVT_TIMER, LVT_THERMAL, LVT_PMC, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
 
-/* What the APICs need of the machine. index is the vCPU's; each may run on any thread. */
-struct lapic_ops {
+/* What the APICs need of their owner, the machine. index is the vCPU's; each may run on any thread. */
+struct lapic_owner {
 	/* An interrupt may be deliverable now. */
 	void (*kick)(void *ctx, unsigned index);
 	void (*nmi)(void *ctx, unsigned index);
@@ -54,6 +54,8 @@ struct lapic_ops {
 };
 
 struct lapic_set;
+struct msr_bus;
+struct state;
 
 struct lapic {
 	struct lapic_set *set;
@@ -73,7 +75,7 @@ struct lapic {
 };
 
 struct lapic_set {
-	struct lapic_ops ops;
+	struct lapic_owner owner;
 	void *ctx;
 	unsigned count;
 	uint32_t tsc_khz;
@@ -83,7 +85,10 @@ struct lapic_set {
 /* After power-on (init false) or INIT (true, which keeps the mode). */
 void lapic_reset(struct lapic *lapic, bool init);
 void lapic_set_init(struct lapic_set *set, struct lapic *apic, unsigned count, uint32_t tsc_khz,
-	const struct lapic_ops *ops, void *ctx);
+	const struct lapic_owner *owner, void *ctx);
+
+/* Puts their MSRs in place: IA32_APIC_BASE, IA32_TSC_DEADLINE and 0x800-0x8ff. As msr_bus_map(). */
+int lapic_set_map(struct lapic_set *set, struct msr_bus *msrs);
 
 /* Where this processor finds its registers in memory; elsewhere than LAPIC_BASE if the guest moved them. */
 static inline uint64_t lapic_page(const struct lapic *lapic)
@@ -116,6 +121,12 @@ void lapic_page_get(struct lapic *lapic, uint32_t page[LAPIC_PAGE]);
  */
 bool lapic_page_set(struct lapic *lapic, const uint32_t page[LAPIC_PAGE], uint64_t base,
 	uint64_t tsc_deadline, uint64_t ago);
+
+/*
+ * Its section in a saved state. After state_clock(), and loading, with the guest's TSC already right.
+ * No vCPU runs.
+ */
+void lapic_describe(struct lapic *lapic, struct state *s);
 
 /* Any thread: */
 /* A message: from a device (dest of 8 bits) or another APIC. level: level-triggered. */

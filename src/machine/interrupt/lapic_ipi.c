@@ -32,7 +32,7 @@ void lapic_raise(struct lapic *lapic, uint8_t vector, bool level)
 		atomic_fetch_and(&lapic->tmr[vector / 32], ~bit);
 	/* Whoever set the bit first has kicked. */
 	if (!(atomic_fetch_or(&lapic->irr[vector / 32], bit) & bit))
-		lapic->set->ops.kick(lapic->set->ctx, lapic->index);
+		lapic->set->owner.kick(lapic->set->ctx, lapic->index);
 }
 
 /* x2 destinations are 32 bits wide, others 8 (SDM 3A 11.6.2). */
@@ -59,7 +59,7 @@ static bool matches(struct lapic *lapic, uint32_t dest, bool logical, bool wide)
 
 static void accept(struct lapic *lapic, unsigned mode, uint8_t vector, bool level)
 {
-	const struct lapic_ops *ops = &lapic->set->ops;
+	const struct lapic_owner *owner = &lapic->set->owner;
 	void *ctx = lapic->set->ctx;
 
 	switch (mode) {
@@ -68,16 +68,16 @@ static void accept(struct lapic *lapic, unsigned mode, uint8_t vector, bool leve
 		lapic_raise(lapic, vector, level);
 		break;
 	case LAPIC_NMI:
-		ops->nmi(ctx, lapic->index);
+		owner->nmi(ctx, lapic->index);
 		break;
 	case LAPIC_INIT:
-		ops->init(ctx, lapic->index);
+		owner->init(ctx, lapic->index);
 		break;
 	case LAPIC_SIPI:
-		ops->sipi(ctx, lapic->index, vector);
+		owner->sipi(ctx, lapic->index, vector);
 		break;
 	case LAPIC_EXTINT:
-		ops->kick(ctx, lapic->index);
+		owner->kick(ctx, lapic->index);
 		break;
 	}
 }

@@ -41,7 +41,7 @@ static void start(struct lapic *lapic, uint64_t deadline, uint64_t period)
 	atomic_store(&lapic->deadline, 0);
 	atomic_store(&lapic->period, period);
 	atomic_store(&lapic->deadline, deadline);
-	lapic->set->ops.arm(lapic->set->ctx, lapic->index, deadline);
+	lapic->set->owner.arm(lapic->set->ctx, lapic->index, deadline);
 }
 
 static void fire(struct lapic *lapic)
@@ -170,7 +170,7 @@ bool lapic_deadline_write(struct lapic *lapic, uint64_t value)
 		lapic_timer_stop(lapic);
 		return true;
 	}
-	tsc = lapic->set->ops.tsc(lapic->set->ctx);
+	tsc = lapic->set->owner.tsc(lapic->set->ctx);
 	if (value <= tsc) {
 		lapic_timer_stop(lapic);
 		fire(lapic);

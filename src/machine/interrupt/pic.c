@@ -1,13 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "machine/interrupt/pic.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
-#include "machine/describe.h"
+#include "state/state.h"
 
 #define CASCADE 2 /* the master's input that the slave drives */
 
-/* Everything static here runs with the lock held. */
+struct pic_chip {
+	uint8_t irr, isr, imr, lines, elcr;
+	uint8_t base; /* vector of input 0 (ICW2) */
+	uint8_t step; /* which ICW comes next, 0: ready */
+	bool icw4, auto_eoi, rotate_auto, read_isr, special_mask, poll;
+	uint8_t lowest; /* input of the lowest priority */
+};
+
+struct pic {
+	pthread_mutex_t lock; /* chip */
+	struct pic_chip chip[2];
+	atomic_bool output; /* something is pending: a look without the lock */
+	struct board *board;
+};
+
+/* Everything static here down to the board runs with the lock held. */
 
 /* Priority of an input, 0 is the highest. */
 static unsigned rank(const struct pic_chip *chip, unsigned input)
@@ -66,7 +83,7 @@ static void update(struct pic *pic)
 	output = request(&pic->chip[0]) >= 0;
 	atomic_store(&pic->output, output);
 	if (output && !was)
-		pic->raised(pic->ctx);
+		pic->board->owner->intr(pic->board->ctx);
 }
 
 static void take(struct pic_chip *chip, unsigned input)
@@ -274,8 +291,12 @@ static const struct bus_ops master_ops = {master_read, master_write, 1, false};
 static const struct bus_ops slave_ops = {slave_read, slave_write, 1, false};
 static const struct bus_ops elcr_ops = {elcr_read, elcr_write, 1, false};
 
-void pic_reset(struct pic *pic)
+/* On the board */
+
+static void pic_reset(void *device)
 {
+	struct pic *pic = device;
+
 	pthread_mutex_lock(&pic->lock);
 	memset(pic->chip, 0, sizeof pic->chip);
 	for (unsigned i = 0; i < 2; i++) {
@@ -308,8 +329,10 @@ static void describe_chip(struct pic_chip *chip, unsigned n, struct state *s)
 	state_require(s, !(chip->base & 7), "a base that is no multiple of 8");
 }
 
-void pic_describe(struct pic *pic, struct state *s)
+static void pic_describe(void *device, struct state *s)
 {
+	struct pic *pic = device;
+
 	pthread_mutex_lock(&pic->lock);
 	state_begin(s, "pic", 0, 1);
 	for (unsigned i = 0; i < 2; i++)
@@ -322,24 +345,34 @@ void pic_describe(struct pic *pic, struct state *s)
 	pthread_mutex_unlock(&pic->lock);
 }
 
-int pic_init(struct pic *pic, struct bus *io, void (*raised)(void *ctx), void *ctx)
+static int pic_init(void *device, struct board *board, struct error *err)
 {
+	struct pic *pic = device;
 	int r;
 
-	memset(pic, 0, sizeof *pic);
 	pthread_mutex_init(&pic->lock, NULL);
-	pic->raised = raised;
-	pic->ctx = ctx;
+	pic->board = board;
 	pic_reset(pic);
-	r = bus_map(io, 0x20, 2, &master_ops, pic, &pic->lock);
+	r = bus_map(&board->io, 0x20, 2, &master_ops, pic, &pic->lock);
 	if (!r)
-		r = bus_map(io, 0xa0, 2, &slave_ops, pic, &pic->lock);
+		r = bus_map(&board->io, 0xa0, 2, &slave_ops, pic, &pic->lock);
 	if (!r)
-		r = bus_map(io, 0x4d0, 2, &elcr_ops, pic, &pic->lock);
+		r = bus_map(&board->io, 0x4d0, 2, &elcr_ops, pic, &pic->lock);
 	return r;
 }
 
-void pic_destroy(struct pic *pic)
+static void pic_destroy(void *device)
 {
+	struct pic *pic = device;
+
 	pthread_mutex_destroy(&pic->lock);
 }
+
+const struct board_device pic_device = {
+	.name = "8259 interrupt controllers",
+	.size = sizeof(struct pic),
+	.init = pic_init,
+	.reset = pic_reset,
+	.destroy = pic_destroy,
+	.describe = pic_describe,
+};

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "machine/describe.h"
+#include "state/state.h"
 
 #define PORT_ADDRESS 0xcf8
 #define ADDRESS_ENABLE 0x80000000u

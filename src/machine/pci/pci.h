@@ -150,6 +150,8 @@ int pci_bus_add(struct pci_bus *bus, struct pci_device *dev, struct error *err);
 /* Everything as after pci_bus_add(), then each device's reset. No vCPU runs. */
 void pci_bus_reset(struct pci_bus *bus);
 
+/* The bus, configuration space and MSI-X of each device on it; which ones are there must be equal. */
+void pci_describe(struct pci_bus *bus, struct state *s);
 /* All devices stand still, or go on. No vCPU runs. */
 void pci_bus_quiet(struct pci_bus *bus, bool quiet);
 

@@ -1,15 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "machine/timer/pit.h"
 
+#include <pthread.h>
 #include <string.h>
 
-#include "machine/describe.h"
+#include "base/loop.h"
+#include "state/state.h"
 
+#define IRQ_PIT 0
 #define NS 1000000000u
 /* Interrupts of channel 0 come no closer together, whatever the guest asks for. */
 #define MIN_PERIOD 50000u
 
-/* Everything static here runs with the lock held. */
+struct pit_channel {
+	uint8_t mode, access; /* access: 1 low byte, 2 high byte, 3 low then high */
+	bool gate, counting, high_next_write, high_next_read, latched, status_latched;
+	uint8_t low, status;
+	uint16_t latch;
+	uint32_t reload; /* 1 to 65536 */
+	uint64_t start;  /* when the count was loaded, ns */
+};
+
+struct pit {
+	pthread_mutex_t lock; /* all that follows */
+	struct pit_channel channel[3];
+	bool speaker, refresh;
+	struct loop_timer timer;
+	struct board *board;
+};
+
+/* Everything static here down to the board runs with the lock held. */
 
 static uint64_t to_ticks(uint64_t ns)
 {
@@ -92,8 +112,8 @@ static void fired(void *ctx)
 	struct pit *pit = ctx;
 
 	pthread_mutex_lock(&pit->lock);
-	pit->irq(pit->ctx, false);
-	pit->irq(pit->ctx, true);
+	board_irq(pit->board, IRQ_PIT, false);
+	board_irq(pit->board, IRQ_PIT, true);
 	schedule(pit);
 	pthread_mutex_unlock(&pit->lock);
 }
@@ -108,7 +128,7 @@ static void load(struct pit *pit, unsigned which, uint16_t count)
 	c->start = clock_now();
 	c->counting = c->gate;
 	if (which == 0) {
-		pit->irq(pit->ctx, false);
+		board_irq(pit->board, IRQ_PIT, false);
 		schedule(pit);
 	}
 }
@@ -158,7 +178,7 @@ static void control(struct pit *pit, uint8_t value)
 	c->counting = c->latched = c->status_latched = false;
 	c->high_next_write = c->high_next_read = false;
 	if (which == 0) {
-		pit->irq(pit->ctx, c->mode != 0);
+		board_irq(pit->board, IRQ_PIT, c->mode != 0);
 		schedule(pit);
 	}
 }
@@ -257,8 +277,12 @@ static void port61_write(void *ctx, uint64_t offset, unsigned size, uint64_t val
 static const struct bus_ops pit_ops = {pit_read, pit_write, 1, false};
 static const struct bus_ops port61_ops = {port61_read, port61_write, 1, false};
 
-void pit_reset(struct pit *pit)
+/* On the board */
+
+static void pit_reset(void *device)
 {
+	struct pit *pit = device;
+
 	pthread_mutex_lock(&pit->lock);
 	memset(pit->channel, 0, sizeof pit->channel);
 	for (unsigned i = 0; i < 3; i++) {
@@ -292,8 +316,9 @@ static void describe_channel(struct pit_channel *c, unsigned n, struct state *s)
 	state_require(s, c->reload >= 1 && c->reload <= 0x10000, "a count that cannot be");
 }
 
-void pit_describe(struct pit *pit, struct state *s)
+static void pit_describe(void *device, struct state *s)
 {
+	struct pit *pit = device;
 	struct pit_channel channel[3];
 
 	pthread_mutex_lock(&pit->lock);
@@ -312,25 +337,34 @@ void pit_describe(struct pit *pit, struct state *s)
 	pthread_mutex_unlock(&pit->lock);
 }
 
-int pit_init(struct pit *pit, struct bus *io, struct loop *loop, void (*irq)(void *ctx, bool level),
-	void *ctx)
+static int pit_init(void *device, struct board *board, struct error *err)
 {
+	struct pit *pit = device;
 	int r;
 
-	memset(pit, 0, sizeof *pit);
 	pthread_mutex_init(&pit->lock, NULL);
-	pit->irq = irq;
-	pit->ctx = ctx;
-	loop_timer_init(&pit->timer, loop, fired, pit);
+	pit->board = board;
+	loop_timer_init(&pit->timer, board->loop, fired, pit);
 	pit_reset(pit);
-	r = bus_map(io, 0x40, 4, &pit_ops, pit, &pit->lock);
+	r = bus_map(&board->io, 0x40, 4, &pit_ops, pit, &pit->lock);
 	if (!r)
-		r = bus_map(io, 0x61, 1, &port61_ops, pit, &pit->lock);
+		r = bus_map(&board->io, 0x61, 1, &port61_ops, pit, &pit->lock);
 	return r;
 }
 
-void pit_destroy(struct pit *pit)
+static void pit_destroy(void *device)
 {
+	struct pit *pit = device;
+
 	loop_timer_cancel(&pit->timer);
 	pthread_mutex_destroy(&pit->lock);
 }
+
+const struct board_device pit_device = {
+	.name = "interval timer",
+	.size = sizeof(struct pit),
+	.init = pit_init,
+	.reset = pit_reset,
+	.destroy = pit_destroy,
+	.describe = pit_describe,
+};

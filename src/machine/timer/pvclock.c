@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "machine/timer/pvclock.h"
 
-#include <stdatomic.h>
+#include <pthread.h>
 #include <string.h>
 #include <time.h>
 #include <x86intrin.h>
 
 #include "base/loop.h"
-#include "machine/describe.h"
+#include "machine/memory.h"
+#include "state/state.h"
 
 #define MSR_WALL_OLD 0x11u
 #define MSR_TIME_OLD 0x12u
@@ -16,6 +17,19 @@
 #define TIME_ENABLED 1u
 #define FLAG_TSC_STABLE 1u
 #define FLAG_GUEST_STOPPED 2u
+
+#define PVCLOCK_VCPUS 64
+
+struct pvclock {
+	pthread_mutex_t lock;
+	struct board *board;
+	int64_t tsc_offset; /* guest TSC minus host TSC */
+	uint64_t start;     /* CLOCK_MONOTONIC at the start, ns */
+	uint64_t tsc, ns;   /* a guest TSC and the guest's time at that moment, for all vCPUs */
+	uint64_t wall_msr;
+	uint64_t time_msr[PVCLOCK_VCPUS];
+	uint32_t version;
+};
 
 /* What the guest reads. version is odd while the rest changes. */
 struct time_info {
@@ -48,37 +62,12 @@ void pvclock_scale(uint32_t tsc_khz, uint32_t *mul, int8_t *shift)
 	*shift = by;
 }
 
-void pvclock_init(struct pvclock *clock, struct memory *mem, uint32_t tsc_khz)
-{
-	memset(clock, 0, sizeof *clock);
-	pthread_mutex_init(&clock->lock, NULL);
-	clock->mem = mem;
-	clock->tsc_khz = tsc_khz;
-}
-
-void pvclock_destroy(struct pvclock *clock)
-{
-	pthread_mutex_destroy(&clock->lock);
-}
-
-void pvclock_reset(struct pvclock *clock, int64_t tsc_offset)
-{
-	pthread_mutex_lock(&clock->lock);
-	clock->tsc_offset = tsc_offset;
-	clock->start = clock_now();
-	clock->tsc = __rdtsc() + tsc_offset;
-	clock->ns = 0;
-	clock->wall_msr = 0;
-	memset(clock->time_msr, 0, sizeof clock->time_msr);
-	pthread_mutex_unlock(&clock->lock);
-}
-
-/* The static functions below run with the lock held. */
+/* The static functions down to the MSRs run with the lock held. */
 
 static bool write_time(struct pvclock *clock, uint64_t msr, uint8_t flags)
 {
 	uint64_t gpa = msr & ~(uint64_t)TIME_ENABLED;
-	struct time_info *to = memory_ptr(clock->mem, gpa, sizeof *to), info;
+	struct time_info *to = memory_ptr(clock->board->memory, gpa, sizeof *to), info;
 
 	if (!to || gpa % 4)
 		return false;
@@ -86,7 +75,7 @@ static bool write_time(struct pvclock *clock, uint64_t msr, uint8_t flags)
 	memset(&info, 0, sizeof info);
 	info.tsc = clock->tsc;
 	info.ns = clock->ns;
-	pvclock_scale(clock->tsc_khz, &info.mul, &info.shift);
+	pvclock_scale(clock->board->tsc_khz, &info.mul, &info.shift);
 	/* All vCPUs are told the same pair, and TSCs that differ by nothing. */
 	info.flags = FLAG_TSC_STABLE | flags;
 
@@ -94,13 +83,13 @@ static bool write_time(struct pvclock *clock, uint64_t msr, uint8_t flags)
 	memcpy((char *)to + sizeof to->version, (char *)&info + sizeof info.version,
 		sizeof info - sizeof info.version);
 	__atomic_store_n(&to->version, clock->version, __ATOMIC_RELEASE);
-	memory_written(clock->mem, gpa, sizeof *to);
+	memory_written(clock->board->memory, gpa, sizeof *to);
 	return true;
 }
 
 static bool write_wall(struct pvclock *clock, uint64_t gpa)
 {
-	struct wall_info *to = memory_ptr(clock->mem, gpa, sizeof *to);
+	struct wall_info *to = memory_ptr(clock->board->memory, gpa, sizeof *to);
 	struct timespec ts;
 	uint64_t real;
 
@@ -113,12 +102,42 @@ static bool write_wall(struct pvclock *clock, uint64_t gpa)
 	to->sec = real / 1000000000u;
 	to->nsec = real % 1000000000u;
 	__atomic_store_n(&to->version, clock->version, __ATOMIC_RELEASE);
-	memory_written(clock->mem, gpa, sizeof *to);
+	memory_written(clock->board->memory, gpa, sizeof *to);
 	return true;
 }
 
-bool pvclock_msr_read(struct pvclock *clock, unsigned vcpu, uint32_t msr, uint64_t *value)
+/* The guest's time at a TSC of its, computed as the guest does. */
+static uint64_t time_at(const struct pvclock *clock, uint64_t tsc)
 {
+	uint64_t ticks = tsc - clock->tsc;
+	uint32_t mul;
+	int8_t shift;
+
+	pvclock_scale(clock->board->tsc_khz, &mul, &shift);
+	ticks = shift < 0 ? ticks >> -shift : ticks << shift;
+	return clock->ns + (uint64_t)((unsigned __int128)ticks * mul >> 32);
+}
+
+/* Time starts anew from here for the guest's clocks, without a step back. */
+static void go_on(struct pvclock *clock, uint64_t ns, struct state *s)
+{
+	clock->version &= ~1u;
+	clock->ns = ns + state_elapsed(s);
+	clock->tsc = state_now(s)->tsc + clock->tsc_offset;
+	clock->start = state_now(s)->monotonic - clock->ns;
+	/* So that the guest does not take the time that has gone for a hanging processor. */
+	for (unsigned i = 0; i < PVCLOCK_VCPUS; i++)
+		if (clock->time_msr[i] & TIME_ENABLED)
+			state_require(s, write_time(clock, clock->time_msr[i], FLAG_GUEST_STOPPED),
+				"a clock outside of the guest's memory");
+}
+
+/* MSRs */
+
+static bool pvclock_msr_read(void *ctx, unsigned vcpu, uint32_t msr, uint64_t *value)
+{
+	struct pvclock *clock = ctx;
+
 	switch (msr) {
 	case MSR_WALL:
 	case MSR_WALL_OLD:
@@ -132,8 +151,9 @@ bool pvclock_msr_read(struct pvclock *clock, unsigned vcpu, uint32_t msr, uint64
 	return false;
 }
 
-bool pvclock_msr_write(struct pvclock *clock, unsigned vcpu, uint32_t msr, uint64_t value)
+static bool pvclock_msr_write(void *ctx, unsigned vcpu, uint32_t msr, uint64_t value)
 {
+	struct pvclock *clock = ctx;
 	bool ok = false;
 
 	pthread_mutex_lock(&clock->lock);
@@ -155,34 +175,29 @@ bool pvclock_msr_write(struct pvclock *clock, unsigned vcpu, uint32_t msr, uint6
 	return ok;
 }
 
-/* The guest's time at a TSC of its, computed as the guest does. */
-static uint64_t time_at(const struct pvclock *clock, uint64_t tsc)
-{
-	uint64_t ticks = tsc - clock->tsc;
-	uint32_t mul;
-	int8_t shift;
+static const struct msr_ops pvclock_msrs = {.read = pvclock_msr_read, .write = pvclock_msr_write};
 
-	pvclock_scale(clock->tsc_khz, &mul, &shift);
-	ticks = shift < 0 ? ticks >> -shift : ticks << shift;
-	return clock->ns + (uint64_t)((unsigned __int128)ticks * mul >> 32);
+/* On the board */
+
+/* Power-on: time starts at zero now. */
+static void pvclock_power_on(void *device)
+{
+	struct pvclock *clock = device;
+
+	pthread_mutex_lock(&clock->lock);
+	clock->tsc_offset = clock->board->owner->tsc_offset(clock->board->ctx);
+	clock->start = clock_now();
+	clock->tsc = __rdtsc() + clock->tsc_offset;
+	clock->ns = 0;
+	clock->wall_msr = 0;
+	memset(clock->time_msr, 0, sizeof clock->time_msr);
+	pthread_mutex_unlock(&clock->lock);
 }
 
-/* Time starts anew from here for the guest's clocks, without a step back. */
-static void go_on(struct pvclock *clock, uint64_t ns, struct state *s)
+/* Loading, the guest's TSC is right already; the pages in guest memory are written anew. */
+static void pvclock_describe(void *device, struct state *s)
 {
-	clock->version &= ~1u;
-	clock->ns = ns + state_elapsed(s);
-	clock->tsc = state_now(s)->tsc + clock->tsc_offset;
-	clock->start = state_now(s)->monotonic - clock->ns;
-	/* So that the guest does not take the time that has gone for a hanging processor. */
-	for (unsigned i = 0; i < PVCLOCK_VCPUS; i++)
-		if (clock->time_msr[i] & TIME_ENABLED)
-			state_require(s, write_time(clock, clock->time_msr[i], FLAG_GUEST_STOPPED),
-				"a clock outside of the guest's memory");
-}
-
-void pvclock_describe(struct pvclock *clock, int64_t tsc_offset, struct state *s)
-{
+	struct pvclock *clock = device;
 	uint64_t ns;
 
 	pthread_mutex_lock(&clock->lock);
@@ -193,9 +208,38 @@ void pvclock_describe(struct pvclock *clock, int64_t tsc_offset, struct state *s
 	state_u64(s, "wall_msr", &clock->wall_msr);
 	state_u64s(s, "time_msr", clock->time_msr, PVCLOCK_VCPUS);
 	if (state_loading(s) && state_ok(s)) {
-		clock->tsc_offset = tsc_offset;
+		clock->tsc_offset = clock->board->owner->tsc_offset(clock->board->ctx);
 		go_on(clock, ns, s);
 	}
 	state_end(s);
 	pthread_mutex_unlock(&clock->lock);
 }
+
+static int pvclock_init(void *device, struct board *board, struct error *err)
+{
+	struct pvclock *clock = device;
+	int r;
+
+	pthread_mutex_init(&clock->lock, NULL);
+	clock->board = board;
+	r = msr_bus_map(&board->msrs, MSR_WALL_OLD, MSR_TIME_OLD, &pvclock_msrs, clock);
+	if (!r)
+		r = msr_bus_map(&board->msrs, MSR_WALL, MSR_TIME, &pvclock_msrs, clock);
+	return r;
+}
+
+static void pvclock_destroy(void *device)
+{
+	struct pvclock *clock = device;
+
+	pthread_mutex_destroy(&clock->lock);
+}
+
+const struct board_device pvclock_device = {
+	.name = "paravirtual clock",
+	.size = sizeof(struct pvclock),
+	.init = pvclock_init,
+	.power_on = pvclock_power_on,
+	.destroy = pvclock_destroy,
+	.describe = pvclock_describe,
+};

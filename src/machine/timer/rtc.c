@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "machine/timer/rtc.h"
 
+#include <pthread.h>
 #include <string.h>
 #include <time.h>
 
-#include "machine/describe.h"
+#include "base/loop.h"
+#include "state/state.h"
 
 enum {
 	SECONDS,
@@ -24,6 +26,8 @@ enum {
 	CENTURY = 0x32,
 };
 
+#define IRQ_RTC 8
+
 #define B_24_HOURS 0x02u
 #define B_BINARY 0x04u
 #define B_UPDATE 0x10u
@@ -35,7 +39,15 @@ enum {
 #define D_VALID 0x80u
 #define PM 0x80u
 
-/* Everything static here runs with the lock held. */
+struct rtc {
+	pthread_mutex_t lock; /* all that follows */
+	uint8_t index, cmos[128];
+	int64_t offset; /* guest time of day minus the host's, seconds */
+	struct loop_timer timer;
+	struct board *board;
+};
+
+/* Everything static here down to the board runs with the lock held. */
 
 static uint8_t encode(const struct rtc *rtc, unsigned value)
 {
@@ -113,7 +125,7 @@ static void update_irq(struct rtc *rtc)
 	bool irq = rtc->cmos[REG_C] & rtc->cmos[REG_B] & (C_UPDATE | C_ALARM);
 
 	rtc->cmos[REG_C] = (rtc->cmos[REG_C] & ~C_IRQ) | (irq ? C_IRQ : 0);
-	rtc->irq(rtc->ctx, irq);
+	board_irq(rtc->board, IRQ_RTC, irq);
 }
 
 /* The two highest bits set: any value fits. */
@@ -210,8 +222,12 @@ static uint64_t rtc_read(void *ctx, uint64_t offset, unsigned size)
 
 static const struct bus_ops rtc_ops = {rtc_read, rtc_write, 1, false};
 
-void rtc_reset(struct rtc *rtc)
+/* On the board */
+
+static void rtc_reset(void *device)
 {
+	struct rtc *rtc = device;
+
 	pthread_mutex_lock(&rtc->lock);
 	memset(rtc->cmos, 0, sizeof rtc->cmos);
 	rtc->index = 0;
@@ -222,8 +238,10 @@ void rtc_reset(struct rtc *rtc)
 	pthread_mutex_unlock(&rtc->lock);
 }
 
-void rtc_describe(struct rtc *rtc, struct state *s)
+static void rtc_describe(void *device, struct state *s)
 {
+	struct rtc *rtc = device;
+
 	pthread_mutex_lock(&rtc->lock);
 	state_begin(s, "rtc", 0, 1);
 	state_u8(s, "index", &rtc->index);
@@ -239,20 +257,30 @@ void rtc_describe(struct rtc *rtc, struct state *s)
 	pthread_mutex_unlock(&rtc->lock);
 }
 
-int rtc_init(struct rtc *rtc, struct bus *io, struct loop *loop, void (*irq)(void *ctx, bool level),
-	void *ctx)
+static int rtc_init(void *device, struct board *board, struct error *err)
 {
-	memset(rtc, 0, sizeof *rtc);
+	struct rtc *rtc = device;
+
 	pthread_mutex_init(&rtc->lock, NULL);
-	rtc->irq = irq;
-	rtc->ctx = ctx;
-	loop_timer_init(&rtc->timer, loop, second, rtc);
+	rtc->board = board;
+	loop_timer_init(&rtc->timer, board->loop, second, rtc);
 	rtc_reset(rtc);
-	return bus_map(io, 0x70, 2, &rtc_ops, rtc, &rtc->lock);
+	return bus_map(&board->io, 0x70, 2, &rtc_ops, rtc, &rtc->lock);
 }
 
-void rtc_destroy(struct rtc *rtc)
+static void rtc_destroy(void *device)
 {
+	struct rtc *rtc = device;
+
 	loop_timer_cancel(&rtc->timer);
 	pthread_mutex_destroy(&rtc->lock);
 }
+
+const struct board_device rtc_device = {
+	.name = "real-time clock",
+	.size = sizeof(struct rtc),
+	.init = rtc_init,
+	.reset = rtc_reset,
+	.destroy = rtc_destroy,
+	.describe = rtc_describe,
+};

@@ -37,23 +37,22 @@ enum outcome emulate_pause(struct vcpu *v, const struct insn *i)
 	return insn_done(v, i);
 }
 
-/* KVM's calls (Linux, Documentation/virt/kvm/x86/hypercalls.rst): number in RAX, arguments behind it. */
+/* Only the kernel may call; which calls there are is the machine's (machine/hypercall.h). */
 enum outcome emulate_hypercall(struct vcpu *v, const struct insn *i)
 {
 	void *ctx;
 	const struct engine_callbacks *c = vcpu_callbacks(v, &ctx);
-	const uint64_t *gpr = v->cpu.gpr;
-	uint64_t mask = mode_code64(v) ? ~0ull : 0xffffffff;
-	const uint64_t arg[4] = {gpr[RBX] & mask, gpr[RCX] & mask, gpr[RDX] & mask,
-		gpr[RSI] & mask};
+	uint64_t mask = mode_code64(v) ? ~0ull : 0xffffffff, gpr[16];
 	int64_t result = HYPERCALL_UNKNOWN;
 
 	v->count.hypercall++;
 	if (v->cpu.cpl)
 		result = HYPERCALL_DENIED;
 	else if (c->hypercall) {
+		for (unsigned n = 0; n < 16; n++)
+			gpr[n] = v->cpu.gpr[n] & mask;
 		vcpu_vectors_save(v);
-		result = c->hypercall(ctx, v->index, gpr[RAX] & mask, arg);
+		result = c->hypercall(ctx, v->index, gpr);
 	}
 	v->cpu.gpr[RAX] = (uint64_t)result & mask;
 	return insn_done(v, i);

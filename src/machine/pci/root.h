@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The board's PCI bus (pci.h) as a device on it: a struct pci_bus. */
+#ifndef DACH_MACHINE_PCI_ROOT_H
+#define DACH_MACHINE_PCI_ROOT_H
+
+#include "machine/board.h"
+
+extern const struct board_device pci_root_device;
+
+#endif

@@ -57,10 +57,14 @@ struct vcpu {
 	bool may_run; /* by machine.lock */
 	bool parked;  /* by machine.lock: the thread waits for may_run */
 
-	/* The own thread, or anybody while parked. */
-	bool halted, wait_sipi; /* not used where the APICs are the engine's */
-	uint64_t pv_eoi;        /* likewise: its MSR */
-	uint64_t poll;          /* how long to poll before sleeping, ns */
+	/*
+	 * Changed by the own thread, or by anybody while parked; not used where the APICs are the
+	 * engine's.
+	 */
+	atomic_bool wait_sipi; /* read by anybody */
+	bool halted;           /* read by who may change it */
+	uint64_t pv_eoi;       /* likewise: its MSR */
+	uint64_t poll;         /* how long to poll before sleeping, ns */
 	_Atomic uint64_t counter[COUNTERS];
 };
 

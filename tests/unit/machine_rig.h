@@ -42,7 +42,7 @@ static struct {
 	struct machine *machine;
 	struct loop *loop;
 	struct loop_timer timer;
-	unsigned stops, rounds, pauses;
+	unsigned stops, rounds, pauses, waited;
 	bool endless;
 	char out[64];
 	atomic_uint outs;

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -20,6 +21,7 @@
 #include "machine/timer/pit.h"
 #include "machine/timer/pvclock.h"
 #include "machine/timer/rtc.h"
+#include "state/state.h"
 
 struct rig {
 	struct board board;
@@ -211,6 +213,79 @@ static void serial_receives(void **state)
 	serial_break(rig->serial);
 	assert_int_equal(in(rig, 0x3fd), 0x71);
 	assert_int_equal(in(rig, 0x3fd), 0x61);
+}
+
+/* A saved port is that of one moment, however busy it is. */
+
+struct bytes {
+	char data[4096];
+	size_t len;
+};
+
+static int take_bytes(void *ctx, const void *data, size_t len)
+{
+	struct bytes *bytes = ctx;
+
+	assert_true(bytes->len + len <= sizeof bytes->data);
+	memcpy(bytes->data + bytes->len, data, len);
+	bytes->len += len;
+	return 0;
+}
+
+/* The one value of a field in a state's stream. */
+static uint8_t saved(const struct bytes *bytes, const char *name)
+{
+	const char *at = memmem(bytes->data, bytes->len, name, strlen(name));
+
+	assert_non_null(at);
+	return at[strlen(name) + 5];
+}
+
+static sem_t busy, saving;
+
+static void hold_up(void *ctx, const uint8_t *data, size_t len)
+{
+	sem_post(&busy);
+	sem_wait(&saving);
+	usleep(50000); /* until who saves waits for the lock */
+}
+
+/* Four ports at once, with the lock held in between: a byte goes out, then the FIFO is emptied. */
+static void *use_port(void *ctx)
+{
+	struct rig *rig = ctx;
+
+	bus_write(&rig->board.io, 0x3f8, 4, 0x03070141);
+	return NULL;
+}
+
+static void serial_is_saved_whole(void **state)
+{
+	static struct board_owner holding;
+	struct rig *rig = *state;
+	struct bytes bytes = {.len = 0};
+	const struct state_io io = {.write = take_bytes, .ctx = &bytes};
+	struct error err = {0};
+	struct state *s;
+	pthread_t thread;
+
+	out(rig, 0x3fa, 1);
+	assert_int_equal(serial_input(rig->serial, (const uint8_t *)"abc", 3), 3);
+	holding = owner;
+	holding.serial_output = hold_up;
+	rig->board.owner = &holding;
+	sem_init(&busy, 0, 0);
+	sem_init(&saving, 0, 0);
+	assert_int_equal(pthread_create(&thread, NULL, use_port, rig), 0);
+	sem_wait(&busy);
+	assert_int_equal(state_save(&io, "test", &s, &err), 0);
+	sem_post(&saving);
+	serial_com1_device.describe(rig->serial, s);
+	assert_int_equal(state_finish(s), 0);
+	state_destroy(s);
+	pthread_join(thread, NULL);
+	assert_int_equal(saved(&bytes, "fifo_count"), 0);
+	assert_int_equal(saved(&bytes, "ier"), 1);
 }
 
 static void pit_calibrates(void **state)
@@ -451,6 +526,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(serial_detected, setup, teardown),
 		cmocka_unit_test_setup_teardown(serial_sends, setup, teardown),
 		cmocka_unit_test_setup_teardown(serial_receives, setup, teardown),
+		cmocka_unit_test_setup_teardown(serial_is_saved_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(pit_calibrates, setup, teardown),
 		cmocka_unit_test_setup_teardown(pit_ticks, setup, teardown),
 		cmocka_unit_test_setup_teardown(rtc_time, setup, teardown),

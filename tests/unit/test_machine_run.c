@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "machine/internal.h"
 #include "machine_rig.h"
 
 /* Ends */
@@ -203,6 +204,44 @@ static void no_wake_up_is_lost(void **state)
 	assert_int_equal(test.rounds, 20000);
 }
 
+/* The loop's thread looks at processors while they run, and sees the second one start. */
+
+_Static_assert(_Generic(&(struct vcpu){0}.wait_sipi, _Atomic(bool) * : 1, default : 0),
+	"read by other threads");
+
+static enum engine_exit starts_late(struct engine_vcpu *vcpu, struct error *err)
+{
+	if (vcpu->step++ < 200) {
+		usleep(100);
+		return ENGINE_EXIT_INTERRUPTED;
+	}
+	apic(vcpu, 0xf0, 0x1ff);
+	apic(vcpu, 0x310, 1u << 24);
+	apic(vcpu, 0x300, 0x4500);
+	apic(vcpu, 0x300, 0x4601);
+	return spin(vcpu, err);
+}
+
+static void look(void *ctx)
+{
+	struct machine_vcpu_info info;
+
+	machine_vcpu_info(test.machine, 1, &info);
+	test.waited += info.wait_sipi;
+	if (info.wait_sipi || !info.tid)
+		loop_timer_arm(&test.timer, clock_now() + 50000);
+	else
+		machine_stop(test.machine);
+}
+
+static void start_is_seen(void **state)
+{
+	struct error err;
+
+	assert_int_equal(run(starts_late, spin, look, &err), MACHINE_STOPPED);
+	assert_true(test.waited > 0);
+}
+
 /* Pauses */
 
 static void pause_and_go(void *ctx)
@@ -389,6 +428,7 @@ int main(void)
 		cmocka_unit_test(timer_ends_halt),
 		cmocka_unit_test(nmi_ends_masked_halt),
 		cmocka_unit_test(no_wake_up_is_lost),
+		cmocka_unit_test(start_is_seen),
 		cmocka_unit_test(pauses),
 		cmocka_unit_test(garbage),
 		cmocka_unit_test(call_ends_masked_halt),

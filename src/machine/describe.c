@@ -7,6 +7,7 @@
 
 #include "cpu/describe.h"
 #include "machine/internal.h"
+#include "machine/pci/bus.h"
 
 #define MIB 0x100000ull
 
@@ -121,18 +122,18 @@ void machine_save(struct machine *machine, struct state *s)
 	}
 	snprintf(head.engine, sizeof head.engine, "%s", machine->config.engine->name);
 	machine_describe_head(&head, s);
-	pci_bus_quiet(machine_pci(machine), true);
+	pci_bus_quiesce(machine_pci(machine), true);
 	for (unsigned i = 0; i < machine->made; i++)
 		vcpu_apic_fetch(&machine->vcpu[i]);
 	machine_describe(machine, s);
 	for (unsigned i = 0; i < machine->made; i++)
 		vcpu_apic_release(&machine->vcpu[i]);
-	pci_bus_quiet(machine_pci(machine), false);
+	pci_bus_quiesce(machine_pci(machine), false);
 }
 
 void machine_load(struct machine *machine, struct state *s)
 {
-	pci_bus_quiet(machine_pci(machine), true);
+	pci_bus_quiesce(machine_pci(machine), true);
 	machine_describe(machine, s);
 	for (unsigned i = 0; i < machine->made && state_ok(s); i++) {
 		struct error err = {0};
@@ -141,5 +142,5 @@ void machine_load(struct machine *machine, struct state *s)
 			state_fail(s, EINVAL, "%s", err.text);
 	}
 	if (state_ok(s))
-		pci_bus_quiet(machine_pci(machine), false);
+		pci_bus_quiesce(machine_pci(machine), false);
 }

@@ -21,11 +21,11 @@
 #include "cpu/engine.h"
 #include "machine/bus.h"
 #include "machine/memory.h"
-#include "machine/pci/pci.h"
 
 #define MACHINE_VCPUS_MAX 64
 
 struct machine;
+struct pci_bus;
 
 /* How a guest ended. */
 enum machine_result {

@@ -15,8 +15,8 @@
 
 #include "base/error.h"
 #include "machine/memory.h"
-#include "machine/pci/pci.h"
 
+struct pci_bus;
 struct virtio_balloon;
 
 #define VIRTIO_BALLOON_PAGE 4096u

@@ -11,8 +11,8 @@
 #include "base/error.h"
 #include "block/block.h"
 #include "machine/memory.h"
-#include "machine/pci/pci.h"
 
+struct pci_bus;
 struct virtio_blk;
 
 /*

@@ -8,8 +8,8 @@
 
 #include "base/error.h"
 #include "machine/memory.h"
-#include "machine/pci/pci.h"
 
+struct pci_bus;
 struct virtio_console;
 
 struct virtio_console_backend {

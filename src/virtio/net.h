@@ -10,9 +10,9 @@
 
 #include "base/error.h"
 #include "machine/memory.h"
-#include "machine/pci/pci.h"
 #include "net/net.h"
 
+struct pci_bus;
 struct virtio_net;
 
 /*

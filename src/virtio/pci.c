@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "machine/pci/bus.h"
 #include "state/state.h"
 
 /* Capability types (4.1.4) */
@@ -278,7 +279,7 @@ static void describe(struct pci_device *pci, struct state *s)
 	struct virtio_device *dev = transport->dev;
 
 	pthread_mutex_lock(&dev->lock);
-	state_begin(s, dev->name, pci->slot, 1);
+	state_begin(s, dev->name, pci_instance(pci), 1);
 	state_u32(s, "device_feature_select", &transport->device_select);
 	state_u32(s, "driver_feature_select", &transport->driver_select);
 	state_u16(s, "queue_select", &transport->queue_select);
@@ -293,18 +294,18 @@ static void describe(struct pci_device *pci, struct state *s)
 	pthread_mutex_unlock(&dev->lock);
 }
 
-static void be_quiet(struct pci_device *pci, bool quiet)
+static void quiesce(struct pci_device *pci, bool quiet)
 {
 	virtio_quiet(((struct virtio_pci *)pci)->dev, quiet);
 }
 
 /* Notifications reach the device without a vCPU's thread, where that can be had. */
-static void bar_moved(struct pci_device *pci, unsigned bar, uint64_t gpa)
+static void bar_mapped(struct pci_device *pci, unsigned bar, uint64_t gpa)
 {
 	struct virtio_pci *transport = (struct virtio_pci *)pci;
-	const struct pci_host *host = &pci->bus->host;
+	const struct pci_owner *owner = &pci->bus->owner;
 
-	if (bar != VIRTIO_PCI_BAR || !host->notify_fd)
+	if (bar != VIRTIO_PCI_BAR || !owner->notify_fd)
 		return;
 	for (unsigned i = 0; i < transport->dev->queues; i++) {
 		uint64_t *at = &transport->event_at[i], place;
@@ -312,12 +313,12 @@ static void bar_moved(struct pci_device *pci, unsigned bar, uint64_t gpa)
 		if (transport->event[i] < 0)
 			continue;
 		if (*at != PCI_NO_ADDRESS)
-			host->notify_fd(host->ctx, *at, transport->event[i], false);
+			owner->notify_fd(owner->ctx, *at, transport->event[i], false);
 		*at = PCI_NO_ADDRESS;
 		if (gpa == PCI_NO_ADDRESS)
 			continue;
 		place = gpa + VIRTIO_PCI_NOTIFY + i * VIRTIO_PCI_NOTIFY_STEP;
-		if (!host->notify_fd(host->ctx, place, transport->event[i], true))
+		if (!owner->notify_fd(owner->ctx, place, transport->event[i], true))
 			*at = place;
 	}
 }
@@ -325,9 +326,9 @@ static void bar_moved(struct pci_device *pci, unsigned bar, uint64_t gpa)
 static const struct pci_device_ops pci_ops = {
 	.config_read = window_read,
 	.config_write = window_write,
-	.moved = bar_moved,
+	.bar_mapped = bar_mapped,
 	.reset = machine_was_reset,
-	.quiet = be_quiet,
+	.quiesce = quiesce,
 	.describe = describe,
 };
 
@@ -388,7 +389,7 @@ int virtio_pci_attach(struct virtio_device *dev, struct pci_bus *bus, uint32_t c
 		return error_set(err, ENOMEM, "out of memory");
 	transport->dev = dev;
 	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++) {
-		bool ask = bus->host.notify_fd && dev->ops->notify_fd && i < dev->queues;
+		bool ask = bus->owner.notify_fd && dev->ops->notify_fd && i < dev->queues;
 
 		transport->event[i] = ask ? dev->ops->notify_fd(dev, i) : -1;
 		transport->event_at[i] = PCI_NO_ADDRESS;

@@ -9,7 +9,7 @@
 #ifndef DACH_VIRTIO_PCI_H
 #define DACH_VIRTIO_PCI_H
 
-#include "machine/pci/pci.h"
+#include "machine/pci/device.h"
 #include "virtio/device.h"
 
 #define VIRTIO_PCI_VENDOR 0x1af4u

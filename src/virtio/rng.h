@@ -5,8 +5,8 @@
 
 #include "base/error.h"
 #include "machine/memory.h"
-#include "machine/pci/pci.h"
 
+struct pci_bus;
 struct virtio_rng;
 
 /* Before the machine runs. */

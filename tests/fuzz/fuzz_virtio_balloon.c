@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "machine/pci/bus.h"
 #include "virtio/balloon.h"
 #include "virtio/pci.h"
 
@@ -32,15 +33,15 @@ static void take_intx(void *ctx, unsigned pin, bool level)
 
 static void world_create(struct world *w)
 {
-	const struct pci_host host = {.ctx = w, .msi = take_msi, .intx = take_intx};
+	const struct pci_owner owner = {.ctx = w, .msi = take_msi, .intx = take_intx};
 
 	bus_init(&w->io);
 	bus_init(&w->mmio);
 	if (memory_create(&w->memory, MEMORY, 0, false, NULL) ||
-		pci_bus_init(&w->pci, &w->io, &w->mmio, &host, NULL) ||
+		pci_bus_init(&w->pci, &w->io, &w->mmio, &owner, NULL) ||
 		virtio_balloon_create(&w->pci, &w->memory, 7, NULL, NULL, &w->balloon, NULL))
 		abort();
-	w->bar = w->pci.slot[1]->bar[VIRTIO_PCI_BAR].mapped;
+	w->bar = w->pci.at[1][0]->bar[VIRTIO_PCI_BAR].mapped;
 }
 
 static void put(struct world *w, unsigned field, unsigned size, uint64_t value)

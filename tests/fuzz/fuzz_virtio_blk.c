@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "block_rig.h"
+#include "machine/pci/bus.h"
 #include "virtio/blk.h"
 #include "virtio/pci.h"
 
@@ -47,7 +48,7 @@ static void take_intx(void *ctx, unsigned pin, bool level)
 
 static void world_create(struct world *w)
 {
-	const struct pci_host host = {.ctx = w, .msi = take_msi, .intx = take_intx};
+	const struct pci_owner owner = {.ctx = w, .msi = take_msi, .intx = take_intx};
 	int fd = memfd_create("disk", 0);
 	char path[32];
 
@@ -55,12 +56,12 @@ static void world_create(struct world *w)
 	bus_init(&w->io);
 	bus_init(&w->mmio);
 	if (ftruncate(fd, DISK) || memory_create(&w->memory, MEMORY, 0, false, NULL) ||
-		pci_bus_init(&w->pci, &w->io, &w->mmio, &host, NULL) ||
+		pci_bus_init(&w->pci, &w->io, &w->mmio, &owner, NULL) ||
 		rig_block_open(path, &w->image, NULL) ||
 		virtio_blk_create(&w->pci, &w->memory, w->image, "fuzz", &w->blk, NULL))
 		abort();
 	close(fd);
-	w->bar = w->pci.slot[1]->bar[VIRTIO_PCI_BAR].mapped;
+	w->bar = w->pci.at[1][0]->bar[VIRTIO_PCI_BAR].mapped;
 }
 
 static void put(struct world *w, unsigned field, unsigned size, uint64_t value)

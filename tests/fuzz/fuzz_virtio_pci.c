@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "machine/pci/bus.h"
 #include "virtio/console.h"
 #include "virtio/pci.h"
 #include "virtio/rng.h"
@@ -33,13 +34,13 @@ static void take_intx(void *ctx, unsigned pin, bool level)
 
 static void world_create(struct world *w)
 {
-	const struct pci_host host = {.ctx = w, .msi = take_msi, .intx = take_intx};
+	const struct pci_owner owner = {.ctx = w, .msi = take_msi, .intx = take_intx};
 	const struct virtio_console_backend backend = {0};
 
 	bus_init(&w->io);
 	bus_init(&w->mmio);
 	if (memory_create(&w->memory, MEMORY, 0, false, NULL) ||
-		pci_bus_init(&w->pci, &w->io, &w->mmio, &host, NULL) ||
+		pci_bus_init(&w->pci, &w->io, &w->mmio, &owner, NULL) ||
 		virtio_rng_create(&w->pci, &w->memory, &w->rng, NULL) ||
 		virtio_console_create(&w->pci, &w->memory, &backend, &w->console, NULL))
 		abort();

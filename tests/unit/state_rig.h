@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "block_rig.h"
+#include "bytes.h"
 #include "machine/machine.h"
 #include "state/internal.h"
 #include "virtio/blk.h"
@@ -21,36 +22,6 @@
 
 #define RIG_MIB 0x100000ull
 #define RIG_CPUS 2u
-
-/* Bytes in memory, as a state's stream. */
-struct bytes {
-	uint8_t *data;
-	size_t len, at, room;
-};
-
-static inline int bytes_write(void *ctx, const void *data, size_t len)
-{
-	struct bytes *b = ctx;
-
-	if (b->len + len > b->room) {
-		b->room = 2 * (b->len + len);
-		b->data = realloc(b->data, b->room);
-	}
-	memcpy(b->data + b->len, data, len);
-	b->len += len;
-	return 0;
-}
-
-static inline long bytes_read(void *ctx, void *data, size_t len)
-{
-	struct bytes *b = ctx;
-
-	if (len > b->len - b->at)
-		len = b->len - b->at;
-	memcpy(data, b->data + b->at, len);
-	b->at += len;
-	return len;
-}
 
 struct engine_vcpu {
 	struct cpu_state state;

@@ -15,13 +15,13 @@
 #include <unistd.h>
 
 #include "base/loop.h"
+#include "bytes.h"
 #include "machine/chipset/pm.h"
 #include "machine/chipset/serial.h"
 #include "machine/memory.h"
 #include "machine/timer/pit.h"
 #include "machine/timer/pvclock.h"
 #include "machine/timer/rtc.h"
-#include "state/state.h"
 
 struct rig {
 	struct board board;
@@ -217,25 +217,10 @@ static void serial_receives(void **state)
 
 /* A saved port is that of one moment, however busy it is. */
 
-struct bytes {
-	char data[4096];
-	size_t len;
-};
-
-static int take_bytes(void *ctx, const void *data, size_t len)
-{
-	struct bytes *bytes = ctx;
-
-	assert_true(bytes->len + len <= sizeof bytes->data);
-	memcpy(bytes->data + bytes->len, data, len);
-	bytes->len += len;
-	return 0;
-}
-
 /* The one value of a field in a state's stream. */
 static uint8_t saved(const struct bytes *bytes, const char *name)
 {
-	const char *at = memmem(bytes->data, bytes->len, name, strlen(name));
+	const uint8_t *at = memmem(bytes->data, bytes->len, name, strlen(name));
 
 	assert_non_null(at);
 	return at[strlen(name) + 5];
@@ -263,8 +248,7 @@ static void serial_is_saved_whole(void **state)
 {
 	static struct board_owner holding;
 	struct rig *rig = *state;
-	struct bytes bytes = {.len = 0};
-	const struct state_io io = {.write = take_bytes, .ctx = &bytes};
+	struct bytes bytes = {0};
 	struct error err = {0};
 	struct state *s;
 	pthread_t thread;
@@ -278,7 +262,7 @@ static void serial_is_saved_whole(void **state)
 	sem_init(&saving, 0, 0);
 	assert_int_equal(pthread_create(&thread, NULL, use_port, rig), 0);
 	sem_wait(&busy);
-	assert_int_equal(state_save(&io, "test", &s, &err), 0);
+	assert_int_equal(state_save(BYTES_TO(&bytes), "test", &s, &err), 0);
 	sem_post(&saving);
 	serial_com1_device.describe(rig->serial, s);
 	assert_int_equal(state_finish(s), 0);
@@ -286,6 +270,7 @@ static void serial_is_saved_whole(void **state)
 	pthread_join(thread, NULL);
 	assert_int_equal(saved(&bytes, "fifo_count"), 0);
 	assert_int_equal(saved(&bytes, "ier"), 1);
+	free(bytes.data);
 }
 
 static void pit_calibrates(void **state)

@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "machine/pci/pci.h"
+#include "bytes.h"
+#include "machine/pci/bus.h"
 
 struct rig {
 	struct bus io, mmio;
@@ -82,7 +83,7 @@ static int setup(void **state)
 {
 	static const struct pci_ids ids = {0x1af4, 0x1041, 0x1af4, 0x40, 0x020000, 1};
 	static struct rig rig;
-	struct pci_host host = {.ctx = &rig,
+	struct pci_owner owner = {.ctx = &rig,
 		.msi = on_msi,
 		.intx = on_intx,
 		.reset_control = on_reset_control};
@@ -92,7 +93,7 @@ static int setup(void **state)
 	the_rig = &rig;
 	bus_init(&rig.io);
 	bus_init(&rig.mmio);
-	assert_int_equal(pci_bus_init(&rig.pci, &rig.io, &rig.mmio, &host, &err), 0);
+	assert_int_equal(pci_bus_init(&rig.pci, &rig.io, &rig.mmio, &owner, &err), 0);
 	for (unsigned i = 0; i < 2; i++) {
 		struct pci_device *dev = &rig.dev[i];
 
@@ -260,6 +261,317 @@ static void limits(void **state)
 	assert_int_equal(r, -ENOSPC);
 }
 
+/* Functions, ports, a ROM; coming and going */
+
+static const struct pci_ids more_ids = {0x1234, 0x5678, 0x1234, 1, 0x0c0300, 2};
+
+static uint32_t get_function(struct rig *rig, unsigned slot, unsigned function, unsigned reg,
+	unsigned size)
+{
+	bus_write(&rig->io, 0xcf8, 4, 0x80000000u | slot << 11 | function << 8 | (reg & 0xfc));
+	return bus_read(&rig->io, 0xcfc + (reg & 3), size);
+}
+
+static void functions(void **state)
+{
+	struct rig *rig = *state;
+	struct pci_device more[2];
+	struct error err = {0};
+
+	assert_int_equal(get(rig, 1, PCI_HEADER_TYPE, 1), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		pci_device_init(&more[i], "more", &more_ids, NULL);
+		pci_use_intx(&more[i]);
+		assert_int_equal(pci_add_bar(&more[i], 0, 16, 0, &bar_ops, &more[i], NULL), 0);
+	}
+	assert_int_equal(pci_bus_add_function(&rig->pci, &more[0], 1, 0, &err), -EINVAL);
+	assert_int_equal(pci_bus_add_function(&rig->pci, &more[0], 1, 8, &err), -EINVAL);
+	assert_int_equal(pci_bus_add_function(&rig->pci, &more[0], 32, 1, &err), -EINVAL);
+	err.text[0] = '\0';
+	assert_int_equal(pci_bus_add_function(&rig->pci, &more[0], 9, 1, &err), -EINVAL);
+	assert_string_equal(err.text, "more: PCI slot 9 has no function 0");
+	assert_int_equal(pci_bus_add_function(&rig->pci, &more[0], 1, 3, &err), 0);
+	err.text[0] = '\0';
+	assert_int_equal(pci_bus_add_function(&rig->pci, &more[1], 1, 3, &err), -EEXIST);
+	assert_string_equal(err.text, "more: function 3 of PCI slot 1 is more");
+	assert_int_equal(pci_bus_add_function(&rig->pci, &more[1], 1, 7, &err), 0);
+	/* Found by who asks function 0 whether to go on. */
+	assert_int_equal(get(rig, 1, PCI_HEADER_TYPE, 1), PCI_HEADER_MULTI);
+	assert_int_equal(get(rig, 2, PCI_HEADER_TYPE, 1), 0);
+	assert_int_equal(get_function(rig, 1, 3, 0, 4), 0x56781234);
+	assert_int_equal(get_function(rig, 1, 4, 0, 4), 0xffffffff);
+	assert_int_equal(get_function(rig, 1, 3, PCI_HEADER_TYPE, 1), 0);
+	assert_int_not_equal(more[0].bar[0].mapped, more[1].bar[0].mapped);
+	/* INTD# of function 3 is line 0 of slot 1; function 7 has it too. */
+	assert_int_equal(get_function(rig, 1, 3, PCI_INTERRUPT_PIN, 1), 4);
+	assert_int_equal(get_function(rig, 1, 3, PCI_INTERRUPT_LINE, 1), 16);
+	pci_intx_set(&more[0], true);
+	pci_intx_set(&more[1], true);
+	assert_true(rig->pin[0] && !rig->pin[1]);
+	pci_intx_set(&more[0], false);
+	assert_true(rig->pin[0]);
+	/* Function 0 is the last to go. */
+	err.text[0] = '\0';
+	assert_int_equal(pci_bus_remove(&rig->dev[0], &err), -EBUSY);
+	assert_string_equal(err.text, "test: PCI slot 1 has further functions");
+	assert_int_equal(pci_bus_remove(&more[1], &err), 0);
+	assert_false(rig->pin[0]);
+	assert_int_equal(get(rig, 1, PCI_HEADER_TYPE, 1), PCI_HEADER_MULTI);
+	pci_bus_reset(&rig->pci);
+	assert_int_equal(get(rig, 1, PCI_HEADER_TYPE, 1), PCI_HEADER_MULTI);
+	assert_int_equal(pci_bus_remove(&more[0], &err), 0);
+	assert_int_equal(get(rig, 1, PCI_HEADER_TYPE, 1), 0);
+	pci_bus_reset(&rig->pci);
+	assert_int_equal(get(rig, 1, PCI_HEADER_TYPE, 1), 0);
+	assert_int_equal(get_function(rig, 1, 3, 0, 4), 0xffffffff);
+	assert_int_equal(pci_bus_remove(&rig->dev[0], &err), 0);
+}
+
+static void ports(void **state)
+{
+	struct rig *rig = *state;
+	struct pci_device dev;
+	struct error err = {0};
+	uint64_t base;
+
+	pci_device_init(&dev, "ports", &more_ids, NULL);
+	assert_int_equal(pci_add_bar(&dev, 0, 512, PCI_BAR_IO, &bar_ops, &dev, NULL), -EINVAL);
+	assert_int_equal(pci_add_bar(&dev, 0, 2, PCI_BAR_IO, &bar_ops, &dev, NULL), -EINVAL);
+	assert_int_equal(pci_add_bar(&dev, 0, 32, PCI_BAR_IO | PCI_BAR_64, &bar_ops, &dev, NULL),
+		-EINVAL);
+	assert_int_equal(pci_add_bar(&dev, 0, 32, PCI_BAR_IO, &bar_ops, &dev, NULL), 0);
+	assert_int_equal(pci_add_bar(&dev, 1, 4, PCI_BAR_IO, &bar_ops, &dev, NULL), 0);
+	assert_int_equal(pci_bus_add(&rig->pci, &dev, &err), 0);
+	base = dev.bar[0].mapped;
+	assert_in_range(base, PCI_PORTS_START, PCI_PORTS_END - 32);
+	assert_int_equal(base % 32, 0);
+	assert_int_equal(dev.bar[1].mapped, base + 32);
+	assert_int_equal(get(rig, 3, PCI_BAR0, 4), base | 1);
+	assert_int_equal(bus_read(&rig->io, base + 3, 1), 0x5d);
+	assert_int_equal(bus_read(&rig->mmio, base + 3, 1), 0xff);
+	/* Memory's switch is not theirs. */
+	put(rig, 3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	assert_int_equal(bus_read(&rig->io, base, 1), 0xff);
+	put(rig, 3, PCI_BAR0, 4, 0xffffffff);
+	assert_int_equal(get(rig, 3, PCI_BAR0, 4), 0xffffffe1);
+	/* All ones, and what is beyond the last port, is nowhere. */
+	put(rig, 3, PCI_COMMAND, 2, PCI_COMMAND_IO);
+	assert_int_equal(dev.bar[0].mapped, PCI_NO_ADDRESS);
+	put(rig, 3, PCI_BAR0, 4, 0x10000);
+	assert_int_equal(dev.bar[0].mapped, PCI_NO_ADDRESS);
+	put(rig, 3, PCI_BAR0, 4, 0xffe0);
+	assert_int_equal(bus_read(&rig->io, 0xffff, 1), 0x5a + 31);
+	put(rig, 3, PCI_BAR0, 4, 0xcf0); /* over PCI's own ports */
+	assert_int_equal(dev.bar[0].mapped, PCI_NO_ADDRESS);
+	assert_int_equal(get(rig, 3, 0, 4), 0x56781234);
+	pci_bus_reset(&rig->pci);
+	assert_int_equal(dev.bar[0].mapped, base);
+	/* A device without any has no such switch. */
+	put(rig, 1, PCI_COMMAND, 2, PCI_COMMAND_IO);
+	assert_int_equal(get(rig, 1, PCI_COMMAND, 2), 0);
+	assert_int_equal(pci_bus_remove(&dev, &err), 0);
+	assert_int_equal(bus_read(&rig->io, base, 1), 0xff);
+}
+
+static void rom(void **state)
+{
+	static uint8_t image[0x800];
+	struct rig *rig = *state;
+	struct pci_device dev;
+	struct error err = {0};
+	uint64_t base;
+
+	for (unsigned i = 0; i < sizeof image; i++)
+		image[i] = i * 7;
+	pci_device_init(&dev, "rom", &more_ids, NULL);
+	assert_int_equal(pci_add_rom(&dev, image, 0x400), -EINVAL);
+	assert_int_equal(pci_add_rom(&dev, image, 0xc00), -EINVAL);
+	assert_int_equal(pci_add_rom(&dev, image, 0x2000000), -EINVAL);
+	assert_int_equal(pci_add_rom(&dev, image, sizeof image), 0);
+	assert_int_equal(pci_bus_add(&rig->pci, &dev, &err), 0);
+	/* It has an address, and is off. */
+	base = get(rig, 3, PCI_ROM_BAR, 4);
+	assert_in_range(base, PCI_WINDOW_START, PCI_WINDOW_END);
+	assert_int_equal(bus_read(&rig->mmio, base + 1, 1), 0xff);
+	put(rig, 3, PCI_ROM_BAR, 4, base | PCI_ROM_ENABLE);
+	assert_int_equal(bus_read(&rig->mmio, base + 1, 1), 7);
+	assert_int_equal(bus_read(&rig->mmio, base + 4, 4), 0x312a231c);
+	assert_int_equal(bus_read(&rig->mmio, base + 0x7fc, 8) & 0xff, (uint8_t)(0x7fc * 7));
+	bus_write(&rig->mmio, base + 1, 1, 0);
+	assert_int_equal(bus_read(&rig->mmio, base + 1, 1), 7);
+	put(rig, 3, PCI_COMMAND, 2, 0);
+	assert_int_equal(bus_read(&rig->mmio, base + 1, 1), 0xff);
+	put(rig, 3, PCI_ROM_BAR, 4, 0xfffff7fe);
+	assert_int_equal(get(rig, 3, PCI_ROM_BAR, 4), 0xfffff000 & ~0x7ff);
+	put(rig, 3, PCI_ROM_BAR, 4, 0xffffffff);
+	assert_int_equal(get(rig, 3, PCI_ROM_BAR, 4), 0xfffff801);
+	pci_bus_reset(&rig->pci);
+	assert_int_equal(get(rig, 3, PCI_ROM_BAR, 4), base);
+	/* Who has none has no such register. */
+	put(rig, 1, PCI_ROM_BAR, 4, 0xffffffff);
+	assert_int_equal(get(rig, 1, PCI_ROM_BAR, 4), 0);
+	assert_int_equal(pci_bus_remove(&dev, &err), 0);
+}
+
+static void on_mapped(struct pci_device *dev, unsigned bar, uint64_t addr)
+{
+	the_rig->hooks += addr == PCI_NO_ADDRESS ? 1000 : 1;
+}
+
+/* A device goes: nothing of it answers, what it had is free, and the next one gets it. */
+static void removed(void **state)
+{
+	static const struct pci_device_ops ops = {.bar_mapped = on_mapped};
+	struct rig *rig = *state;
+	unsigned ranges = rig->mmio.count;
+	struct error err = {0};
+	struct pci_device dev;
+	uint64_t bar, table;
+
+	for (unsigned i = 0; i < 300; i++) {
+		pci_device_init(&dev, "guest", &more_ids, &ops);
+		pci_use_intx(&dev);
+		assert_int_equal(pci_add_bar(&dev, 0, 0x100000, PCI_BAR_64, &bar_ops, &dev, NULL),
+			0);
+		assert_int_equal(pci_msix_init(&dev, 2, 2), 0);
+		rig->hooks = 0;
+		assert_int_equal(pci_bus_add(&rig->pci, &dev, &err), 0);
+		assert_int_equal(dev.slot, 3);
+		assert_int_equal(rig->hooks, 2);
+		if (!i) {
+			bar = dev.bar[0].mapped;
+			table = dev.bar[2].mapped;
+		}
+		assert_int_equal(dev.bar[0].mapped, bar);
+		assert_int_equal(dev.bar[2].mapped, table);
+		put(rig, 3, PCI_BAR0, 4, 0xd0000000 + 0x100000 * (i % 7)); /* the guest moves it */
+		put(rig, 3, dev.msix.cap + 2, 2, 0x8000);
+		bus_write(&rig->mmio, table + 12, 4, 0);
+		pci_msix_notify(&dev, 0);
+		assert_int_equal(rig->msis, i + 1);
+		pci_intx_set(&dev, true);
+		assert_true(rig->pin[3]);
+		rig->hooks = 0;
+		assert_int_equal(pci_bus_remove(&dev, &err), 0);
+		assert_int_equal(rig->hooks, 2000);
+		assert_int_equal(rig->mmio.count, ranges);
+		assert_int_equal(get(rig, 3, 0, 4), 0xffffffff);
+		assert_false(rig->pin[3]);
+		/* Its own threads may not know yet. */
+		pci_msix_notify(&dev, 0);
+		pci_intx_set(&dev, false);
+		pci_intx_set(&dev, true);
+		assert_int_equal(rig->msis, i + 1);
+		assert_false(rig->pin[3]);
+		pci_device_destroy(&dev);
+	}
+}
+
+/* Addresses are given to one only, also where a guest has moved another's; those of who went come back. */
+static void addresses(void **state)
+{
+	struct rig *rig = *state;
+	static struct pci_device dev[20];
+	struct error err = {0};
+	uint64_t where;
+
+	put(rig, 1, 0x20, 4, 0xc0100000);
+	assert_int_equal(rig->dev[0].bar[4].mapped, 0xc0100000);
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < 20; i++) {
+			pci_device_init(&dev[i], "many", &more_ids, NULL);
+			assert_int_equal(pci_add_bar(&dev[i], 0, 0x20000u << i % 5, 0, &bar_ops,
+						 &dev[i], NULL),
+				0);
+			assert_int_equal(pci_add_bar(&dev[i], 1, 16, 0, &bar_ops, &dev[i], NULL),
+				0);
+			assert_int_equal(pci_bus_add(&rig->pci, &dev[i], &err), 0);
+			assert_int_equal(dev[i].bar[0].mapped, dev[i].bar[0].assigned);
+			assert_int_equal(dev[i].bar[1].mapped, dev[i].bar[1].assigned);
+		}
+		for (unsigned i = 0; i < 20; i++)
+			assert_int_equal(pci_bus_remove(&dev[(i * 7 + round) % 20], &err), 0);
+	}
+	/* Two of these have room, the third where one of them was. */
+	for (unsigned i = 0; i < 3; i++) {
+		pci_device_init(&dev[i], "large", &more_ids, NULL);
+		assert_int_equal(pci_add_bar(&dev[i], 0, 0x10000000, 0, &bar_ops, &dev[i], NULL),
+			0);
+	}
+	assert_int_equal(pci_bus_add(&rig->pci, &dev[0], &err), 0);
+	assert_int_equal(pci_bus_add(&rig->pci, &dev[1], &err), 0);
+	assert_int_equal(pci_bus_add(&rig->pci, &dev[2], &err), -ENOSPC);
+	assert_string_equal(err.text, "large: no room for its registers");
+	where = dev[0].bar[0].assigned;
+	assert_int_equal(pci_bus_remove(&dev[0], &err), 0);
+	assert_int_equal(pci_bus_add(&rig->pci, &dev[2], &err), 0);
+	assert_int_equal(dev[2].bar[0].assigned, where);
+	assert_int_equal(pci_bus_remove(&dev[1], &err), 0);
+	assert_int_equal(pci_bus_remove(&dev[2], &err), 0);
+}
+
+/* The bus in a saved state, with functions and without: then as it was before there were any. */
+
+static void save_bus(struct rig *rig, struct bytes *bytes)
+{
+	struct error err = {0};
+	struct state *s;
+
+	assert_int_equal(state_save(BYTES_TO(bytes), "saved", &s, &err), 0);
+	pci_bus_describe(&rig->pci, s);
+	assert_int_equal(state_finish(s), 0);
+	state_destroy(s);
+}
+
+static int load_bus(struct rig *rig, struct bytes *bytes, struct error *err)
+{
+	struct state *s;
+	int r;
+
+	bytes->at = 0;
+	err->text[0] = '\0';
+	assert_int_equal(state_load(BYTES_FROM(bytes), "saved", &s, err), 0);
+	pci_bus_describe(&rig->pci, s);
+	r = state_finish(s);
+	state_destroy(s);
+	return r;
+}
+
+static void functions_are_saved(void **state)
+{
+	struct rig *rig = *state;
+	struct bytes plain = {0}, more = {0};
+	struct pci_device dev;
+	struct error err = {0};
+	uint32_t version;
+
+	pci_device_init(&dev, "more", &more_ids, NULL);
+	assert_int_equal(pci_add_bar(&dev, 0, 32, PCI_BAR_IO, &bar_ops, &dev, NULL), 0);
+	save_bus(rig, &plain);
+	memcpy(&version, plain.data + 16 + 36, 4); /* of the first section */
+	assert_int_equal(version, 1);
+	assert_null(memmem(plain.data, plain.len, "functions", 9));
+	assert_int_equal(pci_bus_add_function(&rig->pci, &dev, 2, 5, &err), 0);
+	put(rig, 2, PCI_COMMAND, 2, 6);
+	bus_write(&rig->io, 0xcf8, 4, 0x80000000u | 2 << 11 | 5 << 8 | PCI_BAR0);
+	bus_write(&rig->io, 0xcfc, 4, 0xd000);
+	save_bus(rig, &more);
+	memcpy(&version, more.data + 16 + 36, 4);
+	assert_int_equal(version, 2);
+	pci_bus_reset(&rig->pci);
+	assert_int_equal(load_bus(rig, &more, &err), 0);
+	assert_int_equal(dev.bar[0].mapped, 0xd000);
+	assert_int_equal(get(rig, 2, PCI_COMMAND, 2), 6);
+	assert_true(load_bus(rig, &plain, &err) < 0);
+	assert_non_null(strstr(err.text, "the guest had 3 PCI devices, here there are 4"));
+	assert_int_equal(pci_bus_remove(&dev, &err), 0);
+	assert_true(load_bus(rig, &more, &err) < 0);
+	assert_non_null(strstr(err.text, "the guest had 4 PCI devices, here there are 3"));
+	assert_int_equal(load_bus(rig, &plain, &err), 0);
+	free(plain.data);
+	free(more.data);
+}
+
 static void garbage(void **state)
 {
 	struct rig *rig = *state;
@@ -300,6 +612,12 @@ int main(void)
 		cmocka_unit_test_setup(msix, setup),
 		cmocka_unit_test_setup(intx, setup),
 		cmocka_unit_test_setup(limits, setup),
+		cmocka_unit_test_setup(functions, setup),
+		cmocka_unit_test_setup(ports, setup),
+		cmocka_unit_test_setup(rom, setup),
+		cmocka_unit_test_setup(removed, setup),
+		cmocka_unit_test_setup(addresses, setup),
+		cmocka_unit_test_setup(functions_are_saved, setup),
 		cmocka_unit_test_setup(garbage, setup),
 	};
 

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "machine/internal.h"
+#include "machine/pci/bus.h"
 #include "machine_rig.h"
 
 /* Ends */

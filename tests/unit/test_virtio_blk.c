@@ -61,7 +61,7 @@ static void setup(struct fixture *f, const char *suffix)
 	snprintf(spec, sizeof(spec), "%s%s", f->path, suffix);
 	assert_int_equal(rig_block_open(spec, &f->image, &err), 0);
 	rig_open(&f->rig);
-	f->rig.pci.host.notify_fd = notifier.offered ? notify_fd : NULL;
+	f->rig.pci.owner.notify_fd = notifier.offered ? notify_fd : NULL;
 	assert_int_equal(virtio_blk_create(&f->rig.pci, &f->rig.mem, f->image, "disk0", &f->blk,
 				 &err),
 		0);

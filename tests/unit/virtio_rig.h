@@ -15,7 +15,7 @@
 #include <time.h>
 
 #include "machine/memory.h"
-#include "machine/pci/pci.h"
+#include "machine/pci/bus.h"
 #include "virtio/device.h"
 #include "virtio/pci.h"
 
@@ -58,7 +58,7 @@ static inline void rig_intx(void *ctx, unsigned pin, bool level)
 
 static inline void rig_open(struct rig *rig)
 {
-	struct pci_host host = {.ctx = rig, .msi = rig_msi, .intx = rig_intx};
+	struct pci_owner owner = {.ctx = rig, .msi = rig_msi, .intx = rig_intx};
 	struct error err = {0};
 
 	memset(rig, 0, sizeof(*rig));
@@ -66,7 +66,7 @@ static inline void rig_open(struct rig *rig)
 	assert_int_equal(memory_create(&rig->mem, RIG_MEMORY, 0, false, &err), 0);
 	bus_init(&rig->io);
 	bus_init(&rig->mmio);
-	assert_int_equal(pci_bus_init(&rig->pci, &rig->io, &rig->mmio, &host, &err), 0);
+	assert_int_equal(pci_bus_init(&rig->pci, &rig->io, &rig->mmio, &owner, &err), 0);
 }
 
 static inline void rig_close(struct rig *rig)

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "machine/pci/pci.h"
+#include "machine/pci/internal.h"
 #include "state/state.h"
 
 #define BAR_SIZE 4096
@@ -25,7 +25,7 @@ static void send(struct pci_device *dev, unsigned vector)
 		return;
 	}
 	msix->pending[vector / 64] &= ~bit;
-	dev->bus->host.msi(dev->bus->host.ctx, entry->addr, entry->data);
+	dev->bus->owner.msi(dev->bus->owner.ctx, entry->addr, entry->data);
 }
 
 static void send_pending(struct pci_device *dev, unsigned vector)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "machine/pci/root.h"
 
-#include "machine/pci/pci.h"
+#include "machine/pci/bus.h"
 
 #define GSI_PCI 16 /* INTA# to INTD# are 16 to 19; the DSDT says so */
 
@@ -34,13 +34,13 @@ static int root_notify_fd(void *ctx, uint64_t gpa, int fd, bool on)
 
 static int root_init(void *device, struct board *board, struct error *err)
 {
-	const struct pci_host host = {.ctx = board,
+	const struct pci_owner owner = {.ctx = board,
 		.msi = root_msi,
 		.intx = root_intx,
 		.reset_control = root_reset_control,
 		.notify_fd = board->owner->notify_fd ? root_notify_fd : NULL};
 
-	return pci_bus_init(device, &board->io, &board->mmio, &host, err);
+	return pci_bus_init(device, &board->io, &board->mmio, &owner, err);
 }
 
 static void root_reset(void *device)
@@ -55,7 +55,7 @@ static void root_destroy(void *device)
 
 static void root_describe(void *device, struct state *s)
 {
-	pci_describe(device, s);
+	pci_bus_describe(device, s);
 }
 
 const struct board_device pci_root_device = {

@@ -8,18 +8,22 @@
 #include "daemon/monitor.h"
 #include "daemon/op.h"
 
-/* The request was checked where it was read; one that another wire made is checked by the monitor. */
 static void ask(struct operation *op)
 {
+	const struct monitor_request *request = &op->arguments.request;
 	struct guest *guest = op_running_guest(op);
+	struct error err = {0};
+	int r;
 
 	if (!guest)
 		return;
-	if (request_is_passed(op->arguments.request.verb))
-		monitor_call(guest->monitor, &op->arguments.request, -1, OP_VERB_TIMEOUT_MS,
-			op_asked, op);
+	r = request_is_passed(request->verb)
+		? fields_check(request_arguments(request->verb), request, "", &err)
+		: error_set(&err, EINVAL, "no guest is asked that");
+	if (r)
+		op_refuse_error(op, r, &err);
 	else
-		op_refuse(op, -EINVAL, "no guest is asked that");
+		monitor_call(guest->monitor, request, -1, OP_VERB_TIMEOUT_MS, op_asked, op);
 }
 
 const struct operation_kind operation_ask = {"guest_ask", .guest = true, .verb = true, .run = ask};

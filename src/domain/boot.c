@@ -17,13 +17,13 @@ static bool is_name(char c)
 	return isalnum((unsigned char)c) || c == '_' || c == '-' || c == '.';
 }
 
-struct names {
+struct disk_names {
 	const char *const *vdev;
 	unsigned disks;
 };
 
 /* The disk here that a vdev is, and the partition on it. */
-static bool find_disk(const struct names *names, const struct vdev *wanted, unsigned *disk,
+static bool find_disk(const struct disk_names *names, const struct vdev *wanted, unsigned *disk,
 	unsigned *partition)
 {
 	struct vdev vdev;
@@ -48,7 +48,7 @@ static bool find_disk(const struct names *names, const struct vdev *wanted, unsi
  * moves *at behind it. vda and sda are names that a Linux guest may mean as they are: only names
  * that an entry has count, and /dev/vda is taken for what it is.
  */
-static bool take_device(const struct names *names, const char **at, FILE *out)
+static bool take_device(const struct disk_names *names, const char **at, FILE *out)
 {
 	char name[VDEV_NAME_MAX], letters[VDEV_NAME_MAX];
 	unsigned disk, partition;
@@ -101,7 +101,7 @@ unsigned domain_boot_vdevs(const struct domain_config *config, const char *vdev[
 int domain_boot_cmdline(const char *given, const char *const *vdev, unsigned disks, char **cmdline,
 	struct error *err)
 {
-	const struct names names = {vdev, disks};
+	const struct disk_names names = {vdev, disks};
 	const char *at = given;
 	bool console = false, begins = true;
 	size_t size = 0;

@@ -193,6 +193,9 @@ static void test_a_life(void **state)
 	question = prepare(&operation_ask, "one");
 	question.arguments.request.verb = REQUEST_DESTROY;
 	assert_int_equal(ask(&operation_ask, &manager, &question), -EINVAL);
+	question = prepare(&operation_ask, "one");
+	question.arguments.request.verb = REQUEST_SYSRQ;
+	assert_int_equal(ask(&operation_ask, &manager, &question), -EINVAL);
 	question = prepare(&operation_memory, "one");
 	question.arguments.memory = 32768;
 	assert_int_equal(ask(&operation_memory, &manager, &question), 0);

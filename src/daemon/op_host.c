@@ -21,7 +21,7 @@ static void host(struct operation *op)
 	engines_wait(&op->daemon->engines, engines_known, op);
 }
 
-const struct operation_kind operation_host = {"host_get", .run = host};
+const struct operation_kind operation_host = {"host_get", "Host", .run = host};
 
 static json_t *lines(struct operation *op)
 {
@@ -36,7 +36,7 @@ static void tell_log(struct operation *op)
 		op_refuse(op, -EACCES, "the log tells of other people's guests");
 }
 
-const struct operation_kind operation_log = {"log_get", .run = tell_log};
+const struct operation_kind operation_log = {"log_get", "Log", .run = tell_log};
 
 static void clear_log(struct operation *op)
 {
@@ -45,7 +45,7 @@ static void clear_log(struct operation *op)
 		log_clear(&op->daemon->log);
 }
 
-const struct operation_kind operation_log_clear = {"log_clear", .run = clear_log};
+const struct operation_kind operation_log_clear = {"log_clear", "Log", .run = clear_log};
 
 static void tell_list(struct operation *op)
 {
@@ -78,7 +78,7 @@ static void list(struct operation *op)
 	refreshed(op, 0, "");
 }
 
-const struct operation_kind operation_list = {"guests_list", .run = list};
+const struct operation_kind operation_list = {"guests_list", "GuestList", .run = list};
 
 static void get(struct operation *op)
 {
@@ -88,4 +88,4 @@ static void get(struct operation *op)
 		op_finish_guest(op, guest);
 }
 
-const struct operation_kind operation_get = {"guest_get", .guest = true, .run = get};
+const struct operation_kind operation_get = {"guest_get", "Guest", .guest = true, .run = get};

@@ -133,8 +133,8 @@ static void create(struct operation *op)
 	}
 }
 
-const struct operation_kind operation_create = {"guest_create", .arguments = create_arguments,
-	.run = create};
+const struct operation_kind operation_create = {"guest_create", "Guest",
+	.arguments = create_arguments, .run = create};
 
 /* Its lives */
 
@@ -166,7 +166,7 @@ static void start(struct operation *op)
 		guest_wait(guest, false, started, op);
 }
 
-const struct operation_kind operation_start = {"guest_start", .guest = true,
+const struct operation_kind operation_start = {"guest_start", "Guest", .guest = true,
 	.arguments = start_arguments, .run = start};
 
 /* The answer was made while the guest was there. */
@@ -192,7 +192,8 @@ static void destroy(struct operation *op)
 	life_destroy(guest);
 }
 
-const struct operation_kind operation_destroy = {"guest_destroy", .guest = true, .run = destroy};
+const struct operation_kind operation_destroy = {"guest_destroy", "Guest", .guest = true,
+	.run = destroy};
 
 static void delete (struct operation *op)
 {
@@ -218,7 +219,8 @@ static void delete (struct operation *op)
 	op_refuse_error(op, r, &err);
 }
 
-const struct operation_kind operation_delete = {"guest_delete", .guest = true, .run = delete};
+const struct operation_kind operation_delete = {"guest_delete", "GuestName", .guest = true,
+	.run = delete};
 
 /* Its name */
 
@@ -272,5 +274,5 @@ static void rename_guest(struct operation *op)
 	op_finish_guest(op, guest);
 }
 
-const struct operation_kind operation_rename = {"guest_rename", .guest = true,
+const struct operation_kind operation_rename = {"guest_rename", "Guest", .guest = true,
 	.arguments = rename_arguments, .run = rename_guest};

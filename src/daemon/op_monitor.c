@@ -26,7 +26,8 @@ static void ask(struct operation *op)
 		monitor_call(guest->monitor, request, -1, OP_VERB_TIMEOUT_MS, op_asked, op);
 }
 
-const struct operation_kind operation_ask = {"guest_ask", .guest = true, .verb = true, .run = ask};
+const struct operation_kind operation_ask = {"guest_ask", "Guest", .guest = true, .verb = true,
+	.run = ask};
 
 static const struct field dump_arguments[] = {
 	{.key = "path",
@@ -72,5 +73,5 @@ static void dump_core(struct operation *op)
 	close(fd);
 }
 
-const struct operation_kind operation_dump_core = {"guest_dump_core", .guest = true,
+const struct operation_kind operation_dump_core = {"guest_dump_core", "Guest", .guest = true,
 	.arguments = dump_arguments, .run = dump_core};

@@ -92,7 +92,7 @@ static void memory(struct operation *op)
 		keep_memory(op, guest);
 }
 
-const struct operation_kind operation_memory = {"guest_memory", .guest = true,
+const struct operation_kind operation_memory = {"guest_memory", "Guest", .guest = true,
 	.arguments = memory_arguments, .run = memory};
 
 static int check_maximum(const struct operation *op, const struct guest *guest, struct error *err)
@@ -141,7 +141,7 @@ static void memory_max(struct operation *op)
 	guest->config.memory = old_memory;
 }
 
-const struct operation_kind operation_memory_max = {"guest_memory_max", .guest = true,
+const struct operation_kind operation_memory_max = {"guest_memory_max", "Guest", .guest = true,
 	.arguments = memory_arguments, .run = memory_max};
 
 /* Shares of the processors */
@@ -171,8 +171,8 @@ static void tell_scheduler(struct operation *op)
 				(int)guest->config.cap));
 }
 
-const struct operation_kind operation_scheduler_get = {"guest_scheduler_get", .guest = true,
-	.run = tell_scheduler};
+const struct operation_kind operation_scheduler_get = {"guest_scheduler_get", "Scheduler",
+	.guest = true, .run = tell_scheduler};
 
 static void scheduler(struct operation *op)
 {
@@ -204,7 +204,7 @@ static void scheduler(struct operation *op)
 	resources_change(guest, NULL);
 }
 
-const struct operation_kind operation_scheduler = {"guest_scheduler", .guest = true,
+const struct operation_kind operation_scheduler = {"guest_scheduler", "Guest", .guest = true,
 	.arguments = scheduler_arguments, .run = scheduler};
 
 /* Whether it starts with the host */
@@ -237,7 +237,7 @@ static void autostart(struct operation *op)
 		guest->autostart = old;
 }
 
-const struct operation_kind operation_autostart = {"guest_autostart", .guest = true,
+const struct operation_kind operation_autostart = {"guest_autostart", "Guest", .guest = true,
 	.arguments = autostart_arguments, .run = autostart};
 
 /* Where its processors run */
@@ -328,5 +328,5 @@ static void affinity(struct operation *op)
 		pinned(op, -ESRCH, "");
 }
 
-const struct operation_kind operation_affinity = {"guest_affinity", .guest = true,
+const struct operation_kind operation_affinity = {"guest_affinity", "Guest", .guest = true,
 	.arguments = affinity_arguments, .run = affinity};

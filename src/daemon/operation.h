@@ -45,8 +45,9 @@ struct operation_arguments {
 };
 
 struct operation_kind {
-	const char *name; /* its operationId in doc/openapi.json */
-	bool guest;       /* it is about the guest that ref names */
+	const char *name;   /* its operationId in doc/openapi.json */
+	const char *answer; /* the schema of its answer there */
+	bool guest;         /* it is about the guest that ref names */
 	const struct field
 		*arguments; /* of struct operation_arguments, beside ref and vcpu; NULL: none */
 	bool verb;          /* its arguments are those of the monitor's verb in request, instead */
@@ -54,14 +55,9 @@ struct operation_kind {
 };
 
 /*
- * By what they answer with (names as in doc/openapi.json).
- *   the host   host: Host; log, log_clear: {"lines"}, which log_clear then forgets; list: {"guests",
- *              "domain0"}
- *   a guest    get, create, start, ask, rename, dump_core, memory, memory_max, scheduler, autostart and
- *              affinity: the Guest as it then is; destroy: as it was; delete: {"uuid", "name"};
- *              scheduler_get: {"weight", "cap"}
- *
- * ask passes a verb of protocol/request.h on to the guest's monitor as it is.
+ * log_clear answers with what it then forgets; destroy with the guest as it was, every other one that
+ * changes a guest with the guest as it then is. ask passes a verb of protocol/request.h on to the guest's
+ * monitor as it is.
  */
 extern const struct operation_kind operation_host, operation_log, operation_log_clear,
 	operation_list, operation_create, operation_get, operation_delete, operation_start,

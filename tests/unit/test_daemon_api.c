@@ -21,24 +21,10 @@
 #include "daemon/operation.h"
 #include "daemon/policy.h"
 #include "domain/config.h"
+#include "openapi_rig.h"
 #include "protocol/end.h"
 #include "protocol/fields.h"
 #include "protocol/request.h"
-
-#define OPENAPI "/../../doc/openapi.json"
-
-static json_t *openapi(void)
-{
-	char path[4096];
-	json_error_t where;
-	json_t *json;
-
-	snprintf(path, sizeof path, "%s", TEST_SOURCE_DIR OPENAPI);
-	json = json_load_file(path, JSON_REJECT_DUPLICATES, &where);
-	if (!json)
-		fail_msg("%s: %s", path, where.text);
-	return json;
-}
 
 /* Calls check for each route, those with {verb} once for each verb that is passed on. */
 static unsigned each_route(void (*check)(void *ctx, const struct route *route, const char *path,
@@ -83,7 +69,7 @@ static void check_documented(void *ctx, const struct route *route, const char *p
 {
 	json_t *op = documented(ctx, route, path), *body = json_object_get(op, "requestBody");
 	const char *id = json_string_value(json_object_get(op, "operationId"));
-	char status[4];
+	char status[4], answer[64];
 
 	if (!op)
 		fail_msg("%s %s is not documented", route->method, path);
@@ -94,13 +80,17 @@ static void check_documented(void *ctx, const struct route *route, const char *p
 	if (verb == REQUEST_VERBS)
 		assert_string_equal(id, route->operation->name);
 	snprintf(status, sizeof status, "%d", route->status);
-	if (!json_object_get(json_object_get(op, "responses"), status))
+	snprintf(answer, sizeof answer, "#/components/schemas/%s", route->operation->answer);
+	op = json_object_get(json_object_get(json_object_get(op, "responses"), status), "content");
+	op = json_object_get(json_object_get(op, "application/json"), "schema");
+	if (!json_is_string(json_object_get(op, "$ref")))
 		fail_msg("%s %s: %s is no answer of it", route->method, path, status);
+	assert_string_equal(json_string_value(json_object_get(op, "$ref")), answer);
 }
 
 static void test_routes_are_documented(void **state)
 {
-	json_t *api = openapi();
+	json_t *api = openapi_load();
 
 	each_route(check_documented, api);
 	json_decref(api);
@@ -108,7 +98,7 @@ static void test_routes_are_documented(void **state)
 
 static void test_documented_are_routes(void **state)
 {
-	json_t *api = openapi(), *methods, *op;
+	json_t *api = openapi_load(), *methods, *op;
 	const char *path, *method;
 	unsigned count = 0;
 
@@ -214,32 +204,37 @@ static void check_body(void *ctx, const struct route *route, const char *path,
 
 static void test_bodies_are_documented(void **state)
 {
-	json_t *api = openapi();
+	json_t *api = openapi_load();
 
 	each_route(check_body, api);
 	json_decref(api);
 }
 
-/* The words for the ends of guests are those of the table. */
-static void test_ends_are_documented(void **state)
+static void check_end_words(const json_t *schema, const char *property)
 {
-	json_t *api = openapi(), *end, *words;
+	json_t *said = json_object_get(json_object_get(schema, "properties"), property);
+	json_t *words = json_object_get(said, "enum");
 
-	end = json_object_get(json_object_get(json_object_get(api, "components"), "schemas"),
-		"End");
-	words = json_object_get(json_object_get(json_object_get(end, "properties"), "reason"),
-		"enum");
 	assert_int_equal(json_array_size(words), END_REASONS - 1);
 	for (enum end_reason reason = END_NONE + 1; reason < END_REASONS; reason++)
 		assert_string_equal(json_string_value(json_array_get(words, reason - 1)),
 			end_word(reason));
+}
+
+/* The words for the ends of guests are those of the table. */
+static void test_ends_are_documented(void **state)
+{
+	json_t *api = openapi_load();
+
+	check_end_words(openapi_schema(api, "End"), "reason");
+	check_end_words(openapi_schema(api, "Guest"), "shutdown_reason");
 	json_decref(api);
 }
 
 /* A guest's configuration is documented as its fields are read. */
 static void test_configuration_is_documented(void **state)
 {
-	json_t *api = openapi(), *schema = fields_schema(domain_config_fields), *said;
+	json_t *api = openapi_load(), *schema = fields_schema(domain_config_fields), *said;
 	char *text;
 
 	json_object_set_new(schema, "description",

@@ -19,6 +19,7 @@
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/operation.h"
+#include "openapi_rig.h"
 
 #define FAKE TEST_SOURCE_DIR "/../daemon/fakevmm"
 #define WAIT_NS 20000000000ull
@@ -26,6 +27,7 @@
 static char folder[] = "/tmp/dach-operation-XXXXXX", kernel[64];
 static struct daemon *the_daemon;
 static struct loop_timer late;
+static json_t *api; /* doc/openapi.json */
 
 /* Of whoever may do everything, and of a user with a guest of 64 MiB at most. */
 static struct caller manager, user;
@@ -42,6 +44,7 @@ static int set_up(void **state)
 	char path[64];
 	int fd;
 
+	api = openapi_load();
 	assert_non_null(mkdtemp(folder));
 	snprintf(kernel, sizeof kernel, "%s/kernel", folder);
 	fd = open(kernel, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
@@ -73,6 +76,7 @@ static int tear_down(void **state)
 
 	signal(SIGCHLD, SIG_DFL);
 	json_decref(user.rule);
+	json_decref(api);
 	daemon_destroy(the_daemon);
 	snprintf(command, sizeof command, "rm -rf %s", folder);
 	return system(command);
@@ -110,7 +114,7 @@ static struct question prepare(const struct operation_kind *kind, const char *re
 	return question;
 }
 
-/* Until it is answered; the value is in question. */
+/* Until it is answered; the value is in question, and as it is documented. */
 static int ask(const struct operation_kind *kind, const struct caller *caller,
 	struct question *question)
 {
@@ -125,6 +129,8 @@ static int ask(const struct operation_kind *kind, const struct caller *caller,
 	assert_true(!question->r == !!question->value);
 	assert_true(!question->r == !*question->text);
 	assert_null(question->arguments.ref);
+	if (!question->r)
+		openapi_check(api, openapi_schema(api, kind->answer), question->value, kind->name);
 	return question->r;
 }
 
@@ -147,8 +153,9 @@ static const char *text_of(const struct question *question, const char *key)
 /* A configuration as a client would send it. */
 static json_t *config(const char *name, const char *cmdline)
 {
-	return json_pack("{s:s, s:s, s:s, s:i}", "name", name, "kernel", kernel, "cmdline", cmdline,
-		"memory_kib", 65536);
+	return json_pack("{s:s, s:s, s:s, s:i, s:[{}], s:[{s:s, s:s}]}", "name", name, "kernel",
+		kernel, "cmdline", cmdline, "memory_kib", 65536, "vifs", "disks", "vdev", "xvda",
+		"target", kernel);
 }
 
 static int create(const struct caller *caller, const char *name, const char *cmdline, bool managed)
@@ -309,6 +316,23 @@ static void more(void *ctx)
 	(*count)++;
 }
 
+/* What the listener was told, as it is documented. */
+static void check_events(const struct listener *listener)
+{
+	size_t at = 0;
+
+	while (at < listener->used) {
+		json_error_t error;
+		json_t *event = json_loadb(listener->queue + at, listener->used - at,
+			JSON_DISABLE_EOF_CHECK, &error);
+
+		assert_non_null(event);
+		openapi_check(api, openapi_schema(api, "Event"), event, "event");
+		at += error.position + 1;
+		json_decref(event);
+	}
+}
+
 static void test_events(void **state)
 {
 	unsigned all = 0, his = 0;
@@ -317,10 +341,12 @@ static void test_events(void **state)
 
 	assert_int_equal(operation_listen(the_daemon, &manager, &listeners[0], &err), 0);
 	assert_int_equal(operation_listen(the_daemon, &user, &listeners[1], &err), 0);
-	listeners[0].used = listeners[1].used = 0; /* "hello" is read */
+	check_events(&listeners[0]);
+	listeners[0].used = listeners[1].used = 0;
 	assert_int_equal(create(&manager, "one", "", true), 0);
 	assert_int_equal(simply(&operation_delete, &manager, "one"), 0);
 	assert_true(memmem(listeners[0].queue, listeners[0].used, "\"removed\"", 9) != NULL);
+	check_events(&listeners[0]);
 	assert_int_equal(listeners[1].used, 0);
 	assert_int_equal(all, 2);
 	assert_int_equal(his, 1);

@@ -94,6 +94,13 @@ static void add_default(const struct field *field, json_t *schema)
 		json_object_set_new(schema, "default", preset);
 }
 
+/* Also a string whose default is none that is taken. */
+static bool must_be_there(const struct field *field)
+{
+	return field->needed ||
+		(field->kind == FIELD_STRING && field->text && strlen(field->text) < field->min);
+}
+
 static void add_fields(const struct field *fields, json_t *properties, json_t *required)
 {
 	for (const struct field *field = fields; field->key; field++) {
@@ -108,7 +115,7 @@ static void add_fields(const struct field *fields, json_t *properties, json_t *r
 			json_object_set_new(schema, "description", json_string(field->help));
 		add_default(field, schema);
 		json_object_set_new(properties, field->key, schema);
-		if (field->needed)
+		if (must_be_there(field))
 			json_array_append_new(required, json_string(field->key));
 	}
 }

@@ -152,31 +152,35 @@ static bool asks_for_it(const struct exchange *exchange)
 
 void console_open(struct exchange *exchange, const char *ref)
 {
-	struct console_relay *relay = calloc(1, sizeof *relay);
+	struct console_relay *relay;
 	struct error err = {0};
-	bool no_guest = false;
-	int fd = -1, r = relay ? 0 : error_set(&err, ENOMEM, "out of memory");
+	bool no_guest;
+	int fd, r;
 
-	if (!r)
-		r = operation_console(exchange->group->daemon, &exchange->caller, ref, &fd,
-			&no_guest, &err);
-	if (!r && asks_for_it(exchange)) {
-		relay->group = exchange->group;
-		relay->guest.fd = fd;
-		exchange->relay = relay;
-		exchange_answer(exchange, 101, NULL);
-		return;
-	}
-	if (fd >= 0)
-		close(fd);
-	free(relay);
-	if (no_guest)
-		exchange_unknown(exchange, err.text);
-	else if (r)
-		exchange_refuse(exchange, r, err.text);
-	else
+	if (!asks_for_it(exchange)) {
 		exchange_refuse_as(exchange, 426, -EINVAL,
 			"ask for it with Connection: Upgrade and Upgrade: " CONSOLE_PROTOCOL);
+		return;
+	}
+	r = operation_console(exchange->group->daemon, &exchange->caller, ref, &fd, &no_guest,
+		&err);
+	if (no_guest) {
+		exchange_unknown(exchange, err.text);
+		return;
+	}
+	relay = r ? NULL : calloc(1, sizeof *relay);
+	if (!r && !relay) {
+		close(fd);
+		r = error_set(&err, ENOMEM, "out of memory");
+	}
+	if (r) {
+		exchange_refuse(exchange, r, err.text);
+		return;
+	}
+	relay->group = exchange->group;
+	relay->guest.fd = fd;
+	exchange->relay = relay;
+	exchange_answer(exchange, 101, NULL);
 }
 
 enum MHD_Result console_respond(struct exchange *exchange)

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,12 +17,10 @@
  */
 #define READ_NOW_MAX (16u << 10)
 
-struct block {
+struct block_device {
 	struct block_image *image;
 	struct block_pool *pool;
-	struct {
-		_Atomic uint64_t reads, read_bytes, writes, written_bytes;
-	} counters;
+	struct block_counters counters; /* any thread */
 	char name[];
 };
 
@@ -47,25 +44,28 @@ static bool request_valid(const struct block_image *image, const struct block_re
 
 static void block_work(void *ctx, struct block_request *request)
 {
-	struct block *block = ctx;
+	struct block_device *block = ctx;
 
 	request->done(request, block->image->driver->perform(block->image, request));
 }
 
-static void count_request(struct block *block, const struct block_request *request)
+static void count(uint64_t *counter, uint64_t value)
+{
+	__atomic_fetch_add(counter, value, __ATOMIC_RELAXED);
+}
+
+static void count_request(struct block_device *block, const struct block_request *request)
 {
 	if (request->op == BLOCK_READ) {
-		atomic_fetch_add_explicit(&block->counters.reads, 1, memory_order_relaxed);
-		atomic_fetch_add_explicit(&block->counters.read_bytes, request->length,
-			memory_order_relaxed);
+		count(&block->counters.reads, 1);
+		count(&block->counters.read_bytes, request->length);
 	} else if (request->op == BLOCK_WRITE) {
-		atomic_fetch_add_explicit(&block->counters.writes, 1, memory_order_relaxed);
-		atomic_fetch_add_explicit(&block->counters.written_bytes, request->length,
-			memory_order_relaxed);
+		count(&block->counters.writes, 1);
+		count(&block->counters.written_bytes, request->length);
 	}
 }
 
-void block_submit(struct block *block, struct block_request *request)
+void block_submit(struct block_device *block, struct block_request *request)
 {
 	struct block_image *image = block->image;
 
@@ -90,44 +90,44 @@ void block_submit(struct block *block, struct block_request *request)
 	pool_add(block->pool, request);
 }
 
-static struct block *block_make(const char *name)
+static struct block_device *block_make(const char *name)
 {
 	size_t length = strlen(name);
-	struct block *block = calloc(1, sizeof(*block) + length + 1);
+	struct block_device *block = calloc(1, sizeof *block + length + 1);
 
 	if (block)
 		memcpy(block->name, name, length + 1);
 	return block;
 }
 
+/* The formats. */
 static const struct block_driver *const drivers[DISK_FORMATS] = {
 	[DISK_RAW] = &raw_driver,
 };
 
-static void close_files(const struct disk_spec *spec)
+void block_files_close(const struct disk_spec *spec, unsigned n)
 {
-	for (unsigned i = 0; i < spec->files; i++)
-		if (spec->file[i].fd >= 0)
-			close(spec->file[i].fd);
+	for (; n < spec->files; n++)
+		if (spec->file[n].fd >= 0)
+			close(spec->file[n].fd);
 }
 
-int block_open(const struct disk_spec *spec, struct block **out, struct error *err)
+int block_image_open(const struct disk_spec *spec, unsigned n, struct block_image **image,
+	struct error *err)
 {
-	struct block *block = block_make(spec->file[0].name);
+	return drivers[spec->file[n].format]->open(spec, n, image, err);
+}
+
+int block_open(const struct disk_spec *spec, struct block_device **out, struct error *err)
+{
+	struct block_device *block = block_make(spec->file[0].name);
 	int r;
 
 	if (!block) {
-		close_files(spec);
-		return error_set(err, ENOMEM, "out of memory");
+		block_files_close(spec, 0);
+		return error_nomem(err);
 	}
-	if (spec->files == 1) {
-		r = drivers[spec->file[0].format]->open(&spec->file[0], spec->readonly,
-			&block->image, err);
-	} else {
-		/* No format that is there has anything below it. */
-		close_files(spec);
-		r = error_set(err, EINVAL, "%s: a raw image has no other below it", block->name);
-	}
+	r = block_image_open(spec, 0, &block->image, err);
 	if (!r)
 		r = pool_create(THREADS, block_work, block, &block->pool, err);
 	if (r) {
@@ -138,7 +138,7 @@ int block_open(const struct disk_spec *spec, struct block **out, struct error *e
 	return 0;
 }
 
-void block_close(struct block *block)
+void block_close(struct block_device *block)
 {
 	if (!block)
 		return;
@@ -148,32 +148,37 @@ void block_close(struct block *block)
 	free(block);
 }
 
-uint64_t block_size(const struct block *block)
+uint64_t block_size(const struct block_device *block)
 {
 	return block->image->size;
 }
 
-bool block_read_only(const struct block *block)
+bool block_read_only(const struct block_device *block)
 {
 	return block->image->read_only;
 }
 
-bool block_can_discard(const struct block *block)
+bool block_can_discard(const struct block_device *block)
 {
 	return block->image->can_discard;
 }
 
-const char *block_name(const struct block *block)
+const char *block_name(const struct block_device *block)
 {
 	return block->name;
 }
 
-void block_counters(const struct block *block, struct block_counters *counters)
+static uint64_t counted(const uint64_t *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+void block_counters(const struct block_device *block, struct block_counters *counters)
 {
 	*counters = (struct block_counters){
-		.reads = block->counters.reads,
-		.read_bytes = block->counters.read_bytes,
-		.writes = block->counters.writes,
-		.written_bytes = block->counters.written_bytes,
+		.reads = counted(&block->counters.reads),
+		.read_bytes = counted(&block->counters.read_bytes),
+		.writes = counted(&block->counters.writes),
+		.written_bytes = counted(&block->counters.written_bytes),
 	};
 }

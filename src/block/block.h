@@ -18,7 +18,7 @@
 
 #define BLOCK_SECTOR 512u
 
-struct block;
+struct block_device;
 
 enum block_op {
 	BLOCK_READ,
@@ -49,21 +49,21 @@ struct block_request {
  * locks (open file description locks), a read-only one against writers. Descriptors of the specification
  * are the image's from here on, on failure too; all else in it stays the caller's.
  */
-int block_open(const struct disk_spec *spec, struct block **block, struct error *err);
+int block_open(const struct disk_spec *spec, struct block_device **block, struct error *err);
 /* Waits for what is under way, makes it stable, closes. NULL is allowed. */
-void block_close(struct block *block);
+void block_close(struct block_device *block);
 
-void block_submit(struct block *block, struct block_request *request);
+void block_submit(struct block_device *block, struct block_request *request);
 
-uint64_t block_size(const struct block *block); /* bytes */
-bool block_read_only(const struct block *block);
-bool block_can_discard(const struct block *block);
-const char *block_name(const struct block *block); /* for messages: the file's path */
+uint64_t block_size(const struct block_device *block); /* bytes */
+bool block_read_only(const struct block_device *block);
+bool block_can_discard(const struct block_device *block);
+const char *block_name(const struct block_device *block); /* for messages: the file's path */
 
 /* What was asked for since it was opened. Any thread. */
 struct block_counters {
 	uint64_t reads, read_bytes, writes, written_bytes;
 };
-void block_counters(const struct block *block, struct block_counters *counters);
+void block_counters(const struct block_device *block, struct block_counters *counters);
 
 #endif

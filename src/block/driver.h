@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a kind of image gives to block.c: blocking functions, called on worker
- * threads, several at once. Private to block/.
+ * What a format of images gives to block.c: blocking functions, called on worker threads, several at once.
+ * A format is a file with one of these and a row in block.c. Private to block/.
  */
 #ifndef DACH_BLOCK_DRIVER_H
 #define DACH_BLOCK_DRIVER_H
@@ -16,8 +16,12 @@ struct block_image {
 };
 
 struct block_driver {
-	/* By its name, or by its descriptor, which is the image's then, also when this fails. */
-	int (*open)(const struct disk_file *file, bool read_only, struct block_image **image,
+	/*
+	 * Opens file n of the disk's chain, by its name or by its descriptor, which is the image's then; and
+	 * what lies below it, if the format has that, by block_image_open(spec, n + 1). On failure none of the
+	 * descriptors from n on is open any more.
+	 */
+	int (*open)(const struct disk_spec *spec, unsigned n, struct block_image **image,
 		struct error *err);
 	/* Does the request, whose range and buffers are checked already. 0 or a negative errno. */
 	int (*perform)(struct block_image *image, struct block_request *request);
@@ -28,6 +32,17 @@ struct block_driver {
 	int (*read_now)(struct block_image *image, const struct block_request *request);
 	void (*close)(struct block_image *image);
 };
+
+/* File n of the chain, with what lies below it, by the driver of its format. */
+int block_image_open(const struct disk_spec *spec, unsigned n, struct block_image **image,
+	struct error *err);
+/* Only the first of a chain is written to. */
+static inline bool block_file_read_only(const struct disk_spec *spec, unsigned n)
+{
+	return spec->readonly || n > 0;
+}
+/* Closes the descriptors of the chain from file n on. */
+void block_files_close(const struct disk_spec *spec, unsigned n);
 
 extern const struct block_driver raw_driver;
 

@@ -11,13 +11,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/container.h"
+#include "base/io.h"
 #include "block/driver.h"
 
 #define ZERO_CHUNK (64u << 10)
+#define BOUNCE_CHUNK (256u << 10)
+#define DIRECT_ALIGN \
+	BLOCK_SECTOR /* of addresses, offsets and lengths, where the page cache is passed by */
 
 struct raw {
 	struct block_image image;
 	int fd;
+	enum disk_cache cache;
 	bool no_read_now; /* the file system does not know RWF_NOWAIT; any thread, only ever set */
 };
 
@@ -35,7 +41,8 @@ static void iov_advance(struct iovec **iov, unsigned *count, size_t done)
 	}
 }
 
-static int raw_transfer(struct raw *raw, struct block_request *request)
+/* As the buffers lie. */
+static int transfer_vector(struct raw *raw, struct block_request *request)
 {
 	bool write = request->op == BLOCK_WRITE;
 	struct iovec *iov = request->iov;
@@ -61,9 +68,70 @@ static int raw_transfer(struct raw *raw, struct block_request *request)
 	return 0;
 }
 
+/* Between size bytes at memory and the first of the buffers, which it steps over. */
+static void copy_vector(struct iovec **iov, unsigned *count, char *memory, size_t size, bool out)
+{
+	while (size) {
+		size_t part = (*iov)->iov_len < size ? (*iov)->iov_len : size;
+
+		if (out)
+			memcpy(memory, (*iov)->iov_base, part);
+		else
+			memcpy((*iov)->iov_base, memory, part);
+		memory += part;
+		size -= part;
+		iov_advance(iov, count, part);
+	}
+}
+
+/* Through memory that is aligned as the disk wants it. */
+static int transfer_bounced(struct raw *raw, struct block_request *request)
+{
+	bool write = request->op == BLOCK_WRITE;
+	size_t room = request->length < BOUNCE_CHUNK ? request->length : BOUNCE_CHUNK;
+	char *memory = aligned_alloc(DIRECT_ALIGN, room);
+	struct iovec *iov = request->iov;
+	unsigned count = request->iov_count;
+	int r = memory ? 0 : -ENOMEM;
+
+	for (uint64_t done = 0; !r && done < request->length;) {
+		size_t part = request->length - done < room ? request->length - done : room;
+		ssize_t n;
+
+		if (write) {
+			copy_vector(&iov, &count, memory, part, true);
+			r = io_pwrite_all(raw->fd, memory, part, request->offset + done);
+		} else {
+			n = io_pread_all(raw->fd, memory, part, request->offset + done);
+			r = n < 0 ? n : (size_t)n < part ? -EIO : 0;
+			if (!r)
+				copy_vector(&iov, &count, memory, part, false);
+		}
+		done += part;
+	}
+	free(memory);
+	return r;
+}
+
+static bool vector_aligned(const struct block_request *request)
+{
+	for (unsigned i = 0; i < request->iov_count; i++)
+		if ((uintptr_t)request->iov[i].iov_base % DIRECT_ALIGN ||
+			request->iov[i].iov_len % DIRECT_ALIGN)
+			return false;
+	return true;
+}
+
+static int raw_transfer(struct raw *raw, struct block_request *request)
+{
+	if (raw->cache == DISK_DIRECT && !vector_aligned(request))
+		return transfer_bounced(raw, request);
+	return transfer_vector(raw, request);
+}
+
 static int raw_read_now(struct block_image *image, const struct block_request *request)
 {
-	struct raw *raw = (struct raw *)image;
+	struct raw *raw = container_of(image, struct raw, image);
 	ssize_t n;
 
 	if (__atomic_load_n(&raw->no_read_now, __ATOMIC_RELAXED) || request->iov_count > IOV_MAX)
@@ -117,47 +185,52 @@ static int raw_write_zeroes(struct raw *raw, const struct block_request *request
 		r = raw_fallocate(raw, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, request);
 	if (!unsupported(r))
 		return r;
-	zeroes = calloc(1, ZERO_CHUNK);
+	zeroes = aligned_alloc(DIRECT_ALIGN, ZERO_CHUNK);
 	if (!zeroes)
 		return -ENOMEM;
-	for (r = 0; offset < end && !r;) {
-		size_t chunk = end - offset < ZERO_CHUNK ? end - offset : ZERO_CHUNK;
-		ssize_t n = pwrite(raw->fd, zeroes, chunk, offset);
-
-		if (n > 0)
-			offset += n;
-		else if (n == 0)
-			r = -EIO;
-		else if (errno != EINTR)
-			r = -errno;
-	}
+	memset(zeroes, 0, ZERO_CHUNK);
+	for (r = 0; offset < end && !r; offset += ZERO_CHUNK)
+		r = io_pwrite_all(raw->fd, zeroes,
+			end - offset < ZERO_CHUNK ? end - offset : ZERO_CHUNK, offset);
 	free(zeroes);
 	return r;
 }
 
+static int raw_flush(struct raw *raw)
+{
+	if (raw->image.read_only)
+		return 0;
+	return fdatasync(raw->fd) ? -errno : 0;
+}
+
+/* What has been written is stable at once, if that is wanted. */
+static int raw_written(struct raw *raw, int r)
+{
+	return !r && raw->cache == DISK_WRITETHROUGH ? raw_flush(raw) : r;
+}
+
 static int raw_perform(struct block_image *image, struct block_request *request)
 {
-	struct raw *raw = (struct raw *)image;
+	struct raw *raw = container_of(image, struct raw, image);
 
 	switch (request->op) {
 	case BLOCK_READ:
-	case BLOCK_WRITE:
 		return raw_transfer(raw, request);
+	case BLOCK_WRITE:
+		return raw_written(raw, raw_transfer(raw, request));
 	case BLOCK_FLUSH:
-		if (image->read_only)
-			return 0;
-		return fdatasync(raw->fd) ? -errno : 0;
+		return raw_flush(raw);
 	case BLOCK_DISCARD:
 		return raw_discard(raw, request);
 	case BLOCK_WRITE_ZEROES:
-		return raw_write_zeroes(raw, request);
+		return raw_written(raw, raw_write_zeroes(raw, request));
 	}
 	return -EINVAL;
 }
 
 static void raw_close(struct block_image *image)
 {
-	struct raw *raw = (struct raw *)image;
+	struct raw *raw = container_of(image, struct raw, image);
 
 	if (raw->fd >= 0) {
 		if (!image->read_only)
@@ -204,27 +277,93 @@ static int raw_lock(struct raw *raw, const char *path, struct error *err)
 	return 0; /* a file system without locks: the user's care has to do */
 }
 
-static struct raw *raw_make(int fd, bool read_only)
+/*
+ * Without the page cache, if the file can be read so in sectors. The open file has the flag from then on,
+ * also for another process that has it from us; whoever reads from it in other pieces has done so before.
+ */
+static int raw_pass_cache(struct raw *raw, const char *path, struct error *err)
 {
-	struct raw *raw = calloc(1, sizeof(*raw));
+	int flags = fcntl(raw->fd, F_GETFL), r = 0;
+	char *sector;
+	ssize_t n;
 
-	if (!raw)
-		return NULL;
-	raw->image.driver = &raw_driver;
-	raw->image.read_only = read_only;
-	raw->image.can_discard = !read_only;
-	raw->fd = fd;
-	return raw;
+	if (flags < 0 || fcntl(raw->fd, F_SETFL, flags | O_DIRECT))
+		return error_set(err, ENOTSUP,
+			"%s: its file system cannot pass by the page cache (cache=none): %s", path,
+			strerror(errno));
+	sector = aligned_alloc(DIRECT_ALIGN, BLOCK_SECTOR);
+	if (!sector)
+		return error_nomem(err);
+	n = io_pread_all(raw->fd, sector, BLOCK_SECTOR, 0);
+	free(sector);
+	if (n == -EINVAL)
+		r = error_set(err, ENOTSUP,
+			"%s: its disk has larger sectors than %u bytes, which cache=none cannot do",
+			path, BLOCK_SECTOR);
+	else if (n < 0)
+		r = error_set(err, -n, "%s: cannot be read: %s", path, strerror(-n));
+	raw->no_read_now = true;
+	return r;
 }
 
-/* The file is open, or r says why not. */
-static int raw_begin(struct raw *raw, int r, const char *name, struct block_image **image,
+static int open_name(const char *path, bool read_only, int *fd, struct error *err)
+{
+	/* O_NONBLOCK: a FIFO must not hold us here. It means nothing to files and disks. */
+	int flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+
+	*fd = open(path, flags);
+	if (*fd >= 0)
+		return 0;
+	if (errno == EISDIR)
+		return error_set(err, EISDIR, "%s: a directory, not a disk image", path);
+	if (!read_only && (errno == EACCES || errno == EPERM || errno == EROFS))
+		return error_set(err, errno,
+			"%s: cannot be opened for writing: %s (%s,ro opens it read-only)", path,
+			strerror(errno), path);
+	return error_set(err, errno, "%s: cannot be opened: %s", path, strerror(errno));
+}
+
+static int check_fd(int fd, const char *name, bool read_only, struct error *err)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0)
+		return error_set(err, errno, "%s: descriptor %d: %s", name, fd, strerror(errno));
+	if ((flags & O_ACCMODE) == O_WRONLY || (!read_only && (flags & O_ACCMODE) != O_RDWR))
+		return error_set(err, EACCES, "%s: not open for %s", name,
+			read_only ? "reading" : "reading and writing");
+	return 0;
+}
+
+static int raw_open(const struct disk_spec *spec, unsigned n, struct block_image **image,
 	struct error *err)
 {
+	const struct disk_file *file = &spec->file[n];
+	bool read_only = block_file_read_only(spec, n);
+	struct raw *raw = calloc(1, sizeof *raw);
+	int r = 0;
+
+	if (!raw) {
+		block_files_close(spec, n);
+		return error_nomem(err);
+	}
+	*raw = (struct raw){
+		.image = {.driver = &raw_driver, .read_only = read_only, .can_discard = !read_only},
+		.fd = file->fd,
+		.cache = spec->cache,
+	};
+	block_files_close(spec, n + 1);
+	if (n + 1 < spec->files)
+		r = error_set(err, EINVAL, "%s: a raw image has no other below it", file->name);
 	if (!r)
-		r = raw_examine(raw, name, err);
+		r = file->fd < 0 ? open_name(file->name, read_only, &raw->fd, err)
+				 : check_fd(file->fd, file->name, read_only, err);
 	if (!r)
-		r = raw_lock(raw, name, err);
+		r = raw_examine(raw, file->name, err);
+	if (!r)
+		r = raw_lock(raw, file->name, err);
+	if (!r && raw->cache == DISK_DIRECT)
+		r = raw_pass_cache(raw, file->name, err);
 	if (r) {
 		raw->image.read_only = true; /* nothing to make stable */
 		raw_close(&raw->image);
@@ -232,52 +371,6 @@ static int raw_begin(struct raw *raw, int r, const char *name, struct block_imag
 	}
 	*image = &raw->image;
 	return 0;
-}
-
-static int open_fd(int fd, const char *name, bool read_only, struct block_image **image,
-	struct error *err)
-{
-	struct raw *raw = raw_make(fd, read_only);
-	int flags = fcntl(fd, F_GETFL), r = 0;
-
-	if (!raw) {
-		close(fd);
-		return error_set(err, ENOMEM, "out of memory");
-	}
-	if (flags < 0)
-		r = error_set(err, errno, "%s: descriptor %d: %s", name, fd, strerror(errno));
-	else if ((flags & O_ACCMODE) == O_WRONLY || (!read_only && (flags & O_ACCMODE) != O_RDWR))
-		r = error_set(err, EACCES, "%s: not open for %s", name,
-			read_only ? "reading" : "reading and writing");
-	return raw_begin(raw, r, name, image, err);
-}
-
-static int open_name(const char *path, bool read_only, struct block_image **image,
-	struct error *err)
-{
-	/* O_NONBLOCK: a FIFO must not hold us here. It means nothing to files and disks. */
-	int flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, r = 0;
-	struct raw *raw = raw_make(-1, read_only);
-
-	if (!raw)
-		return error_set(err, ENOMEM, "out of memory");
-	raw->fd = open(path, flags);
-	if (raw->fd < 0 && errno == EISDIR)
-		r = error_set(err, EISDIR, "%s: a directory, not a disk image", path);
-	else if (raw->fd < 0 && !read_only && (errno == EACCES || errno == EPERM || errno == EROFS))
-		r = error_set(err, errno,
-			"%s: cannot be opened for writing: %s (%s,ro opens it read-only)", path,
-			strerror(errno), path);
-	else if (raw->fd < 0)
-		r = error_set(err, errno, "%s: cannot be opened: %s", path, strerror(errno));
-	return raw_begin(raw, r, path, image, err);
-}
-
-static int raw_open(const struct disk_file *file, bool read_only, struct block_image **image,
-	struct error *err)
-{
-	return file->fd < 0 ? open_name(file->name, read_only, image, err)
-			    : open_fd(file->fd, file->name, read_only, image, err);
 }
 
 const struct block_driver raw_driver = {

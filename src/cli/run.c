@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +44,7 @@ static const struct option_spec options[] = {
 		"its command line; after the image's or disk's own, if there is one"},
 	{"memory", MEMORY, "SIZE", "in MiB, or like 512M, 2G (1024)"},
 	{"vcpus", VCPUS, "N", "virtual processors (1)"},
-	{"disk", DISK, "FILE[,ro]", "a raw disk, maybe read-only; again for more"},
+	{"disk", DISK, "FILE[,ro][,cache=...]", "a raw disk, maybe read-only; again for more"},
 	{"net", NET, "none|user[,fwd=...][,loopback]",
 		"none (without an image), or over this host's sockets;"},
 	{"stats", STATS, NULL, "counters on standard error at the end"},
@@ -97,31 +98,60 @@ static int take_machine(struct run_request *request, const struct field *field, 
 	return field_read_word(field, value, &request->config.machine, where, err);
 }
 
+#define MEMBER(member) offsetof(struct vmm_config, member)
+
+/* Options that only set a member: a text, or a flag. */
+static const struct {
+	int id;
+	bool flag;
+	size_t member;
+} plain[] = {
+	{KERNEL, false, MEMBER(kernel)},
+	{INITRD, false, MEMBER(initrd)},
+	{CMDLINE, false, MEMBER(cmdline)},
+	{PROFILE, false, MEMBER(profile)},
+	{SYMBOLS, false, MEMBER(symbols)},
+	{GDB, false, MEMBER(gdb)},
+	{SAVE, false, MEMBER(save_to)}, /* on SIGUSR2; until there are verbs for it */
+	{RESTORE, false, MEMBER(restore_from)},
+	{NO_REBOOT, true, MEMBER(no_reboot)},
+	{STATS, true, MEMBER(stats)},
+	{TEST_DEVICES, true, MEMBER(test_devices)},
+	{NO_WINDOWS, true, MEMBER(no_windows)},
+	{PERF_MAP, true, MEMBER(perf_map)},
+};
+
+static bool take_plain(struct vmm_config *config, int id, const char *value)
+{
+	for (unsigned n = 0; n < sizeof plain / sizeof *plain; n++) {
+		void *to = (char *)config + plain[n].member;
+
+		if (plain[n].id != id)
+			continue;
+		if (plain[n].flag)
+			*(bool *)to = true;
+		else
+			*(const char **)to = value;
+		return true;
+	}
+	return false;
+}
+
 static int take_option(struct run_request *request, int id, const char *value, struct error *err)
 {
 	struct vmm_config *config = &request->config;
 	uint64_t number;
 	int r;
 
+	if (take_plain(config, id, value))
+		return 0;
 	switch (id) {
-	case KERNEL:
-		config->kernel = value;
-		return 0;
-	case INITRD:
-		config->initrd = value;
-		return 0;
-	case CMDLINE:
-		config->cmdline = value;
-		return 0;
 	case MEMORY:
 		return option_size("--memory", value, 1ull << 20, &config->memory, err);
 	case GRACE:
 		r = option_number("--grace", value, 1, 86400, &number, err);
 		config->grace = r ? 0 : number * 1000000000;
 		return r;
-	case NO_REBOOT:
-		config->no_reboot = true;
-		return 0;
 	case VCPUS:
 		r = option_number("--vcpus", value, 1, LIMIT_VCPUS, &number, err);
 		config->vcpus = r ? 0 : number;
@@ -138,25 +168,10 @@ static int take_option(struct run_request *request, int id, const char *value, s
 		if (config->nets == LIMIT_NETWORKS)
 			return error_set(err, EINVAL, "--net: %u at most", LIMIT_NETWORKS);
 		return net_spec_parse(value, &config->net[config->nets++], err);
-	case STATS:
-		config->stats = true;
-		return 0;
 	case TEST_VENDOR:
 		if (strlen(value) != 12)
 			return error_set(err, EINVAL, "--test-vendor: 12 characters");
 		config->test_vendor = value;
-		return 0;
-	case TEST_DEVICES:
-		config->test_devices = true;
-		return 0;
-	case NO_WINDOWS:
-		config->no_windows = true;
-		return 0;
-	case PERF_MAP:
-		config->perf_map = true;
-		return 0;
-	case PROFILE:
-		config->profile = value;
 		return 0;
 	case CODE_CACHE:
 		r = option_size("--code-cache", value, 1ull << 20, &number, err);
@@ -164,18 +179,6 @@ static int take_option(struct run_request *request, int id, const char *value, s
 			return error_set(err, EINVAL, "--code-cache: 4M to 2047M");
 		config->code_cache = r ? 0 : (uint32_t)number;
 		return r;
-	case SYMBOLS:
-		config->symbols = value;
-		return 0;
-	case GDB:
-		config->gdb = value;
-		return 0;
-	case SAVE: /* on SIGUSR2; until there are verbs for it */
-		config->save_to = value;
-		return 0;
-	case RESTORE:
-		config->restore_from = value;
-		return 0;
 	}
 	if (id >= CLI_FIELD)
 		return take_machine(request, &machine_spec_fields[id - CLI_FIELD], value, err);
@@ -208,7 +211,7 @@ static int use_image(struct run_request *request, const char *image, struct erro
 	if (asprintf(&request->cmdline, "%s%s%s", request->found.cmdline, own[0] ? " " : "", own) <
 		0) {
 		request->cmdline = NULL;
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	}
 	config->cmdline = request->cmdline;
 	memmove(config->disk + 1, config->disk, config->disks * sizeof *config->disk);

@@ -6,7 +6,7 @@
 #include "config/lexer.h"
 #include "config/value.h"
 
-struct parser {
+struct cfg_parser {
 	struct cfg *cfg;
 	struct lexer lexer;
 	bool plain;
@@ -14,7 +14,7 @@ struct parser {
 	struct error *err;
 };
 
-static int parse_value(struct parser *p, struct cfg_value *value);
+static int parse_value(struct cfg_parser *p, struct cfg_value *value);
 
 static struct cfg_setting *find(struct cfg *cfg, const char *key, size_t size)
 {
@@ -88,7 +88,7 @@ void cfg_free(struct cfg *cfg)
 	memset(cfg, 0, sizeof *cfg);
 }
 
-static int take_text(struct parser *p, struct cfg_value *value, const char *text, size_t size)
+static int take_text(struct cfg_parser *p, struct cfg_value *value, const char *text, size_t size)
 {
 	int r = value_charge(p->cfg, size, &value->at, p->err);
 
@@ -100,7 +100,7 @@ static int take_text(struct parser *p, struct cfg_value *value, const char *text
 }
 
 /* After a sign that opens: values with commas between, up to the one that closes. */
-static int parse_items(struct parser *p, struct cfg_value *list, char close, bool *comma)
+static int parse_items(struct cfg_parser *p, struct cfg_value *list, char close, bool *comma)
 {
 	struct token *token = &p->lexer.token;
 	char shown[64];
@@ -128,7 +128,7 @@ static int parse_items(struct parser *p, struct cfg_value *list, char close, boo
 	return r ? r : lexer_next(&p->lexer, p->err);
 }
 
-static int parse_list(struct parser *p, struct cfg_value *value)
+static int parse_list(struct cfg_parser *p, struct cfg_value *value)
 {
 	bool comma = false;
 	int r;
@@ -145,7 +145,7 @@ static int parse_list(struct parser *p, struct cfg_value *value)
 }
 
 /* A value in parentheses is that value; with a comma it is a tuple, a list of its own kind. */
-static int parse_parentheses(struct parser *p, struct cfg_value *value, bool *tuple)
+static int parse_parentheses(struct cfg_parser *p, struct cfg_value *value, bool *tuple)
 {
 	struct cfg_value list = {.kind = CFG_LIST, .at = p->lexer.token.at};
 	int r;
@@ -169,7 +169,7 @@ static int parse_parentheses(struct parser *p, struct cfg_value *value, bool *tu
 }
 
 /* A bare word where a value should be: a name of Python's, or somebody forgot the quotes. */
-static int parse_name(struct parser *p, struct cfg_value *value)
+static int parse_name(struct cfg_parser *p, struct cfg_value *value)
 {
 	struct token *token = &p->lexer.token, name = *token;
 	int shown = name.size > 100 ? 100 : (int)name.size;
@@ -203,7 +203,7 @@ static int parse_name(struct parser *p, struct cfg_value *value)
 	return r;
 }
 
-static int parse_term(struct parser *p, struct cfg_value *value, bool *tuple)
+static int parse_term(struct cfg_parser *p, struct cfg_value *value, bool *tuple)
 {
 	struct token *token = &p->lexer.token;
 	char shown[64];
@@ -236,7 +236,7 @@ static int parse_term(struct parser *p, struct cfg_value *value, bool *tuple)
 		token_show(token, shown));
 }
 
-static int parse_value(struct parser *p, struct cfg_value *value)
+static int parse_value(struct cfg_parser *p, struct cfg_value *value)
 {
 	struct token *token = &p->lexer.token;
 	bool tuple;
@@ -259,7 +259,7 @@ static int parse_value(struct parser *p, struct cfg_value *value)
 	return r;
 }
 
-static int unexpected_after_name(struct parser *p, const struct token *name)
+static int unexpected_after_name(struct cfg_parser *p, const struct token *name)
 {
 	static const char *const python[] = {"import", "from", "def", "if", "elif", "else", "for",
 		"while", "try", "except", "class", "return", "print", "exec", "del", "global",
@@ -281,7 +281,7 @@ static int unexpected_after_name(struct parser *p, const struct token *name)
 		shown, name->start, token_show(token, text));
 }
 
-static int store(struct parser *p, const struct token *name, bool add, struct cfg_value *value)
+static int store(struct cfg_parser *p, const struct token *name, bool add, struct cfg_value *value)
 {
 	struct cfg_setting *setting = find(p->cfg, name->start, name->size);
 	char *key;
@@ -303,7 +303,7 @@ static int store(struct parser *p, const struct token *name, bool add, struct cf
 	return r;
 }
 
-static int parse_statement(struct parser *p)
+static int parse_statement(struct cfg_parser *p)
 {
 	struct token *token = &p->lexer.token, name = *token;
 	struct cfg_value value = {0};
@@ -337,7 +337,7 @@ static int parse_statement(struct parser *p)
 int cfg_parse(struct cfg *cfg, const char *file, unsigned line, const char *text, size_t size,
 	bool plain, struct error *err)
 {
-	struct parser p = {.cfg = cfg, .plain = plain, .err = err};
+	struct cfg_parser p = {.cfg = cfg, .plain = plain, .err = err};
 	int r = lexer_open(&p.lexer, file, line, text, size, err);
 
 	while (!r && p.lexer.token.kind != TOKEN_END)

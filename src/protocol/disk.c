@@ -8,6 +8,12 @@
 #include "protocol/limits.h"
 
 static const char *const formats[] = {[DISK_RAW] = "raw", NULL};
+static const char *const caches[] = {
+	[DISK_WRITEBACK] = "writeback",
+	[DISK_WRITETHROUGH] = "writethrough",
+	[DISK_DIRECT] = "none",
+	NULL,
+};
 
 #define TEXT(structure, member, most)                                                           \
 	{                                                                                       \
@@ -39,8 +45,9 @@ const struct field disk_spec_fields[] = {
 		.needed = true,
 		.max = LIMIT_CHAIN,
 		.element = file_fields,
-		.size = sizeof(struct disk_file)},
+		.size = sizeof *((struct disk_spec *)0)->file},
 	{.key = "readonly", .kind = FIELD_BOOL, FIELD_AT(disk_spec, readonly), .max = 1},
+	{.key = "cache", .kind = FIELD_ENUM, FIELD_AT(disk_spec, cache), .names = caches},
 	TEXT(disk_spec, serial, LIMIT_SERIAL),
 	TEXT(disk_spec, vdev, LIMIT_VDEV),
 	{.key = NULL},
@@ -59,21 +66,43 @@ int disk_spec_of_file(const char *path, bool readonly, struct disk_spec *spec, s
 		return 0;
 out_of_memory:
 	disk_spec_free(spec);
-	return error_set(err, ENOMEM, "out of memory");
+	return error_nomem(err);
+}
+
+/* Takes a known word off the end of name, if there is one. 1: done so; 0: none; or -EINVAL. */
+static int take_word(char *name, struct disk_spec *spec, struct error *err)
+{
+	char *comma = strrchr(name, ',');
+	int cache;
+
+	if (comma && !strcmp(comma, ",ro")) {
+		spec->readonly = true;
+	} else if (comma && !strncmp(comma, ",cache=", 7)) {
+		cache = field_find_name(caches, comma + 7);
+		if (cache < 0)
+			return error_set(err, EINVAL,
+				"cache=%s: there are writeback, writethrough and none", comma + 7);
+		spec->cache = cache;
+	} else {
+		return 0;
+	}
+	*comma = 0;
+	return 1;
 }
 
 int disk_spec_parse(const char *text, struct disk_spec *spec, struct error *err)
 {
-	size_t len = strlen(text);
-	bool readonly = len >= 3 && !strcmp(text + len - 3, ",ro");
-	int r = disk_spec_of_file(text, readonly, spec, err);
+	int r = disk_spec_of_file(text, false, spec, err);
 
-	if (!r && readonly)
-		spec->file[0].name[len - 3] = 0;
-	if (!r && !spec->file[0].name[0]) {
+	if (r)
+		return r;
+	do {
+		r = take_word(spec->file[0].name, spec, err);
+	} while (r > 0);
+	if (!r && !spec->file[0].name[0])
+		r = error_set(err, EINVAL, "a disk needs a file: FILE[,ro][,cache=...]");
+	if (r)
 		disk_spec_free(spec);
-		r = error_set(err, EINVAL, "a disk needs a file: FILE[,ro]");
-	}
 	return r;
 }
 

@@ -12,6 +12,14 @@
 
 enum disk_format { DISK_RAW, DISK_FORMATS };
 
+/* What the host keeps of a disk in its page cache. */
+enum disk_cache {
+	DISK_WRITEBACK,    /* reads and writes; a write is stable once the guest has flushed */
+	DISK_WRITETHROUGH, /* reads; a write is stable when it is done */
+	DISK_DIRECT,       /* nothing ("none"); stable once the guest has flushed */
+	DISK_CACHES,
+};
+
 /* fd: open already; -1: to be opened by its name, which otherwise is for messages. */
 struct disk_file {
 	enum disk_format format;
@@ -28,13 +36,14 @@ struct disk_spec {
 	struct disk_file *file;
 	unsigned files;
 	bool readonly;
-	char *serial; /* "": DISK_SERIAL */
-	char *vdev;   /* what the guest's command line calls it; "" for nothing in particular */
+	enum disk_cache cache; /* of all files */
+	char *serial;          /* "": DISK_SERIAL */
+	char *vdev; /* what the guest's command line calls it; "" for nothing in particular */
 };
 
 extern const struct field disk_spec_fields[];
 
-/* FILE[,ro]: a raw image. disk_spec_free() after success. */
+/* FILE[,ro][,cache=writeback|writethrough|none]: a raw image. disk_spec_free() after success. */
 int disk_spec_parse(const char *text, struct disk_spec *spec, struct error *err);
 /* The same of a path, whatever it holds. */
 int disk_spec_of_file(const char *path, bool readonly, struct disk_spec *spec, struct error *err);

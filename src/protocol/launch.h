@@ -14,7 +14,7 @@
  *    "initrd": {"fd": 5, "name": "/boot/initrd.img"},                 may be left out
  *    "cmdline": "root=/dev/vda ro",                                   may be left out
  *    "disks": [{"files": [{"format": "raw", "fd": 6, "name": "/srv/web.img"}],      see disk.h
- *               "readonly": false, "serial": "dach-disk0", "vdev": "xvda2"}],
+ *               "readonly": false, "cache": "writeback", "serial": "dach-disk0", "vdev": "xvda2"}],
  *    "networks": [{"kind": "user", "mac": "00:16:3e:00:00:01",
  *                   "forwards": [{"udp": false, "host_addr": 2130706433, "host_port": 2222,
  *                                 "guest_addr": 0, "guest_port": 22}]}],   see network.h

@@ -91,7 +91,7 @@ struct blk_request {
 
 struct virtio_blk {
 	struct virtio_device dev;
-	struct block *image;
+	struct block_device *image;
 	char id[ID_BYTES];
 	/* Where the guest's notifications come as an event: a thread waits for it. -1: they do not. */
 	int event;
@@ -440,7 +440,7 @@ static void fill_config(struct virtio_blk *blk)
 	blk->dev.config_size = offsetof(struct blk_config, unused1) + 3;
 }
 
-int virtio_blk_create(struct pci_bus *bus, struct memory *memory, struct block *image,
+int virtio_blk_create(struct pci_bus *bus, struct memory *memory, struct block_device *image,
 	const char *serial, struct virtio_blk **out, struct error *err)
 {
 	struct virtio_blk *blk = calloc(1, sizeof(*blk));

@@ -19,7 +19,7 @@ struct virtio_blk;
  * Before the machine runs. The image stays the caller's and outlives the device. serial: up to 20
  * bytes that the guest reads as the disk's identity.
  */
-int virtio_blk_create(struct pci_bus *bus, struct memory *memory, struct block *image,
+int virtio_blk_create(struct pci_bus *bus, struct memory *memory, struct block_device *image,
 	const char *serial, struct virtio_blk **blk, struct error *err);
 /*
  * When no vCPU runs any more, before guest memory goes: waits for what is under way. NULL is

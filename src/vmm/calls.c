@@ -63,6 +63,7 @@ static const int disk[] = {
 	CALL(fsync), CALL(fdatasync), /* the guest's flush */
 	CALL(fallocate),              /* the guest's discard and write-zeroes */
 	CALL(pwrite64),               /* the latter, where a file system cannot */
+	CALL(pread64), /* with pwrite64: cache=none and a buffer that the host's disk cannot take */
 	/* A device that KVM notifies by an eventfd: its thread makes it, waits, and does the rest. */
 	CALL(eventfd2), CALL(read), CALL(preadv2),
 };

@@ -9,7 +9,7 @@
 #include "vmm/config.h"
 #include "vmm/sandbox.h"
 
-struct block;
+struct block_device;
 struct net;
 struct virtio_balloon;
 struct virtio_blk;
@@ -17,7 +17,7 @@ struct virtio_net;
 struct virtio_rng;
 
 struct devices {
-	struct block *disk[LIMIT_DISKS];
+	struct block_device *disk[LIMIT_DISKS];
 	struct virtio_blk *blk[LIMIT_DISKS];
 	struct net *net[LIMIT_NETWORKS];
 	struct virtio_net *nic[LIMIT_NETWORKS];

@@ -40,7 +40,7 @@ static json_t *describe_disks(struct vmm *vmm)
 	json_t *list = json_array();
 
 	for (unsigned i = 0; i < vmm->config->disks; i++) {
-		const struct block *disk = vmm->devices.disk[i];
+		const struct block_device *disk = vmm->devices.disk[i];
 		struct block_counters count;
 
 		block_counters(disk, &count);

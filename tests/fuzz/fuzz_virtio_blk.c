@@ -26,7 +26,7 @@ struct world {
 	struct memory memory;
 	struct bus io, mmio;
 	struct pci_bus pci;
-	struct block *image;
+	struct block_device *image;
 	struct virtio_blk *blk;
 	uint64_t bar;
 };

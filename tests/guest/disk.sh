@@ -6,6 +6,7 @@
 head -c 32M /dev/urandom >"$work/in"
 sum=$(sha256sum <"$work/in" | cut -d' ' -f1)
 truncate -s 64M "$work/out"
+truncate -s 1M "$work/through"
 guest --disk "$work/in,ro" --disk "$work/out" <<'SCRIPT'
 sha256sum /dev/vda
 dd if=/dev/vda of=/dev/vdb bs=64k 2>/dev/null
@@ -18,6 +19,22 @@ check "reads a disk" ended 0 "$sum  /dev/vda"
 check "writes a disk" said "$sum  -"
 check "it is on the host's" [ "$(head -c 32M "$work/out" | sha256sum | cut -d' ' -f1)" = "$sum" ]
 check "read-only is read-only" [ "$(sha256sum <"$work/in" | cut -d' ' -f1)" = "$sum" ]
+
+# Past the host's page cache, in both directions.
+direct=none
+dd if="$work/in" of=/dev/null bs=512 count=1 iflag=direct 2>/dev/null || direct=writeback
+truncate -s 64M "$work/direct"
+guest --disk "$work/in,cache=$direct,ro" --disk "$work/direct,cache=$direct" \
+	--disk "$work/through,cache=writethrough" <<'SCRIPT'
+dd if=/dev/vda of=/dev/vdb bs=64k 2>/dev/null
+dd if=/dev/vda of=/dev/vdc bs=64k count=16 2>/dev/null
+sync
+echo 3 >/proc/sys/vm/drop_caches
+head -c 33554432 /dev/vdb | sha256sum
+SCRIPT
+check "without the host's cache ($direct)" ended 0 "$sum  -"
+check "it is on the host's too" [ "$(head -c 32M "$work/direct" | sha256sum | cut -d' ' -f1)" = "$sum" ]
+check "a write through it is on the host's" cmp -n 1048576 "$work/in" "$work/through"
 
 # The first boot leaves a word on the disk, the second finds it.
 truncate -s 1M "$work/word"

@@ -6,7 +6,7 @@
 #include "block/block.h"
 
 /* FILE[,ro], as behind --disk. */
-static inline int rig_block_open(const char *words, struct block **block, struct error *err)
+static inline int rig_block_open(const char *words, struct block_device **block, struct error *err)
 {
 	struct disk_spec spec;
 	int r = disk_spec_parse(words, &spec, err);

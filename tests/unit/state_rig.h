@@ -104,7 +104,7 @@ struct rig {
 	struct cpuid_policy policy;
 	struct loop *loop;
 	struct machine *machine;
-	struct block *image;
+	struct block_device *image;
 	struct virtio_blk *blk;
 	struct virtio_rng *rng;
 	struct virtio_console *console;

@@ -58,7 +58,8 @@ static void waiting_done(struct block_request *request, int result)
 	pthread_mutex_unlock(&w->lock);
 }
 
-static int run(struct block *block, enum block_op op, uint64_t offset, void *buf, uint64_t len)
+static int run(struct block_device *block, enum block_op op, uint64_t offset, void *buf,
+	uint64_t len)
 {
 	char *bytes = buf ? buf : "";
 	struct iovec iov[3] = {{bytes, len / 3}, {bytes, 0}, {NULL, len - len / 3}};
@@ -86,7 +87,7 @@ static int run(struct block *block, enum block_op op, uint64_t offset, void *buf
 
 static void refuse(const char *spec, int code, const char *words)
 {
-	struct block *block = NULL;
+	struct block_device *block = NULL;
 	struct error err = {0};
 
 	assert_int_equal(rig_block_open(spec, &block, &err), -code);
@@ -117,7 +118,7 @@ static void test_refusals(void **state)
 
 static void test_read_only_file(void **state)
 {
-	struct block *block;
+	struct block_device *block;
 	struct error err = {0};
 	char byte[512];
 
@@ -139,7 +140,7 @@ static void test_read_only_file(void **state)
 
 static void test_lock(void **state)
 {
-	struct block *first, *second;
+	struct block_device *first, *second;
 	struct error err = {0};
 
 	make_file("lock.img", 4096);
@@ -159,7 +160,7 @@ static void test_lock(void **state)
 static void test_transfers(void **state)
 {
 	static uint8_t out[200 << 10], in[200 << 10];
-	struct block *block;
+	struct block_device *block;
 	struct error err = {0};
 	struct stat before, after;
 
@@ -201,7 +202,7 @@ static void test_transfers(void **state)
 static void test_no_space(void **state)
 {
 	struct rlimit old, limit;
-	struct block *block;
+	struct block_device *block;
 	struct error err = {0};
 	char data[4096] = {1};
 
@@ -222,7 +223,7 @@ static void test_no_space(void **state)
 /* A disk that takes nothing: /dev/full has no size, so a small file system stands in if we may. */
 static void test_full_file_system(void **state)
 {
-	struct block *block;
+	struct block_device *block;
 	struct error err = {0};
 	static char data[64 << 10];
 	int r = 0;
@@ -265,7 +266,7 @@ static void counter_done(struct block_request *request, int result)
 static void test_many_at_once(void **state)
 {
 	struct counter *c = calloc(500, sizeof(*c));
-	struct block *block;
+	struct block_device *block;
 	struct error err = {0};
 	unsigned left = 500;
 
@@ -308,7 +309,7 @@ static void test_descriptor(void **state)
 	make_file("fd.img", 4096);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct disk_spec spec;
-		struct block *block = NULL;
+		struct block_device *block = NULL;
 		struct error err = {""};
 		int fd = open("fd.img", cases[i].flags);
 
@@ -329,7 +330,7 @@ static void test_descriptor(void **state)
 static void test_chain(void **state)
 {
 	struct disk_spec spec = {0};
-	struct block *block = NULL;
+	struct block_device *block = NULL;
 	struct error err = {""};
 	int fd[2];
 
@@ -345,6 +346,79 @@ static void test_chain(void **state)
 	unlink("chain.img");
 }
 
+/* Under each cache policy what is written is read, however the buffers lie. */
+static void test_caches(void **state)
+{
+	static const char *const words[] = {"cache.img,cache=writeback",
+		"cache.img,cache=writethrough", "cache.img,cache=none"};
+	static _Alignas(4096) uint8_t out[600 << 10], in[600 << 10];
+
+	for (unsigned i = 0; i < sizeof out; i++)
+		out[i] = i * 5 + (i >> 9);
+	for (unsigned n = 0; n < 3; n++) {
+		struct block_device *block;
+		struct error err = {""};
+
+		make_file("cache.img", 1 << 20);
+		if (rig_block_open(words[n], &block, &err)) {
+			/* A file system without it; then that is what is said. */
+			assert_int_equal(n, 2);
+			assert_non_null(strstr(err.text, "cache.img: its "));
+			assert_non_null(strstr(err.text, "cache=none"));
+			break;
+		}
+		for (unsigned crooked = 0; crooked < 2; crooked++) {
+			for (unsigned len = 512; len <= sizeof out - 4096; len = len * 5) {
+				memset(in, 0, sizeof in);
+				assert_int_equal(run(block, BLOCK_WRITE, 1536, out + crooked * 3,
+							 len),
+					0);
+				assert_int_equal(run(block, BLOCK_READ, 1536, in + crooked * 5,
+							 len),
+					0);
+				assert_memory_equal(in + crooked * 5, out + crooked * 3, len);
+			}
+			assert_int_equal(run(block, BLOCK_WRITE_ZEROES, 512, NULL, 100 << 10), 0);
+			assert_int_equal(run(block, BLOCK_READ, 512, in, 512), 0);
+			for (unsigned i = 0; i < 512; i++)
+				assert_int_equal(in[i], 0);
+			assert_int_equal(run(block, BLOCK_FLUSH, 0, NULL, 0), 0);
+		}
+		block_close(block);
+	}
+	unlink("cache.img");
+}
+
+/* What stands behind --disk. */
+static void test_disk_words(void **state)
+{
+	static const struct {
+		const char *words, *name;
+		bool readonly;
+		enum disk_cache cache;
+	} good[] = {
+		{"a.img", "a.img", false, DISK_WRITEBACK},
+		{"a.img,ro", "a.img", true, DISK_WRITEBACK},
+		{"a,b.img,cache=none", "a,b.img", false, DISK_DIRECT},
+		{"a.img,cache=writethrough,ro", "a.img", true, DISK_WRITETHROUGH},
+		{"a.img,ro,cache=writeback", "a.img", true, DISK_WRITEBACK},
+		{"cache=none", "cache=none", false, DISK_WRITEBACK},
+	};
+	struct disk_spec spec;
+	struct error err = {""};
+
+	for (unsigned n = 0; n < sizeof good / sizeof *good; n++) {
+		assert_int_equal(disk_spec_parse(good[n].words, &spec, NULL), 0);
+		assert_string_equal(spec.file[0].name, good[n].name);
+		assert_int_equal(spec.readonly, good[n].readonly);
+		assert_int_equal(spec.cache, good[n].cache);
+		disk_spec_free(&spec);
+	}
+	assert_int_equal(disk_spec_parse("a.img,cache=some", &spec, &err), -EINVAL);
+	assert_string_equal(err.text, "cache=some: there are writeback, writethrough and none");
+	assert_int_equal(disk_spec_parse(",cache=none", &spec, NULL), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -357,6 +431,8 @@ int main(void)
 		cmocka_unit_test(test_many_at_once),
 		cmocka_unit_test(test_descriptor),
 		cmocka_unit_test(test_chain),
+		cmocka_unit_test(test_caches),
+		cmocka_unit_test(test_disk_words),
 	};
 
 	return cmocka_run_group_tests(tests, enter_dir, leave_dir);

@@ -21,7 +21,7 @@ enum { OK, IOERR, UNSUPP };
 struct fixture {
 	struct rig rig;
 	char path[64];
-	struct block *image;
+	struct block_device *image;
 	struct virtio_blk *blk;
 	struct ring ring;
 	uint8_t *data, *status;

@@ -8,19 +8,16 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <libslirp.h>
 
+#include "base/container.h"
+#include "base/loop.h"
+#include "net/driver.h"
 #include "net/gate.h"
-#include "net/net.h"
 
 /*
  * Frames on this network never meet a wire, so they may be larger than one would carry: a tenth of
@@ -48,14 +45,9 @@ struct timer {
 	int64_t expires; /* ms, -1: not running */
 };
 
-struct net {
+struct user_net {
+	struct net net;
 	Slirp *slirp;
-	int event;
-	bool kicked; /* any thread: the event is on its way */
-	bool stop;   /* any thread */
-	bool started;
-	pthread_t thread;
-	struct net_client client;
 	struct pollfd *fds;
 	unsigned count, room;
 	struct frame *first, **last;
@@ -64,62 +56,58 @@ struct net {
 	struct gate gate;
 };
 
-static int64_t now_ns(void)
+static struct user_net *user_of(struct net *net)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ll + now.tv_nsec;
+	return container_of(net, struct user_net, net);
 }
 
 /* The thread's frames for the guest */
 
-static void backlog_add(struct net *net, const uint8_t *data, size_t len)
+static void backlog_add(struct user_net *user, const uint8_t *data, size_t len)
 {
 	struct frame *frame;
 
-	if (net->backlog + len > BACKLOG_HIGH)
+	if (user->backlog + len > BACKLOG_HIGH)
 		return;
-	frame = malloc(sizeof(*frame) + len);
+	frame = malloc(sizeof *frame + len);
 	if (!frame)
 		return;
 	frame->next = NULL;
 	frame->len = len;
 	memcpy(frame->data, data, len);
-	*net->last = frame;
-	net->last = &frame->next;
-	net->backlog += len;
+	*user->last = frame;
+	user->last = &frame->next;
+	user->backlog += len;
 }
 
-static void backlog_drop(struct net *net)
+static void backlog_drop(struct user_net *user)
 {
-	struct frame *frame = net->first;
+	struct frame *frame = user->first;
 
-	net->first = frame->next;
-	if (!net->first)
-		gate_init(&net->gate, now_ns());
-	net->last = &net->first;
-	net->backlog -= frame->len;
+	user->first = frame->next;
+	if (!user->first)
+		user->last = &user->first;
+	user->backlog -= frame->len;
 	free(frame);
 }
 
-static void backlog_flush(struct net *net)
+static void backlog_flush(struct user_net *user)
 {
-	while (net->first &&
-		net->client.receive(net->client.ctx, net->first->data, net->first->len))
-		backlog_drop(net);
+	while (user->first &&
+		user->net.client.receive(user->net.client.ctx, user->first->data, user->first->len))
+		backlog_drop(user);
 }
 
 /* What libslirp calls */
 
 static ssize_t user_send_packet(const void *buf, size_t len, void *opaque)
 {
-	struct net *net = opaque;
+	struct user_net *user = opaque;
 
-	if (!net->started) /* nobody is there yet */
+	if (!user->net.started) /* nobody is there yet */
 		return len;
-	if (net->first || !net->client.receive(net->client.ctx, buf, len))
-		backlog_add(net, buf, len);
+	if (user->first || !user->net.client.receive(user->net.client.ctx, buf, len))
+		backlog_add(user, buf, len);
 	return len;
 }
 
@@ -130,18 +118,18 @@ static void user_guest_error(const char *msg, void *opaque)
 
 static int64_t user_clock(void *opaque)
 {
-	return now_ns();
+	return clock_now();
 }
 
 static void *user_timer_new(SlirpTimerId id, void *ctx, void *opaque)
 {
-	struct net *net = opaque;
+	struct user_net *user = opaque;
 
 	for (unsigned i = 0; i < TIMERS; i++) {
-		if (net->timer[i].used)
+		if (user->timer[i].used)
 			continue;
-		net->timer[i] = (struct timer){.used = true, .id = id, .ctx = ctx, .expires = -1};
-		return &net->timer[i];
+		user->timer[i] = (struct timer){.used = true, .id = id, .ctx = ctx, .expires = -1};
+		return &user->timer[i];
 	}
 	return NULL;
 }
@@ -160,22 +148,24 @@ static void user_timer_mod(void *timer, int64_t expires, void *opaque)
 
 static void user_opened(int fd, void *opaque)
 {
-	struct net *net = opaque;
+	struct user_net *user = opaque;
 
-	net->gate.open++;
+	user->gate.open++;
 }
 
 static void user_closed(int fd, void *opaque)
 {
-	struct net *net = opaque;
+	struct user_net *user = opaque;
 
-	if (net->gate.open)
-		net->gate.open--;
+	if (user->gate.open)
+		user->gate.open--;
 }
 
 static void user_notify(void *opaque)
 {
-	net_kick(opaque);
+	struct user_net *user = opaque;
+
+	net_kick(&user->net);
 }
 
 static const SlirpCb slirp_callbacks = {
@@ -211,55 +201,55 @@ static bool listens(int fd)
 
 static int add_poll(int fd, int events, void *opaque)
 {
-	struct net *net = opaque;
+	struct user_net *user = opaque;
 	short wanted = 0;
 
-	if (net->count == net->room) {
-		unsigned room = 2 * net->room;
-		struct pollfd *fds = reallocarray(net->fds, room, sizeof(*fds));
+	if (user->count == user->room) {
+		unsigned room = 2 * user->room;
+		struct pollfd *fds = reallocarray(user->fds, room, sizeof *fds);
 
 		if (!fds)
 			return -1;
-		net->fds = fds;
-		net->room = room;
+		user->fds = fds;
+		user->room = room;
 	}
-	for (unsigned i = 0; i < sizeof(events_map) / sizeof(events_map[0]); i++)
+	for (unsigned i = 0; i < sizeof events_map / sizeof *events_map; i++)
 		if (events & events_map[i].slirp)
 			wanted |= events_map[i].poll;
 	/* Who connects from outside waits: libslirp would try to accept him, in vain and without end. */
-	if (net->gate.open >= GATE_OPEN_HARD && listens(fd))
+	if (user->gate.open >= GATE_OPEN_HARD && listens(fd))
 		fd = -1;
-	net->fds[net->count] = (struct pollfd){.fd = fd, .events = wanted & ~(POLLERR | POLLHUP)};
-	return net->count++;
+	user->fds[user->count] = (struct pollfd){.fd = fd, .events = wanted & ~(POLLERR | POLLHUP)};
+	return user->count++;
 }
 
 static int get_revents(int index, void *opaque)
 {
-	struct net *net = opaque;
+	struct user_net *user = opaque;
 	int events = 0;
 
-	if (index < 0 || index >= (int)net->count)
+	if (index < 0 || index >= (int)user->count)
 		return 0;
-	for (unsigned i = 0; i < sizeof(events_map) / sizeof(events_map[0]); i++)
-		if (net->fds[index].revents & events_map[i].poll)
+	for (unsigned i = 0; i < sizeof events_map / sizeof *events_map; i++)
+		if (user->fds[index].revents & events_map[i].poll)
 			events |= events_map[i].slirp;
 	return events;
 }
 
 /* The thread */
 
-static int run_timers(struct net *net, int timeout)
+static int run_timers(struct user_net *user, int timeout)
 {
-	int64_t now = now_ns() / 1000000;
+	int64_t now = clock_now() / 1000000;
 
 	for (unsigned i = 0; i < TIMERS; i++) {
-		struct timer *timer = &net->timer[i];
+		struct timer *timer = &user->timer[i];
 
 		if (!timer->used || timer->expires < 0)
 			continue;
 		if (timer->expires <= now) {
 			timer->expires = -1;
-			slirp_handle_timer(net->slirp, timer->id, timer->ctx);
+			slirp_handle_timer(user->slirp, timer->id, timer->ctx);
 		}
 		if (timer->expires >= 0 && (timeout < 0 || timer->expires - now < timeout))
 			timeout = timer->expires - now;
@@ -267,91 +257,48 @@ static int run_timers(struct net *net, int timeout)
 	return timeout;
 }
 
-static void take_kick(struct net *net)
+static void user_run(struct net *net)
 {
-	uint64_t count;
-
-	if (read(net->event, &count, sizeof(count)) < 0)
-		return;
-	/* First this, then look: a kick that comes after writes the event again. */
-	__atomic_store_n(&net->kicked, false, __ATOMIC_SEQ_CST);
-}
-
-static void *user_thread(void *arg)
-{
-	struct net *net = arg;
+	struct user_net *user = user_of(net);
 	bool more = false;
 
-	pthread_setname_np(pthread_self(), "net");
-	while (!__atomic_load_n(&net->stop, __ATOMIC_ACQUIRE)) {
-		bool backlogged = net->backlog >= BACKLOG_LOW, kick;
+	while (!net_stopping(net)) {
+		bool backlogged = user->backlog >= BACKLOG_LOW, kick;
 		uint32_t wanted = UINT32_MAX;
 		int timeout, r;
 
-		net->count = 1;
-		net->fds[0] = (struct pollfd){.fd = net->event, .events = POLLIN};
+		user->count = 1;
+		user->fds[0] = (struct pollfd){.fd = net->event, .events = POLLIN};
 		if (!backlogged)
-			slirp_pollfds_fill(net->slirp, &wanted, add_poll, net);
+			slirp_pollfds_fill(user->slirp, &wanted, add_poll, user);
 		timeout = wanted > INT32_MAX ? -1 : (int)wanted;
 		if (backlogged)
 			timeout = BACKLOG_WAIT_MS;
-		timeout = run_timers(net, timeout);
-		r = poll(net->fds, net->count, more ? 0 : timeout);
-		kick = r > 0 && net->fds[0].revents;
+		timeout = run_timers(user, timeout);
+		r = poll(user->fds, user->count, more ? 0 : timeout);
+		kick = r > 0 && user->fds[0].revents;
 		if (kick)
-			take_kick(net);
+			net_take_kick(net);
 		/* The guest first: what waits in libslirp for its answers goes out after it. */
 		if (kick || more) {
-			backlog_flush(net);
+			backlog_flush(user);
 			more = net->client.transmit(net->client.ctx);
 		}
 		if (!backlogged)
-			slirp_pollfds_poll(net->slirp, r < 0, get_revents, net);
+			slirp_pollfds_poll(user->slirp, r < 0, get_revents, user);
 		net->client.flush(net->client.ctx);
 	}
-	return NULL;
 }
 
-void net_kick(struct net *net)
+static void user_send(struct net *net, const uint8_t *frame, size_t len)
 {
-	const uint64_t one = 1;
+	struct user_net *user = user_of(net);
 
-	if (__atomic_exchange_n(&net->kicked, true, __ATOMIC_SEQ_CST))
-		return;
-	if (write(net->event, &one, sizeof(one)) < 0)
-		return; /* its counter cannot be full */
+	if (gate_admit(&user->gate, frame, len, clock_now()))
+		slirp_input(user->slirp, frame, len);
 }
 
-int net_kick_fd(struct net *net)
-{
-	return net->event;
-}
-
-void net_send(struct net *net, const uint8_t *frame, size_t len)
-{
-	if (len >= NET_HEADER_LEN && len <= NET_FRAME_MAX &&
-		gate_admit(&net->gate, frame, len, now_ns()))
-		slirp_input(net->slirp, frame, len);
-}
-
-int net_start(struct net *net, const struct net_client *client, struct error *err)
-{
-	sigset_t all, old;
-	int r;
-
-	net->client = *client;
-	net->started = true;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&net->thread, NULL, user_thread, net);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (!r)
-		return 0;
-	net->started = false;
-	return error_set(err, r, "cannot start the network's thread: %s", strerror(r));
-}
-
-static int open_forwards(struct net *net, const struct net_spec *spec, struct error *err)
+static int open_forwards(struct user_net *user, const struct net_spec *spec, struct error *err)
 {
 	for (unsigned i = 0; i < spec->forwards; i++) {
 		const struct net_forward *forward = &spec->forward[i];
@@ -360,17 +307,17 @@ static int open_forwards(struct net *net, const struct net_spec *spec, struct er
 		char text[INET_ADDRSTRLEN];
 
 		errno = 0;
-		if (!slirp_add_hostfwd(net->slirp, forward->udp, host, forward->host_port, guest,
+		if (!slirp_add_hostfwd(user->slirp, forward->udp, host, forward->host_port, guest,
 			    forward->guest_port))
 			continue;
 		return error_set(err, errno ? errno : EIO, "--net: cannot listen on %s %s:%u: %s",
-			forward->udp ? "udp" : "tcp", inet_ntop(AF_INET, &host, text, sizeof(text)),
+			forward->udp ? "udp" : "tcp", inet_ntop(AF_INET, &host, text, sizeof text),
 			forward->host_port, strerror(errno ? errno : EIO));
 	}
 	return 0;
 }
 
-int net_open(const struct net_spec *spec, struct net **out, struct error *err)
+static int user_open(const struct net_spec *spec, struct net **out, struct error *err)
 {
 	const SlirpConfig config = {
 		.version = 4,
@@ -384,55 +331,48 @@ int net_open(const struct net_spec *spec, struct net **out, struct error *err)
 		.if_mtu = MTU,
 		.if_mru = MTU,
 	};
-	struct net *net = calloc(1, sizeof(*net));
-	int r = 0;
+	struct user_net *user = calloc(1, sizeof *user);
+	int r;
 
-	if (!net)
-		return error_set(err, ENOMEM, "out of memory");
-	net->last = &net->first;
-	net->room = 16;
-	net->fds = calloc(net->room, sizeof(*net->fds));
-	net->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (!net->fds)
-		r = error_set(err, ENOMEM, "out of memory");
-	else if (net->event < 0)
-		r = error_set(err, errno, "eventfd: %s", strerror(errno));
+	if (!user)
+		return error_nomem(err);
+	user->last = &user->first;
+	gate_init(&user->gate, clock_now());
+	user->room = 16;
+	user->fds = calloc(user->room, sizeof *user->fds);
+	r = net_begin(&user->net, &net_user_driver, err);
+	if (!r && !user->fds)
+		r = error_nomem(err);
 	if (!r) {
-		net->slirp = slirp_new(&config, &slirp_callbacks, net);
-		if (!net->slirp)
+		user->slirp = slirp_new(&config, &slirp_callbacks, user);
+		if (!user->slirp)
 			r = error_set(err, EIO, "user-mode networking cannot be started");
 	}
 	if (!r)
-		r = open_forwards(net, spec, err);
+		r = open_forwards(user, spec, err);
 	if (r) {
-		net_close(net);
+		net_close(&user->net);
 		return r;
 	}
-	*out = net;
+	*out = &user->net;
 	return 0;
 }
 
-void net_stop(struct net *net)
+static void user_close(struct net *net)
 {
-	if (!net->started)
-		return;
-	__atomic_store_n(&net->stop, true, __ATOMIC_RELEASE);
-	net_kick(net);
-	pthread_join(net->thread, NULL);
-	net->started = false;
+	struct user_net *user = user_of(net);
+
+	if (user->slirp)
+		slirp_cleanup(user->slirp);
+	while (user->first)
+		backlog_drop(user);
+	free(user->fds);
+	free(user);
 }
 
-void net_close(struct net *net)
-{
-	if (!net)
-		return;
-	net_stop(net);
-	if (net->slirp)
-		slirp_cleanup(net->slirp);
-	while (net->first)
-		backlog_drop(net);
-	if (net->event >= 0)
-		close(net->event);
-	free(net->fds);
-	free(net);
-}
+const struct net_driver net_user_driver = {
+	.open = user_open,
+	.run = user_run,
+	.send = user_send,
+	.close = user_close,
+};

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a kind of network gives to net.c, and what it has of it: a thread that is woken by kicks. A kind is
+ * a file with one of these and a row in net.c. Private to net/.
+ */
+#ifndef DACH_NET_DRIVER_H
+#define DACH_NET_DRIVER_H
+
+#include <pthread.h>
+
+#include "net/net.h"
+
+/* The first member of a kind's own structure. */
+struct net {
+	const struct net_driver *driver;
+	struct net_client client; /* once it is started */
+	int event;                /* readable: it was kicked */
+	bool kicked;              /* any thread: the event is on its way */
+	bool stop;                /* any thread */
+	bool started;
+	pthread_t thread;
+};
+
+struct net_driver {
+	/* Makes a structure of zeros, calls net_begin() on its struct net, and opens what the spec says. */
+	int (*open)(const struct net_spec *spec, struct net **net, struct error *err);
+	/* The thread: moves frames, also at once after each kick, until net_stopping(). */
+	void (*run)(struct net *net);
+	/* On that thread. The length is checked. */
+	void (*send)(struct net *net, const uint8_t *frame, size_t len);
+	/* The thread has ended. Frees all but the struct net's own, and the structure. */
+	void (*close)(struct net *net);
+};
+
+/* Afterwards, and also when this fails, net_close() is for it. */
+int net_begin(struct net *net, const struct net_driver *driver, struct error *err);
+bool net_stopping(const struct net *net);
+/* The event is readable: makes it unreadable. What a kick is for must be looked at after this. */
+void net_take_kick(struct net *net);
+
+extern const struct net_driver net_user_driver;
+
+#endif

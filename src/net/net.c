@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What all kinds of networks have in common: a thread, and how it is woken. */
+#include "net/net.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/thread.h"
+#include "net/driver.h"
+
+/* The kinds; NET_NONE has no endpoint. */
+static const struct net_driver *const drivers[NET_KINDS] = {
+	[NET_USER] = &net_user_driver,
+};
+
+int net_open(const struct net_spec *spec, struct net **net, struct error *err)
+{
+	return drivers[spec->kind]->open(spec, net, err);
+}
+
+int net_begin(struct net *net, const struct net_driver *driver, struct error *err)
+{
+	net->driver = driver;
+	net->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (net->event < 0)
+		return error_set(err, errno, "eventfd: %s", strerror(errno));
+	return 0;
+}
+
+static void *net_thread(void *arg)
+{
+	struct net *net = arg;
+
+	pthread_setname_np(pthread_self(), "net");
+	net->driver->run(net);
+	return NULL;
+}
+
+int net_start(struct net *net, const struct net_client *client, struct error *err)
+{
+	int r;
+
+	net->client = *client;
+	net->started = true;
+	r = thread_start(&net->thread, 0, net_thread, net);
+	if (!r)
+		return 0;
+	net->started = false;
+	return error_set(err, -r, "cannot start the network's thread: %s", strerror(-r));
+}
+
+bool net_stopping(const struct net *net)
+{
+	return __atomic_load_n(&net->stop, __ATOMIC_ACQUIRE);
+}
+
+void net_take_kick(struct net *net)
+{
+	uint64_t count;
+
+	if (read(net->event, &count, sizeof count) < 0)
+		return;
+	/* First this, then look: a kick that comes after writes the event again. */
+	__atomic_store_n(&net->kicked, false, __ATOMIC_SEQ_CST);
+}
+
+void net_kick(struct net *net)
+{
+	const uint64_t one = 1;
+
+	if (__atomic_exchange_n(&net->kicked, true, __ATOMIC_SEQ_CST))
+		return;
+	if (write(net->event, &one, sizeof one) < 0)
+		return; /* its counter cannot be full */
+}
+
+int net_kick_fd(struct net *net)
+{
+	return net->event;
+}
+
+void net_send(struct net *net, const uint8_t *frame, size_t len)
+{
+	if (len >= NET_HEADER_LEN && len <= NET_FRAME_MAX)
+		net->driver->send(net, frame, len);
+}
+
+void net_stop(struct net *net)
+{
+	if (!net->started)
+		return;
+	__atomic_store_n(&net->stop, true, __ATOMIC_RELEASE);
+	net_kick(net);
+	pthread_join(net->thread, NULL);
+	net->started = false;
+}
+
+void net_close(struct net *net)
+{
+	int event = net ? net->event : -1;
+
+	if (!net)
+		return;
+	net_stop(net);
+	net->driver->close(net); /* may still kick */
+	if (event >= 0)
+		close(event);
+}

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "config/keys.h"
 #include "config/spec.h"
 
@@ -41,7 +42,7 @@ static int read_override(struct cfg *cfg, const char *word, unsigned n, struct e
 	if (name && value.text)
 		r = cfg_set(cfg, name, &at, &value, err);
 	else
-		r = error_set(err, ENOMEM, "out of memory");
+		r = error_nomem(err);
 	free(value.text);
 	free(name);
 	return r;
@@ -58,7 +59,7 @@ int config_read(const char *file, const char *text, size_t size, const char *con
 	for (unsigned n = 0; !r && n < count; n++)
 		r = read_override(&cfg, overrides[n], n + 1, err);
 	if (!r && domain_config_init(config))
-		r = error_set(err, ENOMEM, "out of memory");
+		r = error_nomem(err);
 	if (!r)
 		r = keys_apply(&cfg, file, reader, config, err);
 	if (r)
@@ -69,27 +70,16 @@ int config_read(const char *file, const char *text, size_t size, const char *con
 
 static int read_whole(const char *path, char **text, size_t *size, struct error *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), r = 0;
-	ssize_t got = 1;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), r;
 
-	*size = 0;
-	*text = malloc(CONFIG_FILE_MAX + 1);
-	if (!*text)
-		r = error_set(err, ENOMEM, "out of memory");
-	else if (fd < 0)
-		r = error_set(err, errno, "%s: %s", path, strerror(errno));
-	while (!r && got && *size <= CONFIG_FILE_MAX) {
-		got = read(fd, *text + *size, CONFIG_FILE_MAX + 1 - *size);
-		if (got < 0 && errno != EINTR)
-			r = error_set(err, errno, "%s: cannot be read: %s", path, strerror(errno));
-		*size += got > 0 ? got : 0;
-	}
-	if (!r && *size > CONFIG_FILE_MAX)
-		r = error_set(err, EFBIG, "%s: more than %u bytes; is this a configuration?", path,
-			CONFIG_FILE_MAX);
-	if (fd >= 0)
-		close(fd);
-	return r;
+	if (fd < 0)
+		return error_set(err, errno, "%s: %s", path, strerror(errno));
+	r = io_read_file(fd, CONFIG_FILE_MAX, text, size);
+	close(fd);
+	if (r == -EFBIG)
+		return error_set(err, EFBIG, "%s: more than %u bytes; is this a configuration?",
+			path, CONFIG_FILE_MAX);
+	return r ? error_set(err, -r, "%s: cannot be read: %s", path, strerror(-r)) : 0;
 }
 
 int config_load(const char *path, const char *const *overrides, unsigned count,

@@ -123,7 +123,7 @@ static int take_prefixes(struct disk_parse *p, struct piece *target)
 	p->disk->target = NULL;
 	if (asprintf(&p->disk->target, "/dev/%.*s", (int)target->size, target->start) < 0) {
 		p->disk->target = NULL;
-		return error_set(p->err, ENOMEM, "out of memory");
+		return error_nomem(p->err);
 	}
 	target->size = 0; /* taken */
 	return 0;

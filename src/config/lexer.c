@@ -222,7 +222,7 @@ int lexer_open(struct lexer *lexer, const char *file, unsigned line, const char 
 	*lexer = (struct lexer){.file = file, .at = text, .end = text + size, .line = line};
 	lexer->text = malloc(CFG_TEXT_MAX + 1);
 	if (!lexer->text)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	if (size >= 3 && !memcmp(text, "\xef\xbb\xbf", 3))
 		lexer->at += 3; /* a byte order mark */
 	begin_line(lexer);

@@ -56,7 +56,7 @@ static struct cfg_setting *add_setting(struct cfg *cfg, const char *key, const s
 	cfg->settings++;
 	return &cfg->setting[n];
 memory:
-	error_set(err, ENOMEM, "out of memory");
+	error_nomem(err);
 	return NULL;
 }
 
@@ -95,8 +95,7 @@ static int take_text(struct cfg_parser *p, struct cfg_value *value, const char *
 	if (r)
 		return r;
 	value->text = strndup(text, size);
-	return value->text ? lexer_next(&p->lexer, p->err)
-			   : error_set(p->err, ENOMEM, "out of memory");
+	return value->text ? lexer_next(&p->lexer, p->err) : error_nomem(p->err);
 }
 
 /* After a sign that opens: values with commas between, up to the one that closes. */
@@ -292,7 +291,7 @@ static int store(struct cfg_parser *p, const struct token *name, bool add, struc
 	key = strndup(name->start, name->size);
 	if (!key) {
 		value_free(value);
-		return error_set(p->err, ENOMEM, "out of memory");
+		return error_nomem(p->err);
 	}
 	r = value_charge(p->cfg, name->size, &name->at, p->err);
 	if (r)

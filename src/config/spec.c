@@ -53,7 +53,7 @@ int piece_take(const struct piece *piece, char **to, struct error *err)
 	if (!piece->size)
 		return 0;
 	*to = strndup(piece->start, piece->size);
-	return *to ? 0 : error_set(err, ENOMEM, "out of memory");
+	return *to ? 0 : error_nomem(err);
 }
 
 struct cfg_place piece_place(const struct cfg_value *value, const char *at)
@@ -94,7 +94,7 @@ int spec_absolute(const struct config_reader *reader, char **path, struct error 
 	r = asprintf(&whole, "%s/%s", strcmp(folder, "/") ? folder : "", *path);
 	free(folder);
 	if (r < 0)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	free(*path);
 	*path = whole;
 	return 0;

@@ -51,7 +51,7 @@ int value_append(struct cfg *cfg, struct cfg_value *list, struct cfg_value *item
 		if (more)
 			list->item = more;
 		else
-			r = error_set(err, ENOMEM, "out of memory");
+			r = error_nomem(err);
 	}
 	if (r) {
 		value_free(item);
@@ -74,7 +74,7 @@ int value_copy(struct cfg *cfg, const struct cfg_value *from, struct cfg_value *
 	if (from->text) {
 		r = value_charge(cfg, strlen(from->text), &from->at, err);
 		if (!r && !(to->text = strdup(from->text)))
-			r = error_set(err, ENOMEM, "out of memory");
+			r = error_nomem(err);
 	}
 	for (unsigned n = 0; !r && n < from->items; n++) {
 		struct cfg_value item;
@@ -99,7 +99,7 @@ static int set_text(struct cfg *cfg, struct cfg_value *value, const char *first,
 		r = cfg_error(err, E2BIG, &value->at, "a string of more than %u bytes",
 			CFG_TEXT_MAX);
 	if (!r && asprintf(&text, "%s%s", first, second) < 0)
-		r = error_set(err, ENOMEM, "out of memory");
+		r = error_nomem(err);
 	if (r)
 		return r;
 	free(value->text);
@@ -191,7 +191,7 @@ int value_format(struct cfg *cfg, struct cfg_value *left, struct cfg_value *righ
 		size_t plain = strcspn(c, "%");
 		char *piece = strndup(c, plain ? plain : 1);
 
-		r = piece ? 0 : error_set(err, ENOMEM, "out of memory");
+		r = piece ? 0 : error_nomem(err);
 		c += plain ? plain : 1;
 		if (!r && plain)
 			r = set_text(cfg, &out, out.text, piece, err);

@@ -117,7 +117,7 @@ static int take_forward(struct vif_parse *p, const struct piece *value)
 			DOMAIN_FORWARDS_MAX);
 	more = realloc(vif->forward, (vif->forwards + 1) * sizeof *more);
 	if (!more)
-		return error_set(p->err, ENOMEM, "out of memory");
+		return error_nomem(p->err);
 	vif->forward = more;
 	more[vif->forwards] = NULL;
 	vif->forwards++;

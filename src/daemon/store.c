@@ -178,7 +178,7 @@ int store_open(const char *path, struct store **out, struct error *err)
 	*out = NULL;
 	if (!store || !(store->path = strdup(path))) {
 		free(store);
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	}
 	errno = 0;
 	code = sqlite3_open_v2(path, &store->db,

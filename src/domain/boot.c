@@ -110,7 +110,7 @@ int domain_boot_cmdline(const char *given, const char *const *vdev, unsigned dis
 	*cmdline = NULL;
 	out = open_memstream(cmdline, &size);
 	if (!out)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	while (*at) {
 		bool is_console = begins && starts(at, CONSOLE);
 
@@ -133,7 +133,7 @@ int domain_boot_cmdline(const char *given, const char *const *vdev, unsigned dis
 	if (fclose(out)) {
 		free(*cmdline);
 		*cmdline = NULL;
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	}
 	if (size > DOMAIN_CMDLINE_MAX) {
 		free(*cmdline);

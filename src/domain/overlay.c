@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "domain/boot.h"
 #include "domain/vdev.h"
 #include "protocol/disk.h"
@@ -96,7 +97,7 @@ int domain_boot_overlay(const struct domain_config *config, char **bytes, size_t
 	free(*bytes);
 	*bytes = NULL;
 	*size = 0;
-	return error_set(err, ENOMEM, "out of memory");
+	return error_nomem(err);
 }
 
 static int copy(int from, int to, uint64_t size, const char *name, struct error *err)
@@ -116,18 +117,9 @@ static int copy(int from, int to, uint64_t size, const char *name, struct error 
 
 static int append(int to, uint64_t at, const char *bytes, size_t size, struct error *err)
 {
-	while (size) {
-		ssize_t wrote = pwrite(to, bytes, size, at);
+	int r = io_pwrite_all(to, bytes, size, at);
 
-		if (wrote < 0 && errno != EINTR)
-			return error_set(err, errno, "initial ramdisk: %s", strerror(errno));
-		if (wrote > 0) {
-			bytes += wrote;
-			at += wrote;
-			size -= wrote;
-		}
-	}
-	return 0;
+	return r ? error_set(err, -r, "initial ramdisk: %s", strerror(-r)) : 0;
 }
 
 /* The ramdisk that is to stand before the overlay. */

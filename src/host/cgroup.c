@@ -51,7 +51,7 @@ int cgroup_open(const char *proc, const char *name, struct cgroup **cgroup, stru
 		return r;
 	*cgroup = calloc(1, sizeof **cgroup);
 	if (!*cgroup)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	cgroup_find(proc, name, (*cgroup)->place);
 	return 0;
 }
@@ -102,7 +102,7 @@ static int make_path(char **path, const struct cgroup_place *place, const char *
 	if (asprintf(path, "%s/%s%s%s", place->path, guest, *file ? "/" : "", file) >= 0)
 		return 0;
 	*path = NULL;
-	return error_set(err, ENOMEM, "out of memory");
+	return error_nomem(err);
 }
 
 /* -ENOENT says nothing: whoever wants the file knows what that means. */

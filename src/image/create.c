@@ -312,7 +312,7 @@ int image_create(const struct image_request *request, struct image_result *resul
 	int r;
 
 	if (!job)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	job->request = request;
 	job->log = job->signals = job->lock = -1;
 	memset(result, 0, sizeof *result);

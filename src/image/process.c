@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/io.h"
+
 #define LINE_MAX_BYTES 512
 
 struct output {
@@ -20,20 +22,6 @@ struct output {
 	char line[LINE_MAX_BYTES];
 	size_t len;
 };
-
-static void write_all(int fd, const char *data, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return;
-		data += n;
-		len -= n;
-	}
-}
 
 static void end_line(struct output *out)
 {
@@ -47,7 +35,8 @@ static void end_line(struct output *out)
 static void take(struct output *out, const char *data, size_t len)
 {
 	if (out->process->log >= 0)
-		write_all(out->process->log, data, len);
+		io_write_all(out->process->log, data,
+			len); /* that it is full is no reason to end */
 	for (size_t i = 0; i < len; i++) {
 		if (data[i] == '\n' || data[i] == '\r')
 			end_line(out);

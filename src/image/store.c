@@ -155,7 +155,7 @@ int image_list(void (*visit)(void *ctx, const struct image *image), void *ctx, s
 	struct image *image = malloc(sizeof *image);
 
 	if (!image)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	for (int i = 0; store_at(i, dir, sizeof dir); i++) {
 		struct dirent **entry;
 		int count = scandir(dir, &entry, NULL, by_name);
@@ -197,7 +197,7 @@ int image_delete(const char *name, struct error *err)
 	int r;
 
 	if (!image)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	r = image_find(name, image, err);
 	if (r)
 		goto out;

@@ -160,7 +160,7 @@ static int add_forward(struct net_spec *spec, const char *text, struct error *er
 			LIMIT_FORWARDS);
 	forward = reallocarray(spec->forward, spec->forwards + 1, sizeof(*forward));
 	if (!forward)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	spec->forward = forward;
 	return net_forward_parse(text, &forward[spec->forwards++], err);
 }
@@ -186,7 +186,7 @@ int net_spec_parse(const char *text, struct net_spec *spec, struct error *err)
 
 	memset(spec, 0, sizeof(*spec));
 	if (!copy)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	word = strsep(&rest, ",");
 	if (!strcmp(word, "user"))
 		spec->kind = NET_USER;

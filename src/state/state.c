@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/io.h"
 #include "state/internal.h"
 
 /* What is read at once, and room for a section's fields before it has to grow. */
@@ -93,30 +93,16 @@ static void get(struct state *s, void *data, size_t len)
 
 static int fd_write(void *ctx, const void *data, size_t len)
 {
-	struct state *s = ctx;
+	const struct state *s = ctx;
 
-	while (len) {
-		ssize_t n = write(s->fd, data, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		data = (const char *)data + n;
-		len -= n;
-	}
-	return 0;
+	return io_write_all(s->fd, data, len);
 }
 
 static long fd_read(void *ctx, void *data, size_t len)
 {
-	struct state *s = ctx;
-	ssize_t n;
+	const struct state *s = ctx;
 
-	do {
-		n = read(s->fd, data, len);
-	} while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
+	return io_read_all(s->fd, data, len);
 }
 
 /* Beginning and end */

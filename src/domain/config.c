@@ -23,48 +23,24 @@ static const char *const actions[] = {"destroy", "restart", "rename-restart", "p
 	"coredump-destroy", "coredump-restart", "soft-reset", NULL};
 static const char *const formats[] = {"raw", "qcow", "qcow2", "vhd", "qed", "empty", NULL};
 
-#define STRING(structure, member, most)                                                      \
-	{                                                                                    \
-		.key = #member, .kind = FIELD_STRING, FIELD_AT(structure, member), .min = 1, \
-		.max = most                                                                  \
-	}
-#define BOOLEAN(structure, key_, member, preset)                                        \
-	{                                                                               \
-		.key = key_, .kind = FIELD_BOOL, FIELD_AT(structure, member), .max = 1, \
-		.number = preset                                                        \
-	}
-#define ENUM(structure, member, list, preset)                                                   \
-	{                                                                                       \
-		.key = #member, .kind = FIELD_ENUM, FIELD_AT(structure, member), .names = list, \
-		.number = preset                                                                \
-	}
-#define COUNT(member, least, most, preset)                                            \
-	{                                                                             \
-		.key = #member, .kind = FIELD_COUNT, FIELD_AT(domain_config, member), \
-		.min = least, .max = most, .number = preset                           \
-	}
-#define STRINGS(structure, key_, member, count_, most)                                             \
-	{                                                                                          \
-		.key = key_, .kind = FIELD_STRINGS, FIELD_AT(structure, member),                   \
-		.count = offsetof(struct structure, count_), .min = DOMAIN_STRING_MAX, .max = most \
-	}
+/* A text that may be left out, and is then NULL. */
+#define STRING(structure, member, most) FIELD_ROW(STRING, structure, member, .min = 1, .max = most)
+#define ACTION(member, preset) \
+	FIELD_ROW(ENUM, domain_config, member, .names = actions, .number = preset)
+#define STRINGS(key, structure, member, count, most) \
+	FIELD_STRINGS_ROW(key, structure, member, count, DOMAIN_STRING_MAX, most)
 
 static const struct field disk_fields[] = {
 	STRING(domain_disk, target, DOMAIN_STRING_MAX),
-	ENUM(domain_disk, format, formats, DOMAIN_RAW),
-	{.key = "vdev",
-		.kind = FIELD_STRING,
-		FIELD_AT(domain_disk, vdev),
-		.min = 1,
-		.max = VDEV_NAME_MAX - 1,
-		.text = ""},
-	BOOLEAN(domain_disk, "writable", writable, false),
-	BOOLEAN(domain_disk, "cdrom", cdrom, false),
-	BOOLEAN(domain_disk, "discard", discard, true),
+	FIELD_ROW(ENUM, domain_disk, format, .names = formats, .number = DOMAIN_RAW),
+	FIELD_ROW(STRING, domain_disk, vdev, .min = 1, .max = VDEV_NAME_MAX - 1, .text = ""),
+	FIELD_ROW(BOOL, domain_disk, writable),
+	FIELD_ROW(BOOL, domain_disk, cdrom),
+	FIELD_ROW(BOOL, domain_disk, discard, .number = true),
 	STRING(domain_disk, script, DOMAIN_STRING_MAX),
 	STRING(domain_disk, backend, DOMAIN_NAME_MAX),
 	STRING(domain_disk, hint, DOMAIN_NAME_MAX),
-	BOOLEAN(domain_disk, "direct_io", direct_io, false),
+	FIELD_ROW(BOOL, domain_disk, direct_io),
 	{.key = NULL},
 };
 
@@ -79,11 +55,7 @@ static int read_uuid(const char *text, char *to)
 }
 
 static const struct field vif_fields[] = {
-	{.key = "mac",
-		.kind = FIELD_TEXT,
-		FIELD_AT(domain_vif, mac),
-		.max = DOMAIN_MAC_LEN,
-		.read = read_mac},
+	FIELD_ROW(TEXT, domain_vif, mac, .max = DOMAIN_MAC_LEN, .read = read_mac),
 	STRING(domain_vif, bridge, DOMAIN_NAME_MAX),
 	STRING(domain_vif, ip, DOMAIN_STRING_MAX),
 	STRING(domain_vif, model, DOMAIN_NAME_MAX),
@@ -92,82 +64,45 @@ static const struct field vif_fields[] = {
 	STRING(domain_vif, backend, DOMAIN_NAME_MAX),
 	STRING(domain_vif, type, DOMAIN_NAME_MAX),
 	STRING(domain_vif, mode, DOMAIN_NAME_MAX),
-	STRINGS(domain_vif, "forward", forward, forwards, DOMAIN_FORWARDS_MAX),
-	{.key = "rate", .kind = FIELD_NUMBER, FIELD_AT(domain_vif, rate), .max = 1ull << 40},
-	{.key = "rate_interval",
-		.kind = FIELD_COUNT,
-		FIELD_AT(domain_vif, rate_interval),
-		.max = NUMBER_MAX},
-	{.key = "mtu", .kind = FIELD_COUNT, FIELD_AT(domain_vif, mtu), .max = 65535},
+	STRINGS("forward", domain_vif, forward, forwards, DOMAIN_FORWARDS_MAX),
+	FIELD_ROW(NUMBER, domain_vif, rate, .max = 1ull << 40),
+	FIELD_ROW(COUNT, domain_vif, rate_interval, .max = NUMBER_MAX),
+	FIELD_ROW(COUNT, domain_vif, mtu, .max = 65535),
 	{.key = NULL},
 };
 
 const struct field domain_config_fields[] = {
-	ENUM(domain_config, kind, kinds, DOMAIN_MACHINE),
-	{.key = "name",
-		.kind = FIELD_STRING,
-		FIELD_AT(domain_config, name),
-		.min = 1,
-		.max = DOMAIN_NAME_MAX,
-		.text = ""},
-	{.key = "uuid",
-		.kind = FIELD_TEXT,
-		FIELD_AT(domain_config, uuid),
-		.max = DOMAIN_UUID_LEN,
-		.read = read_uuid},
+	FIELD_ROW(ENUM, domain_config, kind, .names = kinds, .number = DOMAIN_MACHINE),
+	FIELD_ROW(STRING, domain_config, name, .min = 1, .max = DOMAIN_NAME_MAX, .text = ""),
+	FIELD_ROW(TEXT, domain_config, uuid, .max = DOMAIN_UUID_LEN, .read = read_uuid),
 	STRING(domain_config, type, DOMAIN_NAME_MAX),
-	{.key = "memory_kib",
-		.kind = FIELD_NUMBER,
-		FIELD_AT(domain_config, memory),
-		.min = LIMIT_MEMORY_MIN,
-		.max = MEMORY_MAX,
-		.number = MEMORY_DEFAULT},
-	{.key = "maxmem_kib",
-		.kind = FIELD_NUMBER,
-		FIELD_AT(domain_config, maxmem),
-		.max = MEMORY_MAX},
-	COUNT(vcpus, 1, DOMAIN_VCPUS_MAX, 1),
-	COUNT(maxvcpus, 0, DOMAIN_VCPUS_MAX, 0),
-	STRINGS(domain_config, "cpus", cpus, cpus_count, DOMAIN_VCPUS_MAX),
-	STRINGS(domain_config, "cpus_soft", cpus_soft, cpus_soft_count, DOMAIN_VCPUS_MAX),
-	COUNT(cpu_weight, 1, 65535, DOMAIN_WEIGHT_DEFAULT),
-	COUNT(cap, 0, DOMAIN_VCPUS_MAX * 100, 0),
-	COUNT(io_weight, 0, 10000, 0),
+	FIELD_ROW_AS(NUMBER, "memory_kib", domain_config, memory, .min = LIMIT_MEMORY_MIN,
+		.max = MEMORY_MAX, .number = MEMORY_DEFAULT),
+	FIELD_ROW_AS(NUMBER, "maxmem_kib", domain_config, maxmem, .max = MEMORY_MAX),
+	FIELD_ROW(COUNT, domain_config, vcpus, .min = 1, .max = DOMAIN_VCPUS_MAX, .number = 1),
+	FIELD_ROW(COUNT, domain_config, maxvcpus, .max = DOMAIN_VCPUS_MAX),
+	STRINGS("cpus", domain_config, cpus, cpus_count, DOMAIN_VCPUS_MAX),
+	STRINGS("cpus_soft", domain_config, cpus_soft, cpus_soft_count, DOMAIN_VCPUS_MAX),
+	FIELD_ROW(COUNT, domain_config, cpu_weight, .min = 1, .max = 65535,
+		.number = DOMAIN_WEIGHT_DEFAULT),
+	FIELD_ROW(COUNT, domain_config, cap, .max = DOMAIN_VCPUS_MAX * 100),
+	FIELD_ROW(COUNT, domain_config, io_weight, .max = 10000),
 	STRING(domain_config, kernel, DOMAIN_STRING_MAX),
 	STRING(domain_config, ramdisk, DOMAIN_STRING_MAX),
-	{.key = "cmdline",
-		.kind = FIELD_STRING,
-		FIELD_AT(domain_config, cmdline),
-		.max = DOMAIN_CMDLINE_MAX,
-		.text = ""},
+	FIELD_ROW(STRING, domain_config, cmdline, .max = DOMAIN_CMDLINE_MAX, .text = ""),
 	STRING(domain_config, bootloader, DOMAIN_STRING_MAX),
 	STRING(domain_config, boot, DOMAIN_NAME_MAX),
 	STRING(domain_config, firmware, DOMAIN_STRING_MAX),
-	{.key = "disks",
-		.kind = FIELD_LIST,
-		FIELD_AT(domain_config, disk),
-		FIELD_COUNT_AT(domain_config, disks),
-		.max = DOMAIN_DISKS_MAX,
-		.element = disk_fields,
-		.size = sizeof(struct domain_disk)},
-	{.key = "vifs",
-		.kind = FIELD_LIST,
-		FIELD_AT(domain_config, vif),
-		FIELD_COUNT_AT(domain_config, vifs),
-		.max = DOMAIN_VIFS_MAX,
-		.element = vif_fields,
-		.size = sizeof(struct domain_vif)},
-	ENUM(domain_config, on_poweroff, actions, DOMAIN_DESTROY),
-	ENUM(domain_config, on_reboot, actions, DOMAIN_RESTART),
-	ENUM(domain_config, on_crash, actions, DOMAIN_DESTROY),
-	ENUM(domain_config, on_watchdog, actions, DOMAIN_DESTROY),
-	ENUM(domain_config, on_soft_reset, actions, DOMAIN_SOFT_RESET),
-	STRINGS(domain_config, "serial", serial, serials, DOMAIN_SERIALS_MAX),
+	FIELD_LIST_ROW("disks", domain_config, disk, disks, disk_fields, DOMAIN_DISKS_MAX),
+	FIELD_LIST_ROW("vifs", domain_config, vif, vifs, vif_fields, DOMAIN_VIFS_MAX),
+	ACTION(on_poweroff, DOMAIN_DESTROY),
+	ACTION(on_reboot, DOMAIN_RESTART),
+	ACTION(on_crash, DOMAIN_DESTROY),
+	ACTION(on_watchdog, DOMAIN_DESTROY),
+	ACTION(on_soft_reset, DOMAIN_SOFT_RESET),
+	STRINGS("serial", domain_config, serial, serials, DOMAIN_SERIALS_MAX),
 	FIELD_PART_AT(domain_config, machine, machine_spec_fields),
-	{.key = "kept",
-		.kind = FIELD_OBJECT,
-		FIELD_AT(domain_config, kept),
-		.max = DOMAIN_KEPT_MAX},
+	FIELD_ROW(OBJECT, domain_config, kept, .max = DOMAIN_KEPT_MAX),
 	{.key = NULL},
 };
 

@@ -15,41 +15,19 @@ static const char *const caches[] = {
 	NULL,
 };
 
-#define TEXT(structure, member, most)                                                           \
-	{                                                                                       \
-		.key = #member, .kind = FIELD_STRING, FIELD_AT(structure, member), .max = most, \
-		.text = ""                                                                      \
-	}
-
 static const struct field file_fields[] = {
-	{.key = "format",
-		.kind = FIELD_ENUM,
-		FIELD_AT(disk_file, format),
-		.needed = true,
-		.names = formats},
-	{.key = "fd",
-		.kind = FIELD_FD,
-		FIELD_AT(disk_file, fd),
-		.needed = true,
-		.min = LIMIT_FD_MIN,
-		.max = LIMIT_FD_MAX},
-	TEXT(disk_file, name, LIMIT_STRING),
+	FIELD_ROW(ENUM, disk_file, format, .needed = true, .names = formats),
+	FIELD_ROW(FD, disk_file, fd, .needed = true, .min = LIMIT_FD_MIN, .max = LIMIT_FD_MAX),
+	FIELD_ROW(STRING, disk_file, name, .max = LIMIT_STRING, .text = ""),
 	{.key = NULL},
 };
 
 const struct field disk_spec_fields[] = {
-	{.key = "files",
-		.kind = FIELD_LIST,
-		FIELD_AT(disk_spec, file),
-		FIELD_COUNT_AT(disk_spec, files),
-		.needed = true,
-		.max = LIMIT_CHAIN,
-		.element = file_fields,
-		.size = sizeof *((struct disk_spec *)0)->file},
-	{.key = "readonly", .kind = FIELD_BOOL, FIELD_AT(disk_spec, readonly), .max = 1},
-	{.key = "cache", .kind = FIELD_ENUM, FIELD_AT(disk_spec, cache), .names = caches},
-	TEXT(disk_spec, serial, LIMIT_SERIAL),
-	TEXT(disk_spec, vdev, LIMIT_VDEV),
+	FIELD_LIST_ROW("files", disk_spec, file, files, file_fields, LIMIT_CHAIN, .needed = true),
+	FIELD_ROW(BOOL, disk_spec, readonly),
+	FIELD_ROW(ENUM, disk_spec, cache, .names = caches),
+	FIELD_ROW(STRING, disk_spec, serial, .max = LIMIT_SERIAL, .text = ""),
+	FIELD_ROW(STRING, disk_spec, vdev, .max = LIMIT_VDEV, .text = ""),
 	{.key = NULL},
 };
 

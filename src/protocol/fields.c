@@ -286,7 +286,6 @@ static int check_one(const struct field *field, const void *at, const char *wher
 		return 0;
 	case FIELD_NUMBER:
 	case FIELD_COUNT:
-	case FIELD_BOOL:
 		/* A default out of bounds is for what has been left out. */
 		if (field_number(field, at) == field->number && !field->needed)
 			return 0;
@@ -298,6 +297,8 @@ static int check_one(const struct field *field, const void *at, const char *wher
 	case FIELD_ENUM:
 		if (field_number(field, at) >= names_count(field))
 			return error_set(err, EINVAL, "%s%s: unknown value", where, field->key);
+		return 0;
+	case FIELD_BOOL:
 		return 0;
 	case FIELD_SET:
 		if (field_number(field, at) & ~field->max)

@@ -19,7 +19,7 @@ enum field_kind {
 	FIELD_TEXT,   /* char[max + 1]; "" is its default */
 	FIELD_NUMBER, /* uint64_t, min to max */
 	FIELD_COUNT,  /* unsigned, min to max */
-	FIELD_BOOL,   /* bool */
+	FIELD_BOOL,   /* bool; no bounds */
 	FIELD_CHOICE, /* enum field_choice; CHOICE_NONE is its default */
 	FIELD_ENUM,   /* int-sized; names */
 	FIELD_SET, /* unsigned, bit n for names[n], as a list of names; max: the bits that may be set */
@@ -54,6 +54,26 @@ struct field {
 
 #define FIELD_AT(structure, member) .offset = offsetof(struct structure, member)
 #define FIELD_COUNT_AT(structure, member) .count = offsetof(struct structure, member)
+/*
+ * A row of a table: FIELD_ROW(COUNT, guest, vcpus, .min = 1, .max = 64); its key is the member's name, or, by
+ * FIELD_ROW_AS, one of its own.
+ */
+#define FIELD_ROW_AS(kind_, key_, structure, member, ...)                                    \
+	{                                                                                    \
+		.key = key_, .kind = FIELD_##kind_, FIELD_AT(structure, member), __VA_ARGS__ \
+	}
+#define FIELD_ROW(kind_, structure, member, ...) \
+	FIELD_ROW_AS(kind_, #member, structure, member, __VA_ARGS__)
+/* STRUCT, and a LIST of such: their elements' table. */
+#define FIELD_STRUCT_ROW(structure, member, fields) \
+	FIELD_ROW(STRUCT, structure, member, .element = fields)
+#define FIELD_LIST_ROW(key_, structure, member, count_, fields, most, ...)                       \
+	FIELD_ROW_AS(LIST, key_, structure, member, FIELD_COUNT_AT(structure, count_),           \
+		.element = fields, .size = sizeof *((struct structure *)0)->member, .max = most, \
+		__VA_ARGS__)
+#define FIELD_STRINGS_ROW(key_, structure, member, count_, longest, most)                 \
+	FIELD_ROW_AS(STRINGS, key_, structure, member, FIELD_COUNT_AT(structure, count_), \
+		.min = longest, .max = most)
 #define FIELD_PART_AT(structure, member, fields)                                              \
 	{                                                                                     \
 		.key = "", .kind = FIELD_PART, FIELD_AT(structure, member), .element = fields \

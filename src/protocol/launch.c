@@ -5,92 +5,47 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "protocol/end.h"
 #include "protocol/fields.h"
 
 #define WHERE "configuration: "
 #define USER_MAX (UINT32_MAX - 1)
 
-#define DESCRIPTOR(structure, member, needed_)                                                    \
-	{                                                                                         \
-		.key = #member, .kind = FIELD_FD, FIELD_AT(structure, member), .needed = needed_, \
-		.min = LIMIT_FD_MIN, .max = LIMIT_FD_MAX                                          \
-	}
-#define TEXT(structure, member, most, preset)                                                   \
-	{                                                                                       \
-		.key = #member, .kind = FIELD_STRING, FIELD_AT(structure, member), .max = most, \
-		.text = preset                                                                  \
-	}
-#define NUMBER(kind_, member, least, most, preset)                                          \
-	{                                                                                   \
-		.key = #member, .kind = kind_, FIELD_AT(launch_spec, member), .min = least, \
-		.max = most, .number = preset                                               \
-	}
-#define BOOLEAN(structure, member)                                                        \
-	{                                                                                 \
-		.key = #member, .kind = FIELD_BOOL, FIELD_AT(structure, member), .max = 1 \
-	}
-#define LIST(key_, member, count_, most, element_)                                     \
-	{                                                                              \
-		.key = key_, .kind = FIELD_LIST, FIELD_AT(launch_spec, member),        \
-		FIELD_COUNT_AT(launch_spec, count_), .max = most, .element = element_, \
-		.size = sizeof *((struct launch_spec *)0)->member                      \
-	}
-#define FILE_AT(member)                                                              \
-	{                                                                            \
-		.key = #member, .kind = FIELD_STRUCT, FIELD_AT(launch_spec, member), \
-		.element = file_fields                                               \
-	}
+#define DESCRIPTOR(structure, member, ...) \
+	FIELD_ROW(FD, structure, member, .min = LIMIT_FD_MIN, .max = LIMIT_FD_MAX, __VA_ARGS__)
 
 static const struct field file_fields[] = {
-	DESCRIPTOR(launch_file, fd, true),
-	TEXT(launch_file, name, LIMIT_STRING, ""),
+	DESCRIPTOR(launch_file, fd, .needed = true),
+	FIELD_ROW(STRING, launch_file, name, .max = LIMIT_STRING, .text = ""),
 	{.key = NULL},
 };
 
 const struct field launch_fields[] = {
-	{.key = "version",
-		.kind = FIELD_COUNT,
-		FIELD_AT(launch_spec, version),
-		.needed = true,
-		.min = LAUNCH_VERSION,
-		.max = LAUNCH_VERSION,
-		.number = LAUNCH_VERSION},
-	{.key = "name",
-		.kind = FIELD_STRING,
-		FIELD_AT(launch_spec, name),
-		.needed = true,
-		.min = 1,
-		.max = LIMIT_NAME,
-		.text = ""},
-	TEXT(launch_spec, uuid, LIMIT_UUID, ""),
-	NUMBER(FIELD_COUNT, domid, 0, UINT32_MAX, 0),
+	FIELD_ROW(COUNT, launch_spec, version, .needed = true, .min = LAUNCH_VERSION,
+		.max = LAUNCH_VERSION, .number = LAUNCH_VERSION),
+	FIELD_ROW(STRING, launch_spec, name, .needed = true, .min = 1, .max = LIMIT_NAME,
+		.text = ""),
+	FIELD_ROW(STRING, launch_spec, uuid, .max = LIMIT_UUID, .text = ""),
+	FIELD_ROW(COUNT, launch_spec, domid, .max = UINT32_MAX),
 	FIELD_PART_AT(launch_spec, machine, machine_spec_fields),
-	{.key = "memory",
-		.kind = FIELD_NUMBER,
-		FIELD_AT(launch_spec, memory),
-		.needed = true,
-		.min = LIMIT_MEMORY_MIN,
-		.max = LIMIT_MEMORY_MAX},
-	NUMBER(FIELD_NUMBER, maxmem, LIMIT_MEMORY_MIN, LIMIT_MEMORY_MAX, 0),
-	NUMBER(FIELD_COUNT, vcpus, 1, LIMIT_VCPUS, 1),
-	FILE_AT(kernel),
-	FILE_AT(initrd),
-	TEXT(launch_spec, cmdline, LIMIT_CMDLINE, ""),
-	LIST("disks", disk, disks, LIMIT_DISKS, disk_spec_fields),
-	LIST("networks", network, networks, LIMIT_NETWORKS, net_spec_fields),
-	DESCRIPTOR(launch_spec, control, false),
-	DESCRIPTOR(launch_spec, console, false),
-	DESCRIPTOR(launch_spec, lock, false),
-	DESCRIPTOR(launch_spec, status, false),
-	BOOLEAN(launch_spec, paused),
-	{.key = "keep",
-		.kind = FIELD_SET,
-		FIELD_AT(launch_spec, keep),
-		.max = END_PRESERVABLE,
-		.names = end_words},
-	NUMBER(FIELD_COUNT, uid, 1, USER_MAX, 0),
-	NUMBER(FIELD_COUNT, gid, 1, USER_MAX, 0),
+	FIELD_ROW(NUMBER, launch_spec, memory, .needed = true, .min = LIMIT_MEMORY_MIN,
+		.max = LIMIT_MEMORY_MAX),
+	FIELD_ROW(NUMBER, launch_spec, maxmem, .min = LIMIT_MEMORY_MIN, .max = LIMIT_MEMORY_MAX),
+	FIELD_ROW(COUNT, launch_spec, vcpus, .min = 1, .max = LIMIT_VCPUS, .number = 1),
+	FIELD_STRUCT_ROW(launch_spec, kernel, file_fields),
+	FIELD_STRUCT_ROW(launch_spec, initrd, file_fields),
+	FIELD_ROW(STRING, launch_spec, cmdline, .max = LIMIT_CMDLINE, .text = ""),
+	FIELD_LIST_ROW("disks", launch_spec, disk, disks, disk_spec_fields, LIMIT_DISKS),
+	FIELD_LIST_ROW("networks", launch_spec, network, networks, net_spec_fields, LIMIT_NETWORKS),
+	DESCRIPTOR(launch_spec, control),
+	DESCRIPTOR(launch_spec, console),
+	DESCRIPTOR(launch_spec, lock),
+	DESCRIPTOR(launch_spec, status),
+	FIELD_ROW(BOOL, launch_spec, paused),
+	FIELD_ROW(SET, launch_spec, keep, .max = END_PRESERVABLE, .names = end_words),
+	FIELD_ROW(COUNT, launch_spec, uid, .min = 1, .max = USER_MAX),
+	FIELD_ROW(COUNT, launch_spec, gid, .min = 1, .max = USER_MAX),
 	{.key = NULL},
 };
 
@@ -241,17 +196,15 @@ static int read_json(const json_t *json, struct launch_spec *spec, struct error 
 
 int launch_read(const char *text, size_t len, struct launch_spec *spec, struct error *err)
 {
-	json_error_t where;
 	json_t *json;
 	int r;
 
 	memset(spec, 0, sizeof *spec);
 	if (len > LAUNCH_MAX)
 		return error_set(err, E2BIG, WHERE "more than %u bytes", LAUNCH_MAX);
-	json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
+	json = json_parse(text, len, "configuration", err);
 	if (!json)
-		return error_set(err, EINVAL, WHERE "line %d, column %d: %s", where.line,
-			where.column, where.text);
+		return -EINVAL;
 	r = launch_init(spec) ? error_nomem(err) : read_json(json, spec, err);
 	json_decref(json);
 	if (r) {

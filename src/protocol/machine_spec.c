@@ -4,22 +4,11 @@
 #include "protocol/limits.h"
 
 const struct field machine_spec_fields[] = {
-	{.key = "engine",
-		.kind = FIELD_STRING,
-		FIELD_AT(machine_spec, engine),
-		.min = 1,
-		.max = LIMIT_NAME,
-		.text = "auto",
-		.option = "engine",
-		.value = "NAME|list",
-		.help = "who runs the guest: auto, translate, kvm (auto)"},
-	{.key = "cpu_model",
-		.kind = FIELD_STRING,
-		FIELD_AT(machine_spec, cpu_model),
-		.min = 1,
-		.max = LIMIT_STRING,
-		.option = "cpu",
+	FIELD_ROW(STRING, machine_spec, engine, .min = 1, .max = LIMIT_NAME, .text = "auto",
+		.option = "engine", .value = "NAME|list",
+		.help = "who runs the guest: auto, translate, kvm (auto)"),
+	FIELD_ROW(STRING, machine_spec, cpu_model, .min = 1, .max = LIMIT_STRING, .option = "cpu",
 		.value = "MODEL[,+F,-F]|list",
-		.help = "the processor it sees: host, or one that moves between hosts (host)"},
+		.help = "the processor it sees: host, or one that moves between hosts (host)"),
 	{.key = NULL},
 };

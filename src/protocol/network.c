@@ -14,18 +14,12 @@
 
 static const char *const kinds[] = {[NET_USER] = "user", [NET_NONE] = "none", NULL};
 
-#define NUMBER(member, least, most)                                                               \
-	{                                                                                         \
-		.key = #member, .kind = FIELD_COUNT, FIELD_AT(net_forward, member), .min = least, \
-		.max = most                                                                       \
-	}
-
 static const struct field forward_fields[] = {
-	{.key = "udp", .kind = FIELD_BOOL, FIELD_AT(net_forward, udp), .max = 1},
-	NUMBER(host_addr, 0, UINT32_MAX),
-	NUMBER(guest_addr, 0, UINT32_MAX),
-	NUMBER(host_port, 1, 65535),
-	NUMBER(guest_port, 1, 65535),
+	FIELD_ROW(BOOL, net_forward, udp),
+	FIELD_ROW(COUNT, net_forward, host_addr, .max = UINT32_MAX),
+	FIELD_ROW(COUNT, net_forward, guest_addr, .max = UINT32_MAX),
+	FIELD_ROW(COUNT, net_forward, host_port, .min = 1, .max = 65535),
+	FIELD_ROW(COUNT, net_forward, guest_port, .min = 1, .max = 65535),
 	{.key = NULL},
 };
 
@@ -58,24 +52,10 @@ static int read_mac(const char *text, char *to)
 }
 
 const struct field net_spec_fields[] = {
-	{.key = "kind",
-		.kind = FIELD_ENUM,
-		FIELD_AT(net_spec, kind),
-		.needed = true,
-		.names = kinds},
-	{.key = "mac",
-		.kind = FIELD_TEXT,
-		FIELD_AT(net_spec, mac),
-		.max = NET_MAC_TEXT,
-		.read = read_mac},
-	{.key = "loopback", .kind = FIELD_BOOL, FIELD_AT(net_spec, loopback), .max = 1},
-	{.key = "forwards",
-		.kind = FIELD_LIST,
-		FIELD_AT(net_spec, forward),
-		FIELD_COUNT_AT(net_spec, forwards),
-		.max = LIMIT_FORWARDS,
-		.element = forward_fields,
-		.size = sizeof(struct net_forward)},
+	FIELD_ROW(ENUM, net_spec, kind, .needed = true, .names = kinds),
+	FIELD_ROW(TEXT, net_spec, mac, .max = NET_MAC_TEXT, .read = read_mac),
+	FIELD_ROW(BOOL, net_spec, loopback),
+	FIELD_LIST_ROW("forwards", net_spec, forward, forwards, forward_fields, LIMIT_FORWARDS),
 	{.key = NULL},
 };
 

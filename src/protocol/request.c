@@ -27,41 +27,25 @@ static int read_key(const char *text, char *to)
 static const struct field nothing[] = {{.key = NULL}};
 
 static const struct field trigger[] = {
-	{.key = "trigger",
-		.kind = FIELD_ENUM,
-		FIELD_AT(monitor_request, trigger),
-		.needed = true,
-		.names = triggers},
-	{.key = "vcpu",
-		.kind = FIELD_COUNT,
-		FIELD_AT(monitor_request, vcpu),
-		.max = LIMIT_VCPUS - 1},
+	FIELD_ROW(ENUM, monitor_request, trigger, .needed = true, .names = triggers),
+	FIELD_ROW(COUNT, monitor_request, vcpu, .max = LIMIT_VCPUS - 1),
 	{.key = NULL},
 };
 
 static const struct field sysrq[] = {
-	{.key = "key",
-		.kind = FIELD_TEXT,
-		FIELD_AT(monitor_request, key),
-		.needed = true,
-		.max = 1,
-		.read = read_key,
-		.pattern = "^[0-9A-Za-z]$"},
+	FIELD_ROW(TEXT, monitor_request, key, .needed = true, .max = 1, .read = read_key,
+		.pattern = "^[0-9A-Za-z]$"),
 	{.key = NULL},
 };
 
 static const struct field memory_set[] = {
-	{.key = "memory",
-		.kind = FIELD_NUMBER,
-		FIELD_AT(monitor_request, memory),
-		.needed = true,
-		.min = LIMIT_MEMORY_MIN,
-		.max = LIMIT_MEMORY_MAX},
+	FIELD_ROW(NUMBER, monitor_request, memory, .needed = true, .min = LIMIT_MEMORY_MIN,
+		.max = LIMIT_MEMORY_MAX),
 	{.key = NULL},
 };
 
 static const struct field dump_core[] = {
-	{.key = "live", .kind = FIELD_BOOL, FIELD_AT(monitor_request, live), .max = 1},
+	FIELD_ROW(BOOL, monitor_request, live),
 	{.key = NULL},
 };
 

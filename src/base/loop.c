@@ -2,7 +2,6 @@
 #include "base/loop.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -14,7 +13,7 @@
 
 struct loop {
 	int wake_fd, timer_fd;
-	atomic_bool stop;
+	bool stop; /* any thread */
 
 	/* The loop's thread only. */
 	struct loop_fd *fds;
@@ -87,7 +86,7 @@ void loop_stop(struct loop *loop)
 {
 	int saved = errno;
 
-	atomic_store(&loop->stop, true);
+	__atomic_store_n(&loop->stop, true, __ATOMIC_SEQ_CST);
 	wake(loop);
 	errno = saved;
 }
@@ -274,7 +273,7 @@ static void run_work(struct loop *loop)
 	if (read(loop->wake_fd, &count, sizeof count) < 0 && errno != EAGAIN)
 		return;
 	mutex_lock(&loop->lock);
-	while (loop->work && !atomic_load(&loop->stop)) {
+	while (loop->work && !__atomic_load_n(&loop->stop, __ATOMIC_SEQ_CST)) {
 		struct loop_work *work = loop->work;
 		void (*run)(void *ctx) = work->run;
 		void *ctx = work->ctx;
@@ -327,7 +326,7 @@ static void dispatch(struct loop *loop, int ready)
 
 void loop_run(struct loop *loop)
 {
-	while (!atomic_exchange(&loop->stop, false)) {
+	while (!__atomic_exchange_n(&loop->stop, false, __ATOMIC_SEQ_CST)) {
 		uint32_t timeout = UINT32_MAX;
 		int ready;
 

@@ -94,7 +94,7 @@ int net_forward_parse(const char *text, struct net_forward *forward, struct erro
 	char buf[128], *host, *guest;
 
 	*forward = (struct net_forward){.host_addr = INADDR_LOOPBACK};
-	if (strlen(text) >= sizeof(buf))
+	if (strlen(text) >= sizeof buf)
 		goto bad;
 	strcpy(buf, text);
 	if (!strncmp(buf, "udp:", 4))
@@ -138,7 +138,7 @@ static int add_forward(struct net_spec *spec, const char *text, struct error *er
 	if (spec->forwards == LIMIT_FORWARDS)
 		return error_set(err, EINVAL, "--net: more than %u forwarded ports",
 			LIMIT_FORWARDS);
-	forward = reallocarray(spec->forward, spec->forwards + 1, sizeof(*forward));
+	forward = reallocarray(spec->forward, spec->forwards + 1, sizeof *forward);
 	if (!forward)
 		return error_nomem(err);
 	spec->forward = forward;
@@ -164,7 +164,7 @@ int net_spec_parse(const char *text, struct net_spec *spec, struct error *err)
 	char *copy = strdup(text), *rest = copy, *word;
 	int r = 0;
 
-	memset(spec, 0, sizeof(*spec));
+	memset(spec, 0, sizeof *spec);
 	if (!copy)
 		return error_nomem(err);
 	word = strsep(&rest, ",");
@@ -186,5 +186,5 @@ int net_spec_parse(const char *text, struct net_spec *spec, struct error *err)
 void net_spec_free(struct net_spec *spec)
 {
 	free(spec->forward);
-	memset(spec, 0, sizeof(*spec));
+	memset(spec, 0, sizeof *spec);
 }

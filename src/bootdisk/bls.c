@@ -181,14 +181,14 @@ static int add_entry(struct grub *grub, const char *device, const char *folder, 
 		parse(text, entry);
 	free(text);
 	if (!entry)
-		return error_set(grub->err, ENOMEM, "out of memory");
+		return error_nomem(grub->err);
 	name[strlen(name) - 5] = 0;
 	item = menu_add(grub->menu, grub->parent, *entry->title ? entry->title : name, line,
 		grub->err);
 	r = item ? menu_set(&item->id, name, grub->err) : -EINVAL;
 	if (!r) {
 		item->text = commands(grub, device, folder, entry);
-		r = item->text ? 0 : error_set(grub->err, ENOMEM, "out of memory");
+		r = item->text ? 0 : error_nomem(grub->err);
 	}
 	free(entry);
 	return r;
@@ -205,7 +205,7 @@ static int add_folder(struct grub *grub, const char *device, const char *folder,
 		return -ENOENT;
 	names = calloc(1, sizeof *names);
 	if (!names)
-		return error_set(grub->err, ENOMEM, "out of memory");
+		return error_nomem(grub->err);
 	disk->list(disk->data, device, folder, take_name, names);
 	qsort(names->name, names->count, NAME_ROOM, newer_first);
 	for (unsigned i = 0; i < names->count && (!i || !r); i++)

@@ -18,7 +18,7 @@ int disk_open(int fd, const char *name, struct disk **out, struct error *err)
 		return error_set(err, errno, "%s: %s", name, strerror(errno));
 	disk = calloc(1, sizeof *disk);
 	if (!disk)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	disk->fd = fd;
 	disk->name = name;
 	disk->count = partition_list(fd, (uint64_t)size, disk->partition);

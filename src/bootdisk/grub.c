@@ -196,7 +196,7 @@ static int run_command(struct grub *grub, const struct script_node *node)
 	int r;
 
 	if (!words)
-		return error_set(grub->err, ENOMEM, "out of memory");
+		return error_nomem(grub->err);
 	r = grub_expand(grub, node, words);
 	if (!r && words->count)
 		r = run_words(grub, node, words);
@@ -233,8 +233,7 @@ static int run_loop(struct grub *grub, const struct script_node *node)
 static int run_for(struct grub *grub, const struct script_node *node)
 {
 	struct grub_words *words = malloc(sizeof *words);
-	int r = words ? grub_expand(grub, node, words)
-		      : error_set(grub->err, ENOMEM, "out of memory");
+	int r = words ? grub_expand(grub, node, words) : error_nomem(grub->err);
 	bool more = true;
 
 	if (!r && (!words->count || !grub_is_name(words->word[0], strlen(words->word[0]))))
@@ -348,7 +347,7 @@ int menu_parse_grub(const struct menu_disk *disk, const char *text, size_t size,
 		free(grub);
 		free(copy);
 		menu->grub = NULL;
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	}
 	memcpy(copy, text, size);
 	grub->disk = disk;

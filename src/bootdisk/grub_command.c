@@ -333,7 +333,7 @@ static int join(const struct grub_call *call, unsigned first, char **to)
 	int r;
 
 	if (!line)
-		return error_set(call->grub->err, ENOMEM, "out of memory");
+		return error_nomem(call->grub->err);
 	for (unsigned i = first; i < words->count; i++) {
 		bool quote = words->quoted[i] && strpbrk(words->word[i], " \t");
 

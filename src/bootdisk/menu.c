@@ -22,7 +22,7 @@ struct menu_item *menu_add(struct menu *menu, int parent, const char *title, uns
 		menu->item = calloc(MENU_ITEMS_MAX, sizeof *menu->item);
 	item = menu->item ? &menu->item[menu->items] : NULL;
 	if (!item || menu_set(&item->title, title, err)) {
-		error_set(err, ENOMEM, "out of memory");
+		error_nomem(err);
 		return NULL;
 	}
 	item->parent = parent;
@@ -35,7 +35,7 @@ int menu_set(char **to, const char *text, struct error *err)
 	char *copy = strdup(text);
 
 	if (!copy)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	free(*to);
 	*to = copy;
 	return 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bootdisk/partition.h"
 
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "base/io.h"
 
 #define SECTOR 512ull
 #define MBR_TABLE 446
@@ -17,16 +17,7 @@
 
 bool partition_read(int fd, uint64_t offset, void *buf, size_t len)
 {
-	for (size_t done = 0; done < len;) {
-		ssize_t n = pread(fd, (char *)buf + done, len - done, (off_t)(offset + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		done += (size_t)n;
-	}
-	return true;
+	return io_pread_all(fd, buf, len, offset) == (ssize_t)len;
 }
 
 static uint64_t get(const uint8_t *from, unsigned bytes)

@@ -180,7 +180,7 @@ static struct script_node *make(struct script_reader *r, enum script_kind kind)
 	r->pool->nodes++;
 	node = take(r->pool, sizeof *node);
 	if (!node) {
-		error_set(r->err, ENOMEM, "out of memory");
+		error_nomem(r->err);
 		return NULL;
 	}
 	node->kind = kind;
@@ -208,7 +208,7 @@ static int read_words(struct script_reader *r, struct script_node *node)
 	}
 	node->word = take(r->pool, node->words * sizeof *word);
 	if (!node->word)
-		return error_set(r->err, ENOMEM, "out of memory");
+		return error_nomem(r->err);
 	memcpy(node->word, word, node->words * sizeof *word);
 	return 0;
 }

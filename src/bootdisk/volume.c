@@ -10,6 +10,8 @@
 
 #include <ext2fs/ext2fs.h>
 
+#include "base/io.h"
+
 #define SUPER_OFFSET 1024u
 #define SUPER_SIZE 1024u
 #define GROUPS_MAX (1u << 20) /* 128 TiB; the library keeps up to 64 bytes for each */
@@ -152,7 +154,7 @@ int volume_open(int fd, const char *name, const struct partition *where, struct 
 	initialize_ext2_error_table();
 	volume = calloc(1, sizeof *volume);
 	if (!volume)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	volume->name = name;
 	snprintf(place, sizeof place, "%d %" PRIu64 " %" PRIu64, fd, where->offset, where->size);
 	code = ext2fs_open2(place, NULL, flags, 0, 0, &manager, &volume->fs);
@@ -356,8 +358,7 @@ int volume_read(struct volume *volume, const char *path, uint64_t max, char **by
 	if (r)
 		return r;
 	*bytes = calloc(1, whole + 1);
-	r = *bytes ? read_some(volume, path, file, *bytes, whole, size, err)
-		   : error_set(err, ENOMEM, "out of memory");
+	r = *bytes ? read_some(volume, path, file, *bytes, whole, size, err) : error_nomem(err);
 	ext2fs_file_close(file);
 	if (r) {
 		free(*bytes);
@@ -368,14 +369,9 @@ int volume_read(struct volume *volume, const char *path, uint64_t max, char **by
 
 static int write_all(int to, uint64_t at, const char *bytes, size_t len, struct error *err)
 {
-	for (size_t done = 0; done < len;) {
-		ssize_t n = pwrite(to, bytes + done, len - done, (off_t)(at + done));
+	int r = io_pwrite_all(to, bytes, len, at);
 
-		if (n < 0 && errno != EINTR)
-			return error_set(err, errno, "a file in memory: %s", strerror(errno));
-		done += n > 0 ? (size_t)n : 0;
-	}
-	return 0;
+	return r ? error_set(err, -r, "a file in memory: %s", strerror(-r)) : 0;
 }
 
 int volume_copy(struct volume *volume, const char *path, uint64_t max, int to, uint64_t at,
@@ -384,8 +380,7 @@ int volume_copy(struct volume *volume, const char *path, uint64_t max, int to, u
 	char *chunk = malloc(CHUNK);
 	ext2_file_t file;
 	uint64_t done = 0;
-	int r = chunk ? open_file(volume, path, max, &file, size, err)
-		      : error_set(err, ENOMEM, "out of memory");
+	int r = chunk ? open_file(volume, path, max, &file, size, err) : error_nomem(err);
 
 	if (r) {
 		free(chunk);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "machine/chipset/serial.h"
 
 #define PAGE 4096ull
@@ -27,18 +28,12 @@ int boot_file_size(const struct machine_file *file, uint64_t *size, struct error
 int boot_file_read(const struct machine_file *file, uint64_t offset, void *buf, uint64_t len,
 	struct error *err)
 {
-	for (uint64_t done = 0; done < len;) {
-		ssize_t n = pread(file->fd, (char *)buf + done, len - done, offset + done);
+	ssize_t n = io_pread_all(file->fd, buf, len, offset);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_set(err, errno, "%s: cannot read: %s", file->name,
-				strerror(errno));
-		if (!n)
-			return error_set(err, EIO, "%s: ends too early", file->name);
-		done += n;
-	}
+	if (n < 0)
+		return error_set(err, -n, "%s: cannot read: %s", file->name, strerror(-n));
+	if ((uint64_t)n < len)
+		return error_set(err, EIO, "%s: ends too early", file->name);
 	return 0;
 }
 

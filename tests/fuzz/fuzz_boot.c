@@ -2,7 +2,7 @@
 /*
  * A kernel file, which may be one from a guest's own disk. The input is what is changed in a good one:
  * a byte that chooses it, one for the file's size, then offset (2 bytes) and value (1 byte), again and
- * again.
+ * again. The good one may be packed, before or after it is changed.
  */
 #include <elf.h>
 #include <stdint.h>
@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "machine/boot/boot.h"
 
@@ -89,22 +90,45 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
+/* In place; returns the size. */
+static size_t pack(uint8_t file[FILE_SIZE], size_t size)
+{
+	static uint8_t packed[FILE_SIZE];
+	z_stream z = {.next_in = file,
+		.avail_in = (uInt)size,
+		.next_out = packed,
+		.avail_out = sizeof packed};
+
+	if (deflateInit2(&z, 1, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY) != Z_OK ||
+		deflate(&z, Z_FINISH) != Z_STREAM_END)
+		abort();
+	deflateEnd(&z);
+	memcpy(file, packed, sizeof packed);
+	return sizeof packed - z.avail_out;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t file[FILE_SIZE];
 	struct error err = {""};
 	struct cpu_state state;
-	size_t len;
+	size_t len, changed = FILE_SIZE;
 	bool untouched = size == 2 && !data[1];
+	unsigned way;
 	int r;
 
 	if (size < 2)
 		return 0;
 	memcpy(file, good[data[0] & 1], sizeof file);
 	config.multiboot = data[0] & 2;
+	way = data[0] >> 2 & 3;
 	len = data[1] ? FILE_SIZE * data[1] / 255 : FILE_SIZE;
+	if (way == 2)
+		len = changed = pack(file, len);
 	for (data += 2, size -= 2; size >= 3; data += 3, size -= 3)
-		file[(data[0] | data[1] << 8) % sizeof file] = data[2];
+		file[(data[0] | data[1] << 8) % changed] = data[2];
+	if (way == 1)
+		len = pack(file, len);
 	if (ftruncate(config.kernel.fd, 0) || pwrite(config.kernel.fd, file, len, 0) != len)
 		abort();
 	boot_room(&config.kernel, MEMORY);

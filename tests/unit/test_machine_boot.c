@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "machine/boot/boot.h"
 
@@ -471,6 +472,171 @@ static void pvh_bad(void **state)
 	}
 }
 
+/* Kernels for Xen's own kind of guest, told by notes in a segment, in a section, or by a section's words. */
+
+struct xen_image {
+	struct elf_image elf;
+	Elf64_Shdr section[3];
+	char names[16];
+	char words[40];
+};
+
+static struct xen_image make_xen(void)
+{
+	struct xen_image x = {
+		.elf = make_elf(),
+		.section = {{.sh_type = SHT_NULL},
+			{.sh_name = 1,
+				.sh_type = SHT_PROGBITS,
+				.sh_offset = offsetof(struct xen_image, words),
+				.sh_size = 30},
+			{.sh_type = SHT_STRTAB,
+				.sh_offset = offsetof(struct xen_image, names),
+				.sh_size = 16}},
+		.names = "\0__xen_guest",
+		.words = "LOADER=x,GUEST_OS=netbsd,VIRT_BASE=0",
+	};
+
+	x.elf.head.e_shoff = offsetof(struct xen_image, section);
+	x.elf.head.e_shentsize = sizeof(Elf64_Shdr);
+	x.elf.head.e_shnum = 3;
+	x.elf.head.e_shstrndx = 2;
+	x.elf.head.e_phnum = 1;
+	return x;
+}
+
+static void xen_only(void **state)
+{
+	struct rig *rig = *state;
+	struct elf_image e = make_elf();
+	struct xen_image x = make_xen();
+
+	e.note.n_type = 6;
+	memcpy(&e.entry, "bsd", 4);
+	assert_int_equal(load(rig, &e, sizeof e), -ENOEXEC);
+	assert_non_null(strstr(rig->err.text,
+		"vmlinuz: a kernel of bsd for Xen's paravirtualized guests only, which are not there"));
+	e.note.n_type = 2;
+	assert_int_equal(load(rig, &e, sizeof e), -ENOEXEC);
+	assert_non_null(strstr(rig->err.text, "a kernel for Xen's"));
+	e.name[0] = 'Y';
+	assert_int_equal(load(rig, &e, sizeof e), -ENOEXEC);
+	assert_null(strstr(rig->err.text, "Xen's"));
+	assert_int_equal(load(rig, &x, sizeof x), -ENOEXEC);
+	assert_non_null(strstr(rig->err.text, "a kernel of netbsd for Xen's"));
+	x.section[1].sh_name = 0;
+	assert_int_equal(load(rig, &x, sizeof x), -ENOEXEC);
+	assert_null(strstr(rig->err.text, "Xen's"));
+	x = make_xen();
+	x.elf.note.n_type = 1;
+	x.section[1].sh_type = SHT_NOTE;
+	x.section[1].sh_name = 0;
+	x.section[1].sh_offset = offsetof(struct xen_image, elf.note);
+	assert_int_equal(load(rig, &x, sizeof x), -ENOEXEC);
+	assert_non_null(strstr(rig->err.text, "a kernel for Xen's"));
+	/* One with both is started. */
+	x.elf.head.e_phnum = 2;
+	x.elf.note.n_type = 18;
+	assert_int_equal(load(rig, &x, sizeof x), 0);
+}
+
+/* What is no kernel is called what it is. */
+static void other_files(void **state)
+{
+	static const struct {
+		unsigned at, size;
+		const char *magic, *says;
+	} cases[] = {
+		{0, 6,
+			"\xfd"
+			"7zXZ",
+			"not a kernel (neither a bzImage nor an ELF file): it is compressed by xz: unpack it "
+			"first"},
+		{0, 4, "\x28\xb5\x2f\xfd", "compressed by zstd"},
+		{56, 4, "ARMd", "a kernel for ARM64"},
+		{0, 6, "070701", "an initial RAM disk"},
+		{0, 4, "#!/b", "a script"},
+		{0, 4, "QFI\xfb", "a disk image (qcow2)"},
+		{1080, 2, "\x53\xef", "a file system (ext2, ext3 or ext4)"},
+		{510, 2, "\x55\xaa", "a disk with partitions, or a boot sector"},
+		{0x8001, 5, "CD001", "the image of a CD"},
+		{0, 2, "MZ", "an EFI program"},
+	};
+	struct rig *rig = *state;
+	static uint8_t bytes[0x9000];
+	static const uint32_t pe = 0x80;
+	struct elf_image e = make_elf();
+
+	for (size_t n = 0; n < sizeof cases / sizeof *cases; n++) {
+		memset(bytes, 0, sizeof bytes);
+		memcpy(bytes + cases[n].at, cases[n].magic, cases[n].size);
+		assert_int_equal(load(rig, bytes, sizeof bytes), -ENOEXEC);
+		if (!strstr(rig->err.text, cases[n].says))
+			fail_msg("'%s' is not in: %s", cases[n].says, rig->err.text);
+	}
+	/* A unified kernel image */
+	memcpy(bytes + 0x3c, &pe, 4);
+	memcpy(bytes + pe, "PE\0\0\x64\x86\2\0", 8);
+	bytes[pe + 20] = 240;
+	memcpy(bytes + pe + 24 + 240 + 40, ".linux\0", 8);
+	assert_int_equal(load(rig, bytes, sizeof bytes), -ENOEXEC);
+	assert_non_null(strstr(rig->err.text, "a unified kernel image"));
+	/* An ELF file of another kind */
+	e.head.e_machine = EM_AARCH64;
+	assert_int_equal(load(rig, &e, sizeof e), -ENOEXEC);
+	assert_non_null(strstr(rig->err.text, "another kind of processor (ARM64)"));
+	e = make_elf();
+	e.seg[1].p_type = PT_INTERP;
+	assert_int_equal(load(rig, &e, sizeof e), -ENOEXEC);
+	assert_non_null(strstr(rig->err.text, "a program, not a kernel"));
+}
+
+static size_t pack(const void *from, size_t size, uint8_t *to, size_t room)
+{
+	z_stream z = {.next_in = (void *)from, .avail_in = size, .next_out = to, .avail_out = room};
+
+	assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY),
+		Z_OK);
+	assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+	deflateEnd(&z);
+	return room - z.avail_out;
+}
+
+/* Packed by gzip: both kinds of kernel; what is damaged, and what is too much. */
+static void gzip(void **state)
+{
+	static uint8_t packed[65536], zeros[33 * MIB];
+	struct rig *rig = *state;
+	struct elf_image e = make_elf();
+	size_t size = pack(&e, sizeof e, packed, sizeof packed);
+
+	assert_int_equal(load(rig, packed, size), 0);
+	assert_int_equal(rig->state.rip, 0x200010);
+	assert_memory_equal(memory_ptr(&rig->mem, 0x200000, 5), "code", 5);
+	/* Something behind it */
+	packed[size] = 'x';
+	assert_int_equal(load(rig, packed, size + 1), 0);
+	size = pack(rig->image, sizeof rig->image, packed, sizeof packed);
+	assert_int_equal(load(rig, packed, size), 0);
+	assert_int_equal(rig->state.rip, 0x1000200);
+	assert_int_equal(*(uint8_t *)memory_ptr(&rig->mem, 0x1000000 + PAYLOAD - 1, 1), 0x90);
+	for (size_t cut = 3; cut < size; cut++)
+		assert_int_equal(load(rig, packed, cut), -ENOEXEC);
+	assert_non_null(strstr(rig->err.text, "a gzip'd kernel that is damaged or truncated"));
+	packed[size - 5] ^= 1; /* its checksum */
+	assert_int_equal(load(rig, packed, size), -ENOEXEC);
+	size = pack(rig->image, 0, packed, sizeof packed);
+	assert_int_equal(load(rig, packed, size), -EINVAL);
+	size = pack(zeros, sizeof zeros, packed, sizeof packed);
+	assert_int_equal(load(rig, packed, size), -ENOMEM);
+	assert_non_null(
+		strstr(rig->err.text, "unpacked, the kernel does not fit into the guest's 32 MiB"));
+	/* What is in it is no kernel. */
+	size = pack("#!/bin/sh", 9, packed, sizeof packed);
+	assert_int_equal(load(rig, packed, size), -ENOEXEC);
+	assert_non_null(strstr(rig->err.text, "it is a script"));
+}
+
 static void header_garbage(void **state)
 {
 	struct rig *rig = *state;
@@ -500,6 +666,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(bios_data, setup, teardown),
 		cmocka_unit_test_setup_teardown(multiboot, setup, teardown),
 		cmocka_unit_test_setup_teardown(pvh_bad, setup, teardown),
+		cmocka_unit_test_setup_teardown(xen_only, setup, teardown),
+		cmocka_unit_test_setup_teardown(other_files, setup, teardown),
+		cmocka_unit_test_setup_teardown(gzip, setup, teardown),
 		cmocka_unit_test_setup_teardown(header_garbage, setup, teardown),
 	};
 

@@ -37,7 +37,18 @@ int boot_file_read(const struct machine_file *file, uint64_t offset, void *buf, 
 	return 0;
 }
 
-int boot_file_load(const struct machine_file *file, uint64_t offset, struct memory *mem,
+int boot_image_read(const struct boot_image *image, uint64_t offset, void *buf, uint64_t len,
+	struct error *err)
+{
+	if (!image->unpacked)
+		return boot_file_read(image->file, offset, buf, len, err);
+	if (offset > image->size || len > image->size - offset)
+		return error_set(err, EIO, "%s: ends too early", image->file->name);
+	memcpy(buf, image->unpacked + offset, len);
+	return 0;
+}
+
+int boot_image_load(const struct boot_image *image, uint64_t offset, struct memory *mem,
 	uint64_t gpa, uint64_t len, struct error *err)
 {
 	void *to = memory_ptr(mem, gpa, len);
@@ -47,12 +58,18 @@ int boot_file_load(const struct machine_file *file, uint64_t offset, struct memo
 		return 0;
 	if (!to)
 		return error_set(err, ENOMEM,
-			"%s: does not fit into the guest's %llu MiB of memory", file->name,
+			"%s: does not fit into the guest's %llu MiB of memory", image->file->name,
 			(unsigned long long)(mem->size / MIB));
 	memory_prepare(mem, gpa, len);
-	r = boot_file_read(file, offset, to, len, err);
+	r = boot_image_read(image, offset, to, len, err);
 	memory_written(mem, gpa, len);
 	return r;
+}
+
+int boot_file_load(const struct machine_file *file, uint64_t offset, struct memory *mem,
+	uint64_t gpa, uint64_t len, struct error *err)
+{
+	return boot_image_load(&(struct boot_image){.file = file}, offset, mem, gpa, len, err);
 }
 
 /* The highest page at which size bytes lie between start and end, or 0. */
@@ -160,7 +177,9 @@ static int write_bios_data(struct memory *mem)
 	return r < 0 ? r : memory_write(mem, BOOT_LOW_END, &extended_kib, sizeof extended_kib);
 }
 
-static int look(const struct machine_file *kernel, struct boot_image *image, struct error *err)
+/* Unpacked, if that is what it takes: it then has at most so many bytes. */
+static int look(const struct machine_file *kernel, uint64_t memory, struct boot_image *image,
+	struct error *err)
 {
 	int r;
 
@@ -171,7 +190,8 @@ static int look(const struct machine_file *kernel, struct boot_image *image, str
 	if (!image->size)
 		return error_set(err, EINVAL, "%s: is empty", kernel->name);
 	image->head_size = image->size < BOOT_HEAD_SIZE ? image->size : BOOT_HEAD_SIZE;
-	return boot_file_read(kernel, 0, image->head, image->head_size, err);
+	r = boot_file_read(kernel, 0, image->head, image->head_size, err);
+	return r < 0 || !boot_is_gzip(image) ? r : boot_unpack(image, memory, err);
 }
 
 static bool is_linux(const struct boot_image *image)
@@ -183,26 +203,41 @@ static bool is_linux(const struct boot_image *image)
 uint64_t boot_room(const struct machine_file *kernel, uint64_t memory)
 {
 	struct boot_image image;
+	uint64_t room = 0;
 
-	if (look(kernel, &image, NULL) < 0 || !is_linux(&image))
+	if (look(kernel, memory, &image, NULL) < 0)
 		return 0;
-	return boot_linux_room(&image, memory);
+	if (is_linux(&image))
+		room = boot_linux_room(&image, memory);
+	boot_image_free(&image);
+	return room;
+}
+
+static int load(struct memory *mem, const struct boot_config *config,
+	const struct boot_image *image, struct cpu_state *state, struct error *err)
+{
+	const char *other;
+
+	if (write_bios_data(mem) < 0)
+		return error_set(err, ENOMEM, "the guest has too little memory to start");
+	if (image->head_size >= 4 && !memcmp(image->head, "\177ELF", 4))
+		return boot_pvh(mem, config, image, state, err);
+	if (is_linux(image))
+		return boot_linux(mem, config, image, state, err);
+	other = boot_other(image);
+	return error_set(err, ENOEXEC, "%s: not a kernel (neither a bzImage nor an ELF file)%s%s",
+		config->kernel.name, other ? ": it is " : "", other ? other : "");
 }
 
 int boot_load(struct memory *mem, const struct boot_config *config, struct cpu_state *state,
 	struct error *err)
 {
 	struct boot_image image;
-	int r = look(&config->kernel, &image, err);
+	int r = look(&config->kernel, mem->size, &image, err);
 
 	if (r < 0)
 		return r;
-	if (write_bios_data(mem) < 0)
-		return error_set(err, ENOMEM, "the guest has too little memory to start");
-	if (image.head_size >= 4 && !memcmp(image.head, "\177ELF", 4))
-		return boot_pvh(mem, config, &image, state, err);
-	if (is_linux(&image))
-		return boot_linux(mem, config, &image, state, err);
-	return error_set(err, ENOEXEC, "%s: not a kernel (neither a bzImage nor an ELF file)",
-		config->kernel.name);
+	r = load(mem, config, &image, state, err);
+	boot_image_free(&image);
+	return r;
 }

@@ -2,7 +2,7 @@
 /*
  * Starting a kernel without firmware: bzImage by the Linux/x86 boot protocol
  * (Linux Documentation/x86/boot.rst) and ELF by PVH (Xen docs/misc/pvh.pandoc,
- * xen/arch-x86/hvm/start_info.h). The files are not trusted.
+ * xen/arch-x86/hvm/start_info.h). A kernel may be packed by gzip as a whole. The files are not trusted.
  */
 #ifndef DACH_MACHINE_BOOT_H
 #define DACH_MACHINE_BOOT_H
@@ -56,9 +56,23 @@ uint64_t boot_room(const struct machine_file *kernel, uint64_t memory);
 struct boot_image {
 	const struct machine_file *file;
 	uint64_t size;
+	uint8_t *unpacked; /* its size bytes; NULL: they are in the file */
+	uint64_t unpacked_room;
 	uint32_t head_size; /* how much of head counts */
 	uint8_t head[BOOT_HEAD_SIZE];
 };
+
+bool boot_is_gzip(const struct boot_image *image);
+/* From its packed content to the kernel itself, which has at most so many bytes. */
+int boot_unpack(struct boot_image *image, uint64_t memory, struct error *err);
+void boot_image_free(struct boot_image *image);
+/* len bytes at offset, all of them; into our own memory, or into the guest's. */
+int boot_image_read(const struct boot_image *image, uint64_t offset, void *buf, uint64_t len,
+	struct error *err);
+int boot_image_load(const struct boot_image *image, uint64_t offset, struct memory *mem,
+	uint64_t gpa, uint64_t len, struct error *err);
+/* What it is instead of a kernel, with what to do if that is known; NULL: nothing that is known. */
+const char *boot_other(const struct boot_image *image);
 
 int boot_linux(struct memory *mem, const struct boot_config *config, const struct boot_image *image,
 	struct cpu_state *state, struct error *err);

@@ -199,7 +199,7 @@ int boot_linux(struct memory *mem, const struct boot_config *config, const struc
 	r = boot_cmdline(mem, config->cmdline, kernel.cmdline_max, err);
 	if (r < 0)
 		return r;
-	r = boot_file_load(image->file, kernel.payload, mem, kernel.load, kernel.payload_size, err);
+	r = boot_image_load(image, kernel.payload, mem, kernel.load, kernel.payload_size, err);
 	if (r < 0)
 		return r;
 	span = (struct boot_span){kernel.load, kernel.load + kernel.room};

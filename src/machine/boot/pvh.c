@@ -3,11 +3,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "machine/boot/boot.h"
+#include "machine/boot/elf.h"
 
 #define NOTE_PHYS32_ENTRY 18
-#define NOTES_MAX 0x10000u
-#define SEGMENTS_MAX 64
 #define START_MAGIC 0x336ec578u
 
 /* hvm_start_info, version 1; all addresses are physical. */
@@ -26,124 +24,22 @@ struct memory_entry {
 	uint32_t type, reserved;
 };
 
-/* A program header, from either class of file. */
-struct segment_info {
-	uint32_t type;
-	uint64_t offset, filesz, memsz, paddr, align;
-};
-
-struct elf {
-	const struct boot_image *image;
-	bool is64;
-	uint64_t table, entry;
-	unsigned count, entry_size;
-};
-
-static int header(const struct boot_image *image, struct elf *elf, struct error *err)
-{
-	const char *name = image->file->name;
-	bool known;
-
-	*elf = (struct elf){.image = image};
-	if (image->head_size < sizeof(Elf64_Ehdr))
-		return error_set(err, ENOEXEC, "%s: the kernel is truncated", name);
-	elf->is64 = image->head[EI_CLASS] == ELFCLASS64;
-	if (elf->is64) {
-		Elf64_Ehdr h;
-
-		memcpy(&h, image->head, sizeof h);
-		known = h.e_machine == EM_X86_64 && h.e_phentsize == sizeof(Elf64_Phdr);
-		elf->table = h.e_phoff;
-		elf->entry = h.e_entry;
-		elf->count = h.e_phnum;
-		elf->entry_size = sizeof(Elf64_Phdr);
-	} else {
-		Elf32_Ehdr h;
-
-		memcpy(&h, image->head, sizeof h);
-		known = image->head[EI_CLASS] == ELFCLASS32 && h.e_machine == EM_386 &&
-			h.e_phentsize == sizeof(Elf32_Phdr);
-		elf->table = h.e_phoff;
-		elf->entry = h.e_entry;
-		elf->count = h.e_phnum;
-		elf->entry_size = sizeof(Elf32_Phdr);
-	}
-	if (!known || image->head[EI_DATA] != ELFDATA2LSB)
-		return error_set(err, ENOEXEC, "%s: an ELF file for another kind of processor",
-			name);
-	if (!elf->count || elf->count > SEGMENTS_MAX)
-		return error_set(err, ENOEXEC, "%s: an ELF file with %u segments", name,
-			elf->count);
-	if (elf->table > image->size ||
-		(uint64_t)elf->count * elf->entry_size > image->size - elf->table)
-		return error_set(err, ENOEXEC, "%s: the kernel is truncated", name);
-	return 0;
-}
-
-static int segment(const struct elf *elf, unsigned index, struct segment_info *out,
+/* In a note segment, the PVH entry. */
+static int find_entry(const struct elf_file *elf, const struct elf_segment *notes, uint64_t *entry,
 	struct error *err)
 {
-	const struct machine_file *file = elf->image->file;
-	uint64_t at = elf->table + (uint64_t)index * elf->entry_size;
-	Elf64_Phdr p64;
-	Elf32_Phdr p32;
-	int r;
+	uint64_t value = 0;
+	size_t len;
+	int r = elf_find_note(elf, notes->offset, notes->filesz, notes->align, NOTE_PHYS32_ENTRY,
+		&value, sizeof value, &len, err);
 
-	if (elf->is64) {
-		r = boot_file_read(file, at, &p64, sizeof p64, err);
-		if (r < 0)
-			return r;
-		*out = (struct segment_info){p64.p_type, p64.p_offset, p64.p_filesz, p64.p_memsz,
-			p64.p_paddr, p64.p_align};
-	} else {
-		r = boot_file_read(file, at, &p32, sizeof p32, err);
-		if (r < 0)
-			return r;
-		*out = (struct segment_info){p32.p_type, p32.p_offset, p32.p_filesz, p32.p_memsz,
-			p32.p_paddr, p32.p_align};
-	}
-	if ((out->type == PT_LOAD || out->type == PT_NOTE) &&
-		(out->offset > elf->image->size || out->filesz > elf->image->size - out->offset))
-		return error_set(err, ENOEXEC, "%s: the kernel is truncated", file->name);
-	return 0;
+	if (!r && (len == 4 || len == 8))
+		*entry = value;
+	return r;
 }
 
-/* Looks through a note segment for the PVH entry. */
-static int find_entry(const struct elf *elf, const struct segment_info *notes, uint64_t *entry,
-	struct error *err)
-{
-	uint64_t align = notes->align == 8 ? 8 : 4, at = 0;
-	uint64_t end = notes->filesz < NOTES_MAX ? notes->filesz : NOTES_MAX;
-
-	while (end - at >= sizeof(Elf64_Nhdr)) {
-		const struct machine_file *file = elf->image->file;
-		Elf64_Nhdr note;
-		uint64_t name, desc;
-		char owner[4] = "";
-		int r = boot_file_read(file, notes->offset + at, &note, sizeof note, err);
-
-		if (r < 0)
-			return r;
-		name = at + sizeof note;
-		desc = name + ((note.n_namesz + align - 1) & ~(align - 1));
-		at = desc + ((note.n_descsz + align - 1) & ~(align - 1));
-		if (at > end)
-			return 0;
-		if (note.n_type != NOTE_PHYS32_ENTRY || note.n_namesz != sizeof owner ||
-			(note.n_descsz != 4 && note.n_descsz != 8))
-			continue;
-		r = boot_file_read(file, notes->offset + name, owner, sizeof owner, err);
-		if (!r && !memcmp(owner, "Xen", 4))
-			return boot_file_read(file, notes->offset + desc, entry, note.n_descsz,
-				err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int load_segment(struct memory *mem, const struct elf *elf, const struct segment_info *seg,
-	uint64_t floor, struct error *err)
+static int load_segment(struct memory *mem, const struct elf_file *elf,
+	const struct elf_segment *seg, uint64_t floor, struct error *err)
 {
 	const struct machine_file *file = elf->image->file;
 
@@ -160,15 +56,15 @@ static int load_segment(struct memory *mem, const struct elf *elf, const struct 
 			"%s: the kernel does not fit into the guest's %llu MiB of memory",
 			file->name, (unsigned long long)(mem->size >> 20));
 	memory_zero(mem, seg->paddr + seg->filesz, seg->memsz - seg->filesz);
-	return boot_file_load(file, seg->offset, mem, seg->paddr, seg->filesz, err);
+	return boot_image_load(elf->image, seg->offset, mem, seg->paddr, seg->filesz, err);
 }
 
-static int load(struct memory *mem, const struct elf *elf, uint64_t floor, uint64_t *entry,
+static int load(struct memory *mem, const struct elf_file *elf, uint64_t floor, uint64_t *entry,
 	struct boot_span *span, struct error *err)
 {
-	for (unsigned i = 0; i < elf->count; i++) {
-		struct segment_info seg;
-		int r = segment(elf, i, &seg, err);
+	for (unsigned i = 0; i < elf->segments; i++) {
+		struct elf_segment seg;
+		int r = elf_segment(elf, i, &seg, err);
 
 		if (r < 0)
 			return r;
@@ -218,14 +114,34 @@ static int write_info(struct memory *mem, const struct boot_config *config, uint
 	return memory_write(mem, BOOT_START_INFO, &all, sizeof all);
 }
 
+static int no_entry(const struct elf_file *elf, struct error *err)
+{
+	const char *name = elf->image->file->name;
+	char os[ELF_OS_MAX];
+
+	if (elf_is_xen(elf, os))
+		return error_set(err, ENOEXEC,
+			"%s: a kernel%s%s for Xen's paravirtualized guests only, which are not there; "
+			"take one with a PVH entry (Linux with CONFIG_PVH, NetBSD's GENERIC from 10 on)",
+			name, *os ? " of " : "", os);
+	for (unsigned i = 0; i < elf->segments; i++) {
+		struct elf_segment segment;
+
+		if (!elf_segment(elf, i, &segment, NULL) && segment.type == PT_INTERP)
+			return error_set(err, ENOEXEC, "%s: a program, not a kernel", name);
+	}
+	return error_set(err, ENOEXEC,
+		"%s: an ELF file without a PVH entry (a Linux kernel needs CONFIG_PVH)", name);
+}
+
 int boot_pvh(struct memory *mem, const struct boot_config *config, const struct boot_image *image,
 	struct cpu_state *state, struct error *err)
 {
 	struct boot_span span = {UINT64_MAX, BOOT_KERNEL_MIN};
 	uint64_t entry = 0, initrd, initrd_size;
 	bool multiboot;
-	struct elf elf;
-	int r = header(image, &elf, err);
+	struct elf_file elf;
+	int r = elf_open(image, &elf, err);
 
 	if (r < 0)
 		return r;
@@ -237,9 +153,7 @@ int boot_pvh(struct memory *mem, const struct boot_config *config, const struct 
 	if (multiboot)
 		entry = elf.entry;
 	if (!entry || entry > UINT32_MAX)
-		return error_set(err, ENOEXEC,
-			"%s: an ELF file without a PVH entry (a Linux kernel needs CONFIG_PVH)",
-			image->file->name);
+		return no_entry(&elf, err);
 	r = boot_cmdline(mem, config->cmdline, BOOT_CMDLINE_SIZE - 1, err);
 	if (r < 0)
 		return r;

@@ -7,8 +7,8 @@
  *   value: 'text' or "text" with \ escapes, a number (decimal, 0x...), [ list, of, values, ]
  *
  * Old files for xm were Python. What of that is a plain assignment is read too: True, False, None,
- * the name of a key assigned above, + and % between values, (parentheses). Whatever else is refused
- * with its place.
+ * the name of a key assigned above, + and % between values, (parentheses), and the lines of preamble.h.
+ * Whatever else is refused with its place.
  */
 #ifndef DACH_CONFIG_CFG_H
 #define DACH_CONFIG_CFG_H

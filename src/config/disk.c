@@ -52,17 +52,27 @@ static int take_format(struct disk_parse *p, const struct piece *piece)
 	return 0;
 }
 
+/* Behind "ioemu:", which xm's files for HVM guests put before a disk's name. */
+static struct piece skip_ioemu(struct piece name)
+{
+	const size_t size = strlen("ioemu:");
+
+	if (name.size > size && !memcmp(name.start, "ioemu:", size))
+		return (struct piece){name.start + size, name.size - size};
+	return name;
+}
+
 /* The name, and behind a colon what it is. */
 static int take_vdev(struct disk_parse *p, const struct piece *piece)
 {
-	const char *colon = memchr(piece->start, ':', piece->size);
-	struct piece name = *piece, kind = {"", 0};
+	struct piece name = skip_ioemu(*piece), kind = {"", 0};
+	const char *colon = memchr(name.start, ':', name.size);
 	struct vdev vdev;
 	int r;
 
 	if (colon) {
-		name.size = colon - piece->start;
-		kind = (struct piece){colon + 1, piece->start + piece->size - colon - 1};
+		kind = (struct piece){colon + 1, name.start + name.size - colon - 1};
+		name.size = colon - name.start;
 		if (piece_is(&kind, "cdrom"))
 			p->disk->cdrom = true;
 		else if (!piece_is(&kind, "disk"))
@@ -217,6 +227,7 @@ static bool is_old_form(const char *text)
 	if (!piece_next(&text, &target) || piece_split(&target, &key, &value) ||
 		!piece_next(&text, &second) || !piece_next(&text, &third))
 		return false;
+	second = skip_ioemu(second);
 	size = memchr(second.start, ':', second.size)
 		? (size_t)((const char *)memchr(second.start, ':', second.size) - second.start)
 		: second.size;

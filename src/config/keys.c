@@ -158,11 +158,11 @@ int keys_read_builder(const struct keys_target *to, const struct cfg_setting *se
 	struct error *err)
 {
 	static const char *const names[][2] = {{"hvm", "hvm"}, {"generic", "pv"}, {"linux", "pv"},
-		{NULL, NULL}};
+		{"pv", "pv"}, {NULL, NULL}};
 
 	if (cfg_find(to->cfg, "type"))
 		return 0;
-	return read_type(setting, names, "generic, linux or hvm", to->config, err);
+	return read_type(setting, names, "generic, linux, pv or hvm", to->config, err);
 }
 
 int keys_read_uuid(const struct keys_target *to, const struct cfg_setting *setting,

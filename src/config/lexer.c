@@ -216,6 +216,21 @@ int lexer_skip_newlines(struct lexer *lexer, struct error *err)
 	return r;
 }
 
+int lexer_skip_lines(struct lexer *lexer, unsigned lines, struct error *err)
+{
+	while (lines--) {
+		const char *stop = memchr(lexer->at, '\n', (size_t)(lexer->end - lexer->at));
+
+		lexer->at = stop ? stop : lexer->end;
+		if (!lines || !stop)
+			break;
+		lexer->at++;
+		lexer->line++;
+		begin_line(lexer);
+	}
+	return lexer_next(lexer, err);
+}
+
 int lexer_open(struct lexer *lexer, const char *file, unsigned line, const char *text, size_t size,
 	struct error *err)
 {

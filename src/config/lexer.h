@@ -43,6 +43,8 @@ void lexer_close(struct lexer *lexer);
 /* Moves on to the next token. Newlines are tokens. */
 int lexer_next(struct lexer *lexer, struct error *err);
 int lexer_skip_newlines(struct lexer *lexer, struct error *err);
+/* Moves on to the end of that many lines, this one counted, whatever is in them. */
+int lexer_skip_lines(struct lexer *lexer, unsigned lines, struct error *err);
 bool token_is(const struct token *token, char sign);
 /* For messages: 'word', or "the end of the line". Returns text. */
 const char *token_show(const struct token *token, char text[64]);

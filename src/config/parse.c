@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "config/lexer.h"
+#include "config/preamble.h"
 #include "config/value.h"
 
 struct cfg_parser {
@@ -302,9 +303,29 @@ static int store(struct cfg_parser *p, const struct token *name, bool add, struc
 	return r;
 }
 
+/* Xen 3's stock Python: what it sets is set, and used by nobody who would mind. */
+static int skip_preamble(struct cfg_parser *p, unsigned lines)
+{
+	const struct cfg_place at = p->lexer.token.at;
+	struct cfg_value value = {.kind = CFG_STRING,
+		.at = at,
+		.exact = true,
+		.text = strdup(PREAMBLE_VALUE)};
+	int r;
+
+	if (!value.text)
+		return error_nomem(p->err);
+	r = cfg_set(p->cfg, PREAMBLE_KEY, &at, &value, p->err);
+	if (r)
+		return r;
+	find(p->cfg, PREAMBLE_KEY, strlen(PREAMBLE_KEY))->used = true;
+	return lexer_skip_lines(&p->lexer, lines, p->err);
+}
+
 static int parse_statement(struct cfg_parser *p)
 {
 	struct token *token = &p->lexer.token, name = *token;
+	unsigned python = p->plain ? 0 : preamble_lines(token->start, p->lexer.end - token->start);
 	struct cfg_value value = {0};
 	bool add;
 	char shown[64];
@@ -313,6 +334,8 @@ static int parse_statement(struct cfg_parser *p)
 	if (token->kind != TOKEN_NAME)
 		return cfg_error(p->err, EINVAL, &token->at, "expected KEY = VALUE here, not %s",
 			token_show(token, shown));
+	if (python)
+		return skip_preamble(p, python);
 	r = lexer_next(&p->lexer, p->err);
 	if (r)
 		return r;

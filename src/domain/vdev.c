@@ -66,6 +66,8 @@ static int from_number(unsigned long number_, struct vdev *vdev)
 
 	if (number_ >= EXTENDED && number_ < 2ul * EXTENDED)
 		*vdev = (struct vdev){VDEV_XVD, (number_ >> 8) & (VDEV_DISKS_MAX - 1), minor};
+	else if (!major) /* NetBSD's files only count their disks */
+		*vdev = (struct vdev){VDEV_XVD, minor, 0};
 	else if (major == MAJOR_XVD)
 		*vdev = (struct vdev){VDEV_XVD, minor >> 4, minor & 15};
 	else if (major == MAJOR_SD)

@@ -21,7 +21,7 @@ struct vdev {
 
 /*
  * Reads a name, with or without /dev/ in front; vdX counts as xvdX, numbers as xl takes them
- * (decimal or 0x...) too. -EINVAL: it is none.
+ * (decimal or 0x...) too; those below 256, which no device has, are disks in order, 1 is xvdb. -EINVAL: it is none.
  */
 int vdev_parse(const char *text, struct vdev *vdev);
 /* xvda2, hdc, ...: the canonical name. Returns name. */

@@ -205,6 +205,47 @@ static void test_bootloader(void **state)
 		"f:2:13: bootloader: there is no disk");
 }
 
+/* What Xen 3's example for HVM guests begins with is passed over, and nothing else of its kind. */
+static void test_preamble(void **state)
+{
+	static const char stock[] = "#  -*- mode: python; -*-\n"
+				    "import os, re\n"
+				    "arch = os.uname()[4]\n"
+				    "if re.search('64', arch):\n"
+				    "    arch_libdir = 'lib64'\n";
+	static const char *const bad[][2] = {
+		{"import os\narch = os.uname()[4]\n", "f:6:1: 'import' is Python"},
+		{"import os, re\narch = os.uname()[3]\n", "f:6:1: 'import' is Python"},
+		{"import os, re\narch = os.uname()[4]\nif re.search('64', arch):\n\tx = 'lib64'\n",
+			"f:6:1: 'import' is Python"},
+	};
+	struct rig rig = {0};
+	char text[1024];
+
+	snprintf(text, sizeof text,
+		"%s\n# else\nelse:\r\n    arch_libdir = \"lib\"\nname = 'a'\n"
+		"device_model = '/usr/' + arch_libdir + '/xen/bin/qemu-dm'\nvcpus = x",
+		stock);
+	rig_bad(&rig, text, "f:12:9: 'x' has no quotes around it");
+	strcpy(strstr(text, "vcpus"), "memory = 64");
+	rig_good(&rig, text);
+	assert_null(strstr(rig.warnings, "arch"));
+	assert_string_equal(json_string_value(json_object_get(rig.config.kept, "device_model")),
+		"/usr/lib64/xen/bin/qemu-dm");
+	domain_config_free(&rig.config);
+	/* Without else, and with something else behind it */
+	snprintf(text, sizeof text, "%sname = 'a'; extra = arch_libdir", stock);
+	rig_good(&rig, text);
+	assert_string_equal(rig.config.cmdline, "lib64");
+	domain_config_free(&rig.config);
+	snprintf(text, sizeof text, "%selse:\nname = 'a'", stock);
+	rig_bad(&rig, text, "f:2:1: 'import' is Python");
+	for (unsigned n = 0; n < sizeof bad / sizeof *bad; n++) {
+		snprintf(text, sizeof text, "\n\n\n\n\n%s", bad[n][0]);
+		rig_bad(&rig, text, bad[n][1]);
+	}
+}
+
 static void test_overrides(void **state)
 {
 	struct rig rig = {.count = 8,
@@ -224,6 +265,25 @@ static void test_overrides(void **state)
 	assert_string_equal(rig.config.kernel, "/here/vm/k");
 	domain_config_free(&rig.config);
 
+	/* xm's lists add up, and replace the file's; an empty one is an interface with nothing said of it. */
+	rig = (struct rig){.count = 7,
+		.overrides = {"disk=tap:aio:/srv/r.img,xvda1,w", "disk=tap:aio:/srv/s.img,xvda2,w",
+			"vif=", "vif=mac=02:00:00:00:00:01,bridge=br0",
+			"disk=['/t,,xvda3','/u,,xvda4']", "extra=a", "extra=b"}};
+	rig_good(&rig, "name='a'\ndisk=['/old,,xvda']\nvif=['', '', '']\n");
+	assert_int_equal(rig.config.disks, 4);
+	assert_string_equal(rig.config.disk[0].target, "/srv/r.img");
+	assert_string_equal(rig.config.disk[1].vdev, "xvda2");
+	assert_string_equal(rig.config.disk[3].target, "/u");
+	assert_int_equal(rig.config.vifs, 2);
+	assert_string_equal(rig.config.vif[0].mac, "");
+	assert_string_equal(rig.config.vif[1].bridge, "br0");
+	assert_string_equal(rig.config.cmdline, "b");
+	domain_config_free(&rig.config);
+	rig = (struct rig){.count = 2, .overrides = {"disk=/a,,xvda", "disk=[ '/x,,xvda'"}};
+	rig_bad(&rig, "name='a'", "command line:2:");
+	rig = (struct rig){.count = 2, .overrides = {"disk=/a,,xvda", "disk=/b,raw,what"}};
+	rig_bad(&rig, "name='a'", "command line:2:13: 'what' is no disk's name");
 	rig = (struct rig){.count = 2, .overrides = {"name=a", "vcpus=abc"}};
 	rig_bad(&rig, "", "command line:2:7: 'vcpus' takes a number, not 'abc'");
 	rig = (struct rig){.count = 1, .overrides = {"disk=[ '/x,,xvda'"}};
@@ -285,7 +345,7 @@ static void test_wrong(void **state)
 		{"name='a'\nramdisk='/r'", "f:2:10: ramdisk: needs a kernel"},
 		{"name='a'\nuuid='x'", "f:2:7: 'x' is no UUID"},
 		{"name='a'\ntype='vm'", "f:2:7: 'vm' is no type: pv, pvh or hvm"},
-		{"name='a'\nbuilder='pv'", "f:2:10: 'pv' is no builder: generic, linux or hvm"},
+		{"name='a'\nbuilder='x'", "f:2:10: 'x' is no builder: generic, linux, pv or hvm"},
 		{"name='a'\non_crash='explode'",
 			"f:2:11: 'on_crash' takes destroy, restart, rename-restart, preserve, coredump-destroy or "
 			"coredump-restart, not 'explode'"},
@@ -569,6 +629,7 @@ int main(void)
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_stray),
 		cmocka_unit_test(test_bootloader),
+		cmocka_unit_test(test_preamble),
 		cmocka_unit_test(test_overrides),
 		cmocka_unit_test(test_wrong),
 		cmocka_unit_test(test_field_keys),

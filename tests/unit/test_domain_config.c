@@ -226,9 +226,12 @@ static void test_vdev(void **state)
 		{"51714", "xvda2", 51714},
 		{"0x340", "hdb", 832},
 		{"5632", "hdc", 5632},
+		/* NetBSD's files only count. */
+		{"0x1", "xvdb", 51728},
+		{"2", "xvdc", 51744},
 	};
 	static const char *const bad[] = {"", "xvd", "xvda0", "xvda01", "xvda256", "xvda1x", "XVDA",
-		"hde", "sdq", "sda16", "hda64", "d", "d1p", "d1048576", "dp1", "1", "0x",
+		"hde", "sdq", "sda16", "hda64", "d", "d1p", "d1048576", "dp1", "256", "0x",
 		"99999999999", "xvdzzzzzzzzz", "xvda-1", "xvda 1", "-1",
 		"xvdaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "/dev/mapper/x"};
 	struct vdev vdev;

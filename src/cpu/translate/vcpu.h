@@ -189,10 +189,6 @@ void mmu_cr3_loaded(struct vcpu *v, bool keep);
  */
 void mode_update(struct vcpu *v);
 
-/* slow.c, the slow path of generated code: the address is in v->ea, the host address goes to v->scratch. */
-enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d);
-/* ... and after the operation was done at v->scratch. */
-enum slow_result mmu_commit(struct vcpu *v, const struct slow_access *d);
 /* Guest physical address of code to fetch; OUT_OK or OUT_FAULT. */
 enum outcome mmu_fetch(struct vcpu *v, uint64_t linear, uint64_t *gpa);
 

@@ -112,11 +112,6 @@ struct translate_vcpu {
 #define EXEC_HELPER 2u /* in C, called from the middle of an instruction */
 #define EXEC_BITS 3u
 
-static inline struct translate_vcpu *vcpu_private(const struct vcpu *v)
-{
-	return v->private_data;
-}
-
 static inline void irq_check_set(struct vcpu *v, bool check)
 {
 	v->irq_check = check;

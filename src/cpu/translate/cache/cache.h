@@ -209,46 +209,10 @@ bool cache_invalidate(struct translate_vm *vm, uint64_t gpa, uint64_t size);
  */
 void cache_unlink_far(struct translate_vm *vm, uint64_t linear);
 /*
- * Begins to fill the next part, if the present one is still `part`. The lock is held, and dropped
- * meanwhile if other vCPUs must be held outside. No code address, exit or block number that was known
- * before may be used after it, if the generation has changed.
- */
-void cache_turn(struct vcpu *v, unsigned part);
-/*
  * Forgets all blocks, if there are more than `blocks`, and gives their memory back to the host. No
  * vCPU is in vcpu_run().
  */
 bool cache_trim(struct translate_vm *vm, uint32_t blocks);
-
-/* --- make.c: from guest bytes to a block; vectors are saved --------------------------------- */
-
-/* What was decoded, between the two steps. */
-struct decoded {
-	struct insn insn[BLOCK_MAX_INSNS];
-	unsigned count;
-	bool crosses, next_crosses;
-	bool unsure; /* needs the lock from the start */
-	uint64_t gpa2;
-};
-/*
- * Without the lock, or with it if `locked`: watches the page and decodes. What it has read holds
- * while `changes`, read before, stays as it is.
- */
-enum outcome cache_decode(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode, bool locked,
-	struct decoded *d);
-/* With the lock: the block's number, 0 if there is no room. */
-uint32_t cache_make(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode,
-	struct decoded *d);
-
-/* For make.c: into the table; the 64-byte lines of a page from byte to byte. */
-void cache_insert(struct cache *c, uint32_t index);
-uint64_t cache_lines(unsigned first, unsigned last);
-/* What is left of a page's list of blocks covers other lines, or nothing. */
-void cache_relist(struct cache *c, struct page *page, uint64_t gpa);
-/* Fill marks at the start of a part. */
-void cache_begin_part(struct cache *c, unsigned part);
-/* Directs a linked exit back to its stub. */
-void cache_reset_exit(struct cache *c, struct block_exit *e);
 
 /* The block behind i in all parts, dead ones too; 0: there is no further one. Begin with 0. */
 uint32_t cache_next(const struct cache *c, uint32_t i);

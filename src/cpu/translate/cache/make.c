@@ -7,10 +7,9 @@
 
 #include <Zydis/Mnemonic.h>
 
-#include "cpu/translate/run/exclusive.h"
-#include "cpu/translate/decode/insn.h"
+#include "cpu/translate/cache/cache_internal.h"
 #include "cpu/translate/emit/rewrite.h"
-#include "cpu/translate/vm.h"
+#include "cpu/translate/run/exclusive.h"
 
 #define TABLE_MAX (2 * CACHE_BLOCKS)
 #define HUGE_PAGE (2u << 20)

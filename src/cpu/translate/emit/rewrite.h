@@ -21,7 +21,6 @@ enum leave {
 	LEAVE_EMULATE, /* r10: struct emulated *, r11 >> 8: its offset in the code page */
 	LEAVE_STEP,    /* r10: offset in the code page of the next instruction */
 	LEAVE_FAULT,   /* from the slow path; vcpu.fault is set, cpu.rip is set */
-	LEAVE_GO_ON,   /* from the slow path: look for the next block at cpu.rip */
 	LEAVE_SIGNAL,  /* from a signal handler; vcpu.fault or a poll */
 };
 

@@ -4,30 +4,14 @@
  * other once its address is known, and the operation is done in r11, where the processor takes the bit
  * number modulo the element's size. CF is all that it writes. LOCK is left to C.
  */
-#include <Zydis/Mnemonic.h>
-
 #include "cpu/translate/emit/rewrite_internal.h"
 
 #define ADDRESS gs_slot(offsetof(struct vcpu, spill[3]))
 
-static unsigned bit_register(const struct insn *i)
-{
-	return (i->modrm >> 3 & 7) | (i->rex & 4 ? 8 : 0);
-}
-
-bool rewrite_bits_native(uint32_t mode, const struct insn *i)
-{
-	if ((mode & MODE_BITS) != MODE_64 || i->operand_size == 2 || i->prefix_lock)
-		return false;
-	/* through a window the store could fault when CF has been written already */
-	return i->mnemonic == ZYDIS_MNEMONIC_BT ||
-		(!(mode & MODE_HOSTMAP) && !is_scratch(bit_register(i)));
-}
-
 static void op_bits(struct rewrite *w, struct emit *e)
 {
 	const struct insn *i = w->insn;
-	unsigned bit = bit_register(i), size = i->operand_size;
+	unsigned bit = modrm_reg(i), size = i->operand_size;
 	unsigned opcode = 0x0f00 | i->opcode;
 
 	rewrite_reach(w, e);
@@ -45,7 +29,7 @@ void rewrite_bits(struct rewrite *w)
 {
 	struct emit *e = &w->hot;
 	const struct insn *i = w->insn;
-	unsigned bit = bit_register(i), size = i->operand_size;
+	unsigned bit = modrm_reg(i), size = i->operand_size;
 	struct address a = rewrite_address_of(i);
 
 	/* r10 = the signed bit number, then the element's number; before r11 may hold a part of the address */

@@ -94,7 +94,7 @@ void rewrite_copy(struct rewrite *w)
 void rewrite_lea(struct rewrite *w)
 {
 	const struct insn *i = w->insn;
-	unsigned to = (i->modrm >> 3 & 7) | (i->rex & 4 ? 8 : 0);
+	unsigned to = modrm_reg(i);
 
 	if (w->bits == 64 && i->mem_base != INSN_RIP && !is_scratch(to) &&
 		!is_scratch(i->mem_base) && !is_scratch(i->mem_index)) {

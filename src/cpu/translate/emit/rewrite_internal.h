@@ -82,6 +82,12 @@ static inline unsigned free_scratch(const struct rewrite *w)
 	return w->mem.base == R10 ? R11 : R10;
 }
 
+/* ModRM.reg with REX.R. */
+static inline unsigned modrm_reg(const struct insn *i)
+{
+	return (i->modrm >> 3 & 7) | (i->rex & 4 ? 8 : 0);
+}
+
 static inline uint32_t offset_of(const struct rewrite *w, const uint8_t *at)
 {
 	return (uint32_t)(at - w->cache->write);
@@ -97,20 +103,25 @@ static inline void move_rsp(struct emit *e, int32_t by)
 	emit_lea(e, 8, RSP, at_reg(RSP, by));
 }
 
-void rewrite_site(struct rewrite *w, const uint8_t *at, unsigned spilled, bool poll);
-/* An access through a window: should the instruction at `at` fault, it is done again at w->slow. */
-void rewrite_site_slow(struct rewrite *w, const uint8_t *at, unsigned spilled);
-void rewrite_leave(struct emit *e, enum leave why);
-/* r10 = the RIP: there; the second for the indirect branch that the block ends in. */
-void rewrite_lookup(struct rewrite *w);
-void rewrite_lookup_indirect(struct rewrite *w);
-void rewrite_emulate(struct rewrite *w);
 /* The operation on w->mem, emitted once in line and once out of line, after rewrite_reach(). */
 typedef void access_op(struct rewrite *w, struct emit *e);
 
+/* --- rewrite_native.c -------------------------------------------------------------------------- */
+
+/* Does rewrite_one() make host code of it in this mode? Else it leaves for C. */
+bool rewrite_native(uint32_t mode, const struct insn *i);
+
+/* --- rewrite_site.c: what is known of the code from `at` on ------------------------------------ */
+
+void rewrite_site(struct rewrite *w, const uint8_t *at, unsigned spilled, bool poll);
+/* An access through a window: should the instruction at `at` fault, it is done again at w->slow. */
+void rewrite_site_slow(struct rewrite *w, const uint8_t *at, unsigned spilled);
+
+/* --- rewrite_carry.c --------------------------------------------------------------------------- */
+
 /*
- * rewrite_carry.c: does CF count (may it be seen, if only in the frame of a fault) once the memory of an
- * instruction has been found? For each of a block's.
+ * Does CF count (may it be seen, if only in the frame of a fault) once the memory of an instruction has
+ * been found? For each of a block's.
  */
 void rewrite_flow(uint32_t mode, const struct insn *insns, unsigned count, bool *found);
 /* Before anything that may read CF or that lets it through, at e in line: it is in the host's flags. */
@@ -120,11 +131,25 @@ void rewrite_carry_for(struct rewrite *w, struct emit *e, const struct insn *i, 
 /* After an instruction in line. */
 void rewrite_carry_after(struct rewrite *w, const struct insn *i);
 
-/* rewrite_access.c */
-struct address rewrite_address_of(const struct insn *i);
+/* --- rewrite_leave.c: out of the block --------------------------------------------------------- */
+
+void rewrite_leave(struct emit *e, enum leave why);
+/* To C, which executes w->insn. */
+void rewrite_emulate(struct rewrite *w);
+/* r10 = the RIP: there; the second for the indirect branch that the block ends in. */
+void rewrite_lookup(struct rewrite *w);
+void rewrite_lookup_indirect(struct rewrite *w);
 /* reg = the code page's address + offset. */
 void rewrite_code_address(struct rewrite *w, struct emit *e, unsigned reg, int32_t offset,
 	unsigned size);
+/* A new exit; its stub is what comes next out of line, its `patch` is the caller's. */
+uint32_t rewrite_exit(struct rewrite *w, int32_t target);
+/* A direct branch to target (relative to the code page); cc is a condition or -1. */
+void rewrite_branch(struct rewrite *w, int cc, int32_t target);
+
+/* --- rewrite_access.c: memory ------------------------------------------------------------------ */
+
+struct address rewrite_address_of(const struct insn *i);
 /* r10 = the offset of a in its segment; r11 is used, flags stay. */
 void rewrite_effective(struct rewrite *w, struct emit *e, struct address a);
 /* Before the instruction that touches w->mem, at e: where to go on should it fault there. */
@@ -154,6 +179,12 @@ void rewrite_align_jump(struct rewrite *w, struct emit *e, unsigned opcode);
 /* Makes w->mem [r10], so that r11 is free. */
 void rewrite_narrow(struct rewrite *w, struct emit *e);
 /*
+ * w->mem = where the size bytes at a are; a jump to failed if they are not in one page of the TLB.
+ * Through a window nothing is checked, and what is not there faults. Fills in w->checked and w->again.
+ */
+void rewrite_check(struct rewrite *w, struct address a, unsigned size, bool write,
+	const uint8_t *failed);
+/*
  * A memory access: check, operation; and out of line the slow path with the operation again.
  * flags: SLOW_*, what the operation does with the bytes.
  */
@@ -161,56 +192,43 @@ void rewrite_access(struct rewrite *w, struct address a, unsigned size, unsigned
 	access_op *op);
 void rewrite_stack_write(struct rewrite *w, unsigned size, access_op *op);
 
-/* rewrite_copy.c, rewrite_stack.c, rewrite_flow.c: w->insn of that kind */
+/* --- instructions: w->insn is of that kind and rewrite_native() ------------------------------- */
+
+/* rewrite_copy.c */
 void rewrite_copy(struct rewrite *w);
 void rewrite_lea(struct rewrite *w);
+/* rewrite_stack.c */
 void rewrite_push(struct rewrite *w);
 void rewrite_pop(struct rewrite *w);
 void rewrite_leave_frame(struct rewrite *w);
+/* An operation: the value at [r10] to r10 and spill[1]. */
+access_op rewrite_load_value;
+/* rewrite_flow.c */
 void rewrite_jump(struct rewrite *w);
 void rewrite_conditional(struct rewrite *w);
 void rewrite_loop(struct rewrite *w);
 void rewrite_call(struct rewrite *w);
 void rewrite_jump_indirect(struct rewrite *w);
 void rewrite_call_indirect(struct rewrite *w);
-/* An operation: the value at [r10] to r10 and spill[1]. */
-access_op rewrite_load_value;
-/* A new exit; its stub is what comes next out of line, its `patch` is the caller's. */
-uint32_t rewrite_exit(struct rewrite *w, int32_t target);
-/* A direct branch to target (relative to the code page); cc is a condition or -1. */
-void rewrite_branch(struct rewrite *w, int cc, int32_t target);
-
-/* Emits w->insn, which rewrite_native() allows. */
-void rewrite_one(struct rewrite *w);
-bool rewrite_native(uint32_t mode, const struct insn *i);
 /* RET without the jump: its target is in r10. */
 void rewrite_ret_target(struct rewrite *w);
-/*
- * w->mem = where the size bytes at a are; a jump to failed if they are not in one page of the TLB.
- * Through a window nothing is checked, and what is not there faults. Fills in w->checked and w->again.
- */
-void rewrite_check(struct rewrite *w, struct address a, unsigned size, bool write,
-	const uint8_t *failed);
+/* rewrite_bits.c */
+void rewrite_bits(struct rewrite *w);
+/* rewrite_string.c */
+void rewrite_string(struct rewrite *w);
+/* rewrite_system.c */
+void rewrite_system(struct rewrite *w);
+/* After the instruction that follows STI. */
+void rewrite_irq_window(struct rewrite *w);
+/* r10 = the host's flags, of which code_flags_mask are the guest's. Uses spill[1]; flags stay. */
+void rewrite_host_flags(struct emit *e);
 
+/* rewrite_one.c: host code for w->insn, or the way to C. */
+void rewrite_one(struct rewrite *w);
 /*
  * rewrite_group.c: emits the first of these instructions together if they share a check; how many it
  * took, or 0.
  */
 unsigned rewrite_group(struct rewrite *w, const struct insn *insns, unsigned count);
-
-/* rewrite_bits.c */
-bool rewrite_bits_native(uint32_t mode, const struct insn *i);
-void rewrite_bits(struct rewrite *w);
-
-/* rewrite_string.c */
-bool rewrite_string_native(uint32_t mode, const struct insn *i);
-void rewrite_string(struct rewrite *w);
-
-/* rewrite_system.c */
-bool rewrite_system_native(uint32_t mode, const struct insn *i);
-void rewrite_system(struct rewrite *w);
-void rewrite_irq_window(struct rewrite *w);
-/* r10 = the host's flags, of which code_flags_mask are the guest's. Uses spill[1]; flags stay. */
-void rewrite_host_flags(struct emit *e);
 
 #endif

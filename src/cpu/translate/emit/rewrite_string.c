@@ -13,17 +13,6 @@ static bool moves(const struct insn *i)
 	return (i->opcode & 0xfe) == 0xa4;
 }
 
-bool rewrite_string_native(uint32_t mode, const struct insn *i)
-{
-	bool rep = i->prefix_f2 || i->prefix_f3;
-
-	if ((mode & (MODE_BITS | MODE_STEP | MODE_ALIGN)) != MODE_64 ||
-		(!rep && !(mode & MODE_HOSTMAP)))
-		return false;
-	return i->address_size == 8 && !i->seg_override && !i->prefix_lock &&
-		(moves(i) || (i->opcode & 0xfe) == 0xaa);
-}
-
 /* --- through windows ---------------------------------------------------------------------------- */
 
 /* reg, with the way to its window in `way`, and back; flags stay. */

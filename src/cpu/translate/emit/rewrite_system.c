@@ -16,22 +16,6 @@
 	gs_slot(offsetof(struct vcpu, cpu.seg) + SEG_GS * sizeof(struct segment) + \
 		offsetof(struct segment, base))
 
-bool rewrite_system_native(uint32_t mode, const struct insn *i)
-{
-	if ((mode & (MODE_BITS | MODE_RING0 | MODE_STEP)) != (MODE_64 | MODE_RING0))
-		return false;
-	switch (i->mnemonic) {
-	case ZYDIS_MNEMONIC_CLI:
-	case ZYDIS_MNEMONIC_STI:
-	case ZYDIS_MNEMONIC_SWAPGS:
-		return true;
-	case ZYDIS_MNEMONIC_PUSHFQ:
-		return !i->prefix_66;
-	default:
-		return false;
-	}
-}
-
 static void clear_if(struct rewrite *w)
 {
 	struct emit *e = &w->hot;

@@ -81,8 +81,8 @@ void hostmap_clear_page(struct hostmap *w, uint64_t linear);
 void hostmap_leave(struct hostmap *w);
 /* The same if cr3 is another address space's than it was. */
 void hostmap_space(struct hostmap *w, uint64_t cr3);
-/* The guest's clock, or something else, has interrupted user code: moves up or down. */
-void hostmap_tick(struct vcpu *v);
+/* The guest's clock, or something else, has interrupted user code: moves up or down. True: mode_update(). */
+bool hostmap_tick(struct vcpu *v);
 /*
  * The slow path of an access to size bytes at linear, whose one or two pages may be reached (the host
  * addresses; NULL: a device, or no second page). True: all is mapped now, try again.

@@ -318,13 +318,13 @@ static void tick_down(struct vcpu *v, struct hostmap *w)
 	v->count.window_down++;
 }
 
-void hostmap_tick(struct vcpu *v)
+bool hostmap_tick(struct vcpu *v)
 {
 	struct tlb *t = v->private_data->user;
 	struct hostmap *w = t->hostmap;
 
 	if (!w || w->vm->pool.policy == HOSTMAP_NEVER || !(v->cpu.efer & EFER_LMA))
-		return;
+		return false;
 	if (w->on) {
 		tick_down(v, w);
 	} else if (w->hold) {
@@ -338,5 +338,5 @@ void hostmap_tick(struct vcpu *v)
 		}
 	}
 	w->fills = t->fills;
-	mode_update(v);
+	return true;
 }

@@ -6,6 +6,8 @@
  */
 #include "cpu/translate/emulate/segment.h"
 #include "cpu/translate/memory/mmu.h"
+#include "cpu/translate/run/exclusive.h"
+#include "cpu/translate/run/stubs.h"
 
 static enum slow_result slow_fault(struct vcpu *v, const struct slow_access *d)
 {
@@ -210,7 +212,7 @@ static void take_carry(struct vcpu *v, const struct slow_access *d)
 	v->flags = (v->flags & ~(uint64_t)FL_CF) | (carry ? FL_CF : 0);
 }
 
-enum slow_result mmu_slow(struct vcpu *v, const struct slow_access *d)
+static enum slow_result slow(struct vcpu *v, const struct slow_access *d)
 {
 	enum slow_result r;
 
@@ -243,7 +245,7 @@ static bool write_masked(struct vcpu *v, const struct target *t, const uint8_t *
 	return changed;
 }
 
-enum slow_result mmu_commit(struct vcpu *v, const struct slow_access *d)
+static enum slow_result commit(struct vcpu *v, const struct slow_access *d)
 {
 	struct translate_vcpu *p = v->private_data;
 	unsigned part = mmu_first_part(p->pending.linear, d->size);
@@ -283,4 +285,27 @@ enum slow_result mmu_commit(struct vcpu *v, const struct slow_access *d)
 	v->fault.vector = 0;
 	p->leave_ok = true;
 	return SLOW_LEAVE;
+}
+
+/* --- from and to translated code --------------------------------------------------------------- */
+
+static enum slow_result back(struct vcpu *v, enum slow_result r)
+{
+	if (r != SLOW_LEAVE) {
+		vcpu_vectors_restore(v);
+		vcpu_exec_state(v->private_data, EXEC_CODE);
+	}
+	return r;
+}
+
+enum slow_result translate_slow(struct vcpu *v, const struct slow_access *d)
+{
+	vcpu_exec_state(v->private_data, EXEC_HELPER);
+	return back(v, slow(v, d));
+}
+
+enum slow_result translate_commit(struct vcpu *v, const struct slow_access *d)
+{
+	vcpu_exec_state(v->private_data, EXEC_HELPER);
+	return back(v, commit(v, d));
 }

@@ -30,32 +30,6 @@ static unsigned take_kick(struct vcpu *v)
 	return atomic_exchange(&v->kicked, 0);
 }
 
-/* --- slow paths -------------------------------------------------------------------------------- */
-
-enum slow_result translate_slow(struct vcpu *v, const struct slow_access *d);
-enum slow_result translate_commit(struct vcpu *v, const struct slow_access *d);
-
-static enum slow_result back(struct vcpu *v, enum slow_result r)
-{
-	if (r != SLOW_LEAVE) {
-		vcpu_vectors_restore(v);
-		vcpu_exec_state(v->private_data, EXEC_CODE);
-	}
-	return r;
-}
-
-enum slow_result translate_slow(struct vcpu *v, const struct slow_access *d)
-{
-	vcpu_exec_state(v->private_data, EXEC_HELPER);
-	return back(v, mmu_slow(v, d));
-}
-
-enum slow_result translate_commit(struct vcpu *v, const struct slow_access *d)
-{
-	vcpu_exec_state(v->private_data, EXEC_HELPER);
-	return back(v, mmu_commit(v, d));
-}
-
 /* --- interrupts ---------------------------------------------------------------------------------- */
 
 /*
@@ -244,8 +218,8 @@ static enum outcome between(struct vcpu *v)
 
 		if (why & KICK_LOOK)
 			irq_check_set(v, true);
-		if (v->cpu.cpl == 3)
-			hostmap_tick(v);
+		if (v->cpu.cpl == 3 && hostmap_tick(v))
+			mode_update(v);
 		if (why & KICK_LEAVE)
 			return OUT_INTERRUPTED;
 	}

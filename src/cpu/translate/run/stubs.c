@@ -85,9 +85,6 @@ __attribute__((naked)) void stub_lookup(void)
 		     : [lookup] "i"(LEAVE_LOOKUP));
 }
 
-enum slow_result translate_slow(struct vcpu *v, const struct slow_access *d);
-enum slow_result translate_commit(struct vcpu *v, const struct slow_access *d);
-
 __attribute__((naked)) void stub_slow(void)
 {
 	asm volatile(SAVE_GPRS "movq %%r10, %%gs:%c[ea]\n"

@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include "cpu/translate/vcpu.h"
+
 /* What translated code said on leaving: r11 and r10. */
 struct left {
 	uint32_t why, flags; /* status flags and DF as PUSHFQ stores them */
@@ -24,5 +26,12 @@ void stub_slow(void);
 void stub_commit(void);
 /* Where a signal handler returns to while ZMM_Hi256 is in use: marks AVX as vectors.c does, goes on at resume. */
 void stub_touch(void);
+
+/*
+ * memory/slow.c, what stub_slow and stub_commit call: the slow path of generated code, whose address is in
+ * v->ea; the host address goes to v->scratch. Then, after the operation was done there.
+ */
+enum slow_result translate_slow(struct vcpu *v, const struct slow_access *d);
+enum slow_result translate_commit(struct vcpu *v, const struct slow_access *d);
 
 #endif

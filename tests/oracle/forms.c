@@ -54,25 +54,12 @@ enum group group_of(const struct insn *i, const struct cpuid_policy *policy)
 {
 	if (!has_registers(policy, i))
 		return GROUP_NONE;
-	switch (i->class) {
-	case INSN_COPY:
-	case INSN_NOP:
-	case INSN_LEA:
-	case INSN_PUSH:
-	case INSN_POP:
-	case INSN_LEAVE:
-	case INSN_STRING:
-	case INSN_BITSTRING:
-		if (AMONG(i->mnemonic, unpredictable))
-			return GROUP_NONE;
-		break;
-	case INSN_EMULATE:
+	if (i->class == INSN_EMULATE) {
 		if (AMONG(i->mnemonic, faulting))
 			return GROUP_FAULTING;
 		if (!AMONG(i->mnemonic, emulated))
 			return GROUP_NONE;
-		break;
-	default:
+	} else if (!insn_is(i, CLASS_STRAIGHT) || AMONG(i->mnemonic, unpredictable)) {
 		return GROUP_NONE;
 	}
 	if (i->encoding == ENC_VEX)

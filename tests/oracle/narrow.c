@@ -50,16 +50,8 @@ bool narrow_accept(const struct cpuid_policy *policy, const struct insn *wide, s
 	struct insn i;
 	uint8_t bytes[15] = {0};
 
-	switch (wide->class) {
-	case INSN_COPY:
-	case INSN_NOP:
-	case INSN_LEA:
-	case INSN_STRING:
-	case INSN_BITSTRING:
-		break;
-	default:
+	if (!insn_is(wide, CLASS_STRAIGHT) || insn_is(wide, CLASS_STACK))
 		return false;
-	}
 	if (names_high_registers(wide))
 		return false;
 	item->narrow = 0;

@@ -251,23 +251,12 @@ static void settle_moves(struct insn *i, const struct insn_raw *raw)
 /* 66 before a near branch of 64-bit code: AMD obeys it (APM 3, 1.2.2), Intel does not (SDM 2A, JMP). */
 static void settle_branch(struct insn *i, const struct insn_raw *raw)
 {
-	if (!raw->amd || raw->code_bits != 64 || !i->prefix_66 || i->rex & 8)
+	if (!insn_is(i, CLASS_BRANCH) || !raw->amd || raw->code_bits != 64 || !i->prefix_66 ||
+		i->rex & 8)
 		return;
-	switch (i->class) {
-	case INSN_JMP:
-	case INSN_JCC:
-	case INSN_LOOP:
-	case INSN_CALL:
-	case INSN_JMP_IND:
-	case INSN_CALL_IND:
-	case INSN_RET:
-		i->operand_size = 2;
-		if (i->has_mem)
-			i->mem_size = 2;
-		break;
-	default:
-		break;
-	}
+	i->operand_size = 2;
+	if (i->has_mem)
+		i->mem_size = 2;
 }
 
 static void settle_alignment(struct insn *i, const struct insn_raw *raw, unsigned notes)

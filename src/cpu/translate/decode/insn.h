@@ -13,26 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum insn_class {
-	INSN_UNDEFINED, /* #UD: invalid, or a feature the CPUID policy does not offer */
-	INSN_COPY,      /* copied; at most one memory operand, encoded in ModRM */
-	INSN_NOP, /* no effect at all: NOP (also with operand), PREFETCHx, ENDBR, CLDEMOTE...; SERIALIZE, a fence */
-	INSN_LEA,     /* needs its address computed as the guest sees it */
-	INSN_JMP,     /* direct: target = rip after + imm */
-	INSN_JCC,     /* direct: condition in cc */
-	INSN_LOOP,    /* LOOP, LOOPE, LOOPNE, JCXZ/JECXZ/JRCXZ */
-	INSN_CALL,    /* direct near */
-	INSN_JMP_IND, /* near, register or memory */
-	INSN_CALL_IND,
-	INSN_RET,  /* near, with imm */
-	INSN_PUSH, /* register, immediate or memory (not segment registers, not flags) */
-	INSN_POP,  /* register or memory */
-	INSN_LEAVE,
-	INSN_STRING,    /* MOVS STOS LODS CMPS SCAS, with or without REP */
-	INSN_BITSTRING, /* BT/BTS/BTR/BTC memory, register: the bit offset moves the address */
-	INSN_RDTSC,     /* RDTSCP too */
-	INSN_EMULATE,   /* emulate() executes it */
-};
+#include "cpu/translate/decode/insn_class.h"
 
 #define INSN_NO_REG 0xff
 /* mem_seg uses SEG_*; base/index use RAX..R15, INSN_RIP or INSN_NO_REG */
@@ -140,6 +121,12 @@ struct insn {
 	bool ends_block; /* changes control flow or mode, so nothing may follow it in a block */
 	bool privileged; /* #GP(0) unless CPL 0 */
 };
+
+/* Is it of a class with any of these notes (CLASS_*)? */
+static inline bool insn_is(const struct insn *i, unsigned notes)
+{
+	return insn_class_notes[i->class] & notes;
+}
 
 struct cpuid_policy;
 

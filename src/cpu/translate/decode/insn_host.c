@@ -7,16 +7,15 @@
 #include "cpu/state.h"
 #include "cpu/translate/decode/insn_parts.h"
 
-/* Near control flow, address arithmetic and the time stamp: what the rewriter adds of its own. */
+/*
+ * Near control flow, address arithmetic and the time stamp are what the emitter adds of its own; not all
+ * that is of their classes.
+ */
 static bool class_allowed(const struct insn *i)
 {
+	if (!insn_is(i, CLASS_HOST))
+		return false;
 	switch (i->class) {
-	case INSN_COPY:
-	case INSN_LEA:
-	case INSN_JMP:
-	case INSN_JCC:
-	case INSN_JMP_IND:
-		return true;
 	case INSN_RDTSC: /* RDTSCP would tell which processor of the host it is */
 		return i->mnemonic == ZYDIS_MNEMONIC_RDTSC;
 	case INSN_LOOP:
@@ -27,7 +26,7 @@ static bool class_allowed(const struct insn *i)
 		return i->address_size == 8 && !i->seg_override &&
 			((i->opcode & 0xfe) == 0xa4 || (i->opcode & 0xfe) == 0xaa);
 	default:
-		return false;
+		return true;
 	}
 }
 

@@ -157,8 +157,7 @@ static uint32_t movement(const struct insn *i, unsigned reg)
 {
 	int64_t by = NEAR;
 
-	if (i->class == INSN_PUSH || i->class == INSN_POP || i->class == INSN_CALL ||
-		i->class == INSN_CALL_IND) {
+	if (insn_is(i, CLASS_STACK)) {
 		if (reg == RSP && i->op_reg != RSP)
 			by = 8;
 	} else if (i->class == INSN_LEA) {
@@ -175,12 +174,10 @@ static uint32_t movement(const struct insn *i, unsigned reg)
 void rewrite_hold(struct rewrite *w, const struct insn *i)
 {
 	unsigned scratch = 1u << R10 | 1u << R11;
-	bool keeps = i->class == INSN_COPY || i->class == INSN_LEA || i->class == INSN_PUSH ||
-		i->class == INSN_POP || i->class == INSN_JCC || i->class == INSN_NOP;
 
 	if (w->held == NO_REG)
 		return;
-	if (!keeps || i->high8 || (i->gpr_read | i->gpr_write) & scratch) {
+	if (!insn_is(i, CLASS_KEEPS) || i->high8 || (i->gpr_read | i->gpr_write) & scratch) {
 		w->held = NO_REG;
 	} else if (i->gpr_write >> w->held & 1) {
 		w->drift += movement(i, w->held);

@@ -13,10 +13,10 @@ static void entry(struct rewrite *w, unsigned start)
 	emit_store(&w->hot, 8, gs_slot(offsetof(struct vcpu, code_base)), R10);
 }
 
-static bool last_leaves(const struct rewrite *w, const struct insn *i)
+/* Is what comes behind it in the block not reached? */
+static bool leaves(const struct rewrite *w, const struct insn *i)
 {
-	return !rewrite_native(w->mode, i) || i->class == INSN_JMP || i->class == INSN_RET ||
-		i->class == INSN_CALL || i->class == INSN_JMP_IND || i->class == INSN_CALL_IND;
+	return !rewrite_native(w->mode, i) || insn_is(i, CLASS_LEAVES);
 }
 
 static void sites_flush(struct rewrite *w, struct tblock *b)
@@ -38,19 +38,25 @@ static bool irq_window_fits(const struct rewrite *w, const struct insn *insns, u
 {
 	if (!rewrite_native(w->mode, &insns[k]))
 		return true; /* emulated anyway */
-	if (k + 1 == count || !rewrite_native(w->mode, &insns[k + 1]))
-		return false;
-	switch (insns[k + 1].class) {
-	case INSN_COPY:
-	case INSN_NOP:
-	case INSN_LEA:
-	case INSN_PUSH:
-	case INSN_POP:
-	case INSN_JMP:
-	case INSN_RET:
-		return true;
-	default:
-		return false;
+	return k + 1 < count && rewrite_native(w->mode, &insns[k + 1]) &&
+		insn_is(&insns[k + 1], CLASS_AFTER_STI);
+}
+
+/*
+ * Behind the last instruction. `anew`: the next is looked up each time, since it lies in two pages, or
+ * comes after SERIALIZE, behind which no jump counts that this processor may have fetched before.
+ */
+static void go_on(struct rewrite *w, bool anew)
+{
+	rewrite_carry_load(w, &w->hot, R11);
+	if (w->mode & MODE_STEP) {
+		emit_mov_imm32(&w->hot, R10, w->guest);
+		rewrite_leave(&w->hot, LEAVE_STEP);
+	} else if (anew) {
+		rewrite_code_address(w, &w->hot, R10, (int32_t)w->guest, w->bits == 64 ? 8 : 4);
+		rewrite_lookup(w);
+	} else {
+		rewrite_branch(w, -1, (int32_t)w->guest);
 	}
 }
 
@@ -106,23 +112,11 @@ unsigned rewrite_block(struct cache *c, struct tblock *b, uint32_t index, const 
 		rewrite_carry_after(&w, &insns[k]);
 		rewrite_hold(&w, &insns[k]);
 		w.guest += insns[k].length;
-		if (w.shadow && !last_leaves(&w, &insns[k]))
+		if (w.shadow && !leaves(&w, &insns[k]))
 			rewrite_irq_window(&w);
 	}
-	if (!left && !last_leaves(&w, &insns[count - 1])) {
-		rewrite_carry_load(&w, &w.hot, R11);
-		if (b->mode & MODE_STEP) {
-			emit_mov_imm32(&w.hot, R10, w.guest);
-			rewrite_leave(&w.hot, LEAVE_STEP);
-		} else if (next_crosses || insns[count - 1].mnemonic == ZYDIS_MNEMONIC_SERIALIZE) {
-			/* behind SERIALIZE no jump counts that this processor may have fetched before */
-			rewrite_code_address(&w, &w.hot, R10, (int32_t)w.guest,
-				w.bits == 64 ? 8 : 4);
-			rewrite_lookup(&w);
-		} else {
-			rewrite_branch(&w, -1, (int32_t)w.guest);
-		}
-	}
+	if (!left && !leaves(&w, &insns[count - 1]))
+		go_on(&w, next_crosses || insns[count - 1].mnemonic == ZYDIS_MNEMONIC_SERIALIZE);
 	b->exits = (uint8_t)(c->exits - first_exit);
 	c->hot = offset_of(&w, w.hot.at);
 	c->cold = offset_of(&w, w.cold.at);

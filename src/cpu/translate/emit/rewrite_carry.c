@@ -15,23 +15,6 @@ static bool reads_carry(const struct insn *i)
 	return (i->flags_read | i->flags_maybe) & FL_CF;
 }
 
-/* Plain data processing: it goes on with the next instruction, and uses only flags that it names. */
-static bool plain(const struct insn *i)
-{
-	switch (i->class) {
-	case INSN_COPY:
-	case INSN_NOP:
-	case INSN_LEA:
-	case INSN_PUSH:
-	case INSN_POP:
-	case INSN_LEAVE:
-	case INSN_BITSTRING:
-		return true;
-	default:
-		return false;
-	}
-}
-
 /* May it fault once its memory has been found? */
 static bool faults_late(const struct insn *i)
 {
@@ -43,11 +26,11 @@ static bool faults_late(const struct insn *i)
 /* May it leave translated code before it writes flags? */
 static bool exposes(uint32_t mode, const struct insn *i)
 {
-	if (!plain(i) || !rewrite_native(mode, i))
+	if (!insn_is(i, CLASS_PLAIN) || !rewrite_native(mode, i))
 		return true;
 	if (i->class == INSN_COPY)
 		return i->has_mem || i->may_fault;
-	return i->class != INSN_NOP && i->class != INSN_LEA;
+	return !insn_is(i, CLASS_PURE);
 }
 
 static bool counts(const struct insn *i, bool after)
@@ -60,7 +43,7 @@ void rewrite_flow(uint32_t mode, const struct insn *insns, unsigned count, bool 
 	bool after = true;
 
 	for (unsigned k = count; k-- > 0; after = found[k] || exposes(mode, &insns[k]))
-		found[k] = !plain(&insns[k]) || counts(&insns[k], after);
+		found[k] = !insn_is(&insns[k], CLASS_PLAIN) || counts(&insns[k], after);
 }
 
 void rewrite_carry_load(struct rewrite *w, struct emit *e, unsigned scratch)

@@ -68,6 +68,7 @@ void rewrite_copy(struct rewrite *w)
 	unsigned flags = 0;
 
 	if (!i->has_mem) {
+		rewrite_carry_for(w, &w->hot, i, R11);
 		if (i->may_fault)
 			rewrite_site(w, w->hot.at, 0, false);
 		load_scratch(&w->hot, i->gpr_read | i->gpr_write);

@@ -127,6 +127,13 @@ void rewrite_ret_target(struct rewrite *w)
 	rewrite_access(w, stack_below(0), 8, SLOW_READ, op_ret);
 }
 
+void rewrite_ret(struct rewrite *w)
+{
+	rewrite_ret_target(w);
+	rewrite_carry_load(w, &w->hot, R11);
+	rewrite_lookup_indirect(w);
+}
+
 void rewrite_jump(struct rewrite *w)
 {
 	if (w->shadow) {

@@ -39,9 +39,9 @@ static bool plain_access(const struct insn *i)
 
 static bool plain_other(const struct insn *i)
 {
-	return (i->class == INSN_COPY || i->class == INSN_NOP ||
-		       (i->class == INSN_LEA && i->mem_base != INSN_RIP)) &&
-		(i->class != INSN_COPY || !i->has_mem);
+	if (i->class == INSN_COPY)
+		return !i->has_mem;
+	return insn_is(i, CLASS_PURE) && (i->class != INSN_LEA || i->mem_base != INSN_RIP);
 }
 
 static bool same_registers(const struct insn *a, const struct insn *b)

@@ -210,6 +210,7 @@ void rewrite_loop(struct rewrite *w);
 void rewrite_call(struct rewrite *w);
 void rewrite_jump_indirect(struct rewrite *w);
 void rewrite_call_indirect(struct rewrite *w);
+void rewrite_ret(struct rewrite *w);
 /* RET without the jump: its target is in r10. */
 void rewrite_ret_target(struct rewrite *w);
 /* rewrite_bits.c */

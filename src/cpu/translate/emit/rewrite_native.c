@@ -22,7 +22,63 @@ static bool state_enabled(uint32_t mode, const struct insn *i)
 	}
 }
 
-static bool rewrite_string_native(uint32_t mode, const struct insn *i)
+static bool bits64(uint32_t mode)
+{
+	return (mode & MODE_BITS) == MODE_64;
+}
+
+/* --- by class: insn_class.h names them ------------------------------------------------------- */
+
+static bool native_never(uint32_t mode, const struct insn *i)
+{
+	return false;
+}
+
+static bool native_always(uint32_t mode, const struct insn *i)
+{
+	return true;
+}
+
+static bool native_copy(uint32_t mode, const struct insn *i)
+{
+	return !i->has_mem || (i->mem_size && i->mem_size <= 64);
+}
+
+/* Direct branches: CS is such that no target has to be checked. */
+static bool native_near(uint32_t mode, const struct insn *i)
+{
+	return i->operand_size != 2 &&
+		(bits64(mode) || (mode & (MODE_FLAT | MODE_BITS)) == (MODE_FLAT | MODE_32));
+}
+
+/* LOOP and JrCXZ without flags. */
+static bool native_loop(uint32_t mode, const struct insn *i)
+{
+	return bits64(mode) && i->cc >= 2 && i->operand_size == 8;
+}
+
+static bool native_quad(uint32_t mode, const struct insn *i)
+{
+	return bits64(mode) && i->operand_size == 8;
+}
+
+static bool native_push(uint32_t mode, const struct insn *i)
+{
+	return bits64(mode);
+}
+
+static bool native_pop(uint32_t mode, const struct insn *i)
+{
+	return bits64(mode) && !i->has_mem;
+}
+
+static bool native_rdtsc(uint32_t mode, const struct insn *i)
+{
+	return !(mode & MODE_TSD);
+}
+
+/* MOVS and STOS. */
+static bool native_string(uint32_t mode, const struct insn *i)
 {
 	bool rep = i->prefix_f2 || i->prefix_f3;
 
@@ -33,16 +89,17 @@ static bool rewrite_string_native(uint32_t mode, const struct insn *i)
 		((i->opcode & 0xfe) == 0xa4 || (i->opcode & 0xfe) == 0xaa);
 }
 
-static bool rewrite_bits_native(uint32_t mode, const struct insn *i)
+static bool native_bits(uint32_t mode, const struct insn *i)
 {
-	if ((mode & MODE_BITS) != MODE_64 || i->operand_size == 2 || i->prefix_lock)
+	if (!bits64(mode) || i->operand_size == 2 || i->prefix_lock)
 		return false;
 	/* through a window the store could fault when CF has been written already */
 	return i->mnemonic == ZYDIS_MNEMONIC_BT ||
 		(!(mode & MODE_HOSTMAP) && !is_scratch(modrm_reg(i)));
 }
 
-static bool rewrite_system_native(uint32_t mode, const struct insn *i)
+/* The few of what is emulated that rewrite_system() makes. */
+static bool native_system(uint32_t mode, const struct insn *i)
 {
 	if ((mode & (MODE_BITS | MODE_RING0 | MODE_STEP)) != (MODE_64 | MODE_RING0))
 		return false;
@@ -60,64 +117,25 @@ static bool rewrite_system_native(uint32_t mode, const struct insn *i)
 
 bool rewrite_native(uint32_t mode, const struct insn *i)
 {
-	bool near_branches = (mode & MODE_BITS) == MODE_64 ||
-		(mode & MODE_FLAT && (mode & MODE_BITS) == MODE_32);
-	bool bits64 = (mode & MODE_BITS) == MODE_64;
+	static bool (*const native[])(uint32_t mode, const struct insn *i) = {
+#define X(name, emit, native, emulate, notes) [INSN_##name] = native_##native,
+		INSN_CLASSES(X)
+#undef X
+	};
 
 	if (!state_enabled(mode, i) ||
 		(i->encoding != ENC_LEGACY && (mode & (MODE_BITS | MODE_FLAT)) == MODE_16))
 		return false;
-	switch (i->class) {
-	case INSN_COPY:
-		return !i->has_mem || (i->mem_size && i->mem_size <= 64);
-	case INSN_NOP:
-	case INSN_LEA:
-		return true;
-	case INSN_JMP:
-	case INSN_JCC:
-		return near_branches && i->operand_size != 2;
-	case INSN_LOOP:
-		return bits64 && i->cc >= 2 && i->operand_size == 8;
-	case INSN_CALL:
-	case INSN_RET:
-		return bits64 && i->operand_size == 8;
-	case INSN_JMP_IND:
-	case INSN_CALL_IND:
-		return bits64 && i->operand_size == 8;
-	case INSN_PUSH:
-	case INSN_LEAVE:
-		return bits64 && (i->class == INSN_PUSH || i->operand_size == 8);
-	case INSN_POP:
-		return bits64 && !i->has_mem;
-	case INSN_RDTSC:
-		return !(mode & MODE_TSD);
-	case INSN_STRING:
-		return rewrite_string_native(mode, i);
-	case INSN_BITSTRING:
-		return rewrite_bits_native(mode, i);
-	default:
-		return rewrite_system_native(mode, i);
-	}
+	return native[i->class](mode, i);
 }
 
 bool rewrite_ends(uint32_t mode, const struct insn *i)
 {
-	if (!rewrite_native(mode, i))
+	if (!rewrite_native(mode, i) || insn_is(i, CLASS_LEAVES))
 		return true;
-	switch (i->class) {
-	case INSN_JMP:
-	case INSN_CALL:
-	case INSN_RET:
-	case INSN_JMP_IND:
-	case INSN_CALL_IND:
-		return true;
-	case INSN_STRING:
-	case INSN_EMULATE:
-		return false; /* rewrite_native() has said that it is not emulated */
-	case INSN_JCC:
-		/* code that computes is worth having twice where paths meet, if both run on in one piece */
-		return !(mode & MODE_HOSTMAP) || i->imm < 0;
-	default:
-		return i->ends_block;
-	}
+	/* code that computes is worth having twice where paths meet, if both run on in one piece */
+	if (i->class == INSN_JCC && mode & MODE_HOSTMAP)
+		return i->imm < 0;
+	/* what is emulated may end a block; this is not, here */
+	return i->ends_block && i->class != INSN_EMULATE;
 }

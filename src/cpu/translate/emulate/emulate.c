@@ -52,286 +52,122 @@ static enum outcome emulate_mov(struct vcpu *v, const struct insn *i)
 	return emulate_integer(v, i);
 }
 
-/* Extended state: what saves and loads it, and what needs it as an image. */
-static enum outcome emulate_extended(struct vcpu *v, const struct insn *i)
+static enum outcome emulate_nop(struct vcpu *v, const struct insn *i)
 {
-	switch (i->mnemonic) {
-	case ZYDIS_MNEMONIC_XSAVE:
-	case ZYDIS_MNEMONIC_XSAVE64:
-	case ZYDIS_MNEMONIC_XSAVEOPT:
-	case ZYDIS_MNEMONIC_XSAVEOPT64:
-	case ZYDIS_MNEMONIC_XSAVEC:
-	case ZYDIS_MNEMONIC_XSAVEC64:
-		return emulate_xsave(v, i);
-	case ZYDIS_MNEMONIC_XRSTOR:
-	case ZYDIS_MNEMONIC_XRSTOR64:
-		return emulate_xrstor(v, i);
-	case ZYDIS_MNEMONIC_FXSAVE:
-	case ZYDIS_MNEMONIC_FXSAVE64:
-		return emulate_fxsave(v, i);
-	case ZYDIS_MNEMONIC_FXRSTOR:
-	case ZYDIS_MNEMONIC_FXRSTOR64:
-		return emulate_fxrstor(v, i);
-	case ZYDIS_MNEMONIC_FNSTENV:
-	case ZYDIS_MNEMONIC_FNSAVE:
-		return emulate_fnstenv(v, i);
-	case ZYDIS_MNEMONIC_FLDENV:
-	case ZYDIS_MNEMONIC_FRSTOR:
-		return emulate_fldenv(v, i);
-	case ZYDIS_MNEMONIC_LDMXCSR:
-	case ZYDIS_MNEMONIC_VLDMXCSR:
-		TRY(state_check(v, i->state));
-		return emulate_ldmxcsr(v, i);
-	case ZYDIS_MNEMONIC_MASKMOVQ:
-		TRY(state_check(v, STATE_MMX));
-		return emulate_maskmov(v, i);
-	case ZYDIS_MNEMONIC_MASKMOVDQU:
-		TRY(state_check(v, STATE_SSE));
-		return emulate_maskmov(v, i);
-	case ZYDIS_MNEMONIC_VMASKMOVDQU:
-		TRY(state_check(v, STATE_AVX));
-		return emulate_maskmov(v, i);
-	default:
-		/* Gathers are 0F38 90 to 93, scatters A0 to A3. */
-		if (i->encoding != ENC_LEGACY &&
-			((i->opcode & 0xfc) == 0x90 ||
-				(i->encoding == ENC_EVEX && (i->opcode & 0xfc) == 0xa0))) {
-			TRY(state_check(v, i->encoding == ENC_EVEX ? STATE_AVX512 : STATE_AVX));
-			return emulate_gather(v, i);
-		}
-		TRY(state_check(v, i->state));
-		return emulate_integer(v, i);
-	}
+	return insn_done(v, i);
 }
 
-/* 16- and 32-bit code's own, and others that are seldom seen. */
-static enum outcome emulate_seldom(struct vcpu *v, const struct insn *i)
+/* Plain instructions in encodings or places in which no copy can be made of them. */
+static enum outcome emulate_plain(struct vcpu *v, const struct insn *i)
 {
-	switch (i->mnemonic) {
-	case ZYDIS_MNEMONIC_INT:
-	case ZYDIS_MNEMONIC_INT1:
-	case ZYDIS_MNEMONIC_INT3:
-	case ZYDIS_MNEMONIC_INTO:
-		return emulate_int(v, i);
-	case ZYDIS_MNEMONIC_ENTER:
-		return emulate_enter(v, i);
-	case ZYDIS_MNEMONIC_PUSHA:
-	case ZYDIS_MNEMONIC_PUSHAD:
-		return emulate_pusha(v, i);
-	case ZYDIS_MNEMONIC_POPA:
-	case ZYDIS_MNEMONIC_POPAD:
-		return emulate_popa(v, i);
-	case ZYDIS_MNEMONIC_BOUND:
-		return emulate_bound(v, i);
-	case ZYDIS_MNEMONIC_XLAT:
-		return emulate_xlat(v, i);
-	case ZYDIS_MNEMONIC_SALC:
-		return emulate_salc(v, i);
-	case ZYDIS_MNEMONIC_DAA:
-	case ZYDIS_MNEMONIC_DAS:
-	case ZYDIS_MNEMONIC_AAA:
-	case ZYDIS_MNEMONIC_AAS:
-	case ZYDIS_MNEMONIC_AAM:
-	case ZYDIS_MNEMONIC_AAD:
-		return emulate_bcd(v, i);
-	case ZYDIS_MNEMONIC_LDS:
-		return emulate_load_far(v, i, SEG_DS);
-	case ZYDIS_MNEMONIC_LES:
-		return emulate_load_far(v, i, SEG_ES);
-	case ZYDIS_MNEMONIC_LFS:
-		return emulate_load_far(v, i, SEG_FS);
-	case ZYDIS_MNEMONIC_LGS:
-		return emulate_load_far(v, i, SEG_GS);
-	case ZYDIS_MNEMONIC_LSS:
-		return emulate_load_far(v, i, SEG_SS);
-	case ZYDIS_MNEMONIC_ARPL:
-		return emulate_arpl(v, i);
-	case ZYDIS_MNEMONIC_LAR:
-	case ZYDIS_MNEMONIC_LSL:
-		return emulate_lar_lsl(v, i);
-	case ZYDIS_MNEMONIC_VERR:
-	case ZYDIS_MNEMONIC_VERW:
-		return emulate_verr_verw(v, i);
-	case ZYDIS_MNEMONIC_LMSW:
-		return emulate_lmsw(v, i);
-	case ZYDIS_MNEMONIC_SMSW:
-		return emulate_smsw(v, i);
-	case ZYDIS_MNEMONIC_LGDT:
-	case ZYDIS_MNEMONIC_LIDT:
-		return emulate_lgdt_lidt(v, i);
-	case ZYDIS_MNEMONIC_SGDT:
-	case ZYDIS_MNEMONIC_SIDT:
-		return emulate_sgdt_sidt(v, i);
-	case ZYDIS_MNEMONIC_LLDT:
-		return emulate_lldt(v, i);
-	case ZYDIS_MNEMONIC_LTR:
-		return emulate_ltr(v, i);
-	case ZYDIS_MNEMONIC_SLDT:
-	case ZYDIS_MNEMONIC_STR:
-		return emulate_sldt_str(v, i);
-	case ZYDIS_MNEMONIC_BT:
-	case ZYDIS_MNEMONIC_BTS:
-	case ZYDIS_MNEMONIC_BTR:
-	case ZYDIS_MNEMONIC_BTC:
-		return emulate_bitstring(v, i);
-	case ZYDIS_MNEMONIC_UD0:
-	case ZYDIS_MNEMONIC_UD1:
-	case ZYDIS_MNEMONIC_UD2:
-	case ZYDIS_MNEMONIC_RSM:
-	case ZYDIS_MNEMONIC_MONITOR:
-	case ZYDIS_MNEMONIC_MWAIT:
-		return raise_ud(v);
-	default:
-		return emulate_extended(v, i);
-	}
+	TRY(state_check(v, i->state));
+	return emulate_integer(v, i);
 }
 
-/* What a running kernel meets all the time comes first. */
-static enum outcome emulate_system(struct vcpu *v, const struct insn *i)
-{
-	switch (i->mnemonic) {
-	case ZYDIS_MNEMONIC_SYSCALL:
-		return emulate_syscall(v, i);
-	case ZYDIS_MNEMONIC_SYSRET:
-		return emulate_sysret(v, i);
-	case ZYDIS_MNEMONIC_IRET:
-	case ZYDIS_MNEMONIC_IRETD:
-	case ZYDIS_MNEMONIC_IRETQ:
-		return emulate_iret(v, i);
-	case ZYDIS_MNEMONIC_SWAPGS:
-		return emulate_swapgs(v, i);
-	case ZYDIS_MNEMONIC_CLI:
-	case ZYDIS_MNEMONIC_STI:
-		return emulate_cli_sti(v, i);
-	case ZYDIS_MNEMONIC_CLAC:
-	case ZYDIS_MNEMONIC_STAC:
-		return emulate_clac_stac(v, i);
-	case ZYDIS_MNEMONIC_PUSHF:
-	case ZYDIS_MNEMONIC_PUSHFD:
-	case ZYDIS_MNEMONIC_PUSHFQ:
-		return emulate_pushf(v, i);
-	case ZYDIS_MNEMONIC_POPF:
-	case ZYDIS_MNEMONIC_POPFD:
-	case ZYDIS_MNEMONIC_POPFQ:
-		return emulate_popf(v, i);
-	case ZYDIS_MNEMONIC_MOV:
-		return emulate_mov(v, i);
-	case ZYDIS_MNEMONIC_RDMSR:
-		return emulate_rdmsr(v, i);
-	case ZYDIS_MNEMONIC_WRMSR:
-		return emulate_wrmsr(v, i);
-	case ZYDIS_MNEMONIC_RDFSBASE:
-	case ZYDIS_MNEMONIC_RDGSBASE:
-	case ZYDIS_MNEMONIC_WRFSBASE:
-	case ZYDIS_MNEMONIC_WRGSBASE:
-		return emulate_fsgsbase(v, i);
-	case ZYDIS_MNEMONIC_INVLPG:
-		return emulate_invlpg(v, i);
-	case ZYDIS_MNEMONIC_INVPCID:
-		return emulate_invpcid(v, i);
-	case ZYDIS_MNEMONIC_CPUID:
-		return emulate_cpuid(v, i);
-	case ZYDIS_MNEMONIC_HLT:
-		return emulate_hlt(v, i);
-	case ZYDIS_MNEMONIC_RDTSC:
-	case ZYDIS_MNEMONIC_RDTSCP:
-		return emulate_rdtsc(v, i);
-	case ZYDIS_MNEMONIC_RDPID:
-		return emulate_rdpid(v, i);
-	case ZYDIS_MNEMONIC_RDPMC:
-		return emulate_rdpmc(v, i);
-	case ZYDIS_MNEMONIC_IN:
-		return emulate_in(v, i);
-	case ZYDIS_MNEMONIC_OUT:
-		return emulate_out(v, i);
-	case ZYDIS_MNEMONIC_CLTS:
-		return emulate_clts(v, i);
-	case ZYDIS_MNEMONIC_XGETBV:
-		return emulate_xgetbv(v, i);
-	case ZYDIS_MNEMONIC_XSETBV:
-		return emulate_xsetbv(v, i);
-	case ZYDIS_MNEMONIC_SYSENTER:
-		return emulate_sysenter(v, i);
-	case ZYDIS_MNEMONIC_SYSEXIT:
-		return emulate_sysexit(v, i);
-	case ZYDIS_MNEMONIC_PUSH:
-		return emulate_push_sreg(v, i);
-	case ZYDIS_MNEMONIC_POP:
-		return emulate_pop_sreg(v, i);
-	case ZYDIS_MNEMONIC_JMP:
-		return emulate_far_jmp(v, i);
-	case ZYDIS_MNEMONIC_CALL:
-		return emulate_far_call(v, i);
-	case ZYDIS_MNEMONIC_RET:
-		return emulate_far_ret(v, i);
-	case ZYDIS_MNEMONIC_WBINVD:
-	case ZYDIS_MNEMONIC_INVD:
-		return emulate_cache(v, i);
-	case ZYDIS_MNEMONIC_CLFLUSH:
-	case ZYDIS_MNEMONIC_CLFLUSHOPT:
-	case ZYDIS_MNEMONIC_CLWB:
-		return emulate_clflush(v, i);
-	case ZYDIS_MNEMONIC_PAUSE:
-		return emulate_pause(v, i);
-	case ZYDIS_MNEMONIC_VMCALL:
-	case ZYDIS_MNEMONIC_VMMCALL:
-		return emulate_hypercall(v, i);
-	case ZYDIS_MNEMONIC_NOP:
-		return insn_done(v, i);
-	default:
-		return emulate_seldom(v, i);
+/* The others that are #UD or #NM where their state is not enabled. */
+#define WITH_STATE(name)                                                            \
+	static enum outcome name##_with_state(struct vcpu *v, const struct insn *i) \
+	{                                                                           \
+		TRY(state_check(v, i->state));                                      \
+		return emulate_##name(v, i);                                        \
 	}
+WITH_STATE(ldmxcsr)
+WITH_STATE(maskmov)
+WITH_STATE(gather)
+
+/* --- by mnemonic ---------------------------------------------------------------------------- */
+
+#define M(name, function) [ZYDIS_MNEMONIC_##name] = function
+#define E(name, function) M(name, emulate_##function)
+/* clang-format off */
+emulator *const emulate_by[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
+	/* into the kernel and out of it */
+	E(SYSCALL, syscall), E(SYSRET, sysret), E(SYSENTER, sysenter), E(SYSEXIT, sysexit),
+	E(IRET, iret), E(IRETD, iret), E(IRETQ, iret), E(SWAPGS, swapgs),
+	E(INT, int), E(INT1, int), E(INT3, int), E(INTO, int), E(BOUND, bound),
+	E(VMCALL, hypercall), E(VMMCALL, hypercall),
+	/* flags */
+	E(CLI, cli_sti), E(STI, cli_sti), E(CLAC, clac_stac), E(STAC, clac_stac),
+	E(PUSHF, pushf), E(PUSHFD, pushf), E(PUSHFQ, pushf), E(POPF, popf), E(POPFD, popf), E(POPFQ, popf),
+	/* the processor's own registers */
+	E(MOV, mov), E(CLTS, clts), E(LMSW, lmsw), E(SMSW, smsw), E(RDMSR, rdmsr), E(WRMSR, wrmsr),
+	E(RDFSBASE, fsgsbase), E(RDGSBASE, fsgsbase), E(WRFSBASE, fsgsbase), E(WRGSBASE, fsgsbase),
+	E(CPUID, cpuid), E(RDPID, rdpid), E(RDPMC, rdpmc),
+	E(XGETBV, xgetbv), E(XSETBV, xsetbv),
+	/* caches, and waiting */
+	E(INVLPG, invlpg), E(INVPCID, invpcid), E(WBINVD, cache), E(INVD, cache),
+	E(CLFLUSH, clflush), E(CLFLUSHOPT, clflush), E(CLWB, clflush), E(HLT, hlt), E(PAUSE, pause),
+	/* ports */
+	E(IN, in), E(OUT, out), E(INSB, string), E(INSW, string), E(INSD, string),
+	E(OUTSB, string), E(OUTSW, string), E(OUTSD, string),
+	/* segments and their tables; PUSH, POP: of segment registers; JMP, CALL, RET: far */
+	E(PUSH, push_sreg), E(POP, pop_sreg), E(JMP, far_jmp), E(CALL, far_call), E(RET, far_ret),
+	E(LDS, load_far), E(LES, load_far), E(LFS, load_far), E(LGS, load_far), E(LSS, load_far),
+	E(LGDT, lgdt_lidt), E(LIDT, lgdt_lidt), E(SGDT, sgdt_sidt), E(SIDT, sgdt_sidt),
+	E(LLDT, lldt), E(LTR, ltr), E(SLDT, sldt_str), E(STR, sldt_str), E(ARPL, arpl),
+	E(LAR, lar_lsl), E(LSL, lar_lsl), E(VERR, verr_verw), E(VERW, verr_verw),
+	/* several accesses to the stack, or to memory elsewhere */
+	E(ENTER, enter), E(PUSHA, pusha), E(PUSHAD, pusha), E(POPA, popa), E(POPAD, popa), E(XLAT, xlat),
+	E(MOVDIR64B, plain),
+	/* no such thing in 64-bit code */
+	E(AAA, bcd), E(AAD, bcd), E(AAM, bcd), E(AAS, bcd), E(DAA, bcd), E(DAS, bcd), E(SALC, salc),
+	/* extended state */
+	E(XSAVE, xsave), E(XSAVE64, xsave), E(XSAVEOPT, xsave), E(XSAVEOPT64, xsave), E(XSAVEC, xsave),
+	E(XSAVEC64, xsave), E(XRSTOR, xrstor), E(XRSTOR64, xrstor),
+	E(XSAVES, plain), E(XSAVES64, plain), E(XRSTORS, plain), E(XRSTORS64, plain), /* no guest has them */
+	E(FXSAVE, fxsave), E(FXSAVE64, fxsave), E(FXRSTOR, fxrstor), E(FXRSTOR64, fxrstor),
+	E(FNSTENV, fnstenv), E(FNSAVE, fnstenv), E(FLDENV, fldenv), E(FRSTOR, fldenv),
+	M(LDMXCSR, ldmxcsr_with_state), M(VLDMXCSR, ldmxcsr_with_state),
+	M(MASKMOVQ, maskmov_with_state), M(MASKMOVDQU, maskmov_with_state), M(VMASKMOVDQU, maskmov_with_state),
+	M(VGATHERDPD, gather_with_state), M(VGATHERDPS, gather_with_state),
+	M(VGATHERQPD, gather_with_state), M(VGATHERQPS, gather_with_state),
+	M(VPGATHERDD, gather_with_state), M(VPGATHERDQ, gather_with_state),
+	M(VPGATHERQD, gather_with_state), M(VPGATHERQQ, gather_with_state),
+	M(VSCATTERDPD, gather_with_state), M(VSCATTERDPS, gather_with_state),
+	M(VSCATTERQPD, gather_with_state), M(VSCATTERQPS, gather_with_state),
+	M(VPSCATTERDD, gather_with_state), M(VPSCATTERDQ, gather_with_state),
+	M(VPSCATTERQD, gather_with_state), M(VPSCATTERQQ, gather_with_state),
+};
+/* clang-format on */
+
+static enum outcome emulate_by_mnemonic(struct vcpu *v, const struct insn *i)
+{
+	emulator *run = emulate_by[i->mnemonic];
+
+	return run ? run(v, i) : raise_ud(v);
 }
 
-static bool is_string(const struct insn *i)
+/* --- by class ------------------------------------------------------------------------------- */
+
+static enum outcome emulate_undefined(struct vcpu *v, const struct insn *i)
 {
-	return i->encoding == ENC_LEGACY && i->opcode_map == 0 &&
-		((i->opcode >= 0x6c && i->opcode <= 0x6f) ||
-			(i->opcode >= 0xa4 && i->opcode <= 0xaf && (i->opcode & 0xfe) != 0xa8));
+	return raise_ud(v);
+}
+
+/* What translated code does not copy after all. */
+static enum outcome emulate_copy(struct vcpu *v, const struct insn *i)
+{
+	if (i->mnemonic == ZYDIS_MNEMONIC_LDMXCSR || i->mnemonic == ZYDIS_MNEMONIC_VLDMXCSR)
+		return ldmxcsr_with_state(v, i);
+	return emulate_plain(v, i);
+}
+
+static enum outcome emulate_lea(struct vcpu *v, const struct insn *i)
+{
+	gpr_set(v, i, insn_reg(i), insn_size(v, i), insn_address(v, i));
+	return insn_done(v, i);
 }
 
 enum outcome emulate(struct vcpu *v, const struct insn *i)
 {
+	static emulator *const by_class[] = {
+#define X(name, emit, native, emulate, notes) [INSN_##name] = emulate_##emulate,
+		INSN_CLASSES(X)
+#undef X
+	};
+
 	/* Both last for one instruction; STI, MOV SS and IRET set them anew. */
 	v->cpu.sti_shadow = 0;
 	v->cpu.rflags &= ~(uint64_t)FL_RF;
-	switch ((enum insn_class)i->class) {
-	case INSN_EMULATE:
-		return is_string(i) ? emulate_string(v, i) : emulate_system(v, i);
-	case INSN_STRING:
-		return emulate_string(v, i);
-	case INSN_BITSTRING:
-		return emulate_bitstring(v, i);
-	case INSN_JMP:
-		return emulate_jmp(v, i);
-	case INSN_JCC:
-		return emulate_jcc(v, i);
-	case INSN_LOOP:
-		return emulate_loop(v, i);
-	case INSN_CALL:
-		return emulate_call(v, i);
-	case INSN_JMP_IND:
-		return emulate_jmp_ind(v, i);
-	case INSN_CALL_IND:
-		return emulate_call_ind(v, i);
-	case INSN_RET:
-		return emulate_ret(v, i);
-	case INSN_PUSH:
-		return emulate_push(v, i);
-	case INSN_POP:
-		return emulate_pop(v, i);
-	case INSN_LEAVE:
-		return emulate_leave(v, i);
-	case INSN_RDTSC:
-		return emulate_rdtsc(v, i);
-	case INSN_NOP:
-		return insn_done(v, i);
-	case INSN_LEA:
-		gpr_set(v, i, insn_reg(i), insn_size(v, i), insn_address(v, i));
-		return insn_done(v, i);
-	case INSN_COPY:
-		return emulate_extended(v, i);
-	default:
-		return raise_ud(v);
-	}
+	return by_class[i->class](v, i);
 }

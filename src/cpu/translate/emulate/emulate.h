@@ -240,6 +240,11 @@ enum outcome branch_check(struct vcpu *v, uint64_t target);
 
 /* --- one function a topic ------------------------------------------------------------ */
 
+typedef enum outcome emulator(struct vcpu *v, const struct insn *i);
+
+/* By ZydisMnemonic, of INSN_EMULATE: whose rule has this class, or some form of which gets it. NULL: #UD. */
+extern emulator *const emulate_by[];
+
 enum outcome emulate_string(struct vcpu *v, const struct insn *i);
 enum outcome emulate_bitstring(struct vcpu *v, const struct insn *i);
 
@@ -264,7 +269,7 @@ enum outcome emulate_arpl(struct vcpu *v, const struct insn *i);
 enum outcome emulate_mov_sreg(struct vcpu *v, const struct insn *i);
 enum outcome emulate_push_sreg(struct vcpu *v, const struct insn *i);
 enum outcome emulate_pop_sreg(struct vcpu *v, const struct insn *i);
-enum outcome emulate_load_far(struct vcpu *v, const struct insn *i, unsigned seg);
+enum outcome emulate_load_far(struct vcpu *v, const struct insn *i);
 
 /* emulate_system.c */
 enum outcome emulate_cpuid(struct vcpu *v, const struct insn *i);

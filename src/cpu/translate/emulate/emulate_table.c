@@ -305,8 +305,13 @@ enum outcome emulate_pop_sreg(struct vcpu *v, const struct insn *i)
 }
 
 /* LDS, LES, LFS, LGS, LSS. */
-enum outcome emulate_load_far(struct vcpu *v, const struct insn *i, unsigned seg)
+enum outcome emulate_load_far(struct vcpu *v, const struct insn *i)
 {
+	unsigned seg = i->mnemonic == ZYDIS_MNEMONIC_LDS ? SEG_DS
+		: i->mnemonic == ZYDIS_MNEMONIC_LES      ? SEG_ES
+		: i->mnemonic == ZYDIS_MNEMONIC_LFS      ? SEG_FS
+		: i->mnemonic == ZYDIS_MNEMONIC_LGS      ? SEG_GS
+							 : SEG_SS;
 	unsigned size = insn_size_far(v, i);
 	uint64_t linear, raw[2] = {0, 0};
 	uint16_t selector;

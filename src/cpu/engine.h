@@ -17,9 +17,10 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "cpu/cpuid.h"
+#include "cpu/region.h"
 #include "cpu/state.h"
 
-struct cpuid_policy;
 struct engine_vm;
 struct engine_vcpu;
 
@@ -55,7 +56,7 @@ struct engine_callbacks {
 	void (*tpr_write)(void *ctx, unsigned index, uint64_t value);
 	/* FERR#: an x87 exception while CR0.NE is clear. May be NULL: there is no such wire. */
 	void (*ferr)(void *ctx, unsigned index);
-	/* Where the engine holds the local APICs: a vector that vm_route() told of was ended. */
+	/* Where the engine holds the local APICs: a vector that engine_apic_ops.route() told of was ended. */
 	void (*eoi)(void *ctx, uint8_t vector);
 	/*
 	 * VMCALL or VMMCALL by the kernel: its registers (outside of 64-bit code without their upper
@@ -98,6 +99,26 @@ struct engine_vm_config {
 	bool no_windows; /* the translator's second tier stays off, to compare (hostmap.h) */
 };
 
+/*
+ * Local APICs that are the engine's own. It serves their registers and MSRs, CR8, HLT, INIT and
+ * start-up messages itself (run does not come back for a halt), and irq_pending and irq_ack are
+ * asked for the 8259's interrupt only.
+ */
+struct engine_apic_ops {
+	/* Does this VM have them? False: all that is the callbacks', nothing below is called. */
+	bool (*in_use)(struct engine_vm *vm);
+	/* A message-signalled interrupt (SDM 3A 11.11). Any thread. */
+	void (*message)(struct engine_vm *vm, uint64_t address, uint32_t data);
+	/*
+	 * The message of an I/O APIC's pin, so that callbacks.eoi comes when a level-triggered one
+	 * is ended; address 0: none. Any thread.
+	 */
+	void (*route)(struct engine_vm *vm, unsigned pin, uint64_t address, uint32_t data);
+	/* Only while the vCPU is not running. Set after vcpu_set_state, whose APIC base it obeys. */
+	void (*get)(struct engine_vcpu *vcpu, struct engine_apic *apic);
+	int (*set)(struct engine_vcpu *vcpu, const struct engine_apic *apic, struct error *err);
+};
+
 /* Debugger requests on one vCPU, until changed. */
 struct engine_debug {
 	bool step;
@@ -107,11 +128,13 @@ struct engine_debug {
 
 struct engine {
 	const char *name; /* "kvm", "translate" */
+	enum cpuid_engine kind;
 	/*
 	 * It wants guest memory as a memfd even where the host's policy gives that no huge pages, and
 	 * makes them itself.
 	 */
-	bool collapses;
+	bool makes_huge_pages;
+	const struct engine_apic_ops *apic; /* NULL: local APICs are always the callbacks' */
 	/* 0 if it can run guests here; else a negative errno and the reason. */
 	int (*probe)(struct error *err);
 
@@ -119,11 +142,15 @@ struct engine {
 		struct error *err);
 	void (*vm_destroy)(struct engine_vm *vm);
 	/*
-	 * Guest memory: size bytes at gpa are host memory at host (page aligned, shared mapping of the
-	 * memfd fd at offset). Called before the first run. Where nothing is mapped, MMIO callbacks run.
+	 * Guest memory (region.h), any of it at any time while no vCPU runs. Where nothing is mapped,
+	 * MMIO callbacks run. vm_map() takes another region; what region_check() or region_conflict()
+	 * refuses, it refuses (-EINVAL, -EEXIST), and more than REGIONS_MAX (-ENOSPC). The other two
+	 * want the address and size of one of them: a part of a region is -EINVAL.
 	 */
-	int (*vm_map)(struct engine_vm *vm, uint64_t gpa, uint64_t size, void *host, int fd,
-		uint64_t offset, struct error *err);
+	int (*vm_map)(struct engine_vm *vm, const struct memory_region *region, struct error *err);
+	int (*vm_unmap)(struct engine_vm *vm, uint64_t gpa, uint64_t size, struct error *err);
+	int (*vm_protect)(struct engine_vm *vm, uint64_t gpa, uint64_t size, bool read_only,
+		struct error *err);
 	/*
 	 * Somebody other than a vCPU (a device, a loader, the debugger) has written guest memory.
 	 * Any thread.
@@ -131,33 +158,18 @@ struct engine {
 	void (*vm_written)(struct engine_vm *vm, uint64_t gpa, uint64_t size);
 
 	/*
-	 * Writes by others than vCPU threads are for the machine to tell (vm_written). To follow
-	 * those of vCPUs: between on and off, vm_dirty_read() gives the pages of size bytes at gpa
-	 * (a region of vm_map()) that vCPUs have written since on or since the last read, a bit a
-	 * page, lowest first, in bitmap, whose size is a multiple of 8 bytes. Optional (NULL).
+	 * The door of the region with this address and size (page_door.h) begins or ends to ask, with
+	 * no vCPU running; and may ask when a region is mapped. -ENOTSUP where pages that are absent
+	 * cannot be had.
 	 */
-	int (*vm_dirty_log)(struct engine_vm *vm, bool on, struct error *err);
-	int (*vm_dirty_read)(struct engine_vm *vm, uint64_t gpa, uint64_t size, uint64_t *bitmap,
-		struct error *err);
-
+	int (*vm_door)(struct engine_vm *vm, uint64_t gpa, uint64_t size, struct error *err);
 	/*
-	 * Whether this VM's local APICs are the engine's own. Then it serves their registers and
-	 * MSRs, CR8, HLT, INIT and start-up messages itself (run does not come back for a halt),
-	 * and irq_pending and irq_ack are asked for the 8259's interrupt only. Otherwise, or if
-	 * this is NULL, all that is the callbacks', and the rest up to vm_notify_fd is not called.
+	 * For engine_log_read(), of a part of a region: marks what vCPUs have written and the door has
+	 * not heard of; makes them tell of their next write to a page that is in door->taken. Any thread,
+	 * also while vCPUs run. Each is optional (NULL).
 	 */
-	bool (*vm_has_apics)(struct engine_vm *vm);
-	/* A message-signalled interrupt (SDM 3A 11.11). Any thread. */
-	void (*vm_message)(struct engine_vm *vm, uint64_t address, uint32_t data);
-	/*
-	 * The message of an I/O APIC's pin, so that callbacks.eoi comes when a level-triggered one
-	 * is ended; address 0: none. Any thread.
-	 */
-	void (*vm_route)(struct engine_vm *vm, unsigned pin, uint64_t address, uint32_t data);
-	/* Only while the vCPU is not running. Set after vcpu_set_state, whose APIC base it obeys. */
-	void (*vcpu_get_apic)(struct engine_vcpu *vcpu, struct engine_apic *apic);
-	int (*vcpu_set_apic)(struct engine_vcpu *vcpu, const struct engine_apic *apic,
-		struct error *err);
+	void (*vm_log_collect)(struct engine_vm *vm, const struct memory_region *part);
+	void (*vm_log_rearm)(struct engine_vm *vm, const struct memory_region *part);
 	/*
 	 * From on to off, guest writes of any size to gpa signal the eventfd and call nobody. A
 	 * negative errno where that cannot be; then mmio_write goes on. Optional (NULL). Any

@@ -71,7 +71,7 @@ static bool apic_page_fits(void *ctx, uint64_t gpa)
 	struct machine *machine = ctx;
 
 	return !(gpa >> machine->config.cpuid->phys_bits) &&
-		!memory_ptr(&machine->mem, gpa, LAPIC_SIZE);
+		!memory_ptr_read(&machine->mem, gpa, LAPIC_SIZE);
 }
 
 static const struct lapic_owner wires = {

@@ -83,7 +83,7 @@ static int irq_pending(void *ctx, unsigned index)
 	/* machine_resume_one(): a step is not to end in the timer's handler. Set while parked. */
 	if (machine->only != ALL)
 		return -1;
-	if (machine->engine_apics)
+	if (machine->engine_apic)
 		return index ? -1 : pic_pending(machine_pic(machine));
 	return lapic_pending(&machine->lapic[index]);
 }
@@ -92,7 +92,7 @@ static int irq_ack(void *ctx, unsigned index)
 {
 	struct machine *machine = ctx;
 
-	if (machine->engine_apics)
+	if (machine->engine_apic)
 		return pic_ack(machine_pic(machine));
 	return lapic_ack(&machine->lapic[index]);
 }

@@ -71,7 +71,8 @@ struct vcpu {
 struct machine {
 	struct machine_config config;
 	struct engine_vm *vm;
-	bool engine_apics; /* the local APICs are the engine's; those below are not in use */
+	const struct engine_apic_ops
+		*engine_apic; /* of local APICs that are the engine's; or NULL */
 	struct memory mem;
 	struct board board;
 	struct lapic_set apics;

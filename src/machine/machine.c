@@ -272,14 +272,6 @@ static void reset(void *ctx)
 
 /* Making it */
 
-static void written(void *ctx, uint64_t gpa, uint64_t size)
-{
-	struct machine *machine = ctx;
-
-	if (machine->vm)
-		machine->config.engine->vm_written(machine->vm, gpa, size);
-}
-
 static int make_engine(struct machine *machine, struct error *err)
 {
 	const struct machine_config *config = &machine->config;
@@ -298,14 +290,9 @@ static int make_engine(struct machine *machine, struct error *err)
 		machine->vm = NULL;
 		return r;
 	}
-	machine->engine_apics =
-		config->engine->vm_has_apics && config->engine->vm_has_apics(machine->vm);
-	for (unsigned i = 0; i < machine->mem.regions && !r; i++) {
-		const struct memory_region *region = &machine->mem.region[i];
-
-		r = config->engine->vm_map(machine->vm, region->gpa, region->size, region->host,
-			machine->mem.fd, region->offset, err);
-	}
+	if (config->engine->apic && config->engine->apic->in_use(machine->vm))
+		machine->engine_apic = config->engine->apic;
+	r = memory_attach(&machine->mem, config->engine, machine->vm, err);
 	for (unsigned i = 0; i < config->vcpus && !r; i++) {
 		struct vcpu *vcpu = &machine->vcpu[i];
 
@@ -358,13 +345,11 @@ int machine_create(const struct machine_config *config, struct machine **out, st
 	machine->host_cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	machine->poll_max = POLL_MAX;
 	r = memory_create(&machine->mem, config->memory, boot_room(&config->kernel, config->memory),
-		config->engine->collapses, err);
+		config->engine->makes_huge_pages, err);
 	if (r < 0) {
 		free(machine);
 		return r;
 	}
-	machine->mem.written = written;
-	machine->mem.written_ctx = machine;
 	r = set_up(machine, err);
 	if (r < 0) {
 		machine_destroy(machine);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
@@ -45,7 +46,7 @@ static bool collapse(void *at)
  * piece by piece). Guests that compute lose up to half their speed without huge pages: where none are
  * to be had, private memory it is.
  */
-static bool gets_huge_pages(void *at, bool collapses)
+static bool gets_huge_pages(void *at, bool made)
 {
 	char text[128];
 	int fd = open("/sys/kernel/mm/transparent_hugepage/shmem_enabled", O_RDONLY | O_CLOEXEC);
@@ -58,7 +59,7 @@ static bool gets_huge_pages(void *at, bool collapses)
 		return false;
 	if (len > 0 && !strstr(text, "[never]"))
 		return true;
-	return collapses && collapse(at);
+	return made && collapse(at);
 }
 
 /* Nothing is before guest memory and behind it: whatever goes astray there is seen. */
@@ -93,18 +94,10 @@ static void unmap(uint8_t *host, uint64_t size)
 	munmap(host - GUARD, size + 2 * GUARD);
 }
 
-static void add_region(struct memory *mem, uint64_t gpa, uint64_t size, uint64_t offset)
-{
-	mem->region[mem->regions++] = (struct memory_region){.gpa = gpa,
-		.size = size,
-		.host = mem->host + offset,
-		.offset = offset};
-}
-
-int memory_create(struct memory *mem, uint64_t told, uint64_t room, bool collapses,
+int memory_create(struct memory *mem, uint64_t told, uint64_t room, bool makes_huge_pages,
 	struct error *err)
 {
-	uint64_t size, low;
+	uint64_t size;
 	int r;
 
 	memset(mem, 0, sizeof *mem);
@@ -115,7 +108,6 @@ int memory_create(struct memory *mem, uint64_t told, uint64_t room, bool collaps
 	if (told > MEMORY_LOW_END || room > MEMORY_LOW_END - told)
 		room = 0;
 	size = told + room;
-	low = size < MEMORY_LOW_END ? size : MEMORY_LOW_END;
 	mem->fd = memfd_create("guest-ram", MFD_CLOEXEC);
 	if (mem->fd >= 0 && ftruncate(mem->fd, size) < 0) {
 		r = error_set(err, errno, "cannot make the guest's memory: %s", strerror(errno));
@@ -124,7 +116,7 @@ int memory_create(struct memory *mem, uint64_t told, uint64_t room, bool collaps
 	}
 	mem->host = map_aligned(mem->fd, size);
 	if (mem->host && mem->fd >= 0 && size >= HUGE_PAGE &&
-		!gets_huge_pages(mem->host, collapses)) {
+		!gets_huge_pages(mem->host, makes_huge_pages)) {
 		unmap(mem->host, size);
 		close(mem->fd);
 		mem->fd = -1;
@@ -137,12 +129,15 @@ int memory_create(struct memory *mem, uint64_t told, uint64_t room, bool collaps
 	}
 	mem->size = told;
 	mem->room = room;
-	mem->collapses = collapses && mem->fd >= 0;
+	mem->low = size < MEMORY_LOW_END ? size : MEMORY_LOW_END;
+	mem->makes_huge_pages = makes_huge_pages && mem->fd >= 0;
+	page_door_init(&mem->door, mem->host, size);
 	madvise(mem->host, size, MADV_HUGEPAGE);
 	madvise(mem->host, size, MADV_DONTDUMP);
-	add_region(mem, 0, low, 0);
-	if (size > low)
-		add_region(mem, MEMORY_HIGH_START, size - low, low);
+	memory_ram(mem, 0, mem->low, &mem->region[0]);
+	mem->regions = 1;
+	if (memory_ram(mem, MEMORY_HIGH_START, size - mem->low, &mem->region[1]))
+		mem->regions = 2;
 	return 0;
 }
 
@@ -153,24 +148,70 @@ static uint64_t all(const struct memory *mem)
 
 void memory_destroy(struct memory *mem)
 {
-	if (mem->host)
+	if (mem->host) {
+		page_door_destroy(&mem->door);
 		unmap(mem->host, all(mem));
+	}
 	if (mem->fd >= 0)
 		close(mem->fd);
 	memset(mem, 0, sizeof *mem);
 	mem->fd = -1;
 }
 
-void *memory_ptr(const struct memory *mem, uint64_t gpa, uint64_t len)
+bool memory_ram(struct memory *mem, uint64_t gpa, uint64_t size, struct memory_region *region)
 {
-	for (unsigned i = 0; i < mem->regions; i++) {
-		const struct memory_region *region = &mem->region[i];
-		uint64_t offset = gpa - region->gpa;
+	uint64_t high = mem->size + mem->room - mem->low, offset = gpa;
 
-		if (gpa >= region->gpa && offset < region->size)
-			return len && len <= region->size - offset ? region->host + offset : NULL;
+	if (gpa >= MEMORY_HIGH_START) {
+		offset = gpa - MEMORY_HIGH_START;
+		if (offset >= high || size > high - offset)
+			return false;
+		offset += mem->low;
+	} else if (gpa >= mem->low || size > mem->low - gpa) {
+		return false;
 	}
-	return NULL;
+	*region = (struct memory_region){.gpa = gpa,
+		.size = size,
+		.host = mem->host + offset,
+		.fd = mem->fd,
+		.offset = mem->fd < 0 ? 0 : offset,
+		.door = &mem->door,
+		.door_page = offset / REGION_PAGE};
+	return size;
+}
+
+int memory_region_create(struct memory_region *region, uint64_t gpa, uint64_t size,
+	struct error *err)
+{
+	*region = (struct memory_region){.gpa = gpa,
+		.size = size,
+		.door = malloc(sizeof *region->door)};
+	region->fd = memfd_create("guest-memory", MFD_CLOEXEC);
+	if (!region->door || region->fd < 0 || ftruncate(region->fd, size) < 0 ||
+		!(region->host = map_aligned(region->fd, size))) {
+		int r = error_set(err, errno, "cannot make %llu KiB of guest memory: %s",
+			(unsigned long long)(size >> 10), strerror(errno));
+
+		if (region->fd >= 0)
+			close(region->fd);
+		free(region->door);
+		*region = (struct memory_region){0};
+		return r;
+	}
+	page_door_init(region->door, region->host, size);
+	madvise(region->host, size, MADV_DONTDUMP);
+	return 0;
+}
+
+void memory_region_destroy(struct memory_region *region)
+{
+	if (!region->host)
+		return;
+	page_door_destroy(region->door);
+	free(region->door);
+	unmap(region->host, region->size);
+	close(region->fd);
+	*region = (struct memory_region){0};
 }
 
 void memory_prepare(struct memory *mem, uint64_t gpa, uint64_t len)
@@ -178,7 +219,7 @@ void memory_prepare(struct memory *mem, uint64_t gpa, uint64_t len)
 	uint8_t *host = memory_ptr(mem, gpa, len);
 	uint64_t start, end;
 
-	if (!host || !mem->collapses)
+	if (!host || !mem->makes_huge_pages || (uint64_t)(host - mem->host) >= all(mem))
 		return;
 	start = (uint64_t)(host - mem->host) & ~(HUGE_PAGE - 1);
 	end = (uint64_t)(host - mem->host) + len;
@@ -186,68 +227,33 @@ void memory_prepare(struct memory *mem, uint64_t gpa, uint64_t len)
 		collapse(mem->host + start);
 }
 
-int memory_read(const struct memory *mem, uint64_t gpa, void *buf, uint64_t len)
+/* Host memory of one file, or of none, back to the host. */
+static bool give_back(int fd, void *host, uint64_t len)
 {
-	const void *from = memory_ptr(mem, gpa, len);
-
-	if (!len)
-		return 0;
-	if (!from)
-		return -EFAULT;
-	memcpy(buf, from, len);
-	return 0;
-}
-
-int memory_write(struct memory *mem, uint64_t gpa, const void *buf, uint64_t len)
-{
-	void *to = memory_ptr(mem, gpa, len);
-
-	if (!len)
-		return 0;
-	if (!to)
-		return -EFAULT;
-	memcpy(to, buf, len);
-	memory_written(mem, gpa, len);
-	return 0;
-}
-
-int memory_zero(struct memory *mem, uint64_t gpa, uint64_t len)
-{
-	void *to = memory_ptr(mem, gpa, len);
-
-	if (!len)
-		return 0;
-	if (!to)
-		return -EFAULT;
-	memset(to, 0, len);
-	memory_written(mem, gpa, len);
-	return 0;
-}
-
-void memory_written(struct memory *mem, uint64_t gpa, uint64_t len)
-{
-	if (mem->written && len)
-		mem->written(mem->written_ctx, gpa, len);
+	return !madvise(host, len, fd < 0 ? MADV_DONTNEED : MADV_REMOVE);
 }
 
 void memory_discard(struct memory *mem, uint64_t gpa, uint64_t len)
 {
-	void *host = memory_ptr(mem, gpa, len);
+	uint8_t *host = memory_ptr(mem, gpa, len);
+	bool private = host && mem->fd < 0 && (uint64_t)(host - mem->host) < all(mem);
 
-	if (!host || madvise(host, len, mem->fd < 0 ? MADV_DONTNEED : MADV_REMOVE) < 0)
-		return;
-	memory_written(mem, gpa, len);
+	if (host && give_back(private ? -1 : 0, host, len))
+		memory_written(mem, gpa, len);
 }
 
 uint64_t memory_low_end(const struct memory *mem)
 {
-	return mem->region[0].gpa + mem->region[0].size - mem->room;
+	return mem->low - mem->room;
 }
 
 void memory_clear(struct memory *mem)
 {
-	if (madvise(mem->host, all(mem), mem->fd < 0 ? MADV_DONTNEED : MADV_REMOVE) < 0)
+	if (page_door_is_lazy(&mem->door))
+		memory_end_lazy(mem, &mem->door);
+	if (!give_back(mem->fd, mem->host, all(mem)))
 		memset(mem->host, 0, all(mem));
 	for (unsigned i = 0; i < mem->regions; i++)
-		memory_written(mem, mem->region[i].gpa, mem->region[i].size);
+		if ((uint64_t)(mem->region[i].host - mem->host) < all(mem))
+			memory_written(mem, mem->region[i].gpa, mem->region[i].size);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guest memory in a saved state: what is not zero, a run of pages a section, in any order. */
+/* Guest memory in a saved state: what is not read-only or zero, a run of pages a section, in any order. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,16 +18,16 @@ static bool page_is_zero(const uint8_t *page)
 }
 
 /* Where from offset on a shared memory's next page is that was ever touched. */
-static uint64_t next_touched(const struct memory *mem, uint64_t offset)
+static uint64_t next_touched(const struct memory_region *region, uint64_t offset)
 {
 	off_t at;
 
 	/* Looking at the others would make them. Private ones are then the system's zero page. */
-	if (mem->fd < 0)
+	if (region->fd < 0)
 		return offset;
-	at = lseek(mem->fd, offset, SEEK_DATA);
+	at = lseek(region->fd, offset, SEEK_DATA);
 	if (at < 0)
-		return errno == ENXIO ? mem->size + mem->room : offset;
+		return errno == ENXIO ? region->offset + region->size : offset;
 	return (uint64_t)at & ~(uint64_t)(PAGE - 1);
 }
 
@@ -42,13 +42,12 @@ static void save_run(struct state *s, uint64_t gpa, const uint8_t *pages, unsign
 	state_end(s);
 }
 
-static void save_region(const struct memory *mem, const struct memory_region *region,
-	struct state *s)
+static void save_region(const struct memory_region *region, struct state *s)
 {
 	uint64_t at = 0;
 
 	while (at < region->size && state_ok(s)) {
-		uint64_t touched = next_touched(mem, region->offset + at);
+		uint64_t touched = next_touched(region, region->offset + at);
 		unsigned count = 0;
 
 		if (touched > region->offset + at) {
@@ -92,5 +91,10 @@ void memory_describe(struct memory *mem, struct state *s)
 			load_run(mem, s);
 	else
 		for (unsigned i = 0; i < mem->regions; i++)
-			save_region(mem, &mem->region[i], s);
+			if (!mem->region[i].read_only) {
+				int r = memory_bring(mem, mem->region[i].gpa, mem->region[i].size);
+
+				state_require(s, !r, "a page of memory cannot be had");
+				save_region(&mem->region[i], s);
+			}
 }

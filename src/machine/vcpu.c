@@ -325,7 +325,7 @@ void *vcpu_thread(void *ctx)
 			/* What was delivered during the wait was not told to the engine. */
 			engine->vcpu_kick(vcpu->engine, false);
 		}
-		if (!vcpu->machine->engine_apics)
+		if (!vcpu->machine->engine_apic)
 			lapic_timer_check(lapic, clock_now());
 		handle_exit(vcpu, engine->vcpu_run(vcpu->engine, &err), &err);
 	}

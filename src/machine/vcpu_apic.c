@@ -11,9 +11,9 @@ void vcpu_apic_fetch(struct vcpu *vcpu)
 	struct machine *machine = vcpu->machine;
 	struct engine_apic apic;
 
-	if (!machine->engine_apics)
+	if (!machine->engine_apic)
 		return;
-	machine->config.engine->vcpu_get_apic(vcpu->engine, &apic);
+	machine->engine_apic->get(vcpu->engine, &apic);
 	lapic_page_set(&machine->lapic[vcpu->index], apic.page, apic.base, apic.tsc_deadline, 0);
 	vcpu->pv_eoi = apic.pv_eoi;
 	vcpu->halted = apic.activity == ENGINE_HALTED;
@@ -22,7 +22,7 @@ void vcpu_apic_fetch(struct vcpu *vcpu)
 
 void vcpu_apic_release(struct vcpu *vcpu)
 {
-	if (!vcpu->machine->engine_apics)
+	if (!vcpu->machine->engine_apic)
 		return;
 	/* Its interrupts are the engine's to send. */
 	lapic_timer_stop(&vcpu->machine->lapic[vcpu->index]);
@@ -41,9 +41,9 @@ int vcpu_apic_store(struct vcpu *vcpu, struct error *err)
 					    : ENGINE_RUNS,
 	};
 
-	if (!machine->engine_apics)
+	if (!machine->engine_apic)
 		return 0;
 	lapic_page_get(lapic, apic.page);
 	vcpu_apic_release(vcpu);
-	return machine->config.engine->vcpu_set_apic(vcpu->engine, &apic, err);
+	return machine->engine_apic->set(vcpu->engine, &apic, err);
 }

@@ -22,8 +22,8 @@ static void wire_message(void *ctx, uint64_t addr, uint32_t data)
 {
 	struct machine *machine = ctx;
 
-	if (machine->engine_apics)
-		machine->config.engine->vm_message(machine->vm, addr, data);
+	if (machine->engine_apic)
+		machine->engine_apic->message(machine->vm, addr, data);
 	else
 		lapic_msi(&machine->apics, addr, data);
 }
@@ -32,8 +32,8 @@ static void wire_route(void *ctx, unsigned pin, uint64_t addr, uint32_t data)
 {
 	struct machine *machine = ctx;
 
-	if (machine->engine_apics)
-		machine->config.engine->vm_route(machine->vm, pin, addr, data);
+	if (machine->engine_apic)
+		machine->engine_apic->route(machine->vm, pin, addr, data);
 }
 
 /* The 8259s are the boot processor's. */

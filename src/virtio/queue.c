@@ -114,7 +114,10 @@ static int chain_add(struct virtq *queue, struct virtq_chain *chain, const struc
 		return 0;
 	if (at == VIRTQ_SEGMENTS)
 		return queue_break(queue, "too many buffers in a chain");
-	host = memory_ptr(queue->memory, desc->addr, desc->len);
+	if (desc->flags & VIRTQ_DESC_WRITE)
+		host = memory_ptr(queue->memory, desc->addr, desc->len);
+	else /* an iovec knows no const */
+		host = (void *)memory_ptr_read(queue->memory, desc->addr, desc->len);
 	if (!host)
 		return queue_break(queue, "buffer outside of memory");
 	if (desc->flags & VIRTQ_DESC_WRITE) {

@@ -188,16 +188,17 @@ static bool all_zero(const uint8_t *data, size_t len)
 /* A memfd is read as a file: looking at a page of it in memory would make that page. */
 static int put_region(struct core *core, const struct memory_region *region)
 {
-	const struct memory *mem = machine_memory(core->machine);
 	int r = 0;
 
 	for (uint64_t at = 0; !r && at < region->size; at += BLOCK) {
 		size_t len = region->size - at < BLOCK ? region->size - at : BLOCK;
 		bool last = at + len == region->size;
 
-		if (mem->fd < 0)
+		if (memory_bring(machine_memory(core->machine), region->gpa + at, len))
+			return failed(core, "a page of memory cannot be had");
+		if (region->fd < 0)
 			memcpy(core->block, region->host + at, len);
-		else if (pread(mem->fd, core->block, len, region->offset + at) != (ssize_t)len)
+		else if (pread(region->fd, core->block, len, region->offset + at) != (ssize_t)len)
 			return failed(core, "cannot read the guest's memory");
 		/* The last block is written, so that the file is as long as it says. */
 		if (core->seekable && !last && all_zero(core->block, len))
@@ -214,7 +215,7 @@ static int put_headers(struct core *core)
 	size_t notes = core->vcpus * sizeof *core->vcpu;
 	struct {
 		Elf64_Ehdr file;
-		Elf64_Phdr part[3];
+		Elf64_Phdr part[1 + REGIONS_MAX];
 	} head = {
 		.file = {.e_type = ET_CORE,
 			.e_machine = EM_X86_64,

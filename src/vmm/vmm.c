@@ -163,7 +163,7 @@ static int choose_engine(struct vmm *vmm, struct error *err)
 		return -EINVAL;
 	if (why[0])
 		fprintf(stderr, "dach: this guest is translated: %s\n", why);
-	kind = vmm->engine == &engine_kvm ? CPUID_KVM : CPUID_TRANSLATE;
+	kind = vmm->engine->kind;
 	/* A guest that is restored has its processor; here, all that there is is on offer. */
 	r = cpuid_policy_init(&vmm->cpuid, kind, vmm->config->vcpus,
 		vmm->move.state ? "host" : vmm->config->machine.cpu_model, err);
@@ -326,7 +326,7 @@ static int make_devices(struct vmm *vmm, struct error *err)
 	if (!r)
 		r = restrict_early(vmm, err);
 	needs = (struct sandbox_needs){
-		.kvm = vmm->engine == &engine_kvm,
+		.kvm = vmm->engine->kind == CPUID_KVM,
 		.user = vmm->devices.user,
 		.gdb = vmm->gdb != NULL,
 		.doors = lone,

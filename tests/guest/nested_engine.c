@@ -4,9 +4,10 @@
  * callbacks that write down what they are asked. Ends with status 0 when all of
  * it went as a processor would.
  *
- *   nested_engine [kvm|translate] [apics]
+ *   nested_engine [kvm|translate] [apics|memory]
  *
- * With "apics" the engine holds the local APICs, and what goes with that is tried.
+ * With "apics" the engine holds the local APICs, and what goes with that is tried. With "memory" guest
+ * memory comes, goes, is written and comes late (tests/unit/memory_guest.h).
  */
 #include <errno.h>
 #include <pthread.h>
@@ -20,6 +21,7 @@
 
 #include "cpu/cpuid.h"
 #include "cpu/engine.h"
+#include "memory_guest.h"
 
 #define MEMORY (8u << 20)
 #define MMIO 0xd0000000u
@@ -413,9 +415,9 @@ static void *messenger(void *ctx)
 	struct test *t = ctx;
 
 	usleep(100000);
-	t->engine->vm_message(t->vm, 0xfee00000, VECTOR);
+	t->engine->apic->message(t->vm, 0xfee00000, VECTOR);
 	usleep(100000);
-	t->engine->vm_message(t->vm, 0xfee00000, HIGHER);
+	t->engine->apic->message(t->vm, 0xfee00000, HIGHER);
 	usleep(200000);
 	t->engine->vcpu_kick(t->vcpu, true);
 	return NULL;
@@ -434,29 +436,29 @@ static void test_messages(struct test *t)
 	s.rip = LONG_CODE + (long_halt - long_start);
 	s.rflags |= FL_IF;
 	set_state(t, &s);
-	t->engine->vcpu_get_apic(t->vcpu, &apic);
+	t->engine->apic->get(t->vcpu, &apic);
 	CHECK(t, apic.base == 0xfee00900 && apic.activity == ENGINE_RUNS);
 	apic.page[0xf] = 0x1ff; /* spurious vector: on */
-	CHECK(t, t->engine->vcpu_set_apic(t->vcpu, &apic, &err) == 0);
+	CHECK(t, t->engine->apic->set(t->vcpu, &apic, &err) == 0);
 	pthread_create(&thread, NULL, messenger, t);
 	CHECK(t, run(t) == ENGINE_EXIT_INTERRUPTED);
 	pthread_join(thread, NULL);
 	t->engine->vcpu_get_state(t->vcpu, &s);
 	CHECK(t, s.gpr[R13] == 2 && t->acks == 0);
-	t->engine->vcpu_get_apic(t->vcpu, &apic);
+	t->engine->apic->get(t->vcpu, &apic);
 	CHECK(t, apic.page[ISR(VECTOR)] >> VECTOR % 32 & 1);
 	CHECK(t, apic.page[ISR(HIGHER)] >> HIGHER % 32 & 1);
 	/* What comes out goes in again. */
-	CHECK(t, t->engine->vcpu_set_apic(t->vcpu, &apic, &err) == 0);
-	t->engine->vcpu_get_apic(t->vcpu, &again);
+	CHECK(t, t->engine->apic->set(t->vcpu, &apic, &err) == 0);
+	t->engine->apic->get(t->vcpu, &again);
 	CHECK(t, !memcmp(&apic, &again, sizeof apic));
 	apic.activity = ENGINE_WAITS_SIPI;
-	CHECK(t, t->engine->vcpu_set_apic(t->vcpu, &apic, &err) == 0);
-	t->engine->vcpu_get_apic(t->vcpu, &again);
+	CHECK(t, t->engine->apic->set(t->vcpu, &apic, &err) == 0);
+	t->engine->apic->get(t->vcpu, &again);
 	CHECK(t, again.activity == ENGINE_WAITS_SIPI);
 	apic.activity = ENGINE_RUNS;
 	memset(apic.page + 16, 0, 24 * sizeof apic.page[0]); /* nothing requested or in service */
-	CHECK(t, t->engine->vcpu_set_apic(t->vcpu, &apic, &err) == 0);
+	CHECK(t, t->engine->apic->set(t->vcpu, &apic, &err) == 0);
 }
 
 static void *stopper(void *ctx)
@@ -481,24 +483,24 @@ static void test_smi(struct test *t)
 	long_state(&s);
 	s.rip = LONG_CODE + (long_spin - long_start);
 	set_state(t, &s);
-	t->engine->vm_message(t->vm, 0xfee00000, SMI_DATA);
+	t->engine->apic->message(t->vm, 0xfee00000, SMI_DATA);
 	CHECK(t, run(t) == ENGINE_EXIT_SHUTDOWN);
-	t->engine->vcpu_get_apic(t->vcpu, &apic);
+	t->engine->apic->get(t->vcpu, &apic);
 	if (t->engine->vcpu_set_state(t->vcpu, &s, &err) == -EIO) {
 		CHECK(t, run(t) == ENGINE_EXIT_SHUTDOWN);
 		return;
 	}
 	set_state(t, &s);
 	apic.activity = ENGINE_WAITS_SIPI;
-	CHECK(t, t->engine->vcpu_set_apic(t->vcpu, &apic, &err) == 0);
+	CHECK(t, t->engine->apic->set(t->vcpu, &apic, &err) == 0);
 	apic.activity = ENGINE_RUNS;
-	CHECK(t, t->engine->vcpu_set_apic(t->vcpu, &apic, &err) == 0);
+	CHECK(t, t->engine->apic->set(t->vcpu, &apic, &err) == 0);
 }
 
-/* A write that signals instead of calling, and the log of pages written. */
+/* A write that signals instead of calling. */
 static void test_notify(struct test *t)
 {
-	uint64_t dirty[MEMORY / 4096 / 64], count = 0;
+	uint64_t count = 0;
 	int fd = eventfd(0, EFD_NONBLOCK);
 	struct engine_apic apic;
 	struct error err = {0};
@@ -507,8 +509,6 @@ static void test_notify(struct test *t)
 
 	t->mmio_value = 0;
 	CHECK(t, t->engine->vm_notify_fd(t->vm, MMIO + 0x10, fd, true) == 0);
-	CHECK(t, t->engine->vm_dirty_log(t->vm, true, &err) == 0);
-	CHECK(t, t->engine->vm_dirty_read(t->vm, 0, MEMORY, dirty, &err) == 0);
 	long_state(&s);
 	set_state(t, &s);
 	pthread_create(&thread, NULL, stopper, t);
@@ -519,21 +519,30 @@ static void test_notify(struct test *t)
 	t->engine->vcpu_get_state(t->vcpu, &s);
 	CHECK(t, s.gpr[R8] == 0x1122334455667788); /* reads are as before */
 	CHECK(t, s.gpr[R10] == 1 && s.gpr[R12] == 7);
-	CHECK(t, t->engine->vm_dirty_read(t->vm, 0, MEMORY, dirty, &err) == 0);
-	CHECK(t, dirty[0] >> 0x1f & 1); /* the stack */
-	CHECK(t, !(dirty[0] >> 0x5 & 1));
-	CHECK(t, t->engine->vm_dirty_read(t->vm, 0, MEMORY, dirty, &err) == 0);
-	CHECK(t, dirty[0] == 0);
-	CHECK(t, t->engine->vm_dirty_read(t->vm, 4096, MEMORY, dirty, &err) < 0);
-	CHECK(t, t->engine->vm_dirty_log(t->vm, false, &err) == 0);
 	CHECK(t, t->engine->vm_notify_fd(t->vm, MMIO + 0x10, fd, false) == 0);
 	CHECK(t, t->engine->vm_notify_fd(t->vm, MMIO + 0x10, fd, false) < 0);
 	close(fd);
 	/* It has halted, which goes with the APIC and not with the registers. */
-	t->engine->vcpu_get_apic(t->vcpu, &apic);
+	t->engine->apic->get(t->vcpu, &apic);
 	CHECK(t, apic.activity == ENGINE_HALTED);
 	apic.activity = ENGINE_RUNS;
-	CHECK(t, t->engine->vcpu_set_apic(t->vcpu, &apic, &err) == 0);
+	CHECK(t, t->engine->apic->set(t->vcpu, &apic, &err) == 0);
+}
+
+/* What tests/unit/test_engine_memory.c does with the translator. */
+static int memory(const struct engine *engine)
+{
+	const struct guest_kind kernel = {engine, 1, false, NULL},
+				program = {engine, 1, true, NULL}, two = {engine, 2, false, NULL};
+	unsigned failures = check_refused(engine);
+
+	for (uint64_t seed = 1; seed <= 2; seed++)
+		failures += check_map_rounds(&kernel, 40, seed) +
+			check_map_rounds(&program, 40, seed) + check_map_rounds(&two, 40, seed);
+	failures += check_copy(&kernel, 32) + check_copy(&two, 32);
+	failures += check_lazy(&kernel, 1) + check_lazy(&two, 16) + check_lost(&kernel);
+	printf("%s: %u failures\n", engine->name, failures);
+	return failures != 0;
 }
 
 int main(int argc, char **argv)
@@ -551,6 +560,8 @@ int main(int argc, char **argv)
 	t.engine = engine_find(argc > 1 ? argv[1] : "kvm", why, sizeof why, &err);
 	if (!t.engine)
 		goto fail;
+	if (argc > 2 && !strcmp(argv[2], "memory"))
+		return memory(t.engine);
 	if (cpuid_policy_init(&t.policy,
 		    strcmp(t.engine->name, "kvm") ? CPUID_TRANSLATE : CPUID_KVM, 1, NULL, &err))
 		goto fail;
@@ -561,14 +572,19 @@ int main(int argc, char **argv)
 		return 1;
 	fill_memory(&t);
 	if (t.engine->vm_create(&config, &t.vm, &err) ||
-		t.engine->vm_map(t.vm, 0, MEMORY, t.memory, fd, 0, &err) ||
+		t.engine->vm_map(t.vm,
+			&(struct memory_region){.gpa = 0,
+				.size = MEMORY,
+				.host = t.memory,
+				.fd = fd},
+			&err) ||
 		t.engine->vcpu_create(t.vm, 0, &t.vcpu, &err))
 		goto fail;
 	if (argc < 3) {
 		test_real(&t);
 		test_long(&t);
 		test_debug(&t);
-	} else if (t.engine->vm_has_apics && t.engine->vm_has_apics(t.vm)) {
+	} else if (t.engine->apic && t.engine->apic->in_use(t.vm)) {
 		test_messages(&t);
 		test_notify(&t);
 	} else {

@@ -25,6 +25,8 @@ nested "$tests/nested_engine" kvm
 check "the engine alone" ended 0 "kvm: 0 failures"
 nested "$tests/nested_engine" kvm apics
 check "with local APICs of its own" ended 0 "kvm: 0 failures"
+nested "$tests/nested_engine" kvm memory
+check "guest memory that comes, goes and is followed" ended 0 "kvm: 0 failures"
 nested --cpu EPYC "$tests/nested_engine" translate
 check "the translator on another processor" ended 0 "translate: 0 failures"
 # A kernel that is stricter with what it is told of a vCPU.

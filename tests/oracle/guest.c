@@ -264,8 +264,18 @@ struct guest *guest_create(const struct cpuid_policy *policy, const struct guest
 	}
 	if (g->ram == MAP_FAILED || g->apart == MAP_FAILED ||
 		engine_translate.vm_create(&config, &g->vm, &err) ||
-		engine_translate.vm_map(g->vm, 0, RAM_SIZE, g->ram, g->fd, 0, &err) ||
-		engine_translate.vm_map(g->vm, APART, RAM_SIZE, g->apart, g->fd, 0, &err)) {
+		engine_translate.vm_map(g->vm,
+			&(struct memory_region){.gpa = 0,
+				.size = RAM_SIZE,
+				.host = g->ram,
+				.fd = g->fd},
+			&err) ||
+		engine_translate.vm_map(g->vm,
+			&(struct memory_region){.gpa = APART,
+				.size = RAM_SIZE,
+				.host = g->apart,
+				.fd = g->fd},
+			&err)) {
 		fprintf(stderr, "oracle: no guest: %s\n", err.text);
 		return NULL;
 	}

@@ -108,7 +108,7 @@ enum outcome mem_host(struct vcpu *v, uint64_t linear, unsigned size, unsigned a
 	return OUT_OK;
 }
 
-bool mmu_pdptes_good(const struct vcpu *v, uint64_t cr3)
+bool mmu_pdptes_good(struct vcpu *v, uint64_t cr3)
 {
 	return true;
 }

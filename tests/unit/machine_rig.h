@@ -64,8 +64,7 @@ static void fake_destroy(struct engine_vm *vm)
 	free(vm);
 }
 
-static int fake_map(struct engine_vm *vm, uint64_t gpa, uint64_t size, void *host, int fd,
-	uint64_t offset, struct error *err)
+static int fake_map(struct engine_vm *vm, const struct memory_region *region, struct error *err)
 {
 	return 0;
 }

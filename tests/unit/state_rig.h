@@ -44,8 +44,8 @@ static inline void rig_vm_destroy(struct engine_vm *vm)
 	free(vm);
 }
 
-static inline int rig_map(struct engine_vm *vm, uint64_t gpa, uint64_t size, void *host, int fd,
-	uint64_t offset, struct error *err)
+static inline int rig_map(struct engine_vm *vm, const struct memory_region *region,
+	struct error *err)
 {
 	return 0;
 }

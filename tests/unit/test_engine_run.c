@@ -170,7 +170,13 @@ static void set_up(const char *maker, enum hostmap_policy windows)
 	g.ram = mmap(area + GUARD, RAM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, g.fd, 0);
 	assert_ptr_equal(g.ram, area + GUARD);
 	assert_int_equal(engine_translate.vm_create(&config, &g.vm, &err), 0);
-	assert_int_equal(engine_translate.vm_map(g.vm, 0, RAM, g.ram, g.fd, 0, &err), 0);
+	assert_int_equal(engine_translate.vm_map(g.vm,
+				 &(struct memory_region){.gpa = 0,
+					 .size = RAM,
+					 .host = g.ram,
+					 .fd = g.fd},
+				 &err),
+		0);
 	((struct translate_vm *)g.vm)->pool.policy = windows;
 	assert_int_equal(engine_translate.vcpu_create(g.vm, 0, &g.vcpu, &err), 0);
 	make_tables();

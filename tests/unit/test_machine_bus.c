@@ -72,10 +72,10 @@ static void memory_guards(void **state)
 static void memory_split(void **state)
 {
 	uint8_t host[1];
-	struct memory mem = {.fd = -1, .regions = 2, .size = MEMORY_LOW_END + MIB};
+	struct memory mem = {.fd = -1, .regions = 2};
 
-	mem.region[0] = (struct memory_region){0, MEMORY_LOW_END, host, 0};
-	mem.region[1] = (struct memory_region){MEMORY_HIGH_START, MIB, host, MEMORY_LOW_END};
+	mem.region[0] = (struct memory_region){.size = MEMORY_LOW_END, .host = host};
+	mem.region[1] = (struct memory_region){.gpa = MEMORY_HIGH_START, .size = MIB, .host = host};
 	assert_null(memory_ptr(&mem, MEMORY_LOW_END - 1, 2));
 	assert_null(memory_ptr(&mem, MEMORY_LOW_END, 1));
 	assert_null(memory_ptr(&mem, MEMORY_HIGH_START - 1, 1));

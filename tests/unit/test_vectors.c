@@ -91,7 +91,12 @@ static int start(void **state)
 	if (t->ram == MAP_FAILED ||
 		cpuid_policy_init(&t->policy, CPUID_TRANSLATE, 1, kind->cpu, &err) ||
 		engine_translate.vm_create(&config, &t->vm, &err) ||
-		engine_translate.vm_map(t->vm, 0, RAM_SIZE, t->ram, -1, 0, &err) ||
+		engine_translate.vm_map(t->vm,
+			&(struct memory_region){.gpa = 0,
+				.size = RAM_SIZE,
+				.host = t->ram,
+				.fd = -1},
+			&err) ||
 		engine_translate.vcpu_create(t->vm, 0, &t->vcpu, &err))
 		return -1;
 	vm = (struct translate_vm *)t->vm; /* its first and only member */

@@ -21,10 +21,12 @@ static void changed(void *ctx)
 	((struct fixture *)ctx)->changed++;
 }
 
-static void written(void *ctx, uint64_t gpa, uint64_t size)
+static void written(struct engine_vm *vm, uint64_t gpa, uint64_t size)
 {
-	((struct fixture *)ctx)->written += size / VIRTIO_BALLOON_PAGE;
+	((struct fixture *)vm)->written += size / VIRTIO_BALLOON_PAGE;
 }
+
+static const struct engine counter = {.vm_written = written};
 
 static int set_up(void **state)
 {
@@ -36,8 +38,8 @@ static int set_up(void **state)
 				 &f->balloon, &err),
 		0);
 	rig_start(&f->rig, ~0ull, f->ring, 3);
-	f->rig.mem.written = written;
-	f->rig.mem.written_ctx = f;
+	f->rig.mem.engine = &counter;
+	f->rig.mem.vm = (struct engine_vm *)f;
 	*state = f;
 	return 0;
 }

@@ -29,10 +29,12 @@ struct world {
 	uint64_t written;
 };
 
-static void count_written(void *ctx, uint64_t gpa, uint64_t size)
+static void count_written(struct engine_vm *vm, uint64_t gpa, uint64_t size)
 {
-	((struct world *)ctx)->written += size;
+	((struct world *)vm)->written += size;
 }
+
+static const struct engine counter = {.vm_written = count_written};
 
 static struct world *world_open(bool indirect, bool event_idx)
 {
@@ -41,8 +43,8 @@ static struct world *world_open(bool indirect, bool event_idx)
 
 	assert_non_null(w);
 	assert_int_equal(memory_create(&w->mem, MEMORY, 0, false, &err), 0);
-	w->mem.written = count_written;
-	w->mem.written_ctx = w;
+	w->mem.engine = &counter;
+	w->mem.vm = (struct engine_vm *)w;
 	w->queue = (struct virtq){.memory = &w->mem, .size_max = 256};
 	virtq_reset(&w->queue);
 	w->queue.size = SIZE;

@@ -40,12 +40,12 @@ int kvm_irqchip_init(struct engine_vm *vm, struct error *err)
 	return 0;
 }
 
-bool kvm_has_apics(struct engine_vm *vm)
+static bool apic_in_use(struct engine_vm *vm)
 {
 	return vm->apics;
 }
 
-void kvm_message(struct engine_vm *vm, uint64_t address, uint32_t data)
+static void apic_message(struct engine_vm *vm, uint64_t address, uint32_t data)
 {
 	struct kvm_msi msi = {
 		.address_lo = address,
@@ -58,7 +58,7 @@ void kvm_message(struct engine_vm *vm, uint64_t address, uint32_t data)
 	atomic_fetch_add_explicit(&vm->interrupts, 1, memory_order_relaxed);
 }
 
-void kvm_route(struct engine_vm *vm, unsigned pin, uint64_t address, uint32_t data)
+static void apic_route(struct engine_vm *vm, unsigned pin, uint64_t address, uint32_t data)
 {
 	const struct kvm_irq_routing_entry entry = {
 		.gsi = pin,
@@ -100,7 +100,7 @@ int kvm_notify_fd(struct engine_vm *vm, uint64_t gpa, int fd, bool on)
 	return ioctl(vm->fd, KVM_IOEVENTFD, &event) < 0 ? -errno : 0;
 }
 
-void kvm_get_apic(struct engine_vcpu *vcpu, struct engine_apic *apic)
+static void apic_get(struct engine_vcpu *vcpu, struct engine_apic *apic)
 {
 	struct kvm_lapic_state state = {0};
 	struct kvm_mp_state mp = {0};
@@ -121,7 +121,7 @@ void kvm_get_apic(struct engine_vcpu *vcpu, struct engine_apic *apic)
 		: ENGINE_RUNS;
 }
 
-int kvm_set_apic(struct engine_vcpu *vcpu, const struct engine_apic *apic, struct error *err)
+static int apic_set(struct engine_vcpu *vcpu, const struct engine_apic *apic, struct error *err)
 {
 	struct kvm_lapic_state state = {0};
 	struct kvm_mp_state mp = {0};
@@ -148,3 +148,11 @@ fail:
 	return error_set(err, errno, "KVM: processor %u: %s: %s", vcpu->index, what,
 		strerror(errno));
 }
+
+const struct engine_apic_ops kvm_apic_ops = {
+	.in_use = apic_in_use,
+	.message = apic_message,
+	.route = apic_route,
+	.get = apic_get,
+	.set = apic_set,
+};

@@ -28,7 +28,7 @@
 
 #define KVM_EXIT_REASONS 40
 
-#define KVM_REGIONS 8
+#define KVM_VCPUS 64
 #define KVM_PINS 24 /* of the I/O APIC */
 
 /* struct kvm_irq_routing with room for a message a pin. */
@@ -39,7 +39,7 @@ struct kvm_routes {
 
 struct engine_vm {
 	int kvm, fd;
-	unsigned vcpus, slots;
+	unsigned vcpus;
 	size_t run_size;
 	const struct cpuid_policy *cpuid;
 	const struct engine_callbacks *callbacks;
@@ -49,7 +49,15 @@ struct engine_vm {
 	unsigned debug; /* KVM_GUESTDBG_ flags that there are */
 	pthread_mutex_t lock;
 	struct kvm_routes routes; /* by lock */
-	struct kvm_userspace_memory_region region[KVM_REGIONS];
+	struct memory_region
+		region[REGIONS_MAX]; /* by slot; size 0: free; by lock while vCPUs run */
+	struct engine_vcpu *vcpu[KVM_VCPUS];
+	struct {
+		int fd, stop; /* the userfaultfd, and what ends the thread; -1 */
+		pthread_t thread;
+		bool started;
+		bool lost; /* a page could not be had */
+	} absent;
 	_Atomic uint64_t exits[KVM_EXIT_REASONS]; /* by KVM_EXIT_*; the last counts all others */
 	_Atomic uint64_t interrupts, kicks;
 };
@@ -87,19 +95,25 @@ int kvm_probe(struct error *err);
 
 /* irqchip.c. Before the first vCPU: the local APICs become the kernel's, if it can. */
 int kvm_irqchip_init(struct engine_vm *vm, struct error *err);
-bool kvm_has_apics(struct engine_vm *vm);
-void kvm_message(struct engine_vm *vm, uint64_t address, uint32_t data);
-void kvm_route(struct engine_vm *vm, unsigned pin, uint64_t address, uint32_t data);
+extern const struct engine_apic_ops kvm_apic_ops;
 int kvm_notify_fd(struct engine_vm *vm, uint64_t gpa, int fd, bool on);
-void kvm_get_apic(struct engine_vcpu *vcpu, struct engine_apic *apic);
-int kvm_set_apic(struct engine_vcpu *vcpu, const struct engine_apic *apic, struct error *err);
 
 /* memory.c */
-int kvm_map(struct engine_vm *vm, uint64_t gpa, uint64_t size, void *host, int fd, uint64_t offset,
+int kvm_map(struct engine_vm *vm, const struct memory_region *region, struct error *err);
+int kvm_unmap(struct engine_vm *vm, uint64_t gpa, uint64_t size, struct error *err);
+int kvm_protect(struct engine_vm *vm, uint64_t gpa, uint64_t size, bool read_only,
 	struct error *err);
-int kvm_dirty_log(struct engine_vm *vm, bool on, struct error *err);
-int kvm_dirty_read(struct engine_vm *vm, uint64_t gpa, uint64_t size, uint64_t *bitmap,
-	struct error *err);
+int kvm_door(struct engine_vm *vm, uint64_t gpa, uint64_t size, struct error *err);
+void kvm_log_collect(struct engine_vm *vm, const struct memory_region *part);
+
+/*
+ * absent.c: between the two, pages of the region that its door says are absent are brought when a vCPU
+ * touches them. -ENOTSUP where the host does not let us.
+ */
+int kvm_absent_watch(struct engine_vm *vm, const struct memory_region *region, struct error *err);
+void kvm_absent_unwatch(struct engine_vm *vm, const struct memory_region *region);
+/* No vCPU runs any more. */
+void kvm_absent_end(struct engine_vm *vm);
 
 enum engine_exit kvm_vcpu_run(struct engine_vcpu *vcpu, struct error *err);
 void kvm_vcpu_kick(struct engine_vcpu *vcpu, bool force);

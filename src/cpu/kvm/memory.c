@@ -1,54 +1,164 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guest memory, and which pages of it vCPUs have written. */
+/* Guest memory, and which pages of it vCPUs have written. Each region is a slot of the kernel's. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
 #include "cpu/kvm/kvm.h"
 
-int kvm_map(struct engine_vm *vm, uint64_t gpa, uint64_t size, void *host, int fd, uint64_t offset,
-	struct error *err)
+/* Tells the kernel of a slot as it is now; `size`: its bytes, 0 for no slot any more. */
+static int set_slot(struct engine_vm *vm, unsigned slot, uint64_t size, struct error *err)
 {
-	struct kvm_userspace_memory_region region = {
-		.slot = vm->slots,
-		.guest_phys_addr = gpa,
+	const struct memory_region *region = &vm->region[slot];
+	struct kvm_userspace_memory_region set = {
+		.slot = slot,
+		.flags = (region->read_only ? KVM_MEM_READONLY : 0) |
+			(page_door_logs(region->door) ? KVM_MEM_LOG_DIRTY_PAGES : 0),
+		.guest_phys_addr = region->gpa,
 		.memory_size = size,
-		.userspace_addr = (uintptr_t)host,
+		.userspace_addr = (uintptr_t)region->host,
 	};
 
-	if (vm->slots == KVM_REGIONS)
-		return error_set(err, ENOSPC, "KVM: more than %d memory regions", KVM_REGIONS);
-	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
+	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &set) < 0)
 		return error_set(err, errno, "KVM: guest memory: %s", strerror(errno));
-	vm->region[vm->slots++] = region;
 	return 0;
 }
 
-int kvm_dirty_log(struct engine_vm *vm, bool on, struct error *err)
+static int check_read_only(struct engine_vm *vm, struct error *err)
 {
-	for (unsigned i = 0; i < vm->slots; i++) {
-		struct kvm_userspace_memory_region *region = &vm->region[i];
+	if (ioctl(vm->kvm, KVM_CHECK_EXTENSION, KVM_CAP_READONLY_MEM) > 0)
+		return 0;
+	return error_set(err, ENOTSUP, "this host's KVM has no read-only guest memory");
+}
 
-		region->flags = on ? KVM_MEM_LOG_DIRTY_PAGES : 0;
-		if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, region) < 0)
-			return error_set(err, errno, "KVM: dirty log: %s", strerror(errno));
-	}
+static int watch_absent(struct engine_vm *vm, const struct memory_region *region, struct error *err)
+{
+	if (page_door_is_lazy(region->door))
+		return kvm_absent_watch(vm, region, err);
+	kvm_absent_unwatch(vm, region);
 	return 0;
 }
 
-int kvm_dirty_read(struct engine_vm *vm, uint64_t gpa, uint64_t size, uint64_t *bitmap,
+int kvm_map(struct engine_vm *vm, const struct memory_region *region, struct error *err)
+{
+	unsigned slot = REGIONS_MAX;
+	int r = region_check(region, err);
+
+	if (!r && region->read_only)
+		r = check_read_only(vm, err);
+	for (unsigned i = 0; i < REGIONS_MAX && !r; i++) {
+		if (vm->region[i].size)
+			r = region_conflict(region, &vm->region[i], err);
+		else if (slot == REGIONS_MAX)
+			slot = i;
+	}
+	if (r)
+		return r;
+	if (slot == REGIONS_MAX)
+		return error_set(err, ENOSPC, "KVM: more than %u memory regions", REGIONS_MAX);
+	if (page_door_is_lazy(region->door))
+		r = kvm_absent_watch(vm, region, err);
+	if (r)
+		return r;
+	pthread_mutex_lock(&vm->lock);
+	vm->region[slot] = *region;
+	pthread_mutex_unlock(&vm->lock);
+	r = set_slot(vm, slot, region->size, err);
+	if (r)
+		vm->region[slot].size = 0;
+	return r;
+}
+
+static int find_slot(struct engine_vm *vm, uint64_t gpa, uint64_t size, struct error *err)
+{
+	for (unsigned i = 0; i < REGIONS_MAX; i++)
+		if (size && vm->region[i].gpa == gpa && vm->region[i].size == size)
+			return (int)i;
+	return error_set(err, EINVAL, "KVM: no memory region is at %#llx", (unsigned long long)gpa);
+}
+
+/* The kernel's log of a slot, which begins anew with that, goes to the region's door. */
+static void collect(struct engine_vm *vm, unsigned slot)
+{
+	const struct memory_region *region = &vm->region[slot];
+	uint64_t pages = region->size / REGION_PAGE;
+	uint64_t *bits = page_door_logs(region->door) ? calloc((pages + 63) / 64, 8) : NULL;
+	struct kvm_dirty_log log = {.slot = slot, .dirty_bitmap = bits};
+
+	if (!page_door_logs(region->door))
+		return;
+	/* what is not known counts as written */
+	if (!bits || ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log) < 0)
+		page_door_mark(region->door, region->door_page, pages);
+	else
+		for (uint64_t i = 0; i < pages; i++)
+			if (bits[i / 64] >> i % 64 & 1)
+				page_door_mark(region->door, region->door_page + i, 1);
+	free(bits);
+}
+
+int kvm_unmap(struct engine_vm *vm, uint64_t gpa, uint64_t size, struct error *err)
+{
+	int slot = find_slot(vm, gpa, size, err);
+	int r;
+
+	if (slot < 0)
+		return slot;
+	collect(vm, (unsigned)slot);
+	r = set_slot(vm, (unsigned)slot, 0, err);
+	if (r)
+		return r;
+	kvm_absent_unwatch(vm, &vm->region[slot]);
+	pthread_mutex_lock(&vm->lock);
+	vm->region[slot].size = 0;
+	pthread_mutex_unlock(&vm->lock);
+	return 0;
+}
+
+/* The kernel takes that of a new slot only. */
+int kvm_protect(struct engine_vm *vm, uint64_t gpa, uint64_t size, bool read_only,
 	struct error *err)
 {
-	for (unsigned i = 0; i < vm->slots; i++) {
-		const struct kvm_userspace_memory_region *region = &vm->region[i];
-		struct kvm_dirty_log log = {.slot = i, .dirty_bitmap = bitmap};
+	int slot = find_slot(vm, gpa, size, err);
+	int r = slot < 0 ? slot : 0;
+	struct memory_region *region = &vm->region[slot < 0 ? 0 : slot];
 
-		if (region->guest_phys_addr != gpa || region->memory_size != size)
-			continue;
-		if (ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log) < 0)
-			return error_set(err, errno, "KVM: dirty log: %s", strerror(errno));
-		return 0;
+	if (r || region->read_only == read_only)
+		return r;
+	if (read_only)
+		r = check_read_only(vm, err);
+	for (unsigned i = 0; i < REGIONS_MAX && !r; i++) {
+		struct memory_region changed = *region;
+
+		changed.read_only = read_only;
+		if (i != (unsigned)slot && vm->region[i].size)
+			r = region_conflict(&changed, &vm->region[i], err);
 	}
-	return error_set(err, EINVAL, "KVM: dirty log: no memory region is at %#llx",
-		(unsigned long long)gpa);
+	if (r)
+		return r;
+	collect(vm, (unsigned)slot);
+	r = set_slot(vm, (unsigned)slot, 0, err);
+	if (r)
+		return r;
+	region->read_only = read_only;
+	return set_slot(vm, (unsigned)slot, size, err);
+}
+
+int kvm_door(struct engine_vm *vm, uint64_t gpa, uint64_t size, struct error *err)
+{
+	int slot = find_slot(vm, gpa, size, err);
+	int r;
+
+	if (slot < 0)
+		return slot;
+	r = watch_absent(vm, &vm->region[slot], err);
+	return r ? r : set_slot(vm, (unsigned)slot, size, err);
+}
+
+void kvm_log_collect(struct engine_vm *vm, const struct memory_region *part)
+{
+	for (unsigned i = 0; i < REGIONS_MAX; i++)
+		if (vm->region[i].size && region_holds(&vm->region[i], part->gpa))
+			collect(vm, i);
 }

@@ -274,6 +274,11 @@ enum engine_exit kvm_vcpu_run(struct engine_vcpu *vcpu, struct error *err)
 		bool leave;
 		int rc;
 
+		if (__atomic_load_n(&vcpu->vm->absent.lost, __ATOMIC_SEQ_CST)) {
+			error_set(err, EIO, "a page of the guest's memory cannot be had");
+			exit = ENGINE_EXIT_ERROR;
+			break;
+		}
 		__atomic_store_n(&run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 		leave = atomic_load(&vcpu->forced);
 		if (leave && !vcpu->unfinished)

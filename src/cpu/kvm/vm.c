@@ -92,6 +92,7 @@ static void vm_destroy(struct engine_vm *vm)
 {
 	if (!vm)
 		return;
+	kvm_absent_end(vm);
 	if (vm->fd >= 0)
 		close(vm->fd);
 	if (vm->kvm >= 0)
@@ -111,7 +112,7 @@ static int vm_create(const struct engine_vm_config *config, struct engine_vm **o
 	*out = NULL;
 	if (!vm)
 		return error_set(err, ENOMEM, "KVM: out of memory");
-	vm->fd = -1;
+	vm->fd = vm->absent.fd = vm->absent.stop = -1;
 	pthread_mutex_init(&vm->lock, NULL);
 	vm->vcpus = config->vcpus;
 	vm->cpuid = config->cpuid;
@@ -160,6 +161,8 @@ static void vcpu_destroy(struct engine_vcpu *vcpu)
 {
 	if (!vcpu)
 		return;
+	if (vcpu->vm->vcpu[vcpu->index] == vcpu)
+		vcpu->vm->vcpu[vcpu->index] = NULL;
 	if (vcpu->run != MAP_FAILED)
 		munmap(vcpu->run, vcpu->vm->run_size);
 	if (vcpu->fd >= 0)
@@ -186,8 +189,11 @@ static int vcpu_create(struct engine_vm *vm, unsigned index, struct engine_vcpu 
 	int rc;
 
 	*out = NULL;
-	if (!vcpu)
-		return error_set(err, ENOMEM, "KVM: out of memory");
+	if (!vcpu || index >= KVM_VCPUS) {
+		free(vcpu);
+		return error_set(err, ENOMEM, "KVM: no memory, or more than %u processors",
+			KVM_VCPUS);
+	}
 	vcpu->vm = vm;
 	vcpu->index = index;
 	vcpu->run = MAP_FAILED;
@@ -207,6 +213,7 @@ static int vcpu_create(struct engine_vm *vm, unsigned index, struct engine_vcpu 
 		rc = kvm_cpuid_set(vcpu, err);
 	if (rc)
 		goto fail;
+	vm->vcpu[index] = vcpu;
 	*out = vcpu;
 	return 0;
 fail:
@@ -253,18 +260,17 @@ static void vm_stats(struct engine_vm *vm, FILE *out)
 
 const struct engine engine_kvm = {
 	.name = "kvm",
+	.kind = CPUID_KVM,
+	.apic = &kvm_apic_ops,
 	.probe = kvm_probe,
 	.vm_create = vm_create,
 	.vm_destroy = vm_destroy,
 	.vm_map = kvm_map,
+	.vm_unmap = kvm_unmap,
+	.vm_protect = kvm_protect,
 	.vm_written = vm_written,
-	.vm_dirty_log = kvm_dirty_log,
-	.vm_dirty_read = kvm_dirty_read,
-	.vm_has_apics = kvm_has_apics,
-	.vm_message = kvm_message,
-	.vm_route = kvm_route,
-	.vcpu_get_apic = kvm_get_apic,
-	.vcpu_set_apic = kvm_set_apic,
+	.vm_door = kvm_door,
+	.vm_log_collect = kvm_log_collect,
 	.vm_notify_fd = kvm_notify_fd,
 	.vcpu_create = vcpu_create,
 	.vcpu_destroy = vcpu_destroy,

@@ -13,8 +13,7 @@
 #include "cpu/translate/run/run.h"
 #include "cpu/translate/run/sight.h"
 #include "cpu/translate/run/stubs.h"
-#include "cpu/translate/vm.h"
-#include "cpu/translate/memory/walk.h"
+#include "cpu/translate/memory/mmu.h"
 
 #define CODE_CACHE_SIZE (256u << 20) /* unless the owner says otherwise */
 #define HWCAP2_FSGSBASE 2u
@@ -51,10 +50,7 @@ static void vm_destroy(struct engine_vm *e)
 	struct translate_vm *vm = &e->vm;
 
 	cache_destroy(&vm->cache);
-	for (unsigned i = 0; i < vm->regions; i++) {
-		munmap(vm->region[i].pages, (vm->region[i].size >> 12) * sizeof(struct page));
-		munmap(vm->region[i].populated, vm->region[i].size / PIECE_PRIVATE + 1);
-	}
+	vm_unmap_all(vm);
 	hostmap_pool_destroy(vm);
 	free(e);
 }
@@ -93,22 +89,30 @@ static int vm_create(const struct engine_vm_config *config, struct engine_vm **o
 	return 0;
 }
 
-static int vm_map(struct engine_vm *e, uint64_t gpa, uint64_t size, void *host, int fd,
-	uint64_t offset, struct error *err)
+static int map(struct engine_vm *e, const struct memory_region *region, struct error *err)
 {
-	struct translate_vm *vm = &e->vm;
-	struct region *r;
+	return vm_map(&e->vm, region, err);
+}
 
-	if (vm->regions == VM_REGIONS)
-		return error_set(err, ENOSPC, "too many memory regions");
-	r = &vm->region[vm->regions];
-	*r = (struct region){.gpa = gpa, .size = size, .host = host, .fd = fd, .offset = offset};
-	r->pages = reserve((size >> 12) * sizeof(struct page));
-	r->populated = reserve(size / PIECE_PRIVATE + 1);
-	if (!r->pages || !r->populated)
-		return error_set(err, ENOMEM, "no memory for the guest's page table");
-	vm->regions++;
-	return 0;
+static int unmap(struct engine_vm *e, uint64_t gpa, uint64_t size, struct error *err)
+{
+	return vm_unmap(&e->vm, gpa, size, err);
+}
+
+static int protect(struct engine_vm *e, uint64_t gpa, uint64_t size, bool read_only,
+	struct error *err)
+{
+	return vm_protect(&e->vm, gpa, size, read_only, err);
+}
+
+static int door(struct engine_vm *e, uint64_t gpa, uint64_t size, struct error *err)
+{
+	return vm_door(&e->vm, gpa, size, err);
+}
+
+static void log_rearm(struct engine_vm *e, const struct memory_region *part)
+{
+	vm_log_rearm(&e->vm, part);
 }
 
 static void vm_written(struct engine_vm *e, uint64_t gpa, uint64_t size)
@@ -159,9 +163,8 @@ static void vcpu_destroy(struct engine_vcpu *e)
 	struct translate_vcpu *p = &e->p;
 	struct translate_vm *vm = p->v ? p->v->vm : NULL;
 
-	for (unsigned i = 0; vm && i < vm->regions; i++)
-		if (p->write_hint[i])
-			munmap(p->write_hint[i], (vm->region[i].size >> 12) * 4);
+	if (vm)
+		vm_unmap_vcpu(vm, p);
 	if (p->v) {
 		sight_thread_end(p->v);
 		signal_thread_end(p->v);
@@ -192,12 +195,7 @@ static int vcpu_map(struct translate_vcpu *p, struct translate_vm *vm, struct er
 		return error_set(err, ENOMEM, "no memory for a vCPU");
 	p->v->vm = vm;
 	p->v->private_data = p;
-	for (unsigned i = 0; i < vm->regions; i++) {
-		p->write_hint[i] = reserve((vm->region[i].size >> 12) * 4);
-		if (!p->write_hint[i])
-			return error_set(err, ENOMEM, "no memory for a vCPU");
-	}
-	return 0;
+	return vm_map_vcpu(vm, p, err);
 }
 
 static void vcpu_init(struct vcpu *v, unsigned index)
@@ -263,6 +261,9 @@ static enum engine_exit vcpu_run(struct engine_vcpu *e, struct error *err)
 	v->tlb = NULL;
 	mode_update(v);
 	out = run(v);
+	if (v->vm->lost)
+		out = OUT_ERROR;
+	mem_settle(v);
 	vcpu_vectors_save(v);
 	e->p.running = false;
 	switch (out) {
@@ -276,6 +277,8 @@ static enum engine_exit vcpu_run(struct engine_vcpu *e, struct error *err)
 	case OUT_DEBUG:
 		return ENGINE_EXIT_DEBUG;
 	default:
+		if (v->vm->lost)
+			error_set(err, EIO, "a page of the guest's memory cannot be had");
 		error_set(err, EIO, "the translating engine failed at RIP %#llx",
 			(unsigned long long)v->cpu.rip);
 		return ENGINE_EXIT_ERROR;
@@ -332,7 +335,7 @@ static int vcpu_translate(struct engine_vcpu *e, uint64_t gva, uint64_t *gpa)
 	struct walk w;
 	uint32_t error;
 
-	if (walk(e->p.v->vm, &e->p.v->cpu, gva, (struct walk_access){.peek = true}, &w, &error))
+	if (mmu_walk(e->p.v, gva, (struct walk_access){.peek = true}, &w, &error))
 		return -EFAULT;
 	*gpa = w.gpa;
 	return 0;
@@ -347,11 +350,16 @@ static bool vm_trim(struct engine_vm *e)
 
 const struct engine engine_translate = {
 	.name = "translate",
-	.collapses = true,
+	.kind = CPUID_TRANSLATE,
+	.makes_huge_pages = true,
 	.probe = probe,
 	.vm_create = vm_create,
 	.vm_destroy = vm_destroy,
-	.vm_map = vm_map,
+	.vm_map = map,
+	.vm_unmap = unmap,
+	.vm_protect = protect,
+	.vm_door = door,
+	.vm_log_rearm = log_rearm,
 	.vm_written = vm_written,
 	.vcpu_create = vcpu_create,
 	.vcpu_destroy = vcpu_destroy,

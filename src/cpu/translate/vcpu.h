@@ -177,7 +177,7 @@ void mmu_flush_nonglobal(struct vcpu *v);             /* the current PCID */
 void mmu_flush_page(struct vcpu *v, uint64_t linear); /* INVLPG: current PCID and global */
 void mmu_flush_pcid(struct vcpu *v, unsigned pcid);
 /* What MOV CRn looks at before PAE paging: see walk_pdptes_good(). */
-bool mmu_pdptes_good(const struct vcpu *v, uint64_t cr3);
+bool mmu_pdptes_good(struct vcpu *v, uint64_t cr3);
 /*
  * CR3 was loaded: cpu.cr3 holds the new value (bit 63 cleared). keep: bit 63 was set (PCID entries
  * stay).

@@ -3,10 +3,20 @@
 
 struct region *vm_region(struct translate_vm *vm, uint64_t gpa)
 {
-	for (unsigned i = 0; i < vm->regions; i++)
-		if (gpa - vm->region[i].gpa < vm->region[i].size)
-			return &vm->region[i];
-	return NULL;
+	unsigned low = 0, high = vm->regions;
+	struct region *r;
+
+	/* the last one that begins at gpa or below */
+	while (low < high) {
+		unsigned middle = (low + high) / 2;
+
+		if (vm->by_gpa[middle]->gpa <= gpa)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	r = low ? vm->by_gpa[low - 1] : NULL;
+	return r && gpa - r->gpa < r->size ? r : NULL;
 }
 
 const struct cpuid_policy *vcpu_cpuid(const struct vcpu *v)

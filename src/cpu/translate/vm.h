@@ -8,12 +8,12 @@
 
 #include <stdint.h>
 
+#include "cpu/region.h"
 #include "cpu/translate/cache/cache.h"
 #include "cpu/translate/host.h"
 #include "cpu/translate/memory/tlb.h"
 #include "cpu/translate/vcpu.h"
 
-#define VM_REGIONS 8
 #define VM_VCPUS 64
 
 struct region {
@@ -23,6 +23,10 @@ struct region {
 	uint8_t *populated; /* one byte for each piece of vm_piece() */
 	int fd;             /* the shared memory that host maps, at offset; -1: private memory */
 	uint64_t offset;
+	uint32_t number; /* of its first page, among all regions' (vm_map.c); for windows */
+	bool read_only;
+	struct page_door *door; /* NULL: nobody asks ... */
+	uint64_t door_page;     /* ... of its pages, of which this is the first */
 };
 
 /*
@@ -49,7 +53,8 @@ struct translate_vm {
 	struct engine_vm_config config;
 	struct cache cache; /* its lock guards pages too */
 	unsigned regions;
-	struct region region[VM_REGIONS];
+	struct region *by_gpa[REGIONS_MAX]; /* so many, in the order of their addresses */
+	struct region region[REGIONS_MAX];  /* they stay where they are; size 0: none */
 	struct translate_vcpu *vcpu[VM_VCPUS];
 	unsigned vcpus;
 	unsigned host_cpus; /* that this process may use */
@@ -59,6 +64,8 @@ struct translate_vm {
 	struct hostmap_pool pool;
 	struct lock exclusive; /* held by who wants all others outside of translated code */
 	atomic_bool stop;      /* ... and is waiting for it, or has it */
+	unsigned logs;         /* regions whose writes somebody follows */
+	bool lost;             /* a page could not be brought */
 };
 
 /* What mem_host() was asked for to be written: looked at for code once it has been. */
@@ -73,9 +80,9 @@ struct translate_vcpu {
 	struct vcpu *v;
 	int fd;
 	struct tlb context[CTX_COUNT];
-	uint64_t clock;                   /* for LRU of contexts */
-	uint32_t *write_hint[VM_REGIONS]; /* per page: where it may be writable, see tlb_where() */
-	uint32_t mode;                    /* MODE_* of blocks that run now */
+	uint64_t clock;                    /* for LRU of contexts */
+	uint32_t *write_hint[REGIONS_MAX]; /* per page: where it may be writable, see tlb_where() */
+	uint32_t mode;                     /* MODE_* of blocks that run now */
 	uint8_t *bounce;
 	void *signal_stack;
 	size_t signal_stack_size;
@@ -145,9 +152,43 @@ enum outcome mmu_slow_mask(struct vcpu *v, const struct slow_access *d, uint64_t
 
 /* The region and page of a guest physical address, or NULL where there is no memory. */
 struct region *vm_region(struct translate_vm *vm, uint64_t gpa);
+/*
+ * vm_map.c: what engine.h says of them. No vCPU runs. No address, host page, code or window of what was
+ * known before is left to any vCPU.
+ */
+int vm_map(struct translate_vm *vm, const struct memory_region *region, struct error *err);
+int vm_unmap(struct translate_vm *vm, uint64_t gpa, uint64_t size, struct error *err);
+int vm_protect(struct translate_vm *vm, uint64_t gpa, uint64_t size, bool read_only,
+	struct error *err);
+int vm_door(struct translate_vm *vm, uint64_t gpa, uint64_t size, struct error *err);
+void vm_unmap_all(struct translate_vm *vm); /* there are no vCPUs any more */
+/* rearm.c: engine.h's vm_log_rearm(). */
+void vm_log_rearm(struct translate_vm *vm, const struct memory_region *part);
+/* What a vCPU keeps of each region; it is made and unmade. -ENOMEM. */
+int vm_map_vcpu(struct translate_vm *vm, struct translate_vcpu *p, struct error *err);
+void vm_unmap_vcpu(struct translate_vm *vm, struct translate_vcpu *p);
 static inline struct page *region_page(struct region *r, uint64_t gpa)
 {
 	return &r->pages[(gpa - r->gpa) >> 12];
+}
+
+/* What the region's door says of a page (page_door.h). */
+static inline uint64_t region_door_page(const struct region *r, uint64_t gpa)
+{
+	return r->door_page + ((gpa - r->gpa) >> 12);
+}
+static inline bool region_here(const struct region *r, uint64_t gpa)
+{
+	return page_door_is_here(r->door, region_door_page(r, gpa));
+}
+static inline void region_mark(const struct region *r, uint64_t gpa)
+{
+	page_door_mark(r->door, region_door_page(r, gpa), 1);
+}
+/* If writes are followed: is it known that this page is written? Else true. */
+static inline bool region_marked(const struct region *r, uint64_t gpa)
+{
+	return !page_door_logs(r->door) || page_door_is_marked(r->door, region_door_page(r, gpa));
 }
 
 #endif

@@ -136,15 +136,11 @@ unsigned boot_memory_map(const struct memory *mem, struct boot_range ranges[BOOT
 	ranges[n++] = (struct boot_range){0, BOOT_LOW_END, BOOT_RAM};
 	ranges[n++] = (struct boot_range){BOOT_LOW_END, 0xa0000 - BOOT_LOW_END, BOOT_RESERVED};
 	ranges[n++] = (struct boot_range){0xe0000, 0x20000, BOOT_RESERVED};
-	for (unsigned i = 0; i < mem->regions; i++) {
-		uint64_t start = mem->region[i].gpa;
-		uint64_t end = i ? start + mem->region[i].size : memory_low_end(mem);
-
-		if (start < MIB)
-			start = MIB;
-		if (end > start)
-			ranges[n++] = (struct boot_range){start, end - start, BOOT_RAM};
-	}
+	if (memory_low_end(mem) > MIB)
+		ranges[n++] = (struct boot_range){MIB, memory_low_end(mem) - MIB, BOOT_RAM};
+	if (mem->size + mem->room > mem->low)
+		ranges[n++] = (struct boot_range){MEMORY_HIGH_START,
+			mem->size + mem->room - mem->low, BOOT_RAM};
 	if (mem->room)
 		ranges[n++] = (struct boot_range){memory_low_end(mem), mem->room, BOOT_RESERVED};
 	/* The APICs. */

@@ -234,6 +234,25 @@ bool cache_invalidate(struct translate_vm *vm, uint64_t gpa, uint64_t size)
 	return any;
 }
 
+void cache_invalidate_torn(struct translate_vm *vm)
+{
+	struct cache *c = &vm->cache;
+
+	lock_take(&c->lock);
+	for (uint32_t i = cache_next(c, 0); i; i = cache_next(c, i)) {
+		const struct tblock *b = &c->block[i];
+		struct region *r = vm_region(vm, b->gpa);
+
+		if (b->dead || b->crosses || (b->gpa & 4095) + b->size <= 4096)
+			continue;
+		c->changes++;
+		forget(vm, i);
+		if (r)
+			cache_relist(c, region_page(r, b->gpa), b->gpa);
+	}
+	lock_drop(&c->lock);
+}
+
 /* --- places in the code --------------------------------------------------------------------- */
 
 const struct tblock *cache_block_at(const struct cache *c, const void *pc)

@@ -204,6 +204,10 @@ enum outcome cache_follow(struct vcpu *v, uint32_t index, uint32_t generation, v
 /* Forgets blocks that hold any byte of the range; true if there were any. Any thread. */
 bool cache_invalidate(struct translate_vm *vm, uint64_t gpa, uint64_t size);
 /*
+ * Forgets blocks whose last instruction goes on where there was no memory. No vCPU runs.
+ */
+void cache_invalidate_torn(struct translate_vm *vm);
+/*
  * Supervisor mappings change: forgets links to other pages. linear: only if one may go to this page;
  * ~0: in any case.
  */

@@ -167,24 +167,6 @@ static bool has_room(const struct cache *c)
 /* --- watching pages --------------------------------------------------------------------- */
 
 /*
- * A vCPU that has passed its TLB check may not yet have stored. Wait until it has left translated
- * code, or is in a helper, where a store is followed by a look at has_code.
- */
-static void wait_for_store(struct vcpu *self, struct translate_vcpu *other)
-{
-	uint32_t state = atomic_load(&other->exec_state);
-
-	if (other->v == self || (state & EXEC_BITS) != EXEC_CODE)
-		return;
-	vcpu_interrupt(other->v, KICK_CODE);
-	for (unsigned turns = 0; atomic_load(&other->exec_state) == state; turns++)
-		if (turns % 256 == 255)
-			lock_yield();
-		else
-			__builtin_ia32_pause();
-}
-
-/*
  * Takes write permission for the page from everyone, before its bytes are read. This may take until
  * another vCPU's thread runs again: a lock of its own.
  */
@@ -215,7 +197,7 @@ static void watch(struct vcpu *v, struct region *r, uint64_t gpa)
 		for (unsigned n = 0; n < CTX_COUNT; n++)
 			found |= tlb_demote(&p->context[n], host, where);
 		if (found)
-			wait_for_store(v, p);
+			vcpu_wait_for_store(v, p);
 	}
 	__atomic_store_n(&page->has_code, PAGE_WATCHED, __ATOMIC_RELEASE);
 	lock_drop(&vm->cache.watching);

@@ -35,7 +35,7 @@ static enum outcome cr0_check(struct vcpu *v, uint64_t value)
 }
 
 /* PAE paging loads four entries at once, and refuses bad ones. */
-static bool pae_good(const struct vcpu *v, uint64_t cr0, uint64_t cr3, uint64_t cr4)
+static bool pae_good(struct vcpu *v, uint64_t cr0, uint64_t cr3, uint64_t cr4)
 {
 	if (!(cr0 & CR0_PG) || !(cr4 & CR4_PAE) || v->cpu.efer & EFER_LME)
 		return true;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where code is fetched from: an address's page, remembered by its TLB context. */
 #include "cpu/translate/memory/mmu.h"
-#include "cpu/translate/memory/walk.h"
 
 enum outcome mmu_fetch(struct vcpu *v, uint64_t linear, uint64_t *gpa)
 {
 	struct tlb *t = v->tlb;
 	struct fetch_entry *f = &t->fetch[linear >> 12 & (FETCH_ENTRIES - 1)];
 	struct walk w;
+	struct region *r;
 	uint32_t error;
 
 	if ((f->page & ~2ull) == ((linear & ~4095ull) | 1)) {
@@ -15,9 +15,12 @@ enum outcome mmu_fetch(struct vcpu *v, uint64_t linear, uint64_t *gpa)
 		return OUT_OK;
 	}
 	v->count.walk++;
-	if (walk(v->vm, &v->cpu, linear,
-		    (struct walk_access){.fetch = true, .user = v->cpu.cpl == 3}, &w, &error))
+	if (mmu_walk(v, linear, (struct walk_access){.fetch = true, .user = v->cpu.cpl == 3}, &w,
+		    &error))
 		return mmu_page_fault(v, linear, error);
+	r = vm_region(v->vm, w.gpa);
+	if (r && !mmu_bring(v, r, w.gpa))
+		return mmu_page_fault(v, linear, 0);
 	t->fetched = true;
 	if (!w.global)
 		t->fetched_nonglobal = true;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Forgetting translations of addresses: INVLPG, CR3 and its relatives. */
-#include "cpu/translate/vm.h"
-#include "cpu/translate/memory/walk.h"
+#include "cpu/translate/memory/mmu.h"
 
 static struct tlb *user_context(struct vcpu *v)
 {
@@ -26,9 +25,11 @@ static struct tlb *user_context(struct vcpu *v)
 	return oldest;
 }
 
-bool mmu_pdptes_good(const struct vcpu *v, uint64_t cr3)
+bool mmu_pdptes_good(struct vcpu *v, uint64_t cr3)
 {
-	return walk_pdptes_good(v->vm, cr3);
+	struct region *r = vm_region(v->vm, (uint32_t)cr3);
+
+	return (!r || mmu_bring(v, r, (uint32_t)cr3)) && walk_pdptes_good(v->vm, cr3);
 }
 
 void mmu_flush_all(struct vcpu *v)

@@ -89,7 +89,7 @@ struct hostmap *hostmap_create(struct translate_vm *vm, int64_t *table)
 	struct hostmap *w;
 
 	for (unsigned i = 0; i < vm->regions; i++)
-		if (vm->region[i].fd < 0)
+		if (vm->by_gpa[i]->fd < 0)
 			return NULL;
 	if (!vm->pool.void_base)
 		return NULL;

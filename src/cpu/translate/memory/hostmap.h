@@ -36,6 +36,8 @@
 #include "base/error.h"
 #include "cpu/translate/lock.h"
 
+struct memory_region;
+struct region;
 struct translate_vm;
 struct vcpu;
 
@@ -94,5 +96,8 @@ void hostmap_expect(struct vcpu *v, uint64_t linear);
 void hostmap_expected(struct vcpu *v);
 /* Takes write permission for a host page from all windows of the guest. Any thread. */
 void hostmap_demote(struct vcpu *v, const uint8_t *host_page);
+/* The same for the pages of `part` of a region that have been taken out of its door's log. */
+void hostmap_demote_taken(struct translate_vm *vm, const struct region *r,
+	const struct memory_region *part);
 
 #endif

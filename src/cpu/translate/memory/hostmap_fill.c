@@ -15,7 +15,7 @@
 
 static uint32_t entry_of(const struct region *r, uint64_t gpa, bool write)
 {
-	return (uint32_t)((r->offset + (gpa - r->gpa)) >> 12) + 1 + (write ? ENTRY_WRITE : 0);
+	return r->number + (uint32_t)((gpa - r->gpa) >> 12) + (write ? ENTRY_WRITE : 0);
 }
 
 static bool has_code(struct region *r, uint64_t gpa)
@@ -23,14 +23,36 @@ static bool has_code(struct region *r, uint64_t gpa)
 	return __atomic_load_n(&region_page(r, gpa)->has_code, __ATOMIC_SEQ_CST);
 }
 
+/* Pages with one number after the other are of one region. */
+static const struct region *region_of(const struct translate_vm *vm, uint32_t number)
+{
+	unsigned i = vm->regions - 1;
+
+	while (i && vm->by_gpa[i]->number > number)
+		i--;
+	return vm->by_gpa[i];
+}
+
 static bool map(struct hostmap *w, uint8_t *at, uint64_t size, uint32_t entry)
 {
-	const struct region *r = &w->vm->region[0];
+	uint32_t number = entry & ~ENTRY_WRITE;
+	const struct region *r = region_of(w->vm, number);
 	int prot = PROT_READ | (entry & ENTRY_WRITE ? PROT_WRITE : 0);
 
 	return !hostmap_sys_failed(
 		hostmap_sys_mmap(at, size, prot, MAP_SHARED | MAP_FIXED | MAP_POPULATE, r->fd,
-			((uint64_t)(entry & ~ENTRY_WRITE) - 1) << 12));
+			r->offset + ((uint64_t)(number - r->number) << 12)));
+}
+
+static bool may_write(struct region *r, const struct walk *w)
+{
+	return w->writable && w->dirty && !r->read_only;
+}
+
+/* Can the page be in a window at all? */
+static bool may_map(const struct region *r, uint64_t gpa)
+{
+	return r && r->fd >= 0 && region_here(r, gpa);
 }
 
 /* All of a large page. False: not now, or not as one. */
@@ -44,6 +66,9 @@ static bool map_whole(struct hostmap *w, struct chunk *c, struct region *r, uint
 		return false;
 	for (unsigned i = 0; write && i < CHUNK_PAGES; i++)
 		if (has_code(r, start + ((uint64_t)i << 12)))
+			return false;
+	for (unsigned i = 0; page_door_is_lazy(r->door) && i < CHUNK_PAGES; i++)
+		if (!region_here(r, start + ((uint64_t)i << 12)))
 			return false;
 	if (!map(w, hostmap_window_at(w, c->number << CHUNK_BITS), 1ull << CHUNK_BITS, entry))
 		return false;
@@ -63,7 +88,10 @@ static uint32_t look(struct vcpu *v, uint64_t linear)
 		!w.user || !w.accessed)
 		return 0;
 	r = vm_region(v->vm, w.gpa);
-	return r ? entry_of(r, w.gpa & ~4095ull, w.writable && w.dirty && !has_code(r, w.gpa)) : 0;
+	if (!may_map(r, w.gpa))
+		return 0;
+	return entry_of(r, w.gpa & ~4095ull,
+		may_write(r, &w) && !has_code(r, w.gpa) && region_marked(r, w.gpa));
 }
 
 /*
@@ -126,20 +154,26 @@ static bool reach_page(struct vcpu *v, struct hostmap *w, uint64_t linear, bool 
 	struct region *r;
 	struct walk at;
 	uint32_t error;
-	bool writable;
+	bool writable, logs;
 
 	if (walk(v->vm, &v->cpu, linear, access, &at, &error))
 		return false;
 	r = vm_region(v->vm, at.gpa);
-	if (!r || !hostmap_window_make(w, linear))
+	if (!may_map(r, at.gpa) || !hostmap_window_make(w, linear))
 		return false;
-	writable = at.writable && at.dirty && !has_code(r, at.gpa);
+	writable = may_write(r, &at) && !has_code(r, at.gpa);
 	if (write && !writable)
 		return false;
+	/* those who follow writes take them away with this lock held */
+	logs = page_door_logs(r->door);
+	if (logs && write)
+		region_mark(r, at.gpa);
+	writable = writable && region_marked(r, at.gpa);
 	c = chunk_make(w, linear);
 	if (!c)
 		return false;
-	if (at.page_bits >= CHUNK_BITS && map_whole(w, c, r, at.gpa, at.writable && at.dirty)) {
+	if (at.page_bits >= CHUNK_BITS && !(logs && write) &&
+		map_whole(w, c, r, at.gpa, may_write(r, &at) && !logs)) {
 		v->count.window_map++;
 		v->count.window_whole++;
 		return true;
@@ -240,8 +274,9 @@ void hostmap_demote(struct vcpu *v, const uint8_t *host_page)
 	if (!__atomic_load_n(&vm->pool.spaces, __ATOMIC_SEQ_CST))
 		return;
 	for (unsigned i = 0; i < vm->regions; i++)
-		if ((uint64_t)(host_page - vm->region[i].host) < vm->region[i].size)
-			r = &vm->region[i];
+		if (!vm->by_gpa[i]->read_only &&
+			(uint64_t)(host_page - vm->by_gpa[i]->host) < vm->by_gpa[i]->size)
+			r = vm->by_gpa[i];
 	if (!r)
 		return;
 	lock_take(&vm->pool.lock);
@@ -253,7 +288,47 @@ void hostmap_demote(struct vcpu *v, const uint8_t *host_page)
 				demote_in(w,
 					entry_of(r, r->gpa + (uint64_t)(host_page - r->host),
 						false)))
-				v->count.window_demote++;
+				v->count.hostmap_demote++;
+		}
+	lock_drop(&vm->pool.lock);
+}
+
+/* Takes write permission from a chunk's pages that are among those taken from a region's log. */
+static void demote_taken(struct hostmap *w, struct chunk *c, const struct region *r,
+	const struct memory_region *part)
+{
+	uint64_t low = (part->gpa - r->gpa) >> 12, high = low + (part->size >> 12);
+	uint8_t *base = hostmap_window_at(w, c->number << CHUNK_BITS);
+
+	if (c->whole & ENTRY_WRITE && (c->whole & ~ENTRY_WRITE) - r->number < r->size >> 12)
+		split(w, c);
+	for (unsigned k = 0, run; k < CHUNK_PAGES && c->used; k += run ? run : 1) {
+		for (run = 0; k + run < CHUNK_PAGES; run++) {
+			uint32_t entry = c->page[k + run];
+			uint64_t n = (entry & ~ENTRY_WRITE) - (uint64_t)r->number;
+
+			if (!(entry & ENTRY_WRITE) || n < low || n >= high ||
+				!page_bit(r->door->taken, r->door_page + n))
+				break;
+			c->page[k + run] = entry & ~ENTRY_WRITE;
+		}
+		if (run)
+			hostmap_sys_mprotect(base + (k << 12), (uint64_t)run << 12, PROT_READ);
+	}
+}
+
+void hostmap_demote_taken(struct translate_vm *vm, const struct region *r,
+	const struct memory_region *part)
+{
+	if (!__atomic_load_n(&vm->pool.spaces, __ATOMIC_SEQ_CST))
+		return;
+	lock_take(&vm->pool.lock);
+	for (unsigned k = 0; k < vm->vcpus; k++)
+		for (unsigned n = CTX_USER_FIRST; n < CTX_COUNT; n++) {
+			struct hostmap *w = vm->vcpu[k]->context[n].hostmap;
+
+			for (unsigned i = 0; w && w->on && i < w->chunks; i++)
+				demote_taken(w, &w->chunk[i], r, part);
 		}
 	lock_drop(&vm->pool.lock);
 }

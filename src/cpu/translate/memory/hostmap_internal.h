@@ -14,7 +14,7 @@
 #define CHUNKS 1024u /* 2 GiB at most */
 #define CHUNK_HASH 2048u
 
-/* struct chunk.page and .whole: 1 + number of a page in the guest's memory, or 0 */
+/* struct chunk.page and .whole: number of a page of guest memory (struct region), never 0; or 0 */
 #define ENTRY_WRITE (1u << 31)
 
 /* 2 MiB of guest addresses: one large page, or up to 512 pages. */

@@ -7,7 +7,6 @@
 #include <sys/syscall.h>
 
 #include "cpu/translate/memory/mmu.h"
-#include "cpu/translate/memory/walk.h"
 
 static inline void copy(void *to, const void *from, size_t size)
 {
@@ -44,7 +43,7 @@ static void populate(struct region *r, uint64_t gpa)
 	uint64_t piece = (gpa - r->gpa) / piece_size, start = piece * piece_size;
 	uint64_t size = r->size - start < piece_size ? r->size - start : piece_size;
 
-	if (r->populated[piece])
+	if (r->populated[piece] || page_door_is_lazy(r->door))
 		return;
 	r->populated[piece] = 1;
 	/* to collapse, there must be a page */
@@ -54,9 +53,62 @@ static void populate(struct region *r, uint64_t gpa)
 	advise(r->host + start, size, 23 /* MADV_POPULATE_WRITE */);
 }
 
-static void fill(struct vcpu *v, struct tlb *t, uint64_t linear, struct region *r,
-	const struct walk *w, bool write, struct target *out)
+bool mmu_bring_absent(struct vcpu *v, struct region *r, uint64_t gpa)
 {
+	vcpu_vectors_save(v);
+	v->count.page_brought++;
+	if (page_door_bring(r->door, region_door_page(r, gpa), 1))
+		__atomic_store_n(&v->vm->lost, true, __ATOMIC_RELAXED);
+	return !v->vm->lost;
+}
+
+int mmu_walk(struct vcpu *v, uint64_t linear, struct walk_access access, struct walk *out,
+	uint32_t *error)
+{
+	int r;
+
+	while ((r = walk(v->vm, &v->cpu, linear, access, out, error)) > 0)
+		if (!mmu_bring(v, vm_region(v->vm, out->gpa), out->gpa))
+			return -1;
+	return r;
+}
+
+void mmu_note_written(struct translate_vm *vm, const uint8_t *host, unsigned size)
+{
+	uint64_t gpa, last;
+	struct region *r;
+
+	if (__builtin_expect(!vm->logs, 1))
+		return;
+	gpa = mmu_gpa_of_host(vm, host);
+	last = gpa + size - 1;
+	r = vm_region(vm, gpa);
+	if (!r)
+		return;
+	region_mark(r, gpa);
+	if ((gpa ^ last) >> 12)
+		region_mark(r, last);
+}
+
+/*
+ * Those who follow writes take the right to write away in another thread: first the mark goes, then what
+ * the hint says. So here the mark is set before the page can be written and the hint given again
+ * after, and whoever took both between has taken the right, or finds it, with the mark, the next time.
+ */
+static void note_logged(struct translate_vcpu *p, struct region *r, uint64_t gpa, const void *host,
+	unsigned index)
+{
+	note_writable(p, r, gpa, host, index);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	region_mark(r, gpa);
+}
+
+static void fill(struct vcpu *v, struct tlb *t, uint64_t linear, struct region *r,
+	const struct walk *w, bool wanted, struct target *out)
+{
+	bool logs = page_door_logs(r->door);
+	bool write =
+		w->dirty && (wanted || (w->writable && region_marked(r, w->gpa))) && !r->read_only;
 	struct page *page = region_page(r, w->gpa);
 	uint8_t *host = r->host + ((w->gpa - r->gpa) & ~4095ull);
 	bool code = __atomic_load_n(&page->has_code, __ATOMIC_ACQUIRE);
@@ -64,9 +116,13 @@ static void fill(struct vcpu *v, struct tlb *t, uint64_t linear, struct region *
 
 	v->count.tlb_fill++;
 	populate(r, w->gpa);
+	if (write && !code && logs)
+		region_mark(r, w->gpa);
 	if (write && !code)
 		note_writable(v->private_data, r, w->gpa, host, index);
 	tlb_fill(t, linear, host, write && !code, w->global, w->page_bits);
+	if (write && !code && logs)
+		note_logged(v->private_data, r, w->gpa, host, index);
 	if (write && !code && v->vm->vcpus > 1) {
 		/* the other order of this pair is in cache_watch() */
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -100,6 +156,7 @@ enum outcome mmu_resolve(struct vcpu *v, uint64_t linear, unsigned access, struc
 	uint32_t error;
 
 	out->debug = false;
+	out->rom = NULL;
 	if ((write ? t->tag_write : t->tag_read)[index] == tlb_tag(linear) && linear >> 12) {
 		out->host = (uint8_t *)(t->delta[index] + linear);
 		out->watched = false;
@@ -107,7 +164,7 @@ enum outcome mmu_resolve(struct vcpu *v, uint64_t linear, unsigned access, struc
 	}
 	a.no_user_pages = v->cpu.cr4 & CR4_SMAP && (system || !(v->cpu.rflags & FL_AC));
 	v->count.walk++;
-	if (walk(v->vm, &v->cpu, linear, a, &w, &error))
+	if (mmu_walk(v, linear, a, &w, &error))
 		return mmu_page_fault(v, linear, error);
 	out->gpa = w.gpa;
 	r = vm_region(v->vm, w.gpa);
@@ -116,7 +173,15 @@ enum outcome mmu_resolve(struct vcpu *v, uint64_t linear, unsigned access, struc
 		out->watched = false;
 		return OUT_OK;
 	}
+	if (!mmu_bring(v, r, w.gpa))
+		return mmu_page_fault(v, linear, 0);
 	out->host = r->host + (w.gpa - r->gpa);
+	if (write && r->read_only) {
+		out->rom = out->host;
+		out->host = NULL;
+		out->watched = false;
+		return OUT_OK;
+	}
 	out->debug = p->watches && debug_page(v, linear);
 	/* what only an implicit access may see must not become visible to all */
 	if (out->debug || (system && v->cpu.cpl != 3 && w.user && !(v->cpu.cr4 & CR4_SMAP))) {
@@ -124,15 +189,19 @@ enum outcome mmu_resolve(struct vcpu *v, uint64_t linear, unsigned access, struc
 		return OUT_OK;
 	}
 	/* what has been written before is likely to be again: its entry has been seen to allow it */
-	fill(v, t, linear, r, &w, w.dirty && (write || w.writable), out);
+	fill(v, t, linear, r, &w, write, out);
 	return OUT_OK;
 }
 
 uint64_t mmu_gpa_of_host(struct translate_vm *vm, const uint8_t *host)
 {
-	for (unsigned i = 0; i < vm->regions; i++)
-		if ((uint64_t)(host - vm->region[i].host) < vm->region[i].size)
-			return vm->region[i].gpa + (uint64_t)(host - vm->region[i].host);
+	for (unsigned i = 0; i < vm->regions; i++) {
+		const struct region *r = vm->by_gpa[i];
+
+		/* what can be written is there once */
+		if (!r->read_only && (uint64_t)(host - r->host) < r->size)
+			return r->gpa + (uint64_t)(host - r->host);
+	}
 	return 0;
 }
 
@@ -179,8 +248,8 @@ static void device_write(struct vcpu *v, uint64_t gpa, const void *data, unsigne
 
 void mmu_target_read(struct vcpu *v, const struct target *t, void *data, unsigned size)
 {
-	if (t->host)
-		copy(data, t->host, size);
+	if (t->host || t->rom)
+		copy(data, t->host ? t->host : t->rom, size);
 	else
 		device_read(v, t->gpa, data, size);
 }
@@ -192,6 +261,7 @@ bool mmu_target_write(struct vcpu *v, const struct target *t, const void *data, 
 		return false;
 	}
 	copy(t->host, data, size);
+	mmu_note_written(v->vm, t->host, size);
 	if (!t->watched)
 		return false;
 	v->count.code_write++;
@@ -273,8 +343,11 @@ void mem_settle(struct vcpu *v)
 
 	for (unsigned i = 0; i < p->unsettled; i++) {
 		uint64_t gpa = mmu_gpa_of_host(v->vm, p->written[i].host);
+
+		mmu_note_written(v->vm, p->written[i].host, p->written[i].size);
 		struct region *r = vm_region(v->vm, gpa);
 
+		mmu_note_written(v->vm, p->written[i].host, p->written[i].size);
 		if (r && __atomic_load_n(&region_page(r, gpa)->has_code, __ATOMIC_ACQUIRE)) {
 			v->count.code_write++;
 			cache_invalidate(v->vm, gpa, p->written[i].size);

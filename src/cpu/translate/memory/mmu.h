@@ -4,10 +4,12 @@
 #define DACH_CPU_TRANSLATE_MMU_H
 
 #include "cpu/translate/vm.h"
+#include "cpu/translate/memory/walk.h"
 
 /* Where one page's part of an access goes. */
 struct target {
-	uint8_t *host; /* of the first byte; NULL: a device */
+	uint8_t *host;      /* of the first byte; NULL: a device ... */
+	const uint8_t *rom; /* ... or what is read of memory whose writes go to one; else NULL */
 	uint64_t gpa;
 	bool watched; /* a write must be followed by cache_invalidate() */
 	bool debug;   /* a data breakpoint is in the page */
@@ -21,9 +23,23 @@ enum outcome mmu_resolve(struct vcpu *v, uint64_t linear, unsigned access, struc
 void mmu_target_read(struct vcpu *v, const struct target *t, void *data, unsigned size);
 /* True if translated code was overwritten. */
 bool mmu_target_write(struct vcpu *v, const struct target *t, const void *data, unsigned size);
+/*
+ * Makes sure that the page is here, before it is touched; vectors are saved where it is not. False: it
+ * cannot be had, and run() ends at its next turn.
+ */
+bool mmu_bring_absent(struct vcpu *v, struct region *r, uint64_t gpa);
+static inline bool mmu_bring(struct vcpu *v, struct region *r, uint64_t gpa)
+{
+	return __builtin_expect(region_here(r, gpa), 1) || mmu_bring_absent(v, r, gpa);
+}
+/* walk() under the vCPU's state, with the tables brought. */
+int mmu_walk(struct vcpu *v, uint64_t linear, struct walk_access access, struct walk *out,
+	uint32_t *error);
+/* C code has written bytes of guest memory: for those who follow writes. */
+void mmu_note_written(struct translate_vm *vm, const uint8_t *host, unsigned size);
 /* Raises #PF for the address, with the error code's bits. */
 enum outcome mmu_page_fault(struct vcpu *v, uint64_t linear, uint32_t error);
-/* Of a host address in guest memory. */
+/* Of a host address in guest memory that can be written. */
 uint64_t mmu_gpa_of_host(struct translate_vm *vm, const uint8_t *host);
 
 /* How many of the bytes lie in the first page. */

@@ -30,6 +30,8 @@ static enum outcome resolve_part(struct vcpu *v, uint64_t linear, uint64_t mask,
 
 	if (t->host)
 		t->host -= first;
+	if (t->rom)
+		t->rom -= first;
 	t->gpa -= first;
 	return out;
 }
@@ -233,8 +235,9 @@ static bool write_masked(struct vcpu *v, const struct target *t, const uint8_t *
 	if (!(~mask & (size < 64 ? (1ull << size) - 1 : ~0ull)))
 		return mmu_target_write(v, t, from, size);
 	for (unsigned at = 0, run; at < size && at < 64; at += run) {
-		struct target part = {t->host ? t->host + at : NULL, t->gpa + at, t->watched,
-			false};
+		struct target part = {.host = t->host ? t->host + at : NULL,
+			.gpa = t->gpa + at,
+			.watched = t->watched};
 		bool set = mask >> at & 1;
 
 		for (run = 1; at + run < size && (mask >> (at + run) & 1) == set; run++)
@@ -256,6 +259,7 @@ static enum slow_result commit(struct vcpu *v, const struct slow_access *d)
 		return SLOW_GO;
 	p->pending.active = false;
 	if (p->pending.direct) {
+		mmu_note_written(v->vm, p->pending.host[0], d->size);
 		/* looked at after the store: another vCPU may have begun to watch the page meanwhile */
 		v->count.code_write += part == d->size;
 		changed = cache_invalidate(v->vm, mmu_gpa_of_host(v->vm, p->pending.host[0]),

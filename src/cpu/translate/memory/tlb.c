@@ -239,8 +239,11 @@ static bool is_touched(const struct tlb *t, unsigned page)
 	return __atomic_load_n(&t->touched[page / 64], __ATOMIC_RELAXED) >> page % 64 & 1;
 }
 
-/* Also another vCPU's, which may be giving the entry to another page: its tag is empty meanwhile. */
-static bool writes(const struct tlb *t, uint64_t host, unsigned index)
+/*
+ * The host page that an entry lets be written, or 0. Also another vCPU's, which may be giving the entry to
+ * another page: its tag is empty meanwhile.
+ */
+static uint64_t writable_host(const struct tlb *t, unsigned index)
 {
 	uint64_t tag, delta;
 
@@ -248,7 +251,12 @@ static bool writes(const struct tlb *t, uint64_t host, unsigned index)
 		tag = __atomic_load_n(&t->tag_write[index], __ATOMIC_ACQUIRE);
 		delta = __atomic_load_n(&t->delta[index], __ATOMIC_ACQUIRE);
 	} while (tag != __atomic_load_n(&t->tag_write[index], __ATOMIC_RELAXED));
-	return tag != tlb_empty(index) && delta - tag == host;
+	return tag != tlb_empty(index) ? delta - tag : 0;
+}
+
+static bool writes(const struct tlb *t, uint64_t host, unsigned index)
+{
+	return writable_host(t, index) == host;
 }
 
 static bool demote_entry(struct tlb *t, uint64_t host, unsigned index)
@@ -300,6 +308,23 @@ bool tlb_demote(struct tlb *t, const void *host_page, uint32_t where)
 	for (unsigned first = 0; first < TLB_ENTRIES; first += 512)
 		for (unsigned i = first; is_touched(t, write_page(first)) && i < first + 512; i++)
 			found |= demote_entry(t, host, i);
+	return found;
+}
+
+bool tlb_demote_all(struct tlb *t, const uint8_t *host_page, const uint64_t *bits, uint64_t first,
+	uint64_t count)
+{
+	bool found = false;
+
+	for (unsigned from = 0; from < TLB_ENTRIES; from += 512)
+		for (unsigned i = from; is_touched(t, write_page(from)) && i < from + 512; i++) {
+			uint64_t host = writable_host(t, i);
+			uint64_t page = (host - (uint64_t)host_page) >> 12;
+
+			if (host && page < count &&
+				bits[(first + page) / 64] >> (first + page) % 64 & 1)
+				found |= demote_entry(t, host, i);
+		}
 	return found;
 }
 

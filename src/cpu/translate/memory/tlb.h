@@ -161,6 +161,12 @@ uint32_t tlb_where(const struct tlb *contexts, uint32_t where, const void *host_
 	unsigned index);
 /* Any thread: takes write permission for the host page away. */
 bool tlb_demote(struct tlb *t, const void *host_page, uint32_t where);
+/*
+ * The same for all pages of host memory, from host_page on, whose bits are set; bit `first` is the first
+ * one's, and there are `count`.
+ */
+bool tlb_demote_all(struct tlb *t, const uint8_t *host_page, const uint64_t *bits, uint64_t first,
+	uint64_t count);
 /* Adds a page, unless it is page 0. page_bits: 12, 21, 22, 30. */
 void tlb_fill(struct tlb *t, uint64_t linear, void *host_page, bool write, bool global,
 	unsigned page_bits);

@@ -26,12 +26,19 @@ static struct format format_of(const struct cpu_state *s)
 	return (struct format){2, 10, false};
 }
 
-/* Tables outside of memory read as not present and cannot be written. */
-static void *entry_host(struct translate_vm *vm, uint64_t gpa)
+/* An entry of a table, as it was read. Tables outside of memory read as not present and cannot be written. */
+struct step {
+	struct region *r;
+	uint64_t gpa;
+	void *at; /* NULL: no memory is there */
+	uint64_t value;
+};
+
+static struct step step_to(struct translate_vm *vm, uint64_t gpa)
 {
 	struct region *r = vm_region(vm, gpa);
 
-	return r ? r->host + (gpa - r->gpa) : NULL;
+	return (struct step){r, gpa, r ? r->host + (gpa - r->gpa) : NULL, 0};
 }
 
 static uint64_t entry_read(void *at, bool wide)
@@ -43,7 +50,7 @@ static uint64_t entry_read(void *at, bool wide)
 }
 
 /* False: the entry changed meanwhile and the walk starts again. */
-static bool entry_mark(void *at, bool wide, uint64_t old, uint64_t bits)
+static bool entry_set(void *at, bool wide, uint64_t old, uint64_t bits)
 {
 	if (wide)
 		return __atomic_compare_exchange_n((uint64_t *)at, &old, old | bits, false,
@@ -52,6 +59,17 @@ static bool entry_mark(void *at, bool wide, uint64_t old, uint64_t bits)
 
 	return __atomic_compare_exchange_n((uint32_t *)at, &narrow, (uint32_t)(old | bits), false,
 		__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* The same. What is read-only stays as it is. */
+static bool entry_mark(const struct step *s, bool wide, uint64_t bits)
+{
+	if ((s->value & bits) == bits || s->r->read_only)
+		return true;
+	if (!entry_set(s->at, wide, s->value, bits))
+		return false;
+	region_mark(s->r, s->gpa);
+	return true;
 }
 
 /* Reserved bits of an entry at a level (1 is the leaf table); SDM 3A, 4.5.4 and figure 4-11. */
@@ -95,10 +113,7 @@ static bool judge(const struct cpu_state *s, struct walk_access a, const struct 
 	return true;
 }
 
-struct step {
-	void *at;
-	uint64_t value;
-};
+#define WALK_ABSENT 2
 
 static int walk_once(struct translate_vm *vm, const struct cpu_state *s, uint64_t linear,
 	struct walk_access a, struct walk *out, uint32_t *error)
@@ -123,7 +138,11 @@ static int walk_once(struct translate_vm *vm, const struct cpu_state *s, uint64_
 
 		if (pdpte)
 			index &= 3;
-		steps[count].at = entry_host(vm, table + index * (f.wide ? 8 : 4));
+		steps[count] = step_to(vm, table + index * (f.wide ? 8 : 4));
+		if (steps[count].r && !region_here(steps[count].r, steps[count].gpa)) {
+			out->gpa = steps[count].gpa;
+			return WALK_ABSENT;
+		}
 		steps[count].value = e = entry_read(steps[count].at, f.wide);
 		if (!(e & PTE_P))
 			return -1;
@@ -163,8 +182,7 @@ static int walk_once(struct translate_vm *vm, const struct cpu_state *s, uint64_
 	for (unsigned i = 0; i < count; i++) {
 		uint64_t bits = PTE_A | (a.write && i == count - 1 ? PTE_D : 0);
 
-		if ((steps[i].value & bits) != bits &&
-			!entry_mark(steps[i].at, f.wide, steps[i].value, bits))
+		if (!entry_mark(&steps[i], f.wide, bits))
 			return 1;
 	}
 	out->dirty |= a.write;
@@ -187,8 +205,8 @@ int walk(struct translate_vm *vm, const struct cpu_state *state, uint64_t linear
 	}
 	do
 		r = walk_once(vm, state, linear, access, out, error);
-	while (r > 0);
-	return r;
+	while (r == 1);
+	return r == WALK_ABSENT ? 1 : r;
 }
 
 bool walk_pdptes_good(struct translate_vm *vm, uint64_t cr3)
@@ -196,7 +214,7 @@ bool walk_pdptes_good(struct translate_vm *vm, uint64_t cr3)
 	uint64_t reserved = (~0ull << vm->config.cpuid->phys_bits) | 0x1e6;
 
 	for (unsigned i = 0; i < 4; i++) {
-		uint64_t e = entry_read(entry_host(vm, (cr3 & 0xffffffe0) + 8 * i), true);
+		uint64_t e = entry_read(step_to(vm, (cr3 & 0xffffffe0) + 8 * i).at, true);
 
 		if (e & PTE_P && e & reserved)
 			return false;

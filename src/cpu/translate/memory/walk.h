@@ -35,7 +35,7 @@ struct walk_access {
 
 /*
  * Walks for linear under cr0, cr3, cr4, efer of state. 0, or -1 with the page fault's error code
- * in *error.
+ * in *error; or 1 with the address of a table's entry in out->gpa that is absent (page_door.h).
  */
 int walk(struct translate_vm *vm, const struct cpu_state *state, uint64_t linear,
 	struct walk_access access, struct walk *out, uint32_t *error);

@@ -54,3 +54,17 @@ bool vcpu_enter_code(struct vcpu *v)
 	lock_drop(&vm->exclusive);
 	return false;
 }
+
+void vcpu_wait_for_store(struct vcpu *self, struct translate_vcpu *other)
+{
+	uint32_t state = atomic_load(&other->exec_state);
+
+	if (other->v == self || (state & EXEC_BITS) != EXEC_CODE)
+		return;
+	vcpu_interrupt(other->v, KICK_CODE);
+	for (unsigned turns = 0; atomic_load(&other->exec_state) == state; turns++)
+		if (turns % 256 == 255)
+			lock_yield();
+		else
+			__builtin_ia32_pause();
+}

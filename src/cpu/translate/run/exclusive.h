@@ -20,7 +20,7 @@ static inline void vcpu_exec_state(struct translate_vcpu *p, uint32_t where)
 {
 	uint32_t old = atomic_load_explicit(&p->exec_state, memory_order_relaxed);
 
-	/* entering must be seen before the TLB is read; see wait_for_store() */
+	/* entering must be seen before the TLB is read; see vcpu_wait_for_store() */
 	if (where == EXEC_CODE && p->v->vm->vcpus > 1)
 		atomic_store(&p->exec_state, ((old & ~EXEC_BITS) + 4) | where);
 	else
@@ -30,5 +30,12 @@ static inline void vcpu_exec_state(struct translate_vcpu *p, uint32_t where)
 
 /* False: somebody runs alone; wait, and look for the block again. */
 bool vcpu_enter_code(struct vcpu *v);
+
+/*
+ * A vCPU that has passed its TLB check may not yet have stored. Wait until it has left translated
+ * code, or is in a helper, where a store is followed by a look at has_code and a mark in the page's door.
+ * self: who asks; NULL: no vCPU.
+ */
+void vcpu_wait_for_store(struct vcpu *self, struct translate_vcpu *other);
 
 #endif

@@ -213,6 +213,8 @@ static enum outcome between(struct vcpu *v)
 {
 	if (v->private_data->unsettled)
 		mem_settle(v);
+	if (__builtin_expect(v->vm->lost, 0))
+		return OUT_ERROR;
 	if (atomic_load_explicit(&v->kicked, memory_order_relaxed) || (v->poll == (uint64_t *)8)) {
 		unsigned why = take_kick(v);
 

@@ -79,7 +79,7 @@ static bool beyond_memory(const struct translate_vm *vm, const greg_t *regs)
 	if (regs[REG_TRAPNO] != EXC_PF)
 		return false;
 	for (unsigned i = 0; i < vm->regions; i++) {
-		uint64_t start = (uint64_t)vm->region[i].host, end = start + vm->region[i].size;
+		uint64_t start = (uint64_t)vm->by_gpa[i]->host, end = start + vm->by_gpa[i]->size;
 
 		if (at - end < BEYOND || start - 1 - at < BEYOND)
 			return true;

@@ -131,25 +131,3 @@ int call_act(struct cli *cli, const char *method, const char *ref, const char *s
 	json_decref(answer);
 	return status;
 }
-
-long long json_number(const json_t *object, const char *key)
-{
-	return json_integer_value(json_object_get(object, key));
-}
-
-double json_float(const json_t *object, const char *key)
-{
-	return json_number_value(json_object_get(object, key));
-}
-
-const char *json_text(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text ? text : "";
-}
-
-bool json_true_at(const json_t *object, const char *key)
-{
-	return json_is_true(json_object_get(object, key));
-}

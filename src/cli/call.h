@@ -6,8 +6,7 @@
 #ifndef DACH_CLI_CALL_H
 #define DACH_CLI_CALL_H
 
-#include <jansson.h>
-
+#include "base/json.h"
 #include "cli/cli.h"
 
 struct client_events;
@@ -40,11 +39,5 @@ int call_act(struct cli *cli, const char *method, const char *ref, const char *s
 
 /* Prints a value as JSON for --json. Returns 0. */
 int call_print(const json_t *value);
-
-/* Members of an object; 0, "" or false if it is not there or of another type. NULL is allowed. */
-long long json_number(const json_t *object, const char *key);
-double json_float(const json_t *object, const char *key);
-const char *json_text(const json_t *object, const char *key);
-bool json_true_at(const json_t *object, const char *key);
 
 #endif

@@ -212,7 +212,7 @@ static int console(struct cli *cli)
 	/* First as a guest, for xl's sentence about one that is not there. */
 	status = call_guest(cli, "GET", cli->words[0], "", NULL, &guest);
 	if (!status)
-		status = console_attach(cli, json_text(guest, "uuid"), false);
+		status = console_attach(cli, json_get_text(guest, "uuid"), false);
 	json_decref(guest);
 	return status;
 }

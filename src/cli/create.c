@@ -140,7 +140,7 @@ static json_t *load(struct cli *cli, struct order *order)
 static int follow(struct cli *cli, const struct order *order, const json_t *guest,
 	struct client_events *events)
 {
-	const char *uuid = json_text(guest, "uuid");
+	const char *uuid = json_get_text(guest, "uuid");
 	json_t *targets;
 	int status = 0;
 

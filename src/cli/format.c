@@ -18,7 +18,7 @@ static bool is_off(const json_t *guest)
 /* The guest's six letters; slot 5 is set by a reason only while 's' is. */
 static const char *flags(const json_t *guest)
 {
-	const char *text = json_text(guest, "flags");
+	const char *text = json_get_text(guest, "flags");
 
 	return strlen(text) == FLAGS ? text : "------";
 }
@@ -48,7 +48,7 @@ void format_list_head(FILE *out, bool verbose, bool numa)
 
 static const char *uuid(const json_t *guest)
 {
-	const char *text = json_text(guest, "uuid");
+	const char *text = json_get_text(guest, "uuid");
 
 	return *text ? text : "00000000-0000-0000-0000-000000000000";
 }
@@ -58,11 +58,11 @@ void format_list_row(FILE *out, const json_t *guest, bool verbose, bool numa)
 	char id[16] = "";
 
 	if (!is_off(guest))
-		snprintf(id, sizeof id, "%d", (int)json_number(guest, "domid"));
-	fprintf(out, "%-40s %5s %5lu %5d     %s  %8.1f", json_text(guest, "name"), id,
-		(unsigned long)(json_number(guest, "memory") / 1024),
-		(int)json_number(guest, "vcpus"), flags(guest),
-		json_number(guest, "cpu_time") / NS);
+		snprintf(id, sizeof id, "%d", (int)json_get_number(guest, "domid"));
+	fprintf(out, "%-40s %5s %5lu %5d     %s  %8.1f", json_get_text(guest, "name"), id,
+		(unsigned long)(json_get_number(guest, "memory") / 1024),
+		(int)json_get_number(guest, "vcpus"), flags(guest),
+		json_get_number(guest, "cpu_time") / NS);
 	if (verbose) {
 		fprintf(out, " %s", uuid(guest));
 		if (is_shut(guest))
@@ -83,8 +83,8 @@ void format_vm_list_head(FILE *out)
 
 void format_vm_list_row(FILE *out, const json_t *guest)
 {
-	fprintf(out, "%s  %d    %-30s\n", uuid(guest), (int)json_number(guest, "domid"),
-		json_text(guest, "name"));
+	fprintf(out, "%s  %d    %-30s\n", uuid(guest), (int)json_get_number(guest, "domid"),
+		json_get_text(guest, "name"));
 }
 
 void format_vcpu_list_head(FILE *out)
@@ -95,7 +95,7 @@ void format_vcpu_list_head(FILE *out)
 
 static const char *affinity(const json_t *vcpu, const char *key)
 {
-	const char *text = json_text(vcpu, key);
+	const char *text = json_get_text(vcpu, key);
 
 	return *text ? text : "all";
 }
@@ -107,15 +107,16 @@ void format_vcpu_list_rows(FILE *out, const json_t *guest)
 
 	json_array_foreach(json_object_get(guest, "vcpu"), i, vcpu)
 	{
-		fprintf(out, "%-32s %5u %5u", json_text(guest, "name"),
-			(unsigned)json_number(guest, "domid"), (unsigned)json_number(vcpu, "id"));
-		if (json_true_at(vcpu, "online"))
-			fprintf(out, "%5u %3c%c- ", (unsigned)json_number(vcpu, "cpu"),
-				json_true_at(vcpu, "running") ? 'r' : '-',
-				json_true_at(vcpu, "blocked") ? 'b' : '-');
+		fprintf(out, "%-32s %5u %5u", json_get_text(guest, "name"),
+			(unsigned)json_get_number(guest, "domid"),
+			(unsigned)json_get_number(vcpu, "id"));
+		if (json_get_true(vcpu, "online"))
+			fprintf(out, "%5u %3c%c- ", (unsigned)json_get_number(vcpu, "cpu"),
+				json_get_true(vcpu, "running") ? 'r' : '-',
+				json_get_true(vcpu, "blocked") ? 'b' : '-');
 		else
 			fprintf(out, "%5c %3c%cp ", '-', '-', '-');
-		fprintf(out, "%9.1f  %s / %s\n", json_number(vcpu, "cpu_time") / NS,
+		fprintf(out, "%9.1f  %s / %s\n", json_get_number(vcpu, "cpu_time") / NS,
 			affinity(vcpu, "affinity"), affinity(vcpu, "affinity_soft"));
 	}
 }
@@ -133,16 +134,16 @@ void format_network_list_rows(FILE *out, const json_t *guest)
 
 	json_array_foreach(json_object_get(guest, "networks"), i, network)
 	{
-		int index = json_number(network, "index");
-		int backend = json_number(network, "backend");
+		int index = json_get_number(network, "index");
+		int backend = json_get_number(network, "backend");
 		char path[80];
 
 		snprintf(path, sizeof path, "/local/domain/%d/backend/vif/%d/%d", backend,
-			(int)json_number(guest, "domid"), index);
+			(int)json_get_number(guest, "domid"), index);
 		/* No blank behind the address: so it is in xl. */
 		fprintf(out, "%-3d %-2d %s%6d %5d %6d %5d/%-11d %-30s\n", index, backend,
-			json_text(network, "mac"), index, (int)json_number(network, "state"), NONE,
-			NONE, NONE, path);
+			json_get_text(network, "mac"), index,
+			(int)json_get_number(network, "state"), NONE, NONE, NONE, path);
 	}
 }
 
@@ -159,15 +160,15 @@ void format_block_list_rows(FILE *out, const json_t *guest)
 
 	json_array_foreach(json_object_get(guest, "disks"), i, disk)
 	{
-		int number = json_number(disk, "number");
-		int backend = json_number(disk, "backend");
-		int domid = json_number(guest, "domid");
+		int number = json_get_number(disk, "number");
+		int backend = json_get_number(disk, "backend");
+		int domid = json_get_number(guest, "domid");
 		char path[80];
 
 		snprintf(path, sizeof path, "/local/domain/%d/backend/vbd/%d/%d", backend, domid,
 			number);
 		fprintf(out, "%-5d %-3d %-6d %-5d %-6d %-8d %-30s\n", number, backend, domid,
-			(int)json_number(disk, "state"), NONE, NONE, path);
+			(int)json_get_number(disk, "state"), NONE, NONE, path);
 	}
 }
 
@@ -188,9 +189,9 @@ void format_sched_head(FILE *out)
 void format_sched_row(FILE *out, const json_t *guest)
 {
 	const json_t *scheduler = json_object_get(guest, "scheduler");
-	int weight = json_number(scheduler, "weight");
+	int weight = json_get_number(scheduler, "weight");
 
-	fprintf(out, "%-33s %4d %6d %4d\n", json_text(guest, "name"),
-		(int)json_number(guest, "domid"), weight ? weight : 256,
-		(int)json_number(scheduler, "cap"));
+	fprintf(out, "%-33s %4d %6d %4d\n", json_get_text(guest, "name"),
+		(int)json_get_number(guest, "domid"), weight ? weight : 256,
+		(int)json_get_number(scheduler, "cap"));
 }

@@ -31,9 +31,9 @@ void format_uptime_row(FILE *out, const json_t *guest)
 {
 	char text[64];
 
-	spell(text, sizeof text, json_number(guest, "uptime"), false);
-	fprintf(out, "%-33s %4d %s\n", json_text(guest, "name"), (int)json_number(guest, "domid"),
-		text);
+	spell(text, sizeof text, json_get_number(guest, "uptime"), false);
+	fprintf(out, "%-33s %4d %s\n", json_get_text(guest, "name"),
+		(int)json_get_number(guest, "domid"), text);
 }
 
 void format_uptime_short(FILE *out, const json_t *guest, const struct tm *now)
@@ -41,9 +41,9 @@ void format_uptime_short(FILE *out, const json_t *guest, const struct tm *now)
 	char text[64], clock[16];
 
 	strftime(clock, sizeof clock, "%H:%M:%S", now);
-	spell(text, sizeof text, json_number(guest, "uptime"), true);
-	fprintf(out, " %s up %s, %s (%d)\n", clock, text, json_text(guest, "name"),
-		(int)json_number(guest, "domid"));
+	spell(text, sizeof text, json_get_number(guest, "uptime"), true);
+	fprintf(out, " %s up %s, %s (%d)\n", clock, text, json_get_text(guest, "name"),
+		(int)json_get_number(guest, "domid"));
 }
 
 struct info {
@@ -75,8 +75,8 @@ static void engines(const struct info *info, const json_t *host)
 	size_t i, n = 0;
 
 	json_array_foreach(json_object_get(host, "engines"), i,
-		engine) if (json_true_at(engine, "available") && n < sizeof text) n +=
-		snprintf(text + n, sizeof text - n, " %s", json_text(engine, "name"));
+		engine) if (json_get_true(engine, "available") && n < sizeof text) n +=
+		snprintf(text + n, sizeof text - n, " %s", json_get_text(engine, "name"));
 	line(info, "engines", "%s", text);
 }
 
@@ -86,18 +86,18 @@ void format_info(FILE *out, const json_t *host, const char *only)
 	static const char *const numbers[] = {"nr_cpus", "max_cpu_id", "nr_nodes",
 		"cores_per_socket", "threads_per_core"};
 	const struct info info = {out, only};
-	long long khz = json_float(host, "cpu_mhz") * 1000 + 0.5;
-	const char *caps = json_text(host, "virt_caps");
+	long long khz = json_get_float(host, "cpu_mhz") * 1000 + 0.5;
+	const char *caps = json_get_text(host, "virt_caps");
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		line(&info, names[i], " %s", json_text(host, names[i]));
+		line(&info, names[i], " %s", json_get_text(host, names[i]));
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-		line(&info, numbers[i], " %d", (int)json_number(host, numbers[i]));
+		line(&info, numbers[i], " %d", (int)json_get_number(host, numbers[i]));
 	line(&info, "cpu_mhz", " %lld.%03lld", khz / 1000, khz % 1000);
-	line(&info, "hw_caps", " %s", json_text(host, "hw_caps"));
+	line(&info, "hw_caps", " %s", json_get_text(host, "hw_caps"));
 	line(&info, "virt_caps", "%s%s", *caps ? " " : "", caps);
-	line(&info, "total_memory", " %lld", json_number(host, "total_memory") / 1024);
-	line(&info, "free_memory", " %lld", json_number(host, "free_memory") / 1024);
+	line(&info, "total_memory", " %lld", json_get_number(host, "total_memory") / 1024);
+	line(&info, "free_memory", " %lld", json_get_number(host, "free_memory") / 1024);
 	line(&info, "sharing_freed_memory", " 0");
 	line(&info, "sharing_used_memory", " 0");
 	line(&info, "outstanding_claims", " 0");
@@ -105,18 +105,18 @@ void format_info(FILE *out, const json_t *host, const char *only)
 	line(&info, "xen_scheduler", " credit");
 	line(&info, "xen_pagesize", " 4096");
 	line(&info, "xend_config_format", " 4");
-	line(&info, "dach_version", " %s", json_text(host, "dach_version"));
+	line(&info, "dach_version", " %s", json_get_text(host, "dach_version"));
 	engines(&info, host);
-	line(&info, "cgroup", " %s", json_text(host, "cgroup"));
+	line(&info, "cgroup", " %s", json_get_text(host, "cgroup"));
 }
 
 /* The API tells counts and no topology: one node with all the memory is what is shown. */
 void format_info_numa(FILE *out, const json_t *host)
 {
-	long long cpus = json_number(host, "nr_cpus"), threads, cores;
+	long long cpus = json_get_number(host, "nr_cpus"), threads, cores;
 
-	threads = json_number(host, "threads_per_core");
-	cores = json_number(host, "cores_per_socket");
+	threads = json_get_number(host, "threads_per_core");
+	cores = json_get_number(host, "cores_per_socket");
 	threads = threads > 0 ? threads : 1;
 	cores = cores > 0 ? cores : 1;
 	fputs("cpu_topology           :\ncpu:    core    socket     node\n", out);
@@ -129,8 +129,8 @@ void format_info_numa(FILE *out, const json_t *host)
 	fprintf(out,
 		"numa_info              :\nnode:    memsize    memfree    distances\n"
 		"%4d:    %6lld     %6lld      %d\n",
-		0, json_number(host, "total_memory") / 1024,
-		json_number(host, "free_memory") / 1024, 10);
+		0, json_get_number(host, "total_memory") / 1024,
+		json_get_number(host, "free_memory") / 1024, 10);
 }
 
 void format_top_head(FILE *out)
@@ -147,14 +147,14 @@ static long long sum(const json_t *guest, const char *list, const char *key)
 	size_t i;
 
 	json_array_foreach(json_object_get(guest, list), i, device) total +=
-		json_number(device, key);
+		json_get_number(device, key);
 	return total;
 }
 
 /* xentop's letters are list's in another order: dying, shut down, blocked, crashed, paused, running. */
 static void top_state(char state[7], const json_t *guest)
 {
-	const char *flags = json_text(guest, "flags");
+	const char *flags = json_get_text(guest, "flags");
 
 	strcpy(state, "------");
 	if (strlen(flags) != 6)
@@ -170,22 +170,24 @@ static void top_state(char state[7], const json_t *guest)
 void format_top_row(FILE *out, const struct format_top_row *row)
 {
 	const json_t *guest = row->guest;
-	bool host =
-		json_is_integer(json_object_get(guest, "domid")) && !json_number(guest, "domid");
-	double memory = json_number(guest, "memory"), max = json_number(guest, "memory_max");
+	bool host = json_is_integer(json_object_get(guest, "domid")) &&
+		!json_get_number(guest, "domid");
+	double memory = json_get_number(guest, "memory"),
+	       max = json_get_number(guest, "memory_max");
 	double all = row->host_memory > 0 ? row->host_memory : 1;
 	char state[7];
 
 	top_state(state, guest);
-	fprintf(out, "%10s %6s %10llu %6.1f %10.0f %6.1f", json_text(guest, "name"), state,
-		(unsigned long long)(json_number(guest, "cpu_time") / NS), row->cpu_percent, memory,
-		memory / all * 100);
+	fprintf(out, "%10s %6s %10llu %6.1f %10.0f %6.1f", json_get_text(guest, "name"), state,
+		(unsigned long long)(json_get_number(guest, "cpu_time") / NS), row->cpu_percent,
+		memory, memory / all * 100);
 	if (host)
 		fprintf(out, " %10s %9s", "no limit", "n/a");
 	else
 		fprintf(out, " %10.0f %9.1f", max, max / all * 100);
 	fprintf(out, " %5lld %4zu %8lld %8lld %4zu %8d %8lld %8lld %10lld %10lld %4d\n",
-		json_number(guest, "vcpus"), json_array_size(json_object_get(guest, "networks")),
+		json_get_number(guest, "vcpus"),
+		json_array_size(json_object_get(guest, "networks")),
 		sum(guest, "networks", "tx_bytes") / 1024,
 		sum(guest, "networks", "rx_bytes") / 1024,
 		json_array_size(json_object_get(guest, "disks")), 0, sum(guest, "disks", "rd_ops"),

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/call.h"
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "image/create.h"
@@ -124,29 +125,25 @@ static void show_row(void *ctx, const struct image *image)
 		image->created, image->path);
 }
 
-static void json_text(const char *key, const char *value)
+static void add_object(void *ctx, const struct image *image)
 {
-	printf("\"%s\": \"", key);
-	for (const unsigned char *c = (const unsigned char *)value; *c; c++) {
-		if (*c == '"' || *c == '\\' || *c < ' ')
-			printf("\\u%04x", *c);
-		else
-			putchar(*c);
-	}
-	printf("\", ");
+	json_array_append_new(ctx,
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I}", "name", image->name,
+			"distribution", image->dist, "hostname", image->hostname, "created",
+			image->created, "path", image->path, "size", (json_int_t)image->size,
+			"used", (json_int_t)image->used));
 }
 
-static void show_object(void *ctx, const struct image *image)
+static int list_as_json(struct cli *cli)
 {
-	unsigned *rows = ctx;
+	json_t *images = json_array();
+	struct error err = {""};
+	int r = image_list(add_object, images, &err);
 
-	printf("%s  {", (*rows)++ ? ",\n" : "");
-	json_text("name", image->name);
-	json_text("distribution", image->dist);
-	json_text("hostname", image->hostname);
-	json_text("created", image->created);
-	json_text("path", image->path);
-	printf("\"size\": %" PRIu64 ", \"used\": %" PRIu64 "}", image->size, image->used);
+	if (!r)
+		call_print(images);
+	json_decref(images);
+	return r ? cli_fail(cli, &err) : 0;
 }
 
 static int list(struct cli *cli)
@@ -158,11 +155,9 @@ static int list(struct cli *cli)
 	if (!cli_words(cli))
 		return cli->status;
 	if (cli->json)
-		printf("[\n");
-	r = image_list(cli->json ? show_object : show_row, &rows, &err);
-	if (cli->json)
-		printf("%s]\n", rows ? "\n" : "");
-	else if (!r && !rows)
+		return list_as_json(cli);
+	r = image_list(show_row, &rows, &err);
+	if (!r && !rows)
 		fprintf(stderr, "no images; 'dach image create NAME' makes one\n");
 	return r ? cli_fail(cli, &err) : 0;
 }

@@ -48,13 +48,13 @@ static int info(struct cli *cli)
 
 static void print_line(const json_t *line)
 {
-	const time_t when = json_number(line, "time");
+	const time_t when = json_get_number(line, "time");
 	char text[32];
 	struct tm tm;
 
 	localtime_r(&when, &tm);
 	strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &tm);
-	printf("%s %s\n", text, json_text(line, "text"));
+	printf("%s %s\n", text, json_get_text(line, "text"));
 }
 
 static int dmesg(struct cli *cli)

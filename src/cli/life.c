@@ -42,8 +42,9 @@ static int destroy(struct cli *cli)
 	status = wait_targets(cli, all, &targets);
 	if (status)
 		return status;
-	json_array_foreach(targets, i, guest) if (call_act(cli, "POST", json_text(guest, "uuid"),
-							  "/destroy", NULL)) status = CLI_FAILURE;
+	json_array_foreach(targets, i,
+		guest) if (call_act(cli, "POST", json_get_text(guest, "uuid"), "/destroy", NULL))
+		status = CLI_FAILURE;
 	json_decref(targets);
 	return status;
 }

@@ -210,7 +210,7 @@ static int domid(struct cli *cli)
 			cli->words[0]);
 		status = CLI_FAILURE;
 	} else if (!status) {
-		printf("%lld\n", json_number(guest, "domid"));
+		printf("%lld\n", json_get_number(guest, "domid"));
 	}
 	json_decref(guest);
 	return status;
@@ -235,7 +235,7 @@ static int domname(struct cli *cli)
 			cli->words[0]);
 		status = CLI_FAILURE;
 	} else if (!status) {
-		printf("%s\n", json_text(guest, "name"));
+		printf("%s\n", json_get_text(guest, "name"));
 	}
 	json_decref(guest);
 	return status;
@@ -253,8 +253,8 @@ static int domstate(struct cli *cli)
 	status = call_guest(cli, "GET", cli->words[0], "", NULL, &guest);
 	if (status)
 		return status;
-	flags = json_text(guest, "flags");
-	text = json_text(guest, "state");
+	flags = json_get_text(guest, "flags");
+	text = json_get_text(guest, "state");
 	if (!strcmp(text, "off"))
 		text = "shutoff";
 	else if (!strcmp(text, "running") && strlen(flags) == 6 && flags[1] == 'b')

@@ -51,7 +51,7 @@ static int autostart(struct cli *cli)
 		status = call_guest(cli, "GET", cli->words[0], "", NULL, &guest);
 		if (status)
 			return status;
-		puts(json_true_at(guest, "autostart") ? "on" : "off");
+		puts(json_get_true(guest, "autostart") ? "on" : "off");
 		json_decref(guest);
 		return 0;
 	}

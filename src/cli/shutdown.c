@@ -45,8 +45,9 @@ static int ask_all(struct cli *cli, const struct way *way, const json_t *targets
 	json_array_foreach(targets, i, guest)
 	{
 		if (json_is_integer(json_object_get(guest, "domid")))
-			fprintf(stderr, "%s domain %lld\n", way->says, json_number(guest, "domid"));
-		if (call_act(cli, "POST", json_text(guest, "uuid"), way->suffix,
+			fprintf(stderr, "%s domain %lld\n", way->says,
+				json_get_number(guest, "domid"));
+		if (call_act(cli, "POST", json_get_text(guest, "uuid"), way->suffix,
 			    json_incref(way->body)))
 			status = CLI_FAILURE;
 	}

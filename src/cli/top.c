@@ -42,10 +42,10 @@ struct top {
 /* What a guest used since the round before; notes what it has now in times. */
 static double percent(struct top *top, const json_t *guest, json_t *times, uint64_t now)
 {
-	const char *text = json_text(guest, "uuid");
+	const char *text = json_get_text(guest, "uuid");
 	const char *key = *text ? text : "host";
 	json_t *old = json_object_get(top->times, key);
-	long long used = json_number(guest, "cpu_time");
+	long long used = json_get_number(guest, "cpu_time");
 
 	json_object_set_new(times, key, json_integer(used));
 	if (!old || now <= top->when)
@@ -107,7 +107,7 @@ static void summary(const json_t *guests, const json_t *host)
 
 	json_array_foreach(guests, i, guest)
 	{
-		const char *flags = json_text(guest, "flags");
+		const char *flags = json_get_text(guest, "flags");
 
 		for (unsigned n = 0; strlen(flags) == 6 && n < 4; n++)
 			if (flags[n] != '-') {
@@ -117,14 +117,14 @@ static void summary(const json_t *guests, const json_t *host)
 	}
 	localtime_r(&now, &tm);
 	strftime(clock, sizeof clock, "%H:%M:%S", &tm);
-	printf("dach top - %s   dach %s\033[K\n", clock, json_text(host, "dach_version"));
+	printf("dach top - %s   dach %s\033[K\n", clock, json_get_text(host, "dach_version"));
 	printf("%zu domains: %u running, %u blocked, %u paused, %u shutdown\033[K\n",
 		json_array_size(guests) + 1, count[0], count[1], count[2], count[3]);
 	printf("Mem: %lldk total, %lldk used, %lldk free    CPUs: %lld @ %.0fMHz\033[K\n",
-		json_number(host, "total_memory"),
-		json_number(host, "total_memory") - json_number(host, "free_memory"),
-		json_number(host, "free_memory"), json_number(host, "nr_cpus"),
-		json_float(host, "cpu_mhz"));
+		json_get_number(host, "total_memory"),
+		json_get_number(host, "total_memory") - json_get_number(host, "free_memory"),
+		json_get_number(host, "free_memory"), json_get_number(host, "nr_cpus"),
+		json_get_float(host, "cpu_mhz"));
 }
 
 static int screen_rows(void)
@@ -141,7 +141,7 @@ static void table(struct top *top, const json_t *list, const json_t *host)
 	const json_t *guests = json_object_get(list, "guests");
 	uint64_t now = clock_now();
 	struct format_top_row row = {json_object_get(list, "domain0"), 0,
-		json_number(host, "total_memory")};
+		json_get_number(host, "total_memory")};
 	size_t i;
 
 	row.cpu_percent = percent(top, row.guest, times, now);

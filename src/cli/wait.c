@@ -62,21 +62,22 @@ int wait_targets(struct cli *cli, bool all, json_t **targets)
 /* The member of waiting that the event is about, or its size. */
 static size_t about(const json_t *waiting, const json_t *event)
 {
-	const char *uuid = json_text(event, "uuid");
+	const char *uuid = json_get_text(event, "uuid");
 	json_t *guest;
 	size_t i;
 
-	json_array_foreach(waiting, i, guest) if (!strcmp(json_text(guest, "uuid"), uuid)) return i;
+	json_array_foreach(waiting, i,
+		guest) if (!strcmp(json_get_text(guest, "uuid"), uuid)) return i;
 	return json_array_size(waiting);
 }
 
 static void tell(const json_t *guest, const json_t *event)
 {
-	enum end_reason reason = end_find(json_text(event, "reason"));
+	enum end_reason reason = end_find(json_get_text(event, "reason"));
 	int code = reason == END_NONE ? -1 : end_info(reason)->code;
-	long long domid = json_number(guest, "domid");
+	long long domid = json_get_number(guest, "domid");
 
-	if (!strcmp(json_text(event, "event"), "ended") && code >= 0)
+	if (!strcmp(json_get_text(event, "event"), "ended") && code >= 0)
 		fprintf(stderr, "Domain %lld has been shut down, reason code %d\n", domid, code);
 	else
 		fprintf(stderr, "Domain %lld has been destroyed\n", domid);
@@ -88,11 +89,11 @@ static void tell(const json_t *guest, const json_t *event)
  */
 static void take(json_t *waiting, json_t *told, const json_t *event)
 {
-	const char *what = json_text(event, "event");
+	const char *what = json_get_text(event, "event");
 	size_t i = about(waiting, event);
 	json_t *guest = json_array_get(waiting, i);
 	bool ended = !strcmp(what, "ended"), removed = !strcmp(what, "removed");
-	const char *uuid = json_text(event, "uuid");
+	const char *uuid = json_get_text(event, "uuid");
 
 	if (!guest || (!ended && !removed && strcmp(what, "started")))
 		return;
@@ -100,8 +101,8 @@ static void take(json_t *waiting, json_t *told, const json_t *event)
 		tell(guest, event);
 		json_object_set_new(told, uuid, json_true());
 	}
-	if (ended && !json_true_at(guest, "managed") &&
-		!strcmp(json_text(event, "action"), "destroy"))
+	if (ended && !json_get_true(guest, "managed") &&
+		!strcmp(json_get_text(event, "action"), "destroy"))
 		return;
 	if (json_object_get(told, uuid))
 		json_array_remove(waiting, i);
@@ -117,9 +118,9 @@ static void tell_help(struct cli *cli, const json_t *waiting)
 
 	json_array_foreach(waiting, i, guest)
 	{
-		const char *name = json_text(guest, "name");
+		const char *name = json_get_text(guest, "name");
 
-		if (!strcmp(json_text(guest, "state"), "paused"))
+		if (!strcmp(json_get_text(guest, "state"), "paused"))
 			fprintf(stderr, "%s is paused and cannot end: '%s unpause %s'\n", name,
 				cli->program, name);
 		else
@@ -136,7 +137,7 @@ static int give_up(struct cli *cli, const json_t *waiting, int timeout)
 	size_t i;
 
 	json_array_foreach(waiting, i, guest) cli_say(cli, "%s is still there after %d seconds",
-		json_text(guest, "name"), timeout);
+		json_get_text(guest, "name"), timeout);
 	return CLI_FAILURE;
 }
 

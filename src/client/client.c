@@ -66,7 +66,7 @@ int client_open_socket(const char *path, struct client **out, struct error *err)
 
 	*out = NULL;
 	if (!client)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	client->address.sun_family = AF_UNIX;
 	if (strlen(path) >= sizeof client->address.sun_path) {
 		free(client);
@@ -255,7 +255,7 @@ int client_call(struct client *client, const char *method, const char *path, jso
 		*out = NULL;
 	client->status = 0;
 	if (body && !text)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	r = ask(&client->address, &client->http, method, path, NULL, text, &first);
 	if (r && comes_back(client, method, r, &first))
 		r = ask(&client->address, &client->http, method, path, NULL, text, &first);
@@ -319,7 +319,7 @@ int client_events_open(struct client *client, struct client_events **out, struct
 
 	*out = NULL;
 	if (!events)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	events->http.fd = -1;
 	r = ask_apart(client, &events->http, "/v1/events", NULL, 200, err);
 	if (!r && fcntl(events->http.fd, F_SETFL, O_NONBLOCK))

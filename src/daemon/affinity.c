@@ -87,14 +87,14 @@ int affinity_set(struct guest *guest, bool soft, int vcpu, const char *text,
 		return r;
 	old->text = calloc(count, sizeof *old->text);
 	if (!old->text)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	for (old->count = 0; old->count < count; old->count++) {
 		bool this = vcpu < 0 || vcpu == old->count;
 
 		old->text[old->count] = strdup(this ? text : entry(guest, soft, old->count));
 		if (!old->text[old->count]) {
 			affinity_drop(old);
-			return error_set(err, ENOMEM, "out of memory");
+			return error_nomem(err);
 		}
 	}
 	exchange(guest, soft, old);

@@ -185,7 +185,7 @@ int daemon_create(const struct daemon_options *options, struct daemon **out, str
 
 	*out = NULL;
 	if (!daemon)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	log_init(&daemon->log, options->log_fd);
 	daemon->lock_fd = daemon->run_lock_fd = -1;
 	daemon->root = geteuid() == 0;

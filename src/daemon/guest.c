@@ -41,7 +41,7 @@ int guest_from_record(struct daemon *daemon, const struct record *record, struct
 	guest = guest_new(daemon, &config);
 	if (!guest) {
 		domain_config_free(&config);
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	}
 	guest->owner = record->owner;
 	guest->managed = record->managed;
@@ -176,7 +176,7 @@ static char *config_text(const struct guest *guest, struct error *err)
 	text = json_dumps(json, JSON_COMPACT);
 	json_decref(json);
 	if (!text)
-		error_set(err, ENOMEM, "out of memory");
+		error_nomem(err);
 	return text;
 }
 

@@ -252,7 +252,7 @@ int monitor_create(struct loop *loop, int fd, const struct monitor_client *clien
 	if (!monitor || !monitor->in || fcntl(fd, F_SETFL, O_NONBLOCK)) {
 		free(monitor);
 		close(fd);
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	}
 	monitor->loop = loop;
 	monitor->client = *client;

@@ -91,7 +91,7 @@ static struct guest *make(struct operation *op)
 	if (!r) {
 		guest = guest_new(op->daemon, &config);
 		if (!guest)
-			r = error_set(&err, ENOMEM, "out of memory");
+			r = error_nomem(&err);
 	}
 	domain_config_free(&config);
 	if (r) {

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "base/json.h"
 
 #define MANAGERS "dach"
 #define LIMIT_MAX (1 << 24)
@@ -98,13 +99,11 @@ static int check_root(json_t *root, const char *name, struct error *err)
 int policy_parse(struct policy *policy, const char *text, size_t len, const char *name,
 	struct error *err)
 {
-	json_error_t where;
-	json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
+	json_t *root = json_parse(text, len, name, err);
 	int r;
 
 	if (!root)
-		return error_set(err, EINVAL, "%s: line %d, column %d: %s", name, where.line,
-			where.column, where.text);
+		return -EINVAL;
 	r = check_root(root, name, err);
 	if (r) {
 		json_decref(root);
@@ -118,24 +117,16 @@ int policy_parse(struct policy *policy, const char *text, size_t len, const char
 static int read_all(int fd, const char *path, char **text, size_t *len, struct error *err)
 {
 	struct stat st;
-	ssize_t n;
+	int r;
 
 	if (fstat(fd, &st))
 		return error_set(err, errno, "%s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode) || st.st_mode & 022)
 		return error_set(err, EINVAL, "%s: others may write to it (chmod go-w)", path);
-	if (st.st_size > POLICY_MAX)
+	r = io_read_file(fd, POLICY_MAX, text, len);
+	if (r == -EFBIG)
 		return error_set(err, EINVAL, "%s: longer than %u bytes", path, POLICY_MAX);
-	*text = malloc(st.st_size + 1);
-	if (!*text)
-		return error_set(err, ENOMEM, "out of memory");
-	n = io_read_all(fd, *text, st.st_size);
-	*len = n < 0 ? 0 : n;
-	if (n < 0) {
-		free(*text);
-		return error_set(err, -n, "%s: %s", path, strerror(-n));
-	}
-	return 0;
+	return r ? error_set(err, -r, "%s: %s", path, strerror(-r)) : 0;
 }
 
 int policy_load(struct policy *policy, const char *path, struct error *err)

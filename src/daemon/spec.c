@@ -17,7 +17,7 @@ int spec_init(struct spec_files *files, struct error *err)
 {
 	memset(files, 0, sizeof *files);
 	files->null = files->output = files->written = -1;
-	return launch_init(&files->spec) ? error_set(err, ENOMEM, "out of memory") : 0;
+	return launch_init(&files->spec) ? error_nomem(err) : 0;
 }
 
 static void close_one(int *fd)
@@ -57,7 +57,7 @@ static int put(char **to, const char *text, struct error *err)
 {
 	free(*to);
 	*to = strdup(text);
-	return *to ? 0 : error_set(err, ENOMEM, "out of memory");
+	return *to ? 0 : error_nomem(err);
 }
 
 static int open_disk(const struct caller *owner, const struct domain_disk *disk, unsigned n,
@@ -70,7 +70,7 @@ static int open_disk(const struct caller *owner, const struct domain_disk *disk,
 		return error_set(err, ENOTSUP, "%s: format %s is not there yet; raw is",
 			disk->target, domain_format_name(disk->format));
 	if (fields_make_list(disk_spec_fields, "files", to, 1))
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	to->readonly = !disk->writable;
 	snprintf(serial, sizeof serial, DISK_SERIAL, n);
 	r = open_one(owner, disk->target, disk->writable, &to->file[0].fd, err);
@@ -90,7 +90,7 @@ static int open_disks(const struct caller *owner, const struct domain_config *co
 
 	for (unsigned i = 0; i < config->disks; i++)
 		count += domain_disk_has_medium(&config->disk[i]);
-	r = launch_make_disks(spec, count) ? error_set(err, ENOMEM, "out of memory") : 0;
+	r = launch_make_disks(spec, count) ? error_nomem(err) : 0;
 	count = 0;
 	for (unsigned i = 0; !r && i < config->disks; i++) {
 		if (!domain_disk_has_medium(&config->disk[i]))
@@ -141,7 +141,7 @@ static int put_network(const struct domain_vif *vif, struct net_spec *to, struct
 	to->kind = NET_USER;
 	snprintf(to->mac, sizeof to->mac, "%s", vif->mac);
 	if (fields_make_list(net_spec_fields, "forwards", to, vif->forwards))
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	for (unsigned k = 0; !r && k < vif->forwards; k++)
 		r = net_forward_parse(vif->forward[k], &to->forward[k], err);
 	return r;
@@ -153,7 +153,7 @@ static int put_networks(const struct domain_config *config, struct launch_spec *
 	int r = 0;
 
 	if (launch_make_networks(spec, config->vifs))
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	for (unsigned i = 0; !r && i < config->vifs; i++)
 		r = put_network(&config->vif[i], &spec->network[i], err);
 	return r;

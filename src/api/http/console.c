@@ -171,7 +171,7 @@ void console_open(struct exchange *exchange, const char *ref)
 	relay = r ? NULL : calloc(1, sizeof *relay);
 	if (!r && !relay) {
 		close(fd);
-		r = error_set(&err, ENOMEM, "out of memory");
+		r = error_nomem(&err);
 	}
 	if (r) {
 		exchange_refuse(exchange, r, err.text);

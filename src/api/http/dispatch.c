@@ -28,7 +28,7 @@ static int set_text(char **to, const char *text, struct error *err)
 	if (!*text)
 		return 0;
 	*to = strdup(text);
-	return *to ? 0 : error_set(err, ENOMEM, "out of memory");
+	return *to ? 0 : error_nomem(err);
 }
 
 static int read_arguments(struct exchange *exchange, const struct route *route,

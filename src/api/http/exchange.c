@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
+
 int exchange_status(int r)
 {
 	switch (-r) {
@@ -61,23 +63,19 @@ void exchange_upload(struct exchange *exchange, const char *data, size_t size)
 
 int exchange_body(struct exchange *exchange, json_t **body, struct error *err)
 {
-	json_error_t where;
-
 	*body = NULL;
 	if (exchange->upload_failed == EMSGSIZE)
 		return error_set(err, EMSGSIZE, "the request's body is longer than 1 MiB");
 	if (exchange->upload_failed)
-		return error_set(err, exchange->upload_failed, "out of memory");
+		return error_nomem(err);
 	if (!exchange->uploaded)
 		return 0;
-	*body = json_loadb(exchange->upload, exchange->uploaded, JSON_REJECT_DUPLICATES, &where);
+	*body = json_parse(exchange->upload, exchange->uploaded, "the request's body", err);
 	free(exchange->upload);
 	exchange->upload = NULL;
 	exchange->uploaded = 0;
 	if (!*body)
-		return error_set(err, EINVAL,
-			"the request's body is no JSON: line %d, column %d: %s", where.line,
-			where.column, where.text);
+		return -EINVAL;
 	if (json_is_object(*body))
 		return 0;
 	json_decref(*body);

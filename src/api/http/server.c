@@ -301,7 +301,7 @@ int server_create(struct daemon *daemon, struct server **out, struct error *err)
 
 	*out = NULL;
 	if (!server)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	server->daemon = server->group.daemon = daemon;
 	server->listen.fd = -1;
 	for (unsigned i = 0; i < FAREWELLS; i++)

@@ -10,6 +10,7 @@
 #include <ctype.h>
 #include <sys/stat.h>
 
+#include "base/json.h"
 #include "cli_rig.h"
 #include "protocol/fields.h"
 #include "protocol/request.h"
@@ -258,6 +259,39 @@ static void pretends(void **state)
 	assert_string_equal(rig.out,
 		"{\"method\": \"PUT\", \"path\": \"/v1/guests/web/memory\", "
 		"\"body\": {\"memory\": 65536}}\n");
+}
+
+/* Images are listed for programs, too; what others have written into them is text. */
+static void images(void **state)
+{
+	char store[] = "/tmp/dach-test-XXXXXX", path[64], command[64];
+	json_t *list;
+	FILE *file;
+
+	assert_non_null(mkdtemp(store));
+	setenv("DACH_IMAGES", store, 1);
+	snprintf(path, sizeof path, "%s/one", store);
+	assert_int_equal(mkdir(path, 0755), 0);
+	snprintf(path, sizeof path, "%s/one/image.conf", store);
+	file = fopen(path, "we");
+	assert_non_null(file);
+	fputs("dist book\"worm\nhostname one\ncmdline quiet\n", file);
+	fclose(file);
+	snprintf(path, sizeof path, "%s/one/disk.raw", store);
+	file = fopen(path, "we");
+	assert_non_null(file);
+	fclose(file);
+	assert_int_equal(RUN("image", "list", "--json"), 0);
+	list = json_loads(rig.out, 0, NULL);
+	assert_int_equal(json_array_size(list), 1);
+	assert_string_equal(json_get_text(json_array_get(list, 0), "name"), "one");
+	assert_string_equal(json_get_text(json_array_get(list, 0), "distribution"), "book\"worm");
+	json_decref(list);
+	assert_int_equal(RUN("image", "list"), 0);
+	assert_non_null(strstr(rig.out, "one "));
+	unsetenv("DACH_IMAGES");
+	snprintf(command, sizeof command, "rm -r %s", store);
+	assert_int_equal(system(command), 0);
 }
 
 /* Bytes both ways, and no terminal to put in order: input's end is not the console's. */
@@ -621,6 +655,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(sizes, start, stop),
 		cmocka_unit_test_setup_teardown(ends, start, stop),
 		cmocka_unit_test_setup_teardown(pretends, start, stop),
+		cmocka_unit_test_setup_teardown(images, start, stop),
 		cmocka_unit_test_setup_teardown(console, start, stop),
 		cmocka_unit_test_setup_teardown(helps, start, stop),
 		cmocka_unit_test_setup_teardown(routes_are_used, start, stop),

@@ -28,8 +28,8 @@ struct operation {
 };
 
 /*
- * Each ends the operation, which its caller must not use any more, except while it begins. value is taken;
- * NULL: out of memory.
+ * Each of these ends the operation. Afterwards it is gone, unless it is still beginning (inside of
+ * operation_begin()). value is taken; NULL: out of memory.
  */
 void op_finish(struct operation *op, json_t *value);
 void op_refuse(struct operation *op, int r, const char *text);
@@ -38,8 +38,8 @@ void op_refuse_error(struct operation *op, int r, const struct error *err);
 void op_finish_guest(struct operation *op, struct guest *guest);
 
 /*
- * The guest that it is about; NULL: it is gone, and the operation was ended with that. While it begins the
- * guest is there always.
+ * The guest that it is about. NULL: the guest is gone, and the operation was ended with that. While it
+ * begins the guest is always there.
  */
 struct guest *op_guest(struct operation *op);
 /* The same, if it has a monitor that can be asked. */

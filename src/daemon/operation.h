@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What can be asked of the daemon, by whom and with what: one function for each, whatever wire the
- * question came over (api/http/ is one). Here a caller's rights are looked at, arguments checked, state
- * changed and kept, monitors asked.
+ * What the daemon can be asked to do. An operation has a caller (policy.h), arguments, and an answer that
+ * comes at once or later. It checks the caller's rights and the arguments, changes and saves the state,
+ * and asks the guest's monitor. How the question came is not its business: api/http/ is one way.
  *
- * An operation has a caller (policy.h), arguments and an answer that comes at once or later. Everything on
- * the loop's thread.
+ * Everything on the loop's thread.
  */
 #ifndef DACH_DAEMON_OPERATION_H
 #define DACH_DAEMON_OPERATION_H
@@ -26,7 +25,7 @@ struct operation;
 #define OPERATION_CONFIG_MAX (1u << 20) /* bytes of a configuration as JSON */
 #define OPERATION_AS_IT_IS UINT32_MAX   /* a number that is not to change */
 
-/* Of all operations: which of them one takes tells its table of fields. Strings are malloc'd or NULL. */
+/* The arguments of all operations; each takes some of them. Strings are malloc'd or NULL. */
 struct operation_arguments {
 	char *ref; /* which guest: domain ID, UUID or name; NULL where it is about none */
 	struct monitor_request request; /* ask */
@@ -50,7 +49,7 @@ struct operation_kind {
 	bool guest;         /* it is about the guest that ref names */
 	const struct field
 		*arguments; /* of struct operation_arguments, beside ref and vcpu; NULL: none */
-	bool verb;          /* its arguments are those of the monitor's verb in request, instead */
+	bool verb;          /* ask: its arguments are request, and so the verb's */
 	void (*run)(struct operation *operation);
 };
 
@@ -70,8 +69,8 @@ void operation_arguments_init(const struct operation_kind *kind,
 	struct operation_arguments *arguments);
 void operation_arguments_free(struct operation_arguments *arguments);
 /*
- * Out of an object that a client sent (NULL: it sent none). For ask, request.verb is set before: its
- * arguments are the verb's. What is unknown, missing or out of bounds is -EINVAL.
+ * Reads them from an object that a client sent (NULL: it sent none). For ask, request.verb must be set
+ * before. -EINVAL: something in it is unknown, missing or out of bounds.
  */
 int operation_arguments_read(const struct operation_kind *kind, const json_t *json,
 	struct operation_arguments *arguments, struct error *err);
@@ -85,15 +84,15 @@ struct operation_answer {
 typedef void operation_done(void *ctx, const struct operation_answer *answer);
 
 /*
- * Begins one. arguments are taken (left empty); the caller is not kept. done comes once, before this
- * returns or later: NULL is returned if it has come already.
+ * Begins an operation. arguments are taken (left empty); the caller is not kept. done is called once:
+ * later, or before this returns, which is then NULL.
  */
 struct operation *operation_begin(const struct operation_kind *kind, struct daemon *daemon,
 	const struct caller *caller, struct operation_arguments *arguments, operation_done *done,
 	void *ctx);
-/* Nobody waits for it any more: done is not called. What was begun goes on. NULL is allowed. */
+/* done will not be called; what was begun goes on. NULL is allowed. */
 void operation_abandon(struct operation *operation);
-/* With the daemon's end, after its guests: whatever still waits is freed, and nobody is told. */
+/* At the daemon's end, after its guests are freed: frees what still waits, and tells nobody. */
 void operation_free_all(struct daemon *daemon);
 
 /*

@@ -196,6 +196,22 @@ static int parse(const struct config_place *place, const struct menu_disk *disk,
 	return menu_parse_grub(disk, text, size, menu, err);
 }
 
+/* What the configuration saves. That it has a place on the disk is known. */
+static void take_saved(struct search *s, const struct menu_saved *saved)
+{
+	struct bootdisk_saved *to = &s->found->saved;
+	int partition = disk_partition(s->disk, saved->device);
+	struct volume *volume;
+
+	if (!saved->changed || partition < 0 ||
+		disk_volume(s->disk, (unsigned)partition, &volume, NULL) ||
+		!volume_place(volume, saved->path, sizeof saved->bytes, &to->offset) ||
+		to->offset % 512)
+		return;
+	to->size = sizeof saved->bytes;
+	memcpy(to->bytes, saved->bytes, sizeof saved->bytes);
+}
+
 /* -ENOENT: there is none, or (with a sentence) one that names nothing. */
 static int from_config(struct search *s, unsigned own, const struct config_place *place,
 	struct error *err)
@@ -228,6 +244,8 @@ static int from_config(struct search *s, unsigned own, const struct config_place
 		r = load(s, own, item, path, err);
 	else
 		r = no_kernel_in(s, path, &menu, item, err);
+	if (!r && menu.saved)
+		take_saved(s, menu.saved);
 	menu_free(&menu);
 	return r;
 }
@@ -356,7 +374,7 @@ static int search(struct search *s, struct error *err)
 	return no_kernel(s, err);
 }
 
-int bootdisk_load(int disk, const char *name, uint64_t max, int kernel, int ramdisk,
+int bootdisk_load(int disk, const char *name, bool writable, uint64_t max, int kernel, int ramdisk,
 	struct bootdisk_found *found, struct error *err)
 {
 	struct search s = {.name = name, .kernel = kernel, .ramdisk = ramdisk, .found = found};
@@ -364,8 +382,10 @@ int bootdisk_load(int disk, const char *name, uint64_t max, int kernel, int ramd
 
 	*found = (struct bootdisk_found){.kernel = ""};
 	s.max = max < BOOTDISK_FILE_MAX ? max : BOOTDISK_FILE_MAX;
-	if (!r)
+	if (!r) {
+		s.disk->writable = writable;
 		r = search(&s, err);
+	}
 	disk_close(s.disk);
 	return r;
 }

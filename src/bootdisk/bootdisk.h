@@ -20,6 +20,7 @@
 #ifndef DACH_BOOTDISK_BOOTDISK_H
 #define DACH_BOOTDISK_BOOTDISK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -28,11 +29,20 @@
 #define BOOTDISK_PATH_MAX 1024u
 #define BOOTDISK_CMDLINE_MAX 4096u
 
+/* What a boot loader would write to the disk when it starts the kernel, at that place of the disk. */
+#define BOOTDISK_SAVED_MAX 1024u
+struct bootdisk_saved {
+	uint64_t offset;
+	uint32_t size; /* bytes; 0: nothing. Both are multiples of 512. */
+	uint8_t bytes[BOOTDISK_SAVED_MAX];
+};
+
 struct bootdisk_found {
 	char kernel[BOOTDISK_PATH_MAX]; /* their paths on the disk, for messages */
 	char ramdisk[BOOTDISK_PATH_MAX];
 	char cmdline[BOOTDISK_CMDLINE_MAX];
 	uint64_t ramdisk_size; /* bytes; 0: there is none */
+	struct bootdisk_saved saved;
 };
 
 /*
@@ -40,8 +50,11 @@ struct bootdisk_found {
  * becomes what the file kernel holds, the ramdisk what ramdisk holds (several, one behind the other);
  * neither larger than max bytes, which BOOTDISK_FILE_MAX bounds in turn. After a failure
  * both files hold anything.
+ *
+ * writable: the caller writes found->saved to the disk before the kernel runs. Without, an entry for the
+ * next start alone, which would have to be cleared so, does not count.
  */
-int bootdisk_load(int disk, const char *name, uint64_t max, int kernel, int ramdisk,
+int bootdisk_load(int disk, const char *name, bool writable, uint64_t max, int kernel, int ramdisk,
 	struct bootdisk_found *found, struct error *err);
 
 #endif

@@ -127,6 +127,15 @@ static void menu_list(void *data, const char *device, const char *path,
 		volume_list(volume, path, each, to);
 }
 
+static bool menu_writable(void *data, const char *device, const char *path, size_t size)
+{
+	struct disk *disk = data;
+	struct volume *volume = volume_of(disk, device);
+	uint64_t offset;
+
+	return disk->writable && volume && volume_place(volume, path, size, &offset);
+}
+
 static bool menu_find(void *data, enum menu_by by, const char *what, char device[MENU_DEVICE_MAX])
 {
 	struct disk *disk = data;
@@ -160,5 +169,6 @@ void disk_menu(struct disk *disk, unsigned partition, const char *folder,
 		.read = menu_read,
 		.look = menu_look,
 		.list = menu_list,
+		.writable = menu_writable,
 		.find = menu_find};
 }

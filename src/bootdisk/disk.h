@@ -25,6 +25,7 @@ struct disk {
 		unsigned partition;
 	} open[DISK_OPEN_MAX];
 	unsigned turn; /* which is closed for the next */
+	bool writable; /* whoever asks for a kernel may write what its boot loader saves */
 };
 
 /* A few hundred KiB: on the heap. fd and name stay the caller's. */

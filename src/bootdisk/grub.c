@@ -368,14 +368,26 @@ int menu_parse_grub(const struct menu_disk *disk, const char *text, size_t size,
 	return r;
 }
 
-int grub_run_item(struct grub *grub, struct menu_item *item, struct error *err)
+/* What it says, in the one form or the other. */
+static int run_item(struct grub *grub, const struct menu_item *item)
+{
+	char *copy;
+
+	if (item->body)
+		return grub_run(grub, item->body);
+	copy = strdup(item->text);
+	return copy ? grub_run_text(grub, copy, strlen(copy)) : error_nomem(grub->err);
+}
+
+int grub_run_item(struct grub *grub, struct menu_item *item, bool trial, struct error *err)
 {
 	struct menu *menu = grub->menu;
-	int r = 0;
+	int r;
 
 	if (!item->body && !item->text)
 		return 0;
 	grub->err = err;
+	grub->trial = trial;
 	grub->leave = GRUB_STAY;
 	grub->calls = 0;
 	grub->item = (int)(item - menu->item);
@@ -383,16 +395,15 @@ int grub_run_item(struct grub *grub, struct menu_item *item, struct error *err)
 	r = grub_set(grub, "chosen", item->id ? item->id : item->title);
 	if (!r)
 		r = grub_set(grub, "default", "");
-	if (!r && item->body) {
-		r = grub_run(grub, item->body);
-	} else if (!r) {
-		r = grub_run_text(grub, item->text, strlen(item->text));
-		item->text = NULL;
-	}
 	if (!r)
+		r = run_item(grub, item);
+	if (!r && !trial)
 		r = take_default(grub);
-	if (!r)
+	if (!r && !trial) {
+		free(item->text);
+		item->text = NULL;
 		item->body = NULL;
+	}
 	grub->item = -1;
 	grub->err = NULL;
 	return r;

@@ -62,6 +62,7 @@ struct grub {
 	size_t text_bytes;
 	unsigned steps, calls;
 	unsigned line; /* of the command that is run */
+	bool trial;    /* nothing is saved */
 	bool status;   /* the last command's answer */
 	enum grub_leave leave;
 	int parent;                         /* where new items go */
@@ -71,8 +72,11 @@ struct grub {
 
 /* Only what is in the item counts. NULL is allowed. */
 void grub_free(struct grub *grub);
-/* Runs an item's commands, once: it learns its kernel, or a submenu what is in it. */
-int grub_run_item(struct grub *grub, struct menu_item *item, struct error *err);
+/*
+ * Runs an item's commands, once: it learns its kernel, or a submenu what is in it. trial: it is not known
+ * yet whether the item is the one; nothing is saved, and it may be run again.
+ */
+int grub_run_item(struct grub *grub, struct menu_item *item, bool trial, struct error *err);
 
 /* Between the files of this folder: */
 
@@ -98,8 +102,15 @@ bool grub_split(const struct grub *grub, const char *path, char *device, const c
 
 /* grub_command.c: what is not a function, an assignment or an item; false: not a command that is known. */
 bool grub_command(struct grub *grub, const struct grub_words *words, unsigned line, int *r);
-/* Sets the variables in a file like grubenv, those that are named from first on; none or NULL: all. */
+
+/*
+ * grub_env.c. What a file like grubenv has: the variables that are named from first on; none or NULL:
+ * all. next_entry, an entry for the next start alone, only where it can be cleared.
+ */
 int grub_load_env(struct grub *grub, const char *path, const struct grub_words *names,
+	unsigned first);
+/* Puts the variables that are named from first on into such a file. */
+int grub_save_env(struct grub *grub, const char *path, const struct grub_words *names,
 	unsigned first);
 
 /* bls.c: adds the entries of a folder, "/loader/entries" and its like, where GRUB looks for them. */

@@ -70,63 +70,8 @@ static int do_count(const struct grub_call *call)
 	return grub_set(call->grub, name, text);
 }
 
-/* Whether it is one of the words from first on; no words: all are. */
-static bool is_wanted(const struct grub_words *words, unsigned first, const char *name)
-{
-	for (unsigned i = first; words && i < words->count; i++)
-		if (!strcmp(words->word[i], name))
-			return true;
-	return !words || first >= words->count;
-}
-
-/*
- * Lines NAME=VALUE; the rest is filled with #. next_entry is one for the next start alone, and is left
- * out, since it would have to be cleared by whoever starts it.
- */
-static int load_lines(struct grub *grub, const char *at, const struct grub_words *names,
-	unsigned first)
-{
-	char line[1024];
-	int r = 0;
-
-	while (!r && *at) {
-		size_t len = strcspn(at, "\n"), out = 0;
-		char *value;
-
-		for (size_t i = 0; i < len && *at != '#' && out + 1 < sizeof line; i++) {
-			i += at[i] == '\\' && i + 1 < len;
-			line[out++] = at[i];
-		}
-		line[out] = 0;
-		at += len + (at[len] == '\n');
-		value = strchr(line, '=');
-		if (!value || !grub_is_name(line, (size_t)(value - line)))
-			continue;
-		*value++ = 0;
-		if (is_wanted(names, first, line) && strcmp(line, "next_entry"))
-			r = grub_set(grub, line, value);
-	}
-	return r;
-}
-
-int grub_load_env(struct grub *grub, const char *path, const struct grub_words *names,
-	unsigned first)
-{
-	char *bytes;
-	size_t size;
-	int r;
-
-	grub->status = false;
-	if (grub_read(grub, path, &bytes, &size))
-		return 0;
-	grub->status = true;
-	r = load_lines(grub, bytes, names, first);
-	free(bytes);
-	return r;
-}
-
-/* load_env [-f FILE] [-s] [NAMES] */
-static int do_load_env(const struct grub_call *call)
+/* load_env [-f FILE] [-s] [NAMES], save_env [-f FILE] NAMES */
+static int do_env(const struct grub_call *call)
 {
 	const struct grub_words *words = call->words;
 	char path[MENU_DEVICE_MAX + 1024];
@@ -143,7 +88,8 @@ static int do_load_env(const struct grub_call *call)
 		if (file)
 			snprintf(path, sizeof path, "%s", file);
 	}
-	return grub_load_env(call->grub, path, words, i);
+	return words->word[0][0] == 'l' ? grub_load_env(call->grub, path, words, i)
+					: grub_save_env(call->grub, path, words, i);
 }
 
 /* Devices */
@@ -484,7 +430,7 @@ bool grub_command(struct grub *grub, const struct grub_words *words, unsigned li
 		{"linux", do_linux},
 		{"linux16", do_linux},
 		{"linuxefi", do_linux},
-		{"load_env", do_load_env},
+		{"load_env", do_env},
 		{"load_video", do_nothing},
 		{"loadfont", do_fail},
 		{"password", do_nothing},
@@ -494,7 +440,7 @@ bool grub_command(struct grub *grub, const struct grub_words *words, unsigned li
 		{"regexp", do_regexp},
 		{"return", do_leave},
 		{"rmmod", do_nothing},
-		{"save_env", do_nothing},
+		{"save_env", do_env},
 		{"savedefault", do_nothing},
 		{"search", do_search},
 		{"search.file", do_search},

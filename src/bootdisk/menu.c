@@ -111,6 +111,7 @@ void menu_free(struct menu *menu)
 	free(menu->item);
 	free(menu->chosen);
 	free(menu->other);
+	free(menu->saved);
 	*menu = (struct menu){.item = NULL};
 }
 
@@ -139,10 +140,10 @@ static struct menu_item *find(const struct menu *menu, int parent, const char *n
 	return NULL;
 }
 
-/* As far as it is known before it runs: what a loader other than GRUB wrote is known. */
-static int run(struct menu *menu, struct menu_item *item, struct error *err)
+/* What a loader other than GRUB wrote is known before. */
+static int run(struct menu *menu, struct menu_item *item, bool trial, struct error *err)
 {
-	return menu->grub ? grub_run_item(menu->grub, item, err) : 0;
+	return menu->grub ? grub_run_item(menu->grub, item, trial, err) : 0;
 }
 
 /* The first with a kernel, submenus left out; if none has one, the first at all. */
@@ -156,7 +157,7 @@ static int first(struct menu *menu, int parent, struct menu_item **out, struct e
 		if (item->parent != parent || item->submenu)
 			continue;
 		/* What is wrong with one that is not started does not matter. */
-		if (!run(menu, item, &why) && item->kernel.path && *item->kernel.path) {
+		if (!run(menu, item, true, &why) && item->kernel.path && *item->kernel.path) {
 			*out = item;
 			return 0;
 		}
@@ -201,7 +202,7 @@ int menu_default(struct menu *menu, const struct menu_item **out, struct error *
 			at += len + (at[len] == '>');
 		}
 		if (!r && item)
-			r = run(menu, item, err);
+			r = run(menu, item, false, err);
 		/* An item that shows another configuration brings that one's default. */
 		if (!r && !*at && take_chosen(menu, &path))
 			at = path;

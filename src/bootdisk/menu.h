@@ -44,6 +44,8 @@ struct menu_disk {
 	/* Calls each for the names in a folder, in no order, until it says false. */
 	void (*list)(void *data, const char *device, const char *path,
 		bool (*each)(void *to, const char *name), void *to);
+	/* Whether a file of so many bytes could be written over where it is; nobody does so here. */
+	bool (*writable)(void *data, const char *device, const char *path, size_t size);
 	/* The first device with that UUID or label, or with that file. */
 	bool (*find)(void *data, enum menu_by by, const char *what, char device[MENU_DEVICE_MAX]);
 };
@@ -72,12 +74,22 @@ struct menu_item {
 	char *text; /* or that as text; NULL: none */
 };
 
+#define MENU_SAVED_SIZE 1024u /* grubenv's */
+
+/* A file that is to be written over when the kernel starts, as GRUB's save_env does. */
+struct menu_saved {
+	char device[MENU_DEVICE_MAX], path[256];
+	char bytes[MENU_SAVED_SIZE];
+	bool changed; /* else it need not be */
+};
+
 struct menu {
 	struct menu_item *item;
 	unsigned items;
 	char *chosen;      /* the default as it is written; NULL: the first that starts a kernel */
 	char *other;       /* the first command that is not understood, or NULL */
 	struct grub *grub; /* who runs GRUB's items; or NULL */
+	struct menu_saved *saved; /* NULL: none */
 };
 
 /* Nothing to free after a failure. disk has to stay until the menu is freed. */

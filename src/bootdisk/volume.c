@@ -22,6 +22,7 @@
 
 struct volume {
 	ext2_filsys fs;
+	uint64_t offset; /* on the disk */
 	const char *name;
 };
 
@@ -156,6 +157,7 @@ int volume_open(int fd, const char *name, const struct partition *where, struct 
 	if (!volume)
 		return error_nomem(err);
 	volume->name = name;
+	volume->offset = where->offset;
 	snprintf(place, sizeof place, "%d %" PRIu64 " %" PRIu64, fd, where->offset, where->size);
 	code = ext2fs_open2(place, NULL, flags, 0, 0, &manager, &volume->fs);
 	if (code) {
@@ -298,6 +300,25 @@ enum volume_kind volume_look(struct volume *volume, const char *path, uint64_t *
 	if (LINUX_S_ISDIR(inode.i_mode))
 		return VOLUME_FOLDER;
 	return LINUX_S_ISREG(inode.i_mode) ? VOLUME_FILE : VOLUME_OTHER;
+}
+
+bool volume_place(struct volume *volume, const char *path, size_t size, uint64_t *offset)
+{
+	const uint32_t strange = EXT4_INLINE_DATA_FL | EXT4_ENCRYPT_FL | EXT4_VERITY_FL |
+		EXT2_IMMUTABLE_FL | EXT2_COMPR_FL;
+	struct ext2_inode inode;
+	ext2_ino_t number;
+	blk64_t block = 0;
+	int flags = 0;
+
+	if (find(volume->fs, path, &number) || ext2fs_read_inode(volume->fs, number, &inode) ||
+		!LINUX_S_ISREG(inode.i_mode) || inode.i_flags & strange ||
+		EXT2_I_SIZE(&inode) != size || size > volume->fs->blocksize ||
+		ext2fs_bmap2(volume->fs, number, &inode, NULL, 0, 0, &flags, &block))
+		return false;
+	*offset = volume->offset + block * volume->fs->blocksize;
+	return block && block < ext2fs_blocks_count(volume->fs->super) &&
+		!(flags & BMAP_RET_UNINIT);
 }
 
 struct volume_listing {

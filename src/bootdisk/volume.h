@@ -33,6 +33,12 @@ void volume_list(struct volume *volume, const char *path, bool (*each)(void *to,
 	void *to);
 
 /*
+ * Where on the disk a file of size bytes lies; false: not in one place that may be written over without
+ * the file system's knowing.
+ */
+bool volume_place(struct volume *volume, const char *path, size_t size, uint64_t *offset);
+
+/*
  * A regular file by its absolute path; symbolic links are followed. -ENOENT, without a sentence:
  * there is none. -EFBIG: it has more than max bytes.
  *

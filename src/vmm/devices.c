@@ -2,6 +2,7 @@
 #include "vmm/devices.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "block/block.h"
@@ -109,6 +110,34 @@ int devices_create(struct devices *devices, const struct vmm_config *config,
 			       : 0,
 			balloon_changed, console->ctx, &devices->balloon, err);
 	return r;
+}
+
+struct disk_write {
+	struct block_request request;
+	struct iovec iov;
+	char bytes[];
+};
+
+static void written(struct block_request *request, int result)
+{
+	free((char *)request - offsetof(struct disk_write, request));
+}
+
+void devices_write(struct devices *devices, uint64_t offset, const void *bytes, size_t len)
+{
+	struct disk_write *write = malloc(sizeof *write + len);
+
+	if (!write)
+		return;
+	memcpy(write->bytes, bytes, len);
+	write->iov = (struct iovec){write->bytes, len};
+	write->request = (struct block_request){.op = BLOCK_WRITE,
+		.offset = offset,
+		.length = len,
+		.iov = &write->iov,
+		.iov_count = 1,
+		.done = written};
+	block_submit(devices->disk[0], &write->request);
 }
 
 void devices_destroy(struct devices *devices)

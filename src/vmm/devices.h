@@ -41,6 +41,11 @@ int devices_open(struct devices *devices, const struct vmm_config *config, struc
 int devices_create(struct devices *devices, const struct vmm_config *config,
 	struct machine *machine, const struct virtio_console_backend *console,
 	void (*balloon_changed)(void *ctx), const struct sandbox_needs *walls, struct error *err);
+/*
+ * Begins to write len bytes to the first disk, at an offset; both are multiples of 512. What cannot be
+ * written is not.
+ */
+void devices_write(struct devices *devices, uint64_t offset, const void *bytes, size_t len);
 /* When the guest has ended, before the machine goes. Waits until disks are stable. */
 void devices_destroy(struct devices *devices);
 

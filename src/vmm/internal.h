@@ -14,6 +14,7 @@
 #include "vmm/devices.h"
 #include "vmm/idle.h"
 #include "vmm/move.h"
+#include "bootdisk/bootdisk.h"
 #include "vmm/kernel_reader.h"
 #include "vmm/power.h"
 #include "vmm/sight.h"
@@ -38,6 +39,8 @@ struct vmm {
 	struct idle idle;             /* a daemon's guest */
 	struct nest *vcpu_nest;       /* where the vCPUs' threads will start; NULL: has been used */
 	struct kernel_reader *reader; /* the kernel is the disk's own; or NULL */
+	struct bootdisk_saved
+		boot_saved; /* what is to be written to the first disk before it runs */
 	struct loop_work reader_work;
 	/* Those that have names; a disk's own are its reader's. */
 	struct machine_file kernel, initrd;

@@ -107,6 +107,12 @@ static void limit_time(void)
 	setrlimit(RLIMIT_CPU, &seconds);
 }
 
+/* A place on the disk is one in its file, if there is but one. */
+static bool is_writable(const struct disk_spec *disk)
+{
+	return !disk->readonly && disk->files == 1 && disk->file[0].format == DISK_RAW;
+}
+
 static void process(struct kernel_reader *reader)
 {
 	const struct vmm_config *config = reader->config;
@@ -126,8 +132,8 @@ static void process(struct kernel_reader *reader)
 		limit_time();
 		if (good)
 			answer->result = bootdisk_load(reader->disk, config->disk[0].file[0].name,
-				config->memory, reader->kernel, reader->initrd, &answer->found,
-				&answer->err);
+				is_writable(&config->disk[0]), config->memory, reader->kernel,
+				reader->initrd, &answer->found, &answer->err);
 		else
 			answer->result = error_set(&answer->err, EPERM, "%s",
 				walls.text[0] ? walls.text : "no process to read the disk");
@@ -237,6 +243,8 @@ static int ask(struct kernel_reader *reader, struct error *err)
 	answer->found.kernel[BOOTDISK_PATH_MAX - 1] = 0;
 	answer->found.ramdisk[BOOTDISK_PATH_MAX - 1] = 0;
 	answer->found.cmdline[BOOTDISK_CMDLINE_MAX - 1] = 0;
+	if (answer->found.saved.size > BOOTDISK_SAVED_MAX || !is_writable(&reader->config->disk[0]))
+		answer->found.saved.size = 0;
 	return answer->result ? error_set(err, EINVAL, "%s", answer->err.text) : 0;
 }
 
@@ -269,6 +277,11 @@ int kernel_reader_read(struct kernel_reader *reader, struct machine_file *kernel
 		reader->initrd_name};
 	*cmdline = reader->cmdline;
 	return 0;
+}
+
+const struct bootdisk_saved *kernel_reader_saved(const struct kernel_reader *reader)
+{
+	return &reader->answer.found.saved;
 }
 
 void kernel_reader_drop(struct kernel_reader *reader)

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "vmm/config.h"
 
+struct bootdisk_saved;
 struct machine_file;
 struct kernel_reader;
 
@@ -33,6 +34,12 @@ void kernel_reader_destroy(struct kernel_reader *reader, bool wait);
  */
 int kernel_reader_read(struct kernel_reader *reader, struct machine_file *kernel,
 	struct machine_file *initrd, const char **cmdline, struct error *err);
+/*
+ * What the disk's boot loader would have written to the disk when it started that kernel (GRUB: that an
+ * entry for one start alone has had it): the caller's to write there. size is 0 for nothing, and always
+ * for a disk that the guest may not write to.
+ */
+const struct bootdisk_saved *kernel_reader_saved(const struct kernel_reader *reader);
 /* They have been loaded: both files become empty. */
 void kernel_reader_drop(struct kernel_reader *reader);
 

@@ -182,6 +182,17 @@ static void drop_kernel(void *ctx)
 		kernel_reader_drop(vmm->reader);
 }
 
+/* As soon as there is the disk. A guest that goes on where it was does not start its kernel. */
+static void write_saved(struct vmm *vmm)
+{
+	if (!vmm->devices.disk[0])
+		return;
+	if (vmm->boot_saved.size && !vmm->config->restore_from)
+		devices_write(&vmm->devices, vmm->boot_saved.offset, vmm->boot_saved.bytes,
+			vmm->boot_saved.size);
+	vmm->boot_saved.size = 0;
+}
+
 /* What the guest starts from, each time that it does. */
 static int reload(void *ctx, struct machine_file *kernel, struct machine_file *initrd,
 	const char **cmdline, struct error *err)
@@ -193,6 +204,8 @@ static int reload(void *ctx, struct machine_file *kernel, struct machine_file *i
 			    : -ENOENT;
 
 	if (!r) {
+		vmm->boot_saved = *kernel_reader_saved(vmm->reader);
+		write_saved(vmm);
 		/* once it has been loaded */
 		loop_post(vmm->loop, &vmm->reader_work);
 		return 0;
@@ -372,6 +385,8 @@ static int set_up(struct vmm *vmm, struct error *err)
 		r = gdb_create(vmm->machine, config->gdb, &vmm->gdb, err);
 	if (!r)
 		r = make_devices(vmm, err);
+	if (!r)
+		write_saved(vmm);
 	/* In there, since it comes from outside. */
 	if (!r && vmm->move.state)
 		r = move_load(&vmm->move, vmm->machine);

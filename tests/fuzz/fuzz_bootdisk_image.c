@@ -114,7 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (pwrite(disk, data + 3, 1, at[count++]) != 1)
 			abort();
 	}
-	r = bootdisk_load(disk, "disk", 1 << 20, kernel, ramdisk, &found, &err);
+	r = bootdisk_load(disk, "disk", true, 1 << 20, kernel, ramdisk, &found, &err);
 	if ((r != 0) != (err.text[0] != 0) || (!count && r))
 		abort();
 	while (count--)

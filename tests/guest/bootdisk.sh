@@ -31,7 +31,30 @@ leave() {
 	sync
 	$1 -f
 }
+# GRUB's entry for the next start alone, as grub-reboot leaves it.
+once() {
+	cat >/mnt/boot/grub/grub.cfg <<-GRUB
+	load_env
+	if [ "\${next_entry}" ]; then
+	    set default="\${next_entry}"
+	    set next_entry=
+	    save_env next_entry
+	fi
+	menuentry 'always' { linux /boot/vmlinuz-new again entry=always
+	    initrd /boot/initrd.img-6.1.0-1-amd64 }
+	menuentry 'once' --id x { linux /boot/vmlinuz-new again entry=once
+	    initrd /boot/initrd.img-6.1.0-1-amd64 }
+	GRUB
+	{
+		echo '# GRUB Environment Block'
+		echo next_entry=x
+		head -c 2000 /dev/zero | tr '\0' '#'
+	} | head -c 1024 >/mnt/boot/grub/grubenv
+}
 case $(cat /proc/cmdline) in
+*entry=once*) echo ONCE && leave reboot ;;
+*entry=always*) echo ALWAYS && leave poweroff ;;
+*generation=2*boot-once*) once && leave reboot ;;
 *generation=3*again*) echo THIRD && leave poweroff ;;
 *again*) sed -i s/generation=2/generation=3/ /mnt/boot/grub/grub.cfg && leave reboot ;;
 esac
@@ -108,6 +131,26 @@ gone_from_list() {
 }
 check "it ends" wait_for 20 gone_from_list
 console_close
+
+cp "$disk" "$work/once.img"
+run_once() {
+	timeout -k 5 "$LIMIT" "$DACH" run --engine "$DACH_ENGINE" --disk "$work/once.img" --memory 256 "$@" \
+		</dev/null >"$output" 2>"$errors"
+	status=$?
+}
+run_once --cmdline boot-once
+check "GRUB's entry for one start alone has it" said "^ONCE"
+check "and then it is the default's turn" ended 0 "^ALWAYS"
+run_once
+check "also later" ended 0 "^ALWAYS"
+check "alone" [ "$(grep -c '^ONCE' "$output")" -eq 0 ]
+
+# The daemon's guest has a new monitor for each start.
+cp "$disk" "$work/daemon.img"
+xl_says create "$config" "engine='$DACH_ENGINE'" "disk=['$work/daemon.img,raw,xvda2,rw']" "extra='boot-once'"
+check "a guest of the daemon's, too" wait_for 60 gone_from_list
+environment=$(debugfs -R "cat /boot/grub/grubenv" "$work/daemon.img" 2>/dev/null)
+check "has had it" [ "$(echo "$environment" | grep -c '^next_entry=$')" -eq 1 ]
 
 timeout -k 5 "$LIMIT" "$DACH" run --engine "$DACH_ENGINE" --disk "$disk" --memory 256 --cmdline again \
 	</dev/null >"$output" 2>"$errors"

@@ -65,6 +65,11 @@ static void rig_list(void *data, const char *device, const char *path,
 			return;
 }
 
+static bool rig_writable(void *data, const char *device, const char *path, size_t size)
+{
+	return rig_find(device, path);
+}
+
 static bool rig_search(void *data, enum menu_by by, const char *what, char device[MENU_DEVICE_MAX])
 {
 	for (const struct rig_file *file = rig_files; file && file->device; file++) {
@@ -88,6 +93,7 @@ static const struct menu_disk rig_disk = {.device = "hd0,msdos1",
 	.read = rig_read,
 	.look = rig_look,
 	.list = rig_list,
+	.writable = rig_writable,
 	.find = rig_search};
 
 #endif

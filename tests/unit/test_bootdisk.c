@@ -55,7 +55,7 @@ static void boots(const char *kernel, const char *ramdisk, const char *cmdline)
 
 	/* What was there before goes. */
 	assert_int_equal(pwrite(files[0], "older and longer", 16, 0), 16);
-	if (bootdisk_load(disk, "disk", 64 * MIB, files[0], files[1], &found, &err))
+	if (bootdisk_load(disk, "disk", true, 64 * MIB, files[0], files[1], &found, &err))
 		fail_msg("%s", err.text);
 	assert_true(pread(files[0], bytes, sizeof bytes - 1, 0) >= 0);
 	assert_string_equal(bytes, kernel);
@@ -76,7 +76,8 @@ static void refuses(const char *says)
 	int disk = open("disk.img", O_RDONLY);
 	int files[2] = {memfd_create("k", 0), memfd_create("r", 0)};
 
-	assert_int_not_equal(bootdisk_load(disk, "disk", MIB / 2, files[0], files[1], &found, &err),
+	assert_int_not_equal(bootdisk_load(disk, "disk", true, MIB / 2, files[0], files[1], &found,
+				     &err),
 		0);
 	if (!strstr(err.text, says))
 		fail_msg("'%s' is not in: %s", says, err.text);
@@ -344,6 +345,57 @@ static void test_bls(void **state)
 	boots("K6.10.3-200", "R6.10.3-200", "a=b");
 }
 
+/* Starts disk.img's kernel, and writes what its boot loader saves. */
+static void boots_and_saves(bool writable, const char *kernel, bool saves)
+{
+	struct bootdisk_found found;
+	struct error err = {""};
+	char bytes[64] = "";
+	int disk = open("disk.img", O_RDWR);
+	int files[2] = {memfd_create("k", 0), memfd_create("r", 0)};
+
+	if (bootdisk_load(disk, "disk", writable, 64 * MIB, files[0], files[1], &found, &err))
+		fail_msg("%s", err.text);
+	assert_true(pread(files[0], bytes, sizeof bytes - 1, 0) >= 0);
+	assert_string_equal(bytes, kernel);
+	assert_int_equal(found.saved.size, saves ? 1024 : 0);
+	assert_int_equal(found.saved.offset % 512, 0);
+	assert_int_equal(pwrite(disk, found.saved.bytes, found.saved.size,
+				 (off_t)found.saved.offset),
+		found.saved.size);
+	close(disk);
+	close(files[0]);
+	close(files[1]);
+}
+
+/* grub-reboot's entry is started once. */
+static void test_once(void **state)
+{
+	static const char *const features[] = {"-b 4096", "-b 1024"};
+	char command[256];
+
+	shell("mkdir -p one two/grub; cd two; printf A >a; printf B >b; (echo '# GRUB Environment Block';"
+	      "echo next_entry=1; head -c 2000 /dev/zero | tr '\\0' '#') | head -c 1024 >grub/grubenv;"
+	      "printf 'load_env\\nif [ \"$next_entry\" ]; then\\nset default=\"$next_entry\"\\nset next_entry=\\n"
+	      "save_env next_entry\\nfi\\nmenuentry a { linux /a }\\nmenuentry b { linux /b }\\n' >grub/grub.cfg;"
+	      "cd ..; mke2fs -q -t ext4 -d one part-1.img 8M");
+	for (unsigned n = 0; n < 2; n++) {
+		snprintf(command, sizeof command, "mke2fs -q -F -t ext4 %s -d two part-2.img 8M",
+			features[n]);
+		shell(command);
+		put_parts(2);
+		put_gpt(2);
+		boots_and_saves(false, "A", false);
+		boots_and_saves(true, "B", true);
+		boots_and_saves(true, "A", false);
+		shell("dd if=disk.img of=part-2.img bs=1M skip=20 count=8 status=none; e2fsck -fn part-2.img "
+		      ">/dev/null 2>&1");
+	}
+	/* What lies in an inode is not written over. */
+	shell("mke2fs -q -F -t ext4 -b 4096 -I 2048 -O ^has_journal,inline_data -d two disk.img 8M");
+	boots_and_saves(true, "A", false);
+}
+
 static void test_extlinux(void **state)
 {
 	shell("mkdir -p root/boot root/etc; printf K >root/boot/vmlinuz-virt; printf R >root/boot/initramfs-virt;"
@@ -404,6 +456,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_logical_circle, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_refused_devices, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_bls, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_once, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_extlinux, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_newest, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_others, make_folder, remove_folder),

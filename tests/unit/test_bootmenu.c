@@ -381,6 +381,67 @@ static void test_grub_language(void **state)
 	}
 }
 
+/* An entry for the next start alone, and what a configuration saves. */
+static void test_saved(void **state)
+{
+	static const char header[] = "# GRUB Environment Block\n";
+	char text[sizeof debian + 256], env[MENU_SAVED_SIZE + 1];
+	static struct rig_file files[] = {
+		{"hd0,msdos1", "/boot/grub/grubenv", NULL},
+		{NULL, NULL, NULL},
+	};
+	static const char counts[] =
+		"load_env\nfunction save { saved_entry=\"${chosen}\"; save_env saved_entry; }\n"
+		"decrement boot_counter\nname='a\\b'\nsave_env boot_counter name\n"
+		"save_env -f /boot/grub/other boot_counter\n"
+		"menuentry 'no kernel' { save; chainloader +1 }\n"
+		"menuentry b --id two { save; linux /k }\n";
+	struct error err = {""};
+	struct menu menu;
+	size_t used;
+
+	rig_files = files;
+	memset(env, '#', sizeof env - 1);
+	env[MENU_SAVED_SIZE] = 0;
+	used = (size_t)sprintf(env, "%ssaved_entry=0\nnext_entry=1>1\nrest=x\n", header);
+	env[used] = '#';
+	files[0].text = env;
+	snprintf(text, sizeof text, debian, "${saved_entry}");
+	assert_int_equal(menu_parse_grub(&rig_disk, text, strlen(text), &menu, &err), 0);
+	assert_non_null(menu.saved);
+	assert_true(menu.saved->changed);
+	assert_string_equal(menu.saved->path, "/boot/grub/grubenv");
+	assert_string_equal(menu.saved->device, "hd0,msdos1");
+	used = (size_t)sprintf(env, "%ssaved_entry=0\nnext_entry=\nrest=x\n", header);
+	memset(env + used, '#', MENU_SAVED_SIZE - used);
+	assert_memory_equal(menu.saved->bytes, env, MENU_SAVED_SIZE);
+	starts(&menu, "/vmlinuz-6.1.0-1-amd64", "root=UUID=0aa ro \"dyndbg=file x +p\" single",
+		"/microcode.cpio /initrd.img-6.1.0-1-amd64", NULL);
+	/* Once it has been saved, there is nothing to save. */
+	assert_int_equal(menu_parse_grub(&rig_disk, text, strlen(text), &menu, &err), 0);
+	assert_true(!menu.saved || !menu.saved->changed);
+	starts(&menu, "/boot/vmlinuz-6.1.0-2-amd64", "root=UUID=0aa ro quiet",
+		"/boot/initrd.img-6.1.0-2-amd64", "hd0,gpt2");
+	/* Only what is started saves; values have escapes, and take the place of older ones. */
+	used = (size_t)sprintf(env, "%sboot_counter=3\nsaved_entry=0\nrest=x\n", header);
+	memset(env + used, '#', MENU_SAVED_SIZE - used);
+	assert_int_equal(menu_parse_grub(&rig_disk, counts, strlen(counts), &menu, &err), 0);
+	assert_int_equal(menu_default(&menu, &(const struct menu_item *){NULL}, &err), 0);
+	used = (size_t)sprintf(env, "%sboot_counter=2\nsaved_entry=two\nrest=x\nname=a\\\\b\n",
+		header);
+	memset(env + used, '#', MENU_SAVED_SIZE - used);
+	assert_memory_equal(menu.saved->bytes, env, MENU_SAVED_SIZE);
+	menu_free(&menu);
+	/* What has no room stays as it was. */
+	used = (size_t)sprintf(env, "%sboot_counter=3\nfill=", header);
+	memset(env + used, 'x', MENU_SAVED_SIZE - used);
+	env[MENU_SAVED_SIZE - 1] = '\n';
+	assert_int_equal(menu_parse_grub(&rig_disk, counts, strlen(counts), &menu, &err), 0);
+	env[strlen(header) + 13] = '2';
+	assert_memory_equal(menu.saved->bytes, env, MENU_SAVED_SIZE);
+	menu_free(&menu);
+}
+
 /* What is not understood is remembered, where it is. */
 static void test_not_understood(void **state)
 {
@@ -582,6 +643,7 @@ int main(void)
 		cmocka_unit_test(test_legacy),
 		cmocka_unit_test(test_bad_menus),
 		cmocka_unit_test(test_grub_language),
+		cmocka_unit_test(test_saved),
 		cmocka_unit_test(test_not_understood),
 		cmocka_unit_test(test_bls),
 		cmocka_unit_test(test_bls_alone),

@@ -26,7 +26,7 @@ static int inflate_file(const struct boot_image *image, uint8_t *to, uint64_t ro
 	int state = Z_OK, r = 0;
 
 	if (inflateInit2(&z, 16 + MAX_WBITS) != Z_OK)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	while (!r && state == Z_OK) {
 		uint64_t left = image->size - at;
 

@@ -12,6 +12,14 @@ check "one processor" said "processors 1"
 guest_time=$(grep -E '^[0-9]{10}$' "$output")
 check "knows the time" [ $(($(date +%s) - ${guest_time:-0})) -lt 60 ]
 
+plain=$kernel
+kernel=$work/vmlinuz.gz
+gzip -1 <"$plain" >"$kernel"
+guest <<'SCRIPT'
+SCRIPT
+check "a kernel packed by gzip" ended 0 GUEST-DONE
+kernel=$plain
+
 # The engine that this host's users get: a device that only looks like KVM is none.
 DACH_ENGINE=auto guest <<'SCRIPT'
 echo "processors $(nproc)"

@@ -107,7 +107,8 @@ static int do_search(const struct grub_call *call)
 	};
 	const struct grub_words *words = call->words;
 	const struct menu_disk *disk = call->grub->disk;
-	const char *what = NULL, *second = NULL, *name = NULL;
+	const char *what = NULL, *second = NULL, *name = NULL, *behind_set = NULL;
+	unsigned set = 0;
 	enum menu_by by = MENU_BY_FILE;
 	char device[MENU_DEVICE_MAX];
 	int r;
@@ -123,22 +124,26 @@ static int do_search(const struct grub_call *call)
 				by = kinds[k].by;
 		if (!strncmp(word, "--set=", 6))
 			name = word + 6;
+		else if (!strcmp(word, "--set") || !strcmp(word, "-s"))
+			set = i + 1;
 		else if (!strcmp(word, "--hint"))
 			i++;
+		else if (*word != '-' && i == set)
+			behind_set = word;
 		else if (*word != '-' && !what)
 			what = word;
 		else if (*word != '-' && !second)
 			second = word;
 	}
+	/* A word behind --set is a name if there is another. */
+	if (!what)
+		what = behind_set;
+	else if (!name)
+		name = behind_set;
 	call->grub->status = false;
 	r = grub_step(call->grub, call->line, COST_SEARCH);
 	if (!what || r)
 		return r;
-	/* Without a sign between, both orders are seen: --set root UUID, -s root UUID, UUID root. */
-	if (!name && second && !strcmp(what, "root")) {
-		name = what;
-		what = second;
-	}
 	name = name ? name : second ? second : "root";
 	if (!disk->find(disk->data, by, what, device) || !grub_is_name(name, strlen(name)))
 		return 0;

@@ -14,7 +14,7 @@
 
 #include "cli/call.h"
 #include "client/client.h"
-#include "vmm/terminal.h"
+#include "monitor/terminal.h"
 
 #define LEAVE 0x1d /* Ctrl+] */
 

@@ -8,8 +8,8 @@
 #include "cpu/engine.h"
 #include "debug/gdb.h"
 #include "machine/machine.h"
-#include "vmm/console.h"
-#include "vmm/control.h"
+#include "monitor/console.h"
+#include "monitor/control.h"
 #include "vmm/core.h"
 #include "vmm/devices.h"
 #include "vmm/idle.h"
@@ -18,8 +18,8 @@
 #include "vmm/kernel_reader.h"
 #include "vmm/power.h"
 #include "vmm/sight.h"
-#include "vmm/signals.h"
-#include "vmm/terminal.h"
+#include "monitor/signals.h"
+#include "monitor/terminal.h"
 #include "vmm/vmm.h"
 
 struct vmm {

@@ -9,7 +9,7 @@
 
 #include <signal.h>
 
-#include "vmm/signals.h"
+#include "monitor/signals.h"
 
 #define MS 1000000ull
 

@@ -5,8 +5,8 @@
  * a reader that is slow, but not for one that stopped reading: that one
  * loses what does not fit.
  */
-#ifndef DACH_VMM_CONSOLE_H
-#define DACH_VMM_CONSOLE_H
+#ifndef DACH_MONITOR_CONSOLE_H
+#define DACH_MONITOR_CONSOLE_H
 
 #include <stddef.h>
 #include <stdint.h>

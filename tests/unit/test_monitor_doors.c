@@ -19,8 +19,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "vmm/console.h"
-#include "vmm/control.h"
+#include "monitor/console.h"
+#include "monitor/control.h"
 
 struct fixture {
 	struct loop *loop;

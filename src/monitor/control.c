@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/control.h"
+#include "monitor/control.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -10,10 +10,10 @@
 
 #define OUT_MAX (1u << 20) /* a peer that does not read its answers is sent away */
 
-struct peer {
+struct control_peer {
 	struct control *control;
 	struct loop_fd watch;
-	struct peer *next;
+	struct control_peer *next;
 	uint64_t number;
 	char in[REQUEST_MAX + 1];
 	size_t in_len;
@@ -27,15 +27,15 @@ struct control {
 	struct loop *loop;
 	struct loop_fd door;
 	struct control_handler handler;
-	struct peer *peer;
+	struct control_peer *peer;
 	unsigned peers;
 	uint64_t numbers;
 };
 
-static void peer_free(struct peer *peer)
+static void peer_free(struct control_peer *peer)
 {
 	struct control *control = peer->control;
-	struct peer **at = &control->peer;
+	struct control_peer **at = &control->peer;
 
 	loop_fd_remove(control->loop, &peer->watch);
 	while (*at != peer)
@@ -49,7 +49,7 @@ static void peer_free(struct peer *peer)
 	free(peer);
 }
 
-static void flush(struct peer *peer)
+static void flush(struct control_peer *peer)
 {
 	size_t done = 0;
 
@@ -69,7 +69,7 @@ static void flush(struct peer *peer)
 }
 
 /* A line; peers are freed by those who walk over them, not here. */
-static void say(struct peer *peer, json_t *message)
+static void say(struct control_peer *peer, json_t *message)
 {
 	char *text = json_dumps(message, JSON_COMPACT | JSON_ENSURE_ASCII);
 	size_t len = text ? strlen(text) + 1 : 0;
@@ -98,7 +98,7 @@ static void say(struct peer *peer, json_t *message)
 
 static void answer(struct control *control, const struct control_asker *asker, json_t *message)
 {
-	struct peer *peer = control->peer;
+	struct control_peer *peer = control->peer;
 
 	json_object_set_new(message, "id", json_integer(asker->id));
 	while (peer && peer->number != asker->peer)
@@ -132,13 +132,13 @@ void control_event(struct control *control, const struct monitor_event *event)
 {
 	json_t *message = control ? event_write(event) : NULL;
 
-	for (struct peer *peer = control ? control->peer : NULL; peer; peer = peer->next)
+	for (struct control_peer *peer = control ? control->peer : NULL; peer; peer = peer->next)
 		if (!peer->gone)
 			say(peer, message);
 	json_decref(message);
 }
 
-static void handle_line(struct peer *peer, const char *line, size_t len)
+static void handle_line(struct control_peer *peer, const char *line, size_t len)
 {
 	struct control *control = peer->control;
 	struct control_asker asker = {.peer = peer->number};
@@ -163,7 +163,7 @@ static void handle_line(struct peer *peer, const char *line, size_t len)
 }
 
 /* One read, with the descriptor that may come with it. */
-static ssize_t receive(struct peer *peer)
+static ssize_t receive(struct control_peer *peer)
 {
 	char room[CMSG_SPACE(4 * sizeof(int))] __attribute__((aligned(8)));
 	struct iovec iov = {peer->in + peer->in_len, sizeof peer->in - peer->in_len};
@@ -191,7 +191,7 @@ static ssize_t receive(struct peer *peer)
 	return n;
 }
 
-static void take_lines(struct peer *peer)
+static void take_lines(struct control_peer *peer)
 {
 	char *line = peer->in, *end;
 
@@ -220,7 +220,7 @@ static void take_lines(struct peer *peer)
 
 static void peer_ready(void *ctx, short revents)
 {
-	struct peer *peer = ctx;
+	struct control_peer *peer = ctx;
 	ssize_t n;
 
 	if (revents & POLLOUT)
@@ -242,7 +242,7 @@ static void door_ready(void *ctx, short revents)
 {
 	struct control *control = ctx;
 	int fd = accept4(control->door.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	struct peer *peer = NULL;
+	struct control_peer *peer = NULL;
 
 	if (fd < 0)
 		return;

@@ -7,8 +7,8 @@
  * has said nothing for a while after the start, a line on standard error says
  * so.
  */
-#ifndef DACH_VMM_TERMINAL_H
-#define DACH_VMM_TERMINAL_H
+#ifndef DACH_MONITOR_TERMINAL_H
+#define DACH_MONITOR_TERMINAL_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/terminal.h"
+#include "monitor/terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>

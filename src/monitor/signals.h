@@ -5,8 +5,8 @@
  * SIGINT. Further SIGHUPs change nothing: the kernel sends one, and the shell another. Where SIGHUP was
  * ignored (nohup) it stays so. SIGPIPE and SIGXFSZ are ignored.
  */
-#ifndef DACH_VMM_SIGNALS_H
-#define DACH_VMM_SIGNALS_H
+#ifndef DACH_MONITOR_SIGNALS_H
+#define DACH_MONITOR_SIGNALS_H
 
 #include <signal.h>
 #include <stdbool.h>

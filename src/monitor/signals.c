@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/signals.h"
+#include "monitor/signals.h"
 
 #include <errno.h>
 #include <string.h>

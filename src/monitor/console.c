@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/console.h"
+#include "monitor/console.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -4,8 +4,8 @@
  * connected (a line {"event": "paused"} and the like). What the lines say is in
  * protocol/request.h. All on the loop's thread.
  */
-#ifndef DACH_VMM_CONTROL_H
-#define DACH_VMM_CONTROL_H
+#ifndef DACH_MONITOR_CONTROL_H
+#define DACH_MONITOR_CONTROL_H
 
 #include <stdint.h>
 

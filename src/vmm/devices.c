@@ -11,6 +11,7 @@
 #include "virtio/blk.h"
 #include "virtio/net.h"
 #include "virtio/rng.h"
+#include "vmm/calls.h"
 
 static int add_disk(struct devices *devices, unsigned i, const struct vmm_config *config,
 	struct machine *machine, struct error *err)
@@ -77,7 +78,7 @@ static int add_nets(void *ctx)
 
 /* Here, or on a thread with walls for this kind of device: its threads start there. */
 static int make_walled(struct making *making, int (*make)(void *ctx), bool any, unsigned roles,
-	const struct sandbox_needs *walls)
+	const struct sandbox *walls)
 {
 	struct nest *nest;
 	int r;
@@ -90,7 +91,7 @@ static int make_walled(struct making *making, int (*make)(void *ctx), bool any, 
 
 int devices_create(struct devices *devices, const struct vmm_config *config,
 	struct machine *machine, const struct virtio_console_backend *console,
-	void (*balloon_changed)(void *ctx), const struct sandbox_needs *walls, struct error *err)
+	void (*balloon_changed)(void *ctx), const struct sandbox *walls, struct error *err)
 {
 	const struct launch_spec *launch = config->launch;
 	struct making making = {devices, config, machine, err};

@@ -7,7 +7,7 @@
 #include "machine/machine.h"
 #include "virtio/console.h"
 #include "vmm/config.h"
-#include "vmm/sandbox.h"
+#include "monitor/sandbox.h"
 
 struct block_device;
 struct net;
@@ -40,7 +40,7 @@ int devices_open(struct devices *devices, const struct vmm_config *config, struc
  */
 int devices_create(struct devices *devices, const struct vmm_config *config,
 	struct machine *machine, const struct virtio_console_backend *console,
-	void (*balloon_changed)(void *ctx), const struct sandbox_needs *walls, struct error *err);
+	void (*balloon_changed)(void *ctx), const struct sandbox *walls, struct error *err);
 /*
  * Begins to write len bytes to the first disk, at an offset; both are multiples of 512. What cannot be
  * written is not.

@@ -18,7 +18,8 @@
 #include "bootdisk/bootdisk.h"
 #include "domain/boot.h"
 #include "machine/machine.h"
-#include "vmm/sandbox.h"
+#include "monitor/sandbox.h"
+#include "vmm/calls.h"
 
 #define SECONDS_MAX 20 /* of a processor's time for one start: a file system may lead in circles */
 #define NAME_ROOM (BOOTDISK_PATH_MAX + 4096u)
@@ -68,7 +69,8 @@ static int wall_in(const struct vmm_config *config, struct error *err)
 {
 	static const char *const none[] = {NULL};
 	const struct launch_spec *launch = config->launch;
-	const struct sandbox_needs needs = {.kvm = false};
+	struct vmm_needs needs = {.kvm = false};
+	const struct sandbox walls = {.calls = vmm_calls, .ctx = &needs};
 	bool landlocked;
 	int r = 0;
 
@@ -76,7 +78,7 @@ static int wall_in(const struct vmm_config *config, struct error *err)
 		r = sandbox_lone(launch->uid, launch->gid, launch->domid, false, &landlocked, err);
 	else
 		sandbox_files(none);
-	return r ? r : sandbox_calls(CALLS_READER, &needs, err);
+	return r ? r : sandbox_calls(CALLS_READER, &walls, err);
 }
 
 /* Only what it needs stays open; the numbers are new, so that none is in the way of another. */

@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 #include "vmm/internal.h"
-#include "vmm/sandbox.h"
+#include "monitor/sandbox.h"
+#include "vmm/calls.h"
 
 _Static_assert(LIMIT_VCPUS <= MACHINE_VCPUS_MAX, "no machine has so many");
 
@@ -333,25 +334,30 @@ static int make_devices(struct vmm *vmm, struct error *err)
 {
 	const struct virtio_console_backend console = {vmm, virtio_output, input_room};
 	const bool lone = vmm->config->launch;
-	struct sandbox_needs needs;
+	struct vmm_needs needs;
+	struct sandbox walls;
 	int r = devices_open(&vmm->devices, vmm->config, err);
 
 	if (!r)
 		r = restrict_early(vmm, err);
-	needs = (struct sandbox_needs){
+	needs = (struct vmm_needs){
 		.kvm = vmm->engine->kind == CPUID_KVM,
 		.user = vmm->devices.user,
 		.gdb = vmm->gdb != NULL,
-		.doors = lone,
 		.profile = vmm->config->profile != NULL,
+	};
+	walls = (struct sandbox){
+		.doors = lone,
 		.landlocked = vmm->landlocked,
+		.calls = vmm_calls,
+		.ctx = &needs,
 	};
 	if (!r)
 		r = devices_create(&vmm->devices, vmm->config, vmm->machine, &console,
-			balloon_changed, lone ? &needs : NULL, err);
+			balloon_changed, lone ? &walls : NULL, err);
 	if (!r && lone)
-		r = nest_create(CALLS_VCPU, &needs, &vmm->vcpu_nest, err);
-	return r ? r : sandbox_calls(lone ? CALLS_LOOP : CALLS_ALL, &needs, err);
+		r = nest_create(CALLS_VCPU, &walls, &vmm->vcpu_nest, err);
+	return r ? r : sandbox_calls(lone ? CALLS_LOOP : CALLS_ALL, &walls, err);
 }
 
 static int set_up(struct vmm *vmm, struct error *err)

@@ -21,19 +21,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "vmm/sandbox.h"
+#include "monitor/sandbox.h"
+#include "vmm/calls.h"
 
 #define KILLED 1000
 #define NO_LANDLOCK 77
 
-static const struct sandbox_needs bare, network = {.user = true};
+static struct vmm_needs bare, network = {.user = true};
 static char disk[] = "/tmp/dach-test-XXXXXX";
 
 /* In a child of its own, inside the sandbox: what act returns, or KILLED. */
-static int inside(const struct sandbox_needs *needs, int (*act)(void))
+static int inside(struct vmm_needs *needs, int (*act)(void))
 {
 	const char *const disks[] = {disk, NULL};
-	struct sandbox_needs own = *needs;
+	struct sandbox own = {.calls = vmm_calls, .ctx = needs};
 	struct error err = {""};
 	pid_t pid = fork();
 	int status = 0;
@@ -146,18 +147,18 @@ static int use_memory(void)
 /* In a child that is a daemon's monitor: all given up, and in this kind of thread. */
 static int alone(unsigned roles, int (*act)(void))
 {
-	struct sandbox_needs needs = {.doors = true};
+	struct sandbox walls = {.doors = true, .calls = vmm_calls, .ctx = &bare};
 	struct error err = {""};
 	pid_t pid = fork();
 	int status = 0;
 
 	if (!pid) {
-		if (sandbox_lone(0, 0, 7, false, &needs.landlocked, &err))
+		if (sandbox_lone(0, 0, 7, false, &walls.landlocked, &err))
 			_exit(99);
 		/* What the host opened for others is not reached even before the calls are cut. */
 		if (!act)
 			_exit(try_open("/etc/passwd", O_RDONLY) ? 0 : 98);
-		if (sandbox_calls(roles, &needs, &err))
+		if (sandbox_calls(roles, &walls, &err))
 			_exit(97);
 		_exit(act());
 	}
@@ -221,11 +222,11 @@ static int (*nested)(void);
 /* The nest's walls are its thread's alone. */
 static int in_nest(void)
 {
-	struct sandbox_needs needs = {.doors = true};
+	struct sandbox walls = {.doors = true, .calls = vmm_calls, .ctx = &bare};
 	struct error err = {""};
 	struct nest *nest;
 
-	if (nest_create(CALLS_DISK, &needs, &nest, &err))
+	if (nest_create(CALLS_DISK, &walls, &nest, &err))
 		return 96;
 	return nest_run(nest, in_a_nest, (void *)nested);
 }

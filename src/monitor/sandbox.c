@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/sandbox.h"
+#include "monitor/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -45,7 +45,7 @@ static int make_ruleset(void)
 	return syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
 }
 
-bool sandbox_files(const char *const *disks)
+bool sandbox_files(const char *const *files)
 {
 	const uint64_t access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE;
 	int ruleset = make_ruleset(), r;
@@ -55,8 +55,8 @@ bool sandbox_files(const char *const *disks)
 	r = allow_file(ruleset, "/etc/resolv.conf", LANDLOCK_ACCESS_FS_READ_FILE);
 	if (!r) /* GLib, under libslirp, seeds its generator */
 		r = allow_file(ruleset, "/dev/urandom", LANDLOCK_ACCESS_FS_READ_FILE);
-	for (; !r && *disks; disks++)
-		r = allow_file(ruleset, *disks, access);
+	for (; !r && *files; files++)
+		r = allow_file(ruleset, *files, access);
 	if (!r)
 		r = syscall(SYS_landlock_restrict_self, ruleset, 0);
 	close(ruleset);
@@ -72,11 +72,11 @@ static int drop_capabilities(void)
 	return syscall(SYS_capset, &header, none);
 }
 
-int sandbox_calls(unsigned roles, const struct sandbox_needs *needs, struct error *err)
+int sandbox_calls(unsigned roles, const struct sandbox *sandbox, struct error *err)
 {
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || drop_capabilities())
 		return error_set(err, errno, "cannot give up privileges: %s", strerror(errno));
-	return calls_load(roles, needs, err);
+	return calls_load(roles, sandbox, err);
 }
 
 /* A daemon's monitor */

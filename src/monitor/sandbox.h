@@ -8,26 +8,36 @@
  * it starts from then on, so it comes before the first of them.
  *
  * Calls (seccomp): when everything is open, all system calls but the ones that
- * calls.c lists with their reasons kill the process, in every thread. The
- * calling thread's capabilities go too, and so those of the vCPUs' threads.
+ * calls.c and the guest's own list name with their reasons kill the process, in
+ * every thread. The calling thread's capabilities go too, and so those of the
+ * threads that it starts.
  *
  * A daemon's monitor has everything open from the start: it gives up its user,
  * its capabilities and all files first (sandbox_lone()), and then each kind of
  * thread gets a list of its own: a thread that is to start such threads is
  * walled in before it does (struct nest).
  */
-#ifndef DACH_VMM_SANDBOX_H
-#define DACH_VMM_SANDBOX_H
+#ifndef DACH_MONITOR_SANDBOX_H
+#define DACH_MONITOR_SANDBOX_H
 
 #include <stdbool.h>
 
 #include "base/error.h"
-#include "vmm/calls.h"
+#include "monitor/calls.h"
+
+/* What the list of calls depends on. */
+struct sandbox {
+	bool doors;      /* control and console sockets, open already */
+	bool landlocked; /* sandbox_files() did its part */
+	/* Adds the guest's own calls for these kinds of threads; NULL: it has none. */
+	void (*calls)(void *ctx, struct calls *calls, unsigned roles);
+	void *ctx;
+};
 
 /* None can be taken back. True if from now on only these paths (NULL ends them) open. */
-bool sandbox_files(const char *const *disks);
+bool sandbox_files(const char *const *files);
 /* roles: CALLS_ALL, or those of this thread and of those that it starts. */
-int sandbox_calls(unsigned roles, const struct sandbox_needs *needs, struct error *err);
+int sandbox_calls(unsigned roles, const struct sandbox *sandbox, struct error *err);
 
 /*
  * A process that needs nothing but its descriptors: its own user (if we are root; uid 0 means the one
@@ -41,7 +51,7 @@ int sandbox_lone(unsigned uid, unsigned gid, unsigned domid, bool files, bool *l
 
 /* A thread that waits, walled in, to do one thing; who it starts then is in its walls. */
 struct nest;
-int nest_create(unsigned roles, const struct sandbox_needs *needs, struct nest **nest,
+int nest_create(unsigned roles, const struct sandbox *sandbox, struct nest **nest,
 	struct error *err);
 /* run() there; when it has returned the thread ends and the nest is freed. Returns its value. */
 int nest_run(struct nest *nest, int (*run)(void *ctx), void *ctx);

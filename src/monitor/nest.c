@@ -6,14 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/sandbox.h"
+#include "monitor/sandbox.h"
 
 enum nest_state { NEST_STARTS, NEST_READY, NEST_GO };
 
 struct nest {
 	pthread_t thread;
 	unsigned roles;
-	const struct sandbox_needs *needs; /* until it is ready */
+	const struct sandbox *sandbox; /* until it is ready */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	enum nest_state state; /* by lock */
@@ -27,7 +27,7 @@ static void *nest_thread(void *ctx)
 {
 	struct nest *nest = ctx;
 
-	nest->result = sandbox_calls(nest->roles, nest->needs, &nest->err);
+	nest->result = sandbox_calls(nest->roles, nest->sandbox, &nest->err);
 	pthread_mutex_lock(&nest->lock);
 	nest->state = NEST_READY;
 	pthread_cond_broadcast(&nest->changed);
@@ -39,8 +39,7 @@ static void *nest_thread(void *ctx)
 	return NULL;
 }
 
-int nest_create(unsigned roles, const struct sandbox_needs *needs, struct nest **out,
-	struct error *err)
+int nest_create(unsigned roles, const struct sandbox *sandbox, struct nest **out, struct error *err)
 {
 	struct nest *nest = calloc(1, sizeof *nest);
 	sigset_t all, old;
@@ -50,7 +49,7 @@ int nest_create(unsigned roles, const struct sandbox_needs *needs, struct nest *
 	if (!nest)
 		return error_set(err, ENOMEM, "out of memory");
 	nest->roles = roles;
-	nest->needs = needs;
+	nest->sandbox = sandbox;
 	pthread_mutex_init(&nest->lock, NULL);
 	pthread_cond_init(&nest->changed, NULL);
 	sigfillset(&all);

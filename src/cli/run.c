@@ -264,6 +264,15 @@ static int read_options(struct cli *cli, struct run_request *request, struct err
 	return 0;
 }
 
+static int run_guest(const struct run_request *request, struct error *err)
+{
+	struct end_report end;
+
+	vmm_run(&request->config, &end);
+	*err = end.error;
+	return end.status;
+}
+
 static int run(struct cli *cli)
 {
 	struct run_request *request = calloc(1, sizeof *request);
@@ -279,9 +288,8 @@ static int run(struct cli *cli)
 	request->config.vcpus = 1;
 	status = read_options(cli, request, &err);
 	if (status < 0)
-		status = complete(request, cli->words[0], &err)
-			? CLI_FAILURE
-			: vmm_run(&request->config, &err).status;
+		status = complete(request, cli->words[0], &err) ? CLI_FAILURE
+								: run_guest(request, &err);
 	if (err.text[0])
 		cli_fail(cli, &err);
 	free_request(request);

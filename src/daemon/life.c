@@ -207,6 +207,7 @@ static void event(void *ctx, const struct monitor_event *event)
 		break;
 	case EVENT_ENDED: /* its last words say more */
 	case EVENT_MEMORY:
+	case EVENT_JOB:
 	case EVENT_KINDS:
 		break;
 	}

@@ -2,12 +2,12 @@
 #include "monitor/console.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/thread.h"
 
 #define PATIENCE_NS 20000000u /* how long the guest waits for a reader that is behind */
 #define LAST_MS 1000          /* for all readers together at the end */
@@ -32,7 +32,7 @@ struct console {
 	void *ctx;
 	unsigned readers; /* the loop's thread */
 
-	pthread_mutex_t lock; /* all that follows */
+	struct mutex lock; /* all that follows */
 	pthread_cond_t progress;
 	struct reader *reader; /* changed by the loop's thread only */
 	uint64_t total;        /* bytes that the guest ever said */
@@ -47,13 +47,13 @@ static size_t next_bytes(struct reader *reader, uint8_t *buf, size_t room)
 	struct console *console = reader->console;
 	size_t len;
 
-	pthread_mutex_lock(&console->lock);
+	mutex_lock(&console->lock);
 	if (console->total - reader->at > CONSOLE_HISTORY)
 		reader->at = console->total - CONSOLE_HISTORY;
 	len = console->total - reader->at < room ? console->total - reader->at : room;
 	for (size_t i = 0; i < len; i++)
 		buf[i] = console->history[(reader->at + i) % CONSOLE_HISTORY];
-	pthread_mutex_unlock(&console->lock);
+	mutex_unlock(&console->lock);
 	return len;
 }
 
@@ -61,12 +61,12 @@ static void sent(struct reader *reader, size_t len)
 {
 	struct console *console = reader->console;
 
-	pthread_mutex_lock(&console->lock);
+	mutex_lock(&console->lock);
 	reader->at += len;
 	if (console->total - reader->at < BACK_MAX / 2)
 		reader->stuck = false;
 	pthread_cond_broadcast(&console->progress);
-	pthread_mutex_unlock(&console->lock);
+	mutex_unlock(&console->lock);
 }
 
 static void watch(struct reader *reader, bool behind)
@@ -80,12 +80,12 @@ static void reader_leave(struct reader *reader)
 	struct reader **at = &console->reader;
 
 	loop_fd_remove(console->loop, &reader->watch);
-	pthread_mutex_lock(&console->lock);
+	mutex_lock(&console->lock);
 	while (*at != reader)
 		at = &(*at)->next;
 	*at = reader->next;
 	pthread_cond_broadcast(&console->progress);
-	pthread_mutex_unlock(&console->lock);
+	mutex_unlock(&console->lock);
 	console->readers--;
 	close(reader->watch.fd);
 	free(reader);
@@ -124,8 +124,8 @@ static void show_all(void *ctx)
 	}
 }
 
-/* By the lock: somebody for whom the guest waits is far behind. */
-static bool far_behind(struct console *console)
+/* Somebody for whom the guest waits is far behind. */
+static bool far_behind(struct console *console) REQUIRES(console->lock)
 {
 	for (struct reader *reader = console->reader; reader; reader = reader->next)
 		if (!reader->stuck && console->total - reader->at > BACK_MAX)
@@ -133,20 +133,13 @@ static bool far_behind(struct console *console)
 	return false;
 }
 
-static void wait_for_readers(struct console *console)
+static void wait_for_readers(struct console *console) REQUIRES(console->lock)
 {
-	struct timespec until;
+	const uint64_t until = clock_now() + PATIENCE_NS;
 	int r = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += PATIENCE_NS;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	while (!r && far_behind(console))
-		r = pthread_cond_clockwait(&console->progress, &console->lock, CLOCK_MONOTONIC,
-			&until);
+		r = mutex_wait_until(&console->lock, &console->progress, until);
 	for (struct reader *reader = console->reader; r && reader; reader = reader->next)
 		if (console->total - reader->at > BACK_MAX)
 			reader->stuck = true;
@@ -156,7 +149,7 @@ void console_output(struct console *console, const uint8_t *data, size_t len)
 {
 	bool readers;
 
-	pthread_mutex_lock(&console->lock);
+	mutex_lock(&console->lock);
 	while (len) {
 		size_t offset = console->total % CONSOLE_HISTORY;
 		size_t n = len < CONSOLE_HISTORY / 8 ? len : CONSOLE_HISTORY / 8;
@@ -169,14 +162,14 @@ void console_output(struct console *console, const uint8_t *data, size_t len)
 		len -= n;
 		readers = console->reader != NULL;
 		if (readers) {
-			pthread_mutex_unlock(&console->lock);
+			mutex_unlock(&console->lock);
 			loop_post(console->loop, &console->show);
-			pthread_mutex_lock(&console->lock);
+			mutex_lock(&console->lock);
 		}
 		if (far_behind(console))
 			wait_for_readers(console);
 	}
-	pthread_mutex_unlock(&console->lock);
+	mutex_unlock(&console->lock);
 }
 
 /* In */
@@ -265,11 +258,11 @@ static void door_ready(void *ctx, short revents)
 		(struct loop_fd){.fd = fd, .events = POLLIN, .ready = reader_ready, .ctx = reader};
 	loop_fd_add(console->loop, &reader->watch);
 	console->readers++;
-	pthread_mutex_lock(&console->lock);
+	mutex_lock(&console->lock);
 	reader->stuck = true; /* until it has caught up */
 	reader->next = console->reader;
 	console->reader = reader;
-	pthread_mutex_unlock(&console->lock);
+	mutex_unlock(&console->lock);
 	show(reader);
 }
 
@@ -281,7 +274,7 @@ int console_create(struct loop *loop, int listen_fd,
 
 	*out = NULL;
 	if (!console)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	console->loop = loop;
 	console->send = send;
 	console->ctx = ctx;
@@ -291,7 +284,7 @@ int console_create(struct loop *loop, int listen_fd,
 		.events = POLLIN,
 		.ready = door_ready,
 		.ctx = console};
-	pthread_mutex_init(&console->lock, NULL);
+	mutex_init(&console->lock);
 	pthread_cond_init(&console->progress, NULL);
 	if (listen_fd >= 0)
 		loop_fd_add(loop, &console->door);
@@ -322,6 +315,6 @@ void console_destroy(struct console *console)
 	if (console->door.fd >= 0)
 		loop_fd_remove(console->loop, &console->door);
 	pthread_cond_destroy(&console->progress);
-	pthread_mutex_destroy(&console->lock);
+	mutex_destroy(&console->lock);
 	free(console);
 }

@@ -270,7 +270,7 @@ int control_create(struct loop *loop, int listen_fd, const struct control_handle
 
 	*out = NULL;
 	if (!control)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	control->loop = loop;
 	control->handler = *handler;
 	control->door = (struct loop_fd){.fd = listen_fd,

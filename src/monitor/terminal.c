@@ -62,9 +62,8 @@ static void tell_silence(void *ctx)
 
 	if (!__atomic_load_n(&terminal->spoken, __ATOMIC_RELAXED))
 		dprintf(STDERR_FILENO,
-			"dach run: the guest has said nothing for %u seconds. Does its command line have "
-			"console=ttyS0?%s\n",
-			TERMINAL_SILENCE, terminal->raw ? "\r" : "");
+			"dach run: the guest has said nothing for %u seconds. %s%s\n",
+			TERMINAL_SILENCE, terminal->hint, terminal->raw ? "\r" : "");
 }
 
 static void room(void *ctx)
@@ -148,8 +147,9 @@ void terminal_start(struct terminal *terminal)
 	terminal->watching = true;
 }
 
-void terminal_expect(struct terminal *terminal)
+void terminal_expect(struct terminal *terminal, const char *hint)
 {
+	terminal->hint = hint;
 	loop_timer_arm(&terminal->silence, clock_now() + TERMINAL_SILENCE * 1000000000ull);
 }
 

@@ -22,7 +22,8 @@ struct terminal {
 	struct loop_fd input;
 	struct loop_work more; /* the guest has room again */
 	struct loop_timer silence;
-	bool spoken; /* the guest has; atomic */
+	const char *hint; /* when it is silent, what to look at */
+	bool spoken;      /* the guest has; atomic */
 	bool watching, raw;
 	int guard;        /* tells the guard that all is well; -1: there is none */
 	bool output_gone; /* nobody reads our output any more; atomic */
@@ -50,9 +51,10 @@ void terminal_init(struct terminal *terminal, int guard, struct loop *loop,
 	size_t (*send)(void *ctx, const uint8_t *data, size_t len), void (*leave)(void *ctx),
 	void (*gone)(void *ctx), void *ctx);
 void terminal_start(struct terminal *terminal);
-/* A guest that starts has something to say: if it has not in TERMINAL_SILENCE seconds, that is told. */
+/* A guest that starts has something to say: if it has not in TERMINAL_SILENCE seconds, that is
+ * told with the hint, which outlives it. */
 #define TERMINAL_SILENCE 30u
-void terminal_expect(struct terminal *terminal);
+void terminal_expect(struct terminal *terminal, const char *hint);
 /* Puts the terminal back as it was. Again does nothing. */
 void terminal_stop(struct terminal *terminal);
 

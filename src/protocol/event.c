@@ -26,6 +26,7 @@ const char *const event_words[] = {
 	[EVENT_KEPT] = "kept",
 	[EVENT_ENDED] = "ended",
 	[EVENT_MEMORY] = "memory",
+	[EVENT_JOB] = "job",
 	NULL,
 };
 
@@ -42,6 +43,8 @@ json_t *event_write(const struct monitor_event *event)
 		json_object_set_new(json, "reason", json_string(end_word(event->reason)));
 	if (event->kind == EVENT_MEMORY)
 		json_object_set(json, "memory", event->memory);
+	if (event->kind == EVENT_JOB)
+		json_object_set_new(json, "job", fields_write(job_report_fields, &event->job));
 	return json;
 }
 
@@ -59,5 +62,8 @@ int event_read(const json_t *json, struct monitor_event *event)
 	}
 	if (event->kind == EVENT_MEMORY)
 		event->memory = json_object_get(json, "memory");
+	if (event->kind == EVENT_JOB)
+		return fields_read(job_report_fields, json_object_get(json, "job"), &event->job, "",
+			NULL);
 	return 0;
 }

@@ -9,6 +9,7 @@
  *   {"event": "kept", "reason": "crash"}           it has ended and stays, to be looked at
  *   {"event": "ended", "reason": "poweroff"}       it has ended, and so will the monitor
  *   {"event": "memory", "memory": {...}}           it has given back or taken what it was asked to
+ *   {"event": "job", "job": {...}}                 one begins, goes on or has ended: see job.h
  */
 #ifndef DACH_PROTOCOL_EVENT_H
 #define DACH_PROTOCOL_EVENT_H
@@ -16,6 +17,7 @@
 #include <jansson.h>
 
 #include "protocol/end.h"
+#include "protocol/job.h"
 
 enum guest_state {
 	GUEST_RUNNING, /* its vCPUs tell whether any of them has something to do */
@@ -39,6 +41,7 @@ enum event_kind {
 	EVENT_KEPT,
 	EVENT_ENDED,
 	EVENT_MEMORY,
+	EVENT_JOB,
 	EVENT_KINDS
 };
 
@@ -46,6 +49,7 @@ struct monitor_event {
 	enum event_kind kind;
 	enum end_reason reason; /* KEPT, ENDED */
 	json_t *memory;         /* MEMORY: an object, borrowed */
+	struct job_report job;  /* JOB */
 };
 
 extern const char *const event_words[];

@@ -49,6 +49,16 @@ static const struct field dump_core[] = {
 	{.key = NULL},
 };
 
+static const struct field cancel[] = {
+	{.key = "job",
+		.kind = FIELD_NUMBER,
+		FIELD_AT(monitor_request, job),
+		.needed = true,
+		.min = 1,
+		.max = INT64_MAX},
+	{.key = NULL},
+};
+
 static const struct verb {
 	const char *word;
 	const struct field *arguments; /* beside id and do */
@@ -64,6 +74,8 @@ static const struct verb {
 	[REQUEST_SYSRQ] = {"sysrq", sysrq, .passed = true},
 	[REQUEST_MEMORY_SET] = {"memory-set", memory_set, .passed = false},
 	[REQUEST_DUMP_CORE] = {"dump-core", dump_core, .fd = true},
+	[REQUEST_JOBS] = {"jobs", nothing, .passed = false},
+	[REQUEST_CANCEL] = {"cancel", cancel, .passed = false},
 };
 
 const char *request_word(enum request_verb verb)

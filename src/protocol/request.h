@@ -5,7 +5,7 @@
  *   {"id": 1, "do": "memory-set", "memory": 131072}
  *
  *   do           with
- *   info                                        what it is and does: see vmm/verbs.c
+ *   info                                        what it is and does: see monitor/request.c
  *   pause, unpause
  *   shutdown                                    presses the power button
  *   reboot                                      the same, and the power-off that follows is told as a
@@ -16,7 +16,9 @@
  *   sysrq        "key": one letter or digit
  *   memory-set   "memory": KiB
  *   dump-core    "live": true not to pause it meanwhile; the file to write comes with the line
- *                (SCM_RIGHTS). The answer comes when all is written.
+ *                (SCM_RIGHTS). A job: the answer comes when all is written.
+ *   jobs                                        {"jobs": [...]}: what goes on, see job.h
+ *   cancel       "job": its id                  the job's own answer tells when it has ended
  *
  * The answer is a line {"id": 1, "ok": true, ...} or {"id": 1, "error": "sentence", "errno": 22}. id is
  * any integer, 0 if left out.
@@ -48,6 +50,8 @@ enum request_verb {
 	REQUEST_SYSRQ,
 	REQUEST_MEMORY_SET,
 	REQUEST_DUMP_CORE,
+	REQUEST_JOBS,
+	REQUEST_CANCEL,
 	REQUEST_VERBS,
 };
 
@@ -61,6 +65,7 @@ struct monitor_request {
 	char key[2];     /* SYSRQ */
 	uint64_t memory; /* MEMORY_SET: KiB */
 	bool live;       /* DUMP_CORE */
+	uint64_t job;    /* CANCEL */
 };
 
 const char *request_word(enum request_verb verb);

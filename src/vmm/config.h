@@ -10,7 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "protocol/launch.h"
+#include "protocol/disk.h"
+#include "protocol/limits.h"
+#include "protocol/machine_spec.h"
+#include "protocol/network.h"
 
 #define VMM_CODE_CACHE_MIN (4u << 20)
 #define VMM_CODE_CACHE_MAX (2047u << 20)
@@ -21,7 +24,10 @@ struct vmm_config {
 	const char *initrd; /* NULL: none */
 	const char *cmdline;
 	bool own_kernel; /* kernel and initrd are for a first disk that has none; cmdline as without kernel */
-	uint64_t memory; /* bytes */
+	bool given; /* kernel_fd and initrd_fd (-1: none) are open; else the names are to be opened */
+	int kernel_fd, initrd_fd;
+	uint64_t memory; /* bytes that it is made with */
+	uint64_t target; /* bytes that it is to use at first; 0: all */
 	unsigned vcpus;
 	struct disk_spec disk[LIMIT_DISKS];
 	unsigned disks;
@@ -33,12 +39,13 @@ struct vmm_config {
 	bool stats;               /* counters on standard error at the end */
 	const char *save_to;      /* SIGUSR2 saves the guest there and ends it; or NULL */
 	const char *restore_from; /* goes on from there, with that memory and vcpus; or NULL */
-	const struct launch_spec *launch; /* a daemon's guest; NULL: one in the foreground */
-	bool no_windows;                  /* the translator's second tier stays off */
-	bool perf_map;                    /* /tmp/perf-PID.map names translated code at the end */
-	uint32_t code_cache; /* bytes of translated code at most; 0: the engine's choice */
-	const char *profile; /* where the guest's time went, written at the end; NULL: not */
-	bool no_reboot;      /* a guest that asks to start again ends */
+	bool no_windows;          /* the translator's second tier stays off */
+	bool perf_map;            /* /tmp/perf-PID.map names translated code at the end */
+	uint32_t code_cache;      /* bytes of translated code at most; 0: the engine's choice */
+	const char *profile;      /* where the guest's time went, written at the end; NULL: not */
+	bool no_reboot;           /* a guest that asks to start again ends */
+	unsigned keep;  /* 1 << END_...: at these ends it stays, paused, until it is ended */
+	bool trims;     /* one without work gives back what is kept for speed alone */
 	uint64_t grace; /* ns that a guest asked to end has before it is ended; 0: SIGNALS_GRACE */
 	const char *symbols; /* of the guest's kernel, for both; NULL: none */
 };

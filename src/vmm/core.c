@@ -4,10 +4,6 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/procfs.h>
@@ -15,7 +11,6 @@
 
 #define BLOCK (64u << 10)
 #define PAGE 4096u
-#define LOOK_MS 200 /* a full pipe: how often to look whether to give up */
 
 /* The "QEMU" note, as crash reads it: numbers in this order, little-endian, no gaps. */
 struct core_segment {
@@ -47,12 +42,10 @@ struct core {
 	struct machine *machine;
 	int fd;
 	bool seekable;
-	pthread_t thread;
-	atomic_bool cancel;
-	struct loop_work done;
-	uint64_t offset; /* written, or skipped */
-	struct error err;
-	int result;
+	struct job *job;
+	struct error *err;    /* of the job */
+	uint64_t offset;      /* written, or skipped */
+	uint64_t read, total; /* bytes of the guest's memory */
 	unsigned vcpus;
 	uint8_t *block;
 	struct core_vcpu vcpu[];
@@ -148,36 +141,13 @@ static void read_registers(struct core *core)
 
 /* Writing */
 
-static int failed(struct core *core, const char *what)
-{
-	int code = errno;
-
-	return error_set(&core->err, code, "dump-core: %s: %s", what, strerror(code));
-}
-
 static int put(struct core *core, const void *data, size_t len)
 {
-	const uint8_t *at = data;
+	int r = job_write(core->job, core->fd, "dump-core: the file", data, len,
+		core->seekable ? (int64_t)core->offset : -1, core->err);
 
-	while (len) {
-		ssize_t n = core->seekable ? pwrite(core->fd, at, len, core->offset)
-					   : write(core->fd, at, len);
-
-		if (atomic_load(&core->cancel))
-			return error_set(&core->err, ECANCELED, "dump-core: the guest has gone");
-		if (n > 0) {
-			at += n;
-			len -= n;
-			core->offset += n;
-		} else if (n < 0 && errno == EAGAIN) {
-			struct pollfd wait = {core->fd, POLLOUT, 0};
-
-			poll(&wait, 1, LOOK_MS);
-		} else if (n == 0 || errno != EINTR) {
-			return failed(core, "cannot write the file");
-		}
-	}
-	return 0;
+	core->offset += r ? 0 : len;
+	return r;
 }
 
 static bool all_zero(const uint8_t *data, size_t len)
@@ -188,23 +158,28 @@ static bool all_zero(const uint8_t *data, size_t len)
 /* A memfd is read as a file: looking at a page of it in memory would make that page. */
 static int put_region(struct core *core, const struct memory_region *region)
 {
-	int r = 0;
+	int r = job_check(core->job, core->err);
 
 	for (uint64_t at = 0; !r && at < region->size; at += BLOCK) {
 		size_t len = region->size - at < BLOCK ? region->size - at : BLOCK;
 		bool last = at + len == region->size;
 
 		if (memory_bring(machine_memory(core->machine), region->gpa + at, len))
-			return failed(core, "a page of memory cannot be had");
+			return error_set(core->err, EIO, "dump-core: a page of memory cannot be had");
 		if (region->fd < 0)
 			memcpy(core->block, region->host + at, len);
 		else if (pread(region->fd, core->block, len, region->offset + at) != (ssize_t)len)
-			return failed(core, "cannot read the guest's memory");
+			return error_set(core->err, EIO,
+				"dump-core: cannot read the guest's memory");
 		/* The last block is written, so that the file is as long as it says. */
-		if (core->seekable && !last && all_zero(core->block, len))
+		if (core->seekable && !last && all_zero(core->block, len)) {
 			core->offset += len;
-		else
+			r = job_check(core->job, core->err);
+		} else {
 			r = put(core, core->block, len);
+		}
+		core->read += len;
+		job_progress(core->job, core->read, core->total);
 	}
 	return r;
 }
@@ -256,90 +231,67 @@ static int put_headers(struct core *core)
 	return r;
 }
 
-static void *write_core(void *ctx)
+int core_write(void *ctx, struct job *job, struct error *err)
 {
 	struct core *core = ctx;
 	const struct memory *mem = machine_memory(core->machine);
 	int r;
 
-	pthread_setname_np(pthread_self(), "dump");
+	core->job = job;
+	core->err = err;
+	for (unsigned i = 0; i < mem->regions; i++)
+		core->total += mem->region[i].size;
+	job_progress(job, 0, core->total);
 	r = put_headers(core);
 	for (unsigned i = 0; !r && i < mem->regions; i++)
 		r = put_region(core, &mem->region[i]);
-	core->result = r;
-	loop_post(machine_loop(core->machine), &core->done);
-	return NULL;
+	return r;
 }
 
 /* Life */
 
-static void core_free(struct core *core)
+void core_destroy(struct core *core)
 {
 	close(core->fd);
 	free(core->block);
 	free(core);
 }
 
-static int start_thread(struct core *core, struct error *err)
+json_t *core_done(void *ctx, int r, const struct error *err)
 {
-	sigset_t all, old;
-	int r;
+	struct core *core = ctx;
+	json_t *fields = r ? NULL : json_pack("{s:I}", "bytes", (json_int_t)core->offset);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&core->thread, NULL, write_core, core);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return r ? error_set(err, r, "dump-core: cannot start a thread: %s", strerror(r)) : 0;
+	core_destroy(core);
+	return fields;
 }
 
-int core_start(struct machine *machine, int fd, void (*done)(void *ctx), void *ctx,
-	struct core **out, struct error *err)
+int core_create(struct machine *machine, int fd, struct core **out, struct error *err)
 {
 	unsigned vcpus = machine_vcpus(machine);
 	struct core *core = calloc(1, sizeof *core + vcpus * sizeof *core->vcpu);
 	uint8_t *block = malloc(BLOCK);
-	int flags = fcntl(fd, F_GETFL), r = 0;
+	int flags = fcntl(fd, F_GETFL);
 
+	*out = NULL;
 	if (!core || !block) {
 		close(fd);
 		free(core);
 		free(block);
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	}
 	core->machine = machine;
 	core->fd = fd;
 	core->block = block;
 	core->vcpus = vcpus;
 	core->seekable = lseek(fd, 0, SEEK_CUR) >= 0;
-	core->done = (struct loop_work){.run = done, .ctx = ctx};
-	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
-		r = error_set(err, EBADF, "dump-core: the file is not open for writing");
-	if (!r && !core->seekable)
+	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY) {
+		core_destroy(core);
+		return error_set(err, EBADF, "dump-core: the file is not open for writing");
+	}
+	if (!core->seekable)
 		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-	if (!r) {
-		read_registers(core);
-		r = start_thread(core, err);
-	}
-	if (r) {
-		core_free(core);
-		return r;
-	}
+	read_registers(core);
 	*out = core;
 	return 0;
-}
-
-int core_end(struct core *core, uint64_t *bytes, struct error *err)
-{
-	int r;
-
-	if (!core)
-		return 0;
-	atomic_store(&core->cancel, true);
-	pthread_join(core->thread, NULL);
-	r = core->result;
-	*bytes = core->offset;
-	if (r)
-		error_set(err, -r, "%s", core->err.text);
-	core_free(core);
-	return r;
 }

@@ -5,26 +5,26 @@
  * of Linux's (NT_PRSTATUS) and one of QEMU's kind ("QEMU", with the control and
  * segment registers; crash finds a relocated kernel by them).
  *
- * The file is written by a thread of its own. In a regular file pages of zeros
- * are holes; a pipe or socket gets all of it.
+ * The file is written by a job (monitor/job.h). In a regular file pages of zeros are holes; a pipe or
+ * socket gets all of it.
  */
 #ifndef DACH_VMM_CORE_H
 #define DACH_VMM_CORE_H
 
 #include "base/error.h"
-#include "base/loop.h"
 #include "machine/machine.h"
+#include "monitor/job.h"
 
 struct core;
 
 /*
- * Starts. The vCPUs' registers are read here, so the machine is paused; whether it stays so until
- * the end is the caller's choice. fd is taken, on failure too. done runs on the loop's thread, once,
- * and then core_end() is to be called.
+ * The vCPUs' registers are read here, so the machine is paused; whether it stays so until the end is the
+ * caller's choice. fd is taken, on failure too.
  */
-int core_start(struct machine *machine, int fd, void (*done)(void *ctx), void *ctx,
-	struct core **core, struct error *err);
-/* Waits for the thread, which gives up soon if it has not ended. 0, or what went wrong. NULL: 0. */
-int core_end(struct core *core, uint64_t *bytes, struct error *err);
+int core_create(struct machine *machine, int fd, struct core **core, struct error *err);
+void core_destroy(struct core *core);
+/* job_spec.run and .done, with the core as ctx: writes it; destroys it, and says how many bytes it had. */
+int core_write(void *core, struct job *job, struct error *err);
+json_t *core_done(void *core, int r, const struct error *err);
 
 #endif

@@ -76,29 +76,16 @@ static int add_nets(void *ctx)
 	return r;
 }
 
-/* Here, or on a thread with walls for this kind of device: its threads start there. */
-static int make_walled(struct making *making, int (*make)(void *ctx), bool any, unsigned roles,
-	const struct sandbox *walls)
-{
-	struct nest *nest;
-	int r;
-
-	if (!walls || !any)
-		return make(making);
-	r = nest_create(roles, walls, &nest, making->err);
-	return r ? r : nest_run(nest, make, making);
-}
-
 int devices_create(struct devices *devices, const struct vmm_config *config,
 	struct machine *machine, const struct virtio_console_backend *console,
-	void (*balloon_changed)(void *ctx), const struct sandbox *walls, struct error *err)
+	void (*balloon_changed)(void *ctx), struct guest_monitor *monitor, struct error *err)
 {
-	const struct launch_spec *launch = config->launch;
+	const uint64_t target = config->target ? config->target : config->memory;
 	struct making making = {devices, config, machine, err};
-	int r = make_walled(&making, add_disks, config->disks, CALLS_DISK, walls);
+	int r = config->disks ? monitor_walled(monitor, CALLS_DISK, add_disks, &making, err) : 0;
 
-	if (!r)
-		r = make_walled(&making, add_nets, config->nets, CALLS_NET, walls);
+	if (!r && config->nets)
+		r = monitor_walled(monitor, CALLS_NET, add_nets, &making, err);
 	if (!r)
 		r = virtio_rng_create(machine_pci(machine), machine_memory(machine), &devices->rng,
 			err);
@@ -107,9 +94,8 @@ int devices_create(struct devices *devices, const struct vmm_config *config,
 			&devices->console, err);
 	if (!r)
 		r = virtio_balloon_create(machine_pci(machine), machine_memory(machine),
-			launch ? (config->memory - (launch->memory << 10)) / VIRTIO_BALLOON_PAGE
-			       : 0,
-			balloon_changed, console->ctx, &devices->balloon, err);
+			(config->memory - target) / VIRTIO_BALLOON_PAGE, balloon_changed,
+			console->ctx, &devices->balloon, err);
 	return r;
 }
 

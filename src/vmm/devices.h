@@ -7,7 +7,7 @@
 #include "machine/machine.h"
 #include "virtio/console.h"
 #include "vmm/config.h"
-#include "monitor/sandbox.h"
+#include "monitor/monitor.h"
 
 struct block_device;
 struct net;
@@ -35,12 +35,12 @@ struct devices {
  */
 int devices_open(struct devices *devices, const struct vmm_config *config, struct error *err);
 /*
- * Adds all there is; threads start here, within the walls of their kind unless walls is NULL.
+ * Adds all there is; threads start here, within the walls of their kind.
  * balloon_changed: see virtio/balloon.h, with the console's ctx.
  */
 int devices_create(struct devices *devices, const struct vmm_config *config,
 	struct machine *machine, const struct virtio_console_backend *console,
-	void (*balloon_changed)(void *ctx), const struct sandbox *walls, struct error *err);
+	void (*balloon_changed)(void *ctx), struct guest_monitor *monitor, struct error *err);
 /*
  * Begins to write len bytes to the first disk, at an offset; both are multiples of 512. What cannot be
  * written is not.

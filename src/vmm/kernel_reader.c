@@ -36,6 +36,7 @@ struct answer {
 
 struct kernel_reader {
 	const struct vmm_config *config;
+	struct guest_monitor *monitor; /* for the walls */
 	pid_t pid;
 	int socket, disk, kernel, initrd;
 	struct answer answer;
@@ -65,19 +66,13 @@ static int append(const struct kernel_reader *reader, int more, struct bootdisk_
 	return n ? error_set(err, errno, "initial ramdisk: %s", strerror(errno)) : 0;
 }
 
-static int wall_in(const struct vmm_config *config, struct error *err)
+static int wall_in(struct guest_monitor *monitor, struct error *err)
 {
 	static const char *const none[] = {NULL};
-	const struct launch_spec *launch = config->launch;
 	struct vmm_needs needs = {.kvm = false};
 	const struct sandbox walls = {.calls = vmm_calls, .ctx = &needs};
-	bool landlocked;
-	int r = 0;
+	int r = monitor_restrict(monitor, none, false, err);
 
-	if (launch)
-		r = sandbox_lone(launch->uid, launch->gid, launch->domid, false, &landlocked, err);
-	else
-		sandbox_files(none);
 	return r ? r : sandbox_calls(CALLS_READER, &walls, err);
 }
 
@@ -119,9 +114,9 @@ static void process(struct kernel_reader *reader)
 {
 	const struct vmm_config *config = reader->config;
 	struct answer *answer = &reader->answer;
-	int more = config->launch ? config->launch->initrd.fd : -1;
+	int more = config->given ? config->initrd_fd : -1;
 	struct error walls = {""};
-	bool good = take_descriptors(reader, &more) && !wall_in(config, &walls);
+	bool good = take_descriptors(reader, &more) && !wall_in(reader->monitor, &walls);
 	char ask;
 
 	while (read(reader->socket, &ask, 1) == 1) {
@@ -160,16 +155,17 @@ static int open_disk(const struct disk_file *file, int *fd, struct error *err)
 	return *fd < 0 ? -ENOENT : 0;
 }
 
-int kernel_reader_create(const struct vmm_config *config, struct kernel_reader **out,
-	struct error *err)
+int kernel_reader_create(const struct vmm_config *config, struct guest_monitor *monitor,
+	struct kernel_reader **out, struct error *err)
 {
 	struct kernel_reader *reader = calloc(1, sizeof *reader);
 	int sockets[2] = {-1, -1}, r;
 
 	*out = NULL;
 	if (!reader)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	reader->config = config;
+	reader->monitor = monitor;
 	reader->disk = -1;
 	reader->kernel = memfd_create("kernel", MFD_CLOEXEC);
 	reader->initrd = memfd_create("ramdisk", MFD_CLOEXEC);
@@ -188,7 +184,7 @@ int kernel_reader_create(const struct vmm_config *config, struct kernel_reader *
 			r = error_set(err, errno, "no process to read the disk: %s",
 				strerror(errno));
 	}
-	if (!config->launch && reader->disk >= 0)
+	if (config->disk[0].file[0].fd < 0 && reader->disk >= 0)
 		close(reader->disk);
 	reader->disk = -1;
 	if (sockets[1] >= 0)

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "monitor/monitor.h"
 #include "vmm/config.h"
 
 struct bootdisk_saved;
@@ -19,8 +20,8 @@ struct machine_file;
 struct kernel_reader;
 
 /* Starts it, before there is any other thread; reads nothing. */
-int kernel_reader_create(const struct vmm_config *config, struct kernel_reader **reader,
-	struct error *err);
+int kernel_reader_create(const struct vmm_config *config, struct guest_monitor *monitor,
+	struct kernel_reader **reader, struct error *err);
 /*
  * Ends it; files and strings go with it. wait: until it is gone, which the sandbox does not allow. NULL
  * is allowed.

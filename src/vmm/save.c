@@ -10,7 +10,7 @@
 
 int save_open(struct vmm *vmm, struct error *err)
 {
-	const struct vmm_config *config = vmm->config;
+	struct vmm_config *config = &vmm->config;
 	int r;
 
 	if (config->save_to) {
@@ -24,10 +24,8 @@ int save_open(struct vmm *vmm, struct error *err)
 	if (vmm->restore < 0)
 		return error_set(err, errno, "%s: %s", config->restore_from, strerror(errno));
 	r = move_open(&vmm->move, vmm->restore, config->restore_from, err);
-	vmm->restored = *config;
-	vmm->restored.vcpus = vmm->move.head.vcpus;
-	vmm->restored.memory = vmm->move.head.memory;
-	vmm->config = &vmm->restored;
+	config->vcpus = vmm->move.head.vcpus;
+	config->memory = vmm->move.head.memory;
 	return r;
 }
 
@@ -38,10 +36,10 @@ void save_guest(void *ctx)
 	struct error err = {0};
 
 	lseek(vmm->save, 0, SEEK_SET);
-	if (move_save(vmm->machine, vmm->save, vmm->config->save_to, &err)) {
+	if (move_save(vmm->machine, vmm->save, vmm->config.save_to, &err)) {
 		fprintf(stderr, "dach: the guest goes on: %s\n", err.text);
 		if (ftruncate(vmm->save, 0) < 0 && errno != EINVAL)
-			fprintf(stderr, "dach: %s: %s\n", vmm->config->save_to, strerror(errno));
+			fprintf(stderr, "dach: %s: %s\n", vmm->config.save_to, strerror(errno));
 		return;
 	}
 	vmm->saved = true;

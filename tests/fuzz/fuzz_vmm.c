@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/launch.h"
+#include "launch_rig.h"
 #include "protocol/request.h"
 #include "from_fields.h"
 
@@ -12,13 +12,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void take(const char *text, size_t size)
 {
-	struct vmm_launch launch;
+	struct taken_launch launch;
 	struct monitor_request request;
 	struct error err = {""};
 
 	if (!request_parse(text, size, &request, &err) && request.verb >= REQUEST_VERBS)
 		abort();
-	if (vmm_launch_read(text, size, &launch, &err))
+	if (take_launch(text, size, &launch, &err))
 		return;
 	if (!launch.config.vcpus || launch.config.vcpus > LIMIT_VCPUS ||
 		launch.spec.memory << 10 > launch.config.memory ||
@@ -27,7 +27,7 @@ static void take(const char *text, size_t size)
 	for (unsigned i = 1; i < launch.fds; i++)
 		if (launch.fd[i] <= launch.fd[i - 1])
 			abort();
-	vmm_launch_free(&launch);
+	launch_free(&launch.spec);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

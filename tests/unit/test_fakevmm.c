@@ -207,7 +207,8 @@ static void test_verbs(void **state)
 		const struct monitor_request request = {.id = 100 + verb,
 			.verb = verb,
 			.key = "h",
-			.memory = 4096};
+			.memory = 4096,
+			.job = 1};
 
 		if (verb == REQUEST_DESTROY)
 			continue;

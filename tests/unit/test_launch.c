@@ -17,7 +17,7 @@
 #include "daemon/daemon.h"
 #include "daemon/spec.h"
 #include "protocol/end.h"
-#include "vmm/launch.h"
+#include "launch_rig.h"
 
 /* The field of a table at its least or most; what takes most room when it is written. */
 static void fill(const struct field *fields, void *at, bool most, int *fd)
@@ -202,7 +202,7 @@ static void make_guest(struct guest *guest, struct daemon *daemon, json_t *json)
 }
 
 /* Opens, writes, and reads what was written as the monitor would. */
-static void hand_over(struct guest *guest, struct spec_files *files, struct vmm_launch *launch)
+static void hand_over(struct guest *guest, struct spec_files *files, struct taken_launch *launch)
 {
 	static char text[LAUNCH_MAX];
 	struct error err = {""};
@@ -218,7 +218,7 @@ static void hand_over(struct guest *guest, struct spec_files *files, struct vmm_
 		fail_msg("%s", err.text);
 	len = pread(files->written, text, sizeof text, 0);
 	assert_true(len > 0);
-	if (vmm_launch_read(text, len, launch, &err))
+	if (take_launch(text, len, launch, &err))
 		fail_msg("%s", err.text);
 }
 
@@ -227,7 +227,7 @@ static void test_daemon_to_monitor(void **state)
 	struct daemon daemon;
 	struct guest guest;
 	struct spec_files files;
-	struct vmm_launch launch;
+	struct taken_launch launch;
 	const struct vmm_config *config = &launch.config;
 	const struct launch_spec *spec = &launch.spec;
 
@@ -280,7 +280,7 @@ static void test_daemon_to_monitor(void **state)
 			i % 2 ? O_RDWR : O_RDONLY);
 	assert_true(spec->control > LAUNCH_FD && spec->status > LAUNCH_FD);
 	assert_int_equal(spec->console, -1);
-	vmm_launch_free(&launch);
+	launch_free(&launch.spec);
 	spec_close(&files);
 	domain_config_free(&guest.config);
 }
@@ -291,7 +291,7 @@ static void test_defaults(void **state)
 	struct daemon daemon;
 	struct guest guest;
 	struct spec_files files;
-	struct vmm_launch launch;
+	struct taken_launch launch;
 
 	make_guest(&guest, &daemon,
 		json_pack("{s:s, s:s, s:[{s:s, s:s}]}", "name", "small", "bootloader", "pygrub",
@@ -304,7 +304,7 @@ static void test_defaults(void **state)
 	assert_int_equal(launch.config.nets, 0);
 	assert_int_equal(launch.spec.keep, 0);
 	assert_false(launch.spec.paused);
-	vmm_launch_free(&launch);
+	launch_free(&launch.spec);
 	spec_close(&files);
 	domain_config_free(&guest.config);
 }

@@ -112,13 +112,15 @@ static void test_bad_last_words(void **state)
 
 static void test_events(void **state)
 {
+	const struct job_report job = {7, "dump-core", JOB_CANCELLING, 5, INT64_MAX};
 	json_t *memory = json_pack("{s:i}", "actual", 5);
 
 	for (enum event_kind kind = 0; kind < EVENT_KINDS; kind++) {
 		for (enum end_reason reason = END_NONE + 1; reason < END_REASONS; reason++) {
 			bool ends = kind == EVENT_KEPT || kind == EVENT_ENDED;
 			const struct monitor_event event = {kind, ends ? reason : END_NONE,
-				kind == EVENT_MEMORY ? memory : NULL};
+				kind == EVENT_MEMORY ? memory : NULL,
+				kind == EVENT_JOB ? job : (struct job_report){0}};
 			struct monitor_event read;
 			json_t *json = event_write(&event);
 
@@ -127,6 +129,7 @@ static void test_events(void **state)
 			assert_int_equal(read.kind, kind);
 			assert_int_equal(read.reason, event.reason);
 			assert_true(json_equal(read.memory, event.memory) || !event.memory);
+			assert_memory_equal(&read.job, &event.job, sizeof read.job);
 			json_decref(json);
 		}
 	}
@@ -138,7 +141,12 @@ static void test_strange_events(void **state)
 {
 	static const char *const kept[] = {"{\"event\":\"kept\"}",
 		"{\"event\":\"kept\",\"reason\":\"bored\"}", "{\"event\":\"kept\",\"reason\":7}"};
-	static const char *const none[] = {"[]", "{}", "{\"event\":1}", "{\"event\":\"bored\"}"};
+	static const char *const none[] = {"[]", "{}", "{\"event\":1}", "{\"event\":\"bored\"}",
+		"{\"event\":\"job\"}", "{\"event\":\"job\",\"job\":[]}",
+		"{\"event\":\"job\",\"job\":{\"id\":1,\"job\":\"a\\u001bb\",\"state\":\"running\","
+		"\"done\":0,\"total\":0}}",
+		"{\"event\":\"job\",\"job\":{\"id\":1,\"job\":\"a\",\"state\":\"running\",\"done\":-1,"
+		"\"total\":0}}"};
 	struct monitor_event event;
 
 	for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
@@ -189,14 +197,16 @@ static void test_requests(void **state)
 			.verb = verb,
 			.trigger = TRIGGER_NMI,
 			.key = "0",
-			.memory = LIMIT_MEMORY_MIN};
+			.memory = LIMIT_MEMORY_MIN,
+			.job = 1};
 		struct monitor_request most = {.id = INT64_MAX,
 			.verb = verb,
 			.trigger = TRIGGER_POWER,
 			.vcpu = LIMIT_VCPUS - 1,
 			.key = "z",
 			.memory = LIMIT_MEMORY_MAX,
-			.live = true};
+			.live = true,
+			.job = INT64_MAX};
 
 		assert_int_equal(request_find(request_word(verb)), verb);
 		assert_comes_over(&least);

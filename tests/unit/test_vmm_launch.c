@@ -11,16 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/launch.h"
+#include "launch_rig.h"
 #include "protocol/request.h"
 #include "vmm/vmm.h"
 
 #define HEAD "{\"version\":3,\"name\":\"web\",\"memory\":65536,\"kernel\":{\"fd\":4}"
 
-static int parse(const char *text, struct vmm_launch *launch, struct error *err)
+static int parse(const char *text, struct taken_launch *launch, struct error *err)
 {
 	*err = (struct error){""};
-	return vmm_launch_read(text, strlen(text), launch, err);
+	return take_launch(text, strlen(text), launch, err);
 }
 
 static void reads_all(void **state)
@@ -33,7 +33,7 @@ static void reads_all(void **state)
 		"\"networks\":[{\"kind\":\"user\"}],\"control\":8,\"console\":4,\"lock\":10,\"status\":11,"
 		"\"paused\":true,\"keep\":[\"crash\",\"reboot\"],\"uid\":5,\"gid\":6}";
 	static const int fds[] = {4, 5, 6, 7, 8, 9, 10, 11};
-	struct vmm_launch d;
+	struct taken_launch d;
 	struct error err;
 
 	assert_int_equal(parse(text, &d, &err), 0);
@@ -54,16 +54,19 @@ static void reads_all(void **state)
 	assert_true(d.spec.uid == 5 && d.spec.gid == 6);
 	assert_int_equal(d.fds, 8);
 	assert_memory_equal(d.fd, fds, sizeof fds);
-	assert_ptr_equal(d.config.launch, &d.spec);
+	assert_int_equal(d.config.keep, d.spec.keep);
+	assert_int_equal(d.config.target, 64 << 20);
+	assert_true(d.config.given && d.config.kernel_fd == 9 && d.config.initrd_fd == 5);
+	assert_true(d.config.no_reboot && d.config.trims);
 	assert_string_equal(d.spec.disk[0].vdev, "xvda2");
 	assert_string_equal(d.spec.disk[1].vdev, "");
-	vmm_launch_free(&d);
+	launch_free(&d.spec);
 }
 
 /* The kernel is the first disk's own, if there is a disk. */
 static void takes_a_disk_for_a_kernel(void **state)
 {
-	struct vmm_launch d;
+	struct taken_launch d;
 	struct error err;
 
 	assert_int_equal(parse("{\"version\":3,\"name\":\"web\",\"memory\":65536,"
@@ -72,7 +75,7 @@ static void takes_a_disk_for_a_kernel(void **state)
 		0);
 	assert_null(d.config.kernel);
 	assert_int_equal(d.spec.kernel.fd, -1);
-	vmm_launch_free(&d);
+	launch_free(&d.spec);
 	assert_int_not_equal(parse("{\"version\":3,\"name\":\"web\",\"memory\":65536}", &d, &err),
 		0);
 	assert_non_null(strstr(err.text, "kernel: is missing"));
@@ -80,7 +83,7 @@ static void takes_a_disk_for_a_kernel(void **state)
 
 static void fills_in_the_rest(void **state)
 {
-	struct vmm_launch d;
+	struct taken_launch d;
 	struct error err;
 
 	assert_int_equal(parse(HEAD "}", &d, &err), 0);
@@ -92,7 +95,7 @@ static void fills_in_the_rest(void **state)
 	assert_int_equal(d.spec.control, -1);
 	assert_int_equal(d.spec.status, -1);
 	assert_false(d.spec.uid);
-	vmm_launch_free(&d);
+	launch_free(&d.spec);
 }
 
 static void refuses_descriptions(void **state)
@@ -135,7 +138,7 @@ static void refuses_descriptions(void **state)
 	};
 
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-		struct vmm_launch d;
+		struct taken_launch d;
 		struct error err;
 
 		assert_true(parse(bad[i].text, &d, &err) < 0);
@@ -169,6 +172,8 @@ static void reads_requests(void **state)
 	assert_int_equal(r.memory, 65536);
 	assert_int_equal(ask("{\"do\":\"dump-core\",\"live\":true}", &r, &err), 0);
 	assert_true(r.verb == REQUEST_DUMP_CORE && r.live);
+	assert_int_equal(ask("{\"do\":\"cancel\",\"job\":7}", &r, &err), 0);
+	assert_true(r.verb == REQUEST_CANCEL && r.job == 7);
 }
 
 static void refuses_requests(void **state)
@@ -180,7 +185,8 @@ static void refuses_requests(void **state)
 		"{\"do\":\"trigger\",\"trigger\":\"nmi\",\"vcpu\":64}", "{\"do\":\"sysrq\"}",
 		"{\"do\":\"sysrq\",\"key\":\"hh\"}", "{\"do\":\"sysrq\",\"key\":\"\\n\"}",
 		"{\"do\":\"memory-set\",\"memory\":-1}", "{\"do\":\"memory-set\",\"memory\":1e9}",
-		"{\"do\":\"dump-core\",\"live\":1}"};
+		"{\"do\":\"dump-core\",\"live\":1}", "{\"do\":\"cancel\"}",
+		"{\"do\":\"cancel\",\"job\":0}", "{\"do\":\"jobs\",\"job\":1}"};
 	struct monitor_request r;
 	struct error err;
 	char *line = malloc(REQUEST_MAX + 2);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The monitor from inside. */
+#ifndef DACH_MONITOR_INTERNAL_H
+#define DACH_MONITOR_INTERNAL_H
+
+#include "monitor/console.h"
+#include "monitor/control.h"
+#include "monitor/monitor.h"
+#include "monitor/power.h"
+#include "monitor/sandbox.h"
+#include "monitor/signals.h"
+#include "monitor/terminal.h"
+
+/* The two ways in which a guest meets people: front_terminal.c and front_daemon.c. */
+struct front {
+	bool walls; /* each kind of thread has walls of its own, else one list is for all */
+	int (*open)(struct guest_monitor *monitor, struct error *err);
+	int (*restrict_to)(struct guest_monitor *monitor, const char *const *files, bool network,
+		struct error *err);
+	void (*start)(struct guest_monitor *monitor); /* the guest is about to run */
+	/* Any thread. */
+	void (*output)(struct guest_monitor *monitor, const uint8_t *data, size_t len);
+	void (*room)(struct guest_monitor *monitor);
+	void (*expect)(struct guest_monitor *monitor, const char *hint);
+	/* The guest has ended; people get back what was theirs. Again does nothing. */
+	void (*stop)(struct guest_monitor *monitor);
+	/* Requests, then output, will not come any more. Both also where open() failed or never was. */
+	void (*close_requests)(struct guest_monitor *monitor);
+	void (*close)(struct guest_monitor *monitor);
+};
+
+struct guest_monitor {
+	const struct guest_ops *ops;
+	void *guest;
+	const struct front *front;
+	const struct launch_spec *spec; /* a daemon's; or NULL */
+	void (*save)(void *guest);      /* SIGUSR2; or NULL */
+	struct terminal terminal;       /* in the foreground */
+	struct console *console;        /* a daemon's guest: this and the next */
+	struct control *control;
+	struct loop *loop;
+	struct signals signals;
+	struct power power;
+	struct jobs *jobs;
+	struct sandbox sandbox;
+	uint64_t started; /* clock_now() */
+	/* The loop's thread: */
+	bool signals_started;
+	bool paused;          /* by request */
+	bool stands;          /* what the guest was last told */
+	bool reboot;          /* a power-off is to be told as a reboot */
+	enum end_reason kept; /* it has ended so, and stays to be looked at; or END_NONE */
+};
+
+/* monitor.c: runs all of it; front, spec and signals' settings are filled in. */
+void monitor_run(struct guest_monitor *monitor, struct end_report *end);
+/* monitor.c: the guest runs if nobody wants it to stand. */
+void monitor_run_or_not(struct guest_monitor *monitor);
+/* monitor.c: the terminal, or who else was watching, has gone */
+void monitor_hang_up(void *monitor);
+
+/* request.c: control_handler.handle, with the monitor as ctx */
+void request_handle(void *ctx, const struct control_asker *asker,
+	const struct monitor_request *request, int fd);
+
+#endif

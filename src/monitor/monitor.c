@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "monitor/monitor.h"
+
+#include <stdlib.h>
+
+#include "monitor/internal.h"
+
+/* Who may run */
+
+void monitor_run_or_not(struct guest_monitor *monitor)
+{
+	bool stands = monitor_stands(monitor);
+
+	if (stands == monitor->stands)
+		return;
+	monitor->stands = stands;
+	if (stands)
+		monitor->ops->pause(monitor->guest);
+	else
+		monitor->ops->resume(monitor->guest);
+}
+
+bool monitor_stands(const struct guest_monitor *monitor)
+{
+	return monitor->paused || monitor->kept || jobs_pause(monitor->jobs);
+}
+
+static bool press(void *ctx)
+{
+	struct guest_monitor *monitor = ctx;
+
+	if (monitor->kept)
+		return true;
+	if (monitor->paused)
+		return false;
+	monitor->ops->ask(monitor->guest);
+	return true;
+}
+
+static void asked(void *ctx)
+{
+	struct guest_monitor *monitor = ctx;
+
+	power_ask(&monitor->power);
+}
+
+static void forced(void *ctx)
+{
+	struct guest_monitor *monitor = ctx;
+
+	monitor->ops->end(monitor->guest);
+}
+
+static void save(void *ctx)
+{
+	struct guest_monitor *monitor = ctx;
+
+	monitor->save(monitor->guest);
+}
+
+void monitor_hang_up(void *ctx)
+{
+	struct guest_monitor *monitor = ctx;
+
+	signals_hang_up(&monitor->signals);
+}
+
+/* What the guest asks for */
+
+struct loop *monitor_loop(struct guest_monitor *monitor)
+{
+	return monitor->loop;
+}
+
+int monitor_restrict(struct guest_monitor *monitor, const char *const *files, bool network,
+	struct error *err)
+{
+	return monitor->front->restrict_to(monitor, files, network, err);
+}
+
+int monitor_nest(struct guest_monitor *monitor, unsigned role, struct nest **nest,
+	struct error *err)
+{
+	*nest = NULL;
+	return monitor->front->walls ? nest_create(role, &monitor->sandbox, nest, err) : 0;
+}
+
+int monitor_walled(struct guest_monitor *monitor, unsigned role, int (*make)(void *ctx), void *ctx,
+	struct error *err)
+{
+	struct nest *nest;
+	int r = monitor_nest(monitor, role, &nest, err);
+
+	if (r)
+		return r;
+	return nest ? nest_run(nest, make, ctx) : make(ctx);
+}
+
+void monitor_output(struct guest_monitor *monitor, const uint8_t *data, size_t len)
+{
+	monitor->front->output(monitor, data, len);
+}
+
+void monitor_room(struct guest_monitor *monitor)
+{
+	monitor->front->room(monitor);
+}
+
+void monitor_expect(struct guest_monitor *monitor, const char *hint)
+{
+	monitor->front->expect(monitor, hint);
+}
+
+void monitor_event(struct guest_monitor *monitor, const struct monitor_event *event)
+{
+	control_event(monitor->control, event);
+}
+
+static enum end_reason told_as(const struct guest_monitor *monitor, enum end_reason reason)
+{
+	return reason == END_POWEROFF && monitor->reboot ? END_REBOOT : reason;
+}
+
+void monitor_keep(struct guest_monitor *monitor, enum end_reason reason)
+{
+	monitor->kept = told_as(monitor, reason);
+	monitor->stands = true;
+	power_stop(&monitor->power);
+	monitor_event(monitor,
+		&(struct monitor_event){.kind = EVENT_KEPT, .reason = monitor->kept});
+}
+
+int monitor_job(struct guest_monitor *monitor, const struct job_spec *spec,
+	const struct control_asker *asker, struct error *err)
+{
+	return job_start(monitor->jobs, spec, asker, err);
+}
+
+/* Jobs */
+
+static void job_pauses(void *ctx)
+{
+	monitor_run_or_not(ctx);
+}
+
+static void job_event(void *ctx, const struct job_report *report)
+{
+	monitor_event(ctx, &(struct monitor_event){.kind = EVENT_JOB, .job = *report});
+}
+
+static void job_answer(void *ctx, const struct control_asker *asker, int r, json_t *fields,
+	const struct error *err)
+{
+	struct guest_monitor *monitor = ctx;
+
+	if (r) {
+		json_decref(fields);
+		control_refuse(monitor->control, asker, r, err);
+	} else {
+		control_answer(monitor->control, asker, fields);
+	}
+}
+
+/* Life */
+
+static int set_up(struct guest_monitor *monitor, struct error *err)
+{
+	const struct jobs_owner owner = {monitor, job_pauses, job_event, job_answer};
+	int r = loop_create(&monitor->loop, err);
+
+	if (!r) {
+		power_init(&monitor->power, monitor->loop, press, monitor);
+		r = monitor->front->open(monitor, err);
+	}
+	if (!r) {
+		monitor->signals.save = monitor->save ? save : NULL;
+		r = signals_start(&monitor->signals, monitor->loop, asked, forced, monitor, err);
+		monitor->signals_started = !r;
+	}
+	if (!r)
+		r = jobs_create(monitor->loop, &owner, &monitor->jobs, err);
+	if (!r)
+		r = monitor->ops->create(monitor->guest, monitor, err);
+	if (!r)
+		r = sandbox_calls(monitor->front->walls ? CALLS_LOOP : CALLS_ALL, &monitor->sandbox,
+			err);
+	if (!r && monitor->ops->load)
+		r = monitor->ops->load(monitor->guest, err);
+	if (!r && monitor->spec && monitor->spec->paused) {
+		monitor->paused = true;
+		monitor_run_or_not(monitor);
+	}
+	return r;
+}
+
+static void run(struct guest_monitor *monitor, struct end_report *end)
+{
+	monitor->started = clock_now();
+	monitor->front->start(monitor);
+	monitor->ops->run(monitor->guest, end);
+	if (told_as(monitor, end->reason) != end->reason) {
+		end->reason = told_as(monitor, end->reason);
+		end->status = end_info(end->reason)->status;
+	}
+	monitor->front->stop(monitor);
+	monitor_event(monitor, &(struct monitor_event){.kind = EVENT_ENDED, .reason = end->reason});
+	if (monitor->ops->ended)
+		monitor->ops->ended(monitor->guest);
+}
+
+/*
+ * Everything once, in the reverse order; what was never made is skipped. A job that cannot be ended keeps
+ * what it uses: the process is about to end anyway.
+ */
+static void tear_down(struct guest_monitor *monitor)
+{
+	bool free_of_jobs;
+
+	monitor->front->stop(monitor);
+	if (monitor->loop)
+		power_stop(&monitor->power);
+	free_of_jobs = jobs_destroy(monitor->jobs);
+	monitor->front->close_requests(monitor);
+	if (!free_of_jobs)
+		return;
+	monitor->ops->destroy(monitor->guest);
+	monitor->front->close(monitor);
+	if (monitor->signals_started)
+		signals_stop(&monitor->signals);
+	if (monitor->loop)
+		loop_destroy(monitor->loop);
+	free(monitor);
+}
+
+void monitor_run(struct guest_monitor *monitor, struct end_report *end)
+{
+	*end = (struct end_report){END_ERROR, END_STATUS_SETUP, {""}};
+	monitor->sandbox.calls = monitor->ops->calls;
+	monitor->sandbox.ctx = monitor->guest;
+	if (!set_up(monitor, &end->error)) {
+		*end = (struct end_report){.reason = END_NONE};
+		run(monitor, end);
+	}
+	tear_down(monitor);
+}

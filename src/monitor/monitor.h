@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One guest's process, whatever the guest: what a kind of guest gives its monitor (struct guest_ops),
+ * what the monitor gives the guest, and the two ways in which it runs: in the foreground, at a
+ * terminal, and as a daemon's.
+ *
+ * The life of a guest: create() while everything may still be opened; the sandbox; load(); run(), which
+ * serves the loop; ended(), when the terminal is in order again; destroy(). After a failure of the
+ * first ones only destroy() follows.
+ */
+#ifndef DACH_MONITOR_MONITOR_H
+#define DACH_MONITOR_MONITOR_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/loop.h"
+#include "monitor/calls.h"
+#include "monitor/job.h"
+#include "protocol/end.h"
+#include "protocol/event.h"
+#include "protocol/launch.h"
+#include "protocol/request.h"
+
+struct guest_monitor;
+
+/* All on the loop's thread, which is the one that called monitor_foreground() or monitor_launched(). */
+struct guest_ops {
+	/*
+	 * Opens what it needs, then monitor_restrict(), then makes what is left; its threads start in
+	 * walled() or a nest. Nobody waits for it to be quick.
+	 */
+	int (*create)(void *guest, struct guest_monitor *monitor, struct error *err);
+	/* What is read from outside, such as a saved state: within the sandbox. May be NULL. */
+	int (*load)(void *guest, struct error *err);
+	/* Serves the monitor's loop until the guest has ended; says why in *end, which is zero before. */
+	void (*run)(void *guest, struct end_report *end);
+	/* What there is to say on standard error about how it went. May be NULL. */
+	void (*ended)(void *guest);
+	/* Takes back what create() did, all or part of it. */
+	void (*destroy)(void *guest);
+
+	/* Returns when it stands still. Before run() too: it then starts so. Again does nothing. */
+	void (*pause)(void *guest);
+	void (*resume)(void *guest);
+	/* Asks it to end by itself; it may not listen, and is asked again. */
+	void (*ask)(void *guest);
+	/* Ends it: run() returns. */
+	void (*end)(void *guest);
+
+	/* Console input; returns how much it took. What it did not take comes again after monitor_room(). */
+	size_t (*input)(void *guest, const uint8_t *data, size_t len);
+	/* Adds to what "info" answers. */
+	void (*describe)(void *guest, json_t *info);
+	/*
+	 * A verb that is none of the monitor's own. 0: done, and *fields (NULL before) is what the
+	 * answer says beside "ok"; REQUEST_LATER: a job with this asker answers; or a negative errno.
+	 * fd came with it (-1: none did) and is the guest's now.
+	 */
+	int (*request)(void *guest, const struct control_asker *asker,
+		const struct monitor_request *request, int fd, json_t **fields, struct error *err);
+	/* What its threads call beyond what all guests' do: see sandbox.h. */
+	void (*calls)(void *guest, struct calls *calls, unsigned roles);
+};
+
+#define REQUEST_LATER 1
+
+/* A guest in the foreground: console on standard input and output, signals, no daemon. */
+struct foreground {
+	uint64_t grace; /* ns that a guest asked to end has before it is ended; 0: SIGNALS_GRACE */
+	/* SIGUSR2, on the loop's thread; NULL: it is not taken. */
+	void (*save)(void *guest);
+};
+
+/*
+ * Both run it from its creation to its destruction. *end is filled in whatever happens: its error may
+ * be empty, its status is END_STATUS_SETUP if the guest never started. The process cannot do much else
+ * afterwards: it is in the sandbox. Descriptors of the description stay open.
+ */
+void monitor_foreground(const struct guest_ops *ops, void *guest, const struct foreground *config,
+	struct end_report *end);
+void monitor_launched(const struct guest_ops *ops, void *guest, const struct launch_spec *spec,
+	struct end_report *end);
+
+/*
+ * main() of a program that a daemon starts (dach-vmm): reads the launch description, closes what it
+ * does not name, takes the lock, has run() run the guest (by monitor_launched()), and leaves the
+ * last words. Returns the exit status.
+ */
+struct monitor_program {
+	const char *name, *help;
+	void (*run)(const struct launch_spec *spec, struct end_report *end);
+};
+int monitor_main(int argc, char **argv, const struct monitor_program *program);
+
+/* What a guest asks of its monitor. On the loop's thread but what says otherwise. */
+
+struct loop *monitor_loop(struct guest_monitor *monitor);
+/*
+ * Gives up all but these files (by name; NULL ends them) in the foreground, and everything that is not
+ * open already in a daemon's; network: the host's network and resolv.conf stay. Once, in create(),
+ * before the first thread.
+ */
+int monitor_restrict(struct guest_monitor *monitor, const char *const *files, bool network,
+	struct error *err);
+/*
+ * Runs make(ctx) and returns its value; threads that it starts are of this kind (calls.h), and in a
+ * daemon's monitor within its walls.
+ */
+int monitor_walled(struct guest_monitor *monitor, unsigned role, int (*make)(void *ctx), void *ctx,
+	struct error *err);
+/* The same for later: *nest is NULL where there are no such walls. */
+struct nest;
+int monitor_nest(struct guest_monitor *monitor, unsigned role, struct nest **nest,
+	struct error *err);
+
+/* What the guest says on its console, and that it may take input again. Any thread. */
+void monitor_output(struct guest_monitor *monitor, const uint8_t *data, size_t len);
+void monitor_room(struct guest_monitor *monitor);
+/* It has something to say soon; a person at a terminal is told if it does not: hint, what to look at. */
+void monitor_expect(struct guest_monitor *monitor, const char *hint);
+
+void monitor_event(struct guest_monitor *monitor, const struct monitor_event *event);
+/* Asks it to end, as "shutdown" and "reboot" do. Refused when it is only kept. */
+int monitor_ask(struct guest_monitor *monitor, bool reboot, struct error *err);
+/* It has ended and stays, paused for good, until end(): then run() returns this reason. */
+void monitor_keep(struct guest_monitor *monitor, enum end_reason reason);
+/* Starts a job; asker NULL: nobody waits for an answer. See job.h for what happens with spec. */
+int monitor_job(struct guest_monitor *monitor, const struct job_spec *spec,
+	const struct control_asker *asker, struct error *err);
+/* The guest does not run: by request, because it is kept, or because of a job. */
+bool monitor_stands(const struct guest_monitor *monitor);
+
+#endif

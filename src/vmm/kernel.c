@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the guest starts from: files that have names, or the first disk's own. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/internal.h"
+
+static int open_file(const char *path, struct machine_file *file, struct error *err)
+{
+	file->name = path;
+	file->fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+	if (path && file->fd < 0)
+		return error_set(err, errno, "%s: %s", path, strerror(errno));
+	return 0;
+}
+
+static void drop_kernel(void *ctx)
+{
+	struct vmm *vmm = ctx;
+
+	if (vmm->reader)
+		kernel_reader_drop(vmm->reader);
+}
+
+/* Kernel and initrd, ours to close if they were opened by name; and who reads the disk's own. */
+int kernel_open(struct vmm *vmm, struct error *err)
+{
+	const struct vmm_config *config = &vmm->config;
+	int r = 0;
+
+	if (config->given && config->kernel) {
+		vmm->kernel = (struct machine_file){config->kernel_fd, config->kernel};
+		vmm->initrd = (struct machine_file){config->initrd_fd, config->initrd};
+	} else if (config->kernel) {
+		r = open_file(config->kernel, &vmm->kernel, err);
+		if (!r)
+			r = open_file(config->initrd, &vmm->initrd, err);
+	}
+	vmm->reader_work = (struct loop_work){.run = drop_kernel, .ctx = vmm};
+	if (!r && (!config->kernel || config->own_kernel))
+		r = kernel_reader_create(config, vmm->monitor, &vmm->reader, err);
+	return r;
+}
+
+/* A guest that goes on where it was does not start its kernel. */
+void kernel_write_saved(struct vmm *vmm)
+{
+	if (!vmm->devices.disk[0])
+		return;
+	if (vmm->boot_saved.size && !vmm->config.restore_from)
+		devices_write(&vmm->devices, vmm->boot_saved.offset, vmm->boot_saved.bytes,
+			vmm->boot_saved.size);
+	vmm->boot_saved.size = 0;
+}
+
+int kernel_load(void *ctx, struct machine_file *kernel, struct machine_file *initrd,
+	const char **cmdline, struct error *err)
+{
+	struct vmm *vmm = ctx;
+	const struct vmm_config *config = &vmm->config;
+	struct error why = {""};
+	int r = vmm->reader ? kernel_reader_read(vmm->reader, kernel, initrd, cmdline, &why)
+			    : -ENOENT;
+
+	if (!r) {
+		vmm->boot_saved = *kernel_reader_saved(vmm->reader);
+		kernel_write_saved(vmm);
+		/* once it has been loaded */
+		loop_post(monitor_loop(vmm->monitor), &vmm->reader_work);
+		return 0;
+	}
+	if (!config->kernel)
+		return error_set(err, -r, "%s", why.text);
+	if (vmm->reader)
+		fprintf(stderr, "dach run: %s; starting %s\n", why.text, config->kernel);
+	*kernel = vmm->kernel;
+	*initrd = vmm->initrd;
+	*cmdline = config->cmdline;
+	return 0;
+}
+
+static void close_file(struct machine_file *file)
+{
+	if (file->fd >= 0)
+		close(file->fd);
+	file->fd = -1;
+}
+
+void kernel_close(struct vmm *vmm)
+{
+	kernel_reader_destroy(vmm->reader, false);
+	vmm->reader = NULL;
+	if (vmm->config.given)
+		return;
+	close_file(&vmm->kernel);
+	close_file(&vmm->initrd);
+}

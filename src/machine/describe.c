@@ -76,9 +76,9 @@ static void describe_vcpu(struct machine *machine, struct vcpu *vcpu, struct sta
 	state_end(s);
 }
 
-static void machine_describe(struct machine *machine, struct state *s)
+/* All but memory. */
+static void describe_rest(struct machine *machine, struct state *s)
 {
-	memory_describe(&machine->mem, s);
 	state_clock(s);
 	describe_time(machine, s);
 	/* Before the processors, which take their APIC's mode and priority from there. */
@@ -103,7 +103,7 @@ void machine_describe_head(struct machine_head *head, struct state *s)
 	cpuid_describe(&head->cpuid, s);
 }
 
-void machine_save(struct machine *machine, struct state *s)
+int machine_save_begin(struct machine *machine, struct state *s)
 {
 	struct machine_head head = {
 		.vcpus = machine->config.vcpus,
@@ -111,30 +111,51 @@ void machine_save(struct machine *machine, struct state *s)
 		.cpuid = *machine->config.cpuid,
 		.program = DACH_VERSION,
 	};
-	bool still;
 
-	pthread_mutex_lock(&machine->lock);
-	still = machine->paused && !machine->resetting && !atomic_load(&machine->over);
-	pthread_mutex_unlock(&machine->lock);
-	if (!still) {
+	if (!machine_freeze(machine)) {
 		state_fail(s, EBUSY, "the guest is being reset, or has ended");
-		return;
+		return -EBUSY;
 	}
 	snprintf(head.engine, sizeof head.engine, "%s", machine->config.engine->name);
 	machine_describe_head(&head, s);
 	pci_bus_quiesce(machine_pci(machine), true);
+	return 0;
+}
+
+void machine_save_memory(struct machine *machine, struct state *s)
+{
+	memory_describe(&machine->mem, s);
+}
+
+void machine_save_devices(struct machine *machine, struct state *s)
+{
 	for (unsigned i = 0; i < machine->made; i++)
 		vcpu_apic_fetch(&machine->vcpu[i]);
-	machine_describe(machine, s);
+	describe_rest(machine, s);
 	for (unsigned i = 0; i < machine->made; i++)
 		vcpu_apic_release(&machine->vcpu[i]);
+}
+
+void machine_save_end(struct machine *machine)
+{
 	pci_bus_quiesce(machine_pci(machine), false);
+	machine_thaw(machine);
+}
+
+void machine_save(struct machine *machine, struct state *s)
+{
+	if (machine_save_begin(machine, s))
+		return;
+	machine_save_memory(machine, s);
+	machine_save_devices(machine, s);
+	machine_save_end(machine);
 }
 
 void machine_load(struct machine *machine, struct state *s)
 {
 	pci_bus_quiesce(machine_pci(machine), true);
-	machine_describe(machine, s);
+	memory_describe(&machine->mem, s);
+	describe_rest(machine, s);
 	for (unsigned i = 0; i < machine->made && state_ok(s); i++) {
 		struct error err = {0};
 

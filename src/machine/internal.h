@@ -91,6 +91,7 @@ struct machine {
 	pthread_cond_t changed; /* may_run or parked */
 	bool paused;            /* by lock: machine_pause() */
 	bool resetting;         /* by lock: from the request until it is done */
+	bool frozen;            /* by lock: it is being saved */
 	unsigned only;          /* by lock: the one vCPU that may run, or ALL */
 	unsigned debug_vcpu;
 	atomic_bool over;
@@ -125,6 +126,9 @@ void machine_end(struct machine *machine, enum machine_result result, const stru
 /* Who may run has changed; by the machine's lock. */
 void machine_update(struct machine *machine);
 void machine_debug_stop(struct machine *machine, unsigned vcpu);
+/* From now on it stays paused, and a reset waits. false: it is not paused, or being reset, or has ended. */
+bool machine_freeze(struct machine *machine);
+void machine_thaw(struct machine *machine);
 
 /* The board's first two devices: found at once. */
 static inline struct ioapic *machine_ioapic(const struct machine *machine)

@@ -60,7 +60,7 @@ void machine_pause(struct machine *machine)
 static void resume(struct machine *machine, unsigned only)
 {
 	pthread_mutex_lock(&machine->lock);
-	if (machine->held) {
+	if (machine->held || machine->frozen) {
 		pthread_mutex_unlock(&machine->lock);
 		return;
 	}
@@ -93,6 +93,27 @@ bool machine_paused(struct machine *machine)
 	paused = machine->paused;
 	pthread_mutex_unlock(&machine->lock);
 	return paused;
+}
+
+bool machine_freeze(struct machine *machine)
+{
+	bool still;
+
+	pthread_mutex_lock(&machine->lock);
+	still = machine->paused && !machine->resetting && !machine->frozen &&
+		!atomic_load(&machine->over);
+	machine->frozen |= still;
+	pthread_mutex_unlock(&machine->lock);
+	return still;
+}
+
+void machine_thaw(struct machine *machine)
+{
+	pthread_mutex_lock(&machine->lock);
+	machine->frozen = false;
+	if (machine->resetting)
+		loop_post(machine->config.loop, &machine->reset_work);
+	pthread_mutex_unlock(&machine->lock);
 }
 
 void machine_debug_stop(struct machine *machine, unsigned vcpu)
@@ -241,12 +262,14 @@ static void reset(void *ctx)
 	struct machine *machine = ctx;
 	struct machine_config *config = &machine->config;
 	struct error err = {0};
+	bool frozen;
 	int r;
 
 	pthread_mutex_lock(&machine->lock);
 	wait_parked(machine);
+	frozen = machine->frozen; /* machine_thaw() comes back to it */
 	pthread_mutex_unlock(&machine->lock);
-	if (atomic_load(&machine->over))
+	if (frozen || atomic_load(&machine->over))
 		return;
 	board_reset(&machine->board);
 	machine_apics_reset(machine);

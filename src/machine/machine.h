@@ -163,6 +163,11 @@ int machine_sysrq(struct machine *machine, char key, struct error *err);
  * All of the machine into a state (state/state.h): memory, processors, devices. It is paused
  * (-EBUSY otherwise), and can go on afterwards. Requests to disks that are under way are waited
  * for. Errors are the state's.
+ *
+ * Memory takes long: machine_save_begin(), machine_save_memory(), which may run on another thread while
+ * the loop goes on, and machine_save_devices() are the same in three steps. From the first one on, until
+ * machine_save_end(), which follows each first one that did not fail (unless the guest is to end), the
+ * machine stands still: nobody resumes it, and a reset waits.
  */
 struct state;
 struct machine_head {
@@ -172,6 +177,10 @@ struct machine_head {
 	char engine[16], program[32]; /* who saved it, for people */
 };
 void machine_save(struct machine *machine, struct state *s);
+int machine_save_begin(struct machine *machine, struct state *s);
+void machine_save_memory(struct machine *machine, struct state *s);
+void machine_save_devices(struct machine *machine, struct state *s);
+void machine_save_end(struct machine *machine);
 /* What a state begins with: what a machine that is to load it must be made of. */
 void machine_describe_head(struct machine_head *head, struct state *s);
 /*

@@ -51,6 +51,7 @@ static void save_region(const struct memory_region *region, struct state *s)
 		unsigned count = 0;
 
 		if (touched > region->offset + at) {
+			state_seen(s, touched - region->offset - at);
 			at = touched - region->offset;
 			continue;
 		}
@@ -59,6 +60,7 @@ static void save_region(const struct memory_region *region, struct state *s)
 			count++;
 		if (count)
 			save_run(s, region->gpa + at, region->host + at, count);
+		state_seen(s, (uint64_t)(count ? count : 1) * PAGE);
 		at += (uint64_t)(count ? count : 1) * PAGE;
 	}
 }

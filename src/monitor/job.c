@@ -184,54 +184,66 @@ static void called(void *ctx)
 	serve_call(ctx);
 }
 
-static void job_free(struct job *job)
+/* Takes it out; the guest goes on if it was paused for this one. */
+static void job_drop(struct job *job)
 {
-	pthread_cond_destroy(&job->changed);
-	mutex_destroy(&job->lock);
-	free(job);
-}
-
-/* The thread is over. */
-static void reap(void *ctx)
-{
-	struct job *job = ctx;
 	struct jobs *jobs = job->jobs;
-	const struct jobs_owner *owner = &jobs->owner;
 	struct job **at = &jobs->job;
-	json_t *fields;
 
-	pthread_join(job->thread, NULL);
 	while (*at != job)
 		at = &(*at)->next;
 	*at = job->next;
 	jobs->count--;
 	if (!jobs->job)
 		loop_timer_cancel(&jobs->tell);
+	if (job->spec.pauses)
+		jobs->owner.pauses(jobs->owner.ctx);
+	pthread_cond_destroy(&job->changed);
+	mutex_destroy(&job->lock);
+	free(job);
+}
+
+static enum job_state end_state(int r)
+{
+	if (!r)
+		return JOB_DONE;
+	return r == -ECANCELED ? JOB_CANCELLED : JOB_FAILED;
+}
+
+/* The thread is over. */
+static void reap(void *ctx)
+{
+	struct job *job = ctx;
+	const struct jobs_owner *owner = &job->jobs->owner;
+	json_t *fields;
+
+	pthread_join(job->thread, NULL);
 	fields = job->spec.done(job->spec.ctx, job->result, &job->err);
-	tell(job, !job->result ? JOB_DONE : job->result == -ECANCELED ? JOB_CANCELLED : JOB_FAILED);
+	tell(job, end_state(job->result));
 	if (job->asked)
 		owner->answer(owner->ctx, &job->asker, job->result, fields, &job->err);
 	else
 		json_decref(fields);
-	if (job->spec.pauses)
-		owner->pauses(owner->ctx);
-	job_free(job);
+	job_drop(job);
 }
 
-int job_start(struct jobs *jobs, const struct job_spec *spec, const struct control_asker *asker,
-	struct error *err)
+static int may_start(const struct jobs *jobs, const char *word, struct error *err)
 {
-	struct job *job;
-	int r;
-
 	for (const struct job *other = jobs->job; other; other = other->next)
-		if (!strcmp(other->spec.word, spec->word))
-			return error_set(err, EBUSY, "%s: one is going on already", spec->word);
+		if (!strcmp(other->spec.word, word))
+			return error_set(err, EBUSY, "%s: one is going on already", word);
 	if (jobs->count == JOBS_MAX)
-		return error_set(err, EBUSY, "%s: too many other jobs are going on", spec->word);
-	job = calloc(1, sizeof *job);
+		return error_set(err, EBUSY, "%s: too many other jobs are going on", word);
+	return 0;
+}
+
+static struct job *job_make(struct jobs *jobs, const struct job_spec *spec,
+	const struct control_asker *asker)
+{
+	struct job *job = calloc(1, sizeof *job);
+
 	if (!job)
-		return error_nomem(err);
+		return NULL;
 	job->jobs = jobs;
 	job->spec = *spec;
 	job->asked = asker;
@@ -242,19 +254,40 @@ int job_start(struct jobs *jobs, const struct job_spec *spec, const struct contr
 	mutex_init(&job->lock);
 	pthread_cond_init(&job->changed, NULL);
 	job->id = ++jobs->ids;
-	r = thread_start(&job->thread, 0, job_thread, job);
-	if (r) {
-		job_free(job);
-		return error_set(err, -r, "%s: cannot start a thread: %s", spec->word,
-			strerror(-r));
-	}
 	job->next = jobs->job;
 	jobs->job = job;
 	jobs->count++;
+	return job;
+}
+
+int job_start(struct jobs *jobs, const struct job_spec *spec, const struct control_asker *asker,
+	struct error *err)
+{
+	struct error own = {""};
+	struct error *why = err ? err : &own;
+	int r = may_start(jobs, spec->word, why);
+	struct job *job = r ? NULL : job_make(jobs, spec, asker);
+
+	if (!r && !job)
+		r = error_nomem(why);
+	if (!r && spec->pauses)
+		jobs->owner.pauses(jobs->owner.ctx);
+	if (!r && spec->begin)
+		r = spec->begin(spec->ctx, why);
+	if (!r) {
+		r = thread_start(&job->thread, 0, job_thread, job);
+		if (r)
+			error_set(why, -r, "%s: cannot start a thread: %s", spec->word,
+				strerror(-r));
+	}
+	if (r) {
+		json_decref(spec->done(spec->ctx, r, why));
+		if (job)
+			job_drop(job);
+		return r;
+	}
 	tell(job, JOB_RUNNING);
 	loop_timer_arm(&jobs->tell, clock_now() + JOB_TELL);
-	if (spec->pauses)
-		jobs->owner.pauses(jobs->owner.ctx);
 	return 0;
 }
 

@@ -26,11 +26,14 @@ struct jobs;
 struct job_spec {
 	const char *word; /* what it does: JOB_WORD_MAX bytes at most; one of each at a time */
 	bool pauses;      /* the guest stands still until it has ended */
+	/* On the loop's thread, when it stands still, before the thread starts. May be NULL. */
+	int (*begin)(void *ctx, struct error *err);
 	/* On the job's thread. 0, or a negative errno and a sentence. */
 	int (*run)(void *ctx, struct job *job, struct error *err);
 	/*
-	 * On the loop's thread, once, when the thread has ended: gives back what the job used. What the
-	 * answer says beside "ok", or NULL. r is run()'s value.
+	 * On the loop's thread, once, when the thread has ended, or the job could not be started:
+	 * gives back what it used. What the answer says beside "ok", or NULL. r is run()'s value, or
+	 * why it did not come to that.
 	 */
 	json_t *(*done)(void *ctx, int r, const struct error *err);
 	void *ctx;
@@ -73,7 +76,7 @@ int jobs_create(struct loop *loop, const struct jobs_owner *owner, struct jobs *
  */
 bool jobs_destroy(struct jobs *jobs);
 
-/* asker NULL: nobody wants an answer. -EBUSY: one of this word goes on. done() comes only after success. */
+/* asker NULL: nobody wants an answer. -EBUSY: one of this word goes on. done() comes after a failure too. */
 int job_start(struct jobs *jobs, const struct job_spec *spec, const struct control_asker *asker,
 	struct error *err);
 /* -ESRCH: there is none of this number. Its answer says that it was cancelled. */

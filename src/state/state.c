@@ -73,6 +73,14 @@ static void put(struct state *s, const void *data, size_t len)
 		fail(s, -r, "cannot be written: %s", strerror(-r));
 }
 
+void state_seen(struct state *s, uint64_t bytes)
+{
+	int r = s->rc || !s->io.seen ? s->rc : s->io.seen(s->io.ctx, bytes);
+
+	if (r < 0)
+		fail(s, -r, "cannot be written: %s", strerror(-r));
+}
+
 static void get(struct state *s, void *data, size_t len)
 {
 	uint8_t *to = data;

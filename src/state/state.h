@@ -41,6 +41,8 @@ struct state_io {
 	int (*write)(void *ctx, const void *data, size_t len);
 	/* Up to len bytes; how many, 0 at the end, or a negative errno. */
 	long (*read)(void *ctx, void *data, size_t len);
+	/* While saving: so many bytes of the guest are done. 0, or a negative errno to end it. NULL: nobody asks. */
+	int (*seen)(void *ctx, uint64_t bytes);
 	void *ctx;
 };
 
@@ -88,6 +90,8 @@ uint32_t state_version(const struct state *s);
  */
 bool state_optional(struct state *s, const char *name, bool needed);
 void state_end(struct state *s);
+/* While saving: so much of the guest's memory has been looked at since the last time (state_io.seen). */
+void state_seen(struct state *s, uint64_t bytes);
 /* While loading, between sections: whether the next one is called so. False after an error. */
 bool state_next_is(struct state *s, const char *name);
 

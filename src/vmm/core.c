@@ -231,6 +231,18 @@ static int put_headers(struct core *core)
 	return r;
 }
 
+int core_begin(void *ctx, struct error *err)
+{
+	struct core *core = ctx;
+	bool paused = machine_paused(core->machine);
+
+	machine_pause(core->machine);
+	read_registers(core);
+	if (!paused)
+		machine_resume(core->machine);
+	return 0;
+}
+
 int core_write(void *ctx, struct job *job, struct error *err)
 {
 	struct core *core = ctx;
@@ -250,7 +262,7 @@ int core_write(void *ctx, struct job *job, struct error *err)
 
 /* Life */
 
-void core_destroy(struct core *core)
+static void core_destroy(struct core *core)
 {
 	close(core->fd);
 	free(core->block);
@@ -291,7 +303,6 @@ int core_create(struct machine *machine, int fd, struct core **out, struct error
 	}
 	if (!core->seekable)
 		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-	read_registers(core);
 	*out = core;
 	return 0;
 }

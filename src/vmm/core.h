@@ -17,13 +17,13 @@
 
 struct core;
 
-/*
- * The vCPUs' registers are read here, so the machine is paused; whether it stays so until the end is the
- * caller's choice. fd is taken, on failure too.
- */
+/* fd, the file, is taken, on failure too. */
 int core_create(struct machine *machine, int fd, struct core **core, struct error *err);
-void core_destroy(struct core *core);
-/* job_spec.run and .done, with the core as ctx: writes it; destroys it, and says how many bytes it had. */
+/*
+ * job_spec's, with the core as ctx: reads the vCPUs' registers, for which the machine is paused; writes
+ * it all, be the machine paused meanwhile or not; destroys the core, and says how many bytes it had.
+ */
+int core_begin(void *core, struct error *err);
 int core_write(void *core, struct job *job, struct error *err);
 json_t *core_done(void *core, int r, const struct error *err);
 

@@ -41,8 +41,10 @@ struct vmm {
 	struct vmm_needs needs;
 	struct loop_work balloon_work; /* the guest has come to its memory target */
 	bool virtio_console;           /* the guest has last spoken on that one; atomic */
-	bool saved;                    /* the loop's thread */
-	enum machine_result result;    /* of machine_run() */
+	/* The loop's thread: */
+	bool saved;
+	bool was_paused;            /* before the monitor had it paused */
+	enum machine_result result; /* of machine_run() */
 };
 
 /* kernel.c: what the guest starts from. vmm->reader is there if the disk's own kernel is asked for. */
@@ -56,6 +58,7 @@ int kernel_load(void *vmm, struct machine_file *kernel, struct machine_file *ini
 
 /* save.c: the guest's states; after save_open() config may be another */
 int save_open(struct vmm *vmm, struct error *err);
+/* save.c: foreground.save: a job that saves the guest to config.save_to, and then ends it */
 void save_guest(void *vmm);
 void save_close(struct vmm *vmm); /* again does nothing */
 

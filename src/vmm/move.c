@@ -14,27 +14,6 @@
  */
 #define TSC_PPM 1000u
 
-int move_save(struct machine *machine, int fd, const char *name, struct error *err)
-{
-	bool was_paused = machine_paused(machine);
-	struct state *state;
-	int r;
-
-	machine_pause(machine);
-	r = state_save_fd(fd, name, &state, err);
-	if (!r) {
-		machine_save(machine, state);
-		r = state_finish(state);
-		state_destroy(state);
-	}
-	/* A pipe or socket has nothing to make stable. */
-	if (!r && fsync(fd) < 0 && errno != EINVAL && errno != EROFS)
-		r = error_set(err, errno, "%s: cannot be written: %s", name, strerror(errno));
-	if (r && !was_paused)
-		machine_resume(machine);
-	return r;
-}
-
 int move_open(struct move *move, int fd, const char *name, struct error *err)
 {
 	int r = state_load_fd(fd, name, &move->state, err);

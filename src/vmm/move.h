@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Taking a guest's state out of one monitor and putting it into another, of
- * this host or another, under the same engine or the other: save and restore,
- * and what snapshots and migration stand on. doc/state.md tells what moves.
+ * Putting a guest's state, which another monitor has saved (save.c), into this one, of this host or
+ * another, under the same engine or the other. doc/state.md tells what moves.
  *
  * A restoring monitor goes: move_open(), move_accept(), make the machine (with
  * vcpus, memory and the policy from here, and machine_config.restore) and its
@@ -16,12 +15,6 @@
 #include "base/error.h"
 #include "cpu/cpuid.h"
 #include "machine/machine.h"
-
-/*
- * Pauses the machine and writes its state; on success it is left paused, else it goes on if it
- * was running. On the loop's thread, inside of machine_run().
- */
-int move_save(struct machine *machine, int fd, const char *name, struct error *err);
 
 struct move {
 	struct state *state;

@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "state/state.h"
 #include "vmm/internal.h"
 
 int save_open(struct vmm *vmm, struct error *err)
@@ -29,21 +31,154 @@ int save_open(struct vmm *vmm, struct error *err)
 	return r;
 }
 
+/* The job */
+
+struct save {
+	struct vmm *vmm;
+	const char *name;
+	int fd;
+	struct job *job;
+	struct state *state;
+	struct error err; /* the state's */
+	bool frozen;
+	uint64_t seen;
+	/* What the loop's thread has written, which does not wait for files: the job's thread does. */
+	bool direct;
+	uint8_t *text;
+	size_t size, room;
+};
+
+static int flush(struct save *save)
+{
+	int r = job_write(save->job, save->fd, save->name, save->text, save->size, -1, &save->err);
+
+	save->size = 0;
+	return r;
+}
+
+static int write_state(void *ctx, const void *data, size_t len)
+{
+	struct save *save = ctx;
+
+	if (save->direct)
+		return job_write(save->job, save->fd, save->name, data, len, -1, NULL);
+	if (save->size + len > save->room) {
+		size_t room = 2 * (save->size + len);
+		uint8_t *text = realloc(save->text, room);
+
+		if (!text)
+			return -ENOMEM;
+		save->text = text;
+		save->room = room;
+	}
+	memcpy(save->text + save->size, data, len);
+	save->size += len;
+	return 0;
+}
+
+static int seen(void *ctx, uint64_t bytes)
+{
+	struct save *save = ctx;
+
+	save->seen += bytes;
+	job_progress(save->job, save->seen, machine_memory(save->vmm->machine)->size);
+	return job_check(save->job, NULL);
+}
+
+static int begin(void *ctx, struct error *err)
+{
+	const struct state_io io = {.write = write_state, .seen = seen, .ctx = ctx};
+	struct save *save = ctx;
+	int r = state_save(&io, save->name, &save->state, &save->err);
+
+	if (!r)
+		r = machine_save_begin(save->vmm->machine, save->state);
+	save->frozen = !r;
+	return r ? error_set(err, -r, "%s", save->err.text) : 0;
+}
+
+static void save_devices(void *ctx)
+{
+	struct save *save = ctx;
+
+	machine_save_devices(save->vmm->machine, save->state);
+}
+
+static int run(void *ctx, struct job *job, struct error *err)
+{
+	struct save *save = ctx;
+	int r;
+
+	save->job = job;
+	r = flush(save);
+	if (!r) {
+		save->direct = true;
+		machine_save_memory(save->vmm->machine, save->state);
+		save->direct = false;
+		r = job_call(job, save_devices, save, err);
+	}
+	if (!r)
+		r = flush(save);
+	save->direct = true;
+	if (!r)
+		r = state_finish(save->state);
+	/* A pipe or socket has nothing to make stable. */
+	if (!r && fsync(save->fd) < 0 && errno != EINVAL && errno != EROFS)
+		r = -errno;
+	if (!r || job_check(job, err))
+		return r ? -ECANCELED : 0;
+	return error_set(err, -r, "%s", save->err.text[0] ? save->err.text : strerror(-r));
+}
+
 /* A guest that cannot be saved goes on. */
+static json_t *done(void *ctx, int r, const struct error *err)
+{
+	struct save *save = ctx;
+	struct vmm *vmm = save->vmm;
+
+	if (r) {
+		fprintf(stderr, "dach: the guest %s: %s\n",
+			r == -ECANCELED ? "is not saved" : "goes on", err->text);
+		/* One that never began leaves the file to the one that goes on. */
+		if (save->frozen && ftruncate(save->fd, 0) < 0 && errno != EINVAL)
+			fprintf(stderr, "dach: %s: %s\n", save->name, strerror(errno));
+		if (save->frozen)
+			machine_save_end(vmm->machine);
+	} else {
+		/* It stays frozen: no more of it is to happen. */
+		vmm->saved = true;
+		machine_stop(vmm->machine);
+	}
+	state_destroy(save->state);
+	free(save->text);
+	free(save);
+	return NULL;
+}
+
 void save_guest(void *ctx)
 {
 	struct vmm *vmm = ctx;
-	struct error err = {0};
+	struct save *save = calloc(1, sizeof *save);
+	const struct job_spec spec = {
+		.word = "save",
+		.pauses = true,
+		.begin = begin,
+		.run = run,
+		.done = done,
+		.ctx = save,
+	};
+	int flags = fcntl(vmm->save, F_GETFL);
 
-	lseek(vmm->save, 0, SEEK_SET);
-	if (move_save(vmm->machine, vmm->save, vmm->config.save_to, &err)) {
-		fprintf(stderr, "dach: the guest goes on: %s\n", err.text);
-		if (ftruncate(vmm->save, 0) < 0 && errno != EINVAL)
-			fprintf(stderr, "dach: %s: %s\n", vmm->config.save_to, strerror(errno));
+	if (!save) {
+		fputs("dach: the guest goes on: out of memory\n", stderr);
 		return;
 	}
-	vmm->saved = true;
-	machine_stop(vmm->machine);
+	save->vmm = vmm;
+	save->name = vmm->config.save_to;
+	save->fd = vmm->save;
+	if (lseek(vmm->save, 0, SEEK_SET) < 0 && flags >= 0)
+		fcntl(vmm->save, F_SETFL, flags | O_NONBLOCK);
+	monitor_job(vmm->monitor, &spec, NULL, NULL);
 }
 
 void save_close(struct vmm *vmm)

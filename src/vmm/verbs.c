@@ -153,20 +153,16 @@ static int dump_core(struct vmm *vmm, const struct control_asker *asker, bool li
 {
 	struct job_spec spec = {.word = "dump-core",
 		.pauses = !live,
+		.begin = core_begin,
 		.run = core_write,
 		.done = core_done};
 	int r;
 
 	if (fd < 0)
 		return error_set(err, EBADF, "dump-core: no file came with the request");
-	machine_pause(vmm->machine);
 	r = core_create(vmm->machine, fd, (struct core **)&spec.ctx, err);
 	if (!r)
 		r = monitor_job(vmm->monitor, &spec, asker, err);
-	if (r && spec.ctx)
-		core_destroy(spec.ctx);
-	if (!monitor_stands(vmm->monitor))
-		machine_resume(vmm->machine);
 	return r ? r : REQUEST_LATER;
 }
 

@@ -268,6 +268,8 @@ static void pause_machine(void *ctx)
 {
 	struct vmm *vmm = ctx;
 
+	/* A debugger may hold it: it is then not ours to let go. */
+	vmm->was_paused = machine_paused(vmm->machine);
 	machine_pause(vmm->machine);
 }
 
@@ -275,7 +277,8 @@ static void resume_machine(void *ctx)
 {
 	struct vmm *vmm = ctx;
 
-	machine_resume(vmm->machine);
+	if (!vmm->was_paused)
+		machine_resume(vmm->machine);
 }
 
 static void press_button(void *ctx)

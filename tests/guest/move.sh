@@ -110,6 +110,28 @@ kill -KILL "$(guest_process)"
 guest_wait
 exec 8>&-
 
+# A state that nobody takes: the guest stands still meanwhile, and can be ended. (Opened both ways, or the
+# reader would wait for a writer.)
+mkfifo "$work/slow"
+sleep 1000 <>"$work/slow" &
+reader=$!
+start 1 --save-to "$work/slow"
+check "runs before it is saved into a pipe" wait_for 60 said READY
+kill -USR2 "$(guest_process)"
+sleep 1
+kill -USR2 "$(guest_process)"
+check "one save at a time" wait_for 20 grep -q "save: one is going on" "$errors"
+kill -TERM "$(guest_process)"
+sleep 1
+echo "word" >&8
+kill -TERM "$(guest_process)"
+guest_wait
+check "a guest that is being saved can be ended" [ "$status" -eq 2 ]
+check "which is said" grep -q "save: the guest has gone" "$errors"
+check "and does not run on before" [ "$(grep -c "HEARD word" "$output")" -eq 0 ]
+kill "$reader"
+exec 8>&-
+
 # refused NAME TEXT: the state is not taken, which is said in one line
 refused() {
 	"$DACH" run --engine "$DACH_ENGINE" --kernel "$kernel" --memory 256 --disk "$work/disk" \

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 
 #include "../layouts.h"
@@ -428,6 +429,83 @@ static void other_guest(void **unused)
 	rig_close(&to);
 }
 
+static int count_seen(void *ctx, uint64_t bytes)
+{
+	uint64_t *seen = ctx;
+
+	*seen += bytes;
+	return 0;
+}
+
+static int stop_at_once(void *ctx, uint64_t bytes)
+{
+	return -ECANCELED;
+}
+
+static int write_nothing(void *ctx, const void *data, size_t len)
+{
+	return 0;
+}
+
+static void loop_once(struct rig *rig)
+{
+	struct loop_work stop = {.run = (void (*)(void *))loop_stop, .ctx = rig->loop};
+
+	loop_post(rig->loop, &stop);
+	loop_run(rig->loop);
+}
+
+/* While it is saved nobody makes it run, a reset waits, and no second one begins. */
+static void stands_while_saved(void **unused)
+{
+	uint64_t seen = 0;
+	const struct state_io io = {.write = write_nothing, .seen = count_seen, .ctx = &seen};
+	struct error err = {0};
+	struct state *s, *other;
+	struct rig rig;
+
+	assert_true(rig_open(&rig, DISK));
+	use(&rig);
+	assert_int_equal(state_save(&io, "saved", &s, &err), 0);
+	assert_int_equal(state_save(&io, "other", &other, NULL), 0);
+	assert_int_equal(machine_save_begin(rig.machine, s), 0);
+	machine_save_memory(rig.machine, s);
+	assert_int_equal(seen, machine_memory(rig.machine)->size);
+	machine_resume(rig.machine);
+	assert_true(machine_paused(rig.machine));
+	assert_int_equal(machine_save_begin(rig.machine, other), -EBUSY);
+	machine_reset(rig.machine);
+	loop_once(&rig);
+	assert_int_equal(get(&rig, 0x21, 1), 0x5b);
+	machine_save_devices(rig.machine, s);
+	assert_int_equal(state_finish(s), 0);
+	machine_save_end(rig.machine);
+	assert_true(rig.machine->resetting);
+	loop_once(&rig);
+	assert_int_not_equal(get(&rig, 0x21, 1), 0x5b);
+	state_destroy(s);
+	state_destroy(other);
+	rig_close(&rig);
+}
+
+/* Memory without an end is not looked through for nobody. */
+static void save_can_be_stopped(void **unused)
+{
+	const struct state_io io = {.write = write_nothing, .seen = stop_at_once};
+	struct error err = {0};
+	struct state *s;
+	struct rig rig;
+
+	assert_true(rig_open(&rig, DISK));
+	assert_int_equal(state_save(&io, "saved", &s, &err), 0);
+	machine_save(rig.machine, s);
+	assert_int_equal(state_finish(s), -ECANCELED);
+	state_destroy(s);
+	machine_resume(rig.machine);
+	assert_false(machine_paused(rig.machine));
+	rig_close(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -440,6 +518,8 @@ int main(void)
 		cmocka_unit_test(apic_moves),
 		cmocka_unit_test(impossible_registers),
 		cmocka_unit_test(other_guest),
+		cmocka_unit_test(stands_while_saved),
+		cmocka_unit_test(save_can_be_stopped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,7 +36,6 @@ struct toy {
 	bool stands, parked, over; /* by lock */
 	uint64_t count;
 	enum end_reason reason;
-	int fd; /* of its job */
 };
 
 static void *toy_thread(void *ctx)
@@ -181,26 +180,32 @@ static void toy_describe(void *ctx, json_t *info)
 	mutex_unlock(&toy->lock);
 }
 
+struct toy_file {
+	struct toy *toy;
+	int fd;
+};
+
 static int toy_job(void *ctx, struct job *job, struct error *err)
 {
 	static const uint8_t block[65536];
-	struct toy *toy = ctx;
+	struct toy_file *file = ctx;
 	int r = 0;
 
 	for (unsigned i = 0; !r && i < TOY_BLOCKS; i++) {
 		job_progress(job, i * sizeof block, TOY_BLOCKS * sizeof block);
-		r = job_write(job, toy->fd, "toy", block, sizeof block, -1, err);
+		r = job_write(job, file->fd, "toy", block, sizeof block, -1, err);
 	}
-	while (toy->stuck)
+	while (file->toy->stuck)
 		nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
 	return r;
 }
 
 static json_t *toy_done(void *ctx, int r, const struct error *err)
 {
-	struct toy *toy = ctx;
+	struct toy_file *file = ctx;
 
-	close(toy->fd);
+	close(file->fd);
+	free(file);
 	return r ? NULL : json_pack("{s:i}", "blocks", (int)TOY_BLOCKS);
 }
 
@@ -208,7 +213,11 @@ static int toy_request(void *ctx, const struct control_asker *asker,
 	const struct monitor_request *request, int fd, json_t **fields, struct error *err)
 {
 	struct toy *toy = ctx;
-	const struct job_spec spec = {"dump-core", !request->live, toy_job, toy_done, toy};
+	struct toy_file *file;
+	struct job_spec spec = {.word = "dump-core",
+		.pauses = !request->live,
+		.run = toy_job,
+		.done = toy_done};
 	int r;
 
 	if (request->verb != REQUEST_DUMP_CORE) {
@@ -217,10 +226,9 @@ static int toy_request(void *ctx, const struct control_asker *asker,
 		return error_set(err, ENOSYS, "a toy cannot do that");
 	}
 	fcntl(fd, F_SETFL, O_WRONLY | O_NONBLOCK);
-	toy->fd = fd;
+	spec.ctx = file = malloc(sizeof *file);
+	*file = (struct toy_file){toy, fd};
 	r = monitor_job(toy->monitor, &spec, asker, err);
-	if (r)
-		close(fd);
 	return r ? r : REQUEST_LATER;
 }
 

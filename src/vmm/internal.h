@@ -47,6 +47,11 @@ struct vmm {
 	enum machine_result result; /* of machine_run() */
 };
 
+/* make.c: guest_ops.create, with the vmm as ctx */
+int vmm_make(void *vmm, struct guest_monitor *monitor, struct error *err);
+/* vmm.c */
+enum end_reason vmm_end_of(const struct vmm *vmm, enum machine_result result);
+
 /* kernel.c: what the guest starts from. vmm->reader is there if the disk's own kernel is asked for. */
 int kernel_open(struct vmm *vmm, struct error *err);
 void kernel_close(struct vmm *vmm); /* again does nothing */

@@ -12,13 +12,13 @@
 #include "base/io.h"
 #include "monitor/monitor.h"
 
-/* All of a file or pipe, up to room bytes; more is as bad as none. */
-static int read_description(char *text, size_t room, size_t *len, struct error *err)
+/* *text is the caller's to free(). */
+static int read_description(char **text, size_t *len, struct error *err)
 {
 	struct stat st;
-	ssize_t n;
+	int r;
 
-	*len = 0;
+	*text = NULL;
 	if (fstat(LAUNCH_FD, &st))
 		return error_set(err, EBADF,
 			"started by hand? dachd starts it, with a configuration on descriptor %d",
@@ -26,13 +26,10 @@ static int read_description(char *text, size_t room, size_t *len, struct error *
 	/* Who has just written it has left the file's offset at its end. */
 	if (S_ISREG(st.st_mode))
 		lseek(LAUNCH_FD, 0, SEEK_SET);
-	n = io_read_all(LAUNCH_FD, text, room);
-	if (n < 0)
-		return error_set(err, -n, "configuration: %s", strerror(-n));
-	*len = n;
-	if (*len < room)
-		return 0;
-	return error_set(err, E2BIG, "configuration: more than %u bytes", LAUNCH_MAX);
+	r = io_read_file(LAUNCH_FD, LAUNCH_MAX, text, len);
+	if (r == -EFBIG)
+		return error_set(err, E2BIG, "configuration: more than %u bytes", LAUNCH_MAX);
+	return r ? error_set(err, -r, "configuration: %s", strerror(-r)) : 0;
 }
 
 /* Nothing stays open but the first three and what the description names; all of that is open. */
@@ -66,13 +63,10 @@ static int take_lock(int fd, struct error *err)
 
 static int prepare(struct launch_spec *spec, struct error *err)
 {
-	char *text = malloc(LAUNCH_MAX + 1);
+	char *text;
 	size_t len;
-	int r;
+	int r = read_description(&text, &len, err);
 
-	if (!text)
-		return error_nomem(err);
-	r = read_description(text, LAUNCH_MAX + 1, &len, err);
 	if (!r)
 		r = launch_read(text, len, spec, err);
 	free(text);

@@ -3,11 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "base/io.h"
 
 #define LEAVE 0x1d /* Ctrl+] */
 
@@ -112,8 +113,7 @@ void terminal_release(int guard)
 {
 	if (guard < 0)
 		return;
-	while (write(guard, "", 1) < 0 && errno == EINTR)
-		;
+	io_write_all(guard, "", 1);
 	close(guard);
 }
 
@@ -169,21 +169,10 @@ void terminal_output(struct terminal *terminal, const uint8_t *data, size_t len)
 {
 	if (!__atomic_load_n(&terminal->spoken, __ATOMIC_RELAXED))
 		__atomic_store_n(&terminal->spoken, true, __ATOMIC_RELAXED);
-	while (len && !__atomic_load_n(&terminal->output_gone, __ATOMIC_RELAXED)) {
-		ssize_t n = write(STDOUT_FILENO, data, len);
-
-		if (n >= 0) {
-			data += n;
-			len -= n;
-		} else if (errno == EAGAIN) {
-			/* A terminal that somebody else made non-blocking. */
-			struct pollfd wait = {STDOUT_FILENO, POLLOUT, 0};
-
-			poll(&wait, 1, -1);
-		} else if (errno != EINTR) {
-			__atomic_store_n(&terminal->output_gone, true, __ATOMIC_RELAXED);
-		}
-	}
+	/* A terminal that somebody else made non-blocking is waited for. */
+	if (!__atomic_load_n(&terminal->output_gone, __ATOMIC_RELAXED) &&
+		io_write_all(STDOUT_FILENO, data, len))
+		__atomic_store_n(&terminal->output_gone, true, __ATOMIC_RELAXED);
 }
 
 void terminal_room(struct terminal *terminal)

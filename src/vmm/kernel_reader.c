@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "bootdisk/bootdisk.h"
 #include "domain/boot.h"
 #include "machine/machine.h"
@@ -59,7 +60,7 @@ static int append(const struct kernel_reader *reader, int more, struct bootdisk_
 	found->ramdisk_size = (found->ramdisk_size + 3) & ~3ull;
 	while ((n = pread(more, chunk, sizeof chunk, from)) > 0) {
 		from += n;
-		if (pwrite(reader->initrd, chunk, (size_t)n, (off_t)found->ramdisk_size) != n)
+		if (io_pwrite_all(reader->initrd, chunk, n, found->ramdisk_size))
 			return error_set(err, EIO, "a file in memory cannot be written");
 		found->ramdisk_size += (uint64_t)n;
 	}
@@ -136,7 +137,7 @@ static void process(struct kernel_reader *reader)
 				walls.text[0] ? walls.text : "no process to read the disk");
 		if (good && !answer->result)
 			answer->result = append(reader, more, &answer->found, &answer->err);
-		if (write(reader->socket, answer, sizeof *answer) != sizeof *answer)
+		if (io_write_all(reader->socket, answer, sizeof *answer))
 			break;
 	}
 	_exit(0);
@@ -150,9 +151,7 @@ static int open_disk(const struct disk_file *file, int *fd, struct error *err)
 	*fd = file->fd;
 	if (*fd < 0)
 		*fd = open(file->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (*fd < 0)
-		error_set(err, errno, "%s: %s", file->name, strerror(errno));
-	return *fd < 0 ? -ENOENT : 0;
+	return *fd < 0 ? error_set(err, errno, "%s: %s", file->name, strerror(errno)) : 0;
 }
 
 int kernel_reader_create(const struct vmm_config *config, struct guest_monitor *monitor,
@@ -220,19 +219,9 @@ void kernel_reader_destroy(struct kernel_reader *reader, bool wait)
 static int ask(struct kernel_reader *reader, struct error *err)
 {
 	struct answer *answer = &reader->answer;
-	size_t done = 0;
 
-	if (write(reader->socket, &(char){ASK_READ}, 1) == 1) {
-		while (done < sizeof *answer) {
-			ssize_t n =
-				read(reader->socket, (char *)answer + done, sizeof *answer - done);
-
-			if (!n || (n < 0 && errno != EINTR))
-				break;
-			done += n > 0 ? (size_t)n : 0;
-		}
-	}
-	if (done < sizeof *answer)
+	if (io_write_all(reader->socket, &(char){ASK_READ}, 1) ||
+		io_read_all(reader->socket, answer, sizeof *answer) != sizeof *answer)
 		return error_set(err, EIO,
 			"%s: reading a kernel from it failed: its file system is damaged, or made to be",
 			reader->config->disk[0].file[0].name);

@@ -74,6 +74,7 @@ static const struct verb {
 	[REQUEST_SYSRQ] = {"sysrq", sysrq, .passed = true},
 	[REQUEST_MEMORY_SET] = {"memory-set", memory_set, .passed = false},
 	[REQUEST_DUMP_CORE] = {"dump-core", dump_core, .fd = true},
+	[REQUEST_SAVE] = {"save", nothing, .fd = true},
 	[REQUEST_JOBS] = {"jobs", nothing, .passed = false},
 	[REQUEST_CANCEL] = {"cancel", cancel, .passed = false},
 };

@@ -17,6 +17,8 @@
  *   memory-set   "memory": KiB
  *   dump-core    "live": true not to pause it meanwhile; the file to write comes with the line
  *                (SCM_RIGHTS). A job: the answer comes when all is written.
+ *   save                                        its state into the file that comes with the line, and
+ *                                               ends it as "saved". A job, during which it stands still.
  *   jobs                                        {"jobs": [...]}: what goes on, see job.h
  *   cancel       "job": its id                  the job's own answer tells when it has ended
  *
@@ -50,6 +52,7 @@ enum request_verb {
 	REQUEST_SYSRQ,
 	REQUEST_MEMORY_SET,
 	REQUEST_DUMP_CORE,
+	REQUEST_SAVE,
 	REQUEST_JOBS,
 	REQUEST_CANCEL,
 	REQUEST_VERBS,

@@ -37,11 +37,13 @@ struct save {
 	struct vmm *vmm;
 	const char *name;
 	int fd;
+	bool given; /* the file came with a request, and is closed in the end */
+	void (*over)(struct save *save, int r, const struct error *err); /* or NULL */
 	struct job *job;
 	struct state *state;
 	struct error err; /* the state's */
 	bool frozen;
-	uint64_t seen;
+	uint64_t seen, written;
 	/* What the loop's thread has written, which does not wait for files: the job's thread does. */
 	bool direct;
 	uint8_t *text;
@@ -60,6 +62,7 @@ static int write_state(void *ctx, const void *data, size_t len)
 {
 	struct save *save = ctx;
 
+	save->written += len;
 	if (save->direct)
 		return job_write(save->job, save->fd, save->name, data, len, -1, NULL);
 	if (save->size + len > save->room) {
@@ -130,35 +133,33 @@ static int run(void *ctx, struct job *job, struct error *err)
 	return error_set(err, -r, "%s", save->err.text[0] ? save->err.text : strerror(-r));
 }
 
-/* A guest that cannot be saved goes on. */
 static json_t *done(void *ctx, int r, const struct error *err)
 {
 	struct save *save = ctx;
 	struct vmm *vmm = save->vmm;
+	json_t *fields = r ? NULL : json_pack("{s:I}", "bytes", (json_int_t)save->written);
 
-	if (r) {
-		fprintf(stderr, "dach: the guest %s: %s\n",
-			r == -ECANCELED ? "is not saved" : "goes on", err->text);
-		/* One that never began leaves the file to the one that goes on. */
-		if (save->frozen && ftruncate(save->fd, 0) < 0 && errno != EINVAL)
-			fprintf(stderr, "dach: %s: %s\n", save->name, strerror(errno));
-		if (save->frozen)
-			machine_save_end(vmm->machine);
-	} else {
+	if (save->over)
+		save->over(save, r, err);
+	if (r && save->frozen) {
+		machine_save_end(vmm->machine);
+	} else if (!r) {
 		/* It stays frozen: no more of it is to happen. */
 		vmm->saved = true;
 		machine_stop(vmm->machine);
 	}
+	if (save->given)
+		close(save->fd);
 	state_destroy(save->state);
 	free(save->text);
 	free(save);
-	return NULL;
+	return fields;
 }
 
-void save_guest(void *ctx)
+static int start(struct vmm *vmm, const struct save *like, const struct control_asker *asker,
+	struct error *err)
 {
-	struct vmm *vmm = ctx;
-	struct save *save = calloc(1, sizeof *save);
+	struct save *save = malloc(sizeof *save);
 	const struct job_spec spec = {
 		.word = "save",
 		.pauses = true,
@@ -167,18 +168,51 @@ void save_guest(void *ctx)
 		.done = done,
 		.ctx = save,
 	};
-	int flags = fcntl(vmm->save, F_GETFL);
+	int flags = fcntl(like->fd, F_GETFL);
 
 	if (!save) {
-		fputs("dach: the guest goes on: out of memory\n", stderr);
-		return;
+		if (like->given)
+			close(like->fd);
+		return error_nomem(err);
 	}
+	*save = *like;
 	save->vmm = vmm;
-	save->name = vmm->config.save_to;
-	save->fd = vmm->save;
-	if (lseek(vmm->save, 0, SEEK_SET) < 0 && flags >= 0)
-		fcntl(vmm->save, F_SETFL, flags | O_NONBLOCK);
-	monitor_job(vmm->monitor, &spec, NULL, NULL);
+	if (lseek(save->fd, 0, SEEK_SET) < 0 && flags >= 0)
+		fcntl(save->fd, F_SETFL, flags | O_NONBLOCK);
+	return monitor_job(vmm->monitor, &spec, asker, err);
+}
+
+/* A guest that cannot be saved goes on. */
+static void tell_terminal(struct save *save, int r, const struct error *err)
+{
+	if (!r)
+		return;
+	fprintf(stderr, "dach: the guest %s: %s\n", r == -ECANCELED ? "is not saved" : "goes on",
+		err->text);
+	/* One that never began leaves the file to the one that goes on. */
+	if (save->frozen && ftruncate(save->fd, 0) < 0 && errno != EINVAL)
+		fprintf(stderr, "dach: %s: %s\n", save->name, strerror(errno));
+}
+
+void save_guest(void *ctx)
+{
+	struct vmm *vmm = ctx;
+	const struct save like = {.name = vmm->config.save_to,
+		.fd = vmm->save,
+		.over = tell_terminal};
+
+	start(vmm, &like, NULL, NULL);
+}
+
+int save_request(struct vmm *vmm, const struct control_asker *asker, int fd, struct error *err)
+{
+	const struct save like = {.name = "save: the file", .fd = fd, .given = true};
+	int r;
+
+	if (fd < 0)
+		return error_set(err, EBADF, "save: no file came with the request");
+	r = start(vmm, &like, asker, err);
+	return r ? r : REQUEST_LATER;
 }
 
 void save_close(struct vmm *vmm)

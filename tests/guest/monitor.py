@@ -408,6 +408,61 @@ def scenario_memory(kernel, initrd, work):
     check("nothing on standard error here", not text, text)
 
 
+def stalled(monitor, verb, number):
+    """A job into a pipe that nobody reads; what "jobs" says of it."""
+    monitor.events.clear()
+    read, write = os.pipe()
+    socket.send_fds(monitor.control, [json.dumps({"id": number, "do": verb}).encode() + b"\n"], [write])
+    os.close(write)
+    time.sleep(0.2)
+    return read, monitor.ask("jobs")["jobs"]
+
+
+def answer_of(monitor, number):
+    while True:
+        message = monitor.line()
+        if message.get("id") == number:
+            return message
+        monitor.events.append(message)
+
+
+def scenario_jobs(kernel, initrd, work):
+    """What takes long: seen, cancelled, and a guest that is saved and goes on elsewhere."""
+    monitor = Monitor(kernel, initrd, vcpus=2)
+    console = monitor.console()
+    console.until("READY")
+    monitor.ask("info")
+    for number, verb in ((800, "dump-core"), (801, "save")):
+        read, jobs = stalled(monitor, verb, number)
+        check(f"{verb} is seen", len(jobs) == 1 and jobs[0]["job"] == verb and
+              jobs[0]["state"] == "running" and jobs[0]["done"] < jobs[0]["total"], jobs)
+        told = [monitor.event("job")["job"] for _ in range(2)]
+        check(f"{verb} tells how far it is", all(job["id"] == jobs[0]["id"] for job in told) and
+              told[1]["total"] >= 256 << 20, told)
+        stands = monitor.ask("info")["vcpus"][0]["state"]
+        monitor.ask("cancel", job=jobs[0]["id"])
+        answer = answer_of(monitor, number)
+        check(f"{verb} is cancelled", stands == "paused" and answer["errno"] == 125 and
+              "cancelled" in answer["error"], (stands, answer))
+        os.close(read)
+        console.send(f"after {verb}\n")
+        console.until(f"got after {verb}")
+        check(f"the guest goes on after a {verb} that was cancelled", not monitor.ask("jobs")["jobs"])
+    state = work + "/state"
+    with open(state, "wb") as file:
+        done = monitor.ask("save", fd=file.fileno())
+    status, said = monitor.wait()
+    check("a guest is saved", status == 6 and said["reason"] == "saved" and
+          done["bytes"] == os.stat(state).st_size, (status, said, done))
+    text = monitor.close()
+    check("without a word", not text, text)
+    run = subprocess.run([DACH, "run", "--engine", ENGINE, "--kernel", kernel, "--memory", "256",
+                          "--vcpus", "2", "--restore-from", state], input=b"elsewhere\npoweroff\n",
+                         stdout=subprocess.PIPE, timeout=60)
+    check("and goes on elsewhere", run.returncode == 0 and b"got elsewhere" in run.stdout, run)
+    os.unlink(state)
+
+
 def scenario_ends(kernel, initrd, work):
     """The guest's own ends, told in the status file."""
     for word, want, status in (("poweroff", "poweroff", 0), ("reboot", "reboot", 5),

@@ -29,7 +29,7 @@ done
 SCRIPT
 initrd "$work/script"
 export DACH DACH_ENGINE
-for scenario in life memory idle ends wrong; do
+for scenario in life memory jobs idle ends wrong; do
 	timeout -k 5 "$LIMIT" python3 "$top/tests/guest/monitor.py" $scenario "$kernel" \
 		"$work/initrd" "$work" || {
 		status=$?

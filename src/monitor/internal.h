@@ -49,6 +49,7 @@ struct guest_monitor {
 	bool paused;          /* by request */
 	bool stands;          /* what the guest was last told */
 	bool reboot;          /* a power-off is to be told as a reboot */
+	bool over;            /* run() has returned: nothing goes on any more */
 	enum end_reason kept; /* it has ended so, and stays to be looked at; or END_NONE */
 };
 

@@ -12,9 +12,9 @@
 
 #define LOOK_MS 200 /* a full pipe: how often to look whether to give up */
 
-struct job {
+struct guest_job {
 	struct jobs *jobs;
-	struct job *next;
+	struct guest_job *next;
 	uint64_t id;
 	struct job_spec spec;
 	bool asked; /* by asker */
@@ -38,7 +38,7 @@ struct job {
 struct jobs {
 	struct loop *loop;
 	struct jobs_owner owner;
-	struct job *job;
+	struct guest_job *job;
 	unsigned count;
 	uint64_t ids;
 	struct loop_timer tell;
@@ -46,20 +46,20 @@ struct jobs {
 
 /* The job's thread */
 
-int job_check(struct job *job, struct error *err)
+int job_check(struct guest_job *job, struct error *err)
 {
 	if (!__atomic_load_n(&job->cancel, __ATOMIC_ACQUIRE))
 		return 0;
 	return error_set(err, ECANCELED, "%s: %s", job->spec.word, job->why);
 }
 
-void job_progress(struct job *job, uint64_t done, uint64_t total)
+void job_progress(struct guest_job *job, uint64_t done, uint64_t total)
 {
 	__atomic_store_n(&job->at, done, __ATOMIC_RELAXED);
 	__atomic_store_n(&job->total, total, __ATOMIC_RELAXED);
 }
 
-int job_call(struct job *job, void (*call)(void *ctx), void *ctx, struct error *err)
+int job_call(struct guest_job *job, void (*call)(void *ctx), void *ctx, struct error *err)
 {
 	int r = job_check(job, err);
 
@@ -79,7 +79,7 @@ int job_call(struct job *job, void (*call)(void *ctx), void *ctx, struct error *
 	return job_check(job, err);
 }
 
-int job_write(struct job *job, int fd, const char *name, const void *data, size_t len,
+int job_write(struct guest_job *job, int fd, const char *name, const void *data, size_t len,
 	int64_t offset, struct error *err)
 {
 	const uint8_t *at = data;
@@ -109,7 +109,7 @@ int job_write(struct job *job, int fd, const char *name, const void *data, size_
 
 static void *job_thread(void *ctx)
 {
-	struct job *job = ctx;
+	struct guest_job *job = ctx;
 	char name[16];
 
 	snprintf(name, sizeof name, "%s", job->spec.word);
@@ -125,7 +125,7 @@ static void *job_thread(void *ctx)
 
 /* The loop's thread */
 
-static void report(const struct job *job, enum job_state state, struct job_report *report)
+static void report(const struct guest_job *job, enum job_state state, struct job_report *report)
 {
 	*report = (struct job_report){
 		.id = job->id,
@@ -136,7 +136,7 @@ static void report(const struct job *job, enum job_state state, struct job_repor
 	snprintf(report->job, sizeof report->job, "%s", job->spec.word);
 }
 
-static void tell(const struct job *job, enum job_state state)
+static void tell(const struct guest_job *job, enum job_state state)
 {
 	const struct jobs_owner *owner = &job->jobs->owner;
 	struct job_report told;
@@ -145,7 +145,7 @@ static void tell(const struct job *job, enum job_state state)
 	owner->event(owner->ctx, &told);
 }
 
-static enum job_state state_of(const struct job *job)
+static enum job_state state_of(const struct guest_job *job)
 {
 	return job->cancel ? JOB_CANCELLING : JOB_RUNNING;
 }
@@ -154,13 +154,13 @@ static void tell_all(void *ctx)
 {
 	struct jobs *jobs = ctx;
 
-	for (struct job *job = jobs->job; job; job = job->next)
+	for (struct guest_job *job = jobs->job; job; job = job->next)
 		tell(job, state_of(job));
 	if (jobs->job)
 		loop_timer_arm(&jobs->tell, clock_now() + JOB_TELL);
 }
 
-static void serve_call(struct job *job)
+static void serve_call(struct guest_job *job)
 {
 	void (*call)(void *ctx);
 	void *ctx;
@@ -185,10 +185,10 @@ static void called(void *ctx)
 }
 
 /* Takes it out; the guest goes on if it was paused for this one. */
-static void job_drop(struct job *job)
+static void job_drop(struct guest_job *job)
 {
 	struct jobs *jobs = job->jobs;
-	struct job **at = &jobs->job;
+	struct guest_job **at = &jobs->job;
 
 	while (*at != job)
 		at = &(*at)->next;
@@ -213,7 +213,7 @@ static enum job_state end_state(int r)
 /* The thread is over. */
 static void reap(void *ctx)
 {
-	struct job *job = ctx;
+	struct guest_job *job = ctx;
 	const struct jobs_owner *owner = &job->jobs->owner;
 	json_t *fields;
 
@@ -229,7 +229,7 @@ static void reap(void *ctx)
 
 static int may_start(const struct jobs *jobs, const char *word, struct error *err)
 {
-	for (const struct job *other = jobs->job; other; other = other->next)
+	for (const struct guest_job *other = jobs->job; other; other = other->next)
 		if (!strcmp(other->spec.word, word))
 			return error_set(err, EBUSY, "%s: one is going on already", word);
 	if (jobs->count == JOBS_MAX)
@@ -237,10 +237,10 @@ static int may_start(const struct jobs *jobs, const char *word, struct error *er
 	return 0;
 }
 
-static struct job *job_make(struct jobs *jobs, const struct job_spec *spec,
+static struct guest_job *job_make(struct jobs *jobs, const struct job_spec *spec,
 	const struct control_asker *asker)
 {
-	struct job *job = calloc(1, sizeof *job);
+	struct guest_job *job = calloc(1, sizeof *job);
 
 	if (!job)
 		return NULL;
@@ -266,7 +266,7 @@ int job_start(struct jobs *jobs, const struct job_spec *spec, const struct contr
 	struct error own = {""};
 	struct error *why = err ? err : &own;
 	int r = may_start(jobs, spec->word, why);
-	struct job *job = r ? NULL : job_make(jobs, spec, asker);
+	struct guest_job *job = r ? NULL : job_make(jobs, spec, asker);
 
 	if (!r && !job)
 		r = error_nomem(why);
@@ -291,7 +291,7 @@ int job_start(struct jobs *jobs, const struct job_spec *spec, const struct contr
 	return 0;
 }
 
-static void cancel(struct job *job, const char *why)
+static void cancel(struct guest_job *job, const char *why)
 {
 	if (job->cancel)
 		return;
@@ -301,7 +301,7 @@ static void cancel(struct job *job, const char *why)
 
 int jobs_cancel(struct jobs *jobs, uint64_t id, struct error *err)
 {
-	struct job *job = jobs->job;
+	struct guest_job *job = jobs->job;
 
 	while (job && job->id != id)
 		job = job->next;
@@ -315,7 +315,7 @@ json_t *jobs_describe(const struct jobs *jobs)
 {
 	json_t *list = json_array();
 
-	for (const struct job *job = jobs->job; job; job = job->next) {
+	for (const struct guest_job *job = jobs->job; job; job = job->next) {
 		struct job_report told;
 
 		report(job, state_of(job), &told);
@@ -326,7 +326,7 @@ json_t *jobs_describe(const struct jobs *jobs)
 
 bool jobs_pause(const struct jobs *jobs)
 {
-	for (const struct job *job = jobs->job; job; job = job->next)
+	for (const struct guest_job *job = jobs->job; job; job = job->next)
 		if (job->spec.pauses)
 			return true;
 	return false;
@@ -347,7 +347,7 @@ int jobs_create(struct loop *loop, const struct jobs_owner *owner, struct jobs *
 }
 
 /* Until it is over, or that moment. */
-static bool wait_over(struct job *job, uint64_t until)
+static bool wait_over(struct guest_job *job, uint64_t until)
 {
 	bool over;
 	int r = 0;
@@ -373,7 +373,7 @@ bool jobs_destroy(struct jobs *jobs)
 
 	if (!jobs)
 		return true;
-	for (struct job *job = jobs->job; job; job = job->next)
+	for (struct guest_job *job = jobs->job; job; job = job->next)
 		cancel(job, "the guest has gone");
 	while (jobs->job) {
 		if (!wait_over(jobs->job, until))

@@ -20,7 +20,7 @@
 #define JOBS_END_SECONDS 5     /* for those that are cancelled at the end */
 #define JOB_TELL 1000000000ull /* ns between events of how far one is */
 
-struct job;
+struct guest_job;
 struct jobs;
 
 struct job_spec {
@@ -29,7 +29,7 @@ struct job_spec {
 	/* On the loop's thread, when it stands still, before the thread starts. May be NULL. */
 	int (*begin)(void *ctx, struct error *err);
 	/* On the job's thread. 0, or a negative errno and a sentence. */
-	int (*run)(void *ctx, struct job *job, struct error *err);
+	int (*run)(void *ctx, struct guest_job *job, struct error *err);
 	/*
 	 * On the loop's thread, once, when the thread has ended, or the job could not be started:
 	 * gives back what it used. What the answer says beside "ok", or NULL. r is run()'s value, or
@@ -42,17 +42,17 @@ struct job_spec {
 /* On the job's thread: */
 
 /* 0, or -ECANCELED and why: to be asked often enough that who cancels need not wait. */
-int job_check(struct job *job, struct error *err);
+int job_check(struct guest_job *job, struct error *err);
 /* How far it is, in bytes of total. */
-void job_progress(struct job *job, uint64_t done, uint64_t total);
+void job_progress(struct guest_job *job, uint64_t done, uint64_t total);
 /* Has the loop's thread run call(ctx) and waits for it. -ECANCELED: it did not, and will not. */
-int job_call(struct job *job, void (*call)(void *ctx), void *ctx, struct error *err);
+int job_call(struct guest_job *job, void (*call)(void *ctx), void *ctx, struct error *err);
 /*
  * Writes all of it: at offset, or where the file is if offset is negative. A pipe that does not take it (it
  * is not to block) is waited for until the job is cancelled. 0, or a negative errno and a sentence
  * that begins with name.
  */
-int job_write(struct job *job, int fd, const char *name, const void *data, size_t len,
+int job_write(struct guest_job *job, int fd, const char *name, const void *data, size_t len,
 	int64_t offset, struct error *err);
 
 /* The loop's thread: a monitor's jobs (monitor.h's monitor_job() is what a guest calls). */

@@ -11,7 +11,7 @@ void monitor_run_or_not(struct guest_monitor *monitor)
 {
 	bool stands = monitor_stands(monitor);
 
-	if (stands == monitor->stands)
+	if (stands == monitor->stands || monitor->over)
 		return;
 	monitor->stands = stands;
 	if (stands)
@@ -198,6 +198,7 @@ static void run(struct guest_monitor *monitor, struct end_report *end)
 	monitor->started = clock_now();
 	monitor->front->start(monitor);
 	monitor->ops->run(monitor->guest, end);
+	monitor->over = true;
 	if (told_as(monitor, end->reason) != end->reason) {
 		end->reason = told_as(monitor, end->reason);
 		end->status = end_info(end->reason)->status;

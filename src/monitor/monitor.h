@@ -30,7 +30,7 @@ struct guest_monitor;
 struct guest_ops {
 	/*
 	 * Opens what it needs, then monitor_restrict(), then makes what is left; its threads start in
-	 * walled() or a nest. Nobody waits for it to be quick.
+	 * monitor_walled() or a nest.
 	 */
 	int (*create)(void *guest, struct guest_monitor *monitor, struct error *err);
 	/* What is read from outside, such as a saved state: within the sandbox. May be NULL. */
@@ -61,7 +61,7 @@ struct guest_ops {
 	 */
 	int (*request)(void *guest, const struct control_asker *asker,
 		const struct monitor_request *request, int fd, json_t **fields, struct error *err);
-	/* What its threads call beyond what all guests' do: see sandbox.h. */
+	/* What its threads call beyond what all guests' do: sandbox.calls. May be NULL. */
 	void (*calls)(void *guest, struct calls *calls, unsigned roles);
 };
 

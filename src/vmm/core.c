@@ -42,7 +42,7 @@ struct core {
 	struct machine *machine;
 	int fd;
 	bool seekable;
-	struct job *job;
+	struct guest_job *job;
 	struct error *err;    /* of the job */
 	uint64_t offset;      /* written, or skipped */
 	uint64_t read, total; /* bytes of the guest's memory */
@@ -243,7 +243,7 @@ int core_begin(void *ctx, struct error *err)
 	return 0;
 }
 
-int core_write(void *ctx, struct job *job, struct error *err)
+int core_write(void *ctx, struct guest_job *job, struct error *err)
 {
 	struct core *core = ctx;
 	const struct memory *mem = machine_memory(core->machine);

@@ -24,7 +24,7 @@ int core_create(struct machine *machine, int fd, struct core **core, struct erro
  * it all, be the machine paused meanwhile or not; destroys the core, and says how many bytes it had.
  */
 int core_begin(void *core, struct error *err);
-int core_write(void *core, struct job *job, struct error *err);
+int core_write(void *core, struct guest_job *job, struct error *err);
 json_t *core_done(void *core, int r, const struct error *err);
 
 #endif

@@ -39,7 +39,7 @@ struct save {
 	int fd;
 	bool given; /* the file came with a request, and is closed in the end */
 	void (*over)(struct save *save, int r, const struct error *err); /* or NULL */
-	struct job *job;
+	struct guest_job *job;
 	struct state *state;
 	struct error err; /* the state's */
 	bool frozen;
@@ -107,7 +107,7 @@ static void save_devices(void *ctx)
 	machine_save_devices(save->vmm->machine, save->state);
 }
 
-static int run(void *ctx, struct job *job, struct error *err)
+static int run(void *ctx, struct guest_job *job, struct error *err)
 {
 	struct save *save = ctx;
 	int r;

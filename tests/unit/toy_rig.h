@@ -185,7 +185,7 @@ struct toy_file {
 	int fd;
 };
 
-static int toy_job(void *ctx, struct job *job, struct error *err)
+static int toy_job(void *ctx, struct guest_job *job, struct error *err)
 {
 	static const uint8_t block[65536];
 	struct toy_file *file = ctx;

@@ -165,7 +165,8 @@ static int put_region(struct core *core, const struct memory_region *region)
 		bool last = at + len == region->size;
 
 		if (memory_bring(machine_memory(core->machine), region->gpa + at, len))
-			return error_set(core->err, EIO, "dump-core: a page of memory cannot be had");
+			return error_set(core->err, EIO,
+				"dump-core: a page of memory cannot be had");
 		if (region->fd < 0)
 			memcpy(core->block, region->host + at, len);
 		else if (pread(region->fd, core->block, len, region->offset + at) != (ssize_t)len)

@@ -185,7 +185,6 @@ static void add_numbers(const struct guest *guest, json_t *json)
 
 json_t *guest_describe(const struct guest *guest)
 {
-	static const char *const kinds[] = {"machine", "container"};
 	char letters[7];
 	json_t *config, *list, *json;
 	json_int_t cpu_time;
@@ -199,7 +198,7 @@ json_t *guest_describe(const struct guest *guest)
 		" s:o}",
 		"uuid", guest->config.uuid, "name", guest->config.name, "domid",
 		guest->domid ? json_integer(guest->domid) : json_null(), "kind",
-		kinds[guest->config.kind], "state", state(guest), "flags", letters,
+		domain_kind_name(guest->config.kind), "state", state(guest), "flags", letters,
 		"shutdown_reason",
 		!strcmp(state(guest), "shutdown") ? json_string(end_word(guest->reason))
 						  : json_null(),

@@ -161,7 +161,7 @@ void policy_free(struct policy *policy)
 	policy->root = NULL;
 }
 
-/* Peers */
+/* Callers */
 
 int caller_get(const struct policy *policy, int fd, struct caller *caller, struct error *err)
 {

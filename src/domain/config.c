@@ -106,6 +106,11 @@ const struct field domain_config_fields[] = {
 	{.key = NULL},
 };
 
+const char *domain_kind_name(enum domain_kind kind)
+{
+	return kinds[kind];
+}
+
 const char *domain_action_name(enum domain_action action)
 {
 	return actions[action];

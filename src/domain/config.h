@@ -168,7 +168,8 @@ int domain_config_from_json(const json_t *json, struct domain_config *config, st
 int domain_config_copy(const struct domain_config *from, struct domain_config *to,
 	struct error *err);
 
-/* "destroy", "coredump-restart", ... and "raw", "qcow2", ... */
+/* "machine", ...; "destroy", "coredump-restart", ...; "raw", "qcow2", ... */
+const char *domain_kind_name(enum domain_kind kind);
 const char *domain_action_name(enum domain_action action);
 const char *domain_format_name(enum domain_format format);
 /* -EINVAL: no such name; nothing is said. */

@@ -212,12 +212,28 @@ static void take_saved(struct search *s, const struct menu_saved *saved)
 	memcpy(to->bytes, saved->bytes, sizeof saved->bytes);
 }
 
+static int from_menu(struct search *s, unsigned own, const char *path, struct menu *menu,
+	struct error *err)
+{
+	const struct menu_item *item;
+	struct error why = {""};
+	int r = menu_default(menu, &item, &why);
+
+	if (r)
+		return error_set(err, -r, "%s: %s, %s", s->name, path, why.text);
+	if (!item || !item->kernel.path || !*item->kernel.path)
+		return no_kernel_in(s, path, menu, item, err);
+	r = load(s, own, item, path, err);
+	if (!r && menu->saved)
+		take_saved(s, menu->saved);
+	return r;
+}
+
 /* -ENOENT: there is none, or (with a sentence) one that names nothing. */
 static int from_config(struct search *s, unsigned own, const struct config_place *place,
 	struct error *err)
 {
 	char path[64], device[MENU_DEVICE_MAX], *text = NULL;
-	const struct menu_item *item = NULL;
 	struct error why = {""};
 	struct menu_disk disk;
 	struct volume *volume;
@@ -237,15 +253,10 @@ static int from_config(struct search *s, unsigned own, const struct config_place
 	free(text);
 	if (r)
 		return error_set(err, -r, "%s: %s, %s", s->name, path, why.text);
-	r = menu_default(&menu, &item, &why);
-	if (r)
-		r = error_set(err, -r, "%s: %s, %s", s->name, path, why.text);
-	else if (item && item->kernel.path && *item->kernel.path)
-		r = load(s, own, item, path, err);
-	else
-		r = no_kernel_in(s, path, &menu, item, err);
-	if (!r && menu.saved)
-		take_saved(s, menu.saved);
+	r = from_menu(s, own, path, &menu, err);
+	/* What was wrong with the default is what is told. */
+	while (r && menu_fall_back(&menu, NULL))
+		r = from_menu(s, own, path, &menu, &why);
 	menu_free(&menu);
 	return r;
 }

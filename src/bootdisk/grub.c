@@ -362,6 +362,8 @@ int menu_parse_grub(const struct menu_disk *disk, const char *text, size_t size,
 		r = grub_run_text(grub, copy, size);
 	if (!r)
 		r = take_default(grub);
+	if (!r && *grub_value(grub, "fallback"))
+		r = menu_set(&menu->fallback, grub_value(grub, "fallback"), err);
 	grub->err = NULL;
 	if (r)
 		menu_free(menu);

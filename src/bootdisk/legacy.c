@@ -81,6 +81,8 @@ static int take_line(struct legacy_parser *p, char *line, unsigned number)
 	/* saved: the number lies in a file that needs no number; pygrub takes the first, too */
 	if (!item && !strcmp(line, "default"))
 		return menu_set(&menu->chosen, strcmp(rest, "saved") ? rest : "0", p->err);
+	if (!item && !strcmp(line, "fallback"))
+		return menu_set(&menu->fallback, rest, p->err);
 	if (!item)
 		return 0;
 	if (!strcmp(line, "root") || !strcmp(line, "rootnoverify"))

@@ -110,6 +110,7 @@ void menu_free(struct menu *menu)
 	}
 	free(menu->item);
 	free(menu->chosen);
+	free(menu->fallback);
 	free(menu->other);
 	free(menu->saved);
 	*menu = (struct menu){.item = NULL};
@@ -215,4 +216,20 @@ int menu_default(struct menu *menu, const struct menu_item **out, struct error *
 	free(path);
 	*out = r ? NULL : item;
 	return r;
+}
+
+bool menu_fall_back(struct menu *menu, struct error *err)
+{
+	char *rest = menu->fallback;
+	size_t len;
+	int r;
+
+	if (!rest)
+		return false;
+	len = strcspn(rest, " \t");
+	if (rest[len])
+		rest[len++] = 0;
+	r = *rest ? menu_set(&menu->chosen, rest, err) : -ENOENT;
+	memmove(rest, rest + len, strlen(rest + len) + 1);
+	return !r;
 }

@@ -87,6 +87,7 @@ struct menu {
 	struct menu_item *item;
 	unsigned items;
 	char *chosen;      /* the default as it is written; NULL: the first that starts a kernel */
+	char *fallback;    /* what is tried when that cannot be started, blanks between; or NULL */
 	char *other;       /* the first command that is not understood, or NULL */
 	struct grub *grub; /* who runs GRUB's items; or NULL */
 	struct menu_saved *saved; /* NULL: none */
@@ -107,6 +108,8 @@ void menu_free(struct menu *menu);
  * there is the first entry; without any, the first one with a kernel, or the first if none has one.
  */
 int menu_default(struct menu *menu, const struct menu_item **item, struct error *err);
+/* The next default, where the last one could not be started; false: there is none. */
+bool menu_fall_back(struct menu *menu, struct error *err);
 
 /* Between the files of this folder: */
 

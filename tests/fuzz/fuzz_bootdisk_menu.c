@@ -60,7 +60,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	disk.folder = "/boot/loader";
 	r = parse(data[0], &disk, copy + 1, len < size ? len : 0, &menu, &err);
 	if (!r) {
-		r = menu_default(&menu, &item, &err);
+		do
+			r = menu_default(&menu, &item, &err);
+		while (data[0] & 0x40 && menu_fall_back(&menu, &err));
 		if (item && (r || item->submenu || item->ramdisks > MENU_RAMDISKS_MAX))
 			abort();
 		menu_free(&menu);

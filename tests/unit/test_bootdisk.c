@@ -368,6 +368,32 @@ static void boots_and_saves(bool writable, const char *kernel, bool saves)
 	close(files[1]);
 }
 
+/* Where the default is not there, what the configuration falls back to is. */
+static void test_fallback(void **state)
+{
+	static const char *const configs[] = {
+		"fallback=\"7 c 1\"\\nmenuentry a { linux /gone }\\nmenuentry b { linux /k x }\\n"
+		"menuentry c { linux /gone2 }\\n",
+		"menuentry a { linux /gone }\\nmenuentry b { linux /k x }\\nfallback=c\\n",
+	};
+	char command[512];
+
+	shell("mkdir -p root/boot/grub; printf K >root/k");
+	for (unsigned n = 0; n < 2; n++) {
+		snprintf(command, sizeof command,
+			"printf '%s' >root/boot/grub/grub.cfg; mke2fs -q -F -t ext4 -d root disk.img 8M",
+			configs[n]);
+		shell(command);
+		if (n)
+			refuses("/boot/grub/grub.cfg names /gone, which is not there");
+		else
+			boots("K", "", "x");
+	}
+	shell("rm root/boot/grub/grub.cfg; printf 'default 0\\nfallback 1\\ntitle a\\nkernel /gone\\ntitle b\\n"
+	      "kernel /k y\\n' >root/boot/grub/menu.lst; mke2fs -q -F -t ext4 -d root disk.img 8M");
+	boots("K", "", "y");
+}
+
 /* grub-reboot's entry is started once. */
 static void test_once(void **state)
 {
@@ -456,6 +482,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_logical_circle, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_refused_devices, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_bls, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_fallback, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_once, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_extlinux, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_newest, make_folder, remove_folder),

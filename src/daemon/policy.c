@@ -15,6 +15,8 @@
 
 #include "base/io.h"
 #include "base/json.h"
+#include "protocol/fields.h"
+#include "protocol/limits.h"
 
 #define MANAGERS "dach"
 #define LIMIT_MAX (1 << 24)
@@ -25,51 +27,42 @@ static int bad(struct error *err, const char *name, const char *who, const char 
 	return error_set(err, EINVAL, "%s: %s%s%s: %s", name, who, *key ? ": " : "", key, what);
 }
 
-static int check_paths(json_t *paths, const char *name, const char *who, struct error *err)
+/* What a user or a group is given. Only to check it: who asks looks it up by its key. */
+struct rule {
+	uint64_t guests, memory, vcpus;
+	char **path;
+	unsigned paths;
+	bool addresses, low_ports;
+};
+
+static const struct field rule_fields[] = {
+	FIELD_ROW(NUMBER, rule, guests, .max = LIMIT_MAX),
+	FIELD_ROW(NUMBER, rule, memory, .max = LIMIT_MAX),
+	FIELD_ROW(NUMBER, rule, vcpus, .max = LIMIT_MAX),
+	FIELD_STRINGS_ROW("paths", rule, path, paths, LIMIT_STRING, POLICY_MAX),
+	FIELD_ROW(BOOL, rule, addresses),
+	FIELD_ROW(BOOL, rule, low_ports),
+	{.key = NULL},
+};
+
+static int check_rule(json_t *json, const char *name, const char *who, struct error *err)
 {
-	json_t *path;
-	size_t i;
+	struct rule rule = {0};
+	char where[FIELD_WHERE_MAX];
+	int r;
 
-	if (!json_is_array(paths))
-		return bad(err, name, who, "paths", "not a list");
-	json_array_foreach(paths, i, path)
-	{
-		const char *text = json_string_value(path);
-
-		if (!text || text[0] != '/' || text[strlen(text) - 1] != '/')
-			return bad(err, name, who, "paths",
-				"not folders that begin and end with /");
-	}
-	return 0;
-}
-
-static int check_rule(json_t *rule, const char *name, const char *who, struct error *err)
-{
-	const char *key;
-	json_t *value;
-
-	if (!json_is_object(rule))
+	if (!json_is_object(json))
 		return bad(err, name, who, "", "not an object");
-	json_object_foreach(rule, key, value)
-	{
-		json_int_t number = json_integer_value(value);
-		int r = 0;
+	snprintf(where, sizeof where, "%s: %s: ", name, who);
+	r = fields_read(rule_fields, json, &rule, where, err);
+	for (unsigned n = 0; !r && n < rule.paths; n++) {
+		const char *path = rule.path[n];
 
-		if (!strcmp(key, "paths"))
-			r = check_paths(value, name, who, err);
-		else if (!strcmp(key, "addresses") || !strcmp(key, "low_ports"))
-			r = json_is_boolean(value)
-				? 0
-				: bad(err, name, who, key, "neither true nor false");
-		else if (strcmp(key, "guests") && strcmp(key, "memory") && strcmp(key, "vcpus"))
-			r = bad(err, name, who, key,
-				"unknown; there are guests, memory, vcpus, paths, addresses and low_ports");
-		else if (!json_is_integer(value) || number < 0 || number > LIMIT_MAX)
-			r = bad(err, name, who, key, "not a number from 0 to 16777216");
-		if (r)
-			return r;
+		if (path[0] != '/' || path[strlen(path) - 1] != '/')
+			r = bad(err, name, who, "paths", "not folders that begin and end with /");
 	}
-	return 0;
+	fields_free(rule_fields, &rule);
+	return r;
 }
 
 static int check_root(json_t *root, const char *name, struct error *err)

@@ -26,7 +26,8 @@ void vcpu_apic_release(struct vcpu *vcpu)
 		return;
 	/* Its interrupts are the engine's to send. */
 	lapic_timer_stop(&vcpu->machine->lapic[vcpu->index]);
-	vcpu->halted = vcpu->wait_sipi = false;
+	vcpu->halted = false;
+	vcpu->wait_sipi = false;
 }
 
 int vcpu_apic_store(struct vcpu *vcpu, struct error *err)

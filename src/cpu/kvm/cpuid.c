@@ -54,7 +54,7 @@ int cpuid_kvm_source(struct cpuid_source *source, struct error *err)
 	int rc = 0, fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 
 	if (!table) {
-		rc = error_set(err, ENOMEM, "out of memory");
+		rc = error_nomem(err);
 		goto out;
 	}
 	if (fd < 0) {

@@ -11,7 +11,9 @@
 #include <stdint.h>
 #include <sys/syscall.h>
 
-struct lock {
+#include "base/lock_rules.h"
+
+struct CAPABILITY("mutex") lock {
 	uint32_t state; /* 0 free, 1 held, 2 held and waited for */
 };
 
@@ -52,7 +54,7 @@ static inline void lock_sleep(long ns)
 		     : "rcx", "r11", "memory");
 }
 
-static inline bool lock_try(struct lock *l)
+static inline bool lock_try(struct lock *l) TRY_ACQUIRE(true, l) UNCHECKED_LOCKS
 {
 	uint32_t expected = 0;
 
@@ -63,7 +65,7 @@ static inline bool lock_try(struct lock *l)
 /* Writing a block takes some 5 us, sleeping and being woken more: some 15 us are spent looking. */
 #define LOCK_LOOKS 300u
 
-static inline void lock_take(struct lock *l)
+static inline void lock_take(struct lock *l) ACQUIRE(l) UNCHECKED_LOCKS
 {
 	for (unsigned k = 0; k < LOCK_LOOKS; k++) {
 		if (!__atomic_load_n(&l->state, __ATOMIC_RELAXED) && lock_try(l))
@@ -74,7 +76,7 @@ static inline void lock_take(struct lock *l)
 		lock_futex(&l->state, FUTEX_WAIT_PRIVATE, 2);
 }
 
-static inline void lock_drop(struct lock *l)
+static inline void lock_drop(struct lock *l) RELEASE(l) UNCHECKED_LOCKS
 {
 	if (__atomic_exchange_n(&l->state, 0, __ATOMIC_RELEASE) == 2)
 		lock_futex(&l->state, FUTEX_WAKE_PRIVATE, 1);

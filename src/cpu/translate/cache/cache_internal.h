@@ -43,7 +43,7 @@ void cache_unlink_all_far(struct cache *c);
  * meanwhile if other vCPUs must be held outside. No code address, exit or block number that was known
  * before may be used after it, if the generation has changed.
  */
-void cache_turn(struct vcpu *v, unsigned part);
+void cache_turn(struct vcpu *v, unsigned part) REQUIRES(v->vm->cache.lock);
 /* Fill marks at the start of a part. */
 void cache_begin_part(struct cache *c, unsigned part);
 
@@ -64,7 +64,7 @@ struct decoded {
 enum outcome cache_decode(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode, bool locked,
 	struct decoded *d);
 /* With the lock: the block's number, 0 if there is no room. */
-uint32_t cache_make(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode,
-	struct decoded *d);
+uint32_t cache_make(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode, struct decoded *d)
+	REQUIRES(v->vm->cache.lock);
 
 #endif

@@ -140,9 +140,9 @@ void cache_turn(struct vcpu *v, unsigned part)
 		cache_begin_part(c, next);
 		return;
 	}
-	lock_drop(&c->lock);
+	lock_drop(&v->vm->cache.lock);
 	vm_exclusive_begin(v);
-	lock_take(&c->lock);
+	lock_take(&v->vm->cache.lock);
 	if (c->part == part) {
 		since = __builtin_ia32_rdtsc();
 		c->part_exits[part] = c->exits;
@@ -150,9 +150,9 @@ void cache_turn(struct vcpu *v, unsigned part)
 		cache_begin_part(c, next);
 		v->count.evict_cycles += __builtin_ia32_rdtsc() - since;
 	}
-	lock_drop(&c->lock);
+	lock_drop(&v->vm->cache.lock);
 	vm_exclusive_end(v);
-	lock_take(&c->lock);
+	lock_take(&v->vm->cache.lock);
 }
 
 /* Anonymous memory reads as zeros from then on, which is what all tables begin with. */

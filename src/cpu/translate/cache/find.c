@@ -7,7 +7,7 @@
 #include "cpu/translate/emulate/segment.h"
 
 /* The cache's lock, for a vCPU: how long it waits is counted. */
-static void take(struct vcpu *v)
+static void take(struct vcpu *v) ACQUIRE(v->vm->cache.lock) UNCHECKED_LOCKS
 {
 	struct lock *l = &v->vm->cache.lock;
 	uint64_t start;
@@ -47,6 +47,7 @@ static uint32_t look(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mod
 
 /* The block, with the lock held; it is dropped and retaken where one must be made. */
 static enum outcome find(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t *index)
+	REQUIRES(v->vm->cache.lock)
 {
 	struct cache *c = &v->vm->cache;
 	uint32_t mode = v->private_data->mode, changes;
@@ -59,7 +60,7 @@ static enum outcome find(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t
 		vcpu_vectors_save(v);
 		changes = c->changes;
 		if (tries < UNLOCKED) {
-			lock_drop(&c->lock);
+			lock_drop(&v->vm->cache.lock);
 			r = cache_decode(v, linear, gpa, mode, false, &d);
 			take(v);
 			tries = d.unsure ? UNLOCKED : tries + 1;
@@ -233,6 +234,6 @@ enum outcome cache_follow(struct vcpu *v, uint32_t index, uint32_t generation, v
 		remember(v, *linear, &c->block[to]);
 		*code = cache_exec_at(c, c->block[to].code);
 	}
-	lock_drop(&c->lock);
+	lock_drop(&v->vm->cache.lock);
 	return r;
 }

@@ -8,7 +8,7 @@ void vcpu_interrupt(struct vcpu *v, unsigned why)
 	__atomic_store_n(&v->poll, (uint64_t *)8, __ATOMIC_SEQ_CST);
 }
 
-void vm_exclusive_begin(struct vcpu *v)
+void vm_exclusive_begin(struct vcpu *v) UNCHECKED_LOCKS /* vm_exclusive_end() drops it */
 {
 	struct translate_vm *vm = v->vm;
 	uint64_t since = __builtin_ia32_rdtsc();
@@ -31,7 +31,7 @@ void vm_exclusive_begin(struct vcpu *v)
 	v->count.exclusive_cycles += __builtin_ia32_rdtsc() - since;
 }
 
-void vm_exclusive_end(struct vcpu *v)
+void vm_exclusive_end(struct vcpu *v) UNCHECKED_LOCKS
 {
 	struct translate_vm *vm = v->vm;
 

@@ -418,7 +418,7 @@ static int setup(void **state)
 	r->vm->config.cpuid = &r->policy;
 	r->vm->regions = 1;
 	r->vm->region[0] = (struct region){.size = RAM, .host = r->ram};
-	r->vm->by_gpa[0] = &r->vm->region[0];
+	r->vm->largest = r->vm->by_gpa[0] = &r->vm->region[0];
 	*state = r;
 	return 0;
 }

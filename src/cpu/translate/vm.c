@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cpu/translate/vm.h"
 
-struct region *vm_region(struct translate_vm *vm, uint64_t gpa)
+struct region *vm_region_search(struct translate_vm *vm, uint64_t gpa)
 {
 	unsigned low = 0, high = vm->regions;
 	struct region *r;

@@ -53,6 +53,7 @@ struct translate_vm {
 	struct engine_vm_config config;
 	struct cache cache; /* its lock guards pages too */
 	unsigned regions;
+	struct region *largest;             /* of them; NULL: there are none */
 	struct region *by_gpa[REGIONS_MAX]; /* so many, in the order of their addresses */
 	struct region region[REGIONS_MAX];  /* they stay where they are; size 0: none */
 	struct translate_vcpu *vcpu[VM_VCPUS];
@@ -64,7 +65,7 @@ struct translate_vm {
 	struct hostmap_pool pool;
 	struct lock exclusive; /* held by who wants all others outside of translated code */
 	atomic_bool stop;      /* ... and is waiting for it, or has it */
-	unsigned logs;         /* regions whose writes somebody follows */
+	unsigned logs, lazy;   /* regions whose writes somebody follows; that have absent pages */
 	bool lost;             /* a page could not be brought */
 };
 
@@ -151,7 +152,13 @@ bool branch_astray(struct vcpu *v, uint32_t number, uint64_t *rip, int64_t *rsp)
 enum outcome mmu_slow_mask(struct vcpu *v, const struct slow_access *d, uint64_t *mask);
 
 /* The region and page of a guest physical address, or NULL where there is no memory. */
-struct region *vm_region(struct translate_vm *vm, uint64_t gpa);
+struct region *vm_region_search(struct translate_vm *vm, uint64_t gpa);
+static inline struct region *vm_region(struct translate_vm *vm, uint64_t gpa)
+{
+	struct region *r = vm->largest;
+
+	return r && gpa - r->gpa < r->size ? r : vm_region_search(vm, gpa);
+}
 /*
  * vm_map.c: what engine.h says of them. No vCPU runs. No address, host page, code or window of what was
  * known before is left to any vCPU.

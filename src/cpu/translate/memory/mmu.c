@@ -62,17 +62,6 @@ bool mmu_bring_absent(struct vcpu *v, struct region *r, uint64_t gpa)
 	return !v->vm->lost;
 }
 
-int mmu_walk(struct vcpu *v, uint64_t linear, struct walk_access access, struct walk *out,
-	uint32_t *error)
-{
-	int r;
-
-	while ((r = walk(v->vm, &v->cpu, linear, access, out, error)) > 0)
-		if (!mmu_bring(v, vm_region(v->vm, out->gpa), out->gpa))
-			return -1;
-	return r;
-}
-
 void mmu_note_written(struct translate_vm *vm, const uint8_t *host, unsigned size)
 {
 	uint64_t gpa, last;
@@ -106,9 +95,9 @@ static void note_logged(struct translate_vcpu *p, struct region *r, uint64_t gpa
 static void fill(struct vcpu *v, struct tlb *t, uint64_t linear, struct region *r,
 	const struct walk *w, bool wanted, struct target *out)
 {
-	bool logs = page_door_logs(r->door);
-	bool write =
-		w->dirty && (wanted || (w->writable && region_marked(r, w->gpa))) && !r->read_only;
+	bool logs = v->vm->logs && page_door_logs(r->door);
+	bool write = w->dirty && (wanted || (w->writable && (!logs || region_marked(r, w->gpa)))) &&
+		!r->read_only;
 	struct page *page = region_page(r, w->gpa);
 	uint8_t *host = r->host + ((w->gpa - r->gpa) & ~4095ull);
 	bool code = __atomic_load_n(&page->has_code, __ATOMIC_ACQUIRE);

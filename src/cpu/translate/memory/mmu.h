@@ -30,11 +30,20 @@ bool mmu_target_write(struct vcpu *v, const struct target *t, const void *data, 
 bool mmu_bring_absent(struct vcpu *v, struct region *r, uint64_t gpa);
 static inline bool mmu_bring(struct vcpu *v, struct region *r, uint64_t gpa)
 {
-	return __builtin_expect(region_here(r, gpa), 1) || mmu_bring_absent(v, r, gpa);
+	return __builtin_expect(!v->vm->lazy, 1) || region_here(r, gpa) ||
+		mmu_bring_absent(v, r, gpa);
 }
 /* walk() under the vCPU's state, with the tables brought. */
-int mmu_walk(struct vcpu *v, uint64_t linear, struct walk_access access, struct walk *out,
-	uint32_t *error);
+static inline int mmu_walk(struct vcpu *v, uint64_t linear, struct walk_access access,
+	struct walk *out, uint32_t *error)
+{
+	int r;
+
+	while ((r = walk(v->vm, &v->cpu, linear, access, out, error)) > 0)
+		if (!mmu_bring(v, vm_region(v->vm, out->gpa), out->gpa))
+			return -1;
+	return r;
+}
 /* C code has written bytes of guest memory: for those who follow writes. */
 void mmu_note_written(struct translate_vm *vm, const uint8_t *host, unsigned size);
 /* Raises #PF for the address, with the error code's bits. */

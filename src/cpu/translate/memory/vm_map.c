@@ -59,11 +59,19 @@ static int number_pages(struct translate_vm *vm, struct error *err)
 	return next >> 31 ? error_set(err, ENOSPC, "more than 8 TiB of guest memory") : 0;
 }
 
-static void count_logs(struct translate_vm *vm)
+/* After a change of regions, or of what their doors ask. */
+static void count(struct translate_vm *vm)
 {
-	vm->logs = 0;
-	for (unsigned i = 0; i < vm->regions; i++)
-		vm->logs += page_door_logs(vm->by_gpa[i]->door);
+	vm->logs = vm->lazy = 0;
+	vm->largest = NULL;
+	for (unsigned i = 0; i < vm->regions; i++) {
+		struct region *r = vm->by_gpa[i];
+
+		vm->logs += page_door_logs(r->door);
+		vm->lazy += page_door_is_lazy(r->door);
+		if (!vm->largest || vm->largest->size < r->size)
+			vm->largest = r;
+	}
 }
 
 static void insert(struct translate_vm *vm, struct region *r)
@@ -158,11 +166,12 @@ int vm_map(struct translate_vm *vm, const struct memory_region *region, struct e
 	forget_addresses(vm);
 	cache_invalidate_torn(vm);
 	insert(vm, r);
-	count_logs(vm);
+	count(vm);
 	rc = number_pages(vm, err);
 	if (rc) {
 		take_out(vm, r);
 		drop(vm, r);
+		count(vm);
 		number_pages(vm, NULL);
 	}
 	return rc;
@@ -189,7 +198,7 @@ int vm_unmap(struct translate_vm *vm, uint64_t gpa, uint64_t size, struct error 
 	cache_invalidate(vm, gpa, size);
 	take_out(vm, r);
 	drop(vm, r);
-	count_logs(vm);
+	count(vm);
 	return number_pages(vm, err);
 }
 
@@ -199,7 +208,7 @@ int vm_door(struct translate_vm *vm, uint64_t gpa, uint64_t size, struct error *
 	if (!find(vm, gpa, size, err))
 		return -EINVAL;
 	forget_addresses(vm);
-	count_logs(vm);
+	count(vm);
 	return 0;
 }
 
@@ -227,6 +236,7 @@ void vm_unmap_all(struct translate_vm *vm)
 	vm->vcpus = 0;
 	while (vm->regions)
 		drop(vm, vm->by_gpa[--vm->regions]);
+	count(vm);
 }
 
 int vm_map_vcpu(struct translate_vm *vm, struct translate_vcpu *p, struct error *err)

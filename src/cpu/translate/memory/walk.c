@@ -29,8 +29,7 @@ static struct format format_of(const struct cpu_state *s)
 /* An entry of a table, as it was read. Tables outside of memory read as not present and cannot be written. */
 struct step {
 	struct region *r;
-	uint64_t gpa;
-	void *at; /* NULL: no memory is there */
+	uint8_t *at; /* NULL: no memory is there */
 	uint64_t value;
 };
 
@@ -38,7 +37,7 @@ static struct step step_to(struct translate_vm *vm, uint64_t gpa)
 {
 	struct region *r = vm_region(vm, gpa);
 
-	return (struct step){r, gpa, r ? r->host + (gpa - r->gpa) : NULL, 0};
+	return (struct step){r, r ? r->host + (gpa - r->gpa) : NULL, 0};
 }
 
 static uint64_t entry_read(void *at, bool wide)
@@ -68,7 +67,7 @@ static bool entry_mark(const struct step *s, bool wide, uint64_t bits)
 		return true;
 	if (!entry_set(s->at, wide, s->value, bits))
 		return false;
-	region_mark(s->r, s->gpa);
+	region_mark(s->r, s->r->gpa + (uint64_t)(s->at - s->r->host));
 	return true;
 }
 
@@ -134,13 +133,15 @@ static int walk_once(struct translate_vm *vm, const struct cpu_state *s, uint64_
 		unsigned shift = 12 + f.bits * (level - 1);
 		uint64_t index = linear >> shift & ((1u << f.bits) - 1);
 		bool pdpte = f.levels == 3 && level == 3;
-		uint64_t e;
+		uint64_t e, gpa;
 
 		if (pdpte)
 			index &= 3;
-		steps[count] = step_to(vm, table + index * (f.wide ? 8 : 4));
-		if (steps[count].r && !region_here(steps[count].r, steps[count].gpa)) {
-			out->gpa = steps[count].gpa;
+		gpa = table + index * (f.wide ? 8 : 4);
+		steps[count] = step_to(vm, gpa);
+		if (__builtin_expect(vm->lazy, 0) && steps[count].r &&
+			!region_here(steps[count].r, gpa)) {
+			out->gpa = gpa;
 			return WALK_ABSENT;
 		}
 		steps[count].value = e = entry_read(steps[count].at, f.wide);

@@ -315,7 +315,7 @@ void guest_destroy(struct guest *g)
 
 struct translate_vm *guest_vm(struct guest *g)
 {
-	return (struct translate_vm *)g->vm; /* its first and only member */
+	return (struct translate_vm *)g->vm; /* as the engine does itself */
 }
 
 struct job *guest_job(struct guest *g, unsigned slot)

@@ -99,7 +99,7 @@ static int start(void **state)
 			&err) ||
 		engine_translate.vcpu_create(t->vm, 0, &t->vcpu, &err))
 		return -1;
-	vm = (struct translate_vm *)t->vm; /* its first and only member */
+	vm = (struct translate_vm *)t->vm; /* as the engine does itself */
 	vm->host.vectors &= kind->vectors;
 	vm->host.has_xsaveopt &= kind->xsaveopt;
 	vm->has_fsgsbase &= kind->fsgsbase;

@@ -31,7 +31,7 @@ static struct uffdio_range range_of(const struct memory_region *region)
 static int place(void *ctx, struct page_door *door, uint64_t first, uint64_t count,
 	const void *from)
 {
-	struct engine_vm *vm = ctx;
+	struct kvm_vm *vm = ctx;
 	struct uffdio_copy copy = {
 		.dst = (uintptr_t)(door->host + first * REGION_PAGE),
 		.src = (uintptr_t)from,
@@ -52,7 +52,7 @@ static int place(void *ctx, struct page_door *door, uint64_t first, uint64_t cou
 }
 
 /* The region and its page that a host address is in. */
-static bool find(struct engine_vm *vm, uint64_t at, struct page_door **door, uint64_t *page)
+static bool find(struct kvm_vm *vm, uint64_t at, struct page_door **door, uint64_t *page)
 {
 	bool found = false;
 
@@ -72,15 +72,15 @@ static bool find(struct engine_vm *vm, uint64_t at, struct page_door **door, uin
 }
 
 /* The guest must not go on: all vCPUs come out before they run another instruction of it. */
-static void give_up(struct engine_vm *vm)
+static void give_up(struct kvm_vm *vm)
 {
 	__atomic_store_n(&vm->absent.lost, true, __ATOMIC_SEQ_CST);
 	for (unsigned i = 0; i < KVM_VCPUS; i++)
 		if (vm->vcpu[i])
-			kvm_vcpu_kick(vm->vcpu[i], true);
+			kvm_kick(vm->vcpu[i], true);
 }
 
-static void serve(struct engine_vm *vm, uint64_t address)
+static void serve(struct kvm_vm *vm, uint64_t address)
 {
 	struct uffdio_zeropage zero = {
 		.range = {address & ~(uint64_t)(REGION_PAGE - 1), REGION_PAGE}};
@@ -101,7 +101,7 @@ static void serve(struct engine_vm *vm, uint64_t address)
 
 static void *bringer(void *ctx)
 {
-	struct engine_vm *vm = ctx;
+	struct kvm_vm *vm = ctx;
 	struct pollfd wait[2] = {{vm->absent.fd, POLLIN, 0}, {vm->absent.stop, POLLIN, 0}};
 
 	for (;;) {
@@ -132,7 +132,7 @@ static int open_userfaultfd(void)
 	return fd;
 }
 
-static int start(struct engine_vm *vm, struct error *err)
+static int start(struct kvm_vm *vm, struct error *err)
 {
 	struct uffdio_api api = {.api = UFFD_API};
 	sigset_t all, old;
@@ -156,7 +156,7 @@ static int start(struct engine_vm *vm, struct error *err)
 	return r ? error_set(err, r, "KVM: memory that comes late: %s", strerror(r)) : 0;
 }
 
-void kvm_absent_end(struct engine_vm *vm)
+void kvm_absent_end(struct kvm_vm *vm)
 {
 	uint64_t one = 1;
 
@@ -180,7 +180,7 @@ static void empty(const struct memory_region *region)
 			madvise(region->host + i * REGION_PAGE, REGION_PAGE, how);
 }
 
-int kvm_absent_watch(struct engine_vm *vm, const struct memory_region *region, struct error *err)
+int kvm_absent_watch(struct kvm_vm *vm, const struct memory_region *region, struct error *err)
 {
 	struct uffdio_register reg = {.range = range_of(region),
 		.mode = UFFDIO_REGISTER_MODE_MISSING};
@@ -196,7 +196,7 @@ int kvm_absent_watch(struct engine_vm *vm, const struct memory_region *region, s
 	return 0;
 }
 
-void kvm_absent_unwatch(struct engine_vm *vm, const struct memory_region *region)
+void kvm_absent_unwatch(struct kvm_vm *vm, const struct memory_region *region)
 {
 	struct uffdio_range range = range_of(region);
 

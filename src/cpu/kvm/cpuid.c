@@ -82,7 +82,7 @@ out:
 	return rc;
 }
 
-int kvm_cpuid_set(struct engine_vcpu *vcpu, struct error *err)
+int kvm_cpuid_set(struct kvm_vcpu *vcpu, struct error *err)
 {
 	const struct cpuid_policy *policy = vcpu->vm->cpuid;
 	struct kvm_cpuid_table set;

@@ -20,7 +20,7 @@
 _Static_assert(sizeof(struct kvm_irq_routing) == offsetof(struct kvm_routes, entry), "layout");
 _Static_assert(sizeof((struct kvm_lapic_state){0}.regs) == 1024, "64 registers of 16 bytes");
 
-int kvm_irqchip_init(struct engine_vm *vm, struct error *err)
+int kvm_irqchip_init(struct kvm_vm *vm, struct error *err)
 {
 	/* APIC ids in the architecture's form, also in what is read and written. */
 	const uint64_t x2apic =
@@ -40,13 +40,15 @@ int kvm_irqchip_init(struct engine_vm *vm, struct error *err)
 	return 0;
 }
 
-static bool apic_in_use(struct engine_vm *vm)
+static bool apic_in_use(struct engine_vm *e)
 {
+	struct kvm_vm *vm = kvm_vm(e);
 	return vm->apics;
 }
 
-static void apic_message(struct engine_vm *vm, uint64_t address, uint32_t data)
+static void apic_message(struct engine_vm *e, uint64_t address, uint32_t data)
 {
+	struct kvm_vm *vm = kvm_vm(e);
 	struct kvm_msi msi = {
 		.address_lo = address,
 		.address_hi = address >> 32,
@@ -58,8 +60,9 @@ static void apic_message(struct engine_vm *vm, uint64_t address, uint32_t data)
 	atomic_fetch_add_explicit(&vm->interrupts, 1, memory_order_relaxed);
 }
 
-static void apic_route(struct engine_vm *vm, unsigned pin, uint64_t address, uint32_t data)
+static void apic_route(struct engine_vm *e, unsigned pin, uint64_t address, uint32_t data)
 {
+	struct kvm_vm *vm = kvm_vm(e);
 	const struct kvm_irq_routing_entry entry = {
 		.gsi = pin,
 		.type = KVM_IRQ_ROUTING_MSI,
@@ -88,8 +91,9 @@ out:
 	pthread_mutex_unlock(&vm->lock);
 }
 
-int kvm_notify_fd(struct engine_vm *vm, uint64_t gpa, int fd, bool on)
+int kvm_notify_fd(struct engine_vm *e, uint64_t gpa, int fd, bool on)
 {
+	struct kvm_vm *vm = kvm_vm(e);
 	struct kvm_ioeventfd event = {
 		.addr = gpa,
 		.len = vm->any_write ? 0 : 2, /* what drivers write */
@@ -100,8 +104,9 @@ int kvm_notify_fd(struct engine_vm *vm, uint64_t gpa, int fd, bool on)
 	return ioctl(vm->fd, KVM_IOEVENTFD, &event) < 0 ? -errno : 0;
 }
 
-static void apic_get(struct engine_vcpu *vcpu, struct engine_apic *apic)
+static void apic_get(struct engine_vcpu *e, struct engine_apic *apic)
 {
+	struct kvm_vcpu *vcpu = kvm_vcpu(e);
 	struct kvm_lapic_state state = {0};
 	struct kvm_mp_state mp = {0};
 
@@ -121,8 +126,9 @@ static void apic_get(struct engine_vcpu *vcpu, struct engine_apic *apic)
 		: ENGINE_RUNS;
 }
 
-static int apic_set(struct engine_vcpu *vcpu, const struct engine_apic *apic, struct error *err)
+static int apic_set(struct engine_vcpu *e, const struct engine_apic *apic, struct error *err)
 {
+	struct kvm_vcpu *vcpu = kvm_vcpu(e);
 	struct kvm_lapic_state state = {0};
 	struct kvm_mp_state mp = {0};
 	const char *what = "local APIC";

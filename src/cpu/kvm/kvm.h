@@ -37,7 +37,7 @@ struct kvm_routes {
 	struct kvm_irq_routing_entry entry[KVM_PINS];
 };
 
-struct engine_vm {
+struct kvm_vm {
 	int kvm, fd;
 	unsigned vcpus;
 	size_t run_size;
@@ -51,7 +51,7 @@ struct engine_vm {
 	struct kvm_routes routes; /* by lock */
 	struct memory_region
 		region[REGIONS_MAX]; /* by slot; size 0: free; by lock while vCPUs run */
-	struct engine_vcpu *vcpu[KVM_VCPUS];
+	struct kvm_vcpu *vcpu[KVM_VCPUS];
 	struct {
 		int fd, stop; /* the userfaultfd, and what ends the thread; -1 */
 		pthread_t thread;
@@ -62,8 +62,8 @@ struct engine_vm {
 	_Atomic uint64_t interrupts, kicks;
 };
 
-struct engine_vcpu {
-	struct engine_vm *vm;
+struct kvm_vcpu {
+	struct kvm_vm *vm;
 	unsigned index;
 	int fd;
 	struct kvm_run *run;
@@ -75,6 +75,16 @@ struct engine_vcpu {
 	bool breakpoints_by_step; /* more breakpoints than debug registers */
 	struct engine_debug debug;
 };
+
+/* What engine.h's users hold. */
+static inline struct kvm_vm *kvm_vm(struct engine_vm *e)
+{
+	return (struct kvm_vm *)e;
+}
+static inline struct kvm_vcpu *kvm_vcpu(struct engine_vcpu *e)
+{
+	return (struct kvm_vcpu *)e;
+}
 
 /* struct kvm_cpuid2 with room for its entries: KVM_GET_SUPPORTED_CPUID, as the source of a policy. */
 struct kvm_cpuid_table {
@@ -89,42 +99,43 @@ struct kvm_one_msr {
 };
 
 /* Gives the vCPU its policy. */
-int kvm_cpuid_set(struct engine_vcpu *vcpu, struct error *err);
+int kvm_cpuid_set(struct kvm_vcpu *vcpu, struct error *err);
 
 int kvm_probe(struct error *err);
 
 /* irqchip.c. Before the first vCPU: the local APICs become the kernel's, if it can. */
-int kvm_irqchip_init(struct engine_vm *vm, struct error *err);
+int kvm_irqchip_init(struct kvm_vm *vm, struct error *err);
 extern const struct engine_apic_ops kvm_apic_ops;
-int kvm_notify_fd(struct engine_vm *vm, uint64_t gpa, int fd, bool on);
+int kvm_notify_fd(struct engine_vm *e, uint64_t gpa, int fd, bool on);
 
 /* memory.c */
-int kvm_map(struct engine_vm *vm, const struct memory_region *region, struct error *err);
-int kvm_unmap(struct engine_vm *vm, uint64_t gpa, uint64_t size, struct error *err);
-int kvm_protect(struct engine_vm *vm, uint64_t gpa, uint64_t size, bool read_only,
+int kvm_map(struct engine_vm *e, const struct memory_region *region, struct error *err);
+int kvm_unmap(struct engine_vm *e, uint64_t gpa, uint64_t size, struct error *err);
+int kvm_protect(struct engine_vm *e, uint64_t gpa, uint64_t size, bool read_only,
 	struct error *err);
-int kvm_door(struct engine_vm *vm, uint64_t gpa, uint64_t size, struct error *err);
-void kvm_log_collect(struct engine_vm *vm, const struct memory_region *part);
+int kvm_door(struct engine_vm *e, uint64_t gpa, uint64_t size, struct error *err);
+void kvm_log_collect(struct engine_vm *e, const struct memory_region *part);
 
 /*
  * absent.c: between the two, pages of the region that its door says are absent are brought when a vCPU
  * touches them. -ENOTSUP where the host does not let us.
  */
-int kvm_absent_watch(struct engine_vm *vm, const struct memory_region *region, struct error *err);
-void kvm_absent_unwatch(struct engine_vm *vm, const struct memory_region *region);
+int kvm_absent_watch(struct kvm_vm *vm, const struct memory_region *region, struct error *err);
+void kvm_absent_unwatch(struct kvm_vm *vm, const struct memory_region *region);
 /* No vCPU runs any more. */
-void kvm_absent_end(struct engine_vm *vm);
+void kvm_absent_end(struct kvm_vm *vm);
 
-enum engine_exit kvm_vcpu_run(struct engine_vcpu *vcpu, struct error *err);
-void kvm_vcpu_kick(struct engine_vcpu *vcpu, bool force);
-void kvm_vcpu_nmi(struct engine_vcpu *vcpu);
-bool kvm_vcpu_interruptible(struct engine_vcpu *vcpu);
-void kvm_vcpu_debug(struct engine_vcpu *vcpu, const struct engine_debug *debug);
+enum engine_exit kvm_vcpu_run(struct engine_vcpu *e, struct error *err);
+void kvm_kick(struct kvm_vcpu *vcpu, bool force);
+void kvm_vcpu_kick(struct engine_vcpu *e, bool force);
+void kvm_vcpu_nmi(struct engine_vcpu *e);
+bool kvm_vcpu_interruptible(struct engine_vcpu *e);
+void kvm_vcpu_debug(struct engine_vcpu *e, const struct engine_debug *debug);
 
-void kvm_vcpu_get_state(struct engine_vcpu *vcpu, struct cpu_state *state);
-int kvm_vcpu_set_state(struct engine_vcpu *vcpu, const struct cpu_state *state, struct error *err);
+void kvm_vcpu_get_state(struct engine_vcpu *e, struct cpu_state *state);
+int kvm_vcpu_set_state(struct engine_vcpu *e, const struct cpu_state *state, struct error *err);
 /* Sets one MSR from outside the guest; 0 or -EINVAL. */
-int kvm_msr_set(struct engine_vcpu *vcpu, uint32_t msr, uint64_t value);
-uint64_t kvm_msr_get(struct engine_vcpu *vcpu, uint32_t msr);
+int kvm_msr_set(struct kvm_vcpu *vcpu, uint32_t msr, uint64_t value);
+uint64_t kvm_msr_get(struct kvm_vcpu *vcpu, uint32_t msr);
 
 #endif

@@ -8,7 +8,7 @@
 #include "cpu/kvm/kvm.h"
 
 /* Tells the kernel of a slot as it is now; `size`: its bytes, 0 for no slot any more. */
-static int set_slot(struct engine_vm *vm, unsigned slot, uint64_t size, struct error *err)
+static int set_slot(struct kvm_vm *vm, unsigned slot, uint64_t size, struct error *err)
 {
 	const struct memory_region *region = &vm->region[slot];
 	struct kvm_userspace_memory_region set = {
@@ -25,14 +25,14 @@ static int set_slot(struct engine_vm *vm, unsigned slot, uint64_t size, struct e
 	return 0;
 }
 
-static int check_read_only(struct engine_vm *vm, struct error *err)
+static int check_read_only(struct kvm_vm *vm, struct error *err)
 {
 	if (ioctl(vm->kvm, KVM_CHECK_EXTENSION, KVM_CAP_READONLY_MEM) > 0)
 		return 0;
 	return error_set(err, ENOTSUP, "this host's KVM has no read-only guest memory");
 }
 
-static int watch_absent(struct engine_vm *vm, const struct memory_region *region, struct error *err)
+static int watch_absent(struct kvm_vm *vm, const struct memory_region *region, struct error *err)
 {
 	if (page_door_is_lazy(region->door))
 		return kvm_absent_watch(vm, region, err);
@@ -40,8 +40,9 @@ static int watch_absent(struct engine_vm *vm, const struct memory_region *region
 	return 0;
 }
 
-int kvm_map(struct engine_vm *vm, const struct memory_region *region, struct error *err)
+int kvm_map(struct engine_vm *e, const struct memory_region *region, struct error *err)
 {
+	struct kvm_vm *vm = kvm_vm(e);
 	unsigned slot = REGIONS_MAX;
 	int r = region_check(region, err);
 
@@ -70,7 +71,7 @@ int kvm_map(struct engine_vm *vm, const struct memory_region *region, struct err
 	return r;
 }
 
-static int find_slot(struct engine_vm *vm, uint64_t gpa, uint64_t size, struct error *err)
+static int find_slot(struct kvm_vm *vm, uint64_t gpa, uint64_t size, struct error *err)
 {
 	for (unsigned i = 0; i < REGIONS_MAX; i++)
 		if (size && vm->region[i].gpa == gpa && vm->region[i].size == size)
@@ -79,7 +80,7 @@ static int find_slot(struct engine_vm *vm, uint64_t gpa, uint64_t size, struct e
 }
 
 /* The kernel's log of a slot, which begins anew with that, goes to the region's door. */
-static void collect(struct engine_vm *vm, unsigned slot)
+static void collect(struct kvm_vm *vm, unsigned slot)
 {
 	const struct memory_region *region = &vm->region[slot];
 	uint64_t pages = region->size / REGION_PAGE;
@@ -98,8 +99,9 @@ static void collect(struct engine_vm *vm, unsigned slot)
 	free(bits);
 }
 
-int kvm_unmap(struct engine_vm *vm, uint64_t gpa, uint64_t size, struct error *err)
+int kvm_unmap(struct engine_vm *e, uint64_t gpa, uint64_t size, struct error *err)
 {
+	struct kvm_vm *vm = kvm_vm(e);
 	int slot = find_slot(vm, gpa, size, err);
 	int r;
 
@@ -117,9 +119,9 @@ int kvm_unmap(struct engine_vm *vm, uint64_t gpa, uint64_t size, struct error *e
 }
 
 /* The kernel takes that of a new slot only. */
-int kvm_protect(struct engine_vm *vm, uint64_t gpa, uint64_t size, bool read_only,
-	struct error *err)
+int kvm_protect(struct engine_vm *e, uint64_t gpa, uint64_t size, bool read_only, struct error *err)
 {
+	struct kvm_vm *vm = kvm_vm(e);
 	int slot = find_slot(vm, gpa, size, err);
 	int r = slot < 0 ? slot : 0;
 	struct memory_region *region = &vm->region[slot < 0 ? 0 : slot];
@@ -145,8 +147,9 @@ int kvm_protect(struct engine_vm *vm, uint64_t gpa, uint64_t size, bool read_onl
 	return set_slot(vm, (unsigned)slot, size, err);
 }
 
-int kvm_door(struct engine_vm *vm, uint64_t gpa, uint64_t size, struct error *err)
+int kvm_door(struct engine_vm *e, uint64_t gpa, uint64_t size, struct error *err)
 {
+	struct kvm_vm *vm = kvm_vm(e);
 	int slot = find_slot(vm, gpa, size, err);
 	int r;
 
@@ -156,8 +159,9 @@ int kvm_door(struct engine_vm *vm, uint64_t gpa, uint64_t size, struct error *er
 	return r ? r : set_slot(vm, (unsigned)slot, size, err);
 }
 
-void kvm_log_collect(struct engine_vm *vm, const struct memory_region *part)
+void kvm_log_collect(struct engine_vm *e, const struct memory_region *part)
 {
+	struct kvm_vm *vm = kvm_vm(e);
 	for (unsigned i = 0; i < REGIONS_MAX; i++)
 		if (vm->region[i].size && region_holds(&vm->region[i], part->gpa))
 			collect(vm, i);

@@ -17,7 +17,7 @@
 
 #define MSR_APIC_BASE 0x1b
 
-void kvm_vcpu_kick(struct engine_vcpu *vcpu, bool force)
+void kvm_kick(struct kvm_vcpu *vcpu, bool force)
 {
 	if (force)
 		atomic_store(&vcpu->forced, true);
@@ -28,14 +28,21 @@ void kvm_vcpu_kick(struct engine_vcpu *vcpu, bool force)
 	}
 }
 
-void kvm_vcpu_nmi(struct engine_vcpu *vcpu)
+void kvm_vcpu_kick(struct engine_vcpu *e, bool force)
 {
-	atomic_store(&vcpu->nmi, true);
-	kvm_vcpu_kick(vcpu, false);
+	kvm_kick(kvm_vcpu(e), force);
 }
 
-void kvm_vcpu_debug(struct engine_vcpu *vcpu, const struct engine_debug *debug)
+void kvm_vcpu_nmi(struct engine_vcpu *e)
 {
+	struct kvm_vcpu *vcpu = kvm_vcpu(e);
+	atomic_store(&vcpu->nmi, true);
+	kvm_kick(vcpu, false);
+}
+
+void kvm_vcpu_debug(struct engine_vcpu *e, const struct engine_debug *debug)
+{
+	struct kvm_vcpu *vcpu = kvm_vcpu(e);
 	struct kvm_guest_debug set = {0};
 
 	vcpu->debug = *debug;
@@ -58,13 +65,14 @@ void kvm_vcpu_debug(struct engine_vcpu *vcpu, const struct engine_debug *debug)
 	ioctl(vcpu->fd, KVM_SET_GUEST_DEBUG, &set);
 }
 
-bool kvm_vcpu_interruptible(struct engine_vcpu *vcpu)
+bool kvm_vcpu_interruptible(struct engine_vcpu *e)
 {
+	struct kvm_vcpu *vcpu = kvm_vcpu(e);
 	return vcpu->run->if_flag;
 }
 
 /* KVM_EXIT_DEBUG comes after each instruction when breakpoints are looked for by stepping. */
-static bool debug_wanted(const struct engine_vcpu *vcpu)
+static bool debug_wanted(const struct kvm_vcpu *vcpu)
 {
 	const struct engine_debug *d = &vcpu->debug;
 
@@ -76,7 +84,7 @@ static bool debug_wanted(const struct engine_vcpu *vcpu)
 	return false;
 }
 
-static void serve_io(struct engine_vcpu *vcpu)
+static void serve_io(struct kvm_vcpu *vcpu)
 {
 	const struct engine_callbacks *cb = vcpu->vm->callbacks;
 	struct kvm_run *run = vcpu->run;
@@ -97,7 +105,7 @@ static void serve_io(struct engine_vcpu *vcpu)
 }
 
 /* KVM hands over up to 8 bytes, of any number where an access crosses a page. */
-static void serve_mmio(struct engine_vcpu *vcpu)
+static void serve_mmio(struct kvm_vcpu *vcpu)
 {
 	const struct engine_callbacks *cb = vcpu->vm->callbacks;
 	struct kvm_run *run = vcpu->run;
@@ -117,7 +125,7 @@ static void serve_mmio(struct engine_vcpu *vcpu)
 	}
 }
 
-static void serve_msr(struct engine_vcpu *vcpu, bool write)
+static void serve_msr(struct kvm_vcpu *vcpu, bool write)
 {
 	const struct engine_callbacks *cb = vcpu->vm->callbacks;
 	struct kvm_run *run = vcpu->run;
@@ -137,7 +145,7 @@ static void serve_msr(struct engine_vcpu *vcpu, bool write)
 }
 
 /* What waits for the vCPU goes in, or asks KVM to say when it can. */
-static void inject(struct engine_vcpu *vcpu)
+static void inject(struct kvm_vcpu *vcpu)
 {
 	const struct engine_callbacks *cb = vcpu->vm->callbacks;
 	struct kvm_run *run = vcpu->run;
@@ -161,7 +169,7 @@ static void inject(struct engine_vcpu *vcpu)
 	run->request_interrupt_window = vector >= 0;
 }
 
-static enum engine_exit fail(struct engine_vcpu *vcpu, struct error *err)
+static enum engine_exit fail(struct kvm_vcpu *vcpu, struct error *err)
 {
 	struct kvm_run *run = vcpu->run;
 	struct kvm_regs regs = {0};
@@ -189,7 +197,7 @@ static enum engine_exit fail(struct engine_vcpu *vcpu, struct error *err)
 }
 
 /* Serves the exit. False: KVM_RUN goes on; true: *exit is why not. */
-static bool serve(struct engine_vcpu *vcpu, enum engine_exit *exit, struct error *err)
+static bool serve(struct kvm_vcpu *vcpu, enum engine_exit *exit, struct error *err)
 {
 	struct kvm_run *run = vcpu->run;
 	unsigned reason = run->exit_reason;
@@ -236,7 +244,7 @@ static bool serve(struct engine_vcpu *vcpu, enum engine_exit *exit, struct error
 }
 
 /* One KVM_RUN. 0, -EINTR, or another negative errno. */
-static int enter(struct engine_vcpu *vcpu)
+static int enter(struct kvm_vcpu *vcpu)
 {
 	const struct engine_callbacks *cb = vcpu->vm->callbacks;
 	struct kvm_run *run = vcpu->run;
@@ -252,7 +260,7 @@ static int enter(struct engine_vcpu *vcpu)
 	return rc;
 }
 
-static void first_run(struct engine_vcpu *vcpu)
+static void first_run(struct kvm_vcpu *vcpu)
 {
 	sigset_t kick;
 
@@ -262,8 +270,9 @@ static void first_run(struct engine_vcpu *vcpu)
 	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
 }
 
-enum engine_exit kvm_vcpu_run(struct engine_vcpu *vcpu, struct error *err)
+enum engine_exit kvm_vcpu_run(struct engine_vcpu *e, struct error *err)
 {
+	struct kvm_vcpu *vcpu = kvm_vcpu(e);
 	struct kvm_run *run = vcpu->run;
 	enum engine_exit exit = ENGINE_EXIT_INTERRUPTED;
 

@@ -60,14 +60,14 @@ static const struct msr_field msr_fields[] = {
 
 _Static_assert(sizeof(struct kvm_msrs) == offsetof(struct kvm_one_msr, entry), "layout");
 
-int kvm_msr_set(struct engine_vcpu *vcpu, uint32_t msr, uint64_t value)
+int kvm_msr_set(struct kvm_vcpu *vcpu, uint32_t msr, uint64_t value)
 {
 	struct kvm_one_msr one = {.nmsrs = 1, .entry = {.index = msr, .data = value}};
 
 	return ioctl(vcpu->fd, KVM_SET_MSRS, &one) == 1 ? 0 : -EINVAL;
 }
 
-uint64_t kvm_msr_get(struct engine_vcpu *vcpu, uint32_t msr)
+uint64_t kvm_msr_get(struct kvm_vcpu *vcpu, uint32_t msr)
 {
 	struct kvm_one_msr one = {.nmsrs = 1, .entry.index = msr};
 
@@ -132,7 +132,7 @@ static struct kvm_device_attr tsc_offset_attr(int64_t *offset)
 	};
 }
 
-static void get_events(struct engine_vcpu *vcpu, struct cpu_state *state)
+static void get_events(struct kvm_vcpu *vcpu, struct cpu_state *state)
 {
 	struct kvm_vcpu_events e = {0};
 
@@ -156,8 +156,9 @@ static void get_events(struct engine_vcpu *vcpu, struct cpu_state *state)
 	state->nmi_pending = e.nmi.pending || e.nmi.injected || atomic_load(&vcpu->nmi);
 }
 
-void kvm_vcpu_get_state(struct engine_vcpu *vcpu, struct cpu_state *state)
+void kvm_vcpu_get_state(struct engine_vcpu *e, struct cpu_state *state)
 {
+	struct kvm_vcpu *vcpu = kvm_vcpu(e);
 	struct kvm_regs regs = {0};
 	struct kvm_sregs s = {0};
 	struct kvm_debugregs d = {0};
@@ -205,7 +206,7 @@ void kvm_vcpu_get_state(struct engine_vcpu *vcpu, struct cpu_state *state)
 	get_events(vcpu, state);
 }
 
-static int set_sregs(struct engine_vcpu *vcpu, const struct cpu_state *state)
+static int set_sregs(struct kvm_vcpu *vcpu, const struct cpu_state *state)
 {
 	struct kvm_sregs s = {
 		.es = segment_set(&state->seg[SEG_ES]),
@@ -233,7 +234,7 @@ static int set_sregs(struct engine_vcpu *vcpu, const struct cpu_state *state)
 	return ioctl(vcpu->fd, KVM_SET_SREGS, &s) < 0 ? -errno : 0;
 }
 
-static int set_events(struct engine_vcpu *vcpu, const struct cpu_state *state)
+static int set_events(struct kvm_vcpu *vcpu, const struct cpu_state *state)
 {
 	const struct cpu_event *event = &state->event;
 	struct kvm_vcpu_events e = {
@@ -260,7 +261,7 @@ static int set_events(struct engine_vcpu *vcpu, const struct cpu_state *state)
 	return ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &e) < 0 ? -errno : 0;
 }
 
-static void set_tsc(struct engine_vcpu *vcpu, int64_t offset)
+static void set_tsc(struct kvm_vcpu *vcpu, int64_t offset)
 {
 	struct kvm_device_attr attr = tsc_offset_attr(&offset);
 
@@ -268,8 +269,9 @@ static void set_tsc(struct engine_vcpu *vcpu, int64_t offset)
 		kvm_msr_set(vcpu, MSR_TSC, __rdtsc() + offset);
 }
 
-int kvm_vcpu_set_state(struct engine_vcpu *vcpu, const struct cpu_state *state, struct error *err)
+int kvm_vcpu_set_state(struct engine_vcpu *e, const struct cpu_state *state, struct error *err)
 {
+	struct kvm_vcpu *vcpu = kvm_vcpu(e);
 	struct kvm_regs regs = {.rip = state->rip, .rflags = state->rflags | 2};
 	struct kvm_debugregs d = {.dr6 = state->dr6, .dr7 = state->dr7};
 	struct kvm_xcrs x = {.nr_xcrs = 1, .xcrs[0].value = state->xcr0};

@@ -54,7 +54,7 @@ static int check_capabilities(int kvm, struct error *err)
 }
 
 /* What is used where it is there, and done without where it is not. */
-static void probe_extras(struct engine_vm *vm)
+static void probe_extras(struct kvm_vm *vm)
 {
 	int debug = ioctl(vm->kvm, KVM_CHECK_EXTENSION, KVM_CAP_SET_GUEST_DEBUG2);
 
@@ -63,7 +63,7 @@ static void probe_extras(struct engine_vm *vm)
 }
 
 /* Makes the machine's MSRs exits, and all that KVM does not know too. */
-static int filter_msrs(struct engine_vm *vm, struct error *err)
+static int filter_msrs(struct kvm_vm *vm, struct error *err)
 {
 	struct kvm_enable_cap cap = {
 		.cap = KVM_CAP_X86_USER_SPACE_MSR,
@@ -88,7 +88,7 @@ static int filter_msrs(struct engine_vm *vm, struct error *err)
 	return 0;
 }
 
-static void vm_destroy(struct engine_vm *vm)
+static void destroy_vm(struct kvm_vm *vm)
 {
 	if (!vm)
 		return;
@@ -106,7 +106,7 @@ static int vm_create(const struct engine_vm_config *config, struct engine_vm **o
 {
 	struct sigaction action = {.sa_handler = kick_handler};
 	uint64_t identity = KVM_IDENTITY_MAP_GPA;
-	struct engine_vm *vm = calloc(1, sizeof *vm);
+	struct kvm_vm *vm = calloc(1, sizeof *vm);
 	int rc, size;
 
 	*out = NULL;
@@ -146,18 +146,18 @@ static int vm_create(const struct engine_vm_config *config, struct engine_vm **o
 	if (rc)
 		goto fail;
 	sigaction(KVM_KICK_SIGNAL, &action, NULL);
-	*out = vm;
+	*out = (struct engine_vm *)vm;
 	return 0;
 fail:
-	vm_destroy(vm);
+	destroy_vm(vm);
 	return rc;
 }
 
-static void vm_written(struct engine_vm *vm, uint64_t gpa, uint64_t size)
+static void vm_written(struct engine_vm *e, uint64_t gpa, uint64_t size)
 {
 }
 
-static void vcpu_destroy(struct engine_vcpu *vcpu)
+static void destroy_vcpu(struct kvm_vcpu *vcpu)
 {
 	if (!vcpu)
 		return;
@@ -171,7 +171,7 @@ static void vcpu_destroy(struct engine_vcpu *vcpu)
 }
 
 /* The rate goes with a guest that moves; scaling it is not something that all processors can. */
-static int check_tsc(struct engine_vcpu *vcpu, struct error *err)
+static int check_tsc(struct kvm_vcpu *vcpu, struct error *err)
 {
 	int64_t wanted = vcpu->vm->cpuid->tsc_khz, khz = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
 
@@ -182,10 +182,11 @@ static int check_tsc(struct engine_vcpu *vcpu, struct error *err)
 		(long long)wanted, (long long)khz);
 }
 
-static int vcpu_create(struct engine_vm *vm, unsigned index, struct engine_vcpu **out,
+static int vcpu_create(struct engine_vm *e, unsigned index, struct engine_vcpu **out,
 	struct error *err)
 {
-	struct engine_vcpu *vcpu = calloc(1, sizeof *vcpu);
+	struct kvm_vm *vm = kvm_vm(e);
+	struct kvm_vcpu *vcpu = calloc(1, sizeof *vcpu);
 	int rc;
 
 	*out = NULL;
@@ -214,15 +215,16 @@ static int vcpu_create(struct engine_vm *vm, unsigned index, struct engine_vcpu 
 	if (rc)
 		goto fail;
 	vm->vcpu[index] = vcpu;
-	*out = vcpu;
+	*out = (struct engine_vcpu *)vcpu;
 	return 0;
 fail:
-	vcpu_destroy(vcpu);
+	destroy_vcpu(vcpu);
 	return rc;
 }
 
-static int vcpu_translate(struct engine_vcpu *vcpu, uint64_t gva, uint64_t *gpa)
+static int vcpu_translate(struct engine_vcpu *e, uint64_t gva, uint64_t *gpa)
 {
+	struct kvm_vcpu *vcpu = kvm_vcpu(e);
 	struct kvm_translation t = {.linear_address = gva};
 
 	if (ioctl(vcpu->fd, KVM_TRANSLATE, &t) < 0 || !t.valid)
@@ -231,8 +233,9 @@ static int vcpu_translate(struct engine_vcpu *vcpu, uint64_t gva, uint64_t *gpa)
 	return 0;
 }
 
-static void vm_stats(struct engine_vm *vm, FILE *out)
+static void vm_stats(struct engine_vm *e, FILE *out)
 {
+	struct kvm_vm *vm = kvm_vm(e);
 	static const char *const name[KVM_EXIT_REASONS] = {
 		[KVM_EXIT_EXCEPTION] = "exception",
 		[KVM_EXIT_IO] = "io",
@@ -256,6 +259,16 @@ static void vm_stats(struct engine_vm *vm, FILE *out)
 			fprintf(out, "kvm_exit_%s %" PRIu64 "\n", name[i], vm->exits[i]);
 	fprintf(out, "kvm_interrupts %" PRIu64 "\n", vm->interrupts);
 	fprintf(out, "kvm_kicks %" PRIu64 "\n", vm->kicks);
+}
+
+static void vm_destroy(struct engine_vm *e)
+{
+	destroy_vm(kvm_vm(e));
+}
+
+static void vcpu_destroy(struct engine_vcpu *e)
+{
+	destroy_vcpu(kvm_vcpu(e));
 }
 
 const struct engine engine_kvm = {

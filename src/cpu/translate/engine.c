@@ -18,13 +18,16 @@
 #define CODE_CACHE_SIZE (256u << 20) /* unless the owner says otherwise */
 #define HWCAP2_FSGSBASE 2u
 
-struct engine_vm {
-	struct translate_vm vm;
-};
+/* What engine.h's users hold. */
+static struct translate_vm *vm_of(struct engine_vm *e)
+{
+	return (struct translate_vm *)e;
+}
 
-struct engine_vcpu {
-	struct translate_vcpu p;
-};
+static struct translate_vcpu *vcpu_of(struct engine_vcpu *e)
+{
+	return (struct translate_vcpu *)e;
+}
 
 static int probe(struct error *err)
 {
@@ -47,7 +50,7 @@ static void *reserve(size_t size)
 
 static void vm_destroy(struct engine_vm *e)
 {
-	struct translate_vm *vm = &e->vm;
+	struct translate_vm *vm = vm_of(e);
 
 	cache_destroy(&vm->cache);
 	vm_unmap_all(vm);
@@ -58,66 +61,66 @@ static void vm_destroy(struct engine_vm *e)
 static int vm_create(const struct engine_vm_config *config, struct engine_vm **out,
 	struct error *err)
 {
-	struct engine_vm *e = calloc(1, sizeof *e);
+	struct translate_vm *vm = calloc(1, sizeof *vm);
 	struct cpuid_source source;
 	int r;
 
-	if (!e)
+	if (!vm)
 		return error_set(err, ENOMEM, "no memory for the guest");
-	e->vm.config = *config;
-	xsave_layout(&e->vm.layout, config->cpuid);
-	e->vm.cache.fd = -1;
-	e->vm.host_cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
-	e->vm.has_fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
+	vm->config = *config;
+	xsave_layout(&vm->layout, config->cpuid);
+	vm->cache.fd = -1;
+	vm->host_cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+	vm->has_fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
 	cpuid_host_source(&source);
-	r = translate_host(&e->vm.host, &source, err);
+	r = translate_host(&vm->host, &source, err);
 	if (!r)
-		r = cache_create(&e->vm.cache,
+		r = cache_create(&vm->cache,
 			config->code_cache ? config->code_cache : CODE_CACHE_SIZE,
 			config->sight && config->sight->perf_map, err);
-	e->vm.cache.adx = e->vm.host.has_adx;
+	vm->cache.adx = vm->host.has_adx;
 	if (!r)
 		r = signal_setup(err);
 	if (!r)
 		r = sight_setup(config->sight, err);
-	hostmap_pool_init(&e->vm, config->no_windows ? HOSTMAP_NEVER : HOSTMAP_AUTO);
+	hostmap_pool_init(vm, config->no_windows ? HOSTMAP_NEVER : HOSTMAP_AUTO);
 	if (r) {
-		vm_destroy(e);
+		vm_destroy((struct engine_vm *)vm);
 		return r;
 	}
-	*out = e;
+	*out = (struct engine_vm *)vm;
 	return 0;
 }
 
 static int map(struct engine_vm *e, const struct memory_region *region, struct error *err)
 {
-	return vm_map(&e->vm, region, err);
+	return vm_map(vm_of(e), region, err);
 }
 
 static int unmap(struct engine_vm *e, uint64_t gpa, uint64_t size, struct error *err)
 {
-	return vm_unmap(&e->vm, gpa, size, err);
+	return vm_unmap(vm_of(e), gpa, size, err);
 }
 
 static int protect(struct engine_vm *e, uint64_t gpa, uint64_t size, bool read_only,
 	struct error *err)
 {
-	return vm_protect(&e->vm, gpa, size, read_only, err);
+	return vm_protect(vm_of(e), gpa, size, read_only, err);
 }
 
 static int door(struct engine_vm *e, uint64_t gpa, uint64_t size, struct error *err)
 {
-	return vm_door(&e->vm, gpa, size, err);
+	return vm_door(vm_of(e), gpa, size, err);
 }
 
 static void log_rearm(struct engine_vm *e, const struct memory_region *part)
 {
-	vm_log_rearm(&e->vm, part);
+	vm_log_rearm(vm_of(e), part);
 }
 
 static void vm_written(struct engine_vm *e, uint64_t gpa, uint64_t size)
 {
-	cache_invalidate(&e->vm, gpa, size);
+	cache_invalidate(vm_of(e), gpa, size);
 }
 
 static void vm_stats(struct engine_vm *e, FILE *out)
@@ -127,14 +130,14 @@ static void vm_stats(struct engine_vm *e, FILE *out)
 		COUNTERS(X)
 #undef X
 	};
-	struct cache *c = &e->vm.cache;
+	struct cache *c = &vm_of(e)->cache;
 	struct cache_use use;
 
 	for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
 		uint64_t sum = 0;
 
-		for (unsigned k = 0; k < e->vm.vcpus; k++)
-			sum += ((const uint64_t *)&e->vm.vcpu[k]->v->count)[i];
+		for (unsigned k = 0; k < vm_of(e)->vcpus; k++)
+			sum += ((const uint64_t *)&vm_of(e)->vcpu[k]->v->count)[i];
 		fprintf(out, "%-18s %llu\n", name[i], (unsigned long long)sum);
 	}
 	cache_usage(c, &use);
@@ -148,19 +151,19 @@ static void vm_stats(struct engine_vm *e, FILE *out)
 
 static void vm_sight(struct engine_vm *e)
 {
-	sight_report(&e->vm);
+	sight_report(vm_of(e));
 }
 
 static void vm_dump_block(struct engine_vm *e, uint64_t gpa, FILE *out)
 {
-	dump_blocks(&e->vm, gpa, out);
+	dump_blocks(vm_of(e), gpa, out);
 }
 
 /* --- vCPUs ---------------------------------------------------------------------------------- */
 
 static void vcpu_destroy(struct engine_vcpu *e)
 {
-	struct translate_vcpu *p = &e->p;
+	struct translate_vcpu *p = vcpu_of(e);
 	struct translate_vm *vm = p->v ? p->v->vm : NULL;
 
 	if (vm)
@@ -224,39 +227,39 @@ static void vcpu_init(struct vcpu *v, unsigned index)
 static int vcpu_create(struct engine_vm *e, unsigned index, struct engine_vcpu **out,
 	struct error *err)
 {
-	struct translate_vm *vm = &e->vm;
-	struct engine_vcpu *c;
+	struct translate_vm *vm = vm_of(e);
+	struct translate_vcpu *p;
 	int r;
 
 	if (index != vm->vcpus || index >= VM_VCPUS)
 		return error_set(err, EINVAL, "at most %u vCPUs", VM_VCPUS);
-	c = aligned_alloc(64, (sizeof *c + 63) & ~63ul);
-	if (!c)
+	p = aligned_alloc(64, (sizeof *p + 63) & ~63ul);
+	if (!p)
 		return error_set(err, ENOMEM, "no memory for a vCPU");
-	memset(c, 0, sizeof *c);
-	c->p.fd = -1;
-	r = vcpu_map(&c->p, vm, err);
+	memset(p, 0, sizeof *p);
+	p->fd = -1;
+	r = vcpu_map(p, vm, err);
 	if (r) {
-		vcpu_destroy(c);
+		vcpu_destroy((struct engine_vcpu *)p);
 		return r;
 	}
 	for (unsigned i = CTX_USER_FIRST; i < CTX_COUNT; i++)
-		c->p.context[i].hostmap =
-			hostmap_create(vm, (int64_t *)(c->p.context[i].base + CTX_HOSTMAP));
-	vcpu_init(c->p.v, index);
-	vm->vcpu[vm->vcpus++] = &c->p;
-	*out = c;
+		p->context[i].hostmap =
+			hostmap_create(vm, (int64_t *)(p->context[i].base + CTX_HOSTMAP));
+	vcpu_init(p->v, index);
+	vm->vcpu[vm->vcpus++] = p;
+	*out = (struct engine_vcpu *)p;
 	return 0;
 }
 
 static enum engine_exit vcpu_run(struct engine_vcpu *e, struct error *err)
 {
-	struct vcpu *v = e->p.v;
+	struct vcpu *v = vcpu_of(e)->v;
 	enum outcome out;
 
 	if (signal_thread_setup(v, err) || sight_thread_start(v, err))
 		return ENGINE_EXIT_ERROR;
-	e->p.running = true;
+	vcpu_of(e)->running = true;
 	irq_check_set(v, true);
 	v->tlb = NULL;
 	mode_update(v);
@@ -265,7 +268,7 @@ static enum engine_exit vcpu_run(struct engine_vcpu *e, struct error *err)
 		out = OUT_ERROR;
 	mem_settle(v);
 	vcpu_vectors_save(v);
-	e->p.running = false;
+	vcpu_of(e)->running = false;
 	switch (out) {
 	case OUT_INTERRUPTED:
 		return ENGINE_EXIT_INTERRUPTED;
@@ -287,32 +290,33 @@ static enum engine_exit vcpu_run(struct engine_vcpu *e, struct error *err)
 
 static void vcpu_kick(struct engine_vcpu *e, bool force)
 {
-	vcpu_interrupt(e->p.v, KICK_LOOK | (force ? KICK_LEAVE : 0));
+	vcpu_interrupt(vcpu_of(e)->v, KICK_LOOK | (force ? KICK_LEAVE : 0));
 }
 
 static void vcpu_nmi(struct engine_vcpu *e)
 {
-	__atomic_store_n(&e->p.v->cpu.nmi_pending, 1, __ATOMIC_SEQ_CST);
-	vcpu_interrupt(e->p.v, KICK_LOOK);
+	__atomic_store_n(&vcpu_of(e)->v->cpu.nmi_pending, 1, __ATOMIC_SEQ_CST);
+	vcpu_interrupt(vcpu_of(e)->v, KICK_LOOK);
 }
 
 static bool vcpu_interruptible(struct engine_vcpu *e)
 {
-	return e->p.v->cpu.rflags & FL_IF;
+	return vcpu_of(e)->v->cpu.rflags & FL_IF;
 }
 
 static void vcpu_get_state(struct engine_vcpu *e, struct cpu_state *state)
 {
-	image_begin(e->p.v);
-	*state = e->p.v->cpu;
+	image_begin(vcpu_of(e)->v);
+	*state = vcpu_of(e)->v->cpu;
 }
 
 static int vcpu_set_state(struct engine_vcpu *e, const struct cpu_state *state, struct error *err)
 {
-	struct vcpu *v = e->p.v;
+	struct vcpu *v = vcpu_of(e)->v;
 	const struct cpuid_policy *policy = vcpu_cpuid(v);
-	const char *wrong = xsave_check(state->xsave,
-		policy->xcr0 ? policy->xcr0 : XCR0_X87 | XCR0_SSE, e->p.v->vm->layout.mxcsr_mask);
+	const char *wrong =
+		xsave_check(state->xsave, policy->xcr0 ? policy->xcr0 : XCR0_X87 | XCR0_SSE,
+			vcpu_of(e)->v->vm->layout.mxcsr_mask);
 
 	if (wrong)
 		return error_set(err, EINVAL, "%s", wrong);
@@ -326,8 +330,8 @@ static int vcpu_set_state(struct engine_vcpu *e, const struct cpu_state *state, 
 
 static void vcpu_debug(struct engine_vcpu *e, const struct engine_debug *debug)
 {
-	e->p.v->debug = *debug;
-	mode_update(e->p.v);
+	vcpu_of(e)->v->debug = *debug;
+	mode_update(vcpu_of(e)->v);
 }
 
 static int vcpu_translate(struct engine_vcpu *e, uint64_t gva, uint64_t *gpa)
@@ -335,7 +339,7 @@ static int vcpu_translate(struct engine_vcpu *e, uint64_t gva, uint64_t *gpa)
 	struct walk w;
 	uint32_t error;
 
-	if (mmu_walk(e->p.v, gva, (struct walk_access){.peek = true}, &w, &error))
+	if (mmu_walk(vcpu_of(e)->v, gva, (struct walk_access){.peek = true}, &w, &error))
 		return -EFAULT;
 	*gpa = w.gpa;
 	return 0;
@@ -345,7 +349,7 @@ static int vcpu_translate(struct engine_vcpu *e, uint64_t gva, uint64_t *gpa)
 
 static bool vm_trim(struct engine_vm *e)
 {
-	return cache_trim(&e->vm, TRIM_BLOCKS);
+	return cache_trim(vm_of(e), TRIM_BLOCKS);
 }
 
 const struct engine engine_translate = {

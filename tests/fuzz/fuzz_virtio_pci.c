@@ -75,7 +75,7 @@ static void start_device(struct world *w, uint64_t bar, unsigned queues, uint32_
 
 static void take_step(struct world *w, const struct step *step)
 {
-	struct pci_device *dev = w->pci.slot[1 + (step->what >> 7)];
+	struct pci_device *dev = w->pci.at[1 + (step->what >> 7)][0];
 	unsigned size = 1u << (step->size & 3), bar = step->what & 64 ? 1 : 2;
 	uint64_t at = dev->bar[bar].mapped;
 

@@ -6,10 +6,6 @@
 #include "state/state.h"
 #include "virtio/device.h"
 
-#define STATUS_KNOWN                                                                  \
-	(VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_DRIVER_OK | VIRTIO_FEATURES_OK | \
-		VIRTIO_NEEDS_RESET | VIRTIO_FAILED)
-
 void virtio_quiet(struct virtio_device *dev, bool quiet)
 {
 	pthread_mutex_lock(&dev->lock);
@@ -85,7 +81,7 @@ void virtio_describe(struct virtio_device *dev, struct state *s)
 		state_fail(s, ENOTSUP,
 			"the guest uses what this %s does not offer (features %#llx)", dev->name,
 			(unsigned long long)(features & ~dev->offered));
-	state_require(s, !(status & ~STATUS_KNOWN), "a status that there is not");
+	state_require(s, !(status & ~VIRTIO_STATUS_KNOWN), "a status that there is not");
 	if (state_loading(s) && state_ok(s)) {
 		dev->features = features;
 		dev->status = status;

@@ -58,7 +58,7 @@ void virtio_set_status(struct virtio_device *dev, uint8_t status)
 		return;
 	}
 	/* Bits are only ever added; what needs a reset is ours to say. */
-	added = status & ~dev->status & ~VIRTIO_NEEDS_RESET;
+	added = status & VIRTIO_STATUS_KNOWN & ~dev->status & ~VIRTIO_NEEDS_RESET;
 	if ((added & VIRTIO_FEATURES_OK) && !features_acceptable(dev))
 		added &= ~VIRTIO_FEATURES_OK; /* the driver reads it back (3.1.1) */
 	if ((added & VIRTIO_DRIVER_OK) && !((dev->status | added) & VIRTIO_FEATURES_OK))

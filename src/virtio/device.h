@@ -36,6 +36,10 @@
 #define VIRTIO_FEATURES_OK 8u
 #define VIRTIO_NEEDS_RESET 64u
 #define VIRTIO_FAILED 128u
+/* All of them: others that a driver writes are not kept, or its guest could not be saved and loaded. */
+#define VIRTIO_STATUS_KNOWN                                                           \
+	(VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_DRIVER_OK | VIRTIO_FEATURES_OK | \
+		VIRTIO_NEEDS_RESET | VIRTIO_FAILED)
 
 /* Reserved feature bits (chapter 6) */
 #define VIRTIO_F_INDIRECT_DESC (1ull << 28)

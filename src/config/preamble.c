@@ -24,7 +24,7 @@ static bool is_line(const char *line, size_t size, const char *wanted)
 
 		if (isspace((unsigned char)c))
 			continue;
-		if (c != *wanted)
+		if (!*wanted || c != *wanted)
 			return false;
 		wanted++;
 	}

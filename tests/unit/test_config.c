@@ -14,6 +14,7 @@
 
 #include "base/io.h"
 #include "config/keys.h"
+#include "config/preamble.h"
 #include "config_rig.h"
 #include "protocol/fields.h"
 
@@ -233,6 +234,9 @@ static void test_preamble(void **state)
 	assert_string_equal(json_string_value(json_object_get(rig.config.kept, "device_model")),
 		"/usr/lib64/xen/bin/qemu-dm");
 	domain_config_free(&rig.config);
+	/* A zero byte is none of it. */
+	assert_int_equal(preamble_lines("import os, re\0\n", 15), 0);
+	assert_int_equal(preamble_lines("\0\n", 2), 0);
 	/* Without else, and with something else behind it */
 	snprintf(text, sizeof text, "%sname = 'a'; extra = arch_libdir", stock);
 	rig_good(&rig, text);

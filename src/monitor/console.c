@@ -19,9 +19,8 @@ struct reader {
 	struct reader *next;
 	uint8_t in[256]; /* read, not yet taken by the guest */
 	size_t start, end;
-	/* by the console's lock */
-	uint64_t at; /* the next byte to send, counted since the guest's start */
-	bool stuck;  /* nobody waits for it any more */
+	uint64_t at GUARDED_BY(console->lock); /* next byte to send, since the guest's start */
+	bool stuck GUARDED_BY(console->lock);  /* nobody waits for it any more */
 };
 
 struct console {
@@ -32,11 +31,11 @@ struct console {
 	void *ctx;
 	unsigned readers; /* the loop's thread */
 
-	struct mutex lock; /* all that follows */
+	struct mutex lock;
 	pthread_cond_t progress;
-	struct reader *reader; /* changed by the loop's thread only */
-	uint64_t total;        /* bytes that the guest ever said */
-	uint8_t history[CONSOLE_HISTORY];
+	struct reader *reader GUARDED_BY(lock); /* changed by the loop's thread only */
+	uint64_t total GUARDED_BY(lock);        /* bytes that the guest ever said */
+	uint8_t history[CONSOLE_HISTORY] GUARDED_BY(lock);
 };
 
 /* Out */

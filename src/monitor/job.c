@@ -26,10 +26,9 @@ struct guest_job {
 	struct loop_work reap, calling;
 	struct mutex lock;
 	pthread_cond_t changed;
-	/* by lock */
-	bool over;               /* run() has returned */
-	void (*call)(void *ctx); /* for the loop's thread */
-	void *call_ctx;
+	bool over GUARDED_BY(lock);               /* run() has returned */
+	void (*call)(void *ctx) GUARDED_BY(lock); /* for the loop's thread */
+	void *call_ctx GUARDED_BY(lock);
 	/* the thread's, until it is over */
 	int result;
 	struct error err;

@@ -15,7 +15,7 @@ struct nest {
 	const struct sandbox *sandbox; /* until it is ready */
 	struct mutex lock;
 	pthread_cond_t changed;
-	enum nest_state state; /* by lock */
+	enum nest_state state GUARDED_BY(lock);
 	int (*run)(void *ctx);
 	void *ctx;
 	int result;

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -56,7 +55,7 @@ static bool find(struct kvm_vm *vm, uint64_t at, struct page_door **door, uint64
 {
 	bool found = false;
 
-	pthread_mutex_lock(&vm->lock);
+	mutex_lock(&vm->lock);
 	for (unsigned i = 0; i < REGIONS_MAX && !found; i++) {
 		const struct memory_region *region = &vm->region[i];
 		uint64_t offset = at - (uintptr_t)region->host;
@@ -67,7 +66,7 @@ static bool find(struct kvm_vm *vm, uint64_t at, struct page_door **door, uint64
 		*page = region->door_page + offset / REGION_PAGE;
 		found = true;
 	}
-	pthread_mutex_unlock(&vm->lock);
+	mutex_unlock(&vm->lock);
 	return found;
 }
 
@@ -135,7 +134,6 @@ static int open_userfaultfd(void)
 static int start(struct kvm_vm *vm, struct error *err)
 {
 	struct uffdio_api api = {.api = UFFD_API};
-	sigset_t all, old;
 	int r;
 
 	vm->absent.fd = open_userfaultfd();
@@ -146,14 +144,11 @@ static int start(struct kvm_vm *vm, struct error *err)
 			"faults (/dev/userfaultfd)");
 	}
 	vm->absent.stop = eventfd(0, EFD_CLOEXEC);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = vm->absent.stop < 0 ? errno : pthread_create(&vm->absent.thread, NULL, bringer, vm);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	r = vm->absent.stop < 0 ? -errno : thread_start(&vm->absent.thread, 0, bringer, vm);
 	vm->absent.started = !r;
 	if (r)
 		kvm_absent_end(vm);
-	return r ? error_set(err, r, "KVM: memory that comes late: %s", strerror(r)) : 0;
+	return r ? error_set(err, -r, "KVM: memory that comes late: %s", strerror(-r)) : 0;
 }
 
 void kvm_absent_end(struct kvm_vm *vm)

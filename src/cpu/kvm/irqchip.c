@@ -73,7 +73,7 @@ static void apic_route(struct engine_vm *e, unsigned pin, uint64_t address, uint
 
 	if (pin >= KVM_PINS)
 		return;
-	pthread_mutex_lock(&vm->lock);
+	mutex_lock(&vm->lock);
 	while (at < routes->nr && routes->entry[at].gsi != pin)
 		at++;
 	if (address && at < routes->nr && !memcmp(&routes->entry[at], &entry, sizeof entry))
@@ -88,7 +88,7 @@ static void apic_route(struct engine_vm *e, unsigned pin, uint64_t address, uint
 	}
 	ioctl(vm->fd, KVM_SET_GSI_ROUTING, routes);
 out:
-	pthread_mutex_unlock(&vm->lock);
+	mutex_unlock(&vm->lock);
 }
 
 int kvm_notify_fd(struct engine_vm *e, uint64_t gpa, int fd, bool on)

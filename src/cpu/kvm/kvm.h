@@ -13,13 +13,13 @@
 #define DACH_CPU_KVM_KVM_H
 
 #include <linux/kvm.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "base/thread.h"
 #include "cpu/cpuid.h"
 #include "cpu/engine.h"
 
@@ -47,8 +47,8 @@ struct kvm_vm {
 	bool apics;     /* the local APICs are the kernel's */
 	bool any_write; /* eventfds on writes of any size */
 	unsigned debug; /* KVM_GUESTDBG_ flags that there are */
-	pthread_mutex_t lock;
-	struct kvm_routes routes; /* by lock */
+	struct mutex lock;
+	struct kvm_routes routes GUARDED_BY(lock);
 	struct memory_region
 		region[REGIONS_MAX]; /* by slot; size 0: free; by lock while vCPUs run */
 	struct kvm_vcpu *vcpu[KVM_VCPUS];

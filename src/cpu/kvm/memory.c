@@ -62,9 +62,9 @@ int kvm_map(struct engine_vm *e, const struct memory_region *region, struct erro
 		r = kvm_absent_watch(vm, region, err);
 	if (r)
 		return r;
-	pthread_mutex_lock(&vm->lock);
+	mutex_lock(&vm->lock);
 	vm->region[slot] = *region;
-	pthread_mutex_unlock(&vm->lock);
+	mutex_unlock(&vm->lock);
 	r = set_slot(vm, slot, region->size, err);
 	if (r)
 		vm->region[slot].size = 0;
@@ -112,9 +112,9 @@ int kvm_unmap(struct engine_vm *e, uint64_t gpa, uint64_t size, struct error *er
 	if (r)
 		return r;
 	kvm_absent_unwatch(vm, &vm->region[slot]);
-	pthread_mutex_lock(&vm->lock);
+	mutex_lock(&vm->lock);
 	vm->region[slot].size = 0;
-	pthread_mutex_unlock(&vm->lock);
+	mutex_unlock(&vm->lock);
 	return 0;
 }
 

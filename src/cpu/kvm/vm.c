@@ -97,7 +97,7 @@ static void destroy_vm(struct kvm_vm *vm)
 		close(vm->fd);
 	if (vm->kvm >= 0)
 		close(vm->kvm);
-	pthread_mutex_destroy(&vm->lock);
+	mutex_destroy(&vm->lock);
 	free(vm);
 }
 
@@ -113,7 +113,7 @@ static int vm_create(const struct engine_vm_config *config, struct engine_vm **o
 	if (!vm)
 		return error_set(err, ENOMEM, "KVM: out of memory");
 	vm->fd = vm->absent.fd = vm->absent.stop = -1;
-	pthread_mutex_init(&vm->lock, NULL);
+	mutex_init(&vm->lock);
 	vm->vcpus = config->vcpus;
 	vm->cpuid = config->cpuid;
 	vm->callbacks = config->callbacks;

@@ -10,7 +10,7 @@
 void page_door_init(struct page_door *door, uint8_t *host, uint64_t size)
 {
 	*door = (struct page_door){.pages = size / REGION_PAGE, .host = host};
-	pthread_mutex_init(&door->lock, NULL);
+	mutex_init(&door->lock);
 	pthread_cond_init(&door->came, NULL);
 }
 
@@ -22,7 +22,7 @@ void page_door_destroy(struct page_door *door)
 	free(door->kept);
 	page_door_end_lazy(door);
 	pthread_cond_destroy(&door->came);
-	pthread_mutex_destroy(&door->lock);
+	mutex_destroy(&door->lock);
 }
 
 static size_t words(const struct page_door *door)
@@ -66,14 +66,14 @@ int page_door_log(struct page_door *door, enum page_log who, bool on, struct err
 {
 	int r = 0;
 
-	pthread_mutex_lock(&door->lock);
+	mutex_lock(&door->lock);
 	free(door->log[who]);
 	door->log[who] = NULL;
 	if (on)
 		r = start_log(door, who, err);
 	if (!anybody_asks(door))
 		__atomic_store_n(&door->written, NULL, __ATOMIC_SEQ_CST);
-	pthread_mutex_unlock(&door->lock);
+	mutex_unlock(&door->lock);
 	return r;
 }
 
@@ -130,7 +130,7 @@ void engine_log_read(const struct engine *engine, struct engine_vm *vm,
 
 	if (!door)
 		return;
-	pthread_mutex_lock(&door->lock);
+	mutex_lock(&door->lock);
 	if (door->log[who]) {
 		if (engine->vm_log_collect)
 			engine->vm_log_collect(vm, region);
@@ -138,7 +138,7 @@ void engine_log_read(const struct engine *engine, struct engine_vm *vm,
 			engine->vm_log_rearm(vm, region);
 		give(door->log[who], first, end, bitmap, at);
 	}
-	pthread_mutex_unlock(&door->lock);
+	mutex_unlock(&door->lock);
 }
 
 /* --- here ------------------------------------------------------------------------------------- */
@@ -211,16 +211,16 @@ static int bring_run(struct page_door *door, uint64_t first, uint64_t count)
 	return r;
 }
 
-/* With the lock, which is dropped meanwhile. */
-static int bring_page(struct page_door *door, uint64_t page)
+/* The lock is dropped meanwhile. */
+static int bring_page(struct page_door *door, uint64_t page) REQUIRES(door->lock)
 {
 	uint64_t first, end;
 	int r;
 
 	claim(door, page, &first, &end);
-	pthread_mutex_unlock(&door->lock);
+	mutex_unlock(&door->lock);
 	r = bring_run(door, first, end - first);
-	pthread_mutex_lock(&door->lock);
+	mutex_lock(&door->lock);
 	for (uint64_t i = first; i < end; i++) {
 		if (!r)
 			page_bit_set(door->here, i);
@@ -237,13 +237,13 @@ int page_door_bring(struct page_door *door, uint64_t first, uint64_t count)
 	for (uint64_t i = first; i < first + count && !r; i++) {
 		if (page_door_is_here(door, i))
 			continue;
-		pthread_mutex_lock(&door->lock);
+		mutex_lock(&door->lock);
 		while (!r && !page_bit(door->here, i))
 			if (page_bit(door->coming, i))
-				pthread_cond_wait(&door->came, &door->lock);
+				mutex_wait(&door->lock, &door->came);
 			else
 				r = bring_page(door, i);
-		pthread_mutex_unlock(&door->lock);
+		mutex_unlock(&door->lock);
 	}
 	return r;
 }

@@ -17,11 +17,11 @@
 #ifndef DACH_CPU_PAGE_DOOR_H
 #define DACH_CPU_PAGE_DOOR_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/thread.h"
 
 struct engine;
 struct engine_vm;
@@ -43,7 +43,7 @@ struct page_door {
 	uint64_t *written; /* bits; NULL: nobody asks */
 	uint64_t *here;    /* bits; NULL: all are */
 
-	pthread_mutex_t lock;     /* of what follows, and of who reads the log */
+	struct mutex lock;        /* of what follows, and of who reads the log */
 	uint64_t *log[PAGE_LOGS]; /* each one's: written and not yet read; NULL: does not ask */
 	uint64_t *taken;          /* what has just been taken out of `written` */
 	uint64_t *kept;           /* memory of `written`, until the end */

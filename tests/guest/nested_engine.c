@@ -532,8 +532,9 @@ static void test_notify(struct test *t)
 /* What tests/unit/test_engine_memory.c does with the translator. */
 static int memory(const struct engine *engine)
 {
-	const struct guest_kind kernel = {engine, 1, false, NULL},
-				program = {engine, 1, true, NULL}, two = {engine, 2, false, NULL};
+	const struct guest_kind kernel = {.engine = engine, .cpus = 1},
+				program = {.engine = engine, .cpus = 1, .user = true},
+				two = {.engine = engine, .cpus = 2};
 	unsigned failures = check_refused(engine);
 
 	for (uint64_t seed = 1; seed <= 2; seed++)

@@ -412,6 +412,7 @@ unsigned check_map_rounds(const struct guest_kind *kind, unsigned rounds, uint64
 		printf("%u pages too many in the log\n", w->too_many);
 	else
 		EXPECT(&w->g, w->too_many == 0);
+	EXPECT(&w->g, !kind->uses || guest_counter(&w->g, kind->uses) > rounds);
 	failures = w->g.failures;
 	guest_destroy(&w->g);
 	for (unsigned b = 0; b < BANKS; b++) {
@@ -472,5 +473,58 @@ unsigned check_refused(const struct engine *engine)
 	EXPECT(&g, made == REGIONS_MAX - 1); /* beside RAM */
 	guest_destroy(&g);
 	guest_file_close(&file);
+	return g.failures;
+}
+
+#define TORN (AREA + AREA_LARGE)
+
+static uint64_t call_torn(struct guest *g)
+{
+	g->script[0][0] = (struct guest_step){.op = GUEST_CALL, .address = TORN + 0xffb};
+	g->script[0][1] = (struct guest_step){0};
+	guest_run(g);
+	EXPECT(g, g->exit[0] == ENGINE_EXIT_HALT);
+	return g->script[0][0].value;
+}
+
+/*
+ * An instruction that goes on where nothing is reads ones there, for the translator; and is another
+ * when something comes to be there, or goes.
+ */
+unsigned check_torn(const struct guest_kind *kind)
+{
+	/* jmp [rdi + ...f105], of whose displacement the last byte is in the next page: ff or 00 */
+	static const uint8_t jump[] = {0xff, 0xa7, 0x05, 0xf1, 0xff};
+	struct memory_region pages = guest_file(3 * PAGE, 0), part[3];
+	const uint64_t at[3] = {TORN, TORN + PAGE, TORN + 0x1000000},
+		       to[2] = {TORN + 0x180, TORN + 0x190};
+	const uint64_t code[2] = {code_for(1), code_for(2)};
+	struct error err = {0};
+	struct guest g;
+
+	if (!guest_create(&g, kind))
+		return 1;
+	memcpy(pages.host + 0xffb, jump, sizeof jump);
+	memcpy(pages.host + 0x100, &to[0], 8);
+	memcpy(pages.host + 0x180, &code[0], 8);
+	memcpy(pages.host + 0x190, &code[1], 8);
+	memcpy(pages.host + 2 * PAGE + 0x100, &to[1], 8);
+	for (unsigned i = 0; i < 3; i++) {
+		part[i] = pages;
+		part[i].gpa = at[i];
+		part[i].size = PAGE;
+		part[i].host += i * PAGE;
+		part[i].offset += i * PAGE;
+		if (i != 1)
+			EXPECT(&g, kind->engine->vm_map(g.vm, &part[i], &err) == 0);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		EXPECT(&g, call_torn(&g) == 1);
+		EXPECT(&g, kind->engine->vm_map(g.vm, &part[1], &err) == 0);
+		EXPECT(&g, call_torn(&g) == 2);
+		EXPECT(&g, kind->engine->vm_unmap(g.vm, at[1], PAGE, &err) == 0);
+	}
+	guest_destroy(&g);
+	guest_file_close(&pages);
 	return g.failures;
 }

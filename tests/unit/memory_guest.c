@@ -241,7 +241,7 @@ static void make_tables(struct guest *g)
 	put(g, PDPT + 8, (DIRECTORY + 0x1000) | TABLE_BITS);
 	for (unsigned i = 0; i < RAM_SIZE >> 21; i++)
 		put(g, DIRECTORY + 8 * i, (uint64_t)i << 21 | 0x80 | TABLE_BITS);
-	for (unsigned i = 0; i < AREA_SIZE >> 21; i++)
+	for (unsigned i = 0; i < AREA_REACHED >> 21; i++)
 		if (i < AREA_LARGE >> 21)
 			put(g, DIRECTORY + 0x1000 + 8 * i, (TABLES + 0x1000 * i) | TABLE_BITS);
 		else

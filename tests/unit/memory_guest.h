@@ -18,6 +18,7 @@
 #define AREA 0x40000000u     /* where memory comes and goes: mapped by 4 KiB pages ... */
 #define AREA_LARGE 0x800000u /* ... and from here on in it by 2 MiB pages */
 #define AREA_SIZE 0x1000000u
+#define AREA_REACHED 0x2000000u /* the guest's page tables go on so far */
 #define GUEST_CPUS 2u
 #define SCRIPT_STEPS 256u
 
@@ -58,6 +59,7 @@ struct guest_kind {
 	unsigned cpus;
 	bool user;                        /* scripts run at CPL 3 */
 	void (*prepare)(struct guest *g); /* before the first vCPU is made; or NULL */
+	const char *uses;                 /* a counter that is not to stay 0; or NULL */
 };
 
 #define EXPECT(g, condition) guest_expect(g, condition, #condition, __FILE__, __LINE__)
@@ -92,6 +94,7 @@ void guest_file_close(struct memory_region *region);
 /* memory_checks.c: regions that come and go, and who writes them. */
 unsigned check_refused(const struct engine *engine);
 unsigned check_map_rounds(const struct guest_kind *kind, unsigned rounds, uint64_t seed);
+unsigned check_torn(const struct guest_kind *kind);
 /* door_checks.c: a copy that is kept up while the guest writes, for so many turns; pages that come late. */
 unsigned check_copy(const struct guest_kind *kind, unsigned turns);
 unsigned check_lazy(const struct guest_kind *kind, unsigned cluster);

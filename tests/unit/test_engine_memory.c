@@ -15,15 +15,22 @@ static void always_windows(struct guest *g)
 	((struct translate_vm *)g->vm)->pool.policy = HOSTMAP_ALWAYS;
 }
 
-static const struct guest_kind kernel = {&engine_translate, 1, false, NULL},
-			       program = {&engine_translate, 1, true, NULL},
-			       windows = {&engine_translate, 1, true, always_windows},
-			       two = {&engine_translate, 2, false, NULL},
-			       two_windows = {&engine_translate, 2, true, always_windows};
+static const struct guest_kind kernel = {.engine = &engine_translate, .cpus = 1},
+			       program = {.engine = &engine_translate, .cpus = 1, .user = true},
+			       windows = {&engine_translate, 1, true, always_windows, "window_map"},
+			       two = {.engine = &engine_translate, .cpus = 2},
+			       two_windows = {&engine_translate, 2, true, always_windows,
+				       "window_map"};
 
 static void refused(void **state)
 {
 	assert_int_equal(check_refused(&engine_translate), 0);
+}
+
+static void torn(void **state)
+{
+	assert_int_equal(check_torn(&kernel), 0);
+	assert_int_equal(check_torn(&windows), 0);
 }
 
 static void map_rounds(void **state)
@@ -76,6 +83,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(refused),
+		cmocka_unit_test(torn),
 		cmocka_unit_test(map_rounds),
 		cmocka_unit_test(map_rounds_with_windows),
 		cmocka_unit_test(map_rounds_of_two_processors),

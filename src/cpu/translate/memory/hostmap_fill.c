@@ -288,7 +288,7 @@ void hostmap_demote(struct vcpu *v, const uint8_t *host_page)
 				demote_in(w,
 					entry_of(r, r->gpa + (uint64_t)(host_page - r->host),
 						false)))
-				v->count.hostmap_demote++;
+				v->count.window_demote++;
 		}
 	lock_drop(&vm->pool.lock);
 }

@@ -105,8 +105,8 @@ void memory_end_lazy(struct memory *mem, struct page_door *door);
 int memory_bring(struct memory *mem, uint64_t gpa, uint64_t size);
 
 /*
- * The host address of len bytes at gpa, or NULL unless all of them are memory that may be written,
- * of one region. len 0 gives NULL. Valid while that is there: for RAM, mostly until
+ * The host address of len bytes at gpa, or NULL unless all of them are memory that may be written
+ * and lie side by side here (those of one region do). len 0 gives NULL. Valid while that is there: for RAM, mostly until
  * memory_destroy(). Whoever writes through it calls memory_written() after.
  * The guest may change the bytes at any time: read each value once.
  */

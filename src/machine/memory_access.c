@@ -5,7 +5,7 @@
 
 #include "machine/memory_internal.h"
 
-/* What is known of gpa, up to `room` bytes on; false: no memory is there. */
+/* What is known of gpa, up to `room` bytes on. */
 struct memory_spot {
 	uint8_t *host;
 	uint64_t room;
@@ -14,36 +14,59 @@ struct memory_spot {
 	uint64_t page; /* of the door */
 };
 
-static bool find(const struct memory *mem, uint64_t gpa, struct memory_spot *spot)
+/* Copied piece by piece: it may be changing, see memory_map.c. */
+static struct memory_region load(const struct memory_region *from)
+{
+	return (struct memory_region){.gpa = __atomic_load_n(&from->gpa, __ATOMIC_ACQUIRE),
+		.size = __atomic_load_n(&from->size, __ATOMIC_ACQUIRE),
+		.host = __atomic_load_n(&from->host, __ATOMIC_ACQUIRE),
+		.read_only = __atomic_load_n(&from->read_only, __ATOMIC_ACQUIRE),
+		.door = __atomic_load_n(&from->door, __ATOMIC_ACQUIRE),
+		.door_page = __atomic_load_n(&from->door_page, __ATOMIC_ACQUIRE)};
+}
+
+/* Is b what follows a, for the guest and here? Regions that were split are one again for who looks. */
+static bool adjoin(const struct memory_region *a, const struct memory_region *b)
+{
+	return b->gpa == a->gpa + a->size && b->host == a->host + a->size &&
+		b->read_only == a->read_only && b->door == a->door &&
+		b->door_page == a->door_page + a->size / REGION_PAGE;
+}
+
+/* False: no memory is there. `room` need not be more than len. */
+static bool find(const struct memory *mem, uint64_t gpa, uint64_t len, struct memory_spot *spot)
 {
 	unsigned count = __atomic_load_n(&mem->regions, __ATOMIC_ACQUIRE);
 
 	for (unsigned i = 0; i < count && i < REGIONS_MAX; i++) {
-		const struct memory_region *region = &mem->region[i];
-		uint64_t offset = gpa - __atomic_load_n(&region->gpa, __ATOMIC_ACQUIRE);
-		uint64_t size = __atomic_load_n(&region->size, __ATOMIC_ACQUIRE);
+		struct memory_region region = load(&mem->region[i]), next;
+		uint64_t offset = gpa - region.gpa;
 
-		if (offset >= size)
+		if (!region_holds(&region, gpa))
 			continue;
-		spot->host = __atomic_load_n(&region->host, __ATOMIC_ACQUIRE) + offset;
-		spot->room = size - offset;
-		spot->read_only = __atomic_load_n(&region->read_only, __ATOMIC_ACQUIRE);
-		spot->door = __atomic_load_n(&region->door, __ATOMIC_ACQUIRE);
-		spot->page = __atomic_load_n(&region->door_page, __ATOMIC_ACQUIRE) +
-			offset / REGION_PAGE;
+		*spot = (struct memory_spot){region.host + offset, region.size - offset,
+			region.read_only, region.door, region.door_page + offset / REGION_PAGE};
+		while (spot->room < len && ++i < count && i < REGIONS_MAX) {
+			next = load(&mem->region[i]);
+			if (!adjoin(&region, &next))
+				break;
+			spot->room += next.size;
+			region = next;
+		}
 		return true;
 	}
 	return false;
 }
 
-static bool find_stable(const struct memory *mem, uint64_t gpa, struct memory_spot *spot)
+static bool find_stable(const struct memory *mem, uint64_t gpa, uint64_t len,
+	struct memory_spot *spot)
 {
 	unsigned before;
 	bool found;
 
 	do {
 		before = __atomic_load_n(&mem->changes, __ATOMIC_ACQUIRE);
-		found = find(mem, gpa, spot);
+		found = find(mem, gpa, len, spot);
 	} while (before % 2 || before != __atomic_load_n(&mem->changes, __ATOMIC_RELAXED));
 	return found;
 }
@@ -52,7 +75,8 @@ static void *pointer(const struct memory *mem, uint64_t gpa, uint64_t len, bool 
 {
 	struct memory_spot spot;
 
-	if (!len || !find_stable(mem, gpa, &spot) || len > spot.room || (write && spot.read_only))
+	if (!len || !find_stable(mem, gpa, len, &spot) || len > spot.room ||
+		(write && spot.read_only))
 		return NULL;
 	if (memory_asked(mem) && page_door_is_lazy(spot.door) &&
 		page_door_bring(spot.door, spot.page, memory_pages(gpa, len)))
@@ -114,7 +138,7 @@ void memory_written(struct memory *mem, uint64_t gpa, uint64_t len)
 
 	if (!len)
 		return;
-	if (memory_asked(mem) && find_stable(mem, gpa, &spot))
+	if (memory_asked(mem) && find_stable(mem, gpa, len, &spot))
 		page_door_mark(spot.door, spot.page,
 			memory_pages(gpa, len < spot.room ? len : spot.room));
 	if (mem->engine)

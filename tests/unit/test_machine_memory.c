@@ -150,7 +150,48 @@ static void shadow(void **state)
 	same();
 	assert_int_equal(memory_read(&f.mem, ROM, &back, 4), 0);
 	assert_int_equal(back, value);
+	/* in three pieces, which nobody notices */
+	assert_int_equal(f.mem.regions, 3);
+	assert_ptr_equal(memory_ptr(&f.mem, 0, 4 * MIB), f.mem.host);
+	assert_null(memory_ptr(&f.mem, 1, 4 * MIB));
 	assert_int_equal(memory_remove(&f.mem, ROM + 1, 0x1000, &f.err), -EINVAL);
+}
+
+static bool ended;
+
+static void *look(void *ctx)
+{
+	unsigned *wrong = ctx;
+
+	while (!__atomic_load_n(&ended, __ATOMIC_SEQ_CST)) {
+		*wrong += memory_ptr(&f.mem, 0x5000, 8) != f.mem.host + 0x5000;
+		*wrong += memory_ptr(&f.mem, 3 * MIB, MIB) != f.mem.host + 3 * MIB;
+		*wrong += memory_ptr(&f.mem, 4 * MIB - 1, 2) != NULL;
+	}
+	return NULL;
+}
+
+/* Devices find what stays while something else comes and goes. */
+static void looked_at_meanwhile(void **state)
+{
+	struct memory_region ram;
+	pthread_t thread;
+	unsigned wrong = 0;
+
+	ended = false;
+	f.rom.read_only = true;
+	pthread_create(&thread, NULL, look, &wrong);
+	for (unsigned i = 0; i < 3000; i++) {
+		assert_int_equal(memory_remove(&f.mem, ROM, 0x10000, &f.err), 0);
+		assert_int_equal(memory_add(&f.mem, &f.rom, &f.err), 0);
+		assert_int_equal(memory_protect(&f.mem, ROM, 0x8000, false, &f.err), 0);
+		assert_int_equal(memory_remove(&f.mem, ROM, 0x10000, &f.err), 0);
+		assert_true(memory_ram(&f.mem, ROM, 0x10000, &ram));
+		assert_int_equal(memory_add(&f.mem, &ram, &f.err), 0);
+	}
+	__atomic_store_n(&ended, true, __ATOMIC_SEQ_CST);
+	pthread_join(thread, NULL);
+	assert_int_equal(wrong, 0);
 }
 
 static bool is_written(uint64_t gpa, uint64_t page, enum page_log who)
@@ -243,6 +284,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(shadow, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(looked_at_meanwhile, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(log_of_devices, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(late, set_up, tear_down),
 	};

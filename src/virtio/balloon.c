@@ -2,10 +2,12 @@
 #include "virtio/balloon.h"
 
 #include <errno.h>
+#include <linux/virtio_balloon.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/container.h"
 #include "state/state.h"
 #include "virtio/device.h"
 #include "virtio/pci.h"
@@ -14,19 +16,8 @@
 #define QUEUE_SIZE 128
 enum { QUEUE_INFLATE, QUEUE_DEFLATE, QUEUE_STATS, QUEUES };
 
-#define F_STATS_VQ (1ull << 1)
-
-/* The configuration space (5.5.4), at any address. */
-struct balloon_config {
-	uint32_t num_pages; /* to be given up */
-	uint32_t actual;    /* given up, says the guest */
-} __attribute__((packed));
-
-/* In the statistics queue's buffer (5.5.6.3) */
-struct balloon_stat {
-	uint16_t tag;
-	uint64_t value;
-} __attribute__((packed));
+/* What of the configuration space (5.5.4) we have: the rest belongs to features that are not offered. */
+#define CONFIG_SIZE offsetof(struct virtio_balloon_config, free_page_hint_cmd_id)
 
 #define BATCH 256u    /* page numbers looked at together */
 #define CHAIN_MAX 4u  /* batches in one chain; a driver sends one */
@@ -45,9 +36,9 @@ struct virtio_balloon {
 	uint64_t known, stat[BALLOON_STATS];
 };
 
-static struct balloon_config *config_of(struct virtio_balloon *balloon)
+static struct virtio_balloon_config *config_of(struct virtio_balloon *balloon)
 {
-	return (struct balloon_config *)balloon->dev.config;
+	return (struct virtio_balloon_config *)balloon->dev.config;
 }
 
 /* A few hundred at most; qsort() would ask the host how much memory it has. */
@@ -96,13 +87,13 @@ static bool serve_pages(struct virtio_balloon *balloon, unsigned queue)
 		if (n < sizeof balloon->pfn)
 			break;
 	}
-	virtq_used_add(&dev->queue[queue], balloon->chain.head, 0);
+	virtio_push(dev, queue, balloon->chain.head, 0);
 	return true;
 }
 
 static bool serve_stats(struct virtio_balloon *balloon)
 {
-	struct balloon_stat stat[STATS_MAX];
+	struct virtio_balloon_stat stat[STATS_MAX];
 	size_t n = virtq_chain_read(&balloon->chain, 0, stat, sizeof stat);
 
 	if (balloon->stats_held) {
@@ -112,7 +103,7 @@ static bool serve_stats(struct virtio_balloon *balloon)
 	for (size_t i = 0; i < n / sizeof *stat; i++) {
 		if (stat[i].tag >= BALLOON_STATS)
 			continue;
-		balloon->stat[stat[i].tag] = stat[i].value;
+		balloon->stat[stat[i].tag] = stat[i].val;
 		balloon->known |= 1u << stat[i].tag;
 	}
 	balloon->stats_held = true;
@@ -123,7 +114,7 @@ static bool serve_stats(struct virtio_balloon *balloon)
 /* Lock held. */
 static void serve(struct virtio_device *dev, unsigned queue)
 {
-	struct virtio_balloon *balloon = (struct virtio_balloon *)dev;
+	struct virtio_balloon *balloon = container_of(dev, struct virtio_balloon, dev);
 	bool good = true;
 
 	for (unsigned left = virtio_arm(dev, queue); left && good; left--) {
@@ -131,8 +122,7 @@ static void serve(struct virtio_device *dev, unsigned queue)
 			break;
 		good = queue == QUEUE_STATS ? serve_stats(balloon) : serve_pages(balloon, queue);
 	}
-	if (virtio_running(dev))
-		virtio_publish(dev, queue);
+	virtio_publish(dev, queue);
 }
 
 static void balloon_notify(struct virtio_device *dev, unsigned queue)
@@ -145,10 +135,10 @@ static void balloon_notify(struct virtio_device *dev, unsigned queue)
 static void balloon_config_write(struct virtio_device *dev, unsigned offset, unsigned size,
 	uint32_t value)
 {
-	struct virtio_balloon *balloon = (struct virtio_balloon *)dev;
-	struct balloon_config *config = config_of(balloon);
+	struct virtio_balloon *balloon = container_of(dev, struct virtio_balloon, dev);
+	struct virtio_balloon_config *config = config_of(balloon);
 
-	if (offset != offsetof(struct balloon_config, actual) || size != 4)
+	if (offset != offsetof(struct virtio_balloon_config, actual) || size != 4)
 		return;
 	config->actual = value < balloon->all ? value : balloon->all;
 	if (config->actual == config->num_pages && balloon->changed)
@@ -164,7 +154,7 @@ static void balloon_start(struct virtio_device *dev)
 /* What the guest gave up is its own again, and empty. */
 static void balloon_reset(struct virtio_device *dev)
 {
-	struct virtio_balloon *balloon = (struct virtio_balloon *)dev;
+	struct virtio_balloon *balloon = container_of(dev, struct virtio_balloon, dev);
 
 	config_of(balloon)->actual = 0;
 	balloon->stats_held = false;
@@ -173,9 +163,9 @@ static void balloon_reset(struct virtio_device *dev)
 
 static void balloon_describe(struct virtio_device *dev, struct state *s)
 {
-	struct virtio_balloon *balloon = (struct virtio_balloon *)dev;
-	struct balloon_config config = *config_of(balloon);
-	uint32_t pages = config.num_pages, actual = config.actual;
+	struct virtio_balloon *balloon = container_of(dev, struct virtio_balloon, dev);
+	struct virtio_balloon_config *config = config_of(balloon);
+	uint32_t pages = config->num_pages, actual = config->actual;
 
 	state_u32(s, "target", &pages);
 	state_u32(s, "actual", &actual);
@@ -183,7 +173,8 @@ static void balloon_describe(struct virtio_device *dev, struct state *s)
 	state_u16(s, "stats_head", &balloon->stats_head);
 	state_require(s, pages <= balloon->all && actual <= balloon->all,
 		"a balloon larger than the guest");
-	*config_of(balloon) = (struct balloon_config){pages, actual};
+	config->num_pages = pages;
+	config->actual = actual;
 }
 
 static const struct virtio_device_ops balloon_ops = {
@@ -219,7 +210,7 @@ void virtio_balloon_info(struct virtio_balloon *balloon, struct virtio_balloon_i
 	memcpy(info->stat, balloon->stat, sizeof info->stat);
 	if (info->driver && balloon->stats_held) {
 		balloon->stats_held = false;
-		virtq_used_add(&dev->queue[QUEUE_STATS], balloon->stats_head, 0);
+		virtio_push(dev, QUEUE_STATS, balloon->stats_head, 0);
 		virtio_publish(dev, QUEUE_STATS);
 	}
 	pthread_mutex_unlock(&dev->lock);
@@ -238,8 +229,8 @@ int virtio_balloon_create(struct pci_bus *bus, struct memory *memory, uint64_t t
 	balloon->ctx = ctx;
 	balloon->all = all < UINT32_MAX ? all : UINT32_MAX;
 	virtio_device_init(&balloon->dev, "virtio-balloon", VIRTIO_ID_BALLOON, &balloon_ops, memory,
-		F_STATS_VQ, QUEUES, QUEUE_SIZE);
-	balloon->dev.config_size = sizeof(struct balloon_config);
+		VIRTIO_FEATURE(VIRTIO_BALLOON_F_STATS_VQ), QUEUES, QUEUE_SIZE);
+	balloon->dev.config_size = CONFIG_SIZE;
 	config_of(balloon)->num_pages = target_pages < balloon->all ? target_pages : balloon->all;
 	r = virtio_pci_attach(&balloon->dev, bus, CLASS_OTHER, err);
 	if (r) {

@@ -42,12 +42,13 @@ struct virtio_balloon_info {
 };
 
 /*
- * Before the machine runs. The target is target_pages at first. changed (or NULL) tells that the
- * guest has come to its target; on a vCPU's thread with the device's lock held.
+ * No vCPU runs: before the machine starts, or while it is paused. The target is target_pages at
+ * first. changed (or NULL) tells that the guest has come to its target; on a vCPU's thread with the
+ * device's lock held.
  */
 int virtio_balloon_create(struct pci_bus *bus, struct memory *memory, uint64_t target_pages,
 	void (*changed)(void *ctx), void *ctx, struct virtio_balloon **balloon, struct error *err);
-/* When no vCPU runs any more. NULL is allowed. */
+/* No vCPU runs. NULL is allowed. */
 void virtio_balloon_destroy(struct virtio_balloon *balloon);
 
 /* How many pages the guest is to give up; more than it has are all. Any thread. */

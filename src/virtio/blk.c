@@ -2,6 +2,7 @@
 #include "virtio/blk.h"
 
 #include <errno.h>
+#include <linux/virtio_blk.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,61 +18,14 @@
 #define CLASS_STORAGE 0x018000u
 #define QUEUE_SIZE 256
 
-/* Features (5.2.3) */
-#define F_SIZE_MAX (1ull << 1)
-#define F_SEG_MAX (1ull << 2)
-#define F_RO (1ull << 5)
-#define F_BLK_SIZE (1ull << 6)
-#define F_FLUSH (1ull << 9)
-#define F_TOPOLOGY (1ull << 10)
-#define F_DISCARD (1ull << 13)
-#define F_WRITE_ZEROES (1ull << 14)
-
-/* Requests and their results (5.2.6) */
-enum { T_IN = 0, T_OUT = 1, T_FLUSH = 4, T_GET_ID = 8, T_DISCARD = 11, T_WRITE_ZEROES = 13 };
-enum { S_OK, S_IOERR, S_UNSUPP };
-#define ID_BYTES 20
-#define WRITE_ZEROES_UNMAP 1u
-
 #define SIZE_MAX_BYTES (1u << 20)
 #define SEG_MAX 126u
 #define RANGE_SECTORS (1u << 21) /* 1 GiB in one discard or write-zeroes */
 /* How much one notification may read on the vCPU's own thread, page cache willing. */
 #define READ_NOW_BUDGET (64u << 10)
 
-struct blk_header {
-	uint32_t type, reserved;
-	uint64_t sector;
-};
-
-struct blk_range {
-	uint64_t sector;
-	uint32_t sectors, flags;
-};
-
-/* The configuration space (5.2.4) */
-struct blk_config {
-	uint64_t capacity;
-	uint32_t size_max, seg_max;
-	uint16_t cylinders;
-	uint8_t heads, sectors;
-	uint32_t blk_size;
-	uint8_t physical_block_exp, alignment_offset;
-	uint16_t min_io_size;
-	uint32_t opt_io_size;
-	uint8_t writeback, unused0;
-	uint16_t num_queues;
-	uint32_t max_discard_sectors, max_discard_seg, discard_sector_alignment;
-	uint32_t max_write_zeroes_sectors, max_write_zeroes_seg;
-	uint8_t write_zeroes_may_unmap, unused1[3];
-};
-_Static_assert(sizeof(struct blk_config) == 64, "padded to 8");
-
-/* A piece of guest memory that the image fills. */
-struct blk_piece {
-	uint64_t gpa;
-	size_t len;
-};
+/* What of the configuration space (5.2.4) we have: the rest belongs to features that are not offered. */
+#define CONFIG_SIZE (offsetof(struct virtio_blk_config, unused1) + 3)
 
 struct blk_request {
 	struct block_request io;
@@ -80,19 +34,16 @@ struct blk_request {
 	bool write_through; /* a flush is still to follow */
 	bool immediate;     /* needs no I/O: result says it */
 	uint8_t result;
-	uint16_t head;
-	uint32_t written; /* bytes of data for the guest */
-	uint8_t *status;  /* where the result goes, in host memory and in the guest's */
-	uint64_t status_gpa;
-	struct blk_piece *in; /* behind iov; where data went, since the image changes iov */
-	unsigned in_count;
-	struct iovec iov[]; /* the data's part of the chain */
+	uint32_t written;       /* bytes of data for the guest */
+	uint8_t *status;        /* where the result goes */
+	struct virtq_held held; /* its spans lie behind iov */
+	struct iovec iov[];     /* the data's part of the chain */
 };
 
 struct virtio_blk {
 	struct virtio_device dev;
 	struct block_device *image;
-	char id[ID_BYTES];
+	char id[VIRTIO_BLK_ID_BYTES];
 	/* Where the guest's notifications come as an event: a thread waits for it. -1: they do not. */
 	int event;
 	bool stop; /* atomic */
@@ -137,43 +88,45 @@ static void prepare_range(struct blk_request *request, uint32_t type)
 {
 	struct virtio_device *dev = &request->blk->dev;
 	struct virtq_chain *chain = &request->blk->chain;
-	uint64_t wanted = type == T_DISCARD ? F_DISCARD : F_WRITE_ZEROES;
-	struct blk_range range;
+	uint64_t wanted = type == VIRTIO_BLK_T_DISCARD ? VIRTIO_FEATURE(VIRTIO_BLK_F_DISCARD)
+						       : VIRTIO_FEATURE(VIRTIO_BLK_F_WRITE_ZEROES);
+	struct virtio_blk_discard_write_zeroes range;
 
 	if (!(dev->features & wanted)) {
-		finish_now(request, S_UNSUPP);
+		finish_now(request, VIRTIO_BLK_S_UNSUPP);
 		return;
 	}
 	/* max_discard_seg and max_write_zeroes_seg say one. */
-	if (chain->out_len != sizeof(struct blk_header) + sizeof(range)) {
-		finish_now(request, S_IOERR);
+	if (chain->out_len != sizeof(struct virtio_blk_outhdr) + sizeof(range)) {
+		finish_now(request, VIRTIO_BLK_S_IOERR);
 		return;
 	}
-	virtq_chain_read(chain, sizeof(struct blk_header), &range, sizeof(range));
-	if (range.flags & ~(type == T_DISCARD ? 0 : WRITE_ZEROES_UNMAP)) {
-		finish_now(request, S_UNSUPP);
+	virtq_chain_read(chain, sizeof(struct virtio_blk_outhdr), &range, sizeof(range));
+	if (range.flags &
+		~(type == VIRTIO_BLK_T_DISCARD ? 0 : VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP)) {
+		finish_now(request, VIRTIO_BLK_S_UNSUPP);
 		return;
 	}
-	if (range.sectors > RANGE_SECTORS || range.sector > UINT64_MAX / BLOCK_SECTOR) {
-		finish_now(request, S_IOERR);
+	if (range.num_sectors > RANGE_SECTORS || range.sector > UINT64_MAX / BLOCK_SECTOR) {
+		finish_now(request, VIRTIO_BLK_S_IOERR);
 		return;
 	}
-	request->io.op = type == T_DISCARD ? BLOCK_DISCARD : BLOCK_WRITE_ZEROES;
-	request->io.unmap = range.flags & WRITE_ZEROES_UNMAP;
+	request->io.op = type == VIRTIO_BLK_T_DISCARD ? BLOCK_DISCARD : BLOCK_WRITE_ZEROES;
+	request->io.unmap = range.flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
 	request->io.offset = range.sector * BLOCK_SECTOR;
-	request->io.length = (uint64_t)range.sectors * BLOCK_SECTOR;
-	request->write_through = !(dev->features & F_FLUSH);
+	request->io.length = (uint64_t)range.num_sectors * BLOCK_SECTOR;
+	request->write_through = !(dev->features & VIRTIO_FEATURE(VIRTIO_BLK_F_FLUSH));
 }
 
-static void prepare_data(struct blk_request *request, const struct blk_header *header)
+static void prepare_data(struct blk_request *request, const struct virtio_blk_outhdr *header)
 {
 	struct virtq_chain *chain = &request->blk->chain;
-	bool read = header->type == T_IN;
+	bool read = header->type == VIRTIO_BLK_T_IN;
 	uint64_t length = read ? chain->in_len - 1 : chain->out_len - sizeof(*header);
 
 	/* A length that a used entry cannot say is a request that no driver makes. */
 	if (header->sector > UINT64_MAX / BLOCK_SECTOR || length >= UINT32_MAX) {
-		finish_now(request, S_IOERR);
+		finish_now(request, VIRTIO_BLK_S_IOERR);
 		return;
 	}
 	request->io.op = read ? BLOCK_READ : BLOCK_WRITE;
@@ -182,44 +135,42 @@ static void prepare_data(struct blk_request *request, const struct blk_header *h
 	request->io.iov = request->iov;
 	if (read) {
 		request->written = length;
-		request->in_count = cut_iov(request->iov, chain->iov + chain->out_count,
+		request->io.iov_count = cut_iov(request->iov, chain->iov + chain->out_count,
 			chain->in_count, 0, length);
-		for (unsigned i = 0; i < request->in_count; i++)
-			request->in[i] = (struct blk_piece){chain->gpa[chain->out_count + i],
-				request->iov[i].iov_len};
-		request->io.iov_count = request->in_count;
 	} else {
-		request->write_through = !(request->blk->dev.features & F_FLUSH);
+		request->write_through =
+			!(request->blk->dev.features & VIRTIO_FEATURE(VIRTIO_BLK_F_FLUSH));
 		request->io.iov_count = cut_iov(request->iov, chain->iov, chain->out_count,
 			sizeof(*header), length);
 	}
 }
 
 /* From blk->chain to what the image is asked. */
-static void prepare(struct blk_request *request, const struct blk_header *header)
+static void prepare(struct blk_request *request, const struct virtio_blk_outhdr *header)
 {
 	struct virtio_blk *blk = request->blk;
 	struct virtq_chain *chain = &blk->chain;
 
 	switch (header->type) {
-	case T_IN:
-	case T_OUT:
+	case VIRTIO_BLK_T_IN:
+	case VIRTIO_BLK_T_OUT:
 		prepare_data(request, header);
 		break;
-	case T_FLUSH:
+	case VIRTIO_BLK_T_FLUSH:
 		request->io.op = BLOCK_FLUSH;
 		break;
-	case T_GET_ID:
-		request->written = chain->in_len - 1 < ID_BYTES ? chain->in_len - 1 : ID_BYTES;
+	case VIRTIO_BLK_T_GET_ID:
+		request->written = chain->in_len - 1 < VIRTIO_BLK_ID_BYTES ? chain->in_len - 1
+									   : VIRTIO_BLK_ID_BYTES;
 		virtq_chain_write(blk->dev.memory, chain, 0, blk->id, request->written);
-		finish_now(request, S_OK);
+		finish_now(request, VIRTIO_BLK_S_OK);
 		break;
-	case T_DISCARD:
-	case T_WRITE_ZEROES:
+	case VIRTIO_BLK_T_DISCARD:
+	case VIRTIO_BLK_T_WRITE_ZEROES:
 		prepare_range(request, header->type);
 		break;
 	default:
-		finish_now(request, S_UNSUPP);
+		finish_now(request, VIRTIO_BLK_S_UNSUPP);
 	}
 }
 
@@ -229,17 +180,15 @@ static struct blk_request *request_new(struct virtio_blk *blk)
 	struct virtq_chain *chain = &blk->chain;
 	unsigned count = chain->out_count + chain->in_count, last = count - 1;
 	struct blk_request *request = malloc(
-		sizeof(*request) + count * (sizeof(request->iov[0]) + sizeof(request->in[0])));
+		sizeof(*request) + count * (sizeof(request->iov[0]) + sizeof(request->held.in[0])));
 
 	if (!request)
 		return NULL;
 	memset(request, 0, sizeof(*request));
 	request->blk = blk;
-	request->head = chain->head;
-	request->in = (struct blk_piece *)(request->iov + count);
+	virtq_chain_hold(chain, &request->held, (struct virtq_span *)(request->iov + count));
 	/* The status is the last byte that we may write. */
 	request->status = (uint8_t *)chain->iov[last].iov_base + chain->iov[last].iov_len - 1;
-	request->status_gpa = chain->gpa[last] + chain->iov[last].iov_len - 1;
 	return request;
 }
 
@@ -248,15 +197,9 @@ static void complete(struct blk_request *request, uint8_t result)
 	struct virtio_blk *blk = request->blk;
 	struct virtio_device *dev = &blk->dev;
 
-	for (unsigned i = 0; i < request->in_count; i++)
-		memory_written(dev->memory, request->in[i].gpa, request->in[i].len);
 	*request->status = result;
-	memory_written(dev->memory, request->status_gpa, 1);
 	pthread_mutex_lock(&dev->lock);
-	if (virtio_running(dev)) {
-		virtq_used_add(&dev->queue[0], request->head, request->written + 1);
-		virtio_publish(dev, 0);
-	}
+	virtio_complete(dev, 0, &request->held, request->written + 1);
 	if (--blk->active == 0)
 		pthread_cond_broadcast(&blk->idle);
 	pthread_mutex_unlock(&dev->lock);
@@ -273,7 +216,7 @@ static void image_done(struct block_request *io, int result)
 		block_submit(request->blk->image, io);
 		return;
 	}
-	complete(request, result ? S_IOERR : S_OK);
+	complete(request, result ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK);
 }
 
 /* The next request, or NULL when there is none or it breaks the rules. Lock held. */
@@ -281,7 +224,7 @@ static struct blk_request *take_request(struct virtio_blk *blk)
 {
 	struct virtio_device *dev = &blk->dev;
 	struct blk_request *request;
-	struct blk_header header;
+	struct virtio_blk_outhdr header;
 
 	if (blk->active >= QUEUE_SIZE) {
 		virtio_fail(dev, "more requests under way than the queue has places");
@@ -342,7 +285,7 @@ static void blk_process(struct virtio_blk *blk)
 
 static void blk_notify(struct virtio_device *dev, unsigned queue)
 {
-	blk_process((struct virtio_blk *)dev);
+	blk_process(container_of(dev, struct virtio_blk, dev));
 }
 
 static void *blk_thread(void *arg)
@@ -358,9 +301,9 @@ static void *blk_thread(void *arg)
 }
 
 /* Without the thread, for whatever reason, notifications are calls. */
-static int blk_notify_fd(struct virtio_device *dev, unsigned queue)
+static int blk_start_notify(struct virtio_device *dev, unsigned queue)
 {
-	struct virtio_blk *blk = (struct virtio_blk *)dev;
+	struct virtio_blk *blk = container_of(dev, struct virtio_blk, dev);
 
 	blk->event = eventfd(0, EFD_CLOEXEC);
 	if (blk->event < 0)
@@ -392,7 +335,7 @@ static void blk_start(struct virtio_device *dev)
 
 static void blk_reset(struct virtio_device *dev)
 {
-	struct virtio_blk *blk = (struct virtio_blk *)dev;
+	struct virtio_blk *blk = container_of(dev, struct virtio_blk, dev);
 
 	while (blk->active)
 		pthread_cond_wait(&blk->idle, &dev->lock);
@@ -400,19 +343,20 @@ static void blk_reset(struct virtio_device *dev)
 
 static void blk_describe(struct virtio_device *dev, struct state *s)
 {
-	uint64_t here = block_size(((struct virtio_blk *)dev)->image), size = here;
+	uint64_t here = block_size(container_of(dev, struct virtio_blk, dev)->image), size = here;
 
 	state_u64(s, "bytes", &size);
 	if (size != here)
 		state_fail(s, EINVAL, "the guest's disk had %llu bytes, %s has %llu",
-			(unsigned long long)size, block_name(((struct virtio_blk *)dev)->image),
+			(unsigned long long)size,
+			block_name(container_of(dev, struct virtio_blk, dev)->image),
 			(unsigned long long)here);
 }
 
 static const struct virtio_device_ops blk_ops = {
 	.start = blk_start,
 	.notify = blk_notify,
-	.notify_fd = blk_notify_fd,
+	.start_notify_thread = blk_start_notify,
 	.reset = blk_reset,
 	.drain = blk_reset,
 	.describe = blk_describe,
@@ -420,7 +364,7 @@ static const struct virtio_device_ops blk_ops = {
 
 static void fill_config(struct virtio_blk *blk)
 {
-	const struct blk_config config = {
+	const struct virtio_blk_config config = {
 		.capacity = block_size(blk->image) / BLOCK_SECTOR,
 		.size_max = SIZE_MAX_BYTES,
 		.seg_max = SEG_MAX,
@@ -436,31 +380,34 @@ static void fill_config(struct virtio_blk *blk)
 		.write_zeroes_may_unmap = 1,
 	};
 
-	memcpy(blk->dev.config, &config, sizeof(config));
-	blk->dev.config_size = offsetof(struct blk_config, unused1) + 3;
+	memcpy(blk->dev.config, &config, CONFIG_SIZE);
+	blk->dev.config_size = CONFIG_SIZE;
 }
 
 int virtio_blk_create(struct pci_bus *bus, struct memory *memory, struct block_device *image,
 	const char *serial, struct virtio_blk **out, struct error *err)
 {
 	struct virtio_blk *blk = calloc(1, sizeof(*blk));
-	uint64_t features = F_SIZE_MAX | F_SEG_MAX | F_BLK_SIZE | F_TOPOLOGY;
+	uint64_t features = VIRTIO_FEATURE(VIRTIO_BLK_F_SIZE_MAX) |
+		VIRTIO_FEATURE(VIRTIO_BLK_F_SEG_MAX) | VIRTIO_FEATURE(VIRTIO_BLK_F_BLK_SIZE) |
+		VIRTIO_FEATURE(VIRTIO_BLK_F_TOPOLOGY);
 	int r;
 
 	if (!blk)
 		return error_set(err, ENOMEM, "out of memory");
 	if (block_read_only(image))
-		features |= F_RO;
+		features |= VIRTIO_FEATURE(VIRTIO_BLK_F_RO);
 	else
-		features |= F_FLUSH | F_WRITE_ZEROES;
+		features |= VIRTIO_FEATURE(VIRTIO_BLK_F_FLUSH) |
+			VIRTIO_FEATURE(VIRTIO_BLK_F_WRITE_ZEROES);
 	if (block_can_discard(image))
-		features |= F_DISCARD;
+		features |= VIRTIO_FEATURE(VIRTIO_BLK_F_DISCARD);
 	virtio_device_init(&blk->dev, "virtio-blk", VIRTIO_ID_BLOCK, &blk_ops, memory, features, 1,
 		QUEUE_SIZE);
 	pthread_cond_init(&blk->idle, NULL);
 	blk->image = image;
 	blk->event = -1;
-	memcpy(blk->id, serial, strnlen(serial, ID_BYTES));
+	memcpy(blk->id, serial, strnlen(serial, VIRTIO_BLK_ID_BYTES));
 	fill_config(blk);
 	r = virtio_pci_attach(&blk->dev, bus, CLASS_STORAGE, err);
 	if (r) {
@@ -475,6 +422,7 @@ void virtio_blk_destroy(struct virtio_blk *blk)
 {
 	if (!blk)
 		return;
+	virtio_pci_remove(&blk->dev);
 	stop_thread(blk);
 	pthread_mutex_lock(&blk->dev.lock);
 	virtio_reset(&blk->dev);

@@ -16,14 +16,13 @@ struct pci_bus;
 struct virtio_blk;
 
 /*
- * Before the machine runs. The image stays the caller's and outlives the device. serial: up to 20
- * bytes that the guest reads as the disk's identity.
+ * No vCPU runs: before the machine starts, or while it is paused. The image stays the caller's and
+ * outlives the device. serial: up to 20 bytes that the guest reads as the disk's identity.
  */
 int virtio_blk_create(struct pci_bus *bus, struct memory *memory, struct block_device *image,
 	const char *serial, struct virtio_blk **blk, struct error *err);
 /*
- * When no vCPU runs any more, before guest memory goes: waits for what is under way. NULL is
- * allowed.
+ * No vCPU runs; before guest memory goes: waits for what is under way. NULL is allowed.
  */
 void virtio_blk_destroy(struct virtio_blk *blk);
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/container.h"
 #include "virtio/device.h"
 #include "virtio/pci.h"
 
@@ -38,7 +39,7 @@ static void output_chain(struct virtio_console *console)
 
 static void console_notify(struct virtio_device *dev, unsigned queue)
 {
-	struct virtio_console *console = (struct virtio_console *)dev;
+	struct virtio_console *console = container_of(dev, struct virtio_console, dev);
 	bool room = false;
 
 	pthread_mutex_lock(&dev->lock);
@@ -50,10 +51,9 @@ static void console_notify(struct virtio_device *dev, unsigned queue)
 			if (virtio_pop(dev, QUEUE_TX, &console->chain) != 1)
 				break;
 			output_chain(console);
-			virtq_used_add(&dev->queue[QUEUE_TX], console->chain.head, 0);
+			virtio_push(dev, QUEUE_TX, console->chain.head, 0);
 		}
-		if (virtio_running(dev))
-			virtio_publish(dev, QUEUE_TX);
+		virtio_publish(dev, QUEUE_TX);
 	}
 	pthread_mutex_unlock(&dev->lock);
 	if (room && console->backend.room)
@@ -73,11 +73,10 @@ size_t virtio_console_input(struct virtio_console *console, const uint8_t *data,
 		if (virtio_pop(dev, QUEUE_RX, &console->chain) != 1)
 			break;
 		n = virtq_chain_write(dev->memory, &console->chain, 0, data + done, len - done);
-		virtq_used_add(&dev->queue[QUEUE_RX], console->chain.head, n);
+		virtio_push(dev, QUEUE_RX, console->chain.head, n);
 		done += n;
 	}
-	if (virtio_running(dev))
-		virtio_publish(dev, QUEUE_RX);
+	virtio_publish(dev, QUEUE_RX);
 	console->starved = done < len;
 	pthread_mutex_unlock(&dev->lock);
 	return done;

@@ -26,11 +26,11 @@ struct virtio_console_backend {
 	void (*room)(void *ctx);
 };
 
-/* Before the machine runs. */
+/* No vCPU runs: before the machine starts, or while it is paused. */
 int virtio_console_create(struct pci_bus *bus, struct memory *memory,
 	const struct virtio_console_backend *backend, struct virtio_console **console,
 	struct error *err);
-/* When no vCPU runs any more. NULL is allowed. */
+/* No vCPU runs. NULL is allowed. */
 void virtio_console_destroy(struct virtio_console *console);
 
 /* Bytes arrive for the guest. Returns how many it had buffers for. Any thread. */

@@ -5,8 +5,9 @@
 
 #include "state/state.h"
 #include "virtio/device.h"
+#include "virtio/ring.h"
 
-void virtio_quiet(struct virtio_device *dev, bool quiet)
+void virtio_quiesce(struct virtio_device *dev, bool quiet)
 {
 	pthread_mutex_lock(&dev->lock);
 	if (quiet && !dev->quiet) {
@@ -35,8 +36,9 @@ static void load_queue(struct virtio_device *dev, unsigned n, const struct virtq
 	queue->vector = from->vector;
 	if (from->enabled)
 		state_require(s,
-			virtq_enable(queue, dev->features & VIRTIO_F_INDIRECT_DESC,
-				dev->features & VIRTIO_F_EVENT_IDX),
+			virtq_enable(queue,
+				dev->features & VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC),
+				dev->features & VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX)),
 			"a queue with an impossible size or address");
 	queue->last_avail = from->last_avail;
 	queue->used_idx = queue->used_next = from->used_idx;
@@ -77,7 +79,7 @@ void virtio_describe(struct virtio_device *dev, struct state *s)
 	state_u16(s, "config_vector", &dev->config_vector);
 	if (id != dev->id || queues != dev->queues)
 		state_fail(s, EINVAL, "the guest had another device than %s here", dev->name);
-	if ((status & VIRTIO_FEATURES_OK) && features & ~dev->offered)
+	if ((status & VIRTIO_CONFIG_S_FEATURES_OK) && features & ~dev->offered)
 		state_fail(s, ENOTSUP,
 			"the guest uses what this %s does not offer (features %#llx)", dev->name,
 			(unsigned long long)(features & ~dev->offered));
@@ -85,7 +87,7 @@ void virtio_describe(struct virtio_device *dev, struct state *s)
 	if (state_loading(s) && state_ok(s)) {
 		dev->features = features;
 		dev->status = status;
-		dev->failure = status & VIRTIO_NEEDS_RESET ? "before it was saved" : NULL;
+		dev->failure = status & VIRTIO_CONFIG_S_NEEDS_RESET ? "before it was saved" : NULL;
 	}
 	for (unsigned i = 0; i < dev->queues; i++)
 		describe_queue(dev, i, s);

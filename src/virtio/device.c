@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "virtio/ring.h"
+
 void virtio_device_init(struct virtio_device *dev, const char *name, unsigned id,
 	const struct virtio_device_ops *ops, struct memory *memory, uint64_t features,
 	unsigned queues, uint16_t size_max)
@@ -12,7 +14,9 @@ void virtio_device_init(struct virtio_device *dev, const char *name, unsigned id
 	dev->id = id;
 	dev->ops = ops;
 	dev->memory = memory;
-	dev->offered = features | VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC;
+	dev->offered = features | VIRTIO_FEATURE(VIRTIO_F_VERSION_1) |
+		VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX) |
+		VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC);
 	dev->queues = queues;
 	dev->config_vector = VIRTIO_NO_VECTOR;
 	pthread_mutex_init(&dev->lock, NULL);
@@ -46,7 +50,8 @@ void virtio_reset(struct virtio_device *dev)
 
 static bool features_acceptable(const struct virtio_device *dev)
 {
-	return !(dev->features & ~dev->offered) && (dev->features & VIRTIO_F_VERSION_1);
+	return !(dev->features & ~dev->offered) &&
+		(dev->features & VIRTIO_FEATURE(VIRTIO_F_VERSION_1));
 }
 
 void virtio_set_status(struct virtio_device *dev, uint8_t status)
@@ -58,13 +63,14 @@ void virtio_set_status(struct virtio_device *dev, uint8_t status)
 		return;
 	}
 	/* Bits are only ever added; what needs a reset is ours to say. */
-	added = status & VIRTIO_STATUS_KNOWN & ~dev->status & ~VIRTIO_NEEDS_RESET;
-	if ((added & VIRTIO_FEATURES_OK) && !features_acceptable(dev))
-		added &= ~VIRTIO_FEATURES_OK; /* the driver reads it back (3.1.1) */
-	if ((added & VIRTIO_DRIVER_OK) && !((dev->status | added) & VIRTIO_FEATURES_OK))
-		added &= ~VIRTIO_DRIVER_OK;
+	added = status & VIRTIO_STATUS_KNOWN & ~dev->status & ~VIRTIO_CONFIG_S_NEEDS_RESET;
+	if ((added & VIRTIO_CONFIG_S_FEATURES_OK) && !features_acceptable(dev))
+		added &= ~VIRTIO_CONFIG_S_FEATURES_OK; /* the driver reads it back (3.1.1) */
+	if ((added & VIRTIO_CONFIG_S_DRIVER_OK) &&
+		!((dev->status | added) & VIRTIO_CONFIG_S_FEATURES_OK))
+		added &= ~VIRTIO_CONFIG_S_DRIVER_OK;
 	dev->status |= added;
-	if ((added & VIRTIO_DRIVER_OK) && virtio_running(dev))
+	if ((added & VIRTIO_CONFIG_S_DRIVER_OK) && virtio_running(dev))
 		dev->ops->start(dev);
 }
 
@@ -72,26 +78,26 @@ void virtio_queue_enable(struct virtio_device *dev, unsigned index)
 {
 	struct virtq *queue = &dev->queue[index];
 
-	if (queue->enabled || !(dev->status & VIRTIO_FEATURES_OK))
+	if (queue->enabled || !(dev->status & VIRTIO_CONFIG_S_FEATURES_OK))
 		return;
-	if (!virtq_enable(queue, dev->features & VIRTIO_F_INDIRECT_DESC,
-		    dev->features & VIRTIO_F_EVENT_IDX))
+	if (!virtq_enable(queue, dev->features & VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC),
+		    dev->features & VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX)))
 		virtio_fail(dev, "impossible size or address of a queue");
 }
 
 bool virtio_running(const struct virtio_device *dev)
 {
-	return (dev->status & VIRTIO_DRIVER_OK) && !(dev->status & VIRTIO_NEEDS_RESET) &&
-		!dev->resetting && !dev->quiet;
+	return (dev->status & VIRTIO_CONFIG_S_DRIVER_OK) &&
+		!(dev->status & VIRTIO_CONFIG_S_NEEDS_RESET) && !dev->resetting && !dev->quiet;
 }
 
 void virtio_fail(struct virtio_device *dev, const char *why)
 {
-	if (dev->status & VIRTIO_NEEDS_RESET)
+	if (dev->status & VIRTIO_CONFIG_S_NEEDS_RESET)
 		return;
 	dev->failure = why;
-	dev->status |= VIRTIO_NEEDS_RESET;
-	if (dev->status & VIRTIO_DRIVER_OK)
+	dev->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+	if (dev->status & VIRTIO_CONFIG_S_DRIVER_OK)
 		virtio_config_changed(dev);
 }
 
@@ -122,10 +128,41 @@ int virtio_pop(struct virtio_device *dev, unsigned index, struct virtq_chain *ch
 	return 0;
 }
 
+void virtio_unpop(struct virtio_device *dev, unsigned index, unsigned count)
+{
+	virtq_unpop(&dev->queue[index], count);
+}
+
+void virtio_ignore(struct virtio_device *dev, unsigned index)
+{
+	virtq_ignore(&dev->queue[index]);
+}
+
+bool virtio_want_more(struct virtio_device *dev, unsigned index, unsigned seen)
+{
+	return virtio_running(dev) && virtq_want_more(&dev->queue[index], seen);
+}
+
+void virtio_push(struct virtio_device *dev, unsigned index, uint16_t head, uint32_t len)
+{
+	virtq_push(&dev->queue[index], head, len);
+}
+
 void virtio_publish(struct virtio_device *dev, unsigned index)
 {
-	if (virtq_publish(&dev->queue[index]))
+	if (virtio_running(dev) && virtq_publish(&dev->queue[index]))
 		dev->interrupt(dev, index);
+}
+
+void virtio_complete(struct virtio_device *dev, unsigned index, const struct virtq_held *held,
+	uint32_t len)
+{
+	for (unsigned i = 0; i < held->count; i++)
+		memory_written(dev->memory, held->in[i].gpa, held->in[i].len);
+	if (!virtio_running(dev))
+		return;
+	virtio_push(dev, index, held->head, len);
+	virtio_publish(dev, index);
 }
 
 void virtio_config_changed(struct virtio_device *dev)

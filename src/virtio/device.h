@@ -10,6 +10,9 @@
 #ifndef DACH_VIRTIO_DEVICE_H
 #define DACH_VIRTIO_DEVICE_H
 
+#include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
+#include <linux/virtio_ring.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,29 +25,14 @@
 #define VIRTIO_CONFIG_MAX 64
 #define VIRTIO_NO_VECTOR 0xffffu
 
-/* Device types (chapter 5) */
-#define VIRTIO_ID_NET 1
-#define VIRTIO_ID_BLOCK 2
-#define VIRTIO_ID_CONSOLE 3
-#define VIRTIO_ID_ENTROPY 4
-#define VIRTIO_ID_BALLOON 5
+/* All bits of the status: others that a driver writes are not kept, or its guest could not be saved and loaded. */
+#define VIRTIO_STATUS_KNOWN                                                                 \
+	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK | \
+		VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_NEEDS_RESET |                 \
+		VIRTIO_CONFIG_S_FAILED)
 
-/* Device status (2.1) */
-#define VIRTIO_ACKNOWLEDGE 1u
-#define VIRTIO_DRIVER 2u
-#define VIRTIO_DRIVER_OK 4u
-#define VIRTIO_FEATURES_OK 8u
-#define VIRTIO_NEEDS_RESET 64u
-#define VIRTIO_FAILED 128u
-/* All of them: others that a driver writes are not kept, or its guest could not be saved and loaded. */
-#define VIRTIO_STATUS_KNOWN                                                           \
-	(VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_DRIVER_OK | VIRTIO_FEATURES_OK | \
-		VIRTIO_NEEDS_RESET | VIRTIO_FAILED)
-
-/* Reserved feature bits (chapter 6) */
-#define VIRTIO_F_INDIRECT_DESC (1ull << 28)
-#define VIRTIO_F_EVENT_IDX (1ull << 29)
-#define VIRTIO_F_VERSION_1 (1ull << 32)
+/* A feature bit as a mask: VIRTIO_F_..., VIRTIO_RING_F_..., VIRTIO_BLK_F_... are numbers. */
+#define VIRTIO_FEATURE(bit) (1ull << (bit))
 
 struct state;
 struct virtio_device;
@@ -55,10 +43,12 @@ struct virtio_device_ops {
 	/* New buffers in a queue. On a vCPU's thread, lock not held. */
 	void (*notify)(struct virtio_device *dev, unsigned queue);
 	/*
-	 * An eventfd that does as notify when it is signalled, for transports that can have the
-	 * guest's own write signal it; -1: there is none. Asked once. Optional.
+	 * Starts a thread that serves this queue, and returns the eventfd that wakes it: for transports
+	 * that can have the guest's own write signal it. -1: there is none, and notify is called. Once a
+	 * queue, while the device is put on its bus. The thread ends before the device is destroyed,
+	 * after virtio_pci_remove(). Optional.
 	 */
-	int (*notify_fd)(struct virtio_device *dev, unsigned queue);
+	int (*start_notify_thread)(struct virtio_device *dev, unsigned queue);
 	/*
 	 * Stops: when this returns the device leaves guest memory alone. Lock held; may wait on a
 	 * condition with it, until what is under way has ended.
@@ -76,7 +66,7 @@ struct virtio_device_ops {
 struct virtio_device {
 	const struct virtio_device_ops *ops;
 	const char *name;
-	unsigned id; /* VIRTIO_ID_ */
+	unsigned id; /* linux/virtio_ids.h */
 	struct memory *memory;
 	uint64_t offered; /* features */
 	unsigned queues;
@@ -90,10 +80,10 @@ struct virtio_device {
 	uint64_t features; /* what the driver took */
 	uint8_t status, generation;
 	bool resetting;
-	bool quiet;          /* virtio_quiet() */
+	bool quiet;          /* virtio_quiesce() */
 	const char *failure; /* why it needs a reset, or NULL */
 	uint16_t config_vector;
-	uint8_t config[VIRTIO_CONFIG_MAX];
+	uint8_t config[VIRTIO_CONFIG_MAX] __attribute__((aligned(8)));
 	struct virtq queue[VIRTIO_QUEUES_MAX];
 };
 
@@ -107,7 +97,7 @@ void virtio_device_destroy(struct virtio_device *dev);
  * Stands still, with nothing under way, for as long as its state is looked at; then goes on with
  * what there is by then. The machine is paused.
  */
-void virtio_quiet(struct virtio_device *dev, bool quiet);
+void virtio_quiesce(struct virtio_device *dev, bool quiet);
 
 /* All that follows: lock held. */
 
@@ -123,12 +113,35 @@ void virtio_queue_enable(struct virtio_device *dev, unsigned queue);
 bool virtio_running(const struct virtio_device *dev);
 /* The driver did something that cannot be gone on from (2.1.2); why is kept for messages. */
 void virtio_fail(struct virtio_device *dev, const char *why);
-/* virtq_arm() that fails the device with the queue. 0 while the device is not running. */
+
+/*
+ * How many chains there are, with the guest bound to notify of the next one after them (unless
+ * virtio_ignore() has said otherwise). 0 while the device is not running.
+ */
 unsigned virtio_arm(struct virtio_device *dev, unsigned queue);
-/* virtq_pop() that fails the device with the queue. 1 or 0. */
+/* Takes the next chain: 1 if there was one, else 0. */
 int virtio_pop(struct virtio_device *dev, unsigned queue, struct virtq_chain *chain);
-/* virtq_publish() with the interrupt. */
+/* Puts the last count chains taken back. */
+void virtio_unpop(struct virtio_device *dev, unsigned queue, unsigned count);
+/* The guest need not notify of new chains (a hint): the device looks by itself for a while. */
+void virtio_ignore(struct virtio_device *dev, unsigned queue);
+/* The end of that: true if there are more chains than the `seen` ones already, so look again. */
+bool virtio_want_more(struct virtio_device *dev, unsigned queue, unsigned seen);
+
+/*
+ * Giving a chain back, and guest memory told of what was written. There are two ways, and no third:
+ * the device itself writes by virtq_chain_write(), which tells, and pushes the chain with the number of
+ * those bytes; any number of chains may be pushed before they are published together.
+ */
+void virtio_push(struct virtio_device *dev, unsigned queue, uint16_t head, uint32_t len);
+/* Shows the guest all that was pushed, with an interrupt if it wants one. Not while not running. */
 void virtio_publish(struct virtio_device *dev, unsigned queue);
+/*
+ * Or somebody else has written the buffers of a chain that was held: tells of all of them, pushes and
+ * publishes. While the device is not running it only tells.
+ */
+void virtio_complete(struct virtio_device *dev, unsigned queue, const struct virtq_held *held,
+	uint32_t len);
 /* config[] changed: the driver is told. */
 void virtio_config_changed(struct virtio_device *dev);
 

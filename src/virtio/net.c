@@ -2,10 +2,12 @@
 #include "virtio/net.h"
 
 #include <errno.h>
+#include <linux/virtio_net.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/container.h"
 #include "state/state.h"
 #include "virtio/device.h"
 #include "virtio/frame.h"
@@ -15,32 +17,8 @@
 #define QUEUE_SIZE 256
 enum { QUEUE_RX, QUEUE_TX };
 
-/* Features (5.1.3) */
-#define F_CSUM (1ull << 0)
-#define F_GUEST_CSUM (1ull << 1)
-#define F_MAC (1ull << 5)
-#define F_GUEST_TSO4 (1ull << 7)
-#define F_HOST_TSO4 (1ull << 11)
-#define F_MRG_RXBUF (1ull << 15)
-#define F_STATUS (1ull << 16)
-
-#define S_LINK_UP 1u
-
-/* The header before each frame (5.1.6) */
-struct net_header {
-	uint8_t flags, gso_type;
-	uint16_t hdr_len, gso_size, csum_start, csum_offset, num_buffers;
-};
-#define HDR_NEEDS_CSUM 1u
-#define HDR_DATA_VALID 2u
-#define GSO_NONE 0u
-#define GSO_TCPV4 1u
-
-/* The configuration space (5.1.4) */
-struct net_config {
-	uint8_t mac[NET_MAC_LEN];
-	uint16_t status;
-};
+/* What of the configuration space (5.1.4) we have: the rest belongs to features that are not offered. */
+#define CONFIG_SIZE offsetof(struct virtio_net_config, max_virtqueue_pairs)
 
 /* Frames sent before received ones get their turn. */
 #define TRANSMIT_BATCH 64
@@ -61,7 +39,7 @@ struct virtio_net {
  * The guest left the checksum to us (5.1.6.2): from csum_start to the end, over the sum of the
  * pseudo header that it put there. libslirp checks it.
  */
-static bool finish_checksum(uint8_t *frame, size_t len, const struct net_header *header)
+static bool finish_checksum(uint8_t *frame, size_t len, const struct virtio_net_hdr_v1 *header)
 {
 	size_t at = (size_t)header->csum_start + header->csum_offset;
 	uint16_t sum;
@@ -79,7 +57,7 @@ static bool finish_checksum(uint8_t *frame, size_t len, const struct net_header 
 static size_t take_frame(struct virtio_net *nic)
 {
 	struct virtq_chain *chain = &nic->chain;
-	struct net_header header;
+	struct virtio_net_hdr_v1 header;
 	struct frame_tcp tcp;
 	size_t len;
 
@@ -88,15 +66,16 @@ static size_t take_frame(struct virtio_net *nic)
 	if (chain->out_len - sizeof(header) > NET_FRAME_MAX)
 		return 0;
 	len = virtq_chain_read(chain, sizeof(header), nic->frame, NET_FRAME_MAX);
-	if (header.gso_type == GSO_TCPV4) {
+	if (header.gso_type == VIRTIO_NET_HDR_GSO_TCPV4) {
 		/* This network takes it whole; no more than its lengths and sums are to be right.
 		 */
 		if (!frame_parse_tcp(nic->frame, len, &tcp))
 			return 0;
 		frame_finish_tcp(nic->frame, &tcp);
-	} else if (header.gso_type != GSO_NONE) {
+	} else if (header.gso_type != VIRTIO_NET_HDR_GSO_NONE) {
 		return 0;
-	} else if ((header.flags & HDR_NEEDS_CSUM) && !finish_checksum(nic->frame, len, &header)) {
+	} else if ((header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) &&
+		!finish_checksum(nic->frame, len, &header)) {
 		return 0;
 	}
 	return len;
@@ -106,27 +85,26 @@ static bool net_transmit(void *ctx)
 {
 	struct virtio_net *nic = ctx;
 	struct virtio_device *dev = &nic->dev;
-	struct virtq *queue = &dev->queue[QUEUE_TX];
 	bool more = true, sent = false;
 
 	pthread_mutex_lock(&dev->lock);
-	virtq_ignore(queue);
+	virtio_ignore(dev, QUEUE_TX);
 	for (unsigned i = 0; i < TRANSMIT_BATCH; i++) {
 		size_t len;
 		bool up;
 
 		if (virtio_pop(dev, QUEUE_TX, &nic->chain) != 1) {
-			more = virtio_running(dev) && virtq_want_more(queue, 0);
+			more = virtio_want_more(dev, QUEUE_TX, 0);
 			if (!more)
 				break;
-			virtq_ignore(queue);
+			virtio_ignore(dev, QUEUE_TX);
 			continue;
 		}
 		len = take_frame(nic);
 		up = nic->up;
 		nic->counters.tx_frames += len != 0;
 		nic->counters.tx_bytes += len;
-		virtq_used_add(queue, nic->chain.head, 0);
+		virtio_push(dev, QUEUE_TX, nic->chain.head, 0);
 		sent = true;
 		pthread_mutex_unlock(&dev->lock);
 		/* Without the lock: answers come back through net_receive(). */
@@ -134,23 +112,22 @@ static bool net_transmit(void *ctx)
 			net_send(nic->net, nic->frame, len);
 		pthread_mutex_lock(&dev->lock);
 	}
-	if (sent && virtio_running(dev))
+	if (sent)
 		virtio_publish(dev, QUEUE_TX);
 	pthread_mutex_unlock(&dev->lock);
 	return more;
 }
 
-enum outcome { DELIVERED, NO_ROOM, DROPPED };
+enum delivery { DELIVERED, NO_ROOM, DROPPED };
 
 /*
  * The frame goes behind room for its header, into as many chains as it takes. The first is left in
  * nic->chain. Lock held.
  */
-static enum outcome fill_chains(struct virtio_net *nic, struct net_header *header,
+static enum delivery fill_chains(struct virtio_net *nic, struct virtio_net_hdr_v1 *header,
 	const uint8_t *frame, size_t len)
 {
 	struct virtio_device *dev = &nic->dev;
-	struct virtq *queue = &dev->queue[QUEUE_RX];
 	uint16_t head[VIRTQ_SIZE_MAX];
 	uint32_t used[VIRTQ_SIZE_MAX];
 	unsigned count = 0;
@@ -161,7 +138,7 @@ static enum outcome fill_chains(struct virtio_net *nic, struct net_header *heade
 		size_t offset = count ? 0 : sizeof(*header), n;
 
 		if (virtio_pop(dev, QUEUE_RX, chain) != 1) {
-			virtq_unpop(queue, count);
+			virtio_unpop(dev, QUEUE_RX, count);
 			nic->too_few = count;
 			return virtio_running(dev) ? NO_ROOM : DROPPED;
 		}
@@ -173,43 +150,47 @@ static enum outcome fill_chains(struct virtio_net *nic, struct net_header *heade
 		done += n;
 		head[count] = chain->head;
 		used[count++] = offset + n;
-		if (done < len && (!(dev->features & F_MRG_RXBUF) || count == queue->size)) {
+		if (done < len &&
+			(!(dev->features & VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF)) ||
+				count == dev->queue[QUEUE_RX].size)) {
 			/* All that the driver may give at once does not hold it. */
-			virtq_unpop(queue, count);
+			virtio_unpop(dev, QUEUE_RX, count);
 			return DROPPED;
 		}
 	} while (done < len);
 	header->num_buffers = count;
 	virtq_chain_write(dev->memory, &nic->chain, 0, header, sizeof(*header));
 	for (unsigned i = 0; i < count; i++)
-		virtq_used_add(queue, head[i], used[i]);
+		virtio_push(dev, QUEUE_RX, head[i], used[i]);
 	return DELIVERED;
 }
 
 /* A frame that fits the guest's MTU. */
-static enum outcome deliver(struct virtio_net *nic, const uint8_t *frame, size_t len)
+static enum delivery deliver(struct virtio_net *nic, const uint8_t *frame, size_t len)
 {
-	struct net_header header = {
-		.flags = nic->dev.features & F_GUEST_CSUM ? HDR_DATA_VALID : 0,
+	struct virtio_net_hdr_v1 header = {
+		.flags = nic->dev.features & VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_CSUM)
+			? VIRTIO_NET_HDR_F_DATA_VALID
+			: 0,
 	};
 
 	return fill_chains(nic, &header, frame, len);
 }
 
 /* A larger one, to a guest that takes it whole and as if its checksum were still to be finished. */
-static enum outcome deliver_whole(struct virtio_net *nic, const uint8_t *frame, size_t len,
+static enum delivery deliver_whole(struct virtio_net *nic, const uint8_t *frame, size_t len,
 	const struct frame_tcp *tcp)
 {
-	struct net_header header = {
-		.flags = HDR_NEEDS_CSUM,
-		.gso_type = GSO_TCPV4,
+	struct virtio_net_hdr_v1 header = {
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		.gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
 		.hdr_len = tcp->payload,
 		.gso_size = tcp->mss,
 		.csum_start = tcp->tcp,
 		.csum_offset = 16,
 	};
 	uint16_t sum = frame_pseudo_sum(frame, tcp);
-	enum outcome outcome = fill_chains(nic, &header, frame, len);
+	enum delivery outcome = fill_chains(nic, &header, frame, len);
 
 	if (outcome != DELIVERED)
 		return outcome;
@@ -220,14 +201,14 @@ static enum outcome deliver_whole(struct virtio_net *nic, const uint8_t *frame, 
 }
 
 /* A larger one, to a guest that cannot: in pieces, from where it stopped last time. */
-static enum outcome deliver_segments(struct virtio_net *nic, const uint8_t *frame,
+static enum delivery deliver_segments(struct virtio_net *nic, const uint8_t *frame,
 	const struct frame_tcp *tcp)
 {
 	uint8_t piece[FRAME_ETHERNET + FRAME_MTU];
 
 	for (; nic->segment < frame_segments(tcp); nic->segment++) {
 		size_t len = frame_segment(frame, tcp, nic->segment, piece);
-		enum outcome outcome = deliver(nic, piece, len);
+		enum delivery outcome = deliver(nic, piece, len);
 
 		if (outcome == NO_ROOM)
 			return NO_ROOM;
@@ -236,13 +217,13 @@ static enum outcome deliver_segments(struct virtio_net *nic, const uint8_t *fram
 	return DELIVERED;
 }
 
-static enum outcome deliver_any(struct virtio_net *nic, const uint8_t *frame, size_t len)
+static enum delivery deliver_any(struct virtio_net *nic, const uint8_t *frame, size_t len)
 {
 	struct frame_tcp tcp;
 
 	if (len <= FRAME_ETHERNET + FRAME_MTU || !frame_parse_tcp(frame, len, &tcp))
 		return deliver(nic, frame, len);
-	if (nic->dev.features & F_GUEST_TSO4)
+	if (nic->dev.features & VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO4))
 		return deliver_whole(nic, frame, len, &tcp);
 	return deliver_segments(nic, frame, &tcp);
 }
@@ -251,21 +232,20 @@ static enum outcome deliver_any(struct virtio_net *nic, const uint8_t *frame, si
 static bool wait_for_room(struct virtio_net *nic)
 {
 	virtio_publish(&nic->dev, QUEUE_RX);
-	return virtq_want_more(&nic->dev.queue[QUEUE_RX], nic->too_few);
+	return virtio_want_more(&nic->dev, QUEUE_RX, nic->too_few);
 }
 
 static bool net_receive(void *ctx, const uint8_t *frame, size_t len)
 {
 	struct virtio_net *nic = ctx;
 	struct virtio_device *dev = &nic->dev;
-	struct virtq *queue = &dev->queue[QUEUE_RX];
-	enum outcome outcome = DROPPED;
+	enum delivery outcome = DROPPED;
 
 	pthread_mutex_lock(&dev->lock);
 	if (dev->quiet)
 		outcome = NO_ROOM;
-	if (virtio_running(dev) && queue->enabled && nic->up && len) {
-		virtq_ignore(queue);
+	if (virtio_running(dev) && dev->queue[QUEUE_RX].enabled && nic->up && len) {
+		virtio_ignore(dev, QUEUE_RX);
 		do {
 			outcome = deliver_any(nic, frame, len);
 		} while (outcome == NO_ROOM && wait_for_room(nic));
@@ -281,50 +261,49 @@ static void net_flush(void *ctx)
 	struct virtio_net *nic = ctx;
 
 	pthread_mutex_lock(&nic->dev.lock);
-	if (virtio_running(&nic->dev))
-		virtio_publish(&nic->dev, QUEUE_RX);
+	virtio_publish(&nic->dev, QUEUE_RX);
 	pthread_mutex_unlock(&nic->dev.lock);
 }
 
 static void net_notify(struct virtio_device *dev, unsigned queue)
 {
-	net_kick(((struct virtio_net *)dev)->net);
+	net_kick(container_of(dev, struct virtio_net, dev)->net);
 }
 
-static int net_notify_fd(struct virtio_device *dev, unsigned queue)
+static int net_start_notify(struct virtio_device *dev, unsigned queue)
 {
-	return net_kick_fd(((struct virtio_net *)dev)->net);
+	return net_kick_fd(container_of(dev, struct virtio_net, dev)->net);
 }
 
 static void net_started(struct virtio_device *dev)
 {
-	net_kick(((struct virtio_net *)dev)->net);
+	net_kick(container_of(dev, struct virtio_net, dev)->net);
 }
 
 /* The endpoint's thread touches the rings with the lock only, and looks at the status first. */
 static void net_reset(struct virtio_device *dev)
 {
-	((struct virtio_net *)dev)->segment = 0;
+	container_of(dev, struct virtio_net, dev)->segment = 0;
 }
 
 /* The guest keeps its address, and its lease; what was on the way is lost, as networks do. */
 static void net_describe(struct virtio_device *dev, struct state *s)
 {
-	struct virtio_net *nic = (struct virtio_net *)dev;
-	struct net_config config;
+	struct virtio_net *nic = container_of(dev, struct virtio_net, dev);
+	struct virtio_net_config config;
 
-	memcpy(&config, dev->config, sizeof(config));
+	memcpy(&config, dev->config, CONFIG_SIZE);
 	state_bytes(s, "mac", config.mac, sizeof(config.mac));
 	state_bool(s, "link", &nic->up);
-	config.status = nic->up ? S_LINK_UP : 0;
-	memcpy(dev->config, &config, sizeof(config));
+	config.status = nic->up ? VIRTIO_NET_S_LINK_UP : 0;
+	memcpy(dev->config, &config, CONFIG_SIZE);
 	nic->segment = 0;
 }
 
 static const struct virtio_device_ops net_ops = {
 	.start = net_started,
 	.notify = net_notify,
-	.notify_fd = net_notify_fd,
+	.start_notify_thread = net_start_notify,
 	.reset = net_reset,
 	.describe = net_describe,
 };
@@ -338,12 +317,12 @@ void virtio_net_counters(struct virtio_net *nic, struct virtio_net_counters *cou
 
 void virtio_net_set_link(struct virtio_net *nic, bool up)
 {
-	uint16_t status = up ? S_LINK_UP : 0;
+	uint16_t status = up ? VIRTIO_NET_S_LINK_UP : 0;
 
 	pthread_mutex_lock(&nic->dev.lock);
 	if (nic->up != up) {
 		nic->up = up;
-		memcpy(nic->dev.config + offsetof(struct net_config, status), &status, 2);
+		memcpy(nic->dev.config + offsetof(struct virtio_net_config, status), &status, 2);
 		virtio_config_changed(&nic->dev);
 	}
 	pthread_mutex_unlock(&nic->dev.lock);
@@ -351,15 +330,15 @@ void virtio_net_set_link(struct virtio_net *nic, bool up)
 
 static void fill_config(struct virtio_net *nic, const uint8_t *mac, unsigned index)
 {
-	struct net_config config = {
+	struct virtio_net_config config = {
 		.mac = {0x02, 'd', 'a', 'c', 'h', index},
-		.status = S_LINK_UP,
+		.status = VIRTIO_NET_S_LINK_UP,
 	};
 
 	if (mac)
 		memcpy(config.mac, mac, NET_MAC_LEN);
-	memcpy(nic->dev.config, &config, sizeof(config));
-	nic->dev.config_size = sizeof(config);
+	memcpy(nic->dev.config, &config, CONFIG_SIZE);
+	nic->dev.config_size = CONFIG_SIZE;
 	nic->up = true;
 }
 
@@ -379,7 +358,11 @@ int virtio_net_create(struct pci_bus *bus, struct memory *memory, struct net *ne
 		return error_set(err, ENOMEM, "out of memory");
 	nic->net = net;
 	virtio_device_init(&nic->dev, "virtio-net", VIRTIO_ID_NET, &net_ops, memory,
-		F_CSUM | F_GUEST_CSUM | F_MAC | F_GUEST_TSO4 | F_HOST_TSO4 | F_MRG_RXBUF | F_STATUS,
+		VIRTIO_FEATURE(VIRTIO_NET_F_CSUM) | VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_CSUM) |
+			VIRTIO_FEATURE(VIRTIO_NET_F_MAC) | VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO4) |
+			VIRTIO_FEATURE(VIRTIO_NET_F_HOST_TSO4) |
+			VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF) |
+			VIRTIO_FEATURE(VIRTIO_NET_F_STATUS),
 		2, QUEUE_SIZE);
 	fill_config(nic, mac, index);
 	r = virtio_pci_attach(&nic->dev, bus, CLASS_ETHERNET, err);
@@ -397,6 +380,7 @@ void virtio_net_destroy(struct virtio_net *nic)
 {
 	if (!nic)
 		return;
+	virtio_pci_remove(&nic->dev);
 	net_stop(nic->net);
 	virtio_pci_detach(&nic->dev);
 	virtio_device_destroy(&nic->dev);

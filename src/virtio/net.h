@@ -16,12 +16,13 @@ struct pci_bus;
 struct virtio_net;
 
 /*
- * Before the machine runs. Starts the endpoint, which stays the caller's and is closed after the
- * device is destroyed. mac NULL: 02:64:61:63:68:NN, NN being index.
+ * No vCPU runs: before the machine starts, or while it is paused. Starts the endpoint, which stays
+ * the caller's and is closed after the device is destroyed. mac NULL: 02:64:61:63:68:NN, NN being
+ * index.
  */
 int virtio_net_create(struct pci_bus *bus, struct memory *memory, struct net *net,
 	const uint8_t *mac, unsigned index, struct virtio_net **nic, struct error *err);
-/* When no vCPU runs any more, before guest memory goes. Stops the endpoint. NULL is allowed. */
+/* No vCPU runs; before guest memory goes. Stops the endpoint. NULL is allowed. */
 void virtio_net_destroy(struct virtio_net *nic);
 
 /* Since it was made; received by the guest, and sent by it. Any thread. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/container.h"
 #include "machine/pci/bus.h"
 #include "state/state.h"
 
@@ -20,6 +21,7 @@ enum { CAP_LEN = 2, CAP_TYPE = 3, CAP_BAR = 4, CAP_OFFSET = 8, CAP_LENGTH = 12, 
 struct virtio_pci {
 	struct pci_device pci;
 	struct virtio_device *dev;
+	bool removed;                 /* from the bus */
 	unsigned window;              /* offset of the capability that gives access to the BAR */
 	int event[VIRTIO_QUEUES_MAX]; /* the device's eventfds; -1: notify is called */
 	uint64_t event_at[VIRTIO_QUEUES_MAX]; /* by the bus lock: where they are signalled */
@@ -148,7 +150,7 @@ static void common_write(struct virtio_pci *transport, unsigned offset, unsigned
 	} else if (offset == VIRTIO_COMMON_DRIVER_FEATURE_SELECT && size == 4) {
 		transport->driver_select = value;
 	} else if (offset == VIRTIO_COMMON_DRIVER_FEATURE && size == 4) {
-		if (transport->driver_select < 2 && !(dev->status & VIRTIO_FEATURES_OK))
+		if (transport->driver_select < 2 && !(dev->status & VIRTIO_CONFIG_S_FEATURES_OK))
 			write_half(&dev->features, transport->driver_select, value);
 	} else if (offset == VIRTIO_COMMON_CONFIG_VECTOR && size == 2) {
 		dev->config_vector = checked_vector(transport, value);
@@ -244,7 +246,7 @@ static unsigned window_place(struct virtio_pci *transport, unsigned offset, unsi
 
 static void window_read(struct pci_device *pci, unsigned offset, unsigned size)
 {
-	struct virtio_pci *transport = (struct virtio_pci *)pci;
+	struct virtio_pci *transport = container_of(pci, struct virtio_pci, pci);
 	uint32_t place;
 	unsigned length = window_place(transport, offset, size, &place);
 
@@ -255,7 +257,7 @@ static void window_read(struct pci_device *pci, unsigned offset, unsigned size)
 
 static void window_write(struct pci_device *pci, unsigned offset, unsigned size)
 {
-	struct virtio_pci *transport = (struct virtio_pci *)pci;
+	struct virtio_pci *transport = container_of(pci, struct virtio_pci, pci);
 	uint32_t place;
 	unsigned length = window_place(transport, offset, size, &place);
 
@@ -266,7 +268,7 @@ static void window_write(struct pci_device *pci, unsigned offset, unsigned size)
 
 static void machine_was_reset(struct pci_device *pci)
 {
-	struct virtio_pci *transport = (struct virtio_pci *)pci;
+	struct virtio_pci *transport = container_of(pci, struct virtio_pci, pci);
 
 	pthread_mutex_lock(&transport->dev->lock);
 	common_write(transport, VIRTIO_COMMON_STATUS, 1, 0);
@@ -275,7 +277,7 @@ static void machine_was_reset(struct pci_device *pci)
 
 static void describe(struct pci_device *pci, struct state *s)
 {
-	struct virtio_pci *transport = (struct virtio_pci *)pci;
+	struct virtio_pci *transport = container_of(pci, struct virtio_pci, pci);
 	struct virtio_device *dev = transport->dev;
 
 	pthread_mutex_lock(&dev->lock);
@@ -296,13 +298,13 @@ static void describe(struct pci_device *pci, struct state *s)
 
 static void quiesce(struct pci_device *pci, bool quiet)
 {
-	virtio_quiet(((struct virtio_pci *)pci)->dev, quiet);
+	virtio_quiesce(container_of(pci, struct virtio_pci, pci)->dev, quiet);
 }
 
 /* Notifications reach the device without a vCPU's thread, where that can be had. */
 static void bar_mapped(struct pci_device *pci, unsigned bar, uint64_t gpa)
 {
-	struct virtio_pci *transport = (struct virtio_pci *)pci;
+	struct virtio_pci *transport = container_of(pci, struct virtio_pci, pci);
 	const struct pci_owner *owner = &pci->bus->owner;
 
 	if (bar != VIRTIO_PCI_BAR || !owner->notify_fd)
@@ -389,9 +391,9 @@ int virtio_pci_attach(struct virtio_device *dev, struct pci_bus *bus, uint32_t c
 		return error_set(err, ENOMEM, "out of memory");
 	transport->dev = dev;
 	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++) {
-		bool ask = bus->owner.notify_fd && dev->ops->notify_fd && i < dev->queues;
+		bool ask = bus->owner.notify_fd && dev->ops->start_notify_thread && i < dev->queues;
 
-		transport->event[i] = ask ? dev->ops->notify_fd(dev, i) : -1;
+		transport->event[i] = ask ? dev->ops->start_notify_thread(dev, i) : -1;
 		transport->event_at[i] = PCI_NO_ADDRESS;
 	}
 	pci_device_init(&transport->pci, dev->name, &ids, &pci_ops);
@@ -416,12 +418,22 @@ int virtio_pci_attach(struct virtio_device *dev, struct pci_bus *bus, uint32_t c
 	return 0;
 }
 
+void virtio_pci_remove(struct virtio_device *dev)
+{
+	struct virtio_pci *transport = dev->transport;
+
+	/* The only function of its slot: it can go. */
+	if (transport && !transport->removed)
+		transport->removed = !pci_bus_remove(&transport->pci, NULL);
+}
+
 void virtio_pci_detach(struct virtio_device *dev)
 {
 	struct virtio_pci *transport = dev->transport;
 
 	if (!transport)
 		return;
+	virtio_pci_remove(dev);
 	dev->transport = NULL;
 	pci_device_destroy(&transport->pci);
 	free(transport);

@@ -44,10 +44,16 @@
 #define VIRTIO_COMMON_QUEUE_DEVICE 0x30
 #define VIRTIO_COMMON_SIZE 0x38
 
-/* Puts an initialized device on the bus. The machine is not running. */
+/* Puts an initialized device on the bus. No vCPU runs. */
 int virtio_pci_attach(struct virtio_device *dev, struct pci_bus *bus, uint32_t class_code,
 	struct error *err);
-/* Frees the transport. The bus is not used any more. Nothing happens if there is none. */
+/*
+ * Takes it off the bus again: the guest reaches it no more, and signals none of its eventfds. No vCPU
+ * runs. What it has under way may still end, and asks for interrupts in vain. Nothing happens if it is
+ * on no bus.
+ */
+void virtio_pci_remove(struct virtio_device *dev);
+/* That, and frees the transport: nothing is under way. Nothing happens if there is none. */
 void virtio_pci_detach(struct virtio_device *dev);
 /* The PCI function of an attached device. */
 struct pci_device *virtio_pci_function(struct virtio_device *dev);

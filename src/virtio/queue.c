@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "virtio/ring.h"
+
 static uint64_t avail_bytes(uint16_t size)
 {
 	return sizeof(struct virtq_avail) + 2ull * size + 2;
@@ -218,7 +220,7 @@ void virtq_unpop(struct virtq *queue, unsigned count)
 	queue->last_avail -= count;
 }
 
-void virtq_used_add(struct virtq *queue, uint16_t head, uint32_t len)
+void virtq_push(struct virtq *queue, uint16_t head, uint32_t len)
 {
 	struct virtq_used_elem *elem;
 
@@ -327,13 +329,11 @@ size_t virtq_chain_write(struct memory *memory, const struct virtq_chain *chain,
 	return done;
 }
 
-void virtq_chain_written(struct memory *memory, const struct virtq_chain *chain, uint64_t len)
+void virtq_chain_hold(const struct virtq_chain *chain, struct virtq_held *held,
+	struct virtq_span *spans)
 {
-	for (unsigned i = 0; i < chain->in_count && len; i++) {
-		unsigned at = chain->out_count + i;
-		uint64_t n = chain->iov[at].iov_len < len ? chain->iov[at].iov_len : len;
-
-		memory_written(memory, chain->gpa[at], n);
-		len -= n;
-	}
+	*held = (struct virtq_held){.head = chain->head, .count = chain->in_count, .in = spans};
+	for (unsigned i = 0; i < chain->in_count; i++)
+		spans[i] = (struct virtq_span){chain->gpa[chain->out_count + i],
+			chain->iov[chain->out_count + i].iov_len};
 }

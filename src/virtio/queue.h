@@ -6,7 +6,8 @@
  * gives no more chains, and its device asks for a reset (2.1.2).
  *
  * No locking here: one thread at a time. Numbers are little-endian, as the host
- * is.
+ * is. A device uses the queue by device.h's verbs; what is done to the ring itself
+ * is in ring.h.
  */
 #ifndef DACH_VIRTIO_QUEUE_H
 #define DACH_VIRTIO_QUEUE_H
@@ -76,45 +77,27 @@ struct virtq_chain {
 	uint64_t gpa[VIRTQ_SEGMENTS]; /* for memory_written() */
 };
 
-/* All as before any driver came. */
-void virtq_reset(struct virtq *queue);
-/* Takes the driver's size and addresses into use. false: they are not possible. */
-bool virtq_enable(struct virtq *queue, bool indirect, bool event_idx);
-
-/*
- * Takes the next chain. 1: there it is; 0: there is none; -EPROTO: the queue is broken, or just
- * became it.
- */
-int virtq_pop(struct virtq *queue, struct virtq_chain *chain);
-/*
- * How many chains there are, with the guest bound to notify us of the next one after them (unless
- * virtq_ignore() has said otherwise): who then takes exactly these misses none, and a guest that
- * adds for ever keeps nobody here. 0 for a broken queue.
- */
-unsigned virtq_arm(struct virtq *queue);
-/* Puts the last count chains taken back. */
-void virtq_unpop(struct virtq *queue, unsigned count);
-
-/* Gives a chain back, with len bytes written to it. The guest sees it with virtq_publish(). */
-void virtq_used_add(struct virtq *queue, uint16_t head, uint32_t len);
-/* Shows the guest all that was given back. true: it wants an interrupt for that. */
-bool virtq_publish(struct virtq *queue);
-
-/* The guest need not notify us of new chains (a hint): we look by ourselves for a while. */
-void virtq_ignore(struct virtq *queue);
-/*
- * The guest is to notify us of more chains than the `seen` that are there. True: there are more already,
- * or the queue is broken, so look again. That ends: each time there is at least one more, and there are
- * at most as many as the queue has entries.
- */
-bool virtq_want_more(struct virtq *queue, unsigned seen);
-
 /* The chain's readable bytes from offset on; less than len when it ends. */
 size_t virtq_chain_read(const struct virtq_chain *chain, uint64_t offset, void *buf, size_t len);
 /* Likewise into its writable ones; memory_written() is called. */
 size_t virtq_chain_write(struct memory *memory, const struct virtq_chain *chain, uint64_t offset,
 	const void *buf, size_t len);
-/* Tells memory_written() of the first len writable bytes. */
-void virtq_chain_written(struct memory *memory, const struct virtq_chain *chain, uint64_t len);
+/*
+ * What is left of a chain while its buffers are with somebody who writes them himself, as a disk's
+ * image does: all that virtio_complete() needs.
+ */
+struct virtq_span {
+	uint64_t gpa, len;
+};
+
+struct virtq_held {
+	uint16_t head;
+	unsigned count;
+	struct virtq_span *in; /* all that the chain has to write */
+};
+
+/* spans has room for chain->in_count, and stays with held. */
+void virtq_chain_hold(const struct virtq_chain *chain, struct virtq_held *held,
+	struct virtq_span *spans);
 
 #endif

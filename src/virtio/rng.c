@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/container.h"
 #include "virtio/device.h"
 #include "virtio/pci.h"
 
@@ -21,7 +22,7 @@ struct virtio_rng {
 
 static void rng_notify(struct virtio_device *dev, unsigned queue)
 {
-	struct virtio_rng *rng = (struct virtio_rng *)dev;
+	struct virtio_rng *rng = container_of(dev, struct virtio_rng, dev);
 	struct virtq_chain *chain = &rng->chain;
 	uint8_t bytes[REQUEST_MAX];
 
@@ -37,10 +38,9 @@ static void rng_notify(struct virtio_device *dev, unsigned queue)
 			break;
 		}
 		virtq_chain_write(dev->memory, chain, 0, bytes, len);
-		virtq_used_add(&dev->queue[0], chain->head, len);
+		virtio_push(dev, 0, chain->head, len);
 	}
-	if (virtio_running(dev))
-		virtio_publish(dev, 0);
+	virtio_publish(dev, 0);
 	pthread_mutex_unlock(&dev->lock);
 	explicit_bzero(bytes, sizeof(bytes));
 }
@@ -63,7 +63,7 @@ int virtio_rng_create(struct pci_bus *bus, struct memory *memory, struct virtio_
 
 	if (!rng)
 		return error_set(err, ENOMEM, "out of memory");
-	virtio_device_init(&rng->dev, "virtio-rng", VIRTIO_ID_ENTROPY, &rng_ops, memory, 0, 1,
+	virtio_device_init(&rng->dev, "virtio-rng", VIRTIO_ID_RNG, &rng_ops, memory, 0, 1,
 		QUEUE_SIZE);
 	r = virtio_pci_attach(&rng->dev, bus, CLASS_OTHER, err);
 	if (r) {

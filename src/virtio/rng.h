@@ -9,10 +9,10 @@
 struct pci_bus;
 struct virtio_rng;
 
-/* Before the machine runs. */
+/* No vCPU runs: before the machine starts, or while it is paused. */
 int virtio_rng_create(struct pci_bus *bus, struct memory *memory, struct virtio_rng **rng,
 	struct error *err);
-/* When no vCPU runs any more. NULL is allowed. */
+/* No vCPU runs. NULL is allowed. */
 void virtio_rng_destroy(struct virtio_rng *rng);
 
 #endif

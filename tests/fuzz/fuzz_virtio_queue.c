@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "virtio/queue.h"
+#include "virtio/ring.h"
 
 #define MEMORY (1u << 20)
 
@@ -59,7 +59,7 @@ static void use(struct virtq *queue, struct memory *memory, unsigned what,
 		virtq_chain_write(memory, chain, what >> 4, bytes, sizeof(bytes));
 		virtq_chain_written(memory, chain, what);
 		if (what & 8)
-			virtq_used_add(queue, chain->head, what);
+			virtq_push(queue, chain->head, what);
 		else
 			virtq_unpop(queue, 1);
 	}

@@ -5,6 +5,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,8 @@ struct engine_vm {
 	atomic_uint written;
 };
 
+#define NOTIFY_FDS 8
+
 typedef enum engine_exit program(struct engine_vcpu *vcpu, struct error *err);
 
 static struct {
@@ -46,6 +49,12 @@ static struct {
 	bool endless;
 	char out[64];
 	atomic_uint outs;
+	/* What writes to an address signal: by the loop's thread; fd read by vCPUs (atomic), 0: free. */
+	struct {
+		uint64_t gpa;
+		int fd;
+	} notify[NOTIFY_FDS];
+	unsigned notified;
 } test;
 
 /* The engine */
@@ -129,12 +138,32 @@ static bool fake_interruptible(struct engine_vcpu *vcpu)
 	return vcpu->interruptible;
 }
 
+static pthread_mutex_t notify_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static int fake_notify_fd(struct engine_vm *vm, uint64_t gpa, int fd, bool on)
+{
+	int want = on ? 0 : fd, r = -ENOSPC;
+
+	pthread_mutex_lock(&notify_lock);
+	for (unsigned i = 0; i < NOTIFY_FDS && r; i++) {
+		if (test.notify[i].fd != want || (!on && test.notify[i].gpa != gpa))
+			continue;
+		test.notify[i].gpa = gpa;
+		__atomic_store_n(&test.notify[i].fd, on ? fd : 0, __ATOMIC_SEQ_CST);
+		test.notified += on;
+		r = 0;
+	}
+	pthread_mutex_unlock(&notify_lock);
+	return r;
+}
+
 static const struct engine fake = {
 	.name = "fake",
 	.vm_create = fake_create,
 	.vm_destroy = fake_destroy,
 	.vm_map = fake_map,
 	.vm_written = fake_written,
+	.vm_notify_fd = fake_notify_fd,
 	.vcpu_create = fake_vcpu_create,
 	.vcpu_destroy = fake_vcpu_destroy,
 	.vcpu_run = fake_run,
@@ -147,18 +176,18 @@ static const struct engine fake = {
 
 /* What programs do */
 
-static void out(struct engine_vcpu *vcpu, uint16_t port, unsigned size, uint64_t value)
+static inline void out(struct engine_vcpu *vcpu, uint16_t port, unsigned size, uint64_t value)
 {
 	vcpu->vm->config.callbacks->io_write(vcpu->vm->config.ctx, vcpu->index, port, size, value);
 }
 
-static void apic(struct engine_vcpu *vcpu, unsigned reg, uint32_t value)
+static inline void apic(struct engine_vcpu *vcpu, unsigned reg, uint32_t value)
 {
 	vcpu->vm->config.callbacks->mmio_write(vcpu->vm->config.ctx, vcpu->index, LAPIC_BASE + reg,
 		4, value);
 }
 
-static int ack(struct engine_vcpu *vcpu)
+static inline int ack(struct engine_vcpu *vcpu)
 {
 	int vector = vcpu->vm->config.callbacks->irq_ack(vcpu->vm->config.ctx, vcpu->index);
 
@@ -167,32 +196,32 @@ static int ack(struct engine_vcpu *vcpu)
 	return vector;
 }
 
-static void off(struct engine_vcpu *vcpu)
+static inline void off(struct engine_vcpu *vcpu)
 {
 	out(vcpu, PM1_CONTROL, 2, 0x2000 | 5 << 10);
 }
 
 /* Until somebody asks this vCPU to leave. */
-static enum engine_exit spin(struct engine_vcpu *vcpu, struct error *err)
+static inline enum engine_exit spin(struct engine_vcpu *vcpu, struct error *err)
 {
 	while (!atomic_exchange(&vcpu->forced, false))
 		usleep(100);
 	return ENGINE_EXIT_INTERRUPTED;
 }
 
-static enum engine_exit unreachable(struct engine_vcpu *vcpu, struct error *err)
+static inline enum engine_exit unreachable(struct engine_vcpu *vcpu, struct error *err)
 {
 	error_set(err, EIO, "a vCPU ran that should not");
 	return ENGINE_EXIT_ERROR;
 }
 
-static void serial(void *ctx, const uint8_t *data, size_t len)
+static inline void serial(void *ctx, const uint8_t *data, size_t len)
 {
 	for (size_t i = 0; i < len && test.outs < sizeof test.out - 1; i++)
 		test.out[test.outs++] = data[i];
 }
 
-static void debug_stop(void *ctx, unsigned vcpu)
+static inline void debug_stop(void *ctx, unsigned vcpu)
 {
 	test.stops++;
 	assert_true(machine_paused(test.machine));
@@ -200,7 +229,7 @@ static void debug_stop(void *ctx, unsigned vcpu)
 }
 
 /* A kernel that only has an entry. */
-static int kernel(void)
+static inline int kernel(void)
 {
 	struct {
 		Elf64_Ehdr head;
@@ -227,7 +256,7 @@ static int kernel(void)
 	return fd;
 }
 
-static enum machine_result run(program *first, program *second, void (*tick)(void *ctx),
+static inline enum machine_result run(program *first, program *second, void (*tick)(void *ctx),
 	struct error *err)
 {
 	static const struct cpuid_policy cpuid = {.tsc_khz = 2000000,

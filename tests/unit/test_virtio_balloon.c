@@ -78,7 +78,7 @@ static void gives_pages_back(void **state)
 		assert_int_equal(at[i * 4096], i < 3 || i == 5 ? 0 : 0xaa);
 	assert_int_equal(f->written, 4);
 	assert_int_equal(f->rig.msi[1], 1);
-	assert_false(rig_status(&f->rig) & VIRTIO_NEEDS_RESET);
+	assert_false(rig_status(&f->rig) & VIRTIO_CONFIG_S_NEEDS_RESET);
 }
 
 static void refuses_lists_to_write(void **state)
@@ -87,7 +87,7 @@ static void refuses_lists_to_write(void **state)
 	static const uint32_t pfn[] = {0x200};
 
 	assert_false(inflate(f, pfn, 1, VIRTQ_DESC_WRITE));
-	assert_true(rig_status(&f->rig) & VIRTIO_NEEDS_RESET);
+	assert_true(rig_status(&f->rig) & VIRTIO_CONFIG_S_NEEDS_RESET);
 	assert_int_equal(f->written, 0);
 }
 
@@ -152,7 +152,7 @@ static void takes_statistics(void **state)
 	assert_int_equal(info.known, 1 << BALLOON_FREE);
 	tell(f, BALLOON_FREE, 1, 1);
 	tell(f, BALLOON_FREE, 2, 1);
-	assert_true(rig_status(&f->rig) & VIRTIO_NEEDS_RESET);
+	assert_true(rig_status(&f->rig) & VIRTIO_CONFIG_S_NEEDS_RESET);
 }
 
 int main(void)

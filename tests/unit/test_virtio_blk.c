@@ -16,7 +16,9 @@
 
 enum { IN = 0, OUT = 1, FLUSH = 4, GET_ID = 8, DISCARD = 11, WRITE_ZEROES = 13 };
 enum { OK, IOERR, UNSUPP };
-#define ALL_FEATURES (VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC | 0xffff)
+#define ALL_FEATURES                                                                             \
+	(VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX) | VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC) | \
+		0xffff)
 
 struct fixture {
 	struct rig rig;
@@ -140,6 +142,49 @@ static void test_read_write(void **state)
 	assert_int_equal(file_word(&f, 768), 768);
 	assert_int_equal(request(&f, FLUSH, 0, 0, false), OK);
 	assert_true(f.rig.msi[1] > 0);
+	teardown(&f);
+}
+
+/* Bytes of guest memory that were told of as written, by address. */
+static uint8_t told[0x200000];
+
+static void tell(struct engine_vm *vm, uint64_t gpa, uint64_t size)
+{
+	if (gpa < sizeof told && size <= sizeof told - gpa)
+		memset(told + gpa, 1, size);
+}
+
+static const struct engine listener = {.vm_written = tell};
+
+static bool told_all(uint64_t gpa, uint64_t size)
+{
+	return gpa + size <= sizeof told && !!told[gpa] &&
+		!memcmp(told + gpa, told + gpa + 1, size - 1);
+}
+
+/* Whoever translates guest code, or saves pages that were written, hears of each. */
+static void test_memory_is_told(void **state)
+{
+	struct fixture f;
+
+	setup(&f, "");
+	f.rig.mem.engine = &listener;
+	for (unsigned i = 0; i < 4; i++) {
+		uint32_t len = (const uint32_t[]){4096, 0x18000, 512, 20}[i];
+		uint64_t used;
+
+		memset(told, 0, sizeof told);
+		assert_int_equal(request(&f, i == 3 ? GET_ID : IN, 0, len, true), OK);
+		used = (uint8_t *)f.ring.used - (uint8_t *)memory_ptr(&f.rig.mem, 0, 1);
+		assert_true(told_all(DATA, len));
+		assert_false(told[DATA + len]);
+		assert_true(told[STATUS]);
+		assert_true(told_all(used, 4));
+	}
+	memset(told, 0, sizeof told);
+	assert_int_equal(request(&f, OUT, 4, 1024, false), OK);
+	assert_true(told[STATUS]);
+	assert_false(told[DATA]);
 	teardown(&f);
 }
 
@@ -278,13 +323,13 @@ static void test_broken_requests(void **state)
 	/* No room for a status */
 	ring_offer(&f.ring, ring_desc(&f.ring, HEADER, 16, 0));
 	ring_notify(&f.ring);
-	assert_true(rig_status(&f.rig) & VIRTIO_NEEDS_RESET);
+	assert_true(rig_status(&f.rig) & VIRTIO_CONFIG_S_NEEDS_RESET);
 	/* Half a header */
 	rig_start(&f.rig, ALL_FEATURES, &f.ring, 1);
 	ring_offer(&f.ring, ring_desc(&f.ring, HEADER, 15, VIRTQ_DESC_NEXT));
 	ring_desc(&f.ring, STATUS, 1, VIRTQ_DESC_WRITE);
 	ring_notify(&f.ring);
-	assert_true(rig_status(&f.rig) & VIRTIO_NEEDS_RESET);
+	assert_true(rig_status(&f.rig) & VIRTIO_CONFIG_S_NEEDS_RESET);
 	rig_start(&f.rig, ALL_FEATURES, &f.ring, 1);
 	assert_int_equal(request(&f, IN, 0, 512, true), OK);
 	teardown(&f);
@@ -333,6 +378,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_read_write),
+		cmocka_unit_test(test_memory_is_told),
 		cmocka_unit_test(test_notified_by_event),
 		cmocka_unit_test(test_capacity_and_id),
 		cmocka_unit_test(test_discard),

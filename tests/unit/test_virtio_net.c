@@ -13,7 +13,9 @@
 #include "virtio/net.h"
 
 #define HDR 12
-#define FEATURES (VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC | 0xffffff)
+#define FEATURES                                                                                 \
+	(VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX) | VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC) | \
+		0xffffff)
 #define RX_DATA RIG_DATA
 #define TX_DATA (RIG_DATA + 0x100000)
 enum { RX, TX };
@@ -226,7 +228,7 @@ static void waits_for_the_rest(uint64_t features)
 static void test_one_buffer_of_two(void **state)
 {
 	waits_for_the_rest(FEATURES);
-	waits_for_the_rest(FEATURES & ~VIRTIO_F_EVENT_IDX);
+	waits_for_the_rest(FEATURES & ~VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX));
 }
 
 /* Without mergeable buffers a frame that does not fit is dropped, and the next one comes. */
@@ -281,7 +283,7 @@ static void test_bad_frames(void **state)
 	transmit(&f, 42);
 	for (unsigned i = 0; i < 1000 && rig_status(&f.rig) == 15; i++)
 		usleep(1000);
-	assert_int_equal(rig_status(&f.rig), 15 | VIRTIO_NEEDS_RESET);
+	assert_int_equal(rig_status(&f.rig), 15 | VIRTIO_CONFIG_S_NEEDS_RESET);
 	teardown(&f);
 }
 

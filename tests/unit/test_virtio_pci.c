@@ -63,7 +63,8 @@ static void test_negotiation(void **state)
 	assert_int_equal(rig_status(rig), 0);
 	assert_int_equal(rig_read(rig, VIRTIO_COMMON_NUM_QUEUES, 2), 1);
 	/* Without VERSION_1 */
-	rig_write(rig, VIRTIO_COMMON_STATUS, 1, VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER);
+	rig_write(rig, VIRTIO_COMMON_STATUS, 1,
+		VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
 	rig_write(rig, VIRTIO_COMMON_STATUS, 1, 11);
 	assert_int_equal(rig_status(rig), 3);
 	/* With a feature that was not offered */
@@ -120,7 +121,10 @@ static void test_random_bytes(void **state)
 	uint8_t *data, zeroes[64] = {0};
 
 	setup(&f);
-	rig_start(&f.rig, VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC, &ring, 1);
+	rig_start(&f.rig,
+		VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX) |
+			VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC),
+		&ring, 1);
 	data = memory_ptr(&f.rig.mem, RIG_DATA, 4096);
 	random_request(&ring, 64);
 	assert_true(ring_wait(&ring, &used));
@@ -164,10 +168,10 @@ static void test_needs_reset(void **state)
 	struct virtq_used_elem used;
 
 	setup(&f);
-	rig_start(&f.rig, VIRTIO_F_EVENT_IDX, &ring, 1);
+	rig_start(&f.rig, VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX), &ring, 1);
 	ring_offer(&ring, 100);
 	ring_notify(&ring);
-	assert_int_equal(rig_status(&f.rig), 15 | VIRTIO_NEEDS_RESET);
+	assert_int_equal(rig_status(&f.rig), 15 | VIRTIO_CONFIG_S_NEEDS_RESET);
 	assert_int_equal(f.rig.msi[0], 1);
 	random_request(&ring, 8); /* is not looked at */
 	assert_int_equal(ring.used->idx, 0);
@@ -180,7 +184,7 @@ static void test_needs_reset(void **state)
 	rig_write(&f.rig, VIRTIO_COMMON_QUEUE_DESC, 4, 0xfffffff0);
 	rig_write(&f.rig, VIRTIO_COMMON_QUEUE_DESC + 4, 4, 0xffffffff);
 	rig_write(&f.rig, VIRTIO_COMMON_QUEUE_ENABLE, 2, 1);
-	assert_true(rig_status(&f.rig) & VIRTIO_NEEDS_RESET);
+	assert_true(rig_status(&f.rig) & VIRTIO_CONFIG_S_NEEDS_RESET);
 	/* DRIVER_OK does not help */
 	rig_write(&f.rig, VIRTIO_COMMON_STATUS, 1, 15);
 	ring_notify(&ring);
@@ -293,7 +297,7 @@ static void test_console(void **state)
 	assert_int_equal(virtio_console_create(&rig.pci, &rig.mem, &backend, &console, &err), 0);
 	assert_int_equal(virtio_console_input(console, (const uint8_t *)"x", 1), 0);
 	rig_find_bar(&rig);
-	rig_start(&rig, VIRTIO_F_EVENT_IDX, ring, 2);
+	rig_start(&rig, VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX), ring, 2);
 	data = memory_ptr(&rig.mem, RIG_DATA, 4096);
 	memcpy(data, "hello, world", 12);
 	ring_offer(&ring[1], ring_desc(&ring[1], RIG_DATA, 7, VIRTQ_DESC_NEXT));

@@ -130,20 +130,21 @@ static inline void rig_negotiate(struct rig *rig, uint64_t wanted)
 	rig_find_bar(rig);
 	rig_write(rig, VIRTIO_COMMON_STATUS, 1, 0);
 	assert_int_equal(rig_status(rig), 0);
-	rig_write(rig, VIRTIO_COMMON_STATUS, 1, VIRTIO_ACKNOWLEDGE);
-	rig_write(rig, VIRTIO_COMMON_STATUS, 1, VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER);
+	rig_write(rig, VIRTIO_COMMON_STATUS, 1, VIRTIO_CONFIG_S_ACKNOWLEDGE);
+	rig_write(rig, VIRTIO_COMMON_STATUS, 1,
+		VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
 	for (unsigned i = 0; i < 2; i++) {
 		rig_write(rig, VIRTIO_COMMON_DEVICE_FEATURE_SELECT, 4, i);
 		offered |= rig_read(rig, VIRTIO_COMMON_DEVICE_FEATURE, 4) << (32 * i);
 	}
-	wanted = (wanted | VIRTIO_F_VERSION_1) & offered;
+	wanted = (wanted | VIRTIO_FEATURE(VIRTIO_F_VERSION_1)) & offered;
 	for (unsigned i = 0; i < 2; i++) {
 		rig_write(rig, VIRTIO_COMMON_DRIVER_FEATURE_SELECT, 4, i);
 		rig_write(rig, VIRTIO_COMMON_DRIVER_FEATURE, 4, wanted >> (32 * i));
 	}
 	rig_write(rig, VIRTIO_COMMON_STATUS, 1,
-		VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK);
-	assert_true(rig_status(rig) & VIRTIO_FEATURES_OK);
+		VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK);
+	assert_true(rig_status(rig) & VIRTIO_CONFIG_S_FEATURES_OK);
 }
 
 /* MSI-X on, vector i sends data i. */
@@ -193,9 +194,11 @@ static inline void rig_start(struct rig *rig, uint64_t features, struct ring *ri
 	for (unsigned i = 0; i < queues; i++)
 		rig_queue(rig, i, &ring[i]);
 	rig_write(rig, VIRTIO_COMMON_STATUS, 1,
-		VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK | VIRTIO_DRIVER_OK);
+		VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK |
+			VIRTIO_CONFIG_S_DRIVER_OK);
 	assert_int_equal(rig_status(rig),
-		VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK | VIRTIO_DRIVER_OK);
+		VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK |
+			VIRTIO_CONFIG_S_DRIVER_OK);
 }
 
 /* One buffer of a chain; the last has no VIRTQ_DESC_NEXT. Returns its number. */

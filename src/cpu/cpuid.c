@@ -277,18 +277,18 @@ static void add_clocks(struct build *b)
  */
 static void add_hypervisor(struct build *b)
 {
-	struct cpuid_policy *p = b->policy;
-	uint32_t name[3], features = 1u << 0 | 1u << 1 | 1u << 3 | 1u << 24;
+	struct cpuid_interface kvm = {
+		.signature = "KVMKVMKVM",
+		.count = 2,
+		.leaf = {{1, {1u << 0 | 1u << 1 | 1u << 3 | 1u << 24, 0, 0, 0}},
+			{0x10, {b->policy->tsc_khz, CPUID_APIC_TIMER_HZ / 1000, 0, 0}}},
+	};
 
 	if (b->engine == CPUID_TRANSLATE && b->vcpus > 1)
-		features |= 1u << 7 | 1u << 11;
-	memcpy(name, "KVMKVMKVM\0\0\0", sizeof name);
-	p->max_hypervisor = 0x40000010;
-	add_leaf(b, 0x40000000, -1, (uint32_t[4]){p->max_hypervisor, name[0], name[1], name[2]});
+		kvm.leaf[0].value[0] |= 1u << 7 | 1u << 11;
 	if (b->engine == CPUID_KVM)
-		features |= 1u << 6;
-	add_leaf(b, 0x40000001, -1, (uint32_t[4]){features, 0, 0, 0});
-	add_leaf(b, 0x40000010, -1, (uint32_t[4]){p->tsc_khz, CPUID_APIC_TIMER_HZ / 1000, 0, 0});
+		kvm.leaf[0].value[0] |= 1u << 6;
+	cpuid_policy_add_interface(b->policy, &kvm);
 }
 
 /* Its name for people (leaves 0x80000002 to 4); a model's does not tell of the host. */

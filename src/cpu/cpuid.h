@@ -95,6 +95,26 @@ struct cpuid_source {
 int cpuid_policy_init(struct cpuid_policy *policy, enum cpuid_engine engine, unsigned vcpus,
 	const char *cpu, struct error *err);
 
+/*
+ * How CPUID tells of a hypervisor's interface to its guests (calls: machine/hypercall.h): a signature
+ * and the last leaf at its base, the others behind. A policy has KVM's at 0x40000000.
+ */
+struct cpuid_interface {
+	char signature[13]; /* 12 letters, or zeros behind fewer */
+	unsigned count;
+	struct {
+		uint32_t offset;   /* from the base, 1 to 0xff, rising */
+		uint32_t value[4]; /* eax, ebx, ecx, edx */
+	} leaf[4];
+};
+
+/*
+ * Puts an interface beside those there are, at the next base: they lie 0x100 apart, where kernels look
+ * for them. Returns the base, or 0 if there is no room.
+ */
+uint32_t cpuid_policy_add_interface(struct cpuid_policy *policy,
+	const struct cpuid_interface *interface);
+
 /* This host's processor as a source, without the model and the TSC's rate. */
 void cpuid_host_source(struct cpuid_source *source);
 

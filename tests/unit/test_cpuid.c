@@ -168,6 +168,34 @@ static void test_xcr0(void **state)
 	assert_int_equal(p.xcr0, 0);
 }
 
+/* Hypervisors' interfaces beside each other: KVM's, and what is added. */
+static void test_interfaces(void **state)
+{
+	static const struct cpuid_interface other = {.signature = "OtherOther12",
+		.count = 2,
+		.leaf = {{1, {0x40011, 0, 0, 0}}, {4, {9, 8, 7, 6}}}};
+	struct cpuid_policy p;
+	uint32_t reg[4];
+
+	build(&p, &intel, CPUID_TRANSLATE, 1, 7);
+	cpuid_policy_read(&p, 0x40000000, 0, 0, 0, 0, reg);
+	assert_int_equal(reg[0], 0x40000010);
+	assert_memory_equal(reg + 1, "KVMKVMKVM\0\0\0", 12);
+	assert_int_equal(p.max_hypervisor, 0x40000010);
+	assert_int_equal(cpuid_policy_add_interface(&p, &other), 0x40000100);
+	cpuid_policy_read(&p, 0x40000100, 0, 0, 0, 0, reg);
+	assert_int_equal(reg[0], 0x40000104);
+	assert_memory_equal(reg + 1, "OtherOther12", 12);
+	cpuid_policy_read(&p, 0x40000104, 0, 0, 0, 0, reg);
+	assert_int_equal(reg[2], 7);
+	assert_int_equal(cpuid_policy_add_interface(&p, &other), 0x40000200);
+	cpuid_policy_read(&p, 0x40000001, 0, 0, 0, 0, reg);
+	assert_true(reg[0] & 1);
+	assert_int_equal(p.max_hypervisor, 0x40000010);
+	while (cpuid_policy_add_interface(&p, &other))
+		assert_true(p.count <= sizeof p.leaf / sizeof *p.leaf);
+}
+
 /* The translator brings privileged features of its own; KVM passes on its host's. */
 static void test_system(void **state)
 {
@@ -510,6 +538,7 @@ int main(void)
 		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_never),
 		cmocka_unit_test(test_xcr0),
+		cmocka_unit_test(test_interfaces),
 		cmocka_unit_test(test_system),
 		cmocka_unit_test(test_amd_promises),
 		cmocka_unit_test(test_topology),

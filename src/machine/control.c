@@ -9,7 +9,7 @@
 
 void machine_vcpu_info(struct machine *machine, unsigned index, struct machine_vcpu_info *info)
 {
-	const struct vcpu *vcpu = &machine->vcpu[index];
+	const struct machine_vcpu *vcpu = &machine->vcpu[index];
 	const volatile uint32_t *cpu;
 	struct timespec used;
 	clockid_t clock;

@@ -28,7 +28,7 @@ static void describe_time(struct machine *machine, struct state *s)
 }
 
 /* What the processor does, and what it was asked to and has not yet looked at. */
-static void describe_activity(struct vcpu *vcpu, struct state *s)
+static void describe_activity(struct machine_vcpu *vcpu, struct state *s)
 {
 	uint32_t requests = atomic_load(&vcpu->requests);
 	uint8_t activity = vcpu->wait_sipi               ? MP_WAITS_FOR_SIPI
@@ -53,7 +53,7 @@ static void describe_activity(struct vcpu *vcpu, struct state *s)
 	atomic_store(&vcpu->requests, (init ? VCPU_INIT : 0) | (sipi ? VCPU_SIPI : 0));
 }
 
-static void describe_vcpu(struct machine *machine, struct vcpu *vcpu, struct state *s)
+static void describe_vcpu(struct machine *machine, struct machine_vcpu *vcpu, struct state *s)
 {
 	const struct engine *engine = machine->config.engine;
 	struct lapic *lapic = &machine->lapic[vcpu->index];

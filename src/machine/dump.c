@@ -38,7 +38,7 @@ static void dump_vcpu(struct machine *machine, unsigned index, FILE *out)
 void machine_dump(struct machine *machine, FILE *out)
 {
 	for (unsigned i = 0; i < machine->made; i++) {
-		const struct vcpu *vcpu = &machine->vcpu[i];
+		const struct machine_vcpu *vcpu = &machine->vcpu[i];
 
 		/* After the end, one that did not stop cannot be looked into. */
 		if (atomic_load(&machine->over) && vcpu->started && !vcpu->joined)

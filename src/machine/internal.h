@@ -38,7 +38,7 @@ enum {
 	COUNTERS,
 };
 
-struct vcpu {
+struct machine_vcpu {
 	struct machine *machine;
 	unsigned index;
 	struct engine_vcpu *engine;
@@ -80,7 +80,7 @@ struct machine {
 	struct loop_timer apic_timer[MACHINE_VCPUS_MAX];
 	_Atomic int64_t tsc_offset;
 
-	struct vcpu vcpu[MACHINE_VCPUS_MAX];
+	struct machine_vcpu vcpu[MACHINE_VCPUS_MAX];
 	unsigned made;      /* vCPUs that the engine has made */
 	bool running;       /* by lock: their threads are there */
 	uint64_t poll_max;  /* ns */
@@ -105,21 +105,21 @@ struct machine {
 
 /* vcpu.c; any thread */
 void vcpu_kick(void *machine, unsigned index); /* lapic_owner.kick */
-void vcpu_unhalt(struct vcpu *vcpu);           /* looks at unhalted if it is halted */
-void vcpu_request(struct vcpu *vcpu, uint32_t requests);
-void vcpu_attend(struct vcpu *vcpu); /* makes the thread look at attention soon */
+void vcpu_unhalt(struct machine_vcpu *vcpu);   /* looks at unhalted if it is halted */
+void vcpu_request(struct machine_vcpu *vcpu, uint32_t requests);
+void vcpu_attend(struct machine_vcpu *vcpu); /* makes the thread look at attention soon */
 void *vcpu_thread(void *vcpu);
 /* The state before the first instruction: the boot processor's or one that waits for SIPI. */
-int vcpu_boot(struct vcpu *vcpu, const struct cpu_state *boot, struct error *err);
+int vcpu_boot(struct machine_vcpu *vcpu, const struct cpu_state *boot, struct error *err);
 
 /*
  * vcpu_apic.c, where the engine holds the local APICs (otherwise nothing happens): this vCPU's and what
  * goes with it (halted, wait_sipi, pv_eoi) from the engine into the machine's own form of them, to be
  * looked at until released; or from there into the engine. The vCPU does not run.
  */
-void vcpu_apic_fetch(struct vcpu *vcpu);
-void vcpu_apic_release(struct vcpu *vcpu);
-int vcpu_apic_store(struct vcpu *vcpu, struct error *err);
+void vcpu_apic_fetch(struct machine_vcpu *vcpu);
+void vcpu_apic_release(struct machine_vcpu *vcpu);
+int vcpu_apic_store(struct machine_vcpu *vcpu, struct error *err);
 
 /* machine.c; any thread */
 void machine_end(struct machine *machine, enum machine_result result, const struct error *err);
@@ -156,7 +156,7 @@ int machine_paravirt_init(struct machine *machine, struct error *err);
 extern const struct engine_callbacks machine_callbacks; /* callbacks.c */
 uint64_t machine_tsc(void *machine);
 
-static inline void count(struct vcpu *vcpu, unsigned which)
+static inline void count(struct machine_vcpu *vcpu, unsigned which)
 {
 	atomic_store_explicit(&vcpu->counter[which],
 		atomic_load_explicit(&vcpu->counter[which], memory_order_relaxed) + 1,

@@ -25,7 +25,7 @@
 void machine_update(struct machine *machine)
 {
 	for (unsigned i = 0; i < machine->made; i++) {
-		struct vcpu *vcpu = &machine->vcpu[i];
+		struct machine_vcpu *vcpu = &machine->vcpu[i];
 		bool may = !machine->paused && !machine->resetting;
 
 		if (machine->only != ALL && machine->only != i)
@@ -317,7 +317,7 @@ static int make_engine(struct machine *machine, struct error *err)
 		machine->engine_apic = config->engine->apic;
 	r = memory_attach(&machine->mem, config->engine, machine->vm, err);
 	for (unsigned i = 0; i < config->vcpus && !r; i++) {
-		struct vcpu *vcpu = &machine->vcpu[i];
+		struct machine_vcpu *vcpu = &machine->vcpu[i];
 
 		vcpu->machine = machine;
 		vcpu->index = i;
@@ -416,7 +416,7 @@ static int start_threads(void *ctx)
 	pthread_mutex_lock(&machine->lock);
 	machine->running = true;
 	for (unsigned i = 0; i < machine->made; i++) {
-		struct vcpu *vcpu = &machine->vcpu[i];
+		struct machine_vcpu *vcpu = &machine->vcpu[i];
 
 		vcpu->parked = r != 0;
 		if (r)
@@ -439,7 +439,7 @@ static bool join_threads(struct machine *machine)
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += STOP_SECONDS;
 	for (unsigned i = 0; i < machine->made; i++) {
-		struct vcpu *vcpu = &machine->vcpu[i];
+		struct machine_vcpu *vcpu = &machine->vcpu[i];
 
 		if (!vcpu->started)
 			continue;

@@ -28,7 +28,7 @@
 #define MTRR_ENABLE 0x800u
 #define MTRR_WRITE_BACK 6u
 
-static void wake(struct vcpu *vcpu)
+static void wake(struct machine_vcpu *vcpu)
 {
 	if (atomic_load(&vcpu->doze) == VCPU_SLEEPS &&
 		atomic_exchange(&vcpu->doze, VCPU_POLLS) == VCPU_SLEEPS)
@@ -38,7 +38,7 @@ static void wake(struct vcpu *vcpu)
 void vcpu_kick(void *ctx, unsigned index)
 {
 	struct machine *machine = ctx;
-	struct vcpu *vcpu = &machine->vcpu[index];
+	struct machine_vcpu *vcpu = &machine->vcpu[index];
 
 	if (atomic_load(&vcpu->doze) != VCPU_AWAKE)
 		wake(vcpu);
@@ -46,12 +46,12 @@ void vcpu_kick(void *ctx, unsigned index)
 		machine->config.engine->vcpu_kick(vcpu->engine, false);
 }
 
-void vcpu_unhalt(struct vcpu *vcpu)
+void vcpu_unhalt(struct machine_vcpu *vcpu)
 {
 	wake(vcpu);
 }
 
-void vcpu_attend(struct vcpu *vcpu)
+void vcpu_attend(struct machine_vcpu *vcpu)
 {
 	atomic_store(&vcpu->attention, true);
 	wake(vcpu);
@@ -59,7 +59,7 @@ void vcpu_attend(struct vcpu *vcpu)
 		vcpu->machine->config.engine->vcpu_kick(vcpu->engine, true);
 }
 
-void vcpu_request(struct vcpu *vcpu, uint32_t requests)
+void vcpu_request(struct machine_vcpu *vcpu, uint32_t requests)
 {
 	atomic_fetch_or(&vcpu->requests, requests);
 	vcpu_attend(vcpu);
@@ -67,7 +67,7 @@ void vcpu_request(struct vcpu *vcpu, uint32_t requests)
 
 /* Waiting */
 
-static bool interruptible(struct vcpu *vcpu)
+static bool interruptible(struct machine_vcpu *vcpu)
 {
 	const struct engine *engine = vcpu->machine->config.engine;
 	struct cpu_state state;
@@ -79,7 +79,7 @@ static bool interruptible(struct vcpu *vcpu)
 }
 
 /* Something to do; *masked remembers that interrupts do not end this halt (-1: not known). */
-static bool disturbed(struct vcpu *vcpu, int *masked)
+static bool disturbed(struct machine_vcpu *vcpu, int *masked)
 {
 	if (atomic_load(&vcpu->attention))
 		return true;
@@ -92,7 +92,7 @@ static bool disturbed(struct vcpu *vcpu, int *masked)
 	return !*masked;
 }
 
-static void sleep_until(struct vcpu *vcpu, uint64_t deadline)
+static void sleep_until(struct machine_vcpu *vcpu, uint64_t deadline)
 {
 	struct timespec when = {.tv_sec = deadline / 1000000000u,
 		.tv_nsec = deadline % 1000000000u};
@@ -102,7 +102,7 @@ static void sleep_until(struct vcpu *vcpu, uint64_t deadline)
 }
 
 /* Waits a little without sleeping, which is quicker to end. */
-static bool poll_short(struct vcpu *vcpu, int *masked)
+static bool poll_short(struct machine_vcpu *vcpu, int *masked)
 {
 	struct lapic *lapic = &vcpu->machine->lapic[vcpu->index];
 	uint64_t now = clock_now(), end = now + vcpu->poll;
@@ -123,7 +123,7 @@ static bool poll_short(struct vcpu *vcpu, int *masked)
 }
 
 /* Polling is worth it when the sleeps that it replaces are short. */
-static void adapt(struct vcpu *vcpu, uint64_t slept)
+static void adapt(struct machine_vcpu *vcpu, uint64_t slept)
 {
 	uint64_t max = vcpu->machine->poll_max;
 
@@ -135,7 +135,7 @@ static void adapt(struct vcpu *vcpu, uint64_t slept)
 		vcpu->poll = max;
 }
 
-static void wait_event(struct vcpu *vcpu)
+static void wait_event(struct machine_vcpu *vcpu)
 {
 	struct lapic *lapic = &vcpu->machine->lapic[vcpu->index];
 	uint64_t start;
@@ -162,7 +162,7 @@ static void wait_event(struct vcpu *vcpu)
 
 /* Requests */
 
-static int write_state(struct vcpu *vcpu, const struct cpu_state *state)
+static int write_state(struct machine_vcpu *vcpu, const struct cpu_state *state)
 {
 	struct machine *machine = vcpu->machine;
 	struct error err = {0};
@@ -181,7 +181,7 @@ static void reset_state(const struct machine *machine, struct cpu_state *state)
 }
 
 /* INIT leaves more alone than power-on: x87 and vector state, MTRRs, TSC (SDM 3A, table 9-1). */
-static void init(struct vcpu *vcpu)
+static void init(struct machine_vcpu *vcpu)
 {
 	struct machine *machine = vcpu->machine;
 	struct cpu_state state, old;
@@ -206,7 +206,7 @@ static void init(struct vcpu *vcpu)
 	vcpu->wait_sipi = true;
 }
 
-static void sipi(struct vcpu *vcpu)
+static void sipi(struct machine_vcpu *vcpu)
 {
 	uint8_t page = atomic_load(&vcpu->sipi_vector);
 	struct cpu_state state;
@@ -219,7 +219,7 @@ static void sipi(struct vcpu *vcpu)
 	vcpu->wait_sipi = false;
 }
 
-static void serve_requests(struct vcpu *vcpu)
+static void serve_requests(struct machine_vcpu *vcpu)
 {
 	uint32_t requests = atomic_exchange(&vcpu->requests, 0);
 
@@ -238,7 +238,7 @@ static void serve_requests(struct vcpu *vcpu)
 /* The thread */
 
 /* Waits while the vCPU may not run; false when the machine is over. */
-static bool permitted(struct vcpu *vcpu)
+static bool permitted(struct machine_vcpu *vcpu)
 {
 	struct machine *machine = vcpu->machine;
 	bool go;
@@ -265,7 +265,7 @@ static bool permitted(struct vcpu *vcpu)
 }
 
 /* What came back from the engine. */
-static void handle_exit(struct vcpu *vcpu, enum engine_exit exit, const struct error *err)
+static void handle_exit(struct machine_vcpu *vcpu, enum engine_exit exit, const struct error *err)
 {
 	struct machine *machine = vcpu->machine;
 
@@ -294,7 +294,7 @@ static void handle_exit(struct vcpu *vcpu, enum engine_exit exit, const struct e
 
 void *vcpu_thread(void *ctx)
 {
-	struct vcpu *vcpu = ctx;
+	struct machine_vcpu *vcpu = ctx;
 	const struct engine *engine = vcpu->machine->config.engine;
 	struct lapic *lapic = &vcpu->machine->lapic[vcpu->index];
 	char name[16];
@@ -333,7 +333,7 @@ void *vcpu_thread(void *ctx)
 	return NULL;
 }
 
-int vcpu_boot(struct vcpu *vcpu, const struct cpu_state *boot, struct error *err)
+int vcpu_boot(struct machine_vcpu *vcpu, const struct cpu_state *boot, struct error *err)
 {
 	struct machine *machine = vcpu->machine;
 	struct cpu_state state;

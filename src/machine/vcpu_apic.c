@@ -6,7 +6,7 @@
 
 _Static_assert(sizeof((struct engine_apic){0}.page) == LAPIC_PAGE * sizeof(uint32_t), "page");
 
-void vcpu_apic_fetch(struct vcpu *vcpu)
+void vcpu_apic_fetch(struct machine_vcpu *vcpu)
 {
 	struct machine *machine = vcpu->machine;
 	struct engine_apic apic;
@@ -20,7 +20,7 @@ void vcpu_apic_fetch(struct vcpu *vcpu)
 	vcpu->wait_sipi = apic.activity == ENGINE_WAITS_SIPI;
 }
 
-void vcpu_apic_release(struct vcpu *vcpu)
+void vcpu_apic_release(struct machine_vcpu *vcpu)
 {
 	if (!vcpu->machine->engine_apic)
 		return;
@@ -30,7 +30,7 @@ void vcpu_apic_release(struct vcpu *vcpu)
 	vcpu->wait_sipi = false;
 }
 
-int vcpu_apic_store(struct vcpu *vcpu, struct error *err)
+int vcpu_apic_store(struct machine_vcpu *vcpu, struct error *err)
 {
 	struct machine *machine = vcpu->machine;
 	struct lapic *lapic = &machine->lapic[vcpu->index];

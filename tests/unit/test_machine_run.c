@@ -207,7 +207,7 @@ static void no_wake_up_is_lost(void **state)
 
 /* The loop's thread looks at processors while they run, and sees the second one start. */
 
-_Static_assert(_Generic(&(struct vcpu){0}.wait_sipi, _Atomic(bool) * : 1, default : 0),
+_Static_assert(_Generic(&(struct machine_vcpu){0}.wait_sipi, _Atomic(bool) * : 1, default : 0),
 	"read by other threads");
 
 static enum engine_exit starts_late(struct engine_vcpu *vcpu, struct error *err)

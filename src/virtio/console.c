@@ -16,7 +16,7 @@ enum { QUEUE_RX, QUEUE_TX };
 
 struct virtio_console {
 	struct virtio_device dev;
-	struct virtio_console_backend backend;
+	struct virtio_console_owner owner;
 	/* by dev.lock */
 	struct virtq_chain chain;
 	bool starved; /* there was more input than buffers */
@@ -31,8 +31,8 @@ static void output_chain(struct virtio_console *console)
 	while (offset < OUTPUT_MAX &&
 		(n = virtq_chain_read(&console->chain, offset, console->buf,
 			 sizeof(console->buf)))) {
-		if (console->backend.output)
-			console->backend.output(console->backend.ctx, console->buf, n);
+		if (console->owner.output)
+			console->owner.output(console->owner.ctx, console->buf, n);
 		offset += n;
 	}
 }
@@ -56,8 +56,8 @@ static void console_notify(struct virtio_device *dev, unsigned queue)
 		virtio_publish(dev, QUEUE_TX);
 	}
 	pthread_mutex_unlock(&dev->lock);
-	if (room && console->backend.room)
-		console->backend.room(console->backend.ctx);
+	if (room && console->owner.room)
+		console->owner.room(console->owner.ctx);
 }
 
 size_t virtio_console_input(struct virtio_console *console, const uint8_t *data, size_t len)
@@ -97,15 +97,14 @@ static const struct virtio_device_ops console_ops = {
 };
 
 int virtio_console_create(struct pci_bus *bus, struct memory *memory,
-	const struct virtio_console_backend *backend, struct virtio_console **out,
-	struct error *err)
+	const struct virtio_console_owner *owner, struct virtio_console **out, struct error *err)
 {
 	struct virtio_console *console = calloc(1, sizeof(*console));
 	int r;
 
 	if (!console)
 		return error_set(err, ENOMEM, "out of memory");
-	console->backend = *backend;
+	console->owner = *owner;
 	virtio_device_init(&console->dev, "virtio-console", VIRTIO_ID_CONSOLE, &console_ops, memory,
 		0, 2, QUEUE_SIZE);
 	r = virtio_pci_attach(&console->dev, bus, CLASS_COMMUNICATION, err);

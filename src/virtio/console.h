@@ -12,7 +12,7 @@
 struct pci_bus;
 struct virtio_console;
 
-struct virtio_console_backend {
+struct virtio_console_owner {
 	void *ctx;
 	/*
 	 * The guest sent these bytes. On a vCPU's thread, with the device's lock held: it may block
@@ -28,7 +28,7 @@ struct virtio_console_backend {
 
 /* No vCPU runs: before the machine starts, or while it is paused. */
 int virtio_console_create(struct pci_bus *bus, struct memory *memory,
-	const struct virtio_console_backend *backend, struct virtio_console **console,
+	const struct virtio_console_owner *owner, struct virtio_console **console,
 	struct error *err);
 /* No vCPU runs. NULL is allowed. */
 void virtio_console_destroy(struct virtio_console *console);

@@ -77,7 +77,7 @@ static int add_nets(void *ctx)
 }
 
 int devices_create(struct devices *devices, const struct vmm_config *config,
-	struct machine *machine, const struct virtio_console_backend *console,
+	struct machine *machine, const struct virtio_console_owner *console,
 	void (*balloon_changed)(void *ctx), struct guest_monitor *monitor, struct error *err)
 {
 	const uint64_t target = config->target ? config->target : config->memory;

@@ -39,7 +39,7 @@ int devices_open(struct devices *devices, const struct vmm_config *config, struc
  * balloon_changed: see virtio/balloon.h, with the console's ctx.
  */
 int devices_create(struct devices *devices, const struct vmm_config *config,
-	struct machine *machine, const struct virtio_console_backend *console,
+	struct machine *machine, const struct virtio_console_owner *console,
 	void (*balloon_changed)(void *ctx), struct guest_monitor *monitor, struct error *err);
 /*
  * Begins to write len bytes to the first disk, at an offset; both are multiples of 512. What cannot be

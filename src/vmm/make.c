@@ -146,7 +146,7 @@ static int make_machine(struct vmm *vmm, struct error *err)
 /* The devices, and the walls around them and around the vCPUs to come. */
 static int make_devices(struct vmm *vmm, struct error *err)
 {
-	const struct virtio_console_backend console = {vmm, virtio_output, input_room};
+	const struct virtio_console_owner console = {vmm, virtio_output, input_room};
 	const char *disk[LIMIT_DISKS + 1] = {NULL};
 	int r = devices_open(&vmm->devices, &vmm->config, err);
 

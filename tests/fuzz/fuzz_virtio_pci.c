@@ -35,7 +35,7 @@ static void take_intx(void *ctx, unsigned pin, bool level)
 static void world_create(struct world *w)
 {
 	const struct pci_owner owner = {.ctx = w, .msi = take_msi, .intx = take_intx};
-	const struct virtio_console_backend backend = {0};
+	const struct virtio_console_owner backend = {0};
 
 	bus_init(&w->io);
 	bus_init(&w->mmio);

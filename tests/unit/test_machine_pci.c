@@ -543,21 +543,17 @@ static void functions_are_saved(void **state)
 	struct bytes plain = {0}, more = {0};
 	struct pci_device dev;
 	struct error err = {0};
-	uint32_t version;
 
 	pci_device_init(&dev, "more", &more_ids, NULL);
 	assert_int_equal(pci_add_bar(&dev, 0, 32, PCI_BAR_IO, &bar_ops, &dev, NULL), 0);
 	save_bus(rig, &plain);
-	memcpy(&version, plain.data + 16 + 36, 4); /* of the first section */
-	assert_int_equal(version, 1);
 	assert_null(memmem(plain.data, plain.len, "functions", 9));
 	assert_int_equal(pci_bus_add_function(&rig->pci, &dev, 2, 5, &err), 0);
 	put(rig, 2, PCI_COMMAND, 2, 6);
 	bus_write(&rig->io, 0xcf8, 4, 0x80000000u | 2 << 11 | 5 << 8 | PCI_BAR0);
 	bus_write(&rig->io, 0xcfc, 4, 0xd000);
 	save_bus(rig, &more);
-	memcpy(&version, more.data + 16 + 36, 4);
-	assert_int_equal(version, 2);
+	assert_non_null(memmem(more.data, more.len, "functions", 9));
 	pci_bus_reset(&rig->pci);
 	assert_int_equal(load_bus(rig, &more, &err), 0);
 	assert_int_equal(dev.bar[0].mapped, 0xd000);

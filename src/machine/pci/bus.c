@@ -179,26 +179,25 @@ static unsigned count_places(const uint8_t places[PCI_SLOTS])
 	return count;
 }
 
-/* Which places are taken. Version 1 told of functions 0 only; it is written while there are no others. */
+/* Which places are taken: slots, by their functions 0, and further functions if there are any. */
 static void describe_places(struct pci_bus *bus, struct state *s)
 {
 	uint8_t there[PCI_SLOTS] = {0}, here[PCI_SLOTS] = {0};
-	unsigned version = state_loading(s) ? 2 : 1;
+	bool more = false;
 	uint32_t slots = 0;
 
 	pci_for_each(dev, bus)
 	{
 		here[dev->slot] |= 1u << dev->function;
 		slots |= 1u << dev->slot;
-		if (dev->function)
-			version = 2;
+		more |= dev->function;
 	}
-	state_begin(s, "pci", 0, version);
+	state_begin(s, "pci", 0, 1);
 	state_u32(s, "address", &bus->address);
 	state_u32(s, "slots", &slots);
 	for (unsigned i = 0; i < PCI_SLOTS; i++)
 		there[i] = state_loading(s) ? slots >> i & 1 : here[i];
-	if (state_version(s) >= 2)
+	if (state_optional(s, "further", more))
 		state_bytes(s, "functions", there, sizeof there);
 	if (memcmp(there, here, sizeof here))
 		state_fail(s, EINVAL,

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-static uint64_t ones(unsigned size)
+static uint64_t all_ones(unsigned size)
 {
 	return size >= 8 ? UINT64_MAX : (1ull << (8 * size)) - 1;
 }
@@ -21,7 +21,7 @@ void bus_destroy(struct bus *bus)
 }
 
 /* The first range that ends after addr; count if there is none. By the table's lock. */
-static unsigned find(const struct bus *bus, uint64_t addr)
+static unsigned find_range(const struct bus *bus, uint64_t addr)
 {
 	unsigned low = 0, high = bus->count;
 
@@ -45,7 +45,7 @@ int bus_map(struct bus *bus, uint64_t start, uint64_t size, const struct bus_ops
 	if (!size || start + (size - 1) < start)
 		return -EINVAL;
 	pthread_rwlock_wrlock(&bus->table_lock);
-	at = find(bus, start);
+	at = find_range(bus, start);
 	if (at < bus->count && bus->range[at].start <= start + (size - 1)) {
 		r = -EEXIST;
 	} else if (bus->count == BUS_RANGES) {
@@ -65,7 +65,7 @@ void bus_unmap(struct bus *bus, uint64_t start, void *ctx)
 	unsigned at;
 
 	pthread_rwlock_wrlock(&bus->table_lock);
-	at = find(bus, start);
+	at = find_range(bus, start);
 	if (at < bus->count && bus->range[at].start == start && bus->range[at].ctx == ctx) {
 		bus->count--;
 		memmove(&bus->range[at], &bus->range[at + 1],
@@ -75,13 +75,13 @@ void bus_unmap(struct bus *bus, uint64_t start, void *ctx)
 }
 
 /* A copy, since the table may change as soon as its lock is let go. */
-static bool lookup(struct bus *bus, uint64_t addr, struct bus_range *range)
+static bool lookup_range(struct bus *bus, uint64_t addr, struct bus_range *range)
 {
 	unsigned at;
 	bool found;
 
 	pthread_rwlock_rdlock(&bus->table_lock);
-	at = find(bus, addr);
+	at = find_range(bus, addr);
 	found = at < bus->count && bus->range[at].start <= addr;
 	if (found)
 		*range = bus->range[at];
@@ -89,7 +89,7 @@ static bool lookup(struct bus *bus, uint64_t addr, struct bus_range *range)
 	return found;
 }
 
-static bool takes(const struct bus_ops *ops, uint64_t offset, unsigned size)
+static bool device_takes(const struct bus_ops *ops, uint64_t offset, unsigned size)
 {
 	if (ops->aligned && offset % size)
 		return false;
@@ -97,11 +97,11 @@ static bool takes(const struct bus_ops *ops, uint64_t offset, unsigned size)
 }
 
 /* The widest access of at most size bytes that the device takes at offset; 0 if none. */
-static unsigned piece(const struct bus_ops *ops, uint64_t offset, unsigned size)
+static unsigned widest_piece(const struct bus_ops *ops, uint64_t offset, unsigned size)
 {
 	unsigned width = 8;
 
-	while (width && (width > size || !takes(ops, offset, width)))
+	while (width && (width > size || !device_takes(ops, offset, width)))
 		width /= 2;
 	return width;
 }
@@ -113,16 +113,17 @@ static uint64_t read_range(const struct bus_range *range, uint64_t offset, unsig
 
 	for (unsigned done = 0; done < size;) {
 		uint64_t at = offset + done, got;
-		unsigned part = piece(ops, at, size - done), wide;
+		unsigned part = widest_piece(ops, at, size - done), wide;
 
 		if (part) {
-			got = ops->read(range->ctx, at, part) & ones(part);
+			got = ops->read(range->ctx, at, part) & all_ones(part);
 		} else {
 			/* Narrower than the device knows: its part of the aligned whole. */
 			part = 1;
-			for (wide = 2; wide <= 8 && !takes(ops, at & ~(uint64_t)(wide - 1), wide);)
+			for (wide = 2;
+				wide <= 8 && !device_takes(ops, at & ~(uint64_t)(wide - 1), wide);)
 				wide *= 2;
-			got = ones(1);
+			got = all_ones(1);
 			if (wide <= 8 && (at | (wide - 1)) < range->size)
 				got = ops->read(range->ctx, at & ~(uint64_t)(wide - 1), wide) >>
 						(8 * (at & (wide - 1))) &
@@ -138,17 +139,17 @@ static void write_range(const struct bus_range *range, uint64_t offset, unsigned
 	uint64_t value)
 {
 	for (unsigned done = 0; done < size;) {
-		unsigned part = piece(range->ops, offset + done, size - done);
+		unsigned part = widest_piece(range->ops, offset + done, size - done);
 
 		if (part)
 			range->ops->write(range->ctx, offset + done, part,
-				value >> (8 * done) & ones(part));
+				value >> (8 * done) & all_ones(part));
 		done += part ? part : 1;
 	}
 }
 
 /* How much of an access at offset lies in the range: its size, or the largest power of two. */
-static unsigned clip(const struct bus_range *range, uint64_t offset, unsigned size)
+static unsigned clip_size(const struct bus_range *range, uint64_t offset, unsigned size)
 {
 	while (size > 1 && range->size - offset < size)
 		size /= 2;
@@ -161,16 +162,16 @@ uint64_t bus_read(struct bus *bus, uint64_t addr, unsigned size)
 	uint64_t value, offset;
 	unsigned part;
 
-	if (!lookup(bus, addr, &range))
-		return ones(size);
+	if (!lookup_range(bus, addr, &range))
+		return all_ones(size);
 	offset = addr - range.start;
-	part = clip(&range, offset, size);
+	part = clip_size(&range, offset, size);
 	if (range.lock)
 		pthread_mutex_lock(range.lock);
 	value = read_range(&range, offset, part);
 	if (range.lock)
 		pthread_mutex_unlock(range.lock);
-	return value | (ones(size) & ~ones(part));
+	return value | (all_ones(size) & ~all_ones(part));
 }
 
 void bus_write(struct bus *bus, uint64_t addr, unsigned size, uint64_t value)
@@ -178,12 +179,12 @@ void bus_write(struct bus *bus, uint64_t addr, unsigned size, uint64_t value)
 	struct bus_range range;
 	uint64_t offset;
 
-	if (!lookup(bus, addr, &range))
+	if (!lookup_range(bus, addr, &range))
 		return;
 	offset = addr - range.start;
 	if (range.lock)
 		pthread_mutex_lock(range.lock);
-	write_range(&range, offset, clip(&range, offset, size), value);
+	write_range(&range, offset, clip_size(&range, offset, size), value);
 	if (range.lock)
 		pthread_mutex_unlock(range.lock);
 }

@@ -111,21 +111,21 @@ static void tpr_write(void *ctx, unsigned index, uint64_t value)
 	lapic_cr8_write(&machine->lapic[index], value);
 }
 
-static void eoi(void *ctx, uint8_t vector)
+static void on_eoi(void *ctx, uint8_t vector)
 {
 	struct machine *machine = ctx;
 
 	ioapic_eoi(machine_ioapic(machine), vector);
 }
 
-static int64_t hypercall(void *ctx, unsigned index, const uint64_t gpr[16])
+static int64_t on_hypercall(void *ctx, unsigned index, const uint64_t gpr[16])
 {
 	struct machine *machine = ctx;
 
 	return hypercall_bus_call(&machine->board.hypercalls, index, gpr);
 }
 
-static void ferr(void *ctx, unsigned index)
+static void on_ferr(void *ctx, unsigned index)
 {
 	machine_irq(ctx, IRQ_FPU, true);
 }
@@ -141,9 +141,9 @@ const struct engine_callbacks machine_callbacks = {
 	.irq_ack = irq_ack,
 	.tpr_read = tpr_read,
 	.tpr_write = tpr_write,
-	.eoi = eoi,
-	.hypercall = hypercall,
-	.ferr = ferr,
+	.eoi = on_eoi,
+	.hypercall = on_hypercall,
+	.ferr = on_ferr,
 };
 
 uint64_t machine_tsc(void *ctx)

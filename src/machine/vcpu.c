@@ -28,7 +28,7 @@
 #define MTRR_ENABLE 0x800u
 #define MTRR_WRITE_BACK 6u
 
-static void wake(struct machine_vcpu *vcpu)
+static void wake_vcpu(struct machine_vcpu *vcpu)
 {
 	if (atomic_load(&vcpu->doze) == VCPU_SLEEPS &&
 		atomic_exchange(&vcpu->doze, VCPU_POLLS) == VCPU_SLEEPS)
@@ -41,20 +41,20 @@ void vcpu_kick(void *ctx, unsigned index)
 	struct machine_vcpu *vcpu = &machine->vcpu[index];
 
 	if (atomic_load(&vcpu->doze) != VCPU_AWAKE)
-		wake(vcpu);
+		wake_vcpu(vcpu);
 	else if (vcpu->engine)
 		machine->config.engine->vcpu_kick(vcpu->engine, false);
 }
 
 void vcpu_unhalt(struct machine_vcpu *vcpu)
 {
-	wake(vcpu);
+	wake_vcpu(vcpu);
 }
 
 void vcpu_attend(struct machine_vcpu *vcpu)
 {
 	atomic_store(&vcpu->attention, true);
-	wake(vcpu);
+	wake_vcpu(vcpu);
 	if (vcpu->engine)
 		vcpu->machine->config.engine->vcpu_kick(vcpu->engine, true);
 }
@@ -123,7 +123,7 @@ static bool poll_short(struct machine_vcpu *vcpu, int *masked)
 }
 
 /* Polling is worth it when the sleeps that it replaces are short. */
-static void adapt(struct machine_vcpu *vcpu, uint64_t slept)
+static void adapt_polling(struct machine_vcpu *vcpu, uint64_t slept)
 {
 	uint64_t max = vcpu->machine->poll_max;
 
@@ -155,7 +155,7 @@ static void wait_event(struct machine_vcpu *vcpu)
 			sleep_until(vcpu, deadline);
 		}
 		atomic_fetch_add(&vcpu->machine->awake, 1);
-		adapt(vcpu, clock_now() - start);
+		adapt_polling(vcpu, clock_now() - start);
 	}
 	atomic_store(&vcpu->doze, VCPU_AWAKE);
 }
@@ -181,7 +181,7 @@ static void reset_state(const struct machine *machine, struct cpu_state *state)
 }
 
 /* INIT leaves more alone than power-on: x87 and vector state, MTRRs, TSC (SDM 3A, table 9-1). */
-static void init(struct machine_vcpu *vcpu)
+static void serve_init(struct machine_vcpu *vcpu)
 {
 	struct machine *machine = vcpu->machine;
 	struct cpu_state state, old;
@@ -206,7 +206,7 @@ static void init(struct machine_vcpu *vcpu)
 	vcpu->wait_sipi = true;
 }
 
-static void sipi(struct machine_vcpu *vcpu)
+static void serve_sipi(struct machine_vcpu *vcpu)
 {
 	uint8_t page = atomic_load(&vcpu->sipi_vector);
 	struct cpu_state state;
@@ -227,10 +227,10 @@ static void serve_requests(struct machine_vcpu *vcpu)
 		if (vcpu->index == 0)
 			machine_reset(vcpu->machine); /* there is no firmware to run */
 		else
-			init(vcpu);
+			serve_init(vcpu);
 	}
 	if ((requests & VCPU_SIPI) && vcpu->wait_sipi)
-		sipi(vcpu);
+		serve_sipi(vcpu);
 	if (requests & VCPU_NMI)
 		vcpu->halted = false;
 }
@@ -238,7 +238,7 @@ static void serve_requests(struct machine_vcpu *vcpu)
 /* The thread */
 
 /* Waits while the vCPU may not run; false when the machine is over. */
-static bool permitted(struct machine_vcpu *vcpu)
+static bool wait_permitted(struct machine_vcpu *vcpu)
 {
 	struct machine *machine = vcpu->machine;
 	bool go;
@@ -311,7 +311,7 @@ void *vcpu_thread(void *ctx)
 		struct error err = {0};
 
 		if (atomic_load(&vcpu->attention)) {
-			if (!permitted(vcpu))
+			if (!wait_permitted(vcpu))
 				break;
 			serve_requests(vcpu);
 			continue;

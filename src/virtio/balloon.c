@@ -42,7 +42,7 @@ static struct virtio_balloon_config *config_of(struct virtio_balloon *balloon)
 }
 
 /* A few hundred at most; qsort() would ask the host how much memory it has. */
-static void sort(uint32_t *value, unsigned count)
+static void sort_pages(uint32_t *value, unsigned count)
 {
 	for (unsigned gap = count / 2; gap; gap /= 2) {
 		for (unsigned i = gap; i < count; i++) {
@@ -61,7 +61,7 @@ static void give_back(struct virtio_balloon *balloon, unsigned count)
 {
 	uint32_t *pfn = balloon->pfn;
 
-	sort(pfn, count);
+	sort_pages(pfn, count);
 	for (unsigned i = 0, run; i < count; i += run) {
 		for (run = 1; i + run < count && pfn[i + run] - pfn[i + run - 1] <= 1; run++)
 			;
@@ -112,7 +112,7 @@ static bool serve_stats(struct virtio_balloon *balloon)
 }
 
 /* Lock held. */
-static void serve(struct virtio_device *dev, unsigned queue)
+static void serve_queue(struct virtio_device *dev, unsigned queue)
 {
 	struct virtio_balloon *balloon = container_of(dev, struct virtio_balloon, dev);
 	bool good = true;
@@ -128,7 +128,7 @@ static void serve(struct virtio_device *dev, unsigned queue)
 static void balloon_notify(struct virtio_device *dev, unsigned queue)
 {
 	pthread_mutex_lock(&dev->lock);
-	serve(dev, queue);
+	serve_queue(dev, queue);
 	pthread_mutex_unlock(&dev->lock);
 }
 
@@ -148,7 +148,7 @@ static void balloon_config_write(struct virtio_device *dev, unsigned offset, uns
 /* Linux fills the statistics queue before it says that it is ready. */
 static void balloon_start(struct virtio_device *dev)
 {
-	serve(dev, QUEUE_STATS);
+	serve_queue(dev, QUEUE_STATS);
 }
 
 /* What the guest gave up is its own again, and empty. */

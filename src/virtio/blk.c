@@ -146,7 +146,7 @@ static void prepare_data(struct blk_request *request, const struct virtio_blk_ou
 }
 
 /* From blk->chain to what the image is asked. */
-static void prepare(struct blk_request *request, const struct virtio_blk_outhdr *header)
+static void prepare_request(struct blk_request *request, const struct virtio_blk_outhdr *header)
 {
 	struct virtio_blk *blk = request->blk;
 	struct virtq_chain *chain = &blk->chain;
@@ -192,7 +192,7 @@ static struct blk_request *request_new(struct virtio_blk *blk)
 	return request;
 }
 
-static void complete(struct blk_request *request, uint8_t result)
+static void complete_request(struct blk_request *request, uint8_t result)
 {
 	struct virtio_blk *blk = request->blk;
 	struct virtio_device *dev = &blk->dev;
@@ -216,7 +216,7 @@ static void image_done(struct block_request *io, int result)
 		block_submit(request->blk->image, io);
 		return;
 	}
-	complete(request, result ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK);
+	complete_request(request, result ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK);
 }
 
 /* The next request, or NULL when there is none or it breaks the rules. Lock held. */
@@ -242,7 +242,7 @@ static struct blk_request *take_request(struct virtio_blk *blk)
 		virtio_fail(dev, "out of memory");
 		return NULL;
 	}
-	prepare(request, &header);
+	prepare_request(request, &header);
 	request->io.done = image_done;
 	blk->active++;
 	return request;
@@ -273,7 +273,7 @@ static void blk_process(struct virtio_blk *blk)
 	while ((request = next)) {
 		next = request->next;
 		if (request->immediate) {
-			complete(request, request->result);
+			complete_request(request, request->result);
 			continue;
 		}
 		request->io.background = request->io.length > budget;

@@ -35,7 +35,7 @@ static void put32(uint8_t *at, uint32_t value)
 	put16(at + 2, value);
 }
 
-static uint16_t fold(uint64_t sum)
+static uint16_t fold_sum(uint64_t sum)
 {
 	while (sum >> 16)
 		sum = (sum & 0xffff) + (sum >> 16);
@@ -62,7 +62,7 @@ uint16_t checksum_add(const uint8_t *data, size_t len)
 		memcpy(&word, data, len);
 		sum += word;
 	}
-	return fold(sum);
+	return fold_sum(sum);
 }
 
 bool frame_parse_tcp(const uint8_t *frame, size_t len, struct frame_tcp *tcp)
@@ -94,7 +94,7 @@ uint16_t frame_pseudo_sum(const uint8_t *frame, const struct frame_tcp *tcp)
 	uint8_t rest[4] = {0, PROTOCOL_TCP};
 
 	put16(rest + 2, tcp->end - tcp->tcp);
-	return fold(
+	return fold_sum(
 		(uint64_t)checksum_add(frame + IP_HEADER + IP_SOURCE, 8) + checksum_add(rest, 4));
 }
 
@@ -108,7 +108,7 @@ void frame_finish_tcp(uint8_t *frame, const struct frame_tcp *tcp)
 	sum = ~checksum_add(ip, tcp->tcp - IP_HEADER);
 	memcpy(ip + IP_SUM, &sum, 2);
 	put16(segment + TCP_SUM, 0);
-	sum = ~fold((uint64_t)frame_pseudo_sum(frame, tcp) +
+	sum = ~fold_sum((uint64_t)frame_pseudo_sum(frame, tcp) +
 		checksum_add(segment, tcp->end - tcp->tcp));
 	memcpy(segment + TCP_SUM, &sum, 2);
 }

@@ -166,7 +166,7 @@ static enum delivery fill_chains(struct virtio_net *nic, struct virtio_net_hdr_v
 }
 
 /* A frame that fits the guest's MTU. */
-static enum delivery deliver(struct virtio_net *nic, const uint8_t *frame, size_t len)
+static enum delivery deliver_frame(struct virtio_net *nic, const uint8_t *frame, size_t len)
 {
 	struct virtio_net_hdr_v1 header = {
 		.flags = nic->dev.features & VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_CSUM)
@@ -208,7 +208,7 @@ static enum delivery deliver_segments(struct virtio_net *nic, const uint8_t *fra
 
 	for (; nic->segment < frame_segments(tcp); nic->segment++) {
 		size_t len = frame_segment(frame, tcp, nic->segment, piece);
-		enum delivery outcome = deliver(nic, piece, len);
+		enum delivery outcome = deliver_frame(nic, piece, len);
 
 		if (outcome == NO_ROOM)
 			return NO_ROOM;
@@ -222,7 +222,7 @@ static enum delivery deliver_any(struct virtio_net *nic, const uint8_t *frame, s
 	struct frame_tcp tcp;
 
 	if (len <= FRAME_ETHERNET + FRAME_MTU || !frame_parse_tcp(frame, len, &tcp))
-		return deliver(nic, frame, len);
+		return deliver_frame(nic, frame, len);
 	if (nic->dev.features & VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO4))
 		return deliver_whole(nic, frame, len, &tcp);
 	return deliver_segments(nic, frame, &tcp);

@@ -42,12 +42,12 @@ struct serial {
 
 /* Everything static here down to the board runs with the lock held. */
 
-static unsigned capacity(const struct serial *serial)
+static unsigned fifo_capacity(const struct serial *serial)
 {
 	return serial->fcr & FCR_ENABLE ? SERIAL_FIFO : 1;
 }
 
-static unsigned identify(const struct serial *serial)
+static unsigned interrupt_id(const struct serial *serial)
 {
 	static const uint8_t trigger[4] = {1, 4, 8, 14};
 	unsigned enough = serial->fcr & FCR_ENABLE ? trigger[serial->fcr >> 6] : 1;
@@ -62,9 +62,9 @@ static unsigned identify(const struct serial *serial)
 	return IIR_NONE;
 }
 
-static void update(struct serial *serial)
+static void update_line(struct serial *serial)
 {
-	bool irq = (serial->mcr & MCR_OUT2) && identify(serial) != IIR_NONE;
+	bool irq = (serial->mcr & MCR_OUT2) && interrupt_id(serial) != IIR_NONE;
 
 	if (irq == serial->irq)
 		return;
@@ -72,9 +72,9 @@ static void update(struct serial *serial)
 	board_irq(serial->board, IRQ_COM1, irq);
 }
 
-static void push(struct serial *serial, uint8_t byte)
+static void fifo_push(struct serial *serial, uint8_t byte)
 {
-	if (serial->count == capacity(serial)) {
+	if (serial->count == fifo_capacity(serial)) {
 		serial->lsr |= LSR_OVERRUN;
 		return;
 	}
@@ -83,14 +83,14 @@ static void push(struct serial *serial, uint8_t byte)
 
 static void tell_room(struct serial *serial)
 {
-	if (!serial->starved || serial->count == capacity(serial))
+	if (!serial->starved || serial->count == fifo_capacity(serial))
 		return;
 	serial->starved = false;
 	if (serial->board->owner->serial_room)
 		serial->board->owner->serial_room(serial->board->ctx);
 }
 
-static uint8_t pop(struct serial *serial)
+static uint8_t fifo_pop(struct serial *serial)
 {
 	uint8_t byte = 0;
 
@@ -122,13 +122,13 @@ static uint64_t serial_read(void *ctx, uint64_t reg, unsigned size)
 
 	switch (reg) {
 	case REG_DATA:
-		value = serial->lcr & LCR_DIVISOR ? serial->divisor & 0xff : pop(serial);
+		value = serial->lcr & LCR_DIVISOR ? serial->divisor & 0xff : fifo_pop(serial);
 		break;
 	case REG_IER:
 		value = serial->lcr & LCR_DIVISOR ? serial->divisor >> 8 : serial->ier;
 		break;
 	case REG_IIR:
-		value = identify(serial);
+		value = interrupt_id(serial);
 		if (value == IIR_THR_EMPTY)
 			serial->thr_empty_irq = false;
 		if (serial->fcr & FCR_ENABLE)
@@ -151,19 +151,19 @@ static uint64_t serial_read(void *ctx, uint64_t reg, unsigned size)
 		value = serial->scr;
 		break;
 	}
-	update(serial);
+	update_line(serial);
 	return value;
 }
 
-static void transmit(struct serial *serial, uint8_t byte)
+static void transmit_byte(struct serial *serial, uint8_t byte)
 {
 	if (serial->mcr & MCR_LOOP)
-		push(serial, byte);
+		fifo_push(serial, byte);
 	else if (serial->board->owner->serial_output)
 		serial->board->owner->serial_output(serial->board->ctx, &byte, 1);
 	/* The line falls and rises again, so that an edge tells of the empty register. */
 	serial->thr_empty_irq = false;
-	update(serial);
+	update_line(serial);
 	serial->thr_empty_irq = true;
 }
 
@@ -187,7 +187,7 @@ static void serial_write(void *ctx, uint64_t reg, unsigned size, uint64_t value)
 		if (serial->lcr & LCR_DIVISOR)
 			serial->divisor = (serial->divisor & 0xff00) | value;
 		else
-			transmit(serial, value);
+			transmit_byte(serial, value);
 		break;
 	case REG_IER:
 		if (serial->lcr & LCR_DIVISOR) {
@@ -211,7 +211,7 @@ static void serial_write(void *ctx, uint64_t reg, unsigned size, uint64_t value)
 		serial->scr = value;
 		break;
 	}
-	update(serial);
+	update_line(serial);
 }
 
 static const struct bus_ops serial_ops = {.read = serial_read, .write = serial_write, .sizes = 1};
@@ -222,10 +222,10 @@ size_t serial_input(struct serial *serial, const uint8_t *data, size_t len)
 
 	pthread_mutex_lock(&serial->lock);
 	if (!(serial->mcr & MCR_LOOP))
-		while (taken < len && serial->count < capacity(serial))
-			push(serial, data[taken++]);
+		while (taken < len && serial->count < fifo_capacity(serial))
+			fifo_push(serial, data[taken++]);
 	serial->starved = taken < len;
-	update(serial);
+	update_line(serial);
 	pthread_mutex_unlock(&serial->lock);
 	return taken;
 }
@@ -233,10 +233,10 @@ size_t serial_input(struct serial *serial, const uint8_t *data, size_t len)
 void serial_break(struct serial *serial)
 {
 	pthread_mutex_lock(&serial->lock);
-	if (serial->count < capacity(serial)) {
-		push(serial, 0);
+	if (serial->count < fifo_capacity(serial)) {
+		fifo_push(serial, 0);
 		serial->lsr |= LSR_BREAK;
-		update(serial);
+		update_line(serial);
 	}
 	pthread_mutex_unlock(&serial->lock);
 }
@@ -247,12 +247,12 @@ bool serial_break_then(struct serial *serial, uint8_t byte)
 
 	pthread_mutex_lock(&serial->lock);
 	/* An empty FIFO, so that the guest takes the break for that of the first byte. */
-	room = (serial->ier & IER_RECEIVED) && !serial->count && capacity(serial) >= 2;
+	room = (serial->ier & IER_RECEIVED) && !serial->count && fifo_capacity(serial) >= 2;
 	if (room) {
-		push(serial, 0);
+		fifo_push(serial, 0);
 		serial->lsr |= LSR_BREAK;
-		push(serial, byte);
-		update(serial);
+		fifo_push(serial, byte);
+		update_line(serial);
 	}
 	pthread_mutex_unlock(&serial->lock);
 	return room;
@@ -270,7 +270,7 @@ static void serial_reset(void *device)
 	serial->head = serial->count = 0;
 	serial->thr_empty_irq = false;
 	tell_room(serial);
-	update(serial);
+	update_line(serial);
 	pthread_mutex_unlock(&serial->lock);
 }
 

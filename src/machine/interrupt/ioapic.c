@@ -53,7 +53,7 @@ static uint32_t message_data(uint64_t entry)
 }
 
 /* By the lock, as are all the static functions below. */
-static void send(struct ioapic *ioapic, unsigned pin)
+static void send_pin(struct ioapic *ioapic, unsigned pin)
 {
 	uint64_t entry = ioapic->entry[pin];
 	bool level = entry & ENTRY_LEVEL;
@@ -69,7 +69,7 @@ static void send(struct ioapic *ioapic, unsigned pin)
 		message_data(entry));
 }
 
-static void route(struct ioapic *ioapic, unsigned pin)
+static void tell_route(struct ioapic *ioapic, unsigned pin)
 {
 	uint64_t entry = ioapic->entry[pin];
 
@@ -91,11 +91,11 @@ void ioapic_set(struct ioapic *ioapic, unsigned pin, bool level)
 	was = ioapic->level & bit;
 	ioapic->level = level ? ioapic->level | bit : ioapic->level & ~bit;
 	if (level && !was)
-		send(ioapic, pin);
+		send_pin(ioapic, pin);
 	pthread_mutex_unlock(&ioapic->lock);
 }
 
-static void end(struct ioapic *ioapic, uint8_t vector)
+static void end_vector(struct ioapic *ioapic, uint8_t vector)
 {
 	for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
 		uint64_t entry = ioapic->entry[pin];
@@ -104,14 +104,14 @@ static void end(struct ioapic *ioapic, uint8_t vector)
 			!(entry & ENTRY_REMOTE_IRR))
 			continue;
 		ioapic->entry[pin] &= ~(uint64_t)ENTRY_REMOTE_IRR;
-		send(ioapic, pin);
+		send_pin(ioapic, pin);
 	}
 }
 
 void ioapic_eoi(struct ioapic *ioapic, uint8_t vector)
 {
 	pthread_mutex_lock(&ioapic->lock);
-	end(ioapic, vector);
+	end_vector(ioapic, vector);
 	pthread_mutex_unlock(&ioapic->lock);
 }
 
@@ -139,9 +139,9 @@ static void entry_write(struct ioapic *ioapic, unsigned pin, bool high, uint32_t
 		entry &= ~(uint64_t)ENTRY_REMOTE_IRR;
 	ioapic->entry[pin] = entry;
 	if ((old | entry) & ENTRY_LEVEL)
-		route(ioapic, pin);
+		tell_route(ioapic, pin);
 	if (entry & ENTRY_LEVEL)
-		send(ioapic, pin);
+		send_pin(ioapic, pin);
 }
 
 static void reg_write(struct ioapic *ioapic, uint32_t value)
@@ -179,7 +179,7 @@ static void ioapic_write(void *ctx, uint64_t offset, unsigned size, uint64_t val
 		reg_write(ioapic, value);
 		break;
 	case 0x40:
-		end(ioapic, value);
+		end_vector(ioapic, value);
 		break;
 	}
 }
@@ -197,7 +197,7 @@ static void ioapic_reset(void *device)
 	ioapic->select = ioapic->id = 0;
 	for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
 		ioapic->entry[pin] = ENTRY_MASKED;
-		route(ioapic, pin);
+		tell_route(ioapic, pin);
 	}
 	pthread_mutex_unlock(&ioapic->lock);
 }
@@ -220,7 +220,7 @@ static void ioapic_describe(void *device, struct state *s)
 		for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
 			ioapic->entry[pin] &= ENTRY_WRITABLE | ENTRY_REMOTE_IRR;
 		for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
-			route(ioapic, pin);
+			tell_route(ioapic, pin);
 	}
 	pthread_mutex_unlock(&ioapic->lock);
 }

@@ -106,7 +106,7 @@ bool lapic_enabled(struct lapic *lapic)
 
 /* Priorities */
 
-static int highest(const uint32_t bits[8])
+static int highest_vector(const uint32_t bits[8])
 {
 	for (int i = 7; i >= 0; i--)
 		if (bits[i])
@@ -127,7 +127,7 @@ static int highest_irr(struct lapic *lapic)
 
 static void update_ppr(struct lapic *lapic)
 {
-	int isr = highest(lapic->isr);
+	int isr = highest_vector(lapic->isr);
 	uint32_t class = isr < 0 ? 0 : isr & 0xf0;
 
 	lapic->ppr = (lapic->tpr & 0xf0) >= class ? lapic->tpr : class;
@@ -176,7 +176,7 @@ int lapic_ack(struct lapic *lapic)
 }
 
 /* The priority fell: what was held back may be deliverable. */
-static void recheck(struct lapic *lapic)
+static void recheck_pending(struct lapic *lapic)
 {
 	if (lapic_pending(lapic) >= 0)
 		lapic->set->owner.kick(lapic->set->ctx, lapic->index);
@@ -184,7 +184,7 @@ static void recheck(struct lapic *lapic)
 
 static void end_of_interrupt(struct lapic *lapic)
 {
-	int vector = highest(lapic->isr);
+	int vector = highest_vector(lapic->isr);
 
 	if (vector < 0)
 		return;
@@ -192,14 +192,14 @@ static void end_of_interrupt(struct lapic *lapic)
 	update_ppr(lapic);
 	if (lapic->tmr[vector / 32] >> vector % 32 & 1)
 		lapic->set->owner.eoi(lapic->set->ctx, vector);
-	recheck(lapic);
+	recheck_pending(lapic);
 }
 
 static void tpr_set(struct lapic *lapic, uint32_t value)
 {
 	lapic->tpr = value & 0xff;
 	update_ppr(lapic);
-	recheck(lapic);
+	recheck_pending(lapic);
 }
 
 uint64_t lapic_cr8_read(struct lapic *lapic)
@@ -268,7 +268,7 @@ static void lvt_set(struct lapic *lapic, unsigned which, uint32_t value)
 	if (which == LVT_TIMER)
 		lapic_timer_lvt(lapic, old, value);
 	if (which == LVT_LINT0)
-		recheck(lapic);
+		recheck_pending(lapic);
 }
 
 static void svr_set(struct lapic *lapic, uint32_t value)
@@ -277,7 +277,7 @@ static void svr_set(struct lapic *lapic, uint32_t value)
 	if (!(value & SVR_ENABLE))
 		for (unsigned i = 0; i < LVT_COUNT; i++)
 			lapic->lvt[i] |= LVT_MASKED;
-	recheck(lapic);
+	recheck_pending(lapic);
 }
 
 static void reg_write(struct lapic *lapic, unsigned reg, uint32_t value)

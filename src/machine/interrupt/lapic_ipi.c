@@ -36,7 +36,7 @@ void lapic_raise(struct lapic *lapic, uint8_t vector, bool level)
 }
 
 /* x2 destinations are 32 bits wide, others 8 (SDM 3A 11.6.2). */
-static bool matches(struct lapic *lapic, uint32_t dest, bool logical, bool wide)
+static bool matches_dest(struct lapic *lapic, uint32_t dest, bool logical, bool wide)
 {
 	uint32_t ldr;
 
@@ -57,7 +57,7 @@ static bool matches(struct lapic *lapic, uint32_t dest, bool logical, bool wide)
 	return ldr >> 4 == dest >> 4 && (ldr & dest & 15);
 }
 
-static void accept(struct lapic *lapic, unsigned mode, uint8_t vector, bool level)
+static void accept_ipi(struct lapic *lapic, unsigned mode, uint8_t vector, bool level)
 {
 	const struct lapic_owner *owner = &lapic->set->owner;
 	void *ctx = lapic->set->ctx;
@@ -82,27 +82,28 @@ static void accept(struct lapic *lapic, unsigned mode, uint8_t vector, bool leve
 	}
 }
 
-static void deliver(struct lapic_set *set, uint32_t dest, bool logical, bool wide, unsigned mode,
+static void deliver_to(struct lapic_set *set, uint32_t dest, bool logical, bool wide, unsigned mode,
 	uint8_t vector, bool level)
 {
 	unsigned found = 0, pick;
 
 	if (mode != LAPIC_LOWEST) {
 		for (unsigned i = 0; i < set->count; i++)
-			if (matches(&set->apic[i], dest, logical, wide))
-				accept(&set->apic[i], mode, vector, level);
+			if (matches_dest(&set->apic[i], dest, logical, wide))
+				accept_ipi(&set->apic[i], mode, vector, level);
 		return;
 	}
 	/* Any one of them may be chosen; the vector chooses, so that a source stays where it is. */
 	for (unsigned i = 0; i < set->count; i++)
-		found +=
-			matches(&set->apic[i], dest, logical, wide) && lapic_enabled(&set->apic[i]);
+		found += matches_dest(&set->apic[i], dest, logical, wide) &&
+			lapic_enabled(&set->apic[i]);
 	pick = found ? vector % found : 0;
 	for (unsigned i = 0; found && i < set->count; i++) {
-		if (!matches(&set->apic[i], dest, logical, wide) || !lapic_enabled(&set->apic[i]))
+		if (!matches_dest(&set->apic[i], dest, logical, wide) ||
+			!lapic_enabled(&set->apic[i]))
 			continue;
 		if (!pick--) {
-			accept(&set->apic[i], mode, vector, level);
+			accept_ipi(&set->apic[i], mode, vector, level);
 			return;
 		}
 	}
@@ -111,7 +112,7 @@ static void deliver(struct lapic_set *set, uint32_t dest, bool logical, bool wid
 void lapic_deliver(struct lapic_set *set, uint32_t dest, bool logical, unsigned mode,
 	uint8_t vector, bool level)
 {
-	deliver(set, dest & 0xff, logical, false, mode, vector, level);
+	deliver_to(set, dest & 0xff, logical, false, mode, vector, level);
 }
 
 void lapic_icr_write(struct lapic *lapic, uint64_t icr, bool x2)
@@ -130,16 +131,16 @@ void lapic_icr_write(struct lapic *lapic, uint64_t icr, bool x2)
 	}
 	switch (shorthand) {
 	case 0:
-		deliver(set, dest, icr & ICR_LOGICAL, x2, mode, vector, false);
+		deliver_to(set, dest, icr & ICR_LOGICAL, x2, mode, vector, false);
 		break;
 	case 1:
 		if (mode == LAPIC_FIXED || mode == LAPIC_NMI)
-			accept(lapic, mode, vector, false);
+			accept_ipi(lapic, mode, vector, false);
 		break;
 	default:
 		for (unsigned i = 0; i < set->count; i++)
 			if (&set->apic[i] != lapic ||
 				(shorthand == 2 && (mode == LAPIC_FIXED || mode == LAPIC_NMI)))
-				accept(&set->apic[i], mode, vector, false);
+				accept_ipi(&set->apic[i], mode, vector, false);
 	}
 }

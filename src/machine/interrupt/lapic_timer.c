@@ -8,13 +8,13 @@ enum { ONE_SHOT, PERIODIC, TSC_DEADLINE };
 /* A guest that asks for shorter periods than this gets this one. */
 #define MIN_PERIOD 20000u
 
-static unsigned mode(uint32_t lvt)
+static unsigned timer_mode(uint32_t lvt)
 {
 	return lvt >> 17 & 3;
 }
 
 /* Nanoseconds a count, from the divide register's scattered bits. */
-static unsigned divisor(const struct lapic *lapic)
+static unsigned timer_divisor(const struct lapic *lapic)
 {
 	unsigned code = (lapic->divide & 3) | (lapic->divide >> 1 & 4);
 
@@ -30,12 +30,12 @@ void lapic_timer_stop(struct lapic *lapic)
 /* What a whole count lasts. */
 static uint64_t whole(const struct lapic *lapic, bool periodic)
 {
-	uint64_t length = (uint64_t)lapic->initial * divisor(lapic);
+	uint64_t length = (uint64_t)lapic->initial * timer_divisor(lapic);
 
 	return periodic && length < MIN_PERIOD ? MIN_PERIOD : length;
 }
 
-static void start(struct lapic *lapic, uint64_t deadline, uint64_t period)
+static void timer_start(struct lapic *lapic, uint64_t deadline, uint64_t period)
 {
 	/* The period first: firing in between belongs to the old deadline, and is lost. */
 	atomic_store(&lapic->deadline, 0);
@@ -44,7 +44,7 @@ static void start(struct lapic *lapic, uint64_t deadline, uint64_t period)
 	lapic->set->owner.arm(lapic->set->ctx, lapic->index, deadline);
 }
 
-static void fire(struct lapic *lapic)
+static void timer_fire(struct lapic *lapic)
 {
 	uint32_t lvt = lapic->lvt[LVT_TIMER];
 
@@ -63,7 +63,7 @@ uint64_t lapic_timer_check(struct lapic *lapic, uint64_t now)
 		if (period)
 			next = deadline + period * ((now - deadline) / period + 1);
 		if (atomic_compare_exchange_weak(&lapic->deadline, &deadline, next)) {
-			fire(lapic);
+			timer_fire(lapic);
 			return next;
 		}
 	}
@@ -72,7 +72,7 @@ uint64_t lapic_timer_check(struct lapic *lapic, uint64_t now)
 
 void lapic_timer_initial(struct lapic *lapic, uint32_t count)
 {
-	unsigned how = mode(lapic->lvt[LVT_TIMER]);
+	unsigned how = timer_mode(lapic->lvt[LVT_TIMER]);
 	uint64_t length;
 
 	if (how == TSC_DEADLINE)
@@ -83,14 +83,14 @@ void lapic_timer_initial(struct lapic *lapic, uint32_t count)
 		return;
 	}
 	length = whole(lapic, how == PERIODIC);
-	start(lapic, clock_now() + length, how == PERIODIC ? length : 0);
+	timer_start(lapic, clock_now() + length, how == PERIODIC ? length : 0);
 }
 
 uint32_t lapic_timer_current(struct lapic *lapic)
 {
 	uint64_t deadline = atomic_load(&lapic->deadline), now = clock_now();
 
-	if (mode(lapic->lvt[LVT_TIMER]) == TSC_DEADLINE || !deadline)
+	if (timer_mode(lapic->lvt[LVT_TIMER]) == TSC_DEADLINE || !deadline)
 		return 0;
 	if (deadline <= now) {
 		uint64_t period = atomic_load(&lapic->period);
@@ -99,27 +99,28 @@ uint32_t lapic_timer_current(struct lapic *lapic)
 			return 0;
 		deadline += period * ((now - deadline) / period + 1);
 	}
-	return (deadline - now) / divisor(lapic);
+	return (deadline - now) / timer_divisor(lapic);
 }
 
 uint32_t lapic_timer_left(struct lapic *lapic)
 {
 	uint64_t deadline = lapic_timer_check(lapic, clock_now()), now = clock_now(), left;
 
-	if (mode(lapic->lvt[LVT_TIMER]) == TSC_DEADLINE || !deadline)
+	if (timer_mode(lapic->lvt[LVT_TIMER]) == TSC_DEADLINE || !deadline)
 		return 0;
-	left = deadline <= now ? 1 : (deadline - now + divisor(lapic) - 1) / divisor(lapic);
+	left = deadline <= now ? 1
+			       : (deadline - now + timer_divisor(lapic) - 1) / timer_divisor(lapic);
 	return left > UINT32_MAX ? UINT32_MAX : left;
 }
 
 void lapic_timer_go_on(struct lapic *lapic, uint32_t left, uint64_t ago)
 {
-	bool periodic = mode(lapic->lvt[LVT_TIMER]) == PERIODIC;
-	uint64_t end = clock_now() + (uint64_t)left * divisor(lapic);
+	bool periodic = timer_mode(lapic->lvt[LVT_TIMER]) == PERIODIC;
+	uint64_t end = clock_now() + (uint64_t)left * timer_divisor(lapic);
 
-	if (!left || mode(lapic->lvt[LVT_TIMER]) == TSC_DEADLINE)
+	if (!left || timer_mode(lapic->lvt[LVT_TIMER]) == TSC_DEADLINE)
 		return;
-	start(lapic, ago < end ? end - ago : 1, periodic ? whole(lapic, true) : 0);
+	timer_start(lapic, ago < end ? end - ago : 1, periodic ? whole(lapic, true) : 0);
 }
 
 void lapic_timer_divide(struct lapic *lapic, uint32_t value)
@@ -128,13 +129,13 @@ void lapic_timer_divide(struct lapic *lapic, uint32_t value)
 
 	lapic->divide = value;
 	if (left)
-		start(lapic, clock_now() + (uint64_t)left * divisor(lapic),
+		timer_start(lapic, clock_now() + (uint64_t)left * timer_divisor(lapic),
 			atomic_load(&lapic->period) ? whole(lapic, true) : 0);
 }
 
 void lapic_timer_lvt(struct lapic *lapic, uint32_t old, uint32_t lvt)
 {
-	unsigned was = mode(old), is = mode(lvt);
+	unsigned was = timer_mode(old), is = timer_mode(lvt);
 
 	if (was == is)
 		return;
@@ -154,7 +155,7 @@ void lapic_timer_lvt(struct lapic *lapic, uint32_t old, uint32_t lvt)
 
 uint64_t lapic_deadline_read(struct lapic *lapic)
 {
-	if (mode(lapic->lvt[LVT_TIMER]) != TSC_DEADLINE || !atomic_load(&lapic->deadline))
+	if (timer_mode(lapic->lvt[LVT_TIMER]) != TSC_DEADLINE || !atomic_load(&lapic->deadline))
 		return 0;
 	return lapic->tsc_deadline;
 }
@@ -163,7 +164,7 @@ bool lapic_deadline_write(struct lapic *lapic, uint64_t value)
 {
 	uint64_t tsc, ns;
 
-	if (mode(lapic->lvt[LVT_TIMER]) != TSC_DEADLINE)
+	if (timer_mode(lapic->lvt[LVT_TIMER]) != TSC_DEADLINE)
 		return true;
 	lapic->tsc_deadline = value;
 	if (!value) {
@@ -173,13 +174,13 @@ bool lapic_deadline_write(struct lapic *lapic, uint64_t value)
 	tsc = lapic->set->owner.tsc(lapic->set->ctx);
 	if (value <= tsc) {
 		lapic_timer_stop(lapic);
-		fire(lapic);
+		timer_fire(lapic);
 		return true;
 	}
 	/* A few years are enough for "never", and cannot overflow. */
 	ns = (unsigned __int128)(value - tsc) * 1000000 / lapic->set->tsc_khz;
 	if (value - tsc > UINT64_MAX / 1024 || ns > 1ull << 57)
 		ns = 1ull << 57;
-	start(lapic, clock_now() + ns, 0);
+	timer_start(lapic, clock_now() + ns, 0);
 	return true;
 }

@@ -27,12 +27,12 @@ struct pic {
 /* Everything static here down to the board runs with the lock held. */
 
 /* Priority of an input, 0 is the highest. */
-static unsigned rank(const struct pic_chip *chip, unsigned input)
+static unsigned input_rank(const struct pic_chip *chip, unsigned input)
 {
 	return (input - chip->lowest - 1) & 7;
 }
 
-static int first(const struct pic_chip *chip, uint8_t bits)
+static int first_input(const struct pic_chip *chip, uint8_t bits)
 {
 	for (unsigned i = 0; i < 8; i++) {
 		unsigned input = (chip->lowest + 1 + i) & 7;
@@ -44,19 +44,19 @@ static int first(const struct pic_chip *chip, uint8_t bits)
 }
 
 /* The input that the chip asks for, or -1. */
-static int request(const struct pic_chip *chip)
+static int requested_input(const struct pic_chip *chip)
 {
 	uint8_t in_service = chip->special_mask ? chip->isr & ~chip->imr : chip->isr;
-	int input = first(chip, chip->irr & ~chip->imr), busy = first(chip, in_service);
+	int input = first_input(chip, chip->irr & ~chip->imr), busy = first_input(chip, in_service);
 
 	if (chip->step || input < 0)
 		return -1;
-	if (busy >= 0 && rank(chip, busy) <= rank(chip, input))
+	if (busy >= 0 && input_rank(chip, busy) <= input_rank(chip, input))
 		return -1;
 	return input;
 }
 
-static void line(struct pic_chip *chip, unsigned input, bool level)
+static void set_line(struct pic_chip *chip, unsigned input, bool level)
 {
 	uint8_t bit = 1u << input;
 
@@ -75,18 +75,18 @@ static void line(struct pic_chip *chip, unsigned input, bool level)
 	chip->lines = level ? chip->lines | bit : chip->lines & ~bit;
 }
 
-static void update(struct pic *pic)
+static void update_output(struct pic *pic)
 {
 	bool output, was = atomic_load(&pic->output);
 
-	line(&pic->chip[0], CASCADE, request(&pic->chip[1]) >= 0);
-	output = request(&pic->chip[0]) >= 0;
+	set_line(&pic->chip[0], CASCADE, requested_input(&pic->chip[1]) >= 0);
+	output = requested_input(&pic->chip[0]) >= 0;
 	atomic_store(&pic->output, output);
 	if (output && !was)
 		pic->board->owner->intr(pic->board->ctx);
 }
 
-static void take(struct pic_chip *chip, unsigned input)
+static void take_input(struct pic_chip *chip, unsigned input)
 {
 	uint8_t bit = 1u << input;
 
@@ -100,20 +100,20 @@ static void take(struct pic_chip *chip, unsigned input)
 
 static int vector(struct pic *pic, bool ack)
 {
-	int input = request(&pic->chip[0]), slave;
+	int input = requested_input(&pic->chip[0]), slave;
 
 	if (input < 0)
 		return -1;
 	if (ack)
-		take(&pic->chip[0], input);
+		take_input(&pic->chip[0], input);
 	if (input != CASCADE)
 		return pic->chip[0].base + input;
-	slave = request(&pic->chip[1]);
+	slave = requested_input(&pic->chip[1]);
 	/* The request went away: the slave answers with its input 7 (spurious). */
 	if (slave < 0)
 		return pic->chip[1].base + 7;
 	if (ack)
-		take(&pic->chip[1], slave);
+		take_input(&pic->chip[1], slave);
 	return pic->chip[1].base + slave;
 }
 
@@ -135,9 +135,9 @@ int pic_ack(struct pic *pic)
 
 	pthread_mutex_lock(&pic->lock);
 	v = vector(pic, true);
-	/* update() tells of rising output: what is still pending has to be told again. */
+	/* update_output() tells of rising output: what is still pending has to be told again. */
 	atomic_store(&pic->output, false);
-	update(pic);
+	update_output(pic);
 	pthread_mutex_unlock(&pic->lock);
 	return v;
 }
@@ -147,8 +147,8 @@ void pic_set(struct pic *pic, unsigned irq, bool level)
 	if (irq > 15 || irq == CASCADE)
 		return;
 	pthread_mutex_lock(&pic->lock);
-	line(&pic->chip[irq / 8], irq % 8, level);
-	update(pic);
+	set_line(&pic->chip[irq / 8], irq % 8, level);
+	update_output(pic);
 	pthread_mutex_unlock(&pic->lock);
 }
 
@@ -174,7 +174,7 @@ static void command2(struct pic_chip *chip, uint8_t value)
 	}
 	/* Without the S bit it is the input of the highest priority in service. */
 	if (how == 1 || how == 5)
-		input = first(chip, chip->isr);
+		input = first_input(chip, chip->isr);
 	if (input < 0)
 		return;
 	if (how & 1)
@@ -223,19 +223,19 @@ static void chip_write(struct pic *pic, struct pic_chip *chip, uint64_t offset, 
 		command3(chip, value);
 	else
 		command2(chip, value);
-	update(pic);
+	update_output(pic);
 }
 
 static uint64_t chip_read(struct pic *pic, struct pic_chip *chip, uint64_t offset)
 {
 	if (chip->poll) {
-		int input = request(chip);
+		int input = requested_input(chip);
 
 		chip->poll = false;
 		if (input < 0)
 			return 0;
-		take(chip, input);
-		update(pic);
+		take_input(chip, input);
+		update_output(pic);
 		return 0x80 | input;
 	}
 	if (offset & 1)
@@ -284,7 +284,7 @@ static void elcr_write(void *ctx, uint64_t offset, unsigned size, uint64_t value
 
 	/* Timer, keyboard, cascade, clock and coprocessor are always edges. */
 	pic->chip[offset & 1].elcr = value & (offset & 1 ? 0xde : 0xf8);
-	update(pic);
+	update_output(pic);
 }
 
 static const struct bus_ops master_ops = {master_read, master_write, 1, false};
@@ -304,7 +304,7 @@ static void pic_reset(void *device)
 		pic->chip[i].lowest = 7;
 		pic->chip[i].base = i ? 0x70 : 0x08;
 	}
-	update(pic);
+	update_output(pic);
 	pthread_mutex_unlock(&pic->lock);
 }
 
@@ -340,7 +340,7 @@ static void pic_describe(void *device, struct state *s)
 	state_end(s);
 	if (state_loading(s) && state_ok(s)) {
 		atomic_store(&pic->output, false);
-		update(pic);
+		update_output(pic);
 	}
 	pthread_mutex_unlock(&pic->lock);
 }

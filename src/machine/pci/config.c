@@ -32,7 +32,7 @@ static uint64_t config_read(void *ctx, uint64_t offset, unsigned size)
 	return value;
 }
 
-static bool touches(unsigned at, unsigned size, unsigned start, unsigned length)
+static bool ranges_touch(unsigned at, unsigned size, unsigned start, unsigned length)
 {
 	return at < start + length && start < at + size;
 }
@@ -64,13 +64,14 @@ static void config_write(void *ctx, uint64_t offset, unsigned size, uint64_t val
 	if (!dev)
 		return;
 	config_bytes(dev, at, size, value);
-	if (touches(at, size, PCI_COMMAND, 2)) {
+	if (ranges_touch(at, size, PCI_COMMAND, 2)) {
 		pci_bars_map(dev);
 		pci_intx_command(dev);
-	} else if (touches(at, size, PCI_BAR0, 4 * PCI_BARS) || touches(at, size, PCI_ROM_BAR, 4)) {
+	} else if (ranges_touch(at, size, PCI_BAR0, 4 * PCI_BARS) ||
+		ranges_touch(at, size, PCI_ROM_BAR, 4)) {
 		pci_bars_map(dev);
 	}
-	if (dev->msix.vectors && touches(at, size, dev->msix.cap + 2, 2))
+	if (dev->msix.vectors && ranges_touch(at, size, dev->msix.cap + 2, 2))
 		pci_msix_control(dev);
 	if (dev->ops && dev->ops->config_write)
 		dev->ops->config_write(dev, at, size);

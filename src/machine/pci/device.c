@@ -21,7 +21,7 @@ uint32_t pci_config_get(const struct pci_device *dev, unsigned offset, unsigned 
 	return value;
 }
 
-static void put(uint8_t *bytes, unsigned offset, unsigned size, uint32_t value)
+static void put_bytes(uint8_t *bytes, unsigned offset, unsigned size, uint32_t value)
 {
 	for (unsigned i = 0; i < size && i < 4 && offset + i < PCI_CONFIG_SIZE; i++)
 		bytes[offset + i] = value >> (8 * i);
@@ -29,7 +29,7 @@ static void put(uint8_t *bytes, unsigned offset, unsigned size, uint32_t value)
 
 void pci_config_set(struct pci_device *dev, unsigned offset, unsigned size, uint32_t value)
 {
-	put(dev->config, offset, size, value);
+	put_bytes(dev->config, offset, size, value);
 }
 
 unsigned pci_instance(const struct pci_device *dev)
@@ -52,10 +52,10 @@ void pci_device_init(struct pci_device *dev, const char *name, const struct pci_
 	pci_config_set(dev, 0x08, 4, ids->class_code << 8 | ids->revision);
 	pci_config_set(dev, 0x2c, 2, ids->subsystem_vendor);
 	pci_config_set(dev, 0x2e, 2, ids->subsystem);
-	put(dev->wmask, PCI_COMMAND, 2,
+	put_bytes(dev->wmask, PCI_COMMAND, 2,
 		PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_OFF);
-	put(dev->wmask, 0x0c, 2, 0xff); /* cache line size: kept, means nothing */
-	put(dev->wmask, PCI_INTERRUPT_LINE, 1, 0xff);
+	put_bytes(dev->wmask, 0x0c, 2, 0xff); /* cache line size: kept, means nothing */
+	put_bytes(dev->wmask, PCI_INTERRUPT_LINE, 1, 0xff);
 }
 
 void pci_device_destroy(struct pci_device *dev)
@@ -92,9 +92,9 @@ int pci_add_bar(struct pci_device *dev, unsigned index, uint64_t size, unsigned 
 	pci_config_set(dev, at, 4,
 		(flags & PCI_BAR_IO ? BAR_IO : 0) | (flags & PCI_BAR_64 ? BAR_64 : 0) |
 			(flags & PCI_BAR_PREFETCH ? BAR_PREFETCH : 0));
-	put(dev->wmask, at, 4, mask);
+	put_bytes(dev->wmask, at, 4, mask);
 	if (flags & PCI_BAR_64)
-		put(dev->wmask, at + 4, 4, mask >> 32);
+		put_bytes(dev->wmask, at + 4, 4, mask >> 32);
 	if (flags & PCI_BAR_IO)
 		dev->wmask[PCI_COMMAND] |= PCI_COMMAND_IO;
 	return 0;
@@ -126,7 +126,7 @@ int pci_add_rom(struct pci_device *dev, const void *data, uint64_t size)
 		.ctx = dev,
 		.mapped = PCI_NO_ADDRESS,
 		.assigned = PCI_NO_ADDRESS};
-	put(dev->wmask, PCI_ROM_BAR, 4, ~(size - 1) | PCI_ROM_ENABLE);
+	put_bytes(dev->wmask, PCI_ROM_BAR, 4, ~(size - 1) | PCI_ROM_ENABLE);
 	return 0;
 }
 

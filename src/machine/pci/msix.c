@@ -14,7 +14,7 @@
 
 /* Everything static here runs with the MSI-X lock held. */
 
-static void send(struct pci_device *dev, unsigned vector)
+static void send_vector(struct pci_device *dev, unsigned vector)
 {
 	struct pci_msix *msix = &dev->msix;
 	const struct pci_msix_entry *entry = &msix->entry[vector];
@@ -31,7 +31,7 @@ static void send(struct pci_device *dev, unsigned vector)
 static void send_pending(struct pci_device *dev, unsigned vector)
 {
 	if (dev->msix.enabled && (dev->msix.pending[vector / 64] >> vector % 64 & 1))
-		send(dev, vector);
+		send_vector(dev, vector);
 }
 
 static uint64_t table_read(void *ctx, uint64_t offset, unsigned size)
@@ -146,7 +146,7 @@ void pci_msix_notify(struct pci_device *dev, unsigned vector)
 {
 	pthread_mutex_lock(&dev->msix.lock);
 	if (dev->msix.enabled && vector < dev->msix.vectors)
-		send(dev, vector);
+		send_vector(dev, vector);
 	pthread_mutex_unlock(&dev->msix.lock);
 }
 

@@ -42,18 +42,18 @@ static uint64_t to_ns(uint64_t ticks)
 	return ((unsigned __int128)ticks * NS + PIT_HZ - 1) / PIT_HZ;
 }
 
-static uint64_t elapsed(const struct pit_channel *c)
+static uint64_t elapsed_ticks(const struct pit_channel *c)
 {
 	return to_ticks(clock_now() - c->start);
 }
 
-static uint16_t counter(const struct pit_channel *c)
+static uint16_t count_now(const struct pit_channel *c)
 {
 	uint64_t ticks;
 
 	if (!c->counting)
 		return c->reload;
-	ticks = elapsed(c);
+	ticks = elapsed_ticks(c);
 	switch (c->mode) {
 	case 2:
 		return c->reload - ticks % c->reload;
@@ -63,13 +63,13 @@ static uint16_t counter(const struct pit_channel *c)
 	return c->reload - ticks;
 }
 
-static bool output(const struct pit_channel *c)
+static bool channel_output(const struct pit_channel *c)
 {
 	uint64_t ticks;
 
 	if (!c->counting)
 		return c->mode != 0;
-	ticks = elapsed(c);
+	ticks = elapsed_ticks(c);
 	switch (c->mode) {
 	case 0:
 	case 1:
@@ -97,7 +97,7 @@ static uint64_t next_irq(const struct pit_channel *c, uint64_t now)
 	return c->start + to_ns((to_ticks(now - c->start) / c->reload + 1) * c->reload);
 }
 
-static void schedule(struct pit *pit)
+static void schedule_irq(struct pit *pit)
 {
 	uint64_t when = next_irq(&pit->channel[0], clock_now());
 
@@ -107,18 +107,18 @@ static void schedule(struct pit *pit)
 		loop_timer_cancel(&pit->timer);
 }
 
-static void fired(void *ctx)
+static void timer_fired(void *ctx)
 {
 	struct pit *pit = ctx;
 
 	pthread_mutex_lock(&pit->lock);
 	board_irq(pit->board, IRQ_PIT, false);
 	board_irq(pit->board, IRQ_PIT, true);
-	schedule(pit);
+	schedule_irq(pit);
 	pthread_mutex_unlock(&pit->lock);
 }
 
-static void load(struct pit *pit, unsigned which, uint16_t count)
+static void load_count(struct pit *pit, unsigned which, uint16_t count)
 {
 	struct pit_channel *c = &pit->channel[which];
 
@@ -129,7 +129,7 @@ static void load(struct pit *pit, unsigned which, uint16_t count)
 	c->counting = c->gate;
 	if (which == 0) {
 		board_irq(pit->board, IRQ_PIT, false);
-		schedule(pit);
+		schedule_irq(pit);
 	}
 }
 
@@ -137,7 +137,7 @@ static void latch_count(struct pit_channel *c)
 {
 	if (c->latched)
 		return;
-	c->latch = counter(c);
+	c->latch = count_now(c);
 	c->latched = true;
 	c->high_next_read = false;
 }
@@ -146,11 +146,11 @@ static void latch_status(struct pit_channel *c)
 {
 	if (c->status_latched)
 		return;
-	c->status = output(c) << 7 | c->access << 4 | c->mode << 1;
+	c->status = channel_output(c) << 7 | c->access << 4 | c->mode << 1;
 	c->status_latched = true;
 }
 
-static void control(struct pit *pit, uint8_t value)
+static void write_control(struct pit *pit, uint8_t value)
 {
 	unsigned which = value >> 6;
 	struct pit_channel *c;
@@ -179,7 +179,7 @@ static void control(struct pit *pit, uint8_t value)
 	c->high_next_write = c->high_next_read = false;
 	if (which == 0) {
 		board_irq(pit->board, IRQ_PIT, c->mode != 0);
-		schedule(pit);
+		schedule_irq(pit);
 	}
 }
 
@@ -189,20 +189,20 @@ static void pit_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
 	struct pit_channel *c;
 
 	if (offset == 3) {
-		control(pit, value);
+		write_control(pit, value);
 		return;
 	}
 	c = &pit->channel[offset];
 	switch (c->access) {
 	case 1:
-		load(pit, offset, value);
+		load_count(pit, offset, value);
 		break;
 	case 2:
-		load(pit, offset, value << 8);
+		load_count(pit, offset, value << 8);
 		break;
 	case 3:
 		if (c->high_next_write)
-			load(pit, offset, value << 8 | c->low);
+			load_count(pit, offset, value << 8 | c->low);
 		else
 			c->low = value;
 		c->high_next_write = !c->high_next_write;
@@ -223,7 +223,7 @@ static uint64_t pit_read(void *ctx, uint64_t offset, unsigned size)
 		c->status_latched = false;
 		return c->status;
 	}
-	value = c->latched ? c->latch : counter(c);
+	value = c->latched ? c->latch : count_now(c);
 	high = c->access == 2 || (c->access == 3 && c->high_next_read);
 	if (c->access == 3)
 		c->high_next_read = !c->high_next_read;
@@ -263,7 +263,7 @@ static uint64_t port61_read(void *ctx, uint64_t offset, unsigned size)
 	struct pit_channel *c = &pit->channel[2];
 
 	pit->refresh = !pit->refresh;
-	return c->gate | pit->speaker << 1 | pit->refresh << 4 | output(c) << 5;
+	return c->gate | pit->speaker << 1 | pit->refresh << 4 | channel_output(c) << 5;
 }
 
 static void port61_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
@@ -332,7 +332,7 @@ static void pit_describe(void *device, struct state *s)
 	state_end(s);
 	if (state_loading(s) && state_ok(s)) {
 		memcpy(pit->channel, channel, sizeof channel);
-		schedule(pit);
+		schedule_irq(pit);
 	}
 	pthread_mutex_unlock(&pit->lock);
 }
@@ -344,7 +344,7 @@ static int pit_init(void *device, struct board *board, struct error *err)
 
 	pthread_mutex_init(&pit->lock, NULL);
 	pit->board = board;
-	loop_timer_init(&pit->timer, board->loop, fired, pit);
+	loop_timer_init(&pit->timer, board->loop, timer_fired, pit);
 	pit_reset(pit);
 	r = bus_map(&board->io, 0x40, 4, &pit_ops, pit, &pit->lock);
 	if (!r)

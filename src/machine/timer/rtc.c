@@ -49,12 +49,12 @@ struct rtc {
 
 /* Everything static here down to the board runs with the lock held. */
 
-static uint8_t encode(const struct rtc *rtc, unsigned value)
+static uint8_t encode_value(const struct rtc *rtc, unsigned value)
 {
 	return rtc->cmos[REG_B] & B_BINARY ? value : (value / 10 % 10) << 4 | value % 10;
 }
 
-static unsigned decode(const struct rtc *rtc, uint8_t value)
+static unsigned decode_value(const struct rtc *rtc, uint8_t value)
 {
 	return rtc->cmos[REG_B] & B_BINARY ? value : (value >> 4) * 10u + (value & 15);
 }
@@ -62,53 +62,53 @@ static unsigned decode(const struct rtc *rtc, uint8_t value)
 static uint8_t encode_hour(const struct rtc *rtc, unsigned hour)
 {
 	if (rtc->cmos[REG_B] & B_24_HOURS)
-		return encode(rtc, hour);
-	return encode(rtc, hour % 12 ? hour % 12 : 12) | (hour >= 12 ? PM : 0);
+		return encode_value(rtc, hour);
+	return encode_value(rtc, hour % 12 ? hour % 12 : 12) | (hour >= 12 ? PM : 0);
 }
 
 static unsigned decode_hour(const struct rtc *rtc, uint8_t value)
 {
 	if (rtc->cmos[REG_B] & B_24_HOURS)
-		return decode(rtc, value);
-	return decode(rtc, value & ~PM) % 12 + (value & PM ? 12 : 0);
+		return decode_value(rtc, value);
+	return decode_value(rtc, value & ~PM) % 12 + (value & PM ? 12 : 0);
 }
 
 /* The time registers from the clock; not while the guest sets them. */
-static void refresh(struct rtc *rtc)
+static void refresh_time(struct rtc *rtc)
 {
 	time_t now = time(NULL) + rtc->offset;
 	struct tm tm;
 
 	if ((rtc->cmos[REG_B] & B_SET) || !gmtime_r(&now, &tm))
 		return;
-	rtc->cmos[SECONDS] = encode(rtc, tm.tm_sec);
-	rtc->cmos[MINUTES] = encode(rtc, tm.tm_min);
+	rtc->cmos[SECONDS] = encode_value(rtc, tm.tm_sec);
+	rtc->cmos[MINUTES] = encode_value(rtc, tm.tm_min);
 	rtc->cmos[HOURS] = encode_hour(rtc, tm.tm_hour);
-	rtc->cmos[WEEKDAY] = encode(rtc, tm.tm_wday + 1);
-	rtc->cmos[DAY] = encode(rtc, tm.tm_mday);
-	rtc->cmos[MONTH] = encode(rtc, tm.tm_mon + 1);
-	rtc->cmos[YEAR] = encode(rtc, tm.tm_year % 100);
-	rtc->cmos[CENTURY] = encode(rtc, (tm.tm_year + 1900) / 100 % 100);
+	rtc->cmos[WEEKDAY] = encode_value(rtc, tm.tm_wday + 1);
+	rtc->cmos[DAY] = encode_value(rtc, tm.tm_mday);
+	rtc->cmos[MONTH] = encode_value(rtc, tm.tm_mon + 1);
+	rtc->cmos[YEAR] = encode_value(rtc, tm.tm_year % 100);
+	rtc->cmos[CENTURY] = encode_value(rtc, (tm.tm_year + 1900) / 100 % 100);
 }
 
 /* The clock from the time registers. */
-static void adopt(struct rtc *rtc)
+static void adopt_time(struct rtc *rtc)
 {
 	struct tm tm = {
-		.tm_sec = decode(rtc, rtc->cmos[SECONDS]),
-		.tm_min = decode(rtc, rtc->cmos[MINUTES]),
+		.tm_sec = decode_value(rtc, rtc->cmos[SECONDS]),
+		.tm_min = decode_value(rtc, rtc->cmos[MINUTES]),
 		.tm_hour = decode_hour(rtc, rtc->cmos[HOURS]),
-		.tm_mday = decode(rtc, rtc->cmos[DAY]),
-		.tm_mon = (int)decode(rtc, rtc->cmos[MONTH]) - 1,
-		.tm_year =
-			decode(rtc, rtc->cmos[CENTURY]) * 100 + decode(rtc, rtc->cmos[YEAR]) - 1900,
+		.tm_mday = decode_value(rtc, rtc->cmos[DAY]),
+		.tm_mon = (int)decode_value(rtc, rtc->cmos[MONTH]) - 1,
+		.tm_year = decode_value(rtc, rtc->cmos[CENTURY]) * 100 +
+			decode_value(rtc, rtc->cmos[YEAR]) - 1900,
 	};
 	time_t set = timegm(&tm);
 
 	rtc->offset = set - time(NULL);
 }
 
-static void schedule(struct rtc *rtc)
+static void schedule_second(struct rtc *rtc)
 {
 	struct timespec ts;
 
@@ -134,13 +134,13 @@ static bool alarm_fits(const struct rtc *rtc, unsigned alarm, unsigned now)
 	return rtc->cmos[alarm] >= 0xc0 || rtc->cmos[alarm] == rtc->cmos[now];
 }
 
-static void second(void *ctx)
+static void second_passed(void *ctx)
 {
 	struct rtc *rtc = ctx;
 
 	pthread_mutex_lock(&rtc->lock);
 	if (!(rtc->cmos[REG_B] & B_SET)) {
-		refresh(rtc);
+		refresh_time(rtc);
 		rtc->cmos[REG_C] |= C_UPDATE;
 		if (alarm_fits(rtc, SECONDS_ALARM, SECONDS) &&
 			alarm_fits(rtc, MINUTES_ALARM, MINUTES) &&
@@ -148,29 +148,29 @@ static void second(void *ctx)
 			rtc->cmos[REG_C] |= C_ALARM;
 		update_irq(rtc);
 	}
-	schedule(rtc);
+	schedule_second(rtc);
 	pthread_mutex_unlock(&rtc->lock);
 }
 
 static void time_write(struct rtc *rtc, unsigned index, uint8_t value)
 {
-	refresh(rtc);
+	refresh_time(rtc);
 	rtc->cmos[index] = value;
 	if (!(rtc->cmos[REG_B] & B_SET))
-		adopt(rtc);
+		adopt_time(rtc);
 }
 
 static void control_write(struct rtc *rtc, uint8_t value)
 {
 	bool was_set = rtc->cmos[REG_B] & B_SET;
 
-	refresh(rtc);
+	refresh_time(rtc);
 	/* SET ends the update interrupt (data sheet, register B). */
 	rtc->cmos[REG_B] = value & B_SET ? value & ~B_UPDATE : value;
 	if (was_set && !(value & B_SET))
-		adopt(rtc);
+		adopt_time(rtc);
 	update_irq(rtc);
-	schedule(rtc);
+	schedule_second(rtc);
 }
 
 static void rtc_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
@@ -211,7 +211,7 @@ static uint64_t rtc_read(void *ctx, uint64_t offset, unsigned size)
 
 	if (!offset)
 		return rtc->index;
-	refresh(rtc);
+	refresh_time(rtc);
 	value = rtc->cmos[rtc->index];
 	if (rtc->index == REG_C) {
 		rtc->cmos[REG_C] = 0;
@@ -253,7 +253,7 @@ static void rtc_describe(void *device, struct state *s)
 		"a time that cannot be");
 	state_end(s);
 	if (state_loading(s) && state_ok(s))
-		schedule(rtc);
+		schedule_second(rtc);
 	pthread_mutex_unlock(&rtc->lock);
 }
 
@@ -263,7 +263,7 @@ static int rtc_init(void *device, struct board *board, struct error *err)
 
 	pthread_mutex_init(&rtc->lock, NULL);
 	rtc->board = board;
-	loop_timer_init(&rtc->timer, board->loop, second, rtc);
+	loop_timer_init(&rtc->timer, board->loop, second_passed, rtc);
 	rtc_reset(rtc);
 	return bus_map(&board->io, 0x70, 2, &rtc_ops, rtc, &rtc->lock);
 }

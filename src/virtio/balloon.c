@@ -219,7 +219,7 @@ void virtio_balloon_info(struct virtio_balloon *balloon, struct virtio_balloon_i
 int virtio_balloon_create(struct pci_bus *bus, struct memory *memory, uint64_t target_pages,
 	void (*changed)(void *ctx), void *ctx, struct virtio_balloon **out, struct error *err)
 {
-	struct virtio_balloon *balloon = calloc(1, sizeof(*balloon));
+	struct virtio_balloon *balloon = calloc(1, sizeof *balloon);
 	uint64_t all = memory->size / VIRTIO_BALLOON_PAGE;
 	int r;
 

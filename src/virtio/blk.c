@@ -97,11 +97,11 @@ static void prepare_range(struct blk_request *request, uint32_t type)
 		return;
 	}
 	/* max_discard_seg and max_write_zeroes_seg say one. */
-	if (chain->out_len != sizeof(struct virtio_blk_outhdr) + sizeof(range)) {
+	if (chain->out_len != sizeof(struct virtio_blk_outhdr) + sizeof range) {
 		finish_now(request, VIRTIO_BLK_S_IOERR);
 		return;
 	}
-	virtq_chain_read(chain, sizeof(struct virtio_blk_outhdr), &range, sizeof(range));
+	virtq_chain_read(chain, sizeof(struct virtio_blk_outhdr), &range, sizeof range);
 	if (range.flags &
 		~(type == VIRTIO_BLK_T_DISCARD ? 0 : VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP)) {
 		finish_now(request, VIRTIO_BLK_S_UNSUPP);
@@ -122,7 +122,7 @@ static void prepare_data(struct blk_request *request, const struct virtio_blk_ou
 {
 	struct virtq_chain *chain = &request->blk->chain;
 	bool read = header->type == VIRTIO_BLK_T_IN;
-	uint64_t length = read ? chain->in_len - 1 : chain->out_len - sizeof(*header);
+	uint64_t length = read ? chain->in_len - 1 : chain->out_len - sizeof *header;
 
 	/* A length that a used entry cannot say is a request that no driver makes. */
 	if (header->sector > UINT64_MAX / BLOCK_SECTOR || length >= UINT32_MAX) {
@@ -140,8 +140,8 @@ static void prepare_data(struct blk_request *request, const struct virtio_blk_ou
 	} else {
 		request->write_through =
 			!(request->blk->dev.features & VIRTIO_FEATURE(VIRTIO_BLK_F_FLUSH));
-		request->io.iov_count = cut_iov(request->iov, chain->iov, chain->out_count,
-			sizeof(*header), length);
+		request->io.iov_count =
+			cut_iov(request->iov, chain->iov, chain->out_count, sizeof *header, length);
 	}
 }
 
@@ -180,11 +180,11 @@ static struct blk_request *request_new(struct virtio_blk *blk)
 	struct virtq_chain *chain = &blk->chain;
 	unsigned count = chain->out_count + chain->in_count, last = count - 1;
 	struct blk_request *request = malloc(
-		sizeof(*request) + count * (sizeof(request->iov[0]) + sizeof(request->held.in[0])));
+		sizeof *request + count * (sizeof request->iov[0] + sizeof request->held.in[0]));
 
 	if (!request)
 		return NULL;
-	memset(request, 0, sizeof(*request));
+	memset(request, 0, sizeof *request);
 	request->blk = blk;
 	virtq_chain_hold(chain, &request->held, (struct virtq_span *)(request->iov + count));
 	/* The status is the last byte that we may write. */
@@ -233,7 +233,7 @@ static struct blk_request *take_request(struct virtio_blk *blk)
 	if (virtio_pop(dev, 0, &blk->chain) != 1)
 		return NULL;
 	if (blk->chain.in_len < 1 ||
-		virtq_chain_read(&blk->chain, 0, &header, sizeof(header)) != sizeof(header)) {
+		virtq_chain_read(&blk->chain, 0, &header, sizeof header) != sizeof header) {
 		virtio_fail(dev, "request without header or status");
 		return NULL;
 	}
@@ -294,7 +294,7 @@ static void *blk_thread(void *arg)
 	uint64_t count;
 
 	pthread_setname_np(pthread_self(), "disk");
-	while (read(blk->event, &count, sizeof(count)) == sizeof(count) &&
+	while (read(blk->event, &count, sizeof count) == sizeof count &&
 		!__atomic_load_n(&blk->stop, __ATOMIC_ACQUIRE))
 		blk_process(blk);
 	return NULL;
@@ -322,7 +322,7 @@ static void stop_thread(struct virtio_blk *blk)
 	if (blk->event < 0)
 		return;
 	__atomic_store_n(&blk->stop, true, __ATOMIC_RELEASE);
-	if (write(blk->event, &one, sizeof(one)) == sizeof(one))
+	if (write(blk->event, &one, sizeof one) == sizeof one)
 		pthread_join(blk->thread, NULL);
 	close(blk->event);
 	blk->event = -1;
@@ -387,7 +387,7 @@ static void fill_config(struct virtio_blk *blk)
 int virtio_blk_create(struct pci_bus *bus, struct memory *memory, struct block_device *image,
 	const char *serial, struct virtio_blk **out, struct error *err)
 {
-	struct virtio_blk *blk = calloc(1, sizeof(*blk));
+	struct virtio_blk *blk = calloc(1, sizeof *blk);
 	uint64_t features = VIRTIO_FEATURE(VIRTIO_BLK_F_SIZE_MAX) |
 		VIRTIO_FEATURE(VIRTIO_BLK_F_SEG_MAX) | VIRTIO_FEATURE(VIRTIO_BLK_F_BLK_SIZE) |
 		VIRTIO_FEATURE(VIRTIO_BLK_F_TOPOLOGY);

@@ -30,7 +30,7 @@ static void output_chain(struct virtio_console *console)
 
 	while (offset < OUTPUT_MAX &&
 		(n = virtq_chain_read(&console->chain, offset, console->buf,
-			 sizeof(console->buf)))) {
+			 sizeof console->buf))) {
 		if (console->owner.output)
 			console->owner.output(console->owner.ctx, console->buf, n);
 		offset += n;
@@ -99,7 +99,7 @@ static const struct virtio_device_ops console_ops = {
 int virtio_console_create(struct pci_bus *bus, struct memory *memory,
 	const struct virtio_console_owner *owner, struct virtio_console **out, struct error *err)
 {
-	struct virtio_console *console = calloc(1, sizeof(*console));
+	struct virtio_console *console = calloc(1, sizeof *console);
 	int r;
 
 	if (!console)

@@ -9,7 +9,7 @@ void virtio_device_init(struct virtio_device *dev, const char *name, unsigned id
 	const struct virtio_device_ops *ops, struct memory *memory, uint64_t features,
 	unsigned queues, uint16_t size_max)
 {
-	memset(dev, 0, sizeof(*dev));
+	memset(dev, 0, sizeof *dev);
 	dev->name = name;
 	dev->id = id;
 	dev->ops = ops;

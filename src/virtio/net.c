@@ -61,11 +61,11 @@ static size_t take_frame(struct virtio_net *nic)
 	struct frame_tcp tcp;
 	size_t len;
 
-	if (virtq_chain_read(chain, 0, &header, sizeof(header)) != sizeof(header))
+	if (virtq_chain_read(chain, 0, &header, sizeof header) != sizeof header)
 		return 0;
-	if (chain->out_len - sizeof(header) > NET_FRAME_MAX)
+	if (chain->out_len - sizeof header > NET_FRAME_MAX)
 		return 0;
-	len = virtq_chain_read(chain, sizeof(header), nic->frame, NET_FRAME_MAX);
+	len = virtq_chain_read(chain, sizeof header, nic->frame, NET_FRAME_MAX);
 	if (header.gso_type == VIRTIO_NET_HDR_GSO_TCPV4) {
 		/* This network takes it whole; no more than its lengths and sums are to be right.
 		 */
@@ -135,7 +135,7 @@ static enum delivery fill_chains(struct virtio_net *nic, struct virtio_net_hdr_v
 
 	do {
 		struct virtq_chain *chain = count ? &nic->next : &nic->chain;
-		size_t offset = count ? 0 : sizeof(*header), n;
+		size_t offset = count ? 0 : sizeof *header, n;
 
 		if (virtio_pop(dev, QUEUE_RX, chain) != 1) {
 			virtio_unpop(dev, QUEUE_RX, count);
@@ -159,7 +159,7 @@ static enum delivery fill_chains(struct virtio_net *nic, struct virtio_net_hdr_v
 		}
 	} while (done < len);
 	header->num_buffers = count;
-	virtq_chain_write(dev->memory, &nic->chain, 0, header, sizeof(*header));
+	virtq_chain_write(dev->memory, &nic->chain, 0, header, sizeof *header);
 	for (unsigned i = 0; i < count; i++)
 		virtio_push(dev, QUEUE_RX, head[i], used[i]);
 	return DELIVERED;
@@ -196,7 +196,7 @@ static enum delivery deliver_whole(struct virtio_net *nic, const uint8_t *frame,
 		return outcome;
 	/* The guest does not see it before it is published: the sum can still be put in. */
 	virtq_chain_write(nic->dev.memory, &nic->chain,
-		sizeof(header) + tcp->tcp + header.csum_offset, &sum, sizeof(sum));
+		sizeof header + tcp->tcp + header.csum_offset, &sum, sizeof sum);
 	return DELIVERED;
 }
 
@@ -293,7 +293,7 @@ static void net_describe(struct virtio_device *dev, struct state *s)
 	struct virtio_net_config config;
 
 	memcpy(&config, dev->config, CONFIG_SIZE);
-	state_bytes(s, "mac", config.mac, sizeof(config.mac));
+	state_bytes(s, "mac", config.mac, sizeof config.mac);
 	state_bool(s, "link", &nic->up);
 	config.status = nic->up ? VIRTIO_NET_S_LINK_UP : 0;
 	memcpy(dev->config, &config, CONFIG_SIZE);
@@ -345,7 +345,7 @@ static void fill_config(struct virtio_net *nic, const uint8_t *mac, unsigned ind
 int virtio_net_create(struct pci_bus *bus, struct memory *memory, struct net *net,
 	const uint8_t *mac, unsigned index, struct virtio_net **out, struct error *err)
 {
-	struct virtio_net *nic = calloc(1, sizeof(*nic));
+	struct virtio_net *nic = calloc(1, sizeof *nic);
 	const struct net_client client = {
 		.ctx = nic,
 		.transmit = net_transmit,

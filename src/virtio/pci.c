@@ -384,7 +384,7 @@ int virtio_pci_attach(struct virtio_device *dev, struct pci_bus *bus, uint32_t c
 		.class_code = class_code,
 		.revision = 1, /* a non-transitional device's (4.1.2.1) */
 	};
-	struct virtio_pci *transport = calloc(1, sizeof(*transport));
+	struct virtio_pci *transport = calloc(1, sizeof *transport);
 	int r;
 
 	if (!transport)

@@ -36,7 +36,7 @@ static void set_avail_event(struct virtq *queue, uint16_t idx)
 	memory_written(queue->memory,
 		queue->used_gpa + sizeof(struct virtq_used) +
 			sizeof(struct virtq_used_elem) * queue->size,
-		sizeof(*event));
+		sizeof *event);
 }
 
 static int queue_break(struct virtq *queue, const char *why)
@@ -101,7 +101,7 @@ static struct virtq_desc desc_read(const struct virtq_desc *table, unsigned inde
 {
 	struct virtq_desc desc;
 
-	memcpy(&desc, (const char *)table + sizeof(desc) * index, sizeof(desc));
+	memcpy(&desc, (const char *)table + sizeof desc * index, sizeof desc);
 	/* The compiler may not go back to memory that the guest can change for a value it had. */
 	__asm__ volatile("" ::: "memory");
 	return desc;
@@ -158,12 +158,12 @@ static int chain_walk(struct virtq *queue, struct virtq_chain *chain, uint16_t h
 		if (desc.flags & VIRTQ_DESC_INDIRECT) {
 			if (!queue->indirect || inside || (desc.flags & VIRTQ_DESC_NEXT))
 				return queue_break(queue, "indirect descriptor not allowed here");
-			if (!desc.len || desc.len % sizeof(desc))
+			if (!desc.len || desc.len % sizeof desc)
 				return queue_break(queue, "bad length of an indirect table");
 			table = memory_ptr(queue->memory, desc.addr, desc.len);
 			if (!table)
 				return queue_break(queue, "indirect table outside of memory");
-			size = desc.len / sizeof(desc);
+			size = desc.len / sizeof desc;
 			inside = true;
 			index = 0;
 			steps = -1;

@@ -32,7 +32,7 @@ static void rng_notify(struct virtio_device *dev, unsigned queue)
 
 		if (virtio_pop(dev, 0, chain) != 1)
 			break;
-		len = chain->in_len < sizeof(bytes) ? chain->in_len : sizeof(bytes);
+		len = chain->in_len < sizeof bytes ? chain->in_len : sizeof bytes;
 		if (!len || chain->out_count || getrandom(bytes, len, 0) != (ssize_t)len) {
 			virtio_fail(dev, "bad request for random bytes");
 			break;
@@ -42,7 +42,7 @@ static void rng_notify(struct virtio_device *dev, unsigned queue)
 	}
 	virtio_publish(dev, 0);
 	pthread_mutex_unlock(&dev->lock);
-	explicit_bzero(bytes, sizeof(bytes));
+	explicit_bzero(bytes, sizeof bytes);
 }
 
 static void rng_nothing(struct virtio_device *dev)
@@ -58,7 +58,7 @@ static const struct virtio_device_ops rng_ops = {
 int virtio_rng_create(struct pci_bus *bus, struct memory *memory, struct virtio_rng **out,
 	struct error *err)
 {
-	struct virtio_rng *rng = calloc(1, sizeof(*rng));
+	struct virtio_rng *rng = calloc(1, sizeof *rng);
 	int r;
 
 	if (!rng)

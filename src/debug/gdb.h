@@ -20,7 +20,7 @@ struct machine;
  * file stays behind (a monitor in its sandbox removes no files); the next one takes it over.
  */
 int gdb_create(struct machine *machine, const char *address, struct gdb **gdb, struct error *err);
-/* From machine_config.debug_stop. */
+/* From machine_owner.debug_stop. */
 void gdb_stopped(struct gdb *gdb, unsigned vcpu);
 /* Tells a debugger that the guest has ended. Before machine_destroy(). NULL is allowed. */
 void gdb_destroy(struct gdb *gdb);

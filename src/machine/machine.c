@@ -118,7 +118,7 @@ void machine_thaw(struct machine *machine)
 
 void machine_debug_stop(struct machine *machine, unsigned vcpu)
 {
-	if (!machine->config.debug_stop)
+	if (!machine->config.owner.debug_stop)
 		return;
 	pthread_mutex_lock(&machine->lock);
 	machine->paused = true;
@@ -134,7 +134,7 @@ static void tell_debugger(void *ctx)
 	struct machine *machine = ctx;
 
 	machine_pause(machine);
-	machine->config.debug_stop(machine->config.debug_ctx, machine->debug_vcpu);
+	machine->config.owner.debug_stop(machine->config.owner.ctx, machine->debug_vcpu);
 }
 
 /* The end */
@@ -158,7 +158,7 @@ static void tell_held(void *ctx)
 	struct machine *machine = ctx;
 
 	machine_pause(machine);
-	machine->config.held(machine->config.held_ctx, machine->result);
+	machine->config.owner.held(machine->config.owner.ctx, machine->result);
 }
 
 void machine_end(struct machine *machine, enum machine_result result, const struct error *err)
@@ -274,9 +274,9 @@ static void reset(void *ctx)
 	board_reset(&machine->board);
 	machine_apics_reset(machine);
 	memory_clear(&machine->mem);
-	r = config->reload ? config->reload(config->reload_ctx, &config->kernel, &config->initrd,
-				     &config->cmdline, &err)
-			   : 0;
+	r = config->owner.reload ? config->owner.reload(config->owner.ctx, &config->kernel,
+					   &config->initrd, &config->cmdline, &err)
+				 : 0;
 	if (!r)
 		r = boot(machine, &err);
 	if (r < 0) {
@@ -455,8 +455,8 @@ static bool join_threads(struct machine *machine)
 enum machine_result machine_run(struct machine *machine, struct error *err)
 {
 	const struct machine_config *config = &machine->config;
-	int r = config->spawn ? config->spawn(config->spawn_ctx, start_threads, machine)
-			      : start_threads(machine);
+	int r = config->owner.spawn ? config->owner.spawn(config->owner.ctx, start_threads, machine)
+				    : start_threads(machine);
 
 	if (r) {
 		struct error failure = {0};

@@ -43,6 +43,32 @@ struct machine_file {
 	const char *name; /* for messages */
 };
 
+/* What the machine needs of its owner. Each may be NULL. */
+struct machine_owner {
+	void *ctx;
+	/* The first serial port; see serial.h for when these run. */
+	void (*serial_output)(void *ctx, const uint8_t *data, size_t len);
+	void (*serial_room)(void *ctx);
+	/*
+	 * Starts the vCPUs' threads: start(start_ctx), whose value it returns, on a thread of its
+	 * choice, from which they inherit. NULL: on machine_run()'s.
+	 */
+	int (*spawn)(void *ctx, int (*start)(void *start_ctx), void *start_ctx);
+	/*
+	 * Before the kernel is loaded again, on the loop's thread: may say other files and another
+	 * command line. NULL: they stay. A failure ends the guest.
+	 */
+	int (*reload)(void *ctx, struct machine_file *kernel, struct machine_file *initrd,
+		const char **cmdline, struct error *err);
+	/* The machine stays as it is at one of config.hold's results. On the loop's thread. */
+	void (*held)(void *ctx, enum machine_result result);
+	/*
+	 * A vCPU came back with ENGINE_EXIT_DEBUG: all vCPUs are paused (machine_resume() lets them
+	 * go on). On the loop's thread.
+	 */
+	void (*debug_stop)(void *ctx, unsigned vcpu);
+};
+
 /* All that is pointed to outlives the machine. */
 struct machine_config {
 	const struct engine *engine;
@@ -55,39 +81,13 @@ struct machine_config {
 	const char *cmdline; /* "" for none */
 	bool test_devices;   /* see testdev.h; a multiboot kernel will do too */
 
-	/* The first serial port; see serial.h for when these run. Each may be NULL. */
-	void (*serial_output)(void *ctx, const uint8_t *data, size_t len);
-	void (*serial_room)(void *ctx);
-	void *serial_ctx;
-
-	/*
-	 * Starts the vCPUs' threads: start(start_ctx), whose value it returns, on a thread of its
-	 * choice, from which they inherit. NULL: on machine_run()'s.
-	 */
-	int (*spawn)(void *ctx, int (*start)(void *start_ctx), void *start_ctx);
-	void *spawn_ctx;
-	/*
-	 * Before the kernel is loaded again, on the loop's thread: may say other files and another command
-	 * line. NULL: they stay. A failure ends the guest.
-	 */
-	int (*reload)(void *ctx, struct machine_file *kernel, struct machine_file *initrd,
-		const char **cmdline, struct error *err);
-	void *reload_ctx;
 	bool reset_ends; /* a reset ends the guest; else it starts again from its kernel */
 	/*
 	 * Results (bits, 1 << MACHINE_...) at which the machine stays as it is, paused for good, until
-	 * machine_stop(): then machine_run() returns that result. held tells, on the loop's thread.
+	 * machine_stop(): then machine_run() returns that result. owner.held tells.
 	 */
 	unsigned hold;
-	void (*held)(void *ctx, enum machine_result result);
-	void *held_ctx;
-
-	/*
-	 * A vCPU came back with ENGINE_EXIT_DEBUG: all vCPUs are paused (machine_resume() lets them
-	 * go on). On the loop's thread. May be NULL.
-	 */
-	void (*debug_stop)(void *ctx, unsigned vcpu);
-	void *debug_ctx;
+	struct machine_owner owner;
 
 	uint32_t code_cache;              /* bytes of translated code; 0: the engine's choice */
 	const struct engine_sight *sight; /* see engine.h; NULL: nothing */

@@ -89,16 +89,16 @@ static void wire_serial_output(void *ctx, const uint8_t *data, size_t len)
 {
 	struct machine *machine = ctx;
 
-	if (machine->config.serial_output)
-		machine->config.serial_output(machine->config.serial_ctx, data, len);
+	if (machine->config.owner.serial_output)
+		machine->config.owner.serial_output(machine->config.owner.ctx, data, len);
 }
 
 static void wire_serial_room(void *ctx)
 {
 	struct machine *machine = ctx;
 
-	if (machine->config.serial_room)
-		machine->config.serial_room(machine->config.serial_ctx);
+	if (machine->config.owner.serial_room)
+		machine->config.owner.serial_room(machine->config.owner.ctx);
 }
 
 static const struct board_owner wires = {

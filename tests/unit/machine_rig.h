@@ -268,8 +268,7 @@ static inline enum machine_result run(program *first, program *second, void (*ti
 		.memory = 16 * MIB,
 		.initrd = {-1, ""},
 		.cmdline = "",
-		.serial_output = serial,
-		.debug_stop = debug_stop};
+		.owner = {.serial_output = serial, .debug_stop = debug_stop}};
 	enum machine_result result;
 
 	memset(&test, 0, sizeof test);

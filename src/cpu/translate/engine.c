@@ -8,12 +8,14 @@
 #include <unistd.h>
 
 #include "cpu/translate/cache/dump.h"
+#include "cpu/translate/cold.h"
 #include "cpu/translate/emulate/emulate_image.h"
+#include "cpu/translate/memory/mmu.h"
+#include "cpu/translate/memory/walk.h"
 #include "cpu/translate/run/exclusive.h"
 #include "cpu/translate/run/run.h"
 #include "cpu/translate/run/sight.h"
 #include "cpu/translate/run/stubs.h"
-#include "cpu/translate/memory/mmu.h"
 
 #define CODE_CACHE_SIZE (256u << 20) /* unless the owner says otherwise */
 #define HWCAP2_FSGSBASE 2u

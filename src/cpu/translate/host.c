@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "cpu/cpuid.h"
+#include "cpu/translate/cold.h"
 
 static void read_leaf(const struct cpuid_source *source, uint32_t leaf, uint32_t subleaf,
 	uint32_t out[4])

@@ -133,7 +133,7 @@ enum slow_result { SLOW_RETRY, SLOW_GO, SLOW_LEAVE };
 /* --- extended state ------------------------------------------------------------------- */
 
 /*
- * Hot helpers are compiled with -mgeneral-regs-only and leave vector registers alone. Everything
+ * Hot helpers (hot.h) are compiled with -mgeneral-regs-only and leave vector registers alone. Everything
  * else (callbacks, libc, Zydis) must come after vcpu_vectors_save(), which stores the guest's
  * x87/SSE/AVX state in cpu.xsave and gives the host clean control words. It is put back on the way
  * into translated code.

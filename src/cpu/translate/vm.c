@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cpu/translate/vm.h"
 
+#include "cpu/translate/hot.h"
+
 struct region *vm_region_search(struct translate_vm *vm, uint64_t gpa)
 {
 	unsigned low = 0, high = vm->regions;

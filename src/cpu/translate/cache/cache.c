@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The blocks that there are: their table, the links between them, and forgetting them. No libc: the guest's vector state is live. */
 #include "cpu/translate/cache/cache_internal.h"
+#include "cpu/translate/hot.h"
 
 /* --- the table ----------------------------------------------------------------------------- */
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "cpu/translate/cache/dump.h"
+#include "cpu/translate/cold.h"
 #include "cpu/translate/decode/insn.h"
 
 static unsigned line(FILE *out, const uint8_t *bytes, unsigned size, uint64_t address,

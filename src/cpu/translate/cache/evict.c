@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The parts of the code cache, and how the oldest makes way. Runs with the guest's vector state live. */
 #include "cpu/translate/cache/cache_internal.h"
+#include "cpu/translate/hot.h"
 #include "cpu/translate/run/exclusive.h"
 
 #include <sys/mman.h>

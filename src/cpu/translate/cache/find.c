@@ -5,6 +5,7 @@
  */
 #include "cpu/translate/cache/cache_internal.h"
 #include "cpu/translate/emulate/segment.h"
+#include "cpu/translate/hot.h"
 
 /* The cache's lock, for a vCPU: how long it waits is counted. */
 static void take(struct vcpu *v) ACQUIRE(v->vm->cache.lock) UNCHECKED_LOCKS

@@ -8,6 +8,7 @@
 #include <Zydis/Mnemonic.h>
 
 #include "cpu/translate/cache/cache_internal.h"
+#include "cpu/translate/cold.h"
 #include "cpu/translate/emit/rewrite.h"
 #include "cpu/translate/run/exclusive.h"
 

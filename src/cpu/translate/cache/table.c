@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cpu/translate/cache/table.h"
 
+#include "cpu/translate/hot.h"
+
 static struct table_slot *bucket(const struct hash_table *t, uint32_t number)
 {
 	return &t->slot[(number & (t->slots / TABLE_BUCKET - 1)) * TABLE_BUCKET];

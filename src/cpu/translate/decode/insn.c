@@ -12,6 +12,7 @@
 
 #include "cpu/cpuid.h"
 #include "cpu/state.h"
+#include "cpu/translate/cold.h"
 #include "cpu/translate/decode/insn_parts.h"
 
 /*

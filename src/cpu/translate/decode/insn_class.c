@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cpu/translate/decode/insn_class.h"
 
+#include "cpu/translate/cold.h"
+
 /* The rows name notes without their prefix. */
 enum {
 	STRAIGHT = CLASS_STRAIGHT,

@@ -5,6 +5,7 @@
  * afterwards, so "undefined" is not "written" unless processors agree.
  */
 #include "cpu/state.h"
+#include "cpu/translate/cold.h"
 #include "cpu/translate/decode/insn_parts.h"
 
 enum count_kind { COUNT_NONE, COUNT_ZERO, COUNT_ONE, COUNT_FIXED, COUNT_CL };

@@ -3,6 +3,7 @@
 
 #include <Zydis/Zydis.h>
 
+#include "cpu/translate/cold.h"
 #include "cpu/translate/decode/insn.h"
 
 static void format_bytes(const struct insn *insn, char *text, unsigned size)

@@ -5,6 +5,7 @@
  * of the sandbox, so it trusts nothing that the rewriter knows.
  */
 #include "cpu/state.h"
+#include "cpu/translate/cold.h"
 #include "cpu/translate/decode/insn_parts.h"
 
 /*

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where the pieces of an instruction are: Intel SDM 2A, chapter 2. */
 #include "cpu/state.h"
+#include "cpu/translate/cold.h"
 #include "cpu/translate/decode/insn_parts.h"
 
 /* Prefix groups 1 to 4; returns how many bytes come before REX, VEX, EVEX, 0F or the opcode. */

@@ -6,8 +6,9 @@
 #include <string.h>
 
 #include "cpu/state.h"
-#include "cpu/xsave.h"
+#include "cpu/translate/cold.h"
 #include "cpu/translate/decode/insn_parts.h"
+#include "cpu/xsave.h"
 
 /* What masks off, in memory, faults as well (the classes' NF forms; Zydis calls some E4). */
 static bool suppresses_faults(const struct insn_raw *raw)

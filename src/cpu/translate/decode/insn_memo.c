@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu/translate/cold.h"
 #include "cpu/translate/decode/insn.h"
 
 #define ENTRIES 4096u /* a power of two */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which registers an instruction uses, and where its memory operand is. */
 #include "cpu/state.h"
+#include "cpu/translate/cold.h"
 #include "cpu/translate/decode/insn_parts.h"
 
 struct gpr {

@@ -8,6 +8,7 @@
  * guest anything of the host's system state (Intel SDM 2, the instruction's
  * page; table 2-4 of SDM 3B for what is sensitive).
  */
+#include "cpu/translate/cold.h"
 #include "cpu/translate/decode/insn_table.h"
 
 #define NOTE_NONE 0

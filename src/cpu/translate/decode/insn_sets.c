@@ -4,6 +4,7 @@
  * (Intel SDM 2A 2.4-2.7) and which CPUID bits announce it (SDM 2A, CPUID).
  */
 #include "cpu/cpuid.h"
+#include "cpu/translate/cold.h"
 #include "cpu/translate/decode/insn_table.h"
 
 #define SET(name, needs, one, two) \

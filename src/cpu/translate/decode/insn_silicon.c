@@ -11,6 +11,7 @@
  * makers; tests/oracle/quirks.c holds the processor and the engine against each maker's outcome.
  */
 #include "cpu/state.h"
+#include "cpu/translate/cold.h"
 #include "cpu/translate/decode/insn_parts.h"
 
 #define OVERWRITES(name)                            \

@@ -2,6 +2,8 @@
 /* Re-encoding of copied instructions, bytewise. */
 #include "cpu/translate/emit/emit.h"
 
+#include "cpu/translate/cold.h"
+
 /* Bits X and B of VEX and EVEX, inverted. */
 static uint8_t vex_xb(struct operand mem)
 {

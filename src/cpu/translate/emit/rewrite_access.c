@@ -4,6 +4,7 @@
  */
 #include <Zydis/Mnemonic.h>
 
+#include "cpu/translate/cold.h"
 #include "cpu/translate/emit/rewrite_internal.h"
 
 /* --- addresses -------------------------------------------------------------------------------- */

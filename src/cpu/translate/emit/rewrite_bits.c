@@ -4,6 +4,7 @@
  * other once its address is known, and the operation is done in r11, where the processor takes the bit
  * number modulo the element's size. CF is all that it writes. LOCK is left to C.
  */
+#include "cpu/translate/cold.h"
 #include "cpu/translate/emit/rewrite_internal.h"
 
 #define ADDRESS gs_slot(offsetof(struct vcpu, spill[3]))

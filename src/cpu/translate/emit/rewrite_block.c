@@ -2,6 +2,7 @@
 /* A block: its entry, its instructions one by one or in groups, and what comes behind the last. */
 #include <Zydis/Mnemonic.h>
 
+#include "cpu/translate/cold.h"
 #include "cpu/translate/emit/rewrite_internal.h"
 
 /* The far entry: r10 is the RIP, of which the page's address is kept. */

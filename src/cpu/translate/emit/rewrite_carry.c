@@ -6,6 +6,7 @@
  * access may still fault, before an instruction overwrites it. Behind most checks it does not, since the
  * instruction itself or the next one overwrites it.
  */
+#include "cpu/translate/cold.h"
 #include "cpu/translate/emit/rewrite_internal.h"
 
 #define CARRY_VALUE gs_slot(offsetof(struct vcpu, carry))

@@ -2,6 +2,7 @@
 /* Instructions that are executed as they are, on another address; and LEA. */
 #include <Zydis/Mnemonic.h>
 
+#include "cpu/translate/cold.h"
 #include "cpu/translate/emit/rewrite_internal.h"
 
 #define BOTH_SCRATCH (1u << R10 | 1u << R11)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Near branches, calls and returns. */
+#include "cpu/translate/cold.h"
 #include "cpu/translate/emit/rewrite_internal.h"
 
 static void poll(struct rewrite *w)

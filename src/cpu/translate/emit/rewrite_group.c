@@ -9,6 +9,7 @@
  * MODE_SINGLY, in which each access has a check of its own, so that faults stay
  * exact; and the check leads there from then on, by an exit like any other.
  */
+#include "cpu/translate/cold.h"
 #include "cpu/translate/emit/rewrite_internal.h"
 
 #define SPAN_MAX 512

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Out of a block: to the next one, by an exit or the jump cache, or to C code. */
+#include "cpu/translate/cold.h"
 #include "cpu/translate/emit/rewrite_internal.h"
 
 void rewrite_leave(struct emit *e, enum leave why)

@@ -2,6 +2,7 @@
 /* Which instructions become host code, in which modes; the others leave for C. */
 #include <Zydis/Mnemonic.h>
 
+#include "cpu/translate/cold.h"
 #include "cpu/translate/emit/rewrite_internal.h"
 
 /* True if the state that the instruction needs is enabled in this mode. */

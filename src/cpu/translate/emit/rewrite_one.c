@@ -2,6 +2,7 @@
 /* One instruction: each class has its function. */
 #include <Zydis/Mnemonic.h>
 
+#include "cpu/translate/cold.h"
 #include "cpu/translate/emit/rewrite_internal.h"
 
 static void rewrite_rdtsc(struct rewrite *w)

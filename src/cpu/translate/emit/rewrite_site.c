@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is known of places in the generated code at which it may fault: struct site. */
+#include "cpu/translate/cold.h"
 #include "cpu/translate/emit/rewrite_internal.h"
 
 static void add_site(struct rewrite *w, struct site s)

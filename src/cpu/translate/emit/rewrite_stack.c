@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* PUSH, POP and LEAVE of 64-bit code: memory first, then the stack pointer. */
+#include "cpu/translate/cold.h"
 #include "cpu/translate/emit/rewrite_internal.h"
 
 static void op_push(struct rewrite *w, struct emit *e)

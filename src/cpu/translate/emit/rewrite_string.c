@@ -6,6 +6,7 @@
  * checked first. The rest is emulated: other string instructions, and counts that would keep a kick
  * waiting.
  */
+#include "cpu/translate/cold.h"
 #include "cpu/translate/emit/rewrite_internal.h"
 
 static bool moves(const struct insn *i)

@@ -9,6 +9,7 @@
  */
 #include <Zydis/Mnemonic.h>
 
+#include "cpu/translate/cold.h"
 #include "cpu/translate/emit/rewrite_internal.h"
 
 #define SLOT(field) gs_slot(offsetof(struct vcpu, field))

@@ -4,6 +4,8 @@
 
 #include "cpu/translate/emulate/emulate.h"
 
+#include "cpu/translate/hot.h"
+
 /* What has to be enabled (SDM 3A, tables 2-3, 13-1; 2A 2.4; 3A 13.1.3). */
 static enum outcome state_check(struct vcpu *v, enum insn_state state)
 {

@@ -4,6 +4,7 @@
  * that reaches 2 GiB (or, with 64 bits, much more) to either side of the address.
  */
 #include "cpu/translate/emulate/emulate.h"
+#include "cpu/translate/hot.h"
 #include "cpu/translate/run/exclusive.h"
 #include "cpu/translate/vm.h"
 

@@ -2,6 +2,7 @@
 /* Control, debug and extended control registers (SDM 3A 2.5, 2.6, 17.2; 2B MOV). */
 #include "cpu/translate/emulate/emulate.h"
 #include "cpu/translate/emulate/event.h"
+#include "cpu/translate/hot.h"
 
 #define CR0_KNOWN                                                                                  \
 	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Far JMP and CALL: code segments, call gates, task gates (SDM 2A CALL, JMP; 3A 5.8). */
 #include "cpu/translate/emulate/emulate.h"
+#include "cpu/translate/hot.h"
 
 enum outcome far_target_check(struct vcpu *v, const struct segment *cs, uint64_t target)
 {

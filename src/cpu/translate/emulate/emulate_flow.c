@@ -4,6 +4,7 @@
  * they serve 16- and 32-bit code, where operand size, address size and SS.B all count.
  */
 #include "cpu/translate/emulate/emulate.h"
+#include "cpu/translate/hot.h"
 
 bool condition_holds(uint64_t rflags, unsigned cc)
 {

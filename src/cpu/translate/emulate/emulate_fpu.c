@@ -6,6 +6,7 @@
 #include <Zydis/Mnemonic.h>
 
 #include "cpu/translate/emulate/emulate_image.h"
+#include "cpu/translate/hot.h"
 
 static unsigned image_top(struct vcpu *v)
 {

@@ -4,6 +4,7 @@
  * lane's mask bit is cleared when the lane is done, so a fault in the middle restarts where it was.
  */
 #include "cpu/translate/emulate/emulate_image.h"
+#include "cpu/translate/hot.h"
 
 struct gather {
 	const struct xsave_layout *area; /* of the image */

@@ -4,6 +4,7 @@
  * byte, MOV with a far-away absolute address), and a second way for common ones.
  */
 #include "cpu/translate/emulate/emulate.h"
+#include "cpu/translate/hot.h"
 
 static inline void set_status(struct vcpu *v, uint32_t flags, uint32_t which)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ports: IN, OUT and who may use them (SDM 1, chapter 19). INS and OUTS are in emulate_string.c. */
 #include "cpu/translate/emulate/emulate.h"
+#include "cpu/translate/hot.h"
 #include "cpu/translate/vm.h"
 
 /* The I/O permission bitmap of a 32- or 64-bit TSS. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Operands of emulated instructions: memory through segments, registers, the stack. */
 #include "cpu/translate/emulate/emulate.h"
+#include "cpu/translate/hot.h"
 
 uint64_t insn_address(const struct vcpu *v, const struct insn *i)
 {

@@ -4,6 +4,7 @@
 
 #include "cpu/translate/emulate/emulate.h"
 #include "cpu/translate/emulate/event.h"
+#include "cpu/translate/hot.h"
 
 /* --- INT n, INT3, INTO, INT1 --------------------------------------------------------- */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* IRET and far RET in all modes (SDM 2A IRET, 2B RET). */
 #include "cpu/translate/emulate/emulate.h"
+#include "cpu/translate/hot.h"
 
 /* The code segment that a return goes to; its RPL is the CPL to come. */
 static enum outcome return_code(struct vcpu *v, uint16_t selector, struct descriptor *d,

@@ -8,6 +8,7 @@
  * A call does a bounded amount of work; RCX, RSI and RDI then tell how far it came and RIP stays.
  */
 #include "cpu/translate/emulate/emulate.h"
+#include "cpu/translate/hot.h"
 
 #define WORK_LIMIT 65536
 #define SLOW_ELEMENT 256 /* what an element the slow way counts as */

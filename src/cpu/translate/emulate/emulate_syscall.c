@@ -7,6 +7,7 @@
  */
 #include "cpu/translate/emulate/emulate.h"
 #include "cpu/translate/emulate/event.h"
+#include "cpu/translate/hot.h"
 
 /* In long mode, on a processor that is told to be AMD's? */
 static bool amd_long(const struct vcpu *v)

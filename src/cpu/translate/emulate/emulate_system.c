@@ -3,6 +3,7 @@
 #include <Zydis/Mnemonic.h>
 
 #include "cpu/translate/emulate/emulate.h"
+#include "cpu/translate/hot.h"
 
 #define APIC_BASE 0x1bu /* an MSR that the machine holds; bit 11: the local APIC is on */
 #define CPUID_APIC 0x200u

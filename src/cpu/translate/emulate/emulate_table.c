@@ -3,6 +3,7 @@
 #include <Zydis/Mnemonic.h>
 
 #include "cpu/translate/emulate/emulate.h"
+#include "cpu/translate/hot.h"
 
 /* --- GDTR, IDTR, LDTR, TR ------------------------------------------------------------ */
 

@@ -4,6 +4,7 @@
  * the host, spinning only keeps it from running.
  */
 #include "cpu/translate/emulate/emulate.h"
+#include "cpu/translate/hot.h"
 #include "cpu/translate/lock.h"
 #include "cpu/translate/vm.h"
 

@@ -7,6 +7,7 @@
 #include <Zydis/Mnemonic.h>
 
 #include "cpu/translate/emulate/emulate_image.h"
+#include "cpu/translate/hot.h"
 
 void image_begin(struct vcpu *v)
 {

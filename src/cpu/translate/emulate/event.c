@@ -5,6 +5,7 @@
  */
 #include "cpu/translate/emulate/emulate.h"
 #include "cpu/translate/emulate/event.h"
+#include "cpu/translate/hot.h"
 
 #define IDT_BIT 2u
 

@@ -2,6 +2,7 @@
 /* Event delivery in real, virtual-8086 and 16/32-bit protected mode (SDM 3A 6.12, 20.1.4). */
 #include "cpu/translate/emulate/emulate.h"
 #include "cpu/translate/emulate/event.h"
+#include "cpu/translate/hot.h"
 
 #define IDT_BIT 2u
 

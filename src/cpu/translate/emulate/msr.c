@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Model-specific registers (SDM 4, chapter 2; 3A 11.11 and 11.12 for MTRRs and the PAT). */
 #include "cpu/translate/emulate/emulate.h"
+#include "cpu/translate/hot.h"
 
 #define MSR_TSC 0x10
 #define MSR_PLATFORM_ID 0x17

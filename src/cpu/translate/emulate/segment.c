@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Segmentation; see segment.h. */
-#include "cpu/translate/emulate/segment.h"
 #include "cpu/translate/emulate/emulate.h"
+#include "cpu/translate/emulate/segment.h"
+#include "cpu/translate/hot.h"
 
 bool segment_linear(const struct vcpu *v, const struct segment *s, uint32_t offset, unsigned size,
 	unsigned access, uint64_t *linear)

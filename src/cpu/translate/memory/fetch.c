@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where code is fetched from: an address's page, remembered by its TLB context. */
+#include "cpu/translate/hot.h"
 #include "cpu/translate/memory/mmu.h"
 
 enum outcome mmu_fetch(struct vcpu *v, uint64_t linear, uint64_t *gpa)

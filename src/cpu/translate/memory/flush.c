@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Forgetting translations of addresses: INVLPG, CR3 and its relatives. */
+#include "cpu/translate/hot.h"
 #include "cpu/translate/memory/mmu.h"
 
 static struct tlb *user_context(struct vcpu *v)

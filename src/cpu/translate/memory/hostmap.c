@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "cpu/translate/hot.h"
 #include "cpu/translate/memory/hostmap_internal.h"
 
 /* --- the host ------------------------------------------------------------------------------------- */

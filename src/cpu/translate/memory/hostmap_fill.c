@@ -5,9 +5,10 @@
  */
 #include <sys/mman.h>
 
-#include "cpu/translate/run/exclusive.h"
-#include "cpu/translate/memory/walk.h"
+#include "cpu/translate/hot.h"
 #include "cpu/translate/memory/hostmap_internal.h"
+#include "cpu/translate/memory/walk.h"
+#include "cpu/translate/run/exclusive.h"
 
 #define AROUND 8u /* pages that a miss brings in, if they are there */
 

@@ -6,6 +6,7 @@
  */
 #include <sys/syscall.h>
 
+#include "cpu/translate/hot.h"
 #include "cpu/translate/memory/mmu.h"
 
 static inline void copy(void *to, const void *from, size_t size)

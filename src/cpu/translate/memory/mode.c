@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which TLB context and which kind of block the vCPU's state asks for. */
+#include "cpu/translate/hot.h"
 #include "cpu/translate/vm.h"
 
 static bool segment_open(const struct segment *s)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The log of written pages, from the side that reads it: the next write of a page is to be told again. */
+#include "cpu/translate/cold.h"
 #include "cpu/translate/run/exclusive.h"
 #include "cpu/translate/vm.h"
 

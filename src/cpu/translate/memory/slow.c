@@ -5,6 +5,7 @@
  * a bounce buffer, and is committed afterwards; or it faults.
  */
 #include "cpu/translate/emulate/segment.h"
+#include "cpu/translate/hot.h"
 #include "cpu/translate/memory/mmu.h"
 #include "cpu/translate/run/exclusive.h"
 #include "cpu/translate/run/stubs.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "cpu/translate/cold.h"
 #include "cpu/translate/decode/insn.h"
 #include "cpu/translate/vm.h"
 

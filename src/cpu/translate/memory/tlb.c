@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "cpu/translate/hot.h"
+
 _Static_assert(sizeof(struct vcpu) <= VCPU_PAGES_SIZE, "the vCPU structure outgrew its pages");
 
 /* Hot helpers may not call libc (vector registers are the guest's). */

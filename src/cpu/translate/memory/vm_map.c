@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "cpu/translate/cold.h"
 #include "cpu/translate/vm.h"
 
 static void *reserve(size_t size)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cpu/translate/memory/walk.h"
 
+#include "cpu/translate/hot.h"
 #include "cpu/translate/vm.h"
 
 #define PTE_P 0x1ull

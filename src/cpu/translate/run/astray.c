@@ -5,6 +5,7 @@
  * such a target and leaves to have it looked up, with RSP moved; the branch is found again by its block.
  * CALL has stored its return address by then: eight bytes below RSP that a processor would not write.
  */
+#include "cpu/translate/cold.h"
 #include "cpu/translate/decode/insn.h"
 #include "cpu/translate/vm.h"
 

@@ -6,6 +6,7 @@
  * to them comes to debug_access().
  */
 #include "cpu/translate/emulate/event.h"
+#include "cpu/translate/hot.h"
 #include "cpu/translate/vm.h"
 
 enum { ON_EXECUTE, ON_WRITE, ON_PORT, ON_ACCESS };

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cpu/translate/run/exclusive.h"
 
+#include "cpu/translate/hot.h"
+
 void vcpu_interrupt(struct vcpu *v, unsigned why)
 {
 	atomic_fetch_or(&v->kicked, why);

@@ -2,6 +2,7 @@
 #include <asm/prctl.h>
 #include <sys/syscall.h>
 
+#include "cpu/translate/hot.h"
 #include "cpu/translate/vm.h"
 
 /* By instruction where the kernel allows it (AT_HWCAP2), else by a system call. */

@@ -7,10 +7,11 @@
 
 #include <Zydis/Mnemonic.h>
 
+#include "cpu/translate/emit/rewrite.h"
 #include "cpu/translate/emulate/emulate.h"
 #include "cpu/translate/emulate/event.h"
+#include "cpu/translate/hot.h"
 #include "cpu/translate/run/exclusive.h"
-#include "cpu/translate/emit/rewrite.h"
 #include "cpu/translate/run/stubs.h"
 #include "cpu/translate/vm.h"
 

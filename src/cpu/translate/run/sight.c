@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/symbols.h"
+#include "cpu/translate/cold.h"
 
 #define ENTRIES 65536u
 #define PERIOD 1000000 /* ns; the host's clock may be coarser, missed ones count too */

@@ -20,6 +20,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "cpu/translate/cold.h"
 #include "cpu/translate/emit/rewrite.h"
 #include "cpu/translate/run/run.h"
 #include "cpu/translate/run/stubs.h"

@@ -2,6 +2,7 @@
 #include "cpu/translate/run/stubs.h"
 
 #include "cpu/translate/emit/rewrite.h"
+#include "cpu/translate/hot.h"
 #include "cpu/translate/vcpu.h"
 
 /*

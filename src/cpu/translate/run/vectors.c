@@ -18,6 +18,7 @@
  * what the kernel saves first is written, and what it leaves out later is that. The kernel loads the
  * registers also when a signal's handler returns: signal.c.
  */
+#include "cpu/translate/cold.h"
 #include "cpu/translate/vm.h"
 
 void vcpu_vectors_save(struct vcpu *v)

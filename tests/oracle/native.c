@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sequences on this processor: the truth. */
-#include <cpuid.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,38 +119,6 @@ __attribute__((no_stack_protector)) static void handle(int number, siginfo_t *in
 	}
 	if (f->fsgsbase)
 		fs_set(fs);
-}
-
-uint64_t native_components(void)
-{
-	uint32_t low, high;
-
-	asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-	return low & 0xe7;
-}
-
-unsigned native_component(unsigned n)
-{
-	static unsigned at[8];
-	uint32_t a, b, c, d;
-
-	if (n < 2 || n > 7 || !(native_components() >> n & 1))
-		return 0;
-	if (!at[n]) {
-		__cpuid_count(0xd, n, a, b, c, d);
-		at[n] = b;
-	}
-	return at[n];
-}
-
-uint32_t native_mxcsr_mask(void)
-{
-	static uint8_t area[512] __attribute__((aligned(16)));
-	uint32_t mask;
-
-	asm volatile("fxsave %0" : "+m"(area));
-	memcpy(&mask, area + XSAVE_MXCSR_MASK, sizeof mask);
-	return mask;
 }
 
 bool native_fsgsbase(void)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "../native_state.h"
 #include "cpu/cpuid.h"
 #include "cpu/state.h"
 #include "cpu/translate/decode/insn.h"
@@ -185,12 +186,7 @@ void native_end(void);
 /* Fills job->out, code and data (CODE_SIZE, DATA_STORED pages). False: it did not end. */
 bool native_run(struct job *job, const uint8_t *code, const uint8_t *data, uint8_t *code_out,
 	uint8_t *data_out);
-uint64_t native_components(void);
-/* Where this processor's XSAVE has a component from 2 on (standard format); 0: nowhere. */
-unsigned native_component(unsigned n);
 bool native_fsgsbase(void);
-/* Bits of MXCSR that can be set. */
-uint32_t native_mxcsr_mask(void);
 
 /* --- guest (guest.c) --------------------------------------------------------------------------- */
 

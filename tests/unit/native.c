@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "native.h"
 
-#include <cpuid.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -115,38 +114,6 @@ static void handler(int signal, siginfo_t *info, void *context)
 		.address = uc->uc_mcontext.gregs[REG_CR2],
 	};
 	uc->uc_mcontext.gregs[REG_RIP] = (greg_t)n->after;
-}
-
-uint64_t native_components(void)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-	return low & 0xe7;
-}
-
-unsigned native_component(unsigned n)
-{
-	static unsigned at[8];
-	uint32_t a, b, c, d;
-
-	if (n < 2 || n > 7 || !(native_components() >> n & 1))
-		return 0;
-	if (!at[n]) {
-		__cpuid_count(0xd, n, a, b, c, d);
-		at[n] = b;
-	}
-	return at[n];
-}
-
-uint32_t native_mxcsr_mask(void)
-{
-	uint8_t area[512] __attribute__((aligned(16))) = {0};
-	uint32_t mask;
-
-	__asm__ volatile("fxsave %0" : "+m"(area));
-	memcpy(&mask, area + 28, sizeof(mask));
-	return mask ? mask : 0xffbf; /* SDM 1, 11.6.6 */
 }
 
 struct native *native_create(void)

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../native_state.h"
+
 #define NATIVE_XSAVE_SIZE 2752 /* x87, SSE, AVX, AVX-512 in the standard format */
 
 /* Generated code finds the fields by their offsets: see native.c. */
@@ -40,11 +42,5 @@ struct native_fault native_run(struct native *n, const struct native_state *in,
 /* Leaves *state with plausible control words and everything else random. */
 void native_random(struct native_state *state, uint64_t *seed);
 uint64_t native_rand(uint64_t *seed);
-/* State components that XCR0 enables and native_run() loads. */
-uint64_t native_components(void);
-/* Where this processor's XSAVE has a component from 2 on (standard format); 0: nowhere. */
-unsigned native_component(unsigned n);
-/* Which bits of MXCSR can be set here: what FXSAVE tells. */
-uint32_t native_mxcsr_mask(void);
 
 #endif

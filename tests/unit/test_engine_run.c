@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -153,6 +155,8 @@ static void begin(unsigned cpl)
 	s->tr = (struct segment){.selector = 0x30, .attr = 0x8b, .limit = 0x67, .base = TSS};
 	s->gpr[RSP] = STACK - 0x800;
 	s->rip = CODE;
+	/* as MOV CR3 would */
+	hostmap_space(((struct translate_vm *)g.vm)->vcpu[0]->user->hostmap, s->cr3);
 }
 
 static void set_up(const char *maker, enum hostmap_policy windows)
@@ -279,9 +283,92 @@ static void breakpoints_behind_mov_ss(void **state)
 	assert_int_equal(behind_mov_ss("HygonGenuine"), HANDLERS + 16 * EXC_DB);
 }
 
+/* --- a block for people to read -------------------------------------------------------------------- */
+
+/* What doc/translate.md works through: a block of user code. */
+static char *worked_example(enum hostmap_policy windows)
+{
+	/* mov rax, [rbx+8]; add rax, rcx; hlt */
+	static const uint8_t code[] = {0x48, 0x8b, 0x43, 0x08, 0x48, 0x01, 0xc8, 0xf4};
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	set_up("GenuineIntel", windows);
+	memcpy(g.ram + CODE, code, sizeof code);
+	begin(3);
+	g.state.gpr[RBX] = DATA;
+	run();
+	engine_translate.vm_dump_block(g.vm, CODE, out);
+	assert_int_equal(fclose(out), 0);
+	tear_down();
+	if (getenv("DACH_PRINT"))
+		fputs(text, stdout);
+	return text;
+}
+
+/* Is there such a line from *text on? Goes on behind it. */
+static bool has_line(const char **text, const char *line)
+{
+	size_t length = strlen(line);
+	const char *at = *text;
+
+	while (at && *at) {
+		const char *next = strchr(at, '\n');
+
+		if (next && (size_t)(next - at) == length && !memcmp(at, line, length)) {
+			*text = next + 1;
+			return true;
+		}
+		at = next ? next + 1 : NULL;
+	}
+	return false;
+}
+
+/* Each line of the document's two listings is one of the block's, in order. */
+static void worked_example_is_true(void **state)
+{
+	static const enum hostmap_policy policy[] = {HOSTMAP_NEVER, HOSTMAP_ALWAYS};
+	FILE *doc = fopen(TEST_SOURCE_DIR "/../../doc/translate.md", "r");
+	char line[512], *all = NULL;
+	const char *at = NULL;
+	unsigned listings = 0, lines = 0;
+	bool inside = false;
+
+	assert_non_null(doc);
+	set_up("GenuineIntel", HOSTMAP_NEVER);
+	if (!((struct translate_vm *)g.vm)->cache.adx) {
+		tear_down();
+		fclose(doc);
+		skip(); /* another check: see rewrite_access.c */
+	}
+	tear_down();
+	while (fgets(line, sizeof line, doc)) {
+		line[strcspn(line, "\n")] = 0;
+		if (!strcmp(line, "```")) {
+			inside = !inside;
+			if (!inside)
+				continue;
+			assert_true(listings < 2);
+			free(all);
+			at = all = worked_example(policy[listings++]);
+		} else if (inside) {
+			lines++;
+			if (!has_line(&at, line))
+				fail_msg("doc/translate.md has\n%s\nbut the block is\n%s", line,
+					all);
+		}
+	}
+	fclose(doc);
+	free(all);
+	assert_int_equal(listings, 2);
+	assert_true(lines > 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(worked_example_is_true),
 		cmocka_unit_test(beyond_memory),
 		cmocka_unit_test(breakpoints_behind_mov_ss),
 	};

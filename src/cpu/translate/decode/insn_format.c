@@ -20,13 +20,26 @@ void insn_format(const struct insn *insn, uint64_t rip, unsigned code_bits, char
 	ZydisMachineMode mode = code_bits == 64 ? ZYDIS_MACHINE_MODE_LONG_64
 		: code_bits == 32               ? ZYDIS_MACHINE_MODE_LEGACY_32
 						: ZYDIS_MACHINE_MODE_LEGACY_16;
-	ZydisDisassembledInstruction out;
+	ZydisDecoder decoder;
+	ZydisDecodedInstruction in;
+	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
+	ZydisFormatter f;
+	char all[256];
 
 	if (size == 0)
 		return;
-	if (!ZYAN_SUCCESS(ZydisDisassembleIntel(mode, rip, insn->bytes, insn->length, &out))) {
+	if (!ZYAN_SUCCESS(ZydisDecoderInit(&decoder, mode,
+		    code_bits == 64           ? ZYDIS_STACK_WIDTH_64
+			    : code_bits == 32 ? ZYDIS_STACK_WIDTH_32
+					      : ZYDIS_STACK_WIDTH_16)) ||
+		!ZYAN_SUCCESS(
+			ZydisDecoderDecodeFull(&decoder, insn->bytes, insn->length, &in, op)) ||
+		!ZYAN_SUCCESS(ZydisFormatterInit(&f, ZYDIS_FORMATTER_STYLE_INTEL)) ||
+		!ZYAN_SUCCESS(ZydisFormatterSetProperty(&f,
+			ZYDIS_FORMATTER_PROP_ADDR_PADDING_ABSOLUTE, ZYDIS_PADDING_DISABLED)) ||
+		!ZYAN_SUCCESS(ZydisFormatterFormatInstruction(&f, &in, op, in.operand_count_visible,
+			all, sizeof all, rip, NULL)))
 		format_bytes(insn, text, size);
-		return;
-	}
-	snprintf(text, size, "%s", out.text);
+	else
+		snprintf(text, size, "%s", all);
 }

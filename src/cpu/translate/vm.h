@@ -69,49 +69,80 @@ struct translate_vm {
 	bool lost;             /* a page could not be brought */
 };
 
-/* What mem_host() was asked for to be written: looked at for code once it has been. */
-struct written {
-	uint8_t *host;
-	unsigned size;
+/* Where one page's part of an access goes. */
+struct target {
+	uint8_t *host;      /* of the first byte; NULL: a device ... */
+	const uint8_t *rom; /* ... or what is read of memory whose writes go to one; else NULL */
+	uint64_t gpa;
+	bool watched; /* a write must be followed by cache_invalidate() */
+	bool debug;   /* a data breakpoint is in the page */
 };
+
+/* The part of an access, of 64 bytes at most, that lies in one page. */
+struct span {
+	unsigned at, size; /* of the access's bytes */
+	uint64_t mask;     /* those of them that are touched; none: `to` is not filled in */
+	struct target to;  /* of the byte at `at` */
+};
+
 #define VM_UNSETTLED 32u
 
 /* A vCPU's private parts: not visible to generated code. */
 struct translate_vcpu {
 	struct vcpu *v;
-	int fd;
+	int fd;                      /* the memory of its pages, mapped into each context */
+	bool running;                /* vcpu_run() is under way: %gs is ours */
+	_Atomic uint32_t exec_state; /* EXEC_* in the low bits, a count above */
+
+	/* --- memory --- */
 	struct tlb context[CTX_COUNT];
+	struct tlb *user;                  /* the context of the current PCID */
 	uint64_t clock;                    /* for LRU of contexts */
 	uint32_t *write_hint[REGIONS_MAX]; /* per page: where it may be writable, see tlb_where() */
-	uint32_t mode;                     /* MODE_* of blocks that run now */
-	uint8_t *bounce;
-	void *signal_stack;
-	size_t signal_stack_size;
-	bool signal_fault; /* the signal was a fault, not a poll */
+
+	/* --- a slow path under way --- */
+	uint8_t *bounce; /* BOUNCE_SIZE bytes: what an access finds that no host memory can serve */
 	struct {
 		bool active, direct;
-		uint64_t linear, mask;
-		uint64_t gpa[2];
-		void *host[2];
-	} pending;                /* the bounced access under way */
-	bool split_lock;          /* the next instruction has a locked access in two pages ... */
-	bool alone;               /* ... and runs while all other vCPUs are held */
-	struct emulated emulated; /* a copy, where another vCPU may flush the cache */
-	struct written written[VM_UNSETTLED];
-	unsigned unsettled;      /* of them */
-	struct tlb *user;        /* the context of the current PCID */
-	bool running;            /* vcpu_run() is under way: %gs is ours */
-	uint64_t last_pause;     /* TSC at the last PAUSE */
-	unsigned pauses, yields; /* since the vCPU began to spin */
+		uint64_t linear;
+		struct span part[2];
+	} pending;       /* the store that translated code makes now, in the buffer or in place */
+	bool leave_ok;   /* it left only to look for the next block */
+	uint32_t singly; /* ... which is of MODE_SINGLY: 1 + the exit that leads there */
+	bool split_lock; /* the next instruction has a locked access in two pages ... */
+	bool alone;      /* ... and runs while all other vCPUs are held */
+	struct {
+		unsigned count;
+		struct written {
+			uint8_t *host;
+			unsigned size;
+		} written[VM_UNSETTLED];
+	} unsettled; /* mem_host() was asked for them to be written: looked at for code once they have been */
+
+	/* --- code --- */
+	uint32_t mode; /* MODE_* of blocks that run now */
 	struct insn_memo *memo;
+	struct emulated emulated; /* a copy, where another vCPU may flush the cache */
+
+	/* --- breakpoints of the guest's debug registers: debug.c --- */
+	struct {
+		uint8_t enabled;  /* those of data, as bits */
+		uint8_t hits;     /* that the instruction under way has met */
+		uint8_t held;     /* the same of the MOV SS before it */
+		uint64_t seen[5]; /* DR0-3 and DR7 as debug_update() has found them */
+	} breakpoints;
+
+	/* --- the thread --- */
+	struct {
+		void *stack; /* for handlers */
+		size_t stack_size;
+		bool fault; /* the signal was a fault, not a poll */
+	} signal;
+	struct {
+		uint64_t last_pause;     /* TSC at the last PAUSE */
+		unsigned pauses, yields; /* since the vCPU began to spin */
+	} spin;
 	struct profile *profile; /* sight.c; NULL: none */
-	uint8_t watches;         /* data breakpoints that are enabled, as bits */
-	uint64_t debug_seen[5];  /* DR0-3 and DR7 as debug_update() has found them */
-	uint8_t debug_hits;      /* breakpoints that the instruction under way has met */
-	uint8_t debug_held;      /* the same of the MOV SS before it */
-	bool leave_ok;           /* a slow path left only to look for the next block */
-	uint32_t singly;         /* ... which is of MODE_SINGLY: 1 + the exit that leads there */
-	_Atomic uint32_t exec_state; /* EXEC_* in the low bits, a count above */
 };
 
 /* Where a vCPU's thread is, for those who change code or take permissions away. */

@@ -20,21 +20,21 @@ enum outcome emulate_pause(struct vcpu *v, const struct insn *i)
 	uint64_t now = __builtin_ia32_rdtsc();
 
 	v->count.pause++;
-	if (now - p->last_pause > GAP)
-		p->pauses = p->yields = 0;
+	if (now - p->spin.last_pause > GAP)
+		p->spin.pauses = p->spin.yields = 0;
 	__builtin_ia32_pause();
-	if (++p->pauses % SPINS == 0) {
-		if (++p->yields < YIELDS || v->vm->config.vcpus <= v->vm->host_cpus) {
+	if (++p->spin.pauses % SPINS == 0) {
+		if (++p->spin.yields < YIELDS || v->vm->config.vcpus <= v->vm->host_cpus) {
 			v->count.yield++;
 			lock_yield();
 		} else if (!atomic_load(&v->kicked)) {
 			v->count.spin_sleep++;
-			p->yields = 0;
+			p->spin.yields = 0;
 			lock_sleep(SLEEP);
 		}
 		now = __builtin_ia32_rdtsc();
 	}
-	p->last_pause = now;
+	p->spin.last_pause = now;
 	return insn_done(v, i);
 }
 

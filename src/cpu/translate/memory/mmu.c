@@ -172,7 +172,7 @@ enum outcome mmu_resolve(struct vcpu *v, uint64_t linear, unsigned access, struc
 		out->watched = false;
 		return OUT_OK;
 	}
-	out->debug = p->watches && debug_page(v, linear);
+	out->debug = p->breakpoints.enabled && debug_page(v, linear);
 	/* what only an implicit access may see must not become visible to all */
 	if (out->debug || (system && v->cpu.cpl != 3 && w.user && !(v->cpu.cr4 & CR4_SMAP))) {
 		out->watched = __atomic_load_n(&region_page(r, w.gpa)->has_code, __ATOMIC_ACQUIRE);
@@ -279,7 +279,7 @@ enum outcome mem_read(struct vcpu *v, uint64_t linear, void *data, unsigned size
 		return OUT_FAULT;
 	if (part < size && mmu_resolve(v, linear + part, access, &b))
 		return OUT_FAULT;
-	if (v->private_data->watches && !(access & ACC_SYSTEM))
+	if (v->private_data->breakpoints.enabled && !(access & ACC_SYSTEM))
 		debug_access(v, linear, size, false);
 	mmu_target_read(v, &a, data, part);
 	if (part < size)
@@ -298,7 +298,7 @@ enum outcome mem_write(struct vcpu *v, uint64_t linear, const void *data, unsign
 		return OUT_FAULT;
 	if (part < size && mmu_resolve(v, linear + part, access, &b))
 		return OUT_FAULT;
-	if (v->private_data->watches && !(access & ACC_SYSTEM))
+	if (v->private_data->breakpoints.enabled && !(access & ACC_SYSTEM))
 		debug_access(v, linear, size, true);
 	mmu_target_write(v, &a, data, part);
 	if (part < size)
@@ -317,12 +317,12 @@ enum outcome mem_host(struct vcpu *v, uint64_t linear, unsigned size, unsigned a
 	if (mmu_resolve(v, linear, access, &t))
 		return OUT_FAULT;
 	*host = t.host;
-	if (t.host && p->watches && !(access & ACC_SYSTEM))
+	if (t.host && p->breakpoints.enabled && !(access & ACC_SYSTEM))
 		debug_access(v, linear, size, access & ACC_WRITE);
 	if (t.host && access & ACC_WRITE) {
-		if (p->unsettled == VM_UNSETTLED)
+		if (p->unsettled.count == VM_UNSETTLED)
 			mem_settle(v);
-		p->written[p->unsettled++] = (struct written){t.host, size};
+		p->unsettled.written[p->unsettled.count++] = (struct written){t.host, size};
 	}
 	return OUT_OK;
 }
@@ -331,17 +331,16 @@ void mem_settle(struct vcpu *v)
 {
 	struct translate_vcpu *p = v->private_data;
 
-	for (unsigned i = 0; i < p->unsettled; i++) {
-		uint64_t gpa = mmu_gpa_of_host(v->vm, p->written[i].host);
-
-		mmu_note_written(v->vm, p->written[i].host, p->written[i].size);
+	for (unsigned i = 0; i < p->unsettled.count; i++) {
+		const struct written *w = &p->unsettled.written[i];
+		uint64_t gpa = mmu_gpa_of_host(v->vm, w->host);
 		struct region *r = vm_region(v->vm, gpa);
 
-		mmu_note_written(v->vm, p->written[i].host, p->written[i].size);
+		mmu_note_written(v->vm, w->host, w->size);
 		if (r && __atomic_load_n(&region_page(r, gpa)->has_code, __ATOMIC_ACQUIRE)) {
 			v->count.code_write++;
-			cache_invalidate(v->vm, gpa, p->written[i].size);
+			cache_invalidate(v->vm, gpa, w->size);
 		}
 	}
-	p->unsettled = 0;
+	p->unsettled.count = 0;
 }

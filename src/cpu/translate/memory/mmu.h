@@ -6,15 +6,6 @@
 #include "cpu/translate/vm.h"
 #include "cpu/translate/memory/walk.h"
 
-/* Where one page's part of an access goes. */
-struct target {
-	uint8_t *host;      /* of the first byte; NULL: a device ... */
-	const uint8_t *rom; /* ... or what is read of memory whose writes go to one; else NULL */
-	uint64_t gpa;
-	bool watched; /* a write must be followed by cache_invalidate() */
-	bool debug;   /* a data breakpoint is in the page */
-};
-
 /*
  * Translates one byte's address, and fills the TLB with its page where that may be; the caller stays within
  * the page. OUT_OK, or OUT_FAULT with vcpu.fault set.

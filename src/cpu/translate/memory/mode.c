@@ -84,7 +84,7 @@ void mode_update(struct vcpu *v)
 	uint32_t mode = mode_of(v);
 
 	v->private_data->mode = mode;
-	if (v->cpu.dr7 & 0xff || v->private_data->watches)
+	if (v->cpu.dr7 & 0xff || v->private_data->breakpoints.enabled)
 		debug_update(v);
 	mode_context(v);
 	if (mode & MODE_HOSTMAP)

@@ -22,20 +22,43 @@ static enum slow_result slow_not_canonical(struct vcpu *v, const struct slow_acc
 	return slow_fault(v, d);
 }
 
-/* The page that linear is in, of which the bytes in mask count: the first of them names a fault. */
-static enum outcome resolve_part(struct vcpu *v, uint64_t linear, uint64_t mask, unsigned access,
-	struct target *t)
-{
-	unsigned first = (unsigned)__builtin_ctzll(mask);
-	enum outcome out = mmu_resolve(v, linear + first, access, t);
+/* --- the parts of an access ---------------------------------------------------------------------- */
 
-	if (t->host)
-		t->host -= first;
-	if (t->rom)
-		t->rom -= first;
-	t->gpa -= first;
+static uint64_t bytes_mask(unsigned size)
+{
+	return size < 64 ? (1ull << size) - 1 : ~0ull;
+}
+
+/* Of size bytes at linear, those in mask: what lies in its page, and in the next one. */
+static void spans(uint64_t linear, unsigned size, uint64_t mask, struct span part[2])
+{
+	unsigned first = mmu_first_part(linear, size);
+
+	part[0] = (struct span){.size = first, .mask = mask & bytes_mask(first)};
+	part[1] = (struct span){.at = first, .size = size - first};
+	if (first < size)
+		part[1].mask = mask >> first & bytes_mask(size - first);
+}
+
+/* The first of its bytes that are touched names a fault. */
+static enum outcome resolve_span(struct vcpu *v, uint64_t linear, unsigned access, struct span *s)
+{
+	unsigned first;
+	enum outcome out;
+
+	if (!s->mask)
+		return OUT_OK;
+	first = (unsigned)__builtin_ctzll(s->mask);
+	out = mmu_resolve(v, linear + s->at + first, access, &s->to);
+	if (s->to.host)
+		s->to.host -= first;
+	if (s->to.rom)
+		s->to.rom -= first;
+	s->to.gpa -= first;
 	return out;
 }
+
+/* --- faults ---------------------------------------------------------------------------------------- */
 
 /* SDM 3A, table 6-7. Larger than eight bytes: 80-bit reals, and vectors, which may lie anywhere. */
 static bool misaligned(const struct vcpu *v, const struct slow_access *d)
@@ -120,21 +143,65 @@ static enum slow_result slow_group(struct vcpu *v, const struct slow_access *d)
 	return slow_fault(v, d);
 }
 
-/* Do both pages lie side by side? An access that locks the host's bus is none to be made. */
-static bool adjoin(struct translate_vm *vm, const struct target *t, unsigned part,
+/* --- one access ------------------------------------------------------------------------------------ */
+
+/* Can the operation be done on the page itself? An access that locks the host's bus is none to be made. */
+static bool is_direct(struct translate_vm *vm, const struct span part[2],
 	const struct slow_access *d)
 {
-	return t[1].host == t[0].host + part && !(d->flags & SLOW_LOCK) &&
-		mmu_gpa_of_host(vm, t[1].host) == mmu_gpa_of_host(vm, t[0].host) + part;
+	const uint8_t *first = part[0].to.host, *second = part[1].to.host;
+	unsigned size = part[0].size;
+
+	if (!first || !part[1].size)
+		return first;
+	return second == first + size && !(d->flags & SLOW_LOCK) &&
+		mmu_gpa_of_host(vm, second) == mmu_gpa_of_host(vm, first) + size;
+}
+
+/* Will the check pass when it is made again, or the window serve? */
+static bool may_retry(struct vcpu *v, const struct slow_access *d, unsigned access,
+	const struct span part[2])
+{
+	const struct target *first = &part[0].to, *second = &part[1].to;
+
+	if (first->debug || second->debug)
+		return false;
+	if (v->private_data->mode & MODE_HOSTMAP)
+		return hostmap_reach(v, v->ea, d->size, access, first->host, second->host);
+	return !part[1].size && first->host && !(d->flags & SLOW_OP) && may_pass(v, d) &&
+		(!first->watched || access == ACC_READ);
+}
+
+/* The operation goes on out of line, on the page itself or on the buffer. */
+static enum slow_result begin(struct vcpu *v, const struct slow_access *d, unsigned access,
+	const struct span part[2])
+{
+	struct translate_vcpu *p = v->private_data;
+
+	p->pending.active = access == ACC_WRITE;
+	p->pending.linear = v->ea;
+	p->pending.part[0] = part[0];
+	p->pending.part[1] = part[1];
+	p->pending.direct = is_direct(v->vm, part, d);
+	if (p->pending.direct) {
+		v->scratch = (uint64_t)part[0].to.host;
+		return SLOW_GO;
+	}
+	v->count.bounce++;
+	v->scratch = (uint64_t)p->bounce + (v->ea & 63);
+	for (unsigned k = 0; k < 2 && d->flags & (SLOW_READ | SLOW_MASKED); k++)
+		if (part[k].mask)
+			mmu_target_read(v, &part[k].to, (uint8_t *)v->scratch + part[k].at,
+				part[k].size);
+	return SLOW_GO;
 }
 
 static enum slow_result access_memory(struct vcpu *v, const struct slow_access *d)
 {
 	struct translate_vcpu *p = v->private_data;
 	unsigned access = d->flags & SLOW_WRITE ? ACC_WRITE : ACC_READ;
-	unsigned part;
 	uint64_t mask = ~0ull;
-	struct target t[2] = {0};
+	struct span part[2];
 
 	v->count.exit_slow++;
 	if (p->mode & MODE_HOSTMAP)
@@ -143,7 +210,6 @@ static enum slow_result access_memory(struct vcpu *v, const struct slow_access *
 		return slow_group(v, d);
 	if (d->flags & SLOW_OP && linear_address(v, d->seg, v->ea, d->size, access, &v->ea))
 		return slow_fault(v, d);
-	part = mmu_first_part(v->ea, d->size);
 	if (d->flags & SLOW_MASKED && mmu_slow_mask(v, d, &mask))
 		return slow_fault(v, d);
 	if (mask == 0) {
@@ -155,50 +221,19 @@ static enum slow_result access_memory(struct vcpu *v, const struct slow_access *
 		return slow_fault(v, d);
 	if (v->cpu.efer & EFER_LMA && (!canonical_ok(v->ea) || !canonical_ok(v->ea + d->size - 1)))
 		return slow_not_canonical(v, d);
-	if (mask & ((part < 64 ? 1ull << part : 0) - 1) &&
-		resolve_part(v, v->ea, mask, access, &t[0]))
-		return slow_fault(v, d);
-	if (part < d->size && (part >= 64 || mask >> part) &&
-		resolve_part(v, v->ea + part, part < 64 ? mask >> part : ~0ull, access, &t[1]))
-		return slow_fault(v, d);
-	if (p->mode & MODE_HOSTMAP) {
-		if (!t[0].debug && !t[1].debug &&
-			hostmap_reach(v, v->ea, d->size, access, t[0].host, t[1].host))
-			return SLOW_RETRY;
-	} else if (part == d->size && t[0].host && !(d->flags & SLOW_OP) && !t[0].debug &&
-		may_pass(v, d)) {
-		if (!t[0].watched || access == ACC_READ)
-			return SLOW_RETRY;
-	}
-	if (d->flags & SLOW_LOCK && part < d->size && v->vm->vcpus > 1 && !p->alone) {
+	spans(v->ea, d->size, mask, part);
+	for (unsigned k = 0; k < 2; k++)
+		if (resolve_span(v, v->ea, access, &part[k]))
+			return slow_fault(v, d);
+	if (may_retry(v, d, access, part))
+		return SLOW_RETRY;
+	if (d->flags & SLOW_LOCK && part[1].size && v->vm->vcpus > 1 && !p->alone) {
 		p->split_lock = p->leave_ok = true;
 		return slow_fault(v, d);
 	}
-	if (t[0].debug || t[1].debug)
+	if (part[0].to.debug || part[1].to.debug)
 		debug_masked(v, d, mask);
-	p->pending.active = access == ACC_WRITE;
-	p->pending.linear = v->ea;
-	p->pending.mask = mask;
-	p->pending.host[0] = t[0].host;
-	p->pending.host[1] = t[1].host;
-	p->pending.gpa[0] = t[0].gpa;
-	p->pending.gpa[1] = t[1].gpa;
-	p->pending.direct = t[0].host && (part == d->size || adjoin(v->vm, t, part, d));
-	if (p->pending.direct) {
-		v->scratch = (uint64_t)t[0].host;
-		return SLOW_GO;
-	}
-	v->count.bounce++;
-	v->scratch = (uint64_t)p->bounce + (v->ea & 63);
-	if (d->flags & SLOW_READ || d->flags & SLOW_MASKED) {
-		uint8_t *to = (uint8_t *)v->scratch;
-
-		if (mask & ((part < 64 ? 1ull << part : 0) - 1))
-			mmu_target_read(v, &t[0], to, part);
-		if (part < d->size && (part >= 64 || mask >> part))
-			mmu_target_read(v, &t[1], to + part, d->size - part);
-	}
-	return SLOW_GO;
+	return begin(v, d, access, part);
 }
 
 /* The check has used up CF: v->flags are the guest's again. */
@@ -227,21 +262,22 @@ static enum slow_result slow(struct vcpu *v, const struct slow_access *d)
 	return r;
 }
 
+/* --- and after it ---------------------------------------------------------------------------------- */
+
 /* Byte by byte where a mask is: what it leaves out may be another processor's. */
-static bool write_masked(struct vcpu *v, const struct target *t, const uint8_t *from, unsigned size,
-	uint64_t mask)
+static bool write_span(struct vcpu *v, const struct span *s, const uint8_t *from)
 {
 	bool changed = false;
 
-	if (!(~mask & (size < 64 ? (1ull << size) - 1 : ~0ull)))
-		return mmu_target_write(v, t, from, size);
-	for (unsigned at = 0, run; at < size && at < 64; at += run) {
-		struct target part = {.host = t->host ? t->host + at : NULL,
-			.gpa = t->gpa + at,
-			.watched = t->watched};
-		bool set = mask >> at & 1;
+	if (s->mask == bytes_mask(s->size))
+		return mmu_target_write(v, &s->to, from, s->size);
+	for (unsigned at = 0, run; at < s->size; at += run) {
+		struct target part = {.host = s->to.host ? s->to.host + at : NULL,
+			.gpa = s->to.gpa + at,
+			.watched = s->to.watched};
+		bool set = s->mask >> at & 1;
 
-		for (run = 1; at + run < size && (mask >> (at + run) & 1) == set; run++)
+		for (run = 1; at + run < s->size && (s->mask >> (at + run) & 1) == set; run++)
 			;
 		if (set)
 			changed |= mmu_target_write(v, &part, from + at, run);
@@ -249,10 +285,18 @@ static bool write_masked(struct vcpu *v, const struct target *t, const uint8_t *
 	return changed;
 }
 
+/* Is the page watched by now? */
+static bool is_watched(struct translate_vm *vm, const uint8_t *host)
+{
+	uint64_t gpa = mmu_gpa_of_host(vm, host);
+
+	return region_page(vm_region(vm, gpa), gpa)->has_code;
+}
+
 static enum slow_result commit(struct vcpu *v, const struct slow_access *d)
 {
 	struct translate_vcpu *p = v->private_data;
-	unsigned part = mmu_first_part(p->pending.linear, d->size);
+	struct span *part = p->pending.part;
 	const uint8_t *from = p->bounce + (p->pending.linear & 63);
 	bool changed = false;
 
@@ -260,27 +304,17 @@ static enum slow_result commit(struct vcpu *v, const struct slow_access *d)
 		return SLOW_GO;
 	p->pending.active = false;
 	if (p->pending.direct) {
-		mmu_note_written(v->vm, p->pending.host[0], d->size);
+		mmu_note_written(v->vm, part[0].to.host, d->size);
 		/* looked at after the store: another vCPU may have begun to watch the page meanwhile */
-		v->count.code_write += part == d->size;
-		changed = cache_invalidate(v->vm, mmu_gpa_of_host(v->vm, p->pending.host[0]),
-			d->size);
+		v->count.code_write += !part[1].size;
+		changed = cache_invalidate(v->vm, mmu_gpa_of_host(v->vm, part[0].to.host), d->size);
 	} else {
-		uint64_t mask = p->pending.mask;
-
-		for (unsigned i = 0; i < 2; i++) {
-			unsigned at = i ? part : 0, size = i ? d->size - part : part;
-			struct target t = {.host = p->pending.host[i], .gpa = p->pending.gpa[i]};
-
-			if (!size || (at < 64 && !(mask >> at)) || (!t.host && !t.gpa))
+		for (unsigned k = 0; k < 2; k++) {
+			if (!part[k].mask)
 				continue;
-			if (t.host)
-				t.watched = region_page(vm_region(v->vm,
-								mmu_gpa_of_host(v->vm, t.host)),
-					mmu_gpa_of_host(v->vm, t.host))
-						    ->has_code;
-			changed |=
-				write_masked(v, &t, from + at, size, at < 64 ? mask >> at : ~0ull);
+			if (part[k].to.host)
+				part[k].to.watched = is_watched(v->vm, part[k].to.host);
+			changed |= write_span(v, &part[k], from + part[k].at);
 		}
 	}
 	if (!changed || d->flags & SLOW_JUMPS)

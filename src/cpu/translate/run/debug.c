@@ -44,24 +44,24 @@ static bool is_data(const struct vcpu *v, unsigned k)
 void debug_update(struct vcpu *v)
 {
 	struct translate_vcpu *p = v->private_data;
-	uint64_t change = v->cpu.dr7 ^ p->debug_seen[4];
+	uint64_t change = v->cpu.dr7 ^ p->breakpoints.seen[4];
 
 	for (unsigned k = 0; k < 4; k++)
-		change |= v->cpu.dr[k] ^ p->debug_seen[k];
+		change |= v->cpu.dr[k] ^ p->breakpoints.seen[k];
 	if (!change)
 		return;
 	for (unsigned k = 0; k < 4; k++)
-		p->debug_seen[k] = v->cpu.dr[k];
-	p->debug_seen[4] = v->cpu.dr7;
-	p->watches = 0;
+		p->breakpoints.seen[k] = v->cpu.dr[k];
+	p->breakpoints.seen[4] = v->cpu.dr7;
+	p->breakpoints.enabled = 0;
 	for (unsigned k = 0; k < 4; k++)
 		if (is_data(v, k))
-			p->watches |= 1u << k;
-	if (!p->watches)
+			p->breakpoints.enabled |= 1u << k;
+	if (!p->breakpoints.enabled)
 		return;
 	for (unsigned n = 0; n < CTX_COUNT; n++)
 		for (unsigned k = 0; k < 4; k++)
-			if (p->watches >> k & 1)
+			if (p->breakpoints.enabled >> k & 1)
 				tlb_clear_page(&p->context[n], v->cpu.dr[k]);
 }
 
@@ -78,7 +78,7 @@ void debug_access(struct vcpu *v, uint64_t linear, unsigned size, bool write)
 	for (unsigned k = 0; k < 4; k++)
 		if (is_data(v, k) && (write || type(v, k) == ON_ACCESS) &&
 			overlaps(v, k, linear, size))
-			v->private_data->debug_hits |= 1u << k;
+			v->private_data->breakpoints.hits |= 1u << k;
 }
 
 void debug_port(struct vcpu *v, uint16_t port, unsigned size)
@@ -87,7 +87,7 @@ void debug_port(struct vcpu *v, uint16_t port, unsigned size)
 		return;
 	for (unsigned k = 0; k < 4; k++)
 		if (enabled(v, k) && type(v, k) == ON_PORT && overlaps(v, k, port, size))
-			v->private_data->debug_hits |= 1u << k;
+			v->private_data->breakpoints.hits |= 1u << k;
 }
 
 unsigned debug_fetch(const struct vcpu *v, uint64_t linear)

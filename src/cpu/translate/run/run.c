@@ -190,7 +190,7 @@ static enum outcome left(struct vcpu *v, struct leaving l, void **code, uint64_t
 	default: /* a signal handler has set fault and the linear rip */
 		v->count.signal++;
 		rip_from_linear(v, v->cpu.rip);
-		return v->private_data->signal_fault ? OUT_FAULT : OUT_OK;
+		return v->private_data->signal.fault ? OUT_FAULT : OUT_OK;
 	}
 }
 
@@ -212,7 +212,7 @@ static enum outcome find(struct vcpu *v, void **code, uint64_t *linear)
 /* What has to be seen to between two blocks. */
 static enum outcome between(struct vcpu *v)
 {
-	if (v->private_data->unsettled)
+	if (v->private_data->unsettled.count)
 		mem_settle(v);
 	if (__builtin_expect(v->vm->lost, 0))
 		return OUT_ERROR;
@@ -274,8 +274,8 @@ static bool fetch_breakpoint(struct vcpu *v, enum outcome *out)
 	if (!hits || v->cpu.rflags & FL_RF || breakpoint_held(v))
 		return false;
 	/* with what MOV SS has held back */
-	hits |= v->private_data->debug_held;
-	v->private_data->debug_held = 0;
+	hits |= v->private_data->breakpoints.held;
+	v->private_data->breakpoints.held = 0;
 	*out = event_debug(v, hits, false);
 	return true;
 }
@@ -334,7 +334,7 @@ static bool execute(struct vcpu *v, void *code, uint64_t linear, uint32_t genera
 		__atomic_store_n(&v->jump_mask, 0, __ATOMIC_RELAXED);
 	vcpu_vectors_restore(v);
 	flags = v->cpu.rflags;
-	p->debug_hits = 0;
+	p->breakpoints.hits = 0;
 	v->cpu.rflags = flags & ~(uint64_t)(CODE_FLAGS | FL_RF);
 	left = stub_enter(code, linear, flags);
 	*l = leave_of(v, left);
@@ -366,14 +366,14 @@ static unsigned mnemonic(struct leaving l)
 static unsigned debug_traps(struct vcpu *v, struct leaving l, struct before b)
 {
 	struct translate_vcpu *p = v->private_data;
-	unsigned hits = p->debug_hits | p->debug_held;
+	unsigned hits = p->breakpoints.hits | p->breakpoints.held;
 	bool trap = b.trap;
 
-	p->debug_held = 0;
+	p->breakpoints.held = 0;
 	if (trap && !(v->cpu.rflags & FL_TF) && enters_handler(l))
 		trap = false;
 	if (v->cpu.sti_shadow == SHADOW_MOV_SS) {
-		p->debug_held = (uint8_t)hits;
+		p->breakpoints.held = (uint8_t)hits;
 		return 0;
 	}
 	/* INT1 is in its handler already, which finds them there. */
@@ -395,7 +395,7 @@ static enum outcome after_step(struct vcpu *v, struct leaving l, struct before b
 		v->cpu.sti_shadow = 0;
 	mode_update(v);
 	if (out != OUT_OK && out != OUT_HALT) {
-		v->private_data->debug_held = 0;
+		v->private_data->breakpoints.held = 0;
 		return out;
 	}
 	traps = debug_traps(v, l, b);

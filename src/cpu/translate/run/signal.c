@@ -156,7 +156,7 @@ static void handle(int number, siginfo_t *info, void *context)
 		unhandled(number);
 		return;
 	}
-	v->private_data->signal_fault = !poll;
+	v->private_data->signal.fault = !poll;
 	v->cpu.rip = block_base(v, b) + (s ? s->guest : b->gpa & 4095);
 	regs[REG_R10] = 0;
 	regs[REG_R11] = LEAVE_SIGNAL;
@@ -188,7 +188,7 @@ int signal_thread_setup(struct vcpu *v, struct error *err)
 	for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
 		sigaddset(&set, signals[i]);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-	if (v->private_data->signal_stack)
+	if (v->private_data->signal.stack)
 		return 0;
 	stack.ss_size = (stack.ss_size + 4095) & ~4095ul;
 	stack.ss_sp = mmap(NULL, stack.ss_size + 8192, PROT_READ | PROT_WRITE,
@@ -198,8 +198,8 @@ int signal_thread_setup(struct vcpu *v, struct error *err)
 	/* a page at each end that no one can touch */
 	mprotect(stack.ss_sp, 4096, PROT_NONE);
 	mprotect((char *)stack.ss_sp + 4096 + stack.ss_size, 4096, PROT_NONE);
-	v->private_data->signal_stack = stack.ss_sp;
-	v->private_data->signal_stack_size = stack.ss_size + 8192;
+	v->private_data->signal.stack = stack.ss_sp;
+	v->private_data->signal.stack_size = stack.ss_size + 8192;
 	stack.ss_sp = (char *)stack.ss_sp + 4096;
 	if (sigaltstack(&stack, NULL))
 		return error_set(err, errno, "cannot set a signal stack: %s", strerror(errno));
@@ -208,7 +208,7 @@ int signal_thread_setup(struct vcpu *v, struct error *err)
 
 void signal_thread_end(struct vcpu *v)
 {
-	if (v->private_data->signal_stack)
-		munmap(v->private_data->signal_stack, v->private_data->signal_stack_size);
-	v->private_data->signal_stack = NULL;
+	if (v->private_data->signal.stack)
+		munmap(v->private_data->signal.stack, v->private_data->signal.stack_size);
+	v->private_data->signal.stack = NULL;
 }

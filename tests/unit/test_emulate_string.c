@@ -246,7 +246,7 @@ static void interruptible(void **state)
 	assert_int_equal(rig.cpu.rip, RIG_CODE + 2);
 	rig.cpu.rip = RIG_CODE;
 	rig.cpu.gpr[RCX] = 0x2000;
-	atomic_store(&rig.kicked, 1);
+	__atomic_store_n(&rig.kicked, 1, __ATOMIC_SEQ_CST);
 	assert_ok(STEP(0xf3, 0xaa));
 	assert_int_equal(rig.cpu.rip, RIG_CODE);
 	assert_int_equal(rig.cpu.gpr[RCX], 0x1000);

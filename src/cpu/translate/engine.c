@@ -265,7 +265,7 @@ static enum engine_exit vcpu_run(struct engine_vcpu *e, struct error *err)
 	irq_check_set(v, true);
 	v->tlb = NULL;
 	mode_update(v);
-	out = run(v);
+	out = translate_run(v);
 	if (v->vm->lost)
 		out = OUT_ERROR;
 	mem_settle(v);

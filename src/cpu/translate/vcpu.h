@@ -15,7 +15,6 @@
 #ifndef DACH_CPU_TRANSLATE_VCPU_H
 #define DACH_CPU_TRANSLATE_VCPU_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -79,7 +78,7 @@ struct vcpu {
 	uint64_t irq_window_mask;  /* PEXT mask of the jump behind STI; 0 while one may wait */
 	uint64_t jump_mask; /* PEXT mask that makes a jump cache index; 0 to find nothing there */
 	uint64_t *poll;     /* read at back edges; made bad by a kick */
-	atomic_uint kicked; /* KICK_*, see vm.h */
+	unsigned kicked;    /* KICK_*, see exclusive.h; atomic */
 	uint64_t ea;        /* of the slow access under way */
 	uint64_t scratch;   /* C code's answer to the slow path: the host address */
 	struct vcpu *self;  /* the mapping that C code uses */
@@ -158,7 +157,7 @@ enum outcome mem_probe(struct vcpu *v, uint64_t linear, unsigned size, unsigned 
 /*
  * A host pointer for bytes that lie in one page of plain RAM, valid until the next emulated
  * instruction; *host is NULL (and OUT_OK returned) when it is device memory or crosses a page.
- * With ACC_WRITE, translated code in the range is forgotten by mem_settle(), which run() calls
+ * With ACC_WRITE, translated code in the range is forgotten by mem_settle(), which translate_run() calls
  * before the next instruction.
  */
 enum outcome mem_host(struct vcpu *v, uint64_t linear, unsigned size, unsigned access, void **host);

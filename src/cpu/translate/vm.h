@@ -64,7 +64,7 @@ struct translate_vm {
 	bool has_fsgsbase;
 	struct hostmap_pool pool;
 	struct lock exclusive; /* held by who wants all others outside of translated code */
-	atomic_bool stop;      /* ... and is waiting for it, or has it */
+	bool stop;             /* ... and is waiting for it, or has it; atomic */
 	unsigned logs, lazy;   /* regions whose writes somebody follows; that have absent pages */
 	bool lost;             /* a page could not be brought */
 };
@@ -90,9 +90,9 @@ struct span {
 /* A vCPU's private parts: not visible to generated code. */
 struct translate_vcpu {
 	struct vcpu *v;
-	int fd;                      /* the memory of its pages, mapped into each context */
-	bool running;                /* vcpu_run() is under way: %gs is ours */
-	_Atomic uint32_t exec_state; /* EXEC_* in the low bits, a count above */
+	int fd;              /* the memory of its pages, mapped into each context */
+	bool running;        /* vcpu_run() is under way: %gs is ours */
+	uint32_t exec_state; /* EXEC_* in the low bits, a count above; atomic */
 
 	/* --- memory --- */
 	struct tlb context[CTX_COUNT];

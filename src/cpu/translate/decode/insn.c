@@ -331,20 +331,20 @@ int insn_decode(struct insn *insn, const uint8_t *bytes, unsigned size, unsigned
 	struct insn_raw raw;
 	ZyanStatus status;
 
-	memset(insn, 0, sizeof(*insn));
+	memset(insn, 0, sizeof *insn);
 	insn->mem_base = insn->mem_index = insn->mem_vsib = insn->op_reg = INSN_NO_REG;
 	insn->mem_seg = SEG_DS;
 	if (size == 0)
 		return -EAGAIN;
-	if (size > sizeof(insn->bytes))
-		size = sizeof(insn->bytes);
+	if (size > sizeof insn->bytes)
+		size = sizeof insn->bytes;
 	memcpy(insn->bytes, bytes, size);
 	raw.code_bits = code_bits;
 	raw.amd = policy && cpuid_policy_amd(policy);
 	raw.has_gpr = raw.has_segment = raw.has_system = raw.has_mmx = raw.has_xmm = false;
 	if (!zydis_decode(&raw, decoder_for(&raw, false), bytes, size, &status)) {
 		insn->length = 1;
-		if (status == ZYDIS_STATUS_NO_MORE_DATA && size < sizeof(insn->bytes))
+		if (status == ZYDIS_STATUS_NO_MORE_DATA && size < sizeof insn->bytes)
 			return -EAGAIN;
 		insn->too_long = status == ZYDIS_STATUS_NO_MORE_DATA ||
 			status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG;
@@ -360,7 +360,7 @@ int insn_decode(struct insn *insn, const uint8_t *bytes, unsigned size, unsigned
 		zydis_decode(&raw, decoder_for(&raw, false), insn->bytes, size, &status);
 	}
 	insn->length = raw.in.length;
-	memset(insn->bytes + insn->length, 0, sizeof(insn->bytes) - insn->length);
+	memset(insn->bytes + insn->length, 0, sizeof insn->bytes - insn->length);
 	classify(insn, &raw, policy);
 	return insn->class == INSN_UNDEFINED ? -EILSEQ : 0;
 }

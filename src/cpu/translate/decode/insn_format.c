@@ -10,7 +10,7 @@ static void format_bytes(const struct insn *insn, char *text, unsigned size)
 {
 	unsigned used = snprintf(text, size, "db");
 
-	for (unsigned i = 0; i < insn->length && i < sizeof(insn->bytes) && used < size; i++)
+	for (unsigned i = 0; i < insn->length && i < sizeof insn->bytes && used < size; i++)
 		used += snprintf(text + used, size - used, "%s %02x", i ? "," : "", insn->bytes[i]);
 }
 

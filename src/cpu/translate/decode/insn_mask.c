@@ -147,7 +147,7 @@ static void component_read(const uint8_t *xsave, unsigned bit, unsigned offset, 
 {
 	uint64_t present;
 
-	memcpy(&present, xsave + XSAVE_BV, sizeof(present));
+	memcpy(&present, xsave + XSAVE_BV, sizeof present);
 	if (present & bit)
 		memcpy(data, xsave + offset, size);
 	else
@@ -182,7 +182,7 @@ static uint64_t sign_bits(const struct insn *i, const uint8_t *xsave)
 		component_read(xsave, COMPONENT_SSE, XSAVE_XMM + 16 * reg, vector, 16);
 		component_read(xsave, COMPONENT_AVX, XSAVE_YMM + 16 * reg, vector + 16, 16);
 	}
-	for (unsigned n = 0; n < i->mask_lanes && (n + 1) * i->mask_step <= sizeof(vector); n++)
+	for (unsigned n = 0; n < i->mask_lanes && (n + 1) * i->mask_step <= sizeof vector; n++)
 		lanes |= (uint64_t)(vector[(n + 1) * i->mask_step - 1] >> 7) << n;
 	return lanes;
 }

@@ -107,7 +107,7 @@ static uint64_t cr4_allowed(struct vcpu *v)
 	uint64_t allowed = CR4_BASE;
 
 	vcpu_vectors_save(v);
-	for (unsigned k = 0; k < sizeof(feature) / sizeof(feature[0]); k++)
+	for (unsigned k = 0; k < sizeof feature / sizeof feature[0]; k++)
 		if (cpuid_policy_has(policy, feature[k].leaf, 0, feature[k].reg, feature[k].index))
 			allowed |= feature[k].bit;
 	return allowed;

@@ -229,7 +229,7 @@ static enum outcome far_operand(struct vcpu *v, const struct insn *i, unsigned s
 {
 	if (i->opcode == 0xff)
 		return rm_is_reg(i) ? raise_ud(v) : far_memory(v, i, selector, target);
-	if (size == 8 || i->imm_offset + size + 2 > sizeof(i->bytes))
+	if (size == 8 || i->imm_offset + size + 2 > sizeof i->bytes)
 		return raise_ud(v);
 	*target = 0;
 	for (unsigned k = 0; k < size; k++)

@@ -141,7 +141,7 @@ static unsigned maskmov_segment(const struct vcpu *v, const struct insn *i)
 {
 	unsigned seg = SEG_DS;
 
-	for (unsigned k = 0; k < i->prefix_count && k < sizeof(i->bytes); k++) {
+	for (unsigned k = 0; k < i->prefix_count && k < sizeof i->bytes; k++) {
 		uint8_t p = i->bytes[k];
 
 		if (p == 0x64 || p == 0x65)

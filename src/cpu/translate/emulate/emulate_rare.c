@@ -51,7 +51,7 @@ enum outcome emulate_xlat(struct vcpu *v, const struct insn *i)
 	uint64_t mask = size_mask(i->address_size), value;
 	unsigned seg = SEG_DS;
 
-	for (unsigned k = 0; k < i->prefix_count && k < sizeof(i->bytes); k++) {
+	for (unsigned k = 0; k < i->prefix_count && k < sizeof i->bytes; k++) {
 		uint8_t p = i->bytes[k];
 
 		if (p == 0x64 || p == 0x65)

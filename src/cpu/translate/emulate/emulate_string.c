@@ -32,7 +32,7 @@ static void string_prefixes(const struct vcpu *v, struct string *s)
 
 	s->src_seg = SEG_DS;
 	s->rep = s->until_equal = false;
-	for (unsigned k = 0; k < s->insn->prefix_count && k < sizeof(s->insn->bytes); k++) {
+	for (unsigned k = 0; k < s->insn->prefix_count && k < sizeof s->insn->bytes; k++) {
 		switch (s->insn->bytes[k]) {
 		case 0xf2:
 		case 0xf3:
@@ -113,7 +113,7 @@ static void string_advance(struct vcpu *v, struct string *s, uint64_t n, bool sr
 
 static bool string_more(struct vcpu *v, const struct string *s)
 {
-	return s->count && s->budget > 0 && !atomic_load_explicit(&v->kicked, memory_order_relaxed);
+	return s->count && s->budget > 0 && !__atomic_load_n(&v->kicked, __ATOMIC_RELAXED);
 }
 
 static enum outcome string_end(struct vcpu *v, const struct string *s)

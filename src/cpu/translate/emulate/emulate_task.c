@@ -175,7 +175,7 @@ static enum outcome task_segments(struct vcpu *v, const struct task *t, unsigned
 	TRY(task_code(v, t->seg[SEG_CS], ext));
 	TRY(segment_stack_check(v, t->seg[SEG_SS], v->cpu.cpl, EXC_TS, ext, &s));
 	v->cpu.seg[SEG_SS] = s;
-	for (unsigned k = 0; k < sizeof(data); k++) {
+	for (unsigned k = 0; k < sizeof data; k++) {
 		uint16_t selector = t->seg[data[k]];
 
 		if (!(selector & 0xfffc))

@@ -27,7 +27,7 @@ enum outcome emulate_pause(struct vcpu *v, const struct insn *i)
 		if (++p->spin.yields < YIELDS || v->vm->config.vcpus <= v->vm->host_cpus) {
 			v->count.yield++;
 			lock_yield();
-		} else if (!atomic_load(&v->kicked)) {
+		} else if (!__atomic_load_n(&v->kicked, __ATOMIC_SEQ_CST)) {
 			v->count.spin_sleep++;
 			p->spin.yields = 0;
 			lock_sleep(SLEEP);

@@ -217,7 +217,7 @@ void segment_drop_inner(struct vcpu *v, unsigned cpl)
 {
 	static const uint8_t data[] = {SEG_ES, SEG_DS, SEG_FS, SEG_GS};
 
-	for (unsigned k = 0; k < sizeof(data); k++) {
+	for (unsigned k = 0; k < sizeof data; k++) {
 		struct segment *s = &v->cpu.seg[data[k]];
 		bool conforming =
 			(s->attr & (TYPE_CODE | TYPE_CONFORMING)) == (TYPE_CODE | TYPE_CONFORMING);

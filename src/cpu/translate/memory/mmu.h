@@ -16,7 +16,7 @@ void mmu_target_read(struct vcpu *v, const struct target *t, void *data, unsigne
 bool mmu_target_write(struct vcpu *v, const struct target *t, const void *data, unsigned size);
 /*
  * Makes sure that the page is here, before it is touched; vectors are saved where it is not. False: it
- * cannot be had, and run() ends at its next turn.
+ * cannot be had, and translate_run() ends at its next turn.
  */
 bool mmu_bring_absent(struct vcpu *v, struct region *r, uint64_t gpa);
 static inline bool mmu_bring(struct vcpu *v, struct region *r, uint64_t gpa)

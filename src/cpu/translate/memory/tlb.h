@@ -8,10 +8,11 @@
  * nothing. Supervisor contexts are shared by all PCIDs; what is not global in
  * them goes when CR3 changes.
  *
- * Tables are indexed by bits 12-27 of the linear address. tag_* hold the page's
- * linear address, so that address XOR tag is the offset in the page exactly if
- * the entry is this page's; an empty entry holds a value whose index bits belong
- * elsewhere (zero, but for entry zero). host holds the page's host address.
+ * Tables are indexed by bits 12-27 of the linear address. A tag is minus the
+ * page's address (tlb_tag()), so that address + tag is the offset in the page
+ * exactly if the entry is this page's; an empty entry holds the tag of a page
+ * whose index bits belong elsewhere (tlb_empty()). A delta makes a host address
+ * of a linear one.
  */
 #ifndef DACH_CPU_TRANSLATE_TLB_H
 #define DACH_CPU_TRANSLATE_TLB_H

@@ -5,7 +5,7 @@
 
 void vcpu_interrupt(struct vcpu *v, unsigned why)
 {
-	atomic_fetch_or(&v->kicked, why);
+	__atomic_fetch_or(&v->kicked, why, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&v->jump_mask, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&v->poll, (uint64_t *)8, __ATOMIC_SEQ_CST);
 }
@@ -19,13 +19,14 @@ void vm_exclusive_begin(struct vcpu *v) UNCHECKED_LOCKS /* vm_exclusive_end() dr
 		return;
 	v->count.exclusive++;
 	lock_take(&vm->exclusive);
-	atomic_store(&vm->stop, true);
+	__atomic_store_n(&vm->stop, true, __ATOMIC_SEQ_CST);
 	for (unsigned k = 0; k < vm->vcpus; k++) {
 		struct translate_vcpu *p = vm->vcpu[k];
 
 		if (p->v == v)
 			continue;
-		while ((atomic_load(&p->exec_state) & EXEC_BITS) != EXEC_OUTSIDE) {
+		while ((__atomic_load_n(&p->exec_state, __ATOMIC_SEQ_CST) & EXEC_BITS) !=
+			EXEC_OUTSIDE) {
 			vcpu_interrupt(p->v, KICK_CODE);
 			lock_yield();
 		}
@@ -39,7 +40,7 @@ void vm_exclusive_end(struct vcpu *v) UNCHECKED_LOCKS
 
 	if (vm->vcpus < 2)
 		return;
-	atomic_store(&vm->stop, false);
+	__atomic_store_n(&vm->stop, false, __ATOMIC_SEQ_CST);
 	lock_drop(&vm->exclusive);
 }
 
@@ -48,7 +49,7 @@ bool vcpu_enter_code(struct vcpu *v)
 	struct translate_vm *vm = v->vm;
 
 	vcpu_exec_state(v->private_data, EXEC_CODE);
-	if (__builtin_expect(!atomic_load_explicit(&vm->stop, memory_order_acquire), 1) ||
+	if (__builtin_expect(!__atomic_load_n(&vm->stop, __ATOMIC_ACQUIRE), 1) ||
 		v->private_data->alone)
 		return true;
 	vcpu_exec_state(v->private_data, EXEC_OUTSIDE);
@@ -59,12 +60,13 @@ bool vcpu_enter_code(struct vcpu *v)
 
 void vcpu_wait_for_store(struct vcpu *self, struct translate_vcpu *other)
 {
-	uint32_t state = atomic_load(&other->exec_state);
+	uint32_t state = __atomic_load_n(&other->exec_state, __ATOMIC_SEQ_CST);
 
 	if (other->v == self || (state & EXEC_BITS) != EXEC_CODE)
 		return;
 	vcpu_interrupt(other->v, KICK_CODE);
-	for (unsigned turns = 0; atomic_load(&other->exec_state) == state; turns++)
+	for (unsigned turns = 0; __atomic_load_n(&other->exec_state, __ATOMIC_SEQ_CST) == state;
+		turns++)
 		if (turns % 256 == 255)
 			lock_yield();
 		else

@@ -18,14 +18,14 @@ void vm_exclusive_end(struct vcpu *v);
 /* The vCPU's own thread goes there. */
 static inline void vcpu_exec_state(struct translate_vcpu *p, uint32_t where)
 {
-	uint32_t old = atomic_load_explicit(&p->exec_state, memory_order_relaxed);
+	uint32_t old = __atomic_load_n(&p->exec_state, __ATOMIC_RELAXED);
+	uint32_t state = ((old & ~EXEC_BITS) + 4) | where;
 
 	/* entering must be seen before the TLB is read; see vcpu_wait_for_store() */
 	if (where == EXEC_CODE && p->v->vm->vcpus > 1)
-		atomic_store(&p->exec_state, ((old & ~EXEC_BITS) + 4) | where);
+		__atomic_store_n(&p->exec_state, state, __ATOMIC_SEQ_CST);
 	else
-		atomic_store_explicit(&p->exec_state, ((old & ~EXEC_BITS) + 4) | where,
-			memory_order_release);
+		__atomic_store_n(&p->exec_state, state, __ATOMIC_RELEASE);
 }
 
 /* False: somebody runs alone; wait, and look for the block again. */

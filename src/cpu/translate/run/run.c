@@ -28,7 +28,7 @@ static unsigned take_kick(struct vcpu *v)
 	v->count.exit_kick++;
 	__atomic_store_n(&v->poll, &v->page_mask, __ATOMIC_RELAXED);
 	__atomic_store_n(&v->jump_mask, JUMP_MASK, __ATOMIC_SEQ_CST);
-	return atomic_exchange(&v->kicked, 0);
+	return __atomic_exchange_n(&v->kicked, 0, __ATOMIC_SEQ_CST);
 }
 
 /* --- interrupts ---------------------------------------------------------------------------------- */
@@ -150,7 +150,7 @@ static enum outcome go_singly(struct vcpu *v, uint32_t generation, void **code, 
 	enum outcome out;
 
 	p->singly = 0;
-	if (atomic_load_explicit(&v->kicked, memory_order_relaxed) ||
+	if (__atomic_load_n(&v->kicked, __ATOMIC_RELAXED) ||
 		(v->irq_check && v->cpu.rflags & FL_IF))
 		return OUT_OK;
 	p->mode |= MODE_SINGLY;
@@ -216,7 +216,7 @@ static enum outcome between(struct vcpu *v)
 		mem_settle(v);
 	if (__builtin_expect(v->vm->lost, 0))
 		return OUT_ERROR;
-	if (atomic_load_explicit(&v->kicked, memory_order_relaxed) || (v->poll == (uint64_t *)8)) {
+	if (__atomic_load_n(&v->kicked, __ATOMIC_RELAXED) || (v->poll == (uint64_t *)8)) {
 		unsigned why = take_kick(v);
 
 		if (why & KICK_LOOK)
@@ -430,7 +430,7 @@ static bool alone(struct vcpu *v, void *code, uint64_t linear, uint32_t generati
 	return done;
 }
 
-enum outcome run(struct vcpu *v)
+enum outcome translate_run(struct vcpu *v)
 {
 	struct translate_vcpu *p = v->private_data;
 	void *code = NULL;

@@ -6,7 +6,7 @@
 #include "cpu/translate/vcpu.h"
 
 /* Runs until something is for the machine. Vectors may be in either place on return. */
-enum outcome run(struct vcpu *v);
+enum outcome translate_run(struct vcpu *v);
 
 /* Handlers for what translated code raises (once a process), and this thread's stack for them. */
 int signal_setup(struct error *err);

@@ -69,7 +69,8 @@ static bool rip_at(const struct vcpu *v, const void *pc, uint64_t *rip)
 /* On the vCPU's thread, anywhere in translated code or C. */
 static void note(struct vcpu *v, const void *pc, unsigned weight)
 {
-	unsigned state = atomic_load(&v->private_data->exec_state) & EXEC_BITS;
+	unsigned state =
+		__atomic_load_n(&v->private_data->exec_state, __ATOMIC_SEQ_CST) & EXEC_BITS;
 	uint64_t rip = v->cpu.rip;
 	unsigned kind = IN_ENGINE;
 

@@ -16,8 +16,8 @@
 #include "machine/timer/rtc.h"
 
 /*
- * All that a PC has. The order is that of their sections in a saved state: new ones go last, so that
- * older states load.
+ * All that a PC has. The order is that of their sections in a saved state. A new one goes last and takes
+ * a state without its section as one of after a reset (state_next_is()), so that older states load.
  */
 static const struct board_device *const devices[] = {
 	&ioapic_device,

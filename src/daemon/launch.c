@@ -19,10 +19,6 @@
 #include "daemon/resources.h"
 #include "daemon/spec.h"
 
-/* Each guest's monitor has a user of its own, in a range that nothing else uses (systemd's UIDs). */
-#define FIRST_USER 1900000000u
-#define USERS 65536u
-
 static int folder_path(const struct guest *guest, const char *file, char *path, size_t size,
 	struct error *err)
 {
@@ -224,7 +220,7 @@ int launch_start(struct guest *guest, struct error *err)
 	if (!r)
 		r = spec_open(guest, &files, err);
 	if (!r && guest->daemon->root)
-		spec->uid = spec->gid = FIRST_USER + guest->domid % USERS;
+		spec->uid = spec->gid = LIMIT_UIDS_FIRST + guest->domid % LIMIT_UIDS;
 	if (!r)
 		r = make_socket(guest, "control", &spec->control, err);
 	if (!r)

@@ -16,6 +16,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "protocol/limits.h"
+
 static int allow_file(int ruleset, const char *path, uint64_t access)
 {
 	struct landlock_path_beneath_attr rule = {
@@ -118,7 +120,7 @@ int sandbox_lone(unsigned uid, unsigned gid, unsigned domid, bool files, bool *l
 	int r = 0;
 
 	if (root && !uid)
-		uid = gid = SANDBOX_UIDS + (domid & 0x0fffffff);
+		uid = gid = LIMIT_UIDS_FIRST + domid % LIMIT_UIDS;
 	leave_host(files);
 	if (root)
 		r = become(uid, gid, err);

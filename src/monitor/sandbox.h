@@ -41,13 +41,12 @@ int sandbox_calls(unsigned roles, const struct sandbox *sandbox, struct error *e
 
 /*
  * A process that needs nothing but its descriptors: its own user (if we are root; uid 0 means the one
- * made of domid), an empty file system and no network (where the host allows it), no capabilities,
+ * made of domid: protocol/limits.h), an empty file system and no network (where the host allows it), no capabilities,
  * and Landlock with nothing. files: resolv.conf can still be read, and the network stays, for
  * networks in user mode. *landlocked as of sandbox_files(). Before there is any other thread.
  */
 int sandbox_lone(unsigned uid, unsigned gid, unsigned domid, bool files, bool *landlocked,
 	struct error *err);
-#define SANDBOX_UIDS 0x70000000u /* plus domid: beyond what hosts give to people and containers */
 
 /* A thread that waits, walled in, to do one thing; who it starts then is in its walls. */
 struct nest;

@@ -24,7 +24,7 @@
  *    "paused": false,
  *    "keep": ["crash"],                 at these ends the guest stays, paused, until it is destroyed
  *    "uid": 64000, "gid": 64000}        whom to become, when started as root; left out: a number
- *                                       made of domid, see monitor/sandbox.h
+ *                                       made of domid, see limits.h
  *
  * memory and maxmem are whole MiB. Each "fd" is the number of an open descriptor from 4 on, used
  * once; "name" is for messages. Keys that are not here are refused: an older monitor is not to

@@ -22,6 +22,13 @@
 #define LIMIT_UUID 36
 #define LIMIT_SERIAL 20 /* virtio 1.2, 5.2.6 */
 
+/*
+ * As root each guest's monitor becomes a user of its own: the first of these plus what its domid leaves when
+ * divided by their number. Nothing else uses them (systemd's UIDS-GIDS).
+ */
+#define LIMIT_UIDS_FIRST 1900000000u
+#define LIMIT_UIDS 65536u
+
 /* The numbers of descriptors that are handed over; 3 is the launch description's own. */
 #define LIMIT_FD_MIN 4
 #define LIMIT_FD_MAX 1023

@@ -46,7 +46,7 @@ static inline void mutex_unlock(struct mutex *mutex) RELEASE(mutex) UNCHECKED_LO
 }
 
 /* Ends the process if this thread does not hold it: the caller broke the rule, and data with it. */
-static inline void mutex_assert_held(struct mutex *mutex) ASSERTS(mutex)
+static inline void mutex_assert_held(const struct mutex *mutex) ASSERTS(mutex)
 {
 	assert(__atomic_load_n(&mutex->owner, __ATOMIC_RELAXED) == pthread_self());
 }

@@ -37,7 +37,7 @@ static unsigned find_range(const struct bus *bus, uint64_t addr)
 }
 
 int bus_map(struct bus *bus, uint64_t start, uint64_t size, const struct bus_ops *ops, void *ctx,
-	pthread_mutex_t *lock)
+	struct mutex *lock)
 {
 	unsigned at;
 	int r = 0;
@@ -156,7 +156,8 @@ static unsigned clip_size(const struct bus_range *range, uint64_t offset, unsign
 	return size;
 }
 
-uint64_t bus_read(struct bus *bus, uint64_t addr, unsigned size)
+/* A range has a lock or none: clang cannot follow that, here and below. */
+uint64_t bus_read(struct bus *bus, uint64_t addr, unsigned size) UNCHECKED_LOCKS
 {
 	struct bus_range range;
 	uint64_t value, offset;
@@ -167,14 +168,14 @@ uint64_t bus_read(struct bus *bus, uint64_t addr, unsigned size)
 	offset = addr - range.start;
 	part = clip_size(&range, offset, size);
 	if (range.lock)
-		pthread_mutex_lock(range.lock);
+		mutex_lock(range.lock);
 	value = read_range(&range, offset, part);
 	if (range.lock)
-		pthread_mutex_unlock(range.lock);
+		mutex_unlock(range.lock);
 	return value | (all_ones(size) & ~all_ones(part));
 }
 
-void bus_write(struct bus *bus, uint64_t addr, unsigned size, uint64_t value)
+void bus_write(struct bus *bus, uint64_t addr, unsigned size, uint64_t value) UNCHECKED_LOCKS
 {
 	struct bus_range range;
 	uint64_t offset;
@@ -183,8 +184,8 @@ void bus_write(struct bus *bus, uint64_t addr, unsigned size, uint64_t value)
 		return;
 	offset = addr - range.start;
 	if (range.lock)
-		pthread_mutex_lock(range.lock);
+		mutex_lock(range.lock);
 	write_range(&range, offset, clip_size(&range, offset, size), value);
 	if (range.lock)
-		pthread_mutex_unlock(range.lock);
+		mutex_unlock(range.lock);
 }

@@ -14,10 +14,10 @@
 #ifndef DACH_MACHINE_BUS_H
 #define DACH_MACHINE_BUS_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/thread.h"
 #include "base/error.h"
 
 struct bus_ops {
@@ -39,7 +39,7 @@ struct bus_range {
 	uint64_t start, size;
 	const struct bus_ops *ops;
 	void *ctx;
-	pthread_mutex_t *lock;
+	struct mutex *lock;
 };
 
 #define BUS_RANGES 256
@@ -58,7 +58,7 @@ void bus_destroy(struct bus *bus);
  * -EINVAL if empty or wrapping.
  */
 int bus_map(struct bus *bus, uint64_t start, uint64_t size, const struct bus_ops *ops, void *ctx,
-	pthread_mutex_t *lock);
+	struct mutex *lock);
 /* Removes the range that starts there and belongs to ctx; nothing happens if there is none. */
 void bus_unmap(struct bus *bus, uint64_t start, void *ctx);
 

@@ -6,9 +6,9 @@
 #ifndef DACH_MACHINE_INTERNAL_H
 #define DACH_MACHINE_INTERNAL_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/thread.h"
 #include "machine/chipset/pm.h"
 #include "machine/chipset/serial.h"
 #include "machine/chipset/testdev.h"
@@ -87,7 +87,7 @@ struct machine {
 	unsigned host_cpus; /* that this process may use */
 	_Atomic int awake;  /* vCPU threads that do not sleep */
 
-	pthread_mutex_t lock;
+	struct mutex lock;
 	pthread_cond_t changed; /* may_run or parked */
 	bool paused;            /* by lock: machine_pause() */
 	bool resetting;         /* by lock: from the request until it is done */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
+#include "base/thread.h"
 #include "machine/acpi/acpi.h"
 #include "machine/boot/boot.h"
 #include "machine/chipset/pm.h"
@@ -39,29 +40,29 @@ void machine_update(struct machine *machine)
 	pthread_cond_broadcast(&machine->changed);
 }
 
-/* By the lock: until no vCPU runs. */
-static void wait_parked(struct machine *machine)
+/* Until no vCPU runs. */
+static void wait_parked(struct machine *machine) REQUIRES(machine->lock)
 {
 	for (unsigned i = 0; machine->running && i < machine->made; i++)
 		while (!machine->vcpu[i].parked)
-			pthread_cond_wait(&machine->changed, &machine->lock);
+			mutex_wait(&machine->lock, &machine->changed);
 }
 
 void machine_pause(struct machine *machine)
 {
-	pthread_mutex_lock(&machine->lock);
+	mutex_lock(&machine->lock);
 	machine->paused = true;
 	machine->only = ALL;
 	machine_update(machine);
 	wait_parked(machine);
-	pthread_mutex_unlock(&machine->lock);
+	mutex_unlock(&machine->lock);
 }
 
 static void resume(struct machine *machine, unsigned only)
 {
-	pthread_mutex_lock(&machine->lock);
+	mutex_lock(&machine->lock);
 	if (machine->held || machine->frozen) {
-		pthread_mutex_unlock(&machine->lock);
+		mutex_unlock(&machine->lock);
 		return;
 	}
 	machine->paused = false;
@@ -72,7 +73,7 @@ static void resume(struct machine *machine, unsigned only)
 			(only == ALL || only == i))
 			machine->vcpu[i].parked = false;
 	machine_update(machine);
-	pthread_mutex_unlock(&machine->lock);
+	mutex_unlock(&machine->lock);
 }
 
 void machine_resume(struct machine *machine)
@@ -89,9 +90,9 @@ bool machine_paused(struct machine *machine)
 {
 	bool paused;
 
-	pthread_mutex_lock(&machine->lock);
+	mutex_lock(&machine->lock);
 	paused = machine->paused;
-	pthread_mutex_unlock(&machine->lock);
+	mutex_unlock(&machine->lock);
 	return paused;
 }
 
@@ -99,33 +100,33 @@ bool machine_freeze(struct machine *machine)
 {
 	bool still;
 
-	pthread_mutex_lock(&machine->lock);
+	mutex_lock(&machine->lock);
 	still = machine->paused && !machine->resetting && !machine->frozen &&
 		!atomic_load(&machine->over);
 	machine->frozen |= still;
-	pthread_mutex_unlock(&machine->lock);
+	mutex_unlock(&machine->lock);
 	return still;
 }
 
 void machine_thaw(struct machine *machine)
 {
-	pthread_mutex_lock(&machine->lock);
+	mutex_lock(&machine->lock);
 	machine->frozen = false;
 	if (machine->resetting)
 		loop_post(machine->config.loop, &machine->reset_work);
-	pthread_mutex_unlock(&machine->lock);
+	mutex_unlock(&machine->lock);
 }
 
 void machine_debug_stop(struct machine *machine, unsigned vcpu)
 {
 	if (!machine->config.owner.debug_stop)
 		return;
-	pthread_mutex_lock(&machine->lock);
+	mutex_lock(&machine->lock);
 	machine->paused = true;
 	machine->only = ALL;
 	machine->debug_vcpu = vcpu;
 	machine_update(machine);
-	pthread_mutex_unlock(&machine->lock);
+	mutex_unlock(&machine->lock);
 	loop_post(machine->config.loop, &machine->debug_work);
 }
 
@@ -139,8 +140,8 @@ static void tell_debugger(void *ctx)
 
 /* The end */
 
-/* By the lock: stays at this result, if that is wanted. */
-static bool hold(struct machine *machine, enum machine_result result)
+/* Stays at this result, if that is wanted. */
+static bool hold(struct machine *machine, enum machine_result result) REQUIRES(machine->lock)
 {
 	if (atomic_load(&machine->over) || !(machine->config.hold & 1u << result))
 		return false;
@@ -163,9 +164,9 @@ static void tell_held(void *ctx)
 
 void machine_end(struct machine *machine, enum machine_result result, const struct error *err)
 {
-	pthread_mutex_lock(&machine->lock);
+	mutex_lock(&machine->lock);
 	if (hold(machine, result)) {
-		pthread_mutex_unlock(&machine->lock);
+		mutex_unlock(&machine->lock);
 		return;
 	}
 	if (!atomic_load(&machine->over)) {
@@ -178,7 +179,7 @@ void machine_end(struct machine *machine, enum machine_result result, const stru
 			vcpu_attend(&machine->vcpu[i]);
 		pthread_cond_broadcast(&machine->changed);
 	}
-	pthread_mutex_unlock(&machine->lock);
+	mutex_unlock(&machine->lock);
 	loop_stop(machine->config.loop);
 }
 
@@ -248,13 +249,13 @@ void machine_reset(struct machine *machine)
 		machine_end(machine, MACHINE_REBOOT, NULL);
 		return;
 	}
-	pthread_mutex_lock(&machine->lock);
+	mutex_lock(&machine->lock);
 	if (!machine->resetting) {
 		machine->resetting = true;
 		machine_update(machine);
 		loop_post(machine->config.loop, &machine->reset_work);
 	}
-	pthread_mutex_unlock(&machine->lock);
+	mutex_unlock(&machine->lock);
 }
 
 static void reset(void *ctx)
@@ -265,10 +266,10 @@ static void reset(void *ctx)
 	bool frozen;
 	int r;
 
-	pthread_mutex_lock(&machine->lock);
+	mutex_lock(&machine->lock);
 	wait_parked(machine);
 	frozen = machine->frozen; /* machine_thaw() comes back to it */
-	pthread_mutex_unlock(&machine->lock);
+	mutex_unlock(&machine->lock);
 	if (frozen || atomic_load(&machine->over))
 		return;
 	board_reset(&machine->board);
@@ -283,14 +284,14 @@ static void reset(void *ctx)
 		machine_end(machine, MACHINE_ENGINE_FAILED, &err);
 		return;
 	}
-	pthread_mutex_lock(&machine->lock);
+	mutex_lock(&machine->lock);
 	machine->resetting = false;
 	for (unsigned i = 0; i < machine->made; i++)
 		if (!machine->paused && !atomic_load(&machine->over) &&
 			(machine->only == ALL || machine->only == i))
 			machine->vcpu[i].parked = false;
 	machine_update(machine);
-	pthread_mutex_unlock(&machine->lock);
+	mutex_unlock(&machine->lock);
 }
 
 /* Making it */
@@ -357,7 +358,7 @@ int machine_create(const struct machine_config *config, struct machine **out, st
 		return error_set(err, ENOMEM, "no memory for the machine");
 	machine->config = *config;
 	machine->only = ALL;
-	pthread_mutex_init(&machine->lock, NULL);
+	mutex_init(&machine->lock);
 	pthread_cond_init(&machine->changed, NULL);
 	machine->reset_work = (struct loop_work){.run = reset, .ctx = machine};
 	machine->debug_work = (struct loop_work){.run = tell_debugger, .ctx = machine};
@@ -398,7 +399,7 @@ void machine_destroy(struct machine *machine)
 	board_destroy(&machine->board);
 	memory_destroy(&machine->mem);
 	pthread_cond_destroy(&machine->changed);
-	pthread_mutex_destroy(&machine->lock);
+	mutex_destroy(&machine->lock);
 	free(machine);
 }
 
@@ -408,12 +409,9 @@ void machine_destroy(struct machine *machine)
 static int start_threads(void *ctx)
 {
 	struct machine *machine = ctx;
-	sigset_t all, old;
 	int r = 0;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	pthread_mutex_lock(&machine->lock);
+	mutex_lock(&machine->lock);
 	machine->running = true;
 	for (unsigned i = 0; i < machine->made; i++) {
 		struct machine_vcpu *vcpu = &machine->vcpu[i];
@@ -421,12 +419,11 @@ static int start_threads(void *ctx)
 		vcpu->parked = r != 0;
 		if (r)
 			continue;
-		r = pthread_create(&vcpu->thread, NULL, vcpu_thread, vcpu);
+		r = -thread_start(&vcpu->thread, 0, vcpu_thread, vcpu);
 		vcpu->started = !r;
 		vcpu->parked = r != 0;
 	}
-	pthread_mutex_unlock(&machine->lock);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	mutex_unlock(&machine->lock);
 	return r;
 }
 

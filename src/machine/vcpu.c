@@ -243,7 +243,7 @@ static bool wait_permitted(struct machine_vcpu *vcpu)
 	struct machine *machine = vcpu->machine;
 	bool go;
 
-	pthread_mutex_lock(&machine->lock);
+	mutex_lock(&machine->lock);
 	/* Before looking, so that a change after the look is seen the next time. */
 	atomic_store(&vcpu->attention, false);
 	while (!vcpu->may_run && !atomic_load(&machine->over)) {
@@ -251,7 +251,7 @@ static bool wait_permitted(struct machine_vcpu *vcpu)
 		if (!vcpu->parked)
 			pthread_cond_broadcast(&machine->changed);
 		vcpu->parked = true;
-		pthread_cond_wait(&machine->changed, &machine->lock);
+		mutex_wait(&machine->lock, &machine->changed);
 		atomic_store(&vcpu->attention, false);
 	}
 	vcpu->parked = false;
@@ -260,7 +260,7 @@ static bool wait_permitted(struct machine_vcpu *vcpu)
 		vcpu->parked = true;
 		pthread_cond_broadcast(&machine->changed);
 	}
-	pthread_mutex_unlock(&machine->lock);
+	mutex_unlock(&machine->lock);
 	return go;
 }
 

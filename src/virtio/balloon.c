@@ -111,8 +111,7 @@ static bool serve_stats(struct virtio_balloon *balloon)
 	return true;
 }
 
-/* Lock held. */
-static void serve_queue(struct virtio_device *dev, unsigned queue)
+static void serve_queue(struct virtio_device *dev, unsigned queue) REQUIRES(dev->lock)
 {
 	struct virtio_balloon *balloon = container_of(dev, struct virtio_balloon, dev);
 	bool good = true;
@@ -127,9 +126,9 @@ static void serve_queue(struct virtio_device *dev, unsigned queue)
 
 static void balloon_notify(struct virtio_device *dev, unsigned queue)
 {
-	pthread_mutex_lock(&dev->lock);
+	mutex_lock(&dev->lock);
 	serve_queue(dev, queue);
-	pthread_mutex_unlock(&dev->lock);
+	mutex_unlock(&dev->lock);
 }
 
 static void balloon_config_write(struct virtio_device *dev, unsigned offset, unsigned size,
@@ -148,6 +147,7 @@ static void balloon_config_write(struct virtio_device *dev, unsigned offset, uns
 /* Linux fills the statistics queue before it says that it is ready. */
 static void balloon_start(struct virtio_device *dev)
 {
+	mutex_assert_held(&dev->lock);
 	serve_queue(dev, QUEUE_STATS);
 }
 
@@ -189,18 +189,18 @@ void virtio_balloon_set(struct virtio_balloon *balloon, uint64_t pages)
 {
 	struct virtio_device *dev = &balloon->dev;
 
-	pthread_mutex_lock(&dev->lock);
+	mutex_lock(&dev->lock);
 	config_of(balloon)->num_pages = pages < balloon->all ? pages : balloon->all;
 	if (virtio_running(dev))
 		virtio_config_changed(dev);
-	pthread_mutex_unlock(&dev->lock);
+	mutex_unlock(&dev->lock);
 }
 
 void virtio_balloon_info(struct virtio_balloon *balloon, struct virtio_balloon_info *info)
 {
 	struct virtio_device *dev = &balloon->dev;
 
-	pthread_mutex_lock(&dev->lock);
+	mutex_lock(&dev->lock);
 	*info = (struct virtio_balloon_info){
 		.driver = virtio_running(dev),
 		.pages = config_of(balloon)->actual,
@@ -213,7 +213,7 @@ void virtio_balloon_info(struct virtio_balloon *balloon, struct virtio_balloon_i
 		virtio_push(dev, QUEUE_STATS, balloon->stats_head, 0);
 		virtio_publish(dev, QUEUE_STATS);
 	}
-	pthread_mutex_unlock(&dev->lock);
+	mutex_unlock(&dev->lock);
 }
 
 int virtio_balloon_create(struct pci_bus *bus, struct memory *memory, uint64_t target_pages,
@@ -224,7 +224,7 @@ int virtio_balloon_create(struct pci_bus *bus, struct memory *memory, uint64_t t
 	int r;
 
 	if (!balloon)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	balloon->changed = changed;
 	balloon->ctx = ctx;
 	balloon->all = all < UINT32_MAX ? all : UINT32_MAX;

@@ -198,11 +198,11 @@ static void complete_request(struct blk_request *request, uint8_t result)
 	struct virtio_device *dev = &blk->dev;
 
 	*request->status = result;
-	pthread_mutex_lock(&dev->lock);
+	mutex_lock(&dev->lock);
 	virtio_complete(dev, 0, &request->held, request->written + 1);
 	if (--blk->active == 0)
 		pthread_cond_broadcast(&blk->idle);
-	pthread_mutex_unlock(&dev->lock);
+	mutex_unlock(&dev->lock);
 	free(request);
 }
 
@@ -219,8 +219,8 @@ static void image_done(struct block_request *io, int result)
 	complete_request(request, result ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK);
 }
 
-/* The next request, or NULL when there is none or it breaks the rules. Lock held. */
-static struct blk_request *take_request(struct virtio_blk *blk)
+/* The next request, or NULL when there is none or it breaks the rules. */
+static struct blk_request *take_request(struct virtio_blk *blk) REQUIRES(blk->dev.lock)
 {
 	struct virtio_device *dev = &blk->dev;
 	struct blk_request *request;
@@ -248,8 +248,8 @@ static struct blk_request *take_request(struct virtio_blk *blk)
 	return request;
 }
 
-/* All that is there, as a list. Lock held. */
-static struct blk_request *take_requests(struct virtio_blk *blk)
+/* All that is there, as a list. */
+static struct blk_request *take_requests(struct virtio_blk *blk) REQUIRES(blk->dev.lock)
 {
 	struct blk_request *first = NULL, **last = &first;
 
@@ -267,9 +267,9 @@ static void blk_process(struct virtio_blk *blk)
 	struct blk_request *request, *next;
 	uint64_t budget = READ_NOW_BUDGET;
 
-	pthread_mutex_lock(&blk->dev.lock);
+	mutex_lock(&blk->dev.lock);
 	next = take_requests(blk);
-	pthread_mutex_unlock(&blk->dev.lock);
+	mutex_unlock(&blk->dev.lock);
 	while ((request = next)) {
 		next = request->next;
 		if (request->immediate) {
@@ -337,8 +337,9 @@ static void blk_reset(struct virtio_device *dev)
 {
 	struct virtio_blk *blk = container_of(dev, struct virtio_blk, dev);
 
+	mutex_assert_held(&dev->lock);
 	while (blk->active)
-		pthread_cond_wait(&blk->idle, &dev->lock);
+		mutex_wait(&dev->lock, &blk->idle);
 }
 
 static void blk_describe(struct virtio_device *dev, struct state *s)
@@ -394,7 +395,7 @@ int virtio_blk_create(struct pci_bus *bus, struct memory *memory, struct block_d
 	int r;
 
 	if (!blk)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	if (block_read_only(image))
 		features |= VIRTIO_FEATURE(VIRTIO_BLK_F_RO);
 	else
@@ -424,9 +425,9 @@ void virtio_blk_destroy(struct virtio_blk *blk)
 		return;
 	virtio_pci_remove(&blk->dev);
 	stop_thread(blk);
-	pthread_mutex_lock(&blk->dev.lock);
+	mutex_lock(&blk->dev.lock);
 	virtio_reset(&blk->dev);
-	pthread_mutex_unlock(&blk->dev.lock);
+	mutex_unlock(&blk->dev.lock);
 	virtio_pci_detach(&blk->dev);
 	pthread_cond_destroy(&blk->idle);
 	virtio_device_destroy(&blk->dev);

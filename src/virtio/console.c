@@ -42,7 +42,7 @@ static void console_notify(struct virtio_device *dev, unsigned queue)
 	struct virtio_console *console = container_of(dev, struct virtio_console, dev);
 	bool room = false;
 
-	pthread_mutex_lock(&dev->lock);
+	mutex_lock(&dev->lock);
 	if (queue == QUEUE_RX) {
 		room = console->starved;
 		console->starved = false;
@@ -55,7 +55,7 @@ static void console_notify(struct virtio_device *dev, unsigned queue)
 		}
 		virtio_publish(dev, QUEUE_TX);
 	}
-	pthread_mutex_unlock(&dev->lock);
+	mutex_unlock(&dev->lock);
 	if (room && console->owner.room)
 		console->owner.room(console->owner.ctx);
 }
@@ -65,7 +65,7 @@ size_t virtio_console_input(struct virtio_console *console, const uint8_t *data,
 	struct virtio_device *dev = &console->dev;
 	size_t done = 0;
 
-	pthread_mutex_lock(&dev->lock);
+	mutex_lock(&dev->lock);
 	/* Armed, so that a guest without buffers tells us when it has some. */
 	for (unsigned left = virtio_arm(dev, QUEUE_RX); left && done < len; left--) {
 		size_t n;
@@ -78,7 +78,7 @@ size_t virtio_console_input(struct virtio_console *console, const uint8_t *data,
 	}
 	virtio_publish(dev, QUEUE_RX);
 	console->starved = done < len;
-	pthread_mutex_unlock(&dev->lock);
+	mutex_unlock(&dev->lock);
 	return done;
 }
 
@@ -103,7 +103,7 @@ int virtio_console_create(struct pci_bus *bus, struct memory *memory,
 	int r;
 
 	if (!console)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	console->owner = *owner;
 	virtio_device_init(&console->dev, "virtio-console", VIRTIO_ID_CONSOLE, &console_ops, memory,
 		0, 2, QUEUE_SIZE);

@@ -9,7 +9,7 @@
 
 void virtio_quiesce(struct virtio_device *dev, bool quiet)
 {
-	pthread_mutex_lock(&dev->lock);
+	mutex_lock(&dev->lock);
 	if (quiet && !dev->quiet) {
 		if (dev->ops->drain)
 			dev->ops->drain(dev);
@@ -17,7 +17,7 @@ void virtio_quiesce(struct virtio_device *dev, bool quiet)
 			virtio_publish(dev, i);
 	}
 	dev->quiet = quiet;
-	pthread_mutex_unlock(&dev->lock);
+	mutex_unlock(&dev->lock);
 	/* What the guest has queued meanwhile, or what a state came with. */
 	for (unsigned i = 0; !quiet && i < dev->queues; i++)
 		dev->ops->notify(dev, i);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/thread.h"
 #include "virtio/ring.h"
 
 void virtio_device_init(struct virtio_device *dev, const char *name, unsigned id,
@@ -19,7 +20,7 @@ void virtio_device_init(struct virtio_device *dev, const char *name, unsigned id
 		VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC);
 	dev->queues = queues;
 	dev->config_vector = VIRTIO_NO_VECTOR;
-	pthread_mutex_init(&dev->lock, NULL);
+	mutex_init(&dev->lock);
 	for (unsigned i = 0; i < queues; i++) {
 		dev->queue[i].memory = memory;
 		dev->queue[i].size_max = size_max;
@@ -29,11 +30,12 @@ void virtio_device_init(struct virtio_device *dev, const char *name, unsigned id
 
 void virtio_device_destroy(struct virtio_device *dev)
 {
-	pthread_mutex_destroy(&dev->lock);
+	mutex_destroy(&dev->lock);
 }
 
 void virtio_reset(struct virtio_device *dev)
 {
+	mutex_assert_held(&dev->lock);
 	if (dev->resetting)
 		return;
 	dev->resetting = true;
@@ -78,6 +80,7 @@ void virtio_queue_enable(struct virtio_device *dev, unsigned index)
 {
 	struct virtq *queue = &dev->queue[index];
 
+	mutex_assert_held(&dev->lock);
 	if (queue->enabled || !(dev->status & VIRTIO_CONFIG_S_FEATURES_OK))
 		return;
 	if (!virtq_enable(queue, dev->features & VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC),
@@ -87,12 +90,14 @@ void virtio_queue_enable(struct virtio_device *dev, unsigned index)
 
 bool virtio_running(const struct virtio_device *dev)
 {
+	mutex_assert_held(&dev->lock);
 	return (dev->status & VIRTIO_CONFIG_S_DRIVER_OK) &&
 		!(dev->status & VIRTIO_CONFIG_S_NEEDS_RESET) && !dev->resetting && !dev->quiet;
 }
 
 void virtio_fail(struct virtio_device *dev, const char *why)
 {
+	mutex_assert_held(&dev->lock);
 	if (dev->status & VIRTIO_CONFIG_S_NEEDS_RESET)
 		return;
 	dev->failure = why;
@@ -145,6 +150,7 @@ bool virtio_want_more(struct virtio_device *dev, unsigned index, unsigned seen)
 
 void virtio_push(struct virtio_device *dev, unsigned index, uint16_t head, uint32_t len)
 {
+	mutex_assert_held(&dev->lock);
 	virtq_push(&dev->queue[index], head, len);
 }
 

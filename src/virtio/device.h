@@ -13,10 +13,10 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_ring.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/thread.h"
 #include "base/error.h"
 #include "machine/memory.h"
 #include "virtio/queue.h"
@@ -75,7 +75,7 @@ struct virtio_device {
 	void (*interrupt)(struct virtio_device *dev, int queue);
 	void *transport;
 
-	pthread_mutex_t lock;
+	struct mutex lock;
 	/* by lock */
 	uint64_t features; /* what the driver took */
 	uint8_t status, generation;

@@ -87,7 +87,7 @@ static bool net_transmit(void *ctx)
 	struct virtio_device *dev = &nic->dev;
 	bool more = true, sent = false;
 
-	pthread_mutex_lock(&dev->lock);
+	mutex_lock(&dev->lock);
 	virtio_ignore(dev, QUEUE_TX);
 	for (unsigned i = 0; i < TRANSMIT_BATCH; i++) {
 		size_t len;
@@ -106,15 +106,15 @@ static bool net_transmit(void *ctx)
 		nic->counters.tx_bytes += len;
 		virtio_push(dev, QUEUE_TX, nic->chain.head, 0);
 		sent = true;
-		pthread_mutex_unlock(&dev->lock);
+		mutex_unlock(&dev->lock);
 		/* Without the lock: answers come back through net_receive(). */
 		if (len && up)
 			net_send(nic->net, nic->frame, len);
-		pthread_mutex_lock(&dev->lock);
+		mutex_lock(&dev->lock);
 	}
 	if (sent)
 		virtio_publish(dev, QUEUE_TX);
-	pthread_mutex_unlock(&dev->lock);
+	mutex_unlock(&dev->lock);
 	return more;
 }
 
@@ -122,10 +122,10 @@ enum delivery { DELIVERED, NO_ROOM, DROPPED };
 
 /*
  * The frame goes behind room for its header, into as many chains as it takes. The first is left in
- * nic->chain. Lock held.
+ * nic->chain.
  */
 static enum delivery fill_chains(struct virtio_net *nic, struct virtio_net_hdr_v1 *header,
-	const uint8_t *frame, size_t len)
+	const uint8_t *frame, size_t len) REQUIRES(nic->dev.lock)
 {
 	struct virtio_device *dev = &nic->dev;
 	uint16_t head[VIRTQ_SIZE_MAX];
@@ -167,6 +167,7 @@ static enum delivery fill_chains(struct virtio_net *nic, struct virtio_net_hdr_v
 
 /* A frame that fits the guest's MTU. */
 static enum delivery deliver_frame(struct virtio_net *nic, const uint8_t *frame, size_t len)
+	REQUIRES(nic->dev.lock)
 {
 	struct virtio_net_hdr_v1 header = {
 		.flags = nic->dev.features & VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_CSUM)
@@ -179,7 +180,7 @@ static enum delivery deliver_frame(struct virtio_net *nic, const uint8_t *frame,
 
 /* A larger one, to a guest that takes it whole and as if its checksum were still to be finished. */
 static enum delivery deliver_whole(struct virtio_net *nic, const uint8_t *frame, size_t len,
-	const struct frame_tcp *tcp)
+	const struct frame_tcp *tcp) REQUIRES(nic->dev.lock)
 {
 	struct virtio_net_hdr_v1 header = {
 		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
@@ -202,7 +203,7 @@ static enum delivery deliver_whole(struct virtio_net *nic, const uint8_t *frame,
 
 /* A larger one, to a guest that cannot: in pieces, from where it stopped last time. */
 static enum delivery deliver_segments(struct virtio_net *nic, const uint8_t *frame,
-	const struct frame_tcp *tcp)
+	const struct frame_tcp *tcp) REQUIRES(nic->dev.lock)
 {
 	uint8_t piece[FRAME_ETHERNET + FRAME_MTU];
 
@@ -218,6 +219,7 @@ static enum delivery deliver_segments(struct virtio_net *nic, const uint8_t *fra
 }
 
 static enum delivery deliver_any(struct virtio_net *nic, const uint8_t *frame, size_t len)
+	REQUIRES(nic->dev.lock)
 {
 	struct frame_tcp tcp;
 
@@ -229,7 +231,7 @@ static enum delivery deliver_any(struct virtio_net *nic, const uint8_t *frame, s
 }
 
 /* The guest gets what there is and is to tell of more chains than were too few. true: there are some already. */
-static bool wait_for_room(struct virtio_net *nic)
+static bool wait_for_room(struct virtio_net *nic) REQUIRES(nic->dev.lock)
 {
 	virtio_publish(&nic->dev, QUEUE_RX);
 	return virtio_want_more(&nic->dev, QUEUE_RX, nic->too_few);
@@ -241,7 +243,7 @@ static bool net_receive(void *ctx, const uint8_t *frame, size_t len)
 	struct virtio_device *dev = &nic->dev;
 	enum delivery outcome = DROPPED;
 
-	pthread_mutex_lock(&dev->lock);
+	mutex_lock(&nic->dev.lock);
 	if (dev->quiet)
 		outcome = NO_ROOM;
 	if (virtio_running(dev) && dev->queue[QUEUE_RX].enabled && nic->up && len) {
@@ -252,7 +254,7 @@ static bool net_receive(void *ctx, const uint8_t *frame, size_t len)
 		nic->counters.rx_frames += outcome == DELIVERED;
 		nic->counters.rx_bytes += outcome == DELIVERED ? len : 0;
 	}
-	pthread_mutex_unlock(&dev->lock);
+	mutex_unlock(&nic->dev.lock);
 	return outcome != NO_ROOM;
 }
 
@@ -260,9 +262,9 @@ static void net_flush(void *ctx)
 {
 	struct virtio_net *nic = ctx;
 
-	pthread_mutex_lock(&nic->dev.lock);
+	mutex_lock(&nic->dev.lock);
 	virtio_publish(&nic->dev, QUEUE_RX);
-	pthread_mutex_unlock(&nic->dev.lock);
+	mutex_unlock(&nic->dev.lock);
 }
 
 static void net_notify(struct virtio_device *dev, unsigned queue)
@@ -310,22 +312,22 @@ static const struct virtio_device_ops net_ops = {
 
 void virtio_net_counters(struct virtio_net *nic, struct virtio_net_counters *counters)
 {
-	pthread_mutex_lock(&nic->dev.lock);
+	mutex_lock(&nic->dev.lock);
 	*counters = nic->counters;
-	pthread_mutex_unlock(&nic->dev.lock);
+	mutex_unlock(&nic->dev.lock);
 }
 
 void virtio_net_set_link(struct virtio_net *nic, bool up)
 {
 	uint16_t status = up ? VIRTIO_NET_S_LINK_UP : 0;
 
-	pthread_mutex_lock(&nic->dev.lock);
+	mutex_lock(&nic->dev.lock);
 	if (nic->up != up) {
 		nic->up = up;
 		memcpy(nic->dev.config + offsetof(struct virtio_net_config, status), &status, 2);
 		virtio_config_changed(&nic->dev);
 	}
-	pthread_mutex_unlock(&nic->dev.lock);
+	mutex_unlock(&nic->dev.lock);
 }
 
 static void fill_config(struct virtio_net *nic, const uint8_t *mac, unsigned index)
@@ -355,7 +357,7 @@ int virtio_net_create(struct pci_bus *bus, struct memory *memory, struct net *ne
 	int r;
 
 	if (!nic)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	nic->net = net;
 	virtio_device_init(&nic->dev, "virtio-net", VIRTIO_ID_NET, &net_ops, memory,
 		VIRTIO_FEATURE(VIRTIO_NET_F_CSUM) | VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_CSUM) |

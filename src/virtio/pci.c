@@ -177,7 +177,7 @@ static uint64_t bar_read(void *ctx, uint64_t offset, unsigned size)
 	unsigned at = offset & 0xfff;
 	uint64_t value = 0;
 
-	pthread_mutex_lock(&dev->lock);
+	mutex_lock(&dev->lock);
 	switch (offset & ~0xfffull) {
 	case VIRTIO_PCI_COMMON:
 		value = common_read(transport, at, size);
@@ -193,7 +193,7 @@ static uint64_t bar_read(void *ctx, uint64_t offset, unsigned size)
 		value = config_read(dev, at, size);
 		break;
 	}
-	pthread_mutex_unlock(&dev->lock);
+	mutex_unlock(&dev->lock);
 	return value;
 }
 
@@ -208,13 +208,13 @@ static void bar_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
 			dev->ops->notify(dev, at / VIRTIO_PCI_NOTIFY_STEP);
 		return;
 	}
-	pthread_mutex_lock(&dev->lock);
+	mutex_lock(&dev->lock);
 	if (offset < VIRTIO_PCI_ISR)
 		common_write(transport, at, size, value);
 	else if (offset >= VIRTIO_PCI_CONFIG && at + size <= dev->config_size &&
 		dev->ops->config_write && !dev->resetting)
 		dev->ops->config_write(dev, at, size, value);
-	pthread_mutex_unlock(&dev->lock);
+	mutex_unlock(&dev->lock);
 }
 
 static const struct bus_ops bar_ops = {
@@ -270,9 +270,9 @@ static void machine_was_reset(struct pci_device *pci)
 {
 	struct virtio_pci *transport = container_of(pci, struct virtio_pci, pci);
 
-	pthread_mutex_lock(&transport->dev->lock);
+	mutex_lock(&transport->dev->lock);
 	common_write(transport, VIRTIO_COMMON_STATUS, 1, 0);
-	pthread_mutex_unlock(&transport->dev->lock);
+	mutex_unlock(&transport->dev->lock);
 }
 
 static void describe(struct pci_device *pci, struct state *s)
@@ -280,7 +280,7 @@ static void describe(struct pci_device *pci, struct state *s)
 	struct virtio_pci *transport = container_of(pci, struct virtio_pci, pci);
 	struct virtio_device *dev = transport->dev;
 
-	pthread_mutex_lock(&dev->lock);
+	mutex_lock(&dev->lock);
 	state_begin(s, dev->name, pci_instance(pci), 1);
 	state_u32(s, "device_feature_select", &transport->device_select);
 	state_u32(s, "driver_feature_select", &transport->driver_select);
@@ -293,7 +293,7 @@ static void describe(struct pci_device *pci, struct state *s)
 		for (unsigned i = 0; i < dev->queues; i++)
 			dev->queue[i].vector = checked_vector(transport, dev->queue[i].vector);
 	}
-	pthread_mutex_unlock(&dev->lock);
+	mutex_unlock(&dev->lock);
 }
 
 static void quiesce(struct pci_device *pci, bool quiet)
@@ -388,7 +388,7 @@ int virtio_pci_attach(struct virtio_device *dev, struct pci_bus *bus, uint32_t c
 	int r;
 
 	if (!transport)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	transport->dev = dev;
 	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++) {
 		bool ask = bus->owner.notify_fd && dev->ops->start_notify_thread && i < dev->queues;

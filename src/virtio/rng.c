@@ -26,7 +26,7 @@ static void rng_notify(struct virtio_device *dev, unsigned queue)
 	struct virtq_chain *chain = &rng->chain;
 	uint8_t bytes[REQUEST_MAX];
 
-	pthread_mutex_lock(&dev->lock);
+	mutex_lock(&dev->lock);
 	for (unsigned left = virtio_arm(dev, 0); left; left--) {
 		size_t len;
 
@@ -41,7 +41,7 @@ static void rng_notify(struct virtio_device *dev, unsigned queue)
 		virtio_push(dev, 0, chain->head, len);
 	}
 	virtio_publish(dev, 0);
-	pthread_mutex_unlock(&dev->lock);
+	mutex_unlock(&dev->lock);
 	explicit_bzero(bytes, sizeof bytes);
 }
 
@@ -62,7 +62,7 @@ int virtio_rng_create(struct pci_bus *bus, struct memory *memory, struct virtio_
 	int r;
 
 	if (!rng)
-		return error_set(err, ENOMEM, "out of memory");
+		return error_nomem(err);
 	virtio_device_init(&rng->dev, "virtio-rng", VIRTIO_ID_RNG, &rng_ops, memory, 0, 1,
 		QUEUE_SIZE);
 	r = virtio_pci_attach(&rng->dev, bus, CLASS_OTHER, err);

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "base/thread.h"
 #include "base/loop.h"
 #include "state/state.h"
 
@@ -20,31 +21,30 @@
 
 struct pm {
 	struct board *board;
-	pthread_mutex_t lock; /* all that follows */
+	struct mutex lock; /* all that follows */
 	uint16_t status, enable, control;
 	uint8_t port92, reset_control;
 	uint64_t timer_start; /* when the timer was 0, ns of CLOCK_MONOTONIC; modulo 2^64 */
 };
 
-/* Everything static here down to the board runs with the lock held. */
-
-static void update_sci(struct pm *pm)
+static void update_sci(struct pm *pm) REQUIRES(pm->lock)
 {
 	board_irq(pm->board, PM_SCI, pm->status & pm->enable & ENABLE_WRITABLE);
 }
 
 void pm_power_button(struct pm *pm)
 {
-	pthread_mutex_lock(&pm->lock);
+	mutex_lock(&pm->lock);
 	pm->status |= STATUS_BUTTON;
 	update_sci(pm);
-	pthread_mutex_unlock(&pm->lock);
+	mutex_unlock(&pm->lock);
 }
 
 static uint64_t event_read(void *ctx, uint64_t offset, unsigned size)
 {
 	struct pm *pm = ctx;
 
+	mutex_assert_held(&pm->lock);
 	return offset ? pm->enable : pm->status;
 }
 
@@ -52,6 +52,7 @@ static void event_write(void *ctx, uint64_t offset, unsigned size, uint64_t valu
 {
 	struct pm *pm = ctx;
 
+	mutex_assert_held(&pm->lock);
 	if (offset)
 		pm->enable = value & ENABLE_WRITABLE;
 	else
@@ -63,6 +64,7 @@ static uint64_t control_read(void *ctx, uint64_t offset, unsigned size)
 {
 	struct pm *pm = ctx;
 
+	mutex_assert_held(&pm->lock);
 	/* ACPI mode from the start; the sleep bit reads as zero. */
 	return (pm->control & ~CONTROL_SLEEP) | CONTROL_SCI;
 }
@@ -71,6 +73,7 @@ static void control_write(void *ctx, uint64_t offset, unsigned size, uint64_t va
 {
 	struct pm *pm = ctx;
 
+	mutex_assert_held(&pm->lock);
 	pm->control = value;
 	if (!(value & CONTROL_SLEEP))
 		return;
@@ -84,6 +87,7 @@ static uint64_t timer_read(void *ctx, uint64_t offset, unsigned size)
 {
 	const struct pm *pm = ctx;
 
+	mutex_assert_held(&pm->lock);
 	return (uint32_t)((unsigned __int128)(clock_now() - pm->timer_start) * PM_TIMER_HZ /
 		1000000000u);
 }
@@ -94,9 +98,9 @@ static void ignore_write(void *ctx, uint64_t offset, unsigned size, uint64_t val
 
 void pm_reset_control(struct pm *pm, uint8_t value)
 {
-	pthread_mutex_lock(&pm->lock);
+	mutex_lock(&pm->lock);
 	pm->reset_control = value & ~4u;
-	pthread_mutex_unlock(&pm->lock);
+	mutex_unlock(&pm->lock);
 	if (value & 4)
 		pm->board->owner->reset(pm->board->ctx);
 }
@@ -110,6 +114,7 @@ static void keyboard_write(void *ctx, uint64_t offset, unsigned size, uint64_t v
 {
 	struct pm *pm = ctx;
 
+	mutex_assert_held(&pm->lock);
 	if (value == KEYBOARD_RESET)
 		pm->board->owner->reset(pm->board->ctx);
 }
@@ -118,6 +123,7 @@ static uint64_t port92_read(void *ctx, uint64_t offset, unsigned size)
 {
 	struct pm *pm = ctx;
 
+	mutex_assert_held(&pm->lock);
 	return pm->port92;
 }
 
@@ -125,6 +131,7 @@ static void port92_write(void *ctx, uint64_t offset, unsigned size, uint64_t val
 {
 	struct pm *pm = ctx;
 
+	mutex_assert_held(&pm->lock);
 	pm->port92 = (value & ~1u) | 2; /* address line 20 stays on */
 	if (value & 1)
 		pm->board->owner->reset(pm->board->ctx);
@@ -139,6 +146,7 @@ static void pvpanic_write(void *ctx, uint64_t offset, unsigned size, uint64_t va
 {
 	struct pm *pm = ctx;
 
+	mutex_assert_held(&pm->lock);
 	/* A guest with a crash kernel loaded goes on by itself. */
 	if (value & PVPANIC_PANICKED)
 		pm->board->owner->panicked(pm->board->ctx);
@@ -157,12 +165,12 @@ static void pm_reset(void *device)
 {
 	struct pm *pm = device;
 
-	pthread_mutex_lock(&pm->lock);
+	mutex_lock(&pm->lock);
 	pm->status = pm->enable = pm->control = 0;
 	pm->port92 = 2;
 	pm->reset_control = 0;
 	update_sci(pm);
-	pthread_mutex_unlock(&pm->lock);
+	mutex_unlock(&pm->lock);
 }
 
 static void pm_describe(void *device, struct state *s)
@@ -170,7 +178,7 @@ static void pm_describe(void *device, struct state *s)
 	struct pm *pm = device;
 	uint64_t elapsed;
 
-	pthread_mutex_lock(&pm->lock);
+	mutex_lock(&pm->lock);
 	elapsed = state_now(s)->monotonic - pm->timer_start;
 	state_begin(s, "pm", 0, 1);
 	state_u16(s, "status", &pm->status);
@@ -183,7 +191,7 @@ static void pm_describe(void *device, struct state *s)
 	state_end(s);
 	if (state_loading(s) && state_ok(s))
 		pm->timer_start = state_now(s)->monotonic - (elapsed + state_elapsed(s));
-	pthread_mutex_unlock(&pm->lock);
+	mutex_unlock(&pm->lock);
 }
 
 static int pm_init(void *device, struct board *board, struct error *err)
@@ -197,7 +205,7 @@ static int pm_init(void *device, struct board *board, struct error *err)
 	struct pm *pm = device;
 	int r = 0;
 
-	pthread_mutex_init(&pm->lock, NULL);
+	mutex_init(&pm->lock);
 	pm->board = board;
 	pm_reset(pm);
 	for (unsigned i = 0; i < sizeof ports / sizeof *ports && !r; i++)
@@ -209,7 +217,7 @@ static void pm_destroy(void *device)
 {
 	struct pm *pm = device;
 
-	pthread_mutex_destroy(&pm->lock);
+	mutex_destroy(&pm->lock);
 }
 
 const struct board_device pm_device = {

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "base/thread.h"
 #include "state/state.h"
 
 #define IRQ_COM1 4
@@ -31,7 +32,7 @@ enum { REG_DATA, REG_IER, REG_IIR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCR }
 
 struct serial {
 	struct board *board;
-	pthread_mutex_t lock; /* all that follows */
+	struct mutex lock; /* all that follows */
 	uint8_t ier, fcr, lcr, mcr, lsr, scr;
 	uint16_t divisor;
 	uint8_t fifo[SERIAL_FIFO];
@@ -40,14 +41,12 @@ struct serial {
 	bool starved; /* input was refused; room is to be told */
 };
 
-/* Everything static here down to the board runs with the lock held. */
-
-static unsigned fifo_capacity(const struct serial *serial)
+static unsigned fifo_capacity(const struct serial *serial) REQUIRES(serial->lock)
 {
 	return serial->fcr & FCR_ENABLE ? SERIAL_FIFO : 1;
 }
 
-static unsigned interrupt_id(const struct serial *serial)
+static unsigned interrupt_id(const struct serial *serial) REQUIRES(serial->lock)
 {
 	static const uint8_t trigger[4] = {1, 4, 8, 14};
 	unsigned enough = serial->fcr & FCR_ENABLE ? trigger[serial->fcr >> 6] : 1;
@@ -62,7 +61,7 @@ static unsigned interrupt_id(const struct serial *serial)
 	return IIR_NONE;
 }
 
-static void update_line(struct serial *serial)
+static void update_line(struct serial *serial) REQUIRES(serial->lock)
 {
 	bool irq = (serial->mcr & MCR_OUT2) && interrupt_id(serial) != IIR_NONE;
 
@@ -72,7 +71,7 @@ static void update_line(struct serial *serial)
 	board_irq(serial->board, IRQ_COM1, irq);
 }
 
-static void fifo_push(struct serial *serial, uint8_t byte)
+static void fifo_push(struct serial *serial, uint8_t byte) REQUIRES(serial->lock)
 {
 	if (serial->count == fifo_capacity(serial)) {
 		serial->lsr |= LSR_OVERRUN;
@@ -81,7 +80,7 @@ static void fifo_push(struct serial *serial, uint8_t byte)
 	serial->fifo[(serial->head + serial->count++) % SERIAL_FIFO] = byte;
 }
 
-static void tell_room(struct serial *serial)
+static void tell_room(struct serial *serial) REQUIRES(serial->lock)
 {
 	if (!serial->starved || serial->count == fifo_capacity(serial))
 		return;
@@ -90,7 +89,7 @@ static void tell_room(struct serial *serial)
 		serial->board->owner->serial_room(serial->board->ctx);
 }
 
-static uint8_t fifo_pop(struct serial *serial)
+static uint8_t fifo_pop(struct serial *serial) REQUIRES(serial->lock)
 {
 	uint8_t byte = 0;
 
@@ -105,7 +104,7 @@ static uint8_t fifo_pop(struct serial *serial)
 	return byte;
 }
 
-static uint8_t modem_status(const struct serial *serial)
+static uint8_t modem_status(const struct serial *serial) REQUIRES(serial->lock)
 {
 	uint8_t mcr = serial->mcr;
 
@@ -120,6 +119,7 @@ static uint64_t serial_read(void *ctx, uint64_t reg, unsigned size)
 	struct serial *serial = ctx;
 	uint8_t value = 0;
 
+	mutex_assert_held(&serial->lock);
 	switch (reg) {
 	case REG_DATA:
 		value = serial->lcr & LCR_DIVISOR ? serial->divisor & 0xff : fifo_pop(serial);
@@ -155,7 +155,7 @@ static uint64_t serial_read(void *ctx, uint64_t reg, unsigned size)
 	return value;
 }
 
-static void transmit_byte(struct serial *serial, uint8_t byte)
+static void transmit_byte(struct serial *serial, uint8_t byte) REQUIRES(serial->lock)
 {
 	if (serial->mcr & MCR_LOOP)
 		fifo_push(serial, byte);
@@ -167,7 +167,7 @@ static void transmit_byte(struct serial *serial, uint8_t byte)
 	serial->thr_empty_irq = true;
 }
 
-static void fifo_control(struct serial *serial, uint8_t value)
+static void fifo_control(struct serial *serial, uint8_t value) REQUIRES(serial->lock)
 {
 	if ((value ^ serial->fcr) & FCR_ENABLE)
 		value |= FCR_CLEAR_RX;
@@ -182,6 +182,7 @@ static void serial_write(void *ctx, uint64_t reg, unsigned size, uint64_t value)
 {
 	struct serial *serial = ctx;
 
+	mutex_assert_held(&serial->lock);
 	switch (reg) {
 	case REG_DATA:
 		if (serial->lcr & LCR_DIVISOR)
@@ -220,32 +221,32 @@ size_t serial_input(struct serial *serial, const uint8_t *data, size_t len)
 {
 	size_t taken = 0;
 
-	pthread_mutex_lock(&serial->lock);
+	mutex_lock(&serial->lock);
 	if (!(serial->mcr & MCR_LOOP))
 		while (taken < len && serial->count < fifo_capacity(serial))
 			fifo_push(serial, data[taken++]);
 	serial->starved = taken < len;
 	update_line(serial);
-	pthread_mutex_unlock(&serial->lock);
+	mutex_unlock(&serial->lock);
 	return taken;
 }
 
 void serial_break(struct serial *serial)
 {
-	pthread_mutex_lock(&serial->lock);
+	mutex_lock(&serial->lock);
 	if (serial->count < fifo_capacity(serial)) {
 		fifo_push(serial, 0);
 		serial->lsr |= LSR_BREAK;
 		update_line(serial);
 	}
-	pthread_mutex_unlock(&serial->lock);
+	mutex_unlock(&serial->lock);
 }
 
 bool serial_break_then(struct serial *serial, uint8_t byte)
 {
 	bool room;
 
-	pthread_mutex_lock(&serial->lock);
+	mutex_lock(&serial->lock);
 	/* An empty FIFO, so that the guest takes the break for that of the first byte. */
 	room = (serial->ier & IER_RECEIVED) && !serial->count && fifo_capacity(serial) >= 2;
 	if (room) {
@@ -254,7 +255,7 @@ bool serial_break_then(struct serial *serial, uint8_t byte)
 		fifo_push(serial, byte);
 		update_line(serial);
 	}
-	pthread_mutex_unlock(&serial->lock);
+	mutex_unlock(&serial->lock);
 	return room;
 }
 
@@ -264,14 +265,14 @@ static void serial_reset(void *device)
 {
 	struct serial *serial = device;
 
-	pthread_mutex_lock(&serial->lock);
+	mutex_lock(&serial->lock);
 	serial->ier = serial->fcr = serial->lcr = serial->mcr = serial->lsr = serial->scr = 0;
 	serial->divisor = 12;
 	serial->head = serial->count = 0;
 	serial->thr_empty_irq = false;
 	tell_room(serial);
 	update_line(serial);
-	pthread_mutex_unlock(&serial->lock);
+	mutex_unlock(&serial->lock);
 }
 
 static void serial_describe(void *device, struct state *s)
@@ -279,7 +280,7 @@ static void serial_describe(void *device, struct state *s)
 	struct serial *serial = device;
 	uint8_t head, count;
 
-	pthread_mutex_lock(&serial->lock);
+	mutex_lock(&serial->lock);
 	head = serial->head;
 	count = serial->count;
 	state_begin(s, "serial", 0, 1);
@@ -302,14 +303,14 @@ static void serial_describe(void *device, struct state *s)
 		serial->count = count;
 		tell_room(serial);
 	}
-	pthread_mutex_unlock(&serial->lock);
+	mutex_unlock(&serial->lock);
 }
 
 static int serial_init(void *device, struct board *board, struct error *err)
 {
 	struct serial *serial = device;
 
-	pthread_mutex_init(&serial->lock, NULL);
+	mutex_init(&serial->lock);
 	serial->board = board;
 	serial->divisor = 12;
 	return bus_map(&board->io, SERIAL_COM1, 8, &serial_ops, serial, &serial->lock);
@@ -319,7 +320,7 @@ static void serial_destroy(void *device)
 {
 	struct serial *serial = device;
 
-	pthread_mutex_destroy(&serial->lock);
+	mutex_destroy(&serial->lock);
 }
 
 const struct board_device serial_com1_device = {

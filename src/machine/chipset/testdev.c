@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "machine/chipset/testdev.h"
+#include "base/thread.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 struct testdev {
 	struct board *board;
 	uint32_t status; /* atomic */
-	pthread_mutex_t lock;
+	struct mutex lock;
 	uint8_t port[4];             /* by lock */
 	uint8_t memory[MEMORY_SIZE]; /* by lock */
 };
@@ -99,7 +100,7 @@ static int testdev_init(void *device, struct board *board, struct error *err)
 	int r;
 
 	testdev->board = board;
-	pthread_mutex_init(&testdev->lock, NULL);
+	mutex_init(&testdev->lock);
 	r = bus_map(&board->io, PORT_END, 4, &end_ops, testdev, NULL);
 	if (!r)
 		r = bus_map(&board->io, PORT_TAKE, 4, &take_ops, testdev, NULL);
@@ -130,7 +131,7 @@ static void testdev_destroy(void *device)
 {
 	struct testdev *testdev = device;
 
-	pthread_mutex_destroy(&testdev->lock);
+	mutex_destroy(&testdev->lock);
 }
 
 const struct board_device testdev_device = {

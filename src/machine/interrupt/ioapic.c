@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "base/thread.h"
 #include "state/state.h"
 
 #define REG_ID 0
@@ -23,7 +24,7 @@
 
 struct ioapic {
 	struct board *board;
-	pthread_mutex_t lock; /* all that follows */
+	struct mutex lock; /* all that follows */
 	uint32_t select, id;
 	uint64_t entry[IOAPIC_PINS];
 	uint32_t level; /* the pins as they are driven */
@@ -52,8 +53,7 @@ static uint32_t message_data(uint64_t entry)
 	return (entry & 0x7ff) | (entry & ENTRY_LEVEL ? MESSAGE_LEVEL | MESSAGE_ASSERT : 0);
 }
 
-/* By the lock, as are all the static functions below. */
-static void send_pin(struct ioapic *ioapic, unsigned pin)
+static void send_pin(struct ioapic *ioapic, unsigned pin) REQUIRES(ioapic->lock)
 {
 	uint64_t entry = ioapic->entry[pin];
 	bool level = entry & ENTRY_LEVEL;
@@ -69,7 +69,7 @@ static void send_pin(struct ioapic *ioapic, unsigned pin)
 		message_data(entry));
 }
 
-static void tell_route(struct ioapic *ioapic, unsigned pin)
+static void tell_route(struct ioapic *ioapic, unsigned pin) REQUIRES(ioapic->lock)
 {
 	uint64_t entry = ioapic->entry[pin];
 
@@ -87,15 +87,15 @@ void ioapic_set(struct ioapic *ioapic, unsigned pin, bool level)
 	if (pin >= IOAPIC_PINS)
 		return;
 	bit = 1u << pin;
-	pthread_mutex_lock(&ioapic->lock);
+	mutex_lock(&ioapic->lock);
 	was = ioapic->level & bit;
 	ioapic->level = level ? ioapic->level | bit : ioapic->level & ~bit;
 	if (level && !was)
 		send_pin(ioapic, pin);
-	pthread_mutex_unlock(&ioapic->lock);
+	mutex_unlock(&ioapic->lock);
 }
 
-static void end_vector(struct ioapic *ioapic, uint8_t vector)
+static void end_vector(struct ioapic *ioapic, uint8_t vector) REQUIRES(ioapic->lock)
 {
 	for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
 		uint64_t entry = ioapic->entry[pin];
@@ -110,12 +110,12 @@ static void end_vector(struct ioapic *ioapic, uint8_t vector)
 
 void ioapic_eoi(struct ioapic *ioapic, uint8_t vector)
 {
-	pthread_mutex_lock(&ioapic->lock);
+	mutex_lock(&ioapic->lock);
 	end_vector(ioapic, vector);
-	pthread_mutex_unlock(&ioapic->lock);
+	mutex_unlock(&ioapic->lock);
 }
 
-static uint32_t reg_read(struct ioapic *ioapic)
+static uint32_t reg_read(struct ioapic *ioapic) REQUIRES(ioapic->lock)
 {
 	unsigned reg = ioapic->select;
 
@@ -129,6 +129,7 @@ static uint32_t reg_read(struct ioapic *ioapic)
 }
 
 static void entry_write(struct ioapic *ioapic, unsigned pin, bool high, uint32_t value)
+	REQUIRES(ioapic->lock)
 {
 	uint64_t old = ioapic->entry[pin], mask = high ? 0xffffffffull << 32 : 0xffffffffull, entry;
 
@@ -144,7 +145,7 @@ static void entry_write(struct ioapic *ioapic, unsigned pin, bool high, uint32_t
 		send_pin(ioapic, pin);
 }
 
-static void reg_write(struct ioapic *ioapic, uint32_t value)
+static void reg_write(struct ioapic *ioapic, uint32_t value) REQUIRES(ioapic->lock)
 {
 	unsigned reg = ioapic->select;
 
@@ -158,6 +159,7 @@ static uint64_t ioapic_read(void *ctx, uint64_t offset, unsigned size)
 {
 	struct ioapic *ioapic = ctx;
 
+	mutex_assert_held(&ioapic->lock);
 	switch (offset) {
 	case 0x00:
 		return ioapic->select;
@@ -171,6 +173,7 @@ static void ioapic_write(void *ctx, uint64_t offset, unsigned size, uint64_t val
 {
 	struct ioapic *ioapic = ctx;
 
+	mutex_assert_held(&ioapic->lock);
 	switch (offset) {
 	case 0x00:
 		ioapic->select = value & 0xff;
@@ -193,20 +196,20 @@ static void ioapic_reset(void *device)
 {
 	struct ioapic *ioapic = device;
 
-	pthread_mutex_lock(&ioapic->lock);
+	mutex_lock(&ioapic->lock);
 	ioapic->select = ioapic->id = 0;
 	for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
 		ioapic->entry[pin] = ENTRY_MASKED;
 		tell_route(ioapic, pin);
 	}
-	pthread_mutex_unlock(&ioapic->lock);
+	mutex_unlock(&ioapic->lock);
 }
 
 static void ioapic_describe(void *device, struct state *s)
 {
 	struct ioapic *ioapic = device;
 
-	pthread_mutex_lock(&ioapic->lock);
+	mutex_lock(&ioapic->lock);
 	state_begin(s, "ioapic", 0, 1);
 	state_u32(s, "select", &ioapic->select);
 	state_u32(s, "id", &ioapic->id);
@@ -222,7 +225,7 @@ static void ioapic_describe(void *device, struct state *s)
 		for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
 			tell_route(ioapic, pin);
 	}
-	pthread_mutex_unlock(&ioapic->lock);
+	mutex_unlock(&ioapic->lock);
 }
 
 static int ioapic_init(void *device, struct board *board, struct error *err)
@@ -230,7 +233,7 @@ static int ioapic_init(void *device, struct board *board, struct error *err)
 	struct ioapic *ioapic = device;
 
 	ioapic->board = board;
-	pthread_mutex_init(&ioapic->lock, NULL);
+	mutex_init(&ioapic->lock);
 	ioapic_reset(ioapic);
 	return bus_map(&board->mmio, IOAPIC_BASE, IOAPIC_SIZE, &ioapic_ops, ioapic, &ioapic->lock);
 }
@@ -239,7 +242,7 @@ static void ioapic_destroy(void *device)
 {
 	struct ioapic *ioapic = device;
 
-	pthread_mutex_destroy(&ioapic->lock);
+	mutex_destroy(&ioapic->lock);
 }
 
 const struct board_device ioapic_device = {

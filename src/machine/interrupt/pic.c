@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/thread.h"
 #include "state/state.h"
 
 #define CASCADE 2 /* the master's input that the slave drives */
@@ -18,13 +19,11 @@ struct pic_chip {
 };
 
 struct pic {
-	pthread_mutex_t lock; /* chip */
+	struct mutex lock; /* chip */
 	struct pic_chip chip[2];
 	atomic_bool output; /* something is pending: a look without the lock */
 	struct board *board;
 };
-
-/* Everything static here down to the board runs with the lock held. */
 
 /* Priority of an input, 0 is the highest. */
 static unsigned input_rank(const struct pic_chip *chip, unsigned input)
@@ -75,7 +74,7 @@ static void set_line(struct pic_chip *chip, unsigned input, bool level)
 	chip->lines = level ? chip->lines | bit : chip->lines & ~bit;
 }
 
-static void update_output(struct pic *pic)
+static void update_output(struct pic *pic) REQUIRES(pic->lock)
 {
 	bool output, was = atomic_load(&pic->output);
 
@@ -98,7 +97,7 @@ static void take_input(struct pic_chip *chip, unsigned input)
 		chip->lowest = input;
 }
 
-static int vector(struct pic *pic, bool ack)
+static int vector(struct pic *pic, bool ack) REQUIRES(pic->lock)
 {
 	int input = requested_input(&pic->chip[0]), slave;
 
@@ -123,9 +122,9 @@ int pic_pending(struct pic *pic)
 
 	if (!atomic_load(&pic->output))
 		return -1;
-	pthread_mutex_lock(&pic->lock);
+	mutex_lock(&pic->lock);
 	v = vector(pic, false);
-	pthread_mutex_unlock(&pic->lock);
+	mutex_unlock(&pic->lock);
 	return v;
 }
 
@@ -133,12 +132,12 @@ int pic_ack(struct pic *pic)
 {
 	int v;
 
-	pthread_mutex_lock(&pic->lock);
+	mutex_lock(&pic->lock);
 	v = vector(pic, true);
 	/* update_output() tells of rising output: what is still pending has to be told again. */
 	atomic_store(&pic->output, false);
 	update_output(pic);
-	pthread_mutex_unlock(&pic->lock);
+	mutex_unlock(&pic->lock);
 	return v;
 }
 
@@ -146,10 +145,10 @@ void pic_set(struct pic *pic, unsigned irq, bool level)
 {
 	if (irq > 15 || irq == CASCADE)
 		return;
-	pthread_mutex_lock(&pic->lock);
+	mutex_lock(&pic->lock);
 	set_line(&pic->chip[irq / 8], irq % 8, level);
 	update_output(pic);
-	pthread_mutex_unlock(&pic->lock);
+	mutex_unlock(&pic->lock);
 }
 
 static void start_init(struct pic_chip *chip, uint8_t icw1)
@@ -214,6 +213,7 @@ static void data_write(struct pic_chip *chip, uint8_t value)
 }
 
 static void chip_write(struct pic *pic, struct pic_chip *chip, uint64_t offset, uint64_t value)
+	REQUIRES(pic->lock)
 {
 	if (offset & 1)
 		data_write(chip, value);
@@ -227,6 +227,7 @@ static void chip_write(struct pic *pic, struct pic_chip *chip, uint64_t offset, 
 }
 
 static uint64_t chip_read(struct pic *pic, struct pic_chip *chip, uint64_t offset)
+	REQUIRES(pic->lock)
 {
 	if (chip->poll) {
 		int input = requested_input(chip);
@@ -247,6 +248,7 @@ static uint64_t master_read(void *ctx, uint64_t offset, unsigned size)
 {
 	struct pic *pic = ctx;
 
+	mutex_assert_held(&pic->lock);
 	return chip_read(pic, &pic->chip[0], offset);
 }
 
@@ -254,6 +256,7 @@ static void master_write(void *ctx, uint64_t offset, unsigned size, uint64_t val
 {
 	struct pic *pic = ctx;
 
+	mutex_assert_held(&pic->lock);
 	chip_write(pic, &pic->chip[0], offset, value);
 }
 
@@ -261,6 +264,7 @@ static uint64_t slave_read(void *ctx, uint64_t offset, unsigned size)
 {
 	struct pic *pic = ctx;
 
+	mutex_assert_held(&pic->lock);
 	return chip_read(pic, &pic->chip[1], offset);
 }
 
@@ -268,6 +272,7 @@ static void slave_write(void *ctx, uint64_t offset, unsigned size, uint64_t valu
 {
 	struct pic *pic = ctx;
 
+	mutex_assert_held(&pic->lock);
 	chip_write(pic, &pic->chip[1], offset, value);
 }
 
@@ -275,6 +280,7 @@ static uint64_t elcr_read(void *ctx, uint64_t offset, unsigned size)
 {
 	struct pic *pic = ctx;
 
+	mutex_assert_held(&pic->lock);
 	return pic->chip[offset & 1].elcr;
 }
 
@@ -282,6 +288,7 @@ static void elcr_write(void *ctx, uint64_t offset, unsigned size, uint64_t value
 {
 	struct pic *pic = ctx;
 
+	mutex_assert_held(&pic->lock);
 	/* Timer, keyboard, cascade, clock and coprocessor are always edges. */
 	pic->chip[offset & 1].elcr = value & (offset & 1 ? 0xde : 0xf8);
 	update_output(pic);
@@ -297,7 +304,7 @@ static void pic_reset(void *device)
 {
 	struct pic *pic = device;
 
-	pthread_mutex_lock(&pic->lock);
+	mutex_lock(&pic->lock);
 	memset(pic->chip, 0, sizeof pic->chip);
 	for (unsigned i = 0; i < 2; i++) {
 		pic->chip[i].imr = 0xff;
@@ -305,7 +312,7 @@ static void pic_reset(void *device)
 		pic->chip[i].base = i ? 0x70 : 0x08;
 	}
 	update_output(pic);
-	pthread_mutex_unlock(&pic->lock);
+	mutex_unlock(&pic->lock);
 }
 
 static void describe_chip(struct pic_chip *chip, unsigned n, struct state *s)
@@ -333,7 +340,7 @@ static void pic_describe(void *device, struct state *s)
 {
 	struct pic *pic = device;
 
-	pthread_mutex_lock(&pic->lock);
+	mutex_lock(&pic->lock);
 	state_begin(s, "pic", 0, 1);
 	for (unsigned i = 0; i < 2; i++)
 		describe_chip(&pic->chip[i], i, s);
@@ -342,7 +349,7 @@ static void pic_describe(void *device, struct state *s)
 		atomic_store(&pic->output, false);
 		update_output(pic);
 	}
-	pthread_mutex_unlock(&pic->lock);
+	mutex_unlock(&pic->lock);
 }
 
 static int pic_init(void *device, struct board *board, struct error *err)
@@ -350,7 +357,7 @@ static int pic_init(void *device, struct board *board, struct error *err)
 	struct pic *pic = device;
 	int r;
 
-	pthread_mutex_init(&pic->lock, NULL);
+	mutex_init(&pic->lock);
 	pic->board = board;
 	pic_reset(pic);
 	r = bus_map(&board->io, 0x20, 2, &master_ops, pic, &pic->lock);
@@ -365,7 +372,7 @@ static void pic_destroy(void *device)
 {
 	struct pic *pic = device;
 
-	pthread_mutex_destroy(&pic->lock);
+	mutex_destroy(&pic->lock);
 }
 
 const struct board_device pic_device = {

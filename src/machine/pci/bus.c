@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/thread.h"
 #include "machine/pci/internal.h"
 #include "state/state.h"
 
@@ -51,13 +52,13 @@ int pci_bus_add(struct pci_bus *bus, struct pci_device *dev, struct error *err)
 	unsigned slot = 0;
 	int r;
 
-	pthread_mutex_lock(&bus->lock);
+	mutex_lock(&bus->lock);
 	while (slot < PCI_SLOTS && bus->at[slot][0])
 		slot++;
 	r = slot < PCI_SLOTS
 		? place_device(bus, dev, slot, 0, err)
 		: error_set(err, ENOSPC, "%s: more than %d devices", dev->name, PCI_SLOTS - 1);
-	pthread_mutex_unlock(&bus->lock);
+	mutex_unlock(&bus->lock);
 	return r;
 }
 
@@ -69,7 +70,7 @@ int pci_bus_add_function(struct pci_bus *bus, struct pci_device *dev, unsigned s
 	if (slot >= PCI_SLOTS || !function || function >= PCI_FUNCTIONS)
 		return error_set(err, EINVAL, "%s: there is no PCI slot %u with a function %u",
 			dev->name, slot, function);
-	pthread_mutex_lock(&bus->lock);
+	mutex_lock(&bus->lock);
 	if (!bus->at[slot][0])
 		r = error_set(err, EINVAL, "%s: PCI slot %u has no function 0", dev->name, slot);
 	else if (bus->at[slot][function])
@@ -77,7 +78,7 @@ int pci_bus_add_function(struct pci_bus *bus, struct pci_device *dev, unsigned s
 			function, slot, bus->at[slot][function]->name);
 	else
 		r = place_device(bus, dev, slot, function, err);
-	pthread_mutex_unlock(&bus->lock);
+	mutex_unlock(&bus->lock);
 	return r;
 }
 
@@ -85,10 +86,10 @@ int pci_bus_remove(struct pci_device *dev, struct error *err)
 {
 	struct pci_bus *bus = dev->bus;
 
-	pthread_mutex_lock(&bus->lock);
+	mutex_lock(&bus->lock);
 	for (unsigned i = 1; i < PCI_FUNCTIONS && !dev->function; i++) {
 		if (bus->at[dev->slot][i]) {
-			pthread_mutex_unlock(&bus->lock);
+			mutex_unlock(&bus->lock);
 			return error_set(err, EBUSY, "%s: PCI slot %u has further functions",
 				dev->name, dev->slot);
 		}
@@ -99,7 +100,7 @@ int pci_bus_remove(struct pci_device *dev, struct error *err)
 		pci_msix_reset(dev);
 	pci_intx_place(bus, dev->slot, dev->function, NULL);
 	tell_functions(bus, dev->slot);
-	pthread_mutex_unlock(&bus->lock);
+	mutex_unlock(&bus->lock);
 	return 0;
 }
 
@@ -114,12 +115,12 @@ static void reset_device(struct pci_device *dev)
 
 void pci_bus_reset(struct pci_bus *bus)
 {
-	pthread_mutex_lock(&bus->lock);
+	mutex_lock(&bus->lock);
 	bus->address = 0;
 	/* All out of the way first: the guest may have moved one to where another belongs. */
 	pci_for_each(dev, bus) pci_bars_unmap(dev);
 	pci_for_each(dev, bus) reset_device(dev);
-	pthread_mutex_unlock(&bus->lock);
+	mutex_unlock(&bus->lock);
 	pci_for_each(dev, bus)
 	{
 		pci_intx_set(dev, false);
@@ -210,14 +211,14 @@ static void describe_places(struct pci_bus *bus, struct state *s)
 
 void pci_bus_describe(struct pci_bus *bus, struct state *s)
 {
-	pthread_mutex_lock(&bus->lock);
+	mutex_lock(&bus->lock);
 	describe_places(bus, s);
 	if (state_loading(s))
 		pci_for_each(dev, bus) pci_bars_unmap(dev);
 	pci_for_each(dev, bus) describe_device(dev, s);
 	if (state_loading(s))
 		pci_for_each(dev, bus) pci_bars_map(dev);
-	pthread_mutex_unlock(&bus->lock);
+	mutex_unlock(&bus->lock);
 }
 
 /* The bus itself */
@@ -231,8 +232,8 @@ int pci_bus_init(struct pci_bus *bus, struct bus *io, struct bus *mmio,
 	int r;
 
 	memset(bus, 0, sizeof *bus);
-	pthread_mutex_init(&bus->lock, NULL);
-	pthread_mutex_init(&bus->intx_lock, NULL);
+	mutex_init(&bus->lock);
+	mutex_init(&bus->intx_lock);
 	bus->io = io;
 	bus->mmio = mmio;
 	bus->owner = *owner;
@@ -246,6 +247,6 @@ int pci_bus_init(struct pci_bus *bus, struct bus *io, struct bus *mmio,
 void pci_bus_destroy(struct pci_bus *bus)
 {
 	pci_device_destroy(&bus->bridge);
-	pthread_mutex_destroy(&bus->intx_lock);
-	pthread_mutex_destroy(&bus->lock);
+	mutex_destroy(&bus->intx_lock);
+	mutex_destroy(&bus->lock);
 }

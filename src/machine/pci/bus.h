@@ -7,10 +7,10 @@
 #ifndef DACH_MACHINE_PCI_BUS_H
 #define DACH_MACHINE_PCI_BUS_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/thread.h"
 #include "base/error.h"
 #include "machine/pci/device.h"
 
@@ -37,11 +37,11 @@ struct pci_owner {
 };
 
 struct pci_bus {
-	pthread_mutex_t lock;
+	struct mutex lock;
 	struct bus *io, *mmio;
 	struct pci_owner owner;
-	uint32_t address;          /* 0xcf8; by lock */
-	pthread_mutex_t intx_lock; /* held while owner.intx runs */
+	uint32_t address;       /* 0xcf8; by lock */
+	struct mutex intx_lock; /* held while owner.intx runs */
 	/* By both locks to change, by either to read. */
 	struct pci_device *at[PCI_SLOTS][PCI_FUNCTIONS];
 	struct pci_device bridge; /* slot 0 */

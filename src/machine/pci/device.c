@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/thread.h"
 #include "machine/pci/bus.h"
 
 #define BAR_IO 0x1u
@@ -44,7 +45,7 @@ void pci_device_init(struct pci_device *dev, const char *name, const struct pci_
 	dev->name = name;
 	dev->ops = ops;
 	dev->cap_end = 0x40;
-	pthread_mutex_init(&dev->msix.lock, NULL);
+	mutex_init(&dev->msix.lock);
 	for (unsigned i = 0; i <= PCI_ROM; i++)
 		dev->bar[i].mapped = dev->bar[i].assigned = PCI_NO_ADDRESS;
 	pci_config_set(dev, 0x00, 2, ids->vendor);
@@ -60,7 +61,7 @@ void pci_device_init(struct pci_device *dev, const char *name, const struct pci_
 
 void pci_device_destroy(struct pci_device *dev)
 {
-	pthread_mutex_destroy(&dev->msix.lock);
+	mutex_destroy(&dev->msix.lock);
 }
 
 static bool bar_possible(unsigned index, uint64_t size, unsigned flags)
@@ -75,7 +76,7 @@ static bool bar_possible(unsigned index, uint64_t size, unsigned flags)
 }
 
 int pci_add_bar(struct pci_device *dev, unsigned index, uint64_t size, unsigned flags,
-	const struct bus_ops *ops, void *ctx, pthread_mutex_t *lock)
+	const struct bus_ops *ops, void *ctx, struct mutex *lock)
 {
 	unsigned at = PCI_BAR0 + 4 * index;
 	uint64_t mask = ~(size - 1);

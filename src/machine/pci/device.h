@@ -13,10 +13,10 @@
 #ifndef DACH_MACHINE_PCI_DEVICE_H
 #define DACH_MACHINE_PCI_DEVICE_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/thread.h"
 #include "base/error.h"
 #include "machine/bus.h"
 
@@ -77,7 +77,7 @@ struct pci_bar {
 	unsigned flags; /* PCI_BAR_... */
 	const struct bus_ops *ops;
 	void *ctx;
-	pthread_mutex_t *lock;
+	struct mutex *lock;
 	uint64_t mapped;   /* where on its bus, or PCI_NO_ADDRESS; by the bus lock */
 	uint64_t assigned; /* where the firmware puts it, likewise */
 };
@@ -89,7 +89,7 @@ struct pci_msix_entry {
 };
 
 struct pci_msix {
-	pthread_mutex_t lock;
+	struct mutex lock;
 	unsigned vectors;     /* 0: the device has no MSI-X */
 	unsigned cap;         /* offset of the capability */
 	bool enabled, masked; /* copies of the capability's control bits; by lock */
@@ -135,7 +135,7 @@ void pci_device_destroy(struct pci_device *dev);
  * for a bad size, index or mixture of flags.
  */
 int pci_add_bar(struct pci_device *dev, unsigned index, uint64_t size, unsigned flags,
-	const struct bus_ops *ops, void *ctx, pthread_mutex_t *lock);
+	const struct bus_ops *ops, void *ctx, struct mutex *lock);
 /*
  * A ROM of size bytes at data, which outlives the device: a power of two from 2 KiB to 16 MiB. The
  * guest reads it where it has switched it on.

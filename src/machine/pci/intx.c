@@ -25,12 +25,12 @@ void pci_intx_set(struct pci_device *dev, bool level)
 
 	if (!bus || !dev->config[PCI_INTERRUPT_PIN])
 		return;
-	pthread_mutex_lock(&bus->intx_lock);
+	mutex_lock(&bus->intx_lock);
 	if (dev->intx != level) {
 		dev->intx = level;
 		update_intx(bus, line_of(dev));
 	}
-	pthread_mutex_unlock(&bus->intx_lock);
+	mutex_unlock(&bus->intx_lock);
 }
 
 void pci_intx_command(struct pci_device *dev)
@@ -38,22 +38,22 @@ void pci_intx_command(struct pci_device *dev)
 	struct pci_bus *bus = dev->bus;
 	bool off = pci_config_get(dev, PCI_COMMAND, 2) & PCI_COMMAND_INTX_OFF;
 
-	pthread_mutex_lock(&bus->intx_lock);
+	mutex_lock(&bus->intx_lock);
 	if (dev->intx_off != off) {
 		dev->intx_off = off;
 		if (dev->intx)
 			update_intx(bus, line_of(dev));
 	}
-	pthread_mutex_unlock(&bus->intx_lock);
+	mutex_unlock(&bus->intx_lock);
 }
 
 void pci_intx_place(struct pci_bus *bus, unsigned slot, unsigned function, struct pci_device *dev)
 {
 	struct pci_device *old = bus->at[slot][function];
 
-	pthread_mutex_lock(&bus->intx_lock);
+	mutex_lock(&bus->intx_lock);
 	bus->at[slot][function] = dev;
 	if (old && old->intx)
 		update_intx(bus, line_of(old));
-	pthread_mutex_unlock(&bus->intx_lock);
+	mutex_unlock(&bus->intx_lock);
 }

@@ -12,9 +12,7 @@
 #define CONTROL_MASK 0x4000u
 #define ENTRY_MASKED 1u
 
-/* Everything static here runs with the MSI-X lock held. */
-
-static void send_vector(struct pci_device *dev, unsigned vector)
+static void send_vector(struct pci_device *dev, unsigned vector) REQUIRES(dev->msix.lock)
 {
 	struct pci_msix *msix = &dev->msix;
 	const struct pci_msix_entry *entry = &msix->entry[vector];
@@ -28,7 +26,7 @@ static void send_vector(struct pci_device *dev, unsigned vector)
 	dev->bus->owner.msi(dev->bus->owner.ctx, entry->addr, entry->data);
 }
 
-static void send_pending(struct pci_device *dev, unsigned vector)
+static void send_pending(struct pci_device *dev, unsigned vector) REQUIRES(dev->msix.lock)
 {
 	if (dev->msix.enabled && (dev->msix.pending[vector / 64] >> vector % 64 & 1))
 		send_vector(dev, vector);
@@ -40,6 +38,7 @@ static uint64_t table_read(void *ctx, uint64_t offset, unsigned size)
 	struct pci_msix *msix = &dev->msix;
 	const struct pci_msix_entry *entry = &msix->entry[offset / 16 % PCI_MSIX_MAX];
 
+	mutex_assert_held(&msix->lock);
 	if (offset >= PBA_OFFSET) {
 		offset -= PBA_OFFSET;
 		if (offset / 8 >= PCI_MSIX_MAX / 64)
@@ -64,6 +63,7 @@ static void table_write(void *ctx, uint64_t offset, unsigned size, uint64_t valu
 	struct pci_device *dev = ctx;
 	struct pci_msix_entry *entry;
 
+	mutex_assert_held(&dev->msix.lock);
 	if (offset / 16 >= dev->msix.vectors)
 		return;
 	entry = &dev->msix.entry[offset / 16];
@@ -111,43 +111,43 @@ void pci_msix_reset(struct pci_device *dev)
 {
 	struct pci_msix *msix = &dev->msix;
 
-	pthread_mutex_lock(&msix->lock);
+	mutex_lock(&msix->lock);
 	memset(msix->entry, 0, sizeof msix->entry);
 	memset(msix->pending, 0, sizeof msix->pending);
 	for (unsigned i = 0; i < msix->vectors; i++)
 		msix->entry[i].control = ENTRY_MASKED;
 	msix->enabled = msix->masked = false;
-	pthread_mutex_unlock(&msix->lock);
+	mutex_unlock(&msix->lock);
 }
 
 void pci_msix_control(struct pci_device *dev)
 {
 	uint32_t control = pci_config_get(dev, dev->msix.cap + 2, 2);
 
-	pthread_mutex_lock(&dev->msix.lock);
+	mutex_lock(&dev->msix.lock);
 	dev->msix.enabled = control & CONTROL_ENABLE;
 	dev->msix.masked = control & CONTROL_MASK;
 	for (unsigned i = 0; i < dev->msix.vectors; i++)
 		send_pending(dev, i);
-	pthread_mutex_unlock(&dev->msix.lock);
+	mutex_unlock(&dev->msix.lock);
 }
 
 bool pci_msix_enabled(struct pci_device *dev)
 {
 	bool enabled;
 
-	pthread_mutex_lock(&dev->msix.lock);
+	mutex_lock(&dev->msix.lock);
 	enabled = dev->msix.enabled;
-	pthread_mutex_unlock(&dev->msix.lock);
+	mutex_unlock(&dev->msix.lock);
 	return enabled;
 }
 
 void pci_msix_notify(struct pci_device *dev, unsigned vector)
 {
-	pthread_mutex_lock(&dev->msix.lock);
+	mutex_lock(&dev->msix.lock);
 	if (dev->msix.enabled && vector < dev->msix.vectors)
 		send_vector(dev, vector);
-	pthread_mutex_unlock(&dev->msix.lock);
+	mutex_unlock(&dev->msix.lock);
 }
 
 void pci_msix_describe(struct pci_device *dev, struct state *s)
@@ -155,7 +155,7 @@ void pci_msix_describe(struct pci_device *dev, struct state *s)
 	struct pci_msix *msix = &dev->msix;
 	uint32_t control = pci_config_get(dev, msix->cap + 2, 2);
 
-	pthread_mutex_lock(&msix->lock);
+	mutex_lock(&msix->lock);
 	for (unsigned i = 0; i < msix->vectors; i++) {
 		state_group(s, "vector", i);
 		state_u64(s, "address", &msix->entry[i].addr);
@@ -172,5 +172,5 @@ void pci_msix_describe(struct pci_device *dev, struct state *s)
 			msix->entry[i].control &= ENTRY_MASKED;
 		}
 	}
-	pthread_mutex_unlock(&msix->lock);
+	mutex_unlock(&msix->lock);
 }

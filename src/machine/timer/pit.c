@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "base/thread.h"
 #include "base/loop.h"
 #include "state/state.h"
 
@@ -22,14 +23,12 @@ struct pit_channel {
 };
 
 struct pit {
-	pthread_mutex_t lock; /* all that follows */
+	struct mutex lock; /* all that follows */
 	struct pit_channel channel[3];
 	bool speaker, refresh;
 	struct loop_timer timer;
 	struct board *board;
 };
-
-/* Everything static here down to the board runs with the lock held. */
 
 static uint64_t to_ticks(uint64_t ns)
 {
@@ -97,7 +96,7 @@ static uint64_t next_irq(const struct pit_channel *c, uint64_t now)
 	return c->start + to_ns((to_ticks(now - c->start) / c->reload + 1) * c->reload);
 }
 
-static void schedule_irq(struct pit *pit)
+static void schedule_irq(struct pit *pit) REQUIRES(pit->lock)
 {
 	uint64_t when = next_irq(&pit->channel[0], clock_now());
 
@@ -111,14 +110,14 @@ static void timer_fired(void *ctx)
 {
 	struct pit *pit = ctx;
 
-	pthread_mutex_lock(&pit->lock);
+	mutex_lock(&pit->lock);
 	board_irq(pit->board, IRQ_PIT, false);
 	board_irq(pit->board, IRQ_PIT, true);
 	schedule_irq(pit);
-	pthread_mutex_unlock(&pit->lock);
+	mutex_unlock(&pit->lock);
 }
 
-static void load_count(struct pit *pit, unsigned which, uint16_t count)
+static void load_count(struct pit *pit, unsigned which, uint16_t count) REQUIRES(pit->lock)
 {
 	struct pit_channel *c = &pit->channel[which];
 
@@ -150,7 +149,7 @@ static void latch_status(struct pit_channel *c)
 	c->status_latched = true;
 }
 
-static void write_control(struct pit *pit, uint8_t value)
+static void write_control(struct pit *pit, uint8_t value) REQUIRES(pit->lock)
 {
 	unsigned which = value >> 6;
 	struct pit_channel *c;
@@ -188,6 +187,7 @@ static void pit_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
 	struct pit *pit = ctx;
 	struct pit_channel *c;
 
+	mutex_assert_held(&pit->lock);
 	if (offset == 3) {
 		write_control(pit, value);
 		return;
@@ -217,6 +217,7 @@ static uint64_t pit_read(void *ctx, uint64_t offset, unsigned size)
 	uint16_t value;
 	bool high;
 
+	mutex_assert_held(&pit->lock);
 	if (offset == 3)
 		return 0xff;
 	if (c->status_latched) {
@@ -262,6 +263,7 @@ static uint64_t port61_read(void *ctx, uint64_t offset, unsigned size)
 	struct pit *pit = ctx;
 	struct pit_channel *c = &pit->channel[2];
 
+	mutex_assert_held(&pit->lock);
 	pit->refresh = !pit->refresh;
 	return c->gate | pit->speaker << 1 | pit->refresh << 4 | channel_output(c) << 5;
 }
@@ -270,6 +272,7 @@ static void port61_write(void *ctx, uint64_t offset, unsigned size, uint64_t val
 {
 	struct pit *pit = ctx;
 
+	mutex_assert_held(&pit->lock);
 	pit->speaker = value & 2;
 	set_gate(&pit->channel[2], value & 1);
 }
@@ -283,7 +286,7 @@ static void pit_reset(void *device)
 {
 	struct pit *pit = device;
 
-	pthread_mutex_lock(&pit->lock);
+	mutex_lock(&pit->lock);
 	memset(pit->channel, 0, sizeof pit->channel);
 	for (unsigned i = 0; i < 3; i++) {
 		pit->channel[i].access = 3;
@@ -292,7 +295,7 @@ static void pit_reset(void *device)
 		pit->channel[i].gate = i != 2;
 	}
 	loop_timer_cancel(&pit->timer);
-	pthread_mutex_unlock(&pit->lock);
+	mutex_unlock(&pit->lock);
 }
 
 static void describe_channel(struct pit_channel *c, unsigned n, struct state *s)
@@ -321,7 +324,7 @@ static void pit_describe(void *device, struct state *s)
 	struct pit *pit = device;
 	struct pit_channel channel[3];
 
-	pthread_mutex_lock(&pit->lock);
+	mutex_lock(&pit->lock);
 	memcpy(channel, pit->channel, sizeof channel);
 	state_begin(s, "pit", 0, 1);
 	for (unsigned i = 0; i < 3; i++)
@@ -334,7 +337,7 @@ static void pit_describe(void *device, struct state *s)
 		memcpy(pit->channel, channel, sizeof channel);
 		schedule_irq(pit);
 	}
-	pthread_mutex_unlock(&pit->lock);
+	mutex_unlock(&pit->lock);
 }
 
 static int pit_init(void *device, struct board *board, struct error *err)
@@ -342,7 +345,7 @@ static int pit_init(void *device, struct board *board, struct error *err)
 	struct pit *pit = device;
 	int r;
 
-	pthread_mutex_init(&pit->lock, NULL);
+	mutex_init(&pit->lock);
 	pit->board = board;
 	loop_timer_init(&pit->timer, board->loop, timer_fired, pit);
 	pit_reset(pit);
@@ -357,7 +360,7 @@ static void pit_destroy(void *device)
 	struct pit *pit = device;
 
 	loop_timer_cancel(&pit->timer);
-	pthread_mutex_destroy(&pit->lock);
+	mutex_destroy(&pit->lock);
 }
 
 const struct board_device pit_device = {

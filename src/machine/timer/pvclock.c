@@ -6,6 +6,7 @@
 #include <time.h>
 #include <x86intrin.h>
 
+#include "base/thread.h"
 #include "base/loop.h"
 #include "machine/memory.h"
 #include "state/state.h"
@@ -21,7 +22,7 @@
 #define PVCLOCK_VCPUS 64
 
 struct pvclock {
-	pthread_mutex_t lock;
+	struct mutex lock;
 	struct board *board;
 	int64_t tsc_offset; /* guest TSC minus host TSC */
 	uint64_t start;     /* CLOCK_MONOTONIC at the start, ns */
@@ -62,9 +63,7 @@ void pvclock_scale(uint32_t tsc_khz, uint32_t *mul, int8_t *shift)
 	*shift = by;
 }
 
-/* The static functions down to the MSRs run with the lock held. */
-
-static bool write_time(struct pvclock *clock, uint64_t msr, uint8_t flags)
+static bool write_time(struct pvclock *clock, uint64_t msr, uint8_t flags) REQUIRES(clock->lock)
 {
 	uint64_t gpa = msr & ~(uint64_t)TIME_ENABLED;
 	struct time_info *to = memory_ptr(clock->board->memory, gpa, sizeof *to), info;
@@ -87,7 +86,7 @@ static bool write_time(struct pvclock *clock, uint64_t msr, uint8_t flags)
 	return true;
 }
 
-static bool write_wall(struct pvclock *clock, uint64_t gpa)
+static bool write_wall(struct pvclock *clock, uint64_t gpa) REQUIRES(clock->lock)
 {
 	struct wall_info *to = memory_ptr(clock->board->memory, gpa, sizeof *to);
 	struct timespec ts;
@@ -107,7 +106,7 @@ static bool write_wall(struct pvclock *clock, uint64_t gpa)
 }
 
 /* The guest's time at a TSC of its, computed as the guest does. */
-static uint64_t time_at(const struct pvclock *clock, uint64_t tsc)
+static uint64_t time_at(const struct pvclock *clock, uint64_t tsc) REQUIRES(clock->lock)
 {
 	uint64_t ticks = tsc - clock->tsc;
 	uint32_t mul;
@@ -119,7 +118,7 @@ static uint64_t time_at(const struct pvclock *clock, uint64_t tsc)
 }
 
 /* Time starts anew from here for the guest's clocks, without a step back. */
-static void go_on(struct pvclock *clock, uint64_t ns, struct state *s)
+static void go_on(struct pvclock *clock, uint64_t ns, struct state *s) REQUIRES(clock->lock)
 {
 	clock->version &= ~1u;
 	clock->ns = ns + state_elapsed(s);
@@ -156,7 +155,7 @@ static bool pvclock_msr_write(void *ctx, unsigned vcpu, uint32_t msr, uint64_t v
 	struct pvclock *clock = ctx;
 	bool ok = false;
 
-	pthread_mutex_lock(&clock->lock);
+	mutex_lock(&clock->lock);
 	switch (msr) {
 	case MSR_WALL:
 	case MSR_WALL_OLD:
@@ -171,7 +170,7 @@ static bool pvclock_msr_write(void *ctx, unsigned vcpu, uint32_t msr, uint64_t v
 			clock->time_msr[vcpu] = value;
 		break;
 	}
-	pthread_mutex_unlock(&clock->lock);
+	mutex_unlock(&clock->lock);
 	return ok;
 }
 
@@ -184,14 +183,14 @@ static void pvclock_power_on(void *device)
 {
 	struct pvclock *clock = device;
 
-	pthread_mutex_lock(&clock->lock);
+	mutex_lock(&clock->lock);
 	clock->tsc_offset = clock->board->owner->tsc_offset(clock->board->ctx);
 	clock->start = clock_now();
 	clock->tsc = __rdtsc() + clock->tsc_offset;
 	clock->ns = 0;
 	clock->wall_msr = 0;
 	memset(clock->time_msr, 0, sizeof clock->time_msr);
-	pthread_mutex_unlock(&clock->lock);
+	mutex_unlock(&clock->lock);
 }
 
 /* Loading, the guest's TSC is right already; the pages in guest memory are written anew. */
@@ -200,7 +199,7 @@ static void pvclock_describe(void *device, struct state *s)
 	struct pvclock *clock = device;
 	uint64_t ns;
 
-	pthread_mutex_lock(&clock->lock);
+	mutex_lock(&clock->lock);
 	ns = time_at(clock, state_now(s)->tsc + clock->tsc_offset);
 	state_begin(s, "pvclock", 0, 1);
 	state_u64(s, "time", &ns);
@@ -212,7 +211,7 @@ static void pvclock_describe(void *device, struct state *s)
 		go_on(clock, ns, s);
 	}
 	state_end(s);
-	pthread_mutex_unlock(&clock->lock);
+	mutex_unlock(&clock->lock);
 }
 
 static int pvclock_init(void *device, struct board *board, struct error *err)
@@ -220,7 +219,7 @@ static int pvclock_init(void *device, struct board *board, struct error *err)
 	struct pvclock *clock = device;
 	int r;
 
-	pthread_mutex_init(&clock->lock, NULL);
+	mutex_init(&clock->lock);
 	clock->board = board;
 	r = msr_bus_map(&board->msrs, MSR_WALL_OLD, MSR_TIME_OLD, &pvclock_msrs, clock);
 	if (!r)
@@ -232,7 +231,7 @@ static void pvclock_destroy(void *device)
 {
 	struct pvclock *clock = device;
 
-	pthread_mutex_destroy(&clock->lock);
+	mutex_destroy(&clock->lock);
 }
 
 const struct board_device pvclock_device = {

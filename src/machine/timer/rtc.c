@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/thread.h"
 #include "base/loop.h"
 #include "state/state.h"
 
@@ -40,33 +41,31 @@ enum {
 #define PM 0x80u
 
 struct rtc {
-	pthread_mutex_t lock; /* all that follows */
+	struct mutex lock; /* all that follows */
 	uint8_t index, cmos[128];
 	int64_t offset; /* guest time of day minus the host's, seconds */
 	struct loop_timer timer;
 	struct board *board;
 };
 
-/* Everything static here down to the board runs with the lock held. */
-
-static uint8_t encode_value(const struct rtc *rtc, unsigned value)
+static uint8_t encode_value(const struct rtc *rtc, unsigned value) REQUIRES(rtc->lock)
 {
 	return rtc->cmos[REG_B] & B_BINARY ? value : (value / 10 % 10) << 4 | value % 10;
 }
 
-static unsigned decode_value(const struct rtc *rtc, uint8_t value)
+static unsigned decode_value(const struct rtc *rtc, uint8_t value) REQUIRES(rtc->lock)
 {
 	return rtc->cmos[REG_B] & B_BINARY ? value : (value >> 4) * 10u + (value & 15);
 }
 
-static uint8_t encode_hour(const struct rtc *rtc, unsigned hour)
+static uint8_t encode_hour(const struct rtc *rtc, unsigned hour) REQUIRES(rtc->lock)
 {
 	if (rtc->cmos[REG_B] & B_24_HOURS)
 		return encode_value(rtc, hour);
 	return encode_value(rtc, hour % 12 ? hour % 12 : 12) | (hour >= 12 ? PM : 0);
 }
 
-static unsigned decode_hour(const struct rtc *rtc, uint8_t value)
+static unsigned decode_hour(const struct rtc *rtc, uint8_t value) REQUIRES(rtc->lock)
 {
 	if (rtc->cmos[REG_B] & B_24_HOURS)
 		return decode_value(rtc, value);
@@ -74,7 +73,7 @@ static unsigned decode_hour(const struct rtc *rtc, uint8_t value)
 }
 
 /* The time registers from the clock; not while the guest sets them. */
-static void refresh_time(struct rtc *rtc)
+static void refresh_time(struct rtc *rtc) REQUIRES(rtc->lock)
 {
 	time_t now = time(NULL) + rtc->offset;
 	struct tm tm;
@@ -92,7 +91,7 @@ static void refresh_time(struct rtc *rtc)
 }
 
 /* The clock from the time registers. */
-static void adopt_time(struct rtc *rtc)
+static void adopt_time(struct rtc *rtc) REQUIRES(rtc->lock)
 {
 	struct tm tm = {
 		.tm_sec = decode_value(rtc, rtc->cmos[SECONDS]),
@@ -108,7 +107,7 @@ static void adopt_time(struct rtc *rtc)
 	rtc->offset = set - time(NULL);
 }
 
-static void schedule_second(struct rtc *rtc)
+static void schedule_second(struct rtc *rtc) REQUIRES(rtc->lock)
 {
 	struct timespec ts;
 
@@ -120,7 +119,7 @@ static void schedule_second(struct rtc *rtc)
 	loop_timer_arm(&rtc->timer, clock_now() + 1000000000u - ts.tv_nsec);
 }
 
-static void update_irq(struct rtc *rtc)
+static void update_irq(struct rtc *rtc) REQUIRES(rtc->lock)
 {
 	bool irq = rtc->cmos[REG_C] & rtc->cmos[REG_B] & (C_UPDATE | C_ALARM);
 
@@ -129,7 +128,7 @@ static void update_irq(struct rtc *rtc)
 }
 
 /* The two highest bits set: any value fits. */
-static bool alarm_fits(const struct rtc *rtc, unsigned alarm, unsigned now)
+static bool alarm_fits(const struct rtc *rtc, unsigned alarm, unsigned now) REQUIRES(rtc->lock)
 {
 	return rtc->cmos[alarm] >= 0xc0 || rtc->cmos[alarm] == rtc->cmos[now];
 }
@@ -138,7 +137,7 @@ static void second_passed(void *ctx)
 {
 	struct rtc *rtc = ctx;
 
-	pthread_mutex_lock(&rtc->lock);
+	mutex_lock(&rtc->lock);
 	if (!(rtc->cmos[REG_B] & B_SET)) {
 		refresh_time(rtc);
 		rtc->cmos[REG_C] |= C_UPDATE;
@@ -149,10 +148,10 @@ static void second_passed(void *ctx)
 		update_irq(rtc);
 	}
 	schedule_second(rtc);
-	pthread_mutex_unlock(&rtc->lock);
+	mutex_unlock(&rtc->lock);
 }
 
-static void time_write(struct rtc *rtc, unsigned index, uint8_t value)
+static void time_write(struct rtc *rtc, unsigned index, uint8_t value) REQUIRES(rtc->lock)
 {
 	refresh_time(rtc);
 	rtc->cmos[index] = value;
@@ -160,7 +159,7 @@ static void time_write(struct rtc *rtc, unsigned index, uint8_t value)
 		adopt_time(rtc);
 }
 
-static void control_write(struct rtc *rtc, uint8_t value)
+static void control_write(struct rtc *rtc, uint8_t value) REQUIRES(rtc->lock)
 {
 	bool was_set = rtc->cmos[REG_B] & B_SET;
 
@@ -177,6 +176,7 @@ static void rtc_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
 {
 	struct rtc *rtc = ctx;
 
+	mutex_assert_held(&rtc->lock);
 	if (!offset) {
 		rtc->index =
 			value & 0x7f; /* the highest bit masks NMI, which nothing here raises */
@@ -209,6 +209,7 @@ static uint64_t rtc_read(void *ctx, uint64_t offset, unsigned size)
 	struct rtc *rtc = ctx;
 	uint8_t value;
 
+	mutex_assert_held(&rtc->lock);
 	if (!offset)
 		return rtc->index;
 	refresh_time(rtc);
@@ -228,21 +229,21 @@ static void rtc_reset(void *device)
 {
 	struct rtc *rtc = device;
 
-	pthread_mutex_lock(&rtc->lock);
+	mutex_lock(&rtc->lock);
 	memset(rtc->cmos, 0, sizeof rtc->cmos);
 	rtc->index = 0;
 	rtc->cmos[REG_A] = 0x26; /* 32,768 Hz, the usual rate */
 	rtc->cmos[REG_B] = B_24_HOURS;
 	rtc->cmos[REG_D] = D_VALID;
 	loop_timer_cancel(&rtc->timer);
-	pthread_mutex_unlock(&rtc->lock);
+	mutex_unlock(&rtc->lock);
 }
 
 static void rtc_describe(void *device, struct state *s)
 {
 	struct rtc *rtc = device;
 
-	pthread_mutex_lock(&rtc->lock);
+	mutex_lock(&rtc->lock);
 	state_begin(s, "rtc", 0, 1);
 	state_u8(s, "index", &rtc->index);
 	state_bytes(s, "cmos", rtc->cmos, sizeof rtc->cmos);
@@ -254,14 +255,14 @@ static void rtc_describe(void *device, struct state *s)
 	state_end(s);
 	if (state_loading(s) && state_ok(s))
 		schedule_second(rtc);
-	pthread_mutex_unlock(&rtc->lock);
+	mutex_unlock(&rtc->lock);
 }
 
 static int rtc_init(void *device, struct board *board, struct error *err)
 {
 	struct rtc *rtc = device;
 
-	pthread_mutex_init(&rtc->lock, NULL);
+	mutex_init(&rtc->lock);
 	rtc->board = board;
 	loop_timer_init(&rtc->timer, board->loop, second_passed, rtc);
 	rtc_reset(rtc);
@@ -273,7 +274,7 @@ static void rtc_destroy(void *device)
 	struct rtc *rtc = device;
 
 	loop_timer_cancel(&rtc->timer);
-	pthread_mutex_destroy(&rtc->lock);
+	mutex_destroy(&rtc->lock);
 }
 
 const struct board_device rtc_device = {

@@ -115,7 +115,8 @@ static int check_words(struct cli *cli)
 		return wrong(cli, sentence);
 	}
 	if (cli->words_count > verb->max) {
-		snprintf(sentence, sizeof sentence, "'%.80s' is too much", cli->words[verb->max]);
+		snprintf(sentence, sizeof sentence, "unexpected argument '%.80s'",
+			cli->words[verb->max]);
 		return wrong(cli, sentence);
 	}
 	return CLI_WORDS;

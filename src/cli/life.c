@@ -68,7 +68,7 @@ static int dump_core(struct cli *cli)
 	}
 	free(here);
 	if (!body)
-		return cli_say(cli, "'%s' is no name for a file", cli->words[1]);
+		return cli_say(cli, "'%s' is not a file name", cli->words[1]);
 	return call_act(cli, "POST", cli->words[0], "/dump-core", body);
 }
 

@@ -107,7 +107,7 @@ int main(int argc, char **argv)
 		case IGNORED:
 			break;
 		case OPTION_END:
-			fprintf(stderr, "%s: what to do? (see %s --help)\n", cli.program,
+			fprintf(stderr, "%s: no verb given (see %s --help)\n", cli.program,
 				cli.program);
 			return CLI_FAILURE;
 		default:

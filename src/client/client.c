@@ -237,7 +237,7 @@ static int read_answer(struct http *http, json_t **answer, struct error *err)
 	if (len) {
 		*answer = json_loadb(body, len, 0, &where);
 		if (!*answer)
-			r = error_set(err, EPROTO, "dachd's answer is no JSON: %s", where.text);
+			r = error_set(err, EPROTO, "dachd's answer is not JSON: %s", where.text);
 	}
 	free(body);
 	return r;
@@ -361,7 +361,7 @@ static int event_line(struct client_events *events, json_t **event, struct error
 	*event = json_loadb(events->line, len, 0, NULL);
 	events->used -= len + 1;
 	memmove(events->line, end + 1, events->used);
-	return *event ? 0 : error_set(err, EPROTO, "dachd tells of an event that is no JSON");
+	return *event ? 0 : error_set(err, EPROTO, "dachd tells of an event that is not JSON");
 }
 
 int client_events_next(struct client_events *events, int timeout_ms, json_t **event,

@@ -43,7 +43,7 @@ static int read_override(struct cfg *cfg, const char *word, unsigned n, struct e
 	int r;
 
 	if (!key || isdigit((unsigned char)*word) || (!add && word[sign] != '='))
-		return cfg_error(err, EINVAL, &at, "'%.80s' is no KEY=VALUE", word);
+		return cfg_error(err, EINVAL, &at, "'%.80s' is not KEY=VALUE", word);
 	sign = strspn(text, " \t");
 	if (add || (text[sign] && strchr("'\"[", text[sign])))
 		return cfg_parse(cfg, COMMAND_LINE, n, word, strlen(word), true, err);

@@ -37,7 +37,7 @@ static int take_access(struct disk_parse *p, const struct piece *piece)
 	p->access_given = true;
 	if (is_access(piece, &p->disk->writable))
 		return 0;
-	return complain(p, piece, "is no access: r, ro, w or rw");
+	return complain(p, piece, "is not an access mode: r, ro, w or rw");
 }
 
 static int take_format(struct disk_parse *p, const struct piece *piece)
@@ -48,7 +48,7 @@ static int take_format(struct disk_parse *p, const struct piece *piece)
 		return 0;
 	snprintf(name, sizeof name, "%.*s", piece->size > 15 ? 15 : (int)piece->size, piece->start);
 	if (domain_format_find(name, &p->disk->format))
-		return complain(p, piece, "is no format of a disk: raw, qcow2, qcow, vhd or qed");
+		return complain(p, piece, "is not a disk format: raw, qcow2, qcow, vhd or qed");
 	return 0;
 }
 
@@ -76,13 +76,13 @@ static int take_vdev(struct disk_parse *p, const struct piece *piece)
 		if (piece_is(&kind, "cdrom"))
 			p->disk->cdrom = true;
 		else if (!piece_is(&kind, "disk"))
-			return complain(p, &kind, "is no kind of drive: cdrom or disk");
+			return complain(p, &kind, "is not a kind of drive: cdrom or disk");
 	}
 	r = piece_take(&name, &p->disk->vdev, p->err);
 	if (r)
 		return r;
 	if (!p->disk->vdev || vdev_parse(p->disk->vdev, &vdev))
-		return complain(p, &name, "is no disk's name: like xvda, xvda2, hda or sda");
+		return complain(p, &name, "is not a disk's name: like xvda, xvda2, hda or sda");
 	return 0;
 }
 
@@ -187,11 +187,11 @@ static int take_named(struct disk_parse *p, const struct piece *piece, const str
 	if (piece_is(key, "devtype")) {
 		if (piece_is(value, "disk"))
 			return 0;
-		return complain(p, value, "is no kind of drive: cdrom or disk");
+		return complain(p, value, "is not a kind of drive: cdrom or disk");
 	}
 	place = piece_place(p->value, piece->start);
 	return cfg_error(p->err, EINVAL, &place,
-		"'%.*s=' is nothing that a disk has: target, format, vdev, access, devtype, script, "
+		"'%.*s=' is not a property of a disk: target, format, vdev, access, devtype, script, "
 		"backend or backendtype",
 		SHOWN(key));
 }

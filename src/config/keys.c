@@ -140,7 +140,7 @@ static int read_type(const struct cfg_setting *setting, const char *const names[
 		config->type = strdup((*names)[1]);
 		return config->type ? 0 : error_nomem(err);
 	}
-	return cfg_error(err, EINVAL, &setting->value.at, "'%.40s' is no %s: %s", text,
+	return cfg_error(err, EINVAL, &setting->value.at, "'%.40s' is not a %s: %s", text,
 		setting->key, all);
 }
 
@@ -175,7 +175,7 @@ int keys_read_uuid(const struct keys_target *to, const struct cfg_setting *setti
 		return r;
 	if (domain_uuid_parse(text, to->config->uuid))
 		return cfg_error(err, EINVAL, &setting->value.at,
-			"'%.60s' is no UUID: 32 hexadecimal digits, like "
+			"'%.60s' is not a UUID: 32 hexadecimal digits, like "
 			"01234567-89ab-cdef-0123-456789abcdef",
 			text);
 	return 0;

@@ -145,14 +145,14 @@ static int take_number(struct lexer *lexer, struct error *err)
 		c += 2;
 	} else if (*c == '0' && token->size > 1) {
 		return cfg_error(err, EINVAL, &token->at,
-			"a number with a 0 in front: leave it away (0x begins hexadecimal ones)");
+			"a number with a 0 in front: leave it out (0x begins hexadecimal ones)");
 	}
 	for (; c < lexer->at; c++) {
 		int digit = digit_value(*c);
 
 		if (digit >= (int)base)
 			return cfg_error(err, EINVAL, &token->at,
-				"'%.*s' is no number: digits only, or put it in quotes",
+				"'%.*s' is not a number: digits only, or put it in quotes",
 				(int)(token->size > 64 ? 64 : token->size), token->start);
 		if (value > (LLONG_MAX - digit) / base)
 			return cfg_error(err, EINVAL, &token->at, "a number that is too large");

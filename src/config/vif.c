@@ -74,7 +74,8 @@ static int take_rate(struct vif_parse *p, const struct piece *value)
 	}
 	place = piece_place(p->value, value->start);
 	return cfg_error(p->err, EINVAL, &place,
-		"'%.*s' is no rate: like 10Mb/s (bits), 1MB/s (bytes) or 1MB/s@20ms", SHOWN(value));
+		"'%.*s' is not a rate: like 10Mb/s (bits), 1MB/s (bytes) or 1MB/s@20ms",
+		SHOWN(value));
 }
 
 static int take_mac(struct vif_parse *p, const struct piece *value)
@@ -85,7 +86,7 @@ static int take_mac(struct vif_parse *p, const struct piece *value)
 
 	if (!r && (!text || domain_mac_parse(text, p->vif->mac)))
 		r = cfg_error(p->err, EINVAL, &place,
-			"'%.*s' is no address of a network card: like 00:16:3e:01:02:03, the first "
+			"'%.*s' is not a network card's address: like 00:16:3e:01:02:03, the first "
 			"number even",
 			SHOWN(value));
 	free(text);
@@ -99,7 +100,7 @@ static int take_mtu(struct vif_parse *p, const struct piece *value)
 	unsigned long long mtu;
 
 	if (!take_digits(&at, end, 65535, &mtu) || at != end || mtu < 68)
-		return cfg_error(p->err, EINVAL, &place, "'%.*s' is no MTU: from 68 to 65535",
+		return cfg_error(p->err, EINVAL, &place, "'%.*s' is not an MTU: from 68 to 65535",
 			SHOWN(value));
 	p->vif->mtu = mtu;
 	return 0;
@@ -129,7 +130,7 @@ static int take_mode(struct vif_parse *p, const struct piece *value)
 	struct cfg_place place = piece_place(p->value, value->start);
 
 	if (!piece_is(value, "user") && !piece_is(value, "bridge"))
-		return cfg_error(p->err, EINVAL, &place, "'%.*s' is no mode: user or bridge",
+		return cfg_error(p->err, EINVAL, &place, "'%.*s' is not a mode: user or bridge",
 			SHOWN(value));
 	return piece_take(value, &p->vif->mode, p->err);
 }
@@ -186,7 +187,7 @@ int spec_vif(const struct cfg_value *value, const struct config_reader *reader,
 			r = take_one(&p, &key, &text);
 		else
 			r = cfg_error(err, EINVAL, &place,
-				"'%.*s' is no KEY=VALUE: like bridge=br0 or mac=00:16:3e:01:02:03",
+				"'%.*s' is not KEY=VALUE: like bridge=br0 or mac=00:16:3e:01:02:03",
 				SHOWN(&piece));
 	}
 	if (!r && vif->forwards && vif->mode && strcmp(vif->mode, "user"))

@@ -56,11 +56,11 @@ void cpuid_describe(struct cpuid_policy *policy, struct state *s)
 	state_require(s, p.virt_bits == 48 && p.phys_bits >= 32 && p.phys_bits <= 52,
 		"addresses of an odd width");
 	state_require(s, !(p.spec_ctrl_mask & ~(uint64_t)SPEC_CTRL_KNOWN),
-		"bits of IA32_SPEC_CTRL that there are not");
+		"unknown bits of IA32_SPEC_CTRL");
 	state_require(s,
 		!(p.xcr0 & ~(uint64_t)(XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512)) &&
 			(!p.xcr0 || (p.xcr0 & XCR0_X87)),
-		"bits of XCR0 that there are not");
+		"unknown bits of XCR0");
 	/* Only now, since it looks at what count says. */
 	state_require(s, !state_ok(s) || xsave_whole(&p), "an XSAVE layout that no processor has");
 	state_end(s);

@@ -155,7 +155,7 @@ static void lines(struct monitor *monitor)
 
 		start = newline + 1 - monitor->in;
 		if (!message(monitor, monitor->in + from, newline - monitor->in - from))
-			end(monitor, "its monitor says what is no JSON object");
+			end(monitor, "its monitor says what is not a JSON object");
 	}
 	if (start) {
 		monitor->in_used -= start;

@@ -230,7 +230,7 @@ static int check_disks(const struct domain_config *config, struct error *err)
 
 		if (vdev_parse(disk->vdev, &vdev))
 			return error_set(err, EINVAL,
-				"disks[%u].vdev: '%s' is no disk's name (like xvda, xvda1 or hda)",
+				"disks[%u].vdev: '%s' is not a disk's name (like xvda, xvda1 or hda)",
 				n, disk->vdev);
 		for (unsigned k = 0; k < n; k++)
 			if (!vdev_parse(config->disk[k].vdev, &other) &&

@@ -39,7 +39,7 @@ static bool good_name(const char *name)
 
 static int check_name(const char *name, struct error *err)
 {
-	return good_name(name) ? 0 : error_set(err, EINVAL, "'%s' is no name for a group", name);
+	return good_name(name) ? 0 : error_set(err, EINVAL, "'%s' is not a group name", name);
 }
 
 int cgroup_open(const char *proc, const char *name, struct cgroup **cgroup, struct error *err)

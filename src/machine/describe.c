@@ -42,7 +42,7 @@ static void describe_activity(struct machine_vcpu *vcpu, struct state *s)
 	state_bool(s, "sipi_pending", &sipi);
 	state_u8(s, "sipi_vector", &vector);
 	state_u64(s, "pv_eoi", &vcpu->pv_eoi);
-	state_require(s, activity <= MP_WAITS_FOR_SIPI, "an activity that there is not");
+	state_require(s, activity <= MP_WAITS_FOR_SIPI, "an unknown activity");
 	if (!state_loading(s) || !state_ok(s))
 		return;
 	vcpu->halted = activity == MP_HALTED;

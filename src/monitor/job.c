@@ -230,9 +230,9 @@ static int may_start(const struct jobs *jobs, const char *word, struct error *er
 {
 	for (const struct guest_job *other = jobs->job; other; other = other->next)
 		if (!strcmp(other->spec.word, word))
-			return error_set(err, EBUSY, "%s: one is going on already", word);
+			return error_set(err, EBUSY, "%s: one is already running", word);
 	if (jobs->count == JOBS_MAX)
-		return error_set(err, EBUSY, "%s: too many other jobs are going on", word);
+		return error_set(err, EBUSY, "%s: too many other jobs are running", word);
 	return 0;
 }
 

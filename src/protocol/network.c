@@ -121,8 +121,8 @@ static int parse_mac(const char *text, char *to, struct error *err)
 	if (!read_mac(text, to))
 		return 0;
 	if (mac_bytes(text, mac))
-		return error_set(err, EINVAL, "--net: mac=%s: a group's address, not a card's",
-			text);
+		return error_set(err, EINVAL,
+			"--net: mac=%s: a multicast address, not a network card's", text);
 	return error_set(err, EINVAL, "--net: mac=%s: not six bytes like 02:00:00:12:34:56", text);
 }
 

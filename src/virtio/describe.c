@@ -83,7 +83,7 @@ void virtio_describe(struct virtio_device *dev, struct state *s)
 		state_fail(s, ENOTSUP,
 			"the guest uses what this %s does not offer (features %#llx)", dev->name,
 			(unsigned long long)(features & ~dev->offered));
-	state_require(s, !(status & ~VIRTIO_STATUS_KNOWN), "a status that there is not");
+	state_require(s, !(status & ~VIRTIO_STATUS_KNOWN), "an unknown status bit");
 	if (state_loading(s) && state_ok(s)) {
 		dev->features = features;
 		dev->status = status;

@@ -287,13 +287,13 @@ static void test_overrides(void **state)
 	rig = (struct rig){.count = 2, .overrides = {"disk=/a,,xvda", "disk=[ '/x,,xvda'"}};
 	rig_bad(&rig, "name='a'", "command line:2:");
 	rig = (struct rig){.count = 2, .overrides = {"disk=/a,,xvda", "disk=/b,raw,what"}};
-	rig_bad(&rig, "name='a'", "command line:2:13: 'what' is no disk's name");
+	rig_bad(&rig, "name='a'", "command line:2:13: 'what' is not a disk's name");
 	rig = (struct rig){.count = 2, .overrides = {"name=a", "vcpus=abc"}};
 	rig_bad(&rig, "", "command line:2:7: 'vcpus' takes a number, not 'abc'");
 	rig = (struct rig){.count = 1, .overrides = {"disk=[ '/x,,xvda'"}};
 	rig_bad(&rig, "name='a'", "command line:1:18: expected ',' or ']' here");
 	rig = (struct rig){.count = 1, .overrides = {"memory"}};
-	rig_bad(&rig, "name='a'", "command line:1:1: 'memory' is no KEY=VALUE");
+	rig_bad(&rig, "name='a'", "command line:1:1: 'memory' is not KEY=VALUE");
 	rig = (struct rig){.count = 1, .overrides = {"9=1"}};
 	rig_bad(&rig, "name='a'", "command line:1:1:");
 	rig = (struct rig){.count = 1, .overrides = {"memory+=[1]"}};
@@ -312,7 +312,7 @@ static void test_wrong(void **state)
 		{"name = 'a\\q'", "f:1:10: a \\ here must be followed by"},
 		{"name = 'a\\x00'", "f:1:10: a \\ here"},
 		{"name = web", "f:1:8: 'web' has no quotes around it: write 'web' in quotes"},
-		{"name = 'a'\nmemory = 2G", "f:2:10: '2G' is no number"},
+		{"name = 'a'\nmemory = 2G", "f:2:10: '2G' is not a number"},
 		{"name = 'a'\nmemory = '2G'", "f:2:11: 'memory' takes a number of MiB, not '2G'"},
 		{"name = 'a'\nmemory = 0", "f:2:10: 'memory' takes a number of MiB from 1 to"},
 		{"name = 'a'\nmemory = -1", "f:2:10: expected a value here"},
@@ -347,9 +347,10 @@ static void test_wrong(void **state)
 		{"name='a'\nmemory=64\nmaxmem=32", "f:3:8: maxmem: "},
 		{"name='a'\nvcpus=4\nmaxvcpus=2", "f:3:10: maxvcpus: "},
 		{"name='a'\nramdisk='/r'", "f:2:10: ramdisk: needs a kernel"},
-		{"name='a'\nuuid='x'", "f:2:7: 'x' is no UUID"},
-		{"name='a'\ntype='vm'", "f:2:7: 'vm' is no type: pv, pvh or hvm"},
-		{"name='a'\nbuilder='x'", "f:2:10: 'x' is no builder: generic, linux, pv or hvm"},
+		{"name='a'\nuuid='x'", "f:2:7: 'x' is not a UUID"},
+		{"name='a'\ntype='vm'", "f:2:7: 'vm' is not a type: pv, pvh or hvm"},
+		{"name='a'\nbuilder='x'",
+			"f:2:10: 'x' is not a builder: generic, linux, pv or hvm"},
 		{"name='a'\non_crash='explode'",
 			"f:2:11: 'on_crash' takes destroy, restart, rename-restart, preserve, coredump-destroy or "
 			"coredump-restart, not 'explode'"},

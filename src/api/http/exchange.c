@@ -80,7 +80,7 @@ int exchange_body(struct exchange *exchange, json_t **body, struct error *err)
 		return 0;
 	json_decref(*body);
 	*body = NULL;
-	return error_set(err, EINVAL, "the request's body is no JSON object");
+	return error_set(err, EINVAL, "the request's body is not a JSON object");
 }
 
 void exchange_suspend(struct exchange *exchange)

@@ -39,7 +39,7 @@ struct exchange {
 	bool dispatched, suspended, answered;
 	struct operation *operation; /* that it waits for; NULL */
 	int status;                  /* of the answer */
-	json_t *answer;              /* NULL where it is no JSON: the next two */
+	json_t *answer;              /* NULL where it is not JSON: the next two */
 	struct listener listener;
 	bool streams; /* the listener's queue is the answer */
 	struct console_relay
@@ -58,7 +58,7 @@ void exchange_resume(struct exchange *exchange);
 
 /*
  * Each request is answered once; what comes after that is dropped. value is taken; NULL: out of memory,
- * unless the answer is no JSON.
+ * unless the answer is not JSON.
  */
 void exchange_answer(struct exchange *exchange, int status, json_t *value);
 /* r: a negative errno, from which the status follows. */

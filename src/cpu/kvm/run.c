@@ -191,7 +191,7 @@ static enum engine_exit fail(struct kvm_vcpu *vcpu, struct error *err)
 			vcpu->index,
 			(unsigned long long)run->fail_entry.hardware_entry_failure_reason);
 	else
-		error_set(err, EIO, "KVM: exit %u that is not known here, on processor %u at %#llx",
+		error_set(err, EIO, "KVM: unknown exit %u on processor %u at %#llx",
 			run->exit_reason, vcpu->index, (unsigned long long)regs.rip);
 	return ENGINE_EXIT_ERROR;
 }

@@ -389,7 +389,7 @@ void lapic_describe(struct lapic *lapic, struct state *s)
 	if (state_loading(s) && state_ok(s)) {
 		lapic->esr_new = errors;
 		state_require(s, lapic_page_set(lapic, page, base, deadline, state_elapsed(s)),
-			"a mode that there is not");
+			"an unknown mode");
 	}
 	state_end(s);
 }

@@ -332,7 +332,7 @@ static void describe_chip(struct pic_chip *chip, unsigned n, struct state *s)
 	state_bool(s, "special_mask", &chip->special_mask);
 	state_bool(s, "poll", &chip->poll);
 	state_u8(s, "lowest", &chip->lowest);
-	state_require(s, chip->lowest <= 7 && chip->step <= 4, "a mode that there is not");
+	state_require(s, chip->lowest <= 7 && chip->step <= 4, "an unknown mode");
 	state_require(s, !(chip->base & 7), "a base that is no multiple of 8");
 }
 

@@ -314,8 +314,7 @@ static void describe_channel(struct pit_channel *c, unsigned n, struct state *s)
 	state_u16(s, "latch", &c->latch);
 	state_u32(s, "reload", &c->reload);
 	state_time(s, "start", &c->start);
-	state_require(s, c->mode <= 5 && c->access >= 1 && c->access <= 3,
-		"a mode that there is not");
+	state_require(s, c->mode <= 5 && c->access >= 1 && c->access <= 3, "an unknown mode");
 	state_require(s, c->reload >= 1 && c->reload <= 0x10000, "a count that cannot be");
 }
 

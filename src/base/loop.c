@@ -266,6 +266,22 @@ void loop_post(struct loop *loop, struct loop_work *work)
 		wake(loop);
 }
 
+void loop_unpost(struct loop *loop, struct loop_work *work)
+{
+	struct loop_work **at;
+
+	mutex_lock(&loop->lock);
+	for (at = &loop->work; *at && *at != work;)
+		at = &(*at)->next;
+	if (*at) {
+		*at = work->next;
+		if (!*at)
+			loop->work_end = at;
+		work->posted = false;
+	}
+	mutex_unlock(&loop->lock);
+}
+
 static void run_work(struct loop *loop)
 {
 	uint64_t count;

@@ -71,6 +71,8 @@ struct loop_work {
 	struct loop_work *next;
 };
 void loop_post(struct loop *loop, struct loop_work *work);
+/* Takes it back if it has not run yet; before its memory is freed. The loop's thread. */
+void loop_unpost(struct loop *loop, struct loop_work *work);
 
 /*
  * A library that keeps its own set of descriptors (libslirp). prepare says

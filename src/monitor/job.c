@@ -197,6 +197,9 @@ static void job_drop(struct guest_job *job)
 		loop_timer_cancel(&jobs->tell);
 	if (job->spec.pauses)
 		jobs->owner.pauses(jobs->owner.ctx);
+	/* The loop may have ended before these ran. */
+	loop_unpost(jobs->loop, &job->reap);
+	loop_unpost(jobs->loop, &job->calling);
 	pthread_cond_destroy(&job->changed);
 	mutex_destroy(&job->lock);
 	free(job);

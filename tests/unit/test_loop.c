@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/loop.h"
@@ -115,6 +116,40 @@ static void work_posts_itself(void **state)
 	loop_destroy(rig.loop);
 }
 
+static void no_work(void *ctx)
+{
+	fail_msg("was taken back");
+}
+
+/* Wherever it stands in the queue, its memory may go at once. */
+static void work_taken_back(void **state)
+{
+	for (int at = 0; at < 3; at++) {
+		struct loop_work *back = calloc(1, sizeof *back);
+		struct rig rig;
+
+		make(&rig);
+		*back = (struct loop_work){.run = no_work};
+		rig.work = (struct loop_work){.run = do_work, .ctx = &rig};
+		rig.worked = 2; /* the next ends it */
+		if (at < 2)
+			loop_post(rig.loop, back);
+		if (at == 0)
+			loop_unpost(rig.loop, back);
+		loop_post(rig.loop, &rig.work);
+		if (at == 2)
+			loop_post(rig.loop, back);
+		loop_unpost(rig.loop, back);
+		loop_unpost(rig.loop, back); /* twice is no harm */
+		free(back);
+		loop_unpost(rig.loop, &rig.work);
+		loop_post(rig.loop, &rig.work);
+		loop_run(rig.loop);
+		assert_int_equal(rig.worked, 3);
+		loop_destroy(rig.loop);
+	}
+}
+
 /* The first that is told removes the other: that one must hear nothing more. */
 static void removes_other(void *ctx, short revents)
 {
@@ -188,6 +223,7 @@ int main(void)
 		cmocka_unit_test(timers_fire_in_order),
 		cmocka_unit_test(other_threads_arm),
 		cmocka_unit_test(work_posts_itself),
+		cmocka_unit_test(work_taken_back),
 		cmocka_unit_test(removing_in_a_callback),
 		cmocka_unit_test(sources_poll),
 	};

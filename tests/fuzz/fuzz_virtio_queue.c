@@ -37,6 +37,8 @@ static void scribble(struct memory *memory, const uint8_t **data, size_t *size)
 static void use(struct virtq *queue, struct memory *memory, unsigned what,
 	struct virtq_chain *chain)
 {
+	static struct virtq_span spans[VIRTQ_SEGMENTS];
+	struct virtq_held held;
 	uint8_t bytes[64] = {0};
 
 	switch (what % 8) {
@@ -57,7 +59,9 @@ static void use(struct virtq *queue, struct memory *memory, unsigned what,
 			break;
 		virtq_chain_read(chain, what >> 4, bytes, sizeof(bytes));
 		virtq_chain_write(memory, chain, what >> 4, bytes, sizeof(bytes));
-		virtq_chain_written(memory, chain, what);
+		virtq_chain_hold(chain, &held, spans);
+		for (unsigned i = 0; i < held.count; i++)
+			memory_written(memory, held.in[i].gpa, held.in[i].len);
 		if (what & 8)
 			virtq_push(queue, chain->head, what);
 		else

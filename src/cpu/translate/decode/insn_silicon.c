@@ -31,7 +31,7 @@
 
 enum { INTEL = 1, AMD = 2 };
 
-static const struct row {
+static const struct silicon_row {
 	uint16_t mnemonic;
 	uint8_t makers;
 	struct insn_silicon silicon;

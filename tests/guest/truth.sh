@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 
 for vcpus in 1 2; do
-	timeout -k 5 60 "$DACH" run --engine "$DACH_ENGINE" --test-devices --memory 64 --vcpus "$vcpus" \
+	timeout -k 5 240 "$DACH" run --engine "$DACH_ENGINE" --test-devices --memory 64 --vcpus "$vcpus" \
 		--kernel "$(dirname "$DACH")/tests/guest/truth" </dev/null >"$output" 2>"$errors"
 	status=$?
 	grep -v "^ok\|^skip\|^TRUTH-DONE" "$output" >>"$errors"

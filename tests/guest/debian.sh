@@ -47,7 +47,7 @@ UPGRADE
 sleep 5
 check "reboot comes back" wait_for 300 since "$first"
 check "with the kernel that is on the disk now" in_guest 'grep -q "other=1 .*console=ttyS0" /proc/cmdline'
-in_guest rm /boot/grub/grub.cfg /boot/vmlinuz-other /vmlinuz
+in_guest "rm /boot/grub/grub.cfg /boot/vmlinuz-* /vmlinuz"
 kill -TERM "$(guest_process)"
 guest_wait
 check "the power button powers it off" [ $status -eq 0 ]

@@ -120,7 +120,7 @@ check "runs before it is saved into a pipe" wait_for 60 said READY
 kill -USR2 "$(guest_process)"
 sleep 1
 kill -USR2 "$(guest_process)"
-check "one save at a time" wait_for 20 grep -q "save: one is going on" "$errors"
+check "one save at a time" wait_for 20 grep -q "save: one is already running" "$errors"
 kill -TERM "$(guest_process)"
 sleep 1
 echo "word" >&8

@@ -15,6 +15,12 @@ login() {
 	status=$?
 }
 
+# What `make run` does once the program is built.
+DACH_IMAGES=$work timeout -k 5 "$LIMIT" "$top/tools/run-image" "$DACH" debian --engine "$DACH_ENGINE" \
+	</dev/null >"$output" 2>"$errors"
+status=$?
+check "make run's script finds the image, logs in and powers off" ended 0 "Linux debian .* GNU/Linux"
+
 login --run 'uname -a' --run 'nproc --all' \
 	--run "curl -s http://10.0.2.2:$server_port/data | sha256sum" \
 	--run 'systemctl is-system-running --wait; systemctl --failed' \

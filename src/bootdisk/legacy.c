@@ -5,9 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bootdisk/lines.h"
 #include "bootdisk/menu.h"
-
-#define LINE_MAX_BYTES 4096u
 
 /* Cuts the first word off, which a space or a = ends; returns what follows. */
 static char *cut(char *text)
@@ -102,30 +101,15 @@ static int take_line(struct legacy_parser *p, char *line, unsigned number)
 int menu_parse_legacy(const char *text, size_t size, struct menu *menu, struct error *err)
 {
 	struct legacy_parser p = {.menu = menu, .err = err};
-	const char *at = text, *end = text + size;
-	char line[LINE_MAX_BYTES];
-	int r = 0;
+	struct lines lines;
+	int r;
 
 	*menu = (struct menu){.item = NULL};
-	for (unsigned number = 1; !r && at < end; number++) {
-		const char *stop = memchr(at, '\n', (size_t)(end - at));
-		const char *next = stop ? stop + 1 : end;
-
-		stop = stop ? stop : end;
-		while (at < stop && isspace((unsigned char)*at))
-			at++;
-		while (stop > at && isspace((unsigned char)stop[-1]))
-			stop--;
-		if (at < stop && *at != '#') {
-			if (stop - at >= LINE_MAX_BYTES || memchr(at, 0, (size_t)(stop - at))) {
-				r = error_set(err, EINVAL, "line %u: too long, or no text", number);
-				break;
-			}
-			memcpy(line, at, (size_t)(stop - at));
-			line[stop - at] = 0;
-			r = take_line(&p, line, number);
-		}
-		at = next;
+	lines_init(&lines, text, size);
+	while ((r = lines_next(&lines, err)) > 0) {
+		r = take_line(&p, lines.text, lines.number);
+		if (r)
+			break;
 	}
 	if (r)
 		menu_free(menu);

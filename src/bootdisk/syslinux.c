@@ -6,9 +6,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "bootdisk/lines.h"
 #include "bootdisk/menu.h"
 
-#define LINE_MAX_BYTES 4096u
 #define PATH_ROOM 1024u
 #define FILES_MAX 16u /* that INCLUDE names */
 
@@ -157,26 +157,14 @@ static int take_line(struct syslinux_parser *p, char *line, unsigned number)
 
 static int parse(struct syslinux_parser *p, const char *text, size_t size)
 {
-	const char *at = text, *end = text + size;
-	char line[LINE_MAX_BYTES];
-	int r = 0;
+	struct lines lines;
+	int r;
 
-	for (unsigned number = 1; !r && at < end; number++) {
-		const char *stop = memchr(at, '\n', (size_t)(end - at));
-		const char *next = stop ? stop + 1 : end;
-
-		stop = stop ? stop : end;
-		while (at < stop && isspace((unsigned char)*at))
-			at++;
-		while (stop > at && isspace((unsigned char)stop[-1]))
-			stop--;
-		if (stop - at >= LINE_MAX_BYTES || memchr(at, 0, (size_t)(stop - at)))
-			return error_set(p->err, EINVAL, "line %u: too long, or no text", number);
-		memcpy(line, at, (size_t)(stop - at));
-		line[stop - at] = 0;
-		if (*line && *line != '#')
-			r = take_line(p, line, number);
-		at = next;
+	lines_init(&lines, text, size);
+	while ((r = lines_next(&lines, p->err)) > 0) {
+		r = take_line(p, lines.text, lines.number);
+		if (r)
+			break;
 	}
 	return r;
 }

@@ -42,6 +42,8 @@ void op_finish_guest(struct operation *op, struct guest *guest);
  * begins the guest is always there.
  */
 struct guest *op_guest(struct operation *op);
+/* The same, once what was asked for has come out as r; if it failed the operation was ended with text. */
+struct guest *op_guest_after(struct operation *op, int r, const char *text);
 /* The same, if it has a monitor that can be asked. */
 struct guest *op_running_guest(struct operation *op);
 /* What a monitor_call() of an operation calls: ends with the guest, or as the monitor refused. */

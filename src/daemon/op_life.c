@@ -26,13 +26,8 @@ static int check_name(struct daemon *daemon, const char *name, struct error *err
 static void started(void *ctx, int r, const char *text)
 {
 	struct operation *op = ctx;
-	struct guest *guest;
+	struct guest *guest = op_guest_after(op, r, text);
 
-	if (r) {
-		op_refuse(op, r, text);
-		return;
-	}
-	guest = op_guest(op);
 	if (guest)
 		op_finish_guest(op, guest);
 }

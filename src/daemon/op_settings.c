@@ -60,13 +60,8 @@ static void keep_memory(struct operation *op, struct guest *guest)
 static void memory_set(void *ctx, int r, json_t *answer, const char *text)
 {
 	struct operation *op = ctx;
-	struct guest *guest;
+	struct guest *guest = op_guest_after(op, r, text);
 
-	if (r) {
-		op_refuse(op, r, text);
-		return;
-	}
-	guest = op_guest(op);
 	if (guest)
 		keep_memory(op, guest);
 }

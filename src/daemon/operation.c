@@ -123,6 +123,14 @@ struct guest *op_guest(struct operation *op)
 	return guest;
 }
 
+struct guest *op_guest_after(struct operation *op, int r, const char *text)
+{
+	if (!r)
+		return op_guest(op);
+	op_refuse(op, r, text);
+	return NULL;
+}
+
 struct guest *op_running_guest(struct operation *op)
 {
 	struct guest *guest = op_guest(op);

@@ -51,7 +51,7 @@ static void args_free(struct args *args)
 }
 
 /* What mmdebstrap is told by files, since these lines may have passwords in them. */
-struct lines {
+struct apt_lines {
 	FILE *file;
 	const char *dist;
 	unsigned count;
@@ -66,7 +66,7 @@ static void take_apt_option(void *ctx, const char *line)
 {
 	static const char *const want[] = {"Acquire::http::", "Acquire::https::", "Acquire::Check-",
 		"Acquire::Retries", "Acquire::ForceIPv"};
-	struct lines *lines = ctx;
+	struct apt_lines *lines = ctx;
 
 	for (size_t i = 0; i < sizeof want / sizeof *want; i++)
 		if (!strncmp(line, want[i], strlen(want[i])))
@@ -76,7 +76,7 @@ static void take_apt_option(void *ctx, const char *line)
 /* line: release, address, component, file with the keys (or not). */
 static void take_source(void *ctx, const char *line)
 {
-	struct lines *lines = ctx;
+	struct apt_lines *lines = ctx;
 	char release[128], uri[256], component[64], keys[256], option[300] = "";
 	size_t len = strlen(lines->dist);
 
@@ -97,7 +97,7 @@ static void take_source(void *ctx, const char *line)
 static int write_lines(struct job *job, const char *name, const char *const *argv,
 	void (*take)(void *ctx, const char *line), struct error *err)
 {
-	struct lines lines = {.dist = job->request->dist};
+	struct apt_lines lines = {.dist = job->request->dist};
 	char path[PATH_MAX + 16];
 	int r = tree_write(job->work, name, 0600, err, "%s", "");
 

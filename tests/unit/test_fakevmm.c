@@ -16,7 +16,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +23,7 @@
 #include "protocol/fields.h"
 #include "protocol/launch.h"
 #include "protocol/request.h"
+#include "socket_rig.h"
 
 #define FAKE TEST_SOURCE_DIR "/../daemon/fakevmm"
 
@@ -32,22 +32,6 @@ struct fake {
 	int control, status;
 	FILE *lines;
 };
-
-/* A listening socket without a name in the file system, and what is connected to it. */
-static int make_socket(int *connected)
-{
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	socklen_t len = sizeof at;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	*connected = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	/* No more than the family: the kernel finds a name. */
-	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at.sun_family), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
-	assert_int_equal(listen(fd, 4), 0);
-	assert_int_equal(connect(*connected, (struct sockaddr *)&at, len), 0);
-	return fd;
-}
 
 static void run_fake(const int *fd, unsigned count)
 {

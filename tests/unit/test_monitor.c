@@ -17,9 +17,9 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 
+#include "socket_rig.h"
 #include "toy_rig.h"
 
 #define PATIENCE_MS 30000
@@ -53,20 +53,6 @@ static _Noreturn void leave(int report, const struct end_report *end)
 	if (write(report, line, strlen(line)) < 0)
 		_exit(99);
 	_exit(end->status);
-}
-
-static int make_socket(int *connected)
-{
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	socklen_t len = sizeof at;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	*connected = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at.sun_family), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
-	assert_int_equal(listen(fd, 4), 0);
-	assert_int_equal(connect(*connected, (struct sockaddr *)&at, len), 0);
-	return fd;
 }
 
 static void launch(struct outside *outside, const struct toy *kind, bool paused)

@@ -8,7 +8,7 @@
  * Seen on: Intel (test_insn_native allows no exception there), AMD family 19h model 11h (Zen 4), AMD
  * family 1Ah model 2 (Zen 5). Tests: tests/unit/test_insn_native runs each form on the processor at hand
  * and demands that it overwrites, reads and aligns as told; tests/unit/test_insn_vendor decodes for both
- * makers; tests/oracle/quirks.c holds the processor and the engine against each maker's outcome.
+ * makers; tests/oracle/makers.c holds the processor and the engine against each maker's outcome.
  */
 #include "cpu/state.h"
 #include "cpu/translate/cold.h"

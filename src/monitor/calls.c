@@ -45,6 +45,18 @@ static const int loop[] = {
 	CALL(ftruncate),             /* or emptied, where it could not be written whole */
 };
 
+/*
+ * What a newer C library than ours tries first, with an older way behind it: it hears that this kernel has
+ * no such call. Anything else that is unknown is no library's doing.
+ */
+static const int too_new[] = {
+	CALL(futex_waitv), CALL(statx), CALL(openat2), CALL(faccessat2), CALL(close_range),
+	CALL(epoll_pwait2), CALL(membarrier), CALL(getcpu),
+	/* By number, for a libseccomp that does not know them: map_shadow_stack, futex_wake, futex_wait,
+	 * futex_requeue, mseal. */
+	453, 454, 455, 456, 462,
+};
+
 /* The daemon's sockets are listening already; a job's file comes over one. */
 static const int doors[] = {CALL(accept4), CALL(recvmsg), CALL(shutdown)};
 /* clang-format on */
@@ -101,10 +113,13 @@ void calls_allow_reading(struct calls *calls)
 	}
 }
 
-/* The terminal goes back to how it was. */
+/* The terminal goes back to how it was; how large it is. */
 static void allow_terminal(struct calls *calls)
 {
-	static const unsigned requests[] = {TCGETS, TCSETS, TCSETSW, TCSETSF};
+	static const unsigned requests[] = {TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCGWINSZ,
+		/* TCGETS2, TCSETS2, TCSETSW2, TCSETSF2: what the C library takes from glibc 2.42 on
+		 * (their header does not go with its own). */
+		0x802c542a, 0x402c542b, 0x402c542c, 0x402c542d};
 
 	for (size_t i = 0; i < sizeof requests / sizeof *requests; i++)
 		calls_allow_value(calls, CALL(ioctl), 1, requests[i]);
@@ -142,6 +157,8 @@ static void make_filter(struct calls *calls, unsigned roles, const struct sandbo
 	if (sandbox->doors && (roles & CALLS_LOOP))
 		CALLS_ALLOW(calls, doors);
 	allow_some(calls);
+	for (size_t i = 0; i < sizeof too_new / sizeof *too_new; i++)
+		calls_refuse(calls, too_new[i], ENOSYS, NULL);
 	if (sandbox->calls)
 		sandbox->calls(sandbox->ctx, calls, roles);
 	/* The C library tries to open files in passing (names of threads): it may hear that it cannot. */

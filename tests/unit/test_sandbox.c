@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -29,6 +30,7 @@
 
 static struct vmm_needs bare, network = {.user = true};
 static char disk[] = "/tmp/dach-test-XXXXXX";
+static int disk_fd;
 
 /* In a child of its own, inside the sandbox: what act returns, or KILLED. */
 static int inside(struct vmm_needs *needs, int (*act)(void))
@@ -281,6 +283,45 @@ static void roles_differ(void **state)
 	assert_int_equal(nest_of(signal_parent), KILLED);
 }
 
+/* As glibc does from 2.42 on, by number. */
+static int newer_terminal(void)
+{
+	static const unsigned requests[] = {0x802c542a, 0x402c542b, 0x402c542c, 0x402c542d};
+	char termios2[64] = {0};
+
+	for (unsigned i = 0; i < 4; i++)
+		if (!ioctl(disk_fd, requests[i], termios2) || errno != ENOTTY)
+			return 1;
+	return 0;
+}
+
+static int type_into_terminal(void)
+{
+	return ioctl(disk_fd, TIOCSTI, "x") ? errno : 0;
+}
+
+/* Calls that only a newer C library makes, which then takes another. */
+static int newer_library(void)
+{
+	static const int calls[] = {SYS_statx, SYS_membarrier, SYS_close_range, 449, 453, 454, 455,
+		456, 462};
+
+	for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+		if (syscall(calls[i], 0, 0, 0, 0, 0, 0) != -1 || errno != ENOSYS)
+			return 1;
+	return 0;
+}
+
+static void newer_libraries(void **state)
+{
+	disk_fd = open(disk, O_RDONLY);
+	assert_true(disk_fd >= 0);
+	assert_int_equal(inside(&bare, newer_terminal), 0);
+	assert_int_equal(inside(&bare, newer_library), 0);
+	assert_int_equal(inside(&bare, type_into_terminal), KILLED);
+	close(disk_fd);
+}
+
 static void kills(void **state)
 {
 	assert_int_equal(inside(&bare, run_program), KILLED);
@@ -322,6 +363,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(kills),
 		cmocka_unit_test(works),
+		cmocka_unit_test(newer_libraries),
 		cmocka_unit_test(refuses_files),
 		cmocka_unit_test(opens_the_name_servers),
 		cmocka_unit_test(lone_process),

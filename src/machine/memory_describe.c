@@ -10,13 +10,6 @@
 #define PAGE 4096u
 #define RUN_PAGES 256u /* at most in one section */
 
-static bool page_is_zero(const uint8_t *page)
-{
-	static const uint8_t zeros[PAGE];
-
-	return !memcmp(page, zeros, PAGE);
-}
-
 /* Where from offset on a shared memory's next page is that was ever touched. */
 static uint64_t next_touched(const struct memory_region *region, uint64_t offset)
 {
@@ -56,7 +49,7 @@ static void save_region(const struct memory_region *region, struct state *s)
 			continue;
 		}
 		while (count < RUN_PAGES && at + count * PAGE < region->size &&
-			!page_is_zero(region->host + at + count * PAGE))
+			!memory_page_is_zero(region->host + at + count * PAGE))
 			count++;
 		if (count)
 			save_run(s, region->gpa + at, region->host + at, count);
@@ -86,17 +79,32 @@ static void load_run(struct memory *mem, struct state *s)
 	state_end(s);
 }
 
+static void save_memory(struct memory *mem, struct state *s)
+{
+	for (unsigned i = 0; i < mem->regions; i++) {
+		int r = mem->region[i].read_only
+			? 0
+			: memory_bring(mem, mem->region[i].gpa, mem->region[i].size);
+
+		if (r)
+			state_fail(s, EIO, "a page of memory cannot be had");
+	}
+	if (state_pages(s)) {
+		memory_save_pages(mem, s);
+		return;
+	}
+	for (unsigned i = 0; i < mem->regions; i++)
+		if (!mem->region[i].read_only)
+			save_region(&mem->region[i], s);
+}
+
 void memory_describe(struct memory *mem, struct state *s)
 {
-	if (state_loading(s))
+	if (!state_loading(s))
+		save_memory(mem, s);
+	else if (state_pages(s))
+		memory_load_pages(mem, s);
+	else
 		while (state_next_is(s, "memory"))
 			load_run(mem, s);
-	else
-		for (unsigned i = 0; i < mem->regions; i++)
-			if (!mem->region[i].read_only) {
-				int r = memory_bring(mem, mem->region[i].gpa, mem->region[i].size);
-
-				state_require(s, !r, "a page of memory cannot be had");
-				save_region(&mem->region[i], s);
-			}
 }

@@ -30,6 +30,7 @@ struct state_section {
 
 struct state {
 	struct state_io io;
+	const struct state_pages *pages; /* NULL: memory is in the stream */
 	int fd; /* of state_save_fd() and state_load_fd() */
 	const char *name;
 	struct error *err;
@@ -47,9 +48,6 @@ struct state {
 	struct state_moment moment;
 	uint64_t elapsed;
 };
-
-/* CRC-32C (Castagnoli, RFC 3720 appendix B.4) over what came before and these bytes; start with 0. */
-uint32_t state_checksum(uint32_t crc, const void *data, size_t len);
 
 /* Makes data have room for size bytes; false and the error set if there is no memory. */
 bool state_room(struct state *s, size_t size);

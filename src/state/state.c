@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "state/file.h"
 #include "state/internal.h"
 
 /* What is read at once, and room for a section's fields before it has to grow. */
@@ -81,6 +82,34 @@ void state_seen(struct state *s, uint64_t bytes)
 		fail(s, -r, "cannot be written: %s", strerror(-r));
 }
 
+void state_beside(struct state *s, const struct state_pages *pages)
+{
+	s->pages = pages;
+}
+
+const struct state_pages *state_pages(const struct state *s)
+{
+	return s->pages;
+}
+
+void state_write_pages(struct state *s, uint64_t gpa, const void *data, size_t len)
+{
+	int r = s->rc ? s->rc : s->pages->write(s->pages->ctx, gpa, data, len);
+
+	if (r < 0)
+		fail(s, -r, "cannot be written: %s", strerror(-r));
+}
+
+void state_read_pages(struct state *s, uint64_t gpa, void *data, size_t len)
+{
+	int r = s->rc ? s->rc : s->pages->read(s->pages->ctx, gpa, data, len);
+
+	if (r == -ENODATA)
+		fail(s, EINVAL, "not whole: it ends too early");
+	else if (r < 0)
+		fail(s, -r, "cannot be read: %s", strerror(-r));
+}
+
 static void get(struct state *s, void *data, size_t len)
 {
 	uint8_t *to = data;
@@ -144,10 +173,12 @@ static void read_header(struct state *s)
 		return;
 	if (memcmp(header.magic, STATE_MAGIC, sizeof header.magic))
 		fail(s, EINVAL, "not a saved guest");
+	else if (header.format == STATE_FILE_FORMAT)
+		fail(s, EINVAL, "saved as a file; as a stream it cannot be read");
 	else if (header.format > STATE_FORMAT || header.flags)
 		fail(s, ENOTSUP,
 			"saved by a newer dach: format %u, and this one reads up to format %u",
-			header.format, STATE_FORMAT);
+			header.format, STATE_FILE_FORMAT);
 	else if (header.format != STATE_FORMAT)
 		fail(s, EINVAL, "damaged: there is no format %u", header.format);
 }

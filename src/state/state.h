@@ -46,6 +46,16 @@ struct state_io {
 	void *ctx;
 };
 
+/*
+ * Guest memory that is not in the stream but beside it, each page at a place of its own: the stream then has
+ * only which pages there are, and their checksums. ctx is not the state's. 0 or a negative errno.
+ */
+struct state_pages {
+	int (*write)(void *ctx, uint64_t gpa, const void *data, size_t len);
+	int (*read)(void *ctx, uint64_t gpa, void *data, size_t len); /* any thread */
+	void *ctx;
+};
+
 struct state;
 
 /*
@@ -62,6 +72,16 @@ int state_load_fd(int fd, const char *name, struct state **state, struct error *
 /* The last section: all is there. 0, or the first error. Nothing behind it is read. */
 int state_finish(struct state *s);
 void state_destroy(struct state *s); /* NULL is allowed */
+
+/* Memory is beside the stream; before anything is saved or loaded. pages outlives the state. */
+void state_beside(struct state *s, const struct state_pages *pages);
+/* NULL: it is in the stream. */
+const struct state_pages *state_pages(const struct state *s);
+/* Each page at its place: whole pages, in and out. Errors are the state's. */
+void state_write_pages(struct state *s, uint64_t gpa, const void *data, size_t len);
+void state_read_pages(struct state *s, uint64_t gpa, void *data, size_t len);
+/* CRC-32C (Castagnoli, RFC 3720 appendix B.4) over what came before and these bytes; start with 0. */
+uint32_t state_checksum(uint32_t crc, const void *data, size_t len);
 
 bool state_loading(const struct state *s);
 bool state_ok(const struct state *s);

@@ -16,8 +16,12 @@
 
 int move_open(struct move *move, int fd, const char *name, struct error *err)
 {
-	int r = state_load_fd(fd, name, &move->state, err);
+	int r = state_file_open(&move->file, fd, name, err);
 
+	if (r > 0)
+		r = state_file_load(&move->file, &move->state, err);
+	else if (!r)
+		r = state_load_fd(fd, name, &move->state, err);
 	if (r)
 		return r;
 	machine_describe_head(&move->head, move->state);

@@ -6,8 +6,7 @@
  * A restoring monitor goes: move_open(), move_accept(), make the machine (with
  * vcpus, memory and the policy from here, and machine_config.restore) and its
  * devices, enter the sandbox, move_load(), machine_run(). Descriptors are only
- * read or written, from front to back, and stay the caller's; names are for
- * messages and outlive all of it.
+ * read, and stay the caller's; names are for messages and outlive all of it.
  */
 #ifndef DACH_VMM_MOVE_H
 #define DACH_VMM_MOVE_H
@@ -15,13 +14,15 @@
 #include "base/error.h"
 #include "cpu/cpuid.h"
 #include "machine/machine.h"
+#include "state/file.h"
 
 struct move {
+	struct state_file file; /* where it is one */
 	struct state *state;
 	struct machine_head head; /* what the machine must be */
 };
 
-/* Starts zeroed. Reads as far as what the machine must be. err outlives the move. */
+/* A file (state/file.h) or a stream. Starts zeroed. Reads as far as what the machine must be. err outlives the move. */
 int move_open(struct move *move, int fd, const char *name, struct error *err);
 /*
  * Whether the guest can go on where this is all that is on offer: -ENOTSUP and what is missing.

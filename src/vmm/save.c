@@ -5,9 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "state/state.h"
+#include "state/file.h"
 #include "vmm/internal.h"
 
 int save_open(struct vmm *vmm, struct error *err)
@@ -44,18 +45,59 @@ struct save {
 	struct error err; /* the state's */
 	bool frozen;
 	uint64_t seen, written;
+	/* A file: memory has its places in it, and the stream comes behind, when all of it is known. */
+	bool file;
+	uint64_t places_end; /* of what memory there was */
+	struct state_pages pages;
 	/* What the loop's thread has written, which does not wait for files: the job's thread does. */
 	bool direct;
 	uint8_t *text;
 	size_t size, room;
 };
 
+/* Where it is next; a file's stream is kept until its end. */
 static int flush(struct save *save)
 {
-	int r = job_write(save->job, save->fd, save->name, save->text, save->size, -1, &save->err);
+	int r;
 
+	if (save->file)
+		return 0;
+	r = job_write(save->job, save->fd, save->name, save->text, save->size, -1, &save->err);
 	save->size = 0;
 	return r;
+}
+
+static int write_pages(void *ctx, uint64_t gpa, const void *data, size_t len)
+{
+	struct save *save = ctx;
+
+	save->written += len;
+	if (gpa + len > save->places_end)
+		save->places_end = gpa + len;
+	return job_write(save->job, save->fd, save->name, data, len,
+		(int64_t)(STATE_FILE_MEMORY + gpa), NULL);
+}
+
+/* A pipe or socket has nothing to make stable. */
+static int make_stable(int fd)
+{
+	return fsync(fd) < 0 && errno != EINVAL && errno != EROFS ? -errno : 0;
+}
+
+/* The header is last, and on the disk after all that it speaks of. */
+static int finish_file(struct save *save)
+{
+	struct state_file_header header;
+	uint64_t at = STATE_FILE_MEMORY + save->places_end;
+	int r = job_write(save->job, save->fd, save->name, save->text, save->size, (int64_t)at,
+		&save->err);
+
+	if (!r)
+		r = make_stable(save->fd);
+	if (r)
+		return r;
+	state_file_header(&header, at, save->size);
+	return job_write(save->job, save->fd, save->name, &header, sizeof header, 0, &save->err);
 }
 
 static int write_state(void *ctx, const void *data, size_t len)
@@ -63,7 +105,7 @@ static int write_state(void *ctx, const void *data, size_t len)
 	struct save *save = ctx;
 
 	save->written += len;
-	if (save->direct)
+	if (save->direct && !save->file)
 		return job_write(save->job, save->fd, save->name, data, len, -1, NULL);
 	if (save->size + len > save->room) {
 		size_t room = 2 * (save->size + len);
@@ -94,6 +136,9 @@ static int begin(void *ctx, struct error *err)
 	struct save *save = ctx;
 	int r = state_save(&io, save->name, &save->state, &save->err);
 
+	save->pages = (struct state_pages){.write = write_pages, .ctx = save};
+	if (!r && save->file)
+		state_beside(save->state, &save->pages);
 	if (!r)
 		r = machine_save_begin(save->vmm->machine, save->state);
 	save->frozen = !r;
@@ -125,9 +170,10 @@ static int run(void *ctx, struct guest_job *job, struct error *err)
 	save->direct = true;
 	if (!r)
 		r = state_finish(save->state);
-	/* A pipe or socket has nothing to make stable. */
-	if (!r && fsync(save->fd) < 0 && errno != EINVAL && errno != EROFS)
-		r = -errno;
+	if (!r && save->file)
+		r = finish_file(save);
+	if (!r)
+		r = make_stable(save->fd);
 	if (!r || job_check(job, err))
 		return r ? -ECANCELED : 0;
 	return error_set(err, -r, "%s", save->err.text[0] ? save->err.text : strerror(-r));
@@ -169,6 +215,7 @@ static int start(struct vmm *vmm, const struct save *like, const struct control_
 		.ctx = save,
 	};
 	int flags = fcntl(like->fd, F_GETFL);
+	struct stat st;
 
 	if (!save) {
 		if (like->given)
@@ -177,6 +224,7 @@ static int start(struct vmm *vmm, const struct save *like, const struct control_
 	}
 	*save = *like;
 	save->vmm = vmm;
+	save->file = !fstat(save->fd, &st) && S_ISREG(st.st_mode);
 	if (lseek(save->fd, 0, SEEK_SET) < 0 && flags >= 0)
 		fcntl(save->fd, F_SETFL, flags | O_NONBLOCK);
 	return monitor_job(vmm->monitor, &spec, asker, err);

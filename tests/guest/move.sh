@@ -149,7 +149,7 @@ cp "$work/good" "$state"
 printf x | dd of="$state" bs=1 seek=500000 conv=notrunc 2>/dev/null
 refused "a damaged state is refused" "checksum"
 cp "$work/good" "$state"
-printf '\002' | dd of="$state" bs=1 seek=8 conv=notrunc 2>/dev/null
+printf '\003' | dd of="$state" bs=1 seek=8 conv=notrunc 2>/dev/null
 refused "a state of a newer version is refused" "newer dach"
 cp "$work/good" "$state"
 truncate -s 16M "$work/disk"

@@ -6,6 +6,7 @@
 #ifndef DACH_TESTS_STATE_RIG_H
 #define DACH_TESTS_STATE_RIG_H
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "block_rig.h"
 #include "bytes.h"
 #include "machine/machine.h"
+#include "state/file.h"
 #include "state/internal.h"
 #include "virtio/blk.h"
 #include "virtio/console.h"
@@ -187,6 +189,56 @@ static inline int rig_load(struct rig *rig, struct bytes *from, struct error *er
 	struct state *s;
 	int r = state_load(&io, "saved", &s, err);
 
+	if (r)
+		return r;
+	machine_describe_head(&head, s);
+	machine_load(rig->machine, s);
+	r = state_finish(s);
+	state_destroy(s);
+	return r;
+}
+
+/* The same as files: memory has its places in fd, an empty file. */
+static inline int rig_write_pages(void *ctx, uint64_t gpa, const void *data, size_t len)
+{
+	return pwrite(*(int *)ctx, data, len, STATE_FILE_MEMORY + gpa) == (ssize_t)len ? 0 : -EIO;
+}
+
+static inline int rig_save_file(struct rig *rig, int fd, struct error *err)
+{
+	const struct state_pages pages = {.write = rig_write_pages, .ctx = &fd};
+	const uint64_t at = STATE_FILE_MEMORY + RIG_MIB;
+	struct state_file_header header;
+	struct bytes b = {0};
+	struct state *s;
+	int r = state_save(BYTES_TO(&b), "saved", &s, err);
+
+	if (r)
+		return r;
+	state_beside(s, &pages);
+	machine_save(rig->machine, s);
+	r = state_finish(s);
+	state_destroy(s);
+	state_file_header(&header, at, b.len);
+	if (!r &&
+		(pwrite(fd, b.data, b.len, (off_t)at) != (ssize_t)b.len ||
+			pwrite(fd, &header, sizeof header, 0) != sizeof header))
+		r = -EIO;
+	free(b.data);
+	return r;
+}
+
+/* 1: it is no file of this form. */
+static inline int rig_load_file(struct rig *rig, int fd, struct error *err)
+{
+	struct machine_head head = {0};
+	struct state_file file;
+	struct state *s;
+	int r = state_file_open(&file, fd, "saved", err);
+
+	if (r <= 0)
+		return r ? r : 1;
+	r = state_file_load(&file, &s, err);
 	if (r)
 		return r;
 	machine_describe_head(&head, s);

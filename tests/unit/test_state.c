@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "state/file.h"
 #include "state_rig.h"
 
 /* A bit of everything. */
@@ -200,9 +201,12 @@ static void newer(void **unused)
 	assert_int_equal(load_thing(&b, &t, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "thing 4 where thing 3 belongs"));
 
-	((struct state_header *)b.data)->format = STATE_FORMAT + 1;
+	((struct state_header *)b.data)->format = STATE_FILE_FORMAT + 1;
 	assert_int_equal(load_thing(&b, &t, &err), -ENOTSUP);
 	assert_non_null(strstr(err.text, "newer"));
+	((struct state_header *)b.data)->format = STATE_FILE_FORMAT;
+	assert_int_equal(load_thing(&b, &t, &err), -EINVAL);
+	assert_string_equal(err.text, "it: saved as a file; as a stream it cannot be read");
 	((struct state_header *)b.data)->format = STATE_FORMAT;
 	((struct state_header *)b.data)->flags = 1;
 	assert_int_equal(load_thing(&b, &t, &err), -ENOTSUP);

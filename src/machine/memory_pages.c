@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guest memory beside a saved state's stream (state_pages): pages that are not zeros, each at its place, and
+ * in the stream a list of them. An entry of the list is about 64 KiB of guest memory at most: which pages
+ * of them there are, and a checksum of those.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "machine/describe.h"
+#include "machine/memory_internal.h"
+
+#define PAGE REGION_PAGE
+#define CHUNK_PAGES 16u
+#define CHUNK (CHUNK_PAGES * PAGE)
+#define ENTRIES_MAX 65536u /* in a section */
+
+/* In the section; by address, and no page twice. */
+struct chunk_entry {
+	uint32_t chunk; /* guest address / CHUNK */
+	uint16_t pages; /* a bit each */
+	uint16_t none;  /* 0 */
+	uint32_t crc;   /* CRC-32C of the bytes of these pages */
+};
+
+bool memory_page_is_zero(const uint8_t *page)
+{
+	static const uint8_t zeros[PAGE];
+
+	return !memcmp(page, zeros, PAGE);
+}
+
+/* Saving */
+
+struct list {
+	struct state *s;
+	struct chunk_entry *entry;
+	unsigned count;
+};
+
+static void put_list(struct list *list)
+{
+	const void *data = list->entry;
+	size_t size = list->count * sizeof *list->entry;
+
+	if (!list->count)
+		return;
+	state_begin(list->s, "memory-map", 0, 1);
+	state_blob(list->s, "chunks", &data, &size);
+	state_end(list->s);
+	list->count = 0;
+}
+
+/* Pages of one chunk. */
+static void save_pages(struct list *list, uint64_t gpa, const uint8_t *host, unsigned count)
+{
+	struct chunk_entry entry = {.chunk = (uint32_t)(gpa / CHUNK)};
+	unsigned first = gpa / PAGE % CHUNK_PAGES, at = 0, run;
+
+	while (at < count && state_ok(list->s)) {
+		for (run = 0; at + run < count && !memory_page_is_zero(host + (at + run) * PAGE);
+			run++)
+			entry.pages |= 1u << (first + at + run);
+		if (run) {
+			entry.crc = state_checksum(entry.crc, host + at * PAGE, run * PAGE);
+			state_write_pages(list->s, gpa + at * PAGE, host + at * PAGE, run * PAGE);
+		}
+		at += run + 1;
+	}
+	if (entry.pages)
+		list->entry[list->count++] = entry;
+	if (list->count == ENTRIES_MAX)
+		put_list(list);
+}
+
+/* What of a region from offset on was ever touched: [*at, *end); looking at the rest would make it. */
+static bool next_touched(const struct memory_region *region, uint64_t *at, uint64_t *end)
+{
+	off_t data, hole;
+
+	*end = region->size;
+	if (region->fd < 0)
+		return *at < *end;
+	data = lseek(region->fd, region->offset + *at, SEEK_DATA);
+	if (data < 0 && errno == ENXIO)
+		return false;
+	hole = data < 0 ? -1 : lseek(region->fd, data, SEEK_HOLE);
+	if (hole < 0)
+		return *at < *end;
+	*at = (uint64_t)data / PAGE * PAGE - region->offset;
+	if (((uint64_t)hole + PAGE - 1) / PAGE * PAGE - region->offset < *end)
+		*end = ((uint64_t)hole + PAGE - 1) / PAGE * PAGE - region->offset;
+	return *at < region->size;
+}
+
+static void save_region(struct list *list, const struct memory_region *region)
+{
+	uint64_t at = 0, end, done = 0;
+
+	while (state_ok(list->s) && next_touched(region, &at, &end)) {
+		while (at < end && state_ok(list->s)) {
+			uint64_t left = CHUNK - (region->gpa + at) % CHUNK;
+
+			if (left > end - at)
+				left = end - at;
+			save_pages(list, region->gpa + at, region->host + at, left / PAGE);
+			at += left;
+			state_seen(list->s, at - done);
+			done = at;
+		}
+	}
+	if (state_ok(list->s))
+		state_seen(list->s, region->size - done);
+}
+
+void memory_save_pages(struct memory *mem, struct state *s)
+{
+	struct list list = {.s = s, .entry = malloc(ENTRIES_MAX * sizeof *list.entry)};
+
+	if (!list.entry)
+		state_fail(s, ENOMEM, "out of memory");
+	for (unsigned i = 0; i < mem->regions && state_ok(s); i++)
+		if (!mem->region[i].read_only)
+			save_region(&list, &mem->region[i]);
+	if (state_ok(s))
+		put_list(&list);
+	free(list.entry);
+}
+
+/* Loading */
+
+static void load_entry(struct memory *mem, struct state *s, const struct chunk_entry *entry)
+{
+	uint64_t base = (uint64_t)entry->chunk * CHUNK, gpa;
+	unsigned at = 0, run;
+	uint32_t crc = 0;
+	uint8_t *to;
+
+	while (at < CHUNK_PAGES && state_ok(s)) {
+		for (run = 0; at + run < CHUNK_PAGES && entry->pages >> (at + run) & 1; run++)
+			;
+		gpa = base + at * PAGE;
+		to = run ? memory_ptr(mem, gpa, run * PAGE) : NULL;
+		state_require(s, !run || to, "more memory than the guest has");
+		if (to && state_ok(s)) {
+			state_read_pages(s, gpa, to, run * PAGE);
+			memory_written(mem, gpa, run * PAGE);
+			crc = state_checksum(crc, to, run * PAGE);
+		}
+		at += run + 1;
+	}
+	if (crc != entry->crc)
+		state_fail(s, EINVAL, "damaged: memory at 0x%llx has a wrong checksum",
+			(unsigned long long)base);
+}
+
+/* Is it one that may follow the page before `next`, which it moves on? */
+static bool take_entry(const struct chunk_entry *entry, uint64_t *next)
+{
+	uint64_t base = (uint64_t)entry->chunk * CHUNK_PAGES;
+
+	if (entry->none || !entry->pages || base + __builtin_ctz(entry->pages) < *next)
+		return false;
+	*next = base + 32 - __builtin_clz(entry->pages);
+	return true;
+}
+
+void memory_load_pages(struct memory *mem, struct state *s)
+{
+	uint64_t next = 0; /* page */
+
+	while (state_next_is(s, "memory-map")) {
+		struct chunk_entry entry;
+		const void *data;
+		size_t size;
+
+		state_begin(s, "memory-map", 0, 1);
+		state_blob(s, "chunks", &data, &size);
+		state_require(s, size % sizeof entry == 0, "a part of an entry");
+		for (size_t at = 0; at < size && state_ok(s); at += sizeof entry) {
+			memcpy(&entry, (const uint8_t *)data + at, sizeof entry);
+			state_require(s, take_entry(&entry, &next), "pages in a wrong order");
+			if (state_ok(s))
+				load_entry(mem, s, &entry);
+		}
+		state_end(s);
+	}
+}

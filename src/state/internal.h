@@ -31,7 +31,7 @@ struct state_section {
 struct state {
 	struct state_io io;
 	const struct state_pages *pages; /* NULL: memory is in the stream */
-	int fd; /* of state_save_fd() and state_load_fd() */
+	int fd;                          /* of state_save_fd() and state_load_fd() */
 	const char *name;
 	struct error *err;
 	int rc; /* the first error */

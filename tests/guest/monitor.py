@@ -452,8 +452,10 @@ def scenario_jobs(kernel, initrd, work):
     with open(state, "wb") as file:
         done = monitor.ask("save", fd=file.fileno())
     status, said = monitor.wait()
+    stat = os.stat(state)
     check("a guest is saved", status == 6 and said["reason"] == "saved" and
-          done["bytes"] == os.stat(state).st_size, (status, said, done))
+          stat.st_size > 256 << 20 and abs(done["bytes"] - stat.st_blocks * 512) < 1 << 20,
+          (status, said, done, stat))
     text = monitor.close()
     check("without a word", not text, text)
     run = subprocess.run([DACH, "run", "--engine", ENGINE, "--kernel", kernel, "--memory", "256",

@@ -21,11 +21,21 @@ int call_connect(struct cli *cli)
 	return cli_fail(cli, &err);
 }
 
-int call_print(const json_t *value)
+static int print(const json_t *value, size_t indent)
 {
-	json_dumpf(value, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_ENCODE_ANY);
+	json_dumpf(value, stdout, JSON_INDENT(indent) | JSON_PRESERVE_ORDER | JSON_ENCODE_ANY);
 	putchar('\n');
 	return 0;
+}
+
+int call_print(const json_t *value)
+{
+	return print(value, 2);
+}
+
+int call_print_xl(const json_t *value)
+{
+	return print(value, 4);
 }
 
 static int pretend(const char *method, const char *path, json_t *body)
@@ -69,33 +79,46 @@ int call_api(struct cli *cli, const char *method, const char *path, json_t *body
 	return ask(cli, method, path, body, answer, &err) ? cli_fail(cli, &err) : 0;
 }
 
+/* 0 or a negative errno: -ENOENT is that there is no such guest, and that the daemon was asked. */
 static int ask_guest(struct cli *cli, const char *method, const char *ref, const char *suffix,
-	json_t *body, json_t **answer)
+	json_t *body, json_t **answer, struct error *err)
 {
-	struct error err = {""};
 	char path[1024];
+	int r;
 
 	if (answer)
 		*answer = NULL;
 	if (!client_guest_path(path, sizeof path, ref, suffix)) {
 		json_decref(body);
-		return CALL_NOT_FOUND; /* no name is that long */
+		return -ENOENT; /* no name is that long */
 	}
 	if (cli->dry && strcmp(method, "GET"))
-		return pretend(method, path, body);
-	if (call_connect(cli)) {
+		return pretend(method, path, body) ? error_nomem(err) : 0;
+	r = cli->client ? 0 : client_open(&cli->client, err);
+	if (r) {
+		cli->client = NULL;
 		json_decref(body);
-		return CLI_FAILURE;
+		return -ECONNREFUSED;
 	}
-	if (!ask(cli, method, path, body, answer, &err))
-		return 0;
-	return client_status(cli->client) == NOT_FOUND ? CALL_NOT_FOUND : cli_fail(cli, &err);
+	r = ask(cli, method, path, body, answer, err);
+	if (r && client_status(cli->client) == NOT_FOUND)
+		return -ENOENT;
+	return r == -ENOENT ? -EIO : r;
+}
+
+/* What it says of r, but for a guest that is not there. */
+static int tell(struct cli *cli, int r, const struct error *err)
+{
+	if (r == -ENOENT)
+		return CALL_NOT_FOUND;
+	return r ? cli_fail(cli, err) : 0;
 }
 
 int call_guest(struct cli *cli, const char *method, const char *ref, const char *suffix,
 	json_t *body, json_t **answer)
 {
-	int status = ask_guest(cli, method, ref, suffix, body, answer);
+	struct error err = {""};
+	int status = tell(cli, ask_guest(cli, method, ref, suffix, body, answer, &err), &err);
 
 	if (status != CALL_NOT_FOUND)
 		return status;
@@ -105,7 +128,9 @@ int call_guest(struct cli *cli, const char *method, const char *ref, const char 
 
 int call_find(struct cli *cli, const char *ref, json_t **guest)
 {
-	return ask_guest(cli, "GET", ref, "", NULL, guest);
+	struct error err = {""};
+
+	return tell(cli, ask_guest(cli, "GET", ref, "", NULL, guest, &err), &err);
 }
 
 int call_guests(struct cli *cli, json_t **list)
@@ -129,5 +154,29 @@ int call_act(struct cli *cli, const char *method, const char *ref, const char *s
 	if (!status && cli->json && answer)
 		call_print(answer);
 	json_decref(answer);
+	return status;
+}
+
+int call_post_all(struct cli *cli, json_t *targets, const char *suffix, json_t *body)
+{
+	int status = 0;
+	size_t i = 0;
+
+	while (i < json_array_size(targets)) {
+		const char *uuid = json_get_text(json_array_get(targets, i), "uuid");
+		struct error err = {""};
+		json_t *answer;
+		int r = ask_guest(cli, "POST", uuid, suffix, json_incref(body), &answer, &err);
+
+		if (r && r != -ENOENT && r != -ESRCH)
+			status = cli_fail(cli, &err);
+		else if (!r && cli->json && answer)
+			call_print(answer);
+		json_decref(answer);
+		if (r == -ENOENT || r == -ESRCH)
+			json_array_remove(targets, i);
+		else
+			i++;
+	}
 	return status;
 }

@@ -32,6 +32,12 @@ int call_find(struct cli *cli, const char *ref, json_t **guest);
 int call_guests(struct cli *cli, json_t **list);
 
 /*
+ * The same request to each of these guests, which were there a moment ago. One that has ended meanwhile,
+ * by itself, is as it should be: it is taken out of targets, and nothing is said.
+ */
+int call_post_all(struct cli *cli, json_t *targets, const char *suffix, json_t *body);
+
+/*
  * For verbs that change one guest: sends it and, with --json, prints the answer.
  */
 int call_act(struct cli *cli, const char *method, const char *ref, const char *suffix,
@@ -39,5 +45,7 @@ int call_act(struct cli *cli, const char *method, const char *ref, const char *s
 
 /* Prints a value as JSON for --json. Returns 0. */
 int call_print(const json_t *value);
+/* The same, indented as xl does: some scripts go by that. */
+int call_print_xl(const json_t *value);
 
 #endif

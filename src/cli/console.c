@@ -10,13 +10,17 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli/call.h"
 #include "client/client.h"
 #include "monitor/terminal.h"
 
-#define LEAVE 0x1d /* Ctrl+] */
+#define LEAVE 0x1d   /* Ctrl+] */
+#define QUIET_MS 200 /* as xl: after the input's end the guest's words are over when it is silent */
+#define END_TRIES 20 /* for the daemon to see that a guest has ended */
+#define END_TRY_NS 100000000 /* between two of them */
 
 enum { TYPE = 1, NUMBER };
 
@@ -37,6 +41,7 @@ struct session {
 	char input[512];
 	size_t start, end;
 	bool input_over; /* the terminal says no more: the guest's words still come */
+	bool as_xl;      /* and with it the console is over */
 };
 
 static void signal_set(sigset_t *set)
@@ -93,7 +98,7 @@ static int write_all(int fd, const char *data, size_t len)
 	return 0;
 }
 
-/* Each returns 0 to go on, 1 when the console is over. */
+/* Each returns 0 to go on, positive when that end is gone, negative when nobody takes what comes. */
 static int from_guest(struct session *session)
 {
 	char data[16384];
@@ -101,7 +106,7 @@ static int from_guest(struct session *session)
 
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 0;
-	return n <= 0 || write_all(STDOUT_FILENO, data, n);
+	return n <= 0 ? 1 : write_all(STDOUT_FILENO, data, n);
 }
 
 static int from_terminal(struct session *session)
@@ -133,11 +138,12 @@ static int to_guest(struct session *session)
 	return 0;
 }
 
-static void serve(struct session *session)
+/* True: the guest's end of the stream is over. False: the user has left, or we are to end. */
+static bool serve(struct session *session)
 {
 	int over = 0;
 
-	while (!over) {
+	for (;;) {
 		bool waiting = session->start < session->end;
 		struct pollfd fds[] = {
 			{session->guest, POLLIN | (waiting ? POLLOUT : 0), 0},
@@ -145,43 +151,89 @@ static void serve(struct session *session)
 			{session->signals, POLLIN, 0},
 		};
 
-		if (poll(fds, 3, -1) < 0) {
-			if (errno == EINTR)
-				continue;
-			return;
-		}
-		if (fds[2].revents)
-			return;
-		if (fds[1].revents)
-			over = from_terminal(session);
-		if (!over && (fds[0].revents & POLLOUT))
+		bool last = session->input_over && session->as_xl && !waiting;
+		int n = poll(fds, 3, last ? QUIET_MS : -1);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 || (last && !n) || fds[2].revents)
+			return false;
+		if (fds[1].revents && from_terminal(session))
+			return false;
+		if (fds[0].revents & POLLOUT)
 			over = to_guest(session);
 		if (!over && (fds[0].revents & ~POLLOUT))
 			over = from_guest(session);
+		if (over)
+			return over > 0;
 	}
 }
 
-int console_attach(struct cli *cli, const char *ref, bool unpause)
+/* Whether the life that was looked at goes on. Negative: the daemon does not say. */
+static int lives(struct cli *cli, const json_t *guest)
+{
+	json_t *now = NULL;
+	struct error err = {""};
+	char path[128];
+	const char *state;
+	bool same;
+
+	if (!client_guest_path(path, sizeof path, json_get_text(guest, "uuid"), "") ||
+		client_call(cli->client, "GET", path, NULL, &now, &err))
+		return client_status(cli->client) ? 0 : -1;
+	state = json_get_text(now, "state");
+	same = json_get_number(now, "domid") == json_get_number(guest, "domid") &&
+		(!strcmp(state, "running") || !strcmp(state, "paused"));
+	json_decref(now);
+	return same;
+}
+
+/*
+ * The stream is over: because the guest has ended, or because the daemon went away, through which it
+ * comes. The daemon may see a guest's end a moment after us.
+ */
+static int tell_end(struct cli *cli, const json_t *guest)
+{
+	const struct timespec pause = {.tv_nsec = END_TRY_NS};
+	const char *name = json_get_text(guest, "name");
+	int alive = lives(cli, guest);
+
+	for (unsigned n = 0; alive > 0 && n < END_TRIES; n++) {
+		nanosleep(&pause, NULL);
+		alive = lives(cli, guest);
+	}
+	if (!alive)
+		return 0;
+	return cli_say(cli,
+		alive < 0 ? "dachd went away, and its connection to the console of %s with it"
+			  : "the connection to the console of %s was lost; the guest runs on",
+		name);
+}
+
+int console_attach(struct cli *cli, const json_t *guest, bool unpause)
 {
 	struct session session = {.guest = -1, .signals = -1};
+	const char *uuid = json_get_text(guest, "uuid");
 	struct error err = {""};
+	bool ended = false;
 	sigset_t set, old;
 	int status = CLI_FAILURE, guard;
 
+	session.as_xl = strcmp(cli->program, "dach");
 	signal_set(&set);
 	sigprocmask(SIG_BLOCK, &set, &old);
 	signal(SIGPIPE, SIG_IGN);
 	session.signals = signalfd(-1, &set, SFD_CLOEXEC);
 	guard = terminal_guard();
-	if (client_console(cli->client, ref, &session.guest, &err)) {
+	if (client_console(cli->client, uuid, &session.guest, &err)) {
 		session.guest = -1;
 		cli_fail(cli, &err);
 	} else if (make_raw(&session)) {
 		cli_say(cli, "the terminal does not go into raw mode: %s", strerror(errno));
-	} else if (unpause && call_guest(cli, "POST", ref, "/unpause", NULL, NULL)) {
+	} else if (unpause && call_guest(cli, "POST", uuid, "/unpause", NULL, NULL)) {
 		;
 	} else {
-		serve(&session);
+		ended = serve(&session);
 		status = 0;
 	}
 	restore(&session);
@@ -191,7 +243,7 @@ int console_attach(struct cli *cli, const char *ref, bool unpause)
 	if (session.signals >= 0)
 		close(session.signals);
 	sigprocmask(SIG_SETMASK, &old, NULL);
-	return status;
+	return ended ? tell_end(cli, guest) : status;
 }
 
 static int console(struct cli *cli)
@@ -212,7 +264,7 @@ static int console(struct cli *cli)
 	/* First as a guest, for xl's sentence about one that is not there. */
 	status = call_guest(cli, "GET", cli->words[0], "", NULL, &guest);
 	if (!status)
-		status = console_attach(cli, json_get_text(guest, "uuid"), false);
+		status = console_attach(cli, guest, false);
 	json_decref(guest);
 	return status;
 }

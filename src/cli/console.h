@@ -9,9 +9,10 @@
 #include "cli/cli.h"
 
 /*
- * Until the guest ends or the user leaves. unpause: the guest waits paused, so that nothing it says
+ * Of a guest that runs, as the daemon described it, until it ends or the user leaves; as xl or xm also
+ * until standard input ends. A connection that is lost is told and is CLI_FAILURE. unpause: the guest waits paused, so that nothing it says
  * is missed; it is let go once the console is there. An exit status; what is wrong has been said.
  */
-int console_attach(struct cli *cli, const char *ref, bool unpause);
+int console_attach(struct cli *cli, const json_t *guest, bool unpause);
 
 #endif

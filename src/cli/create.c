@@ -9,6 +9,7 @@
 #include "cli/call.h"
 #include "cli/cli.h"
 #include "cli/console.h"
+#include "cli/format.h"
 #include "cli/wait.h"
 #include "client/client.h"
 #include "config/config.h"
@@ -140,14 +141,13 @@ static json_t *load(struct cli *cli, struct order *order)
 static int follow(struct cli *cli, const struct order *order, const json_t *guest,
 	struct client_events *events)
 {
-	const char *uuid = json_get_text(guest, "uuid");
 	json_t *targets;
 	int status = 0;
 
 	if (cli->json)
 		call_print(guest);
 	if (order->console)
-		status = console_attach(cli, uuid, !order->paused);
+		status = console_attach(cli, guest, !order->paused);
 	if (!status && events) {
 		targets = json_pack("[O]", guest);
 		status = wait_ends(cli, events, targets, WAIT_UNASKED);
@@ -181,9 +181,23 @@ static int send_order(struct cli *cli, const struct order *order, json_t *config
 	return status;
 }
 
+/* As xl shows it; --json: as the daemon is asked for it. */
+static void show(const struct cli *cli, const json_t *config)
+{
+	json_t *shown;
+
+	if (cli->json) {
+		call_print(config);
+		return;
+	}
+	shown = format_xl_config(config, NULL);
+	call_print_xl(shown);
+	json_decref(shown);
+}
+
 static int make(struct cli *cli, struct order *order)
 {
-	json_t *config, *shown;
+	json_t *config;
 	int status = read_options(cli, order);
 
 	if (status)
@@ -193,9 +207,8 @@ static int make(struct cli *cli, struct order *order)
 		return CLI_FAILURE;
 	if (!cli->dry)
 		return send_order(cli, order, config);
-	shown = json_pack("{s:n, s:o}", "domid", "config", config);
-	call_print(shown);
-	json_decref(shown);
+	show(cli, config);
+	json_decref(config);
 	return 0;
 }
 

@@ -50,12 +50,12 @@ static const char *uuid(const json_t *guest)
 {
 	const char *text = json_get_text(guest, "uuid");
 
-	return *text ? text : "00000000-0000-0000-0000-000000000000";
+	return *text ? text : FORMAT_NO_UUID;
 }
 
 void format_list_row(FILE *out, const json_t *guest, bool verbose, bool numa)
 {
-	char id[16] = "";
+	char id[16] = "-";
 
 	if (!is_off(guest))
 		snprintf(id, sizeof id, "%d", (int)json_get_number(guest, "domid"));

@@ -12,9 +12,20 @@
 #include <stdio.h>
 #include <time.h>
 
-/* A row is for a guest or for domain0; a guest that is off has an empty ID, as xm showed it. */
+/* What stands for the UUID of who has none. */
+#define FORMAT_NO_UUID "00000000-0000-0000-0000-000000000000"
+
+/* A row is for a guest or for domain0, and has six words; a guest that is off has - for an ID. */
 void format_list_head(FILE *out, bool verbose, bool numa);
 void format_list_row(FILE *out, const json_t *guest, bool verbose, bool numa);
+
+/*
+ * What list -l prints of such rows, and what create -n prints of a configuration (our JSON): in the
+ * shape of xl's JSON, what has its default left out as there. guest: what it has now, or NULL. The
+ * caller's to json_decref().
+ */
+json_t *format_xl_list(const json_t *rows);
+json_t *format_xl_config(const json_t *config, const json_t *guest);
 
 void format_vm_list_head(FILE *out);
 void format_vm_list_row(FILE *out, const json_t *guest);

@@ -42,9 +42,11 @@ static int destroy(struct cli *cli)
 	status = wait_targets(cli, all, &targets);
 	if (status)
 		return status;
-	json_array_foreach(targets, i,
-		guest) if (call_act(cli, "POST", json_get_text(guest, "uuid"), "/destroy", NULL))
-		status = CLI_FAILURE;
+	if (all)
+		status = call_post_all(cli, targets, "/destroy", NULL);
+	json_array_foreach(targets, i, guest) if (!all &&
+		call_act(cli, "POST", json_get_text(guest, "uuid"), "/destroy", NULL)) status =
+		CLI_FAILURE;
 	json_decref(targets);
 	return status;
 }

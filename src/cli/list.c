@@ -11,7 +11,7 @@
 enum { LONG = 1, VERBOSE, NUMA, SHORT, IGNORED };
 
 static const struct option_spec list_options[] = {
-	{"long", LONG, NULL, "all that the configuration says, as JSON"},
+	{"long", LONG, NULL, "the configurations, in the shape of xl's JSON"},
 	{"l", LONG, NULL, NULL},
 	{"verbose", VERBOSE, NULL, "UUIDs, and why a guest that is shut down ended"},
 	{"v", VERBOSE, NULL, NULL},
@@ -40,6 +40,27 @@ static bool is_off(const json_t *guest)
 }
 
 /*
+ * xl knows of no guests that are off, and its scripts take each row for one that is there: under that
+ * name they are shown to programs of ours alone (--json).
+ */
+static bool shows_off(const struct cli *cli)
+{
+	return cli->json || strcmp(cli->program, "xl");
+}
+
+/* The guest that a word names; CALL_NOT_FOUND also if it is one that is not shown. */
+static int find_shown(struct cli *cli, const char *ref, json_t **guest)
+{
+	int status = call_find(cli, ref, guest);
+
+	if (status || shows_off(cli) || !is_off(*guest))
+		return status;
+	json_decref(*guest);
+	*guest = NULL;
+	return CALL_NOT_FOUND;
+}
+
+/*
  * The guests that the words name, or all with the host as the first. *rows is an array, the
  * caller's. missing: what to say of one that is not there.
  */
@@ -54,7 +75,8 @@ static int choose(struct cli *cli, const char *missing, json_t **rows)
 		return status;
 	if (!cli->words_count) {
 		json_array_append(*rows, json_object_get(list, "domain0"));
-		json_array_extend(*rows, json_object_get(list, "guests"));
+		json_array_foreach(json_object_get(list, "guests"), i, guest) if (shows_off(cli) ||
+			!is_off(guest)) json_array_append(*rows, guest);
 	}
 	for (i = 0; i < cli->words_count; i++) {
 		const char *ref = cli->words[i];
@@ -63,7 +85,7 @@ static int choose(struct cli *cli, const char *missing, json_t **rows)
 			json_array_append(*rows, json_object_get(list, "domain0"));
 			continue;
 		}
-		status = call_find(cli, ref, &guest);
+		status = find_shown(cli, ref, &guest);
 		if (status) {
 			if (status == CALL_NOT_FOUND)
 				fprintf(stderr, missing, ref);
@@ -76,23 +98,11 @@ static int choose(struct cli *cli, const char *missing, json_t **rows)
 	return status;
 }
 
-/* What `list -l` shows of each: [{"domid": ..., "config": {...}}, ...]. */
 static void print_long(const json_t *rows)
 {
-	json_t *all = json_array(), *guest;
-	size_t i;
+	json_t *all = format_xl_list(rows);
 
-	json_array_foreach(rows, i, guest)
-	{
-		json_t *config = json_object_get(guest, "config");
-		json_t *domid = json_object_get(guest, "domid");
-
-		if (!config)
-			config = json_null();
-		json_array_append_new(all,
-			json_pack("{s:O, s:O}", "domid", domid, "config", config));
-	}
-	call_print(all);
+	call_print_xl(all);
 	json_decref(all);
 }
 
@@ -111,10 +121,10 @@ static int list(struct cli *cli)
 	if (id == CLI_END)
 		return cli->status;
 	status = choose(cli, "Error: Domain '%s' does not exist.\n", &rows);
-	if (!status && details) {
-		print_long(rows);
-	} else if (!status && cli->json) {
+	if (!status && cli->json) {
 		call_print(rows);
+	} else if (!status && details) {
+		print_long(rows);
 	} else if (!status) {
 		format_list_head(stdout, verbose, numa);
 		json_array_foreach(rows, i, guest) format_list_row(stdout, guest, verbose, numa);

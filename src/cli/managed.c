@@ -21,6 +21,7 @@ static int start(struct cli *cli)
 {
 	bool paused = false, console = false;
 	int id, status = 0;
+	json_t *guest;
 
 	while ((id = cli_option(cli)) > 0) {
 		paused |= id == PAUSED;
@@ -34,8 +35,12 @@ static int start(struct cli *cli)
 		if (call_act(cli, "POST", cli->words[i], "/start",
 			    json_pack("{s:b}", "paused", paused || console)))
 			status = CLI_FAILURE;
-	if (!status && console && !cli->dry)
-		status = console_attach(cli, cli->words[0], !paused);
+	if (status || !console || cli->dry)
+		return status;
+	status = call_guest(cli, "GET", cli->words[0], "", NULL, &guest);
+	if (!status)
+		status = console_attach(cli, guest, !paused);
+	json_decref(guest);
 	return status;
 }
 

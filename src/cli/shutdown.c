@@ -8,7 +8,7 @@
 #include "cli/wait.h"
 #include "client/client.h"
 
-enum { ALL = 1, WAIT, FALLBACK, TIMEOUT };
+enum { ALL = 1, WAIT, FALLBACK, TIMEOUT, HALT, REBOOT };
 
 static const struct option_spec shutdown_options[] = {
 	{"all", ALL, NULL, "all guests"},
@@ -17,6 +17,10 @@ static const struct option_spec shutdown_options[] = {
 	{"w", WAIT, NULL, NULL},
 	{"timeout", TIMEOUT, "SECONDS", "wait no longer; status 1 if it is still there"},
 	{"F", FALLBACK, NULL, "by ACPI if need be; that is so anyhow"},
+	{"halt", HALT, NULL, "and not start again, as xm says it; that is so anyhow"},
+	{"H", HALT, NULL, NULL},
+	{"reboot", REBOOT, NULL, "ask it to start again instead, as xm says it"},
+	{"R", REBOOT, NULL, NULL},
 	{NULL, 0, NULL, NULL},
 };
 
@@ -36,7 +40,8 @@ struct way {
 	json_t *body; /* borrowed; NULL: none */
 };
 
-static int ask_all(struct cli *cli, const struct way *way, const json_t *targets)
+/* xl's sentence about each, and the request. all: those that have ended meanwhile do not matter. */
+static int ask_each(struct cli *cli, const struct way *way, bool all, json_t *targets)
 {
 	int status = 0;
 	json_t *guest;
@@ -47,11 +52,12 @@ static int ask_all(struct cli *cli, const struct way *way, const json_t *targets
 		if (json_is_integer(json_object_get(guest, "domid")))
 			fprintf(stderr, "%s domain %lld\n", way->says,
 				json_get_number(guest, "domid"));
-		if (call_act(cli, "POST", json_get_text(guest, "uuid"), way->suffix,
-			    json_incref(way->body)))
+		if (!all &&
+			call_act(cli, "POST", json_get_text(guest, "uuid"), way->suffix,
+				json_incref(way->body)))
 			status = CLI_FAILURE;
 	}
-	return status;
+	return all ? call_post_all(cli, targets, way->suffix, way->body) : status;
 }
 
 /* What both verbs take. */
@@ -90,7 +96,7 @@ static int end(struct cli *cli, const struct way *way, const struct wish *wish)
 	if (wish->wait && !cli->dry && client_events_open(cli->client, &events, &err))
 		status = cli_fail(cli, &err);
 	if (!status)
-		status = ask_all(cli, way, targets);
+		status = ask_each(cli, way, wish->all, targets);
 	if (!status && events)
 		status = wait_ends(cli, events, targets, (int)wish->timeout);
 	client_events_close(events);
@@ -100,13 +106,17 @@ static int end(struct cli *cli, const struct way *way, const struct wish *wish)
 
 static int shutdown(struct cli *cli)
 {
-	const struct way way = {"Shutting down", "/shutdown", NULL};
+	static const struct way again = {"Rebooting", "/reboot", NULL};
+	struct way way = {"Shutting down", "/shutdown", NULL};
 	struct wish wish = {0};
 	int id;
 
-	while ((id = cli_option(cli)) > 0)
+	while ((id = cli_option(cli)) > 0) {
 		if (!take_wish(cli, id, &wish))
 			return CLI_FAILURE;
+		if (id == REBOOT)
+			way = again;
+	}
 	return id == CLI_END ? cli->status : end(cli, &way, &wish);
 }
 

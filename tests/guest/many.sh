@@ -64,7 +64,7 @@ consoles=
 : >"$errors"
 while [ $i -le "$many" ]; do
 	xl create -q "$work/idle.cfg" "name='idle$i'" >>"$errors" 2>&1 || break
-	timeout 600 xl console "idle$i" </dev/null >"$work/console.$i" 2>>"$errors" &
+	timeout 600 "$DACH" console "idle$i" </dev/null >"$work/console.$i" 2>>"$errors" &
 	consoles="$consoles $!"
 	i=$((i + 1))
 done

@@ -41,7 +41,7 @@ in_guest 'ln -s dach /usr/local/bin/xl; cat >/usr/local/bin/console' <<'CONSOLE'
 #!/bin/sh
 # console GUEST: what it has shown, once it is ready
 for n in $(seq 60); do
-	timeout 1 xl console "$1" </dev/null >/tmp/console 2>&1
+	timeout 1 dach console "$1" </dev/null >/tmp/console 2>&1
 	grep -q READY /tmp/console && break
 	sleep 0.5
 done

@@ -46,7 +46,7 @@ say swap
 check "swap is the other disk" wait_for 10 said SWAP-IS-THERE
 say cpu
 check "cpu_model is the processor that it sees" wait_for 10 said NO-AVX
-timeout 20 xl console vm02.my.flat </dev/null >"$work/second" 2>&1 &
+timeout 20 "$DACH" console vm02.my.flat </dev/null >"$work/second" 2>&1 &
 second=$!
 check "a second console has the history" wait_for 10 grep -q READY "$work/second"
 say both
@@ -156,7 +156,7 @@ xl_says destroy kept
 check "destroy: it is off again" field_is kept state off
 xl_says delete kept
 check "delete" ended 0
-xl_says list kept
+xl_says --json list kept
 check "it is forgotten" ended 1
 console_close
 
@@ -196,7 +196,7 @@ check "a wrong file is refused by line and column" grep -q "bad.cfg:3:1: " "$err
 xl_says pause nobody
 check "a guest that is not there" grep -q "^nobody is an invalid domain identifier (rc=-6)$" "$errors"
 xl_says -N create "$work/kept.cfg" memory=64
-check "-N shows and does nothing" grep -q '"memory_kib": 65536' "$output"
-xl_says list kept
+check "-N shows and does nothing" grep -q '"target_memkb": 65536' "$output"
+xl_says --json list kept
 check "indeed nothing" ended 1
 finish

@@ -224,7 +224,8 @@ static inline int rig_run(struct rig *rig, struct cli *cli, int argc, char **arg
 	int saved_out = dup(1), saved_err = dup(2), status;
 	struct error error = {""};
 
-	cli->program = "dach";
+	if (!cli->program)
+		cli->program = "dach";
 	fflush(stdout);
 	dup2(fileno(out), 1);
 	dup2(fileno(err), 2);

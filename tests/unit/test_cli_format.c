@@ -106,7 +106,63 @@ static void list(void **state)
 		"Domain-0                                     0  7937     4     r-----    1234.6\n"
 		"vm02.my.flat                                 7   256     2     -b----       3.4\n"
 		"a-name-of-just-forty-one-letters-so-it-is 65534  1024   128     ---sc-   99999.9\n"
-		"kept                                             128     1     ------       0.0\n");
+		"kept                                         -   128     1     ------       0.0\n");
+}
+
+/* What it asks for, and what it has now; the host; one of which hardly anything is said. */
+static void list_long(void **state)
+{
+	json_t *rows = json_pack("[o, o, o]", json_of(host_row), json_of(web), json_of(off));
+	json_t *config = json_of(
+		"{'name': 'vm02.my.flat', 'uuid': '0f3a4b5c-1111-2222-3333-444455556666', 'type': 'hvm',"
+		" 'memory_kib': 524288, 'vcpus': 2, 'maxvcpus': 4, 'cpu_weight': 512, 'cap': 50,"
+		" 'kernel': '/boot/vmlinuz', 'ramdisk': '/boot/initrd.img', 'cmdline': 'root=/dev/xvda2',"
+		" 'boot': 'cd', 'disks': [{'target': '/d', 'vdev': 'xvda2', 'writable': true,"
+		" 'hint': 'phy'}, {'format': 'empty', 'vdev': 'hdc', 'cdrom': true, 'discard': false}],"
+		" 'vifs': [{'mac': '00:16:3e:01:02:03', 'bridge': 'xenbr0', 'vifname': 'web0',"
+		" 'rate': 1000000, 'type': 'ioemu'}, {}],"
+		" 'on_reboot': 'rename-restart', 'on_crash': 'coredump-destroy', 'kept': {'vnc': 1}}");
+	static const char expected[] =
+		"[{'domid': 0, 'config': {"
+		"'c_info': {'type': 'pv', 'name': 'Domain-0',"
+		" 'uuid': '00000000-0000-0000-0000-000000000000', 'run_hotplug_scripts': 'True'},"
+		" 'b_info': {'max_vcpus': 4, 'avail_vcpus': [0, 1, 2, 3], 'max_memkb': 8127488,"
+		" 'target_memkb': 8127488, 'sched_params': {}, 'type.pv': {}}}},"
+		" {'domid': 7, 'config': {"
+		"'c_info': {'type': 'hvm', 'name': 'vm02.my.flat',"
+		" 'uuid': '0f3a4b5c-1111-2222-3333-444455556666', 'run_hotplug_scripts': 'True'},"
+		" 'b_info': {'max_vcpus': 4, 'avail_vcpus': [0, 1], 'max_memkb': 524288,"
+		" 'target_memkb': 262144, 'sched_params': {'weight': 512, 'cap': 50},"
+		" 'kernel': '/boot/vmlinuz', 'cmdline': 'root=/dev/xvda2',"
+		" 'ramdisk': '/boot/initrd.img', 'type.hvm': {'boot': 'cd'}},"
+		" 'disks': [{'pdev_path': '/d', 'vdev': 'xvda2', 'backend': 'phy', 'format': 'raw',"
+		" 'readwrite': 1}, {'vdev': 'hdc', 'backend': 'qdisk', 'format': 'empty',"
+		" 'removable': 1, 'readwrite': 0, 'is_cdrom': 1, 'discard_enable': 'False'}],"
+		" 'nics': [{'devid': 0, 'mac': '00:16:3e:01:02:03', 'bridge': 'xenbr0',"
+		" 'ifname': 'web0', 'nictype': 'vif_ioemu', 'rate_bytes_per_interval': 50000,"
+		" 'rate_interval_usecs': 50000}, {'devid': 1, 'nictype': 'vif'}],"
+		" 'on_reboot': 'restart_rename', 'on_crash': 'coredump_destroy',"
+		" 'on_soft_reset': 'soft_reset'}},"
+		" {'domid': null, 'config': {"
+		"'c_info': {'type': 'pv', 'name': 'kept', 'run_hotplug_scripts': 'True'},"
+		" 'b_info': {'max_vcpus': 1, 'avail_vcpus': [0], 'max_memkb': 131072,"
+		" 'target_memkb': 131072, 'sched_params': {}, 'type.pv': {}},"
+		" 'disks': [], 'nics': [], 'on_reboot': 'restart', 'on_soft_reset': 'soft_reset'}}]";
+	json_t *shown;
+	char *text;
+
+	json_object_set_new(json_array_get(rows, 1), "memory_target", json_integer(262144));
+	json_object_set_new(json_array_get(rows, 1), "config", config);
+	json_object_set_new(json_array_get(rows, 2), "config", json_of("{'name': 'kept'}"));
+	shown = format_xl_list(rows);
+	text = json_dumps(shown, JSON_PRESERVE_ORDER);
+	for (char *c = text; *c; c++)
+		if (*c == '"')
+			*c = '\'';
+	assert_string_equal(text, expected);
+	free(text);
+	json_decref(shown);
+	json_decref(rows);
 }
 
 static void list_more(void **state)
@@ -372,6 +428,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(list),
+		cmocka_unit_test(list_long),
 		cmocka_unit_test(list_more),
 		cmocka_unit_test(vm_list),
 		cmocka_unit_test(vcpu_list),

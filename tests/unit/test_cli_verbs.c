@@ -21,6 +21,7 @@
 	" 'cpu_time': 1500000000, 'uptime': 61, 'managed': false,"                        \
 	" 'scheduler': {'weight': 256, 'cap': 0}, 'config': {'name': 'web'}, 'vcpu': []," \
 	" 'disks': [], 'networks': []}"
+#define WEB_OFF "{'uuid': '0f3a4b5c-1111-2222-3333-444455556666', 'domid': null, 'state': 'off'}"
 #define KEPT                                                                              \
 	"{'uuid': '0f3a4b5c-1111-2222-3333-444455556667', 'name': 'kept', 'domid': null," \
 	" 'state': 'off', 'flags': '------', 'memory': 65536, 'vcpus': 1,"                \
@@ -89,7 +90,7 @@ static void lists(void **state)
 		"Name                                        ID   Mem VCPUs\tState\tTime(s)\n"
 		"Domain-0                                     0  1024     2     r-----       0.0\n"
 		"web                                          7    64     1     r-----       1.5\n"
-		"kept                                              64     1     ------       0.0\n");
+		"kept                                         -    64     1     ------       0.0\n");
 	assert_string_equal(rig.err, "");
 	assert_int_equal(RUN("list", "web"), 0);
 	assert_string_equal(rig.out,
@@ -103,6 +104,8 @@ static void lists(void **state)
 	assert_non_null(strstr(rig.out, "\"name\": \"web\""));
 	assert_int_equal(RUN("list", "--json", "web"), 0);
 	assert_non_null(strstr(rig.out, "\"cpu_time\": 1500000000"));
+	assert_int_equal(RUN("list", "-l", "--json", "web"), 0);
+	assert_non_null(strstr(rig.out, "\"cpu_time\": 1500000000"));
 	assert_int_equal(RUN("uptime", "web", "0"), 0);
 	assert_string_equal(rig.out,
 		"Name                                ID Uptime\n"
@@ -114,6 +117,28 @@ static void lists(void **state)
 		"web                                  7    256    0\n");
 	assert_int_equal(RUN("sched-credit"), 0);
 	assert_null(strstr(rig.out, "kept"));
+}
+
+/* As xl, a guest that is off is not there, but for programs that ask for our own JSON. */
+static void lists_as_xl(void **state)
+{
+	static const char *const words[][3] = {{"list"}, {"list", "kept"},
+		{"list", "--json", "kept"}, {"list", "-l"}};
+	static const int statuses[] = {0, 1, 0, 0};
+	static const char *const has[] = {"web ", "", "\"name\": \"kept\"",
+		"\n        \"domid\": 7,\n        \"config\": {\n            \"c_info\": {\n"};
+
+	for (unsigned n = 0; n < 4; n++) {
+		struct cli cli = {.program = "xl"};
+		char *argv[4] = {NULL};
+		int argc = 0;
+
+		for (; argc < 3 && words[n][argc]; argc++)
+			argv[argc] = (char *)words[n][argc];
+		assert_int_equal(rig_run(&rig, &cli, argc, argv), statuses[n]);
+		assert_non_null(strstr(rig.out, has[n]));
+		assert_true(n == 2 || !strstr(rig.out, "kept"));
+	}
 }
 
 #define TOP_GUESTS(time)                                                                   \
@@ -249,6 +274,40 @@ static void ends(void **state)
 	assert_string_equal(rig.err, "nobody is an invalid domain identifier (rc=-6)\n");
 }
 
+/* Each of all is asked, and one that has ended by itself meanwhile is as it should be. */
+static void ends_by_itself(void **state)
+{
+	static const struct rig_answer meanwhile[] = {
+		{"GET", "/v1/guests", 200,
+			"{'guests': [" WEB ", {'uuid': 'gone', 'name': 'gone',"
+			" 'domid': 8}, {'uuid': 'ending', 'name': 'ending', 'domid': 9}],"
+			" 'domain0': " HOST "}"},
+		{"POST", "/v1/guests/" UUID "/shutdown", 200, WEB},
+		{"POST", "/v1/guests/ending/shutdown", 409,
+			"{'error': 'the guest has ended meanwhile', 'errno': 3}"},
+		{"POST", "/v1/guests/" UUID "/destroy", 500, "{'error': 'no room', 'errno': 28}"},
+		{"POST", "/v1/guests/ending/destroy", 200, WEB},
+		{NULL, NULL, 0, NULL},
+	};
+
+	rig_stop(&rig);
+	rig_start(&rig, meanwhile, events);
+	assert_int_equal(RUN("shutdown", "--all", "--halt", "--wait"), 0);
+	assert_string_equal(rig.err,
+		"Shutting down domain 7\nShutting down domain 8\nShutting down domain 9\n"
+		"Waiting for 1 domains\n"
+		"Domain 7 has been shut down, reason code 0\n");
+	assert_int_equal(RUN("destroy", "-a"), 1);
+	assert_string_equal(rig.err, "dach destroy: no room\n");
+	assert_non_null(strstr(rig.asked, "POST /v1/guests/ending/destroy"));
+	assert_int_equal(RUN("shutdown", "-H", "ending"), 1);
+	assert_string_equal(rig.err, "ending is an invalid domain identifier (rc=-6)\n");
+	rig_stop(&rig);
+	rig_start(&rig, answers, events);
+	assert_int_equal(RUN("shutdown", "-R", "web"), 1); /* this daemon knows no reboot */
+	assert_string_equal(rig.asked, "POST /v1/guests/" UUID "/reboot \n");
+}
+
 static void pretends(void **state)
 {
 	char *argv[] = {"mem-set", "web", "64", NULL};
@@ -294,27 +353,53 @@ static void images(void **state)
 	assert_int_equal(system(command), 0);
 }
 
-/* Bytes both ways, and no terminal to put in order: input's end is not the console's. */
-static void console(void **state)
+static int console_of(const char *program, const char *keys)
 {
-	int in[2], saved = dup(0);
+	char *argv[] = {"console", "web", NULL};
+	struct cli cli = {.program = program};
+	int in[2], saved = dup(0), status;
 
 	assert_int_equal(pipe(in), 0);
-	assert_int_equal(write(in[1],
-				 "a\x1d"
-				 "b\x1d.",
-				 5),
-		5);
+	assert_int_equal(write(in[1], keys, strlen(keys)), strlen(keys));
 	close(in[1]);
 	dup2(in[0], 0);
 	close(in[0]);
-	assert_int_equal(RUN("console", "web"), 0);
-	assert_string_equal(rig.out, "history\r\n<61><1d><62><1d>");
+	status = rig_run(&rig, &cli, 2, argv);
 	dup2(saved, 0);
 	close(saved);
+	return status;
+}
+
+/* Bytes both ways, and no terminal to put in order: input's end is not the console's, but as xl. */
+static void console(void **state)
+{
+	static const struct rig_answer one[] = {
+		{"GET", "/v1/guests/web", 200, WEB},
+		{"GET", "/v1/guests/" UUID, 200, WEB_OFF},
+		{NULL, NULL, 0, NULL},
+	};
+
+	rig_stop(&rig);
+	rig_start(&rig, one, events);
+	assert_int_equal(console_of("dach",
+				 "a\x1d"
+				 "b\x1d."),
+		0);
+	assert_string_equal(rig.out, "history\r\n<61><1d><62><1d>");
+	assert_string_equal(rig.err, "");
+	assert_int_equal(console_of("xl", "ab"), 0);
+	assert_string_equal(rig.out, "history\r\n<61><62>");
 	assert_int_equal(RUN("console", "nobody"), 1);
 	assert_string_equal(rig.err, "nobody is an invalid domain identifier (rc=-6)\n");
 	assert_int_equal(RUN("console", "-t", "vnc", "web"), 1);
+}
+
+/* The stream ends and the guest does not. */
+static void console_is_lost(void **state)
+{
+	assert_int_equal(console_of("dach", "a."), 1);
+	assert_string_equal(rig.err,
+		"dach console: the connection to the console of web was lost; the guest runs on\n");
 }
 
 /* Each verb with its words; of those that have verbs of their own, these. */
@@ -649,14 +734,17 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(lists, start, stop),
+		cmocka_unit_test_setup_teardown(lists_as_xl, start, stop),
 		cmocka_unit_test_setup_teardown(names, start, stop),
 		cmocka_unit_test_setup_teardown(top_first, start, stop),
 		cmocka_unit_test_setup_teardown(acts, start, stop),
 		cmocka_unit_test_setup_teardown(sizes, start, stop),
 		cmocka_unit_test_setup_teardown(ends, start, stop),
+		cmocka_unit_test_setup_teardown(ends_by_itself, start, stop),
 		cmocka_unit_test_setup_teardown(pretends, start, stop),
 		cmocka_unit_test_setup_teardown(images, start, stop),
 		cmocka_unit_test_setup_teardown(console, start, stop),
+		cmocka_unit_test_setup_teardown(console_is_lost, start, stop),
 		cmocka_unit_test_setup_teardown(helps, start, stop),
 		cmocka_unit_test_setup_teardown(routes_are_used, start, stop),
 		cmocka_unit_test(are_in_the_manual),

@@ -214,6 +214,15 @@ static int load_acpi(struct machine *machine, struct error *err)
 	return used < 0 ? used : 0;
 }
 
+static int find_kernel(struct machine *machine, struct error *err)
+{
+	struct machine_config *config = &machine->config;
+
+	return config->owner.load ? config->owner.load(config->owner.ctx, &config->kernel,
+					    &config->initrd, &config->cmdline, err)
+				  : 0;
+}
+
 /* Everything as after power-on, the kernel loaded. No vCPU runs. */
 static int boot(struct machine *machine, struct error *err)
 {
@@ -261,7 +270,6 @@ void machine_reset(struct machine *machine)
 static void reset(void *ctx)
 {
 	struct machine *machine = ctx;
-	struct machine_config *config = &machine->config;
 	struct error err = {0};
 	bool frozen;
 	int r;
@@ -275,9 +283,7 @@ static void reset(void *ctx)
 	board_reset(&machine->board);
 	machine_apics_reset(machine);
 	memory_clear(&machine->mem);
-	r = config->owner.reload ? config->owner.reload(config->owner.ctx, &config->kernel,
-					   &config->initrd, &config->cmdline, &err)
-				 : 0;
+	r = find_kernel(machine, &err);
 	if (!r)
 		r = boot(machine, &err);
 	if (r < 0) {
@@ -316,7 +322,6 @@ static int make_engine(struct machine *machine, struct error *err)
 	}
 	if (config->engine->apic && config->engine->apic->in_use(machine->vm))
 		machine->engine_apic = config->engine->apic;
-	r = memory_attach(&machine->mem, config->engine, machine->vm, err);
 	for (unsigned i = 0; i < config->vcpus && !r; i++) {
 		struct machine_vcpu *vcpu = &machine->vcpu[i];
 
@@ -337,11 +342,7 @@ static int set_up(struct machine *machine, struct error *err)
 {
 	int r = machine_board_init(machine, err);
 
-	if (!r)
-		r = make_engine(machine, err);
-	if (!r && !machine->config.restore)
-		r = boot(machine, err);
-	return r;
+	return r ? r : make_engine(machine, err);
 }
 
 int machine_create(const struct machine_config *config, struct machine **out, struct error *err)
@@ -368,7 +369,7 @@ int machine_create(const struct machine_config *config, struct machine **out, st
 	/* With fewer processors than vCPUs, polling takes one from those that have work. */
 	machine->host_cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	machine->poll_max = POLL_MAX;
-	r = memory_create(&machine->mem, config->memory, boot_room(&config->kernel, config->memory),
+	r = memory_create(&machine->mem, config->memory, BOOT_ROOM_MAX,
 		config->engine->makes_huge_pages, err);
 	if (r < 0) {
 		free(machine);
@@ -381,6 +382,18 @@ int machine_create(const struct machine_config *config, struct machine **out, st
 	}
 	*out = machine;
 	return 0;
+}
+
+int machine_boot(struct machine *machine, struct error *err)
+{
+	const struct machine_config *config = &machine->config;
+	int r = find_kernel(machine, err);
+
+	if (r)
+		return r;
+	memory_keep_room(&machine->mem, boot_room(&config->kernel, config->memory));
+	r = memory_attach(&machine->mem, config->engine, machine->vm, err);
+	return r || config->restore ? r : boot(machine, err);
 }
 
 void machine_destroy(struct machine *machine)

@@ -3,9 +3,10 @@
  * The PC: memory, interrupt controllers, timers, PCI, serial port, ACPI, and a
  * thread for each virtual processor, over whichever engine it is given.
  *
- * Life: machine_create(), add devices to machine_pci(), machine_run() on the
- * thread that is to be the event loop's, machine_destroy(). Everything is
- * called on that thread except where it says "any thread".
+ * Life: machine_create(), add devices to machine_pci(), machine_boot(),
+ * machine_run() on the thread that is to be the event loop's,
+ * machine_destroy(). Everything is called on that thread except where it says
+ * "any thread".
  */
 #ifndef DACH_MACHINE_MACHINE_H
 #define DACH_MACHINE_MACHINE_H
@@ -55,10 +56,10 @@ struct machine_owner {
 	 */
 	int (*spawn)(void *ctx, int (*start)(void *start_ctx), void *start_ctx);
 	/*
-	 * Before the kernel is loaded again, on the loop's thread: may say other files and another
-	 * command line. NULL: they stay. A failure ends the guest.
+	 * Before the kernel is loaded, the first time and again, on the loop's thread: may say other
+	 * files and another command line. NULL: they are config's. A failure ends the guest.
 	 */
-	int (*reload)(void *ctx, struct machine_file *kernel, struct machine_file *initrd,
+	int (*load)(void *ctx, struct machine_file *kernel, struct machine_file *initrd,
 		const char **cmdline, struct error *err);
 	/* The machine stays as it is at one of config.hold's results. On the loop's thread. */
 	void (*held)(void *ctx, enum machine_result result);
@@ -95,11 +96,16 @@ struct machine_config {
 };
 
 /*
- * Makes the machine and loads the guest's kernel, so that whatever is wrong
- * with the configuration is said here. On failure *machine is NULL.
+ * Makes the machine; nothing is read that is the guest's. On failure *machine is NULL. config's kernel,
+ * initrd and command line are not looked at before machine_boot().
  */
 int machine_create(const struct machine_config *config, struct machine **machine,
 	struct error *err);
+/*
+ * Gives the engine the guest's memory and loads the kernel, so that whatever is wrong with that is said
+ * here. Opens nothing, and maps nothing executable. Once; after a failure it can only be destroyed.
+ */
+int machine_boot(struct machine *machine, struct error *err);
 /* Not while machine_run() is going on. NULL is allowed. */
 void machine_destroy(struct machine *machine);
 /*
@@ -185,7 +191,7 @@ void machine_save_end(struct machine *machine);
 void machine_describe_head(struct machine_head *head, struct state *s);
 /*
  * What follows the head, into a machine of machine_create() with restore set, with the same
- * devices, before machine_run(). After an error it can only be destroyed.
+ * devices, between machine_boot() and machine_run(). After an error it can only be destroyed.
  */
 void machine_load(struct machine *machine, struct state *s);
 

@@ -94,6 +94,22 @@ static void unmap(uint8_t *host, uint64_t size)
 	munmap(host - GUARD, size + 2 * GUARD);
 }
 
+static uint64_t all(const struct memory *mem)
+{
+	return mem->size + mem->room;
+}
+
+static void lay_out(struct memory *mem, uint64_t room)
+{
+	uint64_t size = mem->size + room;
+
+	mem->room = room;
+	mem->low = size < MEMORY_LOW_END ? size : MEMORY_LOW_END;
+	page_door_init(&mem->door, mem->host, size);
+	memory_ram(mem, 0, mem->low, &mem->region[0]);
+	mem->regions = memory_ram(mem, MEMORY_HIGH_START, size - mem->low, &mem->region[1]) ? 2 : 1;
+}
+
 int memory_create(struct memory *mem, uint64_t told, uint64_t room, bool makes_huge_pages,
 	struct error *err)
 {
@@ -128,22 +144,28 @@ int memory_create(struct memory *mem, uint64_t told, uint64_t room, bool makes_h
 		return r;
 	}
 	mem->size = told;
-	mem->room = room;
-	mem->low = size < MEMORY_LOW_END ? size : MEMORY_LOW_END;
 	mem->makes_huge_pages = makes_huge_pages && mem->fd >= 0;
-	page_door_init(&mem->door, mem->host, size);
 	madvise(mem->host, size, MADV_HUGEPAGE);
 	madvise(mem->host, size, MADV_DONTDUMP);
-	memory_ram(mem, 0, mem->low, &mem->region[0]);
-	mem->regions = 1;
-	if (memory_ram(mem, MEMORY_HIGH_START, size - mem->low, &mem->region[1]))
-		mem->regions = 2;
+	lay_out(mem, room);
 	return 0;
 }
 
-static uint64_t all(const struct memory *mem)
+void memory_keep_room(struct memory *mem, uint64_t room)
 {
-	return mem->size + mem->room;
+	uint64_t was = all(mem), is = mem->size + room;
+
+	if (is >= was)
+		return;
+	/* The guard moves up to the end. */
+	if (mprotect(mem->host + is, GUARD, PROT_NONE))
+		return;
+	munmap(mem->host + is + GUARD, was - is);
+	if (mem->fd >= 0 && ftruncate(mem->fd, is)) {
+		/* It is larger than what is mapped of it. */
+	}
+	page_door_destroy(&mem->door);
+	lay_out(mem, room);
 }
 
 void memory_destroy(struct memory *mem)

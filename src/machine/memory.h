@@ -40,12 +40,14 @@ struct memory {
 
 /*
  * size is what the guest has, a multiple of 1 MiB. room is RAM behind it that the guest
- * is told to leave alone: what its kernel needs to unpack itself (a multiple of 1 MiB; none is made
- * where devices would be in its way). makes_huge_pages: somebody makes them of it where it
+ * is told to leave alone: what its kernel may need to unpack itself (a multiple of 1 MiB; none is made
+ * where devices would be in its way; see memory_keep_room()). makes_huge_pages: somebody makes them of it where it
  * is used (engine.h). -ENOMEM with a sentence when it is more than the host's memory.
  */
 int memory_create(struct memory *mem, uint64_t size, uint64_t room, bool makes_huge_pages,
 	struct error *err);
+/* Before memory_attach(): only this much of the room stays (a multiple of 1 MiB; more than there is: all). */
+void memory_keep_room(struct memory *mem, uint64_t room);
 /* The engine has been destroyed. */
 void memory_destroy(struct memory *mem);
 /* From now on this engine's guest sees it. Once, before the first run. */

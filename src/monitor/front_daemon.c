@@ -38,12 +38,22 @@ static int open_sockets(struct guest_monitor *monitor, struct error *err)
 }
 
 static int restrict_to(struct guest_monitor *monitor, const char *const *files, bool network,
-	struct error *err)
+	bool signals, struct error *err)
 {
 	const struct launch_spec *spec = monitor->spec;
 
-	return sandbox_lone(spec->uid, spec->gid, spec->domid, network,
-		&monitor->sandbox.landlocked, err);
+	const struct sandbox_lone lone = {
+		.uid = spec->uid,
+		.gid = spec->gid,
+		.domid = spec->domid,
+		.network = network,
+		.signals = signals,
+		.needed = spec->walls,
+	};
+	int r = sandbox_lone(&lone, &monitor->walls, err);
+
+	monitor->sandbox.landlocked = monitor->walls & 1u << WALL_LANDLOCK;
+	return r;
 }
 
 static void output(struct guest_monitor *monitor, const uint8_t *data, size_t len)

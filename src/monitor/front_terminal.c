@@ -27,9 +27,9 @@ static int open_terminal(struct guest_monitor *monitor, struct error *err)
 }
 
 static int restrict_to(struct guest_monitor *monitor, const char *const *files, bool network,
-	struct error *err)
+	bool signals, struct error *err)
 {
-	monitor->sandbox.landlocked = sandbox_files(files);
+	monitor->sandbox.landlocked = sandbox_files(files, network, signals);
 	return 0;
 }
 

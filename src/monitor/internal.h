@@ -16,7 +16,7 @@ struct front {
 	bool walls; /* each kind of thread has walls of its own, else one list is for all */
 	int (*open)(struct guest_monitor *monitor, struct error *err);
 	int (*restrict_to)(struct guest_monitor *monitor, const char *const *files, bool network,
-		struct error *err);
+		bool signals, struct error *err);
 	void (*start)(struct guest_monitor *monitor); /* the guest is about to run */
 	/* Any thread. */
 	void (*output)(struct guest_monitor *monitor, const uint8_t *data, size_t len);
@@ -43,6 +43,7 @@ struct guest_monitor {
 	struct power power;
 	struct jobs *jobs;
 	struct sandbox sandbox;
+	unsigned walls;   /* those that stand, of a daemon's: 1 << WALL_... */
 	uint64_t started; /* clock_now() */
 	/* The loop's thread: */
 	bool signals_started;

@@ -73,9 +73,9 @@ struct loop *monitor_loop(struct guest_monitor *monitor)
 }
 
 int monitor_restrict(struct guest_monitor *monitor, const char *const *files, bool network,
-	struct error *err)
+	bool signals, struct error *err)
 {
-	return monitor->front->restrict_to(monitor, files, network, err);
+	return monitor->front->restrict_to(monitor, files, network, signals, err);
 }
 
 int monitor_nest(struct guest_monitor *monitor, unsigned role, struct nest **nest,

@@ -24,6 +24,7 @@
 
 #include "base/error.h"
 #include "monitor/calls.h"
+#include "protocol/walls.h"
 
 /* What the list of calls depends on. */
 struct sandbox {
@@ -34,19 +35,27 @@ struct sandbox {
 	void *ctx;
 };
 
-/* None can be taken back. True if from now on only these paths (NULL ends them) open. */
-bool sandbox_files(const char *const *files);
+/*
+ * None can be taken back. True if from now on only these paths (NULL ends them; NULL for none) open.
+ * network: resolv.conf can be read as well, and the network stays; signals: other processes can be sent
+ * signals, as far as the list of calls lets.
+ */
+bool sandbox_files(const char *const *files, bool network, bool signals);
 /* roles: CALLS_ALL, or those of this thread and of those that it starts. */
 int sandbox_calls(unsigned roles, const struct sandbox *sandbox, struct error *err);
 
 /*
  * A process that needs nothing but its descriptors: its own user (if we are root; uid 0 means the one
- * made of domid: protocol/limits.h), an empty file system and no network (where the host allows it), no capabilities,
- * and Landlock with nothing. files: resolv.conf can still be read, and the network stays, for
- * networks in user mode. *landlocked as of sandbox_files(). Before there is any other thread.
+ * made of domid: protocol/limits.h), namespaces of its own (spaces.h), no capabilities, not even in its
+ * bounding set, and Landlock with nothing. *walls: those of protocol/walls.h that stand; refused
+ * where one that is needed does not. Before there is any other thread.
  */
-int sandbox_lone(unsigned uid, unsigned gid, unsigned domid, bool files, bool *landlocked,
-	struct error *err);
+struct sandbox_lone {
+	unsigned uid, gid, domid;
+	bool network, signals; /* as of sandbox_files() */
+	unsigned needed;       /* 1 << WALL_... */
+};
+int sandbox_lone(const struct sandbox_lone *lone, unsigned *walls, struct error *err);
 
 /* A thread that waits, walled in, to do one thing; who it starts then is in its walls. */
 struct nest;

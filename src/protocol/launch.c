@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "protocol/end.h"
 #include "protocol/fields.h"
+#include "protocol/walls.h"
 
 #define WHERE "configuration: "
 #define USER_MAX (UINT32_MAX - 1)
@@ -44,6 +45,7 @@ const struct field launch_fields[] = {
 	DESCRIPTOR(launch_spec, status),
 	FIELD_ROW(BOOL, launch_spec, paused),
 	FIELD_ROW(SET, launch_spec, keep, .max = END_PRESERVABLE, .names = end_words),
+	FIELD_ROW(SET, launch_spec, walls, .max = WALLS_ALL, .names = wall_words),
 	FIELD_ROW(COUNT, launch_spec, uid, .min = 1, .max = USER_MAX),
 	FIELD_ROW(COUNT, launch_spec, gid, .min = 1, .max = USER_MAX),
 	{.key = NULL},

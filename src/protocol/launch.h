@@ -23,6 +23,7 @@
  *    "status": 10,                      an empty file: see end.h
  *    "paused": false,
  *    "keep": ["crash"],                 at these ends the guest stays, paused, until it is destroyed
+ *    "walls": ["landlock"],             what of walls.h the host has to have; else it does not start
  *    "uid": 64000, "gid": 64000}        whom to become, when started as root; left out: a number
  *                                       made of domid, see limits.h
  *
@@ -73,6 +74,7 @@ struct launch_spec {
 	int control, console, lock, status;
 	bool paused;
 	unsigned keep;     /* 1 << END_... */
+	unsigned walls;    /* 1 << WALL_... */
 	unsigned uid, gid; /* uid 0: none is said */
 };
 

@@ -34,10 +34,14 @@ static const int disk[] = {
 	CALL(eventfd2), CALL(read), CALL(preadv2),
 };
 
-/* The disk, and the files in memory that are filled from it. */
+/* The disk, and the files in memory that are filled from it and handed over. */
 static const int reader[] = {
 	CALL(read), CALL(pread64), CALL(pwrite64), CALL(lseek), CALL(ftruncate),
+	CALL(memfd_create), CALL(sendmsg),
 };
+
+/* What the reader hands over; that it has gone. */
+static const int reader_owner[] = {CALL(recvmsg), CALL(wait4)};
 
 /* User-mode networking: what libslirp does with the host's sockets, and waits for. */
 static const int sockets[] = {
@@ -109,8 +113,13 @@ void vmm_calls(void *ctx, struct calls *calls, unsigned roles)
 	}
 	if (roles & CALLS_READER) {
 		CALLS_ALLOW(calls, reader);
-		/* How long it may go on, which it says itself before each disk; no other process. */
-		calls_allow_value(calls, CALL(prlimit64), 0, 0);
+		calls_allow_value(calls, CALL(fcntl), 1, F_ADD_SEALS);
+	}
+	if (needs->reader && (roles & CALLS_LOOP)) {
+		CALLS_ALLOW(calls, reader_owner);
+		calls_allow_value(calls, CALL(fcntl), 1, F_GET_SEALS);
+		/* One that does not end. It is not another's number as long as it is not waited for. */
+		calls_allow_value(calls, CALL(kill), 0, (unsigned)needs->reader);
 	}
 	allow_ioctls(calls, roles);
 	if (needs->kvm)

@@ -4,6 +4,7 @@
 #define DACH_VMM_CALLS_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "monitor/calls.h"
 
@@ -13,6 +14,7 @@ struct vmm_needs {
 	bool user;    /* user-mode networking opens the host's sockets */
 	bool gdb;     /* a debugger may connect */
 	bool profile; /* vCPUs are sampled */
+	pid_t reader; /* the process that reads the guest's disk; 0: none */
 };
 
 /* Kinds of threads, beside CALLS_LOOP. */

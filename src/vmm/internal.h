@@ -4,7 +4,6 @@
 #define DACH_VMM_INTERNAL_H
 
 #include "base/loop.h"
-#include "bootdisk/bootdisk.h"
 #include "cpu/cpuid.h"
 #include "cpu/engine.h"
 #include "debug/gdb.h"
@@ -31,8 +30,6 @@ struct vmm {
 	struct idle idle;
 	struct nest *vcpu_nest;       /* where the vCPUs' threads will start; NULL: here */
 	struct kernel_reader *reader; /* the kernel is the disk's own; or NULL */
-	/* What is to be written to the first disk before it runs. */
-	struct bootdisk_saved boot_saved;
 	struct loop_work reader_work;
 	/* Those that have names; a disk's own are its reader's. */
 	struct machine_file kernel, initrd;
@@ -55,9 +52,7 @@ enum end_reason vmm_end_of(const struct vmm *vmm, enum machine_result result);
 /* kernel.c: what the guest starts from. vmm->reader is there if the disk's own kernel is asked for. */
 int kernel_open(struct vmm *vmm, struct error *err);
 void kernel_close(struct vmm *vmm); /* again does nothing */
-/* kernel.c: what the disk's boot loader would write is, as soon as there is the disk */
-void kernel_write_saved(struct vmm *vmm);
-/* kernel.c: machine_config.reload, with the vmm as ctx */
+/* kernel.c: machine_owner.load, with the vmm as ctx; the disks are there */
 int kernel_load(void *vmm, struct machine_file *kernel, struct machine_file *initrd,
 	const char **cmdline, struct error *err);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bootdisk/bootdisk.h"
 #include "vmm/internal.h"
 
 static int open_file(const char *path, struct machine_file *file, struct error *err)
@@ -25,14 +26,15 @@ static void drop_kernel(void *ctx)
 		kernel_reader_drop(vmm->reader);
 }
 
-/* Kernel and initrd, ours to close if they were opened by name; and who reads the disk's own. */
+/* Kernel and initrd, ours to close; and who reads the disk's own. */
 int kernel_open(struct vmm *vmm, struct error *err)
 {
 	const struct vmm_config *config = &vmm->config;
 	int r = 0;
 
-	if (config->given && config->kernel) {
-		vmm->kernel = (struct machine_file){config->kernel_fd, config->kernel};
+	if (config->given) {
+		if (config->kernel)
+			vmm->kernel = (struct machine_file){config->kernel_fd, config->kernel};
 		vmm->initrd = (struct machine_file){config->initrd_fd, config->initrd};
 	} else if (config->kernel) {
 		r = open_file(config->kernel, &vmm->kernel, err);
@@ -45,15 +47,16 @@ int kernel_open(struct vmm *vmm, struct error *err)
 	return r;
 }
 
-/* A guest that goes on where it was does not start its kernel. */
-void kernel_write_saved(struct vmm *vmm)
+/*
+ * What the disk's boot loader would write is the disk's. A guest that goes on where it was does not start
+ * its kernel: nothing then.
+ */
+static void write_saved(struct vmm *vmm)
 {
-	if (!vmm->devices.disk[0])
-		return;
-	if (vmm->boot_saved.size && !vmm->config.restore_from)
-		devices_write(&vmm->devices, vmm->boot_saved.offset, vmm->boot_saved.bytes,
-			vmm->boot_saved.size);
-	vmm->boot_saved.size = 0;
+	const struct bootdisk_saved *saved = kernel_reader_saved(vmm->reader);
+
+	if (saved->size && !vmm->config.restore_from)
+		devices_write(&vmm->devices, saved->offset, saved->bytes, saved->size);
 }
 
 int kernel_load(void *ctx, struct machine_file *kernel, struct machine_file *initrd,
@@ -66,8 +69,7 @@ int kernel_load(void *ctx, struct machine_file *kernel, struct machine_file *ini
 			    : -ENOENT;
 
 	if (!r) {
-		vmm->boot_saved = *kernel_reader_saved(vmm->reader);
-		kernel_write_saved(vmm);
+		write_saved(vmm);
 		/* once it has been loaded */
 		loop_post(monitor_loop(vmm->monitor), &vmm->reader_work);
 		return 0;
@@ -91,10 +93,8 @@ static void close_file(struct machine_file *file)
 
 void kernel_close(struct vmm *vmm)
 {
-	kernel_reader_destroy(vmm->reader, false);
+	kernel_reader_destroy(vmm->reader);
 	vmm->reader = NULL;
-	if (vmm->config.given)
-		return;
 	close_file(&vmm->kernel);
 	close_file(&vmm->initrd);
 }

@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -22,28 +22,45 @@
 #include "monitor/sandbox.h"
 #include "vmm/calls.h"
 
-#define SECONDS_MAX 20 /* of a processor's time for one start: a file system may lead in circles */
+/* A file system may lead in circles: how long one answer may take, and how much of a processor all may. */
+#define ANSWER_SECONDS 30
+#define CPU_SECONDS 600
 #define NAME_ROOM (BOOTDISK_PATH_MAX + 4096u)
+#define KERNEL_FLAGS (MFD_CLOEXEC | MFD_ALLOW_SEALING)
+#define SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
-/* What the process is asked. */
-#define ASK_READ 'r'
-#define ASK_DROP 'd'
-
+/* What one byte asks for. With a result of 0 the two files come along, sealed. */
 struct answer {
 	int result;
 	struct error err;
 	struct bootdisk_found found;
 };
 
+union answer_files {
+	struct cmsghdr header;
+	char room[CMSG_SPACE(2 * sizeof(int))];
+};
+
 struct kernel_reader {
 	const struct vmm_config *config;
 	struct guest_monitor *monitor; /* for the walls */
 	pid_t pid;
-	int socket, disk, kernel, initrd;
+	int socket, disk;
+	int kernel,
+		initrd; /* the process's own; then the monitor's, from an answer until it drops them */
 	struct answer answer;
 	char kernel_name[NAME_ROOM], initrd_name[NAME_ROOM];
 	char *cmdline;
 };
+
+static void close_files(struct kernel_reader *reader)
+{
+	if (reader->kernel >= 0)
+		close(reader->kernel);
+	if (reader->initrd >= 0)
+		close(reader->initrd);
+	reader->kernel = reader->initrd = -1;
+}
 
 /* The process */
 
@@ -67,21 +84,32 @@ static int append(const struct kernel_reader *reader, int more, struct bootdisk_
 	return n ? error_set(err, errno, "initial ramdisk: %s", strerror(errno)) : 0;
 }
 
-static int wall_in(struct guest_monitor *monitor, struct error *err)
+/*
+ * All it may do from here on. It goes when the monitor goes: the system forgets that wish when a process
+ * becomes another user, so it is told then.
+ */
+static int wall_in(const struct kernel_reader *reader, struct error *err)
 {
 	static const char *const none[] = {NULL};
+	const rlim_t seconds = reader->config->no_reboot ? ANSWER_SECONDS : CPU_SECONDS;
+	const rlim_t bytes = reader->config->memory;
 	struct vmm_needs needs = {.kvm = false};
 	const struct sandbox walls = {.calls = vmm_calls, .ctx = &needs};
-	int r = monitor_restrict(monitor, none, false, err);
+	int r = monitor_restrict(reader->monitor, none, false, false, err);
 
+	if (!r &&
+		(setrlimit(RLIMIT_CPU, &(struct rlimit){seconds, seconds}) ||
+			setrlimit(RLIMIT_FSIZE, &(struct rlimit){bytes, bytes}) ||
+			setrlimit(RLIMIT_NOFILE, &(struct rlimit){16, 16}) ||
+			prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)))
+		r = error_set(err, errno, "no limits for who reads the disk: %s", strerror(errno));
 	return r ? r : sandbox_calls(CALLS_READER, &walls, err);
 }
 
 /* Only what it needs stays open; the numbers are new, so that none is in the way of another. */
 static bool take_descriptors(struct kernel_reader *reader, int *more)
 {
-	int *const kept[] = {&reader->socket, &reader->disk, &reader->kernel, &reader->initrd,
-		more};
+	int *const kept[] = {&reader->socket, &reader->disk, more};
 	const int count = sizeof kept / sizeof *kept;
 
 	for (int i = 0; i < count; i++)
@@ -94,21 +122,46 @@ static bool take_descriptors(struct kernel_reader *reader, int *more)
 	return !close_range(3 + count - (*more < 0), ~0u, 0) && !close_range(0, 2, 0);
 }
 
-static void limit_time(void)
-{
-	struct rlimit seconds;
-	struct timespec used;
-
-	getrlimit(RLIMIT_CPU, &seconds);
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-	seconds.rlim_cur = (rlim_t)used.tv_sec + SECONDS_MAX;
-	setrlimit(RLIMIT_CPU, &seconds);
-}
-
 /* A place on the disk is one in its file, if there is but one. */
 static bool is_writable(const struct disk_spec *disk)
 {
 	return !disk->readonly && disk->files == 1 && disk->file[0].format == DISK_RAW;
+}
+
+/* Fills the files, which nobody can change any more then: the monitor need not trust us to let them be. */
+static int fill(struct kernel_reader *reader, int more, struct answer *answer)
+{
+	const struct vmm_config *config = reader->config;
+	int r;
+
+	if (reader->kernel < 0 || reader->initrd < 0)
+		return error_set(&answer->err, errno, "no files in memory: %s", strerror(errno));
+	r = bootdisk_load(reader->disk, config->disk[0].file[0].name, is_writable(&config->disk[0]),
+		config->memory, reader->kernel, reader->initrd, &answer->found, &answer->err);
+	if (!r)
+		r = append(reader, more, &answer->found, &answer->err);
+	if (!r &&
+		(fcntl(reader->kernel, F_ADD_SEALS, SEALS) ||
+			fcntl(reader->initrd, F_ADD_SEALS, SEALS)))
+		r = error_set(&answer->err, errno, "a file in memory: %s", strerror(errno));
+	return r;
+}
+
+/* One message; sizes of both are kept by the socket. */
+static int send_answer(const struct kernel_reader *reader)
+{
+	union answer_files files = {.header = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+	struct iovec text = {(void *)&reader->answer, sizeof reader->answer};
+	struct msghdr message = {.msg_iov = &text, .msg_iovlen = 1};
+	const int fds[2] = {reader->kernel, reader->initrd};
+
+	if (!reader->answer.result) {
+		files.header.cmsg_len = CMSG_LEN(sizeof fds);
+		memcpy(CMSG_DATA(&files.header), fds, sizeof fds);
+		message.msg_control = &files;
+		message.msg_controllen = sizeof files;
+	}
+	return sendmsg(reader->socket, &message, MSG_NOSIGNAL) == sizeof reader->answer ? 0 : -EIO;
 }
 
 static void process(struct kernel_reader *reader)
@@ -117,28 +170,19 @@ static void process(struct kernel_reader *reader)
 	struct answer *answer = &reader->answer;
 	int more = config->given ? config->initrd_fd : -1;
 	struct error walls = {""};
-	bool good = take_descriptors(reader, &more) && !wall_in(reader->monitor, &walls);
+	bool good = take_descriptors(reader, &more) && !wall_in(reader, &walls), told = true;
 	char ask;
 
-	while (read(reader->socket, &ask, 1) == 1) {
-		if (ask == ASK_DROP) {
-			if (ftruncate(reader->kernel, 0) || ftruncate(reader->initrd, 0))
-				break;
-			continue;
-		}
+	while (told && read(reader->socket, &ask, 1) == 1) {
 		memset(answer, 0, sizeof *answer);
-		limit_time();
-		if (good)
-			answer->result = bootdisk_load(reader->disk, config->disk[0].file[0].name,
-				is_writable(&config->disk[0]), config->memory, reader->kernel,
-				reader->initrd, &answer->found, &answer->err);
-		else
-			answer->result = error_set(&answer->err, EPERM, "%s",
-				walls.text[0] ? walls.text : "no process to read the disk");
-		if (good && !answer->result)
-			answer->result = append(reader, more, &answer->found, &answer->err);
-		if (io_write_all(reader->socket, answer, sizeof *answer))
-			break;
+		reader->kernel = good ? memfd_create("kernel", KERNEL_FLAGS) : -1;
+		reader->initrd = good ? memfd_create("ramdisk", KERNEL_FLAGS) : -1;
+		answer->result = good
+			? fill(reader, more, answer)
+			: error_set(&answer->err, EPERM, "%s",
+				  walls.text[0] ? walls.text : "no process to read the disk");
+		told = !send_answer(reader);
+		close_files(reader);
 	}
 	_exit(0);
 }
@@ -154,77 +198,126 @@ static int open_disk(const struct disk_file *file, int *fd, struct error *err)
 	return *fd < 0 ? error_set(err, errno, "%s: %s", file->name, strerror(errno)) : 0;
 }
 
+static int start_process(struct kernel_reader *reader, struct error *err)
+{
+	const struct timeval patience = {.tv_sec = ANSWER_SECONDS};
+	int sockets[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets))
+		return error_set(err, errno, "no process to read the disk: %s", strerror(errno));
+	reader->socket = sockets[0];
+	setsockopt(sockets[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+	reader->pid = fork();
+	if (!reader->pid) {
+		reader->socket = sockets[1];
+		process(reader);
+	}
+	close(sockets[1]);
+	return reader->pid < 0
+		? error_set(err, errno, "no process to read the disk: %s", strerror(errno))
+		: 0;
+}
+
 int kernel_reader_create(const struct vmm_config *config, struct guest_monitor *monitor,
 	struct kernel_reader **out, struct error *err)
 {
 	struct kernel_reader *reader = calloc(1, sizeof *reader);
-	int sockets[2] = {-1, -1}, r;
+	int r;
 
 	*out = NULL;
 	if (!reader)
 		return error_nomem(err);
 	reader->config = config;
 	reader->monitor = monitor;
-	reader->disk = -1;
-	reader->kernel = memfd_create("kernel", MFD_CLOEXEC);
-	reader->initrd = memfd_create("ramdisk", MFD_CLOEXEC);
+	reader->socket = reader->kernel = reader->initrd = -1;
 	r = open_disk(&config->disk[0].file[0], &reader->disk, err);
-	if (!r &&
-		(reader->kernel < 0 || reader->initrd < 0 ||
-			socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets)))
-		r = error_set(err, errno, "no process to read the disk: %s", strerror(errno));
-	if (!r) {
-		reader->pid = fork();
-		if (!reader->pid) {
-			reader->socket = sockets[1];
-			process(reader);
-		}
-		if (reader->pid < 0)
-			r = error_set(err, errno, "no process to read the disk: %s",
-				strerror(errno));
-	}
+	if (!r)
+		r = start_process(reader, err);
 	if (config->disk[0].file[0].fd < 0 && reader->disk >= 0)
 		close(reader->disk);
 	reader->disk = -1;
-	if (sockets[1] >= 0)
-		close(sockets[1]);
-	reader->socket = sockets[0];
-	if (r) {
-		kernel_reader_destroy(reader, true);
-		return r;
-	}
-	*out = reader;
-	return 0;
+	if (r)
+		kernel_reader_destroy(reader);
+	else
+		*out = reader;
+	return r;
 }
 
-void kernel_reader_destroy(struct kernel_reader *reader, bool wait)
+/* It ends when it reads the end; one that does not has been taken over, or is lost in its disk. */
+static void end_process(struct kernel_reader *reader)
+{
+	if (reader->socket >= 0)
+		close(reader->socket);
+	reader->socket = -1;
+	if (reader->pid > 0 && !kill(reader->pid, SIGKILL))
+		waitpid(reader->pid, NULL, 0);
+	reader->pid = -1;
+}
+
+void kernel_reader_destroy(struct kernel_reader *reader)
 {
 	if (!reader)
 		return;
-	/* It ends when it reads the end; one that does not has been taken over. */
-	if (reader->socket >= 0)
-		close(reader->socket);
-	if (wait && reader->pid > 0) {
-		kill(reader->pid, SIGKILL);
-		waitpid(reader->pid, NULL, 0);
-	}
-	if (reader->kernel >= 0)
-		close(reader->kernel);
-	if (reader->initrd >= 0)
-		close(reader->initrd);
+	end_process(reader);
+	close_files(reader);
 	free(reader->cmdline);
 	free(reader);
+}
+
+pid_t kernel_reader_pid(const struct kernel_reader *reader)
+{
+	return reader ? reader->pid : 0;
+}
+
+/* Both files, and nobody can write to them. */
+static bool take_files(struct kernel_reader *reader, struct msghdr *message)
+{
+	struct cmsghdr *header = CMSG_FIRSTHDR(message);
+	int fds[2] = {-1, -1};
+
+	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+		header->cmsg_len > CMSG_LEN(0) && header->cmsg_len <= CMSG_LEN(sizeof fds))
+		memcpy(fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
+	reader->kernel = fds[0];
+	reader->initrd = fds[1];
+	for (unsigned i = 0; i < 2; i++)
+		if (fds[i] < 0 || fcntl(fds[i], F_GET_SEALS) != SEALS)
+			return false;
+	return true;
+}
+
+static bool receive_answer(struct kernel_reader *reader)
+{
+	struct iovec text = {&reader->answer, sizeof reader->answer};
+	union answer_files files;
+	struct msghdr message = {.msg_iov = &text,
+		.msg_iovlen = 1,
+		.msg_control = &files,
+		.msg_controllen = sizeof files};
+	ssize_t n;
+
+	do
+		n = recvmsg(reader->socket, &message, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return false;
+	return (take_files(reader, &message) || reader->answer.result) &&
+		n == sizeof reader->answer;
 }
 
 static int ask(struct kernel_reader *reader, struct error *err)
 {
 	struct answer *answer = &reader->answer;
 
-	if (io_write_all(reader->socket, &(char){ASK_READ}, 1) ||
-		io_read_all(reader->socket, answer, sizeof *answer) != sizeof *answer)
+	close_files(reader);
+	if (write(reader->socket, "r", 1) != 1 || !receive_answer(reader)) {
+		close_files(reader);
+		end_process(reader);
+		answer->found.saved.size = 0;
 		return error_set(err, EIO,
 			"%s: reading a kernel from it failed: its file system is damaged, or made to be",
 			reader->config->disk[0].file[0].name);
+	}
 	/* The other side is not trusted: strings end, and errors are errors. */
 	answer->err.text[sizeof answer->err.text - 1] = 0;
 	answer->found.kernel[BOOTDISK_PATH_MAX - 1] = 0;
@@ -273,7 +366,5 @@ const struct bootdisk_saved *kernel_reader_saved(const struct kernel_reader *rea
 
 void kernel_reader_drop(struct kernel_reader *reader)
 {
-	/* If it has gone, the next one who asks will be told. */
-	if (write(reader->socket, &(char){ASK_DROP}, 1) < 0)
-		return;
+	close_files(reader);
 }

@@ -120,23 +120,15 @@ static int make_machine(struct vmm *vmm, struct error *err)
 			.serial_output = serial_output,
 			.serial_room = input_room,
 			.spawn = spawn_vcpus,
-			.reload = vmm->reader && !config->no_reboot ? kernel_load : NULL,
+			.load = kernel_load,
 			.held = guest_held,
 			.debug_stop = debug_stop},
 		.code_cache = config->code_cache,
 		.sight = &vmm->sight.engine,
 		.no_windows = config->no_windows,
 	};
-	int r = kernel_load(vmm, &machine.kernel, &machine.initrd, &machine.cmdline, err);
 
-	if (!r)
-		r = machine_create(&machine, &vmm->machine, err);
-	/* A guest that is not started twice needs nobody who reads its disk again. */
-	if (config->no_reboot) {
-		kernel_reader_destroy(vmm->reader, true);
-		vmm->reader = NULL;
-	}
-	return r;
+	return machine_create(&machine, &vmm->machine, err);
 }
 
 /* The devices, and the walls around them and around the vCPUs to come. */
@@ -152,15 +144,15 @@ static int make_devices(struct vmm *vmm, struct error *err)
 	vmm->needs.user = vmm->devices.user;
 	vmm->needs.gdb = vmm->gdb != NULL;
 	vmm->needs.profile = vmm->config.profile != NULL;
+	vmm->needs.reader = kernel_reader_pid(vmm->reader);
 	if (!r)
-		r = monitor_restrict(vmm->monitor, disk, vmm->devices.user, err);
+		r = monitor_restrict(vmm->monitor, disk, vmm->devices.user, vmm->needs.reader > 0,
+			err);
 	if (!r)
 		r = devices_create(&vmm->devices, &vmm->config, vmm->machine, &console,
 			balloon_changed, vmm->monitor, err);
 	if (!r)
 		r = monitor_nest(vmm->monitor, CALLS_VCPU, &vmm->vcpu_nest, err);
-	if (!r)
-		kernel_write_saved(vmm);
 	return r;
 }
 

@@ -39,8 +39,13 @@ enum end_reason vmm_end_of(const struct vmm *vmm, enum machine_result result)
 static int load(void *ctx, struct error *err)
 {
 	struct vmm *vmm = ctx;
-	int r = vmm->move.state ? move_load(&vmm->move, vmm->machine) : 0;
+	int r = machine_boot(vmm->machine, err);
 
+	/* A guest that is not started twice needs neither its kernel again nor who reads its disk. */
+	if (vmm->config.no_reboot)
+		kernel_close(vmm);
+	if (!r && vmm->move.state)
+		r = move_load(&vmm->move, vmm->machine);
 	move_close(&vmm->move);
 	return r;
 }

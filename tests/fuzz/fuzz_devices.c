@@ -8,6 +8,7 @@
 #include <poll.h>
 
 #include "net/driver.h"
+#include "machine/internal.h"
 #include "state_rig.h"
 #include "virtio/balloon.h"
 #include "virtio/net.h"
@@ -143,6 +144,21 @@ static void begin(void)
 		put(n, VIRTIO_COMMON_STATUS, 1, 0);
 	}
 	memory_zero(machine_memory(rig.machine), 0, RIG_MIB);
+}
+
+/* A machine that is being reset, or has ended, does nothing more: the next one then. */
+static void clean_up(void)
+{
+	if (machine_freeze(rig.machine)) {
+		machine_thaw(rig.machine);
+		return;
+	}
+	virtio_balloon_destroy(balloon);
+	virtio_net_destroy(nic);
+	net_close(&echo->net);
+	free(echo);
+	rig_close(&rig);
+	devices = 0;
 }
 
 /* what the bytes say */
@@ -289,7 +305,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(&step, data, sizeof step);
 		take(&step);
 	}
-	if (size)
+	clean_up();
+	if (devices && size)
 		save_and_load();
 	return 0;
 }

@@ -280,6 +280,7 @@ static inline enum machine_result run(program *first, program *second, void (*ti
 	assert_int_equal(loop_create(&test.loop, err), 0);
 	config.loop = test.loop;
 	assert_int_equal(machine_create(&config, &test.machine, err), 0);
+	assert_int_equal(machine_boot(test.machine, err), 0);
 	assert_true(test.vm->written > 0);
 	if (tick) {
 		loop_timer_init(&test.timer, test.loop, tick, NULL);

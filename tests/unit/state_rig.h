@@ -144,7 +144,8 @@ static inline bool rig_open(struct rig *rig, uint64_t disk_size)
 	snprintf(path, sizeof path, "/proc/self/fd/%d", disk);
 	ok = !loop_create(&rig->loop, NULL);
 	config.loop = rig->loop;
-	ok = ok && !machine_create(&config, &rig->machine, NULL) && !ftruncate(disk, disk_size) &&
+	ok = ok && !machine_create(&config, &rig->machine, NULL) &&
+		!machine_boot(rig->machine, NULL) && !ftruncate(disk, disk_size) &&
 		!rig_block_open(path, &rig->image, NULL) &&
 		!virtio_blk_create(machine_pci(rig->machine), machine_memory(rig->machine),
 			rig->image, "rig", &rig->blk, NULL) &&

@@ -274,8 +274,14 @@ static void linux_room(void **state)
 	assert_int_equal(room(rig, 32 * MIB), MIB);
 	assert_int_equal(room(rig, 31 * MIB), 0);
 	memory_destroy(&rig->mem);
-	assert_int_equal(memory_create(&rig->mem, 32 * MIB, MIB, false, &rig->err), 0);
+	/* What it may need is made, what it does not need goes: the guard is where it ends then. */
+	assert_int_equal(memory_create(&rig->mem, 32 * MIB, BOOT_ROOM_MAX, false, &rig->err), 0);
+	memory_keep_room(&rig->mem, MIB);
 	assert_int_equal(rig->mem.size, 32 * MIB);
+	assert_null(memory_ptr(&rig->mem, 33 * MIB, 1));
+	assert_non_null(memory_ptr(&rig->mem, 33 * MIB - 1, 1));
+	for (unsigned at = 33; at < 32 + BOOT_ROOM_MAX / MIB; at++)
+		assert_int_equal(msync(rig->mem.host + at * MIB + 4096, 4096, MS_ASYNC), -1);
 	assert_int_equal(reload(rig), 0);
 	count = boot_memory_map(&rig->mem, map);
 	for (unsigned i = 0; i < count; i++) {

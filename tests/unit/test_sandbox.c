@@ -7,14 +7,19 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -27,6 +32,7 @@
 
 #define KILLED 1000
 #define NO_LANDLOCK 77
+#define NO_NAMESPACES 78
 
 static struct vmm_needs bare, network = {.user = true};
 static char disk[] = "/tmp/dach-test-XXXXXX";
@@ -42,7 +48,7 @@ static int inside(struct vmm_needs *needs, int (*act)(void))
 	int status = 0;
 
 	if (!pid) {
-		own.landlocked = sandbox_files(disks);
+		own.landlocked = sandbox_files(disks, needs->user, false);
 		if (sandbox_calls(CALLS_ALL, &own, &err))
 			_exit(99);
 		_exit(!own.landlocked && act == NULL ? NO_LANDLOCK : act ? act() : 0);
@@ -151,12 +157,14 @@ static int alone(unsigned roles, int (*act)(void))
 {
 	struct sandbox walls = {.doors = true, .calls = vmm_calls, .ctx = &bare};
 	struct error err = {""};
+	unsigned standing;
 	pid_t pid = fork();
 	int status = 0;
 
 	if (!pid) {
-		if (sandbox_lone(0, 0, 7, false, &walls.landlocked, &err))
+		if (sandbox_lone(&(struct sandbox_lone){.domid = 7}, &standing, &err))
 			_exit(99);
+		walls.landlocked = standing & 1u << WALL_LANDLOCK;
 		/* What the host opened for others is not reached even before the calls are cut. */
 		if (!act)
 			_exit(try_open("/etc/passwd", O_RDONLY) ? 0 : 98);
@@ -269,6 +277,113 @@ static void lone_process(void **state)
 	}
 }
 
+/* What is in a folder, one letter each: r resolv.conf, e etc, ? anything else. */
+static const char *listing(const char *path)
+{
+	static char text[16];
+	DIR *folder = opendir(path);
+	unsigned n = 0;
+
+	for (struct dirent *entry; folder && (entry = readdir(folder)) && n < sizeof text - 1;)
+		if (entry->d_name[0] != '.')
+			text[n++] = !strcmp(entry->d_name, "etc")       ? 'e'
+				: !strcmp(entry->d_name, "resolv.conf") ? 'r'
+									: '?';
+	text[n] = 0;
+	if (folder)
+		closedir(folder);
+	return folder ? text : "none";
+}
+
+static int no_capability_can_come_back(void)
+{
+	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
+		if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) > 0)
+			return 1;
+	return prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || !setuid(0) || !seteuid(0);
+}
+
+/* A child's status: which of the checks of a daemon's monitor failed, 0 for none. */
+static int left_host(bool net)
+{
+	const bool root = !geteuid(), resolver = !access("/etc/resolv.conf", R_OK);
+	const struct sandbox_lone lone = {.domid = 7, .network = net};
+	struct error err = {""};
+	unsigned standing;
+
+	if (sandbox_lone(&lone, &standing, &err))
+		return 1;
+	if (!(standing & 1u << WALL_NAMESPACES))
+		return NO_NAMESPACES;
+	if (!(standing & 1u << WALL_LANDLOCK)) {
+		if (strcmp(listing("/"), net && resolver ? "e" : ""))
+			return 2;
+		if (net && resolver && strcmp(listing("/etc"), "r"))
+			return 3;
+	}
+	if (net && resolver && try_open("/etc/resolv.conf", O_RDONLY))
+		return 4;
+	if (!try_open("/etc/resolv.conf", O_RDWR) || !try_open("/new", O_RDWR | O_CREAT))
+		return 5;
+	if (root && no_capability_can_come_back())
+		return 6;
+	return mount("none", "/", "tmpfs", 0, NULL) && sethostname("x", 1) ? 0 : 7;
+}
+
+static int in_child(int (*act)(bool arg), bool arg, unsigned uid)
+{
+	pid_t pid = fork();
+	int status = 0;
+
+	if (!pid) {
+		if (uid &&
+			(setgroups(0, NULL) || setresgid(uid, uid, uid) ||
+				setresuid(uid, uid, uid)))
+			_exit(98);
+		_exit(act(arg));
+	}
+	assert_true(pid > 0 && waitpid(pid, &status, 0) == pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+/* With a net and without, started by root and by a user: nothing of the host is in sight. */
+static void leaves_the_host(void **state)
+{
+	for (unsigned net = 0; net < 2; net++)
+		for (unsigned nobody = 0; nobody < 2; nobody++) {
+			int r;
+
+			if (nobody && geteuid())
+				continue;
+			r = in_child(left_host, net, nobody ? 65534 : 0);
+			if (r != NO_NAMESPACES)
+				assert_int_equal(r, 0);
+		}
+}
+
+static int lacking(bool needed)
+{
+	const struct sandbox_lone lone = {.domid = 7, .needed = needed ? WALLS_ALL : 0};
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+	struct error err = {""};
+	unsigned standing;
+
+	if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(unshare), 0) ||
+		seccomp_load(filter))
+		return 99;
+	seccomp_release(filter);
+	if (!needed)
+		return sandbox_lone(&lone, &standing, &err) || standing & 1u << WALL_NAMESPACES;
+	return sandbox_lone(&lone, &standing, &err) != -EPERM || !strstr(err.text, "namespaces");
+}
+
+/* A host that lacks a wall: the guest starts, unless it is to have it. */
+static void a_wall_that_is_needed(void **state)
+{
+	assert_int_equal(in_child(lacking, false, 0), 0);
+	assert_int_equal(in_child(lacking, true, 0), 0);
+}
+
 static void roles_differ(void **state)
 {
 	assert_int_equal(alone(CALLS_LOOP, take_fd), ENOTSOCK);
@@ -367,6 +482,8 @@ int main(void)
 		cmocka_unit_test(refuses_files),
 		cmocka_unit_test(opens_the_name_servers),
 		cmocka_unit_test(lone_process),
+		cmocka_unit_test(leaves_the_host),
+		cmocka_unit_test(a_wall_that_is_needed),
 		cmocka_unit_test(roles_differ),
 	};
 

@@ -81,7 +81,7 @@ static int toy_create(void *ctx, struct guest_monitor *monitor, struct error *er
 	toy->stands = true;
 	if (toy->impossible)
 		return error_set(err, EINVAL, "this toy cannot be");
-	r = monitor_restrict(monitor, none, false, err);
+	r = monitor_restrict(monitor, none, false, false, err);
 	return r ? r : monitor_walled(monitor, TOY_CALLS, toy_start, toy, err);
 }
 

@@ -42,9 +42,11 @@ int boot_load(struct memory *mem, const struct boot_config *config, struct cpu_s
 	struct error *err);
 
 /*
- * How many bytes of RAM, a multiple of 1 MiB, this kernel needs beyond a guest's memory to unpack
- * itself; 0 when the memory suffices, or would not do even then, and for a file that is no bzImage.
+ * How many bytes of RAM, a multiple of 1 MiB and at most BOOT_ROOM_MAX, this kernel needs beyond a guest's
+ * memory to unpack itself; 0 when the memory suffices, or would not do even then, and for a file that is no
+ * bzImage.
  */
+#define BOOT_ROOM_MAX (32u << 20) /* a guest's owner may bring the kernel */
 uint64_t boot_room(const struct machine_file *kernel, uint64_t memory);
 
 /* Between the files of this folder: */

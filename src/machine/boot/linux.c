@@ -34,8 +34,6 @@
 #define XLF_KERNEL_64 0x01u
 #define ENTRY_64 0x200
 
-#define ROOM_MAX (32 * MIB) /* a guest's owner may bring the kernel */
-
 static uint64_t get(const struct boot_image *image, unsigned at, unsigned size)
 {
 	uint64_t value = 0;
@@ -108,7 +106,7 @@ static uint64_t lent(const struct kernel *kernel)
 {
 	if (kernel->room == kernel->payload_size)
 		return 0;
-	return kernel->payload_size < ROOM_MAX ? kernel->payload_size : ROOM_MAX;
+	return kernel->payload_size < BOOT_ROOM_MAX ? kernel->payload_size : BOOT_ROOM_MAX;
 }
 
 uint64_t boot_linux_room(const struct boot_image *image, uint64_t memory)

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Namespaces of a monitor's own (namespaces(7)): mounts, IPC, host name, control groups; network, unless it
+ * uses the host's sockets; users, if it is not root, since the system wants one for the others. As root it
+ * gets none: it becomes a user without capabilities, of whom a user namespace would only make one who may
+ * ask the kernel for more.
+ *
+ * No process namespace: threads cannot begin after one has been left, and what a process can do to others
+ * by their numbers (kill, ptrace, /proc) is out of its reach by its list of system calls and its root.
+ */
+#ifndef DACH_MONITOR_SPACES_H
+#define DACH_MONITOR_SPACES_H
+
+#include <stdbool.h>
+
+/*
+ * Leaves the host's; the root is empty and read-only then, but with network: /etc/resolv.conf as it is
+ * now. Before there is any other thread. False: not all of it could be done, and what could is.
+ */
+bool spaces_leave(bool network);
+
+#endif

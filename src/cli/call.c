@@ -146,11 +146,44 @@ int call_guests(struct cli *cli, json_t **list)
 	return cli_say(cli, "the daemon gave no list of guests; is it of another version?");
 }
 
+static bool is_of(const char *sentence, const char *const *fields)
+{
+	bool found = !fields;
+
+	for (; fields && *fields && !found; fields++)
+		found = !strncmp(sentence, *fields, strlen(*fields)) &&
+			strchr(":[", sentence[strlen(*fields)]);
+	return found;
+}
+
+void call_warn(const json_t *guest, const char *const *fields)
+{
+	json_t *warning;
+	size_t i;
+
+	json_array_foreach(json_object_get(guest, "warnings"), i, warning)
+	{
+		const char *sentence = json_string_value(warning);
+
+		if (sentence && is_of(sentence, fields))
+			fprintf(stderr, "WARNING: %s\n", sentence);
+	}
+}
+
 int call_act(struct cli *cli, const char *method, const char *ref, const char *suffix, json_t *body)
+{
+	static const char *const none[] = {NULL};
+
+	return call_act_warn(cli, method, ref, suffix, body, none);
+}
+
+int call_act_warn(struct cli *cli, const char *method, const char *ref, const char *suffix,
+	json_t *body, const char *const *fields)
 {
 	json_t *answer = NULL;
 	int status = call_guest(cli, method, ref, suffix, body, &answer);
 
+	call_warn(answer, fields);
 	if (!status && cli->json && answer)
 		call_print(answer);
 	json_decref(answer);

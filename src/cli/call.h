@@ -43,6 +43,16 @@ int call_post_all(struct cli *cli, json_t *targets, const char *suffix, json_t *
 int call_act(struct cli *cli, const char *method, const char *ref, const char *suffix,
 	json_t *body);
 
+/* The same, and call_warn() of the guest that it answers with. */
+int call_act_warn(struct cli *cli, const char *method, const char *ref, const char *suffix,
+	json_t *body, const char *const *fields);
+
+/*
+ * Says on standard error of what a guest asks for and this host does not do: of these fields (NULL at
+ * the end), or all (NULL).
+ */
+void call_warn(const json_t *guest, const char *const *fields);
+
 /* Prints a value as JSON for --json. Returns 0. */
 int call_print(const json_t *value);
 /* The same, indented as xl does: some scripts go by that. */

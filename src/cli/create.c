@@ -137,6 +137,9 @@ static json_t *load(struct cli *cli, struct order *order)
 	return r ? NULL : json;
 }
 
+/* Of the rest the reader of the file has told, with its place. */
+static const char *const shares[] = {"cap", "cpu_weight", "io_weight", NULL};
+
 /* What is done about a guest that is there: in the order in which a user would want it. */
 static int follow(struct cli *cli, const struct order *order, const json_t *guest,
 	struct client_events *events)
@@ -144,6 +147,8 @@ static int follow(struct cli *cli, const struct order *order, const json_t *gues
 	json_t *targets;
 	int status = 0;
 
+	if (!order->quiet)
+		call_warn(guest, shares);
 	if (cli->json)
 		call_print(guest);
 	if (order->console)
@@ -181,6 +186,28 @@ static int send_order(struct cli *cli, const struct order *order, json_t *config
 	return status;
 }
 
+/* What would keep it from starting; the daemon says the same of one that is created. */
+static int look(struct cli *cli, const char *path, int mode)
+{
+	if (!*path || !access(path, mode))
+		return 0;
+	return cli_say(cli, "%s: %s", path, strerror(errno));
+}
+
+static int look_at_files(struct cli *cli, const json_t *config)
+{
+	int status = look(cli, json_get_text(config, "kernel"), R_OK);
+	json_t *disk;
+	size_t i;
+
+	if (!status)
+		status = look(cli, json_get_text(config, "ramdisk"), R_OK);
+	json_array_foreach(json_object_get(config, "disks"), i, disk) if (!status &&
+		!*json_get_text(disk, "script")) status = look(cli, json_get_text(disk, "target"),
+		json_get_true(disk, "writable") ? R_OK | W_OK : R_OK);
+	return status;
+}
+
 /* As xl shows it; --json: as the daemon is asked for it. */
 static void show(const struct cli *cli, const json_t *config)
 {
@@ -207,9 +234,11 @@ static int make(struct cli *cli, struct order *order)
 		return CLI_FAILURE;
 	if (!cli->dry)
 		return send_order(cli, order, config);
-	show(cli, config);
+	status = look_at_files(cli, config);
+	if (!status)
+		show(cli, config);
 	json_decref(config);
-	return 0;
+	return status;
 }
 
 static int create(struct cli *cli)

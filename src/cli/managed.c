@@ -32,8 +32,8 @@ static int start(struct cli *cli)
 	if (console && cli->words_count > 1)
 		return cli_say(cli, "-c is for one guest alone");
 	for (unsigned i = 0; i < cli->words_count; i++)
-		if (call_act(cli, "POST", cli->words[i], "/start",
-			    json_pack("{s:b}", "paused", paused || console)))
+		if (call_act_warn(cli, "POST", cli->words[i], "/start",
+			    json_pack("{s:b}", "paused", paused || console), NULL))
 			status = CLI_FAILURE;
 	if (status || !console || cli->dry)
 		return status;

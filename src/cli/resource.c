@@ -170,6 +170,7 @@ static int add_number(struct cli *cli, json_t *body, const char *key, uint64_t m
 
 static int sched_credit(struct cli *cli)
 {
+	static const char *const shares[] = {"cap", "cpu_weight", NULL};
 	const bool credit2 = !strcmp(cli->verb->name, "sched-credit2");
 	const char *ref = NULL;
 	json_t *body = json_object();
@@ -197,7 +198,7 @@ static int sched_credit(struct cli *cli)
 	else if (!status && params)
 		format_sched_pool(stdout, credit2);
 	else if (!status && json_object_size(body))
-		return call_act(cli, "PUT", ref, "/scheduler", body);
+		return call_act_warn(cli, "PUT", ref, "/scheduler", body, shares);
 	else if (!status)
 		status = show_shares(cli, ref, credit2);
 	json_decref(body);

@@ -107,10 +107,22 @@ int keys_read_serial(const struct keys_target *to, const struct cfg_setting *set
 	return r;
 }
 
-/* One string for all vCPUs, or a list with an entry for each. */
-static int read_cpus(const struct cfg_setting *setting, const struct domain_config *config,
+/* Those that this host does not have, of what reads well. */
+static void warn_processors(const struct config_reader *reader, const struct cfg_value *value)
+{
+	struct cpuset_host host;
+	struct error why = {""};
+	cpu_set_t set;
+
+	if (!cpuset_host_read("/sys", &host, NULL) && cpuset_parse(value->text, &host, &set, &why))
+		spec_warn(reader, &value->at, "%s; the guest's processor runs anywhere", why.text);
+}
+
+/* One string for all vCPUs, or a list with an entry for each. soft: where they may run anyhow. */
+static int read_cpus(const struct keys_target *to, bool soft, const struct cfg_setting *setting,
 	char ***list, unsigned *count, struct error *err)
 {
+	const struct domain_config *config = to->config;
 	const struct cfg_value *entry;
 	unsigned given = entries(setting, &entry);
 	unsigned vcpus = config->maxvcpus > config->vcpus ? config->maxvcpus : config->vcpus;
@@ -129,6 +141,8 @@ static int read_cpus(const struct cfg_setting *setting, const struct domain_conf
 		r = check_entry(setting, one, "[ '0', '2-3' ]", err);
 		if (!r && cpuset_parse(one->text, NULL, &set, &why))
 			r = cfg_error(err, EINVAL, &one->at, "%s", why.text);
+		if (!r && !soft && (each || !n))
+			warn_processors(to->reader, one);
 		if (!r)
 			r = add_string(list, count, one->text, err);
 	}
@@ -138,12 +152,12 @@ static int read_cpus(const struct cfg_setting *setting, const struct domain_conf
 int keys_read_cpus(const struct keys_target *to, const struct cfg_setting *setting,
 	struct error *err)
 {
-	return read_cpus(setting, to->config, &to->config->cpus, &to->config->cpus_count, err);
+	return read_cpus(to, false, setting, &to->config->cpus, &to->config->cpus_count, err);
 }
 
 int keys_read_cpus_soft(const struct keys_target *to, const struct cfg_setting *setting,
 	struct error *err)
 {
-	return read_cpus(setting, to->config, &to->config->cpus_soft, &to->config->cpus_soft_count,
+	return read_cpus(to, true, setting, &to->config->cpus_soft, &to->config->cpus_soft_count,
 		err);
 }

@@ -135,6 +135,21 @@ static int take_mode(struct vif_parse *p, const struct piece *value)
 	return piece_take(value, &p->vif->mode, p->err);
 }
 
+/* What this network does not do, though it was asked for. */
+static void warn_missing(struct vif_parse *p, const struct piece *key, const struct piece *value)
+{
+	struct cfg_place place = piece_place(p->value, key->start);
+
+	if (!value->size)
+		return;
+	if (piece_is(key, "bridge") || (piece_is(key, "mode") && piece_is(value, "bridge")))
+		spec_warn(p->reader, &place,
+			"'bridge' has no effect yet: this is a network of its own behind the host's "
+			"addresses");
+	else if (piece_is(key, "rate") || piece_is(key, "mtu") || piece_is(key, "backend"))
+		spec_warn(p->reader, &place, "'%.*s' has no effect yet", SHOWN(key));
+}
+
 static int take_one(struct vif_parse *p, const struct piece *key, const struct piece *value)
 {
 	static const struct {
@@ -151,6 +166,7 @@ static int take_one(struct vif_parse *p, const struct piece *key, const struct p
 	};
 	struct cfg_place place;
 
+	warn_missing(p, key, value);
 	for (unsigned n = 0; n < sizeof texts / sizeof *texts; n++)
 		if (piece_is(key, texts[n].key))
 			return piece_take(value, (char **)((char *)p->vif + texts[n].offset),

@@ -9,6 +9,7 @@
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/monitor.h"
+#include "daemon/warnings.h"
 #include "domain/vdev.h"
 #include "protocol/fields.h"
 
@@ -176,6 +177,7 @@ static void add_numbers(const struct guest *guest, json_t *json)
 	json_object_set_new(json, "scheduler",
 		json_pack("{s:i, s:i}", "weight", (int)guest->config.cpu_weight, "cap",
 			(int)guest->config.cap));
+	json_object_set_new(json, "warnings", warnings_describe(guest));
 	json_object_set_new(json, "engine", engine ? json_string(engine) : json_null());
 	json_object_set_new(json, "pid", on && guest->pid ? json_integer(guest->pid) : json_null());
 	json_object_set_new(json, "started", on ? json_integer(guest->started) : json_null());

@@ -12,6 +12,7 @@
 #include "daemon/life.h"
 #include "daemon/op.h"
 #include "daemon/quota.h"
+#include "daemon/spec.h"
 
 static int check_name(struct daemon *daemon, const char *name, struct error *err)
 {
@@ -98,6 +99,30 @@ static struct guest *make(struct operation *op)
 	return guest;
 }
 
+/* What would keep it from starting keeps it from being kept, too. */
+static int try_open(const struct guest *guest, struct error *err)
+{
+	struct spec_files files;
+	int r = spec_init(&files, err);
+
+	if (r)
+		return r;
+	r = spec_open(guest, &files, err);
+	spec_close(&files);
+	return r;
+}
+
+static int begin_new(struct guest *guest, const struct operation_arguments *arguments,
+	struct error *err)
+{
+	int r;
+
+	if (is_to_start(arguments))
+		return life_start(guest, arguments->paused, err);
+	r = try_open(guest, err);
+	return r ? r : guest_save(guest, err);
+}
+
 static void create(struct operation *op)
 {
 	const bool start = is_to_start(&op->arguments);
@@ -110,7 +135,7 @@ static void create(struct operation *op)
 	guest->created = true;
 	guest_add(guest);
 	snprintf(op->uuid, sizeof op->uuid, "%s", guest->config.uuid);
-	r = start ? life_start(guest, op->arguments.paused, &err) : guest_save(guest, &err);
+	r = begin_new(guest, &op->arguments, &err);
 	if (r) {
 		store_delete(op->daemon->store, guest->config.uuid, NULL);
 		guest_free(guest);

@@ -10,6 +10,7 @@
 
 #include "domain/vdev.h"
 #include "protocol/fields.h"
+#include "protocol/disk.h"
 #include "protocol/network.h"
 
 #define MEMORY_DEFAULT (128u << 10)
@@ -272,7 +273,12 @@ int domain_config_check_limits(const struct domain_config *config, struct error 
 	unsigned disks = 0;
 
 	for (unsigned n = 0; n < config->disks; n++) {
+		const char *format = domain_format_name(config->disk[n].format);
+
 		disks += domain_disk_has_medium(&config->disk[n]);
+		if (domain_disk_has_medium(&config->disk[n]) && !disk_format_is_there(format))
+			return error_set(err, ENOTSUP, "disks[%u]: format %s is not there yet", n,
+				format);
 		if (disks > LIMIT_DISKS)
 			return error_set(err, EINVAL,
 				"disks[%u]: a guest can have %d disks at most", n, LIMIT_DISKS);

@@ -31,6 +31,11 @@ const struct field disk_spec_fields[] = {
 	{.key = NULL},
 };
 
+bool disk_format_is_there(const char *name)
+{
+	return field_find_name(formats, name) >= 0;
+}
+
 int disk_spec_of_file(const char *path, bool readonly, struct disk_spec *spec, struct error *err)
 {
 	memset(spec, 0, sizeof *spec);

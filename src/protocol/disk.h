@@ -43,6 +43,9 @@ struct disk_spec {
 
 extern const struct field disk_spec_fields[];
 
+/* Whether block/ reads images of the format of that name. */
+bool disk_format_is_there(const char *name);
+
 /* FILE[,ro][,cache=writeback|writethrough|none]: a raw image. disk_spec_free() after success. */
 int disk_spec_parse(const char *text, struct disk_spec *spec, struct error *err);
 /* The same of a path, whatever it holds. */

@@ -140,6 +140,7 @@ class Daemon:
     def create(self, name, words="", managed=False, start=None, paused=False, **config):
         body = {"config": {"name": name, "kernel": self.kernel, "memory_kib": 65536,
                            "cmdline": words, **config}, "managed": managed, "paused": paused}
+        body["config"] = {key: value for key, value in body["config"].items() if value is not None}
         if start is not None:
             body["start"] = start
         return self.post("/v1/guests", body)

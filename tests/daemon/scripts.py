@@ -390,6 +390,29 @@ def test_xendomains_of_xen():
         assert [g["state"] for g in d.guests().values()] == ["off"], stopped
 
 
+def test_what_is_said_before_a_start():
+    """A dry run and new refuse what create refuses, with its words; what nothing enforces is told of."""
+    with Toolstack().start() as d:
+        for words, text in (("kernel=/nowhere/vmlinuz", "/nowhere/vmlinuz: No such file or directory"),
+                            ("disk='/nowhere/disk,raw,xvda,rw'", "/nowhere/disk: No such file or directory"),
+                            ("disk='/etc/hostname,vhd,xvda,r'", "disks[0]: format vhd is not there yet"),
+                            ("vcpus=65", "'vcpus' takes a number from 1 to 64"),
+                            ("vif=['','','','','']", "vifs[4]: a guest can have 4 networks at most")):
+            for verb in "create -q", "create -q -n", "new -q", "new -q -n":
+                done = d.shell(f"xl {verb} $F \"{words}\"")
+                assert done.returncode == 1 and text in done.stderr, (verb, words, done)
+        assert "later" not in d.guests()
+        done = d.shell("xl create $F cpus=1023 cap=20 \"vif=['bridge=br0']\"")
+        assert not done.returncode, done
+        for text in "'1023' names no processor", "'bridge' has no effect yet":
+            assert done.stderr.count("WARNING: ") >= 2 and done.stderr.count(text) == 1, done
+        enforced = not any("cap: " in warning for warning in d.guests()["later"]["warnings"])
+        for words in "xl sched-credit -d later -c 30", "xl create -q $F name=quiet cap=30", "xl create $F name=loud cap=30":
+            done = d.shell(words)
+            assert not done.returncode, done
+            assert ("WARNING: cap: nothing holds" in done.stderr) == (not enforced and "-q" not in words), done
+
+
 def test_a_console_whose_daemon_is_killed():
     """The guest goes on and its console's connection does not: that is said, and is no success."""
     with Toolstack().start() as d:

@@ -162,6 +162,13 @@ def test_what_cannot_start_is_not_kept():
                              ("maxmem_kib: a guest can have 4096 GiB", {"maxmem_kib": (4 << 30) + 1024})):
             for how in {"managed": True}, {}:
                 assert text in refused(400, d.create, "one", **how, **fields), fields
+        disk = {"target": d.folder + "/gone", "vdev": "xvda"}
+        for status, text, fields in ((409, "disks[0]: format vhd is not there yet", {"disks": [{**disk, "format": "vhd"}]}),
+                                     (422, disk["target"], {"disks": [disk]}), (422, "/gone", {"kernel": "/gone"}),
+                                     (400, "neither a file nor", {"ramdisk": d.folder}), (400, "no kernel", {"kernel": None})):
+            for how in {"managed": True}, {}:
+                assert text in refused(status, d.create, "one", **how, **fields), fields
+        assert not d.guests()
         d.create("one", vcpus=64, vifs=[{}] * 4, disks=disks(8) + empty)
         assert list(d.guests()) == ["one"]
 

@@ -75,13 +75,16 @@ static void test_xl(void **state)
 		"boot = \"dc\"\n"
 		"disk = [ '/dev/vg/guest-volume,,hda', # the first\n"
 		"         '/root/image.iso,,hdc,cdrom' ]\n"
-		"disk += [ 'format=qcow2, vdev=xvdb, access=rw, target=/srv/a,b c.img ' ]\n"
+		"disk += [ 'format=raw, vdev=xvdb, access=rw, target=/srv/a,b c.img ' ]\n"
 		"vif = [ 'mac=00:16:3e:00:00:01,bridge=br0,model=e1000,rate=10Mb/s', '' ]\n"
 		"serial = \"pty\"\nvnc = 1\nvnclisten = \"0.0.0.0\"\nvfb = [ 'vnc=1' ]\n"
 		"on_crash = \"coredump-restart\"\non_watchdog = 'preserve'\n"
 		"ioports = [ \"2f8-2ff\", [ 1, 'x', ], ]\nfirmware='ovmf'\n"
 		"extra = \"console=ttyS0\"\nextra += \" quiet\"");
 	assert_string_equal(rig.warnings,
+		"f:15:32: 'bridge' has no effect yet: this is a network of its own behind the host's "
+		"addresses\n"
+		"f:15:55: 'rate' has no effect yet\n"
 		"f:17:1: 'vnc' has no effect yet\nf:19:1: 'vfb' has no effect yet\n");
 	assert_string_equal(c->name, "win-1");
 	assert_string_equal(c->type, "hvm");
@@ -108,6 +111,24 @@ static void test_xl(void **state)
 	assert_string_equal(c->cmdline, "console=ttyS0 quiet");
 	assert_int_equal(json_integer_value(json_object_get(c->kept, "vnc")), 1);
 	assert_int_equal(json_array_size(json_object_get(c->kept, "ioports")), 2);
+	domain_config_free(&rig.config);
+}
+
+/* Said once, where one text stands for all of the guest's processors. */
+static void test_processors_that_are_not_there(void **state)
+{
+	struct rig rig = {0};
+
+	rig_good(&rig, "name='a'; vcpus=2\ncpus='1000-1003'");
+	assert_string_equal(rig.warnings,
+		"f:2:7: '1000-1003' names no processor that this host has; the guest's processor "
+		"runs anywhere\n");
+	domain_config_free(&rig.config);
+	rig_good(&rig, "name='a'; vcpus=2\ncpus=['all', '1001']");
+	assert_non_null(strstr(rig.warnings, "f:2:15: '1001' names no processor that this"));
+	domain_config_free(&rig.config);
+	rig_good(&rig, "name='a'\ncpus='0'\ncpus_soft='1001'");
+	assert_string_equal(rig.warnings, "");
 	domain_config_free(&rig.config);
 }
 
@@ -143,6 +164,8 @@ static void test_xm(void **state)
 	assert_int_equal(json_integer_value(json_object_get(c->kept, "vnc")), 1);
 	/* vmid and base were of use; long was not. */
 	assert_string_equal(rig.warnings,
+		"f:10:10: 'bridge' has no effect yet: this is a network of its own behind the host's "
+		"addresses\n"
 		"f:13:1: 'vnc' has no effect yet\n"
 		"f:17:1: unknown key 'long' is ignored\n");
 	domain_config_free(&rig.config);
@@ -629,6 +652,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_xen_tools),
 		cmocka_unit_test(test_xl),
+		cmocka_unit_test(test_processors_that_are_not_there),
 		cmocka_unit_test(test_xm),
 		cmocka_unit_test(test_warnings),
 		cmocka_unit_test(test_defaults),

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/spec.h"
 #include "config_rig.h"
 #include "host/cpuset.h"
 
@@ -58,16 +59,20 @@ static void test_disks(void **state)
 		{"/d.img,xvda:disk,w,other", "/d.img xvda raw w backend=other"},
 		{"./a:b.img,xvda,w", "/here/./a:b.img xvda raw w"},
 	};
+	const struct config_reader reader = {.folder = "/here"};
 	struct rig rig = {0};
-	char text[256], got[256];
+	char got[256];
 
+	/* Also of formats that no guest can be started with. */
 	for (unsigned n = 0; n < sizeof cases / sizeof *cases; n++) {
-		const struct domain_disk *disk;
+		const struct cfg_value value = {.kind = CFG_STRING, .text = (char *)cases[n][0]};
+		struct domain_disk *disk = calloc(1, sizeof *disk);
 
-		snprintf(text, sizeof text, "name='a'\ndisk=['%s']", cases[n][0]);
-		rig_good(&rig, text);
-		assert_int_equal(rig.config.disks, 1);
-		disk = rig.config.disk;
+		assert_non_null(disk);
+		rig.config.disk = disk;
+		rig.config.disks = 1;
+		if (spec_disk(&value, &reader, disk, &rig.err))
+			fail_msg("refused: %s\n%s", cases[n][0], rig.err.text);
 		snprintf(got, sizeof got, "%s %s %s %s%s%s%s%s%s%s%s",
 			disk->target ? disk->target : "-", disk->vdev,
 			domain_format_name(disk->format), disk->writable ? "w" : "r",
@@ -88,6 +93,16 @@ static void test_disks(void **state)
 	rig_good(&rig, "name='a'\ndisk=['', ' ']");
 	assert_int_equal(rig.config.disks, 0);
 	domain_config_free(&rig.config);
+}
+
+/* What cannot be read yet is refused where it is written, not when the guest is started. */
+static void test_formats(void **state)
+{
+	struct rig rig = {0};
+
+	rig_bad(&rig, "name='a'\ndisk=['/a,,xvda',\n  'tap2:vhd:/vms/diff.img,xvdb,w']",
+		"f:3:4: disks[1]: format vhd is not there yet");
+	rig_bad(&rig, "name='a'\ndisk=['/a,qed,xvda']", "f:2:8: disks[0]: format qed");
 }
 
 static void test_bad_disks(void **state)
@@ -137,6 +152,10 @@ static void test_vifs(void **state)
 		"name='a'\nvif=['', 'mac=00:16:3E:0:1:fF , bridge = xenbr0, vifname=web.0,"
 		"script=vif-nat,ip=10.0.0.2 10.0.0.3,model=rtl8139,type=ioemu,mtu=9000,"
 		"backend=net,', 'mode=user,fwd=tcp:127.0.0.1:80-:80,fwd=udp::1-:2']");
+	assert_string_equal(rig.warnings,
+		"f:2:33: 'bridge' has no effect yet: this is a network of its own behind the host's "
+		"addresses\n"
+		"f:2:125: 'mtu' has no effect yet\nf:2:134: 'backend' has no effect yet\n");
 	assert_int_equal(rig.config.vifs, 3);
 	vif = &rig.config.vif[1];
 	assert_string_equal(rig.config.vif[0].mac, "");
@@ -258,6 +277,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_disks),
+		cmocka_unit_test(test_formats),
 		cmocka_unit_test(test_bad_disks),
 		cmocka_unit_test(test_vifs),
 		cmocka_unit_test(test_bad_vifs),

@@ -19,6 +19,8 @@
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/operation.h"
+#include "daemon/resources.h"
+#include "host/cgroup.h"
 #include "openapi_rig.h"
 
 #define FAKE TEST_SOURCE_DIR "/../daemon/fakevmm"
@@ -272,6 +274,45 @@ static void test_bounds(void **state)
 	assert_int_equal(simply(&operation_delete, &manager, "kept"), 0);
 }
 
+static unsigned warnings_with(const char *text)
+{
+	struct question question = prepare(&operation_get, "wishes");
+	unsigned found = 0;
+	json_t *warning;
+	size_t i;
+
+	assert_int_equal(ask(&operation_get, &manager, &question), 0);
+	json_array_foreach(json_object_get(question.value, "warnings"), i, warning) found +=
+		!!strstr(json_string_value(warning), text);
+	json_decref(question.value);
+	return found;
+}
+
+/* What it asks for and does not get is told of as soon as it is there. */
+static void test_warnings(void **state)
+{
+	struct question question = prepare(&operation_create, NULL);
+
+	resources_close(the_daemon); /* as where there are no control groups */
+	question.arguments.config = config("wishes", "");
+	question.arguments.managed = true;
+	json_object_set_new(question.arguments.config, "cap", json_integer(20));
+	json_object_set_new(question.arguments.config, "cpus", json_pack("[s, s]", "1022", "0"));
+	json_object_set_new(question.arguments.config, "vifs",
+		json_pack("[{}, {s:s}]", "bridge", "br0"));
+	assert_int_equal(ask(&operation_create, &manager, &question), 0);
+	json_decref(question.value);
+	assert_int_equal(warnings_with(""), 3);
+	assert_int_equal(warnings_with("cap: nothing holds the guest to it"), 1);
+	assert_int_equal(warnings_with("cpus[0]: '1022' names no processor"), 1);
+	assert_int_equal(warnings_with("vifs[1]: bridge br0 is not used yet"), 1);
+	resources_open(the_daemon);
+	assert_int_equal(warnings_with("cap:"),
+		!the_daemon->cgroup ||
+			!(cgroup_controllers(the_daemon->cgroup) & 1u << CGROUP_CPU));
+	assert_int_equal(simply(&operation_delete, &manager, "wishes"), 0);
+}
+
 /* A user's rights are looked at here, not where he came in. */
 static void test_rights(void **state)
 {
@@ -299,7 +340,10 @@ static void test_rights(void **state)
 	assert_int_equal(operation_console(the_daemon, &stranger, "one", &fd, &no_guest, &err),
 		-EACCES);
 	/* One guest of 64 MiB, and what he opens lies in his folder. */
-	assert_int_equal(create(&user, "his", "", true), 0);
+	assert_int_equal(create(&user, "his", "", true), -EACCES);
+	assert_null(guest_by_name(the_daemon, "his"));
+	assert_int_equal(create(&manager, "his", "", true), 0);
+	guest_by_name(the_daemon, "his")->owner = user.uid;
 	assert_int_equal(create(&user, "second", "", true), -EDQUOT);
 	question = prepare(&operation_memory_max, "his");
 	question.arguments.memory = 131072;
@@ -398,6 +442,7 @@ int main(void)
 		cmocka_unit_test(test_a_life),
 		cmocka_unit_test(test_settings),
 		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_warnings),
 		cmocka_unit_test(test_rights),
 		cmocka_unit_test(test_events),
 		cmocka_unit_test(test_console),

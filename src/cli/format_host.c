@@ -5,6 +5,7 @@
 
 #include "cli/call.h"
 #include "cli/format.h"
+#include "protocol/walls.h"
 
 #define NS 1e9
 
@@ -80,6 +81,24 @@ static void engines(const struct info *info, const json_t *host)
 	line(info, "engines", "%s", text);
 }
 
+/* "namespaces (not: landlock)" */
+static void walls(const struct info *info, const json_t *host)
+{
+	char has[128] = "", lacks[128] = "";
+
+	for (unsigned wall = 0; wall < WALLS; wall++) {
+		bool there = false;
+		json_t *word;
+		size_t i;
+
+		json_array_foreach(json_object_get(host, "walls"), i, word) there |=
+			json_is_string(word) && !strcmp(json_string_value(word), wall_words[wall]);
+		strncat(there ? has : lacks, " ", 2);
+		strncat(there ? has : lacks, wall_words[wall], 60);
+	}
+	line(info, "walls", "%s%s%s%s", has, *lacks ? " (not:" : "", lacks, *lacks ? ")" : "");
+}
+
 void format_info(FILE *out, const json_t *host, const char *only)
 {
 	static const char *const names[] = {"host", "release", "version", "machine"};
@@ -108,6 +127,7 @@ void format_info(FILE *out, const json_t *host, const char *only)
 	line(&info, "dach_version", " %s", json_get_text(host, "dach_version"));
 	engines(&info, host);
 	line(&info, "cgroup", " %s", json_get_text(host, "cgroup"));
+	walls(&info, host);
 }
 
 /* The API tells counts and no topology: one node with all the memory is what is shown. */

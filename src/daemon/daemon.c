@@ -14,6 +14,8 @@
 #include "daemon/life.h"
 #include "daemon/operation.h"
 #include "daemon/resources.h"
+#include "host/walls.h"
+#include "protocol/walls.h"
 
 #define POLICY "/etc/dach/policy"
 
@@ -213,9 +215,21 @@ int daemon_create(const struct daemon_options *options, struct daemon **out, str
 	return 0;
 }
 
+static void look_at_walls(struct daemon *daemon)
+{
+	daemon->walls = host_walls();
+	for (unsigned wall = 0; wall < WALLS; wall++)
+		if (!(daemon->walls & 1u << wall))
+			log_add(&daemon->log, "this host gives guests' monitors no %s%s",
+				wall_words[wall],
+				daemon->policy.walls & 1u << wall ? ", and the policy wants them"
+								  : "");
+}
+
 void daemon_begin(struct daemon *daemon)
 {
 	log_add(&daemon->log, "dachd " DACH_VERSION " in %s", daemon->state);
+	look_at_walls(daemon);
 	resources_open(daemon);
 	recover(daemon);
 	autostart(daemon);

@@ -31,6 +31,7 @@ struct daemon {
 	struct events events;
 	struct engines engines;
 	struct cpuset_host cpus;
+	unsigned walls;        /* that this host gives monitors: 1 << WALL_... */
 	struct cgroup *cgroup; /* NULL: this host has none */
 	struct resources_rest *rest;
 	struct operation *operations; /* not yet answered */

@@ -11,6 +11,7 @@
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "host/cgroup.h"
+#include "protocol/walls.h"
 
 /* Files of /proc and /sys: "" where there is none. */
 static void read_file(const char *path, char *text, size_t size)
@@ -185,6 +186,16 @@ static void add_cpu(json_t *host)
 		json_string(strstr(flags, " vmx") || strstr(flags, " svm") ? "hvm" : ""));
 }
 
+static json_t *describe_walls(unsigned walls)
+{
+	json_t *list = json_array();
+
+	for (unsigned wall = 0; wall < WALLS; wall++)
+		if (walls & 1u << wall)
+			json_array_append_new(list, json_string(wall_words[wall]));
+	return list;
+}
+
 json_t *host_describe(struct daemon *daemon, bool manager)
 {
 	struct utsname name;
@@ -193,7 +204,7 @@ json_t *host_describe(struct daemon *daemon, bool manager)
 	uname(&name);
 	host = json_pack(
 		"{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:s, s:i, s:i, s:s, s:s,"
-		" s:s, s:i, s:i, s:b, s:o}",
+		" s:s, s:i, s:i, s:b, s:o, s:o}",
 		"host", name.nodename, "release", name.release, "version", name.version, "machine",
 		name.machine, "nr_cpus", (int)count_file("/sys/devices/system/cpu/online"),
 		"max_cpu_id", (int)count_file("/sys/devices/system/cpu/possible") - 1, "nr_nodes",
@@ -204,7 +215,8 @@ json_t *host_describe(struct daemon *daemon, bool manager)
 		(int)getpid(), "dach_user", (int)geteuid(), "run", daemon->run, "state",
 		daemon->state, "cgroup", daemon->cgroup ? cgroup_version(daemon->cgroup) : "none",
 		"guests", (int)running(daemon), "next_domid", (int)store_next_domid(daemon->store),
-		"manager", manager, "engines", engines_describe(&daemon->engines));
+		"manager", manager, "engines", engines_describe(&daemon->engines), "walls",
+		describe_walls(daemon->walls));
 	if (host)
 		add_cpu(host);
 	return host;

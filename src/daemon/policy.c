@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "protocol/fields.h"
 #include "protocol/limits.h"
+#include "protocol/walls.h"
 
 #define MANAGERS "dach"
 #define LIMIT_MAX (1 << 24)
@@ -65,7 +66,25 @@ static int check_rule(json_t *json, const char *name, const char *who, struct er
 	return r;
 }
 
-static int check_root(json_t *root, const char *name, struct error *err)
+/* What of the policy is everybody's. */
+static const struct field host_fields[] = {
+	FIELD_ROW(SET, policy, walls, .max = WALLS_ALL, .names = wall_words),
+	{.key = NULL},
+};
+
+static int read_walls(json_t *walls, const char *name, struct policy *policy, struct error *err)
+{
+	json_t *json = json_pack("{s:O}", "walls", walls);
+	char where[FIELD_WHERE_MAX];
+	int r;
+
+	snprintf(where, sizeof where, "%s: ", name);
+	r = json ? fields_read(host_fields, json, policy, where, err) : error_nomem(err);
+	json_decref(json);
+	return r;
+}
+
+static int check_root(json_t *root, const char *name, struct policy *policy, struct error *err)
 {
 	const char *part, *who;
 	json_t *rules, *rule;
@@ -74,8 +93,16 @@ static int check_root(json_t *root, const char *name, struct error *err)
 		return bad(err, name, "the whole", "", "not an object");
 	json_object_foreach(root, part, rules)
 	{
+		if (!strcmp(part, "walls")) {
+			int r = read_walls(rules, name, policy, err);
+
+			if (r)
+				return r;
+			continue;
+		}
 		if (strcmp(part, "users") && strcmp(part, "groups"))
-			return bad(err, name, part, "", "unknown; there are users and groups");
+			return bad(err, name, part, "",
+				"unknown; there are users, groups and walls");
 		if (!json_is_object(rules))
 			return bad(err, name, part, "", "not an object");
 		json_object_foreach(rules, who, rule)
@@ -93,17 +120,19 @@ int policy_parse(struct policy *policy, const char *text, size_t len, const char
 	struct error *err)
 {
 	json_t *root = json_parse(text, len, name, err);
+	struct policy read = {0};
 	int r;
 
 	if (!root)
 		return -EINVAL;
-	r = check_root(root, name, err);
+	r = check_root(root, name, &read, err);
 	if (r) {
 		json_decref(root);
 		return r;
 	}
 	json_decref(policy->root);
 	policy->root = root;
+	policy->walls = read.walls;
 	return 0;
 }
 
@@ -137,6 +166,7 @@ int policy_load(struct policy *policy, const char *path, struct error *err)
 	if (fd < 0) {
 		json_decref(policy->root);
 		policy->root = NULL;
+		policy->walls = 0;
 		return 0;
 	}
 	r = read_all(fd, path, &text, &len, err);

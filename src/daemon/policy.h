@@ -5,7 +5,8 @@
  * in. The file (dachd(8) describes it; an API client never sends it, but it is read as if):
  *
  *   {"users": {"ann": {"guests": 4, "memory": 4096, "vcpus": 8, "paths": ["/home/ann/"]}},
- *    "groups": {"students": {"guests": 1, "memory": 512, "vcpus": 1, "paths": ["/srv/images/"]}}}
+ *    "groups": {"students": {"guests": 1, "memory": 512, "vcpus": 1, "paths": ["/srv/images/"]}},
+ *    "walls": ["namespaces", "landlock"]}
  *
  * memory in MiB, of all the user's guests together, as vcpus. paths: where kernels, disks and core
  * files may lie; they are opened with the user's own rights besides. "addresses": true gives the user's
@@ -38,7 +39,8 @@ struct caller {
 };
 
 struct policy {
-	json_t *root; /* NULL: no file */
+	json_t *root;   /* NULL: no file */
+	unsigned walls; /* 1 << WALL_... (protocol/walls.h): without them no guest starts */
 	gid_t managers;
 	bool has_managers; /* the group dach exists */
 };

@@ -184,6 +184,7 @@ static int put_values(const struct guest *guest, struct launch_spec *spec, struc
 	spec->maxmem = whole_mib(config->maxmem);
 	spec->vcpus = config->vcpus;
 	spec->paused = guest->paused;
+	spec->walls = guest->daemon->policy.walls;
 	for (enum end_reason reason = END_NONE; reason < END_REASONS; reason++)
 		if (END_PRESERVABLE & 1u << reason &&
 			preserves(domain_config_after(config, reason)))

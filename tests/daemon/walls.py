@@ -165,6 +165,27 @@ def test_a_bad_policy_is_told():
         d.create("one")
 
 
+def test_walls_that_the_policy_wants():
+    """The real monitor: where the host lacks a wall, no guest starts that is to have it."""
+    with Daemon(vmm=BUILD + "/dach-vmm") as d:
+        d.start()
+        has, words = d.get("/v1/host")["walls"], ["namespaces", "landlock"]
+        assert set(has) <= set(words)
+        for wall in words:
+            assert (f"no {wall}" in d.said()) == (wall not in has), d.said()
+        with open(d.folder + "/policy", "w") as out:
+            json.dump({"walls": words}, out)
+        d.process.send_signal(1)
+        eventually(lambda: "policy read" in d.said())
+        why = refused(400, d.create, "one")
+        assert ("is empty" in why) == (set(has) == set(words)), why
+        assert ("the policy wants" in why) == (set(has) != set(words)), why
+        os.unlink(d.folder + "/policy")
+        d.process.send_signal(1)
+        eventually(lambda: d.said().count("policy read") == 2)
+        assert "is empty" in refused(400, d.create, "one")
+
+
 def test_two_daemons():
     with Daemon().start() as d:
         d.create("one")

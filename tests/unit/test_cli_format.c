@@ -308,7 +308,7 @@ static const char host_facts[] =
 	" 'threads_per_core': 2, 'cpu_mhz': 2400.06,"
 	" 'hw_caps': '178bf3ff:76da320b:2e500800:244037ff:0000000f:219c91a9:00400004:00000500',"
 	" 'virt_caps': '', 'total_memory': 8388608, 'free_memory': 1049599,"
-	" 'dach_version': '0.1.0', 'cgroup': 'v1', 'engines': ["
+	" 'dach_version': '0.1.0', 'cgroup': 'v1', 'walls': ['namespaces'], 'engines': ["
 	"  {'name': 'translate', 'available': true, 'reason': ''},"
 	"  {'name': 'kvm', 'available': false, 'reason': 'no /dev/kvm'}]}";
 
@@ -344,7 +344,8 @@ static void info(void **state)
 		"xend_config_format     : 4\n"
 		"dach_version           : 0.1.0\n"
 		"engines                : translate\n"
-		"cgroup                 : v1\n");
+		"cgroup                 : v1\n"
+		"walls                  : namespaces (not: landlock)\n");
 	out = begin(&page);
 	format_info(out, host, "total_memory");
 	format_info(out, host, "nr_");

@@ -26,6 +26,7 @@
 #include "protocol/end.h"
 #include "protocol/fields.h"
 #include "protocol/request.h"
+#include "protocol/walls.h"
 
 /* Calls check for each route, those with {verb} once for each verb that is passed on. */
 static unsigned each_route(void (*check)(void *ctx, const struct route *route, const char *path,
@@ -412,7 +413,8 @@ static void test_policy_refuses(void **state)
 		"{\"users\": {\"ann\": {\"paths\": \"/\"}}}",
 		"{\"users\": {\"ann\": {\"paths\": [\"home/\"]}}}",
 		"{\"users\": {\"ann\": {\"paths\": [\"/home\"]}}}",
-		"{\"users\": {\"ann\": {}, \"ann\": {}}}"};
+		"{\"users\": {\"ann\": {}, \"ann\": {}}}", "{\"walls\": \"landlock\"}",
+		"{\"walls\": [\"brick\"]}", "{\"walls\": [3]}"};
 	struct policy policy = {0};
 	struct error err;
 
@@ -450,6 +452,21 @@ static void test_policy_is_read_whole(void **state)
 	assert_non_null(policy.root);
 	policy_free(&policy);
 	unlink(path);
+}
+
+static void test_policy_wants_walls(void **state)
+{
+	struct policy policy = {0};
+	struct error err;
+
+	assert_int_equal(parse(&policy, "{\"walls\": [\"landlock\"]}", &err), 0);
+	assert_int_equal(policy.walls, 1u << WALL_LANDLOCK);
+	/* What is wrong changes nothing; what says nothing wants nothing. */
+	assert_int_equal(parse(&policy, "{\"walls\": [\"landlocks\"]}", &err), -EINVAL);
+	assert_int_equal(policy.walls, 1u << WALL_LANDLOCK);
+	assert_int_equal(parse(&policy, "{}", &err), 0);
+	assert_int_equal(policy.walls, 0);
+	policy_free(&policy);
 }
 
 static void test_policy_judges(void **state)
@@ -496,6 +513,7 @@ int main(void)
 		cmocka_unit_test(test_bodies),
 		cmocka_unit_test(test_policy_refuses),
 		cmocka_unit_test(test_policy_is_read_whole),
+		cmocka_unit_test(test_policy_wants_walls),
 		cmocka_unit_test(test_policy_judges),
 	};
 

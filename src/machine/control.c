@@ -28,6 +28,43 @@ void machine_vcpu_info(struct machine *machine, unsigned index, struct machine_v
 		info->time = (uint64_t)used.tv_sec * 1000000000u + used.tv_nsec;
 }
 
+static bool may_go_on(struct machine_vcpu *vcpu, const struct cpu_state *state)
+{
+	if (atomic_load(&vcpu->requests) || (vcpu->halted && atomic_load(&vcpu->unhalted)))
+		return true;
+	return vcpu->halted ? state->rflags & FL_IF : state->cpl == 3;
+}
+
+enum machine_pulse machine_pulse(struct machine *machine, uint64_t *spaces)
+{
+	enum machine_pulse pulse = MACHINE_STANDS;
+
+	*spaces = 0;
+	for (unsigned i = 0; i < machine->made && pulse != MACHINE_ALIVE; i++) {
+		struct machine_vcpu *vcpu = &machine->vcpu[i];
+		struct cpu_state state;
+
+		vcpu_apic_fetch(vcpu);
+		machine->config.engine->vcpu_get_state(vcpu->engine, &state);
+		if (!vcpu->wait_sipi && may_go_on(vcpu, &state))
+			pulse = MACHINE_ALIVE;
+		else if (!vcpu->wait_sipi && !vcpu->halted) {
+			pulse = MACHINE_IN_KERNEL;
+			*spaces += (i + 1) * state.cr3;
+		}
+		vcpu_apic_release(vcpu);
+	}
+	return pulse;
+}
+
+void machine_finish(struct machine *machine, enum machine_result result, const char *why)
+{
+	struct error err = {""};
+
+	error_set(&err, EIO, "%s", why);
+	machine_end(machine, result, &err);
+}
+
 void machine_nmi(struct machine *machine, unsigned index)
 {
 	if (index < machine->made)

@@ -123,6 +123,8 @@ int vcpu_apic_store(struct machine_vcpu *vcpu, struct error *err);
 
 /* machine.c; any thread */
 void machine_end(struct machine *machine, enum machine_result result, const struct error *err);
+/* The guest has asked for it. Any thread. */
+void machine_guest_reset(struct machine *machine);
 /* Who may run has changed; by the machine's lock. */
 void machine_update(struct machine *machine);
 void machine_debug_stop(struct machine *machine, unsigned vcpu);

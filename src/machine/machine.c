@@ -267,6 +267,17 @@ void machine_reset(struct machine *machine)
 	mutex_unlock(&machine->lock);
 }
 
+void machine_guest_reset(struct machine *machine)
+{
+	const struct machine_owner *owner = &machine->config.owner;
+	const char *why = owner->reset_is_crash ? owner->reset_is_crash(owner->ctx) : NULL;
+
+	if (why)
+		machine_finish(machine, MACHINE_CRASH, why);
+	else
+		machine_reset(machine);
+}
+
 static void reset(void *ctx)
 {
 	struct machine *machine = ctx;

@@ -31,7 +31,7 @@ struct pci_bus;
 /* How a guest ended. */
 enum machine_result {
 	MACHINE_POWEROFF,      /* the guest switched itself off */
-	MACHINE_CRASH,         /* triple fault, or a panic told by pvpanic */
+	MACHINE_CRASH,         /* triple fault, or a panic */
 	MACHINE_ENGINE_FAILED, /* the engine itself; the sentence is in err */
 	MACHINE_STOPPED,       /* machine_stop() */
 	MACHINE_TEST_END,      /* the test devices' way out; machine_test_status() */
@@ -61,6 +61,11 @@ struct machine_owner {
 	 */
 	int (*load)(void *ctx, struct machine_file *kernel, struct machine_file *initrd,
 		const char **cmdline, struct error *err);
+	/*
+	 * The guest asks for a reset. A sentence: it is the end of a crash, such as a kernel's that
+	 * panicked and starts again; NULL: it is not. Any thread, with a device's lock held.
+	 */
+	const char *(*reset_is_crash)(void *ctx);
 	/* The machine stays as it is at one of config.hold's results. On the loop's thread. */
 	void (*held)(void *ctx, enum machine_result result);
 	/*
@@ -131,6 +136,8 @@ size_t machine_serial_input(struct machine *machine, const uint8_t *data, size_t
 void machine_power_button(struct machine *machine);
 /* Ends the guest: machine_run() returns MACHINE_STOPPED. Any thread. */
 void machine_stop(struct machine *machine);
+/* The same as if the guest had come to that result, with a sentence why. Any thread. */
+void machine_finish(struct machine *machine, enum machine_result result, const char *why);
 /* Resets the guest as its own reset register does. Any thread. */
 void machine_reset(struct machine *machine);
 
@@ -157,6 +164,14 @@ struct machine_vcpu_info {
 };
 /* While machine_run() is going on. */
 void machine_vcpu_info(struct machine *machine, unsigned index, struct machine_vcpu_info *info);
+/* What the processors do, as far as it tells whether the guest can go on. The machine is paused. */
+enum machine_pulse {
+	MACHINE_ALIVE,     /* one waits for an interrupt, or is in a program */
+	MACHINE_IN_KERNEL, /* none is: those that run are all in the kernel */
+	MACHINE_STANDS,    /* each has halted with interrupts off, or was never started: for good */
+};
+/* *spaces stays the same as long as those that run stay in the same address spaces. */
+enum machine_pulse machine_pulse(struct machine *machine, uint64_t *spaces);
 /* A non-maskable interrupt for one vCPU. Any thread. */
 void machine_nmi(struct machine *machine, unsigned index);
 /*

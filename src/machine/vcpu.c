@@ -264,6 +264,18 @@ static bool wait_permitted(struct machine_vcpu *vcpu)
 	return go;
 }
 
+/*
+ * A kernel whose last means to reset is a triple fault takes its interrupt descriptors away first (Linux's
+ * reboot=t, FreeBSD): nothing but that has a table of no bytes.
+ */
+static bool triple_fault_on_purpose(struct machine_vcpu *vcpu)
+{
+	struct cpu_state state;
+
+	vcpu->machine->config.engine->vcpu_get_state(vcpu->engine, &state);
+	return state.idtr.limit == 0;
+}
+
 /* What came back from the engine. */
 static void handle_exit(struct machine_vcpu *vcpu, enum engine_exit exit, const struct error *err)
 {
@@ -278,10 +290,13 @@ static void handle_exit(struct machine_vcpu *vcpu, enum engine_exit exit, const 
 		vcpu->halted = true;
 		break;
 	case ENGINE_EXIT_RESET:
-		machine_reset(machine); /* there is no firmware to run */
+		machine_guest_reset(machine); /* there is no firmware to run */
 		break;
 	case ENGINE_EXIT_SHUTDOWN:
-		machine_end(machine, MACHINE_CRASH, NULL);
+		if (triple_fault_on_purpose(vcpu))
+			machine_guest_reset(machine);
+		else
+			machine_end(machine, MACHINE_CRASH, NULL);
 		break;
 	case ENGINE_EXIT_DEBUG:
 		machine_debug_stop(machine, vcpu->index);

@@ -58,7 +58,7 @@ static void wire_poweroff(void *ctx)
 
 static void wire_reset(void *ctx)
 {
-	machine_reset(ctx);
+	machine_guest_reset(ctx);
 }
 
 static void wire_panicked(void *ctx)

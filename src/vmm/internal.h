@@ -17,6 +17,7 @@
 #include "vmm/move.h"
 #include "vmm/sight.h"
 #include "vmm/vmm.h"
+#include "vmm/watch.h"
 
 struct vmm {
 	struct vmm_config config; /* with what a state says that is restored */
@@ -28,6 +29,7 @@ struct vmm {
 	struct sight sight;
 	struct gdb *gdb;
 	struct idle idle;
+	struct watch watch;
 	struct nest *vcpu_nest;       /* where the vCPUs' threads will start; NULL: here */
 	struct kernel_reader *reader; /* the kernel is the disk's own; or NULL */
 	struct loop_work reader_work;

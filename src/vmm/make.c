@@ -14,6 +14,7 @@ static void serial_output(void *ctx, const uint8_t *data, size_t len)
 	struct vmm *vmm = ctx;
 
 	__atomic_store_n(&vmm->virtio_console, false, __ATOMIC_RELAXED);
+	watch_read(&vmm->watch, WATCH_SERIAL, data, len);
 	monitor_output(vmm->monitor, data, len);
 }
 
@@ -22,7 +23,15 @@ static void virtio_output(void *ctx, const uint8_t *data, size_t len)
 	struct vmm *vmm = ctx;
 
 	__atomic_store_n(&vmm->virtio_console, true, __ATOMIC_RELAXED);
+	watch_read(&vmm->watch, WATCH_VIRTIO, data, len);
 	monitor_output(vmm->monitor, data, len);
+}
+
+static const char *reset_is_crash(void *ctx)
+{
+	struct vmm *vmm = ctx;
+
+	return watch_reset(&vmm->watch);
 }
 
 static void input_room(void *ctx)
@@ -121,6 +130,7 @@ static int make_machine(struct vmm *vmm, struct error *err)
 			.serial_room = input_room,
 			.spawn = spawn_vcpus,
 			.load = kernel_load,
+			.reset_is_crash = reset_is_crash,
 			.held = guest_held,
 			.debug_stop = debug_stop},
 		.code_cache = config->code_cache,

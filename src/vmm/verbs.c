@@ -139,6 +139,7 @@ static int trigger(struct vmm *vmm, const struct monitor_request *request, struc
 		machine_nmi(vmm->machine, request->vcpu);
 		return 0;
 	case TRIGGER_RESET:
+		watch_reset(&vmm->watch);
 		machine_reset(vmm->machine);
 		return 0;
 	case TRIGGER_POWER:

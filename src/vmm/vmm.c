@@ -61,7 +61,11 @@ static void run(void *ctx, struct end_report *end)
 	/* One that waits for a debugger, or goes on, owes nobody a word. */
 	if (!vmm->config.gdb && !vmm->config.restore_from)
 		monitor_expect(vmm->monitor, "Does its command line have console=ttyS0?");
+	/* A debugger's guest stands still as often as not, and so do the tests' own. */
+	if (!vmm->config.gdb && !vmm->config.test_devices)
+		watch_start(&vmm->watch, vmm->machine);
 	vmm->result = machine_run(vmm->machine, &end->error);
+	watch_stop(&vmm->watch);
 	idle_stop(&vmm->idle);
 	end->reason = vmm_end_of(vmm, vmm->result);
 	end->status = end_info(end->reason)->status;
@@ -126,6 +130,7 @@ static void destroy(void *ctx)
 {
 	struct vmm *vmm = ctx;
 
+	watch_stop(&vmm->watch);
 	idle_stop(&vmm->idle);
 	nest_destroy(vmm->vcpu_nest);
 	devices_destroy(&vmm->devices);

@@ -50,10 +50,6 @@ echo c >/proc/sysrq-trigger
 SCRIPT
 check "a kernel panic is a crash" ended 3 GUEST-UP
 
-cmdline="reboot=t,f" guest <<'SCRIPT'
-reboot -f
-SCRIPT
-check "a triple fault is a crash" ended 3 GUEST-UP
 check "which is told in one line" [ "$(wc -l <"$errors")" -eq 1 ]
 
 guest --stats <<'SCRIPT'

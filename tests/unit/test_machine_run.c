@@ -26,6 +26,17 @@ static enum engine_exit triple_faults(struct engine_vcpu *vcpu, struct error *er
 	return ENGINE_EXIT_SHUTDOWN;
 }
 
+/* With no interrupt descriptors: a way to reset. */
+static enum engine_exit triple_faults_on_purpose(struct engine_vcpu *vcpu, struct error *err)
+{
+	if (vcpu->boots == 2) {
+		off(vcpu);
+		return spin(vcpu, err);
+	}
+	vcpu->state.idtr.limit = 0;
+	return ENGINE_EXIT_SHUTDOWN;
+}
+
 static enum engine_exit panics(struct engine_vcpu *vcpu, struct error *err)
 {
 	out(vcpu, PVPANIC_PORT, 1, 1);
@@ -44,6 +55,7 @@ static void ends(void **state)
 	assert_int_equal(run(switches_off, unreachable, NULL, &err), MACHINE_POWEROFF);
 	assert_int_equal(test.out[0], '!');
 	assert_int_equal(run(triple_faults, unreachable, NULL, &err), MACHINE_CRASH);
+	assert_int_equal(run(triple_faults_on_purpose, unreachable, NULL, &err), MACHINE_POWEROFF);
 	assert_int_equal(run(panics, unreachable, NULL, &err), MACHINE_CRASH);
 	assert_string_equal(err.text, "");
 	assert_int_equal(run(unreachable, unreachable, NULL, &err), MACHINE_ENGINE_FAILED);
@@ -384,6 +396,66 @@ static enum engine_exit breaks(struct engine_vcpu *vcpu, struct error *err)
 	return spin(vcpu, err);
 }
 
+/* What the processors do: halted with interrupts off (bit 0: the first, ...), or in a program. */
+static unsigned masked;
+static uint8_t level;
+
+static enum engine_exit starts_and_halts(struct engine_vcpu *vcpu, struct error *err)
+{
+	if (vcpu->step++ == 0) {
+		apic(vcpu, 0xf0, 0x1ff);
+		if (vcpu->index == 0 && level) { /* the second processor stays as it was made */
+			vcpu->state.cpl = level;
+			return spin(vcpu, err);
+		}
+		apic(vcpu, 0x310, 1u << 24);
+		if (vcpu->index == 0) {
+			apic(vcpu, 0x300, 0x4500);
+			apic(vcpu, 0x300, 0x4612);
+		}
+	}
+	if (level)
+		return spin(vcpu, err);
+	vcpu->state.rflags = masked & 1u << vcpu->index ? 2 : 2 | FL_IF;
+	vcpu->interruptible = !(masked & 1u << vcpu->index);
+	return masked & 4 && vcpu->index ? spin(vcpu, err) : ENGINE_EXIT_HALT;
+}
+
+static enum machine_pulse pulse;
+static uint64_t spaces;
+
+static void take_pulse(void *ctx)
+{
+	machine_pause(test.machine);
+	pulse = machine_pulse(test.machine, &spaces);
+	machine_resume(test.machine);
+	/* Until the second processor is where it is to be. */
+	if (++test.pauses < 50)
+		loop_timer_arm(&test.timer, clock_now() + 1000000);
+	else
+		machine_finish(test.machine, MACHINE_CRASH, "enough");
+}
+
+static void pulses(void **state)
+{
+	struct error err;
+
+	masked = 3;
+	assert_int_equal(run(starts_and_halts, starts_and_halts, take_pulse, &err), MACHINE_CRASH);
+	assert_string_equal(err.text, "enough");
+	assert_int_equal(pulse, MACHINE_STANDS);
+	masked = 1;
+	run(starts_and_halts, starts_and_halts, take_pulse, &err);
+	assert_int_equal(pulse, MACHINE_ALIVE);
+	masked = 5;
+	run(starts_and_halts, starts_and_halts, take_pulse, &err);
+	assert_int_equal(pulse, MACHINE_IN_KERNEL);
+	level = 3;
+	run(starts_and_halts, unreachable, take_pulse, &err);
+	assert_int_equal(pulse, MACHINE_ALIVE);
+	level = 0;
+}
+
 static void debugger(void **state)
 {
 	struct error err;
@@ -434,6 +506,7 @@ int main(void)
 		cmocka_unit_test(pauses),
 		cmocka_unit_test(garbage),
 		cmocka_unit_test(call_ends_masked_halt),
+		cmocka_unit_test(pulses),
 		cmocka_unit_test(debugger),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(stuck_engine),

@@ -150,6 +150,22 @@ unsigned boot_memory_map(const struct memory *mem, struct boot_range ranges[BOOT
 }
 
 /*
+ * Where a processor begins, for kernels that jump there to start again (Linux's reboot=b): real mode code
+ * that resets by port 0xcf9.
+ */
+static int write_reset_vector(struct memory *mem)
+{
+	static const uint8_t code[] = {
+		0xba, 0xf9, 0x0c, /* mov $0xcf9, %dx */
+		0xb0, 0x06,       /* mov $6, %al */
+		0xee,             /* out %al, %dx */
+		0xeb, 0xfe,       /* jmp . */
+	};
+
+	return memory_write(mem, BOOT_RESET_VECTOR, code, sizeof code);
+}
+
+/*
  * What a BIOS leaves for kernels that do not ask for the map: where the first serial port is, how
  * much memory there is below 1 MiB, and the extended area above it (IBM PS/2 and PC BIOS Interface
  * Technical Reference, "BIOS Data Area").
@@ -214,7 +230,7 @@ static int load(struct memory *mem, const struct boot_config *config,
 {
 	const char *other;
 
-	if (write_bios_data(mem) < 0)
+	if (write_bios_data(mem) < 0 || write_reset_vector(mem) < 0)
 		return error_set(err, ENOMEM, "the guest has too little memory to start");
 	if (image->head_size >= 4 && !memcmp(image->head, "\177ELF", 4))
 		return boot_pvh(mem, config, image, state, err);

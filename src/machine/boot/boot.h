@@ -24,6 +24,7 @@
 #define BOOT_CMDLINE 0x20000ull
 #define BOOT_CMDLINE_SIZE 0x10000u
 #define BOOT_LOW_END 0x9fc00ull /* of usable memory; the extended BIOS data area is above */
+#define BOOT_RESET_VECTOR 0xffff0ull
 #define BOOT_KERNEL_MIN 0x100000ull
 
 struct boot_config {

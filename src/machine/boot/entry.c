@@ -40,7 +40,8 @@ static int flat_segments(struct memory *mem, struct cpu_state *state, uint16_t c
 		(struct segment){.selector = CODE_SELECTOR, .attr = code, .limit = UINT32_MAX};
 	state->tr = (struct segment){.selector = TSS_SELECTOR, .attr = TSS_32, .limit = 0x67};
 	state->gdtr = (struct table_register){.base = BOOT_GDT, .limit = sizeof gdt - 1};
-	state->idtr = (struct table_register){0};
+	/* No gate; a table of no bytes at all would mean that a triple fault is on purpose. */
+	state->idtr = (struct table_register){.limit = 1};
 	state->rflags = 2;
 	state->cpl = 0;
 	memset(state->gpr, 0, sizeof state->gpr);

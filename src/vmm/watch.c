@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/watch.h"
+
+#define LOOK_NS 1000000000ull
+#define STILL_NS 200000u /* a guest that used more between two looks does something */
+#define CLOSE_NS 100000000u
+#define STANDS 2u /* looks until it is believed */
+#define LOOPS 60u
+#define LIVES 3u
+
+static const char panicked[] = "the guest's kernel panicked";
+
+static enum words_said said(const struct watch *watch)
+{
+	enum words_said most = WORDS_NONE;
+
+	for (unsigned i = 0; i < WATCH_CONSOLES; i++)
+		if (words_said(&watch->console[i]) > most)
+			most = words_said(&watch->console[i]);
+	return most;
+}
+
+static void forget(struct watch *watch)
+{
+	for (unsigned i = 0; i < WATCH_CONSOLES; i++)
+		words_forget(&watch->console[i]);
+	__atomic_store_n(&watch->lives, 0, __ATOMIC_RELAXED);
+}
+
+static bool still(struct watch *watch)
+{
+	uint64_t now = 0, before = watch->used;
+
+	for (unsigned i = 0; i < machine_vcpus(watch->machine); i++) {
+		struct machine_vcpu_info info;
+
+		machine_vcpu_info(watch->machine, i, &info);
+		now += info.time;
+	}
+	watch->used = now;
+	return now - before < STILL_NS;
+}
+
+static void finish(struct watch *watch)
+{
+	switch (said(watch)) {
+	case WORDS_HALTED:
+		machine_finish(watch->machine, MACHINE_POWEROFF, "");
+		break;
+	case WORDS_PANIC:
+	case WORDS_END:
+		machine_finish(watch->machine, MACHINE_CRASH, panicked);
+		break;
+	case WORDS_NONE:
+		machine_finish(watch->machine, MACHINE_CRASH,
+			"the guest has halted its processors, with interrupts off");
+	}
+}
+
+/* The words have been said; is it true? Other processors may live on for a moment, but not to the end. */
+static void judge(struct watch *watch, enum machine_pulse pulse, uint64_t spaces)
+{
+	const bool end = said(watch) == WORDS_END, alive = pulse == MACHINE_ALIVE;
+	const bool loops = end && pulse == MACHINE_IN_KERNEL && spaces == watch->spaces;
+
+	__atomic_store_n(&watch->lives, alive ? watch->lives + 1 : 0, __ATOMIC_RELAXED);
+	watch->loops = loops ? watch->loops + 1 : 0;
+	watch->spaces = spaces;
+	if (watch->lives == LIVES || (alive && end))
+		forget(watch);
+	else if (watch->loops == LOOPS)
+		machine_finish(watch->machine, MACHINE_CRASH, panicked);
+}
+
+static void look_closer(struct watch *watch)
+{
+	enum machine_pulse pulse;
+	uint64_t spaces;
+
+	machine_pause(watch->machine);
+	pulse = machine_pulse(watch->machine, &spaces);
+	machine_resume(watch->machine);
+	watch->stands = pulse == MACHINE_STANDS ? watch->stands + 1 : 0;
+	if (watch->stands == STANDS)
+		finish(watch);
+	else if (said(watch) >= WORDS_PANIC)
+		judge(watch, pulse, spaces);
+}
+
+static void look(void *ctx)
+{
+	struct watch *watch = ctx;
+	bool is_still = still(watch);
+
+	if (machine_paused(watch->machine))
+		watch->stands = watch->loops = 0;
+	else if (is_still || said(watch) >= WORDS_PANIC)
+		look_closer(watch);
+	loop_timer_arm(&watch->timer,
+		clock_now() + (said(watch) == WORDS_END ? CLOSE_NS : LOOK_NS));
+}
+
+void watch_start(struct watch *watch, struct machine *machine)
+{
+	watch->machine = machine;
+	loop_timer_init(&watch->timer, machine_loop(machine), look, watch);
+	loop_timer_arm(&watch->timer, clock_now() + LOOK_NS);
+}
+
+void watch_stop(struct watch *watch)
+{
+	if (watch->machine)
+		loop_timer_cancel(&watch->timer);
+	watch->machine = NULL;
+}
+
+void watch_read(struct watch *watch, unsigned console, const uint8_t *data, size_t len)
+{
+	words_read(&watch->console[console], data, len);
+}
+
+const char *watch_reset(struct watch *watch)
+{
+	bool did = watch->machine && said(watch) >= WORDS_PANIC &&
+		!__atomic_load_n(&watch->lives, __ATOMIC_RELAXED);
+
+	forget(watch);
+	return did ? panicked : NULL;
+}

@@ -79,7 +79,7 @@ struct engine_apic {
 struct symbols;
 
 /* What the VM's owner wants to see of where the guest spends its time. */
-struct engine_sight {
+struct engine_profile {
 	FILE *perf_map;                /* names of translated code, for perf; NULL: none */
 	FILE *profile;                 /* where the guest's time went; NULL: none */
 	const struct symbols *symbols; /* of the guest's kernel, or NULL */
@@ -93,8 +93,8 @@ struct engine_vm_config {
 	const struct cpuid_policy *cpuid; /* outlives the VM */
 	const struct engine_callbacks *callbacks;
 	void *ctx;
-	uint32_t code_cache;              /* bytes of translated code; 0: the engine's choice */
-	const struct engine_sight *sight; /* NULL: nothing; outlives the VM */
+	uint32_t code_cache;                  /* bytes of translated code; 0: the engine's choice */
+	const struct engine_profile *profile; /* NULL: nothing; outlives the VM */
 	bool no_apics;   /* the engine is to leave the local APICs to the callbacks */
 	bool no_windows; /* the translator's second tier stays off, to compare (hostmap.h) */
 };
@@ -210,8 +210,8 @@ struct engine {
 	bool (*vm_trim)(struct engine_vm *vm);
 	/* Counters as lines "name value"; any thread. Optional (NULL). */
 	void (*vm_stats)(struct engine_vm *vm, FILE *out);
-	/* Writes what config.sight asks for. Optional (NULL). Only while no vCPU runs. */
-	void (*vm_sight)(struct engine_vm *vm);
+	/* Writes what config.profile asks for. Optional (NULL). Only while no vCPU runs. */
+	void (*vm_write_profile)(struct engine_vm *vm);
 	/*
 	 * The translated block at guest physical address gpa, guest code beside host code, for a
 	 * person to read. Optional (NULL). Only while no vCPU runs.

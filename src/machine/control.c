@@ -17,7 +17,7 @@ void machine_vcpu_info(struct machine *machine, unsigned index, struct machine_v
 	*info = (struct machine_vcpu_info){.cpu = -1};
 	if (index >= machine->made)
 		return;
-	info->halted = atomic_load(&vcpu->doze) != VCPU_AWAKE;
+	info->halted = atomic_load(&vcpu->sleep_state) != VCPU_AWAKE;
 	info->wait_sipi = vcpu->wait_sipi;
 	info->tid = atomic_load(&vcpu->tid);
 	if (!info->tid || vcpu->joined)

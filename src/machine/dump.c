@@ -75,8 +75,8 @@ void machine_stats(struct machine *machine, FILE *out)
 		machine->config.engine->vm_stats(machine->vm, out);
 }
 
-void machine_sight(struct machine *machine)
+void machine_write_profile(struct machine *machine)
 {
-	if (machine->config.sight && machine->config.engine->vm_sight)
-		machine->config.engine->vm_sight(machine->vm);
+	if (machine->config.profile && machine->config.engine->vm_write_profile)
+		machine->config.engine->vm_write_profile(machine->vm);
 }

@@ -18,7 +18,7 @@
 #include "machine/interrupt/pic.h"
 #include "machine/machine.h"
 
-/* Where a vCPU's thread is, for those who want to wake it (vcpu.doze, a futex). */
+/* Where a vCPU's thread is, for those who want to wake it (vcpu.sleep_state, a futex). */
 enum { VCPU_AWAKE, VCPU_POLLS, VCPU_SLEEPS };
 
 /* What a vCPU is asked to do, as bits of vcpu.requests. */
@@ -47,15 +47,15 @@ struct machine_vcpu {
 	_Atomic int tid;                      /* 0 until the thread runs */
 	const volatile uint32_t *_Atomic cpu; /* the thread's own: where it runs; or NULL */
 
-	_Atomic uint32_t doze;     /* VCPU_AWAKE.. */
-	_Atomic uint32_t requests; /* VCPU_INIT.. */
+	_Atomic uint32_t sleep_state; /* VCPU_AWAKE.. */
+	_Atomic uint32_t requests;    /* VCPU_INIT.. */
 	_Atomic uint8_t sipi_vector;
-	atomic_bool attention; /* requests, or may_run is to be looked at */
+	atomic_bool request_pending; /* requests, or run_allowed is to be looked at */
 
 	atomic_bool unhalted; /* another processor has ended this one's halt (a hypercall) */
 
-	bool may_run; /* by machine.lock */
-	bool parked;  /* by machine.lock: the thread waits for may_run */
+	bool run_allowed; /* by machine.lock */
+	bool parked;      /* by machine.lock: the thread waits for run_allowed */
 
 	/*
 	 * Changed by the own thread, or by anybody while parked; not used where the APICs are the
@@ -88,7 +88,7 @@ struct machine {
 	_Atomic int awake;  /* vCPU threads that do not sleep */
 
 	struct mutex lock;
-	pthread_cond_t changed; /* may_run or parked */
+	pthread_cond_t changed; /* run_allowed or parked */
 	bool paused;            /* by lock: machine_pause() */
 	bool resetting;         /* by lock: from the request until it is done */
 	bool frozen;            /* by lock: it is being saved */
@@ -107,7 +107,7 @@ struct machine {
 void vcpu_kick(void *machine, unsigned index); /* lapic_owner.kick */
 void vcpu_unhalt(struct machine_vcpu *vcpu);   /* looks at unhalted if it is halted */
 void vcpu_request(struct machine_vcpu *vcpu, uint32_t requests);
-void vcpu_attend(struct machine_vcpu *vcpu); /* makes the thread look at attention soon */
+void vcpu_look_soon(struct machine_vcpu *vcpu); /* makes the thread look at request_pending soon */
 void *vcpu_thread(void *vcpu);
 /* The state before the first instruction: the boot processor's or one that waits for SIPI. */
 int vcpu_boot(struct machine_vcpu *vcpu, const struct cpu_state *boot, struct error *err);

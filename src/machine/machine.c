@@ -31,11 +31,11 @@ void machine_update(struct machine *machine)
 
 		if (machine->only != ALL && machine->only != i)
 			may = false;
-		if (may == vcpu->may_run)
+		if (may == vcpu->run_allowed)
 			continue;
-		vcpu->may_run = may;
+		vcpu->run_allowed = may;
 		if (!may)
-			vcpu_attend(vcpu);
+			vcpu_look_soon(vcpu);
 	}
 	pthread_cond_broadcast(&machine->changed);
 }
@@ -176,7 +176,7 @@ void machine_end(struct machine *machine, enum machine_result result, const stru
 			machine->failure = *err;
 		atomic_store(&machine->over, true);
 		for (unsigned i = 0; i < machine->made; i++)
-			vcpu_attend(&machine->vcpu[i]);
+			vcpu_look_soon(&machine->vcpu[i]);
 		pthread_cond_broadcast(&machine->changed);
 	}
 	mutex_unlock(&machine->lock);
@@ -322,7 +322,7 @@ static int make_engine(struct machine *machine, struct error *err)
 		.callbacks = &machine_callbacks,
 		.ctx = machine,
 		.code_cache = config->code_cache,
-		.sight = config->sight,
+		.profile = config->profile,
 		.no_windows = config->no_windows,
 	};
 	int r = config->engine->vm_create(&vm_config, &machine->vm, err);
@@ -338,8 +338,8 @@ static int make_engine(struct machine *machine, struct error *err)
 
 		vcpu->machine = machine;
 		vcpu->index = i;
-		vcpu->may_run = true;
-		atomic_store(&vcpu->attention, true);
+		vcpu->run_allowed = true;
+		atomic_store(&vcpu->request_pending, true);
 		r = config->engine->vcpu_create(machine->vm, i, &vcpu->engine, err);
 		if (!r)
 			machine->made++;

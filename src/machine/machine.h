@@ -95,9 +95,9 @@ struct machine_config {
 	unsigned hold;
 	struct machine_owner owner;
 
-	uint32_t code_cache;              /* bytes of translated code; 0: the engine's choice */
-	const struct engine_sight *sight; /* see engine.h; NULL: nothing */
-	bool no_windows;                  /* see engine.h */
+	uint32_t code_cache;                  /* bytes of translated code; 0: the engine's choice */
+	const struct engine_profile *profile; /* see engine.h; NULL: nothing */
+	bool no_windows;                      /* see engine.h */
 };
 
 /*
@@ -220,7 +220,7 @@ void machine_trim(struct machine *machine);
 void machine_dump(struct machine *machine, FILE *out);
 /* Counters as lines "name value" (exits, interrupts); the engine's too. Any thread. */
 void machine_stats(struct machine *machine, FILE *out);
-/* Writes what config.sight asks for. Only after machine_run(). */
-void machine_sight(struct machine *machine);
+/* Writes what config.profile asks for. Only after machine_run(). */
+void machine_write_profile(struct machine *machine);
 
 #endif

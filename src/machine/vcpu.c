@@ -4,7 +4,7 @@
  * is halted, and does what others ask (INIT, SIPI, pause, end).
  *
  * Waking: whoever makes an interrupt pending first changes the APIC (an atomic
- * read-modify-write) and then looks at doze; the thread first changes doze and
+ * read-modify-write) and then looks at sleep_state; the thread first changes sleep_state and
  * then looks at the APIC. So one of the two always sees the other.
  */
 #include <errno.h>
@@ -30,9 +30,9 @@
 
 static void wake_vcpu(struct machine_vcpu *vcpu)
 {
-	if (atomic_load(&vcpu->doze) == VCPU_SLEEPS &&
-		atomic_exchange(&vcpu->doze, VCPU_POLLS) == VCPU_SLEEPS)
-		syscall(SYS_futex, &vcpu->doze, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	if (atomic_load(&vcpu->sleep_state) == VCPU_SLEEPS &&
+		atomic_exchange(&vcpu->sleep_state, VCPU_POLLS) == VCPU_SLEEPS)
+		syscall(SYS_futex, &vcpu->sleep_state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
 void vcpu_kick(void *ctx, unsigned index)
@@ -40,7 +40,7 @@ void vcpu_kick(void *ctx, unsigned index)
 	struct machine *machine = ctx;
 	struct machine_vcpu *vcpu = &machine->vcpu[index];
 
-	if (atomic_load(&vcpu->doze) != VCPU_AWAKE)
+	if (atomic_load(&vcpu->sleep_state) != VCPU_AWAKE)
 		wake_vcpu(vcpu);
 	else if (vcpu->engine)
 		machine->config.engine->vcpu_kick(vcpu->engine, false);
@@ -51,9 +51,9 @@ void vcpu_unhalt(struct machine_vcpu *vcpu)
 	wake_vcpu(vcpu);
 }
 
-void vcpu_attend(struct machine_vcpu *vcpu)
+void vcpu_look_soon(struct machine_vcpu *vcpu)
 {
-	atomic_store(&vcpu->attention, true);
+	atomic_store(&vcpu->request_pending, true);
 	wake_vcpu(vcpu);
 	if (vcpu->engine)
 		vcpu->machine->config.engine->vcpu_kick(vcpu->engine, true);
@@ -62,7 +62,7 @@ void vcpu_attend(struct machine_vcpu *vcpu)
 void vcpu_request(struct machine_vcpu *vcpu, uint32_t requests)
 {
 	atomic_fetch_or(&vcpu->requests, requests);
-	vcpu_attend(vcpu);
+	vcpu_look_soon(vcpu);
 }
 
 /* Waiting */
@@ -81,7 +81,7 @@ static bool interruptible(struct machine_vcpu *vcpu)
 /* Something to do; *masked remembers that interrupts do not end this halt (-1: not known). */
 static bool disturbed(struct machine_vcpu *vcpu, int *masked)
 {
-	if (atomic_load(&vcpu->attention))
+	if (atomic_load(&vcpu->request_pending))
 		return true;
 	if (vcpu->halted && atomic_load(&vcpu->unhalted))
 		return true;
@@ -97,7 +97,7 @@ static void sleep_until(struct machine_vcpu *vcpu, uint64_t deadline)
 	struct timespec when = {.tv_sec = deadline / 1000000000u,
 		.tv_nsec = deadline % 1000000000u};
 
-	syscall(SYS_futex, &vcpu->doze, FUTEX_WAIT_BITSET_PRIVATE, VCPU_SLEEPS,
+	syscall(SYS_futex, &vcpu->sleep_state, FUTEX_WAIT_BITSET_PRIVATE, VCPU_SLEEPS,
 		deadline ? &when : NULL, NULL, FUTEX_BITSET_MATCH_ANY);
 }
 
@@ -141,7 +141,7 @@ static void wait_event(struct machine_vcpu *vcpu)
 	uint64_t start;
 	int masked = -1;
 
-	atomic_store(&vcpu->doze, VCPU_POLLS);
+	atomic_store(&vcpu->sleep_state, VCPU_POLLS);
 	if (!disturbed(vcpu, &masked) && !poll_short(vcpu, &masked)) {
 		start = clock_now();
 		count(vcpu, COUNT_SLEEP);
@@ -149,7 +149,7 @@ static void wait_event(struct machine_vcpu *vcpu)
 		for (;;) {
 			uint64_t deadline = lapic_timer_check(lapic, clock_now());
 
-			atomic_store(&vcpu->doze, VCPU_SLEEPS);
+			atomic_store(&vcpu->sleep_state, VCPU_SLEEPS);
 			if (disturbed(vcpu, &masked))
 				break;
 			sleep_until(vcpu, deadline);
@@ -157,7 +157,7 @@ static void wait_event(struct machine_vcpu *vcpu)
 		atomic_fetch_add(&vcpu->machine->awake, 1);
 		adapt_polling(vcpu, clock_now() - start);
 	}
-	atomic_store(&vcpu->doze, VCPU_AWAKE);
+	atomic_store(&vcpu->sleep_state, VCPU_AWAKE);
 }
 
 /* Requests */
@@ -245,14 +245,14 @@ static bool wait_permitted(struct machine_vcpu *vcpu)
 
 	mutex_lock(&machine->lock);
 	/* Before looking, so that a change after the look is seen the next time. */
-	atomic_store(&vcpu->attention, false);
-	while (!vcpu->may_run && !atomic_load(&machine->over)) {
+	atomic_store(&vcpu->request_pending, false);
+	while (!vcpu->run_allowed && !atomic_load(&machine->over)) {
 		/* Once: parked vCPUs that told each other time and again would never sleep. */
 		if (!vcpu->parked)
 			pthread_cond_broadcast(&machine->changed);
 		vcpu->parked = true;
 		mutex_wait(&machine->lock, &machine->changed);
-		atomic_store(&vcpu->attention, false);
+		atomic_store(&vcpu->request_pending, false);
 	}
 	vcpu->parked = false;
 	go = !atomic_load(&machine->over);
@@ -325,7 +325,7 @@ void *vcpu_thread(void *ctx)
 	for (;;) {
 		struct error err = {0};
 
-		if (atomic_load(&vcpu->attention)) {
+		if (atomic_load(&vcpu->request_pending)) {
 			if (!wait_permitted(vcpu))
 				break;
 			serve_requests(vcpu);
@@ -333,7 +333,7 @@ void *vcpu_thread(void *ctx)
 		}
 		if (vcpu->halted || vcpu->wait_sipi) {
 			wait_event(vcpu);
-			if (atomic_load(&vcpu->attention))
+			if (atomic_load(&vcpu->request_pending))
 				continue;
 			vcpu->halted = false;
 			atomic_store(&vcpu->unhalted, false);

@@ -15,7 +15,7 @@
 #include "vmm/idle.h"
 #include "vmm/kernel_reader.h"
 #include "vmm/move.h"
-#include "vmm/sight.h"
+#include "vmm/profile.h"
 #include "vmm/vmm.h"
 #include "vmm/watch.h"
 
@@ -26,7 +26,7 @@ struct vmm {
 	struct cpuid_policy cpuid;
 	struct machine *machine;
 	struct devices devices;
-	struct sight sight;
+	struct profile_files profile;
 	struct gdb *gdb;
 	struct idle idle;
 	struct watch watch;

@@ -134,7 +134,7 @@ static int make_machine(struct vmm *vmm, struct error *err)
 			.held = guest_held,
 			.debug_stop = debug_stop},
 		.code_cache = config->code_cache,
-		.sight = &vmm->sight.engine,
+		.profile = &vmm->profile.engine,
 		.no_windows = config->no_windows,
 	};
 
@@ -178,7 +178,7 @@ int vmm_make(void *ctx, struct guest_monitor *monitor, struct error *err)
 	if (!r)
 		r = choose_engine(vmm, err);
 	if (!r)
-		r = sight_open(&vmm->sight, &vmm->config, vmm->engine, err);
+		r = profile_open(&vmm->profile, &vmm->config, vmm->engine, err);
 	if (!r)
 		r = make_machine(vmm, err);
 	if (!r && vmm->config.gdb)

@@ -85,7 +85,7 @@ static void ended(void *ctx)
 		machine_dump(vmm->machine, stderr);
 	if (vmm->config.stats)
 		machine_stats(vmm->machine, stderr);
-	machine_sight(vmm->machine);
+	machine_write_profile(vmm->machine);
 }
 
 static void pause_machine(void *ctx)
@@ -136,7 +136,7 @@ static void destroy(void *ctx)
 	devices_destroy(&vmm->devices);
 	gdb_destroy(vmm->gdb);
 	machine_destroy(vmm->machine);
-	sight_close(&vmm->sight);
+	profile_close(&vmm->profile);
 	save_close(vmm);
 	kernel_close(vmm);
 	free(vmm);

@@ -340,7 +340,7 @@ static void worked_example_is_true(void **state)
 	if (!((struct translate_vm *)g.vm)->cache.adx) {
 		tear_down();
 		fclose(doc);
-		skip(); /* another check: see rewrite_access.c */
+		skip(); /* another check: see gen_access.c */
 	}
 	tear_down();
 	while (fgets(line, sizeof line, doc)) {

@@ -34,7 +34,7 @@ static void check_prefixed(struct check *c, const uint8_t bytes[15])
 	for (unsigned k = 0; k < 2; k++) {
 		if (k == 0)
 			native_load(c->native, bytes, i->length);
-		else /* as the rewriter copies it: without REP where that means nothing */
+		else /* as the code generator copies it: without REP where that means nothing */
 			native_load(c->native, copy, e.at - copy);
 		memcpy(c->page, before, PAGE);
 		fault[k] = native_run(c->native, &in, &out[k]);

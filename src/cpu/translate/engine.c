@@ -14,7 +14,7 @@
 #include "cpu/translate/memory/walk.h"
 #include "cpu/translate/run/exclusive.h"
 #include "cpu/translate/run/run.h"
-#include "cpu/translate/run/sight.h"
+#include "cpu/translate/run/profile.h"
 #include "cpu/translate/run/stubs.h"
 
 #define CODE_CACHE_SIZE (256u << 20) /* unless the owner says otherwise */
@@ -79,12 +79,12 @@ static int vm_create(const struct engine_vm_config *config, struct engine_vm **o
 	if (!r)
 		r = cache_create(&vm->cache,
 			config->code_cache ? config->code_cache : CODE_CACHE_SIZE,
-			config->sight && config->sight->perf_map, err);
+			config->profile && config->profile->perf_map, err);
 	vm->cache.adx = vm->host.has_adx;
 	if (!r)
 		r = signal_setup(err);
 	if (!r)
-		r = sight_setup(config->sight, err);
+		r = profile_setup(config->profile, err);
 	hostmap_pool_init(vm, config->no_windows ? HOSTMAP_NEVER : HOSTMAP_AUTO);
 	if (r) {
 		vm_destroy((struct engine_vm *)vm);
@@ -148,12 +148,12 @@ static void vm_stats(struct engine_vm *e, FILE *out)
 	fprintf(out, "%-18s %u\n", "cache_blocks", use.blocks);
 	fprintf(out, "%-18s %u\n", "cache_dead", use.dead);
 	fprintf(out, "%-18s %u\n", "cache_exits", use.exits);
-	fprintf(out, "%-18s %u\n", "cache_sites", use.sites);
+	fprintf(out, "%-18s %u\n", "cache_fixups", use.fixups);
 }
 
-static void vm_sight(struct engine_vm *e)
+static void vm_write_profile(struct engine_vm *e)
 {
-	sight_report(vm_of(e));
+	profile_report(vm_of(e));
 }
 
 static void vm_dump_block(struct engine_vm *e, uint64_t gpa, FILE *out)
@@ -171,7 +171,7 @@ static void vcpu_destroy(struct engine_vcpu *e)
 	if (vm)
 		vm_unmap_vcpu(vm, p);
 	if (p->v) {
-		sight_thread_end(p->v);
+		profile_thread_end(p->v);
 		signal_thread_end(p->v);
 	}
 	for (unsigned i = CTX_USER_FIRST; i < CTX_COUNT; i++)
@@ -259,7 +259,7 @@ static enum engine_exit vcpu_run(struct engine_vcpu *e, struct error *err)
 	struct vcpu *v = vcpu_of(e)->v;
 	enum outcome out;
 
-	if (signal_thread_setup(v, err) || sight_thread_start(v, err))
+	if (signal_thread_setup(v, err) || profile_thread_start(v, err))
 		return ENGINE_EXIT_ERROR;
 	vcpu_of(e)->running = true;
 	irq_check_set(v, true);
@@ -268,7 +268,7 @@ static enum engine_exit vcpu_run(struct engine_vcpu *e, struct error *err)
 	out = translate_run(v);
 	if (v->vm->lost)
 		out = OUT_ERROR;
-	mem_settle(v);
+	mem_check_smc(v);
 	vcpu_vectors_save(v);
 	vcpu_of(e)->running = false;
 	switch (out) {
@@ -379,6 +379,6 @@ const struct engine engine_translate = {
 	.vcpu_translate = vcpu_translate,
 	.vm_trim = vm_trim,
 	.vm_stats = vm_stats,
-	.vm_sight = vm_sight,
+	.vm_write_profile = vm_write_profile,
 	.vm_dump_block = vm_dump_block,
 };

@@ -63,11 +63,10 @@ struct vcpu {
 	/* --- read or written by generated code ------------------------------------------- */
 	uint64_t code_base; /* virtual address of the code page that runs (CS base included) */
 	uint64_t spill[4];
-	uint64_t
-		carry; /* CF, where a check has taken it out of the host's flags: rewrite_carry.c */
-	uint64_t sum;  /* what a check that failed has added up, with the CF that it took */
-	uint64_t host_rsp;  /* the stack that C code runs on */
-	uint64_t flags;     /* status flags and DF during a slow path */
+	uint64_t carry;    /* CF, where a check has taken it out of the host's flags: gen_carry.c */
+	uint64_t sum;      /* what a check that failed has added up, with the CF that it took */
+	uint64_t host_rsp; /* the stack that C code runs on */
+	uint64_t flags;    /* status flags and DF during a slow path */
 	uint64_t page_mask; /* constant ~4095, a PEXT mask */
 	uint64_t limit
 		[LIMIT_SIZES]; /* constant: what makes a sum carry if so many bytes leave a page */
@@ -119,7 +118,7 @@ struct slow_group {
 #define SLOW_STACK 8u /* non-canonical: #SS rather than #GP */
 #define SLOW_LOCK 16u
 #define SLOW_ALIGNED 64u /* misaligned: #GP, before the page is looked at */
-#define SLOW_GROUP 128u  /* several accesses: try again, or do them one by one (MODE_SINGLY) */
+#define SLOW_GROUP 128u  /* several accesses: try again, or do them one by one (MODE_UNGROUPED) */
 #define SLOW_OP 32u     /* must go on with the out-of-line copy: ea is an offset in segment `seg` */
 #define SLOW_JUMPS 256u /* the instruction goes on to jump, which finds what has changed */
 #define SLOW_CARRY 512u /* the guest's CF is in vcpu.carry; the check is tried again without it */
@@ -157,7 +156,7 @@ enum outcome mem_probe(struct vcpu *v, uint64_t linear, unsigned size, unsigned 
 /*
  * A host pointer for bytes that lie in one page of plain RAM, valid until the next emulated
  * instruction; *host is NULL (and OUT_OK returned) when it is device memory or crosses a page.
- * With ACC_WRITE, translated code in the range is forgotten by mem_settle(), which translate_run() calls
+ * With ACC_WRITE, translated code in the range is forgotten by mem_check_smc(), which translate_run() calls
  * before the next instruction.
  */
 enum outcome mem_host(struct vcpu *v, uint64_t linear, unsigned size, unsigned access, void **host);
@@ -167,7 +166,7 @@ static inline bool canonical_ok(uint64_t a)
 	return (uint64_t)((int64_t)(a << 16) >> 16) == a;
 }
 
-void mem_settle(struct vcpu *v);
+void mem_check_smc(struct vcpu *v);
 
 /* --- TLB and mode (mmu.c, mode.c) --------------------------------------------------------------- */
 

@@ -40,8 +40,8 @@ struct region {
 struct page {
 	uint32_t first_block; /* of those whose code starts or ends here; 0: none */
 	uint8_t has_code;     /* PAGE_*, if writes are watched; set before its bytes are read */
-	uint8_t patience; /* log2 of the writes beside code that are borne before it is forgotten */
-	uint16_t writes;  /* that hit no code, since */
+	uint8_t write_tolerance; /* log2 of the writes beside code that are borne before it is forgotten */
+	uint16_t writes;         /* that hit no code, since */
 	uint64_t linear : 52, aliased : 1; /* page number at which CPL 0 runs it; at others too */
 	uint64_t lines; /* which of the page's 64-byte lines hold translated bytes */
 };
@@ -85,7 +85,7 @@ struct span {
 	struct target to;  /* of the byte at `at` */
 };
 
-#define VM_UNSETTLED 32u
+#define VM_SMC_PENDING 32u
 
 /* A vCPU's private parts: not visible to generated code. */
 struct translate_vcpu {
@@ -106,18 +106,18 @@ struct translate_vcpu {
 		bool active, direct;
 		uint64_t linear;
 		struct span part[2];
-	} pending;       /* the store that translated code makes now, in the buffer or in place */
-	bool leave_ok;   /* it left only to look for the next block */
-	uint32_t singly; /* ... which is of MODE_SINGLY: 1 + the exit that leads there */
-	bool split_lock; /* the next instruction has a locked access in two pages ... */
-	bool alone;      /* ... and runs while all other vCPUs are held */
+	} pending; /* the store that translated code makes now, in the buffer or in place */
+	bool left_for_lookup; /* it left only to look for the next block */
+	uint32_t ungrouped;   /* ... which is of MODE_UNGROUPED: 1 + the exit that leads there */
+	bool split_lock;      /* the next instruction has a locked access in two pages ... */
+	bool alone;           /* ... and runs while all other vCPUs are held */
 	struct {
 		unsigned count;
-		struct written {
+		struct smc_write {
 			uint8_t *host;
 			unsigned size;
-		} written[VM_UNSETTLED];
-	} unsettled; /* mem_host() was asked for them to be written: looked at for code once they have been */
+		} written[VM_SMC_PENDING];
+	} smc_pending; /* mem_host() was asked for them to be written: looked at for code once they have been */
 
 	/* --- code --- */
 	uint32_t mode; /* MODE_* of blocks that run now */
@@ -142,7 +142,7 @@ struct translate_vcpu {
 		uint64_t last_pause;     /* TSC at the last PAUSE */
 		unsigned pauses, yields; /* since the vCPU began to spin */
 	} spin;
-	struct profile *profile; /* sight.c; NULL: none */
+	struct profile *profile; /* profile.c; NULL: none */
 };
 
 /* Where a vCPU's thread is, for those who change code or take permissions away. */

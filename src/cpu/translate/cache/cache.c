@@ -48,15 +48,15 @@ void cache_reset_exit(struct cache *c, struct block_exit *e)
 	e->to = 0;
 }
 
-/* A list of incoming exits without those that are `going`. */
-static void thin_out(struct cache *c, uint32_t *at)
+/* A list of incoming exits without those that are being unlinked. */
+static void prune_incoming(struct cache *c, uint32_t *at)
 {
 	while (*at) {
 		struct block_exit *e = &c->exit[*at];
 
-		if (e->going) {
+		if (e->unlinking) {
 			*at = e->next_incoming;
-			e->going = 0;
+			e->unlinking = 0;
 			e->to = 0;
 		} else {
 			at = &e->next_incoming;
@@ -65,38 +65,39 @@ static void thin_out(struct cache *c, uint32_t *at)
 }
 
 /* Each list is gone through once: hundreds may lead to one block. */
-void cache_unlink_all_far(struct cache *c)
+void cache_unlink_all_crossing(struct cache *c)
 {
-	for (uint32_t i = 0; i < c->fars; i++) {
-		struct block_exit *e = &c->exit[c->far[i]];
+	for (uint32_t i = 0; i < c->crossings; i++) {
+		struct block_exit *e = &c->exit[c->crossing[i]];
 
 		if (!e->to)
 			continue;
 		cache_patch(c, e->patch, e->stub);
-		e->going = 1;
+		e->unlinking = 1;
 	}
-	for (uint32_t i = 0; i < c->fars; i++) {
-		struct block_exit *e = &c->exit[c->far[i]];
+	for (uint32_t i = 0; i < c->crossings; i++) {
+		struct block_exit *e = &c->exit[c->crossing[i]];
 
-		if (e->going)
-			thin_out(c, &c->block[e->to].incoming);
+		if (e->unlinking)
+			prune_incoming(c, &c->block[e->to].incoming);
 	}
-	c->fars = 0;
-	for (unsigned i = 0; i < CACHE_FAR_WORDS; i++)
-		c->far_pages[i] = 0;
+	c->crossings = 0;
+	for (unsigned i = 0; i < CACHE_CROSSING_WORDS; i++)
+		c->crossing_pages[i] = 0;
 }
 
-void cache_unlink_far(struct translate_vm *vm, uint64_t linear)
+void cache_unlink_crossing(struct translate_vm *vm, uint64_t linear)
 {
 	struct cache *c = &vm->cache;
 
-	if (!c->fars ||
+	if (!c->crossings ||
 		(linear != ~0ull &&
-			!(c->far_pages[cache_far_word(linear)] >> (linear >> 12 & 63) & 1)))
+			!(c->crossing_pages[cache_crossing_word(linear)] >> (linear >> 12 & 63) &
+				1)))
 		return;
 	lock_take(&c->lock);
-	vm->vcpu[0]->v->count.far_unlinked++;
-	cache_unlink_all_far(c);
+	vm->vcpu[0]->v->count.crossing_unlinked++;
+	cache_unlink_all_crossing(c);
 	lock_drop(&c->lock);
 }
 
@@ -188,11 +189,11 @@ static bool invalidate_page(struct translate_vm *vm, struct page *page, uint64_t
 
 	if (!(page->lines & cache_lines(from, to))) {
 		/* data beside code: when that goes on, the code is forgotten and the page unwatched */
-		if (!page->first_block || ++page->writes < 32u << page->patience)
+		if (!page->first_block || ++page->writes < 32u << page->write_tolerance)
 			return false;
 		page->writes = 0;
-		if (page->patience < 10)
-			page->patience++;
+		if (page->write_tolerance < 10)
+			page->write_tolerance++;
 		from = 0;
 		to = 4095;
 	}
@@ -282,12 +283,13 @@ const struct tblock *cache_block_at(const struct cache *c, const void *pc)
 	return NULL;
 }
 
-const struct site *cache_site_at(const struct cache *c, const struct tblock *b, const void *pc)
+const struct fixup *cache_fixup_at(const struct cache *c, const struct tblock *b, const void *pc)
 {
 	uint32_t at = (uint32_t)((const uint8_t *)pc - c->exec);
-	const struct site *found = NULL;
+	const struct fixup *found = NULL;
 
-	for (uint32_t i = b->first_site; i < b->first_site + b->sites && c->site[i].code <= at; i++)
-		found = &c->site[i];
+	for (uint32_t i = b->first_fixup; i < b->first_fixup + b->fixups && c->fixup[i].code <= at;
+		i++)
+		found = &c->fixup[i];
 	return found;
 }

@@ -35,11 +35,11 @@ struct page;
 #define MODE_SSE 0x200u     /* CR4.OSFXSR */
 #define MODE_AVX 0x400u     /* XCR0 has AVX */
 #define MODE_AVX512 0x800u
-#define MODE_TSD 0x1000u     /* RDTSC is privileged here */
-#define MODE_RING0 0x4000u   /* CPL 0 */
-#define MODE_HOSTMAP 0x8000u /* memory by way of windows, see hostmap.h */
-#define MODE_ALIGN 0x2000u   /* alignment checking is on (CR0.AM, RFLAGS.AC, CPL 3) */
-#define MODE_SINGLY 0x10000u /* each memory access has a check of its own, see rewrite_group.c */
+#define MODE_TSD 0x1000u        /* RDTSC is privileged here */
+#define MODE_RING0 0x4000u      /* CPL 0 */
+#define MODE_HOSTMAP 0x8000u    /* memory by way of windows, see hostmap.h */
+#define MODE_ALIGN 0x2000u      /* alignment checking is on (CR0.AM, RFLAGS.AC, CPL 3) */
+#define MODE_UNGROUPED 0x10000u /* each memory access has a check of its own, see gen_group.c */
 
 #define BLOCK_MAX_INSNS 64u
 /* Bytes of an exit's stub; behind that of an exit to another page is code that asks the jump cache. */
@@ -51,30 +51,30 @@ struct tblock {
 	uint32_t code, cold;      /* offsets of its two parts; entered at code with r10 = RIP ... */
 	uint32_t next_in_page[2]; /* in the lists of its first and its second page */
 	uint32_t incoming;        /* exits linked to it */
-	uint32_t first_site;
+	uint32_t first_fixup;
 	uint32_t second_page; /* number of the page that it ends in, if it crosses */
 	uint32_t mode;        /* MODE_* */
 	uint16_t code_size, cold_size;
 	uint16_t size; /* guest bytes */
-	uint16_t sites;
+	uint16_t fixups;
 	uint8_t insns, exits;
-	uint8_t near;               /* ... or this far behind code, from a block of the same page */
+	uint8_t same_page_entry;    /* ... or this far behind code, from a block of the same page */
 	bool dead : 1, crosses : 1; /* crosses: its one instruction lies in two pages */
 };
 
 /* A direct jump out of a block. */
 struct block_exit {
-	uint32_t block;     /* it belongs to */
-	uint32_t patch;     /* offset of the 4-byte displacement in the hot part */
-	uint32_t stub;      /* where it points while not linked */
-	int32_t target;     /* guest address relative to the code page */
-	uint32_t to : 31;   /* block it is linked to, 0: none */
-	uint32_t going : 1; /* it is being taken out of that one's list */
+	uint32_t block;         /* it belongs to */
+	uint32_t patch;         /* offset of the 4-byte displacement in the hot part */
+	uint32_t stub;          /* where it points while not linked */
+	int32_t target;         /* guest address relative to the code page */
+	uint32_t to : 31;       /* block it is linked to, 0: none */
+	uint32_t unlinking : 1; /* it is being taken out of that one's list */
 	uint32_t next_incoming;
 };
 
 /* Does it lead to another page? */
-static inline bool exit_is_far(const struct block_exit *e)
+static inline bool exit_crosses(const struct block_exit *e)
 {
 	return (uint32_t)e->target >= 4096;
 }
@@ -91,7 +91,7 @@ static inline uint64_t block_gpa2(const struct tblock *b)
 }
 
 /* Guest instruction of a place in the generated code that may fault or leave. */
-struct site {
+struct fixup {
 	uint32_t code;  /* host offset where this instruction's code starts (hot or cold) */
 	uint32_t slow;  /* an access through a window: the host offset of the way through C; or 0 */
 	uint16_t guest; /* offset in the code page */
@@ -116,12 +116,12 @@ struct emulated {
 #define CACHE_PARTS 16u
 #define CACHE_BLOCKS (1u << 20) /* in all parts; index 0 is none, so are exits 0 */
 #define CACHE_EXITS (1u << 21)
-#define CACHE_SITES (1u << 23)
+#define CACHE_FIXUPS (1u << 23)
 #define CACHE_INSNS (64u << 20) /* bytes */
 #define CODE_START 64u          /* nothing is at offset zero */
 #define CACHE_SIZE_MIN (256u << 10)
-#define CACHE_FAR (1u << 16)
-#define CACHE_FAR_WORDS 1024u
+#define CACHE_CROSSINGS (1u << 16)
+#define CACHE_CROSSING_WORDS 1024u
 #define CACHE_INSN_HASH 1024u
 
 struct cache {
@@ -136,23 +136,23 @@ struct cache {
 	uint32_t part_hot, part_cold; /* a part's share of them */
 	uint32_t part_blocks[CACHE_PARTS]; /* where each part's used blocks end */
 	uint32_t part_exits[CACHE_PARTS];  /* and exits, but for the part that is being filled */
-	uint32_t hot, cold, exits, sites, insns; /* fill marks of that part */
-	uint32_t hot_end, cold_end, exits_end, sites_end, insns_end;
+	uint32_t hot, cold, exits, fixups, insns; /* fill marks of that part */
+	uint32_t hot_end, cold_end, exits_end, fixups_end, insns_end;
 	struct tblock *block;
 	struct block_exit *exit;
-	struct site *site;
-	uint64_t *rip;       /* linear address of each block, for sight.c; NULL: not kept */
+	struct fixup *fixup;
+	uint64_t *rip;       /* linear address of each block, for profile.c; NULL: not kept */
 	uint8_t *insn;       /* struct emulated, found by insn_hash */
 	uint32_t *insn_hash; /* the part's CACHE_INSN_HASH heads */
 	uint32_t *insn_hashes;
 	struct hash_table table; /* of blocks */
-	uint32_t *far; /* linked exits to other pages: they go when global mappings change */
-	uint32_t fars;
-	uint64_t far_pages[CACHE_FAR_WORDS]; /* which linear pages they go to, hashed */
-	uint32_t changes;                    /* counts writes to watched pages, and evictions */
-	struct lock watching;                /* held while a page's writers are told */
-	uint32_t generation;                 /* counts evictions */
-	bool adx; /* the host has ADCX (Broadwell, Zen and newer): cheaper checks */
+	uint32_t *crossing; /* linked exits to other pages: they go when global mappings change */
+	uint32_t crossings;
+	uint64_t crossing_pages[CACHE_CROSSING_WORDS]; /* which linear pages they go to, hashed */
+	uint32_t changes;     /* counts writes to watched pages, and evictions */
+	struct lock watching; /* held while a page's writers are told */
+	uint32_t generation;  /* counts evictions */
+	bool adx;             /* the host has ADCX (Broadwell, Zen and newer): cheaper checks */
 };
 
 /* base: of struct tblock */
@@ -185,7 +185,7 @@ static inline unsigned block_page_slot(const struct tblock *b, uint64_t gpa)
 
 /*
  * size: bytes of code memory, CACHE_SIZE_MIN at least. rips: keeps the addresses of blocks for
- * sight.c.
+ * profile.c.
  */
 int cache_create(struct cache *c, uint32_t size, bool rips, struct error *err);
 void cache_destroy(struct cache *c);
@@ -211,7 +211,7 @@ void cache_invalidate_torn(struct translate_vm *vm);
  * Supervisor mappings change: forgets links to other pages. linear: only if one may go to this page;
  * ~0: in any case.
  */
-void cache_unlink_far(struct translate_vm *vm, uint64_t linear);
+void cache_unlink_crossing(struct translate_vm *vm, uint64_t linear);
 /*
  * Forgets all blocks, if there are more than `blocks`, and gives their memory back to the host. No
  * vCPU is in vcpu_run().
@@ -224,13 +224,13 @@ uint32_t cache_next(const struct cache *c, uint32_t i);
 /* What is in use, for counters. */
 struct cache_use {
 	uint64_t hot, cold;
-	uint32_t blocks, dead, exits, sites;
+	uint32_t blocks, dead, exits, fixups;
 };
 void cache_usage(const struct cache *c, struct cache_use *use);
 
-/* The block that holds a host address, and the site of it; NULL if it is common code. */
+/* The block that holds a host address, and the fixup of it; NULL if it is common code. */
 const struct tblock *cache_block_at(const struct cache *c, const void *pc);
-const struct site *cache_site_at(const struct cache *c, const struct tblock *b, const void *pc);
+const struct fixup *cache_fixup_at(const struct cache *c, const struct tblock *b, const void *pc);
 
 /* To be read before an address or a number is looked up that is to be used without the lock. */
 static inline uint32_t cache_generation(const struct cache *c)

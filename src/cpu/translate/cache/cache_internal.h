@@ -17,10 +17,10 @@ static inline void cache_patch(struct cache *c, uint32_t at, uint32_t to)
 	__atomic_store_n((uint32_t *)(c->write + at), to - (at + 4), __ATOMIC_RELAXED);
 }
 
-/* Where a page stands in far_pages; both halves of the address space count. */
-static inline unsigned cache_far_word(uint64_t linear)
+/* Where a page stands in crossing_pages; both halves of the address space count. */
+static inline unsigned cache_crossing_word(uint64_t linear)
 {
-	return (linear >> 18 ^ linear >> 40) & (CACHE_FAR_WORDS - 1);
+	return (linear >> 18 ^ linear >> 40) & (CACHE_CROSSING_WORDS - 1);
 }
 
 /* --- cache.c -------------------------------------------------------------------------------- */
@@ -34,7 +34,7 @@ void cache_relist(struct cache *c, struct page *page, uint64_t gpa);
 /* Directs a linked exit back to its stub. */
 void cache_reset_exit(struct cache *c, struct block_exit *e);
 /* Forgets all links to other pages. */
-void cache_unlink_all_far(struct cache *c);
+void cache_unlink_all_crossing(struct cache *c);
 
 /* --- evict.c -------------------------------------------------------------------------------- */
 
@@ -43,7 +43,7 @@ void cache_unlink_all_far(struct cache *c);
  * meanwhile if other vCPUs must be held outside. No code address, exit or block number that was known
  * before may be used after it, if the generation has changed.
  */
-void cache_turn(struct vcpu *v, unsigned part) REQUIRES(v->vm->cache.lock);
+void cache_next_part(struct vcpu *v, unsigned part) REQUIRES(v->vm->cache.lock);
 /* Fill marks at the start of a part. */
 void cache_begin_part(struct cache *c, unsigned part);
 

@@ -31,8 +31,8 @@ void cache_begin_part(struct cache *c, unsigned part)
 	c->cold_end = c->cold + c->part_cold;
 	c->exits = cache_first_exit(part);
 	c->exits_end = (part + 1) * (CACHE_EXITS / CACHE_PARTS);
-	c->sites = part * (CACHE_SITES / CACHE_PARTS);
-	c->sites_end = c->sites + CACHE_SITES / CACHE_PARTS;
+	c->fixups = part * (CACHE_FIXUPS / CACHE_PARTS);
+	c->fixups_end = c->fixups + CACHE_FIXUPS / CACHE_PARTS;
 	c->insns = part * (CACHE_INSNS / CACHE_PARTS);
 	c->insns_end = c->insns + CACHE_INSNS / CACHE_PARTS;
 	c->insn_hash = c->insn_hashes + part * CACHE_INSN_HASH;
@@ -104,7 +104,7 @@ static void evict(struct vcpu *v, unsigned part)
 	const struct range g = {cache_first_block(part), c->part_blocks[part],
 		cache_first_exit(part), c->part_exits[part]};
 	const uint8_t *code = c->exec + CODE_START + part * c->part_hot;
-	uint32_t fars = 0;
+	uint32_t crossings = 0;
 
 	for (uint32_t i = g.block; i < g.blocks; i++) {
 		if (c->block[i].dead)
@@ -115,10 +115,10 @@ static void evict(struct vcpu *v, unsigned part)
 	for (uint32_t i = g.exit; i < g.exits; i++)
 		if (c->exit[i].to)
 			leave_incoming(c, &g, c->exit[i].to);
-	for (uint32_t i = 0; i < c->fars; i++)
-		if (!holds_exit(&g, c->far[i]))
-			c->far[fars++] = c->far[i];
-	c->fars = fars;
+	for (uint32_t i = 0; i < c->crossings; i++)
+		if (!holds_exit(&g, c->crossing[i]))
+			c->crossing[crossings++] = c->crossing[i];
+	c->crossings = crossings;
 	c->changes++;
 	/* who looks up without the lock puts an address into its jump cache, then looks at this */
 	__atomic_fetch_add(&c->generation, 1, __ATOMIC_SEQ_CST);
@@ -128,7 +128,7 @@ static void evict(struct vcpu *v, unsigned part)
 	v->count.part_evicted++;
 }
 
-void cache_turn(struct vcpu *v, unsigned part)
+void cache_next_part(struct vcpu *v, unsigned part)
 {
 	struct cache *c = &v->vm->cache;
 	unsigned next = (part + 1) % c->parts;
@@ -185,7 +185,7 @@ bool cache_trim(struct translate_vm *vm, uint32_t blocks)
 	give_back(c->table.slot, c->table.max * sizeof *c->table.slot);
 	give_back(c->block, CACHE_BLOCKS * sizeof *c->block);
 	give_back(c->exit, CACHE_EXITS * sizeof *c->exit);
-	give_back(c->site, CACHE_SITES * sizeof *c->site);
+	give_back(c->fixup, CACHE_FIXUPS * sizeof *c->fixup);
 	give_back(c->insn, CACHE_INSNS);
 	if (c->rip)
 		give_back(c->rip, CACHE_BLOCKS * sizeof *c->rip);
@@ -208,6 +208,6 @@ void cache_usage(const struct cache *c, struct cache_use *use)
 		use->hot += b->code_size;
 		use->cold += b->cold_size;
 		use->exits += b->exits;
-		use->sites += b->sites;
+		use->fixups += b->fixups;
 	}
 }

@@ -78,7 +78,7 @@ static enum outcome find(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t
 		*index = cache_make(v, linear, gpa, mode, &d);
 		if (*index)
 			return OUT_OK;
-		cache_turn(v, c->part);
+		cache_next_part(v, c->part);
 	}
 	return OUT_OK;
 }
@@ -102,7 +102,7 @@ static enum outcome locate(struct vcpu *v, uint64_t *linear, uint64_t *gpa)
 
 static void remember(struct vcpu *v, uint64_t linear, const struct tblock *b)
 {
-	if (!(b->mode & (MODE_STEP | MODE_SINGLY)))
+	if (!(b->mode & (MODE_STEP | MODE_UNGROUPED)))
 		tlb_remember_jump(v->tlb, linear, cache_exec_at(&v->vm->cache, b->code));
 }
 
@@ -124,8 +124,8 @@ static void note_linear(struct vcpu *v, uint64_t linear, uint64_t gpa)
 		return;
 	if (page->linear) {
 		page->aliased = 1;
-		v->count.far_unlinked++;
-		cache_unlink_all_far(&v->vm->cache);
+		v->count.crossing_unlinked++;
+		cache_unlink_all_crossing(&v->vm->cache);
 	}
 	page->linear = linear >> 12;
 }
@@ -174,14 +174,14 @@ static bool may_link_far(struct vcpu *v, const struct tblock *from, uint64_t lin
 	struct cache *c = &v->vm->cache;
 	struct region *r = vm_region(v->vm, from->gpa);
 
-	return c->fars < CACHE_FAR && r && !region_page(r, from->gpa)->aliased &&
+	return c->crossings < CACHE_CROSSINGS && r && !region_page(r, from->gpa)->aliased &&
 		region_page(r, from->gpa)->linear == v->code_base >> 12 &&
 		mmu_fetch_global(v, linear);
 }
 
 static void note_far(struct cache *c, uint64_t linear)
 {
-	c->far_pages[cache_far_word(linear)] |= 1ull << (linear >> 12 & 63);
+	c->crossing_pages[cache_crossing_word(linear)] |= 1ull << (linear >> 12 & 63);
 }
 
 static void link_exit(struct vcpu *v, uint32_t exit_index, uint32_t to, uint64_t linear)
@@ -191,12 +191,12 @@ static void link_exit(struct vcpu *v, uint32_t exit_index, uint32_t to, uint64_t
 	struct tblock *from = &c->block[e->block], *b = &c->block[to];
 
 	if (e->to || from->dead || b->dead || b->mode & MODE_STEP ||
-		(b->mode ^ from->mode) & ~MODE_SINGLY || b->base != from->base)
+		(b->mode ^ from->mode) & ~MODE_UNGROUPED || b->base != from->base)
 		return;
 	/* holds while the second page stays where it is */
 	if (b->crosses && (!(b->mode & MODE_RING0) || !may_link_far(v, from, (linear | 4095) + 1)))
 		return;
-	if (exit_is_far(e)) {
+	if (exit_crosses(e)) {
 		if (!may_link_far(v, from, linear)) {
 			cache_patch(c, e->patch, e->stub + EXIT_STUB_SIZE);
 			return;
@@ -205,14 +205,14 @@ static void link_exit(struct vcpu *v, uint32_t exit_index, uint32_t to, uint64_t
 	} else if ((b->gpa ^ from->gpa) >> 12) {
 		return;
 	}
-	if (exit_is_far(e) || b->crosses)
-		c->far[c->fars++] = exit_index;
+	if (exit_crosses(e) || b->crosses)
+		c->crossing[c->crossings++] = exit_index;
 	if (b->crosses)
 		note_far(c, (linear | 4095) + 1);
 	e->to = to;
 	e->next_incoming = b->incoming;
 	b->incoming = exit_index;
-	cache_patch(c, e->patch, exit_is_far(e) ? b->code : b->code + b->near);
+	cache_patch(c, e->patch, exit_crosses(e) ? b->code : b->code + b->same_page_entry);
 	v->count.block_linked++;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making a block: reading guest code, decoding it, handing it to the rewriter. */
+/* Making a block: reading guest code, decoding it, handing it to the code generator. */
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -9,7 +9,7 @@
 
 #include "cpu/translate/cache/cache_internal.h"
 #include "cpu/translate/cold.h"
-#include "cpu/translate/emit/rewrite.h"
+#include "cpu/translate/emit/gen.h"
 #include "cpu/translate/run/exclusive.h"
 
 #define TABLE_MAX (2 * CACHE_BLOCKS)
@@ -56,7 +56,7 @@ static void *map_aligned(uint32_t size, int prot, int fd)
  */
 static void collapse(struct cache *c)
 {
-	uint32_t piece = (c->hot + REWRITE_HOT_MAX) / HUGE_PAGE;
+	uint32_t piece = (c->hot + GEN_HOT_MAX) / HUGE_PAGE;
 
 	if (c->fd < 0 || c->collapsed >> piece & 1 || (piece + 1) * HUGE_PAGE > c->size)
 		return;
@@ -83,11 +83,11 @@ static void ahead(void *base, uint64_t end, uint64_t size, uint32_t *ready)
 
 static void all_ahead(struct cache *c)
 {
-	ahead(c->write, c->cold + REWRITE_COLD_MAX, c->size, &c->ready_cold);
+	ahead(c->write, c->cold + GEN_COLD_MAX, c->size, &c->ready_cold);
 	ahead(c->block, (c->part_blocks[c->part] + 1) * sizeof *c->block,
 		CACHE_BLOCKS * sizeof *c->block, &c->ready_blocks);
-	ahead(c->exit, (c->exits + REWRITE_EXITS_MAX) * sizeof *c->exit,
-		CACHE_EXITS * sizeof *c->exit, &c->ready_exits);
+	ahead(c->exit, (c->exits + GEN_EXITS_MAX) * sizeof *c->exit, CACHE_EXITS * sizeof *c->exit,
+		&c->ready_exits);
 }
 
 static int map_code(struct cache *c, uint32_t size, struct error *err)
@@ -112,22 +112,22 @@ int cache_create(struct cache *c, uint32_t size, bool rips, struct error *err)
 	c->size = size;
 	c->cold_start = size / 5 * 2 & ~4095u;
 	/* parts that hold a few of the largest blocks at least */
-	c->parts = (c->cold_start - CODE_START) / (4 * REWRITE_HOT_MAX);
+	c->parts = (c->cold_start - CODE_START) / (4 * GEN_HOT_MAX);
 	c->parts = c->parts < 1 ? 1 : c->parts > CACHE_PARTS ? CACHE_PARTS : c->parts;
 	c->part_hot = (c->cold_start - CODE_START) / c->parts & ~63u;
 	c->part_cold = (size - c->cold_start) / c->parts & ~63u;
 	c->block = reserve(CACHE_BLOCKS * sizeof *c->block);
 	c->exit = reserve(CACHE_EXITS * sizeof *c->exit);
-	c->site = reserve(CACHE_SITES * sizeof *c->site);
+	c->fixup = reserve(CACHE_FIXUPS * sizeof *c->fixup);
 	c->insn = reserve(CACHE_INSNS);
 	c->insn_hashes = reserve(CACHE_PARTS * CACHE_INSN_HASH * sizeof *c->insn_hashes);
 	c->table = (struct hash_table){.slot = reserve(TABLE_MAX * sizeof *c->table.slot),
 		.slots = TABLE_SLOTS_MIN,
 		.max = TABLE_MAX};
-	c->far = reserve(CACHE_FAR * sizeof *c->far);
+	c->crossing = reserve(CACHE_CROSSINGS * sizeof *c->crossing);
 	c->rip = rips ? reserve(CACHE_BLOCKS * sizeof *c->rip) : NULL;
-	if ((rips && !c->rip) || !c->block || !c->exit || !c->site || !c->insn || !c->insn_hashes ||
-		!c->table.slot || !c->far)
+	if ((rips && !c->rip) || !c->block || !c->exit || !c->fixup || !c->insn ||
+		!c->insn_hashes || !c->table.slot || !c->crossing)
 		return error_set(err, ENOMEM, "no memory for the code cache's tables");
 	for (unsigned i = c->parts; i-- > 0;)
 		cache_begin_part(c, i);
@@ -146,11 +146,11 @@ void cache_destroy(struct cache *c)
 	release(c->exec, c->size);
 	release(c->block, CACHE_BLOCKS * sizeof *c->block);
 	release(c->exit, CACHE_EXITS * sizeof *c->exit);
-	release(c->site, CACHE_SITES * sizeof *c->site);
+	release(c->fixup, CACHE_FIXUPS * sizeof *c->fixup);
 	release(c->insn, CACHE_INSNS);
 	release(c->insn_hashes, CACHE_PARTS * CACHE_INSN_HASH * sizeof *c->insn_hashes);
 	release(c->table.slot, TABLE_MAX * sizeof *c->table.slot);
-	release(c->far, CACHE_FAR * sizeof *c->far);
+	release(c->crossing, CACHE_CROSSINGS * sizeof *c->crossing);
 	release(c->rip, CACHE_BLOCKS * sizeof *c->rip);
 	if (c->fd >= 0)
 		close(c->fd);
@@ -158,10 +158,10 @@ void cache_destroy(struct cache *c)
 
 static bool has_room(const struct cache *c)
 {
-	return c->hot + REWRITE_HOT_MAX < c->hot_end && c->cold + REWRITE_COLD_MAX < c->cold_end &&
+	return c->hot + GEN_HOT_MAX < c->hot_end && c->cold + GEN_COLD_MAX < c->cold_end &&
 		c->part_blocks[c->part] < (c->part + 1) * (CACHE_BLOCKS / CACHE_PARTS) &&
-		c->exits + REWRITE_EXITS_MAX < c->exits_end &&
-		c->sites + REWRITE_SITES_MAX < c->sites_end &&
+		c->exits + GEN_EXITS_MAX < c->exits_end &&
+		c->fixups + GEN_FIXUPS_MAX < c->fixups_end &&
 		c->insns + BLOCK_MAX_INSNS * sizeof(struct emulated) < c->insns_end;
 }
 
@@ -268,7 +268,7 @@ static enum outcome decode(struct vcpu *v, uint64_t linear, uint32_t mode, bool 
 		if (insns[n].mnemonic == ZYDIS_MNEMONIC_PAUSE && v->vm->config.vcpus > 1)
 			insns[n].class = INSN_EMULATE;
 		at += insns[n].length;
-		if (rewrite_ends(mode, &insns[n++]))
+		if (gen_ends(mode, &insns[n++]))
 			break;
 	}
 	d->count = n;
@@ -322,7 +322,7 @@ uint32_t cache_make(struct vcpu *v, uint64_t linear, uint64_t gpa, uint32_t mode
 		.base = mode & MODE_HOSTMAP ? linear & ~4095ull : 0,
 		.mode = mode,
 		.second_page = (uint32_t)(d->gpa2 >> 12)};
-	d->count = rewrite_block(c, b, index, d->insn, d->count, start, d->next_crosses);
+	d->count = gen_block(c, b, index, d->insn, d->count, start, d->next_crosses);
 	for (unsigned k = 0; k < d->count; k++)
 		size += d->insn[k].length;
 	last = start + size - 1;

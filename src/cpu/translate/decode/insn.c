@@ -149,7 +149,7 @@ static bool admitted(const struct insn *i, const struct insn_raw *raw, const str
  * them a meaning; so a copy is made without. Both at once before a two-byte opcode: which one
  * counts is told by no manual.
  */
-static bool settle_rep(struct insn *i, const struct insn_raw *raw)
+static bool resolve_rep(struct insn *i, const struct insn_raw *raw)
 {
 	bool f2 = false, f3 = false, mandatory = false;
 
@@ -223,7 +223,7 @@ static bool is_relaxed(const struct insn *i, const struct insn_raw *raw)
 }
 
 /* MOV to and from system and segment registers: what the mnemonic does not tell. */
-static void settle_moves(struct insn *i, const struct insn_raw *raw)
+static void resolve_moves(struct insn *i, const struct insn_raw *raw)
 {
 	ZydisRegisterClass first;
 
@@ -250,7 +250,7 @@ static void settle_moves(struct insn *i, const struct insn_raw *raw)
 }
 
 /* 66 before a near branch of 64-bit code: AMD obeys it (APM 3, 1.2.2), Intel does not (SDM 2A, JMP). */
-static void settle_branch(struct insn *i, const struct insn_raw *raw)
+static void resolve_branch(struct insn *i, const struct insn_raw *raw)
 {
 	if (!insn_is(i, CLASS_BRANCH) || !raw->amd || raw->code_bits != 64 || !i->prefix_66 ||
 		i->rex & 8)
@@ -260,7 +260,7 @@ static void settle_branch(struct insn *i, const struct insn_raw *raw)
 		i->mem_size = 2;
 }
 
-static void settle_alignment(struct insn *i, const struct insn_raw *raw, unsigned notes)
+static void resolve_alignment(struct insn *i, const struct insn_raw *raw, unsigned notes)
 {
 	i->mem_aligned = must_align(i, raw, notes);
 	if (!i->mem_aligned || !insn_silicon(raw).unaligned)
@@ -283,16 +283,16 @@ static void classify(struct insn *i, struct insn_raw *raw, const struct cpuid_po
 	i->state = state_of(i, raw, set, rule->notes);
 	i->ends_block = rule->notes & NOTE_END;
 	i->privileged = rule->notes & NOTE_PRIVILEGED;
-	settle_moves(i, raw);
-	settle_branch(i, raw);
-	if (!settle_rep(i, raw))
+	resolve_moves(i, raw);
+	resolve_branch(i, raw);
+	if (!resolve_rep(i, raw))
 		i->class = INSN_UNDEFINED;
 	if (i->class == INSN_UNDEFINED)
 		return;
 	insn_masking(i, raw);
 	insn_flags(i, raw);
 	i->may_fault = can_fault(i, raw, rule->notes);
-	settle_alignment(i, raw, rule->notes);
+	resolve_alignment(i, raw, rule->notes);
 	i->mem_relaxed = is_relaxed(i, raw);
 	if (i->class == INSN_COPY)
 		insn_normalize(i, raw);

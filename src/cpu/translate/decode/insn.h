@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One guest instruction, decoded and classified: what the rewriter and the
+ * One guest instruction, decoded and classified: what the code generator and the
  * emulator need to know, and nothing of Zydis's own types except the mnemonic.
  *
  * Classification is an allowlist: INSN_COPY is given only to instructions that
@@ -156,7 +156,7 @@ void insn_format(const struct insn *insn, uint64_t rip, unsigned code_bits, char
 
 /*
  * Is this host instruction one that generated code may contain? Used by the self-check that
- * decodes everything in the code cache again: allowlisted copies, and what the rewriter emits.
+ * decodes everything in the code cache again: allowlisted copies, and what the code generator emits.
  */
 bool insn_host_allowed(const uint8_t *bytes, unsigned size, unsigned *length);
 

@@ -10,9 +10,9 @@
 
 /*
  * X(name, emit, native, emulate, notes)
- *   emit     rewrite_* that writes host code for one (emit/rewrite_one.c)
+ *   emit     gen_* that writes host code for one (emit/gen_one.c)
  *   native   native_* that tells for which of them, in which modes, it does; the others leave for C
- *            (emit/rewrite_native.c)
+ *            (emit/gen_native.c)
  *   emulate  emulate_* that executes one in C (emulate/emulate.c)
  *   notes    CLASS_*
  */
@@ -62,12 +62,12 @@ enum insn_class {
 };
 
 /* Notes. */
-#define CLASS_STRAIGHT 0x1u /* the next instruction follows, if it does not fault */
-#define CLASS_PLAIN 0x2u    /* ... and it uses only those flags that it names */
-#define CLASS_PURE 0x4u     /* ... and it cannot fault */
-#define CLASS_BRANCH 0x8u   /* a near branch */
-#define CLASS_LEAVES 0x10u  /* ... behind which nothing of its block is reached */
-#define CLASS_CARRY 0x20u   /* what rewrite_* writes sees itself to where CF is (rewrite_carry.c) */
+#define CLASS_STRAIGHT 0x1u   /* the next instruction follows, if it does not fault */
+#define CLASS_PLAIN 0x2u      /* ... and it uses only those flags that it names */
+#define CLASS_PURE 0x4u       /* ... and it cannot fault */
+#define CLASS_BRANCH 0x8u     /* a near branch */
+#define CLASS_LEAVES 0x10u    /* ... behind which nothing of its block is reached */
+#define CLASS_CARRY 0x20u     /* what gen_* writes sees itself to where CF is (gen_carry.c) */
 #define CLASS_AFTER_STI 0x40u /* behind its host code the interrupt may come that STI held off */
 #define CLASS_KEEPS 0x80u  /* host code of it leaves r11 alone, if it names neither r10 nor r11 */
 #define CLASS_STACK 0x100u /* it moves RSP */

@@ -2,7 +2,7 @@
 /*
  * The second look at generated code: whatever the translator wrote into the
  * code cache must decode to something from this list. It is the last line
- * of the sandbox, so it trusts nothing that the rewriter knows.
+ * of the sandbox, so it trusts nothing that the code generator knows.
  */
 #include "cpu/state.h"
 #include "cpu/translate/cold.h"
@@ -23,7 +23,7 @@ static bool class_allowed(const struct insn *i)
 		return i->mnemonic == ZYDIS_MNEMONIC_JRCXZ || i->mnemonic == ZYDIS_MNEMONIC_JECXZ;
 	case INSN_NOP:
 		return i->mnemonic == ZYDIS_MNEMONIC_NOP || i->mnemonic == ZYDIS_MNEMONIC_PAUSE;
-	case INSN_STRING: /* rewrite_string.c */
+	case INSN_STRING: /* gen_string.c */
 		return i->address_size == 8 && !i->seg_override &&
 			((i->opcode & 0xfe) == 0xa4 || (i->opcode & 0xfe) == 0xaa);
 	default:

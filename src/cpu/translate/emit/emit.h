@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A small assembler: the few host instructions that the rewriter adds around
+ * A small assembler: the few host instructions that the code generator adds around
  * copied ones. Encodings: Intel SDM 2A chapter 2.
  */
 #ifndef DACH_CPU_TRANSLATE_EMIT_H

@@ -36,7 +36,7 @@ bool mmu_pdptes_good(struct vcpu *v, uint64_t cr3)
 void mmu_flush_all(struct vcpu *v)
 {
 	v->count.tlb_flush++;
-	cache_unlink_far(v->vm, ~0ull);
+	cache_unlink_crossing(v->vm, ~0ull);
 	for (unsigned i = 0; i < CTX_COUNT; i++)
 		tlb_clear(&v->private_data->context[i]);
 }
@@ -56,7 +56,7 @@ void mmu_flush_page(struct vcpu *v, uint64_t linear)
 	struct translate_vcpu *p = v->private_data;
 
 	v->count.tlb_flush_page++;
-	cache_unlink_far(v->vm, linear);
+	cache_unlink_crossing(v->vm, linear);
 	tlb_clear_page(&p->context[CTX_SUPER], linear);
 	tlb_clear_page(&p->context[CTX_SUPER_USER], linear);
 	tlb_clear_page(p->user, linear);

@@ -231,7 +231,7 @@ bool hostmap_reach(struct vcpu *v, uint64_t linear, unsigned size, unsigned acce
 	lock_take(&w->vm->pool.lock);
 	full = !has_room(w);
 	if (full) {
-		w->hold = 64;
+		w->hold_ticks = 64;
 		turn_off(w);
 		v->count.window_down++;
 	}
@@ -346,7 +346,7 @@ void hostmap_demote_taken(struct translate_vm *vm, const struct region *r,
 static void turn_on(struct hostmap *w)
 {
 	w->on = true;
-	w->calm = w->storm = 0;
+	w->calm_ticks = w->storm_ticks = 0;
 	w->last = ~0ull;
 	__atomic_fetch_add(&w->vm->pool.spaces, 1, __ATOMIC_SEQ_CST);
 }
@@ -364,7 +364,7 @@ void hostmap_leave(struct hostmap *w)
 	if (w->on)
 		turn_off(w);
 	hostmap_forget_slots(w);
-	w->calm = w->storm = w->hold = w->patience = 0;
+	w->calm_ticks = w->storm_ticks = w->hold_ticks = w->backoff = 0;
 	lock_drop(&w->vm->pool.lock);
 }
 
@@ -380,14 +380,14 @@ void hostmap_space(struct hostmap *w, uint64_t cr3)
 
 static void tick_down(struct vcpu *v, struct hostmap *w)
 {
-	w->storm = v->count.window_miss - w->misses > STORM_MISSES ? w->storm + 1 : 0;
+	w->storm_ticks = v->count.window_miss - w->misses > STORM_MISSES ? w->storm_ticks + 1 : 0;
 	w->misses = v->count.window_miss;
-	if (w->storm < STORM_TICKS || w->vm->pool.policy == HOSTMAP_ALWAYS)
+	if (w->storm_ticks < STORM_TICKS || w->vm->pool.policy == HOSTMAP_ALWAYS)
 		return;
-	w->hold = FIRST_HOLD << w->patience;
-	if (w->hold < LONGEST_HOLD)
-		w->patience++;
-	w->calm = 0;
+	w->hold_ticks = FIRST_HOLD << w->backoff;
+	if (w->hold_ticks < LONGEST_HOLD)
+		w->backoff++;
+	w->calm_ticks = 0;
 	lock_take(&w->vm->pool.lock);
 	turn_off(w);
 	lock_drop(&w->vm->pool.lock);
@@ -403,11 +403,11 @@ bool hostmap_tick(struct vcpu *v)
 		return false;
 	if (w->on) {
 		tick_down(v, w);
-	} else if (w->hold) {
-		w->hold--;
+	} else if (w->hold_ticks) {
+		w->hold_ticks--;
 	} else {
-		w->calm = t->fills - w->fills < CALM_FILLS ? w->calm + 1 : 0;
-		if (w->calm >= CALM_TICKS) {
+		w->calm_ticks = t->fills - w->fills < CALM_FILLS ? w->calm_ticks + 1 : 0;
+		if (w->calm_ticks >= CALM_TICKS) {
 			turn_on(w);
 			w->misses = v->count.window_miss;
 			v->count.window_up++;

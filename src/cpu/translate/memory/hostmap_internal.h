@@ -29,10 +29,10 @@ struct hostmap {
 	struct translate_vm *vm;
 	int64_t *table;
 	bool on;
-	uint64_t cr3;                         /* the address space */
-	unsigned calm, storm, hold, patience; /* ticks, see hostmap_tick() */
-	uint64_t fills, misses;               /* seen at the last tick */
-	uint64_t last;                        /* address of the last miss that was mapped */
+	uint64_t cr3;                                          /* the address space */
+	unsigned calm_ticks, storm_ticks, hold_ticks, backoff; /* ticks, see hostmap_tick() */
+	uint64_t fills, misses;                                /* seen at the last tick */
+	uint64_t last;     /* address of the last miss that was mapped */
 	uint64_t expected; /* address of a page fault that the guest handles, or 0 */
 	unsigned slots;    /* windows in use: */
 	unsigned slot[OWN_WINDOWS];

@@ -320,19 +320,19 @@ enum outcome mem_host(struct vcpu *v, uint64_t linear, unsigned size, unsigned a
 	if (t.host && p->breakpoints.enabled && !(access & ACC_SYSTEM))
 		debug_access(v, linear, size, access & ACC_WRITE);
 	if (t.host && access & ACC_WRITE) {
-		if (p->unsettled.count == VM_UNSETTLED)
-			mem_settle(v);
-		p->unsettled.written[p->unsettled.count++] = (struct written){t.host, size};
+		if (p->smc_pending.count == VM_SMC_PENDING)
+			mem_check_smc(v);
+		p->smc_pending.written[p->smc_pending.count++] = (struct smc_write){t.host, size};
 	}
 	return OUT_OK;
 }
 
-void mem_settle(struct vcpu *v)
+void mem_check_smc(struct vcpu *v)
 {
 	struct translate_vcpu *p = v->private_data;
 
-	for (unsigned i = 0; i < p->unsettled.count; i++) {
-		const struct written *w = &p->unsettled.written[i];
+	for (unsigned i = 0; i < p->smc_pending.count; i++) {
+		const struct smc_write *w = &p->smc_pending.written[i];
 		uint64_t gpa = mmu_gpa_of_host(v->vm, w->host);
 		struct region *r = vm_region(v->vm, gpa);
 
@@ -342,5 +342,5 @@ void mem_settle(struct vcpu *v)
 			cache_invalidate(v->vm, gpa, w->size);
 		}
 	}
-	p->unsettled.count = 0;
+	p->smc_pending.count = 0;
 }

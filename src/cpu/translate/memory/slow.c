@@ -136,10 +136,10 @@ static enum slow_result slow_group(struct vcpu *v, const struct slow_access *d)
 {
 	if (group_reached(v, d))
 		return SLOW_RETRY;
-	v->count.exit_singly++;
+	v->count.exit_ungrouped++;
 	v->fault.vector = 0;
-	v->private_data->singly = 1 + ((const struct slow_group *)d)->exit;
-	v->private_data->leave_ok = true;
+	v->private_data->ungrouped = 1 + ((const struct slow_group *)d)->exit;
+	v->private_data->left_for_lookup = true;
 	return slow_fault(v, d);
 }
 
@@ -228,7 +228,7 @@ static enum slow_result access_memory(struct vcpu *v, const struct slow_access *
 	if (may_retry(v, d, access, part))
 		return SLOW_RETRY;
 	if (d->flags & SLOW_LOCK && part[1].size && v->vm->vcpus > 1 && !p->alone) {
-		p->split_lock = p->leave_ok = true;
+		p->split_lock = p->left_for_lookup = true;
 		return slow_fault(v, d);
 	}
 	if (part[0].to.debug || part[1].to.debug)
@@ -322,7 +322,7 @@ static enum slow_result commit(struct vcpu *v, const struct slow_access *d)
 	/* the code that runs may be among what changed: go on through the front door */
 	v->cpu.rip = v->code_base + d->guest + d->length;
 	v->fault.vector = 0;
-	p->leave_ok = true;
+	p->left_for_lookup = true;
 	return SLOW_LEAVE;
 }
 

@@ -34,7 +34,7 @@ static void clear_ends(struct tlb *t)
 	clear_entry(t, TLB_ENTRIES - 1);
 }
 
-int tlb_create(int fd, void (*stray)(void), struct tlb *contexts, struct error *err)
+int tlb_create(int fd, void (*miss)(void), struct tlb *contexts, struct error *err)
 {
 	for (unsigned i = 0; i < CTX_COUNT; i++) {
 		struct tlb *t = &contexts[i];
@@ -55,7 +55,7 @@ int tlb_create(int fd, void (*stray)(void), struct tlb *contexts, struct error *
 		t->jump_target = (uint64_t *)(base + CTX_JUMP_TARGET);
 		t->pcid = ~0u;
 		clear_ends(t);
-		t->jump_target[0] = (uint64_t)stray;
+		t->jump_target[0] = (uint64_t)miss;
 		tlb_clear_jumps(t);
 	}
 	return 0;
@@ -70,7 +70,7 @@ void tlb_destroy(struct tlb *contexts)
 
 /*
  * An empty key must differ from every RIP that has its index: the guest may jump to any 64-bit
- * value, so the low bits make the difference. Any RIP may come to entry 0, whose target is `stray`.
+ * value, so the low bits make the difference. Any RIP may come to entry 0, whose target is `miss`.
  */
 static uint64_t *jump_key(struct tlb *t, unsigned i)
 {

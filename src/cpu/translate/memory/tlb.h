@@ -74,7 +74,7 @@ static inline unsigned tlb_index(uint64_t linear)
 /*
  * Tags are negated page addresses, so that the sum of an address and the tag of its page is the offset
  * in the page. Page 0 is never in the TLB: its sum is the only one that has no carry, and the check in
- * rewrite_access.c takes the carry for granted.
+ * gen_access.c takes the carry for granted.
  */
 static inline uint64_t tlb_tag(uint64_t linear)
 {
@@ -126,8 +126,8 @@ static inline uint64_t jump_empty(unsigned index)
 	return index ? 0 : -4ull;
 }
 
-/* fd: the vCPU's pages, mapped at the start of each. stray: where a jump that found nothing but entry 0 goes. */
-int tlb_create(int fd, void (*stray)(void), struct tlb *contexts, struct error *err);
+/* fd: the vCPU's pages, mapped at the start of each. miss: where a jump that found nothing but entry 0 goes. */
+int tlb_create(int fd, void (*miss)(void), struct tlb *contexts, struct error *err);
 void tlb_destroy(struct tlb *contexts);
 /* Forgets everything in the context. */
 void tlb_clear(struct tlb *t);

@@ -41,7 +41,7 @@ static void forget_addresses(struct translate_vm *vm)
 	for (unsigned k = 0; k < vm->vcpus; k++) {
 		struct translate_vcpu *p = vm->vcpu[k];
 
-		mem_settle(p->v);
+		mem_check_smc(p->v);
 		p->pending.active = false;
 		mmu_flush_all(p->v);
 	}

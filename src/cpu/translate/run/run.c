@@ -7,7 +7,7 @@
 
 #include <Zydis/Mnemonic.h>
 
-#include "cpu/translate/emit/rewrite.h"
+#include "cpu/translate/emit/gen.h"
 #include "cpu/translate/emulate/emulate.h"
 #include "cpu/translate/emulate/event.h"
 #include "cpu/translate/hot.h"
@@ -142,20 +142,20 @@ static struct leaving leave_of(struct vcpu *v, struct left left)
 	return l;
 }
 
-/* On to a block whose first accesses one check did not find together: see rewrite_group.c. */
-static enum outcome go_singly(struct vcpu *v, uint32_t generation, void **code, uint64_t *linear)
+/* On to a block whose first accesses one check did not find together: see gen_group.c. */
+static enum outcome go_ungrouped(struct vcpu *v, uint32_t generation, void **code, uint64_t *linear)
 {
 	struct translate_vcpu *p = v->private_data;
-	uint32_t exit = p->singly - 1;
+	uint32_t exit = p->ungrouped - 1;
 	enum outcome out;
 
-	p->singly = 0;
+	p->ungrouped = 0;
 	if (__atomic_load_n(&v->kicked, __ATOMIC_RELAXED) ||
 		(v->irq_check && v->cpu.rflags & FL_IF))
 		return OUT_OK;
-	p->mode |= MODE_SINGLY;
+	p->mode |= MODE_UNGROUPED;
 	out = cache_follow(v, exit, generation, code, linear);
-	p->mode &= ~MODE_SINGLY;
+	p->mode &= ~MODE_UNGROUPED;
 	return out;
 }
 
@@ -183,10 +183,11 @@ static enum outcome left(struct vcpu *v, struct leaving l, void **code, uint64_t
 		return OUT_OK;
 	case LEAVE_FAULT:
 		rip_from_linear(v, v->cpu.rip);
-		if (!v->private_data->leave_ok)
+		if (!v->private_data->left_for_lookup)
 			return OUT_FAULT;
-		v->private_data->leave_ok = false;
-		return v->private_data->singly ? go_singly(v, l.generation, code, linear) : OUT_OK;
+		v->private_data->left_for_lookup = false;
+		return v->private_data->ungrouped ? go_ungrouped(v, l.generation, code, linear)
+						  : OUT_OK;
 	default: /* a signal handler has set fault and the linear rip */
 		v->count.signal++;
 		rip_from_linear(v, v->cpu.rip);
@@ -212,8 +213,8 @@ static enum outcome find(struct vcpu *v, void **code, uint64_t *linear)
 /* What has to be seen to between two blocks. */
 static enum outcome between(struct vcpu *v)
 {
-	if (v->private_data->unsettled.count)
-		mem_settle(v);
+	if (v->private_data->smc_pending.count)
+		mem_check_smc(v);
 	if (__builtin_expect(v->vm->lost, 0))
 		return OUT_ERROR;
 	if (__atomic_load_n(&v->kicked, __ATOMIC_RELAXED) || (v->poll == (uint64_t *)8)) {

@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "cpu/translate/cold.h"
-#include "cpu/translate/emit/rewrite.h"
+#include "cpu/translate/emit/gen.h"
 #include "cpu/translate/run/run.h"
 #include "cpu/translate/run/stubs.h"
 #include "cpu/translate/vm.h"
@@ -63,7 +63,7 @@ static bool guest_fault(struct vcpu *v, long trap)
 }
 
 /* An access through a window that found nothing there: page fault, or an address that is none. */
-static bool hostmap_missed(const struct cache *c, const struct site *s, const void *pc, long trap)
+static bool hostmap_missed(const struct cache *c, const struct fixup *s, const void *pc, long trap)
 {
 	return s->slow && pc == c->exec + s->code &&
 		(trap == EXC_PF || trap == EXC_GP || trap == EXC_SS);
@@ -128,7 +128,7 @@ static void handle(int number, siginfo_t *info, void *context)
 	greg_t *regs = uc->uc_mcontext.gregs;
 	struct vcpu *v = running;
 	const struct tblock *b;
-	const struct site *s;
+	const struct fixup *s;
 	void *pc = (void *)regs[REG_RIP];
 	bool poll;
 
@@ -136,7 +136,7 @@ static void handle(int number, siginfo_t *info, void *context)
 		unhandled(number);
 		return;
 	}
-	s = cache_site_at(&v->vm->cache, b, pc);
+	s = cache_fixup_at(&v->vm->cache, b, pc);
 	if (s && s->spilled)
 		regs[context_reg[s->spilled & 15]] = (greg_t)v->spill[2];
 	if (s && s->carry)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cpu/translate/run/stubs.h"
 
-#include "cpu/translate/emit/rewrite.h"
+#include "cpu/translate/emit/gen.h"
 #include "cpu/translate/hot.h"
 #include "cpu/translate/vcpu.h"
 

@@ -3,7 +3,7 @@
 #include <Zydis/Mnemonic.h>
 
 #include "cpu/translate/cold.h"
-#include "cpu/translate/emit/rewrite_internal.h"
+#include "cpu/translate/emit/gen_internal.h"
 
 #define BOTH_SCRATCH (1u << R10 | 1u << R11)
 
@@ -24,15 +24,15 @@ static unsigned scratch_data(const struct insn *i)
 	return mask & BOTH_SCRATCH;
 }
 
-static void op_copy(struct rewrite *w, struct emit *e)
+static void op_copy(struct codegen *g, struct emit *e)
 {
-	const struct insn *i = w->insn;
+	const struct insn *i = g->insn;
 	unsigned both = BOTH_SCRATCH, scratch = scratch_data(i);
-	bool window = in_window(w);
+	bool window = in_window(g);
 
 	/* what names the memory must be neither the instruction's data nor need a REX prefix */
-	if (window && (i->high8 || scratch & 1u << R11 || (scratch && w->mem.base == R10)))
-		rewrite_narrow(w, e);
+	if (window && (i->high8 || scratch & 1u << R11 || (scratch && g->mem.base == R10)))
+		gen_narrow(g, e);
 	if (i->high8 || scratch == both) {
 		/* another register for the address: one of the low eight that the instruction leaves alone */
 		unsigned used = i->gpr_read | i->gpr_write | 1u << RSP | 1u << RBP, mem;
@@ -43,38 +43,38 @@ static void op_copy(struct rewrite *w, struct emit *e)
 		emit_mov(e, 8, mem, R10);
 		load_scratch(e, scratch);
 		if (window)
-			rewrite_site_slow(w, e->at, mem == RAX ? 16 : mem);
+			gen_fixup_slow(g, e->at, mem == RAX ? 16 : mem);
 		else
-			rewrite_site(w, e->at, mem == RAX ? 16 : mem, false);
-		emit_copy(e, i, w->bits, at_reg(mem, 0));
+			gen_fixup(g, e->at, mem == RAX ? 16 : mem, false);
+		emit_copy(e, i, g->bits, at_reg(mem, 0));
 		emit_load(e, 8, mem, gs_slot(offsetof(struct vcpu, spill[2])));
-		rewrite_site(w, e->at, 0, false);
+		gen_fixup(g, e->at, 0, false);
 		store_scratch(e, i->gpr_write & both);
 		return;
 	}
-	if (scratch == 1u << R10 && w->mem.base == R10) {
+	if (scratch == 1u << R10 && g->mem.base == R10) {
 		emit_mov(e, 8, R11, R10);
-		w->mem = at_reg(R11, 0);
+		g->mem = at_reg(R11, 0);
 	}
 	load_scratch(e, scratch);
 	if (window)
-		rewrite_site_slow(w, e->at, 0);
-	emit_copy(e, i, w->bits, w->mem);
+		gen_fixup_slow(g, e->at, 0);
+	emit_copy(e, i, g->bits, g->mem);
 	store_scratch(e, i->gpr_write & both);
 }
 
-void rewrite_copy(struct rewrite *w)
+void gen_copy(struct codegen *g)
 {
-	const struct insn *i = w->insn;
+	const struct insn *i = g->insn;
 	unsigned flags = 0;
 
 	if (!i->has_mem) {
-		rewrite_carry_for(w, &w->hot, i, R11);
+		gen_carry_for(g, &g->hot, i, R11);
 		if (i->may_fault)
-			rewrite_site(w, w->hot.at, 0, false);
-		load_scratch(&w->hot, i->gpr_read | i->gpr_write);
-		emit_copy(&w->hot, i, w->bits, at_reg(R10, 0));
-		store_scratch(&w->hot, i->gpr_write);
+			gen_fixup(g, g->hot.at, 0, false);
+		load_scratch(&g->hot, i->gpr_read | i->gpr_write);
+		emit_copy(&g->hot, i, g->bits, at_reg(R10, 0));
+		store_scratch(&g->hot, i->gpr_write);
 		return;
 	}
 	/* an unmasked exception keeps x87 stores from storing */
@@ -88,31 +88,31 @@ void rewrite_copy(struct rewrite *w)
 		flags |= SLOW_MASKED;
 	if (i->mem_aligned)
 		flags |= SLOW_ALIGNED | (i->mem_relaxed ? SLOW_RELAXED : 0);
-	w->sums = !i->high8 && !scratch_data(i);
-	rewrite_access(w, rewrite_address_of(i), i->mem_size, flags, op_copy);
-	w->sums = false;
+	g->sums = !i->high8 && !scratch_data(i);
+	gen_access(g, gen_address_of(i), i->mem_size, flags, op_copy);
+	g->sums = false;
 }
 
-void rewrite_lea(struct rewrite *w)
+void gen_lea(struct codegen *g)
 {
-	const struct insn *i = w->insn;
+	const struct insn *i = g->insn;
 	unsigned to = modrm_reg(i);
 
-	if (w->bits == 64 && i->mem_base != INSN_RIP && !is_scratch(to) &&
+	if (g->bits == 64 && i->mem_base != INSN_RIP && !is_scratch(to) &&
 		!is_scratch(i->mem_base) && !is_scratch(i->mem_index)) {
-		emit_bytes(&w->hot, i->bytes, i->length);
+		emit_bytes(&g->hot, i->bytes, i->length);
 		return;
 	}
-	rewrite_effective(w, &w->hot, rewrite_address_of(i));
+	gen_effective(g, &g->hot, gen_address_of(i));
 	if (!is_scratch(to)) {
-		emit_mov(&w->hot, i->operand_size, to, R10);
+		emit_mov(&g->hot, i->operand_size, to, R10);
 		return;
 	}
 	if (i->operand_size == 2) {
-		emit_store(&w->hot, 2, gpr_slot(to), R10);
+		emit_store(&g->hot, 2, gpr_slot(to), R10);
 		return;
 	}
 	if (i->operand_size == 4)
-		emit_mov(&w->hot, 4, R10, R10);
-	emit_store(&w->hot, 8, gpr_slot(to), R10);
+		emit_mov(&g->hot, 4, R10, R10);
+	emit_store(&g->hot, 8, gpr_slot(to), R10);
 }

@@ -7,7 +7,7 @@
  * instruction itself or the next one overwrites it.
  */
 #include "cpu/translate/cold.h"
-#include "cpu/translate/emit/rewrite_internal.h"
+#include "cpu/translate/emit/gen_internal.h"
 
 #define CARRY_VALUE gs_slot(offsetof(struct vcpu, carry))
 
@@ -27,7 +27,7 @@ static bool faults_late(const struct insn *i)
 /* May it leave translated code before it writes flags? */
 static bool exposes(uint32_t mode, const struct insn *i)
 {
-	if (!insn_is(i, CLASS_PLAIN) || !rewrite_native(mode, i))
+	if (!insn_is(i, CLASS_PLAIN) || !gen_native(mode, i))
 		return true;
 	if (i->class == INSN_COPY)
 		return i->has_mem || i->may_fault;
@@ -39,7 +39,7 @@ static bool counts(const struct insn *i, bool after)
 	return reads_carry(i) || faults_late(i) || (after && !(i->flags_written & FL_CF));
 }
 
-void rewrite_flow(uint32_t mode, const struct insn *insns, unsigned count, bool *found)
+void gen_flow(uint32_t mode, const struct insn *insns, unsigned count, bool *found)
 {
 	bool after = true;
 
@@ -47,21 +47,21 @@ void rewrite_flow(uint32_t mode, const struct insn *insns, unsigned count, bool 
 		found[k] = !insn_is(&insns[k], CLASS_PLAIN) || counts(&insns[k], after);
 }
 
-void rewrite_carry_load(struct rewrite *w, struct emit *e, unsigned scratch)
+void gen_carry_load(struct codegen *g, struct emit *e, unsigned scratch)
 {
-	if (w->carry == CARRY_SLOT)
+	if (g->carry == CARRY_SLOT)
 		emit_carry_load(e, scratch, CARRY_VALUE);
-	w->carry = CARRY_HOST;
+	g->carry = CARRY_HOST;
 }
 
-void rewrite_carry_for(struct rewrite *w, struct emit *e, const struct insn *i, unsigned scratch)
+void gen_carry_for(struct codegen *g, struct emit *e, const struct insn *i, unsigned scratch)
 {
 	if (reads_carry(i))
-		rewrite_carry_load(w, e, scratch);
+		gen_carry_load(g, e, scratch);
 }
 
-void rewrite_carry_after(struct rewrite *w, const struct insn *i)
+void gen_carry_after(struct codegen *g, const struct insn *i)
 {
 	if (i->flags_written & FL_CF)
-		w->carry = CARRY_HOST;
+		g->carry = CARRY_HOST;
 }

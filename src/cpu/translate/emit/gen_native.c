@@ -3,7 +3,7 @@
 #include <Zydis/Mnemonic.h>
 
 #include "cpu/translate/cold.h"
-#include "cpu/translate/emit/rewrite_internal.h"
+#include "cpu/translate/emit/gen_internal.h"
 
 /* True if the state that the instruction needs is enabled in this mode. */
 static bool state_enabled(uint32_t mode, const struct insn *i)
@@ -99,7 +99,7 @@ static bool native_bits(uint32_t mode, const struct insn *i)
 		(!(mode & MODE_HOSTMAP) && !is_scratch(modrm_reg(i)));
 }
 
-/* The few of what is emulated that rewrite_system() makes. */
+/* The few of what is emulated that gen_system() makes. */
 static bool native_system(uint32_t mode, const struct insn *i)
 {
 	if ((mode & (MODE_BITS | MODE_RING0 | MODE_STEP)) != (MODE_64 | MODE_RING0))
@@ -116,7 +116,7 @@ static bool native_system(uint32_t mode, const struct insn *i)
 	}
 }
 
-bool rewrite_native(uint32_t mode, const struct insn *i)
+bool gen_native(uint32_t mode, const struct insn *i)
 {
 	static bool (*const native[])(uint32_t mode, const struct insn *i) = {
 #define X(name, emit, native, emulate, notes) [INSN_##name] = native_##native,
@@ -130,9 +130,9 @@ bool rewrite_native(uint32_t mode, const struct insn *i)
 	return native[i->class](mode, i);
 }
 
-bool rewrite_ends(uint32_t mode, const struct insn *i)
+bool gen_ends(uint32_t mode, const struct insn *i)
 {
-	if (!rewrite_native(mode, i) || insn_is(i, CLASS_LEAVES))
+	if (!gen_native(mode, i) || insn_is(i, CLASS_LEAVES))
 		return true;
 	/* code that computes is worth having twice where paths meet, if both run on in one piece */
 	if (i->class == INSN_JCC && mode & MODE_HOSTMAP)

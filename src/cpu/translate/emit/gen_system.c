@@ -10,16 +10,16 @@
 #include <Zydis/Mnemonic.h>
 
 #include "cpu/translate/cold.h"
-#include "cpu/translate/emit/rewrite_internal.h"
+#include "cpu/translate/emit/gen_internal.h"
 
 #define SLOT(field) gs_slot(offsetof(struct vcpu, field))
 #define GS_BASE                                                                    \
 	gs_slot(offsetof(struct vcpu, cpu.seg) + SEG_GS * sizeof(struct segment) + \
 		offsetof(struct segment, base))
 
-static void clear_if(struct rewrite *w)
+static void clear_if(struct codegen *g)
 {
-	struct emit *e = &w->hot;
+	struct emit *e = &g->hot;
 
 	emit_load(e, 8, R10, SLOT(cpu.rflags));
 	emit_pext(e, R10, R10, SLOT(if_mask));
@@ -27,11 +27,11 @@ static void clear_if(struct rewrite *w)
 	emit_store(e, 8, SLOT(cpu.rflags), R10);
 }
 
-static void set_if(struct rewrite *w)
+static void set_if(struct codegen *g)
 {
-	struct emit *e = &w->hot;
+	struct emit *e = &g->hot;
 
-	clear_if(w);
+	clear_if(g);
 	emit_lea(e, 8, R10, at_reg(R10, FL_IF));
 	emit_store(e, 8, SLOT(cpu.rflags), R10);
 }
@@ -44,15 +44,15 @@ static void swapgs(struct emit *e)
 	emit_store(e, 8, SLOT(cpu.kernel_gs_base), R10);
 }
 
-static void op_store_value(struct rewrite *w, struct emit *e)
+static void op_store_value(struct codegen *g, struct emit *e)
 {
 	emit_load(e, 8, R11, SLOT(spill[1]));
-	emit_store(e, 8, w->mem, R11);
+	emit_store(e, 8, g->mem, R11);
 	emit_lea(e, 8, RSP, at_reg(RSP, -8));
 }
 
 /* PUSHFQ needs the host's stack. */
-void rewrite_host_flags(struct emit *e)
+void gen_host_flags(struct emit *e)
 {
 	emit_store(e, 8, SLOT(spill[1]), RSP);
 	emit_load(e, 8, RSP, SLOT(host_rsp));
@@ -62,43 +62,43 @@ void rewrite_host_flags(struct emit *e)
 	emit_load(e, 8, RSP, SLOT(spill[1]));
 }
 
-static void pushf(struct rewrite *w)
+static void pushf(struct codegen *g)
 {
-	struct emit *e = &w->hot;
+	struct emit *e = &g->hot;
 
-	rewrite_host_flags(e);
+	gen_host_flags(e);
 	emit_pext(e, R10, R10, SLOT(code_flags_mask));
 	emit_pdep(e, R10, R10, SLOT(code_flags_mask));
 	emit_load(e, 8, R11, SLOT(cpu.rflags));
 	emit_lea(e, 8, R10, (struct operand){R10, R11, 1, 0});
 	emit_store(e, 8, SLOT(spill[1]), R10);
-	rewrite_stack_write(w, 8, op_store_value);
+	gen_stack_write(g, 8, op_store_value);
 }
 
-void rewrite_system(struct rewrite *w)
+void gen_system(struct codegen *g)
 {
-	switch (w->insn->mnemonic) {
+	switch (g->insn->mnemonic) {
 	case ZYDIS_MNEMONIC_CLI:
-		clear_if(w);
+		clear_if(g);
 		break;
 	case ZYDIS_MNEMONIC_STI:
 		/* the interrupt that waits comes after the next instruction: the caller polls there */
-		set_if(w);
+		set_if(g);
 		break;
 	case ZYDIS_MNEMONIC_SWAPGS:
-		swapgs(&w->hot);
+		swapgs(&g->hot);
 		break;
 	default:
-		pushf(w);
+		pushf(g);
 		break;
 	}
 }
 
 /* After the instruction that follows STI. */
-void rewrite_irq_window(struct rewrite *w)
+void gen_irq_window(struct codegen *g)
 {
-	rewrite_site(w, w->hot.at, 0, true);
-	emit_load(&w->hot, 8, R10, SLOT(irq_window_poll));
-	emit_load(&w->hot, 8, R10, at_reg(R10, 0));
-	rewrite_site(w, w->hot.at, 0, false);
+	gen_fixup(g, g->hot.at, 0, true);
+	emit_load(&g->hot, 8, R10, SLOT(irq_window_poll));
+	emit_load(&g->hot, 8, R10, at_reg(R10, 0));
+	gen_fixup(g, g->hot.at, 0, false);
 }

@@ -4,17 +4,17 @@
  * profile of our own. A timer of each vCPU's processor time interrupts it; the
  * handler notes the guest instruction under way.
  */
-#ifndef DACH_CPU_TRANSLATE_SIGHT_H
-#define DACH_CPU_TRANSLATE_SIGHT_H
+#ifndef DACH_CPU_TRANSLATE_PROFILE_H
+#define DACH_CPU_TRANSLATE_PROFILE_H
 
 #include "cpu/translate/vm.h"
 
 /* Catches the timers' signal, once for the process, if a profile is asked for. */
-int sight_setup(const struct engine_sight *sight, struct error *err);
+int profile_setup(const struct engine_profile *wanted, struct error *err);
 /* On the vCPU's own thread, before it first runs; nothing if no profile is asked for. */
-int sight_thread_start(struct vcpu *v, struct error *err);
-void sight_thread_end(struct vcpu *v);
+int profile_thread_start(struct vcpu *v, struct error *err);
+void profile_thread_end(struct vcpu *v);
 /* Writes what was asked for. No vCPU runs. */
-void sight_report(struct translate_vm *vm);
+void profile_report(struct translate_vm *vm);
 
 #endif

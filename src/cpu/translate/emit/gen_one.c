@@ -3,12 +3,12 @@
 #include <Zydis/Mnemonic.h>
 
 #include "cpu/translate/cold.h"
-#include "cpu/translate/emit/rewrite_internal.h"
+#include "cpu/translate/emit/gen_internal.h"
 
-static void rewrite_rdtsc(struct rewrite *w)
+static void gen_rdtsc(struct codegen *g)
 {
-	struct emit *e = &w->hot;
-	bool waits = w->insn->mnemonic == ZYDIS_MNEMONIC_RDTSCP;
+	struct emit *e = &g->hot;
+	bool waits = g->insn->mnemonic == ZYDIS_MNEMONIC_RDTSCP;
 
 	/* RDTSCP: for what comes before */
 	if (waits)
@@ -27,30 +27,30 @@ static void rewrite_rdtsc(struct rewrite *w)
 		emit_load(e, 4, RCX, gs_slot(offsetof(struct vcpu, cpu.tsc_aux)));
 }
 
-static void rewrite_nop(struct rewrite *w)
+static void gen_nop(struct codegen *g)
 {
 	/* a guest that spins must not starve the processor that it waits for */
-	if (w->insn->mnemonic == ZYDIS_MNEMONIC_PAUSE)
-		emit_bytes(&w->hot, "\xf3\x90", 2);
+	if (g->insn->mnemonic == ZYDIS_MNEMONIC_PAUSE)
+		emit_bytes(&g->hot, "\xf3\x90", 2);
 	/* all that this processor has stored is seen first */
-	if (w->insn->mnemonic == ZYDIS_MNEMONIC_SERIALIZE)
-		emit_bytes(&w->hot, "\x0f\xae\xf0", 3); /* mfence */
+	if (g->insn->mnemonic == ZYDIS_MNEMONIC_SERIALIZE)
+		emit_bytes(&g->hot, "\x0f\xae\xf0", 3); /* mfence */
 }
 
-void rewrite_one(struct rewrite *w)
+void gen_one(struct codegen *g)
 {
-	static void (*const emit[])(struct rewrite * w) = {
-#define X(name, emit, native, emulate, notes) [INSN_##name] = rewrite_##emit,
+	static void (*const emit[])(struct codegen * g) = {
+#define X(name, emit, native, emulate, notes) [INSN_##name] = gen_##emit,
 		INSN_CLASSES(X)
 #undef X
 	};
-	const struct insn *i = w->insn;
-	bool native = rewrite_native(w->mode, i);
+	const struct insn *i = g->insn;
+	bool native = gen_native(g->mode, i);
 
 	if (!native || !insn_is(i, CLASS_CARRY))
-		rewrite_carry_load(w, &w->hot, R11);
+		gen_carry_load(g, &g->hot, R11);
 	if (native)
-		emit[i->class](w);
+		emit[i->class](g);
 	else
-		rewrite_emulate(w);
+		gen_emulate(g);
 }

@@ -7,7 +7,7 @@
  * waiting.
  */
 #include "cpu/translate/cold.h"
-#include "cpu/translate/emit/rewrite_internal.h"
+#include "cpu/translate/emit/gen_internal.h"
 
 static bool moves(const struct insn *i)
 {
@@ -19,7 +19,7 @@ static bool moves(const struct insn *i)
 /* reg, with the way to its window in `way`, and back; flags stay. */
 static void into_window(struct emit *e, unsigned reg, unsigned way)
 {
-	rewrite_window_of(e, way, reg);
+	gen_way(e, way, reg);
 	emit_lea(e, 8, reg, (struct operand){(uint8_t)reg, (uint8_t)way, 1, 0});
 }
 
@@ -40,42 +40,42 @@ static void string(struct emit *e, const struct insn *i)
 	emit_8(e, i->opcode);
 }
 
-static void emulate_cold(struct rewrite *w)
+static void emulate_cold(struct codegen *g)
 {
-	struct emit hot = w->hot;
+	struct emit hot = g->hot;
 
-	w->hot = w->cold;
-	rewrite_emulate(w);
-	w->cold = w->hot;
-	w->hot = hot;
+	g->hot = g->cold;
+	gen_emulate(g);
+	g->cold = g->hot;
+	g->hot = hot;
 }
 
 /* Out of line, r10 = the address of an element that is not in its window: in line again if it can be brought there. */
-static void bring(struct rewrite *w, unsigned reg, unsigned flags, const uint8_t *start)
+static void bring(struct codegen *g, unsigned reg, unsigned flags, const uint8_t *start)
 {
 	struct slow_access *d;
 
-	emit_mov(&w->cold, 8, R10, reg);
-	d = rewrite_slow_call(w, w->insn->mem_size, flags, SEG_DS);
+	emit_mov(&g->cold, 8, R10, reg);
+	d = gen_slow_call(g, g->insn->mem_size, flags, SEG_DS);
 	d->retry = (int32_t)(start - (uint8_t *)d);
-	emulate_cold(w);
+	emulate_cold(g);
 }
 
 /* What has faulted is the element that the registers point to; a part may be done. */
-static void out_of_line(struct rewrite *w, const uint8_t *start)
+static void out_of_line(struct codegen *g, const uint8_t *start)
 {
-	struct emit *e = &w->cold;
-	const struct insn *i = w->insn;
+	struct emit *e = &g->cold;
+	const struct insn *i = g->insn;
 
-	w->slow = offset_of(w, e->at);
+	g->slow = offset_of(g, e->at);
 	out_of_window(e, RDI, R11);
 	if (!moves(i)) {
-		bring(w, RDI, SLOW_WRITE, start);
+		bring(g, RDI, SLOW_WRITE, start);
 		return;
 	}
 	/* the source, or the destination? It is read first, and may lie in two pages. */
 	const uint8_t *probe[2];
-	uint32_t slow = w->slow;
+	uint32_t slow = g->slow;
 
 	probe[0] = e->at;
 	emit_op_mem(e, 4, 0xfb6, R11, at_reg(RSI, 0)); /* movzx */
@@ -83,19 +83,19 @@ static void out_of_line(struct rewrite *w, const uint8_t *start)
 	probe[1] = e->at;
 	emit_op_mem(e, 4, 0xfb6, R11, at_reg(R11, 0));
 	out_of_window(e, RSI, R10);
-	bring(w, RDI, SLOW_WRITE, start);
-	w->slow = offset_of(w, e->at);
-	rewrite_site_slow(w, probe[0], 0);
-	rewrite_site_slow(w, probe[1], 0);
+	bring(g, RDI, SLOW_WRITE, start);
+	g->slow = offset_of(g, e->at);
+	gen_fixup_slow(g, probe[0], 0);
+	gen_fixup_slow(g, probe[1], 0);
 	out_of_window(e, RSI, R10);
-	bring(w, RSI, SLOW_READ, start);
-	w->slow = slow;
+	bring(g, RSI, SLOW_READ, start);
+	g->slow = slow;
 }
 
-static void through_windows(struct rewrite *w)
+static void through_windows(struct codegen *g)
 {
-	struct emit *e = &w->hot;
-	const struct insn *i = w->insn;
+	struct emit *e = &g->hot;
+	const struct insn *i = g->insn;
 	const uint8_t *start = e->at;
 	uint8_t *few;
 
@@ -105,18 +105,18 @@ static void through_windows(struct rewrite *w)
 		emit_pext(e, RCX, RCX, gs_slot(offsetof(struct vcpu, page_mask)));
 		few = emit_jrcxz(e);
 		emit_mov(e, 8, RCX, R10);
-		emit_jmp(e, w->cold.at);
-		emulate_cold(w);
+		emit_jmp(e, g->cold.at);
+		emulate_cold(g);
 		emit_close(e, few);
 		emit_mov(e, 8, RCX, R10);
 	}
 	into_window(e, RDI, R11);
 	if (moves(i))
 		into_window(e, RSI, R10);
-	out_of_line(w, start);
-	rewrite_site_slow(w, e->at, 0);
+	out_of_line(g, start);
+	gen_fixup_slow(g, e->at, 0);
 	string(e, i);
-	rewrite_site(w, e->at, 0, false);
+	gen_fixup(g, e->at, 0, false);
 	out_of_window(e, RDI, R11);
 	if (moves(i))
 		out_of_window(e, RSI, R10);
@@ -141,7 +141,7 @@ static void only_zero(struct emit *e, const uint8_t *failed)
 /* 1 to 4,096 elements, and DF clear? */
 static void check_count(struct emit *e, const uint8_t *failed)
 {
-	rewrite_host_flags(e);
+	gen_host_flags(e);
 	emit_pext(e, R10, R10, gs_slot(offsetof(struct vcpu, direction_mask)));
 	emit_lea(e, 8, RCX, at_reg(RCX, -1));
 	emit_pext(e, RCX, RCX, PAGE_MASK);
@@ -153,10 +153,10 @@ static void check_count(struct emit *e, const uint8_t *failed)
  * Do they lie in the page at tags that reg points to? Each of what must not be there is a PEXT of less
  * than 2^52, so their sum is zero only if all are.
  */
-static void check_page(struct rewrite *w, unsigned reg, uint64_t tags, struct operand host,
+static void check_page(struct codegen *g, unsigned reg, uint64_t tags, struct operand host,
 	const uint8_t *failed)
 {
-	struct emit *e = &w->hot;
+	struct emit *e = &g->hot;
 
 	emit_rorx(e, R11, reg, 12);
 	emit_movzx16(e, R11, R11);
@@ -166,27 +166,27 @@ static void check_page(struct rewrite *w, unsigned reg, uint64_t tags, struct op
 	emit_lea(e, 8, R11, (struct operand){R11, (uint8_t)reg, 1, 0});
 	emit_store(e, 8, host, R11);
 	emit_load(e, 8, RCX, COUNT);
-	emit_lea(e, 8, RCX, (struct operand){R10, RCX, (uint8_t)w->insn->mem_size, -1});
+	emit_lea(e, 8, RCX, (struct operand){R10, RCX, (uint8_t)g->insn->mem_size, -1});
 	emit_pext(e, RCX, RCX, PAGE_MASK);
 	emit_pext(e, R10, R10, PAGE_MASK);
 	emit_lea(e, 8, RCX, (struct operand){RCX, R10, 1, 0});
 	only_zero(e, failed);
 }
 
-static void in_pages(struct rewrite *w)
+static void in_pages(struct codegen *g)
 {
-	struct emit *e = &w->hot;
-	const struct insn *i = w->insn;
-	const uint8_t *failed = w->cold.at;
+	struct emit *e = &g->hot;
+	const struct insn *i = g->insn;
+	const uint8_t *failed = g->cold.at;
 	uint8_t scale = (uint8_t)i->mem_size;
 
-	emit_load(&w->cold, 8, RCX, COUNT);
-	emulate_cold(w);
+	emit_load(&g->cold, 8, RCX, COUNT);
+	emulate_cold(g);
 	emit_store(e, 8, COUNT, RCX);
 	check_count(e, failed);
-	check_page(w, RDI, CTX_TAG_WRITE, TARGET, failed);
+	check_page(g, RDI, CTX_TAG_WRITE, TARGET, failed);
 	if (moves(i))
-		check_page(w, RSI, CTX_TAG_READ, SOURCE, failed);
+		check_page(g, RSI, CTX_TAG_READ, SOURCE, failed);
 	emit_load(e, 8, RCX, COUNT);
 	emit_mov(e, 8, R10, RDI);
 	if (moves(i)) {
@@ -202,10 +202,10 @@ static void in_pages(struct rewrite *w)
 	emit_mov_imm32(e, RCX, 0);
 }
 
-void rewrite_string(struct rewrite *w)
+void gen_string(struct codegen *g)
 {
-	if (w->mode & MODE_HOSTMAP)
-		through_windows(w);
+	if (g->mode & MODE_HOSTMAP)
+		through_windows(g);
 	else
-		in_pages(w);
+		in_pages(g);
 }

@@ -5,8 +5,8 @@
  * same name, the status flags and DF in the host's, the vector state too; r10
  * and r11 are scratch and %gs points to the TLB context.
  */
-#ifndef DACH_CPU_TRANSLATE_REWRITE_H
-#define DACH_CPU_TRANSLATE_REWRITE_H
+#ifndef DACH_CPU_TRANSLATE_GEN_H
+#define DACH_CPU_TRANSLATE_GEN_H
 
 #include <stdint.h>
 
@@ -25,21 +25,21 @@ enum leave {
 };
 
 /* The most that one block may need, so that room is checked once a block. */
-#define REWRITE_HOT_MAX (BLOCK_MAX_INSNS * 384u)
-#define REWRITE_COLD_MAX (BLOCK_MAX_INSNS * 512u + 4096u)
-#define REWRITE_EXITS_MAX (BLOCK_MAX_INSNS + 2)
-#define REWRITE_SITES_MAX (BLOCK_MAX_INSNS * 16)
+#define GEN_HOT_MAX (BLOCK_MAX_INSNS * 384u)
+#define GEN_COLD_MAX (BLOCK_MAX_INSNS * 512u + 4096u)
+#define GEN_EXITS_MAX (BLOCK_MAX_INSNS + 2)
+#define GEN_FIXUPS_MAX (BLOCK_MAX_INSNS * 16)
 
 /*
  * Translates decoded instructions, returns how many of the count it took; the first of which lies at page offset `start`. Code goes
- * to the cache's hot and cold parts; exits, sites and emulated instructions to its tables, and the
+ * to the cache's hot and cold parts; exits, fixups and emulated instructions to its tables, and the
  * block is filled in. The lock is held and there is room. next_crosses: the
  * instruction after the last begins in this page and ends in the next.
  */
-unsigned rewrite_block(struct cache *c, struct tblock *b, uint32_t index, const struct insn *insns,
+unsigned gen_block(struct cache *c, struct tblock *b, uint32_t index, const struct insn *insns,
 	unsigned count, unsigned start, bool next_crosses);
 
 /* True if no instruction may follow this one in a block of the mode. */
-bool rewrite_ends(uint32_t mode, const struct insn *i);
+bool gen_ends(uint32_t mode, const struct insn *i);
 
 #endif

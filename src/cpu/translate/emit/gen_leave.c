@@ -1,44 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Out of a block: to the next one, by an exit or the jump cache, or to C code. */
 #include "cpu/translate/cold.h"
-#include "cpu/translate/emit/rewrite_internal.h"
+#include "cpu/translate/emit/gen_internal.h"
 
-void rewrite_leave(struct emit *e, enum leave why)
+void gen_leave(struct emit *e, enum leave why)
 {
 	emit_mov_imm32(e, R11, why);
 	emit_jmp_slot(e, offsetof(struct vcpu, stub_leave));
 }
 
-uint32_t rewrite_exit(struct rewrite *w, int32_t target)
+uint32_t gen_exit(struct codegen *g, int32_t target)
 {
-	struct cache *c = w->cache;
+	struct cache *c = g->cache;
 	uint32_t index = c->exits++;
 
-	c->exit[index] = (struct block_exit){.block = w->block_index,
+	c->exit[index] = (struct block_exit){.block = g->block_index,
 		.target = target,
-		.stub = offset_of(w, w->cold.at)};
+		.stub = offset_of(g, g->cold.at)};
 	return index;
 }
 
 /* The same with its stub. */
-static uint32_t new_exit(struct rewrite *w, int32_t target)
+static uint32_t new_exit(struct codegen *g, int32_t target)
 {
-	uint32_t index = rewrite_exit(w, target);
+	uint32_t index = gen_exit(g, target);
 
-	emit_mov_imm32(&w->cold, R10, index);
-	rewrite_leave(&w->cold, LEAVE_EXIT);
+	emit_mov_imm32(&g->cold, R10, index);
+	gen_leave(&g->cold, LEAVE_EXIT);
 	return index;
 }
 
 /* r10 holds the RIP: go there by the jump cache, without touching flags; else leave, as `why` says. */
-static void lookup(struct rewrite *w, uint32_t why)
+static void lookup(struct codegen *g, uint32_t why)
 {
-	struct emit *e = &w->hot;
+	struct emit *e = &g->hot;
 	uint8_t *hit;
 
 	emit_store(e, 8, gs_slot(offsetof(struct vcpu, spill[0])), RCX);
 	emit_pext(e, R11, R10, gs_slot(offsetof(struct vcpu, jump_mask)));
-	if (w->shadow) /* an interrupt that waits finds its window at the target */
+	if (g->shadow) /* an interrupt that waits finds its window at the target */
 		emit_pext(e, R11, R11, gs_slot(offsetof(struct vcpu, irq_window_mask)));
 	emit_load(e, 8, RCX, gs_table(CTX_JUMP_KEY, R11));
 	emit_lea(e, 8, RCX, (struct operand){RCX, R10, 1, 0});
@@ -51,23 +51,23 @@ static void lookup(struct rewrite *w, uint32_t why)
 	emit_op_mem(e, 4, 0xff, 4, gs_table(CTX_JUMP_TARGET, R11)); /* jmp */
 }
 
-void rewrite_lookup(struct rewrite *w)
+void gen_lookup(struct codegen *g)
 {
-	lookup(w, LEAVE_LOOKUP);
+	lookup(g, LEAVE_LOOKUP);
 }
 
 _Static_assert(CACHE_BLOCKS <= 1u << 24, "a block's number goes with the reason to leave");
 
-void rewrite_lookup_indirect(struct rewrite *w)
+void gen_lookup_indirect(struct codegen *g)
 {
-	lookup(w, LEAVE_LOOKUP | w->block_index << 8);
+	lookup(g, LEAVE_LOOKUP | g->block_index << 8);
 }
 
-void rewrite_code_address(struct rewrite *w, struct emit *e, unsigned reg, int32_t offset,
+void gen_code_address(struct codegen *g, struct emit *e, unsigned reg, int32_t offset,
 	unsigned size)
 {
-	if (w->mode & MODE_HOSTMAP) {
-		uint64_t address = w->base + (uint64_t)(int64_t)offset;
+	if (g->mode & MODE_HOSTMAP) {
+		uint64_t address = g->base + (uint64_t)(int64_t)offset;
 
 		if (size == 4 || address == (uint32_t)address)
 			emit_mov_imm32(e, reg, (uint32_t)address);
@@ -87,62 +87,62 @@ void rewrite_code_address(struct rewrite *w, struct emit *e, unsigned reg, int32
  * To another page: by the jump cache; but supervisor code, most of which lies in global pages, by
  * an exit that can be linked while the mapping stays (cache_follow()), with the jump cache behind it.
  */
-static void far(struct rewrite *w, int32_t target)
+static void far(struct codegen *g, int32_t target)
 {
 	struct block_exit *x;
 
-	rewrite_code_address(w, &w->hot, R10, target, w->bits == 64 ? 8 : 4);
-	if (w->bits != 64 || !(w->mode & MODE_RING0)) {
-		rewrite_lookup(w);
+	gen_code_address(g, &g->hot, R10, target, g->bits == 64 ? 8 : 4);
+	if (g->bits != 64 || !(g->mode & MODE_RING0)) {
+		gen_lookup(g);
 		return;
 	}
-	while (((offset_of(w, w->hot.at) + 1) & 63) > 60)
-		emit_8(&w->hot, 0x90);
-	x = &w->cache->exit[new_exit(w, target)];
-	emit_jmp(&w->hot, w->cache->write + x->stub);
-	x->patch = offset_of(w, w->hot.at - 4);
-	struct emit hot = w->hot;
+	while (((offset_of(g, g->hot.at) + 1) & 63) > 60)
+		emit_8(&g->hot, 0x90);
+	x = &g->cache->exit[new_exit(g, target)];
+	emit_jmp(&g->hot, g->cache->write + x->stub);
+	x->patch = offset_of(g, g->hot.at - 4);
+	struct emit hot = g->hot;
 
-	w->hot = w->cold;
-	rewrite_lookup(w);
-	w->cold = w->hot;
-	w->hot = hot;
+	g->hot = g->cold;
+	gen_lookup(g);
+	g->cold = g->hot;
+	g->hot = hot;
 }
 
 /* A direct branch to `target` (relative to the code page); cc is a condition or -1. */
-void rewrite_branch(struct rewrite *w, int cc, int32_t target)
+void gen_branch(struct codegen *g, int cc, int32_t target)
 {
-	struct emit *e = &w->hot;
+	struct emit *e = &g->hot;
 	uint32_t index;
 
 	if ((uint32_t)target < 4096) {
 		/* the displacement must not straddle a cache line: it is patched while others run */
-		while (((offset_of(w, e->at) + (cc < 0 ? 1 : 2)) & 63) > 60)
+		while (((offset_of(g, e->at) + (cc < 0 ? 1 : 2)) & 63) > 60)
 			emit_8(e, 0x90);
-		index = new_exit(w, target);
+		index = new_exit(g, target);
 		if (cc < 0)
-			emit_jmp(e, w->cache->write + w->cache->exit[index].stub);
+			emit_jmp(e, g->cache->write + g->cache->exit[index].stub);
 		else
-			emit_jcc(e, (unsigned)cc, w->cache->write + w->cache->exit[index].stub);
-		w->cache->exit[index].patch = offset_of(w, e->at - 4);
+			emit_jcc(e, (unsigned)cc, g->cache->write + g->cache->exit[index].stub);
+		g->cache->exit[index].patch = offset_of(g, e->at - 4);
 		return;
 	}
 	if (cc >= 0) {
 		/* the way there lies out of line; room for it, then its stubs behind it */
-		struct emit hot = w->hot;
+		struct emit hot = g->hot;
 		const uint8_t *room;
 
-		emit_jcc(&hot, (unsigned)cc, w->cold.at);
-		w->hot = w->cold;
-		w->cold.at += FAR_SIZE;
-		room = w->cold.at;
-		far(w, target);
-		while (w->hot.at < room)
-			emit_8(&w->hot, 0x90);
-		w->hot = hot;
+		emit_jcc(&hot, (unsigned)cc, g->cold.at);
+		g->hot = g->cold;
+		g->cold.at += FAR_SIZE;
+		room = g->cold.at;
+		far(g, target);
+		while (g->hot.at < room)
+			emit_8(&g->hot, 0x90);
+		g->hot = hot;
 		return;
 	}
-	far(w, target);
+	far(g, target);
 }
 
 /* --- to C, for one instruction ----------------------------------------------------------------- */
@@ -168,13 +168,13 @@ static struct emulated *emulated(struct cache *c, const struct insn *i, unsigned
 	return m;
 }
 
-void rewrite_emulate(struct rewrite *w)
+void gen_emulate(struct codegen *g)
 {
-	if (w->mode & MODE_HOSTMAP) {
-		rewrite_code_address(w, &w->hot, R10, 0, 8);
-		emit_store(&w->hot, 8, gs_slot(offsetof(struct vcpu, code_base)), R10);
+	if (g->mode & MODE_HOSTMAP) {
+		gen_code_address(g, &g->hot, R10, 0, 8);
+		emit_store(&g->hot, 8, gs_slot(offsetof(struct vcpu, code_base)), R10);
 	}
-	emit_mov_imm64(&w->hot, R10, (uint64_t)emulated(w->cache, w->insn, w->bits));
-	emit_mov_imm32(&w->hot, R11, LEAVE_EMULATE | w->guest << 8);
-	emit_jmp_slot(&w->hot, offsetof(struct vcpu, stub_leave));
+	emit_mov_imm64(&g->hot, R10, (uint64_t)emulated(g->cache, g->insn, g->bits));
+	emit_mov_imm32(&g->hot, R11, LEAVE_EMULATE | g->guest << 8);
+	emit_jmp_slot(&g->hot, offsetof(struct vcpu, stub_leave));
 }

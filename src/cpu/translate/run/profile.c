@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cpu/translate/run/sight.h"
+#include "cpu/translate/run/profile.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -59,7 +59,7 @@ static bool rip_at(const struct vcpu *v, const void *pc, uint64_t *rip)
 {
 	const struct cache *c = &v->vm->cache;
 	const struct tblock *b = cache_holds(c, pc) ? cache_block_at(c, pc) : NULL;
-	const struct site *s = b ? cache_site_at(c, b, pc) : NULL;
+	const struct fixup *s = b ? cache_fixup_at(c, b, pc) : NULL;
 
 	if (b)
 		*rip = block_base(v, b) + (s ? s->guest : b->gpa & 4095);
@@ -97,12 +97,12 @@ static void handle(int number, siginfo_t *info, void *context)
 	errno = saved;
 }
 
-int sight_setup(const struct engine_sight *sight, struct error *err)
+int profile_setup(const struct engine_profile *wanted, struct error *err)
 {
 	struct sigaction act = {.sa_sigaction = handle,
 		.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
 
-	if (!sight || !sight->profile)
+	if (!wanted || !wanted->profile)
 		return 0;
 	sigfillset(&act.sa_mask);
 	return sigaction(SIGPROF, &act, NULL)
@@ -110,15 +110,15 @@ int sight_setup(const struct engine_sight *sight, struct error *err)
 		: 0;
 }
 
-int sight_thread_start(struct vcpu *v, struct error *err)
+int profile_thread_start(struct vcpu *v, struct error *err)
 {
-	const struct engine_sight *sight = v->vm->config.sight;
+	const struct engine_profile *wanted = v->vm->config.profile;
 	const struct itimerspec period = {{0, PERIOD}, {0, PERIOD}};
 	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGPROF};
 	struct profile *p;
 	sigset_t set;
 
-	if (!sight || !sight->profile || v->private_data->profile)
+	if (!wanted || !wanted->profile || v->private_data->profile)
 		return 0;
 	p = mmap(NULL, sizeof *p, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -139,7 +139,7 @@ int sight_thread_start(struct vcpu *v, struct error *err)
 	return 0;
 }
 
-void sight_thread_end(struct vcpu *v)
+void profile_thread_end(struct vcpu *v)
 {
 	struct profile *p = v->private_data->profile;
 
@@ -187,17 +187,17 @@ static const char *privilege(unsigned cpl)
 
 /* --- perf's map --------------------------------------------------------------------------------- */
 
-static void map_blocks(struct translate_vm *vm, const struct engine_sight *sight, uint64_t moved)
+static void map_blocks(struct translate_vm *vm, const struct engine_profile *wanted, uint64_t moved)
 {
 	const struct cache *c = &vm->cache;
-	FILE *out = sight->perf_map;
+	FILE *out = wanted->perf_map;
 
 	for (uint32_t i = cache_next(c, 0); i; i = cache_next(c, i)) {
 		const struct tblock *b = &c->block[i];
 		const char *who = privilege(b->mode & MODE_USER ? 3 : b->mode & MODE_RING0 ? 0 : 1);
 		char text[160];
 
-		name(sight->symbols, moved, c->rip[i], true, text, sizeof text);
+		name(wanted->symbols, moved, c->rip[i], true, text, sizeof text);
 		fprintf(out, "%llx %x %s:%s\n", (unsigned long long)(c->exec + b->code),
 			b->code_size, who, text);
 		if (b->cold_size)
@@ -251,7 +251,7 @@ static size_t merge(struct row *row, size_t count)
 	return n;
 }
 
-static void add_sample(const struct engine_sight *sight, uint64_t moved, const struct sample *s,
+static void add_sample(const struct engine_profile *wanted, uint64_t moved, const struct sample *s,
 	bool exact, struct row *row, size_t *count)
 {
 	struct row *r = &row[*count];
@@ -266,14 +266,14 @@ static void add_sample(const struct engine_sight *sight, uint64_t moved, const s
 	if (s->rip == NO_RIP)
 		snprintf(r->name, sizeof r->name, "(elsewhere)");
 	else
-		name(sight->symbols, moved, s->rip, exact, r->name, sizeof r->name);
+		name(wanted->symbols, moved, s->rip, exact, r->name, sizeof r->name);
 	(*count)++;
 }
 
 static void table(struct translate_vm *vm, uint64_t moved, bool exact, struct row *row)
 {
-	const struct engine_sight *sight = vm->config.sight;
-	FILE *out = sight->profile;
+	const struct engine_profile *wanted = vm->config.profile;
+	FILE *out = wanted->profile;
 	uint64_t all = 0, kinds[KINDS] = {0};
 	size_t count = 0;
 
@@ -282,9 +282,9 @@ static void table(struct translate_vm *vm, uint64_t moved, bool exact, struct ro
 
 		for (unsigned i = 0; p && i < ENTRIES; i++)
 			if (p->entry[i].cpl)
-				add_sample(sight, moved, &p->entry[i], exact, row, &count);
+				add_sample(wanted, moved, &p->entry[i], exact, row, &count);
 		if (p)
-			add_sample(sight, moved, &p->lost, exact, row, &count);
+			add_sample(wanted, moved, &p->lost, exact, row, &count);
 	}
 	count = merge(row, count);
 	for (size_t i = 0; i < count; i++) {
@@ -306,26 +306,26 @@ static void table(struct translate_vm *vm, uint64_t moved, bool exact, struct ro
 	fprintf(out, "\n");
 }
 
-void sight_report(struct translate_vm *vm)
+void profile_report(struct translate_vm *vm)
 {
-	const struct engine_sight *sight = vm->config.sight;
-	uint64_t moved = sight ? slide(vm, sight->symbols) : 0;
+	const struct engine_profile *wanted = vm->config.profile;
+	uint64_t moved = wanted ? slide(vm, wanted->symbols) : 0;
 	struct row *row;
 
-	if (!sight)
+	if (!wanted)
 		return;
-	if (sight->perf_map)
-		map_blocks(vm, sight, moved);
-	if (!sight->profile)
+	if (wanted->perf_map)
+		map_blocks(vm, wanted, moved);
+	if (!wanted->profile)
 		return;
 	row = calloc((size_t)vm->vcpus * (ENTRIES + 1) + 1, sizeof *row);
 	if (!row) {
-		fprintf(sight->profile, "no memory for the profile's tables\n");
+		fprintf(wanted->profile, "no memory for the profile's tables\n");
 		return;
 	}
-	if (sight->symbols)
+	if (wanted->symbols)
 		table(vm, moved, false, row);
 	table(vm, moved, true, row);
-	fflush(sight->profile);
+	fflush(wanted->profile);
 	free(row);
 }

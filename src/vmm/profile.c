@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/sight.h"
+#include "vmm/profile.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,21 +20,21 @@ static int open_output(const char *path, int flags, FILE **out, struct error *er
 	return -EIO;
 }
 
-static int load_symbols(struct sight *sight, const char *path, struct error *err)
+static int load_symbols(struct profile_files *profile, const char *path, struct error *err)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	int r;
 
 	if (fd < 0)
 		return error_set(err, errno, "%s: %s", path, strerror(errno));
-	r = symbols_load(fd, path, &sight->symbols, err);
+	r = symbols_load(fd, path, &profile->symbols, err);
 	close(fd);
-	sight->engine.symbols = sight->symbols;
+	profile->engine.symbols = profile->symbols;
 	return r;
 }
 
-int sight_open(struct sight *sight, const struct vmm_config *config, const struct engine *engine,
-	struct error *err)
+int profile_open(struct profile_files *profile, const struct vmm_config *config,
+	const struct engine *engine, struct error *err)
 {
 	char path[64];
 	int r = 0;
@@ -44,27 +44,27 @@ int sight_open(struct sight *sight, const struct vmm_config *config, const struc
 			return error_set(err, EINVAL, "--symbols is for --perf-map and --profile");
 		return 0;
 	}
-	if (!engine->vm_sight)
+	if (!engine->vm_write_profile)
 		return error_set(err, EINVAL,
 			"--perf-map and --profile see only what the translator runs (--engine translate)");
 	if (config->symbols)
-		r = load_symbols(sight, config->symbols, err);
+		r = load_symbols(profile, config->symbols, err);
 	if (!r && config->profile)
-		r = open_output(config->profile, O_TRUNC, &sight->engine.profile, err);
+		r = open_output(config->profile, O_TRUNC, &profile->engine.profile, err);
 	if (!r && config->perf_map) {
 		snprintf(path, sizeof path, "/tmp/perf-%d.map", getpid());
 		unlink(path); /* of a process that had this number before */
-		r = open_output(path, O_EXCL, &sight->engine.perf_map, err);
+		r = open_output(path, O_EXCL, &profile->engine.perf_map, err);
 	}
 	return r;
 }
 
-void sight_close(struct sight *sight)
+void profile_close(struct profile_files *profile)
 {
-	if (sight->engine.perf_map)
-		fclose(sight->engine.perf_map);
-	if (sight->engine.profile)
-		fclose(sight->engine.profile);
-	symbols_free(sight->symbols);
-	*sight = (struct sight){0};
+	if (profile->engine.perf_map)
+		fclose(profile->engine.perf_map);
+	if (profile->engine.profile)
+		fclose(profile->engine.profile);
+	symbols_free(profile->symbols);
+	*profile = (struct profile_files){0};
 }

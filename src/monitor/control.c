@@ -38,6 +38,8 @@ static void peer_free(struct control_peer *peer)
 	struct control_peer **at = &control->peer;
 
 	loop_fd_remove(control->loop, &peer->watch);
+	if (control->handler.gone)
+		control->handler.gone(control->handler.ctx, peer->number);
 	while (*at != peer)
 		at = &(*at)->next;
 	*at = peer->next;

@@ -30,6 +30,8 @@ struct control_handler {
 	/* fd came with the line, and is the handler's now; -1: none did. */
 	void (*handle)(void *ctx, const struct control_asker *asker,
 		const struct monitor_request *request, int fd);
+	/* This connection has gone; no answer reaches it any more. NULL: nobody wants to know. */
+	void (*gone)(void *ctx, uint64_t peer);
 };
 
 /* listen_fd stays the caller's. */

@@ -24,7 +24,7 @@ static void dont_block(int fd)
 static int open_sockets(struct guest_monitor *monitor, struct error *err)
 {
 	const struct launch_spec *spec = monitor->spec;
-	const struct control_handler handler = {monitor, request_handle};
+	const struct control_handler handler = {monitor, request_handle, request_gone};
 	int r;
 
 	if (spec->console >= 0)

@@ -47,22 +47,29 @@ struct guest_monitor {
 	uint64_t started; /* clock_now() */
 	/* The loop's thread: */
 	bool signals_started;
-	bool paused;          /* by request */
-	bool stands;          /* what the guest was last told */
-	bool reboot;          /* a power-off is to be told as a reboot */
-	bool over;            /* run() has returned: nothing goes on any more */
-	enum end_reason kept; /* it has ended so, and stays to be looked at; or END_NONE */
+	bool paused;              /* by request */
+	bool stands;              /* what the guest was last told */
+	bool reboot;              /* a power-off is to be told as a reboot */
+	bool over;                /* run() has returned: nothing goes on any more */
+	enum end_reason kept;     /* it has ended so, and stays to be looked at; or END_NONE */
+	void (*go_on)(void *ctx); /* monitor_hold(); NULL: it is not held */
+	void *go_on_ctx;
+	struct loop_timer hold;
 };
 
 /* monitor.c: runs all of it; front, spec and signals' settings are filled in. */
 void monitor_run(struct guest_monitor *monitor, struct end_report *end);
 /* monitor.c: the guest runs if nobody wants it to stand. */
 void monitor_run_or_not(struct guest_monitor *monitor);
+/* monitor.c: it is held no longer, and may run; nothing happens to one that is not. */
+void monitor_let_go(struct guest_monitor *monitor);
 /* monitor.c: the terminal, or who else was watching, has gone */
 void monitor_hang_up(void *monitor);
 
 /* request.c: control_handler.handle, with the monitor as ctx */
 void request_handle(void *ctx, const struct control_asker *asker,
 	const struct monitor_request *request, int fd);
+/* request.c: control_handler.gone, likewise */
+void request_gone(void *ctx, uint64_t peer);
 
 #endif

@@ -220,6 +220,9 @@ static void reap(void *ctx)
 	json_t *fields;
 
 	pthread_join(job->thread, NULL);
+	/* Done, and nobody there to be told: what it did is not to count. */
+	if (!job->result && job->spec.watched && job->cancel)
+		job->result = job_check(job, &job->err);
 	fields = job->spec.done(job->spec.ctx, job->result, &job->err);
 	tell(job, end_state(job->result));
 	if (job->asked)
@@ -311,6 +314,13 @@ int jobs_cancel(struct jobs *jobs, uint64_t id, struct error *err)
 		return error_set(err, ESRCH, "there is no job %llu", (unsigned long long)id);
 	cancel(job, "cancelled");
 	return 0;
+}
+
+void jobs_unwatched(struct jobs *jobs, uint64_t peer)
+{
+	for (struct guest_job *job = jobs->job; job; job = job->next)
+		if (job->spec.watched && job->asked && job->asker.peer == peer)
+			cancel(job, "who asked for it has gone");
 }
 
 json_t *jobs_describe(const struct jobs *jobs)

@@ -26,6 +26,7 @@ struct jobs;
 struct job_spec {
 	const char *word; /* what it does: JOB_WORD_MAX bytes at most; one of each at a time */
 	bool pauses;      /* the guest stands still until it has ended */
+	bool watched;     /* it is cancelled if the connection goes that asked for it */
 	/* On the loop's thread, when it stands still, before the thread starts. May be NULL. */
 	int (*begin)(void *ctx, struct error *err);
 	/* On the job's thread. 0, or a negative errno and a sentence. */
@@ -81,6 +82,8 @@ int job_start(struct jobs *jobs, const struct job_spec *spec, const struct contr
 	struct error *err);
 /* -ESRCH: there is none of this number. Its answer says that it was cancelled. */
 int jobs_cancel(struct jobs *jobs, uint64_t id, struct error *err);
+/* This connection has gone (control.h). */
+void jobs_unwatched(struct jobs *jobs, uint64_t peer);
 /* A list of protocol/job.h's objects. */
 json_t *jobs_describe(const struct jobs *jobs);
 /* One of them pauses the guest. */

@@ -22,7 +22,33 @@ void monitor_run_or_not(struct guest_monitor *monitor)
 
 bool monitor_stands(const struct guest_monitor *monitor)
 {
-	return monitor->paused || monitor->kept || jobs_pause(monitor->jobs);
+	return monitor->paused || monitor->kept || monitor->go_on || jobs_pause(monitor->jobs);
+}
+
+static void held_too_long(void *ctx)
+{
+	struct guest_monitor *monitor = ctx;
+
+	monitor_let_go(monitor);
+	monitor_run_or_not(monitor);
+}
+
+void monitor_hold(struct guest_monitor *monitor, void (*go_on)(void *ctx), void *ctx)
+{
+	monitor->go_on = go_on;
+	monitor->go_on_ctx = ctx;
+	loop_timer_arm(&monitor->hold, clock_now() + MONITOR_HOLD_SECONDS * 1000000000ull);
+}
+
+void monitor_let_go(struct guest_monitor *monitor)
+{
+	void (*go_on)(void *ctx) = monitor->go_on;
+
+	if (!go_on)
+		return;
+	monitor->go_on = NULL;
+	loop_timer_cancel(&monitor->hold);
+	go_on(monitor->go_on_ctx);
 }
 
 static bool press(void *ctx)
@@ -169,6 +195,7 @@ static int set_up(struct guest_monitor *monitor, struct error *err)
 	int r = loop_create(&monitor->loop, err);
 
 	if (!r) {
+		loop_timer_init(&monitor->hold, monitor->loop, held_too_long, monitor);
 		power_init(&monitor->power, monitor->loop, press, monitor);
 		r = monitor->front->open(monitor, err);
 	}
@@ -218,9 +245,12 @@ static void tear_down(struct guest_monitor *monitor)
 	bool free_of_jobs;
 
 	monitor->front->stop(monitor);
-	if (monitor->loop)
+	if (monitor->loop) {
+		loop_timer_cancel(&monitor->hold);
 		power_stop(&monitor->power);
+	}
 	free_of_jobs = jobs_destroy(monitor->jobs);
+	monitor->jobs = NULL;
 	monitor->front->close_requests(monitor);
 	if (!free_of_jobs)
 		return;

@@ -127,6 +127,15 @@ void monitor_event(struct guest_monitor *monitor, const struct monitor_event *ev
 int monitor_ask(struct guest_monitor *monitor, bool reboot, struct error *err);
 /* It has ended and stays, paused for good, until end(): then run() returns this reason. */
 void monitor_keep(struct guest_monitor *monitor, enum end_reason reason);
+/*
+ * Its state is written: it stands until the daemon releases it, to end or to go on, as it was. Should the
+ * daemon go, it has MONITOR_HOLD_SECONDS to come back; then the guest goes on. go_on() is called
+ * before it runs again, or is ended otherwise.
+ */
+#define MONITOR_HOLD_SECONDS 60
+void monitor_hold(struct guest_monitor *monitor, void (*go_on)(void *ctx), void *ctx);
+/* As "pause" does. */
+void monitor_pause(struct guest_monitor *monitor);
 /* Starts a job; asker NULL: nobody waits for an answer. See job.h for what happens with spec. */
 int monitor_job(struct guest_monitor *monitor, const struct job_spec *spec,
 	const struct control_asker *asker, struct error *err);

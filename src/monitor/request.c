@@ -10,6 +10,7 @@ static json_t *describe(struct guest_monitor *monitor)
 {
 	const struct launch_spec *spec = monitor->spec;
 	const enum guest_state state = monitor->kept ? GUEST_ENDED
+		: monitor->go_on                     ? GUEST_SAVED
 		: monitor->paused                    ? GUEST_PAUSED
 						     : GUEST_RUNNING;
 	json_t *walls = json_array();
@@ -29,14 +30,39 @@ static json_t *describe(struct guest_monitor *monitor)
 	return info;
 }
 
-static int pause_guest(struct guest_monitor *monitor)
+void monitor_pause(struct guest_monitor *monitor)
 {
 	if (!monitor->kept && !monitor->paused) {
 		monitor->paused = true;
 		monitor_run_or_not(monitor);
 		monitor_event(monitor, &(struct monitor_event){.kind = EVENT_PAUSED});
 	}
+}
+
+static int pause_guest(struct guest_monitor *monitor)
+{
+	monitor_pause(monitor);
 	return 0;
+}
+
+static int release(struct guest_monitor *monitor, bool ends, struct error *err)
+{
+	if (!monitor->go_on)
+		return error_set(err, ESRCH, "the guest does not wait with its state saved");
+	if (ends) {
+		monitor->ops->end(monitor->guest);
+		return 0;
+	}
+	monitor_let_go(monitor);
+	monitor_run_or_not(monitor);
+	return 0;
+}
+
+/* Of what would change the guest, nothing is to happen behind its state. */
+static bool waits(const struct guest_monitor *monitor, enum request_verb verb)
+{
+	return monitor->go_on && verb != REQUEST_INFO && verb != REQUEST_RELEASE &&
+		verb != REQUEST_DESTROY && verb != REQUEST_JOBS && verb != REQUEST_CANCEL;
 }
 
 static int refuse_kept(const struct guest_monitor *monitor, struct error *err)
@@ -75,6 +101,8 @@ static int perform(struct guest_monitor *monitor, const struct control_asker *as
 {
 	int given;
 
+	if (waits(monitor, request->verb))
+		return error_set(err, EBUSY, "the guest is being saved");
 	switch (request->verb) {
 	case REQUEST_INFO:
 		*fields = describe(monitor);
@@ -86,7 +114,10 @@ static int perform(struct guest_monitor *monitor, const struct control_asker *as
 	case REQUEST_SHUTDOWN:
 	case REQUEST_REBOOT:
 		return monitor_ask(monitor, request->verb == REQUEST_REBOOT, err);
+	case REQUEST_RELEASE:
+		return release(monitor, request->end, err);
 	case REQUEST_DESTROY:
+		monitor_let_go(monitor);
 		monitor->ops->end(monitor->guest);
 		return 0;
 	case REQUEST_JOBS:
@@ -117,4 +148,12 @@ void request_handle(void *ctx, const struct control_asker *asker,
 	} else if (r != REQUEST_LATER) {
 		control_answer(monitor->control, asker, fields);
 	}
+}
+
+void request_gone(void *ctx, uint64_t peer)
+{
+	struct guest_monitor *monitor = ctx;
+
+	if (monitor->jobs)
+		jobs_unwatched(monitor->jobs, peer);
 }

@@ -8,6 +8,7 @@
 const char *const guest_states[] = {
 	[GUEST_RUNNING] = "running",
 	[GUEST_PAUSED] = "paused",
+	[GUEST_SAVED] = "saved",
 	[GUEST_ENDED] = "ended",
 	NULL,
 };

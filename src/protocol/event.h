@@ -22,6 +22,7 @@
 enum guest_state {
 	GUEST_RUNNING, /* its vCPUs tell whether any of them has something to do */
 	GUEST_PAUSED,  /* by request */
+	GUEST_SAVED,   /* its state is written, and it stands until it is released */
 	GUEST_ENDED,   /* and kept: "reason" is beside it */
 };
 

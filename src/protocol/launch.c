@@ -36,6 +36,7 @@ const struct field launch_fields[] = {
 	FIELD_ROW(COUNT, launch_spec, vcpus, .min = 1, .max = LIMIT_VCPUS, .number = 1),
 	FIELD_STRUCT_ROW(launch_spec, kernel, file_fields),
 	FIELD_STRUCT_ROW(launch_spec, initrd, file_fields),
+	FIELD_STRUCT_ROW(launch_spec, state, file_fields),
 	FIELD_ROW(STRING, launch_spec, cmdline, .max = LIMIT_CMDLINE, .text = ""),
 	FIELD_LIST_ROW("disks", launch_spec, disk, disks, disk_spec_fields, LIMIT_DISKS),
 	FIELD_LIST_ROW("networks", launch_spec, network, networks, net_spec_fields, LIMIT_NETWORKS),
@@ -154,7 +155,7 @@ static int check(const struct launch_spec *spec, struct error *err)
 		r = error_set(err, EINVAL, WHERE "memory: not a whole number of MiB");
 	if (!r && spec->maxmem && spec->memory > spec->maxmem)
 		r = error_set(err, EINVAL, WHERE "memory: more than maxmem");
-	if (!r && spec->kernel.fd < 0 && !spec->disks)
+	if (!r && spec->kernel.fd < 0 && !spec->disks && spec->state.fd < 0)
 		r = error_set(err, EINVAL,
 			WHERE "kernel: is missing, and there is no disk to take it from");
 	return r ? r : check_fds(spec, err);

@@ -13,6 +13,8 @@
  *                                       initrd and cmdline then follow what the disk has for it
  *    "initrd": {"fd": 5, "name": "/boot/initrd.img"},                 may be left out
  *    "cmdline": "root=/dev/vda ro",                                   may be left out
+ *    "state": {"fd": 11, "name": "web.save"},                         goes on from there, without a kernel;
+ *                                       may be left out
  *    "disks": [{"files": [{"format": "raw", "fd": 6, "name": "/srv/web.img"}],      see disk.h
  *               "readonly": false, "cache": "writeback", "serial": "dach-disk0", "vdev": "xvda2"}],
  *    "networks": [{"kind": "user", "mac": "00:16:3e:00:00:01",
@@ -65,7 +67,7 @@ struct launch_spec {
 	struct machine_spec machine;
 	uint64_t memory, maxmem; /* KiB */
 	unsigned vcpus;
-	struct launch_file kernel, initrd;
+	struct launch_file kernel, initrd, state;
 	char *cmdline;
 	struct disk_spec *disk;
 	unsigned disks;

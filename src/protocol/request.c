@@ -16,6 +16,14 @@ static const char *const triggers[] = {
 	NULL,
 };
 
+static const char *const thens[] = {
+	[SAVE_THEN_END] = "end",
+	[SAVE_THEN_WAIT] = "wait",
+	[SAVE_THEN_RUN] = "run",
+	[SAVE_THEN_PAUSE] = "pause",
+	NULL,
+};
+
 static int read_key(const char *text, char *to)
 {
 	if (strlen(text) != 1 || !isalnum((unsigned char)*text))
@@ -49,6 +57,16 @@ static const struct field dump_core[] = {
 	{.key = NULL},
 };
 
+static const struct field save[] = {
+	FIELD_ROW(ENUM, monitor_request, then, .names = thens),
+	{.key = NULL},
+};
+
+static const struct field release[] = {
+	FIELD_ROW(BOOL, monitor_request, end),
+	{.key = NULL},
+};
+
 static const struct field cancel[] = {
 	{.key = "job",
 		.kind = FIELD_NUMBER,
@@ -74,9 +92,10 @@ static const struct verb {
 	[REQUEST_SYSRQ] = {"sysrq", sysrq, .passed = true},
 	[REQUEST_MEMORY_SET] = {"memory-set", memory_set, .passed = false},
 	[REQUEST_DUMP_CORE] = {"dump-core", dump_core, .fd = true},
-	[REQUEST_SAVE] = {"save", nothing, .fd = true},
+	[REQUEST_SAVE] = {"save", save, .fd = true},
+	[REQUEST_RELEASE] = {"release", release, .passed = false},
 	[REQUEST_JOBS] = {"jobs", nothing, .passed = false},
-	[REQUEST_CANCEL] = {"cancel", cancel, .passed = false},
+	[REQUEST_CANCEL] = {"cancel", cancel, .passed = true},
 };
 
 const char *request_word(enum request_verb verb)

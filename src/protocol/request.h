@@ -17,8 +17,11 @@
  *   memory-set   "memory": KiB
  *   dump-core    "live": true not to pause it meanwhile; the file to write comes with the line
  *                (SCM_RIGHTS). A job: the answer comes when all is written.
- *   save                                        its state into the file that comes with the line, and
- *                                               ends it as "saved". A job, during which it stands still.
+ *   save         "then": "end", "wait",         its state into the file that comes with the line. A job,
+ *                "run", "pause"                 during which it stands still, and which ends if who asked goes.
+ *                                               Then it ends as "saved", stands until a release (but
+ *                                               see monitor.h), goes on, or is paused
+ *   release      "end": true                    one that stands so ends as "saved", or goes on as it was
  *   jobs                                        {"jobs": [...]}: what goes on, see job.h
  *   cancel       "job": its id                  the job's own answer tells when it has ended
  *
@@ -53,22 +56,26 @@ enum request_verb {
 	REQUEST_MEMORY_SET,
 	REQUEST_DUMP_CORE,
 	REQUEST_SAVE,
+	REQUEST_RELEASE,
 	REQUEST_JOBS,
 	REQUEST_CANCEL,
 	REQUEST_VERBS,
 };
 
+enum request_then { SAVE_THEN_END, SAVE_THEN_WAIT, SAVE_THEN_RUN, SAVE_THEN_PAUSE };
 enum request_trigger { TRIGGER_NMI, TRIGGER_RESET, TRIGGER_POWER };
 
 struct monitor_request {
 	int64_t id;             /* also after a failure, as far as it could be read */
 	enum request_verb verb; /* after a failure: REQUEST_VERBS if it is not known */
 	enum request_trigger trigger;
-	unsigned vcpu;   /* TRIGGER */
-	char key[2];     /* SYSRQ */
-	uint64_t memory; /* MEMORY_SET: KiB */
-	bool live;       /* DUMP_CORE */
-	uint64_t job;    /* CANCEL */
+	unsigned vcpu;          /* TRIGGER */
+	char key[2];            /* SYSRQ */
+	uint64_t memory;        /* MEMORY_SET: KiB */
+	bool live;              /* DUMP_CORE */
+	enum request_then then; /* SAVE */
+	bool end;               /* RELEASE */
+	uint64_t job;           /* CANCEL */
 };
 
 const char *request_word(enum request_verb verb);

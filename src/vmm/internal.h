@@ -63,7 +63,8 @@ int save_open(struct vmm *vmm, struct error *err);
 /* save.c: foreground.save: a job that saves the guest to config.save_to, and then ends it */
 void save_guest(void *vmm);
 /* save.c: the same into a file that came with a request, and is taken. As guest_ops.request. */
-int save_request(struct vmm *vmm, const struct control_asker *asker, int fd, struct error *err);
+int save_request(struct vmm *vmm, const struct control_asker *asker, enum request_then then, int fd,
+	struct error *err);
 void save_close(struct vmm *vmm); /* again does nothing */
 
 /* verbs.c: tells of the guest's memory */

@@ -26,6 +26,12 @@ static void drop_kernel(void *ctx)
 		kernel_reader_drop(vmm->reader);
 }
 
+/* It goes on from a state, and its next start has another monitor. */
+static bool never_starts(const struct vmm_config *config)
+{
+	return config->restore_from && config->no_reboot;
+}
+
 /* Kernel and initrd, ours to close; and who reads the disk's own. */
 int kernel_open(struct vmm *vmm, struct error *err)
 {
@@ -41,6 +47,8 @@ int kernel_open(struct vmm *vmm, struct error *err)
 		if (!r)
 			r = open_file(config->initrd, &vmm->initrd, err);
 	}
+	if (never_starts(config))
+		return 0;
 	vmm->reader_work = (struct loop_work){.run = drop_kernel, .ctx = vmm};
 	if (!r && (!config->kernel || config->own_kernel))
 		r = kernel_reader_create(config, vmm->monitor, &vmm->reader, err);
@@ -65,9 +73,14 @@ int kernel_load(void *ctx, struct machine_file *kernel, struct machine_file *ini
 	struct vmm *vmm = ctx;
 	const struct vmm_config *config = &vmm->config;
 	struct error why = {""};
-	int r = vmm->reader ? kernel_reader_read(vmm->reader, kernel, initrd, cmdline, &why)
-			    : -ENOENT;
+	int r;
 
+	if (never_starts(config)) {
+		*kernel = vmm->kernel;
+		*initrd = vmm->initrd;
+		return 0;
+	}
+	r = vmm->reader ? kernel_reader_read(vmm->reader, kernel, initrd, cmdline, &why) : -ENOENT;
 	if (!r) {
 		write_saved(vmm);
 		/* once it has been loaded */

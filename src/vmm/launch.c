@@ -11,6 +11,8 @@ void vmm_config_of_launch(const struct launch_spec *spec, struct vmm_config *con
 		.kernel_fd = spec->kernel.fd,
 		.initrd_fd = spec->initrd.fd,
 		.cmdline = spec->cmdline,
+		.restore_from = spec->state.fd >= 0 ? spec->state.name : NULL,
+		.restore_fd = spec->state.fd,
 		.memory = spec->maxmem << 10,
 		.target = spec->memory << 10,
 		.vcpus = spec->vcpus,

@@ -11,6 +11,18 @@
 #include "state/file.h"
 #include "vmm/internal.h"
 
+/* Who gives a guest to a monitor has counted what it takes: a state does not make it larger. */
+static int check_size(const struct vmm_config *config, const struct machine_head *head,
+	struct error *err)
+{
+	if (head->vcpus == config->vcpus && head->memory == config->memory)
+		return 0;
+	return error_set(err, EINVAL,
+		"%s: of a guest with %u processors and %llu MiB, and this one has %u and %llu",
+		config->restore_from, head->vcpus, (unsigned long long)head->memory >> 20,
+		config->vcpus, (unsigned long long)config->memory >> 20);
+}
+
 int save_open(struct vmm *vmm, struct error *err)
 {
 	struct vmm_config *config = &vmm->config;
@@ -23,10 +35,13 @@ int save_open(struct vmm *vmm, struct error *err)
 	}
 	if (!config->restore_from)
 		return 0;
-	vmm->restore = open(config->restore_from, O_RDONLY | O_CLOEXEC);
+	vmm->restore = config->given ? config->restore_fd
+				     : open(config->restore_from, O_RDONLY | O_CLOEXEC);
 	if (vmm->restore < 0)
 		return error_set(err, errno, "%s: %s", config->restore_from, strerror(errno));
 	r = move_open(&vmm->move, vmm->restore, config->restore_from, err);
+	if (!r && config->given)
+		r = check_size(config, &vmm->move.head, err);
 	config->vcpus = vmm->move.head.vcpus;
 	config->memory = vmm->move.head.memory;
 	return r;
@@ -39,6 +54,7 @@ struct save {
 	const char *name;
 	int fd;
 	bool given; /* the file came with a request, and is closed in the end */
+	enum request_then then;
 	void (*over)(struct save *save, int r, const struct error *err); /* or NULL */
 	struct guest_job *job;
 	struct state *state;
@@ -179,6 +195,36 @@ static int run(void *ctx, struct guest_job *job, struct error *err)
 	return error_set(err, -r, "%s", save->err.text[0] ? save->err.text : strerror(-r));
 }
 
+static void go_on(void *ctx)
+{
+	struct vmm *vmm = ctx;
+
+	vmm->saved = false;
+	machine_save_end(vmm->machine);
+}
+
+/* It stays frozen where no more of it is to happen. */
+static void saved(struct vmm *vmm, enum request_then then)
+{
+	switch (then) {
+	case SAVE_THEN_END:
+		vmm->saved = true;
+		machine_stop(vmm->machine);
+		break;
+	case SAVE_THEN_WAIT:
+		vmm->saved = true;
+		monitor_hold(vmm->monitor, go_on, vmm);
+		break;
+	case SAVE_THEN_PAUSE:
+		monitor_pause(vmm->monitor);
+		go_on(vmm);
+		break;
+	case SAVE_THEN_RUN:
+		go_on(vmm);
+		break;
+	}
+}
+
 static json_t *done(void *ctx, int r, const struct error *err)
 {
 	struct save *save = ctx;
@@ -187,13 +233,10 @@ static json_t *done(void *ctx, int r, const struct error *err)
 
 	if (save->over)
 		save->over(save, r, err);
-	if (r && save->frozen) {
+	if (!r)
+		saved(vmm, save->then);
+	else if (save->frozen)
 		machine_save_end(vmm->machine);
-	} else if (!r) {
-		/* It stays frozen: no more of it is to happen. */
-		vmm->saved = true;
-		machine_stop(vmm->machine);
-	}
 	if (save->given)
 		close(save->fd);
 	state_destroy(save->state);
@@ -209,6 +252,7 @@ static int start(struct vmm *vmm, const struct save *like, const struct control_
 	const struct job_spec spec = {
 		.word = "save",
 		.pauses = true,
+		.watched = asker && like->then != SAVE_THEN_END,
 		.begin = begin,
 		.run = run,
 		.done = done,
@@ -252,9 +296,10 @@ void save_guest(void *ctx)
 	start(vmm, &like, NULL, NULL);
 }
 
-int save_request(struct vmm *vmm, const struct control_asker *asker, int fd, struct error *err)
+int save_request(struct vmm *vmm, const struct control_asker *asker, enum request_then then, int fd,
+	struct error *err)
 {
-	const struct save like = {.name = "save: the file", .fd = fd, .given = true};
+	const struct save like = {.name = "save: the file", .fd = fd, .given = true, .then = then};
 	int r;
 
 	if (fd < 0)
@@ -267,7 +312,7 @@ void save_close(struct vmm *vmm)
 {
 	if (vmm->save >= 0)
 		close(vmm->save);
-	if (vmm->restore >= 0)
+	if (vmm->restore >= 0 && !vmm->config.given)
 		close(vmm->restore);
 	move_close(&vmm->move);
 	vmm->save = vmm->restore = -1;

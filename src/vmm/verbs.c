@@ -190,7 +190,7 @@ int verbs_request(void *ctx, const struct control_asker *asker,
 	if (request->verb == REQUEST_DUMP_CORE)
 		return dump_core(vmm, asker, request->live, fd, err);
 	if (request->verb == REQUEST_SAVE)
-		return save_request(vmm, asker, fd, err);
+		return save_request(vmm, asker, request->then, fd, err);
 	if (fd >= 0)
 		close(fd);
 	return perform(vmm, request, fields, err);

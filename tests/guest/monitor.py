@@ -50,11 +50,15 @@ class Monitor:
         document = {
             "version": 3, "name": "test", "domid": 7, "engine": ENGINE, "memory": 256 << 10,
             "uuid": "5f0c6a6e-0000-4000-8000-000000000001",
-            "kernel": {"fd": opened(kernel), "name": kernel},
             "cmdline": "console=ttyS0 quiet panic=-1 " + cmdline,
             "control": door("control"), "console": door("console"),
             "lock": opened(self.lock_path, os.O_RDWR | os.O_CREAT),
             "status": opened(self.status_path, os.O_RDWR | os.O_CREAT)}
+        state = more.pop("state", None)
+        if state:
+            document["state"] = {"fd": opened(state), "name": state}
+        else:
+            document["kernel"] = {"fd": opened(kernel), "name": kernel}
         if initrd:
             document["initrd"] = {"fd": opened(initrd), "name": initrd}
         disks = more.pop("disks", [])
@@ -408,11 +412,12 @@ def scenario_memory(kernel, initrd, work):
     check("nothing on standard error here", not text, text)
 
 
-def stalled(monitor, verb, number):
+def stalled(monitor, verb, number, **fields):
     """A job into a pipe that nobody reads; what "jobs" says of it."""
     monitor.events.clear()
     read, write = os.pipe()
-    socket.send_fds(monitor.control, [json.dumps({"id": number, "do": verb}).encode() + b"\n"], [write])
+    socket.send_fds(monitor.control, [json.dumps({"id": number, "do": verb, **fields}).encode() + b"\n"],
+                    [write])
     os.close(write)
     time.sleep(0.2)
     return read, monitor.ask("jobs")["jobs"]
@@ -449,6 +454,42 @@ def scenario_jobs(kernel, initrd, work):
         console.until(f"got after {verb}")
         check(f"the guest goes on after a {verb} that was cancelled", not monitor.ask("jobs")["jobs"])
     state = work + "/state"
+    for then, after in ("run", "running"), ("pause", "paused"):
+        with open(state, "wb") as file:
+            monitor.ask("save", fd=file.fileno(), then=then)
+        check(f"saved, it is {after}", monitor.ask("info")["state"] == after)
+    monitor.ask("unpause")
+    console.send("after states\n")
+    console.until("got after states")
+    with open(state, "wb") as file:
+        monitor.ask("save", fd=file.fileno(), then="wait")
+    check("saved, it waits", monitor.ask("info")["state"] == "saved")
+    check("and nothing is done to it", refused(monitor, "pause") and refused(monitor, "shutdown"))
+    monitor.ask("release")
+    check("until it is released", monitor.ask("info")["state"] == "running" and
+          refused(monitor, "release", end=True))
+    console.send("after release\n")
+    console.until("got after release")
+    # Who asked for it goes in the middle: nobody would release it.
+    read, _ = stalled(monitor, "save", 802, then="wait")
+    monitor.control.close()
+    monitor.control, monitor.pending = None, b""
+    console.send("alone\n")
+    console.until("got alone")
+    os.close(read)
+    check("a guest goes on when who had it saved has gone", monitor.ask("info")["state"] == "running")
+    with open(state, "wb") as file:
+        monitor.ask("save", fd=file.fileno(), then="wait")
+        done = monitor.ask("release", end=True)
+    status, said = monitor.wait()
+    check("a guest that waits is ended as saved", status == 6 and said["reason"] == "saved", said)
+    monitor.close()
+    monitor = Monitor(None, None, vcpus=2, state=state)
+    console = monitor.console()
+    console.send("from a state\n")
+    console.until("got from a state")
+    check("a daemon's guest goes on from a state without a kernel",
+          monitor.ask("info")["state"] == "running")
     with open(state, "wb") as file:
         done = monitor.ask("save", fd=file.fileno())
     status, said = monitor.wait()

@@ -76,7 +76,7 @@ static void *serve(void *ctx)
 
 static int set_up(void **state, bool console)
 {
-	const struct control_handler handler = {NULL, handle};
+	const struct control_handler handler = {NULL, handle, NULL};
 	struct fixture *f = calloc(1, sizeof *f);
 	struct control_handler own = handler;
 	struct error err;

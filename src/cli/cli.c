@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "protocol/fields.h"
 
@@ -154,4 +156,16 @@ int cli_option(struct cli *cli)
 bool cli_words(struct cli *cli)
 {
 	return cli_option(cli) == CLI_WORDS;
+}
+
+char *cli_absolute(const char *word)
+{
+	char *path, *here = word[0] == '/' ? NULL : getcwd(NULL, 0);
+
+	if (word[0] != '/' && !here)
+		return NULL;
+	if (asprintf(&path, "%s%s%s", here ? here : "", here ? "/" : "", word) < 0)
+		path = NULL;
+	free(here);
+	return path;
 }

@@ -95,6 +95,9 @@ int cli_option(struct cli *cli);
 /* For verbs without options of their own: true if the verb shall go on. */
 bool cli_words(struct cli *cli);
 
+/* A file's name for the daemon, which is elsewhere; the caller's to free(). NULL: out of memory. */
+char *cli_absolute(const char *word);
+
 /* Prints "dach VERB: sentence" on standard error and returns CLI_FAILURE. */
 int cli_fail(const struct cli *cli, const struct error *err);
 int cli_say(const struct cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -102,8 +105,8 @@ int cli_say(const struct cli *cli, const char *fmt, ...) __attribute__((format(p
 /* What each file has for verbs.c. */
 extern const struct cli_verb cli_console_verbs[], cli_create_verbs[], cli_device_verbs[],
 	cli_image_verbs[], cli_info_verbs[], cli_life_verbs[], cli_list_verbs[],
-	cli_managed_verbs[], cli_resource_verbs[], cli_run_verbs[], cli_shutdown_verbs[],
-	cli_top_verbs[];
+	cli_managed_verbs[], cli_resource_verbs[], cli_run_verbs[], cli_save_verbs[],
+	cli_shutdown_verbs[], cli_top_verbs[];
 
 /* send.c: performs a verb that has no function of its own. */
 int cli_send(struct cli *cli);

@@ -9,6 +9,7 @@
 #include "cli/call.h"
 #include "cli/cli.h"
 #include "cli/console.h"
+#include "cli/create.h"
 #include "cli/format.h"
 #include "cli/wait.h"
 #include "client/client.h"
@@ -135,6 +136,13 @@ static json_t *load(struct cli *cli, struct order *order)
 		cli_fail(cli, &err);
 	free(path);
 	return r ? NULL : json;
+}
+
+json_t *create_load(struct cli *cli, const char *file)
+{
+	struct order order = {.file = file};
+
+	return load(cli, &order);
 }
 
 /* Of the rest the reader of the file has told, with its place. */

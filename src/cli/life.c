@@ -54,7 +54,7 @@ static int destroy(struct cli *cli)
 static int dump_core(struct cli *cli)
 {
 	bool live = false;
-	char *path, *here = NULL;
+	char *path;
 	json_t *body = NULL;
 	int id;
 
@@ -62,13 +62,10 @@ static int dump_core(struct cli *cli)
 		live = true;
 	if (id == CLI_END)
 		return cli->status;
-	if (cli->words[1][0] != '/')
-		here = getcwd(NULL, 0);
-	if (asprintf(&path, "%s%s%s", here ? here : "", here ? "/" : "", cli->words[1]) >= 0) {
+	path = cli_absolute(cli->words[1]);
+	if (path)
 		body = json_pack("{s:s, s:b}", "path", path, "live", live);
-		free(path);
-	}
-	free(here);
+	free(path);
 	if (!body)
 		return cli_say(cli, "'%s' is not a file name", cli->words[1]);
 	return call_act(cli, "POST", cli->words[0], "/dump-core", body);

@@ -17,7 +17,7 @@ static const struct option_spec start_options[] = {
 	{NULL, 0, NULL, NULL},
 };
 
-static int start(struct cli *cli)
+static int start_by(struct cli *cli, const char *suffix)
 {
 	bool paused = false, console = false;
 	int id, status = 0;
@@ -32,7 +32,7 @@ static int start(struct cli *cli)
 	if (console && cli->words_count > 1)
 		return cli_say(cli, "-c is for one guest alone");
 	for (unsigned i = 0; i < cli->words_count; i++)
-		if (call_act_warn(cli, "POST", cli->words[i], "/start",
+		if (call_act_warn(cli, "POST", cli->words[i], suffix,
 			    json_pack("{s:b}", "paused", paused || console), NULL))
 			status = CLI_FAILURE;
 	if (status || !console || cli->dry)
@@ -42,6 +42,16 @@ static int start(struct cli *cli)
 		status = console_attach(cli, guest, !paused);
 	json_decref(guest);
 	return status;
+}
+
+static int start(struct cli *cli)
+{
+	return start_by(cli, "/start");
+}
+
+static int resume(struct cli *cli)
+{
+	return start_by(cli, "/resume");
 }
 
 static int autostart(struct cli *cli)
@@ -70,6 +80,8 @@ static int autostart(struct cli *cli)
 const struct cli_verb cli_managed_verbs[] = {
 	{"start", "GUEST...", "Start a kept guest that is off", 1, CLI_WORDS_MAX,
 		.options = start_options, .run = start},
+	{"resume", "GUEST...", "Let a guest go on that was suspended", 1, CLI_WORDS_MAX,
+		.options = start_options, .run = resume},
 	{"delete", "GUEST...", "Forget a kept guest that is off", 1, CLI_WORDS_MAX,
 		.method = "DELETE", .path = ""},
 	{"autostart", "GUEST [on|off]", "Start a kept guest together with the daemon, or no longer",

@@ -5,8 +5,8 @@
 #include "cli/cli.h"
 
 const struct cli_verb *const cli_verbs[] = {cli_create_verbs, cli_list_verbs, cli_console_verbs,
-	cli_shutdown_verbs, cli_life_verbs, cli_managed_verbs, cli_resource_verbs, cli_device_verbs,
-	cli_info_verbs, cli_top_verbs, cli_run_verbs, cli_image_verbs, NULL};
+	cli_shutdown_verbs, cli_life_verbs, cli_save_verbs, cli_managed_verbs, cli_resource_verbs,
+	cli_device_verbs, cli_info_verbs, cli_top_verbs, cli_run_verbs, cli_image_verbs, NULL};
 
 static const struct cli_verb *find(const struct cli_verb *verbs, const char *name)
 {
@@ -60,10 +60,10 @@ int cli_verb_run(struct cli *cli, const struct cli_verb *verb, int argc, char **
 
 const char *cli_verb_missing(const char *name)
 {
-	static const char *const names[] = {"save", "restore", "suspend", "resume", "migrate",
-		"migrate-receive", "vcpu-set", "block-attach", "block-detach", "network-attach",
-		"network-detach", "cd-insert", "cd-eject", "vncviewer", "config-update",
-		"cpupool-list", "cpupool-create", "pci-attach", "pci-detach", "pci-list"};
+	static const char *const names[] = {"migrate", "migrate-receive", "vcpu-set",
+		"block-attach", "block-detach", "network-attach", "network-detach", "cd-insert",
+		"cd-eject", "vncviewer", "config-update", "cpupool-list", "cpupool-create",
+		"pci-attach", "pci-detach", "pci-list"};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (!strcmp(name, names[i]))

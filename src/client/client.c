@@ -104,6 +104,11 @@ int client_open(struct client **out, struct error *err)
 	return r;
 }
 
+int client_another(const struct client *client, struct client **another, struct error *err)
+{
+	return client_open_socket(client->address.sun_path, another, err);
+}
+
 /*
  * The daemon died, before the question reached it or before it answered. Whoever runs it may start
  * it anew, as we do; what changed nothing is then asked again.

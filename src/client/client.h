@@ -21,6 +21,8 @@ struct client;
 int client_open(struct client **client, struct error *err);
 /* To a socket given by its path; never starts anything. */
 int client_open_socket(const char *path, struct client **client, struct error *err);
+/* To the same daemon, for another thread. */
+int client_another(const struct client *client, struct client **another, struct error *err);
 void client_close(struct client *client); /* NULL is allowed */
 
 /*

@@ -13,6 +13,7 @@
 #include "daemon/launch.h"
 #include "daemon/monitor.h"
 #include "daemon/quota.h"
+#include "daemon/saved.h"
 
 #define QUICK_SECONDS 2 /* a life as short as that is no life */
 #define QUICK_MAX 5     /* after so many of them it is not started again */
@@ -45,6 +46,7 @@ int after_remove(struct guest *guest, struct error *err)
 	if (r)
 		return r;
 	launch_remove(guest);
+	saved_forget_suspended(guest);
 	events_tell(&guest->daemon->events, "removed", guest, NULL);
 	guest_free(guest);
 	return 0;

@@ -42,7 +42,7 @@ static int make_room(const struct guest *guest, const char *folder, struct error
 	return 0;
 }
 
-static int check_space(const struct guest *guest, const char *folder, struct error *err)
+int cores_check_space(const struct guest *guest, const char *folder, struct error *err)
 {
 	struct statvfs fs;
 	uint64_t needed = guest->config.maxmem << 10;
@@ -70,7 +70,7 @@ int cores_open(const struct guest *guest, char path[CORES_PATH_MAX], int *fd, st
 	if (!r)
 		r = make_room(guest, path, err);
 	if (!r)
-		r = check_space(guest, path, err);
+		r = cores_check_space(guest, path, err);
 	if (r)
 		return r;
 	gmtime_r(&seconds, &now);

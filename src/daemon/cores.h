@@ -18,4 +18,7 @@ struct guest;
  */
 int cores_open(const struct guest *guest, char path[CORES_PATH_MAX], int *fd, struct error *err);
 
+/* -ENOSPC: a file with all of the guest's memory would not leave a tenth of the folder's file system. */
+int cores_check_space(const struct guest *guest, const char *folder, struct error *err);
+
 #endif

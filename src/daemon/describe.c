@@ -25,7 +25,7 @@ static const char *state(const struct guest *guest)
 {
 	switch (guest->state) {
 	case RECORD_OFF:
-		return "off";
+		return guest->suspended ? "suspended" : "off";
 	case RECORD_SHUTDOWN:
 		return "shutdown";
 	case RECORD_STARTING:

@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "daemon/daemon.h"
 #include "daemon/monitor.h"
+#include "daemon/saved.h"
 
 struct guest *guest_new(struct daemon *daemon, struct domain_config *config)
 {
@@ -18,6 +20,7 @@ struct guest *guest_new(struct daemon *daemon, struct domain_config *config)
 	if (!guest)
 		return NULL;
 	guest->daemon = daemon;
+	guest->state_fd = -1;
 	guest->config = *config;
 	memset(config, 0, sizeof *config);
 	return guest;
@@ -54,6 +57,7 @@ int guest_from_record(struct daemon *daemon, const struct record *record, struct
 	snprintf(guest->boot, sizeof guest->boot, "%s", record->boot);
 	guest->reason = end_find(record->reason);
 	snprintf(guest->text, sizeof guest->text, "%s", record->text);
+	guest->suspended = saved_is_suspended(guest);
 	*out = guest;
 	return 0;
 }
@@ -102,8 +106,18 @@ void guest_free(struct guest *guest)
 		loop_timer_cancel(&guest->timer);
 	monitor_close(guest->monitor);
 	json_decref(guest->info);
+	guest_drop_state(guest);
 	domain_config_free(&guest->config);
 	free(guest);
+}
+
+void guest_drop_state(struct guest *guest)
+{
+	if (guest->state_fd >= 0)
+		close(guest->state_fd);
+	guest->state_fd = -1;
+	free(guest->state_name);
+	guest->state_name = NULL;
 }
 
 /* Finding */

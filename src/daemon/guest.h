@@ -47,12 +47,16 @@ struct guest {
 	bool destroying;         /* somebody asked for its end */
 	bool held;               /* it has ended, its monitor stays for a look */
 	bool dumping;
-	bool retrying;           /* the timer begins its next life */
-	bool created;            /* by a request that still waits: gone if it does not start */
-	bool paused;             /* starts paused */
-	json_t *info;            /* the monitor's last answer; NULL */
-	unsigned quick;          /* lives in a row that were very short */
-	unsigned tries;          /* of what the timer does */
+	bool retrying;    /* the timer begins its next life */
+	bool created;     /* by a request that still waits: gone if it does not start */
+	bool paused;      /* starts paused */
+	bool suspended;   /* its state is kept (saved.h), and the next start goes on from it */
+	bool saved;       /* its state has its file: whatever its monitor says, it ends as saved */
+	int state_fd;     /* what it is about to go on from; -1: it starts anew */
+	char *state_name; /* for messages; NULL */
+	json_t *info;     /* the monitor's last answer; NULL */
+	unsigned quick;   /* lives in a row that were very short */
+	unsigned tries;   /* of what the timer does */
 	struct loop_timer timer; /* life.c's; without a loop until it is first needed */
 	struct guest_wait *waits;
 };
@@ -69,6 +73,9 @@ void guest_add(struct guest *guest);  /* into the list */
 void guest_sort(struct guest *guest); /* its domain ID or name has changed */
 /* Out of the list, and freed. Its waits are told -ENOENT. */
 void guest_free(struct guest *guest);
+
+/* state_fd and state_name: it does not go on from there any more. */
+void guest_drop_state(struct guest *guest);
 
 /* The guest that ref names and the caller may see: domain ID, UUID or name. NULL and -ENOENT. */
 struct guest *guest_find(struct daemon *daemon, const struct caller *caller, const char *ref,

@@ -28,7 +28,7 @@ static int folder_path(const struct guest *guest, const char *file, char *path, 
 	return 0;
 }
 
-static int open_file(const struct guest *guest, const char *file, int flags, int *fd,
+int launch_open_file(const struct guest *guest, const char *file, int flags, int *fd,
 	struct error *err)
 {
 	char path[PATH_MAX];
@@ -40,17 +40,63 @@ static int open_file(const struct guest *guest, const char *file, int flags, int
 	return *fd < 0 ? error_set(err, errno, "%s: %s", path, strerror(errno)) : 0;
 }
 
+void launch_remove_file(const struct guest *guest, const char *file)
+{
+	char path[PATH_MAX];
+
+	if (!folder_path(guest, file, path, sizeof path, NULL))
+		unlink(path);
+}
+
 void launch_remove(struct guest *guest)
 {
-	static const char *const files[] = {"control", "console", "lock", "status", "output"};
+	static const char *const files[] = {"control", "console", "lock", "status", "output",
+		"saving"};
 	char path[PATH_MAX];
 
 	for (unsigned i = 0; i < sizeof files / sizeof *files; i++)
-		if (!folder_path(guest, files[i], path, sizeof path, NULL))
-			unlink(path);
+		launch_remove_file(guest, files[i]);
 	if (!folder_path(guest, "", path, sizeof path, NULL))
 		rmdir(path);
 	resources_end(guest);
+}
+
+static int mark_path(const struct guest *guest, char *path, size_t size, struct error *err)
+{
+	int r = folder_path(guest, "", path, size - 8, err);
+
+	if (!r)
+		strcat(path, ".state");
+	return r;
+}
+
+int launch_mark_state(const struct guest *guest, struct error *err)
+{
+	char path[PATH_MAX];
+	int fd, r = mark_path(guest, path, sizeof path, err);
+
+	if (r)
+		return r;
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return error_set(err, errno, "%s: %s", path, strerror(errno));
+	close(fd);
+	return 0;
+}
+
+void launch_unmark_state(const struct guest *guest)
+{
+	char path[PATH_MAX];
+
+	if (!mark_path(guest, path, sizeof path, NULL))
+		unlink(path);
+}
+
+bool launch_is_marked(const struct guest *guest)
+{
+	char path[PATH_MAX];
+
+	return !mark_path(guest, path, sizeof path, NULL) && !access(path, F_OK);
 }
 
 static int make_folder(struct guest *guest, struct error *err)
@@ -132,12 +178,12 @@ static int reserve(const struct guest *guest, int fd, struct error *err)
  */
 static int make_lock(const struct guest *guest, int *fd, int *content, struct error *err)
 {
-	int r = open_file(guest, "lock", O_WRONLY | O_CREAT | O_TRUNC, content, err);
+	int r = launch_open_file(guest, "lock", O_WRONLY | O_CREAT | O_TRUNC, content, err);
 
 	if (!r)
 		r = reserve(guest, *content, err);
 	if (!r)
-		r = open_file(guest, "lock", O_RDONLY, fd, err);
+		r = launch_open_file(guest, "lock", O_RDONLY, fd, err);
 	if (!r && flock(*fd, LOCK_EX | LOCK_NB))
 		r = error_set(err, errno, GUEST_LABEL ": its lock: %s", guest->config.name,
 			strerror(errno));
@@ -226,11 +272,12 @@ int launch_start(struct guest *guest, struct error *err)
 	if (!r)
 		r = make_socket(guest, "console", &spec->console, err);
 	if (!r)
-		r = open_file(guest, "status", O_RDWR | O_CREAT | O_TRUNC, &spec->status, err);
+		r = launch_open_file(guest, "status", O_RDWR | O_CREAT | O_TRUNC, &spec->status,
+			err);
 	if (!r)
 		r = reserve(guest, spec->status, err);
 	if (!r)
-		r = open_file(guest, "output", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND,
+		r = launch_open_file(guest, "output", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND,
 			&files.output, err);
 	if (!r)
 		r = make_lock(guest, &spec->lock, &content, err);
@@ -253,7 +300,7 @@ enum launch_life launch_look(struct guest *guest)
 	int fd, pid;
 	enum launch_life life = LAUNCH_NOT_BEGUN;
 
-	if (open_file(guest, "lock", O_RDONLY, &fd, NULL))
+	if (launch_open_file(guest, "lock", O_RDONLY, &fd, NULL))
 		return LAUNCH_NOT_BEGUN;
 	if (read(fd, text, sizeof text - 1) > 0 && sscanf(text, "%u %d", &domid, &pid) == 2 &&
 		domid == guest->domid) {
@@ -273,7 +320,7 @@ void launch_last_words(struct guest *guest)
 	ssize_t len = -1;
 	int fd;
 
-	if (!open_file(guest, "status", O_RDONLY, &fd, NULL)) {
+	if (!launch_open_file(guest, "status", O_RDONLY, &fd, NULL)) {
 		len = io_read_all(fd, text, sizeof text);
 		close(fd);
 	}

@@ -14,6 +14,17 @@ enum launch_life {
 
 /* Opens what the configuration names (as the guest's owner), makes the folder, starts dach-vmm. */
 int launch_start(struct guest *guest, struct error *err);
+/*
+ * Beside the folder, while a life is to begin from a state: a daemon that was killed meanwhile must not begin
+ * it anew.
+ */
+int launch_mark_state(const struct guest *guest, struct error *err);
+void launch_unmark_state(const struct guest *guest);
+bool launch_is_marked(const struct guest *guest);
+/* A file in the life's folder. */
+int launch_open_file(const struct guest *guest, const char *file, int flags, int *fd,
+	struct error *err);
+void launch_remove_file(const struct guest *guest, const char *file);
 /* Connects to the monitor's control or console socket. */
 int launch_connect(struct guest *guest, const char *socket, int *fd, struct error *err);
 /* Also finds the monitor's process, into guest->pid, as the lock file tells it. */

@@ -14,6 +14,7 @@
 #include "daemon/daemon.h"
 #include "daemon/launch.h"
 #include "daemon/monitor.h"
+#include "daemon/saved.h"
 #include "protocol/fields.h"
 
 #define MS 1000000ull
@@ -64,14 +65,21 @@ static void gone(struct guest *guest)
 	guest->info = NULL;
 	/* Of one that was kept the end is known: that it has gone now is no news. */
 	memcpy(text, guest->text, sizeof text);
+	saved_settle(guest);
 	launch_last_words(guest);
-	if (was_held) {
+	if (guest->saved) {
+		guest->reason = END_SAVED;
+		guest->text[0] = 0;
+	} else if (was_held) {
 		guest->reason = reason;
 		memcpy(guest->text, text, sizeof text);
 	} else if (guest->destroying) {
 		guest->reason = END_KILLED;
 		guest->text[0] = 0;
 	}
+	/* Its disks have changed since. */
+	if (guest->reason != END_SAVED)
+		saved_forget_suspended(guest);
 	if (!was_held)
 		guest->ended = time(NULL);
 	guest->held = guest->dumping = false;
@@ -205,15 +213,37 @@ static void event(void *ctx, const struct monitor_event *event)
 		if (!guest->held)
 			after_held(guest, event->reason);
 		break;
+	case EVENT_JOB:
+		events_tell(&guest->daemon->events, event_words[EVENT_JOB], guest,
+			json_pack("{s:o}", "job", fields_write(job_report_fields, &event->job)));
+		break;
 	case EVENT_ENDED: /* its last words say more */
 	case EVENT_MEMORY:
-	case EVENT_JOB:
 	case EVENT_KINDS:
 		break;
 	}
 }
 
 /* The beginning */
+
+/*
+ * A daemon before this one may have been saving it: the state has its file, and the guest waits to end, or
+ * else it is to go on. One that runs is not what was saved of it.
+ */
+static void settle(struct guest *guest, int state)
+{
+	bool decided = saved_settle(guest);
+
+	if (state != GUEST_SAVED) {
+		saved_forget_suspended(guest);
+		return;
+	}
+	guest->saved = decided;
+	guest_log(guest, decided ? "was saved, and ends" : "was not saved, and goes on", "");
+	monitor_call(guest->monitor,
+		&(struct monitor_request){.verb = REQUEST_RELEASE, .end = decided}, -1, 0, NULL,
+		NULL);
+}
 
 static void answered(void *ctx, int r, json_t *answer, const char *text)
 {
@@ -229,6 +259,7 @@ static void answered(void *ctx, int r, json_t *answer, const char *text)
 		return; /* what becomes of it is told by lost() */
 	keep_info(guest, answer);
 	guest->up = true;
+	settle(guest, state_of(answer));
 	affinity_apply(guest);
 	if (guest->state == RECORD_STARTING) {
 		guest->state = RECORD_RUNNING;
@@ -265,7 +296,7 @@ static int begin(struct guest *guest, struct error *err)
 {
 	int r;
 
-	guest->up = guest->destroying = guest->held = false;
+	guest->up = guest->destroying = guest->held = guest->saved = false;
 	guest->tries = 0;
 	json_decref(guest->info);
 	guest->info = NULL;
@@ -307,7 +338,24 @@ static void put_back(struct guest *guest, const struct former_life *former)
 		guest_log(guest, "did not start, which cannot be noted", err.text);
 }
 
-int life_start(struct guest *guest, bool paused, struct error *err)
+/* What it is suspended to, unless it goes on from something else. */
+static int open_state(struct guest *guest, struct error *err)
+{
+	struct caller daemon = {.manager = true};
+	char path[PATH_MAX];
+	int r = 0;
+
+	if (guest->suspended && guest->state_fd < 0) {
+		r = saved_suspend_path(guest, path, err);
+		if (!r)
+			r = saved_open(&daemon, path, &guest->state_fd, NULL, err);
+		if (!r && !(guest->state_name = strdup("its saved state")))
+			r = error_nomem(err);
+	}
+	return r || guest->state_fd < 0 ? r : launch_mark_state(guest, err);
+}
+
+static int start(struct guest *guest, bool paused, struct error *err)
 {
 	struct former_life former = {.state = guest->state,
 		.started = guest->started,
@@ -327,6 +375,18 @@ int life_start(struct guest *guest, bool paused, struct error *err)
 	}
 	if (r)
 		put_back(guest, &former);
+	return r;
+}
+
+int life_start(struct guest *guest, bool paused, struct error *err)
+{
+	int r = open_state(guest, err);
+
+	if (!r)
+		r = start(guest, paused, err);
+	if (guest->state_fd >= 0)
+		launch_unmark_state(guest);
+	guest_drop_state(guest);
 	return r;
 }
 
@@ -355,8 +415,10 @@ void life_recover(struct guest *guest)
 	struct error err = {0};
 	enum launch_life life;
 
-	if (guest->state == RECORD_OFF && guest->managed)
+	if (guest->state == RECORD_OFF && guest->managed) {
+		launch_unmark_state(guest);
 		return;
+	}
 	if (guest->state == RECORD_OFF) {
 		restart(guest); /* between two lives: see rename_restart() */
 		return;
@@ -364,11 +426,18 @@ void life_recover(struct guest *guest)
 	if (strcmp(guest->boot, guest->daemon->boot)) {
 		/* The host was started again since: only what is managed is still there. */
 		launch_remove(guest);
+		saved_forget_suspended(guest);
 		guest->pid = 0;
 		after_host_boot(guest);
 		return;
 	}
 	life = launch_look(guest);
+	if (life == LAUNCH_NOT_BEGUN && launch_is_marked(guest)) {
+		launch_unmark_state(guest);
+		after_failed_start(guest, "the daemon ended before the guest could go on");
+		return;
+	}
+	launch_unmark_state(guest);
 	if (life == LAUNCH_ALIVE) {
 		if (connect_monitor(guest, &err)) {
 			/* It is about to end, or no longer itself: look_again() waits, then helps. */

@@ -49,4 +49,11 @@ struct guest *op_running_guest(struct operation *op);
 /* What a monitor_call() of an operation calls: ends with the guest, or as the monitor refused. */
 void op_asked(void *ctx, int r, json_t *answer, const char *text);
 
+/* op_life.c: may there be such a guest, new and the caller's? Completes it. While the operation begins. */
+int op_check_new(struct operation *op, struct domain_config *config, struct error *err);
+/* Takes a guest that is in no list into it, and starts it or keeps it; ends the operation with it. */
+void op_add_guest(struct operation *op, struct guest *guest, bool start, const char *how);
+/* Starts one that is off; ends the operation with it. */
+void op_start_guest(struct operation *op, struct guest *guest);
+
 #endif

@@ -12,6 +12,7 @@
 #include "daemon/life.h"
 #include "daemon/op.h"
 #include "daemon/quota.h"
+#include "daemon/saved.h"
 #include "daemon/spec.h"
 
 static int check_name(struct daemon *daemon, const char *name, struct error *err)
@@ -53,7 +54,7 @@ static bool is_to_start(const struct operation_arguments *arguments)
 					       : arguments->start == CHOICE_YES;
 }
 
-static int check_new(struct operation *op, struct domain_config *config, struct error *err)
+int op_check_new(struct operation *op, struct domain_config *config, struct error *err)
 {
 	int r = check_name(op->daemon, config->name, err);
 
@@ -83,7 +84,7 @@ static struct guest *make(struct operation *op)
 	if (!r)
 		r = domain_config_from_json(arguments->config, &config, &err);
 	if (!r)
-		r = check_new(op, &config, &err);
+		r = op_check_new(op, &config, &err);
 	if (!r) {
 		guest = guest_new(op->daemon, &config);
 		if (!guest)
@@ -112,38 +113,41 @@ static int try_open(const struct guest *guest, struct error *err)
 	return r;
 }
 
-static int begin_new(struct guest *guest, const struct operation_arguments *arguments,
-	struct error *err)
+static int begin_new(struct guest *guest, bool start, bool paused, struct error *err)
 {
 	int r;
 
-	if (is_to_start(arguments))
-		return life_start(guest, arguments->paused, err);
+	if (start)
+		return life_start(guest, paused, err);
 	r = try_open(guest, err);
 	return r ? r : guest_save(guest, err);
 }
 
 static void create(struct operation *op)
 {
-	const bool start = is_to_start(&op->arguments);
 	struct guest *guest = make(op);
+
+	if (guest)
+		op_add_guest(op, guest, is_to_start(&op->arguments), "created");
+}
+
+void op_add_guest(struct operation *op, struct guest *guest, bool start, const char *how)
+{
 	struct error err = {0};
 	int r;
 
-	if (!guest)
-		return;
 	guest->created = true;
 	guest_add(guest);
 	snprintf(op->uuid, sizeof op->uuid, "%s", guest->config.uuid);
-	r = begin_new(guest, &op->arguments, &err);
+	r = begin_new(guest, start, op->arguments.paused, &err);
 	if (r) {
 		store_delete(op->daemon->store, guest->config.uuid, NULL);
 		guest_free(guest);
 		op_refuse_error(op, r, &err);
 		return;
 	}
-	log_add(&op->daemon->log, GUEST_LABEL " (%u): created by user %u", guest->config.name,
-		guest->domid, op->uid);
+	log_add(&op->daemon->log, GUEST_LABEL " (%u): %s by user %u", guest->config.name,
+		guest->domid, how, op->uid);
 	events_tell(&op->daemon->events, "created", guest, NULL);
 	if (start) {
 		guest_wait(guest, false, started, op);
@@ -176,10 +180,19 @@ static void start(struct operation *op)
 			guest->config.name);
 	if (!r)
 		r = quota_check(op->daemon, op->caller, &guest->config, guest, &err);
-	if (!r) {
-		guest->quick = 0;
-		r = life_start(guest, op->arguments.paused, &err);
-	}
+	if (r)
+		op_refuse_error(op, r, &err);
+	else
+		op_start_guest(op, guest);
+}
+
+void op_start_guest(struct operation *op, struct guest *guest)
+{
+	struct error err = {0};
+	int r;
+
+	guest->quick = 0;
+	r = life_start(guest, op->arguments.paused, &err);
 	if (r)
 		op_refuse_error(op, r, &err);
 	else
@@ -203,11 +216,17 @@ static void destroy(struct operation *op)
 
 	if (!guest)
 		return;
-	if (guest->state == RECORD_OFF) {
+	if (guest->state == RECORD_OFF && !guest->suspended) {
 		op_refuse(op, -ESRCH, "the guest does not run");
 		return;
 	}
 	op->value = guest_describe(guest);
+	if (guest->state == RECORD_OFF) {
+		saved_forget_suspended(guest);
+		guest_log(guest, "what it was suspended to is dropped", "");
+		op_finish(op, json_incref(op->value));
+		return;
+	}
 	guest_wait(guest, true, destroyed, op);
 	life_destroy(guest);
 }

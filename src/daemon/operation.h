@@ -29,12 +29,13 @@ struct operation;
 struct operation_arguments {
 	char *ref; /* which guest: domain ID, UUID or name; NULL where it is about none */
 	struct monitor_request request; /* ask */
-	json_t *config;                 /* create: as domain_config_from_json() takes it */
-	bool paused;                    /* create, start */
+	json_t *config;                 /* create, restore: as domain_config_from_json() takes it */
+	bool paused;                    /* create, start, resume, restore */
 	bool managed;                   /* create */
 	enum field_choice start;        /* create: left out, it is started unless it is managed */
 	char *name;                     /* rename */
-	char *path;                     /* dump_core: absolute, and there is nothing of that name */
+	char *path;                     /* absolute; dump_core: and there is nothing of that name */
+	unsigned then;                  /* save: it ends, runs on, or is paused */
 	bool live;                      /* dump_core: the guest runs meanwhile */
 	uint64_t memory;                /* memory, memory_max: KiB */
 	unsigned weight, cap;           /* scheduler: or OPERATION_AS_IT_IS */
@@ -62,7 +63,8 @@ extern const struct operation_kind operation_host, operation_log, operation_log_
 	operation_list, operation_create, operation_get, operation_delete, operation_start,
 	operation_destroy, operation_ask, operation_rename, operation_dump_core, operation_memory,
 	operation_memory_max, operation_scheduler_get, operation_scheduler, operation_autostart,
-	operation_affinity;
+	operation_affinity, operation_save, operation_restore, operation_suspend, operation_resume,
+	operation_jobs;
 
 /* Defaults. operation_arguments_free() afterwards, also after it was given away (it is empty then). */
 void operation_arguments_init(const struct operation_kind *kind,

@@ -256,6 +256,12 @@ void caller_judge(const struct policy *policy, struct caller *caller)
 	caller->user = caller->rule != NULL;
 }
 
+void caller_copy(const struct caller *from, struct caller *to)
+{
+	*to = *from;
+	json_incref(to->rule);
+}
+
 void caller_free(struct caller *caller)
 {
 	json_decref(caller->rule);
@@ -288,31 +294,40 @@ bool caller_path_allowed(const struct caller *caller, const char *path)
 }
 
 /* With the caller's IDs for files; the capabilities that ignore permissions go with fsuid 0. */
-static int open_as(const struct caller *caller, const char *path, int flags, unsigned mode)
+int caller_act(const struct caller *caller, int (*act)(void *ctx), void *ctx)
 {
 	gid_t own[CALLER_GROUPS_MAX * 4];
-	int count = getgroups(sizeof own / sizeof *own, own), fd = -1, code;
+	int count = getgroups(sizeof own / sizeof *own, own), r = -EPERM;
 
-	if (caller->uid == geteuid())
-		return open(path, flags, mode);
+	if (caller->manager || caller->uid == geteuid())
+		return act(ctx);
 	if (count < 0 || setgroups(caller->groups, caller->group))
-		return -1;
+		return -errno;
 	setfsgid(caller->gid);
 	setfsuid(caller->uid);
 	/* They say nothing when they fail: ask again. */
-	errno = EPERM;
 	if (setfsuid(-1) == caller->uid && setfsgid(-1) == caller->gid)
-		fd = open(path, flags, mode);
-	code = errno;
+		r = act(ctx);
 	setfsuid(geteuid());
 	setfsgid(getegid());
-	if (setgroups(count, own) && fd >= 0) {
-		code = errno;
-		close(fd);
-		fd = -1;
-	}
-	errno = code;
-	return fd;
+	/* Groups that it had a moment ago it can have again. */
+	if (setgroups(count, own))
+		abort();
+	return r;
+}
+
+struct opening {
+	const char *path;
+	int flags;
+	unsigned mode;
+};
+
+static int open_it(void *ctx)
+{
+	const struct opening *opening = ctx;
+	int fd = open(opening->path, opening->flags, opening->mode);
+
+	return fd < 0 ? -errno : fd;
 }
 
 /* Where an open file lies, links resolved: that is what the policy speaks of. */
@@ -334,6 +349,7 @@ static int check_place(const struct caller *caller, int fd, const char *path, st
 int caller_open(const struct caller *caller, const char *path, int flags, unsigned mode, int *out,
 	struct error *err)
 {
+	struct opening opening = {path, flags, mode};
 	int fd, r;
 
 	*out = -1;
@@ -341,10 +357,10 @@ int caller_open(const struct caller *caller, const char *path, int flags, unsign
 	if (!caller_path_allowed(caller, path) || (!caller->manager && strstr(path, "/../")))
 		return error_set(err, EACCES, "%s: the host's policy does not give you this place",
 			path);
-	flags |= O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-	fd = caller->manager ? open(path, flags, mode) : open_as(caller, path, flags, mode);
+	opening.flags |= O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	fd = caller_act(caller, open_it, &opening);
 	if (fd < 0)
-		return error_set(err, errno, "%s: %s", path, strerror(errno));
+		return error_set(err, -fd, "%s: %s", path, strerror(-fd));
 	r = caller->manager ? 0 : check_place(caller, fd, path, err);
 	if (r) {
 		close(fd);

@@ -60,6 +60,7 @@ int caller_get(const struct policy *policy, int fd, struct caller *caller, struc
 void caller_of_user(const struct policy *policy, uid_t uid, struct caller *caller);
 /* Decides what a caller may whose IDs are set. */
 void caller_judge(const struct policy *policy, struct caller *caller);
+void caller_copy(const struct caller *from, struct caller *to);
 void caller_free(struct caller *caller);
 
 /* Limits of a caller that is no manager. */
@@ -74,5 +75,11 @@ bool caller_path_allowed(const struct caller *caller, const char *path);
  */
 int caller_open(const struct caller *caller, const char *path, int flags, unsigned mode, int *fd,
 	struct error *err);
+
+/*
+ * Does something to files by name, act(ctx), with the rights that caller_open() has; its value, or a negative
+ * errno. The place was judged before.
+ */
+int caller_act(const struct caller *caller, int (*act)(void *ctx), void *ctx);
 
 #endif

@@ -133,6 +133,14 @@ static int open_kernel(const struct caller *owner, const struct domain_config *c
 	return r;
 }
 
+static int put_state(const struct guest *guest, struct launch_spec *spec, struct error *err)
+{
+	spec->state.fd = fcntl(guest->state_fd, F_DUPFD_CLOEXEC, LIMIT_FD_MIN);
+	if (spec->state.fd < 0)
+		return error_set(err, errno, "%s: %s", guest->state_name, strerror(errno));
+	return put(&spec->state.name, guest->state_name, err);
+}
+
 /* Every interface over this host's sockets; bridges are not there yet. */
 static int put_network(const struct domain_vif *vif, struct net_spec *to, struct error *err)
 {
@@ -197,14 +205,15 @@ int spec_open(const struct guest *guest, struct spec_files *files, struct error 
 	const struct domain_config *config = &guest->config;
 	struct launch_spec *spec = &files->spec;
 	struct caller owner;
+	const bool begins = guest->state_fd < 0;
 	int r = domain_config_check_limits(config, err);
 
-	if (!r)
+	if (!r && begins)
 		r = domain_config_check_boot(config, err);
 	if (r)
 		return r;
 	caller_of_user(&guest->daemon->policy, guest->owner, &owner);
-	r = open_kernel(&owner, config, spec, err);
+	r = begins ? open_kernel(&owner, config, spec, err) : put_state(guest, spec, err);
 	if (!r)
 		r = open_disks(&owner, config, spec, err);
 	caller_free(&owner);

@@ -149,7 +149,7 @@ static void test_passed_verbs(void **state)
 			request_is_passed(verb));
 		count += request_is_passed(verb);
 	}
-	assert_int_equal(count, 6);
+	assert_int_equal(count, 7);
 	assert_false(request_is_passed(REQUEST_VERBS));
 	json_decref(none);
 }
@@ -198,7 +198,7 @@ static void check_body(void *ctx, const struct route *route, const char *path,
 	schema = json_object_get(body, "content");
 	schema = json_object_get(json_object_get(schema, "application/json"), "schema");
 	/* A configuration has a schema of its own. */
-	if (route->operation == &operation_create)
+	if (route->operation == &operation_create || route->operation == &operation_restore)
 		json_object_set_new(json_object_get(table, "properties"), "config",
 			json_pack("{s:s}", "$ref", "#/components/schemas/DomainConfig"));
 	assert_schema(schema, table, path);

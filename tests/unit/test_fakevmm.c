@@ -192,7 +192,8 @@ static void test_verbs(void **state)
 			.verb = verb,
 			.key = "h",
 			.memory = 4096,
-			.job = 1};
+			.job = 1,
+			.then = SAVE_THEN_WAIT};
 
 		if (verb == REQUEST_DESTROY)
 			continue;
@@ -201,8 +202,8 @@ static void test_verbs(void **state)
 		if (verb == REQUEST_PAUSE)
 			expect_state(&fake, GUEST_PAUSED, VCPU_PAUSED);
 	}
-	/* paused, unpaused, and two ends at which it is kept */
-	assert_int_equal(events, 4);
+	/* paused, unpaused, a job, and two ends at which it is kept */
+	assert_int_equal(events, 5);
 	ask(&fake, &(struct monitor_request){.verb = REQUEST_SYSRQ, .key = "c"});
 	json_decref(answer(&fake, &events));
 	expect_state(&fake, GUEST_ENDED, VCPU_PAUSED);

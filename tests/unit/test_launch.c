@@ -195,7 +195,10 @@ static void make_guest(struct guest *guest, struct daemon *daemon, json_t *json)
 	struct error err = {""};
 
 	memset(daemon, 0, sizeof *daemon);
-	*guest = (struct guest){.daemon = daemon, .owner = geteuid(), .domid = UINT32_MAX};
+	*guest = (struct guest){.daemon = daemon,
+		.owner = geteuid(),
+		.domid = UINT32_MAX,
+		.state_fd = -1};
 	if (domain_config_from_json(json, &guest->config, &err))
 		fail_msg("%s", err.text);
 	json_decref(json);

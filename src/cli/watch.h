@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A request that takes long, and how far it is: at a terminal a line says it, and Ctrl+C cancels the
+ * job. Otherwise as call_act().
+ */
+#ifndef DACH_CLI_WATCH_H
+#define DACH_CLI_WATCH_H
+
+#include "cli/cli.h"
+
+/* says: "Saving". body is taken over. */
+int watch_act(struct cli *cli, const char *says, const char *ref, const char *suffix, json_t *body);
+
+#endif

@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,15 @@ static inline void mutex_lock(struct mutex *mutex) ACQUIRE(mutex) UNCHECKED_LOCK
 {
 	pthread_mutex_lock(&mutex->os);
 	__atomic_store_n(&mutex->owner, pthread_self(), __ATOMIC_RELAXED);
+}
+
+/* Without waiting; whether it is held now. */
+static inline bool mutex_try(struct mutex *mutex) TRY_ACQUIRE(true, mutex) UNCHECKED_LOCKS
+{
+	if (pthread_mutex_trylock(&mutex->os))
+		return false;
+	__atomic_store_n(&mutex->owner, pthread_self(), __ATOMIC_RELAXED);
+	return true;
 }
 
 static inline void mutex_unlock(struct mutex *mutex) RELEASE(mutex) UNCHECKED_LOCKS

@@ -103,6 +103,7 @@ static struct block_device *block_make(const char *name)
 /* The formats. */
 static const struct block_driver *const drivers[DISK_FORMATS] = {
 	[DISK_RAW] = &raw_driver,
+	[DISK_QCOW2] = &qcow2_driver,
 };
 
 void block_files_close(const struct disk_spec *spec, unsigned n)
@@ -138,10 +139,19 @@ int block_open(const struct disk_spec *spec, struct block_device **out, struct e
 	return 0;
 }
 
+static void nobody_waits(struct block_request *request, int result)
+{
+}
+
 void block_close(struct block_device *block)
 {
+	struct block_request last = {.op = BLOCK_FLUSH, .done = nobody_waits};
+
 	if (!block)
 		return;
+	/* On a thread of the disk's, which may write: who closes it may not. */
+	if (block->pool && !block->image->read_only)
+		pool_add(block->pool, &last);
 	pool_destroy(block->pool);
 	if (block->image)
 		block->image->driver->close(block->image);
@@ -181,4 +191,42 @@ void block_counters(const struct block_device *block, struct block_counters *cou
 		.writes = counted(&block->counters.writes),
 		.written_bytes = counted(&block->counters.written_bytes),
 	};
+}
+
+static int cannot(const struct block_device *block, struct error *err)
+{
+	return error_set(err, ENOTSUP, "%s: its format cannot do that; qcow2 can", block->name);
+}
+
+int block_resize(struct block_device *block, uint64_t size, bool shrink, struct error *err)
+{
+	const struct block_driver *driver = block->image->driver;
+
+	return driver->resize ? driver->resize(block->image, size, shrink, err)
+			      : cannot(block, err);
+}
+
+int block_snapshot(struct block_device *block, enum block_snapshot what, const char *name,
+	struct error *err)
+{
+	const struct block_driver *driver = block->image->driver;
+
+	return driver->snapshot ? driver->snapshot(block->image, what, name, err)
+				: cannot(block, err);
+}
+
+int block_snapshots(struct block_device *block,
+	int (*visit)(void *ctx, const struct block_snapshot_info *info), void *ctx,
+	struct error *err)
+{
+	const struct block_driver *driver = block->image->driver;
+
+	return driver->snapshots ? driver->snapshots(block->image, visit, ctx, err) : 0;
+}
+
+int block_check(struct block_device *block, struct block_faults *faults, struct error *err)
+{
+	const struct block_driver *driver = block->image->driver;
+
+	return driver->check ? driver->check(block->image, faults, err) : cannot(block, err);
 }

@@ -60,6 +60,34 @@ bool block_read_only(const struct block_device *block);
 bool block_can_discard(const struct block_device *block);
 const char *block_name(const struct block_device *block); /* for messages: the file's path */
 
+/*
+ * What is done to an image while nobody else uses it; -ENOTSUP for formats that cannot. A request that is
+ * under way is waited for.
+ */
+int block_resize(struct block_device *block, uint64_t size, bool shrink, struct error *err);
+
+enum block_snapshot { BLOCK_SNAPSHOT_CREATE, BLOCK_SNAPSHOT_APPLY, BLOCK_SNAPSHOT_DELETE };
+struct block_snapshot_info {
+	const char *id, *name;
+	uint64_t size, state_size; /* bytes: of the disk, and of a guest's state beside it */
+	uint64_t seconds;          /* since 1970: when it was made */
+};
+/* By its name or, failing that, its ID. Of a snapshot that is applied the disk's size may change. */
+int block_snapshot(struct block_device *block, enum block_snapshot what, const char *name,
+	struct error *err);
+/* Calls visit for each; ends when that returns other than 0, and with that. */
+int block_snapshots(struct block_device *block,
+	int (*visit)(void *ctx, const struct block_snapshot_info *info), void *ctx,
+	struct error *err);
+
+struct block_faults {
+	uint64_t leaks; /* clusters that nothing refers to: lost space, no more */
+	uint64_t
+		errors; /* clusters that are used more often than the image says, and wrong flags */
+};
+/* Only looks. */
+int block_check(struct block_device *block, struct block_faults *faults, struct error *err);
+
 /* What was asked for since it was opened. Any thread. */
 struct block_counters {
 	uint64_t reads, read_bytes, writes, written_bytes;

@@ -30,7 +30,16 @@ struct block_driver {
 	 * request is as it was. May be NULL.
 	 */
 	int (*read_now)(struct block_image *image, const struct block_request *request);
+	/* Nothing is made stable: who closes has flushed. */
 	void (*close)(struct block_image *image);
+	/* As block.h has them; each may be NULL. */
+	int (*resize)(struct block_image *image, uint64_t size, bool shrink, struct error *err);
+	int (*snapshot)(struct block_image *image, enum block_snapshot what, const char *name,
+		struct error *err);
+	int (*snapshots)(struct block_image *image,
+		int (*visit)(void *ctx, const struct block_snapshot_info *info), void *ctx,
+		struct error *err);
+	int (*check)(struct block_image *image, struct block_faults *faults, struct error *err);
 };
 
 /* File n of the chain, with what lies below it, by the driver of its format. */
@@ -44,6 +53,6 @@ static inline bool block_file_read_only(const struct disk_spec *spec, unsigned n
 /* Closes the descriptors of the chain from file n on. */
 void block_files_close(const struct disk_spec *spec, unsigned n);
 
-extern const struct block_driver raw_driver;
+extern const struct block_driver raw_driver, qcow2_driver;
 
 #endif

@@ -2,12 +2,13 @@
 #include "protocol/disk.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "protocol/limits.h"
 
-static const char *const formats[] = {[DISK_RAW] = "raw", NULL};
+static const char *const formats[] = {[DISK_RAW] = "raw", [DISK_QCOW2] = "qcow2", NULL};
 static const char *const caches[] = {
 	[DISK_WRITEBACK] = "writeback",
 	[DISK_WRITETHROUGH] = "writethrough",
@@ -52,20 +53,38 @@ out_of_memory:
 	return error_nomem(err);
 }
 
+/* What a word like "cache=none" says, of names. -1: it is another word; or -EINVAL. */
+static int take_name(const char *word, const char *key, const char *const *names,
+	const char *there_are, struct error *err)
+{
+	const size_t length = strlen(key);
+	int found;
+
+	if (strncmp(word, key, length))
+		return -1;
+	found = field_find_name(names, word + length);
+	return found < 0 ? error_set(err, EINVAL, "%s: there are %s", word, there_are) : found;
+}
+
 /* Takes a known word off the end of name, if there is one. 1: done so; 0: none; or -EINVAL. */
-static int take_word(char *name, struct disk_spec *spec, struct error *err)
+static int take_word(char *name, struct disk_spec *spec, bool *formatted, struct error *err)
 {
 	char *comma = strrchr(name, ',');
-	int cache;
+	int cache, format;
 
-	if (comma && !strcmp(comma, ",ro")) {
+	if (!comma)
+		return 0;
+	cache = take_name(comma + 1, "cache=", caches, "writeback, writethrough and none", err);
+	format = take_name(comma + 1, "format=", formats, "raw and qcow2", err);
+	if (cache == -EINVAL || format == -EINVAL)
+		return -EINVAL;
+	if (cache >= 0) {
+		spec->cache = (enum disk_cache)cache;
+	} else if (format >= 0) {
+		spec->file[0].format = (enum disk_format)format;
+		*formatted = true;
+	} else if (!strcmp(comma, ",ro")) {
 		spec->readonly = true;
-	} else if (comma && !strncmp(comma, ",cache=", 7)) {
-		cache = field_find_name(caches, comma + 7);
-		if (cache < 0)
-			return error_set(err, EINVAL,
-				"cache=%s: there are writeback, writethrough and none", comma + 7);
-		spec->cache = cache;
 	} else {
 		return 0;
 	}
@@ -73,17 +92,28 @@ static int take_word(char *name, struct disk_spec *spec, struct error *err)
 	return 1;
 }
 
+static bool ends_in(const char *name, const char *end)
+{
+	size_t size = strlen(name), length = strlen(end);
+
+	return size > length && !strcmp(name + size - length, end);
+}
+
 int disk_spec_parse(const char *text, struct disk_spec *spec, struct error *err)
 {
+	bool formatted = false;
 	int r = disk_spec_of_file(text, false, spec, err);
 
 	if (r)
 		return r;
 	do {
-		r = take_word(spec->file[0].name, spec, err);
+		r = take_word(spec->file[0].name, spec, &formatted, err);
 	} while (r > 0);
 	if (!r && !spec->file[0].name[0])
-		r = error_set(err, EINVAL, "a disk needs a file: FILE[,ro][,cache=...]");
+		r = error_set(err, EINVAL,
+			"a disk needs a file: FILE[,ro][,format=...][,cache=...]");
+	if (!r && !formatted && ends_in(spec->file[0].name, ".qcow2"))
+		spec->file[0].format = DISK_QCOW2;
 	if (r)
 		disk_spec_free(spec);
 	return r;

@@ -10,7 +10,7 @@
 
 #define DISK_SERIAL "dach-disk%u" /* what a guest's disk n calls itself */
 
-enum disk_format { DISK_RAW, DISK_FORMATS };
+enum disk_format { DISK_RAW, DISK_QCOW2, DISK_FORMATS };
 
 /* What the host keeps of a disk in its page cache. */
 enum disk_cache {
@@ -46,9 +46,13 @@ extern const struct field disk_spec_fields[];
 /* Whether block/ reads images of the format of that name. */
 bool disk_format_is_there(const char *name);
 
-/* FILE[,ro][,cache=writeback|writethrough|none]: a raw image. disk_spec_free() after success. */
+/*
+ * FILE[,ro][,format=raw|qcow2][,cache=writeback|writethrough|none]. Without a format, a name that ends in
+ * .qcow2 is of one and every other of a raw image; what is in the file is never asked, since a guest can
+ * write that. disk_spec_free() after success.
+ */
 int disk_spec_parse(const char *text, struct disk_spec *spec, struct error *err);
-/* The same of a path, whatever it holds. */
+/* Of a path to a raw image. */
 int disk_spec_of_file(const char *path, bool readonly, struct disk_spec *spec, struct error *err);
 /* Leaves it all zero. No descriptor is touched. */
 void disk_spec_free(struct disk_spec *spec);

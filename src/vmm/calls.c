@@ -30,6 +30,7 @@ static const int disk[] = {
 	CALL(fallocate),              /* the guest's discard and write-zeroes */
 	CALL(pwrite64),               /* the latter, where a file system cannot */
 	CALL(pread64), /* with pwrite64: cache=none and a buffer that the host's disk cannot take */
+	CALL(sysinfo), /* qsort(): what a qcow2 image gives back is sorted */
 	/* A device that KVM notifies by an eventfd: its thread makes it, waits, and does the rest. */
 	CALL(eventfd2), CALL(read), CALL(preadv2),
 };
@@ -109,7 +110,9 @@ void vmm_calls(void *ctx, struct calls *calls, unsigned roles)
 		CALLS_ALLOW(calls, vcpu);
 	if (roles & CALLS_DISK) {
 		CALLS_ALLOW(calls, disk);
-		calls_allow_value(calls, CALL(fcntl), 1, F_OFD_SETLK); /* locked when it is made */
+		/* Locked when it is made, after a look at others' locks. */
+		calls_allow_value(calls, CALL(fcntl), 1, F_OFD_SETLK);
+		calls_allow_value(calls, CALL(fcntl), 1, F_OFD_GETLK);
 	}
 	if (roles & CALLS_READER) {
 		CALLS_ALLOW(calls, reader);

@@ -4,8 +4,9 @@
 #define DACH_TESTS_BLOCK_RIG_H
 
 #include "block/block.h"
+#include "chain/chain.h"
 
-/* FILE[,ro], as behind --disk. */
+/* FILE[,ro]..., as behind --disk. */
 static inline int rig_block_open(const char *words, struct block_device **block, struct error *err)
 {
 	struct disk_spec spec;
@@ -13,7 +14,10 @@ static inline int rig_block_open(const char *words, struct block_device **block,
 
 	if (r)
 		return r;
-	r = block_open(&spec, block, err);
+	if (spec.file[0].format == DISK_QCOW2)
+		r = chain_resolve(&spec, &chain_own_rights, false, err);
+	if (!r)
+		r = block_open(&spec, block, err);
 	disk_spec_free(&spec);
 	return r;
 }

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A file of the host that holds an image, or a block device: what every format reads from and writes to.
+ * Functions block; several threads may be in them at once. Private to block/.
+ */
+#ifndef DACH_BLOCK_FILE_H
+#define DACH_BLOCK_FILE_H
+
+#include <pthread.h>
+
+#include "block/block.h"
+
+struct file {
+	int fd;
+	bool read_only;
+	bool device;      /* a block device, which does not grow */
+	bool grows;       /* what lies behind the end reads as zeroes; otherwise it is an error */
+	bool no_read_now; /* it has no way to read without waiting; any thread, only ever set */
+	unsigned align;   /* of addresses, offsets and lengths; 1: any (the page cache is used) */
+	uint64_t size;    /* any thread (file_size()) */
+	pthread_rwlock_t
+		edges; /* align > 1: written, what is not aligned is written; read, other writes */
+};
+
+/*
+ * By its name or by its descriptor, which is the file's from then on, on failure too. Locks it as
+ * block_open() says.
+ */
+int file_open(struct file *file, const struct disk_file *from, bool read_only,
+	enum disk_cache cache, struct error *err);
+void file_close(struct file *file);
+
+static inline uint64_t file_size(const struct file *file)
+{
+	return __atomic_load_n(&file->size, __ATOMIC_RELAXED);
+}
+
+/* Moves exactly length bytes; the array is changed. 0 or a negative errno. */
+int file_transfer(struct file *file, bool write, struct iovec *iov, unsigned count, uint64_t offset,
+	uint64_t length);
+int file_read(struct file *file, void *to, size_t size, uint64_t offset);
+int file_write(struct file *file, const void *from, size_t size, uint64_t offset);
+/* A read, if it needs not wait for a disk; otherwise -EAGAIN, and nothing is changed. */
+int file_read_now(struct file *file, const struct iovec *iov, unsigned count, uint64_t offset,
+	uint64_t length);
+
+int file_flush(struct file *file);
+/* Gives the space back; what was there reads as zeroes or as before. Where that cannot be done it is no error. */
+int file_discard(struct file *file, uint64_t offset, uint64_t length);
+/* unmap: the space may be given back. */
+int file_write_zeroes(struct file *file, uint64_t offset, uint64_t length, bool unmap);
+
+/* Steps over the first done bytes. */
+void file_iov_advance(struct iovec **iov, unsigned *count, size_t done);
+
+#endif

@@ -7,6 +7,7 @@
 #define STANDS 2u /* looks until it is believed */
 #define LOOPS 60u
 #define LIVES 3u
+#define SKIPS 6u /* log2 of the most looks that are skipped of a guest that sleeps */
 
 static const char panicked[] = "the guest's kernel panicked";
 
@@ -81,20 +82,32 @@ static void look_closer(struct watch *watch)
 	pulse = machine_pulse(watch->machine, &spaces);
 	machine_resume(watch->machine);
 	watch->stands = pulse == MACHINE_STANDS ? watch->stands + 1 : 0;
+	watch->asleep = pulse == MACHINE_ALIVE ? watch->asleep + 1 : 0;
+	watch->skip = watch->asleep ? 1u << (watch->asleep < SKIPS ? watch->asleep : SKIPS) : 0;
 	if (watch->stands == STANDS)
 		finish(watch);
 	else if (said(watch) >= WORDS_PANIC)
 		judge(watch, pulse, spaces);
 }
 
+/* It does nothing: is it time to see why? */
+static bool is_due(struct watch *watch, bool is_still)
+{
+	if (!is_still)
+		watch->asleep = watch->skip = 0;
+	else if (watch->skip)
+		watch->skip--;
+	return is_still && !watch->skip;
+}
+
 static void look(void *ctx)
 {
 	struct watch *watch = ctx;
-	bool is_still = still(watch);
+	bool due = is_due(watch, still(watch));
 
 	if (machine_paused(watch->machine))
 		watch->stands = watch->loops = 0;
-	else if (is_still || said(watch) >= WORDS_PANIC)
+	else if (due || said(watch) >= WORDS_PANIC)
 		look_closer(watch);
 	loop_timer_arm(&watch->timer,
 		clock_now() + (said(watch) == WORDS_END ? CLOSE_NS : LOOK_NS));

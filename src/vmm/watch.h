@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finds that the guest cannot go on, where its machine does not tell. Looks once a second, more closely when there is a reason.
+ * Finds that the guest cannot go on, where its machine does not tell. Looks once a second how much its
+ * processors have worked. Only when they do nothing, or after last words, they are stopped for a moment to be
+ * looked at; and each time that this finds a guest that merely sleeps, the next time is twice as far off.
  *
  * All processors have halted with interrupts off, which nothing ends. If its kernel said "System halted"
  * somebody wanted that, and it has powered off; else it has crashed.
@@ -23,9 +25,10 @@ struct watch {
 	struct loop_timer timer;
 	struct last_words console[WATCH_CONSOLES];
 	uint64_t used;   /* processor time of all vCPUs when last looked, ns */
-	unsigned stands; /* looks at which it stood for good */
-	unsigned
-		loops; /* looks in a row at which only its kernel ran, in the same address spaces */
+	unsigned stands; /* looks in a row at which it stood for good */
+	unsigned asleep; /* looks in a row at which it did nothing and yet can go on */
+	unsigned skip;   /* looks until such a guest is looked at again */
+	unsigned loops;  /* looks in a row at which only its kernel ran, in the same spaces */
 	uint64_t spaces;
 	unsigned lives; /* looks in a row at which it was alive after the words; atomic */
 };

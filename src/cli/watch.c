@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/loop.h"
 #include "base/thread.h"
 #include "cli/call.h"
 #include "client/client.h"
@@ -28,7 +29,8 @@ struct request {
 struct watch {
 	struct cli *cli;
 	const char *says, *uuid;
-	long long job; /* 0: not known yet */
+	long long job;     /* 0: not known yet */
+	uint64_t deadline; /* clock_now() */
 	bool shown, cancelled;
 };
 
@@ -95,7 +97,8 @@ static void wait_for(struct watch *watch, struct request *request, struct client
 		} else if (r != -ETIMEDOUT) {
 			usleep(LOOK_MS * 1000);
 		}
-		if (interrupted && watch->job && !watch->cancelled)
+		if ((interrupted || clock_now() > watch->deadline) && watch->job &&
+			!watch->cancelled)
 			cancel(watch);
 	}
 	sigaction(SIGINT, &before, NULL);
@@ -128,7 +131,13 @@ static int watch_request(struct watch *watch, struct request *request)
 
 int watch_act(struct cli *cli, const char *says, const char *ref, const char *suffix, json_t *body)
 {
-	struct watch watch = {.cli = cli, .says = says};
+	return watch_until(cli, says, ref, suffix, body, UINT64_MAX);
+}
+
+int watch_until(struct cli *cli, const char *says, const char *ref, const char *suffix,
+	json_t *body, uint64_t deadline)
+{
+	struct watch watch = {.cli = cli, .says = says, .deadline = deadline};
 	struct request request = {.body = body};
 	json_t *guest = NULL;
 	char path[1024];

@@ -55,6 +55,7 @@ static const struct key keys[] = {
 	FIELD_WITHIN("on_crash", "on_crash", KEY_PLAIN, 0, DOMAIN_COREDUMP_RESTART),
 	FIELD_WITHIN("on_watchdog", "on_watchdog", KEY_PLAIN, 0, DOMAIN_COREDUMP_RESTART),
 	FIELD("on_soft_reset", "on_soft_reset"),
+	FIELD("on_host_shutdown", "on_host_shutdown"),
 	FIELD("engine", "engine"),
 	FIELD("cpu_model", "cpu_model"),
 	READ("serial", "serial", keys_read_serial),

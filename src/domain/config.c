@@ -22,6 +22,8 @@
 static const char *const kinds[] = {"machine", "container", NULL};
 static const char *const actions[] = {"destroy", "restart", "rename-restart", "preserve",
 	"coredump-destroy", "coredump-restart", "soft-reset", NULL};
+static const char *const host_shutdowns[] = {"default", "suspend", "shutdown", "destroy", "ignore",
+	NULL};
 static const char *const formats[] = {"raw", "qcow", "qcow2", "vhd", "qed", "empty", NULL};
 
 /* A text that may be left out, and is then NULL. */
@@ -101,6 +103,7 @@ const struct field domain_config_fields[] = {
 	ACTION(on_crash, DOMAIN_DESTROY),
 	ACTION(on_watchdog, DOMAIN_DESTROY),
 	ACTION(on_soft_reset, DOMAIN_SOFT_RESET),
+	FIELD_ROW(ENUM, domain_config, on_host_shutdown, .names = host_shutdowns),
 	STRINGS("serial", domain_config, serial, serials, DOMAIN_SERIALS_MAX),
 	FIELD_PART_AT(domain_config, machine, machine_spec_fields),
 	FIELD_ROW(OBJECT, domain_config, kept, .max = DOMAIN_KEPT_MAX),

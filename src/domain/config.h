@@ -46,6 +46,15 @@ enum domain_action {
 	DOMAIN_SOFT_RESET, /* on_soft_reset only */
 };
 
+/* What becomes of it when the host goes down; the host's settings are the default. */
+enum domain_host_shutdown {
+	DOMAIN_HOST_DEFAULT,
+	DOMAIN_HOST_SUSPEND,
+	DOMAIN_HOST_SHUTDOWN,
+	DOMAIN_HOST_DESTROY,
+	DOMAIN_HOST_IGNORE,
+};
+
 enum domain_format {
 	DOMAIN_RAW,
 	DOMAIN_QCOW,
@@ -115,6 +124,7 @@ struct domain_config {
 	struct domain_vif *vif;
 	unsigned vifs;
 
+	enum domain_host_shutdown on_host_shutdown;
 	enum domain_action on_poweroff, on_reboot, on_crash, on_watchdog, on_soft_reset;
 
 	char **serial; /* where each port leads: "pty", "none", ...; without any: "pty" */

@@ -19,7 +19,11 @@ ip link set eth0 up
 udhcpc -i eth0 -n -q -t 5 -s /bin/true 2>&1 | grep -o 'lease of 10.0.2.15'
 dd if=/dev/vda bs=5 count=1 2>/dev/null
 echo READY
-while :; do sleep 1000; done
+nonce=$(cat /proc/sys/kernel/random/uuid)
+while :; do
+	echo "NONCE $nonce"
+	sleep 3
+done
 SCRIPT
 initrd "$work/script"
 cp "$work/initrd" "$work/host/srv/initrd"
@@ -57,6 +61,10 @@ in_guest 'xl new -q /srv/guest.cfg "name=\"auto\"" && xl autostart auto on && xl
 check "a guest comes up" said READY
 check "has its network" said "lease of 10.0.2.15"
 check "and its disk" said DISK
+# said_by GUEST: the nonce that only its memory has, once it says it
+said_by() {
+	in_guest "sleep 4 | timeout 60 xl console $1" 2>/dev/null | tr -d '\r' | sed -n 's/^NONCE //p' | tail -n 1
+}
 before=$(in_guest 'pgrep -x dach-vmm')
 check "it is not spared when memory runs out" [ "$(in_guest cat "/proc/$before/oom_score_adj")" = 0 ]
 check "the daemon is" [ "$(in_guest 'cat /proc/$(pgrep -x dachd)/oom_score_adj')" = -900 ]
@@ -65,6 +73,11 @@ check "it is in no service's group" [ \
 in_guest 'systemctl restart dachd && xl list auto' >"$output"
 check "a restart finds it again" said '^auto  *1   128     1 '
 check "untouched" [ "$(in_guest 'pgrep -x dach-vmm')" = "$before" ]
+in_guest 'xl new -q /srv/guest.cfg "name=\"kept\"" "on_host_shutdown=\"suspend\"" && xl start kept
+	xl create -q /srv/guest.cfg "name=\"plain\"" "on_host_shutdown=\"suspend\""
+	console kept && console plain' >"$output"
+kept=$(said_by kept) plain=$(said_by plain)
+check "two that are to go on say so" test -n "$kept" -a -n "$plain"
 first=$(boot_id)
 in_guest systemctl reboot
 check "the host starts again" wait_for 300 since "$first"
@@ -72,6 +85,9 @@ in_guest journalctl -b -1 -u dachd --no-pager >"$output"
 check "its guests were shut down before" said "auto (1): ended (poweroff)"
 in_guest console auto >"$output"
 check "and start with it" said READY
+check "one that is kept goes on where it was" [ "$(said_by kept)" = "$kept" ]
+check "as does one that is not" [ "$(said_by plain)" = "$plain" ]
+check "and nothing of them is left" [ -z "$(in_guest 'ls /var/lib/dach/saved /var/lib/dach/host')" ]
 kill -TERM "$(guest_process)"
 guest_wait
 check "the power button ends all" [ $status -eq 0 ]

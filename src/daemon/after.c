@@ -15,9 +15,53 @@
 #include "daemon/quota.h"
 #include "daemon/saved.h"
 
-#define QUICK_SECONDS 2 /* a life as short as that is no life */
-#define QUICK_MAX 5     /* after so many of them it is not started again */
-#define RENAMED_MAX 8   /* ended lives of one guest that rename-restart keeps */
+/* Lives of fewer seconds are short: of a guest that has crashed, which may have had to boot, and any. */
+#define SHORT_CRASHED 30
+#define SHORT 2
+#define SHORT_MAX 5   /* after so many of them in a row it is not started again */
+#define RENAMED_MAX 8 /* ended lives of one guest that rename-restart keeps */
+
+static bool has_crashed(const struct guest *guest)
+{
+	return guest->reason == END_CRASH || guest->reason == END_ERROR ||
+		guest->reason == END_WATCHDOG;
+}
+
+static unsigned short_life(const struct guest *guest)
+{
+	return has_crashed(guest) ? SHORT_CRASHED : SHORT;
+}
+
+unsigned after_pause(const struct guest *guest)
+{
+	return has_crashed(guest) && guest->brief > 1 ? 1u << (guest->brief - 2) : 0;
+}
+
+static bool starts_again(enum domain_action action)
+{
+	return action == DOMAIN_RESTART || action == DOMAIN_COREDUMP_RESTART ||
+		action == DOMAIN_RENAME_RESTART;
+}
+
+/*
+ * A guest that ends soon after each start is not started for ever: *action becomes its end, and the
+ * reason stands where that of its last end does.
+ */
+static void bound_restarts(struct guest *guest, enum domain_action *action)
+{
+	char said[GUEST_TEXT_MAX];
+
+	if (!starts_again(*action))
+		return;
+	guest->brief = guest->ended - guest->started < short_life(guest) ? guest->brief + 1 : 0;
+	if (guest->brief < SHORT_MAX)
+		return;
+	*action = DOMAIN_DESTROY;
+	memcpy(said, guest->text, sizeof said);
+	snprintf(guest->text, sizeof guest->text,
+		"%.400s%snot started again: it ended within %u seconds of its start %u times in a row",
+		said, *said ? "; " : "", short_life(guest), SHORT_MAX);
+}
 
 static enum domain_action action_for(const struct guest *guest)
 {
@@ -105,16 +149,6 @@ static void preserve(struct guest *guest)
 	guest_tell(guest, true, 0, "");
 }
 
-/* A guest that ends as soon as it begins is not started for ever. */
-static bool too_quick(struct guest *guest)
-{
-	guest->quick = guest->ended - guest->started < QUICK_SECONDS ? guest->quick + 1 : 0;
-	if (guest->quick < QUICK_MAX)
-		return false;
-	guest_log(guest, "not started again: it ended within two seconds five times in a row", "");
-	return true;
-}
-
 void after_failed_start(struct guest *guest, const char *text)
 {
 	guest->reason = END_ERROR;
@@ -136,12 +170,8 @@ static int unused_name(struct daemon *daemon, const char *name, char *to, size_t
 
 static enum after restart(struct guest *guest)
 {
-	if (too_quick(guest)) {
-		put_away(guest);
-		return AFTER_NOTHING;
-	}
 	guest_tell(guest, true, 0, "");
-	return AFTER_AGAIN;
+	return after_pause(guest) ? AFTER_LATER : AFTER_AGAIN;
 }
 
 /* The ended one under a name and UUID of its own, and the store knows both or neither. */
@@ -213,11 +243,14 @@ enum after after_end(struct guest *guest, bool told)
 {
 	enum domain_action action = action_for(guest);
 
+	if (guest->destroying)
+		action = DOMAIN_DESTROY;
+	bound_restarts(guest, &action);
 	/* Removed by hand after it was preserved, or its core is written. */
 	if (!told)
 		tell_end(guest, action);
-	if (guest->destroying)
-		action = DOMAIN_DESTROY;
+	else if (guest->brief >= SHORT_MAX && action == DOMAIN_DESTROY)
+		guest_log(guest, guest->text, "");
 	switch (action) {
 	case DOMAIN_RESTART:
 	case DOMAIN_COREDUMP_RESTART:

@@ -8,11 +8,16 @@
 
 #include "daemon/guest.h"
 
-/* AFTER_AGAIN: it is to be started anew. AFTER_NOTHING: it may have been freed. */
-enum after { AFTER_NOTHING, AFTER_AGAIN };
+/*
+ * AFTER_AGAIN: it is to be started anew; AFTER_LATER: in after_pause() seconds. AFTER_NOTHING: it may
+ * have been freed.
+ */
+enum after { AFTER_NOTHING, AFTER_AGAIN, AFTER_LATER };
 
 /* Its monitor has gone; reason, text and ended are set. told: the end was told before (held). */
 enum after after_end(struct guest *guest, bool told);
+/* How long one that has crashed soon after each of its last starts is left in peace. */
+unsigned after_pause(const struct guest *guest);
 /* It has ended and its monitor stays, for a core file or a look. */
 void after_held(struct guest *guest, enum end_reason reason);
 /* It was to begin another life and cannot, for the reason in text. It may be freed by this. */

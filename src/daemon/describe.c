@@ -23,6 +23,8 @@ static json_int_t number(const json_t *object, const char *key)
 
 static const char *state(const struct guest *guest)
 {
+	if (guest->retrying)
+		return "starting";
 	switch (guest->state) {
 	case RECORD_OFF:
 		return guest->suspended ? "suspended" : "off";

@@ -122,6 +122,11 @@ void guest_drop_state(struct guest *guest)
 
 /* Finding */
 
+bool guest_is_off(const struct guest *guest)
+{
+	return guest->state == RECORD_OFF && !guest->retrying;
+}
+
 bool guest_answers(const struct guest *guest)
 {
 	return guest->monitor && (guest->up || guest->state != RECORD_STARTING);

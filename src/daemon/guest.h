@@ -55,7 +55,7 @@ struct guest {
 	int state_fd;     /* what it is about to go on from; -1: it starts anew */
 	char *state_name; /* for messages; NULL */
 	json_t *info;     /* the monitor's last answer; NULL */
-	unsigned quick;   /* lives in a row that were very short */
+	unsigned brief;   /* lives in a row that were short: after.c */
 	unsigned tries;   /* of what the timer does */
 	struct loop_timer timer; /* life.c's; without a loop until it is first needed */
 	struct guest_wait *waits;
@@ -82,6 +82,8 @@ struct guest *guest_find(struct daemon *daemon, const struct caller *caller, con
 	struct error *err);
 struct guest *guest_by_name(struct daemon *daemon, const char *name);
 struct guest *guest_by_uuid(struct daemon *daemon, const char *uuid);
+/* It has no life, and none is to begin by itself. */
+bool guest_is_off(const struct guest *guest);
 /* It has a monitor that can be asked (also one that was found again and has yet to say something). */
 bool guest_answers(const struct guest *guest);
 /* A manager may see it, and its owner. */

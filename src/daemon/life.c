@@ -47,8 +47,14 @@ static void let_sleep(struct guest *guest)
 
 static void end(struct guest *guest, bool told)
 {
-	if (after_end(guest, told) == AFTER_AGAIN)
+	enum after after = after_end(guest, told);
+
+	if (after == AFTER_AGAIN) {
 		restart(guest);
+	} else if (after == AFTER_LATER) {
+		guest->retrying = true;
+		wake_in(guest, after_pause(guest) * 1000 * MS);
+	}
 }
 
 /* The lock is free: nothing of that life is left but its last words. */

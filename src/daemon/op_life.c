@@ -175,7 +175,7 @@ static void start(struct operation *op)
 
 	if (!guest)
 		return;
-	if (guest->state != RECORD_OFF)
+	if (!guest_is_off(guest))
 		r = error_set(&err, EALREADY, "domain '" GUEST_LABEL "' is on already",
 			guest->config.name);
 	if (!r)
@@ -191,7 +191,7 @@ void op_start_guest(struct operation *op, struct guest *guest)
 	struct error err = {0};
 	int r;
 
-	guest->quick = 0;
+	guest->brief = 0;
 	r = life_start(guest, op->arguments.paused, &err);
 	if (r)
 		op_refuse_error(op, r, &err);
@@ -216,7 +216,7 @@ static void destroy(struct operation *op)
 
 	if (!guest)
 		return;
-	if (guest->state == RECORD_OFF && !guest->suspended) {
+	if (guest_is_off(guest) && !guest->suspended) {
 		op_refuse(op, -ESRCH, "the guest does not run");
 		return;
 	}
@@ -243,7 +243,7 @@ static void delete (struct operation *op)
 
 	if (!guest)
 		return;
-	if (guest->state != RECORD_OFF) {
+	if (!guest_is_off(guest)) {
 		op_refuse(op, -EBUSY,
 			"the guest is on: shut it down or destroy it before you delete it");
 		return;

@@ -317,9 +317,25 @@ def test_what_follows_an_end():
 
 def test_a_guest_that_cannot_live_is_given_up():
     with Daemon().start() as d:
+        events = d.events()
+        begin = time.monotonic()
         d.create("mayfly", "life=0.1 end=crash", on_crash="restart")
-        eventually(lambda: not d.guests(), 30)
-        assert "five times" in d.said()
+        d.create("kept", "life=0.1 end=crash", on_crash="restart", managed=True, start=True)
+        ends = [events.next("ended", name="mayfly") for _ in range(5)]
+        assert [e["action"] for e in ends] == ["restart"] * 4 + ["destroy"], ends
+        assert "not started again: it ended within 30 seconds of its start 5 times in a row" in ends[-1]["text"]
+        assert time.monotonic() - begin > 7  # 0, 1, 2 and 4 seconds between them
+        eventually(lambda: list(d.guests()) == ["kept"] and d.guests()["kept"]["state"] == "off", 30)
+        assert "not started again" in d.guests()["kept"]["last_end"]["text"]
+        assert "5 times" in d.said()
+        # while it is left in peace it can be ended, and is not off
+        d.post("/v1/guests/kept/start")
+        eventually(lambda: d.guests()["kept"]["state"] == "starting" and not d.monitors(), 30)
+        assert "is on already" in refused(409, d.post, "/v1/guests/kept/start")
+        assert "the guest is on" in refused(409, d.call, "DELETE", "/v1/guests/kept")
+        d.post("/v1/guests/kept/destroy")
+        assert d.guests()["kept"]["state"] == "off"
+        events.close()
         assert len(open(d.journal).readlines()) >= 10  # more where a life took long
 
 

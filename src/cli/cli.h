@@ -80,6 +80,12 @@ const struct cli_verb *cli_verb_find(const char *name);
 /* Verbs that xl has and we do not have yet: a sentence, or NULL. */
 const char *cli_verb_missing(const char *name);
 
+/*
+ * Says that there is no such verb, and which may be meant; of those of a verb that has verbs of its own,
+ * or of all (NULL). Returns CLI_FAILURE.
+ */
+int cli_unknown_verb(const char *program, const char *name, const struct cli_verb *within);
+
 /* Runs a verb with its words, argv[0] being the verb. */
 int cli_verb_run(struct cli *cli, const struct cli_verb *verb, int argc, char **argv);
 void cli_verb_usage(const struct cli *cli, const struct cli_verb *verb);

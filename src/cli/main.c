@@ -75,8 +75,7 @@ static int run(struct cli *cli, int argc, char **argv)
 	if (missing)
 		fprintf(stderr, "%s: '%s' %s\n", cli->program, name, missing);
 	else
-		fprintf(stderr, "%s: unknown verb '%s' (see %s --help)\n", cli->program, name,
-			cli->program);
+		cli_unknown_verb(cli->program, name, NULL);
 	return CLI_FAILURE;
 }
 

@@ -7,12 +7,27 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/spelling.h"
+
 static const struct option_spec *find(const struct option_spec *specs, const char *name, size_t len)
 {
 	for (; specs->name; specs++)
 		if (!strncmp(specs->name, name, len) && !specs->name[len])
 			return specs;
 	return NULL;
+}
+
+static int unknown(const struct option_spec *specs, const char *word, size_t len, struct error *err)
+{
+	struct spelling spelling;
+
+	spelling_begin(&spelling, word + 2, len > 2 ? len - 2 : 0);
+	for (; len > 3 && word[1] == '-' && specs->name; specs++)
+		if (specs->help && specs->name[1])
+			spelling_offer(&spelling, specs->name);
+	return error_set(err, EINVAL, "unknown option '%.*s'%s%s%s", (int)len, word,
+		spelling.found ? "; is it '--" : "", spelling.found ? spelling.found : "",
+		spelling.found ? "' that is meant?" : "");
 }
 
 /* One letter of "-abc" or "-a VALUE"; a value follows at once, after '=', or as the next word. */
@@ -68,8 +83,7 @@ int option_next(struct option_scan *scan, const struct option_spec *specs, struc
 		? NULL
 		: find(specs, word + 2, equal ? (size_t)(equal - word - 2) : strlen(word + 2));
 	if (!spec)
-		return error_set(err, EINVAL, "unknown option '%.*s'",
-			equal ? (int)(equal - word) : (int)strlen(word), word);
+		return unknown(specs, word, equal ? (size_t)(equal - word) : strlen(word), err);
 	scan->value = NULL;
 	if (!spec->value && equal)
 		return error_set(err, EINVAL, "--%s takes no value", spec->name);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/spelling.h"
 #include "cli/cli.h"
 
 const struct cli_verb *const cli_verbs[] = {cli_create_verbs, cli_list_verbs, cli_console_verbs,
@@ -31,6 +32,25 @@ const struct cli_verb *cli_verb_find(const char *name)
 	return verb;
 }
 
+int cli_unknown_verb(const char *program, const char *name, const struct cli_verb *within)
+{
+	size_t skip = within ? strlen(within->name) + 1 : 0;
+	struct spelling spelling;
+
+	spelling_begin(&spelling, name, strlen(name));
+	for (const struct cli_verb *own = within ? within->verbs : NULL; own && own->name; own++)
+		spelling_offer(&spelling, own->name + skip);
+	for (const struct cli_verb *const *table = cli_verbs; !within && *table; table++)
+		for (const struct cli_verb *verb = *table; verb->name; verb++)
+			spelling_offer(&spelling, verb->name);
+	fprintf(stderr, "%s%s%s: unknown verb '%s'%s%s%s (see %s %s%s--help)\n", program,
+		within ? " " : "", within ? within->name : "", name,
+		spelling.found ? "; is it '" : "", spelling.found ? spelling.found : "",
+		spelling.found ? "' that is meant?" : "", program, within ? within->name : "",
+		within ? " " : "");
+	return CLI_FAILURE;
+}
+
 /* A verb that has verbs of its own: the one that its first word names. */
 static int run_own(struct cli *cli, int argc, char **argv)
 {
@@ -44,10 +64,9 @@ static int run_own(struct cli *cli, int argc, char **argv)
 		cli_verb_usage(cli, verb);
 		return 0;
 	}
-	return cli_say(cli,
-		argc > 1 ? "unknown verb '%s' (see %s %s --help)"
-			 : "%sa verb is needed (see %s %s --help)",
-		argc > 1 ? argv[1] : "", cli->program, verb->name);
+	if (argc > 1)
+		return cli_unknown_verb(cli->program, argv[1], verb);
+	return cli_say(cli, "a verb is needed (see %s %s --help)", cli->program, verb->name);
 }
 
 int cli_verb_run(struct cli *cli, const struct cli_verb *verb, int argc, char **argv)

@@ -3,52 +3,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/spelling.h"
 #include "config/keys.h"
 #include "config/spec.h"
 
-static unsigned least(unsigned a, unsigned b)
-{
-	return a < b ? a : b;
-}
-
-/* How many letters must be changed, added or taken away; long keys are no slips of the finger. */
-static unsigned distance(const char *a, const char *b)
-{
-	unsigned row[32], la = strlen(a), lb = strlen(b);
-
-	if (la > 30 || lb > 30)
-		return 30;
-	for (unsigned j = 0; j <= lb; j++)
-		row[j] = j;
-	for (unsigned i = 1; i <= la; i++) {
-		unsigned corner = row[0];
-
-		row[0] = i;
-		for (unsigned j = 1; j <= lb; j++) {
-			unsigned change = corner + (a[i - 1] != b[j - 1]);
-
-			corner = row[j];
-			row[j] = least(change, 1 + least(row[j], row[j - 1]));
-		}
-	}
-	return row[lb];
-}
-
 static const char *meant(const char *key)
 {
-	unsigned best = strlen(key) > 4 ? 3 : 2;
-	const char *found = NULL;
+	struct spelling spelling;
+	const struct key *row;
 
-	for (unsigned n = 0; keys_row(n); n++) {
-		const struct key *row = keys_row(n);
-		unsigned far = row->effect == KEY_FIELD ? distance(key, row->name) : best;
-
-		if (far < best) {
-			best = far;
-			found = row->name;
-		}
-	}
-	return found;
+	spelling_begin(&spelling, key, strlen(key));
+	for (unsigned n = 0; (row = keys_row(n)); n++)
+		if (row->effect == KEY_FIELD)
+			spelling_offer(&spelling, row->name);
+	return spelling.found;
 }
 
 static json_t *as_json(const struct cfg_value *value)

@@ -155,6 +155,9 @@ static int parse_option(struct net_spec *spec, const char *option, struct error 
 		spec->loopback = true;
 		return 0;
 	}
+	if (!strncmp(option, "hostfwd=", 8)) /* QEMU's */
+		return error_set(err, EINVAL,
+			"--net: '%s': ports are forwarded by fwd=" FORWARD_FORM, option);
 	return error_set(err, EINVAL, "--net: unknown option '%s' (fwd=..., loopback, mac=...)",
 		option);
 }

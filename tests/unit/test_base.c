@@ -21,6 +21,7 @@
 #include "base/error.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "base/spelling.h"
 #include "base/loop.h"
 #include "base/thread.h"
 
@@ -320,6 +321,41 @@ static void without_memory_there_is_a_sentence_unless_a_deeper_one_is_there(void
 	assert_int_equal(error_nomem(NULL), -ENOMEM);
 }
 
+static void the_word_that_is_meant_is_the_nearest(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		unsigned far;
+	} pairs[] = {{"", "", 0}, {"list", "list", 0}, {"lsit", "list", 1}, {"lis", "list", 1},
+		{"lists", "list", 1}, {"lost", "list", 1}, {"", "abc", 3}, {"abc", "", 3},
+		{"ca", "abc", 3}, {"shutdonw", "shutdown", 1}, {"crate", "create", 1}};
+	static const char *const words[] = {"list", "log", "create", "destroy", "domid"};
+	static const char *const meant[][2] = {{"lsit", "list"}, {"craete", "create"},
+		{"detsory", "destroy"}, {"dimod", "domid"}, {"lo", "log"}, {"x", NULL},
+		{"xy", NULL}, {"frobnicate", NULL}, {"", NULL}};
+	char longer[64];
+
+	for (unsigned n = 0; n < sizeof pairs / sizeof *pairs; n++)
+		assert_int_equal(spelling_distance(pairs[n].a, strlen(pairs[n].a), pairs[n].b,
+					 strlen(pairs[n].b)),
+			pairs[n].far);
+	memset(longer, 'a', sizeof longer);
+	assert_int_equal(spelling_distance(longer, 30, longer, 30), 0);
+	assert_int_equal(spelling_distance(longer, 31, longer, 31), 30);
+	assert_int_equal(spelling_distance("", 0, longer, sizeof longer), 30);
+	for (unsigned n = 0; n < sizeof meant / sizeof *meant; n++) {
+		struct spelling spelling;
+
+		spelling_begin(&spelling, meant[n][0], strlen(meant[n][0]));
+		for (unsigned k = 0; k < sizeof words / sizeof *words; k++)
+			spelling_offer(&spelling, words[k]);
+		if (meant[n][1])
+			assert_string_equal(spelling.found, meant[n][1]);
+		else
+			assert_null(spelling.found);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -333,6 +369,7 @@ int main(void)
 		cmocka_unit_test(a_lock_is_its_holders_also_after_a_wait),
 		cmocka_unit_test(who_does_not_hold_a_lock_is_told),
 		cmocka_unit_test(json_is_parsed_with_a_sentence_and_looked_up),
+		cmocka_unit_test(the_word_that_is_meant_is_the_nearest),
 		cmocka_unit_test(a_member_leads_to_its_structure),
 		cmocka_unit_test(without_memory_there_is_a_sentence_unless_a_deeper_one_is_there),
 	};

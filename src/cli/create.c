@@ -29,7 +29,7 @@ static const struct option_spec create_options[] = {
 	{"dryrun", DRY, NULL, "show what would be used, and start nothing"},
 	{"n", DRY, NULL, NULL},
 	{"F", FOREGROUND, NULL, "wait until the guest is gone"},
-	{"e", IGNORED, NULL, NULL},
+	{"e", IGNORED, NULL, "do not wait for its end in the background; that is so anyhow"},
 	{"d", IGNORED, NULL, NULL},
 	{"V", VIEWER, NULL, NULL},
 	{"vncviewer", VIEWER, NULL, NULL},

@@ -8,6 +8,9 @@
 #include "protocol/walls.h"
 
 #define NS 1e9
+/* Whose xl this is like. */
+#define XEN_MAJOR 4
+#define XEN_MINOR 17
 
 /* "3 days,  4:05:06": with seconds or without. */
 static void spell(char *text, size_t size, unsigned long seconds, bool brief)
@@ -99,6 +102,28 @@ static void walls(const struct info *info, const json_t *host)
 	line(info, "walls", "%s%s%s%s", has, *lacks ? " (not:" : "", lacks, *lacks ? ")" : "");
 }
 
+/* What xl tells of the hypervisor: of that whose tools these are the words of, and of ourselves. */
+static void add_xen(const struct info *info, const json_t *host)
+{
+	const char *extra = json_get_text(host, "dach_version");
+
+	line(info, "xen_major", " %d", XEN_MAJOR);
+	line(info, "xen_minor", " %d", XEN_MINOR);
+	line(info, "xen_extra", " -dach-%s", extra);
+	line(info, "xen_version", " %d.%d-dach-%s", XEN_MAJOR, XEN_MINOR, extra);
+	line(info, "xen_caps", " xen-3.0-%s", json_get_text(host, "machine"));
+	line(info, "xen_scheduler", " credit");
+	line(info, "xen_pagesize", " 4096");
+	line(info, "platform_params", " virt_start=0xffff800000000000");
+	line(info, "xen_changeset", " ");
+	line(info, "xen_commandline", " ");
+	line(info, "cc_compiler", " ");
+	line(info, "cc_compile_by", " ");
+	line(info, "cc_compile_domain", " ");
+	line(info, "cc_compile_date", " ");
+	line(info, "build_id", " ");
+}
+
 void format_info(FILE *out, const json_t *host, const char *only)
 {
 	static const char *const names[] = {"host", "release", "version", "machine"};
@@ -121,8 +146,7 @@ void format_info(FILE *out, const json_t *host, const char *only)
 	line(&info, "sharing_used_memory", " 0");
 	line(&info, "outstanding_claims", " 0");
 	line(&info, "free_cpus", " 0");
-	line(&info, "xen_scheduler", " credit");
-	line(&info, "xen_pagesize", " 4096");
+	add_xen(&info, host);
 	line(&info, "xend_config_format", " 4");
 	line(&info, "dach_version", " %s", json_get_text(host, "dach_version"));
 	engines(&info, host);

@@ -9,11 +9,12 @@
 #include "cli/format.h"
 #include "client/client.h"
 
-enum { NUMA = 1, CLEAR };
+enum { NUMA = 1, CLEAR, FIELDS };
 
 static const struct option_spec info_options[] = {
 	{"numa", NUMA, NULL, "the nodes of processors and memory too"},
 	{"n", NUMA, NULL, NULL},
+	{"f", FIELDS, NULL, NULL}, /* of older scripts, which meant all fields */
 	{NULL, 0, NULL, NULL},
 };
 
@@ -30,7 +31,7 @@ static int info(struct cli *cli)
 	int id, status;
 
 	while ((id = cli_option(cli)) > 0)
-		numa = true;
+		numa |= id == NUMA;
 	if (id == CLI_END)
 		return cli->status;
 	status = call_api(cli, "GET", "/v1/host", NULL, &host);

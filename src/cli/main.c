@@ -46,6 +46,12 @@ static const char *called(const char *path)
 	return !strcmp(name, "xm") ? "xm" : "dach";
 }
 
+static int version(void)
+{
+	printf("dach %s\n", DACH_VERSION);
+	return 0;
+}
+
 /* help, help VERB, help image VERB */
 static int help_verb(const struct cli *cli, int argc, char **argv)
 {
@@ -70,6 +76,8 @@ static int run(struct cli *cli, int argc, char **argv)
 
 	if (verb)
 		return cli_verb_run(cli, verb, argc, argv);
+	if (!strcmp(name, "version"))
+		return version();
 	if (!strcmp(name, "help"))
 		return help_verb(cli, argc, argv);
 	if (missing)
@@ -92,8 +100,7 @@ int main(int argc, char **argv)
 		case HELP:
 			return help(&cli);
 		case VERSION:
-			printf("dach %s\n", DACH_VERSION);
-			return 0;
+			return version();
 		case DRY:
 			cli.dry = true;
 			break;

@@ -46,11 +46,14 @@ static double percent(struct top *top, const json_t *guest, json_t *times, uint6
 	const char *key = *text ? text : "host";
 	json_t *old = json_object_get(top->times, key);
 	long long used = json_get_number(guest, "cpu_time");
+	double most = json_get_number(guest, "vcpus") * 100.0, share;
 
 	json_object_set_new(times, key, json_integer(used));
 	if (!old || now <= top->when)
 		return 0;
-	return (used - json_integer_value(old)) * 100.0 / (now - top->when);
+	share = (used - json_integer_value(old)) * 100.0 / (now - top->when);
+	/* Its processors are counted a moment before the clock is read, and the host's in whole ticks. */
+	return most > 0 && share > most ? most : share;
 }
 
 /* Sleeps until the next round; true if the user wants to go. */
@@ -134,12 +137,12 @@ static int screen_rows(void)
 	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || !size.ws_row ? 24 : size.ws_row;
 }
 
-static void table(struct top *top, const json_t *list, const json_t *host)
+/* now: when the guests were asked for. */
+static void table(struct top *top, const json_t *list, const json_t *host, uint64_t now)
 {
 	int room = top->screen ? screen_rows() - 6 : -1;
 	json_t *times = json_object(), *guest;
 	const json_t *guests = json_object_get(list, "guests");
-	uint64_t now = clock_now();
 	struct format_top_row row = {json_object_get(list, "domain0"), 0,
 		json_get_number(host, "total_memory")};
 	size_t i;
@@ -176,6 +179,7 @@ static int round_trip(struct top *top)
 {
 	json_t *list, *host;
 	int status = call_guests(top->cli, &list);
+	uint64_t now = clock_now();
 
 	if (status)
 		return status;
@@ -183,7 +187,7 @@ static int round_trip(struct top *top)
 	if (!status && top->cli->json)
 		call_print(list);
 	else if (!status)
-		table(top, list, host);
+		table(top, list, host, now);
 	json_decref(host);
 	json_decref(list);
 	return status;

@@ -78,15 +78,38 @@ int cli_verb_run(struct cli *cli, const struct cli_verb *verb, int argc, char **
 	return verb->run ? verb->run(cli) : cli_send(cli);
 }
 
+/* A word that ends with '*' stands for all that begin so. */
+static bool is_of(const char *name, const char *const *words)
+{
+	for (; *words; words++) {
+		size_t size = strcspn(*words, "*");
+
+		if (!strncmp(name, *words, size) && ((*words)[size] || !name[size]))
+			return true;
+	}
+	return false;
+}
+
 const char *cli_verb_missing(const char *name)
 {
-	static const char *const names[] = {"migrate", "migrate-receive", "vcpu-set",
+	static const char *const later[] = {"migrate", "migrate-receive", "vcpu-set",
 		"block-attach", "block-detach", "network-attach", "network-detach", "cd-insert",
-		"cd-eject", "vncviewer", "config-update", "cpupool-list", "cpupool-create",
-		"pci-attach", "pci-detach", "pci-list"};
+		"cd-eject", "vncviewer", "config-update", "cpupool-*", "pci-*", "usb-list",
+		"usbctrl-*", "usbdev-*", "vtpm-*", "vkb-*", "vdispl-*", "vsnd-*", "channel-list",
+		"remus", "psr-*", NULL};
+	static const char *const xens[] = {"debug-keys", "set-parameters", "getenforce",
+		"setenforce", "loadpolicy", "sched-rtds", "sched-sedf", "sched-arinc653",
+		"sched-null", NULL};
 
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (!strcmp(name, names[i]))
-			return "is a verb of xl that is not there yet";
+	if (is_of(name, later))
+		return "is a verb of xl that is not there yet";
+	if (is_of(name, xens))
+		return "is about Xen's hypervisor, and there is none here";
+	if (!strcmp(name, "claims"))
+		return "has nothing to tell: no memory is claimed for guests beforehand";
+	if (!strcmp(name, "button-press"))
+		return "is called trigger here, as in newer versions of xl";
+	if (!strcmp(name, "qemu-monitor-command"))
+		return "is about QEMU, which serves no guest here";
 	return NULL;
 }

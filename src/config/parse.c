@@ -332,7 +332,8 @@ static int parse_statement(struct cfg_parser *p)
 	int r;
 
 	if (token->kind != TOKEN_NAME)
-		return cfg_error(p->err, EINVAL, &token->at, "expected KEY = VALUE here, not %s",
+		return cfg_error(p->err, EINVAL, &token->at,
+			"expected KEY = VALUE here, not %s (like memory = 512, or name = 'web')",
 			token_show(token, shown));
 	if (python)
 		return skip_preamble(p, python);

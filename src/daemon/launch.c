@@ -16,6 +16,7 @@
 
 #include "base/io.h"
 #include "daemon/daemon.h"
+#include "daemon/holder.h"
 #include "daemon/resources.h"
 #include "daemon/spec.h"
 
@@ -265,6 +266,8 @@ int launch_start(struct guest *guest, struct error *err)
 	r = make_folder(guest, err);
 	if (!r)
 		r = spec_open(guest, &files, err);
+	if (!r)
+		r = holder_check(guest, spec, err);
 	if (!r && guest->daemon->root)
 		spec->uid = spec->gid = LIMIT_UIDS_FIRST + guest->domid % LIMIT_UIDS;
 	if (!r)

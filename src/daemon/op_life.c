@@ -221,7 +221,7 @@ static void destroy(struct operation *op)
 		return;
 	}
 	op->value = guest_describe(guest);
-	if (guest->state == RECORD_OFF) {
+	if (guest_is_off(guest)) {
 		saved_forget_suspended(guest);
 		guest_log(guest, "what it was suspended to is dropped", "");
 		op_finish(op, json_incref(op->value));

@@ -173,6 +173,26 @@ def test_what_cannot_start_is_not_kept():
         assert list(d.guests()) == ["one"]
 
 
+def test_a_file_that_another_guest_has():
+    """Which guest that is; its monitor alone could not tell."""
+    with Daemon().start() as d:
+        def disk(name, writable=True, vdev="xvda"):
+            return {"target": f"{d.folder}/{name}", "vdev": vdev, "writable": writable}
+        for name in "one", "two":
+            open(f"{d.folder}/{name}", "w").close()
+        os.link(d.folder + "/one", d.folder + "/link")
+        d.create("first", disks=[disk("one")])
+        for config in {"disks": [disk("one")]}, {"disks": [disk("link", False)]}:
+            assert "in use by the guest 'first'" in refused(409, d.create, "second", **config)
+        twice = [disk("two"), disk("two", False, "xvdb")]
+        assert "the guest has it twice, as xvda and xvdb" in refused(409, d.create, "second", disks=twice)
+        d.create("second", disks=[disk("two", False), disk("two", False, "xvdb")])
+        d.create("third", disks=[disk("two", False)])
+        # one that is off holds nothing, and is told at its start
+        d.create("kept", managed=True, disks=[disk("one")])
+        assert "in use by the guest 'first'" in refused(409, d.post, "/v1/guests/kept/start")
+
+
 def test_managed():
     with Daemon().start() as d:
         guest = d.create("kept", managed=True)

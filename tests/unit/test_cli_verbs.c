@@ -141,8 +141,9 @@ static void lists_as_xl(void **state)
 	}
 }
 
-#define TOP_GUESTS(time)                                                                   \
-	"{'domain0': {'name': 'Domain-0', 'domid': 0, 'cpu_time': " time "}, 'guests': [{" \
+#define TOP_GUESTS(time)                                                             \
+	"{'domain0': {'name': 'Domain-0', 'domid': 0, 'vcpus': 2, 'cpu_time': " time \
+	"}, 'guests': [{"                                                            \
 	"'name': 'web', 'uuid': 'u', 'domid': 7, 'cpu_time': " time "}]}"
 
 /* The first table tells what a guest uses now, not 0; an hour of it passes between two questions. */
@@ -165,6 +166,9 @@ static void top_first(void **state)
 	assert_int_equal(sscanf(line, " web %*s %*s %lf", &percent), 1);
 	assert_true(percent > 100);
 	assert_null(strstr(line + 5, " web "));
+	/* The host has two processors, and no more than that is of use. */
+	assert_int_equal(sscanf(rig.out, "%*[^\n] Domain-0 %*s %*s %lf", &percent), 1);
+	assert_true(percent == 200);
 }
 
 static void names(void **state)

@@ -3,12 +3,13 @@
 """What the daemon does when it is asked, with monitors that only play guest."""
 import contextlib
 import glob
+import json
 import os
 import socket
 import threading
 import time
 
-from harness import Connection, Daemon, eventually, main, refused
+from harness import HERE, Connection, Daemon, eventually, main, refused
 
 
 def test_a_guest_lives():
@@ -233,48 +234,76 @@ def end_of(d, events, action, managed=False, how="crash"):
     return event
 
 
+# What changes a guest, with words that are refused: by a monitor that refuses all, or by the daemon.
+REFUSALS = {
+    ("POST", "/pause"): [(400, None)],
+    ("POST", "/unpause"): [(400, None)],
+    ("POST", "/shutdown"): [(400, None)],
+    ("POST", "/reboot"): [(400, None)],
+    ("POST", "/trigger"): [(400, {"trigger": "nmi"}), (400, {"trigger": "no"}), (400, {})],
+    ("POST", "/sysrq"): [(400, {"key": "h"}), (400, {"key": ""})],
+    ("PUT", "/memory"): [(400, {"memory": 32768}), (400, {"memory": 1}), (400, {"memory": 1 << 30})],
+    ("PUT", "/memory-max"): [(400, {"memory": 1 << 30}), (400, {"memory": 1024}), (400, {"memory": 0})],
+    ("PUT", "/scheduler"): [(400, {"weight": 0}), (400, {"cap": -1}), (400, {"weight": 512, "cap": 1 << 30}), (400, {"no": 1})],
+    ("PUT", "/autostart"): [(400, {"autostart": 7}), (400, {})],
+    ("PUT", "/vcpus/{vcpu}/affinity"): [(400, {"cpus": "no"}), (400, {"cpus": "0", "soft": "^"}), (400, {})],
+    ("POST", "/rename"): [(400, {"name": "a b"}), (409, {"name": "firm"}), (409, {"name": "Domain-0"}), (400, {})],
+    ("POST", "/dump-core"): [(400, {"path": "FOLDER/core"}), (400, {"path": "core"}), (422, {"path": "/nowhere/core"})],
+    ("POST", "/save"): [(400, {"path": "FOLDER/core"}), (400, {"path": "core"}), (422, {"path": "/nowhere/state"})],
+    ("POST", "/suspend"): [(400, None)],
+    ("POST", "/resume"): [(400, None)],
+    ("POST", "/cancel"): [(400, {"job": 1}), (400, {"job": 0}), (400, {})],
+    ("POST", "/start"): [(409, None), (409, {"paused": True}), (400, {"paused": 1})],
+    ("DELETE", ""): [(409, None)],
+    # Nothing can refuse the end of a guest that runs; of one that is off it is refused below.
+    ("POST", "/destroy"): [],
+}
+OFF = {("POST", "/destroy"): (409, None), ("POST", "/pause"): (409, None), ("PUT", "/memory"): (400, {"memory": 1}),
+       ("PUT", "/memory-max"): (400, {"memory": 1}), ("PUT", "/scheduler"): (400, {"cap": -1}),
+       ("PUT", "/autostart"): (400, {"autostart": "on"}), ("POST", "/rename"): (400, {"name": ""}),
+       ("PUT", "/vcpus/{vcpu}/affinity"): (400, {"cpus": "9999"})}
+
+
+def kept(d):
+    """All of a guest that does not change by itself."""
+    guest = d.get("/v1/guests/firm")
+    return {key: value for key, value in guest.items() if key not in (
+        "uptime", "cpu_time", "networks", "pid", "last_end", "vcpu")}
+
+
 def test_a_refusal_changes_nothing():
-    """A monitor refuses; what the store keeps is as before, also after the daemon has read it again."""
-    changes = [
-        ("POST", "pause", None), ("POST", "unpause", None), ("POST", "shutdown", None),
-        ("POST", "reboot", None), ("POST", "trigger", {"trigger": "nmi"}),
-        ("POST", "sysrq", {"key": "h"}), ("PUT", "memory", {"memory": 32768}),
-        ("POST", "dump-core", {"path": "CORE"}),
-    ]
+    """Whoever refuses, what the store keeps is as before, also after the daemon has read it again."""
+    with open(HERE + "/../../doc/openapi.json", encoding="utf-8") as text:
+        paths = json.load(text)["paths"]
+    prefix = "/v1/guests/{ref}"
+    there = {(method.upper(), path[len(prefix):]) for path, methods in paths.items() if path.startswith(prefix)
+             for method in methods if method not in ("parameters", "get")}
+    assert there == set(REFUSALS), there ^ set(REFUSALS)
     with Daemon().start() as d:
-        d.create("firm", "refuse", managed=True, start=True)
-        before = {k: v for k, v in d.get("/v1/guests/firm").items() if k in (
-            "config", "memory", "memory_max", "name", "state", "autostart", "flags")}
-        for method, verb, body in changes:
+        def refuse(verb, status, body):
+            method, path = verb
             if body and "path" in body:
-                body = {"path": d.folder + "/core"}
-            assert "was to refuse" in refused(400, d.call, method, "/v1/guests/firm/" + verb, body), verb
-        # refused by the daemon itself
-        refused(400, d.put, "/v1/guests/firm/memory", {"memory": 1})
-        refused(400, d.put, "/v1/guests/firm/memory", {"memory": 1 << 30})
-        refused(400, d.put, "/v1/guests/firm/memory-max", {"memory": 1 << 30})
-        refused(400, d.put, "/v1/guests/firm/scheduler", {"weight": 0})
-        refused(400, d.put, "/v1/guests/firm/scheduler", {"cap": -1})
-        refused(400, d.put, "/v1/guests/firm/autostart", {"autostart": 7})
-        refused(400, d.put, "/v1/guests/firm/vcpus/0/affinity", {"cpus": "no"})
-        refused(400, d.put, "/v1/guests/firm/vcpus/all/affinity", {"cpus": "0", "soft": "^"})
-        refused(400, d.post, "/v1/guests/firm/rename", {"name": "a b"})
-        refused(409, d.post, "/v1/guests/firm/rename", {"name": "firm"})
-        after = d.get("/v1/guests/firm")
-        assert {k: after[k] for k in before} == before
+                body = {"path": body["path"].replace("FOLDER", d.folder)}
+            for vcpu in ("0", "all") if "{vcpu}" in path else ("",):
+                refused(status, d.call, method, "/v1/guests/firm" + path.replace("{vcpu}", vcpu), body)
+
+        d.create("firm", "refuse", managed=True, start=True)
+        d.create("Domain-1")
+        before = kept(d)
+        for verb, ways in REFUSALS.items():
+            for status, body in ways:
+                refuse(verb, status, body)
+                assert kept(d) == before, (verb, body)
         assert not os.path.exists(d.folder + "/core")
         d.stop()
         d.start()
-        eventually(lambda: d.get("/v1/guests/firm").get("memory") == before["memory"])
-        assert d.get("/v1/guests/firm")["config"] == before["config"]
+        eventually(lambda: kept(d) == before)
         d.post("/v1/guests/firm/destroy")
         # a guest that is off has the same limits
-        refused(400, d.put, "/v1/guests/firm/memory", {"memory": 1})
-        assert d.get("/v1/guests/firm")["config"] == before["config"]
-        # what is missing is the file, not the guest
-        d.create("there")
-        assert "/nowhere/core" in refused(422, d.post, "/v1/guests/there/dump-core",
-                                          {"path": "/nowhere/core"})
+        before = kept(d)
+        for verb, (status, body) in OFF.items():
+            refuse(verb, status, body)
+            assert kept(d) == before, (verb, body)
 
 
 def test_ended_lives_are_few():

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config/spec.h"
 #include "domain/vdev.h"
@@ -34,6 +35,8 @@ static bool is_access(const struct piece *piece, bool *writable)
 
 static int take_access(struct disk_parse *p, const struct piece *piece)
 {
+	if (!piece->size)
+		return 0;
 	p->access_given = true;
 	if (is_access(piece, &p->disk->writable))
 		return 0;
@@ -86,57 +89,62 @@ static int take_vdev(struct disk_parse *p, const struct piece *piece)
 	return 0;
 }
 
-/*
- * "tap:qcow2:" and the like before a path, as old files have it. What sets a format does; the rest
- * is kept as a hint.
- */
-static int take_prefixes(struct disk_parse *p, struct piece *target)
+static bool is_word_of(const char *name, const char *const *words)
+{
+	for (; *words; words++)
+		if (!strcmp(name, *words))
+			return true;
+	return false;
+}
+
+/* One of the words in front of a target: what names a format or a script sets it. 1: it was the last. */
+static int take_prefix(struct disk_parse *p, const struct piece *word)
 {
 	static const char *const hints[] = {"file", "phy", "tap", "tap2", "aio", "tapdisk", "ioemu",
 		"sync", "ram", NULL};
-	const char *start = target->start;
-	int r;
+	static const char *const scripts[] = {"iscsi", "nbd", "enbd", "drbd", NULL};
+	struct piece shown = {word->start, word->size + 1};
+	enum domain_format format;
+	char name[16];
 
-	for (;;) {
+	snprintf(name, sizeof name, "%.*s", word->size > 15 ? 15 : (int)word->size, word->start);
+	if (is_word_of(name, hints))
+		return 0;
+	if (is_word_of(name, scripts)) {
+		free(p->disk->script);
+		if (asprintf(&p->disk->script, "block-%s", name) >= 0)
+			return 1; /* what follows is the script's, with its colons */
+		p->disk->script = NULL;
+		return error_nomem(p->err);
+	}
+	if (domain_format_find(name, &format) || format == DOMAIN_EMPTY)
+		return complain(p, &shown,
+			"is none of file: phy: tap: tap2: tapdisk: aio: raw: qcow: qcow2: vhd: "
+			"iscsi: nbd: enbd: drbd: (a path with a colon begins with / or ./)");
+	p->disk->format = format;
+	return 0;
+}
+
+/* "tap:qcow2:" and the like before a path, as old files have it. All of them are kept as a hint. */
+static int take_prefixes(struct disk_parse *p, struct piece *target)
+{
+	const char *start = target->start;
+	int r = 0;
+
+	while (!r) {
 		const char *colon = memchr(target->start, ':', target->size);
 		const char *slash = memchr(target->start, '/', target->size);
-		struct piece word = {target->start, colon ? colon - target->start : 0};
-		unsigned n = 0;
-		enum domain_format format;
-		char name[16];
 
 		if (!colon || (slash && slash < colon))
 			break;
-		snprintf(name, sizeof name, "%.*s", word.size > 15 ? 15 : (int)word.size,
-			word.start);
-		while (hints[n] && strcmp(hints[n], name))
-			n++;
-		if (!hints[n] && (domain_format_find(name, &format) || format == DOMAIN_EMPTY)) {
-			word.size++;
-			return complain(p, &word,
-				"is none of file: phy: tap: tap2: tapdisk: aio: raw: qcow: "
-				"qcow2: vhd: (a path with a colon begins with / or ./)");
-		}
-		if (!hints[n]) {
-			p->disk->format = format;
-		}
+		r = take_prefix(p, &(struct piece){target->start, colon - target->start});
 		target->size -= colon + 1 - target->start;
 		target->start = colon + 1;
 	}
-	if (target->start == start)
-		return 0;
-	r = piece_take(&(struct piece){start, target->start - start - 1}, &p->disk->hint, p->err);
-	if (r || !target->size || *target->start == '/' || strcmp(p->disk->hint, "phy"))
-		return r;
-	/* A device that is named without its folder. */
-	free(p->disk->target);
-	p->disk->target = NULL;
-	if (asprintf(&p->disk->target, "/dev/%.*s", (int)target->size, target->start) < 0) {
-		p->disk->target = NULL;
-		return error_nomem(p->err);
-	}
-	target->size = 0; /* taken */
-	return 0;
+	if (r < 0 || target->start == start)
+		return r < 0 ? r : 0;
+	return piece_take(&(struct piece){start, target->start - start - 1}, &p->disk->hint,
+		p->err);
 }
 
 static int take_target(struct disk_parse *p, struct piece target)
@@ -144,9 +152,26 @@ static int take_target(struct disk_parse *p, struct piece target)
 	int r = take_prefixes(p, &target);
 
 	p->target_given = true;
-	if (r || p->disk->target)
-		return r;
-	return piece_take(&target, &p->disk->target, p->err);
+	return r ? r : piece_take(&target, &p->disk->target, p->err);
+}
+
+static void warn_missing(struct disk_parse *p, const struct piece *name)
+{
+	struct cfg_place place = piece_place(p->value, name->start);
+
+	spec_warn(p->reader, &place, "'%.*s' has no effect yet", SHOWN(name));
+}
+
+/* What xl replicates a disk by. */
+static bool is_colo(const struct piece *key)
+{
+	static const char *const keys[] = {"colo-host", "colo-port", "colo-export", "active-disk",
+		"hidden-disk", NULL};
+
+	for (unsigned n = 0; keys[n]; n++)
+		if (piece_is(key, keys[n]))
+			return true;
+	return false;
 }
 
 static int take_flag(struct disk_parse *p, const struct piece *piece, bool *known)
@@ -162,6 +187,10 @@ static int take_flag(struct disk_parse *p, const struct piece *piece, bool *know
 		disk->discard = false;
 	else if (piece_is(piece, "direct-io-safe"))
 		disk->direct_io = true;
+	else if (piece_is(piece, "trusted") || piece_is(piece, "untrusted"))
+		; /* between a driver and what serves it in another domain */
+	else if (piece_is(piece, "colo"))
+		warn_missing(p, piece);
 	else
 		*known = false;
 	return 0;
@@ -188,6 +217,15 @@ static int take_named(struct disk_parse *p, const struct piece *piece, const str
 		if (piece_is(value, "disk"))
 			return 0;
 		return complain(p, value, "is not a kind of drive: cdrom or disk");
+	}
+	if (piece_is(key, "specification")) {
+		if (!value->size || piece_is(value, "xen") || piece_is(value, "virtio"))
+			return 0; /* every disk here is virtio's */
+		return complain(p, value, "is not a specification: xen or virtio");
+	}
+	if (is_colo(key)) {
+		warn_missing(p, key);
+		return 0;
 	}
 	place = piece_place(p->value, piece->start);
 	return cfg_error(p->err, EINVAL, &place,
@@ -285,6 +323,30 @@ static int parse_new(struct disk_parse *p)
 	return r;
 }
 
+/*
+ * xl puts /dev/ in front of whatever does not begin with /. A file in the current folder is meant more
+ * often today, so that is done to what was said to be a device and to what is there as one.
+ */
+static bool is_device(const struct domain_disk *disk)
+{
+	char path[sizeof "/dev/" + DOMAIN_STRING_MAX];
+
+	if (!disk->target || strchr("/.", disk->target[0]))
+		return false;
+	snprintf(path, sizeof path, "/dev/%s", disk->target);
+	return (disk->hint && !strcmp(disk->hint, "phy")) || !access(path, F_OK);
+}
+
+static int in_dev(struct domain_disk *disk, struct error *err)
+{
+	char *target = disk->target;
+
+	if (asprintf(&disk->target, "/dev/%s", target) < 0)
+		disk->target = NULL;
+	free(target);
+	return disk->target ? 0 : error_nomem(err);
+}
+
 static int finish(struct disk_parse *p)
 {
 	struct domain_disk *disk = p->disk;
@@ -306,7 +368,10 @@ static int finish(struct disk_parse *p)
 		spec_warn(p->reader, at, "a CD is read-only: its access 'w' is ignored");
 		disk->writable = false;
 	}
-	return disk->script ? 0 : spec_absolute(p->reader, &disk->target, p->err);
+	if (disk->script)
+		return 0;
+	return is_device(disk) ? in_dev(disk, p->err)
+			       : spec_absolute(p->reader, &disk->target, p->err);
 }
 
 int spec_disk(const struct cfg_value *value, const struct config_reader *reader,

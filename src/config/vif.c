@@ -209,6 +209,8 @@ int spec_vif(const struct cfg_value *value, const struct config_reader *reader,
 
 		if (!piece.size)
 			continue;
+		if (piece_is(&piece, "trusted") || piece_is(&piece, "untrusted"))
+			continue; /* between a driver and what serves it in another domain */
 		if (piece_split(&piece, &key, &text))
 			r = take_one(&p, &key, &text);
 		else

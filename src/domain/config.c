@@ -282,6 +282,10 @@ int domain_config_check_limits(const struct domain_config *config, struct error 
 		if (domain_disk_has_medium(&config->disk[n]) && !disk_format_is_there(format))
 			return error_set(err, ENOTSUP, "disks[%u]: format %s is not there yet", n,
 				format);
+		if (config->disk[n].script)
+			return error_set(err, ENOTSUP,
+				"disks[%u]: disks that a script brings (%.64s) are not there yet",
+				n, config->disk[n].script);
 		if (disks > LIMIT_DISKS)
 			return error_set(err, EINVAL,
 				"disks[%u]: a guest can have %d disks at most", n, LIMIT_DISKS);

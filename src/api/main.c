@@ -20,12 +20,18 @@
 #include "daemon/daemon.h"
 
 #define LOG_MAX (1 << 20)
+#define IDLE_NOT_SAID (~0u)
+#define IDLE_SECONDS 60
+#define IDLE_LOOKS 4      /* while that long */
+#define STATUS_ANOTHER 75 /* EX_TEMPFAIL: another daemon has the folder, or is just leaving it */
 
 static const char usage[] =
 	"dachd keeps this host's guests; as root all users', otherwise your own.\n"
 	"Usage: dachd [OPTION]...\n"
 	"\n"
 	"  -b, --background     go into the background once it answers\n"
+	"      --idle SECONDS   end after so long without guests and callers; 0: never, which is\n"
+	"                       usual but in the background (60)\n"
 	"      --policy FILE    who may have guests (/etc/dach/policy)\n"
 	"  -h, --help           this text\n"
 	"  -V, --version        the version\n"
@@ -35,15 +41,16 @@ static const char usage[] =
 
 struct words {
 	bool background, done;
+	unsigned idle; /* seconds; 0: never; IDLE_NOT_SAID */
 	const char *policy;
 };
 
 static int parse(int argc, char **argv, struct words *words)
 {
 	static const struct option options[] = {{"background", no_argument, NULL, 'b'},
-		{"policy", required_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'}, {0}};
-	int option;
+		{"policy", required_argument, NULL, 'p'}, {"idle", required_argument, NULL, 'i'},
+		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
+	int option, end = 0;
 
 	while ((option = getopt_long(argc, argv, "bhV", options, NULL)) != -1) {
 		switch (option) {
@@ -52,6 +59,13 @@ static int parse(int argc, char **argv, struct words *words)
 			break;
 		case 'p':
 			words->policy = optarg;
+			break;
+		case 'i':
+			if (sscanf(optarg, "%5u%n", &words->idle, &end) != 1 || optarg[end]) {
+				fprintf(stderr, "dachd: --idle: '%s' is no number of seconds\n",
+					optarg);
+				return -EINVAL;
+			}
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -83,6 +97,46 @@ static void fill_standard(void)
 	while (fd >= 0 && fd <= 2);
 	if (fd > 2)
 		close(fd);
+}
+
+/* Started because somebody asked, it ends when nobody has anything here any more. */
+struct idle {
+	struct loop_timer timer;
+	struct daemon *daemon;
+	struct server *server;
+	uint64_t limit, since; /* ns */
+};
+
+static void look_around(void *ctx)
+{
+	struct idle *idle = ctx;
+	const struct daemon *daemon = idle->daemon;
+	const uint64_t now = clock_now();
+
+	if (daemon->guests || daemon->operations || daemon->rest) {
+		idle->since = now;
+	} else if (now - idle->since >= idle->limit && server_retire(idle->server)) {
+		log_add(&idle->daemon->log, "ends, since there is no guest and nobody asks");
+		loop_stop(daemon->loop);
+		return;
+	}
+	loop_timer_arm(&idle->timer, now + idle->limit / IDLE_LOOKS);
+}
+
+static void begin_idle(struct idle *idle, struct daemon *daemon, struct server *server,
+	const struct words *words)
+{
+	unsigned seconds = words->idle;
+
+	if (seconds == IDLE_NOT_SAID)
+		seconds = words->background ? IDLE_SECONDS : 0;
+	*idle = (struct idle){.daemon = daemon,
+		.server = server,
+		.limit = seconds * 1000000000ull,
+		.since = clock_now()};
+	loop_timer_init(&idle->timer, daemon->loop, look_around, idle);
+	if (seconds)
+		loop_timer_arm(&idle->timer, idle->since + idle->limit / IDLE_LOOKS);
 }
 
 struct signal_watch {
@@ -160,7 +214,7 @@ static int go_background(int *ready)
 		return -errno;
 	if (pid) {
 		close(fds[1]);
-		_exit(read(fds[0], &byte, 1) == 1 ? 0 : 1);
+		_exit(read(fds[0], &byte, 1) == 1 ? byte : 1);
 	}
 	close(fds[0]);
 	setsid();
@@ -216,11 +270,13 @@ static void raise_limits(void)
 
 int main(int argc, char **argv)
 {
-	struct words words = {0};
+	struct words words = {.idle = IDLE_NOT_SAID};
+	struct idle idle;
 	struct daemon_options options = {0};
 	struct signal_watch signals = {.watch = {.fd = -1}};
 	struct server *server = NULL;
 	struct error err = {0};
+	const char busy = STATUS_ANOTHER;
 	int ready = -1, r = parse(argc, argv, &words);
 
 	if (r || words.done)
@@ -241,14 +297,18 @@ int main(int argc, char **argv)
 	if (r) {
 		daemon_destroy(signals.daemon);
 		fprintf(stderr, "dachd: %s\n", *err.text ? err.text : strerror(-r));
-		return 1;
+		if (r == -EBUSY && words.background && write(ready, &busy, 1) != 1)
+			return 1;
+		return r == -EBUSY ? STATUS_ANOTHER : 1;
 	}
 	daemon_begin(signals.daemon);
 	loop_fd_add(signals.daemon->loop, &signals.watch);
 	if (words.background)
 		leave_terminal(ready);
 	tell_ready();
+	begin_idle(&idle, signals.daemon, server, &words);
 	daemon_run(signals.daemon);
+	loop_timer_cancel(&idle.timer);
 	server_stop(server);
 	server_destroy(server);
 	daemon_destroy(signals.daemon);

@@ -11,12 +11,15 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "client/http.h"
 #include "client/start.h"
 
 #define EVENT_MAX 65536u
+#define START_TRIES 30
+#define START_TRY_NS 100000000
 
 struct client {
 	struct sockaddr_un address;
@@ -84,6 +87,32 @@ int client_open_socket(const char *path, struct client **out, struct error *err)
 	return 0;
 }
 
+/* One that somebody else starts answers soon, and one that is about to leave makes room. */
+static int start_and_open(const char *path, struct client **out, struct error *err)
+{
+	const struct timespec pause = {.tv_nsec = START_TRY_NS};
+	struct error why = {0};
+	int r = 0;
+
+	for (unsigned n = 0; n < START_TRIES; n++) {
+		struct error here = {0};
+
+		why.text[0] = 0;
+		r = start_daemon(&why);
+		if (r && r != -EBUSY)
+			break;
+		r = client_open_socket(path, out, &here);
+		if (!r)
+			return 0;
+		if (!*why.text || (r != -ENOENT && r != -ECONNREFUSED))
+			why = here;
+		if (r != -ENOENT && r != -ECONNREFUSED)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	return error_set(err, -r, "%s", why.text);
+}
+
 int client_open(struct client **out, struct error *err)
 {
 	char path[sizeof((struct sockaddr_un *)0)->sun_path];
@@ -98,10 +127,7 @@ int client_open(struct client **out, struct error *err)
 		return r ? error_set(err, -r, "%s", first.text) : 0;
 	if (getenv("DACH_NO_START"))
 		return error_set(err, ECONNREFUSED, "no dachd runs (%s)", path);
-	r = start_daemon(err);
-	if (!r)
-		r = client_open_socket(path, out, err);
-	return r;
+	return start_and_open(path, out, err);
 }
 
 int client_another(const struct client *client, struct client **another, struct error *err)

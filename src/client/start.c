@@ -15,6 +15,9 @@
 
 #include "base/folder.h"
 
+/* Of dachd: see its manual. */
+#define STATUS_ANOTHER 75
+
 int start_socket_path(char *buf, size_t size, struct error *err)
 {
 	char run[PATH_MAX];
@@ -44,6 +47,8 @@ static int failed(const char *said, int status, struct error *err)
 		len--;
 	last = memrchr(said, '\n', len);
 	last = last ? last + 1 : said;
+	if (len && status == STATUS_ANOTHER)
+		return error_set(err, EBUSY, "%.*s", (int)(said + len - last), last);
 	if (len)
 		return error_set(err, ECONNREFUSED, "%.*s", (int)(said + len - last), last);
 	return error_set(err, ECONNREFUSED, "dachd ended with status %d", status);

@@ -9,7 +9,10 @@
 
 /* The path of the daemon's socket; see client.h. -ENAMETOOLONG if it is too long for a socket. */
 int start_socket_path(char *buf, size_t size, struct error *err);
-/* Starts dachd (beside this program, or where it was installed) and waits until it answers. */
+/*
+ * Starts dachd (beside this program, or where it was installed) and waits until it answers. -EBUSY: there
+ * is one that has the folder: it is being started by somebody else, or about to leave.
+ */
 int start_daemon(struct error *err);
 
 #endif

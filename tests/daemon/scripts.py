@@ -4,12 +4,14 @@
 the init script of Debian's own Xen package lists, starts and shuts down our guests, unchanged."""
 import contextlib
 import glob
+import json
 import os
 import shutil
 import signal
 import subprocess
+import time
 
-from harness import BUILD, Daemon, main
+from harness import BUILD, Daemon, eventually, main
 
 UUIDS = ["11111111-2222-3333-4444-5555555555%02d" % n for n in range(3)]
 NAMES = ["web", "db.example.org", "kept"]
@@ -411,6 +413,36 @@ def test_what_is_said_before_a_start():
             done = d.shell(words)
             assert not done.returncode, done
             assert ("WARNING: cap: nothing holds" in done.stderr) == (not enforced and "-q" not in words), done
+
+
+def test_a_daemon_that_nobody_needs_ends():
+    """It goes when it has no guest and no caller, and loses nobody who comes meanwhile."""
+    with Daemon() as d:
+        d.words += ["--idle", "1"]
+        d.start()
+        d.create("kept", managed=True)
+        first = d.process
+        time.sleep(2.5)
+        assert first.poll() is None, "a kept guest is something to stay for"
+        d.call("DELETE", "/v1/guests/kept")
+        events = d.events()
+        time.sleep(2.5)
+        assert first.poll() is None, "so is somebody who listens"
+        events.close()
+        assert first.wait(20) == 0 and "nobody asks" in d.said()
+        assert not [name for name in os.listdir(d.run) if name.endswith(".sock")]
+        # who comes all the time, while it comes and goes, is always answered
+        d.env["DACH_STATE"] = d.state
+        for _ in range(3):
+            asking = [subprocess.Popen([BUILD + "/dach", "domid", "0"], env=d.env, stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE) for _ in range(8)]
+            for one in asking:
+                out, said = one.communicate(timeout=60)
+                assert (one.returncode, out) == (0, b"0\n"), said
+        info = subprocess.run([BUILD + "/dach", "--json", "info"], env=d.env, capture_output=True, check=True)
+        pid = json.loads(info.stdout)["dach_pid"]
+        os.kill(pid, signal.SIGTERM)
+        eventually(lambda: not os.path.exists(f"/proc/{pid}"))
 
 
 def test_a_console_whose_daemon_is_killed():

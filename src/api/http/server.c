@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,7 @@ struct seat {
 	struct server *server;
 	uid_t uid;
 	int fd; /* until it is known to libmicrohttpd */
+	int socket;
 };
 
 /* libmicrohttpd in our loop */
@@ -142,7 +144,7 @@ void server_add(struct server *server, int fd)
 		close(fd);
 		return;
 	}
-	*seat = (struct seat){server->seats, server, caller.uid, fd};
+	*seat = (struct seat){server->seats, server, caller.uid, fd, fd};
 	server->seats = seat;
 	/* It closes fd if it fails, and calls connection() in either case or not at all. */
 	if (MHD_add_connection(server->http, fd, (struct sockaddr *)&address, sizeof address) !=
@@ -333,6 +335,41 @@ int server_create(struct daemon *daemon, struct server **out, struct error *err)
 	loop_fd_add(daemon->loop, &server->listen);
 	*out = server;
 	return 0;
+}
+
+/* A listener that has gone is noticed only when something is told: it counts as gone all the same. */
+static bool has_left(const struct seat *seat)
+{
+	struct pollfd end = {.fd = seat->socket, .events = POLLRDHUP};
+
+	return poll(&end, 1, 0) > 0;
+}
+
+static bool is_quiet(const struct server *server)
+{
+	struct pollfd waiting = {.fd = server->listen.fd, .events = POLLIN};
+
+	for (const struct seat *seat = server->seats; seat; seat = seat->next)
+		if (!has_left(seat))
+			return false;
+	return poll(&waiting, 1, 0) == 0;
+}
+
+bool server_retire(struct server *server)
+{
+	char path[PATH_MAX + 16], aside[PATH_MAX + 16];
+
+	snprintf(path, sizeof path, "%s/dachd.sock", server->daemon->run);
+	snprintf(aside, sizeof aside, "%s/retired.sock", server->daemon->run);
+	if (!is_quiet(server) || rename(path, aside))
+		return false;
+	/* Somebody may have come between the look and the renaming, but nobody can come now. */
+	if (!is_quiet(server)) {
+		rename(aside, path);
+		return false;
+	}
+	unlink(aside);
+	return true;
 }
 
 void server_stop(struct server *server)

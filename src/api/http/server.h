@@ -6,6 +6,8 @@
 #ifndef DACH_API_HTTP_SERVER_H
 #define DACH_API_HTTP_SERVER_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 
 #define SERVER_CONNECTIONS_MAX 400
@@ -15,6 +17,11 @@ struct daemon;
 struct server;
 
 int server_create(struct daemon *daemon, struct server **server, struct error *err);
+/*
+ * If nobody is connected or about to be, takes the socket's name away, so that nobody will: true. Who
+ * finds no socket then starts a daemon anew.
+ */
+bool server_retire(struct server *server);
 /* No new connections; what still waits is refused. NULL is allowed. */
 void server_stop(struct server *server);
 /* Before the daemon. NULL is allowed. */

@@ -42,12 +42,14 @@ int operation_arguments_read(const struct operation_kind *kind, const json_t *js
 	json_t *none;
 	int r;
 
-	if (kind->verb) {
-		enum request_verb verb = arguments->request.verb;
-
-		return request_read_arguments(verb, request_needs_arguments(verb) ? json : NULL,
-			&arguments->request, err);
-	}
+	if (kind->verb && request_needs_arguments(arguments->request.verb))
+		return request_read_arguments(arguments->request.verb, json, &arguments->request,
+			err);
+	if (!kind->arguments && json && !(json_is_object(json) && !json_object_size(json)))
+		return error_set(err, EINVAL, "this takes no arguments");
+	if (kind->verb)
+		return request_read_arguments(arguments->request.verb, NULL, &arguments->request,
+			err);
 	if (!kind->arguments)
 		return 0;
 	none = json_object();

@@ -111,6 +111,25 @@ def test_no_http():
         assert d.create("one")["domid"] == 1
 
 
+def test_what_is_not_read_is_not_taken():
+    """Arguments of what takes none, and words behind a path; HEAD is GET without the body."""
+    with Daemon().start() as d:
+        d.create("one")
+        for verb in "pause", "destroy":
+            assert "no arguments" in refused(400, d.post, f"/v1/guests/one/{verb}", {"no": 1})
+            for body in [], 7, "x":
+                refused(400, d.post, f"/v1/guests/one/{verb}", body)
+        assert d.post("/v1/guests/one/pause", {})["state"] == "paused"
+        for path in "/v1/guests?name=one", "/v1/guests/one?x", "/v1/events?since=1":
+            assert "'?'" in refused(400, d.get, path), path
+        for path, status in ("/v1/guests", 200), ("/v1/guests/one", 200), ("/v1/guests/two", 404), ("/v1/events", 405):
+            connection = Connection(d.run + "/dachd.sock")
+            connection.request("HEAD", path)
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (status, b""), (path, answer.status)
+            connection.close()
+
+
 def test_who_never_asks_is_not_waited_for():
     with Daemon().start() as d, socket.socket(socket.AF_UNIX) as s:
         s.settimeout(20)  # an idle connection may stay for a minute

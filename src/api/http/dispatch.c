@@ -70,14 +70,30 @@ static void begin(struct exchange *exchange, const struct route *route,
 	exchange->operation = operation;
 }
 
+static bool has_query(const struct exchange *exchange)
+{
+	return MHD_get_connection_values(exchange->connection, MHD_GET_ARGUMENT_KIND, NULL, NULL) >
+		0;
+}
+
 void dispatch(struct exchange *exchange, const char *method, const char *path)
 {
 	struct route_values values = {.verb = REQUEST_VERBS};
+	const bool head = !strcmp(method, "HEAD");
 	const struct route *route;
 	bool other;
 
+	/* The same but for the body, which libmicrohttpd leaves out; of a stream there would be nothing. */
+	if (head)
+		method = "GET";
 	route = route_find(method, path, &values, &other);
-	if (route && route->open)
+	if (route && route->open && head) {
+		route = NULL;
+		other = true;
+	}
+	if (route && has_query(exchange))
+		exchange_refuse(exchange, -EINVAL, "no path here takes words behind a '?'");
+	else if (route && route->open)
 		route->open(exchange, values.ref);
 	else if (route)
 		begin(exchange, route, &values);
@@ -109,7 +125,7 @@ enum MHD_Result dispatch_respond(struct exchange *exchange)
 	if (exchange->status == 426)
 		MHD_add_response_header(response, "Upgrade", CONSOLE_PROTOCOL);
 	if (exchange->status == 405)
-		MHD_add_response_header(response, "Allow", "GET, POST, PUT, DELETE");
+		MHD_add_response_header(response, "Allow", "GET, HEAD, POST, PUT, DELETE");
 	result = MHD_queue_response(exchange->connection, exchange->status, response);
 	MHD_destroy_response(response);
 	return result;

@@ -34,6 +34,9 @@ enum {
 	CODE_CACHE,
 	GRACE,
 	NO_REBOOT,
+	TIMEOUT,
+	CONSOLE,
+	QUIET,
 };
 
 static const struct option_spec options[] = {
@@ -55,6 +58,9 @@ static const struct option_spec options[] = {
 	{"code-cache", CODE_CACHE, "SIZE", "the most memory for translated code (256M)"},
 	{"grace", GRACE, "SECONDS", "before a guest that was asked to end is ended (90)"},
 	{"no-reboot", NO_REBOOT, NULL, "end with status 5 when the guest wants to start again"},
+	{"timeout", TIMEOUT, "SECONDS", "end it after so long, with status 124"},
+	{"console", CONSOLE, "FILE", "what the guest says goes there; standard input is not read"},
+	{"quiet", QUIET, NULL, "no lines of our own on standard error but errors"},
 	{"gdb", GDB, "ADDRESS", "wait for a debugger: unix:PATH or 127.0.0.1:PORT"},
 	{"test-devices", TEST_DEVICES, NULL, NULL},
 	{"test-vendor", TEST_VENDOR, "NAME", NULL},
@@ -84,7 +90,8 @@ static const char more[] =
 	"guest's. Ctrl+] ends the guest. SIGTERM, or a terminal that goes away, presses its power\n"
 	"button; a second SIGTERM ends it, and so does --grace.\n"
 	"Exit status: 0 it powered off, 1 it never started, 2 it was ended, 3 it crashed,\n"
-	"4 the engine failed, 5 it wanted to start again (--no-reboot).\n";
+	"4 the engine failed, 5 it wanted to start again (--no-reboot), 124 it took too long\n"
+	"(--timeout).\n";
 
 static int take_machine(struct run_request *request, const struct field *field, const char *value,
 	struct error *err)
@@ -114,7 +121,9 @@ static const struct {
 	{GDB, false, MEMBER(gdb)},
 	{SAVE, false, MEMBER(save_to)}, /* on SIGUSR2; until there are verbs for it */
 	{RESTORE, false, MEMBER(restore_from)},
+	{CONSOLE, false, MEMBER(console)},
 	{NO_REBOOT, true, MEMBER(no_reboot)},
+	{QUIET, true, MEMBER(quiet)},
 	{STATS, true, MEMBER(stats)},
 	{TEST_DEVICES, true, MEMBER(test_devices)},
 	{NO_WINDOWS, true, MEMBER(no_windows)},
@@ -137,6 +146,16 @@ static bool take_plain(struct vmm_config *config, int id, const char *value)
 	return false;
 }
 
+/* Into ns. */
+static int take_seconds(const char *option, const char *value, uint64_t *to, struct error *err)
+{
+	uint64_t number;
+	int r = option_number(option, value, 1, 30 * 86400, &number, err);
+
+	*to = r ? 0 : number * 1000000000;
+	return r;
+}
+
 static int take_option(struct run_request *request, int id, const char *value, struct error *err)
 {
 	struct vmm_config *config = &request->config;
@@ -149,9 +168,9 @@ static int take_option(struct run_request *request, int id, const char *value, s
 	case MEMORY:
 		return option_size("--memory", value, 1ull << 20, &config->memory, err);
 	case GRACE:
-		r = option_number("--grace", value, 1, 86400, &number, err);
-		config->grace = r ? 0 : number * 1000000000;
-		return r;
+		return take_seconds("--grace", value, &config->grace, err);
+	case TIMEOUT:
+		return take_seconds("--timeout", value, &config->timeout, err);
 	case VCPUS:
 		r = option_number("--vcpus", value, 1, LIMIT_VCPUS, &number, err);
 		config->vcpus = r ? 0 : number;

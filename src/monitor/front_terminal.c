@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A guest in the foreground: its console is our standard input and output. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "monitor/internal.h"
 
@@ -19,11 +21,26 @@ static void leave(void *ctx)
 	monitor->ops->end(monitor->guest);
 }
 
+static void time_is_up(void *ctx)
+{
+	struct guest_monitor *monitor = ctx;
+
+	monitor->timed_out = true;
+	monitor->ops->end(monitor->guest);
+}
+
 static int open_terminal(struct guest_monitor *monitor, struct error *err)
 {
-	terminal_init(&monitor->terminal, monitor->terminal.guard, monitor->loop, send_input, leave,
-		monitor_hang_up, monitor);
-	return 0;
+	const char *name = monitor->foreground->console;
+	int file = -1;
+
+	if (name)
+		file = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY | O_CLOEXEC, 0666);
+	if (name && file < 0)
+		return error_set(err, errno, "%s: %s", name, strerror(errno));
+	loop_timer_init(&monitor->deadline, monitor->loop, time_is_up, monitor);
+	return terminal_init(&monitor->terminal, monitor->terminal.guard, monitor->loop, send_input,
+		leave, monitor_hang_up, monitor, file, err);
 }
 
 static int restrict_to(struct guest_monitor *monitor, const char *const *files, bool network,
@@ -33,9 +50,24 @@ static int restrict_to(struct guest_monitor *monitor, const char *const *files, 
 	return 0;
 }
 
-static void start(struct guest_monitor *monitor)
+static void tell_size(struct guest_monitor *monitor)
 {
-	terminal_start(&monitor->terminal);
+	unsigned columns, rows;
+
+	if (monitor->ops->resize && terminal_size(&monitor->terminal, &columns, &rows))
+		monitor->ops->resize(monitor->guest, columns, rows);
+}
+
+static int start(struct guest_monitor *monitor, struct error *err)
+{
+	int r = terminal_start(&monitor->terminal, err);
+
+	if (r)
+		return r;
+	tell_size(monitor);
+	if (monitor->foreground->timeout)
+		loop_timer_arm(&monitor->deadline, clock_now() + monitor->foreground->timeout);
+	return 0;
 }
 
 static void output(struct guest_monitor *monitor, const uint8_t *data, size_t len)
@@ -50,12 +82,19 @@ static void room(struct guest_monitor *monitor)
 
 static void expect(struct guest_monitor *monitor, const char *hint)
 {
-	terminal_expect(&monitor->terminal, hint);
+	if (!monitor->foreground->quiet)
+		terminal_expect(&monitor->terminal, hint);
 }
 
+/* Who asked for the end does not wait for a reader that does not read. */
 static void stop(struct guest_monitor *monitor)
 {
-	terminal_stop(&monitor->terminal);
+	const bool asked =
+		monitor->signals.count || monitor->timed_out || !monitor->signals_started;
+
+	if (monitor->deadline.loop)
+		loop_timer_cancel(&monitor->deadline);
+	terminal_stop(&monitor->terminal, !asked, monitor->signals.watch.fd);
 }
 
 static void nothing(struct guest_monitor *monitor)
@@ -69,6 +108,7 @@ static const struct front terminal_front = {
 	.output = output,
 	.room = room,
 	.expect = expect,
+	.resized = tell_size,
 	.stop = stop,
 	.close_requests = nothing,
 	.close = nothing,
@@ -77,7 +117,7 @@ static const struct front terminal_front = {
 void monitor_foreground(const struct guest_ops *ops, void *guest, const struct foreground *config,
 	struct end_report *end)
 {
-	int guard = terminal_guard();
+	int guard = config->console ? -1 : terminal_guard();
 	struct guest_monitor *monitor = calloc(1, sizeof *monitor);
 
 	if (!monitor) {
@@ -90,6 +130,6 @@ void monitor_foreground(const struct guest_ops *ops, void *guest, const struct f
 	monitor->front = &terminal_front;
 	monitor->terminal.guard = guard;
 	monitor->signals.grace = config->grace;
-	monitor->save = config->save;
+	monitor->foreground = config;
 	monitor_run(monitor, end);
 }

@@ -17,11 +17,14 @@ struct front {
 	int (*open)(struct guest_monitor *monitor, struct error *err);
 	int (*restrict_to)(struct guest_monitor *monitor, const char *const *files, bool network,
 		bool signals, struct error *err);
-	void (*start)(struct guest_monitor *monitor); /* the guest is about to run */
+	/* The guest is about to run, within the sandbox. */
+	int (*start)(struct guest_monitor *monitor, struct error *err);
 	/* Any thread. */
 	void (*output)(struct guest_monitor *monitor, const uint8_t *data, size_t len);
 	void (*room)(struct guest_monitor *monitor);
 	void (*expect)(struct guest_monitor *monitor, const char *hint);
+	/* The size of people's terminal has changed. NULL: it has none. */
+	void (*resized)(struct guest_monitor *monitor);
 	/* The guest has ended; people get back what was theirs. Again does nothing. */
 	void (*stop)(struct guest_monitor *monitor);
 	/* Requests, then output, will not come any more. Both also where open() failed or never was. */
@@ -33,10 +36,12 @@ struct guest_monitor {
 	const struct guest_ops *ops;
 	void *guest;
 	const struct front *front;
-	const struct launch_spec *spec; /* a daemon's; or NULL */
-	void (*save)(void *guest);      /* SIGUSR2; or NULL */
-	struct terminal terminal;       /* in the foreground */
-	struct console *console;        /* a daemon's guest: this and the next */
+	const struct launch_spec *spec;      /* a daemon's; or NULL */
+	const struct foreground *foreground; /* or this one */
+	struct terminal terminal;            /* in the foreground, with the next two */
+	struct loop_timer deadline;
+	bool timed_out;
+	struct console *console; /* a daemon's guest: this and the next */
 	struct control *control;
 	struct loop *loop;
 	struct signals signals;

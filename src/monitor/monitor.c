@@ -81,7 +81,14 @@ static void save(void *ctx)
 {
 	struct guest_monitor *monitor = ctx;
 
-	monitor->save(monitor->guest);
+	monitor->foreground->save(monitor->guest);
+}
+
+static void resized(void *ctx)
+{
+	struct guest_monitor *monitor = ctx;
+
+	monitor->front->resized(monitor);
 }
 
 void monitor_hang_up(void *ctx)
@@ -200,7 +207,9 @@ static int set_up(struct guest_monitor *monitor, struct error *err)
 		r = monitor->front->open(monitor, err);
 	}
 	if (!r) {
-		monitor->signals.save = monitor->save ? save : NULL;
+		if (monitor->foreground && monitor->foreground->save)
+			monitor->signals.save = save;
+		monitor->signals.resized = monitor->front->resized ? resized : NULL;
 		r = signals_start(&monitor->signals, monitor->loop, asked, forced, monitor, err);
 		monitor->signals_started = !r;
 	}
@@ -217,15 +226,18 @@ static int set_up(struct guest_monitor *monitor, struct error *err)
 		monitor->paused = true;
 		monitor_run_or_not(monitor);
 	}
-	return r;
+	return r ? r : monitor->front->start(monitor, err);
 }
 
 static void run(struct guest_monitor *monitor, struct end_report *end)
 {
 	monitor->started = clock_now();
-	monitor->front->start(monitor);
 	monitor->ops->run(monitor->guest, end);
 	monitor->over = true;
+	if (monitor->timed_out && end->reason == END_KILLED) {
+		end->status = END_STATUS_TIMEOUT;
+		error_set(&end->error, 0, "the guest has not ended within its time (--timeout)");
+	}
 	if (told_as(monitor, end->reason) != end->reason) {
 		end->reason = told_as(monitor, end->reason);
 		end->status = end_info(end->reason)->status;

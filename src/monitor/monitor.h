@@ -52,6 +52,8 @@ struct guest_ops {
 
 	/* Console input; returns how much it took. What it did not take comes again after monitor_room(). */
 	size_t (*input)(void *guest, const uint8_t *data, size_t len);
+	/* The terminal on which its console is shown has this size. May be NULL. */
+	void (*resize)(void *guest, unsigned columns, unsigned rows);
 	/* Adds to what "info" answers. */
 	void (*describe)(void *guest, json_t *info);
 	/*
@@ -70,6 +72,9 @@ struct guest_ops {
 /* A guest in the foreground: console on standard input and output, signals, no daemon. */
 struct foreground {
 	uint64_t grace; /* ns that a guest asked to end has before it is ended; 0: SIGNALS_GRACE */
+	uint64_t timeout;    /* ns after its start at which it is ended; 0: none */
+	const char *console; /* a file for what it says, and nothing is read; NULL: none */
+	bool quiet;          /* no lines of our own but errors */
 	/* SIGUSR2, on the loop's thread; NULL: it is not taken. */
 	void (*save)(void *guest);
 };

@@ -27,6 +27,8 @@ static void ready(void *ctx, short revents)
 		return;
 	if (info.ssi_signo == SIGUSR2)
 		signals->save(signals->ctx);
+	else if (info.ssi_signo == SIGWINCH)
+		signals->resized(signals->ctx);
 	else if (info.ssi_signo == SIGHUP)
 		signals_hang_up(signals);
 	else if (signals->count++)
@@ -50,6 +52,8 @@ int signals_start(struct signals *signals, struct loop *loop, void (*ask)(void *
 		sigaddset(&set, SIGHUP);
 	if (signals->save)
 		sigaddset(&set, SIGUSR2);
+	if (signals->resized)
+		sigaddset(&set, SIGWINCH);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0)
 		return error_set(err, errno, "no signalfd: %s", strerror(errno));
@@ -59,6 +63,7 @@ int signals_start(struct signals *signals, struct loop *loop, void (*ask)(void *
 		.ask = ask,
 		.force = force,
 		.save = signals->save,
+		.resized = signals->resized,
 		.nohup = signals->nohup,
 		.grace = signals->grace ? signals->grace : SIGNALS_GRACE,
 		.ctx = ctx,

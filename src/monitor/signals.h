@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SIGUSR2 saves the guest. SIGTERM, SIGINT and SIGHUP (a terminal that goes away) press the guest's power
+ * SIGUSR2 saves the guest; SIGWINCH tells of its terminal's size. SIGTERM, SIGINT and SIGHUP (a terminal that goes away) press the guest's power
  * button; a guest that is still there after the grace is ended, and so is one at the next SIGTERM or
  * SIGINT. Further SIGHUPs change nothing: the kernel sends one, and the shell another. Where SIGHUP was
  * ignored (nohup) it stays so. SIGPIPE and SIGXFSZ are ignored.
@@ -23,17 +23,18 @@ struct signals {
 	sigset_t old;
 	unsigned count;
 	bool nohup;
-	uint64_t grace;           /* ns after the first of them; 0: SIGNALS_GRACE */
-	struct loop_timer last;   /* the grace's end */
-	void (*ask)(void *ctx);   /* the first */
-	void (*force)(void *ctx); /* every further one */
-	void (*save)(void *ctx);  /* SIGUSR2; NULL: it is not taken */
+	uint64_t grace;             /* ns after the first of them; 0: SIGNALS_GRACE */
+	struct loop_timer last;     /* the grace's end */
+	void (*ask)(void *ctx);     /* the first */
+	void (*force)(void *ctx);   /* every further one */
+	void (*save)(void *ctx);    /* SIGUSR2; NULL: it is not taken */
+	void (*resized)(void *ctx); /* SIGWINCH; likewise */
 	void *ctx;
 };
 
 /*
- * Blocks the signals: before any other thread is there, so that all inherit it. save and grace are set before,
- * the rest is 0.
+ * Blocks the signals: before any other thread is there, so that all inherit it. save, resized and grace are
+ * set before, the rest is 0.
  */
 int signals_start(struct signals *signals, struct loop *loop, void (*ask)(void *ctx),
 	void (*force)(void *ctx), void *ctx, struct error *err);

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -52,8 +53,10 @@ static void ready(void *ctx, short revents)
 	terminal->start = 0;
 	terminal->end = leave ? leave - terminal->buf : n;
 	feed(terminal);
-	if (leave)
+	if (leave) {
+		terminal->left = true;
 		terminal->leave(terminal->ctx);
+	}
 }
 
 /* The terminal is in raw mode: it wants its carriage returns. */
@@ -117,27 +120,34 @@ void terminal_release(int guard)
 	close(guard);
 }
 
-void terminal_init(struct terminal *terminal, int guard, struct loop *loop,
+int terminal_init(struct terminal *terminal, int guard, struct loop *loop,
 	size_t (*send)(void *ctx, const uint8_t *data, size_t len), void (*leave)(void *ctx),
-	void (*gone)(void *ctx), void *ctx)
+	void (*gone)(void *ctx), void *ctx, int file, struct error *err)
 {
 	*terminal = (struct terminal){
 		.loop = loop,
 		.input = {.fd = STDIN_FILENO, .events = POLLIN, .ready = ready, .ctx = terminal},
 		.more = {.run = room, .ctx = terminal},
 		.guard = guard,
+		.file = file,
+		.tty = isatty(file < 0 ? STDOUT_FILENO : file),
 		.send = send,
 		.leave = leave,
 		.gone = gone,
 		.ctx = ctx,
 	};
 	loop_timer_init(&terminal->silence, loop, tell_silence, terminal);
+	return output_create(file < 0 ? STDOUT_FILENO : file, OUTPUT_PATIENCE, &terminal->output,
+		err);
 }
 
-void terminal_start(struct terminal *terminal)
+int terminal_start(struct terminal *terminal, struct error *err)
 {
 	struct termios raw;
+	int r = output_start(terminal->output, err);
 
+	if (r || terminal->file >= 0)
+		return r;
 	if (!tcgetattr(STDIN_FILENO, &terminal->saved)) {
 		raw = terminal->saved;
 		cfmakeraw(&raw);
@@ -145,6 +155,19 @@ void terminal_start(struct terminal *terminal)
 	}
 	loop_fd_add(terminal->loop, &terminal->input);
 	terminal->watching = true;
+	return 0;
+}
+
+bool terminal_size(const struct terminal *terminal, unsigned *columns, unsigned *rows)
+{
+	struct winsize size;
+
+	if (!terminal->raw || ioctl(STDIN_FILENO, TIOCGWINSZ, &size) || !size.ws_col ||
+		!size.ws_row)
+		return false;
+	*columns = size.ws_col;
+	*rows = size.ws_row;
+	return true;
 }
 
 void terminal_expect(struct terminal *terminal, const char *hint)
@@ -153,9 +176,11 @@ void terminal_expect(struct terminal *terminal, const char *hint)
 	loop_timer_arm(&terminal->silence, clock_now() + TERMINAL_SILENCE * 1000000000ull);
 }
 
-void terminal_stop(struct terminal *terminal)
+void terminal_stop(struct terminal *terminal, bool patient, int cancel)
 {
 	end_input(terminal);
+	output_finish(terminal->output, patient && !terminal->left && !terminal->tty, cancel);
+	terminal->output = NULL;
 	if (terminal->raw)
 		tcsetattr(STDIN_FILENO, TCSADRAIN, &terminal->saved);
 	terminal->raw = false;
@@ -169,10 +194,7 @@ void terminal_output(struct terminal *terminal, const uint8_t *data, size_t len)
 {
 	if (!__atomic_load_n(&terminal->spoken, __ATOMIC_RELAXED))
 		__atomic_store_n(&terminal->spoken, true, __ATOMIC_RELAXED);
-	/* A terminal that somebody else made non-blocking is waited for. */
-	if (!__atomic_load_n(&terminal->output_gone, __ATOMIC_RELAXED) &&
-		io_write_all(STDOUT_FILENO, data, len))
-		__atomic_store_n(&terminal->output_gone, true, __ATOMIC_RELAXED);
+	output_write(terminal->output, data, len);
 }
 
 void terminal_room(struct terminal *terminal)

@@ -49,7 +49,8 @@ enum end_event {
 enum end_reason { END_NONE, /* it has not ended */ END_TABLE(END_ENUM) END_REASONS };
 #undef END_ENUM
 
-#define END_STATUS_SETUP 1  /* it never started; the reason is ERROR */
+#define END_STATUS_SETUP 1     /* it never started; the reason is ERROR */
+#define END_STATUS_TIMEOUT 124 /* `dach run --timeout` ended it; the reason is KILLED */
 #define END_STATUS_TEST 100 /* and more: this plus what a test wrote to its way out (modulo 128) */
 
 /* At these ends it can stay, paused, for a look or a core file: bits 1 << END_... */

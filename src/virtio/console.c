@@ -2,6 +2,7 @@
 #include "virtio/console.h"
 
 #include <errno.h>
+#include <linux/virtio_console.h>
 #include <stdlib.h>
 
 #include "base/container.h"
@@ -11,6 +12,8 @@
 #define CLASS_COMMUNICATION 0x078000u
 #define QUEUE_SIZE 64
 enum { QUEUE_RX, QUEUE_TX };
+/* Columns and rows; the rest of the configuration space (5.3.4) belongs to features that are not offered. */
+#define CONFIG_SIZE offsetof(struct virtio_console_config, max_nr_ports)
 /* Longer writes are no console's: the rest of the chain is dropped. */
 #define OUTPUT_MAX (1u << 20)
 
@@ -20,6 +23,8 @@ struct virtio_console {
 	/* by dev.lock */
 	struct virtq_chain chain;
 	bool starved; /* there was more input than buffers */
+	/* Linux looks at the size when it changes, not at the start: it is told again with the first output. */
+	bool told;
 	uint8_t buf[4096];
 };
 
@@ -47,6 +52,9 @@ static void console_notify(struct virtio_device *dev, unsigned queue)
 		room = console->starved;
 		console->starved = false;
 	} else {
+		if (!console->told && console->owner.sized)
+			virtio_config_changed(dev);
+		console->told = true;
 		for (unsigned left = virtio_arm(dev, QUEUE_TX); left; left--) {
 			if (virtio_pop(dev, QUEUE_TX, &console->chain) != 1)
 				break;
@@ -82,8 +90,23 @@ size_t virtio_console_input(struct virtio_console *console, const uint8_t *data,
 	return done;
 }
 
+void virtio_console_resize(struct virtio_console *console, uint16_t columns, uint16_t rows)
+{
+	struct virtio_device *dev = &console->dev;
+	struct virtio_console_config *config = (struct virtio_console_config *)dev->config;
+
+	mutex_lock(&dev->lock);
+	if (console->owner.sized && (config->cols != columns || config->rows != rows)) {
+		config->cols = columns;
+		config->rows = rows;
+		virtio_config_changed(dev);
+	}
+	mutex_unlock(&dev->lock);
+}
+
 static void console_start(struct virtio_device *dev)
 {
+	container_of(dev, struct virtio_console, dev)->told = false;
 }
 
 static void console_reset(struct virtio_device *dev)
@@ -106,7 +129,8 @@ int virtio_console_create(struct pci_bus *bus, struct memory *memory,
 		return error_nomem(err);
 	console->owner = *owner;
 	virtio_device_init(&console->dev, "virtio-console", VIRTIO_ID_CONSOLE, &console_ops, memory,
-		0, 2, QUEUE_SIZE);
+		owner->sized ? VIRTIO_FEATURE(VIRTIO_CONSOLE_F_SIZE) : 0, 2, QUEUE_SIZE);
+	console->dev.config_size = owner->sized ? CONFIG_SIZE : 0;
 	r = virtio_pci_attach(&console->dev, bus, CLASS_COMMUNICATION, err);
 	if (r) {
 		virtio_console_destroy(console);

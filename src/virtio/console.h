@@ -3,6 +3,7 @@
 #ifndef DACH_VIRTIO_CONSOLE_H
 #define DACH_VIRTIO_CONSOLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,11 @@ struct virtio_console_owner {
 	 * vCPU's thread, lock not held. NULL if nobody asks.
 	 */
 	void (*room)(void *ctx);
+	/*
+	 * It has a size, which the guest can see: a device more than one without to a saved state. So
+	 * only for a guest that is never saved.
+	 */
+	bool sized;
 };
 
 /* No vCPU runs: before the machine starts, or while it is paused. */
@@ -32,6 +38,10 @@ int virtio_console_create(struct pci_bus *bus, struct memory *memory,
 	struct error *err);
 /* No vCPU runs. NULL is allowed. */
 void virtio_console_destroy(struct virtio_console *console);
+
+/* The size of the terminal that it is shown on; 0: not known, which it is at first. Does
+ * nothing to one without a size. Any thread. */
+void virtio_console_resize(struct virtio_console *console, uint16_t columns, uint16_t rows);
 
 /* Bytes arrive for the guest. Returns how many it had buffers for. Any thread. */
 size_t virtio_console_input(struct virtio_console *console, const uint8_t *data, size_t len);

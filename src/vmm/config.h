@@ -48,6 +48,9 @@ struct vmm_config {
 	unsigned keep;  /* 1 << END_...: at these ends it stays, paused, until it is ended */
 	bool trims;     /* one without work gives back what is kept for speed alone */
 	uint64_t grace; /* ns that a guest asked to end has before it is ended; 0: SIGNALS_GRACE */
+	uint64_t timeout;    /* ns after its start at which it is ended; 0: none */
+	const char *console; /* a file for what it says; NULL: standard output, and input */
+	bool quiet;          /* no lines of our own but errors */
 	const char *symbols; /* of the guest's kernel, for both; NULL: none */
 };
 

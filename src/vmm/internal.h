@@ -39,6 +39,7 @@ struct vmm {
 	struct move move;
 	struct vmm_needs needs;
 	struct loop_work balloon_work; /* the guest has come to its memory target */
+	bool sized;                    /* it is shown on a terminal whose size it may know */
 	bool virtio_console;           /* the guest has last spoken on that one; atomic */
 	/* The loop's thread: */
 	bool saved;

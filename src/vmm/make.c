@@ -98,7 +98,7 @@ static int choose_engine(struct vmm *vmm, struct error *err)
 	vmm->engine = engine_find(vmm->config.machine.engine, why, sizeof why, err);
 	if (!vmm->engine)
 		return -EINVAL;
-	if (why[0])
+	if (why[0] && !vmm->config.quiet)
 		fprintf(stderr, "dach: this guest is translated: %s\n", why);
 	kind = vmm->engine->kind;
 	vmm->needs.kvm = kind == CPUID_KVM;

@@ -119,6 +119,13 @@ static void end_guest(void *ctx)
 	machine_stop(vmm->machine);
 }
 
+static void resize(void *ctx, unsigned columns, unsigned rows)
+{
+	struct vmm *vmm = ctx;
+
+	virtio_console_resize(vmm->devices.console, columns, rows);
+}
+
 static void add_calls(void *ctx, struct calls *calls, unsigned roles)
 {
 	struct vmm *vmm = ctx;
@@ -153,6 +160,7 @@ static const struct guest_ops vmm_ops = {
 	.ask = press_button,
 	.end = end_guest,
 	.input = input,
+	.resize = resize,
 	.describe = verbs_describe,
 	.request = verbs_request,
 	.calls = add_calls,
@@ -177,6 +185,9 @@ void vmm_run(const struct vmm_config *config, struct end_report *end)
 {
 	const struct foreground foreground = {
 		.grace = config->grace,
+		.timeout = config->timeout,
+		.console = config->console,
+		.quiet = config->quiet,
 		.save = config->save_to ? save_guest : NULL,
 	};
 	struct vmm *vmm = vmm_create(end);
@@ -184,6 +195,8 @@ void vmm_run(const struct vmm_config *config, struct end_report *end)
 	if (!vmm)
 		return;
 	vmm->config = *config;
+	/* A guest that is saved goes on where there may be no terminal, and with the same devices. */
+	vmm->sized = !config->save_to && !config->restore_from;
 	monitor_foreground(&vmm_ops, vmm, &foreground, end);
 }
 

@@ -114,7 +114,7 @@ struct rig {
 
 static inline bool rig_open(struct rig *rig, uint64_t disk_size)
 {
-	const struct virtio_console_owner backend = {NULL, NULL, NULL};
+	const struct virtio_console_owner backend = {.sized = false};
 	int disk = memfd_create("disk", 0);
 	struct machine_config config = {
 		.engine = &rig_engine,

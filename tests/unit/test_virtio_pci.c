@@ -285,7 +285,9 @@ static void take_room(void *ctx)
 static void test_console(void **state)
 {
 	struct text text = {0};
-	const struct virtio_console_owner backend = {&text, take_output, take_room};
+	const struct virtio_console_owner backend = {.ctx = &text,
+		.output = take_output,
+		.room = take_room};
 	struct virtio_console *console;
 	struct virtq_used_elem used;
 	struct error err = {0};

@@ -111,6 +111,10 @@ int net_forward_parse(const char *text, struct net_forward *forward, struct erro
 		goto bad;
 	return 0;
 bad:
+	if (strchr(text, '['))
+		return error_set(err, EINVAL,
+			"fwd=%s: ports of IPv6 addresses are not forwarded yet, only of IPv4 ones",
+			text);
 	return error_set(err, EINVAL, "fwd=%s: not of the form %s", text, FORWARD_FORM);
 }
 

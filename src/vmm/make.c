@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "net/resolver.h"
 #include "vmm/internal.h"
 
 _Static_assert(LIMIT_VCPUS <= MACHINE_VCPUS_MAX, "no machine has so many");
@@ -144,7 +145,7 @@ static int make_machine(struct vmm *vmm, struct error *err)
 /* The devices, and the walls around them and around the vCPUs to come. */
 static int make_devices(struct vmm *vmm, struct error *err)
 {
-	const struct virtio_console_owner console = {vmm, virtio_output, input_room};
+	const struct virtio_console_owner console = {vmm, virtio_output, input_room, vmm->sized};
 	const char *disk[LIMIT_DISKS + 1] = {NULL};
 	int r = devices_open(&vmm->devices, &vmm->config, err);
 
@@ -155,6 +156,10 @@ static int make_devices(struct vmm *vmm, struct error *err)
 	vmm->needs.gdb = vmm->gdb != NULL;
 	vmm->needs.profile = vmm->config.profile != NULL;
 	vmm->needs.reader = kernel_reader_pid(vmm->reader);
+	if (!r && vmm->devices.user && !vmm->config.quiet && resolver_host_ipv6_only())
+		fputs("dach: this host's name servers have IPv6 addresses, which a network in user mode "
+		      "does not reach: the guest finds no names\n",
+			stderr);
 	if (!r)
 		r = monitor_restrict(vmm->monitor, disk, vmm->devices.user, vmm->needs.reader > 0,
 			err);

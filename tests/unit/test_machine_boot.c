@@ -358,6 +358,22 @@ static struct elf_image make_elf(void)
 	return e;
 }
 
+/* A type is its owner's: the one of FreeBSD's or Go's note 18 is no entry. */
+static void foreign_notes(void **state)
+{
+	static const char owners[][4] = {"BSD", "GNU", "Go\0", "xen", "Xe"};
+	struct rig *rig = *state;
+	struct elf_image e = make_elf();
+
+	for (unsigned i = 0; i < sizeof owners / sizeof *owners; i++) {
+		memcpy(e.name, owners[i], sizeof e.name);
+		assert_int_equal(load(rig, &e, sizeof e), -ENOEXEC);
+	}
+	memcpy(e.name, "Xen", sizeof e.name);
+	e.head.e_phnum = 1; /* without the segment of notes */
+	assert_int_equal(load(rig, &e, sizeof e), -ENOEXEC);
+}
+
 static void pvh(void **state)
 {
 	struct rig *rig = *state;
@@ -669,6 +685,7 @@ int main(void)
 		cmocka_unit_test(no_room),
 		cmocka_unit_test_setup_teardown(not_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(pvh, setup, teardown),
+		cmocka_unit_test_setup_teardown(foreign_notes, setup, teardown),
 		cmocka_unit_test_setup_teardown(bios_data, setup, teardown),
 		cmocka_unit_test_setup_teardown(multiboot, setup, teardown),
 		cmocka_unit_test_setup_teardown(pvh_bad, setup, teardown),

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "net/resolver.h"
 #include "protocol/network.h"
 
 static void test_good(void **state)
@@ -103,9 +104,39 @@ static void test_bad(void **state)
 	assert_int_equal(net_spec_parse(longest, &(struct net_spec){0}, NULL), -EINVAL);
 }
 
+/* Which name servers a network that has IPv4 only can use. */
+static void name_servers(void **state)
+{
+	assert_true(resolver_ipv6_only("nameserver fd00::53\n"));
+	assert_true(
+		resolver_ipv6_only("search x\nnameserver\tfe80::1%eth0 # here\nnameserver ::1"));
+	assert_false(resolver_ipv6_only(
+		"nameserver fd00::1\nnameserver fd00::2\nnameserver 10.0.0.1\n"));
+	assert_false(resolver_ipv6_only("#nameserver fd00::53\noptions edns0\n"));
+	assert_false(resolver_ipv6_only("nameservers fd00::53\nnameserver\n"));
+	assert_false(resolver_ipv6_only("nameserver 127.0.0.53\r\n"));
+	assert_false(resolver_ipv6_only(""));
+	assert_false(resolver_ipv6_only(NULL));
+}
+
+/* What an IPv6 address is told, rather than that the form is wrong. */
+static void ipv6_forwards(void **state)
+{
+	struct net_forward forward;
+	struct error err = {""};
+
+	assert_int_equal(net_forward_parse("tcp:[::1]:8080-:80", &forward, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "ports of IPv6 addresses are not forwarded yet"));
+	err.text[0] = 0;
+	assert_int_equal(net_forward_parse("tcp::1:8080-:80", &forward, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "not of the form"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(name_servers),
+		cmocka_unit_test(ipv6_forwards),
 		cmocka_unit_test(test_good),
 		cmocka_unit_test(test_bad),
 	};

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/resolver.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/io.h"
+
+#define FILE_NAME "/etc/resolv.conf"
+#define FILE_MAX (64u << 10)
+#define KEY "nameserver"
+
+/* The line's name server; *len is 0 if it names none. */
+static const char *server(const char *line, size_t *len)
+{
+	const char *at = line + sizeof KEY - 1;
+
+	*len = 0;
+	if (strncmp(line, KEY, sizeof KEY - 1) != 0 || !isblank((unsigned char)*at))
+		return at;
+	at += strspn(at, " \t");
+	*len = strcspn(at, " \t\r\n#;");
+	return at;
+}
+
+bool resolver_ipv6_only(const char *text)
+{
+	bool any = false;
+
+	while (text && *text) {
+		char address[INET_ADDRSTRLEN];
+		struct in_addr ip;
+		size_t len;
+		const char *at = server(text, &len);
+
+		if (len && len < sizeof address) {
+			memcpy(address, at, len);
+			address[len] = 0;
+			if (inet_pton(AF_INET, address, &ip) == 1)
+				return false;
+		}
+		any |= len && memchr(at, ':', len);
+		text = strchr(text, '\n');
+		text += text ? 1 : 0;
+	}
+	return any;
+}
+
+bool resolver_host_ipv6_only(void)
+{
+	int fd = open(FILE_NAME, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	char *text = NULL;
+	size_t size;
+	bool only;
+
+	if (fd < 0)
+		return false;
+	only = !io_read_file(fd, FILE_MAX, &text, &size) && resolver_ipv6_only(text);
+	free(text);
+	close(fd);
+	return only;
+}

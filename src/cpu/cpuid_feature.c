@@ -2,7 +2,7 @@
 /*
  * Never offered, on purpose: MONITOR, VMX, SVM, SMX, TSX, MPX, SGX, PKU, PKS, CET, AMX, LA57,
  * XSAVES, WAITPKG, ENQCMD, UINTR, key locker, bus lock detection, PCONFIG, performance counters,
- * virtual-8086 extensions, TSC_ADJUST, MOVDIR64B.
+ * virtual-8086 extensions, MOVDIR64B.
  */
 #include "cpu/cpuid_feature.h"
 
@@ -87,6 +87,7 @@ static const struct cpuid_feature features[] = {
 			| B(30)     /* AVX512BW */
 			| B(31),    /* AVX512VL */
 		.system = B(0)      /* FSGSBASE */
+			| B(1)      /* TSC_ADJUST: with it Linux does not watch the TSC */
 			| B(7)      /* SMEP */
 			| B(10)     /* INVPCID */
 			| B(20),    /* SMAP */

@@ -29,7 +29,7 @@ static const struct {
 #define LEVELS (sizeof levels / sizeof *levels)
 
 /* Had where the host has it, in every model: what the clock is made of. */
-#define OPTIONAL "invtsc"
+#define OPTIONAL "invtsc tsc_adjust"
 
 const char *cpuid_model_name(unsigned n, const char **features)
 {

@@ -29,7 +29,7 @@ static const struct names names[] = {
 		[13] = "pge", [14] = "mca", [15] = "cmov", [16] = "pat", [17] = "pse36",
 		[19] = "clflush", [23] = "mmx", [24] = "fxsr", [25] = "sse", [26] = "sse2",
 		[27] = "ss"}},
-	{7, 0, EBX, {[0] = "fsgsbase", [3] = "bmi1", [5] = "avx2", [6] = "fdp_excptn_only",
+	{7, 0, EBX, {[0] = "fsgsbase", [1] = "tsc_adjust", [3] = "bmi1", [5] = "avx2", [6] = "fdp_excptn_only",
 		[7] = "smep", [8] = "bmi2", [9] = "erms", [10] = "invpcid", [13] = "zero_fcs_fds",
 		[16] = "avx512f", [17] = "avx512dq", [18] = "rdseed", [19] = "adx", [20] = "smap",
 		[21] = "avx512ifma", [23] = "clflushopt", [24] = "clwb", [28] = "avx512cd",

@@ -86,6 +86,8 @@ static void describe_tsc(struct cpu_state *cpu, const struct cpuid_policy *polic
 	uint64_t tsc = state_now(s)->tsc + cpu->tsc_offset;
 
 	state_u64(s, "tsc", &tsc);
+	if (state_optional(s, "adjusted", cpu->tsc_adjust))
+		state_u64(s, "tsc_adjust", &cpu->tsc_adjust);
 	if (!state_loading(s) || !state_ok(s))
 		return;
 	tsc += (unsigned __int128)state_elapsed(s) * policy->tsc_khz / 1000000;

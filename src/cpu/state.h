@@ -122,8 +122,9 @@ struct cpu_state {
 	uint64_t pat, tsc_aux, misc_enable, mtrr_def_type;
 	uint64_t mtrr_fixed[11], mtrr_base[8], mtrr_mask[8];
 	uint64_t apic_base;
-	int64_t tsc_offset; /* guest TSC minus host TSC */
-	uint64_t spec_ctrl; /* IA32_SPEC_CTRL; the translator keeps it, without effect */
+	int64_t tsc_offset;  /* guest TSC minus host TSC */
+	uint64_t tsc_adjust; /* IA32_TSC_ADJUST: how far the guest itself has moved its TSC */
+	uint64_t spec_ctrl;  /* IA32_SPEC_CTRL; the translator keeps it, without effect */
 	uint8_t cpl;
 	uint8_t sti_shadow; /* interrupts are held off for one instruction: SHADOW_* or 0 */
 	uint8_t nmi_masked; /* between NMI delivery and IRET */

@@ -189,6 +189,7 @@ static void serve_init(struct machine_vcpu *vcpu)
 	machine->config.engine->vcpu_get_state(vcpu->engine, &old);
 	reset_state(machine, &state);
 	state.tsc_offset = old.tsc_offset;
+	state.tsc_adjust = old.tsc_adjust;
 	state.tsc_aux = old.tsc_aux;
 	state.cr0 |= old.cr0 & (CR0_CD | CR0_NW);
 	state.pat = old.pat;

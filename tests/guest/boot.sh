@@ -28,11 +28,17 @@ check "so it does with the engine that auto takes" ended 0 GUEST-DONE
 
 guest --vcpus 2 <<'SCRIPT'
 echo "processors $(nproc)"
+echo "adjust $(grep -c ' tsc_adjust' /proc/cpuinfo)"
+echo "clock $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
+dmesg | grep -i 'unstable\|warp\|TSC_ADJUST'
 taskset 1 sh -c 'i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done' &
 taskset 2 sh -c 'i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done'
 wait
 SCRIPT
 check "two processors" ended 0 "processors 2"
+# With TSC_ADJUST Linux has no watchdog for the TSC, which on a busy host finds fault with the host.
+check "each with a TSC that the guest need not watch" said "adjust 2"
+check "which it trusts" [ -z "$(grep -i 'unstable\|warp\|firmware bug' "$output")" ]
 
 guest <<'SCRIPT'
 start=$(date +%s%N 2>/dev/null)

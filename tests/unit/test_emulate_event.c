@@ -407,6 +407,39 @@ static void hardware_configuration(void **state)
 	assert_int_equal(rig.cpu.gpr[RAX], 1u << 24);
 }
 
+/* Either MSR moves the TSC by what it itself moves, and then the other shows it (SDM 3B, 17.17.3). */
+static void time_stamp_adjust(void **state)
+{
+	uint64_t before;
+
+	rig_long();
+	rig.cpu.gpr[RCX] = 0x3b;
+	assert_fault(STEP(0x0f, 0x32), EXC_GP, 0); /* CPUID does not tell of it */
+	assert_fault(STEP(0x0f, 0x30), EXC_GP, 0);
+	rig_policy.count = 1;
+	rig_policy.leaf[0] = (struct cpuid_leaf){.leaf = 7, .ebx = 1u << 1};
+	assert_ok(STEP(0x0f, 0x32));
+	assert_int_equal(rig.cpu.gpr[RAX] | rig.cpu.gpr[RDX], 0);
+	before = rig.cpu.tsc_offset;
+	rig.cpu.gpr[RAX] = 0x1000;
+	rig.cpu.gpr[RDX] = 1;
+	assert_ok(STEP(0x0f, 0x30));
+	assert_int_equal(rig.cpu.tsc_offset - before, 0x100001000);
+	assert_ok(STEP(0x0f, 0x32));
+	assert_int_equal(rig.cpu.gpr[RAX], 0x1000);
+	assert_int_equal(rig.cpu.gpr[RDX], 1);
+	/* the TSC itself: both move by as much */
+	before = rig.cpu.tsc_offset - rig.cpu.tsc_adjust;
+	rig.cpu.gpr[RCX] = 0x10;
+	assert_ok(STEP(0x0f, 0x30));
+	assert_int_equal(rig.cpu.tsc_offset - rig.cpu.tsc_adjust, before);
+	assert_true(rig.cpu.tsc_adjust != 0x100001000);
+	rig.cpu.gpr[RCX] = 0x3b;
+	rig.cpu.gpr[RAX] = rig.cpu.gpr[RDX] = 0;
+	assert_ok(STEP(0x0f, 0x30));
+	assert_int_equal(rig.cpu.tsc_offset, before);
+}
+
 /* --- 16 and 32 bits ------------------------------------------------------------------ */
 
 static void protected_frames(void **state)
@@ -495,6 +528,7 @@ int main(void)
 		cmocka_unit_test(fast_system_calls),
 		cmocka_unit_test(system_calls_of_amd),
 		cmocka_unit_test(hardware_configuration),
+		cmocka_unit_test(time_stamp_adjust),
 		cmocka_unit_test(protected_frames),
 		cmocka_unit_test(real_frames),
 	};

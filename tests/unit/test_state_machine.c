@@ -55,6 +55,7 @@ static void use(struct rig *rig)
 	memset(c->xsave + 160, 0x5a, 256);
 	memset(c->xsave + 576, 0xa5, 256);
 	c->tsc_offset = -1234567890;
+	c->tsc_adjust = 1234567;
 	put(rig, 0x21, 1, 0x5b); /* interrupt mask */
 	put(rig, 0x43, 1, 0x34); /* timer 0: rate generator */
 	put(rig, 0x40, 1, 0x9c);
@@ -91,6 +92,7 @@ static void moves(void **unused)
 	assert_memory_equal(cpu(&to, 1)->gpr, was.gpr, sizeof was.gpr);
 	assert_int_equal(cpu(&to, 1)->rip, was.rip);
 	assert_int_equal(cpu(&to, 1)->efer, was.efer);
+	assert_int_equal(cpu(&to, 1)->tsc_adjust, 1234567);
 	assert_int_equal(cpu(&to, 1)->lstar, was.lstar);
 	assert_memory_equal(cpu(&to, 1)->xsave, was.xsave, 832);
 	assert_int_equal(get(&to, 0x21, 1), 0x5b);

@@ -28,6 +28,7 @@ static const struct msr_field msr_fields[] = {
 	FIELD(0xc0000084, sfmask),
 	FIELD(0xc0000102, kernel_gs_base),
 	FIELD(0xc0000103, tsc_aux),
+	FIELD(0x3b, tsc_adjust),
 	FIELD(0x174, sysenter_cs),
 	FIELD(0x175, sysenter_esp),
 	FIELD(0x176, sysenter_eip),

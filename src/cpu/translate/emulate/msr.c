@@ -4,6 +4,7 @@
 #include "cpu/translate/hot.h"
 
 #define MSR_TSC 0x10
+#define MSR_TSC_ADJUST 0x3b
 #define MSR_PLATFORM_ID 0x17
 #define MSR_FEATURE_CONTROL 0x3a
 #define MSR_SPEC_CTRL 0x48
@@ -176,6 +177,12 @@ static bool read_constant(struct vcpu *v, uint32_t msr, uint64_t *value)
 	}
 }
 
+static bool has_tsc_adjust(struct vcpu *v)
+{
+	vcpu_vectors_save(v);
+	return cpuid_policy_has(vcpu_cpuid(v), 7, 0, 1, 1);
+}
+
 static bool msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
 	struct cpu_state *c = &v->cpu;
@@ -194,6 +201,9 @@ static bool msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 	case MSR_TSC:
 		*value = host_tsc() + (uint64_t)c->tsc_offset;
 		return true;
+	case MSR_TSC_ADJUST:
+		*value = c->tsc_adjust;
+		return has_tsc_adjust(v);
 	case MSR_TSC_AUX:
 		*value = c->tsc_aux;
 		return true;
@@ -326,6 +336,13 @@ static bool write_ignored(struct vcpu *v, uint32_t msr, uint64_t value)
 	}
 }
 
+/* By either of its MSRs (SDM 3B, 17.17.3). */
+static void move_tsc(struct cpu_state *c, uint64_t by)
+{
+	c->tsc_offset += (int64_t)by;
+	c->tsc_adjust += by;
+}
+
 static bool msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 {
 	struct cpu_state *c = &v->cpu;
@@ -339,7 +356,12 @@ static bool msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 	case MSR_KERNEL_GS_BASE:
 		return write_canonical(&c->kernel_gs_base, value);
 	case MSR_TSC:
-		c->tsc_offset = (int64_t)(value - host_tsc());
+		move_tsc(c, value - host_tsc() - (uint64_t)c->tsc_offset);
+		return true;
+	case MSR_TSC_ADJUST:
+		if (!has_tsc_adjust(v))
+			return false;
+		move_tsc(c, value - c->tsc_adjust);
 		return true;
 	case MSR_SPEC_CTRL:
 		if (value & ~vcpu_cpuid(v)->spec_ctrl_mask)

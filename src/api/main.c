@@ -100,7 +100,7 @@ static void fill_standard(void)
 }
 
 /* Started because somebody asked, it ends when nobody has anything here any more. */
-struct idle {
+struct last_look {
 	struct loop_timer timer;
 	struct daemon *daemon;
 	struct server *server;
@@ -109,7 +109,7 @@ struct idle {
 
 static void look_around(void *ctx)
 {
-	struct idle *idle = ctx;
+	struct last_look *idle = ctx;
 	const struct daemon *daemon = idle->daemon;
 	const uint64_t now = clock_now();
 
@@ -123,14 +123,14 @@ static void look_around(void *ctx)
 	loop_timer_arm(&idle->timer, now + idle->limit / IDLE_LOOKS);
 }
 
-static void begin_idle(struct idle *idle, struct daemon *daemon, struct server *server,
+static void begin_idle(struct last_look *idle, struct daemon *daemon, struct server *server,
 	const struct words *words)
 {
 	unsigned seconds = words->idle;
 
 	if (seconds == IDLE_NOT_SAID)
 		seconds = words->background ? IDLE_SECONDS : 0;
-	*idle = (struct idle){.daemon = daemon,
+	*idle = (struct last_look){.daemon = daemon,
 		.server = server,
 		.limit = seconds * 1000000000ull,
 		.since = clock_now()};
@@ -271,7 +271,7 @@ static void raise_limits(void)
 int main(int argc, char **argv)
 {
 	struct words words = {.idle = IDLE_NOT_SAID};
-	struct idle idle;
+	struct last_look idle;
 	struct daemon_options options = {0};
 	struct signal_watch signals = {.watch = {.fd = -1}};
 	struct server *server = NULL;

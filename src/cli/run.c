@@ -8,6 +8,7 @@
 
 #include "cli/cli.h"
 #include "cli/options.h"
+#include "cli/script.h"
 #include "image/store.h"
 #include "vmm/vmm.h"
 
@@ -287,6 +288,10 @@ static int run_guest(const struct run_request *request, struct error *err)
 {
 	struct end_report end;
 
+	if (!request->config.console && !request->config.quiet && script_is_input())
+		fputs("dach run: standard input is the shell's script, and the guest gets the rest of it; "
+		      "</dev/null keeps that for the shell\n",
+			stderr);
 	vmm_run(&request->config, &end);
 	*err = end.error;
 	return end.status;

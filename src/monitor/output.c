@@ -16,7 +16,7 @@
 #define LAST_MS 1000
 #define PIECE 4096u /* so that a reader is seen to go on */
 
-struct output {
+struct output_queue {
 	int fd;
 	uint64_t patience; /* ns */
 	int done;          /* an eventfd: the thread has written all, or nobody reads */
@@ -38,7 +38,7 @@ struct output {
 /* The thread */
 
 /* Waits for something to write. The piece's size; 0: nothing will come any more. */
-static size_t next_piece(struct output *output, const uint8_t **piece)
+static size_t next_piece(struct output_queue *output, const uint8_t **piece)
 {
 	size_t at, len = 0;
 
@@ -54,7 +54,8 @@ static size_t next_piece(struct output *output, const uint8_t **piece)
 	return len < OUTPUT_BUFFER - at ? len : OUTPUT_BUFFER - at;
 }
 
-static void append(struct output *output, const uint8_t *data, size_t len) REQUIRES(output->lock)
+static void append(struct output_queue *output, const uint8_t *data, size_t len)
+	REQUIRES(output->lock)
 {
 	while (len) {
 		size_t at = output->in % OUTPUT_BUFFER, n = OUTPUT_BUFFER - at;
@@ -69,7 +70,7 @@ static void append(struct output *output, const uint8_t *data, size_t len) REQUI
 }
 
 /* The reader goes on: from here on nothing is lost, and the gap has its line. */
-static void close_gap(struct output *output) REQUIRES(output->lock)
+static void close_gap(struct output_queue *output) REQUIRES(output->lock)
 {
 	char line[100];
 	int len = snprintf(line, sizeof line,
@@ -82,7 +83,7 @@ static void close_gap(struct output *output) REQUIRES(output->lock)
 	output->stuck = false;
 }
 
-static void written(struct output *output, size_t len, int r)
+static void written(struct output_queue *output, size_t len, int r)
 {
 	mutex_lock(&output->lock);
 	output->out += len;
@@ -100,7 +101,7 @@ static void written(struct output *output, size_t len, int r)
 	mutex_unlock(&output->lock);
 }
 
-static void destroy(struct output *output)
+static void destroy(struct output_queue *output)
 {
 	close(output->done);
 	pthread_cond_destroy(&output->changed);
@@ -110,7 +111,7 @@ static void destroy(struct output *output)
 
 static void *write_all(void *ctx)
 {
-	struct output *output = ctx;
+	struct output_queue *output = ctx;
 	const uint8_t *piece;
 	size_t len;
 	bool left;
@@ -128,14 +129,14 @@ static void *write_all(void *ctx)
 
 /* The guest */
 
-static size_t room(const struct output *output) REQUIRES(output->lock)
+static size_t room(const struct output_queue *output) REQUIRES(output->lock)
 {
 	/* Some is kept for the line that tells of a gap. */
 	return OUTPUT_BUFFER - 128 - (output->in - output->out);
 }
 
 /* As long as the reader reads. */
-static void wait_for_room(struct output *output) REQUIRES(output->lock)
+static void wait_for_room(struct output_queue *output) REQUIRES(output->lock)
 {
 	while (!room(output) && !output->stuck && !output->gone) {
 		uint64_t until = clock_now() + output->patience, before = output->out;
@@ -147,7 +148,7 @@ static void wait_for_room(struct output *output) REQUIRES(output->lock)
 	}
 }
 
-void output_write(struct output *output, const uint8_t *data, size_t len)
+void output_write(struct output_queue *output, const uint8_t *data, size_t len)
 {
 	mutex_lock(&output->lock);
 	while (len && !output->gone) {
@@ -172,9 +173,9 @@ void output_write(struct output *output, const uint8_t *data, size_t len)
 
 /* Life */
 
-int output_create(int fd, uint64_t patience, struct output **out, struct error *err)
+int output_create(int fd, uint64_t patience, struct output_queue **out, struct error *err)
 {
-	struct output *output = calloc(1, sizeof *output);
+	struct output_queue *output = calloc(1, sizeof *output);
 
 	*out = NULL;
 	if (!output)
@@ -192,7 +193,7 @@ int output_create(int fd, uint64_t patience, struct output **out, struct error *
 	return 0;
 }
 
-int output_start(struct output *output, struct error *err)
+int output_start(struct output_queue *output, struct error *err)
 {
 	int r = thread_start(&output->thread, 0, write_all, output);
 
@@ -201,7 +202,7 @@ int output_start(struct output *output, struct error *err)
 }
 
 /* false: it still waits for the reader. */
-static bool join(struct output *output, bool patient, int cancel)
+static bool join(struct output_queue *output, bool patient, int cancel)
 {
 	struct pollfd wait[] = {{output->done, POLLIN, 0}, {patient ? cancel : -1, POLLIN, 0}};
 	int r;
@@ -229,7 +230,7 @@ static bool join(struct output *output, bool patient, int cancel)
 	return true;
 }
 
-void output_finish(struct output *output, bool patient, int cancel)
+void output_finish(struct output_queue *output, bool patient, int cancel)
 {
 	if (output && (!output->started || join(output, patient, cancel)))
 		destroy(output);

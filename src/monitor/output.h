@@ -16,21 +16,21 @@
 
 #define OUTPUT_BUFFER (1u << 20)
 
-struct output;
+struct output_queue;
 
 #define OUTPUT_PATIENCE 1000000000ull
 
 /* fd stays the caller's; patience: ns. */
-int output_create(int fd, uint64_t patience, struct output **output, struct error *err);
+int output_create(int fd, uint64_t patience, struct output_queue **output, struct error *err);
 /* Starts the thread. Once. */
-int output_start(struct output *output, struct error *err);
+int output_start(struct output_queue *output, struct error *err);
 /* Any thread. */
-void output_write(struct output *output, const uint8_t *data, size_t len);
+void output_write(struct output_queue *output, const uint8_t *data, size_t len);
 /*
  * Waits until all is written: for a second; if patient, for as long as the reader is there and cancel (a
  * descriptor) cannot be read. Frees it. A thread that still waits for its reader then stays, with what it
  * uses, until the process ends. NULL is allowed.
  */
-void output_finish(struct output *output, bool patient, int cancel);
+void output_finish(struct output_queue *output, bool patient, int cancel);
 
 #endif

@@ -30,7 +30,7 @@ struct terminal {
 	int guard; /* tells the guard that all is well; -1: there is none */
 	int file;  /* instead of standard output and input; -1: none */
 	bool tty;  /* the output is one */
-	struct output *output;
+	struct output_queue *output;
 	struct termios saved;
 	uint8_t buf[256]; /* read, not yet taken by the guest */
 	size_t start, end;

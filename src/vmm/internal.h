@@ -29,7 +29,7 @@ struct vmm {
 	struct profile_files profile;
 	struct gdb *gdb;
 	struct idle idle;
-	struct watch watch;
+	struct guest_watch watch;
 	struct nest *vcpu_nest;       /* where the vCPUs' threads will start; NULL: here */
 	struct kernel_reader *reader; /* the kernel is the disk's own; or NULL */
 	struct loop_work reader_work;

@@ -11,7 +11,7 @@
 
 static const char panicked[] = "the guest's kernel panicked";
 
-static enum words_said said(const struct watch *watch)
+static enum words_said said(const struct guest_watch *watch)
 {
 	enum words_said most = WORDS_NONE;
 
@@ -21,14 +21,14 @@ static enum words_said said(const struct watch *watch)
 	return most;
 }
 
-static void forget(struct watch *watch)
+static void forget(struct guest_watch *watch)
 {
 	for (unsigned i = 0; i < WATCH_CONSOLES; i++)
 		words_forget(&watch->console[i]);
 	__atomic_store_n(&watch->lives, 0, __ATOMIC_RELAXED);
 }
 
-static bool still(struct watch *watch)
+static bool still(struct guest_watch *watch)
 {
 	uint64_t now = 0, before = watch->used;
 
@@ -42,7 +42,7 @@ static bool still(struct watch *watch)
 	return now - before < STILL_NS;
 }
 
-static void finish(struct watch *watch)
+static void finish(struct guest_watch *watch)
 {
 	switch (said(watch)) {
 	case WORDS_HALTED:
@@ -59,7 +59,7 @@ static void finish(struct watch *watch)
 }
 
 /* The words have been said; is it true? Other processors may live on for a moment, but not to the end. */
-static void judge(struct watch *watch, enum machine_pulse pulse, uint64_t spaces)
+static void judge(struct guest_watch *watch, enum machine_pulse pulse, uint64_t spaces)
 {
 	const bool end = said(watch) == WORDS_END, alive = pulse == MACHINE_ALIVE;
 	const bool loops = end && pulse == MACHINE_IN_KERNEL && spaces == watch->spaces;
@@ -73,7 +73,7 @@ static void judge(struct watch *watch, enum machine_pulse pulse, uint64_t spaces
 		machine_finish(watch->machine, MACHINE_CRASH, panicked);
 }
 
-static void look_closer(struct watch *watch)
+static void look_closer(struct guest_watch *watch)
 {
 	enum machine_pulse pulse;
 	uint64_t spaces;
@@ -91,7 +91,7 @@ static void look_closer(struct watch *watch)
 }
 
 /* It does nothing: is it time to see why? */
-static bool is_due(struct watch *watch, bool is_still)
+static bool is_due(struct guest_watch *watch, bool is_still)
 {
 	if (!is_still)
 		watch->asleep = watch->skip = 0;
@@ -102,7 +102,7 @@ static bool is_due(struct watch *watch, bool is_still)
 
 static void look(void *ctx)
 {
-	struct watch *watch = ctx;
+	struct guest_watch *watch = ctx;
 	bool due = is_due(watch, still(watch));
 
 	if (machine_paused(watch->machine))
@@ -113,26 +113,26 @@ static void look(void *ctx)
 		clock_now() + (said(watch) == WORDS_END ? CLOSE_NS : LOOK_NS));
 }
 
-void watch_start(struct watch *watch, struct machine *machine)
+void watch_start(struct guest_watch *watch, struct machine *machine)
 {
 	watch->machine = machine;
 	loop_timer_init(&watch->timer, machine_loop(machine), look, watch);
 	loop_timer_arm(&watch->timer, clock_now() + LOOK_NS);
 }
 
-void watch_stop(struct watch *watch)
+void watch_stop(struct guest_watch *watch)
 {
 	if (watch->machine)
 		loop_timer_cancel(&watch->timer);
 	watch->machine = NULL;
 }
 
-void watch_read(struct watch *watch, unsigned console, const uint8_t *data, size_t len)
+void watch_read(struct guest_watch *watch, unsigned console, const uint8_t *data, size_t len)
 {
 	words_read(&watch->console[console], data, len);
 }
 
-const char *watch_reset(struct watch *watch)
+const char *watch_reset(struct guest_watch *watch)
 {
 	bool did = watch->machine && said(watch) >= WORDS_PANIC &&
 		!__atomic_load_n(&watch->lives, __ATOMIC_RELAXED);

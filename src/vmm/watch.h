@@ -20,7 +20,7 @@
 
 enum { WATCH_SERIAL, WATCH_VIRTIO, WATCH_CONSOLES };
 
-struct watch {
+struct guest_watch {
 	struct machine *machine; /* NULL: not started */
 	struct loop_timer timer;
 	struct last_words console[WATCH_CONSOLES];
@@ -34,15 +34,15 @@ struct watch {
 };
 
 /* On the loop's thread, or before it runs. Console output is read before it, too. */
-void watch_start(struct watch *watch, struct machine *machine);
-void watch_stop(struct watch *watch); /* does nothing if it was not started */
+void watch_start(struct guest_watch *watch, struct machine *machine);
+void watch_stop(struct guest_watch *watch); /* does nothing if it was not started */
 
 /* The guest says this. One thread at a time for each console. */
-void watch_read(struct watch *watch, unsigned console, const uint8_t *data, size_t len);
+void watch_read(struct guest_watch *watch, unsigned console, const uint8_t *data, size_t len);
 /*
  * The guest is being reset: what it said was before that. A sentence if the last that it did was to panic,
  * or NULL. Any thread.
  */
-const char *watch_reset(struct watch *watch);
+const char *watch_reset(struct guest_watch *watch);
 
 #endif

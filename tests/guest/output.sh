@@ -48,6 +48,11 @@ check "--console: what the guest says goes to a file" ended 0 GUEST-DONE
 check "--quiet: nothing else is said" [ ! -s "$errors" -a ! -s "$work/stdout" ]
 check "and standard input is left to others" [ "$(cat "$work/rest" | tr '\n' ' ')" = "one two " ]
 
+echo "'$DACH' run --kernel /nowhere; echo kept" | sh >"$output" 2>"$errors"
+check "a script on standard input is warned of" grep -q "is the shell's script" "$errors"
+echo "'$DACH' run --kernel /nowhere </dev/null" | sh 2>"$errors"
+check "but not where the guest does not get it" [ "$(grep -c script "$errors")" -eq 0 ]
+
 guest --timeout 4 <<'SCRIPT'
 sleep 1000
 SCRIPT

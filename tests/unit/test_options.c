@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "cli/options.h"
+#include "cli/script.h"
 
 enum { FLAG = 1, VALUE };
 
@@ -146,9 +147,30 @@ static void numbers(void **state)
 		assert_int_equal(option_number("--vcpus", bad[i], 1, 64, &number, &err), -EINVAL);
 }
 
+#define READS(words) script_shell_reads(words, sizeof(words))
+
+/* Whether a shell reads its script from standard input, which a guest would eat. */
+static void scripts(void **state)
+{
+	assert_true(READS("sh"));
+	assert_true(READS("-bash"));
+	assert_true(READS("/usr/bin/bash\0-e\0--norc"));
+	assert_true(READS("bash\0-s\0word\0other"));
+	assert_false(READS("bash\0script.sh"));
+	assert_false(READS("bash\0-e\0./script.sh"));
+	assert_false(READS("sh\0-c\0dach run"));
+	assert_false(READS("sh\0-ec\0dach run"));
+	assert_false(READS("python3"));
+	assert_false(READS("timeout\0"
+			   "60"));
+	assert_false(script_shell_reads("", 0));
+	assert_false(script_shell_reads("sh", 2)); /* cut off */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(scripts),
 		cmocka_unit_test(finds_options),
 		cmocka_unit_test(words_after_dashes),
 		cmocka_unit_test(letters),

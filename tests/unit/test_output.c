@@ -21,7 +21,7 @@
 #define MUCH (3u * OUTPUT_BUFFER)
 
 static int pipe_fd[2];
-static struct output *output;
+static struct output_queue *output;
 static uint8_t data[MUCH];
 static char *text;
 static size_t text_len;

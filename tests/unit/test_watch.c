@@ -87,7 +87,7 @@ static void long_lines(void **state)
 
 static void resets(void **state)
 {
-	struct watch watch = {.machine = NULL};
+	struct guest_watch watch = {.machine = NULL};
 	struct machine *some = (struct machine *)&watch; /* only that there is one is looked at */
 
 	watch_read(&watch, WATCH_VIRTIO, (const uint8_t *)PANIC, strlen(PANIC));

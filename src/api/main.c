@@ -113,7 +113,7 @@ static void look_around(void *ctx)
 	const struct daemon *daemon = idle->daemon;
 	const uint64_t now = clock_now();
 
-	if (daemon->guests || daemon->operations || daemon->rest) {
+	if (daemon->guests || daemon->operations) {
 		idle->since = now;
 	} else if (now - idle->since >= idle->limit && server_retire(idle->server)) {
 		log_add(&idle->daemon->log, "ends, since there is no guest and nobody asks");

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "daemon/daemon.h"
+#include "daemon/process.h"
 
 static const char *entry(const struct guest *guest, bool soft, unsigned vcpu)
 {
@@ -19,13 +20,30 @@ static const char *entry(const struct guest *guest, bool soft, unsigned vcpu)
 	return vcpu < count && list[vcpu] && *list[vcpu] ? list[vcpu] : "all";
 }
 
-/* A monitor names its threads; only those that are its own are touched. */
+/* A monitor names its threads. */
 static bool own_thread(const struct guest *guest, pid_t tid)
 {
 	char path[64];
 
 	snprintf(path, sizeof path, "/proc/%d/task/%d", guest->pid, tid);
-	return guest->pid > 0 && tid > 0 && !access(path, F_OK);
+	return tid > 0 && process_runs(guest) && !access(path, F_OK);
+}
+
+/*
+ * Only of a thread of the monitor's own. One that ends between the question and the call may leave its
+ * number to somebody else, who then gets back what he had.
+ */
+static int pin(const struct guest *guest, pid_t tid, const cpu_set_t *set)
+{
+	cpu_set_t old;
+
+	if (!own_thread(guest, tid))
+		return 0;
+	if (sched_getaffinity(tid, sizeof old, &old) || sched_setaffinity(tid, sizeof *set, set))
+		return -1;
+	if (!own_thread(guest, tid))
+		sched_setaffinity(tid, sizeof old, &old);
+	return 0;
 }
 
 void affinity_apply(const struct guest *guest)
@@ -33,14 +51,13 @@ void affinity_apply(const struct guest *guest)
 	const json_t *vcpus = json_object_get(guest->info, "vcpus");
 
 	for (unsigned i = 0; i < guest->config.vcpus; i++) {
-		pid_t tid = json_integer_value(json_object_get(json_array_get(vcpus, i), "tid"));
+		const pid_t tid =
+			json_integer_value(json_object_get(json_array_get(vcpus, i), "tid"));
 		struct error err = {0};
 		cpu_set_t set;
 
-		if (!own_thread(guest, tid))
-			continue;
 		if (cpuset_parse(entry(guest, false, i), &guest->daemon->cpus, &set, &err) ||
-			sched_setaffinity(tid, sizeof set, &set))
+			pin(guest, tid, &set))
 			log_add(&guest->daemon->log, GUEST_LABEL " (%u): cpu %u runs anywhere: %s",
 				guest->config.name, guest->domid, i,
 				*err.text ? err.text : strerror(errno));

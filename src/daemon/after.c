@@ -11,6 +11,7 @@
 #include "daemon/cores.h"
 #include "daemon/daemon.h"
 #include "daemon/launch.h"
+#include "daemon/life.h"
 #include "daemon/monitor.h"
 #include "daemon/quota.h"
 #include "daemon/saved.h"
@@ -273,9 +274,7 @@ enum after after_end(struct guest *guest, bool told)
 static void let_go(struct guest *guest)
 {
 	guest->dumping = false;
-	if (guest->monitor)
-		monitor_call(guest->monitor, &(struct monitor_request){.verb = REQUEST_DESTROY}, -1,
-			0, NULL, NULL);
+	life_end_monitor(guest);
 }
 
 static void dumped(void *ctx, int r, json_t *answer, const char *text)

@@ -21,7 +21,6 @@
 struct cgroup;
 struct guest;
 struct operation;
-struct resources_rest;
 
 struct daemon {
 	struct loop *loop;
@@ -31,9 +30,8 @@ struct daemon {
 	struct events events;
 	struct engines engines;
 	struct cpuset_host cpus;
-	unsigned walls;        /* that this host gives monitors: 1 << WALL_... */
-	struct cgroup *cgroup; /* NULL: this host has none */
-	struct resources_rest *rest;
+	unsigned walls;               /* that this host gives monitors: 1 << WALL_... */
+	struct cgroup *cgroup;        /* NULL: this host has none */
 	struct operation *operations; /* not yet answered */
 	struct guest *guests;         /* running ones first, by domain ID; then by name */
 	char run[PATH_MAX], state[PATH_MAX];

@@ -11,6 +11,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/monitor.h"
+#include "daemon/process.h"
 #include "daemon/saved.h"
 
 struct guest *guest_new(struct daemon *daemon, struct domain_config *config)
@@ -21,6 +22,7 @@ struct guest *guest_new(struct daemon *daemon, struct domain_config *config)
 		return NULL;
 	guest->daemon = daemon;
 	guest->state_fd = -1;
+	guest->process.fd = -1;
 	guest->config = *config;
 	memset(config, 0, sizeof *config);
 	return guest;
@@ -105,6 +107,7 @@ void guest_free(struct guest *guest)
 	if (guest->timer.loop)
 		loop_timer_cancel(&guest->timer);
 	monitor_close(guest->monitor);
+	process_close(guest);
 	json_decref(guest->info);
 	guest_drop_state(guest);
 	domain_config_free(&guest->config);

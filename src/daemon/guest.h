@@ -43,9 +43,11 @@ struct guest {
 	int64_t ended;
 	/* Of this life only. */
 	struct monitor *monitor; /* NULL: no monitor, or it has gone */
-	bool up;                 /* its monitor has answered */
-	bool destroying;         /* somebody asked for its end */
-	bool held;               /* it has ended, its monitor stays for a look */
+	struct loop_fd process;  /* process.h */
+	bool begun;      /* its monitor was started by this daemon, and not by one before it */
+	bool up;         /* its monitor has answered */
+	bool destroying; /* somebody asked for its end */
+	bool held;       /* it has ended, its monitor stays for a look */
 	bool dumping;
 	bool retrying;    /* the timer begins its next life */
 	bool created;     /* by a request that still waits: gone if it does not start */
@@ -57,6 +59,7 @@ struct guest {
 	json_t *info;     /* the monitor's last answer; NULL */
 	unsigned brief;   /* lives in a row that were short: after.c */
 	unsigned tries;   /* of what the timer does */
+	bool killed;      /* its monitor was, which is in the log */
 	struct loop_timer timer; /* life.c's; without a loop until it is first needed */
 	struct guest_wait *waits;
 };

@@ -15,8 +15,10 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "daemon/claims.h"
 #include "daemon/daemon.h"
 #include "daemon/holder.h"
+#include "daemon/process.h"
 #include "daemon/resources.h"
 #include "daemon/spec.h"
 
@@ -52,7 +54,7 @@ void launch_remove_file(const struct guest *guest, const char *file)
 void launch_remove(struct guest *guest)
 {
 	static const char *const files[] = {"control", "console", "lock", "status", "output",
-		"saving"};
+		"saving", "disks"};
 	char path[PATH_MAX];
 
 	for (unsigned i = 0; i < sizeof files / sizeof *files; i++)
@@ -204,20 +206,27 @@ static void forgo_protection(void)
 }
 
 /* The child, up to exec. Only what may be called between fork and exec. */
-static void child(const struct guest *guest, const struct spec_files *files, int content)
+static void child(const struct guest *guest, const struct spec_files *files, int content,
+	const int gate[2])
 {
 	struct rlimit no_core = {0, 0};
 	char text[64];
 	sigset_t none;
 	int len, fds[LAUNCH_FDS_MAX + 1];
+	char byte;
 
+	/* Not before the parent has put it where it belongs; not at all if the parent has ended. */
+	close(gate[1]);
+	if (read(gate[0], &byte, 1) != 1)
+		_exit(127);
 	setsid();
 	signal(SIGCHLD, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setrlimit(RLIMIT_CORE, &no_core);
 	forgo_protection();
-	len = snprintf(text, sizeof text, "%u %d\n", guest->domid, getpid());
+	len = snprintf(text, sizeof text, "%u %d %llu\n", guest->domid, getpid(),
+		(unsigned long long)process_start(getpid()));
 	if (write(content, text, len) != len)
 		_exit(127);
 	/* First out of the way, then to their places; the copies close with exec or below. */
@@ -238,27 +247,36 @@ static void child(const struct guest *guest, const struct spec_files *files, int
 static int spawn(struct guest *guest, struct spec_files *files, int content, struct error *err)
 {
 	sigset_t all, old;
+	int gate[2], r = 0;
 	pid_t pid;
 
+	if (pipe2(gate, O_CLOEXEC))
+		return error_set(err, errno, "cannot start a monitor: %s", strerror(errno));
 	/* No handler of ours is to run in the child. */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &old);
 	pid = fork();
 	if (!pid)
-		child(guest, files, content);
+		child(guest, files, content, gate);
 	sigprocmask(SIG_SETMASK, &old, NULL);
-	if (pid < 0)
-		return error_set(err, errno, "cannot start a monitor: %s", strerror(errno));
-	guest->pid = pid;
-	resources_begin(guest);
-	return 0;
+	close(gate[0]);
+	if (pid < 0) {
+		r = error_set(err, errno, "cannot start a monitor: %s", strerror(errno));
+	} else {
+		process_open(guest, pid, 0);
+		resources_begin(guest);
+		if (write(gate[1], "", 1) != 1)
+			r = error_set(err, errno, "cannot start a monitor: %s", strerror(errno));
+	}
+	close(gate[1]);
+	return r;
 }
 
 int launch_start(struct guest *guest, struct error *err)
 {
 	struct spec_files files;
 	struct launch_spec *spec = &files.spec;
-	int content = -1;
+	int content = -1, disks = -1;
 	int r = spec_init(&files, err);
 
 	if (r)
@@ -268,6 +286,13 @@ int launch_start(struct guest *guest, struct error *err)
 		r = spec_open(guest, &files, err);
 	if (!r)
 		r = holder_check(guest, spec, err);
+	if (!r)
+		r = launch_open_file(guest, "disks", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND,
+			&disks, err);
+	if (!r)
+		r = claims_take(guest, spec, disks, err);
+	if (disks >= 0)
+		close(disks);
 	if (!r && guest->daemon->root)
 		spec->uid = spec->gid = LIMIT_UIDS_FIRST + guest->domid % LIMIT_UIDS;
 	if (!r)
@@ -299,21 +324,24 @@ int launch_start(struct guest *guest, struct error *err)
 enum launch_life launch_look(struct guest *guest)
 {
 	char text[64] = "";
+	unsigned long long start;
 	unsigned domid;
 	int fd, pid;
 	enum launch_life life = LAUNCH_NOT_BEGUN;
 
-	if (launch_open_file(guest, "lock", O_RDONLY, &fd, NULL))
-		return LAUNCH_NOT_BEGUN;
-	if (read(fd, text, sizeof text - 1) > 0 && sscanf(text, "%u %d", &domid, &pid) == 2 &&
-		domid == guest->domid) {
-		guest->pid = pid;
-		life = LAUNCH_ENDED;
+	if (!launch_open_file(guest, "lock", O_RDONLY, &fd, NULL)) {
+		if (read(fd, text, sizeof text - 1) > 0 &&
+			sscanf(text, "%u %d %llu", &domid, &pid, &start) == 3 &&
+			domid == guest->domid) {
+			if (guest->process.fd < 0)
+				process_open(guest, pid, start);
+			life = LAUNCH_ENDED;
+		}
+		if (flock(fd, LOCK_EX | LOCK_NB))
+			life = LAUNCH_ALIVE;
+		close(fd);
 	}
-	if (flock(fd, LOCK_EX | LOCK_NB))
-		life = LAUNCH_ALIVE;
-	close(fd);
-	return life;
+	return process_left(guest) ? LAUNCH_ALIVE : life;
 }
 
 void launch_last_words(struct guest *guest)

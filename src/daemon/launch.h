@@ -5,11 +5,11 @@
 
 #include "daemon/guest.h"
 
-/* What the lock file tells. */
+/* What the lock file and the kernel tell (process.h). */
 enum launch_life {
-	LAUNCH_ALIVE,     /* locked */
-	LAUNCH_ENDED,     /* free; this domain ID was started */
-	LAUNCH_NOT_BEGUN, /* free, and not of this domain ID */
+	LAUNCH_ALIVE,     /* locked, or a process of the guest's is left */
+	LAUNCH_ENDED,     /* neither; this domain ID was started */
+	LAUNCH_NOT_BEGUN, /* neither, and the file is not of this domain ID */
 };
 
 /* Opens what the configuration names (as the guest's owner), makes the folder, starts dach-vmm. */
@@ -27,7 +27,7 @@ int launch_open_file(const struct guest *guest, const char *file, int flags, int
 void launch_remove_file(const struct guest *guest, const char *file);
 /* Connects to the monitor's control or console socket. */
 int launch_connect(struct guest *guest, const char *socket, int *fd, struct error *err);
-/* Also finds the monitor's process, into guest->pid, as the lock file tells it. */
+/* Also finds the monitor's process, as the lock file tells it. */
 enum launch_life launch_look(struct guest *guest);
 /* What the monitor left as its last words, into reason and text. */
 void launch_last_words(struct guest *guest);

@@ -2,7 +2,6 @@
 #include "daemon/life.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "daemon/daemon.h"
 #include "daemon/launch.h"
 #include "daemon/monitor.h"
+#include "daemon/process.h"
 #include "daemon/saved.h"
 #include "protocol/fields.h"
 
@@ -22,7 +22,9 @@
 #define CALL_TIMEOUT_MS 10000
 #define START_TIMEOUT_MS 60000
 #define END_TIMEOUT_MS 3000
-#define LOCK_TRIES_BEFORE_KILL 12 /* two seconds: see look_again() */
+#define LOOKS_BEFORE_KILL 12 /* two seconds: see look_again() */
+#define PROCESS_ENDED_MS 50  /* for what it still had to say */
+#define KILLED_MS 10
 
 static void lost(void *ctx, const char *why);
 static void restart(struct guest *guest);
@@ -57,7 +59,7 @@ static void end(struct guest *guest, bool told)
 	}
 }
 
-/* The lock is free: nothing of that life is left but its last words. */
+/* Nothing of that life is left but its last words. */
 static void gone(struct guest *guest)
 {
 	bool was_held = guest->held;
@@ -72,6 +74,7 @@ static void gone(struct guest *guest)
 	/* Of one that was kept the end is known: that it has gone now is no news. */
 	memcpy(text, guest->text, sizeof text);
 	saved_settle(guest);
+	launch_unmark_state(guest);
 	launch_last_words(guest);
 	if (guest->saved) {
 		guest->reason = END_SAVED;
@@ -89,32 +92,69 @@ static void gone(struct guest *guest)
 	if (!was_held)
 		guest->ended = time(NULL);
 	guest->held = guest->dumping = false;
-	guest->pid = 0;
+	process_open(guest, 0, 0);
 	end(guest, was_held);
 }
 
-/* The monitor closed its socket: wait for the lock, and help where it takes too long. */
+/* The next look kills what is left. */
+static void hurry(struct guest *guest)
+{
+	guest->tries = LOOKS_BEFORE_KILL;
+}
+
+/* The monitor's process is no more. Its socket says so too, unless a child of it has that. */
+static void process_ended(void *ctx, short revents)
+{
+	struct guest *guest = ctx;
+
+	loop_fd_remove(guest->daemon->loop, &guest->process);
+	guest->process.ready = NULL;
+	wake_in(guest, guest->monitor ? PROCESS_ENDED_MS * MS : 0);
+}
+
+static void watch_process(struct guest *guest)
+{
+	if (guest->process.fd < 0 || guest->process.ready)
+		return;
+	guest->process = (struct loop_fd){.fd = guest->process.fd,
+		.events = POLLIN,
+		.ready = process_ended,
+		.ctx = guest};
+	loop_fd_add(guest->daemon->loop, &guest->process);
+}
+
+static void not_begun(struct guest *guest);
+
+/* The monitor is about to end: wait until all of it has, and help where it takes too long. */
 static void look_again(void *ctx)
 {
 	struct guest *guest = ctx;
 	uint64_t wait = guest->tries < 6 ? 5 * MS << guest->tries : 300 * MS;
+	enum launch_life life;
+	bool killed = false;
 
 	if (guest->retrying) {
 		guest->retrying = false;
 		restart(guest);
 		return;
 	}
-	if (launch_look(guest) != LAUNCH_ALIVE) {
+	life = launch_look(guest);
+	if (life == LAUNCH_NOT_BEGUN && guest->state == RECORD_STARTING && !guest->begun &&
+		!guest->destroying) {
+		not_begun(guest); /* a daemon before this one ended between fork and exec */
+		return;
+	}
+	if (life != LAUNCH_ALIVE) {
 		gone(guest);
 		return;
 	}
-	/* While the lock is held its process is what the lock file says: the number is nobody else's. */
-	if (++guest->tries > LOCK_TRIES_BEFORE_KILL && guest->pid > 0) {
-		kill(guest->pid, SIGKILL);
-		if (guest->tries == LOCK_TRIES_BEFORE_KILL + 1)
-			guest_log(guest, "its monitor did not end and was killed", "");
-	}
-	wake_in(guest, wait);
+	/* What a process leaves behind when it ends is nobody's any more. */
+	if (++guest->tries > LOOKS_BEFORE_KILL || !process_runs(guest))
+		killed = process_kill(guest);
+	if (killed && !guest->killed)
+		guest_log(guest, "its monitor did not end and was killed", "");
+	guest->killed |= killed;
+	wake_in(guest, killed ? KILLED_MS * MS : wait);
 }
 
 static void lost(void *ctx, const char *why)
@@ -127,20 +167,30 @@ static void lost(void *ctx, const char *why)
 	/* One that talks nonsense may be no longer itself. */
 	if (strcmp(why, "its monitor has gone")) {
 		guest_log(guest, why, "it is ended");
-		guest->tries = LOCK_TRIES_BEFORE_KILL;
+		hurry(guest);
 	}
 	look_again(guest);
 }
 
-/* The monitor did not do as it was told. */
-static void destroy_late(void *ctx, int r, json_t *answer, const char *text)
+/* It may not do as it was told, whatever it answers. */
+static void told_to_end(void *ctx, int r, json_t *answer, const char *text)
 {
 	struct guest *guest = ctx;
 
-	if (r != -ETIMEDOUT || !guest->monitor)
-		return;
-	guest->tries = LOCK_TRIES_BEFORE_KILL;
-	look_again(guest);
+	if (r == -ECANCELED || !guest->monitor)
+		return; /* it has gone */
+	hurry(guest);
+	if (r == -ETIMEDOUT)
+		look_again(guest);
+	else
+		wake_in(guest, END_TIMEOUT_MS * MS);
+}
+
+void life_end_monitor(struct guest *guest)
+{
+	if (guest->monitor)
+		monitor_call(guest->monitor, &(struct monitor_request){.verb = REQUEST_DESTROY}, -1,
+			END_TIMEOUT_MS, told_to_end, guest);
 }
 
 void life_destroy(struct guest *guest)
@@ -151,9 +201,9 @@ void life_destroy(struct guest *guest)
 		guest->retrying = false;
 		let_sleep(guest);
 		end(guest, true);
-	} else if (guest->monitor)
-		monitor_call(guest->monitor, &(struct monitor_request){.verb = REQUEST_DESTROY}, -1,
-			END_TIMEOUT_MS, destroy_late, guest);
+	} else {
+		life_end_monitor(guest);
+	}
 }
 
 /* Messages */
@@ -265,6 +315,7 @@ static void answered(void *ctx, int r, json_t *answer, const char *text)
 		return; /* what becomes of it is told by lost() */
 	keep_info(guest, answer);
 	guest->up = true;
+	launch_unmark_state(guest);
 	settle(guest, state_of(answer));
 	affinity_apply(guest);
 	if (guest->state == RECORD_STARTING) {
@@ -302,13 +353,15 @@ static int begin(struct guest *guest, struct error *err)
 {
 	int r;
 
-	guest->up = guest->destroying = guest->held = guest->saved = false;
+	guest->up = guest->destroying = guest->held = guest->killed = guest->saved = false;
 	guest->tries = 0;
+	guest->begun = true;
 	json_decref(guest->info);
 	guest->info = NULL;
 	r = launch_start(guest, err);
 	if (r)
 		return r;
+	watch_process(guest);
 	if (connect_monitor(guest, NULL)) {
 		/*
 		 * It was started and its socket is gone: most likely it has already ended, and said why in
@@ -416,6 +469,28 @@ static void restart(struct guest *guest)
 
 /* Finding it again */
 
+/* The store says that it is to be started, and nothing of it is there. It may be freed by this. */
+static void not_begun(struct guest *guest)
+{
+	struct error err = {0};
+
+	let_sleep(guest);
+	monitor_close(guest->monitor);
+	guest->monitor = NULL;
+	if (launch_is_marked(guest)) {
+		launch_unmark_state(guest);
+		after_failed_start(guest, "the daemon ended before the guest could go on");
+		return;
+	}
+	guest_log(guest, "was to be started, which is done now", "");
+	if (!begin(guest, &err))
+		return;
+	guest->reason = END_ERROR;
+	snprintf(guest->text, sizeof guest->text, "%s", err.text);
+	guest->ended = time(NULL);
+	end(guest, false);
+}
+
 void life_recover(struct guest *guest)
 {
 	struct error err = {0};
@@ -438,12 +513,7 @@ void life_recover(struct guest *guest)
 		return;
 	}
 	life = launch_look(guest);
-	if (life == LAUNCH_NOT_BEGUN && launch_is_marked(guest)) {
-		launch_unmark_state(guest);
-		after_failed_start(guest, "the daemon ended before the guest could go on");
-		return;
-	}
-	launch_unmark_state(guest);
+	watch_process(guest);
 	if (life == LAUNCH_ALIVE) {
 		if (connect_monitor(guest, &err)) {
 			/* It is about to end, or no longer itself: look_again() waits, then helps. */
@@ -454,15 +524,10 @@ void life_recover(struct guest *guest)
 			guest_log(guest, "found again", "");
 		}
 	} else if (guest->state == RECORD_SHUTDOWN) {
+		launch_unmark_state(guest);
 		guest->pid = 0;
 	} else if (life == LAUNCH_NOT_BEGUN && guest->state == RECORD_STARTING) {
-		guest_log(guest, "was to be started, which is done now", "");
-		if (begin(guest, &err)) {
-			guest->reason = END_ERROR;
-			snprintf(guest->text, sizeof guest->text, "%s", err.text);
-			guest->ended = time(NULL);
-			end(guest, false);
-		}
+		not_begun(guest);
 	} else {
 		gone(guest);
 	}

@@ -4,11 +4,11 @@
  *
  * The store says "starting" with a new domain ID before a monitor is started, so no ID is given
  * twice. The monitor holds the lock of its file RUN/guests/UUID/lock, whose content says whose it is
- * (domain ID, process), from before it is started until it is gone: whether a guest lives is asked
- * of the lock alone, and a new life begins only with the lock free. So a daemon that was killed at
- * any point finds out what is there:
+ * (domain ID, process, the process's start), from before it is started. A guest has ended when the lock is
+ * free and no process of it is left (process.h); a new life begins only then, and only then are its disks and
+ * its owner's share free. So a daemon that was killed at any point finds out what is there:
  *
- *   lock held                        it lives: connect to it
+ *   lock held, or a process left     it lives: connect to it
  *   free, the content is this life's it has ended while nobody looked; the status file says how
  *   free, "starting", another life's it was to be started and was not: start it now
  *
@@ -29,6 +29,8 @@ int life_start(struct guest *guest, bool paused, struct error *err);
  * this.
  */
 void life_destroy(struct guest *guest);
+/* Asks its monitor to end, and ends it if it does not within some seconds; then as when it ends by itself. */
+void life_end_monitor(struct guest *guest);
 /* After the daemon's own start: what became of it? The guest may be freed by this. */
 void life_recover(struct guest *guest);
 /* Asks the monitor for its state; done once info is fresh, or could not be had (r). */

@@ -12,7 +12,12 @@ void resources_close(struct daemon *daemon);
 void resources_begin(const struct guest *guest);
 /* Weight and cap have changed. */
 int resources_change(const struct guest *guest, struct error *err);
-/* The monitor has gone. Its group is removed, later if its process is still about to leave it. */
-void resources_end(const struct guest *guest);
+/*
+ * Takes the group away. -EBUSY: there are still processes in it, so of the guest. Elsewhere, and where the
+ * host has no groups, 0.
+ */
+int resources_end(const struct guest *guest);
+/* Kills every process in the group; returns whether there was one. */
+bool resources_kill(const struct guest *guest);
 
 #endif

@@ -4,10 +4,11 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +16,8 @@
 
 #define PERIOD 100000ull /* microseconds; the kernel's own */
 #define WEIGHT_EVEN 256
+#define KILL_PASSES 8   /* over a group, while there are processes in it */
+#define KILL_LIST 4096 /* bytes of a list of them that one pass goes through */
 
 struct cgroup {
 	struct cgroup_place place[CGROUP_CONTROLLERS];
@@ -343,6 +346,84 @@ void cgroup_read(struct cgroup *cgroup, const char *guest, struct cgroup_usage *
 		usage->memory = strtoull(text, NULL, 10);
 	if (read_file(&place[CGROUP_PIDS], guest, "pids.current", text, sizeof text))
 		usage->pids = strtoul(text, NULL, 10);
+}
+
+/* Processes of the group, whole lines. false: there is none. */
+static bool read_processes(const struct cgroup_place *place, const char *guest, char *text,
+	size_t size)
+{
+	char *last;
+
+	if (!read_file(place, guest, "cgroup.procs", text, size))
+		return false;
+	last = strrchr(text, '\n');
+	if (last)
+		last[1] = 0;
+	return last;
+}
+
+/* Is the number on a line of its own? */
+static bool listed(const char *text, pid_t pid)
+{
+	char *end;
+
+	for (; *text; text = end + strspn(end, "\n")) {
+		if (strtol(text, &end, 10) == pid)
+			return true;
+		if (end == text)
+			break;
+	}
+	return false;
+}
+
+/*
+ * A process that was listed may have ended and its number be somebody else's: one that can be signalled
+ * by its descriptor and is still listed afterwards is of the group.
+ */
+static void kill_listed(const struct cgroup_place *place, const char *guest, const char *before)
+{
+	char after[KILL_LIST], *end;
+
+	for (const char *at = before; *at; at = end + strspn(end, "\n")) {
+		pid_t pid = strtol(at, &end, 10);
+		int fd = end != at && pid > 0 ? pidfd_open(pid, 0) : -1;
+
+		if (fd >= 0 && read_processes(place, guest, after, sizeof after) &&
+			listed(after, pid))
+			pidfd_send_signal(fd, SIGKILL, NULL, 0);
+		if (fd >= 0)
+			close(fd);
+		if (end == at)
+			break;
+	}
+}
+
+bool cgroup_kill(struct cgroup *cgroup, const char *guest)
+{
+	const struct cgroup_place *pids = &cgroup->place[CGROUP_PIDS];
+	char list[KILL_LIST];
+	bool found = false;
+
+	if (!good_name(guest))
+		return false;
+	/* What cannot fork does not outrun who kills it one by one. */
+	if (pids->path)
+		write_file(pids, guest, "pids.max", "0", NULL);
+	for (unsigned n = 0; n < CGROUP_CONTROLLERS; n++) {
+		const struct cgroup_place *place = &cgroup->place[n];
+
+		if (!place->path || seen_before(cgroup, n))
+			continue;
+		for (unsigned pass = 0; pass < KILL_PASSES &&
+			read_processes(place, guest, list, sizeof list);
+			pass++) {
+			found = true;
+			if (place->version != CGROUP_V2 ||
+				write_file(place, guest, "cgroup.kill", "1", NULL))
+				kill_listed(place, guest, list);
+		}
+	}
+	return found;
 }
 
 int cgroup_remove(struct cgroup *cgroup, const char *guest, struct error *err)

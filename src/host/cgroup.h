@@ -11,6 +11,7 @@
 #ifndef DACH_HOST_CGROUP_H
 #define DACH_HOST_CGROUP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -65,6 +66,11 @@ int cgroup_set(struct cgroup *cgroup, const char *guest, const struct cgroup_lim
 	unsigned *skipped, struct error *err);
 /* What cannot be read is 0. */
 void cgroup_read(struct cgroup *cgroup, const char *guest, struct cgroup_usage *usage);
+/*
+ * Kills every process in the guest's group, also those that are forked meanwhile; they may take a moment
+ * to end. Returns whether there was one.
+ */
+bool cgroup_kill(struct cgroup *cgroup, const char *guest);
 /* Takes the group away; -EBUSY while there are processes in it. One that is not there is fine. */
 int cgroup_remove(struct cgroup *cgroup, const char *guest, struct error *err);
 

@@ -131,6 +131,13 @@ class Daemon:
     def post(self, path, body=None):
         return self.call("POST", path, body)
 
+    def tell_monitor(self, guest, what):
+        """As only the daemon should."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(f"{self.run}/guests/{guest['uuid']}/control")
+            s.sendall(json.dumps({"id": 1, "do": what}).encode() + b"\n")
+            s.recv(1)
+
     def put(self, path, body):
         return self.call("PUT", path, body)
 

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which files the disks of a guest's life are. A monitor locks its disks, and may let the locks go and write
+ * on; so the daemon itself gives a file that one guest may write to no other, until that life has ended. It
+ * stands in RUN/guests/UUID/disks, where the next daemon finds it.
+ */
+#ifndef DACH_DAEMON_CLAIMS_H
+#define DACH_DAEMON_CLAIMS_H
+
+#include "base/error.h"
+
+struct guest;
+struct launch_spec;
+
+/*
+ * The open files in spec are the guest's. fd: its file, open and empty. -EBUSY and the sentence if another guest has
+ * one of them, and one of the two may write.
+ */
+int claims_take(const struct guest *guest, const struct launch_spec *spec, int fd,
+	struct error *err);
+
+#endif

@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Monitors that were taken over: they lie about their end, let go of what shows that they are there,
+flood. A guest has ended when no process of it is left, and only then are its disks and its owner's
+share somebody else's."""
+import os
+import signal
+import time
+
+from harness import Daemon, eventually, main, refused
+
+
+def processes(d, guest):
+    """All that were begun for the guest and are still there."""
+    found = set()
+    for line in open(d.journal):
+        _, uuid, _, pid = line.split()
+        if uuid == guest["uuid"]:
+            found.add(int(pid))
+    return {pid for pid in found if runs(pid)}
+
+
+def runs(pid):
+    try:
+        return open(f"/proc/{pid}/stat").read().rsplit(") ", 1)[1][0] not in "ZX"
+    except OSError:
+        return False
+
+
+def grows(path):
+    before = os.stat(path).st_mtime_ns
+    time.sleep(0.2)
+    return os.stat(path).st_mtime_ns != before
+
+
+def make_disk(d):
+    with open(d.folder + "/disk", "wb") as disk:
+        disk.truncate(1 << 20)
+    return [{"target": d.folder + "/disk", "vdev": "xvda", "writable": True}]
+
+
+def check_end(d, guest):
+    """Told to end, it is gone when the daemon says so; its disk is still, and another guest's to have."""
+    assert processes(d, guest), "nothing ran: this shows nothing"
+    d.post(f"/v1/guests/{guest['name']}/destroy")
+    assert not processes(d, guest), "it is called ended, and a process goes on"
+    assert guest["name"] not in d.guests()
+    assert not os.path.exists(d.run + "/guests/" + guest["uuid"])
+    if guest["config"]["disks"]:
+        assert not grows(guest["config"]["disks"][0]["target"])
+        other = d.create("other", disks=guest["config"]["disks"])
+        d.post("/v1/guests/other/destroy")
+        assert not processes(d, other)
+
+
+def test_it_lies_about_its_end():
+    with Daemon().start() as d:
+        for words in "stay", "desert":
+            check_end(d, d.create("liar", words, disks=make_disk(d)))
+
+
+def test_a_child_goes_on():
+    with Daemon().start() as d:
+        if d.get("/v1/host")["cgroup"] == "none":
+            return  # nothing would show the child
+        for words in "heir", "linger=60":
+            check_end(d, d.create("liar", words, disks=make_disk(d)))
+
+
+def test_it_ends_and_leaves_all_to_a_child():
+    """Nobody asked for its end: the daemon sees it, though a child answers in its place."""
+    with Daemon().start() as d:
+        if d.get("/v1/host")["cgroup"] == "none":
+            return
+        guest = d.create("liar", "heir=now", disks=make_disk(d))
+        eventually(lambda: "liar" not in d.guests())
+        assert not processes(d, guest)
+
+
+def test_its_disk_is_nobody_elses():
+    """A guest whose monitor dropped its locks, and cannot be ended yet: it is stopped."""
+    with Daemon().start() as d:
+        disks = make_disk(d)
+        guest = d.create("liar", "desert", managed=True, start=True, disks=disks)
+        assert "in use" in refused(409, d.create, "other", disks=disks)
+        read_only = [{**disks[0], "writable": False}]
+        assert "in use" in refused(409, d.create, "other", disks=read_only)
+        os.kill(guest["pid"], signal.SIGSTOP)
+        d.stop()
+        assert guest["uuid"] in d.monitors()
+        d.start()
+        assert "in use" in refused(409, d.create, "other", disks=disks)
+        d.post("/v1/guests/liar/destroy")
+        assert not processes(d, guest)
+        d.create("one", disks=read_only)
+        d.create("two", disks=read_only)
+        refused(409, d.post, "/v1/guests/liar/start")
+
+
+def test_a_daemon_finds_a_monitor_without_its_lock():
+    with Daemon().start() as d:
+        guest = d.create("liar", "desert", disks=make_disk(d))
+        pid = guest["pid"]
+        d.post("/v1/guests/liar/unpause")
+        d.tell_monitor(guest, "destroy")  # by somebody else; the daemon sees a socket that closes
+        d.stop(signal.SIGKILL)
+        assert processes(d, guest) == {pid} and not d.monitors()
+        d.start()
+        eventually(lambda: "liar" not in d.guests())
+        assert not processes(d, guest)
+
+
+def test_it_floods():
+    with Daemon().start() as d:
+        guest = d.create("loud", "flood")
+        d.create("quiet")
+        before, worst = len(d.said()), 0
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            begin = time.monotonic()
+            d.get("/v1/guests/quiet")
+            worst = max(worst, time.monotonic() - begin)
+        assert worst < 1, f"an answer took {worst:.3f} s"
+        assert len(d.said()) - before < 20000, "the log grows without bound"
+        d.post("/v1/guests/loud/destroy")
+        assert not processes(d, guest)
+
+
+main(globals().copy())

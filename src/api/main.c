@@ -19,7 +19,6 @@
 #include "base/folder.h"
 #include "daemon/daemon.h"
 
-#define LOG_MAX (1 << 20)
 #define IDLE_NOT_SAID (~0u)
 #define IDLE_SECONDS 60
 #define IDLE_LOOKS 4      /* while that long */
@@ -180,21 +179,16 @@ static int take_signals(struct signal_watch *signals, struct error *err)
 	return 0;
 }
 
-/* In the background the log goes into a file, which begins anew when it has grown. */
-static int open_log(void)
+/* In the background the log goes into a file. */
+static const char *log_file(char path[PATH_MAX])
 {
-	char path[PATH_MAX], old[PATH_MAX];
-	struct stat st;
 	size_t len;
 
-	if (folder_state(path, sizeof path - 16, NULL) || folder_make(path, 0700, NULL))
-		return -1;
+	if (folder_state(path, PATH_MAX - 16, NULL) || folder_make(path, 0700, NULL))
+		return NULL;
 	len = strlen(path);
-	snprintf(path + len, sizeof path - len, "/dachd.log");
-	if (!stat(path, &st) && st.st_size > LOG_MAX &&
-		snprintf(old, sizeof old, "%.*s.1", PATH_MAX - 3, path) > 0)
-		rename(path, old);
-	return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	snprintf(path + len, PATH_MAX - len, "/dachd.log");
+	return path;
 }
 
 /*
@@ -277,6 +271,7 @@ int main(int argc, char **argv)
 	struct server *server = NULL;
 	struct error err = {0};
 	const char busy = STATUS_ANOTHER;
+	char log[PATH_MAX];
 	int ready = -1, r = parse(argc, argv, &words);
 
 	if (r || words.done)
@@ -289,7 +284,7 @@ int main(int argc, char **argv)
 	if (!r)
 		r = take_signals(&signals, &err);
 	options.policy = words.policy;
-	options.log_fd = words.background ? open_log() : 2;
+	options.log = words.background ? log_file(log) : NULL;
 	if (!r)
 		r = daemon_create(&options, &signals.daemon, &err);
 	if (!r)

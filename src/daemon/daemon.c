@@ -188,7 +188,9 @@ int daemon_create(const struct daemon_options *options, struct daemon **out, str
 	*out = NULL;
 	if (!daemon)
 		return error_nomem(err);
-	log_init(&daemon->log, options->log_fd);
+	log_init(&daemon->log, 2);
+	if (options->log)
+		log_to_file(&daemon->log, options->log);
 	daemon->lock_fd = daemon->run_lock_fd = -1;
 	daemon->root = geteuid() == 0;
 	daemon->policy_path = options->policy ? options->policy : daemon->root ? POLICY : NULL;

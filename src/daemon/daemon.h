@@ -44,7 +44,7 @@ struct daemon {
 
 struct daemon_options {
 	const char *policy; /* NULL: /etc/dach/policy as root, otherwise none */
-	int log_fd;
+	const char *log;    /* NULL: standard error */
 };
 
 /*

@@ -52,6 +52,7 @@ struct guest {
 	bool retrying;    /* the timer begins its next life */
 	bool created;     /* by a request that still waits: gone if it does not start */
 	bool paused;      /* starts paused */
+	bool told_paused; /* what listeners and the log have been told last */
 	bool suspended;   /* its state is kept (saved.h), and the next start goes on from it */
 	bool saved;       /* its state has its file: whatever its monitor says, it ends as saved */
 	int state_fd;     /* what it is about to go on from; -1: it starts anew */

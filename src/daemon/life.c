@@ -262,6 +262,9 @@ static void event(void *ctx, const struct monitor_event *event)
 	case EVENT_PAUSED:
 	case EVENT_UNPAUSED:
 		guest->paused = event->kind == EVENT_PAUSED;
+		if (guest->told_paused == guest->paused)
+			break;
+		guest->told_paused = guest->paused;
 		events_tell(&guest->daemon->events, event_words[event->kind], guest, NULL);
 		guest_log(guest, event_words[event->kind], "");
 		break;
@@ -314,6 +317,7 @@ static void answered(void *ctx, int r, json_t *answer, const char *text)
 	if (r)
 		return; /* what becomes of it is told by lost() */
 	keep_info(guest, answer);
+	guest->told_paused = guest->paused;
 	guest->up = true;
 	launch_unmark_state(guest);
 	settle(guest, state_of(answer));

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/log.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 void log_init(struct log *log, int fd)
 {
@@ -24,6 +29,45 @@ void log_clear(struct log *log)
 void log_free(struct log *log)
 {
 	log_clear(log);
+	if (log->path && log->fd >= 0)
+		close(log->fd);
+	free(log->path);
+	log->path = NULL;
+	log->fd = -1;
+}
+
+/* The file as it is, or a new one where that has grown. */
+static void open_file(struct log *log)
+{
+	char old[PATH_MAX];
+	struct stat st;
+
+	if (!stat(log->path, &st) && st.st_size >= LOG_FILE_MAX &&
+		snprintf(old, sizeof old, "%s.1", log->path) < sizeof old)
+		rename(log->path, old);
+	log->fd = open(log->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	log->size = log->fd < 0 || fstat(log->fd, &st) ? 0 : st.st_size;
+}
+
+int log_to_file(struct log *log, const char *path)
+{
+	log->fd = -1;
+	log->path = strdup(path);
+	if (!log->path)
+		return -ENOMEM;
+	open_file(log);
+	return log->fd < 0 ? -errno : 0;
+}
+
+static void write_line(struct log *log, const char *text)
+{
+	int len = dprintf(log->fd, "dachd: %s\n", text);
+
+	log->size += len > 0 ? len : 0;
+	if (!log->path || log->size < LOG_FILE_MAX)
+		return;
+	close(log->fd);
+	open_file(log);
 }
 
 void log_add(struct log *log, const char *fmt, ...)
@@ -39,7 +83,7 @@ void log_add(struct log *log, const char *fmt, ...)
 		if ((unsigned char)*c < ' ' || (unsigned char)*c > 126)
 			*c = '?';
 	if (log->fd >= 0)
-		dprintf(log->fd, "dachd: %s\n", text);
+		write_line(log, text);
 	if (log->count == LOG_LINES)
 		log->first = (log->first + 1) % LOG_LINES;
 	else

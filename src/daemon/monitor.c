@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define OUT_MAX (1u << 20)
+#define TOLD_NS (1000000000ull / MONITOR_TOLD_RATE)
 
 struct call {
 	struct call *next;
@@ -32,6 +33,10 @@ struct monitor {
 	/* Descriptors go with the first byte of their own request: one waits until out is empty. */
 	int pass_fd;
 	size_t pass_at;
+	/* What it may say unasked: how many lines, as of then. */
+	unsigned told_left;
+	uint64_t told_at;
+	struct loop_timer told_timer; /* armed: nothing is read until it may say something again */
 	bool busy, closed, gone;
 	struct loop_work work; /* tells of calls that failed at once, and of the end */
 	const char *why;
@@ -82,6 +87,7 @@ static void end(struct monitor *monitor, const char *why)
 	monitor->gone = true;
 	monitor->why = why;
 	loop_fd_remove(monitor->loop, &monitor->watch);
+	loop_timer_cancel(&monitor->told_timer);
 	close(monitor->watch.fd);
 	monitor->watch.fd = -1;
 	loop_post(monitor->loop, &monitor->work);
@@ -111,7 +117,18 @@ static void tell(void *ctx)
 		monitor_free(monitor);
 }
 
-static void answer(struct monitor *monitor, json_t *id, json_t *message)
+/* What it may say has grown with time. */
+static void refill(struct monitor *monitor)
+{
+	uint64_t more = (clock_now() - monitor->told_at) / TOLD_NS;
+
+	monitor->told_at += more * TOLD_NS;
+	more += monitor->told_left;
+	monitor->told_left = more < MONITOR_TOLD_MAX ? more : MONITOR_TOLD_MAX;
+}
+
+/* Whether it was an answer to something. */
+static bool answer(struct monitor *monitor, json_t *id, json_t *message)
 {
 	struct call *call = monitor->calls;
 	const char *text = json_string_value(json_object_get(message, "error"));
@@ -120,26 +137,28 @@ static void answer(struct monitor *monitor, json_t *id, json_t *message)
 	while (call && (call->failed || call->id != json_integer_value(id)))
 		call = call->next;
 	if (!call)
-		return;
-	if (!text) {
+		return false;
+	if (!text)
 		call_done(call, 0, message, "");
-		return;
-	}
-	call_done(call, code > 0 && code < 4096 ? -code : -EIO, NULL, text);
+	else
+		call_done(call, code > 0 && code < 4096 ? -code : -EIO, NULL, text);
+	return true;
 }
 
 /* One line. false: no JSON object. */
 static bool message(struct monitor *monitor, const char *line, size_t len)
 {
 	json_t *object = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL), *id;
-	bool sound = json_is_object(object);
+	bool sound = json_is_object(object), asked = false;
 	struct monitor_event event;
 
 	id = json_object_get(object, "id");
 	if (sound && json_is_integer(id))
-		answer(monitor, id, object);
+		asked = answer(monitor, id, object);
 	else if (sound && !event_read(object, &event))
 		monitor->client.event(monitor->client.ctx, &event);
+	if (!asked)
+		monitor->told_left--;
 	json_decref(object);
 	return sound;
 }
@@ -149,7 +168,8 @@ static void lines(struct monitor *monitor)
 	size_t start = 0;
 	char *newline;
 
-	while (!monitor->closed && !monitor->gone &&
+	refill(monitor);
+	while (!monitor->closed && !monitor->gone && monitor->told_left &&
 		(newline = memchr(monitor->in + start, '\n', monitor->in_used - start))) {
 		size_t from = start;
 
@@ -161,8 +181,27 @@ static void lines(struct monitor *monitor)
 		monitor->in_used -= start;
 		memmove(monitor->in, monitor->in + start, monitor->in_used);
 	}
-	if (monitor->in_used == MONITOR_LINE_MAX)
+	if (monitor->closed || monitor->gone)
+		return;
+	if (!monitor->told_left) {
+		monitor->watch.events &= ~POLLIN;
+		loop_timer_arm(&monitor->told_timer, monitor->told_at + TOLD_NS);
+	} else if (monitor->in_used == MONITOR_LINE_MAX) {
 		end(monitor, "its monitor says a line that is too long");
+	}
+}
+
+/* It may say something again. */
+static void go_on(void *ctx)
+{
+	struct monitor *monitor = ctx;
+
+	monitor->watch.events |= POLLIN;
+	monitor->busy = true;
+	lines(monitor);
+	monitor->busy = false;
+	if (monitor->closed && !monitor->work.posted)
+		monitor_free(monitor);
 }
 
 static void input(struct monitor *monitor)
@@ -224,7 +263,8 @@ static void output(struct monitor *monitor)
 		monitor->out_used -= n;
 		memmove(monitor->out, monitor->out + n, monitor->out_used);
 	}
-	monitor->watch.events = POLLIN | (monitor->out_used ? POLLOUT : 0);
+	monitor->watch.events &= POLLIN;
+	monitor->watch.events |= monitor->out_used ? POLLOUT : 0;
 }
 
 static void ready(void *ctx, short revents)
@@ -234,7 +274,7 @@ static void ready(void *ctx, short revents)
 	monitor->busy = true;
 	if (revents & POLLOUT)
 		output(monitor);
-	if (!monitor->gone && revents & (POLLIN | POLLHUP | POLLERR))
+	if (!monitor->gone && monitor->told_left && revents & (POLLIN | POLLHUP | POLLERR))
 		input(monitor);
 	monitor->busy = false;
 	if (monitor->closed && !monitor->work.posted)
@@ -257,6 +297,9 @@ int monitor_create(struct loop *loop, int fd, const struct monitor_client *clien
 	monitor->loop = loop;
 	monitor->client = *client;
 	monitor->pass_fd = -1;
+	monitor->told_left = MONITOR_TOLD_MAX;
+	monitor->told_at = clock_now();
+	loop_timer_init(&monitor->told_timer, loop, go_on, monitor);
 	monitor->watch =
 		(struct loop_fd){.fd = fd, .events = POLLIN, .ready = ready, .ctx = monitor};
 	monitor->work = (struct loop_work){.run = tell, .ctx = monitor};
@@ -271,6 +314,7 @@ void monitor_close(struct monitor *monitor)
 		return;
 	if (!monitor->gone) {
 		loop_fd_remove(monitor->loop, &monitor->watch);
+		loop_timer_cancel(&monitor->told_timer);
 		close(monitor->watch.fd);
 	}
 	if (monitor->pass_fd >= 0)

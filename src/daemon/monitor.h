@@ -2,7 +2,8 @@
 /*
  * The daemon's end of a monitor's control socket: questions and answers, one JSON object a line
  * (protocol/request.h). A monitor that was taken over may send anything: lines are bounded, an
- * answer to nothing is dropped, what cannot be read ends the connection.
+ * answer to nothing is dropped, what cannot be read ends the connection, and of one that speaks without
+ * being asked no more is read than MONITOR_TOLD_RATE lines a second (and MONITOR_TOLD_MAX at once).
  *
  * Everything on the loop's thread. Callbacks may use and close the connection.
  */
@@ -16,8 +17,10 @@
 #include "protocol/event.h"
 #include "protocol/request.h"
 
-#define MONITOR_LINE_MAX (256u << 10)
+#define MONITOR_LINE_MAX (64u << 10)
 #define MONITOR_CALLS_MAX 256
+#define MONITOR_TOLD_MAX 100
+#define MONITOR_TOLD_RATE 20
 
 struct monitor;
 

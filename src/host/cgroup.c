@@ -16,7 +16,7 @@
 
 #define PERIOD 100000ull /* microseconds; the kernel's own */
 #define WEIGHT_EVEN 256
-#define KILL_PASSES 8   /* over a group, while there are processes in it */
+#define KILL_PASSES 8  /* over a group, while there are processes in it */
 #define KILL_LIST 4096 /* bytes of a list of them that one pass goes through */
 
 struct cgroup {
@@ -414,8 +414,8 @@ bool cgroup_kill(struct cgroup *cgroup, const char *guest)
 
 		if (!place->path || seen_before(cgroup, n))
 			continue;
-		for (unsigned pass = 0; pass < KILL_PASSES &&
-			read_processes(place, guest, list, sizeof list);
+		for (unsigned pass = 0;
+			pass < KILL_PASSES && read_processes(place, guest, list, sizeof list);
 			pass++) {
 			found = true;
 			if (place->version != CGROUP_V2 ||

@@ -44,7 +44,7 @@ static void clean(void)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	struct daemon_options options = {.policy = "/nowhere/policy", .log_fd = -1};
+	struct daemon_options options = {.policy = "/nowhere/policy", .log = "/dev/null"};
 	struct error err = {0};
 
 	char path[64];

@@ -7,10 +7,13 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "host/cgroup.h"
@@ -209,6 +212,63 @@ static void test_another_daemon_ends(void **state)
 	cgroup_close(cgroup);
 }
 
+static pid_t sleeper(void)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		pause();
+		_exit(0);
+	}
+	return pid;
+}
+
+/* Where there is no cgroup.kill: what is listed, after it can have no more children. */
+static void test_kill(void **state)
+{
+	pid_t listed = sleeper(), other = sleeper();
+	struct cgroup *cgroup;
+	char text[64];
+	int status;
+
+	proc("30 1 0:30 / %s/killed rw - cgroup cgroup rw,pids\n", "2:pids:/\n");
+	put("killed/dach/g/pids.max", "");
+	put("killed/dach/g/cgroup.procs", "");
+	cgroup = open_groups();
+	assert_false(cgroup_kill(cgroup, "g"));
+	assert_false(cgroup_kill(cgroup, "../g"));
+	/* A line that is not whole is none: 4 could be the beginning of anything. */
+	snprintf(text, sizeof text, "%d\n%d", listed, other);
+	put("killed/dach/g/cgroup.procs", text);
+	assert_true(cgroup_kill(cgroup, "g"));
+	holds("killed/dach/g/pids.max", "0");
+	assert_int_equal(waitpid(listed, &status, 0), listed);
+	assert_int_equal(WTERMSIG(status), SIGKILL);
+	assert_int_equal(waitpid(other, &status, WNOHANG), 0);
+	kill(other, SIGKILL);
+	assert_int_equal(waitpid(other, &status, 0), other);
+	cgroup_close(cgroup);
+}
+
+/* One word, where the kernel knows it. */
+static void test_kill_at_once(void **state)
+{
+	struct cgroup *cgroup;
+
+	proc("30 1 0:30 / %s/once rw - cgroup2 cgroup2 rw\n", "0::/\n");
+	put("once/cgroup.controllers", "cpu pids\n");
+	put("once/cgroup.subtree_control", "");
+	put("once/dach/cgroup.subtree_control", "xxxxxxxx cpu pids\n");
+	put("once/dach/g/cgroup.kill", "");
+	put("once/dach/g/pids.max", "");
+	put("once/dach/g/cgroup.procs", "2147483647\n");
+	cgroup = open_groups();
+	assert_true(cgroup_kill(cgroup, "g"));
+	holds("once/dach/g/cgroup.kill", "1");
+	cgroup_close(cgroup);
+}
+
 static void test_none(void **state)
 {
 	static const struct cgroup_limits some = {.weight = 512, .pids = 7};
@@ -240,6 +300,8 @@ int main(void)
 		cmocka_unit_test(test_v1),
 		cmocka_unit_test(test_v2),
 		cmocka_unit_test(test_another_daemon_ends),
+		cmocka_unit_test(test_kill),
+		cmocka_unit_test(test_kill_at_once),
 		cmocka_unit_test(test_none),
 	};
 

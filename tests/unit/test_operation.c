@@ -41,7 +41,7 @@ static void too_late(void *ctx)
 
 static int set_up(void **state)
 {
-	struct daemon_options options = {.policy = NULL, .log_fd = -1};
+	struct daemon_options options = {.policy = NULL, .log = "/dev/null"};
 	struct error err = {0};
 	char path[64];
 	int fd;

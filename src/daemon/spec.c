@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "daemon/daemon.h"
 #include "domain/boot.h"
 
@@ -101,6 +102,23 @@ static int open_disks(const struct caller *owner, const struct domain_config *co
 	return r;
 }
 
+/* The monitor puts it behind the ramdisk, which may be large. */
+static int make_overlay(const struct domain_config *config, int *fd, struct error *err)
+{
+	char *bytes;
+	size_t size;
+	int r = domain_boot_overlay(config, &bytes, &size, err);
+
+	if (!r && size) {
+		*fd = memfd_create("names", MFD_CLOEXEC);
+		r = *fd < 0 ? -errno : io_pwrite_all(*fd, bytes, size, 0);
+		if (r)
+			error_set(err, -r, "initial ramdisk: %s", strerror(-r));
+	}
+	free(bytes);
+	return r;
+}
+
 /*
  * What is named is the kernel. Otherwise the monitor finds it on the first disk, and what would go
  * beside one that is named follows what it finds there.
@@ -116,9 +134,9 @@ static int open_kernel(const struct caller *owner, const struct domain_config *c
 	if (config->ramdisk)
 		r = open_one(owner, config->ramdisk, false, &spec->initrd.fd, err);
 	if (!r && (config->ramdisk || !config->kernel))
-		r = domain_boot_ramdisk(config, &spec->initrd.fd, err);
-	if (!r && spec->initrd.fd >= 0)
-		r = put(&spec->initrd.name, config->ramdisk ? config->ramdisk : "names", err);
+		r = make_overlay(config, &spec->overlay, err);
+	if (!r && config->ramdisk)
+		r = put(&spec->initrd.name, config->ramdisk, err);
 	if (r || !config->kernel)
 		return r ? r : put(&spec->cmdline, config->cmdline, err);
 	r = open_one(owner, config->kernel, false, &spec->kernel.fd, err);

@@ -38,11 +38,11 @@ int domain_boot_overlay(const struct domain_config *config, char **bytes, size_t
 	struct error *err);
 
 /*
- * Replaces the open ramdisk by a file in memory (sealed, close-on-exec) that has the overlay behind
- * it. Leaves *ramdisk as it is when there is no overlay. With *ramdisk -1 the file has the overlay
- * alone. -E2BIG: larger than BOOT_RAMDISK_MAX.
+ * Replaces the open ramdisk (-1: there is none) by a file in memory (sealed, close-on-exec) that has the bytes
+ * of the overlay, an open file, behind it. name: the ramdisk's, for messages. It copies as much as there is: a
+ * monitor's to do. -E2BIG: larger than BOOT_RAMDISK_MAX.
  */
 #define BOOT_RAMDISK_MAX (1ull << 30)
-int domain_boot_ramdisk(const struct domain_config *config, int *ramdisk, struct error *err);
+int domain_boot_join(int *ramdisk, const char *name, int overlay, struct error *err);
 
 #endif

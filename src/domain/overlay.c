@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/io.h"
 #include "domain/boot.h"
 #include "domain/vdev.h"
 #include "protocol/disk.h"
@@ -17,6 +16,7 @@
 #define NAMES "61-dach-names.rules"
 #define KEEP "62-dach-keep.rules"
 #define FOLDER "etc/udev/rules.d"
+#define OVERLAY "the disks' names"
 
 /* One member of an archive (Linux Documentation/driver-api/early-userspace/buffer-format.rst). */
 static void member(FILE *out, unsigned mode, const char *name, const char *text)
@@ -115,14 +115,7 @@ static int copy(int from, int to, uint64_t size, const char *name, struct error 
 	return 0;
 }
 
-static int append(int to, uint64_t at, const char *bytes, size_t size, struct error *err)
-{
-	int r = io_pwrite_all(to, bytes, size, at);
-
-	return r ? error_set(err, -r, "initial ramdisk: %s", strerror(-r)) : 0;
-}
-
-/* The ramdisk that is to stand before the overlay. */
+/* An open file, or none (-1). */
 static int check_ramdisk(int ramdisk, const char *name, uint64_t *size, struct error *err)
 {
 	struct stat st;
@@ -140,18 +133,13 @@ static int check_ramdisk(int ramdisk, const char *name, uint64_t *size, struct e
 	return 0;
 }
 
-int domain_boot_ramdisk(const struct domain_config *config, int *ramdisk, struct error *err)
+int domain_boot_join(int *ramdisk, const char *name, int overlay, struct error *err)
 {
-	const char *name = config->ramdisk ? config->ramdisk : "initial ramdisk";
-	uint64_t before;
-	char *bytes;
-	size_t size;
-	int fd = -1, r;
+	uint64_t before, size;
+	int fd = -1, r = check_ramdisk(*ramdisk, name, &before, err);
 
-	r = domain_boot_overlay(config, &bytes, &size, err);
-	if (r || !size)
-		return r;
-	r = check_ramdisk(*ramdisk, name, &before, err);
+	if (!r)
+		r = check_ramdisk(overlay, OVERLAY, &size, err);
 	if (!r) {
 		fd = memfd_create("ramdisk", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 		if (fd < 0)
@@ -159,11 +147,12 @@ int domain_boot_ramdisk(const struct domain_config *config, int *ramdisk, struct
 	}
 	if (!r)
 		r = copy(*ramdisk, fd, before, name, err);
+	if (!r && lseek(fd, (before + 3) & ~3ull, SEEK_SET) < 0)
+		r = error_set(err, errno, "initial ramdisk: %s", strerror(errno));
 	if (!r)
-		r = append(fd, (before + 3) & ~3ull, bytes, size, err);
+		r = copy(overlay, fd, size, OVERLAY, err);
 	if (!r && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL))
 		r = error_set(err, errno, "initial ramdisk: %s", strerror(errno));
-	free(bytes);
 	if (r) {
 		if (fd >= 0)
 			close(fd);

@@ -36,6 +36,7 @@ const struct field launch_fields[] = {
 	FIELD_ROW(COUNT, launch_spec, vcpus, .min = 1, .max = LIMIT_VCPUS, .number = 1),
 	FIELD_STRUCT_ROW(launch_spec, kernel, file_fields),
 	FIELD_STRUCT_ROW(launch_spec, initrd, file_fields),
+	DESCRIPTOR(launch_spec, overlay),
 	FIELD_STRUCT_ROW(launch_spec, state, file_fields),
 	FIELD_ROW(STRING, launch_spec, cmdline, .max = LIMIT_CMDLINE, .text = ""),
 	FIELD_LIST_ROW("disks", launch_spec, disk, disks, disk_spec_fields, LIMIT_DISKS),

@@ -12,6 +12,8 @@
  *    "kernel": {"fd": 4, "name": "/boot/vmlinuz"},                    left out: the first disk's own;
  *                                       initrd and cmdline then follow what the disk has for it
  *    "initrd": {"fd": 5, "name": "/boot/initrd.img"},                 may be left out
+ *    "overlay": 12,                     what belongs behind the initrd, or behind the disk's own;
+ *                                       may be left out
  *    "cmdline": "root=/dev/vda ro",                                   may be left out
  *    "state": {"fd": 11, "name": "web.save"},                         goes on from there, without a kernel;
  *                                       may be left out
@@ -52,7 +54,7 @@
 #define LAUNCH_FD 3 /* the description's own; the others follow */
 #define LAUNCH_VERSION 3
 #define LAUNCH_MAX (1u << 20)
-#define LAUNCH_FDS_MAX (LIMIT_DISKS * LIMIT_CHAIN + 8)
+#define LAUNCH_FDS_MAX (LIMIT_DISKS * LIMIT_CHAIN + 9)
 
 /* Strings are the structure's own (malloc). Descriptors: -1 is none. */
 struct launch_file {
@@ -68,6 +70,7 @@ struct launch_spec {
 	uint64_t memory, maxmem; /* KiB */
 	unsigned vcpus;
 	struct launch_file kernel, initrd, state;
+	int overlay;
 	char *cmdline;
 	struct disk_spec *disk;
 	unsigned disks;

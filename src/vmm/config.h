@@ -24,8 +24,9 @@ struct vmm_config {
 	const char *initrd; /* NULL: none */
 	const char *cmdline;
 	bool own_kernel; /* kernel and initrd are for a first disk that has none; cmdline as without kernel */
-	bool given; /* kernel_fd and initrd_fd (-1: none) are open; else the names are to be opened */
+	bool given; /* the next three (-1: none) are open; else the names are to be opened */
 	int kernel_fd, initrd_fd;
+	int overlay_fd;  /* belongs behind the initrd */
 	uint64_t memory; /* bytes that it is made with */
 	uint64_t target; /* bytes that it is to use at first; 0: all */
 	unsigned vcpus;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "bootdisk/bootdisk.h"
+#include "domain/boot.h"
 #include "vmm/internal.h"
 
 static int open_file(const char *path, struct machine_file *file, struct error *err)
@@ -32,12 +33,29 @@ static bool never_starts(const struct vmm_config *config)
 	return config->restore_from && config->no_reboot;
 }
 
+/* What the daemon has for the guest's ramdisk is one file from here on. */
+static int join_initrd(struct vmm_config *config, struct error *err)
+{
+	int r;
+
+	if (!config->given || config->overlay_fd < 0)
+		return 0;
+	if (!config->initrd)
+		config->initrd = "initial ramdisk";
+	r = domain_boot_join(&config->initrd_fd, config->initrd, config->overlay_fd, err);
+	close(config->overlay_fd);
+	config->overlay_fd = -1;
+	return r;
+}
+
 /* Kernel and initrd, ours to close; and who reads the disk's own. */
 int kernel_open(struct vmm *vmm, struct error *err)
 {
 	const struct vmm_config *config = &vmm->config;
-	int r = 0;
+	int r = join_initrd(&vmm->config, err);
 
+	if (r)
+		return r;
 	if (config->given) {
 		if (config->kernel)
 			vmm->kernel = (struct machine_file){config->kernel_fd, config->kernel};

@@ -10,6 +10,7 @@ void vmm_config_of_launch(const struct launch_spec *spec, struct vmm_config *con
 		.given = true,
 		.kernel_fd = spec->kernel.fd,
 		.initrd_fd = spec->initrd.fd,
+		.overlay_fd = spec->overlay,
 		.cmdline = spec->cmdline,
 		.restore_from = spec->state.fd >= 0 ? spec->state.name : NULL,
 		.restore_fd = spec->state.fd,

@@ -406,6 +406,20 @@ def test_a_guest_that_cannot_live_is_given_up():
         assert len(open(d.journal).readlines()) >= 10  # more where a life took long
 
 
+def test_a_ramdisk_is_the_monitors_to_read():
+    """However long it is: the daemon only opens it."""
+    with Daemon().start() as d:
+        ramdisk, disk = d.folder + "/initrd", d.folder + "/disk"
+        for path, size in (ramdisk, 1 << 30), (disk, 1 << 20):
+            with open(path, "wb") as out:
+                out.truncate(size)
+        pid = d.create("one", ramdisk=ramdisk, disks=[{"target": disk, "vdev": "xvda"}])["pid"]
+        folder = f"/proc/{pid}/fd"
+        names = [os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder)]
+        assert ramdisk in names, names
+        assert sum("memfd:names" in name for name in names) == 1, names
+
+
 def test_console():
     with Daemon().start() as d:
         d.create("one")

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -77,6 +78,14 @@ static void test_cmdline(void **state)
 	domain_config_free(&rig.config);
 }
 
+static int file_of(const char *bytes, size_t size)
+{
+	int fd = memfd_create("overlay", MFD_CLOEXEC);
+
+	assert_int_equal(write(fd, bytes, size), size);
+	return fd;
+}
+
 /* The archive as cpio reads it, and where it stands behind a ramdisk of an odd size. */
 static void test_overlay(void **state)
 {
@@ -92,14 +101,15 @@ static void test_overlay(void **state)
 	size_t size, got;
 	struct stat st;
 	FILE *pipe;
-	int fd;
+	int fd, overlay;
 
 	rig_good(&rig, "name='a'\ndisk=['/d,xvda2,w', ',hdc:cdrom,r', '/e,,xvdb']");
 	assert_int_equal(domain_boot_overlay(&rig.config, &bytes, &size, &err), 0);
 	assert_true(size > 600 && size % 4 == 0);
 	fd = mkstemp(path);
 	assert_int_equal(write(fd, "12345", 5), 5);
-	assert_int_equal(domain_boot_ramdisk(&rig.config, &fd, &err), 0);
+	overlay = file_of(bytes, size);
+	assert_int_equal(domain_boot_join(&fd, path, overlay, &err), 0);
 	assert_int_equal(fstat(fd, &st), 0);
 	assert_int_equal(st.st_size, 8 + size);
 	read_back = calloc(1, size + 8);
@@ -125,34 +135,32 @@ static void test_overlay(void **state)
 	free(bytes);
 	domain_config_free(&rig.config);
 
-	/* No disk: the ramdisk stays as it is. */
+	/* No disk, no overlay. */
 	rig_good(&rig, "name='a'");
-	fd = open(path, O_RDONLY);
-	got = fd;
-	assert_int_equal(domain_boot_ramdisk(&rig.config, &fd, &err), 0);
-	assert_int_equal(fd, got);
+	assert_int_equal(domain_boot_overlay(&rig.config, &bytes, &size, &err), 0);
+	assert_null(bytes);
 	domain_config_free(&rig.config);
-	/* Nor one that is none. */
-	rig_good(&rig, "name='a'\ndisk=['/d,xvda2,w']");
-	close(fd);
+	/* What is no ramdisk stays as it is. */
 	fd = open("/", O_RDONLY);
-	assert_int_equal(domain_boot_ramdisk(&rig.config, &fd, &err), -EINVAL);
+	got = fd;
+	assert_int_equal(domain_boot_join(&fd, "/", overlay, &err), -EINVAL);
+	assert_int_equal(fd, got);
 	close(fd);
 	fd = open(path, O_RDWR);
 	assert_int_equal(ftruncate(fd, BOOT_RAMDISK_MAX + 1), 0);
 	err.text[0] = 0;
-	assert_int_equal(domain_boot_ramdisk(&rig.config, &fd, &err), -E2BIG);
+	assert_int_equal(domain_boot_join(&fd, path, overlay, &err), -E2BIG);
 	close(fd);
 	/* Alone: what a disk's own ramdisk gets behind it. */
 	fd = -1;
-	assert_int_equal(domain_boot_overlay(&rig.config, &bytes, &size, &err), 0);
-	assert_int_equal(domain_boot_ramdisk(&rig.config, &fd, &err), 0);
+	assert_int_equal(domain_boot_join(&fd, "", overlay, &err), 0);
+	assert_int_equal(fstat(overlay, &st), 0);
+	size = st.st_size;
 	assert_int_equal(fstat(fd, &st), 0);
 	assert_int_equal(st.st_size, size);
-	free(bytes);
+	close(overlay);
 	close(fd);
 	unlink(path);
-	domain_config_free(&rig.config);
 }
 
 int main(void)

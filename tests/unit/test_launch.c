@@ -272,7 +272,8 @@ static void test_daemon_to_monitor(void **state)
 	assert_true(spec->uid == 1900000000 && spec->gid == spec->uid);
 	/* 3 is the description; what is there twice here is one number each there. */
 	assert_int_equal(launch.fds, files.count);
-	assert_int_equal(launch.fds, 2 + LIMIT_DISKS + 2);
+	assert_int_equal(launch.fds,
+		3 + LIMIT_DISKS + 2); /* kernel, ramdisk, what goes behind it */
 	for (unsigned i = 0; i < launch.fds; i++)
 		assert_int_equal(launch.fd[i], LAUNCH_FD + 1 + i);
 	/* Rights are the descriptor's. */

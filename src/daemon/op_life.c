@@ -81,6 +81,10 @@ static struct guest *make(struct operation *op)
 
 	if (!arguments->managed && !is_to_start(arguments))
 		r = error_set(&err, EINVAL, "a guest that is not managed must be started");
+	if (!r && !op->manager &&
+		json_dumpb(arguments->config, NULL, 0, JSON_COMPACT) > OPERATION_USER_CONFIG_MAX)
+		r = error_set(&err, E2BIG, "config: longer than %u bytes",
+			OPERATION_USER_CONFIG_MAX);
 	if (!r)
 		r = domain_config_from_json(arguments->config, &config, &err);
 	if (!r)

@@ -12,6 +12,7 @@
 #include "daemon/life.h"
 #include "daemon/monitor.h"
 #include "daemon/op.h"
+#include "daemon/quota.h"
 #include "daemon/resources.h"
 
 /* Commits what was changed; on failure the operation is refused, and the caller puts it back. */
@@ -185,7 +186,9 @@ static void scheduler(struct operation *op)
 		guest->config.cpu_weight = arguments->weight;
 	if (arguments->cap != OPERATION_AS_IT_IS)
 		guest->config.cap = arguments->cap;
-	r = resources_change(guest, &err);
+	r = quota_check_shares(op->caller, &guest->config, &err);
+	if (!r)
+		r = resources_change(guest, &err);
 	if (r)
 		op_refuse_error(op, r, &err);
 	else
@@ -275,9 +278,9 @@ static int read_vcpu(const char *text, int *vcpu, struct error *err)
 	return error_set(err, EINVAL, "%s: neither the number of a processor nor all", text);
 }
 
-static int change_affinity(const struct operation_arguments *arguments, struct guest *guest,
-	struct error *err)
+static int change_affinity(const struct operation *op, struct guest *guest, struct error *err)
 {
+	const struct operation_arguments *arguments = &op->arguments;
 	struct affinity_list old[2] = {{NULL, 0}, {NULL, 0}};
 	const char *text[2] = {arguments->cpus, arguments->soft};
 	bool set[2] = {false, false};
@@ -292,6 +295,8 @@ static int change_affinity(const struct operation_arguments *arguments, struct g
 	}
 	if (!r)
 		r = domain_config_check(&guest->config, err);
+	if (!r)
+		r = quota_check_shares(op->caller, &guest->config, err);
 	if (!r)
 		r = guest_save(guest, err);
 	for (unsigned i = 0; i < 2; i++) {
@@ -311,7 +316,7 @@ static void affinity(struct operation *op)
 
 	if (!guest)
 		return;
-	r = change_affinity(&op->arguments, guest, &err);
+	r = change_affinity(op, guest, &err);
 	if (r) {
 		op_refuse_error(op, r, &err);
 		return;

@@ -23,7 +23,9 @@ struct listener;
 struct operation;
 
 #define OPERATION_CONFIG_MAX (1u << 20) /* bytes of a configuration as JSON */
-#define OPERATION_AS_IT_IS UINT32_MAX   /* a number that is not to change */
+#define OPERATION_USER_CONFIG_MAX \
+	(64u << 10)                   /* of who is no manager: it goes into each answer of a list */
+#define OPERATION_AS_IT_IS UINT32_MAX /* a number that is not to change */
 
 /* The arguments of all operations; each takes some of them. Strings are malloc'd or NULL. */
 struct operation_arguments {

@@ -30,19 +30,22 @@ static int bad(struct error *err, const char *name, const char *who, const char 
 
 /* What a user or a group is given. Only to check it: who asks looks it up by its key. */
 struct rule {
-	uint64_t guests, memory, vcpus;
+	uint64_t guests, memory, vcpus, cpu_weight, io_weight;
 	char **path;
 	unsigned paths;
-	bool addresses, low_ports;
+	bool addresses, low_ports, affinity;
 };
 
 static const struct field rule_fields[] = {
 	FIELD_ROW(NUMBER, rule, guests, .max = LIMIT_MAX),
 	FIELD_ROW(NUMBER, rule, memory, .max = LIMIT_MAX),
 	FIELD_ROW(NUMBER, rule, vcpus, .max = LIMIT_MAX),
+	FIELD_ROW(NUMBER, rule, cpu_weight, .max = 65535),
+	FIELD_ROW(NUMBER, rule, io_weight, .max = 10000),
 	FIELD_STRINGS_ROW("paths", rule, path, paths, LIMIT_STRING, POLICY_MAX),
 	FIELD_ROW(BOOL, rule, addresses),
 	FIELD_ROW(BOOL, rule, low_ports),
+	FIELD_ROW(BOOL, rule, affinity),
 	{.key = NULL},
 };
 
@@ -116,24 +119,73 @@ static int check_root(json_t *root, const char *name, struct policy *policy, str
 	return 0;
 }
 
+static bool user_id(const char *name, id_t *id)
+{
+	struct passwd *user = getpwnam(name);
+
+	*id = user ? user->pw_uid : 0;
+	return user;
+}
+
+static bool group_id(const char *name, id_t *id)
+{
+	struct group *group = getgrnam(name);
+
+	*id = group ? group->gr_gid : 0;
+	return group;
+}
+
+/* Those whom the host does not know have no entry. */
+static int look_up(json_t *rules, bool (*find)(const char *name, id_t *id),
+	struct policy_entry **entries, unsigned *count, struct error *err)
+{
+	const char *name;
+	json_t *rule;
+
+	*entries = calloc(json_object_size(rules) + 1, sizeof **entries);
+	*count = 0;
+	if (!*entries)
+		return error_nomem(err);
+	json_object_foreach(rules, name, rule)
+	{
+		struct policy_entry *entry = &(*entries)[*count];
+
+		entry->rule = rule;
+		*count += find(name, &entry->id);
+	}
+	return 0;
+}
+
+static void drop(struct policy *policy)
+{
+	json_decref(policy->root);
+	free(policy->user);
+	free(policy->group);
+	policy->root = NULL;
+	policy->user = policy->group = NULL;
+	policy->users = policy->groups = policy->walls = 0;
+}
+
 int policy_parse(struct policy *policy, const char *text, size_t len, const char *name,
 	struct error *err)
 {
-	json_t *root = json_parse(text, len, name, err);
-	struct policy read = {0};
+	struct policy new = {.managers = policy->managers, .has_managers = policy->has_managers};
 	int r;
 
-	if (!root)
+	new.root = json_parse(text, len, name, err);
+	if (!new.root)
 		return -EINVAL;
-	r = check_root(root, name, &read, err);
-	if (r) {
-		json_decref(root);
-		return r;
-	}
-	json_decref(policy->root);
-	policy->root = root;
-	policy->walls = read.walls;
-	return 0;
+	r = check_root(new.root, name, &new, err);
+	if (!r)
+		r = look_up(json_object_get(new.root, "users"), user_id, &new.user, &new.users,
+			err);
+	if (!r)
+		r = look_up(json_object_get(new.root, "groups"), group_id, &new.group, &new.groups,
+			err);
+	drop(r ? &new : policy);
+	if (!r)
+		*policy = new;
+	return r;
 }
 
 static int read_all(int fd, const char *path, char **text, size_t *len, struct error *err)
@@ -143,6 +195,9 @@ static int read_all(int fd, const char *path, char **text, size_t *len, struct e
 
 	if (fstat(fd, &st))
 		return error_set(err, errno, "%s: %s", path, strerror(errno));
+	if (st.st_uid && st.st_uid != geteuid())
+		return error_set(err, EINVAL, "%s: belongs to user %u, not to root", path,
+			(unsigned)st.st_uid);
 	if (!S_ISREG(st.st_mode) || st.st_mode & 022)
 		return error_set(err, EINVAL, "%s: others may write to it (chmod go-w)", path);
 	r = io_read_file(fd, POLICY_MAX, text, len);
@@ -164,9 +219,7 @@ int policy_load(struct policy *policy, const char *path, struct error *err)
 	if (fd < 0 && path && errno != ENOENT)
 		return error_set(err, errno, "%s: %s", path, strerror(errno));
 	if (fd < 0) {
-		json_decref(policy->root);
-		policy->root = NULL;
-		policy->walls = 0;
+		drop(policy);
 		return 0;
 	}
 	r = read_all(fd, path, &text, &len, err);
@@ -180,8 +233,7 @@ int policy_load(struct policy *policy, const char *path, struct error *err)
 
 void policy_free(struct policy *policy)
 {
-	json_decref(policy->root);
-	policy->root = NULL;
+	drop(policy);
 }
 
 /* Callers */
@@ -227,23 +279,14 @@ static bool in_group(const struct caller *caller, gid_t gid)
 	return false;
 }
 
-/* The policy names people; nobody's number changes while he is connected. */
 static json_t *find_rule(const struct policy *policy, const struct caller *caller)
 {
-	struct passwd *user = getpwuid(caller->uid);
-	json_t *rule, *groups = json_object_get(policy->root, "groups");
-	const char *name;
-
-	rule = user ? json_object_get(json_object_get(policy->root, "users"), user->pw_name) : NULL;
-	if (rule)
-		return rule;
-	json_object_foreach(groups, name, rule)
-	{
-		struct group *group = getgrnam(name);
-
-		if (group && in_group(caller, group->gr_gid))
-			return rule;
-	}
+	for (unsigned i = 0; i < policy->users; i++)
+		if (policy->user[i].id == caller->uid)
+			return policy->user[i].rule;
+	for (unsigned i = 0; i < policy->groups; i++)
+		if (in_group(caller, policy->group[i].id))
+			return policy->group[i].rule;
 	return NULL;
 }
 

@@ -10,8 +10,12 @@
  *
  * memory in MiB, of all the user's guests together, as vcpus. paths: where kernels, disks and core
  * files may lie; they are opened with the user's own rights besides. "addresses": true gives the user's
- * forwarded ports every address of the host, not only loopback; "low_ports": true those below 1024. A
- * user's entry goes before those of groups, of which the first that fits counts.
+ * forwarded ports every address of the host, not only loopback; "low_ports": true those below 1024.
+ * "cpu_weight" and "io_weight" are the most that each of his guests may have (the even share if left out);
+ * "affinity": true lets him say on which of the host's processors they run. A user's entry goes before those
+ * of groups, of which the first that fits counts.
+ *
+ * Names are looked up when the file is read: a connection costs no question to the host's directory of users.
  */
 #ifndef DACH_DAEMON_POLICY_H
 #define DACH_DAEMON_POLICY_H
@@ -38,16 +42,24 @@ struct caller {
 	json_t *rule; /* own reference */
 };
 
+/* A user or group whom the file names and the host knows. */
+struct policy_entry {
+	id_t id;
+	json_t *rule; /* of root */
+};
+
 struct policy {
 	json_t *root;   /* NULL: no file */
 	unsigned walls; /* 1 << WALL_... (protocol/walls.h): without them no guest starts */
+	struct policy_entry *user, *group;
+	unsigned users, groups;
 	gid_t managers;
 	bool has_managers; /* the group dach exists */
 };
 
 /*
- * path NULL or a file that is not there: only managers. A file that is wrong, or that others than
- * its owner may write to: -EINVAL and the place; the policy stays as it was.
+ * path NULL or a file that is not there: only managers. A file that is wrong, or that others than root
+ * and the daemon's own user may write to: -EINVAL and the place; the policy stays as it was.
  */
 int policy_load(struct policy *policy, const char *path, struct error *err);
 int policy_parse(struct policy *policy, const char *text, size_t len, const char *name,
@@ -65,8 +77,9 @@ void caller_free(struct caller *caller);
 
 /* Limits of a caller that is no manager. */
 int64_t caller_limit(const struct caller *caller,
-	const char *key);                                         /* "guests", "memory", "vcpus" */
-bool caller_allows(const struct caller *caller, const char *key); /* "addresses", "low_ports" */
+	const char *key); /* "guests", "memory", "vcpus", "cpu_weight", "io_weight" */
+/* "addresses", "low_ports", "affinity" */
+bool caller_allows(const struct caller *caller, const char *key);
 bool caller_path_allowed(const struct caller *caller, const char *path);
 
 /*

@@ -2,11 +2,14 @@
 #include "daemon/quota.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/policy.h"
 #include "protocol/network.h"
+
+#define IO_WEIGHT_EVEN 100 /* everybody's */
 
 /* A user's ports of the host are such as he could have himself, and seen by the host alone. */
 static int check_forward(const struct caller *caller, const char *forward, struct error *err)
@@ -40,10 +43,50 @@ static int check_forwards(const struct caller *caller, const struct domain_confi
 	return 0;
 }
 
+static int check_weight(const struct caller *caller, const char *key, unsigned wanted,
+	unsigned even, struct error *err)
+{
+	int64_t most = caller_limit(caller, key);
+
+	if (!most)
+		most = even;
+	if (wanted <= most)
+		return 0;
+	return error_set(err, EACCES, "%s: the host's policy gives your guests %lld at most", key,
+		(long long)most);
+}
+
+static bool names_processors(char *const *list, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (list[i] && *list[i] && strcmp(list[i], "all"))
+			return true;
+	return false;
+}
+
+int quota_check_shares(const struct caller *caller, const struct domain_config *config,
+	struct error *err)
+{
+	int r;
+
+	if (caller->manager)
+		return 0;
+	r = check_weight(caller, "cpu_weight", config->cpu_weight, DOMAIN_WEIGHT_DEFAULT, err);
+	if (!r)
+		r = check_weight(caller, "io_weight", config->io_weight, IO_WEIGHT_EVEN, err);
+	if (!r && !caller_allows(caller, "affinity") &&
+		(names_processors(config->cpus, config->cpus_count) ||
+			names_processors(config->cpus_soft, config->cpus_soft_count)))
+		r = error_set(err, EACCES,
+			"cpus: the host's policy does not let you choose processors");
+	return r;
+}
+
 int quota_check(struct daemon *daemon, const struct caller *caller,
 	const struct domain_config *config, const struct guest *instead, struct error *err)
 {
 	int64_t guests = 1, memory = config->maxmem, vcpus = config->maxvcpus;
+	int r;
 
 	if (caller->manager)
 		return 0;
@@ -65,7 +108,8 @@ int quota_check(struct daemon *daemon, const struct caller *caller,
 		return error_set(err, EDQUOT,
 			"the host's policy gives all your guests together %lld processors",
 			(long long)caller_limit(caller, "vcpus"));
-	return check_forwards(caller, config, err);
+	r = quota_check_shares(caller, config, err);
+	return r ? r : check_forwards(caller, config, err);
 }
 
 int quota_check_owner(const struct guest *guest, const struct domain_config *config,

@@ -22,5 +22,8 @@ int quota_check(struct daemon *daemon, const struct caller *caller,
 /* The same for a configuration that the daemon makes by itself, for the guests' owner. */
 int quota_check_owner(const struct guest *guest, const struct domain_config *config,
 	struct error *err);
+/* May a guest of the caller's have these shares of processors and disks, and these processors? -EACCES. */
+int quota_check_shares(const struct caller *caller, const struct domain_config *config,
+	struct error *err);
 
 #endif

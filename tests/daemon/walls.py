@@ -4,13 +4,14 @@
 small tmpfs; without, only what needs neither is tried."""
 import json
 import os
+import pwd
 import socket
 import sqlite3
 import subprocess
 import tempfile
 import traceback
 
-from harness import BUILD, Daemon, Refused, eventually, main, refused
+from harness import BUILD, Connection, Daemon, Refused, eventually, main, refused
 
 NOBODY = 65534
 ROOT = os.geteuid() == 0
@@ -148,6 +149,107 @@ def test_users_have_their_own_guests_only():
         os.unlink(d.folder + "/policy")
         d.process.send_signal(1)
         eventually(lambda: as_nobody(lambda: d.get("/v1/guests")).get("refused") == 403)
+
+
+def test_what_else_the_policy_bounds():
+    if not ROOT:
+        return
+    with Daemon() as d:
+        own = d.folder + "/own/"
+        os.mkdir(own)
+        open(own + "kernel", "w").close()
+        os.chmod(own, 0o755)
+        bounds = {"guests": 9, "memory": 900, "vcpus": 9, "paths": [own]}
+        policy(d, **bounds)
+        d.start()
+
+        def make(name, **config):
+            return as_nobody(lambda: d.post("/v1/guests", {"config": {
+                "name": name, "kernel": own + "kernel", "memory_kib": 65536, **config}}))
+
+        def change(what, **body):
+            return as_nobody(lambda: d.put("/v1/guests/mine/" + what, body))
+
+        assert "value" in make("mine", cpu_weight=256, io_weight=100, cpus=["all"])
+        wanted = [("cpu_weight", 257), ("io_weight", 101), ("cpus", ["0"]), ("cpus_soft", ["0"])]
+        for key, value in wanted:
+            assert make("other", **{key: value}).get("refused") == 403, key
+        asked = [("scheduler", {"weight": 257}), ("vcpus/0/affinity", {"cpus": "0"}),
+                 ("vcpus/0/affinity", {"soft": "0"})]
+        for what, body in asked:
+            assert change(what, **body).get("refused") == 403, body
+        assert d.get("/v1/guests/mine")["scheduler"]["weight"] == 256
+        assert "value" in change("scheduler", weight=1)
+        assert "longer" in make("long", kept={f"k{n}": "x" * 4000 for n in range(20)})["text"]
+        policy(d, **bounds, cpu_weight=257, io_weight=101, affinity=True)
+        d.process.send_signal(1)
+        eventually(lambda: "policy read" in d.said())
+        for n, (key, value) in enumerate(wanted):
+            assert "value" in make(f"other{n}", **{key: value}), key
+        for what, body in asked:
+            assert "value" in change(what, **body), body
+
+
+def test_a_policy_of_somebody_elses():
+    if not ROOT:
+        return
+    with Daemon() as d:
+        policy(d, guests=1)
+        os.chown(d.folder + "/policy", NOBODY, NOBODY)
+        status, text = d.try_start()
+        assert status == 1 and "belongs to" in text, text
+
+
+def hold_connections(d, uid, count):
+    """As that user: how many were let in of so many that stay open. They are closed with the pipe."""
+    told, tell = os.pipe()
+    wait, go = os.pipe()
+    if not os.fork():
+        os.close(go)
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(uid, uid, uid)
+        held, good = [], 0
+        for _ in range(count):
+            held.append(Connection(d.run + "/dachd.sock"))
+            held[-1].request("GET", "/v1/guests")
+            answer = held[-1].getresponse()
+            answer.read()
+            good += answer.status == 200
+        os.write(tell, b"%d" % good)
+        os.read(wait, 1)
+        os._exit(0)
+    os.close(tell)
+    os.close(wait)
+    with os.fdopen(told) as pipe:
+        return int(pipe.read()), go
+
+
+def test_connections_are_shared():
+    """Users who take all that they may leave some to each other, and to root."""
+    users = [u for u in pwd.getpwall() if 0 < u.pw_uid < 1000][:12]
+    if not ROOT or len(users) < 12:
+        return
+    with Daemon() as d:
+        with open(d.folder + "/policy", "w") as out:
+            json.dump({"users": {u.pw_name: {"guests": 1} for u in [*users, pwd.getpwnam("nobody")]}},
+                      out)
+        d.start()
+        held = []
+        try:
+            for user in users:
+                held.append(hold_connections(d, user.pw_uid, 40))
+            assert [n for n, _ in held[:7]] == [32] * 7, held
+            assert all(n >= 4 for n, _ in held) and sum(n for n, _ in held) < 300, held
+            held.append(hold_connections(d, NOBODY, 4))
+            assert held[-1][0] == 4, "nothing is left for one more user"
+            held.append(hold_connections(d, 0, 45))
+            assert held[-1][0] == 45, "nothing is left for root"
+        finally:
+            for _, go in held:
+                os.close(go)
+            for _ in held:
+                os.wait()
 
 
 def test_a_bad_policy_is_told():

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <malloc.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -499,6 +500,42 @@ static void test_policy_judges(void **state)
 	policy_free(&policy);
 }
 
+static unsigned questions;
+
+struct passwd *getpwuid(uid_t uid)
+{
+	questions++;
+	return NULL;
+}
+
+/* Who connects costs no question: those may go over a network. */
+static void test_policy_asks_once(void **state)
+{
+	struct policy policy = {0};
+	struct caller root = {.uid = 0}, by_group = {.uid = 4000, .group = {5, 0}, .groups = 2},
+		      nobody = {.uid = 65534, .gid = 65534}, stranger = {.uid = 4000, .gid = 4000};
+	struct error err;
+
+	assert_int_equal(
+		parse(&policy,
+			"{\"users\": {\"no such user\": {\"guests\": 1}, \"nobody\": {\"guests\": 2}},"
+			" \"groups\": {\"no such group\": {\"guests\": 3}, \"root\": {\"guests\": 4}}}",
+			&err),
+		0);
+	questions = 0;
+	caller_judge(&policy, &root);
+	caller_judge(&policy, &by_group);
+	caller_judge(&policy, &nobody);
+	caller_judge(&policy, &stranger);
+	assert_int_equal(questions, 0);
+	assert_false(root.user || stranger.user);
+	assert_int_equal(caller_limit(&by_group, "guests"), 4);
+	assert_int_equal(caller_limit(&nobody, "guests"), 2);
+	caller_free(&by_group);
+	caller_free(&nobody);
+	policy_free(&policy);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -515,6 +552,7 @@ int main(void)
 		cmocka_unit_test(test_policy_is_read_whole),
 		cmocka_unit_test(test_policy_wants_walls),
 		cmocka_unit_test(test_policy_judges),
+		cmocka_unit_test(test_policy_asks_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

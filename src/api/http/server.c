@@ -46,6 +46,7 @@ struct seat {
 	struct seat *next;
 	struct server *server;
 	uid_t uid;
+	bool manager;
 	int fd; /* until it is known to libmicrohttpd */
 	int socket;
 };
@@ -108,13 +109,19 @@ static void say_no(struct server *server, int fd, const char *text)
 	loop_timer_arm(&server->farewell_timer, clock_now() + FAREWELL_NS);
 }
 
-static unsigned seats_of(const struct server *server, uid_t uid)
+static bool has_room(const struct server *server, const struct caller *caller)
 {
-	unsigned count = 0;
+	unsigned own = 0, all = 0, most = SERVER_USERS_MAX;
 
-	for (const struct seat *seat = server->seats; seat; seat = seat->next)
-		count += seat->uid == uid;
-	return count;
+	if (caller->manager)
+		return true;
+	for (const struct seat *seat = server->seats; seat; seat = seat->next) {
+		own += seat->uid == caller->uid;
+		all += !seat->manager;
+	}
+	if (own >= SERVER_FEW)
+		most -= SERVER_USERS_RESERVE;
+	return own < SERVER_USER_CONNECTIONS_MAX && all < most;
 }
 
 void server_add(struct server *server, int fd)
@@ -135,8 +142,8 @@ void server_add(struct server *server, int fd)
 			"you may not use this daemon: see dachd(8) on the group dach and the policy");
 		return;
 	}
-	if (!caller.manager && seats_of(server, caller.uid) >= SERVER_USER_CONNECTIONS_MAX) {
-		say_no(server, fd, "too many connections of yours are open");
+	if (!has_room(server, &caller)) {
+		say_no(server, fd, "too many connections are open, of yours or of all users");
 		return;
 	}
 	seat = calloc(1, sizeof *seat);
@@ -144,7 +151,7 @@ void server_add(struct server *server, int fd)
 		close(fd);
 		return;
 	}
-	*seat = (struct seat){server->seats, server, caller.uid, fd, fd};
+	*seat = (struct seat){server->seats, server, caller.uid, caller.manager, fd, fd};
 	server->seats = seat;
 	/* It closes fd if it fails, and calls connection() in either case or not at all. */
 	if (MHD_add_connection(server->http, fd, (struct sockaddr *)&address, sizeof address) !=

@@ -12,6 +12,13 @@
 
 #define SERVER_CONNECTIONS_MAX 400
 #define SERVER_USER_CONNECTIONS_MAX 32 /* of one user who is no manager */
+/*
+ * All users together have USERS_MAX, the rest is the managers'; and of those a user who has FEW already may
+ * not take the last USERS_RESERVE, which are for users with fewer.
+ */
+#define SERVER_USERS_MAX 350
+#define SERVER_USERS_RESERVE 100
+#define SERVER_FEW 4
 
 struct daemon;
 struct server;

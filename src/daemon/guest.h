@@ -49,6 +49,7 @@ struct guest {
 	bool destroying; /* somebody asked for its end */
 	bool held;       /* it has ended, its monitor stays for a look */
 	bool dumping;
+	bool deaf;        /* its monitor did not answer in time; a question waits for it */
 	bool retrying;    /* the timer begins its next life */
 	bool created;     /* by a request that still waits: gone if it does not start */
 	bool paused;      /* starts paused */

@@ -229,13 +229,29 @@ static void keep_info(struct guest *guest, json_t *answer)
 	guest->paused = state_of(answer) == GUEST_PAUSED;
 }
 
+/* One that was too late has answered after all, or has gone. */
+static void heard(void *ctx, int r, json_t *answer, const char *text)
+{
+	struct guest *guest = ctx;
+
+	guest->deaf = false;
+	if (!r)
+		keep_info(guest, answer);
+}
+
 static void refreshed(void *ctx, int r, json_t *answer, const char *text)
 {
 	struct refresh *refresh = ctx;
+	struct guest *guest = refresh->guest;
 
+	if (r == -ETIMEDOUT && !guest->deaf && guest->monitor) {
+		guest->deaf = true;
+		monitor_call(guest->monitor, &(struct monitor_request){.verb = REQUEST_INFO}, -1, 0,
+			heard, guest);
+	}
 	/* -ECANCELED: the guest is being freed, or about to begin another life. */
 	if (!r)
-		keep_info(refresh->guest, answer);
+		keep_info(guest, answer);
 	refresh->done(refresh->ctx, r, text);
 	free(refresh);
 }
@@ -252,6 +268,15 @@ void life_refresh(struct guest *guest, unsigned timeout_ms,
 	*refresh = (struct refresh){guest, done, ctx};
 	monitor_call(guest->monitor, &(struct monitor_request){.verb = REQUEST_INFO}, -1,
 		timeout_ms, refreshed, refresh);
+}
+
+void life_glance(struct guest *guest, unsigned timeout_ms,
+	void (*done)(void *ctx, int r, const char *text), void *ctx)
+{
+	if (guest->deaf)
+		done(ctx, -ETIMEDOUT, "the guest's monitor does not answer");
+	else
+		life_refresh(guest, timeout_ms, done, ctx);
 }
 
 static void event(void *ctx, const struct monitor_event *event)
@@ -360,6 +385,7 @@ static int begin(struct guest *guest, struct error *err)
 	guest->up = guest->destroying = guest->held = guest->killed = guest->saved = false;
 	guest->tries = 0;
 	guest->begun = true;
+	guest->deaf = false;
 	json_decref(guest->info);
 	guest->info = NULL;
 	r = launch_start(guest, err);

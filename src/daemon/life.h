@@ -36,5 +36,11 @@ void life_recover(struct guest *guest);
 /* Asks the monitor for its state; done once info is fresh, or could not be had (r). */
 void life_refresh(struct guest *guest, unsigned timeout_ms,
 	void (*done)(void *ctx, int r, const char *text), void *ctx);
+/*
+ * The same for who can do with what was known last: a monitor that hangs is waited for once, and not again
+ * before it has answered.
+ */
+void life_glance(struct guest *guest, unsigned timeout_ms,
+	void (*done)(void *ctx, int r, const char *text), void *ctx);
 
 #endif

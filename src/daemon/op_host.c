@@ -73,7 +73,7 @@ static void list(struct operation *op)
 		if (!guest_answers(guest) || !guest_visible(guest, op->manager, op->uid))
 			continue;
 		op->open++;
-		life_refresh(guest, OP_REFRESH_MS, refreshed, op);
+		life_glance(guest, OP_REFRESH_MS, refreshed, op);
 	}
 	refreshed(op, 0, "");
 }

@@ -158,7 +158,7 @@ void op_finish_guest(struct operation *op, struct guest *guest)
 {
 	snprintf(op->uuid, sizeof op->uuid, "%s", guest->config.uuid);
 	if (guest_answers(guest))
-		life_refresh(guest, OP_REFRESH_MS, refreshed, op);
+		life_glance(guest, OP_REFRESH_MS, refreshed, op);
 	else
 		op_finish(op, guest_describe(guest));
 }

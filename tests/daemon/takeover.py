@@ -110,6 +110,25 @@ def test_a_daemon_finds_a_monitor_without_its_lock():
         assert not processes(d, guest)
 
 
+def test_it_hangs():
+    """Whoever asks for the list waits for it once at most."""
+    with Daemon().start() as d:
+        guests = [d.create(f"hung{n}", vcpus=2) for n in range(4)]
+        for guest in guests:
+            os.kill(guest["pid"], signal.SIGSTOP)
+        d.guests()  # waits
+        begin = time.monotonic()
+        for _ in range(20):
+            assert len(d.guests()) == 4 and len(d.get("/v1/guests/hung0")["vcpu"]) == 2
+        assert time.monotonic() - begin < 20, "each question waits for those that hang"
+        os.kill(guests[0]["pid"], signal.SIGCONT)
+        eventually(lambda: d.post("/v1/guests/hung0/pause")["state"] == "paused")
+        assert d.guests()["hung0"]["state"] == "paused"
+        for guest in guests:
+            d.post(f"/v1/guests/{guest['name']}/destroy")
+            assert not processes(d, guest)
+
+
 def test_it_floods():
     with Daemon().start() as d:
         guest = d.create("loud", "flood")

@@ -26,7 +26,7 @@ struct request {
 	bool over; /* atomic */
 };
 
-struct watch {
+struct job_watch {
 	struct cli *cli;
 	const char *says, *uuid;
 	long long job;     /* 0: not known yet */
@@ -51,7 +51,7 @@ static void *perform(void *ctx)
 	return NULL;
 }
 
-static void show(struct watch *watch, const json_t *job)
+static void show(struct job_watch *watch, const json_t *job)
 {
 	long long done = json_get_number(job, "done"), total = json_get_number(job, "total");
 
@@ -62,14 +62,14 @@ static void show(struct watch *watch, const json_t *job)
 	watch->shown = true;
 }
 
-static void take(struct watch *watch, const json_t *event)
+static void take(struct job_watch *watch, const json_t *event)
 {
 	if (!strcmp(json_get_text(event, "event"), "job") &&
 		!strcmp(json_get_text(event, "uuid"), watch->uuid))
 		show(watch, json_object_get(event, "job"));
 }
 
-static void cancel(struct watch *watch)
+static void cancel(struct job_watch *watch)
 {
 	char path[256];
 	json_t *body = json_pack("{s:I}", "job", (json_int_t)watch->job);
@@ -81,7 +81,7 @@ static void cancel(struct watch *watch)
 	watch->cancelled = true;
 }
 
-static void wait_for(struct watch *watch, struct request *request, struct client_events *events)
+static void wait_for(struct job_watch *watch, struct request *request, struct client_events *events)
 {
 	struct sigaction act = {.sa_handler = interrupt}, before;
 	struct error err = {""};
@@ -107,7 +107,7 @@ static void wait_for(struct watch *watch, struct request *request, struct client
 }
 
 /* With two connections and the events. */
-static int watch_request(struct watch *watch, struct request *request)
+static int watch_request(struct job_watch *watch, struct request *request)
 {
 	struct client_events *events = NULL;
 	struct error err = {""};
@@ -137,7 +137,7 @@ int watch_act(struct cli *cli, const char *says, const char *ref, const char *su
 int watch_until(struct cli *cli, const char *says, const char *ref, const char *suffix,
 	json_t *body, uint64_t deadline)
 {
-	struct watch watch = {.cli = cli, .says = says, .deadline = deadline};
+	struct job_watch watch = {.cli = cli, .says = says, .deadline = deadline};
 	struct request request = {.body = body};
 	json_t *guest = NULL;
 	char path[1024];

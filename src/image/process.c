@@ -17,13 +17,13 @@
 
 #define LINE_MAX_BYTES 512
 
-struct output {
+struct child_output {
 	const struct process *process;
 	char line[LINE_MAX_BYTES];
 	size_t len;
 };
 
-static void end_line(struct output *out)
+static void end_line(struct child_output *out)
 {
 	out->line[out->len] = 0;
 	if (out->len && out->process->line)
@@ -32,7 +32,7 @@ static void end_line(struct output *out)
 }
 
 /* Longer lines than the buffer are told by their beginning. */
-static void take(struct output *out, const char *data, size_t len)
+static void take(struct child_output *out, const char *data, size_t len)
 {
 	if (out->process->log >= 0)
 		io_write_all(out->process->log, data,
@@ -68,7 +68,7 @@ static void become(const struct process *process, int output, int error_fd, pid_
 /* Until the program closes its output. True if a signal told us to end it. */
 static bool follow(const struct process *process, int fd, pid_t pid)
 {
-	struct output out = {.process = process};
+	struct child_output out = {.process = process};
 	bool ended = false;
 
 	for (;;) {

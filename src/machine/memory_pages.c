@@ -34,13 +34,13 @@ bool memory_page_is_zero(const uint8_t *page)
 
 /* Saving */
 
-struct list {
+struct page_list {
 	struct state *s;
 	struct chunk_entry *entry;
 	unsigned count;
 };
 
-static void put_list(struct list *list)
+static void put_list(struct page_list *list)
 {
 	const void *data = list->entry;
 	size_t size = list->count * sizeof *list->entry;
@@ -54,7 +54,7 @@ static void put_list(struct list *list)
 }
 
 /* Pages of one chunk. */
-static void save_pages(struct list *list, uint64_t gpa, const uint8_t *host, unsigned count)
+static void save_pages(struct page_list *list, uint64_t gpa, const uint8_t *host, unsigned count)
 {
 	struct chunk_entry entry = {.chunk = (uint32_t)(gpa / CHUNK)};
 	unsigned first = gpa / PAGE % CHUNK_PAGES, at = 0, run;
@@ -95,7 +95,7 @@ static bool next_touched(const struct memory_region *region, uint64_t *at, uint6
 	return *at < region->size;
 }
 
-static void save_region(struct list *list, const struct memory_region *region)
+static void save_region(struct page_list *list, const struct memory_region *region)
 {
 	uint64_t at = 0, end, done = 0;
 
@@ -117,7 +117,7 @@ static void save_region(struct list *list, const struct memory_region *region)
 
 void memory_save_pages(struct memory *mem, struct state *s)
 {
-	struct list list = {.s = s, .entry = malloc(ENTRIES_MAX * sizeof *list.entry)};
+	struct page_list list = {.s = s, .entry = malloc(ENTRIES_MAX * sizeof *list.entry)};
 
 	if (!list.entry)
 		state_fail(s, ENOMEM, "out of memory");

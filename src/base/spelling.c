@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/spelling.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define LENGTH_MAX 30u /* longer words are no slips of the finger */
@@ -49,4 +50,13 @@ void spelling_offer(struct spelling *spelling, const char *candidate)
 		return;
 	spelling->best = far;
 	spelling->found = candidate;
+}
+
+const char *spelling_question(struct spelling *spelling, const char *prefix)
+{
+	spelling->question[0] = 0;
+	if (spelling->found)
+		snprintf(spelling->question, sizeof spelling->question, "; did you mean '%s%s'?",
+			prefix, spelling->found);
+	return spelling->question;
 }

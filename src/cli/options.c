@@ -25,9 +25,8 @@ static int unknown(const struct option_spec *specs, const char *word, size_t len
 	for (; len > 3 && word[1] == '-' && specs->name; specs++)
 		if (specs->help && specs->name[1])
 			spelling_offer(&spelling, specs->name);
-	return error_set(err, EINVAL, "unknown option '%.*s'%s%s%s", (int)len, word,
-		spelling.found ? "; is it '--" : "", spelling.found ? spelling.found : "",
-		spelling.found ? "' that is meant?" : "");
+	return error_set(err, EINVAL, "unknown option '%.*s'%s", (int)len, word,
+		spelling_question(&spelling, "--"));
 }
 
 /* One letter of "-abc" or "-a VALUE"; a value follows at once, after '=', or as the next word. */

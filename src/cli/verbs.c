@@ -43,10 +43,9 @@ int cli_unknown_verb(const char *program, const char *name, const struct cli_ver
 	for (const struct cli_verb *const *table = cli_verbs; !within && *table; table++)
 		for (const struct cli_verb *verb = *table; verb->name; verb++)
 			spelling_offer(&spelling, verb->name);
-	fprintf(stderr, "%s%s%s: unknown verb '%s'%s%s%s (see %s %s%s--help)\n", program,
+	fprintf(stderr, "%s%s%s: unknown verb '%s'%s (see %s %s%s--help)\n", program,
 		within ? " " : "", within ? within->name : "", name,
-		spelling.found ? "; is it '" : "", spelling.found ? spelling.found : "",
-		spelling.found ? "' that is meant?" : "", program, within ? within->name : "",
+		spelling_question(&spelling, ""), program, within ? within->name : "",
 		within ? " " : "");
 	return CLI_FAILURE;
 }

@@ -7,16 +7,17 @@
 #include "config/keys.h"
 #include "config/spec.h"
 
-static const char *meant(const char *key)
+static void warn_unknown(const struct cfg_setting *setting, const struct config_reader *reader)
 {
 	struct spelling spelling;
 	const struct key *row;
 
-	spelling_begin(&spelling, key, strlen(key));
+	spelling_begin(&spelling, setting->key, strlen(setting->key));
 	for (unsigned n = 0; (row = keys_row(n)); n++)
 		if (row->effect == KEY_FIELD)
 			spelling_offer(&spelling, row->name);
-	return spelling.found;
+	spec_warn(reader, &setting->at, "unknown key '%.80s' is ignored%s", setting->key,
+		spelling_question(&spelling, ""));
 }
 
 static json_t *as_json(const struct cfg_value *value)
@@ -74,7 +75,6 @@ int keys_keep(const struct keys_target *to, struct error *err)
 	for (unsigned n = 0; !r && n < cfg->settings; n++) {
 		struct cfg_setting *setting = &cfg->setting[n];
 		const struct key *found = keys_find(setting->key);
-		const char *guess;
 
 		if (setting->used || setting->value.kind == CFG_NONE)
 			continue;
@@ -84,10 +84,7 @@ int keys_keep(const struct keys_target *to, struct error *err)
 				warn_missing(setting, to->reader);
 			continue;
 		}
-		guess = meant(setting->key);
-		spec_warn(to->reader, &setting->at, "unknown key '%.80s' is ignored%s%s%s",
-			setting->key, guess ? "; is it '" : "", guess ? guess : "",
-			guess ? "' that is meant?" : "");
+		warn_unknown(setting, to->reader);
 	}
 	return r;
 }

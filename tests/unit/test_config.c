@@ -183,9 +183,9 @@ static void test_warnings(void **state)
 		"f:5:1: 'cmdline' is there too, so 'root' is ignored\n"
 		"f:8:8: a CD is read-only: its access 'w' is ignored\n"
 		"f:7:7: a network has no 'policy': ignored\n"
-		"f:2:1: unknown key 'vcpu' is ignored; is it 'vcpus' that is meant?\n"
+		"f:2:1: unknown key 'vcpu' is ignored; did you mean 'vcpus'?\n"
 		"f:3:1: unknown key 'colour' is ignored\n"
-		"f:6:1: unknown key 'memroy' is ignored; is it 'memory' that is meant?\n");
+		"f:6:1: unknown key 'memroy' is ignored; did you mean 'memory'?\n");
 	assert_string_equal(rig.config.cmdline, "x");
 	domain_config_free(&rig.config);
 }

@@ -100,8 +100,8 @@ static void refuses_options(void **state)
 {
 	refuses("--flavour", "unknown option '--flavour'");
 	refuses("--flavour=mint", "unknown option '--flavour'");
-	refuses("--fla", "unknown option '--fla'; is it '--flag' that is meant?");
-	refuses("--vlaue=1", "unknown option '--vlaue'; is it '--value' that is meant?");
+	refuses("--fla", "unknown option '--fla'; did you mean '--flag'?");
+	refuses("--vlaue=1", "unknown option '--vlaue'; did you mean '--value'?");
 	refuses("-f", "unknown option '-f'");
 	refuses("--f", "unknown option '--f'");
 	refuses("--flag=1", "--flag takes no value");

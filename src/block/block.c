@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/container.h"
+#include "base/thread.h"
 #include "block/driver.h"
 #include "block/pool.h"
 
@@ -156,6 +158,41 @@ void block_close(struct block_device *block)
 	if (block->image)
 		block->image->driver->close(block->image);
 	free(block);
+}
+
+struct waited {
+	struct block_request request;
+	struct mutex lock;
+	pthread_cond_t ended;
+	bool is_ended;
+	int result;
+};
+
+static void waited_done(struct block_request *request, int result)
+{
+	struct waited *waited = container_of(request, struct waited, request);
+
+	mutex_lock(&waited->lock);
+	waited->is_ended = true;
+	waited->result = result;
+	pthread_cond_signal(&waited->ended);
+	mutex_unlock(&waited->lock);
+}
+
+int block_flush(struct block_device *block)
+{
+	struct waited waited = {.request = {.op = BLOCK_FLUSH, .done = waited_done}};
+
+	mutex_init(&waited.lock);
+	pthread_cond_init(&waited.ended, NULL);
+	block_submit(block, &waited.request);
+	mutex_lock(&waited.lock);
+	while (!waited.is_ended)
+		mutex_wait(&waited.lock, &waited.ended);
+	mutex_unlock(&waited.lock);
+	pthread_cond_destroy(&waited.ended);
+	mutex_destroy(&waited.lock);
+	return waited.result;
 }
 
 uint64_t block_size(const struct block_device *block)

@@ -53,6 +53,8 @@ int block_open(const struct disk_spec *spec, struct block_device **block, struct
 /* Waits for what is under way, makes it stable, closes. NULL is allowed. */
 void block_close(struct block_device *block);
 
+/* A flush that is waited for, which must not be done on a disk's own thread. 0 or a negative errno. */
+int block_flush(struct block_device *block);
 void block_submit(struct block_device *block, struct block_request *request);
 
 uint64_t block_size(const struct block_device *block); /* bytes */

@@ -16,4 +16,7 @@ struct qcow2_make {
 /* An image of version 3 in clusters of 64 KiB, into an empty file. It need not be stable. */
 int qcow2_create(int fd, const char *name, const struct qcow2_make *make, struct error *err);
 
+/* How long such a file is while nothing has been written to it. */
+uint64_t qcow2_new_size(uint64_t size);
+
 #endif

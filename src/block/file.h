@@ -23,11 +23,10 @@ struct file {
 };
 
 /*
- * By its name or by its descriptor, which is the file's from then on, on failure too. Locks it as
- * block_open() says.
+ * File n of a disk's chain, by its name or by its descriptor, which is the file's from then on, on failure
+ * too. Locks it as block_open() says.
  */
-int file_open(struct file *file, const struct disk_file *from, bool read_only,
-	enum disk_cache cache, struct error *err);
+int file_open(struct file *file, const struct disk_spec *spec, unsigned n, struct error *err);
 void file_close(struct file *file);
 
 static inline uint64_t file_size(const struct file *file)

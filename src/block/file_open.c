@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "block/driver.h"
 #include "block/file.h"
 
 #define ALIGN_MAX 4096u
@@ -138,9 +139,10 @@ static int pass_cache(struct file *file, const char *path, struct error *err)
 		ALIGN_MAX);
 }
 
-int file_open(struct file *file, const struct disk_file *from, bool read_only,
-	enum disk_cache cache, struct error *err)
+int file_open(struct file *file, const struct disk_spec *spec, unsigned n, struct error *err)
 {
+	const struct disk_file *from = &spec->file[n];
+	bool read_only = block_file_read_only(spec, n);
 	int r;
 
 	*file = (struct file){.fd = from->fd, .read_only = read_only, .align = 1};
@@ -149,9 +151,9 @@ int file_open(struct file *file, const struct disk_file *from, bool read_only,
 			 : check_fd(file->fd, from->name, read_only, err);
 	if (!r)
 		r = examine(file, from->name, err);
-	if (!r)
+	if (!r && !spec->unlocked)
 		r = lock_file(file, from->name, err);
-	if (!r && cache == DISK_DIRECT)
+	if (!r && spec->cache == DISK_DIRECT)
 		r = pass_cache(file, from->name, err);
 	if (r)
 		file_close(file);

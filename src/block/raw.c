@@ -94,7 +94,7 @@ static int raw_open(const struct disk_spec *spec, unsigned n, struct block_image
 			    : error_set(err, EINVAL, "%s: a raw image has no other below it",
 				      file->name);
 	}
-	r = file_open(&raw->file, file, read_only, spec->cache, err);
+	r = file_open(&raw->file, spec, n, err);
 	if (r) {
 		free(raw);
 		return r;

@@ -385,8 +385,8 @@ static int search(struct search *s, struct error *err)
 	return no_kernel(s, err);
 }
 
-int bootdisk_load(int disk, const char *name, bool writable, uint64_t max, int kernel, int ramdisk,
-	struct bootdisk_found *found, struct error *err)
+int bootdisk_load(const struct disk_bytes *disk, const char *name, bool writable, uint64_t max,
+	int kernel, int ramdisk, struct bootdisk_found *found, struct error *err)
 {
 	struct search s = {.name = name, .kernel = kernel, .ramdisk = ramdisk, .found = found};
 	int r = disk_open(disk, name, &s.disk, err);

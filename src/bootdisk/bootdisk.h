@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "bootdisk/partition.h"
 
 #define BOOTDISK_FILE_MAX (512ull << 20) /* kernel, ramdisk: bytes */
 #define BOOTDISK_PATH_MAX 1024u
@@ -46,7 +47,7 @@ struct bootdisk_found {
 };
 
 /*
- * disk: a file or block device, only read, at offsets; its name begins every sentence. The kernel
+ * disk: only read; its name begins every sentence. The kernel
  * becomes what the file kernel holds, the ramdisk what ramdisk holds (several, one behind the other);
  * neither larger than max bytes, which BOOTDISK_FILE_MAX bounds in turn. After a failure
  * both files hold anything.
@@ -54,7 +55,7 @@ struct bootdisk_found {
  * writable: the caller writes found->saved to the disk before the kernel runs. Without, an entry for the
  * next start alone, which would have to be cleared so, does not count.
  */
-int bootdisk_load(int disk, const char *name, bool writable, uint64_t max, int kernel, int ramdisk,
-	struct bootdisk_found *found, struct error *err);
+int bootdisk_load(const struct disk_bytes *disk, const char *name, bool writable, uint64_t max,
+	int kernel, int ramdisk, struct bootdisk_found *found, struct error *err);
 
 #endif

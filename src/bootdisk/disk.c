@@ -6,24 +6,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
-int disk_open(int fd, const char *name, struct disk **out, struct error *err)
+int disk_open(const struct disk_bytes *bytes, const char *name, struct disk **out,
+	struct error *err)
 {
-	off_t size = lseek(fd, 0, SEEK_END);
-	struct disk *disk;
+	struct disk *disk = calloc(1, sizeof *disk);
 
 	*out = NULL;
-	if (size < 0)
-		return error_set(err, errno, "%s: %s", name, strerror(errno));
-	disk = calloc(1, sizeof *disk);
 	if (!disk)
 		return error_nomem(err);
-	disk->fd = fd;
+	disk->bytes = bytes;
 	disk->name = name;
-	disk->count = partition_list(fd, (uint64_t)size, disk->partition);
+	disk->count = partition_list(bytes, disk->partition);
 	for (unsigned i = 0; i < disk->count; i++)
-		identity_read(fd, &disk->partition[i], &disk->identity[i]);
+		identity_read(bytes, &disk->partition[i], &disk->identity[i]);
 	*out = disk;
 	return 0;
 }
@@ -48,7 +44,7 @@ int disk_volume(struct disk *disk, unsigned partition, struct volume **volume, s
 			*volume = disk->open[i].volume;
 	if (*volume)
 		return 0;
-	r = volume_open(disk->fd, disk->name, &disk->partition[partition], volume, err);
+	r = volume_open(disk->bytes, disk->name, &disk->partition[partition], volume, err);
 	if (r)
 		return r;
 	volume_close(disk->open[turn].volume);

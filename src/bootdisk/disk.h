@@ -15,7 +15,7 @@
 
 /* Where something lies: a place in a disk's list of partitions. */
 struct disk {
-	int fd;
+	const struct disk_bytes *bytes;
 	const char *name;
 	unsigned count;
 	struct partition partition[PARTITIONS_MAX + 1];
@@ -28,8 +28,9 @@ struct disk {
 	bool writable; /* whoever asks for a kernel may write what its boot loader saves */
 };
 
-/* A few hundred KiB: on the heap. fd and name stay the caller's. */
-int disk_open(int fd, const char *name, struct disk **disk, struct error *err);
+/* A few hundred KiB: on the heap. The bytes and the name stay the caller's. */
+int disk_open(const struct disk_bytes *bytes, const char *name, struct disk **disk,
+	struct error *err);
 /* NULL is allowed. */
 void disk_close(struct disk *disk);
 

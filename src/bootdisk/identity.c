@@ -38,34 +38,35 @@ static const struct known_content {
 };
 
 /* False: it does not lie in the partition. */
-static bool read_at(int fd, const struct partition *where, uint64_t offset, void *bytes, size_t len)
+static bool read_at(const struct disk_bytes *disk, const struct partition *where, uint64_t offset,
+	void *bytes, size_t len)
 {
 	return offset + len <= where->size &&
-		partition_read(fd, where->offset + offset, bytes, len);
+		partition_read(disk, where->offset + offset, bytes, len);
 }
 
-static void read_uuid(int fd, const struct partition *where, const struct known_content *content,
-	struct identity *identity)
+static void read_uuid(const struct disk_bytes *disk, const struct partition *where,
+	const struct known_content *content, struct identity *identity)
 {
 	uint8_t raw[16];
 	char *to = identity->uuid;
 
-	if (content->form == FORM_FAT && read_at(fd, where, content->uuid, raw, 4))
+	if (content->form == FORM_FAT && read_at(disk, where, content->uuid, raw, 4))
 		snprintf(to, sizeof identity->uuid, "%02x%02x-%02x%02x", raw[3], raw[2], raw[1],
 			raw[0]);
-	if (content->form != FORM_UUID || !read_at(fd, where, content->uuid, raw, sizeof raw))
+	if (content->form != FORM_UUID || !read_at(disk, where, content->uuid, raw, sizeof raw))
 		return;
 	for (unsigned i = 0; i < sizeof raw; i++)
 		to += sprintf(to, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
 			raw[i]);
 }
 
-static void read_label(int fd, const struct partition *where, const struct known_content *content,
-	struct identity *identity)
+static void read_label(const struct disk_bytes *disk, const struct partition *where,
+	const struct known_content *content, struct identity *identity)
 {
 	size_t len = content->label_size;
 
-	if (!len || !read_at(fd, where, content->label, identity->label, len))
+	if (!len || !read_at(disk, where, content->label, identity->label, len))
 		len = 0;
 	identity->label[len] = 0;
 	/* Some are filled up with blanks. */
@@ -74,7 +75,8 @@ static void read_label(int fd, const struct partition *where, const struct known
 		identity->label[--len] = 0;
 }
 
-void identity_read(int fd, const struct partition *where, struct identity *identity)
+void identity_read(const struct disk_bytes *disk, const struct partition *where,
+	struct identity *identity)
 {
 	char found[16];
 
@@ -83,13 +85,13 @@ void identity_read(int fd, const struct partition *where, struct identity *ident
 		const struct known_content *content = &contents[i];
 		size_t len = strlen(content->magic);
 
-		if (!read_at(fd, where, content->offset, found, len) ||
+		if (!read_at(disk, where, content->offset, found, len) ||
 			memcmp(found, content->magic, len) != 0)
 			continue;
 		identity->readable = !content->name;
 		identity->name = content->name;
-		read_uuid(fd, where, content, identity);
-		read_label(fd, where, content, identity);
+		read_uuid(disk, where, content, identity);
+		read_label(disk, where, content, identity);
 		return;
 	}
 }

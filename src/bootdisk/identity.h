@@ -14,6 +14,7 @@ struct identity {
 	char label[32];
 };
 
-void identity_read(int fd, const struct partition *where, struct identity *identity);
+void identity_read(const struct disk_bytes *disk, const struct partition *where,
+	struct identity *identity);
 
 #endif

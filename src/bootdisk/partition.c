@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include "base/io.h"
-
 #define SECTOR 512ull
 #define MBR_TABLE 446
 #define MBR_ENTRY 16
@@ -14,11 +12,6 @@
 #define LOGICAL_MAX 60u
 #define GPT_ENTRY_MIN 128u
 #define GPT_ENTRY_MAX 4096u
-
-bool partition_read(int fd, uint64_t offset, void *buf, size_t len)
-{
-	return io_pread_all(fd, buf, len, offset) == (ssize_t)len;
-}
 
 static uint64_t get(const uint8_t *from, unsigned bytes)
 {
@@ -53,13 +46,13 @@ static void add(struct partition_table *table, uint64_t start, uint64_t sectors,
 	table->count++;
 }
 
-static void add_gpt(int fd, struct partition_table *table)
+static void add_gpt(const struct disk_bytes *disk, struct partition_table *table)
 {
 	static const uint8_t unused[16];
 	uint8_t head[SECTOR], entry[GPT_ENTRY_MIN];
 	uint64_t at, count, size;
 
-	if (!partition_read(fd, SECTOR, head, sizeof head) || memcmp(head, "EFI PART", 8))
+	if (!partition_read(disk, SECTOR, head, sizeof head) || memcmp(head, "EFI PART", 8))
 		return;
 	at = get(head + 72, 8);
 	count = get(head + 80, 4);
@@ -69,7 +62,7 @@ static void add_gpt(int fd, struct partition_table *table)
 	for (unsigned n = 0; n < count && n < PARTITIONS_MAX; n++) {
 		uint64_t first, last;
 
-		if (!partition_read(fd, at * SECTOR + n * size, entry, sizeof entry))
+		if (!partition_read(disk, at * SECTOR + n * size, entry, sizeof entry))
 			return;
 		first = get(entry + 32, 8);
 		last = get(entry + 40, 8);
@@ -84,9 +77,9 @@ static bool is_extended(uint8_t type)
 }
 
 /* A sector that is a table of the old kind. */
-static bool read_mbr(int fd, uint64_t sector, uint8_t mbr[SECTOR])
+static bool read_mbr(const struct disk_bytes *disk, uint64_t sector, uint8_t mbr[SECTOR])
 {
-	return partition_read(fd, sector * SECTOR, mbr, SECTOR) && mbr[510] == 0x55 &&
+	return partition_read(disk, sector * SECTOR, mbr, SECTOR) && mbr[510] == 0x55 &&
 		mbr[511] == 0xaa;
 }
 
@@ -94,12 +87,13 @@ static bool read_mbr(int fd, uint64_t sector, uint8_t mbr[SECTOR])
  * Logical partitions: a chain of tables, each with a partition that lies behind it and the next table,
  * which is counted from the extended partition's beginning.
  */
-static void add_logical(int fd, struct partition_table *table, uint64_t start)
+static void add_logical(const struct disk_bytes *disk, struct partition_table *table,
+	uint64_t start)
 {
 	uint64_t at = start;
 	uint8_t mbr[SECTOR];
 
-	for (unsigned n = 0; n < LOGICAL_MAX && read_mbr(fd, at, mbr); n++) {
+	for (unsigned n = 0; n < LOGICAL_MAX && read_mbr(disk, at, mbr); n++) {
 		const uint8_t *entry = mbr + MBR_TABLE, *next = entry + MBR_ENTRY;
 
 		if (entry[4] && !is_extended(entry[4]))
@@ -111,14 +105,14 @@ static void add_logical(int fd, struct partition_table *table, uint64_t start)
 	}
 }
 
-unsigned partition_list(int fd, uint64_t size, struct partition list[PARTITIONS_MAX + 1])
+unsigned partition_list(const struct disk_bytes *disk, struct partition list[PARTITIONS_MAX + 1])
 {
-	struct partition_table table = {.list = list, .size = size};
+	struct partition_table table = {.list = list, .size = disk->size};
 	uint64_t extended = 0;
 	uint8_t mbr[SECTOR];
 	bool gpt = false;
 
-	if (read_mbr(fd, 0, mbr)) {
+	if (read_mbr(disk, 0, mbr)) {
 		for (unsigned n = 0; n < 4; n++) {
 			const uint8_t *entry = mbr + MBR_TABLE + n * MBR_ENTRY;
 
@@ -130,14 +124,14 @@ unsigned partition_list(int fd, uint64_t size, struct partition list[PARTITIONS_
 					entry[0] == MBR_ACTIVE);
 		}
 		if (extended)
-			add_logical(fd, &table, extended);
+			add_logical(disk, &table, extended);
 		/* Beside the protective entry others are copies, for old firmware. */
 		if (gpt) {
 			table.count = 0;
 			table.gpt = true;
-			add_gpt(fd, &table);
+			add_gpt(disk, &table);
 		}
 	}
-	list[table.count++] = (struct partition){0, size, 0, false};
+	list[table.count++] = (struct partition){0, disk->size, 0, false};
 	return table.count;
 }

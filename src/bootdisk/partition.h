@@ -15,12 +15,24 @@ struct partition {
 	bool gpt;              /* it is in such a table */
 };
 
-/* All len bytes at offset. False: they are not there. */
-bool partition_read(int fd, uint64_t offset, void *buf, size_t len);
+/* The guest's disk, however it is stored. */
+struct disk_bytes {
+	/* All len bytes at offset. False: they are not there. */
+	bool (*read)(void *ctx, uint64_t offset, void *buf, size_t len);
+	void *ctx;
+	uint64_t size;
+};
+
+static inline bool partition_read(const struct disk_bytes *bytes, uint64_t offset, void *buf,
+	size_t len)
+{
+	return bytes->read(bytes->ctx, offset, buf, len);
+}
+
 /*
  * How many there are in the list, in the order in which to look at them. The whole disk is always the
- * last. size: the disk's, in bytes.
+ * last.
  */
-unsigned partition_list(int fd, uint64_t size, struct partition list[PARTITIONS_MAX + 1]);
+unsigned partition_list(const struct disk_bytes *bytes, struct partition list[PARTITIONS_MAX + 1]);
 
 #endif

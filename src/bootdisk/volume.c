@@ -26,10 +26,10 @@ struct volume {
 	const char *name;
 };
 
-/* The library's way to the disk: a part of an open file, whose place the name tells ("FD OFFSET SIZE"). */
+/* The library's way to the disk: a part of it, whose place the name tells ("WHERE OFFSET SIZE"). */
 
 struct place {
-	int fd;
+	const struct disk_bytes *bytes;
 	uint64_t offset, size;
 };
 
@@ -58,7 +58,7 @@ static errcode_t place_read64(io_channel channel, unsigned long long block, int 
 	len = count < 0 ? 0ull - (int64_t)count : (uint64_t)count * unit;
 	if (__builtin_mul_overflow(block, unit, &at) || at > place->size || len > place->size - at)
 		return EXT2_ET_SHORT_READ;
-	return partition_read(place->fd, place->offset + at, data, len) ? 0 : EXT2_ET_SHORT_READ;
+	return partition_read(place->bytes, place->offset + at, data, len) ? 0 : EXT2_ET_SHORT_READ;
 }
 
 static errcode_t place_read(io_channel channel, unsigned long block, int count, void *data)
@@ -86,7 +86,7 @@ static errcode_t place_open(const char *name, int flags, io_channel *out);
 
 static struct struct_io_manager manager = {
 	.magic = EXT2_ET_MAGIC_IO_MANAGER,
-	.name = "part of an open file",
+	.name = "part of a disk",
 	.open = place_open,
 	.close = place_close,
 	.set_blksize = place_block_size,
@@ -104,8 +104,8 @@ static errcode_t place_open(const char *name, int flags, io_channel *out)
 	char *copy = strdup(name);
 
 	if (!place || !channel || !copy ||
-		sscanf(name, "%d %" SCNu64 " %" SCNu64, &place->fd, &place->offset, &place->size) !=
-			3) {
+		sscanf(name, "%p %" SCNu64 " %" SCNu64, (void **)&place->bytes, &place->offset,
+			&place->size) != 3) {
 		free(place);
 		free(channel);
 		free(copy);
@@ -134,8 +134,8 @@ static bool is_sane(const struct ext2_super_block *super)
 	return in_group && blocks / in_group < GROUPS_MAX;
 }
 
-int volume_open(int fd, const char *name, const struct partition *where, struct volume **out,
-	struct error *err)
+int volume_open(const struct disk_bytes *bytes, const char *name, const struct partition *where,
+	struct volume **out, struct error *err)
 {
 	const int flags = EXT2_FLAG_64BITS | EXT2_FLAG_IGNORE_CSUM_ERRORS | EXT2_FLAG_SKIP_MMP;
 	struct ext2_super_block super;
@@ -145,7 +145,7 @@ int volume_open(int fd, const char *name, const struct partition *where, struct 
 
 	*out = NULL;
 	if (where->size < SUPER_OFFSET + SUPER_SIZE ||
-		!partition_read(fd, where->offset + SUPER_OFFSET, &super, sizeof super) ||
+		!partition_read(bytes, where->offset + SUPER_OFFSET, &super, sizeof super) ||
 		ext2fs_le16_to_cpu(super.s_magic) != EXT2_SUPER_MAGIC)
 		return -ENODATA;
 	if (!is_sane(&super))
@@ -158,7 +158,8 @@ int volume_open(int fd, const char *name, const struct partition *where, struct 
 		return error_nomem(err);
 	volume->name = name;
 	volume->offset = where->offset;
-	snprintf(place, sizeof place, "%d %" PRIu64 " %" PRIu64, fd, where->offset, where->size);
+	snprintf(place, sizeof place, "%p %" PRIu64 " %" PRIu64, (const void *)bytes, where->offset,
+		where->size);
 	code = ext2fs_open2(place, NULL, flags, 0, 0, &manager, &volume->fs);
 	if (code) {
 		free(volume);

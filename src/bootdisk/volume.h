@@ -17,9 +17,9 @@ struct volume;
 
 enum volume_kind { VOLUME_NOTHING, VOLUME_FILE, VOLUME_FOLDER, VOLUME_OTHER };
 
-/* fd stays the caller's, and open. -ENODATA, without a sentence: what is there is no such file system. */
-int volume_open(int fd, const char *name, const struct partition *where, struct volume **volume,
-	struct error *err);
+/* The bytes stay the caller's. -ENODATA, without a sentence: what is there is no such file system. */
+int volume_open(const struct disk_bytes *bytes, const char *name, const struct partition *where,
+	struct volume **volume, struct error *err);
 /* NULL is allowed. */
 void volume_close(struct volume *volume);
 

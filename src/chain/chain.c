@@ -69,7 +69,7 @@ static int check_backing(const struct resolving *r, unsigned n)
 			"%s: the format of its backing file, %s, is neither raw nor qcow2", above,
 			format);
 	if (n + 1 == LIMIT_CHAIN)
-		return error_set(r->err, ELOOP, "%s: a chain of more than %d files",
+		return error_set(r->err, EINVAL, "%s: a chain of more than %d files",
 			r->spec->file[0].name, LIMIT_CHAIN);
 	return 0;
 }
@@ -117,7 +117,7 @@ static int check_loop(const struct resolving *r, unsigned n)
 	for (unsigned i = 0; i < n; i++)
 		if (!fstat(r->fd[i], &other) && st.st_dev == other.st_dev &&
 			st.st_ino == other.st_ino && st.st_rdev == other.st_rdev)
-			return error_set(r->err, ELOOP,
+			return error_set(r->err, EINVAL,
 				"%s: its backing files lead in a circle, back to %s",
 				r->spec->file[0].name, r->spec->file[i].name);
 	return 0;

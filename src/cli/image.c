@@ -7,6 +7,7 @@
 
 #include "cli/call.h"
 #include "cli/cli.h"
+#include "cli/image.h"
 #include "cli/options.h"
 #include "image/create.h"
 #include "image/store.h"
@@ -171,17 +172,33 @@ static int delete (struct cli *cli)
 	return image_delete(cli->words[0], &err) ? cli_fail(cli, &err) : 0;
 }
 
+static int clone(struct cli *cli)
+{
+	struct error err = {""};
+
+	if (!cli_words(cli))
+		return cli->status;
+	return image_clone(cli->words[0], cli->words[1], &err) ? cli_fail(cli, &err) : 0;
+}
+
 static const struct cli_verb own_verbs[] = {
 	{"image create", "NAME", "make an image: a Debian root file system that boots", 1, 1,
 		.options = create_options, .run = create, .plain = true, .usage = CLI_FAILURE},
 	{"image list", "", "show the images there are", 0, 0, .run = list, .usage = CLI_FAILURE},
+	{"image clone", "IMAGE NAME", "make another image with what is in one, in no time", 2, 2,
+		.run = clone, .plain = true, .usage = CLI_FAILURE},
+	{"image info", "FILE[,format=raw|qcow2]", "show what a disk is made of", 1, 1,
+		.run = image_info, .usage = CLI_FAILURE},
+	{"image resize", "FILE[,format=raw|qcow2] SIZE", "make a disk larger", 2, 2,
+		.options = image_resize_options, .run = image_resize, .plain = true,
+		.usage = CLI_FAILURE},
 	{"image delete", "IMAGE", "remove an image", 1, 1, .run = delete, .plain = true,
 		.usage = CLI_FAILURE},
 	{.name = NULL},
 };
 
 const struct cli_verb cli_image_verbs[] = {
-	{"image", "VERB", "Create, list and delete images to start guests from",
+	{"image", "VERB", "Create, clone, list and delete images to start guests from",
 		.verbs = own_verbs},
 	{.name = NULL},
 };

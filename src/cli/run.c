@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chain/chain.h"
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "cli/script.h"
+#include "image/layer.h"
 #include "image/store.h"
 #include "vmm/vmm.h"
 
@@ -38,6 +40,7 @@ enum {
 	TIMEOUT,
 	CONSOLE,
 	QUIET,
+	EPHEMERAL,
 };
 
 static const struct option_spec options[] = {
@@ -48,7 +51,9 @@ static const struct option_spec options[] = {
 		"its command line; after the image's or disk's own, if there is one"},
 	{"memory", MEMORY, "SIZE", "in MiB, or like 512M, 2G (1024)"},
 	{"vcpus", VCPUS, "N", "virtual processors (1)"},
-	{"disk", DISK, "FILE[,ro][,cache=...]", "a raw disk, maybe read-only; again for more"},
+	{"disk", DISK, "FILE[,ro][,format=raw|qcow2][,cache=...]",
+		"a disk, raw unless its name ends in .qcow2; again for more"},
+	{"ephemeral", EPHEMERAL, NULL, "throw away what the guest writes to its disks"},
 	{"net", NET, "none|user[,fwd=...][,loopback]",
 		"none (without an image), or over this host's sockets;"},
 	{"stats", STATS, NULL, "counters on standard error at the end"},
@@ -79,10 +84,10 @@ static const struct {
 /* What the words said, with the strings that we had to make. */
 struct run_request {
 	struct vmm_config config;
-	bool no_net;
+	bool no_net, ephemeral;
 	void (*list)(void); /* only to be shown something */
 	struct image found;
-	char kernel[PATH_MAX + 16], initrd[PATH_MAX + 16], disk[PATH_MAX + 16];
+	char kernel[PATH_MAX + 16], initrd[PATH_MAX + 16];
 	char *cmdline;
 };
 
@@ -176,6 +181,9 @@ static int take_option(struct run_request *request, int id, const char *value, s
 		r = option_number("--vcpus", value, 1, LIMIT_VCPUS, &number, err);
 		config->vcpus = r ? 0 : number;
 		return r;
+	case EPHEMERAL:
+		request->ephemeral = true;
+		return 0;
 	case DISK:
 		if (config->disks == LIMIT_DISKS)
 			return error_set(err, EINVAL, "--disk: %u at most", LIMIT_DISKS);
@@ -222,7 +230,6 @@ static int use_image(struct run_request *request, const char *image, struct erro
 			LIMIT_DISKS - 1);
 	snprintf(request->kernel, sizeof request->kernel, "%s/vmlinuz", request->found.path);
 	snprintf(request->initrd, sizeof request->initrd, "%s/initrd.img", request->found.path);
-	snprintf(request->disk, sizeof request->disk, "%s/disk.raw", request->found.path);
 	if (!config->kernel) {
 		config->own_kernel = !config->initrd;
 		config->kernel = request->kernel;
@@ -236,12 +243,30 @@ static int use_image(struct run_request *request, const char *image, struct erro
 	config->cmdline = request->cmdline;
 	memmove(config->disk + 1, config->disk, config->disks * sizeof *config->disk);
 	config->disks++;
-	r = disk_spec_of_file(request->disk, false, &config->disk[0], err);
+	r = disk_spec_of_file(request->found.disk, false, &config->disk[0], err);
 	if (r)
 		return r;
+	config->disk[0].file[0].format = request->found.format;
 	if (!config->nets && !request->no_net)
 		config->net[config->nets++].kind = NET_USER;
 	return 0;
+}
+
+/* The files that disks are made of, and, if nothing is to be kept, another on top. */
+static int complete_disks(struct run_request *request, struct error *err)
+{
+	struct vmm_config *config = &request->config;
+	int r = 0;
+
+	for (unsigned i = 0; !r && i < config->disks; i++) {
+		struct disk_spec *disk = &config->disk[i];
+
+		if (disk->file[0].format == DISK_QCOW2)
+			r = chain_resolve(disk, &chain_own_rights, false, err);
+		if (!r && request->ephemeral && !disk->readonly)
+			r = layer_ephemeral(disk, err);
+	}
+	return r;
 }
 
 static int complete(struct run_request *request, const char *image, struct error *err)
@@ -312,8 +337,9 @@ static int run(struct cli *cli)
 	request->config.vcpus = 1;
 	status = read_options(cli, request, &err);
 	if (status < 0)
-		status = complete(request, cli->words[0], &err) ? CLI_FAILURE
-								: run_guest(request, &err);
+		status = complete(request, cli->words[0], &err) || complete_disks(request, &err)
+			? CLI_FAILURE
+			: run_guest(request, &err);
 	if (err.text[0])
 		cli_fail(cli, &err);
 	free_request(request);

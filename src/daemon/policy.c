@@ -412,3 +412,28 @@ int caller_open(const struct caller *caller, const char *path, int flags, unsign
 	*out = fd;
 	return 0;
 }
+
+int caller_open_named(const struct policy *policy, const struct caller *caller, int above,
+	const char *path, int *out, struct error *err)
+{
+	struct opening opening = {path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0};
+	struct caller owner;
+	struct stat st;
+	int fd;
+
+	*out = -1;
+	if (fstat(above, &st))
+		return error_set(err, errno, "%s: %s", path, strerror(errno));
+	if (!caller->manager || !st.st_uid || st.st_uid == geteuid())
+		return caller_open(caller, path, O_RDONLY, 0, out, err);
+	caller_of_user(policy, st.st_uid, &owner);
+	owner.manager = false;
+	fd = caller_act(&owner, open_it, &opening);
+	caller_free(&owner);
+	if (fd < 0)
+		return error_set(err, -fd,
+			"%s: not for the owner of the image that stands on it: %s", path,
+			strerror(-fd));
+	*out = fd;
+	return 0;
+}

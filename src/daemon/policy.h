@@ -88,6 +88,12 @@ bool caller_path_allowed(const struct caller *caller, const char *path);
  */
 int caller_open(const struct caller *caller, const char *path, int flags, unsigned mode, int *fd,
 	struct error *err);
+/*
+ * Opens for reading what an open file names: for a manager with no more rights than that file's owner has,
+ * who may have written the name; for others as above.
+ */
+int caller_open_named(const struct policy *policy, const struct caller *caller, int above,
+	const char *path, int *fd, struct error *err);
 
 /*
  * Does something to files by name, act(ctx), with the rights that caller_open() has; its value, or a negative

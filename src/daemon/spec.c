@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "chain/chain.h"
 #include "daemon/daemon.h"
 #include "domain/boot.h"
 
@@ -61,29 +62,46 @@ static int put(char **to, const char *text, struct error *err)
 	return *to ? 0 : error_nomem(err);
 }
 
-static int open_disk(const struct caller *owner, const struct domain_disk *disk, unsigned n,
+/* For whom a disk's files are opened. */
+struct disk_user {
+	const struct policy *policy;
+	const struct caller *owner;
+};
+
+static int open_of_disk(void *ctx, const char *path, bool writable, unsigned n, int above, int *fd,
+	struct error *err)
+{
+	const struct disk_user *user = ctx;
+
+	return n ? caller_open_named(user->policy, user->owner, above, path, fd, err)
+		 : open_one(user->owner, path, writable, fd, err);
+}
+
+static int open_disk(const struct disk_user *user, const struct domain_disk *disk, unsigned n,
 	struct disk_spec *to, struct error *err)
 {
+	const struct chain_opener opener = {open_of_disk, (void *)(uintptr_t)user};
 	char serial[LIMIT_SERIAL + 1];
 	int r;
 
-	if (disk->format != DOMAIN_RAW)
-		return error_set(err, ENOTSUP, "%s: format %s is not there yet; raw is",
+	if (disk->format != DOMAIN_RAW && disk->format != DOMAIN_QCOW2)
+		return error_set(err, ENOTSUP, "%s: format %s is not there; raw and qcow2 are",
 			disk->target, domain_format_name(disk->format));
 	if (fields_make_list(disk_spec_fields, "files", to, 1))
 		return error_nomem(err);
 	to->readonly = !disk->writable;
 	snprintf(serial, sizeof serial, DISK_SERIAL, n);
-	r = open_one(owner, disk->target, disk->writable, &to->file[0].fd, err);
+	to->file[0].format = disk->format == DOMAIN_QCOW2 ? DISK_QCOW2 : DISK_RAW;
+	r = put(&to->file[0].name, disk->target, err);
 	if (!r)
-		r = put(&to->file[0].name, disk->target, err);
+		r = chain_resolve(to, &opener, true, err);
 	if (!r)
 		r = put(&to->serial, serial, err);
 	return r ? r : put(&to->vdev, disk->vdev, err);
 }
 
 /* A drive without a medium: the guest does without the drive, too. */
-static int open_disks(const struct caller *owner, const struct domain_config *config,
+static int open_disks(const struct disk_user *user, const struct domain_config *config,
 	struct launch_spec *spec, struct error *err)
 {
 	unsigned count = 0;
@@ -96,7 +114,7 @@ static int open_disks(const struct caller *owner, const struct domain_config *co
 	for (unsigned i = 0; !r && i < config->disks; i++) {
 		if (!domain_disk_has_medium(&config->disk[i]))
 			continue;
-		r = open_disk(owner, &config->disk[i], count, &spec->disk[count], err);
+		r = open_disk(user, &config->disk[i], count, &spec->disk[count], err);
 		count++;
 	}
 	return r;
@@ -233,7 +251,8 @@ int spec_open(const struct guest *guest, struct spec_files *files, struct error 
 	caller_of_user(&guest->daemon->policy, guest->owner, &owner);
 	r = begins ? open_kernel(&owner, config, spec, err) : put_state(guest, spec, err);
 	if (!r)
-		r = open_disks(&owner, config, spec, err);
+		r = open_disks(&(struct disk_user){&guest->daemon->policy, &owner}, config, spec,
+			err);
 	caller_free(&owner);
 	if (!r)
 		r = put_networks(config, spec, err);

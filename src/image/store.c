@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/folder.h"
+#include "image/layer.h"
 
 #define SYSTEM_STORE "/var/lib/dach/images"
 
@@ -94,22 +95,61 @@ static int read_description(struct image *image, struct error *err)
 	return 0;
 }
 
+/* NAME.qcow2 or NAME.raw in the image's folder: the first that is there. */
+static bool is_there(const struct image *image, const char *name, char *path, size_t size,
+	enum disk_format *format)
+{
+	static const enum disk_format order[] = {DISK_QCOW2, DISK_RAW};
+
+	for (unsigned i = 0; i < sizeof order / sizeof *order; i++) {
+		int length;
+
+		*format = order[i];
+		length = snprintf(path, size, "%s/%s.%s", image->path, name,
+			disk_format_name(*format));
+		if (length < (int)size && !access(path, F_OK))
+			return true;
+	}
+	return false;
+}
+
+bool image_layer(const struct image *image, unsigned n, char *path, size_t size,
+	enum disk_format *format)
+{
+	char name[32];
+
+	snprintf(name, sizeof name, "layer%u", n);
+	return is_there(image, name, path, size, format);
+}
+
+/* With the layers, though others may have those as well. */
+static void count_used(struct image *image)
+{
+	char path[PATH_MAX + 32];
+	enum disk_format format;
+	struct stat st;
+
+	if (!stat(image->disk, &st))
+		image->used = st.st_blocks * 512ull;
+	for (unsigned n = 0; image_layer(image, n, path, sizeof path, &format); n++)
+		if (!stat(path, &st))
+			image->used += st.st_blocks * 512ull;
+}
+
 static int read_image(const char *path, struct image *image, struct error *err)
 {
-	char disk[PATH_MAX + 16];
 	const char *name;
-	struct stat st;
 
 	memset(image, 0, sizeof *image);
 	if (!realpath(path, image->path))
 		return error_set(err, errno, "%s: %s", path, strerror(errno));
 	name = strrchr(image->path, '/');
 	snprintf(image->name, sizeof image->name, "%.*s", IMAGE_NAME_MAX, name ? name + 1 : path);
-	snprintf(disk, sizeof disk, "%s/disk.raw", image->path);
-	if (stat(disk, &st))
-		return error_set(err, errno, "%s: not an image of dach: no disk.raw in it", path);
-	image->size = st.st_size;
-	image->used = st.st_blocks * 512ull;
+	if (!is_there(image, "disk", image->disk, sizeof image->disk, &image->format))
+		return error_set(err, ENOENT, "%s: not an image of dach: no disk.raw in it", path);
+	if (layer_size(image->disk, image->format, &image->size, err))
+		return -EINVAL;
+	count_used(image);
 	return read_description(image, err);
 }
 
@@ -175,7 +215,7 @@ int image_list(void (*visit)(void *ctx, const struct image *image), void *ctx, s
 }
 
 /* A running guest holds a lock on its disk. */
-static int check_unused(const char *disk, struct error *err)
+int image_check_unused(const char *disk, struct error *err)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	int fd = open(disk, O_RDWR | O_CLOEXEC), r = 0;
@@ -190,10 +230,11 @@ static int check_unused(const char *disk, struct error *err)
 
 int image_delete(const char *name, struct error *err)
 {
-	static const char *const file[] = {"disk.raw", "vmlinuz", "initrd.img", "password",
-		"image.conf"};
+	static const char *const file[] = {"disk.raw", "disk.qcow2", "vmlinuz", "initrd.img",
+		"password", "image.conf"};
 	struct image *image = malloc(sizeof *image);
-	char path[PATH_MAX + 16];
+	char path[PATH_MAX + 32];
+	enum disk_format format;
 	int r;
 
 	if (!image)
@@ -201,13 +242,15 @@ int image_delete(const char *name, struct error *err)
 	r = image_find(name, image, err);
 	if (r)
 		goto out;
-	snprintf(path, sizeof path, "%s/disk.raw", image->path);
-	r = check_unused(path, err);
+	r = image_check_unused(image->disk, err);
 	for (size_t i = 0; !r && i < sizeof file / sizeof *file; i++) {
 		snprintf(path, sizeof path, "%s/%s", image->path, file[i]);
 		if (unlink(path) && errno != ENOENT)
 			r = error_set(err, errno, "%s: %s", path, strerror(errno));
 	}
+	for (unsigned n = 0; !r && image_layer(image, n, path, sizeof path, &format); n++)
+		if (unlink(path))
+			r = error_set(err, errno, "%s: %s", path, strerror(errno));
 	if (!r && rmdir(image->path))
 		r = error_set(err, errno, "%s: %s", image->path, strerror(errno));
 	snprintf(path, sizeof path, "%s.log", image->path);

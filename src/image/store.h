@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where guest images live. An image is a folder:
- *   disk.raw     the root file system, ext4 in a sparse raw file
+ *   disk.raw     the root file system, ext4 in a sparse raw file; or, once it has been cloned,
+ *   disk.qcow2   what is written to it since then, and below that
+ *   layerN.raw, layerN.qcow2   what never changes: the same files (hard links) in each clone's folder
  *   vmlinuz, initrd.img   what boots it
  *   image.conf   "key value" lines: what it is
  *   password     root's password, if it was made up for the user (mode 0600)
@@ -15,10 +17,13 @@
 #define DACH_IMAGE_STORE_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
+#include "protocol/disk.h"
+#include "protocol/limits.h"
 
 #define IMAGE_NAME_MAX 64
 
@@ -28,11 +33,22 @@ struct image {
 	char dist[IMAGE_NAME_MAX + 1], hostname[IMAGE_NAME_MAX + 1];
 	char created[32]; /* UTC, ISO 8601 */
 	char cmdline[512];
-	uint64_t size, used; /* bytes: of the disk, and what it takes on this host's */
+	uint64_t size, used;      /* bytes: of the disk, and what it takes on this host's */
+	char disk[PATH_MAX + 16]; /* the file that the guest writes to */
+	enum disk_format format;
 };
+
+#define IMAGE_LAYERS_MAX \
+	(LIMIT_CHAIN - 2) /* with the disk on top, and another that is thrown away */
+/* The name of layer n in the folder; false: there is none. */
+bool image_layer(const struct image *image, unsigned n, char *path, size_t size,
+	enum disk_format *format);
 
 /* Letters, digits, '-', '_' and '.', the first a letter or digit. -EINVAL and a sentence. */
 int image_check_name(const char *what, const char *name, struct error *err);
+
+/* -EBUSY: a guest uses the disk. */
+int image_check_unused(const char *disk, struct error *err);
 
 /* The folder that new images go to. It may not exist yet. */
 int image_store_dir(char *dir, size_t size, struct error *err);
@@ -42,6 +58,12 @@ int image_find(const char *name, struct image *image, struct error *err);
 
 /* Calls visit for each image, by name within each store. */
 int image_list(void (*visit)(void *ctx, const struct image *image), void *ctx, struct error *err);
+
+/*
+ * A new image beside the other, with what that has now, in no time: both go on from layers that neither
+ * changes. Not while a guest runs from it (-EBUSY).
+ */
+int image_clone(const char *name, const char *clone, struct error *err);
 
 /* Refuses (-EBUSY) while a guest runs from it, and to remove files it does not know. */
 int image_delete(const char *name, struct error *err);

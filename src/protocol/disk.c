@@ -32,6 +32,11 @@ const struct field disk_spec_fields[] = {
 	{.key = NULL},
 };
 
+const char *disk_format_name(enum disk_format format)
+{
+	return formats[format];
+}
+
 bool disk_format_is_there(const char *name)
 {
 	return field_find_name(formats, name) >= 0;

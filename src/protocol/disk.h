@@ -37,12 +37,14 @@ struct disk_spec {
 	unsigned files;
 	bool readonly;
 	enum disk_cache cache; /* of all files */
-	char *serial;          /* "": DISK_SERIAL */
-	char *vdev; /* what the guest's command line calls it; "" for nothing in particular */
+	bool unlocked; /* block/reader.h: others may write to it meanwhile; in no description */
+	char *serial;  /* "": DISK_SERIAL */
+	char *vdev;    /* what the guest's command line calls it; "" for nothing in particular */
 };
 
 extern const struct field disk_spec_fields[];
 
+const char *disk_format_name(enum disk_format format);
 /* Whether block/ reads images of the format of that name. */
 bool disk_format_is_there(const char *name);
 

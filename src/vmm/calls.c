@@ -38,7 +38,7 @@ static const int disk[] = {
 /* The disk, and the files in memory that are filled from it and handed over. */
 static const int reader[] = {
 	CALL(read), CALL(pread64), CALL(pwrite64), CALL(lseek), CALL(ftruncate),
-	CALL(memfd_create), CALL(sendmsg),
+	CALL(memfd_create), CALL(sendmsg), CALL(dup), CALL(preadv),
 };
 
 /* What the reader hands over; that it has gone. */
@@ -73,7 +73,7 @@ static void allow_ioctls(struct calls *calls, unsigned roles)
 		/* Disks that are block devices; how large they are is asked when they are made. */
 		{CALLS_DISK, BLKDISCARD},
 		{CALLS_DISK, BLKZEROOUT},
-		{CALLS_DISK, BLKGETSIZE64},
+		{CALLS_DISK | CALLS_READER, BLKGETSIZE64},
 	};
 
 	for (size_t i = 0; i < sizeof requests / sizeof *requests; i++)

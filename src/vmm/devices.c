@@ -127,6 +127,12 @@ void devices_write(struct devices *devices, uint64_t offset, const void *bytes, 
 	block_submit(devices->disk[0], &write->request);
 }
 
+void devices_flush(struct devices *devices)
+{
+	if (devices->disk[0])
+		block_flush(devices->disk[0]);
+}
+
 void devices_destroy(struct devices *devices)
 {
 	virtio_balloon_destroy(devices->balloon);

@@ -98,6 +98,9 @@ int kernel_load(void *ctx, struct machine_file *kernel, struct machine_file *ini
 		*initrd = vmm->initrd;
 		return 0;
 	}
+	/* The reader sees the file, not what is on its way there. */
+	if (vmm->reader)
+		devices_flush(&vmm->devices);
 	r = vmm->reader ? kernel_reader_read(vmm->reader, kernel, initrd, cmdline, &why) : -ENOENT;
 	if (!r) {
 		write_saved(vmm);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "block/reader.h"
 #include "bootdisk/bootdisk.h"
 #include "domain/boot.h"
 #include "machine/machine.h"
@@ -45,7 +46,8 @@ struct kernel_reader {
 	const struct vmm_config *config;
 	struct guest_monitor *monitor; /* for the walls */
 	pid_t pid;
-	int socket, disk;
+	int socket;
+	int disk[LIMIT_CHAIN]; /* a descriptor for each of its files */
 	int kernel,
 		initrd; /* the process's own; then the monitor's, from an answer until it drops them */
 	struct answer answer;
@@ -100,7 +102,7 @@ static int wall_in(const struct kernel_reader *reader, struct error *err)
 	if (!r &&
 		(setrlimit(RLIMIT_CPU, &(struct rlimit){seconds, seconds}) ||
 			setrlimit(RLIMIT_FSIZE, &(struct rlimit){bytes, bytes}) ||
-			setrlimit(RLIMIT_NOFILE, &(struct rlimit){16, 16}) ||
+			setrlimit(RLIMIT_NOFILE, &(struct rlimit){32, 32}) ||
 			prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)))
 		r = error_set(err, errno, "no limits for who reads the disk: %s", strerror(errno));
 	return r ? r : sandbox_calls(CALLS_READER, &walls, err);
@@ -109,8 +111,11 @@ static int wall_in(const struct kernel_reader *reader, struct error *err)
 /* Only what it needs stays open; the numbers are new, so that none is in the way of another. */
 static bool take_descriptors(struct kernel_reader *reader, int *more)
 {
-	int *const kept[] = {&reader->socket, &reader->disk, more};
-	const int count = sizeof kept / sizeof *kept;
+	int *kept[2 + LIMIT_CHAIN] = {&reader->socket, more};
+	int count = 2;
+
+	for (unsigned i = 0; i < reader->config->disk[0].files; i++)
+		kept[count++] = &reader->disk[i];
 
 	for (int i = 0; i < count; i++)
 		*kept[i] = *kept[i] < 0 ? -1 : fcntl(*kept[i], F_DUPFD, 64);
@@ -119,25 +124,43 @@ static bool take_descriptors(struct kernel_reader *reader, int *more)
 			return false;
 		*kept[i] = *kept[i] < 0 ? -1 : 3 + i;
 	}
-	return !close_range(3 + count - (*more < 0), ~0u, 0) && !close_range(0, 2, 0);
+	if (*more < 0)
+		close(4); /* whatever it was */
+	return !close_range(3 + count, ~0u, 0) && !close_range(0, 2, 0);
 }
 
-/* A place on the disk is one in its file, if there is but one. */
-static bool is_writable(const struct disk_spec *disk)
+static bool read_bytes(void *ctx, uint64_t offset, void *buf, size_t len)
 {
-	return !disk->readonly && disk->files == 1 && disk->file[0].format == DISK_RAW;
+	return !block_reader_read(ctx, offset, buf, len);
+}
+
+/* The disk as it is now: who writes to it has flushed. */
+static int load(struct kernel_reader *reader, struct answer *answer)
+{
+	const struct vmm_config *config = reader->config;
+	const struct disk_spec *disk = &config->disk[0];
+	struct disk_bytes bytes = {.read = read_bytes};
+	struct block_image *image;
+	int r = block_reader_open(disk, reader->disk, &image, &answer->err);
+
+	if (r)
+		return r;
+	bytes.ctx = image;
+	bytes.size = block_reader_size(image);
+	r = bootdisk_load(&bytes, disk->file[0].name, !disk->readonly, config->memory,
+		reader->kernel, reader->initrd, &answer->found, &answer->err);
+	block_reader_close(image);
+	return r;
 }
 
 /* Fills the files, which nobody can change any more then: the monitor need not trust us to let them be. */
 static int fill(struct kernel_reader *reader, int more, struct answer *answer)
 {
-	const struct vmm_config *config = reader->config;
 	int r;
 
 	if (reader->kernel < 0 || reader->initrd < 0)
 		return error_set(&answer->err, errno, "no files in memory: %s", strerror(errno));
-	r = bootdisk_load(reader->disk, config->disk[0].file[0].name, is_writable(&config->disk[0]),
-		config->memory, reader->kernel, reader->initrd, &answer->found, &answer->err);
+	r = load(reader, answer);
 	if (!r)
 		r = append(reader, more, &answer->found, &answer->err);
 	if (!r &&
@@ -189,13 +212,29 @@ static void process(struct kernel_reader *reader)
 
 /* The monitor's side */
 
-/* By its name, our own descriptor: the one for the device is opened later, and may be written to. */
-static int open_disk(const struct disk_file *file, int *fd, struct error *err)
+/* By their names, our own descriptors: those for the device are opened later, and may be written to. */
+static int open_disk(struct kernel_reader *reader, struct error *err)
 {
-	*fd = file->fd;
-	if (*fd < 0)
-		*fd = open(file->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	return *fd < 0 ? error_set(err, errno, "%s: %s", file->name, strerror(errno)) : 0;
+	const struct disk_spec *disk = &reader->config->disk[0];
+
+	for (unsigned i = 0; i < disk->files; i++) {
+		const struct disk_file *file = &disk->file[i];
+
+		reader->disk[i] = file->fd < 0 ? open(file->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+					       : file->fd;
+		if (reader->disk[i] < 0)
+			return error_set(err, errno, "%s: %s", file->name, strerror(errno));
+	}
+	return 0;
+}
+
+static void close_disk(struct kernel_reader *reader)
+{
+	const struct disk_spec *disk = &reader->config->disk[0];
+
+	for (unsigned i = 0; i < disk->files; i++)
+		if (disk->file[i].fd < 0 && reader->disk[i] >= 0)
+			close(reader->disk[i]);
 }
 
 static int start_process(struct kernel_reader *reader, struct error *err)
@@ -230,12 +269,12 @@ int kernel_reader_create(const struct vmm_config *config, struct guest_monitor *
 	reader->config = config;
 	reader->monitor = monitor;
 	reader->socket = reader->kernel = reader->initrd = -1;
-	r = open_disk(&config->disk[0].file[0], &reader->disk, err);
+	for (unsigned i = 0; i < LIMIT_CHAIN; i++)
+		reader->disk[i] = -1;
+	r = open_disk(reader, err);
 	if (!r)
 		r = start_process(reader, err);
-	if (config->disk[0].file[0].fd < 0 && reader->disk >= 0)
-		close(reader->disk);
-	reader->disk = -1;
+	close_disk(reader);
 	if (r)
 		kernel_reader_destroy(reader);
 	else
@@ -323,7 +362,7 @@ static int ask(struct kernel_reader *reader, struct error *err)
 	answer->found.kernel[BOOTDISK_PATH_MAX - 1] = 0;
 	answer->found.ramdisk[BOOTDISK_PATH_MAX - 1] = 0;
 	answer->found.cmdline[BOOTDISK_CMDLINE_MAX - 1] = 0;
-	if (answer->found.saved.size > BOOTDISK_SAVED_MAX || !is_writable(&reader->config->disk[0]))
+	if (answer->found.saved.size > BOOTDISK_SAVED_MAX || reader->config->disk[0].readonly)
 		answer->found.saved.size = 0;
 	return answer->result ? error_set(err, EINVAL, "%s", answer->err.text) : 0;
 }

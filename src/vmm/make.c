@@ -142,16 +142,25 @@ static int make_machine(struct vmm *vmm, struct error *err)
 	return machine_create(&machine, &vmm->machine, err);
 }
 
+/* The files that are opened by name while the devices are made. */
+static void list_files(const struct vmm_config *config,
+	const char *names[LIMIT_DISKS * LIMIT_CHAIN + 1])
+{
+	for (unsigned i = 0; i < config->disks; i++)
+		for (unsigned k = 0; k < config->disk[i].files; k++)
+			if (config->disk[i].file[k].fd < 0)
+				*names++ = config->disk[i].file[k].name;
+	*names = NULL;
+}
+
 /* The devices, and the walls around them and around the vCPUs to come. */
 static int make_devices(struct vmm *vmm, struct error *err)
 {
 	const struct virtio_console_owner console = {vmm, virtio_output, input_room, vmm->sized};
-	const char *disk[LIMIT_DISKS + 1] = {NULL};
+	const char *disk[LIMIT_DISKS * LIMIT_CHAIN + 1];
 	int r = devices_open(&vmm->devices, &vmm->config, err);
 
-	/* The files that are opened by name while the devices are made. */
-	for (unsigned i = 0; i < vmm->config.disks; i++)
-		disk[i] = vmm->config.disk[i].file[0].name;
+	list_files(&vmm->config, disk);
 	vmm->needs.user = vmm->devices.user;
 	vmm->needs.gdb = vmm->gdb != NULL;
 	vmm->needs.profile = vmm->config.profile != NULL;

@@ -6,6 +6,7 @@ import glob
 import json
 import os
 import socket
+import subprocess
 import threading
 import time
 
@@ -167,6 +168,31 @@ def test_a_saved_guest_is_gone():
         eventually(lambda: d.guests()["two"]["state"] == "off")
         assert d.guests()["two"]["last_end"]["reason"] == "saved"
         events.close()
+
+
+def test_chains_of_disks():
+    """Backing files are found, and opened with no more rights than the owner of the image that names them."""
+    with Daemon().start() as d:
+        def image(name, *words):
+            path = f"{d.folder}/{name}.qcow2"
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *words, path, "1M"], check=True)
+            return path
+
+        def disk(path):
+            return [{"target": path, "vdev": "xvda", "format": "qcow2"}]
+        base = image("base")
+        top = image("top", "-b", "base.qcow2", "-F", "qcow2")
+        d.create("one", disks=disk(top))
+        for status, path, says in ((422, image("gone", "-u", "-b", "none.raw", "-F", "raw"), "/none.raw"),
+                                   (409, image("json", "-u", "-b", "json:{}", "-F", "raw"), "given as 'json:'"),
+                                   (400, image("circle", "-u", "-b", "circle.qcow2", "-F", "qcow2"), "in a circle"),
+                                   (400, d.kernel, "not a qcow2 image")):
+            assert says in refused(status, d.create, "two", disks=disk(path)), path
+        if not os.geteuid():
+            os.chmod(base, 0o600)
+            os.chown(top, 65534, 65534)
+            assert "not for the owner" in refused(403, d.create, "two", disks=disk(top))
+        assert list(d.guests()) == ["one"]
 
 
 def test_what_cannot_start_is_not_kept():

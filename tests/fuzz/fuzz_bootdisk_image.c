@@ -23,6 +23,11 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 static uint8_t image[IMAGES][IMAGE_SIZE];
 static int disk, kernel, ramdisk;
 
+static bool read_file(void *ctx, uint64_t offset, void *buf, size_t len)
+{
+	return pread(*(int *)ctx, buf, len, (off_t)offset) == (ssize_t)len;
+}
+
 /* A file system made of what the commands leave in root, behind so many bytes. */
 static void make(unsigned n, const char *options, const char *commands, unsigned at)
 {
@@ -114,7 +119,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (pwrite(disk, data + 3, 1, at[count++]) != 1)
 			abort();
 	}
-	r = bootdisk_load(disk, "disk", true, 1 << 20, kernel, ramdisk, &found, &err);
+	r = bootdisk_load(&(struct disk_bytes){read_file, &disk, IMAGE_SIZE}, "disk", true, 1 << 20,
+		kernel, ramdisk, &found, &err);
 	if ((r != 0) != (err.text[0] != 0) || (!count && r))
 		abort();
 	while (count--)

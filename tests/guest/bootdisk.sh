@@ -133,8 +133,9 @@ check "it ends" wait_for 20 gone_from_list
 console_close
 
 cp "$disk" "$work/once.img"
+once=$work/once.img
 run_once() {
-	timeout -k 5 "$LIMIT" "$DACH" run --engine "$DACH_ENGINE" --disk "$work/once.img" --memory 256 "$@" \
+	timeout -k 5 "$LIMIT" "$DACH" run --engine "$DACH_ENGINE" --disk "$once" --memory 256 "$@" \
 		</dev/null >"$output" 2>"$errors"
 	status=$?
 }
@@ -144,6 +145,12 @@ check "and then it is the default's turn" ended 0 "^ALWAYS"
 run_once
 check "also later" ended 0 "^ALWAYS"
 check "alone" [ "$(grep -c '^ONCE' "$output")" -eq 0 ]
+qemu-img convert -f raw -O qcow2 "$disk" "$work/below.qcow2"
+qemu-img create -q -f qcow2 -b "$work/below.qcow2" -F qcow2 "$work/once.qcow2"
+once=$work/once.qcow2
+run_once --cmdline boot-once
+check "on a qcow2 image over another, too" said "^ONCE"
+check "whose reader sees what was written" ended 0 "^ALWAYS"
 
 # The daemon's guest has a new monitor for each start.
 cp "$disk" "$work/daemon.img"

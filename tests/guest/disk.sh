@@ -6,7 +6,7 @@
 head -c 32M /dev/urandom >"$work/in"
 sum=$(sha256sum <"$work/in" | cut -d' ' -f1)
 truncate -s 64M "$work/out"
-truncate -s 1M "$work/through"
+truncate -s 1M "$work/through" "$work/word2"
 guest --disk "$work/in,ro" --disk "$work/out" <<'SCRIPT'
 sha256sum /dev/vda
 dd if=/dev/vda of=/dev/vdb bs=64k 2>/dev/null
@@ -35,6 +35,33 @@ SCRIPT
 check "without the host's cache ($direct)" ended 0 "$sum  -"
 check "it is on the host's too" [ "$(head -c 32M "$work/direct" | sha256sum | cut -d' ' -f1)" = "$sum" ]
 check "a write through it is on the host's" cmp -n 1048576 "$work/in" "$work/through"
+
+# The same by qcow2: over another image, whose bytes stay; read by QEMU.
+qemu-img convert -f raw -O qcow2 -c "$work/in" "$work/base.qcow2"
+qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 "$work/top.qcow2"
+qemu-img create -q -f qcow2 "$work/out.qcow2" 64M
+guest --disk "$work/top.qcow2" --disk "$work/out.qcow2" <<'SCRIPT'
+sha256sum /dev/vda
+dd if=/dev/vda of=/dev/vdb bs=64k 2>/dev/null
+dd if=/dev/zero of=/dev/vda bs=4k count=1 conv=fsync,notrunc 2>/dev/null && echo WROTE
+blkdiscard -z -o 1048576 -l 1048576 /dev/vdb 2>/dev/null
+sync
+SCRIPT
+check "reads qcow2 over qcow2" ended 0 "$sum  /dev/vda"
+qemu-img convert -f qcow2 -O raw "$work/out.qcow2" "$work/out.raw"
+check "writes qcow2" cmp -n 1048576 "$work/in" "$work/out.raw"
+check "QEMU finds it sound" qemu-img check -q -f qcow2 "$work/out.qcow2"
+check "what is below is as it was" [ "$(qemu-img convert -f qcow2 -O raw "$work/base.qcow2" \
+	"$work/base.raw" && head -c 32M "$work/base.raw" | sha256sum | cut -d' ' -f1)" = "$sum" ]
+
+guest --ephemeral --disk "$work/out.qcow2" --disk "$work/word2" <<'SCRIPT'
+for disk in vda vdb; do
+	dd if=/dev/zero of=/dev/$disk bs=64k count=16 conv=fsync 2>/dev/null && head -c 512 /dev/$disk | cmp -n 512 - /dev/zero && echo ZERO $disk
+done
+SCRIPT
+check "what is thrown away is there meanwhile" ended 0 "ZERO vdb"
+qemu-img convert -f qcow2 -O raw "$work/out.qcow2" "$work/out.raw"
+check "and gone afterwards" cmp -n 1048576 "$work/in" "$work/out.raw"
 
 # The first boot leaves a word on the disk, the second finds it.
 truncate -s 1M "$work/word"

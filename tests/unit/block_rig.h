@@ -3,6 +3,8 @@
 #ifndef DACH_TESTS_BLOCK_RIG_H
 #define DACH_TESTS_BLOCK_RIG_H
 
+#include <pthread.h>
+
 #include "block/block.h"
 #include "chain/chain.h"
 
@@ -20,6 +22,50 @@ static inline int rig_block_open(const char *words, struct block_device **block,
 		r = block_open(&spec, block, err);
 	disk_spec_free(&spec);
 	return r;
+}
+
+struct rig_waiting {
+	struct block_request request;
+	pthread_mutex_t lock;
+	pthread_cond_t done;
+	bool finished;
+	int result;
+};
+
+static inline void rig_done(struct block_request *request, int result)
+{
+	struct rig_waiting *w = (struct rig_waiting *)request;
+
+	pthread_mutex_lock(&w->lock);
+	w->result = result;
+	w->finished = true;
+	pthread_cond_signal(&w->done);
+	pthread_mutex_unlock(&w->lock);
+}
+
+/* One request, waited for. */
+static inline int rig_block_run(struct block_device *block, enum block_op op, uint64_t offset,
+	void *bytes, uint64_t length)
+{
+	struct iovec iov = {bytes, length};
+	struct rig_waiting w = {
+		.request = {.op = op,
+			.offset = offset,
+			.length = length,
+			.iov = &iov,
+			.iov_count = 1,
+			.unmap = true,
+			.done = rig_done},
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.done = PTHREAD_COND_INITIALIZER,
+	};
+
+	block_submit(block, &w.request);
+	pthread_mutex_lock(&w.lock);
+	while (!w.finished)
+		pthread_cond_wait(&w.done, &w.lock);
+	pthread_mutex_unlock(&w.lock);
+	return w.result;
 }
 
 #endif

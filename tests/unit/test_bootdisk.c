@@ -44,6 +44,14 @@ static void shell(const char *command)
 	assert_int_equal(system(whole), 0);
 }
 
+/* A disk that is a file. */
+static bool read_file(void *ctx, uint64_t offset, void *buf, size_t len)
+{
+	return pread(*(int *)ctx, buf, len, (off_t)offset) == (ssize_t)len;
+}
+
+#define DISK_SIZE(fd) (uint64_t) lseek(fd, 0, SEEK_END)
+
 /* disk.img's kernel is what starts so; its sentence holds that. */
 static void boots(const char *kernel, const char *ramdisk, const char *cmdline)
 {
@@ -55,7 +63,8 @@ static void boots(const char *kernel, const char *ramdisk, const char *cmdline)
 
 	/* What was there before goes. */
 	assert_int_equal(pwrite(files[0], "older and longer", 16, 0), 16);
-	if (bootdisk_load(disk, "disk", true, 64 * MIB, files[0], files[1], &found, &err))
+	if (bootdisk_load(&(struct disk_bytes){read_file, &disk, DISK_SIZE(disk)}, "disk", true,
+		    64 * MIB, files[0], files[1], &found, &err))
 		fail_msg("%s", err.text);
 	assert_true(pread(files[0], bytes, sizeof bytes - 1, 0) >= 0);
 	assert_string_equal(bytes, kernel);
@@ -76,8 +85,8 @@ static void refuses(const char *says)
 	int disk = open("disk.img", O_RDONLY);
 	int files[2] = {memfd_create("k", 0), memfd_create("r", 0)};
 
-	assert_int_not_equal(bootdisk_load(disk, "disk", true, MIB / 2, files[0], files[1], &found,
-				     &err),
+	assert_int_not_equal(bootdisk_load(&(struct disk_bytes){read_file, &disk, DISK_SIZE(disk)},
+				     "disk", true, MIB / 2, files[0], files[1], &found, &err),
 		0);
 	if (!strstr(err.text, says))
 		fail_msg("'%s' is not in: %s", says, err.text);
@@ -354,7 +363,8 @@ static void boots_and_saves(bool writable, const char *kernel, bool saves)
 	int disk = open("disk.img", O_RDWR);
 	int files[2] = {memfd_create("k", 0), memfd_create("r", 0)};
 
-	if (bootdisk_load(disk, "disk", writable, 64 * MIB, files[0], files[1], &found, &err))
+	if (bootdisk_load(&(struct disk_bytes){read_file, &disk, DISK_SIZE(disk)}, "disk", writable,
+		    64 * MIB, files[0], files[1], &found, &err))
 		fail_msg("%s", err.text);
 	assert_true(pread(files[0], bytes, sizeof bytes - 1, 0) >= 0);
 	assert_string_equal(bytes, kernel);

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/folder.h"
+#include "block_rig.h"
 #include "image/create.h"
 #include "image/process.h"
 #include "image/store.h"
@@ -180,6 +181,89 @@ static void keeps_what_is_in_use(void **state)
 	assert_int_equal(image_delete("busy", NULL), -EBUSY);
 	close(fd);
 	assert_int_equal(image_delete("busy", NULL), 0);
+}
+
+/* A word at the beginning of an image's disk, written or read through its layers. */
+static void disk_word(const char *name, bool write, char word[512])
+{
+	struct image *image = malloc(sizeof *image);
+	struct block_device *block;
+	struct error err = {""};
+	char words[PATH_MAX + 64];
+
+	assert_int_equal(image_find(name, image, &err), 0);
+	snprintf(words, sizeof words, "%s,format=%s", image->disk, disk_format_name(image->format));
+	if (rig_block_open(words, &block, &err))
+		fail_msg("%s", err.text);
+	assert_int_equal(rig_block_run(block, write ? BLOCK_WRITE : BLOCK_READ, 0, word, 512), 0);
+	block_close(block);
+	free(image);
+}
+
+static void holds(const char *name, const char *expected)
+{
+	char word[512];
+
+	disk_word(name, false, word);
+	assert_string_equal(word, expected);
+}
+
+static void writes(const char *name, const char *text)
+{
+	char word[512] = "";
+
+	strcpy(word, text);
+	disk_word(name, true, word);
+}
+
+static void clones(void **state)
+{
+	struct image *image = malloc(sizeof *image);
+	struct block_device *block;
+	struct error err = {""};
+	char disk[256], name[16];
+
+	make("first");
+	snprintf(disk, sizeof disk, "%s/dach/images/first/disk.raw", root);
+	assert_int_equal(truncate(disk, 1 << 20), 0);
+	writes("first", "one");
+	assert_int_equal(image_clone("first", "second", &err), 0);
+	assert_int_equal(image_clone("first", "third", &err), 0);
+	assert_int_equal(image_clone("first", "third", &err), -EEXIST);
+	assert_int_equal(image_clone("first", "../x", &err), -EINVAL);
+	assert_int_equal(image_clone("none", "x", &err), -ENOENT);
+	writes("first", "two");
+	holds("second", "one");
+	writes("second", "three");
+	assert_int_equal(image_clone("second", "fourth", &err), 0);
+	/* Each has what it stands on. */
+	assert_int_equal(image_delete("second", &err), 0);
+	holds("fourth", "three");
+	holds("third", "one");
+	assert_int_equal(image_delete("first", &err), 0);
+	holds("third", "one");
+	/* A disk that is larger than what is below is so in the clone as well. */
+	assert_int_equal(image_find("third", image, &err), 0);
+	assert_int_equal(rig_block_open(image->disk, &block, &err), 0);
+	assert_int_equal(block_resize(block, 2 << 20, false, &err), 0);
+	block_close(block);
+	assert_int_equal(image_clone("third", "large", &err), 0);
+	assert_int_equal(image_find("large", image, &err), 0);
+	assert_int_equal(image->size, 2 << 20);
+	err.text[0] = 0;
+	for (unsigned i = 0; i < 8; i++) {
+		writes("large", "more");
+		snprintf(name, sizeof name, "c%u", i);
+		if (image_clone("large", name, &err))
+			break;
+		assert_int_equal(image_delete(name, NULL), 0);
+	}
+	assert_non_null(strstr(err.text, "no more layers"));
+	holds("large", "more");
+	assert_int_equal(image_delete("large", &err), 0);
+	assert_int_equal(image_delete("third", &err), 0);
+	assert_int_equal(image_delete("fourth", &err), 0);
+	free(image);
 }
 
 static void take_line(void *ctx, const char *line)
@@ -398,6 +482,7 @@ int main(void)
 		cmocka_unit_test(one_store_is_listed_once),
 		cmocka_unit_test(keeps_what_it_does_not_know),
 		cmocka_unit_test(keeps_what_is_in_use),
+		cmocka_unit_test(clones),
 		cmocka_unit_test(programs),
 		cmocka_unit_test(programs_end_on_signals),
 		cmocka_unit_test(refuses_requests),

@@ -8,7 +8,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <cmocka.h>
-#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -84,49 +83,6 @@ static struct block_device *open_image(const char *spec)
 	if (rig_block_open(spec, &block, &err))
 		fail_msg("%s", err.text);
 	return block;
-}
-
-struct waiting {
-	struct block_request request;
-	pthread_mutex_t lock;
-	pthread_cond_t done;
-	bool finished;
-	int result;
-};
-
-static void waiting_done(struct block_request *request, int result)
-{
-	struct waiting *w = (struct waiting *)request;
-
-	pthread_mutex_lock(&w->lock);
-	w->result = result;
-	w->finished = true;
-	pthread_cond_signal(&w->done);
-	pthread_mutex_unlock(&w->lock);
-}
-
-static int run(struct block_device *block, enum block_op op, uint64_t offset, void *bytes,
-	uint64_t length)
-{
-	struct iovec iov = {bytes, length};
-	struct waiting w = {
-		.request = {.op = op,
-			.offset = offset,
-			.length = length,
-			.iov = &iov,
-			.iov_count = 1,
-			.unmap = true,
-			.done = waiting_done},
-		.lock = PTHREAD_MUTEX_INITIALIZER,
-		.done = PTHREAD_COND_INITIALIZER,
-	};
-
-	block_submit(block, &w.request);
-	pthread_mutex_lock(&w.lock);
-	while (!w.finished)
-		pthread_cond_wait(&w.done, &w.lock);
-	pthread_mutex_unlock(&w.lock);
-	return w.result;
 }
 
 static void assert_sound(struct block_device *block)
@@ -217,19 +173,19 @@ static void test_hostile_tables(void **state)
 
 		make("bad.qcow2", SIZE, NULL, NULL);
 		block = open_image("bad.qcow2");
-		assert_int_equal(run(block, BLOCK_WRITE, 0, sector, 512), 0);
+		assert_int_equal(rig_block_run(block, BLOCK_WRITE, 0, sector, 512), 0);
 		block_close(block);
 		/* The L2 table is cluster 4, the data cluster 5. */
 		assert_int_equal(peek("bad.qcow2", 4 * CLUSTER, 8), 5 * CLUSTER | 1ull << 63);
 		poke("bad.qcow2", 4 * CLUSTER, 8, places[i] * CLUSTER | 1ull << 63);
 		block = open_image("bad.qcow2");
-		assert_int_equal(run(block, BLOCK_WRITE, 0, sector, 512), i ? -EIO : 0);
-		assert_int_equal(run(block, BLOCK_READ, 0, sector, 512), i ? -EIO : 0);
+		assert_int_equal(rig_block_run(block, BLOCK_WRITE, 0, sector, 512), i ? -EIO : 0);
+		assert_int_equal(rig_block_run(block, BLOCK_READ, 0, sector, 512), i ? -EIO : 0);
 		block_close(block);
 		poke("bad.qcow2", 4 * CLUSTER, 8, 5 * CLUSTER | 1ull << 63 | 512);
 		block = open_image("bad.qcow2");
-		assert_int_equal(run(block, BLOCK_READ, 0, sector, 512), -EIO);
-		assert_int_equal(run(block, BLOCK_READ, CLUSTER, sector, 512), 0);
+		assert_int_equal(rig_block_run(block, BLOCK_READ, 0, sector, 512), -EIO);
+		assert_int_equal(rig_block_run(block, BLOCK_READ, CLUSTER, sector, 512), 0);
 		block_close(block);
 		/* The table itself. */
 		poke("bad.qcow2", 3 * CLUSTER, 8, places[i] * CLUSTER | 1ull << 63);
@@ -241,7 +197,7 @@ static void test_hostile_tables(void **state)
 	poke("bad.qcow2", 2 * CLUSTER + 2 * 3, 2, 0);
 	struct block_device *block = open_image("bad.qcow2");
 
-	assert_int_equal(run(block, BLOCK_WRITE, 0, sector, 512), -EIO);
+	assert_int_equal(rig_block_run(block, BLOCK_WRITE, 0, sector, 512), -EIO);
 	block_close(block);
 	unlink("bad.qcow2");
 }
@@ -257,11 +213,11 @@ static void test_packed_lies(void **state)
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
 		make("bad.qcow2", SIZE, NULL, NULL);
 		block = open_image("bad.qcow2");
-		assert_int_equal(run(block, BLOCK_WRITE, 0, sector, 512), 0);
+		assert_int_equal(rig_block_run(block, BLOCK_WRITE, 0, sector, 512), 0);
 		block_close(block);
 		poke("bad.qcow2", 4 * CLUSTER, 8, words[i]);
 		block = open_image("bad.qcow2");
-		assert_int_equal(run(block, BLOCK_READ, 0, sector, 512), -EIO);
+		assert_int_equal(rig_block_run(block, BLOCK_READ, 0, sector, 512), -EIO);
 		block_close(block);
 	}
 	unlink("bad.qcow2");
@@ -286,20 +242,20 @@ static void test_repair(void **state)
 
 	make("dirty.qcow2", SIZE, NULL, NULL);
 	block = open_image("dirty.qcow2");
-	assert_int_equal(run(block, BLOCK_WRITE, 0, sector, 512), 0);
+	assert_int_equal(rig_block_run(block, BLOCK_WRITE, 0, sector, 512), 0);
 	block_close(block);
 	poke("dirty.qcow2", 2 * CLUSTER + 2 * 5, 2, 0);
 	poke("dirty.qcow2", 2 * CLUSTER + 2 * 9, 2, 3);
 	poke("dirty.qcow2", QCOW2_AT_INCOMPATIBLE, 8, QCOW2_DIRTY);
 	block = open_image("dirty.qcow2");
 	assert_sound(block);
-	assert_int_equal(run(block, BLOCK_WRITE, CLUSTER, sector, 512), 0);
+	assert_int_equal(rig_block_run(block, BLOCK_WRITE, CLUSTER, sector, 512), 0);
 	assert_sound(block);
 	block_close(block);
 	assert_int_equal(peek("dirty.qcow2", QCOW2_AT_INCOMPATIBLE, 8), 0);
 	poke("dirty.qcow2", QCOW2_AT_INCOMPATIBLE, 8, QCOW2_CORRUPT);
 	block = open_image("dirty.qcow2,ro");
-	assert_int_equal(run(block, BLOCK_READ, 0, sector, 512), 0);
+	assert_int_equal(rig_block_run(block, BLOCK_READ, 0, sector, 512), 0);
 	assert_int_equal(sector[0], 7);
 	block_close(block);
 	unlink("dirty.qcow2");
@@ -313,17 +269,17 @@ static void test_chain(void **state)
 	make("base.qcow2", SIZE, NULL, NULL);
 	block = open_image("base.qcow2");
 	memset(sector, 5, sizeof sector);
-	assert_int_equal(run(block, BLOCK_WRITE, 512, sector, 512), 0);
+	assert_int_equal(rig_block_run(block, BLOCK_WRITE, 512, sector, 512), 0);
 	block_close(block);
 	make("top.qcow2", 2 * SIZE, "base.qcow2", "qcow2");
 	block = open_image("top.qcow2");
-	assert_int_equal(run(block, BLOCK_READ, 512, sector, 512), 0);
+	assert_int_equal(rig_block_run(block, BLOCK_READ, 512, sector, 512), 0);
 	assert_int_equal(sector[511], 5);
-	assert_int_equal(run(block, BLOCK_READ, SIZE, sector, 512), 0);
+	assert_int_equal(rig_block_run(block, BLOCK_READ, SIZE, sector, 512), 0);
 	assert_int_equal(sector[0], 0);
 	memset(sector, 6, sizeof sector);
-	assert_int_equal(run(block, BLOCK_WRITE, 0, sector, 512), 0);
-	assert_int_equal(run(block, BLOCK_READ, 512, sector, 512), 0);
+	assert_int_equal(rig_block_run(block, BLOCK_WRITE, 0, sector, 512), 0);
+	assert_int_equal(rig_block_run(block, BLOCK_READ, 512, sector, 512), 0);
 	assert_int_equal(sector[0], 5);
 	/* What is below somebody's disk is not written to, but may be below another's. */
 	refuse("base.qcow2", "in use");
@@ -365,14 +321,14 @@ static void test_direct(void **state)
 	}
 	for (size_t i = 0; i < 1 << 20; i++)
 		bytes[i] = (char)(i >> 9 ^ i);
-	assert_int_equal(run(block, BLOCK_WRITE, 1536, bytes + 1, 512), 0);
-	assert_int_equal(run(block, BLOCK_WRITE, 4096, bytes + 3, 512 * 301), 0);
-	assert_int_equal(run(block, BLOCK_READ, 1536, back + 5, 512), 0);
+	assert_int_equal(rig_block_run(block, BLOCK_WRITE, 1536, bytes + 1, 512), 0);
+	assert_int_equal(rig_block_run(block, BLOCK_WRITE, 4096, bytes + 3, 512 * 301), 0);
+	assert_int_equal(rig_block_run(block, BLOCK_READ, 1536, back + 5, 512), 0);
 	assert_memory_equal(back + 5, bytes + 1, 512);
-	assert_int_equal(run(block, BLOCK_READ, 4096, back + 7, 512 * 301), 0);
+	assert_int_equal(rig_block_run(block, BLOCK_READ, 4096, back + 7, 512 * 301), 0);
 	assert_memory_equal(back + 7, bytes + 3, 512 * 301);
-	assert_int_equal(run(block, BLOCK_WRITE_ZEROES, 4608, NULL, 512), 0);
-	assert_int_equal(run(block, BLOCK_READ, 4096, back, 1536), 0);
+	assert_int_equal(rig_block_run(block, BLOCK_WRITE_ZEROES, 4608, NULL, 512), 0);
+	assert_int_equal(rig_block_run(block, BLOCK_READ, 4096, back, 1536), 0);
 	assert_memory_equal(back, bytes + 3, 512);
 	assert_int_equal(back[512], 0);
 	assert_memory_equal(back + 1024, bytes + 3 + 1024, 512);
@@ -402,16 +358,16 @@ static void test_snapshots(void **state)
 	make("snap.qcow2", SIZE, NULL, NULL);
 	block = open_image("snap.qcow2");
 	memset(sector, 1, sizeof sector);
-	assert_int_equal(run(block, BLOCK_WRITE, 0, sector, 512), 0);
+	assert_int_equal(rig_block_run(block, BLOCK_WRITE, 0, sector, 512), 0);
 	assert_int_equal(block_snapshot(block, BLOCK_SNAPSHOT_CREATE, "first", &err), 0);
 	assert_int_equal(block_snapshot(block, BLOCK_SNAPSHOT_CREATE, "first", &err), -EEXIST);
 	memset(sector, 2, sizeof sector);
-	assert_int_equal(run(block, BLOCK_WRITE, 0, sector, 512), 0);
+	assert_int_equal(rig_block_run(block, BLOCK_WRITE, 0, sector, 512), 0);
 	assert_int_equal(block_snapshots(block, see, &count, &err), 0);
 	assert_int_equal(count, 1);
 	assert_sound(block);
 	assert_int_equal(block_snapshot(block, BLOCK_SNAPSHOT_APPLY, "1", &err), 0);
-	assert_int_equal(run(block, BLOCK_READ, 0, sector, 512), 0);
+	assert_int_equal(rig_block_run(block, BLOCK_READ, 0, sector, 512), 0);
 	assert_int_equal(sector[0], 1);
 	assert_int_equal(block_snapshot(block, BLOCK_SNAPSHOT_DELETE, "first", &err), 0);
 	assert_int_equal(block_snapshot(block, BLOCK_SNAPSHOT_DELETE, "first", &err), -ENOENT);
@@ -428,15 +384,15 @@ static void test_resize(void **state)
 
 	make("size.qcow2", SIZE, NULL, NULL);
 	block = open_image("size.qcow2");
-	assert_int_equal(run(block, BLOCK_WRITE, SIZE - 512, sector, 512), 0);
+	assert_int_equal(rig_block_run(block, BLOCK_WRITE, SIZE - 512, sector, 512), 0);
 	assert_int_equal(block_resize(block, SIZE / 2, false, &err), -EINVAL);
 	/* So large that its L1 table moves. */
 	assert_int_equal(block_resize(block, 8ull << 40, false, &err), 0);
-	assert_int_equal(run(block, BLOCK_WRITE, (8ull << 40) - 512, sector, 512), 0);
+	assert_int_equal(rig_block_run(block, BLOCK_WRITE, (8ull << 40) - 512, sector, 512), 0);
 	assert_sound(block);
 	assert_int_equal(block_resize(block, SIZE - 512, true, &err), 0);
 	assert_int_equal(block_resize(block, SIZE, false, &err), 0);
-	assert_int_equal(run(block, BLOCK_READ, SIZE - 512, sector, 512), 0);
+	assert_int_equal(rig_block_run(block, BLOCK_READ, SIZE - 512, sector, 512), 0);
 	assert_int_equal(sector[0], 0);
 	assert_sound(block);
 	block_close(block);

@@ -47,12 +47,26 @@ static void put_header(uint8_t *header, uint64_t size, uint32_t l1_entries)
 	qcow2_put(header + 100, 4, HEADER_LENGTH);
 }
 
-int qcow2_create(int fd, const char *name, const struct qcow2_make *make, struct error *err)
+static uint64_t l1_entries(uint64_t size)
 {
 	const uint64_t per_table = (uint64_t)CLUSTER * (CLUSTER / 8);
-	const uint64_t entries = (make->size + per_table - 1) / per_table;
-	const uint64_t l1_clusters = (entries * 8 + CLUSTER - 1) / CLUSTER;
-	const uint64_t count = L1 + l1_clusters;
+
+	return (size + per_table - 1) / per_table;
+}
+
+static uint64_t clusters(uint64_t size)
+{
+	return L1 + (l1_entries(size) * 8 + CLUSTER - 1) / CLUSTER;
+}
+
+uint64_t qcow2_new_size(uint64_t size)
+{
+	return clusters(size) * CLUSTER;
+}
+
+int qcow2_create(int fd, const char *name, const struct qcow2_make *make, struct error *err)
+{
+	const uint64_t entries = l1_entries(make->size), count = clusters(make->size);
 	uint8_t *bytes;
 	int r;
 

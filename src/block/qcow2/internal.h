@@ -27,10 +27,16 @@
 #define ENTRY_ZERO 1ull
 #define ENTRY_OFFSET 0x00fffffffffffe00ull
 
+/* Clusters of the guest's disk that somebody is at. */
 struct cluster_span {
-	uint64_t first, last; /* clusters of the guest's disk */
+	uint64_t first, last;
 	bool alone;
-	struct cluster_span *next;
+	unsigned place; /* span.c's */
+};
+#define SPANS_MAX 16u /* at a time; more wait */
+struct span_place {
+	struct cluster_span span;
+	bool taken; /* set under the lock, cleared without */
 };
 
 /* What is not referred to any more, until that is stable. */
@@ -66,7 +72,8 @@ struct qcow2 {
 	uint64_t search; /* cluster; none below it is free */
 	uint64_t unused; /* clusters from here on have never been used: the file is empty there */
 	struct freed freed;
-	struct cluster_span *spans;
+	struct span_place spans[SPANS_MAX];
+	unsigned span_waiters; /* read without the lock */
 	pthread_cond_t span_ended;
 
 	struct mutex flushing;
@@ -82,7 +89,8 @@ static inline uint64_t cluster_of(const struct qcow2 *q, uint64_t offset)
 /* span.c: waits until nobody is in the way. */
 void span_enter(struct qcow2 *q, struct cluster_span *span) REQUIRES(q->lock);
 bool span_try(struct qcow2 *q, struct cluster_span *span) REQUIRES(q->lock);
-void span_leave(struct qcow2 *q, struct cluster_span *span) REQUIRES(q->lock);
+void span_leave(struct qcow2 *q, struct cluster_span *span) EXCLUDES(q->lock);
+void span_leave_locked(struct qcow2 *q, struct cluster_span *span) REQUIRES(q->lock);
 struct cluster_span span_of(const struct qcow2 *q, uint64_t offset, uint64_t length, bool alone);
 
 /* refcount.c */

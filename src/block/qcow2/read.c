@@ -129,8 +129,6 @@ int qcow2_read_now(struct block_image *image, const struct block_request *reques
 			request->length);
 	else
 		r = -EAGAIN;
-	mutex_lock(&q->lock);
 	span_leave(q, &span);
-	mutex_unlock(&q->lock);
 	return r;
 }

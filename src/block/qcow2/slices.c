@@ -79,20 +79,30 @@ struct slice *slices_find(struct slices *cache, uint64_t offset)
 	if (!slice)
 		return NULL;
 	cache->last = slice;
-	if (cache->newest != slice) {
+	slice->used = true;
+	return slice;
+}
+
+/* One whose place another can have; NULL: none, after a look at each. */
+static struct slice *find_unused(struct slices *cache)
+{
+	for (size_t i = 0; i < 2 * cache->count; i++) {
+		struct slice *slice = cache->oldest;
+
+		if (!slice->used && !slice->dirty && !slice->being_written)
+			return slice;
+		slice->used = false;
 		list_remove(cache, slice);
 		list_put_first(cache, slice);
 	}
-	return slice;
+	return NULL;
 }
 
 /* One that is used again, or a new one; in no list. NULL: out of memory. */
 static struct slice *slice_new(struct slices *cache)
 {
-	struct slice *slice = cache->count < cache->limit ? NULL : cache->oldest;
+	struct slice *slice = cache->count < cache->limit ? NULL : find_unused(cache);
 
-	while (slice && (slice->dirty || slice->being_written))
-		slice = slice->newer;
 	if (slice) {
 		forget(cache, slice);
 		return slice;
@@ -125,6 +135,7 @@ int slices_get(struct slices *cache, uint64_t offset, struct slice **out)
 	}
 	bucket = bucket_of(cache, offset);
 	slice->offset = offset;
+	slice->used = true;
 	slice->hashed = *bucket;
 	*bucket = slice;
 	list_put_first(cache, slice);

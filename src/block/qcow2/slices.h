@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tables of an image in memory, in slices of at most 4 KiB, the least recently used of which goes first. The
+ * Tables of an image in memory, in slices of at most 4 KiB, of which one goes that was not used for a while. The
  * image's lock is held in each function. A slice is good until the next call for the same cache.
  */
 #ifndef DACH_BLOCK_QCOW2_SLICES_H
@@ -15,8 +15,9 @@
 struct slice {
 	uint64_t offset; /* in the file, a multiple of the size */
 	bool dirty, being_written;
+	bool used;                   /* since it was last looked at for a place for another */
 	struct slice *hashed;        /* next with the same hash */
-	struct slice *newer, *older; /* by use */
+	struct slice *newer, *older; /* in the order of that look */
 	uint8_t *data;
 };
 

@@ -326,9 +326,7 @@ int qcow2_snapshot(struct block_image *image, enum block_snapshot what, const ch
 			r = change(q, what, name, &table, n);
 		snapshot_table_free(&table);
 	}
-	mutex_lock(&q->lock);
 	span_leave(q, &span);
-	mutex_unlock(&q->lock);
 	return r ? error_set(err, -r, "%s: %s", q->name, complaint(r, name, text, sizeof text)) : 0;
 }
 

@@ -57,6 +57,8 @@ static int read_entries(struct qcow2 *q, struct snapshot_table *table)
 
 	if (q->header.snapshots && q->header.snapshots_offset >= file_size(&q->file))
 		return -EIO;
+	if (q->header.snapshots)
+		r = grow_bytes(q, table, &have);
 	while (!r && table->count < q->header.snapshots) {
 		length = take_entry(q, table->bytes + table->size, have - table->size,
 			&table->snapshot[table->count]);

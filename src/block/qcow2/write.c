@@ -224,13 +224,12 @@ static int write_next(struct qcow2 *q, uint64_t offset, uint64_t end, struct buf
 	return r;
 }
 
-/* Whether there is a place for all of it already. */
-static bool all_own(struct qcow2 *q, uint64_t offset, uint64_t length) REQUIRES(q->lock)
+/* Whether there is a place for all of it already; e is the last part of that. */
+static bool all_own(struct qcow2 *q, uint64_t offset, uint64_t length, struct extent *e)
+	REQUIRES(q->lock)
 {
-	struct extent e;
-
-	for (; length; offset += e.length, length -= e.length)
-		if (map_find(q, offset, length, &e) || e.kind != EXTENT_DATA || !e.own)
+	for (; length; offset += e->length, length -= e->length)
+		if (map_find(q, offset, length, e) || e->kind != EXTENT_DATA || !e->own)
 			return false;
 	return true;
 }
@@ -239,20 +238,23 @@ int qcow2_write(struct qcow2 *q, uint64_t offset, uint64_t length, struct buffer
 {
 	struct cluster_span span = span_of(q, offset, length, false);
 	uint64_t end = offset + length, done;
+	struct extent e = {.length = 0};
 	int r = 0;
 
 	mutex_lock(&q->lock);
 	span_enter(q, &span);
-	if (!all_own(q, offset, length)) {
-		span_leave(q, &span);
+	if (!all_own(q, offset, length, &e)) {
+		span_leave_locked(q, &span);
 		span.alone = true;
 		span_enter(q, &span);
 	}
 	mutex_unlock(&q->lock);
+	if (!span.alone && e.length == length) {
+		r = write_data(q, e.host, length, from);
+		offset = end;
+	}
 	for (; !r && offset < end; offset += done)
 		r = write_next(q, offset, end, from, &done);
-	mutex_lock(&q->lock);
 	span_leave(q, &span);
-	mutex_unlock(&q->lock);
 	return r;
 }

@@ -115,8 +115,8 @@ static int change_range(struct qcow2 *q, uint64_t offset, uint64_t end, enum cha
 			mutex_lock(&q->lock);
 		}
 	}
-	span_leave(q, &span);
 	mutex_unlock(&q->lock);
+	span_leave(q, &span);
 	return r;
 }
 

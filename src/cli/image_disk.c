@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is done to the file of a disk while no guest runs from it. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "block/block.h"
+#include "chain/chain.h"
+#include "cli/call.h"
+#include "cli/image.h"
+#include "cli/options.h"
+
+enum { SHRINK = 1 };
+
+const struct option_spec image_resize_options[] = {
+	{"shrink", SHRINK, NULL, "cut the disk's end off, and what is there"},
+	{NULL, 0, NULL, NULL},
+};
+
+/* The disk behind words as of --disk, with its chain. disk_spec_free() after success. */
+static int open_disk(const char *words, bool readonly, struct disk_spec *spec,
+	struct block_device **block, struct error *err)
+{
+	int r = disk_spec_parse(words, spec, err);
+
+	if (r)
+		return r;
+	spec->readonly |= readonly;
+	if (spec->file[0].format == DISK_QCOW2)
+		r = chain_resolve(spec, &chain_own_rights, false, err);
+	if (!r)
+		r = block_open(spec, block, err);
+	if (r)
+		disk_spec_free(spec);
+	return r;
+}
+
+static int add_snapshot(void *ctx, const struct block_snapshot_info *info)
+{
+	return json_array_append_new(ctx,
+		json_pack("{s:s, s:s, s:I, s:I, s:I}", "id", info->id, "name", info->name, "size",
+			(json_int_t)info->size, "state_size", (json_int_t)info->state_size,
+			"created", (json_int_t)info->seconds));
+}
+
+static json_t *chain_as_json(const struct disk_spec *spec)
+{
+	json_t *files = json_array();
+
+	for (unsigned i = 0; i < spec->files; i++) {
+		const struct disk_file *file = &spec->file[i];
+		struct stat st;
+		json_int_t used = stat(file->name, &st) ? 0 : (json_int_t)st.st_blocks * 512;
+
+		json_array_append_new(files,
+			json_pack("{s:s, s:s, s:I}", "name", file->name, "format",
+				disk_format_name(file->format), "used", used));
+	}
+	return files;
+}
+
+static void show(const json_t *disk)
+{
+	const json_t *file, *snapshot;
+	size_t i;
+
+	printf("Size       %" JSON_INTEGER_FORMAT " bytes\n",
+		json_integer_value(json_object_get(disk, "size")));
+	json_array_foreach(json_object_get(disk, "files"), i, file)
+	{
+		printf("%-10s %s (%s, takes %" JSON_INTEGER_FORMAT " bytes)\n",
+			i ? "Backing" : "File", json_string_value(json_object_get(file, "name")),
+			json_string_value(json_object_get(file, "format")),
+			json_integer_value(json_object_get(file, "used")));
+	}
+	json_array_foreach(json_object_get(disk, "snapshots"), i, snapshot)
+	{
+		time_t when = (time_t)json_integer_value(json_object_get(snapshot, "created"));
+		struct tm utc;
+		char text[32] = "";
+
+		if (gmtime_r(&when, &utc))
+			strftime(text, sizeof text, "%FT%TZ", &utc);
+		printf("Snapshot   %s %s %s\n", json_string_value(json_object_get(snapshot, "id")),
+			json_string_value(json_object_get(snapshot, "name")), text);
+	}
+}
+
+int image_info(struct cli *cli)
+{
+	struct block_device *block;
+	struct error err = {""};
+	struct disk_spec spec;
+	json_t *disk, *snapshots;
+	int r;
+
+	if (!cli_words(cli))
+		return cli->status;
+	if (open_disk(cli->words[0], true, &spec, &block, &err))
+		return cli_fail(cli, &err);
+	snapshots = json_array();
+	r = block_snapshots(block, add_snapshot, snapshots, &err);
+	disk = json_pack("{s:I, s:o, s:o}", "size", (json_int_t)block_size(block), "files",
+		chain_as_json(&spec), "snapshots", snapshots);
+	if (!r && disk && cli->json)
+		call_print(disk);
+	else if (!r && disk)
+		show(disk);
+	json_decref(disk);
+	block_close(block);
+	disk_spec_free(&spec);
+	return r ? cli_fail(cli, &err) : disk ? 0 : cli_say(cli, "out of memory");
+}
+
+int image_resize(struct cli *cli)
+{
+	struct block_device *block;
+	struct error err = {""};
+	struct disk_spec spec;
+	bool shrink = false;
+	uint64_t size;
+	int id, r;
+
+	while ((id = cli_option(cli)) > 0)
+		shrink |= id == SHRINK;
+	if (id == CLI_END)
+		return cli->status;
+	if (option_size("SIZE", cli->words[1], 1ull << 20, &size, &err) ||
+		open_disk(cli->words[0], false, &spec, &block, &err))
+		return cli_fail(cli, &err);
+	if (!shrink && size < block_size(block))
+		r = error_set(&err, EINVAL, "%s: that would cut off the disk's end (--shrink does)",
+			spec.file[0].name);
+	else
+		r = block_resize(block, size, shrink, &err);
+	block_close(block);
+	disk_spec_free(&spec);
+	return r ? cli_fail(cli, &err) : 0;
+}

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@ struct block_device {
 	struct block_image *image;
 	struct block_pool *pool;
 	struct block_counters counters; /* any thread */
+	bool complained;                /* any thread, only ever set */
 	char name[];
 };
 
@@ -44,11 +46,29 @@ static bool request_valid(const struct block_image *image, const struct block_re
 	return total == request->length;
 }
 
+/* The host's user is told of the first failure; the guest of each. */
+static void complain(struct block_device *block, enum block_op op, int r)
+{
+	static const char *const names[] = {[BLOCK_READ] = "a read",
+		[BLOCK_WRITE] = "a write",
+		[BLOCK_FLUSH] = "a flush",
+		[BLOCK_DISCARD] = "a discard",
+		[BLOCK_WRITE_ZEROES] = "writing zeroes"};
+
+	if (!__atomic_exchange_n(&block->complained, true, __ATOMIC_RELAXED))
+		fprintf(stderr,
+			"dach: %s: %s failed: %s; its guest gets errors, of which no more is said here\n",
+			block->name, names[op], strerror(-r));
+}
+
 static void block_work(void *ctx, struct block_request *request)
 {
 	struct block_device *block = ctx;
+	int r = block->image->driver->perform(block->image, request);
 
-	request->done(request, block->image->driver->perform(block->image, request));
+	if (r)
+		complain(block, request->op, r);
+	request->done(request, r);
 }
 
 static void count(uint64_t *counter, uint64_t value)
@@ -179,10 +199,12 @@ static void waited_done(struct block_request *request, int result)
 	mutex_unlock(&waited->lock);
 }
 
-int block_flush(struct block_device *block)
+int block_settle(struct block_device *block)
 {
 	struct waited waited = {.request = {.op = BLOCK_FLUSH, .done = waited_done}};
 
+	if (!block->image->driver->keeps_back)
+		return 0;
 	mutex_init(&waited.lock);
 	pthread_cond_init(&waited.ended, NULL);
 	block_submit(block, &waited.request);

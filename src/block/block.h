@@ -53,8 +53,11 @@ int block_open(const struct disk_spec *spec, struct block_device **block, struct
 /* Waits for what is under way, makes it stable, closes. NULL is allowed. */
 void block_close(struct block_device *block);
 
-/* A flush that is waited for, which must not be done on a disk's own thread. 0 or a negative errno. */
-int block_flush(struct block_device *block);
+/*
+ * What was written and this process keeps back is in the files when it returns: should it be killed then,
+ * nothing is lost. Waits, so it is not for a disk's own thread. 0 or a negative errno.
+ */
+int block_settle(struct block_device *block);
 void block_submit(struct block_device *block, struct block_request *request);
 
 uint64_t block_size(const struct block_device *block); /* bytes */

@@ -16,6 +16,7 @@ struct block_image {
 };
 
 struct block_driver {
+	bool keeps_back; /* what is written is not all in the file before a flush */
 	/*
 	 * Opens file n of the disk's chain, by its name or by its descriptor, which is the image's then; and
 	 * what lies below it, if the format has that, by block_image_open(spec, n + 1). On failure none of the

@@ -127,10 +127,14 @@ void devices_write(struct devices *devices, uint64_t offset, const void *bytes, 
 	block_submit(devices->disk[0], &write->request);
 }
 
-void devices_flush(struct devices *devices)
+int devices_settle(struct devices *devices)
 {
-	if (devices->disk[0])
-		block_flush(devices->disk[0]);
+	int r = 0;
+
+	for (unsigned i = 0; !r && i < LIMIT_DISKS; i++)
+		if (devices->disk[i])
+			r = block_settle(devices->disk[i]);
+	return r;
 }
 
 void devices_destroy(struct devices *devices)

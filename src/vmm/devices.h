@@ -46,8 +46,8 @@ int devices_create(struct devices *devices, const struct vmm_config *config,
  * written is not.
  */
 void devices_write(struct devices *devices, uint64_t offset, const void *bytes, size_t len);
-/* What was written to the first disk is in its file when this returns. */
-void devices_flush(struct devices *devices);
+/* As block_settle(), of all disks. */
+int devices_settle(struct devices *devices);
 /* When the guest has ended, before the machine goes. Waits until disks are stable. */
 void devices_destroy(struct devices *devices);
 

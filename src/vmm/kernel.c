@@ -100,7 +100,7 @@ int kernel_load(void *ctx, struct machine_file *kernel, struct machine_file *ini
 	}
 	/* The reader sees the file, not what is on its way there. */
 	if (vmm->reader)
-		devices_flush(&vmm->devices);
+		devices_settle(&vmm->devices);
 	r = vmm->reader ? kernel_reader_read(vmm->reader, kernel, initrd, cmdline, &why) : -ENOENT;
 	if (!r) {
 		write_saved(vmm);

@@ -181,6 +181,9 @@ static int run(void *ctx, struct guest_job *job, struct error *err)
 		save->direct = false;
 		r = job_call(job, save_devices, save, err);
 	}
+	/* The state speaks of disks that have all that was written: the monitor may be killed next. */
+	if (!r)
+		r = devices_settle(&save->vmm->devices);
 	if (!r)
 		r = flush(save);
 	save->direct = true;

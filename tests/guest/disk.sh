@@ -92,4 +92,5 @@ timeout -k 5 "$LIMIT" unshare -rm sh -c '
 status=$?
 check "a full host is an I/O error" ended 0 "I/O error, dev vda"
 check "and the guest goes on" said GOES-ON
+check "of which one line tells" [ "$(grep -c "small/disk: a write failed: No space left on device" "$errors")" -eq 1 ]
 finish

@@ -13,6 +13,7 @@
 
 #include "block/create.h"
 #include "block/qcow2/set.h"
+#include "block/reader.h"
 #include "block_rig.h"
 
 #define CLUSTER 65536u
@@ -340,6 +341,37 @@ out:
 	free(back);
 }
 
+/* Another process of ours sees what has been settled, though the guest has not flushed. */
+static void test_reader(void **state)
+{
+	struct block_device *block;
+	struct block_image *reader;
+	struct disk_spec spec;
+	struct error err = {""};
+	char sector[512], bytes[3];
+	int fd;
+
+	make("read.qcow2", SIZE, NULL, NULL);
+	block = open_image("read.qcow2");
+	memset(sector, 9, sizeof sector);
+	assert_int_equal(rig_block_run(block, BLOCK_WRITE, 512, sector, 512), 0);
+	assert_int_equal(block_settle(block), 0);
+	assert_int_equal(disk_spec_parse("read.qcow2", &spec, &err), 0);
+	fd = open("read.qcow2", O_RDONLY);
+	assert_int_equal(block_reader_open(&spec, &fd, &reader, &err), 0);
+	assert_true(block_reader_size(reader) == SIZE);
+	assert_int_equal(block_reader_read(reader, 511, bytes, 3), 0);
+	assert_memory_equal(bytes, "\0\x09\x09", 3);
+	assert_int_equal(block_reader_read(reader, SIZE - 1, bytes, 3), -EINVAL);
+	block_reader_close(reader);
+	/* The descriptor stayed ours. */
+	assert_int_equal(pread(fd, bytes, 3, 0), 3);
+	close(fd);
+	disk_spec_free(&spec);
+	block_close(block);
+	unlink("read.qcow2");
+}
+
 static int see(void *ctx, const struct block_snapshot_info *info)
 {
 	assert_string_equal(info->name, "first");
@@ -411,6 +443,7 @@ int main(void)
 		cmocka_unit_test(test_repair),
 		cmocka_unit_test(test_chain),
 		cmocka_unit_test(test_direct),
+		cmocka_unit_test(test_reader),
 		cmocka_unit_test(test_snapshots),
 		cmocka_unit_test(test_resize),
 	};

@@ -313,6 +313,7 @@ static int qcow2_perform(struct block_image *image, struct block_request *reques
 }
 
 const struct block_driver qcow2_driver = {
+	.keeps_back = true,
 	.open = qcow2_open,
 	.perform = qcow2_perform,
 	.read_now = qcow2_read_now,

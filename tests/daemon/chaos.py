@@ -162,15 +162,24 @@ def check(d):
         assert uuid in guests or uuid not in held or eventually(lambda: uuid not in d.monitors()) is None
 
 
-def tidy(d, workers):
-    """Everything is ended; nothing of it may be left: no process, no folder, no control group."""
-    for name, guest in d.guests().items():
+def forget(d):
+    """Each is ended and deleted; one may just have been between two lives."""
+    for guest in d.guests().values():
         for method, path in ("POST", "/destroy"), ("DELETE", ""):
             try:
                 d.call(method, "/v1/guests/" + guest["uuid"] + path)
             except Refused:
                 pass
-    eventually(lambda: not d.guests(), 30)
+    return not d.guests()
+
+
+def tidy(d):
+    """Everything is ended; nothing of it may be left: no process, no folder, no control group."""
+    try:
+        eventually(lambda: forget(d), 30)
+    except AssertionError as why:
+        left = {g["name"]: (g["uuid"], g["state"], g["pid"]) for g in d.guests().values()}
+        raise AssertionError(f"not to be ended: {left}; {d.said()[-3000:]}") from why
     uuids = begun(d)
     left = {u: [p for p in pids if runs(p)] for u, pids in uuids.items()}
     assert not any(left.values()), f"left: { {u: p for u, p in left.items() if p} }"
@@ -214,7 +223,7 @@ def test_chaos():
         assert not lost, f"lost: {lost}"
         assert d.guests()["well"]["pid"] == well["pid"], "a guest that nobody touched did not go on"
         lives = sum(len(pids) for pids in begun(d).values())
-        tidy(d, workers)
+        tidy(d)
         pid = d.process.pid
         files = len(os.listdir(f"/proc/{pid}/fd"))
         assert files < 40, f"the daemon has {files} files open"

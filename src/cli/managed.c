@@ -7,7 +7,7 @@
 #include "cli/cli.h"
 #include "cli/console.h"
 
-enum { PAUSED = 1, CONSOLE };
+enum { PAUSED = 1, CONSOLE, LAZY };
 
 static const struct option_spec start_options[] = {
 	{"p", PAUSED, NULL, "leave it paused"},
@@ -17,15 +17,25 @@ static const struct option_spec start_options[] = {
 	{NULL, 0, NULL, NULL},
 };
 
+static const struct option_spec resume_options[] = {
+	{"p", PAUSED, NULL, "leave it paused"},
+	{"paused", PAUSED, NULL, NULL},
+	{"c", CONSOLE, NULL, "then sit down at its console"},
+	{"console", CONSOLE, NULL, NULL},
+	{"lazy", LAZY, NULL, "let it run at once; its memory comes as it is touched"},
+	{NULL, 0, NULL, NULL},
+};
+
 static int start_by(struct cli *cli, const char *suffix)
 {
-	bool paused = false, console = false;
+	bool paused = false, console = false, lazy = false;
 	int id, status = 0;
 	json_t *guest;
 
 	while ((id = cli_option(cli)) > 0) {
 		paused |= id == PAUSED;
 		console |= id == CONSOLE;
+		lazy |= id == LAZY;
 	}
 	if (id == CLI_END)
 		return cli->status;
@@ -33,7 +43,9 @@ static int start_by(struct cli *cli, const char *suffix)
 		return cli_say(cli, "-c is for one guest alone");
 	for (unsigned i = 0; i < cli->words_count; i++)
 		if (call_act_warn(cli, "POST", cli->words[i], suffix,
-			    json_pack("{s:b}", "paused", paused || console), NULL))
+			    json_pack(lazy ? "{s:b, s:b}" : "{s:b}", "paused", paused || console,
+				    "lazy", true),
+			    NULL))
 			status = CLI_FAILURE;
 	if (status || !console || cli->dry)
 		return status;
@@ -81,7 +93,7 @@ const struct cli_verb cli_managed_verbs[] = {
 	{"start", "GUEST...", "Start a kept guest that is off", 1, CLI_WORDS_MAX,
 		.options = start_options, .run = start},
 	{"resume", "GUEST...", "Let a guest go on that was suspended", 1, CLI_WORDS_MAX,
-		.options = start_options, .run = resume},
+		.options = resume_options, .run = resume},
 	{"delete", "GUEST...", "Forget a kept guest that is off", 1, CLI_WORDS_MAX,
 		.method = "DELETE", .path = ""},
 	{"autostart", "GUEST [on|off]", "Start a kept guest together with the daemon, or no longer",

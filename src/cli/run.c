@@ -33,6 +33,7 @@ enum {
 	PROFILE,
 	SYMBOLS,
 	SAVE,
+	LAZY,
 	RESTORE,
 	CODE_CACHE,
 	GRACE,
@@ -72,6 +73,7 @@ static const struct option_spec options[] = {
 	{"test-vendor", TEST_VENDOR, "NAME", NULL},
 	{"save-to", SAVE, "FILE", NULL},
 	{"restore-from", RESTORE, "FILE", NULL},
+	{"lazy", LAZY, NULL, NULL},
 	{NULL, 0, NULL, NULL},
 };
 
@@ -127,6 +129,7 @@ static const struct {
 	{GDB, false, MEMBER(gdb)},
 	{SAVE, false, MEMBER(save_to)}, /* on SIGUSR2; until there are verbs for it */
 	{RESTORE, false, MEMBER(restore_from)},
+	{LAZY, true, MEMBER(lazy)}, /* with the former */
 	{CONSOLE, false, MEMBER(console)},
 	{NO_REBOOT, true, MEMBER(no_reboot)},
 	{QUIET, true, MEMBER(quiet)},

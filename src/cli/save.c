@@ -10,7 +10,7 @@
 #include "cli/create.h"
 #include "cli/watch.h"
 
-enum { RUN = 1, PAUSED, CONSOLE, IGNORED };
+enum { RUN = 1, PAUSED, CONSOLE, LAZY, IGNORED };
 
 static const struct option_spec save_options[] = {
 	{"c", RUN, NULL, "leave the guest running afterwards"},
@@ -23,6 +23,7 @@ static const struct option_spec restore_options[] = {
 	{"p", PAUSED, NULL, "leave it paused"},
 	{"paused", PAUSED, NULL, NULL},
 	{"c", CONSOLE, NULL, "then sit down at its console"},
+	{"lazy", LAZY, NULL, "let it run at once; its memory comes as it is touched"},
 	{"e", IGNORED, NULL, NULL},
 	{"d", IGNORED, NULL, NULL},
 	{NULL, 0, NULL, NULL},
@@ -60,7 +61,7 @@ static int suspend(struct cli *cli)
 }
 
 /* xl's order of words: a configuration file, if there is one, and then the saved guest. */
-static json_t *restore_body(struct cli *cli, bool paused)
+static json_t *restore_body(struct cli *cli, bool paused, bool lazy)
 {
 	const char *word = cli->words[cli->words_count - 1];
 	json_t *config = NULL, *body;
@@ -72,9 +73,9 @@ static json_t *restore_body(struct cli *cli, bool paused)
 			return NULL;
 	}
 	path = cli_absolute(word);
-	body = path
-		? json_pack("{s:s, s:b, s:o*}", "path", path, "paused", paused, "config", config)
-		: NULL;
+	body = path ? json_pack("{s:s, s:b, s:b, s:o*}", "path", path, "paused", paused, "lazy",
+			      lazy, "config", config)
+		    : NULL;
 	free(path);
 	if (!body)
 		cli_say(cli, "'%s' is not a file name", word);
@@ -83,17 +84,18 @@ static json_t *restore_body(struct cli *cli, bool paused)
 
 static int restore(struct cli *cli)
 {
-	bool paused = false, console = false;
+	bool paused = false, console = false, lazy = false;
 	json_t *body, *guest = NULL;
 	int id, status;
 
 	while ((id = cli_option(cli)) > 0) {
 		paused |= id == PAUSED;
 		console |= id == CONSOLE;
+		lazy |= id == LAZY;
 	}
 	if (id == CLI_END)
 		return cli->status;
-	body = restore_body(cli, paused || console);
+	body = restore_body(cli, paused || console, lazy);
 	if (!body)
 		return CLI_FAILURE;
 	status = call_api(cli, "POST", "/v1/restore", body, &guest);

@@ -121,6 +121,7 @@ void guest_drop_state(struct guest *guest)
 	guest->state_fd = -1;
 	free(guest->state_name);
 	guest->state_name = NULL;
+	guest->lazy = false;
 }
 
 /* Finding */

@@ -58,6 +58,7 @@ struct guest {
 	bool saved;       /* its state has its file: whatever its monitor says, it ends as saved */
 	int state_fd;     /* what it is about to go on from; -1: it starts anew */
 	char *state_name; /* for messages; NULL */
+	bool lazy;        /* and memory comes as it is touched */
 	json_t *info;     /* the monitor's last answer; NULL */
 	unsigned brief;   /* lives in a row that were short: after.c */
 	unsigned tries;   /* of what the timer does */

@@ -206,8 +206,9 @@ const struct operation_kind operation_suspend = {"guest_suspend", "Guest", .gues
 
 /* Going on */
 
-static const struct field paused_arguments[] = {
+static const struct field resume_arguments[] = {
 	{.key = "paused", .kind = FIELD_BOOL, FIELD_AT(operation_arguments, paused), .max = 1},
+	{.key = "lazy", .kind = FIELD_BOOL, FIELD_AT(operation_arguments, lazy), .max = 1},
 	{.key = NULL},
 };
 
@@ -223,14 +224,16 @@ static void resume(struct operation *op)
 		r = error_set(&err, EINVAL, "the guest is not suspended");
 	if (!r)
 		r = quota_check(op->daemon, op->caller, &guest->config, guest, &err);
-	if (r)
+	if (r) {
 		op_refuse_error(op, r, &err);
-	else
-		op_start_guest(op, guest);
+		return;
+	}
+	guest->lazy = op->arguments.lazy;
+	op_start_guest(op, guest);
 }
 
 const struct operation_kind operation_resume = {"guest_resume", "Guest", .guest = true,
-	.arguments = paused_arguments, .run = resume};
+	.arguments = resume_arguments, .run = resume};
 
 static const struct field restore_arguments[] = {
 	{.key = "path",
@@ -243,6 +246,7 @@ static const struct field restore_arguments[] = {
 		FIELD_AT(operation_arguments, config),
 		.max = OPERATION_CONFIG_MAX},
 	{.key = "paused", .kind = FIELD_BOOL, FIELD_AT(operation_arguments, paused), .max = 1},
+	{.key = "lazy", .kind = FIELD_BOOL, FIELD_AT(operation_arguments, lazy), .max = 1},
 	{.key = NULL},
 };
 
@@ -298,6 +302,7 @@ static void restore(struct operation *op)
 	guest_drop_state(guest);
 	guest->state_fd = fd;
 	guest->state_name = strdup(op->arguments.path);
+	guest->lazy = op->arguments.lazy;
 	if (there) {
 		snprintf(op->uuid, sizeof op->uuid, "%s", guest->config.uuid);
 		op_start_guest(op, guest);

@@ -38,6 +38,7 @@ struct operation_arguments {
 	char *name;                     /* rename */
 	char *path;                     /* absolute; dump_core: and there is nothing of that name */
 	unsigned then;                  /* save: it ends, runs on, or is paused */
+	bool lazy;                      /* resume, restore: memory comes as it is touched */
 	bool live;                      /* dump_core: the guest runs meanwhile */
 	uint64_t memory;                /* memory, memory_max: KiB */
 	unsigned weight, cap;           /* scheduler: or OPERATION_AS_IT_IS */

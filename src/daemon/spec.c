@@ -174,6 +174,7 @@ static int put_state(const struct guest *guest, struct launch_spec *spec, struct
 	spec->state.fd = fcntl(guest->state_fd, F_DUPFD_CLOEXEC, LIMIT_FD_MIN);
 	if (spec->state.fd < 0)
 		return error_set(err, errno, "%s: %s", guest->state_name, strerror(errno));
+	spec->lazy = guest->lazy;
 	return put(&spec->state.name, guest->state_name, err);
 }
 

@@ -6,6 +6,8 @@
 
 #include "machine/chipset/serial.h"
 #include "machine/internal.h"
+#include "machine/memory_lazy.h"
+#include "machine/pci/bus.h"
 
 void machine_vcpu_info(struct machine *machine, unsigned index, struct machine_vcpu_info *info)
 {
@@ -88,6 +90,37 @@ void machine_trim(struct machine *machine)
 		return;
 	machine_pause(machine);
 	engine->vm_trim(machine->vm);
+	if (!paused)
+		machine_resume(machine);
+}
+
+void machine_memory_over(void *ctx)
+{
+	struct machine *machine = ctx;
+
+	loop_post(machine->config.loop, &machine->memory_work);
+}
+
+/* Nothing is asked for any page any more; of one that is being saved, machine_thaw() comes back to it. */
+void machine_end_lazy(void *ctx)
+{
+	struct machine *machine = ctx;
+	bool paused = machine_paused(machine), frozen;
+	struct error err = {0};
+
+	if (memory_lazy_result(&machine->mem, &err)) {
+		machine_end(machine, MACHINE_ENGINE_FAILED, &err);
+		return;
+	}
+	mutex_lock(&machine->lock);
+	frozen = machine->frozen;
+	mutex_unlock(&machine->lock);
+	if (frozen || !memory_lazy_is_over(&machine->mem))
+		return;
+	machine_pause(machine);
+	pci_bus_quiesce(machine_pci(machine), true);
+	memory_lazy_end(&machine->mem);
+	pci_bus_quiesce(machine_pci(machine), false);
 	if (!paused)
 		machine_resume(machine);
 }

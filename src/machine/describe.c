@@ -7,6 +7,7 @@
 
 #include "cpu/describe.h"
 #include "machine/internal.h"
+#include "machine/memory_lazy.h"
 #include "machine/pci/bus.h"
 
 #define MIB 0x100000ull
@@ -162,6 +163,11 @@ void machine_load(struct machine *machine, struct state *s)
 		if (vcpu_apic_store(&machine->vcpu[i], &err) < 0)
 			state_fail(s, EINVAL, "%s", err.text);
 	}
-	if (state_ok(s))
+	if (state_ok(s)) {
+		struct error err = {0};
+
 		pci_bus_quiesce(machine_pci(machine), false);
+		if (memory_lazy_start(&machine->mem, machine_memory_over, machine, &err))
+			state_fail(s, EAGAIN, "%s", err.text);
+	}
 }

@@ -99,7 +99,7 @@ struct machine {
 	struct error failure;       /* by lock */
 	bool held;                  /* by lock: at result, see config.hold */
 
-	struct loop_work reset_work, debug_work, held_work;
+	struct loop_work reset_work, debug_work, held_work, memory_work;
 };
 #define ALL UINT32_MAX
 
@@ -131,6 +131,9 @@ void machine_debug_stop(struct machine *machine, unsigned vcpu);
 /* From now on it stays paused, and a reset waits. false: it is not paused, or being reset, or has ended. */
 bool machine_freeze(struct machine *machine);
 void machine_thaw(struct machine *machine);
+/* control.c; any thread: memory that came as it was touched is all there, or cannot be had */
+void machine_memory_over(void *machine);
+void machine_end_lazy(void *machine); /* memory_work */
 
 /* The board's first two devices: found at once. */
 static inline struct ioapic *machine_ioapic(const struct machine *machine)

@@ -16,6 +16,7 @@
 #include "machine/chipset/serial.h"
 #include "machine/chipset/testdev.h"
 #include "machine/internal.h"
+#include "machine/memory_lazy.h"
 #include "machine/pci/root.h"
 
 #define POLL_MAX 50000u /* ns */
@@ -115,6 +116,8 @@ void machine_thaw(struct machine *machine)
 	if (machine->resetting)
 		loop_post(machine->config.loop, &machine->reset_work);
 	mutex_unlock(&machine->lock);
+	if (memory_lazy_is_over(&machine->mem))
+		machine_memory_over(machine);
 }
 
 void machine_debug_stop(struct machine *machine, unsigned vcpu)
@@ -375,6 +378,7 @@ int machine_create(const struct machine_config *config, struct machine **out, st
 	machine->reset_work = (struct loop_work){.run = reset, .ctx = machine};
 	machine->debug_work = (struct loop_work){.run = tell_debugger, .ctx = machine};
 	machine->held_work = (struct loop_work){.run = tell_held, .ctx = machine};
+	machine->memory_work = (struct loop_work){.run = machine_end_lazy, .ctx = machine};
 	/* Threads inherit it: a halted vCPU is to wake when its timer says so, not 50 us later. */
 	prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0);
 	/* With fewer processors than vCPUs, polling takes one from those that have work. */
@@ -415,6 +419,7 @@ void machine_destroy(struct machine *machine)
 	for (unsigned i = 0; i < machine->made; i++)
 		if (machine->vcpu[i].started && !machine->vcpu[i].joined)
 			return;
+	memory_lazy_end(&machine->mem);
 	for (unsigned i = 0; i < machine->made; i++)
 		machine->config.engine->vcpu_destroy(machine->vcpu[i].engine);
 	if (machine->vm)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "machine/memory.h"
+#include "machine/memory_lazy.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -271,6 +272,7 @@ uint64_t memory_low_end(const struct memory *mem)
 
 void memory_clear(struct memory *mem)
 {
+	memory_lazy_end(mem);
 	if (page_door_is_lazy(&mem->door))
 		memory_end_lazy(mem, &mem->door);
 	if (!give_back(mem->fd, mem->host, all(mem)))

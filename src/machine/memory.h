@@ -30,6 +30,7 @@ struct memory {
 	uint8_t *host;            /* all of RAM, in memfd order */
 	struct page_door door;    /* of RAM's pages, in memfd order */
 	bool asked;               /* some region's door asks for something */
+	struct memory_lazy *lazy; /* RAM comes from a saved guest's file; or NULL */
 	unsigned changes;         /* of the following two; odd while they change */
 	unsigned regions;
 	struct memory_region region[REGIONS_MAX]; /* by address */

@@ -11,19 +11,10 @@
 
 #include "machine/describe.h"
 #include "machine/memory_internal.h"
+#include "machine/memory_lazy.h"
 
 #define PAGE REGION_PAGE
-#define CHUNK_PAGES 16u
-#define CHUNK (CHUNK_PAGES * PAGE)
 #define ENTRIES_MAX 65536u /* in a section */
-
-/* In the section; by address, and no page twice. */
-struct chunk_entry {
-	uint32_t chunk; /* guest address / CHUNK */
-	uint16_t pages; /* a bit each */
-	uint16_t none;  /* 0 */
-	uint32_t crc;   /* CRC-32C of the bytes of these pages */
-};
 
 bool memory_page_is_zero(const uint8_t *page)
 {
@@ -167,24 +158,72 @@ static bool take_entry(const struct chunk_entry *entry, uint64_t *next)
 	return true;
 }
 
+/* What is read later. */
+struct later {
+	struct chunk_entry *entry;
+	size_t count, room;
+};
+
+/* Is it all RAM, which can be absent? */
+static bool can_wait(const struct memory *mem, const struct chunk_entry *entry)
+{
+	uint64_t base = (uint64_t)entry->chunk * CHUNK;
+
+	for (unsigned i = 0; i < mem->regions; i++)
+		if (region_holds(&mem->region[i], base))
+			return mem->region[i].door == &mem->door && !mem->region[i].read_only &&
+				region_holds(&mem->region[i], base + CHUNK - 1);
+	return false;
+}
+
+static void keep_entry(struct later *later, struct state *s, const struct chunk_entry *entry)
+{
+	if (later->count == later->room) {
+		size_t room = later->room ? 2 * later->room : 1024;
+		struct chunk_entry *more = realloc(later->entry, room * sizeof *more);
+
+		if (!more) {
+			state_fail(s, ENOMEM, "out of memory");
+			return;
+		}
+		later->entry = more;
+		later->room = room;
+	}
+	later->entry[later->count++] = *entry;
+}
+
+static void load_section(struct memory *mem, struct state *s, uint64_t *next, struct later *later)
+{
+	struct chunk_entry entry;
+	const void *data;
+	size_t size;
+
+	state_begin(s, "memory-map", 0, 1);
+	state_blob(s, "chunks", &data, &size);
+	state_require(s, size % sizeof entry == 0, "a part of an entry");
+	for (size_t at = 0; at < size && state_ok(s); at += sizeof entry) {
+		memcpy(&entry, (const uint8_t *)data + at, sizeof entry);
+		state_require(s, take_entry(&entry, next), "pages in a wrong order");
+		if (!state_ok(s))
+			break;
+		if (state_pages(s)->later && can_wait(mem, &entry))
+			keep_entry(later, s, &entry);
+		else
+			load_entry(mem, s, &entry);
+	}
+	state_end(s);
+}
+
 void memory_load_pages(struct memory *mem, struct state *s)
 {
+	struct later later = {NULL, 0, 0};
+	struct error err = {0};
 	uint64_t next = 0; /* page */
 
-	while (state_next_is(s, "memory-map")) {
-		struct chunk_entry entry;
-		const void *data;
-		size_t size;
-
-		state_begin(s, "memory-map", 0, 1);
-		state_blob(s, "chunks", &data, &size);
-		state_require(s, size % sizeof entry == 0, "a part of an entry");
-		for (size_t at = 0; at < size && state_ok(s); at += sizeof entry) {
-			memcpy(&entry, (const uint8_t *)data + at, sizeof entry);
-			state_require(s, take_entry(&entry, &next), "pages in a wrong order");
-			if (state_ok(s))
-				load_entry(mem, s, &entry);
-		}
-		state_end(s);
-	}
+	while (state_next_is(s, "memory-map"))
+		load_section(mem, s, &next, &later);
+	if (!state_ok(s) || !later.count)
+		free(later.entry);
+	else if (memory_lazy_begin(mem, state_pages(s), later.entry, later.count, &err))
+		state_fail(s, ENOTSUP, "%s", err.text);
 }

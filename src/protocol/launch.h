@@ -17,6 +17,7 @@
  *    "cmdline": "root=/dev/vda ro",                                   may be left out
  *    "state": {"fd": 11, "name": "web.save"},                         goes on from there, without a kernel;
  *                                       may be left out
+ *    "lazy": false,                     with state: its memory comes as it is touched
  *    "disks": [{"files": [{"format": "raw", "fd": 6, "name": "/srv/web.img"}],      see disk.h
  *               "readonly": false, "cache": "writeback", "serial": "dach-disk0", "vdev": "xvda2"}],
  *    "networks": [{"kind": "user", "mac": "00:16:3e:00:00:01",
@@ -77,7 +78,7 @@ struct launch_spec {
 	struct net_spec *network;
 	unsigned networks;
 	int control, console, lock, status;
-	bool paused;
+	bool paused, lazy;
 	unsigned keep;     /* 1 << END_... */
 	unsigned walls;    /* 1 << WALL_... */
 	unsigned uid, gid; /* uid 0: none is said */

@@ -54,6 +54,7 @@ struct state_pages {
 	int (*write)(void *ctx, uint64_t gpa, const void *data, size_t len);
 	int (*read)(void *ctx, uint64_t gpa, void *data, size_t len); /* any thread */
 	void *ctx;
+	bool later; /* read() goes on being there: memory may be read when it is touched */
 };
 
 struct state;

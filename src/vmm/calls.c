@@ -124,6 +124,9 @@ void vmm_calls(void *ctx, struct calls *calls, unsigned roles)
 		/* One that does not end. It is not another's number as long as it is not waited for. */
 		calls_allow_value(calls, CALL(kill), 0, (unsigned)needs->reader);
 	}
+	/* Whoever touches memory may be the first. */
+	if (needs->lazy && roles & (CALLS_LOOP | CALLS_VCPU | CALLS_DISK | CALLS_NET))
+		calls_allow_value(calls, CALL(pread64), 0, (uint64_t)needs->state);
 	allow_ioctls(calls, roles);
 	if (needs->kvm)
 		calls_allow_masked(calls, CALL(ioctl), 1, 0xff00,

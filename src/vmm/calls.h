@@ -14,6 +14,8 @@ struct vmm_needs {
 	bool user;    /* user-mode networking opens the host's sockets */
 	bool gdb;     /* a debugger may connect */
 	bool profile; /* vCPUs are sampled */
+	bool lazy;    /* memory comes from a file when it is touched ... */
+	int state;    /* ... and this is its descriptor */
 	pid_t reader; /* the process that reads the guest's disk; 0: none */
 };
 

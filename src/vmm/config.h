@@ -41,6 +41,7 @@ struct vmm_config {
 	const char *save_to;      /* SIGUSR2 saves the guest there and ends it; or NULL */
 	const char *restore_from; /* goes on from there, with that memory and vcpus; or NULL */
 	int restore_fd;           /* the same, where it is given */
+	bool lazy;                /* its memory comes as it is touched, where that can be */
 	bool no_windows;          /* the translator's second tier stays off */
 	bool perf_map;            /* /tmp/perf-PID.map names translated code at the end */
 	uint32_t code_cache;      /* bytes of translated code at most; 0: the engine's choice */

@@ -14,6 +14,7 @@ void vmm_config_of_launch(const struct launch_spec *spec, struct vmm_config *con
 		.cmdline = spec->cmdline,
 		.restore_from = spec->state.fd >= 0 ? spec->state.name : NULL,
 		.restore_fd = spec->state.fd,
+		.lazy = spec->lazy,
 		.memory = spec->maxmem << 10,
 		.target = spec->memory << 10,
 		.vcpus = spec->vcpus,

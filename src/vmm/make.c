@@ -106,6 +106,10 @@ static int choose_engine(struct vmm *vmm, struct error *err)
 	/* A guest that is restored has its processor; here, all that there is is on offer. */
 	r = cpuid_policy_init(&vmm->cpuid, kind, vmm->config.vcpus,
 		vmm->move.state ? "host" : vmm->config.machine.cpu_model, err);
+	/* Where KVM would have to be asked for each page, all of them are read at first. */
+	vmm->needs.lazy = vmm->move.state && vmm->config.lazy && !vmm->needs.kvm;
+	vmm->needs.state = vmm->restore;
+	vmm->move.file.pages.later = vmm->needs.lazy;
 	if (!r && vmm->move.state)
 		r = move_accept(&vmm->move, kind, &vmm->cpuid, err);
 	if (!r && vmm->config.test_vendor)

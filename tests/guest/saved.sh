@@ -70,13 +70,24 @@ check "it goes on paused" sh -c "xl list one | tail -n 1 | grep -q -- '--p---'"
 xl unpause one
 answers fourth 5
 
+# Memory that comes as it is touched.
+xl save one "$work/later.save"
+xl_says restore --lazy "$work/later.save"
+check "it goes on before its memory is there" ended 0
+console_open one
+say check
+check "which comes, all of it" wait_for 30 said "MEMORY-IS-RIGHT $nonce 6"
+console_close
+xl_says save -c one "$work/later.save"
+check "and can be saved again" ended 0
+
 # A file that cannot hold it: the guest goes on.
 if mkdir "$work/small" && mount -t tmpfs -o size=20m tmpfs "$work/small" 2>/dev/null; then
 	xl_says save one "$work/small/save"
 	check "a full disk is said so" grep -q "No space left" "$errors"
 	check "and leaves nothing" [ -z "$(ls "$work/small")" ]
 	umount "$work/small"
-	answers fifth 6
+	answers fifth 7
 fi
 
 xl destroy one
@@ -91,6 +102,9 @@ printf damage | dd of="$work/one.save" bs=1 seek=$((2097152 + 0x1000000)) conv=n
 xl_says restore "$work/one.save"
 check "a damaged file is refused" [ "$status" -eq 1 ]
 check "and says so" grep -q "damaged: memory at 0x1000000 has a wrong checksum" "$errors"
+xl_says restore --lazy "$work/one.save"
+gone_again() { [ "$(xl list | grep -c '^one ')" -eq 0 ]; }
+check "nor does one go on whose memory is damaged" wait_for 20 gone_again
 check "nothing is left of it" [ "$(xl list | grep -c '^one ')" -eq 0 ]
 
 # A kept guest is suspended, and its next start goes on.

@@ -52,6 +52,11 @@ static inline int rig_map(struct engine_vm *vm, const struct memory_region *regi
 	return 0;
 }
 
+static inline int rig_door(struct engine_vm *vm, uint64_t gpa, uint64_t size, struct error *err)
+{
+	return 0;
+}
+
 static inline void rig_written(struct engine_vm *vm, uint64_t gpa, uint64_t size)
 {
 }
@@ -93,6 +98,7 @@ static const struct engine rig_engine = {
 	.vm_create = rig_vm_create,
 	.vm_destroy = rig_vm_destroy,
 	.vm_map = rig_map,
+	.vm_door = rig_door,
 	.vm_written = rig_written,
 	.vcpu_create = rig_vcpu_create,
 	.vcpu_destroy = rig_vcpu_destroy,
@@ -229,16 +235,17 @@ static inline int rig_save_file(struct rig *rig, int fd, struct error *err)
 	return r;
 }
 
-/* 1: it is no file of this form. */
-static inline int rig_load_file(struct rig *rig, int fd, struct error *err)
+/* 1: it is no file of this form. later: memory comes from it for as long as the machine is there. */
+static inline int rig_load_file_as(struct rig *rig, int fd, bool later, struct error *err)
 {
+	static struct state_file file;
 	struct machine_head head = {0};
-	struct state_file file;
 	struct state *s;
 	int r = state_file_open(&file, fd, "saved", err);
 
 	if (r <= 0)
 		return r ? r : 1;
+	file.pages.later = later;
 	r = state_file_load(&file, &s, err);
 	if (r)
 		return r;
@@ -247,6 +254,11 @@ static inline int rig_load_file(struct rig *rig, int fd, struct error *err)
 	r = state_finish(s);
 	state_destroy(s);
 	return r;
+}
+
+static inline int rig_load_file(struct rig *rig, int fd, struct error *err)
+{
+	return rig_load_file_as(rig, fd, false, err);
 }
 
 /* After somebody has changed bytes in sections: their checksums are right again. */

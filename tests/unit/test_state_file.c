@@ -7,8 +7,10 @@
 
 #include <cmocka.h>
 
+#include <sched.h>
 #include <sys/stat.h>
 
+#include "machine/memory_lazy.h"
 #include "state_rig.h"
 
 #define DISK (64u << 10)
@@ -234,6 +236,70 @@ static void hostile_lists(void **unused)
 	file_close(&file);
 }
 
+/* --- memory that comes later ----------------------------------------------------------------- */
+
+/* The rig's engine is told of nothing; who touches memory is a device. */
+static void memory_comes_later(void **unused)
+{
+	struct file file;
+	struct error err = {0};
+	uint8_t page[4096], there[4096];
+	struct rig to;
+
+	file_open(&file);
+	assert_true(rig_open(&to, DISK));
+	if (rig_load_file_as(&to, file.fd, true, &err))
+		fail_msg("%s", err.text);
+	for (unsigned n = 3; n-- > 0;) {
+		fill(page, n);
+		assert_int_equal(memory_read(machine_memory(to.machine), used[n], there, 4096), 0);
+		assert_memory_equal(there, page, 4096);
+	}
+	/* What is written first is not read over. */
+	memset(page, 0x77, sizeof page);
+	assert_int_equal(memory_write(machine_memory(to.machine), used[1], page, 4096), 0);
+	while (!memory_lazy_is_over(machine_memory(to.machine)))
+		sched_yield();
+	assert_int_equal(memory_lazy_result(machine_memory(to.machine), &err), 0);
+	memory_lazy_end(machine_memory(to.machine));
+	assert_int_equal(memory_read(machine_memory(to.machine), used[1], there, 4096), 0);
+	assert_memory_equal(there, page, 4096);
+	assert_int_equal(memory_read(machine_memory(to.machine), 0x14000, there, 4096), 0);
+	assert_true(!there[0] && !memcmp(there, there + 1, 4095));
+	rig_close(&to);
+	file_close(&file);
+}
+
+static void damage_is_found_later(void **unused)
+{
+	struct file file;
+	struct error err = {0};
+	uint8_t there[4096], byte;
+	struct rig to;
+
+	file_open(&file);
+	assert_int_equal(pread(file.fd, &byte, 1, (off_t)(STATE_FILE_MEMORY + used[1])), 1);
+	assert_int_equal(pwrite(file.fd, "x", 1, (off_t)(STATE_FILE_MEMORY + used[1])), 1);
+	assert_true(rig_open(&to, DISK));
+	assert_int_equal(rig_load_file_as(&to, file.fd, true, &err), 0);
+	assert_true(memory_read(machine_memory(to.machine), used[0], there, 4096) < 0);
+	assert_int_equal(memory_read(machine_memory(to.machine), used[2], there, 4096), 0);
+	while (!memory_lazy_is_over(machine_memory(to.machine)))
+		sched_yield();
+	assert_int_equal(memory_lazy_result(machine_memory(to.machine), &err), -EINVAL);
+	assert_string_equal(err.text,
+		"the saved guest's memory at 0x10000 is damaged: a wrong checksum");
+	rig_close(&to);
+	/* A file that is cut while it is read. */
+	assert_true(rig_open(&to, DISK));
+	assert_int_equal(pwrite(file.fd, &byte, 1, (off_t)(STATE_FILE_MEMORY + used[1])), 1);
+	assert_int_equal(rig_load_file_as(&to, file.fd, true, &err), 0);
+	assert_int_equal(ftruncate(file.fd, STATE_FILE_MEMORY), 0);
+	memory_read(machine_memory(to.machine), used[0], there, 4096);
+	rig_close(&to);
+	file_close(&file);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +308,8 @@ int main(void)
 		cmocka_unit_test(truncated),
 		cmocka_unit_test(foreign_and_newer),
 		cmocka_unit_test(hostile_lists),
+		cmocka_unit_test(memory_comes_later),
+		cmocka_unit_test(damage_is_found_later),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -124,4 +124,29 @@ answers resumed 1
 xl suspend kept
 xl_says start kept
 answers started 2
+
+# The host goes down, and comes up: one that is kept, and one that is not.
+xl destroy kept
+xl_says create -q "$work/guest.cfg" "name='plain'" "on_host_shutdown='suspend'"
+console_open plain
+check "another guest starts" wait_for 60 said "^NONCE"
+plain=$(tr -d '\r' <"$output" | sed -n 's/^NONCE //p')
+console_close
+xl new -q "$work/guest.cfg" "name='wanted'" "on_host_shutdown='suspend'"
+xl start wanted
+console_open wanted
+check "and a kept one" wait_for 60 said "^NONCE"
+kept=$(tr -d '\r' <"$output" | sed -n 's/^NONCE //p')
+console_close
+xl_says host-stop --settings /dev/null
+check "the host's end saves both" ended 0
+check "none is on" [ "$(xl list | awk 'NR > 2 && $2 != "" && $2 ~ /^[0-9]+$/' | wc -l)" -eq 0 ]
+kill "$(daemon_pid)"
+xl_says host-start --settings /dev/null
+check "and they go on when it is up" ended 0
+guest=plain nonce=$plain
+answers plain 1
+guest=wanted nonce=$kept
+answers wanted 1
+check "nothing of that is left" [ -z "$(ls "$DACH_STATE/saved" "$DACH_STATE/host" | grep -v :)" ]
 finish

@@ -336,6 +336,13 @@ bool caller_path_allowed(const struct caller *caller, const char *path)
 	return false;
 }
 
+int caller_check_path(const struct caller *caller, const char *path, struct error *err)
+{
+	if (caller_path_allowed(caller, path) && (caller->manager || !strstr(path, "/../")))
+		return 0;
+	return error_set(err, EACCES, "%s: the host's policy does not give you this place", path);
+}
+
 /* With the caller's IDs for files; the capabilities that ignore permissions go with fsuid 0. */
 int caller_act(const struct caller *caller, int (*act)(void *ctx), void *ctx)
 {
@@ -397,9 +404,9 @@ int caller_open(const struct caller *caller, const char *path, int flags, unsign
 
 	*out = -1;
 	/* Before anything is made or touched; links are judged below, when it is open. */
-	if (!caller_path_allowed(caller, path) || (!caller->manager && strstr(path, "/../")))
-		return error_set(err, EACCES, "%s: the host's policy does not give you this place",
-			path);
+	r = caller_check_path(caller, path, err);
+	if (r)
+		return r;
 	opening.flags |= O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 	fd = caller_act(caller, open_it, &opening);
 	if (fd < 0)

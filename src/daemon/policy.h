@@ -8,8 +8,8 @@
  *    "groups": {"students": {"guests": 1, "memory": 512, "vcpus": 1, "paths": ["/srv/images/"]}},
  *    "walls": ["namespaces", "landlock"]}
  *
- * memory in MiB, of all the user's guests together, as vcpus. paths: where kernels, disks and core
- * files may lie; they are opened with the user's own rights besides. "addresses": true gives the user's
+ * memory in MiB, of all the user's guests together, as vcpus. paths: where kernels, disks, core
+ * files and saved guests may lie; they are opened with the user's own rights besides. "addresses": true gives the user's
  * forwarded ports every address of the host, not only loopback; "low_ports": true those below 1024.
  * "cpu_weight" and "io_weight" are the most that each of his guests may have (the even share if left out);
  * "affinity": true lets him say on which of the host's processors they run. A user's entry goes before those
@@ -81,6 +81,8 @@ int64_t caller_limit(const struct caller *caller,
 /* "addresses", "low_ports", "affinity" */
 bool caller_allows(const struct caller *caller, const char *key);
 bool caller_path_allowed(const struct caller *caller, const char *path);
+/* The same of a name that is not yet resolved: 0, or -EACCES and the sentence. */
+int caller_check_path(const struct caller *caller, const char *path, struct error *err);
 
 /*
  * Opens a file as the caller would: for a manager with the daemon's rights; otherwise with the

@@ -119,9 +119,7 @@ static int resolve(struct saved_file *file, const char *path, struct error *err)
 	if (snprintf(file->path, sizeof file->path, "%s/%s", len == 1 ? "" : folder, file->temp) >=
 		(int)sizeof file->path)
 		return error_set(err, ENAMETOOLONG, "%s: the name is too long", path);
-	if (caller_path_allowed(&file->owner, file->path))
-		return 0;
-	return error_set(err, EACCES, "%s: the host's policy does not give you this place", path);
+	return caller_check_path(&file->owner, file->path, err);
 }
 
 /* The owner's user and the path. */
@@ -159,6 +157,8 @@ static int begin(const struct guest *guest, const char *path, struct saved_file 
 	struct folder_opening opening = {folder, -1};
 	int r = split(path, file, folder, err);
 
+	if (!r)
+		r = caller_check_path(&file->owner, path, err);
 	if (r)
 		return r;
 	r = caller_act(&file->owner, open_folder, &opening);

@@ -142,6 +142,7 @@ def test_users_have_their_own_guests_only():
         assert "value" in as_nobody(lambda: d.post("/v1/guests/mine/dump-core", {
             "path": own + "core"}))
         assert os.stat(own + "core").st_uid == NOBODY
+        saved_by_a_user(d, own, other)
         assert as_nobody(lambda: d.put("/v1/guests/mine/memory-max", {
             "memory": 999424})).get("refused") in (400, 403)
         assert set(d.guests()) == {"roots", "mine", "second"}
@@ -149,6 +150,34 @@ def test_users_have_their_own_guests_only():
         os.unlink(d.folder + "/policy")
         d.process.send_signal(1)
         eventually(lambda: as_nobody(lambda: d.get("/v1/guests")).get("refused") == 403)
+
+
+def saved_by_a_user(d, own, other):
+    """His guests are saved where he may write, as his files, and only what he may have goes on."""
+    def save(path, **more):
+        return as_nobody(lambda: d.post("/v1/guests/mine/save", {"path": path, "then": "run", **more}))
+
+    def restore(path, **more):
+        return as_nobody(lambda: d.post("/v1/restore", {"path": path, **more}))
+
+    os.symlink(other, own + "folder")
+    os.mkdir(own + "roots", 0o755)
+    for path in other + "save", own + "../other/save", own + "folder/save", own + "roots/save", \
+            "/proc/self/root" + own + "save":
+        assert save(path).get("refused") == 403, path
+    assert save(own + "link").get("refused") == 409  # a link is no file
+    assert "value" in save(own + "save", then="end")
+    assert os.stat(own + "save").st_uid == NOBODY and not [n for n in os.listdir(own) if ".new" in n]
+    assert "memory" in restore(own + "save", config={"name": "mine", "kernel": own + "kernel",
+                                                     "memory_kib": 300000})["text"]
+    os.chmod(own + "save", 0)
+    os.chown(own + "save", 0, 0)
+    assert restore(own + "save").get("refused") == 403
+    os.chown(own + "save", NOBODY, NOBODY)
+    os.chmod(own + "save", 0o600)
+    assert restore(own + "save")["value"]["owner"] == NOBODY
+    d.post("/v1/guests/roots/save", {"path": other + "roots", "then": "run"})
+    assert restore(other + "roots").get("refused") == 403
 
 
 def test_what_else_the_policy_bounds():

@@ -88,6 +88,20 @@ void calls_allow_value(struct calls *calls, int call, unsigned arg, uint64_t val
 	add(calls, SCMP_ACT_ALLOW, call, &SCMP_CMP(arg, SCMP_CMP_EQ, value, 0));
 }
 
+void calls_allow_args(struct calls *calls, int call, const struct calls_arg *args, size_t count)
+{
+	struct scmp_arg_cmp compared[6];
+
+	for (size_t i = 0; i < count && i < 6; i++)
+		compared[i] =
+			SCMP_CMP(args[i].arg, SCMP_CMP_MASKED_EQ, args[i].mask, args[i].value);
+	if (!calls->r)
+		calls->r = seccomp_rule_add_array(calls->filter, SCMP_ACT_ALLOW, call, count,
+			compared);
+	if (calls->r == -EEXIST)
+		calls->r = 0;
+}
+
 void calls_refuse(struct calls *calls, int call, int code, const struct scmp_arg_cmp *arg)
 {
 	add(calls, SCMP_ACT_ERRNO(code), call, arg);
@@ -174,7 +188,18 @@ static void make_filter(struct calls *calls, unsigned roles, const struct sandbo
 		calls->r = seccomp_syscall_priority(calls->filter, CALL(write), 254);
 }
 
-int calls_load(unsigned roles, const struct sandbox *sandbox, struct error *err)
+static int load(struct calls *calls, int fd)
+{
+	return seccomp_load(calls->filter);
+}
+
+static int export(struct calls *calls, int fd)
+{
+	return seccomp_export_bpf(calls->filter, fd);
+}
+
+static int make(unsigned roles, const struct sandbox *sandbox,
+	int (*use)(struct calls *calls, int fd), int fd, struct error *err)
 {
 	struct calls calls = {
 		.filter = seccomp_init(SCMP_ACT_KILL_PROCESS),
@@ -183,10 +208,22 @@ int calls_load(unsigned roles, const struct sandbox *sandbox, struct error *err)
 
 	if (!calls.filter)
 		return error_set(err, ENOMEM, "no seccomp filter can be made");
+	/* Calls by another way into the kernel, too. */
+	calls.r = seccomp_attr_set(calls.filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	make_filter(&calls, roles, sandbox);
 	if (!calls.r)
-		calls.r = seccomp_load(calls.filter);
+		calls.r = use(&calls, fd);
 	seccomp_release(calls.filter);
 	return calls.r ? error_set(err, -calls.r, "no sandbox (seccomp): %s", strerror(-calls.r))
 		       : 0;
+}
+
+int calls_export(unsigned roles, const struct sandbox *sandbox, int fd, struct error *err)
+{
+	return make(roles, sandbox, export, fd, err);
+}
+
+int calls_load(unsigned roles, const struct sandbox *sandbox, struct error *err)
+{
+	return make(roles, sandbox, load, -1, err);
 }

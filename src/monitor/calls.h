@@ -35,11 +35,19 @@ void calls_allow_list(struct calls *calls, const int *list, size_t count);
 /* Only where this argument has this value, or this value under the mask. */
 void calls_allow_value(struct calls *calls, int call, unsigned arg, uint64_t value);
 void calls_allow_masked(struct calls *calls, int call, unsigned arg, uint64_t mask, uint64_t value);
+/* Only where these arguments, which are ints, have these values under these masks. */
+struct calls_arg {
+	unsigned arg;
+	uint32_t mask, value;
+};
+void calls_allow_args(struct calls *calls, int call, const struct calls_arg *args, size_t count);
 /* The call fails with this errno; arg NULL: whatever its arguments. */
 void calls_refuse(struct calls *calls, int call, int code, const struct scmp_arg_cmp *arg);
 /* Files may be opened to be read, as far as Landlock lets; without Landlock none can be. */
 void calls_allow_reading(struct calls *calls);
 
+/* Writes to fd what calls_load() would load: a program of struct sock_filter, for who looks into it. */
+int calls_export(unsigned roles, const struct sandbox *sandbox, int fd, struct error *err);
 /* For this thread and those that it starts from now on. PR_SET_NO_NEW_PRIVS is set. */
 int calls_load(unsigned roles, const struct sandbox *sandbox, struct error *err);
 

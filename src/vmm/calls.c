@@ -4,11 +4,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/kvm.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #define CALL(name) SCMP_SYS(name)
+/* The argument without its flags. */
+#define SOCKET_TYPE (~(uint32_t)(SOCK_CLOEXEC | SOCK_NONBLOCK))
 
 /* Tables of calls, several a line where one reason is theirs. */
 /* clang-format off */
@@ -47,13 +52,13 @@ static const int reader_owner[] = {CALL(recvmsg), CALL(wait4)};
 /* User-mode networking: what libslirp does with the host's sockets, and waits for. */
 static const int sockets[] = {
 	CALL(bind), CALL(connect), CALL(listen), CALL(accept), CALL(accept4), CALL(getsockname),
-	CALL(getpeername), CALL(getsockopt), CALL(setsockopt), CALL(sendto), CALL(recvfrom),
-	CALL(sendmsg), CALL(recvmsg), CALL(shutdown), CALL(read), CALL(poll), CALL(ppoll),
+	CALL(getpeername), CALL(sendto), CALL(recvfrom), CALL(recvmsg), CALL(shutdown), CALL(read),
+	CALL(poll), CALL(ppoll),
 };
 
 /* A debugger's connection: its listening socket is open already. */
 static const int debugger[] = {
-	CALL(accept), CALL(accept4), CALL(sendto), CALL(recvfrom), CALL(setsockopt), CALL(shutdown),
+	CALL(accept), CALL(accept4), CALL(sendto), CALL(recvfrom), CALL(shutdown),
 };
 /* A profile: a timer of each vCPU's thread, made by that thread; qsort() asks for the memory's size. */
 static const int profile[] = {
@@ -67,8 +72,7 @@ static void allow_ioctls(struct calls *calls, unsigned roles)
 	static const struct {
 		unsigned roles, request;
 	} requests[] = {
-		/* libslirp's sockets */
-		{CALLS_NET, FIONBIO},
+		/* how much has come on one of libslirp's sockets */
 		{CALLS_NET, FIONREAD},
 		/* Disks that are block devices; how large they are is asked when they are made. */
 		{CALLS_DISK, BLKDISCARD},
@@ -81,6 +85,94 @@ static void allow_ioctls(struct calls *calls, unsigned roles)
 			calls_allow_value(calls, CALL(ioctl), 1, requests[i].request);
 }
 
+/* KVM's descriptors: what each kind of thread asks of them once the guest has been made. */
+static void allow_kvm(struct calls *calls, unsigned roles)
+{
+	static const struct {
+		unsigned roles, request;
+	} requests[] = {
+		{CALLS_VCPU, KVM_RUN},
+		/* a processor's state: at a start by its own thread, else by the loop's */
+		{CALLS_VCPU | CALLS_LOOP, KVM_GET_REGS},
+		{CALLS_VCPU | CALLS_LOOP, KVM_SET_REGS},
+		{CALLS_VCPU | CALLS_LOOP, KVM_GET_SREGS},
+		{CALLS_VCPU | CALLS_LOOP, KVM_SET_SREGS},
+		{CALLS_VCPU | CALLS_LOOP, KVM_GET_DEBUGREGS},
+		{CALLS_VCPU | CALLS_LOOP, KVM_SET_DEBUGREGS},
+		{CALLS_VCPU | CALLS_LOOP, KVM_GET_XSAVE},
+		{CALLS_VCPU | CALLS_LOOP, KVM_SET_XSAVE},
+		{CALLS_VCPU | CALLS_LOOP, KVM_GET_XCRS},
+		{CALLS_VCPU | CALLS_LOOP, KVM_SET_XCRS},
+		{CALLS_VCPU | CALLS_LOOP, KVM_GET_MSRS},
+		{CALLS_VCPU | CALLS_LOOP, KVM_SET_MSRS},
+		{CALLS_VCPU | CALLS_LOOP, KVM_GET_VCPU_EVENTS},
+		{CALLS_VCPU | CALLS_LOOP, KVM_SET_VCPU_EVENTS},
+		{CALLS_VCPU | CALLS_LOOP, KVM_GET_LAPIC},
+		{CALLS_VCPU | CALLS_LOOP, KVM_SET_LAPIC},
+		{CALLS_VCPU | CALLS_LOOP, KVM_GET_MP_STATE},
+		{CALLS_VCPU | CALLS_LOOP, KVM_SET_MP_STATE},
+		{CALLS_VCPU | CALLS_LOOP, KVM_GET_DEVICE_ATTR}, /* the offset of its TSC */
+		{CALLS_VCPU | CALLS_LOOP, KVM_SET_DEVICE_ATTR},
+		{CALLS_VCPU | CALLS_LOOP, KVM_SET_GUEST_DEBUG},
+		{CALLS_VCPU | CALLS_LOOP, KVM_TRANSLATE},
+		/* interrupts; the guest moves a device's registers, or a reset does */
+		{CALLS_VCPU | CALLS_LOOP, KVM_NMI},
+		{CALLS_VCPU | CALLS_LOOP, KVM_INTERRUPT},
+		{CALLS_VCPU | CALLS_LOOP, KVM_IOEVENTFD},
+		{CALLS_VCPU | CALLS_LOOP | CALLS_DISK | CALLS_NET, KVM_SIGNAL_MSI},
+		{CALLS_VCPU | CALLS_LOOP | CALLS_DISK | CALLS_NET, KVM_SET_GSI_ROUTING},
+		/* guest memory, which only the loop's thread and jobs change and read for changes */
+		{CALLS_LOOP, KVM_SET_USER_MEMORY_REGION},
+		{CALLS_LOOP, KVM_GET_DIRTY_LOG},
+		{CALLS_LOOP, KVM_CHECK_EXTENSION},
+	};
+
+	for (size_t i = 0; i < sizeof requests / sizeof *requests; i++)
+		if (requests[i].roles & roles)
+			calls_allow_value(calls, CALL(ioctl), 1, requests[i].request);
+}
+
+/* TCP, UDP and echo requests of both families; close-on-exec or not is all the same. */
+static void allow_sockets(struct calls *calls)
+{
+	static const struct {
+		uint32_t family, type, protocol;
+	} kinds[] = {
+		{AF_INET, SOCK_STREAM, 0},
+		{AF_INET, SOCK_DGRAM, 0},
+		{AF_INET, SOCK_DGRAM, IPPROTO_ICMP},
+		{AF_INET6, SOCK_STREAM, 0},
+		{AF_INET6, SOCK_DGRAM, 0},
+		{AF_INET6, SOCK_DGRAM, IPPROTO_ICMPV6},
+	};
+	static const struct {
+		uint32_t level, name;
+	} options[] = {
+		{SOL_SOCKET, SO_REUSEADDR},
+		{SOL_SOCKET, SO_OOBINLINE},
+		{IPPROTO_TCP, TCP_NODELAY},
+		{IPPROTO_IP, IP_TTL},
+		{IPPROTO_IP, IP_RECVERR},
+		{IPPROTO_IPV6, IPV6_UNICAST_HOPS},
+		{IPPROTO_IPV6, IPV6_RECVERR},
+		{IPPROTO_IPV6, IPV6_V6ONLY},
+	};
+	static const uint32_t read_options[] = {SO_ERROR, SO_ACCEPTCONN};
+
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+		calls_allow_args(calls, CALL(socket),
+			(struct calls_arg[]){{0, ~0u, kinds[i].family},
+				{1, SOCKET_TYPE, kinds[i].type}, {2, ~0u, kinds[i].protocol}},
+			3);
+	for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+		calls_allow_args(calls, CALL(setsockopt),
+			(struct calls_arg[]){{1, ~0u, options[i].level}, {2, ~0u, options[i].name}},
+			2);
+	for (size_t i = 0; i < sizeof read_options / sizeof *read_options; i++)
+		calls_allow_args(calls, CALL(getsockopt),
+			(struct calls_arg[]){{1, ~0u, SOL_SOCKET}, {2, ~0u, read_options[i]}}, 2);
+}
+
 /*
  * resolv.conf may change while the guest runs, so libslirp looks at it again.
  * Behind Landlock that is the only file to be opened, apart from disks that are
@@ -90,11 +182,13 @@ static void allow_ioctls(struct calls *calls, unsigned roles)
 static void allow_network(struct calls *calls)
 {
 	CALLS_ALLOW(calls, sockets);
-	calls_allow_value(calls, CALL(socket), 0, AF_INET);
-	calls_allow_value(calls, CALL(socket), 0, AF_INET6);
+	allow_sockets(calls);
 	/* No other families; who asks for one (if_nametoindex) tries the next. */
 	calls_refuse(calls, CALL(socket), EAFNOSUPPORT, &SCMP_A0(SCMP_CMP_LT, AF_INET, 0));
 	calls_refuse(calls, CALL(socket), EAFNOSUPPORT, &SCMP_A0(SCMP_CMP_GT, AF_INET6, 0));
+	/* What libslirp tries where the host lets nobody send echo requests. */
+	calls_refuse(calls, CALL(socket), EACCES,
+		&SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, SOCK_RAW));
 	/* Name servers on link-local addresses. */
 	calls_allow_value(calls, CALL(ioctl), 1, SIOCGIFINDEX);
 	calls_allow_reading(calls);
@@ -129,12 +223,14 @@ void vmm_calls(void *ctx, struct calls *calls, unsigned roles)
 		calls_allow_value(calls, CALL(pread64), 0, (uint64_t)needs->state);
 	allow_ioctls(calls, roles);
 	if (needs->kvm)
-		calls_allow_masked(calls, CALL(ioctl), 1, 0xff00,
-			0xae00); /* KVM's own: type 0xae */
+		allow_kvm(calls, roles);
 	if (needs->user && (roles & CALLS_NET))
 		allow_network(calls);
-	if (needs->gdb && (roles & CALLS_LOOP))
+	if (needs->gdb && (roles & CALLS_LOOP)) {
 		CALLS_ALLOW(calls, debugger);
+		calls_allow_args(calls, CALL(setsockopt),
+			(struct calls_arg[]){{1, ~0u, IPPROTO_TCP}, {2, ~0u, TCP_NODELAY}}, 2);
+	}
 	if (needs->profile && (roles & CALLS_VCPU))
 		CALLS_ALLOW(calls, profile);
 }

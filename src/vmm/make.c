@@ -2,7 +2,10 @@
 /* The guest put together: engine, processor, machine, devices, and what it says on its consoles. */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
 
+#include "block/block.h"
 #include "net/resolver.h"
 #include "vmm/internal.h"
 
@@ -157,6 +160,34 @@ static void list_files(const struct vmm_config *config,
 	*names = NULL;
 }
 
+/*
+ * No file of a daemon's guest grows beyond what it can have to hold: its disks, which stay as long as they
+ * are, a core or a saved state (its memory, and what is told of it).
+ */
+static int limit_files(const struct vmm *vmm, struct error *err)
+{
+	struct rlimit limit;
+	rlim_t most = vmm->config.memory + vmm->config.memory / 8 + (64u << 20);
+
+	if (!vmm->config.given)
+		return 0;
+	for (unsigned i = 0; i < vmm->config.disks; i++) {
+		const struct disk_spec *spec = &vmm->config.disk[i];
+		const uint64_t size = block_size(vmm->devices.disk[i]);
+
+		if (!spec->readonly && spec->file[0].format != DISK_RAW)
+			return 0; /* such a file grows as its guest writes */
+		if (!spec->readonly && size > most)
+			most = size;
+	}
+	if (getrlimit(RLIMIT_FSIZE, &limit))
+		limit.rlim_max = RLIM_INFINITY;
+	limit.rlim_cur = limit.rlim_max = most < limit.rlim_max ? most : limit.rlim_max;
+	return setrlimit(RLIMIT_FSIZE, &limit)
+		? error_set(err, errno, "no limit for the size of files: %s", strerror(errno))
+		: 0;
+}
+
 /* The devices, and the walls around them and around the vCPUs to come. */
 static int make_devices(struct vmm *vmm, struct error *err)
 {
@@ -179,6 +210,8 @@ static int make_devices(struct vmm *vmm, struct error *err)
 	if (!r)
 		r = devices_create(&vmm->devices, &vmm->config, vmm->machine, &console,
 			balloon_changed, vmm->monitor, err);
+	if (!r)
+		r = limit_files(vmm, err);
 	if (!r)
 		r = monitor_nest(vmm->monitor, CALLS_VCPU, &vmm->vcpu_nest, err);
 	return r;

@@ -262,6 +262,22 @@ def scenario_life(kernel, initrd, work):
     if os.geteuid() == 0:
         check("every thread is walled in", walls(monitor) is None, walls(monitor))
         check("in an empty file system", os.listdir(f"/proc/{monitor.process.pid}/root") == [])
+        check("none of the host's namespaces but users and processes",
+              shared(monitor) == {"user", "pid"}, shared(monitor))
+        limit = file_limit(monitor)
+        check("its files do not grow beyond what a core needs", 256 << 20 < limit < 384 << 20, limit)
+        check("the kernel's file is closed", not monitor_has(monitor, kernel))
+        network = Monitor(kernel, initrd, networks=[{"kind": "user"}])
+        network.ask("info")
+        check("with a network in user mode it shares the network besides",
+              shared(network) == {"user", "pid", "net"} and walls(network) is None, shared(network))
+        names = os.listdir(f"/proc/{network.process.pid}/root")
+        check("and its file system has the resolver's configuration alone",
+              names in ([], ["etc"]) and (not names or os.listdir(
+                  f"/proc/{network.process.pid}/root/etc") == ["resolv.conf"]), names)
+        network.ask("destroy")
+        network.wait()
+        network.close()
     monitor.ask("pause")
     check("pause is told to all", monitor.event("paused"))
     check("paused", monitor.ask("info")["state"] == "paused")
@@ -294,13 +310,34 @@ def scenario_life(kernel, initrd, work):
     check("nothing on standard error", not text, text)
 
 
+def shared(monitor):
+    """The namespaces that it has in common with us."""
+    def of(who):
+        return {name: os.readlink(f"/proc/{who}/ns/{name}")
+                for name in ("user", "pid", "net", "mnt", "ipc", "uts", "cgroup")}
+    ours, its = of("self"), of(monitor.process.pid)
+    return {name for name in ours if ours[name] == its[name]}
+
+
+def file_limit(monitor):
+    with open(f"/proc/{monitor.process.pid}/limits") as file:
+        said = next(line for line in file if line.startswith("Max file size")).split()
+    return 1 << 63 if said[3] == "unlimited" else int(said[4])
+
+
+def monitor_has(monitor, path):
+    folder = f"/proc/{monitor.process.pid}/fd"
+    return os.path.realpath(path) in {os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder)}
+
+
 def walls(monitor):
     """What the kernel says of each thread: a seccomp filter, no capability, nothing to gain."""
     task = f"/proc/{monitor.process.pid}/task"
     for thread in os.listdir(task):
         with open(f"{task}/{thread}/status") as file:
             says = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
-        if says["Seccomp"] != "2" or int(says["CapEff"], 16) or says["NoNewPrivs"] != "1" or \
+        if says["Seccomp"] != "2" or int(says["CapEff"], 16) or \
+                int(says["CapBnd"], 16) or int(says["CapAmb"], 16) or says["NoNewPrivs"] != "1" or \
                 "0" in says["Uid"].split() + says["Gid"].split():
             return f"{says['Name']}: {says}"
     return None

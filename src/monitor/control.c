@@ -65,7 +65,8 @@ static void flush(struct control_peer *peer)
 		else if (n == 0 || errno != EINTR)
 			peer->gone = true;
 	}
-	memmove(peer->out, peer->out + done, peer->out_len - done);
+	if (done)
+		memmove(peer->out, peer->out + done, peer->out_len - done);
 	peer->out_len -= done;
 	peer->watch.events = POLLIN | (peer->out_len ? POLLOUT : 0);
 }

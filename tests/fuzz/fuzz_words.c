@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "cli/options.h"
+#include "domain/config.h"
 #include "image/store.h"
 #include "net/net.h"
+#include "protocol/disk.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -23,6 +25,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *text = malloc(size + 1), *words[WORDS + 1] = {"verb"}, *at = text;
 	struct option_scan scan = {1, words, 1, NULL, NULL};
 	struct error err = {""};
+	char mac[DOMAIN_MAC_LEN + 1], uuid[DOMAIN_UUID_LEN + 1];
+	struct net_forward forward;
+	struct disk_spec disk;
 	struct net_spec spec;
 	uint64_t number;
 
@@ -32,6 +37,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text[size] = 0;
 	if (!net_spec_parse(text, &spec, &err))
 		net_spec_free(&spec);
+	if (!disk_spec_parse(text, &disk, &err))
+		disk_spec_free(&disk);
+	net_forward_parse(text, &forward, &err);
+	domain_mac_parse(text, mac);
+	domain_uuid_parse(text, uuid);
 	option_size("size", text, 1 << 20, &number, &err);
 	option_number("number", text, 1, 64, &number, &err);
 	image_check_name("image", text, &err);

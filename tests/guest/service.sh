@@ -87,7 +87,7 @@ in_guest console auto >"$output"
 check "and start with it" said READY
 check "one that is kept goes on where it was" [ "$(said_by kept)" = "$kept" ]
 check "as does one that is not" [ "$(said_by plain)" = "$plain" ]
-check "and nothing of them is left" [ -z "$(in_guest 'ls /var/lib/dach/saved /var/lib/dach/host')" ]
+check "and nothing of them is left" [ -z "$(in_guest 'find /var/lib/dach/saved /var/lib/dach/host -type f')" ]
 kill -TERM "$(guest_process)"
 guest_wait
 check "the power button ends all" [ $status -eq 0 ]

@@ -40,6 +40,7 @@ static const int common[] = {
 /* The event loop: timers, signals, the terminal, the end; and jobs. */
 static const int loop[] = {
 	CALL(read), CALL(poll), CALL(ppoll),
+	CALL(rt_sigpending), /* whether a signal to end still waits for the loop */
 	CALL(pwrite64), CALL(lseek), /* a job's file; the last words of the monitor */
 	CALL(fsync),                 /* a job's file is made stable */
 	CALL(ftruncate),             /* or emptied, where it could not be written whole */

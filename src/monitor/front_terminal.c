@@ -16,9 +16,7 @@ static size_t send_input(void *ctx, const uint8_t *data, size_t len)
 
 static void leave(void *ctx)
 {
-	struct guest_monitor *monitor = ctx;
-
-	monitor->ops->end(monitor->guest);
+	monitor_end(ctx);
 }
 
 static void time_is_up(void *ctx)
@@ -26,7 +24,7 @@ static void time_is_up(void *ctx)
 	struct guest_monitor *monitor = ctx;
 
 	monitor->timed_out = true;
-	monitor->ops->end(monitor->guest);
+	monitor_end(monitor);
 }
 
 static int open_terminal(struct guest_monitor *monitor, struct error *err)

@@ -5,6 +5,7 @@
 
 #include "monitor/console.h"
 #include "monitor/control.h"
+#include "monitor/deadline.h"
 #include "monitor/monitor.h"
 #include "monitor/power.h"
 #include "monitor/sandbox.h"
@@ -47,6 +48,9 @@ struct guest_monitor {
 	struct signals signals;
 	struct power power;
 	struct jobs *jobs;
+	struct deadline last_resort;
+	struct end_report *end; /* as far as it is known */
+	bool end_known;         /* atomic: it will not change */
 	struct sandbox sandbox;
 	unsigned walls;   /* those that stand, of a daemon's: 1 << WALL_... */
 	uint64_t started; /* clock_now() */
@@ -64,6 +68,8 @@ struct guest_monitor {
 
 /* monitor.c: runs all of it; front, spec and signals' settings are filled in. */
 void monitor_run(struct guest_monitor *monitor, struct end_report *end);
+/* monitor.c: ends the guest; from then on the process has a limited time. */
+void monitor_end(struct guest_monitor *monitor);
 /* monitor.c: the guest runs if nobody wants it to stand. */
 void monitor_run_or_not(struct guest_monitor *monitor);
 /* monitor.c: it is held no longer, and may run; nothing happens to one that is not. */
@@ -76,5 +82,8 @@ void request_handle(void *ctx, const struct control_asker *asker,
 	const struct monitor_request *request, int fd);
 /* request.c: control_handler.gone, likewise */
 void request_gone(void *ctx, uint64_t peer);
+
+/* program.c: the last words, by one write, so that nobody reads a half. fd -1: nothing. */
+void program_write_status(int fd, const struct end_report *end);
 
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "monitor/monitor.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "monitor/internal.h"
 
@@ -70,11 +72,15 @@ static void asked(void *ctx)
 	power_ask(&monitor->power);
 }
 
+void monitor_end(struct guest_monitor *monitor)
+{
+	deadline_begin(&monitor->last_resort);
+	monitor->ops->end(monitor->guest);
+}
+
 static void forced(void *ctx)
 {
-	struct guest_monitor *monitor = ctx;
-
-	monitor->ops->end(monitor->guest);
+	monitor_end(ctx);
 }
 
 static void save(void *ctx)
@@ -196,11 +202,31 @@ static void job_answer(void *ctx, const struct control_asker *asker, int r, json
 
 /* Life */
 
+/* Some thread does not end. What was known before counts, else that it was ended. */
+static int last_words(void *ctx)
+{
+	struct guest_monitor *monitor = ctx;
+	struct end_report end = {.reason = END_KILLED, .status = end_info(END_KILLED)->status};
+
+	if (__atomic_load_n(&monitor->end_known, __ATOMIC_ACQUIRE))
+		end = *monitor->end;
+	dprintf(STDERR_FILENO, "the guest's monitor ends without a thread of it that does not\n");
+	program_write_status(monitor->spec ? monitor->spec->status : -1, &end);
+	return end.status;
+}
+
 static int set_up(struct guest_monitor *monitor, struct error *err)
 {
 	const struct jobs_owner owner = {monitor, job_pauses, job_event, job_answer};
 	int r = loop_create(&monitor->loop, err);
 
+	monitor->last_resort = (struct deadline){.signals = &monitor->signals,
+		.last_words = last_words,
+		.ctx = monitor,
+		.patience = monitor->ops->patience ? monitor->ops->patience : DEADLINE_PATIENCE,
+		.event = -1};
+	if (!r)
+		r = deadline_open(&monitor->last_resort, err);
 	if (!r) {
 		loop_timer_init(&monitor->hold, monitor->loop, held_too_long, monitor);
 		power_init(&monitor->power, monitor->loop, press, monitor);
@@ -220,6 +246,8 @@ static int set_up(struct guest_monitor *monitor, struct error *err)
 	if (!r)
 		r = sandbox_calls(monitor->front->walls ? CALLS_LOOP : CALLS_ALL, &monitor->sandbox,
 			err);
+	if (!r)
+		r = deadline_start(&monitor->last_resort, err);
 	if (!r && monitor->ops->load)
 		r = monitor->ops->load(monitor->guest, err);
 	if (!r && monitor->spec && monitor->spec->paused) {
@@ -234,6 +262,7 @@ static void run(struct guest_monitor *monitor, struct end_report *end)
 	monitor->started = clock_now();
 	monitor->ops->run(monitor->guest, end);
 	monitor->over = true;
+	deadline_begin(&monitor->last_resort);
 	if (monitor->timed_out && end->reason == END_KILLED) {
 		end->status = END_STATUS_TIMEOUT;
 		error_set(&end->error, 0, "the guest has not ended within its time (--timeout)");
@@ -242,6 +271,7 @@ static void run(struct guest_monitor *monitor, struct end_report *end)
 		end->reason = told_as(monitor, end->reason);
 		end->status = end_info(end->reason)->status;
 	}
+	__atomic_store_n(&monitor->end_known, true, __ATOMIC_RELEASE);
 	monitor->front->stop(monitor);
 	monitor_event(monitor, &(struct monitor_event){.kind = EVENT_ENDED, .reason = end->reason});
 	if (monitor->ops->ended)
@@ -268,6 +298,7 @@ static void tear_down(struct guest_monitor *monitor)
 		return;
 	monitor->ops->destroy(monitor->guest);
 	monitor->front->close(monitor);
+	deadline_stop(&monitor->last_resort);
 	if (monitor->signals_started)
 		signals_stop(&monitor->signals);
 	if (monitor->loop)
@@ -278,6 +309,7 @@ static void tear_down(struct guest_monitor *monitor)
 void monitor_run(struct guest_monitor *monitor, struct end_report *end)
 {
 	*end = (struct end_report){END_ERROR, END_STATUS_SETUP, {""}};
+	monitor->end = end;
 	monitor->sandbox.calls = monitor->ops->calls;
 	monitor->sandbox.ctx = monitor->guest;
 	if (!set_up(monitor, &end->error)) {

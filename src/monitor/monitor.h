@@ -49,6 +49,11 @@ struct guest_ops {
 	void (*ask)(void *guest);
 	/* Ends it: run() returns. */
 	void (*end)(void *guest);
+	/*
+	 * ns from that, or from run()'s return, to the end of the process, whatever its threads do; and how
+	 * long a signal may wait for the loop. 0: DEADLINE_PATIENCE (deadline.h).
+	 */
+	uint64_t patience;
 
 	/* Console input; returns how much it took. What it did not take comes again after monitor_room(). */
 	size_t (*input)(void *guest, const uint8_t *data, size_t len);

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
-#include "monitor/monitor.h"
+#include "monitor/internal.h"
 
 /* *text is the caller's to free(). */
 static int read_description(char **text, size_t *len, struct error *err)
@@ -80,14 +80,13 @@ static int prepare(struct launch_spec *spec, struct error *err)
 	return r;
 }
 
-/* One write, so that nobody reads a half. fd -1: nothing. */
-static void write_status(const char *name, int fd, const struct end_report *end)
+void program_write_status(int fd, const struct end_report *end)
 {
 	char *line = fd < 0 ? NULL : end_report_write(end);
 
 	/* Nobody is left to be told if it fails; the exit status says most of it. */
 	if (line && pwrite(fd, line, strlen(line), 0) < 0)
-		fprintf(stderr, "%s: the reason of the end cannot be written\n", name);
+		fputs("the reason of the monitor's end cannot be written\n", stderr);
 	free(line);
 }
 
@@ -111,7 +110,7 @@ int monitor_main(int argc, char **argv, const struct monitor_program *program)
 		return usage(program, argv[1]);
 	if (!prepare(&spec, &end.error)) {
 		program->run(&spec, &end);
-		write_status(program->name, spec.status, &end);
+		program_write_status(spec.status, &end);
 		launch_free(&spec);
 	}
 	if (end.error.text[0])

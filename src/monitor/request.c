@@ -50,7 +50,7 @@ static int release(struct guest_monitor *monitor, bool ends, struct error *err)
 	if (!monitor->go_on)
 		return error_set(err, ESRCH, "the guest does not wait with its state saved");
 	if (ends) {
-		monitor->ops->end(monitor->guest);
+		monitor_end(monitor);
 		return 0;
 	}
 	monitor_let_go(monitor);
@@ -118,7 +118,7 @@ static int perform(struct guest_monitor *monitor, const struct control_asker *as
 		return release(monitor, request->end, err);
 	case REQUEST_DESTROY:
 		monitor_let_go(monitor);
-		monitor->ops->end(monitor->guest);
+		monitor_end(monitor);
 		return 0;
 	case REQUEST_JOBS:
 		*fields = json_pack("{s:o}", "jobs", jobs_describe(monitor->jobs));

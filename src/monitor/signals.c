@@ -25,6 +25,7 @@ static void ready(void *ctx, short revents)
 
 	if (read(signals->watch.fd, &info, sizeof info) != sizeof info)
 		return;
+	__atomic_add_fetch(&signals->taken, 1, __ATOMIC_RELAXED);
 	if (info.ssi_signo == SIGUSR2)
 		signals->save(signals->ctx);
 	else if (info.ssi_signo == SIGWINCH)

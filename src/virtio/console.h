@@ -17,7 +17,8 @@ struct virtio_console_owner {
 	void *ctx;
 	/*
 	 * The guest sent these bytes. On a vCPU's thread, with the device's lock held: it may block
-	 * for flow control, but must not call the device. NULL drops all.
+	 * for flow control, but must not call the device. NULL drops all. Who blocks holds up whoever gives
+	 * the console input: a terminal that is stopped; the monitor's end does not wait for it (deadline.h).
 	 */
 	void (*output)(void *ctx, const uint8_t *data, size_t len);
 	/*

@@ -40,7 +40,11 @@ struct virtio_device;
 struct virtio_device_ops {
 	/* The driver is ready: buffers may be there already. Lock held. */
 	void (*start)(struct virtio_device *dev);
-	/* New buffers in a queue. On a vCPU's thread, lock not held. */
+	/*
+	 * New buffers in a queue. On a vCPU's thread, lock not held. Takes at most what is there when it begins
+	 * (virtio_arm()), so never more than the queue holds, however fast the guest adds; with the lock it
+	 * does no more for each than copying a bounded number of bytes.
+	 */
 	void (*notify)(struct virtio_device *dev, unsigned queue);
 	/*
 	 * Starts a thread that serves this queue, and returns the eventfd that wakes it: for transports
@@ -51,7 +55,8 @@ struct virtio_device_ops {
 	int (*start_notify_thread)(struct virtio_device *dev, unsigned queue);
 	/*
 	 * Stops: when this returns the device leaves guest memory alone. Lock held; may wait on a
-	 * condition with it, until what is under way has ended.
+	 * condition with it, until what is under way has ended: for a disk that is how long the host takes for
+	 * what the guest asked of it, at most all of its disk for each of a queue's requests.
 	 */
 	void (*reset)(struct virtio_device *dev);
 	/* The driver wrote config[offset..offset + size). Lock held. NULL: nothing is writable. */

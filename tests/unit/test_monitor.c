@@ -88,6 +88,8 @@ static void save_toy(void *ctx)
 	monitor_output(toy->monitor, (const uint8_t *)"saved\n", 6);
 }
 
+static const struct guest_ops *ops = &toy_ops; /* of the next one in the foreground */
+
 static void start_foreground(struct outside *outside, const struct toy *kind)
 {
 	const struct foreground config = {.save = save_toy};
@@ -103,7 +105,7 @@ static void start_foreground(struct outside *outside, const struct toy *kind)
 		dup2(in[0], STDIN_FILENO);
 		dup2(out[1], STDOUT_FILENO);
 		close(in[1]);
-		monitor_foreground(&toy_ops, make_toy(kind), &config, &end);
+		monitor_foreground(ops, make_toy(kind), &config, &end);
 		leave(outside->report, &end);
 	}
 	close(in[0]);
@@ -497,6 +499,46 @@ static void ends_with_a_job(void **state)
 }
 
 /* Not even where it cannot be cancelled. */
+/* One that has no time to lose, at a terminal; what is typed to it is the last that its loop takes. */
+static void start_hasty(struct outside *outside, const struct toy *kind)
+{
+	static struct guest_ops hasty;
+
+	hasty = toy_ops;
+	hasty.patience = 300000000;
+	ops = &hasty;
+	start_foreground(outside, kind);
+	ops = &toy_ops;
+	see(outside, "up");
+}
+
+static int status_of(struct outside *outside)
+{
+	int status = 0;
+
+	assert_int_equal(waitpid(outside->pid, &status, 0), outside->pid);
+	close(outside->control);
+	close(outside->console);
+	close(outside->report);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/* Whatever its threads do: the loop's, which takes no signal any more, or one of the guest's. */
+static void ends_whatever_its_threads_do(void **state)
+{
+	struct outside outside;
+
+	start_hasty(&outside, &(struct toy){.hangs = true});
+	assert_int_equal(write(outside.control, "x", 1), 1);
+	see(&outside, "x");
+	assert_int_equal(kill(outside.pid, SIGTERM), 0);
+	assert_int_equal(status_of(&outside), end_info(END_KILLED)->status);
+	start_hasty(&outside, &(struct toy){.immortal = true});
+	assert_int_equal(kill(outside.pid, SIGTERM), 0);
+	assert_int_equal(status_of(&outside), end_info(END_POWEROFF)->status);
+}
+
 static void ends_with_a_stuck_job(void **state)
 {
 	struct outside outside;
@@ -557,6 +599,7 @@ int main(void)
 		cmocka_unit_test(finishes_a_job),
 		cmocka_unit_test(cancels_a_job),
 		cmocka_unit_test(ends_with_a_job),
+		cmocka_unit_test(ends_whatever_its_threads_do),
 		cmocka_unit_test(ends_with_a_stuck_job),
 		cmocka_unit_test(lives_in_the_foreground),
 		cmocka_unit_test(ends_in_the_foreground),

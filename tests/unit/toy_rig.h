@@ -27,6 +27,8 @@ struct toy {
 	bool keeps;      /* a crash stays */
 	bool stuck;      /* its job does not hear that it is cancelled */
 	bool impossible; /* cannot be made */
+	bool hangs;      /* the loop's thread stays where it takes input */
+	bool immortal;   /* its thread does not end */
 
 	struct guest_monitor *monitor;
 	pthread_t thread;
@@ -44,7 +46,7 @@ static void *toy_thread(void *ctx)
 
 	monitor_output(toy->monitor, (const uint8_t *)"up\n", 3);
 	mutex_lock(&toy->lock);
-	while (!toy->over) {
+	while (!toy->over || toy->immortal) {
 		toy->parked = toy->stands;
 		pthread_cond_broadcast(&toy->changed);
 		if (toy->stands) {
@@ -159,6 +161,8 @@ static size_t toy_input(void *ctx, const uint8_t *data, size_t len)
 	struct toy *toy = ctx;
 
 	monitor_output(toy->monitor, data, len);
+	while (toy->hangs)
+		nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
 	if (!memchr(data, '!', len))
 		return len;
 	if (toy->keeps) {

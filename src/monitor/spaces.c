@@ -42,7 +42,8 @@ static bool keep_resolver(void)
 
 	if (access(RESOLVER, R_OK))
 		return true;
-	if (mkdir(ROOT "/etc", 0755))
+	/* The monitor becomes another user later: whatever the umask is, that one reads it, too. */
+	if (mkdir(ROOT "/etc", 0755) || chmod(ROOT "/etc", 0755))
 		return false;
 	fd = open(ROOT RESOLVER, O_CREAT | O_WRONLY | O_CLOEXEC, 0444);
 	if (fd < 0)

@@ -187,6 +187,7 @@ def test_what_else_the_policy_bounds():
         own = d.folder + "/own/"
         os.mkdir(own)
         open(own + "kernel", "w").close()
+        os.chmod(own + "kernel", 0o644)
         os.chmod(own, 0o755)
         bounds = {"guests": 9, "memory": 900, "vcpus": 9, "paths": [own]}
         policy(d, **bounds)

@@ -320,9 +320,22 @@ void saved_forget_note(const struct guest *guest)
 	launch_remove_file(guest, "saving");
 }
 
-static int remove_path(void *ctx)
+/*
+ * 0: the state was not finished, and is gone; -EEXIST: it has its name. Anything else: it cannot be told, for
+ * its folder is out of reach.
+ */
+static int settle_file(void *ctx)
 {
-	return unlink(ctx) ? -errno : 0;
+	char *path = ctx;
+	size_t len = strlen(path);
+	struct stat st;
+
+	if (!unlink(path))
+		return 0;
+	if (errno != ENOENT || len <= strlen(SUFFIX))
+		return -errno;
+	path[len - strlen(SUFFIX)] = 0;
+	return !lstat(path, &st) && S_ISREG(st.st_mode) ? -EEXIST : -ENOENT;
 }
 
 bool saved_settle(const struct guest *guest)
@@ -330,8 +343,7 @@ bool saved_settle(const struct guest *guest)
 	char text[PATH_MAX + 32] = "", *path;
 	struct caller owner;
 	unsigned long uid;
-	bool there;
-	int fd;
+	int fd, r;
 
 	if (launch_open_file(guest, "saving", O_RDONLY, &fd, NULL))
 		return false;
@@ -346,10 +358,12 @@ bool saved_settle(const struct guest *guest)
 		return false;
 	}
 	caller_of_user(&guest->daemon->policy, uid ? uid : geteuid(), &owner);
-	there = !caller_act(&owner, remove_path, path);
+	r = caller_act(&owner, settle_file, path);
 	caller_free(&owner);
 	saved_forget_note(guest);
-	return !there;
+	if (r && r != -EEXIST)
+		guest_log(guest, "what it was being saved to cannot be reached", path);
+	return r == -EEXIST;
 }
 
 /* What a guest is suspended to */

@@ -52,7 +52,7 @@ bool saved_is_noted(const struct guest *guest);
 void saved_forget_note(const struct guest *guest);
 /*
  * Another daemon made the note, if there is one: the file that was being written is removed. True: it has its
- * name already, so that the guest is to be no more.
+ * name already, so that the guest is to be no more. What cannot be told counts as not saved.
  */
 bool saved_settle(const struct guest *guest);
 

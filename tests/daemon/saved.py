@@ -181,6 +181,27 @@ def test_a_managed_guest_goes_on_from_a_file():
         assert remembered(f"{d.state}/saved/{uuid}") == 1
 
 
+def test_where_it_is_saved_is_gone():
+    """The daemon is killed, and the folder is out of reach when the next one looks: nothing says that the
+    state is whole, so the guest goes on."""
+    with Daemon().start() as d:
+        os.mkdir(d.folder + "/disk")
+        pid = d.create("one", "saving=1")["pid"]
+        asking = threading.Thread(target=lambda: _quietly(d.post, "/v1/guests/one/save",
+                                                          {"path": d.folder + "/disk/one.save"}))
+        asking.start()
+        eventually(lambda: d.get("/v1/guests/one/jobs")["jobs"])
+        d.stop(signal.SIGKILL)
+        asking.join()
+        time.sleep(1.5)  # the monitor has written it, and waits for who says what becomes of the guest
+        os.rename(d.folder + "/disk", d.folder + "/elsewhere")
+        d.start()
+        eventually(lambda: d.guests()["one"]["state"] == "running")
+        assert d.guests()["one"]["pid"] == pid and "cannot be reached" in d.said()
+        os.unlink(d.folder + "/elsewhere/one.save.new")
+        assert not left(d)
+
+
 def test_the_daemon_ends_while_it_saves():
     with Daemon().start() as d:
         file = d.folder + "/one.save"

@@ -9,9 +9,7 @@
 #include <unistd.h>
 
 #include "base/container.h"
-#include "base/thread.h"
-#include "block/driver.h"
-#include "block/pool.h"
+#include "block/device.h"
 
 #define THREADS 4
 /*
@@ -20,13 +18,11 @@
  */
 #define READ_NOW_MAX (16u << 10)
 
-struct block_device {
-	struct block_image *image;
-	struct block_pool *pool;
-	struct block_counters counters; /* any thread */
-	bool complained;                /* any thread, only ever set */
-	char name[];
-};
+/* For who is not a request: it may change. */
+static struct block_image *image_of(const struct block_device *block)
+{
+	return __atomic_load_n(&block->image, __ATOMIC_ACQUIRE);
+}
 
 static bool request_valid(const struct block_image *image, const struct block_request *request)
 {
@@ -34,6 +30,8 @@ static bool request_valid(const struct block_image *image, const struct block_re
 
 	if (request->op == BLOCK_FLUSH)
 		return true;
+	if (request->op == BLOCK_CALL)
+		return false;
 	if (request->offset % BLOCK_SECTOR || request->length % BLOCK_SECTOR)
 		return false;
 	if (request->offset > image->size || request->length > image->size - request->offset)
@@ -58,17 +56,45 @@ static void complain(struct block_device *block, enum block_op op, int r)
 	if (!__atomic_exchange_n(&block->complained, true, __ATOMIC_RELAXED))
 		fprintf(stderr,
 			"dach: %s: %s failed: %s; its guest gets errors, of which no more is said here\n",
-			block->name, names[op], strerror(-r));
+			block_name(block), names[op], strerror(-r));
 }
+
+/* The request ends, and then counts no more: until it is told, a guest's memory does not have all of it. */
+static void end(struct block_device *block, struct block_request *request, int r)
+{
+	request->done(request, r);
+	hold_leave(block);
+}
+
+/* What is not a guest's, or not any more: see block_call() and block_flush_held(). */
+struct waited {
+	struct block_request request;
+	int (*run)(void *ctx);
+	void *ctx;
+	struct mutex lock;
+	pthread_cond_t ended;
+	bool is_ended, alone; /* alone: nobody waits for it any more */
+	int result;
+};
 
 static void block_work(void *ctx, struct block_request *request)
 {
 	struct block_device *block = ctx;
-	int r = block->image->driver->perform(block->image, request);
+	int r;
 
+	if (request->op == BLOCK_CALL) {
+		struct waited *waited = container_of(request, struct waited, request);
+
+		request->done(request, waited->run(waited->ctx));
+		return;
+	}
+	r = block->image->driver->perform(block->image, request);
 	if (r)
 		complain(block, request->op, r);
-	request->done(request, r);
+	if (request->uncounted)
+		request->done(request, r);
+	else
+		end(block, request, r);
 }
 
 static void count(uint64_t *counter, uint64_t value)
@@ -89,14 +115,18 @@ static void count_request(struct block_device *block, const struct block_request
 
 void block_submit(struct block_device *block, struct block_request *request)
 {
-	struct block_image *image = block->image;
+	struct block_image *image;
 
+	request->uncounted = false;
+	if (!hold_enter(block, request))
+		return;
+	image = block->image;
 	if (!request_valid(image, request)) {
-		request->done(request, -EINVAL);
+		end(block, request, -EINVAL);
 		return;
 	}
 	if (image->read_only && request->op != BLOCK_READ && request->op != BLOCK_FLUSH) {
-		request->done(request, -EROFS);
+		end(block, request, -EROFS);
 		return;
 	}
 	count_request(block, request);
@@ -105,20 +135,39 @@ void block_submit(struct block_device *block, struct block_request *request)
 		int r = image->driver->read_now(image, request);
 
 		if (r != -EAGAIN) {
-			request->done(request, r);
+			end(block, request, r);
 			return;
 		}
 	}
 	pool_add(block->pool, request);
 }
 
-static struct block_device *block_make(const char *name)
+struct block_label *block_label_make(const char *name)
 {
-	size_t length = strlen(name);
-	struct block_device *block = calloc(1, sizeof *block + length + 1);
+	size_t size = strlen(name) + 1;
+	struct block_label *label = malloc(sizeof *label + size);
 
-	if (block)
-		memcpy(block->name, name, length + 1);
+	if (label) {
+		label->former = NULL;
+		memcpy(label->text, name, size);
+	}
+	return label;
+}
+
+static struct block_device *block_make(const struct disk_spec *spec)
+{
+	struct block_device *block = calloc(1, sizeof *block);
+
+	if (!block)
+		return NULL;
+	block->label = block_label_make(spec->file[0].name);
+	if (!block->label) {
+		free(block);
+		return NULL;
+	}
+	block->cache = spec->cache;
+	block->files = spec->files;
+	hold_init(block);
 	return block;
 }
 
@@ -143,7 +192,7 @@ int block_image_open(const struct disk_spec *spec, unsigned n, struct block_imag
 
 int block_open(const struct disk_spec *spec, struct block_device **out, struct error *err)
 {
-	struct block_device *block = block_make(spec->file[0].name);
+	struct block_device *block = block_make(spec);
 	int r;
 
 	if (!block) {
@@ -167,7 +216,9 @@ static void nobody_waits(struct block_request *request, int result)
 
 void block_close(struct block_device *block)
 {
-	struct block_request last = {.op = BLOCK_FLUSH, .done = nobody_waits};
+	struct block_request last = {.op = BLOCK_FLUSH, .uncounted = true, .done = nobody_waits};
+
+	struct block_label *label;
 
 	if (!block)
 		return;
@@ -177,64 +228,117 @@ void block_close(struct block_device *block)
 	pool_destroy(block->pool);
 	if (block->image)
 		block->image->driver->close(block->image);
+	while ((label = block->label)) {
+		block->label = label->former;
+		free(label);
+	}
+	hold_destroy(block);
 	free(block);
 }
 
-struct waited {
-	struct block_request request;
-	struct mutex lock;
-	pthread_cond_t ended;
-	bool is_ended;
-	int result;
-};
+static void waited_end(struct waited *waited)
+{
+	pthread_cond_destroy(&waited->ended);
+	mutex_destroy(&waited->lock);
+}
 
 static void waited_done(struct block_request *request, int result)
 {
 	struct waited *waited = container_of(request, struct waited, request);
+	bool alone;
 
 	mutex_lock(&waited->lock);
 	waited->is_ended = true;
 	waited->result = result;
+	alone = waited->alone;
 	pthread_cond_signal(&waited->ended);
 	mutex_unlock(&waited->lock);
+	if (alone) {
+		waited_end(waited);
+		free(waited);
+	}
+}
+
+static void waited_init(struct waited *waited, enum block_op op)
+{
+	*waited = (struct waited){.request = {.op = op, .uncounted = true, .done = waited_done}};
+	mutex_init(&waited->lock);
+	pthread_cond_init(&waited->ended, NULL);
+}
+
+/* -ETIMEDOUT: it has been left alone, and is gone when it has ended; so it has to be malloc'd. */
+static int waited_for(struct waited *waited, uint64_t until)
+{
+	bool ended;
+	int r = 0;
+
+	mutex_lock(&waited->lock);
+	while (!waited->is_ended && !r)
+		r = mutex_wait_until(&waited->lock, &waited->ended, until);
+	ended = waited->is_ended;
+	waited->alone = !ended;
+	r = ended ? waited->result : -ETIMEDOUT;
+	mutex_unlock(&waited->lock);
+	if (ended)
+		waited_end(waited);
+	return r;
+}
+
+int block_call(struct block_device *block, int (*run)(void *ctx), void *ctx)
+{
+	struct waited waited;
+
+	waited_init(&waited, BLOCK_CALL);
+	waited.run = run;
+	waited.ctx = ctx;
+	pool_add(block->pool, &waited.request);
+	return waited_for(&waited, UINT64_MAX);
+}
+
+int block_flush_held(struct block_device *block, uint64_t until)
+{
+	struct waited *waited = malloc(sizeof *waited);
+	int r;
+
+	if (!waited)
+		return -ENOMEM;
+	waited_init(waited, BLOCK_FLUSH);
+	pool_add(block->pool, &waited->request);
+	r = waited_for(waited, until);
+	if (r != -ETIMEDOUT)
+		free(waited);
+	return r;
 }
 
 int block_settle(struct block_device *block)
 {
-	struct waited waited = {.request = {.op = BLOCK_FLUSH, .done = waited_done}};
+	struct waited waited;
 
-	if (!block->image->driver->keeps_back)
+	if (!image_of(block)->driver->keeps_back)
 		return 0;
-	mutex_init(&waited.lock);
-	pthread_cond_init(&waited.ended, NULL);
+	waited_init(&waited, BLOCK_FLUSH);
 	block_submit(block, &waited.request);
-	mutex_lock(&waited.lock);
-	while (!waited.is_ended)
-		mutex_wait(&waited.lock, &waited.ended);
-	mutex_unlock(&waited.lock);
-	pthread_cond_destroy(&waited.ended);
-	mutex_destroy(&waited.lock);
-	return waited.result;
+	return waited_for(&waited, UINT64_MAX);
 }
 
 uint64_t block_size(const struct block_device *block)
 {
-	return block->image->size;
+	return image_of(block)->size;
 }
 
 bool block_read_only(const struct block_device *block)
 {
-	return block->image->read_only;
+	return image_of(block)->read_only;
 }
 
 bool block_can_discard(const struct block_device *block)
 {
-	return block->image->can_discard;
+	return image_of(block)->can_discard;
 }
 
 const char *block_name(const struct block_device *block)
 {
-	return block->name;
+	return __atomic_load_n(&block->label, __ATOMIC_ACQUIRE)->text;
 }
 
 static uint64_t counted(const uint64_t *counter)
@@ -254,23 +358,24 @@ void block_counters(const struct block_device *block, struct block_counters *cou
 
 static int cannot(const struct block_device *block, struct error *err)
 {
-	return error_set(err, ENOTSUP, "%s: its format cannot do that; qcow2 can", block->name);
+	return error_set(err, ENOTSUP, "%s: its format cannot do that; qcow2 can",
+		block_name(block));
 }
 
 int block_resize(struct block_device *block, uint64_t size, bool shrink, struct error *err)
 {
-	const struct block_driver *driver = block->image->driver;
+	const struct block_driver *driver = image_of(block)->driver;
 
-	return driver->resize ? driver->resize(block->image, size, shrink, err)
+	return driver->resize ? driver->resize(image_of(block), size, shrink, err)
 			      : cannot(block, err);
 }
 
 int block_snapshot(struct block_device *block, enum block_snapshot what, const char *name,
 	struct error *err)
 {
-	const struct block_driver *driver = block->image->driver;
+	const struct block_driver *driver = image_of(block)->driver;
 
-	return driver->snapshot ? driver->snapshot(block->image, what, name, err)
+	return driver->snapshot ? driver->snapshot(image_of(block), what, name, err)
 				: cannot(block, err);
 }
 
@@ -278,14 +383,14 @@ int block_snapshots(struct block_device *block,
 	int (*visit)(void *ctx, const struct block_snapshot_info *info), void *ctx,
 	struct error *err)
 {
-	const struct block_driver *driver = block->image->driver;
+	const struct block_driver *driver = image_of(block)->driver;
 
-	return driver->snapshots ? driver->snapshots(block->image, visit, ctx, err) : 0;
+	return driver->snapshots ? driver->snapshots(image_of(block), visit, ctx, err) : 0;
 }
 
 int block_check(struct block_device *block, struct block_faults *faults, struct error *err)
 {
-	const struct block_driver *driver = block->image->driver;
+	const struct block_driver *driver = image_of(block)->driver;
 
-	return driver->check ? driver->check(block->image, faults, err) : cannot(block, err);
+	return driver->check ? driver->check(image_of(block), faults, err) : cannot(block, err);
 }

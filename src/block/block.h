@@ -26,6 +26,7 @@ enum block_op {
 	BLOCK_FLUSH,
 	BLOCK_DISCARD,      /* the contents are not needed any more; they may stay */
 	BLOCK_WRITE_ZEROES, /* reads as zeroes afterwards */
+	BLOCK_CALL,         /* the image's own: refused */
 };
 
 struct block_request {
@@ -41,7 +42,8 @@ struct block_request {
 	 * request and its buffers are the image's until then.
 	 */
 	void (*done)(struct block_request *request, int result);
-	struct block_request *next; /* the image's */
+	struct block_request *next; /* the image's, and the next */
+	bool uncounted;
 };
 
 /*

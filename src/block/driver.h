@@ -16,6 +16,7 @@ struct block_image {
 };
 
 struct block_driver {
+	enum disk_format format;
 	bool keeps_back; /* what is written is not all in the file before a flush */
 	/*
 	 * Opens file n of the disk's chain, by its name or by its descriptor, which is the image's then; and
@@ -33,6 +34,15 @@ struct block_driver {
 	int (*read_now)(struct block_image *image, const struct block_request *request);
 	/* Nothing is made stable: who closes has flushed. */
 	void (*close)(struct block_image *image);
+	/* It is only read from now on. Nothing is under way, and all is stable. */
+	void (*freeze)(struct block_image *image);
+	/*
+	 * One that was opened with spec.bare: whether it may stand on an image of that format and size, and
+	 * then that it does so. NULL: the format stands on nothing.
+	 */
+	int (*check_base)(struct block_image *image, enum disk_format format, uint64_t size,
+		struct error *err);
+	void (*set_base)(struct block_image *image, struct block_image *base);
 	/* As block.h has them; each may be NULL. */
 	int (*resize)(struct block_image *image, uint64_t size, bool shrink, struct error *err);
 	int (*snapshot)(struct block_image *image, enum block_snapshot what, const char *name,

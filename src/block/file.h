@@ -28,6 +28,8 @@ struct file {
  */
 int file_open(struct file *file, const struct disk_spec *spec, unsigned n, struct error *err);
 void file_close(struct file *file);
+/* Nobody writes to it here any more, which its locks then say. */
+void file_freeze(struct file *file);
 
 static inline uint64_t file_size(const struct file *file)
 {

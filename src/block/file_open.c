@@ -105,6 +105,21 @@ static int lock_file(const struct file *file, const char *path, struct error *er
 	return good ? 0 : error_set(err, EBUSY, "%s: in use by another guest or program", path);
 }
 
+void file_freeze(struct file *file)
+{
+	static const int given_up[] = {DO_WRITE, DO_RESIZE};
+
+	file->read_only = true;
+	for (int i = 0; i < 2; i++) {
+		struct flock lock = {.l_type = F_UNLCK,
+			.l_whence = SEEK_SET,
+			.l_start = LOCK_DOES + given_up[i],
+			.l_len = 1};
+
+		fcntl(file->fd, F_OFD_SETLK, &lock);
+	}
+}
+
 /* In blocks of this size the file can be read past the page cache. */
 static int probe_align(int fd, unsigned align)
 {

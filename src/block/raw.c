@@ -50,8 +50,19 @@ static int raw_perform(struct block_image *image, struct block_request *request)
 		return raw_written(raw,
 			file_write_zeroes(&raw->file, request->offset, request->length,
 				request->unmap));
+	case BLOCK_CALL:
+		break;
 	}
 	return -EINVAL;
+}
+
+static void raw_freeze(struct block_image *image)
+{
+	struct raw *raw = container_of(image, struct raw, image);
+
+	image->read_only = true;
+	image->can_discard = false;
+	file_freeze(&raw->file);
 }
 
 static void raw_close(struct block_image *image)
@@ -114,8 +125,10 @@ static int raw_open(const struct disk_spec *spec, unsigned n, struct block_image
 }
 
 const struct block_driver raw_driver = {
+	.format = DISK_RAW,
 	.open = raw_open,
 	.perform = raw_perform,
 	.read_now = raw_read_now,
 	.close = raw_close,
+	.freeze = raw_freeze,
 };

@@ -123,7 +123,7 @@ static int open_backing(struct qcow2 *q, const struct disk_spec *spec, unsigned 
 
 	if (!q->header.backing[0] && n + 1 < spec->files)
 		r = error_set(err, EINVAL, "%s: has no backing file, but was given one", q->name);
-	else if (q->header.backing[0] && n + 1 >= spec->files)
+	else if (q->header.backing[0] && n + 1 >= spec->files && !spec->bare)
 		r = error_set(err, EINVAL, "%s: its backing file %s was not given", q->name,
 			q->header.backing);
 	else if (n + 1 < spec->files)
@@ -307,17 +307,52 @@ static int qcow2_perform(struct block_image *image, struct block_request *reques
 		return changed(q,
 			qcow2_write_zeroes(q, request->offset, request->length, request->unmap));
 	case BLOCK_FLUSH:
+	case BLOCK_CALL:
 		break;
 	}
 	return -EINVAL;
 }
 
+static void qcow2_freeze(struct block_image *image)
+{
+	struct qcow2 *q = container_of(image, struct qcow2, image);
+
+	image->read_only = true;
+	image->can_discard = false;
+	file_freeze(&q->file);
+}
+
+static int qcow2_check_base(struct block_image *image, enum disk_format format, uint64_t size,
+	struct error *err)
+{
+	const struct qcow2 *q = container_of(image, struct qcow2, image);
+
+	if (strcmp(q->header.backing_format, disk_format_name(format)))
+		return error_set(err, EINVAL, "%s: is not made to stand on a %s image", q->name,
+			disk_format_name(format));
+	if (image->size != size)
+		return error_set(err, EINVAL, "%s: is not of the disk's size", q->name);
+	for (uint32_t i = 0; i < q->header.l1_entries; i++)
+		if (q->l1[i])
+			return error_set(err, EINVAL, "%s: is not empty", q->name);
+	return 0;
+}
+
+static void qcow2_set_base(struct block_image *image, struct block_image *base)
+{
+	container_of(image, struct qcow2, image)->backing = base;
+}
+
 const struct block_driver qcow2_driver = {
+	.format = DISK_QCOW2,
 	.keeps_back = true,
 	.open = qcow2_open,
 	.perform = qcow2_perform,
 	.read_now = qcow2_read_now,
 	.close = qcow2_close,
+	.freeze = qcow2_freeze,
+	.check_base = qcow2_check_base,
+	.set_base = qcow2_set_base,
 	.resize = qcow2_resize,
 	.snapshot = qcow2_snapshot,
 	.snapshots = qcow2_snapshots,

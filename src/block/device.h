@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A disk that is open, from inside. Private to block/. */
+#ifndef DACH_BLOCK_DEVICE_H
+#define DACH_BLOCK_DEVICE_H
+
+#include "base/thread.h"
+#include "block/driver.h"
+#include "block/pool.h"
+
+/* What it is called, and was: names that were given out stay until it is closed. */
+struct block_label {
+	struct block_label *former;
+	char text[];
+};
+
+struct block_device {
+	struct block_image *image; /* changes while it is held and nothing is under way */
+	struct block_pool *pool;
+	enum disk_cache cache;
+	unsigned files;                 /* of the chain */
+	struct block_counters counters; /* any thread */
+	bool complained;                /* any thread, only ever set */
+	struct block_label *label;      /* any thread (block_name()) */
+
+	/* Requests that have come and not ended; those that found it held do not count. Any thread. */
+	uint64_t active;
+	bool held; /* read without the lock, changed under it */
+	struct mutex lock;
+	pthread_cond_t idle; /* held, and active is 0 */
+	struct block_request *waiting, **waiting_last GUARDED_BY(lock);
+};
+
+/* block.c: runs it on one of the disk's threads, held or not, and waits. What run() returns. */
+int block_call(struct block_device *block, int (*run)(void *ctx), void *ctx);
+/* block.c: a request past those that wait, done by the disk's threads. */
+int block_flush_held(struct block_device *block, uint64_t until);
+/* block.c: NULL: out of memory. */
+struct block_label *block_label_make(const char *name);
+/* hold.c */
+void hold_init(struct block_device *block);
+void hold_destroy(struct block_device *block);
+/* Whether the request may go on; otherwise it is kept, and submitted again later. */
+bool hold_enter(struct block_device *block, struct block_request *request);
+void hold_leave(struct block_device *block);
+/* From now on requests wait; and until no other is under way, or -ETIMEDOUT. */
+void hold_begin(struct block_device *block);
+int hold_wait(struct block_device *block, uint64_t until);
+void hold_end(struct block_device *block);
+
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "block/layer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/loop.h"
+#include "block/device.h"
+#include "protocol/limits.h"
+
+struct block_layer {
+	struct block_device *block;
+	struct block_image *image; /* NULL: it is the disk's */
+	struct block_label *label;
+};
+
+/* What a disk's thread is to do. */
+struct opening {
+	struct disk_spec spec;
+	struct block_layer *layer;
+	struct error *err;
+};
+
+static int open_image(void *ctx)
+{
+	struct opening *opening = ctx;
+	struct block_layer *layer = opening->layer;
+	const struct block_image *base = layer->block->image;
+	int r = block_image_open(&opening->spec, 0, &layer->image, opening->err);
+
+	if (r)
+		return r;
+	return layer->image->driver->check_base(layer->image, base->driver->format, base->size,
+		opening->err);
+}
+
+static int close_image(void *ctx)
+{
+	struct block_image *image = ctx;
+
+	image->driver->close(image);
+	return 0;
+}
+
+void block_layer_close(struct block_layer *layer)
+{
+	if (!layer)
+		return;
+	if (layer->image)
+		block_call(layer->block, close_image, layer->image);
+	free(layer->label);
+	free(layer);
+}
+
+static int may_have(const struct block_device *block, const struct disk_file *file,
+	struct error *err)
+{
+	if (block->image->read_only)
+		return error_set(err, EROFS, "%s: is only read, so it needs no layer",
+			block_name(block));
+	if (block->files >= LIMIT_CHAIN)
+		return error_set(err, EMLINK, "%s: stands on %d others, which are the most",
+			block_name(block), LIMIT_CHAIN - 1);
+	if (file->format != DISK_QCOW2)
+		return error_set(err, EINVAL, "%s: a layer is a qcow2 image", file->name);
+	return 0;
+}
+
+int block_layer_open(struct block_device *block, const struct disk_file *file,
+	struct block_layer **out, struct error *err)
+{
+	struct disk_file own = *file;
+	struct block_layer *layer = calloc(1, sizeof *layer);
+	struct opening opening = {
+		.spec = {.file = &own, .files = 1, .cache = block->cache, .bare = true},
+		.layer = layer,
+		.err = err,
+	};
+	int r = may_have(block, file, err);
+
+	*out = NULL;
+	if (!r && layer)
+		layer->label = block_label_make(file->name);
+	if (!r && (!layer || !layer->label))
+		r = error_nomem(err);
+	if (r) {
+		free(layer);
+		close(file->fd);
+		return r;
+	}
+	layer->block = block;
+	r = block_call(block, open_image, &opening);
+	if (r) {
+		block_layer_close(layer);
+		return r;
+	}
+	*out = layer;
+	return 0;
+}
+
+static void release(struct block_layer *const *layer, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		hold_end(layer[i]->block);
+}
+
+/* What the last of them wrote is stable, too. */
+static int come_to_rest(struct block_device *block, uint64_t until, struct error *err)
+{
+	int r = hold_wait(block, until);
+
+	if (!r)
+		r = block_flush_held(block, until);
+	if (r == -ETIMEDOUT)
+		return error_set(err, ETIMEDOUT, "%s: its requests do not end in time",
+			block_name(block));
+	return r ? error_set(err, -r, "%s: cannot be made stable: %s", block_name(block),
+			   strerror(-r))
+		 : 0;
+}
+
+int block_layers_hold(struct block_layer *const *layer, unsigned count, uint64_t timeout,
+	struct error *err)
+{
+	uint64_t until;
+	int r = 0;
+
+	/* Most of what is to be flushed is while the guest still goes on. */
+	for (unsigned i = 0; !r && i < count; i++)
+		r = block_flush_held(layer[i]->block, clock_now() + timeout);
+	if (r)
+		return error_set(err, -r, "the disks cannot be made stable: %s", strerror(-r));
+	until = clock_now() + timeout;
+	for (unsigned i = 0; i < count; i++)
+		hold_begin(layer[i]->block);
+	for (unsigned i = 0; !r && i < count; i++)
+		r = come_to_rest(layer[i]->block, until, err);
+	if (r)
+		release(layer, count);
+	return r;
+}
+
+static int put(void *ctx)
+{
+	struct block_layer *layer = ctx;
+	struct block_device *block = layer->block;
+
+	block->image->driver->freeze(block->image);
+	layer->image->driver->set_base(layer->image, block->image);
+	__atomic_store_n(&block->image, layer->image, __ATOMIC_RELEASE);
+	block->files++;
+	layer->label->former = block->label;
+	__atomic_store_n(&block->label, layer->label, __ATOMIC_RELEASE);
+	return 0;
+}
+
+void block_layers_put(struct block_layer *const *layer, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		block_call(layer[i]->block, put, layer[i]);
+	release(layer, count);
+	for (unsigned i = 0; i < count; i++)
+		free(layer[i]);
+}
+
+void block_layers_release(struct block_layer *const *layer, unsigned count)
+{
+	release(layer, count);
+}

@@ -265,7 +265,7 @@ static int check_list(const struct field *field, const void *at, const char *whe
 static int check_one(const struct field *field, const void *at, const char *where,
 	struct error *err)
 {
-	char *text, fixed[FIELD_WHERE_MAX];
+	char *text, fixed[FIELD_TEXT_MAX + 1];
 	int fd;
 
 	switch (field->kind) {

@@ -51,6 +51,7 @@ struct field {
 };
 
 #define FIELD_WHERE_MAX 96 /* of "disks[3]." */
+#define FIELD_TEXT_MAX 1023 /* bytes of a TEXT */
 
 #define FIELD_AT(structure, member) .offset = offsetof(struct structure, member)
 #define FIELD_COUNT_AT(structure, member) .count = offsetof(struct structure, member)

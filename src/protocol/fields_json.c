@@ -266,7 +266,8 @@ static int read_one(const struct field *field, const json_t *json, void *at, con
 	case FIELD_STRING:
 		return read_string(field, json, field->max, field_place(field, at), where, err);
 	case FIELD_TEXT:
-		r = read_string(field, json, TEXT_READ_MAX, &text, where, err);
+		r = read_string(field, json,
+			field->max > TEXT_READ_MAX ? field->max : TEXT_READ_MAX, &text, where, err);
 		if (!r && (text[0] || field->needed) && field->read(text, field_place(field, at)))
 			r = error_set(err, EINVAL, "%s%s: '%s' is not a valid one", where,
 				field->key, text);

@@ -32,6 +32,14 @@ static int read_key(const char *text, char *to)
 	return 0;
 }
 
+static int read_name(const char *text, char *to)
+{
+	if (strlen(text) > REQUEST_NAME_MAX)
+		return -EINVAL;
+	strcpy(to, text);
+	return 0;
+}
+
 static const struct field nothing[] = {{.key = NULL}};
 
 static const struct field trigger[] = {
@@ -59,6 +67,19 @@ static const struct field dump_core[] = {
 
 static const struct field save[] = {
 	FIELD_ROW(ENUM, monitor_request, then, .names = thens),
+	{.key = NULL},
+};
+
+static const struct field disk_file[] = {
+	FIELD_ROW(COUNT, monitor_request, disk, .max = LIMIT_DISKS - 1),
+	FIELD_ROW(TEXT, monitor_request, name, .needed = true, .max = REQUEST_NAME_MAX,
+		.read = read_name),
+	FIELD_ROW(BOOL, monitor_request, first),
+	{.key = NULL},
+};
+
+static const struct field disk_layer[] = {
+	FIELD_ROW(COUNT, monitor_request, disks, .needed = true, .min = 1, .max = LIMIT_DISKS),
 	{.key = NULL},
 };
 
@@ -93,6 +114,8 @@ static const struct verb {
 	[REQUEST_MEMORY_SET] = {"memory-set", memory_set, .passed = false},
 	[REQUEST_DUMP_CORE] = {"dump-core", dump_core, .fd = true},
 	[REQUEST_SAVE] = {"save", save, .fd = true},
+	[REQUEST_DISK_FILE] = {"disk-file", disk_file, .fd = true},
+	[REQUEST_DISK_LAYER] = {"disk-layer", disk_layer, .passed = false},
 	[REQUEST_RELEASE] = {"release", release, .passed = false},
 	[REQUEST_JOBS] = {"jobs", nothing, .passed = false},
 	[REQUEST_CANCEL] = {"cancel", cancel, .passed = true},

@@ -21,6 +21,12 @@
  *                "run", "pause"                 during which it stands still, and which ends if who asked goes.
  *                                               Then it ends as "saved", stands until a release (but
  *                                               see monitor.h), goes on, or is paused
+ *   disk-file    "disk": its number, "name",    keeps the file that comes with the line, for disk-layer: a qcow2
+ *                "first": true for no others    image, new and empty, made to stand on that disk's top
+ *   disk-layer   "disks": how many               all disks that files were kept for stand on those from one
+ *                                               moment on, or none does: block/layer.h. A job, which ends if who
+ *                                               asked goes; "held": the ns for which requests had to wait. In
+ *                                               either case no file is kept any more.
  *   release      "end": true                    one that stands so ends as "saved", or goes on as it was
  *   jobs                                        {"jobs": [...]}: what goes on, see job.h
  *   cancel       "job": its id                  the job's own answer tells when it has ended
@@ -43,6 +49,7 @@
 struct field;
 
 #define REQUEST_MAX 4096u /* bytes in a line */
+#define REQUEST_NAME_MAX 1023u
 
 enum request_verb {
 	REQUEST_INFO,
@@ -56,6 +63,8 @@ enum request_verb {
 	REQUEST_MEMORY_SET,
 	REQUEST_DUMP_CORE,
 	REQUEST_SAVE,
+	REQUEST_DISK_FILE,
+	REQUEST_DISK_LAYER,
 	REQUEST_RELEASE,
 	REQUEST_JOBS,
 	REQUEST_CANCEL,
@@ -69,13 +78,16 @@ struct monitor_request {
 	int64_t id;             /* also after a failure, as far as it could be read */
 	enum request_verb verb; /* after a failure: REQUEST_VERBS if it is not known */
 	enum request_trigger trigger;
-	unsigned vcpu;          /* TRIGGER */
-	char key[2];            /* SYSRQ */
-	uint64_t memory;        /* MEMORY_SET: KiB */
-	bool live;              /* DUMP_CORE */
-	enum request_then then; /* SAVE */
-	bool end;               /* RELEASE */
-	uint64_t job;           /* CANCEL */
+	unsigned vcpu;                   /* TRIGGER */
+	char key[2];                     /* SYSRQ */
+	uint64_t memory;                 /* MEMORY_SET: KiB */
+	bool live;                       /* DUMP_CORE */
+	enum request_then then;          /* SAVE */
+	bool end;                        /* RELEASE */
+	unsigned disk, disks;            /* DISK_FILE, DISK_LAYER */
+	char name[REQUEST_NAME_MAX + 1]; /* DISK_FILE: for messages, and to be told by info */
+	bool first;                      /* DISK_FILE */
+	uint64_t job;                    /* CANCEL */
 };
 
 const char *request_word(enum request_verb verb);

@@ -14,6 +14,7 @@
 #include "vmm/devices.h"
 #include "vmm/idle.h"
 #include "vmm/kernel_reader.h"
+#include "vmm/layers.h"
 #include "vmm/move.h"
 #include "vmm/profile.h"
 #include "vmm/vmm.h"
@@ -26,6 +27,7 @@ struct vmm {
 	struct cpuid_policy cpuid;
 	struct machine *machine;
 	struct devices devices;
+	struct layers layers; /* the files that have come; loop */
 	struct profile_files profile;
 	struct gdb *gdb;
 	struct idle idle;

@@ -191,7 +191,11 @@ int verbs_request(void *ctx, const struct control_asker *asker,
 		return dump_core(vmm, asker, request->live, fd, err);
 	if (request->verb == REQUEST_SAVE)
 		return save_request(vmm, asker, request->then, fd, err);
+	if (request->verb == REQUEST_DISK_FILE)
+		return layers_take(&vmm->layers, &vmm->devices, request, fd, err);
 	if (fd >= 0)
 		close(fd);
+	if (request->verb == REQUEST_DISK_LAYER)
+		return layers_request(vmm, asker, request->disks, err);
 	return perform(vmm, request, fields, err);
 }

@@ -140,6 +140,7 @@ static void destroy(void *ctx)
 	watch_stop(&vmm->watch);
 	idle_stop(&vmm->idle);
 	nest_destroy(vmm->vcpu_nest);
+	layers_close(&vmm->layers);
 	devices_destroy(&vmm->devices);
 	gdb_destroy(vmm->gdb);
 	machine_destroy(vmm->machine);

@@ -13,9 +13,11 @@
 #include "base/io.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
+#include "daemon/launch.h"
 #include "protocol/launch.h"
 
-#define CLAIM_MAX 40 /* bytes of a line: device, number of the file on it, r or w */
+/* A line: device, number of the file on it, and r, w, or b for what was written to and is a base now. */
+#define CLAIM_MAX 40 /* bytes */
 #define CLAIMS_MAX (LAUNCH_FDS_MAX * CLAIM_MAX)
 
 struct claim {
@@ -23,13 +25,12 @@ struct claim {
 	bool writable;
 };
 
-static int claim_of(const struct disk_file *file, bool writable, struct claim *claim,
-	struct error *err)
+static int claim_of(int fd, const char *name, bool writable, struct claim *claim, struct error *err)
 {
 	struct stat st;
 
-	if (fstat(file->fd, &st))
-		return error_set(err, errno, "%s: %s", file->name, strerror(errno));
+	if (fstat(fd, &st))
+		return error_set(err, errno, "%s: %s", name, strerror(errno));
 	/* A block device has many names, each a file of its own. */
 	*claim = S_ISBLK(st.st_mode) ? (struct claim){st.st_rdev, 0, writable}
 				     : (struct claim){st.st_dev, st.st_ino, writable};
@@ -41,8 +42,8 @@ static bool in_conflict(const struct claim *a, const struct claim *b)
 	return a->device == b->device && a->file == b->file && (a->writable || b->writable);
 }
 
-/* Does the other guest have it? text: its file. */
-static bool has(const char *text, const struct claim *wanted)
+/* Does the other guest have it? text: its file; same: its owner is the same. */
+static bool has(const char *text, const struct claim *wanted, bool same)
 {
 	for (const char *line = text; *line;) {
 		const char *next = strchr(line, '\n');
@@ -51,7 +52,7 @@ static bool has(const char *text, const struct claim *wanted)
 
 		if (sscanf(line, "%" SCNx64 ":%" SCNx64 " %c", &claim.device, &claim.file, &mode) ==
 			3) {
-			claim.writable = mode == 'w';
+			claim.writable = mode == 'w' || (mode == 'b' && !same);
 			if (in_conflict(&claim, wanted))
 				return true;
 		}
@@ -65,13 +66,11 @@ static bool has(const char *text, const struct claim *wanted)
 /* "" if it has none. free() afterwards; NULL: out of memory. */
 static char *claims_of(const struct guest *guest)
 {
-	char path[PATH_MAX + 64], *text = NULL;
+	char *text = NULL;
 	size_t len;
 	int fd;
 
-	snprintf(path, sizeof path, "%s/guests/%s/disks", guest->daemon->run, guest->config.uuid);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
+	if (launch_open_file(guest, "disks", O_RDONLY, &fd, NULL))
 		return strdup("");
 	if (io_read_file(fd, CLAIMS_MAX, &text, &len))
 		text = strdup("");
@@ -91,7 +90,7 @@ static int check(const struct guest *guest, const struct claim *claim, unsigned 
 			continue;
 		text = claims_of(at);
 		for (unsigned i = 0; text && !r && i < count; i++)
-			if (has(text, &claim[i]))
+			if (has(text, &claim[i], at->owner == guest->owner))
 				r = error_set(err, EBUSY, "%s: in use by another guest or program",
 					name[i]);
 		if (!text)
@@ -99,6 +98,23 @@ static int check(const struct guest *guest, const struct claim *claim, unsigned 
 		free(text);
 	}
 	return r;
+}
+
+static void line_of(const struct claim *claim, char line[CLAIM_MAX + 1])
+{
+	snprintf(line, CLAIM_MAX + 1, "%" PRIx64 ":%" PRIx64 " %c\n", claim->device, claim->file,
+		claim->writable ? 'w' : 'r');
+}
+
+static int write_claim(const struct guest *guest, int fd, const struct claim *claim,
+	struct error *err)
+{
+	char line[CLAIM_MAX + 1];
+	int r;
+
+	line_of(claim, line);
+	r = io_write_all(fd, line, strlen(line));
+	return r ? error_set(err, -r, "%s: %s", guest->daemon->run, strerror(-r)) : 0;
 }
 
 int claims_take(const struct guest *guest, const struct launch_spec *spec, int fd,
@@ -114,14 +130,45 @@ int claims_take(const struct guest *guest, const struct launch_spec *spec, int f
 
 		for (unsigned k = 0; !r && k < disk->files && count < LAUNCH_FDS_MAX; k++) {
 			name[count] = disk->file[k].name;
-			r = claim_of(&disk->file[k], !k && !disk->readonly, &claim[count++], err);
+			r = claim_of(disk->file[k].fd, disk->file[k].name, !k && !disk->readonly,
+				&claim[count++], err);
 		}
 	}
 	if (!r)
 		r = check(guest, claim, count, name, err);
 	for (unsigned i = 0; !r && i < count; i++)
-		if (dprintf(fd, "%" PRIx64 ":%" PRIx64 " %c\n", claim[i].device, claim[i].file,
-			    claim[i].writable ? 'w' : 'r') < 0)
-			r = error_set(err, errno, "%s: %s", guest->daemon->run, strerror(errno));
+		r = write_claim(guest, fd, &claim[i], err);
 	return r;
+}
+
+int claims_add(const struct guest *guest, int fd, struct error *err)
+{
+	struct claim claim;
+	int file, r = claim_of(fd, "a layer", true, &claim, err);
+
+	if (!r)
+		r = launch_open_file(guest, "disks", O_WRONLY | O_APPEND, &file, err);
+	if (r)
+		return r;
+	r = write_claim(guest, file, &claim, err);
+	close(file);
+	return r;
+}
+
+void claims_lower(const struct guest *guest, int fd)
+{
+	char line[CLAIM_MAX + 1], *text, *at;
+	struct claim claim;
+	int file;
+
+	if (claim_of(fd, "", true, &claim, NULL) ||
+		launch_open_file(guest, "disks", O_WRONLY, &file, NULL))
+		return;
+	text = claims_of(guest);
+	line_of(&claim, line);
+	at = text ? strstr(text, line) : NULL;
+	if (at && (at == text || at[-1] == '\n'))
+		io_pwrite_all(file, "b", 1, (uint64_t)(at - text) + strlen(line) - 2);
+	free(text);
+	close(file);
 }

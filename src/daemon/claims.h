@@ -18,5 +18,12 @@ struct launch_spec;
  */
 int claims_take(const struct guest *guest, const struct launch_spec *spec, int fd,
 	struct error *err);
+/* The guest's from now on, too, to write to. */
+int claims_add(const struct guest *guest, int fd, struct error *err);
+/*
+ * The guest only reads it from now on. Its monitor could do otherwise: guests of the same owner may read it, too, but
+ * those of others get it when this life has ended.
+ */
+void claims_lower(const struct guest *guest, int fd);
 
 #endif

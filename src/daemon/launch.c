@@ -54,7 +54,7 @@ void launch_remove_file(const struct guest *guest, const char *file)
 void launch_remove(struct guest *guest)
 {
 	static const char *const files[] = {"control", "console", "lock", "status", "output",
-		"saving", "disks"};
+		"saving", "layering", "disks"};
 	char path[PATH_MAX];
 
 	for (unsigned i = 0; i < sizeof files / sizeof *files; i++)

@@ -12,6 +12,7 @@
 #include "daemon/after.h"
 #include "daemon/daemon.h"
 #include "daemon/launch.h"
+#include "daemon/layer.h"
 #include "daemon/monitor.h"
 #include "daemon/process.h"
 #include "daemon/saved.h"
@@ -74,6 +75,7 @@ static void gone(struct guest *guest)
 	/* Of one that was kept the end is known: that it has gone now is no news. */
 	memcpy(text, guest->text, sizeof text);
 	saved_settle(guest);
+	layer_settle(guest, NULL);
 	launch_unmark_state(guest);
 	launch_last_words(guest);
 	if (guest->saved) {
@@ -346,6 +348,7 @@ static void answered(void *ctx, int r, json_t *answer, const char *text)
 	guest->up = true;
 	launch_unmark_state(guest);
 	settle(guest, state_of(answer));
+	layer_settle(guest, answer);
 	affinity_apply(guest);
 	if (guest->state == RECORD_STARTING) {
 		guest->state = RECORD_RUNNING;
@@ -536,6 +539,7 @@ void life_recover(struct guest *guest)
 	}
 	if (strcmp(guest->boot, guest->daemon->boot)) {
 		/* The host was started again since: only what is managed is still there. */
+		layer_settle(guest, NULL);
 		launch_remove(guest);
 		saved_forget_suspended(guest);
 		guest->pid = 0;

@@ -11,6 +11,7 @@
 #include "daemon/daemon.h"
 #include "daemon/describe.h"
 #include "daemon/guest.h"
+#include "daemon/layer.h"
 #include "daemon/life.h"
 #include "daemon/monitor.h"
 #include "daemon/op.h"
@@ -161,6 +162,11 @@ static struct guest *guest_to_save(struct operation *op)
 	}
 	if (saved_is_noted(guest)) {
 		op_refuse(op, error_set(&err, EBUSY, "the guest is being saved already"), err.text);
+		return NULL;
+	}
+	if (layer_is_noted(guest)) {
+		op_refuse(op, error_set(&err, EBUSY, "the guest's disks are being changed"),
+			err.text);
 		return NULL;
 	}
 	return guest;

@@ -33,6 +33,10 @@ void operation_arguments_free(struct operation_arguments *arguments)
 	free(arguments->vcpu);
 	free(arguments->cpus);
 	free(arguments->soft);
+	for (unsigned i = 0; i < arguments->disks_count; i++)
+		free(arguments->disks[i]);
+	free(arguments->disks);
+	free(arguments->folder);
 	memset(arguments, 0, sizeof *arguments);
 }
 

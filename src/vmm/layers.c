@@ -108,6 +108,12 @@ struct layering {
 	uint64_t held; /* ns */
 };
 
+static void put(void *ctx)
+{
+	layers_put(ctx);
+}
+
+/* What "info" tells is before it or after it: the loop's thread does it, and not once who asked has gone. */
 static int run(void *ctx, struct guest_job *job, struct error *err)
 {
 	struct layering *layering = ctx;
@@ -118,11 +124,8 @@ static int run(void *ctx, struct guest_job *job, struct error *err)
 	before = clock_now();
 	if (!r)
 		r = layers_hold(layers, err);
-	/* The last moment at which who asked may have gone. */
-	if (!r)
-		r = job_check(job, err);
-	if (!r)
-		layers_put(layers);
+	if (!r && job_call(job, put, layers, err) && layers->held)
+		r = -ECANCELED;
 	layering->held = clock_now() - before;
 	layers_close(layers);
 	return r;

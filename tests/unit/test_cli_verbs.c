@@ -44,6 +44,7 @@ static const struct rig_answer answers[] = {
 	{"POST", "/v1/guests/web/rename", 409, "{'error': 'the name db is taken', 'errno': 17}"},
 	{"POST", "/v1/guests/web/trigger", 200, WEB},
 	{"POST", "/v1/guests/web/dump-core", 200, WEB},
+	{"POST", "/v1/guests/web/disk-layer", 200, WEB},
 	{"POST", "/v1/guests/" UUID "/shutdown", 200, WEB},
 	{"POST", "/v1/guests/" UUID "/trigger", 200, WEB},
 	{"POST", "/v1/guests/" UUID "/destroy", 200, WEB},
@@ -218,6 +219,12 @@ static void acts(void **state)
 	assert_int_equal(RUN("dump-core", "web", "/x/core"), 0);
 	assert_string_equal(rig.asked,
 		"POST /v1/guests/web/dump-core {\"path\":\"/x/core\",\"live\":false}\n");
+	assert_int_equal(RUN("disk", "layer", "web"), 0);
+	assert_string_equal(rig.asked, "POST /v1/guests/web/disk-layer {}\n");
+	assert_int_equal(RUN("disk", "layer", "--folder", "/x", "web", "xvda", "xvdb"), 0);
+	assert_string_equal(rig.asked,
+		"POST /v1/guests/web/disk-layer {\"folder\":\"/x\",\"disks\":[\"xvda\",\"xvdb\"]}\n");
+	assert_int_equal(RUN("disk", "layer"), 2);
 	assert_int_equal(RUN("autostart", "kept", "off"), 0);
 	assert_string_equal(rig.asked, "PUT /v1/guests/kept/autostart {\"autostart\":false}\n");
 	assert_int_equal(RUN("autostart", "kept"), 0);
@@ -488,6 +495,7 @@ static const struct use {
 	{"post", "/v1/guests/{ref}/sysrq", .words = {"sysrq", "web", "h"}},
 	{"post", "/v1/guests/{ref}/rename", .words = {"rename", "web", "db"}},
 	{"post", "/v1/guests/{ref}/dump-core", .words = {"dump-core", "web", "/x"}},
+	{"post", "/v1/guests/{ref}/disk-layer", .words = {"disk", "layer", "web", "xvda"}},
 	{"post", "/v1/guests/{ref}/save", .words = {"save", "web", "/x"}},
 	{"post", "/v1/restore", .words = {"restore", "/x"}},
 	{"post", "/v1/guests/{ref}/suspend", .words = {"suspend", "web"}},

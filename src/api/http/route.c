@@ -29,6 +29,7 @@ const struct route routes[] = {
 	{"POST", GUEST "/{verb}", &operation_ask, .status = 200},
 	{"POST", GUEST "/rename", &operation_rename, .status = 200, .body = true},
 	{"POST", GUEST "/dump-core", &operation_dump_core, .status = 200, .body = true},
+	{"POST", GUEST "/disk-layer", &operation_disk_layer, .status = 200, .body = true},
 	{"PUT", GUEST "/memory", &operation_memory, .status = 200, .body = true},
 	{"PUT", GUEST "/memory-max", &operation_memory_max, .status = 200, .body = true},
 	{"GET", GUEST "/scheduler", &operation_scheduler_get, .status = 200},

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * New images for the disks of a guest that runs: made as the guest's owner, beside the disks' own or in a folder,
+ * each empty over what the disk is now. The order in which they come into use (op_disk.c):
+ *
+ *   1. the files are made, and stable; a note in the guest's folder names them and what they stand on
+ *   2. the store has them as the guest's disks. Nobody writes to them yet, so over what the monitor still
+ *      writes to they read as that: should all end now, the guest starts with what it had
+ *   3. its monitor puts them on its disks (block/layer.h)
+ *   4. the note goes
+ *
+ * If the third fails, the store goes back first and the files go last. A daemon that finds the note asks the monitor
+ * which it was.
+ */
+#ifndef DACH_DAEMON_LAYER_H
+#define DACH_DAEMON_LAYER_H
+
+#include <jansson.h>
+
+#include "base/error.h"
+#include "domain/config.h"
+#include "protocol/limits.h"
+
+struct guest;
+
+struct layer_disk {
+	unsigned disk;   /* of the configuration */
+	unsigned number; /* of the monitor's, which has no empty drives */
+	int fd;          /* the new file, until it is handed over */
+	/* The one of the two that the configuration has not. */
+	char *path;
+	enum domain_format format;
+	bool entered; /* the configuration has the new one */
+};
+
+struct layer_set {
+	struct layer_disk disk[LIMIT_DISKS];
+	unsigned count;
+};
+
+/*
+ * Makes files for these disks (by vdev; none named: all that the guest may write to). folder NULL: each beside what
+ * it stands on. On failure nothing is left. layer_free() afterwards.
+ */
+int layer_make(const struct guest *guest, char *const *vdev, unsigned vdevs, const char *folder,
+	struct layer_set *set, struct error *err);
+/* Steps 1 and 2, the guest's claims included. On failure nothing has changed, and the files are gone. */
+int layer_enter(struct guest *guest, struct layer_set *set, struct error *err);
+/* Step 3 came to nothing: the guest has its disks as before. */
+void layer_withdraw(struct guest *guest, struct layer_set *set);
+/* Step 4. */
+void layer_done(struct guest *guest, struct layer_set *set);
+void layer_free(struct layer_set *set);
+
+bool layer_is_noted(const struct guest *guest);
+/* A daemon before this one made the note, if there is one. info: what the monitor says; NULL: there is none. */
+void layer_settle(struct guest *guest, const json_t *info);
+
+#endif

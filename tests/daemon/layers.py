@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""New images on the disks of guests that run, with monitors that only play guest: files, what the store keeps, and
+kill -9 of daemon and monitor in the middle. DACH_KILLS says how often, DACH_SEED where the dice begin."""
+import json
+import os
+import random
+import signal
+import socket
+import struct
+import threading
+import time
+
+from harness import Daemon, Refused, eventually, main, refused
+
+KILLS = int(os.environ.get("DACH_KILLS", "24"))
+SEED = int(os.environ.get("DACH_SEED", "1"))
+SIZE = 4 << 20
+
+
+def make_disks(d, *names):
+    for name in names:
+        with open(f"{d.folder}/{name}", "wb") as file:
+            file.truncate(SIZE)
+    return [{"target": f"{d.folder}/{name}", "vdev": f"xvd{'abc'[n]}", "writable": True}
+            for n, name in enumerate(names)]
+
+
+def backing(path):
+    """What the image stands on, as its header has it."""
+    with open(path, "rb") as file:
+        head = file.read(65536)
+    assert head[:4] == b"QFI\xfb", path
+    offset, length = struct.unpack(">QI", head[8:20])
+    assert struct.unpack(">Q", head[24:32])[0] == SIZE
+    return head[offset:offset + length].decode()
+
+
+def disks(d, name):
+    return [(disk["path"], disk["format"]) for disk in d.get("/v1/guests/" + name)["disks"]]
+
+
+def images(d):
+    return {name for name in os.listdir(d.folder) if name.endswith(".qcow2")}
+
+
+def claims(d, guest):
+    with open(f"{d.run}/guests/{guest['uuid']}/disks") as file:
+        return dict(line.split() for line in file)
+
+
+def claim_of(path):
+    st = os.stat(path)
+    return f"{st.st_dev:x}:{st.st_ino:x}"
+
+
+def notes(d):
+    return [top for top, _, names in os.walk(d.run) if "layering" in names]
+
+
+def test_layers():
+    with Daemon().start() as d:
+        folder = d.folder
+        os.mkdir(folder + "/other")
+        one = make_disks(d, "a.img", "b")
+        one.append({"target": folder + "/ro", "vdev": "xvdc", "writable": False})
+        open(folder + "/ro", "wb").write(bytes(512))
+        guest = d.create("one", managed=True, start=True, disks=one)
+        d.post("/v1/guests/one/disk-layer", {})
+        assert disks(d, "one") == [(folder + "/a.1.qcow2", "qcow2"), (folder + "/b.1.qcow2", "qcow2"),
+                                   (folder + "/ro", "raw")]
+        assert backing(folder + "/a.1.qcow2") == "a.img" and backing(folder + "/b.1.qcow2") == "b"
+        assert os.stat(folder + "/a.1.qcow2").st_mode & 0o777 == 0o600
+        has = claims(d, guest)
+        assert [has[claim_of(f"{folder}/{name}")] for name in ("a.img", "b", "ro", "a.1.qcow2", "b.1.qcow2")] == \
+            ["b", "b", "r", "w", "w"]
+        assert not notes(d)
+        # One of them, elsewhere; the name goes on with the next number.
+        d.post("/v1/guests/one/disk-layer", {"disks": ["xvdb"], "folder": folder + "/other"})
+        d.post("/v1/guests/one/disk-layer", {"disks": ["xvda"]})
+        assert disks(d, "one")[:2] == [(folder + "/a.2.qcow2", "qcow2"), (folder + "/other/b.1.qcow2", "qcow2")]
+        assert backing(folder + "/other/b.1.qcow2") == folder + "/b.1.qcow2"
+        # It lasts, and the next life has the chain.
+        d.stop()
+        d.start()
+        assert disks(d, "one")[0][0] == folder + "/a.2.qcow2"
+        d.post("/v1/guests/one/destroy")
+        guest = d.post("/v1/guests/one/start")
+        assert claims(d, guest)[claim_of(folder + "/a.img")] == "r"
+        # Another of the same owner may stand on what is only read, and not on what is written to.
+        d.post("/v1/guests/one/disk-layer", {"disks": ["xvda"]})
+        d.create("two", disks=[{"target": folder + "/a.2.qcow2", "format": "qcow2", "vdev": "xvda",
+                                "writable": False}])
+        d.post("/v1/guests/two/destroy")
+        refused(409, d.create, "three", disks=[{"target": folder + "/a.3.qcow2", "format": "qcow2", "vdev": "xvda",
+                                                "writable": False}])
+
+
+def test_refusals():
+    with Daemon().start() as d:
+        folder = d.folder
+        d.create("one", "nolayer", managed=True, start=True, disks=make_disks(d, "a", "b"))
+        before = d.get("/v1/guests/one")["config"]
+
+        def no(status, body):
+            text = refused(status, d.post, "/v1/guests/one/disk-layer", body)
+            assert d.get("/v1/guests/one")["config"] == before and not images(d) and not notes(d)
+            return text
+        assert "in time" in no(503, {})
+        assert "xvdx" in no(400, {"disks": ["xvdx"]}) and "xvdx" in no(400, {"disks": ["xvda", "xvdx"]})
+        no(422, {"folder": folder + "/nowhere"})
+        no(400, {"folder": "."})
+        d.stop()
+        d.start()
+        assert d.get("/v1/guests/one")["config"] == before
+        d.post("/v1/guests/one/destroy")
+        no(409, {})
+        d.create("none")
+        refused(400, d.post, "/v1/guests/none/disk-layer", {})
+        d.create("slow", "layering=1 saving=1", disks=make_disks(d, "c"))
+        at_work = threading.Thread(target=d.post, args=("/v1/guests/slow/disk-layer", {}))
+        at_work.start()
+        eventually(lambda: notes(d))
+        refused(409, d.post, "/v1/guests/slow/disk-layer", {})
+        refused(409, d.post, "/v1/guests/slow/save", {"path": folder + "/state"})
+        at_work.join()
+        assert disks(d, "slow") == [(folder + "/c.1.qcow2", "qcow2")] and not notes(d)
+
+
+def test_kills():
+    """Whatever is killed when: the store names what the monitor writes to, all of the disks or none have a new one,
+    and what the guest wrote is in what it would start with."""
+    dice = random.Random(SEED)
+    print(f"seed {SEED}")
+    with Daemon().start() as d:
+        names = ("a.img", "b.img")
+        guest = d.create("one", "layering=0.05", managed=True, start=True, disks=make_disks(d, *names))
+        done = 0
+        for n in range(KILLS):
+            def ask():
+                try:
+                    d.post("/v1/guests/one/disk-layer", {})
+                except (Refused, OSError):
+                    pass
+            at_work = threading.Thread(target=ask)
+            at_work.start()
+            time.sleep(dice.uniform(0, 0.12))
+            monitor = dice.random() < 0.3
+            if monitor:
+                os.kill(d.monitors()[guest["uuid"]], signal.SIGKILL)
+                eventually(lambda: d.guests()["one"]["state"] == "off", 20)
+            else:
+                d.process.send_signal(signal.SIGKILL)
+                d.process.wait()
+            at_work.join()
+            if not monitor:
+                d.start()
+            eventually(lambda: not notes(d))
+            now = disks(d, "one")
+            rounds = {int(path.split(".")[-2]) if form == "qcow2" else 0 for path, form in now}
+            assert len(rounds) == 1, now
+            if not monitor:
+                info = json.loads(ask_monitor(d, guest))
+                assert [disk["name"] for disk in info["disks"]] == [path for path, _ in now], (info, now)
+            # Nothing lies about that is not in the chain, and all of the chain is there.
+            chain = set()
+            for path, form in now:
+                while form == "qcow2":
+                    chain.add(os.path.basename(path))
+                    path = os.path.join(d.folder, backing(path))
+                    form = "qcow2" if path.endswith(".qcow2") else "raw"
+                assert os.path.basename(path) in names
+            # But an empty file of a daemon that was killed before it could note it.
+            assert chain <= images(d), chain - images(d)
+            for name in images(d) - chain:
+                assert not monitor and os.path.getsize(f"{d.folder}/{name}") <= 4 << 16, name
+                os.unlink(f"{d.folder}/{name}")
+            if max(rounds) >= 6:
+                if not monitor:
+                    d.post("/v1/guests/one/destroy")
+                d.call("DELETE", "/v1/guests/one")
+                done += max(rounds)
+                for name in images(d):
+                    os.unlink(f"{d.folder}/{name}")
+                guest = d.create("one", "layering=0.05", managed=True, start=True, disks=make_disks(d, *names))
+            elif monitor:
+                d.post("/v1/guests/one/start")
+        print(f"{KILLS} kills, {done + max(rounds)} layers")
+        assert done + max(rounds)
+
+
+def ask_monitor(d, guest):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(f"{d.run}/guests/{guest['uuid']}/control")
+        s.sendall(b'{"id": 1, "do": "info"}\n')
+        return s.makefile().readline()
+
+
+main(globals().copy())

@@ -18,7 +18,7 @@ struct block_layer {
 };
 
 /* What a disk's thread is to do. */
-struct opening {
+struct layer_opening {
 	struct disk_spec spec;
 	struct block_layer *layer;
 	struct error *err;
@@ -26,7 +26,7 @@ struct opening {
 
 static int open_image(void *ctx)
 {
-	struct opening *opening = ctx;
+	struct layer_opening *opening = ctx;
 	struct block_layer *layer = opening->layer;
 	const struct block_image *base = layer->block->image;
 	int r = block_image_open(&opening->spec, 0, &layer->image, opening->err);
@@ -74,7 +74,7 @@ int block_layer_open(struct block_device *block, const struct disk_file *file,
 {
 	struct disk_file own = *file;
 	struct block_layer *layer = calloc(1, sizeof *layer);
-	struct opening opening = {
+	struct layer_opening opening = {
 		.spec = {.file = &own, .files = 1, .cache = block->cache, .bare = true},
 		.layer = layer,
 		.err = err,

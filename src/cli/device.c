@@ -105,14 +105,14 @@ static int disk_layer(struct cli *cli)
 }
 
 static const struct cli_verb disk_verbs[] = {
-	{"layer", "GUEST [DISK...]", "Put new images on a guest's disks while it runs", 1,
+	{"disk layer", "GUEST [DISK...]", "put new images on a guest's disks while it runs", 1,
 		CLI_WORDS_MAX, .options = layer_options, .run = disk_layer},
 	{.name = NULL},
 };
 
 const struct cli_verb cli_device_verbs[] = {
 	{"block-list", "GUEST...", "Show guests' disks", 0, CLI_WORDS_MAX, .run = block_list},
-	{"disk", .words = "VERB ...", .help = "Change a guest's disks while it runs",
+	{"disk", .words = "VERB", .help = "Change a guest's disks while it runs",
 		.verbs = disk_verbs},
 	{"network-list", "GUEST...", "Show guests' network interfaces", 0, CLI_WORDS_MAX,
 		.run = network_list},

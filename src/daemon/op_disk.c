@@ -10,13 +10,13 @@
 #include "daemon/saved.h"
 
 /* New layers: layer.h has the order. */
-struct layering {
+struct layer_operation {
 	struct operation *op;
 	struct layer_set set;
 	unsigned sent;
 };
 
-static void layering_free(struct layering *layering)
+static void layering_free(struct layer_operation *layering)
 {
 	layer_free(&layering->set);
 	free(layering);
@@ -26,7 +26,7 @@ static void layering_free(struct layering *layering)
  * -ECANCELED: this daemon ends, or the guest is forgotten; -EPIPE: the monitor has gone, and whether it had
  * put them makes no difference any more. The note is settled with the guest's life, or by the next daemon.
  */
-static void layer_failed(struct layering *layering, int r, const char *text)
+static void layer_failed(struct layer_operation *layering, int r, const char *text)
 {
 	struct guest *guest = guest_by_uuid(layering->op->daemon, layering->op->uuid);
 
@@ -38,7 +38,7 @@ static void layer_failed(struct layering *layering, int r, const char *text)
 
 static void layered(void *ctx, int r, json_t *answer, const char *text)
 {
-	struct layering *layering = ctx;
+	struct layer_operation *layering = ctx;
 	struct operation *op = layering->op;
 	struct guest *guest;
 
@@ -55,11 +55,11 @@ static void layered(void *ctx, int r, json_t *answer, const char *text)
 	layering_free(layering);
 }
 
-static void send_file(struct layering *layering, struct guest *guest);
+static void send_file(struct layer_operation *layering, struct guest *guest);
 
 static void sent(void *ctx, int r, json_t *answer, const char *text)
 {
-	struct layering *layering = ctx;
+	struct layer_operation *layering = ctx;
 	struct guest *guest = r ? NULL : guest_by_uuid(layering->op->daemon, layering->op->uuid);
 
 	if (r || !guest || !guest->monitor) {
@@ -75,7 +75,7 @@ static void sent(void *ctx, int r, json_t *answer, const char *text)
 			-1, 0, layered, layering);
 }
 
-static void send_file(struct layering *layering, struct guest *guest)
+static void send_file(struct layer_operation *layering, struct guest *guest)
 {
 	const struct layer_disk *disk = &layering->set.disk[layering->sent];
 	struct monitor_request request = {.verb = REQUEST_DISK_FILE,
@@ -101,7 +101,7 @@ static void layer(struct operation *op)
 {
 	const struct operation_arguments *arguments = &op->arguments;
 	struct guest *guest = op_running_guest(op);
-	struct layering *layering;
+	struct layer_operation *layering;
 	struct error err = {0};
 	int r;
 

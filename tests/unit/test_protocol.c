@@ -198,6 +198,8 @@ static void test_requests(void **state)
 			.trigger = TRIGGER_NMI,
 			.key = "0",
 			.memory = LIMIT_MEMORY_MIN,
+			.disks = 1,
+			.name = "/",
 			.job = 1};
 		struct monitor_request most = {.id = INT64_MAX,
 			.verb = verb,
@@ -206,7 +208,12 @@ static void test_requests(void **state)
 			.key = "z",
 			.memory = LIMIT_MEMORY_MAX,
 			.live = true,
+			.disk = LIMIT_DISKS - 1,
+			.disks = LIMIT_DISKS,
+			.first = true,
 			.job = INT64_MAX};
+
+		memset(most.name, 'x', REQUEST_NAME_MAX);
 
 		assert_int_equal(request_find(request_word(verb)), verb);
 		assert_comes_over(&least);

@@ -1,0 +1,112 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# New images on the disks of a guest that writes: nothing is lost, and the bases are of one moment of both disks.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/toolstack-lib.sh"
+
+# Writes numbers, each to one disk and then to the other; each block has the last number whose place it is.
+cat >"$work/writer" <<'SCRIPT'
+stty -echo
+write() {
+	n=0
+	while [ ! -e /tmp/stop ]; do
+		n=$((n + 1))
+		printf '%-4096d' $n >/tmp/block
+		for disk in a b; do
+			dd if=/tmp/block of=/dev/vd$disk bs=4k seek=$((n % 300)) conv=notrunc,fsync 2>/dev/null || echo WRITE-FAILED
+		done
+		echo $n >/tmp/now && mv /tmp/now /tmp/last
+	done
+	echo STOPPED
+}
+# The last numbers up to $1 are where they belong.
+verify() {
+	echo 3 >/proc/sys/vm/drop_caches
+	wrong=0 n=$1
+	while [ $n -gt 0 ] && [ $n -gt $(($1 - 300)) ]; do
+		for disk in a b; do
+			[ "$(dd if=/dev/vd$disk bs=4k skip=$((n % 300)) count=1 2>/dev/null | tr -d ' ')" = $n ] || wrong=$((wrong + 1))
+		done
+		n=$((n - 1))
+	done
+	echo "VERIFIED $1, $wrong WRONG"
+}
+echo READY
+while read -r word number; do
+	case $word in
+	go) write & ;;
+	stop) touch /tmp/stop ;;
+	last) echo "LAST $(cat /tmp/last) OF $number" ;;
+	verify) verify "${number:-$(cat /tmp/last)}" ;;
+	esac
+done
+SCRIPT
+initrd "$work/writer"
+mkdir "$work/disks"
+truncate -s 16M "$work/disks/a.img"
+qemu-img create -q -f qcow2 "$work/disks/b.qcow2" 16M
+cat >"$work/guest.cfg" <<CONFIG
+kernel = "$kernel"
+ramdisk = "$work/initrd"
+extra = "console=ttyS0 quiet panic=-1"
+memory = 192
+engine = "$DACH_ENGINE"
+disk = ["$work/disks/a.img,raw,xvda,w", "$work/disks/b.qcow2,qcow2,xvdb,w"]
+CONFIG
+
+# number FILE: the largest in a raw image
+number() {
+	tr -s ' \0' '\n' <"$1" | sort -n | tail -n 1
+}
+
+# past N: it has written more since
+past() {
+	say "last $(date +%N)"
+	sleep 0.2
+	[ "$(tr -d '\r' <"$output" | sed -n 's/^LAST \([0-9]*\) .*/\1/p' | tail -n 1)" -gt "$1" ]
+}
+
+xl_says new -q "$work/guest.cfg" "name='one'"
+xl_says start one
+check "a guest starts" ended 0
+console_open one
+check "and writes" wait_for 60 said READY
+say go
+wait_for 30 past 20
+
+for round in 1 2 3; do
+	start=$(date +%s%N)
+	xl disk layer one >"$work/told" 2>&1
+	status=$?
+	took=$((($(date +%s%N) - start) / 1000000))
+	check "layer $round ($took ms)$([ $status -eq 0 ] || cat "$work/told")" grep -q "^xvda $work/disks/a.$round.qcow2" "$work/told"
+	before=$((round - 1))
+	base_a=$work/disks/a.$before.qcow2 base_b=$work/disks/b.$before.qcow2
+	[ $before -gt 0 ] || base_a=$work/disks/a.img base_b=$work/disks/b.qcow2
+	cp "$base_a" "$work/disks/copy"
+	qemu-img convert -O raw -f "$([ $before -gt 0 ] && echo qcow2 || echo raw)" "$work/disks/copy" "$work/a.raw" 2>"$work/why"
+	qemu-img convert -O raw -f qcow2 "$base_b" "$work/b.raw" 2>>"$work/why"
+	a=$(number "$work/a.raw") b=$(number "$work/b.raw")
+	check "its bases are of one moment (${a:-none}, ${b:-none})" [ "${a:-1}" -eq "${b:-0}" -o "${a:-1}" -eq $((${b:-0} + 1)) ]
+	check "and the guest goes on" wait_for 30 past "${a:-0}"
+done
+check "QEMU does not write to what is in use" sh -c "! qemu-img snapshot -c x '$work/disks/b.qcow2' 2>/dev/null"
+say stop
+check "it stops" wait_for 30 said STOPPED
+say verify
+check "and all that it wrote is there" wait_for 60 said "VERIFIED [0-9]*, 0 WRONG"
+check "no write failed" sh -c "! grep -q WRITE-FAILED '$output'"
+last=$(tr -d '\r' <"$output" | sed -n 's/^VERIFIED \([0-9]*\),.*/\1/p')
+console_close
+xl destroy one
+xl_says start one
+check "it starts from the new images" ended 0
+console_open one
+wait_for 60 said READY
+say "verify $last"
+check "and they have it all" wait_for 60 said "VERIFIED $last, 0 WRONG"
+console_close
+xl destroy one
+for image in "$work"/disks/*.qcow2; do
+	check "$(basename "$image") is sound" qemu-img check -q -f qcow2 "$image"
+done

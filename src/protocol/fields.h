@@ -50,7 +50,7 @@ struct field {
 	const char *option, *value, *help;
 };
 
-#define FIELD_WHERE_MAX 96 /* of "disks[3]." */
+#define FIELD_WHERE_MAX 96  /* of "disks[3]." */
 #define FIELD_TEXT_MAX 1023 /* bytes of a TEXT */
 
 #define FIELD_AT(structure, member) .offset = offsetof(struct structure, member)

@@ -192,6 +192,8 @@ static void test_verbs(void **state)
 			.verb = verb,
 			.key = "h",
 			.memory = 4096,
+			.disks = 1,
+			.name = "/layer",
 			.job = 1,
 			.then = SAVE_THEN_WAIT};
 

@@ -40,7 +40,7 @@ static void echo_send(struct net *net, const uint8_t *frame, size_t len)
 	if (echo->count == 8)
 		return;
 	/* Longer than it came, so that one frame takes several of the guest's buffers. */
-	echo->len[at] = len < 700 ? 3 * len : len < 2048 ? len : 2048;
+	echo->len[at] = len < 2048 / 3 ? 3 * len : len < 2048 ? len : 2048;
 	for (size_t i = 0; i < echo->len[at]; i++)
 		echo->frame[at][i] = frame[i % len];
 	echo->count++;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What must last of the guests: one SQLite file. Everything that is visible outside was committed
- * here before. A commit is on the disk when the call returns (synchronous=FULL), and a process that
- * is killed in the middle leaves the state before it.
+ * What must last of the guests: one SQLite file, and while it is open its log beside it (-wal).
+ * Everything that is visible outside was committed here before. A commit is on the disk when the call
+ * returns (synchronous=FULL), and a process that is killed in the middle leaves the state before it.
  *
  * One thread. One process at a time: the daemon's lock sees to it.
  */

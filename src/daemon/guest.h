@@ -47,6 +47,7 @@ struct guest {
 	bool begun;      /* its monitor was started by this daemon, and not by one before it */
 	bool up;         /* its monitor has answered */
 	bool destroying; /* somebody asked for its end */
+	bool ending;     /* its monitor cannot be asked any more, and may still be there */
 	bool held;       /* it has ended, its monitor stays for a look */
 	bool dumping;
 	bool deaf;        /* its monitor did not answer in time; a question waits for it */

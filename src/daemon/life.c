@@ -68,6 +68,7 @@ static void gone(struct guest *guest)
 	char text[GUEST_TEXT_MAX];
 
 	let_sleep(guest);
+	guest->ending = false;
 	monitor_close(guest->monitor);
 	guest->monitor = NULL;
 	json_decref(guest->info);
@@ -165,6 +166,7 @@ static void lost(void *ctx, const char *why)
 
 	monitor_close(guest->monitor);
 	guest->monitor = NULL;
+	guest->ending = true;
 	guest->tries = 0;
 	/* One that talks nonsense may be no longer itself. */
 	if (strcmp(why, "its monitor has gone")) {
@@ -198,7 +200,8 @@ void life_end_monitor(struct guest *guest)
 void life_destroy(struct guest *guest)
 {
 	guest->destroying = true;
-	if (!guest->monitor && (guest->state == RECORD_SHUTDOWN || guest->retrying)) {
+	if (!guest->monitor && !guest->ending &&
+		(guest->state == RECORD_SHUTDOWN || guest->retrying)) {
 		/* Preserved, or between two lives: nothing of it runs. */
 		guest->retrying = false;
 		let_sleep(guest);
@@ -386,6 +389,7 @@ static int begin(struct guest *guest, struct error *err)
 	int r;
 
 	guest->up = guest->destroying = guest->held = guest->killed = guest->saved = false;
+	guest->ending = false;
 	guest->tries = 0;
 	guest->begun = true;
 	guest->deaf = false;
@@ -400,6 +404,7 @@ static int begin(struct guest *guest, struct error *err)
 		 * It was started and its socket is gone: most likely it has already ended, and said why in
 		 * its last words. look_again() reads them, and ends it if it is still there.
 		 */
+		guest->ending = true;
 		wake_in(guest, 0);
 	}
 	return 0;
@@ -549,9 +554,11 @@ void life_recover(struct guest *guest)
 	life = launch_look(guest);
 	watch_process(guest);
 	if (life == LAUNCH_ALIVE) {
+		guest->held = guest->state == RECORD_SHUTDOWN;
 		if (connect_monitor(guest, &err)) {
 			/* It is about to end, or no longer itself: look_again() waits, then helps. */
 			guest_log(guest, err.text, "");
+			guest->ending = true;
 			guest->tries = 0;
 			look_again(guest);
 		} else {
@@ -559,7 +566,7 @@ void life_recover(struct guest *guest)
 		}
 	} else if (guest->state == RECORD_SHUTDOWN) {
 		launch_unmark_state(guest);
-		guest->pid = 0;
+		process_open(guest, 0, 0);
 	} else if (life == LAUNCH_NOT_BEGUN && guest->state == RECORD_STARTING) {
 		not_begun(guest);
 	} else {

@@ -110,6 +110,37 @@ def test_a_daemon_finds_a_monitor_without_its_lock():
         assert not processes(d, guest)
 
 
+def test_one_that_was_preserved_goes_on():
+    """It is asked to end while the daemon still waits for the rest of its monitor."""
+    with Daemon().start() as d:
+        for restart in False, True:
+            guest = d.create("liar", "desert", disks=make_disk(d), on_crash="preserve")
+            d.post("/v1/guests/liar/sysrq", {"key": "c"})
+            eventually(lambda: d.guests()["liar"]["state"] == "shutdown")
+            if restart:
+                d.stop(signal.SIGKILL)
+            d.tell_monitor(guest, "destroy")
+            if restart:
+                d.start()
+            check_end(d, guest)
+
+
+def test_a_preserved_guest_stays_one():
+    """Its monitor is killed under a daemon that was not there when it ended."""
+    with Daemon().start() as d:
+        guest = d.create("kept", managed=True, start=True, on_poweroff="preserve", on_crash="restart")
+        d.post("/v1/guests/kept/shutdown")
+        eventually(lambda: d.guests()["kept"]["state"] == "shutdown")
+        d.stop()
+        d.start()
+        os.kill(guest["pid"], signal.SIGKILL)
+        eventually(lambda: not processes(d, guest) and guest["uuid"] not in d.monitors())
+        eventually(lambda: not os.path.exists(d.run + "/guests/" + guest["uuid"]))
+        assert d.guests()["kept"]["state"] == "shutdown"
+        d.post("/v1/guests/kept/destroy")
+        assert d.guests()["kept"]["state"] == "off"
+
+
 def test_it_hangs():
     """Whoever asks for the list waits for it once at most."""
     with Daemon().start() as d:

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "cli/call.h"
+#include "cli/format.h"
 #include "client/client.h"
 #include "monitor/terminal.h"
 
@@ -195,7 +196,7 @@ static int lives(struct cli *cli, const json_t *guest)
 static int tell_end(struct cli *cli, const json_t *guest)
 {
 	const struct timespec pause = {.tv_nsec = END_TRY_NS};
-	const char *name = json_get_text(guest, "name");
+	const char *name = format_name(guest);
 	int alive = lives(cli, guest);
 
 	for (unsigned n = 0; alive > 0 && n < END_TRIES; n++) {

@@ -27,8 +27,7 @@ static int list(struct cli *cli, const char *key, void (*head)(FILE *),
 		if (status)
 			break;
 		if (cli->json)
-			json_object_set(all, json_get_text(guest, "name"),
-				json_object_get(guest, key));
+			json_object_set(all, format_name(guest), json_object_get(guest, key));
 		else
 			rows(stdout, guest);
 		json_decref(guest);

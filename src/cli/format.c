@@ -53,13 +53,20 @@ static const char *uuid(const json_t *guest)
 	return *text ? text : FORMAT_NO_UUID;
 }
 
+const char *format_name(const json_t *guest)
+{
+	const char *ref = json_get_text(guest, "ref");
+
+	return *ref ? ref : json_get_text(guest, "name");
+}
+
 void format_list_row(FILE *out, const json_t *guest, bool verbose, bool numa)
 {
 	char id[16] = "-";
 
 	if (!is_off(guest))
 		snprintf(id, sizeof id, "%d", (int)json_get_number(guest, "domid"));
-	fprintf(out, "%-40s %5s %5lu %5d     %s  %8.1f", json_get_text(guest, "name"), id,
+	fprintf(out, "%-40s %5s %5lu %5d     %s  %8.1f", format_name(guest), id,
 		(unsigned long)(json_get_number(guest, "memory") / 1024),
 		(int)json_get_number(guest, "vcpus"), flags(guest),
 		json_get_number(guest, "cpu_time") / NS);
@@ -84,7 +91,7 @@ void format_vm_list_head(FILE *out)
 void format_vm_list_row(FILE *out, const json_t *guest)
 {
 	fprintf(out, "%s  %d    %-30s\n", uuid(guest), (int)json_get_number(guest, "domid"),
-		json_get_text(guest, "name"));
+		format_name(guest));
 }
 
 void format_vcpu_list_head(FILE *out)
@@ -107,7 +114,7 @@ void format_vcpu_list_rows(FILE *out, const json_t *guest)
 
 	json_array_foreach(json_object_get(guest, "vcpu"), i, vcpu)
 	{
-		fprintf(out, "%-32s %5u %5u", json_get_text(guest, "name"),
+		fprintf(out, "%-32s %5u %5u", format_name(guest),
 			(unsigned)json_get_number(guest, "domid"),
 			(unsigned)json_get_number(vcpu, "id"));
 		if (json_get_true(vcpu, "online"))
@@ -191,7 +198,7 @@ void format_sched_row(FILE *out, const json_t *guest)
 	const json_t *scheduler = json_object_get(guest, "scheduler");
 	int weight = json_get_number(scheduler, "weight");
 
-	fprintf(out, "%-33s %4d %6d %4d\n", json_get_text(guest, "name"),
+	fprintf(out, "%-33s %4d %6d %4d\n", format_name(guest),
 		(int)json_get_number(guest, "domid"), weight ? weight : 256,
 		(int)json_get_number(scheduler, "cap"));
 }

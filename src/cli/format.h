@@ -15,6 +15,9 @@
 /* What stands for the UUID of who has none. */
 #define FORMAT_NO_UUID "00000000-0000-0000-0000-000000000000"
 
+/* By what the caller reaches a guest: its name, or USER/NAME where others have one of that name. */
+const char *format_name(const json_t *guest);
+
 /* A row is for a guest or for domain0, and has six words; a guest that is off has - for an ID. */
 void format_list_head(FILE *out, bool verbose, bool numa);
 void format_list_row(FILE *out, const json_t *guest, bool verbose, bool numa);

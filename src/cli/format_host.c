@@ -36,8 +36,8 @@ void format_uptime_row(FILE *out, const json_t *guest)
 	char text[64];
 
 	spell(text, sizeof text, json_get_number(guest, "uptime"), false);
-	fprintf(out, "%-33s %4d %s\n", json_get_text(guest, "name"),
-		(int)json_get_number(guest, "domid"), text);
+	fprintf(out, "%-33s %4d %s\n", format_name(guest), (int)json_get_number(guest, "domid"),
+		text);
 }
 
 void format_uptime_short(FILE *out, const json_t *guest, const struct tm *now)
@@ -46,7 +46,7 @@ void format_uptime_short(FILE *out, const json_t *guest, const struct tm *now)
 
 	strftime(clock, sizeof clock, "%H:%M:%S", now);
 	spell(text, sizeof text, json_get_number(guest, "uptime"), true);
-	fprintf(out, " %s up %s, %s (%d)\n", clock, text, json_get_text(guest, "name"),
+	fprintf(out, " %s up %s, %s (%d)\n", clock, text, format_name(guest),
 		(int)json_get_number(guest, "domid"));
 }
 
@@ -222,7 +222,7 @@ void format_top_row(FILE *out, const struct format_top_row *row)
 	char state[7];
 
 	top_state(state, guest);
-	fprintf(out, "%10s %6s %10llu %6.1f %10.0f %6.1f", json_get_text(guest, "name"), state,
+	fprintf(out, "%10s %6s %10llu %6.1f %10.0f %6.1f", format_name(guest), state,
 		(unsigned long long)(json_get_number(guest, "cpu_time") / NS), row->cpu_percent,
 		memory, memory / all * 100);
 	if (host)

@@ -17,6 +17,7 @@
 #include "cli/call.h"
 #include "cli/cli.h"
 #include "cli/create.h"
+#include "cli/format.h"
 #include "cli/wait.h"
 #include "cli/watch.h"
 #include "cli/xendomains.h"
@@ -113,7 +114,7 @@ static char *save_file(struct host *host, const json_t *guest)
 	}
 	if (!has_room(folder, guest)) {
 		cli_say(host->cli, "%s: no room for %s with a tenth of the file system left free",
-			folder, json_get_text(guest, "name"));
+			folder, format_name(guest));
 		return NULL;
 	}
 	if (asprintf(&path, "%s/%s", folder, uuid) < 0)
@@ -132,7 +133,7 @@ static bool save(struct host *host, const json_t *guest)
 	char *file = NULL;
 	bool done;
 
-	fprintf(stderr, "Saving domain %s\n", json_get_text(guest, "name"));
+	fprintf(stderr, "Saving domain %s\n", format_name(guest));
 	if (json_get_true(guest, "managed")) {
 		done = !watch_until(host->cli, "Suspending", uuid, "/suspend", NULL,
 			host->deadline);
@@ -149,7 +150,7 @@ static bool save(struct host *host, const json_t *guest)
 
 static void shut_down(struct host *host, json_t *guest)
 {
-	fprintf(stderr, "Shutting down domain %s\n", json_get_text(guest, "name"));
+	fprintf(stderr, "Shutting down domain %s\n", format_name(guest));
 	/* One that stands cannot end by itself. */
 	if (!strcmp(json_get_text(guest, "state"), "paused"))
 		call_act(host->cli, "POST", json_get_text(guest, "uuid"), "/unpause", NULL);
@@ -255,6 +256,13 @@ static int is_config(const struct dirent *entry)
 	return entry->d_name[0] != '.' && !strchr(entry->d_name, '~');
 }
 
+/* One of that name that is another user's does not count. */
+static const char *own_guest(const json_t *config, char *ref, size_t size)
+{
+	snprintf(ref, size, "%u/%s", geteuid(), json_get_text(config, "name"));
+	return ref;
+}
+
 /* By name, those whose guest is not there yet. */
 static int start_autos(struct host *host)
 {
@@ -264,7 +272,7 @@ static int start_autos(struct host *host)
 	if (count < 0 && errno != ENOENT)
 		return cli_say(host->cli, "%s: %s", host->settings.autos, strerror(errno));
 	for (int i = 0; i < count; i++) {
-		char path[PATH_MAX];
+		char path[PATH_MAX], own[512];
 		json_t *config, *guest = NULL;
 
 		snprintf(path, sizeof path, "%s/%s", host->settings.autos, names[i]->d_name);
@@ -272,7 +280,7 @@ static int start_autos(struct host *host)
 		config = create_load(host->cli, path);
 		if (!config)
 			status = CLI_FAILURE;
-		else if (call_find(host->cli, json_get_text(config, "name"), &guest) ==
+		else if (call_find(host->cli, own_guest(config, own, sizeof own), &guest) ==
 				CALL_NOT_FOUND &&
 			call_api(host->cli, "POST", "/v1/guests",
 				json_pack("{s:O}", "config", config), NULL))

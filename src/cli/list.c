@@ -245,7 +245,7 @@ static int domname(struct cli *cli)
 			cli->words[0]);
 		status = CLI_FAILURE;
 	} else if (!status) {
-		printf("%s\n", json_get_text(guest, "name"));
+		printf("%s\n", format_name(guest));
 	}
 	json_decref(guest);
 	return status;

@@ -7,6 +7,7 @@
 
 #include "base/loop.h"
 #include "cli/call.h"
+#include "cli/format.h"
 #include "client/client.h"
 #include "protocol/end.h"
 
@@ -118,7 +119,7 @@ static void tell_help(struct cli *cli, const json_t *waiting)
 
 	json_array_foreach(waiting, i, guest)
 	{
-		const char *name = json_get_text(guest, "name");
+		const char *name = format_name(guest);
 
 		if (!strcmp(json_get_text(guest, "state"), "paused"))
 			fprintf(stderr, "%s is paused and cannot end: '%s unpause %s'\n", name,
@@ -136,8 +137,8 @@ static int give_up(struct cli *cli, const json_t *waiting, int timeout)
 	json_t *guest;
 	size_t i;
 
-	json_array_foreach(waiting, i, guest) cli_say(cli, "%s is still there after %d seconds",
-		json_get_text(guest, "name"), timeout);
+	json_array_foreach(waiting, i, guest)
+		cli_say(cli, "%s is still there after %d seconds", format_name(guest), timeout);
 	return CLI_FAILURE;
 }
 

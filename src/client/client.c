@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "client/http.h"
+#include "client/owner.h"
 #include "client/start.h"
 
 #define EVENT_MAX 65536u
@@ -175,7 +176,9 @@ const char *client_guest_path(char *buf, size_t size, const char *ref, const cha
 {
 	static const char hex[] = "0123456789ABCDEF";
 	size_t used = snprintf(buf, size, "/v1/guests/");
+	char whose[256];
 
+	ref = owner_number(ref, whose, sizeof whose);
 	for (const unsigned char *c = (const unsigned char *)ref; *c; c++) {
 		bool plain = isalnum(*c) || strchr("-._~", *c);
 
@@ -297,10 +300,12 @@ int client_call(struct client *client, const char *method, const char *path, jso
 	r = read_answer(&client->http, &answer, err);
 	if (!r && client->status >= 300)
 		r = refused(client->status, answer, err);
-	if (!r && out)
+	if (!r && out) {
+		owner_name(answer);
 		*out = answer;
-	else
+	} else {
 		json_decref(answer);
+	}
 	return r;
 }
 

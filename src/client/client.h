@@ -37,7 +37,7 @@ int client_call(struct client *client, const char *method, const char *path, jso
 int client_status(const struct client *client);
 
 /*
- * "/v1/guests/REF" and suffix ("", "/pause"...), with the reference escaped. Returns buf, or NULL
+ * "/v1/guests/REF" and suffix ("", "/pause"...), with the reference escaped (USER/NAME as UID/NAME). Returns buf, or NULL
  * with -ENAMETOOLONG in errno if it does not fit.
  */
 const char *client_guest_path(char *buf, size_t size, const char *ref, const char *suffix);

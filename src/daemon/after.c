@@ -158,12 +158,11 @@ void after_failed_start(struct guest *guest, const char *text)
 }
 
 /* NAME-1 to NAME-8; -EDQUOT if all are there. */
-static int unused_name(struct daemon *daemon, const char *name, char *to, size_t size,
-	struct error *err)
+static int unused_name(const struct guest *guest, char *to, size_t size, struct error *err)
 {
 	for (unsigned n = 1; n <= RENAMED_MAX; n++) {
-		snprintf(to, size, "%.100s-%u", name, n);
-		if (!guest_by_name(daemon, to))
+		snprintf(to, size, "%.100s-%u", guest->config.name, n);
+		if (!guest_by_name(guest->daemon, guest->owner, to))
 			return 0;
 	}
 	return error_set(err, EDQUOT, "%u of its ended lives are kept already", RENAMED_MAX);
@@ -186,7 +185,7 @@ static struct guest *split(struct guest *guest, struct error *err)
 	int r = domain_config_copy(&guest->config, &config, err);
 
 	if (!r)
-		r = unused_name(guest->daemon, guest->config.name, name, sizeof name, err);
+		r = unused_name(guest, name, sizeof name, err);
 	if (!r)
 		r = quota_check_owner(guest, &config, err);
 	if (!r) {

@@ -187,8 +187,9 @@ static void add_numbers(const struct guest *guest, json_t *json)
 		json_integer(on && guest->up ? time(NULL) - guest->started : 0));
 }
 
-json_t *guest_describe(const struct guest *guest)
+json_t *guest_describe(const struct guest *guest, bool manager, uid_t uid)
 {
+	char ref[GUEST_REF_MAX];
 	char letters[7];
 	json_t *config, *list, *json;
 	json_int_t cpu_time;
@@ -198,9 +199,10 @@ json_t *guest_describe(const struct guest *guest)
 	flags(guest, letters);
 	list = vcpus(guest, &cpu_time);
 	json = json_pack(
-		"{s:s, s:s, s:o, s:s, s:s, s:s, s:o, s:b, s:b, s:I, s:I, s:o, s:o, s:o, s:o,"
+		"{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:o, s:b, s:b, s:I, s:I, s:o, s:o, s:o, s:o,"
 		" s:o}",
-		"uuid", guest->config.uuid, "name", guest->config.name, "domid",
+		"uuid", guest->config.uuid, "name", guest->config.name, "ref",
+		guest_ref(guest, manager, uid, ref), "domid",
 		guest->domid ? json_integer(guest->domid) : json_null(), "kind",
 		domain_kind_name(guest->config.kind), "state", state(guest), "flags", letters,
 		"shutdown_reason",

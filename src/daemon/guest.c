@@ -66,11 +66,14 @@ int guest_from_record(struct daemon *daemon, const struct record *record, struct
 
 static bool before(const struct guest *a, const struct guest *b)
 {
+	int order;
+
 	if (a->domid && b->domid)
 		return a->domid < b->domid;
 	if (a->domid || b->domid)
 		return a->domid;
-	return strcmp(a->config.name, b->config.name) < 0;
+	order = strcmp(a->config.name, b->config.name);
+	return order < 0 || (!order && a->owner < b->owner);
 }
 
 void guest_add(struct guest *guest)
@@ -141,11 +144,11 @@ bool guest_visible(const struct guest *guest, bool manager, uid_t uid)
 	return manager || guest->owner == uid;
 }
 
-struct guest *guest_by_name(struct daemon *daemon, const char *name)
+struct guest *guest_by_name(struct daemon *daemon, uid_t owner, const char *name)
 {
 	struct guest *guest = daemon->guests;
 
-	while (guest && strcmp(guest->config.name, name))
+	while (guest && (guest->owner != owner || strcmp(guest->config.name, name)))
 		guest = guest->next;
 	return guest;
 }
@@ -169,22 +172,83 @@ static struct guest *by_domid(struct daemon *daemon, const char *text)
 	return guest;
 }
 
-struct guest *guest_find(struct daemon *daemon, const struct caller *caller, const char *ref,
-	struct error *err)
+/* Whom the name means for those who see it; NULL and how many there are. */
+static struct guest *by_plain_name(struct daemon *daemon, bool manager, uid_t uid, const char *name,
+	unsigned *count)
 {
-	struct guest *guest;
-	bool digits = *ref;
+	struct guest *found = guest_by_name(daemon, uid, name);
 
-	for (const char *c = ref; *c; c++)
-		digits &= isdigit((unsigned char)*c) != 0;
-	guest = digits ? by_domid(daemon, ref) : guest_by_name(daemon, ref);
-	if (!guest)
-		guest = guest_by_uuid(daemon, ref);
+	*count = found != NULL;
+	if (found || !manager)
+		return found;
+	for (struct guest *at = daemon->guests; at; at = at->next)
+		if (!strcmp(at->config.name, name)) {
+			found = at;
+			++*count;
+		}
+	return *count == 1 ? found : NULL;
+}
+
+/* "UID/NAME". */
+static struct guest *by_full_name(struct daemon *daemon, const char *ref)
+{
+	char *slash;
+	unsigned long uid = strtoul(ref, &slash, 10);
+
+	if (!isdigit((unsigned char)*ref) || *slash != '/' || uid > UINT32_MAX)
+		return NULL;
+	return guest_by_name(daemon, (uid_t)uid, slash + 1);
+}
+
+const char *guest_ref(const struct guest *guest, bool manager, uid_t uid, char text[GUEST_REF_MAX])
+{
+	const char *name = guest->config.name;
+	unsigned count;
+
+	if (by_plain_name(guest->daemon, manager, uid, name, &count) == guest)
+		snprintf(text, GUEST_REF_MAX, "%s", name);
+	else
+		snprintf(text, GUEST_REF_MAX, "%u/%s", guest->owner, name);
+	return text;
+}
+
+static int name_several(struct daemon *daemon, const char *name, struct error *err)
+{
+	char list[160] = "";
+	size_t len = 0;
+
+	for (const struct guest *at = daemon->guests; at; at = at->next) {
+		if (strcmp(at->config.name, name) || len + GUEST_REF_MAX >= sizeof list)
+			continue;
+		len += snprintf(list + len, sizeof list - len, "%s%u/" GUEST_LABEL, len ? ", " : "",
+			at->owner, name);
+	}
+	return error_set(err, EEXIST,
+		"several users have a guest of the name '" GUEST_LABEL "': say whose, as in %s",
+		name, list);
+}
+
+int guest_find(struct daemon *daemon, const struct caller *caller, const char *ref,
+	struct guest **guest, struct error *err)
+{
+	struct guest *found = guest_by_uuid(daemon, ref);
+	unsigned count = 0;
+
 	/* Whoever may not see it does not learn that it is there. */
-	if (guest && guest_visible(guest, caller->manager, caller->uid))
-		return guest;
-	error_set(err, ENOENT, "Domain '" GUEST_LABEL "' does not exist.", ref);
-	return NULL;
+	if (found && !guest_visible(found, caller->manager, caller->uid))
+		found = NULL;
+	if (!found && strchr(ref, '/'))
+		found = by_full_name(daemon, ref);
+	else if (!found && *ref && !ref[strspn(ref, "0123456789")])
+		found = by_domid(daemon, ref);
+	else if (!found)
+		found = by_plain_name(daemon, caller->manager, caller->uid, ref, &count);
+	*guest = found && guest_visible(found, caller->manager, caller->uid) ? found : NULL;
+	if (*guest)
+		return 0;
+	if (count > 1)
+		return name_several(daemon, ref, err);
+	return error_set(err, ENOENT, "Domain '" GUEST_LABEL "' does not exist.", ref);
 }
 
 /* Keeping */

@@ -84,10 +84,17 @@ void guest_free(struct guest *guest);
 /* state_fd and state_name: it does not go on from there any more. */
 void guest_drop_state(struct guest *guest);
 
-/* The guest that ref names and the caller may see: domain ID, UUID or name. NULL and -ENOENT. */
-struct guest *guest_find(struct daemon *daemon, const struct caller *caller, const char *ref,
-	struct error *err);
-struct guest *guest_by_name(struct daemon *daemon, const char *name);
+/*
+ * The guest that ref names and the caller may see: by its domain ID, its UUID, its name, or UID/NAME. Names are
+ * their owner's: one's own guest goes before others', and a manager reaches those of others by the name
+ * alone as long as only one has it. -ENOENT; -EEXIST: several, which the sentence names.
+ */
+int guest_find(struct daemon *daemon, const struct caller *caller, const char *ref,
+	struct guest **guest, struct error *err);
+#define GUEST_REF_MAX (DOMAIN_NAME_MAX + 12)
+/* By what those who see it reach it: its name, or UID/NAME where the name leads elsewhere. */
+const char *guest_ref(const struct guest *guest, bool manager, uid_t uid, char text[GUEST_REF_MAX]);
+struct guest *guest_by_name(struct daemon *daemon, uid_t owner, const char *name);
 struct guest *guest_by_uuid(struct daemon *daemon, const char *uuid);
 /* It has no life, and none is to begin by itself. */
 bool guest_is_off(const struct guest *guest);

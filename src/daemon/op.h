@@ -37,6 +37,9 @@ void op_refuse_error(struct operation *op, int r, const struct error *err);
 /* With the guest as it is, after its monitor has been asked. */
 void op_finish_guest(struct operation *op, struct guest *guest);
 
+/* The guest as the caller sees it; NULL: out of memory. */
+json_t *op_describe(const struct operation *op, const struct guest *guest);
+
 /*
  * The guest that it is about. NULL: the guest is gone, and the operation was ended with that. While it
  * begins the guest is always there.

@@ -53,7 +53,7 @@ static void tell_list(struct operation *op)
 
 	for (const struct guest *guest = op->daemon->guests; guest; guest = guest->next)
 		if (guest_visible(guest, op->manager, op->uid))
-			json_array_append_new(guests, guest_describe(guest));
+			json_array_append_new(guests, op_describe(op, guest));
 	op_finish(op,
 		json_pack("{s:o, s:o}", "guests", guests, "domain0", host_domain0(op->daemon)));
 }

@@ -15,11 +15,12 @@
 #include "daemon/saved.h"
 #include "daemon/spec.h"
 
-static int check_name(struct daemon *daemon, const char *name, struct error *err)
+/* Among those of its owner: nobody learns what others call theirs. */
+static int check_name(struct daemon *daemon, uid_t owner, const char *name, struct error *err)
 {
 	if (!strcmp(name, "Domain-0"))
 		return error_set(err, EEXIST, "Domain-0 is the host's own name");
-	if (guest_by_name(daemon, name))
+	if (guest_by_name(daemon, owner, name))
 		return error_set(err, EEXIST,
 			"there is a guest with the name '" GUEST_LABEL "' already", name);
 	return 0;
@@ -56,7 +57,7 @@ static bool is_to_start(const struct operation_arguments *arguments)
 
 int op_check_new(struct operation *op, struct domain_config *config, struct error *err)
 {
-	int r = check_name(op->daemon, config->name, err);
+	int r = check_name(op->daemon, op->uid, config->name, err);
 
 	if (!r && config->kind != DOMAIN_MACHINE)
 		r = error_set(err, ENOTSUP, "containers are not there yet");
@@ -157,7 +158,7 @@ void op_add_guest(struct operation *op, struct guest *guest, bool start, const c
 		guest_wait(guest, false, started, op);
 	} else {
 		guest->created = false;
-		op_finish(op, guest_describe(guest));
+		op_finish(op, op_describe(op, guest));
 	}
 }
 
@@ -224,7 +225,7 @@ static void destroy(struct operation *op)
 		op_refuse(op, -ESRCH, "the guest does not run");
 		return;
 	}
-	op->value = guest_describe(guest);
+	op->value = op_describe(op, guest);
 	if (guest_is_off(guest)) {
 		saved_forget_suspended(guest);
 		guest_log(guest, "what it was suspended to is dropped", "");
@@ -280,7 +281,7 @@ static int change_name(struct operation *op, struct guest *guest, struct error *
 {
 	const char *name = op->arguments.name;
 	char *old = guest->config.name;
-	int r = check_name(op->daemon, name, err);
+	int r = check_name(op->daemon, guest->owner, name, err);
 
 	if (r)
 		return r;

@@ -131,7 +131,7 @@ static void save_to(struct operation *op, struct guest *guest, const struct call
 		saving_free(saving);
 		return;
 	}
-	op->value = guest_describe(guest);
+	op->value = op_describe(op, guest);
 	monitor_call(guest->monitor, &(struct monitor_request){.verb = REQUEST_SAVE, .then = then},
 		saving->file.fd, 0, written, saving);
 }

@@ -261,7 +261,7 @@ static void pinned(void *ctx, int r, const char *text)
 	if (guest && !r)
 		affinity_apply(guest);
 	if (guest)
-		op_finish(op, guest_describe(guest));
+		op_finish(op, op_describe(op, guest));
 }
 
 static int read_vcpu(const char *text, int *vcpu, struct error *err)

@@ -106,18 +106,23 @@ void op_refuse_error(struct operation *op, int r, const struct error *err)
 
 /* Guests */
 
-/* Also remembers it for later. NULL: there is none, which is in err. */
-static struct guest *find(struct operation *op, struct error *err)
+/* Also remembers it for later. */
+static int find(struct operation *op, struct error *err)
 {
-	struct guest *guest = op->arguments.ref
-		? guest_find(op->daemon, op->caller, op->arguments.ref, err)
-		: NULL;
+	struct guest *guest;
+	int r;
 
-	if (guest)
+	if (!op->arguments.ref)
+		return error_set(err, ENOENT, "no guest is named");
+	r = guest_find(op->daemon, op->caller, op->arguments.ref, &guest, err);
+	if (!r)
 		snprintf(op->uuid, sizeof op->uuid, "%s", guest->config.uuid);
-	else if (!op->arguments.ref)
-		error_set(err, ENOENT, "no guest is named");
-	return guest;
+	return r;
+}
+
+json_t *op_describe(const struct operation *op, const struct guest *guest)
+{
+	return guest_describe(guest, op->manager, op->uid);
 }
 
 struct guest *op_guest(struct operation *op)
@@ -155,7 +160,7 @@ static void refreshed(void *ctx, int r, const char *text)
 	struct guest *guest = op_guest(op);
 
 	if (guest)
-		op_finish(op, guest_describe(guest));
+		op_finish(op, op_describe(op, guest));
 }
 
 void op_finish_guest(struct operation *op, struct guest *guest)
@@ -164,7 +169,7 @@ void op_finish_guest(struct operation *op, struct guest *guest)
 	if (guest_answers(guest))
 		life_glance(guest, OP_REFRESH_MS, refreshed, op);
 	else
-		op_finish(op, guest_describe(guest));
+		op_finish(op, op_describe(op, guest));
 }
 
 void op_asked(void *ctx, int r, json_t *answer, const char *text)
@@ -197,7 +202,9 @@ static void run(struct operation *op)
 	struct error err = {0};
 	int r = check_caller(op->caller, &err);
 
-	if (!r && kind->guest && !find(op, &err)) {
+	if (!r && kind->guest)
+		r = find(op, &err);
+	if (r == -ENOENT) {
 		finish(op,
 			&(struct operation_answer){.r = -ENOENT,
 				.no_guest = true,
@@ -268,11 +275,10 @@ int operation_console(struct daemon *daemon, const struct caller *caller, const 
 	*no_guest = false;
 	if (r)
 		return r;
-	guest = guest_find(daemon, caller, ref, err);
-	if (!guest) {
-		*no_guest = true;
-		return -ENOENT;
-	}
+	r = guest_find(daemon, caller, ref, &guest, err);
+	*no_guest = r == -ENOENT;
+	if (r)
+		return r;
 	if (!guest->monitor)
 		return error_set(err, ESRCH, "the guest does not run");
 	return launch_connect(guest, "console", fd, err);

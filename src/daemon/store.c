@@ -18,27 +18,30 @@ struct store {
 	sqlite3_stmt *save, *delete, *take, *next;
 };
 
-static const char schema[] =
-	"CREATE TABLE guests ("
-	" uuid TEXT PRIMARY KEY NOT NULL,"
-	" name TEXT UNIQUE NOT NULL,"
-	" config TEXT NOT NULL,"
-	" owner INTEGER NOT NULL,"
-	" managed INTEGER NOT NULL,"
-	" autostart INTEGER NOT NULL,"
-	" state TEXT NOT NULL,"
-	" domid INTEGER UNIQUE,"
-	" started INTEGER NOT NULL,"
-	" pid INTEGER NOT NULL,"
-	" boot TEXT NOT NULL,"
-	" reason TEXT NOT NULL,"
-	" text TEXT NOT NULL,"
-	" ended INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+#define VERSION_PRAGMA "PRAGMA user_version = " NUMBER_TEXT(STORE_VERSION) ";"
+
+/* Two users may give their guests the same name: version 1 had one list of names for all. */
+static const char guests_table[] = "CREATE TABLE guests ("
+				   " uuid TEXT PRIMARY KEY NOT NULL,"
+				   " name TEXT NOT NULL,"
+				   " config TEXT NOT NULL,"
+				   " owner INTEGER NOT NULL,"
+				   " managed INTEGER NOT NULL,"
+				   " autostart INTEGER NOT NULL,"
+				   " state TEXT NOT NULL,"
+				   " domid INTEGER UNIQUE,"
+				   " started INTEGER NOT NULL,"
+				   " pid INTEGER NOT NULL,"
+				   " boot TEXT NOT NULL,"
+				   " reason TEXT NOT NULL,"
+				   " text TEXT NOT NULL,"
+				   " ended INTEGER NOT NULL,"
+				   " UNIQUE (owner, name)) STRICT, WITHOUT ROWID;";
+
+static const char other_tables[] =
 	"CREATE TABLE counter (domid INTEGER NOT NULL) STRICT;"
 	"INSERT INTO counter VALUES (1);"
-	"PRAGMA application_id = " NUMBER_TEXT(APPLICATION_ID) ";"
-							       "PRAGMA user_version = " NUMBER_TEXT(
-								       STORE_VERSION) ";";
+	"PRAGMA application_id = " NUMBER_TEXT(APPLICATION_ID) ";" VERSION_PRAGMA;
 
 static const char *const state_names[] = {"off", "starting", "running", "shutdown"};
 
@@ -103,7 +106,27 @@ static int number(struct store *store, const char *sql, int64_t *value, struct e
 	return code == SQLITE_ROW || code == SQLITE_DONE ? 0 : failed(store, code, err);
 }
 
-/* Is it ours, whole, and of a version we know? An empty file becomes a store. */
+/* All of it or nothing: an empty file becomes a store, or one of version 1 this version's. */
+static int make(struct store *store, bool from_1, struct error *err)
+{
+	int r = store_begin(store, err);
+
+	if (!r && from_1)
+		r = execute(store, "ALTER TABLE guests RENAME TO former", err);
+	if (!r)
+		r = execute(store, guests_table, err);
+	if (!r)
+		r = execute(store,
+			from_1 ? "INSERT INTO guests SELECT * FROM former; DROP TABLE former;" VERSION_PRAGMA
+			       : other_tables,
+			err);
+	if (!r)
+		return store_commit(store, err);
+	store_rollback(store);
+	return r;
+}
+
+/* Is it ours, whole, and of a version we know? */
 static int check(struct store *store, struct error *err)
 {
 	int64_t id, version, objects;
@@ -115,24 +138,17 @@ static int check(struct store *store, struct error *err)
 		r = number(store, "SELECT count(*) FROM sqlite_schema", &objects, err);
 	if (r)
 		return r;
-	if (!id && !version && !objects) {
-		r = store_begin(store, err);
-		if (!r)
-			r = execute(store, schema, err);
-		if (!r)
-			return store_commit(store, err);
-		store_rollback(store);
-		return r;
-	}
+	if (!id && !version && !objects)
+		return make(store, false, err);
 	if (id != APPLICATION_ID)
 		return failed(store, SQLITE_NOTADB, err);
 	if (version > STORE_VERSION)
 		return error_set(err, EPROTO,
 			"%s: written by a newer dachd (version %lld, this one knows %d); use that one",
 			store->path, (long long)version, STORE_VERSION);
-	if (version != STORE_VERSION)
-		return failed(store, SQLITE_NOTADB, err);
-	return 0;
+	if (version == 1)
+		return make(store, true, err);
+	return version == STORE_VERSION ? 0 : failed(store, SQLITE_NOTADB, err);
 }
 
 static int check_pages(struct store *store, struct error *err)
@@ -364,7 +380,7 @@ int store_load(struct store *store, int (*each)(void *ctx, const struct record *
 {
 	sqlite3_stmt *query;
 	int code = SQLITE_ROW,
-	    r = prepare(store, "SELECT * FROM guests ORDER BY name", &query, err);
+	    r = prepare(store, "SELECT * FROM guests ORDER BY name, owner", &query, err);
 
 	if (r)
 		return r;

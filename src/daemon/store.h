@@ -15,7 +15,7 @@
 
 #include "base/error.h"
 
-#define STORE_VERSION 1
+#define STORE_VERSION 2
 #define STORE_BOOT_LEN 36
 
 enum record_state {
@@ -27,7 +27,7 @@ enum record_state {
 
 /* One guest. The store's to read while a function runs; strings of a loaded one are the store's. */
 struct record {
-	const char *uuid, *name; /* both unique */
+	const char *uuid, *name; /* unique; the name among its owner's */
 	const char *config;      /* struct domain_config as JSON */
 	uid_t owner;
 	bool managed, autostart;
@@ -44,13 +44,13 @@ struct record {
 struct store;
 
 /*
- * Opens or makes the file. -EUCLEAN: it is no store or damaged; -EPROTO: a newer dachd wrote it
+ * Opens or makes the file; one of an older version is changed to this one's. -EUCLEAN: it is no store or damaged; -EPROTO: a newer dachd wrote it
  * (left as it is); -ENOSPC, ...
  */
 int store_open(const char *path, struct store **store, struct error *err);
 void store_close(struct store *store); /* NULL is allowed */
 
-/* Calls each for every guest, by name; stops when it fails and returns that. */
+/* Calls each for every guest, by name and owner; stops when it fails and returns that. */
 int store_load(struct store *store, int (*each)(void *ctx, const struct record *record), void *ctx,
 	struct error *err);
 

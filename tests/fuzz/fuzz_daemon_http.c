@@ -184,13 +184,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 3)
 		return 0;
-	if (!guest_by_name(the_daemon, "kept"))
+	if (!guest_by_name(the_daemon, geteuid(), "kept"))
 		talk(kept, sizeof kept - 1);
 	if (data[0] % 3)
 		talk(request, make_request(data, size, request, sizeof request));
 	else
 		talk((const char *)data + 1, size - 1);
-	if (!guest_by_name(the_daemon, "kept") || the_daemon->guests->next)
+	if (!guest_by_name(the_daemon, geteuid(), "kept") || the_daemon->guests->next)
 		forget();
 	return 0;
 }

@@ -19,7 +19,7 @@ static void done(void *ctx, int r, json_t *answer, const char *text)
 {
 	json_decref(guest->info);
 	guest->info = r ? NULL : json_incref(answer);
-	json_decref(guest_describe(guest));
+	json_decref(guest_describe(guest, true, 0));
 }
 
 static void event(void *ctx, const struct monitor_event *event)

@@ -210,7 +210,7 @@ static void test_a_life(void **state)
 	assert_int_equal(ask(&operation_memory, &manager, &question), 0);
 	assert_int_equal(json_integer_value(json_object_get(question.value, "memory")), 32768);
 	json_decref(question.value);
-	assert_int_equal(guest_by_name(the_daemon, "one")->config.memory, 32768);
+	assert_int_equal(guest_by_name(the_daemon, manager.uid, "one")->config.memory, 32768);
 	assert_int_equal(simply(&operation_start, &manager, "one"), -EALREADY);
 	assert_int_equal(simply(&operation_delete, &manager, "one"), -EBUSY);
 	question = prepare(&operation_destroy, "one");
@@ -341,9 +341,9 @@ static void test_rights(void **state)
 		-EACCES);
 	/* One guest of 64 MiB, and what he opens lies in his folder. */
 	assert_int_equal(create(&user, "his", "", true), -EACCES);
-	assert_null(guest_by_name(the_daemon, "his"));
+	assert_null(guest_by_name(the_daemon, user.uid, "his"));
 	assert_int_equal(create(&manager, "his", "", true), 0);
-	guest_by_name(the_daemon, "his")->owner = user.uid;
+	guest_by_name(the_daemon, manager.uid, "his")->owner = user.uid;
 	assert_int_equal(create(&user, "second", "", true), -EDQUOT);
 	question = prepare(&operation_memory_max, "his");
 	question.arguments.memory = 131072;
@@ -430,7 +430,7 @@ static void test_nobody_waits(void **state)
 	/* A monitor that does not answer is killed for that: meanwhile the daemon ends. */
 	assert_false(question.answered);
 	assert_non_null(the_daemon->operations);
-	kill(guest_by_name(the_daemon, "one")->pid, SIGKILL);
+	kill(guest_by_name(the_daemon, manager.uid, "one")->pid, SIGKILL);
 	loop_timer_arm(&late, clock_now() + WAIT_NS);
 	assert_int_equal(simply(&operation_list, &manager, NULL), 0);
 }

@@ -116,10 +116,12 @@ static void test_unique(void **state)
 {
 	struct store *store = open_store();
 	struct record one = sample("u1", "a", 3), same_name = sample("u2", "a", 4),
-		      same_domid = sample("u3", "c", 3);
+		      same_domid = sample("u3", "c", 3), anothers = sample("u4", "a", 5);
 
+	anothers.owner = 1001;
 	assert_int_equal(store_save(store, &one, NULL), 0);
 	assert_int_equal(store_save(store, &same_name, NULL), -EEXIST);
+	assert_int_equal(store_save(store, &anothers, NULL), 0);
 	assert_int_equal(store_save(store, &same_domid, NULL), -EEXIST);
 	store_close(store);
 }
@@ -196,6 +198,39 @@ static void refused(int code, const char *word)
 	assert_int_equal(before.st_size, after.st_size);
 }
 
+/* One list of names for all users. */
+static void test_older(void **state)
+{
+	struct record anothers = sample("u2", "a", 0);
+	struct store *store;
+	struct seen seen = {0};
+	unsigned domid;
+
+	set_version(
+		"CREATE TABLE guests (uuid TEXT PRIMARY KEY NOT NULL, name TEXT UNIQUE NOT NULL,"
+		" config TEXT NOT NULL, owner INTEGER NOT NULL, managed INTEGER NOT NULL,"
+		" autostart INTEGER NOT NULL, state TEXT NOT NULL, domid INTEGER UNIQUE,"
+		" started INTEGER NOT NULL, pid INTEGER NOT NULL, boot TEXT NOT NULL,"
+		" reason TEXT NOT NULL, text TEXT NOT NULL, ended INTEGER NOT NULL)"
+		" STRICT, WITHOUT ROWID;"
+		"CREATE TABLE counter (domid INTEGER NOT NULL) STRICT;"
+		"INSERT INTO counter VALUES (6);"
+		"INSERT INTO guests VALUES"
+		" ('u1','a','{}',1000,1,0,'running',5,12,34,'b','crash','why',56);"
+		"PRAGMA application_id = 0x64616368; PRAGMA user_version = 1");
+	store = open_store();
+	anothers.owner = 1001;
+	assert_int_equal(store_save(store, &anothers, NULL), 0);
+	store_close(store);
+	store = open_store();
+	assert_int_equal(store_load(store, see, &seen, NULL), 0);
+	assert_string_equal(seen.names, "aa");
+	assert_int_equal(seen.last.owner, 1001);
+	assert_int_equal(store_take_domid(store, &domid, NULL), 0);
+	assert_int_equal(domid, 6);
+	store_close(store);
+}
+
 static void test_newer(void **state)
 {
 	store_close(open_store());
@@ -248,6 +283,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unique, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_domids, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_killed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_older, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_newer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_foreign, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_damaged, set_up, tear_down),

@@ -47,6 +47,11 @@ struct block_request {
 };
 
 /*
+ * Opens by name the files of a disk that have no descriptors yet: for who may not do so any more when the
+ * disk is made. On failure those that were opened stay.
+ */
+int block_files_open(struct disk_spec *spec, struct error *err);
+/*
  * Opens a disk's chain of files. A writable image is locked against every other writer and reader that
  * locks (open file description locks), a read-only one against writers. Descriptors of the specification
  * are the image's from here on, on failure too; all else in it stays the caller's.

@@ -32,6 +32,17 @@ static int open_name(const char *path, bool read_only, int *fd, struct error *er
 	return error_set(err, errno, "%s: cannot be opened: %s", path, strerror(errno));
 }
 
+int block_files_open(struct disk_spec *spec, struct error *err)
+{
+	int r = 0;
+
+	for (unsigned n = 0; !r && n < spec->files; n++)
+		if (spec->file[n].fd < 0)
+			r = open_name(spec->file[n].name, block_file_read_only(spec, n),
+				&spec->file[n].fd, err);
+	return r;
+}
+
 static int check_fd(int fd, const char *name, bool read_only, struct error *err)
 {
 	int flags = fcntl(fd, F_GETFL);

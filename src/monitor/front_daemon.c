@@ -37,8 +37,7 @@ static int open_sockets(struct guest_monitor *monitor, struct error *err)
 	return control_create(monitor->loop, spec->control, &handler, &monitor->control, err);
 }
 
-static int restrict_to(struct guest_monitor *monitor, const char *const *files, bool network,
-	bool signals, struct error *err)
+static int restrict_to(struct guest_monitor *monitor, bool network, bool signals, struct error *err)
 {
 	const struct launch_spec *spec = monitor->spec;
 

@@ -41,11 +41,10 @@ static int open_terminal(struct guest_monitor *monitor, struct error *err)
 		leave, monitor_hang_up, monitor, file, err);
 }
 
-static int restrict_to(struct guest_monitor *monitor, const char *const *files, bool network,
-	bool signals, struct error *err)
+static int restrict_to(struct guest_monitor *monitor, bool network, bool signals, struct error *err)
 {
-	monitor->sandbox.landlocked = sandbox_files(files, network, signals);
-	return 0;
+	monitor->sandbox.landlocked = sandbox_files(network, signals);
+	return sandbox_privileges(err);
 }
 
 static void tell_size(struct guest_monitor *monitor)

@@ -16,8 +16,8 @@
 struct front {
 	bool walls; /* each kind of thread has walls of its own, else one list is for all */
 	int (*open)(struct guest_monitor *monitor, struct error *err);
-	int (*restrict_to)(struct guest_monitor *monitor, const char *const *files, bool network,
-		bool signals, struct error *err);
+	int (*restrict_to)(struct guest_monitor *monitor, bool network, bool signals,
+		struct error *err);
 	/* The guest is about to run, within the sandbox. */
 	int (*start)(struct guest_monitor *monitor, struct error *err);
 	/* Any thread. */

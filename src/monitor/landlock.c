@@ -5,7 +5,6 @@
 #include <linux/landlock.h>
 #include <stdint.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -60,36 +59,18 @@ static size_t attr_size(int version)
 	return version >= 6 ? 24 : version >= 4 ? 16 : 8;
 }
 
-static int allow_file(int ruleset, const char *path, uint64_t access)
+static int allow_file(int ruleset, const char *path)
 {
 	struct landlock_path_beneath_attr rule = {
-		.allowed_access = access,
+		.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE,
 		.parent_fd = open(path, O_PATH | O_CLOEXEC),
 	};
-	struct stat st;
 	int r;
 
 	if (rule.parent_fd < 0)
 		return 0; /* no such file: nothing to allow */
-	/* A directory is refused as a disk later, with a better sentence than "permission denied". */
-	if (!fstat(rule.parent_fd, &st) && S_ISDIR(st.st_mode))
-		rule.allowed_access |= LANDLOCK_ACCESS_FS_READ_DIR;
 	r = syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
 	close(rule.parent_fd);
-	return r;
-}
-
-static int allow(int ruleset, const struct landlock_wants *wants, uint64_t handled_fs)
-{
-	const uint64_t access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
-		(handled_fs &
-			FS_IOCTL_DEV); /* a block device is told what is not needed any more */
-	int r = 0;
-
-	if (wants->resolver)
-		r = allow_file(ruleset, "/etc/resolv.conf", LANDLOCK_ACCESS_FS_READ_FILE);
-	for (const char *const *file = wants->files; !r && file && *file; file++)
-		r = allow_file(ruleset, *file, access);
 	return r;
 }
 
@@ -107,7 +88,7 @@ bool landlock_restrict(const struct landlock_wants *wants)
 	ruleset = syscall(SYS_landlock_create_ruleset, &attr, attr_size(version), 0);
 	if (ruleset < 0)
 		return false;
-	r = allow(ruleset, wants, attr.fs);
+	r = wants->resolver ? allow_file(ruleset, "/etc/resolv.conf") : 0;
 	if (!r)
 		r = syscall(SYS_landlock_restrict_self, ruleset, 0);
 	close(ruleset);

@@ -10,9 +10,8 @@
 
 /* What stays within reach. */
 struct landlock_wants {
-	const char *const *files; /* to read, write and control (a NULL ends them); or NULL */
-	bool resolver;            /* resolv.conf, to read; TCP connections and listening */
-	bool signals;             /* processes outside can be sent signals */
+	bool resolver; /* resolv.conf, to read; TCP connections and listening */
+	bool signals;  /* processes outside can be sent signals */
 };
 
 /* True: it holds. PR_SET_NO_NEW_PRIVS is set either way. */

@@ -111,10 +111,9 @@ struct loop *monitor_loop(struct guest_monitor *monitor)
 	return monitor->loop;
 }
 
-int monitor_restrict(struct guest_monitor *monitor, const char *const *files, bool network,
-	bool signals, struct error *err)
+int monitor_restrict(struct guest_monitor *monitor, bool network, bool signals, struct error *err)
 {
-	return monitor->front->restrict_to(monitor, files, network, signals, err);
+	return monitor->front->restrict_to(monitor, network, signals, err);
 }
 
 int monitor_nest(struct guest_monitor *monitor, unsigned role, struct nest **nest,

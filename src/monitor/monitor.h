@@ -109,12 +109,10 @@ int monitor_main(int argc, char **argv, const struct monitor_program *program);
 
 struct loop *monitor_loop(struct guest_monitor *monitor);
 /*
- * Gives up all but these files (by name; NULL ends them) in the foreground, and everything that is not
- * open already in a daemon's; network: the host's network and resolv.conf stay; signals: there is a
- * process to send some to. Once in a process, in create(), before the first thread.
+ * Gives up capabilities and all files that are not open already; network: the host's network and resolv.conf
+ * stay; signals: there is a process to send some to. Once in a process, in create(), before the first thread.
  */
-int monitor_restrict(struct guest_monitor *monitor, const char *const *files, bool network,
-	bool signals, struct error *err);
+int monitor_restrict(struct guest_monitor *monitor, bool network, bool signals, struct error *err);
 /*
  * Runs make(ctx) and returns its value; threads that it starts are of this kind (calls.h), and in a
  * daemon's monitor within its walls.

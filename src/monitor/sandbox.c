@@ -25,7 +25,7 @@ static void empty_bounds(void)
 }
 
 /* Root without capabilities may still open root's files, but no more than that. */
-static int drop_capabilities(struct error *err)
+int sandbox_privileges(struct error *err)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct none[2] = {{0}};
@@ -38,15 +38,14 @@ static int drop_capabilities(struct error *err)
 
 int sandbox_calls(unsigned roles, const struct sandbox *sandbox, struct error *err)
 {
-	int r = drop_capabilities(err);
+	int r = sandbox_privileges(err);
 
 	return r ? r : calls_load(roles, sandbox, err);
 }
 
-bool sandbox_files(const char *const *files, bool network, bool signals)
+bool sandbox_files(bool network, bool signals)
 {
-	return landlock_restrict(
-		&(struct landlock_wants){.files = files, .resolver = network, .signals = signals});
+	return landlock_restrict(&(struct landlock_wants){.resolver = network, .signals = signals});
 }
 
 /* A daemon's monitor */
@@ -83,9 +82,9 @@ int sandbox_lone(const struct sandbox_lone *lone, unsigned *walls, struct error 
 		r = become(uid, gid, err);
 	if (r)
 		return r;
-	if (sandbox_files(NULL, lone->network, lone->signals))
+	if (sandbox_files(lone->network, lone->signals))
 		*walls |= 1u << WALL_LANDLOCK;
-	r = drop_capabilities(err);
+	r = sandbox_privileges(err);
 	/* Nobody of our user may look into us, nor does our memory go to the disk in a crash. */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	return r ? r : refuse(lone->needed & ~*walls, err);

@@ -3,14 +3,13 @@
  * What a monitor that a guest has taken over could still do: no more than the
  * monitor itself needs. Two walls, put up while the guest is made:
  *
- * Files (Landlock, where the kernel has it): no file can be opened but the
- * guest's disks and resolv.conf. Landlock binds the calling thread and those
- * it starts from then on, so it comes before the first of them.
+ * Files (Landlock, where the kernel has it): no file can be opened but
+ * resolv.conf. Landlock and the loss of capabilities bind the calling thread and
+ * those it starts from then on, so they come before the first of them.
  *
  * Calls (seccomp): when everything is open, all system calls but the ones that
  * calls.c and the guest's own list name with their reasons kill the process, in
- * every thread. The calling thread's capabilities go too, and so those of the
- * threads that it starts.
+ * every thread.
  *
  * A daemon's monitor has everything open from the start: it gives up its user,
  * its capabilities and all files first (sandbox_lone()), and then each kind of
@@ -36,11 +35,12 @@ struct sandbox {
 };
 
 /*
- * None can be taken back. True if from now on only these paths (NULL ends them; NULL for none) open.
- * network: resolv.conf can be read as well, and the network stays; signals: other processes can be sent
- * signals, as far as the list of calls lets.
+ * None can be taken back. True if from now on no file opens. network: resolv.conf can be read, and the network
+ * stays; signals: other processes can be sent signals, as far as the list of calls lets.
  */
-bool sandbox_files(const char *const *files, bool network, bool signals);
+bool sandbox_files(bool network, bool signals);
+/* No capabilities in this thread and those that it starts, nor any to be had. */
+int sandbox_privileges(struct error *err);
 /* roles: CALLS_ALL, or those of this thread and of those that it starts. */
 int sandbox_calls(unsigned roles, const struct sandbox *sandbox, struct error *err);
 

@@ -35,12 +35,14 @@ static int open_net(struct devices *devices, unsigned i, const struct net_spec *
 	return spec->kind == NET_NONE ? 0 : net_open(spec, &devices->net[i], err);
 }
 
-int devices_open(struct devices *devices, const struct vmm_config *config, struct error *err)
+int devices_open(struct devices *devices, struct vmm_config *config, struct error *err)
 {
 	int r = 0;
 
 	for (unsigned i = 0; !r && i < config->nets; i++)
 		r = open_net(devices, i, &config->net[i], err);
+	for (unsigned i = 0; !r && i < config->disks; i++)
+		r = block_files_open(&config->disk[i], err);
 	return r;
 }
 

@@ -30,10 +30,11 @@ struct devices {
 };
 
 /*
- * Starts zeroed. What is open to the world: networks, whose ports are bound here. No thread starts.
+ * Starts zeroed. What is open to the world: networks, whose ports are bound here, and the disks' files, whose
+ * descriptors are in the configuration then. No thread starts.
  * On failure of this or the next devices_destroy() still takes back what was done.
  */
-int devices_open(struct devices *devices, const struct vmm_config *config, struct error *err);
+int devices_open(struct devices *devices, struct vmm_config *config, struct error *err);
 /*
  * Adds all there is; threads start here, within the walls of their kind.
  * balloon_changed: see virtio/balloon.h, with the console's ctx.

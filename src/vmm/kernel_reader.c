@@ -92,12 +92,11 @@ static int append(const struct kernel_reader *reader, int more, struct bootdisk_
  */
 static int wall_in(const struct kernel_reader *reader, struct error *err)
 {
-	static const char *const none[] = {NULL};
 	const rlim_t seconds = reader->config->no_reboot ? ANSWER_SECONDS : CPU_SECONDS;
 	const rlim_t bytes = reader->config->memory;
 	struct vmm_needs needs = {.kvm = false};
 	const struct sandbox walls = {.calls = vmm_calls, .ctx = &needs};
-	int r = monitor_restrict(reader->monitor, none, false, false, err);
+	int r = monitor_restrict(reader->monitor, false, false, err);
 
 	if (!r &&
 		(setrlimit(RLIMIT_CPU, &(struct rlimit){seconds, seconds}) ||

@@ -149,17 +149,6 @@ static int make_machine(struct vmm *vmm, struct error *err)
 	return machine_create(&machine, &vmm->machine, err);
 }
 
-/* The files that are opened by name while the devices are made. */
-static void list_files(const struct vmm_config *config,
-	const char *names[LIMIT_DISKS * LIMIT_CHAIN + 1])
-{
-	for (unsigned i = 0; i < config->disks; i++)
-		for (unsigned k = 0; k < config->disk[i].files; k++)
-			if (config->disk[i].file[k].fd < 0)
-				*names++ = config->disk[i].file[k].name;
-	*names = NULL;
-}
-
 /*
  * No file of a daemon's guest grows beyond what it can have to hold: its disks, which stay as long as they
  * are, a core or a saved state (its memory, and what is told of it).
@@ -192,10 +181,8 @@ static int limit_files(const struct vmm *vmm, struct error *err)
 static int make_devices(struct vmm *vmm, struct error *err)
 {
 	const struct virtio_console_owner console = {vmm, virtio_output, input_room, vmm->sized};
-	const char *disk[LIMIT_DISKS * LIMIT_CHAIN + 1];
 	int r = devices_open(&vmm->devices, &vmm->config, err);
 
-	list_files(&vmm->config, disk);
 	vmm->needs.user = vmm->devices.user;
 	vmm->needs.gdb = vmm->gdb != NULL;
 	vmm->needs.profile = vmm->config.profile != NULL;
@@ -205,8 +192,7 @@ static int make_devices(struct vmm *vmm, struct error *err)
 		      "does not reach: the guest finds no names\n",
 			stderr);
 	if (!r)
-		r = monitor_restrict(vmm->monitor, disk, vmm->devices.user, vmm->needs.reader > 0,
-			err);
+		r = monitor_restrict(vmm->monitor, vmm->devices.user, vmm->needs.reader > 0, err);
 	if (!r)
 		r = devices_create(&vmm->devices, &vmm->config, vmm->machine, &console,
 			balloon_changed, vmm->monitor, err);

@@ -93,4 +93,23 @@ status=$?
 check "a full host is an I/O error" ended 0 "I/O error, dev vda"
 check "and the guest goes on" said GOES-ON
 check "of which one line tells" [ "$(grep -c "small/disk: a write failed: No space left on device" "$errors")" -eq 1 ]
+# What whoever started it may do, its threads may not; a disk of another user's was opened before.
+walled() {
+	for thread in "/proc/$1"/task/*/status; do
+		awk '/^Cap(Eff|Prm|Inh|Bnd|Amb):/ && $2 !~ /^0*$/ { exit 1 } /^Seccomp:/ && $2 != 2 { exit 1 }
+			/^NoNewPrivs:/ && $2 != 1 { exit 1 }' "$thread" || { cat "$thread" >>"$errors"; return 1; }
+	done
+}
+truncate -s 1M "$work/theirs"
+chmod 0600 "$work/theirs"
+[ "$(id -u)" != 0 ] || chown nobody "$work/theirs"
+guest_start --disk "$work/theirs" --net user <<'SCRIPT'
+dd if=/dev/zero of=/dev/vda bs=4k count=1 conv=fsync 2>/dev/null && echo OPENED
+sleep 1000
+SCRIPT
+check "a disk of another user's, by root" wait_for "$LIMIT" said OPENED
+process=$(guest_process)
+check "no thread has capabilities" walled "$process"
+kill -KILL "$process"
+guest_wait
 finish

@@ -41,14 +41,13 @@ static int disk_fd;
 /* In a child of its own, inside the sandbox: what act returns, or KILLED. */
 static int inside(struct vmm_needs *needs, int (*act)(void))
 {
-	const char *const disks[] = {disk, NULL};
 	struct sandbox own = {.calls = vmm_calls, .ctx = needs};
 	struct error err = {""};
 	pid_t pid = fork();
 	int status = 0;
 
 	if (!pid) {
-		own.landlocked = sandbox_files(disks, needs->user, false);
+		own.landlocked = sandbox_files(needs->user, false);
 		if (sandbox_calls(CALLS_ALL, &own, &err))
 			_exit(99);
 		_exit(!own.landlocked && act == NULL ? NO_LANDLOCK : act ? act() : 0);

@@ -73,7 +73,6 @@ static int toy_start(void *ctx)
 
 static int toy_create(void *ctx, struct guest_monitor *monitor, struct error *err)
 {
-	static const char *const none[] = {NULL};
 	struct toy *toy = ctx;
 	int r;
 
@@ -83,7 +82,7 @@ static int toy_create(void *ctx, struct guest_monitor *monitor, struct error *er
 	toy->stands = true;
 	if (toy->impossible)
 		return error_set(err, EINVAL, "this toy cannot be");
-	r = monitor_restrict(monitor, none, false, false, err);
+	r = monitor_restrict(monitor, false, false, err);
 	return r ? r : monitor_walled(monitor, TOY_CALLS, toy_start, toy, err);
 }
 

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -84,6 +85,14 @@ static int toy_create(void *ctx, struct guest_monitor *monitor, struct error *er
 		return error_set(err, EINVAL, "this toy cannot be");
 	r = monitor_restrict(monitor, false, false, err);
 	return r ? r : monitor_walled(monitor, TOY_CALLS, toy_start, toy, err);
+}
+
+/* Whatever a guest is read from is read in here. */
+static int toy_load(void *ctx, struct error *err)
+{
+	if (!prctl(PR_GET_SECCOMP, 0, 0, 0, 0))
+		return error_set(err, EPERM, "loaded outside of the sandbox");
+	return 0;
 }
 
 static void toy_stand(struct toy *toy, bool stands)
@@ -237,6 +246,7 @@ static int toy_request(void *ctx, const struct control_asker *asker,
 
 static const struct guest_ops toy_ops = {
 	.create = toy_create,
+	.load = toy_load,
 	.run = toy_run,
 	.destroy = toy_destroy,
 	.pause = toy_pause,

@@ -29,8 +29,7 @@ static char folder[] = "/tmp/dach-test-XXXXXX";
 static char disk_name[64];
 
 /* A monitor that gives up what a daemon's does, where the reader is concerned. */
-static int restrict_to(struct guest_monitor *monitor, const char *const *files, bool network,
-	bool signals, struct error *err)
+static int restrict_to(struct guest_monitor *monitor, bool network, bool signals, struct error *err)
 {
 	return sandbox_lone(&(struct sandbox_lone){.domid = 7,
 				    .network = network,

@@ -33,6 +33,17 @@ check "a forwarded port reaches the guest" [ "$answer" = "from the guest" ]
 guest_wait
 check "powers off" ended 0 GUEST-DONE
 
+# The host's loopback addresses are nobody's who has not asked for them.
+guest --net user <<SCRIPT
+ip link set eth0 up
+ip addr add 10.0.2.15/24 dev eth0
+ping -c 1 -W 5 10.0.2.2 >/dev/null && echo NETWORK
+timeout 10 wget -q -O /tmp/got http://10.0.2.2:$server_port/data
+[ -s /tmp/got ] || echo KEPT OUT
+SCRIPT
+check "the host's own addresses are out of reach" ended 0 "KEPT OUT"
+check "and the network is there" said NETWORK
+
 # The port is taken: told before anything starts.
 python3 -c "
 import socket, subprocess, sys

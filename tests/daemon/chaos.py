@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 
-from harness import Daemon, Refused, eventually, main
+from harness import Daemon, Refused, begun, eventually, main, runs
 
 SECONDS = float(os.environ.get("DACH_CHAOS_SECONDS", "20"))
 SEED = int(os.environ.get("DACH_SEED", "1"))
@@ -19,23 +19,6 @@ BOUND = float(os.environ.get("DACH_CHAOS_BOUND_MS", "0"))
 TAKEN_OVER = ["", "", "", "", "stay", "desert", "heir", "heir=now", "flood", "rude", "deaf", "fail", "fall",
               "linger=60", "life=0.3", "life=2.5 end=crash", "life=3"]
 USERS = 3
-
-
-def runs(pid):
-    try:
-        return open(f"/proc/{pid}/stat").read().rsplit(") ", 1)[1][0] not in "ZX"
-    except OSError:
-        return False
-
-
-def begun(d):
-    """Every process that a guest has had, by UUID; a line may be half written."""
-    found = {}
-    for line in open(d.journal) if os.path.exists(d.journal) else []:
-        words = line.split()
-        if len(words) == 4 and words[0] in ("start", "heir"):
-            found.setdefault(words[1], set()).add(int(words[3]))
-    return found
 
 
 class Worker(threading.Thread):

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 
-from harness import Daemon, Refused, eventually, main
+from harness import Daemon, Refused, eventually, main, runs
 
 KILLS = int(os.environ.get("DACH_KILLS", "12"))
 SEED = int(os.environ.get("DACH_SEED", "1"))
@@ -64,21 +64,15 @@ def living(journal):
     """Monitors by guest that have begun and not ended, of those that are still processes."""
     alive = {}
     for line in open(journal) if os.path.exists(journal) else []:
-        what, uuid, domid, pid = line.split()
+        what, uuid, domid, pid, begin = line.split()
+        life = (int(domid), int(pid), int(begin))
         if what == "start":
-            alive.setdefault(uuid, set()).add((int(domid), int(pid)))
+            alive.setdefault(uuid, set()).add(life)
         else:
-            alive.get(uuid, set()).discard((int(domid), int(pid)))
+            alive.get(uuid, set()).discard(life)
     for uuid in alive:
-        alive[uuid] = {(domid, pid) for domid, pid in alive[uuid] if runs(pid)}
+        alive[uuid] = {life for life in alive[uuid] if runs(life[1:])}
     return alive
-
-
-def runs(pid):
-    try:
-        return open(f"/proc/{pid}/stat").read().split()[2] not in "ZX"
-    except OSError:
-        return False
 
 
 def domids(journal):

@@ -7,24 +7,12 @@ import os
 import signal
 import time
 
-from harness import Daemon, eventually, main, refused
+from harness import Daemon, begun, eventually, main, refused, runs
 
 
 def processes(d, guest):
     """All that were begun for the guest and are still there."""
-    found = set()
-    for line in open(d.journal):
-        _, uuid, _, pid = line.split()
-        if uuid == guest["uuid"]:
-            found.add(int(pid))
-    return {pid for pid in found if runs(pid)}
-
-
-def runs(pid):
-    try:
-        return open(f"/proc/{pid}/stat").read().rsplit(") ", 1)[1][0] not in "ZX"
-    except OSError:
-        return False
+    return {process for process in begun(d).get(guest["uuid"], ()) if runs(process)}
 
 
 def grows(path):
@@ -104,7 +92,7 @@ def test_a_daemon_finds_a_monitor_without_its_lock():
         d.post("/v1/guests/liar/unpause")
         d.tell_monitor(guest, "destroy")  # by somebody else; the daemon sees a socket that closes
         d.stop(signal.SIGKILL)
-        assert processes(d, guest) == {pid} and not d.monitors()
+        assert {p for p, _ in processes(d, guest)} == {pid} and not d.monitors()
         d.start()
         eventually(lambda: "liar" not in d.guests())
         assert not processes(d, guest)

@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "chain/chain.h"
 #include "cli/cli.h"
+#include "cli/command.h"
 #include "cli/options.h"
 #include "cli/script.h"
 #include "image/layer.h"
@@ -42,6 +44,11 @@ enum {
 	CONSOLE,
 	QUIET,
 	EPHEMERAL,
+	ENV,
+	WORKDIR,
+	USER,
+	KEEP,
+	VERBOSE,
 };
 
 static const struct option_spec options[] = {
@@ -68,6 +75,11 @@ static const struct option_spec options[] = {
 	{"timeout", TIMEOUT, "SECONDS", "end it after so long, with status 124"},
 	{"console", CONSOLE, "FILE", "what the guest says goes there; standard input is not read"},
 	{"quiet", QUIET, NULL, "no lines of our own on standard error but errors"},
+	{"env", ENV, "NAME[=VALUE]", "for the command; again for more"},
+	{"workdir", WORKDIR, "DIR", "where the command runs (its user's home)"},
+	{"user", USER, "NAME[:GROUP]", "who runs it (root)"},
+	{"keep", KEEP, NULL, "keep what the command writes to the disks"},
+	{"verbose", VERBOSE, NULL, "beside a command: what the guest says, on standard error"},
 	{"gdb", GDB, "ADDRESS", "wait for a debugger: unix:PATH or 127.0.0.1:PORT"},
 	{"test-devices", TEST_DEVICES, NULL, NULL},
 	{"test-vendor", TEST_VENDOR, "NAME", NULL},
@@ -86,6 +98,7 @@ static const struct {
 /* What the words said, with the strings that we had to make. */
 struct run_request {
 	struct vmm_config config;
+	struct command_words words;
 	bool no_net, ephemeral;
 	void (*list)(void); /* only to be shown something */
 	struct image found;
@@ -94,6 +107,8 @@ struct run_request {
 };
 
 static const char more[] =
+	"With a command, its standard streams are these, its status is the exit status, and what it\n"
+	"writes to the disks is thrown away unless --keep says otherwise; 125 is a failure of ours.\n"
 	"fwd=tcp:127.0.0.1:PORT-:PORT hands connections to a port of this host to one of the\n"
 	"guest's. Ctrl+] ends the guest. SIGTERM, or a terminal that goes away, presses its power\n"
 	"button; a second SIGTERM ends it, and so does --grace.\n"
@@ -133,6 +148,7 @@ static const struct {
 	{CONSOLE, false, MEMBER(console)},
 	{NO_REBOOT, true, MEMBER(no_reboot)},
 	{QUIET, true, MEMBER(quiet)},
+	{VERBOSE, true, MEMBER(verbose)},
 	{STATS, true, MEMBER(stats)},
 	{TEST_DEVICES, true, MEMBER(test_devices)},
 	{NO_WINDOWS, true, MEMBER(no_windows)},
@@ -187,6 +203,17 @@ static int take_option(struct run_request *request, int id, const char *value, s
 	case EPHEMERAL:
 		request->ephemeral = true;
 		return 0;
+	case ENV:
+		return command_env(&request->words, value, err);
+	case WORKDIR:
+		request->words.command.folder = value;
+		return 0;
+	case USER:
+		request->words.command.user = value;
+		return 0;
+	case KEEP:
+		request->words.keep = true;
+		return 0;
 	case DISK:
 		if (config->disks == LIMIT_DISKS)
 			return error_set(err, EINVAL, "--disk: %u at most", LIMIT_DISKS);
@@ -233,6 +260,14 @@ static int use_image(struct run_request *request, const char *image, struct erro
 			LIMIT_DISKS - 1);
 	snprintf(request->kernel, sizeof request->kernel, "%s/vmlinuz", request->found.path);
 	snprintf(request->initrd, sizeof request->initrd, "%s/initrd.img", request->found.path);
+	/* The drivers alone, for a command: older images have only what a system starts from. */
+	if (request->words.command.argv) {
+		char run[PATH_MAX + 16];
+
+		snprintf(run, sizeof run, "%s/run.img", request->found.path);
+		if (!access(run, R_OK))
+			strcpy(request->initrd, run);
+	}
 	if (!config->kernel) {
 		config->own_kernel = !config->initrd;
 		config->kernel = request->kernel;
@@ -259,6 +294,7 @@ static int use_image(struct run_request *request, const char *image, struct erro
 static int complete_disks(struct run_request *request, struct error *err)
 {
 	struct vmm_config *config = &request->config;
+	const bool ephemeral = request->ephemeral || (config->command && !config->command->keeps);
 	int r = 0;
 
 	for (unsigned i = 0; !r && i < config->disks; i++) {
@@ -266,7 +302,7 @@ static int complete_disks(struct run_request *request, struct error *err)
 
 		if (disk->file[0].format == DISK_QCOW2)
 			r = chain_resolve(disk, &chain_own_rights, false, err);
-		if (!r && request->ephemeral && !disk->readonly)
+		if (!r && ephemeral && !disk->readonly)
 			r = layer_ephemeral(disk, err);
 	}
 	return r;
@@ -276,13 +312,18 @@ static int complete(struct run_request *request, const char *image, struct error
 {
 	if (request->no_net && request->config.nets)
 		return error_set(err, EINVAL, "--net none excludes another --net");
-	if (image)
-		return use_image(request, image, err);
-	if (!request->config.kernel && !request->config.disks)
+	if (image) {
+		int r = use_image(request, image, err);
+
+		if (r)
+			return r;
+	} else if (!request->config.kernel && !request->config.disks)
 		return error_set(err, EINVAL,
 			"an image, --kernel FILE or --disk FILE is needed (see dach run --help)");
 	if (!request->config.kernel && request->config.initrd)
 		return error_set(err, EINVAL, "--initrd needs a --kernel beside it");
+	if (request->words.command.argv)
+		return command_complete(&request->words, &request->config, err);
 	return 0;
 }
 
@@ -294,6 +335,7 @@ static void free_request(struct run_request *request)
 		disk_spec_free(&request->config.disk[i]);
 	fields_free(machine_spec_fields, &request->config.machine);
 	free(request->cmdline);
+	command_free(&request->words);
 	free(request);
 }
 
@@ -316,7 +358,8 @@ static int run_guest(const struct run_request *request, struct error *err)
 {
 	struct end_report end;
 
-	if (!request->config.console && !request->config.quiet && script_is_input())
+	if (!request->config.console && !request->config.quiet && !request->config.command &&
+		script_is_input())
 		fputs("dach run: standard input is the shell's script, and the guest gets the rest of it; "
 		      "</dev/null keeps that for the shell\n",
 			stderr);
@@ -336,6 +379,7 @@ static int run(struct cli *cli)
 		return cli_say(cli, "out of memory");
 	}
 	request->config.cmdline = "";
+	command_take(&request->words, cli);
 	request->config.memory = MEMORY_DEFAULT;
 	request->config.vcpus = 1;
 	status = read_options(cli, request, &err);
@@ -345,13 +389,15 @@ static int run(struct cli *cli)
 			: run_guest(request, &err);
 	if (err.text[0])
 		cli_fail(cli, &err);
+	if (status && !request->config.command && request->words.command.argv)
+		status = END_STATUS_COMMAND; /* not one of the command's */
 	free_request(request);
 	return status;
 }
 
 /* Status 2 is a guest's that was ended from outside. */
 const struct cli_verb cli_run_verbs[] = {
-	{"run", "IMAGE | --kernel FILE | --disk FILE",
+	{"run", "IMAGE | --kernel FILE | --disk FILE [-- COMMAND...]",
 		"Start a guest in the foreground, its console on this terminal", 0, 1,
 		.options = options, .fields = machine_spec_fields, .run = run, .more = more,
 		.plain = true, .usage = CLI_FAILURE},

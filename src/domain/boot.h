@@ -38,6 +38,12 @@ int domain_boot_overlay(const struct domain_config *config, char **bytes, size_t
 	struct error *err);
 
 /*
+ * The same with one program in it, which the kernel can start from there (rdinit=/name): *overlay is an open
+ * file in memory, the caller's.
+ */
+int domain_boot_program(int program, const char *name, int *overlay, struct error *err);
+
+/*
  * Replaces the open ramdisk (-1: there is none) by a file in memory (sealed, close-on-exec) that has the bytes
  * of the overlay, an open file, behind it. name: the ramdisk's, for messages. It copies as much as there is: a
  * monitor's to do. -E2BIG: larger than BOOT_RAMDISK_MAX.

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "domain/boot.h"
 #include "domain/vdev.h"
 #include "protocol/disk.h"
@@ -16,20 +17,26 @@
 #define NAMES "61-dach-names.rules"
 #define KEEP "62-dach-keep.rules"
 #define FOLDER "etc/udev/rules.d"
-#define OVERLAY "the disks' names"
+#define OVERLAY "what belongs behind it"
+#define PROGRAM_MAX (16u << 20)
 
 /* One member of an archive (Linux Documentation/driver-api/early-userspace/buffer-format.rst). */
-static void member(FILE *out, unsigned mode, const char *name, const char *text)
+static void member_bytes(FILE *out, unsigned mode, const char *name, const void *bytes, size_t size)
 {
 	static const char zeroes[4];
-	size_t name_size = strlen(name) + 1, size = strlen(text);
+	size_t name_size = strlen(name) + 1;
 
 	fprintf(out, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X", 0, mode, 0, 0, 1,
 		0, (unsigned)size, 0, 0, 0, 0, (unsigned)name_size, 0);
 	fwrite(name, 1, name_size, out);
 	fwrite(zeroes, 1, -(110 + name_size) & 3, out);
-	fwrite(text, 1, size, out);
+	fwrite(bytes, 1, size, out);
 	fwrite(zeroes, 1, -size & 3, out);
+}
+
+static void member(FILE *out, unsigned mode, const char *name, const char *text)
+{
+	member_bytes(out, mode, name, text, strlen(text));
 }
 
 /* A link for each disk, and for the partitions of whole ones. */
@@ -98,6 +105,33 @@ int domain_boot_overlay(const struct domain_config *config, char **bytes, size_t
 	*bytes = NULL;
 	*size = 0;
 	return error_nomem(err);
+}
+
+int domain_boot_program(int program, const char *name, int *overlay, struct error *err)
+{
+	char *bytes = NULL;
+	size_t size;
+	FILE *out = NULL;
+	int r = io_read_file(program, PROGRAM_MAX, &bytes, &size), fd = -1;
+
+	*overlay = -1;
+	if (r)
+		return error_set(err, -r, "%s: %s", name, strerror(-r));
+	fd = memfd_create("overlay", MFD_CLOEXEC);
+	out = fd < 0 ? NULL : fdopen(fd, "w");
+	if (out) {
+		member_bytes(out, S_IFREG | 0755, name, bytes, size);
+		member(out, 0, "TRAILER!!!", "");
+		if (!fflush(out) && !ferror(out))
+			*overlay = dup(fd);
+		fclose(out);
+	} else if (fd >= 0) {
+		close(fd);
+	}
+	free(bytes);
+	return *overlay < 0
+		? error_set(err, errno, "%s: no file in memory: %s", name, strerror(errno))
+		: 0;
 }
 
 static int copy(int from, int to, uint64_t size, const char *name, struct error *err)

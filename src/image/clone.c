@@ -103,14 +103,15 @@ static int link_file(const char *from, const char *folder, bool needed, struct e
 
 static int fill(const struct image *image, unsigned layers, const char *folder, struct error *err)
 {
-	static const char *const beside[] = {"vmlinuz", "initrd.img", "password", "image.conf"};
+	static const char *const beside[] = {"image.conf", "vmlinuz", "initrd.img", "run.img",
+		"password"};
 	enum disk_format format = DISK_RAW;
 	char path[ROOM];
 	int r = 0;
 
 	for (size_t i = 0; !r && i < sizeof beside / sizeof *beside; i++) {
 		snprintf(path, sizeof path, "%s/%s", image->path, beside[i]);
-		r = link_file(path, folder, i == 3, err);
+		r = link_file(path, folder, i == 0, err);
 	}
 	for (unsigned n = 0; !r && n < layers; n++) {
 		image_layer(image, n, path, sizeof path, &format);

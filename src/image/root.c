@@ -131,6 +131,7 @@ static int make_arguments(struct job *job, struct args *args, struct error *err)
 	add(args, "--customize-hook=chroot \"$1\" sh " OVERLAY_DIR "/setup");
 	add(args, "--customize-hook=download " OVERLAY_DIR "/vmlinuz vmlinuz");
 	add(args, "--customize-hook=download " OVERLAY_DIR "/initrd.img initrd.img");
+	add(args, "--customize-hook=download " OVERLAY_DIR "/run.img run.img");
 	add(args, "--customize-hook=rm -r \"$1" OVERLAY_DIR "\"");
 	r = write_lines(job, JOB_APT_CONF, config, take_apt_option, err);
 	if (r > 0)

@@ -14,7 +14,7 @@ static size_t send_input(void *ctx, const uint8_t *data, size_t len)
 	return monitor->ops->input(monitor->guest, data, len);
 }
 
-static void leave(void *ctx)
+void foreground_leave(void *ctx)
 {
 	monitor_end(ctx);
 }
@@ -27,6 +27,11 @@ static void time_is_up(void *ctx)
 	monitor_end(monitor);
 }
 
+void foreground_open(struct guest_monitor *monitor)
+{
+	loop_timer_init(&monitor->deadline, monitor->loop, time_is_up, monitor);
+}
+
 static int open_terminal(struct guest_monitor *monitor, struct error *err)
 {
 	const char *name = monitor->foreground->console;
@@ -36,18 +41,19 @@ static int open_terminal(struct guest_monitor *monitor, struct error *err)
 		file = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY | O_CLOEXEC, 0666);
 	if (name && file < 0)
 		return error_set(err, errno, "%s: %s", name, strerror(errno));
-	loop_timer_init(&monitor->deadline, monitor->loop, time_is_up, monitor);
+	foreground_open(monitor);
 	return terminal_init(&monitor->terminal, monitor->terminal.guard, monitor->loop, send_input,
-		leave, monitor_hang_up, monitor, file, err);
+		foreground_leave, monitor_hang_up, monitor, file, err);
 }
 
-static int restrict_to(struct guest_monitor *monitor, bool network, bool signals, struct error *err)
+int foreground_restrict(struct guest_monitor *monitor, bool network, bool signals,
+	struct error *err)
 {
 	monitor->sandbox.landlocked = sandbox_files(network, signals);
 	return sandbox_privileges(err);
 }
 
-static void tell_size(struct guest_monitor *monitor)
+void foreground_tell_size(struct guest_monitor *monitor)
 {
 	unsigned columns, rows;
 
@@ -55,16 +61,20 @@ static void tell_size(struct guest_monitor *monitor)
 		monitor->ops->resize(monitor->guest, columns, rows);
 }
 
+void foreground_start(struct guest_monitor *monitor)
+{
+	foreground_tell_size(monitor);
+	if (monitor->foreground->timeout)
+		loop_timer_arm(&monitor->deadline, clock_now() + monitor->foreground->timeout);
+}
+
 static int start(struct guest_monitor *monitor, struct error *err)
 {
 	int r = terminal_start(&monitor->terminal, err);
 
-	if (r)
-		return r;
-	tell_size(monitor);
-	if (monitor->foreground->timeout)
-		loop_timer_arm(&monitor->deadline, clock_now() + monitor->foreground->timeout);
-	return 0;
+	if (!r)
+		foreground_start(monitor);
+	return r;
 }
 
 static void output(struct guest_monitor *monitor, const uint8_t *data, size_t len)
@@ -84,14 +94,16 @@ static void expect(struct guest_monitor *monitor, const char *hint)
 }
 
 /* Who asked for the end does not wait for a reader that does not read. */
-static void stop(struct guest_monitor *monitor)
+bool foreground_patient(const struct guest_monitor *monitor)
 {
-	const bool asked =
-		monitor->signals.count || monitor->timed_out || !monitor->signals_started;
+	return !monitor->signals.count && !monitor->timed_out && monitor->signals_started;
+}
 
+void foreground_stop(struct guest_monitor *monitor)
+{
 	if (monitor->deadline.loop)
 		loop_timer_cancel(&monitor->deadline);
-	terminal_stop(&monitor->terminal, !asked, monitor->signals.watch.fd);
+	terminal_stop(&monitor->terminal, foreground_patient(monitor), monitor->signals.watch.fd);
 }
 
 static void nothing(struct guest_monitor *monitor)
@@ -100,13 +112,13 @@ static void nothing(struct guest_monitor *monitor)
 
 static const struct front terminal_front = {
 	.open = open_terminal,
-	.restrict_to = restrict_to,
+	.restrict_to = foreground_restrict,
 	.start = start,
 	.output = output,
 	.room = room,
 	.expect = expect,
-	.resized = tell_size,
-	.stop = stop,
+	.resized = foreground_tell_size,
+	.stop = foreground_stop,
 	.close_requests = nothing,
 	.close = nothing,
 };
@@ -114,7 +126,8 @@ static const struct front terminal_front = {
 void monitor_foreground(const struct guest_ops *ops, void *guest, const struct foreground *config,
 	struct end_report *end)
 {
-	int guard = config->console ? -1 : terminal_guard();
+	const bool bare = config->console || (config->command && !config->terminal);
+	int guard = bare ? -1 : terminal_guard();
 	struct guest_monitor *monitor = calloc(1, sizeof *monitor);
 
 	if (!monitor) {
@@ -124,7 +137,7 @@ void monitor_foreground(const struct guest_ops *ops, void *guest, const struct f
 	}
 	monitor->ops = ops;
 	monitor->guest = guest;
-	monitor->front = &terminal_front;
+	monitor->front = config->command ? &command_front : &terminal_front;
 	monitor->terminal.guard = guard;
 	monitor->signals.grace = config->grace;
 	monitor->foreground = config;

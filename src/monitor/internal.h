@@ -12,7 +12,7 @@
 #include "monitor/signals.h"
 #include "monitor/terminal.h"
 
-/* The two ways in which a guest meets people: front_terminal.c and front_daemon.c. */
+/* The ways in which a guest meets people: front_terminal.c, front_command.c and front_daemon.c. */
 struct front {
 	bool walls; /* each kind of thread has walls of its own, else one list is for all */
 	int (*open)(struct guest_monitor *monitor, struct error *err);
@@ -23,6 +23,10 @@ struct front {
 	/* Any thread. */
 	void (*output)(struct guest_monitor *monitor, const uint8_t *data, size_t len);
 	void (*room)(struct guest_monitor *monitor);
+	/* With a command; else NULL. */
+	void (*stream)(struct guest_monitor *monitor, unsigned stream, const uint8_t *data,
+		size_t len);
+	void (*show_console)(struct guest_monitor *monitor);
 	void (*expect)(struct guest_monitor *monitor, const char *hint);
 	/* The size of people's terminal has changed. NULL: it has none. */
 	void (*resized)(struct guest_monitor *monitor);
@@ -42,6 +46,8 @@ struct guest_monitor {
 	struct terminal terminal;            /* in the foreground, with the next two */
 	struct loop_timer deadline;
 	bool timed_out;
+	struct output_queue *errors; /* a command's, with the next */
+	struct console_tail *tail;
 	struct console *console; /* a daemon's guest: this and the next */
 	struct control *control;
 	struct loop *loop;
@@ -76,6 +82,19 @@ void monitor_run_or_not(struct guest_monitor *monitor);
 void monitor_let_go(struct guest_monitor *monitor);
 /* monitor.c: the terminal, or who else was watching, has gone */
 void monitor_hang_up(void *monitor);
+
+/* front_terminal.c, for both in the foreground: the guest's time, signals and sandbox. */
+void foreground_open(struct guest_monitor *monitor);
+int foreground_restrict(struct guest_monitor *monitor, bool network, bool signals,
+	struct error *err);
+void foreground_start(struct guest_monitor *monitor);
+void foreground_tell_size(struct guest_monitor *monitor);
+void foreground_leave(void *monitor);
+/* Puts the terminal in order; whether who reads is to be waited for. */
+void foreground_stop(struct guest_monitor *monitor);
+bool foreground_patient(const struct guest_monitor *monitor);
+/* front_command.c */
+extern const struct front command_front;
 
 /* request.c: control_handler.handle, with the monitor as ctx */
 void request_handle(void *ctx, const struct control_asker *asker,

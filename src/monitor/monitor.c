@@ -144,6 +144,22 @@ void monitor_room(struct guest_monitor *monitor)
 	monitor->front->room(monitor);
 }
 
+void monitor_stream(struct guest_monitor *monitor, unsigned stream, const uint8_t *data, size_t len)
+{
+	monitor->front->stream(monitor, stream, data, len);
+}
+
+void monitor_show_console(struct guest_monitor *monitor)
+{
+	if (monitor->front->show_console)
+		monitor->front->show_console(monitor);
+}
+
+int monitor_asked_by(const struct guest_monitor *monitor)
+{
+	return monitor->signals.first;
+}
+
 void monitor_expect(struct guest_monitor *monitor, const char *hint)
 {
 	monitor->front->expect(monitor, hint);

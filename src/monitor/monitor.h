@@ -57,6 +57,9 @@ struct guest_ops {
 
 	/* Console input; returns how much it took. What it did not take comes again after monitor_room(). */
 	size_t (*input)(void *guest, const uint8_t *data, size_t len);
+	/* Of a command (foreground.command): its input ends here; a stream's bytes are written, or nobody reads it. */
+	void (*input_over)(void *guest);
+	void (*written)(void *guest, unsigned stream, size_t len, bool gone); /* any thread */
 	/* The terminal on which its console is shown has this size. May be NULL. */
 	void (*resize)(void *guest, unsigned columns, unsigned rows);
 	/* Adds to what "info" answers. */
@@ -80,6 +83,11 @@ struct foreground {
 	uint64_t timeout;    /* ns after its start at which it is ended; 0: none */
 	const char *console; /* a file for what it says, and nothing is read; NULL: none */
 	bool quiet;          /* no lines of our own but errors */
+	/*
+	 * The guest is there for a command: input is the command's, its streams come by monitor_stream(); what
+	 * the guest says is kept for monitor_show_console(), or shown at once on standard error.
+	 */
+	bool command, terminal, verbose;
 	/* SIGUSR2, on the loop's thread; NULL: it is not taken. */
 	void (*save)(void *guest);
 };
@@ -127,6 +135,17 @@ int monitor_nest(struct guest_monitor *monitor, unsigned role, struct nest **nes
 /* What the guest says on its console, and that it may take input again. Any thread. */
 void monitor_output(struct guest_monitor *monitor, const uint8_t *data, size_t len);
 void monitor_room(struct guest_monitor *monitor);
+/*
+ * A stream of the guest's command: 1 is standard output, 2 standard error. At most MONITOR_STREAM_ROOM bytes of
+ * one may be on the way between this and guest_ops.written. The loop's thread.
+ */
+#define MONITOR_STREAM_ROOM (512u << 10)
+void monitor_stream(struct guest_monitor *monitor, unsigned stream, const uint8_t *data,
+	size_t len);
+/* What the guest has said last goes to standard error, unless it has been there. Does nothing without a command. */
+void monitor_show_console(struct guest_monitor *monitor);
+/* The signal that asked the guest to end; 0: none did. */
+int monitor_asked_by(const struct guest_monitor *monitor);
 /* It has something to say soon; a person at a terminal is told if it does not: hint, what to look at. */
 void monitor_expect(struct guest_monitor *monitor, const char *hint);
 

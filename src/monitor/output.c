@@ -21,6 +21,8 @@ struct output_queue {
 	uint64_t patience; /* ns */
 	int done;          /* an eventfd: the thread has written all, or nobody reads */
 	pthread_t thread;
+	void (*written)(void *ctx, size_t len, bool gone); /* or NULL */
+	void *ctx;
 	bool started;
 
 	struct mutex lock;
@@ -83,7 +85,7 @@ static void close_gap(struct output_queue *output) REQUIRES(output->lock)
 	output->stuck = false;
 }
 
-static void written(struct output_queue *output, size_t len, int r)
+static void has_written(struct output_queue *output, size_t len, int r)
 {
 	mutex_lock(&output->lock);
 	output->out += len;
@@ -99,6 +101,8 @@ static void written(struct output_queue *output, size_t len, int r)
 		close_gap(output);
 	pthread_cond_broadcast(&output->changed);
 	mutex_unlock(&output->lock);
+	if (output->written)
+		output->written(output->ctx, len, r != 0);
 }
 
 static void destroy(struct output_queue *output)
@@ -117,7 +121,7 @@ static void *write_all(void *ctx)
 	bool left;
 
 	while ((len = next_piece(output, &piece)))
-		written(output, len, io_write_all(output->fd, piece, len));
+		has_written(output, len, io_write_all(output->fd, piece, len));
 	mutex_lock(&output->lock);
 	eventfd_write(output->done, 1);
 	left = output->left;
@@ -150,6 +154,8 @@ static void wait_for_room(struct output_queue *output) REQUIRES(output->lock)
 
 void output_write(struct output_queue *output, const uint8_t *data, size_t len)
 {
+	bool gone;
+
 	mutex_lock(&output->lock);
 	while (len && !output->gone) {
 		bool was_empty = output->in == output->out;
@@ -168,7 +174,10 @@ void output_write(struct output_queue *output, const uint8_t *data, size_t len)
 		if (was_empty)
 			pthread_cond_broadcast(&output->changed);
 	}
+	gone = output->gone;
 	mutex_unlock(&output->lock);
+	if (gone && len && output->written)
+		output->written(output->ctx, len, true);
 }
 
 /* Life */
@@ -191,6 +200,13 @@ int output_create(int fd, uint64_t patience, struct output_queue **out, struct e
 	pthread_cond_init(&output->changed, NULL);
 	*out = output;
 	return 0;
+}
+
+void output_watch(struct output_queue *output, void (*written)(void *ctx, size_t len, bool gone),
+	void *ctx)
+{
+	output->written = written;
+	output->ctx = ctx;
 }
 
 int output_start(struct output_queue *output, struct error *err)

@@ -22,6 +22,12 @@ struct output_queue;
 
 /* fd stays the caller's; patience: ns. */
 int output_create(int fd, uint64_t patience, struct output_queue **output, struct error *err);
+/*
+ * Calls written on the thread when bytes have gone, and once when there is no reader any more (gone); bytes that
+ * come for one that has gone are as good as written. Before it starts.
+ */
+void output_watch(struct output_queue *output, void (*written)(void *ctx, size_t len, bool gone),
+	void *ctx);
 /* Starts the thread. Once. */
 int output_start(struct output_queue *output, struct error *err);
 /* Any thread. */

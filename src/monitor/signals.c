@@ -14,8 +14,10 @@ static void ask_to_end(struct signals *signals)
 
 void signals_hang_up(struct signals *signals)
 {
-	if (!signals->nohup && !signals->count++)
+	if (!signals->nohup && !signals->count++) {
+		signals->first = SIGHUP;
 		ask_to_end(signals);
+	}
 }
 
 static void ready(void *ctx, short revents)
@@ -26,16 +28,18 @@ static void ready(void *ctx, short revents)
 	if (read(signals->watch.fd, &info, sizeof info) != sizeof info)
 		return;
 	__atomic_add_fetch(&signals->taken, 1, __ATOMIC_RELAXED);
-	if (info.ssi_signo == SIGUSR2)
+	if (info.ssi_signo == SIGUSR2) {
 		signals->save(signals->ctx);
-	else if (info.ssi_signo == SIGWINCH)
+	} else if (info.ssi_signo == SIGWINCH) {
 		signals->resized(signals->ctx);
-	else if (info.ssi_signo == SIGHUP)
+	} else if (info.ssi_signo == SIGHUP) {
 		signals_hang_up(signals);
-	else if (signals->count++)
+	} else if (signals->count++) {
 		signals->force(signals->ctx);
-	else
+	} else {
+		signals->first = info.ssi_signo;
 		ask_to_end(signals);
+	}
 }
 
 int signals_start(struct signals *signals, struct loop *loop, void (*ask)(void *ctx),

@@ -22,6 +22,7 @@ struct signals {
 	struct loop_fd watch; /* a signalfd */
 	sigset_t old;
 	unsigned count;
+	int first;      /* the one that asked; 0: none has */
 	unsigned taken; /* how many, of whatever kind; atomic */
 	bool nohup;
 	uint64_t grace;             /* ns after the first of them; 0: SIGNALS_GRACE */

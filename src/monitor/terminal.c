@@ -47,6 +47,8 @@ static void ready(void *ctx, short revents)
 		end_input(terminal);
 		if (terminal->raw) /* in raw mode nothing that is typed reads as an end */
 			terminal->gone(terminal->ctx);
+		else if (terminal->over)
+			terminal->over(terminal->ctx);
 		return;
 	}
 	leave = terminal->raw ? memchr(terminal->buf, LEAVE, n) : NULL;
@@ -148,7 +150,7 @@ int terminal_start(struct terminal *terminal, struct error *err)
 
 	if (r || terminal->file >= 0)
 		return r;
-	if (!tcgetattr(STDIN_FILENO, &terminal->saved)) {
+	if (!terminal->plain && !tcgetattr(STDIN_FILENO, &terminal->saved)) {
 		raw = terminal->saved;
 		cfmakeraw(&raw);
 		terminal->raw = !tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);

@@ -26,18 +26,20 @@ struct terminal {
 	const char *hint; /* when it is silent, what to look at */
 	bool spoken;      /* the guest has; atomic */
 	bool watching, raw;
-	bool left; /* by Ctrl+] */
-	int guard; /* tells the guard that all is well; -1: there is none */
-	int file;  /* instead of standard output and input; -1: none */
-	bool tty;  /* the output is one */
+	bool plain; /* a terminal stays as it is, and its lines are only bytes */
+	bool left;  /* by Ctrl+] */
+	int guard;  /* tells the guard that all is well; -1: there is none */
+	int file;   /* instead of standard output and input; -1: none */
+	bool tty;   /* the output is one */
 	struct output_queue *output;
 	struct termios saved;
-	uint8_t buf[256]; /* read, not yet taken by the guest */
+	uint8_t buf[16384]; /* read, not yet taken by the guest */
 	size_t start, end;
 	/* Gives input to the guest, returns how much it took. */
 	size_t (*send)(void *ctx, const uint8_t *data, size_t len);
 	void (*leave)(void *ctx); /* Ctrl+] */
 	void (*gone)(void *ctx);  /* the terminal went away */
+	void (*over)(void *ctx);  /* no more comes, from what is no terminal; NULL: nobody asks */
 	void *ctx;
 };
 

@@ -51,6 +51,8 @@ enum end_reason { END_NONE, /* it has not ended */ END_TABLE(END_ENUM) END_REASO
 
 #define END_STATUS_SETUP 1     /* it never started; the reason is ERROR */
 #define END_STATUS_TIMEOUT 124 /* `dach run --timeout` ended it; the reason is KILLED */
+#define END_STATUS_COMMAND \
+	125 /* a guest that is there for a command ended without that command's own status */
 #define END_STATUS_TEST 100 /* and more: this plus what a test wrote to its way out (modulo 128) */
 
 /* At these ends it can stay, paused, for a look or a core file: bits 1 << END_... */

@@ -8,14 +8,13 @@
 #include "base/container.h"
 #include "virtio/device.h"
 #include "virtio/pci.h"
+#include "virtio/stream.h"
 
 #define CLASS_COMMUNICATION 0x078000u
 #define QUEUE_SIZE 64
 enum { QUEUE_RX, QUEUE_TX };
 /* Columns and rows; the rest of the configuration space (5.3.4) belongs to features that are not offered. */
 #define CONFIG_SIZE offsetof(struct virtio_console_config, max_nr_ports)
-/* Longer writes are no console's: the rest of the chain is dropped. */
-#define OUTPUT_MAX (1u << 20)
 
 struct virtio_console {
 	struct virtio_device dev;
@@ -25,21 +24,14 @@ struct virtio_console {
 	bool starved; /* there was more input than buffers */
 	/* Linux looks at the size when it changes, not at the start: it is told again with the first output. */
 	bool told;
-	uint8_t buf[4096];
 };
 
-static void output_chain(struct virtio_console *console)
+static void output(void *ctx, const uint8_t *data, size_t len)
 {
-	uint64_t offset = 0;
-	size_t n;
+	struct virtio_console *console = ctx;
 
-	while (offset < OUTPUT_MAX &&
-		(n = virtq_chain_read(&console->chain, offset, console->buf,
-			 sizeof console->buf))) {
-		if (console->owner.output)
-			console->owner.output(console->owner.ctx, console->buf, n);
-		offset += n;
-	}
+	if (console->owner.output)
+		console->owner.output(console->owner.ctx, data, len);
 }
 
 static void console_notify(struct virtio_device *dev, unsigned queue)
@@ -55,13 +47,7 @@ static void console_notify(struct virtio_device *dev, unsigned queue)
 		if (!console->told && console->owner.sized)
 			virtio_config_changed(dev);
 		console->told = true;
-		for (unsigned left = virtio_arm(dev, QUEUE_TX); left; left--) {
-			if (virtio_pop(dev, QUEUE_TX, &console->chain) != 1)
-				break;
-			output_chain(console);
-			virtio_push(dev, QUEUE_TX, console->chain.head, 0);
-		}
-		virtio_publish(dev, QUEUE_TX);
+		virtio_stream_out(dev, QUEUE_TX, &console->chain, output, console);
 	}
 	mutex_unlock(&dev->lock);
 	if (room && console->owner.room)
@@ -71,20 +57,10 @@ static void console_notify(struct virtio_device *dev, unsigned queue)
 size_t virtio_console_input(struct virtio_console *console, const uint8_t *data, size_t len)
 {
 	struct virtio_device *dev = &console->dev;
-	size_t done = 0;
+	size_t done;
 
 	mutex_lock(&dev->lock);
-	/* Armed, so that a guest without buffers tells us when it has some. */
-	for (unsigned left = virtio_arm(dev, QUEUE_RX); left && done < len; left--) {
-		size_t n;
-
-		if (virtio_pop(dev, QUEUE_RX, &console->chain) != 1)
-			break;
-		n = virtq_chain_write(dev->memory, &console->chain, 0, data + done, len - done);
-		virtio_push(dev, QUEUE_RX, console->chain.head, n);
-		done += n;
-	}
-	virtio_publish(dev, QUEUE_RX);
+	done = virtio_stream_in(dev, QUEUE_RX, &console->chain, data, len);
 	console->starved = done < len;
 	mutex_unlock(&dev->lock);
 	return done;

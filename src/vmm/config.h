@@ -18,7 +18,19 @@
 #define VMM_CODE_CACHE_MIN (4u << 20)
 #define VMM_CODE_CACHE_MAX (2047u << 20)
 
+/* A command that the guest is there for. */
+struct vmm_command {
+	const char *const *argv;   /* ends with NULL */
+	const char *const *env;    /* NAME=VALUE, likewise */
+	const char *user, *folder; /* NULL: root, and its own */
+	const char *program;       /* the agent's, on this host */
+	bool terminal;             /* it gets one: our standard streams are one */
+	bool keeps;                /* the guest's disks are to be in order when it ends */
+	bool quiet;                /* as vmm_config.quiet */
+};
+
 struct vmm_config {
+	const struct vmm_command *command; /* NULL: the guest is for itself */
 	struct machine_spec machine;
 	const char *kernel; /* NULL: the first disk's own, to which the next two are added */
 	const char *initrd; /* NULL: none */
@@ -53,6 +65,7 @@ struct vmm_config {
 	uint64_t timeout;    /* ns after its start at which it is ended; 0: none */
 	const char *console; /* a file for what it says; NULL: standard output, and input */
 	bool quiet;          /* no lines of our own but errors */
+	bool verbose;        /* beside a command: what the guest says, on standard error */
 	const char *symbols; /* of the guest's kernel, for both; NULL: none */
 };
 

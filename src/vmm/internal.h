@@ -11,6 +11,7 @@
 #include "monitor/monitor.h"
 #include "monitor/sandbox.h"
 #include "vmm/calls.h"
+#include "vmm/command.h"
 #include "vmm/devices.h"
 #include "vmm/idle.h"
 #include "vmm/kernel_reader.h"
@@ -30,6 +31,7 @@ struct vmm {
 	struct layers layers; /* the files that have come; loop */
 	struct profile_files profile;
 	struct gdb *gdb;
+	struct command *command; /* that the guest is there for; or NULL */
 	struct idle idle;
 	struct guest_watch watch;
 	struct nest *vcpu_nest;       /* where the vCPUs' threads will start; NULL: here */

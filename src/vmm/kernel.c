@@ -8,6 +8,7 @@
 
 #include "bootdisk/bootdisk.h"
 #include "domain/boot.h"
+#include "protocol/agent.h"
 #include "vmm/internal.h"
 
 static int open_file(const char *path, struct machine_file *file, struct error *err)
@@ -33,17 +34,32 @@ static bool never_starts(const struct vmm_config *config)
 	return config->restore_from && config->no_reboot;
 }
 
-/* What the daemon has for the guest's ramdisk is one file from here on. */
-static int join_initrd(struct vmm_config *config, struct error *err)
+/* The agent as the archive from which the guest's kernel starts it. */
+static int read_agent(const char *path, int *overlay, struct error *err)
 {
-	int r;
+	int fd = open(path, O_RDONLY | O_CLOEXEC), r;
 
-	if (!config->given || config->overlay_fd < 0)
-		return 0;
-	if (!config->initrd)
-		config->initrd = "initial ramdisk";
-	r = domain_boot_join(&config->initrd_fd, config->initrd, config->overlay_fd, err);
-	close(config->overlay_fd);
+	if (fd < 0)
+		return error_set(err, errno, "%s: %s", path, strerror(errno));
+	r = domain_boot_program(fd, AGENT_ALONE + 1, overlay, err);
+	close(fd);
+	return r;
+}
+
+/* What belongs behind the guest's ramdisk is one file with it from here on. */
+static int join_initrd(struct vmm *vmm, struct error *err)
+{
+	struct vmm_config *config = &vmm->config;
+	int overlay = config->given ? config->overlay_fd : -1, r = 0;
+
+	if (config->command)
+		r = read_agent(config->command->program, &overlay, err);
+	if (r || overlay < 0)
+		return r;
+	if (!vmm->initrd.name)
+		vmm->initrd.name = "initial ramdisk";
+	r = domain_boot_join(&vmm->initrd.fd, vmm->initrd.name, overlay, err);
+	close(overlay);
 	config->overlay_fd = -1;
 	return r;
 }
@@ -52,10 +68,8 @@ static int join_initrd(struct vmm_config *config, struct error *err)
 int kernel_open(struct vmm *vmm, struct error *err)
 {
 	const struct vmm_config *config = &vmm->config;
-	int r = join_initrd(&vmm->config, err);
+	int r = 0;
 
-	if (r)
-		return r;
 	if (config->given) {
 		if (config->kernel)
 			vmm->kernel = (struct machine_file){config->kernel_fd, config->kernel};
@@ -65,10 +79,12 @@ int kernel_open(struct vmm *vmm, struct error *err)
 		if (!r)
 			r = open_file(config->initrd, &vmm->initrd, err);
 	}
-	if (never_starts(config))
-		return 0;
+	if (!r)
+		r = join_initrd(vmm, err);
+	if (r || never_starts(config))
+		return r;
 	vmm->reader_work = (struct loop_work){.run = drop_kernel, .ctx = vmm};
-	if (!r && (!config->kernel || config->own_kernel))
+	if (!config->kernel || config->own_kernel)
 		r = kernel_reader_create(config, vmm->monitor, &vmm->reader, err);
 	return r;
 }

@@ -102,7 +102,7 @@ static int choose_engine(struct vmm *vmm, struct error *err)
 	vmm->engine = engine_find(vmm->config.machine.engine, why, sizeof why, err);
 	if (!vmm->engine)
 		return -EINVAL;
-	if (why[0] && !vmm->config.quiet)
+	if (why[0] && !vmm->config.quiet && (!vmm->config.command || vmm->config.verbose))
 		fprintf(stderr, "dach: this guest is translated: %s\n", why);
 	kind = vmm->engine->kind;
 	vmm->needs.kvm = kind == CPUID_KVM;
@@ -196,6 +196,9 @@ static int make_devices(struct vmm *vmm, struct error *err)
 	if (!r)
 		r = devices_create(&vmm->devices, &vmm->config, vmm->machine, &console,
 			balloon_changed, vmm->monitor, err);
+	if (!r && vmm->config.command)
+		r = command_create(vmm->config.command, vmm->monitor, vmm->machine, &vmm->command,
+			err);
 	if (!r)
 		r = limit_files(vmm, err);
 	if (!r)

@@ -13,6 +13,8 @@ static size_t input(void *ctx, const uint8_t *data, size_t len)
 {
 	struct vmm *vmm = ctx;
 
+	if (vmm->command)
+		return command_input(vmm->command, data, len);
 	if (__atomic_load_n(&vmm->virtio_console, __ATOMIC_RELAXED))
 		return virtio_console_input(vmm->devices.console, data, len);
 	return machine_serial_input(vmm->machine, data, len);
@@ -59,7 +61,7 @@ static void run(void *ctx, struct end_report *end)
 	if (vmm->config.trims)
 		idle_start(&vmm->idle, vmm->machine);
 	/* One that waits for a debugger, or goes on, owes nobody a word. */
-	if (!vmm->config.gdb && !vmm->config.restore_from)
+	if (!vmm->config.gdb && !vmm->config.restore_from && !vmm->config.command)
 		monitor_expect(vmm->monitor, "Does its command line have console=ttyS0?");
 	/* A debugger's guest stands still as often as not, and so do the tests' own. */
 	if (!vmm->config.gdb && !vmm->config.test_devices)
@@ -75,6 +77,8 @@ static void run(void *ctx, struct end_report *end)
 		error_set(&end->error, EIO, "the engine failed");
 	if (vmm->result == MACHINE_TEST_END)
 		end->status = END_STATUS_TEST + (machine_test_status(vmm->machine) & 127);
+	if (vmm->command)
+		command_result(vmm->command, end);
 }
 
 static void ended(void *ctx)
@@ -109,7 +113,10 @@ static void press_button(void *ctx)
 {
 	struct vmm *vmm = ctx;
 
-	machine_power_button(vmm->machine);
+	if (vmm->command)
+		command_ask(vmm->command);
+	else
+		machine_power_button(vmm->machine);
 }
 
 static void end_guest(void *ctx)
@@ -123,7 +130,24 @@ static void resize(void *ctx, unsigned columns, unsigned rows)
 {
 	struct vmm *vmm = ctx;
 
-	virtio_console_resize(vmm->devices.console, columns, rows);
+	if (vmm->command)
+		command_resize(vmm->command, columns, rows);
+	else
+		virtio_console_resize(vmm->devices.console, columns, rows);
+}
+
+static void input_over(void *ctx)
+{
+	struct vmm *vmm = ctx;
+
+	command_input_over(vmm->command);
+}
+
+static void written(void *ctx, unsigned stream, size_t len, bool gone)
+{
+	struct vmm *vmm = ctx;
+
+	command_written(vmm->command, stream, len, gone);
 }
 
 static void add_calls(void *ctx, struct calls *calls, unsigned roles)
@@ -141,6 +165,7 @@ static void destroy(void *ctx)
 	idle_stop(&vmm->idle);
 	nest_destroy(vmm->vcpu_nest);
 	layers_close(&vmm->layers);
+	command_destroy(vmm->command);
 	devices_destroy(&vmm->devices);
 	gdb_destroy(vmm->gdb);
 	machine_destroy(vmm->machine);
@@ -161,6 +186,8 @@ static const struct guest_ops vmm_ops = {
 	.ask = press_button,
 	.end = end_guest,
 	.input = input,
+	.input_over = input_over,
+	.written = written,
 	.resize = resize,
 	.describe = verbs_describe,
 	.request = verbs_request,
@@ -189,6 +216,9 @@ void vmm_run(const struct vmm_config *config, struct end_report *end)
 		.timeout = config->timeout,
 		.console = config->console,
 		.quiet = config->quiet,
+		.verbose = config->verbose,
+		.command = config->command != NULL,
+		.terminal = config->command && config->command->terminal,
 		.save = config->save_to ? save_guest : NULL,
 	};
 	struct vmm *vmm = vmm_create(end);

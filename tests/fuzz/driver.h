@@ -11,7 +11,9 @@
 
 #include "../unit/virtio_rig.h"
 
+#ifndef DRIVER_QUEUES
 #define DRIVER_QUEUES 2
+#endif
 
 /* One step. */
 struct driver_step {
@@ -55,8 +57,8 @@ static inline void driver_chain(struct driver *d, const struct driver_step *step
 		uint32_t len = i ? step->c >> 8 * i & 0xff : step->b % 0x3000;
 		uint16_t flags = i + 1 < count ? VIRTQ_DESC_NEXT : 0;
 
-		/* The first queue is what the device writes to. */
-		if ((step->queue % DRIVER_QUEUES == 0) != (step->flags & 1))
+		/* The first of each two queues is what the device writes to. */
+		if ((step->queue % DRIVER_QUEUES % 2 == 0) != (step->flags & 1))
 			flags |= VIRTQ_DESC_WRITE;
 		else if (!i)
 			memory_write(&d->rig.mem, at, step->bytes, sizeof step->bytes);

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The agent: a program that runs in the guest and does what its monitor asks (protocol/agent.h). It is
+ * linked statically and needs nothing of the guest's system but its kernel. One thread.
+ *
+ * The kernel starts it from the initial ramdisk. As AGENT_ALONE it is the guest's only system: it loads
+ * the drivers that it needs, mounts the root, brings up the network, and has commands run.
+ */
+#ifndef DACH_AGENT_AGENT_H
+#define DACH_AGENT_AGENT_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "protocol/agent.h"
+
+/* modules.c: loads the module and what it needs from /lib/modules; nothing happens where it is not there. */
+void module_load(const char *name);
+
+/* system.c: makes this a system. 0, or -1 with the sentence in why. */
+int system_early(void); /* /proc, /sys, /dev, the port's driver */
+int system_root(char *why,
+	size_t size);      /* root=, or the ramdisk without it; and what is mounted in it */
+void system_network(void); /* the loopback and the first interface */
+_Noreturn void system_poweroff(void);
+/* "key=value" of the kernel's command line into value. */
+bool system_word(const char *key, char *value, size_t size);
+
+/* network.c: an IPv4 address for the interface, and the way out; false: the kernel refuses. */
+bool network_up(const char *name, uint32_t address, unsigned prefix, uint32_t gateway);
+
+/* port.c: the way to the monitor. */
+int port_open(void); /* waits for it; -1: there is none */
+/* Begins to send; the queue holds what does not go at once. */
+void port_send(unsigned session, enum agent_frame_type type, unsigned stream, const void *payload,
+	size_t size);
+void port_send_number(unsigned session, enum agent_frame_type type, unsigned stream,
+	uint32_t number);
+size_t port_waiting(void); /* bytes not sent yet */
+short port_events(void);   /* what to poll it for */
+int port_fd(void);
+bool port_write(void); /* false: it is gone */
+/* Reads what is there; calls port_frame() for each frame. false: the monitor makes no sense, or is gone. */
+bool port_read(void (*frame)(const struct agent_header *header, const char *payload));
+void port_flush(void); /* until all is sent */
+
+/* session.c */
+void session_frame(const struct agent_header *header, const char *payload);
+/* Adds what it waits for; returns how many. The next two take the same array after poll(). */
+#define SESSION_FDS (AGENT_SESSIONS * AGENT_STREAMS)
+unsigned session_poll(struct pollfd *fds);
+void session_serve(const struct pollfd *fds, unsigned count);
+/* A child has ended. */
+void session_child(pid_t pid, int status);
+void session_kill_all(void);
+
+/* user.c: who the command is to be. */
+struct user {
+	uid_t uid;
+	gid_t gid;
+	gid_t groups[64];
+	int group_count;
+	char name[64], home[256], shell[256];
+};
+/* name: a name, a number, with ":group" behind it or not. false: there is none. */
+bool user_find(const char *name, struct user *user);
+
+#endif

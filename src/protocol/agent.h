@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the agent in a guest and its monitor say to each other, over a port of a virtio console
+ * (AGENT_PORT): frames, each a header and its payload. Numbers are little-endian, as both are.
+ *
+ * A session is one command with its streams; the monitor numbers them from 1, and session 0 is the
+ * guest itself. Bytes of a stream are sent only as far as the other side has given room for them
+ * (AGENT_CREDIT); at first AGENT_WINDOW. Neither side trusts the other: a frame that breaks a rule ends
+ * the conversation.
+ */
+#ifndef DACH_PROTOCOL_AGENT_H
+#define DACH_PROTOCOL_AGENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define AGENT_PORT "dach.agent.0"
+#define AGENT_VERSION 1u
+/* As which the kernel starts it: alone, as the guest's first process, or beside the system's own. */
+#define AGENT_ALONE "/dach-alone"
+#define AGENT_SESSIONS 16u
+#define AGENT_WINDOW (256u << 10) /* bytes of a stream that may be on the way */
+#define AGENT_DATA_MAX (32u << 10)
+#define AGENT_OPEN_MAX (1u << 20) /* bytes of a command, its environment and all */
+
+enum agent_frame_type {
+	/* From the monitor */
+	AGENT_OPEN = 1, /* struct agent_open: begins the session */
+	AGENT_SIGNAL,   /* u32: a signal for the command and its process group */
+	AGENT_RESIZE,   /* u16 columns, u16 rows: of its terminal */
+	AGENT_CLOSE,    /* nobody waits for the command any more: it is hung up on */
+	AGENT_POWEROFF, /* session 0: everything ends, file systems are written, the guest is off */
+	/* From both */
+	AGENT_DATA,   /* bytes of a stream */
+	AGENT_EOF,    /* no more of them */
+	AGENT_CREDIT, /* u32: room for so many more */
+	/* From the agent */
+	AGENT_HELLO, /* session 0, u32 AGENT_VERSION: it is there, and knows of no session */
+	AGENT_READY, /* session 0: the root is there, commands may come */
+	AGENT_EXIT, /* u32: the exit status; 128 and the signal that ended it. The session is over */
+	AGENT_FAILED, /* u32: status, then a sentence. The session is over; session 0: the guest cannot go on */
+	AGENT_TYPES,
+};
+
+enum agent_stream { AGENT_STDIN, AGENT_STDOUT, AGENT_STDERR, AGENT_STREAMS };
+
+/* What a shell says of a command that cannot be run, and that is not there. */
+#define AGENT_STATUS_NOT_RUN 126u
+#define AGENT_STATUS_NOT_FOUND 127u
+
+struct agent_header {
+	uint32_t length; /* bytes of payload that follow */
+	uint16_t session;
+	uint8_t type;   /* enum agent_frame_type */
+	uint8_t stream; /* DATA, EOF, CREDIT; else 0 */
+};
+
+/* No payload of this type is longer; 0: there is no such type, or no stream of it. */
+bool agent_header_valid(const struct agent_header *header, bool from_monitor);
+
+/* A command. Pointers are the caller's, or into the payload that was read. */
+struct agent_open {
+	bool terminal; /* on one, of this size; its output is all AGENT_STDOUT */
+	uint16_t columns, rows;
+	const char *user;        /* a name or number; "": root */
+	const char *folder;      /* where it runs; "": the user's own */
+	const char *const *argv; /* ends with NULL */
+	const char *const *env;  /* NAME=VALUE, on top of the usual; ends with NULL */
+};
+
+/* The payload, the caller's to free(). NULL: out of memory, or longer than AGENT_OPEN_MAX (*size is 0). */
+char *agent_open_write(const struct agent_open *open, size_t *size);
+/*
+ * payload ends with a zero, which counts, or is refused. words: the caller's to free(), holds argv and env.
+ * false: it is none.
+ */
+bool agent_open_read(const char *payload, size_t size, struct agent_open *open,
+	const char ***words);
+
+#endif

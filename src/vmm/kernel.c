@@ -41,7 +41,7 @@ static int read_agent(const char *path, int *overlay, struct error *err)
 
 	if (fd < 0)
 		return error_set(err, errno, "%s: %s", path, strerror(errno));
-	r = domain_boot_program(fd, AGENT_ALONE + 1, overlay, err);
+	r = domain_boot_program(fd, &AGENT_ALONE[1], overlay, err);
 	close(fd);
 	return r;
 }

@@ -9,7 +9,7 @@ modules=$(ls -d "${DACH_TEST_ROOT:-$DACH_CACHE/kernel}"/lib/modules/*)
 folder=$root/lib/modules/$(basename "$modules")
 mkdir -p "$root/bin" "$root/etc" "$folder" "$root/home/guest"
 cp "$(command -v busybox)" "$root/bin/busybox"
-for applet in sh cat echo head id env sleep sha256sum yes kill pwd stty tty seq true; do
+for applet in sh cat echo head id env sleep sha256sum yes kill pwd stty tty tr; do
 	ln -s busybox "$root/bin/$applet"
 done
 printf 'root:x:0:0::/:/bin/sh\nguest:x:1000:1000::/home/guest:/bin/sh\n' >"$root/etc/passwd"
@@ -116,8 +116,8 @@ size(33, 111)
 until(b"# ")
 os.write(terminal, b"stty size; tty\r")
 until(b"33 111\r\n/dev/pts/0\r\n")
-os.write(terminal, b"sleep 1000 # a program\r")
-until(b"a program\r\n")
+os.write(terminal, b"sh -c 'echo RUN-0 | tr 0 1; exec sleep 1000'\r")
+until(b"RUN-1")
 os.write(terminal, b"\x03")
 until(b"# ")
 size(40, 90)

@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <pwd.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +51,7 @@ static void name_one(json_t *guest)
 	char *end;
 	unsigned long uid = slash ? strtoul(ref, &end, 10) : 0;
 
-	if (!slash || end != slash)
+	if (!slash || end != slash || !isdigit((unsigned char)*ref) || uid > UINT32_MAX)
 		return;
 	entry = getpwuid((uid_t)uid);
 	if (entry && is_plain(entry->pw_name))

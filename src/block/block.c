@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/container.h"
+#include "block/copying.h"
 #include "block/device.h"
 
 #define THREADS 4
@@ -17,12 +18,6 @@
  * costs less than waking another one (13 to 130 us).
  */
 #define READ_NOW_MAX (16u << 10)
-
-/* For who is not a request: it may change. */
-static struct block_image *image_of(const struct block_device *block)
-{
-	return __atomic_load_n(&block->image, __ATOMIC_ACQUIRE);
-}
 
 static bool request_valid(const struct block_image *image, const struct block_request *request)
 {
@@ -80,6 +75,8 @@ struct waited {
 static void block_work(void *ctx, struct block_request *request)
 {
 	struct block_device *block = ctx;
+	struct block_copy *copy;
+	struct copy_range *range;
 	int r;
 
 	if (request->op == BLOCK_CALL) {
@@ -88,7 +85,11 @@ static void block_work(void *ctx, struct block_request *request)
 		request->done(request, waited->run(waited->ctx));
 		return;
 	}
+	copy = block->copy;
+	range = copy ? copying_write(copy, request) : NULL;
 	r = block->image->driver->perform(block->image, request);
+	if (range)
+		copying_written(copy, range);
 	if (r)
 		complain(block, request->op, r);
 	if (request->uncounted)
@@ -206,6 +207,10 @@ int block_open(const struct disk_spec *spec, struct block_device **out, struct e
 		block_close(block);
 		return r;
 	}
+	block->size = block->image->size;
+	block->read_only = block->image->read_only;
+	block->can_discard = block->image->can_discard;
+	block->keeps_back = block->image->driver->keeps_back;
 	*out = block;
 	return 0;
 }
@@ -314,7 +319,7 @@ int block_settle(struct block_device *block)
 {
 	struct waited waited;
 
-	if (!image_of(block)->driver->keeps_back)
+	if (!__atomic_load_n(&block->keeps_back, __ATOMIC_RELAXED))
 		return 0;
 	waited_init(&waited, BLOCK_FLUSH);
 	block_submit(block, &waited.request);
@@ -323,17 +328,17 @@ int block_settle(struct block_device *block)
 
 uint64_t block_size(const struct block_device *block)
 {
-	return image_of(block)->size;
+	return block->size;
 }
 
 bool block_read_only(const struct block_device *block)
 {
-	return image_of(block)->read_only;
+	return block->read_only;
 }
 
 bool block_can_discard(const struct block_device *block)
 {
-	return image_of(block)->can_discard;
+	return block->can_discard;
 }
 
 const char *block_name(const struct block_device *block)
@@ -364,33 +369,39 @@ static int cannot(const struct block_device *block, struct error *err)
 
 int block_resize(struct block_device *block, uint64_t size, bool shrink, struct error *err)
 {
-	const struct block_driver *driver = image_of(block)->driver;
+	const struct block_driver *driver = block->image->driver;
 
-	return driver->resize ? driver->resize(image_of(block), size, shrink, err)
-			      : cannot(block, err);
+	int r = driver->resize ? driver->resize(block->image, size, shrink, err)
+			       : cannot(block, err);
+
+	block->size = block->image->size;
+	return r;
 }
 
 int block_snapshot(struct block_device *block, enum block_snapshot what, const char *name,
 	struct error *err)
 {
-	const struct block_driver *driver = image_of(block)->driver;
+	const struct block_driver *driver = block->image->driver;
 
-	return driver->snapshot ? driver->snapshot(image_of(block), what, name, err)
-				: cannot(block, err);
+	int r = driver->snapshot ? driver->snapshot(block->image, what, name, err)
+				 : cannot(block, err);
+
+	block->size = block->image->size;
+	return r;
 }
 
 int block_snapshots(struct block_device *block,
 	int (*visit)(void *ctx, const struct block_snapshot_info *info), void *ctx,
 	struct error *err)
 {
-	const struct block_driver *driver = image_of(block)->driver;
+	const struct block_driver *driver = block->image->driver;
 
-	return driver->snapshots ? driver->snapshots(image_of(block), visit, ctx, err) : 0;
+	return driver->snapshots ? driver->snapshots(block->image, visit, ctx, err) : 0;
 }
 
 int block_check(struct block_device *block, struct block_faults *faults, struct error *err)
 {
-	const struct block_driver *driver = image_of(block)->driver;
+	const struct block_driver *driver = block->image->driver;
 
-	return driver->check ? driver->check(image_of(block), faults, err) : cannot(block, err);
+	return driver->check ? driver->check(block->image, faults, err) : cannot(block, err);
 }

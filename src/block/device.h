@@ -17,8 +17,13 @@ struct block_device {
 	struct block_image *image; /* changes while it is held and nothing is under way */
 	struct block_pool *pool;
 	enum disk_cache cache;
+	/* Of the first image; of those that come later the same is so. */
+	uint64_t size;
+	bool read_only, can_discard;
+	bool keeps_back;                /* one of the images does; atomic */
 	unsigned files;                 /* of the chain */
 	struct block_counters counters; /* any thread */
+	struct block_copy *copy;        /* as image: what is made of it meanwhile; or NULL */
 	bool complained;                /* any thread, only ever set */
 	struct block_label *label;      /* any thread (block_name()) */
 

@@ -43,6 +43,17 @@ struct block_driver {
 	int (*check_base)(struct block_image *image, enum disk_format format, uint64_t size,
 		struct error *err);
 	void (*set_base)(struct block_image *image, struct block_image *base);
+	/* Of copy.c: what it stands on, or NULL. */
+	struct block_image *(*base)(const struct block_image *image);
+	/* Whether the image has it itself, and for how many of the bytes that is so, or not. */
+	int (*find_own)(struct block_image *image, uint64_t offset, uint64_t *length, bool *own);
+	/* It names no base any more; all is stable, and nothing of the base shows through. */
+	int (*leave_base)(struct block_image *image);
+	/* What it has is its base's, too: it has nothing any more, stably, and is closed next. */
+	bool (*may_empty)(const struct block_image *image);
+	int (*empty)(struct block_image *image);
+	/* It is written to from now on, by this descriptor of its file, which is the image's, on failure too. */
+	int (*thaw)(struct block_image *image, int fd, const char *name, struct error *err);
 	/* As block.h has them; each may be NULL. */
 	int (*resize)(struct block_image *image, uint64_t size, bool shrink, struct error *err);
 	int (*snapshot)(struct block_image *image, enum block_snapshot what, const char *name,

@@ -30,6 +30,8 @@ int file_open(struct file *file, const struct disk_spec *spec, unsigned n, struc
 void file_close(struct file *file);
 /* Nobody writes to it here any more, which its locks then say. */
 void file_freeze(struct file *file);
+/* It is written to by this descriptor, which is the file's, on failure too; nobody is in any function of it. */
+int file_thaw(struct file *file, int fd, const char *name, struct error *err);
 
 static inline uint64_t file_size(const struct file *file)
 {

@@ -131,6 +131,40 @@ void file_freeze(struct file *file)
 	}
 }
 
+static bool same_file(int fd, int other)
+{
+	struct stat a, b;
+
+	return !fstat(fd, &a) && !fstat(other, &b) &&
+		(S_ISBLK(a.st_mode) ? S_ISBLK(b.st_mode) && a.st_rdev == b.st_rdev
+				    : a.st_dev == b.st_dev && a.st_ino == b.st_ino);
+}
+
+int file_thaw(struct file *file, int fd, const char *name, struct error *err)
+{
+	int flags, r = check_fd(fd, name, false, err);
+
+	if (!r && !same_file(fd, file->fd))
+		r = error_set(err, EINVAL, "%s: is not what the disk stands on", name);
+	flags = fcntl(fd, F_GETFL);
+	if (!r && file->align > 1 && fcntl(fd, F_SETFL, flags | O_DIRECT))
+		r = error_set(err, errno, "%s: %s", name, strerror(errno));
+	if (r) {
+		close(fd);
+		return r;
+	}
+	/* Its locks are the open file's, and would be in our own way. */
+	close(file->fd);
+	file->fd = fd;
+	file->read_only = false;
+	r = lock_file(file, name, err);
+	if (r) {
+		file_freeze(file);
+		lock_file(file, name, NULL);
+	}
+	return r;
+}
+
 /* In blocks of this size the file can be read past the page cache. */
 static int probe_align(int fd, unsigned align)
 {

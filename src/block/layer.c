@@ -150,8 +150,9 @@ static int put(void *ctx)
 
 	block->image->driver->freeze(block->image);
 	layer->image->driver->set_base(layer->image, block->image);
-	__atomic_store_n(&block->image, layer->image, __ATOMIC_RELEASE);
+	block->image = layer->image;
 	block->files++;
+	__atomic_store_n(&block->keeps_back, true, __ATOMIC_RELAXED);
 	layer->label->former = block->label;
 	__atomic_store_n(&block->label, layer->label, __ATOMIC_RELEASE);
 	return 0;

@@ -65,6 +65,18 @@ static void raw_freeze(struct block_image *image)
 	file_freeze(&raw->file);
 }
 
+static int raw_thaw(struct block_image *image, int fd, const char *name, struct error *err)
+{
+	struct raw *raw = container_of(image, struct raw, image);
+	int r = file_thaw(&raw->file, fd, name, err);
+
+	if (!r) {
+		image->read_only = false;
+		image->can_discard = true;
+	}
+	return r;
+}
+
 static void raw_close(struct block_image *image)
 {
 	struct raw *raw = container_of(image, struct raw, image);
@@ -131,4 +143,5 @@ const struct block_driver raw_driver = {
 	.read_now = raw_read_now,
 	.close = raw_close,
 	.freeze = raw_freeze,
+	.thaw = raw_thaw,
 };

@@ -36,6 +36,7 @@
 enum qcow2_compression { QCOW2_ZLIB, QCOW2_ZSTD };
 
 /* Where fields lie that are written again while the image is in use. */
+#define QCOW2_AT_BACKING 8u /* offset (8), length (4) */
 #define QCOW2_AT_SIZE 24u
 #define QCOW2_AT_L1 36u        /* entries (4), offset (8) */
 #define QCOW2_AT_REFTABLE 48u  /* offset (8), clusters (4) */

@@ -7,6 +7,7 @@
 #include "cli/call.h"
 #include "cli/cli.h"
 #include "cli/format.h"
+#include "cli/watch.h"
 
 /* Like xl: the head comes even if no guest is named, and a wrong name ends it there. */
 static int list(struct cli *cli, const char *key, void (*head)(FILE *),
@@ -103,9 +104,96 @@ static int disk_layer(struct cli *cli)
 	return status;
 }
 
+enum { RATE = 1, INTO, FORMAT };
+
+static const struct option_spec stream_options[] = {
+	{"rate", RATE, "SIZE", "no more than that in a second (as 50m)"},
+	{NULL, 0, NULL, NULL},
+};
+
+static const struct option_spec commit_options[] = {
+	{"rate", RATE, "SIZE", "no more than that in a second (as 50m)"},
+	{"into", INTO, "FILE",
+		"what it stands on, where it stood on that before the guest was started"},
+	{NULL, 0, NULL, NULL},
+};
+
+static const struct option_spec backup_options[] = {
+	{"rate", RATE, "SIZE", "no more than that in a second (as 50m)"},
+	{"format", FORMAT, "raw|qcow2", "what the file is to be; else by its name's end"},
+	{NULL, 0, NULL, NULL},
+};
+
+static int put_absolute(struct cli *cli, json_t *body, const char *key, const char *word)
+{
+	char *path = cli_absolute(word);
+	int status = 0;
+
+	if (!path || json_object_set_new(body, key, json_string(path)))
+		status = cli_say(cli, "'%s' is not a file name", word);
+	free(path);
+	return status;
+}
+
+/* The words: guest, disk, and, of a backup, the file. */
+static int copy_disk(struct cli *cli, const char *says, const char *suffix)
+{
+	json_t *body = json_object();
+	struct error err = {""};
+	uint64_t rate;
+	int id, status = 0;
+
+	while (!status && (id = cli_option(cli)) > 0) {
+		if (id == INTO)
+			status = put_absolute(cli, body, "into", cli->value);
+		else if (id == FORMAT)
+			json_object_set_new(body, "format", json_string(cli->value));
+		else if (option_size("--rate", cli->value, 1 << 20, &rate, &err))
+			status = cli_fail(cli, &err);
+		else
+			json_object_set_new(body, "rate", json_integer((json_int_t)rate));
+	}
+	if (!status && id == CLI_END)
+		status = cli->status ? cli->status : CLI_END;
+	if (!status && cli->words_count > 2) {
+		const char *path = cli->words[2], *end = strrchr(path, '.');
+
+		status = put_absolute(cli, body, "path", path);
+		if (!json_object_get(body, "format") && end && !strcmp(end, ".qcow2"))
+			json_object_set_new(body, "format", json_string("qcow2"));
+	}
+	if (status) {
+		json_decref(body);
+		return status == CLI_END ? 0 : status;
+	}
+	json_object_set_new(body, "disk", json_string(cli->words[1]));
+	return watch_act(cli, says, cli->words[0], suffix, body);
+}
+
+static int disk_stream(struct cli *cli)
+{
+	return copy_disk(cli, "Streaming", "/disk-stream");
+}
+
+static int disk_commit(struct cli *cli)
+{
+	return copy_disk(cli, "Committing", "/disk-commit");
+}
+
+static int disk_backup(struct cli *cli)
+{
+	return copy_disk(cli, "Backing up", "/disk-backup");
+}
+
 static const struct cli_verb disk_verbs[] = {
 	{"disk layer", "GUEST [DISK...]", "put new images on a guest's disks while it runs", 1,
 		CLI_WORDS_MAX, .options = layer_options, .run = disk_layer},
+	{"disk stream", "GUEST DISK", "copy all that a disk stands on into its top image", 2, 2,
+		.options = stream_options, .run = disk_stream},
+	{"disk commit", "GUEST DISK", "copy a disk's top image into the one below, and drop it", 2,
+		2, .options = commit_options, .run = disk_commit},
+	{"disk backup", "GUEST DISK FILE", "copy a disk as it is now into a file", 3, 3,
+		.options = backup_options, .run = disk_backup},
 	{.name = NULL},
 };
 

@@ -16,7 +16,7 @@
 #include "daemon/launch.h"
 #include "protocol/launch.h"
 
-/* A line: device, number of the file on it, and r, w, or b for what was written to and is a base now. */
+/* A line: device, number of the file on it, and r, w, b for what was written to and is a base now, - for what is gone. */
 #define CLAIM_MAX 40 /* bytes */
 #define CLAIMS_MAX (LAUNCH_FDS_MAX * CLAIM_MAX)
 
@@ -53,7 +53,7 @@ static bool has(const char *text, const struct claim *wanted, bool same)
 		if (sscanf(line, "%" SCNx64 ":%" SCNx64 " %c", &claim.device, &claim.file, &mode) ==
 			3) {
 			claim.writable = mode == 'w' || (mode == 'b' && !same);
-			if (in_conflict(&claim, wanted))
+			if (mode != '-' && in_conflict(&claim, wanted))
 				return true;
 		}
 		if (!next)
@@ -120,8 +120,8 @@ static int write_claim(const struct guest *guest, int fd, const struct claim *cl
 int claims_take(const struct guest *guest, const struct launch_spec *spec, int fd,
 	struct error *err)
 {
-	struct claim claim[LAUNCH_FDS_MAX];
-	const char *name[LAUNCH_FDS_MAX];
+	struct claim claim[LAUNCH_FDS_MAX] = {{0}};
+	const char *name[LAUNCH_FDS_MAX] = {NULL};
 	unsigned count = 0;
 	int r = 0;
 
@@ -155,20 +155,57 @@ int claims_add(const struct guest *guest, int fd, struct error *err)
 	return r;
 }
 
-void claims_lower(const struct guest *guest, int fd)
+/* Where the line of such a mode is that the file has, of its life's. -1: nowhere. */
+static long find_line(const struct guest *guest, int fd, char mode)
 {
 	char line[CLAIM_MAX + 1], *text, *at;
 	struct claim claim;
-	int file;
+	long found = -1;
 
-	if (claim_of(fd, "", true, &claim, NULL) ||
-		launch_open_file(guest, "disks", O_WRONLY, &file, NULL))
-		return;
-	text = claims_of(guest);
+	if (claim_of(fd, "", true, &claim, NULL))
+		return -1;
 	line_of(&claim, line);
+	line[strlen(line) - 2] = mode;
+	text = claims_of(guest);
 	at = text ? strstr(text, line) : NULL;
 	if (at && (at == text || at[-1] == '\n'))
-		io_pwrite_all(file, "b", 1, (uint64_t)(at - text) + strlen(line) - 2);
+		found = at - text + (long)strlen(line) - 2;
 	free(text);
+	return found;
+}
+
+static void change(const struct guest *guest, int fd, char from, char to)
+{
+	long at = find_line(guest, fd, from);
+	int file;
+
+	if (at < 0 || launch_open_file(guest, "disks", O_WRONLY, &file, NULL))
+		return;
+	io_pwrite_all(file, &to, 1, (uint64_t)at);
 	close(file);
+}
+
+void claims_lower(const struct guest *guest, int fd)
+{
+	change(guest, fd, 'w', 'b');
+}
+
+void claims_drop(const struct guest *guest, int fd)
+{
+	change(guest, fd, 'w', '-');
+}
+
+bool claims_is_base(const struct guest *guest, int fd)
+{
+	return find_line(guest, fd, 'b') >= 0;
+}
+
+int claims_raise(const struct guest *guest, int fd, const char *name, struct error *err)
+{
+	struct claim claim;
+	int r = claim_of(fd, name, true, &claim, err);
+
+	if (!r)
+		r = check(guest, &claim, 1, &name, err);
+	return r ? r : claims_add(guest, fd, err);
 }

@@ -7,6 +7,8 @@
 #ifndef DACH_DAEMON_CLAIMS_H
 #define DACH_DAEMON_CLAIMS_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 
 struct guest;
@@ -25,5 +27,12 @@ int claims_add(const struct guest *guest, int fd, struct error *err);
  * those of others get it when this life has ended.
  */
 void claims_lower(const struct guest *guest, int fd);
+/* It is about to be removed: its number may be another file's. */
+void claims_drop(const struct guest *guest, int fd);
+
+/* Whether this life has written to it, and only reads it now. */
+bool claims_is_base(const struct guest *guest, int fd);
+/* The guest writes to it again, or for the first time: -EBUSY and the sentence if another guest has it. */
+int claims_raise(const struct guest *guest, int fd, const char *name, struct error *err);
 
 #endif

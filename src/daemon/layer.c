@@ -30,7 +30,7 @@
 /* Making the files */
 
 /* The disk's size, and what the monitor calls its format. */
-static int measure(const struct caller *owner, const struct domain_disk *disk, uint64_t *size,
+static int measure_as(const struct caller *owner, const struct domain_disk *disk, uint64_t *size,
 	struct error *err)
 {
 	struct qcow2_header *header;
@@ -53,6 +53,18 @@ static int measure(const struct caller *owner, const struct domain_disk *disk, u
 			strerror(errno));
 	}
 	close(fd);
+	return r;
+}
+
+int layer_measure(const struct guest *guest, const struct domain_disk *disk, uint64_t *size,
+	struct error *err)
+{
+	struct caller owner;
+	int r;
+
+	caller_of_user(&guest->daemon->policy, guest->owner, &owner);
+	r = measure_as(&owner, disk, size, err);
+	caller_free(&owner);
 	return r;
 }
 
@@ -122,7 +134,7 @@ static int fill(const struct caller *owner, const struct domain_disk *disk, char
 {
 	const char *format = domain_format_name(disk->format);
 	struct qcow2_make make = {.backing = disk->target, .backing_format = format};
-	int r = measure(owner, disk, &make.size, err);
+	int r = measure_as(owner, disk, &make.size, err);
 
 	/* A folder can be moved with what is in it. */
 	if (beside)
@@ -204,6 +216,17 @@ static void owner_of(const struct guest *guest, struct caller *owner)
 	caller_of_user(&guest->daemon->policy, guest->owner, owner);
 }
 
+void layer_remove(const struct guest *guest, const struct caller *owner, char *path)
+{
+	int fd;
+
+	if (!caller_open(owner, path, O_RDONLY, 0, &fd, NULL)) {
+		claims_drop(guest, fd);
+		close(fd);
+	}
+	caller_act(owner, remove_file, path);
+}
+
 /* The new files are gone. */
 static void remove_files(const struct guest *guest, struct layer_set *set)
 {
@@ -212,7 +235,7 @@ static void remove_files(const struct guest *guest, struct layer_set *set)
 	owner_of(guest, &owner);
 	for (unsigned i = 0; i < set->count; i++)
 		if (set->disk[i].path && !set->disk[i].entered)
-			caller_act(&owner, remove_file, set->disk[i].path);
+			layer_remove(guest, &owner, set->disk[i].path);
 	caller_free(&owner);
 }
 

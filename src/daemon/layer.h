@@ -38,6 +38,9 @@ struct layer_set {
 	unsigned count;
 };
 
+/* A disk's size, bytes. */
+int layer_measure(const struct guest *guest, const struct domain_disk *disk, uint64_t *size,
+	struct error *err);
 /*
  * Makes files for these disks (by vdev; none named: all that the guest may write to). folder NULL: each beside what
  * it stands on. On failure nothing is left. layer_free() afterwards.
@@ -51,6 +54,10 @@ void layer_withdraw(struct guest *guest, struct layer_set *set);
 /* Step 4. */
 void layer_done(struct guest *guest, struct layer_set *set);
 void layer_free(struct layer_set *set);
+
+/* Removes an image that was the guest's. */
+struct caller;
+void layer_remove(const struct guest *guest, const struct caller *owner, char *path);
 
 bool layer_is_noted(const struct guest *guest);
 /* A daemon before this one made the note, if there is one. info: what the monitor says; NULL: there is none. */

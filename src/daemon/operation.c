@@ -37,6 +37,7 @@ void operation_arguments_free(struct operation_arguments *arguments)
 		free(arguments->disks[i]);
 	free(arguments->disks);
 	free(arguments->folder);
+	free(arguments->disk);
 	memset(arguments, 0, sizeof *arguments);
 }
 

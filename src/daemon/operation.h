@@ -47,7 +47,10 @@ struct operation_arguments {
 	char *cpus, *soft;              /* affinity: as host/cpuset.h reads it; NULL: as it is */
 	char **disks;                   /* disk_layer: vdevs; none: all that it may write to */
 	unsigned disks_count;
-	char *folder; /* disk_layer: absolute; NULL: beside the disk */
+	char *disk;      /* disk_stream and its like: vdev */
+	unsigned format; /* disk_backup: raw, qcow2 */
+	uint64_t rate;   /* disk_stream and its like: bytes a second; 0: as it comes */
+	char *folder;    /* disk_layer: absolute; NULL: beside the disk */
 };
 
 struct operation_kind {
@@ -70,7 +73,8 @@ extern const struct operation_kind operation_host, operation_log, operation_log_
 	operation_destroy, operation_ask, operation_rename, operation_dump_core, operation_memory,
 	operation_memory_max, operation_scheduler_get, operation_scheduler, operation_autostart,
 	operation_affinity, operation_save, operation_restore, operation_suspend, operation_resume,
-	operation_jobs, operation_disk_layer;
+	operation_jobs, operation_disk_layer, operation_disk_stream, operation_disk_commit,
+	operation_disk_backup;
 
 /* Defaults. operation_arguments_free() afterwards, also after it was given away (it is empty then). */
 void operation_arguments_init(const struct operation_kind *kind,

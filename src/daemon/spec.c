@@ -100,6 +100,21 @@ static int open_disk(const struct disk_user *user, const struct domain_disk *dis
 	return r ? r : put(&to->vdev, disk->vdev, err);
 }
 
+int spec_open_disk(const struct guest *guest, const struct domain_disk *disk, struct disk_spec *to,
+	struct error *err)
+{
+	const struct policy *policy = &guest->daemon->policy;
+	struct caller owner;
+	int r;
+
+	caller_of_user(policy, guest->owner, &owner);
+	r = open_disk(&(struct disk_user){policy, &owner}, disk, 0, to, err);
+	caller_free(&owner);
+	if (r)
+		disk_spec_free(to);
+	return r;
+}
+
 /* A drive without a medium: the guest does without the drive, too. */
 static int open_disks(const struct disk_user *user, const struct domain_config *config,
 	struct launch_spec *spec, struct error *err)

@@ -21,6 +21,9 @@ int spec_init(struct spec_files *files, struct error *err);
 void spec_close(struct spec_files *files);
 /* Kernel, initial ramdisk, disks, and all that is told of the guest. The sentence names the file. */
 int spec_open(const struct guest *guest, struct spec_files *files, struct error *err);
+/* A disk's files as a start opens them; the descriptors and what is in it are the caller's. */
+int spec_open_disk(const struct guest *guest, const struct domain_disk *disk, struct disk_spec *to,
+	struct error *err);
 /* Into a file in memory. */
 int spec_write(struct spec_files *files, struct error *err);
 

@@ -83,6 +83,23 @@ static const struct field disk_layer[] = {
 	{.key = NULL},
 };
 
+static const char *const copy_kinds[] = {
+	[DISK_COPY_STREAM] = "stream",
+	[DISK_COPY_COMMIT] = "commit",
+	[DISK_COPY_BACKUP] = "backup",
+	NULL,
+};
+static const char *const copy_formats[] = {[DISK_RAW] = "raw", [DISK_QCOW2] = "qcow2", NULL};
+
+static const struct field disk_copy[] = {
+	FIELD_ROW(ENUM, monitor_request, kind, .needed = true, .names = copy_kinds),
+	FIELD_ROW(COUNT, monitor_request, disk, .max = LIMIT_DISKS - 1),
+	FIELD_ROW(TEXT, monitor_request, name, .max = REQUEST_NAME_MAX, .read = read_name),
+	FIELD_ROW(ENUM, monitor_request, format, .names = copy_formats),
+	FIELD_ROW(NUMBER, monitor_request, rate, .max = INT64_MAX),
+	{.key = NULL},
+};
+
 static const struct field release[] = {
 	FIELD_ROW(BOOL, monitor_request, end),
 	{.key = NULL},
@@ -116,6 +133,7 @@ static const struct verb {
 	[REQUEST_SAVE] = {"save", save, .fd = true},
 	[REQUEST_DISK_FILE] = {"disk-file", disk_file, .fd = true},
 	[REQUEST_DISK_LAYER] = {"disk-layer", disk_layer, .passed = false},
+	[REQUEST_DISK_COPY] = {"disk-copy", disk_copy, .fd = true},
 	[REQUEST_RELEASE] = {"release", release, .passed = false},
 	[REQUEST_JOBS] = {"jobs", nothing, .passed = false},
 	[REQUEST_CANCEL] = {"cancel", cancel, .passed = true},

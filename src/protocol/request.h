@@ -27,6 +27,10 @@
  *                                               moment on, or none does: block/layer.h. A job, which ends if who
  *                                               asked goes; "held": the ns for which requests had to wait. In
  *                                               either case no file is kept any more.
+ *   disk-copy    "kind": "stream", "commit",    block/copy.h's, of a disk while it is in use; no faster than "rate",
+ *                "backup"; "disk": its number,  bytes a second. With a commit comes its base, open for reading and
+ *                "name", "format", "rate"       writing, and with a backup its file, of that name and format. A job;
+ *                                               but for a stream it ends if who asked goes.
  *   release      "end": true                    one that stands so ends as "saved", or goes on as it was
  *   jobs                                        {"jobs": [...]}: what goes on, see job.h
  *   cancel       "job": its id                  the job's own answer tells when it has ended
@@ -45,6 +49,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "protocol/disk.h"
 
 struct field;
 
@@ -65,6 +70,7 @@ enum request_verb {
 	REQUEST_SAVE,
 	REQUEST_DISK_FILE,
 	REQUEST_DISK_LAYER,
+	REQUEST_DISK_COPY,
 	REQUEST_RELEASE,
 	REQUEST_JOBS,
 	REQUEST_CANCEL,
@@ -72,6 +78,7 @@ enum request_verb {
 };
 
 enum request_then { SAVE_THEN_END, SAVE_THEN_WAIT, SAVE_THEN_RUN, SAVE_THEN_PAUSE };
+enum request_disk_copy { DISK_COPY_STREAM, DISK_COPY_COMMIT, DISK_COPY_BACKUP };
 enum request_trigger { TRIGGER_NMI, TRIGGER_RESET, TRIGGER_POWER };
 
 struct monitor_request {
@@ -84,10 +91,13 @@ struct monitor_request {
 	bool live;                       /* DUMP_CORE */
 	enum request_then then;          /* SAVE */
 	bool end;                        /* RELEASE */
-	unsigned disk, disks;            /* DISK_FILE, DISK_LAYER */
+	unsigned disk, disks;            /* DISK_FILE, DISK_LAYER, DISK_COPY */
 	char name[REQUEST_NAME_MAX + 1]; /* DISK_FILE: for messages, and to be told by info */
 	bool first;                      /* DISK_FILE */
-	uint64_t job;                    /* CANCEL */
+	enum request_disk_copy kind;     /* DISK_COPY, and the next two */
+	enum disk_format format;
+	uint64_t rate;
+	uint64_t job; /* CANCEL */
 };
 
 const char *request_word(enum request_verb verb);

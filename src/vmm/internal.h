@@ -72,6 +72,10 @@ int save_request(struct vmm *vmm, const struct control_asker *asker, enum reques
 	struct error *err);
 void save_close(struct vmm *vmm); /* again does nothing */
 
+/* copies.c: a copy of a disk while it is in use, as guest_ops.request; fd is taken */
+int copies_request(struct vmm *vmm, const struct control_asker *asker,
+	const struct monitor_request *request, int fd, struct error *err);
+
 /* verbs.c: tells of the guest's memory */
 void verbs_tell_memory(void *vmm);
 /* verbs.c: guest_ops.describe and .request */

@@ -193,6 +193,8 @@ int verbs_request(void *ctx, const struct control_asker *asker,
 		return save_request(vmm, asker, request->then, fd, err);
 	if (request->verb == REQUEST_DISK_FILE)
 		return layers_take(&vmm->layers, &vmm->devices, request, fd, err);
+	if (request->verb == REQUEST_DISK_COPY)
+		return copies_request(vmm, asker, request, fd, err);
 	if (fd >= 0)
 		close(fd);
 	if (request->verb == REQUEST_DISK_LAYER)

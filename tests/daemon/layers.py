@@ -189,6 +189,52 @@ def test_kills():
         assert done + max(rounds)
 
 
+def test_copies():
+    """What becomes of files and of the configuration; that bytes are copied is for others to see."""
+    with Daemon().start() as d:
+        folder = d.folder
+        guest = d.create("one", managed=True, start=True, disks=make_disks(d, "a.img"))
+        # It has written to the base in this life, and may do so again.
+        d.post("/v1/guests/one/disk-layer", {})
+        d.post("/v1/guests/one/disk-commit", {"disk": "xvda"})
+        assert disks(d, "one") == [(folder + "/a.img", "raw")] and not images(d)
+        assert "w" in [mode for file, mode in lines_of(d, guest) if file == claim_of(folder + "/a.img")]
+        d.post("/v1/guests/one/disk-layer", {})
+        d.post("/v1/guests/one/destroy")
+        guest = d.post("/v1/guests/one/start")
+        before = d.get("/v1/guests/one")["config"]
+        commit = "/v1/guests/one/disk-commit"
+        assert "--into " + folder + "/a.img" in refused(400, d.post, commit, {"disk": "xvda"})
+        refused(400, d.post, commit, {"disk": "xvda", "into": folder + "/a.1.qcow2"})
+        refused(400, d.post, commit, {"disk": "xvdb", "into": folder + "/a.img"})
+        # Somebody else stands on it.
+        d.create("two", disks=[{"target": folder + "/a.img", "vdev": "xvda", "writable": False}])
+        refused(409, d.post, commit, {"disk": "xvda", "into": folder + "/a.img"})
+        d.post("/v1/guests/two/destroy")
+        assert d.get("/v1/guests/one")["config"] == before
+        d.post(commit, {"disk": "xvda", "into": folder + "/a.img"})
+        assert disks(d, "one") == [(folder + "/a.img", "raw")] and not images(d)
+        d.post("/v1/guests/one/disk-stream", {"disk": "xvda", "rate": 1 << 20})
+        # Backups
+        backup = "/v1/guests/one/disk-backup"
+        d.post(backup, {"disk": "xvda", "path": folder + "/backup"})
+        assert os.stat(folder + "/backup").st_mode & 0o777 == 0o600 and os.path.getsize(folder + "/backup") == SIZE
+        assert "already" in refused(409, d.post, backup, {"disk": "xvda", "path": folder + "/backup"})
+        refused(400, d.post, backup, {"disk": "xvda", "path": "backup"})
+        refused(422, d.post, backup, {"disk": "xvda", "path": folder + "/nowhere/backup"})
+        d.post(backup, {"disk": "xvda", "path": folder + "/other", "format": "qcow2"})
+        assert backing(folder + "/other") == ""
+        d.create("no", "refuse", disks=make_disks(d, "n.img"))
+        refused(400, d.post, "/v1/guests/no/disk-backup", {"disk": "xvda", "path": folder + "/none"})
+        refused(400, d.post, "/v1/guests/no/disk-layer", {})
+        assert not [name for name in os.listdir(folder) if "none" in name or name.endswith(".new") or "n.1" in name]
+
+
+def lines_of(d, guest):
+    with open(f"{d.run}/guests/{guest['uuid']}/disks") as file:
+        return [line.split() for line in file]
+
+
 def ask_monitor(d, guest):
     with socket.socket(socket.AF_UNIX) as s:
         s.connect(f"{d.run}/guests/{guest['uuid']}/control")

@@ -90,6 +90,44 @@ for round in 1 2 3; do
 	check "its bases are of one moment (${a:-none}, ${b:-none})" [ "${a:-1}" -eq "${b:-0}" -o "${a:-1}" -eq $((${b:-0} + 1)) ]
 	check "and the guest goes on" wait_for 30 past "${a:-0}"
 done
+# moment FILE FORMAT: it is sound, and has the numbers of one moment, up to what it prints
+moment() {
+	if [ "$2" = qcow2 ]; then qemu-img check -q -f qcow2 "$1" || return 1; fi
+	qemu-img convert -O raw -f "$2" "$1" "$work/moment.raw" || return 1
+	python3 -c '
+import sys
+data = open(sys.argv[1], "rb").read(300 * 4096)
+numbers = [int(data[i:i + 4096].strip(b" \0") or 0) for i in range(0, len(data), 4096)]
+last = max(numbers)
+wrong = [n for n in range(max(last - 299, 1), last + 1) if numbers[n % 300] != n]
+print(last)
+sys.exit(bool(wrong) or not last)' "$work/moment.raw" >"$work/last"
+}
+
+# job WORDS...: a job on a disk, while the guest writes
+job() {
+	start=$(date +%s%N)
+	xl disk "$@" >"$work/told" 2>&1
+	status=$?
+	check "disk $1 ($((($(date +%s%N) - start) / 1000000)) ms)$(cat "$work/told")" [ $status -eq 0 ]
+}
+
+job backup one xvda "$work/backup.qcow2"
+check "the backup is of one moment" moment "$work/backup.qcow2" qcow2
+first=$(cat "$work/last")
+check "and the guest goes on" wait_for 30 past "$first"
+job backup --format raw --rate 100m one xvdb "$work/backup.img"
+check "another is, too" moment "$work/backup.img" raw
+check "and of a later one" [ "$(cat "$work/last")" -ge "$first" ]
+xl disk backup one xvda "$work/backup.img" 2>/dev/null
+check "nothing is written over" [ $? -eq 1 ]
+job commit one xvdb
+check "its top is gone" [ ! -e "$work/disks/b.3.qcow2" -a -e "$work/disks/b.2.qcow2" ]
+job commit one xvdb
+job stream one xvda
+rm "$work/disks/a.img" "$work/disks/a.1.qcow2" "$work/disks/a.2.qcow2"
+check "the disks are others now" sh -c "xl block-list one >/dev/null && xl --json list one | grep -q '$work/disks/b.1.qcow2'"
+check "and the guest goes on" wait_for 30 past "$(cat "$work/last")"
 check "QEMU does not write to what is in use" sh -c "! qemu-img snapshot -c x '$work/disks/b.qcow2' 2>/dev/null"
 say stop
 check "it stops" wait_for 30 said STOPPED

@@ -225,6 +225,9 @@ static void acts(void **state)
 	assert_string_equal(rig.asked,
 		"POST /v1/guests/web/disk-layer {\"folder\":\"/x\",\"disks\":[\"xvda\",\"xvdb\"]}\n");
 	assert_int_equal(RUN("disk", "layer"), 2);
+	assert_int_equal(RUN("disk", "backup", "web", "xvda"), 2);
+	assert_int_equal(RUN("disk", "stream", "--rate", "x", "web", "xvda"), 1);
+	assert_string_equal(rig.asked, "");
 	assert_int_equal(RUN("autostart", "kept", "off"), 0);
 	assert_string_equal(rig.asked, "PUT /v1/guests/kept/autostart {\"autostart\":false}\n");
 	assert_int_equal(RUN("autostart", "kept"), 0);
@@ -496,6 +499,9 @@ static const struct use {
 	{"post", "/v1/guests/{ref}/rename", .words = {"rename", "web", "db"}},
 	{"post", "/v1/guests/{ref}/dump-core", .words = {"dump-core", "web", "/x"}},
 	{"post", "/v1/guests/{ref}/disk-layer", .words = {"disk", "layer", "web", "xvda"}},
+	{"post", "/v1/guests/{ref}/disk-stream", .words = {"disk", "stream", "web", "xvda"}},
+	{"post", "/v1/guests/{ref}/disk-commit", .words = {"disk", "commit", "web", "xvda"}},
+	{"post", "/v1/guests/{ref}/disk-backup", .words = {"disk", "backup", "web", "xvda", "/x"}},
 	{"post", "/v1/guests/{ref}/save", .words = {"save", "web", "/x"}},
 	{"post", "/v1/restore", .words = {"restore", "/x"}},
 	{"post", "/v1/guests/{ref}/suspend", .words = {"suspend", "web"}},

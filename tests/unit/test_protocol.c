@@ -211,6 +211,9 @@ static void test_requests(void **state)
 			.disk = LIMIT_DISKS - 1,
 			.disks = LIMIT_DISKS,
 			.first = true,
+			.kind = DISK_COPY_BACKUP,
+			.format = DISK_QCOW2,
+			.rate = INT64_MAX,
 			.job = INT64_MAX};
 
 		memset(most.name, 'x', REQUEST_NAME_MAX);

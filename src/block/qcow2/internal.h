@@ -211,6 +211,20 @@ int header_set_dirty(struct qcow2 *q, bool dirty);
 /* The disk's size and where its L1 table is, in one write; stable. */
 int header_put_l1(struct qcow2 *q, uint64_t size, uint32_t entries, uint64_t offset);
 
+/* open.c: what has to be so before it is written to */
+int qcow2_make_writable(struct qcow2 *q, struct error *err);
+/* base.c: as driver.h has them */
+void qcow2_freeze(struct block_image *image);
+int qcow2_thaw(struct block_image *image, int fd, const char *name, struct error *err);
+int qcow2_check_base(struct block_image *image, enum disk_format format, uint64_t size,
+	struct error *err);
+void qcow2_set_base(struct block_image *image, struct block_image *base);
+struct block_image *qcow2_base(const struct block_image *image);
+int qcow2_find_own(struct block_image *image, uint64_t offset, uint64_t *length, bool *own);
+int qcow2_leave_base(struct block_image *image);
+bool qcow2_may_empty(const struct block_image *image);
+int qcow2_empty(struct block_image *image);
+
 /* snapshot.c, resize.c: nobody else uses the image. */
 int qcow2_snapshot(struct block_image *image, enum block_snapshot what, const char *name,
 	struct error *err);

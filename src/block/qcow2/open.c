@@ -147,7 +147,7 @@ static int clear_features(struct qcow2 *q)
 	return r;
 }
 
-static int make_writable(struct qcow2 *q, struct error *err)
+int qcow2_make_writable(struct qcow2 *q, struct error *err)
 {
 	struct block_faults faults;
 	int r;
@@ -249,7 +249,7 @@ static int qcow2_open(const struct disk_spec *spec, unsigned n, struct block_ima
 	else
 		r = open_backing(q, spec, n, err);
 	if (!r && !q->image.read_only)
-		r = make_writable(q, err);
+		r = qcow2_make_writable(q, err);
 	if (r) {
 		qcow2_close(&q->image);
 		return r;
@@ -313,36 +313,6 @@ static int qcow2_perform(struct block_image *image, struct block_request *reques
 	return -EINVAL;
 }
 
-static void qcow2_freeze(struct block_image *image)
-{
-	struct qcow2 *q = container_of(image, struct qcow2, image);
-
-	image->read_only = true;
-	image->can_discard = false;
-	file_freeze(&q->file);
-}
-
-static int qcow2_check_base(struct block_image *image, enum disk_format format, uint64_t size,
-	struct error *err)
-{
-	const struct qcow2 *q = container_of(image, struct qcow2, image);
-
-	if (strcmp(q->header.backing_format, disk_format_name(format)))
-		return error_set(err, EINVAL, "%s: is not made to stand on a %s image", q->name,
-			disk_format_name(format));
-	if (image->size != size)
-		return error_set(err, EINVAL, "%s: is not of the disk's size", q->name);
-	for (uint32_t i = 0; i < q->header.l1_entries; i++)
-		if (q->l1[i])
-			return error_set(err, EINVAL, "%s: is not empty", q->name);
-	return 0;
-}
-
-static void qcow2_set_base(struct block_image *image, struct block_image *base)
-{
-	container_of(image, struct qcow2, image)->backing = base;
-}
-
 const struct block_driver qcow2_driver = {
 	.format = DISK_QCOW2,
 	.keeps_back = true,
@@ -353,6 +323,12 @@ const struct block_driver qcow2_driver = {
 	.freeze = qcow2_freeze,
 	.check_base = qcow2_check_base,
 	.set_base = qcow2_set_base,
+	.base = qcow2_base,
+	.find_own = qcow2_find_own,
+	.leave_base = qcow2_leave_base,
+	.may_empty = qcow2_may_empty,
+	.empty = qcow2_empty,
+	.thaw = qcow2_thaw,
 	.resize = qcow2_resize,
 	.snapshot = qcow2_snapshot,
 	.snapshots = qcow2_snapshots,

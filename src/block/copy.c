@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "block/copy.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "block/copying.h"
+
+#define AT_ONCE 16u  /* units */
+#define LEFT_MAX 64u /* units that are copied while requests are held */
+#define SKIP_MAX (64u << 20)
+
+/* The bitmap */
+
+static bool is_todo(const struct block_copy *copy, uint64_t unit) REQUIRES(copy->lock)
+{
+	return copy->todo[unit / 64] >> unit % 64 & 1;
+}
+
+static void set_todo(struct block_copy *copy, uint64_t unit, bool on) REQUIRES(copy->lock)
+{
+	if (is_todo(copy, unit) == on)
+		return;
+	copy->todo[unit / 64] ^= 1ull << unit % 64;
+	copy->count += on ? 1 : -1ull;
+}
+
+static void set_range(struct block_copy *copy, uint64_t first, uint64_t last, bool on)
+	REQUIRES(copy->lock)
+{
+	for (uint64_t unit = first; unit <= last; unit++)
+		set_todo(copy, unit, on);
+}
+
+/* The next run from *first on, up to last and as many units as are copied at once. */
+static bool find_todo(const struct block_copy *copy, uint64_t *first, uint64_t last, uint64_t *end)
+	REQUIRES(copy->lock)
+{
+	while (*first <= last && !is_todo(copy, *first)) {
+		if (*first % 64 == 0 && !copy->todo[*first / 64])
+			*first += 64;
+		else
+			++*first;
+	}
+	if (*first > last)
+		return false;
+	for (*end = *first; *end < last && *end - *first + 1 < AT_ONCE; ++*end)
+		if (!is_todo(copy, *end + 1))
+			break;
+	return true;
+}
+
+/* Who is at which units */
+
+static bool in_the_way(const struct block_copy *copy, const struct copy_range *own)
+	REQUIRES(copy->lock)
+{
+	for (unsigned i = 0; i < COPY_RANGES; i++) {
+		const struct copy_range *range = &copy->range[i];
+
+		if (range != own && range->taken && range->first <= own->last &&
+			own->first <= range->last &&
+			(range->copies || (own->copies && copy->kind == BLOCK_STREAM)))
+			return true;
+	}
+	return false;
+}
+
+/* There is a place: each of the disk's threads has one at most. */
+static struct copy_range *range_enter(struct block_copy *copy, uint64_t first, uint64_t last,
+	bool copies) REQUIRES(copy->lock)
+{
+	struct copy_range own = {first, last, true, copies}, *range = copy->range;
+
+	while (in_the_way(copy, &own))
+		mutex_wait(&copy->lock, &copy->left);
+	while (range->taken)
+		range++;
+	*range = own;
+	return range;
+}
+
+static void range_leave(struct block_copy *copy, struct copy_range *range) REQUIRES(copy->lock)
+{
+	range->taken = false;
+	pthread_cond_broadcast(&copy->left);
+}
+
+/* Copying, on a disk's thread */
+
+static bool is_zero(const void *bytes, size_t size)
+{
+	const uint64_t *word = bytes;
+
+	for (size_t i = 0; i < size / sizeof *word; i++)
+		if (word[i])
+			return false;
+	return true;
+}
+
+static int move_bytes(struct block_image *from, struct block_image *to, uint64_t offset,
+	uint64_t length, void *bytes, bool new)
+{
+	struct iovec iov = {bytes, length};
+	struct block_request request = {.op = BLOCK_READ,
+		.offset = offset,
+		.length = length,
+		.iov = &iov,
+		.iov_count = 1};
+	int r = from->driver->perform(from, &request);
+
+	if (r)
+		return r;
+	iov = (struct iovec){bytes, length};
+	request.iov_count = 1;
+	request.op = BLOCK_WRITE;
+	if (is_zero(bytes, length)) {
+		if (new)
+			return 0;
+		request.op = BLOCK_WRITE_ZEROES;
+		request.unmap = true;
+	}
+	return to->driver->perform(to, &request);
+}
+
+/* What the top leaves out of the range comes into it. */
+static int pull(struct block_copy *copy, uint64_t offset, uint64_t end, char *bytes)
+{
+	struct block_image *top = copy->block->image;
+	int r = 0;
+
+	while (!r && offset < end) {
+		uint64_t length = end - offset;
+		bool own;
+
+		r = top->driver->find_own(top, offset, &length, &own);
+		if (!r && !own)
+			r = move_bytes(top, top, offset, length, bytes, false);
+		offset += length;
+	}
+	return r;
+}
+
+/* Units first to last, a few of them. */
+static int copy_units(struct block_copy *copy, uint64_t first, uint64_t last)
+{
+	struct block_image *from = copy->block->image;
+	uint64_t offset = first << COPY_UNIT_BITS, end = (last + 1) << COPY_UNIT_BITS;
+	char *bytes;
+	int r;
+
+	if (end > from->size)
+		end = from->size;
+	bytes = aligned_alloc(4096, AT_ONCE << COPY_UNIT_BITS);
+	if (!bytes)
+		return -ENOMEM;
+	if (copy->kind == BLOCK_STREAM)
+		r = pull(copy, offset, end, bytes);
+	else
+		r = move_bytes(from, copy->target, offset, end - offset, bytes,
+			copy->kind == BLOCK_BACKUP);
+	__atomic_add_fetch(&copy->moved, end - offset, __ATOMIC_RELAXED);
+	free(bytes);
+	return r;
+}
+
+void copying_todo(struct block_copy *copy, uint64_t first, uint64_t last) REQUIRES(copy->lock)
+{
+	uint64_t end;
+
+	while (!copy->failed && find_todo(copy, &first, last, &end)) {
+		struct copy_range *range = range_enter(copy, first, end, true);
+		int r = 0;
+
+		/* Others may have been faster. */
+		if (find_todo(copy, &first, end, &end)) {
+			set_range(copy, first, end, false);
+			mutex_unlock(&copy->lock);
+			r = copy_units(copy, first, end);
+			mutex_lock(&copy->lock);
+		}
+		if (r) {
+			set_range(copy, first, end, true);
+			copy->failed = r;
+		}
+		range_leave(copy, range);
+	}
+}
+
+/* The guest's writes (block.c), on a disk's thread */
+
+static uint64_t last_unit(const struct block_request *request)
+{
+	return (request->offset + request->length - 1) >> COPY_UNIT_BITS;
+}
+
+static bool concerns(const struct block_request *request)
+{
+	return request->op != BLOCK_READ && request->op != BLOCK_FLUSH && request->length;
+}
+
+struct copy_range *copying_write(struct block_copy *copy, const struct block_request *request)
+{
+	const uint64_t first = request->offset >> COPY_UNIT_BITS;
+	struct copy_range *range;
+
+	if (!concerns(request))
+		return NULL;
+	mutex_lock(&copy->lock);
+	if (copy->kind == BLOCK_BACKUP)
+		copying_todo(copy, first, last_unit(request));
+	range = range_enter(copy, first, last_unit(request), false);
+	mutex_unlock(&copy->lock);
+	return range;
+}
+
+void copying_written(struct block_copy *copy, struct copy_range *range)
+{
+	if (!range)
+		return;
+	mutex_lock(&copy->lock);
+	range_leave(copy, range);
+	if (copy->kind == BLOCK_COMMIT) {
+		const uint64_t first = range->first, last = range->last;
+
+		set_range(copy, first, last, true);
+		if (copy->follows && last - first < AT_ONCE)
+			copying_todo(copy, first, last);
+	}
+	mutex_unlock(&copy->lock);
+}
+
+/* The worker */
+
+/* What the top of a commit has not needs no copy: a way that is far where all of a table is empty. */
+static int skip_empty(struct block_copy *copy)
+{
+	struct block_image *top = copy->block->image;
+	bool own = false;
+	int r = 0;
+
+	while (!r && !own && copy->next < copy->units) {
+		const uint64_t first = copy->next, offset = first << COPY_UNIT_BITS;
+		uint64_t length = top->size - offset < SKIP_MAX ? top->size - offset : SKIP_MAX;
+		const uint64_t last = (offset + length - 1) >> COPY_UNIT_BITS;
+		uint64_t skipped = 0;
+
+		/* Before the look: a write that is under way marks it again when it has ended. */
+		mutex_lock(&copy->lock);
+		set_range(copy, first, last, false);
+		mutex_unlock(&copy->lock);
+		r = top->driver->find_own(top, offset, &length, &own);
+		if (!r && !own)
+			skipped = offset + length == top->size ? last + 1 - first
+							       : length >> COPY_UNIT_BITS;
+		mutex_lock(&copy->lock);
+		if (first + skipped <= last)
+			set_range(copy, first + skipped, last, true);
+		mutex_unlock(&copy->lock);
+		copy->next = first + skipped;
+		own |= !skipped;
+	}
+	return r;
+}
+
+static int step(void *ctx)
+{
+	struct block_copy *copy = ctx;
+	uint64_t end;
+	int r = 0;
+
+	if (copy->kind == BLOCK_COMMIT && !copy->follows)
+		r = skip_empty(copy);
+	if (r)
+		return r;
+	mutex_lock(&copy->lock);
+	if (find_todo(copy, &copy->next, copy->units - 1, &end)) {
+		copying_todo(copy, copy->next, end);
+		copy->next = end + 1;
+	} else {
+		copy->next = 0;
+		copy->follows = true;
+	}
+	r = copy->failed ? copy->failed : copy->count > LEFT_MAX || !copy->follows;
+	mutex_unlock(&copy->lock);
+	return r;
+}
+
+int block_copy_step(struct block_copy *copy, struct error *err)
+{
+	int r = block_call(copy->block, step, copy);
+
+	return r < 0
+		? error_set(err, -r, "%s: copying failed: %s",
+			  copy->label ? copy->label->text : block_name(copy->block), strerror(-r))
+		: r;
+}
+
+void block_copy_progress(const struct block_copy *copy, uint64_t *done, uint64_t *total)
+{
+	struct block_copy *own = (struct block_copy *)(uintptr_t)copy;
+	uint64_t left;
+
+	mutex_lock(&own->lock);
+	left = own->count << COPY_UNIT_BITS;
+	mutex_unlock(&own->lock);
+	*total = copy->units << COPY_UNIT_BITS;
+	*done = *total - left;
+}
+
+uint64_t block_copy_moved(const struct block_copy *copy)
+{
+	return __atomic_load_n(&copy->moved, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is copied of a disk while it is in use:
+ *
+ *   stream  what the disk reads from its bases comes into its top, which then stands alone
+ *   commit  what the top has comes into the base below it, which then is the disk
+ *   backup  the disk as it was at the begin comes into a file of its own
+ *
+ * One engine. The disk is divided in units, and a bitmap has those that are still to be copied. A worker copies them;
+ * a write of the guest waits for a copy of the same unit to end. Of a backup, what is about to be written over is copied
+ * first; of a commit, what is written is to be copied again, and once all has been copied is at once, so that the rest
+ * does not grow. The end is short: requests are held (block/layer.h) while what is left is copied.
+ *
+ * Should the process be killed at any point, the disk's files are what they were or, by one write at the end, what
+ * they are to be: what a stream brings is what showed through; what a commit brings is hidden by the top until the top
+ * is emptied, which is done piece by piece but makes no difference to what the disk reads; a backup is not the disk's.
+ *
+ * One thread, not a disk's own; one copy of a disk at a time.
+ */
+#ifndef DACH_BLOCK_COPY_H
+#define DACH_BLOCK_COPY_H
+
+#include "block/block.h"
+
+enum block_copy_kind { BLOCK_STREAM, BLOCK_COMMIT, BLOCK_BACKUP };
+
+struct block_copy;
+
+/*
+ * file: of a backup, the new image, empty and of the disk's size; of a commit, the base, open for reading and writing
+ * (its name is the disk's afterwards). Its descriptor is the copy's from here on, on failure too. of a stream NULL.
+ * timeout: ns for which requests may be held.
+ */
+int block_copy_begin(struct block_device *block, enum block_copy_kind kind,
+	const struct disk_file *file, uint64_t timeout, struct block_copy **copy,
+	struct error *err);
+/* A piece, of at most a mebibyte. 1: there is more; 0: block_copy_finish() is next; or a negative errno. */
+int block_copy_step(struct block_copy *copy, struct error *err);
+/* Bytes of the disk: those that are not to be copied any more, and all. */
+void block_copy_progress(const struct block_copy *copy, uint64_t *done, uint64_t *total);
+/* Bytes that have been read for it, the guest's writes included. */
+uint64_t block_copy_moved(const struct block_copy *copy);
+/* What is to be in the end is so, or else it is as before. The copy is still to be closed. */
+int block_copy_finish(struct block_copy *copy, struct error *err);
+/* Whatever became of it; what was not finished is given up. */
+void block_copy_close(struct block_copy *copy);
+
+#endif

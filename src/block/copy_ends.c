@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How copies of a disk in use begin and end: requests are held meanwhile. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/loop.h"
+#include "block/copying.h"
+
+static int begin_commit(struct block_copy *copy, const struct disk_file *file)
+{
+	struct block_image *top = copy->block->image;
+	struct block_image *base = top->driver->base ? top->driver->base(top) : NULL;
+	int r = 0;
+
+	if (!base || !top->driver->may_empty(top))
+		r = error_set(copy->err, EINVAL, "%s: %s", block_name(copy->block),
+			base ? "has snapshots inside, which would be lost"
+			     : "stands on nothing that it could come into");
+	else if (base->size != top->size)
+		r = error_set(copy->err, EINVAL, "%s: is not as large as the disk", file->name);
+	if (r) {
+		close(file->fd);
+		return r;
+	}
+	r = base->driver->thaw(base, file->fd, file->name, copy->err);
+	copy->target = r ? NULL : base;
+	return r;
+}
+
+struct beginning {
+	struct block_copy *copy;
+	const struct disk_file *file;
+	struct disk_spec spec;
+};
+
+static int open_target(void *ctx)
+{
+	struct beginning *beginning = ctx;
+	struct block_copy *copy = beginning->copy;
+
+	return block_image_open(&beginning->spec, 0, &copy->target, copy->err);
+}
+
+static int attach(void *ctx)
+{
+	struct beginning *beginning = ctx;
+	struct block_copy *copy = beginning->copy;
+	int r = copy->kind == BLOCK_COMMIT ? begin_commit(copy, beginning->file) : 0;
+
+	if (!r) {
+		copy->attached = true;
+		copy->block->copy = copy;
+	}
+	return r;
+}
+
+static int hold(struct block_copy *copy, uint64_t until, struct error *err)
+{
+	int r;
+
+	hold_begin(copy->block);
+	r = hold_wait(copy->block, until);
+	if (!r)
+		return 0;
+	hold_end(copy->block);
+	return error_set(err, -r, "%s: its requests do not end in time", block_name(copy->block));
+}
+
+static struct block_copy *copy_make(struct block_device *block, enum block_copy_kind kind,
+	const struct disk_file *file)
+{
+	struct block_copy *copy = calloc(1, sizeof *copy);
+
+	if (!copy)
+		return NULL;
+	copy->block = block;
+	copy->kind = kind;
+	copy->units = (block_size(block) + COPY_UNIT - 1) >> COPY_UNIT_BITS;
+	mutex_init(&copy->lock);
+	pthread_cond_init(&copy->left, NULL);
+	copy->todo = malloc((copy->units + 63) / 64 * 8);
+	copy->label = file ? block_label_make(file->name) : NULL;
+	if (!copy->todo || (file && !copy->label)) {
+		block_copy_close(copy);
+		return NULL;
+	}
+	memset(copy->todo, 0xff, (copy->units + 63) / 64 * 8);
+	if (copy->units % 64)
+		copy->todo[copy->units / 64] = (1ull << copy->units % 64) - 1;
+	copy->count = copy->units;
+	return copy;
+}
+
+static int may_begin(const struct block_device *block, enum block_copy_kind kind, struct error *err)
+{
+	const struct block_image *image = block->image;
+
+	if (block->copy)
+		return error_set(err, EBUSY, "%s: is being copied already", block_name(block));
+	if (kind != BLOCK_BACKUP && image->read_only)
+		return error_set(err, EINVAL, "%s: is only read", block_name(block));
+	if (kind != BLOCK_BACKUP && block->files < 2)
+		return error_set(err, EINVAL, "%s: stands on no other image", block_name(block));
+	return 0;
+}
+
+int block_copy_begin(struct block_device *block, enum block_copy_kind kind,
+	const struct disk_file *file, uint64_t timeout, struct block_copy **out, struct error *err)
+{
+	struct disk_file own = file ? *file : (struct disk_file){.fd = -1};
+	struct beginning beginning = {.file = &own,
+		.spec = {.file = &own, .files = 1, .cache = block->cache}};
+	struct block_copy *copy = NULL;
+	int r = may_begin(block, kind, err);
+
+	*out = NULL;
+	if (!r && !(copy = copy_make(block, kind, file)))
+		r = error_nomem(err);
+	if (r) {
+		if (own.fd >= 0)
+			close(own.fd);
+		return r;
+	}
+	copy->timeout = timeout;
+	copy->err = err;
+	beginning.copy = copy;
+	if (kind == BLOCK_BACKUP)
+		r = block_call(block, open_target, &beginning);
+	if (!r && kind == BLOCK_BACKUP && copy->target->size != block_size(block))
+		r = error_set(err, EINVAL, "%s: is not as large as the disk", own.name);
+	if (!r) {
+		r = hold(copy, clock_now() + timeout, err);
+		if (r && kind == BLOCK_COMMIT)
+			close(own.fd);
+	}
+	if (!r) {
+		r = block_call(block, attach, &beginning);
+		hold_end(block);
+	}
+	copy->err = NULL;
+	if (r) {
+		block_copy_close(copy);
+		return r;
+	}
+	*out = copy;
+	return 0;
+}
+
+static int flush(void *ctx)
+{
+	struct block_request request = {.op = BLOCK_FLUSH};
+	struct block_image *image = ctx;
+
+	return image->driver->perform(image, &request);
+}
+
+/* The base is the disk; nothing is in the top any more, so that it is the same disk still. */
+static int drop_top(struct block_copy *copy)
+{
+	struct block_device *block = copy->block;
+	struct block_image *top = block->image;
+	int r = top->driver->empty(top);
+
+	if (r)
+		return r;
+	top->driver->set_base(top, NULL);
+	block->image = copy->target;
+	block->files--;
+	copy->label->former = block->label;
+	__atomic_store_n(&block->label, copy->label, __ATOMIC_RELEASE);
+	copy->label = NULL;
+	top->driver->close(top);
+	copy->target = NULL;
+	return 0;
+}
+
+static int stand_alone(struct block_copy *copy)
+{
+	struct block_device *block = copy->block;
+	struct block_image *top = block->image, *base = top->driver->base(top);
+	int r = top->driver->leave_base(top);
+
+	if (r)
+		return r;
+	top->driver->set_base(top, NULL);
+	base->driver->close(base);
+	block->files = 1;
+	return 0;
+}
+
+static int finish(void *ctx)
+{
+	struct block_copy *copy = ctx;
+	struct block_image *image = copy->kind == BLOCK_STREAM ? copy->block->image : copy->target;
+	int r;
+
+	mutex_lock(&copy->lock);
+	copying_todo(copy, 0, copy->units - 1);
+	r = copy->failed;
+	mutex_unlock(&copy->lock);
+	if (!r)
+		r = flush(image);
+	if (!r && copy->kind == BLOCK_COMMIT)
+		r = drop_top(copy);
+	else if (!r && copy->kind == BLOCK_STREAM)
+		r = stand_alone(copy);
+	if (!r) {
+		copy->block->copy = NULL;
+		copy->attached = false;
+	}
+	return r;
+}
+
+int block_copy_finish(struct block_copy *copy, struct error *err)
+{
+	struct block_device *block = copy->block;
+	int r = 0;
+
+	/* Most of what is to be flushed is while the guest goes on. */
+	if (copy->kind == BLOCK_STREAM)
+		r = block_flush_held(block, clock_now() + copy->timeout);
+	else
+		r = block_call(block, flush, copy->target);
+	if (r)
+		return error_set(err, -r, "%s: cannot be made stable: %s", block_name(block),
+			strerror(-r));
+	r = hold(copy, clock_now() + copy->timeout, err);
+	if (r)
+		return r;
+	r = block_call(block, finish, copy);
+	hold_end(block);
+	return r ? error_set(err, -r, "%s: cannot be finished: %s", block_name(block), strerror(-r))
+		 : 0;
+}
+
+static int detach(void *ctx)
+{
+	struct block_copy *copy = ctx;
+
+	if (copy->kind == BLOCK_COMMIT && !flush(copy->target))
+		copy->target->driver->freeze(copy->target);
+	copy->block->copy = NULL;
+	return 0;
+}
+
+static int close_target(void *ctx)
+{
+	struct block_image *target = ctx;
+
+	target->driver->close(target);
+	return 0;
+}
+
+void block_copy_close(struct block_copy *copy)
+{
+	if (!copy)
+		return;
+	if (copy->attached) {
+		hold_begin(copy->block);
+		hold_wait(copy->block, UINT64_MAX);
+		block_call(copy->block, detach, copy);
+		hold_end(copy->block);
+	}
+	if (copy->kind == BLOCK_BACKUP && copy->target)
+		block_call(copy->block, close_target, copy->target);
+	pthread_cond_destroy(&copy->left);
+	mutex_destroy(&copy->lock);
+	free(copy->label);
+	free(copy->todo);
+	free(copy);
+}

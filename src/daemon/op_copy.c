@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A disk of a guest that runs is copied: into its top, into its base, into a file of its own. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "block/create.h"
+#include "daemon/claims.h"
+#include "daemon/daemon.h"
+#include "daemon/guest.h"
+#include "daemon/layer.h"
+#include "daemon/monitor.h"
+#include "daemon/op.h"
+#include "daemon/saved.h"
+#include "daemon/spec.h"
+
+#define SUFFIX ".new"
+
+struct copy_operation {
+	struct operation *op;
+	struct caller caller; /* whose rights the files are opened with */
+	unsigned disk;        /* of the configuration */
+	int fd;               /* what goes to the monitor */
+	struct monitor_request request;
+	char *temp, *path; /* backup: the file, and its name once it is whole */
+	char *base;        /* commit: what the disk is then */
+	enum domain_format format;
+};
+
+static void copy_free(struct copy_operation *copy)
+{
+	if (copy->fd >= 0)
+		close(copy->fd);
+	caller_free(&copy->caller);
+	free(copy->temp);
+	free(copy->path);
+	free(copy->base);
+	free(copy);
+}
+
+static int remove_it(void *ctx)
+{
+	return unlink(ctx) ? -errno : 0;
+}
+
+/* The end */
+
+static int name_it(void *ctx)
+{
+	const struct copy_operation *copy = ctx;
+
+	return renameat2(AT_FDCWD, copy->temp, AT_FDCWD, copy->path, RENAME_NOREPLACE) ? -errno : 0;
+}
+
+/* The top is empty, and the monitor has let go of it: whether or not this can be noted, the disk is the same. */
+static int take_base(struct guest *guest, struct copy_operation *copy, struct error *err)
+{
+	struct domain_disk *disk = &guest->config.disk[copy->disk];
+	const struct domain_disk was = *disk;
+	int r;
+
+	disk->target = copy->base;
+	disk->format = copy->format;
+	r = guest_save(guest, err);
+	if (r) {
+		*disk = was;
+		return r;
+	}
+	copy->base = NULL;
+	layer_remove(guest, &copy->caller, was.target);
+	free(was.target);
+	return 0;
+}
+
+/* The monitor writes to the base no more. */
+static void lower(const struct guest *guest, const struct copy_operation *copy)
+{
+	int fd;
+
+	if (caller_open(&copy->caller, copy->base, O_RDONLY, 0, &fd, NULL))
+		return;
+	claims_lower(guest, fd);
+	close(fd);
+}
+
+static void copied(void *ctx, int r, json_t *answer, const char *text)
+{
+	struct copy_operation *copy = ctx;
+	struct operation *op = copy->op;
+	struct guest *guest = guest_by_uuid(op->daemon, op->uuid);
+	struct error err = {0};
+
+	if (!r && copy->path) {
+		r = caller_act(&copy->caller, name_it, copy);
+		if (r)
+			error_set(&err, -r, "%s: %s", copy->path, strerror(-r));
+	}
+	if (!r && copy->base && guest)
+		r = take_base(guest, copy, &err);
+	if (err.text[0])
+		text = err.text;
+	if (r && copy->temp)
+		caller_act(&copy->caller, remove_it, copy->temp);
+	if (r && copy->base && guest && guest->monitor)
+		lower(guest, copy);
+	if (r) {
+		op_refuse(op, r, text);
+	} else if ((guest = op_guest(op))) {
+		guest_log(guest, request_word(REQUEST_DISK_COPY), "done");
+		op_finish_guest(op, guest);
+	}
+	copy_free(copy);
+}
+
+/* The beginning */
+
+static int find_disk(struct guest *guest, struct copy_operation *copy, struct error *err)
+{
+	const char *vdev = copy->op->arguments.disk;
+	unsigned number = 0;
+
+	for (unsigned i = 0; i < guest->config.disks; i++) {
+		const struct domain_disk *disk = &guest->config.disk[i];
+
+		if (!domain_disk_has_medium(disk))
+			continue;
+		if (disk->vdev && !strcmp(disk->vdev, vdev)) {
+			copy->disk = i;
+			copy->request.disk = number;
+			return 0;
+		}
+		number++;
+	}
+	return error_set(err, EINVAL, "the guest has no disk '%.32s'", vdev);
+}
+
+static bool same_file(int a, int b)
+{
+	struct stat x, y;
+
+	return !fstat(a, &x) && !fstat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino &&
+		x.st_rdev == y.st_rdev;
+}
+
+/*
+ * What the image says it stands on may be a monitor's word that is no longer itself: it is written to if this life of
+ * the guest has written to it before, or if who asks has named it.
+ */
+static int open_base(struct guest *guest, struct copy_operation *copy, struct error *err)
+{
+	const char *named = copy->op->arguments.path;
+	struct disk_spec spec = {.file = NULL};
+	int r = spec_open_disk(guest, &guest->config.disk[copy->disk], &spec, err);
+	const char *base;
+
+	if (r)
+		return r;
+	base = spec.files > 1 ? spec.file[1].name : "";
+	if (spec.files < 2)
+		r = error_set(err, EINVAL, "%s: stands on no other image", spec.file[0].name);
+	else if (named && strcmp(named, base))
+		r = error_set(err, EINVAL, "%s: stands on %s, not on %s", spec.file[0].name, base,
+			named);
+	else if (!named && !claims_is_base(guest, spec.file[1].fd))
+		r = error_set(err, EINVAL, "%s: say into which file it is to come (--into %s)",
+			spec.file[0].name, base);
+	if (!r)
+		r = caller_open(&copy->caller, base, O_RDWR, 0, &copy->fd, err);
+	if (!r && !same_file(copy->fd, spec.file[1].fd))
+		r = error_set(err, EINVAL, "%s: is another file now", base);
+	if (!r)
+		r = claims_raise(guest, copy->fd, base, err);
+	if (!r && !(copy->base = strdup(base)))
+		r = error_nomem(err);
+	if (!r) {
+		copy->request.format = spec.file[1].format;
+		copy->format = spec.file[1].format == DISK_QCOW2 ? DOMAIN_QCOW2 : DOMAIN_RAW;
+		snprintf(copy->request.name, sizeof copy->request.name, "%s", base);
+		if (strlen(base) > REQUEST_NAME_MAX)
+			r = error_set(err, ENAMETOOLONG, "%s: the name is too long", base);
+	}
+	for (unsigned i = 0; i < spec.files; i++)
+		close(spec.file[i].fd);
+	disk_spec_free(&spec);
+	return r;
+}
+
+static int make_backup(struct guest *guest, struct copy_operation *copy, struct error *err)
+{
+	const struct operation_arguments *arguments = &copy->op->arguments;
+	const struct domain_disk *disk = &guest->config.disk[copy->disk];
+	struct qcow2_make make = {.size = 0};
+	struct stat st;
+	int r;
+
+	if (arguments->path[0] != '/')
+		return error_set(err, EINVAL, "path: does not begin with /");
+	if (strlen(arguments->path) + strlen(SUFFIX) > REQUEST_NAME_MAX)
+		return error_set(err, ENAMETOOLONG, "%s: the name is too long", arguments->path);
+	if (!lstat(arguments->path, &st))
+		return error_set(err, EEXIST, "%s: is there already", arguments->path);
+	r = layer_measure(guest, disk, &make.size, err);
+	copy->path = strdup(arguments->path);
+	snprintf(copy->request.name, sizeof copy->request.name, "%s" SUFFIX, arguments->path);
+	if (!r && !copy->path)
+		r = error_nomem(err);
+	if (!r)
+		r = caller_open(&copy->caller, copy->request.name,
+			O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, &copy->fd, err);
+	if (r)
+		return r;
+	copy->temp = strdup(copy->request.name);
+	copy->request.format = arguments->format ? DISK_QCOW2 : DISK_RAW;
+	if (arguments->format)
+		return qcow2_create(copy->fd, copy->request.name, &make, err);
+	return ftruncate(copy->fd, (off_t)make.size)
+		? error_set(err, errno, "%s: %s", copy->request.name, strerror(errno))
+		: 0;
+}
+
+static int prepare(struct guest *guest, struct copy_operation *copy, struct error *err)
+{
+	int r = find_disk(guest, copy, err);
+
+	if (!r && layer_is_noted(guest))
+		r = error_set(err, EBUSY, "the guest's disks are being changed");
+	if (!r && saved_is_noted(guest))
+		r = error_set(err, EBUSY, "the guest is being saved");
+	if (!r && copy->request.kind == DISK_COPY_COMMIT)
+		r = open_base(guest, copy, err);
+	if (!r && copy->request.kind == DISK_COPY_BACKUP)
+		r = make_backup(guest, copy, err);
+	return r;
+}
+
+static void begin(struct operation *op, enum request_disk_copy kind)
+{
+	struct guest *guest = op_running_guest(op);
+	struct copy_operation *copy;
+	struct error err = {0};
+	int r;
+
+	if (!guest)
+		return;
+	copy = calloc(1, sizeof *copy);
+	if (!copy) {
+		op_refuse(op, -ENOMEM, "out of memory");
+		return;
+	}
+	*copy = (struct copy_operation){.op = op,
+		.fd = -1,
+		.request = {.verb = REQUEST_DISK_COPY, .kind = kind, .rate = op->arguments.rate}};
+	/* What is the guest's is its owner's; a backup is whose who asks for it. */
+	if (kind == DISK_COPY_BACKUP)
+		caller_copy(op->caller, &copy->caller);
+	else
+		caller_of_user(&guest->daemon->policy, guest->owner, &copy->caller);
+	r = prepare(guest, copy, &err);
+	if (r) {
+		if (copy->temp)
+			caller_act(&copy->caller, remove_it, copy->temp);
+		op_refuse_error(op, r, &err);
+		copy_free(copy);
+		return;
+	}
+	monitor_call(guest->monitor, &copy->request, copy->fd, 0, copied, copy);
+	if (copy->fd >= 0)
+		close(copy->fd);
+	copy->fd = -1;
+}
+
+static void stream(struct operation *op)
+{
+	begin(op, DISK_COPY_STREAM);
+}
+
+static void commit(struct operation *op)
+{
+	begin(op, DISK_COPY_COMMIT);
+}
+
+static void backup(struct operation *op)
+{
+	begin(op, DISK_COPY_BACKUP);
+}
+
+#define DISK_ROW                                                                          \
+	{                                                                                 \
+		.key = "disk", .kind = FIELD_STRING, FIELD_AT(operation_arguments, disk), \
+		.needed = true, .max = LIMIT_VDEV,                                        \
+	}
+#define RATE_ROW FIELD_ROW(NUMBER, operation_arguments, rate, .max = INT64_MAX)
+
+static const struct field stream_arguments[] = {DISK_ROW, RATE_ROW, {.key = NULL}};
+
+static const struct field commit_arguments[] = {
+	DISK_ROW,
+	RATE_ROW,
+	{.key = "into",
+		.kind = FIELD_STRING,
+		FIELD_AT(operation_arguments, path),
+		.max = DOMAIN_STRING_MAX},
+	{.key = NULL},
+};
+
+static const char *const formats[] = {"raw", "qcow2", NULL};
+
+static const struct field backup_arguments[] = {
+	DISK_ROW,
+	RATE_ROW,
+	{.key = "path",
+		.kind = FIELD_STRING,
+		FIELD_AT(operation_arguments, path),
+		.needed = true,
+		.max = DOMAIN_STRING_MAX},
+	{.key = "format",
+		.kind = FIELD_ENUM,
+		FIELD_AT(operation_arguments, format),
+		.names = formats},
+	{.key = NULL},
+};
+
+const struct operation_kind operation_disk_stream = {"guest_disk_stream", "Guest", .guest = true,
+	.arguments = stream_arguments, .run = stream};
+const struct operation_kind operation_disk_commit = {"guest_disk_commit", "Guest", .guest = true,
+	.arguments = commit_arguments, .run = commit};
+const struct operation_kind operation_disk_backup = {"guest_disk_backup", "Guest", .guest = true,
+	.arguments = backup_arguments, .run = backup};

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The job behind the request "disk-copy": block/copy.h on a thread of its own, no faster than was asked for. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "block/copy.h"
+#include "vmm/internal.h"
+
+#define NAP 100000000ull /* ns between two looks whether it is cancelled */
+
+struct copying {
+	struct block_device *disk;
+	enum block_copy_kind kind;
+	struct disk_file file; /* name: malloc'd; fd -1: none, or the copy's */
+	uint64_t rate;         /* bytes a second; 0: as it comes */
+	uint64_t began;
+	struct block_copy *copy;
+};
+
+static void copying_free(struct copying *copying)
+{
+	if (copying->file.fd >= 0)
+		close(copying->file.fd);
+	free(copying->file.name);
+	free(copying);
+}
+
+/* Until as many bytes as that may have been moved. */
+static int keep_pace(const struct copying *copying, struct guest_job *job, struct error *err)
+{
+	const uint64_t moved = block_copy_moved(copying->copy);
+	const uint64_t due = copying->rate
+		? (uint64_t)((double)moved / (double)copying->rate * 1e9) + copying->began
+		: 0;
+
+	for (;;) {
+		uint64_t now = clock_now(), wait = now < due ? due - now : 0;
+		int r = job_check(job, err);
+
+		if (r || !wait)
+			return r;
+		wait = wait < NAP ? wait : NAP;
+		nanosleep(&(struct timespec){.tv_nsec = (long)wait}, NULL);
+	}
+}
+
+static int run(void *ctx, struct guest_job *job, struct error *err)
+{
+	struct copying *copying = ctx;
+	const struct disk_file file = copying->file;
+	uint64_t done, total;
+	int r, more = 1;
+
+	copying->file.fd = -1;
+	r = block_copy_begin(copying->disk, copying->kind, file.fd >= 0 ? &file : NULL, LAYERS_HOLD,
+		&copying->copy, err);
+	copying->began = clock_now();
+	while (!r && more) {
+		more = block_copy_step(copying->copy, err);
+		block_copy_progress(copying->copy, &done, &total);
+		job_progress(job, done, total);
+		r = more < 0 ? more : keep_pace(copying, job, err);
+	}
+	if (!r)
+		r = block_copy_finish(copying->copy, err);
+	block_copy_close(copying->copy);
+	return r;
+}
+
+static json_t *done(void *ctx, int r, const struct error *err)
+{
+	copying_free(ctx);
+	return NULL;
+}
+
+int copies_request(struct vmm *vmm, const struct control_asker *asker,
+	const struct monitor_request *request, int fd, struct error *err)
+{
+	static const enum block_copy_kind kinds[] = {[DISK_COPY_STREAM] = BLOCK_STREAM,
+		[DISK_COPY_COMMIT] = BLOCK_COMMIT,
+		[DISK_COPY_BACKUP] = BLOCK_BACKUP};
+	static const char *const words[] = {[DISK_COPY_STREAM] = "disk-stream",
+		[DISK_COPY_COMMIT] = "disk-commit",
+		[DISK_COPY_BACKUP] = "disk-backup"};
+	struct copying *copying = calloc(1, sizeof *copying);
+	struct job_spec spec = {.word = words[request->kind],
+		.watched = request->kind != DISK_COPY_STREAM,
+		.run = run,
+		.done = done,
+		.ctx = copying};
+	int r = 0;
+
+	if (!copying || !(copying->file.name = strdup(request->name))) {
+		if (fd >= 0)
+			close(fd);
+		free(copying);
+		return error_nomem(err);
+	}
+	copying->file.fd = fd;
+	copying->file.format = request->format;
+	copying->disk = vmm->devices.disk[request->disk];
+	copying->kind = kinds[request->kind];
+	copying->rate = request->rate;
+	if (!copying->disk)
+		r = error_set(err, ENODEV, "the guest has no disk %u", request->disk);
+	else if ((fd < 0) != (request->kind == DISK_COPY_STREAM))
+		r = error_set(err, EBADF, "disk-copy: a file came with the request, or none did");
+	if (r) {
+		copying_free(copying);
+		return r;
+	}
+	r = monitor_job(vmm->monitor, &spec, asker, err);
+	return r ? r : REQUEST_LATER;
+}

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Disks that are copied while they are written to: each is held against a twin in memory, whatever is done to it, and
+ * after a kill against what was stable. DACH_SEED says where the dice begin, DACH_KILLS how many kills there are.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "block/copy.h"
+#include "block/create.h"
+#include "block_rig.h"
+
+#define SIZE (8u << 20)
+#define SECTORS (SIZE / 512)
+#define HOLD (60 * 1000000000ull)
+
+static char dir[] = "/tmp/test_block_copy.XXXXXX";
+static unsigned seed = 1, kills = 6;
+
+static int enter_dir(void **state)
+{
+	if (getenv("DACH_SEED"))
+		seed = (unsigned)atoi(getenv("DACH_SEED"));
+	if (getenv("DACH_KILLS"))
+		kills = (unsigned)atoi(getenv("DACH_KILLS"));
+	return !mkdtemp(dir) || chdir(dir);
+}
+
+static int leave_dir(void **state)
+{
+	return chdir("/") || rmdir(dir);
+}
+
+static uint64_t dice_state;
+
+static uint32_t dice(uint32_t below)
+{
+	dice_state = dice_state * 6364136223846793005ull + 1442695040888963407ull;
+	return (uint32_t)(dice_state >> 33) % below;
+}
+
+static int make_file(const char *name)
+{
+	int fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static void make_image(const char *name, const char *base, const char *format)
+{
+	const struct qcow2_make make = {.size = SIZE, .backing = base, .backing_format = format};
+	struct error err = {""};
+	int fd = make_file(name);
+
+	assert_int_equal(qcow2_create(fd, name, &make, &err), 0);
+	close(fd);
+}
+
+static struct block_device *disk(const char *words)
+{
+	struct block_device *block = NULL;
+	struct error err = {""};
+
+	if (rig_block_open(words, &block, &err))
+		fail_msg("%s", err.text);
+	return block;
+}
+
+/* Each sector begins with the number of who wrote it; 0: nobody. */
+struct op {
+	uint32_t number, first, count;
+	bool zero;
+};
+
+static struct op next_op(uint32_t number)
+{
+	struct op op = {.number = number, .zero = dice(8) == 0};
+
+	op.count = 1 + dice(dice(4) ? 16 : 256);
+	op.first = dice(SECTORS - op.count);
+	return op;
+}
+
+static int do_op(struct block_device *block, const struct op *op)
+{
+	static _Thread_local uint32_t bytes[256 * 128];
+
+	for (uint32_t i = 0; i < op->count; i++)
+		bytes[i * 128] = op->number;
+	return rig_block_run(block, op->zero ? BLOCK_WRITE_ZEROES : BLOCK_WRITE, op->first * 512ull,
+		op->zero ? NULL : bytes, op->count * 512ull);
+}
+
+static void do_twin(uint32_t *twin, const struct op *op)
+{
+	for (uint32_t i = 0; i < op->count; i++)
+		twin[op->first + i] = op->zero ? 0 : op->number;
+}
+
+static void read_all(struct block_device *block, uint32_t *sectors)
+{
+	static uint32_t bytes[SIZE / 4];
+
+	assert_int_equal(rig_block_run(block, BLOCK_READ, 0, bytes, SIZE), 0);
+	for (uint32_t i = 0; i < SECTORS; i++)
+		sectors[i] = bytes[i * 128];
+}
+
+static void compare(struct block_device *block, const uint32_t *twin, const char *what)
+{
+	static uint32_t seen[SECTORS];
+
+	read_all(block, seen);
+	for (uint32_t i = 0; i < SECTORS; i++)
+		if (seen[i] != twin[i])
+			fail_msg("%s: sector %u has %u instead of %u", what, i, seen[i], twin[i]);
+}
+
+static void compare_file(const char *words, const uint32_t *twin)
+{
+	struct block_device *block = disk(words);
+	struct block_faults faults = {0};
+	struct error err = {""};
+
+	compare(block, twin, words);
+	if (strstr(words, "qcow2") && !strstr(words, ",ro")) {
+		assert_int_equal(block_check(block, &faults, &err), 0);
+		assert_int_equal(faults.errors, 0);
+	}
+	block_close(block);
+}
+
+/* base (raw or qcow2) <- mid <- top, each with something. The number of the next operation. */
+static uint32_t make_chain(uint32_t *twin, bool raw)
+{
+	static const char *const names[] = {"base", "mid.qcow2", "top.qcow2"};
+	uint32_t number = 1;
+
+	memset(twin, 0, SECTORS * sizeof *twin);
+	if (raw) {
+		int fd = make_file("base");
+
+		assert_int_equal(ftruncate(fd, SIZE), 0);
+		close(fd);
+	} else {
+		make_image("base", NULL, NULL);
+	}
+	make_image("mid.qcow2", "base", raw ? "raw" : "qcow2");
+	make_image("top.qcow2", "mid.qcow2", "qcow2");
+	for (unsigned n = 0; n < 3; n++) {
+		char words[32];
+		struct block_device *block;
+
+		snprintf(words, sizeof words, "%s%s", names[n], n || !raw ? ",format=qcow2" : "");
+		block = disk(words);
+		for (unsigned i = 0; i < 60; i++) {
+			struct op op = next_op(number++);
+
+			assert_int_equal(do_op(block, &op), 0);
+			do_twin(twin, &op);
+		}
+		block_close(block);
+	}
+	return number;
+}
+
+static void remove_chain(void)
+{
+	unlink("base");
+	unlink("mid.qcow2");
+	unlink("top.qcow2");
+	unlink("backup");
+}
+
+/* The worker, beside who writes. */
+struct job {
+	struct block_copy *copy;
+	int result;
+	bool stop, over; /* atomic */
+};
+
+static void *work(void *ctx)
+{
+	struct job *job = ctx;
+	struct error err = {""};
+	int r;
+
+	do {
+		r = block_copy_step(job->copy, &err);
+	} while (r > 0 && !__atomic_load_n(&job->stop, __ATOMIC_ACQUIRE));
+	if (!r)
+		r = block_copy_finish(job->copy, &err);
+	if (r < 0)
+		fprintf(stderr, "%s\n", err.text);
+	job->result = r;
+	__atomic_store_n(&job->over, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static struct block_copy *begin(struct block_device *block, enum block_copy_kind kind, bool raw)
+{
+	struct disk_file file = {.format = DISK_QCOW2, .fd = -1, .name = (char *)"mid.qcow2"};
+	struct block_copy *copy = NULL;
+	struct error err = {""};
+
+	if (kind == BLOCK_BACKUP) {
+		file.name = (char *)"backup";
+		file.format = raw ? DISK_RAW : DISK_QCOW2;
+		if (!raw)
+			make_image("backup", NULL, NULL);
+		file.fd = raw ? make_file("backup") : open("backup", O_RDWR);
+		if (raw)
+			assert_int_equal(ftruncate(file.fd, SIZE), 0);
+	} else if (kind == BLOCK_COMMIT) {
+		file.fd = open("mid.qcow2", O_RDWR);
+	}
+	if (block_copy_begin(block, kind, kind == BLOCK_STREAM ? NULL : &file, HOLD, &copy, &err))
+		fail_msg("%s", err.text);
+	return copy;
+}
+
+static void run_one(enum block_copy_kind kind, bool raw, bool cancels)
+{
+	static uint32_t twin[SECTORS], then[SECTORS];
+	uint32_t number = make_chain(twin, raw), least = 50 + dice(300);
+	struct block_device *block = disk("top.qcow2");
+	struct job job = {.copy = begin(block, kind, raw)};
+	uint64_t done, total;
+	pthread_t thread;
+
+	memcpy(then, twin, sizeof then);
+	assert_int_equal(pthread_create(&thread, NULL, work, &job), 0);
+	for (unsigned i = 0; i < least || !__atomic_load_n(&job.over, __ATOMIC_ACQUIRE); i++) {
+		struct op op = next_op(number++);
+
+		assert_int_equal(do_op(block, &op), 0);
+		do_twin(twin, &op);
+		if (i % 64 == 0)
+			compare(block, twin, "meanwhile");
+		if (cancels && i == 20)
+			__atomic_store_n(&job.stop, true, __ATOMIC_RELEASE);
+	}
+	pthread_join(thread, NULL);
+	assert_true(job.result == 0 || (cancels && job.result == 1));
+	block_copy_progress(job.copy, &done, &total);
+	assert_true(done <= total && total >= SIZE);
+	assert_true(job.result || done == total || kind == BLOCK_COMMIT);
+	block_copy_close(job.copy);
+	compare(block, twin, "afterwards");
+	/* And it goes on. */
+	for (unsigned i = 0; i < 50; i++) {
+		struct op op = next_op(number++);
+
+		assert_int_equal(do_op(block, &op), 0);
+		do_twin(twin, &op);
+	}
+	if (kind == BLOCK_COMMIT && !job.result)
+		assert_string_equal(block_name(block), "mid.qcow2");
+	block_close(block);
+	if (kind == BLOCK_BACKUP && !job.result)
+		compare_file(raw ? "backup" : "backup,format=qcow2", then);
+	if (kind == BLOCK_STREAM && !job.result) {
+		assert_int_equal(unlink("mid.qcow2"), 0);
+		assert_int_equal(unlink("base"), 0);
+	}
+	if (kind == BLOCK_COMMIT && !job.result)
+		compare_file("mid.qcow2", twin);
+	/* What was the top is the same disk, whatever became of it. */
+	compare_file("top.qcow2", twin);
+	remove_chain();
+}
+
+static void test_random(void **state)
+{
+	printf("# seed %u\n", seed);
+	dice_state = seed;
+	for (unsigned i = 0; i < 12; i++)
+		run_one((enum block_copy_kind)(i % 3), i / 3 % 2, i / 6 % 4 == 3);
+}
+
+/* Writes, and tells of each flush, while the copy goes on, until it is killed or all is done. */
+static void child(enum block_copy_kind kind, bool raw, uint32_t number, uint64_t dice_at, int tell)
+{
+	struct block_device *block = disk("top.qcow2");
+	struct job job = {.copy = begin(block, kind, raw)};
+	pthread_t thread;
+
+	dice_state = dice_at;
+	pthread_create(&thread, NULL, work, &job);
+	for (unsigned i = 1;; i++) {
+		struct op op = next_op(number++);
+
+		if (do_op(block, &op) ||
+			(i % 8 == 0 &&
+				(rig_block_run(block, BLOCK_FLUSH, 0, NULL, 0) ||
+					write(tell, &op.number, sizeof op.number) !=
+						sizeof op.number)))
+			_exit(1);
+	}
+}
+
+static void kill_one(enum block_copy_kind kind, bool raw)
+{
+	static uint32_t twin[SECTORS], seen[SECTORS];
+	uint32_t number = make_chain(twin, raw), stable = number - 1, told;
+	const uint32_t wait = dice(60);
+	const uint64_t dice_at = dice_state;
+	struct block_device *block;
+	int ends[2];
+	pid_t pid;
+
+	assert_int_equal(pipe(ends), 0);
+	pid = fork();
+	if (!pid) {
+		close(ends[0]);
+		child(kind, raw, number, dice_at, ends[1]);
+	}
+	close(ends[1]);
+	while (stable < number + wait * 8 && read(ends[0], &told, sizeof told) == sizeof told)
+		stable = told;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	while (read(ends[0], &told, sizeof told) == sizeof told)
+		stable = told;
+	close(ends[0]);
+	block = disk("top.qcow2");
+	read_all(block, seen);
+	block_close(block);
+	dice_state = dice_at;
+	/* What was stable is there, or what was written over it since. */
+	while (number <= stable) {
+		struct op op = next_op(number++);
+
+		do_twin(twin, &op);
+	}
+	for (unsigned i = 0; i < 4096; i++) {
+		struct op op = next_op(number++);
+
+		for (uint32_t s = op.first; s < op.first + op.count; s++)
+			if (seen[s] != twin[s] && seen[s] == (op.zero ? 0 : op.number))
+				twin[s] = seen[s];
+	}
+	for (uint32_t i = 0; i < SECTORS; i++)
+		if (seen[i] != twin[i])
+			fail_msg("kind %d: sector %u has %u instead of %u; stable was %u", kind, i,
+				seen[i], twin[i], stable);
+	compare_file("top.qcow2", twin);
+	remove_chain();
+}
+
+static void test_kills(void **state)
+{
+	dice_state = seed + 1000;
+	for (unsigned i = 0; i < kills; i++)
+		kill_one((enum block_copy_kind)(i % 2), i / 2 % 2);
+}
+
+static void refuse(struct block_device *block, enum block_copy_kind kind, const char *target,
+	int code, const char *says)
+{
+	struct disk_file file = {.format = DISK_QCOW2, .fd = -1, .name = (char *)(uintptr_t)target};
+	struct block_copy *copy;
+	struct error err = {""};
+
+	if (target)
+		file.fd = open(target, O_RDWR);
+	assert_int_equal(block_copy_begin(block, kind, target ? &file : NULL, HOLD, &copy, &err),
+		-code);
+	if (!strstr(err.text, says))
+		fail_msg("'%s' does not say '%s'", err.text, says);
+	/* It is closed, or by now the base's own. */
+	if (target && code != EBUSY)
+		assert_int_equal(fcntl(file.fd, F_GETFD), -1);
+}
+
+static void test_refusals(void **state)
+{
+	static uint32_t twin[SECTORS];
+	struct block_device *block, *other;
+	struct block_copy *copy;
+
+	dice_state = seed;
+	make_chain(twin, true);
+	block = disk("base,ro");
+	refuse(block, BLOCK_STREAM, NULL, EINVAL, "only read");
+	refuse(block, BLOCK_COMMIT, "mid.qcow2", EINVAL, "only read");
+	block_close(block);
+	block = disk("base");
+	refuse(block, BLOCK_STREAM, NULL, EINVAL, "stands on no other");
+	block_close(block);
+	block = disk("top.qcow2");
+	refuse(block, BLOCK_COMMIT, "base", EINVAL, "not what the disk stands on");
+	/* Somebody else stands on it. */
+	other = disk("mid.qcow2,ro");
+	refuse(block, BLOCK_COMMIT, "mid.qcow2", EBUSY, "in use");
+	block_close(other);
+	copy = begin(block, BLOCK_COMMIT, true);
+	refuse(block, BLOCK_STREAM, NULL, EBUSY, "already");
+	block_copy_close(copy);
+	block_copy_close(NULL);
+	make_image("backup", NULL, NULL);
+	other = disk("backup,format=qcow2");
+	refuse(block, BLOCK_BACKUP, "backup", EBUSY, "in use");
+	block_close(other);
+	refuse(block, BLOCK_BACKUP, "base", EBUSY, "in use");
+	compare(block, twin, "as before");
+	block_close(block);
+	compare_file("top.qcow2", twin);
+	remove_chain();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_kills),
+	};
+
+	return cmocka_run_group_tests(tests, enter_dir, leave_dir);
+}

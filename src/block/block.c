@@ -328,7 +328,7 @@ int block_settle(struct block_device *block)
 
 uint64_t block_size(const struct block_device *block)
 {
-	return block->size;
+	return __atomic_load_n(&block->size, __ATOMIC_RELAXED);
 }
 
 bool block_read_only(const struct block_device *block)

@@ -78,6 +78,12 @@ const char *block_name(const struct block_device *block); /* for messages: the f
  */
 int block_resize(struct block_device *block, uint64_t size, bool shrink, struct error *err);
 
+/*
+ * Makes a disk larger while it is in use: what comes is empty. A raw image's file has been made so long before. timeout:
+ * ns for which requests may be held; it is refused while the disk is copied. Not on a disk's own thread.
+ */
+int block_grow(struct block_device *block, uint64_t size, uint64_t timeout, struct error *err);
+
 enum block_snapshot { BLOCK_SNAPSHOT_CREATE, BLOCK_SNAPSHOT_APPLY, BLOCK_SNAPSHOT_DELETE };
 struct block_snapshot_info {
 	const char *id, *name;

@@ -18,7 +18,7 @@ struct block_device {
 	struct block_pool *pool;
 	enum disk_cache cache;
 	/* Of the first image; of those that come later the same is so. */
-	uint64_t size;
+	uint64_t size; /* atomic */
 	bool read_only, can_discard;
 	bool keeps_back;                /* one of the images does; atomic */
 	unsigned files;                 /* of the chain */

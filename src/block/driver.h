@@ -56,6 +56,8 @@ struct block_driver {
 	int (*thaw)(struct block_image *image, int fd, const char *name, struct error *err);
 	/* As block.h has them; each may be NULL. */
 	int (*resize)(struct block_image *image, uint64_t size, bool shrink, struct error *err);
+	/* The file is larger than it was, and so is the image: up to size. NULL: resize() does it. */
+	int (*grow)(struct block_image *image, uint64_t size, struct error *err);
 	int (*snapshot)(struct block_image *image, enum block_snapshot what, const char *name,
 		struct error *err);
 	int (*snapshots)(struct block_image *image,

@@ -47,6 +47,8 @@ int file_write(struct file *file, const void *from, size_t size, uint64_t offset
 int file_read_now(struct file *file, const struct iovec *iov, unsigned count, uint64_t offset,
 	uint64_t length);
 
+/* Looks again how large it is. */
+int file_measure(struct file *file, const char *name, struct error *err);
 int file_flush(struct file *file);
 /* Gives the space back; what was there reads as zeroes or as before. Where that cannot be done it is no error. */
 int file_discard(struct file *file, uint64_t offset, uint64_t length);

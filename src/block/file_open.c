@@ -55,7 +55,7 @@ static int check_fd(int fd, const char *name, bool read_only, struct error *err)
 	return 0;
 }
 
-static int examine(struct file *file, const char *path, struct error *err)
+int file_measure(struct file *file, const char *path, struct error *err)
 {
 	struct stat st;
 
@@ -210,7 +210,7 @@ int file_open(struct file *file, const struct disk_spec *spec, unsigned n, struc
 	r = file->fd < 0 ? open_name(from->name, read_only, &file->fd, err)
 			 : check_fd(file->fd, from->name, read_only, err);
 	if (!r)
-		r = examine(file, from->name, err);
+		r = file_measure(file, from->name, err);
 	if (!r && !spec->unlocked)
 		r = lock_file(file, from->name, err);
 	if (!r && spec->cache == DISK_DIRECT)

@@ -167,6 +167,47 @@ void block_layers_put(struct block_layer *const *layer, unsigned count)
 		free(layer[i]);
 }
 
+struct growing {
+	struct block_device *block;
+	uint64_t size;
+	struct error *err;
+};
+
+static int grow(void *ctx)
+{
+	struct growing *growing = ctx;
+	struct block_device *block = growing->block;
+	struct block_image *image = block->image;
+	int r;
+
+	if (block->copy)
+		return error_set(growing->err, EBUSY, "%s: is being copied", block_name(block));
+	if (image->read_only || growing->size < image->size || growing->size % BLOCK_SECTOR)
+		return error_set(growing->err, EINVAL,
+			"%s: can become larger, by whole sectors of %u bytes, if it is written to",
+			block_name(block), BLOCK_SECTOR);
+	r = image->driver->grow ? image->driver->grow(image, growing->size, growing->err)
+				: image->driver->resize(image, growing->size, false, growing->err);
+	if (!r)
+		__atomic_store_n(&block->size, growing->size, __ATOMIC_RELAXED);
+	return r;
+}
+
+int block_grow(struct block_device *block, uint64_t size, uint64_t timeout, struct error *err)
+{
+	struct growing growing = {block, size, err};
+	int r;
+
+	hold_begin(block);
+	r = hold_wait(block, clock_now() + timeout);
+	if (r)
+		error_set(err, -r, "%s: its requests do not end in time", block_name(block));
+	else
+		r = block_call(block, grow, &growing);
+	hold_end(block);
+	return r;
+}
+
 void block_layers_release(struct block_layer *const *layer, unsigned count)
 {
 	release(layer, count);

@@ -65,6 +65,20 @@ static void raw_freeze(struct block_image *image)
 	file_freeze(&raw->file);
 }
 
+static int raw_grow(struct block_image *image, uint64_t size, struct error *err)
+{
+	struct raw *raw = container_of(image, struct raw, image);
+	int r = file_measure(&raw->file, "the disk", err);
+
+	if (!r && raw->file.size < size)
+		r = error_set(err, ENOSPC, "the disk's file has not become so large");
+	if (!r && raw->file.align > 1 && size % raw->file.align)
+		r = error_set(err, EINVAL, "not a multiple of %u bytes", raw->file.align);
+	if (!r)
+		image->size = size;
+	return r;
+}
+
 static int raw_thaw(struct block_image *image, int fd, const char *name, struct error *err)
 {
 	struct raw *raw = container_of(image, struct raw, image);
@@ -144,4 +158,5 @@ const struct block_driver raw_driver = {
 	.close = raw_close,
 	.freeze = raw_freeze,
 	.thaw = raw_thaw,
+	.grow = raw_grow,
 };

@@ -185,6 +185,19 @@ static int disk_backup(struct cli *cli)
 	return copy_disk(cli, "Backing up", "/disk-backup");
 }
 
+static int disk_resize(struct cli *cli)
+{
+	struct error err = {""};
+	uint64_t size;
+
+	if (!cli_words(cli))
+		return cli->status;
+	if (option_size("SIZE", cli->words[2], 1ull << 20, &size, &err))
+		return cli_fail(cli, &err);
+	return call_act(cli, "POST", cli->words[0], "/disk-resize",
+		json_pack("{s:s, s:I}", "disk", cli->words[1], "size", (json_int_t)size));
+}
+
 static const struct cli_verb disk_verbs[] = {
 	{"disk layer", "GUEST [DISK...]", "put new images on a guest's disks while it runs", 1,
 		CLI_WORDS_MAX, .options = layer_options, .run = disk_layer},
@@ -194,6 +207,8 @@ static const struct cli_verb disk_verbs[] = {
 		2, .options = commit_options, .run = disk_commit},
 	{"disk backup", "GUEST DISK FILE", "copy a disk as it is now into a file", 3, 3,
 		.options = backup_options, .run = disk_backup},
+	{"disk resize", "GUEST DISK SIZE", "make a disk larger, which the guest sees", 3, 3,
+		.run = disk_resize},
 	{.name = NULL},
 };
 

@@ -118,9 +118,9 @@ static void copied(void *ctx, int r, json_t *answer, const char *text)
 
 /* The beginning */
 
-static int find_disk(struct guest *guest, struct copy_operation *copy, struct error *err)
+static int find_disk(const struct guest *guest, const char *vdev, unsigned *config,
+	unsigned *of_monitor, struct error *err)
 {
-	const char *vdev = copy->op->arguments.disk;
 	unsigned number = 0;
 
 	for (unsigned i = 0; i < guest->config.disks; i++) {
@@ -129,8 +129,8 @@ static int find_disk(struct guest *guest, struct copy_operation *copy, struct er
 		if (!domain_disk_has_medium(disk))
 			continue;
 		if (disk->vdev && !strcmp(disk->vdev, vdev)) {
-			copy->disk = i;
-			copy->request.disk = number;
+			*config = i;
+			*of_monitor = number;
 			return 0;
 		}
 		number++;
@@ -222,14 +222,20 @@ static int make_backup(struct guest *guest, struct copy_operation *copy, struct 
 		: 0;
 }
 
+/* Nothing else is done to it that does not go with this. */
+static int stands_still(const struct guest *guest, struct error *err)
+{
+	if (layer_is_noted(guest))
+		return error_set(err, EBUSY, "the guest's disks are being changed");
+	return saved_is_noted(guest) ? error_set(err, EBUSY, "the guest is being saved") : 0;
+}
+
 static int prepare(struct guest *guest, struct copy_operation *copy, struct error *err)
 {
-	int r = find_disk(guest, copy, err);
+	int r = find_disk(guest, copy->op->arguments.disk, &copy->disk, &copy->request.disk, err);
 
-	if (!r && layer_is_noted(guest))
-		r = error_set(err, EBUSY, "the guest's disks are being changed");
-	if (!r && saved_is_noted(guest))
-		r = error_set(err, EBUSY, "the guest is being saved");
+	if (!r)
+		r = stands_still(guest, err);
 	if (!r && copy->request.kind == DISK_COPY_COMMIT)
 		r = open_base(guest, copy, err);
 	if (!r && copy->request.kind == DISK_COPY_BACKUP)
@@ -288,6 +294,58 @@ static void backup(struct operation *op)
 	begin(op, DISK_COPY_BACKUP);
 }
 
+/* A file of a raw disk is made longer here; a device has been, by whoever keeps it. */
+static int lengthen(const struct guest *guest, const struct domain_disk *disk, uint64_t size,
+	struct error *err)
+{
+	struct caller owner;
+	uint64_t now;
+	struct stat st;
+	int fd, r = layer_measure(guest, disk, &now, err);
+
+	if (r)
+		return r;
+	if (!disk->writable || size < now || size % 512)
+		return error_set(err, EINVAL,
+			"%s: has %llu bytes, and can have more if the guest may write to it",
+			disk->target, (unsigned long long)now);
+	if (disk->format != DOMAIN_RAW || size == now)
+		return 0;
+	caller_of_user(&guest->daemon->policy, guest->owner, &owner);
+	r = caller_open(&owner, disk->target, O_RDWR, 0, &fd, err);
+	caller_free(&owner);
+	if (r)
+		return r;
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		r = error_set(err, EINVAL, "%s: a device: it has to be made larger itself first",
+			disk->target);
+	else if (ftruncate(fd, (off_t)size))
+		r = error_set(err, errno, "%s: %s", disk->target, strerror(errno));
+	close(fd);
+	return r;
+}
+
+static void resize(struct operation *op)
+{
+	struct guest *guest = op_running_guest(op);
+	struct monitor_request request = {.verb = REQUEST_DISK_RESIZE, .size = op->arguments.size};
+	struct error err = {0};
+	unsigned disk;
+	int r;
+
+	if (!guest)
+		return;
+	r = find_disk(guest, op->arguments.disk, &disk, &request.disk, &err);
+	if (!r)
+		r = stands_still(guest, &err);
+	if (!r)
+		r = lengthen(guest, &guest->config.disk[disk], request.size, &err);
+	if (r)
+		op_refuse_error(op, r, &err);
+	else
+		monitor_call(guest->monitor, &request, -1, 0, op_asked, op);
+}
+
 #define DISK_ROW                                                                          \
 	{                                                                                 \
 		.key = "disk", .kind = FIELD_STRING, FIELD_AT(operation_arguments, disk), \
@@ -330,3 +388,12 @@ const struct operation_kind operation_disk_commit = {"guest_disk_commit", "Guest
 	.arguments = commit_arguments, .run = commit};
 const struct operation_kind operation_disk_backup = {"guest_disk_backup", "Guest", .guest = true,
 	.arguments = backup_arguments, .run = backup};
+
+static const struct field resize_arguments[] = {
+	DISK_ROW,
+	FIELD_ROW(NUMBER, operation_arguments, size, .needed = true, .min = 512, .max = INT64_MAX),
+	{.key = NULL},
+};
+
+const struct operation_kind operation_disk_resize = {"guest_disk_resize", "Guest", .guest = true,
+	.arguments = resize_arguments, .run = resize};

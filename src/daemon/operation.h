@@ -49,6 +49,7 @@ struct operation_arguments {
 	unsigned disks_count;
 	char *disk;      /* disk_stream and its like: vdev */
 	unsigned format; /* disk_backup: raw, qcow2 */
+	uint64_t size;   /* disk_resize: bytes */
 	uint64_t rate;   /* disk_stream and its like: bytes a second; 0: as it comes */
 	char *folder;    /* disk_layer: absolute; NULL: beside the disk */
 };
@@ -74,7 +75,7 @@ extern const struct operation_kind operation_host, operation_log, operation_log_
 	operation_memory_max, operation_scheduler_get, operation_scheduler, operation_autostart,
 	operation_affinity, operation_save, operation_restore, operation_suspend, operation_resume,
 	operation_jobs, operation_disk_layer, operation_disk_stream, operation_disk_commit,
-	operation_disk_backup;
+	operation_disk_backup, operation_disk_resize;
 
 /* Defaults. operation_arguments_free() afterwards, also after it was given away (it is empty then). */
 void operation_arguments_init(const struct operation_kind *kind,

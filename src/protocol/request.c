@@ -100,6 +100,12 @@ static const struct field disk_copy[] = {
 	{.key = NULL},
 };
 
+static const struct field disk_resize[] = {
+	FIELD_ROW(COUNT, monitor_request, disk, .max = LIMIT_DISKS - 1),
+	FIELD_ROW(NUMBER, monitor_request, size, .needed = true, .min = 512, .max = INT64_MAX),
+	{.key = NULL},
+};
+
 static const struct field release[] = {
 	FIELD_ROW(BOOL, monitor_request, end),
 	{.key = NULL},
@@ -134,6 +140,7 @@ static const struct verb {
 	[REQUEST_DISK_FILE] = {"disk-file", disk_file, .fd = true},
 	[REQUEST_DISK_LAYER] = {"disk-layer", disk_layer, .passed = false},
 	[REQUEST_DISK_COPY] = {"disk-copy", disk_copy, .fd = true},
+	[REQUEST_DISK_RESIZE] = {"disk-resize", disk_resize, .passed = false},
 	[REQUEST_RELEASE] = {"release", release, .passed = false},
 	[REQUEST_JOBS] = {"jobs", nothing, .passed = false},
 	[REQUEST_CANCEL] = {"cancel", cancel, .passed = true},

@@ -31,6 +31,8 @@
  *                "backup"; "disk": its number,  bytes a second. With a commit comes its base, open for reading and
  *                "name", "format", "rate"       writing, and with a backup its file, of that name and format. A job;
  *                                               but for a stream it ends if who asked goes.
+ *   disk-resize  "disk": its number, "size":    it is larger from now on, and the guest is told; of a raw image
+ *                bytes                          the file is so long already. A job.
  *   release      "end": true                    one that stands so ends as "saved", or goes on as it was
  *   jobs                                        {"jobs": [...]}: what goes on, see job.h
  *   cancel       "job": its id                  the job's own answer tells when it has ended
@@ -71,6 +73,7 @@ enum request_verb {
 	REQUEST_DISK_FILE,
 	REQUEST_DISK_LAYER,
 	REQUEST_DISK_COPY,
+	REQUEST_DISK_RESIZE,
 	REQUEST_RELEASE,
 	REQUEST_JOBS,
 	REQUEST_CANCEL,
@@ -97,7 +100,8 @@ struct monitor_request {
 	enum request_disk_copy kind;     /* DISK_COPY, and the next two */
 	enum disk_format format;
 	uint64_t rate;
-	uint64_t job; /* CANCEL */
+	uint64_t size; /* DISK_RESIZE: bytes */
+	uint64_t job;  /* CANCEL */
 };
 
 const char *request_word(enum request_verb verb);

@@ -385,6 +385,15 @@ static void fill_config(struct virtio_blk *blk)
 	blk->dev.config_size = CONFIG_SIZE;
 }
 
+void virtio_blk_resized(struct virtio_blk *blk)
+{
+	mutex_lock(&blk->dev.lock);
+	fill_config(blk);
+	if (virtio_running(&blk->dev))
+		virtio_config_changed(&blk->dev);
+	mutex_unlock(&blk->dev.lock);
+}
+
 int virtio_blk_create(struct pci_bus *bus, struct memory *memory, struct block_device *image,
 	const char *serial, struct virtio_blk **out, struct error *err)
 {

@@ -21,6 +21,8 @@ struct virtio_blk;
  */
 int virtio_blk_create(struct pci_bus *bus, struct memory *memory, struct block_device *image,
 	const char *serial, struct virtio_blk **blk, struct error *err);
+/* The image has another size, which the guest is told. Any thread but the image's. */
+void virtio_blk_resized(struct virtio_blk *blk);
 /*
  * No vCPU runs; before guest memory goes: waits for what is under way. NULL is allowed.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The job behind the request "disk-copy": block/copy.h on a thread of its own, no faster than was asked for. */
+/* Jobs on a disk in use: "disk-copy", which is block/copy.h no faster than was asked for, and "disk-resize". */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "block/copy.h"
+#include "virtio/blk.h"
 #include "vmm/internal.h"
 
 #define NAP 100000000ull /* ns between two looks whether it is cancelled */
@@ -112,6 +113,49 @@ int copies_request(struct vmm *vmm, const struct control_asker *asker,
 		copying_free(copying);
 		return r;
 	}
+	r = monitor_job(vmm->monitor, &spec, asker, err);
+	return r ? r : REQUEST_LATER;
+}
+
+/* A disk that becomes larger */
+
+struct resizing {
+	struct vmm *vmm;
+	unsigned disk;
+	uint64_t size;
+};
+
+static int resize(void *ctx, struct guest_job *job, struct error *err)
+{
+	const struct resizing *resizing = ctx;
+
+	return block_grow(resizing->vmm->devices.disk[resizing->disk], resizing->size, LAYERS_HOLD,
+		err);
+}
+
+static json_t *resized(void *ctx, int r, const struct error *err)
+{
+	struct resizing *resizing = ctx;
+
+	if (!r)
+		virtio_blk_resized(resizing->vmm->devices.blk[resizing->disk]);
+	free(resizing);
+	return NULL;
+}
+
+int resize_request(struct vmm *vmm, const struct control_asker *asker,
+	const struct monitor_request *request, struct error *err)
+{
+	struct resizing *resizing;
+	struct job_spec spec = {.word = "disk-resize", .run = resize, .done = resized};
+	int r;
+
+	if (!vmm->devices.disk[request->disk])
+		return error_set(err, ENODEV, "the guest has no disk %u", request->disk);
+	spec.ctx = resizing = malloc(sizeof *resizing);
+	if (!resizing)
+		return error_nomem(err);
+	*resizing = (struct resizing){vmm, request->disk, request->size};
 	r = monitor_job(vmm->monitor, &spec, asker, err);
 	return r ? r : REQUEST_LATER;
 }

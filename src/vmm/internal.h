@@ -76,6 +76,10 @@ void save_close(struct vmm *vmm); /* again does nothing */
 int copies_request(struct vmm *vmm, const struct control_asker *asker,
 	const struct monitor_request *request, int fd, struct error *err);
 
+/* copies.c: a disk that becomes larger, likewise */
+int resize_request(struct vmm *vmm, const struct control_asker *asker,
+	const struct monitor_request *request, struct error *err);
+
 /* verbs.c: tells of the guest's memory */
 void verbs_tell_memory(void *vmm);
 /* verbs.c: guest_ops.describe and .request */

@@ -197,6 +197,8 @@ int verbs_request(void *ctx, const struct control_asker *asker,
 		return copies_request(vmm, asker, request, fd, err);
 	if (fd >= 0)
 		close(fd);
+	if (request->verb == REQUEST_DISK_RESIZE)
+		return resize_request(vmm, asker, request, err);
 	if (request->verb == REQUEST_DISK_LAYER)
 		return layers_request(vmm, asker, request->disks, err);
 	return perform(vmm, request, fields, err);

@@ -215,6 +215,14 @@ def test_copies():
         d.post(commit, {"disk": "xvda", "into": folder + "/a.img"})
         assert disks(d, "one") == [(folder + "/a.img", "raw")] and not images(d)
         d.post("/v1/guests/one/disk-stream", {"disk": "xvda", "rate": 1 << 20})
+        resize = "/v1/guests/one/disk-resize"
+        refused(400, d.post, resize, {"disk": "xvda", "size": SIZE - 512})
+        refused(400, d.post, resize, {"disk": "xvda", "size": SIZE + 1})
+        refused(400, d.post, resize, {"disk": "xvdb", "size": SIZE})
+        assert os.path.getsize(folder + "/a.img") == SIZE
+        d.post(resize, {"disk": "xvda", "size": SIZE + 512})
+        assert os.path.getsize(folder + "/a.img") == SIZE + 512
+        os.truncate(folder + "/a.img", SIZE)
         # Backups
         backup = "/v1/guests/one/disk-backup"
         d.post(backup, {"disk": "xvda", "path": folder + "/backup"})

@@ -296,6 +296,7 @@ REFUSALS = {
     ("POST", "/disk-layer"): [(400, {}), (400, {"folder": "here"}), (400, {"disks": "xvda"})],
     ("POST", "/disk-stream"): [(400, {"disk": "xvda"}), (400, {}), (400, {"disk": "xvda", "rate": -1})],
     ("POST", "/disk-commit"): [(400, {"disk": "xvda"}), (400, {"disk": 1})],
+    ("POST", "/disk-resize"): [(400, {"disk": "xvda", "size": 1024}), (400, {"disk": "xvda"})],
     ("POST", "/disk-backup"): [(400, {"disk": "xvda", "path": "FOLDER/core"}), (400, {"disk": "xvda"})],
     ("POST", "/save"): [(400, {"path": "FOLDER/core"}), (400, {"path": "core"}), (422, {"path": "/nowhere/state"})],
     ("POST", "/suspend"): [(400, None)],

@@ -36,6 +36,7 @@ while read -r word number; do
 	case $word in
 	go) write & ;;
 	stop) touch /tmp/stop ;;
+	size) echo "SIZE $(cat /sys/block/vda/size) $(cat /sys/block/vdb/size) OF $number" ;;
 	last) echo "LAST $(cat /tmp/last) OF $number" ;;
 	verify) verify "${number:-$(cat /tmp/last)}" ;;
 	esac
@@ -128,6 +129,18 @@ job stream one xvda
 rm "$work/disks/a.img" "$work/disks/a.1.qcow2" "$work/disks/a.2.qcow2"
 check "the disks are others now" sh -c "xl block-list one >/dev/null && xl --json list one | grep -q '$work/disks/b.1.qcow2'"
 check "and the guest goes on" wait_for 30 past "$(cat "$work/last")"
+# sizes A B: what the guest sees, in sectors
+sizes() {
+	say "size $(date +%N)"
+	sleep 0.2
+	said "^SIZE $1 $2 OF"
+}
+job resize one xvda 20m
+check "the guest sees a larger disk" wait_for 30 sizes 40960 32768
+xl disk layer one xvdb >/dev/null
+job commit one xvdb
+xl disk resize one xvda 1m 2>/dev/null
+check "no disk becomes smaller" [ $? -eq 1 ]
 check "QEMU does not write to what is in use" sh -c "! qemu-img snapshot -c x '$work/disks/b.qcow2' 2>/dev/null"
 say stop
 check "it stops" wait_for 30 said STOPPED

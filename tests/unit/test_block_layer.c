@@ -329,6 +329,53 @@ static void test_hold(void **state)
 	unlink("top");
 }
 
+/* Larger while it is in use, up to its new end and not beyond. */
+static void test_grow(void **state)
+{
+	static const char *const words[] = {"raw", "top,format=qcow2"};
+	char bytes[512] = "at the end";
+	struct error err = {""};
+
+	make_raw("raw");
+	close(make_top("top", "raw", "raw", SIZE));
+	for (unsigned i = 0; i < 2; i++) {
+		struct block_device *block = disk(words[i]);
+
+		assert_int_equal(rig_block_run(block, BLOCK_WRITE, SIZE, bytes, 512), -EINVAL);
+		assert_int_equal(block_grow(block, SIZE - 512, SECOND * 60, &err), -EINVAL);
+		assert_int_equal(block_grow(block, SIZE + 100, SECOND * 60, &err), -EINVAL);
+		if (i == 0) {
+			/* The file is not so long yet. */
+			assert_int_equal(block_grow(block, 2 * SIZE, SECOND * 60, &err), -ENOSPC);
+			assert_int_equal(block_size(block), SIZE);
+			assert_int_equal(truncate("raw", 2 * SIZE), 0);
+		}
+		assert_int_equal(block_grow(block, 2 * SIZE, SECOND * 60, &err), 0);
+		assert_int_equal(block_size(block), 2 * SIZE);
+		assert_int_equal(rig_block_run(block, BLOCK_WRITE, 2 * SIZE - 512, bytes, 512), 0);
+		assert_int_equal(rig_block_run(block, BLOCK_WRITE, 2 * SIZE, bytes, 512), -EINVAL);
+		block_close(block);
+		block = disk(words[i]);
+		assert_int_equal(block_size(block), 2 * SIZE);
+		assert_int_equal(rig_block_run(block, BLOCK_READ, 2 * SIZE - 512, bytes, 512), 0);
+		assert_string_equal(bytes, "at the end");
+		block_close(block);
+		if (i == 0) {
+			/* What the base has there does not show. */
+			block = disk("raw");
+			assert_int_equal(rig_block_run(block, BLOCK_WRITE, SIZE, bytes, 512), 0);
+			block_close(block);
+		} else {
+			block = disk(words[i]);
+			assert_int_equal(rig_block_run(block, BLOCK_READ, SIZE, bytes, 512), 0);
+			assert_string_equal(bytes, "");
+			block_close(block);
+		}
+	}
+	unlink("top");
+	unlink("raw");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -336,6 +383,7 @@ int main(void)
 		cmocka_unit_test(test_chain),
 		cmocka_unit_test(test_hold),
 		cmocka_unit_test(test_one_moment),
+		cmocka_unit_test(test_grow),
 	};
 
 	return cmocka_run_group_tests(tests, enter_dir, leave_dir);

@@ -501,6 +501,7 @@ static const struct use {
 	{"post", "/v1/guests/{ref}/disk-layer", .words = {"disk", "layer", "web", "xvda"}},
 	{"post", "/v1/guests/{ref}/disk-stream", .words = {"disk", "stream", "web", "xvda"}},
 	{"post", "/v1/guests/{ref}/disk-commit", .words = {"disk", "commit", "web", "xvda"}},
+	{"post", "/v1/guests/{ref}/disk-resize", .words = {"disk", "resize", "web", "xvda", "1g"}},
 	{"post", "/v1/guests/{ref}/disk-backup", .words = {"disk", "backup", "web", "xvda", "/x"}},
 	{"post", "/v1/guests/{ref}/save", .words = {"save", "web", "/x"}},
 	{"post", "/v1/restore", .words = {"restore", "/x"}},

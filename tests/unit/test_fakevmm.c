@@ -193,6 +193,7 @@ static void test_verbs(void **state)
 			.key = "h",
 			.memory = 4096,
 			.disks = 1,
+			.size = 512,
 			.name = "/layer",
 			.job = 1,
 			.then = SAVE_THEN_WAIT};

@@ -199,6 +199,7 @@ static void test_requests(void **state)
 			.key = "0",
 			.memory = LIMIT_MEMORY_MIN,
 			.disks = 1,
+			.size = 512,
 			.name = "/",
 			.job = 1};
 		struct monitor_request most = {.id = INT64_MAX,
@@ -214,6 +215,7 @@ static void test_requests(void **state)
 			.kind = DISK_COPY_BACKUP,
 			.format = DISK_QCOW2,
 			.rate = INT64_MAX,
+			.size = INT64_MAX,
 			.job = INT64_MAX};
 
 		memset(most.name, 'x', REQUEST_NAME_MAX);

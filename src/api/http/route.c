@@ -32,6 +32,7 @@ const struct route routes[] = {
 	{"POST", GUEST "/disk-layer", &operation_disk_layer, .status = 200, .body = true},
 	{"POST", GUEST "/disk-stream", &operation_disk_stream, .status = 200, .body = true},
 	{"POST", GUEST "/disk-commit", &operation_disk_commit, .status = 200, .body = true},
+	{"POST", GUEST "/disk-resize", &operation_disk_resize, .status = 200, .body = true},
 	{"POST", GUEST "/disk-backup", &operation_disk_backup, .status = 200, .body = true},
 	{"PUT", GUEST "/memory", &operation_memory, .status = 200, .body = true},
 	{"PUT", GUEST "/memory-max", &operation_memory_max, .status = 200, .body = true},

@@ -125,7 +125,7 @@ int image_clone(const char *name, const char *clone, struct error *err)
 	struct image *image = malloc(sizeof *image);
 	char folder[ROOM], work[ROOM + 8];
 	unsigned layers;
-	int r;
+	int r, held = -1;
 
 	if (!image)
 		return error_nomem(err);
@@ -133,7 +133,7 @@ int image_clone(const char *name, const char *clone, struct error *err)
 	if (!r)
 		r = image_find(name, image, err);
 	if (!r)
-		r = image_check_unused(image->disk, err);
+		r = image_hold(image->disk, &held, err);
 	if (r)
 		goto out;
 	snprintf(folder, sizeof folder, "%.*s/%s", (int)(strrchr(image->path, '/') - image->path),
@@ -154,6 +154,8 @@ int image_clone(const char *name, const char *clone, struct error *err)
 	if (r)
 		tree_remove(work);
 out:
+	if (held >= 0)
+		close(held);
 	free(image);
 	return r;
 }

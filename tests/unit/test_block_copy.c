@@ -232,6 +232,21 @@ static struct block_copy *begin(struct block_device *block, enum block_copy_kind
 	return copy;
 }
 
+/* Half of them where the worker is about to be. */
+static struct op op_near(const struct block_copy *copy, uint32_t number)
+{
+	struct op op = next_op(number);
+	uint64_t done, total;
+
+	block_copy_progress(copy, &done, &total);
+	if (dice(2) && done < SIZE) {
+		uint32_t first = (uint32_t)(done / 512) + dice(2048);
+
+		op.first = first + op.count < SECTORS ? first : SECTORS - op.count;
+	}
+	return op;
+}
+
 static void run_one(enum block_copy_kind kind, bool raw, bool cancels)
 {
 	static uint32_t twin[SECTORS], then[SECTORS];
@@ -244,7 +259,7 @@ static void run_one(enum block_copy_kind kind, bool raw, bool cancels)
 	memcpy(then, twin, sizeof then);
 	assert_int_equal(pthread_create(&thread, NULL, work, &job), 0);
 	for (unsigned i = 0; i < least || !__atomic_load_n(&job.over, __ATOMIC_ACQUIRE); i++) {
-		struct op op = next_op(number++);
+		struct op op = op_near(job.copy, number++);
 
 		assert_int_equal(do_op(block, &op), 0);
 		do_twin(twin, &op);

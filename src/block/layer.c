@@ -15,6 +15,7 @@ struct block_layer {
 	struct block_device *block;
 	struct block_image *image; /* NULL: it is the disk's */
 	struct block_label *label;
+	uint64_t since; /* held, ns */
 };
 
 /* What a disk's thread is to do. */
@@ -134,13 +135,20 @@ int block_layers_hold(struct block_layer *const *layer, unsigned count, uint64_t
 	if (r)
 		return error_set(err, -r, "the disks cannot be made stable: %s", strerror(-r));
 	until = clock_now() + timeout;
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
+		layer[i]->since = until - timeout;
 		hold_begin(layer[i]->block);
+	}
 	for (unsigned i = 0; !r && i < count; i++)
 		r = come_to_rest(layer[i]->block, until, err);
 	if (r)
 		release(layer, count);
 	return r;
+}
+
+uint64_t block_layer_since(const struct block_layer *layer)
+{
+	return layer->since;
 }
 
 static int put(void *ctx)

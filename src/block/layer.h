@@ -41,6 +41,8 @@ void block_layer_close(struct block_layer *layer);
  */
 int block_layers_hold(struct block_layer *const *layer, unsigned count, uint64_t timeout,
 	struct error *err);
+/* clock_now() when its disk's requests began to wait. */
+uint64_t block_layer_since(const struct block_layer *layer);
 /* Cannot fail. The layers are gone. */
 void block_layers_put(struct block_layer *const *layer, unsigned count);
 void block_layers_release(struct block_layer *const *layer, unsigned count);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is done to the disks of a guest that runs. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "daemon/guest.h"
@@ -40,7 +41,9 @@ static void layered(void *ctx, int r, json_t *answer, const char *text)
 {
 	struct layer_operation *layering = ctx;
 	struct operation *op = layering->op;
+	const json_int_t held = json_integer_value(json_object_get(answer, "held"));
 	struct guest *guest;
+	char told[64];
 
 	if (r) {
 		layer_failed(layering, r, text);
@@ -49,7 +52,9 @@ static void layered(void *ctx, int r, json_t *answer, const char *text)
 	guest = op_guest(op);
 	if (guest) {
 		layer_done(guest, &layering->set);
-		guest_log(guest, "its disks have new layers", "");
+		snprintf(told, sizeof told, "its requests waited for %lld us",
+			(long long)held / 1000);
+		guest_log(guest, "its disks have new layers", told);
 		op_finish_guest(op, guest);
 	}
 	layering_free(layering);

@@ -79,6 +79,8 @@ int layers_hold(struct layers *layers, struct error *err)
 	int r = block_layers_hold(layers->layer, layers->count, LAYERS_HOLD, err);
 
 	layers->held = !r;
+	if (!r)
+		layers->since = block_layer_since(layers->layer[0]);
 	return r;
 }
 
@@ -118,15 +120,13 @@ static int run(void *ctx, struct guest_job *job, struct error *err)
 {
 	struct layering *layering = ctx;
 	struct layers *layers = &layering->layers;
-	uint64_t before;
 	int r = layers_open(layers, &layering->vmm->devices, err);
 
-	before = clock_now();
 	if (!r)
 		r = layers_hold(layers, err);
 	if (!r && job_call(job, put, layers, err) && layers->held)
 		r = -ECANCELED;
-	layering->held = clock_now() - before;
+	layering->held = clock_now() - layers->since;
 	layers_close(layers);
 	return r;
 }

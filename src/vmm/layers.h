@@ -21,6 +21,7 @@ struct layers {
 	struct block_layer *layer[LIMIT_DISKS]; /* those that are open, in a row */
 	unsigned count;                         /* of them */
 	bool held;
+	uint64_t since; /* clock_now() when it began */
 };
 
 /* The loop's thread: keeps the file that came with the request; fd is taken. */

@@ -57,7 +57,7 @@ class Daemon:
         self.process = subprocess.Popen([self.program, *self.words], env=self.env,
                                         stdin=subprocess.DEVNULL, stdout=self.log,
                                         stderr=self.log)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while wait:
             with contextlib.suppress(Refused, OSError):
                 self.call("GET", "/v1/guests")
@@ -65,7 +65,7 @@ class Daemon:
             if self.process.poll() is not None:
                 raise RuntimeError("dachd ended: " + open(self.folder + "/log").read())
             if time.monotonic() > end:
-                raise RuntimeError("dachd does not answer")
+                raise RuntimeError("dachd does not answer: " + waits(self.process.pid) + self.said()[-2000:])
             time.sleep(0.02)
         return self
 
@@ -182,6 +182,15 @@ class Events:
     def close(self):
         self.answer.close()
         self.connection.close()
+
+
+def waits(pid):
+    """For what, as the kernel knows it."""
+    found = ""
+    for file in "wchan", "stack", "syscall":
+        with contextlib.suppress(OSError):
+            found += open(f"/proc/{pid}/{file}").read() + "; "
+    return found
 
 
 def runs(process):

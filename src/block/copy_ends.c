@@ -43,12 +43,30 @@ static int open_target(void *ctx)
 	return block_image_open(&beginning->spec, 0, &copy->target, copy->err);
 }
 
+static int may_begin(const struct block_device *block, enum block_copy_kind kind, struct error *err)
+{
+	const struct block_image *image = block->image;
+
+	if (block->copy)
+		return error_set(err, EBUSY, "%s: is being copied already", block_name(block));
+	if (kind != BLOCK_BACKUP && image->read_only)
+		return error_set(err, EINVAL, "%s: is only read", block_name(block));
+	if (kind != BLOCK_BACKUP && block->files < 2)
+		return error_set(err, EINVAL, "%s: stands on no other image", block_name(block));
+	return 0;
+}
+
 static int attach(void *ctx)
 {
 	struct beginning *beginning = ctx;
 	struct block_copy *copy = beginning->copy;
-	int r = copy->kind == BLOCK_COMMIT ? begin_commit(copy, beginning->file) : 0;
+	/* Another may have begun since it was asked. */
+	int r = may_begin(copy->block, copy->kind, copy->err);
 
+	if (r && beginning->file->fd >= 0 && copy->kind == BLOCK_COMMIT)
+		close(beginning->file->fd);
+	if (!r && copy->kind == BLOCK_COMMIT)
+		r = begin_commit(copy, beginning->file);
 	if (!r) {
 		copy->attached = true;
 		copy->block->copy = copy;
@@ -58,9 +76,10 @@ static int attach(void *ctx)
 
 static int hold(struct block_copy *copy, uint64_t until, struct error *err)
 {
-	int r;
+	int r = hold_begin(copy->block, until);
 
-	hold_begin(copy->block);
+	if (r)
+		return error_set(err, -r, "%s: is being changed", block_name(copy->block));
 	r = hold_wait(copy->block, until);
 	if (!r)
 		return 0;
@@ -91,19 +110,6 @@ static struct block_copy *copy_make(struct block_device *block, enum block_copy_
 		copy->todo[copy->units / 64] = (1ull << copy->units % 64) - 1;
 	copy->count = copy->units;
 	return copy;
-}
-
-static int may_begin(const struct block_device *block, enum block_copy_kind kind, struct error *err)
-{
-	const struct block_image *image = block->image;
-
-	if (block->copy)
-		return error_set(err, EBUSY, "%s: is being copied already", block_name(block));
-	if (kind != BLOCK_BACKUP && image->read_only)
-		return error_set(err, EINVAL, "%s: is only read", block_name(block));
-	if (kind != BLOCK_BACKUP && block->files < 2)
-		return error_set(err, EINVAL, "%s: stands on no other image", block_name(block));
-	return 0;
 }
 
 int block_copy_begin(struct block_device *block, enum block_copy_kind kind,
@@ -258,7 +264,7 @@ void block_copy_close(struct block_copy *copy)
 	if (!copy)
 		return;
 	if (copy->attached) {
-		hold_begin(copy->block);
+		hold_begin(copy->block, UINT64_MAX);
 		hold_wait(copy->block, UINT64_MAX);
 		block_call(copy->block, detach, copy);
 		hold_end(copy->block);

@@ -31,7 +31,7 @@ struct block_device {
 	uint64_t active;
 	bool held; /* read without the lock, changed under it */
 	struct mutex lock;
-	pthread_cond_t idle; /* held, and active is 0 */
+	pthread_cond_t idle; /* held, and active is 0; or not held any more */
 	struct block_request *waiting, **waiting_last GUARDED_BY(lock);
 };
 
@@ -47,8 +47,8 @@ void hold_destroy(struct block_device *block);
 /* Whether the request may go on; otherwise it is kept, and submitted again later. */
 bool hold_enter(struct block_device *block, struct block_request *request);
 void hold_leave(struct block_device *block);
-/* From now on requests wait; and until no other is under way, or -ETIMEDOUT. */
-void hold_begin(struct block_device *block);
+/* From now on requests wait, for one holder at a time; and until no other is under way; or -ETIMEDOUT. */
+int hold_begin(struct block_device *block, uint64_t until);
 int hold_wait(struct block_device *block, uint64_t until);
 void hold_end(struct block_device *block);
 

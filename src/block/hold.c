@@ -50,11 +50,17 @@ bool hold_enter(struct block_device *block, struct block_request *request)
 	}
 }
 
-void hold_begin(struct block_device *block)
+int hold_begin(struct block_device *block, uint64_t until)
 {
+	int r = 0;
+
 	mutex_lock(&block->lock);
-	__atomic_store_n(&block->held, true, __ATOMIC_SEQ_CST);
+	while (block->held && !r)
+		r = mutex_wait_until(&block->lock, &block->idle, until);
+	if (!r)
+		__atomic_store_n(&block->held, true, __ATOMIC_SEQ_CST);
 	mutex_unlock(&block->lock);
+	return r;
 }
 
 int hold_wait(struct block_device *block, uint64_t until)
@@ -77,6 +83,7 @@ void hold_end(struct block_device *block)
 	next = block->waiting;
 	block->waiting = NULL;
 	block->waiting_last = &block->waiting;
+	pthread_cond_broadcast(&block->idle); /* others may want to hold it */
 	mutex_unlock(&block->lock);
 	while ((request = next)) {
 		next = request->next;

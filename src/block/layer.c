@@ -115,6 +115,9 @@ static int come_to_rest(struct block_device *block, uint64_t until, struct error
 
 	if (!r)
 		r = block_flush_held(block, until);
+	/* It would go on with an image that is no longer the top. */
+	if (!r && block->copy)
+		return error_set(err, EBUSY, "%s: is being copied", block_name(block));
 	if (r == -ETIMEDOUT)
 		return error_set(err, ETIMEDOUT, "%s: its requests do not end in time",
 			block_name(block));
@@ -137,7 +140,11 @@ int block_layers_hold(struct block_layer *const *layer, unsigned count, uint64_t
 	until = clock_now() + timeout;
 	for (unsigned i = 0; i < count; i++) {
 		layer[i]->since = until - timeout;
-		hold_begin(layer[i]->block);
+		r = hold_begin(layer[i]->block, until);
+		if (!r)
+			continue;
+		release(layer, i);
+		return error_set(err, -r, "%s: is being changed", block_name(layer[i]->block));
 	}
 	for (unsigned i = 0; !r && i < count; i++)
 		r = come_to_rest(layer[i]->block, until, err);
@@ -204,10 +211,13 @@ static int grow(void *ctx)
 int block_grow(struct block_device *block, uint64_t size, uint64_t timeout, struct error *err)
 {
 	struct growing growing = {block, size, err};
+	const uint64_t until = clock_now() + timeout;
 	int r;
 
-	hold_begin(block);
-	r = hold_wait(block, clock_now() + timeout);
+	r = hold_begin(block, until);
+	if (r)
+		return error_set(err, -r, "%s: is being changed", block_name(block));
+	r = hold_wait(block, until);
 	if (r)
 		error_set(err, -r, "%s: its requests do not end in time", block_name(block));
 	else

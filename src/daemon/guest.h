@@ -50,12 +50,13 @@ struct guest {
 	bool ending;     /* its monitor cannot be asked any more, and may still be there */
 	bool held;       /* it has ended, its monitor stays for a look */
 	bool dumping;
-	bool deaf;        /* its monitor did not answer in time; a question waits for it */
-	bool retrying;    /* the timer begins its next life */
-	bool created;     /* by a request that still waits: gone if it does not start */
-	bool paused;      /* starts paused */
-	bool told_paused; /* what listeners and the log have been told last */
-	bool suspended;   /* its state is kept (saved.h), and the next start goes on from it */
+	unsigned committing; /* disks whose top may be gone any moment */
+	bool deaf;           /* its monitor did not answer in time; a question waits for it */
+	bool retrying;       /* the timer begins its next life */
+	bool created;        /* by a request that still waits: gone if it does not start */
+	bool paused;         /* starts paused */
+	bool told_paused;    /* what listeners and the log have been told last */
+	bool suspended;      /* its state is kept (saved.h), and the next start goes on from it */
 	bool saved;       /* its state has its file: whatever its monitor says, it ends as saved */
 	int state_fd;     /* what it is about to go on from; -1: it starts anew */
 	char *state_name; /* for messages; NULL */

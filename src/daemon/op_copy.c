@@ -94,6 +94,8 @@ static void copied(void *ctx, int r, json_t *answer, const char *text)
 	struct guest *guest = guest_by_uuid(op->daemon, op->uuid);
 	struct error err = {0};
 
+	if (guest && copy->base)
+		guest->committing--;
 	if (!r && copy->path) {
 		r = caller_act(&copy->caller, name_it, copy);
 		if (r)
@@ -273,6 +275,7 @@ static void begin(struct operation *op, enum request_disk_copy kind)
 		copy_free(copy);
 		return;
 	}
+	guest->committing += copy->base != NULL;
 	monitor_call(guest->monitor, &copy->request, copy->fd, 0, copied, copy);
 	if (copy->fd >= 0)
 		close(copy->fd);

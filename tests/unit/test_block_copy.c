@@ -20,6 +20,7 @@
 
 #include "block/copy.h"
 #include "block/create.h"
+#include "block/layer.h"
 #include "block_rig.h"
 
 #define SIZE (8u << 20)
@@ -401,6 +402,22 @@ static void refuse(struct block_device *block, enum block_copy_kind kind, const 
 		assert_int_equal(fcntl(file.fd, F_GETFD), -1);
 }
 
+/* A copy would go on with an image that is no longer the top. */
+static void refuse_layer(struct block_device *block)
+{
+	struct disk_file file = {.format = DISK_QCOW2, .name = (char *)"new"};
+	struct block_layer *layer;
+	struct error err = {""};
+
+	make_image("new", "top.qcow2", "qcow2");
+	file.fd = open("new", O_RDWR);
+	assert_int_equal(block_layer_open(block, &file, &layer, &err), 0);
+	assert_int_equal(block_layers_hold(&layer, 1, HOLD, &err), -EBUSY);
+	assert_non_null(strstr(err.text, "being copied"));
+	block_layer_close(layer);
+	unlink("new");
+}
+
 static void test_refusals(void **state)
 {
 	static uint32_t twin[SECTORS];
@@ -424,6 +441,8 @@ static void test_refusals(void **state)
 	block_close(other);
 	copy = begin(block, BLOCK_COMMIT, true);
 	refuse(block, BLOCK_STREAM, NULL, EBUSY, "already");
+	refuse_layer(block);
+	assert_int_equal(block_grow(block, 2 * SIZE, HOLD, NULL), -EBUSY);
 	block_copy_close(copy);
 	block_copy_close(NULL);
 	make_image("backup", NULL, NULL);

@@ -293,9 +293,7 @@ static unsigned root_of(struct search *s, unsigned own)
 			return i;
 	}
 	for (unsigned i = 0; i < s->disk->count; i++)
-		if (s->disk->identity[i].name &&
-			(!strcmp(s->disk->identity[i].name, "XFS") ||
-				!strcmp(s->disk->identity[i].name, "btrfs")))
+		if (s->disk->identity[i].name && !strcmp(s->disk->identity[i].name, "btrfs"))
 			return i;
 	return own;
 }
@@ -333,7 +331,7 @@ static const char *unread(const struct search *s)
 	for (unsigned i = 0; i < s->disk->count; i++) {
 		const char *name = s->disk->identity[i].name;
 
-		if (name && (!found || !strcmp(found, "FAT") || !strcmp(found, "swap space")))
+		if (name && (!found || !strcmp(found, "swap space")))
 			found = name;
 	}
 	return found;
@@ -353,10 +351,10 @@ static int no_kernel(const struct search *s, struct error *err)
 			other ? ", which is not read)" : "");
 	if (other)
 		return error_set(err, ENOTSUP,
-			"%s: no kernel can be taken from it: it is %s, and ext2, ext3 and ext4 are read",
+			"%s: no kernel can be taken from it: it is %s, and ext2 to ext4, XFS and FAT are read",
 			s->name, other);
 	return error_set(err, EINVAL,
-		"%s: no kernel can be taken from it: no ext2, ext3 or ext4 file system is on it",
+		"%s: no kernel can be taken from it: no ext2 to ext4, XFS or FAT file system is on it",
 		s->name);
 }
 

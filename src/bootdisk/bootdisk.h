@@ -13,8 +13,8 @@
  * and where none is on any of them, what newest.h finds is taken, with root= for the file system that
  * has a system on it.
  *
- * The disk is the guest's: nothing in it is trusted, and everything has a bound. File systems are
- * left to libext2fs, which is a lot of code: who calls this is to be a process with nothing to lose
+ * The disk is the guest's: nothing in it is trusted, and everything has a bound. ext4 and its
+ * elders are left to libext2fs, which is a lot of code: who calls this is to be a process with nothing to lose
  * (vmm/kernel_reader.h).
  */
 #ifndef DACH_BOOTDISK_BOOTDISK_H

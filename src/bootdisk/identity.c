@@ -18,7 +18,7 @@ static const struct known_content {
 	uint32_t uuid, label, label_size; /* where they are */
 } contents[] = {
 	{1080, "\123\357", NULL, FORM_UUID, 1024 + 104, 1024 + 120, 16},
-	{0, "XFSB", "XFS", FORM_UUID, 32, 108, 12},
+	{0, "XFSB", NULL, FORM_UUID, 32, 108, 12},
 	{0x10040, "_BHRfS_M", "btrfs", FORM_UUID, 0x10020, 0x1012b, 31},
 	{0, "LUKS\xba\xbe", "encrypted (LUKS)", FORM_NONE, 0, 0, 0},
 	{512, "LABELONE", "LVM", FORM_NONE, 0, 0, 0},
@@ -33,8 +33,8 @@ static const struct known_content {
 	{0x8000, "JFS1", "JFS", FORM_NONE, 0, 0, 0},
 	{3, "NTFS    ", "NTFS", FORM_NONE, 0, 0, 0},
 	{3, "EXFAT   ", "exFAT", FORM_NONE, 0, 0, 0},
-	{82, "FAT32", "FAT", FORM_FAT, 67, 71, 11},
-	{54, "FAT1", "FAT", FORM_FAT, 39, 43, 11},
+	{82, "FAT32", NULL, FORM_FAT, 67, 71, 11},
+	{54, "FAT1", NULL, FORM_FAT, 39, 43, 11},
 };
 
 /* False: it does not lie in the partition. */

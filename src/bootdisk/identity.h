@@ -8,8 +8,8 @@
 #include "bootdisk/partition.h"
 
 struct identity {
-	bool readable;    /* ext2, ext3 or ext4: volume.h opens it */
-	const char *name; /* what else it is, "XFS" and its like; NULL: nothing that is known */
+	bool readable;    /* volume.h opens it */
+	const char *name; /* what else it is, "LVM" and its like; NULL: nothing that is known */
 	char uuid[40];    /* as GRUB's search takes it; "": it has none, or none that is known */
 	char label[32];
 };

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Files of an ext2, ext3 or ext4 file system, read-only: its journal is not replayed, so that what
- * was written last before a crash may be missing, as for any boot loader.
- */
+/* Files of a file system on the disk, of the kinds that fs/ has, read-only. */
 #ifndef DACH_BOOTDISK_VOLUME_H
 #define DACH_BOOTDISK_VOLUME_H
 

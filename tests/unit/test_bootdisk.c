@@ -1,99 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kernel on a guest's disk, in file systems that mke2fs makes. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "bootdisk/bootdisk.h"
-
-#define MIB (1u << 20)
-
-static char folder[64];
-
-static int make_folder(void **state)
-{
-	snprintf(folder, sizeof folder, "/tmp/dach-test-XXXXXX");
-	return mkdtemp(folder) && !chdir(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-	char command[128];
-
-	snprintf(command, sizeof command, "rm -rf %s", folder);
-	return chdir("/") || system(command);
-}
-
-static void shell(const char *command)
-{
-	char whole[2048];
-
-	snprintf(whole, sizeof whole, "set -e; PATH=$PATH:/sbin:/usr/sbin; %s", command);
-	assert_int_equal(system(whole), 0);
-}
-
-/* A disk that is a file. */
-static bool read_file(void *ctx, uint64_t offset, void *buf, size_t len)
-{
-	return pread(*(int *)ctx, buf, len, (off_t)offset) == (ssize_t)len;
-}
-
-#define DISK_SIZE(fd) (uint64_t) lseek(fd, 0, SEEK_END)
-
-/* disk.img's kernel is what starts so; its sentence holds that. */
-static void boots(const char *kernel, const char *ramdisk, const char *cmdline)
-{
-	struct bootdisk_found found;
-	struct error err = {""};
-	char bytes[64] = "";
-	int disk = open("disk.img", O_RDONLY);
-	int files[2] = {memfd_create("k", 0), memfd_create("r", 0)};
-
-	/* What was there before goes. */
-	assert_int_equal(pwrite(files[0], "older and longer", 16, 0), 16);
-	if (bootdisk_load(&(struct disk_bytes){read_file, &disk, DISK_SIZE(disk)}, "disk", true,
-		    64 * MIB, files[0], files[1], &found, &err))
-		fail_msg("%s", err.text);
-	assert_true(pread(files[0], bytes, sizeof bytes - 1, 0) >= 0);
-	assert_string_equal(bytes, kernel);
-	memset(bytes, 0, sizeof bytes);
-	assert_true(pread(files[1], bytes, sizeof bytes - 1, 0) >= 0);
-	assert_memory_equal(bytes, ramdisk, strlen(ramdisk) + 1);
-	assert_int_equal(found.ramdisk_size > 0, *ramdisk != 0);
-	assert_string_equal(found.cmdline, cmdline);
-	close(disk);
-	close(files[0]);
-	close(files[1]);
-}
-
-static void refuses(const char *says)
-{
-	struct bootdisk_found found;
-	struct error err = {""};
-	int disk = open("disk.img", O_RDONLY);
-	int files[2] = {memfd_create("k", 0), memfd_create("r", 0)};
-
-	assert_int_not_equal(bootdisk_load(&(struct disk_bytes){read_file, &disk, DISK_SIZE(disk)},
-				     "disk", true, MIB / 2, files[0], files[1], &found, &err),
-		0);
-	if (!strstr(err.text, says))
-		fail_msg("'%s' is not in: %s", says, err.text);
-	close(disk);
-	close(files[0]);
-	close(files[1]);
-}
+#include "bootdisk_rig.h"
 
 static void test_whole_disk(void **state)
 {
@@ -310,7 +217,7 @@ static void test_refused_devices(void **state)
 		{"menuentry A {\\nloopback loop0 /k.squashfs\\nlinux (loop0)/vmlinuz\\n}\\n",
 			"names (loop0)/vmlinuz: that is a file system in a file (loopback), which is not read"},
 		{"menuentry A {\\nlinux (hd0,gpt2)/vmlinuz\\n}\\n",
-			"names (hd0,gpt2)/vmlinuz: that is XFS, which is not read"},
+			"names (hd0,gpt2)/vmlinuz: that is JFS, which is not read"},
 		{"menuentry A {\\nlinux (hd0,gpt3)/vmlinuz\\n}\\n",
 			"names (hd0,gpt3)/vmlinuz, which is not there"},
 		{"menuentry U {\\nfwsetup\\n}\\n",
@@ -321,7 +228,7 @@ static void test_refused_devices(void **state)
 	char command[512];
 
 	shell("mkdir -p one/grub; truncate -s 8M part-2.img;"
-	      "printf XFSB | dd of=part-2.img conv=notrunc status=none");
+	      "printf JFS1 | dd of=part-2.img bs=1 seek=32768 conv=notrunc status=none");
 	for (size_t n = 0; n < sizeof cases / sizeof *cases; n++) {
 		snprintf(command, sizeof command,
 			"printf '%s' >one/grub/grub.cfg; mke2fs -q -F -t ext4 -d one part-1.img 8M",
@@ -470,16 +377,18 @@ static void test_newest(void **state)
 static void test_others(void **state)
 {
 	shell("truncate -s 0 disk.img");
-	refuses("disk: no kernel can be taken from it: no ext2, ext3 or ext4 file system is on it");
-	shell("truncate -s 8M disk.img; printf XFSB | dd of=disk.img conv=notrunc status=none");
-	refuses("disk: no kernel can be taken from it: it is XFS, and ext2, ext3 and ext4 are read");
+	refuses("disk: no kernel can be taken from it: no ext2 to ext4, XFS or FAT file system is on it");
+	shell("truncate -s 8M disk.img; printf JFS1 | dd of=disk.img bs=1 seek=32768 conv=notrunc status=none");
+	refuses("disk: no kernel can be taken from it: it is JFS, and ext2 to ext4, XFS and FAT are read");
+	shell("printf XFSB | dd of=disk.img conv=notrunc status=none");
+	refuses("disk: its file system cannot be read: its version of XFS is not known");
 	shell("mke2fs -q -F -t ext4 disk.img 8M");
 	refuses("disk: no kernel on it: neither");
 	/* A file system that says that it has more than fits. */
 	shell("printf '\\377\\377\\377\\377' | dd of=disk.img bs=1 seek=1028 conv=notrunc status=none");
 	refuses("disk: ");
 	shell("printf '\\10\\0\\0\\0' | dd of=disk.img bs=1 seek=1056 conv=notrunc status=none");
-	refuses("disk: its file system is too large, or damaged");
+	refuses("disk: its file system cannot be read: it is too large, or damaged");
 }
 
 int main(void)

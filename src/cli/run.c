@@ -11,7 +11,9 @@
 #include "cli/cli.h"
 #include "cli/command.h"
 #include "cli/options.h"
+#include "cli/run_seed.h"
 #include "cli/script.h"
+#include "image/keep.h"
 #include "image/layer.h"
 #include "image/store.h"
 #include "vmm/vmm.h"
@@ -49,6 +51,8 @@ enum {
 	USER,
 	KEEP,
 	VERBOSE,
+	OVERLAY,
+	DISK_SIZE,
 };
 
 static const struct option_spec options[] = {
@@ -62,6 +66,9 @@ static const struct option_spec options[] = {
 	{"disk", DISK, "FILE[,ro][,format=raw|qcow2][,cache=...]",
 		"a disk, raw unless its name ends in .qcow2; again for more"},
 	{"ephemeral", EPHEMERAL, NULL, "throw away what the guest writes to its disks"},
+	{"overlay", OVERLAY, "FILE", "keep what it writes to FILE there (FILE.overlay.qcow2)"},
+	{"disk-size", DISK_SIZE, "SIZE", "of an overlay that is made (that of its FILE)"},
+	RUN_SEED_OPTIONS,
 	{"net", NET, "none|user[,fwd=...][,loopback]",
 		"none (without an image), or over this host's sockets;"},
 	{"stats", STATS, NULL, "counters on standard error at the end"},
@@ -100,6 +107,9 @@ struct run_request {
 	struct vmm_config config;
 	struct command_words words;
 	bool no_net, ephemeral;
+	const char *overlay; /* NULL: beside the file */
+	uint64_t disk_size;  /* 0: that of the file */
+	struct run_seed seed;
 	void (*list)(void); /* only to be shown something */
 	struct image found;
 	char kernel[PATH_MAX + 16], initrd[PATH_MAX + 16];
@@ -189,6 +199,8 @@ static int take_option(struct run_request *request, int id, const char *value, s
 
 	if (take_plain(config, id, value))
 		return 0;
+	if (run_seed_has(id))
+		return run_seed_take(&request->seed, id, value, err);
 	switch (id) {
 	case MEMORY:
 		return option_size("--memory", value, 1ull << 20, &config->memory, err);
@@ -214,6 +226,11 @@ static int take_option(struct run_request *request, int id, const char *value, s
 	case KEEP:
 		request->words.keep = true;
 		return 0;
+	case OVERLAY:
+		request->overlay = value;
+		return 0;
+	case DISK_SIZE:
+		return option_size("--disk-size", value, 1ull << 20, &request->disk_size, err);
 	case DISK:
 		if (config->disks == LIMIT_DISKS)
 			return error_set(err, EINVAL, "--disk: %u at most", LIMIT_DISKS);
@@ -243,6 +260,25 @@ static int take_option(struct run_request *request, int id, const char *value, s
 	return id; /* an error already told */
 }
 
+static int room_for_first(const struct vmm_config *config, struct error *err)
+{
+	if (config->disks < LIMIT_DISKS)
+		return 0;
+	return error_set(err, EINVAL, "--disk: %d at most beside the image's", LIMIT_DISKS - 1);
+}
+
+/* The disk that is started from, before those that options named, and a network if they said nothing of one. */
+static void put_first(struct run_request *request, const struct disk_spec *disk)
+{
+	struct vmm_config *config = &request->config;
+
+	memmove(config->disk + 1, config->disk, config->disks * sizeof *config->disk);
+	config->disk[0] = *disk;
+	config->disks++;
+	if (!config->nets && !request->no_net)
+		config->net[config->nets++].kind = NET_USER;
+}
+
 /*
  * Kernel, disk and network of an image, where no option says otherwise. The kernel beside the disk is that
  * of its first day: the disk's own goes before it.
@@ -251,13 +287,13 @@ static int use_image(struct run_request *request, const char *image, struct erro
 {
 	struct vmm_config *config = &request->config;
 	const char *own = config->cmdline;
+	struct disk_spec disk;
 	int r = image_find(image, &request->found, err);
 
+	if (!r)
+		r = room_for_first(config, err);
 	if (r)
 		return r;
-	if (config->disks == LIMIT_DISKS)
-		return error_set(err, EINVAL, "--disk: %d at most beside the image's",
-			LIMIT_DISKS - 1);
 	snprintf(request->kernel, sizeof request->kernel, "%s/vmlinuz", request->found.path);
 	snprintf(request->initrd, sizeof request->initrd, "%s/initrd.img", request->found.path);
 	/* The drivers alone, for a command: older images have only what a system starts from. */
@@ -279,14 +315,43 @@ static int use_image(struct run_request *request, const char *image, struct erro
 		return error_nomem(err);
 	}
 	config->cmdline = request->cmdline;
-	memmove(config->disk + 1, config->disk, config->disks * sizeof *config->disk);
-	config->disks++;
-	r = disk_spec_of_file(request->found.disk, false, &config->disk[0], err);
+	r = disk_spec_of_file(request->found.disk, false, &disk, err);
 	if (r)
 		return r;
-	config->disk[0].file[0].format = request->found.format;
-	if (!config->nets && !request->no_net)
-		config->net[config->nets++].kind = NET_USER;
+	disk.file[0].format = request->found.format;
+	put_first(request, &disk);
+	return 0;
+}
+
+/* A disk as it was downloaded, which nobody writes to. */
+static int use_file(struct run_request *request, const char *word, struct error *err)
+{
+	struct vmm_config *config = &request->config;
+	struct disk_spec disk, kept;
+	struct keep keep;
+	int r = room_for_first(config, err);
+
+	if (!r)
+		r = keep_parse(word, &disk, err);
+	if (r)
+		return r;
+	/* What is thrown away is put on top of it as of any other disk. */
+	disk.readonly = false;
+	if (request->ephemeral) {
+		put_first(request, &disk);
+		return 0;
+	}
+	r = keep_open(&disk, request->overlay, request->disk_size, &keep, err);
+	if (!r)
+		r = disk_spec_of_file(keep.overlay, false, &kept, err);
+	disk_spec_free(&disk);
+	if (r)
+		return r;
+	kept.file[0].format = DISK_QCOW2;
+	put_first(request, &kept);
+	strcpy(request->seed.instance, keep.instance);
+	if (keep.fresh && !config->quiet)
+		fprintf(stderr, "dach run: what the guest changes is kept in %s\n", keep.overlay);
 	return 0;
 }
 
@@ -303,7 +368,7 @@ static int complete_disks(struct run_request *request, struct error *err)
 		if (disk->file[0].format == DISK_QCOW2)
 			r = chain_resolve(disk, &chain_own_rights, false, err);
 		if (!r && ephemeral && !disk->readonly)
-			r = layer_ephemeral(disk, err);
+			r = layer_ephemeral(disk, i ? 0 : request->disk_size, err);
 	}
 	return r;
 }
@@ -312,8 +377,15 @@ static int complete(struct run_request *request, const char *image, struct error
 {
 	if (request->no_net && request->config.nets)
 		return error_set(err, EINVAL, "--net none excludes another --net");
+	if (request->overlay && request->ephemeral)
+		return error_set(err, EINVAL, "--ephemeral excludes --overlay");
+	if (!(image && keep_is_file(image)) &&
+		(request->overlay || (request->disk_size && !request->ephemeral)))
+		return error_set(err, EINVAL, "%s needs a disk's FILE in an image's place",
+			request->overlay ? "--overlay" : "--disk-size");
 	if (image) {
-		int r = use_image(request, image, err);
+		int r = keep_is_file(image) ? use_file(request, image, err)
+					    : use_image(request, image, err);
 
 		if (r)
 			return r;
@@ -336,6 +408,7 @@ static void free_request(struct run_request *request)
 	fields_free(machine_spec_fields, &request->config.machine);
 	free(request->cmdline);
 	command_free(&request->words);
+	run_seed_free(&request->seed);
 	free(request);
 }
 
@@ -384,7 +457,8 @@ static int run(struct cli *cli)
 	request->config.vcpus = 1;
 	status = read_options(cli, request, &err);
 	if (status < 0)
-		status = complete(request, cli->words[0], &err) || complete_disks(request, &err)
+		status = complete(request, cli->words[0], &err) || complete_disks(request, &err) ||
+				run_seed_complete(&request->seed, &request->config, &err)
 			? CLI_FAILURE
 			: run_guest(request, &err);
 	if (err.text[0])
@@ -397,7 +471,7 @@ static int run(struct cli *cli)
 
 /* Status 2 is a guest's that was ended from outside. */
 const struct cli_verb cli_run_verbs[] = {
-	{"run", "IMAGE | --kernel FILE | --disk FILE [-- COMMAND...]",
+	{"run", "IMAGE | FILE | --kernel FILE | --disk FILE [-- COMMAND...]",
 		"Start a guest in the foreground, its console on this terminal", 0, 1,
 		.options = options, .fields = machine_spec_fields, .run = run, .more = more,
 		.plain = true, .usage = CLI_FAILURE},

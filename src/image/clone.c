@@ -60,7 +60,7 @@ static int put_top(const char *folder, const char *layer, enum disk_format forma
 	snprintf(fresh, sizeof fresh, "%s/disk.new", folder);
 	snprintf(top, sizeof top, "%s/disk.qcow2", folder);
 	unlink(fresh);
-	r = layer_create(fresh, slash + 1, format, err);
+	r = layer_create(fresh, slash + 1, format, 0, err);
 	if (!r && rename(fresh, top))
 		r = fail(top, err);
 	return r;

@@ -45,7 +45,17 @@ int layer_size(const char *path, enum disk_format format, uint64_t *size, struct
 	return r;
 }
 
-int layer_create(const char *path, const char *backing, enum disk_format format, struct error *err)
+/* What was asked for in the place of what is below; data would be cut off where that is larger. */
+static int take_size(const char *name, uint64_t wanted, uint64_t *size, struct error *err)
+{
+	if (wanted && wanted < *size)
+		return error_set(err, EINVAL, "%s: is larger than that", name);
+	*size = wanted ? wanted : *size;
+	return 0;
+}
+
+int layer_create(const char *path, const char *backing, enum disk_format format, uint64_t size,
+	struct error *err)
 {
 	struct qcow2_make make = {.backing = backing, .backing_format = disk_format_name(format)};
 	const char *slash = strrchr(path, '/');
@@ -56,6 +66,8 @@ int layer_create(const char *path, const char *backing, enum disk_format format,
 		    path, backing) < 0)
 		return error_nomem(err);
 	r = layer_size(below, format, &make.size, err);
+	if (!r)
+		r = take_size(below, size, &make.size, err);
 	free(below);
 	if (r)
 		return r;
@@ -90,7 +102,7 @@ static int open_temporary(int *fd, struct error *err)
 	return *fd < 0 ? -errno : 0;
 }
 
-int layer_ephemeral(struct disk_spec *spec, struct error *err)
+int layer_ephemeral(struct disk_spec *spec, uint64_t size, struct error *err)
 {
 	struct disk_file *file = &spec->file[0];
 	struct qcow2_make make = {.backing = file->name,
@@ -102,6 +114,8 @@ int layer_ephemeral(struct disk_spec *spec, struct error *err)
 		return error_set(err, EINVAL, "%s: with what is thrown away, more than %d files",
 			file->name, LIMIT_CHAIN);
 	r = layer_size(file->name, file->format, &make.size, err);
+	if (!r)
+		r = take_size(file->name, size, &make.size, err);
 	if (!r)
 		r = open_temporary(&fd, err);
 	if (!r)

@@ -10,17 +10,19 @@
 
 /*
  * A new image at path, which must not exist, over the file `backing`; the name is put into it as it is
- * given, so one without a / in front is meant from path's folder. Its size is that of what is below it.
+ * given, so one without a / in front is meant from path's folder. Its size is that of what is below it, or
+ * size (0: no other).
  */
-int layer_create(const char *path, const char *backing, enum disk_format format, struct error *err);
+int layer_create(const char *path, const char *backing, enum disk_format format, uint64_t size,
+	struct error *err);
 
 /* How large the disk in a file is for its guest. */
 int layer_size(const char *path, enum disk_format format, uint64_t *size, struct error *err);
 
 /*
  * Puts a layer on top of a disk whose chain is resolved, which nobody sees and which is gone with the
- * process: nothing below it is written to any more. It lies in $TMPDIR, or /var/tmp.
+ * process: nothing below it is written to any more. It lies in $TMPDIR, or /var/tmp. size as above.
  */
-int layer_ephemeral(struct disk_spec *spec, struct error *err);
+int layer_ephemeral(struct disk_spec *spec, uint64_t size, struct error *err);
 
 #endif

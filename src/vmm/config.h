@@ -14,6 +14,7 @@
 #include "protocol/limits.h"
 #include "protocol/machine_spec.h"
 #include "protocol/network.h"
+#include "seed/seed.h"
 
 #define VMM_CODE_CACHE_MIN (4u << 20)
 #define VMM_CODE_CACHE_MAX (2047u << 20)
@@ -44,6 +45,7 @@ struct vmm_config {
 	unsigned vcpus;
 	struct disk_spec disk[LIMIT_DISKS];
 	unsigned disks;
+	struct seed seed; /* its disk comes behind the others; no instance: none */
 	struct net_spec net[LIMIT_NETWORKS];
 	unsigned nets;
 	const char *gdb;          /* unix:PATH or ADDRESS:PORT; NULL: none */

@@ -39,7 +39,8 @@ struct vmm {
 	struct loop_work reader_work;
 	/* Those that have names; a disk's own are its reader's. */
 	struct machine_file kernel, initrd;
-	int save, restore; /* files, see save.c; -1: none */
+	struct disk_spec seed; /* the last of config.disk, if there is one */
+	int save, restore;     /* files, see save.c; -1: none */
 	struct move move;
 	struct vmm_needs needs;
 	struct loop_work balloon_work; /* the guest has come to its memory target */

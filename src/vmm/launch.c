@@ -29,4 +29,9 @@ void vmm_config_of_launch(const struct launch_spec *spec, struct vmm_config *con
 		config->disk[i] = spec->disk[i];
 	for (unsigned i = 0; i < spec->networks; i++)
 		config->net[i] = spec->network[i];
+	if (!spec->machine.ssh_key)
+		return;
+	config->seed = (struct seed){.instance = spec->uuid,
+		.hostname = seed_check_hostname(spec->name, NULL) ? NULL : spec->name,
+		.ssh_keys = spec->machine.ssh_key};
 }

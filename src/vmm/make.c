@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "block/block.h"
 #include "net/resolver.h"
@@ -149,6 +150,36 @@ static int make_machine(struct vmm *vmm, struct error *err)
 	return machine_create(&machine, &vmm->machine, err);
 }
 
+/* The disk that tells a guest of its first start, in memory. */
+static int add_seed(struct vmm *vmm, struct error *err)
+{
+	struct vmm_config *config = &vmm->config;
+	int fd, r;
+
+	if (!config->seed.instance)
+		return 0;
+	if (config->disks == LIMIT_DISKS)
+		return error_set(err, EINVAL,
+			"%u disks are the most, and the one for cloud-init is a further one",
+			LIMIT_DISKS);
+	if (config->seed.ssh_keys) {
+		r = seed_check_keys("ssh_key", config->seed.ssh_keys, err);
+		if (r)
+			return r;
+	}
+	r = seed_make(&config->seed, &fd, err);
+	if (r)
+		return r;
+	r = disk_spec_of_file("the disk for cloud-init", true, &vmm->seed, err);
+	if (r) {
+		close(fd);
+		return r;
+	}
+	vmm->seed.file[0].fd = fd;
+	config->disk[config->disks++] = vmm->seed;
+	return 0;
+}
+
 /*
  * No file of a daemon's guest grows beyond what it can have to hold: its disks, which stay as long as they
  * are, a core or a saved state (its memory, and what is told of it).
@@ -213,6 +244,8 @@ int vmm_make(void *ctx, struct guest_monitor *monitor, struct error *err)
 
 	vmm->monitor = monitor;
 	r = save_open(vmm, err);
+	if (!r)
+		r = add_seed(vmm, err);
 	if (!r)
 		r = kernel_open(vmm, err);
 	if (!r)

@@ -172,6 +172,7 @@ static void destroy(void *ctx)
 	profile_close(&vmm->profile);
 	save_close(vmm);
 	kernel_close(vmm);
+	disk_spec_free(&vmm->seed);
 	free(vmm);
 }
 

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A disk image as it was downloaded, which is not written to: what its guest changes is kept beside it.
+ *
+ *   debian-12.qcow2              the download
+ *   debian-12.overlay.qcow2      what differs from it
+ *   debian-12.overlay.id         "instance UUID": which guest that is, for cloud-init; and
+ *                                "base SIZE NANOSECONDS": the download's size and time, as they were
+ */
+#ifndef DACH_IMAGE_KEEP_H
+#define DACH_IMAGE_KEEP_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "protocol/disk.h"
+
+struct keep {
+	char overlay[PATH_MAX];
+	char instance[37];
+	bool fresh; /* it was made just now */
+};
+
+/*
+ * Whether a word means a file, not an image of the store: it has a slash or the ending of an image's file,
+ * and is a file or block device.
+ */
+bool keep_is_file(const char *word);
+
+/*
+ * The file's format: what its name or ",format=" says, and else what is in it (guess.h), since no guest has
+ * written to it. spec is then of that file, read-only. What is not raw or qcow2 is refused. A file below it may
+ * only lie in the same folder, since it is somebody else who has named it, and where the format was guessed there may be none.
+ */
+int keep_parse(const char *word, struct disk_spec *spec, struct error *err);
+
+/*
+ * Finds what is kept of base, or makes it: at overlay, or beside base (NULL). size: of the disk, when it is
+ * made; 0: as large as the base.
+ */
+int keep_open(const struct disk_spec *base, const char *overlay, uint64_t size, struct keep *keep,
+	struct error *err);
+
+#endif

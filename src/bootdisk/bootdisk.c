@@ -292,9 +292,6 @@ static unsigned root_of(struct search *s, unsigned own)
 			volume_look(volume, "/etc", NULL) == VOLUME_FOLDER)
 			return i;
 	}
-	for (unsigned i = 0; i < s->disk->count; i++)
-		if (s->disk->identity[i].name && !strcmp(s->disk->identity[i].name, "btrfs"))
-			return i;
 	return own;
 }
 
@@ -351,10 +348,10 @@ static int no_kernel(const struct search *s, struct error *err)
 			other ? ", which is not read)" : "");
 	if (other)
 		return error_set(err, ENOTSUP,
-			"%s: no kernel can be taken from it: it is %s, and ext2 to ext4, XFS and FAT are read",
+			"%s: no kernel can be taken from it: it is %s, and ext2 to ext4, XFS, btrfs and FAT are read",
 			s->name, other);
 	return error_set(err, EINVAL,
-		"%s: no kernel can be taken from it: no ext2 to ext4, XFS or FAT file system is on it",
+		"%s: no kernel can be taken from it: no ext2 to ext4, XFS, btrfs or FAT file system is on it",
 		s->name);
 }
 

@@ -19,7 +19,7 @@ static const struct known_content {
 } contents[] = {
 	{1080, "\123\357", NULL, FORM_UUID, 1024 + 104, 1024 + 120, 16},
 	{0, "XFSB", NULL, FORM_UUID, 32, 108, 12},
-	{0x10040, "_BHRfS_M", "btrfs", FORM_UUID, 0x10020, 0x1012b, 31},
+	{0x10040, "_BHRfS_M", NULL, FORM_UUID, 0x10020, 0x1012b, 31},
 	{0, "LUKS\xba\xbe", "encrypted (LUKS)", FORM_NONE, 0, 0, 0},
 	{512, "LABELONE", "LVM", FORM_NONE, 0, 0, 0},
 	{0, "LABELONE", "LVM", FORM_NONE, 0, 0, 0},

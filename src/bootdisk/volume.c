@@ -20,7 +20,7 @@ struct volume {
 	const char *name;
 };
 
-static const struct fs_ops *const kinds[] = {&fs_ext, &fs_xfs, &fs_fat};
+static const struct fs_ops *const kinds[] = {&fs_ext, &fs_xfs, &fs_btrfs, &fs_fat};
 
 int volume_open(const struct disk_bytes *bytes, const char *name, const struct partition *where,
 	struct volume **out, struct error *err)

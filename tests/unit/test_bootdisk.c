@@ -377,9 +377,9 @@ static void test_newest(void **state)
 static void test_others(void **state)
 {
 	shell("truncate -s 0 disk.img");
-	refuses("disk: no kernel can be taken from it: no ext2 to ext4, XFS or FAT file system is on it");
+	refuses("disk: no kernel can be taken from it: no ext2 to ext4, XFS, btrfs or FAT file system is on it");
 	shell("truncate -s 8M disk.img; printf JFS1 | dd of=disk.img bs=1 seek=32768 conv=notrunc status=none");
-	refuses("disk: no kernel can be taken from it: it is JFS, and ext2 to ext4, XFS and FAT are read");
+	refuses("disk: no kernel can be taken from it: it is JFS, and ext2 to ext4, XFS, btrfs and FAT are read");
 	shell("printf XFSB | dd of=disk.img conv=notrunc status=none");
 	refuses("disk: its file system cannot be read: its version of XFS is not known");
 	shell("mke2fs -q -F -t ext4 disk.img 8M");

@@ -172,6 +172,111 @@ static void test_xfs_pieces(void **state)
 	same("/many/last", "big");
 }
 
+/*
+ * A packed extent in the place of the one of 128 KiB that is there: in the items, ram_bytes to type, and behind
+ * an address that is anything disk_num_bytes, offset and num_bytes.
+ */
+static void pack_extent(const char *plain, const char *packed, uint8_t how)
+{
+	const uint8_t first[13] = {[2] = 2, [12] = 1}, second[24] = {[2] = 2, [18] = 2};
+	static uint8_t old[128 << 10], data[128 << 10];
+	int fd = open("disk.img", O_RDWR), from = open(plain, O_RDONLY),
+	    by = open(packed, O_RDONLY);
+	const size_t whole = DISK_SIZE(fd);
+	uint8_t *image = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), *at, *bytes;
+	ssize_t size = read(by, data, sizeof data);
+	uint64_t sectors = (uint64_t)(size + 4095) / 4096 * 4096;
+	unsigned items = 0;
+
+	assert_true(image != MAP_FAILED && size > 0 && sectors < 128 << 10);
+	assert_int_equal(read(from, old, sizeof old), sizeof old);
+	bytes = memmem(image, whole, old, sizeof old);
+	assert_non_null(bytes);
+	memset(bytes, 0xee, sizeof old); /* what is behind it is not looked at */
+	memcpy(bytes, data, (size_t)size);
+	for (at = image; (at = memmem(at, (size_t)(image + whole - at), first, sizeof first)); at++)
+		if (!memcmp(at + 21, second, sizeof second)) {
+			at[8] = how;
+			memcpy(at + 21, &sectors, sizeof sectors);
+			items++;
+		}
+	assert_true(items > 0);
+	munmap(image, whole);
+	close(fd);
+	close(from);
+	close(by);
+}
+
+static void test_btrfs(void **state)
+{
+	static const char *const options[] = {"", "-n 4096", "-n 65536", "-m dup -d dup"};
+	char command[1024];
+
+	shell("mkdir -p root/boot/grub root/boot/many; head -c 3234567 /dev/urandom >root/big; printf K >root/vmlinuz-1;"
+	      "printf R >root/i; long=$(printf '%300s' | tr ' ' /); ln -s /boot/..$long root/l; ln -s boot/../i root/rel;"
+	      "printf 'menuentry a {\\nlinux /l/vmlinuz-1 q\\ninitrd /rel\\n}\\n' >root/boot/grub/grub.cfg;"
+	      "for i in $(seq 1500); do : >root/boot/many/file-number-$i; done");
+	for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+		snprintf(command, sizeof command,
+			"rm -f disk.img; truncate -s 128M disk.img; mkfs.btrfs -q -f %s --rootdir root disk.img >log 2>&1 || "
+			"{ cat log; false; }",
+			options[i]);
+		shell(command);
+		same("/big", "root/big");
+		same("/boot/../boot/./many/../../big", "root/big");
+		lists("/boot/many", 1500);
+		lists("/", 6);
+		boots("K", "R", "q");
+	}
+}
+
+static void test_btrfs_packed(void **state)
+{
+	static const struct {
+		const char *command;
+		uint8_t how;
+	} ways[] = {{"zstd -q -f one/plain -o packed", 3},
+		{"python3 -c 'import zlib; open(\"packed\", \"wb\").write(zlib.compress(open(\"one/plain\", "
+		 "\"rb\").read()))'",
+			1},
+		{"head -c 5000 /dev/zero >packed", 2}, {"head -c 5000 /dev/urandom >packed", 3}};
+	int fd;
+
+	shell("mkdir one; head -c 131072 /dev/urandom | od | head -c 131072 >one/plain");
+	for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+		struct error err = {""};
+		struct volume *volume;
+		uint64_t size;
+
+		shell("rm -f disk.img; truncate -s 128M disk.img;"
+		      "mkfs.btrfs -q -f --rootdir one disk.img >/dev/null");
+		shell(ways[i].command);
+		pack_extent("one/plain", "packed", ways[i].how);
+		if (i < 2) {
+			same("/plain", "one/plain");
+			continue;
+		}
+		volume = open_whole(&fd);
+		assert_int_not_equal(volume_copy(volume, "/plain", MIB, -1, 0, &size, &err), 0);
+		assert_string_equal(err.text,
+			i == 2 ? "disk: /plain cannot be read: it is packed by LZO, which is not read"
+			       : "disk: /plain cannot be read: a packed extent (zstd) is damaged");
+		volume_close(volume);
+		close(fd);
+	}
+}
+
+static void test_btrfs_damaged(void **state)
+{
+	shell("mkdir one; printf K >one/vmlinuz; truncate -s 128M disk.img; mkfs.btrfs -q -f --rootdir one disk.img >/dev/null");
+	boots("K", "", "root=/dev/vda ro");
+	shell("printf '\\2' | dd of=disk.img bs=1 seek=$((65536 + 136)) conv=notrunc status=none");
+	refuses("disk: its file system cannot be read: it is btrfs over several disks");
+	shell("printf '\\1' | dd of=disk.img bs=1 seek=$((65536 + 136)) conv=notrunc status=none;"
+	      "printf '\\7' | dd of=disk.img bs=1 seek=$((65536 + 198)) conv=notrunc status=none");
+	refuses("disk: its file system cannot be read: a tree in it is damaged");
+}
+
 static void test_hostile(void **state)
 {
 	shell("truncate -s 320M disk.img; mkfs.xfs -q -f disk.img; printf K >k;"
@@ -207,6 +312,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fat_writer, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_xfs, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_xfs_pieces, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_btrfs, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_btrfs_packed, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_btrfs_damaged, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_hostile, make_folder, remove_folder),
 	};
 

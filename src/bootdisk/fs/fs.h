@@ -60,7 +60,7 @@ struct fs_ops {
 #define FS_NAME_MAX 255u
 #define FS_LIST_MAX 65536u /* names of a folder that are looked at */
 
-extern const struct fs_ops fs_ext, fs_fat, fs_xfs;
+extern const struct fs_ops fs_btrfs, fs_ext, fs_fat, fs_xfs;
 
 static inline int fs_fail(struct fs *fs, int code, const char *why)
 {

@@ -4,10 +4,20 @@
 #define DACH_CLI_IMAGE_H
 
 #include "cli/cli.h"
+#include "image/convert.h"
+#include "protocol/disk.h"
 
 extern const struct option_spec image_resize_options[];
 
 int image_info(struct cli *cli);
 int image_resize(struct cli *cli);
+int image_convert(struct cli *cli);
+int image_import(struct cli *cli);
+
+/* A disk as people name it: an image, or words as of --disk. Its chain is in it. disk_spec_free() after success. */
+int image_disk(const char *words, bool readonly, struct disk_spec *spec, struct error *err);
+
+/* Shows at a terminal how far it is. */
+extern const struct convert_watch image_progress;
 
 #endif

@@ -3,15 +3,19 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "block/block.h"
 #include "chain/chain.h"
 #include "cli/call.h"
 #include "cli/image.h"
 #include "cli/options.h"
+#include "image/keep.h"
+#include "image/store.h"
 
 enum { SHRINK = 1 };
 
@@ -20,19 +24,40 @@ const struct option_spec image_resize_options[] = {
 	{NULL, 0, NULL, NULL},
 };
 
-/* The disk behind words as of --disk, with its chain. disk_spec_free() after success. */
-static int open_disk(const char *words, bool readonly, struct disk_spec *spec,
-	struct block_device **block, struct error *err)
+int image_disk(const char *words, bool readonly, struct disk_spec *spec, struct error *err)
 {
-	int r = disk_spec_parse(words, spec, err);
+	struct image *image = malloc(sizeof *image);
+	int r;
 
+	if (!image)
+		return error_nomem(err);
+	/* A folder's path is an image's; a file's, and what has options behind it, is none. */
+	if (!strchr(words, ',') && !keep_is_file(words) && !image_find(words, image, NULL)) {
+		r = disk_spec_of_file(image->disk, false, spec, err);
+		if (!r)
+			spec->file[0].format = image->format;
+	} else {
+		r = disk_spec_parse(words, spec, err);
+	}
+	free(image);
 	if (r)
 		return r;
 	spec->readonly |= readonly;
 	if (spec->file[0].format == DISK_QCOW2)
 		r = chain_resolve(spec, &chain_own_rights, false, err);
-	if (!r)
-		r = block_open(spec, block, err);
+	if (r)
+		disk_spec_free(spec);
+	return r;
+}
+
+static int open_disk(const char *words, bool readonly, struct disk_spec *spec,
+	struct block_device **block, struct error *err)
+{
+	int r = image_disk(words, readonly, spec, err);
+
+	if (r)
+		return r;
+	r = block_open(spec, block, err);
 	if (r)
 		disk_spec_free(spec);
 	return r;
@@ -115,28 +140,60 @@ int image_info(struct cli *cli)
 	return r ? cli_fail(cli, &err) : disk ? 0 : cli_say(cli, "out of memory");
 }
 
-int image_resize(struct cli *cli)
+/* A raw file's length is the disk's. */
+static int resize_raw(const struct disk_spec *spec, uint64_t size, struct error *err)
+{
+	const char *name = spec->file[0].name;
+	struct stat st;
+
+	if (stat(name, &st) || !S_ISREG(st.st_mode))
+		return error_set(err, EINVAL, "%s: not a file; its own tools give it another size",
+			name);
+	if (size % BLOCK_SECTOR)
+		return error_set(err, EINVAL, "%s: a disk's size is a multiple of %u bytes", name,
+			BLOCK_SECTOR);
+	return truncate(name, (off_t)size) ? error_set(err, errno, "%s: %s", name, strerror(errno))
+					   : 0;
+}
+
+static int resize(const char *words, const char *size_word, bool shrink, struct error *err)
 {
 	struct block_device *block;
-	struct error err = {""};
 	struct disk_spec spec;
+	uint64_t size, before;
+	int r = option_size("SIZE", size_word, 1ull << 20, &size, err);
+
+	if (!r)
+		r = open_disk(words, false, &spec, &block, err);
+	if (r)
+		return r;
+	before = block_size(block);
+	if (!shrink && size < before)
+		r = error_set(err, EINVAL, "%s: that would cut off the disk's end (--shrink does)",
+			spec.file[0].name);
+	else if (spec.file[0].format == DISK_RAW)
+		r = resize_raw(&spec, size, err);
+	else
+		r = block_resize(block, size, shrink, err);
+	block_close(block);
+	disk_spec_free(&spec);
+	if (!r && size > before)
+		fputs("dach image: the disk is larger, what is on it is not yet: in the guest, 'resize2fs /dev/vda', or, if\n"
+		      "it has partitions, 'growpart /dev/vda 1' and then 'resize2fs /dev/vda1' (xfs_growfs / for XFS);\n"
+		      "cloud-init does so at the next start\n",
+			stderr);
+	return r;
+}
+
+int image_resize(struct cli *cli)
+{
+	struct error err = {""};
 	bool shrink = false;
-	uint64_t size;
-	int id, r;
+	int id;
 
 	while ((id = cli_option(cli)) > 0)
 		shrink |= id == SHRINK;
 	if (id == CLI_END)
 		return cli->status;
-	if (option_size("SIZE", cli->words[1], 1ull << 20, &size, &err) ||
-		open_disk(cli->words[0], false, &spec, &block, &err))
-		return cli_fail(cli, &err);
-	if (!shrink && size < block_size(block))
-		r = error_set(&err, EINVAL, "%s: that would cut off the disk's end (--shrink does)",
-			spec.file[0].name);
-	else
-		r = block_resize(block, size, shrink, &err);
-	block_close(block);
-	disk_spec_free(&spec);
-	return r ? cli_fail(cli, &err) : 0;
+	return resize(cli->words[0], cli->words[1], shrink, &err) ? cli_fail(cli, &err) : 0;
 }

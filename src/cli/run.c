@@ -10,6 +10,7 @@
 #include "chain/chain.h"
 #include "cli/cli.h"
 #include "cli/command.h"
+#include "cli/image.h"
 #include "cli/options.h"
 #include "cli/run_seed.h"
 #include "cli/script.h"
@@ -304,7 +305,7 @@ static int use_image(struct run_request *request, const char *image, struct erro
 		if (!access(run, R_OK))
 			strcpy(request->initrd, run);
 	}
-	if (!config->kernel) {
+	if (!config->kernel && !access(request->kernel, F_OK)) {
 		config->own_kernel = !config->initrd;
 		config->kernel = request->kernel;
 		config->initrd = config->initrd ? config->initrd : request->initrd;
@@ -332,7 +333,7 @@ static int use_file(struct run_request *request, const char *word, struct error 
 	int r = room_for_first(config, err);
 
 	if (!r)
-		r = keep_parse(word, &disk, err);
+		r = keep_parse(word, &image_progress, &disk, err);
 	if (r)
 		return r;
 	/* What is thrown away is put on top of it as of any other disk. */
@@ -373,7 +374,16 @@ static int complete_disks(struct run_request *request, struct error *err)
 	return r;
 }
 
-static int complete(struct run_request *request, const char *image, struct error *err)
+/* What neither an option nor an image says. */
+static void set_defaults(struct vmm_config *config, const struct image *image)
+{
+	if (!config->memory)
+		config->memory = image->memory ? image->memory : MEMORY_DEFAULT;
+	if (!config->vcpus)
+		config->vcpus = image->vcpus ? image->vcpus : 1;
+}
+
+static int complete_image(struct run_request *request, const char *image, struct error *err)
 {
 	if (request->no_net && request->config.nets)
 		return error_set(err, EINVAL, "--net none excludes another --net");
@@ -394,9 +404,20 @@ static int complete(struct run_request *request, const char *image, struct error
 			"an image, --kernel FILE or --disk FILE is needed (see dach run --help)");
 	if (!request->config.kernel && request->config.initrd)
 		return error_set(err, EINVAL, "--initrd needs a --kernel beside it");
+	set_defaults(&request->config, &request->found);
 	if (request->words.command.argv)
 		return command_complete(&request->words, &request->config, err);
 	return 0;
+}
+
+/* All that the options and the image leave to do. */
+static int complete(struct run_request *request, const char *image, struct error *err)
+{
+	int r = complete_image(request, image, err);
+
+	if (!r)
+		r = complete_disks(request, err);
+	return r ? r : run_seed_complete(&request->seed, &request->config, err);
 }
 
 static void free_request(struct run_request *request)
@@ -453,14 +474,10 @@ static int run(struct cli *cli)
 	}
 	request->config.cmdline = "";
 	command_take(&request->words, cli);
-	request->config.memory = MEMORY_DEFAULT;
-	request->config.vcpus = 1;
 	status = read_options(cli, request, &err);
 	if (status < 0)
-		status = complete(request, cli->words[0], &err) || complete_disks(request, &err) ||
-				run_seed_complete(&request->seed, &request->config, &err)
-			? CLI_FAILURE
-			: run_guest(request, &err);
+		status = complete(request, cli->words[0], &err) ? CLI_FAILURE
+								: run_guest(request, &err);
 	if (err.text[0])
 		cli_fail(cli, &err);
 	if (status && !request->config.command && request->words.command.argv)

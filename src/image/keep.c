@@ -12,27 +12,9 @@
 
 #include "base/io.h"
 #include "chain/chain.h"
-#include "image/guess.h"
 #include "image/layer.h"
+#include "image/source.h"
 #include "seed/seed.h"
-
-static const char *const endings[] = {".qcow2", ".img", ".raw", ".vmdk", ".vdi", ".vhd", ".vhdx",
-	".qed", ".ova"};
-
-static bool ends_in(const char *name, const char *end)
-{
-	size_t size = strlen(name), len = strlen(end);
-
-	return size > len && !strcmp(name + size - len, end);
-}
-
-static const char *ending_of(const char *name)
-{
-	for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
-		if (ends_in(name, endings[i]))
-			return endings[i];
-	return "";
-}
 
 bool keep_is_file(const char *word)
 {
@@ -43,89 +25,71 @@ bool keep_is_file(const char *word)
 	if (disk_spec_parse(word, &spec, NULL))
 		return false;
 	word = spec.file[0].name;
-	is_file = (strchr(word, '/') || *ending_of(word)) && !stat(word, &st) &&
+	is_file = (strchr(word, '/') || *source_ending(word)) && !stat(word, &st) &&
 		(S_ISREG(st.st_mode) || S_ISBLK(st.st_mode));
 	disk_spec_free(&spec);
 	return is_file;
 }
 
-/* All that it stands on lies beside it. */
-static int check_chain(const char *name, bool guessed, struct error *err)
-{
-	struct disk_spec chain;
-	char *top = realpath(name, NULL);
-	int r = top ? disk_spec_of_file(name, true, &chain, err)
-		    : error_set(err, errno, "%s: %s", name, strerror(errno));
-
-	if (r) {
-		free(top);
-		return r;
-	}
-	chain.file[0].format = DISK_QCOW2;
-	r = chain_resolve(&chain, &chain_own_rights, false, err);
-	for (unsigned i = 1; !r && i < chain.files; i++) {
-		char *path = realpath(chain.file[i].name, NULL);
-		size_t folder = (size_t)(strrchr(top, '/') + 1 - top);
-
-		if (guessed || !path || strncmp(path, top, folder) || strchr(path + folder, '/'))
-			r = error_set(err, EPERM,
-				"%s: stands on %s, which it names itself and %s; if you trust it: dach run --disk %s,format=qcow2",
-				name, chain.file[i].name,
-				guessed ? "its own name does not say .qcow2"
-					: "lies in another folder",
-				name);
-		free(path);
-	}
-	disk_spec_free(&chain);
-	free(top);
-	return r;
-}
-
-static int guess(struct disk_spec *spec, struct error *err)
-{
-	struct disk_file *file = &spec->file[0];
-	int fd = open(file->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r;
-	enum guess kind;
-
-	if (fd < 0)
-		return error_set(err, errno, "%s: %s", file->name, strerror(errno));
-	r = guess_file(fd, file->name, &kind, err);
-	close(fd);
-	if (r)
-		return r;
-	if (kind == GUESS_PACKED)
-		return error_set(err, ENOTSUP, "%s: is packed; unpack it first", file->name);
-	if (kind != GUESS_RAW && kind != GUESS_QCOW2)
-		return error_set(err, ENOTSUP,
-			"%s: is %s; 'dach image import %s' makes an image of it", file->name,
-			guess_name(kind), file->name);
-	file->format = kind == GUESS_QCOW2 ? DISK_QCOW2 : DISK_RAW;
-	return 0;
-}
-
-int keep_parse(const char *word, struct disk_spec *spec, struct error *err)
-{
-	const char *name;
-	bool said;
-	int r = disk_spec_parse(word, spec, err);
-
-	if (r)
-		return r;
-	name = spec->file[0].name;
-	said = strstr(word + strlen(name), ",format=") || ends_in(name, ".qcow2");
-	spec->readonly = true;
-	if (!said)
-		r = guess(spec, err);
-	if (!r && spec->file[0].format == DISK_QCOW2)
-		r = check_chain(name, !said, err);
-	if (r)
-		disk_spec_free(spec);
-	return r;
-}
-
 static uint64_t when(const struct stat *st)
 {
 	return (uint64_t)st->st_mtim.tv_sec * 1000000000 + (uint64_t)st->st_mtim.tv_nsec;
+}
+
+/*
+ * One that is not raw or qcow2 is converted once, to NAME.qcow2 beside it; that has its time, and is taken the
+ * next time if the original has it still.
+ */
+static int converted(const struct image_source *source, const struct convert_watch *watch,
+	struct disk_spec *spec, struct error *err)
+{
+	const char *name = source->spec.file[0].name;
+	struct stat original, copy;
+	char *path;
+	int r = stat(name, &original) ? error_set(err, errno, "%s: %s", name, strerror(errno)) : 0;
+
+	if (r || asprintf(&path, "%s.qcow2", name) < 0)
+		return r ? r : error_nomem(err);
+	if (stat(path, &copy)) {
+		const struct timespec times[2] = {original.st_mtim, original.st_mtim};
+
+		r = source_convert(source, path, DISK_QCOW2, watch, err);
+		if (!r && utimensat(AT_FDCWD, path, times, 0))
+			r = error_set(err, errno, "%s: %s", path, strerror(errno));
+	} else if (when(&original) != when(&copy)) {
+		r = error_set(err, ESTALE,
+			"%s: is there, and not what %s is now: remove it to have that converted again",
+			path, name);
+	}
+	if (!r)
+		r = disk_spec_of_file(path, true, spec, err);
+	if (!r)
+		spec->file[0].format = DISK_QCOW2;
+	free(path);
+	return r;
+}
+
+int keep_parse(const char *word, const struct convert_watch *watch, struct disk_spec *spec,
+	struct error *err)
+{
+	struct image_source *source = malloc(sizeof *source);
+	int r = source ? source_open(word, source, err) : error_nomem(err);
+
+	if (r) {
+		free(source);
+		return r;
+	}
+	if (source->ours) {
+		*spec = source->spec;
+		/* Its chain is found again when all of the guest's are. */
+		while (spec->files > 1)
+			free(spec->file[--spec->files].name);
+	} else {
+		r = converted(source, watch, spec, err);
+		source_free(source);
+	}
+	free(source);
+	return r;
 }
 
 static int write_id(const char *path, const struct stat *st, const struct keep *keep,
@@ -241,11 +205,11 @@ int keep_open(const struct disk_spec *base, const char *overlay, uint64_t size, 
 		n = snprintf(keep->overlay, sizeof keep->overlay, "%s", overlay);
 	else
 		n = snprintf(keep->overlay, sizeof keep->overlay, "%.*s.overlay.qcow2",
-			(int)(strlen(name) - strlen(ending_of(name))), name);
+			(int)(strlen(name) - strlen(source_ending(name))), name);
 	if (n >= (int)sizeof keep->overlay)
 		return error_set(err, ENAMETOOLONG, "%s: name too long", name);
 	snprintf(id, sizeof id, "%.*s.id",
-		(int)(strlen(keep->overlay) - strlen(ending_of(keep->overlay))), keep->overlay);
+		(int)(strlen(keep->overlay) - strlen(source_ending(keep->overlay))), keep->overlay);
 	if (access(keep->overlay, F_OK))
 		return make(base, size, &st, id, keep, err);
 	r = check_overlay(keep, name, &st, err);

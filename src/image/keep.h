@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "image/convert.h"
 #include "protocol/disk.h"
 
 struct keep {
@@ -30,11 +31,11 @@ struct keep {
 bool keep_is_file(const char *word);
 
 /*
- * The file's format: what its name or ",format=" says, and else what is in it (guess.h), since no guest has
- * written to it. spec is then of that file, read-only. What is not raw or qcow2 is refused. A file below it may
- * only lie in the same folder, since it is somebody else who has named it, and where the format was guessed there may be none.
+ * The disk in a file (source.h), read-only. What is not raw or qcow2 is converted first, to FILE.qcow2 beside
+ * it, which is taken from then on.
  */
-int keep_parse(const char *word, struct disk_spec *spec, struct error *err);
+int keep_parse(const char *word, const struct convert_watch *watch, struct disk_spec *spec,
+	struct error *err);
 
 /*
  * Finds what is kept of base, or makes it: at overlay, or beside base (NULL). size: of the disk, when it is

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "image/confine.h"
 
 #define LINE_MAX_BYTES 512
 
@@ -45,6 +46,15 @@ static void take(struct child_output *out, const char *data, size_t len)
 	}
 }
 
+/* With errno, where it is not. */
+static bool confined(const struct process *process)
+{
+	int r = process->confine ? confine_enter(process->confine) : 0;
+
+	errno = -r;
+	return !r;
+}
+
 /* In the child, between fork and exec. error_fd tells the parent why exec failed. */
 static void become(const struct process *process, int output, int error_fd, pid_t parent)
 {
@@ -57,7 +67,8 @@ static void become(const struct process *process, int output, int error_fd, pid_
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (getppid() == parent && null >= 0 && dup2(null, 0) == 0 && dup2(output, 1) == 1 &&
-		dup2(output, 2) == 2 && (!process->dir || !chdir(process->dir)))
+		dup2(output, 2) == 2 && (!process->dir || !chdir(process->dir)) &&
+		confined(process))
 		execvp(process->argv[0], (char *const *)process->argv);
 	r = errno;
 	if (write(error_fd, &r, sizeof r) < 0)

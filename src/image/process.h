@@ -9,6 +9,8 @@
 
 #include "base/error.h"
 
+struct confine;
+
 struct process {
 	const char *const *argv; /* argv[0] is looked up in PATH, NULL ends it */
 	const char *dir;         /* where it runs; NULL: here */
@@ -20,6 +22,7 @@ struct process {
 	int signals;
 	void (*line)(void *ctx, const char *line); /* each line of output; may be NULL */
 	void *ctx;
+	const struct confine *confine; /* what it may reach (confine.h); NULL: all that we may */
 };
 
 /*

@@ -51,6 +51,15 @@ int image_store_dir(char *dir, size_t size, struct error *err)
 	return folder_data("dach/images", dir, size, err);
 }
 
+/* 0 for what is none, or larger than max: as if it were not there. */
+static uint64_t read_number(const char *value, uint64_t max)
+{
+	char *end;
+	unsigned long number = strtoul(value, &end, 10);
+
+	return !isdigit((unsigned char)*value) || *end || number > max ? 0 : number;
+}
+
 static void set_field(struct image *image, const char *key, const char *value)
 {
 	const struct {
@@ -67,6 +76,10 @@ static void set_field(struct image *image, const char *key, const char *value)
 	for (size_t i = 0; i < sizeof field / sizeof *field; i++)
 		if (!strcmp(key, field[i].key))
 			snprintf(field[i].to, field[i].size, "%s", value);
+	if (!strcmp(key, "vcpus"))
+		image->vcpus = (unsigned)read_number(value, LIMIT_VCPUS);
+	if (!strcmp(key, "memory"))
+		image->memory = read_number(value, 1u << 20) << 20;
 }
 
 /* The description may have come from elsewhere: no control character reaches a terminal. */

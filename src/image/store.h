@@ -4,7 +4,7 @@
  *   disk.raw     the root file system, ext4 in a sparse raw file; or, once it has been cloned,
  *   disk.qcow2   what is written to it since then, and below that
  *   layerN.raw, layerN.qcow2   what never changes: the same files (hard links) in each clone's folder
- *   vmlinuz, initrd.img   what boots it
+ *   vmlinuz, initrd.img   what boots it, where its disk has nothing; an imported one has none
  *   image.conf   "key value" lines: what it is
  *   password     root's password, if it was made up for the user (mode 0600)
  * beside which NAME.log tells how it was made.
@@ -33,6 +33,8 @@ struct image {
 	char dist[IMAGE_NAME_MAX + 1], hostname[IMAGE_NAME_MAX + 1];
 	char created[32]; /* UTC, ISO 8601 */
 	char cmdline[512];
+	unsigned vcpus;           /* that it wants; 0: it does not say */
+	uint64_t memory;          /* bytes, likewise */
 	uint64_t size, used;      /* bytes: of the disk, and what it takes on this host's */
 	char disk[PATH_MAX + 16]; /* the file that the guest writes to */
 	enum disk_format format;

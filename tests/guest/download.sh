@@ -123,8 +123,16 @@ check "GRUB on XFS starts" ended 0 "^LINE .*way=grub"
 
 # What is no disk that can be started.
 printf KDMV >"$work/old.vmdk"
-run "$work/old.vmdk"
-check "a VMDK is named" grep -q "old.vmdk: is VMDK" "$errors"
+run "$work/old.vmdk" --ephemeral
+check "a VMDK that is none is refused" grep -q "^dach run: qemu-img: " "$errors"
+qemu-img convert -f raw -O vmdk -o subformat=streamOptimized "$work/alpine.img" "$work/alpine.vmdk"
+run "$work/alpine.vmdk" --ephemeral
+check "one that is one is converted and starts" ended 0 "^LINE .*way=extlinux"
+run "$work/alpine.vmdk" --ephemeral
+check "and starts again without" ended 0 "^LINE .*way=extlinux"
+DACH_IMAGES=$work/images "$DACH" image import "$work/alpine.vmdk" >"$output" 2>"$errors"
+DACH_IMAGES=$work/images run alpine
+check "imported it is an image like others" ended 0 "^LINE .*way=extlinux"
 (cd "$work" && qemu-img create -q -f qcow2 -b /etc/hostname -F raw trap.qcow2)
 run "$work/trap.qcow2"
 check "one that stands on a file elsewhere is refused" \

@@ -274,7 +274,12 @@ static void take_line(void *ctx, const char *line)
 
 static int run(const char *const *argv, char *lines, int signals, struct error *err)
 {
-	struct process process = {argv, root, -1, signals, lines ? take_line : NULL, lines};
+	const struct process process = {.argv = argv,
+		.dir = root,
+		.log = -1,
+		.signals = signals,
+		.line = lines ? take_line : NULL,
+		.ctx = lines};
 
 	return process_run(&process, err);
 }

@@ -8,7 +8,8 @@ dist=$(. /etc/os-release && echo "$VERSION_CODENAME")
 # shellcheck disable=SC2046 # a list of words
 packages=$(dpkg -S $(ldd "$(dirname "$DACH")/dachd" "$(dirname "$DACH")/dach-vmm" |
 	sed -n 's|.* => /.*\(/[^/]*/[^ ]*\) .*|*\1|p' | sort -u) 2>/dev/null | cut -d: -f1 | sort -u | tr '\n' ',')
-packages=${packages%,}
+# cloud-init sleeps where no disk is for it.
+packages=${packages}cloud-init
 if [ "$(cat "$images/packages" 2>/dev/null)" != "$dist $packages" ]; then
 	rm -rf "$images"
 	mkdir -p "$images"

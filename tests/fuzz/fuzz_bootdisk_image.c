@@ -15,9 +15,9 @@
 #include "bootdisk/bootdisk.h"
 #include "seed/fat.h"
 
-#define IMAGES 8u
+#define IMAGES 9u
 #define IMAGE_SIZE (512u << 10)
-#define XFS_SIZE (16u << 20) /* it makes none that is smaller */
+#define LARGE_SIZE (16u << 20) /* XFS and btrfs make none that is smaller */
 #define WINDOW (64u << 10)
 #define CHANGES_MAX 256u
 
@@ -27,7 +27,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 static struct {
 	uint8_t *bytes;
 	uint32_t size;
-	uint32_t window[XFS_SIZE / WINDOW];
+	uint32_t window[LARGE_SIZE / WINDOW];
 	unsigned windows;
 } images[IMAGES];
 static int disk, kernel, ramdisk;
@@ -76,7 +76,28 @@ static void make_xfs(unsigned n, const char *options)
 		folder, options);
 	if (system(command))
 		abort();
-	read_image(n, path, 0, XFS_SIZE);
+	read_image(n, path, 0, LARGE_SIZE);
+	snprintf(command, sizeof command, "rm -rf %s", folder);
+	if (system(command))
+		abort();
+}
+
+static void make_btrfs(unsigned n)
+{
+	char folder[] = "/tmp/dach-fuzz-XXXXXX", command[1024], path[64];
+
+	if (!mkdtemp(folder))
+		abort();
+	snprintf(path, sizeof path, "%s/image", folder);
+	snprintf(command, sizeof command,
+		"set -e; PATH=$PATH:/sbin:/usr/sbin; cd %s; mkdir -p root/boot; cd root; ln -s boot/../boot l; "
+		"head -c 20000 /dev/zero | tr '\\0' k >boot/v; printf 'label a\\nkernel /l/v\\n' >boot/extlinux.conf; "
+		"for i in $(seq 40); do : >boot/name-$i; done; cd ..; truncate -s 16M image; "
+		"mkfs.btrfs -q -f --mixed -n 4096 --rootdir root image >log 2>&1",
+		folder);
+	if (system(command))
+		abort();
+	read_image(n, path, 0, LARGE_SIZE);
 	snprintf(command, sizeof command, "rm -rf %s", folder);
 	if (system(command))
 		abort();
@@ -155,6 +176,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	make_fat(5);
 	make_xfs(6, "-m crc=1");
 	make_xfs(7, "-m crc=0 -n ftype=0 -b size=1024");
+	make_btrfs(8);
 	for (unsigned n = 0; n < IMAGES; n++)
 		find_windows(n);
 	disk = memfd_create("disk", 0);

@@ -146,16 +146,17 @@ void engine_log_read(const struct engine *engine, struct engine_vm *vm,
 int page_door_begin_lazy(struct page_door *door, const uint64_t *here, unsigned cluster,
 	page_bring *bring, void *ctx, struct error *err)
 {
-	uint64_t *bits = new_bits(door);
+	uint64_t *bits = new_bits(door), *coming = new_bits(door);
 
-	page_door_end_lazy(door);
-	door->coming = new_bits(door);
-	if (!bits || !door->coming) {
+	if (!bits || !coming) {
 		free(bits);
+		free(coming);
 		return error_set(err, ENOMEM, "no memory to know which pages are here");
 	}
 	if (here)
 		memcpy(bits, here, words(door) * sizeof *bits);
+	page_door_end_lazy(door);
+	door->coming = coming;
 	door->bring = bring;
 	door->bring_ctx = ctx;
 	door->cluster = cluster ? cluster : 1;

@@ -117,7 +117,7 @@ void page_door_destroy(struct page_door *door);
 int page_door_log(struct page_door *door, enum page_log who, bool on, struct error *err);
 /*
  * From now on pages are absent that are not among `here` (bits, copied; NULL: none is here); nobody touches
- * any meanwhile. They come `cluster` at a time, where as many are absent side by side (1: one by one).
+ * any meanwhile. They come `cluster` at a time, where as many are absent side by side (1: one by one). After a failure all is as it was.
  */
 int page_door_begin_lazy(struct page_door *door, const uint64_t *here, unsigned cluster,
 	page_bring *bring, void *ctx, struct error *err);

@@ -11,6 +11,7 @@
 
 #include "base/folder.h"
 #include "daemon/guest.h"
+#include "daemon/launch.h"
 #include "daemon/life.h"
 #include "daemon/operation.h"
 #include "daemon/resources.h"
@@ -121,6 +122,7 @@ static void recover(struct daemon *daemon)
 	struct guest **guests;
 	unsigned count = snapshot(daemon, &guests);
 
+	launch_unmark_strangers(daemon);
 	for (unsigned i = 0; i < count; i++)
 		life_recover(guests[i]);
 	free(guests);

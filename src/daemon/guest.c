@@ -122,6 +122,9 @@ void guest_drop_state(struct guest *guest)
 	if (guest->state_fd >= 0)
 		close(guest->state_fd);
 	guest->state_fd = -1;
+	while (guest->layers)
+		if (guest->layer[--guest->layers] >= 0)
+			close(guest->layer[guest->layers]);
 	free(guest->state_name);
 	guest->state_name = NULL;
 	guest->lazy = false;

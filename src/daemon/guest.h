@@ -11,6 +11,7 @@
 #include "base/loop.h"
 #include "domain/config.h"
 #include "daemon/store.h"
+#include "protocol/limits.h"
 
 #define GUEST_TEXT_MAX 512
 
@@ -60,11 +61,13 @@ struct guest {
 	bool saved;       /* its state has its file: whatever its monitor says, it ends as saved */
 	int state_fd;     /* what it is about to go on from; -1: it starts anew */
 	char *state_name; /* for messages; NULL */
-	bool lazy;        /* and memory comes as it is touched */
-	json_t *info;     /* the monitor's last answer; NULL */
-	unsigned brief;   /* lives in a row that were short: after.c */
-	unsigned tries;   /* of what the timer does */
-	bool killed;      /* its monitor was, which is in the log */
+	int layer[LIMIT_LAYERS]; /* a clone: the memory that it goes on from ... */
+	unsigned layers;         /* ... until it has been started */
+	bool lazy;               /* and memory comes as it is touched */
+	json_t *info;            /* the monitor's last answer; NULL */
+	unsigned brief;          /* lives in a row that were short: after.c */
+	unsigned tries;          /* of what the timer does */
+	bool killed;             /* its monitor was, which is in the log */
 	struct loop_timer timer; /* life.c's; without a loop until it is first needed */
 	struct guest_wait *waits;
 };
@@ -82,7 +85,7 @@ void guest_sort(struct guest *guest); /* its domain ID or name has changed */
 /* Out of the list, and freed. Its waits are told -ENOENT. */
 void guest_free(struct guest *guest);
 
-/* state_fd and state_name: it does not go on from there any more. */
+/* state_fd, state_name and layers: it does not go on from there any more. */
 void guest_drop_state(struct guest *guest);
 
 /*

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/launch.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -21,6 +22,8 @@
 #include "daemon/process.h"
 #include "daemon/resources.h"
 #include "daemon/spec.h"
+
+#define MARK ".state"
 
 static int folder_path(const struct guest *guest, const char *file, char *path, size_t size,
 	struct error *err)
@@ -69,7 +72,7 @@ static int mark_path(const struct guest *guest, char *path, size_t size, struct 
 	int r = folder_path(guest, "", path, size - 8, err);
 
 	if (!r)
-		strcat(path, ".state");
+		strcat(path, MARK);
 	return r;
 }
 
@@ -100,6 +103,29 @@ bool launch_is_marked(const struct guest *guest)
 	char path[PATH_MAX];
 
 	return !mark_path(guest, path, sizeof path, NULL) && !access(path, F_OK);
+}
+
+void launch_unmark_strangers(const struct daemon *daemon)
+{
+	char path[PATH_MAX], uuid[DOMAIN_UUID_LEN + 1];
+	const struct dirent *entry;
+	DIR *folder;
+
+	if (snprintf(path, sizeof path, "%s/guests", daemon->run) >= sizeof path ||
+		!(folder = opendir(path)))
+		return;
+	while ((entry = readdir(folder))) {
+		if (strlen(entry->d_name) != DOMAIN_UUID_LEN + strlen(MARK) ||
+			strcmp(entry->d_name + DOMAIN_UUID_LEN, MARK))
+			continue;
+		snprintf(uuid, sizeof uuid, "%.*s", DOMAIN_UUID_LEN, entry->d_name);
+		for (const struct guest *at = daemon->guests; at; at = at->next)
+			if (!strcmp(at->config.uuid, uuid))
+				uuid[0] = 0;
+		if (uuid[0])
+			unlinkat(dirfd(folder), entry->d_name, 0);
+	}
+	closedir(folder);
 }
 
 static int make_folder(struct guest *guest, struct error *err)

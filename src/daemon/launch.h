@@ -21,6 +21,8 @@ int launch_start(struct guest *guest, struct error *err);
 int launch_mark_state(const struct guest *guest, struct error *err);
 void launch_unmark_state(const struct guest *guest);
 bool launch_is_marked(const struct guest *guest);
+/* What is marked so of guests that the daemon does not have: they never came into the store. */
+void launch_unmark_strangers(const struct daemon *daemon);
 /* A file in the life's folder. */
 int launch_open_file(const struct guest *guest, const char *file, int flags, int *fd,
 	struct error *err);

@@ -32,10 +32,11 @@ struct operation_arguments {
 	char *ref; /* which guest: domain ID, UUID or name; NULL where it is about none */
 	struct monitor_request request; /* ask */
 	json_t *config;                 /* create, restore: as domain_config_from_json() takes it */
-	bool paused;                    /* create, start, resume, restore */
+	bool paused;                    /* create, start, resume, restore, clone */
 	bool managed;                   /* create */
 	enum field_choice start;        /* create: left out, it is started unless it is managed */
-	char *name;                     /* rename */
+	char *name;                     /* rename; clone: with a '%' for each one's number */
+	unsigned count;                 /* clone */
 	char *path;                     /* absolute; dump_core: and there is nothing of that name */
 	unsigned then;                  /* save: it ends, runs on, or is paused */
 	bool lazy;                      /* resume, restore: memory comes as it is touched */
@@ -75,7 +76,7 @@ extern const struct operation_kind operation_host, operation_log, operation_log_
 	operation_memory_max, operation_scheduler_get, operation_scheduler, operation_autostart,
 	operation_affinity, operation_save, operation_restore, operation_suspend, operation_resume,
 	operation_jobs, operation_disk_layer, operation_disk_stream, operation_disk_commit,
-	operation_disk_backup, operation_disk_resize;
+	operation_disk_backup, operation_disk_resize, operation_clone;
 
 /* Defaults. operation_arguments_free() afterwards, also after it was given away (it is empty then). */
 void operation_arguments_init(const struct operation_kind *kind,

@@ -190,6 +190,13 @@ static int put_state(const struct guest *guest, struct launch_spec *spec, struct
 	if (spec->state.fd < 0)
 		return error_set(err, errno, "%s: %s", guest->state_name, strerror(errno));
 	spec->lazy = guest->lazy;
+	if (launch_make_layers(spec, guest->layers))
+		return error_nomem(err);
+	for (unsigned i = 0; i < guest->layers; i++) {
+		spec->layer[i].fd = fcntl(guest->layer[i], F_DUPFD_CLOEXEC, LIMIT_FD_MIN);
+		if (spec->layer[i].fd < 0)
+			return error_set(err, errno, "%s: %s", guest->state_name, strerror(errno));
+	}
 	return put(&spec->state.name, guest->state_name, err);
 }
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "machine/memory.h"
-#include "machine/memory_lazy.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,6 +9,9 @@
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
+
+#include "machine/memory_base.h"
+#include "machine/memory_lazy.h"
 
 #define MIB 0x100000ull
 #define HUGE_PAGE 0x200000ull
@@ -125,7 +127,7 @@ int memory_create(struct memory *mem, uint64_t told, uint64_t room, bool makes_h
 	if (told > MEMORY_LOW_END || room > MEMORY_LOW_END - told)
 		room = 0;
 	size = told + room;
-	mem->fd = memfd_create("guest-ram", MFD_CLOEXEC);
+	mem->fd = memfd_create("guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (mem->fd >= 0 && ftruncate(mem->fd, size) < 0) {
 		r = error_set(err, errno, "cannot make the guest's memory: %s", strerror(errno));
 		memory_destroy(mem);
@@ -158,8 +160,9 @@ void memory_keep_room(struct memory *mem, uint64_t room)
 
 	if (is >= was)
 		return;
-	/* The guard moves up to the end. */
-	if (mprotect(mem->host + is, GUARD, PROT_NONE))
+	/* The guard moves up to the end; nothing of the file, which may be sealed one day, is mapped there. */
+	if (mmap(mem->host + is, GUARD, PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
 		return;
 	munmap(mem->host + is + GUARD, was - is);
 	if (mem->fd >= 0 && ftruncate(mem->fd, is)) {
@@ -172,6 +175,8 @@ void memory_keep_room(struct memory *mem, uint64_t room)
 void memory_destroy(struct memory *mem)
 {
 	if (mem->host) {
+		mem->engine = NULL;
+		memory_base_end(mem);
 		page_door_destroy(&mem->door);
 		unmap(mem->host, all(mem));
 	}
@@ -242,7 +247,9 @@ void memory_prepare(struct memory *mem, uint64_t gpa, uint64_t len)
 	uint8_t *host = memory_ptr(mem, gpa, len);
 	uint64_t start, end;
 
-	if (!host || !mem->makes_huge_pages || (uint64_t)(host - mem->host) >= all(mem))
+	/* What stands on frozen memory costs a page for each page that is touched. */
+	if (!host || !mem->makes_huge_pages || page_door_is_lazy(&mem->door) ||
+		(uint64_t)(host - mem->host) >= all(mem))
 		return;
 	start = (uint64_t)(host - mem->host) & ~(HUGE_PAGE - 1);
 	end = (uint64_t)(host - mem->host) + len;
@@ -273,6 +280,7 @@ uint64_t memory_low_end(const struct memory *mem)
 void memory_clear(struct memory *mem)
 {
 	memory_lazy_end(mem);
+	memory_base_end(mem);
 	if (page_door_is_lazy(&mem->door))
 		memory_end_lazy(mem, &mem->door);
 	if (!give_back(mem->fd, mem->host, all(mem)))

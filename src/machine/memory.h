@@ -31,6 +31,7 @@ struct memory {
 	struct page_door door;    /* of RAM's pages, in memfd order */
 	bool asked;               /* some region's door asks for something */
 	struct memory_lazy *lazy; /* RAM comes from a saved guest's file; or NULL */
+	struct memory_base *base; /* RAM stands on frozen memory (memory_base.h); or NULL */
 	unsigned changes;         /* of the following two; odd while they change */
 	unsigned regions;
 	struct memory_region region[REGIONS_MAX]; /* by address */

@@ -261,8 +261,9 @@ int memory_begin_lazy(struct memory *mem, struct page_door *door, const uint64_t
 {
 	int r = page_door_begin_lazy(door, here, cluster, bring, ctx, err);
 
-	if (!r)
-		r = tell_engine(mem, door, err);
+	if (r)
+		return r;
+	r = tell_engine(mem, door, err);
 	if (r)
 		memory_end_lazy(mem, door);
 	return r;

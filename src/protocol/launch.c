@@ -22,6 +22,11 @@ static const struct field file_fields[] = {
 	{.key = NULL},
 };
 
+static const struct field layer_fields[] = {
+	DESCRIPTOR(launch_layer, fd, .needed = true),
+	{.key = NULL},
+};
+
 const struct field launch_fields[] = {
 	FIELD_ROW(COUNT, launch_spec, version, .needed = true, .min = LAUNCH_VERSION,
 		.max = LAUNCH_VERSION, .number = LAUNCH_VERSION),
@@ -38,6 +43,7 @@ const struct field launch_fields[] = {
 	FIELD_STRUCT_ROW(launch_spec, initrd, file_fields),
 	DESCRIPTOR(launch_spec, overlay),
 	FIELD_STRUCT_ROW(launch_spec, state, file_fields),
+	FIELD_LIST_ROW("layers", launch_spec, layer, layers, layer_fields, LIMIT_LAYERS),
 	FIELD_ROW(STRING, launch_spec, cmdline, .max = LIMIT_CMDLINE, .text = ""),
 	FIELD_LIST_ROW("disks", launch_spec, disk, disks, disk_spec_fields, LIMIT_DISKS),
 	FIELD_LIST_ROW("networks", launch_spec, network, networks, net_spec_fields, LIMIT_NETWORKS),
@@ -72,6 +78,11 @@ void launch_free(struct launch_spec *spec)
 int launch_make_disks(struct launch_spec *spec, unsigned count)
 {
 	return fields_make_list(launch_fields, "disks", spec, count);
+}
+
+int launch_make_layers(struct launch_spec *spec, unsigned count)
+{
+	return fields_make_list(launch_fields, "layers", spec, count);
 }
 
 int launch_make_networks(struct launch_spec *spec, unsigned count)
@@ -137,6 +148,11 @@ static int check_fds(const struct launch_spec *spec, struct error *err)
 	for (unsigned i = 1; i < count; i++)
 		if (fd[i] == fd[i - 1])
 			return error_set(err, EINVAL, WHERE "descriptor %d is used twice", fd[i]);
+	if (spec->layers && spec->state.fd < 0)
+		return error_set(err, EINVAL, WHERE "layers: without a state");
+	for (unsigned i = 0; i < spec->layers; i++)
+		if (spec->layer[i].fd < 0)
+			return error_set(err, EINVAL, WHERE "layers[%u].fd: is missing", i);
 	for (unsigned i = 0; i < spec->disks; i++) {
 		if (!spec->disk[i].files)
 			return error_set(err, EINVAL, WHERE "disks[%u].files: is empty", i);

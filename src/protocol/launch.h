@@ -18,6 +18,8 @@
  *    "state": {"fd": 11, "name": "web.save"},                         goes on from there, without a kernel;
  *                                       may be left out
  *    "lazy": false,                     with state: its memory comes as it is touched
+ *    "layers": [{"fd": 13}, {"fd": 14}],                              with state: a clone, whose memory stands on
+ *                                       these (machine/memory_base.h); may be left out
  *    "disks": [{"files": [{"format": "raw", "fd": 6, "name": "/srv/web.img"}],      see disk.h
  *               "readonly": false, "cache": "writeback", "serial": "dach-disk0", "vdev": "xvda2"}],
  *    "networks": [{"kind": "user", "mac": "00:16:3e:00:00:01",
@@ -55,12 +57,16 @@
 #define LAUNCH_FD 3 /* the description's own; the others follow */
 #define LAUNCH_VERSION 3
 #define LAUNCH_MAX (1u << 20)
-#define LAUNCH_FDS_MAX (LIMIT_DISKS * LIMIT_CHAIN + 9)
+#define LAUNCH_FDS_MAX (LIMIT_DISKS * LIMIT_CHAIN + LIMIT_LAYERS + 9)
 
 /* Strings are the structure's own (malloc). Descriptors: -1 is none. */
 struct launch_file {
 	int fd;
 	char *name;
+};
+
+struct launch_layer {
+	int fd;
 };
 
 struct launch_spec {
@@ -71,6 +77,8 @@ struct launch_spec {
 	uint64_t memory, maxmem; /* KiB */
 	unsigned vcpus;
 	struct launch_file kernel, initrd, state;
+	struct launch_layer *layer;
+	unsigned layers;
 	int overlay;
 	char *cmdline;
 	struct disk_spec *disk;
@@ -92,6 +100,7 @@ int launch_init(struct launch_spec *spec);
 void launch_free(struct launch_spec *spec);
 /* Lists that were empty, with their defaults. -ENOMEM. */
 int launch_make_disks(struct launch_spec *spec, unsigned count);
+int launch_make_layers(struct launch_spec *spec, unsigned count);
 int launch_make_networks(struct launch_spec *spec, unsigned count);
 
 /* The text, the caller's to free(). What the reader would refuse is not written. */

@@ -142,6 +142,7 @@ static const struct verb {
 	[REQUEST_DISK_COPY] = {"disk-copy", disk_copy, .fd = true},
 	[REQUEST_DISK_RESIZE] = {"disk-resize", disk_resize, .passed = false},
 	[REQUEST_RELEASE] = {"release", release, .passed = false},
+	[REQUEST_CLONE] = {"clone", nothing, .fd = true},
 	[REQUEST_JOBS] = {"jobs", nothing, .passed = false},
 	[REQUEST_CANCEL] = {"cancel", cancel, .passed = true},
 };

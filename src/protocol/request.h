@@ -34,6 +34,10 @@
  *   disk-resize  "disk": its number, "size":    it is larger from now on, and the guest is told; of a raw image
  *                bytes                          the file is so long already. A job.
  *   release      "end": true                    one that stands so ends as "saved", or goes on as it was
+ *   clone                                       what copies of it go on from, into the Unix socket that
+ *                                               comes with the line: one message with the descriptors of a
+ *                                               state and of "layers" files of frozen memory (launch.h);
+ *                                               it has stood still for "pause" ns, and goes on
  *   jobs                                        {"jobs": [...]}: what goes on, see job.h
  *   cancel       "job": its id                  the job's own answer tells when it has ended
  *
@@ -75,6 +79,7 @@ enum request_verb {
 	REQUEST_DISK_COPY,
 	REQUEST_DISK_RESIZE,
 	REQUEST_RELEASE,
+	REQUEST_CLONE,
 	REQUEST_JOBS,
 	REQUEST_CANCEL,
 	REQUEST_VERBS,

@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #define CALL(name) SCMP_SYS(name)
@@ -194,6 +195,18 @@ static void allow_network(struct calls *calls)
 	calls_allow_reading(calls);
 }
 
+/* Memory is frozen, goes on as another file, and is handed over. */
+static void allow_clones(struct calls *calls)
+{
+	static const int fcntls[] = {F_DUPFD_CLOEXEC, F_ADD_SEALS, F_GET_SEALS};
+
+	calls_allow_value(calls, CALL(memfd_create), 1, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	calls_allow_value(calls, CALL(dup3), 2, O_CLOEXEC);
+	calls_allow_value(calls, CALL(sendmsg), 2, MSG_NOSIGNAL | MSG_DONTWAIT);
+	for (size_t i = 0; i < sizeof fcntls / sizeof *fcntls; i++)
+		calls_allow_value(calls, CALL(fcntl), 1, (unsigned)fcntls[i]);
+}
+
 void vmm_calls(void *ctx, struct calls *calls, unsigned roles)
 {
 	const struct vmm_needs *needs = ctx;
@@ -218,6 +231,8 @@ void vmm_calls(void *ctx, struct calls *calls, unsigned roles)
 		/* One that does not end. It is not another's number as long as it is not waited for. */
 		calls_allow_value(calls, CALL(kill), 0, (unsigned)needs->reader);
 	}
+	if (needs->clones && (roles & CALLS_LOOP))
+		allow_clones(calls);
 	/* Whoever touches memory may be the first. */
 	if (needs->lazy && roles & (CALLS_LOOP | CALLS_VCPU | CALLS_DISK | CALLS_NET))
 		calls_allow_value(calls, CALL(pread64), 0, (uint64_t)needs->state);

@@ -16,6 +16,7 @@ struct vmm_needs {
 	bool profile; /* vCPUs are sampled */
 	bool lazy;    /* memory comes from a file when it is touched ... */
 	int state;    /* ... and this is its descriptor */
+	bool clones;  /* it may be copied while it runs, or is such a copy */
 	pid_t reader; /* the process that reads the guest's disk; 0: none */
 };
 

@@ -55,14 +55,16 @@ struct vmm_config {
 	const char *save_to;      /* SIGUSR2 saves the guest there and ends it; or NULL */
 	const char *restore_from; /* goes on from there, with that memory and vcpus; or NULL */
 	int restore_fd;           /* the same, where it is given */
-	bool lazy;                /* its memory comes as it is touched, where that can be */
-	bool no_windows;          /* the translator's second tier stays off */
-	bool perf_map;            /* /tmp/perf-PID.map names translated code at the end */
-	uint32_t code_cache;      /* bytes of translated code at most; 0: the engine's choice */
-	const char *profile;      /* where the guest's time went, written at the end; NULL: not */
-	bool no_reboot;           /* a guest that asks to start again ends */
-	unsigned keep;  /* 1 << END_...: at these ends it stays, paused, until it is ended */
-	bool trims;     /* one without work gives back what is kept for speed alone */
+	int layer[LIMIT_LAYERS];  /* a clone: frozen memory that its own stands on */
+	unsigned layers;
+	bool lazy;           /* its memory comes as it is touched, where that can be */
+	bool no_windows;     /* the translator's second tier stays off */
+	bool perf_map;       /* /tmp/perf-PID.map names translated code at the end */
+	uint32_t code_cache; /* bytes of translated code at most; 0: the engine's choice */
+	const char *profile; /* where the guest's time went, written at the end; NULL: not */
+	bool no_reboot;      /* a guest that asks to start again ends */
+	unsigned keep;       /* 1 << END_...: at these ends it stays, paused, until it is ended */
+	bool trims;          /* one without work gives back what is kept for speed alone */
 	uint64_t grace; /* ns that a guest asked to end has before it is ended; 0: SIGNALS_GRACE */
 	uint64_t timeout;    /* ns after its start at which it is ended; 0: none */
 	const char *console; /* a file for what it says; NULL: standard output, and input */

@@ -15,6 +15,7 @@ void vmm_config_of_launch(const struct launch_spec *spec, struct vmm_config *con
 		.restore_from = spec->state.fd >= 0 ? spec->state.name : NULL,
 		.restore_fd = spec->state.fd,
 		.lazy = spec->lazy,
+		.layers = spec->layers,
 		.memory = spec->maxmem << 10,
 		.target = spec->memory << 10,
 		.vcpus = spec->vcpus,
@@ -25,6 +26,8 @@ void vmm_config_of_launch(const struct launch_spec *spec, struct vmm_config *con
 		.no_reboot = true,
 		.trims = true,
 	};
+	for (unsigned i = 0; i < spec->layers; i++)
+		config->layer[i] = spec->layer[i].fd;
 	for (unsigned i = 0; i < spec->disks; i++)
 		config->disk[i] = spec->disk[i];
 	for (unsigned i = 0; i < spec->networks; i++)

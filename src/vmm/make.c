@@ -113,6 +113,7 @@ static int choose_engine(struct vmm *vmm, struct error *err)
 	/* Where KVM would have to be asked for each page, all of them are read at first. */
 	vmm->needs.lazy = vmm->move.state && vmm->config.lazy && !vmm->needs.kvm;
 	vmm->needs.state = vmm->restore;
+	vmm->needs.clones = vmm->config.given && !vmm->needs.kvm;
 	vmm->move.file.pages.later = vmm->needs.lazy;
 	if (!r && vmm->move.state)
 		r = move_accept(&vmm->move, kind, &vmm->cpuid, err);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "machine/memory_base.h"
 #include "vmm/internal.h"
 #include "vmm/launch.h"
 
@@ -41,11 +42,15 @@ enum end_reason vmm_end_of(const struct vmm *vmm, enum machine_result result)
 static int load(void *ctx, struct error *err)
 {
 	struct vmm *vmm = ctx;
+	const struct vmm_config *config = &vmm->config;
 	int r = machine_boot(vmm->machine, err);
 
 	/* A guest that is not started twice needs neither its kernel again nor who reads its disk. */
-	if (vmm->config.no_reboot)
+	if (config->no_reboot)
 		kernel_close(vmm);
+	if (!r && config->layers)
+		r = memory_stand_on(machine_memory(vmm->machine), config->layer, config->layers,
+			err);
 	if (!r && vmm->move.state)
 		r = move_load(&vmm->move, vmm->machine);
 	move_close(&vmm->move);

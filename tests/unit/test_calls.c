@@ -133,7 +133,7 @@ static bool allows(unsigned role, int nr, uint64_t a, uint64_t b, uint64_t c)
 /* A daemon's monitor that has all there is: KVM, a network, a disk with a kernel on it, Landlock. */
 static int make_filters(void **state)
 {
-	struct vmm_needs needs = {.kvm = true, .user = true, .reader = READER};
+	struct vmm_needs needs = {.kvm = true, .user = true, .clones = true, .reader = READER};
 	const struct sandbox sandbox = {.doors = true,
 		.landlocked = true,
 		.calls = vmm_calls,
@@ -281,7 +281,7 @@ static const struct named {
 	NAME(KVM_GET_DIRTY_LOG), NAME(KVM_CHECK_EXTENSION), {"TCGETS2", 0x802c542a},
 	{"TCSETS2", 0x402c542b}, {"TCSETSW2", 0x402c542c}, {"TCSETSF2", 0x402c542d}},
   commands[] = {NAME(F_GETFD), NAME(F_SETFD), NAME(F_GETFL), NAME(F_SETFL), NAME(F_OFD_SETLK),
-	  NAME(F_OFD_GETLK), NAME(F_ADD_SEALS), NAME(F_GET_SEALS)};
+	  NAME(F_OFD_GETLK), NAME(F_ADD_SEALS), NAME(F_GET_SEALS), NAME(F_DUPFD_CLOEXEC)};
 
 static void head(FILE *out, const char *what)
 {

@@ -504,6 +504,7 @@ static const struct use {
 	{"post", "/v1/guests/{ref}/disk-resize", .words = {"disk", "resize", "web", "xvda", "1g"}},
 	{"post", "/v1/guests/{ref}/disk-backup", .words = {"disk", "backup", "web", "xvda", "/x"}},
 	{"post", "/v1/guests/{ref}/save", .words = {"save", "web", "/x"}},
+	{"post", "/v1/guests/{ref}/clone", .words = {"clone", "web"}},
 	{"post", "/v1/restore", .words = {"restore", "/x"}},
 	{"post", "/v1/guests/{ref}/suspend", .words = {"suspend", "web"}},
 	{"post", "/v1/guests/{ref}/resume", .words = {"resume", "web"}},

@@ -24,6 +24,7 @@ const struct route routes[] = {
 	{"POST", GUEST "/save", &operation_save, .status = 200, .body = true},
 	{"POST", GUEST "/suspend", &operation_suspend, .status = 200},
 	{"POST", GUEST "/resume", &operation_resume, .status = 200},
+	{"POST", GUEST "/clone", &operation_clone, .status = 201},
 	{"POST", "/v1/restore", &operation_restore, .status = 201, .body = true},
 	{"GET", GUEST "/jobs", &operation_jobs, .status = 200},
 	{"POST", GUEST "/{verb}", &operation_ask, .status = 200},

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Copies of a running guest. They are in the list, and so in the owner's quota, before it is frozen; its monitor
+ * then hands over what they go on from (protocol/request.h), and they are started some at a time: the first is
+ * not to wait for the last. One that fails leaves those that run.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/daemon.h"
+#include "daemon/describe.h"
+#include "daemon/guest.h"
+#include "daemon/life.h"
+#include "daemon/monitor.h"
+#include "daemon/op.h"
+
+#define CLONES_MAX 1000 /* at once */
+#define AT_ONCE 3       /* of them on their way */
+#define FDS (1 + LIMIT_LAYERS)
+
+struct cloning {
+	struct operation *op;
+	struct guest *guest; /* while its monitor has been asked */
+	int socket[2];       /* ours, and its */
+	int fd[FDS];         /* a state, and the memory that it stands on */
+	unsigned fds;
+	json_int_t pause;
+	unsigned count, begun, pending, up;
+	bool busy;
+	int r; /* of the first that failed */
+	char text[GUEST_TEXT_MAX];
+	char uuid[][DOMAIN_UUID_LEN + 1];
+};
+
+static void cloning_free(struct cloning *cloning)
+{
+	for (unsigned i = 0; i < cloning->fds; i++)
+		close(cloning->fd[i]);
+	for (unsigned i = 0; i < 2; i++)
+		if (cloning->socket[i] >= 0)
+			close(cloning->socket[i]);
+	free(cloning);
+}
+
+/* A clone that has not been started: nobody else has made anything of it meanwhile. NULL: somebody has. */
+static struct guest *unborn(const struct cloning *cloning, unsigned i)
+{
+	struct guest *guest = guest_by_uuid(cloning->op->daemon, cloning->uuid[i]);
+
+	return guest && guest->created && guest_is_off(guest) ? guest : NULL;
+}
+
+static void drop_unborn(const struct cloning *cloning)
+{
+	for (unsigned i = cloning->begun; i < cloning->count; i++) {
+		struct guest *guest = unborn(cloning, i);
+
+		if (guest)
+			guest_free(guest);
+	}
+}
+
+/* Starting them */
+
+static void started(void *ctx, int r, const char *text);
+
+static void fail(struct cloning *cloning, const char *name, int r, const char *text)
+{
+	if (!cloning->r)
+		snprintf(cloning->text, sizeof cloning->text, GUEST_LABEL ": %.300s", name, text);
+	cloning->r = cloning->r ? cloning->r : r;
+}
+
+static int give_state(struct cloning *cloning, struct guest *guest)
+{
+	guest->state_name = strdup("the guest that it is a clone of");
+	guest->state_fd = fcntl(cloning->fd[0], F_DUPFD_CLOEXEC, 0);
+	for (unsigned i = 1; i < cloning->fds; i++)
+		guest->layer[guest->layers++] = fcntl(cloning->fd[i], F_DUPFD_CLOEXEC, 0);
+	for (unsigned i = 0; i < guest->layers; i++)
+		if (guest->layer[i] < 0)
+			return -EMFILE;
+	return guest->state_name && guest->state_fd >= 0 ? 0 : -EMFILE;
+}
+
+static void begin_one(struct cloning *cloning)
+{
+	struct operation *op = cloning->op;
+	struct guest *guest = unborn(cloning, cloning->begun++);
+	struct error err = {0};
+	int r;
+
+	if (!guest) {
+		fail(cloning, "clone", -ESRCH, "one of them was deleted meanwhile");
+		return;
+	}
+	r = give_state(cloning, guest);
+	if (r)
+		error_set(&err, -r, "%s", strerror(-r));
+	else
+		r = life_start(guest, op->arguments.paused, &err);
+	if (r) {
+		fail(cloning, guest->config.name, r, err.text);
+		store_delete(op->daemon->store, guest->config.uuid, NULL);
+		guest_free(guest);
+		return;
+	}
+	cloning->pending++;
+	log_add(&op->daemon->log, GUEST_LABEL " (%u): cloned by user %u", guest->config.name,
+		guest->domid, op->uid);
+	events_tell(&op->daemon->events, "created", guest, NULL);
+	guest_wait(guest, false, started, cloning);
+}
+
+static void finish(struct cloning *cloning)
+{
+	struct operation *op = cloning->op;
+	json_t *list = json_array();
+	char text[GUEST_TEXT_MAX + 64];
+
+	drop_unborn(cloning);
+	for (unsigned i = 0; i < cloning->count; i++) {
+		struct guest *guest = guest_by_uuid(op->daemon, cloning->uuid[i]);
+
+		if (guest)
+			json_array_append_new(list, guest_describe(guest, op->manager, op->uid));
+	}
+	if (cloning->r) {
+		snprintf(text, sizeof text, "%s (%u of %u clones run)", cloning->text, cloning->up,
+			cloning->count);
+		json_decref(list);
+		op_refuse(op, cloning->r, text);
+	} else {
+		op_finish(op, json_pack("{s:o, s:I}", "clones", list, "pause", cloning->pause));
+	}
+	cloning_free(cloning);
+}
+
+static void step(struct cloning *cloning)
+{
+	if (cloning->busy)
+		return;
+	cloning->busy = true;
+	while (!cloning->r && cloning->begun < cloning->count && cloning->pending < AT_ONCE)
+		begin_one(cloning);
+	cloning->busy = false;
+	if (!cloning->pending && (cloning->r || cloning->begun == cloning->count))
+		finish(cloning);
+}
+
+static void started(void *ctx, int r, const char *text)
+{
+	struct cloning *cloning = ctx;
+
+	cloning->pending--;
+	if (r)
+		fail(cloning, "clone", r, text);
+	else
+		cloning->up++;
+	step(cloning);
+}
+
+/* What the monitor hands over */
+
+/* Files alone: nothing else that a monitor might send is to reach another. */
+static bool take(struct cloning *cloning, const struct cmsghdr *head)
+{
+	bool sound = true;
+
+	cloning->fds = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	memcpy(cloning->fd, CMSG_DATA(head), cloning->fds * sizeof(int));
+	for (unsigned i = 0; i < cloning->fds; i++) {
+		struct stat st;
+
+		sound &= !fstat(cloning->fd[i], &st) && S_ISREG(st.st_mode);
+	}
+	return sound && cloning->fds > 1;
+}
+
+static int receive(struct cloning *cloning, struct error *err)
+{
+	char space[CMSG_SPACE(FDS * sizeof(int))] __attribute__((aligned(8))), byte;
+	struct iovec data = {&byte, 1};
+	struct msghdr msg = {.msg_iov = &data,
+		.msg_iovlen = 1,
+		.msg_control = space,
+		.msg_controllen = sizeof space};
+	ssize_t n = recvmsg(cloning->socket[0], &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *head = n == 1 ? CMSG_FIRSTHDR(&msg) : NULL;
+
+	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS &&
+		take(cloning, head))
+		return 0;
+	return error_set(err, EPROTO, "the guest's monitor has not handed over what a clone needs");
+}
+
+static void frozen(void *ctx, int r, json_t *answer, const char *text)
+{
+	struct cloning *cloning = ctx;
+	struct error err = {0};
+	char said[64];
+
+	if (!r) {
+		r = receive(cloning, &err);
+		text = err.text;
+	}
+	if (r) {
+		drop_unborn(cloning);
+		op_refuse(cloning->op, r, text);
+		cloning_free(cloning);
+		return;
+	}
+	cloning->pause = json_integer_value(json_object_get(answer, "pause"));
+	snprintf(said, sizeof said, "%u times; it stood still for %lld us", cloning->count,
+		(long long)cloning->pause / 1000);
+	guest_log(cloning->guest, "is cloned", said);
+	step(cloning);
+}
+
+/* What is asked for */
+
+static const struct field arguments[] = {
+	{.key = "count",
+		.kind = FIELD_COUNT,
+		FIELD_AT(operation_arguments, count),
+		.min = 1,
+		.max = CLONES_MAX,
+		.number = 1},
+	{.key = "name",
+		.kind = FIELD_STRING,
+		FIELD_AT(operation_arguments, name),
+		.max = DOMAIN_STRING_MAX},
+	{.key = "paused", .kind = FIELD_BOOL, FIELD_AT(operation_arguments, paused), .max = 1},
+	{.key = NULL},
+};
+
+/* The next name that nobody has: the pattern with the next number for its '%'. */
+static int next_name(const struct operation *op, const struct guest *parent, unsigned *number,
+	char name[DOMAIN_NAME_MAX + 1], struct error *err)
+{
+	const char *pattern = op->arguments.name, *at;
+	char whole[DOMAIN_NAME_MAX + 3];
+
+	if (!pattern) {
+		snprintf(whole, sizeof whole, "%s-%%", parent->config.name);
+		pattern = whole;
+	}
+	at = strchr(pattern, '%');
+	if (!at && op->arguments.count > 1)
+		return error_set(err, EINVAL,
+			"name: several clones need a '%%', which becomes each one's number");
+	do {
+		int len = at ? snprintf(name, DOMAIN_NAME_MAX + 1, "%.*s%u%s", (int)(at - pattern),
+				       pattern, ++*number, at + 1)
+			     : snprintf(name, DOMAIN_NAME_MAX + 1, "%s", pattern);
+
+		if (len > DOMAIN_NAME_MAX)
+			return error_set(err, ENAMETOOLONG, "name: longer than %d bytes",
+				DOMAIN_NAME_MAX);
+	} while (at && guest_by_name(op->daemon, op->uid, name));
+	return 0;
+}
+
+/* What is the guest's alone is not the clone's: identity, addresses, ports of the host. */
+static int make_config(const struct guest *parent, const char *name, struct domain_config *config,
+	struct error *err)
+{
+	int r = domain_config_copy(&parent->config, config, err);
+
+	if (r)
+		return r;
+	free(config->name);
+	config->name = strdup(name);
+	config->uuid[0] = 0;
+	for (unsigned i = 0; i < config->vifs; i++) {
+		struct domain_vif *vif = &config->vif[i];
+
+		vif->mac[0] = 0;
+		for (unsigned k = 0; k < vif->forwards; k++)
+			free(vif->forward[k]);
+		vif->forwards = 0;
+	}
+	return config->name ? domain_config_check(config, err) : error_nomem(err);
+}
+
+static int make_one(struct cloning *cloning, const struct guest *parent, unsigned i,
+	unsigned *number, struct error *err)
+{
+	struct operation *op = cloning->op;
+	struct domain_config config = {0};
+	char name[DOMAIN_NAME_MAX + 1];
+	struct guest *guest = NULL;
+	int r = next_name(op, parent, number, name, err);
+
+	if (!r)
+		r = make_config(parent, name, &config, err);
+	if (!r)
+		r = op_check_new(op, &config, err);
+	if (!r && !(guest = guest_new(op->daemon, &config)))
+		r = error_nomem(err);
+	if (!r) {
+		guest->owner = op->uid;
+		guest->created = true;
+		guest_add(guest);
+		snprintf(cloning->uuid[i], sizeof cloning->uuid[i], "%s", guest->config.uuid);
+	}
+	domain_config_free(&config);
+	return r;
+}
+
+static int check_parent(const struct guest *guest, struct error *err)
+{
+	if (guest->held || guest->destroying)
+		return error_set(err, EINVAL, "the guest has ended");
+	for (unsigned i = 0; i < guest->config.disks; i++)
+		if (guest->config.disk[i].writable &&
+			domain_disk_has_medium(&guest->config.disk[i]))
+			return error_set(err, ENOTSUP,
+				"%s: a guest with disks that it may write cannot be cloned yet",
+				guest->config.disk[i].target);
+	return 0;
+}
+
+static void clone_guest(struct operation *op)
+{
+	struct guest *guest = op_running_guest(op);
+	struct cloning *cloning;
+	struct error err = {0};
+	unsigned number = 0;
+	int r;
+
+	if (!guest)
+		return;
+	cloning = calloc(1, sizeof *cloning + op->arguments.count * sizeof *cloning->uuid);
+	if (!cloning) {
+		op_refuse(op, -ENOMEM, "out of memory");
+		return;
+	}
+	*cloning = (struct cloning){.op = op, .guest = guest, .socket = {-1, -1}};
+	r = check_parent(guest, &err);
+	for (; !r && cloning->count < op->arguments.count; cloning->count += !r)
+		r = make_one(cloning, guest, cloning->count, &number, &err);
+	if (!r && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, cloning->socket))
+		r = error_set(&err, errno, "clone: %s", strerror(errno));
+	if (r) {
+		drop_unborn(cloning);
+		op_refuse_error(op, r, &err);
+		cloning_free(cloning);
+		return;
+	}
+	monitor_call(guest->monitor, &(struct monitor_request){.verb = REQUEST_CLONE},
+		cloning->socket[1], OP_VERB_TIMEOUT_MS, frozen, cloning);
+}
+
+const struct operation_kind operation_clone = {"guest_clone", "Clones", .guest = true,
+	.arguments = arguments, .run = clone_guest};

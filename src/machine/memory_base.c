@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "machine/memory_base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+
+#define PAGE REGION_PAGE
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+struct layer {
+	int fd;
+	uint8_t *map; /* all of the file, private: a sealed one can be mapped so on any kernel */
+	uint64_t size, pages;
+	const uint64_t *has;
+};
+
+struct memory_base {
+	unsigned count;
+	struct layer layer[MEMORY_LAYERS];
+};
+
+static uint64_t words(uint64_t pages)
+{
+	return (pages + 63) / 64;
+}
+
+static uint64_t file_size(uint64_t pages)
+{
+	return pages * PAGE + words(pages) * sizeof(uint64_t) + sizeof(struct memory_layer);
+}
+
+static void layer_close(struct layer *layer)
+{
+	if (layer->map)
+		munmap(layer->map, layer->size);
+	if (layer->fd >= 0)
+		close(layer->fd);
+	*layer = (struct layer){.fd = -1};
+}
+
+/* The descriptor is taken, also after a failure. */
+static int layer_open(struct layer *layer, int fd, struct error *err)
+{
+	struct memory_layer end;
+	struct stat st;
+
+	*layer = (struct layer){.fd = fd};
+	if (fstat(fd, &st) || st.st_size < sizeof end)
+		return error_set(err, EINVAL, "frozen memory of another form");
+	layer->size = (uint64_t)st.st_size;
+	layer->map = mmap(NULL, layer->size, PROT_READ, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
+	if (layer->map == MAP_FAILED) {
+		layer->map = NULL;
+		return error_set(err, errno, "cannot map frozen memory: %s", strerror(errno));
+	}
+	madvise(layer->map, layer->size, MADV_DONTDUMP);
+	memcpy(&end, layer->map + layer->size - sizeof end, sizeof end);
+	layer->pages = end.pages;
+	if (memcmp(end.magic, MEMORY_LAYER_MAGIC, sizeof end.magic) || !layer->pages ||
+		layer->pages > layer->size / PAGE || file_size(layer->pages) != layer->size)
+		return error_set(err, EINVAL, "frozen memory of another form");
+	layer->has = (const uint64_t *)(layer->map + layer->pages * PAGE);
+	return 0;
+}
+
+static bool is_sealed(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals >= 0 && (seals & SEALS) == SEALS;
+}
+
+/* Where a page is in its layer; NULL: in none. */
+static const uint8_t *find(const struct memory_base *base, uint64_t page)
+{
+	for (unsigned i = base->count; i--;)
+		if (page < base->layer[i].pages && page_bit(base->layer[i].has, page))
+			return base->layer[i].map + page * PAGE;
+	return NULL;
+}
+
+/* page_door.h */
+static int bring(void *ctx, uint64_t first, uint64_t count, void *to)
+{
+	const struct memory_base *base = ctx;
+
+	for (uint64_t i = 0; i < count; i++) {
+		const uint8_t *from = find(base, first + i);
+
+		if (from)
+			memcpy((uint8_t *)to + i * PAGE, from, PAGE);
+	}
+	return 0;
+}
+
+static void base_free(struct memory_base *base)
+{
+	for (unsigned i = 0; base && i < base->count; i++)
+		layer_close(&base->layer[i]);
+	free(base);
+}
+
+void memory_base_end(struct memory *mem)
+{
+	struct memory_base *base = mem->base;
+
+	if (!base)
+		return;
+	memory_end_lazy(mem, &mem->door);
+	madvise(mem->host, mem->door.pages * PAGE, MADV_HUGEPAGE);
+	mem->base = NULL;
+	base_free(base);
+}
+
+/* From now on nothing of RAM is here but what comes from its base, page by page. */
+static int begin(struct memory *mem, struct memory_base *base, struct error *err)
+{
+	/* A page that is touched is to cost a page, whatever the host's policy is. */
+	madvise(mem->host, mem->door.pages * PAGE, MADV_NOHUGEPAGE);
+	return memory_begin_lazy(mem, &mem->door, NULL, 1, bring, base, err);
+}
+
+int memory_stand_on(struct memory *mem, const int *fd, unsigned count, struct error *err)
+{
+	struct memory_base *base = calloc(1, sizeof *base);
+	int r = base ? 0 : error_nomem(err);
+
+	if (!r && (!count || count > MEMORY_LAYERS))
+		r = error_set(err, EINVAL, "frozen memory of %u layers", count);
+	if (!r && mem->fd < 0)
+		r = error_set(err, ENOTSUP, "guest memory that is private stands on no other");
+	for (unsigned i = 0; !r && i < count; i++) {
+		int copy = fcntl(fd[i], F_DUPFD_CLOEXEC, 0);
+
+		base->count = i + 1;
+		base->layer[i].fd = copy;
+		/* Before it is looked at: what could still change would not be what was looked at. */
+		r = is_sealed(copy)
+			? layer_open(&base->layer[i], copy, err)
+			: error_set(err, EINVAL, "frozen memory that could still change");
+	}
+	/* What was tried when it was made. */
+	if (!r)
+		madvise(mem->host, mem->door.pages * PAGE, MADV_REMOVE);
+	if (!r)
+		r = begin(mem, base, err);
+	if (r) {
+		base_free(base);
+		return r;
+	}
+	mem->base = base;
+	return 0;
+}
+
+/* --- freezing --------------------------------------------------------------------------------- */
+
+static int new_file(uint64_t size, int *fd, struct error *err)
+{
+	*fd = memfd_create("guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (*fd >= 0 && !ftruncate(*fd, (off_t)size))
+		return 0;
+	return error_set(err, errno, "no memory for what the guest changes: %s", strerror(errno));
+}
+
+/* Behind RAM: which pages are in it. */
+static int write_end(int fd, uint64_t pages, const uint64_t *has, struct error *err)
+{
+	struct memory_layer end = {.pages = pages};
+	uint64_t bytes = words(pages) * sizeof *has;
+	int r = ftruncate(fd, (off_t)file_size(pages)) ? -errno : 0;
+
+	memcpy(end.magic, MEMORY_LAYER_MAGIC, sizeof end.magic);
+	if (!r)
+		r = io_pwrite_all(fd, has, bytes, (off_t)(pages * PAGE));
+	if (!r)
+		r = io_pwrite_all(fd, &end, sizeof end, (off_t)(pages * PAGE + bytes));
+	return r ? error_set(err, -r, "cannot freeze the guest's memory: %s", strerror(-r)) : 0;
+}
+
+static uint64_t *pages_here(const struct memory *mem)
+{
+	uint64_t count = words(mem->door.pages), *has = malloc(count * sizeof *has);
+
+	if (has && mem->door.here)
+		memcpy(has, mem->door.here, count * sizeof *has);
+	else if (has)
+		memset(has, 0xff, count * sizeof *has);
+	return has;
+}
+
+/* What all layers but the first have, and RAM itself, in one file; *has then tells of it. */
+static int merge(const struct memory *mem, uint64_t *has, int fd, struct error *err)
+{
+	struct memory_base upper = {.count = mem->base->count - 1};
+	uint64_t size = mem->door.pages * PAGE;
+	uint8_t *to = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+
+	if (to == MAP_FAILED)
+		return error_set(err, errno, "no room to freeze the guest's memory in: %s",
+			strerror(errno));
+	memcpy(upper.layer, mem->base->layer + 1, upper.count * sizeof *upper.layer);
+	for (uint64_t i = 0; i < mem->door.pages; i++) {
+		const uint8_t *from = page_bit(has, i) ? mem->host + i * PAGE : find(&upper, i);
+
+		if (!from)
+			continue;
+		memcpy(to + i * PAGE, from, PAGE);
+		page_bit_set(has, i);
+	}
+	munmap(to, size);
+	return 0;
+}
+
+/* The file that is to be frozen, open once more: RAM's own, or one that it and the layers were made one in. */
+static int make_layer(struct memory *mem, bool merges, struct layer *layer, struct error *err)
+{
+	uint64_t *has = pages_here(mem);
+	int fd = -1, r = has ? 0 : error_nomem(err);
+
+	if (!r && merges)
+		r = new_file(mem->door.pages * PAGE, &fd, err);
+	else if (!r && (fd = fcntl(mem->fd, F_DUPFD_CLOEXEC, 0)) < 0)
+		r = error_set(err, errno, "cannot freeze the guest's memory: %s", strerror(errno));
+	if (!r && merges)
+		r = merge(mem, has, fd, err);
+	if (!r)
+		r = write_end(fd, mem->door.pages, has, err);
+	if (!r)
+		r = layer_open(layer, fd, err);
+	else if (fd >= 0)
+		close(fd);
+	if (r)
+		layer_close(layer);
+	free(has);
+	return r;
+}
+
+/* Where RAM is, another file is, under the same number; old is what it was. */
+static int change_file(struct memory *mem, int fd, int old, struct error *err)
+{
+	uint64_t size = mem->door.pages * PAGE;
+
+	if (dup3(fd, mem->fd, O_CLOEXEC) < 0)
+		return error_set(err, errno, "cannot freeze the guest's memory: %s",
+			strerror(errno));
+	if (mmap(mem->host, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED,
+		    fd, 0) == MAP_FAILED) {
+		int code = errno;
+
+		dup3(old, mem->fd, O_CLOEXEC);
+		return error_set(err, code, "cannot freeze the guest's memory: %s", strerror(code));
+	}
+	madvise(mem->host, size, MADV_DONTDUMP);
+	return 0;
+}
+
+/* The last layer is in its place; a page that is looked for is looked for there from now on. */
+static void put_layer(struct memory_base *base, bool merges, const struct layer *layer)
+{
+	for (; merges && base->count > 1; base->count--)
+		layer_close(&base->layer[base->count - 1]);
+	base->layer[base->count++] = *layer;
+}
+
+static int check(const struct memory *mem, struct error *err)
+{
+	if (mem->engine->kind != CPUID_TRANSLATE)
+		return error_set(err, ENOTSUP,
+			"a guest under KVM cannot be copied while it runs (--engine translate can)");
+	if (mem->fd < 0)
+		return error_set(err, ENOTSUP,
+			"the guest's memory is private, since this host gives shared memory no huge pages");
+	if (mem->lazy)
+		return error_set(err, EAGAIN,
+			"the guest's memory is still being read from what it was restored from");
+	return 0;
+}
+
+int memory_freeze(struct memory *mem, struct error *err)
+{
+	bool merges = mem->base && mem->base->count == MEMORY_LAYERS;
+	struct memory_base *base = mem->base;
+	struct layer layer = {.fd = -1};
+	int fd = -1, old = -1, r = check(mem, err);
+
+	if (!r && !base && !(base = calloc(1, sizeof *base)))
+		r = error_nomem(err);
+	if (!r)
+		r = make_layer(mem, merges, &layer, err);
+	if (!r)
+		r = new_file(mem->door.pages * PAGE, &fd, err);
+	if (!r && (old = fcntl(mem->fd, F_DUPFD_CLOEXEC, 0)) < 0)
+		r = error_set(err, errno, "cannot freeze the guest's memory: %s", strerror(errno));
+	if (!r)
+		r = change_file(mem, fd, old, err);
+	if (!r) {
+		r = begin(mem, base, err);
+		if (r)
+			change_file(mem, old, old, NULL);
+	}
+	if (!r) {
+		put_layer(base, merges, &layer);
+		mem->base = base;
+	} else {
+		layer_close(&layer);
+		if (!mem->base)
+			free(base);
+	}
+	if (fd >= 0)
+		close(fd);
+	if (old >= 0)
+		close(old);
+	return r;
+}
+
+int memory_layers(struct memory *mem, int fd[MEMORY_LAYERS], unsigned *count, struct error *err)
+{
+	const struct memory_base *base = mem->base;
+
+	*count = base ? base->count : 0;
+	for (unsigned i = 0; i < *count; i++) {
+		fd[i] = base->layer[i].fd;
+		if (!is_sealed(fd[i]) && fcntl(fd[i], F_ADD_SEALS, SEALS | F_SEAL_SEAL))
+			return error_set(err, errno,
+				"the guest's frozen memory cannot be sealed: %s", strerror(errno));
+	}
+	return 0;
+}

@@ -1,0 +1,103 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Copies of a running guest: what is only in its memory is in each, and each goes its own way. DACH_CLONES says how many
+# are made at once (20); bench/clones has the figures.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/toolstack-lib.sh"
+count=${DACH_CLONES:-20}
+
+# `sum` is of all that the guest's memory file system has, made before; `count` tells apart who was asked how often.
+cat >"$work/nonce" <<'SCRIPT'
+stty -echo
+nonce=$(head -c 16 /dev/urandom | md5sum | cut -c1-16)
+count=0
+dd if=/dev/urandom of=/tmp/noise bs=1M count=40 2>/dev/null
+sum=$(md5sum </tmp/noise)
+echo "NONCE $nonce"
+while read -r line; do
+	count=$((count + 1))
+	case $line in
+	check) [ "$(md5sum </tmp/noise)" = "$sum" ] && echo "MEMORY-IS-RIGHT $nonce $count" ;;
+	change) dd if=/dev/urandom of=/tmp/noise bs=1M count=40 2>/dev/null; sum=$(md5sum </tmp/noise); echo "CHANGED $nonce $count" ;;
+	*) echo "$line $nonce $count" ;;
+	esac
+done
+SCRIPT
+initrd "$work/nonce"
+cat >"$work/guest.cfg" <<CONFIG
+kernel = "$kernel"
+ramdisk = "$work/initrd"
+extra = "console=ttyS0 quiet panic=-1"
+memory = 192
+vcpus = 2
+engine = "$DACH_ENGINE"
+vif = ['mode=user']
+CONFIG
+
+# answers GUEST WORD N: it remembers its nonce, and that it was asked N times
+answers() {
+	console_open "$1"
+	say "$2"
+	check "$1: $3 words, and the nonce of the start" wait_for 30 said "$2 $nonce $3"
+	console_close
+}
+
+# right GUEST N: all of its memory is as it was
+right() {
+	console_open "$1"
+	say check
+	check "$1: all of its memory is right" wait_for 60 said "MEMORY-IS-RIGHT $nonce $2"
+	console_close
+}
+
+xl_says create -q "$work/guest.cfg" "name='one'"
+check "a guest starts" ended 0
+console_open one
+check "and has a nonce" wait_for 60 said "^NONCE"
+nonce=$(tr -d '\r' <"$output" | sed -n 's/^NONCE //p')
+console_close
+answers one first 1
+
+start=$(date +%s%N)
+xl_says clone one
+check "it is cloned ($((($(date +%s%N) - start) / 1000000)) ms)" ended 0
+check "and the clone's name is said" said "^one-1$"
+answers one-1 second 2
+answers one second 2
+right one 3
+right one-1 3
+check "they have UUIDs of their own" [ "$(field one uuid)" != "$(field one-1 uuid)" ]
+
+# Once the memory of both has changed: each has its own.
+console_open one-1
+say change
+check "one of them changes all" wait_for 60 said "CHANGED $nonce 4"
+console_close
+right one 4
+right one-1 5
+
+# Clones of clones, and more of the first: what stands on what grows no deeper than it may.
+for round in 1 2 3 4; do
+	xl_says clone --name "deep$round" "$([ "$round" -eq 1 ] && echo one || echo "deep$((round - 1))")"
+	check "a clone of a clone, the ${round}th" ended 0
+	xl_says clone --name "again$round" one
+	check "and another of the first" ended 0
+done
+right deep4 5
+right again4 5
+
+# Many at once, from one moment.
+xl destroy deep1 && xl destroy deep2 && xl destroy again1 && xl destroy again2
+xl_says --json clone --count "$count" --name 'c%x' one
+pause=$(sed -n 's/^ *"pause": \([0-9]*\).*/\1/p' "$output")
+check "$count clones at once; the first stood still for $((pause / 1000)) us" ended 0
+check "no two have the same address" [ "$(grep -o '"mac": "[^"]*"' "$output" | sort -u | wc -l)" -eq "$count" ]
+xl_says clone --count 2 --name same one
+check "two of one name are refused" grep -q "need a '%'" "$errors"
+xl destroy one
+right c1x 5
+right "c${count}x" 5
+right deep4 6
+pid=$(xl --json list c2x | sed -n 's/^ *"pid": \([0-9][0-9]*\).*/\1/p')
+kill -9 "$pid"
+right c3x 5

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
@@ -203,6 +204,23 @@ size_t machine_serial_input(struct machine *machine, const uint8_t *data, size_t
 
 /* Boot and reset */
 
+static int new_generation(struct machine *machine)
+{
+	uint8_t id[ACPI_GENERATION_SIZE];
+
+	if (getrandom(id, sizeof id, 0) != sizeof id)
+		return -EIO;
+	return memory_write(&machine->mem, ACPI_GENERATION, id, sizeof id);
+}
+
+void machine_renew(struct machine *machine)
+{
+	if (new_generation(machine))
+		return;
+	ioapic_set(machine_ioapic(machine), ACPI_GENERATION_IRQ, true);
+	ioapic_set(machine_ioapic(machine), ACPI_GENERATION_IRQ, false);
+}
+
 static int load_acpi(struct machine *machine, struct error *err)
 {
 	uint8_t *tables = calloc(1, ACPI_SIZE);
@@ -214,6 +232,8 @@ static int load_acpi(struct machine *machine, struct error *err)
 	if (used > 0 && memory_write(&machine->mem, ACPI_BASE, tables, used) < 0)
 		used = error_set(err, ENOMEM, "the guest has too little memory to start");
 	free(tables);
+	if (used > 0 && new_generation(machine))
+		used = error_set(err, EIO, "no random number for the guest");
 	return used < 0 ? used : 0;
 }
 

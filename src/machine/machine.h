@@ -211,6 +211,12 @@ void machine_describe_head(struct machine_head *head, struct state *s);
 void machine_load(struct machine *machine, struct state *s);
 
 /*
+ * It has become another than the one that it goes on from: it gets another generation ID, and its system is told.
+ * After machine_load(), before machine_run().
+ */
+void machine_renew(struct machine *machine);
+
+/*
  * Has the engine give memory back that it can do without for a while: worth it when the guest has
  * been idle. A running machine is stopped for it, for some milliseconds at most.
  */

@@ -62,6 +62,8 @@ struct virtio_device_ops {
 	/* The driver wrote config[offset..offset + size). Lock held. NULL: nothing is writable. */
 	void (*config_write)(struct virtio_device *dev, unsigned offset, unsigned size,
 		uint32_t value);
+	/* The driver has read config[offset..offset + size). Lock held. NULL: nobody wants to know. */
+	void (*config_seen)(struct virtio_device *dev, unsigned offset, unsigned size);
 	/* Waits, with the lock, until what was taken from queues is done. NULL: nothing ever is. */
 	void (*drain)(struct virtio_device *dev);
 	/* Its own fields in a saved state. Lock held. NULL: there are none. */

@@ -27,6 +27,7 @@ struct virtio_net {
 	struct virtio_device dev;
 	struct net *net;
 	bool up;                             /* by dev.lock */
+	bool status_seen;                    /* by dev.lock: since the link has changed */
 	struct virtio_net_counters counters; /* by dev.lock */
 	/* the endpoint's thread, with dev.lock */
 	struct virtq_chain chain, next;
@@ -302,7 +303,16 @@ static void net_describe(struct virtio_device *dev, struct state *s)
 	nic->segment = 0;
 }
 
+static void net_config_seen(struct virtio_device *dev, unsigned offset, unsigned size)
+{
+	struct virtio_net *nic = container_of(dev, struct virtio_net, dev);
+
+	nic->status_seen |= offset <= offsetof(struct virtio_net_config, status) &&
+		offset + size > offsetof(struct virtio_net_config, status);
+}
+
 static const struct virtio_device_ops net_ops = {
+	.config_seen = net_config_seen,
 	.start = net_started,
 	.notify = net_notify,
 	.start_notify_thread = net_start_notify,
@@ -324,9 +334,27 @@ void virtio_net_set_link(struct virtio_net *nic, bool up)
 	mutex_lock(&nic->dev.lock);
 	if (nic->up != up) {
 		nic->up = up;
+		nic->status_seen = false;
 		memcpy(nic->dev.config + offsetof(struct virtio_net_config, status), &status, 2);
 		virtio_config_changed(&nic->dev);
 	}
+	mutex_unlock(&nic->dev.lock);
+}
+
+bool virtio_net_link_seen(struct virtio_net *nic)
+{
+	bool seen;
+
+	mutex_lock(&nic->dev.lock);
+	seen = nic->status_seen || !virtio_running(&nic->dev);
+	mutex_unlock(&nic->dev.lock);
+	return seen;
+}
+
+void virtio_net_set_mac(struct virtio_net *nic, const uint8_t mac[NET_MAC_LEN])
+{
+	mutex_lock(&nic->dev.lock);
+	memcpy(nic->dev.config + offsetof(struct virtio_net_config, mac), mac, NET_MAC_LEN);
 	mutex_unlock(&nic->dev.lock);
 }
 

@@ -167,6 +167,8 @@ static uint64_t config_read(struct virtio_device *dev, unsigned offset, unsigned
 
 	if (offset + size <= dev->config_size)
 		memcpy(&value, dev->config + offset, size);
+	if (dev->ops->config_seen)
+		dev->ops->config_seen(dev, offset, size);
 	return value;
 }
 

@@ -18,6 +18,7 @@
 #include "vmm/layers.h"
 #include "vmm/move.h"
 #include "vmm/profile.h"
+#include "vmm/renew.h"
 #include "vmm/vmm.h"
 #include "vmm/watch.h"
 
@@ -33,6 +34,7 @@ struct vmm {
 	struct gdb *gdb;
 	struct command *command; /* that the guest is there for; or NULL */
 	struct idle idle;
+	struct renewal renewal; /* of a clone */
 	struct guest_watch watch;
 	struct nest *vcpu_nest;       /* where the vCPUs' threads will start; NULL: here */
 	struct kernel_reader *reader; /* the kernel is the disk's own; or NULL */

@@ -53,6 +53,8 @@ static int load(void *ctx, struct error *err)
 			err);
 	if (!r && vmm->move.state)
 		r = move_load(&vmm->move, vmm->machine);
+	if (!r && config->layers)
+		renew(&vmm->renewal, vmm->machine, &vmm->devices);
 	move_close(&vmm->move);
 	return r;
 }
@@ -171,6 +173,7 @@ static void destroy(void *ctx)
 	nest_destroy(vmm->vcpu_nest);
 	layers_close(&vmm->layers);
 	command_destroy(vmm->command);
+	renew_stop(&vmm->renewal);
 	devices_destroy(&vmm->devices);
 	gdb_destroy(vmm->gdb);
 	machine_destroy(vmm->machine);

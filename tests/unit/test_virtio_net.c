@@ -136,10 +136,17 @@ static void test_config(void **state)
 	assert_int_equal(rig_read(&f.rig, VIRTIO_PCI_CONFIG + 4, 2), 0x0100);
 	assert_int_equal(rig_read(&f.rig, VIRTIO_PCI_CONFIG + 6, 2), 1);
 	virtio_net_set_link(f.nic, false);
+	assert_false(virtio_net_link_seen(f.nic));
+	assert_int_equal(rig_read(&f.rig, VIRTIO_PCI_CONFIG + 4, 2), 0x0100);
+	assert_false(virtio_net_link_seen(f.nic));
 	assert_int_equal(rig_read(&f.rig, VIRTIO_PCI_CONFIG + 6, 2), 0);
+	assert_true(virtio_net_link_seen(f.nic));
 	assert_int_equal(f.rig.msi[0], 1);
 	virtio_net_set_link(f.nic, false);
 	assert_int_equal(f.rig.msi[0], 1);
+	virtio_net_set_mac(f.nic, (const uint8_t[]){0x06, 7, 8, 9, 10, 11});
+	assert_int_equal(rig_read(&f.rig, VIRTIO_PCI_CONFIG, 4), 0x09080706);
+	assert_int_equal(rig_read(&f.rig, VIRTIO_PCI_CONFIG + 4, 2), 0x0b0a);
 	teardown(&f);
 }
 

@@ -12,7 +12,14 @@
 #include "base/error.h"
 
 #define ACPI_BASE 0xe0000ull /* where the RSDP goes, and the rest behind it */
-#define ACPI_SIZE 0x10000u
+#define ACPI_SIZE 0xf000u
+/*
+ * Behind that, as dsdt.asl has it: the generation ID ("Virtual Machine Generation ID", Microsoft 2012), and which
+ * input of the I/O APIC tells that it is another.
+ */
+#define ACPI_GENERATION 0xef000ull
+#define ACPI_GENERATION_SIZE 16u
+#define ACPI_GENERATION_IRQ 20u
 
 /*
  * Builds the tables into buf (ACPI_SIZE bytes), which is to be at ACPI_BASE in guest memory.

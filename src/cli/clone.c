@@ -1,20 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copies of a running guest. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "cli/call.h"
 #include "cli/cli.h"
 
-enum { COUNT = 1, NAME, PAUSED };
+enum { COUNT = 1, NAME, FOLDER, PAUSED };
 
 static const struct option_spec options[] = {
 	{"count", COUNT, "N", "make so many (1)"},
 	{"n", COUNT, "N", NULL},
 	{"name", NAME, "PATTERN", "what they are called; % becomes each one's number (GUEST-%)"},
+	{"folder", FOLDER, "DIR",
+		"where the new files of disks are to be (beside what they stand on)"},
 	{"p", PAUSED, NULL, "leave them paused"},
 	{"paused", PAUSED, NULL, NULL},
 	{NULL, 0, NULL, NULL},
 };
+
+static bool add_folder(json_t *body, const char *word)
+{
+	char *path = cli_absolute(word);
+	bool added = path && !json_object_set_new(body, "folder", json_string(path));
+
+	free(path);
+	return added;
+}
 
 static int clone_guest(struct cli *cli)
 {
@@ -29,6 +41,10 @@ static int clone_guest(struct cli *cli)
 			json_object_set_new(body, "paused", json_true());
 		if (id == NAME)
 			json_object_set_new(body, "name", json_string(cli->value));
+		if (id == FOLDER && !add_folder(body, cli->value)) {
+			json_decref(body);
+			return cli_say(cli, "'%s' is not a folder's name", cli->value);
+		}
 		if (id == COUNT && option_number("--count", cli->value, 1, 1000, &count, &err)) {
 			json_decref(body);
 			return cli_fail(cli, &err);

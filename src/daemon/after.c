@@ -11,6 +11,7 @@
 #include "daemon/cores.h"
 #include "daemon/daemon.h"
 #include "daemon/launch.h"
+#include "daemon/layer.h"
 #include "daemon/life.h"
 #include "daemon/monitor.h"
 #include "daemon/quota.h"
@@ -86,7 +87,10 @@ static void tell_end(struct guest *guest, enum domain_action action)
 
 int after_remove(struct guest *guest, struct error *err)
 {
-	int r = store_delete(guest->daemon->store, guest->config.uuid, err);
+	int r;
+
+	layer_remove_own(guest);
+	r = store_delete(guest->daemon->store, guest->config.uuid, err);
 
 	if (r)
 		return r;

@@ -189,6 +189,10 @@ static int choose(const struct guest *guest, char *const *vdev, unsigned vdevs,
 		if (!domain_disk_has_medium(disk))
 			continue;
 		if (vdevs ? is_named(disk, vdev, vdevs) : disk->writable) {
+			if (disk->temporary)
+				return error_set(err, EINVAL,
+					"%s: goes when this guest ends, so nothing can stand on it",
+					disk->target);
 			if (!disk->writable)
 				return error_set(err, EROFS,
 					"%s: is only read, so it needs no layer", disk->vdev);
@@ -380,6 +384,94 @@ void layer_done(struct guest *guest, struct layer_set *set)
 	}
 	caller_free(&owner);
 	forget_note(guest);
+}
+
+/* A clone's own */
+
+static void folder_of(const char *path, const char *folder, char place[PATH_MAX])
+{
+	snprintf(place, PATH_MAX, "%.*s",
+		folder ? (int)strlen(folder) : (int)(strrchr(path, '/') - path),
+		folder ? folder : path);
+	if (!*place)
+		strcpy(place, "/");
+}
+
+static int name_own(const struct guest *guest, const char *folder, struct layer_disk *at,
+	struct error *err)
+{
+	const struct domain_disk *disk = &guest->config.disk[at->disk];
+	char place[PATH_MAX], stem[NAME_MAX + 1], path[PATH_MAX];
+
+	if (!folder && !strncmp(disk->target, "/dev/", 5))
+		return error_set(err, EINVAL,
+			"%s: a device: say in which folder clones' disks are to be (--folder)",
+			disk->target);
+	folder_of(disk->target, folder, place);
+	stem_of(disk->target, stem);
+	if (snprintf(path, sizeof path, "%s/%.180s.%s.qcow2", place, stem, guest->config.uuid) >=
+		(int)sizeof path)
+		return error_set(err, ENAMETOOLONG, "%s: the name is too long", place);
+	at->path = strdup(path);
+	at->format = DOMAIN_QCOW2;
+	return at->path ? 0 : error_nomem(err);
+}
+
+int layer_name_own(struct guest *guest, const char *folder, struct layer_set *set,
+	struct error *err)
+{
+	int r = 0;
+
+	*set = (struct layer_set){.count = 0};
+	if (choose(guest, NULL, 0, set, err))
+		return 0; /* none */
+	for (unsigned i = 0; !r && i < set->count; i++)
+		r = name_own(guest, folder, &set->disk[i], err);
+	if (r) {
+		layer_free(set);
+		return r;
+	}
+	exchange(guest, set);
+	for (unsigned i = 0; i < set->count; i++)
+		guest->config.disk[set->disk[i].disk].temporary = true;
+	return 0;
+}
+
+int layer_make_own(const struct guest *guest, const struct layer_set *set, struct error *err)
+{
+	struct caller owner;
+	int r = 0;
+
+	owner_of(guest, &owner);
+	for (unsigned i = 0; !r && i < set->count; i++) {
+		const struct domain_disk *disk = &guest->config.disk[set->disk[i].disk];
+		const struct domain_disk base = {.target = set->disk[i].path,
+			.format = set->disk[i].format};
+		struct layer_disk to = {.path = disk->target, .fd = -1};
+		char place[PATH_MAX], beside[PATH_MAX];
+
+		folder_of(disk->target, NULL, place);
+		folder_of(base.target, NULL, beside);
+		r = caller_open(&owner, disk->target, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600,
+			&to.fd, err);
+		if (!r)
+			r = fill(&owner, &base, place, !strcmp(place, beside), &to, err);
+		if (to.fd >= 0)
+			close(to.fd);
+	}
+	caller_free(&owner);
+	return r;
+}
+
+void layer_remove_own(const struct guest *guest)
+{
+	struct caller owner;
+
+	owner_of(guest, &owner);
+	for (unsigned i = 0; i < guest->config.disks; i++)
+		if (guest->config.disk[i].temporary && guest->config.disk[i].target)
+			caller_act(&owner, remove_file, guest->config.disk[i].target);
+	caller_free(&owner);
 }
 
 /* After another daemon */

@@ -59,6 +59,16 @@ void layer_free(struct layer_set *set);
 struct caller;
 void layer_remove(const struct guest *guest, const struct caller *owner, char *path);
 
+/*
+ * Disks of a clone's own, each empty over one of the guest's that it is a copy of, whose configuration it has. First
+ * they get names, which the configuration then has, and set what they are to stand on; a guest without disks that it
+ * may write has none. Then, once the store knows them, they are made. They go when the guest is forgotten.
+ */
+int layer_name_own(struct guest *guest, const char *folder, struct layer_set *set,
+	struct error *err);
+int layer_make_own(const struct guest *guest, const struct layer_set *set, struct error *err);
+void layer_remove_own(const struct guest *guest);
+
 bool layer_is_noted(const struct guest *guest);
 /* A daemon before this one made the note, if there is one. info: what the monitor says; NULL: there is none. */
 void layer_settle(struct guest *guest, const json_t *info);

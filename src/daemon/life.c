@@ -538,6 +538,11 @@ void life_recover(struct guest *guest)
 		launch_unmark_state(guest);
 		return;
 	}
+	if (guest->state == RECORD_OFF && launch_is_marked(guest)) {
+		launch_unmark_state(guest);
+		after_failed_start(guest, "the daemon ended before the guest could go on");
+		return;
+	}
 	if (guest->state == RECORD_OFF) {
 		restart(guest); /* between two lives: see rename_restart() */
 		return;

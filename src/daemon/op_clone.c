@@ -16,9 +16,12 @@
 #include "daemon/daemon.h"
 #include "daemon/describe.h"
 #include "daemon/guest.h"
+#include "daemon/launch.h"
+#include "daemon/layer.h"
 #include "daemon/life.h"
 #include "daemon/monitor.h"
 #include "daemon/op.h"
+#include "daemon/saved.h"
 
 #define CLONES_MAX 1000 /* at once */
 #define AT_ONCE 3       /* of them on their way */
@@ -26,9 +29,10 @@
 
 struct cloning {
 	struct operation *op;
-	struct guest *guest; /* while its monitor has been asked */
-	int socket[2];       /* ours, and its */
-	int fd[FDS];         /* a state, and the memory that it stands on */
+	struct layer_set set; /* the guest's disks get new images in the same moment */
+	unsigned sent;
+	int socket[2]; /* ours, and its */
+	int fd[FDS];   /* a state, and the memory that it stands on */
 	unsigned fds;
 	json_int_t pause;
 	unsigned count, begun, pending, up;
@@ -40,6 +44,7 @@ struct cloning {
 
 static void cloning_free(struct cloning *cloning)
 {
+	layer_free(&cloning->set);
 	for (unsigned i = 0; i < cloning->fds; i++)
 		close(cloning->fd[i]);
 	for (unsigned i = 0; i < 2; i++)
@@ -89,6 +94,23 @@ static int give_state(struct cloning *cloning, struct guest *guest)
 	return guest->state_name && guest->state_fd >= 0 ? 0 : -EMFILE;
 }
 
+/* Its disks are in the store before they are made: a daemon that comes after this one takes them away again. */
+static int begin_life(struct operation *op, struct guest *guest, struct error *err)
+{
+	struct layer_set own;
+	int r = layer_name_own(guest, op->arguments.folder, &own, err);
+
+	if (!r && own.count) {
+		r = launch_mark_state(guest, err);
+		if (!r)
+			r = guest_save(guest, err);
+		if (!r)
+			r = layer_make_own(guest, &own, err);
+	}
+	layer_free(&own);
+	return r ? r : life_start(guest, op->arguments.paused, err);
+}
+
 static void begin_one(struct cloning *cloning)
 {
 	struct operation *op = cloning->op;
@@ -104,9 +126,11 @@ static void begin_one(struct cloning *cloning)
 	if (r)
 		error_set(&err, -r, "%s", strerror(-r));
 	else
-		r = life_start(guest, op->arguments.paused, &err);
+		r = begin_life(op, guest, &err);
 	if (r) {
 		fail(cloning, guest->config.name, r, err.text);
+		layer_remove_own(guest);
+		launch_unmark_state(guest);
 		store_delete(op->daemon->store, guest->config.uuid, NULL);
 		guest_free(guest);
 		return;
@@ -200,27 +224,79 @@ static int receive(struct cloning *cloning, struct error *err)
 	return error_set(err, EPROTO, "the guest's monitor has not handed over what a clone needs");
 }
 
+/*
+ * -ECANCELED: this daemon ends, or the guest is forgotten; -EPIPE: its monitor has gone. Then its disks are settled with its
+ * life, or by the next daemon.
+ */
+static void refuse(struct cloning *cloning, int r, const char *text)
+{
+	struct operation *op = cloning->op;
+	struct guest *guest = guest_by_uuid(op->daemon, op->uuid);
+
+	drop_unborn(cloning);
+	if (guest && cloning->set.count && r != -ECANCELED && r != -EPIPE)
+		layer_withdraw(guest, &cloning->set);
+	op_refuse(op, r, text);
+	cloning_free(cloning);
+}
+
 static void frozen(void *ctx, int r, json_t *answer, const char *text)
 {
 	struct cloning *cloning = ctx;
+	struct operation *op = cloning->op;
+	struct guest *guest = guest_by_uuid(op->daemon, op->uuid);
 	struct error err = {0};
 	char said[64];
 
-	if (!r) {
-		r = receive(cloning, &err);
-		text = err.text;
+	if (r || !guest) {
+		refuse(cloning, r ? r : -EPIPE, r ? text : "the guest has ended meanwhile");
+		return;
 	}
+	/* Its disks are the new ones from here on. */
+	if (cloning->set.count)
+		layer_done(guest, &cloning->set);
+	layer_free(&cloning->set);
+	r = receive(cloning, &err);
 	if (r) {
-		drop_unborn(cloning);
-		op_refuse(cloning->op, r, text);
-		cloning_free(cloning);
+		refuse(cloning, r, err.text);
 		return;
 	}
 	cloning->pause = json_integer_value(json_object_get(answer, "pause"));
 	snprintf(said, sizeof said, "%u times; it stood still for %lld us", cloning->count,
 		(long long)cloning->pause / 1000);
-	guest_log(cloning->guest, "is cloned", said);
+	guest_log(guest, "is cloned", said);
 	step(cloning);
+}
+
+/* The files, one by one, and then the word. */
+static void send_next(struct cloning *cloning, struct guest *guest);
+
+static void sent(void *ctx, int r, json_t *answer, const char *text)
+{
+	struct cloning *cloning = ctx;
+	struct guest *guest = guest_by_uuid(cloning->op->daemon, cloning->op->uuid);
+
+	if (r || !guest || !guest->monitor)
+		refuse(cloning, r ? r : -EPIPE, r ? text : "the guest has ended meanwhile");
+	else
+		send_next(cloning, guest);
+}
+
+static void send_next(struct cloning *cloning, struct guest *guest)
+{
+	struct monitor_request request = {.verb = REQUEST_CLONE, .disks = cloning->set.count};
+	const struct layer_disk *disk = &cloning->set.disk[cloning->sent];
+
+	if (cloning->sent == cloning->set.count) {
+		monitor_call(guest->monitor, &request, cloning->socket[1], 0, frozen, cloning);
+		return;
+	}
+	request = (struct monitor_request){.verb = REQUEST_DISK_FILE,
+		.disk = disk->number,
+		.first = !cloning->sent};
+	snprintf(request.name, sizeof request.name, "%s", guest->config.disk[disk->disk].target);
+	cloning->sent++;
+	monitor_call(guest->monitor, &request, disk->fd, OP_VERB_TIMEOUT_MS, sent, cloning);
 }
 
 /* What is asked for */
@@ -235,6 +311,10 @@ static const struct field arguments[] = {
 	{.key = "name",
 		.kind = FIELD_STRING,
 		FIELD_AT(operation_arguments, name),
+		.max = DOMAIN_STRING_MAX},
+	{.key = "folder",
+		.kind = FIELD_STRING,
+		FIELD_AT(operation_arguments, folder),
 		.max = DOMAIN_STRING_MAX},
 	{.key = "paused", .kind = FIELD_BOOL, FIELD_AT(operation_arguments, paused), .max = 1},
 	{.key = NULL},
@@ -318,13 +398,26 @@ static int check_parent(const struct guest *guest, struct error *err)
 {
 	if (guest->held || guest->destroying)
 		return error_set(err, EINVAL, "the guest has ended");
-	for (unsigned i = 0; i < guest->config.disks; i++)
-		if (guest->config.disk[i].writable &&
-			domain_disk_has_medium(&guest->config.disk[i]))
-			return error_set(err, ENOTSUP,
-				"%s: a guest with disks that it may write cannot be cloned yet",
-				guest->config.disk[i].target);
+	if (saved_is_noted(guest))
+		return error_set(err, EBUSY, "the guest is being saved");
+	if (layer_is_noted(guest))
+		return error_set(err, EBUSY, "the guest's disks are being changed already");
 	return 0;
+}
+
+/* New images for its own disks, once its clones have the configuration that it had. */
+static int make_layers(struct cloning *cloning, struct guest *guest, struct error *err)
+{
+	bool any = false;
+	int r;
+
+	for (unsigned i = 0; i < guest->config.disks; i++)
+		any |= guest->config.disk[i].writable &&
+			domain_disk_has_medium(&guest->config.disk[i]);
+	if (!any)
+		return 0;
+	r = layer_make(guest, NULL, 0, cloning->op->arguments.folder, &cloning->set, err);
+	return r ? r : layer_enter(guest, &cloning->set, err);
 }
 
 static void clone_guest(struct operation *op)
@@ -342,20 +435,21 @@ static void clone_guest(struct operation *op)
 		op_refuse(op, -ENOMEM, "out of memory");
 		return;
 	}
-	*cloning = (struct cloning){.op = op, .guest = guest, .socket = {-1, -1}};
+	*cloning = (struct cloning){.op = op, .socket = {-1, -1}};
 	r = check_parent(guest, &err);
 	for (; !r && cloning->count < op->arguments.count; cloning->count += !r)
 		r = make_one(cloning, guest, cloning->count, &number, &err);
 	if (!r && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, cloning->socket))
 		r = error_set(&err, errno, "clone: %s", strerror(errno));
+	if (!r)
+		r = make_layers(cloning, guest, &err);
 	if (r) {
 		drop_unborn(cloning);
 		op_refuse_error(op, r, &err);
 		cloning_free(cloning);
 		return;
 	}
-	monitor_call(guest->monitor, &(struct monitor_request){.verb = REQUEST_CLONE},
-		cloning->socket[1], OP_VERB_TIMEOUT_MS, frozen, cloning);
+	send_next(cloning, guest);
 }
 
 const struct operation_kind operation_clone = {"guest_clone", "Clones", .guest = true,

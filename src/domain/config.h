@@ -75,6 +75,7 @@ struct domain_disk {
 	char *backend; /* NULL: this host */
 	char *hint;    /* what the file said of who serves it: "phy", "qdisk", "tap:aio"; or NULL */
 	bool direct_io; /* direct-io-safe */
+	bool temporary; /* the file goes when the daemon forgets the guest */
 };
 
 struct domain_vif {

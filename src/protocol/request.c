@@ -106,6 +106,11 @@ static const struct field disk_resize[] = {
 	{.key = NULL},
 };
 
+static const struct field clone[] = {
+	FIELD_ROW(COUNT, monitor_request, disks, .max = LIMIT_DISKS),
+	{.key = NULL},
+};
+
 static const struct field release[] = {
 	FIELD_ROW(BOOL, monitor_request, end),
 	{.key = NULL},
@@ -142,7 +147,7 @@ static const struct verb {
 	[REQUEST_DISK_COPY] = {"disk-copy", disk_copy, .fd = true},
 	[REQUEST_DISK_RESIZE] = {"disk-resize", disk_resize, .passed = false},
 	[REQUEST_RELEASE] = {"release", release, .passed = false},
-	[REQUEST_CLONE] = {"clone", nothing, .fd = true},
+	[REQUEST_CLONE] = {"clone", clone, .fd = true},
 	[REQUEST_JOBS] = {"jobs", nothing, .passed = false},
 	[REQUEST_CANCEL] = {"cancel", cancel, .passed = true},
 };

@@ -34,10 +34,11 @@
  *   disk-resize  "disk": its number, "size":    it is larger from now on, and the guest is told; of a raw image
  *                bytes                          the file is so long already. A job.
  *   release      "end": true                    one that stands so ends as "saved", or goes on as it was
- *   clone                                       what copies of it go on from, into the Unix socket that
- *                                               comes with the line: one message with the descriptors of a
- *                                               state and of "layers" files of frozen memory (launch.h);
- *                                               it has stood still for "pause" ns, and goes on
+ *   clone        "disks": how many           what copies of it go on from, into the Unix socket that comes
+ *                                               with the line: one message with the descriptors of a state and
+ *                                               of "layers" files of frozen memory (launch.h). In the same
+ *                                               moment so many disks get new images, as by disk-layer. A job;
+ *                                               the guest has stood still for "pause" ns, and goes on
  *   jobs                                        {"jobs": [...]}: what goes on, see job.h
  *   cancel       "job": its id                  the job's own answer tells when it has ended
  *
@@ -99,7 +100,7 @@ struct monitor_request {
 	bool live;                       /* DUMP_CORE */
 	enum request_then then;          /* SAVE */
 	bool end;                        /* RELEASE */
-	unsigned disk, disks;            /* DISK_FILE, DISK_LAYER, DISK_COPY */
+	unsigned disk, disks;            /* DISK_FILE, DISK_LAYER, DISK_COPY, CLONE */
 	char name[REQUEST_NAME_MAX + 1]; /* DISK_FILE: for messages, and to be told by info */
 	bool first;                      /* DISK_FILE */
 	enum request_disk_copy kind;     /* DISK_COPY, and the next two */

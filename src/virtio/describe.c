@@ -16,6 +16,10 @@ void virtio_quiesce(struct virtio_device *dev, bool quiet)
 		for (unsigned i = 0; virtio_running(dev) && i < dev->queues; i++)
 			virtio_publish(dev, i);
 	}
+	/* Memory may have become another meanwhile (machine/memory_base.h), whose pages come when they are asked for. */
+	for (unsigned i = 0; !quiet && i < dev->queues; i++)
+		if (dev->queue[i].enabled && !virtq_find(&dev->queue[i]))
+			virtio_fail(dev, "its rings cannot be had");
 	dev->quiet = quiet;
 	mutex_unlock(&dev->lock);
 	/* What the guest has queued meanwhile, or what a state came with. */

@@ -56,9 +56,19 @@ void virtq_reset(struct virtq *queue)
 	};
 }
 
-bool virtq_enable(struct virtq *queue, bool indirect, bool event_idx)
+bool virtq_find(struct virtq *queue)
 {
 	struct memory *memory = queue->memory;
+	uint16_t size = queue->size;
+
+	queue->desc = memory_ptr(memory, queue->desc_gpa, sizeof(struct virtq_desc) * size);
+	queue->avail = memory_ptr(memory, queue->avail_gpa, avail_bytes(size));
+	queue->used = memory_ptr(memory, queue->used_gpa, used_bytes(size));
+	return queue->desc && queue->avail && queue->used;
+}
+
+bool virtq_enable(struct virtq *queue, bool indirect, bool event_idx)
+{
 	uint16_t size = queue->size;
 
 	if (size == 0 || size > queue->size_max || (size & (size - 1)))
@@ -66,10 +76,7 @@ bool virtq_enable(struct virtq *queue, bool indirect, bool event_idx)
 	/* Alignments of 2.7 */
 	if (queue->desc_gpa % 16 || queue->avail_gpa % 2 || queue->used_gpa % 4)
 		return false;
-	queue->desc = memory_ptr(memory, queue->desc_gpa, sizeof(struct virtq_desc) * size);
-	queue->avail = memory_ptr(memory, queue->avail_gpa, avail_bytes(size));
-	queue->used = memory_ptr(memory, queue->used_gpa, used_bytes(size));
-	if (!queue->desc || !queue->avail || !queue->used)
+	if (!virtq_find(queue))
 		return false;
 	queue->indirect = indirect;
 	queue->event_idx = event_idx;

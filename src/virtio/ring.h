@@ -11,6 +11,8 @@
 
 /* All as before any driver came. */
 void virtq_reset(struct virtq *queue);
+/* Has the rings of one that is enabled here, which may have gone while its device stood still. */
+bool virtq_find(struct virtq *queue);
 /* Takes the driver's size and addresses into use. false: they are not possible. */
 bool virtq_enable(struct virtq *queue, bool indirect, bool event_idx);
 

@@ -48,24 +48,43 @@ static int no_pages(void *ctx, uint64_t gpa, const void *data, size_t len)
 	return -EINVAL;
 }
 
-/* While the guest stands still. */
-static int freeze(struct vmm *vmm, struct text *text, struct error *err)
+/* A job, which the loop's thread does while the job's waits. */
+struct clone_job {
+	struct vmm *vmm;
+	int socket;
+	struct layers
+		layers; /* new images for its disks: what they were until then is the clones', too */
+	bool layered;
+	struct text text;
+	uint64_t pause; /* ns */
+	unsigned count; /* layers of memory */
+	int r;
+	struct error err;
+};
+
+/* While the guest stands still. Requests to its disks wait from here on, and it may go on meanwhile. */
+static int freeze(struct clone_job *cloning, struct error *err)
 {
-	const struct state_io io = {.write = add, .ctx = text};
+	const struct state_io io = {.write = add, .ctx = &cloning->text};
 	const struct state_pages pages = {.write = no_pages};
+	struct machine *machine = cloning->vmm->machine;
 	struct state *state;
 	int r = state_save(&io, "the guest's state", &state, err);
 
 	if (r)
 		return r;
 	state_beside(state, &pages);
-	r = machine_save_begin(vmm->machine, state);
+	r = machine_save_begin(machine, state);
 	if (!r) {
-		machine_save_devices(vmm->machine, state);
-		r = state_finish(state);
+		if (cloning->layered)
+			r = layers_hold(&cloning->layers, err);
+		if (!r) {
+			machine_save_devices(machine, state);
+			r = state_finish(state);
+		}
 		if (!r)
-			r = memory_freeze(machine_memory(vmm->machine), err);
-		machine_save_end(vmm->machine);
+			r = memory_freeze(machine_memory(machine), err);
+		machine_save_end(machine);
 	}
 	state_destroy(state);
 	return r;
@@ -110,32 +129,90 @@ static int hand_over(int socket, const int *fd, unsigned count, struct error *er
 		: error_set(err, errno, "clone: %s", strerror(errno));
 }
 
-int clone_request(struct vmm *vmm, int socket, json_t **fields, struct error *err)
+static void clone_now(void *ctx)
 {
-	bool paused = machine_paused(vmm->machine);
+	struct clone_job *cloning = ctx;
+	struct machine *machine = cloning->vmm->machine;
+	struct error *err = &cloning->err;
 	int fd[1 + MEMORY_LAYERS] = {-1}, r;
-	struct text text = {NULL, 0, 0};
-	uint64_t start = clock_now(), pause;
-	unsigned count = 0;
+	bool paused = machine_paused(machine);
+	uint64_t start = clock_now();
 
-	if (socket < 0)
-		return error_set(err, EBADF, "clone: no socket came with the request");
-	machine_pause(vmm->machine);
-	r = freeze(vmm, &text, err);
+	machine_pause(machine);
+	r = freeze(cloning, err);
 	if (!paused)
-		machine_resume(vmm->machine);
-	pause = clock_now() - start;
+		machine_resume(machine);
+	cloning->pause = clock_now() - start;
 	if (!r)
-		r = memory_layers(machine_memory(vmm->machine), fd + 1, &count, err);
+		r = memory_layers(machine_memory(machine), fd + 1, &cloning->count, err);
 	if (!r)
-		r = make_state(&text, fd, err);
+		r = make_state(&cloning->text, fd, err);
 	if (!r)
-		r = hand_over(socket, fd, count + 1, err);
-	if (!r)
-		*fields = json_pack("{s:I, s:i}", "pause", (json_int_t)pause, "layers", (int)count);
+		r = hand_over(cloning->socket, fd, cloning->count + 1, err);
 	if (fd[0] >= 0)
 		close(fd[0]);
-	close(socket);
-	free(text.bytes);
+	/* It cannot fail: the guest's disks are others exactly if the answer says so. */
+	if (!r && cloning->layered)
+		layers_put(&cloning->layers);
+	cloning->r = r;
+}
+
+static int run(void *ctx, struct guest_job *job, struct error *err)
+{
+	struct clone_job *cloning = ctx;
+	int r = 0;
+
+	/* What the guest is not to stand still for. */
+	if (cloning->layered) {
+		r = layers_open(&cloning->layers, &cloning->vmm->devices, err);
+		if (!r && (r = devices_settle(&cloning->vmm->devices)))
+			error_set(err, -r, "clone: the guest's disks: %s", strerror(-r));
+	}
+	if (!r)
+		r = job_call(job, clone_now, cloning, err);
+	if (!r && (r = cloning->r))
+		*err = cloning->err;
 	return r;
+}
+
+static json_t *done(void *ctx, int r, const struct error *err)
+{
+	struct clone_job *cloning = ctx;
+	json_t *fields = r ? NULL
+			   : json_pack("{s:I, s:i}", "pause", (json_int_t)cloning->pause, "layers",
+				     (int)cloning->count);
+
+	layers_close(&cloning->layers);
+	close(cloning->socket);
+	free(cloning->text.bytes);
+	free(cloning);
+	return fields;
+}
+
+int clone_request(struct vmm *vmm, const struct control_asker *asker, unsigned disks, int socket,
+	struct error *err)
+{
+	struct clone_job *cloning = calloc(1, sizeof *cloning);
+	const struct job_spec spec = {.word = "clone",
+		.watched = true,
+		.run = run,
+		.done = done,
+		.ctx = cloning};
+	int r = cloning ? 0 : error_nomem(err);
+
+	if (!r && socket < 0)
+		r = error_set(err, EBADF, "clone: no socket came with the request");
+	if (!r && disks)
+		r = layers_move(&vmm->layers, disks, &cloning->layers, err);
+	if (r) {
+		free(cloning);
+		if (socket >= 0)
+			close(socket);
+		return r;
+	}
+	cloning->vmm = vmm;
+	cloning->socket = socket;
+	cloning->layered = disks;
+	r = monitor_job(vmm->monitor, &spec, asker, err);
+	return r ? r : REQUEST_LATER;
 }

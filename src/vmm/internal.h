@@ -76,9 +76,11 @@ int save_request(struct vmm *vmm, const struct control_asker *asker, enum reques
 void save_close(struct vmm *vmm); /* again does nothing */
 /*
  * clone.c: what copies of the guest go on from, into the socket that came with a request, and is taken: in one
- * message, a state's descriptor and those of the memory that it stands on. As guest_ops.request.
+ * message, a state's descriptor and those of the memory that it stands on. A job. disks: how many of its disks get
+ * new images in the same moment (layers.h). As guest_ops.request.
  */
-int clone_request(struct vmm *vmm, int socket, json_t **fields, struct error *err);
+int clone_request(struct vmm *vmm, const struct control_asker *asker, unsigned disks, int socket,
+	struct error *err);
 
 /* copies.c: a copy of a disk while it is in use, as guest_ops.request; fd is taken */
 int copies_request(struct vmm *vmm, const struct control_asker *asker,

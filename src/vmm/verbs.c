@@ -190,7 +190,7 @@ int verbs_request(void *ctx, const struct control_asker *asker,
 	if (request->verb == REQUEST_DUMP_CORE)
 		return dump_core(vmm, asker, request->live, fd, err);
 	if (request->verb == REQUEST_CLONE)
-		return clone_request(vmm, fd, fields, err);
+		return clone_request(vmm, asker, request->disks, fd, err);
 	if (request->verb == REQUEST_SAVE)
 		return save_request(vmm, asker, request->then, fd, err);
 	if (request->verb == REQUEST_DISK_FILE)

@@ -41,6 +41,35 @@ def test_clones_are_guests_of_their_own():
         assert "one-2" not in d.guests()
 
 
+def test_disks():
+    with Daemon().start() as d:
+        with open(d.folder + "/a.img", "wb") as file:
+            file.truncate(4 << 20)
+        open(d.folder + "/ro", "wb").write(bytes(512))
+        d.create("one", disks=[{"target": d.folder + "/a.img", "vdev": "xvda", "writable": True},
+                               {"target": d.folder + "/ro", "vdev": "xvdb", "writable": False}])
+        clones = clone(d, count=2)
+        tops = [g["config"]["disks"][0]["target"] for g in clones + [d.guests()["one"]]]
+        assert len(set(tops)) == 3 and tops[2] == d.folder + "/a.1.qcow2", tops
+        assert all(os.path.exists(top) for top in tops)
+        assert all(g["config"]["disks"][0]["temporary"] for g in clones)
+        assert all(g["config"]["disks"][1]["target"] == d.folder + "/ro" for g in clones)
+        assert "goes when" in refused(400, d.post, "/v1/guests/one-1/clone", {})
+        # One that reboots has its disks; one that ends takes them along, and nothing else.
+        d.post("/v1/guests/one-1/reboot")
+        eventually(lambda: d.guests()["one-1"]["domid"] != clones[0]["domid"])
+        assert os.path.exists(tops[0])
+        d.post("/v1/guests/one-1/destroy")
+        d.post("/v1/guests/one-2/destroy")
+        assert [os.path.exists(top) for top in tops] == [False, False, True]
+        # What cannot be leaves the guest as it was.
+        before = d.guests()["one"]["config"], sorted(os.listdir(d.folder))
+        refused(422, d.post, "/v1/guests/one/clone", {"folder": "/nowhere"})
+        assert (d.guests()["one"]["config"], sorted(os.listdir(d.folder))) == before
+        d.post("/v1/guests/one/destroy")
+        assert os.path.exists(tops[2])
+
+
 def test_what_cannot_be_cloned():
     with Daemon().start() as d:
         d.create("one")
@@ -67,8 +96,10 @@ def test_a_daemon_that_is_killed():
     """Each clone then runs, or there is none."""
     dice = random.Random(SEED)
     with Daemon().start() as d:
-        pid = d.create("one")["pid"]
-        for n in range(KILLS):
+        with open(d.folder + "/a.img", "wb") as file:
+            file.truncate(4 << 20)
+        pid = d.create("one", disks=[{"target": d.folder + "/a.img", "vdev": "xvda", "writable": True}])["pid"]
+        for n in range(min(KILLS, 7)):  # a chain has no more files
             asked = threading.Thread(target=try_clone, args=(d, f"k{n}-%"))
             asked.start()
             time.sleep(dice.uniform(0, 0.3))
@@ -83,6 +114,10 @@ def test_a_daemon_that_is_killed():
             for name in guests.keys() - {"one"}:
                 d.post(f"/v1/guests/{name}/destroy")
         eventually(lambda: len(d.monitors()) == 1)
+        top = d.guests()["one"]["config"]["disks"][0]["target"]
+        stands = {os.path.basename(f["path"]) for f in d.guests()["one"]["disks"]}
+        left = {f for f in os.listdir(d.folder) if f.endswith(".qcow2") and len(f) > 30}
+        assert not left, f"{left} beside {top} {stands}"
         assert not [f for f in os.listdir(d.run + "/guests") if f.endswith(".state")]
 
 

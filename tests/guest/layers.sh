@@ -157,6 +157,30 @@ wait_for 60 said READY
 say "verify $last"
 check "and they have it all" wait_for 60 said "VERIFIED $last, 0 WRONG"
 console_close
+
+# Clones of it in the midst of its writes: each has its own disks from that moment on.
+console_open one
+say go
+wait_for 30 past 20
+console_close
+xl_says clone --count 2 one
+check "it is cloned while it writes" ended 0
+for name in one one-1 one-2; do
+	console_open "$name"
+	wait_for 30 past 20
+	check "$name goes on" wait_for 30 past "$(tr -d '\r' <"$output" | sed -n 's/^LAST \([0-9]*\) .*/\1/p' | tail -n 1)"
+	say stop
+	check "$name stops" wait_for 30 said STOPPED
+	say verify
+	check "$name has all that it wrote" wait_for 60 said "VERIFIED [0-9]*, 0 WRONG"
+	console_close
+done
+check "the clones' files are beside the disks" [ "$(ls "$work/disks" | grep -c '[ab]\.[0-9a-f]\{8\}-.*qcow2$')" -eq 4 ]
+xl_says clone one-1
+check "nothing can stand on a clone's disks" grep -q "goes when this guest ends" "$errors"
+xl destroy one-1
+xl destroy one-2
+check "and go with them" [ "$(ls "$work/disks" | grep -c '[ab]\.[0-9a-f]\{8\}-')" -eq 0 ]
 xl destroy one
 for image in "$work"/disks/*.qcow2; do
 	check "$(basename "$image") is sound" qemu-img check -q -f qcow2 "$image"

@@ -7,6 +7,7 @@
  */
 #include "cpu/translate/cold.h"
 #include "cpu/translate/decode/insn.h"
+#include "cpu/translate/memory/mmu.h"
 #include "cpu/translate/vm.h"
 
 /* Code of the block from byte `at` on, as far as the pages reach that the block lies in. */
@@ -24,7 +25,8 @@ static unsigned code_bytes(struct vcpu *v, const struct tblock *b, unsigned at, 
 		if (offset > 4095)
 			gpa = block_gpa2(b) + (offset - 4096);
 		r = vm_region(v->vm, gpa);
-		if (!r)
+		/* The block may be older than the memory that its page has become (machine/memory_base.h). */
+		if (!r || !mmu_bring(v, r, gpa))
 			break;
 		bytes[n] = r->host[gpa - r->gpa];
 	}

@@ -3,6 +3,7 @@
 """Guests that are saved and go on, with monitors that only play guest: files, jobs, and kill -9 of daemon
 and monitor in the middle. DACH_KILLS says how often, DACH_SEED where the dice begin. What a guest remembers
 is how often it was told to count (sysrq n)."""
+import contextlib
 import json
 import os
 import random
@@ -278,6 +279,30 @@ def test_killed_at_any_moment():
                     if name == "plain":
                         os.unlink(file)
                 assert d.guests()[name]["state"] == "running"
+        print(json.dumps(ends))
+
+
+def test_its_monitor_is_killed_at_any_moment():
+    """Its file is whole, and the guest is no more; or there is none, and it crashed as any other."""
+    dice = random.Random(SEED)
+    with Daemon().start() as d:
+        file = d.folder + "/file"
+        pid = d.create("one", "saving=0.02", on_crash="restart")["pid"]
+        ends = {"saved": 0, "crashed": 0}
+        for _ in range(KILLS):
+            asking = threading.Thread(target=_quietly, args=(d.post, "/v1/guests/one/save", {"path": file}))
+            asking.start()
+            time.sleep(dice.uniform(0, 0.06))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            asking.join()
+            eventually(lambda: is_whole(d, "one", file) and d.guests().get("one", {}).get("pid") != pid, 30)
+            assert not left(d), left(d)
+            ends["saved" if os.path.exists(file) else "crashed"] += 1
+            if os.path.exists(file):
+                d.post("/v1/restore", {"path": file})
+                os.unlink(file)
+            pid = d.guests()["one"]["pid"]
         print(json.dumps(ends))
 
 

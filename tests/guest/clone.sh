@@ -108,6 +108,20 @@ done
 right deep4 5
 right again4 5
 
+# A clone is saved as any other guest; and one that is paused is cloned, and stays so.
+xl_says save again4 "$work/again.save"
+check "a clone is saved" ended 0
+xl_says restore "$work/again.save"
+check "and goes on" ended 0
+right again4 6
+xl pause again4
+xl_says clone --name from-paused again4
+check "a paused guest is cloned" ended 0
+check "and stays paused" sh -c "xl list again4 | tail -n 1 | grep -q -- '--p---'"
+right from-paused 7
+xl destroy again4
+xl destroy from-paused
+
 # Many at once, from one moment.
 xl destroy deep1 && xl destroy deep2 && xl destroy again1 && xl destroy again2
 xl_says --json clone --count "$count" --name 'c%x' one

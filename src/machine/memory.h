@@ -32,7 +32,8 @@ struct memory {
 	bool asked;               /* some region's door asks for something */
 	struct memory_lazy *lazy; /* RAM comes from a saved guest's file; or NULL */
 	struct memory_base *base; /* RAM stands on frozen memory (memory_base.h); or NULL */
-	unsigned changes;         /* of the following two; odd while they change */
+	unsigned readers; /* who reads it all while the guest may run: it is not frozen meanwhile */
+	unsigned changes; /* of the following two; odd while they change */
 	unsigned regions;
 	struct memory_region region[REGIONS_MAX]; /* by address */
 	/* Told of each write that is not a vCPU's, and of changes; NULL: nobody yet. */

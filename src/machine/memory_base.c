@@ -277,6 +277,8 @@ static int check(const struct memory *mem, struct error *err)
 	if (mem->fd < 0)
 		return error_set(err, ENOTSUP,
 			"the guest's memory is private, since this host gives shared memory no huge pages");
+	if (mem->readers)
+		return error_set(err, EBUSY, "the guest's memory is being read for a core file");
 	if (mem->lazy)
 		return error_set(err, EAGAIN,
 			"the guest's memory is still being read from what it was restored from");

@@ -25,7 +25,8 @@ struct memory_layer {
 
 /*
  * RAM as it is now becomes a layer, and goes on from there. -ENOTSUP where it is private or the engine cannot have
- * it so; -EAGAIN while it still comes from a saved guest's file. After a failure it is as it was. No vCPU runs,
+ * it so; -EAGAIN while it still comes from a saved guest's file; -EBUSY while mem->readers are there, which who
+ * calls this counts. After a failure it is as it was. No vCPU runs,
  * no device touches guest memory.
  */
 int memory_freeze(struct memory *mem, struct error *err);

@@ -47,6 +47,7 @@ struct core {
 	uint64_t offset;      /* written, or skipped */
 	uint64_t read, total; /* bytes of the guest's memory */
 	unsigned vcpus;
+	bool reads; /* counted among memory's readers */
 	uint8_t *block;
 	struct core_vcpu vcpu[];
 };
@@ -239,6 +240,8 @@ int core_begin(void *ctx, struct error *err)
 
 	machine_pause(core->machine);
 	read_registers(core);
+	machine_memory(core->machine)->readers++;
+	core->reads = true;
 	if (!paused)
 		machine_resume(core->machine);
 	return 0;
@@ -265,6 +268,8 @@ int core_write(void *ctx, struct guest_job *job, struct error *err)
 
 static void core_destroy(struct core *core)
 {
+	if (core->reads)
+		machine_memory(core->machine)->readers--;
 	close(core->fd);
 	free(core->block);
 	free(core);

@@ -310,6 +310,10 @@ static void sealed(void **state)
 	assert_int_equal(errno, EPERM);
 	assert_ptr_equal(mmap(NULL, PAGE, PROT_WRITE, MAP_SHARED, fd[0], 0), MAP_FAILED);
 	check(rig);
+	rig->mem.readers++;
+	assert_int_equal(memory_freeze(&rig->mem, &err), -EBUSY);
+	rig->mem.readers--;
+	check(rig);
 }
 
 static void not_under_kvm(void **state)

@@ -49,10 +49,12 @@ static int make_layer(const struct shape *shape, const uint8_t *data, size_t siz
 	int64_t length = (int64_t)(shape->pages * REGION_PAGE + bits + sizeof end) + shape->longer;
 	int fd = memfd_create("layer", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
+	if (length < 0)
+		length = 0;
 	memcpy(end.magic, MEMORY_LAYER_MAGIC, sizeof end.magic);
 	if (shape->wrong & 2)
 		end.magic[shape->told % 8] ^= 1;
-	if (length < 0 || ftruncate(fd, length) ||
+	if (ftruncate(fd, length) ||
 		(size && pwrite(fd, data, size, shape->pages * REGION_PAGE) < 0) ||
 		(length >= (int64_t)sizeof end &&
 			pwrite(fd, &end, sizeof end, length - (int64_t)sizeof end) < 0))

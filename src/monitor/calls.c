@@ -113,7 +113,7 @@ void calls_allow_reading(struct calls *calls)
 	static const unsigned bits[] = {O_WRONLY, O_RDWR, O_CREAT, O_TRUNC};
 	const unsigned mask = O_ACCMODE | O_CREAT | O_TRUNC;
 
-	if (!calls->landlocked)
+	if (!calls->few_files)
 		return;
 	calls->opens = true;
 	calls_allow_masked(calls, CALL(openat), 2, mask, O_RDONLY);
@@ -204,7 +204,7 @@ static int make(unsigned roles, const struct sandbox *sandbox,
 {
 	struct calls calls = {
 		.filter = seccomp_init(SCMP_ACT_KILL_PROCESS),
-		.landlocked = sandbox->landlocked,
+		.few_files = sandbox->few_files,
 	};
 
 	if (!calls.filter)

@@ -26,7 +26,7 @@ struct sandbox;
 struct calls {
 	scmp_filter_ctx filter;
 	int r;
-	bool landlocked; /* no file can be opened but the few that Landlock allows */
+	bool few_files; /* no file can be opened but the few that Landlock or an empty root leaves */
 	bool opens;
 };
 
@@ -43,7 +43,7 @@ struct calls_arg {
 void calls_allow_args(struct calls *calls, int call, const struct calls_arg *args, size_t count);
 /* The call fails with this errno; arg NULL: whatever its arguments. */
 void calls_refuse(struct calls *calls, int call, int code, const struct scmp_arg_cmp *arg);
-/* Files may be opened to be read, as far as Landlock lets; without Landlock none can be. */
+/* Files may be opened to be read where only a few can be; elsewhere none. */
 void calls_allow_reading(struct calls *calls);
 
 /* Writes to fd what calls_load() would load: a program of struct sock_filter, for who looks into it. */

@@ -51,7 +51,9 @@ static int restrict_to(struct guest_monitor *monitor, bool network, bool signals
 	};
 	int r = sandbox_lone(&lone, &monitor->walls, err);
 
-	monitor->sandbox.landlocked = monitor->walls & 1u << WALL_LANDLOCK;
+	/* In an empty root, too, there is nothing to be opened. */
+	monitor->sandbox.few_files = monitor->walls & (1u << WALL_LANDLOCK | 1u << WALL_NAMESPACES);
+	monitor->sandbox.names = monitor->walls & 1u << WALL_NAMESPACES;
 	return r;
 }
 

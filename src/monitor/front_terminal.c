@@ -49,7 +49,7 @@ static int open_terminal(struct guest_monitor *monitor, struct error *err)
 int foreground_restrict(struct guest_monitor *monitor, bool network, bool signals,
 	struct error *err)
 {
-	monitor->sandbox.landlocked = sandbox_files(network, signals);
+	sandbox_files(&monitor->sandbox, network, signals);
 	return sandbox_privileges(err);
 }
 

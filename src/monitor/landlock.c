@@ -46,7 +46,7 @@ static struct ruleset handled(int version, const struct landlock_wants *wants)
 		all.net |= grown[i].handles.net;
 		all.scoped |= grown[i].handles.scoped;
 	}
-	if (wants->resolver)
+	if (wants->names)
 		all.net = 0;
 	if (wants->signals)
 		all.scoped &= ~SCOPE_SIGNALS;
@@ -88,7 +88,7 @@ bool landlock_restrict(const struct landlock_wants *wants)
 	ruleset = syscall(SYS_landlock_create_ruleset, &attr, attr_size(version), 0);
 	if (ruleset < 0)
 		return false;
-	r = wants->resolver ? allow_file(ruleset, "/etc/resolv.conf") : 0;
+	r = wants->names ? allow_file(ruleset, wants->names) : 0;
 	if (!r)
 		r = syscall(SYS_landlock_restrict_self, ruleset, 0);
 	close(ruleset);

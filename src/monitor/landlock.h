@@ -10,8 +10,8 @@
 
 /* What stays within reach. */
 struct landlock_wants {
-	bool resolver; /* resolv.conf, to read; TCP connections and listening */
-	bool signals;  /* processes outside can be sent signals */
+	const char *names; /* resolv.conf, or its folder, to read; NULL: no network either */
+	bool signals;      /* processes outside can be sent signals */
 };
 
 /* True: it holds. PR_SET_NO_NEW_PRIVS is set either way. */

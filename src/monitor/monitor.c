@@ -113,7 +113,14 @@ struct loop *monitor_loop(struct guest_monitor *monitor)
 
 int monitor_restrict(struct guest_monitor *monitor, bool network, bool signals, struct error *err)
 {
-	return monitor->front->restrict_to(monitor, network, signals, err);
+	int r = monitor->front->restrict_to(monitor, network, signals, err);
+	const bool quiet = monitor->foreground && monitor->foreground->quiet;
+
+	if (!r && network && !monitor->sandbox.names && !quiet)
+		fputs("dach: this host gives a monitor no mounts of its own: when another file takes the "
+		      "place of /etc/resolv.conf, the guest goes on with the name servers it has\n",
+			stderr);
+	return r;
 }
 
 int monitor_nest(struct guest_monitor *monitor, unsigned role, struct nest **nest,

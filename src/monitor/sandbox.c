@@ -43,9 +43,32 @@ int sandbox_calls(unsigned roles, const struct sandbox *sandbox, struct error *e
 	return r ? r : calls_load(roles, sandbox, err);
 }
 
-bool sandbox_files(bool network, bool signals)
+/* What of the host's name servers is in sight: a folder of our own that is kept, or the host's own file. */
+static bool restrict_files(bool network, bool own_etc, bool signals)
 {
-	return landlock_restrict(&(struct landlock_wants){.resolver = network, .signals = signals});
+	const char *const names = own_etc ? NAMES_FOLDER : NAMES_FOLDER "/" NAMES_FILE;
+
+	return landlock_restrict(
+		&(struct landlock_wants){.names = network ? names : NULL, .signals = signals});
+}
+
+static bool have_own_etc(void)
+{
+	struct names_process names;
+	bool good;
+
+	if (!names_begin(&names, geteuid(), getegid()))
+		return false;
+	good = spaces_hide_etc(&names);
+	if (!good)
+		names_end(&names);
+	return good;
+}
+
+void sandbox_files(struct sandbox *sandbox, bool network, bool signals)
+{
+	sandbox->names = network && have_own_etc();
+	sandbox->few_files = restrict_files(network, sandbox->names, signals);
 }
 
 /* A daemon's monitor */
@@ -71,18 +94,21 @@ int sandbox_lone(const struct sandbox_lone *lone, unsigned *walls, struct error 
 {
 	const bool root = !geteuid();
 	unsigned uid = lone->uid, gid = lone->gid;
+	struct names_process names;
 	int r = 0;
 
 	if (root && !uid)
 		uid = gid = LIMIT_UIDS_FIRST + lone->domid % LIMIT_UIDS;
-	*walls = spaces_leave(lone->network) ? 1u << WALL_NAMESPACES : 0;
+	if (lone->network && !names_begin(&names, root ? uid : geteuid(), root ? gid : getegid()))
+		return error_set(err, errno, "no process for name servers: %s", strerror(errno));
+	*walls = spaces_leave(lone->network, &names) ? 1u << WALL_NAMESPACES : 0;
 	/* While we may still give them up. */
 	empty_bounds();
 	if (root)
 		r = become(uid, gid, err);
 	if (r)
 		return r;
-	if (sandbox_files(lone->network, lone->signals))
+	if (restrict_files(lone->network, *walls != 0, lone->signals))
 		*walls |= 1u << WALL_LANDLOCK;
 	r = sandbox_privileges(err);
 	/* Nobody of our user may look into us, nor does our memory go to the disk in a crash. */

@@ -27,18 +27,21 @@
 
 /* What the list of calls depends on. */
 struct sandbox {
-	bool doors;      /* control and console sockets, open already */
-	bool landlocked; /* sandbox_files() did its part */
+	bool doors;     /* control and console sockets, open already */
+	bool few_files; /* no file can be opened but those of sandbox_files() */
+	bool names; /* resolv.conf is followed wherever it goes (names.h), else that file alone */
 	/* Adds the guest's own calls for these kinds of threads; NULL: it has none. */
 	void (*calls)(void *ctx, struct calls *calls, unsigned roles);
 	void *ctx;
 };
 
 /*
- * None can be taken back. True if from now on no file opens. network: resolv.conf can be read, and the network
- * stays; signals: other processes can be sent signals, as far as the list of calls lets.
+ * None can be taken back. From now on no file opens, if the host has what that needs; network: but resolv.conf,
+ * to be read, and the network stays; signals: other processes can be sent signals, as far as the list of calls
+ * lets. Fills in what has come of it. Before there is any other thread, and before sandbox_privileges(): it may
+ * take a namespace that gives some.
  */
-bool sandbox_files(bool network, bool signals);
+void sandbox_files(struct sandbox *sandbox, bool network, bool signals);
 /* No capabilities in this thread and those that it starts, nor any to be had. */
 int sandbox_privileges(struct error *err);
 /* roles: CALLS_ALL, or those of this thread and of those that it starts. */

@@ -11,8 +11,9 @@
 #include <unistd.h>
 
 #define ROOT "/proc" /* a folder that each host has: the root to be is mounted over it */
-#define ROOT_FLAGS (MS_NOSUID | MS_NODEV | MS_NOEXEC)
-#define RESOLVER "/etc/resolv.conf"
+#define SPACE_FLAGS (MS_NOSUID | MS_NODEV | MS_NOEXEC)
+/* Two folders, a file and the one that takes its place, of which each can be as large as can be. */
+#define NAMES_ROOM "size=160k,nr_inodes=5,mode=755"
 
 static bool write_map(const char *path, const char *text)
 {
@@ -35,40 +36,38 @@ static bool map_ourselves(uid_t uid, gid_t gid)
 		write_map("/proc/self/gid_map", group);
 }
 
-/* One file of the old root: it itself, so what is written to it later is seen, and another in its place not. */
-static bool keep_resolver(void)
+/* Mounted read-only over itself: who knows the mount below can write, and nobody finds it any more. */
+static bool cover(const char *path)
 {
-	int fd;
+	return !mount(path, path, NULL, MS_BIND, NULL) &&
+		!mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | SPACE_FLAGS, NULL);
+}
 
-	if (access(RESOLVER, R_OK))
-		return true;
-	/* The monitor becomes another user later: whatever the umask is, that one reads it, too. */
-	if (mkdir(ROOT "/etc", 0755) || chmod(ROOT "/etc", 0755))
-		return false;
-	fd = open(ROOT RESOLVER, O_CREAT | O_WRONLY | O_CLOEXEC, 0444);
-	if (fd < 0)
-		return false;
-	close(fd);
-	return !mount(RESOLVER, ROOT RESOLVER, NULL, MS_BIND, NULL);
+static bool mount_space(const char *path, const char *room)
+{
+	return !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
+		!mount("none", path, "tmpfs", SPACE_FLAGS, room);
+}
+
+/* Whatever the umask is: anybody may look, the process of the name servers may write. */
+static bool fill(const char *folder, const struct names_process *names)
+{
+	return !chmod(folder, 0755) && !chown(folder, names->uid, names->gid) &&
+		names_follow(names, folder);
 }
 
 /* The old root is gone from under it. */
-static bool change_root(bool network)
+static bool change_root(const struct names_process *names)
 {
-	const char *const room = network ? "size=16k,nr_inodes=4,mode=755" : "size=4k,nr_inodes=1";
-
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-		mount("none", ROOT, "tmpfs", ROOT_FLAGS, room))
+	if (!mount_space(ROOT, names ? NAMES_ROOM : "size=4k,nr_inodes=1"))
 		return false;
-	if (network && !keep_resolver())
+	if (names && (mkdir(ROOT NAMES_FOLDER, 0755) || !fill(ROOT NAMES_FOLDER, names)))
 		return false;
-	if (mount(NULL, ROOT, NULL, MS_REMOUNT | MS_RDONLY | ROOT_FLAGS, room))
-		return false;
-	return !chdir(ROOT) && !syscall(SYS_pivot_root, ".", ".") && !umount2(".", MNT_DETACH) &&
-		!chdir("/");
+	return cover(ROOT) && !chdir(ROOT) && !syscall(SYS_pivot_root, ".", ".") &&
+		!umount2(".", MNT_DETACH) && !chdir("/");
 }
 
-bool spaces_leave(bool network)
+bool spaces_leave(bool network, const struct names_process *names)
 {
 	const uid_t uid = geteuid();
 	const gid_t gid = getegid();
@@ -82,5 +81,16 @@ bool spaces_leave(bool network)
 		return false;
 	if (uid && network && !map_ourselves(uid, gid))
 		return false;
-	return change_root(network);
+	return change_root(network ? names : NULL);
+}
+
+bool spaces_hide_etc(const struct names_process *names)
+{
+	const uid_t uid = geteuid();
+	const gid_t gid = getegid();
+
+	if (unshare(CLONE_NEWNS | (uid ? CLONE_NEWUSER : 0)))
+		return false;
+	return (!uid || map_ourselves(uid, gid)) && mount_space(NAMES_FOLDER, NAMES_ROOM) &&
+		fill(NAMES_FOLDER, names) && cover(NAMES_FOLDER);
 }

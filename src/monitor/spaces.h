@@ -13,10 +13,18 @@
 
 #include <stdbool.h>
 
+#include "monitor/names.h"
+
 /*
- * Leaves the host's; the root is empty and read-only then, but with network: /etc/resolv.conf as it is
- * now. Before there is any other thread. False: not all of it could be done, and what could is.
+ * Leaves the host's; the root is empty and read-only then, but with network: it has /etc/resolv.conf, kept by
+ * names, which has begun. Before there is any other thread. False: not all of it could be done, and what
+ * could is.
  */
-bool spaces_leave(bool network);
+bool spaces_leave(bool network, const struct names_process *names);
+/*
+ * Leaves the host's mounts (and users, as above) only to have such an /etc in place of the host's. What the
+ * user namespace gives besides is the caller's to give up, also after false.
+ */
+bool spaces_hide_etc(const struct names_process *names);
 
 #endif

@@ -176,9 +176,9 @@ static void allow_sockets(struct calls *calls)
 
 /*
  * resolv.conf may change while the guest runs, so libslirp looks at it again.
- * Behind Landlock that is the only file to be opened, apart from disks that are
- * open anyway; without Landlock none can be, and a new name server needs a new
- * start.
+ * Behind Landlock or in an empty root that is the only file to be opened, apart
+ * from disks that are open anyway; without, none can be, and a new name server
+ * needs a new start.
  */
 static void allow_network(struct calls *calls)
 {

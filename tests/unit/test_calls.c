@@ -135,7 +135,7 @@ static int make_filters(void **state)
 {
 	struct vmm_needs needs = {.kvm = true, .user = true, .clones = true, .reader = READER};
 	const struct sandbox sandbox = {.doors = true,
-		.landlocked = true,
+		.few_files = true,
 		.calls = vmm_calls,
 		.ctx = &needs};
 

@@ -19,7 +19,7 @@ static int check_forward(const struct caller *caller, const char *forward, struc
 
 	if (r)
 		return r;
-	if (parsed.host_addr >> 24 != 127 && !caller_allows(caller, "addresses"))
+	if (!net_forward_loopback(&parsed) && !caller_allows(caller, "addresses"))
 		return error_set(err, EACCES,
 			"forward: '%s': the host's policy gives you the host's loopback addresses only",
 			forward);

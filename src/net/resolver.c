@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -63,4 +64,22 @@ bool resolver_host_ipv6_only(void)
 	free(text);
 	close(fd);
 	return only;
+}
+
+bool resolver_host_has_ipv6(void)
+{
+	struct ifaddrs *all, *at;
+	bool has = false;
+
+	if (getifaddrs(&all))
+		return false;
+	for (at = all; at && !has; at = at->ifa_next) {
+		const struct sockaddr_in6 *addr = (const struct sockaddr_in6 *)at->ifa_addr;
+
+		has = addr && addr->sin6_family == AF_INET6 &&
+			!IN6_IS_ADDR_LOOPBACK(&addr->sin6_addr) &&
+			!IN6_IS_ADDR_LINKLOCAL(&addr->sin6_addr);
+	}
+	freeifaddrs(all);
+	return has;
 }

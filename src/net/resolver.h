@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether this host's name servers (resolv.conf(5)) are of use to a network in user mode, which has IPv4 only. */
+/* What a network in user mode has to know of this host: its name servers (resolv.conf(5)), whether it has IPv6. */
 #ifndef DACH_NET_RESOLVER_H
 #define DACH_NET_RESOLVER_H
 
@@ -9,5 +9,7 @@
 bool resolver_ipv6_only(const char *text);
 /* The same of this host's own file; false too where it cannot be read. */
 bool resolver_host_ipv6_only(void);
+/* An interface has an IPv6 address that leads further than this host or a link. */
+bool resolver_host_has_ipv6(void);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * User-mode networking over libslirp: a small network (10.0.2.0/24) with a
- * gateway, a name server and DHCP, behind it the host's sockets. It needs no
+ * User-mode networking over libslirp: a small network (10.0.2.0/24, and fec0::/64
+ * where the host has IPv6) with a gateway, a name server and DHCP, behind it the host's sockets. It needs no
  * privilege. libslirp is not thread-safe: all calls are on the one thread, or
  * before it starts.
  */
@@ -18,6 +18,7 @@
 #include "base/loop.h"
 #include "net/driver.h"
 #include "net/gate.h"
+#include "net/resolver.h"
 
 /*
  * Frames on this network never meet a wire, so they may be larger than one would carry: a tenth of
@@ -106,6 +107,7 @@ static ssize_t user_send_packet(const void *buf, size_t len, void *opaque)
 
 	if (!user->net.started) /* nobody is there yet */
 		return len;
+	gate_deliver(&user->gate, buf, len, clock_now());
 	if (user->first || !user->net.client.receive(user->net.client.ctx, buf, len))
 		backlog_add(user, buf, len);
 	return len;
@@ -298,36 +300,104 @@ static void user_send(struct net *net, const uint8_t *frame, size_t len)
 		slirp_input(user->slirp, frame, len);
 }
 
+/* The two ends, in the form of sockets. Their length. */
+static socklen_t forward_ends(const struct net_forward *forward, struct sockaddr_storage *host,
+	struct sockaddr_storage *guest)
+{
+	struct sockaddr_in *host4 = (struct sockaddr_in *)host,
+			   *guest4 = (struct sockaddr_in *)guest;
+	struct sockaddr_in6 *host6 = (struct sockaddr_in6 *)host,
+			    *guest6 = (struct sockaddr_in6 *)guest;
+
+	memset(host, 0, sizeof *host);
+	memset(guest, 0, sizeof *guest);
+	if (!*forward->host_addr6) {
+		host4->sin_family = guest4->sin_family = AF_INET;
+		host4->sin_port = htons(forward->host_port);
+		guest4->sin_port = htons(forward->guest_port);
+		host4->sin_addr.s_addr = htonl(forward->host_addr);
+		guest4->sin_addr.s_addr = htonl(forward->guest_addr);
+		return sizeof *host4;
+	}
+	host6->sin6_family = guest6->sin6_family = AF_INET6;
+	host6->sin6_port = htons(forward->host_port);
+	guest6->sin6_port = htons(forward->guest_port);
+	inet_pton(AF_INET6, forward->host_addr6, &host6->sin6_addr);
+	inet_pton(AF_INET6, forward->guest_addr6, &guest6->sin6_addr);
+	return sizeof *host6;
+}
+
+static int open_forward(struct user_net *user, const struct net_forward *forward, struct error *err)
+{
+	const int flags = SLIRP_HOSTFWD_V6ONLY | (forward->udp ? SLIRP_HOSTFWD_UDP : 0);
+	struct sockaddr_storage host, guest;
+	const socklen_t len = forward_ends(forward, &host, &guest);
+	const bool ipv6 = host.ss_family == AF_INET6;
+	struct in_addr addr = {htonl(forward->host_addr)};
+	char text[INET6_ADDRSTRLEN];
+
+	if (forward->udp)
+		gate_forward(&user->gate, ipv6, forward->guest_port);
+	errno = 0;
+	if (!slirp_add_hostxfwd(user->slirp, (struct sockaddr *)&host, len,
+		    (struct sockaddr *)&guest, len, flags))
+		return 0;
+	if (!ipv6)
+		inet_ntop(AF_INET, &addr, text, sizeof text);
+	return error_set(err, errno ? errno : EIO,
+		ipv6 ? "--net: cannot listen on %s [%s]:%u: %s"
+		     : "--net: cannot listen on %s %s:%u: %s",
+		forward->udp ? "udp" : "tcp", ipv6 ? forward->host_addr6 : text, forward->host_port,
+		strerror(errno ? errno : EIO));
+}
+
 static int open_forwards(struct user_net *user, const struct net_spec *spec, struct error *err)
 {
-	for (unsigned i = 0; i < spec->forwards; i++) {
-		const struct net_forward *forward = &spec->forward[i];
-		struct in_addr host = {htonl(forward->host_addr)};
-		struct in_addr guest = {htonl(forward->guest_addr)};
-		char text[INET_ADDRSTRLEN];
+	int r = 0;
 
-		errno = 0;
-		if (!slirp_add_hostfwd(user->slirp, forward->udp, host, forward->host_port, guest,
-			    forward->guest_port))
-			continue;
-		return error_set(err, errno ? errno : EIO, "--net: cannot listen on %s %s:%u: %s",
-			forward->udp ? "udp" : "tcp", inet_ntop(AF_INET, &host, text, sizeof text),
-			forward->host_port, strerror(errno ? errno : EIO));
-	}
-	return 0;
+	for (unsigned i = 0; !r && i < spec->forwards; i++)
+		r = open_forward(user, &spec->forward[i], err);
+	return r;
+}
+
+/*
+ * The gate decides who reaches the host's loopback addresses, by what it sees; libslirp decides it again,
+ * but where UDP is forwarded, since it would not let the answers through.
+ */
+static bool closes_loopback(const struct net_spec *spec)
+{
+	bool udp = false;
+
+	for (unsigned i = 0; i < spec->forwards; i++)
+		udp |= spec->forward[i].udp;
+	return !spec->loopback && !udp;
+}
+
+/* Where the host has none, a guest would only try in vain. */
+static bool wants_ipv6(const struct net_spec *spec)
+{
+	for (unsigned i = 0; i < spec->forwards; i++)
+		if (*spec->forward[i].host_addr6)
+			return true;
+	return resolver_host_has_ipv6() || resolver_host_ipv6_only();
 }
 
 static int user_open(const struct net_spec *spec, struct net **out, struct error *err)
 {
 	const SlirpConfig config = {
 		.version = 4,
-		.disable_host_loopback = !spec->loopback,
+		.disable_host_loopback = closes_loopback(spec),
 		.in_enabled = true,
+		.in6_enabled = wants_ipv6(spec),
 		.vnetwork.s_addr = htonl(0x0a000200),
 		.vnetmask.s_addr = htonl(0xffffff00),
-		.vhost.s_addr = htonl(0x0a000202),
-		.vnameserver.s_addr = htonl(0x0a000203),
+		.vhost.s_addr = htonl(0x0a000200 + GATE_HOST),
+		.vnameserver.s_addr = htonl(0x0a000200 + GATE_NAMES),
 		.vdhcp_start.s_addr = htonl(0x0a00020f),
+		.vprefix_addr6 = {.s6_addr = {0xfe, 0xc0}},
+		.vprefix_len = 64,
+		.vhost6 = {.s6_addr = {0xfe, 0xc0, [15] = GATE_HOST}},
+		.vnameserver6 = {.s6_addr = {0xfe, 0xc0, [15] = GATE_NAMES}},
 		.if_mtu = MTU,
 		.if_mru = MTU,
 	};
@@ -338,6 +408,8 @@ static int user_open(const struct net_spec *spec, struct net **out, struct error
 		return error_nomem(err);
 	user->last = &user->first;
 	gate_init(&user->gate, clock_now());
+	user->gate.loopback = spec->loopback;
+	user->gate.ipv6 = config.in6_enabled;
 	user->room = 16;
 	user->fds = calloc(user->room, sizeof *user->fds);
 	r = net_begin(&user->net, &net_user_driver, err);

@@ -10,9 +10,20 @@
 
 #include "protocol/limits.h"
 
-#define FORWARD_FORM "tcp|udp:[ADDR]:PORT-[ADDR]:PORT"
+#define FORWARD_FORM "tcp|udp:ADDR:PORT-ADDR:PORT (ADDR: 10.0.2.15, [::1], or nothing)"
 
 static const char *const kinds[] = {[NET_USER] = "user", [NET_NONE] = "none", NULL};
+
+/* Not one of IPv4 in another dress. */
+static int read_addr6(const char *text, char *to)
+{
+	struct in6_addr addr;
+
+	if (inet_pton(AF_INET6, text, &addr) != 1 || IN6_IS_ADDR_V4MAPPED(&addr) ||
+		IN6_IS_ADDR_MULTICAST(&addr))
+		return -EINVAL;
+	return inet_ntop(AF_INET6, &addr, to, NET_ADDR6_TEXT + 1) ? 0 : -EINVAL;
+}
 
 static const struct field forward_fields[] = {
 	FIELD_ROW(BOOL, net_forward, udp),
@@ -20,6 +31,8 @@ static const struct field forward_fields[] = {
 	FIELD_ROW(COUNT, net_forward, guest_addr, .max = UINT32_MAX),
 	FIELD_ROW(COUNT, net_forward, host_port, .min = 1, .max = 65535),
 	FIELD_ROW(COUNT, net_forward, guest_port, .min = 1, .max = 65535),
+	FIELD_ROW(TEXT, net_forward, host_addr6, .max = NET_ADDR6_TEXT, .read = read_addr6),
+	FIELD_ROW(TEXT, net_forward, guest_addr6, .max = NET_ADDR6_TEXT, .read = read_addr6),
 	{.key = NULL},
 };
 
@@ -72,8 +85,8 @@ static bool parse_port(const char *text, unsigned *port)
 	return value > 0 && value <= 65535;
 }
 
-/* [ADDR]:PORT, cut up in place. An ADDR that is left out leaves *addr alone. */
-static bool parse_endpoint(char *text, uint32_t *addr, unsigned *port)
+/* [ADDR]:PORT, cut up in place. An ADDR that is left out leaves *addr and addr6 alone. */
+static bool parse_endpoint(char *text, uint32_t *addr, char *addr6, unsigned *port)
 {
 	char *colon = strrchr(text, ':');
 	struct in_addr parsed;
@@ -83,39 +96,53 @@ static bool parse_endpoint(char *text, uint32_t *addr, unsigned *port)
 	*colon = 0;
 	if (!*text)
 		return true;
+	if (*text == '[' && colon[-1] == ']') {
+		colon[-1] = 0;
+		return !read_addr6(text + 1, addr6);
+	}
 	if (inet_pton(AF_INET, text, &parsed) != 1)
 		return false;
 	*addr = ntohl(parsed.s_addr);
 	return true;
 }
 
+/* In place. */
+static bool parse_forward(char *text, struct net_forward *forward)
+{
+	char *guest = strchr(text, '-');
+
+	forward->udp = !strncmp(text, "udp:", 4);
+	if (!guest || (!forward->udp && strncmp(text, "tcp:", 4)))
+		return false;
+	*guest++ = 0;
+	return parse_endpoint(text + 4, &forward->host_addr, forward->host_addr6,
+		       &forward->host_port) &&
+		parse_endpoint(guest, &forward->guest_addr, forward->guest_addr6,
+			&forward->guest_port);
+}
+
 int net_forward_parse(const char *text, struct net_forward *forward, struct error *err)
 {
-	char buf[128], *host, *guest;
+	char buf[192];
 
 	*forward = (struct net_forward){.host_addr = INADDR_LOOPBACK};
-	if (strlen(text) >= sizeof buf)
-		goto bad;
-	strcpy(buf, text);
-	if (!strncmp(buf, "udp:", 4))
-		forward->udp = true;
-	else if (strncmp(buf, "tcp:", 4))
-		goto bad;
-	host = buf + 4;
-	guest = strchr(host, '-');
-	if (!guest)
-		goto bad;
-	*guest++ = 0;
-	if (!parse_endpoint(host, &forward->host_addr, &forward->host_port) ||
-		!parse_endpoint(guest, &forward->guest_addr, &forward->guest_port))
-		goto bad;
-	return 0;
-bad:
-	if (strchr(text, '['))
+	if (strlen(text) >= sizeof buf || !parse_forward(strcpy(buf, text), forward))
+		return error_set(err, EINVAL, "fwd=%s: not of the form %s", text, FORWARD_FORM);
+	if (*forward->host_addr6 ? forward->guest_addr : *forward->guest_addr6)
 		return error_set(err, EINVAL,
-			"fwd=%s: ports of IPv6 addresses are not forwarded yet, only of IPv4 ones",
+			"fwd=%s: one end is of IPv4 and the other of IPv6; both have to be of one",
 			text);
-	return error_set(err, EINVAL, "fwd=%s: not of the form %s", text, FORWARD_FORM);
+	/* libslirp would find it out at the first datagram, if by then it has heard of the guest. */
+	if (*forward->host_addr6 && forward->udp && !*forward->guest_addr6)
+		return error_set(err, EINVAL,
+			"fwd=%s: UDP over IPv6 needs the guest's address, too: -[ADDR]:PORT", text);
+	return 0;
+}
+
+bool net_forward_loopback(const struct net_forward *forward)
+{
+	return *forward->host_addr6 ? !strcmp(forward->host_addr6, "::1")
+				    : forward->host_addr >> 24 == 127;
 }
 
 static int parse_mac(const char *text, char *to, struct error *err)

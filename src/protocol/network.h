@@ -18,11 +18,16 @@ enum net_kind {
 	NET_KINDS,
 };
 
-/* A port of the host that leads to one of the guest. IPv4, addresses in host byte order. */
+#define NET_ADDR6_TEXT \
+	39 /* the longest IPv6 address, as text; those that have IPv4 within are shorter */
+
+/* A port of the host that leads to one of the guest: of IPv6 if host_addr6 is not "", else of IPv4. */
 struct net_forward {
 	bool udp;
-	uint32_t host_addr, guest_addr; /* guest_addr 0: the one DHCP gives */
+	uint32_t host_addr, guest_addr; /* host byte order; guest_addr 0: the one DHCP gives */
 	unsigned host_port, guest_port;
+	char host_addr6[NET_ADDR6_TEXT + 1];
+	char guest_addr6[NET_ADDR6_TEXT + 1]; /* "": the one that the guest shows first; TCP only */
 };
 
 struct net_spec {
@@ -36,12 +41,14 @@ struct net_spec {
 extern const struct field net_spec_fields[];
 
 /*
- * none | user[,fwd=tcp|udp:[ADDR]:PORT-[ADDR]:PORT]...[,loopback][,mac=XX:XX:XX:XX:XX:XX]; the host's
- * ADDR is 127.0.0.1 unless given. net_spec_free() after success.
+ * none | user[,fwd=tcp|udp:ADDR:PORT-ADDR:PORT]...[,loopback][,mac=XX:XX:XX:XX:XX:XX]; each ADDR may be
+ * left out, the host's is 127.0.0.1 then; those of IPv6 stand in [ ]. net_spec_free() after success.
  */
 int net_spec_parse(const char *text, struct net_spec *spec, struct error *err);
 /* What stands behind fwd= there. */
 int net_forward_parse(const char *text, struct net_forward *forward, struct error *err);
+/* The host's end can be reached from the host alone. */
+bool net_forward_loopback(const struct net_forward *forward);
 void net_spec_free(struct net_spec *spec);
 /* false: it has none. */
 bool net_spec_mac(const struct net_spec *spec, uint8_t mac[NET_MAC_LEN]);

@@ -220,8 +220,8 @@ static int make_devices(struct vmm *vmm, struct error *err)
 	vmm->needs.profile = vmm->config.profile != NULL;
 	vmm->needs.reader = kernel_reader_pid(vmm->reader);
 	if (!r && vmm->devices.user && !vmm->config.quiet && resolver_host_ipv6_only())
-		fputs("dach: this host's name servers have IPv6 addresses, which a network in user mode "
-		      "does not reach: the guest finds no names\n",
+		fputs("dach: this host's name servers have IPv6 addresses: the guest finds names by fec0::3, "
+		      "which it hears of by IPv6 alone, not by 10.0.2.3\n",
 			stderr);
 	if (!r)
 		r = monitor_restrict(vmm->monitor, vmm->devices.user, vmm->needs.reader > 0, err);

@@ -51,8 +51,12 @@ static void fill(const struct field *fields, void *at, bool most, int *fd)
 			while (most && field->names[*(unsigned *)p + 1])
 				++*(unsigned *)p;
 			break;
-		case FIELD_TEXT: /* there is but one */
-			strcpy(p, most ? "fe:ff:ff:ff:ff:ff" : "");
+		case FIELD_TEXT: /* an address of Ethernet or IPv6 */
+			strcpy(p,
+				!most ? ""
+					: strstr(field->key, "addr6")
+					? "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
+					: "fe:ff:ff:ff:ff:ff");
 			break;
 		case FIELD_STRUCT:
 		case FIELD_PART:

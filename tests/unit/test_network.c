@@ -104,7 +104,7 @@ static void test_bad(void **state)
 	assert_int_equal(net_spec_parse(longest, &(struct net_spec){0}, NULL), -EINVAL);
 }
 
-/* Which name servers a network that has IPv4 only can use. */
+/* Hosts whose name servers all have IPv6 addresses. */
 static void name_servers(void **state)
 {
 	assert_true(resolver_ipv6_only("nameserver fd00::53\n"));
@@ -119,17 +119,44 @@ static void name_servers(void **state)
 	assert_false(resolver_ipv6_only(NULL));
 }
 
-/* What an IPv6 address is told, rather than that the form is wrong. */
 static void ipv6_forwards(void **state)
 {
+	static const char *const bad[] = {
+		"tcp::1:8080-:80",
+		"tcp:[::1:8080-:80",
+		"tcp:::1]:8080-:80",
+		"tcp:[]:8080-:80",
+		"tcp:[::1]8080-:80",
+		"tcp:[127.0.0.1]:8080-:80",
+		"tcp:[::ffff:127.0.0.1]:8080-:80",
+		"tcp:[ff02::1]:8080-:80",
+		"tcp:[fe80::1%eth0]:8080-:80",
+		"tcp:[::1]:8080-10.0.2.15:80",
+		"tcp:127.0.0.1:8080-[fec0::15]:80",
+		"tcp::8080-[fec0::15]:80",
+		"udp:[::1]:5353-:53",
+	};
 	struct net_forward forward;
 	struct error err = {""};
 
-	assert_int_equal(net_forward_parse("tcp:[::1]:8080-:80", &forward, &err), -EINVAL);
-	assert_non_null(strstr(err.text, "ports of IPv6 addresses are not forwarded yet"));
-	err.text[0] = 0;
-	assert_int_equal(net_forward_parse("tcp::1:8080-:80", &forward, &err), -EINVAL);
-	assert_non_null(strstr(err.text, "not of the form"));
+	assert_int_equal(net_forward_parse("tcp:[::1]:8080-:80", &forward, &err), 0);
+	assert_string_equal(forward.host_addr6, "::1");
+	assert_string_equal(forward.guest_addr6, "");
+	assert_int_equal(forward.host_port, 8080);
+	assert_int_equal(forward.guest_port, 80);
+	assert_true(net_forward_loopback(&forward));
+	assert_int_equal(net_forward_parse("udp:[0:0::0]:53-[FEC0::15]:5353", &forward, &err), 0);
+	assert_string_equal(forward.host_addr6, "::");
+	assert_string_equal(forward.guest_addr6, "fec0::15");
+	assert_false(net_forward_loopback(&forward));
+	assert_int_equal(net_forward_parse("tcp:127.5.0.1:1-:1", &forward, &err), 0);
+	assert_true(net_forward_loopback(&forward));
+	for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+		err.text[0] = 0;
+		if (net_forward_parse(bad[i], &forward, &err) != -EINVAL ||
+			!strstr(err.text, bad[i]))
+			fail_msg("'%s': '%s'", bad[i], err.text);
+	}
 }
 
 int main(void)

@@ -15,13 +15,13 @@
 #include "machine/boot/boot.h"
 
 #define MEMORY (32 * MIB)
-#define FILE_SIZE 12288u
+#define FILE_SIZE 16384u
 #define TABLES 1024u /* of the ELF file: what lies there is its headers */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
-static uint8_t good[2][FILE_SIZE];
+static uint8_t good[3][FILE_SIZE]; /* bzImage, ELF, a unified image of the first */
 static struct memory mem;
 static struct boot_config config = {.cmdline = "console=ttyS0", .rsdp = 0xe0000};
 
@@ -77,12 +77,29 @@ static void make_elf(void)
 	memcpy(good[1], &elf, sizeof elf);
 }
 
+static void make_unified(void)
+{
+	static const struct {
+		char name[8];
+		uint32_t size, at, raw_size, raw_at, rest[4];
+	} sections[] = {{".linux", 12288, 0, 12288, 1024, {0}},
+		{".initrd", 1000, 0, 1024, 13312, {0}}, {".cmdline", 10, 0, 512, 14336, {0}}};
+
+	memcpy(good[2], "MZ", 2);
+	good[2][0x3c] = 0x80;
+	memcpy(good[2] + 0x80, "PE\0\0\x64\x86\3\0", 8);
+	memcpy(good[2] + 0x98, sections, sizeof sections);
+	memcpy(good[2] + 1024, good[0], 12288);
+	memset(good[2] + 14336, 'x', 512);
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	struct error err = {""};
 
 	make_bzimage();
 	make_elf();
+	make_unified();
 	config.kernel = (struct machine_file){memfd_create("kernel", 0), "kernel"};
 	config.initrd = (struct machine_file){memfd_create("initrd", 0), "initrd"};
 	if (memory_create(&mem, MEMORY, 0, false, &err) || ftruncate(config.initrd.fd, 100000))
@@ -119,7 +136,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 2)
 		return 0;
-	memcpy(file, good[data[0] & 1], sizeof file);
+	memcpy(file, good[data[0] & 16 ? 2 : data[0] & 1], sizeof file);
 	config.multiboot = data[0] & 2;
 	way = data[0] >> 2 & 3;
 	len = data[1] ? FILE_SIZE * data[1] / 255 : FILE_SIZE;

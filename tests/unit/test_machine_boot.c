@@ -10,12 +10,14 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <lzma.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #include "machine/boot/boot.h"
 
@@ -569,12 +571,9 @@ static void other_files(void **state)
 		unsigned at, size;
 		const char *magic, *says;
 	} cases[] = {
-		{0, 6,
-			"\xfd"
-			"7zXZ",
-			"not a kernel (neither a bzImage nor an ELF file): it is compressed by xz: unpack it "
-			"first"},
-		{0, 4, "\x28\xb5\x2f\xfd", "compressed by zstd"},
+		{0, 3, "BZh",
+			"not a kernel (neither a bzImage nor an ELF file): it is compressed by bzip2: unpack "
+			"it first"},
 		{56, 4, "ARMd", "a kernel for ARM64"},
 		{0, 6, "070701", "an initial RAM disk"},
 		{0, 4, "#!/b", "a script"},
@@ -586,7 +585,6 @@ static void other_files(void **state)
 	};
 	struct rig *rig = *state;
 	static uint8_t bytes[0x9000];
-	static const uint32_t pe = 0x80;
 	struct elf_image e = make_elf();
 
 	for (size_t n = 0; n < sizeof cases / sizeof *cases; n++) {
@@ -596,13 +594,6 @@ static void other_files(void **state)
 		if (!strstr(rig->err.text, cases[n].says))
 			fail_msg("'%s' is not in: %s", cases[n].says, rig->err.text);
 	}
-	/* A unified kernel image */
-	memcpy(bytes + 0x3c, &pe, 4);
-	memcpy(bytes + pe, "PE\0\0\x64\x86\2\0", 8);
-	bytes[pe + 20] = 240;
-	memcpy(bytes + pe + 24 + 240 + 40, ".linux\0", 8);
-	assert_int_equal(load(rig, bytes, sizeof bytes), -ENOEXEC);
-	assert_non_null(strstr(rig->err.text, "a unified kernel image"));
 	/* An ELF file of another kind */
 	e.head.e_machine = EM_AARCH64;
 	assert_int_equal(load(rig, &e, sizeof e), -ENOEXEC);
@@ -624,13 +615,35 @@ static size_t pack(const void *from, size_t size, uint8_t *to, size_t room)
 	return room - z.avail_out;
 }
 
-/* Packed by gzip: both kinds of kernel; what is damaged, and what is too much. */
-static void gzip(void **state)
+static size_t pack_zstd(const void *from, size_t size, uint8_t *to, size_t room)
+{
+	size_t got;
+	ZSTD_CCtx *z = ZSTD_createCCtx();
+
+	ZSTD_CCtx_setParameter(z, ZSTD_c_checksumFlag, 1);
+	got = ZSTD_compress2(z, to, room, from, size);
+	ZSTD_freeCCtx(z);
+	assert_false(ZSTD_isError(got));
+	return got;
+}
+
+static size_t pack_xz(const void *from, size_t size, uint8_t *to, size_t room)
+{
+	size_t got = 0;
+
+	assert_int_equal(lzma_easy_buffer_encode(6, LZMA_CHECK_CRC32, NULL, from, size, to, &got,
+				 room),
+		LZMA_OK);
+	return got;
+}
+
+/* Packed: both kinds of kernel; what is damaged, and what is too much. */
+static void packed_by(struct rig *rig,
+	size_t (*by)(const void *from, size_t size, uint8_t *to, size_t room), const char *how)
 {
 	static uint8_t packed[65536], zeros[33 * MIB];
-	struct rig *rig = *state;
 	struct elf_image e = make_elf();
-	size_t size = pack(&e, sizeof e, packed, sizeof packed);
+	size_t size = by(&e, sizeof e, packed, sizeof packed);
 
 	assert_int_equal(load(rig, packed, size), 0);
 	assert_int_equal(rig->state.rip, 0x200010);
@@ -638,25 +651,134 @@ static void gzip(void **state)
 	/* Something behind it */
 	packed[size] = 'x';
 	assert_int_equal(load(rig, packed, size + 1), 0);
-	size = pack(rig->image, sizeof rig->image, packed, sizeof packed);
+	size = by(rig->image, sizeof rig->image, packed, sizeof packed);
 	assert_int_equal(load(rig, packed, size), 0);
 	assert_int_equal(rig->state.rip, 0x1000200);
 	assert_int_equal(*(uint8_t *)memory_ptr(&rig->mem, 0x1000000 + PAYLOAD - 1, 1), 0x90);
-	for (size_t cut = 3; cut < size; cut++)
+	for (size_t cut = 7; cut < size; cut++)
 		assert_int_equal(load(rig, packed, cut), -ENOEXEC);
-	assert_non_null(strstr(rig->err.text, "a gzip'd kernel that is damaged or truncated"));
-	packed[size - 5] ^= 1; /* its checksum */
+	assert_non_null(strstr(rig->err.text, how));
+	assert_non_null(strstr(rig->err.text, " kernel that is damaged or truncated"));
+	packed[size / 2] ^= 1;
 	assert_int_equal(load(rig, packed, size), -ENOEXEC);
-	size = pack(rig->image, 0, packed, sizeof packed);
+	size = by(rig->image, 0, packed, sizeof packed);
 	assert_int_equal(load(rig, packed, size), -EINVAL);
-	size = pack(zeros, sizeof zeros, packed, sizeof packed);
+	size = by(zeros, sizeof zeros, packed, sizeof packed);
 	assert_int_equal(load(rig, packed, size), -ENOMEM);
 	assert_non_null(
 		strstr(rig->err.text, "unpacked, the kernel does not fit into the guest's 32 MiB"));
 	/* What is in it is no kernel. */
-	size = pack("#!/bin/sh", 9, packed, sizeof packed);
+	size = by("#!/bin/sh", 9, packed, sizeof packed);
 	assert_int_equal(load(rig, packed, size), -ENOEXEC);
 	assert_non_null(strstr(rig->err.text, "it is a script"));
+}
+
+static void packed_kernels(void **state)
+{
+	packed_by(*state, pack, "gzip'd");
+	packed_by(*state, pack_zstd, "zstd-compressed");
+	packed_by(*state, pack_xz, "xz-compressed");
+}
+
+/* A unified kernel image of the rig's kernel. */
+struct unified {
+	uint8_t byte[512 + SETUP + PAYLOAD + 512 + 512];
+	uint32_t sections, linux_at, initrd_at, cmdline_at;
+};
+
+static void add_section(struct unified *u, unsigned n, const char *name, uint32_t at, uint32_t size,
+	uint32_t padded)
+{
+	uint8_t *entry = u->byte + u->sections + 40ul * n;
+
+	memset(entry, 0, 40);
+	memcpy(entry, name, strlen(name));
+	memcpy(entry + 8, &size, 4);
+	memcpy(entry + 16, &padded, 4);
+	memcpy(entry + 20, &at, 4);
+}
+
+static struct unified make_unified(struct rig *rig)
+{
+	struct unified u = {.sections = 0x80 + 24, .linux_at = 512};
+
+	u.initrd_at = u.linux_at + sizeof rig->image;
+	u.cmdline_at = u.initrd_at + 512;
+	memcpy(u.byte, "MZ", 2);
+	u.byte[0x3c] = 0x80;
+	memcpy(u.byte + 0x80, "PE\0\0\x64\x86\4\0", 8);
+	add_section(&u, 0, ".text", 0, 1, 1);
+	add_section(&u, 1, ".cmdline", u.cmdline_at, 12, 512);
+	add_section(&u, 2, ".initrd", u.initrd_at, 9, 512);
+	add_section(&u, 3, ".linux", u.linux_at, sizeof rig->image, sizeof rig->image);
+	memcpy(u.byte + u.linux_at, rig->image, sizeof rig->image);
+	memcpy(u.byte + u.initrd_at, "its own..", 9);
+	memcpy(u.byte + u.cmdline_at, "root=LABEL=x\n", 13);
+	return u;
+}
+
+static const char *at_32(struct rig *rig, unsigned field)
+{
+	uint32_t gpa, size;
+
+	memcpy(&gpa, memory_ptr(&rig->mem, BOOT_PARAMS + field, 4), 4);
+	memcpy(&size, memory_ptr(&rig->mem, BOOT_PARAMS + 0x21c, 4), 4);
+	return memory_ptr(&rig->mem, gpa, field == 0x218 ? size : 1);
+}
+
+static void unified(void **state)
+{
+	struct rig *rig = *state;
+	struct unified u = make_unified(rig), good = u;
+	static uint8_t packed[65536], large[100000];
+	struct machine_file none = rig->config.initrd;
+	uint32_t size;
+
+	rig->config.cmdline = "console=ttyS0";
+	rig->config.initrd = (struct machine_file){-1, NULL};
+	assert_int_equal(load(rig, u.byte, sizeof u.byte), 0);
+	assert_int_equal(rig->state.rip, 0x1000200);
+	assert_string_equal(at_32(rig, 0x228), "root=LABEL=x console=ttyS0");
+	assert_memory_equal(at_32(rig, 0x218), "its own..", 9);
+	memcpy(&size, memory_ptr(&rig->mem, BOOT_PARAMS + 0x21c, 4), 4);
+	assert_int_equal(size, 9);
+	/* One that is given comes behind it. */
+	rig->config.initrd = (struct machine_file){file("another", 7), "initrd"};
+	assert_int_equal(load(rig, u.byte, sizeof u.byte), 0);
+	assert_memory_equal(at_32(rig, 0x218), "its own..", 9);
+	assert_memory_equal(at_32(rig, 0x218) + 12, "another", 7);
+	close(rig->config.initrd.fd);
+	rig->config.initrd = (struct machine_file){-1, NULL};
+	assert_int_equal(load(rig, packed, pack_zstd(u.byte, sizeof u.byte, packed, sizeof packed)),
+		0);
+	/* Without the two. */
+	u.byte[u.sections + 41] = u.byte[u.sections + 81] = 'x';
+	assert_int_equal(load(rig, u.byte, sizeof u.byte), 0);
+	assert_string_equal(at_32(rig, 0x228), "console=ttyS0");
+	/* Cut, another processor's, a size and a place beyond the end, no kernel in it. */
+	for (size_t cut = 300; cut < good.cmdline_at + 12; cut += 97)
+		assert_int_not_equal(load(rig, good.byte, cut), 0);
+	u = good;
+	u.byte[0x84] = 0x4c;
+	assert_int_equal(load(rig, u.byte, sizeof u.byte), -ENOEXEC);
+	assert_non_null(strstr(rig->err.text, "for another kind of processor"));
+	for (unsigned field = 8; field <= 20; field += 4)
+		for (unsigned n = 1; n < 4; n++) {
+			u = good;
+			memset(u.byte + u.sections + 40ul * n + field, 0xff, 4);
+			if (load(rig, u.byte, sizeof u.byte))
+				assert_non_null(strstr(rig->err.text, "vmlinuz"));
+		}
+	u = good;
+	memset(u.byte + u.linux_at, 0, 1024);
+	assert_int_equal(load(rig, u.byte, sizeof u.byte), -ENOEXEC);
+	/* More words than there is room for. */
+	u = good;
+	add_section(&u, 1, ".cmdline", sizeof u.byte, 70000, 70000);
+	memset(large, 'x', sizeof large);
+	memcpy(large, u.byte, sizeof u.byte);
+	assert_int_equal(load(rig, large, sizeof large), -E2BIG);
+	rig->config.initrd = none;
 }
 
 static void header_garbage(void **state)
@@ -691,7 +813,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(pvh_bad, setup, teardown),
 		cmocka_unit_test_setup_teardown(xen_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(other_files, setup, teardown),
-		cmocka_unit_test_setup_teardown(gzip, setup, teardown),
+		cmocka_unit_test_setup_teardown(packed_kernels, setup, teardown),
+		cmocka_unit_test_setup_teardown(unified, setup, teardown),
 		cmocka_unit_test_setup_teardown(header_garbage, setup, teardown),
 	};
 

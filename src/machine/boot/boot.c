@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "machine/boot/boot.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 #include "machine/chipset/serial.h"
 
 #define PAGE 4096ull
+#define ALIGNED(size) (((size) + 3) & ~3ull)
 
 int boot_file_size(const struct machine_file *file, uint64_t *size, struct error *err)
 {
@@ -40,11 +42,13 @@ int boot_file_read(const struct machine_file *file, uint64_t offset, void *buf, 
 int boot_image_read(const struct boot_image *image, uint64_t offset, void *buf, uint64_t len,
 	struct error *err)
 {
-	if (!image->unpacked)
-		return boot_file_read(image->file, offset, buf, len, err);
-	if (offset > image->size || len > image->size - offset)
+	const bool whole = !image->unpacked && !image->start;
+
+	if (!whole && (offset > image->size || len > image->size - offset))
 		return error_set(err, EIO, "%s: ends too early", image->file->name);
-	memcpy(buf, image->unpacked + offset, len);
+	if (!image->unpacked)
+		return boot_file_read(image->file, image->start + offset, buf, len, err);
+	memcpy(buf, image->unpacked + image->start + offset, len);
 	return 0;
 }
 
@@ -85,21 +89,43 @@ static uint64_t highest(uint64_t start, uint64_t end, uint64_t size)
 	return at < start ? start : at;
 }
 
-int boot_initrd(struct memory *mem, const struct machine_file *initrd,
-	const struct boot_span *kernel, uint64_t limit, uint64_t *gpa, uint64_t *size,
-	struct error *err)
+/* Both are archives, which begin at multiples of 4. */
+static int load_initrd(struct memory *mem, const struct boot_image *image,
+	const struct machine_file *initrd, uint64_t gpa, uint64_t size, struct error *err)
 {
-	uint64_t end = memory_low_end(mem);
+	struct boot_image own = *image;
+	uint64_t behind = ALIGNED(image->initrd.size);
+	int r = 0;
+
+	own.start = image->initrd.start;
+	own.size = image->initrd.size;
+	if (own.size)
+		r = boot_image_load(&own, 0, mem, gpa, own.size, err);
+	return r || size <= behind
+		? r
+		: boot_file_load(initrd, 0, mem, gpa + behind, size - behind, err);
+}
+
+int boot_initrd(struct memory *mem, const struct boot_image *image,
+	const struct machine_file *initrd, const struct boot_span *kernel, uint64_t limit,
+	uint64_t *gpa, uint64_t *size, struct error *err)
+{
+	uint64_t end = memory_low_end(mem), own = image->initrd.size;
+	const char *name = initrd->fd < 0 ? image->file->name : initrd->name;
 	int r;
 
 	*gpa = *size = 0;
-	if (initrd->fd < 0)
-		return 0;
-	r = boot_file_size(initrd, size, err);
-	if (r < 0)
-		return r;
+	if (initrd->fd >= 0) {
+		r = boot_file_size(initrd, size, err);
+		if (r < 0)
+			return r;
+		if (!*size)
+			return error_set(err, EINVAL, "%s: is empty", initrd->name);
+		own = ALIGNED(own);
+	}
+	*size += own;
 	if (!*size)
-		return error_set(err, EINVAL, "%s: is empty", initrd->name);
+		return 0;
 	if (end > limit)
 		end = limit;
 	*gpa = highest(kernel->end, end, *size);
@@ -109,9 +135,9 @@ int boot_initrd(struct memory *mem, const struct machine_file *initrd,
 		return error_set(err, ENOMEM,
 			"%s: the initrd (%llu MiB) does not fit beside the kernel into the guest's "
 			"%llu MiB of memory",
-			initrd->name, (unsigned long long)((*size + MIB - 1) / MIB),
+			name, (unsigned long long)((*size + MIB - 1) / MIB),
 			(unsigned long long)(mem->size / MIB));
-	return boot_file_load(initrd, 0, mem, *gpa, *size, err);
+	return load_initrd(mem, image, initrd, *gpa, *size, err);
 }
 
 int boot_cmdline(struct memory *mem, const char *cmdline, uint64_t max, struct error *err)
@@ -189,7 +215,7 @@ static int write_bios_data(struct memory *mem)
 	return r < 0 ? r : memory_write(mem, BOOT_LOW_END, &extended_kib, sizeof extended_kib);
 }
 
-/* Unpacked, if that is what it takes: it then has at most so many bytes. */
+/* Unpacked, if that is what it takes: it then has at most so many bytes. boot_image_free() in any case. */
 static int look(const struct machine_file *kernel, uint64_t memory, struct boot_image *image,
 	struct error *err)
 {
@@ -203,7 +229,9 @@ static int look(const struct machine_file *kernel, uint64_t memory, struct boot_
 		return error_set(err, EINVAL, "%s: is empty", kernel->name);
 	image->head_size = image->size < BOOT_HEAD_SIZE ? image->size : BOOT_HEAD_SIZE;
 	r = boot_file_read(kernel, 0, image->head, image->head_size, err);
-	return r < 0 || !boot_is_gzip(image) ? r : boot_unpack(image, memory, err);
+	if (!r)
+		r = boot_unpack(image, memory, err);
+	return r ? r : boot_unified(image, err);
 }
 
 static bool is_linux(const struct boot_image *image)
@@ -217,9 +245,7 @@ uint64_t boot_room(const struct machine_file *kernel, uint64_t memory)
 	struct boot_image image;
 	uint64_t room = 0;
 
-	if (look(kernel, memory, &image, NULL) < 0)
-		return 0;
-	if (is_linux(&image))
+	if (!look(kernel, memory, &image, NULL) && is_linux(&image))
 		room = boot_linux_room(&image, memory);
 	boot_image_free(&image);
 	return room;
@@ -241,15 +267,45 @@ static int load(struct memory *mem, const struct boot_config *config,
 		config->kernel.name, other ? ": it is " : "", other ? other : "");
 }
 
+/* The image's own words, and the configuration's behind them: the later one counts. */
+static int join_cmdline(const struct boot_image *image, const char *behind,
+	char to[BOOT_CMDLINE_SIZE], struct error *err)
+{
+	struct boot_image own = *image;
+	int r;
+
+	own.start = image->cmdline.start;
+	own.size = image->cmdline.size;
+	if (own.size + strlen(behind) + 2 > BOOT_CMDLINE_SIZE)
+		return error_set(err, E2BIG, "%s: its command line is too long", image->file->name);
+	r = boot_image_read(&own, 0, to, own.size, err);
+	to[r ? 0 : own.size] = 0;
+	/* Lines of a file are words, too. */
+	for (char *c = to; *c; c++)
+		if (isspace((unsigned char)*c))
+			*c = ' ';
+	for (size_t end = strlen(to); end && to[end - 1] == ' '; end--)
+		to[end - 1] = 0;
+	if (*to && *behind)
+		strcat(to, " ");
+	strcat(to, behind);
+	return r;
+}
+
 int boot_load(struct memory *mem, const struct boot_config *config, struct cpu_state *state,
 	struct error *err)
 {
+	struct boot_config joined = *config;
+	char cmdline[BOOT_CMDLINE_SIZE];
 	struct boot_image image;
 	int r = look(&config->kernel, mem->size, &image, err);
 
-	if (r < 0)
-		return r;
-	r = load(mem, config, &image, state, err);
+	if (!r && image.cmdline.size) {
+		r = join_cmdline(&image, config->cmdline, cmdline, err);
+		joined.cmdline = cmdline;
+	}
+	if (!r)
+		r = load(mem, &joined, &image, state, err);
 	boot_image_free(&image);
 	return r;
 }

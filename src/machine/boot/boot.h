@@ -2,7 +2,8 @@
 /*
  * Starting a kernel without firmware: bzImage by the Linux/x86 boot protocol
  * (Linux Documentation/x86/boot.rst) and ELF by PVH (Xen docs/misc/pvh.pandoc,
- * xen/arch-x86/hvm/start_info.h). A kernel may be packed by gzip as a whole. The files are not trusted.
+ * xen/arch-x86/hvm/start_info.h). A kernel may be packed as a whole (gzip, zstd, xz),
+ * and may be a section of a unified kernel image (UAPI group, "Unified Kernel Image"). The files are not trusted.
  */
 #ifndef DACH_MACHINE_BOOT_H
 #define DACH_MACHINE_BOOT_H
@@ -58,18 +59,23 @@ uint64_t boot_room(const struct machine_file *kernel, uint64_t memory);
 #define BOOT_HEAD_SIZE 8192u
 struct boot_image {
 	const struct machine_file *file;
-	uint64_t size;
-	uint8_t *unpacked; /* its size bytes; NULL: they are in the file */
+	uint64_t start, size; /* where the kernel is */
+	/* What a unified image has beside it; of no size: nothing. */
+	struct boot_part {
+		uint64_t start, size;
+	} initrd, cmdline;
+	uint8_t *unpacked; /* its bytes; NULL: they are in the file */
 	uint64_t unpacked_room;
 	uint32_t head_size; /* how much of head counts */
 	uint8_t head[BOOT_HEAD_SIZE];
 };
 
-bool boot_is_gzip(const struct boot_image *image);
-/* From its packed content to the kernel itself, which has at most so many bytes. */
+/* From its packed content, if it is packed, to the kernel itself, which has at most so many bytes. */
 int boot_unpack(struct boot_image *image, uint64_t memory, struct error *err);
 void boot_image_free(struct boot_image *image);
-/* len bytes at offset, all of them; into our own memory, or into the guest's. */
+/* A unified kernel image: from then on the image is the kernel in it. Others stay what they are. */
+int boot_unified(struct boot_image *image, struct error *err);
+/* len bytes at offset of the kernel, all of them; into our own memory, or into the guest's. */
 int boot_image_read(const struct boot_image *image, uint64_t offset, void *buf, uint64_t len,
 	struct error *err);
 int boot_image_load(const struct boot_image *image, uint64_t offset, struct memory *mem,
@@ -107,11 +113,12 @@ struct boot_span {
 
 /*
  * Puts the initrd above the kernel, as high as limit (exclusive) and RAM below 4 GiB allow, or
- * below it when there is no room above. No initrd: *gpa and *size are 0.
+ * below it when there is no room above: that of the kernel's image, with the file's behind it. No initrd:
+ * *gpa and *size are 0.
  */
-int boot_initrd(struct memory *mem, const struct machine_file *initrd,
-	const struct boot_span *kernel, uint64_t limit, uint64_t *gpa, uint64_t *size,
-	struct error *err);
+int boot_initrd(struct memory *mem, const struct boot_image *image,
+	const struct machine_file *initrd, const struct boot_span *kernel, uint64_t limit,
+	uint64_t *gpa, uint64_t *size, struct error *err);
 /* The command line with its final zero; max is the longest that the kernel takes. */
 int boot_cmdline(struct memory *mem, const char *cmdline, uint64_t max, struct error *err);
 

@@ -201,8 +201,8 @@ int boot_linux(struct memory *mem, const struct boot_config *config, const struc
 	if (r < 0)
 		return r;
 	span = (struct boot_span){kernel.load, kernel.load + kernel.room};
-	r = boot_initrd(mem, &config->initrd, &span, kernel.initrd_limit, &initrd, &initrd_size,
-		err);
+	r = boot_initrd(mem, image, &config->initrd, &span, kernel.initrd_limit, &initrd,
+		&initrd_size, err);
 	if (r < 0)
 		return r;
 	fill_params(params, mem, config, image, initrd, initrd_size);

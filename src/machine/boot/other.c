@@ -5,19 +5,11 @@
 #include "machine/boot/boot.h"
 
 #define ISO_OFFSET 0x8001u
-#define PE_OFFSET 0x3cu /* where the PE header's offset stands (PE Format, "MS-DOS Stub") */
-#define PE_SECTION 40u  /* bytes of an entry in its table */
-#define PE_SECTIONS_MAX 32u
 
 static const struct file_kind {
 	uint32_t offset, size;
 	const char *magic, *name;
 } kinds[] = {
-	{0, 6,
-		"\xfd"
-		"7zXZ",
-		"compressed by xz: unpack it first"},
-	{0, 4, "\x28\xb5\x2f\xfd", "compressed by zstd: unpack it first"},
 	{0, 4, "\x02\x21\x4c\x18", "compressed by lz4: unpack it first"},
 	{0, 4, "\x04\x22\x4d\x18", "compressed by lz4: unpack it first"},
 	{0, 3, "BZh", "compressed by bzip2: unpack it first"},
@@ -45,37 +37,10 @@ static const struct file_kind {
 	{510, 2, "\x55\xaa", "a disk with partitions, or a boot sector"},
 };
 
-static uint32_t get(const struct boot_image *image, uint32_t at, unsigned size)
-{
-	uint32_t value = 0;
-
-	for (unsigned i = 0; i < size && at < image->head_size && i < image->head_size - at; i++)
-		value |= (uint32_t)image->head[at + i] << (8 * i);
-	return value;
-}
-
-/* A PE file that has a kernel in a section of its own. */
-static bool is_unified(const struct boot_image *image)
-{
-	uint32_t pe = get(image, PE_OFFSET, 4), at;
-	unsigned count = get(image, pe + 6, 2);
-
-	if (pe > BOOT_HEAD_SIZE || get(image, pe, 4) != 0x4550)
-		return false;
-	at = pe + 24 + get(image, pe + 20, 2);
-	for (unsigned i = 0; i < count && i < PE_SECTIONS_MAX; i++, at += PE_SECTION)
-		if (at + 8 <= image->head_size && !memcmp(image->head + at, ".linux\0", 8))
-			return true;
-	return false;
-}
-
 const char *boot_other(const struct boot_image *image)
 {
 	char iso[5];
 
-	if (get(image, 0, 2) == 0x5a4d && is_unified(image))
-		return "a unified kernel image: its section .linux is the kernel (objcopy -O binary "
-		       "--only-section=.linux)";
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
 		const struct file_kind *kind = &kinds[i];
 
@@ -83,7 +48,7 @@ const char *boot_other(const struct boot_image *image)
 			!memcmp(image->head + kind->offset, kind->magic, kind->size))
 			return kind->name;
 	}
-	if (get(image, 0, 2) == 0x5a4d)
+	if (image->head_size >= 2 && !memcmp(image->head, "MZ", 2))
 		return "an EFI program, or one of Windows or DOS";
 	if (image->size > ISO_OFFSET + sizeof iso &&
 		!boot_image_read(image, ISO_OFFSET, iso, sizeof iso, NULL) &&

@@ -157,7 +157,7 @@ int boot_pvh(struct memory *mem, const struct boot_config *config, const struct 
 	r = boot_cmdline(mem, config->cmdline, BOOT_CMDLINE_SIZE - 1, err);
 	if (r < 0)
 		return r;
-	r = boot_initrd(mem, &config->initrd, &span, UINT32_MAX, &initrd, &initrd_size, err);
+	r = boot_initrd(mem, image, &config->initrd, &span, UINT32_MAX, &initrd, &initrd_size, err);
 	if (r < 0)
 		return r;
 	r = boot_flat_32(mem, state, entry);

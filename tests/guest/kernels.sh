@@ -3,15 +3,9 @@
 # Debian's other kernel, linux-image-amd64, which brings drivers for real machines along; and the cloud kernel
 # in a unified kernel image.
 . "$(dirname "$0")/lib.sh"
-
-root=$DACH_CACHE/generic
-if [ ! -d "$root/boot" ]; then
-	package=$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: \(linux-image-.*\)/\1/p')
-	mkdir -p "$root"
-	(cd "$root" && apt-get download -q "$package" >/dev/null 2>&1 && dpkg -x ./*.deb . && rm ./*.deb)
-fi
+. "$(dirname "$0")/generic-lib.sh"
 cloud=$kernel
-kernel=$(echo "$root"/boot/vmlinuz-*)
+kernel=$generic_kernel
 
 for vcpus in 1 2; do
 	guest --vcpus $vcpus <<'SCRIPT'

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh
+# On top of lib.sh: Debian's other kernel, linux-image-amd64, which brings drivers for real machines along.
+generic=$DACH_CACHE/generic
+if [ ! -d "$generic/boot" ]; then
+	package=$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: \(linux-image-.*\)/\1/p')
+	mkdir -p "$generic"
+	(cd "$generic" && apt-get download -q "$package" >/dev/null 2>&1 && dpkg -x ./*.deb . && rm ./*.deb)
+fi
+generic_kernel=$(echo "$generic"/boot/vmlinuz-*)
+generic_name=${generic_kernel##*/vmlinuz-}
+cloud_name=$(echo "${DACH_TEST_ROOT:-$DACH_CACHE/kernel}"/boot/vmlinuz-*)
+cloud_name=${cloud_name##*/vmlinuz-}
+# What it takes there to reach a disk with ext4, in the order in which it is loaded.
+generic_drivers="drivers/virtio/virtio_ring drivers/virtio/virtio drivers/virtio/virtio_pci_legacy_dev
+	drivers/virtio/virtio_pci_modern_dev drivers/virtio/virtio_pci drivers/block/virtio_blk
+	lib/crc16 arch/x86/crypto/crc32c-intel crypto/crc32c_generic fs/mbcache fs/jbd2/jbd2 fs/ext4/ext4"

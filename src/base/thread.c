@@ -2,6 +2,7 @@
 #include "base/thread.h"
 
 #include <signal.h>
+#include <string.h>
 #include <time.h>
 
 #define NS 1000000000u
@@ -16,6 +17,14 @@ int mutex_wait_until(struct mutex *mutex, pthread_cond_t *cond, uint64_t deadlin
 	r = pthread_cond_clockwait(cond, &mutex->os, CLOCK_MONOTONIC, &when);
 	__atomic_store_n(&mutex->owner, pthread_self(), __ATOMIC_RELAXED);
 	return -r;
+}
+
+const char *thread_error(int code)
+{
+	return code == EAGAIN
+		? "no more threads are allowed here (ulimit -u, or the limit of pids that a "
+		  "control group or a container has)"
+		: strerror(code);
 }
 
 int thread_start(pthread_t *thread, size_t stack, void *(*run)(void *ctx), void *ctx)

@@ -73,6 +73,8 @@ static inline void mutex_wait(struct mutex *mutex, pthread_cond_t *cond) REQUIRE
 /* The same, but at most until deadline, nanoseconds of CLOCK_MONOTONIC (clock_now()). 0 or -ETIMEDOUT. */
 int mutex_wait_until(struct mutex *mutex, pthread_cond_t *cond, uint64_t deadline) REQUIRES(mutex);
 
+/* Why none could be started; code is positive. */
+const char *thread_error(int code);
 /*
  * Starts a thread in which every signal is blocked: signals are the main thread's, and what a thread
  * wants for itself it lets through. stack: bytes, 0 is the system's own size. 0 or a negative errno.

@@ -99,7 +99,7 @@ int pool_create(unsigned threads, void (*work)(void *ctx, struct block_request *
 	}
 	if (r) {
 		pool_destroy(pool);
-		return error_set(err, -r, "cannot start a disk thread: %s", strerror(-r));
+		return error_set(err, -r, "cannot start a disk thread: %s", thread_error(-r));
 	}
 	*out = pool;
 	return 0;

@@ -507,8 +507,8 @@ enum machine_result machine_run(struct machine *machine, struct error *err)
 	if (r) {
 		struct error failure = {0};
 
-		error_set(&failure, r, "cannot start the processors' threads: %s", strerror(r));
-		machine_end(machine, MACHINE_ENGINE_FAILED, &failure);
+		error_set(&failure, r, "cannot start the processors' threads: %s", thread_error(r));
+		machine_end(machine, MACHINE_NOT_STARTED, &failure);
 	}
 	/* Somebody may stop the loop without ending the guest: that is its end too. */
 	loop_run(machine->config.loop);

@@ -30,8 +30,9 @@ struct pci_bus;
 
 /* How a guest ended. */
 enum machine_result {
-	MACHINE_POWEROFF,      /* the guest switched itself off */
-	MACHINE_CRASH,         /* triple fault, or a panic */
+	MACHINE_POWEROFF,    /* the guest switched itself off */
+	MACHINE_CRASH,       /* triple fault, or a panic */
+	MACHINE_NOT_STARTED, /* the host gives its processors no threads; the sentence is in err */
 	MACHINE_ENGINE_FAILED, /* the engine itself; the sentence is in err */
 	MACHINE_STOPPED,       /* machine_stop() */
 	MACHINE_TEST_END,      /* the test devices' way out; machine_test_status() */

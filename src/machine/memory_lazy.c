@@ -181,7 +181,7 @@ int memory_lazy_start(struct memory *mem, void (*over)(void *ctx), void *ctx, st
 	lazy->ctx = ctx;
 	r = thread_start(&lazy->thread, 0, read_ahead, lazy);
 	lazy->started = !r;
-	return r ? error_set(err, -r, "cannot start a thread: %s", strerror(-r)) : 0;
+	return r ? error_set(err, -r, "cannot start a thread: %s", thread_error(-r)) : 0;
 }
 
 int memory_lazy_result(struct memory *mem, struct error *err)

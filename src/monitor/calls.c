@@ -208,7 +208,8 @@ static int make(unsigned roles, const struct sandbox *sandbox,
 	};
 
 	if (!calls.filter)
-		return error_set(err, ENOMEM, "no seccomp filter can be made");
+		return error_set(err, ENOMEM,
+			"no sandbox: this host, or a container's profile, forbids seccomp");
 	/* Calls by another way into the kernel, too. */
 	calls.r = seccomp_attr_set(calls.filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	make_filter(&calls, roles, sandbox);

@@ -75,7 +75,7 @@ int deadline_start(struct deadline *deadline, struct error *err)
 	int r = thread_start(&deadline->thread, 0, deadline_thread, deadline);
 
 	deadline->started = !r;
-	return r ? error_set(err, -r, "cannot start a thread: %s", strerror(-r)) : 0;
+	return r ? error_set(err, -r, "cannot start a thread: %s", thread_error(-r)) : 0;
 }
 
 static void set(struct deadline *deadline, bool *flag)

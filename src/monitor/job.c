@@ -283,7 +283,7 @@ int job_start(struct jobs *jobs, const struct job_spec *spec, const struct contr
 		r = thread_start(&job->thread, 0, job_thread, job);
 		if (r)
 			error_set(why, -r, "%s: cannot start a thread: %s", spec->word,
-				strerror(-r));
+				thread_error(-r));
 	}
 	if (r) {
 		json_decref(spec->done(spec->ctx, r, why));

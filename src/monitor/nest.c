@@ -53,7 +53,7 @@ int nest_create(unsigned roles, const struct sandbox *sandbox, struct nest **out
 	r = thread_start(&nest->thread, 0, nest_thread, nest);
 	if (r) {
 		free(nest);
-		return error_set(err, -r, "cannot start a thread: %s", strerror(-r));
+		return error_set(err, -r, "cannot start a thread: %s", thread_error(-r));
 	}
 	mutex_lock(&nest->lock);
 	while (nest->state != NEST_READY)

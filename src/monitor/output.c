@@ -214,7 +214,7 @@ int output_start(struct output_queue *output, struct error *err)
 	int r = thread_start(&output->thread, 0, write_all, output);
 
 	output->started = !r;
-	return r ? error_set(err, -r, "cannot start a thread: %s", strerror(-r)) : 0;
+	return r ? error_set(err, -r, "cannot start a thread: %s", thread_error(-r)) : 0;
 }
 
 /* false: it still waits for the reader. */

@@ -48,7 +48,7 @@ int net_start(struct net *net, const struct net_client *client, struct error *er
 	if (!r)
 		return 0;
 	net->started = false;
-	return error_set(err, -r, "cannot start the network's thread: %s", strerror(-r));
+	return error_set(err, -r, "cannot start the network's thread: %s", thread_error(-r));
 }
 
 bool net_stopping(const struct net *net)

@@ -8,6 +8,7 @@
 
 #include "block/block.h"
 #include "net/resolver.h"
+#include "vmm/allowance.h"
 #include "vmm/internal.h"
 
 _Static_assert(LIMIT_VCPUS <= MACHINE_VCPUS_MAX, "no machine has so many");
@@ -238,6 +239,22 @@ static int make_devices(struct vmm *vmm, struct error *err)
 	return r;
 }
 
+/* Who keeps guests gives them groups of their own, with room for this. */
+static void tell_allowance(const struct vmm_config *config, bool translates)
+{
+	const uint64_t mib = 1 << 20, code = config->code_cache ? config->code_cache : 256 * mib,
+		       needed = config->memory + (translates ? code : 0),
+		       allowed = allowance_memory("/proc/self/cgroup", "/sys/fs/cgroup");
+
+	if (config->given || config->quiet || allowed >= needed)
+		return;
+	fprintf(stderr,
+		"dach: %llu MiB of memory are all that this control group or container may use; the "
+		"guest's %llu MiB%s can come to more, and Linux would kill it then\n",
+		(unsigned long long)(allowed / mib), (unsigned long long)(config->memory / mib),
+		translates ? " and its translated code (--code-cache)" : "");
+}
+
 int vmm_make(void *ctx, struct guest_monitor *monitor, struct error *err)
 {
 	struct vmm *vmm = ctx;
@@ -251,6 +268,8 @@ int vmm_make(void *ctx, struct guest_monitor *monitor, struct error *err)
 		r = kernel_open(vmm, err);
 	if (!r)
 		r = choose_engine(vmm, err);
+	if (!r)
+		tell_allowance(&vmm->config, !vmm->needs.kvm);
 	if (!r)
 		r = profile_open(&vmm->profile, &vmm->config, vmm->engine, err);
 	if (!r)

@@ -33,6 +33,7 @@ enum end_reason vmm_end_of(const struct vmm *vmm, enum machine_result result)
 	case MACHINE_CRASH:
 		return END_CRASH;
 	case MACHINE_TEST_END:
+	case MACHINE_NOT_STARTED:
 	case MACHINE_ENGINE_FAILED:
 		break;
 	}
@@ -80,6 +81,8 @@ static void run(void *ctx, struct end_report *end)
 	end->status = end_info(end->reason)->status;
 	if (end->reason == END_CRASH)
 		error_set(&end->error, EIO, "the guest crashed");
+	if (vmm->result == MACHINE_NOT_STARTED)
+		end->status = END_STATUS_SETUP;
 	if (vmm->result == MACHINE_ENGINE_FAILED)
 		error_set(&end->error, EIO, "the engine failed");
 	if (vmm->result == MACHINE_TEST_END)

@@ -20,6 +20,22 @@ void signals_hang_up(struct signals *signals)
 	}
 }
 
+/*
+ * timeout(1) sends its signal to the program and at once again to the program's group: whoever wants to force
+ * it takes longer than that for his second.
+ */
+static bool same_again(struct signals *signals, const struct signalfd_siginfo *info)
+{
+	const uint64_t now = clock_now();
+	const bool same = signals->count && info->ssi_signo == signals->last_signal &&
+		info->ssi_pid == signals->last_sender && now - signals->last_time < SIGNALS_SAME;
+
+	signals->last_signal = info->ssi_signo;
+	signals->last_sender = info->ssi_pid;
+	signals->last_time = now;
+	return same;
+}
+
 static void ready(void *ctx, short revents)
 {
 	struct signals *signals = ctx;
@@ -34,6 +50,8 @@ static void ready(void *ctx, short revents)
 		signals->resized(signals->ctx);
 	} else if (info.ssi_signo == SIGHUP) {
 		signals_hang_up(signals);
+	} else if (same_again(signals, &info)) {
+		return;
 	} else if (signals->count++) {
 		signals->force(signals->ctx);
 	} else {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SIGUSR2 saves the guest; SIGWINCH tells of its terminal's size. SIGTERM, SIGINT and SIGHUP (a terminal that goes away) press the guest's power
- * button; a guest that is still there after the grace is ended, and so is one at the next SIGTERM or
+ * SIGUSR2 saves the guest; SIGWINCH tells of its terminal's size. SIGTERM, SIGINT and SIGHUP (a terminal that
+ * goes away) press the guest's power button; a guest that is still there after the grace is ended, and so is one at the next SIGTERM or
  * SIGINT. Further SIGHUPs change nothing: the kernel sends one, and the shell another. Where SIGHUP was
  * ignored (nohup) it stays so. SIGPIPE and SIGXFSZ are ignored.
  */
@@ -16,6 +16,7 @@
 #include "base/loop.h"
 
 #define SIGNALS_GRACE 90000000000ull /* what systemd gives a service */
+#define SIGNALS_SAME 200000000ull    /* ns in which one sender's signal counts once */
 
 struct signals {
 	struct loop *loop;
@@ -25,6 +26,8 @@ struct signals {
 	int first;      /* the one that asked; 0: none has */
 	unsigned taken; /* how many, of whatever kind; atomic */
 	bool nohup;
+	uint32_t last_signal, last_sender; /* of SIGTERM and SIGINT */
+	uint64_t last_time;
 	uint64_t grace;             /* ns after the first of them; 0: SIGNALS_GRACE */
 	struct loop_timer last;     /* the grace's end */
 	void (*ask)(void *ctx);     /* the first */

@@ -566,7 +566,7 @@ static void lives_in_the_foreground(void **state)
 	kill(outside.pid, SIGUSR2);
 	see(&outside, "saved");
 	kill(outside.pid, SIGTERM);
-	wait_ms(50);
+	wait_ms(300); /* else it would be the same, sent twice */
 	assert_int_equal(write(outside.control, "more", 4), 4);
 	see(&outside, "more");
 	kill(outside.pid, SIGTERM);

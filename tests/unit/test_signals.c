@@ -85,6 +85,23 @@ static void twice(void **state)
 	assert_int_equal(rig->forced, 1);
 }
 
+/* As timeout(1) does; and later, in earnest. */
+static void two_at_once(void **state)
+{
+	struct rig *rig = *state;
+
+	sent(rig, SIGTERM, 1);
+	sent(rig, SIGTERM, 1);
+	if (rig->forced) { /* a host that took so long in between */
+		assert_int_equal(rig->asked, 1);
+		return;
+	}
+	sent(rig, 0, SIGNALS_SAME / MS + 10);
+	sent(rig, SIGTERM, 5);
+	assert_int_equal(rig->asked, 1);
+	assert_int_equal(rig->forced, 1);
+}
+
 /* The kernel's, the shell's, and what reading the terminal says are one request. */
 static void hang_up(void **state)
 {
@@ -156,6 +173,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(twice, setup, teardown),
+		cmocka_unit_test_setup_teardown(two_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(hang_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(hang_up_and_kill, setup, teardown),
 		cmocka_unit_test(grace),

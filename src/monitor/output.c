@@ -158,10 +158,12 @@ void output_write(struct output_queue *output, const uint8_t *data, size_t len)
 
 	mutex_lock(&output->lock);
 	while (len && !output->gone) {
-		bool was_empty = output->in == output->out;
+		bool was_empty;
 		size_t n;
 
 		wait_for_room(output);
+		/* Now: its thread may have written all of it meanwhile, and sleep. */
+		was_empty = output->in == output->out;
 		n = room(output);
 		if (output->gone || output->stuck) {
 			output->lost += len;

@@ -19,6 +19,7 @@
 #include "host/walls.h"
 #include "image/store.h"
 #include "protocol/walls.h"
+#include "vmm/allowance.h"
 
 #define MIB ((uint64_t)1 << 20)
 #define MAP_COUNT_USUAL 65530ull
@@ -112,28 +113,10 @@ static void ask_memory_areas(struct report *report)
 			areas, MAP_COUNT_USUAL);
 }
 
-/* What a container gives: its group's limit stands where it sees the root of the hierarchy. */
-static uint64_t group_limit(void)
-{
-	static const char *const paths[] = {"/sys/fs/cgroup/memory.max",
-		"/sys/fs/cgroup/memory/memory.limit_in_bytes"};
-	char text[64];
-
-	for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
-		uint64_t limit;
-
-		read_text(paths[i], text, sizeof text);
-		limit = strtoull(text, NULL, 10);
-		if (limit)
-			return limit;
-	}
-	return UINT64_MAX;
-}
-
 static void ask_memory(struct report *report)
 {
 	struct sysinfo info;
-	uint64_t bytes, limit = group_limit();
+	uint64_t bytes, limit = allowance_memory("/proc/self/cgroup", "/sys/fs/cgroup");
 
 	sysinfo(&info);
 	bytes = (uint64_t)info.totalram * info.mem_unit;

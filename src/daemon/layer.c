@@ -21,6 +21,7 @@
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/launch.h"
+#include "daemon/saved.h"
 #include "protocol/request.h"
 
 #define NOTE "layering"
@@ -333,6 +334,17 @@ bool layer_is_noted(const struct guest *guest)
 		return false;
 	close(fd);
 	return true;
+}
+
+int layer_may_begin(const struct guest *guest, struct error *err)
+{
+	if (guest->held || guest->destroying)
+		return error_set(err, EINVAL, "the guest has ended");
+	if (saved_is_noted(guest))
+		return error_set(err, EBUSY, "the guest is being saved");
+	if (layer_is_noted(guest))
+		return error_set(err, EBUSY, "the guest's disks are being changed already");
+	return 0;
 }
 
 int layer_enter(struct guest *guest, struct layer_set *set, struct error *err)

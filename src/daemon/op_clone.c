@@ -21,7 +21,6 @@
 #include "daemon/life.h"
 #include "daemon/monitor.h"
 #include "daemon/op.h"
-#include "daemon/saved.h"
 
 #define CLONES_MAX 1000 /* at once */
 #define AT_ONCE 3       /* of them on their way */
@@ -394,17 +393,6 @@ static int make_one(struct cloning *cloning, const struct guest *parent, unsigne
 	return r;
 }
 
-static int check_parent(const struct guest *guest, struct error *err)
-{
-	if (guest->held || guest->destroying)
-		return error_set(err, EINVAL, "the guest has ended");
-	if (saved_is_noted(guest))
-		return error_set(err, EBUSY, "the guest is being saved");
-	if (layer_is_noted(guest))
-		return error_set(err, EBUSY, "the guest's disks are being changed already");
-	return 0;
-}
-
 /* New images for its own disks, once its clones have the configuration that it had. */
 static int make_layers(struct cloning *cloning, struct guest *guest, struct error *err)
 {
@@ -436,7 +424,7 @@ static void clone_guest(struct operation *op)
 		return;
 	}
 	*cloning = (struct cloning){.op = op, .socket = {-1, -1}};
-	r = check_parent(guest, &err);
+	r = layer_may_begin(guest, &err);
 	for (; !r && cloning->count < op->arguments.count; cloning->count += !r)
 		r = make_one(cloning, guest, cloning->count, &number, &err);
 	if (!r && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, cloning->socket))

@@ -15,7 +15,6 @@
 #include "daemon/layer.h"
 #include "daemon/monitor.h"
 #include "daemon/op.h"
-#include "daemon/saved.h"
 #include "daemon/spec.h"
 
 #define SUFFIX ".new"
@@ -224,20 +223,12 @@ static int make_backup(struct guest *guest, struct copy_operation *copy, struct 
 		: 0;
 }
 
-/* Nothing else is done to it that does not go with this. */
-static int stands_still(const struct guest *guest, struct error *err)
-{
-	if (layer_is_noted(guest))
-		return error_set(err, EBUSY, "the guest's disks are being changed");
-	return saved_is_noted(guest) ? error_set(err, EBUSY, "the guest is being saved") : 0;
-}
-
 static int prepare(struct guest *guest, struct copy_operation *copy, struct error *err)
 {
 	int r = find_disk(guest, copy->op->arguments.disk, &copy->disk, &copy->request.disk, err);
 
 	if (!r)
-		r = stands_still(guest, err);
+		r = layer_may_begin(guest, err);
 	if (!r && copy->request.kind == DISK_COPY_COMMIT)
 		r = open_base(guest, copy, err);
 	if (!r && copy->request.kind == DISK_COPY_BACKUP)
@@ -340,7 +331,7 @@ static void resize(struct operation *op)
 		return;
 	r = find_disk(guest, op->arguments.disk, &disk, &request.disk, &err);
 	if (!r)
-		r = stands_still(guest, &err);
+		r = layer_may_begin(guest, &err);
 	if (!r)
 		r = lengthen(guest, &guest->config.disk[disk], request.size, &err);
 	if (r)

@@ -8,7 +8,6 @@
 #include "daemon/layer.h"
 #include "daemon/monitor.h"
 #include "daemon/op.h"
-#include "daemon/saved.h"
 
 /* New layers: layer.h has the order. */
 struct layer_operation {
@@ -91,17 +90,6 @@ static void send_file(struct layer_operation *layering, struct guest *guest)
 	monitor_call(guest->monitor, &request, disk->fd, OP_VERB_TIMEOUT_MS, sent, layering);
 }
 
-static int may_change(const struct guest *guest, struct error *err)
-{
-	if (guest->held || guest->destroying)
-		return error_set(err, EINVAL, "the guest has ended");
-	if (saved_is_noted(guest))
-		return error_set(err, EBUSY, "the guest is being saved");
-	if (layer_is_noted(guest))
-		return error_set(err, EBUSY, "the guest's disks are being changed already");
-	return 0;
-}
-
 static void layer(struct operation *op)
 {
 	const struct operation_arguments *arguments = &op->arguments;
@@ -118,7 +106,7 @@ static void layer(struct operation *op)
 		return;
 	}
 	layering->op = op;
-	r = may_change(guest, &err);
+	r = layer_may_begin(guest, &err);
 	if (!r)
 		r = layer_make(guest, arguments->disks, arguments->disks_count, arguments->folder,
 			&layering->set, &err);

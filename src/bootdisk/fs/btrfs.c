@@ -224,19 +224,7 @@ static int take_node(struct btrfs *btrfs, uint64_t id, struct fs_node *node)
 	if (r)
 		return r;
 	node->size = btrfs_get(item.bytes + 16, 8);
-	switch (btrfs_get(item.bytes + 52, 4) & 0xf000) {
-	case 0x8000:
-		node->kind = FS_FILE;
-		break;
-	case 0x4000:
-		node->kind = FS_FOLDER;
-		break;
-	case 0xa000:
-		node->kind = FS_LINK;
-		break;
-	default:
-		node->kind = FS_OTHER;
-	}
+	node->kind = fs_kind_of_mode(btrfs_get(item.bytes + 52, 4));
 	return 0;
 }
 

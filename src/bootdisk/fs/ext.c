@@ -185,10 +185,7 @@ static int take_node(struct ext *ext, ext2_ino_t number, struct fs_node *node)
 		return fail(ext, code);
 	node->id = number;
 	node->size = EXT2_I_SIZE(&inode);
-	node->kind = LINUX_S_ISREG(inode.i_mode) ? FS_FILE
-		: LINUX_S_ISDIR(inode.i_mode)    ? FS_FOLDER
-		: LINUX_S_ISLNK(inode.i_mode)    ? FS_LINK
-						 : FS_OTHER;
+	node->kind = fs_kind_of_mode(inode.i_mode);
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "bootdisk/partition.h"
@@ -66,6 +67,20 @@ static inline int fs_fail(struct fs *fs, int code, const char *why)
 {
 	fs->why = why;
 	return -code;
+}
+
+/* Of an inode's mode, as all of them write it (inode(7)). */
+static inline enum fs_kind fs_kind_of_mode(uint32_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFREG:
+		return FS_FILE;
+	case S_IFDIR:
+		return FS_FOLDER;
+	case S_IFLNK:
+		return FS_LINK;
+	}
+	return FS_OTHER;
 }
 
 /* Bytes of the partition. -EIO: they are not there. */

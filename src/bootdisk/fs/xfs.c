@@ -266,19 +266,7 @@ static int take_node(struct xfs *xfs, uint64_t number, struct fs_node *node)
 		return r;
 	node->id = number;
 	node->size = get(xfs->inode + 56, 8);
-	switch (get(xfs->inode + 2, 2) & 0xf000) {
-	case 0x8000:
-		node->kind = FS_FILE;
-		break;
-	case 0x4000:
-		node->kind = FS_FOLDER;
-		break;
-	case 0xa000:
-		node->kind = FS_LINK;
-		break;
-	default:
-		node->kind = FS_OTHER;
-	}
+	node->kind = fs_kind_of_mode(get(xfs->inode + 2, 2));
 	return 0;
 }
 

@@ -293,6 +293,7 @@ REFUSALS = {
     ("PUT", "/vcpus/{vcpu}/affinity"): [(400, {"cpus": "no"}), (400, {"cpus": "0", "soft": "^"}), (400, {})],
     ("POST", "/rename"): [(400, {"name": "a b"}), (409, {"name": "firm"}), (409, {"name": "Domain-0"}), (400, {})],
     ("POST", "/dump-core"): [(400, {"path": "FOLDER/core"}), (400, {"path": "core"}), (422, {"path": "/nowhere/core"})],
+    ("POST", "/clone"): [(400, {}), (409, {"name": "firm"}), (400, {"name": "x", "count": 2}), (400, {"count": 0})],
     ("POST", "/disk-layer"): [(400, {}), (400, {"folder": "here"}), (400, {"disks": "xvda"})],
     ("POST", "/disk-stream"): [(400, {"disk": "xvda"}), (400, {}), (400, {"disk": "xvda", "rate": -1})],
     ("POST", "/disk-commit"): [(400, {"disk": "xvda"}), (400, {"disk": 1})],

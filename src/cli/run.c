@@ -204,7 +204,9 @@ static int take_option(struct run_request *request, int id, const char *value, s
 		return run_seed_take(&request->seed, id, value, err);
 	switch (id) {
 	case MEMORY:
-		return option_size("--memory", value, 1ull << 20, &config->memory, err);
+		r = option_size("--memory", value, 1ull << 20, &config->memory, err);
+		return r || config->memory ? r
+					   : error_set(err, EINVAL, "--memory: a guest needs some");
 	case GRACE:
 		return take_seconds("--grace", value, &config->grace, err);
 	case TIMEOUT:

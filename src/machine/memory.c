@@ -85,6 +85,8 @@ static uint8_t *map_aligned(int fd, uint64_t size)
 		munmap(area, room);
 		return NULL;
 	}
+	/* A process that the monitor starts has no part in it, and does not keep it from being sealed. */
+	madvise(host, size, MADV_DONTFORK);
 	if (host - GUARD > area)
 		munmap(area, host - GUARD - area);
 	if (area + room > host + size + GUARD)

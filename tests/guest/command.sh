@@ -4,6 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 # A root of busybox, with the modules where a system has them, and what each needs.
+umask 022 # whoever runs the command is to get at it
 root=$work/machine
 modules=$(ls -d "${DACH_TEST_ROOT:-$DACH_CACHE/kernel}"/lib/modules/*)
 folder=$root/lib/modules/$(basename "$modules")

@@ -9,9 +9,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "machine/memory_base.h"
@@ -316,6 +318,33 @@ static void sealed(void **state)
 	check(rig);
 }
 
+/* A process that was started beside the guest's has no part in its memory. */
+static void with_a_child(void **state)
+{
+	struct rig *rig = make(&engine);
+	int fd[MEMORY_LAYERS], r;
+	unsigned count;
+	pid_t pid;
+
+	if (!rig)
+		skip();
+	write_some(rig, 100);
+	pid = fork();
+	if (!pid) {
+		pause();
+		_exit(0);
+	}
+	assert_true(pid > 0);
+	r = memory_freeze(&rig->mem, &err);
+	if (!r)
+		r = memory_layers(&rig->mem, fd, &count, &err);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	assert_int_equal(r, 0);
+	check(rig);
+	drop(rig);
+}
+
 static void not_under_kvm(void **state)
 {
 	struct rig *rig = make(&other);
@@ -337,6 +366,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(not_trusted, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(other_size, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(sealed, set_up, tear_down),
+		cmocka_unit_test(with_a_child),
 		cmocka_unit_test(not_under_kvm),
 	};
 

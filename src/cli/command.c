@@ -75,6 +75,7 @@ int command_complete(struct command_words *words, struct vmm_config *config, str
 	command->env = words->env;
 	command->keeps = words->keep;
 	command->quiet = config->quiet;
+	config->quiet |= !config->verbose; /* standard error is the command's */
 	command->terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 	if (command->terminal && getenv("TERM") && command_env(words, "TERM", err))
 		return -E2BIG;

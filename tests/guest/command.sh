@@ -68,6 +68,13 @@ check "a signal that ends it: 128 and more" [ $status -eq 137 ]
 machine --net user -- sh -c 'cat /sys/class/net/eth0/address >/dev/null && cat /etc/resolv.conf /run/resolv.conf' </dev/null
 check "the network has a name server" said "nameserver 10.0.2.3"
 
+# What this host lacks is told at a console, not on the command's standard error.
+if unshare -Ur true 2>/dev/null; then
+	unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_mnt_namespaces; exec "$0" "$@"' "$DACH" run --engine "$DACH_ENGINE" \
+		--kernel "$kernel" --initrd "$work/machine.cpio" --memory 256 --net user -- sh -c : </dev/null 2>"$errors"
+	check "a host that lacks something says so to nobody" [ ! -s "$errors" ]
+fi
+
 timeout -k 5 "$LIMIT" "$DACH" run --engine "$DACH_ENGINE" --kernel "$kernel" --initrd "$work/machine.cpio" \
 	--memory 256 -- yes </dev/null 2>"$errors" | head -n 2 >"$output"
 check "a reader that goes away ends it" printed "$(printf 'y\ny')"

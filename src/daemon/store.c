@@ -16,6 +16,7 @@ struct store {
 	char *path;
 	bool open; /* store_begin() was called */
 	sqlite3_stmt *save, *delete, *take, *next;
+	sqlite3_stmt *snapshots_save, *snapshots_load, *snapshots_delete;
 };
 
 #define VERSION_PRAGMA "PRAGMA user_version = " NUMBER_TEXT(STORE_VERSION) ";"
@@ -38,10 +39,15 @@ static const char guests_table[] = "CREATE TABLE guests ("
 				   " ended INTEGER NOT NULL,"
 				   " UNIQUE (owner, name)) STRICT, WITHOUT ROWID;";
 
-static const char other_tables[] =
-	"CREATE TABLE counter (domid INTEGER NOT NULL) STRICT;"
-	"INSERT INTO counter VALUES (1);"
-	"PRAGMA application_id = " NUMBER_TEXT(APPLICATION_ID) ";" VERSION_PRAGMA;
+/* Version 2 knew no snapshots. */
+#define SNAPSHOTS_TABLE                     \
+	"CREATE TABLE snapshots ("          \
+	" guest TEXT PRIMARY KEY NOT NULL," \
+	" list TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+
+static const char other_tables[] = "CREATE TABLE counter (domid INTEGER NOT NULL) STRICT;"
+				   "INSERT INTO counter VALUES (1);" SNAPSHOTS_TABLE
+				   "PRAGMA application_id = " NUMBER_TEXT(APPLICATION_ID);
 
 static const char *const state_names[] = {"off", "starting", "running", "shutdown"};
 
@@ -106,20 +112,38 @@ static int number(struct store *store, const char *sql, int64_t *value, struct e
 	return code == SQLITE_ROW || code == SQLITE_DONE ? 0 : failed(store, code, err);
 }
 
-/* All of it or nothing: an empty file becomes a store, or one of version 1 this version's. */
-static int make(struct store *store, bool from_1, struct error *err)
+/* What makes one of a version the next one's. */
+static const char *const changes[STORE_VERSION] = {
+	[1] = "INSERT INTO guests SELECT * FROM former; DROP TABLE former",
+	[2] = SNAPSHOTS_TABLE,
+};
+
+static int change_from(struct store *store, int64_t version, struct error *err)
+{
+	int r = 0;
+
+	if (version == 1) {
+		r = execute(store, "ALTER TABLE guests RENAME TO former", err);
+		if (!r)
+			r = execute(store, guests_table, err);
+	}
+	return r ? r : execute(store, changes[version], err);
+}
+
+/* All of it or nothing: an empty file (0) becomes a store, or one of an older version this version's. */
+static int make(struct store *store, int64_t version, struct error *err)
 {
 	int r = store_begin(store, err);
 
-	if (!r && from_1)
-		r = execute(store, "ALTER TABLE guests RENAME TO former", err);
-	if (!r)
+	if (!r && !version) {
 		r = execute(store, guests_table, err);
+		if (!r)
+			r = execute(store, other_tables, err);
+	}
+	for (; !r && version && version < STORE_VERSION; version++)
+		r = change_from(store, version, err);
 	if (!r)
-		r = execute(store,
-			from_1 ? "INSERT INTO guests SELECT * FROM former; DROP TABLE former;" VERSION_PRAGMA
-			       : other_tables,
-			err);
+		r = execute(store, VERSION_PRAGMA, err);
 	if (!r)
 		return store_commit(store, err);
 	store_rollback(store);
@@ -139,15 +163,15 @@ static int check(struct store *store, struct error *err)
 	if (r)
 		return r;
 	if (!id && !version && !objects)
-		return make(store, false, err);
+		return make(store, 0, err);
 	if (id != APPLICATION_ID)
 		return failed(store, SQLITE_NOTADB, err);
 	if (version > STORE_VERSION)
 		return error_set(err, EPROTO,
 			"%s: written by a newer dachd (version %lld, this one knows %d); use that one",
 			store->path, (long long)version, STORE_VERSION);
-	if (version == 1)
-		return make(store, true, err);
+	if (version >= 1 && version < STORE_VERSION)
+		return make(store, version, err);
 	return version == STORE_VERSION ? 0 : failed(store, SQLITE_NOTADB, err);
 }
 
@@ -183,6 +207,17 @@ static int prepare_all(struct store *store, struct error *err)
 			&store->take, err);
 	if (!r)
 		r = prepare(store, "SELECT domid FROM counter", &store->next, err);
+	if (!r)
+		r = prepare(store,
+			"INSERT INTO snapshots VALUES (?1, ?2)"
+			" ON CONFLICT (guest) DO UPDATE SET list = ?2",
+			&store->snapshots_save, err);
+	if (!r)
+		r = prepare(store, "SELECT list FROM snapshots WHERE guest = ?1",
+			&store->snapshots_load, err);
+	if (!r)
+		r = prepare(store, "DELETE FROM snapshots WHERE guest = ?1",
+			&store->snapshots_delete, err);
 	return r;
 }
 
@@ -245,6 +280,9 @@ void store_close(struct store *store)
 	sqlite3_finalize(store->delete);
 	sqlite3_finalize(store->take);
 	sqlite3_finalize(store->next);
+	sqlite3_finalize(store->snapshots_save);
+	sqlite3_finalize(store->snapshots_load);
+	sqlite3_finalize(store->snapshots_delete);
 	sqlite3_close(store->db);
 	free(store->path);
 	free(store);
@@ -315,10 +353,60 @@ int store_save(struct store *store, const struct record *record, struct error *e
 	return run(store, s, NULL, err);
 }
 
+static int delete_both(struct store *store, const char *uuid, struct error *err)
+{
+	int r = store_save_snapshots(store, uuid, NULL, err);
+
+	sqlite3_bind_text(store->delete, 1, uuid, -1, SQLITE_STATIC);
+	return r ? r : run(store, store->delete, NULL, err);
+}
+
 int store_delete(struct store *store, const char *uuid, struct error *err)
 {
-	sqlite3_bind_text(store->delete, 1, uuid, -1, SQLITE_STATIC);
-	return run(store, store->delete, NULL, err);
+	int r;
+
+	if (store->open)
+		return delete_both(store, uuid, err);
+	r = store_begin(store, err);
+	if (r)
+		return r;
+	r = delete_both(store, uuid, err);
+	if (!r)
+		return store_commit(store, err);
+	store_rollback(store);
+	return r;
+}
+
+int store_save_snapshots(struct store *store, const char *uuid, const char *text, struct error *err)
+{
+	sqlite3_stmt *s = text ? store->snapshots_save : store->snapshots_delete;
+
+	sqlite3_bind_text(s, 1, uuid, -1, SQLITE_STATIC);
+	if (text)
+		sqlite3_bind_text(s, 2, text, -1, SQLITE_STATIC);
+	return run(store, s, NULL, err);
+}
+
+int store_load_snapshots(struct store *store, const char *uuid, char **text, struct error *err)
+{
+	sqlite3_stmt *query = store->snapshots_load;
+	const unsigned char *list;
+	int code, r = 0;
+
+	*text = NULL;
+	sqlite3_bind_text(query, 1, uuid, -1, SQLITE_STATIC);
+	code = sqlite3_step(query);
+	if (code == SQLITE_ROW) {
+		list = sqlite3_column_text(query, 0);
+		*text = list ? strdup((const char *)list) : NULL;
+		if (!*text)
+			r = error_nomem(err);
+	} else if (code != SQLITE_DONE) {
+		r = failed(store, code, err);
+	}
+	sqlite3_reset(query);
+	sqlite3_clear_bindings(query);
+	return r;
 }
 
 int store_take_domid(struct store *store, unsigned *domid, struct error *err)

@@ -15,7 +15,7 @@
 
 #include "base/error.h"
 
-#define STORE_VERSION 2
+#define STORE_VERSION 3
 #define STORE_BOOT_LEN 36
 
 enum record_state {
@@ -63,7 +63,13 @@ int store_commit(struct store *store, struct error *err);
 void store_rollback(struct store *store);
 
 int store_save(struct store *store, const struct record *record, struct error *err);
+/* Its snapshots go with it. */
 int store_delete(struct store *store, const char *uuid, struct error *err);
+/* What is known of a guest's snapshots (snapshot.h), one text; NULL: nothing any more. */
+int store_save_snapshots(struct store *store, const char *uuid, const char *text,
+	struct error *err);
+/* NULL: none, which is no error. free() afterwards. */
+int store_load_snapshots(struct store *store, const char *uuid, char **text, struct error *err);
 /* A domain ID that was never given before; counted for ever, from 1. */
 int store_take_domid(struct store *store, unsigned *domid, struct error *err);
 /* What the next will be; 0 if it cannot be read. */

@@ -181,6 +181,22 @@ static void set_version(const char *sql)
 	sqlite3_close(db);
 }
 
+static int64_t version_of(void)
+{
+	sqlite3_stmt *query;
+	int64_t version;
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &query, NULL),
+		SQLITE_OK);
+	assert_int_equal(sqlite3_step(query), SQLITE_ROW);
+	version = sqlite3_column_int64(query, 0);
+	sqlite3_finalize(query);
+	sqlite3_close(db);
+	return version;
+}
+
 static void refused(int code, const char *word)
 {
 	struct store *store;
@@ -228,6 +244,62 @@ static void test_older(void **state)
 	assert_int_equal(seen.last.owner, 1001);
 	assert_int_equal(store_take_domid(store, &domid, NULL), 0);
 	assert_int_equal(domid, 6);
+	store_close(store);
+}
+
+static void holds(struct store *store, const char *uuid, const char *wanted)
+{
+	char *text;
+
+	assert_int_equal(store_load_snapshots(store, uuid, &text, NULL), 0);
+	if (wanted)
+		assert_string_equal(text, wanted);
+	else
+		assert_null(text);
+	free(text);
+}
+
+/* No snapshots. */
+static void test_version_2(void **state)
+{
+	struct record one = sample("u1", "a", 0);
+	struct store *store = open_store();
+	struct seen seen = {0};
+
+	assert_int_equal(store_save(store, &one, NULL), 0);
+	store_close(store);
+	set_version("DROP TABLE snapshots; PRAGMA user_version = 2");
+	store = open_store();
+	assert_int_equal(store_load(store, see, &seen, NULL), 0);
+	assert_string_equal(seen.names, "a");
+	assert_int_equal(store_save_snapshots(store, "u1", "[1]", NULL), 0);
+	store_close(store);
+	assert_int_equal(version_of(), STORE_VERSION);
+}
+
+static void test_snapshots(void **state)
+{
+	struct record one = sample("u1", "a", 0), two = sample("u2", "b", 0);
+	struct store *store = open_store();
+
+	assert_int_equal(store_save(store, &one, NULL), 0);
+	assert_int_equal(store_save(store, &two, NULL), 0);
+	holds(store, "u1", NULL);
+	assert_int_equal(store_save_snapshots(store, "u1", "[1]", NULL), 0);
+	assert_int_equal(store_save_snapshots(store, "u1", "[1,2]", NULL), 0);
+	assert_int_equal(store_save_snapshots(store, "u2", "[3]", NULL), 0);
+	/* With the guest's own change in one. */
+	assert_int_equal(store_begin(store, NULL), 0);
+	assert_int_equal(store_save_snapshots(store, "u2", NULL, NULL), 0);
+	store_rollback(store);
+	store_close(store);
+	store = open_store();
+	holds(store, "u1", "[1,2]");
+	holds(store, "u2", "[3]");
+	assert_int_equal(store_delete(store, "u1", NULL), 0);
+	assert_int_equal(store_save_snapshots(store, "u2", NULL, NULL), 0);
+	holds(store, "u1", NULL);
+	holds(store, "u2", NULL);
 	store_close(store);
 }
 
@@ -284,6 +356,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_domids, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_killed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_older, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_version_2, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_snapshots, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_newer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_foreign, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_damaged, set_up, tear_down),

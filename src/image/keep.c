@@ -208,8 +208,8 @@ int keep_open(const struct disk_spec *base, const char *overlay, uint64_t size, 
 			(int)(strlen(name) - strlen(source_ending(name))), name);
 	if (n >= (int)sizeof keep->overlay)
 		return error_set(err, ENAMETOOLONG, "%s: name too long", name);
-	snprintf(id, sizeof id, "%.*s.id",
-		(int)(strlen(keep->overlay) - strlen(source_ending(keep->overlay))), keep->overlay);
+	n -= (int)strlen(source_ending(keep->overlay));
+	snprintf(id, sizeof id, "%.*s.id", n, keep->overlay);
 	if (access(keep->overlay, F_OK))
 		return make(base, size, &st, id, keep, err);
 	r = check_overlay(keep, name, &st, err);

@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/image.h"
 #include "cli/options.h"
+#include "cli/run_link.h"
 #include "cli/run_seed.h"
 #include "cli/script.h"
 #include "image/keep.h"
@@ -70,8 +71,8 @@ static const struct option_spec options[] = {
 	{"overlay", OVERLAY, "FILE", "keep what it writes to FILE there (FILE.overlay.qcow2)"},
 	{"disk-size", DISK_SIZE, "SIZE", "of an overlay that is made (that of its FILE)"},
 	RUN_SEED_OPTIONS,
-	{"net", NET, "none|user[,fwd=...][,loopback]",
-		"none (without an image), or over this host's sockets;"},
+	{"net", NET, "none|user[,fwd=...][,loopback]|bridge=NAME|tap=NAME",
+		"none (without an image), over this host's sockets, or on a bridge of it;"},
 	{"stats", STATS, NULL, "counters on standard error at the end"},
 	{"profile", PROFILE, "FILE", "where the guest's time went, written at the end"},
 	{"no-windows", NO_WINDOWS, NULL, "without the translator's second tier, to compare"},
@@ -279,7 +280,7 @@ static void put_first(struct run_request *request, const struct disk_spec *disk)
 	config->disk[0] = *disk;
 	config->disks++;
 	if (!config->nets && !request->no_net)
-		config->net[config->nets++].kind = NET_USER;
+		config->net[config->nets++] = (struct net_spec){.kind = NET_USER, .fd = -1};
 }
 
 /*
@@ -419,7 +420,9 @@ static int complete(struct run_request *request, const char *image, struct error
 
 	if (!r)
 		r = complete_disks(request, err);
-	return r ? r : run_seed_complete(&request->seed, &request->config, err);
+	if (!r)
+		r = run_seed_complete(&request->seed, &request->config, err);
+	return r ? r : run_link_open(&request->config, err);
 }
 
 static void free_request(struct run_request *request)

@@ -135,6 +135,17 @@ static int take_mode(struct vif_parse *p, const struct piece *value)
 	return piece_take(value, &p->vif->mode, p->err);
 }
 
+static int take_filter(struct vif_parse *p, const struct piece *value)
+{
+	struct cfg_place place = piece_place(p->value, value->start);
+
+	if (!piece_is(value, "on") && !piece_is(value, "off"))
+		return cfg_error(p->err, EINVAL, &place,
+			"filter= is on, or off for a guest that is to send as others, too");
+	p->vif->filter = piece_is(value, "on") ? CHOICE_YES : CHOICE_NO;
+	return 0;
+}
+
 /* What this network does not do, though it was asked for. */
 static void warn_missing(struct vif_parse *p, const struct piece *key, const struct piece *value)
 {
@@ -142,11 +153,10 @@ static void warn_missing(struct vif_parse *p, const struct piece *key, const str
 
 	if (!value->size)
 		return;
-	if (piece_is(key, "bridge") || (piece_is(key, "mode") && piece_is(value, "bridge")))
-		spec_warn(p->reader, &place,
-			"'bridge' has no effect yet: this is a network of its own behind the host's "
-			"addresses");
-	else if (piece_is(key, "rate") || piece_is(key, "mtu") || piece_is(key, "backend"))
+	/* The usual script's work is done without it. */
+	if (piece_is(key, "rate") || piece_is(key, "backend") ||
+		(piece_is(key, "script") && !piece_is(value, "vif-bridge") &&
+			!piece_is(value, "/etc/xen/scripts/vif-bridge")))
 		spec_warn(p->reader, &place, "'%.*s' has no effect yet", SHOWN(key));
 }
 
@@ -192,6 +202,8 @@ static int take_one(struct vif_parse *p, const struct piece *key, const struct p
 		return take_mode(p, value);
 	if (piece_is(key, "fwd"))
 		return take_forward(p, value);
+	if (piece_is(key, "filter"))
+		return take_filter(p, value);
 	place = piece_place(p->value, key->start);
 	return unknown(p, &place, key);
 }

@@ -13,6 +13,7 @@
 #include "daemon/guest.h"
 #include "daemon/launch.h"
 #include "daemon/life.h"
+#include "daemon/links.h"
 #include "daemon/operation.h"
 #include "daemon/resources.h"
 #include "host/walls.h"
@@ -236,6 +237,7 @@ void daemon_begin(struct daemon *daemon)
 	look_at_walls(daemon);
 	resources_open(daemon);
 	recover(daemon);
+	links_sweep(daemon);
 	autostart(daemon);
 }
 

@@ -8,6 +8,7 @@
 #include "daemon/affinity.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
+#include "daemon/links.h"
 #include "daemon/monitor.h"
 #include "daemon/warnings.h"
 #include "domain/vdev.h"
@@ -113,12 +114,17 @@ static json_t *networks(const struct guest *guest)
 	for (unsigned i = 0; i < guest->config.vifs; i++) {
 		const struct domain_vif *vif = &guest->config.vif[i];
 		const json_t *info = json_array_get(infos, i);
+		const char *bridge = guest->domid ? links_bridge(guest, i) : NULL;
+		char link[NET_LINK_TEXT + 1];
 
+		links_name(guest, i, link);
 		json_array_append_new(list,
-			json_pack("{s:i, s:s, s:i, s:i, s:s?, s:s?, s:s?, s:I, s:I, s:I, s:I}",
+			json_pack(
+				"{s:i, s:s, s:i, s:i, s:s?, s:s?, s:s?, s:s?, s:I, s:I, s:I, s:I}",
 				"index", (int)i, "mac", vif->mac, "backend", 0, "state",
-				guest->monitor ? 4 : 6, "model", vif->model, "bridge", vif->bridge,
-				"ip", vif->ip, "rx_bytes", number(info, "rx_bytes"), "rx_packets",
+				guest->monitor ? 4 : 6, "model", vif->model, "bridge",
+				bridge ? bridge : vif->bridge, "link", bridge ? link : NULL, "ip",
+				vif->ip, "rx_bytes", number(info, "rx_bytes"), "rx_packets",
 				number(info, "rx_frames"), "tx_bytes", number(info, "tx_bytes"),
 				"tx_packets", number(info, "tx_frames")));
 	}

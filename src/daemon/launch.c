@@ -19,6 +19,7 @@
 #include "daemon/claims.h"
 #include "daemon/daemon.h"
 #include "daemon/holder.h"
+#include "daemon/links.h"
 #include "daemon/process.h"
 #include "daemon/resources.h"
 #include "daemon/spec.h"
@@ -60,6 +61,7 @@ void launch_remove(struct guest *guest)
 		"saving", "layering", "disks"};
 	char path[PATH_MAX];
 
+	links_remove(guest);
 	for (unsigned i = 0; i < sizeof files / sizeof *files; i++)
 		launch_remove_file(guest, files[i]);
 	if (!folder_path(guest, "", path, sizeof path, NULL))

@@ -13,6 +13,7 @@
 #include "daemon/daemon.h"
 #include "daemon/launch.h"
 #include "daemon/layer.h"
+#include "daemon/links.h"
 #include "daemon/monitor.h"
 #include "daemon/process.h"
 #include "daemon/saved.h"
@@ -559,6 +560,7 @@ void life_recover(struct guest *guest)
 	life = launch_look(guest);
 	watch_process(guest);
 	if (life == LAUNCH_ALIVE) {
+		links_restore(guest);
 		guest->held = guest->state == RECORD_SHUTDOWN;
 		if (connect_monitor(guest, &err)) {
 			/* It is about to end, or no longer itself: look_again() waits, then helps. */

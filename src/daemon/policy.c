@@ -33,6 +33,8 @@ struct rule {
 	uint64_t guests, memory, vcpus, cpu_weight, io_weight;
 	char **path;
 	unsigned paths;
+	char **bridge;
+	unsigned bridges;
 	bool addresses, low_ports, affinity;
 };
 
@@ -43,6 +45,7 @@ static const struct field rule_fields[] = {
 	FIELD_ROW(NUMBER, rule, cpu_weight, .max = 65535),
 	FIELD_ROW(NUMBER, rule, io_weight, .max = 10000),
 	FIELD_STRINGS_ROW("paths", rule, path, paths, LIMIT_STRING, POLICY_MAX),
+	FIELD_STRINGS_ROW("bridges", rule, bridge, bridges, LIMIT_NAME, POLICY_MAX),
 	FIELD_ROW(BOOL, rule, addresses),
 	FIELD_ROW(BOOL, rule, low_ports),
 	FIELD_ROW(BOOL, rule, affinity),
@@ -334,6 +337,19 @@ bool caller_path_allowed(const struct caller *caller, const char *path)
 			return true;
 	}
 	return false;
+}
+
+bool caller_may_use_bridge(const struct caller *caller, const char *name)
+{
+	json_t *bridge;
+	size_t i;
+
+	json_array_foreach(json_object_get(caller->rule, "bridges"), i, bridge)
+	{
+		if (!strcmp(name, json_string_value(bridge)))
+			return true;
+	}
+	return caller->manager;
 }
 
 int caller_check_path(const struct caller *caller, const char *path, struct error *err)

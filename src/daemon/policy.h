@@ -12,6 +12,7 @@
  * files and saved guests may lie; they are opened with the user's own rights besides. "addresses": true gives the user's
  * forwarded ports every address of the host, not only loopback; "low_ports": true those below 1024.
  * "cpu_weight" and "io_weight" are the most that each of his guests may have (the even share if left out);
+ * "bridges": ["br0"] are the host's bridges that his guests may be on, as whoever they like;
  * "affinity": true lets him say on which of the host's processors they run. A user's entry goes before those
  * of groups, of which the first that fits counts.
  *
@@ -80,6 +81,8 @@ int64_t caller_limit(const struct caller *caller,
 	const char *key); /* "guests", "memory", "vcpus", "cpu_weight", "io_weight" */
 /* "addresses", "low_ports", "affinity" */
 bool caller_allows(const struct caller *caller, const char *key);
+/* "bridges": this host's bridges and networks that his guests may be on. */
+bool caller_may_use_bridge(const struct caller *caller, const char *name);
 bool caller_path_allowed(const struct caller *caller, const char *path);
 /* The same of a name that is not yet resolved: 0, or -EACCES and the sentence. */
 int caller_check_path(const struct caller *caller, const char *path, struct error *err);

@@ -13,6 +13,7 @@
 #include "base/io.h"
 #include "chain/chain.h"
 #include "daemon/daemon.h"
+#include "daemon/links.h"
 #include "domain/boot.h"
 
 int spec_init(struct spec_files *files, struct error *err)
@@ -200,13 +201,17 @@ static int put_state(const struct guest *guest, struct launch_spec *spec, struct
 	return put(&spec->state.name, guest->state_name, err);
 }
 
-/* Every interface over this host's sockets; bridges are not there yet. */
-static int put_network(const struct domain_vif *vif, struct net_spec *to, struct error *err)
+/* On a bridge of this host's, or over its sockets. */
+static int put_network(const struct guest *guest, unsigned i, struct net_spec *to,
+	struct error *err)
 {
+	const struct domain_vif *vif = &guest->config.vif[i];
 	int r = 0;
 
 	to->kind = NET_USER;
 	snprintf(to->mac, sizeof to->mac, "%s", vif->mac);
+	if (links_bridge(guest, i))
+		return links_open(guest, i, to, err);
 	if (fields_make_list(net_spec_fields, "forwards", to, vif->forwards))
 		return error_nomem(err);
 	for (unsigned k = 0; !r && k < vif->forwards; k++)
@@ -214,15 +219,14 @@ static int put_network(const struct domain_vif *vif, struct net_spec *to, struct
 	return r;
 }
 
-static int put_networks(const struct domain_config *config, struct launch_spec *spec,
-	struct error *err)
+static int put_networks(const struct guest *guest, struct launch_spec *spec, struct error *err)
 {
 	int r = 0;
 
-	if (launch_make_networks(spec, config->vifs))
+	if (launch_make_networks(spec, guest->config.vifs))
 		return error_nomem(err);
-	for (unsigned i = 0; !r && i < config->vifs; i++)
-		r = put_network(&config->vif[i], &spec->network[i], err);
+	for (unsigned i = 0; !r && i < guest->config.vifs; i++)
+		r = put_network(guest, i, &spec->network[i], err);
 	return r;
 }
 
@@ -278,7 +282,7 @@ int spec_open(const struct guest *guest, struct spec_files *files, struct error 
 			err);
 	caller_free(&owner);
 	if (!r)
-		r = put_networks(config, spec, err);
+		r = put_networks(guest, spec, err);
 	if (!r)
 		r = put_values(guest, spec, err);
 	if (!r) {

@@ -7,7 +7,9 @@
 
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
+#include "daemon/links.h"
 #include "host/cgroup.h"
+#include "links/link.h"
 
 static void add(json_t *list, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void add(json_t *list, const char *fmt, ...)
@@ -63,15 +65,26 @@ static void add_processors(const struct guest *guest, json_t *list)
 
 static void add_networks(const struct guest *guest, json_t *list)
 {
-
 	for (unsigned i = 0; i < guest->config.vifs; i++) {
 		const char *bridge = guest->config.vif[i].bridge;
 
 		if (!bridge)
 			continue;
+		if (links_bridge(guest, i)) {
+			char where[32];
+			struct error why = {""};
+			struct link link;
+
+			snprintf(where, sizeof where, "vifs[%u]: ", i);
+			if (link_find_bridge(where, bridge, &link, &why))
+				add(list, "%s", why.text);
+			continue;
+		}
+		if (guest->daemon->root)
+			continue; /* mode=user: it is not meant to be */
 		add(list,
-			"vifs[%u]: bridge %s is not used yet; it is a network of its own behind this "
-			"host's addresses",
+			"vifs[%u]: bridge %s is not used, since bridges are for the host's daemon, which "
+			"root runs; it is a network of its own behind this host's addresses",
 			i, bridge);
 	}
 }

@@ -72,6 +72,7 @@ static const struct field vif_fields[] = {
 	FIELD_ROW(NUMBER, domain_vif, rate, .max = 1ull << 40),
 	FIELD_ROW(COUNT, domain_vif, rate_interval, .max = NUMBER_MAX),
 	FIELD_ROW(COUNT, domain_vif, mtu, .max = 65535),
+	FIELD_ROW(CHOICE, domain_vif, filter),
 	{.key = NULL},
 };
 
@@ -272,6 +273,21 @@ bool domain_disk_has_medium(const struct domain_disk *disk)
 	return disk->format != DOMAIN_EMPTY && disk->target;
 }
 
+static int check_links(const struct domain_vif *vif, unsigned n, struct error *err)
+{
+	const bool user = vif->mode && !strcmp(vif->mode, "user");
+	char where[48];
+	int r = 0;
+
+	snprintf(where, sizeof where, "vifs[%u]: vifname: ", n);
+	if (vif->vifname && !user)
+		r = net_check_link(where, vif->vifname, err);
+	snprintf(where, sizeof where, "vifs[%u]: bridge: ", n);
+	if (!r && vif->bridge && !user)
+		r = net_check_link(where, vif->bridge, err);
+	return r;
+}
+
 int domain_config_check_limits(const struct domain_config *config, struct error *err)
 {
 	unsigned disks = 0;
@@ -292,6 +308,10 @@ int domain_config_check_limits(const struct domain_config *config, struct error 
 				"disks[%u]: a guest can have %d disks at most", n, LIMIT_DISKS);
 	}
 	for (unsigned n = 0; n < config->vifs; n++) {
+		int r = check_links(&config->vif[n], n, err);
+
+		if (r)
+			return r;
 		for (unsigned k = 0; k < config->vif[n].forwards; k++) {
 			struct net_forward forward;
 			struct error why = {""};

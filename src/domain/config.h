@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "protocol/end.h"
+#include "protocol/fields.h"
 #include "protocol/limits.h"
 #include "protocol/machine_spec.h"
 
@@ -91,9 +92,10 @@ struct domain_vif {
 	                             daemon's privilege allows */
 	char **forward; /* with user: tcp:ADDR:PORT-ADDR:PORT (net/net.h) */
 	unsigned forwards;
-	uint64_t rate;          /* bytes a second; 0: no limit */
-	unsigned rate_interval; /* microseconds over which rate is held; 0: 50 ms */
-	unsigned mtu;           /* 0: the network's */
+	uint64_t rate;            /* bytes a second; 0: no limit */
+	unsigned rate_interval;   /* microseconds over which rate is held; 0: 50 ms */
+	unsigned mtu;             /* 0: the network's */
+	enum field_choice filter; /* CHOICE_NO: it may pretend to be another on its bridge */
 };
 
 struct domain_config {

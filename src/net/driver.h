@@ -18,6 +18,7 @@ struct net {
 	bool kicked;              /* any thread: the event is on its way */
 	bool stop;                /* any thread */
 	bool started;
+	unsigned mtu; /* 0: not known */
 	pthread_t thread;
 };
 
@@ -28,6 +29,10 @@ struct net_driver {
 	void (*run)(struct net *net);
 	/* On that thread. The length is checked. */
 	void (*send)(struct net *net, const uint8_t *frame, size_t len);
+	/* Likewise; both or neither (net_is_offloaded()). */
+	void (*send_unfinished)(struct net *net, const struct virtio_net_hdr_v1 *header,
+		const uint8_t *frame, size_t len);
+	void (*set_offloads)(struct net *net, unsigned offloads);
 	/* The thread has ended. Frees all but the struct net's own, and the structure. */
 	void (*close)(struct net *net);
 };
@@ -38,6 +43,6 @@ bool net_stopping(const struct net *net);
 /* The event is readable: makes it unreadable. What a kick is for must be looked at after this. */
 void net_take_kick(struct net *net);
 
-extern const struct net_driver net_user_driver;
+extern const struct net_driver net_user_driver, net_tap_driver;
 
 #endif

@@ -13,11 +13,16 @@
 /* The kinds; NET_NONE has no endpoint. */
 static const struct net_driver *const drivers[NET_KINDS] = {
 	[NET_USER] = &net_user_driver,
+	[NET_TAP] = &net_tap_driver,
 };
 
 int net_open(const struct net_spec *spec, struct net **net, struct error *err)
 {
-	return drivers[spec->kind]->open(spec, net, err);
+	int r = drivers[spec->kind]->open(spec, net, err);
+
+	if (!r)
+		(*net)->mtu = spec->mtu;
+	return r;
 }
 
 int net_begin(struct net *net, const struct net_driver *driver, struct error *err)
@@ -85,6 +90,29 @@ void net_send(struct net *net, const uint8_t *frame, size_t len)
 {
 	if (len >= NET_HEADER_LEN && len <= NET_FRAME_MAX)
 		net->driver->send(net, frame, len);
+}
+
+bool net_is_offloaded(const struct net *net)
+{
+	return net->driver->send_unfinished != NULL;
+}
+
+void net_send_unfinished(struct net *net, const struct virtio_net_hdr_v1 *header,
+	const uint8_t *frame, size_t len)
+{
+	if (len >= NET_HEADER_LEN && len <= NET_FRAME_MAX)
+		net->driver->send_unfinished(net, header, frame, len);
+}
+
+void net_set_offloads(struct net *net, unsigned offloads)
+{
+	if (net_is_offloaded(net))
+		net->driver->set_offloads(net, offloads);
+}
+
+unsigned net_mtu(const struct net *net)
+{
+	return net->mtu;
 }
 
 void net_stop(struct net *net)

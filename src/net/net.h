@@ -17,8 +17,18 @@
 #include "protocol/network.h"
 
 #define NET_HEADER_LEN 14
-/* The largest frame: an IPv4 packet's limit. A client must be ready for them. */
-#define NET_FRAME_MAX (NET_HEADER_LEN + 65535u)
+/* The largest frame: an IPv6 packet's limit (RFC 8200, 3). A client must be ready for them. */
+#define NET_FRAME_MAX (NET_HEADER_LEN + 40 + 65535u)
+
+/*
+ * What is left to the other end (virtio 1.2, 5.1.6): the checksum to be finished, a TCP segment to be cut up.
+ * Bits, with the values of TUN_F_... (linux/if_tun.h).
+ */
+#define NET_OFFLOAD_CSUM 1u
+#define NET_OFFLOAD_TSO4 2u
+#define NET_OFFLOAD_TSO6 4u
+
+struct virtio_net_hdr_v1;
 
 /* All called on the endpoint's thread. */
 struct net_client {
@@ -35,11 +45,17 @@ struct net_client {
 	bool (*receive)(void *ctx, const uint8_t *frame, size_t len);
 	/* No more frames for the moment: show the guest those received. */
 	void (*flush)(void *ctx);
+	/* As receive(), of a frame with which something is left to do, as far as net_set_offloads() lets. */
+	bool (*receive_unfinished)(void *ctx, const struct virtio_net_hdr_v1 *header,
+		const uint8_t *frame, size_t len);
 };
 
 struct net;
 
-/* Opens what the spec (not NET_NONE) says; ports are bound here. Frames do not move yet. */
+/*
+ * Opens what the spec (not NET_NONE) says; ports are bound here, and the descriptor of a tap is the network's
+ * once this has succeeded. Frames do not move yet.
+ */
 int net_open(const struct net_spec *spec, struct net **net, struct error *err);
 /* Starts the endpoint's thread. Once. */
 int net_start(struct net *net, const struct net_client *client, struct error *err);
@@ -54,5 +70,17 @@ void net_kick(struct net *net);
 int net_kick_fd(struct net *net);
 /* Sends a frame. The endpoint's thread. Frames that cannot be sent are dropped. */
 void net_send(struct net *net, const uint8_t *frame, size_t len);
+/*
+ * An endpoint that takes unfinished frames: the next two are for it, and it alone calls
+ * receive_unfinished(). Others get whole ones, of any size.
+ */
+bool net_is_offloaded(const struct net *net);
+void net_send_unfinished(struct net *net, const struct virtio_net_hdr_v1 *header,
+	const uint8_t *frame, size_t len);
+/* What the client takes: NET_OFFLOAD_... The endpoint's thread; none at first. */
+void net_set_offloads(struct net *net, unsigned offloads);
+
+/* The largest packet of the network; 0: not known. */
+unsigned net_mtu(const struct net *net);
 
 #endif

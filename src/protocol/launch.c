@@ -153,6 +153,9 @@ static int check_fds(const struct launch_spec *spec, struct error *err)
 	for (unsigned i = 0; i < spec->layers; i++)
 		if (spec->layer[i].fd < 0)
 			return error_set(err, EINVAL, WHERE "layers[%u].fd: is missing", i);
+	for (unsigned i = 0; i < spec->networks; i++)
+		if (spec->network[i].kind == NET_TAP && spec->network[i].fd < 0)
+			return error_set(err, EINVAL, WHERE "networks[%u].fd: is missing", i);
 	for (unsigned i = 0; i < spec->disks; i++) {
 		if (!spec->disk[i].files)
 			return error_set(err, EINVAL, WHERE "disks[%u].files: is empty", i);

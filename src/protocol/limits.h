@@ -8,9 +8,10 @@
 
 #define LIMIT_DISKS 8 /* that have a medium */
 #define LIMIT_CHAIN 8 /* files of one disk */
-#define LIMIT_NETWORKS 4
+#define LIMIT_NETWORKS 8
 #define LIMIT_LAYERS 3     /* of frozen memory that a guest's stands on */
 #define LIMIT_FORWARDS 256 /* of one network */
+#define LIMIT_ADDRESSES 64 /* of one network */
 #define LIMIT_VCPUS 64
 #define LIMIT_MEMORY_MIN 4096ull      /* KiB */
 #define LIMIT_MEMORY_MAX (1ull << 32) /* KiB: 4 TiB */

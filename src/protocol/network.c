@@ -12,7 +12,10 @@
 
 #define FORWARD_FORM "tcp|udp:ADDR:PORT-ADDR:PORT (ADDR: 10.0.2.15, [::1], or nothing)"
 
-static const char *const kinds[] = {[NET_USER] = "user", [NET_NONE] = "none", NULL};
+#define LINK_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+
+static const char *const kinds[] =
+	{[NET_USER] = "user", [NET_NONE] = "none", [NET_TAP] = "tap", NULL};
 
 /* Not one of IPv4 in another dress. */
 static int read_addr6(const char *text, char *to)
@@ -69,6 +72,8 @@ const struct field net_spec_fields[] = {
 	FIELD_ROW(TEXT, net_spec, mac, .max = NET_MAC_TEXT, .read = read_mac),
 	FIELD_ROW(BOOL, net_spec, loopback),
 	FIELD_LIST_ROW("forwards", net_spec, forward, forwards, forward_fields, LIMIT_FORWARDS),
+	FIELD_ROW(FD, net_spec, fd, .min = LIMIT_FD_MIN, .max = LIMIT_FD_MAX),
+	FIELD_ROW(COUNT, net_spec, mtu, .max = NET_MTU_MAX),
 	{.key = NULL},
 };
 
@@ -176,12 +181,68 @@ static int add_forward(struct net_spec *spec, const char *text, struct error *er
 	return net_forward_parse(text, &forward[spec->forwards++], err);
 }
 
-static int parse_option(struct net_spec *spec, const char *option, struct error *err)
+int net_check_link(const char *where, const char *name, struct error *err)
+{
+	if (strlen(name) > NET_LINK_TEXT)
+		return error_set(err, EINVAL,
+			"%s'%s' is %zu characters long; the name of a link has %d at most", where,
+			name, strlen(name), NET_LINK_TEXT);
+	if (!isalnum((unsigned char)*name) || name[strspn(name, LINK_CHARACTERS)])
+		return error_set(err, EINVAL,
+			"%s'%s' is no name for a link: letters, digits and, behind the first, ._-",
+			where, name);
+	return 0;
+}
+
+int net_read_address(const char *text, char to[NET_ADDRESS_TEXT + 1], bool *ipv6)
+{
+	char buf[NET_ADDRESS_TEXT + 1 + 4];
+	char *length;
+	uint8_t bytes[16];
+	unsigned bits;
+
+	*ipv6 = strchr(text, ':') != NULL;
+	if (strlen(text) >= sizeof buf)
+		return -EINVAL;
+	strcpy(buf, text);
+	length = strchr(buf, '/');
+	if (length) {
+		*length++ = 0;
+		bits = strspn(length, "0123456789") == strlen(length) && *length ? atoi(length)
+										 : 129;
+		if (strlen(length) > 3 || bits > (*ipv6 ? 128u : 32u))
+			return -EINVAL;
+	}
+	if (inet_pton(*ipv6 ? AF_INET6 : AF_INET, buf, bytes) != 1)
+		return -EINVAL;
+	return inet_ntop(*ipv6 ? AF_INET6 : AF_INET, bytes, to, NET_ADDRESS_TEXT + 1) ? 0 : -EINVAL;
+}
+
+static int add_address(struct net_spec *spec, const char *text, struct error *err)
+{
+	char address[NET_ADDRESS_TEXT + 1];
+	char **more;
+	bool ipv6;
+
+	if (net_read_address(text, address, &ipv6))
+		return error_set(err, EINVAL, "--net: ip=%s: not an address", text);
+	if (spec->addresses == LIMIT_ADDRESSES)
+		return error_set(err, EINVAL, "--net: more than %u addresses", LIMIT_ADDRESSES);
+	more = reallocarray(spec->address, spec->addresses + 1, sizeof *more);
+	if (!more)
+		return error_nomem(err);
+	spec->address = more;
+	more[spec->addresses] = strdup(address);
+	if (!more[spec->addresses])
+		return error_nomem(err);
+	spec->addresses++;
+	return 0;
+}
+
+static int parse_user(struct net_spec *spec, const char *option, struct error *err)
 {
 	if (!strncmp(option, "fwd=", 4))
 		return add_forward(spec, option + 4, err);
-	if (!strncmp(option, "mac=", 4))
-		return parse_mac(option + 4, spec->mac, err);
 	if (!strcmp(option, "loopback")) {
 		spec->loopback = true;
 		return 0;
@@ -193,12 +254,57 @@ static int parse_option(struct net_spec *spec, const char *option, struct error 
 		option);
 }
 
+static int parse_link(struct net_spec *spec, const char *option, struct error *err)
+{
+	unsigned mtu;
+
+	if (!strncmp(option, "mtu=", 4)) {
+		if (!parse_port(option + 4, &mtu) || mtu < NET_MTU_MIN)
+			return error_set(err, EINVAL, "--net: %s: not from %d to %d", option,
+				NET_MTU_MIN, NET_MTU_MAX);
+		spec->mtu = mtu;
+		return 0;
+	}
+	if (*spec->bridge && !strncmp(option, "ip=", 3))
+		return add_address(spec, option + 3, err);
+	if (*spec->bridge && !strncmp(option, "vifname=", 8)) {
+		snprintf(spec->tap, sizeof spec->tap, "%s", option + 8);
+		return net_check_link("--net: vifname=", option + 8, err);
+	}
+	if (*spec->bridge && !strcmp(option, "filter=off")) {
+		spec->unfiltered = true;
+		return 0;
+	}
+	return error_set(err, EINVAL, "--net: unknown option '%s' (%smtu=..., mac=...)", option,
+		*spec->bridge ? "ip=..., vifname=..., filter=off, " : "");
+}
+
+static int parse_option(struct net_spec *spec, const char *option, struct error *err)
+{
+	if (!strncmp(option, "mac=", 4))
+		return parse_mac(option + 4, spec->mac, err);
+	return spec->kind == NET_TAP ? parse_link(spec, option, err)
+				     : parse_user(spec, option, err);
+}
+
+/* bridge=NAME, tap=NAME */
+static int parse_link_name(struct net_spec *spec, const char *word, struct error *err)
+{
+	const bool bridge = *word == 'b';
+	const char *name = strchr(word, '=') + 1;
+
+	spec->kind = NET_TAP;
+	snprintf(bridge ? spec->bridge : spec->tap, NET_LINK_TEXT + 1, "%s", name);
+	return net_check_link(bridge ? "--net: bridge=" : "--net: tap=", name, err);
+}
+
 int net_spec_parse(const char *text, struct net_spec *spec, struct error *err)
 {
 	char *copy = strdup(text), *rest = copy, *word;
 	int r = 0;
 
 	memset(spec, 0, sizeof *spec);
+	spec->fd = -1;
 	if (!copy)
 		return error_nomem(err);
 	word = strsep(&rest, ",");
@@ -206,9 +312,12 @@ int net_spec_parse(const char *text, struct net_spec *spec, struct error *err)
 		spec->kind = NET_USER;
 	else if (!strcmp(word, "none") && !rest)
 		spec->kind = NET_NONE;
+	else if (!strncmp(word, "bridge=", 7) || !strncmp(word, "tap=", 4))
+		r = parse_link_name(spec, word, err);
 	else
 		r = error_set(err, EINVAL,
-			"--net %s: not none or user[,fwd=...][,loopback][,mac=...]", text);
+			"--net %s: not none, user[,fwd=...][,loopback][,mac=...], bridge=NAME or tap=NAME",
+			text);
 	while (!r && (word = strsep(&rest, ",")))
 		r = parse_option(spec, word, err);
 	free(copy);
@@ -220,5 +329,9 @@ int net_spec_parse(const char *text, struct net_spec *spec, struct error *err)
 void net_spec_free(struct net_spec *spec)
 {
 	free(spec->forward);
+	for (unsigned i = 0; i < spec->addresses; i++)
+		free(spec->address[i]);
+	free(spec->address);
 	memset(spec, 0, sizeof *spec);
+	spec->fd = -1;
 }

@@ -12,9 +12,14 @@
 #define NET_MAC_LEN 6
 #define NET_MAC_TEXT 17 /* "02:00:00:12:34:56" */
 
+#define NET_LINK_TEXT 15 /* the name of a link of Linux's, IFNAMSIZ - 1 */
+#define NET_MTU_MIN 68   /* RFC 791, 3.2 */
+#define NET_MTU_MAX 65535
+
 enum net_kind {
 	NET_USER, /* over this host's sockets */
 	NET_NONE, /* a card without a cable */
+	NET_TAP,  /* a link of this host's, made for it by who may */
 	NET_KINDS,
 };
 
@@ -36,13 +41,33 @@ struct net_spec {
 	bool loopback; /* USER: the guest reaches what listens on this host's loopback addresses */
 	struct net_forward *forward; /* USER */
 	unsigned forwards;
+	int fd;       /* TAP: /dev/net/tun, open and ready (links/tap.h); -1: not yet */
+	unsigned mtu; /* TAP: what the guest is told, and its link has; 0: as usual, 1500 */
+	/* Of words alone: */
+	char bridge[NET_LINK_TEXT + 1]; /* TAP: its link is made, and put on that bridge; "" */
+	char tap[NET_LINK_TEXT +
+		1];      /* TAP: that one, which is there already; or the new one's name */
+	bool unfiltered; /* TAP: the guest may pretend to be another */
+	char **address;  /* TAP: the only ones that it may use; none: any */
+	unsigned addresses;
 };
 
 extern const struct field net_spec_fields[];
 
 /*
+ * A name that a link can have here: letters, digits, and ._- behind the first, at most NET_LINK_TEXT. -EINVAL and
+ * the sentence, which begins with where.
+ */
+int net_check_link(const char *where, const char *name, struct error *err);
+/* An address of IPv4 or IPv6, with or without /LENGTH, into its usual form without. -EINVAL; nothing is said. */
+#define NET_ADDRESS_TEXT 45
+int net_read_address(const char *text, char to[NET_ADDRESS_TEXT + 1], bool *ipv6);
+
+/*
  * none | user[,fwd=tcp|udp:ADDR:PORT-ADDR:PORT]...[,loopback][,mac=XX:XX:XX:XX:XX:XX]; each ADDR may be
- * left out, the host's is 127.0.0.1 then; those of IPv6 stand in [ ]. net_spec_free() after success.
+ * left out, the host's is 127.0.0.1 then; those of IPv6 stand in [ ]. Or
+ * bridge=NAME[,vifname=NAME][,ip=ADDRESS]...[,filter=off][,mtu=N][,mac=...] | tap=NAME[,mtu=N][,mac=...].
+ * net_spec_free() after success.
  */
 int net_spec_parse(const char *text, struct net_spec *spec, struct error *err);
 /* What stands behind fwd= there. */

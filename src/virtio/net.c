@@ -10,15 +10,17 @@
 #include "base/container.h"
 #include "state/state.h"
 #include "virtio/device.h"
-#include "virtio/frame.h"
+#include "net/frame.h"
 #include "virtio/pci.h"
 
 #define CLASS_ETHERNET 0x020000u
 #define QUEUE_SIZE 256
 enum { QUEUE_RX, QUEUE_TX };
 
-/* What of the configuration space (5.1.4) we have: the rest belongs to features that are not offered. */
+/* What of the configuration space (5.1.4) each has: the rest belongs to features that are not always offered. */
 #define CONFIG_SIZE offsetof(struct virtio_net_config, max_virtqueue_pairs)
+#define CONFIG_SIZE_MTU offsetof(struct virtio_net_config, speed)
+#define FEATURE_MTU VIRTIO_FEATURE(VIRTIO_NET_F_MTU)
 
 /* Frames sent before received ones get their turn. */
 #define TRANSMIT_BATCH 64
@@ -31,6 +33,7 @@ struct virtio_net {
 	struct virtio_net_counters counters; /* by dev.lock */
 	/* the endpoint's thread, with dev.lock */
 	struct virtq_chain chain, next;
+	uint64_t told;    /* the features by which the endpoint knows what the driver takes */
 	unsigned segment; /* of the frame that waits for room, the first not delivered */
 	unsigned too_few; /* chains that did not hold what waits */
 	uint8_t frame[NET_FRAME_MAX];
@@ -54,43 +57,90 @@ static bool finish_checksum(uint8_t *frame, size_t len, const struct virtio_net_
 	return true;
 }
 
-/* The chain's frame into nic->frame; its length, or 0 if it cannot be sent. */
-static size_t take_frame(struct virtio_net *nic)
+/* For an endpoint that takes frames whole: no more than their lengths and sums are to be right. */
+static bool finish_frame(uint8_t *frame, size_t len, const struct virtio_net_hdr_v1 *header)
+{
+	struct frame_tcp tcp;
+
+	if (header->gso_type == VIRTIO_NET_HDR_GSO_TCPV4) {
+		if (!frame_parse_tcp(frame, len, &tcp))
+			return false;
+		frame_finish_tcp(frame, &tcp);
+		return true;
+	}
+	return header->gso_type == VIRTIO_NET_HDR_GSO_NONE &&
+		(!(header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) ||
+			finish_checksum(frame, len, header));
+}
+
+/*
+ * For one that does the rest: only what was on offer. Whether the header is true of the frame is the
+ * endpoint's to find out; the driver's words on other things are not for it.
+ */
+static bool pass_header(struct virtio_net_hdr_v1 *header)
+{
+	header->flags &= VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	header->num_buffers = 0;
+	switch (header->gso_type) {
+	case VIRTIO_NET_HDR_GSO_NONE:
+		return true;
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		return header->flags && header->gso_size;
+	}
+	return false;
+}
+
+/* The chain's frame into nic->frame, and its header; its length, or 0 if it cannot be sent. */
+static size_t take_frame(struct virtio_net *nic, struct virtio_net_hdr_v1 *header)
 {
 	struct virtq_chain *chain = &nic->chain;
-	struct virtio_net_hdr_v1 header;
-	struct frame_tcp tcp;
 	size_t len;
+	bool good;
 
-	if (virtq_chain_read(chain, 0, &header, sizeof header) != sizeof header)
+	if (virtq_chain_read(chain, 0, header, sizeof *header) != sizeof *header)
 		return 0;
-	if (chain->out_len - sizeof header > NET_FRAME_MAX)
+	if (chain->out_len - sizeof *header > NET_FRAME_MAX)
 		return 0;
-	len = virtq_chain_read(chain, sizeof header, nic->frame, NET_FRAME_MAX);
-	if (header.gso_type == VIRTIO_NET_HDR_GSO_TCPV4) {
-		/* This network takes it whole; no more than its lengths and sums are to be right.
-		 */
-		if (!frame_parse_tcp(nic->frame, len, &tcp))
-			return 0;
-		frame_finish_tcp(nic->frame, &tcp);
-	} else if (header.gso_type != VIRTIO_NET_HDR_GSO_NONE) {
-		return 0;
-	} else if ((header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) &&
-		!finish_checksum(nic->frame, len, &header)) {
-		return 0;
-	}
-	return len;
+	len = virtq_chain_read(chain, sizeof *header, nic->frame, NET_FRAME_MAX);
+	good = net_is_offloaded(nic->net) ? pass_header(header)
+					  : finish_frame(nic->frame, len, header);
+	return good ? len : 0;
+}
+
+/* The endpoint's thread: which frames it may leave unfinished for this driver. */
+static void tell_offloads(struct virtio_net *nic) REQUIRES(nic->dev.lock)
+{
+	static const struct {
+		unsigned feature, offload;
+	} pairs[] = {
+		{VIRTIO_NET_F_GUEST_CSUM, NET_OFFLOAD_CSUM},
+		{VIRTIO_NET_F_GUEST_TSO4, NET_OFFLOAD_TSO4},
+		{VIRTIO_NET_F_GUEST_TSO6, NET_OFFLOAD_TSO6},
+	};
+	unsigned offloads = 0;
+
+	if (nic->told == nic->dev.features)
+		return;
+	nic->told = nic->dev.features;
+	for (unsigned i = 0; i < sizeof pairs / sizeof *pairs; i++)
+		if (nic->told & VIRTIO_FEATURE(pairs[i].feature))
+			offloads |= pairs[i].offload;
+	net_set_offloads(nic->net, offloads);
 }
 
 static bool net_transmit(void *ctx)
 {
 	struct virtio_net *nic = ctx;
 	struct virtio_device *dev = &nic->dev;
+	const bool unfinished = net_is_offloaded(nic->net);
 	bool more = true, sent = false;
 
-	mutex_lock(&dev->lock);
+	mutex_lock(&nic->dev.lock);
+	tell_offloads(nic);
 	virtio_ignore(dev, QUEUE_TX);
 	for (unsigned i = 0; i < TRANSMIT_BATCH; i++) {
+		struct virtio_net_hdr_v1 header;
 		size_t len;
 		bool up;
 
@@ -101,21 +151,23 @@ static bool net_transmit(void *ctx)
 			virtio_ignore(dev, QUEUE_TX);
 			continue;
 		}
-		len = take_frame(nic);
+		len = take_frame(nic, &header);
 		up = nic->up;
 		nic->counters.tx_frames += len != 0;
 		nic->counters.tx_bytes += len;
 		virtio_push(dev, QUEUE_TX, nic->chain.head, 0);
 		sent = true;
-		mutex_unlock(&dev->lock);
+		mutex_unlock(&nic->dev.lock);
 		/* Without the lock: answers come back through net_receive(). */
-		if (len && up)
+		if (len && up && unfinished)
+			net_send_unfinished(nic->net, &header, nic->frame, len);
+		else if (len && up)
 			net_send(nic->net, nic->frame, len);
-		mutex_lock(&dev->lock);
+		mutex_lock(&nic->dev.lock);
 	}
 	if (sent)
 		virtio_publish(dev, QUEUE_TX);
-	mutex_unlock(&dev->lock);
+	mutex_unlock(&nic->dev.lock);
 	return more;
 }
 
@@ -238,25 +290,61 @@ static bool wait_for_room(struct virtio_net *nic) REQUIRES(nic->dev.lock)
 	return virtio_want_more(&nic->dev, QUEUE_RX, nic->too_few);
 }
 
-static bool net_receive(void *ctx, const uint8_t *frame, size_t len)
+/* As its header says, which the endpoint may have written before it knew what this driver takes. */
+static enum delivery deliver_unfinished(struct virtio_net *nic,
+	const struct virtio_net_hdr_v1 *header, const uint8_t *frame, size_t len)
+	REQUIRES(nic->dev.lock)
 {
-	struct virtio_net *nic = ctx;
+	const uint64_t features = nic->dev.features;
+	const uint8_t gso = header->gso_type & ~VIRTIO_NET_HDR_GSO_ECN;
+	struct virtio_net_hdr_v1 passed = *header;
+	bool good = gso == VIRTIO_NET_HDR_GSO_NONE ||
+		(gso == VIRTIO_NET_HDR_GSO_TCPV4 &&
+			features & VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO4)) ||
+		(gso == VIRTIO_NET_HDR_GSO_TCPV6 &&
+			features & VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO6));
+
+	passed.gso_type = gso;
+	if (!(features & VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_CSUM))) {
+		good = good && !(passed.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM);
+		passed.flags = 0;
+	}
+	return good ? fill_chains(nic, &passed, frame, len) : DROPPED;
+}
+
+/* header: NULL of a frame that is finished. */
+static bool receive(struct virtio_net *nic, const struct virtio_net_hdr_v1 *header,
+	const uint8_t *frame, size_t len)
+{
 	struct virtio_device *dev = &nic->dev;
 	enum delivery outcome = DROPPED;
 
 	mutex_lock(&nic->dev.lock);
+	tell_offloads(nic);
 	if (dev->quiet)
 		outcome = NO_ROOM;
 	if (virtio_running(dev) && dev->queue[QUEUE_RX].enabled && nic->up && len) {
 		virtio_ignore(dev, QUEUE_RX);
 		do {
-			outcome = deliver_any(nic, frame, len);
+			outcome = header ? deliver_unfinished(nic, header, frame, len)
+					 : deliver_any(nic, frame, len);
 		} while (outcome == NO_ROOM && wait_for_room(nic));
 		nic->counters.rx_frames += outcome == DELIVERED;
 		nic->counters.rx_bytes += outcome == DELIVERED ? len : 0;
 	}
 	mutex_unlock(&nic->dev.lock);
 	return outcome != NO_ROOM;
+}
+
+static bool net_receive(void *ctx, const uint8_t *frame, size_t len)
+{
+	return receive(ctx, NULL, frame, len);
+}
+
+static bool net_receive_unfinished(void *ctx, const struct virtio_net_hdr_v1 *header,
+	const uint8_t *frame, size_t len)
+{
+	return receive(ctx, header, frame, len);
 }
 
 static void net_flush(void *ctx)
@@ -367,9 +455,23 @@ static void fill_config(struct virtio_net *nic, const uint8_t *mac, unsigned ind
 
 	if (mac)
 		memcpy(config.mac, mac, NET_MAC_LEN);
-	memcpy(nic->dev.config, &config, CONFIG_SIZE);
-	nic->dev.config_size = CONFIG_SIZE;
+	config.mtu = net_mtu(nic->net);
+	nic->dev.config_size = config.mtu ? CONFIG_SIZE_MTU : CONFIG_SIZE;
+	memcpy(nic->dev.config, &config, nic->dev.config_size);
 	nic->up = true;
+}
+
+static uint64_t features_for(const struct net *net)
+{
+	uint64_t features = VIRTIO_FEATURE(VIRTIO_NET_F_CSUM) |
+		VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_CSUM) | VIRTIO_FEATURE(VIRTIO_NET_F_MAC) |
+		VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO4) | VIRTIO_FEATURE(VIRTIO_NET_F_HOST_TSO4) |
+		VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF) | VIRTIO_FEATURE(VIRTIO_NET_F_STATUS);
+
+	if (net_is_offloaded(net))
+		features |= VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO6) |
+			VIRTIO_FEATURE(VIRTIO_NET_F_HOST_TSO6);
+	return net_mtu(net) ? features | FEATURE_MTU : features;
 }
 
 int virtio_net_create(struct pci_bus *bus, struct memory *memory, struct net *net,
@@ -380,6 +482,7 @@ int virtio_net_create(struct pci_bus *bus, struct memory *memory, struct net *ne
 		.ctx = nic,
 		.transmit = net_transmit,
 		.receive = net_receive,
+		.receive_unfinished = net_receive_unfinished,
 		.flush = net_flush,
 	};
 	int r;
@@ -388,12 +491,7 @@ int virtio_net_create(struct pci_bus *bus, struct memory *memory, struct net *ne
 		return error_nomem(err);
 	nic->net = net;
 	virtio_device_init(&nic->dev, "virtio-net", VIRTIO_ID_NET, &net_ops, memory,
-		VIRTIO_FEATURE(VIRTIO_NET_F_CSUM) | VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_CSUM) |
-			VIRTIO_FEATURE(VIRTIO_NET_F_MAC) | VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO4) |
-			VIRTIO_FEATURE(VIRTIO_NET_F_HOST_TSO4) |
-			VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF) |
-			VIRTIO_FEATURE(VIRTIO_NET_F_STATUS),
-		2, QUEUE_SIZE);
+		features_for(net), 2, QUEUE_SIZE);
 	fill_config(nic, mac, index);
 	r = virtio_pci_attach(&nic->dev, bus, CLASS_ETHERNET, err);
 	if (!r)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
@@ -56,6 +57,9 @@ static const int sockets[] = {
 	CALL(getpeername), CALL(sendto), CALL(recvfrom), CALL(recvmsg), CALL(shutdown), CALL(read),
 	CALL(poll), CALL(ppoll),
 };
+
+/* A tap's frames: by readv() as well as the writev() of everybody. */
+static const int tap[] = {CALL(read), CALL(readv), CALL(poll)};
 
 /* A debugger's connection: its listening socket is open already. */
 static const int debugger[] = {
@@ -241,6 +245,11 @@ void vmm_calls(void *ctx, struct calls *calls, unsigned roles)
 		allow_kvm(calls, roles);
 	if (needs->user && (roles & CALLS_NET))
 		allow_network(calls);
+	if (needs->tap && (roles & CALLS_NET)) {
+		CALLS_ALLOW(calls, tap);
+		/* The driver has said what it takes. */
+		calls_allow_value(calls, CALL(ioctl), 1, TUNSETOFFLOAD);
+	}
 	if (needs->gdb && (roles & CALLS_LOOP)) {
 		CALLS_ALLOW(calls, debugger);
 		calls_allow_args(calls, CALL(setsockopt),

@@ -12,6 +12,7 @@
 struct vmm_needs {
 	bool kvm;     /* the engine drives /dev/kvm's descriptors */
 	bool user;    /* user-mode networking opens the host's sockets */
+	bool tap;     /* a network is a tap, open already */
 	bool gdb;     /* a debugger may connect */
 	bool profile; /* vCPUs are sampled */
 	bool lazy;    /* memory comes from a file when it is touched ... */

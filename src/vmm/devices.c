@@ -31,6 +31,7 @@ static int open_net(struct devices *devices, unsigned i, const struct net_spec *
 	struct error *err)
 {
 	devices->user |= spec->kind == NET_USER;
+	devices->tap |= spec->kind == NET_TAP;
 	devices->has_mac[i] = net_spec_mac(spec, devices->mac[i]);
 	return spec->kind == NET_NONE ? 0 : net_open(spec, &devices->net[i], err);
 }

@@ -24,7 +24,8 @@ struct devices {
 	struct virtio_rng *rng;
 	struct virtio_console *console;
 	struct virtio_balloon *balloon;
-	bool user; /* one of the networks is in user mode */
+	bool user; /* one of the networks is in user mode, */
+	bool tap;  /* or a tap */
 	bool has_mac[LIMIT_NETWORKS];
 	uint8_t mac[LIMIT_NETWORKS][6];
 };

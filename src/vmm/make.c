@@ -217,6 +217,7 @@ static int make_devices(struct vmm *vmm, struct error *err)
 	int r = devices_open(&vmm->devices, &vmm->config, err);
 
 	vmm->needs.user = vmm->devices.user;
+	vmm->needs.tap = vmm->devices.tap;
 	vmm->needs.gdb = vmm->gdb != NULL;
 	vmm->needs.profile = vmm->config.profile != NULL;
 	vmm->needs.reader = kernel_reader_pid(vmm->reader);

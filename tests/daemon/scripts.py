@@ -248,7 +248,7 @@ class Toolstack(Daemon):
 
     def start(self, wait=True):
         super().start(wait)
-        self.create("web", vcpus=2, type="pv", uuid=UUIDS[0], vifs=[{"mac": "00:16:3e:01:02:03", "bridge": "xenbr0"}],
+        self.create("web", vcpus=2, type="pv", uuid=UUIDS[0], vifs=[{"mac": "00:16:3e:01:02:03", "bridge": "xenbr0", "mode": "user"}],
                     disks=[{"target": self.disk, "vdev": "xvda", "writable": True, "hint": "phy"}])
         self.create("db.example.org", type="pvh", uuid=UUIDS[1], memory_kib=131072, cpu_weight=512, cap=50)
         self.create("kept", uuid=UUIDS[2], managed=True)
@@ -399,14 +399,14 @@ def test_what_is_said_before_a_start():
                             ("disk='/nowhere/disk,raw,xvda,rw'", "/nowhere/disk: No such file or directory"),
                             ("disk='/etc/hostname,vhd,xvda,r'", "disks[0]: format vhd is not there yet"),
                             ("vcpus=65", "'vcpus' takes a number from 1 to 64"),
-                            ("vif=['','','','','']", "vifs[4]: a guest can have 4 networks at most")):
+                            ("vif=['','','','','','','','','']", "vifs[8]: a guest can have 8 networks at most")):
             for verb in "create -q", "create -q -n", "new -q", "new -q -n":
                 done = d.shell(f"xl {verb} $F \"{words}\"")
                 assert done.returncode == 1 and text in done.stderr, (verb, words, done)
         assert "later" not in d.guests()
-        done = d.shell("xl create $F cpus=1023 cap=20 \"vif=['bridge=br0']\"")
+        done = d.shell("xl create $F cpus=1023 cap=20 \"vif=['rate=1MB/s']\"")
         assert not done.returncode, done
-        for text in "'1023' names no processor", "'bridge' has no effect yet":
+        for text in "'1023' names no processor", "'rate' has no effect yet":
             assert done.stderr.count("WARNING: ") >= 2 and done.stderr.count(text) == 1, done
         enforced = not any("cap: " in warning for warning in d.guests()["later"]["warnings"])
         for words in "xl sched-credit -d later -c 30", "xl create -q $F name=quiet cap=30", "xl create $F name=loud cap=30":

@@ -82,8 +82,6 @@ static void test_xl(void **state)
 		"ioports = [ \"2f8-2ff\", [ 1, 'x', ], ]\nfirmware='ovmf'\n"
 		"extra = \"console=ttyS0\"\nextra += \" quiet\"");
 	assert_string_equal(rig.warnings,
-		"f:15:32: 'bridge' has no effect yet: this is a network of its own behind the host's "
-		"addresses\n"
 		"f:15:55: 'rate' has no effect yet\n"
 		"f:17:1: 'vnc' has no effect yet\nf:19:1: 'vfb' has no effect yet\n");
 	assert_string_equal(c->name, "win-1");
@@ -164,8 +162,6 @@ static void test_xm(void **state)
 	assert_int_equal(json_integer_value(json_object_get(c->kept, "vnc")), 1);
 	/* vmid and base were of use; long was not. */
 	assert_string_equal(rig.warnings,
-		"f:10:10: 'bridge' has no effect yet: this is a network of its own behind the host's "
-		"addresses\n"
 		"f:13:1: 'vnc' has no effect yet\n"
 		"f:17:1: unknown key 'long' is ignored\n");
 	domain_config_free(&rig.config);
@@ -610,8 +606,13 @@ static void test_limits(void **state)
 		"name='a'\ndisk=['/1,,xvda','/2,,xvdb','/3,,xvdc','/4,,xvdd','/5,,xvde','/6,,xvdf',"
 		"'/7,,xvdg','/8,,xvdh',\n  '/9,,xvdi']\n",
 		"f:3:4: disks[8]: a guest can have 8 disks at most");
-	rig_bad(&rig, "name='a'\nvif=['','','','',\n'']\n",
-		"f:3:2: vifs[4]: a guest can have 4 networks at most");
+	rig_bad(&rig, "name='a'\nvif=['','','','','','','','',\n'']\n",
+		"f:3:2: vifs[8]: a guest can have 8 networks at most");
+	rig_bad(&rig, "name='a'\nvif=['',\n'vifname=abcdefghijklmnop']\n",
+		"f:3:2: vifs[1]: vifname: 'abcdefghijklmnop' is 16 characters long");
+	rig_bad(&rig, "name='a'\nvif=['bridge=a:b']\n",
+		"f:2:7: vifs[0]: bridge: 'a:b' is no name for a link");
+	rig_bad(&rig, "name='a'\nvif=['filter=maybe']\n", "f:2:14: filter= is on, or off");
 	rig_bad(&rig, "name='a'\nvif=['',\n'mode=user,fwd=tcp:1']\n",
 		"f:3:2: vifs[1]: fwd=tcp:1: not");
 	rig_bad(&rig, "name='a'\nvcpus=65\n", "f:2:7: 'vcpus' takes a number from 1 to 64");

@@ -153,9 +153,7 @@ static void test_vifs(void **state)
 		"script=vif-nat,ip=10.0.0.2 10.0.0.3,model=rtl8139,type=ioemu,mtu=9000,"
 		"backend=net,', 'mode=user,fwd=tcp:127.0.0.1:80-:80,fwd=udp::1-:2']");
 	assert_string_equal(rig.warnings,
-		"f:2:33: 'bridge' has no effect yet: this is a network of its own behind the host's "
-		"addresses\n"
-		"f:2:125: 'mtu' has no effect yet\nf:2:134: 'backend' has no effect yet\n");
+		"f:2:64: 'script' has no effect yet\nf:2:134: 'backend' has no effect yet\n");
 	assert_int_equal(rig.config.vifs, 3);
 	vif = &rig.config.vif[1];
 	assert_string_equal(rig.config.vif[0].mac, "");

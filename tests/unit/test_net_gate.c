@@ -457,7 +457,10 @@ static void run_flood(uint8_t proto)
 	const struct net_spec spec = {.kind = NET_USER, .loopback = true};
 	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
 	struct flood flood = {.proto = proto, .wanted = 6000};
-	const struct net_client client = {&flood, transmit, receive, flush};
+	const struct net_client client = {.ctx = &flood,
+		.transmit = transmit,
+		.receive = receive,
+		.flush = flush};
 	struct rlimit files = {0}, more;
 	socklen_t size = sizeof addr;
 	unsigned before;
@@ -566,7 +569,10 @@ static void echo_one(bool ipv6)
 	socklen_t size = ipv6 ? sizeof addr6 : sizeof addr;
 	const int host = socket(to->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct echo echo = {.ipv6 = ipv6};
-	const struct net_client client = {&echo, echo_transmit, echo_receive, flush};
+	const struct net_client client = {.ctx = &echo,
+		.transmit = echo_transmit,
+		.receive = echo_receive,
+		.flush = flush};
 	char text[32];
 	ssize_t n = -1;
 

@@ -89,7 +89,10 @@ static void frames_wait_for_room(void **state)
 {
 	const struct net_spec spec = {.kind = NET_USER};
 	struct slow slow = {0};
-	const struct net_client client = {&slow, transmit, receive, flush};
+	const struct net_client client = {.ctx = &slow,
+		.transmit = transmit,
+		.receive = receive,
+		.flush = flush};
 
 	assert_int_equal(net_open(&spec, &slow.net, NULL), 0);
 	assert_int_equal(net_start(slow.net, &client, NULL), 0);
@@ -109,7 +112,10 @@ static void what_waits_at_the_end_is_dropped(void **state)
 {
 	const struct net_spec spec = {.kind = NET_USER};
 	struct slow slow = {0};
-	const struct net_client client = {&slow, transmit, receive, flush};
+	const struct net_client client = {.ctx = &slow,
+		.transmit = transmit,
+		.receive = receive,
+		.flush = flush};
 
 	assert_int_equal(net_open(&spec, &slow.net, NULL), 0);
 	assert_int_equal(net_start(slow.net, &client, NULL), 0);

@@ -50,11 +50,69 @@ static void test_good(void **state)
 	net_spec_free(&spec);
 }
 
+static void test_links(void **state)
+{
+	struct net_spec spec;
+	struct error err = {""};
+	char address[NET_ADDRESS_TEXT + 1];
+	bool ipv6;
+
+	assert_int_equal(net_spec_parse("bridge=xenbr0,vifname=web.0-1,ip=10.0.0.1/24,ip=FD00:0::1,"
+					"mtu=9000,filter=off,mac=02:00:00:00:00:01",
+				 &spec, &err),
+		0);
+	assert_int_equal(spec.kind, NET_TAP);
+	assert_int_equal(spec.fd, -1);
+	assert_string_equal(spec.bridge, "xenbr0");
+	assert_string_equal(spec.tap, "web.0-1");
+	assert_int_equal(spec.addresses, 2);
+	assert_string_equal(spec.address[0], "10.0.0.1");
+	assert_string_equal(spec.address[1], "fd00::1");
+	assert_int_equal(spec.mtu, 9000);
+	assert_true(spec.unfiltered);
+	net_spec_free(&spec);
+	assert_int_equal(net_spec_parse("tap=tap0", &spec, &err), 0);
+	assert_string_equal(spec.tap, "tap0");
+	assert_string_equal(spec.bridge, "");
+	net_spec_free(&spec);
+	assert_int_equal(net_read_address("::ffff:192.168.100.200/128", address, &ipv6), 0);
+	assert_true(ipv6);
+	assert_string_equal(address, "::ffff:192.168.100.200");
+	assert_int_equal(net_check_link("vifname: ", "0123456789abcdef", &err), -EINVAL);
+	assert_string_equal(err.text,
+		"vifname: '0123456789abcdef' is 16 characters long; the name of a link has 15 at most");
+}
+
 static void test_bad(void **state)
 {
 	static const char *const bad[] = {
 		"",
 		"bridge",
+		"bridge=",
+		"bridge=abcdefghijklmnop",
+		"bridge=a/b",
+		"bridge=.a",
+		"bridge=a,fwd=tcp:127.0.0.1:1-:2",
+		"bridge=a,loopback",
+		"bridge=a,vifname=",
+		"bridge=a,vifname=a b",
+		"bridge=a,mtu=67",
+		"bridge=a,mtu=65536",
+		"bridge=a,mtu=",
+		"bridge=a,mtu=9x",
+		"bridge=a,ip=",
+		"bridge=a,ip=10.0.0",
+		"bridge=a,ip=10.0.0.1/33",
+		"bridge=a,ip=10.0.0.1/",
+		"bridge=a,ip=10.0.0.1/-1",
+		"bridge=a,ip=fe80::1/129",
+		"bridge=a,ip=::g",
+		"bridge=a,filter=no",
+		"tap",
+		"tap=",
+		"tap=a,ip=10.0.0.1",
+		"tap=a,vifname=b",
+		"tap=a,filter=off",
 		"none,mac=02:00:00:00:00:01",
 		"user,",
 		"user,loopback=1",
@@ -165,6 +223,7 @@ int main(void)
 		cmocka_unit_test(name_servers),
 		cmocka_unit_test(ipv6_forwards),
 		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_links),
 		cmocka_unit_test(test_bad),
 	};
 

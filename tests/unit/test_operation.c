@@ -299,13 +299,14 @@ static void test_warnings(void **state)
 	json_object_set_new(question.arguments.config, "cap", json_integer(20));
 	json_object_set_new(question.arguments.config, "cpus", json_pack("[s, s]", "1022", "0"));
 	json_object_set_new(question.arguments.config, "vifs",
-		json_pack("[{}, {s:s}]", "bridge", "br0"));
+		json_pack("[{}, {s:s, s:s?}]", "bridge", "br0", "mode",
+			the_daemon->root ? "user" : NULL));
 	assert_int_equal(ask(&operation_create, &manager, &question), 0);
 	json_decref(question.value);
-	assert_int_equal(warnings_with(""), 3);
+	assert_int_equal(warnings_with(""), 2 + !the_daemon->root);
 	assert_int_equal(warnings_with("cap: nothing holds the guest to it"), 1);
 	assert_int_equal(warnings_with("cpus[0]: '1022' names no processor"), 1);
-	assert_int_equal(warnings_with("vifs[1]: bridge br0 is not used yet"), 1);
+	assert_int_equal(warnings_with("vifs[1]: bridge br0 is not used"), !the_daemon->root);
 	resources_open(the_daemon);
 	assert_int_equal(warnings_with("cap:"),
 		!the_daemon->cgroup ||

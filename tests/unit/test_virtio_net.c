@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "virtio/frame.h"
+#include "net/frame.h"
 #include "virtio/net.h"
 
 #define HDR 12

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "virtio/frame.h"
+#include "net/frame.h"
 
 #include <string.h>
 

@@ -3,8 +3,8 @@
  * Ethernet frames that hold a TCP segment over IPv4 (RFC 791, RFC 9293), larger
  * than a wire would carry: what segmentation offload needs to know about them.
  */
-#ifndef DACH_VIRTIO_FRAME_H
-#define DACH_VIRTIO_FRAME_H
+#ifndef DACH_NET_FRAME_H
+#define DACH_NET_FRAME_H
 
 #include <stdbool.h>
 #include <stddef.h>

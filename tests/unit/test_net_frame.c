@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "virtio/frame.h"
+#include "net/frame.h"
 
 #define TCP 34
 

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/links.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "daemon/daemon.h"
+#include "daemon/guest.h"
+#include "daemon/launch.h"
+#include "links/filter.h"
+#include "links/tap.h"
+
+#define FILE_NAME "links"
+#define FILE_MAX (LIMIT_NETWORKS * (LIMIT_ADDRESSES + LINK_ADDRESSES_MAX + 2) * 64u)
+#define BRIDGE_DEFAULT "xenbr0" /* xl's */
+#define BLANKS " \t"
+
+const char *links_bridge(const struct guest *guest, unsigned i)
+{
+	const struct domain_vif *vif = &guest->config.vif[i];
+	struct link link;
+
+	if (!guest->daemon->root || (vif->mode && !strcmp(vif->mode, "user")))
+		return NULL;
+	if (vif->bridge)
+		return vif->bridge;
+	if (vif->mode)
+		return BRIDGE_DEFAULT;
+	if (vif->forwards || link_find(BRIDGE_DEFAULT, &link, NULL) || strcmp(link.kind, "bridge"))
+		return NULL;
+	return BRIDGE_DEFAULT;
+}
+
+void links_name(const struct guest *guest, unsigned i, char name[NET_LINK_TEXT + 1])
+{
+	const char *given = guest->config.vif[i].vifname;
+
+	if (given)
+		snprintf(name, NET_LINK_TEXT + 1, "%s", given);
+	else
+		snprintf(name, NET_LINK_TEXT + 1, "vif%u.%u", guest->domid, i);
+}
+
+/* What is in the file for each: tap, MAC, then addresses, the card's own as they are, others' behind '-'. */
+struct filtered_link {
+	char tap[NET_LINK_TEXT + 1];
+	char mac[NET_MAC_TEXT + 1];
+	char *address[LIMIT_ADDRESSES], *other[LIMIT_ADDRESSES];
+	unsigned addresses, others;
+};
+
+static int load(const struct filtered_link *entry, struct error *err)
+{
+	struct net_spec spec = {.kind = NET_TAP};
+	uint8_t mac[NET_MAC_LEN];
+	const struct filter filter = {entry->tap, mac, entry->address, entry->addresses,
+		entry->other, entry->others};
+
+	memcpy(spec.mac, entry->mac, sizeof spec.mac);
+	if (!net_spec_mac(&spec, mac))
+		return error_set(err, EINVAL, "%s: no MAC address", entry->tap);
+	return filter_load(&filter, err);
+}
+
+static void free_link(struct filtered_link *entry)
+{
+	for (unsigned i = 0; i < entry->addresses; i++)
+		free(entry->address[i]);
+	for (unsigned i = 0; i < entry->others; i++)
+		free(entry->other[i]);
+}
+
+static int add(char **list, unsigned *count, const char *text, struct error *err)
+{
+	if (*count == LIMIT_ADDRESSES)
+		return error_set(err, EINVAL, "more than %u addresses", LIMIT_ADDRESSES);
+	list[*count] = strdup(text);
+	if (!list[*count])
+		return error_nomem(err);
+	(*count)++;
+	return 0;
+}
+
+/* The words of ip=: addresses, blanks between them. */
+static int add_addresses(const char *text, char **list, unsigned *count, struct error *err)
+{
+	char *copy = strdup(text ? text : ""), *save = NULL;
+	int r = copy ? 0 : error_nomem(err);
+
+	for (char *word = r ? NULL : strtok_r(copy, BLANKS, &save); word && !r;
+		word = strtok_r(NULL, BLANKS, &save)) {
+		char address[NET_ADDRESS_TEXT + 1];
+		bool ipv6;
+
+		r = net_read_address(word, address, &ipv6)
+			? error_set(err, EINVAL, "ip: '%.100s' is not an address", word)
+			: add(list, count, address, err);
+	}
+	free(copy);
+	return r;
+}
+
+/* What is known to be others': the bridge's own addresses, and those of guests that run on it. */
+static int add_others(const struct guest *guest, const struct link *bridge,
+	struct filtered_link *entry, struct error *err)
+{
+	char address[LINK_ADDRESSES_MAX][NET_ADDRESS_TEXT + 1];
+	int count = link_addresses(bridge->index, address, err), r = count < 0 ? count : 0;
+
+	for (int i = 0; !r && i < count; i++)
+		r = add(entry->other, &entry->others, address[i], err);
+	for (const struct guest *at = guest->daemon->guests; at && !r; at = at->next)
+		for (unsigned i = 0; i < at->config.vifs && at != guest && at->domid; i++) {
+			const char *on = links_bridge(at, i);
+
+			/* As many as there is room for. */
+			if (on && !strcmp(on, bridge->name))
+				add_addresses(at->config.vif[i].ip, entry->other, &entry->others,
+					NULL);
+		}
+	return r;
+}
+
+/* The MAC is no other running guest's on that bridge, and no other interface's of this one. */
+static int check_mac(const struct guest *guest, unsigned vif, const char *bridge, struct error *err)
+{
+	const char *mac = guest->config.vif[vif].mac;
+
+	for (const struct guest *at = guest->daemon->guests; at; at = at->next)
+		for (unsigned i = 0; i < at->config.vifs; i++) {
+			const char *on;
+
+			if (strcmp(at->config.vif[i].mac, mac) ||
+				(at == guest ? i >= vif : !at->domid))
+				continue;
+			on = links_bridge(at, i);
+			if (on && !strcmp(on, bridge))
+				return error_set(err, EBUSY,
+					"vifs[%u]: the MAC address %s is that of the guest '" GUEST_LABEL
+					"' on the same bridge",
+					vif, mac, at->config.name);
+		}
+	return 0;
+}
+
+/* What only a manager may, and others by the policy. */
+static int check_owner(const struct guest *guest, unsigned vif, const char *bridge,
+	struct error *err)
+{
+	const struct domain_vif *config = &guest->config.vif[vif];
+	struct caller owner;
+	int r = 0;
+
+	caller_of_user(&guest->daemon->policy, guest->owner, &owner);
+	if (!caller_may_use_bridge(&owner, bridge))
+		r = error_set(err, EACCES,
+			"vifs[%u]: the host's policy gives you no bridge '%s' (mode=user needs none)",
+			vif, bridge);
+	else if (!owner.manager && (config->vifname || config->filter == CHOICE_NO))
+		r = error_set(err, EACCES, "vifs[%u]: %s is only for who manages this host", vif,
+			config->vifname ? "vifname" : "filter=off");
+	caller_free(&owner);
+	return r;
+}
+
+static int write_link(const struct guest *guest, const struct filtered_link *entry,
+	struct error *err)
+{
+	int fd, r = launch_open_file(guest, FILE_NAME, O_WRONLY | O_CREAT | O_APPEND, &fd, err);
+
+	if (r)
+		return r;
+	if (dprintf(fd, "%s %s", entry->tap, entry->mac) < 0)
+		r = -errno;
+	for (unsigned i = 0; !r && i < entry->addresses; i++)
+		r = dprintf(fd, " %s", entry->address[i]) < 0 ? -errno : 0;
+	for (unsigned i = 0; !r && i < entry->others; i++)
+		r = dprintf(fd, " -%s", entry->other[i]) < 0 ? -errno : 0;
+	if (!r)
+		r = dprintf(fd, "\n") < 0 ? -errno : 0;
+	close(fd);
+	return r ? error_set(err, -r, "%s: %s", guest->daemon->run, strerror(-r)) : 0;
+}
+
+static int make(const struct guest *guest, unsigned vif, const struct link *bridge,
+	struct filtered_link *entry, struct net_spec *spec, struct error *err)
+{
+	const struct domain_vif *config = &guest->config.vif[vif];
+	int r = tap_make(entry->tap, NULL, &spec->fd, err);
+
+	if (!r && config->filter != CHOICE_NO) {
+		r = add_addresses(config->ip, entry->address, &entry->addresses, err);
+		if (!r)
+			r = add_others(guest, bridge, entry, err);
+		if (!r)
+			r = write_link(guest, entry, err);
+		if (!r)
+			r = load(entry, err);
+	}
+	return r ? r : tap_join(entry->tap, bridge, config->mtu, false, err);
+}
+
+int links_open(const struct guest *guest, unsigned vif, struct net_spec *spec, struct error *err)
+{
+	const char *name = links_bridge(guest, vif);
+	struct filtered_link entry = {.addresses = 0};
+	struct error why = {""};
+	char where[32];
+	struct link bridge;
+	int r = check_owner(guest, vif, name, err);
+
+	if (r)
+		return r;
+	snprintf(where, sizeof where, "vifs[%u]: ", vif);
+	links_name(guest, vif, entry.tap);
+	snprintf(entry.mac, sizeof entry.mac, "%s", spec->mac);
+	r = link_find_bridge(where, name, &bridge, err);
+	if (!r && guest->config.vif[vif].vifname)
+		r = net_check_link(where, guest->config.vif[vif].vifname, err);
+	if (!r)
+		r = check_mac(guest, vif, name, err);
+	if (r)
+		return r;
+	spec->kind = NET_TAP;
+	spec->mtu = guest->config.vif[vif].mtu ? guest->config.vif[vif].mtu : bridge.mtu;
+	r = make(guest, vif, &bridge, &entry, spec, &why);
+	free_link(&entry);
+	return r ? error_set(err, -r, "%s%s", where, why.text) : 0;
+}
+
+/* Its file's lines; free() afterwards, NULL: there is none. */
+static char *read_links(const struct guest *guest)
+{
+	char *text = NULL;
+	size_t size;
+	int fd;
+
+	if (launch_open_file(guest, FILE_NAME, O_RDONLY, &fd, NULL))
+		return NULL;
+	if (io_read_file(fd, FILE_MAX, &text, &size))
+		text = NULL;
+	close(fd);
+	return text;
+}
+
+static void each_line(const struct guest *guest, void (*act)(const struct guest *guest, char *line))
+{
+	char *text = read_links(guest), *rest = text, *line;
+
+	while (text && (line = strsep(&rest, "\n")))
+		if (*line)
+			act(guest, line);
+	free(text);
+}
+
+static void remove_line(const struct guest *guest, char *line)
+{
+	struct error err = {""};
+
+	line[strcspn(line, " ")] = 0;
+	if (!net_check_link("", line, NULL) && filter_remove(line, &err))
+		guest_log(guest, "what filtered its link stays", err.text);
+}
+
+void links_remove(const struct guest *guest)
+{
+	each_line(guest, remove_line);
+	launch_remove_file(guest, FILE_NAME);
+}
+
+static void restore_line(const struct guest *guest, char *line)
+{
+	struct filtered_link entry = {.addresses = 0};
+	struct error err = {""};
+	struct link link;
+	char *save = NULL, *word = strtok_r(line, " ", &save);
+
+	snprintf(entry.tap, sizeof entry.tap, "%s", word ? word : "");
+	word = strtok_r(NULL, " ", &save);
+	snprintf(entry.mac, sizeof entry.mac, "%s", word ? word : "");
+	while ((word = strtok_r(NULL, " ", &save)))
+		add_addresses(word + (*word == '-'), *word == '-' ? entry.other : entry.address,
+			*word == '-' ? &entry.others : &entry.addresses, NULL);
+	if (!net_check_link("", entry.tap, NULL) && !link_find(entry.tap, &link, NULL) &&
+		load(&entry, &err))
+		guest_log(guest, "nothing filters its link", err.text);
+	free_link(&entry);
+}
+
+void links_restore(const struct guest *guest)
+{
+	each_line(guest, restore_line);
+}
+
+void links_sweep(struct daemon *daemon)
+{
+	struct error err = {""};
+
+	if (daemon->root && filter_sweep(&err))
+		log_add(&daemon->log, "links that are gone may still be filtered: %s", err.text);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The taps of a guest's life. They are made as it begins and go with its monitor, which has their only
+ * descriptors: nothing that is killed leaves one behind. What keeps the guest to its own addresses there
+ * (links/filter.h) does not go by itself: which there are stands in RUN/guests/UUID/links, by which this daemon
+ * or the next takes them away.
+ */
+#ifndef DACH_DAEMON_LINKS_H
+#define DACH_DAEMON_LINKS_H
+
+#include "base/error.h"
+#include "protocol/network.h"
+
+struct daemon;
+struct guest;
+
+/* The bridge that the interface is to be on; NULL: none, it is in user mode. */
+const char *links_bridge(const struct guest *guest, unsigned vif);
+/* The name of its link here, in this life. */
+void links_name(const struct guest *guest, unsigned vif, char name[NET_LINK_TEXT + 1]);
+/*
+ * Of an interface on a bridge: its tap, ready, as the guest's owner may have it. fd in spec is the caller's. The
+ * life's folder is there. On failure what was made goes by links_remove().
+ */
+int links_open(const struct guest *guest, unsigned vif, struct net_spec *spec, struct error *err);
+/* The life has ended, or did not begin. */
+void links_remove(const struct guest *guest);
+/* After the daemon's own start: what somebody took away meanwhile is put back. */
+void links_restore(const struct guest *guest);
+/* And what is left of guests that are gone is removed. */
+void links_sweep(struct daemon *daemon);
+
+#endif

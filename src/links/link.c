@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "links/link.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libmnl/libmnl.h>
+
+/* Larger than MNL_SOCKET_BUFFER_SIZE may be: a dump's datagrams are up to 32 KiB. */
+#define ANSWER_SIZE 32768
+#define REQUEST_SIZE 1024
+
+/* A request, and each message of the answer to cb; 0 or a negative errno. */
+static int ask(struct nlmsghdr *request, mnl_cb_t cb, void *ctx)
+{
+	static unsigned sequence;
+	struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	char *answer = malloc(ANSWER_SIZE);
+	int r = -errno;
+
+	if (socket && answer && !mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID)) {
+		const unsigned port = mnl_socket_get_portid(socket);
+
+		request->nlmsg_seq = ++sequence;
+		r = mnl_socket_sendto(socket, request, request->nlmsg_len) < 0 ? -errno : 1;
+		while (r > 0) {
+			const ssize_t n = mnl_socket_recvfrom(socket, answer, ANSWER_SIZE);
+
+			r = n < 0 ? -1 : mnl_cb_run(answer, n, request->nlmsg_seq, port, cb, ctx);
+			if (r < 0)
+				r = errno ? -errno : -EIO;
+		}
+	} else if (socket) {
+		r = answer ? -errno : -ENOMEM;
+	}
+	free(answer);
+	if (socket)
+		mnl_socket_close(socket);
+	return r;
+}
+
+static struct nlmsghdr *request_link(char *buf, uint16_t type, uint16_t flags, const char *name)
+{
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buf);
+	struct ifinfomsg *info;
+
+	request->nlmsg_type = type;
+	request->nlmsg_flags = NLM_F_REQUEST | flags;
+	info = mnl_nlmsg_put_extra_header(request, sizeof *info);
+	info->ifi_family = AF_UNSPEC;
+	if (name)
+		mnl_attr_put_strz(request, IFLA_IFNAME, name);
+	return request;
+}
+
+/* Looking */
+
+struct looking {
+	int (*each)(void *ctx, const struct link *link);
+	void *ctx;
+	int r;
+};
+
+static void read_kind(const struct nlattr *info, struct link *link)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested(attr, info)
+	{
+		if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
+			snprintf(link->kind, sizeof link->kind, "%s", mnl_attr_get_str(attr));
+	}
+}
+
+static int read_link(const struct nlmsghdr *message, void *ctx)
+{
+	const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
+	struct link link = {.index = info->ifi_index, .up = info->ifi_flags & IFF_UP};
+	struct looking *looking = ctx;
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, message, sizeof *info)
+	{
+		switch (mnl_attr_get_type(attr)) {
+		case IFLA_IFNAME:
+			snprintf(link.name, sizeof link.name, "%s", mnl_attr_get_str(attr));
+			break;
+		case IFLA_MTU:
+			link.mtu = mnl_attr_get_u32(attr);
+			break;
+		case IFLA_MASTER:
+			link.master = (int)mnl_attr_get_u32(attr);
+			break;
+		case IFLA_ADDRESS:
+			if (mnl_attr_get_payload_len(attr) == LINK_MAC_LEN)
+				memcpy(link.mac, mnl_attr_get_payload(attr), LINK_MAC_LEN);
+			break;
+		case IFLA_LINKINFO:
+			read_kind(attr, &link);
+			break;
+		}
+	}
+	if (!looking->r)
+		looking->r = looking->each(looking->ctx, &link);
+	return MNL_CB_OK;
+}
+
+int link_each(int (*each)(void *ctx, const struct link *link), void *ctx, struct error *err)
+{
+	struct looking looking = {each, ctx, 0};
+	char buf[REQUEST_SIZE];
+	int r = ask(request_link(buf, RTM_GETLINK, NLM_F_DUMP, NULL), read_link, &looking);
+
+	return r ? error_set(err, -r, "this host's links: %s", strerror(-r)) : looking.r;
+}
+
+static int keep(void *ctx, const struct link *link)
+{
+	*(struct link *)ctx = *link;
+	return 0;
+}
+
+int link_find(const char *name, struct link *link, struct error *err)
+{
+	struct looking looking = {keep, link, 0};
+	char buf[REQUEST_SIZE];
+	int r = ask(request_link(buf, RTM_GETLINK, NLM_F_ACK, name), read_link, &looking);
+
+	return r ? error_set(err, -r, "%s: %s", name, strerror(-r)) : 0;
+}
+
+struct listing {
+	char *text;
+	size_t size, len;
+};
+
+static int list_bridge(void *ctx, const struct link *link)
+{
+	struct listing *list = ctx;
+	int n;
+
+	if (strcmp(link->kind, "bridge") || list->len >= list->size)
+		return 0;
+	n = snprintf(list->text + list->len, list->size - list->len, "%s%s", list->len ? ", " : "",
+		link->name);
+	if (n > 0 && list->len + n < list->size)
+		list->len += n;
+	else
+		list->text[list->len] = 0;
+	return 0;
+}
+
+void link_bridges(char *text, size_t size)
+{
+	struct listing list = {text, size, 0};
+
+	*text = 0;
+	link_each(list_bridge, &list, NULL);
+}
+
+int link_find_bridge(const char *where, const char *name, struct link *link, struct error *err)
+{
+	char others[200];
+	struct error why = {""};
+	int r = link_find(name, link, &why);
+
+	if (r && r != -ENODEV)
+		return error_set(err, -r, "%sbridge %s", where, why.text);
+	if (!r && !strcmp(link->kind, "bridge"))
+		return 0;
+	link_bridges(others, sizeof others);
+	return error_set(err, r ? ENOENT : EINVAL, "%sthis host has %s '%s'%s%s%s", where,
+		r ? "no bridge" : "a link, but no bridge", name,
+		*others ? "; it has " : "; it has no other", others,
+		*others ? "" : " either: ip link add NAME type bridge makes one");
+}
+
+/* Addresses */
+
+struct addresses {
+	int index;
+	char (*address)[NET_ADDRESS_TEXT + 1];
+	int count;
+};
+
+static int read_address(const struct nlmsghdr *message, void *ctx)
+{
+	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(message);
+	const size_t len = info->ifa_family == AF_INET ? 4 : 16;
+	const void *found = NULL;
+	struct addresses *all = ctx;
+	const struct nlattr *attr;
+
+	if ((int)info->ifa_index != all->index || all->count == LINK_ADDRESSES_MAX ||
+		(info->ifa_family != AF_INET && info->ifa_family != AF_INET6))
+		return MNL_CB_OK;
+	mnl_attr_for_each(attr, message, sizeof *info)
+	{
+		const unsigned type = mnl_attr_get_type(attr);
+
+		/* LOCAL is ours where ADDRESS is the peer's. */
+		if (mnl_attr_get_payload_len(attr) == len &&
+			(type == IFA_LOCAL || (type == IFA_ADDRESS && !found)))
+			found = mnl_attr_get_payload(attr);
+	}
+	if (found &&
+		inet_ntop(info->ifa_family, found, all->address[all->count], NET_ADDRESS_TEXT + 1))
+		all->count++;
+	return MNL_CB_OK;
+}
+
+int link_addresses(int index, char address[LINK_ADDRESSES_MAX][NET_ADDRESS_TEXT + 1],
+	struct error *err)
+{
+	struct addresses all = {index, address, 0};
+	char buf[REQUEST_SIZE];
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buf);
+	struct ifaddrmsg *info;
+	int r;
+
+	request->nlmsg_type = RTM_GETADDR;
+	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	info = mnl_nlmsg_put_extra_header(request, sizeof *info);
+	info->ifa_family = AF_UNSPEC;
+	r = ask(request, read_address, &all);
+	return r ? error_set(err, -r, "this host's addresses: %s", strerror(-r)) : all.count;
+}
+
+/* Changing */
+
+static void put_no_address(struct nlmsghdr *request)
+{
+	struct nlattr *families = mnl_attr_nest_start(request, IFLA_AF_SPEC);
+	struct nlattr *ipv6 = mnl_attr_nest_start(request, AF_INET6);
+
+	mnl_attr_put_u8(request, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+	mnl_attr_nest_end(request, ipv6);
+	mnl_attr_nest_end(request, families);
+}
+
+static int apply(const char *name, const struct link_change *change)
+{
+	char buf[REQUEST_SIZE];
+	struct nlmsghdr *request = request_link(buf, RTM_NEWLINK, NLM_F_ACK, name);
+	struct ifinfomsg *info = mnl_nlmsg_get_payload(request);
+
+	if (change->mac)
+		mnl_attr_put(request, IFLA_ADDRESS, LINK_MAC_LEN, change->mac);
+	if (change->mtu)
+		mnl_attr_put_u32(request, IFLA_MTU, change->mtu);
+	if (change->master)
+		mnl_attr_put_u32(request, IFLA_MASTER, (uint32_t)change->master);
+	if (change->up)
+		info->ifi_flags = info->ifi_change = IFF_UP;
+	return ask(request, NULL, NULL);
+}
+
+/* A port's own settings are another request, once it is one. */
+static int isolate(const char *name)
+{
+	char buf[REQUEST_SIZE];
+	struct nlmsghdr *request = request_link(buf, RTM_NEWLINK, NLM_F_ACK, name);
+	struct nlattr *info = mnl_attr_nest_start(request, IFLA_LINKINFO), *data;
+
+	mnl_attr_put_strz(request, IFLA_INFO_SLAVE_KIND, "bridge");
+	data = mnl_attr_nest_start(request, IFLA_INFO_SLAVE_DATA);
+	mnl_attr_put_u8(request, IFLA_BRPORT_ISOLATED, 1);
+	mnl_attr_nest_end(request, data);
+	mnl_attr_nest_end(request, info);
+	return ask(request, NULL, NULL);
+}
+
+/* A kernel without IPv6 knows no such setting, and gives the link no address either. */
+static int stop_addresses(const char *name)
+{
+	char buf[REQUEST_SIZE];
+	struct nlmsghdr *request = request_link(buf, RTM_NEWLINK, NLM_F_ACK, name);
+	int r;
+
+	put_no_address(request);
+	r = ask(request, NULL, NULL);
+	return r == -EAFNOSUPPORT || r == -EOPNOTSUPP ? 0 : r;
+}
+
+int link_change(const char *name, const struct link_change *change, struct error *err)
+{
+	int r = change->no_address ? stop_addresses(name) : 0;
+
+	if (!r)
+		r = apply(name, change);
+	if (!r && change->isolated)
+		r = isolate(name);
+	return r ? error_set(err, -r, "%s: cannot be set up: %s", name, strerror(-r)) : 0;
+}

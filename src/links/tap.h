@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Taps: links whose other end is a descriptor (Linux, Documentation/networking/tuntap.rst). One that is made
+ * here lasts for as long as any process has that descriptor, and no longer: whoever is killed leaves none
+ * behind. Frames on it have a struct virtio_net_hdr_v1 in front, and nothing blocks.
+ */
+#ifndef DACH_LINKS_TAP_H
+#define DACH_LINKS_TAP_H
+
+#include "links/link.h"
+
+/* name: of the new link, or with %d in it for the kernel to number. -EEXIST: there is one. It is down. */
+int tap_make(const char *name, char made[NET_LINK_TEXT + 1], int *fd, struct error *err);
+/* One that is there, made to last (ip tuntap add ... user ...) for who we are. It stays as it is. */
+int tap_take(const char *name, int *fd, struct error *err);
+/*
+ * Puts one that was made here on the bridge, with the bridge's MTU or mtu, and up. Its own address is
+ * fe:ff:ff:ff:ff:ff, as Xen's are: the highest, so that a bridge never takes it for its own.
+ */
+int tap_join(const char *name, const struct link *bridge, unsigned mtu, bool isolated,
+	struct error *err);
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A tap: a link of the host's, whose other end is our descriptor (Linux, Documentation/networking/tuntap.rst).
+ * It is made, named and put on its bridge by somebody who may; what comes here is open, and all that is asked
+ * of it is frames. Each has the guest's own header in front (IFF_VNET_HDR, struct virtio_net_hdr_v1), so that
+ * the host's stack does what a card would: checksums, and cutting up what is larger than the wire.
+ */
+#include <errno.h>
+#include <linux/if_tun.h>
+#include <linux/virtio_net.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/container.h"
+#include "net/driver.h"
+
+/* Frames for the guest before its own get their turn. */
+#define BATCH 64
+
+struct tap_net {
+	struct net net;
+	int fd;
+	bool gone;   /* somebody has taken the link away */
+	size_t left; /* bytes of the frame that waits for room; 0: none does */
+	struct virtio_net_hdr_v1 header;
+	uint8_t frame[NET_FRAME_MAX];
+};
+
+static struct tap_net *tap_of(struct net *net)
+{
+	return container_of(net, struct tap_net, net);
+}
+
+/* The guest goes on, with a cable that leads nowhere. */
+static void lose(struct tap_net *tap, int error)
+{
+	tap->gone = true;
+	fprintf(stderr, "a network of the guest's has gone: its link on this host: %s\n",
+		strerror(error));
+}
+
+/* The next frame into the buffer. False: there is none. */
+static bool fetch(struct tap_net *tap)
+{
+	struct iovec iov[2] = {{&tap->header, sizeof tap->header}, {tap->frame, sizeof tap->frame}};
+
+	for (;;) {
+		ssize_t n = readv(tap->fd, iov, 2);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != EAGAIN)
+			lose(tap, errno);
+		if (n < 0)
+			return false;
+		if ((size_t)n < sizeof tap->header + NET_HEADER_LEN)
+			continue;
+		tap->left = n - sizeof tap->header;
+		return true;
+	}
+}
+
+/* True: there may be more. */
+static bool take_frames(struct tap_net *tap)
+{
+	const struct net_client *client = &tap->net.client;
+
+	for (unsigned i = 0; i < BATCH; i++) {
+		if (!tap->left && !fetch(tap))
+			return false;
+		if (!client->receive_unfinished(client->ctx, &tap->header, tap->frame, tap->left))
+			return false;
+		tap->left = 0;
+	}
+	return true;
+}
+
+static void tap_run(struct net *net)
+{
+	struct tap_net *tap = tap_of(net);
+	bool more = false, incoming = false;
+
+	while (!net_stopping(net)) {
+		/* While a frame waits for room, what is behind it does too. */
+		struct pollfd fds[2] = {{net->event, POLLIN, 0},
+			{tap->gone || tap->left ? -1 : tap->fd, POLLIN, 0}};
+		bool kick;
+
+		poll(fds, 2, more || incoming ? 0 : -1);
+		kick = fds[0].revents != 0;
+		if (kick)
+			net_take_kick(net);
+		if (fds[1].revents & (POLLERR | POLLHUP | POLLNVAL))
+			lose(tap, ENODEV);
+		if (kick || more)
+			more = net->client.transmit(net->client.ctx);
+		if (!tap->gone && (!tap->left || kick))
+			incoming = take_frames(tap);
+		net->client.flush(net->client.ctx);
+	}
+}
+
+static void tap_send_unfinished(struct net *net, const struct virtio_net_hdr_v1 *header,
+	const uint8_t *frame, size_t len)
+{
+	const struct iovec iov[2] = {{(void *)(uintptr_t)header, sizeof *header},
+		{(void *)(uintptr_t)frame, len}};
+
+	/* What the host's stack does not take is lost, as on any wire. */
+	while (writev(tap_of(net)->fd, iov, 2) < 0 && errno == EINTR) {
+	}
+}
+
+static void tap_send(struct net *net, const uint8_t *frame, size_t len)
+{
+	tap_send_unfinished(net, &(struct virtio_net_hdr_v1){0}, frame, len);
+}
+
+static void tap_set_offloads(struct net *net, unsigned offloads)
+{
+	/* Without a checksum to be finished there is no segment to be cut up. */
+	if (ioctl(tap_of(net)->fd, TUNSETOFFLOAD,
+		    (unsigned long)(offloads & NET_OFFLOAD_CSUM ? offloads : 0)) < 0)
+		ioctl(tap_of(net)->fd, TUNSETOFFLOAD, 0ul);
+}
+
+static int tap_open(const struct net_spec *spec, struct net **out, struct error *err)
+{
+	struct tap_net *tap = calloc(1, sizeof *tap);
+	int r;
+
+	if (!tap)
+		return error_nomem(err);
+	tap->fd = -1;
+	r = net_begin(&tap->net, &net_tap_driver, err);
+	if (r) {
+		net_close(&tap->net);
+		return r;
+	}
+	tap->fd = spec->fd;
+	*out = &tap->net;
+	return 0;
+}
+
+static void tap_close(struct net *net)
+{
+	struct tap_net *tap = tap_of(net);
+
+	if (tap->fd >= 0)
+		close(tap->fd);
+	free(tap);
+}
+
+const struct net_driver net_tap_driver = {
+	.open = tap_open,
+	.run = tap_run,
+	.send = tap_send,
+	.send_unfinished = tap_send_unfinished,
+	.set_offloads = tap_set_offloads,
+	.close = tap_close,
+};

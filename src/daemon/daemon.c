@@ -14,6 +14,7 @@
 #include "daemon/launch.h"
 #include "daemon/life.h"
 #include "daemon/links.h"
+#include "daemon/network.h"
 #include "daemon/operation.h"
 #include "daemon/resources.h"
 #include "host/walls.h"
@@ -90,6 +91,18 @@ static int load_one(void *ctx, const struct record *record)
 	return r == -ENOMEM ? r : 0;
 }
 
+static int load_network(void *ctx, const char *name, const char *text)
+{
+	struct daemon *daemon = ctx;
+	struct error err = {0};
+	int r = network_load(daemon, text, &err);
+
+	if (r && r != -ENOMEM)
+		log_add(&daemon->log, "network %.64s: cannot be read from the store: %s", name,
+			err.text);
+	return r == -ENOMEM ? r : 0;
+}
+
 static int open_store(struct daemon *daemon, struct error *err)
 {
 	char path[PATH_MAX + 16];
@@ -101,6 +114,8 @@ static int open_store(struct daemon *daemon, struct error *err)
 	umask(old);
 	if (!r)
 		r = store_load(daemon->store, load_one, daemon, err);
+	if (!r)
+		r = store_load_networks(daemon->store, load_network, daemon, err);
 	return r;
 }
 
@@ -129,26 +144,29 @@ static void recover(struct daemon *daemon)
 	free(guests);
 }
 
-/* Once a boot, noted in the run folder. */
-static void autostart(struct daemon *daemon)
+/* Is this the host's first daemon since it was started? Noted in the run folder, so that it is so once. */
+static bool first_of_boot(struct daemon *daemon)
 {
 	char path[PATH_MAX + 16], boot[STORE_BOOT_LEN + 1] = "";
-	struct guest **guests;
-	unsigned count;
+	bool first;
 	int fd;
 
 	snprintf(path, sizeof path, "%s/autostarted", daemon->run);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0 ||
-		(read(fd, boot, STORE_BOOT_LEN) == STORE_BOOT_LEN && !strcmp(boot, daemon->boot))) {
-		if (fd >= 0)
-			close(fd);
-		return;
-	}
-	if (pwrite(fd, daemon->boot, STORE_BOOT_LEN, 0) != STORE_BOOT_LEN)
+	if (fd < 0)
+		return false;
+	first = read(fd, boot, STORE_BOOT_LEN) != STORE_BOOT_LEN || strcmp(boot, daemon->boot);
+	if (first && pwrite(fd, daemon->boot, STORE_BOOT_LEN, 0) != STORE_BOOT_LEN)
 		log_add(&daemon->log, "%s: %s", path, strerror(errno));
 	close(fd);
-	count = snapshot(daemon, &guests);
+	return first;
+}
+
+static void autostart(struct daemon *daemon)
+{
+	struct guest **guests;
+	unsigned count = snapshot(daemon, &guests);
+
 	for (unsigned i = 0; i < count; i++) {
 		struct error err = {0};
 
@@ -233,12 +251,16 @@ static void look_at_walls(struct daemon *daemon)
 
 void daemon_begin(struct daemon *daemon)
 {
+	const bool boot = first_of_boot(daemon);
+
 	log_add(&daemon->log, "dachd " DACH_VERSION " in %s", daemon->state);
 	look_at_walls(daemon);
 	resources_open(daemon);
+	network_restore(daemon, boot);
 	recover(daemon);
 	links_sweep(daemon);
-	autostart(daemon);
+	if (boot)
+		autostart(daemon);
 }
 
 void daemon_run(struct daemon *daemon)
@@ -253,6 +275,7 @@ void daemon_destroy(struct daemon *daemon)
 	while (daemon->guests)
 		guest_free(daemon->guests);
 	operation_free_all(daemon);
+	network_free_all(daemon);
 	resources_close(daemon);
 	engines_free(&daemon->engines);
 	store_close(daemon->store);

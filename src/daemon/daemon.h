@@ -20,6 +20,7 @@
 
 struct cgroup;
 struct guest;
+struct network;
 struct operation;
 
 struct daemon {
@@ -33,6 +34,7 @@ struct daemon {
 	unsigned walls;               /* that this host gives monitors: 1 << WALL_... */
 	struct cgroup *cgroup;        /* NULL: this host has none */
 	struct operation *operations; /* not yet answered */
+	struct network *networks;     /* by name */
 	struct guest *guests;         /* running ones first, by domain ID; then by name */
 	char run[PATH_MAX], state[PATH_MAX];
 	char vmm[PATH_MAX];            /* dach-vmm */

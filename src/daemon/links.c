@@ -12,6 +12,7 @@
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/launch.h"
+#include "daemon/network.h"
 #include "links/filter.h"
 #include "links/tap.h"
 
@@ -27,8 +28,11 @@ const char *links_bridge(const struct guest *guest, unsigned i)
 
 	if (!guest->daemon->root || (vif->mode && !strcmp(vif->mode, "user")))
 		return NULL;
-	if (vif->bridge)
-		return vif->bridge;
+	if (vif->bridge) {
+		const struct network *network = network_find(guest->daemon, vif->bridge);
+
+		return network ? network_bridge(network) : vif->bridge;
+	}
 	if (vif->mode)
 		return BRIDGE_DEFAULT;
 	if (vif->forwards || link_find(BRIDGE_DEFAULT, &link, NULL) || strcmp(link.kind, "bridge"))
@@ -157,7 +161,7 @@ static int check_owner(const struct guest *guest, unsigned vif, const char *brid
 	int r = 0;
 
 	caller_of_user(&guest->daemon->policy, guest->owner, &owner);
-	if (!caller_may_use_bridge(&owner, bridge))
+	if (!caller_may_use_bridge(&owner, config->bridge ? config->bridge : bridge))
 		r = error_set(err, EACCES,
 			"vifs[%u]: the host's policy gives you no bridge '%s' (mode=user needs none)",
 			vif, bridge);
@@ -187,12 +191,29 @@ static int write_link(const struct guest *guest, const struct filtered_link *ent
 	return r ? error_set(err, -r, "%s: %s", guest->daemon->run, strerror(-r)) : 0;
 }
 
+/* On a network that the daemon keeps, the address that it gives. */
+static int lease(const struct guest *guest, unsigned vif, struct filtered_link *entry,
+	struct error *err)
+{
+	const char *name = guest->config.vif[vif].bridge;
+	struct network *network = name ? network_find(guest->daemon, name) : NULL;
+	char address[NET_ADDRESS_TEXT + 1];
+	int r;
+
+	if (!network)
+		return 0;
+	r = network_lease(network, guest, vif, address, err);
+	return r || !*address ? r : add(entry->address, &entry->addresses, address, err);
+}
+
 static int make(const struct guest *guest, unsigned vif, const struct link *bridge,
 	struct filtered_link *entry, struct net_spec *spec, struct error *err)
 {
 	const struct domain_vif *config = &guest->config.vif[vif];
-	int r = tap_make(entry->tap, NULL, &spec->fd, err);
+	int r = lease(guest, vif, entry, err);
 
+	if (!r)
+		r = tap_make(entry->tap, NULL, &spec->fd, err);
 	if (!r && config->filter != CHOICE_NO) {
 		r = add_addresses(config->ip, entry->address, &entry->addresses, err);
 		if (!r)
@@ -203,6 +224,19 @@ static int make(const struct guest *guest, unsigned vif, const struct link *brid
 			r = load(entry, err);
 	}
 	return r ? r : tap_join(entry->tap, bridge, config->mtu, false, err);
+}
+
+/* Its bridge may not be there, for a reason that says more than that. */
+static int check_network(const struct guest *guest, unsigned vif, struct error *err)
+{
+	const char *name = guest->config.vif[vif].bridge;
+	const struct network *network = name ? network_find(guest->daemon, name) : NULL;
+
+	if (network && !network->active)
+		return error_set(err, EBUSY,
+			"vifs[%u]: the network '%s' is off: dach network start %s", vif, name,
+			name);
+	return 0;
 }
 
 int links_open(const struct guest *guest, unsigned vif, struct net_spec *spec, struct error *err)
@@ -219,7 +253,9 @@ int links_open(const struct guest *guest, unsigned vif, struct net_spec *spec, s
 	snprintf(where, sizeof where, "vifs[%u]: ", vif);
 	links_name(guest, vif, entry.tap);
 	snprintf(entry.mac, sizeof entry.mac, "%s", spec->mac);
-	r = link_find_bridge(where, name, &bridge, err);
+	r = check_network(guest, vif, err);
+	if (!r)
+		r = link_find_bridge(where, name, &bridge, err);
 	if (!r && guest->config.vif[vif].vifname)
 		r = net_check_link(where, guest->config.vif[vif].vifname, err);
 	if (!r)

@@ -361,6 +361,9 @@ static int make_config(const struct guest *parent, const char *name, struct doma
 		struct domain_vif *vif = &config->vif[i];
 
 		vif->mac[0] = 0;
+		/* Names on this host are one's own. */
+		free(vif->vifname);
+		vif->vifname = NULL;
 		for (unsigned k = 0; k < vif->forwards; k++)
 			free(vif->forward[k]);
 		vif->forwards = 0;

@@ -29,24 +29,24 @@ struct operation;
 
 /* The arguments of all operations; each takes some of them. Strings are malloc'd or NULL. */
 struct operation_arguments {
-	char *ref; /* which guest: domain ID, UUID or name; NULL where it is about none */
+	char *ref; /* which guest: domain ID, UUID or name; a network's name; NULL where it is about none */
 	struct monitor_request request; /* ask */
-	json_t *config;                 /* create, restore: as domain_config_from_json() takes it */
-	bool paused;                    /* create, start, resume, restore, clone */
-	bool managed;                   /* create */
-	enum field_choice start;        /* create: left out, it is started unless it is managed */
-	char *name;                     /* rename; clone: with a '%' for each one's number */
-	unsigned count;                 /* clone */
-	char *path;                     /* absolute; dump_core: and there is nothing of that name */
-	unsigned then;                  /* save: it ends, runs on, or is paused */
-	bool lazy;                      /* resume, restore: memory comes as it is touched */
-	bool live;                      /* dump_core: the guest runs meanwhile */
-	uint64_t memory;                /* memory, memory_max: KiB */
-	unsigned weight, cap;           /* scheduler: or OPERATION_AS_IT_IS */
-	bool autostart;                 /* autostart */
-	char *vcpu;                     /* affinity: its number, or "all" */
-	char *cpus, *soft;              /* affinity: as host/cpuset.h reads it; NULL: as it is */
-	char **disks;                   /* disk_layer: vdevs; none: all that it may write to */
+	json_t *config; /* create, restore: as domain_config_from_json() takes it; network_create */
+	bool paused;    /* create, start, resume, restore, clone */
+	bool managed;   /* create */
+	enum field_choice start; /* create: left out, it is started unless it is managed */
+	char *name;              /* rename; clone: with a '%' for each one's number */
+	unsigned count;          /* clone */
+	char *path;              /* absolute; dump_core: and there is nothing of that name */
+	unsigned then;           /* save: it ends, runs on, or is paused */
+	bool lazy;               /* resume, restore: memory comes as it is touched */
+	bool live;               /* dump_core: the guest runs meanwhile */
+	uint64_t memory;         /* memory, memory_max: KiB */
+	unsigned weight, cap;    /* scheduler: or OPERATION_AS_IT_IS */
+	bool autostart;          /* autostart */
+	char *vcpu;              /* affinity: its number, or "all" */
+	char *cpus, *soft;       /* affinity: as host/cpuset.h reads it; NULL: as it is */
+	char **disks;            /* disk_layer: vdevs; none: all that it may write to */
 	unsigned disks_count;
 	char *disk;      /* disk_stream and its like: vdev */
 	unsigned format; /* disk_backup: raw, qcow2 */
@@ -76,7 +76,9 @@ extern const struct operation_kind operation_host, operation_log, operation_log_
 	operation_memory_max, operation_scheduler_get, operation_scheduler, operation_autostart,
 	operation_affinity, operation_save, operation_restore, operation_suspend, operation_resume,
 	operation_jobs, operation_disk_layer, operation_disk_stream, operation_disk_commit,
-	operation_disk_backup, operation_disk_resize, operation_clone;
+	operation_disk_backup, operation_disk_resize, operation_clone, operation_networks,
+	operation_network_create, operation_network_get, operation_network_start,
+	operation_network_stop, operation_network_delete;
 
 /* Defaults. operation_arguments_free() afterwards, also after it was given away (it is empty then). */
 void operation_arguments_init(const struct operation_kind *kind,

@@ -16,6 +16,7 @@ struct store {
 	char *path;
 	bool open; /* store_begin() was called */
 	sqlite3_stmt *save, *delete, *take, *next;
+	sqlite3_stmt *network_save, *network_delete;
 	sqlite3_stmt *snapshots_save, *snapshots_load, *snapshots_delete;
 };
 
@@ -45,8 +46,14 @@ static const char guests_table[] = "CREATE TABLE guests ("
 	" guest TEXT PRIMARY KEY NOT NULL," \
 	" list TEXT NOT NULL) STRICT, WITHOUT ROWID;"
 
+/* And version 3 no networks. */
+#define NETWORKS_TABLE                     \
+	"CREATE TABLE networks ("          \
+	" name TEXT PRIMARY KEY NOT NULL," \
+	" value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+
 static const char other_tables[] = "CREATE TABLE counter (domid INTEGER NOT NULL) STRICT;"
-				   "INSERT INTO counter VALUES (1);" SNAPSHOTS_TABLE
+				   "INSERT INTO counter VALUES (1);" SNAPSHOTS_TABLE NETWORKS_TABLE
 				   "PRAGMA application_id = " NUMBER_TEXT(APPLICATION_ID);
 
 static const char *const state_names[] = {"off", "starting", "running", "shutdown"};
@@ -116,6 +123,7 @@ static int number(struct store *store, const char *sql, int64_t *value, struct e
 static const char *const changes[STORE_VERSION] = {
 	[1] = "INSERT INTO guests SELECT * FROM former; DROP TABLE former",
 	[2] = SNAPSHOTS_TABLE,
+	[3] = NETWORKS_TABLE,
 };
 
 static int change_from(struct store *store, int64_t version, struct error *err)
@@ -218,6 +226,14 @@ static int prepare_all(struct store *store, struct error *err)
 	if (!r)
 		r = prepare(store, "DELETE FROM snapshots WHERE guest = ?1",
 			&store->snapshots_delete, err);
+	if (!r)
+		r = prepare(store,
+			"INSERT INTO networks VALUES (?1, ?2)"
+			" ON CONFLICT (name) DO UPDATE SET value = ?2",
+			&store->network_save, err);
+	if (!r)
+		r = prepare(store, "DELETE FROM networks WHERE name = ?1", &store->network_delete,
+			err);
 	return r;
 }
 
@@ -283,6 +299,8 @@ void store_close(struct store *store)
 	sqlite3_finalize(store->snapshots_save);
 	sqlite3_finalize(store->snapshots_load);
 	sqlite3_finalize(store->snapshots_delete);
+	sqlite3_finalize(store->network_save);
+	sqlite3_finalize(store->network_delete);
 	sqlite3_close(store->db);
 	free(store->path);
 	free(store);
@@ -407,6 +425,32 @@ int store_load_snapshots(struct store *store, const char *uuid, char **text, str
 	sqlite3_reset(query);
 	sqlite3_clear_bindings(query);
 	return r;
+}
+
+int store_save_network(struct store *store, const char *name, const char *text, struct error *err)
+{
+	sqlite3_stmt *s = text ? store->network_save : store->network_delete;
+
+	sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
+	if (text)
+		sqlite3_bind_text(s, 2, text, -1, SQLITE_STATIC);
+	return run(store, s, NULL, err);
+}
+
+int store_load_networks(struct store *store,
+	int (*each)(void *ctx, const char *name, const char *text), void *ctx, struct error *err)
+{
+	sqlite3_stmt *query;
+	int code = SQLITE_DONE;
+	int r = prepare(store, "SELECT name, value FROM networks ORDER BY name", &query, err);
+
+	if (r)
+		return r;
+	while (!r && (code = sqlite3_step(query)) == SQLITE_ROW)
+		r = each(ctx, (const char *)sqlite3_column_text(query, 0),
+			(const char *)sqlite3_column_text(query, 1));
+	sqlite3_finalize(query);
+	return r || code == SQLITE_DONE ? r : failed(store, code, err);
 }
 
 int store_take_domid(struct store *store, unsigned *domid, struct error *err)

@@ -15,7 +15,7 @@
 
 #include "base/error.h"
 
-#define STORE_VERSION 3
+#define STORE_VERSION 4
 #define STORE_BOOT_LEN 36
 
 enum record_state {
@@ -70,6 +70,11 @@ int store_save_snapshots(struct store *store, const char *uuid, const char *text
 	struct error *err);
 /* NULL: none, which is no error. free() afterwards. */
 int store_load_snapshots(struct store *store, const char *uuid, char **text, struct error *err);
+/* A network of the host's (network.h), one text; NULL: forgotten. */
+int store_save_network(struct store *store, const char *name, const char *text, struct error *err);
+/* Calls each for every network, by name; stops when it fails and returns that. */
+int store_load_networks(struct store *store,
+	int (*each)(void *ctx, const char *name, const char *text), void *ctx, struct error *err);
 /* A domain ID that was never given before; counted for ever, from 1. */
 int store_take_domid(struct store *store, unsigned *domid, struct error *err);
 /* What the next will be; 0 if it cannot be read. */

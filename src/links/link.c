@@ -11,14 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <libmnl/libmnl.h>
+#include "links/netlink.h"
 
 /* Larger than MNL_SOCKET_BUFFER_SIZE may be: a dump's datagrams are up to 32 KiB. */
 #define ANSWER_SIZE 32768
-#define REQUEST_SIZE 1024
 
-/* A request, and each message of the answer to cb; 0 or a negative errno. */
-static int ask(struct nlmsghdr *request, mnl_cb_t cb, void *ctx)
+int netlink_ask(struct nlmsghdr *request, mnl_cb_t cb, void *ctx)
 {
 	static unsigned sequence;
 	struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
@@ -46,7 +44,7 @@ static int ask(struct nlmsghdr *request, mnl_cb_t cb, void *ctx)
 	return r;
 }
 
-static struct nlmsghdr *request_link(char *buf, uint16_t type, uint16_t flags, const char *name)
+struct nlmsghdr *netlink_request_link(char *buf, uint16_t type, uint16_t flags, const char *name)
 {
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buf);
 	struct ifinfomsg *info;
@@ -92,6 +90,9 @@ static int read_link(const struct nlmsghdr *message, void *ctx)
 		case IFLA_IFNAME:
 			snprintf(link.name, sizeof link.name, "%s", mnl_attr_get_str(attr));
 			break;
+		case IFLA_IFALIAS:
+			snprintf(link.mark, sizeof link.mark, "%s", mnl_attr_get_str(attr));
+			break;
 		case IFLA_MTU:
 			link.mtu = mnl_attr_get_u32(attr);
 			break;
@@ -115,8 +116,9 @@ static int read_link(const struct nlmsghdr *message, void *ctx)
 int link_each(int (*each)(void *ctx, const struct link *link), void *ctx, struct error *err)
 {
 	struct looking looking = {each, ctx, 0};
-	char buf[REQUEST_SIZE];
-	int r = ask(request_link(buf, RTM_GETLINK, NLM_F_DUMP, NULL), read_link, &looking);
+	char buf[NETLINK_REQUEST_SIZE];
+	int r = netlink_ask(netlink_request_link(buf, RTM_GETLINK, NLM_F_DUMP, NULL), read_link,
+		&looking);
 
 	return r ? error_set(err, -r, "this host's links: %s", strerror(-r)) : looking.r;
 }
@@ -130,8 +132,9 @@ static int keep(void *ctx, const struct link *link)
 int link_find(const char *name, struct link *link, struct error *err)
 {
 	struct looking looking = {keep, link, 0};
-	char buf[REQUEST_SIZE];
-	int r = ask(request_link(buf, RTM_GETLINK, NLM_F_ACK, name), read_link, &looking);
+	char buf[NETLINK_REQUEST_SIZE];
+	int r = netlink_ask(netlink_request_link(buf, RTM_GETLINK, NLM_F_ACK, name), read_link,
+		&looking);
 
 	return r ? error_set(err, -r, "%s: %s", name, strerror(-r)) : 0;
 }
@@ -220,7 +223,7 @@ int link_addresses(int index, char address[LINK_ADDRESSES_MAX][NET_ADDRESS_TEXT 
 	struct error *err)
 {
 	struct addresses all = {index, address, 0};
-	char buf[REQUEST_SIZE];
+	char buf[NETLINK_REQUEST_SIZE];
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buf);
 	struct ifaddrmsg *info;
 	int r;
@@ -229,7 +232,7 @@ int link_addresses(int index, char address[LINK_ADDRESSES_MAX][NET_ADDRESS_TEXT 
 	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	info = mnl_nlmsg_put_extra_header(request, sizeof *info);
 	info->ifa_family = AF_UNSPEC;
-	r = ask(request, read_address, &all);
+	r = netlink_ask(request, read_address, &all);
 	return r ? error_set(err, -r, "this host's addresses: %s", strerror(-r)) : all.count;
 }
 
@@ -247,8 +250,8 @@ static void put_no_address(struct nlmsghdr *request)
 
 static int apply(const char *name, const struct link_change *change)
 {
-	char buf[REQUEST_SIZE];
-	struct nlmsghdr *request = request_link(buf, RTM_NEWLINK, NLM_F_ACK, name);
+	char buf[NETLINK_REQUEST_SIZE];
+	struct nlmsghdr *request = netlink_request_link(buf, RTM_NEWLINK, NLM_F_ACK, name);
 	struct ifinfomsg *info = mnl_nlmsg_get_payload(request);
 
 	if (change->mac)
@@ -259,14 +262,14 @@ static int apply(const char *name, const struct link_change *change)
 		mnl_attr_put_u32(request, IFLA_MASTER, (uint32_t)change->master);
 	if (change->up)
 		info->ifi_flags = info->ifi_change = IFF_UP;
-	return ask(request, NULL, NULL);
+	return netlink_ask(request, NULL, NULL);
 }
 
 /* A port's own settings are another request, once it is one. */
 static int isolate(const char *name)
 {
-	char buf[REQUEST_SIZE];
-	struct nlmsghdr *request = request_link(buf, RTM_NEWLINK, NLM_F_ACK, name);
+	char buf[NETLINK_REQUEST_SIZE];
+	struct nlmsghdr *request = netlink_request_link(buf, RTM_NEWLINK, NLM_F_ACK, name);
 	struct nlattr *info = mnl_attr_nest_start(request, IFLA_LINKINFO), *data;
 
 	mnl_attr_put_strz(request, IFLA_INFO_SLAVE_KIND, "bridge");
@@ -274,18 +277,18 @@ static int isolate(const char *name)
 	mnl_attr_put_u8(request, IFLA_BRPORT_ISOLATED, 1);
 	mnl_attr_nest_end(request, data);
 	mnl_attr_nest_end(request, info);
-	return ask(request, NULL, NULL);
+	return netlink_ask(request, NULL, NULL);
 }
 
 /* A kernel without IPv6 knows no such setting, and gives the link no address either. */
 static int stop_addresses(const char *name)
 {
-	char buf[REQUEST_SIZE];
-	struct nlmsghdr *request = request_link(buf, RTM_NEWLINK, NLM_F_ACK, name);
+	char buf[NETLINK_REQUEST_SIZE];
+	struct nlmsghdr *request = netlink_request_link(buf, RTM_NEWLINK, NLM_F_ACK, name);
 	int r;
 
 	put_no_address(request);
-	r = ask(request, NULL, NULL);
+	r = netlink_ask(request, NULL, NULL);
 	return r == -EAFNOSUPPORT || r == -EOPNOTSUPP ? 0 : r;
 }
 

@@ -23,6 +23,7 @@ struct link {
 	bool up;
 	unsigned mtu;
 	uint8_t mac[LINK_MAC_LEN];
+	char mark[64]; /* its alias; "" */
 };
 
 /* -ENODEV: there is none of that name. */

@@ -516,6 +516,12 @@ static const struct use {
 	{"put", "/v1/guests/{ref}/scheduler", .words = {"sched-credit", "-d", "web", "-w", "512"}},
 	{"put", "/v1/guests/{ref}/autostart", .words = {"autostart", "web", "on"}},
 	{"put", "/v1/guests/{ref}/vcpus/{vcpu}/affinity", .words = {"vcpu-pin", "web", "all", "0"}},
+	{"get", "/v1/networks", .words = {"network", "list"}},
+	{"post", "/v1/networks", .words = {"network", "create", "--subnet6", "fd05::/64", "lan"}},
+	{"get", "/v1/networks/{ref}", .words = {"network", "show", "web"}},
+	{"delete", "/v1/networks/{ref}", .words = {"network", "delete", "web"}},
+	{"post", "/v1/networks/{ref}/start", .words = {"network", "start", "web"}},
+	{"post", "/v1/networks/{ref}/stop", .words = {"network", "stop", "web"}},
 	{"get", "/v1/guests/{ref}/console", .words = {"console", "web"}},
 };
 

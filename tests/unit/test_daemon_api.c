@@ -23,6 +23,7 @@
 #include "daemon/operation.h"
 #include "daemon/policy.h"
 #include "domain/config.h"
+#include "domain/network.h"
 #include "openapi_rig.h"
 #include "protocol/end.h"
 #include "protocol/fields.h"
@@ -202,7 +203,19 @@ static void check_body(void *ctx, const struct route *route, const char *path,
 	if (route->operation == &operation_create || route->operation == &operation_restore)
 		json_object_set_new(json_object_get(table, "properties"), "config",
 			json_pack("{s:s}", "$ref", "#/components/schemas/DomainConfig"));
+	if (route->operation == &operation_network_create)
+		json_object_set_new(json_object_get(table, "properties"), "config",
+			json_pack("{s:s}", "$ref", "#/components/schemas/NetworkConfig"));
 	assert_schema(schema, table, path);
+}
+
+static void test_network_config(void **state)
+{
+	json_t *api = openapi_load();
+
+	assert_schema(openapi_schema(api, "NetworkConfig"), fields_schema(network_config_fields),
+		"NetworkConfig");
+	json_decref(api);
 }
 
 static void test_bodies_are_documented(void **state)
@@ -543,6 +556,7 @@ int main(void)
 		cmocka_unit_test(test_documented_are_routes),
 		cmocka_unit_test(test_passed_verbs),
 		cmocka_unit_test(test_bodies_are_documented),
+		cmocka_unit_test(test_network_config),
 		cmocka_unit_test(test_ends_are_documented),
 		cmocka_unit_test(test_configuration_is_documented),
 		cmocka_unit_test(test_paths),

@@ -268,13 +268,48 @@ static void test_version_2(void **state)
 
 	assert_int_equal(store_save(store, &one, NULL), 0);
 	store_close(store);
-	set_version("DROP TABLE snapshots; PRAGMA user_version = 2");
+	set_version("DROP TABLE snapshots; DROP TABLE networks; PRAGMA user_version = 2");
 	store = open_store();
 	assert_int_equal(store_load(store, see, &seen, NULL), 0);
 	assert_string_equal(seen.names, "a");
 	assert_int_equal(store_save_snapshots(store, "u1", "[1]", NULL), 0);
 	store_close(store);
 	assert_int_equal(version_of(), STORE_VERSION);
+}
+
+static int see_network(void *ctx, const char *name, const char *text)
+{
+	struct seen *seen = ctx;
+
+	strcat(strcat(strcat(seen->names, name), "="), text);
+	return 0;
+}
+
+/* And before that no networks. */
+static void test_version_3(void **state)
+{
+	struct record one = sample("u1", "a", 0);
+	struct store *store = open_store();
+	struct seen seen = {0};
+
+	assert_int_equal(store_save(store, &one, NULL), 0);
+	store_close(store);
+	set_version("DROP TABLE networks; PRAGMA user_version = 3");
+	store = open_store();
+	assert_int_equal(store_save_network(store, "lan", "{1}", NULL), 0);
+	assert_int_equal(store_save_network(store, "dmz", "{2}", NULL), 0);
+	assert_int_equal(store_save_network(store, "lan", "{3}", NULL), 0);
+	assert_int_equal(store_save_network(store, "none", NULL, NULL), 0);
+	store_close(store);
+	assert_int_equal(version_of(), STORE_VERSION);
+	store = open_store();
+	assert_int_equal(store_load_networks(store, see_network, &seen, NULL), 0);
+	assert_string_equal(seen.names, "dmz={2}lan={3}");
+	assert_int_equal(store_save_network(store, "dmz", NULL, NULL), 0);
+	seen.names[0] = 0;
+	assert_int_equal(store_load_networks(store, see_network, &seen, NULL), 0);
+	assert_string_equal(seen.names, "lan={3}");
+	store_close(store);
 }
 
 static void test_snapshots(void **state)
@@ -357,6 +392,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_killed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_older, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_version_2, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_version_3, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_snapshots, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_newer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_foreign, set_up, tear_down),

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The host's networks that the daemon keeps. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/call.h"
+#include "cli/cli.h"
+
+#define NETWORKS "/v1/networks"
+#define PATH_SIZE 512
+
+enum { MODE = 1, SUBNET, SUBNET6, BRIDGE, DOMAIN, MTU, NO_AUTOSTART, NO_START };
+
+static const struct option_spec create_options[] = {
+	{"mode", MODE, "nat|route|isolated|bridge", "what guests reach (nat)"},
+	{"subnet", SUBNET, "ADDRESS/BITS", "of IPv4, as 10.5.0.0/24 (one that is free)"},
+	{"subnet6", SUBNET6, "ADDRESS/64", "of IPv6, as fd05::/64"},
+	{"bridge", BRIDGE, "NAME", "of mode bridge: the bridge of this host that it is"},
+	{"domain", DOMAIN, "NAME", "in which guests have their names (that of the network)"},
+	{"mtu", MTU, "N", "of its guests' interfaces (1500)"},
+	{"no-autostart", NO_AUTOSTART, NULL, "do not start it with the host"},
+	{"no-start", NO_START, NULL, "nor now"},
+	{NULL, 0, NULL, NULL},
+};
+
+/* In a path: what a name can have needs no escape, and what it cannot finds nothing. */
+static int ask(struct cli *cli, const char *method, const char *suffix, json_t **network)
+{
+	char path[PATH_SIZE];
+
+	if (cli->words[0][strspn(cli->words[0],
+		    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] ||
+		strlen(cli->words[0]) > 127)
+		return cli_say(cli, "there is no network '%.64s'", cli->words[0]);
+	snprintf(path, sizeof path, NETWORKS "/%s%s", cli->words[0], suffix);
+	return call_api(cli, method, path, NULL, network);
+}
+
+static void warn(const struct cli *cli, const json_t *network)
+{
+	const json_t *warning;
+	size_t i;
+
+	json_array_foreach(json_object_get(network, "warnings"), i, warning)
+		fprintf(stderr, "WARNING: %s: %s\n", cli->words[0], json_string_value(warning));
+}
+
+/* Of a verb that changes one. */
+static int act(struct cli *cli, const char *method, const char *suffix)
+{
+	json_t *network = NULL;
+	int status;
+
+	if (!cli_words(cli))
+		return cli->status;
+	status = ask(cli, method, suffix, &network);
+	if (!status && network && cli->json)
+		call_print(network);
+	if (!status && network && strcmp(method, "DELETE"))
+		warn(cli, network);
+	json_decref(network);
+	return status;
+}
+
+static int network_create(struct cli *cli)
+{
+	static const char *const keys[] = {[MODE] = "mode",
+		[SUBNET] = "subnet",
+		[SUBNET6] = "subnet6",
+		[BRIDGE] = "bridge",
+		[DOMAIN] = "domain"};
+	json_t *config = json_object(), *body = json_object(), *network = NULL;
+	struct error err = {""};
+	uint64_t mtu;
+	int id, status = 0;
+
+	while (!status && (id = cli_option(cli)) > 0) {
+		if (id == NO_AUTOSTART)
+			json_object_set_new(config, "autostart", json_false());
+		else if (id == NO_START)
+			json_object_set_new(body, "start", json_false());
+		else if (id != MTU)
+			json_object_set_new(config, keys[id], json_string(cli->value));
+		else if (option_number("--mtu", cli->value, 1, 65535, &mtu, &err))
+			status = cli_fail(cli, &err);
+		else
+			json_object_set_new(config, "mtu", json_integer((json_int_t)mtu));
+	}
+	json_object_set_new(body, "config", config);
+	if (status || id == CLI_END) {
+		json_decref(body);
+		return status ? status : cli->status;
+	}
+	json_object_set_new(config, "name", json_string(cli->words[0]));
+	status = call_api(cli, "POST", NETWORKS, body, &network);
+	if (!status && network && cli->json)
+		call_print(network);
+	else if (!status && network && *json_get_text(json_object_get(network, "config"), "subnet"))
+		printf("%s %s\n", cli->words[0],
+			json_get_text(json_object_get(network, "config"), "subnet"));
+	if (!status && network)
+		warn(cli, network);
+	json_decref(network);
+	return status;
+}
+
+static const char *or_none(const json_t *object, const char *key)
+{
+	const char *text = json_get_text(object, key);
+
+	return *text ? text : "-";
+}
+
+static int network_list(struct cli *cli)
+{
+	json_t *all = NULL, *network;
+	int status;
+	size_t i;
+
+	if (!cli_words(cli))
+		return cli->status;
+	status = call_api(cli, "GET", NETWORKS, NULL, &all);
+	if (!status && cli->json)
+		call_print(json_object_get(all, "networks"));
+	if (!status && !cli->json)
+		printf("%-15s %-8s %-6s %-15s %-18s %s\n", "Name", "Mode", "Active", "Bridge",
+			"IPv4", "IPv6");
+	json_array_foreach(json_object_get(all, "networks"), i, network)
+	{
+		const json_t *config = json_object_get(network, "config");
+		const char *mode = json_get_text(config, "mode");
+
+		if (!cli->json && !status)
+			printf("%-15s %-8s %-6s %-15s %-18s %s\n", json_get_text(config, "name"),
+				*mode ? mode : "nat",
+				json_is_true(json_object_get(network, "active")) ? "yes" : "no",
+				json_get_text(network, "link"), or_none(config, "subnet"),
+				or_none(config, "subnet6"));
+	}
+	json_decref(all);
+	return status;
+}
+
+static int network_show(struct cli *cli)
+{
+	json_t *network = NULL, *lease;
+	const json_t *config;
+	const char *mode, *domain;
+	int status;
+	size_t i;
+
+	if (!cli_words(cli))
+		return cli->status;
+	status = ask(cli, "GET", "", &network);
+	if (status || cli->json) {
+		if (!status)
+			call_print(network);
+		json_decref(network);
+		return status;
+	}
+	config = json_object_get(network, "config");
+	mode = json_get_text(config, "mode");
+	domain = json_get_text(config, "domain");
+	printf("name: %s\nmode: %s\nactive: %s\nbridge: %s\nsubnet: %s\nsubnet6: %s\ndomain: %s\n",
+		cli->words[0], *mode ? mode : "nat",
+		json_is_true(json_object_get(network, "active")) ? "yes" : "no",
+		json_get_text(network, "link"), or_none(config, "subnet"),
+		or_none(config, "subnet6"), *domain ? domain : cli->words[0]);
+	json_array_foreach(json_object_get(network, "leases"), i, lease)
+		printf("lease: %s %s %s %s\n", json_get_text(lease, "mac"),
+			or_none(lease, "address"), or_none(lease, "address6"),
+			json_get_text(lease, "guest"));
+	warn(cli, network);
+	json_decref(network);
+	return 0;
+}
+
+static int network_start(struct cli *cli)
+{
+	return act(cli, "POST", "/start");
+}
+
+static int network_stop(struct cli *cli)
+{
+	return act(cli, "POST", "/stop");
+}
+
+static int network_delete(struct cli *cli)
+{
+	return act(cli, "DELETE", "");
+}
+
+static const struct cli_verb verbs[] = {
+	{"network create", "NETWORK", "make a network for guests, and start it", 1, 1,
+		.options = create_options, .run = network_create},
+	{"network list", "", "list the networks", 0, 0, .run = network_list},
+	{"network show", "NETWORK", "show one, and which guest has which address", 1, 1,
+		.run = network_show},
+	{"network start", "NETWORK", "start one, or mend one that is", 1, 1, .run = network_start},
+	{"network stop", "NETWORK", "stop one that no guest is on", 1, 1, .run = network_stop},
+	{"network delete", "NETWORK", "stop and forget one", 1, 1, .run = network_delete},
+	{.name = NULL},
+};
+
+const struct cli_verb cli_network_verbs[] = {
+	{"network", .words = "VERB", .help = "Make and change this host's networks for guests",
+		.verbs = verbs},
+	{.name = NULL},
+};

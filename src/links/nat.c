@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "links/nat.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "links/bridge.h"
+#include "links/program.h"
+
+#define TABLE "dach-"
+
+static const char *const load[] = {"nft", "-f", "-", NULL};
+static const char *const list[] = {"nft", "-j", "list", "ruleset", NULL};
+
+/* Of one family: its own addresses only, and no cloud's metadata or host's link (RFC 3927). */
+static void put_sources(FILE *out, const struct nat *nat)
+{
+	fprintf(out, "		iifname \"%s\" ip daddr 169.254.0.0/16 drop\n", nat->bridge);
+	if (nat->subnet)
+		fprintf(out, "		iifname \"%s\" ip saddr != %s drop\n", nat->bridge,
+			nat->subnet);
+	else
+		fprintf(out, "		iifname \"%s\" meta nfproto ipv4 drop\n", nat->bridge);
+	if (nat->subnet6)
+		fprintf(out, "		iifname \"%s\" ip6 saddr != %s drop\n", nat->bridge,
+			nat->subnet6);
+	else
+		fprintf(out, "		iifname \"%s\" meta nfproto ipv6 drop\n", nat->bridge);
+}
+
+static void put_forward(FILE *out, const struct nat *nat)
+{
+	fputs("	chain forward {\n		type filter hook forward priority filter; policy accept;\n",
+		out);
+	/* Neighbours: only where a bridge's frames come by here at all (br_netfilter). */
+	fprintf(out, "		iifname \"%s\" oifname \"%s\" accept\n", nat->bridge, nat->bridge);
+	if (nat->isolated) {
+		fprintf(out,
+			"		iifname \"%s\" drop\n		oifname \"%s\" drop\n	}\n",
+			nat->bridge, nat->bridge);
+		return;
+	}
+	put_sources(out, nat);
+	if (nat->masquerade)
+		fprintf(out,
+			"		oifname \"%s\" ct state established,related accept\n"
+			"		oifname \"%s\" drop\n",
+			nat->bridge, nat->bridge);
+	fputs("	}\n", out);
+}
+
+static void put_input(FILE *out, const struct nat *nat)
+{
+	fprintf(out,
+		"	chain input {\n"
+		"		type filter hook input priority filter; policy accept;\n"
+		"		iifname != \"%s\" accept\n"
+		"		ct state established,related accept\n"
+		"		udp dport { 53, 67, 547 } accept\n"
+		"		tcp dport 53 accept\n"
+		"		icmp type echo-request accept\n"
+		"		icmpv6 type { echo-request, nd-neighbor-solicit, nd-neighbor-advert, "
+		"nd-router-solicit, mld-listener-report, mld2-listener-report, mld-listener-done } accept\n"
+		"		drop\n"
+		"	}\n",
+		nat->bridge);
+}
+
+static void put_masquerade(FILE *out, const struct nat *nat)
+{
+	fputs("	chain postrouting {\n		type nat hook postrouting priority srcnat; policy accept;\n",
+		out);
+	if (nat->subnet)
+		fprintf(out, "		ip saddr %s ip daddr != %s oifname != \"%s\" masquerade\n",
+			nat->subnet, nat->subnet, nat->bridge);
+	if (nat->subnet6)
+		fprintf(out,
+			"		ip6 saddr %s ip6 daddr != %s oifname != \"%s\" masquerade\n",
+			nat->subnet6, nat->subnet6, nat->bridge);
+	fputs("	}\n", out);
+}
+
+int nat_load(const struct nat *nat, struct error *err)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	int r;
+
+	if (!out)
+		return error_nomem(err);
+	fprintf(out, "add table inet " TABLE "%s\ndelete table inet " TABLE "%s\n", nat->bridge,
+		nat->bridge);
+	fprintf(out, "table inet " TABLE "%s {\n", nat->bridge);
+	put_forward(out, nat);
+	if (nat->isolated)
+		put_input(out, nat);
+	if (nat->masquerade)
+		put_masquerade(out, nat);
+	fputs("}\n", out);
+	if (fclose(out)) {
+		free(text);
+		return error_nomem(err);
+	}
+	r = program_run(load, text, NULL, err);
+	free(text);
+	return r;
+}
+
+int nat_remove(const char *bridge, struct error *err)
+{
+	char text[160];
+	int r;
+
+	snprintf(text, sizeof text, "add table inet " TABLE "%s\ndelete table inet " TABLE "%s\n",
+		bridge, bridge);
+	r = program_run(load, text, NULL, err);
+	return r == -ENOENT ? 0 : r;
+}
+
+/* Does a rule of that chain name the bridge? It may be there to let it through. */
+static bool is_named(const json_t *ruleset, const json_t *chain, const char *bridge)
+{
+	const json_t *entry;
+	size_t i;
+
+	json_array_foreach(ruleset, i, entry)
+	{
+		const json_t *rule = json_object_get(entry, "rule");
+		char *text;
+		bool named;
+
+		if (!rule ||
+			!json_equal(json_object_get(rule, "family"),
+				json_object_get(chain, "family")) ||
+			!json_equal(json_object_get(rule, "table"),
+				json_object_get(chain, "table")))
+			continue;
+		text = json_dumps(rule, JSON_COMPACT);
+		named = text && strstr(text, bridge);
+		free(text);
+		if (named)
+			return true;
+	}
+	return false;
+}
+
+void nat_obstacle(const char *bridge, char *text, unsigned size)
+{
+	const json_t *ruleset, *entry;
+	char *said;
+	json_t *json;
+	size_t i;
+
+	*text = 0;
+	if (program_run(list, NULL, &said, NULL))
+		return;
+	json = json_loads(said ? said : "", 0, NULL);
+	free(said);
+	ruleset = json_object_get(json, "nftables");
+	json_array_foreach(ruleset, i, entry)
+	{
+		const json_t *chain = json_object_get(entry, "chain");
+		const char *hook = json_string_value(json_object_get(chain, "hook"));
+		const char *policy = json_string_value(json_object_get(chain, "policy"));
+
+		if (!hook || strcmp(hook, "forward") || !policy || strcmp(policy, "drop") ||
+			is_named(ruleset, chain, bridge))
+			continue;
+		snprintf(text, size, "table %.16s %.64s, chain %.64s",
+			json_string_value(json_object_get(chain, "family")),
+			json_string_value(json_object_get(chain, "table")),
+			json_string_value(json_object_get(chain, "name")));
+		break;
+	}
+	json_decref(json);
+}
+
+static int setting(const char *path, char *value, const char *wanted)
+{
+	int fd = open(path, (wanted ? O_RDWR : O_RDONLY) | O_CLOEXEC), r = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (read(fd, value, 1) != 1)
+		r = -EIO;
+	if (!r && wanted && *value != *wanted && pwrite(fd, wanted, 1, 0) != 1)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+/* Who passes packets of IPv6 on listens to no routers, unless he is told to (accept_ra = 2). */
+static int check_advertised(void *ctx, const struct host_route *route)
+{
+	char name[IF_NAMESIZE], path[128], value;
+	struct error *err = ctx;
+
+	if (!route->ipv6 || route->bits || !route->advertised || !if_indextoname(route->link, name))
+		return 0;
+	snprintf(path, sizeof path, "/proc/sys/net/ipv6/conf/%s/accept_ra", name);
+	if (setting(path, &value, NULL) || value != '1')
+		return 0;
+	return error_set(err, EBUSY,
+		"to pass on IPv6, this host would forget the route to the world that it has from a router's "
+		"advertisements on %s: sysctl net.ipv6.conf.%s.accept_ra=2 keeps it",
+		name, name);
+}
+
+int nat_forward(bool ipv6, struct error *err)
+{
+	static const char v4[] = "/proc/sys/net/ipv4/ip_forward",
+			  v6[] = "/proc/sys/net/ipv6/conf/all/forwarding";
+	char value = '1';
+	int r = setting(v4, &value, "1");
+
+	if (r)
+		return error_set(err, -r, "%s: %s", v4, strerror(-r));
+	if (!ipv6)
+		return 0;
+	r = setting(v6, &value, NULL);
+	if (!r && value == '1')
+		return 0;
+	if (!r) {
+		int refused = route_each(check_advertised, err, err);
+
+		if (refused)
+			return refused;
+		r = setting(v6, &value, "1");
+	}
+	return r ? error_set(err, -r, "%s: %s", v6, strerror(-r)) : 0;
+}

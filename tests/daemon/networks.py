@@ -1,0 +1,260 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The networks that the daemon keeps: who reaches whom in each mode, addresses and names, what is refused, and that
+nothing stays and nothing foreign changes. In network namespaces of the test's own: the host's, the world's behind
+it, and for each guest one in its place, with its MAC, since the monitors only play guest."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+
+from harness import Daemon, eventually, main, refused
+
+BUILT = "DACH_TEST_NETNS"
+MACS = ["00:16:3e:00:00:0%d" % n for n in range(9)]
+
+
+def sh(words, text=None, ok=True):
+    done = subprocess.run(words, shell=True, input=text, capture_output=True, text=True, timeout=60)
+    assert not ok or not done.returncode, (words, done)
+    return done.stdout if ok else not done.returncode
+
+
+def links():
+    return {link["ifname"] for link in json.loads(sh("ip -j link"))}
+
+
+def rules():
+    return sh("nft list ruleset")
+
+
+class Place:
+    """A namespace on a bridge, or at the other end of a link, where a guest or the world would be."""
+    count = 0
+
+    def __init__(self, master=None, mac=None, addresses=(), routes=()):
+        Place.count += 1
+        self.link = f"p{Place.count}"
+        self.process = subprocess.Popen(["unshare", "-n", "sleep", "1000"])
+        eventually(lambda: os.readlink(f"/proc/{self.process.pid}/ns/net") != os.readlink("/proc/self/ns/net"))
+        sh(f"ip link add {self.link} type veth peer name eth0 netns {self.process.pid}; ip link set {self.link} up")
+        if master:
+            sh(f"ip link set {self.link} master {master}")
+        self.sh("ip link set lo up; echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad; "
+                + (f"ip link set eth0 address {mac}; " if mac else "") + "ip link set eth0 up")
+        for address in addresses:
+            self.sh(f"ip addr add {address} dev eth0")
+        for route in routes:
+            self.sh(f"ip route add {route}")
+
+    def sh(self, words, ok=True):
+        return sh(f"nsenter -t {self.process.pid} -n sh -c '{words}'", ok=ok)
+
+    def reaches(self, address):
+        return self.sh(f"busybox ping{'6' if ':' in address else ''} -c 1 -W 2 {address}", ok=False)
+
+    def dhcp(self):
+        """What is offered, as the client would take it: address, router, names."""
+        with tempfile.NamedTemporaryFile("w", suffix=".sh", delete=False) as script:
+            script.write("#!/bin/sh\n[ \"$1\" = bound ] || exit 0\nip addr add $ip/$mask dev eth0\n"
+                         "[ -z \"$router\" ] || ip route add default via $router\necho $ip $router $dns $domain\n")
+        os.chmod(script.name, 0o755)
+        said = self.sh(f"busybox udhcpc -i eth0 -n -q -f -t 5 -T 1 -s {script.name} 2>/dev/null", ok=False) and \
+            self.sh("ip -4 -o addr show dev eth0").split()[3]
+        os.unlink(script.name)
+        return said
+
+    def close(self):
+        sh(f"ip link del {self.link}", ok=False)
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+def world():
+    place = Place(addresses=["10.200.0.2/24", "fd99::2/64"],
+                  routes=["10.66.0.0/24 via 10.200.0.1", "fd66::/64 via fd99::1"])
+    sh(f"ip addr add 10.200.0.1/24 dev {place.link}; ip addr add fd99::1/64 dev {place.link} nodad")
+    return place
+
+
+def resolve(server, name):
+    """The first IPv4 address of a name, asked of that server by hand."""
+    code = ("import socket,sys,struct\nq=b'\\x12\\x34\\x01\\0\\0\\1\\0\\0\\0\\0\\0\\0'+b''.join(bytes([len(l)])+l.encode() "
+            "for l in sys.argv[2].split('.'))+b'\\0\\0\\1\\0\\1'\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n"
+            "s.settimeout(5)\ns.sendto(q,(sys.argv[1],53))\nr=s.recv(512)\n"
+            "print('.'.join(map(str,r[-4:])) if struct.unpack('>H',r[6:8])[0] else 'none')")
+    return subprocess.run([sys.executable, "-c", code, server, name], capture_output=True, text=True,
+                          timeout=20).stdout.strip()
+
+
+def test_who_reaches_whom():
+    sh("ip link set lo up")
+    out, before = world(), rules()
+    try:
+        for mode, seen in (("nat", {"world": True, "world6": True, "back": False}),
+                           ("route", {"world": True, "world6": True, "back": True}),
+                           ("isolated", {"world": False, "world6": False, "back": False})):
+            there = links()
+            with Daemon().start() as d:
+                made = d.post("/v1/networks", {"config": {"name": "lan", "mode": mode, "subnet": "10.66.0.0/24",
+                                                          "subnet6": "fd66::/64", "domain": "test"}})
+                assert made["active"] and made["link"] == "lan" and not made["warnings"], made
+                guests = [d.create(f"g{n}.example", vifs=[{"bridge": "lan", "mac": MACS[n]}]) for n in (0, 1)]
+                leases = {lease["mac"]: lease for lease in d.get("/v1/networks/lan")["leases"]}
+                assert leases[MACS[0]] == {"mac": MACS[0], "guest": "g0.example", "address": "10.66.0.2",
+                                           "address6": "fd66::216:3eff:fe00:0"}, leases
+                chain = sh("nft list table netdev dach-" + guests[0]["networks"][0]["link"])
+                assert "10.66.0.2" in chain and "10.66.0.3" not in chain, chain
+                one, two = (Place("lan", MACS[n]) for n in (0, 1))
+                try:
+                    assert one.dhcp() == "10.66.0.2/24" and two.dhcp() == "10.66.0.3/24"
+                    eventually(lambda: "fd66::216:3eff:fe00:0" in one.sh("ip -6 addr show dev eth0"))
+                    eventually(lambda: "fd66::216:3eff:fe00:1" in two.sh("ip -6 addr show dev eth0"))
+                    if mode != "isolated":
+                        eventually(lambda: "default" in one.sh("ip -6 route"))
+                    table = {"neighbour": one.reaches("10.66.0.3"), "neighbour6": one.reaches("fd66::216:3eff:fe00:1"),
+                             "host": one.reaches("10.66.0.1"), "host6": one.reaches("fd66::1"),
+                             "world": one.reaches("10.200.0.2"), "world6": one.reaches("fd99::2"),
+                             "back": out.reaches("10.66.0.2"), "metadata": one.reaches("169.254.169.254")}
+                    expected = {"neighbour": True, "neighbour6": True, "host": True, "host6": True,
+                                "metadata": False, **seen}
+                    print(mode, table)
+                    assert table == expected, (mode, table, expected)
+                    assert resolve("10.66.0.1", "g1.test") == "10.66.0.3"
+                    assert resolve("10.66.0.1", "g1") == "10.66.0.3"
+                    assert resolve("10.66.0.1", "nobody.test") == "none"
+                finally:
+                    one.close()
+                    two.close()
+                for guest in guests:
+                    d.post(f"/v1/guests/{guest['name']}/destroy")
+                eventually(lambda: not d.guests())
+                d.call("DELETE", "/v1/networks/lan")
+                assert links() == there and rules() == before, (links(), rules())
+                assert not os.listdir(d.run + "/networks"), os.listdir(d.run + "/networks")
+    finally:
+        out.close()
+
+
+def test_whatever_is_killed():
+    before, there = rules(), links()
+    with Daemon().start() as d:
+        d.post("/v1/networks", {"config": {"name": "lan", "subnet": "10.66.0.0/24"}})
+        d.post("/v1/networks", {"config": {"name": "off", "subnet": "10.67.0.0/24", "autostart": False}})
+        d.create("kept", managed=True, start=True, vifs=[{"bridge": "lan", "mac": MACS[3], "ip": "10.66.0.77"}])
+        with open(d.run + "/networks/lan/pid") as pid:
+            served = int(pid.read())
+        d.stop(signal.SIGKILL)
+        assert sh(f"kill -0 {served}", ok=False), "names end with the daemon"
+        with_rules = rules()
+        d.start()
+        with open(d.run + "/networks/lan/pid") as pid:
+            assert int(pid.read()) == served
+        assert rules() == with_rules
+        # All of it goes, while the daemon is away, and comes again; addresses are as they were.
+        d.stop(signal.SIGKILL)
+        sh(f"kill -9 {served}; nft delete table inet dach-lan; ip link del off; nft delete table inet dach-off")
+        with open(d.run + "/networks/off/pid") as pid:
+            sh(f"kill -9 {pid.read()}")
+        os.unlink(d.run + "/autostarted")  # as after the host's start
+        d.start()
+        networks = {n["config"]["name"]: n for n in d.get("/v1/networks")["networks"]}
+        assert networks["lan"]["active"] and not networks["lan"]["warnings"], networks
+        assert not networks["off"]["active"], networks
+        assert networks["lan"]["leases"][0]["address"] == "10.66.0.77", networks
+        assert "off" not in links() and "dach-off" not in rules()
+        assert "'kept' is on the network" in refused(409, d.post, "/v1/networks/lan/stop")
+        assert "'kept' is on the network" in refused(409, d.call, "DELETE", "/v1/networks/lan")
+        d.post("/v1/guests/kept/destroy")
+        eventually(lambda: d.guests()["kept"]["state"] == "off")
+        assert not d.post("/v1/networks/lan/stop")["active"]
+        assert "is off: dach network start lan" in refused(409, d.post, "/v1/guests/kept/start")
+        d.stop()
+        d.start()  # what was stopped stays so until the host's next start
+        assert not d.get("/v1/networks/lan")["active"]
+        assert d.post("/v1/networks/lan/start")["active"]
+        for name in "lan", "off":
+            d.call("DELETE", f"/v1/networks/{name}")
+        refused(422, d.get, "/v1/networks/lan")
+        assert links() == there and rules() == before
+
+
+def test_what_is_refused():
+    sh("ip link add br0 type bridge; ip link set br0 up; ip addr add 10.70.0.1/24 dev br0; ip link add mine type bridge")
+    before, there = rules(), links()
+
+    def network(**config):
+        return d.post("/v1/networks", {"config": {"name": "lan", **config}})
+    with Daemon().start() as d:
+        for status, text, config in (
+                (409, "overlaps 10.70.0.0/24, to which this host has a route", {"subnet": "10.70.0.128/25"}),
+                (400, "subnet: '10.0.0.0/31' is not", {"subnet": "10.0.0.0/31"}),
+                (400, "subnet: '127.0.0.0/24' is not", {"subnet": "127.0.0.0/24"}),
+                (400, "subnet: 'fd00::/64' is not", {"subnet": "fd00::/64"}),
+                (400, "subnet6: 'fd00::/48' is not", {"subnet6": "fd00::/48"}),
+                (400, "subnet6: 'fe80::/64' is not", {"subnet6": "fe80::/64"}),
+                (400, "name: ", {"name": "a b"}), (400, "name", {"name": "abcdefghijklmnop"}),
+                (400, "domain: ", {"domain": "a\"b"}), (400, "domain: ", {"domain": "-a"}),
+                (400, "mtu: 500 is less", {"mtu": 500}), (400, "mode", {"mode": "bridged"}),
+                (400, "mode bridge needs the bridge", {"mode": "bridge"}),
+                (400, "bridge: only for mode bridge", {"bridge": "br0"}),
+                (400, "subnet: not in mode bridge", {"mode": "bridge", "bridge": "br0", "subnet": "10.0.0.0/24"}),
+                (422, "this host has no bridge 'br9'", {"mode": "bridge", "bridge": "br9"}),
+                (409, "mine: this host has a link of that name already", {"name": "mine", "subnet": "10.71.0.0/24"})):
+            said = refused(status, network, **config)
+            assert text in said, (config, said)
+            assert not d.get("/v1/networks")["networks"] and links() == there and rules() == before, config
+        chosen = network()
+        assert chosen["config"]["subnet"].startswith("192.168.1"), chosen
+        assert "already" in refused(409, network)
+        assert "overlaps" in refused(409, network, name="two", subnet=chosen["config"]["subnet"])
+        one = network(name="two", mode="bridge", bridge="br0")
+        assert one["link"] == "br0" and not one["leases"], one
+        assert d.create("g", vifs=[{"bridge": "two"}])["networks"][0]["bridge"] == "br0"
+        mac, address = MACS[4], chosen["config"]["subnet"].rsplit(".", 1)[0]
+        d.create("a", vifs=[{"bridge": "lan", "mac": mac, "ip": address + ".9"}])
+        for other, text in ((address + ".9", "another guest's"), (address + ".1", "this host's")):
+            assert text in refused(500, d.create, "b", vifs=[{"bridge": "lan", "ip": other}])
+        # Docker's policy is told of.
+        sh("nft -f -", "table ip filter {\nchain FORWARD {\ntype filter hook forward priority 0; policy drop;\n}\n}\n")
+        warnings = d.get("/v1/networks/lan")["warnings"]
+        assert len(warnings) == 1 and "table ip filter, chain FORWARD drops" in warnings[0], warnings
+        sh("nft add rule ip filter FORWARD iifname lan accept")
+        assert not d.get("/v1/networks/lan")["warnings"]
+        sh("nft delete table ip filter")
+        for name in "g", "a":
+            d.post(f"/v1/guests/{name}/destroy")
+        eventually(lambda: not d.guests())
+        for name in "lan", "two":
+            d.call("DELETE", f"/v1/networks/{name}")
+        assert links() == there and rules() == before
+    sh("ip link del br0; ip link del mine")
+
+
+def test_without_dnsmasq():
+    before, there = rules(), links()
+    with Daemon() as d:
+        bin_ = d.folder + "/bin"
+        os.mkdir(bin_)
+        with open(bin_ + "/dnsmasq", "w") as out:
+            out.write("#!/bin/sh\necho dnsmasq: no >&2\nexit 2\n")
+        os.chmod(bin_ + "/dnsmasq", 0o755)
+        d.env["PATH"] = bin_ + ":" + os.environ["PATH"]
+        d.start()
+        said = refused(500, d.post, "/v1/networks", {"config": {"name": "lan"}})
+        assert "lan: no addresses and names for its guests: dnsmasq: failed: dnsmasq: no" in said, said
+        assert not d.get("/v1/networks")["networks"] and links() == there and rules() == before
+
+
+if __name__ == "__main__":
+    need = "nft --version && dnsmasq --version && busybox udhcpc --help && unshare -n true"
+    if os.geteuid() or not os.access("/dev/net/tun", os.R_OK) or \
+            subprocess.run(need, shell=True, capture_output=True).returncode:
+        print("ok networks: not tried: not root, no /dev/net/tun, nft, dnsmasq, busybox or network of its own")
+        sys.exit(0)
+    if BUILT not in os.environ:
+        os.environ[BUILT] = "1"
+        os.execvp("unshare", ["unshare", "-n", sys.executable, *sys.argv])
+    main(globals().copy())

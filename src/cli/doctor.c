@@ -81,6 +81,18 @@ static bool ask_engines(struct report *report)
 	return runs;
 }
 
+/* Processes in which the translator runs programs as they are. */
+static void ask_native(struct report *report)
+{
+	struct error err = {""};
+
+	if (!engine_translate.probe_processes(&err))
+		add(report, "native code", GOOD,
+			"programs that compute run as they are, without kvm too");
+	else
+		add(report, "native code", WORSE, "all programs are translated: %s", err.text);
+}
+
 /* What the translator needs to be fast: huge pages that a memory file can have, and areas. */
 static void ask_memory_areas(struct report *report)
 {
@@ -204,6 +216,7 @@ static int doctor(struct cli *cli)
 		return cli->status;
 	report.rows = json_array();
 	runs = ask_engines(&report);
+	ask_native(&report);
 	ask_memory_areas(&report);
 	ask_memory(&report);
 	ask_walls(&report);

@@ -95,8 +95,9 @@ struct engine_vm_config {
 	void *ctx;
 	uint32_t code_cache;                  /* bytes of translated code; 0: the engine's choice */
 	const struct engine_profile *profile; /* NULL: nothing; outlives the VM */
-	bool no_apics;   /* the engine is to leave the local APICs to the callbacks */
-	bool no_windows; /* the translator's second tier stays off, to compare (hostmap.h) */
+	bool no_apics;      /* the engine is to leave the local APICs to the callbacks */
+	bool no_windows;    /* the translator's second tier stays off, to compare (hostmap.h) */
+	bool native_always; /* its third is for all user code, to test (native.h) */
 };
 
 /*
@@ -141,6 +142,14 @@ struct engine {
 	int (*vm_create)(const struct engine_vm_config *config, struct engine_vm **vm,
 		struct error *err);
 	void (*vm_destroy)(struct engine_vm *vm);
+	/*
+	 * Starts processes that the engine wants beside this one, for speed: within the walls that stand
+	 * already, before those of system calls, and before the first vCPU. An error says what this host lacks;
+	 * the VM goes on without. Optional (NULL).
+	 */
+	int (*vm_processes)(struct engine_vm *vm, struct error *err);
+	/* Can this host have them? Starts one, and ends it. Optional, like the other. */
+	int (*probe_processes)(struct error *err);
 	/*
 	 * Guest memory (region.h), any of it at any time while no vCPU runs. Where nothing is mapped,
 	 * MMIO callbacks run. vm_map() takes another region; what region_check() or region_conflict()

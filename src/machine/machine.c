@@ -347,6 +347,7 @@ static int make_engine(struct machine *machine, struct error *err)
 		.code_cache = config->code_cache,
 		.profile = config->profile,
 		.no_windows = config->no_windows,
+		.native_always = config->native_always,
 	};
 	int r = config->engine->vm_create(&vm_config, &machine->vm, err);
 
@@ -377,6 +378,15 @@ static int set_up(struct machine *machine, struct error *err)
 	int r = machine_board_init(machine, err);
 
 	return r ? r : make_engine(machine, err);
+}
+
+int machine_processes(struct machine *machine, struct error *err)
+{
+	const struct engine *engine = machine->config.engine;
+
+	if (!engine->vm_processes)
+		return error_set(err, ENOTSUP, "the engine needs none");
+	return engine->vm_processes(machine->vm, err);
 }
 
 int machine_create(const struct machine_config *config, struct machine **out, struct error *err)

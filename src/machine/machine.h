@@ -98,7 +98,7 @@ struct machine_config {
 
 	uint32_t code_cache;                  /* bytes of translated code; 0: the engine's choice */
 	const struct engine_profile *profile; /* see engine.h; NULL: nothing */
-	bool no_windows;                      /* see engine.h */
+	bool no_windows, native_always;       /* see engine.h */
 };
 
 /*
@@ -107,6 +107,8 @@ struct machine_config {
  */
 int machine_create(const struct machine_config *config, struct machine **machine,
 	struct error *err);
+/* What engine.h says of vm_processes: after machine_create(), before the first call is forbidden. */
+int machine_processes(struct machine *machine, struct error *err);
 /*
  * Gives the engine the guest's memory and loads the kernel, so that whatever is wrong with that is said
  * here. Opens nothing, and maps nothing executable. Once; after a failure it can only be destroyed.

@@ -6,12 +6,14 @@
 #include <linux/fs.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
+#include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #define CALL(name) SCMP_SYS(name)
 /* The argument without its flags. */
@@ -211,6 +213,23 @@ static void allow_clones(struct calls *calls)
 		calls_allow_value(calls, CALL(fcntl), 1, (unsigned)fcntls[i]);
 }
 
+/* Processes that run user code (cpu/translate/native/): all that they do is by their vCPU's leave. */
+static void allow_native(struct calls *calls, unsigned roles)
+{
+	static const unsigned requests[] = {SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND,
+		SECCOMP_IOCTL_NOTIF_ADDFD};
+
+	/* Whoever kicks a vCPU. Descriptors of processes that are not ours we do not have. */
+	if (roles & (CALLS_LOOP | CALLS_VCPU | CALLS_DISK | CALLS_NET))
+		calls_allow_value(calls, CALL(pidfd_send_signal), 3, 0);
+	for (size_t i = 0; i < sizeof requests / sizeof *requests; i++)
+		if (roles & (CALLS_LOOP | CALLS_VCPU))
+			calls_allow_value(calls, CALL(ioctl), 1, requests[i]);
+	/* That they have ended. */
+	if (roles & CALLS_LOOP)
+		calls_allow_masked(calls, CALL(wait4), 2, __WALL, __WALL);
+}
+
 void vmm_calls(void *ctx, struct calls *calls, unsigned roles)
 {
 	const struct vmm_needs *needs = ctx;
@@ -237,6 +256,8 @@ void vmm_calls(void *ctx, struct calls *calls, unsigned roles)
 	}
 	if (needs->clones && (roles & CALLS_LOOP))
 		allow_clones(calls);
+	if (needs->native)
+		allow_native(calls, roles);
 	/* Whoever touches memory may be the first. */
 	if (needs->lazy && roles & (CALLS_LOOP | CALLS_VCPU | CALLS_DISK | CALLS_NET))
 		calls_allow_value(calls, CALL(pread64), 0, (uint64_t)needs->state);

@@ -14,6 +14,7 @@ struct vmm_needs {
 	bool user;    /* user-mode networking opens the host's sockets */
 	bool tap;     /* a network is a tap, open already */
 	bool gdb;     /* a debugger may connect */
+	bool native;  /* user code runs in processes beside this one */
 	bool profile; /* vCPUs are sampled */
 	bool lazy;    /* memory comes from a file when it is touched ... */
 	int state;    /* ... and this is its descriptor */

@@ -59,6 +59,8 @@ struct vmm_config {
 	unsigned layers;
 	bool lazy;           /* its memory comes as it is touched, where that can be */
 	bool no_windows;     /* the translator's second tier stays off */
+	bool no_native;      /* its third tier stays off */
+	bool native_always;  /* ... or is for all user code */
 	bool perf_map;       /* /tmp/perf-PID.map names translated code at the end */
 	uint32_t code_cache; /* bytes of translated code at most; 0: the engine's choice */
 	const char *profile; /* where the guest's time went, written at the end; NULL: not */

@@ -147,6 +147,7 @@ static int make_machine(struct vmm *vmm, struct error *err)
 		.code_cache = config->code_cache,
 		.profile = &vmm->profile.engine,
 		.no_windows = config->no_windows,
+		.native_always = config->native_always,
 	};
 
 	return machine_create(&machine, &vmm->machine, err);
@@ -215,6 +216,7 @@ static int make_devices(struct vmm *vmm, struct error *err)
 {
 	const struct virtio_console_owner console = {vmm, virtio_output, input_room, vmm->sized};
 	int r = devices_open(&vmm->devices, &vmm->config, err);
+	struct error lacks;
 
 	vmm->needs.user = vmm->devices.user;
 	vmm->needs.tap = vmm->devices.tap;
@@ -227,6 +229,8 @@ static int make_devices(struct vmm *vmm, struct error *err)
 			stderr);
 	if (!r)
 		r = monitor_restrict(vmm->monitor, vmm->devices.user, vmm->needs.reader > 0, err);
+	if (!r && !vmm->config.no_native)
+		vmm->needs.native = !machine_processes(vmm->machine, &lacks);
 	if (!r)
 		r = devices_create(&vmm->devices, &vmm->config, vmm->machine, &console,
 			balloon_changed, vmm->monitor, err);

@@ -18,6 +18,7 @@ doctor "$DACH" doctor
 check "an engine runs guests here" [ $status -eq 0 ]
 check "the translator does" row translate yes
 check "memory is told" row memory yes
+check "native code too, as it is here" said "^native code *\(yes\|limited\) "
 
 doctor "$DACH" doctor --json
 check "--json has the same rows" python3 -c "

@@ -17,7 +17,7 @@ next:
 	jae	done
 	movq	JOB_CR3(%rbx), %rax
 	movq	%rax, %cr3
-	movl	$0x23, %eax		/* what a sequence has loaded is not the next one's */
+	movl	$0x2b, %eax		/* what a sequence has loaded is not the next one's */
 	movl	%eax, %ds
 	movl	%eax, %es
 	movl	%eax, %fs

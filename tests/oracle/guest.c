@@ -27,9 +27,10 @@
 
 #define KERNEL_CS 0x8
 #define KERNEL_SS 0x10
-#define USER_SS 0x23
-#define USER_CS 0x2b
-#define TSS_SELECTOR 0x30
+/* as Linux has them: what runs natively finds the host's */
+#define USER_SS 0x2b
+#define USER_CS 0x33
+#define TSS_SELECTOR 0x50
 #define KERNEL_CS32 0x40
 #define USER_CS32 0x4b
 
@@ -279,8 +280,11 @@ struct guest *guest_create(const struct cpuid_policy *policy, const struct guest
 		fprintf(stderr, "oracle: no guest: %s\n", err.text);
 		return NULL;
 	}
-	guest_vm(g)->pool.policy = options->windows ? HOSTMAP_ALWAYS : HOSTMAP_NEVER;
-	if (engine_translate.vcpu_create(g->vm, 0, &g->vcpu, &err)) {
+	guest_vm(g)->pool.policy =
+		options->windows || options->native ? HOSTMAP_ALWAYS : HOSTMAP_NEVER;
+	guest_vm(g)->native.always = options->native;
+	if ((options->native && engine_translate.vm_processes(g->vm, &err)) ||
+		engine_translate.vcpu_create(g->vm, 0, &g->vcpu, &err)) {
 		fprintf(stderr, "oracle: no guest: %s\n", err.text);
 		return NULL;
 	}

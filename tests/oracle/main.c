@@ -223,7 +223,7 @@ static void summary(struct test *t, double seconds)
 
 static const char usage[] =
 	"oracle [--count N] [--seed N] [--only MNEMONIC-PREFIX] [--time SECONDS] [--no-adx]\n"
-	"       [--small-cache BYTES] [--windows] [--step] [--kick USEC] [--device]\n"
+	"       [--small-cache BYTES] [--windows] [--native] [--step] [--kick USEC] [--device]\n"
 	"       [--layout intel|amd|avx|sse] [--most FAILURES] [--dump]\n"
 	"       [--stats]\n";
 
@@ -232,9 +232,9 @@ static bool parse(struct options *o, int argc, char **argv)
 	static const struct option options[] = {{"count", 1, NULL, 'c'}, {"seed", 1, NULL, 's'},
 		{"only", 1, NULL, 'o'}, {"time", 1, NULL, 't'}, {"no-adx", 0, NULL, 'a'},
 		{"small-cache", 1, NULL, 'm'}, {"step", 0, NULL, '1'}, {"kick", 1, NULL, 'k'},
-		{"device", 0, NULL, 'd'}, {"windows", 0, NULL, 'w'}, {"most", 1, NULL, 'f'},
-		{"layout", 1, NULL, 'l'}, {"dump", 0, NULL, 'p'}, {"stats", 0, NULL, 'S'},
-		{NULL, 0, NULL, 0}};
+		{"device", 0, NULL, 'd'}, {"windows", 0, NULL, 'w'}, {"native", 0, NULL, 'N'},
+		{"most", 1, NULL, 'f'}, {"layout", 1, NULL, 'l'}, {"dump", 0, NULL, 'p'},
+		{"stats", 0, NULL, 'S'}, {NULL, 0, NULL, 0}};
 	int c;
 
 	*o = (struct options){.seed = 1, .count = 100000, .seconds = 1e9, .most = 20};
@@ -260,6 +260,9 @@ static bool parse(struct options *o, int argc, char **argv)
 			break;
 		case 'w':
 			o->guest.windows = true;
+			break;
+		case 'N':
+			o->guest.native = true;
 			break;
 		case '1':
 			o->guest.step = true;

@@ -195,6 +195,7 @@ struct guest;
 /* How the engine is driven beside the plain way. */
 struct guest_options {
 	bool windows;         /* user code reaches its memory through them */
+	bool native;          /* it runs as it is, in a mirror */
 	bool no_adx;          /* as on a host without ADCX */
 	bool step;            /* one instruction a block */
 	unsigned small_cache; /* bytes of code before the oldest is forgotten; 0: as it is */

@@ -137,6 +137,7 @@ static int make_filters(void **state)
 	struct vmm_needs needs = {.kvm = true,
 		.user = true,
 		.tap = true,
+		.native = true,
 		.clones = true,
 		.reader = READER};
 	const struct sandbox sandbox = {.doors = true,
@@ -284,8 +285,9 @@ static const struct named {
 	NAME(KVM_SET_GUEST_DEBUG), NAME(KVM_TRANSLATE), NAME(KVM_NMI), NAME(KVM_INTERRUPT),
 	NAME(KVM_IOEVENTFD), NAME(KVM_SIGNAL_MSI), NAME(KVM_SET_GSI_ROUTING),
 	NAME(KVM_SET_USER_MEMORY_REGION), NAME(KVM_GET_DIRTY_LOG), NAME(KVM_CHECK_EXTENSION),
-	{"TCGETS2", 0x802c542a}, {"TCSETS2", 0x402c542b}, {"TCSETSW2", 0x402c542c},
-	{"TCSETSF2", 0x402c542d}},
+	NAME(SECCOMP_IOCTL_NOTIF_RECV), NAME(SECCOMP_IOCTL_NOTIF_SEND),
+	NAME(SECCOMP_IOCTL_NOTIF_ADDFD), {"TCGETS2", 0x802c542a}, {"TCSETS2", 0x402c542b},
+	{"TCSETSW2", 0x402c542c}, {"TCSETSF2", 0x402c542d}},
   commands[] = {NAME(F_GETFD), NAME(F_SETFD), NAME(F_GETFL), NAME(F_SETFL), NAME(F_OFD_SETLK),
 	  NAME(F_OFD_GETLK), NAME(F_ADD_SEALS), NAME(F_GET_SEALS), NAME(F_DUPFD_CLOEXEC)};
 

@@ -85,13 +85,22 @@ static int vm_create(const struct engine_vm_config *config, struct engine_vm **o
 		r = signal_setup(err);
 	if (!r)
 		r = profile_setup(config->profile, err);
-	hostmap_pool_init(vm, config->no_windows ? HOSTMAP_NEVER : HOSTMAP_AUTO);
+	hostmap_pool_init(vm,
+		config->no_windows              ? HOSTMAP_NEVER
+			: config->native_always ? HOSTMAP_ALWAYS
+						: HOSTMAP_AUTO);
+	vm->native.always = config->native_always;
 	if (r) {
 		vm_destroy((struct engine_vm *)vm);
 		return r;
 	}
 	*out = (struct engine_vm *)vm;
 	return 0;
+}
+
+static int vm_processes(struct engine_vm *e, struct error *err)
+{
+	return native_pool_create(vm_of(e), vm_of(e)->config.vcpus, err);
 }
 
 static int map(struct engine_vm *e, const struct memory_region *region, struct error *err)
@@ -240,6 +249,7 @@ static int vcpu_create(struct engine_vm *e, unsigned index, struct engine_vcpu *
 		return error_set(err, ENOMEM, "no memory for a vCPU");
 	memset(p, 0, sizeof *p);
 	p->fd = -1;
+	p->native_process = -1;
 	r = vcpu_map(p, vm, err);
 	if (r) {
 		vcpu_destroy((struct engine_vcpu *)p);
@@ -361,6 +371,8 @@ const struct engine engine_translate = {
 	.probe = probe,
 	.vm_create = vm_create,
 	.vm_destroy = vm_destroy,
+	.vm_processes = vm_processes,
+	.probe_processes = native_probe,
 	.vm_map = map,
 	.vm_unmap = unmap,
 	.vm_protect = protect,

@@ -12,6 +12,7 @@
 #include "cpu/translate/cache/cache.h"
 #include "cpu/translate/host.h"
 #include "cpu/translate/memory/tlb.h"
+#include "cpu/translate/native/native.h"
 #include "cpu/translate/vcpu.h"
 
 #define VM_VCPUS 64
@@ -63,6 +64,7 @@ struct translate_vm {
 	struct xsave_layout layout; /* of the guest's XSAVE */
 	bool has_fsgsbase;
 	struct hostmap_pool pool;
+	struct native_pool native;
 	struct lock exclusive; /* held by who wants all others outside of translated code */
 	bool stop;             /* ... and is waiting for it, or has it; atomic */
 	unsigned logs, lazy;   /* regions whose writes somebody follows; that have absent pages */
@@ -111,6 +113,9 @@ struct translate_vcpu {
 	uint32_t ungrouped;   /* ... which is of MODE_UNGROUPED: 1 + the exit that leads there */
 	bool split_lock;      /* the next instruction has a locked access in two pages ... */
 	bool alone;           /* ... and runs while all other vCPUs are held */
+	bool native_away;   /* the next code runs translated, though its page could run natively */
+	bool native_last;   /* its user code last ran natively */
+	int native_process; /* the mirror that runs its code now; -1: none. Atomic */
 	struct {
 		unsigned count;
 		struct smc_write {

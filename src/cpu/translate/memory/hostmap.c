@@ -37,11 +37,71 @@ long hostmap_sys_mprotect(void *at, uint64_t size, int prot)
 	return result;
 }
 
-/* Addresses that nothing is at. */
-static bool empty(uint8_t *at, uint64_t size)
+/* For a mirror, which is told when it runs again. One order too many, and it loses all that it has. */
+static void order(struct hostmap *w, struct mirror_order order)
 {
-	return !hostmap_sys_failed(hostmap_sys_mmap(at, size, PROT_NONE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0));
+	if (w->orders < ORDERS)
+		w->order[w->orders] = order;
+	w->orders += w->orders <= ORDERS;
+}
+
+/* Addresses that nothing is at. */
+void hostmap_drop(struct hostmap *w, uint8_t *at, uint64_t size)
+{
+	if (w->mirror)
+		order(w, (struct mirror_order){.at = (uint64_t)at, .size = size, .fd = -1});
+	else
+		hostmap_sys_mmap(at, size, PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
+/* Pages with one number after the other are of one region. */
+static const struct region *region_of(const struct translate_vm *vm, uint32_t number)
+{
+	unsigned i = vm->regions - 1;
+
+	while (i && vm->by_gpa[i]->number > number)
+		i--;
+	return vm->by_gpa[i];
+}
+
+static int rights(uint32_t entry)
+{
+	return PROT_READ | (entry & ENTRY_WRITE ? PROT_WRITE : 0) |
+		(entry & ENTRY_EXEC ? PROT_EXEC : 0);
+}
+
+bool hostmap_put(struct hostmap *w, uint8_t *at, uint64_t size, uint32_t entry)
+{
+	uint32_t number = entry & ENTRY_NUMBER;
+	const struct region *r = region_of(w->vm, number);
+	uint64_t offset = r->offset + ((uint64_t)(number - r->number) << 12);
+
+	if (w->mirror) {
+		order(w, (struct mirror_order){(uint64_t)at, size, offset, r->fd, rights(entry)});
+		return true;
+	}
+	return !hostmap_sys_failed(hostmap_sys_mmap(at, size, rights(entry),
+		MAP_SHARED | MAP_FIXED | MAP_POPULATE, r->fd, offset));
+}
+
+void hostmap_write_protect(struct hostmap *w, uint8_t *at, uint64_t size, uint32_t entry)
+{
+	int prot = rights(entry & ~ENTRY_WRITE);
+
+	if (w->mirror)
+		order(w,
+			(struct mirror_order){.at = (uint64_t)at,
+				.size = size,
+				.fd = -1,
+				.prot = prot});
+	else
+		hostmap_sys_mprotect(at, size, prot);
+}
+
+void hostmap_count(struct hostmap *w, int more)
+{
+	*(w->mirror ? &w->pieces : &w->vm->pool.pieces) += (uint32_t)more;
 }
 
 static uint8_t *reserve_window(void)
@@ -150,6 +210,12 @@ struct chunk *chunk_make(struct hostmap *w, uint64_t linear)
 
 uint8_t *hostmap_window_at(const struct hostmap *w, uint64_t linear)
 {
+	/* the program's own addresses, in whole chunks */
+	if (w->mirror)
+		return linear >= MIRROR_FIRST && linear < MIRROR_END &&
+				(linear ^ w->mirror->base) >= STUB_ALIGN
+			? (uint8_t *)linear
+			: NULL;
 	for (unsigned i = 0; i < w->slots; i++)
 		if (w->slot[i] == linear >> WINDOW_BITS)
 			return w->base[i] + (linear & (WINDOW_SIZE - 1));
@@ -162,7 +228,7 @@ uint8_t *hostmap_window_make(struct hostmap *w, uint64_t linear)
 	uint8_t *at = hostmap_window_at(w, linear);
 	unsigned i = w->slots, slot = (unsigned)(linear >> WINDOW_BITS);
 
-	if (at || i == OWN_WINDOWS || slot >= WINDOW_SLOTS)
+	if (at || w->mirror || i == OWN_WINDOWS || slot >= WINDOW_SLOTS)
 		return at;
 	if (!w->base[i]) {
 		if (pool->reserved == pool->most_reserved)
@@ -190,17 +256,21 @@ void hostmap_forget_slots(struct hostmap *w)
 void hostmap_empty(struct hostmap *w)
 {
 	/* many chunks: a window as a whole costs less */
-	bool each = w->chunks <= 32;
+	bool each = w->chunks <= 32 && !w->mirror;
+
+	w->wipe = w->mirror;
+	w->orders = 0;
 
 	for (unsigned i = 0; i < w->chunks; i++) {
 		struct chunk *c = &w->chunk[i];
 
 		if (each && (c->whole || c->used))
-			empty(hostmap_window_at(w, c->number << CHUNK_BITS), 1ull << CHUNK_BITS);
-		w->vm->pool.pieces -= c->whole ? 1 : c->used;
+			hostmap_drop(w, hostmap_window_at(w, c->number << CHUNK_BITS),
+				1ull << CHUNK_BITS);
+		hostmap_count(w, c->whole ? -1 : -(int)c->used);
 	}
 	for (unsigned i = 0; i < w->slots && !each; i++)
-		empty(w->base[i], WINDOW_SIZE);
+		hostmap_drop(w, w->base[i], WINDOW_SIZE);
 	for (unsigned i = 0; i < CHUNK_HASH && w->chunks; i++)
 		w->hash[i] = 0;
 	w->chunks = 0;
@@ -228,14 +298,14 @@ void hostmap_clear_page(struct hostmap *w, uint64_t linear)
 	lock_take(&w->vm->pool.lock);
 	at = hostmap_window_at(w, c->number << CHUNK_BITS);
 	if (c->whole) {
-		empty(at, 1ull << CHUNK_BITS);
+		hostmap_drop(w, at, 1ull << CHUNK_BITS);
 		c->whole = 0;
-		w->vm->pool.pieces--;
+		hostmap_count(w, -1);
 	} else if (c->page[i]) {
-		empty(at + (i << 12), 4096);
+		hostmap_drop(w, at + (i << 12), 4096);
 		c->page[i] = 0;
 		c->used--;
-		w->vm->pool.pieces--;
+		hostmap_count(w, -1);
 	}
 	lock_drop(&w->vm->pool.lock);
 }

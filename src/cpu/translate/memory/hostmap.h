@@ -73,7 +73,7 @@ void hostmap_destroy(struct hostmap *w);
 
 /* All of the following: w may be NULL. The context's own vCPU calls, but for hostmap_demote(). */
 
-/* Does its code run with windows? */
+/* Does its code run with windows, when it is translated? */
 bool hostmap_on(const struct hostmap *w);
 /* Forgets what is in them. */
 void hostmap_clear(struct hostmap *w);
@@ -91,6 +91,8 @@ bool hostmap_tick(struct vcpu *v);
  */
 bool hostmap_reach(struct vcpu *v, uint64_t linear, unsigned size, unsigned access,
 	const uint8_t *first, const uint8_t *second);
+/* The same for a program that runs natively and has missed a page; to fetch from it, too. */
+bool hostmap_reach_native(struct vcpu *v, uint64_t linear, unsigned access);
 /* Code with windows has had a page fault at linear; it is about to go on behind that. */
 void hostmap_expect(struct vcpu *v, uint64_t linear);
 void hostmap_expected(struct vcpu *v);

@@ -8,6 +8,7 @@
 #include "cpu/translate/hot.h"
 #include "cpu/translate/memory/hostmap_internal.h"
 #include "cpu/translate/memory/walk.h"
+#include "cpu/translate/native/native.h"
 #include "cpu/translate/run/exclusive.h"
 
 #define AROUND 8u /* pages that a miss brings in, if they are there */
@@ -16,33 +17,12 @@
 
 static uint32_t entry_of(const struct region *r, uint64_t gpa, bool write)
 {
-	return r->number + (uint32_t)((gpa - r->gpa) >> 12) + (write ? ENTRY_WRITE : 0);
+	return (r->number + (uint32_t)((gpa - r->gpa) >> 12)) | (write ? ENTRY_WRITE : 0);
 }
 
 static bool has_code(struct region *r, uint64_t gpa)
 {
 	return __atomic_load_n(&region_page(r, gpa)->has_code, __ATOMIC_SEQ_CST);
-}
-
-/* Pages with one number after the other are of one region. */
-static const struct region *region_of(const struct translate_vm *vm, uint32_t number)
-{
-	unsigned i = vm->regions - 1;
-
-	while (i && vm->by_gpa[i]->number > number)
-		i--;
-	return vm->by_gpa[i];
-}
-
-static bool map(struct hostmap *w, uint8_t *at, uint64_t size, uint32_t entry)
-{
-	uint32_t number = entry & ~ENTRY_WRITE;
-	const struct region *r = region_of(w->vm, number);
-	int prot = PROT_READ | (entry & ENTRY_WRITE ? PROT_WRITE : 0);
-
-	return !hostmap_sys_failed(
-		hostmap_sys_mmap(at, size, prot, MAP_SHARED | MAP_FIXED | MAP_POPULATE, r->fd,
-			r->offset + ((uint64_t)(number - r->number) << 12)));
 }
 
 static bool may_write(struct region *r, const struct walk *w)
@@ -63,7 +43,7 @@ static bool map_whole(struct hostmap *w, struct chunk *c, struct region *r, uint
 	uint64_t start = gpa & ~((1ull << CHUNK_BITS) - 1);
 	uint32_t entry = entry_of(r, start, write);
 
-	if (c->used || start < r->gpa || start + (1ull << CHUNK_BITS) > r->gpa + r->size)
+	if (start < r->gpa || start + (1ull << CHUNK_BITS) > r->gpa + r->size)
 		return false;
 	for (unsigned i = 0; write && i < CHUNK_PAGES; i++)
 		if (has_code(r, start + ((uint64_t)i << 12)))
@@ -71,15 +51,49 @@ static bool map_whole(struct hostmap *w, struct chunk *c, struct region *r, uint
 	for (unsigned i = 0; page_door_is_lazy(r->door) && i < CHUNK_PAGES; i++)
 		if (!region_here(r, start + ((uint64_t)i << 12)))
 			return false;
-	if (!map(w, hostmap_window_at(w, c->number << CHUNK_BITS), 1ull << CHUNK_BITS, entry))
+	if (!hostmap_put(w, hostmap_window_at(w, c->number << CHUNK_BITS), 1ull << CHUNK_BITS,
+		    entry))
 		return false;
-	w->vm->pool.pieces += !c->whole;
+	hostmap_count(w, !c->whole - (int)c->used);
+	for (unsigned i = 0; i < CHUNK_PAGES && c->used; i++)
+		c->page[i] = 0;
+	c->used = 0;
 	c->whole = entry;
 	return true;
 }
 
+static const uint8_t *host_page(const struct region *r, uint64_t gpa)
+{
+	return r->host + ((gpa - r->gpa) & ~4095ull);
+}
+
+/* The host's address of the page at linear, if it can be seen. */
+static const uint8_t *page_at(struct vcpu *v, uint64_t linear)
+{
+	struct region *r;
+	struct walk w;
+	uint32_t error;
+
+	if (walk(v->vm, &v->cpu, linear, (struct walk_access){.peek = true}, &w, &error))
+		return NULL;
+	r = vm_region(v->vm, w.gpa);
+	return may_map(r, w.gpa) ? host_page(r, w.gpa) : NULL;
+}
+
+/* May the page's code run as it is? */
+static uint32_t exec_of(struct vcpu *v, const struct hostmap *w, uint64_t linear,
+	const struct region *r, const struct walk *at)
+{
+	if (!w->mirror || at->no_execute)
+		return 0;
+	return native_scan(page_at(v, linear - 4096), host_page(r, at->gpa),
+		       page_at(v, linear + 4096), w->mirror->cpuid_faults)
+		? ENTRY_EXEC
+		: 0;
+}
+
 /* The entry that the page at linear may have, or 0: it is not there, or was never touched. */
-static uint32_t look(struct vcpu *v, uint64_t linear)
+static uint32_t look(struct vcpu *v, const struct hostmap *m, uint64_t linear)
 {
 	struct region *r;
 	struct walk w;
@@ -92,7 +106,8 @@ static uint32_t look(struct vcpu *v, uint64_t linear)
 	if (!may_map(r, w.gpa))
 		return 0;
 	return entry_of(r, w.gpa & ~4095ull,
-		may_write(r, &w) && !has_code(r, w.gpa) && region_marked(r, w.gpa));
+		       may_write(r, &w) && !has_code(r, w.gpa) && region_marked(r, w.gpa)) |
+		exec_of(v, m, linear, r, &w);
 }
 
 /*
@@ -110,7 +125,7 @@ static bool map_pages(struct vcpu *v, struct hostmap *w, struct chunk *c, uint64
 	for (unsigned i = 0; i < AROUND; i++) {
 		uint64_t page = (c->number << CHUNK_BITS) + ((uint64_t)(first + i) << 12);
 
-		wanted[i] = first + i == at ? entry : c->page[first + i] ? 0 : look(v, page);
+		wanted[i] = first + i == at ? entry : c->page[first + i] ? 0 : look(v, w, page);
 	}
 	for (unsigned i = 0; i < AROUND; i += run) {
 		run = 1;
@@ -118,7 +133,7 @@ static bool map_pages(struct vcpu *v, struct hostmap *w, struct chunk *c, uint64
 			continue;
 		while (i + run < AROUND && wanted[i + run] == wanted[i] + run)
 			run++;
-		if (!map(w, base + ((first + i) << 12), (uint64_t)run << 12, wanted[i])) {
+		if (!hostmap_put(w, base + ((first + i) << 12), (uint64_t)run << 12, wanted[i])) {
 			if (at >= first + i && at < first + i + run)
 				return false;
 			continue;
@@ -126,7 +141,7 @@ static bool map_pages(struct vcpu *v, struct hostmap *w, struct chunk *c, uint64
 		v->count.window_map++;
 		for (unsigned k = 0; k < run; k++) {
 			c->used += !c->page[first + i + k];
-			w->vm->pool.pieces += !c->page[first + i + k];
+			hostmap_count(w, !c->page[first + i + k]);
 			c->page[first + i + k] = wanted[i + k];
 		}
 	}
@@ -140,24 +155,29 @@ static void split(struct hostmap *w, struct chunk *c)
 		c->page[i] = c->whole + i;
 	c->used = CHUNK_PAGES;
 	c->whole = 0;
-	w->vm->pool.pieces += CHUNK_PAGES - 1;
+	hostmap_count(w, CHUNK_PAGES - 1);
 }
 
 static bool has_room(const struct hostmap *w)
 {
+	if (w->mirror)
+		return w->pieces + AROUND + CHUNK_PAGES <= w->vm->pool.most_pieces;
 	return w->vm->pool.pieces + AROUND + CHUNK_PAGES <= w->vm->pool.most_pieces;
 }
 
-static bool reach_page(struct vcpu *v, struct hostmap *w, uint64_t linear, bool write)
+/* access: ACC_* */
+static bool reach_page(struct vcpu *v, struct hostmap *w, uint64_t linear, unsigned access)
 {
-	struct walk_access access = {.user = true, .write = write};
+	const bool write = access & ACC_WRITE;
+	const struct walk_access how = {.user = true, .write = write, .fetch = access & ACC_FETCH};
 	struct chunk *c;
 	struct region *r;
 	struct walk at;
 	uint32_t error;
 	bool writable, logs;
+	uint32_t exec;
 
-	if (walk(v->vm, &v->cpu, linear, access, &at, &error))
+	if (walk(v->vm, &v->cpu, linear, how, &at, &error))
 		return false;
 	r = vm_region(v->vm, at.gpa);
 	if (!may_map(r, at.gpa) || !hostmap_window_make(w, linear))
@@ -173,7 +193,8 @@ static bool reach_page(struct vcpu *v, struct hostmap *w, uint64_t linear, bool 
 	c = chunk_make(w, linear);
 	if (!c)
 		return false;
-	if (at.page_bits >= CHUNK_BITS && !(logs && write) &&
+	exec = exec_of(v, w, linear, r, &at);
+	if (at.page_bits >= CHUNK_BITS && !(logs && write) && !exec &&
 		map_whole(w, c, r, at.gpa, may_write(r, &at) && !logs)) {
 		v->count.window_map++;
 		v->count.window_whole++;
@@ -181,7 +202,8 @@ static bool reach_page(struct vcpu *v, struct hostmap *w, uint64_t linear, bool 
 	}
 	if (c->whole)
 		split(w, c);
-	return map_pages(v, w, c, linear, entry_of(r, at.gpa & ~4095ull, writable));
+	return map_pages(v, w, c, linear, entry_of(r, at.gpa & ~4095ull, writable) | exec) &&
+		(exec || !(access & ACC_FETCH));
 }
 
 void hostmap_expect(struct vcpu *v, uint64_t linear)
@@ -194,17 +216,13 @@ void hostmap_expected(struct vcpu *v)
 {
 	struct hostmap *w = v->private_data->user->hostmap;
 	uint64_t linear = w->expected;
-	uint32_t entry;
-	struct chunk *c;
 
 	if (!linear)
 		return;
 	w->expected = 0;
 	lock_take(&w->vm->pool.lock);
-	entry = look(v, linear);
-	c = entry && has_room(w) && hostmap_window_make(w, linear) ? chunk_make(w, linear) : NULL;
-	if (c && !c->whole)
-		map_pages(v, w, c, linear, entry);
+	if (has_room(w) && look(v, w, linear))
+		reach_page(v, w, linear, ACC_READ);
 	lock_drop(&w->vm->pool.lock);
 }
 
@@ -212,6 +230,7 @@ static void turn_off(struct hostmap *w)
 {
 	w->on = false;
 	w->vm->pool.spaces--;
+	native_release(w);
 	hostmap_empty(w);
 }
 
@@ -220,7 +239,7 @@ bool hostmap_reach(struct vcpu *v, uint64_t linear, unsigned size, unsigned acce
 {
 	struct hostmap *w = v->private_data->user->hostmap;
 	uint64_t end = linear + size - 1;
-	bool write = access & ACC_WRITE, done, full;
+	bool done, full;
 
 	/* what has just been mapped and faults again is not a matter of mapping */
 	if (!w || !w->on || !first || linear == w->last || ((linear ^ end) >> 12 && !second)) {
@@ -235,12 +254,33 @@ bool hostmap_reach(struct vcpu *v, uint64_t linear, unsigned size, unsigned acce
 		turn_off(w);
 		v->count.window_down++;
 	}
-	done = !full && reach_page(v, w, linear, write) &&
-		(!((linear ^ end) >> 12) || reach_page(v, w, end, write));
+	done = !full && reach_page(v, w, linear, access) &&
+		(!((linear ^ end) >> 12) || reach_page(v, w, end, access));
 	w->last = done ? linear : ~0ull;
 	lock_drop(&w->vm->pool.lock);
 	if (full)
 		vcpu_interrupt(v, KICK_CODE); /* to go on in code without windows */
+	return done;
+}
+
+bool hostmap_reach_native(struct vcpu *v, uint64_t linear, unsigned access)
+{
+	struct hostmap *w = v->private_data->user->hostmap;
+	uint64_t page = (linear & ~4095ull) | access;
+	bool done, full;
+
+	/* what has just been mapped and faults again is not a matter of mapping */
+	if (page == w->last) {
+		w->last = ~0ull;
+		return false;
+	}
+	lock_take(&w->vm->pool.lock);
+	full = !has_room(w);
+	if (full)
+		hostmap_empty(w);
+	done = reach_page(v, w, linear, access);
+	w->last = done ? page : ~0ull;
+	lock_drop(&w->vm->pool.lock);
 	return done;
 }
 
@@ -254,17 +294,35 @@ static bool demote_in(struct hostmap *w, uint32_t entry)
 		struct chunk *c = &w->chunk[i];
 		uint8_t *base = hostmap_window_at(w, c->number << CHUNK_BITS);
 
-		if (c->whole & ENTRY_WRITE && entry - (c->whole & ~ENTRY_WRITE) < CHUNK_PAGES)
+		if (c->whole & ENTRY_WRITE && entry - (c->whole & ENTRY_NUMBER) < CHUNK_PAGES)
 			split(w, c);
 		for (unsigned k = 0; k < CHUNK_PAGES && c->used; k++) {
-			if (c->page[k] != (entry | ENTRY_WRITE))
+			if ((c->page[k] & ~ENTRY_EXEC) != (entry | ENTRY_WRITE))
 				continue;
-			hostmap_sys_mprotect(base + (k << 12), 4096, PROT_READ);
-			c->page[k] = entry;
+			hostmap_write_protect(w, base + (k << 12), 4096, c->page[k]);
+			c->page[k] &= ~ENTRY_WRITE;
 			found = true;
 		}
 	}
 	return found;
+}
+
+/* In all of a vCPU's address spaces. True: a mirror has been told, and does it before it runs again. */
+static bool demote_of(struct translate_vcpu *p, uint32_t entry, uint64_t *count)
+{
+	bool native = false;
+
+	lock_take(&p->v->vm->pool.lock);
+	for (unsigned n = CTX_USER_FIRST; n < CTX_COUNT; n++) {
+		struct hostmap *w = p->context[n].hostmap;
+
+		if (w && w->on && demote_in(w, entry)) {
+			(*count)++;
+			native |= w->mirror != NULL;
+		}
+	}
+	lock_drop(&p->v->vm->pool.lock);
+	return native;
 }
 
 void hostmap_demote(struct vcpu *v, const uint8_t *host_page)
@@ -280,18 +338,11 @@ void hostmap_demote(struct vcpu *v, const uint8_t *host_page)
 			r = vm->by_gpa[i];
 	if (!r)
 		return;
-	lock_take(&vm->pool.lock);
 	for (unsigned k = 0; k < vm->vcpus; k++)
-		for (unsigned n = CTX_USER_FIRST; n < CTX_COUNT; n++) {
-			struct hostmap *w = vm->vcpu[k]->context[n].hostmap;
-
-			if (w && w->on &&
-				demote_in(w,
-					entry_of(r, r->gpa + (uint64_t)(host_page - r->host),
-						false)))
-				v->count.window_demote++;
-		}
-	lock_drop(&vm->pool.lock);
+		if (demote_of(vm->vcpu[k],
+			    entry_of(r, r->gpa + (uint64_t)(host_page - r->host), false),
+			    &v->count.window_demote))
+			vcpu_wait_for_store(v, vm->vcpu[k]);
 }
 
 /* Takes write permission from a chunk's pages that are among those taken from a region's log. */
@@ -301,20 +352,21 @@ static void demote_taken(struct hostmap *w, struct chunk *c, const struct region
 	uint64_t low = (part->gpa - r->gpa) >> 12, high = low + (part->size >> 12);
 	uint8_t *base = hostmap_window_at(w, c->number << CHUNK_BITS);
 
-	if (c->whole & ENTRY_WRITE && (c->whole & ~ENTRY_WRITE) - r->number < r->size >> 12)
+	if (c->whole & ENTRY_WRITE && (c->whole & ENTRY_NUMBER) - r->number < r->size >> 12)
 		split(w, c);
 	for (unsigned k = 0, run; k < CHUNK_PAGES && c->used; k += run ? run : 1) {
 		for (run = 0; k + run < CHUNK_PAGES; run++) {
 			uint32_t entry = c->page[k + run];
-			uint64_t n = (entry & ~ENTRY_WRITE) - (uint64_t)r->number;
+			uint64_t n = (entry & ENTRY_NUMBER) - (uint64_t)r->number;
 
 			if (!(entry & ENTRY_WRITE) || n < low || n >= high ||
-				!page_bit(r->door->taken, r->door_page + n))
+				!page_bit(r->door->taken, r->door_page + n) ||
+				(run && (entry ^ c->page[k]) & ENTRY_EXEC))
 				break;
 			c->page[k + run] = entry & ~ENTRY_WRITE;
 		}
 		if (run)
-			hostmap_sys_mprotect(base + (k << 12), (uint64_t)run << 12, PROT_READ);
+			hostmap_write_protect(w, base + (k << 12), (uint64_t)run << 12, c->page[k]);
 	}
 }
 
@@ -323,15 +375,21 @@ void hostmap_demote_taken(struct translate_vm *vm, const struct region *r,
 {
 	if (!__atomic_load_n(&vm->pool.spaces, __ATOMIC_SEQ_CST))
 		return;
-	lock_take(&vm->pool.lock);
-	for (unsigned k = 0; k < vm->vcpus; k++)
+	for (unsigned k = 0; k < vm->vcpus; k++) {
+		bool native = false;
+
+		lock_take(&vm->pool.lock);
 		for (unsigned n = CTX_USER_FIRST; n < CTX_COUNT; n++) {
 			struct hostmap *w = vm->vcpu[k]->context[n].hostmap;
 
 			for (unsigned i = 0; w && w->on && i < w->chunks; i++)
 				demote_taken(w, &w->chunk[i], r, part);
+			native |= w && w->mirror;
 		}
-	lock_drop(&vm->pool.lock);
+		lock_drop(&vm->pool.lock);
+		if (native)
+			vcpu_wait_for_store(NULL, vm->vcpu[k]);
+	}
 }
 
 /* --- up and down ---------------------------------------------------------------------------------- */
@@ -353,7 +411,7 @@ static void turn_on(struct hostmap *w)
 
 bool hostmap_on(const struct hostmap *w)
 {
-	return w && w->on;
+	return w && w->on && !w->mirror;
 }
 
 void hostmap_leave(struct hostmap *w)
@@ -365,6 +423,7 @@ void hostmap_leave(struct hostmap *w)
 		turn_off(w);
 	hostmap_forget_slots(w);
 	w->calm_ticks = w->storm_ticks = w->hold_ticks = w->backoff = 0;
+	w->quiet_ticks = w->native_hold = w->native_backoff = 0;
 	lock_drop(&w->vm->pool.lock);
 }
 
@@ -402,7 +461,12 @@ bool hostmap_tick(struct vcpu *v)
 	if (!w || w->vm->pool.policy == HOSTMAP_NEVER || !(v->cpu.efer & EFER_LMA))
 		return false;
 	if (w->on) {
-		tick_down(v, w);
+		if (native_tick(v, w)) {
+			w->fills = t->fills;
+			return true;
+		}
+		if (!w->mirror)
+			tick_down(v, w);
 	} else if (w->hold_ticks) {
 		w->hold_ticks--;
 	} else {

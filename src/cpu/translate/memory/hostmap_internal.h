@@ -5,6 +5,7 @@
 
 #include "cpu/translate/vm.h"
 #include "cpu/translate/memory/hostmap.h"
+#include "cpu/translate/native/mirror.h"
 
 #define WINDOW_SIZE (1ull << WINDOW_BITS)
 #define OWN_WINDOWS 4u /* of one address space */
@@ -16,6 +17,8 @@
 
 /* struct chunk.page and .whole: number of a page of guest memory (struct region), never 0; or 0 */
 #define ENTRY_WRITE (1u << 31)
+#define ENTRY_EXEC (1u << 30) /* in a mirror only */
+#define ENTRY_NUMBER (ENTRY_EXEC - 1)
 
 /* 2 MiB of guest addresses: one large page, or up to 512 pages. */
 struct chunk {
@@ -23,6 +26,13 @@ struct chunk {
 	uint32_t whole;
 	uint32_t used; /* pages */
 	uint32_t page[CHUNK_PAGES];
+};
+
+/* What a mirror is to do before it runs again: map (fd >= 0), protect, or unmap (no rights, no file). */
+#define ORDERS 64u
+struct mirror_order {
+	uint64_t at, size, offset;
+	int fd, prot;
 };
 
 struct hostmap {
@@ -37,6 +47,16 @@ struct hostmap {
 	unsigned slots;    /* windows in use: */
 	unsigned slot[OWN_WINDOWS];
 	uint8_t *base[OWN_WINDOWS]; /* reserved ones, in use or not */
+	/* --- of an address space that runs natively --- */
+	struct mirror *mirror; /* NULL: windows */
+	unsigned orders;
+	bool wipe; /* all of it first; with too many orders, instead of them */
+	struct mirror_order order[ORDERS];
+	uint32_t pieces; /* mapped there */
+	unsigned quiet_ticks, away_ticks, native_hold, native_backoff, strikes,
+		weight;           /* native_policy.c */
+	uint64_t entries, looked; /* user_entry, and the TSC, at the last look */
+
 	unsigned chunks;
 	uint16_t hash[CHUNK_HASH]; /* 1 + index of a chunk */
 	struct chunk chunk[CHUNKS];
@@ -59,7 +79,13 @@ void hostmap_forget_slots(struct hostmap *w);
 /* What is known of linear's 2 MiB, or NULL; chunk_make() begins to know if there is room. */
 struct chunk *chunk_find(struct hostmap *w, uint64_t linear);
 struct chunk *chunk_make(struct hostmap *w, uint64_t linear);
-/* Empties all windows. */
+/* Empties all windows, or the mirror. */
 void hostmap_empty(struct hostmap *w);
+/* Pages at the place that hostmap_window_at() gives: to be seen there, without the right to write, gone. */
+bool hostmap_put(struct hostmap *w, uint8_t *at, uint64_t size, uint32_t entry);
+void hostmap_write_protect(struct hostmap *w, uint8_t *at, uint64_t size, uint32_t entry);
+void hostmap_drop(struct hostmap *w, uint8_t *at, uint64_t size);
+/* `more` pieces are mapped than were. */
+void hostmap_count(struct hostmap *w, int more);
 
 #endif

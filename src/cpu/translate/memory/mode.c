@@ -75,6 +75,7 @@ void mode_context(struct vcpu *v)
 	if (t == v->tlb)
 		return;
 	v->count.context_switch++;
+	v->count.user_entry += v->cpu.cpl == 3;
 	v->tlb = t;
 	vcpu_set_gs(v, t->base);
 }

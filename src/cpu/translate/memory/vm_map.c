@@ -45,6 +45,7 @@ static void forget_addresses(struct translate_vm *vm)
 		p->pending.active = false;
 		mmu_flush_all(p->v);
 	}
+	native_forget(vm);
 }
 
 /* Windows are empty: pages are numbered anew, with a gap between regions. Page 0 is none. */
@@ -57,7 +58,7 @@ static int number_pages(struct translate_vm *vm, struct error *err)
 		next += (vm->by_gpa[i]->size >> 12) + 1;
 	}
 	/* as many as an entry of a window can tell apart */
-	return next >> 31 ? error_set(err, ENOSPC, "more than 8 TiB of guest memory") : 0;
+	return next >> 30 ? error_set(err, ENOSPC, "more than 4 TiB of guest memory") : 0;
 }
 
 /* After a change of regions, or of what their doors ask. */
@@ -235,6 +236,7 @@ int vm_protect(struct translate_vm *vm, uint64_t gpa, uint64_t size, bool read_o
 void vm_unmap_all(struct translate_vm *vm)
 {
 	vm->vcpus = 0;
+	native_pool_destroy(vm);
 	while (vm->regions)
 		drop(vm, vm->by_gpa[--vm->regions]);
 	count(vm);

@@ -1,13 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cpu/translate/run/exclusive.h"
 
+#include <signal.h>
+#include <sys/syscall.h>
+
 #include "cpu/translate/hot.h"
+#include "cpu/translate/native/mirror.h"
+
+static void kick_mirror(int process)
+{
+	register long r10 asm("r10") = 0;
+	long result;
+
+	asm volatile("syscall"
+		     : "=a"(result)
+		     : "a"((long)SYS_pidfd_send_signal), "D"((long)process), "S"((long)MIRROR_KICK),
+		     "d"(0l), "r"(r10)
+		     : "rcx", "r11", "memory");
+}
 
 void vcpu_interrupt(struct vcpu *v, unsigned why)
 {
+	int process;
+
 	__atomic_fetch_or(&v->kicked, why, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&v->jump_mask, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&v->poll, (uint64_t *)8, __ATOMIC_SEQ_CST);
+	/* once is enough: each kick takes of the mirror's stack until it has come back */
+	process = __atomic_exchange_n(&v->private_data->native_process, -1, __ATOMIC_SEQ_CST);
+	if (process >= 0)
+		kick_mirror(process);
 }
 
 void vm_exclusive_begin(struct vcpu *v) UNCHECKED_LOCKS /* vm_exclusive_end() drops it */

@@ -302,6 +302,10 @@ static enum outcome prepare(struct vcpu *v, void **code, uint64_t *linear)
 		out = between(v);
 		if (out == OUT_OK && v->cpu.dr7 & 0xff && fetch_breakpoint(v, &out))
 			return out;
+		if (out == OUT_OK && native_wanted(v)) {
+			vcpu_vectors_save(v);
+			return native_go(v);
+		}
 		if (out == OUT_OK)
 			out = find(v, code, linear);
 		if (out != OUT_OK)
@@ -324,6 +328,8 @@ static bool execute(struct vcpu *v, void *code, uint64_t linear, uint32_t genera
 	struct leaving *l)
 {
 	struct translate_vcpu *p = v->private_data;
+	/* what could run natively is looked at again at each page, jump, and return */
+	const bool looks_up = v->cpu.cpl == 3 && native_on(p->user->hostmap);
 	struct left left;
 	uint64_t flags;
 
@@ -331,8 +337,10 @@ static bool execute(struct vcpu *v, void *code, uint64_t linear, uint32_t genera
 		vcpu_exec_state(p, EXEC_OUTSIDE);
 		return false;
 	}
-	if (stepping(v))
+	if (stepping(v) || looks_up)
 		__atomic_store_n(&v->jump_mask, 0, __ATOMIC_RELAXED);
+	p->native_away = false;
+	p->native_last &= v->cpu.cpl != 3;
 	vcpu_vectors_restore(v);
 	flags = v->cpu.rflags;
 	p->breakpoints.hits = 0;
@@ -340,6 +348,8 @@ static bool execute(struct vcpu *v, void *code, uint64_t linear, uint32_t genera
 	left = stub_enter(code, linear, flags);
 	*l = leave_of(v, left);
 	vcpu_exec_state(p, EXEC_OUTSIDE);
+	if (looks_up)
+		__atomic_store_n(&v->jump_mask, JUMP_MASK, __ATOMIC_RELAXED);
 	v->cpu.rflags |= left.flags & CODE_FLAGS;
 	return true;
 }

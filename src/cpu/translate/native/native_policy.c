@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which address spaces run natively. Runs with the guest's vector state live: no libc. */
+#include "cpu/translate/hot.h"
+#include "cpu/translate/memory/hostmap_internal.h"
+#include "cpu/translate/memory/walk.h"
+#include "cpu/translate/native/mirror.h"
+#include "cpu/translate/native/native.h"
+
+/* Linux's own, for a guest's users as for ours: what runs in a mirror sees the host's. */
+#define USER_CS 0x33u
+#define USER_SS 0x2bu
+
+static bool data_alike(const struct cpu_state *s, unsigned seg)
+{
+	return !s->seg[seg].selector || s->seg[seg].selector == USER_SS;
+}
+
+/* Is the processor as a mirror's is, as far as a program can tell? */
+static bool alike(const struct vcpu *v)
+{
+	const struct cpu_state *s = &v->cpu;
+
+	return s->seg[SEG_CS].selector == USER_CS && s->seg[SEG_SS].selector == USER_SS &&
+		data_alike(s, SEG_DS) && data_alike(s, SEG_ES) && data_alike(s, SEG_FS) &&
+		data_alike(s, SEG_GS) && !(s->rflags & (FL_TF | FL_AC)) &&
+		!(s->cr0 & (CR0_EM | CR0_TS)) && !(s->dr7 & 0xff) && s->cr4 & CR4_OSFXSR &&
+		s->cr4 & CR4_OSXSAVE && s->xcr0 == vcpu_cpuid(v)->xcr0 && !v->debug.step &&
+		!v->debug.breakpoints;
+}
+
+bool native_on(const struct hostmap *w)
+{
+	return w && w->mirror;
+}
+
+/* What lies where the stub is would be out of the program's sight. */
+static bool stub_is_free(const struct vcpu *v, const struct mirror *m)
+{
+	struct walk w;
+	uint32_t error;
+
+	for (uint64_t at = m->base; at < m->base + STUB_SIZE; at += 4096)
+		if (!walk(v->vm, &v->cpu, at, (struct walk_access){.peek = true}, &w, &error))
+			return false;
+	return true;
+}
+
+static struct mirror *take(const struct vcpu *v)
+{
+	struct native_pool *pool = &v->vm->native;
+
+	for (unsigned i = 0; i < pool->mirrors; i++)
+		if (!pool->used[i] && !pool->mirror[i].dead && stub_is_free(v, &pool->mirror[i])) {
+			pool->used[i] = true;
+			return &pool->mirror[i];
+		}
+	return NULL;
+}
+
+void native_release(struct hostmap *w)
+{
+	struct native_pool *pool = &w->vm->native;
+
+	if (!w->mirror)
+		return;
+	hostmap_empty(w);
+	pool->used[w->mirror - pool->mirror] = false;
+	w->mirror = NULL;
+	w->wipe = false;
+	w->orders = 0;
+}
+
+/* The one of this vCPU's address spaces that has been left the longest has to go without. */
+static bool native_steal(struct vcpu *v, const struct hostmap *w)
+{
+	struct translate_vcpu *p = v->private_data;
+	struct tlb *oldest = NULL;
+
+	for (unsigned i = CTX_USER_FIRST; i < CTX_COUNT; i++) {
+		struct tlb *t = &p->context[i];
+
+		if (t->hostmap != w && native_on(t->hostmap) && (!oldest || t->used < oldest->used))
+			oldest = t;
+	}
+	if (oldest)
+		native_release(oldest->hostmap);
+	return oldest;
+}
+
+static bool move_up(struct vcpu *v, struct hostmap *w)
+{
+	struct mirror *m;
+
+	if (!alike(v))
+		return false;
+	lock_take(&w->vm->pool.lock);
+	m = take(v);
+	if (!m && native_steal(v, w))
+		m = take(v);
+	if (m) {
+		hostmap_empty(w);
+		hostmap_forget_slots(w);
+		w->mirror = m;
+		w->wipe = true;
+		w->quiet_ticks = w->away_ticks = w->strikes = w->weight = 0;
+		w->looked = __builtin_ia32_rdtsc();
+	}
+	lock_drop(&w->vm->pool.lock);
+	if (!m)
+		return false;
+	v->count.native_up++;
+	return true;
+}
+
+bool native_wanted(struct vcpu *v)
+{
+	const struct translate_vcpu *p = v->private_data;
+	struct hostmap *w = p->user->hostmap;
+	struct chunk *c;
+	uint32_t entry;
+
+	if (v->cpu.cpl != 3 || !w || !w->on)
+		return false;
+	if (w->vm->native.always && !w->mirror)
+		move_up(v, w);
+	if (!w->mirror || p->native_away || !(p->mode & MODE_USER) ||
+		(p->mode & MODE_BITS) != MODE_64 || p->mode & MODE_STEP || v->cpu.sti_shadow ||
+		p->split_lock || !alike(v))
+		return false;
+	c = chunk_find(w, v->cpu.rip);
+	entry = c ? c->whole ? c->whole : c->page[v->cpu.rip >> 12 & (CHUNK_PAGES - 1)] : 0;
+	return !entry || entry & ENTRY_EXEC;
+}
+
+/* --- up and down ---------------------------------------------------------------------------------- */
+
+/*
+ * What a program gains natively is a third of its time or more. So it moves up if ways to the kernel and back,
+ * which translated code has for nothing, would take a quarter at most; and down if they have taken a third
+ * for a while. A page that is mapped stays, so it counts less than a call.
+ */
+#define TRIP_US 12u
+#define GAIN_UP 4u
+#define GAIN_DOWN 3u
+#define QUIET_TICKS 2u /* in a row: up */
+#define ROUND 256u     /* weight of trips that are judged together: 64 calls */
+#define STRIKES 3u     /* rounds in a row: down */
+#define AWAY_TICKS 3u  /* in a row that translated code ran: down */
+#define FIRST_HOLD 16u /* ticks that it stays there; twice as long each time */
+#define LONGEST_BACKOFF 6u
+
+static uint64_t microseconds(const struct vcpu *v, uint64_t since)
+{
+	uint32_t mhz = vcpu_cpuid(v)->tsc_khz / 1000;
+
+	return (__builtin_ia32_rdtsc() - since) / (mhz ? mhz : 1);
+}
+
+static void move_down(struct vcpu *v, struct hostmap *w)
+{
+	w->native_hold = FIRST_HOLD << w->native_backoff;
+	w->native_backoff += w->native_backoff < LONGEST_BACKOFF;
+	lock_take(&w->vm->pool.lock);
+	native_release(w);
+	lock_drop(&w->vm->pool.lock);
+	w->misses = v->count.window_miss;
+	v->count.native_down++;
+	mode_update(v);
+}
+
+bool native_tick(struct vcpu *v, struct hostmap *w)
+{
+	uint64_t entries = v->count.user_entry - w->entries, us = microseconds(v, w->looked);
+	bool quiet = entries * TRIP_US * GAIN_UP <= us;
+
+	if (w->mirror) {
+		/* what cannot run natively is better off with windows */
+		w->away_ticks = v->private_data->native_last ? 0 : w->away_ticks + 1;
+		v->count.native_tick += v->private_data->native_last;
+		v->count.native_away_tick += !v->private_data->native_last;
+		if (w->away_ticks < AWAY_TICKS && stub_is_free(v, w->mirror))
+			return false;
+		move_down(v, w);
+		return true;
+	}
+	w->entries = v->count.user_entry;
+	w->looked = __builtin_ia32_rdtsc();
+	if (w->native_hold) {
+		w->native_hold--;
+		return false;
+	}
+	w->quiet_ticks = quiet ? w->quiet_ticks + 1 : 0;
+	if (w->quiet_ticks < QUIET_TICKS && !w->vm->native.always)
+		return false;
+	return move_up(v, w);
+}
+
+void native_weigh(struct vcpu *v, unsigned weight)
+{
+	struct hostmap *w = v->private_data->user->hostmap;
+	uint64_t us;
+
+	w->weight += weight;
+	if (!w->mirror || w->weight < ROUND)
+		return;
+	us = microseconds(v, w->looked);
+	w->strikes = us < (uint64_t)ROUND / NATIVE_CALL_WEIGHT * TRIP_US * GAIN_DOWN
+		? w->strikes + 1
+		: 0;
+	w->looked = __builtin_ia32_rdtsc();
+	w->weight = 0;
+	if (w->strikes >= STRIKES && !w->vm->native.always) {
+		v->count.native_busy++;
+		move_down(v, w);
+	}
+}

@@ -189,6 +189,11 @@ struct engine {
 	int (*vcpu_create)(struct engine_vm *vm, unsigned index, struct engine_vcpu **vcpu,
 		struct error *err);
 	void (*vcpu_destroy)(struct engine_vcpu *vcpu);
+	/*
+	 * Processor time, ns, that its programs have used in the VM's processes, beside its own thread's; what they
+	 * have used together is shared out by how long each vCPU was there. Any thread. Optional (NULL).
+	 */
+	uint64_t (*vcpu_time)(struct engine_vcpu *vcpu);
 	/* Runs until an exit. Always on the same thread. */
 	enum engine_exit (*vcpu_run)(struct engine_vcpu *vcpu, struct error *err);
 	/*

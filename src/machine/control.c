@@ -28,6 +28,8 @@ void machine_vcpu_info(struct machine *machine, unsigned index, struct machine_v
 	info->cpu = cpu && (int)*cpu >= 0 ? (int)*cpu : -1;
 	if (!pthread_getcpuclockid(vcpu->thread, &clock) && !clock_gettime(clock, &used))
 		info->time = (uint64_t)used.tv_sec * 1000000000u + used.tv_nsec;
+	if (machine->config.engine->vcpu_time)
+		info->time += machine->config.engine->vcpu_time(vcpu->engine);
 }
 
 static bool may_go_on(struct machine_vcpu *vcpu, const struct cpu_state *state)

@@ -216,6 +216,7 @@ static void allow_clones(struct calls *calls)
 /* Processes that run user code (cpu/translate/native/): all that they do is by their vCPU's leave. */
 static void allow_native(struct calls *calls, unsigned roles)
 {
+	static const int native[] = {CALL(sched_setaffinity)};
 	static const unsigned requests[] = {SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND,
 		SECCOMP_IOCTL_NOTIF_ADDFD};
 
@@ -225,6 +226,9 @@ static void allow_native(struct calls *calls, unsigned roles)
 	for (size_t i = 0; i < sizeof requests / sizeof *requests; i++)
 		if (roles & (CALLS_LOOP | CALLS_VCPU))
 			calls_allow_value(calls, CALL(ioctl), 1, requests[i]);
+	/* Such a process goes where its vCPU's thread has been sent. */
+	if (roles & CALLS_VCPU)
+		CALLS_ALLOW(calls, native);
 	/* That they have ended. */
 	if (roles & CALLS_LOOP)
 		calls_allow_masked(calls, CALL(wait4), 2, __WALL, __WALL);

@@ -60,6 +60,7 @@
 	X(native_tick)   /* of the guest's clock in it; and in its translated code: */ \
 	X(native_away_tick)                                                            \
 	X(native_trip)   /* ways there and back */                                     \
+	X(native_cycles) /* of the TSC, there */                                       \
 	X(native_call)   /* ... because of system calls */                             \
 	X(native_fault)  /* ... because of pages that were not there */                \
 	X(native_away)   /* ... and translated code went on, calls included */         \

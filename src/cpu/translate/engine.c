@@ -264,6 +264,18 @@ static int vcpu_create(struct engine_vm *e, unsigned index, struct engine_vcpu *
 	return 0;
 }
 
+static uint64_t vcpu_time(struct engine_vcpu *e)
+{
+	struct translate_vm *vm = vcpu_of(e)->v->vm;
+	uint64_t all = 0;
+
+	for (unsigned k = 0; k < vm->vcpus; k++)
+		all += vm->vcpu[k]->v->count.native_cycles;
+	return all ? (uint64_t)((double)native_pool_time(vm) * vcpu_of(e)->v->count.native_cycles /
+			     all)
+		   : 0;
+}
+
 static enum engine_exit vcpu_run(struct engine_vcpu *e, struct error *err)
 {
 	struct vcpu *v = vcpu_of(e)->v;
@@ -381,6 +393,7 @@ const struct engine engine_translate = {
 	.vm_written = vm_written,
 	.vcpu_create = vcpu_create,
 	.vcpu_destroy = vcpu_destroy,
+	.vcpu_time = vcpu_time,
 	.vcpu_run = vcpu_run,
 	.vcpu_kick = vcpu_kick,
 	.vcpu_nmi = vcpu_nmi,

@@ -16,6 +16,7 @@
 #ifndef DACH_CPU_TRANSLATE_MIRROR_H
 #define DACH_CPU_TRANSLATE_MIRROR_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -37,6 +38,8 @@ struct mirror {
 	bool cpuid_faults;     /* there, CPUID raises a signal, as RDTSC always does */
 	bool polls;            /* the host's kernel does not end a wait for what has died */
 	bool dead;
+	unsigned trips;       /* how often it has run */
+	cpu_set_t processors; /* that it may use */
 	/* what it has been given of our descriptors */
 	unsigned files;
 	struct {
@@ -45,6 +48,8 @@ struct mirror {
 };
 
 #define MIRROR_KICK SIGUSR1
+/* Of the processor time of a process (linux: CPUCLOCK_SCHED of its number). */
+#define MIRROR_CLOCK(pid) ((clockid_t)(~(unsigned)(pid) << 3 | 2u))
 #define MIRROR_NOTIFICATION 256u /* room for the kernel's struct seccomp_notif, which may grow */
 
 /* Where the program that ran there stands. */

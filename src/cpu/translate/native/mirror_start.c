@@ -178,6 +178,7 @@ static int start(struct mirror *m, int fd, struct error *err)
 	if (pid < 0)
 		return error_set(err, errno, "no process for native code: %s", strerror(errno));
 	m->pid = (pid_t)pid;
+	sched_getaffinity(0, sizeof m->processors, &m->processors);
 	while (__atomic_load_n(&c->number, __ATOMIC_SEQ_CST) != STEP_READY) {
 		if (waitpid(m->pid, &status, WNOHANG | __WALL) == m->pid) {
 			enum step step = __atomic_load_n(&c->number, __ATOMIC_SEQ_CST);

@@ -3,12 +3,14 @@
 #include "cpu/translate/native/native.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "cpu/translate/cold.h"
 #include "cpu/translate/emulate/event.h"
@@ -94,6 +96,19 @@ void native_pool_destroy(struct translate_vm *vm)
 	pool->mirror = NULL;
 }
 
+uint64_t native_pool_time(const struct translate_vm *vm)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < vm->native.mirrors; i++) {
+		struct timespec used;
+
+		if (!clock_gettime(MIRROR_CLOCK(vm->native.mirror[i].pid), &used))
+			sum += (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+	}
+	return sum;
+}
+
 void native_forget(struct translate_vm *vm)
 {
 	static const uint64_t files[6] = {0, ~0u, 0};
@@ -175,6 +190,20 @@ static bool carry_out_all(struct hostmap *w)
 }
 
 /* --- in ---------------------------------------------------------------------------------------------- */
+
+/* Whoever pins a vCPU's thread means its programs. Looked at now and then: it takes a call or two. */
+#define FOLLOW_TRIPS 128u
+
+static void follow_thread(const struct vcpu *v, struct mirror *m)
+{
+	cpu_set_t set;
+
+	if (m->trips++ % FOLLOW_TRIPS || sched_getaffinity(0, sizeof set, &set) ||
+		CPU_EQUAL(&set, &m->processors))
+		return;
+	if (!sched_setaffinity(m->pid, sizeof set, &set))
+		m->processors = set;
+}
 
 static void fill_in(struct vcpu *v, struct mirror *m)
 {
@@ -390,6 +419,7 @@ enum outcome native_go(struct vcpu *v)
 	struct hostmap *w = p->user->hostmap;
 	struct mirror *m = w->mirror;
 	struct mirror_exit e = {.why = MIRROR_NOTHING};
+	uint64_t start;
 
 	hostmap_expected(v);
 	if (!vcpu_enter_code(v)) {
@@ -400,12 +430,15 @@ enum outcome native_go(struct vcpu *v)
 		mirror_kill(m);
 		e.why = MIRROR_DEAD;
 	} else {
+		follow_thread(v, m);
 		fill_in(v, m);
 		__atomic_store_n(&p->native_process, m->process, __ATOMIC_SEQ_CST);
 		if (!__atomic_load_n(&v->kicked, __ATOMIC_SEQ_CST)) {
 			v->count.native_trip++;
 			p->native_last = true;
+			start = __builtin_ia32_rdtsc();
 			mirror_run(m, &e);
+			v->count.native_cycles += __builtin_ia32_rdtsc() - start;
 		}
 		__atomic_store_n(&p->native_process, -1, __ATOMIC_SEQ_CST);
 	}

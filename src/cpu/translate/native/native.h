@@ -44,6 +44,8 @@ int native_pool_create(struct translate_vm *vm, unsigned vcpus, struct error *er
 void native_pool_destroy(struct translate_vm *vm);
 /* Can this host have one? */
 int native_probe(struct error *err);
+/* The processor time that the mirrors have used, ns. */
+uint64_t native_pool_time(const struct translate_vm *vm);
 /* No vCPU runs: no mirror has anything of guest memory any more. */
 void native_forget(struct translate_vm *vm);
 /*

@@ -1,0 +1,74 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Programs that run as they are: the same results, on one processor and on two, for those that compute and those that
+# are interrupted, fork, and end; what is left when one of their processes is killed.
+. "$(dirname "$0")/lib.sh"
+
+if ! "$DACH" doctor | grep -q '^native code *yes'; then
+	echo "ok native: this host can have none, and says so"
+	finish
+fi
+
+# What the rows say has to be what they say without.
+cat >"$work/work" <<'EOF'
+work() {
+	seq 4000 | awk '{ n = $1; while (n > 1) { n = n % 2 ? 3 * n + 1 : n / 2; k++ } } END { print "steps", k }'
+	head -c 24000000 /dev/zero | sha256sum
+	seq 60000 | sort -k1,1 | md5sum
+	i=0; while [ $i -lt 200 ]; do i=$((i + 1)); true & wait; done; echo children $i
+}
+for n in 1 2; do work >/tmp/$n & done
+wait
+cmp /tmp/1 /tmp/2 && cat /tmp/1 && echo SAME
+EOF
+
+guest --stats --native never --vcpus 2 <"$work/work"
+check "without, for comparison" ended 0 SAME
+results() {
+	sed -n '/^GUEST-UP/,/^GUEST-DONE/p' "$output"
+}
+results >"$work/expected"
+count() {
+	sed -n "s/^$1 *//p" "$errors"
+}
+check "nothing ran natively" [ "$(count native_trip)" = 0 ]
+for cpus in 1 2; do
+	guest --stats --native always --vcpus $cpus <"$work/work"
+	results >"$work/seen"
+	check "all that can, $cpus processors: the same results" cmp -s "$work/expected" "$work/seen"
+	check "it was done natively" [ "$(count native_call)" -gt 500 ]
+	check "no program ran into what is ours" [ "$(count native_astray)" = 0 ]
+done
+
+# By itself: a program that computes for a second or two moves up.
+guest --stats <<'EOF'
+head -c 100000000 /dev/zero | sha256sum
+EOF
+check "a program that computes moves up by itself" [ "$(count native_up)" -gt 0 ]
+check "with the right result" said "^$(head -c 100000000 /dev/zero | sha256sum)"
+
+# The processes are killed, whichever has a program: that ends, the shell that waits for it among them; not the guest.
+guest_start --stats --native always <<'EOF'
+n=0
+until [ $n -ge 3 ]; do
+	head -c 400000000 /dev/zero | sha256sum || echo LOST
+	n=$((n + 1))
+	echo ROUND $n
+done
+EOF
+check "a guest that computes" wait_for 60 said GUEST-UP
+sleep 2
+mirrors() {
+	for pid in $(cat "/proc/$1/task/$1/children"); do
+		! grep -q '^dach-native' "/proc/$pid/comm" || echo "$pid"
+	done
+}
+found=$(mirrors "$(guest_process)")
+check "has processes for its programs" [ -n "$found" ]
+# shellcheck disable=SC2086 # several
+kill -KILL $found
+guest_wait
+check "goes on when they are killed" ended 0 GUEST-DONE
+check "without the programs" said "Segmentation fault\|LOST"
+check "and counts them" [ "$(count native_lost)" -gt 0 ]
+finish

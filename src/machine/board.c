@@ -10,6 +10,7 @@
 #include "machine/chipset/testdev.h"
 #include "machine/interrupt/ioapic.h"
 #include "machine/interrupt/pic.h"
+#include "machine/pci/plug.h"
 #include "machine/pci/root.h"
 #include "machine/timer/pit.h"
 #include "machine/timer/pvclock.h"
@@ -30,6 +31,7 @@ static const struct board_device *const devices[] = {
 	&pci_root_device,
 	&fpu_device,
 	&testdev_device,
+	&plug_device,
 };
 
 void board_init(struct board *board)

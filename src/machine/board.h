@@ -77,6 +77,8 @@ struct board_owner {
 	void (*panicked)(void *ctx);
 	/* A byte to port 0xcf9, which lies between PCI's. */
 	void (*reset_control)(void *ctx, uint8_t value);
+	/* The guest has given up the devices in these PCI slots, a bit each. May be NULL. vCPU threads. */
+	void (*ejected)(void *ctx, uint32_t slots);
 	/* The guest leaves by the test devices. */
 	void (*test_end)(void *ctx);
 	/* The guest's TSC minus the host's. */

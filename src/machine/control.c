@@ -8,6 +8,7 @@
 #include "machine/internal.h"
 #include "machine/memory_lazy.h"
 #include "machine/pci/bus.h"
+#include "machine/pci/plug.h"
 
 void machine_vcpu_info(struct machine *machine, unsigned index, struct machine_vcpu_info *info)
 {
@@ -81,6 +82,32 @@ int machine_sysrq(struct machine *machine, char key, struct error *err)
 		return 0;
 	return error_set(err, EAGAIN,
 		"the guest does not listen to its serial port: it needs console=ttyS0");
+}
+
+static struct plug *plug_of(const struct machine *machine)
+{
+	return board_find(&machine->board, &plug_device);
+}
+
+void machine_device_came(struct machine *machine, unsigned slot)
+{
+	plug_came(plug_of(machine), slot);
+}
+
+void machine_device_leaves(struct machine *machine, unsigned slot)
+{
+	plug_leaves(plug_of(machine), slot);
+}
+
+void machine_device_stays(struct machine *machine, unsigned slot)
+{
+	plug_stays(plug_of(machine), slot);
+}
+
+void machine_set_places(struct machine *machine, const uint8_t *slot, unsigned count)
+{
+	memset(machine->place, 0, sizeof machine->place);
+	memcpy(machine->place, slot, count);
 }
 
 void machine_trim(struct machine *machine)

@@ -12,6 +12,8 @@
 
 #define MIB 0x100000ull
 
+_Static_assert(MACHINE_PLACES == PCI_SLOTS, "a place for each slot");
+
 enum { MP_RUNNING, MP_HALTED, MP_WAITS_FOR_SIPI };
 
 /* The TSC that timers compare with. Each processor has its own, the same unless it was written. */
@@ -100,6 +102,11 @@ void machine_describe_head(struct machine_head *head, struct state *s)
 	state_require(s, head->vcpus >= 1 && head->vcpus <= MACHINE_VCPUS_MAX,
 		"a number of processors that cannot be");
 	state_require(s, head->memory && head->memory % MIB == 0, "an odd size of memory");
+	/* Only where devices came while the guest ran: else they are in the order in which they are added. */
+	if (state_optional(s, "places", head->place[0]))
+		state_bytes(s, "slots", head->place, sizeof head->place);
+	for (unsigned i = 0; i < MACHINE_PLACES; i++)
+		state_require(s, head->place[i] < PCI_SLOTS, "a PCI slot that cannot be");
 	state_end(s);
 	cpuid_describe(&head->cpuid, s);
 }
@@ -118,6 +125,7 @@ int machine_save_begin(struct machine *machine, struct state *s)
 		return -EBUSY;
 	}
 	snprintf(head.engine, sizeof head.engine, "%s", machine->config.engine->name);
+	memcpy(head.place, machine->place, sizeof head.place);
 	machine_describe_head(&head, s);
 	pci_bus_quiesce(machine_pci(machine), true);
 	return 0;

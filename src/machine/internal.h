@@ -99,6 +99,8 @@ struct machine {
 	struct error failure;       /* by lock */
 	bool held;                  /* by lock: at result, see config.hold */
 
+	uint8_t place[MACHINE_PLACES]; /* machine_set_places() */
+
 	struct loop_work reset_work, debug_work, held_work, memory_work;
 };
 #define ALL UINT32_MAX

@@ -98,6 +98,16 @@ bool machine_paused(struct machine *machine)
 	return paused;
 }
 
+bool machine_frozen(struct machine *machine)
+{
+	bool frozen;
+
+	mutex_lock(&machine->lock);
+	frozen = machine->frozen;
+	mutex_unlock(&machine->lock);
+	return frozen;
+}
+
 bool machine_freeze(struct machine *machine)
 {
 	bool still;

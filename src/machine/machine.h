@@ -24,6 +24,7 @@
 #include "machine/memory.h"
 
 #define MACHINE_VCPUS_MAX 64
+#define MACHINE_PLACES 32 /* PCI slots */
 
 struct machine;
 struct pci_bus;
@@ -67,6 +68,8 @@ struct machine_owner {
 	 * panicked and starts again; NULL: it is not. Any thread, with a device's lock held.
 	 */
 	const char *(*reset_is_crash)(void *ctx);
+	/* The guest has given up the devices in these PCI slots (a bit each). Any thread, with a device's lock held. */
+	void (*ejected)(void *ctx, uint32_t slots);
 	/* The machine stays as it is at one of config.hold's results. On the loop's thread. */
 	void (*held)(void *ctx, enum machine_result result);
 	/*
@@ -132,6 +135,20 @@ struct engine_vm *machine_vm(struct machine *machine);
 unsigned machine_vcpus(struct machine *machine);
 struct engine_vcpu *machine_vcpu(struct machine *machine, unsigned index);
 
+/*
+ * Devices that come and go while the guest runs; slots are struct pci_device's. Any thread. The guest is told of one
+ * that was put on the bus under machine_pause(); is asked to give one up, of which owner.ejected tells, and which is
+ * then taken off the bus likewise; or is not asked any more, though it may do it yet.
+ */
+void machine_device_came(struct machine *machine, unsigned slot);
+void machine_device_leaves(struct machine *machine, unsigned slot);
+void machine_device_stays(struct machine *machine, unsigned slot);
+/*
+ * In which slots a machine that goes on from a state of this one finds its devices, in the order in which they are
+ * added there. Until it is said, they are in the order of their slots. At most MACHINE_PLACES, while nothing is saved.
+ */
+void machine_set_places(struct machine *machine, const uint8_t *slot, unsigned count);
+
 /* Input for the first serial port; returns how many bytes were taken. Any thread. */
 size_t machine_serial_input(struct machine *machine, const uint8_t *data, size_t len);
 
@@ -154,6 +171,8 @@ void machine_resume(struct machine *machine);
 /* Lets only this vCPU run, and holds its interrupts back meanwhile (a debugger's step). */
 void machine_resume_one(struct machine *machine, unsigned vcpu);
 bool machine_paused(struct machine *machine);
+/* From machine_save_begin() to machine_save_end(). */
+bool machine_frozen(struct machine *machine);
 
 /* What the guest has written to the test devices' way out. */
 uint32_t machine_test_status(struct machine *machine);
@@ -199,6 +218,8 @@ struct machine_head {
 	uint64_t memory;
 	struct cpuid_policy cpuid;
 	char engine[16], program[32]; /* who saved it, for people */
+	uint8_t place
+		[MACHINE_PLACES]; /* slots of its devices, in the order they are added; 0: the next that is free */
 };
 void machine_save(struct machine *machine, struct state *s);
 int machine_save_begin(struct machine *machine, struct state *s);

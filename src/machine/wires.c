@@ -73,6 +73,14 @@ static void wire_reset_control(void *ctx, uint8_t value)
 	pm_reset_control(board_find(&machine->board, &pm_device), value);
 }
 
+static void wire_ejected(void *ctx, uint32_t slots)
+{
+	struct machine *machine = ctx;
+
+	if (machine->config.owner.ejected)
+		machine->config.owner.ejected(machine->config.owner.ctx, slots);
+}
+
 static void wire_test_end(void *ctx)
 {
 	machine_end(ctx, MACHINE_TEST_END, NULL);
@@ -111,6 +119,7 @@ static const struct board_owner wires = {
 	.reset = wire_reset,
 	.panicked = wire_panicked,
 	.reset_control = wire_reset_control,
+	.ejected = wire_ejected,
 	.test_end = wire_test_end,
 	.tsc_offset = wire_tsc_offset,
 	.serial_output = wire_serial_output,

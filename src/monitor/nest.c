@@ -7,7 +7,7 @@
 #include "base/thread.h"
 #include "monitor/sandbox.h"
 
-enum nest_state { NEST_STARTS, NEST_READY, NEST_GO };
+enum nest_state { NEST_STARTS, NEST_READY, NEST_GO, NEST_END };
 
 struct nest {
 	pthread_t thread;
@@ -28,13 +28,18 @@ static void *nest_thread(void *ctx)
 
 	nest->result = sandbox_calls(nest->roles, nest->sandbox, &nest->err);
 	mutex_lock(&nest->lock);
-	nest->state = NEST_READY;
-	pthread_cond_broadcast(&nest->changed);
-	while (nest->state != NEST_GO)
-		mutex_wait(&nest->lock, &nest->changed);
-	mutex_unlock(&nest->lock);
-	if (nest->run)
+	for (;;) {
+		nest->state = NEST_READY;
+		pthread_cond_broadcast(&nest->changed);
+		while (nest->state == NEST_READY)
+			mutex_wait(&nest->lock, &nest->changed);
+		if (nest->state == NEST_END)
+			break;
+		mutex_unlock(&nest->lock);
 		nest->result = nest->run(nest->ctx);
+		mutex_lock(&nest->lock);
+	}
+	mutex_unlock(&nest->lock);
 	return NULL;
 }
 
@@ -68,7 +73,7 @@ int nest_create(unsigned roles, const struct sandbox *sandbox, struct nest **out
 	return 0;
 }
 
-int nest_run(struct nest *nest, int (*run)(void *ctx), void *ctx)
+int nest_call(struct nest *nest, int (*run)(void *ctx), void *ctx)
 {
 	int r;
 
@@ -77,17 +82,31 @@ int nest_run(struct nest *nest, int (*run)(void *ctx), void *ctx)
 	nest->ctx = ctx;
 	nest->state = NEST_GO;
 	pthread_cond_broadcast(&nest->changed);
-	mutex_unlock(&nest->lock);
-	pthread_join(nest->thread, NULL);
+	while (nest->state != NEST_READY)
+		mutex_wait(&nest->lock, &nest->changed);
 	r = nest->result;
-	pthread_cond_destroy(&nest->changed);
-	mutex_destroy(&nest->lock);
-	free(nest);
+	mutex_unlock(&nest->lock);
 	return r;
 }
 
 void nest_destroy(struct nest *nest)
 {
-	if (nest)
-		nest_run(nest, NULL, NULL);
+	if (!nest)
+		return;
+	mutex_lock(&nest->lock);
+	nest->state = NEST_END;
+	pthread_cond_broadcast(&nest->changed);
+	mutex_unlock(&nest->lock);
+	pthread_join(nest->thread, NULL);
+	pthread_cond_destroy(&nest->changed);
+	mutex_destroy(&nest->lock);
+	free(nest);
+}
+
+int nest_run(struct nest *nest, int (*run)(void *ctx), void *ctx)
+{
+	int r = nest_call(nest, run, ctx);
+
+	nest_destroy(nest);
+	return r;
 }

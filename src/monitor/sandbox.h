@@ -60,13 +60,15 @@ struct sandbox_lone {
 };
 int sandbox_lone(const struct sandbox_lone *lone, unsigned *walls, struct error *err);
 
-/* A thread that waits, walled in, to do one thing; who it starts then is in its walls. */
+/* A thread that waits, walled in, for things to do; who it starts then is in its walls. */
 struct nest;
 int nest_create(unsigned roles, const struct sandbox *sandbox, struct nest **nest,
 	struct error *err);
-/* run() there; when it has returned the thread ends and the nest is freed. Returns its value. */
+/* run() there, and its value. One call at a time. */
+int nest_call(struct nest *nest, int (*run)(void *ctx), void *ctx);
+/* The last one: when it has returned the thread ends and the nest is freed. */
 int nest_run(struct nest *nest, int (*run)(void *ctx), void *ctx);
-/* Ends it without. NULL is allowed. */
+/* Ends and frees it. NULL is allowed. */
 void nest_destroy(struct nest *nest);
 
 #endif

@@ -40,6 +40,14 @@ static int read_name(const char *text, char *to)
 	return 0;
 }
 
+static int read_vdev(const char *text, char *to)
+{
+	if (strlen(text) > LIMIT_VDEV)
+		return -EINVAL;
+	strcpy(to, text);
+	return 0;
+}
+
 static const struct field nothing[] = {{.key = NULL}};
 
 static const struct field trigger[] = {
@@ -106,6 +114,31 @@ static const struct field disk_resize[] = {
 	{.key = NULL},
 };
 
+static const struct field disk_open[] = {
+	FIELD_ROW(TEXT, monitor_request, name, .needed = true, .max = REQUEST_NAME_MAX,
+		.read = read_name),
+	FIELD_ROW(ENUM, monitor_request, format, .names = copy_formats),
+	FIELD_ROW(BOOL, monitor_request, first),
+	{.key = NULL},
+};
+
+static const struct field disk_attach[] = {
+	FIELD_ROW(COUNT, monitor_request, disk, .max = LIMIT_DISKS - 1),
+	FIELD_ROW(TEXT, monitor_request, vdev, .needed = true, .max = LIMIT_VDEV,
+		.read = read_vdev),
+	FIELD_ROW(BOOL, monitor_request, readonly),
+	{.key = NULL},
+};
+
+static const struct field disk_detach[] = {
+	FIELD_ROW(COUNT, monitor_request, disk, .max = LIMIT_DISKS - 1),
+	FIELD_ROW(TEXT, monitor_request, vdev, .needed = true, .max = LIMIT_VDEV,
+		.read = read_vdev),
+	FIELD_ROW(COUNT, monitor_request, seconds, .max = 3600),
+	FIELD_ROW(BOOL, monitor_request, force),
+	{.key = NULL},
+};
+
 static const struct field clone[] = {
 	FIELD_ROW(COUNT, monitor_request, disks, .max = LIMIT_DISKS),
 	{.key = NULL},
@@ -146,6 +179,9 @@ static const struct verb {
 	[REQUEST_DISK_LAYER] = {"disk-layer", disk_layer, .passed = false},
 	[REQUEST_DISK_COPY] = {"disk-copy", disk_copy, .fd = true},
 	[REQUEST_DISK_RESIZE] = {"disk-resize", disk_resize, .passed = false},
+	[REQUEST_DISK_OPEN] = {"disk-open", disk_open, .fd = true},
+	[REQUEST_DISK_ATTACH] = {"disk-attach", disk_attach, .passed = false},
+	[REQUEST_DISK_DETACH] = {"disk-detach", disk_detach, .passed = false},
 	[REQUEST_RELEASE] = {"release", release, .passed = false},
 	[REQUEST_CLONE] = {"clone", clone, .fd = true},
 	[REQUEST_JOBS] = {"jobs", nothing, .passed = false},

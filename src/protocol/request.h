@@ -31,6 +31,13 @@
  *                "backup"; "disk": its number,  bytes a second. With a commit comes its base, open for reading and
  *                "name", "format", "rate"       writing, and with a backup its file, of that name and format. A job;
  *                                               but for a stream it ends if who asked goes.
+ *   disk-open    "name", "format",              keeps the file that comes with the line, for disk-attach: the next of a
+ *                "first": true for no others    disk's chain
+ *   disk-attach  "disk": its number, "vdev",    a disk of the files that were kept, which the guest is told of. Those
+ *                "readonly"                     with this number and higher ones have one more from now on. A job
+ *   disk-detach  "disk": its number, "vdev",    the guest is asked to give the disk up, for as long as "seconds"; when
+ *                "seconds", "force": true       it has, and with force in any case, the disk's files are closed, and
+ *                                               those with higher numbers have one less. A job
  *   disk-resize  "disk": its number, "size":    it is larger from now on, and the guest is told; of a raw image
  *                bytes                          the file is so long already. A job.
  *   release      "end": true                    one that stands so ends as "saved", or goes on as it was
@@ -57,6 +64,7 @@
 
 #include "base/error.h"
 #include "protocol/disk.h"
+#include "protocol/limits.h"
 
 struct field;
 
@@ -79,6 +87,9 @@ enum request_verb {
 	REQUEST_DISK_LAYER,
 	REQUEST_DISK_COPY,
 	REQUEST_DISK_RESIZE,
+	REQUEST_DISK_OPEN,
+	REQUEST_DISK_ATTACH,
+	REQUEST_DISK_DETACH,
 	REQUEST_RELEASE,
 	REQUEST_CLONE,
 	REQUEST_JOBS,
@@ -100,10 +111,14 @@ struct monitor_request {
 	bool live;                       /* DUMP_CORE */
 	enum request_then then;          /* SAVE */
 	bool end;                        /* RELEASE */
-	unsigned disk, disks;            /* DISK_FILE, DISK_LAYER, DISK_COPY, CLONE */
+	unsigned disk, disks;            /* DISK_..., CLONE */
 	char name[REQUEST_NAME_MAX + 1]; /* DISK_FILE: for messages, and to be told by info */
-	bool first;                      /* DISK_FILE */
-	enum request_disk_copy kind;     /* DISK_COPY, and the next two */
+	bool first;                      /* DISK_FILE, DISK_OPEN */
+	char vdev[LIMIT_VDEV + 1];       /* DISK_ATTACH, DISK_DETACH */
+	bool readonly;                   /* DISK_ATTACH */
+	bool force;                      /* DISK_DETACH, and the next */
+	unsigned seconds;
+	enum request_disk_copy kind; /* DISK_COPY, and the next two */
 	enum disk_format format;
 	uint64_t rate;
 	uint64_t size; /* DISK_RESIZE: bytes */

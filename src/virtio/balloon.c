@@ -241,6 +241,11 @@ int virtio_balloon_create(struct pci_bus *bus, struct memory *memory, uint64_t t
 	return 0;
 }
 
+unsigned virtio_balloon_slot(struct virtio_balloon *balloon)
+{
+	return virtio_pci_function(&balloon->dev)->slot;
+}
+
 void virtio_balloon_destroy(struct virtio_balloon *balloon)
 {
 	if (!balloon)

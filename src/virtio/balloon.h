@@ -48,6 +48,8 @@ struct virtio_balloon_info {
  */
 int virtio_balloon_create(struct pci_bus *bus, struct memory *memory, uint64_t target_pages,
 	void (*changed)(void *ctx), void *ctx, struct virtio_balloon **balloon, struct error *err);
+/* The PCI slot that it is in. */
+unsigned virtio_balloon_slot(struct virtio_balloon *balloon);
 /* No vCPU runs. NULL is allowed. */
 void virtio_balloon_destroy(struct virtio_balloon *balloon);
 

@@ -52,6 +52,7 @@ struct virtio_blk {
 	struct virtq_chain chain;
 	unsigned active;
 	pthread_cond_t idle; /* active is 0 */
+	bool lost;           /* there is no image */
 };
 
 /* The part of the chain's segments from..from + count that lies in offset..offset + len. */
@@ -151,6 +152,10 @@ static void prepare_request(struct blk_request *request, const struct virtio_blk
 	struct virtio_blk *blk = request->blk;
 	struct virtq_chain *chain = &blk->chain;
 
+	if (blk->lost && header->type != VIRTIO_BLK_T_GET_ID) {
+		finish_now(request, VIRTIO_BLK_S_IOERR);
+		return;
+	}
 	switch (header->type) {
 	case VIRTIO_BLK_T_IN:
 	case VIRTIO_BLK_T_OUT:
@@ -344,14 +349,18 @@ static void blk_reset(struct virtio_device *dev)
 
 static void blk_describe(struct virtio_device *dev, struct state *s)
 {
-	uint64_t here = block_size(container_of(dev, struct virtio_blk, dev)->image), size = here;
+	const struct virtio_blk *blk = container_of(dev, struct virtio_blk, dev);
+	uint64_t here, size;
 
+	if (blk->lost) {
+		state_fail(s, EBUSY, "the guest has not let go of a disk that was taken from it");
+		return;
+	}
+	here = size = block_size(blk->image);
 	state_u64(s, "bytes", &size);
 	if (size != here)
 		state_fail(s, EINVAL, "the guest's disk had %llu bytes, %s has %llu",
-			(unsigned long long)size,
-			block_name(container_of(dev, struct virtio_blk, dev)->image),
-			(unsigned long long)here);
+			(unsigned long long)size, block_name(blk->image), (unsigned long long)here);
 }
 
 static const struct virtio_device_ops blk_ops = {
@@ -426,6 +435,25 @@ int virtio_blk_create(struct pci_bus *bus, struct memory *memory, struct block_d
 	}
 	*out = blk;
 	return 0;
+}
+
+unsigned virtio_blk_slot(struct virtio_blk *blk)
+{
+	return virtio_pci_function(&blk->dev)->slot;
+}
+
+void virtio_blk_lose(struct virtio_blk *blk)
+{
+	mutex_lock(&blk->dev.lock);
+	blk->lost = true;
+	while (blk->active)
+		mutex_wait(&blk->dev.lock, &blk->idle);
+	mutex_unlock(&blk->dev.lock);
+}
+
+void virtio_blk_unplug(struct virtio_blk *blk)
+{
+	virtio_pci_remove(&blk->dev);
 }
 
 void virtio_blk_destroy(struct virtio_blk *blk)

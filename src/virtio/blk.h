@@ -23,6 +23,15 @@ int virtio_blk_create(struct pci_bus *bus, struct memory *memory, struct block_d
 	const char *serial, struct virtio_blk **blk, struct error *err);
 /* The image has another size, which the guest is told. Any thread but the image's. */
 void virtio_blk_resized(struct virtio_blk *blk);
+/* The PCI slot that it is in. */
+unsigned virtio_blk_slot(struct virtio_blk *blk);
+/*
+ * The image goes, and the guest has not given the device up: waits for what is under way; all that the guest asks from
+ * then on is an error, but that it can reset it and let go of it. Any thread but the image's.
+ */
+void virtio_blk_lose(struct virtio_blk *blk);
+/* Takes it off the bus, so that virtio_blk_destroy() needs no pause. No vCPU runs. */
+void virtio_blk_unplug(struct virtio_blk *blk);
 /*
  * No vCPU runs; before guest memory goes: waits for what is under way. NULL is allowed.
  */

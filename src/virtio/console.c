@@ -116,6 +116,11 @@ int virtio_console_create(struct pci_bus *bus, struct memory *memory,
 	return 0;
 }
 
+unsigned virtio_console_slot(struct virtio_console *console)
+{
+	return virtio_pci_function(&console->dev)->slot;
+}
+
 void virtio_console_destroy(struct virtio_console *console)
 {
 	if (!console)

@@ -37,6 +37,8 @@ struct virtio_console_owner {
 int virtio_console_create(struct pci_bus *bus, struct memory *memory,
 	const struct virtio_console_owner *owner, struct virtio_console **console,
 	struct error *err);
+/* The PCI slot that it is in. */
+unsigned virtio_console_slot(struct virtio_console *console);
 /* No vCPU runs. NULL is allowed. */
 void virtio_console_destroy(struct virtio_console *console);
 

@@ -504,6 +504,11 @@ int virtio_net_create(struct pci_bus *bus, struct memory *memory, struct net *ne
 	return 0;
 }
 
+unsigned virtio_net_slot(struct virtio_net *nic)
+{
+	return virtio_pci_function(&nic->dev)->slot;
+}
+
 void virtio_net_destroy(struct virtio_net *nic)
 {
 	if (!nic)

@@ -23,6 +23,8 @@ struct virtio_net;
 int virtio_net_create(struct pci_bus *bus, struct memory *memory, struct net *net,
 	const uint8_t *mac, unsigned index, struct virtio_net **nic, struct error *err);
 /* No vCPU runs; before guest memory goes. Stops the endpoint. NULL is allowed. */
+/* The PCI slot that it is in. */
+unsigned virtio_net_slot(struct virtio_net *nic);
 void virtio_net_destroy(struct virtio_net *nic);
 
 /* Since it was made; received by the guest, and sent by it. Any thread. */

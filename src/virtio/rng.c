@@ -74,6 +74,11 @@ int virtio_rng_create(struct pci_bus *bus, struct memory *memory, struct virtio_
 	return 0;
 }
 
+unsigned virtio_rng_slot(struct virtio_rng *rng)
+{
+	return virtio_pci_function(&rng->dev)->slot;
+}
+
 void virtio_rng_destroy(struct virtio_rng *rng)
 {
 	if (!rng)

@@ -12,6 +12,8 @@ struct virtio_rng;
 /* No vCPU runs: before the machine starts, or while it is paused. */
 int virtio_rng_create(struct pci_bus *bus, struct memory *memory, struct virtio_rng **rng,
 	struct error *err);
+/* The PCI slot that it is in. */
+unsigned virtio_rng_slot(struct virtio_rng *rng);
 /* No vCPU runs. NULL is allowed. */
 void virtio_rng_destroy(struct virtio_rng *rng);
 

@@ -12,6 +12,7 @@
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -122,10 +123,10 @@ static void allow_kvm(struct calls *calls, unsigned roles)
 		{CALLS_VCPU | CALLS_LOOP, KVM_SET_DEVICE_ATTR},
 		{CALLS_VCPU | CALLS_LOOP, KVM_SET_GUEST_DEBUG},
 		{CALLS_VCPU | CALLS_LOOP, KVM_TRANSLATE},
-		/* interrupts; the guest moves a device's registers, or a reset does */
+		/* interrupts; the guest moves a device's registers, a reset does, or who makes the device */
 		{CALLS_VCPU | CALLS_LOOP, KVM_NMI},
 		{CALLS_VCPU | CALLS_LOOP, KVM_INTERRUPT},
-		{CALLS_VCPU | CALLS_LOOP, KVM_IOEVENTFD},
+		{CALLS_VCPU | CALLS_LOOP | CALLS_DISK | CALLS_NET, KVM_IOEVENTFD},
 		{CALLS_VCPU | CALLS_LOOP | CALLS_DISK | CALLS_NET, KVM_SIGNAL_MSI},
 		{CALLS_VCPU | CALLS_LOOP | CALLS_DISK | CALLS_NET, KVM_SET_GSI_ROUTING},
 		/* guest memory, which only the loop's thread and jobs change and read for changes */
@@ -238,8 +239,12 @@ void vmm_calls(void *ctx, struct calls *calls, unsigned roles)
 {
 	const struct vmm_needs *needs = ctx;
 
-	if (roles & CALLS_LOOP)
+	if (roles & CALLS_LOOP) {
 		CALLS_ALLOW(calls, loop);
+		/* How large files may be: disks come while the guest runs. */
+		calls_allow_args(calls, CALL(prlimit64),
+			(struct calls_arg[]){{0, ~0u, 0}, {1, ~0u, RLIMIT_FSIZE}}, 2);
+	}
 	if (roles & CALLS_VCPU)
 		CALLS_ALLOW(calls, vcpu);
 	if (roles & CALLS_DISK) {

@@ -184,6 +184,7 @@ static json_t *done(void *ctx, int r, const struct error *err)
 
 	layers_close(&cloning->layers);
 	close(cloning->socket);
+	cloning->vmm->layering--;
 	free(cloning->text.bytes);
 	free(cloning);
 	return fields;
@@ -213,6 +214,9 @@ int clone_request(struct vmm *vmm, const struct control_asker *asker, unsigned d
 	cloning->vmm = vmm;
 	cloning->socket = socket;
 	cloning->layered = disks;
+	vmm->layering++;
+	if (disks)
+		vmm_allow_file(vmm, DISK_QCOW2, 0);
 	r = monitor_job(vmm->monitor, &spec, asker, err);
 	return r ? r : REQUEST_LATER;
 }

@@ -12,7 +12,27 @@
 
 #define NAP 100000000ull /* ns between two looks whether it is cancelled */
 
+/* A job's disk: it has no other while the job goes on, though another number perhaps. */
+static int use(struct vmm *vmm, unsigned n, struct block_device **disk, struct error *err)
+{
+	*disk = vmm->devices.disk[n];
+	if (!*disk)
+		return error_set(err, ENODEV, "the guest has no disk %u", n);
+	if (plug_takes(vmm, *disk))
+		return error_set(err, EBUSY, "the disk is being taken from the guest");
+	vmm->devices.busy[n]++;
+	return 0;
+}
+
+static void leave(struct vmm *vmm, const struct block_device *disk)
+{
+	for (unsigned i = 0; i < vmm->devices.disks; i++)
+		if (vmm->devices.disk[i] == disk)
+			vmm->devices.busy[i]--;
+}
+
 struct copying {
+	struct vmm *vmm;
 	struct block_device *disk;
 	enum block_copy_kind kind;
 	struct disk_file file; /* name: malloc'd; fd -1: none, or the copy's */
@@ -56,6 +76,8 @@ static int run(void *ctx, struct guest_job *job, struct error *err)
 	int r, more = 1;
 
 	copying->file.fd = -1;
+	if (file.fd >= 0)
+		vmm_allow_file(copying->vmm, file.format, block_size(copying->disk));
 	r = block_copy_begin(copying->disk, copying->kind, file.fd >= 0 ? &file : NULL, LAYERS_HOLD,
 		&copying->copy, err);
 	copying->began = clock_now();
@@ -73,7 +95,10 @@ static int run(void *ctx, struct guest_job *job, struct error *err)
 
 static json_t *done(void *ctx, int r, const struct error *err)
 {
-	copying_free(ctx);
+	struct copying *copying = ctx;
+
+	leave(copying->vmm, copying->disk);
+	copying_free(copying);
 	return NULL;
 }
 
@@ -102,13 +127,13 @@ int copies_request(struct vmm *vmm, const struct control_asker *asker,
 	}
 	copying->file.fd = fd;
 	copying->file.format = request->format;
-	copying->disk = vmm->devices.disk[request->disk];
+	copying->vmm = vmm;
 	copying->kind = kinds[request->kind];
 	copying->rate = request->rate;
-	if (!copying->disk)
-		r = error_set(err, ENODEV, "the guest has no disk %u", request->disk);
-	else if ((fd < 0) != (request->kind == DISK_COPY_STREAM))
+	if ((fd < 0) != (request->kind == DISK_COPY_STREAM))
 		r = error_set(err, EBADF, "disk-copy: a file came with the request, or none did");
+	else
+		r = use(vmm, request->disk, &copying->disk, err);
 	if (r) {
 		copying_free(copying);
 		return r;
@@ -121,7 +146,8 @@ int copies_request(struct vmm *vmm, const struct control_asker *asker,
 
 struct resizing {
 	struct vmm *vmm;
-	unsigned disk;
+	struct block_device *disk;
+	struct virtio_blk *blk;
 	uint64_t size;
 };
 
@@ -129,8 +155,9 @@ static int resize(void *ctx, struct guest_job *job, struct error *err)
 {
 	const struct resizing *resizing = ctx;
 
-	return block_grow(resizing->vmm->devices.disk[resizing->disk], resizing->size, LAYERS_HOLD,
-		err);
+	/* What format it is of is its own to know. */
+	vmm_allow_file(resizing->vmm, DISK_RAW, resizing->size);
+	return block_grow(resizing->disk, resizing->size, LAYERS_HOLD, err);
 }
 
 static json_t *resized(void *ctx, int r, const struct error *err)
@@ -138,7 +165,8 @@ static json_t *resized(void *ctx, int r, const struct error *err)
 	struct resizing *resizing = ctx;
 
 	if (!r)
-		virtio_blk_resized(resizing->vmm->devices.blk[resizing->disk]);
+		virtio_blk_resized(resizing->blk);
+	leave(resizing->vmm, resizing->disk);
 	free(resizing);
 	return NULL;
 }
@@ -150,12 +178,17 @@ int resize_request(struct vmm *vmm, const struct control_asker *asker,
 	struct job_spec spec = {.word = "disk-resize", .run = resize, .done = resized};
 	int r;
 
-	if (!vmm->devices.disk[request->disk])
-		return error_set(err, ENODEV, "the guest has no disk %u", request->disk);
 	spec.ctx = resizing = malloc(sizeof *resizing);
 	if (!resizing)
 		return error_nomem(err);
-	*resizing = (struct resizing){vmm, request->disk, request->size};
+	*resizing = (struct resizing){.vmm = vmm,
+		.blk = vmm->devices.blk[request->disk],
+		.size = request->size};
+	r = use(vmm, request->disk, &resizing->disk, err);
+	if (r) {
+		free(resizing);
+		return r;
+	}
 	r = monitor_job(vmm->monitor, &spec, asker, err);
 	return r ? r : REQUEST_LATER;
 }

@@ -60,8 +60,10 @@ static int add_disks(void *ctx)
 	struct making *m = ctx;
 	int r = 0;
 
-	for (unsigned i = 0; !r && i < m->config->disks; i++)
+	for (unsigned i = 0; !r && i < m->config->disks; i++) {
 		r = add_disk(m->devices, i, m->config, m->machine, m->err);
+		m->devices->disks += !r;
+	}
 	return r;
 }
 
@@ -138,6 +140,59 @@ int devices_settle(struct devices *devices)
 		if (devices->disk[i])
 			r = block_settle(devices->disk[i]);
 	return r;
+}
+
+static void move_disks(struct devices *devices, struct vmm_config *config, unsigned to,
+	unsigned from, unsigned count)
+{
+	memmove(&devices->disk[to], &devices->disk[from], count * sizeof devices->disk[0]);
+	memmove(&devices->blk[to], &devices->blk[from], count * sizeof devices->blk[0]);
+	memmove(&devices->busy[to], &devices->busy[from], count * sizeof devices->busy[0]);
+	memmove(&devices->came_later[to], &devices->came_later[from],
+		count * sizeof devices->came_later[0]);
+	memmove(&config->disk[to], &config->disk[from], count * sizeof config->disk[0]);
+}
+
+void devices_insert_disk(struct devices *devices, struct vmm_config *config, unsigned n,
+	const struct disk_spec *spec, struct block_device *disk, struct virtio_blk *blk)
+{
+	move_disks(devices, config, n + 1, n, devices->disks - n);
+	devices->disk[n] = disk;
+	devices->blk[n] = blk;
+	devices->busy[n] = 0;
+	devices->came_later[n] = true;
+	config->disk[n] = *spec;
+	config->disks = ++devices->disks;
+}
+
+void devices_remove_disk(struct devices *devices, struct vmm_config *config, unsigned n)
+{
+	if (devices->came_later[n])
+		disk_spec_free(&config->disk[n]);
+	config->disks = --devices->disks;
+	move_disks(devices, config, n, n + 1, devices->disks - n);
+	devices->disk[devices->disks] = NULL;
+	devices->blk[devices->disks] = NULL;
+}
+
+/* In the order of devices_create(). Where that is the order of the slots, too, nobody need be told. */
+void devices_tell_places(const struct devices *devices, struct machine *machine)
+{
+	uint8_t slot[LIMIT_DISKS + LIMIT_NETWORKS + 3];
+	unsigned count = 0;
+	bool plain = true;
+
+	for (unsigned i = 0; i < devices->disks; i++)
+		slot[count++] = virtio_blk_slot(devices->blk[i]);
+	for (unsigned i = 0; i < LIMIT_NETWORKS; i++)
+		if (devices->nic[i])
+			slot[count++] = virtio_net_slot(devices->nic[i]);
+	slot[count++] = virtio_rng_slot(devices->rng);
+	slot[count++] = virtio_console_slot(devices->console);
+	slot[count++] = virtio_balloon_slot(devices->balloon);
+	for (unsigned i = 0; i < count; i++)
+		plain &= slot[i] == i + 1;
+	machine_set_places(machine, slot, plain ? 0 : count);
 }
 
 void devices_destroy(struct devices *devices)

@@ -19,6 +19,9 @@ struct virtio_rng;
 struct devices {
 	struct block_device *disk[LIMIT_DISKS];
 	struct virtio_blk *blk[LIMIT_DISKS];
+	unsigned busy[LIMIT_DISKS];   /* jobs on the disk */
+	bool came_later[LIMIT_DISKS]; /* devices_insert_disk(): its specification is ours */
+	unsigned disks;
 	struct net *net[LIMIT_NETWORKS];
 	struct virtio_net *nic[LIMIT_NETWORKS];
 	struct virtio_rng *rng;
@@ -50,6 +53,16 @@ int devices_create(struct devices *devices, const struct vmm_config *config,
 void devices_write(struct devices *devices, uint64_t offset, const void *bytes, size_t len);
 /* As block_settle(), of all disks. */
 int devices_settle(struct devices *devices);
+/*
+ * A disk that is on the machine's bus has this number from now on, or none has; those from there on, in the
+ * configuration too, have one more or less. Of one that is inserted the specification is taken, of one that is removed
+ * nothing is closed. The loop's thread, while no job knows disks by their numbers.
+ */
+void devices_insert_disk(struct devices *devices, struct vmm_config *config, unsigned n,
+	const struct disk_spec *spec, struct block_device *disk, struct virtio_blk *blk);
+void devices_remove_disk(struct devices *devices, struct vmm_config *config, unsigned n);
+/* Tells the machine where its devices are, for who goes on from a state of it: machine_set_places(). */
+void devices_tell_places(const struct devices *devices, struct machine *machine);
 /* When the guest has ended, before the machine goes. Waits until disks are stable. */
 void devices_destroy(struct devices *devices);
 

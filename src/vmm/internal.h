@@ -17,6 +17,7 @@
 #include "vmm/kernel_reader.h"
 #include "vmm/layers.h"
 #include "vmm/move.h"
+#include "vmm/plug.h"
 #include "vmm/profile.h"
 #include "vmm/renew.h"
 #include "vmm/vmm.h"
@@ -30,6 +31,8 @@ struct vmm {
 	struct machine *machine;
 	struct devices devices;
 	struct layers layers; /* the files that have come; loop */
+	unsigned layering;    /* jobs that know disks by their numbers; loop */
+	struct plugging plugging;
 	struct profile_files profile;
 	struct gdb *gdb;
 	struct command *command; /* that the guest is there for; or NULL */
@@ -56,6 +59,8 @@ struct vmm {
 
 /* make.c: guest_ops.create, with the vmm as ctx */
 int vmm_make(void *vmm, struct guest_monitor *monitor, struct error *err);
+/* make.c: a file that is written to may be so large from now on; qcow2 images grow as they need. Loop, and jobs. */
+void vmm_allow_file(const struct vmm *vmm, enum disk_format format, uint64_t bytes);
 /* vmm.c */
 enum end_reason vmm_end_of(const struct vmm *vmm, enum machine_result result);
 

@@ -137,6 +137,7 @@ static json_t *done(void *ctx, int r, const struct error *err)
 	json_t *fields = r ? NULL : json_pack("{s:I}", "held", (json_int_t)layering->held);
 
 	layers_close(&layering->layers);
+	layering->vmm->layering--;
 	free(layering);
 	return fields;
 }
@@ -158,6 +159,8 @@ int layers_request(struct vmm *vmm, const struct control_asker *asker, unsigned 
 		return r;
 	}
 	layering->vmm = vmm;
+	vmm->layering++;
+	vmm_allow_file(vmm, DISK_QCOW2, 0);
 	r = monitor_job(vmm->monitor, &spec, asker, err);
 	return r ? r : REQUEST_LATER;
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "block/block.h"
+#include "machine/pci/bus.h"
 #include "net/resolver.h"
 #include "vmm/allowance.h"
 #include "vmm/internal.h"
@@ -137,6 +138,7 @@ static int make_machine(struct vmm *vmm, struct error *err)
 		.reset_ends = config->no_reboot,
 		.hold = held_results(config->keep),
 		.owner = {.ctx = vmm,
+			.ejected = plug_ejected,
 			.serial_output = serial_output,
 			.serial_room = input_room,
 			.spawn = spawn_vcpus,
@@ -205,10 +207,22 @@ static int limit_files(const struct vmm *vmm, struct error *err)
 	}
 	if (getrlimit(RLIMIT_FSIZE, &limit))
 		limit.rlim_max = RLIM_INFINITY;
-	limit.rlim_cur = limit.rlim_max = most < limit.rlim_max ? most : limit.rlim_max;
+	/* Until there is more to hold: vmm_allow_file(). */
+	limit.rlim_cur = most < limit.rlim_max ? most : limit.rlim_max;
 	return setrlimit(RLIMIT_FSIZE, &limit)
 		? error_set(err, errno, "no limit for the size of files: %s", strerror(errno))
 		: 0;
+}
+
+void vmm_allow_file(const struct vmm *vmm, enum disk_format format, uint64_t bytes)
+{
+	const rlim_t most = format == DISK_RAW ? bytes : RLIM_INFINITY;
+	struct rlimit limit;
+
+	if (!vmm->config.given || getrlimit(RLIMIT_FSIZE, &limit) || limit.rlim_cur >= most)
+		return;
+	limit.rlim_cur = most < limit.rlim_max ? most : limit.rlim_max;
+	setrlimit(RLIMIT_FSIZE, &limit);
 }
 
 /* The devices, and the walls around them and around the vCPUs to come. */
@@ -231,9 +245,13 @@ static int make_devices(struct vmm *vmm, struct error *err)
 		r = monitor_restrict(vmm->monitor, vmm->devices.user, vmm->needs.reader > 0, err);
 	if (!r && !vmm->config.no_native)
 		vmm->needs.native = !machine_processes(vmm->machine, &lacks);
+	if (!r && vmm->move.state)
+		pci_bus_places(machine_pci(vmm->machine), vmm->move.head.place, MACHINE_PLACES);
 	if (!r)
 		r = devices_create(&vmm->devices, &vmm->config, vmm->machine, &console,
 			balloon_changed, vmm->monitor, err);
+	if (!r)
+		r = plug_begin(vmm, err);
 	if (!r && vmm->config.command)
 		r = command_create(vmm->config.command, vmm->monitor, vmm->machine, &vmm->command,
 			err);

@@ -45,12 +45,12 @@ static json_t *describe_disks(struct vmm *vmm)
 
 		block_counters(disk, &count);
 		json_array_append_new(list,
-			json_pack("{s:s?, s:b, s:I, s:I, s:I, s:I, s:I}", "name", block_name(disk),
-				"readonly", block_read_only(disk), "size",
-				(json_int_t)block_size(disk), "reads", (json_int_t)count.reads,
-				"read_bytes", (json_int_t)count.read_bytes, "writes",
-				(json_int_t)count.writes, "written_bytes",
-				(json_int_t)count.written_bytes));
+			json_pack("{s:s?, s:s?, s:b, s:I, s:I, s:I, s:I, s:I}", "name",
+				block_name(disk), "vdev", vmm->config.disk[i].vdev, "readonly",
+				block_read_only(disk), "size", (json_int_t)block_size(disk),
+				"reads", (json_int_t)count.reads, "read_bytes",
+				(json_int_t)count.read_bytes, "writes", (json_int_t)count.writes,
+				"written_bytes", (json_int_t)count.written_bytes));
 	}
 	return list;
 }
@@ -197,11 +197,17 @@ int verbs_request(void *ctx, const struct control_asker *asker,
 		return layers_take(&vmm->layers, &vmm->devices, request, fd, err);
 	if (request->verb == REQUEST_DISK_COPY)
 		return copies_request(vmm, asker, request, fd, err);
+	if (request->verb == REQUEST_DISK_OPEN)
+		return plug_open_request(vmm, request, fd, err);
 	if (fd >= 0)
 		close(fd);
 	if (request->verb == REQUEST_DISK_RESIZE)
 		return resize_request(vmm, asker, request, err);
 	if (request->verb == REQUEST_DISK_LAYER)
 		return layers_request(vmm, asker, request->disks, err);
+	if (request->verb == REQUEST_DISK_ATTACH)
+		return plug_attach_request(vmm, asker, request, err);
+	if (request->verb == REQUEST_DISK_DETACH)
+		return plug_detach_request(vmm, asker, request, err);
 	return perform(vmm, request, fields, err);
 }

@@ -177,6 +177,7 @@ static void destroy(void *ctx)
 	layers_close(&vmm->layers);
 	command_destroy(vmm->command);
 	renew_stop(&vmm->renewal);
+	plug_end(vmm);
 	devices_destroy(&vmm->devices);
 	gdb_destroy(vmm->gdb);
 	machine_destroy(vmm->machine);

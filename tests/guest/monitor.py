@@ -322,7 +322,7 @@ def shared(monitor):
 def file_limit(monitor):
     with open(f"/proc/{monitor.process.pid}/limits") as file:
         said = next(line for line in file if line.startswith("Max file size")).split()
-    return 1 << 63 if said[3] == "unlimited" else int(said[4])
+    return 1 << 63 if said[3] == "unlimited" else int(said[3])
 
 
 def monitor_has(monitor, path):

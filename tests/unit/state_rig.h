@@ -118,9 +118,20 @@ struct rig {
 	struct virtio_console *console;
 };
 
-static inline bool rig_open(struct rig *rig, uint64_t disk_size)
+static inline bool rig_devices(struct rig *rig)
 {
 	const struct virtio_console_owner backend = {.sized = false};
+
+	return !virtio_blk_create(machine_pci(rig->machine), machine_memory(rig->machine),
+		       rig->image, "rig", &rig->blk, NULL) &&
+		!virtio_console_create(machine_pci(rig->machine), machine_memory(rig->machine),
+			&backend, &rig->console, NULL) &&
+		!virtio_rng_create(machine_pci(rig->machine), machine_memory(rig->machine),
+			&rig->rng, NULL);
+}
+
+static inline bool rig_open(struct rig *rig, uint64_t disk_size)
+{
 	int disk = memfd_create("disk", 0);
 	struct machine_config config = {
 		.engine = &rig_engine,
@@ -152,13 +163,7 @@ static inline bool rig_open(struct rig *rig, uint64_t disk_size)
 	config.loop = rig->loop;
 	ok = ok && !machine_create(&config, &rig->machine, NULL) &&
 		!machine_boot(rig->machine, NULL) && !ftruncate(disk, disk_size) &&
-		!rig_block_open(path, &rig->image, NULL) &&
-		!virtio_blk_create(machine_pci(rig->machine), machine_memory(rig->machine),
-			rig->image, "rig", &rig->blk, NULL) &&
-		!virtio_console_create(machine_pci(rig->machine), machine_memory(rig->machine),
-			&backend, &rig->console, NULL) &&
-		!virtio_rng_create(machine_pci(rig->machine), machine_memory(rig->machine),
-			&rig->rng, NULL);
+		!rig_block_open(path, &rig->image, NULL) && rig_devices(rig);
 	close(disk);
 	if (ok)
 		machine_pause(rig->machine);

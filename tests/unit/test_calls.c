@@ -369,8 +369,8 @@ static void write_page(FILE *out)
 	      "from. Roles: the event loop and jobs; a processor's thread; a disk's; a network's; the\n"
 	      "process that reads the guest's disk.\n\n"
 	      "yes: with any arguments. some: as far as the arguments are among those below, or for\n"
-	      "threads, memory that cannot be executed, files to be read that Landlock allows, and the\n"
-	      "process's own threads alone. fails: the call returns an error. Nothing: the process is killed.\n",
+	      "threads, memory that cannot be executed, files to be read that Landlock allows, how large\n"
+	      "files may be, and the process's own threads alone. fails: the call returns an error. Nothing: the process is killed.\n",
 		out);
 	write_calls(out);
 	write_values(out, "request of ioctl", SCMP_SYS(ioctl), requests,

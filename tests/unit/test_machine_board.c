@@ -13,6 +13,7 @@
 
 #include "cpu/engine.h"
 #include "machine/board.h"
+#include "machine/pci/plug.h"
 #include "machine/timer/pit.h"
 
 /* A device that tells what is done to it. */
@@ -141,6 +142,65 @@ static void two_at_one_address(void **state)
 	assert_string_equal(story, "ainit binit boff aoff ");
 }
 
+/* Hot-plug: what is told is there until it is read, and the line with it */
+
+struct plugged {
+	bool line;
+	uint32_t ejected;
+};
+
+static void on_line(void *ctx, unsigned irq, bool level)
+{
+	assert_int_equal(irq, PLUG_IRQ);
+	((struct plugged *)ctx)->line = level;
+}
+
+static void on_ejected(void *ctx, uint32_t slots)
+{
+	((struct plugged *)ctx)->ejected |= slots;
+}
+
+static void hot_plug(void **state)
+{
+	static const struct board_owner told = {.irq = on_line, .ejected = on_ejected};
+	struct plugged seen = {false};
+	struct board board = {.owner = &told, .ctx = &seen};
+	struct error err = {0};
+	struct plug *plug;
+
+	board_init(&board);
+	assert_int_equal(board_add(&board, &plug_device, &err), 0);
+	plug = board_find(&board, &plug_device);
+	plug_came(plug, 31);
+	plug_came(plug, 1);
+	assert_true(seen.line);
+	plug_leaves(plug, 2);
+	assert_int_equal(bus_read(&board.io, PLUG_PORTS + PLUG_CAME, 4), 0x80000002);
+	assert_true(seen.line);
+	assert_int_equal(bus_read(&board.io, PLUG_PORTS + PLUG_LEAVES, 4), 4);
+	assert_false(seen.line);
+	assert_int_equal(bus_read(&board.io, PLUG_PORTS + PLUG_CAME, 4), 0);
+	/* One that goes before it was seen, and one that need not any more. */
+	plug_came(plug, 5);
+	plug_leaves(plug, 5);
+	plug_leaves(plug, 6);
+	plug_stays(plug, 6);
+	assert_int_equal(bus_read(&board.io, PLUG_PORTS + PLUG_CAME, 4), 0);
+	assert_int_equal(bus_read(&board.io, PLUG_PORTS + PLUG_LEAVES, 4), 1u << 5);
+	bus_write(&board.io, PLUG_PORTS + PLUG_EJECT, 4, 0x21);
+	assert_int_equal(seen.ejected, 0x21);
+	/* Ports that say nothing, and other widths. */
+	bus_write(&board.io, PLUG_PORTS + PLUG_CAME, 4, UINT32_MAX);
+	bus_write(&board.io, PLUG_PORTS + PLUG_EJECT, 1, 0x40);
+	assert_int_equal(bus_read(&board.io, PLUG_PORTS + PLUG_EJECT, 4), 0);
+	assert_int_equal(seen.ejected, 0x21);
+	plug_came(plug, 7);
+	board_reset(&board);
+	assert_false(seen.line);
+	assert_int_equal(bus_read(&board.io, PLUG_PORTS + PLUG_CAME, 4), 0);
+	board_destroy(&board);
+}
+
 /* MSRs */
 
 struct counted {
@@ -243,6 +303,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(devices),
 		cmocka_unit_test(two_at_one_address),
+		cmocka_unit_test(hot_plug),
 		cmocka_unit_test(msrs),
 		cmocka_unit_test(calls),
 	};

@@ -15,6 +15,7 @@
 #include "cpu/describe.h"
 #include "machine/chipset/pm.h"
 #include "machine/internal.h"
+#include "machine/pci/bus.h"
 #include "state_rig.h"
 
 #define DISK (64u << 10)
@@ -218,6 +219,57 @@ static void sections_keep_their_order(void **unused)
 	assert_int_equal(n, sizeof order / sizeof *order);
 	free(b.data);
 	rig_close(&rig);
+}
+
+static const uint8_t odd_places[] = {7, 1, 30};
+
+static void move_devices(struct rig *rig)
+{
+	virtio_rng_destroy(rig->rng);
+	virtio_console_destroy(rig->console);
+	virtio_blk_destroy(rig->blk);
+	pci_bus_places(machine_pci(rig->machine), odd_places, sizeof odd_places);
+	assert_true(rig_devices(rig));
+}
+
+/* What came and went left the devices in other slots: who goes on from there is told, and puts them there. */
+static void devices_in_other_places(void **unused)
+{
+	struct rig from, to;
+	struct machine_head head = {0};
+	struct bytes b = {0};
+	struct error err = {0};
+	struct state *s;
+
+	assert_true(rig_open(&from, DISK));
+	assert_true(rig_open(&to, DISK));
+	move_devices(&from);
+	assert_int_equal(virtio_blk_slot(from.blk), 7);
+	assert_int_equal(virtio_console_slot(from.console), 1);
+	assert_int_equal(virtio_rng_slot(from.rng), 30);
+	machine_set_places(from.machine, odd_places, sizeof odd_places);
+	assert_int_equal(rig_save(&from, &b, &err), 0);
+	assert_true(rig_load(&to, &b, &err) < 0);
+	b.at = 0;
+	assert_int_equal(state_load(BYTES_FROM(&b), "saved", &s, &err), 0);
+	machine_describe_head(&head, s);
+	state_destroy(s);
+	assert_memory_equal(head.place, odd_places, sizeof odd_places);
+	assert_int_equal(head.place[3], 0);
+	move_devices(&to);
+	b.at = 0;
+	err.text[0] = '\0';
+	if (rig_load(&to, &b, &err))
+		fail_msg("%s", err.text);
+	machine_set_places(from.machine, (const uint8_t[]){32}, 1);
+	b.len = b.at = 0;
+	assert_int_equal(rig_save(&from, &b, &err), 0);
+	err.text[0] = '\0';
+	assert_true(rig_load(&to, &b, &err) < 0);
+	assert_non_null(strstr(err.text, "a PCI slot that cannot be"));
+	free(b.data);
+	rig_close(&to);
+	rig_close(&from);
 }
 
 /* The state, changed at some byte or cut off there, into machines; not one may break. */
@@ -516,6 +568,7 @@ int main(void)
 		cmocka_unit_test(sections_keep_their_order),
 		cmocka_unit_test(layouts_move),
 		cmocka_unit_test(misaligned_bit_moves),
+		cmocka_unit_test(devices_in_other_places),
 		cmocka_unit_test(hostile),
 		cmocka_unit_test(apic_moves),
 		cmocka_unit_test(impossible_registers),

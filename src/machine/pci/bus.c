@@ -47,14 +47,34 @@ static int place_device(struct pci_bus *bus, struct pci_device *dev, unsigned sl
 	return 0;
 }
 
+void pci_bus_places(struct pci_bus *bus, const uint8_t *slot, unsigned count)
+{
+	mutex_lock(&bus->lock);
+	memset(bus->place, 0, sizeof bus->place);
+	memcpy(bus->place, slot, count);
+	bus->placed = 0;
+	mutex_unlock(&bus->lock);
+}
+
+/* PCI_SLOTS: there is no room. A place that is taken or none is as good as none: a state says what cannot be. */
+static unsigned choose_slot(struct pci_bus *bus)
+{
+	unsigned slot = bus->placed < PCI_SLOTS ? bus->place[bus->placed++] : 0;
+
+	if (slot && slot < PCI_SLOTS && !bus->at[slot][0])
+		return slot;
+	for (slot = 0; slot < PCI_SLOTS && bus->at[slot][0];)
+		slot++;
+	return slot;
+}
+
 int pci_bus_add(struct pci_bus *bus, struct pci_device *dev, struct error *err)
 {
-	unsigned slot = 0;
+	unsigned slot;
 	int r;
 
 	mutex_lock(&bus->lock);
-	while (slot < PCI_SLOTS && bus->at[slot][0])
-		slot++;
+	slot = choose_slot(bus);
 	r = slot < PCI_SLOTS
 		? place_device(bus, dev, slot, 0, err)
 		: error_set(err, ENOSPC, "%s: more than %d devices", dev->name, PCI_SLOTS - 1);

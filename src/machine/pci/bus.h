@@ -44,6 +44,8 @@ struct pci_bus {
 	struct mutex intx_lock; /* held while owner.intx runs */
 	/* By both locks to change, by either to read. */
 	struct pci_device *at[PCI_SLOTS][PCI_FUNCTIONS];
+	uint8_t place[PCI_SLOTS]; /* where the next devices go; 0: the first free slot */
+	unsigned placed;
 	struct pci_device bridge; /* slot 0 */
 };
 
@@ -55,7 +57,12 @@ void pci_bus_destroy(struct pci_bus *bus);
 
 /* All that follows: no vCPU runs. */
 
-/* Takes the device into the first free slot and gives its BARs addresses. */
+/*
+ * The next pci_bus_add()s put their devices into these slots, in this order, and further ones into the first that is
+ * free: for a guest that goes on, whose devices may have come at any time. At most PCI_SLOTS.
+ */
+void pci_bus_places(struct pci_bus *bus, const uint8_t *slot, unsigned count);
+/* Takes the device into the first free slot (but see pci_bus_places()) and gives its BARs addresses. */
 int pci_bus_add(struct pci_bus *bus, struct pci_device *dev, struct error *err);
 /*
  * The same as a further function (1 to 7) of a slot that has function 0. -EEXIST if it is taken,

@@ -31,4 +31,11 @@ int config_read(const char *file, const char *text, size_t size, const char *con
 	unsigned count, const struct config_reader *reader, struct domain_config *config,
 	struct error *err);
 
+/*
+ * One disk, as xl's block-attach takes it in words that together are what the list "disk" has, and as the API takes it.
+ * Places in errors are in "disk", the words with commas between them. *disk is the caller's to json_decref().
+ */
+int config_disk(const char *const *words, unsigned count, const struct config_reader *reader,
+	json_t **disk, struct error *err);
+
 #endif

@@ -384,3 +384,61 @@ int spec_disk(const struct cfg_value *value, const struct config_reader *reader,
 	r = is_old_form(value->text) ? parse_old(&p) : parse_new(&p);
 	return r ? r : finish(&p);
 }
+
+static char *join(const char *const *words, unsigned count)
+{
+	size_t size = 1;
+	char *text, *end;
+
+	for (unsigned i = 0; i < count; i++)
+		size += strlen(words[i]) + 1;
+	text = end = malloc(size);
+	if (!text)
+		return NULL;
+	*end = 0;
+	for (unsigned i = 0; i < count; i++)
+		end += sprintf(end, "%s%s", i ? "," : "", words[i]);
+	return text;
+}
+
+/* By a configuration that has nothing else. */
+static int read_alone(const char *text, const struct config_reader *reader,
+	struct domain_config *config, struct error *err)
+{
+	const struct cfg_value value = {.kind = CFG_STRING,
+		.at = {"disk", 1, 1},
+		.exact = true,
+		.text = (char *)(uintptr_t)text};
+
+	free(config->name);
+	config->name = strdup("guest");
+	config->disk = calloc(1, sizeof *config->disk);
+	if (!config->name || !config->disk)
+		return error_nomem(err);
+	config->disks = 1;
+	return spec_disk(&value, reader, config->disk, err);
+}
+
+int config_disk(const char *const *words, unsigned count, const struct config_reader *reader,
+	json_t **disk, struct error *err)
+{
+	struct domain_config config;
+	char *text = join(words, count);
+	json_t *json = NULL;
+	int r = domain_config_init(&config);
+
+	if (r || !text) {
+		free(text);
+		domain_config_free(&config);
+		return error_nomem(err);
+	}
+	r = read_alone(text, reader, &config, err);
+	if (!r)
+		r = domain_config_to_json(&config, &json, err);
+	if (!r)
+		*disk = json_incref(json_array_get(json_object_get(json, "disks"), 0));
+	json_decref(json);
+	domain_config_free(&config);
+	free(text);
+	return r;
+}

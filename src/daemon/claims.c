@@ -16,9 +16,13 @@
 #include "daemon/launch.h"
 #include "protocol/launch.h"
 
-/* A line: device, number of the file on it, and r, w, b for what was written to and is a base now, - for what is gone. */
+/*
+ * A line: device, number of the file on it, and r, w, b for what was written to and is only read now, e and d for what
+ * was read, or written to, and the guest has given up, - for what is gone.
+ */
 #define CLAIM_MAX 40 /* bytes */
-#define CLAIMS_MAX (LAUNCH_FDS_MAX * CLAIM_MAX)
+#define CLAIMS_MAX \
+	(1u << 20) /* disks come and go, layers pile up: more of them than that in no life */
 
 struct claim {
 	uint64_t device, file;
@@ -52,8 +56,9 @@ static bool has(const char *text, const struct claim *wanted, bool same)
 
 		if (sscanf(line, "%" SCNx64 ":%" SCNx64 " %c", &claim.device, &claim.file, &mode) ==
 			3) {
-			claim.writable = mode == 'w' || (mode == 'b' && !same);
-			if (mode != '-' && in_conflict(&claim, wanted))
+			claim.writable = mode == 'w' || (strchr("bd", mode) && !same);
+			if (mode != '-' && !(strchr("de", mode) && same) &&
+				in_conflict(&claim, wanted))
 				return true;
 		}
 		if (!next)
@@ -63,17 +68,18 @@ static bool has(const char *text, const struct claim *wanted, bool same)
 	return false;
 }
 
-/* "" if it has none. free() afterwards; NULL: out of memory. */
+/* "" if it has none. free() afterwards; NULL: it cannot be read. */
 static char *claims_of(const struct guest *guest)
 {
 	char *text = NULL;
+	struct error err = {0};
 	size_t len;
-	int fd;
+	int fd, r = launch_open_file(guest, "disks", O_RDONLY, &fd, &err);
 
-	if (launch_open_file(guest, "disks", O_RDONLY, &fd, NULL))
-		return strdup("");
+	if (r)
+		return r == -ENOENT ? strdup("") : NULL;
 	if (io_read_file(fd, CLAIMS_MAX, &text, &len))
-		text = strdup("");
+		text = NULL;
 	close(fd);
 	return text;
 }
@@ -94,7 +100,9 @@ static int check(const struct guest *guest, const struct claim *claim, unsigned 
 				r = error_set(err, EBUSY, "%s: in use by another guest or program",
 					name[i]);
 		if (!text)
-			r = error_nomem(err);
+			r = error_set(err, EIO,
+				"it cannot be told which files '" GUEST_LABEL "' has",
+				at->config.name);
 		free(text);
 	}
 	return r;
@@ -174,15 +182,63 @@ static long find_line(const struct guest *guest, int fd, char mode)
 	return found;
 }
 
-static void change(const struct guest *guest, int fd, char from, char to)
+/* Whether there was one. */
+static bool change(const struct guest *guest, int fd, char from, char to)
 {
 	long at = find_line(guest, fd, from);
-	int file;
+	int file, r;
 
 	if (at < 0 || launch_open_file(guest, "disks", O_WRONLY, &file, NULL))
-		return;
-	io_pwrite_all(file, &to, 1, (uint64_t)at);
+		return false;
+	r = io_pwrite_all(file, &to, 1, (uint64_t)at);
 	close(file);
+	return !r;
+}
+
+/* One line for a file that has come and gone before. */
+static int add(const struct guest *guest, const struct claim *claim, int fd, struct error *err)
+{
+	int file, r;
+
+	if (change(guest, fd, 'd', claim->writable ? 'w' : 'b') ||
+		change(guest, fd, 'e', claim->writable ? 'w' : 'r'))
+		return 0;
+	r = launch_open_file(guest, "disks", O_WRONLY | O_APPEND, &file, err);
+	if (r)
+		return r;
+	r = write_claim(guest, file, claim, err);
+	close(file);
+	return r;
+}
+
+int claims_join(const struct guest *guest, const struct disk_spec *disk, struct error *err)
+{
+	struct claim claim[LIMIT_CHAIN];
+	const char *name[LIMIT_CHAIN];
+	int r = 0;
+
+	for (unsigned i = 0; !r && i < disk->files; i++) {
+		name[i] = disk->file[i].name;
+		r = claim_of(disk->file[i].fd, name[i], !i && !disk->readonly, &claim[i], err);
+	}
+	if (!r)
+		r = check(guest, claim, disk->files, name, err);
+	for (unsigned i = 0; !r && i < disk->files; i++)
+		r = add(guest, &claim[i], disk->file[i].fd, err);
+	return r;
+}
+
+void claims_leave(const struct guest *guest, const struct disk_spec *disk)
+{
+	/* A line for each disk that has the file: others stay. */
+	for (unsigned i = 0; i < disk->files; i++) {
+		const int fd = disk->file[i].fd;
+
+		if (!i && !disk->readonly)
+			change(guest, fd, 'w', 'd');
+		else if (!change(guest, fd, 'r', 'e'))
+			change(guest, fd, 'b', 'd');
+	}
 }
 
 void claims_lower(const struct guest *guest, int fd)

@@ -13,6 +13,7 @@
 
 struct guest;
 struct launch_spec;
+struct disk_spec;
 
 /*
  * The open files in spec are the guest's. fd: its file, open and empty. -EBUSY and the sentence if another guest has
@@ -20,6 +21,13 @@ struct launch_spec;
  */
 int claims_take(const struct guest *guest, const struct launch_spec *spec, int fd,
 	struct error *err);
+/* Those of one more disk are the guest's, too: as claims_take(). */
+int claims_join(const struct guest *guest, const struct disk_spec *disk, struct error *err);
+/*
+ * A disk of the guest's has gone. Its monitor could still have its files: other guests of its owner's may have them,
+ * but those of others get them when this life has ended.
+ */
+void claims_leave(const struct guest *guest, const struct disk_spec *disk);
 /* The guest's from now on, too, to write to. */
 int claims_add(const struct guest *guest, int fd, struct error *err);
 /*

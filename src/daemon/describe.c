@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/json.h"
 #include "daemon/affinity.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
@@ -131,6 +132,23 @@ static json_t *networks(const struct guest *guest)
 	return list;
 }
 
+/* What the monitor says of the disk, by its name or, where it gives no names, by its place n. */
+static const json_t *disk_info(const json_t *infos, const char *vdev, unsigned n)
+{
+	const json_t *nth = json_array_get(infos, n);
+	json_t *info;
+	size_t i;
+
+	if (!json_object_get(nth, "vdev"))
+		return nth;
+	json_array_foreach(infos, i, info)
+	{
+		if (!strcmp(json_get_text(info, "vdev"), vdev))
+			return info;
+	}
+	return NULL;
+}
+
 static json_t *disks(const struct guest *guest)
 {
 	const json_t *infos = json_object_get(guest->info, "disks");
@@ -140,7 +158,8 @@ static json_t *disks(const struct guest *guest)
 	for (unsigned i = 0; i < guest->config.disks; i++) {
 		const struct domain_disk *disk = &guest->config.disk[i];
 		bool empty = !domain_disk_has_medium(disk);
-		const json_t *info = empty ? NULL : json_array_get(infos, n++);
+		const json_t *info =
+			empty ? NULL : disk_info(infos, disk->vdev ? disk->vdev : "", n++);
 		struct vdev vdev;
 		unsigned id = disk->vdev && !vdev_parse(disk->vdev, &vdev) ? vdev_number(&vdev) : 0;
 

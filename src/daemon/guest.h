@@ -52,6 +52,7 @@ struct guest {
 	bool held;       /* it has ended, its monitor stays for a look */
 	bool dumping;
 	unsigned committing; /* disks whose top may be gone any moment */
+	bool plugging;       /* a disk comes or goes */
 	bool deaf;           /* its monitor did not answer in time; a question waits for it */
 	bool retrying;       /* the timer begins its next life */
 	bool created;        /* by a request that still waits: gone if it does not start */

@@ -51,6 +51,16 @@ static int check(const struct guest *guest, const struct launch_spec *spec, unsi
 	return 0;
 }
 
+int holder_check_disk(const struct guest *guest, const struct disk_spec *disk, struct error *err)
+{
+	struct launch_spec one = {.disk = (struct disk_spec *)(uintptr_t)disk, .disks = 1};
+	struct stat file;
+
+	if (!fstat(disk->file[0].fd, &file) && has(guest, &file, disk->readonly))
+		return error_set(err, EBUSY, "%s: the guest has it already", disk->file[0].name);
+	return check(guest, &one, 0, err);
+}
+
 int holder_check(const struct guest *guest, const struct launch_spec *spec, struct error *err)
 {
 	int r = 0;

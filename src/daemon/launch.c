@@ -58,7 +58,7 @@ void launch_remove_file(const struct guest *guest, const char *file)
 void launch_remove(struct guest *guest)
 {
 	static const char *const files[] = {"control", "console", "lock", "status", "output",
-		"saving", "layering", "disks"};
+		"saving", "layering", "plugging", "disks"};
 	char path[PATH_MAX];
 
 	links_remove(guest);

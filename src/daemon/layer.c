@@ -21,6 +21,7 @@
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/launch.h"
+#include "daemon/plug.h"
 #include "daemon/saved.h"
 #include "protocol/request.h"
 
@@ -344,6 +345,8 @@ int layer_may_begin(const struct guest *guest, struct error *err)
 		return error_set(err, EBUSY, "the guest is being saved");
 	if (layer_is_noted(guest))
 		return error_set(err, EBUSY, "the guest's disks are being changed already");
+	if (guest->plugging || plug_is_noted(guest))
+		return error_set(err, EBUSY, "a disk of the guest's comes or goes");
 	return 0;
 }
 

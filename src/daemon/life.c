@@ -15,6 +15,7 @@
 #include "daemon/layer.h"
 #include "daemon/links.h"
 #include "daemon/monitor.h"
+#include "daemon/plug.h"
 #include "daemon/process.h"
 #include "daemon/saved.h"
 #include "protocol/fields.h"
@@ -78,6 +79,7 @@ static void gone(struct guest *guest)
 	memcpy(text, guest->text, sizeof text);
 	saved_settle(guest);
 	layer_settle(guest, NULL);
+	plug_settle(guest, NULL);
 	launch_unmark_state(guest);
 	launch_last_words(guest);
 	if (guest->saved) {
@@ -353,6 +355,7 @@ static void answered(void *ctx, int r, json_t *answer, const char *text)
 	launch_unmark_state(guest);
 	settle(guest, state_of(answer));
 	layer_settle(guest, answer);
+	plug_settle(guest, answer);
 	affinity_apply(guest);
 	if (guest->state == RECORD_STARTING) {
 		guest->state = RECORD_RUNNING;
@@ -551,6 +554,7 @@ void life_recover(struct guest *guest)
 	if (strcmp(guest->boot, guest->daemon->boot)) {
 		/* The host was started again since: only what is managed is still there. */
 		layer_settle(guest, NULL);
+		plug_settle(guest, NULL);
 		launch_remove(guest);
 		saved_forget_suspended(guest);
 		guest->pid = 0;

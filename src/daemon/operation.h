@@ -31,9 +31,10 @@ struct operation;
 struct operation_arguments {
 	char *ref; /* which guest: domain ID, UUID or name; a network's name; NULL where it is about none */
 	struct monitor_request request; /* ask */
-	json_t *config; /* create, restore: as domain_config_from_json() takes it; network_create */
-	bool paused;    /* create, start, resume, restore, clone */
-	bool managed;   /* create */
+	/* create, restore: as domain_config_from_json() takes it; network_create; disk_attach: one disk of it */
+	json_t *config;
+	bool paused;             /* create, start, resume, restore, clone */
+	bool managed;            /* create */
 	enum field_choice start; /* create: left out, it is started unless it is managed */
 	char *name;              /* rename; clone: with a '%' for each one's number */
 	unsigned count;          /* clone */
@@ -41,6 +42,7 @@ struct operation_arguments {
 	unsigned then;           /* save: it ends, runs on, or is paused */
 	bool lazy;               /* resume, restore: memory comes as it is touched */
 	bool live;               /* dump_core: the guest runs meanwhile */
+	bool force;              /* disk_detach, disk_medium: whatever the guest does */
 	uint64_t memory;         /* memory, memory_max: KiB */
 	unsigned weight, cap;    /* scheduler: or OPERATION_AS_IT_IS */
 	bool autostart;          /* autostart */
@@ -78,7 +80,8 @@ extern const struct operation_kind operation_host, operation_log, operation_log_
 	operation_jobs, operation_disk_layer, operation_disk_stream, operation_disk_commit,
 	operation_disk_backup, operation_disk_resize, operation_clone, operation_networks,
 	operation_network_create, operation_network_get, operation_network_start,
-	operation_network_stop, operation_network_delete;
+	operation_network_stop, operation_network_delete, operation_disk_attach,
+	operation_disk_detach, operation_disk_medium;
 
 /* Defaults. operation_arguments_free() afterwards, also after it was given away (it is empty then). */
 void operation_arguments_init(const struct operation_kind *kind,

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the store has of a disk that comes to a guest that runs, or goes (op_plug.c). The order:
+ *
+ *   1. a note in the guest's folder names the disk
+ *   2. one that comes is put into the store; then its monitor gets it. Of one that goes, the monitor lets go first, and
+ *      then the store
+ *   3. the note goes
+ *
+ * So the store has all that the monitor has. A daemon that finds the note asks the monitor whether it has the disk.
+ */
+#ifndef DACH_DAEMON_PLUG_H
+#define DACH_DAEMON_PLUG_H
+
+#include <jansson.h>
+
+#include "base/error.h"
+#include "domain/config.h"
+
+struct guest;
+
+/* The guest's disk of that name; NULL: it has none. */
+const struct domain_disk *plug_find(const struct domain_config *config, const char *vdev);
+/* Which of the monitor's disks it is, or is to be. */
+unsigned plug_number(const struct domain_config *config, const struct domain_disk *disk);
+
+/*
+ * The configuration as it would be with the disk (an object as the configuration has them), in place of the drive of
+ * the same vdev if there is one; or without it (keep: its drive stays, empty). -EINVAL and the like, and to is all zero.
+ */
+int plug_with(const struct guest *guest, const json_t *disk, struct domain_config *to,
+	struct error *err);
+int plug_without(const struct guest *guest, const char *vdev, bool keep, struct domain_config *to,
+	struct error *err);
+/* The guest's and the store's from now on; taken. On failure the guest has what it had. */
+int plug_commit(struct guest *guest, struct domain_config *config, struct error *err);
+
+int plug_note(const struct guest *guest, const char *vdev, bool keep, struct error *err);
+bool plug_is_noted(const struct guest *guest);
+void plug_forget_note(const struct guest *guest);
+/* A daemon before this one made the note, if there is one. info: what the monitor says; NULL: there is none. */
+void plug_settle(struct guest *guest, const json_t *info);
+
+#endif

@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Disks that come to guests and go, with monitors that only play guest: files, claims, what the store keeps, and the
+daemon killed in the middle."""
+import os
+import signal
+import subprocess
+import threading
+
+from harness import Daemon, Refused, eventually, main, refused
+
+GUEST = "/v1/guests/one"
+
+
+def disk(d, name, vdev, writable=True, **more):
+    path = f"{d.folder}/{name}"
+    if not os.path.exists(path):
+        with open(path, "wb") as file:
+            file.truncate(1 << 20)
+    return {"target": path, "vdev": vdev, "writable": writable, **more}
+
+
+def attach(d, *args, guest=GUEST, **more):
+    return d.post(guest + "/disk-attach", {"disk": disk(d, *args, **more)})
+
+
+def detach(d, vdev, guest=GUEST, **more):
+    return d.post(guest + "/disk-detach", {"disk": vdev, **more})
+
+
+def disks(d, guest=GUEST):
+    return [(at["vdev"], os.path.basename(at["path"] or "")) for at in d.get(guest)["disks"]]
+
+
+def modes(d, guest):
+    """What the guest's life has of which files: name -> letter."""
+    with open(f"{d.run}/guests/{guest['uuid']}/disks") as file:
+        lines = dict(line.split() for line in file)
+    names = {}
+    for name in os.listdir(d.folder):
+        st = os.stat(f"{d.folder}/{name}")
+        mode = lines.get(f"{st.st_dev:x}:{st.st_ino:x}")
+        if mode:
+            names[name] = mode
+    return names
+
+
+def notes(d):
+    return [top for top, _, names in os.walk(d.run) if "plugging" in names]
+
+
+def files_of(guest):
+    folder = f"/proc/{guest['pid']}/fd"
+    return {os.path.basename(os.readlink(f"{folder}/{fd}")) for fd in os.listdir(folder)}
+
+
+def test_disks_come_and_go():
+    with Daemon().start() as d:
+        events = d.events()
+        guest = d.create("one", managed=True, start=True, disks=[disk(d, "a", "xvda")])
+        said = attach(d, "b", "xvdb")
+        assert [at["vdev"] for at in said["disks"]] == ["xvda", "xvdb"]
+        assert said["disks"][1]["wr_bytes"] == 1024, said["disks"][1]
+        events.next("changed")
+        attach(d, "c", "xvdc", False)
+        assert modes(d, guest) == {"a": "w", "b": "w", "c": "r"} and not notes(d)
+        assert files_of(guest) >= {"a", "b", "c"}
+        detach(d, "xvdb")
+        assert disks(d) == [("xvda", "a"), ("xvdc", "c")] and "b" not in files_of(guest)
+        assert modes(d, guest) == {"a": "w", "b": "d", "c": "r"}
+        # It lasts; the claims of a life end with it.
+        d.stop()
+        d.start()
+        assert disks(d) == [("xvda", "a"), ("xvdc", "c")]
+        attach(d, "b", "xvdb")
+        assert modes(d, guest)["b"] == "w" and disks(d)[2] == ("xvdb", "b")
+        detach(d, "xvda", force=True)
+        d.post(GUEST + "/destroy")
+        # One that is off.
+        attach(d, "a", "xvdx")
+        detach(d, "xvdc")
+        assert disks(d) == [("xvdb", "b"), ("xvdx", "a")]
+        guest = d.post(GUEST + "/start")
+        assert modes(d, guest) == {"a": "w", "b": "w"}
+        events.close()
+
+
+def test_chains():
+    with Daemon().start() as d:
+        for name, words in ("base", []), ("top", ["-b", "base", "-F", "qcow2"]):
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *words, f"{d.folder}/{name}", "1M"], check=True)
+        guest = d.create("one")
+        attach(d, "top", "xvda", format="qcow2")
+        assert modes(d, guest) == {"top": "w", "base": "r"} and files_of(guest) >= {"top", "base"}
+        detach(d, "xvda")
+        assert modes(d, guest) == {"top": "d", "base": "e"}
+        attach(d, "base", "xvda", format="qcow2")
+        assert modes(d, guest)["base"] == "w"
+
+
+def test_whose_files():
+    """What another guest has, and what one had, by its owner's leave."""
+    with Daemon().start() as d:
+        d.create("one", disks=[disk(d, "a", "xvda")])
+        two = d.create("two")
+        assert "in use by the guest 'one'" in refused(409, attach, d, "a", "xvda", False, guest="/v1/guests/two")
+        assert "has it already" in refused(409, attach, d, "a", "xvdb")
+        attach(d, "b", "xvdb")
+        detach(d, "xvdb")
+        attach(d, "b", "xvdb", guest="/v1/guests/two")
+        refused(409, attach, d, "b", "xvdb")
+        d.post("/v1/guests/two/destroy")
+        attach(d, "b", "xvdb")
+        assert two and disks(d) == [("xvda", "a"), ("xvdb", "b")]
+
+
+def test_refusals():
+    with Daemon().start() as d:
+        guest = d.create("one", "noplug", managed=True, start=True, disks=[disk(d, "a", "xvda")])
+        before = d.get(GUEST)["config"]
+
+        def no(status, what, *args, **more):
+            text = refused(status, what, d, *args, **more)
+            assert d.get(GUEST)["config"] == before and not notes(d), text
+            return text
+        assert "has not let go" in no(503, detach, "xvda")
+        assert "has not let go" in no(503, attach, "b", "xvdb")
+        assert modes(d, guest) == {"a": "w", "b": "d"}
+        assert "xvdz" in no(400, detach, "xvdz")
+        assert "already" in no(409, attach, "b", "xvda")
+        no(400, attach, "b", "nonsense")
+        no(409, attach, "b", "xvdb", format="vhd")
+        for body in ({"disk": {"target": "/nowhere", "vdev": "xvdb"}}, {"disk": {"target": d.folder, "vdev": "xvdb"}},
+                     {"disk": {"vdev": "xvdb"}}, {"disk": {"target": "here", "vdev": "xvdb"}},
+                     {"disk": {"target": d.folder + "/b", "vdev": "xvdb", "more": 1}}):
+            try:
+                d.post(GUEST + "/disk-attach", body)
+            except Refused:
+                pass
+            else:
+                raise AssertionError(body)
+            assert d.get(GUEST)["config"] == before
+        d.stop()
+        d.start()
+        assert d.get(GUEST)["config"] == before
+
+
+def test_how_many():
+    with Daemon().start() as d:
+        most = 0
+        d.create("one")
+        try:
+            for n in range(40):
+                attach(d, f"disk{n}", f"xvd{chr(97 + n)}" if n < 26 else f"xvda{chr(97 + n - 26)}")
+                most = n + 1
+        except Refused as error:
+            assert "disks at most" in str(error), error
+        assert most == len(disks(d)) >= 8
+        detach(d, "xvdc")
+        attach(d, "disk2", "xvdc")
+        assert len(disks(d)) == most
+
+
+def medium(d, name=None, **more):
+    if name:
+        more["path"] = disk(d, name, "x")["target"]
+    return d.post(GUEST + "/disk-medium", {"disk": "hdc", **more})
+
+
+def test_drives():
+    with Daemon().start() as d:
+        guest = d.create("one", managed=True, start=True, disks=[
+            disk(d, "a", "xvda"), {"vdev": "hdc", "format": "empty", "cdrom": True}, disk(d, "b", "xvdb")])
+        assert disks(d) == [("xvda", "a"), ("hdc", ""), ("xvdb", "b")]
+        medium(d, "cd1")
+        assert disks(d)[1] == ("hdc", "cd1") and modes(d, guest)["cd1"] == "r"
+        assert [at["wr_bytes"] for at in d.get(GUEST)["disks"]] == [1024] * 3
+        medium(d, "cd2")
+        assert disks(d)[1] == ("hdc", "cd2") and modes(d, guest)["cd1"] == "e" and not notes(d)
+        assert "no CD drive" in refused(400, d.post, GUEST + "/disk-medium", {"disk": "xvda"})
+        refused(422, d.post, GUEST + "/disk-medium", {"disk": "hdc", "path": "/nowhere"})
+        assert disks(d)[1] == ("hdc", "cd2"), "what cannot be opened takes nothing out"
+        medium(d)
+        assert disks(d)[1] == ("hdc", "") and "cd2" not in files_of(guest)
+        medium(d)
+        d.post(GUEST + "/destroy")
+        medium(d, "cd2")
+        assert disks(d)[1] == ("hdc", "cd2")
+        detach(d, "hdc")
+        assert disks(d) == [("xvda", "a"), ("xvdb", "b")]
+
+
+def begin(d, *args, **more):
+    """In the background: it never comes back, or says so."""
+    def ask():
+        try:
+            d.post(*args, **more)
+        except (Refused, OSError):
+            pass
+    thread = threading.Thread(target=ask)
+    thread.start()
+    eventually(lambda: notes(d))
+    return thread
+
+
+def after_kill(d, thread):
+    os.kill(d.process.pid, signal.SIGKILL)
+    d.process.wait()
+    thread.join()
+    d.start()
+    eventually(lambda: d.get(GUEST)["state"] == "running")
+    eventually(lambda: not notes(d))
+
+
+def test_killed_in_the_middle():
+    """What the monitor has is what the store has afterwards."""
+    for word, there in ("deafplug", True), ("lostplug", False):
+        with Daemon().start() as d:
+            guest = d.create("one", word, managed=True, start=True, disks=[
+                disk(d, "a", "xvda"), {"vdev": "hdc", "format": "empty", "cdrom": True}])
+            thread = begin(d, GUEST + "/disk-attach", {"disk": disk(d, "b", "xvdb")})
+            assert "comes or goes" in refused(409, detach, d, "xvda")
+            for verb, body in ("disk-layer", {}), ("suspend", None), ("save", {"path": d.folder + "/state"}):
+                refused(409, d.post, f"{GUEST}/{verb}", body)
+            eventually(lambda: ("b" in files_of(guest)))
+            if there:  # its answer is all that is missing
+                eventually(lambda: len(d.get(GUEST)["disks"]) == 3)
+            after_kill(d, thread)
+            assert disks(d) == [("xvda", "a"), ("hdc", "")] + [("xvdb", "b")] * there, (word, disks(d))
+            after_kill(d, begin(d, GUEST + "/disk-medium", {"disk": "hdc", "path": disk(d, "cd", "x")["target"]}))
+            assert disks(d)[1] == ("hdc", "cd" if there else ""), (word, disks(d))
+            after_kill(d, begin(d, GUEST + "/disk-detach", {"disk": "xvda"}))
+            assert ("xvda", "a") in disks(d) if not there else ("xvda", "a") not in disks(d), (word, disks(d))
+
+
+main(globals().copy())

@@ -271,20 +271,22 @@ static void waited_init(struct waited *waited, enum block_op op)
 	pthread_cond_init(&waited->ended, NULL);
 }
 
-/* -ETIMEDOUT: it has been left alone, and is gone when it has ended; so it has to be malloc'd. */
-static int waited_for(struct waited *waited, uint64_t until)
+/*
+ * *ended false, and -ETIMEDOUT: it has been left alone, and is gone when it has ended; so it has to be malloc'd. Its own
+ * result may be that, too.
+ */
+static int waited_for(struct waited *waited, uint64_t until, bool *ended)
 {
-	bool ended;
 	int r = 0;
 
 	mutex_lock(&waited->lock);
 	while (!waited->is_ended && !r)
 		r = mutex_wait_until(&waited->lock, &waited->ended, until);
-	ended = waited->is_ended;
-	waited->alone = !ended;
-	r = ended ? waited->result : -ETIMEDOUT;
+	*ended = waited->is_ended;
+	waited->alone = !*ended;
+	r = *ended ? waited->result : -ETIMEDOUT;
 	mutex_unlock(&waited->lock);
-	if (ended)
+	if (*ended)
 		waited_end(waited);
 	return r;
 }
@@ -292,25 +294,27 @@ static int waited_for(struct waited *waited, uint64_t until)
 int block_call(struct block_device *block, int (*run)(void *ctx), void *ctx)
 {
 	struct waited waited;
+	bool ended;
 
 	waited_init(&waited, BLOCK_CALL);
 	waited.run = run;
 	waited.ctx = ctx;
 	pool_add(block->pool, &waited.request);
-	return waited_for(&waited, UINT64_MAX);
+	return waited_for(&waited, UINT64_MAX, &ended);
 }
 
 int block_flush_held(struct block_device *block, uint64_t until)
 {
 	struct waited *waited = malloc(sizeof *waited);
+	bool ended;
 	int r;
 
 	if (!waited)
 		return -ENOMEM;
 	waited_init(waited, BLOCK_FLUSH);
 	pool_add(block->pool, &waited->request);
-	r = waited_for(waited, until);
-	if (r != -ETIMEDOUT)
+	r = waited_for(waited, until, &ended);
+	if (ended)
 		free(waited);
 	return r;
 }
@@ -318,12 +322,13 @@ int block_flush_held(struct block_device *block, uint64_t until)
 int block_settle(struct block_device *block)
 {
 	struct waited waited;
+	bool ended;
 
 	if (!__atomic_load_n(&block->keeps_back, __ATOMIC_RELAXED))
 		return 0;
 	waited_init(&waited, BLOCK_FLUSH);
 	block_submit(block, &waited.request);
-	return waited_for(&waited, UINT64_MAX);
+	return waited_for(&waited, UINT64_MAX, &ended);
 }
 
 uint64_t block_size(const struct block_device *block)

@@ -13,14 +13,14 @@
 
 /* The bitmap */
 
-static bool is_todo(const struct block_copy *copy, uint64_t unit) REQUIRES(copy->lock)
+bool copying_is_todo(const struct block_copy *copy, uint64_t unit) REQUIRES(copy->lock)
 {
 	return copy->todo[unit / 64] >> unit % 64 & 1;
 }
 
 static void set_todo(struct block_copy *copy, uint64_t unit, bool on) REQUIRES(copy->lock)
 {
-	if (is_todo(copy, unit) == on)
+	if (copying_is_todo(copy, unit) == on)
 		return;
 	copy->todo[unit / 64] ^= 1ull << unit % 64;
 	copy->count += on ? 1 : -1ull;
@@ -37,7 +37,7 @@ static void set_range(struct block_copy *copy, uint64_t first, uint64_t last, bo
 static bool find_todo(const struct block_copy *copy, uint64_t *first, uint64_t last, uint64_t *end)
 	REQUIRES(copy->lock)
 {
-	while (*first <= last && !is_todo(copy, *first)) {
+	while (*first <= last && !copying_is_todo(copy, *first)) {
 		if (*first % 64 == 0 && !copy->todo[*first / 64])
 			*first += 64;
 		else
@@ -46,7 +46,7 @@ static bool find_todo(const struct block_copy *copy, uint64_t *first, uint64_t l
 	if (*first > last)
 		return false;
 	for (*end = *first; *end < last && *end - *first + 1 < AT_ONCE; ++*end)
-		if (!is_todo(copy, *end + 1))
+		if (!copying_is_todo(copy, *end + 1))
 			break;
 	return true;
 }
@@ -67,8 +67,7 @@ static bool in_the_way(const struct block_copy *copy, const struct copy_range *o
 	return false;
 }
 
-/* There is a place: each of the disk's threads has one at most. */
-static struct copy_range *range_enter(struct block_copy *copy, uint64_t first, uint64_t last,
+struct copy_range *copying_enter(struct block_copy *copy, uint64_t first, uint64_t last,
 	bool copies) REQUIRES(copy->lock)
 {
 	struct copy_range own = {first, last, true, copies}, *range = copy->range;
@@ -81,7 +80,7 @@ static struct copy_range *range_enter(struct block_copy *copy, uint64_t first, u
 	return range;
 }
 
-static void range_leave(struct block_copy *copy, struct copy_range *range) REQUIRES(copy->lock)
+void copying_leave(struct block_copy *copy, struct copy_range *range) REQUIRES(copy->lock)
 {
 	range->taken = false;
 	pthread_cond_broadcast(&copy->left);
@@ -159,7 +158,7 @@ static int copy_units(struct block_copy *copy, uint64_t first, uint64_t last)
 		r = pull(copy, offset, end, bytes);
 	else
 		r = move_bytes(from, copy->target, offset, end - offset, bytes,
-			copy->kind == BLOCK_BACKUP);
+			copying_keeps(copy->kind));
 	__atomic_add_fetch(&copy->moved, end - offset, __ATOMIC_RELAXED);
 	free(bytes);
 	return r;
@@ -170,7 +169,7 @@ void copying_todo(struct block_copy *copy, uint64_t first, uint64_t last) REQUIR
 	uint64_t end;
 
 	while (!copy->failed && find_todo(copy, &first, last, &end)) {
-		struct copy_range *range = range_enter(copy, first, end, true);
+		struct copy_range *range = copying_enter(copy, first, end, true);
 		int r = 0;
 
 		/* Others may have been faster. */
@@ -184,7 +183,7 @@ void copying_todo(struct block_copy *copy, uint64_t first, uint64_t last) REQUIR
 			set_range(copy, first, end, true);
 			copy->failed = r;
 		}
-		range_leave(copy, range);
+		copying_leave(copy, range);
 	}
 }
 
@@ -208,9 +207,9 @@ struct copy_range *copying_write(struct block_copy *copy, const struct block_req
 	if (!concerns(request))
 		return NULL;
 	mutex_lock(&copy->lock);
-	if (copy->kind == BLOCK_BACKUP)
+	if (copying_keeps(copy->kind))
 		copying_todo(copy, first, last_unit(request));
-	range = range_enter(copy, first, last_unit(request), false);
+	range = copying_enter(copy, first, last_unit(request), false);
 	mutex_unlock(&copy->lock);
 	return range;
 }
@@ -220,7 +219,7 @@ void copying_written(struct block_copy *copy, struct copy_range *range)
 	if (!range)
 		return;
 	mutex_lock(&copy->lock);
-	range_leave(copy, range);
+	copying_leave(copy, range);
 	if (copy->kind == BLOCK_COMMIT) {
 		const uint64_t first = range->first, last = range->last;
 

@@ -5,6 +5,7 @@
  *   stream  what the disk reads from its bases comes into its top, which then stands alone
  *   commit  what the top has comes into the base below it, which then is the disk
  *   backup  the disk as it was at the begin comes into a file of its own
+ *   export  the disk as it was at the begin can be read (block_copy_read()); what the guest writes over is kept in a file
  *
  * One engine. The disk is divided in units, and a bitmap has those that are still to be copied. A worker copies them;
  * a write of the guest waits for a copy of the same unit to end. Of a backup, what is about to be written over is copied
@@ -22,18 +23,26 @@
 
 #include "block/block.h"
 
-enum block_copy_kind { BLOCK_STREAM, BLOCK_COMMIT, BLOCK_BACKUP };
+enum block_copy_kind { BLOCK_STREAM, BLOCK_COMMIT, BLOCK_BACKUP, BLOCK_EXPORT };
 
 struct block_copy;
 
 /*
- * file: of a backup, the new image, empty and of the disk's size; of a commit, the base, open for reading and writing
+ * file: of a backup, the new image, empty and of the disk's size; of an export likewise, and raw; of a commit, the base, open for reading and writing
  * (its name is the disk's afterwards). Its descriptor is the copy's from here on, on failure too. of a stream NULL.
  * timeout: ns for which requests may be held.
  */
 int block_copy_begin(struct block_device *block, enum block_copy_kind kind,
 	const struct disk_file *file, uint64_t timeout, struct block_copy **copy,
 	struct error *err);
+/*
+ * Of an export, instead of all that follows but the close: the disk as it was at the begin. Any threads, several at
+ * once; offset and length are whole sectors within it. What cannot be kept (a full file system) is an error from then
+ * on, to who reads: the guest goes on.
+ */
+int block_copy_read(struct block_copy *copy, uint64_t offset, uint64_t length, void *to);
+/* Whether it reads as zeroes there, as far as can be told without reading, and for how many of the bytes that is so. */
+int block_copy_find_zero(struct block_copy *copy, uint64_t offset, uint64_t *length, bool *zero);
 /* A piece, of at most a mebibyte. 1: there is more; 0: block_copy_finish() is next; or a negative errno. */
 int block_copy_step(struct block_copy *copy, struct error *err);
 /* Bytes of the disk: those that are not to be copied any more, and all. */

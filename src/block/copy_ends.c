@@ -49,9 +49,9 @@ static int may_begin(const struct block_device *block, enum block_copy_kind kind
 
 	if (block->copy)
 		return error_set(err, EBUSY, "%s: is being copied already", block_name(block));
-	if (kind != BLOCK_BACKUP && image->read_only)
+	if (!copying_keeps(kind) && image->read_only)
 		return error_set(err, EINVAL, "%s: is only read", block_name(block));
-	if (kind != BLOCK_BACKUP && block->files < 2)
+	if (!copying_keeps(kind) && block->files < 2)
 		return error_set(err, EINVAL, "%s: stands on no other image", block_name(block));
 	return 0;
 }
@@ -117,7 +117,9 @@ int block_copy_begin(struct block_device *block, enum block_copy_kind kind,
 {
 	struct disk_file own = file ? *file : (struct disk_file){.fd = -1};
 	struct beginning beginning = {.file = &own,
-		.spec = {.file = &own, .files = 1, .cache = block->cache}};
+		.spec = {.file = &own,
+			.files = 1,
+			.cache = kind == BLOCK_EXPORT ? DISK_WRITEBACK : block->cache}};
 	struct block_copy *copy = NULL;
 	int r = may_begin(block, kind, err);
 
@@ -132,9 +134,9 @@ int block_copy_begin(struct block_device *block, enum block_copy_kind kind,
 	copy->timeout = timeout;
 	copy->err = err;
 	beginning.copy = copy;
-	if (kind == BLOCK_BACKUP)
+	if (copying_keeps(kind))
 		r = block_call(block, open_target, &beginning);
-	if (!r && kind == BLOCK_BACKUP && copy->target->size != block_size(block))
+	if (!r && copying_keeps(kind) && copy->target->size != block_size(block))
 		r = error_set(err, EINVAL, "%s: is not as large as the disk", own.name);
 	if (!r) {
 		r = hold(copy, clock_now() + timeout, err);
@@ -269,7 +271,7 @@ void block_copy_close(struct block_copy *copy)
 		block_call(copy->block, detach, copy);
 		hold_end(copy->block);
 	}
-	if (copy->kind == BLOCK_BACKUP && copy->target)
+	if (copying_keeps(copy->kind) && copy->target)
 		block_call(copy->block, close_target, copy->target);
 	pthread_cond_destroy(&copy->left);
 	mutex_destroy(&copy->lock);

@@ -38,6 +38,21 @@ struct block_copy {
 struct copy_range *copying_write(struct block_copy *copy, const struct block_request *request);
 void copying_written(struct block_copy *copy, struct copy_range *range);
 
+/* The disk as it was at the begin: what is about to be written over is copied first. */
+static inline bool copying_keeps(enum block_copy_kind kind)
+{
+	return kind == BLOCK_BACKUP || kind == BLOCK_EXPORT;
+}
+
+bool copying_is_todo(const struct block_copy *copy, uint64_t unit) REQUIRES(copy->lock);
+/*
+ * Units that a disk's thread is at, once no other is that is in the way; the lock may be let go meanwhile. There is a
+ * place: each of the threads has one at most.
+ */
+struct copy_range *copying_enter(struct block_copy *copy, uint64_t first, uint64_t last,
+	bool copies) REQUIRES(copy->lock);
+void copying_leave(struct block_copy *copy, struct copy_range *range) REQUIRES(copy->lock);
+
 /* Those of the range that are still to be copied, by who has none of its own there. */
 void copying_todo(struct block_copy *copy, uint64_t first, uint64_t last) REQUIRES(copy->lock);
 

@@ -47,6 +47,11 @@ struct block_driver {
 	struct block_image *(*base)(const struct block_image *image);
 	/* Whether the image has it itself, and for how many of the bytes that is so, or not. */
 	int (*find_own)(struct block_image *image, uint64_t offset, uint64_t *length, bool *own);
+	/*
+	 * Whether it reads as zeroes, and for how many of the bytes that is so, or not, as far as can be told without
+	 * reading them. Bases count.
+	 */
+	int (*find_zero)(struct block_image *image, uint64_t offset, uint64_t *length, bool *zero);
 	/* It names no base any more; all is stable, and nothing of the base shows through. */
 	int (*leave_base)(struct block_image *image);
 	/* What it has is its base's, too: it has nothing any more, stably, and is closed next. */

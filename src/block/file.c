@@ -211,6 +211,20 @@ int file_read_now(struct file *file, const struct iovec *iov, unsigned count, ui
 	return -EAGAIN;
 }
 
+void file_find_hole(const struct file *file, uint64_t offset, uint64_t *length, bool *hole)
+{
+	off_t at = file->device ? (off_t)offset : lseek(file->fd, (off_t)offset, SEEK_DATA);
+
+	/* No data from there on. */
+	if (at < 0 && errno == ENXIO && offset < file_size(file))
+		at = (off_t)(offset + *length);
+	*hole = at > 0 && (uint64_t)at > offset;
+	if (!*hole && !file->device)
+		at = lseek(file->fd, (off_t)offset, SEEK_HOLE);
+	if (at > 0 && (uint64_t)at > offset && (uint64_t)at - offset < *length)
+		*length = (uint64_t)at - offset;
+}
+
 int file_flush(struct file *file)
 {
 	if (file->read_only)

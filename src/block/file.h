@@ -47,6 +47,8 @@ int file_write(struct file *file, const void *from, size_t size, uint64_t offset
 int file_read_now(struct file *file, const struct iovec *iov, unsigned count, uint64_t offset,
 	uint64_t length);
 
+/* Whether it is a hole there, and for how many of the bytes that is so, or not. What cannot be told is none. */
+void file_find_hole(const struct file *file, uint64_t offset, uint64_t *length, bool *hole);
 /* Looks again how large it is. */
 int file_measure(struct file *file, const char *name, struct error *err);
 int file_flush(struct file *file);

@@ -56,6 +56,12 @@ static int raw_perform(struct block_image *image, struct block_request *request)
 	return -EINVAL;
 }
 
+static int raw_find_zero(struct block_image *image, uint64_t offset, uint64_t *length, bool *zero)
+{
+	file_find_hole(&container_of(image, struct raw, image)->file, offset, length, zero);
+	return 0;
+}
+
 static void raw_freeze(struct block_image *image)
 {
 	struct raw *raw = container_of(image, struct raw, image);
@@ -156,6 +162,7 @@ const struct block_driver raw_driver = {
 	.perform = raw_perform,
 	.read_now = raw_read_now,
 	.close = raw_close,
+	.find_zero = raw_find_zero,
 	.freeze = raw_freeze,
 	.thaw = raw_thaw,
 	.grow = raw_grow,

@@ -185,6 +185,47 @@ static int disk_backup(struct cli *cli)
 	return copy_disk(cli, "Backing up", "/disk-backup");
 }
 
+enum { SOCKET = 1, LISTEN, EXPORT_FOLDER, PERSISTENT };
+
+static const struct option_spec export_options[] = {
+	{"socket", SOCKET, "PATH", "a Unix socket that is made for it"},
+	{"listen", LISTEN, "ADDR:PORT",
+		"or an address of this host; whoever reaches it may read the disk"},
+	{"folder", EXPORT_FOLDER, "DIR",
+		"where what the guest writes over is kept; else beside the disk"},
+	{"persistent", PERSISTENT, NULL, "until it is cancelled, not until the last client leaves"},
+	{NULL, 0, NULL, NULL},
+};
+
+static int disk_export(struct cli *cli)
+{
+	json_t *body = json_object();
+	int id, status = 0;
+
+	while (!status && (id = cli_option(cli)) > 0) {
+		if (id == SOCKET)
+			status = put_absolute(cli, body, "socket", cli->value);
+		else if (id == EXPORT_FOLDER)
+			status = put_absolute(cli, body, "folder", cli->value);
+		else if (id == LISTEN)
+			json_object_set_new(body, "listen", json_string(cli->value));
+		else
+			json_object_set_new(body, "persistent", json_true());
+	}
+	if (!status && id == CLI_END) {
+		json_decref(body);
+		return cli->status;
+	}
+	if (!status && !json_object_get(body, "socket") == !json_object_get(body, "listen"))
+		status = cli_say(cli, "either --socket or --listen is needed");
+	if (status) {
+		json_decref(body);
+		return status;
+	}
+	json_object_set_new(body, "disk", json_string(cli->words[1]));
+	return watch_act(cli, "Exporting", cli->words[0], "/disk-export", body);
+}
+
 static int disk_resize(struct cli *cli)
 {
 	struct error err = {""};
@@ -207,6 +248,8 @@ static const struct cli_verb disk_verbs[] = {
 		2, .options = commit_options, .run = disk_commit},
 	{"disk backup", "GUEST DISK FILE", "copy a disk as it is now into a file", 3, 3,
 		.options = backup_options, .run = disk_backup},
+	{"disk export", "GUEST DISK", "let NBD clients read a disk as it is now", 2, 2,
+		.options = export_options, .run = disk_export},
 	{"disk resize", "GUEST DISK SIZE", "make a disk larger, which the guest sees", 3, 3,
 		.run = disk_resize},
 	{.name = NULL},

@@ -54,6 +54,8 @@ struct operation_arguments {
 	unsigned format; /* disk_backup: raw, qcow2 */
 	uint64_t size;   /* disk_resize: bytes */
 	uint64_t rate;   /* disk_stream and its like: bytes a second; 0: as it comes */
+	char *listen;    /* disk_export: ADDR:PORT, where path is not the socket */
+	bool persistent; /* disk_export: it stays when clients leave */
 	char *folder;    /* disk_layer: absolute; NULL: beside the disk */
 };
 
@@ -81,7 +83,7 @@ extern const struct operation_kind operation_host, operation_log, operation_log_
 	operation_disk_backup, operation_disk_resize, operation_clone, operation_networks,
 	operation_network_create, operation_network_get, operation_network_start,
 	operation_network_stop, operation_network_delete, operation_disk_attach,
-	operation_disk_detach, operation_disk_medium;
+	operation_disk_detach, operation_disk_medium, operation_disk_export;
 
 /* Defaults. operation_arguments_free() afterwards, also after it was given away (it is empty then). */
 void operation_arguments_init(const struct operation_kind *kind,

@@ -139,6 +139,12 @@ static const struct field disk_detach[] = {
 	{.key = NULL},
 };
 
+static const struct field disk_export[] = {
+	FIELD_ROW(COUNT, monitor_request, disk, .max = LIMIT_DISKS - 1),
+	FIELD_ROW(BOOL, monitor_request, persistent),
+	{.key = NULL},
+};
+
 static const struct field clone[] = {
 	FIELD_ROW(COUNT, monitor_request, disks, .max = LIMIT_DISKS),
 	{.key = NULL},
@@ -182,6 +188,7 @@ static const struct verb {
 	[REQUEST_DISK_OPEN] = {"disk-open", disk_open, .fd = true},
 	[REQUEST_DISK_ATTACH] = {"disk-attach", disk_attach, .passed = false},
 	[REQUEST_DISK_DETACH] = {"disk-detach", disk_detach, .passed = false},
+	[REQUEST_DISK_EXPORT] = {"disk-export", disk_export, .fd = true},
 	[REQUEST_RELEASE] = {"release", release, .passed = false},
 	[REQUEST_CLONE] = {"clone", clone, .fd = true},
 	[REQUEST_JOBS] = {"jobs", nothing, .passed = false},

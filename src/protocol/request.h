@@ -38,6 +38,10 @@
  *   disk-detach  "disk": its number, "vdev",    the guest is asked to give the disk up, for as long as "seconds"; when
  *                "seconds", "force": true       it has, and with force in any case, the disk's files are closed, and
  *                                               those with higher numbers have one less. A job
+ *   disk-export  "disk": its number,           the disk as it is then, for NBD clients of the listening socket that
+ *                "persistent": true             comes with the line; one raw file, of its size and empty, has come by
+ *                                               disk-open before. A job, until it is cancelled or, unless it is to
+ *                                               stay, the last client has left
  *   disk-resize  "disk": its number, "size":    it is larger from now on, and the guest is told; of a raw image
  *                bytes                          the file is so long already. A job.
  *   release      "end": true                    one that stands so ends as "saved", or goes on as it was
@@ -90,6 +94,7 @@ enum request_verb {
 	REQUEST_DISK_OPEN,
 	REQUEST_DISK_ATTACH,
 	REQUEST_DISK_DETACH,
+	REQUEST_DISK_EXPORT,
 	REQUEST_RELEASE,
 	REQUEST_CLONE,
 	REQUEST_JOBS,
@@ -118,6 +123,7 @@ struct monitor_request {
 	bool readonly;                   /* DISK_ATTACH */
 	bool force;                      /* DISK_DETACH, and the next */
 	unsigned seconds;
+	bool persistent;             /* DISK_EXPORT */
 	enum request_disk_copy kind; /* DISK_COPY, and the next two */
 	enum disk_format format;
 	uint64_t rate;

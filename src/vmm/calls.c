@@ -43,6 +43,7 @@ static const int disk[] = {
 	CALL(sysinfo), /* qsort(): what a qcow2 image gives back is sorted */
 	/* A device that KVM notifies by an eventfd: its thread makes it, waits, and does the rest. */
 	CALL(eventfd2), CALL(read), CALL(preadv2),
+	CALL(lseek), /* where a file has holes */
 };
 
 /* The disk, and the files in memory that are filled from it and handed over. */

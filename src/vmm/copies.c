@@ -12,8 +12,7 @@
 
 #define NAP 100000000ull /* ns between two looks whether it is cancelled */
 
-/* A job's disk: it has no other while the job goes on, though another number perhaps. */
-static int use(struct vmm *vmm, unsigned n, struct block_device **disk, struct error *err)
+int disk_use(struct vmm *vmm, unsigned n, struct block_device **disk, struct error *err)
 {
 	*disk = vmm->devices.disk[n];
 	if (!*disk)
@@ -24,7 +23,7 @@ static int use(struct vmm *vmm, unsigned n, struct block_device **disk, struct e
 	return 0;
 }
 
-static void leave(struct vmm *vmm, const struct block_device *disk)
+void disk_leave(struct vmm *vmm, const struct block_device *disk)
 {
 	for (unsigned i = 0; i < vmm->devices.disks; i++)
 		if (vmm->devices.disk[i] == disk)
@@ -97,7 +96,7 @@ static json_t *done(void *ctx, int r, const struct error *err)
 {
 	struct copying *copying = ctx;
 
-	leave(copying->vmm, copying->disk);
+	disk_leave(copying->vmm, copying->disk);
 	copying_free(copying);
 	return NULL;
 }
@@ -133,7 +132,7 @@ int copies_request(struct vmm *vmm, const struct control_asker *asker,
 	if ((fd < 0) != (request->kind == DISK_COPY_STREAM))
 		r = error_set(err, EBADF, "disk-copy: a file came with the request, or none did");
 	else
-		r = use(vmm, request->disk, &copying->disk, err);
+		r = disk_use(vmm, request->disk, &copying->disk, err);
 	if (r) {
 		copying_free(copying);
 		return r;
@@ -166,7 +165,7 @@ static json_t *resized(void *ctx, int r, const struct error *err)
 
 	if (!r)
 		virtio_blk_resized(resizing->blk);
-	leave(resizing->vmm, resizing->disk);
+	disk_leave(resizing->vmm, resizing->disk);
 	free(resizing);
 	return NULL;
 }
@@ -184,7 +183,7 @@ int resize_request(struct vmm *vmm, const struct control_asker *asker,
 	*resizing = (struct resizing){.vmm = vmm,
 		.blk = vmm->devices.blk[request->disk],
 		.size = request->size};
-	r = use(vmm, request->disk, &resizing->disk, err);
+	r = disk_use(vmm, request->disk, &resizing->disk, err);
 	if (r) {
 		free(resizing);
 		return r;

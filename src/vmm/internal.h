@@ -87,6 +87,15 @@ void save_close(struct vmm *vmm); /* again does nothing */
 int clone_request(struct vmm *vmm, const struct control_asker *asker, unsigned disks, int socket,
 	struct error *err);
 
+/*
+ * copies.c: the disk that a job is about to use, which does not go meanwhile, though it may get another number; and that it
+ * does not any more. The loop's thread.
+ */
+int disk_use(struct vmm *vmm, unsigned n, struct block_device **disk, struct error *err);
+void disk_leave(struct vmm *vmm, const struct block_device *disk);
+/* export.c: a moment of a disk for NBD clients, as guest_ops.request; fd, a listening socket, is taken */
+int export_request(struct vmm *vmm, const struct control_asker *asker,
+	const struct monitor_request *request, int fd, struct error *err);
 /* copies.c: a copy of a disk while it is in use, as guest_ops.request; fd is taken */
 int copies_request(struct vmm *vmm, const struct control_asker *asker,
 	const struct monitor_request *request, int fd, struct error *err);

@@ -197,6 +197,8 @@ int verbs_request(void *ctx, const struct control_asker *asker,
 		return layers_take(&vmm->layers, &vmm->devices, request, fd, err);
 	if (request->verb == REQUEST_DISK_COPY)
 		return copies_request(vmm, asker, request, fd, err);
+	if (request->verb == REQUEST_DISK_EXPORT)
+		return export_request(vmm, asker, request, fd, err);
 	if (request->verb == REQUEST_DISK_OPEN)
 		return plug_open_request(vmm, request, fd, err);
 	if (fd >= 0)

@@ -302,6 +302,7 @@ REFUSALS = {
                                (422, {"disk": {"target": "/nowhere/x", "vdev": "xvdz"}})],
     ("POST", "/disk-detach"): [(400, {}), (400, {"disk": "xvdz"}), (400, {"disk": "xvdz", "force": 1})],
     ("POST", "/disk-medium"): [(400, {}), (400, {"disk": "xvdz"}), (400, {"disk": "xvdz", "path": ""})],
+    ("POST", "/disk-export"): [(400, {"disk": "xvda", "socket": "/nowhere/socket"}), (400, {}), (400, {"disk": "xvda", "listen": ""})],
     ("POST", "/disk-backup"): [(400, {"disk": "xvda", "path": "FOLDER/core"}), (400, {"disk": "xvda"})],
     ("POST", "/save"): [(400, {"path": "FOLDER/core"}), (400, {"path": "core"}), (422, {"path": "/nowhere/state"})],
     ("POST", "/suspend"): [(400, None)],

@@ -217,7 +217,7 @@ static struct block_copy *begin(struct block_device *block, enum block_copy_kind
 	struct block_copy *copy = NULL;
 	struct error err = {""};
 
-	if (kind == BLOCK_BACKUP) {
+	if (kind == BLOCK_BACKUP || kind == BLOCK_EXPORT) {
 		file.name = (char *)"backup";
 		file.format = raw ? DISK_RAW : DISK_QCOW2;
 		if (!raw)
@@ -305,6 +305,78 @@ static void test_random(void **state)
 	dice_state = seed;
 	for (unsigned i = 0; i < 12; i++)
 		run_one((enum block_copy_kind)(i % 3), i / 3 % 2, i / 6 % 4 == 3);
+}
+
+/* Reads the moment over and over, in pieces of any size. */
+struct reader {
+	struct block_copy *copy;
+	const uint32_t *then;
+	unsigned seed, rounds;
+	bool stop; /* atomic */
+};
+
+static void *read_moment(void *ctx)
+{
+	struct reader *reader = ctx;
+	uint32_t *bytes = malloc(SIZE);
+
+	while (!__atomic_load_n(&reader->stop, __ATOMIC_ACQUIRE) || !reader->rounds) {
+		for (uint32_t at = 0; at < SECTORS;) {
+			uint64_t length = 512ull * (1 + rand_r(&reader->seed) % 700);
+			bool zero;
+
+			if (length > SIZE - at * 512ull)
+				length = SIZE - at * 512ull;
+			assert_int_equal(block_copy_find_zero(reader->copy, at * 512ull, &length,
+						 &zero),
+				0);
+			assert_true(length && length % 512 == 0);
+			assert_int_equal(block_copy_read(reader->copy, at * 512ull, length, bytes),
+				0);
+			for (uint32_t i = 0; i < length / 512; i++, at++)
+				if (bytes[i * 128] != reader->then[at] || (zero && bytes[i * 128]))
+					fail_msg("sector %u has %u instead of %u", at,
+						bytes[i * 128], reader->then[at]);
+		}
+		reader->rounds++;
+	}
+	free(bytes);
+	return NULL;
+}
+
+static void test_export(void **state)
+{
+	static uint32_t twin[SECTORS], then[SECTORS];
+	struct reader reader[2];
+	pthread_t thread[2];
+
+	dice_state = seed + 7;
+	for (unsigned round = 0; round < 2; round++) {
+		uint32_t number = make_chain(twin, round);
+		struct block_device *block = disk("top.qcow2");
+		struct block_copy *copy = begin(block, BLOCK_EXPORT, true);
+
+		memcpy(then, twin, sizeof then);
+		for (unsigned i = 0; i < 2; i++) {
+			reader[i] = (struct reader){copy, then, seed + i, 0, false};
+			assert_int_equal(pthread_create(&thread[i], NULL, read_moment, &reader[i]),
+				0);
+		}
+		for (unsigned i = 0; i < 300; i++) {
+			struct op op = next_op(number++);
+
+			assert_int_equal(do_op(block, &op), 0);
+			do_twin(twin, &op);
+		}
+		for (unsigned i = 0; i < 2; i++)
+			__atomic_store_n(&reader[i].stop, true, __ATOMIC_RELEASE);
+		for (unsigned i = 0; i < 2; i++)
+			pthread_join(thread[i], NULL);
+		block_copy_close(copy);
+		compare(block, twin, "afterwards");
+		block_close(block);
+		remove_chain();
+	}
 }
 
 /* Writes, and tells of each flush, while the copy goes on, until it is killed or all is done. */
@@ -461,6 +533,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_export),
 		cmocka_unit_test(test_kills),
 	};
 

@@ -506,6 +506,8 @@ static const struct use {
 		.words = {"block-attach", "web", "/x", "raw", "xvdb", "w"}},
 	{"post", "/v1/guests/{ref}/disk-detach", .words = {"block-detach", "web", "xvdb"}},
 	{"post", "/v1/guests/{ref}/disk-medium", .words = {"cd-insert", "web", "hdc", "/x"}},
+	{"post", "/v1/guests/{ref}/disk-export",
+		.words = {"disk", "export", "--socket=/x", "web", "xvda"}},
 	{"post", "/v1/guests/{ref}/disk-backup", .words = {"disk", "backup", "web", "xvda", "/x"}},
 	{"post", "/v1/guests/{ref}/save", .words = {"save", "web", "/x"}},
 	{"post", "/v1/guests/{ref}/clone", .words = {"clone", "web"}},

@@ -56,6 +56,25 @@ int qcow2_find_own(struct block_image *image, uint64_t offset, uint64_t *length,
 	return r;
 }
 
+int qcow2_find_zero(struct block_image *image, uint64_t offset, uint64_t *length, bool *zero)
+{
+	struct qcow2 *q = container_of(image, struct qcow2, image);
+	struct extent e = {.length = 0};
+	int r;
+
+	mutex_lock(&q->lock);
+	r = map_find(q, offset, *length, &e);
+	mutex_unlock(&q->lock);
+	*length = e.length;
+	*zero = e.kind == EXTENT_ZERO ||
+		(e.kind == EXTENT_NONE && (!q->backing || offset >= q->backing->size));
+	if (r || *zero || e.kind != EXTENT_NONE)
+		return r;
+	if (*length > q->backing->size - offset)
+		*length = q->backing->size - offset;
+	return q->backing->driver->find_zero(q->backing, offset, length, zero);
+}
+
 int qcow2_leave_base(struct block_image *image)
 {
 	struct qcow2 *q = container_of(image, struct qcow2, image);

@@ -221,6 +221,7 @@ int qcow2_check_base(struct block_image *image, enum disk_format format, uint64_
 void qcow2_set_base(struct block_image *image, struct block_image *base);
 struct block_image *qcow2_base(const struct block_image *image);
 int qcow2_find_own(struct block_image *image, uint64_t offset, uint64_t *length, bool *own);
+int qcow2_find_zero(struct block_image *image, uint64_t offset, uint64_t *length, bool *zero);
 int qcow2_leave_base(struct block_image *image);
 bool qcow2_may_empty(const struct block_image *image);
 int qcow2_empty(struct block_image *image);

@@ -325,6 +325,7 @@ const struct block_driver qcow2_driver = {
 	.set_base = qcow2_set_base,
 	.base = qcow2_base,
 	.find_own = qcow2_find_own,
+	.find_zero = qcow2_find_zero,
 	.leave_base = qcow2_leave_base,
 	.may_empty = qcow2_may_empty,
 	.empty = qcow2_empty,

@@ -229,9 +229,12 @@ static void exported(void *ctx, int r, json_t *answer, const char *text)
 static void handed_over(void *ctx, int r, json_t *answer, const char *text)
 {
 	struct export_operation *export = ctx;
-	struct guest *guest = r ? NULL : guest_by_uuid(export->op->daemon, export->op->uuid);
+	struct guest *guest = guest_by_uuid(export->op->daemon, export->op->uuid);
 
-	if (!guest || !guest->monitor) {
+	/* What is asked of the monitor from here on comes to it later. */
+	if (guest)
+		guest->plugging = false;
+	if (r || !guest || !guest->monitor) {
 		exported(export, r ? r : -EPIPE, NULL, r ? text : "the guest has ended meanwhile");
 		return;
 	}
@@ -281,6 +284,8 @@ static void begin(struct operation *op)
 		return;
 	}
 	snprintf(open.name, sizeof open.name, "%s", export->name);
+	/* The monitor keeps one disk's files at a time for what follows. */
+	guest->plugging = true;
 	monitor_call(guest->monitor, &open, export->scratch, OP_VERB_TIMEOUT_MS, handed_over,
 		export);
 }

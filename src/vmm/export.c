@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/thread.h"
@@ -181,6 +182,7 @@ int export_request(struct vmm *vmm, const struct control_asker *asker,
 	const struct monitor_request *request, int fd, struct error *err)
 {
 	struct exporting *exporting = calloc(1, sizeof *exporting);
+	struct stat st;
 	const struct job_spec spec = {.word = "disk-export",
 		.run = run,
 		.done = done,
@@ -202,8 +204,10 @@ int export_request(struct vmm *vmm, const struct control_asker *asker,
 	vmm->plugging.next = (struct disk_spec){.files = 0};
 	for (unsigned i = 0; i < CLIENTS_MAX; i++)
 		exporting->client[i].fd = -1;
-	if (exporting->scratch.files != 1 || exporting->scratch.file[0].format != DISK_RAW)
-		r = error_set(err, EBADF, "disk-export: one raw file has to come before");
+	if (exporting->scratch.files != 1 || exporting->scratch.file[0].format != DISK_RAW ||
+		fstat(exporting->scratch.file[0].fd, &st) || st.st_nlink)
+		r = error_set(err, EBADF,
+			"disk-export: one raw file without a name has to come before");
 	else
 		r = disk_use(vmm, request->disk, &exporting->disk, err);
 	if (r) {

@@ -166,26 +166,27 @@ static bool stack_read(const struct mirror *m, uint64_t at, void *to, uint64_t s
 #define NESTED 4u /* a fault, and kicks on its way */
 
 /*
- * The frame of the first signal since the mirror was sent off: a kick that came before the handler had told
- * of the signal before it has another one within. Its address.
+ * The frame of the first signal since the mirror was sent off: a kick that came before the monitor had heard of the
+ * signal before it has another one within. If that is of an earlier turn, the monitor had heard of it, and its answer
+ * came too late for a kernel that was about to take the question back: nothing has run since. Its address.
  */
 static uint64_t look(const struct mirror *m, uint64_t at, struct signal_frame *f,
 	struct mirror_exit *e)
 {
-	for (unsigned i = 0; i < NESTED; i++) {
-		uint64_t offset;
+	const uint64_t call = mirror_stub(m, stub_call);
 
+	for (unsigned i = 0; i < NESTED; i++) {
 		if (!stack_read(m, at, f, sizeof *f))
 			break;
-		offset = f->rip - m->base;
 		e->why = MIRROR_SIGNAL;
-		if (offset >= 4096)
+		if (f->rip - m->base >= 4096)
 			return at;
 		e->why = MIRROR_NOTHING;
-		if (f->rip > mirror_stub(m, stub_call) ||
-			(f->rip == mirror_stub(m, stub_call) && f->rax != STUB_SAYS_EXIT))
+		if (f->rip > call ||
+			(f->rip == call &&
+				(f->rax != STUB_SAYS_EXIT || (uint32_t)f->rdx != m->control->turn)))
 			return at;
-		at = f->rdx;
+		at = f->rip == call ? f->rdi : f->rdx;
 	}
 	e->why = MIRROR_ASTRAY;
 	return at;
@@ -228,6 +229,7 @@ void mirror_run(struct mirror *m, struct mirror_exit *e)
 	const uint64_t *arg = (const uint64_t *)n.said.data.args;
 	uint64_t at;
 
+	m->control->turn++;
 	__atomic_store_n(&m->control->command, STUB_RUN, __ATOMIC_SEQ_CST);
 	if (!go_on(m, &n)) {
 		e->why = MIRROR_DEAD;

@@ -16,7 +16,7 @@ __attribute__((naked, used)) static void stub(void)
 	asm volatile(
 		".globl stub_code, stub_call, stub_called, stub_code_end\n"
 		"stub_code:\n"
-		/* A signal's handler: rdx is the frame, and stays so until the call is made. rsi: siginfo. */
+		/* A signal's handler: rdx is the frame, and stays so up to the last instruction. rsi: siginfo. */
 		"movq %%rdx, %%rdi\n"
 		"movl %%ds, %%eax\n movl %%es, %%ecx\n shll $16, %%ecx\n orl %%ecx, %%eax\n"
 		"movl %%eax, %%r10d\n"
@@ -24,6 +24,7 @@ __attribute__((naked, used)) static void stub(void)
 		"shlq $32, %%rax\n orq %%rax, %%r10\n"
 		"rdfsbase %%r8\n rdgsbase %%r9\n"
 		"movl %[says_exit], %%eax\n"
+		"movl " AT(turn) "(%%rip), %%edx\n"
 		"stub_call: syscall\n"
 		"stub_called:\n"
 		"movl " AT(command) "(%%rip), %%ecx\n"
@@ -58,6 +59,7 @@ __attribute__((naked, used)) static void stub(void)
 		:
 		: [control] "i"(STUB_CONTROL), [command] "i"(offsetof(struct stub_control, command)),
 		[touch] "i"(offsetof(struct stub_control, touch)),
+		[turn] "i"(offsetof(struct stub_control, turn)),
 		[number] "i"(offsetof(struct stub_control, number)),
 		[arg] "i"(offsetof(struct stub_control, arg)),
 		[vectors] "i"(offsetof(struct stub_control, vectors)),

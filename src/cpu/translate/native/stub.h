@@ -32,7 +32,7 @@ enum stub_command {
 	STUB_REPORT, /* says what the call has returned */
 };
 
-/* Numbers that no system call has. EXIT: signal frame, siginfo, and what registers it had. */
+/* Numbers that no system call has. EXIT: frame, siginfo, the turn, selectors, bases of FS and GS. */
 #define STUB_SAYS_EXIT 0x0dac0001
 #define STUB_SAYS_RESULT 0x0dac0002
 
@@ -40,6 +40,7 @@ enum stub_command {
 struct stub_control {
 	uint32_t command; /* enum stub_command */
 	uint32_t touch;   /* the vector registers as vectors.c says */
+	uint32_t turn;    /* how often the program has been sent off */
 	uint64_t number, arg[6];
 	uint64_t vectors; /* XRSTOR's mask */
 	uint64_t gpr[16]; /* in the order of their numbers */

@@ -4,7 +4,8 @@
  * linked statically and needs nothing of the guest's system but its kernel. One thread.
  *
  * The kernel starts it from the initial ramdisk. As AGENT_ALONE it is the guest's only system: it loads
- * the drivers that it needs, mounts the root, brings up the network, and has commands run.
+ * the drivers that it needs, mounts the root, brings up the network, and has commands run. As AGENT_BESIDE it
+ * starts the guest's own system, and has commands run there.
  */
 #ifndef DACH_AGENT_AGENT_H
 #define DACH_AGENT_AGENT_H
@@ -21,19 +22,36 @@
 void module_load(const char *name);
 
 /* system.c: makes this a system. 0, or -1 with the sentence in why. */
-int system_early(void); /* /proc, /sys, /dev, the port's driver */
-int system_root(char *why,
-	size_t size);      /* root=, or the ramdisk without it; and what is mounted in it */
-void system_network(void); /* the loopback and the first interface */
+void system_mounts(void);                /* /proc, /sys, /dev */
+int system_early(void);                  /* those, the port's driver, and the port */
+int system_root(char *why, size_t size); /* root=, or the ramdisk without it */
+void system_set_up(void);                /* what is mounted in it, and its name */
+void system_network(void);               /* the loopback and the first interface */
 _Noreturn void system_poweroff(void);
 /* "key=value" of the kernel's command line into value. */
 bool system_word(const char *key, char *value, size_t size);
+extern int system_proc; /* a folder that is /proc; -1: what is mounted there */
+/* Linux out of memory is to end others first; a command is not to inherit that. */
+void system_spare(bool spare);
+
+/*
+ * beside.c: the first process becomes the guest's init; returns in another one. argv are the first's; their
+ * memory is its name.
+ */
+void beside_begin(char **argv);
+void beside_open_port(void); /* waits until it is there */
+/* Our root becomes the first process's, which may have gone elsewhere. */
+void beside_follow(void);
+/* The system is there: the first process has left the ramdisk, or is not going to. */
+bool beside_settled(void);
 
 /* network.c: an IPv4 address for the interface, and the way out; false: the kernel refuses. */
 bool network_up(const char *name, uint32_t address, unsigned prefix, uint32_t gateway);
 
 /* port.c: the way to the monitor. */
-int port_open(void); /* waits for it; -1: there is none */
+/* sys, dev: folders that are /sys and /dev, which it keeps; waits for it. -1: there is none. */
+int port_open(int sys, int dev, unsigned tries);
+void port_close(void); /* what was to be sent, or has come in part, is dropped */
 /* Begins to send; the queue holds what does not go at once. */
 void port_send(unsigned session, enum agent_frame_type type, unsigned stream, const void *payload,
 	size_t size);
@@ -50,12 +68,20 @@ void port_flush(void); /* until all is sent */
 /* session.c */
 void session_frame(const struct agent_header *header, const char *payload);
 /* Adds what it waits for; returns how many. The next two take the same array after poll(). */
-#define SESSION_FDS (AGENT_SESSIONS * AGENT_STREAMS)
+#define SESSIONS_MAX (2 * AGENT_SESSIONS) /* with those that are about to end */
+#define SESSION_FDS (SESSIONS_MAX * AGENT_STREAMS)
 unsigned session_poll(struct pollfd *fds);
 void session_serve(const struct pollfd *fds, unsigned count);
 /* A child has ended. */
 void session_child(pid_t pid, int status);
 void session_kill_all(void);
+/* Nobody knows of them any more: they are hung up on. */
+void session_leave_all(void);
+/* ms until session_serve() has something to do; -1: nothing that it could wait for. */
+int session_timeout(void);
+
+/* files.c: in a command's process; its exit status. */
+int files_serve(const struct agent_open *open_);
 
 /* user.c: who the command is to be. */
 struct user {

@@ -6,15 +6,21 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
 
+#define LOOK_MS 100 /* how often it is asked whether the system is there */
+
+static bool alone;
+
 static void frame(const struct agent_header *header, const char *payload)
 {
-	if (header->type == AGENT_POWEROFF)
+	if (header->type != AGENT_POWEROFF)
+		session_frame(header, payload);
+	else if (alone)
 		system_poweroff();
-	session_frame(header, payload);
 }
 
 static void reap(int signals)
@@ -29,17 +35,20 @@ static void reap(int signals)
 		session_child(pid, status);
 }
 
-/* Never ends but by a request. false: the monitor makes no sense. */
-static void serve(int signals)
+/* Returns when the monitor makes no sense, or the other end of the port has gone. ready: commands may come. */
+static void serve(int signals, bool ready)
 {
 	struct pollfd fds[SESSION_FDS + 2];
 
 	for (;;) {
 		unsigned count = session_poll(fds + 2);
+		int timeout = session_timeout();
 
+		if (!ready && (timeout < 0 || timeout > LOOK_MS))
+			timeout = LOOK_MS;
 		fds[0] = (struct pollfd){port_fd(), port_events(), 0};
 		fds[1] = (struct pollfd){signals, POLLIN, 0};
-		if (poll(fds, count + 2, -1) < 0 && errno != EINTR)
+		if (poll(fds, count + 2, timeout) < 0 && errno != EINTR)
 			return;
 		/* What was said before a command's end comes before it. */
 		session_serve(fds + 2, count);
@@ -47,19 +56,24 @@ static void serve(int signals)
 			reap(signals);
 		if ((fds[0].revents & POLLIN) && !port_read(frame))
 			return;
+		if (!alone && (fds[0].revents & POLLHUP))
+			return;
+		if (!ready && (ready = beside_settled()))
+			port_send(0, AGENT_READY, 0, NULL, 0);
 		if (!port_write())
 			return;
 	}
 }
 
 /* The guest's only system: what fails is told, and the guest ends. */
-static void alone(void)
+static _Noreturn void serve_alone(int signals)
 {
 	struct {
 		uint32_t status;
 		char why[256];
 	} failure = {125, ""};
 
+	alone = true;
 	if (system_early()) {
 		fprintf(stderr, "dach: the guest's kernel has no virtio console port\n");
 		system_poweroff();
@@ -72,17 +86,42 @@ static void alone(void)
 		port_flush();
 		system_poweroff();
 	}
+	system_set_up();
 	system_network();
 	port_send(0, AGENT_READY, 0, NULL, 0);
+	serve(signals, true);
+	system_poweroff();
+}
+
+/* One conversation after another: a guest that goes on from a saved state has another monitor. */
+static _Noreturn void serve_beside(int signals)
+{
+	const struct timespec pause = {.tv_nsec = 20000000};
+
+	for (;;) {
+		beside_open_port();
+		port_send_number(0, AGENT_HELLO, 0, AGENT_VERSION);
+		serve(signals, false);
+		session_leave_all();
+		port_close();
+		nanosleep(&pause, NULL); /* the other end may not be there yet */
+	}
 }
 
 int main(int argc, char **argv)
 {
+	const bool beside = argc && !strcmp(argv[0], AGENT_BESIDE);
 	sigset_t set;
 	int signals, fd;
 
+	if (getpid() != 1) {
+		fputs("dach-agent: the kernel of a guest starts this, not a person\n", stderr);
+		return 1;
+	}
+	if (beside)
+		beside_begin(argv);
 	do /* what is opened later is none of the three */
-		fd = open("/", O_RDONLY);
+		fd = open("/", O_RDONLY | O_CLOEXEC);
 	while (fd >= 0 && fd < 3);
 	close(fd);
 	sigemptyset(&set);
@@ -90,11 +129,9 @@ int main(int argc, char **argv)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (getpid() != 1 || signals < 0) {
-		fputs("dach-agent: the kernel of a guest starts this, not a person\n", stderr);
+	if (signals < 0)
 		return 1;
-	}
-	alone();
-	serve(signals);
-	system_poweroff();
+	if (beside)
+		serve_beside(signals);
+	serve_alone(signals);
 }

@@ -9,8 +9,7 @@
 
 #include "agent/agent.h"
 
-#define PORTS "/sys/class/virtio-ports"
-#define FIND_TRIES 1000
+#define PORTS "class/virtio-ports"
 #define FIND_PAUSE_US 10000
 #define PIECE (32u << 10) /* the kernel takes no more at once */
 
@@ -23,49 +22,56 @@ static struct {
 	size_t in_end;
 } port;
 
-static bool is_ours(const char *device)
+static bool is_ours(int ports, const char *device)
 {
 	char path[300], name[64] = "";
-	FILE *file;
+	ssize_t n;
+	int fd;
 
-	snprintf(path, sizeof path, PORTS "/%s/name", device);
-	file = fopen(path, "re");
-	if (!file)
+	snprintf(path, sizeof path, "%s/name", device);
+	fd = openat(ports, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
 		return false;
-	if (!fgets(name, sizeof name, file))
-		*name = 0;
-	fclose(file);
+	n = read(fd, name, sizeof name - 1);
+	close(fd);
+	name[n > 0 ? n : 0] = 0;
 	name[strcspn(name, "\n")] = 0;
 	return !strcmp(name, AGENT_PORT);
 }
 
-static int find(void)
+static int find(int sys, int dev)
 {
-	DIR *dir = opendir(PORTS);
+	int ports = openat(sys, PORTS, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = -1;
+	DIR *dir = ports < 0 ? NULL : fdopendir(ports);
 	struct dirent *entry;
-	char path[300];
-	int fd = -1;
 
-	while (dir && fd < 0 && (entry = readdir(dir))) {
-		if (entry->d_name[0] == '.' || !is_ours(entry->d_name))
-			continue;
-		snprintf(path, sizeof path, "/dev/%s", entry->d_name);
-		fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	}
+	while (dir && fd < 0 && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.' && is_ours(ports, entry->d_name))
+			fd = openat(dev, entry->d_name, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (dir)
 		closedir(dir);
+	else if (ports >= 0)
+		close(ports);
 	return fd;
 }
 
-int port_open(void)
+int port_open(int sys, int dev, unsigned tries)
 {
-	for (unsigned n = 0; n < FIND_TRIES; n++) {
-		port.fd = find();
+	for (unsigned n = 0; n < tries; n++) {
+		if (n)
+			usleep(FIND_PAUSE_US);
+		port.fd = find(sys, dev);
 		if (port.fd >= 0)
 			return 0;
-		usleep(FIND_PAUSE_US);
 	}
 	return -1;
+}
+
+void port_close(void)
+{
+	close(port.fd);
+	port.fd = -1;
+	port.out_start = port.out_end = port.in_end = 0;
 }
 
 int port_fd(void)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
@@ -23,11 +24,15 @@ struct stream {
 	bool told;     /* output: that it has ended */
 };
 
+#define HANG_UP_S 10 /* after that, what is still there is killed */
+
 struct agent_session {
-	unsigned id; /* 0: free */
+	bool used;
+	unsigned id; /* the monitor's; 0: none knows of it any more */
 	pid_t pid;   /* 0: has ended, with status */
 	int status;
 	bool terminal, closed;
+	time_t kill_at; /* CLOCK_MONOTONIC; 0: not */
 	struct stream stream[AGENT_STREAMS];
 	/* Input that the command has not taken yet, and that it ends then. */
 	char *input;
@@ -35,12 +40,12 @@ struct agent_session {
 	bool input_ends;
 };
 
-static struct agent_session sessions[AGENT_SESSIONS];
+static struct agent_session sessions[SESSIONS_MAX];
 
 static struct agent_session *find(unsigned id)
 {
-	for (unsigned i = 0; id && i < AGENT_SESSIONS; i++)
-		if (sessions[i].id == id)
+	for (unsigned i = 0; id && i < SESSIONS_MAX; i++)
+		if (sessions[i].used && sessions[i].id == id)
 			return &sessions[i];
 	return NULL;
 }
@@ -57,7 +62,15 @@ static void forget(struct agent_session *session)
 	for (unsigned i = 0; i < AGENT_STREAMS; i++)
 		close_stream(&session->stream[i]);
 	free(session->input);
-	*session = (struct agent_session){.id = 0};
+	*session = (struct agent_session){.used = false};
+}
+
+static time_t now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec;
 }
 
 __attribute__((format(printf, 3, 4))) static void fail(unsigned id, uint32_t status,
@@ -140,6 +153,24 @@ static int open_terminal(struct ends *ends, const struct agent_open *open_)
 	return theirs < 0 ? -1 : 0;
 }
 
+static _Noreturn void cannot_run(const char *program)
+{
+	const int error = errno;
+
+	dprintf(STDERR_FILENO, "dach: %s: %s\n", program, strerror(error));
+	_exit(error == ENOENT ? AGENT_STATUS_NOT_FOUND : AGENT_STATUS_NOT_RUN);
+}
+
+/* As login(1) starts it: its name begins with a '-'. */
+static _Noreturn void become_shell(const char *shell)
+{
+	char name[300];
+
+	snprintf(name, sizeof name, "-%s", strrchr(shell, '/') ? strrchr(shell, '/') + 1 : shell);
+	execl(shell, name, (char *)NULL);
+	cannot_run(shell);
+}
+
 /* In the child. What fails is told by status: 126 or 127, and a line on its standard error. */
 static _Noreturn void become(const struct agent_open *open_, const struct user *user,
 	const struct ends *ends)
@@ -148,9 +179,11 @@ static _Noreturn void become(const struct agent_open *open_, const struct user *
 	sigset_t none;
 
 	setsid();
+	system_spare(false);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGPIPE, SIG_DFL);
+	for (int number = 1; number < 32; number++)
+		signal(number, SIG_DFL);
 	for (unsigned i = 0; i < AGENT_STREAMS; i++)
 		dup2(ends->fd[i][0], i);
 	if (open_->terminal)
@@ -159,6 +192,8 @@ static _Noreturn void become(const struct agent_open *open_, const struct user *
 	setenv("PATH", PATH_DEFAULT, 1);
 	setenv("HOME", user->home, 1);
 	setenv("USER", *user->name ? user->name : "root", 1);
+	setenv("LOGNAME", *user->name ? user->name : "root", 1);
+	setenv("SHELL", *user->shell ? user->shell : "/bin/sh", 1);
 	if (open_->terminal)
 		setenv("TERM", "linux", 1);
 	for (const char *const *word = open_->env; *word; word++)
@@ -172,15 +207,21 @@ static _Noreturn void become(const struct agent_open *open_, const struct user *
 		dprintf(STDERR_FILENO, "dach: %s: %s\n", folder, strerror(errno));
 		_exit(AGENT_STATUS_NOT_RUN);
 	}
+	if (open_->what == AGENT_PACK || open_->what == AGENT_UNPACK)
+		_exit(files_serve(open_));
+	if (open_->what == AGENT_SHELL)
+		become_shell(getenv("SHELL"));
 	execvp(open_->argv[0], (char *const *)open_->argv);
-	dprintf(STDERR_FILENO, "dach: %s: %s\n", open_->argv[0], strerror(errno));
-	_exit(errno == ENOENT ? AGENT_STATUS_NOT_FOUND : AGENT_STATUS_NOT_RUN);
+	cannot_run(open_->argv[0]);
 }
 
 static void started(struct agent_session *session, unsigned id, const struct agent_open *open_,
 	struct ends *ends, pid_t pid)
 {
-	*session = (struct agent_session){.id = id, .pid = pid, .terminal = open_->terminal};
+	*session = (struct agent_session){.used = true,
+		.id = id,
+		.pid = pid,
+		.terminal = open_->terminal};
 	for (unsigned i = 0; i < AGENT_STREAMS; i++) {
 		session->stream[i] =
 			(struct stream){ends->fd[i][1], AGENT_WINDOW, ends->fd[i][1] < 0};
@@ -200,11 +241,11 @@ static void start(unsigned id, const struct agent_open *open_)
 	struct user user;
 	pid_t pid = -1;
 
-	for (unsigned i = 0; !session && i < AGENT_SESSIONS; i++)
-		if (!sessions[i].id)
+	for (unsigned i = 0; !session && i < SESSIONS_MAX; i++)
+		if (!sessions[i].used)
 			session = &sessions[i];
 	if (!session) {
-		fail(id, AGENT_STATUS_NOT_RUN, "%u commands run already", AGENT_SESSIONS);
+		fail(id, AGENT_STATUS_NOT_RUN, "%u commands run already", SESSIONS_MAX);
 		return;
 	}
 	if (!user_find(open_->user, &user)) {
@@ -324,7 +365,7 @@ static void finish(struct agent_session *session)
 			port_send(session->id, AGENT_EOF, i, NULL, 0);
 		out->told = true;
 	}
-	if (!session->closed)
+	if (session->id)
 		port_send_number(session->id, AGENT_EXIT, 0, status);
 	forget(session);
 }
@@ -333,10 +374,10 @@ unsigned session_poll(struct pollfd *fds)
 {
 	unsigned count = 0;
 
-	for (unsigned i = 0; i < AGENT_SESSIONS; i++) {
+	for (unsigned i = 0; i < SESSIONS_MAX; i++) {
 		struct agent_session *session = &sessions[i];
 
-		if (!session->id)
+		if (!session->used)
 			continue;
 		if (session->start < session->end)
 			fds[count++] = (struct pollfd){session->stream[AGENT_STDIN].fd, POLLOUT, 0};
@@ -350,10 +391,10 @@ unsigned session_poll(struct pollfd *fds)
 
 void session_serve(const struct pollfd *fds, unsigned count)
 {
-	for (unsigned n = 0; n < AGENT_SESSIONS; n++) {
+	for (unsigned n = 0; n < SESSIONS_MAX; n++) {
 		struct agent_session *session = &sessions[n];
 
-		if (!session->id)
+		if (!session->used)
 			continue;
 		for (unsigned i = 0; i < count; i++) {
 			if (!fds[i].revents)
@@ -364,15 +405,35 @@ void session_serve(const struct pollfd *fds, unsigned count)
 				if (fds[i].fd == session->stream[k].fd)
 					read_output(session, k);
 		}
+		if (session->pid && session->kill_at && now() >= session->kill_at) {
+			session->kill_at = 0;
+			kill(-session->pid, SIGKILL);
+		}
 		if (!session->pid)
 			finish(session);
 	}
 }
 
+int session_timeout(void)
+{
+	int timeout = -1;
+
+	for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+		const struct agent_session *session = &sessions[i];
+		time_t left = session->kill_at - now();
+
+		if (!session->used || !session->pid || !session->kill_at)
+			continue;
+		left = left > 0 ? left * 1000 : 0;
+		timeout = timeout < 0 || left < timeout ? (int)left : timeout;
+	}
+	return timeout;
+}
+
 void session_child(pid_t pid, int status)
 {
-	for (unsigned i = 0; i < AGENT_SESSIONS; i++) {
-		if (!sessions[i].id || sessions[i].pid != pid)
+	for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+		if (!sessions[i].used || sessions[i].pid != pid)
 			continue;
 		sessions[i].pid = 0;
 		sessions[i].status = status;
@@ -382,9 +443,34 @@ void session_child(pid_t pid, int status)
 
 void session_kill_all(void)
 {
-	for (unsigned i = 0; i < AGENT_SESSIONS; i++)
-		if (sessions[i].id && sessions[i].pid)
+	for (unsigned i = 0; i < SESSIONS_MAX; i++)
+		if (sessions[i].used && sessions[i].pid)
 			kill(-sessions[i].pid, SIGKILL);
+}
+
+static void hang_up(struct agent_session *session)
+{
+	session->closed = true;
+	for (unsigned i = 0; i < AGENT_STREAMS; i++)
+		close_stream(&session->stream[i]);
+	session->start = session->end = 0;
+	if (!session->pid) {
+		finish(session);
+	} else if (!session->kill_at) {
+		kill(-session->pid, SIGHUP);
+		kill(-session->pid, SIGCONT);
+		session->kill_at = now() + HANG_UP_S;
+	}
+}
+
+void session_leave_all(void)
+{
+	for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+		if (!sessions[i].used)
+			continue;
+		sessions[i].id = 0;
+		hang_up(&sessions[i]);
+	}
 }
 
 /* What the monitor asks */
@@ -404,6 +490,7 @@ void session_frame(const struct agent_header *header, const char *payload)
 	uint32_t number = 0;
 
 	if (header->type == AGENT_OPEN && header->session && !session) {
+		beside_follow();
 		begin(header->session, payload, header->length);
 		return;
 	}
@@ -432,11 +519,7 @@ void session_frame(const struct agent_header *header, const char *payload)
 			set_size(session->stream[AGENT_STDOUT].fd, number & 0xffff, number >> 16);
 		break;
 	case AGENT_CLOSE:
-		session->closed = true;
-		for (unsigned i = 0; i < AGENT_STREAMS; i++)
-			close_stream(&session->stream[i]);
-		if (session->pid)
-			kill(-session->pid, SIGHUP);
+		hang_up(session);
 		break;
 	}
 }

@@ -16,6 +16,7 @@
 #include "agent/agent.h"
 
 #define NEW_ROOT "/dach-root"
+#define PORT_TRIES 1000
 #define ROOT_TRIES 500
 #define ROOT_PAUSE_US 10000
 /* The network of user mode (net/user.c): what its DHCP would say. */
@@ -41,19 +42,23 @@ static const struct {
 	  {"cgroup2", "/sys/fs/cgroup", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
 };
 
+int system_proc = -1;
+
 bool system_word(const char *key, char *value, size_t size)
 {
 	static char line[4096];
 	size_t len = strlen(key);
-	FILE *file = fopen("/proc/cmdline", "re");
+	int fd = system_proc < 0 ? open("/proc/cmdline", O_RDONLY | O_CLOEXEC)
+				 : openat(system_proc, "cmdline", O_RDONLY | O_CLOEXEC);
 	char *save = NULL;
 	bool found = false;
+	ssize_t n;
 
-	if (!file)
+	if (fd < 0)
 		return false;
-	if (!fgets(line, sizeof line, file))
-		*line = 0;
-	fclose(file);
+	n = read(fd, line, sizeof line - 1);
+	line[n > 0 ? n : 0] = 0;
+	close(fd);
 	for (char *word = strtok_r(line, " \n", &save); word; word = strtok_r(NULL, " \n", &save)) {
 		if (strncmp(word, key, len) || (word[len] != '=' && word[len]))
 			continue;
@@ -63,15 +68,36 @@ bool system_word(const char *key, char *value, size_t size)
 	return found;
 }
 
-int system_early(void)
+void system_spare(bool spare)
+{
+	int fd = system_proc < 0 ? open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC)
+				 : openat(system_proc, "self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	const char *text = spare ? "-1000" : "0";
+
+	if (fd < 0)
+		return;
+	dprintf(fd, "%s", text); /* or it is as it was */
+	close(fd);
+}
+
+void system_mounts(void)
 {
 	for (size_t i = 0; i < sizeof early / sizeof *early; i++) {
 		mkdir(early[i].where, 0755);
 		mount(early[i].type, early[i].where, early[i].type, early[i].flags, early[i].data);
 	}
+}
+
+int system_early(void)
+{
+	int sys, dev;
+
+	system_mounts();
 	module_load("virtio_pci");
 	module_load("virtio_console");
-	return port_open();
+	sys = open("/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	dev = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return port_open(sys, dev, PORT_TRIES);
 }
 
 /* As the kernel does without rootfstype=: each kind that it has. */
@@ -124,7 +150,7 @@ static int change_root(void)
 	return 0;
 }
 
-static void set_up(void)
+void system_set_up(void)
 {
 	char name[65] = "";
 	FILE *file;
@@ -154,10 +180,8 @@ int system_root(char *why, size_t size)
 	unsigned long flags = MS_RDONLY;
 	int error;
 
-	if (!system_word("root", device, sizeof device)) {
-		set_up(); /* the ramdisk is the root */
-		return 0;
-	}
+	if (!system_word("root", device, sizeof device))
+		return 0; /* the ramdisk is the root */
 	if (strncmp(device, "/dev/", 5)) {
 		snprintf(why, size, "root=%s: a command needs root=/dev/... of its guest", device);
 		return -1;
@@ -179,7 +203,6 @@ int system_root(char *why, size_t size)
 		snprintf(why, size, "the root %s: %s", device, strerror(error));
 		return -1;
 	}
-	set_up();
 	return 0;
 }
 

@@ -2,21 +2,17 @@
 #include "cli/console.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "cli/call.h"
 #include "cli/format.h"
+#include "cli/raw.h"
 #include "client/client.h"
-#include "monitor/terminal.h"
 
 #define LEAVE 0x1d   /* Ctrl+] */
 #define QUIET_MS 200 /* as xl: after the input's end the guest's words are over when it is silent */
@@ -34,51 +30,14 @@ static const struct option_spec console_options[] = {
 };
 
 struct session {
-	int guest;   /* the stream */
-	int signals; /* a signalfd of what would end us */
-	bool raw;
-	struct termios saved;
+	int guest; /* the stream */
+	struct raw_terminal raw;
 	/* Read from the terminal, not yet taken by the guest. */
 	char input[512];
 	size_t start, end;
 	bool input_over; /* the terminal says no more: the guest's words still come */
 	bool as_xl;      /* and with it the console is over */
 };
-
-static void signal_set(sigset_t *set)
-{
-	sigemptyset(set);
-	sigaddset(set, SIGHUP);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGQUIT);
-	sigaddset(set, SIGTERM);
-}
-
-/* The terminal as it was, and a line of its own for what comes next. */
-static void restore(struct session *session)
-{
-	if (!session->raw)
-		return;
-	tcsetattr(STDIN_FILENO, TCSADRAIN, &session->saved);
-	session->raw = false;
-	if (isatty(STDOUT_FILENO))
-		while (write(STDOUT_FILENO, "\n", 1) < 0 && errno == EINTR)
-			;
-}
-
-static int make_raw(struct session *session)
-{
-	struct termios raw;
-
-	if (tcgetattr(STDIN_FILENO, &session->saved))
-		return 0; /* no terminal: bytes are bytes */
-	raw = session->saved;
-	cfmakeraw(&raw);
-	if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw))
-		return -errno;
-	session->raw = true;
-	return 0;
-}
 
 static int write_all(int fd, const char *data, size_t len)
 {
@@ -118,10 +77,10 @@ static int from_terminal(struct session *session)
 		return 0;
 	if (n <= 0) {
 		session->input_over = true;
-		return session->raw; /* the terminal is gone */
+		return session->raw.on; /* the terminal is gone */
 	}
 	/* Alone in a read only: so that what is pasted or sent by a program may hold the byte. */
-	if (n == 1 && session->raw && session->input[0] == LEAVE)
+	if (n == 1 && session->raw.on && session->input[0] == LEAVE)
 		return 1;
 	session->start = 0;
 	session->end = n;
@@ -149,7 +108,7 @@ static bool serve(struct session *session)
 		struct pollfd fds[] = {
 			{session->guest, POLLIN | (waiting ? POLLOUT : 0), 0},
 			{waiting || session->input_over ? -1 : STDIN_FILENO, POLLIN, 0},
-			{session->signals, POLLIN, 0},
+			{session->raw.signals, POLLIN, 0},
 		};
 
 		bool last = session->input_over && session->as_xl && !waiting;
@@ -213,23 +172,18 @@ static int tell_end(struct cli *cli, const json_t *guest)
 
 int console_attach(struct cli *cli, const json_t *guest, bool unpause)
 {
-	struct session session = {.guest = -1, .signals = -1};
+	struct session session = {.guest = -1, .raw = {.signals = -1}};
 	const char *uuid = json_get_text(guest, "uuid");
 	struct error err = {""};
 	bool ended = false;
-	sigset_t set, old;
-	int status = CLI_FAILURE, guard;
+	int status = CLI_FAILURE;
 
 	session.as_xl = strcmp(cli->program, "dach");
-	signal_set(&set);
-	sigprocmask(SIG_BLOCK, &set, &old);
-	signal(SIGPIPE, SIG_IGN);
-	session.signals = signalfd(-1, &set, SFD_CLOEXEC);
-	guard = terminal_guard();
+	raw_signals(&session.raw, 0);
 	if (client_console(cli->client, uuid, &session.guest, &err)) {
 		session.guest = -1;
 		cli_fail(cli, &err);
-	} else if (make_raw(&session)) {
+	} else if (raw_begin(&session.raw)) {
 		cli_say(cli, "the terminal does not go into raw mode: %s", strerror(errno));
 	} else if (unpause && call_guest(cli, "POST", uuid, "/unpause", NULL, NULL)) {
 		;
@@ -237,13 +191,9 @@ int console_attach(struct cli *cli, const json_t *guest, bool unpause)
 		ended = serve(&session);
 		status = 0;
 	}
-	restore(&session);
-	terminal_release(guard);
+	raw_end(&session.raw, true);
 	if (session.guest >= 0)
 		close(session.guest);
-	if (session.signals >= 0)
-		close(session.signals);
-	sigprocmask(SIG_SETMASK, &old, NULL);
 	return ended ? tell_end(cli, guest) : status;
 }
 

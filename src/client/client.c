@@ -331,20 +331,32 @@ static int ask_apart(struct client *client, struct http *http, const char *path,
 	return r;
 }
 
-int client_console(struct client *client, const char *ref, int *fd, struct error *err)
+/* A connection that becomes another protocol's. */
+static int change(struct client *client, const char *ref, const char *suffix, const char *protocol,
+	int *fd, struct error *err)
 {
 	char path[512];
 	struct http http;
 	int r;
 
 	*fd = -1;
-	if (!client_guest_path(path, sizeof path, ref, "/console"))
+	if (!client_guest_path(path, sizeof path, ref, suffix))
 		return error_set(err, ENAMETOOLONG, "%.60s...: no guest has such a name", ref);
-	r = ask_apart(client, &http, path, "dach-console", 101, err);
+	r = ask_apart(client, &http, path, protocol, 101, err);
 	if (r)
 		return r;
 	*fd = http.fd;
 	return 0;
+}
+
+int client_console(struct client *client, const char *ref, int *fd, struct error *err)
+{
+	return change(client, ref, "/console", "dach-console", fd, err);
+}
+
+int client_exec(struct client *client, const char *ref, int *fd, struct error *err)
+{
+	return change(client, ref, "/exec", "dach-exec", fd, err);
 }
 
 int client_events_open(struct client *client, struct client_events **out, struct error *err)

@@ -49,6 +49,12 @@ const char *client_guest_path(char *buf, size_t size, const char *ref, const cha
 int client_console(struct client *client, const char *ref, int *fd, struct error *err);
 
 /*
+ * The same for a command in the guest: on the socket the frames of protocol/agent.h are spoken, by the caller as a
+ * monitor does. -ENOTSUP: the guest has no agent.
+ */
+int client_exec(struct client *client, const char *ref, int *fd, struct error *err);
+
+/*
  * What happens, as it happens: everything after client_events_open() returned is told. Also on a
  * connection of its own.
  */

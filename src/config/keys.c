@@ -118,6 +118,11 @@ static int read_field(const struct key *key, const struct keys_target *to,
 		if (!r)
 			field_set_number(field, at, mib ? number << 10 : number);
 		return r;
+	case FIELD_BOOL: /* as xl's own: 0 or 1 */
+		r = read_number(setting, 0, 1, "", &number, err);
+		if (!r)
+			field_set_number(field, at, number);
+		return r;
 	case FIELD_ENUM:
 		return read_name(key, field, setting, at, err);
 	default: /* has a reader of its own */

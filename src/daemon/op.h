@@ -20,6 +20,7 @@ struct operation {
 	uid_t uid;
 	struct operation_arguments arguments;
 	char uuid[DOMAIN_UUID_LEN + 1]; /* of the guest that it is about, across waiting */
+	int fd;                         /* the answer's, own; -1 */
 	json_t *value; /* the answer, where it is made before its time; own reference */
 	unsigned open; /* list: answers that guests still owe to it */
 	bool beginning, finished;
@@ -32,6 +33,8 @@ struct operation {
  * operation_begin()). value is taken; NULL: out of memory.
  */
 void op_finish(struct operation *op, json_t *value);
+/* With its descriptor. */
+void op_finish_fd(struct operation *op);
 void op_refuse(struct operation *op, int r, const char *text);
 void op_refuse_error(struct operation *op, int r, const struct error *err);
 /* With the guest as it is, after its monitor has been asked. */

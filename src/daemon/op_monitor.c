@@ -2,6 +2,7 @@
 /* What a guest's monitor is asked to do. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "daemon/guest.h"
@@ -75,3 +76,42 @@ static void dump_core(struct operation *op)
 
 const struct operation_kind operation_dump_core = {"guest_dump_core", "Guest", .guest = true,
 	.arguments = dump_arguments, .run = dump_core};
+
+static void exec_began(void *ctx, int r, json_t *answer, const char *text)
+{
+	struct operation *op = ctx;
+
+	if (r)
+		op_refuse(op, r, text);
+	else
+		op_finish_fd(op);
+}
+
+/* Who manages guests has not thereby what is in them; root has anyhow. */
+static bool may_enter(const struct operation *op, const struct guest *guest)
+{
+	return !op->uid || op->uid == guest->owner;
+}
+
+static void exec(struct operation *op)
+{
+	struct guest *guest = op_running_guest(op);
+	int ends[2];
+
+	if (!guest)
+		return;
+	if (!may_enter(op, guest)) {
+		op_refuse(op, -EACCES, "only root and the guest's owner run commands in it");
+		return;
+	}
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends)) {
+		op_refuse(op, -errno, "");
+		return;
+	}
+	op->fd = ends[0];
+	monitor_call(guest->monitor, &(struct monitor_request){.verb = REQUEST_EXEC}, ends[1],
+		OP_VERB_TIMEOUT_MS, exec_began, op);
+	close(ends[1]);
+}
+
+const struct operation_kind operation_exec = {"guest_exec", NULL, .guest = true, .run = exec};

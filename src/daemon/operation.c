@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/daemon.h"
 #include "daemon/describe.h"
@@ -74,6 +75,8 @@ static void op_free(struct operation *op)
 	*at = op->next;
 	operation_arguments_free(&op->arguments);
 	json_decref(op->value);
+	if (op->fd >= 0)
+		close(op->fd);
 	free(op);
 }
 
@@ -89,7 +92,7 @@ static void finish(struct operation *op, const struct operation_answer *answer)
 void op_finish(struct operation *op, json_t *value)
 {
 	if (value)
-		finish(op, &(struct operation_answer){.text = "", .value = value});
+		finish(op, &(struct operation_answer){.text = "", .value = value, .fd = -1});
 	else
 		op_refuse(op, -ENOMEM, "out of memory");
 	json_decref(value);
@@ -97,7 +100,17 @@ void op_finish(struct operation *op, json_t *value)
 
 void op_refuse(struct operation *op, int r, const char *text)
 {
-	finish(op, &(struct operation_answer){.r = r, .text = *text ? text : strerror(-r)});
+	finish(op,
+		&(struct operation_answer){.r = r, .text = *text ? text : strerror(-r), .fd = -1});
+}
+
+void op_finish_fd(struct operation *op)
+{
+	const int fd = op->fd;
+
+	if (op->done)
+		op->fd = -1;
+	finish(op, &(struct operation_answer){.text = "", .fd = fd});
 }
 
 void op_refuse_error(struct operation *op, int r, const struct error *err)
@@ -209,7 +222,8 @@ static void run(struct operation *op)
 		finish(op,
 			&(struct operation_answer){.r = -ENOENT,
 				.no_guest = true,
-				.text = err.text});
+				.text = err.text,
+				.fd = -1});
 		return;
 	}
 	if (!r && kind->arguments)
@@ -228,7 +242,10 @@ struct operation *operation_begin(const struct operation_kind *kind, struct daem
 
 	if (!op) {
 		operation_arguments_free(arguments);
-		done(ctx, &(struct operation_answer){.r = -ENOMEM, .text = "out of memory"});
+		done(ctx,
+			&(struct operation_answer){.r = -ENOMEM,
+				.text = "out of memory",
+				.fd = -1});
 		return NULL;
 	}
 	*op = (struct operation){.next = daemon->operations,
@@ -239,6 +256,7 @@ struct operation *operation_begin(const struct operation_kind *kind, struct daem
 		.uid = caller->uid,
 		.arguments = *arguments,
 		.beginning = true,
+		.fd = -1,
 		.done = done,
 		.ctx = ctx};
 	memset(arguments, 0, sizeof *arguments);

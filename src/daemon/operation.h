@@ -71,7 +71,8 @@ struct operation_kind {
 
 /*
  * log_clear answers with what it then forgets; destroy with the guest as it was, every other one that
- * changes a guest with the guest as it then is. ask passes a verb of protocol/request.h on to the guest's
+ * changes a guest with the guest as it then is; exec with a socket on which a command in the guest is asked for
+ * (vmm/exec.h). ask passes a verb of protocol/request.h on to the guest's
  * monitor as it is.
  */
 extern const struct operation_kind operation_host, operation_log, operation_log_clear,
@@ -80,10 +81,10 @@ extern const struct operation_kind operation_host, operation_log, operation_log_
 	operation_memory_max, operation_scheduler_get, operation_scheduler, operation_autostart,
 	operation_affinity, operation_save, operation_restore, operation_suspend, operation_resume,
 	operation_jobs, operation_disk_layer, operation_disk_stream, operation_disk_commit,
-	operation_disk_backup, operation_disk_resize, operation_clone, operation_networks,
-	operation_network_create, operation_network_get, operation_network_start,
-	operation_network_stop, operation_network_delete, operation_disk_attach,
-	operation_disk_detach, operation_disk_medium, operation_disk_export;
+	operation_disk_backup, operation_disk_resize, operation_clone, operation_exec,
+	operation_networks, operation_network_create, operation_network_get,
+	operation_network_start, operation_network_stop, operation_network_delete,
+	operation_disk_attach, operation_disk_detach, operation_disk_medium, operation_disk_export;
 
 /* Defaults. operation_arguments_free() afterwards, also after it was given away (it is empty then). */
 void operation_arguments_init(const struct operation_kind *kind,
@@ -101,6 +102,7 @@ struct operation_answer {
 	bool no_guest; /* r is -ENOENT: there is no such guest, or none that the caller may see */
 	const char *text; /* the sentence where r is not 0; "" otherwise */
 	json_t *value;    /* where r is 0; json_incref() it to keep it */
+	int fd; /* exec: a connected socket, which becomes the asker's, and value is NULL; -1: none */
 };
 typedef void operation_done(void *ctx, const struct operation_answer *answer);
 

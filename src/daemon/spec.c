@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,11 +11,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/folder.h"
 #include "base/io.h"
 #include "chain/chain.h"
 #include "daemon/daemon.h"
 #include "daemon/links.h"
 #include "domain/boot.h"
+#include "protocol/agent.h"
 
 int spec_init(struct spec_files *files, struct error *err)
 {
@@ -153,6 +156,27 @@ static int make_overlay(const struct domain_config *config, int *fd, struct erro
 	return r;
 }
 
+/* The agent, behind what is there already. */
+static int add_agent(int *overlay, struct error *err)
+{
+	char path[PATH_MAX];
+	int program, archive = -1, r;
+
+	if (folder_program("dach-agent", "../libexec/dach/dach-agent", path, sizeof path))
+		return error_set(err, ENOENT,
+			"agent: dach-agent is neither beside this program nor in ../libexec/dach");
+	program = open(path, O_RDONLY | O_CLOEXEC);
+	if (program < 0)
+		return error_set(err, errno, "%s: %s", path, strerror(errno));
+	r = domain_boot_program(program, &AGENT_BESIDE[1], &archive, err);
+	close(program);
+	if (!r)
+		r = domain_boot_join(overlay, "names", archive, err);
+	if (archive >= 0)
+		close(archive);
+	return r;
+}
+
 /*
  * What is named is the kernel. Otherwise the monitor finds it on the first disk, and what would go
  * beside one that is named follows what it finds there.
@@ -169,6 +193,8 @@ static int open_kernel(const struct caller *owner, const struct domain_config *c
 		r = open_one(owner, config->ramdisk, false, &spec->initrd.fd, err);
 	if (!r && (config->ramdisk || !config->kernel))
 		r = make_overlay(config, &spec->overlay, err);
+	if (!r && config->machine.agent)
+		r = add_agent(&spec->overlay, err);
 	if (!r && config->ramdisk)
 		r = put(&spec->initrd.name, config->ramdisk, err);
 	if (r || !config->kernel)

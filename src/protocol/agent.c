@@ -45,12 +45,14 @@ bool agent_header_valid(const struct agent_header *header, bool from_monitor)
 }
 
 /*
- * The payload: four u32 (terminal, columns << 16 | rows, words of argv, words of env), then texts, each with
- * a zero behind it: user, folder, argv, env.
+ * The payload: four u32 (terminal | what << 8, columns << 16 | rows, words of argv, words of env), then texts,
+ * each with a zero behind it: user, folder, argv, env.
  */
 struct fixed {
-	uint32_t terminal, size, argc, envc;
+	uint32_t kind, size, argc, envc;
 };
+#define TERMINAL 1u
+#define WHAT_SHIFT 8
 
 static size_t add(char *to, size_t at, const char *text)
 {
@@ -64,7 +66,8 @@ static size_t add(char *to, size_t at, const char *text)
 /* to NULL: only counts. */
 static size_t write_all(const struct agent_open *open, char *to)
 {
-	struct fixed fixed = {open->terminal, (uint32_t)open->columns << 16 | open->rows, 0, 0};
+	struct fixed fixed = {(open->terminal ? TERMINAL : 0) | (uint32_t)open->what << WHAT_SHIFT,
+		(uint32_t)open->columns << 16 | open->rows, 0, 0};
 	size_t at = add(to, sizeof fixed, open->user);
 
 	at = add(to, at, open->folder);
@@ -115,12 +118,14 @@ bool agent_open_read(const char *payload, size_t size, struct agent_open *open, 
 		return false;
 	memcpy(&fixed, payload, sizeof fixed);
 	count = (uint64_t)fixed.argc + fixed.envc;
-	if (fixed.terminal > 1 || !fixed.argc || count > size)
+	if ((fixed.kind & 255) > TERMINAL || fixed.kind >> WHAT_SHIFT >= AGENT_WHATS ||
+		!fixed.argc != (fixed.kind >> WHAT_SHIFT == AGENT_SHELL) || count > size)
 		return false;
 	word = *words = calloc(count + 2, sizeof *word);
 	if (!word)
 		return false;
-	*open = (struct agent_open){.terminal = fixed.terminal,
+	*open = (struct agent_open){.what = fixed.kind >> WHAT_SHIFT,
+		.terminal = fixed.kind & TERMINAL,
 		.columns = fixed.size >> 16,
 		.rows = fixed.size & 0xffff,
 		.user = take(&at, end),
@@ -130,7 +135,7 @@ bool agent_open_read(const char *payload, size_t size, struct agent_open *open, 
 	good = open->user && open->folder;
 	for (uint64_t i = 0; good && i < count; i++)
 		good = (word[i + (i >= fixed.argc)] = take(&at, end)) != NULL;
-	if (good && at == end && *open->argv[0])
+	if (good && at == end && (!fixed.argc || *open->argv[0]))
 		return true;
 	free(word);
 	*words = NULL;

@@ -16,9 +16,10 @@
 #include <stdint.h>
 
 #define AGENT_PORT "dach.agent.0"
-#define AGENT_VERSION 1u
-/* As which the kernel starts it: alone, as the guest's first process, or beside the system's own. */
+#define AGENT_VERSION 2u
+/* As which the kernel starts it: alone, as the guest's only system, or beside the system's own. */
 #define AGENT_ALONE "/dach-alone"
+#define AGENT_BESIDE "/dach-agent"
 #define AGENT_SESSIONS 16u
 #define AGENT_WINDOW (256u << 10) /* bytes of a stream that may be on the way */
 #define AGENT_DATA_MAX (32u << 10)
@@ -29,7 +30,7 @@ enum agent_frame_type {
 	AGENT_OPEN = 1, /* struct agent_open: begins the session */
 	AGENT_SIGNAL,   /* u32: a signal for the command and its process group */
 	AGENT_RESIZE,   /* u16 columns, u16 rows: of its terminal */
-	AGENT_CLOSE,    /* nobody waits for the command any more: it is hung up on */
+	AGENT_CLOSE, /* nobody waits for the command any more: it is hung up on, and killed when that is not enough */
 	AGENT_POWEROFF, /* session 0: everything ends, file systems are written, the guest is off */
 	/* From both */
 	AGENT_DATA,   /* bytes of a stream */
@@ -38,7 +39,7 @@ enum agent_frame_type {
 	/* From the agent */
 	AGENT_HELLO, /* session 0, u32 AGENT_VERSION: it is there, and knows of no session */
 	AGENT_READY, /* session 0: the root is there, commands may come */
-	AGENT_EXIT, /* u32: the exit status; 128 and the signal that ended it. The session is over */
+	AGENT_EXIT, /* u32: the exit status; 128 and the signal that ended it. The session is over, also a closed one */
 	AGENT_FAILED, /* u32: status, then a sentence. The session is over; session 0: the guest cannot go on */
 	AGENT_TYPES,
 };
@@ -59,8 +60,19 @@ struct agent_header {
 /* No payload of this type is longer; 0: there is no such type, or no stream of it. */
 bool agent_header_valid(const struct agent_header *header, bool from_monitor);
 
+/* What a session is. */
+enum agent_what {
+	AGENT_COMMAND,
+	AGENT_SHELL, /* the user's own, as a login has it; argv is empty */
+	AGENT_PACK,  /* its output is what lies at argv[0], as pack/pack.h has it */
+	/* Its input is, for argv[0]: there as argv[1] where that is a folder; argv[2] "owners": with those. */
+	AGENT_UNPACK,
+	AGENT_WHATS,
+};
+
 /* A command. Pointers are the caller's, or into the payload that was read. */
 struct agent_open {
+	enum agent_what what;
 	bool terminal; /* on one, of this size; its output is all AGENT_STDOUT */
 	uint16_t columns, rows;
 	const char *user;        /* a name or number; "": root */

@@ -10,6 +10,7 @@ const struct field machine_spec_fields[] = {
 	FIELD_ROW(STRING, machine_spec, cpu_model, .min = 1, .max = LIMIT_STRING, .option = "cpu",
 		.value = "MODEL[,+F,-F]|list",
 		.help = "the processor it sees: host, or one that moves between hosts (host)"),
+	FIELD_ROW(BOOL, machine_spec, agent),
 	FIELD_ROW(STRING, machine_spec, ssh_key, .min = 1, .max = LIMIT_STRING),
 	{.key = NULL},
 };

@@ -15,7 +15,8 @@
 struct machine_spec {
 	char *engine;    /* "auto", "translate", "kvm" */
 	char *cpu_model; /* as cpuid_model_parse() takes it; NULL: what the engine offers */
-	char *ssh_key;   /* who may log in to a guest with cloud-init: a line of authorized_keys */
+	bool agent; /* commands can be run in it: `dach exec`; our agent is started beside its system */
+	char *ssh_key; /* who may log in to a guest with cloud-init: a line of authorized_keys */
 };
 
 extern const struct field machine_spec_fields[];

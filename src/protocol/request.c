@@ -191,6 +191,7 @@ static const struct verb {
 	[REQUEST_DISK_EXPORT] = {"disk-export", disk_export, .fd = true},
 	[REQUEST_RELEASE] = {"release", release, .passed = false},
 	[REQUEST_CLONE] = {"clone", clone, .fd = true},
+	[REQUEST_EXEC] = {"exec", nothing, .fd = true},
 	[REQUEST_JOBS] = {"jobs", nothing, .passed = false},
 	[REQUEST_CANCEL] = {"cancel", cancel, .passed = true},
 };

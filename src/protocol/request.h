@@ -50,6 +50,8 @@
  *                                               of "layers" files of frozen memory (launch.h). In the same
  *                                               moment so many disks get new images, as by disk-layer. A job;
  *                                               the guest has stood still for "pause" ns, and goes on
+ *   exec                                        the Unix socket that comes with the line is where a command in the
+ *                                               guest is asked for: vmm/exec.h
  *   jobs                                        {"jobs": [...]}: what goes on, see job.h
  *   cancel       "job": its id                  the job's own answer tells when it has ended
  *
@@ -97,6 +99,7 @@ enum request_verb {
 	REQUEST_DISK_EXPORT,
 	REQUEST_RELEASE,
 	REQUEST_CLONE,
+	REQUEST_EXEC,
 	REQUEST_JOBS,
 	REQUEST_CANCEL,
 	REQUEST_VERBS,

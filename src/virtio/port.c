@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/container.h"
+#include "state/state.h"
 #include "virtio/device.h"
 #include "virtio/pci.h"
 #include "virtio/stream.h"
@@ -15,8 +16,8 @@
 #define QUEUE_SIZE 64
 enum { QUEUE_RX, QUEUE_TX, QUEUE_CONTROL_RX, QUEUE_CONTROL_TX, QUEUES };
 #define CONFIG_SIZE sizeof(struct virtio_console_config)
-/* The guest is told of its one port by these messages, each once for each start of its driver. */
-#define TOLD_MAX 3
+/* The guest is told of its one port by messages, of which so many wait for a buffer; more are dropped. */
+#define WAITING_MAX 8
 
 struct virtio_port {
 	struct virtio_device dev;
@@ -25,13 +26,13 @@ struct virtio_port {
 	struct virtq_chain chain;
 	bool starved; /* there was more input than buffers */
 	bool open;    /* a program of the guest's has it */
-	/* What the guest is to be told, and how much of it had a buffer. */
+	/* One has it since before the guest was saved: it is to close it, and what it says until then is nothing. */
+	bool stale;
+	/* What the guest is to be told. */
 	struct {
-		struct virtio_console_control head;
-		char name[VIRTIO_PORT_NAME + 1];
-	} message[TOLD_MAX];
-	size_t size[TOLD_MAX];
-	unsigned messages, told;
+		uint8_t event, value;
+	} waiting[WAITING_MAX];
+	uint8_t count;
 };
 
 static struct virtio_port *port_of(struct virtio_device *dev)
@@ -41,25 +42,34 @@ static struct virtio_port *port_of(struct virtio_device *dev)
 
 static void tell(struct virtio_port *port)
 {
-	struct virtio_device *dev = &port->dev;
+	struct {
+		struct virtio_console_control head;
+		char name[VIRTIO_PORT_NAME + 1];
+	} message;
+	unsigned told = 0;
 
-	while (port->told < port->messages &&
-		virtio_stream_in(dev, QUEUE_CONTROL_RX, &port->chain,
-			(const uint8_t *)&port->message[port->told], port->size[port->told]))
-		port->told++;
+	for (; told < port->count; told++) {
+		const bool names = port->waiting[told].event == VIRTIO_CONSOLE_PORT_NAME;
+		const size_t len = names ? strlen(port->owner.name) : 0;
+
+		message.head = (struct virtio_console_control){.event = port->waiting[told].event,
+			.value = port->waiting[told].value};
+		memcpy(message.name, port->owner.name, len);
+		if (!virtio_stream_in(&port->dev, QUEUE_CONTROL_RX, &port->chain,
+			    (const uint8_t *)&message, sizeof message.head + len))
+			break;
+	}
+	port->count -= told;
+	memmove(port->waiting, port->waiting + told, port->count * sizeof *port->waiting);
 }
 
-static void add_message(struct virtio_port *port, uint16_t event, uint16_t value, const char *text)
+static void add_message(struct virtio_port *port, uint8_t event, uint8_t value)
 {
-	const unsigned i = port->messages;
-	const size_t size = strlen(text);
-
-	if (i == TOLD_MAX)
+	if (port->count == WAITING_MAX)
 		return;
-	port->message[i].head = (struct virtio_console_control){.event = event, .value = value};
-	memcpy(port->message[i].name, text, size);
-	port->size[i] = sizeof port->message[i].head + size;
-	port->messages++;
+	port->waiting[port->count].event = event;
+	port->waiting[port->count].value = value;
+	port->count++;
 }
 
 static void set_open(struct virtio_port *port, bool open)
@@ -79,14 +89,17 @@ static void control(void *ctx, const uint8_t *data, size_t len)
 		return;
 	memcpy(&message, data, sizeof message);
 	if (message.event == VIRTIO_CONSOLE_DEVICE_READY && message.value == 1) {
-		add_message(port, VIRTIO_CONSOLE_PORT_ADD, 1, "");
+		add_message(port, VIRTIO_CONSOLE_PORT_ADD, 1);
 	} else if (message.id != 0) {
 		return;
 	} else if (message.event == VIRTIO_CONSOLE_PORT_READY && message.value == 1) {
-		add_message(port, VIRTIO_CONSOLE_PORT_NAME, 1, port->owner.name);
-		add_message(port, VIRTIO_CONSOLE_PORT_OPEN, 1, "");
-	} else if (message.event == VIRTIO_CONSOLE_PORT_OPEN) {
+		add_message(port, VIRTIO_CONSOLE_PORT_NAME, 1);
+		add_message(port, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	} else if (message.event == VIRTIO_CONSOLE_PORT_OPEN && !port->stale) {
 		set_open(port, message.value == 1);
+	} else if (message.event == VIRTIO_CONSOLE_PORT_OPEN && message.value != 1) {
+		port->stale = false;
+		add_message(port, VIRTIO_CONSOLE_PORT_OPEN, 1);
 	}
 }
 
@@ -146,13 +159,45 @@ static void port_reset(struct virtio_device *dev)
 	struct virtio_port *port = port_of(dev);
 
 	set_open(port, false);
-	port->messages = port->told = 0;
+	port->stale = false;
+	port->count = 0;
+}
+
+/*
+ * What was on the way between the two programs is in no state: who has the port open is told that nobody is at
+ * the other end, and that somebody is when he has closed it.
+ */
+static void port_describe(struct virtio_device *dev, struct state *s)
+{
+	struct virtio_port *port = port_of(dev);
+	bool open = port->open || port->stale;
+
+	state_bool(s, "open", &open);
+	state_bool(s, "starved", &port->starved);
+	state_u8(s, "waiting", &port->count);
+	state_bytes(s, "messages", port->waiting, sizeof port->waiting);
+	if (!state_loading(s))
+		return;
+	state_require(s, port->count <= WAITING_MAX, "more messages than wait for a guest");
+	for (unsigned i = 0; i < WAITING_MAX; i++)
+		state_require(s,
+			port->waiting[i].value <= 1 &&
+				port->waiting[i].event <= VIRTIO_CONSOLE_PORT_NAME,
+			"no message for a guest");
+	if (!state_ok(s)) {
+		port->count = 0;
+		return;
+	}
+	port->stale = open;
+	if (open)
+		add_message(port, VIRTIO_CONSOLE_PORT_OPEN, 0);
 }
 
 static const struct virtio_device_ops port_ops = {
 	.start = port_start,
 	.notify = port_notify,
 	.reset = port_reset,
+	.describe = port_describe,
 };
 
 int virtio_port_create(struct pci_bus *bus, struct memory *memory,

@@ -3,6 +3,9 @@
  * A stream of bytes between the host and a program in the guest: a console device (virtio 1.2, 5.3) with
  * VIRTIO_CONSOLE_F_MULTIPORT and one port, which is no console and has a name: /dev/vport0p0 and
  * /sys/class/virtio-ports to Linux.
+ *
+ * A guest that goes on from a saved state, and had the port open, finds that nobody is at the other end: Linux
+ * tells its program by POLLHUP. When that has closed it, it can open it anew.
  */
 #ifndef DACH_VIRTIO_PORT_H
 #define DACH_VIRTIO_PORT_H

@@ -7,16 +7,11 @@
 
 #include "base/thread.h"
 #include "virtio/port.h"
+#include "vmm/bytes.h"
 
 /* All that may be on the way, by the rules of the frames; and some for small ones. */
 #define IN_MAX (AGENT_SESSIONS * 2 * AGENT_WINDOW + (1u << 20))
 #define OUT_MAX (AGENT_SESSIONS * AGENT_WINDOW + 2 * AGENT_OPEN_MAX)
-
-/* Bytes in a row that grow as they must and go from the front. */
-struct bytes {
-	uint8_t *at;
-	size_t start, end, room;
-};
 
 struct agent {
 	struct agent_owner owner;
@@ -32,44 +27,6 @@ struct agent {
 	bool closed GUARDED_BY(lock); /* the port was, before what is in in */
 	bool flood GUARDED_BY(lock);  /* more came than may be on the way */
 };
-
-/* Makes room for size bytes at the end; false: there are then more than max, or no memory. */
-static bool bytes_add(struct bytes *bytes, const void *from, size_t size, size_t max)
-{
-	const size_t used = bytes->end - bytes->start;
-	size_t room = bytes->room ? bytes->room : 4096;
-	uint8_t *at;
-
-	if (size > max - used)
-		return false;
-	if (size > bytes->room - bytes->end) {
-		while (room < used + size)
-			room *= 2;
-		at = malloc(room);
-		if (!at)
-			return false;
-		if (used)
-			memcpy(at, bytes->at + bytes->start, used);
-		free(bytes->at);
-		*bytes = (struct bytes){at, 0, used, room};
-	}
-	memcpy(bytes->at + bytes->end, from, size);
-	bytes->end += size;
-	return true;
-}
-
-static void bytes_drop(struct bytes *bytes, size_t size)
-{
-	bytes->start += size;
-	if (bytes->start == bytes->end)
-		bytes->start = bytes->end = 0;
-}
-
-static void bytes_free(struct bytes *bytes)
-{
-	free(bytes->at);
-	*bytes = (struct bytes){NULL, 0, 0, 0};
-}
 
 /* From the guest */
 

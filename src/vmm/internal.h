@@ -13,6 +13,7 @@
 #include "vmm/calls.h"
 #include "vmm/command.h"
 #include "vmm/devices.h"
+#include "vmm/exec.h"
 #include "vmm/idle.h"
 #include "vmm/kernel_reader.h"
 #include "vmm/layers.h"
@@ -36,6 +37,7 @@ struct vmm {
 	struct profile_files profile;
 	struct gdb *gdb;
 	struct command *command; /* that the guest is there for; or NULL */
+	struct exec *exec;       /* commands beside its own system; or NULL */
 	struct idle idle;
 	struct renewal renewal; /* of a clone */
 	struct guest_watch watch;
@@ -44,6 +46,7 @@ struct vmm {
 	struct loop_work reader_work;
 	/* Those that have names; a disk's own are its reader's. */
 	struct machine_file kernel, initrd;
+	char *cmdline;         /* with what is added to it; or NULL */
 	struct disk_spec seed; /* the last of config.disk, if there is one */
 	int save, restore;     /* files, see save.c; -1: none */
 	struct move move;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -61,7 +62,22 @@ static int join_initrd(struct vmm *vmm, struct error *err)
 	r = domain_boot_join(&vmm->initrd.fd, vmm->initrd.name, overlay, err);
 	close(overlay);
 	config->overlay_fd = -1;
+	config->initrd_fd = vmm->initrd.fd;
 	return r;
+}
+
+/* In front, so that no word for the guest's init is lost, and one of the configuration's own counts. */
+static int ask_for_agent(struct vmm *vmm, const char **cmdline, struct error *err)
+{
+	if (!vmm->config.machine.agent)
+		return 0;
+	free(vmm->cmdline);
+	if (asprintf(&vmm->cmdline, "rdinit=" AGENT_BESIDE " %s", *cmdline ? *cmdline : "") < 0) {
+		vmm->cmdline = NULL;
+		return error_nomem(err);
+	}
+	*cmdline = vmm->cmdline;
+	return 0;
 }
 
 /* Kernel and initrd, ours to close; and who reads the disk's own. */
@@ -122,7 +138,7 @@ int kernel_load(void *ctx, struct machine_file *kernel, struct machine_file *ini
 		write_saved(vmm);
 		/* once it has been loaded */
 		loop_post(monitor_loop(vmm->monitor), &vmm->reader_work);
-		return 0;
+		return ask_for_agent(vmm, cmdline, err);
 	}
 	if (!config->kernel)
 		return error_set(err, -r, "%s", why.text);
@@ -131,7 +147,7 @@ int kernel_load(void *ctx, struct machine_file *kernel, struct machine_file *ini
 	*kernel = vmm->kernel;
 	*initrd = vmm->initrd;
 	*cmdline = config->cmdline;
-	return 0;
+	return ask_for_agent(vmm, cmdline, err);
 }
 
 static void close_file(struct machine_file *file)
@@ -147,4 +163,6 @@ void kernel_close(struct vmm *vmm)
 	vmm->reader = NULL;
 	close_file(&vmm->kernel);
 	close_file(&vmm->initrd);
+	free(vmm->cmdline);
+	vmm->cmdline = NULL;
 }

@@ -74,7 +74,7 @@ static int append(const struct kernel_reader *reader, int more, struct bootdisk_
 	off_t from = 0;
 	ssize_t n;
 
-	if (more < 0 || !found->ramdisk_size)
+	if (more < 0 || (!found->ramdisk_size && !reader->config->machine.agent))
 		return 0;
 	found->ramdisk_size = (found->ramdisk_size + 3) & ~3ull;
 	while ((n = pread(more, chunk, sizeof chunk, from)) > 0) {

@@ -255,6 +255,9 @@ static int make_devices(struct vmm *vmm, struct error *err)
 	if (!r && vmm->config.command)
 		r = command_create(vmm->config.command, vmm->monitor, vmm->machine, &vmm->command,
 			err);
+	if (!r && vmm->config.machine.agent)
+		r = exec_create(machine_pci(vmm->machine), machine_memory(vmm->machine),
+			monitor_loop(vmm->monitor), &vmm->exec, err);
 	if (!r)
 		r = limit_files(vmm, err);
 	if (!r)

@@ -167,6 +167,16 @@ static int dump_core(struct vmm *vmm, const struct control_asker *asker, bool li
 	return r ? r : REQUEST_LATER;
 }
 
+/* fd is taken. */
+static int take_command(struct vmm *vmm, int fd, struct error *err)
+{
+	if (!monitor_stands(vmm->monitor))
+		return exec_take(vmm->exec, fd, err);
+	if (fd >= 0)
+		close(fd);
+	return error_set(err, EBUSY, "the guest stands still, and runs no command: it is paused");
+}
+
 static int perform(struct vmm *vmm, const struct monitor_request *request, json_t **fields,
 	struct error *err)
 {
@@ -193,6 +203,8 @@ int verbs_request(void *ctx, const struct control_asker *asker,
 		return clone_request(vmm, asker, request->disks, fd, err);
 	if (request->verb == REQUEST_SAVE)
 		return save_request(vmm, asker, request->then, fd, err);
+	if (request->verb == REQUEST_EXEC)
+		return take_command(vmm, fd, err);
 	if (request->verb == REQUEST_DISK_FILE)
 		return layers_take(&vmm->layers, &vmm->devices, request, fd, err);
 	if (request->verb == REQUEST_DISK_COPY)

@@ -176,6 +176,7 @@ static void destroy(void *ctx)
 	nest_destroy(vmm->vcpu_nest);
 	layers_close(&vmm->layers);
 	command_destroy(vmm->command);
+	exec_destroy(vmm->exec);
 	renew_stop(&vmm->renewal);
 	plug_end(vmm);
 	devices_destroy(&vmm->devices);

@@ -486,6 +486,36 @@ def test_console():
             reader.close()
 
 
+def upgrade(d, path, protocol):
+    """The connection and what comes first, up to its end or a line's."""
+    c = Connection(d.run + "/dachd.sock")
+    c.connect()
+    c.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n".encode())
+    data = b""
+    while not data.endswith(b"agent\r\n") and b"}" not in data:
+        more = c.sock.recv(1000)
+        assert more, data
+        data += more
+    return c, data
+
+
+def test_exec():
+    with Daemon().start() as d:
+        d.create("one")
+        d.create("two", "noagent")
+        refused(426, d.get, "/v1/guests/one/exec")
+        for path, protocol, status in ("/v1/guests/one/exec", "dach-exec", b"101"), \
+                ("/v1/guests/one/exec", "dach-console", b"426"), ("/v1/guests/two/exec", "dach-exec", b"409"), \
+                ("/v1/guests/three/exec", "dach-exec", b"404"):
+            c, data = upgrade(d, path, protocol)
+            assert data.startswith(b"HTTP/1.1 " + status), (path, data)
+            if status == b"101":
+                assert data.endswith(b"fake agent\r\n") and c.sock.recv(10) == b"", data
+            c.close()
+        d.post("/v1/guests/one/pause")  # nothing is left of it
+        assert not d.get("/v1/guests/two")["state"] == "ended"
+
+
 def test_monitors_that_misbehave():
     with Daemon().start() as d:
         events = d.events()

@@ -529,6 +529,7 @@ static const struct use {
 	{"post", "/v1/networks/{ref}/start", .words = {"network", "start", "web"}},
 	{"post", "/v1/networks/{ref}/stop", .words = {"network", "stop", "web"}},
 	{"get", "/v1/guests/{ref}/console", .words = {"console", "web"}},
+	{"get", "/v1/guests/{ref}/exec", .words = {"enter", "web"}},
 };
 
 /* "GET /v1/guests/web" as the words ask for it; their guest is web, whose UUID is as good. */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/http/console.h"
+#include "api/http/relay.h"
 #include "api/http/route.h"
 #include "api/http/stream.h"
 
@@ -15,7 +15,9 @@ static void done(void *ctx, const struct operation_answer *answer)
 	struct exchange *exchange = ctx;
 
 	exchange->operation = NULL;
-	if (!answer->r)
+	if (!answer->r && answer->fd >= 0)
+		relay_begin(exchange, exchange->protocol, answer->fd);
+	else if (!answer->r)
 		exchange_answer(exchange, exchange->status, json_incref(answer->value));
 	else if (answer->no_guest)
 		exchange_unknown(exchange, answer->text);
@@ -65,6 +67,7 @@ static void begin(struct exchange *exchange, const struct route *route,
 		return;
 	}
 	exchange->status = route->status;
+	exchange->protocol = route->upgrade;
 	operation = operation_begin(route->operation, exchange->group->daemon, &exchange->caller,
 		&arguments, done, exchange);
 	exchange->operation = operation;
@@ -87,7 +90,7 @@ void dispatch(struct exchange *exchange, const char *method, const char *path)
 	if (head)
 		method = "GET";
 	route = route_find(method, path, &values, &other);
-	if (route && route->open && head) {
+	if (route && (route->open || route->upgrade) && head) {
 		route = NULL;
 		other = true;
 	}
@@ -95,6 +98,8 @@ void dispatch(struct exchange *exchange, const char *method, const char *path)
 		exchange_refuse(exchange, -EINVAL, "no path here takes words behind a '?'");
 	else if (route && route->open)
 		route->open(exchange, values.ref);
+	else if (route && route->upgrade && !relay_asked(exchange, route->upgrade))
+		return;
 	else if (route)
 		begin(exchange, route, &values);
 	else if (other)
@@ -110,7 +115,7 @@ enum MHD_Result dispatch_respond(struct exchange *exchange)
 	char *text;
 
 	if (exchange->relay)
-		return console_respond(exchange);
+		return relay_respond(exchange);
 	if (exchange->streams)
 		return stream_respond(exchange);
 	text = json_dumps(exchange->answer, JSON_COMPACT | JSON_ENSURE_ASCII);
@@ -123,7 +128,7 @@ enum MHD_Result dispatch_respond(struct exchange *exchange)
 	}
 	MHD_add_response_header(response, "Content-Type", "application/json");
 	if (exchange->status == 426)
-		MHD_add_response_header(response, "Upgrade", CONSOLE_PROTOCOL);
+		MHD_add_response_header(response, "Upgrade", exchange->protocol);
 	if (exchange->status == 405)
 		MHD_add_response_header(response, "Allow", "GET, HEAD, POST, PUT, DELETE");
 	result = MHD_queue_response(exchange->connection, exchange->status, response);

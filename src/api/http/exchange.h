@@ -18,14 +18,14 @@
 
 #define EXCHANGE_BODY_MAX (1u << 20)
 
-struct console_relay;
+struct relay;
 struct daemon;
 
 /* What all exchanges of a server share. */
 struct exchange_group {
 	struct daemon *daemon;
-	struct console_relay *relays; /* consoles that are open */
-	bool resumed;                 /* a connection may go on: libmicrohttpd is to be run */
+	struct relay *relays; /* that are open */
+	bool resumed;         /* a connection may go on: libmicrohttpd is to be run */
 };
 
 struct exchange {
@@ -41,9 +41,9 @@ struct exchange {
 	int status;                  /* of the answer */
 	json_t *answer;              /* NULL where it is not JSON: the next two */
 	struct listener listener;
-	bool streams; /* the listener's queue is the answer */
-	struct console_relay
-		*relay; /* the connection becomes the console's; NULL, also once it is */
+	bool streams;         /* the listener's queue is the answer */
+	struct relay *relay;  /* what the connection becomes; NULL, also once it has */
+	const char *protocol; /* that is to be asked for, of a refusal with 426 */
 };
 
 /* More of the body. */

@@ -4,7 +4,7 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "api/http/console.h"
+#include "api/http/relay.h"
 #include "api/http/stream.h"
 
 #define GUEST "/v1/guests/{ref}"
@@ -18,7 +18,8 @@ const struct route routes[] = {
 	{"POST", "/v1/guests", &operation_create, .status = 201, .body = true},
 	{"GET", GUEST, &operation_get, .status = 200},
 	{"DELETE", GUEST, &operation_delete, .status = 200},
-	{"GET", GUEST "/console", .open = console_open},
+	{"GET", GUEST "/console", .open = relay_console},
+	{"GET", GUEST "/exec", &operation_exec, .status = 101, .upgrade = RELAY_EXEC},
 	{"POST", GUEST "/start", &operation_start, .status = 200},
 	{"POST", GUEST "/destroy", &operation_destroy, .status = 200},
 	{"POST", GUEST "/save", &operation_save, .status = 200, .body = true},

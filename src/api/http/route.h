@@ -16,8 +16,9 @@ struct exchange;
 struct route {
 	const char *method, *path;
 	const struct operation_kind *operation;
-	int status; /* of its answer */
-	bool body;  /* needs one; with {verb} it depends on the verb: route_needs_body() */
+	int status;          /* of its answer */
+	const char *upgrade; /* its answer is the change to this protocol; NULL: JSON */
+	bool body;           /* needs one; with {verb} it depends on the verb: route_needs_body() */
 	void (*open)(struct exchange *exchange,
 		const char *ref); /* instead of an operation: no JSON comes of it */
 };

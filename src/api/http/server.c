@@ -13,9 +13,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "api/http/console.h"
 #include "api/http/dispatch.h"
 #include "api/http/exchange.h"
+#include "api/http/relay.h"
 #include "api/http/stream.h"
 #include "base/loop.h"
 #include "daemon/daemon.h"
@@ -264,7 +264,7 @@ static void completed(void *ctx, struct MHD_Connection *connection, void **state
 	}
 	operation_abandon(exchange->operation);
 	stream_close(exchange);
-	console_abandon(exchange);
+	relay_abandon(exchange);
 	json_decref(exchange->answer);
 	caller_free(&exchange->caller);
 	free(exchange->upload);
@@ -393,7 +393,7 @@ void server_stop(struct server *server)
 			exchange_refuse(at, -ESHUTDOWN, "dachd ends; the guest goes on");
 		exchange_resume(at);
 	}
-	console_close_all(&server->group);
+	relay_close_all(&server->group);
 	MHD_run(server->http);
 }
 

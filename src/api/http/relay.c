@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "api/http/console.h"
+#include "api/http/relay.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -20,19 +21,20 @@ struct pipe_half {
 	bool ended; /* nothing more comes */
 };
 
-struct console_relay {
-	struct console_relay *next;
+struct relay {
+	struct relay *next;
+	const char *protocol;
 	struct exchange_group *group; /* whose relays it is one of, once it has the client's end */
 	struct loop_fd client, guest;
 	struct pipe_half to_client, to_guest;
 	struct MHD_UpgradeResponseHandle *handle; /* NULL: the client's end is not ours yet */
 };
 
-static void relay_close(struct console_relay *relay)
+static void relay_close(struct relay *relay)
 {
 	struct loop *loop = relay->group->daemon->loop;
 
-	for (struct console_relay **at = &relay->group->relays; *at; at = &(*at)->next) {
+	for (struct relay **at = &relay->group->relays; *at; at = &(*at)->next) {
 		if (*at == relay) {
 			*at = relay->next;
 			break;
@@ -42,6 +44,7 @@ static void relay_close(struct console_relay *relay)
 		loop_fd_remove(loop, &relay->client);
 		loop_fd_remove(loop, &relay->guest);
 		MHD_upgrade_action(relay->handle, MHD_UPGRADE_ACTION_CLOSE);
+		relay->group->resumed = true; /* the client sees its end when libmicrohttpd runs */
 	}
 	close(relay->guest.fd);
 	free(relay);
@@ -55,10 +58,11 @@ static int receive(int fd, struct pipe_half *half)
 	if (half->ended || half->used == RELAY_ROOM)
 		return 0;
 	n = recv(fd, half->data + half->used, RELAY_ROOM - half->used, MSG_DONTWAIT);
-	if (n < 0)
+	/* One that has closed without reading all has still said what it had to say. */
+	if (n < 0 && errno != ECONNRESET)
 		return errno == EAGAIN || errno == EINTR ? 0 : -1;
-	half->used += n;
-	half->ended = !n;
+	half->used += n > 0 ? n : 0;
+	half->ended = n <= 0;
 	return 0;
 }
 
@@ -76,7 +80,7 @@ static int transmit(int fd, struct pipe_half *half)
 	return 0;
 }
 
-static void want(struct console_relay *relay)
+static void want(struct relay *relay)
 {
 	const struct pipe_half *to_client = &relay->to_client, *to_guest = &relay->to_guest;
 
@@ -86,7 +90,7 @@ static void want(struct console_relay *relay)
 		(to_guest->used ? POLLOUT : 0);
 }
 
-static void carry(struct console_relay *relay, bool client, short revents)
+static void carry(struct relay *relay, bool client, short revents)
 {
 	int fd = client ? relay->client.fd : relay->guest.fd;
 	int other = client ? relay->guest.fd : relay->client.fd;
@@ -121,7 +125,7 @@ static void upgraded(void *ctx, struct MHD_Connection *connection, void *exchang
 	const char *extra, size_t extra_size, MHD_socket fd,
 	struct MHD_UpgradeResponseHandle *handle)
 {
-	struct console_relay *relay = ctx;
+	struct relay *relay = ctx;
 	struct exchange *exchange = exchange_ctx;
 	struct loop *loop = relay->group->daemon->loop;
 
@@ -142,68 +146,76 @@ static void upgraded(void *ctx, struct MHD_Connection *connection, void *exchang
 	loop_fd_add(loop, &relay->guest);
 }
 
-static bool asks_for_it(const struct exchange *exchange)
+bool relay_asked(struct exchange *exchange, const char *protocol)
 {
 	const char *upgrade =
 		MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, "Upgrade");
+	char text[128];
 
-	return upgrade && !strcasecmp(upgrade, CONSOLE_PROTOCOL);
+	if (upgrade && !strcasecmp(upgrade, protocol))
+		return true;
+	snprintf(text, sizeof text, "ask for it with Connection: Upgrade and Upgrade: %s",
+		protocol);
+	exchange->protocol = protocol;
+	exchange_refuse_as(exchange, 426, -EINVAL, text);
+	return false;
 }
 
-void console_open(struct exchange *exchange, const char *ref)
+void relay_begin(struct exchange *exchange, const char *protocol, int fd)
 {
-	struct console_relay *relay;
-	struct error err = {0};
-	bool no_guest;
-	int fd, r;
+	struct relay *relay = calloc(1, sizeof *relay);
 
-	if (!asks_for_it(exchange)) {
-		exchange_refuse_as(exchange, 426, -EINVAL,
-			"ask for it with Connection: Upgrade and Upgrade: " CONSOLE_PROTOCOL);
-		return;
-	}
-	r = operation_console(exchange->group->daemon, &exchange->caller, ref, &fd, &no_guest,
-		&err);
-	if (no_guest) {
-		exchange_unknown(exchange, err.text);
-		return;
-	}
-	relay = r ? NULL : calloc(1, sizeof *relay);
-	if (!r && !relay) {
+	if (!relay) {
 		close(fd);
-		r = error_nomem(&err);
-	}
-	if (r) {
-		exchange_refuse(exchange, r, err.text);
+		exchange_refuse(exchange, -ENOMEM, "out of memory");
 		return;
 	}
 	relay->group = exchange->group;
+	relay->protocol = protocol;
 	relay->guest.fd = fd;
 	exchange->relay = relay;
 	exchange_answer(exchange, 101, NULL);
 }
 
-enum MHD_Result console_respond(struct exchange *exchange)
+void relay_console(struct exchange *exchange, const char *ref)
+{
+	struct error err = {0};
+	bool no_guest;
+	int fd, r;
+
+	if (!relay_asked(exchange, RELAY_CONSOLE))
+		return;
+	r = operation_console(exchange->group->daemon, &exchange->caller, ref, &fd, &no_guest,
+		&err);
+	if (no_guest)
+		exchange_unknown(exchange, err.text);
+	else if (r)
+		exchange_refuse(exchange, r, err.text);
+	else
+		relay_begin(exchange, RELAY_CONSOLE, fd);
+}
+
+enum MHD_Result relay_respond(struct exchange *exchange)
 {
 	struct MHD_Response *response = MHD_create_response_for_upgrade(upgraded, exchange->relay);
 	enum MHD_Result result;
 
 	if (!response)
 		return MHD_NO;
-	MHD_add_response_header(response, "Upgrade", CONSOLE_PROTOCOL);
+	MHD_add_response_header(response, "Upgrade", exchange->relay->protocol);
 	result = MHD_queue_response(exchange->connection, MHD_HTTP_SWITCHING_PROTOCOLS, response);
 	MHD_destroy_response(response);
 	return result;
 }
 
-void console_abandon(struct exchange *exchange)
+void relay_abandon(struct exchange *exchange)
 {
 	if (exchange->relay)
 		relay_close(exchange->relay);
 	exchange->relay = NULL;
 }
 
-void console_close_all(struct exchange_group *group)
+void relay_close_all(struct exchange_group *group)
 {
 	while (group->relays)
 		relay_close(group->relays);

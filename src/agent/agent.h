@@ -80,6 +80,12 @@ void session_leave_all(void);
 /* ms until session_serve() has something to do; -1: nothing that it could wait for. */
 int session_timeout(void);
 
+/*
+ * device.c: the device that root= names: /dev/..., UUID=... or LABEL=... of a file system (ext4, XFS, btrfs). false:
+ * it is not there (yet).
+ */
+bool device_find(const char *word, char *path, size_t size);
+
 /* files.c: in a command's process; its exit status. */
 int files_serve(const struct agent_open *open_);
 

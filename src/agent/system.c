@@ -174,24 +174,56 @@ void system_set_up(void)
 		sethostname(name, strlen(name));
 }
 
+/* Whether a virtio network (virtio 1.2, 5.1) is there, with a driver or without. */
+static bool has_network(void)
+{
+	DIR *dir = opendir("/sys/bus/virtio/devices");
+	struct dirent *entry;
+	bool found = false;
+
+	while (dir && !found && (entry = readdir(dir))) {
+		char path[300], id[16] = "";
+		int fd;
+
+		snprintf(path, sizeof path, "/sys/bus/virtio/devices/%s/device", entry->d_name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0 && read(fd, id, sizeof id - 1) > 0)
+			found = strtoul(id, NULL, 16) == 1;
+		if (fd >= 0)
+			close(fd);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
 int system_root(char *why, size_t size)
 {
-	char device[256], data[256] = "", word[8];
+	char root[256], device[300], data[256] = "", word[8];
+	bool found;
 	unsigned long flags = MS_RDONLY;
 	int error;
 
-	if (!system_word("root", device, sizeof device))
+	if (!system_word("root", root, sizeof root))
 		return 0; /* the ramdisk is the root */
-	if (strncmp(device, "/dev/", 5)) {
-		snprintf(why, size, "root=%s: a command needs root=/dev/... of its guest", device);
+	if (strncmp(root, "/dev/", 5) && strncmp(root, "UUID=", 5) && strncmp(root, "LABEL=", 6)) {
+		snprintf(why, size,
+			"root=%s: a command needs /dev/..., UUID=... or LABEL=... there", root);
 		return -1;
 	}
 	if (system_word("rw", word, sizeof word))
 		flags = 0;
 	system_word("rootflags", data, sizeof data);
 	module_load("virtio_blk");
-	for (unsigned n = 0; access(device, F_OK) && n < ROOT_TRIES; n++)
+	if (has_network()) /* a root from elsewhere has no drivers for this kernel */
+		module_load("virtio_net");
+	for (unsigned n = 0; !(found = device_find(root, device, sizeof device)) && n < ROOT_TRIES;
+		n++)
 		usleep(ROOT_PAUSE_US);
+	if (!found) {
+		snprintf(why, size, "root=%s: there is no such device", root);
+		return -1;
+	}
 	mkdir(NEW_ROOT, 0755);
 	error = mount_root(device, flags, data);
 	if (error) {

@@ -56,12 +56,38 @@ int command_env(struct command_words *words, const char *value, struct error *er
 	return r;
 }
 
+int command_start(struct command_words *words, const struct image_start *start, struct error *err)
+{
+	struct vmm_command *command = &words->command;
+	unsigned count = 0;
+
+	if (!command->argv[0])
+		command->argv = start->argv;
+	if (!command->user && *start->user)
+		command->user = start->user;
+	if (!command->folder && *start->folder)
+		command->folder = start->folder;
+	while (start->env[count])
+		count++;
+	if (words->env_count + count > COMMAND_ENV_MAX)
+		return error_set(err, E2BIG, "--env: %u at most, with those of the image",
+			COMMAND_ENV_MAX);
+	/* Before our own, which replace them. */
+	memmove(words->env + count, words->env, (words->env_count + 1) * sizeof *words->env);
+	memmove(words->made + count, words->made, words->env_count * sizeof *words->made);
+	memcpy(words->env, start->env, count * sizeof *words->env);
+	memset(words->made, 0, count * sizeof *words->made);
+	words->env_count += count;
+	return 0;
+}
+
 int command_complete(struct command_words *words, struct vmm_config *config, struct error *err)
 {
 	struct vmm_command *command = &words->command;
 
 	if (!command->argv[0])
-		return error_set(err, EINVAL, "-- needs a command behind it");
+		return error_set(err, EINVAL,
+			"-- needs a command behind it: the image does not say what runs in it");
 	if (!config->kernel)
 		return error_set(err, EINVAL, "a command needs an image, or --kernel and a disk");
 	if (config->console)

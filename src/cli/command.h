@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "cli/cli.h"
+#include "image/start.h"
 #include "vmm/config.h"
 
 #define COMMAND_ENV_MAX 256
@@ -23,6 +24,8 @@ struct command_words {
 
 /* Takes "--" and what follows away from the words that the options are read from. */
 void command_take(struct command_words *words, struct cli *cli);
+/* What the image says where the words do not: what runs, as whom, with what environment. start outlives the words. */
+int command_start(struct command_words *words, const struct image_start *start, struct error *err);
 /* --env NAME=VALUE, or NAME for our own value. */
 int command_env(struct command_words *words, const char *value, struct error *err);
 /*

@@ -97,7 +97,8 @@ static int run_there(struct cli *cli, const struct copy_order *order, int fd)
 					    .argv = argv,
 					    .env = none},
 		.fd = {-1, -1, STDERR_FILENO},
-		.leaves = true};
+		.leaves = true,
+		.plain = true};
 
 	spec.fd[packs ? AGENT_STDOUT : AGENT_STDIN] = fd;
 	return session_run(cli, packs ? order->from.guest : order->to.guest, &spec);

@@ -13,6 +13,7 @@ int image_info(struct cli *cli);
 int image_resize(struct cli *cli);
 int image_convert(struct cli *cli);
 int image_import(struct cli *cli);
+extern const struct option_spec image_import_options[];
 
 /* A disk as people name it: an image, or words as of --disk. Its chain is in it. disk_spec_free() after success. */
 int image_disk(const char *words, bool readonly, struct disk_spec *spec, struct error *err);

@@ -8,7 +8,10 @@
 #include <unistd.h>
 
 #include "cli/image.h"
+#include "cli/options.h"
+#include "image/create.h"
 #include "image/import.h"
+#include "image/import_root.h"
 #include "image/keep.h"
 #include "image/source.h"
 
@@ -23,20 +26,81 @@ static bool show(void *ctx, unsigned permille)
 
 const struct convert_watch image_progress = {.progress = show};
 
+enum { FROM_TAR = 1, FROM_CHROOT, OCI, KERNEL, SIZE };
+
+const struct option_spec image_import_options[] = {
+	{"from-tar", FROM_TAR, "FILE|-", "of a root as an archive: plain, by gzip or zstd"},
+	{"from-chroot", FROM_CHROOT, "DIR", "of a root as a folder"},
+	{"oci", OCI, "DIR[:NAME]", "of a container's image, a folder with an OCI layout"},
+	{"kernel", KERNEL, "IMAGE", "whose kernel such a root gets (the first that has one)"},
+	{"size", SIZE, "SIZE", "of its disk (4G)"},
+	{NULL, 0, NULL, NULL},
+};
+
+static void show_line(void *ctx, const char *line)
+{
+	fprintf(stderr, "  %s\n", line);
+}
+
+static int take_import_option(struct cli *cli, int id, struct root_request *request,
+	struct error *err)
+{
+	if (id == KERNEL) {
+		request->kernel = cli->value;
+		return 0;
+	}
+	if (id == SIZE)
+		return option_size("--size", cli->value, 1ull << 20, &request->size, err);
+	if (request->from)
+		return error_set(err, EINVAL,
+			"--from-tar, --from-chroot and --oci exclude each other");
+	request->kind = id == FROM_TAR ? ROOT_TAR : id == FROM_CHROOT ? ROOT_FOLDER : ROOT_OCI;
+	request->from = cli->value;
+	return 0;
+}
+
+static int show_image(const struct image *image)
+{
+	printf("Image         %s\nSize          %" PRIu64 " MiB (%" PRIu64
+	       " MiB used)\nFolder        %s\n",
+		image->name, image->size >> 20, image->used >> 20, image->path);
+	return 0;
+}
+
+/* A root without a disk, or a disk. */
 int image_import(struct cli *cli)
 {
 	static struct image image; /* paths make it large */
+	static char log[PATH_MAX];
+	struct root_request request = {.size = IMAGE_SIZE_DEFAULT, .progress = show_line};
 	struct error err = {""};
+	int id, r = 0;
 
-	if (!cli_words(cli))
+	while (!r && (id = cli_option(cli)) > 0)
+		r = take_import_option(cli, id, &request, &err);
+	if (!r && id == CLI_END)
 		return cli->status;
-	if (import_image(cli->words[0], cli->words_count > 1 ? cli->words[1] : NULL,
-		    &image_progress, &image, &err))
-		return cli_fail(cli, &err);
-	printf("Image         %s\nSize          %" PRIu64 " MiB (%" PRIu64
-	       " MiB used)\nFolder        %s\n",
-		image.name, image.size >> 20, image.used >> 20, image.path);
-	return 0;
+	if (!r && cli->words_count > (request.from ? 1 : 2))
+		r = error_set(&err, EINVAL, "too many words: %s image import --oci DIR [NAME]",
+			cli->program);
+	if (!r && !request.from && !cli->words_count)
+		r = error_set(&err, EINVAL,
+			"a disk's FILE is needed, or --from-tar, --from-chroot or --oci");
+	if (!r && !request.from && (request.kernel || request.size != IMAGE_SIZE_DEFAULT))
+		r = error_set(&err, EINVAL, "--kernel and --size are for a root without a disk");
+	request.name = cli->words[0];
+	if (!r && request.from)
+		r = import_root(&request, &image, log, &err);
+	else if (!r)
+		r = import_image(cli->words[0], cli->words_count > 1 ? cli->words[1] : NULL,
+			&image_progress, &image, &err);
+	if (r) {
+		cli_fail(cli, &err);
+		if (*log)
+			fprintf(stderr, "dach image: %s tells how far it got\n", log);
+		return CLI_FAILURE;
+	}
+	return show_image(&image);
 }
 
 /* What a file's name says of its format. */

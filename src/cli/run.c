@@ -56,6 +56,7 @@ enum {
 	VERBOSE,
 	OVERLAY,
 	DISK_SIZE,
+	COMMIT,
 };
 
 static const struct option_spec options[] = {
@@ -90,6 +91,8 @@ static const struct option_spec options[] = {
 	{"workdir", WORKDIR, "DIR", "where the command runs (its user's home)"},
 	{"user", USER, "NAME[:GROUP]", "who runs it (root)"},
 	{"keep", KEEP, NULL, "keep what the command writes to the disks"},
+	{"commit", COMMIT, "NAME",
+		"keep what it writes as a new image, beside the one it starts from"},
 	{"verbose", VERBOSE, NULL, "beside a command: what the guest says, on standard error"},
 	{"gdb", GDB, "ADDRESS", "wait for a debugger: unix:PATH or 127.0.0.1:PORT"},
 	{"test-devices", TEST_DEVICES, NULL, NULL},
@@ -112,10 +115,13 @@ struct run_request {
 	struct command_words words;
 	bool no_net, ephemeral;
 	const char *overlay; /* NULL: beside the file */
+	const char *commit;  /* the new image that is written to; NULL: none */
+	bool committed;      /* it has been made */
 	uint64_t disk_size;  /* 0: that of the file */
 	struct run_seed seed;
 	void (*list)(void); /* only to be shown something */
 	struct image found;
+	struct image_start start; /* that it has */
 	char kernel[PATH_MAX + 16], initrd[PATH_MAX + 16];
 	char *cmdline;
 };
@@ -235,6 +241,9 @@ static int take_option(struct run_request *request, int id, const char *value, s
 	case OVERLAY:
 		request->overlay = value;
 		return 0;
+	case COMMIT:
+		request->commit = value;
+		return 0;
 	case DISK_SIZE:
 		return option_size("--disk-size", value, 1ull << 20, &request->disk_size, err);
 	case DISK:
@@ -332,7 +341,10 @@ static int use_image(struct run_request *request, const char *image, struct erro
 		return r;
 	disk.file[0].format = request->found.format;
 	put_first(request, &disk);
-	return 0;
+	if (!request->words.command.argv)
+		return 0;
+	r = image_start_read(request->found.path, &request->start, err);
+	return r ? r : command_start(&request->words, &request->start, err);
 }
 
 /* A disk as it was downloaded, which nobody writes to. */
@@ -394,8 +406,31 @@ static void set_defaults(struct vmm_config *config, const struct image *image)
 		config->vcpus = image->vcpus ? image->vcpus : 1;
 }
 
+/* Another image with what is in this one, in no time: the command writes to that. */
+static int begin_commit(struct run_request *request, const char *image, struct error *err)
+{
+	int r;
+
+	if (!request->words.command.argv || !image || keep_is_file(image))
+		return error_set(err, EINVAL,
+			"--commit needs an image of the store, and a command");
+	if (request->ephemeral)
+		return error_set(err, EINVAL, "--ephemeral excludes --commit");
+	r = image_clone(image, request->commit, err);
+	request->committed = !r;
+	request->words.keep = true;
+	return r;
+}
+
 static int complete_image(struct run_request *request, const char *image, struct error *err)
 {
+	if (request->commit) {
+		int r = begin_commit(request, image, err);
+
+		if (r)
+			return r;
+		image = request->commit;
+	}
 	if (request->no_net && request->config.nets)
 		return error_set(err, EINVAL, "--net none excludes another --net");
 	if (request->overlay && request->ephemeral)
@@ -442,6 +477,7 @@ static void free_request(struct run_request *request)
 	fields_free(machine_spec_fields, &request->config.machine);
 	free(request->cmdline);
 	command_free(&request->words);
+	image_start_free(&request->start);
 	run_seed_free(&request->seed);
 	free(request);
 }
@@ -488,9 +524,13 @@ static int run(struct cli *cli)
 	request->config.cmdline = "";
 	command_take(&request->words, cli);
 	status = read_options(cli, request, &err);
-	if (status < 0)
-		status = complete(request, cli->words[0], &err) ? CLI_FAILURE
-								: run_guest(request, &err);
+	if (status < 0 && complete(request, cli->words[0], &err)) {
+		status = CLI_FAILURE;
+		if (request->committed)
+			image_delete(request->commit, NULL);
+	} else if (status < 0) {
+		status = run_guest(request, &err);
+	}
 	if (err.text[0])
 		cli_fail(cli, &err);
 	if (status && !request->config.command && request->words.command.argv)

@@ -152,8 +152,17 @@ static uint32_t number_of(const char *payload)
 	return number;
 }
 
+/* What a terminal would obey is none of a sentence's. */
+static void make_plain(char *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if (((unsigned char)text[i] < ' ' && text[i] != '\n' && text[i] != '\t') ||
+			text[i] == 127)
+			text[i] = '?';
+}
+
 static void take_frame(struct guest_session *session, const struct agent_header *header,
-	const char *payload)
+	char *payload)
 {
 	const unsigned stream = header->stream;
 
@@ -168,6 +177,9 @@ static void take_frame(struct guest_session *session, const struct agent_header 
 		}
 		memcpy(session->out[stream].bytes + session->out[stream].used, payload,
 			header->length);
+		if (session->spec->plain && stream == AGENT_STDERR)
+			make_plain(session->out[stream].bytes + session->out[stream].used,
+				header->length);
 		session->out[stream].used += header->length;
 		break;
 	case AGENT_CREDIT:
@@ -182,6 +194,7 @@ static void take_frame(struct guest_session *session, const struct agent_header 
 		session->over = true;
 		session->status = number_of(payload) & 255;
 		raw_end(&session->raw, false);
+		make_plain(payload + 4, header->length - 4);
 		cli_say(session->cli, "%.*s", (int)(header->length - 4), payload + 4);
 		break;
 	}

@@ -17,6 +17,7 @@ struct session_spec {
 	int fd[AGENT_STREAMS];  /* stay the caller's; -1: input ends at once, output goes nowhere */
 	uint64_t timeout;       /* ns; 0: as long as it takes */
 	bool leaves;            /* signals are not the command's: it is hung up on */
+	bool plain; /* its standard error are sentences: without what a terminal would obey */
 };
 
 /*

@@ -104,7 +104,7 @@ static int link_file(const char *from, const char *folder, bool needed, struct e
 static int fill(const struct image *image, unsigned layers, const char *folder, struct error *err)
 {
 	static const char *const beside[] = {"image.conf", "vmlinuz", "initrd.img", "run.img",
-		"password"};
+		"password", "start.json"};
 	enum disk_format format = DISK_RAW;
 	char path[ROOM];
 	int r = 0;

@@ -153,7 +153,7 @@ static int make_random(uint8_t *bytes, size_t size, struct error *err)
 	return 0;
 }
 
-static int make_uuid(char uuid[37], struct error *err)
+int job_make_uuid(char uuid[37], struct error *err)
 {
 	uint8_t b[16];
 	int r = make_random(b, sizeof b, err);
@@ -237,7 +237,7 @@ static int make(struct job *job, const char *final, const char *password, struct
 }
 
 /* Names the places and takes them: work folder and log. */
-static int prepare(struct job *job, char *final, size_t size, char *log, struct error *err)
+int job_prepare(struct job *job, char *final, size_t size, char *log, struct error *err)
 {
 	const struct image_request *request = job->request;
 	char dir[PATH_MAX];
@@ -274,7 +274,7 @@ static int prepare(struct job *job, char *final, size_t size, char *log, struct 
 	return r;
 }
 
-static int catch_signals(sigset_t *old, struct error *err)
+int job_catch_signals(sigset_t *old, struct error *err)
 {
 	sigset_t set;
 	int fd;
@@ -302,6 +302,17 @@ static void drop_signals(int fd, const sigset_t *old)
 	sigprocmask(SIG_SETMASK, old, NULL);
 }
 
+void job_end(struct job *job, const sigset_t *old, const struct error *failed)
+{
+	if (failed && job->log >= 0)
+		dprintf(job->log, "# failed: %s\n", failed->text);
+	if (job->log >= 0)
+		close(job->log);
+	if (job->lock >= 0)
+		close(job->lock);
+	drop_signals(job->signals, old);
+}
+
 int image_create(const struct image_request *request, struct image_result *result,
 	struct error *err)
 {
@@ -321,19 +332,19 @@ int image_create(const struct image_request *request, struct image_result *resul
 	if (!r && request->ssh_key)
 		r = read_key(request->ssh_key, job->ssh_key, sizeof job->ssh_key, err);
 	if (!r)
-		r = make_uuid(job->uuid, err);
+		r = job_make_uuid(job->uuid, err);
 	if (!r && !request->password)
 		r = make_password(result->password, err);
 	else if (!r)
 		snprintf(result->password, sizeof result->password, "%s", request->password);
 	if (!r)
-		r = job->signals = catch_signals(&old, err);
+		r = job->signals = job_catch_signals(&old, err);
 	if (r < 0)
 		goto out;
 	job->overlay = (struct overlay){request->dist,
 		request->hostname ? request->hostname : request->name, result->password, job->uuid,
 		job->ssh_key};
-	r = prepare(job, final, sizeof final, result->log, err);
+	r = job_prepare(job, final, sizeof final, result->log, err);
 	/* The guest's folders and what tar unpacks are the guest's business, not that of who makes them. */
 	mask = umask(022);
 	if (!r)
@@ -343,14 +354,8 @@ int image_create(const struct image_request *request, struct image_result *resul
 		r = image_find(final, &result->image, err);
 	if (r && job->work[0])
 		tree_remove(job->work);
-	if (r && job->log >= 0)
-		dprintf(job->log, "# failed: %s\n", err->text);
 out:
-	if (job->log >= 0)
-		close(job->log);
-	if (job->lock >= 0)
-		close(job->lock);
-	drop_signals(job->signals, &old);
+	job_end(job, &old, r < 0 ? err : NULL);
 	free(job);
 	return r;
 }

@@ -17,11 +17,18 @@
 #include "image/work.h"
 
 /* "/srv/Web Server 1.vmdk" is the image Web-Server-1. */
-static void name_of(const char *file, char name[IMAGE_NAME_MAX + 1])
+void import_name(const char *file, char name[IMAGE_NAME_MAX + 1])
 {
+	static const char *const archives[] = {".tgz", ".gz", ".zst", ".tar"};
 	const char *slash = strrchr(file, '/'), *base = slash ? slash + 1 : file;
 	size_t len = strlen(base) - strlen(source_ending(base)), n = 0;
 
+	for (size_t i = 0; i < sizeof archives / sizeof *archives; i++) {
+		const size_t more = strlen(archives[i]);
+
+		if (len > more && !strncmp(base + len - more, archives[i], more))
+			len -= more;
+	}
 	for (size_t i = 0; i < len && n < IMAGE_NAME_MAX; i++) {
 		bool good = isalnum((unsigned char)base[i]) || (n && strchr("-_.", base[i]));
 
@@ -79,7 +86,7 @@ int import_image(const char *file, const char *name, const struct convert_watch 
 		free(source);
 		return r;
 	}
-	name_of(source->spec.file[0].name, own);
+	import_name(source->spec.file[0].name, own);
 	name = name ? name : own;
 	r = image_check_name("image", name, err);
 	if (!r)

@@ -14,4 +14,7 @@
 int import_image(const char *file, const char *name, const struct convert_watch *watch,
 	struct image *image, struct error *err);
 
+/* What an image of that file is called, if it can be. */
+void import_name(const char *file, char name[IMAGE_NAME_MAX + 1]);
+
 #endif

@@ -4,6 +4,7 @@
 #define DACH_IMAGE_JOB_H
 
 #include <limits.h>
+#include <signal.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -32,6 +33,15 @@ int job_read(struct job *job, const char *const *argv, void (*line)(void *ctx, c
 /* The same, but the log does not get to see the output, in which there may be passwords. */
 int job_read_private(struct job *job, const char *const *argv,
 	void (*line)(void *ctx, const char *line), void *ctx, struct error *err);
+
+/* create.c: what making any image begins and ends with. */
+int job_make_uuid(char uuid[37], struct error *err);
+/* Blocks the signals that end it; a signalfd, or a negative errno. */
+int job_catch_signals(sigset_t *old, struct error *err);
+/* Takes work folder and log; final: the image's folder to be, of PATH_MAX bytes. */
+int job_prepare(struct job *job, char *final, size_t size, char *log, struct error *err);
+/* Closes log and lock; signals are as they were. failed: why, for the log; or NULL. */
+void job_end(struct job *job, const sigset_t *old, const struct error *failed);
 
 /* root.c: makes root.tar, vmlinuz and initrd.img in the work folder. */
 int job_make_root(struct job *job, struct error *err);

@@ -254,7 +254,7 @@ int image_check_unused(const char *disk, struct error *err)
 int image_delete(const char *name, struct error *err)
 {
 	static const char *const file[] = {"disk.raw", "disk.qcow2", "vmlinuz", "initrd.img",
-		"run.img", "password", "image.conf"};
+		"run.img", "password", "start.json", "image.conf"};
 	struct image *image = malloc(sizeof *image);
 	char path[PATH_MAX + 32];
 	enum disk_format format;

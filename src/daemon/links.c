@@ -26,7 +26,7 @@ const char *links_bridge(const struct guest *guest, unsigned i)
 	const struct domain_vif *vif = &guest->config.vif[i];
 	struct link link;
 
-	if (!guest->daemon->root || (vif->mode && !strcmp(vif->mode, "user")))
+	if (!guest->daemon->root || vif->forwards || (vif->mode && !strcmp(vif->mode, "user")))
 		return NULL;
 	if (vif->bridge) {
 		const struct network *network = network_find(guest->daemon, vif->bridge);
@@ -35,7 +35,7 @@ const char *links_bridge(const struct guest *guest, unsigned i)
 	}
 	if (vif->mode)
 		return BRIDGE_DEFAULT;
-	if (vif->forwards || link_find(BRIDGE_DEFAULT, &link, NULL) || strcmp(link.kind, "bridge"))
+	if (link_find(BRIDGE_DEFAULT, &link, NULL) || strcmp(link.kind, "bridge"))
 		return NULL;
 	return BRIDGE_DEFAULT;
 }

@@ -16,6 +16,7 @@
 #include "chain/chain.h"
 #include "daemon/daemon.h"
 #include "daemon/links.h"
+#include "daemon/switches.h"
 #include "domain/boot.h"
 #include "protocol/agent.h"
 
@@ -238,6 +239,8 @@ static int put_network(const struct guest *guest, unsigned i, struct net_spec *t
 	snprintf(to->mac, sizeof to->mac, "%s", vif->mac);
 	if (links_bridge(guest, i))
 		return links_open(guest, i, to, err);
+	if (switches_name(guest, i))
+		return switches_join(guest, i, to, err);
 	if (fields_make_list(net_spec_fields, "forwards", to, vif->forwards))
 		return error_nomem(err);
 	for (unsigned k = 0; !r && k < vif->forwards; k++)

@@ -80,12 +80,11 @@ static void add_networks(const struct guest *guest, json_t *list)
 				add(list, "%s", why.text);
 			continue;
 		}
-		if (guest->daemon->root)
-			continue; /* mode=user: it is not meant to be */
-		add(list,
-			"vifs[%u]: bridge %s is not used, since bridges are for the host's daemon, which "
-			"root runs; it is a network of its own behind this host's addresses",
-			i, bridge);
+		if (guest->config.vif[i].forwards)
+			add(list,
+				"vifs[%u]: bridge %s is not used, since ports are forwarded to it: it is a network "
+				"of its own behind this host's addresses",
+				i, bridge);
 	}
 }
 

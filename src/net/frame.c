@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/frame.h"
 
+#include <linux/virtio_net.h>
 #include <string.h>
 
 /* Offsets in an IPv4 header (RFC 791, 3.1) */
@@ -139,4 +140,60 @@ size_t frame_segment(const uint8_t *frame, const struct frame_tcp *tcp, unsigned
 	part.end = tcp->payload + data;
 	frame_finish_tcp(out, &part);
 	return part.end;
+}
+
+/*
+ * The guest left the checksum to us (5.1.6.2): from csum_start to the end, over the sum of the
+ * pseudo header that it put there. libslirp checks it.
+ */
+static bool finish_checksum(uint8_t *frame, size_t len, const struct virtio_net_hdr_v1 *header)
+{
+	size_t at = (size_t)header->csum_start + header->csum_offset;
+	uint16_t sum;
+
+	if (header->csum_start >= len || at + 2 > len)
+		return false;
+	sum = ~checksum_add(frame + header->csum_start, len - header->csum_start);
+	if (!sum)
+		sum = 0xffff; /* 0 would say that there is none (RFC 768) */
+	memcpy(frame + at, &sum, 2);
+	return true;
+}
+
+bool frame_finish(const struct virtio_net_hdr_v1 *header, uint8_t *frame, size_t len)
+{
+	struct frame_tcp tcp;
+
+	if (header->gso_type == VIRTIO_NET_HDR_GSO_TCPV4) {
+		if (!frame_parse_tcp(frame, len, &tcp))
+			return false;
+		frame_finish_tcp(frame, &tcp);
+		return true;
+	}
+	return header->gso_type == VIRTIO_NET_HDR_GSO_NONE &&
+		(!(header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) ||
+			finish_checksum(frame, len, header));
+}
+
+bool frame_describe(const uint8_t *frame, size_t len, struct virtio_net_hdr_v1 *header, size_t *at,
+	uint8_t sum[2])
+{
+	struct frame_tcp tcp;
+	uint16_t pseudo;
+
+	*header = (struct virtio_net_hdr_v1){.flags = VIRTIO_NET_HDR_F_DATA_VALID};
+	if (len <= FRAME_ETHERNET + FRAME_MTU || !frame_parse_tcp(frame, len, &tcp))
+		return false;
+	*header = (struct virtio_net_hdr_v1){
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		.gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+		.hdr_len = tcp.payload,
+		.gso_size = tcp.mss,
+		.csum_start = tcp.tcp,
+		.csum_offset = TCP_SUM,
+	};
+	*at = tcp.tcp + TCP_SUM;
+	pseudo = frame_pseudo_sum(frame, &tcp);
+	memcpy(sum, &pseudo, sizeof pseudo);
+	return true;
 }

@@ -13,6 +13,8 @@
 #define FRAME_ETHERNET 14u
 #define FRAME_MTU 1500u /* what the guest takes its network for */
 
+struct virtio_net_hdr_v1;
+
 /* The Internet checksum (RFC 1071): the folded sum, as it lies in memory. */
 uint16_t checksum_add(const uint8_t *data, size_t len);
 
@@ -35,5 +37,17 @@ void frame_finish_tcp(uint8_t *frame, const struct frame_tcp *tcp);
 unsigned frame_segments(const struct frame_tcp *tcp);
 size_t frame_segment(const uint8_t *frame, const struct frame_tcp *tcp, unsigned index,
 	uint8_t *out);
+
+/*
+ * Unfinished frames (virtio 1.2, 5.1.6), for who takes whole ones: finishes what the header, which comes from a
+ * guest, leaves to be done. false: it is not true of the frame, or of a kind that is not TCP over IPv4.
+ */
+bool frame_finish(const struct virtio_net_hdr_v1 *header, uint8_t *frame, size_t len);
+/*
+ * And the other way: the header for a guest that takes them. true: the frame is larger than FRAME_MTU allows, to be cut up, and at `at` is to be
+ * the sum of the pseudo header instead of what is there.
+ */
+bool frame_describe(const uint8_t *frame, size_t len, struct virtio_net_hdr_v1 *header, size_t *at,
+	uint8_t sum[2]);
 
 #endif

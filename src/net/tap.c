@@ -4,6 +4,9 @@
  * It is made, named and put on its bridge by somebody who may; what comes here is open, and all that is asked
  * of it is frames. Each has the guest's own header in front (IFF_VNET_HDR, struct virtio_net_hdr_v1), so that
  * the host's stack does what a card would: checksums, and cutting up what is larger than the wire.
+ *
+ * Or a socket of packets to a switch (protocol/switch.h), on which the same frames come and go: they are
+ * another guest's, who does the rest.
  */
 #include <errno.h>
 #include <linux/if_tun.h>
@@ -21,6 +24,7 @@
 
 /* Frames for the guest before its own get their turn. */
 #define BATCH 64
+#define PATIENCE_MS 20
 
 struct tap_net {
 	struct net net;
@@ -54,9 +58,9 @@ static bool fetch(struct tap_net *tap)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && errno != EAGAIN)
-			lose(tap, errno);
-		if (n < 0)
+		if (!n || (n < 0 && errno != EAGAIN))
+			lose(tap, n ? errno : EPIPE);
+		if (n <= 0)
 			return false;
 		if ((size_t)n < sizeof tap->header + NET_HEADER_LEN)
 			continue;
@@ -111,9 +115,12 @@ static void tap_send_unfinished(struct net *net, const struct virtio_net_hdr_v1 
 	const struct iovec iov[2] = {{(void *)(uintptr_t)header, sizeof *header},
 		{(void *)(uintptr_t)frame, len}};
 
-	/* What the host's stack does not take is lost, as on any wire. */
-	while (writev(tap_of(net)->fd, iov, 2) < 0 && errno == EINTR) {
-	}
+	struct pollfd wait = {tap_of(net)->fd, POLLOUT, 0};
+
+	/* What the other end does not take is lost, as on any wire; a switch may take some time. */
+	for (unsigned i = 0; i < 2 && writev(wait.fd, iov, 2) < 0; i++)
+		if (errno != EINTR && (errno != EAGAIN || poll(&wait, 1, PATIENCE_MS) <= 0))
+			return;
 }
 
 static void tap_send(struct net *net, const uint8_t *frame, size_t len)

@@ -19,7 +19,7 @@
 enum net_kind {
 	NET_USER, /* over this host's sockets */
 	NET_NONE, /* a card without a cable */
-	NET_TAP,  /* a link of this host's, made for it by who may */
+	NET_TAP,  /* a link of this host's, made for it by who may; or a port of a switch */
 	NET_KINDS,
 };
 
@@ -41,7 +41,7 @@ struct net_spec {
 	bool loopback; /* USER: the guest reaches what listens on this host's loopback addresses */
 	struct net_forward *forward; /* USER */
 	unsigned forwards;
-	int fd;       /* TAP: /dev/net/tun, open and ready (links/tap.h); -1: not yet */
+	int fd;       /* TAP: open and ready: links/tap.h, protocol/switch.h; -1: not yet */
 	unsigned mtu; /* TAP: what the guest is told, and its link has; 0: as usual, 1500 */
 	/* Of words alone: */
 	char bridge[NET_LINK_TEXT + 1]; /* TAP: its link is made, and put on that bridge; "" */

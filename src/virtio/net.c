@@ -40,40 +40,6 @@ struct virtio_net {
 };
 
 /*
- * The guest left the checksum to us (5.1.6.2): from csum_start to the end, over the sum of the
- * pseudo header that it put there. libslirp checks it.
- */
-static bool finish_checksum(uint8_t *frame, size_t len, const struct virtio_net_hdr_v1 *header)
-{
-	size_t at = (size_t)header->csum_start + header->csum_offset;
-	uint16_t sum;
-
-	if (header->csum_start >= len || at + 2 > len)
-		return false;
-	sum = ~checksum_add(frame + header->csum_start, len - header->csum_start);
-	if (!sum)
-		sum = 0xffff; /* 0 would say that there is none (RFC 768) */
-	memcpy(frame + at, &sum, 2);
-	return true;
-}
-
-/* For an endpoint that takes frames whole: no more than their lengths and sums are to be right. */
-static bool finish_frame(uint8_t *frame, size_t len, const struct virtio_net_hdr_v1 *header)
-{
-	struct frame_tcp tcp;
-
-	if (header->gso_type == VIRTIO_NET_HDR_GSO_TCPV4) {
-		if (!frame_parse_tcp(frame, len, &tcp))
-			return false;
-		frame_finish_tcp(frame, &tcp);
-		return true;
-	}
-	return header->gso_type == VIRTIO_NET_HDR_GSO_NONE &&
-		(!(header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) ||
-			finish_checksum(frame, len, header));
-}
-
-/*
  * For one that does the rest: only what was on offer. Whether the header is true of the frame is the
  * endpoint's to find out; the driver's words on other things are not for it.
  */
@@ -104,7 +70,7 @@ static size_t take_frame(struct virtio_net *nic, struct virtio_net_hdr_v1 *heade
 		return 0;
 	len = virtq_chain_read(chain, sizeof *header, nic->frame, NET_FRAME_MAX);
 	good = net_is_offloaded(nic->net) ? pass_header(header)
-					  : finish_frame(nic->frame, len, header);
+					  : frame_finish(header, nic->frame, len);
 	return good ? len : 0;
 }
 
@@ -232,25 +198,20 @@ static enum delivery deliver_frame(struct virtio_net *nic, const uint8_t *frame,
 }
 
 /* A larger one, to a guest that takes it whole and as if its checksum were still to be finished. */
-static enum delivery deliver_whole(struct virtio_net *nic, const uint8_t *frame, size_t len,
-	const struct frame_tcp *tcp) REQUIRES(nic->dev.lock)
+static enum delivery deliver_whole(struct virtio_net *nic, const uint8_t *frame, size_t len)
+	REQUIRES(nic->dev.lock)
 {
-	struct virtio_net_hdr_v1 header = {
-		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
-		.gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
-		.hdr_len = tcp->payload,
-		.gso_size = tcp->mss,
-		.csum_start = tcp->tcp,
-		.csum_offset = 16,
-	};
-	uint16_t sum = frame_pseudo_sum(frame, tcp);
-	enum delivery outcome = fill_chains(nic, &header, frame, len);
+	struct virtio_net_hdr_v1 header;
+	uint8_t sum[2];
+	size_t at;
+	enum delivery outcome;
 
+	frame_describe(frame, len, &header, &at, sum);
+	outcome = fill_chains(nic, &header, frame, len);
 	if (outcome != DELIVERED)
 		return outcome;
 	/* The guest does not see it before it is published: the sum can still be put in. */
-	virtq_chain_write(nic->dev.memory, &nic->chain,
-		sizeof header + tcp->tcp + header.csum_offset, &sum, sizeof sum);
+	virtq_chain_write(nic->dev.memory, &nic->chain, sizeof header + at, sum, sizeof sum);
 	return DELIVERED;
 }
 
@@ -279,7 +240,7 @@ static enum delivery deliver_any(struct virtio_net *nic, const uint8_t *frame, s
 	if (len <= FRAME_ETHERNET + FRAME_MTU || !frame_parse_tcp(frame, len, &tcp))
 		return deliver_frame(nic, frame, len);
 	if (nic->dev.features & VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO4))
-		return deliver_whole(nic, frame, len, &tcp);
+		return deliver_whole(nic, frame, len);
 	return deliver_segments(nic, frame, &tcp);
 }
 

@@ -17,6 +17,7 @@
 #include "daemon/network.h"
 #include "daemon/operation.h"
 #include "daemon/resources.h"
+#include "daemon/rules.h"
 #include "host/walls.h"
 #include "protocol/walls.h"
 
@@ -259,6 +260,7 @@ void daemon_begin(struct daemon *daemon)
 	network_restore(daemon, boot);
 	recover(daemon);
 	links_sweep(daemon);
+	rules_begin(daemon);
 	if (boot)
 		autostart(daemon);
 }
@@ -276,6 +278,7 @@ void daemon_destroy(struct daemon *daemon)
 		guest_free(daemon->guests);
 	operation_free_all(daemon);
 	network_free_all(daemon);
+	rules_end(daemon);
 	resources_close(daemon);
 	engines_free(&daemon->engines);
 	store_close(daemon->store);

@@ -564,7 +564,7 @@ void life_recover(struct guest *guest)
 	life = launch_look(guest);
 	watch_process(guest);
 	if (life == LAUNCH_ALIVE) {
-		links_restore(guest);
+		links_mend(guest, NULL);
 		guest->held = guest->state == RECORD_SHUTDOWN;
 		if (connect_monitor(guest, &err)) {
 			/* It is about to end, or no longer itself: look_again() waits, then helps. */

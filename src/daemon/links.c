@@ -15,6 +15,7 @@
 #include "daemon/network.h"
 #include "links/filter.h"
 #include "links/tap.h"
+#include "links/tables.h"
 
 #define FILE_NAME "links"
 #define FILE_MAX (LIMIT_NETWORKS * (LIMIT_ADDRESSES + LINK_ADDRESSES_MAX + 2) * 64u)
@@ -284,32 +285,38 @@ static char *read_links(const struct guest *guest)
 	return text;
 }
 
-static void each_line(const struct guest *guest, void (*act)(const struct guest *guest, char *line))
+struct each {
+	const struct guest *guest;
+	const char *list; /* the tables that there are; NULL: not asked */
+	unsigned count;   /* that were loaded */
+};
+
+static void each_line(struct each *each, void (*act)(struct each *each, char *line))
 {
-	char *text = read_links(guest), *rest = text, *line;
+	char *text = read_links(each->guest), *rest = text, *line;
 
 	while (text && (line = strsep(&rest, "\n")))
 		if (*line)
-			act(guest, line);
+			act(each, line);
 	free(text);
 }
 
-static void remove_line(const struct guest *guest, char *line)
+static void remove_line(struct each *each, char *line)
 {
 	struct error err = {""};
 
 	line[strcspn(line, " ")] = 0;
 	if (!net_check_link("", line, NULL) && filter_remove(line, &err))
-		guest_log(guest, "what filtered its link stays", err.text);
+		guest_log(each->guest, "what filtered its link stays", err.text);
 }
 
 void links_remove(const struct guest *guest)
 {
-	each_line(guest, remove_line);
+	each_line(&(struct each){guest, NULL, 0}, remove_line);
 	launch_remove_file(guest, FILE_NAME);
 }
 
-static void restore_line(const struct guest *guest, char *line)
+static void restore_line(struct each *each, char *line)
 {
 	struct filtered_link entry = {.addresses = 0};
 	struct error err = {""};
@@ -323,14 +330,20 @@ static void restore_line(const struct guest *guest, char *line)
 		add_addresses(word + (*word == '-'), *word == '-' ? entry.other : entry.address,
 			*word == '-' ? &entry.others : &entry.addresses, NULL);
 	if (!net_check_link("", entry.tap, NULL) && !link_find(entry.tap, &link, NULL) &&
-		load(&entry, &err))
-		guest_log(guest, "nothing filters its link", err.text);
+		!(each->list && tables_has(each->list, "netdev", entry.tap))) {
+		if (load(&entry, &err))
+			guest_log(each->guest, "nothing filters its link", err.text);
+		each->count++;
+	}
 	free_link(&entry);
 }
 
-void links_restore(const struct guest *guest)
+unsigned links_mend(const struct guest *guest, const char *list)
 {
-	each_line(guest, restore_line);
+	struct each each = {guest, list, 0};
+
+	each_line(&each, restore_line);
+	return each.count;
 }
 
 void links_sweep(struct daemon *daemon)

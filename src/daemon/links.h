@@ -25,8 +25,11 @@ void links_name(const struct guest *guest, unsigned vif, char name[NET_LINK_TEXT
 int links_open(const struct guest *guest, unsigned vif, struct net_spec *spec, struct error *err);
 /* The life has ended, or did not begin. */
 void links_remove(const struct guest *guest);
-/* After the daemon's own start: what somebody took away meanwhile is put back. */
-void links_restore(const struct guest *guest);
+/*
+ * What somebody took away is put back: what is not in the list of tables (links/tables.h), or, after the daemon's own
+ * start, all (NULL). How many there were.
+ */
+unsigned links_mend(const struct guest *guest, const char *list);
 /* And what is left of guests that are gone is removed. */
 void links_sweep(struct daemon *daemon);
 

@@ -15,6 +15,7 @@
 #include "links/bridge.h"
 #include "links/dns.h"
 #include "links/nat.h"
+#include "links/tables.h"
 
 #define MARK "dach network"
 /* A name that dnsmasq takes: what else a guest's name may have becomes '-'. */
@@ -196,6 +197,19 @@ static int load_rules(const struct network *network, struct error *err)
 		.masquerade = network->config.mode == NETWORK_NAT};
 
 	return nat_load(&nat, err);
+}
+
+bool network_mend(struct network *network, const char *list)
+{
+	struct error err = {""};
+
+	if (!network->active || network->config.mode == NETWORK_BRIDGE ||
+		tables_has(list, "inet", network->config.name))
+		return false;
+	if (load_rules(network, &err))
+		log_add(&network->daemon->log, "network %s: its rules cannot be loaded: %s",
+			network->config.name, err.text);
+	return true;
 }
 
 int network_set_up(struct network *network, struct error *err)

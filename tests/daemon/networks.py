@@ -181,6 +181,23 @@ def test_whatever_is_killed():
         assert links() == there and rules() == before
 
 
+def test_a_flush():
+    """Whoever reloads his firewall flushes everybody's rules: ours come back, and no others."""
+    with Daemon().start() as d:
+        d.post("/v1/networks", {"config": {"name": "lan", "subnet": "10.66.0.0/24"}})
+        guest = d.create("g", vifs=[{"bridge": "lan", "mac": MACS[5]}])
+        ours = rules()
+        sh("nft add table ip mine")
+        for _ in range(2):
+            sh("nft flush ruleset")
+            eventually(lambda: rules() == ours)
+        assert guest["networks"][0]["link"] in ours and d.said().count("loaded again") == 2, d.said()
+        d.post("/v1/guests/g/destroy")
+        eventually(lambda: not d.guests())
+        d.call("DELETE", "/v1/networks/lan")
+        eventually(lambda: not rules())
+
+
 def test_what_is_refused():
     sh("ip link add br0 type bridge; ip link set br0 up; ip addr add 10.70.0.1/24 dev br0; ip link add mine type bridge")
     before, there = rules(), links()

@@ -261,13 +261,14 @@ int network_delete(struct network *network, struct error *err)
 {
 	int r = check_unused(network, err);
 
+	/* In this order: of one that was forgotten first nobody would take away what is left. */
+	if (!r)
+		network_take_down(network);
 	if (!r)
 		r = store_save_network(network->daemon->store, network->config.name, NULL, err);
-	if (r)
-		return r;
-	network_take_down(network);
-	network_free(network);
-	return 0;
+	if (!r)
+		network_free(network);
+	return r;
 }
 
 void network_restore(struct daemon *daemon, bool boot)

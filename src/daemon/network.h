@@ -53,7 +53,10 @@ bool network_mend(struct network *network, const char *list);
 int network_lease(struct network *network, const struct guest *guest, unsigned vif,
 	char address[NET_ADDRESS_TEXT + 1], struct error *err);
 
-/* doc/openapi.json's HostNetwork. NULL: out of memory. */
-json_t *network_describe(const struct network *network);
+/*
+ * doc/openapi.json's HostNetwork. whole: with what other tables of nftables do to it, for which all of them have to be
+ * read. NULL: out of memory.
+ */
+json_t *network_describe(const struct network *network, bool whole);
 
 #endif

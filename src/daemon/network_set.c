@@ -387,7 +387,7 @@ static json_t *describe_leases(const struct network *network)
 	return list;
 }
 
-static json_t *describe_warnings(const struct network *network)
+static json_t *describe_warnings(const struct network *network, bool whole)
 {
 	json_t *list = json_array();
 	char text[512], path[PATH_MAX], chain[200];
@@ -408,7 +408,7 @@ static json_t *describe_warnings(const struct network *network)
 			network->config.name);
 		json_array_append_new(list, json_string(text));
 	}
-	if (network->config.mode == NETWORK_ISOLATED)
+	if (network->config.mode == NETWORK_ISOLATED || !whole)
 		return list;
 	nat_obstacle(network->config.name, chain, sizeof chain);
 	if (*chain) {
@@ -421,10 +421,10 @@ static json_t *describe_warnings(const struct network *network)
 	return list;
 }
 
-json_t *network_describe(const struct network *network)
+json_t *network_describe(const struct network *network, bool whole)
 {
 	return json_pack("{s:o, s:b, s:s, s:o, s:o}", "config",
 		fields_write(network_config_fields, &network->config), "active", network->active,
 		"link", network_bridge(network), "leases", describe_leases(network), "warnings",
-		describe_warnings(network));
+		describe_warnings(network, whole));
 }

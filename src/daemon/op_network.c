@@ -38,7 +38,7 @@ static void list(struct operation *op)
 
 	for (const struct network *at = op->manager ? op->daemon->networks : NULL; at;
 		at = at->next)
-		json_array_append_new(networks, network_describe(at));
+		json_array_append_new(networks, network_describe(at, false));
 	op_finish(op, json_pack("{s:o}", "networks", networks));
 }
 
@@ -49,7 +49,7 @@ static void get(struct operation *op)
 	struct network *network = find(op);
 
 	if (network)
-		op_finish(op, network_describe(network));
+		op_finish(op, network_describe(network, true));
 }
 
 const struct operation_kind operation_network_get = {"network_get", "HostNetwork", .run = get};
@@ -89,7 +89,7 @@ static void create(struct operation *op)
 		return;
 	}
 	log_add(&op->daemon->log, "network %s: created", network->config.name);
-	op_finish(op, network_describe(network));
+	op_finish(op, network_describe(network, true));
 }
 
 const struct operation_kind operation_network_create = {"network_create", "HostNetwork",
@@ -107,7 +107,7 @@ static void start(struct operation *op)
 	if (r)
 		op_refuse_error(op, r, &err);
 	else
-		op_finish(op, network_describe(network));
+		op_finish(op, network_describe(network, true));
 }
 
 const struct operation_kind operation_network_start = {"network_start", "HostNetwork",
@@ -125,7 +125,7 @@ static void stop(struct operation *op)
 	if (r)
 		op_refuse_error(op, r, &err);
 	else
-		op_finish(op, network_describe(network));
+		op_finish(op, network_describe(network, true));
 }
 
 const struct operation_kind operation_network_stop = {"network_stop", "HostNetwork", .run = stop};
@@ -133,7 +133,7 @@ const struct operation_kind operation_network_stop = {"network_stop", "HostNetwo
 static void delete (struct operation *op)
 {
 	struct network *network = find(op);
-	json_t *was = network ? network_describe(network) : NULL;
+	json_t *was = network ? network_describe(network, true) : NULL;
 	struct error err = {""};
 	int r;
 

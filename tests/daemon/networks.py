@@ -11,6 +11,7 @@ import sys
 import tempfile
 
 from harness import Daemon, eventually, main, refused
+from users import User
 
 BUILT = "DACH_TEST_NETNS"
 MACS = ["00:16:3e:00:00:0%d" % n for n in range(9)]
@@ -248,6 +249,35 @@ def test_what_is_refused():
             d.call("DELETE", f"/v1/networks/{name}")
         assert links() == there and rules() == before
     sh("ip link del br0; ip link del mine")
+
+
+def test_users():
+    """Who does not manage the host sees no networks and changes none, and is on those that the policy gives him."""
+    with Daemon() as d:
+        rule = {"guests": 4, "memory": 1024, "vcpus": 4, "paths": ["/"], "bridges": ["lan"]}
+        with open(d.folder + "/policy", "w") as out:
+            json.dump({"users": {"nobody": rule}}, out)
+        os.chmod(d.folder + "/policy", 0o644)
+        d.start()
+        for name in "lan", "dmz":
+            d.post("/v1/networks", {"config": {"name": name}})
+        user = User(d.run, 65534, 65534)
+        try:
+            assert user.ask("GET", "/v1/networks") == [200, {"networks": []}]
+            for method, path, body in (("POST", "", {"config": {"name": "his"}}), ("GET", "/lan", None), ("DELETE", "/lan", None),
+                                       ("POST", "/lan/start", None), ("POST", "/lan/stop", None)):
+                status, answer = user.ask(method, "/v1/networks" + path, body)
+                assert status == 403 and "for who manages this host" in answer["error"], (method, path, answer)
+            for name, status in ("lan", 201), ("dmz", 403):
+                got, answer = user.ask("POST", "/v1/guests", {"config": {
+                    "name": name, "kernel": d.kernel, "memory_kib": 65536, "vifs": [{"bridge": name}]}})
+                assert got == status, answer
+        finally:
+            user.close()
+        d.post("/v1/guests/lan/destroy")
+        eventually(lambda: not d.guests())
+        for name in "lan", "dmz":
+            d.call("DELETE", f"/v1/networks/{name}")
 
 
 def test_without_dnsmasq():

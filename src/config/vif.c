@@ -154,7 +154,7 @@ static void warn_missing(struct vif_parse *p, const struct piece *key, const str
 	if (!value->size)
 		return;
 	/* The usual script's work is done without it. */
-	if (piece_is(key, "rate") || piece_is(key, "backend") ||
+	if (piece_is(key, "backend") ||
 		(piece_is(key, "script") && !piece_is(value, "vif-bridge") &&
 			!piece_is(value, "/etc/xen/scripts/vif-bridge")))
 		spec_warn(p->reader, &place, "'%.*s' has no effect yet", SHOWN(key));

@@ -237,6 +237,8 @@ static int put_network(const struct guest *guest, unsigned i, struct net_spec *t
 
 	to->kind = NET_USER;
 	snprintf(to->mac, sizeof to->mac, "%s", vif->mac);
+	to->rate = vif->rate;
+	to->rate_interval = vif->rate_interval;
 	if (links_bridge(guest, i))
 		return links_open(guest, i, to, err);
 	if (switches_name(guest, i))

@@ -19,6 +19,10 @@ struct net {
 	bool stop;                /* any thread */
 	bool started;
 	unsigned mtu; /* 0: not known */
+	/* Bytes a second, or 0; how many may be sent now (fewer than none: more than that were), and at most. */
+	int64_t rate, credit, burst;
+	uint64_t credited; /* when, in ns */
+	bool held;         /* the client waits for more */
 	pthread_t thread;
 };
 
@@ -42,6 +46,9 @@ int net_begin(struct net *net, const struct net_driver *driver, struct error *er
 bool net_stopping(const struct net *net);
 /* The event is readable: makes it unreadable. What a kick is for must be looked at after this. */
 void net_take_kick(struct net *net);
+
+/* ms until a client that is held may go on, at least 1; -1: none is. */
+int net_held_ms(struct net *net);
 
 extern const struct net_driver net_user_driver, net_tap_driver;
 

@@ -7,8 +7,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/loop.h"
 #include "base/thread.h"
 #include "net/driver.h"
+
+#define RATE_INTERVAL_US 50000 /* xl's */
 
 /* The kinds; NET_NONE has no endpoint. */
 static const struct net_driver *const drivers[NET_KINDS] = {
@@ -20,9 +23,15 @@ int net_open(const struct net_spec *spec, struct net **net, struct error *err)
 {
 	int r = drivers[spec->kind]->open(spec, net, err);
 
-	if (!r)
-		(*net)->mtu = spec->mtu;
-	return r;
+	if (r)
+		return r;
+	(*net)->mtu = spec->mtu;
+	(*net)->rate = (int64_t)spec->rate;
+	(*net)->burst = (int64_t)((__uint128_t)spec->rate *
+		(spec->rate_interval ? spec->rate_interval : RATE_INTERVAL_US) / 1000000);
+	(*net)->credit = (*net)->burst;
+	(*net)->credited = clock_now();
+	return 0;
 }
 
 int net_begin(struct net *net, const struct net_driver *driver, struct error *err)
@@ -113,6 +122,46 @@ void net_set_offloads(struct net *net, unsigned offloads)
 unsigned net_mtu(const struct net *net)
 {
 	return net->mtu;
+}
+
+static void add_credit(struct net *net)
+{
+	const uint64_t now = clock_now();
+	const __int128_t more = (__int128_t)net->rate * (now - net->credited) / 1000000000;
+	const __int128_t credit = net->credit + more;
+
+	/* Less than a byte's time is not lost. */
+	if (!more)
+		return;
+	net->credit =
+		(int64_t)(credit > net->burst && credit > 1 ? (net->burst > 1 ? net->burst : 1)
+							    : credit);
+	net->credited = now;
+}
+
+bool net_may_send(struct net *net)
+{
+	if (!net->rate)
+		return true;
+	add_credit(net);
+	net->held = net->credit <= 0;
+	return !net->held;
+}
+
+void net_has_sent(struct net *net, size_t len)
+{
+	if (net->rate)
+		net->credit -= (int64_t)len;
+}
+
+int net_held_ms(struct net *net)
+{
+	int64_t ms;
+
+	if (!net->held)
+		return -1;
+	ms = (int64_t)((__int128_t)(1 - net->credit) * 1000 / net->rate);
+	return ms < 1 ? 1 : ms > 1000 ? 1000 : (int)ms;
 }
 
 void net_stop(struct net *net)

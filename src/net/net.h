@@ -80,6 +80,13 @@ void net_send_unfinished(struct net *net, const struct virtio_net_hdr_v1 *header
 /* What the client takes: NET_OFFLOAD_... The endpoint's thread; none at first. */
 void net_set_offloads(struct net *net, unsigned offloads);
 
+/*
+ * What the guest sends is held to a rate: may the client take another frame of its now? If not, its transmit() is called
+ * again when it may. And: it has taken one. The endpoint's thread.
+ */
+bool net_may_send(struct net *net);
+void net_has_sent(struct net *net, size_t len);
+
 /* The largest packet of the network; 0: not known. */
 unsigned net_mtu(const struct net *net);
 

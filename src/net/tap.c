@@ -95,13 +95,15 @@ static void tap_run(struct net *net)
 			{tap->gone || tap->left ? -1 : tap->fd, POLLIN, 0}};
 		bool kick;
 
-		poll(fds, 2, more || incoming ? 0 : -1);
+		const int held = net_held_ms(net);
+
+		poll(fds, 2, more || incoming ? 0 : held);
 		kick = fds[0].revents != 0;
 		if (kick)
 			net_take_kick(net);
 		if (fds[1].revents & (POLLERR | POLLHUP | POLLNVAL))
 			lose(tap, ENODEV);
-		if (kick || more)
+		if (kick || more || held > 0)
 			more = net->client.transmit(net->client.ctx);
 		if (!tap->gone && (!tap->left || kick))
 			incoming = take_frames(tap);

@@ -266,6 +266,7 @@ static void user_run(struct net *net)
 
 	while (!net_stopping(net)) {
 		bool backlogged = user->backlog >= BACKLOG_LOW, kick;
+		const int held = net_held_ms(net);
 		uint32_t wanted = UINT32_MAX;
 		int timeout, r;
 
@@ -277,12 +278,14 @@ static void user_run(struct net *net)
 		if (backlogged)
 			timeout = BACKLOG_WAIT_MS;
 		timeout = run_timers(user, timeout);
+		if (held > 0 && (timeout < 0 || held < timeout))
+			timeout = held;
 		r = poll(user->fds, user->count, more ? 0 : timeout);
 		kick = r > 0 && user->fds[0].revents;
 		if (kick)
 			net_take_kick(net);
 		/* The guest first: what waits in libslirp for its answers goes out after it. */
-		if (kick || more) {
+		if (kick || more || held > 0) {
 			backlog_flush(user);
 			more = net->client.transmit(net->client.ctx);
 		}

@@ -74,6 +74,8 @@ const struct field net_spec_fields[] = {
 	FIELD_LIST_ROW("forwards", net_spec, forward, forwards, forward_fields, LIMIT_FORWARDS),
 	FIELD_ROW(FD, net_spec, fd, .min = LIMIT_FD_MIN, .max = LIMIT_FD_MAX),
 	FIELD_ROW(COUNT, net_spec, mtu, .max = NET_MTU_MAX),
+	FIELD_ROW(NUMBER, net_spec, rate, .max = NET_RATE_MAX),
+	FIELD_ROW(COUNT, net_spec, rate_interval, .max = UINT32_MAX),
 	{.key = NULL},
 };
 

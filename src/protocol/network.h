@@ -15,6 +15,7 @@
 #define NET_LINK_TEXT 15 /* the name of a link of Linux's, IFNAMSIZ - 1 */
 #define NET_MTU_MIN 68   /* RFC 791, 3.2 */
 #define NET_MTU_MAX 65535
+#define NET_RATE_MAX (1ull << 40)
 
 enum net_kind {
 	NET_USER, /* over this host's sockets */
@@ -41,8 +42,10 @@ struct net_spec {
 	bool loopback; /* USER: the guest reaches what listens on this host's loopback addresses */
 	struct net_forward *forward; /* USER */
 	unsigned forwards;
-	int fd;       /* TAP: open and ready: links/tap.h, protocol/switch.h; -1: not yet */
-	unsigned mtu; /* TAP: what the guest is told, and its link has; 0: as usual, 1500 */
+	int fd;        /* TAP: open and ready: links/tap.h, protocol/switch.h; -1: not yet */
+	unsigned mtu;  /* TAP: what the guest is told, and its link has; 0: as usual, 1500 */
+	uint64_t rate; /* bytes a second that the guest may send; 0: as many as it can */
+	unsigned rate_interval; /* microseconds over which that is held; 0: 50 ms */
 	/* Of words alone: */
 	char bridge[NET_LINK_TEXT + 1]; /* TAP: its link is made, and put on that bridge; "" */
 	char tap[NET_LINK_TEXT +

@@ -110,6 +110,10 @@ static bool net_transmit(void *ctx)
 		size_t len;
 		bool up;
 
+		if (!net_may_send(nic->net)) {
+			more = false;
+			break;
+		}
 		if (virtio_pop(dev, QUEUE_TX, &nic->chain) != 1) {
 			more = virtio_want_more(dev, QUEUE_TX, 0);
 			if (!more)
@@ -119,6 +123,7 @@ static bool net_transmit(void *ctx)
 		}
 		len = take_frame(nic, &header);
 		up = nic->up;
+		net_has_sent(nic->net, len);
 		nic->counters.tx_frames += len != 0;
 		nic->counters.tx_bytes += len;
 		virtio_push(dev, QUEUE_TX, nic->chain.head, 0);

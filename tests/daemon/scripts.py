@@ -404,9 +404,9 @@ def test_what_is_said_before_a_start():
                 done = d.shell(f"xl {verb} $F \"{words}\"")
                 assert done.returncode == 1 and text in done.stderr, (verb, words, done)
         assert "later" not in d.guests()
-        done = d.shell("xl create $F cpus=1023 cap=20 \"vif=['rate=1MB/s']\"")
+        done = d.shell("xl create $F cpus=1023 cap=20 \"vif=['backend=net']\"")
         assert not done.returncode, done
-        for text in "'1023' names no processor", "'rate' has no effect yet":
+        for text in "'1023' names no processor", "'backend' has no effect yet":
             assert done.stderr.count("WARNING: ") >= 2 and done.stderr.count(text) == 1, done
         enforced = not any("cap: " in warning for warning in d.guests()["later"]["warnings"])
         for words in "xl sched-credit -d later -c 30", "xl create -q $F name=quiet cap=30", "xl create $F name=loud cap=30":

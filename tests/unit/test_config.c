@@ -82,7 +82,6 @@ static void test_xl(void **state)
 		"ioports = [ \"2f8-2ff\", [ 1, 'x', ], ]\nfirmware='ovmf'\n"
 		"extra = \"console=ttyS0\"\nextra += \" quiet\"");
 	assert_string_equal(rig.warnings,
-		"f:15:55: 'rate' has no effect yet\n"
 		"f:17:1: 'vnc' has no effect yet\nf:19:1: 'vfb' has no effect yet\n");
 	assert_string_equal(c->name, "win-1");
 	assert_string_equal(c->type, "hvm");

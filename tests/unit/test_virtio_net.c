@@ -4,11 +4,15 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/virtio_net.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/loop.h"
 #include "net/frame.h"
 #include "virtio/net.h"
 
@@ -29,15 +33,12 @@ struct fixture {
 	uint32_t rx_len;
 };
 
-static void setup(struct fixture *f, const char *text, uint64_t features)
+static void setup_spec(struct fixture *f, const struct net_spec *spec, uint64_t features)
 {
 	static const uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
 	struct error err = {0};
-	struct net_spec spec;
 
-	assert_int_equal(net_spec_parse(text, &spec, &err), 0);
-	assert_int_equal(net_open(&spec, &f->net, &err), 0);
-	net_spec_free(&spec);
+	assert_int_equal(net_open(spec, &f->net, &err), 0);
 	rig_open(&f->rig);
 	assert_int_equal(virtio_net_create(&f->rig.pci, &f->rig.mem, f->net, mac, 0, &f->nic, &err),
 		0);
@@ -45,6 +46,16 @@ static void setup(struct fixture *f, const char *text, uint64_t features)
 	f->rx = memory_ptr(&f->rig.mem, RX_DATA, 0x100000);
 	f->tx = memory_ptr(&f->rig.mem, TX_DATA, 0x20000);
 	f->rx_len = 0;
+}
+
+static void setup(struct fixture *f, const char *text, uint64_t features)
+{
+	struct error err = {0};
+	struct net_spec spec;
+
+	assert_int_equal(net_spec_parse(text, &spec, &err), 0);
+	setup_spec(f, &spec, features);
+	net_spec_free(&spec);
 }
 
 static void teardown(struct fixture *f)
@@ -454,11 +465,89 @@ static void test_reset_under_load(void **state)
 	teardown(&f);
 }
 
+/* A port of a switch is a socket: what comes out of its other end, at no more than a rate. */
+static void test_rate(void **state)
+{
+	static uint8_t frame[2048];
+	struct net_spec spec = {.kind = NET_TAP, .rate = 1000000, .rate_interval = 20000};
+	struct virtq_used_elem used;
+	struct fixture f;
+	uint64_t start;
+	size_t got = 0;
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, ends), 0);
+	spec.fd = ends[0];
+	setup_spec(&f, &spec, FEATURES);
+	memset(f.tx, 0, HDR);
+	memset(f.tx + HDR, 0x5a, 1500);
+	start = clock_now();
+	for (unsigned i = 0; i < 200; i++) {
+		struct pollfd wait = {ends[1], POLLIN, 0};
+		ssize_t n;
+
+		transmit(&f, 1500);
+		assert_int_equal(poll(&wait, 1, 20000), 1);
+		n = read(ends[1], frame, sizeof frame);
+		assert_int_equal(n, HDR + 1500);
+		assert_memory_equal(frame + HDR, f.tx + HDR, 1500);
+		assert_true(ring_wait(&f.ring[TX], &used));
+		got += 1500;
+	}
+	/* 20 kB at once, one frame too many, and the rest at a megabyte a second. */
+	assert_true(clock_now() - start >= (got - 20000 - 1500) * 1000);
+	teardown(&f);
+	close(ends[1]);
+}
+
+/* Frames of which something is left to do, both ways; and the other end goes. */
+static void test_unfinished(void **state)
+{
+	static uint8_t frame[70000];
+	const struct virtio_net_hdr_v1 tso = {.flags = 1,
+		.gso_type = 4,
+		.hdr_len = 74,
+		.gso_size = 1000,
+		.csum_start = 54,
+		.csum_offset = 16};
+	struct net_spec spec = {.kind = NET_TAP, .mtu = 1400};
+	struct virtio_net_hdr_v1 header;
+	struct virtq_used_elem used;
+	struct fixture f;
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+	fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	spec.fd = ends[0];
+	setup_spec(&f, &spec, FEATURES);
+	assert_int_equal(rig_read(&f.rig, VIRTIO_PCI_CONFIG + 10, 2), 1400);
+	memcpy(f.tx, &tso, sizeof tso);
+	memset(f.tx + HDR, 0x5a, 9000);
+	transmit(&f, 9000);
+	assert_int_equal(read(ends[1], frame, sizeof frame), HDR + 9000);
+	assert_memory_equal(frame, &tso, sizeof tso);
+	offer_rx(&f, 0x10000);
+	assert_int_equal(write(ends[1], frame, HDR + 9000), HDR + 9000);
+	assert_true(ring_wait(&f.ring[RX], &used));
+	memcpy(&header, f.rx, sizeof header);
+	assert_int_equal(header.gso_type, 4);
+	assert_int_equal(header.gso_size, 1000);
+	assert_int_equal(header.num_buffers, 1);
+	assert_memory_equal(f.rx + HDR, frame + HDR, 9000);
+	/* Frames that are none do no harm. */
+	assert_int_equal(write(ends[1], frame, 5), 5);
+	close(ends[1]);
+	transmit(&f, 100);
+	teardown(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_config),
 		cmocka_unit_test(test_arp),
+		cmocka_unit_test(test_rate),
+		cmocka_unit_test(test_unfinished),
 		cmocka_unit_test(test_mergeable_and_waiting),
 		cmocka_unit_test(test_one_buffer_of_two),
 		cmocka_unit_test(test_small_buffer),

@@ -19,6 +19,7 @@
 static void wait_and_remove(int end, const char *tap)
 {
 	const int null = open("/dev/null", O_RDWR);
+	struct link link;
 	char byte;
 
 	setsid();
@@ -28,7 +29,9 @@ static void wait_and_remove(int end, const char *tap)
 	close_range(4, ~0u, 0);
 	while (read(3, &byte, 1) < 0 && errno == EINTR) {
 	}
-	filter_remove(tap, NULL);
+	/* Another may have the name already, and a filter of his own. */
+	if (link_find(tap, &link, NULL) == -ENODEV)
+		filter_remove(tap, NULL);
 	_exit(0);
 }
 
@@ -85,9 +88,9 @@ static int filter(const struct net_spec *spec, const uint8_t *mac, const struct 
 	return r ? r : filter_load(&wanted, err);
 }
 
-static int open_bridge(struct net_spec *spec, struct error *err)
+static int open_bridge(struct net_spec *spec, unsigned number, struct error *err)
 {
-	const char *wish = *spec->tap ? spec->tap : "dach%d";
+	char wish[NET_LINK_TEXT + 1];
 	uint8_t mac[NET_MAC_LEN];
 	struct link bridge;
 	char made[NET_LINK_TEXT + 1];
@@ -95,6 +98,12 @@ static int open_bridge(struct net_spec *spec, struct error *err)
 
 	if (!r)
 		r = need_mac(spec, mac, err);
+	/* Nobody has the name of a process again before its filter has gone. */
+	if (*spec->tap)
+		memcpy(wish, spec->tap, sizeof wish);
+	else
+		snprintf(wish, sizeof wish, "dach%u.%u", (unsigned)getpid() % 10000000,
+			number % 100);
 	if (!r)
 		r = tap_make(wish, made, &spec->fd, err);
 	if (r)
@@ -130,7 +139,7 @@ int run_link_open(struct vmm_config *config, struct error *err)
 		if (*spec->bridge && !swept)
 			filter_sweep(NULL);
 		swept = true;
-		r = *spec->bridge ? open_bridge(spec, &why) : open_tap(spec, &why);
+		r = *spec->bridge ? open_bridge(spec, i, &why) : open_tap(spec, &why);
 		if (r)
 			error_set(err, -r, "%s%s",
 				strncmp(why.text, WHERE, strlen(WHERE)) ? WHERE : "", why.text);

@@ -22,6 +22,17 @@
 #define BRIDGE_DEFAULT "xenbr0" /* xl's */
 #define BLANKS " \t"
 
+static bool owner_may(const struct guest *guest, const char *bridge)
+{
+	struct caller owner;
+	bool may;
+
+	caller_of_user(&guest->daemon->policy, guest->owner, &owner);
+	may = caller_may_use_bridge(&owner, bridge);
+	caller_free(&owner);
+	return may;
+}
+
 const char *links_bridge(const struct guest *guest, unsigned i)
 {
 	const struct domain_vif *vif = &guest->config.vif[i];
@@ -38,7 +49,8 @@ const char *links_bridge(const struct guest *guest, unsigned i)
 		return BRIDGE_DEFAULT;
 	if (link_find(BRIDGE_DEFAULT, &link, NULL) || strcmp(link.kind, "bridge"))
 		return NULL;
-	return BRIDGE_DEFAULT;
+	/* Who has not asked for it is not refused it either. */
+	return owner_may(guest, BRIDGE_DEFAULT) ? BRIDGE_DEFAULT : NULL;
 }
 
 void links_name(const struct guest *guest, unsigned i, char name[NET_LINK_TEXT + 1])
@@ -303,10 +315,13 @@ static void each_line(struct each *each, void (*act)(struct each *each, char *li
 
 static void remove_line(struct each *each, char *line)
 {
+	struct link link;
 	struct error err = {""};
 
 	line[strcspn(line, " ")] = 0;
-	if (!net_check_link("", line, NULL) && filter_remove(line, &err))
+	/* Where there is such a link again, it is another's, and so is its filter. */
+	if (!net_check_link("", line, NULL) && link_find(line, &link, NULL) == -ENODEV &&
+		filter_remove(line, &err))
 		guest_log(each->guest, "what filtered its link stays", err.text);
 }
 

@@ -178,8 +178,10 @@ def test_users():
                 assert status == 403 and "only for who manages this host" in answer["error"], answer
             status, answer = ask("a", bridge="br1")
             assert status < 300 and answer["networks"][0]["bridge"] == "br1", answer
+            sh("ip link add xenbr0 type bridge")
             status, answer = ask("b")
             assert status < 300 and not answer["networks"][0]["link"], answer
+            sh("ip link del xenbr0")
         finally:
             user.close()
 

@@ -82,8 +82,8 @@ check "and it is as it was" said "$sum"
 check "it is not on another bridge" sh -c "! grep -q REACHED '$output'"
 check "it is told the bridge's MTU" said '^1500'
 check "TSO is on offer for IPv4 and IPv6" said 'bits 111'
-check "its link is there" sh -c "ip -br link | grep -q '^dach0 '"
-check "and filtered" sh -c "nft list tables | grep -qx 'table netdev dach-dach0'"
+check "its link is there" sh -c "ip -br link | grep -q '^dach[0-9]*[.]0 '"
+check "and filtered" sh -c "nft list tables | grep -qx 'table netdev dach-dach[0-9]*[.]0'"
 
 # A second one, in another file.
 output=$work/output2 errors=$work/errors2

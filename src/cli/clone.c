@@ -6,7 +6,7 @@
 #include "cli/call.h"
 #include "cli/cli.h"
 
-enum { COUNT = 1, NAME, FOLDER, PAUSED };
+enum { COUNT = 1, NAME, FOLDER, PAUSED, FROM };
 
 static const struct option_spec options[] = {
 	{"count", COUNT, "N", "make so many (1)"},
@@ -14,6 +14,7 @@ static const struct option_spec options[] = {
 	{"name", NAME, "PATTERN", "what they are called; % becomes each one's number (GUEST-%)"},
 	{"folder", FOLDER, "DIR",
 		"where the new files of disks are to be (beside what they stand on)"},
+	{"from", FROM, "SNAPSHOT", "of what the guest was then, whatever it is now"},
 	{"p", PAUSED, NULL, "leave them paused"},
 	{"paused", PAUSED, NULL, NULL},
 	{NULL, 0, NULL, NULL},
@@ -39,6 +40,8 @@ static int clone_guest(struct cli *cli)
 	while ((id = cli_option(cli)) > 0) {
 		if (id == PAUSED)
 			json_object_set_new(body, "paused", json_true());
+		if (id == FROM)
+			json_object_set_new(body, "from", json_string(cli->value));
 		if (id == NAME)
 			json_object_set_new(body, "name", json_string(cli->value));
 		if (id == FOLDER && !add_folder(body, cli->value)) {

@@ -114,6 +114,7 @@ static void switch_off(struct guest *guest)
 		guest_log(guest, "is off, which cannot be noted", err.text);
 	else
 		launch_remove(guest);
+	snapshot_carry_on(guest);
 }
 
 static void put_away(struct guest *guest)

@@ -82,6 +82,8 @@ static int load_one(void *ctx, const struct record *record)
 	struct guest *guest;
 	int r = guest_from_record(daemon, record, &guest, &err);
 
+	if (!r && (r = snapshots_load(guest, &err)))
+		guest_free(guest);
 	if (!r) {
 		guest_add(guest);
 		return 0;

@@ -113,6 +113,7 @@ void guest_free(struct guest *guest)
 	process_close(guest);
 	json_decref(guest->info);
 	guest_drop_state(guest);
+	snapshots_free(guest);
 	domain_config_free(&guest->config);
 	free(guest);
 }
@@ -127,7 +128,7 @@ void guest_drop_state(struct guest *guest)
 			close(guest->layer[guest->layers]);
 	free(guest->state_name);
 	guest->state_name = NULL;
-	guest->lazy = false;
+	guest->lazy = guest->renews = false;
 }
 
 /* Finding */
@@ -298,6 +299,16 @@ static int save(struct guest *guest, unsigned domid, struct error *err)
 int guest_save(struct guest *guest, struct error *err)
 {
 	return save(guest, guest->domid, err);
+}
+
+int guest_note(struct guest *guest, struct error *err)
+{
+	int r;
+
+	store_relax(guest->daemon->store, true);
+	r = guest_save(guest, err);
+	store_relax(guest->daemon->store, false);
+	return r;
 }
 
 int guest_save_new_life(struct guest *guest, struct error *err)

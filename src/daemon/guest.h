@@ -10,6 +10,7 @@
 
 #include "base/loop.h"
 #include "domain/config.h"
+#include "daemon/snapshot.h"
 #include "daemon/store.h"
 #include "protocol/limits.h"
 
@@ -42,6 +43,7 @@ struct guest {
 	enum end_reason reason; /* of its last end, and the next two */
 	char text[GUEST_TEXT_MAX];
 	int64_t ended;
+	struct snapshots snapshots;
 	/* Of this life only. */
 	struct monitor *monitor; /* NULL: no monitor, or it has gone */
 	struct loop_fd process;  /* process.h */
@@ -65,6 +67,7 @@ struct guest {
 	int layer[LIMIT_LAYERS]; /* a clone: the memory that it goes on from ... */
 	unsigned layers;         /* ... until it has been started */
 	bool lazy;               /* and memory comes as it is touched */
+	bool renews;             /* and others go on from there, too, or it did before */
 	json_t *info;            /* the monitor's last answer; NULL */
 	unsigned brief;          /* lives in a row that were short: after.c */
 	unsigned tries;          /* of what the timer does */
@@ -110,6 +113,8 @@ bool guest_visible(const struct guest *guest, bool manager, uid_t uid);
 
 /* Commits it as it is now. */
 int guest_save(struct guest *guest, struct error *err);
+/* The same for what counts only while this host goes on: store_relax(). */
+int guest_note(struct guest *guest, struct error *err);
 /* The same with a new domain ID, given only if that works. */
 int guest_save_new_life(struct guest *guest, struct error *err);
 

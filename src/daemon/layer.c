@@ -21,6 +21,9 @@
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/launch.h"
+#include "daemon/layer_internal.h"
+#include "daemon/monitor.h"
+#include "daemon/op.h"
 #include "daemon/plug.h"
 #include "daemon/saved.h"
 #include "protocol/request.h"
@@ -71,7 +74,7 @@ int layer_measure(const struct guest *guest, const struct domain_disk *disk, uin
 }
 
 /* "disk" of /vm/disk.img and of /vm/disk.3.qcow2. */
-static void stem_of(const char *path, char stem[NAME_MAX + 1])
+void layer_stem(const char *path, char stem[NAME_MAX + 1])
 {
 	static const char *const endings[] = {".qcow2", ".img", ".raw"};
 	const char *slash = strrchr(path, '/');
@@ -131,8 +134,8 @@ static int sync_folder(void *ctx)
 	return 0;
 }
 
-static int fill(const struct caller *owner, const struct domain_disk *disk, char *folder,
-	bool beside, const struct layer_disk *to, struct error *err)
+int layer_fill(const struct caller *owner, const struct domain_disk *disk, bool beside,
+	const struct layer_disk *to, struct error *err)
 {
 	const char *format = domain_format_name(disk->format);
 	struct qcow2_make make = {.backing = disk->target, .backing_format = format};
@@ -141,13 +144,16 @@ static int fill(const struct caller *owner, const struct domain_disk *disk, char
 	/* A folder can be moved with what is in it. */
 	if (beside)
 		make.backing = strrchr(disk->target, '/') + 1;
-	if (!r)
-		r = qcow2_create(to->fd, to->path, &make, err);
-	if (!r && fsync(to->fd))
-		r = error_set(err, errno, "%s: %s", to->path, strerror(errno));
-	if (!r)
-		caller_act(owner, sync_folder, folder);
-	return r;
+	return r ? r : qcow2_create(to->fd, to->path, &make, err);
+}
+
+int layer_stabilize(const struct caller *owner, char *folder, const struct layer_disk *to,
+	struct error *err)
+{
+	if (fsync(to->fd))
+		return error_set(err, errno, "%s: %s", to->path, strerror(errno));
+	caller_act(owner, sync_folder, folder);
+	return 0;
 }
 
 static int make_one(const struct caller *owner, const struct domain_disk *disk, const char *folder,
@@ -165,10 +171,12 @@ static int make_one(const struct caller *owner, const struct domain_disk *disk, 
 	else
 		snprintf(place, sizeof place, "%.*s",
 			(int)(strrchr(disk->target, '/') - disk->target), disk->target);
-	stem_of(disk->target, stem);
+	layer_stem(disk->target, stem);
 	to->format = DOMAIN_QCOW2;
 	r = make_file(owner, place, stem, to, err);
-	return r ? r : fill(owner, disk, *place ? place : "/", !folder, to, err);
+	if (!r)
+		r = layer_fill(owner, disk, !folder, to, err);
+	return r ? r : layer_stabilize(owner, *place ? place : "/", to, err);
 }
 
 static bool is_named(const struct domain_disk *disk, char *const *vdev, unsigned vdevs)
@@ -179,10 +187,9 @@ static bool is_named(const struct domain_disk *disk, char *const *vdev, unsigned
 	return false;
 }
 
-static int choose(const struct guest *guest, char *const *vdev, unsigned vdevs,
+int layer_choose(const struct domain_config *config, char *const *vdev, unsigned vdevs,
 	struct layer_set *set, struct error *err)
 {
-	const struct domain_config *config = &guest->config;
 	unsigned number = 0, named = 0;
 
 	for (unsigned i = 0; i < config->disks; i++) {
@@ -264,7 +271,7 @@ int layer_make(const struct guest *guest, char *const *vdev, unsigned vdevs, con
 	*set = (struct layer_set){.count = 0};
 	if (folder && folder[0] != '/')
 		return error_set(err, EINVAL, "folder: does not begin with /");
-	r = choose(guest, vdev, vdevs, set, err);
+	r = layer_choose(&guest->config, vdev, vdevs, set, err);
 	owner_of(guest, &owner);
 	for (unsigned i = 0; !r && i < set->count; i++)
 		r = make_one(&owner, &guest->config.disk[set->disk[i].disk], folder, &set->disk[i],
@@ -279,11 +286,11 @@ int layer_make(const struct guest *guest, char *const *vdev, unsigned vdevs, con
 
 /* Into the configuration, and out of it. */
 
-static void exchange(struct guest *guest, struct layer_set *set)
+void layer_exchange(struct domain_config *config, struct layer_set *set)
 {
 	for (unsigned i = 0; i < set->count; i++) {
 		struct layer_disk *at = &set->disk[i];
-		struct domain_disk *disk = &guest->config.disk[at->disk];
+		struct domain_disk *disk = &config->disk[at->disk];
 		struct layer_disk was = *at;
 
 		at->path = disk->target;
@@ -347,6 +354,10 @@ int layer_may_begin(const struct guest *guest, struct error *err)
 		return error_set(err, EBUSY, "the guest's disks are being changed already");
 	if (guest->plugging || plug_is_noted(guest))
 		return error_set(err, EBUSY, "a disk of the guest's comes or goes");
+	if (guest->committing)
+		return error_set(err, EBUSY, "a disk of the guest is being committed");
+	if (guest->snapshots.busy)
+		return error_set(err, EBUSY, "a snapshot of the guest is being made");
 	return 0;
 }
 
@@ -357,10 +368,10 @@ int layer_enter(struct guest *guest, struct layer_set *set, struct error *err)
 	for (unsigned i = 0; !r && i < set->count; i++)
 		r = claims_add(guest, set->disk[i].fd, err);
 	if (!r) {
-		exchange(guest, set);
+		layer_exchange(&guest->config, set);
 		r = guest_save(guest, err);
 		if (r)
-			exchange(guest, set);
+			layer_exchange(&guest->config, set);
 	}
 	if (r) {
 		remove_files(guest, set);
@@ -375,13 +386,25 @@ void layer_withdraw(struct guest *guest, struct layer_set *set)
 
 	if (!set->count || !set->disk[0].entered)
 		return;
-	exchange(guest, set);
+	layer_exchange(&guest->config, set);
 	/* What the store still names stays: over what it was made for, it is the same disk. */
 	if (guest_save(guest, &err))
 		guest_log(guest, "its disks are as before, which cannot be noted", err.text);
 	else
 		remove_files(guest, set);
 	forget_note(guest);
+}
+
+void layer_send(struct guest *guest, const struct layer_set *set, unsigned n, monitor_done *done,
+	void *ctx)
+{
+	const struct layer_disk *disk = &set->disk[n];
+	struct monitor_request request = {.verb = REQUEST_DISK_FILE,
+		.disk = disk->number,
+		.first = !n};
+
+	snprintf(request.name, sizeof request.name, "%s", guest->config.disk[disk->disk].target);
+	monitor_call(guest->monitor, &request, disk->fd, OP_VERB_TIMEOUT_MS, done, ctx);
 }
 
 void layer_done(struct guest *guest, struct layer_set *set)
@@ -399,94 +422,6 @@ void layer_done(struct guest *guest, struct layer_set *set)
 	}
 	caller_free(&owner);
 	forget_note(guest);
-}
-
-/* A clone's own */
-
-static void folder_of(const char *path, const char *folder, char place[PATH_MAX])
-{
-	snprintf(place, PATH_MAX, "%.*s",
-		folder ? (int)strlen(folder) : (int)(strrchr(path, '/') - path),
-		folder ? folder : path);
-	if (!*place)
-		strcpy(place, "/");
-}
-
-static int name_own(const struct guest *guest, const char *folder, struct layer_disk *at,
-	struct error *err)
-{
-	const struct domain_disk *disk = &guest->config.disk[at->disk];
-	char place[PATH_MAX], stem[NAME_MAX + 1], path[PATH_MAX];
-
-	if (!folder && !strncmp(disk->target, "/dev/", 5))
-		return error_set(err, EINVAL,
-			"%s: a device: say in which folder clones' disks are to be (--folder)",
-			disk->target);
-	folder_of(disk->target, folder, place);
-	stem_of(disk->target, stem);
-	if (snprintf(path, sizeof path, "%s/%.180s.%s.qcow2", place, stem, guest->config.uuid) >=
-		(int)sizeof path)
-		return error_set(err, ENAMETOOLONG, "%s: the name is too long", place);
-	at->path = strdup(path);
-	at->format = DOMAIN_QCOW2;
-	return at->path ? 0 : error_nomem(err);
-}
-
-int layer_name_own(struct guest *guest, const char *folder, struct layer_set *set,
-	struct error *err)
-{
-	int r = 0;
-
-	*set = (struct layer_set){.count = 0};
-	if (choose(guest, NULL, 0, set, err))
-		return 0; /* none */
-	for (unsigned i = 0; !r && i < set->count; i++)
-		r = name_own(guest, folder, &set->disk[i], err);
-	if (r) {
-		layer_free(set);
-		return r;
-	}
-	exchange(guest, set);
-	for (unsigned i = 0; i < set->count; i++)
-		guest->config.disk[set->disk[i].disk].temporary = true;
-	return 0;
-}
-
-int layer_make_own(const struct guest *guest, const struct layer_set *set, struct error *err)
-{
-	struct caller owner;
-	int r = 0;
-
-	owner_of(guest, &owner);
-	for (unsigned i = 0; !r && i < set->count; i++) {
-		const struct domain_disk *disk = &guest->config.disk[set->disk[i].disk];
-		const struct domain_disk base = {.target = set->disk[i].path,
-			.format = set->disk[i].format};
-		struct layer_disk to = {.path = disk->target, .fd = -1};
-		char place[PATH_MAX], beside[PATH_MAX];
-
-		folder_of(disk->target, NULL, place);
-		folder_of(base.target, NULL, beside);
-		r = caller_open(&owner, disk->target, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600,
-			&to.fd, err);
-		if (!r)
-			r = fill(&owner, &base, place, !strcmp(place, beside), &to, err);
-		if (to.fd >= 0)
-			close(to.fd);
-	}
-	caller_free(&owner);
-	return r;
-}
-
-void layer_remove_own(const struct guest *guest)
-{
-	struct caller owner;
-
-	owner_of(guest, &owner);
-	for (unsigned i = 0; i < guest->config.disks; i++)
-		if (guest->config.disk[i].temporary && guest->config.disk[i].target)
-			caller_act(&owner, remove_file, guest->config.disk[i].target);
-	caller_free(&owner);
 }
 
 /* After another daemon */

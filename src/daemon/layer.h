@@ -18,6 +18,7 @@
 #include <jansson.h>
 
 #include "base/error.h"
+#include "daemon/monitor.h"
 #include "domain/config.h"
 #include "protocol/limits.h"
 
@@ -49,6 +50,9 @@ int layer_make(const struct guest *guest, char *const *vdev, unsigned vdevs, con
 	struct layer_set *set, struct error *err);
 /* Steps 1 and 2, the guest's claims included. On failure nothing has changed, and the files are gone. */
 int layer_enter(struct guest *guest, struct layer_set *set, struct error *err);
+/* Step 3: sends the nth file to the monitor; what then makes them the disks' is asked for when all are there. */
+void layer_send(struct guest *guest, const struct layer_set *set, unsigned n, monitor_done *done,
+	void *ctx);
 /* Step 3 came to nothing: the guest has its disks as before. */
 void layer_withdraw(struct guest *guest, struct layer_set *set);
 /* Step 4. */
@@ -58,6 +62,17 @@ void layer_free(struct layer_set *set);
 /* Removes an image that was the guest's. */
 struct caller;
 void layer_remove(const struct guest *guest, const struct caller *owner, char *path);
+
+/*
+ * For a guest's snapshots: names that nothing has, of images over what a configuration of it has as disks; then the images,
+ * stable; then they change places with what the configuration has. A configuration without disks that the guest may write
+ * to has none. What was made is not removed on failure; -EEXIST: something has got one of the names meanwhile.
+ */
+int layer_name(const struct guest *guest, const struct domain_config *config, struct layer_set *set,
+	struct error *err);
+int layer_make_named(const struct guest *guest, const struct domain_config *config,
+	struct layer_set *set, struct error *err);
+void layer_exchange(struct domain_config *config, struct layer_set *set);
 
 /*
  * Disks of a clone's own, each empty over one of the guest's that it is a copy of, whose configuration it has. First

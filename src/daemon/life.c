@@ -356,10 +356,11 @@ static void answered(void *ctx, int r, json_t *answer, const char *text)
 	settle(guest, state_of(answer));
 	layer_settle(guest, answer);
 	plug_settle(guest, answer);
+	snapshot_settle(guest);
 	affinity_apply(guest);
 	if (guest->state == RECORD_STARTING) {
 		guest->state = RECORD_RUNNING;
-		if (guest_save(guest, &err))
+		if (guest_note(guest, &err))
 			guest_log(guest, "runs, but cannot be noted", err.text);
 		guest_log(guest, "started", "");
 		events_tell(&guest->daemon->events, "started", guest, NULL);
@@ -444,8 +445,10 @@ static int open_state(struct guest *guest, struct error *err)
 {
 	struct caller daemon = {.manager = true};
 	char path[PATH_MAX];
-	int r = 0;
+	int r = snapshot_apply(guest, err);
 
+	if (r)
+		return r;
 	if (guest->suspended && guest->state_fd < 0) {
 		r = saved_suspend_path(guest, path, err);
 		if (!r)
@@ -540,6 +543,7 @@ void life_recover(struct guest *guest)
 
 	if (guest->state == RECORD_OFF && guest->managed) {
 		launch_unmark_state(guest);
+		snapshot_carry_on(guest);
 		return;
 	}
 	if (guest->state == RECORD_OFF && launch_is_marked(guest)) {

@@ -21,6 +21,8 @@
 #include "daemon/life.h"
 #include "daemon/monitor.h"
 #include "daemon/op.h"
+#include "daemon/saved.h"
+#include "daemon/snapshot.h"
 
 #define CLONES_MAX 1000 /* at once */
 #define AT_ONCE 3       /* of them on their way */
@@ -36,7 +38,8 @@ struct cloning {
 	json_int_t pause;
 	unsigned count, begun, pending, up;
 	bool busy;
-	int r; /* of the first that failed */
+	bool saved; /* they go on from a snapshot, and memory comes from its file */
+	int r;      /* of the first that failed */
 	char text[GUEST_TEXT_MAX];
 	char uuid[][DOMAIN_UUID_LEN + 1];
 };
@@ -83,7 +86,9 @@ static void fail(struct cloning *cloning, const char *name, int r, const char *t
 
 static int give_state(struct cloning *cloning, struct guest *guest)
 {
-	guest->state_name = strdup("the guest that it is a clone of");
+	guest->state_name = strdup(cloning->saved ? "the snapshot that it is a clone of"
+						  : "the guest that it is a clone of");
+	guest->lazy = guest->renews = cloning->saved;
 	guest->state_fd = fcntl(cloning->fd[0], F_DUPFD_CLOEXEC, 0);
 	for (unsigned i = 1; i < cloning->fds; i++)
 		guest->layer[guest->layers++] = fcntl(cloning->fd[i], F_DUPFD_CLOEXEC, 0);
@@ -102,7 +107,7 @@ static int begin_life(struct operation *op, struct guest *guest, struct error *e
 	if (!r && own.count) {
 		r = launch_mark_state(guest, err);
 		if (!r)
-			r = guest_save(guest, err);
+			r = guest_note(guest, err);
 		if (!r)
 			r = layer_make_own(guest, &own, err);
 	}
@@ -283,19 +288,12 @@ static void sent(void *ctx, int r, json_t *answer, const char *text)
 
 static void send_next(struct cloning *cloning, struct guest *guest)
 {
-	struct monitor_request request = {.verb = REQUEST_CLONE, .disks = cloning->set.count};
-	const struct layer_disk *disk = &cloning->set.disk[cloning->sent];
+	const struct monitor_request request = {.verb = REQUEST_CLONE, .disks = cloning->set.count};
 
-	if (cloning->sent == cloning->set.count) {
+	if (cloning->sent == cloning->set.count)
 		monitor_call(guest->monitor, &request, cloning->socket[1], 0, frozen, cloning);
-		return;
-	}
-	request = (struct monitor_request){.verb = REQUEST_DISK_FILE,
-		.disk = disk->number,
-		.first = !cloning->sent};
-	snprintf(request.name, sizeof request.name, "%s", guest->config.disk[disk->disk].target);
-	cloning->sent++;
-	monitor_call(guest->monitor, &request, disk->fd, OP_VERB_TIMEOUT_MS, sent, cloning);
+	else
+		layer_send(guest, &cloning->set, cloning->sent++, sent, cloning);
 }
 
 /* What is asked for */
@@ -316,6 +314,10 @@ static const struct field arguments[] = {
 		FIELD_AT(operation_arguments, folder),
 		.max = DOMAIN_STRING_MAX},
 	{.key = "paused", .kind = FIELD_BOOL, FIELD_AT(operation_arguments, paused), .max = 1},
+	{.key = "from",
+		.kind = FIELD_STRING,
+		FIELD_AT(operation_arguments, snapshot),
+		.max = SNAPSHOT_NAME_MAX},
 	{.key = NULL},
 };
 
@@ -347,10 +349,10 @@ static int next_name(const struct operation *op, const struct guest *parent, uns
 }
 
 /* What is the guest's alone is not the clone's: identity, addresses, ports of the host. */
-static int make_config(const struct guest *parent, const char *name, struct domain_config *config,
-	struct error *err)
+static int make_config(const struct domain_config *of, const char *name,
+	struct domain_config *config, struct error *err)
 {
-	int r = domain_config_copy(&parent->config, config, err);
+	int r = domain_config_copy(of, config, err);
 
 	if (r)
 		return r;
@@ -371,8 +373,8 @@ static int make_config(const struct guest *parent, const char *name, struct doma
 	return config->name ? domain_config_check(config, err) : error_nomem(err);
 }
 
-static int make_one(struct cloning *cloning, const struct guest *parent, unsigned i,
-	unsigned *number, struct error *err)
+static int make_one(struct cloning *cloning, const struct guest *parent,
+	const struct domain_config *of, unsigned i, unsigned *number, struct error *err)
 {
 	struct operation *op = cloning->op;
 	struct domain_config config = {0};
@@ -381,7 +383,7 @@ static int make_one(struct cloning *cloning, const struct guest *parent, unsigne
 	int r = next_name(op, parent, number, name, err);
 
 	if (!r)
-		r = make_config(parent, name, &config, err);
+		r = make_config(of, name, &config, err);
 	if (!r)
 		r = op_check_new(op, &config, err);
 	if (!r && !(guest = guest_new(op->daemon, &config)))
@@ -411,12 +413,52 @@ static int make_layers(struct cloning *cloning, struct guest *guest, struct erro
 	return r ? r : layer_enter(guest, &cloning->set, err);
 }
 
+/* From a snapshot: what is frozen is on the disk. */
+static int open_snapshot(struct cloning *cloning, const struct guest *guest,
+	const struct guest_snapshot **snapshot, struct error *err)
+{
+	const struct caller daemon = {.manager = true};
+	const char *name = cloning->op->arguments.snapshot;
+	char path[PATH_MAX];
+	int r;
+
+	*snapshot = snapshot_find(guest, name);
+	if (!*snapshot)
+		return error_set(err, ENOENT, "the guest has no snapshot '%.64s'", name);
+	if (!(*snapshot)->memory)
+		return error_set(err, EINVAL, "the snapshot '%s' has no memory to go on from",
+			name);
+	r = snapshot_memory_path(guest, name, path, err);
+	if (!r)
+		r = saved_open(&daemon, path, &cloning->fd[0], NULL, err);
+	cloning->fds = !r;
+	cloning->saved = true;
+	return r;
+}
+
+static int begin_clones(struct cloning *cloning, struct guest *guest, struct error *err)
+{
+	struct operation *op = cloning->op;
+	const struct guest_snapshot *snapshot = NULL;
+	unsigned number = 0;
+	int r = op->arguments.snapshot ? open_snapshot(cloning, guest, &snapshot, err)
+				       : layer_may_begin(guest, err);
+
+	for (; !r && cloning->count < op->arguments.count; cloning->count += !r)
+		r = make_one(cloning, guest, snapshot ? &snapshot->config : &guest->config,
+			cloning->count, &number, err);
+	if (r || snapshot)
+		return r;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, cloning->socket))
+		return error_set(err, errno, "clone: %s", strerror(errno));
+	return make_layers(cloning, guest, err);
+}
+
 static void clone_guest(struct operation *op)
 {
-	struct guest *guest = op_running_guest(op);
+	struct guest *guest = op->arguments.snapshot ? op_guest(op) : op_running_guest(op);
 	struct cloning *cloning;
 	struct error err = {0};
-	unsigned number = 0;
 	int r;
 
 	if (!guest)
@@ -427,20 +469,16 @@ static void clone_guest(struct operation *op)
 		return;
 	}
 	*cloning = (struct cloning){.op = op, .socket = {-1, -1}};
-	r = layer_may_begin(guest, &err);
-	for (; !r && cloning->count < op->arguments.count; cloning->count += !r)
-		r = make_one(cloning, guest, cloning->count, &number, &err);
-	if (!r && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, cloning->socket))
-		r = error_set(&err, errno, "clone: %s", strerror(errno));
-	if (!r)
-		r = make_layers(cloning, guest, &err);
+	r = begin_clones(cloning, guest, &err);
 	if (r) {
 		drop_unborn(cloning);
 		op_refuse_error(op, r, &err);
 		cloning_free(cloning);
-		return;
+	} else if (cloning->saved) {
+		step(cloning);
+	} else {
+		send_next(cloning, guest);
 	}
-	send_next(cloning, guest);
 }
 
 const struct operation_kind operation_clone = {"guest_clone", "Clones", .guest = true,

@@ -10,6 +10,7 @@
 
 #include "block/create.h"
 #include "daemon/claims.h"
+#include "daemon/copy.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/layer.h"
@@ -20,10 +21,14 @@
 #define SUFFIX ".new"
 
 struct copy_operation {
-	struct operation *op;
-	struct caller caller; /* whose rights the files are opened with */
-	unsigned disk;        /* of the configuration */
-	int fd;               /* what goes to the monitor */
+	struct daemon *daemon;
+	char uuid[DOMAIN_UUID_LEN + 1];
+	void (*done)(void *ctx, int r, const char *text);
+	void *ctx;
+	const struct operation_arguments *arguments; /* while it begins */
+	struct caller caller;                        /* whose rights the files are opened with */
+	unsigned disk;                               /* of the configuration */
+	int fd;                                      /* what goes to the monitor */
 	struct monitor_request request;
 	char *temp, *path; /* backup: the file, and its name once it is whole */
 	char *base;        /* commit: what the disk is then */
@@ -89,8 +94,7 @@ static void lower(const struct guest *guest, const struct copy_operation *copy)
 static void copied(void *ctx, int r, json_t *answer, const char *text)
 {
 	struct copy_operation *copy = ctx;
-	struct operation *op = copy->op;
-	struct guest *guest = guest_by_uuid(op->daemon, op->uuid);
+	struct guest *guest = guest_by_uuid(copy->daemon, copy->uuid);
 	struct error err = {0};
 
 	if (guest && copy->base)
@@ -108,12 +112,9 @@ static void copied(void *ctx, int r, json_t *answer, const char *text)
 		caller_act(&copy->caller, remove_it, copy->temp);
 	if (r && copy->base && guest && guest->monitor)
 		lower(guest, copy);
-	if (r) {
-		op_refuse(op, r, text);
-	} else if ((guest = op_guest(op))) {
+	if (!r && guest)
 		guest_log(guest, request_word(REQUEST_DISK_COPY), "done");
-		op_finish_guest(op, guest);
-	}
+	copy->done(copy->ctx, r, r ? text : "");
 	copy_free(copy);
 }
 
@@ -153,7 +154,7 @@ static bool same_file(int a, int b)
  */
 static int open_base(struct guest *guest, struct copy_operation *copy, struct error *err)
 {
-	const char *named = copy->op->arguments.path;
+	const char *named = copy->arguments->path;
 	struct disk_spec spec = {.file = NULL};
 	int r = spec_open_disk(guest, &guest->config.disk[copy->disk], &spec, err);
 	const char *base;
@@ -173,6 +174,8 @@ static int open_base(struct guest *guest, struct copy_operation *copy, struct er
 		r = caller_open(&copy->caller, base, O_RDWR, 0, &copy->fd, err);
 	if (!r && !same_file(copy->fd, spec.file[1].fd))
 		r = error_set(err, EINVAL, "%s: is another file now", base);
+	if (!r && snapshot_needs(guest, copy->fd))
+		r = error_set(err, EBUSY, "%s: a snapshot of the guest needs it as it is", base);
 	if (!r)
 		r = claims_raise(guest, copy->fd, base, err);
 	if (!r && !(copy->base = strdup(base)))
@@ -192,7 +195,7 @@ static int open_base(struct guest *guest, struct copy_operation *copy, struct er
 
 static int make_backup(struct guest *guest, struct copy_operation *copy, struct error *err)
 {
-	const struct operation_arguments *arguments = &copy->op->arguments;
+	const struct operation_arguments *arguments = copy->arguments;
 	const struct domain_disk *disk = &guest->config.disk[copy->disk];
 	struct qcow2_make make = {.size = 0};
 	struct stat st;
@@ -225,7 +228,7 @@ static int make_backup(struct guest *guest, struct copy_operation *copy, struct 
 
 static int prepare(struct guest *guest, struct copy_operation *copy, struct error *err)
 {
-	int r = find_disk(guest, copy->op->arguments.disk, &copy->disk, &copy->request.disk, err);
+	int r = find_disk(guest, copy->arguments->disk, &copy->disk, &copy->request.disk, err);
 
 	if (!r)
 		r = layer_may_begin(guest, err);
@@ -236,41 +239,84 @@ static int prepare(struct guest *guest, struct copy_operation *copy, struct erro
 	return r;
 }
 
-static void begin(struct operation *op, enum request_disk_copy kind)
+/* caller: whose rights the files are opened with; taken. */
+static int start(struct guest *guest, const struct copy_operation *like, struct error *err)
 {
-	struct guest *guest = op_running_guest(op);
-	struct copy_operation *copy;
-	struct error err = {0};
+	struct copy_operation *copy = malloc(sizeof *copy);
 	int r;
 
-	if (!guest)
-		return;
-	copy = calloc(1, sizeof *copy);
 	if (!copy) {
-		op_refuse(op, -ENOMEM, "out of memory");
-		return;
+		struct caller caller = like->caller;
+
+		caller_free(&caller);
+		return error_nomem(err);
 	}
-	*copy = (struct copy_operation){.op = op,
-		.fd = -1,
-		.request = {.verb = REQUEST_DISK_COPY, .kind = kind, .rate = op->arguments.rate}};
-	/* What is the guest's is its owner's; a backup is whose who asks for it. */
-	if (kind == DISK_COPY_BACKUP)
-		caller_copy(op->caller, &copy->caller);
-	else
-		caller_of_user(&guest->daemon->policy, guest->owner, &copy->caller);
-	r = prepare(guest, copy, &err);
+	*copy = *like;
+	copy->daemon = guest->daemon;
+	snprintf(copy->uuid, sizeof copy->uuid, "%s", guest->config.uuid);
+	r = prepare(guest, copy, err);
+	copy->arguments = NULL;
 	if (r) {
 		if (copy->temp)
 			caller_act(&copy->caller, remove_it, copy->temp);
-		op_refuse_error(op, r, &err);
 		copy_free(copy);
-		return;
+		return r;
 	}
 	guest->committing += copy->base != NULL;
 	monitor_call(guest->monitor, &copy->request, copy->fd, 0, copied, copy);
 	if (copy->fd >= 0)
 		close(copy->fd);
 	copy->fd = -1;
+	return 0;
+}
+
+int copy_commit(struct guest *guest, unsigned disk, const char *base,
+	void (*done)(void *ctx, int r, const char *text), void *ctx, struct error *err)
+{
+	struct operation_arguments arguments = {.disk = guest->config.disk[disk].vdev,
+		.path = (char *)(uintptr_t)base};
+	struct copy_operation like = {.fd = -1,
+		.done = done,
+		.ctx = ctx,
+		.arguments = &arguments,
+		.request = {.verb = REQUEST_DISK_COPY, .kind = DISK_COPY_COMMIT}};
+
+	if (!arguments.disk)
+		return error_set(err, EINVAL, "a disk without a name");
+	caller_of_user(&guest->daemon->policy, guest->owner, &like.caller);
+	return start(guest, &like, err);
+}
+
+static void op_copied(void *ctx, int r, const char *text)
+{
+	struct operation *op = ctx;
+	struct guest *guest = op_guest_after(op, r, text);
+
+	if (guest)
+		op_finish_guest(op, guest);
+}
+
+static void begin(struct operation *op, enum request_disk_copy kind)
+{
+	struct guest *guest = op_running_guest(op);
+	struct copy_operation like = {.fd = -1,
+		.done = op_copied,
+		.ctx = op,
+		.arguments = &op->arguments,
+		.request = {.verb = REQUEST_DISK_COPY, .kind = kind, .rate = op->arguments.rate}};
+	struct error err = {0};
+	int r;
+
+	if (!guest)
+		return;
+	/* What is the guest's is its owner's; a backup is whose who asks for it. */
+	if (kind == DISK_COPY_BACKUP)
+		caller_copy(op->caller, &like.caller);
+	else
+		caller_of_user(&guest->daemon->policy, guest->owner, &like.caller);
+	r = start(guest, &like, &err);
+	if (r)
+		op_refuse_error(op, r, &err);
 }
 
 static void stream(struct operation *op)

@@ -81,13 +81,7 @@ static void sent(void *ctx, int r, json_t *answer, const char *text)
 
 static void send_file(struct layer_operation *layering, struct guest *guest)
 {
-	const struct layer_disk *disk = &layering->set.disk[layering->sent];
-	struct monitor_request request = {.verb = REQUEST_DISK_FILE,
-		.disk = disk->number,
-		.first = !layering->sent};
-
-	snprintf(request.name, sizeof request.name, "%s", guest->config.disk[disk->disk].target);
-	monitor_call(guest->monitor, &request, disk->fd, OP_VERB_TIMEOUT_MS, sent, layering);
+	layer_send(guest, &layering->set, layering->sent, sent, layering);
 }
 
 static void layer(struct operation *op)

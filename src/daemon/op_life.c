@@ -253,6 +253,14 @@ static void delete (struct operation *op)
 			"the guest is on: shut it down or destroy it before you delete it");
 		return;
 	}
+	if (snapshot_count(guest)) {
+		op_refuse(op,
+			error_set(&err, EBUSY,
+				"the guest has %u snapshots: delete them first (dach snapshot delete)",
+				snapshot_count(guest)),
+			err.text);
+		return;
+	}
 	was = json_pack("{s:s, s:s}", "uuid", guest->config.uuid, "name", guest->config.name);
 	r = after_remove(guest, &err);
 	if (!r) {
@@ -283,6 +291,8 @@ static int change_name(struct operation *op, struct guest *guest, struct error *
 	char *old = guest->config.name;
 	int r = check_name(op->daemon, guest->owner, name, err);
 
+	if (!r && guest->snapshots.work != SNAPSHOT_NO_WORK)
+		r = error_set(err, EBUSY, "the guest goes back to a snapshot");
 	if (r)
 		return r;
 	guest->config.name = strdup(name);

@@ -164,7 +164,8 @@ static struct guest *guest_to_save(struct operation *op)
 		op_refuse(op, error_set(&err, EBUSY, "the guest is being saved already"), err.text);
 		return NULL;
 	}
-	if (layer_is_noted(guest) || guest->committing || guest->plugging) {
+	if (layer_is_noted(guest) || guest->committing || guest->plugging ||
+		guest->snapshots.busy) {
 		op_refuse(op, error_set(&err, EBUSY, "the guest's disks are being changed"),
 			err.text);
 		return NULL;

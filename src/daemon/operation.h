@@ -35,7 +35,8 @@ struct operation_arguments {
 	json_t *config;
 	bool paused;             /* create, start, resume, restore, clone */
 	bool managed;            /* create */
-	enum field_choice start; /* create: left out, it is started unless it is managed */
+	enum field_choice start; /* create: left out, it is started unless it is managed;
+				    snapshot_revert: left out, it does what it did */
 	char *name;              /* rename; clone: with a '%' for each one's number */
 	unsigned count;          /* clone */
 	char *path;              /* absolute; dump_core: and there is nothing of that name */
@@ -57,6 +58,10 @@ struct operation_arguments {
 	char *listen;    /* disk_export: ADDR:PORT, where path is not the socket */
 	bool persistent; /* disk_export: it stays when clients leave */
 	char *folder;    /* disk_layer: absolute; NULL: beside the disk */
+	char *snapshot;  /* which, where it is about one that there is; clone: from that, or NULL */
+	char *comment;   /* snapshot_create */
+	bool disk_only;  /* snapshot_create */
+	bool children;   /* snapshot_delete: what was made on it, too */
 };
 
 struct operation_kind {
@@ -84,7 +89,9 @@ extern const struct operation_kind operation_host, operation_log, operation_log_
 	operation_disk_backup, operation_disk_resize, operation_clone, operation_exec,
 	operation_networks, operation_network_create, operation_network_get,
 	operation_network_start, operation_network_stop, operation_network_delete,
-	operation_disk_attach, operation_disk_detach, operation_disk_medium, operation_disk_export;
+	operation_disk_attach, operation_disk_detach, operation_disk_medium, operation_disk_export,
+	operation_snapshot_list, operation_snapshot_get, operation_snapshot_create,
+	operation_snapshot_revert, operation_snapshot_delete;
 
 /* Defaults. operation_arguments_free() afterwards, also after it was given away (it is empty then). */
 void operation_arguments_init(const struct operation_kind *kind,

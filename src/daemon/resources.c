@@ -33,7 +33,8 @@ static int set(const struct guest *guest, struct error *err)
 	const struct cgroup_limits limits = {
 		.weight = config->cpu_weight,
 		.cap = config->cap,
-		.memory = config->maxmem * 1024 + OWN_MEMORY,
+		/* What it changes while a snapshot is made is there twice. */
+		.memory = config->maxmem * 1024 * (guest->snapshots.busy ? 2 : 1) + OWN_MEMORY,
 		.pids = config->maxvcpus + OWN_TASKS,
 		.io_weight = config->io_weight,
 	};

@@ -218,6 +218,7 @@ static int put_state(const struct guest *guest, struct launch_spec *spec, struct
 	if (spec->state.fd < 0)
 		return error_set(err, errno, "%s: %s", guest->state_name, strerror(errno));
 	spec->lazy = guest->lazy;
+	spec->renew = guest->renews;
 	if (launch_make_layers(spec, guest->layers))
 		return error_nomem(err);
 	for (unsigned i = 0; i < guest->layers; i++) {

@@ -349,6 +349,14 @@ static int run(struct store *store, sqlite3_stmt *statement, int64_t *value, str
 	return r;
 }
 
+void store_relax(struct store *store, bool relaxed)
+{
+	/* A log that is not flushed is still read by whoever comes next on this host. */
+	sqlite3_exec(store->db,
+		relaxed ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = FULL", NULL, NULL,
+		NULL);
+}
+
 int store_save(struct store *store, const struct record *record, struct error *err)
 {
 	sqlite3_stmt *s = store->save;

@@ -62,6 +62,12 @@ int store_begin(struct store *store, struct error *err);
 int store_commit(struct store *store, struct error *err);
 void store_rollback(struct store *store);
 
+/*
+ * Until it is called with false, what is committed lasts when processes are killed, and may be lost with the host: for
+ * what nobody asks for after a boot, and must not wait for a disk. Not inside of a change.
+ */
+void store_relax(struct store *store, bool relaxed);
+
 int store_save(struct store *store, const struct record *record, struct error *err);
 /* Its snapshots go with it. */
 int store_delete(struct store *store, const char *uuid, struct error *err);

@@ -130,26 +130,40 @@ void machine_memory_over(void *ctx)
 	loop_post(machine->config.loop, &machine->memory_work);
 }
 
+bool machine_still(struct machine *machine, void (*call)(void *ctx), void *ctx)
+{
+	bool paused = machine_paused(machine), frozen;
+
+	mutex_lock(&machine->lock);
+	frozen = machine->frozen;
+	mutex_unlock(&machine->lock);
+	if (frozen)
+		return false;
+	machine_pause(machine);
+	pci_bus_quiesce(machine_pci(machine), true);
+	call(ctx);
+	pci_bus_quiesce(machine_pci(machine), false);
+	if (!paused)
+		machine_resume(machine);
+	return true;
+}
+
+static void end_lazy(void *mem)
+{
+	memory_lazy_end(mem);
+}
+
 /* Nothing is asked for any page any more; of one that is being saved, machine_thaw() comes back to it. */
 void machine_end_lazy(void *ctx)
 {
 	struct machine *machine = ctx;
-	bool paused = machine_paused(machine), frozen;
 	struct error err = {0};
 
 	if (memory_lazy_result(&machine->mem, &err)) {
 		machine_end(machine, MACHINE_ENGINE_FAILED, &err);
 		return;
 	}
-	mutex_lock(&machine->lock);
-	frozen = machine->frozen;
-	mutex_unlock(&machine->lock);
-	if (frozen || !memory_lazy_is_over(&machine->mem))
+	if (!memory_lazy_is_over(&machine->mem))
 		return;
-	machine_pause(machine);
-	pci_bus_quiesce(machine_pci(machine), true);
-	memory_lazy_end(&machine->mem);
-	pci_bus_quiesce(machine_pci(machine), false);
-	if (!paused)
-		machine_resume(machine);
+	machine_still(machine, end_lazy, &machine->mem);
 }

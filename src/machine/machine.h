@@ -235,6 +235,11 @@ void machine_describe_head(struct machine_head *head, struct state *s);
 void machine_load(struct machine *machine, struct state *s);
 
 /*
+ * Calls it while no vCPU runs and no device touches guest memory. false: not now, for it is being saved. The loop's thread.
+ */
+bool machine_still(struct machine *machine, void (*call)(void *ctx), void *ctx);
+
+/*
  * It has become another than the one that it goes on from: it gets another generation ID, and its system is told.
  * After machine_load(), before machine_run().
  */

@@ -122,6 +122,7 @@ int memory_create(struct memory *mem, uint64_t told, uint64_t room, bool makes_h
 	int r;
 
 	memset(mem, 0, sizeof *mem);
+	mutex_init(&mem->base_lock);
 	mem->fd = -1;
 	r = check_size(told, err);
 	if (r < 0)

@@ -32,6 +32,9 @@ struct memory {
 	bool asked;               /* some region's door asks for something */
 	struct memory_lazy *lazy; /* RAM comes from a saved guest's file; or NULL */
 	struct memory_base *base; /* RAM stands on frozen memory (memory_base.h); or NULL */
+	uint64_t base_number;     /* one more with each of them */
+	struct mutex
+		base_lock; /* who ends it, and who brings pages of it for another reason than touching them */
 	unsigned readers; /* who reads it all while the guest may run: it is not frozen meanwhile */
 	unsigned changes; /* of the following two; odd while they change */
 	unsigned regions;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "machine/memory_base.h"
+#include "machine/memory_base_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,18 +14,6 @@
 #define PAGE REGION_PAGE
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
-struct layer {
-	int fd;
-	uint8_t *map; /* all of the file, private: a sealed one can be mapped so on any kernel */
-	uint64_t size, pages;
-	const uint64_t *has;
-};
-
-struct memory_base {
-	unsigned count;
-	struct layer layer[MEMORY_LAYERS];
-};
-
 static uint64_t words(uint64_t pages)
 {
 	return (pages + 63) / 64;
@@ -36,7 +24,7 @@ static uint64_t file_size(uint64_t pages)
 	return pages * PAGE + words(pages) * sizeof(uint64_t) + sizeof(struct memory_layer);
 }
 
-static void layer_close(struct layer *layer)
+void layer_close(struct layer *layer)
 {
 	if (layer->map)
 		munmap(layer->map, layer->size);
@@ -45,8 +33,7 @@ static void layer_close(struct layer *layer)
 	*layer = (struct layer){.fd = -1};
 }
 
-/* The descriptor is taken, also after a failure. */
-static int layer_open(struct layer *layer, int fd, struct error *err)
+int layer_open(struct layer *layer, int fd, struct error *err)
 {
 	struct memory_layer end;
 	struct stat st;
@@ -77,8 +64,7 @@ static bool is_sealed(int fd)
 	return seals >= 0 && (seals & SEALS) == SEALS;
 }
 
-/* Where a page is in its layer; NULL: in none. */
-static const uint8_t *find(const struct memory_base *base, uint64_t page)
+const uint8_t *layer_find(const struct memory_base *base, uint64_t page)
 {
 	for (unsigned i = base->count; i--;)
 		if (page < base->layer[i].pages && page_bit(base->layer[i].has, page))
@@ -92,7 +78,7 @@ static int bring(void *ctx, uint64_t first, uint64_t count, void *to)
 	const struct memory_base *base = ctx;
 
 	for (uint64_t i = 0; i < count; i++) {
-		const uint8_t *from = find(base, first + i);
+		const uint8_t *from = layer_find(base, first + i);
 
 		if (from)
 			memcpy((uint8_t *)to + i * PAGE, from, PAGE);
@@ -109,21 +95,24 @@ static void base_free(struct memory_base *base)
 
 void memory_base_end(struct memory *mem)
 {
-	struct memory_base *base = mem->base;
+	struct memory_base *base;
 
-	if (!base)
-		return;
-	memory_end_lazy(mem, &mem->door);
-	madvise(mem->host, mem->door.pages * PAGE, MADV_HUGEPAGE);
-	mem->base = NULL;
+	mutex_lock(&mem->base_lock);
+	base = mem->base;
+	if (base) {
+		memory_end_lazy(mem, &mem->door);
+		madvise(mem->host, mem->door.pages * PAGE, MADV_HUGEPAGE);
+		mem->base = NULL;
+	}
+	mutex_unlock(&mem->base_lock);
 	base_free(base);
 }
 
 /* From now on nothing of RAM is here but what comes from its base, page by page. */
 static int begin(struct memory *mem, struct memory_base *base, struct error *err)
 {
-	/* A page that is touched is to cost a page, whatever the host's policy is. */
-	madvise(mem->host, mem->door.pages * PAGE, MADV_NOHUGEPAGE);
+	/* A page that is touched is to cost a page, whatever the host's policy is; unless all of them are about to come. */
+	madvise(mem->host, mem->door.pages * PAGE, base->whole ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	return memory_begin_lazy(mem, &mem->door, NULL, 1, bring, base, err);
 }
 
@@ -156,6 +145,7 @@ int memory_stand_on(struct memory *mem, const int *fd, unsigned count, struct er
 		return r;
 	}
 	mem->base = base;
+	mem->base_number++;
 	return 0;
 }
 
@@ -207,7 +197,8 @@ static int merge(const struct memory *mem, uint64_t *has, int fd, struct error *
 			strerror(errno));
 	memcpy(upper.layer, mem->base->layer + 1, upper.count * sizeof *upper.layer);
 	for (uint64_t i = 0; i < mem->door.pages; i++) {
-		const uint8_t *from = page_bit(has, i) ? mem->host + i * PAGE : find(&upper, i);
+		const uint8_t *from =
+			page_bit(has, i) ? mem->host + i * PAGE : layer_find(&upper, i);
 
 		if (!from)
 			continue;
@@ -269,7 +260,7 @@ static void put_layer(struct memory_base *base, bool merges, const struct layer 
 	base->layer[base->count++] = *layer;
 }
 
-static int check(const struct memory *mem, struct error *err)
+int memory_freeze_check(const struct memory *mem, struct error *err)
 {
 	if (mem->engine->kind != CPUID_TRANSLATE)
 		return error_set(err, ENOTSUP,
@@ -278,19 +269,21 @@ static int check(const struct memory *mem, struct error *err)
 		return error_set(err, ENOTSUP,
 			"the guest's memory is private, since this host gives shared memory no huge pages");
 	if (mem->readers)
-		return error_set(err, EBUSY, "the guest's memory is being read for a core file");
+		return error_set(err, EBUSY,
+			"the guest's memory is being read for a core file or a snapshot");
 	if (mem->lazy)
 		return error_set(err, EAGAIN,
 			"the guest's memory is still being read from what it was restored from");
 	return 0;
 }
 
-int memory_freeze(struct memory *mem, struct error *err)
+int memory_freeze(struct memory *mem, bool whole, struct error *err)
 {
 	bool merges = mem->base && mem->base->count == MEMORY_LAYERS;
 	struct memory_base *base = mem->base;
 	struct layer layer = {.fd = -1};
-	int fd = -1, old = -1, r = check(mem, err);
+	bool was_whole = base && base->whole;
+	int fd = -1, old = -1, r = memory_freeze_check(mem, err);
 
 	if (!r && !base && !(base = calloc(1, sizeof *base)))
 		r = error_nomem(err);
@@ -303,6 +296,7 @@ int memory_freeze(struct memory *mem, struct error *err)
 	if (!r)
 		r = change_file(mem, fd, old, err);
 	if (!r) {
+		base->whole = whole;
 		r = begin(mem, base, err);
 		if (r)
 			change_file(mem, old, old, NULL);
@@ -310,7 +304,10 @@ int memory_freeze(struct memory *mem, struct error *err)
 	if (!r) {
 		put_layer(base, merges, &layer);
 		mem->base = base;
+		mem->base_number++;
 	} else {
+		if (base)
+			base->whole = was_whole;
 		layer_close(&layer);
 		if (!mem->base)
 			free(base);

@@ -27,9 +27,11 @@ struct memory_layer {
  * RAM as it is now becomes a layer, and goes on from there. -ENOTSUP where it is private or the engine cannot have
  * it so; -EAGAIN while it still comes from a saved guest's file; -EBUSY while mem->readers are there, which who
  * calls this counts. After a failure it is as it was. No vCPU runs,
- * no device touches guest memory.
+ * no device touches guest memory. whole: nobody else is to stand on it, and all of it is about to be brought.
  */
-int memory_freeze(struct memory *mem, struct error *err);
+int memory_freeze(struct memory *mem, bool whole, struct error *err);
+/* Whether it could be: 0, or its value. */
+int memory_freeze_check(const struct memory *mem, struct error *err);
 /*
  * Seals what was frozen, which may take a while and can be done while the guest runs, and says what RAM stands
  * on: descriptors that stay the memory's, open until the next memory_freeze(). On the thread that freezes.

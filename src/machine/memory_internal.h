@@ -11,6 +11,15 @@ static inline bool memory_asked(const struct memory *mem)
 	return __atomic_load_n(&mem->asked, __ATOMIC_ACQUIRE);
 }
 
+/* A state's list of pages (memory_pages.c), whose bytes go beside it. NULL: out of memory. */
+struct page_list;
+struct state;
+struct page_list *page_list_make(struct state *s);
+/* So many pages at gpa, by address; pages of zeros are left out. */
+void page_list_add(struct page_list *list, uint64_t gpa, const uint8_t *host, uint64_t pages);
+/* Writes what is left of it, and frees it. NULL is allowed. */
+void page_list_end(struct page_list *list);
+
 /* How many pages len bytes at gpa touch. */
 static inline uint64_t memory_pages(uint64_t gpa, uint64_t len)
 {

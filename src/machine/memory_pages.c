@@ -86,6 +86,43 @@ static bool next_touched(const struct memory_region *region, uint64_t *at, uint6
 	return *at < region->size;
 }
 
+void page_list_add(struct page_list *list, uint64_t gpa, const uint8_t *host, uint64_t pages)
+{
+	uint64_t at = 0, size = pages * PAGE;
+
+	while (at < size && state_ok(list->s)) {
+		uint64_t left = CHUNK - (gpa + at) % CHUNK;
+
+		if (left > size - at)
+			left = size - at;
+		save_pages(list, gpa + at, host + at, left / PAGE);
+		at += left;
+	}
+}
+
+struct page_list *page_list_make(struct state *s)
+{
+	struct page_list *list = malloc(sizeof *list);
+
+	if (!list)
+		return NULL;
+	*list = (struct page_list){.s = s, .entry = malloc(ENTRIES_MAX * sizeof *list->entry)};
+	if (list->entry)
+		return list;
+	free(list);
+	return NULL;
+}
+
+void page_list_end(struct page_list *list)
+{
+	if (!list)
+		return;
+	if (state_ok(list->s))
+		put_list(list);
+	free(list->entry);
+	free(list);
+}
+
 static void save_region(struct page_list *list, const struct memory_region *region)
 {
 	uint64_t at = 0, end, done = 0;
@@ -96,7 +133,7 @@ static void save_region(struct page_list *list, const struct memory_region *regi
 
 			if (left > end - at)
 				left = end - at;
-			save_pages(list, region->gpa + at, region->host + at, left / PAGE);
+			page_list_add(list, region->gpa + at, region->host + at, left / PAGE);
 			at += left;
 			state_seen(list->s, at - done);
 			done = at;
@@ -108,16 +145,14 @@ static void save_region(struct page_list *list, const struct memory_region *regi
 
 void memory_save_pages(struct memory *mem, struct state *s)
 {
-	struct page_list list = {.s = s, .entry = malloc(ENTRIES_MAX * sizeof *list.entry)};
+	struct page_list *list = page_list_make(s);
 
-	if (!list.entry)
+	if (!list)
 		state_fail(s, ENOMEM, "out of memory");
 	for (unsigned i = 0; i < mem->regions && state_ok(s); i++)
 		if (!mem->region[i].read_only)
-			save_region(&list, &mem->region[i]);
-	if (state_ok(s))
-		put_list(&list);
-	free(list.entry);
+			save_region(list, &mem->region[i]);
+	page_list_end(list);
 }
 
 /* Loading */

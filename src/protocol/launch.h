@@ -56,7 +56,7 @@
 
 #define LAUNCH_FD 3 /* the description's own; the others follow */
 #define LAUNCH_VERSION 3
-#define LAUNCH_MAX (1u << 20)
+#define LAUNCH_MAX (2u << 20)
 #define LAUNCH_FDS_MAX (LIMIT_DISKS * LIMIT_CHAIN + LIMIT_LAYERS + LIMIT_NETWORKS + 9)
 
 /* Strings are the structure's own (malloc). Descriptors: -1 is none. */
@@ -87,6 +87,7 @@ struct launch_spec {
 	unsigned networks;
 	int control, console, lock, status;
 	bool paused, lazy;
+	bool renew; /* it goes on from a state from which others go on, too, or it went on before */
 	unsigned keep;     /* 1 << END_... */
 	unsigned walls;    /* 1 << WALL_... */
 	unsigned uid, gid; /* uid 0: none is said */

@@ -6,8 +6,8 @@
 #ifndef DACH_PROTOCOL_LIMITS_H
 #define DACH_PROTOCOL_LIMITS_H
 
-#define LIMIT_DISKS 8 /* that have a medium */
-#define LIMIT_CHAIN 8 /* files of one disk */
+#define LIMIT_DISKS 8  /* that have a medium */
+#define LIMIT_CHAIN 16 /* files of one disk */
 #define LIMIT_NETWORKS 8
 #define LIMIT_LAYERS 3     /* of frozen memory that a guest's stands on */
 #define LIMIT_FORWARDS 256 /* of one network */

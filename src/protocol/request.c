@@ -192,6 +192,7 @@ static const struct verb {
 	[REQUEST_RELEASE] = {"release", release, .passed = false},
 	[REQUEST_CLONE] = {"clone", clone, .fd = true},
 	[REQUEST_EXEC] = {"exec", nothing, .fd = true},
+	[REQUEST_SNAPSHOT] = {"snapshot", clone, .fd = true},
 	[REQUEST_JOBS] = {"jobs", nothing, .passed = false},
 	[REQUEST_CANCEL] = {"cancel", cancel, .passed = true},
 };

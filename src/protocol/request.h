@@ -52,6 +52,10 @@
  *                                               the guest has stood still for "pause" ns, and goes on
  *   exec                                        the Unix socket that comes with the line is where a command in the
  *                                               guest is asked for: vmm/exec.h
+ *   snapshot     "disks": how many           its state as it is now into the file that comes with the line, while
+ *                                               it goes on, if it can; in the same moment so many disks get new
+ *                                               images, as by disk-layer. A job, which ends if who asked goes; it has
+ *                                               stood still for "pause" ns
  *   jobs                                        {"jobs": [...]}: what goes on, see job.h
  *   cancel       "job": its id                  the job's own answer tells when it has ended
  *
@@ -100,6 +104,7 @@ enum request_verb {
 	REQUEST_RELEASE,
 	REQUEST_CLONE,
 	REQUEST_EXEC,
+	REQUEST_SNAPSHOT,
 	REQUEST_JOBS,
 	REQUEST_CANCEL,
 	REQUEST_VERBS,
@@ -119,7 +124,7 @@ struct monitor_request {
 	bool live;                       /* DUMP_CORE */
 	enum request_then then;          /* SAVE */
 	bool end;                        /* RELEASE */
-	unsigned disk, disks;            /* DISK_..., CLONE */
+	unsigned disk, disks;            /* DISK_..., CLONE, SNAPSHOT */
 	char name[REQUEST_NAME_MAX + 1]; /* DISK_FILE: for messages, and to be told by info */
 	bool first;                      /* DISK_FILE, DISK_OPEN */
 	char vdev[LIMIT_VDEV + 1];       /* DISK_ATTACH, DISK_DETACH */

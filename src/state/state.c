@@ -372,6 +372,14 @@ void state_begin(struct state *s, const char *name, uint32_t instance, uint32_t 
 	s->inside = true;
 }
 
+static void put_section(struct state *s)
+{
+	s->section.length = s->length;
+	s->section.crc = s->crc = checksum(s);
+	put(s, &s->section, sizeof s->section);
+	put(s, s->data, s->length);
+}
+
 uint32_t state_version(const struct state *s)
 {
 	return s->section.version;
@@ -383,11 +391,27 @@ void state_end(struct state *s)
 		return;
 	if (s->loading && s->at != s->length)
 		state_fail(s, EINVAL, "%zu bytes more than there should be", s->length - s->at);
-	if (!s->loading) {
-		s->section.length = s->length;
-		s->section.crc = s->crc = checksum(s);
-		put(s, &s->section, sizeof s->section);
-		put(s, s->data, s->length);
-	}
+	if (!s->loading)
+		put_section(s);
 	s->inside = false;
+}
+
+void state_splice(struct state *s, const void *sections, size_t len)
+{
+	const uint8_t *at = sections, *end = at + len;
+
+	while (!s->rc && at < end) {
+		if ((size_t)(end - at) < sizeof s->section)
+			break;
+		memcpy(&s->section, at, sizeof s->section);
+		at += sizeof s->section;
+		if (s->section.length > (size_t)(end - at) || !state_room(s, s->section.length))
+			break;
+		s->length = s->section.length;
+		memcpy(s->data, at, s->length);
+		at += s->length;
+		put_section(s);
+	}
+	if (at < end)
+		fail(s, EINVAL, "no whole sections");
 }

@@ -111,6 +111,8 @@ uint32_t state_version(const struct state *s);
  */
 bool state_optional(struct state *s, const char *name, bool needed);
 void state_end(struct state *s);
+/* While saving: sections that another state was written as, whole ones, follow here. */
+void state_splice(struct state *s, const void *sections, size_t len);
 /* While saving: so much of the guest's memory has been looked at since the last time (state_io.seen). */
 void state_seen(struct state *s, uint64_t bytes);
 /* While loading, between sections: whether the next one is called so. False after an error. */

@@ -210,6 +210,8 @@ static void allow_clones(struct calls *calls)
 
 	calls_allow_value(calls, CALL(memfd_create), 1, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	calls_allow_value(calls, CALL(dup3), 2, O_CLOEXEC);
+	/* What of it a snapshot has written goes back to the host. */
+	calls_allow_value(calls, CALL(fallocate), 1, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
 	calls_allow_value(calls, CALL(sendmsg), 2, MSG_NOSIGNAL | MSG_DONTWAIT);
 	for (size_t i = 0; i < sizeof fcntls / sizeof *fcntls; i++)
 		calls_allow_value(calls, CALL(fcntl), 1, (unsigned)fcntls[i]);

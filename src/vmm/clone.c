@@ -19,78 +19,22 @@
 
 #define STREAM STATE_FILE_NOTE
 
-struct text {
-	uint8_t *bytes;
-	size_t size, room;
-};
-
-static int add(void *ctx, const void *data, size_t len)
-{
-	struct text *text = ctx;
-
-	if (text->size + len > text->room) {
-		size_t room = 2 * (text->size + len);
-		uint8_t *bytes = realloc(text->bytes, room);
-
-		if (!bytes)
-			return -ENOMEM;
-		text->bytes = bytes;
-		text->room = room;
-	}
-	memcpy(text->bytes + text->size, data, len);
-	text->size += len;
-	return 0;
-}
-
-/* None is asked for: memory is not described. */
-static int no_pages(void *ctx, uint64_t gpa, const void *data, size_t len)
-{
-	return -EINVAL;
-}
-
 /* A job, which the loop's thread does while the job's waits. */
 struct clone_job {
 	struct vmm *vmm;
 	int socket;
-	struct layers
-		layers; /* new images for its disks: what they were until then is the clones', too */
-	bool layered;
-	struct text text;
-	uint64_t pause; /* ns */
-	unsigned count; /* layers of memory */
+	struct moment moment; /* what its disks were until then is the clones', too */
+	unsigned count;       /* layers of memory */
 	int r;
 	struct error err;
 };
 
-/* While the guest stands still. Requests to its disks wait from here on, and it may go on meanwhile. */
-static int freeze(struct clone_job *cloning, struct error *err)
+static int freeze(void *ctx, struct memory *memory, struct error *err)
 {
-	const struct state_io io = {.write = add, .ctx = &cloning->text};
-	const struct state_pages pages = {.write = no_pages};
-	struct machine *machine = cloning->vmm->machine;
-	struct state *state;
-	int r = state_save(&io, "the guest's state", &state, err);
-
-	if (r)
-		return r;
-	state_beside(state, &pages);
-	r = machine_save_begin(machine, state);
-	if (!r) {
-		if (cloning->layered)
-			r = layers_hold(&cloning->layers, err);
-		if (!r) {
-			machine_save_devices(machine, state);
-			r = state_finish(state);
-		}
-		if (!r)
-			r = memory_freeze(machine_memory(machine), err);
-		machine_save_end(machine);
-	}
-	state_destroy(state);
-	return r;
+	return memory_freeze(memory, false, err);
 }
 
-static int make_state(const struct text *text, int *fd, struct error *err)
+static int make_state(const struct moment_text *text, int *fd, struct error *err)
 {
 	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
 	struct state_file_header header;
@@ -134,40 +78,27 @@ static void clone_now(void *ctx)
 	struct clone_job *cloning = ctx;
 	struct machine *machine = cloning->vmm->machine;
 	struct error *err = &cloning->err;
-	int fd[1 + MEMORY_LAYERS] = {-1}, r;
-	bool paused = machine_paused(machine);
-	uint64_t start = clock_now();
+	int fd[1 + MEMORY_LAYERS] = {-1}, r = moment_take(&cloning->moment, cloning->vmm, err);
 
-	machine_pause(machine);
-	r = freeze(cloning, err);
-	if (!paused)
-		machine_resume(machine);
-	cloning->pause = clock_now() - start;
 	if (!r)
 		r = memory_layers(machine_memory(machine), fd + 1, &cloning->count, err);
 	if (!r)
-		r = make_state(&cloning->text, fd, err);
+		r = make_state(&cloning->moment.text, fd, err);
 	if (!r)
 		r = hand_over(cloning->socket, fd, cloning->count + 1, err);
 	if (fd[0] >= 0)
 		close(fd[0]);
 	/* It cannot fail: the guest's disks are others exactly if the answer says so. */
-	if (!r && cloning->layered)
-		layers_put(&cloning->layers);
+	if (!r && cloning->moment.layered)
+		layers_put(&cloning->moment.layers);
 	cloning->r = r;
 }
 
 static int run(void *ctx, struct guest_job *job, struct error *err)
 {
 	struct clone_job *cloning = ctx;
-	int r = 0;
+	int r = moment_prepare(&cloning->moment, cloning->vmm, "clone", err);
 
-	/* What the guest is not to stand still for. */
-	if (cloning->layered) {
-		r = layers_open(&cloning->layers, &cloning->vmm->devices, err);
-		if (!r && (r = devices_settle(&cloning->vmm->devices)))
-			error_set(err, -r, "clone: the guest's disks: %s", strerror(-r));
-	}
 	if (!r)
 		r = job_call(job, clone_now, cloning, err);
 	if (!r && (r = cloning->r))
@@ -179,13 +110,12 @@ static json_t *done(void *ctx, int r, const struct error *err)
 {
 	struct clone_job *cloning = ctx;
 	json_t *fields = r ? NULL
-			   : json_pack("{s:I, s:i}", "pause", (json_int_t)cloning->pause, "layers",
-				     (int)cloning->count);
+			   : json_pack("{s:I, s:i}", "pause", (json_int_t)cloning->moment.pause,
+				     "layers", (int)cloning->count);
 
-	layers_close(&cloning->layers);
+	moment_free(&cloning->moment);
 	close(cloning->socket);
 	cloning->vmm->layering--;
-	free(cloning->text.bytes);
 	free(cloning);
 	return fields;
 }
@@ -204,7 +134,7 @@ int clone_request(struct vmm *vmm, const struct control_asker *asker, unsigned d
 	if (!r && socket < 0)
 		r = error_set(err, EBADF, "clone: no socket came with the request");
 	if (!r && disks)
-		r = layers_move(&vmm->layers, disks, &cloning->layers, err);
+		r = layers_move(&vmm->layers, disks, &cloning->moment.layers, err);
 	if (r) {
 		free(cloning);
 		if (socket >= 0)
@@ -213,7 +143,8 @@ int clone_request(struct vmm *vmm, const struct control_asker *asker, unsigned d
 	}
 	cloning->vmm = vmm;
 	cloning->socket = socket;
-	cloning->layered = disks;
+	cloning->moment.layered = disks;
+	cloning->moment.freeze = freeze;
 	vmm->layering++;
 	if (disks)
 		vmm_allow_file(vmm, DISK_QCOW2, 0);

@@ -57,7 +57,8 @@ struct vmm_config {
 	int restore_fd;           /* the same, where it is given */
 	int layer[LIMIT_LAYERS];  /* a clone: frozen memory that its own stands on */
 	unsigned layers;
-	bool lazy;           /* its memory comes as it is touched, where that can be */
+	bool renew; /* it is told that it is another than the one that was saved, as with layers */
+	bool lazy;  /* its memory comes as it is touched, where that can be */
 	bool no_windows;     /* the translator's second tier stays off */
 	bool no_native;      /* its third tier stays off */
 	bool native_always;  /* ... or is for all user code */

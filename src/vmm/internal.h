@@ -17,6 +17,7 @@
 #include "vmm/idle.h"
 #include "vmm/kernel_reader.h"
 #include "vmm/layers.h"
+#include "vmm/moment.h"
 #include "vmm/move.h"
 #include "vmm/plug.h"
 #include "vmm/profile.h"
@@ -82,6 +83,18 @@ void save_guest(void *vmm);
 int save_request(struct vmm *vmm, const struct control_asker *asker, enum request_then then, int fd,
 	struct error *err);
 void save_close(struct vmm *vmm); /* again does nothing */
+/* save.c, on the job's thread: the stream behind memory's places, which end there, and the file's header last; stable. */
+int save_finish_file(struct guest_job *job, int fd, const char *name,
+	const struct moment_text *stream, uint64_t places_end, struct error *err);
+/*
+ * snapshot.c: its state into the file that came with the request, and is taken, while it goes on; in the same moment as
+ * many of its disks get new images. As guest_ops.request.
+ */
+int snapshot_request(struct vmm *vmm, const struct control_asker *asker, unsigned disks, int fd,
+	struct error *err);
+/* save.c: the same where it has to stand still for that. layers and fd are taken. */
+int save_snapshot(struct vmm *vmm, const struct control_asker *asker, struct layers *layers, int fd,
+	struct error *err);
 /*
  * clone.c: what copies of the guest go on from, into the socket that came with a request, and is taken: in one
  * message, a state's descriptor and those of the memory that it stands on. A job. disks: how many of its disks get

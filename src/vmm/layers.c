@@ -42,12 +42,24 @@ int layers_take(struct layers *layers, const struct devices *devices,
 	return 0;
 }
 
-int layers_move(struct layers *layers, unsigned count, struct layers *to, struct error *err)
+static unsigned count_files(const struct layers *layers)
 {
 	unsigned there = 0;
 
 	for (unsigned i = 0; i < LIMIT_DISKS; i++)
 		there += layers->file[i].name != NULL;
+	return there;
+}
+
+bool layers_any(const struct layers *layers)
+{
+	return count_files(layers);
+}
+
+int layers_move(struct layers *layers, unsigned count, struct layers *to, struct error *err)
+{
+	const unsigned there = count_files(layers);
+
 	if (!there || there != count) {
 		layers_close(layers);
 		return error_set(err, EINVAL, "files of %u disks were handed over, and not of %u",

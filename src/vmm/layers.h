@@ -30,6 +30,9 @@ int layers_take(struct layers *layers, const struct devices *devices,
 /* Its files go to another, empty one. -EINVAL: there are not that many; they are closed. */
 int layers_move(struct layers *layers, unsigned count, struct layers *to, struct error *err);
 
+/* Has it any? */
+bool layers_any(const struct layers *layers);
+
 /*
  * Any thread but a disk's; as block/layer.h has them. Whatever fails, layers_close() afterwards; that also releases
  * what is held. hold() waits for requests to end, so what waits for them in the machine has to do so before.

@@ -67,8 +67,11 @@ struct save {
 	struct state_pages pages;
 	/* What the loop's thread has written, which does not wait for files: the job's thread does. */
 	bool direct;
-	uint8_t *text;
-	size_t size, room;
+	struct moment_text text;
+	/* A snapshot: its disks get new images when all is written. */
+	bool snapshot;
+	struct layers layers;
+	uint64_t since; /* it stands still, ns */
 };
 
 /* Where it is next; a file's stream is kept until its end. */
@@ -78,8 +81,9 @@ static int flush(struct save *save)
 
 	if (save->file)
 		return 0;
-	r = job_write(save->job, save->fd, save->name, save->text, save->size, -1, &save->err);
-	save->size = 0;
+	r = job_write(save->job, save->fd, save->name, save->text.bytes, save->text.size, -1,
+		&save->err);
+	save->text.size = 0;
 	return r;
 }
 
@@ -101,19 +105,22 @@ static int make_stable(int fd)
 }
 
 /* The header is last, and on the disk after all that it speaks of. */
-static int finish_file(struct save *save)
+int save_finish_file(struct guest_job *job, int fd, const char *name,
+	const struct moment_text *stream, uint64_t places_end, struct error *err)
 {
 	struct state_file_header header;
-	uint64_t at = STATE_FILE_MEMORY + save->places_end;
-	int r = job_write(save->job, save->fd, save->name, save->text, save->size, (int64_t)at,
-		&save->err);
+	uint64_t at = STATE_FILE_MEMORY + places_end;
+	int r = job_write(job, fd, name, stream->bytes, stream->size, (int64_t)at, err);
 
-	if (!r)
-		r = make_stable(save->fd);
+	if (!r && (r = make_stable(fd)))
+		error_set(err, -r, "%s: %s", name, strerror(-r));
 	if (r)
 		return r;
-	state_file_header(&header, at, save->size);
-	return job_write(save->job, save->fd, save->name, &header, sizeof header, 0, &save->err);
+	state_file_header(&header, at, stream->size);
+	r = job_write(job, fd, name, &header, sizeof header, 0, err);
+	if (!r && (r = make_stable(fd)))
+		error_set(err, -r, "%s: %s", name, strerror(-r));
+	return r;
 }
 
 static int write_state(void *ctx, const void *data, size_t len)
@@ -123,18 +130,7 @@ static int write_state(void *ctx, const void *data, size_t len)
 	save->written += len;
 	if (save->direct && !save->file)
 		return job_write(save->job, save->fd, save->name, data, len, -1, NULL);
-	if (save->size + len > save->room) {
-		size_t room = 2 * (save->size + len);
-		uint8_t *text = realloc(save->text, room);
-
-		if (!text)
-			return -ENOMEM;
-		save->text = text;
-		save->room = room;
-	}
-	memcpy(save->text + save->size, data, len);
-	save->size += len;
-	return 0;
+	return moment_text_add(&save->text, data, len);
 }
 
 static int seen(void *ctx, uint64_t bytes)
@@ -158,6 +154,7 @@ static int begin(void *ctx, struct error *err)
 	if (!r)
 		r = machine_save_begin(save->vmm->machine, save->state);
 	save->frozen = !r;
+	save->since = clock_now();
 	return r ? error_set(err, -r, "%s", save->err.text) : 0;
 }
 
@@ -166,6 +163,26 @@ static void save_devices(void *ctx)
 	struct save *save = ctx;
 
 	machine_save_devices(save->vmm->machine, save->state);
+}
+
+static void put_now(void *ctx)
+{
+	struct save *save = ctx;
+
+	layers_put(&save->layers);
+}
+
+/* The last that can fail: until then the guest's disks are what they were. */
+static int put_layers(struct save *save)
+{
+	int r;
+
+	if (!save->snapshot || !layers_any(&save->layers))
+		return 0;
+	r = layers_open(&save->layers, &save->vmm->devices, &save->err);
+	if (!r)
+		r = layers_hold(&save->layers, &save->err);
+	return r ? r : job_call(save->job, put_now, save, &save->err);
 }
 
 static int run(void *ctx, struct guest_job *job, struct error *err)
@@ -190,9 +207,12 @@ static int run(void *ctx, struct guest_job *job, struct error *err)
 	if (!r)
 		r = state_finish(save->state);
 	if (!r && save->file)
-		r = finish_file(save);
-	if (!r)
+		r = save_finish_file(job, save->fd, save->name, &save->text, save->places_end,
+			&save->err);
+	else if (!r)
 		r = make_stable(save->fd);
+	if (!r)
+		r = put_layers(save);
 	if (!r || job_check(job, err))
 		return r ? -ECANCELED : 0;
 	return error_set(err, -r, "%s", save->err.text[0] ? save->err.text : strerror(-r));
@@ -234,6 +254,9 @@ static json_t *done(void *ctx, int r, const struct error *err)
 	struct vmm *vmm = save->vmm;
 	json_t *fields = r ? NULL : json_pack("{s:I}", "bytes", (json_int_t)save->written);
 
+	if (!r && save->snapshot)
+		json_object_set_new(fields, "pause",
+			json_integer((json_int_t)(clock_now() - save->since)));
 	if (save->over)
 		save->over(save, r, err);
 	if (!r)
@@ -243,7 +266,10 @@ static json_t *done(void *ctx, int r, const struct error *err)
 	if (save->given)
 		close(save->fd);
 	state_destroy(save->state);
-	free(save->text);
+	if (save->snapshot)
+		vmm->layering--;
+	layers_close(&save->layers);
+	moment_text_free(&save->text);
 	free(save);
 	return fields;
 }
@@ -253,7 +279,7 @@ static int start(struct vmm *vmm, const struct save *like, const struct control_
 {
 	struct save *save = malloc(sizeof *save);
 	const struct job_spec spec = {
-		.word = "save",
+		.word = like->snapshot ? "snapshot" : "save",
 		.pauses = true,
 		.watched = asker && like->then != SAVE_THEN_END,
 		.begin = begin,
@@ -265,12 +291,19 @@ static int start(struct vmm *vmm, const struct save *like, const struct control_
 	struct stat st;
 
 	if (!save) {
+		struct layers layers = like->layers;
+
+		layers_close(&layers);
 		if (like->given)
 			close(like->fd);
 		return error_nomem(err);
 	}
 	*save = *like;
 	save->vmm = vmm;
+	if (save->snapshot) {
+		vmm->layering++;
+		vmm_allow_file(vmm, DISK_QCOW2, 0);
+	}
 	save->file = !fstat(save->fd, &st) && S_ISREG(st.st_mode);
 	if (lseek(save->fd, 0, SEEK_SET) < 0 && flags >= 0)
 		fcntl(save->fd, F_SETFL, flags | O_NONBLOCK);
@@ -308,6 +341,20 @@ int save_request(struct vmm *vmm, const struct control_asker *asker, enum reques
 	if (fd < 0)
 		return error_set(err, EBADF, "save: no file came with the request");
 	r = start(vmm, &like, asker, err);
+	return r ? r : REQUEST_LATER;
+}
+
+int save_snapshot(struct vmm *vmm, const struct control_asker *asker, struct layers *layers, int fd,
+	struct error *err)
+{
+	const struct save like = {.name = "snapshot: the file",
+		.fd = fd,
+		.given = true,
+		.then = SAVE_THEN_RUN,
+		.snapshot = true,
+		.layers = *layers};
+	int r = start(vmm, &like, asker, err);
+
 	return r ? r : REQUEST_LATER;
 }
 

@@ -201,6 +201,8 @@ int verbs_request(void *ctx, const struct control_asker *asker,
 		return dump_core(vmm, asker, request->live, fd, err);
 	if (request->verb == REQUEST_CLONE)
 		return clone_request(vmm, asker, request->disks, fd, err);
+	if (request->verb == REQUEST_SNAPSHOT)
+		return snapshot_request(vmm, asker, request->disks, fd, err);
 	if (request->verb == REQUEST_SAVE)
 		return save_request(vmm, asker, request->then, fd, err);
 	if (request->verb == REQUEST_EXEC)

@@ -54,7 +54,7 @@ static int load(void *ctx, struct error *err)
 			err);
 	if (!r && vmm->move.state)
 		r = move_load(&vmm->move, vmm->machine);
-	if (!r && config->layers)
+	if (!r && (config->layers || config->renew))
 		renew(&vmm->renewal, vmm->machine, &vmm->devices);
 	move_close(&vmm->move);
 	return r;

@@ -71,7 +71,7 @@ static void use(struct memory *mem)
 	for (uint64_t gpa = 0; gpa < SIZE; gpa += REGION_PAGE)
 		if (memory_read(mem, gpa, &byte, 1) || memory_write(mem, gpa + 1, &byte, 1))
 			abort();
-	if (memory_freeze(mem, &err) && mem->fd >= 0)
+	if (memory_freeze(mem, false, &err) && mem->fd >= 0)
 		abort();
 	if (memory_read(mem, SIZE / 2, &byte, 1))
 		abort();

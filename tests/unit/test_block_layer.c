@@ -129,7 +129,7 @@ static void test_chain(void **state)
 {
 	struct block_device *block, *other;
 	struct error err = {""};
-	char name[16] = "raw", next[16], bytes[512], seen[512];
+	char name[32] = "raw", next[32], bytes[512], seen[512];
 	struct block_layer *top;
 
 	make_raw("raw");
@@ -158,7 +158,7 @@ static void test_chain(void **state)
 		}
 		block_close(block);
 		/* The same by the names in the images. */
-		block = turn ? NULL : disk("top7,format=qcow2");
+		block = turn ? NULL : disk("top15,format=qcow2");
 	}
 	other = disk("raw");
 	block_close(other);

@@ -511,6 +511,14 @@ static const struct use {
 	{"post", "/v1/guests/{ref}/disk-backup", .words = {"disk", "backup", "web", "xvda", "/x"}},
 	{"post", "/v1/guests/{ref}/save", .words = {"save", "web", "/x"}},
 	{"post", "/v1/guests/{ref}/clone", .words = {"clone", "web"}},
+	{"get", "/v1/guests/{ref}/snapshots", .words = {"snapshot", "list", "web"}},
+	{"post", "/v1/guests/{ref}/snapshots", .words = {"snapshot", "create", "web", "one"}},
+	{"get", "/v1/guests/{ref}/snapshots/{snapshot}",
+		.words = {"snapshot", "show", "web", "one"}},
+	{"delete", "/v1/guests/{ref}/snapshots/{snapshot}",
+		.words = {"snapshot", "delete", "web", "one"}},
+	{"post", "/v1/guests/{ref}/snapshots/{snapshot}/revert",
+		.words = {"snapshot", "revert", "web", "one"}},
 	{"post", "/v1/restore", .words = {"restore", "/x"}},
 	{"post", "/v1/guests/{ref}/suspend", .words = {"suspend", "web"}},
 	{"post", "/v1/guests/{ref}/resume", .words = {"resume", "web"}},
@@ -532,26 +540,38 @@ static const struct use {
 	{"get", "/v1/guests/{ref}/exec", .words = {"enter", "web"}},
 };
 
+/* With what the words name in the places of a path. */
+static void fill(char *line, size_t size, const char *path, const char *ref)
+{
+	const struct {
+		const char *place, *word;
+	} places[] = {{"{ref}", ref}, {"{vcpu}", "all"}, {"{snapshot}", "one"}};
+	size_t len = strlen(line);
+
+	while (*path && len + 64 < size) {
+		for (unsigned i = 0; i < sizeof places / sizeof *places; i++)
+			if (!strncmp(path, places[i].place, strlen(places[i].place))) {
+				len += snprintf(line + len, size - len, "%s", places[i].word);
+				path += strlen(places[i].place);
+			}
+		if (*path)
+			line[len++] = *path++;
+	}
+	snprintf(line + len, size - len, "\n");
+}
+
 /* "GET /v1/guests/web" as the words ask for it; their guest is web, whose UUID is as good. */
 static bool was_asked(const struct use *use)
 {
 	static const char *const refs[] = {"web", UUID};
 
 	for (unsigned i = 0; i < 2; i++) {
-		const char *after = strstr(use->path, "{ref}"), *vcpu = strstr(use->path, "{vcpu}");
 		char line[256];
-		size_t len = snprintf(line, sizeof line, "%s ", use->method);
 
+		snprintf(line, sizeof line, "%s ", use->method);
 		for (char *c = line; *c; c++)
 			*c = toupper((unsigned char)*c);
-		len += snprintf(line + len, sizeof line - len, "%.*s",
-			(int)(after ? after - use->path : strlen(use->path)), use->path);
-		if (after && vcpu)
-			snprintf(line + len, sizeof line - len, "%s/vcpus/all%s\n", refs[i],
-				vcpu + 6);
-		else
-			snprintf(line + len, sizeof line - len, "%s%s\n", after ? refs[i] : "",
-				after ? after + 5 : "");
+		fill(line, sizeof line, use->path, refs[i]);
 		if (strstr(rig.paths, line))
 			return true;
 	}

@@ -21,6 +21,7 @@
 
 #include "base/folder.h"
 #include "block_rig.h"
+#include "protocol/limits.h"
 #include "image/create.h"
 #include "image/process.h"
 #include "image/store.h"
@@ -251,7 +252,7 @@ static void clones(void **state)
 	assert_int_equal(image_find("large", image, &err), 0);
 	assert_int_equal(image->size, 2 << 20);
 	err.text[0] = 0;
-	for (unsigned i = 0; i < 8; i++) {
+	for (unsigned i = 0; i < LIMIT_CHAIN; i++) {
 		writes("large", "more");
 		snprintf(name, sizeof name, "c%u", i);
 		if (image_clone("large", name, &err))

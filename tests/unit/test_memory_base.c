@@ -115,7 +115,7 @@ static struct rig *copy(struct rig *of)
 	int fd[MEMORY_LAYERS];
 	unsigned count;
 
-	assert_int_equal(memory_freeze(&of->mem, &err), 0);
+	assert_int_equal(memory_freeze(&of->mem, false, &err), 0);
 	assert_int_equal(memory_layers(&of->mem, fd, &count, &err), 0);
 	assert_in_range(count, 1, MEMORY_LAYERS);
 	assert_int_equal(memory_stand_on(&rig->mem, fd, count, &err), 0);
@@ -305,7 +305,7 @@ static void sealed(void **state)
 	if (!rig)
 		skip();
 	write_some(rig, 100);
-	assert_int_equal(memory_freeze(&rig->mem, &err), 0);
+	assert_int_equal(memory_freeze(&rig->mem, false, &err), 0);
 	assert_int_equal(memory_layers(&rig->mem, fd, &count, &err), 0);
 	assert_int_equal(count, 1);
 	assert_int_equal(pwrite(fd[0], "x", 1, 0), -1);
@@ -313,7 +313,7 @@ static void sealed(void **state)
 	assert_ptr_equal(mmap(NULL, PAGE, PROT_WRITE, MAP_SHARED, fd[0], 0), MAP_FAILED);
 	check(rig);
 	rig->mem.readers++;
-	assert_int_equal(memory_freeze(&rig->mem, &err), -EBUSY);
+	assert_int_equal(memory_freeze(&rig->mem, false, &err), -EBUSY);
 	rig->mem.readers--;
 	check(rig);
 }
@@ -335,7 +335,7 @@ static void with_a_child(void **state)
 		_exit(0);
 	}
 	assert_true(pid > 0);
-	r = memory_freeze(&rig->mem, &err);
+	r = memory_freeze(&rig->mem, false, &err);
 	if (!r)
 		r = memory_layers(&rig->mem, fd, &count, &err);
 	kill(pid, SIGKILL);
@@ -352,7 +352,7 @@ static void not_under_kvm(void **state)
 	if (!rig)
 		skip();
 	write_some(rig, 10);
-	assert_int_equal(memory_freeze(&rig->mem, &err), -ENOTSUP);
+	assert_int_equal(memory_freeze(&rig->mem, false, &err), -ENOTSUP);
 	check(rig);
 	drop(rig);
 }

@@ -15,6 +15,7 @@
 #include "block/qcow2/set.h"
 #include "block/reader.h"
 #include "block_rig.h"
+#include "protocol/limits.h"
 
 #define CLUSTER 65536u
 #define SIZE (64ull << 20)
@@ -290,16 +291,16 @@ static void test_chain(void **state)
 	block_close(block);
 	make("top.qcow2", SIZE, "missing.raw", "raw");
 	refuse("top.qcow2", "missing.raw");
-	for (unsigned i = 0; i <= 8; i++) {
+	for (unsigned i = 0; i <= LIMIT_CHAIN; i++) {
 		char below[32];
 
 		snprintf(name, sizeof name, "n%u.qcow2", i);
 		snprintf(below, sizeof below, "n%u.qcow2", i + 1);
-		make(name, SIZE, i < 8 ? below : NULL, "qcow2");
+		make(name, SIZE, i < LIMIT_CHAIN ? below : NULL, "qcow2");
 	}
-	refuse("n0.qcow2", "more than 8 files");
+	refuse("n0.qcow2", "more than 16 files");
 	block_close(open_image("n1.qcow2"));
-	for (unsigned i = 0; i <= 8; i++) {
+	for (unsigned i = 0; i <= LIMIT_CHAIN; i++) {
 		snprintf(name, sizeof name, "n%u.qcow2", i);
 		unlink(name);
 	}

@@ -119,6 +119,49 @@ static void round_trip(void **unused)
 	free(b.data);
 }
 
+/* Sections of one state become those of another, whose checksums they then have. */
+static void spliced(void **unused)
+{
+	const struct state_io io = {.write = bytes_write};
+	struct state_io own = io;
+	struct bytes b = {0}, c = {0};
+	struct thing t = {0};
+	struct error err = {0};
+	struct state *s;
+	const size_t head = sizeof(struct state_header), end = sizeof(struct state_section);
+	size_t clock;
+
+	save_thing(&b);
+	clock = head + end + ((struct state_section *)(b.data + head))->length;
+	own.ctx = &c;
+	assert_int_equal(state_save(&own, "it", &s, &err), 0);
+	state_splice(s, b.data + head, clock - head);
+	state_splice(s, b.data + clock, b.len - clock - end);
+	assert_int_equal(state_finish(s), 0);
+	state_destroy(s);
+	assert_int_equal(c.len, b.len);
+	assert_memory_equal(c.data, b.data, b.len);
+	/* In another place. */
+	c.len = 0;
+	assert_int_equal(state_save(&own, "it", &s, &err), 0);
+	state_splice(s, b.data + clock, b.len - clock - end);
+	state_splice(s, b.data + head, clock - head);
+	assert_int_equal(state_finish(s), 0);
+	state_destroy(s);
+	assert_int_equal(c.len, b.len);
+	assert_memory_not_equal(c.data, b.data, b.len);
+	/* No half ones. */
+	for (size_t cut = 1; cut < clock - head; cut += 7) {
+		assert_int_equal(state_save(&own, "it", &s, &err), 0);
+		state_splice(s, b.data + head, cut);
+		assert_int_equal(state_finish(s), -EINVAL);
+		state_destroy(s);
+	}
+	assert_int_equal(load_thing(&b, &t, &err), 0);
+	free(b.data);
+	free(c.data);
+}
+
 static void damaged(void **unused)
 {
 	struct thing t, before = example();
@@ -365,6 +408,7 @@ int main(void)
 		cmocka_unit_test(older_states_load),
 		cmocka_unit_test(an_optional_part_is_there_only_if_needed),
 		cmocka_unit_test(round_trip),
+		cmocka_unit_test(spliced),
 		cmocka_unit_test(damaged),
 		cmocka_unit_test(hostile),
 		cmocka_unit_test(newer),

@@ -49,6 +49,8 @@ static int read_arguments(struct exchange *exchange, const struct route *route,
 		r = set_text(&arguments->ref, values->ref, err);
 	if (!r)
 		r = set_text(&arguments->vcpu, values->vcpu, err);
+	if (!r)
+		r = set_text(&arguments->snapshot, values->snapshot, err);
 	json_decref(body);
 	return r;
 }

@@ -33,6 +33,11 @@ const struct route routes[] = {
 	{"POST", "/v1/networks/{ref}/start", &operation_network_start, .status = 200},
 	{"POST", "/v1/networks/{ref}/stop", &operation_network_stop, .status = 200},
 	{"POST", "/v1/restore", &operation_restore, .status = 201, .body = true},
+	{"GET", GUEST "/snapshots", &operation_snapshot_list, .status = 200},
+	{"POST", GUEST "/snapshots", &operation_snapshot_create, .status = 201, .body = true},
+	{"GET", GUEST "/snapshots/{snapshot}", &operation_snapshot_get, .status = 200},
+	{"DELETE", GUEST "/snapshots/{snapshot}", &operation_snapshot_delete, .status = 200},
+	{"POST", GUEST "/snapshots/{snapshot}/revert", &operation_snapshot_revert, .status = 200},
 	{"GET", GUEST "/jobs", &operation_jobs, .status = 200},
 	{"POST", GUEST "/{verb}", &operation_ask, .status = 200},
 	{"POST", GUEST "/rename", &operation_rename, .status = 200, .body = true},
@@ -111,6 +116,8 @@ static bool match_segment(const char *want, size_t want_len, const char *have, s
 		return unescape(have, len, values->ref, sizeof values->ref);
 	if (same(want, want_len, "{vcpu}"))
 		return unescape(have, len, values->vcpu, sizeof values->vcpu);
+	if (same(want, want_len, "{snapshot}"))
+		return unescape(have, len, values->snapshot, sizeof values->snapshot);
 	if (same(want, want_len, "{verb}"))
 		return match_verb(have, len, values);
 	return want_len == len && !memcmp(want, have, len);

@@ -10,7 +10,7 @@
 struct exchange;
 
 /*
- * {ref} in a path is the guest and {vcpu} one of its processors. {verb} is each verb of
+ * {ref} in a path is the guest, {vcpu} one of its processors and {snapshot} one of its snapshots. {verb} is each verb of
  * protocol/request.h that is passed on to the guest's monitor as it is.
  */
 struct route {
@@ -24,7 +24,7 @@ struct route {
 };
 
 struct route_values {
-	char ref[256], vcpu[16];
+	char ref[256], vcpu[16], snapshot[128];
 	enum request_verb verb;
 };
 

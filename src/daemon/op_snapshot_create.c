@@ -70,8 +70,10 @@ static void fail_now(struct taking *taking)
 	if (guest) {
 		saved_forget_note(guest);
 		not_busy(guest);
-		if (!layer_is_noted(guest))
+		if (!layer_is_noted(guest)) {
 			snapshot_sweep(guest);
+			snapshot_merge(guest, NULL, NULL);
+		}
 		guest_log(guest, "no snapshot", taking->text);
 	}
 	op_refuse(taking->op, taking->r, taking->text);

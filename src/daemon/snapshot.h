@@ -96,7 +96,7 @@ void snapshot_sweep(struct guest *guest);
 
 /*
  * Where the image below the top of a disk of a guest that runs is needed by nothing else any more, the two become
- * one, one disk after the other; done is called once, maybe at once.
+ * one, one disk after the other; done is called once, maybe at once (NULL: nobody waits).
  */
 void snapshot_merge(struct guest *guest, void (*done)(void *ctx), void *ctx);
 

@@ -365,7 +365,8 @@ static void merge_next(struct merging *merging)
 			return;
 		guest_log(guest, "an image that nothing else needs stays", err.text);
 	}
-	merging->done(merging->ctx);
+	if (merging->done)
+		merging->done(merging->ctx);
 	free(merging);
 }
 
@@ -374,7 +375,8 @@ void snapshot_merge(struct guest *guest, void (*done)(void *ctx), void *ctx)
 	struct merging *merging = calloc(1, sizeof *merging);
 
 	if (!merging) {
-		done(ctx);
+		if (done)
+			done(ctx);
 		return;
 	}
 	*merging = (struct merging){.daemon = guest->daemon, .done = done, .ctx = ctx};

@@ -151,6 +151,9 @@ void snapshot_settle(struct guest *guest)
 	case SNAPSHOT_NO_WORK:
 		break;
 	}
-	if (!guest->snapshots.busy)
-		snapshot_sweep(guest);
+	if (guest->snapshots.busy)
+		return;
+	snapshot_sweep(guest);
+	/* What was deleted while it was off, or what a daemon has left that was killed while it made one. */
+	snapshot_merge(guest, NULL, NULL);
 }

@@ -21,15 +21,14 @@ write() {
 		dd if=/tmp/block of=/dev/vd$disk bs=4k seek=$((n % 300)) conv=notrunc,fsync 2>/dev/null || echo WRITE-FAILED
 	done
 }
-# What the disks have of the last numbers; of the number after the last, either nothing or all that a moment may know.
+# Both disks have the last numbers, and none after them.
 verify() {
 	echo 3 >/proc/sys/vm/drop_caches
-	wrong=0 i=$n
-	while [ $i -gt 0 ] && [ $i -gt $((n - 60)) ]; do
-		for disk in a b; do
-			[ "$(dd if=/dev/vd$disk bs=4k skip=$((i % 300)) count=1 2>/dev/null | tr -d ' ')" = $i ] || wrong=$((wrong + 1))
-		done
-		i=$((i - 1))
+	wrong=0
+	first=$((n > 60 ? n - 59 : 1))
+	for disk in a b; do
+		dd if=/dev/vd$disk bs=4k count=300 2>/dev/null | tr -s ' \0' '\n' | sort -n | tail -n $((n - first + 1)) >/tmp/has
+		seq $first $n | cmp -s - /tmp/has || wrong=$((wrong + 1))
 	done
 	[ "$(md5sum </tmp/noise)" = "$sum" ] || wrong=memory
 	echo "VERIFIED $n $nonce $wrong WRONG $1"
@@ -79,12 +78,17 @@ past() {
 # verified: disks and memory agree, and the number is at least $1 and at most $2
 verified() {
 	mark=$(date +%s%N)
-	say "verify $mark"
-	wait_for 60 said "^VERIFIED .* $mark" || return 1
-	tr -d '\r' <"$output" | sed -n "s/^VERIFIED \(.*\) $mark/\1/p" >"$work/verified"
+	wait_for 120 verified_now || return 1
+	tr -d '\r' <"$output" | sed -n "s/^VERIFIED \(.*\) $mark/\1/p" | head -n 1 >"$work/verified"
 	read -r at of wrong word <"$work/verified"
 	echo "at $at, between $1 and $2: $wrong $word" >>"$output"
 	[ "$of $wrong" = "$nonce 0" ] && [ "$at" -ge "$1" ] && [ "$at" -le "$2" ]
+}
+
+verified_now() {
+	say "verify $mark"
+	sleep 2
+	said "^VERIFIED .* $mark"
 }
 
 pause_of() {

@@ -102,7 +102,7 @@ static int may_change(const struct guest *guest, struct error *err)
 			"another snapshot of the guest is being made, or gone back to");
 	if (saved_is_noted(guest))
 		return error_set(err, EBUSY, "the guest is being saved");
-	if (layer_is_noted(guest) || guest->committing)
+	if (layer_is_noted(guest) || guest->committing || guest->plugging)
 		return error_set(err, EBUSY, "the guest's disks are being changed");
 	if (guest->state == RECORD_STARTING)
 		return error_set(err, EBUSY, "the guest is only starting");

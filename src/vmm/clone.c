@@ -23,8 +23,8 @@
 struct clone_job {
 	struct vmm *vmm;
 	int socket;
-	struct moment moment; /* what its disks were until then is the clones', too */
-	unsigned count;       /* layers of memory */
+	struct guest_moment moment; /* what its disks were until then is the clones', too */
+	unsigned count;             /* layers of memory */
 	int r;
 	struct error err;
 };

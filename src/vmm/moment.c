@@ -37,7 +37,8 @@ static int no_pages(void *ctx, uint64_t gpa, const void *data, size_t len)
 	return -EINVAL;
 }
 
-int moment_prepare(struct moment *moment, struct vmm *vmm, const char *name, struct error *err)
+int moment_prepare(struct guest_moment *moment, struct vmm *vmm, const char *name,
+	struct error *err)
 {
 	int r = moment->layered ? layers_open(&moment->layers, &vmm->devices, err) : 0;
 
@@ -47,7 +48,7 @@ int moment_prepare(struct moment *moment, struct vmm *vmm, const char *name, str
 }
 
 /* While the guest stands still. */
-static int take(struct moment *moment, struct machine *machine, struct error *err)
+static int take(struct guest_moment *moment, struct machine *machine, struct error *err)
 {
 	const struct state_io io = {.write = moment_text_add, .ctx = &moment->text};
 	const struct state_pages pages = {.write = no_pages};
@@ -76,7 +77,7 @@ static int take(struct moment *moment, struct machine *machine, struct error *er
 	return r;
 }
 
-int moment_take(struct moment *moment, struct vmm *vmm, struct error *err)
+int moment_take(struct guest_moment *moment, struct vmm *vmm, struct error *err)
 {
 	struct machine *machine = vmm->machine;
 	bool paused = machine_paused(machine);
@@ -91,7 +92,7 @@ int moment_take(struct moment *moment, struct vmm *vmm, struct error *err)
 	return r;
 }
 
-void moment_free(struct moment *moment)
+void moment_free(struct guest_moment *moment)
 {
 	layers_close(&moment->layers);
 	moment_text_free(&moment->text);

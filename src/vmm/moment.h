@@ -25,7 +25,7 @@ int moment_text_add(void *text, const void *data, size_t len);
 void moment_text_free(struct moment_text *text);
 
 /* Starts zeroed. */
-struct moment {
+struct guest_moment {
 	bool layered; /* its disks get layers */
 	struct layers layers;
 	struct moment_text text; /* a state in which no memory is ... */
@@ -38,11 +38,12 @@ struct moment {
 };
 
 /* Beforehand, on a job's thread: what the guest is not to stand still for. name is what is done. */
-int moment_prepare(struct moment *moment, struct vmm *vmm, const char *name, struct error *err);
+int moment_prepare(struct guest_moment *moment, struct vmm *vmm, const char *name,
+	struct error *err);
 /*
  * On the loop's thread. Its disks' requests wait afterwards, also after a failure, for layers_put() or moment_free().
  */
-int moment_take(struct moment *moment, struct vmm *vmm, struct error *err);
-void moment_free(struct moment *moment);
+int moment_take(struct guest_moment *moment, struct vmm *vmm, struct error *err);
+void moment_free(struct guest_moment *moment);
 
 #endif

@@ -19,7 +19,7 @@ struct snapshot_job {
 	struct vmm *vmm;
 	struct guest_job *job;
 	int fd;
-	struct moment moment;
+	struct guest_moment moment;
 	struct memory_frozen *frozen;
 	struct moment_text stream;
 	uint64_t places_end, seen, written;
@@ -96,7 +96,7 @@ static int write_state(struct snapshot_job *taking, struct error *err)
 {
 	const struct state_io io = {.write = add_stream, .seen = seen, .ctx = taking};
 	const struct state_pages pages = {.write = write_pages, .ctx = taking};
-	const struct moment *moment = &taking->moment;
+	const struct guest_moment *moment = &taking->moment;
 	const uint8_t *text = moment->text.bytes;
 	struct state *state;
 	int r = state_save(&io, NAME, &state, err);

@@ -171,21 +171,29 @@ static bool carry_out(struct mirror *m, const struct mirror_order *o)
 	return !result || number == SYS_mmap;
 }
 
-/* All that has been ordered since it ran. */
+/*
+ * All that has been ordered since it ran; not with the lock held, which others wait for. Who orders something meanwhile waits
+ * until this vCPU has come back from where it is going.
+ */
 static bool carry_out_all(struct hostmap *w)
 {
 	struct mirror *m = w->mirror;
-	bool done;
+	struct mirror_order order[ORDERS];
+	unsigned orders;
+	bool wipe, done;
 
 	lock_take(&w->vm->pool.lock);
 	if (w->orders > ORDERS)
 		hostmap_empty(w);
-	done = !w->wipe || mirror_wipe(m);
-	for (unsigned i = 0; i < w->orders && done; i++)
-		done = carry_out(m, &w->order[i]) || mirror_wipe(m);
+	orders = w->orders;
+	memcpy(order, w->order, orders * sizeof *order);
+	wipe = w->wipe;
 	w->wipe = false;
 	w->orders = 0;
 	lock_drop(&w->vm->pool.lock);
+	done = !wipe || mirror_wipe(m);
+	for (unsigned i = 0; i < orders && done; i++)
+		done = carry_out(m, &order[i]) || mirror_wipe(m);
 	return done;
 }
 

@@ -222,24 +222,11 @@ static void fill(const struct mirror *m, uint64_t at, const struct signal_frame 
 		sizeof e->gpr);
 }
 
-void mirror_run(struct mirror *m, struct mirror_exit *e)
+void mirror_read_exit(const struct mirror *m, const uint64_t arg[6], struct mirror_exit *e)
 {
-	union notification n;
 	struct signal_frame f;
-	const uint64_t *arg = (const uint64_t *)n.said.data.args;
-	uint64_t at;
+	uint64_t at = look(m, arg[0], &f, e);
 
-	m->control->turn++;
-	__atomic_store_n(&m->control->command, STUB_RUN, __ATOMIC_SEQ_CST);
-	if (!go_on(m, &n)) {
-		e->why = MIRROR_DEAD;
-		return;
-	}
-	if (n.said.data.nr != STUB_SAYS_EXIT) {
-		e->why = MIRROR_ASTRAY;
-		return;
-	}
-	at = look(m, arg[0], &f, e);
 	if (e->why == MIRROR_SIGNAL)
 		fill(m, at, &f, e);
 	e->fs_base = arg[4];
@@ -248,4 +235,18 @@ void mirror_run(struct mirror *m, struct mirror_exit *e)
 	e->es = (uint16_t)(arg[3] >> 16);
 	e->fs = (uint16_t)(arg[3] >> 32);
 	e->gs = (uint16_t)(arg[3] >> 48);
+}
+
+void mirror_run(struct mirror *m, struct mirror_exit *e)
+{
+	union notification n;
+
+	m->control->turn++;
+	__atomic_store_n(&m->control->command, STUB_RUN, __ATOMIC_SEQ_CST);
+	if (!go_on(m, &n))
+		e->why = MIRROR_DEAD;
+	else if (n.said.data.nr != STUB_SAYS_EXIT)
+		e->why = MIRROR_ASTRAY;
+	else
+		mirror_read_exit(m, (const uint64_t *)n.said.data.args, e);
 }

@@ -95,5 +95,10 @@ int mirror_give(struct mirror *m, int fd);
 void mirror_kill(struct mirror *m);
 /* Runs what control says, which the caller has filled, until there is a signal. */
 void mirror_run(struct mirror *m, struct mirror_exit *exit);
+/*
+ * What that makes of the arguments by which the stub says that it is back: frame, siginfo, turn, selectors, bases. All
+ * but the turn is the program's to forge.
+ */
+void mirror_read_exit(const struct mirror *m, const uint64_t arg[6], struct mirror_exit *exit);
 
 #endif

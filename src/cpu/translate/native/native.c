@@ -313,12 +313,18 @@ static enum outcome take_state(struct vcpu *v, const struct mirror *m, const str
 	return out;
 }
 
+static void weigh(struct vcpu *v, unsigned weight)
+{
+	if (native_weigh(v, weight))
+		mode_update(v);
+}
+
 /* Translated code does what is next. */
 static enum outcome away(struct vcpu *v)
 {
 	v->private_data->native_away = true;
 	v->count.native_away++;
-	native_weigh(v, NATIVE_CALL_WEIGHT);
+	weigh(v, NATIVE_CALL_WEIGHT);
 	return OUT_OK;
 }
 
@@ -335,13 +341,13 @@ static enum outcome page_missing(struct vcpu *v, const struct mirror_exit *e)
 	if (!canonical_ok(e->address))
 		return away(v);
 	if (hostmap_reach_native(v, e->address, access)) {
-		native_weigh(v, NATIVE_PAGE_WEIGHT);
+		weigh(v, NATIVE_PAGE_WEIGHT);
 		return OUT_OK;
 	}
 	if (mmu_walk(v, e->address, how, &w, &error) >= 0 || v->vm->lost)
 		return away(v);
 	v->private_data->user->hostmap->expected = e->address;
-	native_weigh(v, NATIVE_CALL_WEIGHT);
+	weigh(v, NATIVE_CALL_WEIGHT);
 	return mmu_page_fault(v, e->address, error);
 }
 

@@ -62,10 +62,10 @@ bool native_on(const struct hostmap *w);
 bool native_wanted(struct vcpu *v);
 /* The guest's clock has interrupted the program, which has windows or runs natively. True: it has moved. */
 bool native_tick(struct vcpu *v, struct hostmap *w);
-/* A trip has been made, of this weight: too many, and the program moves down. */
+/* A trip has been made, of this weight: too many, and the program moves down (true: mode_update()). */
 #define NATIVE_CALL_WEIGHT 4u
 #define NATIVE_PAGE_WEIGHT 1u
-void native_weigh(struct vcpu *v, unsigned weight);
+bool native_weigh(struct vcpu *v, unsigned weight);
 /* The space has no mirror any more; the windows' lock is held. */
 void native_release(struct hostmap *w);
 

@@ -165,7 +165,6 @@ static void move_down(struct vcpu *v, struct hostmap *w)
 	lock_drop(&w->vm->pool.lock);
 	w->misses = v->count.window_miss;
 	v->count.native_down++;
-	mode_update(v);
 }
 
 bool native_tick(struct vcpu *v, struct hostmap *w)
@@ -195,22 +194,23 @@ bool native_tick(struct vcpu *v, struct hostmap *w)
 	return move_up(v, w);
 }
 
-void native_weigh(struct vcpu *v, unsigned weight)
+bool native_weigh(struct vcpu *v, unsigned weight)
 {
 	struct hostmap *w = v->private_data->user->hostmap;
 	uint64_t us;
 
 	w->weight += weight;
 	if (!w->mirror || w->weight < ROUND)
-		return;
+		return false;
 	us = microseconds(v, w->looked);
 	w->strikes = us < (uint64_t)ROUND / NATIVE_CALL_WEIGHT * TRIP_US * GAIN_DOWN
 		? w->strikes + 1
 		: 0;
 	w->looked = __builtin_ia32_rdtsc();
 	w->weight = 0;
-	if (w->strikes >= STRIKES && !w->vm->native.always) {
-		v->count.native_busy++;
-		move_down(v, w);
-	}
+	if (w->strikes < STRIKES || w->vm->native.always)
+		return false;
+	v->count.native_busy++;
+	move_down(v, w);
+	return true;
 }

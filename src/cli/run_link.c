@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "links/filter.h"
@@ -16,10 +17,12 @@
 #define WHERE "--net: "
 
 /* Whoever is killed removes nothing: a process that only waits for our end. It holds no file of ours. */
-static void wait_and_remove(int end, const char *tap)
+static void wait_and_remove(int end, const char *tap, int index)
 {
 	const int null = open("/dev/null", O_RDWR);
+	const struct timespec pause = {.tv_nsec = 50000000};
 	struct link link;
+	unsigned waits = 1200; /* a minute */
 	char byte;
 
 	setsid();
@@ -29,18 +32,26 @@ static void wait_and_remove(int end, const char *tap)
 	close_range(4, ~0u, 0);
 	while (read(3, &byte, 1) < 0 && errno == EINTR) {
 	}
-	/* Another may have the name already, and a filter of his own. */
+	/*
+	 * A process that ends may lose its pipe before its tap. And another may have the name already, and a filter of his
+	 * own.
+	 */
+	while (!link_find(tap, &link, NULL) && link.index == index && waits--)
+		nanosleep(&pause, NULL);
 	if (link_find(tap, &link, NULL) == -ENODEV)
 		filter_remove(tap, NULL);
 	_exit(0);
 }
 
-/* Before what it is to remove is there. The pipe stays open here for as long as this process is. */
+/* Before the filter is there. The pipe stays open here for as long as this process is. */
 static int start_remover(const char *tap, struct error *err)
 {
-	int ends[2];
+	struct link link;
+	int ends[2], r = link_find(tap, &link, err);
 	pid_t pid;
 
+	if (r)
+		return r;
 	if (pipe2(ends, O_CLOEXEC))
 		return error_set(err, errno, WHERE "pipe: %s", strerror(errno));
 	pid = fork();
@@ -49,7 +60,7 @@ static int start_remover(const char *tap, struct error *err)
 		/* Not a child of ours: nobody waits for it. */
 		if (fork())
 			_exit(0);
-		wait_and_remove(ends[0], tap);
+		wait_and_remove(ends[0], tap, link.index);
 	}
 	close(ends[0]);
 	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR) {

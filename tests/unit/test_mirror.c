@@ -222,6 +222,22 @@ static void test_kicks(void **state)
 	assert_in_range(done, calls, calls + 1);
 }
 
+/* One kick after the other, each before the program could begin: the stack for them does not run full. */
+static void test_kicked_always(void **state)
+{
+	struct mirror_rig *r = rig(state);
+	struct mirror_exit e;
+
+	rig_registers(r);
+	for (unsigned i = 0; i < 300; i++) {
+		syscall(SYS_pidfd_send_signal, r->m.process, MIRROR_KICK, NULL, 0);
+		RUN(r, &e, 0xeb, 0xfe);
+		assert_true(e.why == MIRROR_NOTHING || e.why == MIRROR_SIGNAL);
+		if (i % 8 == 0)
+			rig_map(r, DATA, PROT_READ | PROT_WRITE, 1);
+	}
+}
+
 /* --- the end ---------------------------------------------------------------------------------------- */
 
 static void test_death(void **state)
@@ -292,6 +308,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_calls, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_mapping, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_kicks, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_kicked_always, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_death, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_orphan, rig_setup, rig_teardown),
 	};

@@ -51,8 +51,12 @@ static bool hear(struct mirror *m, union notification *n)
 static bool answer(struct mirror *m, uint32_t flags)
 {
 	struct seccomp_notif_resp answer = {.id = m->notification, .flags = flags};
+	int r;
 
-	return !ioctl(m->listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
+	do {
+		r = ioctl(m->listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
+	} while (r && errno == EINTR);
+	return !r;
 }
 
 /* Answers, and hears what it says then. */

@@ -432,8 +432,11 @@ enum outcome native_go(struct vcpu *v)
 	struct translate_vcpu *p = v->private_data;
 	struct hostmap *w = p->user->hostmap;
 	struct mirror *m = w->mirror;
+	static const uint64_t nothing[6];
 	struct mirror_exit e = {.why = MIRROR_NOTHING};
 	uint64_t start;
+	bool runs;
+	long pid;
 
 	hostmap_expected(v);
 	if (!vcpu_enter_code(v)) {
@@ -447,14 +450,17 @@ enum outcome native_go(struct vcpu *v)
 		follow_thread(v, m);
 		fill_in(v, m);
 		__atomic_store_n(&p->native_process, m->process, __ATOMIC_SEQ_CST);
-		if (!__atomic_load_n(&v->kicked, __ATOMIC_SEQ_CST)) {
+		runs = !__atomic_load_n(&v->kicked, __ATOMIC_SEQ_CST);
+		if (runs) {
 			v->count.native_trip++;
 			p->native_last = true;
 			start = __builtin_ia32_rdtsc();
 			mirror_run(m, &e);
 			v->count.native_cycles += __builtin_ia32_rdtsc() - start;
 		}
-		__atomic_store_n(&p->native_process, -1, __ATOMIC_SEQ_CST);
+		/* a kick that finds it waiting takes of its stack, up to the next answer */
+		if (__atomic_exchange_n(&p->native_process, -1, __ATOMIC_SEQ_CST) < 0 && !runs)
+			mirror_call(m, SYS_getpid, nothing, &pid);
 	}
 	vcpu_exec_state(p, EXEC_OUTSIDE);
 	return came_back(v, m, &e);

@@ -27,6 +27,8 @@ __attribute__((naked, used)) static void stub(void)
 		"movl " AT(turn) "(%%rip), %%edx\n"
 		"stub_call: syscall\n"
 		"stub_called:\n"
+		/* the frames that were there have been read: kicks on the way find all of the stack again */
+		"leaq stub_code+%c[top](%%rip), %%rsp\n"
 		"movl " AT(command) "(%%rip), %%ecx\n"
 		"cmpl %[call], %%ecx\n je 1f\n"
 		"cmpl %[report], %%ecx\n je 2f\n"
@@ -60,6 +62,7 @@ __attribute__((naked, used)) static void stub(void)
 		: [control] "i"(STUB_CONTROL), [command] "i"(offsetof(struct stub_control, command)),
 		[touch] "i"(offsetof(struct stub_control, touch)),
 		[turn] "i"(offsetof(struct stub_control, turn)),
+		[top] "i"(STUB_STACK + STUB_STACK_SIZE),
 		[number] "i"(offsetof(struct stub_control, number)),
 		[arg] "i"(offsetof(struct stub_control, arg)),
 		[vectors] "i"(offsetof(struct stub_control, vectors)),

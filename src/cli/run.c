@@ -78,7 +78,7 @@ static const struct option_spec options[] = {
 	{"stats", STATS, NULL, "counters on standard error at the end"},
 	{"profile", PROFILE, "FILE", "where the guest's time went, written at the end"},
 	{"no-windows", NO_WINDOWS, NULL, "without the translator's second tier, to compare"},
-	{"native", NATIVE, "WHEN", "the translator's third tier: auto, never or always (auto)"},
+	{"native", NATIVE, "WHEN", "programs as they are: never, auto or always (never)"},
 	{"perf-map", PERF_MAP, NULL, "/tmp/perf-PID.map, so that perf names translated code"},
 	{"symbols", SYMBOLS, "FILE", "the guest kernel's, for both: System.map, kallsyms or ELF"},
 	{"code-cache", CODE_CACHE, "SIZE", "the most memory for translated code (256M)"},
@@ -264,10 +264,10 @@ static int take_option(struct run_request *request, int id, const char *value, s
 		config->test_vendor = value;
 		return 0;
 	case NATIVE:
-		config->no_native = !strcmp(value, "never");
 		config->native_always = !strcmp(value, "always");
-		if (!config->no_native && !config->native_always && strcmp(value, "auto"))
-			return error_set(err, EINVAL, "--native: auto, never or always");
+		config->native = config->native_always || !strcmp(value, "auto");
+		if (!config->native && strcmp(value, "never"))
+			return error_set(err, EINVAL, "--native: never, auto or always");
 		return 0;
 	case CODE_CACHE:
 		r = option_size("--code-cache", value, 1ull << 20, &number, err);

@@ -243,7 +243,7 @@ static int make_devices(struct vmm *vmm, struct error *err)
 			stderr);
 	if (!r)
 		r = monitor_restrict(vmm->monitor, vmm->devices.user, vmm->needs.reader > 0, err);
-	if (!r && !vmm->config.no_native)
+	if (!r && vmm->config.native)
 		vmm->needs.native = !machine_processes(vmm->machine, &lacks);
 	if (!r && vmm->move.state)
 		pci_bus_places(machine_pci(vmm->machine), vmm->move.head.place, MACHINE_PLACES);

@@ -41,7 +41,7 @@ for cpus in 1 2; do
 done
 
 # By itself: a program that computes for a second or two moves up.
-guest --stats <<'EOF'
+guest --stats --native auto <<'EOF'
 head -c 100000000 /dev/zero | sha256sum
 EOF
 check "a program that computes moves up by itself" [ "$(count native_up)" -gt 0 ]

@@ -222,20 +222,38 @@ static void test_kicks(void **state)
 	assert_in_range(done, calls, calls + 1);
 }
 
-/* One kick after the other, each before the program could begin: the stack for them does not run full. */
+static void *kick_at_once(void *ctx)
+{
+	while (!__atomic_load_n(&over, __ATOMIC_RELAXED)) {
+		int process = __atomic_exchange_n(&gate, -1, __ATOMIC_SEQ_CST);
+
+		if (process >= 0)
+			syscall(SYS_pidfd_send_signal, process, MIRROR_KICK, NULL, 0);
+	}
+	return NULL;
+}
+
+/* One kick after the other, most before the program could begin: the stack for them does not run full. */
 static void test_kicked_always(void **state)
 {
 	struct mirror_rig *r = rig(state);
 	struct mirror_exit e;
+	pthread_t thread;
 
-	rig_registers(r);
-	for (unsigned i = 0; i < 300; i++) {
-		syscall(SYS_pidfd_send_signal, r->m.process, MIRROR_KICK, NULL, 0);
+	over = false;
+	assert_int_equal(pthread_create(&thread, NULL, kick_at_once, NULL), 0);
+	for (unsigned i = 0; i < 3000; i++) {
+		rig_registers(r);
+		__atomic_store_n(&gate, r->m.process, __ATOMIC_SEQ_CST);
 		RUN(r, &e, 0xeb, 0xfe);
-		assert_true(e.why == MIRROR_NOTHING || e.why == MIRROR_SIGNAL);
+		if (e.why != MIRROR_NOTHING && e.why != MIRROR_SIGNAL)
+			break;
 		if (i % 8 == 0)
 			rig_map(r, DATA, PROT_READ | PROT_WRITE, 1);
 	}
+	__atomic_store_n(&over, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	assert_true(e.why == MIRROR_NOTHING || e.why == MIRROR_SIGNAL);
 }
 
 /* --- the end ---------------------------------------------------------------------------------------- */

@@ -23,12 +23,15 @@ __attribute__((naked, used)) static void stub(void)
 		"movl %%fs, %%eax\n movl %%gs, %%ecx\n shll $16, %%ecx\n orl %%ecx, %%eax\n"
 		"shlq $32, %%rax\n orq %%rax, %%r10\n"
 		"rdfsbase %%r8\n rdgsbase %%r9\n"
+		/* The next signal's frame goes to the next quarter of the stack: there is no end to kicks. */
+		"leaq stub_code+%c[stack](%%rip), %%rcx\n"
+		"movq %%rsp, %%rax\n subq %%rcx, %%rax\n andl %[quarter], %%eax\n jnz 5f\n"
+		"movl %[size], %%eax\n"
+		"5: leaq (%%rcx,%%rax), %%rsp\n"
 		"movl %[says_exit], %%eax\n"
 		"movl " AT(turn) "(%%rip), %%edx\n"
 		"stub_call: syscall\n"
 		"stub_called:\n"
-		/* the frames that were there have been read: kicks on the way find all of the stack again */
-		"leaq stub_code+%c[top](%%rip), %%rsp\n"
 		"movl " AT(command) "(%%rip), %%ecx\n"
 		"cmpl %[call], %%ecx\n je 1f\n"
 		"cmpl %[report], %%ecx\n je 2f\n"
@@ -56,13 +59,14 @@ __attribute__((naked, used)) static void stub(void)
 		"jmp stub_call\n"
 		/* STUB_REPORT */
 		"2: movq %%rax, %%rdi\n movl %[says_result], %%eax\n jmp stub_call\n"
-		"4: ud2\n"
+		"4: leaq stub_code+%c[stack]+16(%%rip), %%rsp\n ud2\n"
 		"stub_code_end:\n"
 		:
 		: [control] "i"(STUB_CONTROL), [command] "i"(offsetof(struct stub_control, command)),
 		[touch] "i"(offsetof(struct stub_control, touch)),
 		[turn] "i"(offsetof(struct stub_control, turn)),
-		[top] "i"(STUB_STACK + STUB_STACK_SIZE),
+		[stack] "i"(STUB_STACK), [size] "i"(STUB_STACK_SIZE),
+		[quarter] "i"(-(int)(STUB_STACK_SIZE / 4)),
 		[number] "i"(offsetof(struct stub_control, number)),
 		[arg] "i"(offsetof(struct stub_control, arg)),
 		[vectors] "i"(offsetof(struct stub_control, vectors)),

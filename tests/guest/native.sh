@@ -42,10 +42,10 @@ done
 
 # By itself: a program that computes for a second or two moves up.
 guest --stats --native auto <<'EOF'
-head -c 100000000 /dev/zero | sha256sum
+awk 'BEGIN { for (i = 1; i < 50000; i++) { n = i; while (n > 1) { n = n % 2 ? 3 * n + 1 : n / 2; k++ } } printf "steps %d\n", k }'
 EOF
 check "a program that computes moves up by itself" [ "$(count native_up)" -gt 0 ]
-check "with the right result" said "^$(head -c 100000000 /dev/zero | sha256sum)"
+check "with the right result" said "^steps 5024987$"
 
 # The processes are killed, whichever has a program: that ends, the shell that waits for it among them; not the guest.
 guest_start --stats --native always <<'EOF'

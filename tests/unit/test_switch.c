@@ -60,8 +60,8 @@ static bool join(const struct switch_port *wish, int fd)
 		head->cmsg_len = CMSG_LEN(sizeof fd);
 		memcpy(CMSG_DATA(head), &fd, sizeof fd);
 	}
-	assert_true(sendmsg(s, &message, 0) > 0);
-	taken = read(s, &byte, 1) == 1;
+	/* who is slow to send is not waited for */
+	taken = sendmsg(s, &message, MSG_NOSIGNAL) > 0 && read(s, &byte, 1) == 1;
 	close(s);
 	return taken;
 }
@@ -73,7 +73,8 @@ static int new_port(const uint8_t *mac)
 
 	memcpy(wish.mac, mac, 6);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, ends), 0);
-	assert_true(join(&wish, ends[1]));
+	for (unsigned tries = 0; !join(&wish, ends[1]); tries++)
+		assert_true(tries < 20);
 	close(ends[1]);
 	return ends[0];
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Programs that run as they are: the same results, on one processor and on two, for those that compute and those that
-# are interrupted, fork, and end; what is left when one of their processes is killed.
+# are interrupted, fork, and end.
 . "$(dirname "$0")/lib.sh"
 
 if ! "$DACH" doctor | grep -q '^native code *yes'; then
@@ -46,29 +46,4 @@ awk 'BEGIN { for (i = 1; i < 50000; i++) { n = i; while (n > 1) { n = n % 2 ? 3 
 EOF
 check "a program that computes moves up by itself" [ "$(count native_up)" -gt 0 ]
 check "with the right result" said "^steps 5024987$"
-
-# The processes are killed, whichever has a program: that ends, the shell that waits for it among them; not the guest.
-guest_start --stats --native always <<'EOF'
-n=0
-until [ $n -ge 3 ]; do
-	head -c 400000000 /dev/zero | sha256sum || echo LOST
-	n=$((n + 1))
-	echo ROUND $n
-done
-EOF
-check "a guest that computes" wait_for 60 said GUEST-UP
-sleep 2
-mirrors() {
-	for pid in $(cat "/proc/$1/task/$1/children"); do
-		! grep -q '^dach-native' "/proc/$pid/comm" || echo "$pid"
-	done
-}
-found=$(mirrors "$(guest_process)")
-check "has processes for its programs" [ -n "$found" ]
-# shellcheck disable=SC2086 # several
-kill -KILL $found
-guest_wait
-check "goes on when they are killed" ended 0 GUEST-DONE
-check "without the programs" said "Segmentation fault\|LOST"
-check "and counts them" [ "$(count native_lost)" -gt 0 ]
 finish

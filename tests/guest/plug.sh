@@ -77,7 +77,7 @@ check "a CD comes" xl cd-insert one hdc "$work/disks/cd.img"
 check "as a disk" wait_for 30 sees vda vdb vdc
 asked "size vdb 1" "^SIZE .* OF vdb 1"
 check "that is only read" said "^SIZE 1228800 RO 1 OF vdb 1"
-asked "read vdb 1" "OF 1"
+asked "read vdb 1" "^READ vdb .* OF 1"
 check "with what is on it" said "^READ vdb BBBB OF 1"
 
 # Its devices are in odd slots now. It goes on from a state, and the same disks come and go.
@@ -91,7 +91,7 @@ check "the CD goes" xl cd-eject one hdc
 check "which it sees" wait_for 30 sees vda vdc
 check "a disk comes to it" xl block-attach one "$work/disks/b.img,raw,xvdb,w"
 check "which it sees, too" wait_for 30 sees vda vdb vdc
-asked "read vdb 3" "OF 3"
+asked "read vdb 3" "^READ vdb .* OF 3"
 check "with what was written" said "^READ vdb BBBB OF 3"
 
 # A guest that cannot let go of it.

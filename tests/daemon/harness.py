@@ -193,6 +193,15 @@ def waits(pid):
     return found
 
 
+def open_files(pid):
+    """The names of what a process has open; a file may close while they are read."""
+    names = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            names.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    return names
+
+
 def runs(process):
     """Number and beginning of a process (field 22 of /proc/PID/stat)."""
     pid, begin = process

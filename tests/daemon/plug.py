@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 
-from harness import Daemon, Refused, eventually, main, refused
+from harness import Daemon, Refused, eventually, main, open_files, refused
 
 GUEST = "/v1/guests/one"
 
@@ -50,8 +50,7 @@ def notes(d):
 
 
 def files_of(guest):
-    folder = f"/proc/{guest['pid']}/fd"
-    return {os.path.basename(os.readlink(f"{folder}/{fd}")) for fd in os.listdir(folder)}
+    return {os.path.basename(name) for name in open_files(guest["pid"])}
 
 
 def test_disks_come_and_go():

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 
-from harness import HERE, Connection, Daemon, eventually, main, refused
+from harness import HERE, Connection, Daemon, eventually, main, open_files, refused
 
 
 def test_a_guest_lives():
@@ -456,8 +456,7 @@ def test_a_ramdisk_is_the_monitors_to_read():
             with open(path, "wb") as out:
                 out.truncate(size)
         pid = d.create("one", ramdisk=ramdisk, disks=[{"target": disk, "vdev": "xvda"}])["pid"]
-        folder = f"/proc/{pid}/fd"
-        names = [os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder)]
+        names = open_files(pid)
         assert ramdisk in names, names
         assert sum("memfd:names" in name for name in names) == 1, names
 

@@ -3,6 +3,7 @@
 """A guest's monitor from its daemon's side: tests/guest/monitor.sh runs it with the kernel and an
 initrd (see scenarios below); as a module it is what other tests start a dach-vmm with."""
 import atexit
+import contextlib
 import fcntl
 import json
 import os
@@ -326,8 +327,12 @@ def file_limit(monitor):
 
 
 def monitor_has(monitor, path):
-    folder = f"/proc/{monitor.process.pid}/fd"
-    return os.path.realpath(path) in {os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder)}
+    folder, name = f"/proc/{monitor.process.pid}/fd", os.path.realpath(path)
+    for fd in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):  # it has just been closed
+            if os.readlink(f"{folder}/{fd}") == name:
+                return True
+    return False
 
 
 def walls(monitor):

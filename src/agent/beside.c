@@ -30,6 +30,7 @@
 static struct {
 	int proc, sys, dev;
 	char *name;        /* argv[0] */
+	char first;        /* of its letters, as it was */
 	struct stat place; /* our root */
 	bool settled;
 	struct timespec begun;
@@ -91,6 +92,7 @@ static void take_name(char *argv0)
 	int null = openat(beside.dev, "null", O_RDWR);
 
 	beside.name = argv0;
+	beside.first = *argv0;
 	if (*argv0)
 		*argv0 = '@';
 	prctl(PR_SET_NAME, &AGENT_BESIDE[1]);
@@ -140,7 +142,7 @@ void beside_follow(void)
 		beside.place = now;
 		beside.settled = true;
 		if (*beside.name == '@')
-			*beside.name = 'd';
+			*beside.name = beside.first;
 		signal(SIGTERM, SIG_DFL);
 	}
 	close(fd);

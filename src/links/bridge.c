@@ -11,7 +11,7 @@
 
 #include "links/netlink.h"
 
-static int make(const char *name, const char *mark, unsigned mtu)
+static int make(const char *name, unsigned mtu)
 {
 	char buf[NETLINK_REQUEST_SIZE];
 	struct nlmsghdr *request =
@@ -59,7 +59,7 @@ int bridge_make(const char *name, const char *mark, unsigned mtu, struct link *b
 			name);
 	if (r != -ENODEV)
 		return error_set(err, -r, "%s", why.text);
-	r = make(name, mark, mtu);
+	r = make(name, mtu);
 	if (r)
 		return error_set(err, -r, "%s: the bridge cannot be made: %s%s", name, strerror(-r),
 			r == -EPERM ? "; that is for who may change this host's network (root)"

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.path.dirname(os.environ.get("DACH", HERE + "/../../build/dach"))
+DISK_SIZE = 4 << 20  # of those that make_disks makes
 
 
 class Connection(http.client.HTTPConnection):
@@ -200,6 +202,24 @@ def open_files(pid):
         with contextlib.suppress(FileNotFoundError):
             names.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
     return names
+
+
+def make_disks(d, *names):
+    for name in names:
+        with open(f"{d.folder}/{name}", "wb") as file:
+            file.truncate(DISK_SIZE)
+    return [{"target": f"{d.folder}/{name}", "vdev": f"xvd{'abc'[n]}", "writable": True}
+            for n, name in enumerate(names)]
+
+
+def backing(path):
+    """What the image stands on, as its header has it."""
+    with open(path, "rb") as file:
+        head = file.read(65536)
+    assert head[:4] == b"QFI\xfb", path
+    offset, length = struct.unpack(">QI", head[8:20])
+    assert struct.unpack(">Q", head[24:32])[0] == DISK_SIZE
+    return head[offset:offset + length].decode()
 
 
 def runs(process):

@@ -7,33 +7,13 @@ import os
 import random
 import signal
 import socket
-import struct
 import threading
 import time
 
-from harness import Daemon, Refused, eventually, main, refused
+from harness import DISK_SIZE, Daemon, Refused, backing, eventually, main, make_disks, refused
 
 KILLS = int(os.environ.get("DACH_KILLS", "24"))
 SEED = int(os.environ.get("DACH_SEED", "1"))
-SIZE = 4 << 20
-
-
-def make_disks(d, *names):
-    for name in names:
-        with open(f"{d.folder}/{name}", "wb") as file:
-            file.truncate(SIZE)
-    return [{"target": f"{d.folder}/{name}", "vdev": f"xvd{'abc'[n]}", "writable": True}
-            for n, name in enumerate(names)]
-
-
-def backing(path):
-    """What the image stands on, as its header has it."""
-    with open(path, "rb") as file:
-        head = file.read(65536)
-    assert head[:4] == b"QFI\xfb", path
-    offset, length = struct.unpack(">QI", head[8:20])
-    assert struct.unpack(">Q", head[24:32])[0] == SIZE
-    return head[offset:offset + length].decode()
 
 
 def disks(d, name):
@@ -216,17 +196,17 @@ def test_copies():
         assert disks(d, "one") == [(folder + "/a.img", "raw")] and not images(d)
         d.post("/v1/guests/one/disk-stream", {"disk": "xvda", "rate": 1 << 20})
         resize = "/v1/guests/one/disk-resize"
-        refused(400, d.post, resize, {"disk": "xvda", "size": SIZE - 512})
-        refused(400, d.post, resize, {"disk": "xvda", "size": SIZE + 1})
-        refused(400, d.post, resize, {"disk": "xvdb", "size": SIZE})
-        assert os.path.getsize(folder + "/a.img") == SIZE
-        d.post(resize, {"disk": "xvda", "size": SIZE + 512})
-        assert os.path.getsize(folder + "/a.img") == SIZE + 512
-        os.truncate(folder + "/a.img", SIZE)
+        refused(400, d.post, resize, {"disk": "xvda", "size": DISK_SIZE - 512})
+        refused(400, d.post, resize, {"disk": "xvda", "size": DISK_SIZE + 1})
+        refused(400, d.post, resize, {"disk": "xvdb", "size": DISK_SIZE})
+        assert os.path.getsize(folder + "/a.img") == DISK_SIZE
+        d.post(resize, {"disk": "xvda", "size": DISK_SIZE + 512})
+        assert os.path.getsize(folder + "/a.img") == DISK_SIZE + 512
+        os.truncate(folder + "/a.img", DISK_SIZE)
         # Backups
         backup = "/v1/guests/one/disk-backup"
         d.post(backup, {"disk": "xvda", "path": folder + "/backup"})
-        assert os.stat(folder + "/backup").st_mode & 0o777 == 0o600 and os.path.getsize(folder + "/backup") == SIZE
+        assert os.stat(folder + "/backup").st_mode & 0o777 == 0o600 and os.path.getsize(folder + "/backup") == DISK_SIZE
         assert "already" in refused(409, d.post, backup, {"disk": "xvda", "path": folder + "/backup"})
         refused(400, d.post, backup, {"disk": "xvda", "path": "backup"})
         refused(422, d.post, backup, {"disk": "xvda", "path": folder + "/nowhere/backup"})

@@ -7,32 +7,14 @@ import os
 import random
 import signal
 import socket
-import struct
 import threading
 import time
 
-from harness import Daemon, Refused, eventually, main, refused
+from harness import DISK_SIZE, Daemon, Refused, backing, eventually, main, make_disks, refused
 
 KILLS = int(os.environ.get("DACH_KILLS", "24"))
 SEED = int(os.environ.get("DACH_SEED", "1"))
-SIZE = 4 << 20
 ONE = "/v1/guests/one"
-
-
-def make_disks(d, *names):
-    for name in names:
-        with open(f"{d.folder}/{name}", "wb") as file:
-            file.truncate(SIZE)
-    return [{"target": f"{d.folder}/{name}", "vdev": f"xvd{'abc'[n]}", "writable": True}
-            for n, name in enumerate(names)]
-
-
-def backing(path):
-    with open(path, "rb") as file:
-        head = file.read(65536)
-    assert head[:4] == b"QFI\xfb", path
-    offset, length = struct.unpack(">QI", head[8:20])
-    return head[offset:offset + length].decode()
 
 
 def chain(d, path):

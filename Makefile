@@ -12,7 +12,7 @@ all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
 
 $(BUILD)/build.ninja:
-	@meson setup $(MESON_SETUP) $(BUILD) >$(BUILD).log || { cat $(BUILD).log; exit 1; }
+	@meson setup $(MESON_SETUP) $(BUILD) >$(BUILD).log || { cat $(BUILD).log; rm -f $(BUILD).log; exit 1; }
 	@rm -f $(BUILD).log
 
 # Each installs what it misses (as root; else it says what to install), so

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A mirror runs a program as it is, tells how it left, and maps what it is told. */
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -258,18 +259,74 @@ static void test_kicked_always(void **state)
 
 /* --- the end ---------------------------------------------------------------------------------------- */
 
+static void wait_for_end(const struct mirror *m)
+{
+	struct pollfd fd = {.fd = m->process, .events = POLLIN};
+
+	assert_int_equal(poll(&fd, 1, 10000), 1);
+}
+
+/* Killed while it waits, as by a host that is short of memory: the program has not moved, and its caller knows. */
 static void test_death(void **state)
 {
 	struct mirror_rig *r = rig(state);
 	struct mirror_exit e;
 	long result;
 
-	kill(r->m.pid, SIGKILL);
 	rig_registers(r);
-	mirror_run(&r->m, &e);
-	assert_int_equal(e.why, MIRROR_DEAD);
+	RUN(r, &e, 0xf4); /* hlt */
+	assert_signal(&e, SIGSEGV, CODE);
+	kill(r->m.pid, SIGKILL);
+	wait_for_end(&r->m);
+	for (unsigned i = 0; i < 2; i++) {
+		rig_registers(r);
+		mirror_run(&r->m, &e);
+		assert_int_equal(e.why, MIRROR_NOTHING);
+		assert_true(r->m.dead);
+	}
 	assert_false(mirror_call(&r->m, SYS_munmap, (const uint64_t[6]){DATA, 4096}, &result));
 	assert_false(mirror_wipe(&r->m));
+	assert_int_equal(mirror_give(&r->m, r->fd), -1);
+}
+
+static void test_death_called(void **state)
+{
+	struct mirror_rig *r = rig(state);
+	struct mirror_exit e;
+	long result;
+
+	kill(r->m.pid, SIGKILL);
+	wait_for_end(&r->m);
+	assert_false(mirror_call(&r->m, SYS_munmap, (const uint64_t[6]){DATA, 4096}, &result));
+	rig_registers(r);
+	mirror_run(&r->m, &e);
+	assert_int_equal(e.why, MIRROR_NOTHING);
+	assert_true(r->m.dead);
+}
+
+static void *kill_running(void *ctx)
+{
+	const struct mirror_rig *r = ctx;
+
+	while (!__atomic_load_n((uint64_t *)(r->memory + 4096), __ATOMIC_RELAXED))
+		usleep(1000);
+	kill(r->m.pid, SIGKILL);
+	return NULL;
+}
+
+/* Killed while the program runs: its registers are lost. */
+static void test_death_running(void **state)
+{
+	struct mirror_rig *r = rig(state);
+	struct mirror_exit e;
+	pthread_t thread;
+
+	rig_registers(r)->gpr[RAX] = DATA;
+	assert_int_equal(pthread_create(&thread, NULL, kill_running, r), 0);
+	RUN(r, &e, 0x48, 0xff, 0x00, 0xeb, 0xfb); /* incq (%rax); jmp */
+	pthread_join(thread, NULL);
+	assert_int_equal(e.why, MIRROR_DEAD);
+	assert_true(r->m.dead);
 }
 
 static bool gone(pid_t pid)
@@ -328,6 +385,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_kicks, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_kicked_always, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_death, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_death_called, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_death_running, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_orphan, rig_setup, rig_teardown),
 	};
 

@@ -7,11 +7,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include "cpu/translate/cold.h"
@@ -43,7 +39,7 @@ static bool hear(struct mirror *m, union notification *n)
 		if (poll(fd, 2, 0) > 0 && fd[1].revents)
 			break;
 	}
-	m->dead = true;
+	mirror_kill(m);
 	return false;
 }
 
@@ -59,17 +55,22 @@ static bool answer(struct mirror *m, uint32_t flags)
 	return !r;
 }
 
+/* Answers. False: it has died before that. */
+static bool send_off(struct mirror *m, union notification *n)
+{
+	while (!m->dead && !answer(m, 0)) {
+		if (errno != ENOENT)
+			mirror_kill(m);
+		else
+			hear(m, n);
+	}
+	return !m->dead;
+}
+
 /* Answers, and hears what it says then. */
 static bool go_on(struct mirror *m, union notification *n)
 {
-	while (!m->dead && !answer(m, 0)) {
-		if (errno != ENOENT) {
-			m->dead = true;
-			break;
-		}
-		hear(m, n);
-	}
-	return !m->dead && hear(m, n);
+	return send_off(m, n) && hear(m, n);
 }
 
 static bool is_ordered(const struct mirror *m, const struct seccomp_data *said)
@@ -247,7 +248,9 @@ void mirror_run(struct mirror *m, struct mirror_exit *e)
 
 	m->control->turn++;
 	__atomic_store_n(&m->control->command, STUB_RUN, __ATOMIC_SEQ_CST);
-	if (!go_on(m, &n))
+	if (!send_off(m, &n))
+		e->why = MIRROR_NOTHING;
+	else if (!hear(m, &n))
 		e->why = MIRROR_DEAD;
 	else if (n.said.data.nr != STUB_SAYS_EXIT)
 		e->why = MIRROR_ASTRAY;

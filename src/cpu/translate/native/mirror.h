@@ -37,9 +37,9 @@ struct mirror {
 	uint64_t notification; /* that it waits for an answer to */
 	bool cpuid_faults;     /* there, CPUID raises a signal, as RDTSC always does */
 	bool polls;            /* the host's kernel does not end a wait for what has died */
-	bool dead;
-	unsigned trips;       /* how often it has run */
-	cpu_set_t processors; /* that it may use */
+	bool dead;             /* it runs no more, for whatever reason */
+	unsigned trips;        /* how often it has run */
+	cpu_set_t processors;  /* that it may use */
 	/* what it has been given of our descriptors */
 	unsigned files;
 	struct {
@@ -56,9 +56,9 @@ struct mirror {
 struct mirror_exit {
 	enum {
 		MIRROR_SIGNAL,  /* after a signal, with the fields below */
-		MIRROR_NOTHING, /* where it was before: it has not begun */
+		MIRROR_NOTHING, /* where it was before: it has not begun; the mirror may be dead */
 		MIRROR_ASTRAY,  /* it has run into the stub: its registers are lost */
-		MIRROR_DEAD,
+		MIRROR_DEAD,    /* the mirror has died under it: its registers are lost */
 	} why;
 	int signal, code;              /* as in siginfo */
 	uint64_t call;                 /* of SIGSYS: the address behind the instruction */

@@ -137,13 +137,15 @@ static int watch_calls(uint64_t at)
 		&filter);
 }
 
-static void __attribute__((noreturn)) child(const struct mirror *m, int fd)
+static void __attribute__((noreturn)) child(const struct mirror *m, int fd, pid_t monitor)
 {
 	struct stub_control *c = m->control;
 	const struct rlimit none = {0};
 	int listener;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* ... of which it hears nothing if the monitor has died before */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != monitor)
+		_exit(1);
 	prctl(PR_SET_NAME, "dach-native");
 	prctl(PR_SET_DUMPABLE, 0);
 	setrlimit(RLIMIT_CORE, &none);
@@ -170,11 +172,12 @@ static void __attribute__((noreturn)) child(const struct mirror *m, int fd)
 static int start(struct mirror *m, int fd, struct error *err)
 {
 	struct stub_control *c = m->control;
+	pid_t monitor = getpid();
 	long pid = syscall(SYS_clone, CLONE_FILES | CLONE_PIDFD, NULL, &m->process, NULL, NULL);
 	int status;
 
 	if (!pid)
-		child(m, fd);
+		child(m, fd, monitor);
 	if (pid < 0)
 		return error_set(err, errno, "no process for native code: %s", strerror(errno));
 	m->pid = (pid_t)pid;

@@ -24,8 +24,8 @@
 
 /* Flags that a program sets by itself. */
 #define USER_FLAGS (FL_STATUS | FL_DF | FL_TF | FL_NT | FL_AC | FL_ID)
-#define VSYSCALL \
-	0xffffffffff600000ull /* Linux: a page of calls, which a kernel does in the program's stead */
+/* Linux: a page of calls, which a kernel does in the program's stead. */
+#define VSYSCALL 0xffffffffff600000ull
 
 /* --- the mirrors ----------------------------------------------------------------------------------- */
 
@@ -388,25 +388,26 @@ static enum outcome called_early(struct vcpu *v)
 	return away(v);
 }
 
+/* Something from outside has ended the mirror. The program goes on with another, or translated. */
+static void bury(struct vcpu *v)
+{
+	v->count.native_lost++;
+	lock_take(&v->vm->pool.lock);
+	native_release(v->private_data->user->hostmap);
+	lock_drop(&v->vm->pool.lock);
+	mode_update(v);
+}
+
 static enum outcome came_back(struct vcpu *v, struct mirror *m, const struct mirror_exit *e)
 {
 	enum outcome out;
 
-	switch (e->why) {
-	case MIRROR_NOTHING:
+	if (m->dead)
+		bury(v);
+	if (e->why == MIRROR_NOTHING)
 		return OUT_OK;
-	case MIRROR_ASTRAY:
+	if (e->why != MIRROR_SIGNAL)
 		return astray(v);
-	case MIRROR_DEAD:
-		v->count.native_lost++;
-		lock_take(&v->vm->pool.lock);
-		native_release(v->private_data->user->hostmap);
-		lock_drop(&v->vm->pool.lock);
-		mode_update(v);
-		return astray(v);
-	default:
-		break;
-	}
 	out = take_state(v, m, e);
 	if (out)
 		return out;
@@ -445,7 +446,6 @@ enum outcome native_go(struct vcpu *v)
 	}
 	if (!carry_out_all(w)) {
 		mirror_kill(m);
-		e.why = MIRROR_DEAD;
 	} else {
 		follow_thread(v, m);
 		fill_in(v, m);

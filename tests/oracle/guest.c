@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cpu/engine.h"
+#include "cpu/translate/native/mirror.h"
 #include "cpu/translate/vm.h"
 #include "oracle.h"
 
@@ -52,6 +53,7 @@ struct guest {
 	uint8_t *ram, *apart;
 	struct cpu_state state;
 	struct guest_options options;
+	unsigned runs;
 };
 
 /* --- callbacks ---------------------------------------------------------- */
@@ -380,11 +382,24 @@ static void restart(struct guest *g)
 	engine_translate.vcpu_set_state(g->vcpu, &g->state, &err);
 }
 
+#define KILL_RUNS 8u
+
+/* As a host that is short of memory may. No program is in it: nothing is to be lost. */
+static void kill_mirror(struct guest *g)
+{
+	const struct native_pool *pool = &guest_vm(g)->native;
+	unsigned next = g->runs++ / KILL_RUNS;
+
+	if (g->options.kill && g->runs % KILL_RUNS == 0 && next < pool->mirrors)
+		kill(pool->mirror[next].pid, SIGKILL);
+}
+
 int guest_run(struct guest *g, unsigned count, bool *hung)
 {
 	uint64_t *vars = table(g, PHYS_VARS), last = 0;
 	struct error err = {0};
 
+	kill_mirror(g);
 	vars[VARS_JOB / 8] = SUPER + PHYS_JOBS;
 	vars[VARS_END / 8] = SUPER + PHYS_JOBS + (uint64_t)count * JOB_SIZE;
 	memset(hung, 0, count * sizeof *hung);

@@ -223,7 +223,7 @@ static void summary(struct test *t, double seconds)
 
 static const char usage[] =
 	"oracle [--count N] [--seed N] [--only MNEMONIC-PREFIX] [--time SECONDS] [--no-adx]\n"
-	"       [--small-cache BYTES] [--windows] [--native] [--step] [--kick USEC] [--device]\n"
+	"       [--small-cache BYTES] [--windows] [--native] [--kill] [--step] [--kick USEC] [--device]\n"
 	"       [--layout intel|amd|avx|sse] [--most FAILURES] [--dump]\n"
 	"       [--stats]\n";
 
@@ -233,8 +233,8 @@ static bool parse(struct options *o, int argc, char **argv)
 		{"only", 1, NULL, 'o'}, {"time", 1, NULL, 't'}, {"no-adx", 0, NULL, 'a'},
 		{"small-cache", 1, NULL, 'm'}, {"step", 0, NULL, '1'}, {"kick", 1, NULL, 'k'},
 		{"device", 0, NULL, 'd'}, {"windows", 0, NULL, 'w'}, {"native", 0, NULL, 'N'},
-		{"most", 1, NULL, 'f'}, {"layout", 1, NULL, 'l'}, {"dump", 0, NULL, 'p'},
-		{"stats", 0, NULL, 'S'}, {NULL, 0, NULL, 0}};
+		{"kill", 0, NULL, 'K'}, {"most", 1, NULL, 'f'}, {"layout", 1, NULL, 'l'},
+		{"dump", 0, NULL, 'p'}, {"stats", 0, NULL, 'S'}, {NULL, 0, NULL, 0}};
 	int c;
 
 	*o = (struct options){.seed = 1, .count = 100000, .seconds = 1e9, .most = 20};
@@ -263,6 +263,9 @@ static bool parse(struct options *o, int argc, char **argv)
 			break;
 		case 'N':
 			o->guest.native = true;
+			break;
+		case 'K':
+			o->guest.kill = true;
 			break;
 		case '1':
 			o->guest.step = true;

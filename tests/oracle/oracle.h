@@ -200,6 +200,7 @@ struct guest_options {
 	bool step;            /* one instruction a block */
 	unsigned small_cache; /* bytes of code before the oldest is forgotten; 0: as it is */
 	unsigned kick;        /* microseconds between interruptions; 0: none */
+	bool kill;            /* mirrors are, one after the other, when nothing runs there */
 	bool device;          /* some of the data pages are device memory */
 };
 

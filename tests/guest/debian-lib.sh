@@ -10,6 +10,7 @@ packages=$(dpkg -S $(ldd "$(dirname "$DACH")/dachd" "$(dirname "$DACH")/dach-vmm
 	sed -n 's|.* => /.*\(/[^/]*/[^ ]*\) .*|*\1|p' | sort -u) 2>/dev/null | cut -d: -f1 | sort -u | tr '\n' ',')
 # cloud-init sleeps where no disk is for it.
 packages=${packages}cloud-init
+cache_lock
 if [ "$(cat "$images/packages" 2>/dev/null)" != "$dist $packages" ]; then
 	rm -rf "$images"
 	mkdir -p "$images"
@@ -23,6 +24,7 @@ if [ "$(cat "$images/packages" 2>/dev/null)" != "$dist $packages" ]; then
 	check "with a summary" said "Root password"
 	[ $status -ne 0 ] || echo "$dist $packages" >"$images/packages"
 fi
+cache_unlock
 image=$work/debian
 cp -r --sparse=always "$images/debian" "$image" || exit 1
 port=$(free_port)

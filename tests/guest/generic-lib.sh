@@ -2,11 +2,13 @@
 # shellcheck shell=sh
 # On top of lib.sh: Debian's other kernel, linux-image-amd64, which brings drivers for real machines along.
 generic=$DACH_CACHE/generic
+cache_lock
 if [ ! -d "$generic/boot" ]; then
 	package=$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: \(linux-image-.*\)/\1/p')
 	mkdir -p "$generic"
 	(cd "$generic" && apt-get download -q "$package" >/dev/null 2>&1 && dpkg -x ./*.deb . && rm ./*.deb)
 fi
+cache_unlock
 generic_kernel=$(echo "$generic"/boot/vmlinuz-*)
 generic_name=${generic_kernel##*/vmlinuz-}
 cloud_name=$(echo "${DACH_TEST_ROOT:-$DACH_CACHE/kernel}"/boot/vmlinuz-*)

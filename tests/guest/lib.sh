@@ -24,10 +24,23 @@ output=$work/output
 errors=$work/errors
 status=
 
+# What is made once for all tests, is made by one at a time.
+cache_lock() {
+	mkdir -p "$DACH_CACHE"
+	exec 9>"$DACH_CACHE/lock"
+	flock 9
+}
+
+cache_unlock() {
+	exec 9>&-
+}
+
+cache_lock
 "$top/tests/guest/prepare" "$DACH_CACHE" || {
 	echo "not ok $test_name: the test kernel cannot be prepared"
 	exit 1
 }
+cache_unlock
 kernel=$DACH_CACHE/vmlinuz
 
 # check NAME COMMAND...: a line of the result

@@ -33,10 +33,12 @@ check "the translator on another processor" ended 0 "translate: 0 failures"
 newer=$DACH_CACHE/newer
 package=$(apt-cache search --names-only '^linux-image-6[.]1[2-9].*-cloud-amd64$' | cut -d' ' -f1 | sort -V | tail -n 1)
 if [ -n "$package" ]; then
+	cache_lock
 	if [ ! -d "$newer/boot" ]; then
 		mkdir -p "$newer"
 		(cd "$newer" && apt-get download -q "$package" >/dev/null 2>&1 && dpkg -x ./*.deb . && rm ./*.deb)
 	fi
+	cache_unlock
 	for apics in "" apics; do
 		nested --kernel "$(echo "$newer"/boot/vmlinuz-*)" --modules "$(echo "$newer"/lib/modules/*)" \
 			"$tests/nested_engine" kvm $apics

@@ -3,11 +3,12 @@
 """Monitors that were taken over: they lie about their end, let go of what shows that they are there,
 flood. A guest has ended when no process of it is left, and only then are its disks and its owner's
 share somebody else's."""
+import contextlib
 import os
 import signal
 import time
 
-from harness import Daemon, begun, eventually, main, refused, runs
+from harness import Daemon, Refused, begun, eventually, main, refused, runs
 
 
 def processes(d, guest):
@@ -60,7 +61,9 @@ def test_it_ends_and_leaves_all_to_a_child():
     with Daemon().start() as d:
         if d.get("/v1/host")["cgroup"] == "none":
             return
-        guest = d.create("liar", "heir=now", disks=make_disk(d))
+        guest = d.create("liar", "heir=sysrq", disks=make_disk(d))
+        with contextlib.suppress(Refused):  # it has ended before the answer came
+            d.post("/v1/guests/liar/sysrq", {"key": "n"})
         eventually(lambda: "liar" not in d.guests())
         assert not processes(d, guest)
 

@@ -27,7 +27,7 @@ status=
 # What is made once for all tests, is made by one at a time.
 cache_lock() {
 	mkdir -p "$DACH_CACHE"
-	exec 9>"$DACH_CACHE/lock"
+	exec 9<"$DACH_CACHE"
 	flock 9
 }
 

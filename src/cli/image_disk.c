@@ -2,6 +2,7 @@
 /* What is done to the file of a disk while no guest runs from it. */
 #include <errno.h>
 #include <inttypes.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,6 +157,54 @@ static int resize_raw(const struct disk_spec *spec, uint64_t size, struct error 
 					   : 0;
 }
 
+struct look {
+	struct block_request request;
+	sem_t done;
+	int result;
+};
+
+static void looked(struct block_request *request, int result)
+{
+	struct look *look = (struct look *)request;
+
+	look->result = result;
+	sem_post(&look->done);
+}
+
+#define LOOK_SIZE 4096u
+
+/* What has to be done in the guest, by what its disk begins with. */
+static const char *what_next(struct block_device *block)
+{
+	uint8_t *bytes = aligned_alloc(LOOK_SIZE, LOOK_SIZE);
+	struct iovec iov = {bytes, LOOK_SIZE};
+	struct look look = {.request = {.op = BLOCK_READ,
+				    .length = LOOK_SIZE,
+				    .iov = &iov,
+				    .iov_count = 1,
+				    .done = looked}};
+	const char *says = "its file system or partitions are to be made larger in the guest";
+
+	if (!bytes || block_size(block) < LOOK_SIZE) {
+		free(bytes);
+		return says;
+	}
+	sem_init(&look.done, 0, 0);
+	block_submit(block, &look.request);
+	while (sem_wait(&look.done))
+		;
+	sem_destroy(&look.done);
+	if (!look.result && !memcmp(bytes, "XFSB", 4))
+		says = "in the guest, 'xfs_growfs' with the folder where it is mounted";
+	else if (!look.result && bytes[1080] == 0x53 && bytes[1081] == 0xef)
+		says = "in the guest, 'resize2fs' with its device (the first disk's is /dev/vda)";
+	else if (!look.result && bytes[510] == 0x55 && bytes[511] == 0xaa)
+		says = "it has partitions: cloud-init makes the root's larger at the next start, or, in the guest,\n"
+		       "'growpart /dev/vda N' for the last of them, then 'resize2fs /dev/vdaN' or, of XFS, 'xfs_growfs /'";
+	free(bytes);
+	return says;
+}
+
 static int resize(const char *words, const char *size_word, bool shrink, struct error *err)
 {
 	struct block_device *block;
@@ -175,13 +224,11 @@ static int resize(const char *words, const char *size_word, bool shrink, struct 
 		r = resize_raw(&spec, size, err);
 	else
 		r = block_resize(block, size, shrink, err);
+	if (!r && size > before)
+		fprintf(stderr, "dach image: the disk is larger, what is on it is not yet: %s\n",
+			what_next(block));
 	block_close(block);
 	disk_spec_free(&spec);
-	if (!r && size > before)
-		fputs("dach image: the disk is larger, what is on it is not yet: in the guest, 'resize2fs /dev/vda', or, if\n"
-		      "it has partitions, 'growpart /dev/vda 1' and then 'resize2fs /dev/vda1' (xfs_growfs / for XFS);\n"
-		      "cloud-init does so at the next start\n",
-			stderr);
 	return r;
 }
 

@@ -84,6 +84,16 @@ static char *claims_of(const struct guest *guest)
 	return text;
 }
 
+/* Whose it is only that one's owner is told. */
+static int refuse(const struct guest *guest, const struct guest *has, const char *name,
+	struct error *err)
+{
+	if (has->owner != guest->owner)
+		return error_set(err, EBUSY, "%s: in use by another guest or program", name);
+	return error_set(err, EBUSY, "%s: in use by the guest '" GUEST_LABEL "'", name,
+		has->config.name);
+}
+
 static int check(const struct guest *guest, const struct claim *claim, unsigned count,
 	const char *const *name, struct error *err)
 {
@@ -97,8 +107,7 @@ static int check(const struct guest *guest, const struct claim *claim, unsigned 
 		text = claims_of(at);
 		for (unsigned i = 0; text && !r && i < count; i++)
 			if (has(text, &claim[i], at->owner == guest->owner))
-				r = error_set(err, EBUSY, "%s: in use by another guest or program",
-					name[i]);
+				r = refuse(guest, at, name[i], err);
 		if (!text)
 			r = error_set(err, EIO,
 				"it cannot be told which files '" GUEST_LABEL "' has",

@@ -30,7 +30,6 @@
 
 #define NOTE "layering"
 #define NOTE_MAX (64u << 10)
-#define NUMBERS_MAX 1000u
 
 /* Making the files */
 
@@ -96,27 +95,6 @@ void layer_stem(const char *path, char stem[NAME_MAX + 1])
 		stem[len - 1] = 0;
 }
 
-/* A name that nothing has. */
-static int make_file(const struct caller *owner, const char *folder, const char *stem,
-	struct layer_disk *to, struct error *err)
-{
-	char path[PATH_MAX];
-	int r = -EEXIST;
-
-	for (unsigned n = 1; r == -EEXIST && n < NUMBERS_MAX; n++) {
-		if (snprintf(path, sizeof path, "%s/%s.%u.qcow2", folder, stem, n) >=
-				(int)sizeof path ||
-			strlen(path) > REQUEST_NAME_MAX)
-			return error_set(err, ENAMETOOLONG, "%s: the name is too long", folder);
-		r = caller_open(owner, path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, &to->fd,
-			err);
-	}
-	if (r)
-		return r;
-	to->path = strdup(path);
-	return to->path ? 0 : error_nomem(err);
-}
-
 static int remove_file(void *ctx)
 {
 	return unlink(ctx) ? -errno : 0;
@@ -156,27 +134,19 @@ int layer_stabilize(const struct caller *owner, char *folder, const struct layer
 	return 0;
 }
 
-static int make_one(const struct caller *owner, const struct domain_disk *disk, const char *folder,
+static int make_one(const struct caller *owner, const struct domain_disk *disk,
 	struct layer_disk *to, struct error *err)
 {
-	char place[PATH_MAX], stem[NAME_MAX + 1];
+	char place[PATH_MAX], beside[PATH_MAX];
 	int r;
 
-	if (!folder && !strncmp(disk->target, "/dev/", 5))
-		return error_set(err, EINVAL,
-			"%s: a device: say in which folder its layer is to be (--folder)",
-			disk->target);
-	if (folder)
-		snprintf(place, sizeof place, "%s", folder);
-	else
-		snprintf(place, sizeof place, "%.*s",
-			(int)(strrchr(disk->target, '/') - disk->target), disk->target);
-	layer_stem(disk->target, stem);
-	to->format = DOMAIN_QCOW2;
-	r = make_file(owner, place, stem, to, err);
+	layer_folder(to->path, NULL, place);
+	layer_folder(disk->target, NULL, beside);
+	r = caller_open(owner, to->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, &to->fd,
+		err);
 	if (!r)
-		r = layer_fill(owner, disk, !folder, to, err);
-	return r ? r : layer_stabilize(owner, *place ? place : "/", to, err);
+		r = layer_fill(owner, disk, !strcmp(place, beside), to, err);
+	return r ? r : layer_stabilize(owner, place, to, err);
 }
 
 static bool is_named(const struct domain_disk *disk, char *const *vdev, unsigned vdevs)
@@ -240,15 +210,41 @@ void layer_remove(const struct guest *guest, const struct caller *owner, char *p
 	caller_act(owner, remove_file, path);
 }
 
-/* The new files are gone. */
+/* Made for that, and nothing has been written to it: or it is another's that has come to have the name. */
+static bool is_unused(const struct caller *owner, const char *path, const char *base)
+{
+	const char *beside = strrchr(base, '/') + 1;
+	struct qcow2_header *header = malloc(sizeof *header);
+	bool unused = false;
+	struct stat st;
+	int fd;
+
+	if (header && !caller_open(owner, path, O_RDONLY | O_NOFOLLOW, 0, &fd, NULL)) {
+		if (!fstat(fd, &st) && S_ISREG(st.st_mode))
+			unused = !st.st_size ||
+				(!chain_read_header(fd, path, header, NULL) &&
+					(uint64_t)st.st_size <= qcow2_new_size(header->size) &&
+					(!strcmp(header->backing, base) ||
+						!strcmp(header->backing, beside)));
+		close(fd);
+	}
+	free(header);
+	return unused;
+}
+
+/* The new files are gone, as far as they were made. */
 static void remove_files(const struct guest *guest, struct layer_set *set)
 {
 	struct caller owner;
 
 	owner_of(guest, &owner);
-	for (unsigned i = 0; i < set->count; i++)
-		if (set->disk[i].path && !set->disk[i].entered)
-			layer_remove(guest, &owner, set->disk[i].path);
+	for (unsigned i = 0; i < set->count; i++) {
+		struct layer_disk *at = &set->disk[i];
+
+		if (at->path && !at->entered &&
+			is_unused(&owner, at->path, guest->config.disk[at->disk].target))
+			layer_remove(guest, &owner, at->path);
+	}
 	caller_free(&owner);
 }
 
@@ -262,7 +258,7 @@ void layer_free(struct layer_set *set)
 	*set = (struct layer_set){.count = 0};
 }
 
-int layer_make(const struct guest *guest, char *const *vdev, unsigned vdevs, const char *folder,
+int layer_plan(const struct guest *guest, char *const *vdev, unsigned vdevs, const char *folder,
 	struct layer_set *set, struct error *err)
 {
 	struct caller owner;
@@ -273,14 +269,33 @@ int layer_make(const struct guest *guest, char *const *vdev, unsigned vdevs, con
 		return error_set(err, EINVAL, "folder: does not begin with /");
 	r = layer_choose(&guest->config, vdev, vdevs, set, err);
 	owner_of(guest, &owner);
-	for (unsigned i = 0; !r && i < set->count; i++)
-		r = make_one(&owner, &guest->config.disk[set->disk[i].disk], folder, &set->disk[i],
-			err);
-	caller_free(&owner);
-	if (r) {
-		remove_files(guest, set);
-		layer_free(set);
+	for (unsigned i = 0; !r && i < set->count; i++) {
+		const struct domain_disk *disk = &guest->config.disk[set->disk[i].disk];
+
+		if (!folder && !strncmp(disk->target, "/dev/", 5))
+			r = error_set(err, EINVAL,
+				"%s: a device: say in which folder its layer is to be (--folder)",
+				disk->target);
+		else
+			r = layer_find_name(&owner, disk, folder, set, &set->disk[i], err);
 	}
+	caller_free(&owner);
+	if (r)
+		layer_free(set);
+	return r;
+}
+
+static int make_files(const struct guest *guest, struct layer_set *set, struct error *err)
+{
+	struct caller owner;
+	int r = 0;
+
+	owner_of(guest, &owner);
+	for (unsigned i = 0; !r && i < set->count; i++)
+		if (set->disk[i].fd < 0)
+			r = make_one(&owner, &guest->config.disk[set->disk[i].disk], &set->disk[i],
+				err);
+	caller_free(&owner);
 	return r;
 }
 
@@ -365,6 +380,8 @@ int layer_enter(struct guest *guest, struct layer_set *set, struct error *err)
 {
 	int r = write_note(guest, set, err);
 
+	if (!r)
+		r = make_files(guest, set, err);
 	for (unsigned i = 0; !r && i < set->count; i++)
 		r = claims_add(guest, set->disk[i].fd, err);
 	if (!r) {

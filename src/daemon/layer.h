@@ -3,7 +3,7 @@
  * New images for the disks of a guest that runs: made as the guest's owner, beside the disks' own or in a folder,
  * each empty over what the disk is now. The order in which they come into use (op_disk.c):
  *
- *   1. the files are made, and stable; a note in the guest's folder names them and what they stand on
+ *   1. a note in the guest's folder names the files and what they stand on; then they are made, and stable
  *   2. the store has them as the guest's disks. Nobody writes to them yet, so over what the monitor still
  *      writes to they read as that: should all end now, the guest starts with what it had
  *   3. its monitor puts them on its disks (block/layer.h)
@@ -43,12 +43,15 @@ struct layer_set {
 int layer_measure(const struct guest *guest, const struct domain_disk *disk, uint64_t *size,
 	struct error *err);
 /*
- * Makes files for these disks (by vdev; none named: all that the guest may write to). folder NULL: each beside what
- * it stands on. On failure nothing is left. layer_free() afterwards.
+ * Names for files of these disks (by vdev; none named: all that the guest may write to). folder NULL: each beside what
+ * it stands on. On failure set is empty. layer_free() afterwards.
  */
-int layer_make(const struct guest *guest, char *const *vdev, unsigned vdevs, const char *folder,
+int layer_plan(const struct guest *guest, char *const *vdev, unsigned vdevs, const char *folder,
 	struct layer_set *set, struct error *err);
-/* Steps 1 and 2, the guest's claims included. On failure nothing has changed, and the files are gone. */
+/*
+ * Steps 1 and 2, the guest's claims included; files that are made already (layer_make_named()) are taken as they are.
+ * On failure nothing has changed, and the files are gone.
+ */
 int layer_enter(struct guest *guest, struct layer_set *set, struct error *err);
 /* Step 3: sends the nth file to the monitor; what then makes them the disks' is asked for when all are there. */
 void layer_send(struct guest *guest, const struct layer_set *set, unsigned n, monitor_done *done,

@@ -15,6 +15,9 @@ void layer_folder(const char *path, const char *folder, char place[PATH_MAX]);
 /* Which disks get images: those of these names, or all that the guest may write to. */
 int layer_choose(const struct domain_config *config, char *const *vdev, unsigned vdevs,
 	struct layer_set *set, struct error *err);
+/* A name that nothing has, for an image over the disk; folder NULL: beside it. */
+int layer_find_name(const struct caller *owner, const struct domain_disk *disk, const char *folder,
+	const struct layer_set *set, struct layer_disk *to, struct error *err);
 /* An open, empty file becomes an image over the disk; beside: they are in one folder, and go together if that is moved. */
 int layer_fill(const struct caller *owner, const struct domain_disk *disk, bool beside,
 	const struct layer_disk *to, struct error *err);

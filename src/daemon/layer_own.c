@@ -52,18 +52,15 @@ static bool is_taken(const struct layer_set *set, const char *path)
 	return false;
 }
 
-static int find_name(const struct caller *owner, const struct domain_disk *disk,
+int layer_find_name(const struct caller *owner, const struct domain_disk *disk, const char *folder,
 	const struct layer_set *set, struct layer_disk *to, struct error *err)
 {
 	char place[PATH_MAX], stem[NAME_MAX + 1], path[PATH_MAX];
 	int fd, r = 0;
 
-	if (!strncmp(disk->target, "/dev/", 5))
-		return error_set(err, EINVAL,
-			"%s: a device, which has no folder for a snapshot's new image",
-			disk->target);
-	layer_folder(disk->target, NULL, place);
+	layer_folder(disk->target, folder, place);
 	layer_stem(disk->target, stem);
+	to->format = DOMAIN_QCOW2;
 	for (unsigned n = 1; !r && n < NUMBERS_MAX; n++) {
 		if (snprintf(path, sizeof path, "%s/%s.%u.qcow2", place, stem, n) >=
 				(int)sizeof path ||
@@ -95,10 +92,13 @@ int layer_name(const struct guest *guest, const struct domain_config *config, st
 	for (unsigned i = 0; !r && i < set->count; i++) {
 		struct layer_disk *to = &set->disk[i];
 
-		to->format = DOMAIN_QCOW2;
 		r = check_depth(guest, &config->disk[to->disk], err);
+		if (!r && !strncmp(config->disk[to->disk].target, "/dev/", 5))
+			r = error_set(err, EINVAL,
+				"%s: a device, which has no folder for a snapshot's new image",
+				config->disk[to->disk].target);
 		if (!r)
-			r = find_name(&owner, &config->disk[to->disk], set, to, err);
+			r = layer_find_name(&owner, &config->disk[to->disk], NULL, set, to, err);
 	}
 	caller_free(&owner);
 	return r;

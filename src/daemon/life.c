@@ -10,6 +10,7 @@
 
 #include "daemon/affinity.h"
 #include "daemon/after.h"
+#include "daemon/commit.h"
 #include "daemon/daemon.h"
 #include "daemon/launch.h"
 #include "daemon/layer.h"
@@ -79,6 +80,7 @@ static void gone(struct guest *guest)
 	memcpy(text, guest->text, sizeof text);
 	saved_settle(guest);
 	layer_settle(guest, NULL);
+	commit_settle(guest, NULL);
 	plug_settle(guest, NULL);
 	launch_unmark_state(guest);
 	launch_last_words(guest);
@@ -355,6 +357,7 @@ static void answered(void *ctx, int r, json_t *answer, const char *text)
 	launch_unmark_state(guest);
 	settle(guest, state_of(answer));
 	layer_settle(guest, answer);
+	commit_settle(guest, answer);
 	plug_settle(guest, answer);
 	snapshot_settle(guest);
 	affinity_apply(guest);
@@ -558,6 +561,7 @@ void life_recover(struct guest *guest)
 	if (strcmp(guest->boot, guest->daemon->boot)) {
 		/* The host was started again since: only what is managed is still there. */
 		layer_settle(guest, NULL);
+		commit_settle(guest, NULL);
 		plug_settle(guest, NULL);
 		launch_remove(guest);
 		saved_forget_suspended(guest);

@@ -409,7 +409,7 @@ static int make_layers(struct cloning *cloning, struct guest *guest, struct erro
 			domain_disk_has_medium(&guest->config.disk[i]);
 	if (!any)
 		return 0;
-	r = layer_make(guest, NULL, 0, cloning->op->arguments.folder, &cloning->set, err);
+	r = layer_plan(guest, NULL, 0, cloning->op->arguments.folder, &cloning->set, err);
 	return r ? r : layer_enter(guest, &cloning->set, err);
 }
 

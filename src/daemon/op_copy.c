@@ -10,6 +10,7 @@
 
 #include "block/create.h"
 #include "daemon/claims.h"
+#include "daemon/commit.h"
 #include "daemon/copy.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
@@ -60,26 +61,6 @@ static int name_it(void *ctx)
 	return renameat2(AT_FDCWD, copy->temp, AT_FDCWD, copy->path, RENAME_NOREPLACE) ? -errno : 0;
 }
 
-/* The top is empty, and the monitor has let go of it: whether or not this can be noted, the disk is the same. */
-static int take_base(struct guest *guest, struct copy_operation *copy, struct error *err)
-{
-	struct domain_disk *disk = &guest->config.disk[copy->disk];
-	const struct domain_disk was = *disk;
-	int r;
-
-	disk->target = copy->base;
-	disk->format = copy->format;
-	r = guest_save(guest, err);
-	if (r) {
-		*disk = was;
-		return r;
-	}
-	copy->base = NULL;
-	layer_remove(guest, &copy->caller, was.target);
-	free(was.target);
-	return 0;
-}
-
 /* The monitor writes to the base no more. */
 static void lower(const struct guest *guest, const struct copy_operation *copy)
 {
@@ -105,7 +86,10 @@ static void copied(void *ctx, int r, json_t *answer, const char *text)
 			error_set(&err, -r, "%s: %s", copy->path, strerror(-r));
 	}
 	if (!r && copy->base && guest)
-		r = take_base(guest, copy, &err);
+		r = commit_take(guest, copy->disk, copy->base, copy->format, &err);
+	/* This daemon ends, or the monitor has: what became of it is still to be found out. */
+	if (guest && copy->base && r != -ECANCELED && r != -EPIPE)
+		commit_forget(guest);
 	if (err.text[0])
 		text = err.text;
 	if (r && copy->temp)
@@ -255,6 +239,8 @@ static int start(struct guest *guest, const struct copy_operation *like, struct 
 	copy->daemon = guest->daemon;
 	snprintf(copy->uuid, sizeof copy->uuid, "%s", guest->config.uuid);
 	r = prepare(guest, copy, err);
+	if (!r && copy->base)
+		r = commit_note(guest, copy->disk, copy->base, copy->format, err);
 	copy->arguments = NULL;
 	if (r) {
 		if (copy->temp)

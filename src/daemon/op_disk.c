@@ -102,7 +102,7 @@ static void layer(struct operation *op)
 	layering->op = op;
 	r = layer_may_begin(guest, &err);
 	if (!r)
-		r = layer_make(guest, arguments->disks, arguments->disks_count, arguments->folder,
+		r = layer_plan(guest, arguments->disks, arguments->disks_count, arguments->folder,
 			&layering->set, &err);
 	if (!r)
 		r = layer_enter(guest, &layering->set, &err);

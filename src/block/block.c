@@ -87,6 +87,8 @@ static void block_work(void *ctx, struct block_request *request)
 	}
 	copy = block->copy;
 	range = copy ? copying_write(copy, request) : NULL;
+	if (block->dirty.count && request_changes(request))
+		dirty_mark_all(&block->dirty, request->offset, request->length);
 	r = block->image->driver->perform(block->image, request);
 	if (range)
 		copying_written(copy, range);
@@ -211,8 +213,30 @@ int block_open(const struct disk_spec *spec, struct block_device **out, struct e
 	block->read_only = block->image->read_only;
 	block->can_discard = block->image->can_discard;
 	block->keeps_back = block->image->driver->keeps_back;
+	if (block->image->driver->load_dirty)
+		r = block->image->driver->load_dirty(block->image, &block->dirty);
+	if (r) {
+		block_close(block);
+		return error_nomem(err);
+	}
 	*out = block;
 	return 0;
+}
+
+/* Nothing is written any more but what was asked for before. */
+static int keep_checkpoints(void *ctx)
+{
+	struct block_device *block = ctx;
+	struct block_image *image = block->image;
+	int r = 0;
+
+	if (image->driver->store_dirty)
+		r = image->driver->store_dirty(image, &block->dirty);
+	if (r)
+		fprintf(stderr,
+			"dach: %s: its checkpoints could not be kept: %s; the next backup has to be a full one\n",
+			block_name(block), strerror(-r));
+	return r;
 }
 
 static void nobody_waits(struct block_request *request, int result)
@@ -222,14 +246,16 @@ static void nobody_waits(struct block_request *request, int result)
 void block_close(struct block_device *block)
 {
 	struct block_request last = {.op = BLOCK_FLUSH, .uncounted = true, .done = nobody_waits};
-
 	struct block_label *label;
 
 	if (!block)
 		return;
 	/* On a thread of the disk's, which may write: who closes it may not. */
-	if (block->pool && !block->image->read_only)
+	if (block->pool && !block->image->read_only) {
 		pool_add(block->pool, &last);
+		block_call(block, keep_checkpoints, block);
+	}
+	dirty_clear(&block->dirty);
 	pool_destroy(block->pool);
 	if (block->image)
 		block->image->driver->close(block->image);
@@ -380,6 +406,7 @@ int block_resize(struct block_device *block, uint64_t size, bool shrink, struct 
 			       : cannot(block, err);
 
 	block->size = block->image->size;
+	dirty_resize(&block->dirty, block->size);
 	return r;
 }
 
@@ -392,6 +419,10 @@ int block_snapshot(struct block_device *block, enum block_snapshot what, const c
 				 : cannot(block, err);
 
 	block->size = block->image->size;
+	if (what == BLOCK_SNAPSHOT_APPLY) {
+		dirty_resize(&block->dirty, block->size);
+		dirty_mark_all(&block->dirty, 0, block->size);
+	}
 	return r;
 }
 

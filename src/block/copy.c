@@ -33,6 +33,21 @@ static void set_range(struct block_copy *copy, uint64_t first, uint64_t last, bo
 		set_todo(copy, unit, on);
 }
 
+void copying_todo_since(struct block_copy *copy)
+{
+	const uint64_t size = block_size(copy->block);
+	uint64_t length;
+
+	memset(copy->todo, 0, (copy->units + 63) / 64 * 8);
+	copy->count = 0;
+	for (uint64_t at = 0; at < size; at += length) {
+		length = size - at;
+		if (dirty_at(copy->since, at, &length))
+			set_range(copy, at >> COPY_UNIT_BITS, (at + length - 1) >> COPY_UNIT_BITS,
+				true);
+	}
+}
+
 /* The next run from *first on, up to last and as many units as are copied at once. */
 static bool find_todo(const struct block_copy *copy, uint64_t *first, uint64_t last, uint64_t *end)
 	REQUIRES(copy->lock)
@@ -158,7 +173,7 @@ static int copy_units(struct block_copy *copy, uint64_t first, uint64_t last)
 		r = pull(copy, offset, end, bytes);
 	else
 		r = move_bytes(from, copy->target, offset, end - offset, bytes,
-			copying_keeps(copy->kind));
+			copying_keeps(copy->kind) && !(copy->kind == BLOCK_BACKUP && copy->since));
 	__atomic_add_fetch(&copy->moved, end - offset, __ATOMIC_RELAXED);
 	free(bytes);
 	return r;
@@ -194,17 +209,12 @@ static uint64_t last_unit(const struct block_request *request)
 	return (request->offset + request->length - 1) >> COPY_UNIT_BITS;
 }
 
-static bool concerns(const struct block_request *request)
-{
-	return request->op != BLOCK_READ && request->op != BLOCK_FLUSH && request->length;
-}
-
 struct copy_range *copying_write(struct block_copy *copy, const struct block_request *request)
 {
 	const uint64_t first = request->offset >> COPY_UNIT_BITS;
 	struct copy_range *range;
 
-	if (!concerns(request))
+	if (!request_changes(request))
 		return NULL;
 	mutex_lock(&copy->lock);
 	if (copying_keeps(copy->kind))
@@ -306,6 +316,11 @@ void block_copy_progress(const struct block_copy *copy, uint64_t *done, uint64_t
 	mutex_unlock(&own->lock);
 	*total = copy->units << COPY_UNIT_BITS;
 	*done = *total - left;
+}
+
+bool block_copy_changed(const struct block_copy *copy, uint64_t offset, uint64_t *length)
+{
+	return !copy->since || dirty_at(copy->since, offset, length);
 }
 
 uint64_t block_copy_moved(const struct block_copy *copy)

@@ -28,13 +28,22 @@ enum block_copy_kind { BLOCK_STREAM, BLOCK_COMMIT, BLOCK_BACKUP, BLOCK_EXPORT };
 struct block_copy;
 
 /*
+ * Of a backup and an export (block/checkpoint.h), each may be NULL: since, only what has been written since then is
+ * copied into a backup (its file is opened without what it stands on), or told of an export; the begin of the copy
+ * becomes a checkpoint of that name, which goes again if a backup comes to nothing.
+ */
+struct block_copy_points {
+	const char *since, *checkpoint;
+};
+
+/*
  * file: of a backup, the new image, empty and of the disk's size; of an export likewise, and raw; of a commit, the base, open for reading and writing
  * (its name is the disk's afterwards). Its descriptor is the copy's from here on, on failure too. of a stream NULL.
- * timeout: ns for which requests may be held.
+ * points: NULL: none. timeout: ns for which requests may be held.
  */
 int block_copy_begin(struct block_device *block, enum block_copy_kind kind,
-	const struct disk_file *file, uint64_t timeout, struct block_copy **copy,
-	struct error *err);
+	const struct disk_file *file, const struct block_copy_points *points, uint64_t timeout,
+	struct block_copy **copy, struct error *err);
 /*
  * Of an export, instead of all that follows but the close: the disk as it was at the begin. Any threads, several at
  * once; offset and length are whole sectors within it. What cannot be kept (a full file system) is an error from then
@@ -43,6 +52,8 @@ int block_copy_begin(struct block_device *block, enum block_copy_kind kind,
 int block_copy_read(struct block_copy *copy, uint64_t offset, uint64_t length, void *to);
 /* Whether it reads as zeroes there, as far as can be told without reading, and for how many of the bytes that is so. */
 int block_copy_find_zero(struct block_copy *copy, uint64_t offset, uint64_t *length, bool *zero);
+/* Whether it has been written to since then, and for how many of the bytes that is so; all has, if no since was given. */
+bool block_copy_changed(const struct block_copy *copy, uint64_t offset, uint64_t *length);
 /* A piece, of at most a mebibyte. 1: there is more; 0: block_copy_finish() is next; or a negative errno. */
 int block_copy_step(struct block_copy *copy, struct error *err);
 /* Bytes of the disk: those that are not to be copied any more, and all. */

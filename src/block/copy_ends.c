@@ -56,6 +56,40 @@ static int may_begin(const struct block_device *block, enum block_copy_kind kind
 	return 0;
 }
 
+/* The disk is held: what was written since, and from now on. */
+static int take_points(struct block_copy *copy)
+{
+	const struct block_copy_points *points = copy->points;
+	struct block_device *block = copy->block;
+	struct dirty_map *since = NULL, *made = NULL;
+	int r = 0;
+
+	if (points->since)
+		r = checkpoint_find(block, points->since, &since, copy->err);
+	if (!r && since && since->lost)
+		return error_set(copy->err, EINVAL,
+			"%s: what was written since the checkpoint '%s' is not known, as its guest was killed: make a "
+			"full backup with a new checkpoint, and delete this one",
+			block_name(block), since->name);
+	if (!r && points->checkpoint)
+		r = checkpoint_may_come(block, points->checkpoint, copy->err);
+	if (r)
+		return r;
+	if (since && !(copy->since = dirty_copy(since)))
+		return error_nomem(copy->err);
+	if (points->checkpoint && !(made = dirty_new(points->checkpoint, 0, block_size(block))))
+		return error_nomem(copy->err);
+	if (made)
+		checkpoint_put(block, made);
+	copy->made = made;
+	if (since && copy->kind == BLOCK_BACKUP) {
+		mutex_lock(&copy->lock);
+		copying_todo_since(copy);
+		mutex_unlock(&copy->lock);
+	}
+	return 0;
+}
+
 static int attach(void *ctx)
 {
 	struct beginning *beginning = ctx;
@@ -67,6 +101,8 @@ static int attach(void *ctx)
 		close(beginning->file->fd);
 	if (!r && copy->kind == BLOCK_COMMIT)
 		r = begin_commit(copy, beginning->file);
+	if (!r && copy->points)
+		r = take_points(copy);
 	if (!r) {
 		copy->attached = true;
 		copy->block->copy = copy;
@@ -113,13 +149,15 @@ static struct block_copy *copy_make(struct block_device *block, enum block_copy_
 }
 
 int block_copy_begin(struct block_device *block, enum block_copy_kind kind,
-	const struct disk_file *file, uint64_t timeout, struct block_copy **out, struct error *err)
+	const struct disk_file *file, const struct block_copy_points *points, uint64_t timeout,
+	struct block_copy **out, struct error *err)
 {
 	struct disk_file own = file ? *file : (struct disk_file){.fd = -1};
 	struct beginning beginning = {.file = &own,
 		.spec = {.file = &own,
 			.files = 1,
-			.cache = kind == BLOCK_EXPORT ? DISK_WRITEBACK : block->cache}};
+			.cache = kind == BLOCK_EXPORT ? DISK_WRITEBACK : block->cache,
+			.bare = points && points->since}};
 	struct block_copy *copy = NULL;
 	int r = may_begin(block, kind, err);
 
@@ -133,6 +171,7 @@ int block_copy_begin(struct block_device *block, enum block_copy_kind kind,
 	}
 	copy->timeout = timeout;
 	copy->err = err;
+	copy->points = points;
 	beginning.copy = copy;
 	if (copying_keeps(kind))
 		r = block_call(block, open_target, &beginning);
@@ -148,6 +187,7 @@ int block_copy_begin(struct block_device *block, enum block_copy_kind kind,
 		hold_end(block);
 	}
 	copy->err = NULL;
+	copy->points = NULL;
 	if (r) {
 		block_copy_close(copy);
 		return r;
@@ -250,6 +290,8 @@ static int detach(void *ctx)
 	if (copy->kind == BLOCK_COMMIT && !flush(copy->target))
 		copy->target->driver->freeze(copy->target);
 	copy->block->copy = NULL;
+	if (copy->kind == BLOCK_BACKUP && copy->made)
+		checkpoint_drop(copy->block, copy->made);
 	return 0;
 }
 
@@ -275,6 +317,7 @@ void block_copy_close(struct block_copy *copy)
 		block_call(copy->block, close_target, copy->target);
 	pthread_cond_destroy(&copy->left);
 	mutex_destroy(&copy->lock);
+	dirty_free(copy->since);
 	free(copy->label);
 	free(copy->todo);
 	free(copy);

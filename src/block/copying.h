@@ -22,7 +22,10 @@ struct block_copy {
 	struct block_label *label;  /* of the target */
 	struct error *err;          /* while a disk's thread works for us */
 	uint64_t timeout, units;
-	bool attached, ended;
+	bool attached;
+	const struct block_copy_points *points; /* while it begins */
+	struct dirty_map *since;                /* as it was at the begin; or NULL */
+	struct dirty_map *made;                 /* the begin's checkpoint, of the disk; or NULL */
 	struct mutex lock;
 	pthread_cond_t left; /* a range has been */
 	/* By it: */
@@ -33,6 +36,11 @@ struct block_copy {
 	int failed;     /* of a copy that a write made */
 	uint64_t moved; /* atomic, bytes */
 };
+
+static inline bool request_changes(const struct block_request *request)
+{
+	return request->op != BLOCK_READ && request->op != BLOCK_FLUSH && request->length;
+}
 
 /* Around each request that a disk's thread performs. */
 struct copy_range *copying_write(struct block_copy *copy, const struct block_request *request);
@@ -53,6 +61,8 @@ struct copy_range *copying_enter(struct block_copy *copy, uint64_t first, uint64
 	bool copies) REQUIRES(copy->lock);
 void copying_leave(struct block_copy *copy, struct copy_range *range) REQUIRES(copy->lock);
 
+/* Instead of all: what was written since. */
+void copying_todo_since(struct block_copy *copy) REQUIRES(copy->lock);
 /* Those of the range that are still to be copied, by who has none of its own there. */
 void copying_todo(struct block_copy *copy, uint64_t first, uint64_t last) REQUIRES(copy->lock);
 

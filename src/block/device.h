@@ -4,6 +4,7 @@
 #define DACH_BLOCK_DEVICE_H
 
 #include "base/thread.h"
+#include "block/dirty.h"
 #include "block/driver.h"
 #include "block/pool.h"
 
@@ -24,6 +25,7 @@ struct block_device {
 	unsigned files;                 /* of the chain */
 	struct block_counters counters; /* any thread */
 	struct block_copy *copy;        /* as image: what is made of it meanwhile; or NULL */
+	struct dirty_set dirty;         /* changes as image does, and under the lock */
 	bool complained;                /* any thread, only ever set */
 	struct block_label *label;      /* any thread (block_name()) */
 
@@ -39,6 +41,12 @@ struct block_device {
 int block_call(struct block_device *block, int (*run)(void *ctx), void *ctx);
 /* block.c: a request past those that wait, done by the disk's threads. */
 int block_flush_held(struct block_device *block, uint64_t until);
+/* checkpoint.c: on a disk's thread, while it is held. */
+int checkpoint_may_come(const struct block_device *block, const char *name, struct error *err);
+int checkpoint_find(const struct block_device *block, const char *name, struct dirty_map **map,
+	struct error *err);
+void checkpoint_put(struct block_device *block, struct dirty_map *map);
+void checkpoint_drop(struct block_device *block, struct dirty_map *map);
 /* block.c: NULL: out of memory. */
 struct block_label *block_label_make(const char *name);
 /* hold.c */

@@ -15,6 +15,8 @@ struct block_image {
 	bool can_discard;
 };
 
+struct dirty_set;
+
 struct block_driver {
 	enum disk_format format;
 	bool keeps_back; /* what is written is not all in the file before a flush */
@@ -59,6 +61,12 @@ struct block_driver {
 	int (*empty)(struct block_image *image);
 	/* It is written to from now on, by this descriptor of its file, which is the image's, on failure too. */
 	int (*thaw)(struct block_image *image, int fd, const char *name, struct error *err);
+	/*
+	 * Checkpoints that are kept in it, those that are lost among them; and what is to be in it instead, by who writes to
+	 * it no more. NULL: it keeps none.
+	 */
+	int (*load_dirty)(struct block_image *image, struct dirty_set *set);
+	int (*store_dirty)(struct block_image *image, const struct dirty_set *set);
 	/* As block.h has them; each may be NULL. */
 	int (*resize)(struct block_image *image, uint64_t size, bool shrink, struct error *err);
 	/* The file is larger than it was, and so is the image: up to size. NULL: resize() does it. */

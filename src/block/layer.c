@@ -163,6 +163,9 @@ static int put(void *ctx)
 	struct block_layer *layer = ctx;
 	struct block_device *block = layer->block;
 
+	/* Checkpoints are the disk's: they go to the new top when that is closed, and no image below has them. */
+	if (block->image->driver->store_dirty)
+		block->image->driver->store_dirty(block->image, &(struct dirty_set){.count = 0});
 	block->image->driver->freeze(block->image);
 	layer->image->driver->set_base(layer->image, block->image);
 	block->image = layer->image;
@@ -203,8 +206,12 @@ static int grow(void *ctx)
 			block_name(block), BLOCK_SECTOR);
 	r = image->driver->grow ? image->driver->grow(image, growing->size, growing->err)
 				: image->driver->resize(image, growing->size, false, growing->err);
-	if (!r)
+	if (!r) {
 		__atomic_store_n(&block->size, growing->size, __ATOMIC_RELAXED);
+		mutex_lock(&block->lock);
+		dirty_resize(&block->dirty, growing->size);
+		mutex_unlock(&block->lock);
+	}
 	return r;
 }
 

@@ -8,7 +8,6 @@
 #define EXTENSION_END 0u
 #define EXTENSION_BACKING_FORMAT 0xe2792acau
 #define EXTENSION_FEATURES 0x6803f857u
-#define EXTENSION_BITMAPS 0x23852875u
 #define FEATURE_SIZE 48u
 #define FEATURE_NAME 46u
 #define SECTOR 512u
@@ -66,8 +65,8 @@ static int take_extension(struct parse *p, uint32_t type, const uint8_t *data, u
 		p->features = data;
 		p->features_size = length;
 		break;
-	case EXTENSION_BITMAPS:
-		if (length != 24)
+	case QCOW2_EXTENSION_BITMAPS:
+		if (length != QCOW2_EXTENSION_BITMAPS_SIZE)
 			return refuse(p, "its list of bitmaps has another length than 24");
 		h->bitmaps = (uint32_t)qcow2_get(data, 4);
 		h->bitmaps_size = qcow2_get(data + 8, 8);

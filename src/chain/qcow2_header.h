@@ -33,6 +33,10 @@
 #define QCOW2_LAZY_REFCOUNTS (1ull << 0) /* compatible */
 #define QCOW2_BITMAPS (1ull << 0)        /* autoclear */
 
+/* A header extension; what it has is in struct qcow2_header. */
+#define QCOW2_EXTENSION_BITMAPS 0x23852875u
+#define QCOW2_EXTENSION_BITMAPS_SIZE 24u
+
 enum qcow2_compression { QCOW2_ZLIB, QCOW2_ZSTD };
 
 /* Where fields lie that are written again while the image is in use. */
@@ -50,6 +54,10 @@ struct qcow2_header {
 	uint64_t l1_offset, reftable_offset, snapshots_offset;
 	uint32_t l1_entries, reftable_clusters, snapshots;
 	uint64_t incompatible, compatible, autoclear;
+	/* A header extension; what it has is in struct qcow2_header. */
+#define QCOW2_EXTENSION_BITMAPS 0x23852875u
+#define QCOW2_EXTENSION_BITMAPS_SIZE 24u
+
 	enum qcow2_compression compression;
 	uint32_t bitmaps; /* 0: no such extension */
 	uint64_t bitmaps_offset, bitmaps_size;

@@ -21,6 +21,7 @@
 #define LIMIT_STRING 4095  /* of a path, and of what has no limit of its own */
 #define LIMIT_CMDLINE 2047 /* what a Linux kernel takes on x86 */
 #define LIMIT_VDEV 31
+#define LIMIT_CHECKPOINT 63
 #define LIMIT_UUID 36
 #define LIMIT_SERIAL 20 /* virtio 1.2, 5.2.6 */
 

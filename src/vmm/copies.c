@@ -77,8 +77,8 @@ static int run(void *ctx, struct guest_job *job, struct error *err)
 	copying->file.fd = -1;
 	if (file.fd >= 0)
 		vmm_allow_file(copying->vmm, file.format, block_size(copying->disk));
-	r = block_copy_begin(copying->disk, copying->kind, file.fd >= 0 ? &file : NULL, LAYERS_HOLD,
-		&copying->copy, err);
+	r = block_copy_begin(copying->disk, copying->kind, file.fd >= 0 ? &file : NULL, NULL,
+		LAYERS_HOLD, &copying->copy, err);
 	copying->began = clock_now();
 	while (!r && more) {
 		more = block_copy_step(copying->copy, err);

@@ -142,8 +142,8 @@ static int run(void *ctx, struct guest_job *job, struct error *err)
 
 	exporting->scratch.file[0].fd = -1;
 	vmm_allow_file(exporting->vmm, DISK_RAW, block_size(exporting->disk));
-	r = block_copy_begin(exporting->disk, BLOCK_EXPORT, &scratch, LAYERS_HOLD, &exporting->copy,
-		err);
+	r = block_copy_begin(exporting->disk, BLOCK_EXPORT, &scratch, NULL, LAYERS_HOLD,
+		&exporting->copy, err);
 	if (r)
 		return r;
 	exporting->source = (struct nbd_source){.ctx = exporting,

@@ -228,7 +228,8 @@ static struct block_copy *begin(struct block_device *block, enum block_copy_kind
 	} else if (kind == BLOCK_COMMIT) {
 		file.fd = open("mid.qcow2", O_RDWR);
 	}
-	if (block_copy_begin(block, kind, kind == BLOCK_STREAM ? NULL : &file, HOLD, &copy, &err))
+	if (block_copy_begin(block, kind, kind == BLOCK_STREAM ? NULL : &file, NULL, HOLD, &copy,
+		    &err))
 		fail_msg("%s", err.text);
 	return copy;
 }
@@ -465,7 +466,8 @@ static void refuse(struct block_device *block, enum block_copy_kind kind, const 
 
 	if (target)
 		file.fd = open(target, O_RDWR);
-	assert_int_equal(block_copy_begin(block, kind, target ? &file : NULL, HOLD, &copy, &err),
+	assert_int_equal(block_copy_begin(block, kind, target ? &file : NULL, NULL, HOLD, &copy,
+				 &err),
 		-code);
 	if (!strstr(err.text, says))
 		fail_msg("'%s' does not say '%s'", err.text, says);

@@ -15,6 +15,7 @@
 #define DACH_BLOCK_QCOW2_INTERNAL_H
 
 #include "base/thread.h"
+#include "block/dirty.h"
 #include "block/driver.h"
 #include "block/file.h"
 #include "block/qcow2/slices.h"
@@ -59,6 +60,7 @@ struct qcow2 {
 	unsigned cluster_bits, table_bits; /* table_bits: entries of an L2 table */
 	bool extended;
 	struct packed *packed;
+	uint8_t *directory; /* of bitmaps, as it was when the image was opened; NULL: none */
 
 	struct mutex lock;
 	/* The rest: GUARDED_BY(lock) */
@@ -108,6 +110,12 @@ int clusters_take(struct qcow2 *q, uint64_t want, uint64_t *first, uint64_t *got
 int clusters_take_row(struct qcow2 *q, uint64_t count, uint64_t *first) REQUIRES(q->lock);
 /* Of those that nothing has ever referred to: at once. */
 void clusters_give_back(struct qcow2 *q, uint64_t first, uint64_t count) REQUIRES(q->lock);
+/* Bytes into clusters of their own; no bytes are at 0. */
+int clusters_write(struct qcow2 *q, const void *bytes, size_t size, uint64_t *offset)
+	EXCLUDES(q->lock);
+/* One reference less to all that a walk comes to, once that is stable. */
+struct image_walk;
+void clusters_forget(struct qcow2 *q, int (*walk)(struct image_walk *walk)) EXCLUDES(q->lock);
 /* One reference less to what an L2 entry or a table's offset points to, once that is stable. */
 void cluster_forget(struct qcow2 *q, uint64_t cluster) REQUIRES(q->lock);
 void entry_forget(struct qcow2 *q, uint64_t word) REQUIRES(q->lock);
@@ -193,6 +201,11 @@ int walk_image(struct image_walk *walk, struct error *err);
 int walk_l1(struct image_walk *walk, const uint64_t *l1, uint32_t entries);
 /* A table of that many words, checked against the file's size; the caller's to free(). NULL on failure. */
 int walk_read_l1(struct qcow2 *q, uint64_t offset, uint32_t entries, uint64_t **l1);
+/* The clusters of size bytes that begin at a cluster; what an entry of a table refers to. */
+int walk_bytes(struct image_walk *walk, uint64_t offset, uint64_t size);
+int walk_entry(struct image_walk *walk, uint64_t word);
+/* The directory of bitmaps, their tables and bits; those that do not count are not there. */
+int walk_bitmaps(struct image_walk *walk);
 
 /* repair.c */
 /* Counts anew, and, where that is asked for, makes the counts and COPIED flags right. Nobody else uses the image. */
@@ -210,6 +223,13 @@ int header_write(struct qcow2 *q, unsigned at, const void *bytes, unsigned size)
 int header_set_dirty(struct qcow2 *q, bool dirty);
 /* The disk's size and where its L1 table is, in one write; stable. */
 int header_put_l1(struct qcow2 *q, uint64_t size, uint32_t entries, uint64_t offset);
+
+/* bitmaps.c: q->directory as it is in the file. */
+int bitmaps_open(struct qcow2 *q);
+/* Nobody relies on those in the file any more. */
+int bitmaps_mark_in_use(struct qcow2 *q);
+int qcow2_load_dirty(struct block_image *image, struct dirty_set *set);
+int qcow2_store_dirty(struct block_image *image, const struct dirty_set *set);
 
 /* open.c: what has to be so before it is written to */
 int qcow2_make_writable(struct qcow2 *q, struct error *err);

@@ -94,8 +94,18 @@ static int gather(struct qcow2 *q, uint64_t offset, uint64_t size, struct error 
 	return r ? error_nomem(err) : 0;
 }
 
+static int gather_row(struct image_walk *walk, uint64_t first, uint64_t count)
+{
+	int r = 0;
+
+	for (uint64_t c = first; !r && c < first + count; c++)
+		r = set_add(&walk->q->tables, c);
+	return r;
+}
+
 int tables_gather(struct qcow2 *q, struct error *err)
 {
+	struct image_walk bitmaps = {gather_row, q};
 	const struct qcow2_header *h = &q->header;
 	int r;
 
@@ -113,6 +123,9 @@ int tables_gather(struct qcow2 *q, struct error *err)
 	for (uint32_t i = 0; !r && i < h->l1_entries; i++)
 		if (q->l1[i] & ENTRY_OFFSET)
 			r = gather(q, q->l1[i] & ENTRY_OFFSET, 1, err);
+	/* Bitmaps that are damaged are none; nothing else stands on them. */
+	if (!r && walk_bitmaps(&bitmaps))
+		q->header.bitmaps = 0;
 	return r;
 }
 
@@ -135,15 +148,17 @@ static int open_backing(struct qcow2 *q, const struct disk_spec *spec, unsigned 
 /* What others may rely on, and a writer that knows nothing of it would make untrue. */
 static int clear_features(struct qcow2 *q)
 {
-	const uint8_t none[8] = {0};
+	const uint64_t kept = q->header.bitmaps ? q->header.autoclear & QCOW2_BITMAPS : 0;
+	uint8_t bytes[8];
 	int r;
 
-	if (!q->header.autoclear)
+	if (q->header.autoclear == kept)
 		return 0;
-	r = header_write(q, QCOW2_AT_AUTOCLEAR, none, sizeof none);
+	qcow2_put(bytes, sizeof bytes, kept);
+	r = header_write(q, QCOW2_AT_AUTOCLEAR, bytes, sizeof bytes);
 	if (!r)
 		r = file_flush(&q->file);
-	q->header.autoclear = 0;
+	q->header.autoclear = kept;
 	return r;
 }
 
@@ -164,6 +179,8 @@ int qcow2_make_writable(struct qcow2 *q, struct error *err)
 			return r;
 	}
 	r = clear_features(q);
+	if (!r)
+		r = bitmaps_mark_in_use(q);
 	return r ? error_set(err, -r, "%s: cannot be written: %s", q->name, strerror(-r)) : 0;
 }
 
@@ -182,7 +199,7 @@ static int set_up(struct qcow2 *q, struct error *err)
 	mutex_lock(&q->lock);
 	r = tables_gather(q, err);
 	mutex_unlock(&q->lock);
-	return r;
+	return !r && bitmaps_open(q) == -ENOMEM ? error_nomem(err) : r;
 }
 
 /* All that has no file yet. */
@@ -224,6 +241,7 @@ static void qcow2_close(struct block_image *image)
 	free(q->l1);
 	free(q->reftable);
 	free(q->name);
+	free(q->directory);
 	pthread_cond_destroy(&q->span_ended);
 	mutex_destroy(&q->lock);
 	mutex_destroy(&q->flushing);
@@ -330,6 +348,8 @@ const struct block_driver qcow2_driver = {
 	.may_empty = qcow2_may_empty,
 	.empty = qcow2_empty,
 	.thaw = qcow2_thaw,
+	.load_dirty = qcow2_load_dirty,
+	.store_dirty = qcow2_store_dirty,
 	.resize = qcow2_resize,
 	.snapshot = qcow2_snapshot,
 	.snapshots = qcow2_snapshots,

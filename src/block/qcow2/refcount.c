@@ -325,3 +325,37 @@ void entry_forget(struct qcow2 *q, uint64_t word)
 		cluster_forget(q, c);
 	packed_forget(q);
 }
+
+int clusters_write(struct qcow2 *q, const void *bytes, size_t size, uint64_t *offset)
+{
+	const uint64_t count = (size + q->cluster_size - 1) >> q->cluster_bits;
+	uint64_t first = 0;
+	int r = 0;
+
+	*offset = 0;
+	if (!size)
+		return 0;
+	mutex_lock(&q->lock);
+	r = clusters_take_row(q, count, &first);
+	mutex_unlock(&q->lock);
+	if (!r)
+		r = file_write(&q->file, bytes, size, first << q->cluster_bits);
+	*offset = first << q->cluster_bits;
+	return r;
+}
+
+static int forget_row(struct image_walk *walk, uint64_t first, uint64_t count)
+{
+	mutex_lock(&walk->q->lock);
+	for (uint64_t c = first; c < first + count; c++)
+		cluster_forget(walk->q, c);
+	mutex_unlock(&walk->q->lock);
+	return 0;
+}
+
+void clusters_forget(struct qcow2 *q, int (*walk)(struct image_walk *walk))
+{
+	struct image_walk forget = {forget_row, q};
+
+	walk(&forget);
+}

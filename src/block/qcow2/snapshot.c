@@ -42,25 +42,6 @@ static int take_one(struct image_walk *walk, uint64_t first, uint64_t count)
 	return 0;
 }
 
-/* Bytes into clusters of their own. */
-static int write_new(struct qcow2 *q, const void *bytes, size_t size, uint64_t *offset)
-{
-	const uint64_t count = (size + q->cluster_size - 1) >> q->cluster_bits;
-	uint64_t first = 0;
-	int r = 0;
-
-	*offset = 0;
-	if (!size)
-		return 0;
-	mutex_lock(&q->lock);
-	r = clusters_take_row(q, count, &first);
-	mutex_unlock(&q->lock);
-	if (!r)
-		r = file_write(&q->file, bytes, size, first << q->cluster_bits);
-	*offset = first << q->cluster_bits;
-	return r;
-}
-
 static int write_l1(struct qcow2 *q, const uint64_t *l1, uint32_t entries, uint64_t *offset)
 {
 	uint8_t *bytes = malloc(entries * 8ull + 8);
@@ -70,7 +51,7 @@ static int write_l1(struct qcow2 *q, const uint64_t *l1, uint32_t entries, uint6
 		return -ENOMEM;
 	for (uint32_t i = 0; i < entries; i++)
 		qcow2_put(bytes + 8ull * i, 8, l1[i]);
-	r = write_new(q, bytes, entries * 8ull, offset);
+	r = clusters_write(q, bytes, entries * 8ull, offset);
 	free(bytes);
 	return r;
 }
@@ -90,7 +71,7 @@ static int put_list(struct qcow2 *q, const void *bytes, size_t size, uint32_t co
 	const uint64_t old_offset = q->header.snapshots_offset;
 	uint8_t fields[12];
 	uint64_t offset;
-	int r = write_new(q, bytes, size, &offset);
+	int r = clusters_write(q, bytes, size, &offset);
 
 	if (!r)
 		r = qcow2_flush(q);

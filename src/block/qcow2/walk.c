@@ -6,12 +6,8 @@
 
 #include "block/qcow2/internal.h"
 
-#define BITMAPS_MAX 65535u
-#define BITMAP_HEAD 24u
-#define DIRECTORY_MAX (64u << 20)
-
 /* The clusters of size bytes that begin at a cluster. */
-static int visit_bytes(struct image_walk *walk, uint64_t offset, uint64_t size)
+int walk_bytes(struct image_walk *walk, uint64_t offset, uint64_t size)
 {
 	const struct qcow2 *q = walk->q;
 
@@ -21,7 +17,7 @@ static int visit_bytes(struct image_walk *walk, uint64_t offset, uint64_t size)
 		cluster_of(q, offset + size - 1) - cluster_of(q, offset) + 1);
 }
 
-static int visit_entry(struct image_walk *walk, uint64_t word)
+int walk_entry(struct image_walk *walk, uint64_t word)
 {
 	uint64_t offset = word & ENTRY_OFFSET, size = 1;
 
@@ -31,7 +27,7 @@ static int visit_entry(struct image_walk *walk, uint64_t word)
 		return 0;
 	else if (offset & (walk->q->cluster_size - 1))
 		return -EIO;
-	return visit_bytes(walk, offset, size);
+	return walk_bytes(walk, offset, size);
 }
 
 static int walk_l2(struct image_walk *walk, uint64_t table, uint8_t *bytes)
@@ -41,7 +37,7 @@ static int walk_l2(struct image_walk *walk, uint64_t table, uint8_t *bytes)
 	int r = file_read(&q->file, bytes, q->cluster_size, table);
 
 	for (uint64_t i = 0; !r && i < q->cluster_size; i += size)
-		r = visit_entry(walk, qcow2_get(bytes + i, 8));
+		r = walk_entry(walk, qcow2_get(bytes + i, 8));
 	return r;
 }
 
@@ -55,7 +51,7 @@ int walk_l1(struct image_walk *walk, const uint64_t *l1, uint32_t entries)
 
 		if (!table)
 			continue;
-		r = table & (walk->q->cluster_size - 1) ? -EIO : visit_bytes(walk, table, 1);
+		r = table & (walk->q->cluster_size - 1) ? -EIO : walk_bytes(walk, table, 1);
 		if (!r)
 			r = walk_l2(walk, table, bytes);
 	}
@@ -90,68 +86,19 @@ static int walk_snapshots(struct image_walk *walk, struct error *err)
 	int r = snapshot_table_read(walk->q, &table, err);
 
 	if (!r)
-		r = visit_bytes(walk, walk->q->header.snapshots_offset, table.size);
+		r = walk_bytes(walk, walk->q->header.snapshots_offset, table.size);
 	for (uint32_t i = 0; !r && i < table.count; i++) {
 		const struct snapshot *snapshot = &table.snapshot[i];
 		uint64_t *l1;
 
 		r = walk_read_l1(walk->q, snapshot->l1_offset, snapshot->l1_entries, &l1);
 		if (!r)
-			r = visit_bytes(walk, snapshot->l1_offset, snapshot->l1_entries * 8ull);
+			r = walk_bytes(walk, snapshot->l1_offset, snapshot->l1_entries * 8ull);
 		if (!r)
 			r = walk_l1(walk, l1, snapshot->l1_entries);
 		free(l1);
 	}
 	snapshot_table_free(&table);
-	return r;
-}
-
-/* Where a bitmap's bits lie. */
-static int walk_bitmap(struct image_walk *walk, uint64_t offset, uint32_t entries)
-{
-	uint64_t *table;
-	int r = walk_read_l1(walk->q, offset, entries, &table);
-
-	if (!r)
-		r = visit_bytes(walk, offset, entries * 8ull);
-	for (uint32_t i = 0; !r && i < entries; i++)
-		r = visit_entry(walk, table[i] & ENTRY_OFFSET);
-	free(table);
-	return r;
-}
-
-static int walk_bitmaps(struct image_walk *walk)
-{
-	struct qcow2 *q = walk->q;
-	const struct qcow2_header *h = &q->header;
-	uint64_t at = 0, size = h->bitmaps_size;
-	uint8_t *bytes;
-	int r;
-
-	if (!h->bitmaps)
-		return 0;
-	if (h->bitmaps > BITMAPS_MAX || size > DIRECTORY_MAX ||
-		h->bitmaps_offset > file_size(&q->file) ||
-		size > file_size(&q->file) - h->bitmaps_offset)
-		return -EIO;
-	bytes = malloc(size + 1);
-	r = bytes ? file_read(&q->file, bytes, size, h->bitmaps_offset) : -ENOMEM;
-	if (!r)
-		r = visit_bytes(walk, h->bitmaps_offset, size);
-	for (uint32_t i = 0; !r && i < h->bitmaps; i++) {
-		const uint8_t *entry = bytes + at;
-
-		if (size - at < BITMAP_HEAD) {
-			r = -EIO;
-			break;
-		}
-		r = walk_bitmap(walk, qcow2_get(entry, 8), (uint32_t)qcow2_get(entry + 8, 4));
-		at += (BITMAP_HEAD + qcow2_get(entry + 18, 2) + qcow2_get(entry + 20, 4) + 7) &
-			~7ull;
-		if (!r && at > size)
-			r = -EIO;
-	}
-	free(bytes);
 	return r;
 }
 
@@ -162,13 +109,13 @@ int walk_image(struct image_walk *walk, struct error *err)
 	int r = walk->visit(walk, 0, 1);
 
 	if (!r)
-		r = visit_bytes(walk, h->reftable_offset,
+		r = walk_bytes(walk, h->reftable_offset,
 			(uint64_t)h->reftable_clusters << q->cluster_bits);
 	for (uint64_t i = 0; !r && i < q->reftable_entries; i++)
 		if (q->reftable[i])
-			r = visit_bytes(walk, q->reftable[i], 1);
+			r = walk_bytes(walk, q->reftable[i], 1);
 	if (!r)
-		r = visit_bytes(walk, h->l1_offset, h->l1_entries * 8ull);
+		r = walk_bytes(walk, h->l1_offset, h->l1_entries * 8ull);
 	if (!r)
 		r = walk_l1(walk, q->l1, h->l1_entries);
 	if (!r)

@@ -14,7 +14,8 @@ enum change { DISCARD, ZERO_AND_KEEP, ZERO_AND_FREE };
 /* What is not there shows the image below, or would. */
 static bool shows_below(const struct qcow2 *q, uint64_t guest)
 {
-	return q->backing && guest << q->cluster_bits < q->backing->size;
+	/* One that is written to alone will stand on it once more. */
+	return q->backing ? guest << q->cluster_bits < q->backing->size : q->header.backing[0];
 }
 
 /* The whole cluster, as it is to be. False: it stays as it is. */
@@ -167,7 +168,8 @@ int qcow2_write_zeroes(struct qcow2 *q, uint64_t offset, uint64_t length, bool u
 	int r;
 
 	/* Version 2 has no way to say it, where something would show through. */
-	if ((q->header.version < 3 && q->backing) || !inner(q, offset, length, &from, &to))
+	if ((q->header.version < 3 && q->header.backing[0]) ||
+		!inner(q, offset, length, &from, &to))
 		return write_zeroes(q, offset, length);
 	r = from > offset ? write_zeroes(q, offset, from - offset) : 0;
 	if (!r)

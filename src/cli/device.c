@@ -104,7 +104,7 @@ static int disk_layer(struct cli *cli)
 	return status;
 }
 
-enum { RATE = 1, INTO, FORMAT };
+enum { RATE = 1, INTO, FORMAT, SINCE, CHECKPOINT, BASE };
 
 static const struct option_spec stream_options[] = {
 	{"rate", RATE, "SIZE", "no more than that in a second (as 50m)"},
@@ -121,6 +121,10 @@ static const struct option_spec commit_options[] = {
 static const struct option_spec backup_options[] = {
 	{"rate", RATE, "SIZE", "no more than that in a second (as 50m)"},
 	{"format", FORMAT, "raw|qcow2", "what the file is to be; else by its name's end"},
+	{"checkpoint", CHECKPOINT, "NAME",
+		"what is written from this moment on can be asked for by it"},
+	{"since", SINCE, "NAME", "only what has been written since that checkpoint (a qcow2 file)"},
+	{"base", BASE, "FILE", "the backup of that checkpoint, on which the file is to stand"},
 	{NULL, 0, NULL, NULL},
 };
 
@@ -133,6 +137,20 @@ static int put_absolute(struct cli *cli, json_t *body, const char *key, const ch
 		status = cli_say(cli, "'%s' is not a file name", word);
 	free(path);
 	return status;
+}
+
+static bool is_qcow2(const char *name)
+{
+	const char *end = strrchr(name, '.');
+
+	return end && !strcmp(end, ".qcow2");
+}
+
+static int put_base(struct cli *cli, json_t *body)
+{
+	if (is_qcow2(cli->value))
+		json_object_set_new(body, "base_format", json_string("qcow2"));
+	return put_absolute(cli, body, "base", cli->value);
 }
 
 /* The words: guest, disk, and, of a backup, the file. */
@@ -148,6 +166,12 @@ static int copy_disk(struct cli *cli, const char *says, const char *suffix)
 			status = put_absolute(cli, body, "into", cli->value);
 		else if (id == FORMAT)
 			json_object_set_new(body, "format", json_string(cli->value));
+		else if (id == SINCE)
+			json_object_set_new(body, "since", json_string(cli->value));
+		else if (id == CHECKPOINT)
+			json_object_set_new(body, "checkpoint", json_string(cli->value));
+		else if (id == BASE)
+			status = put_base(cli, body);
 		else if (option_size("--rate", cli->value, 1 << 20, &rate, &err))
 			status = cli_fail(cli, &err);
 		else
@@ -156,10 +180,8 @@ static int copy_disk(struct cli *cli, const char *says, const char *suffix)
 	if (!status && id == CLI_END)
 		status = cli->status ? cli->status : CLI_END;
 	if (!status && cli->words_count > 2) {
-		const char *path = cli->words[2], *end = strrchr(path, '.');
-
-		status = put_absolute(cli, body, "path", path);
-		if (!json_object_get(body, "format") && end && !strcmp(end, ".qcow2"))
+		status = put_absolute(cli, body, "path", cli->words[2]);
+		if (!json_object_get(body, "format") && is_qcow2(cli->words[2]))
 			json_object_set_new(body, "format", json_string("qcow2"));
 	}
 	if (status) {
@@ -185,7 +207,7 @@ static int disk_backup(struct cli *cli)
 	return copy_disk(cli, "Backing up", "/disk-backup");
 }
 
-enum { SOCKET = 1, LISTEN, EXPORT_FOLDER, PERSISTENT };
+enum { SOCKET = 1, LISTEN, EXPORT_FOLDER, PERSISTENT, EXPORT_SINCE, EXPORT_CHECKPOINT };
 
 static const struct option_spec export_options[] = {
 	{"socket", SOCKET, "PATH", "a Unix socket that is made for it"},
@@ -193,6 +215,10 @@ static const struct option_spec export_options[] = {
 		"or an address of this host; whoever reaches it may read the disk"},
 	{"folder", EXPORT_FOLDER, "DIR",
 		"where what the guest writes over is kept; else beside the disk"},
+	{"since", EXPORT_SINCE, "NAME",
+		"clients can ask what has been written since (qemu:dirty-bitmap:NAME)"},
+	{"checkpoint", EXPORT_CHECKPOINT, "NAME",
+		"what is written from this moment on can be asked for by it"},
 	{"persistent", PERSISTENT, NULL, "until it is cancelled, not until the last client leaves"},
 	{NULL, 0, NULL, NULL},
 };
@@ -209,6 +235,10 @@ static int disk_export(struct cli *cli)
 			status = put_absolute(cli, body, "folder", cli->value);
 		else if (id == LISTEN)
 			json_object_set_new(body, "listen", json_string(cli->value));
+		else if (id == EXPORT_SINCE)
+			json_object_set_new(body, "since", json_string(cli->value));
+		else if (id == EXPORT_CHECKPOINT)
+			json_object_set_new(body, "checkpoint", json_string(cli->value));
 		else
 			json_object_set_new(body, "persistent", json_true());
 	}
@@ -224,6 +254,59 @@ static int disk_export(struct cli *cli)
 	}
 	json_object_set_new(body, "disk", json_string(cli->words[1]));
 	return watch_act(cli, "Exporting", cli->words[0], "/disk-export", body);
+}
+
+static const struct option_spec checkpoint_options[] = {
+	{"delete", 1, NULL, "it is not needed any more"},
+	{NULL, 0, NULL, NULL},
+};
+
+/* Those of one disk. */
+static int list_checkpoints(struct cli *cli)
+{
+	json_t *guest, *disk, *point;
+	const json_t *found = NULL;
+	size_t i;
+	int status = call_guest(cli, "GET", cli->words[0], "", NULL, &guest);
+
+	if (status)
+		return status;
+	json_array_foreach(json_object_get(guest, "disks"), i, disk)
+	{
+		if (!strcmp(json_get_text(disk, "vdev"), cli->words[1]))
+			found = json_object_get(disk, "checkpoints");
+	}
+	if (!found)
+		status = cli_say(cli, "the guest has no disk '%s'", cli->words[1]);
+	else if (cli->json)
+		call_print(found);
+	else if (json_array_size(found))
+		printf("%-32s %12s\n", "Name", "Changed(MiB)");
+	json_array_foreach(cli->json ? NULL : found, i, point)
+	{
+		printf("%-32s %12.1f%s\n", json_get_text(point, "name"),
+			(double)json_integer_value(json_object_get(point, "changed")) / (1 << 20),
+			json_get_true(point, "lost") ? "  lost: a full backup is needed" : "");
+	}
+	json_decref(guest);
+	return status;
+}
+
+static int disk_checkpoint(struct cli *cli)
+{
+	bool removes = false;
+	int id;
+
+	while ((id = cli_option(cli)) > 0)
+		removes = true;
+	if (id == CLI_END)
+		return cli->status;
+	if (cli->words_count == 2)
+		return removes ? cli_say(cli, "--delete needs the checkpoint's name")
+			       : list_checkpoints(cli);
+	return call_act(cli, "POST", cli->words[0], "/disk-checkpoint",
+		json_pack("{s:s, s:s, s:b}", "disk", cli->words[1], "checkpoint", cli->words[2],
+			"remove", removes));
 }
 
 static int disk_resize(struct cli *cli)
@@ -250,6 +333,9 @@ static const struct cli_verb disk_verbs[] = {
 		.options = backup_options, .run = disk_backup},
 	{"disk export", "GUEST DISK", "let NBD clients read a disk as it is now", 2, 2,
 		.options = export_options, .run = disk_export},
+	{"disk checkpoint", "GUEST DISK [NAME]",
+		"name a disk's moment, for backups since then; or list", 2, 3,
+		.options = checkpoint_options, .run = disk_checkpoint},
 	{"disk resize", "GUEST DISK SIZE", "make a disk larger, which the guest sees", 3, 3,
 		.run = disk_resize},
 	{.name = NULL},

@@ -149,6 +149,22 @@ static const json_t *disk_info(const json_t *infos, const char *vdev, unsigned n
 	return NULL;
 }
 
+/* A monitor's word, so only what they are to have. */
+static json_t *checkpoints(const json_t *info)
+{
+	json_t *list = json_array(), *from;
+	size_t i;
+
+	json_array_foreach(json_object_get(info, "checkpoints"), i, from)
+	{
+		json_array_append_new(list,
+			json_pack("{s:s, s:b, s:I, s:I}", "name", json_get_text(from, "name"),
+				"lost", json_get_true(from, "lost"), "granularity",
+				number(from, "granularity"), "changed", number(from, "changed")));
+	}
+	return list;
+}
+
 static json_t *disks(const struct guest *guest)
 {
 	const json_t *infos = json_object_get(guest->info, "disks");
@@ -164,13 +180,14 @@ static json_t *disks(const struct guest *guest)
 		unsigned id = disk->vdev && !vdev_parse(disk->vdev, &vdev) ? vdev_number(&vdev) : 0;
 
 		json_array_append_new(list,
-			json_pack("{s:s, s:i, s:i, s:i, s:s?, s:s, s:s, s:I, s:I, s:I, s:I}",
+			json_pack("{s:s, s:i, s:i, s:i, s:s?, s:s, s:s, s:I, s:I, s:I, s:I, s:o}",
 				"vdev", disk->vdev ? disk->vdev : "", "number", (int)id, "backend",
 				0, "state", guest->monitor ? 4 : 6, "path", disk->target, "format",
 				domain_format_name(disk->format), "access",
 				disk->writable ? "w" : "r", "rd_ops", number(info, "reads"),
 				"rd_bytes", number(info, "read_bytes"), "wr_ops",
-				number(info, "writes"), "wr_bytes", number(info, "written_bytes")));
+				number(info, "writes"), "wr_bytes", number(info, "written_bytes"),
+				"checkpoints", checkpoints(info)));
 	}
 	return list;
 }

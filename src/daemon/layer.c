@@ -34,7 +34,7 @@
 /* Making the files */
 
 /* The disk's size, and what the monitor calls its format. */
-static int measure_as(const struct caller *owner, const struct domain_disk *disk, uint64_t *size,
+int layer_measure_as(const struct caller *owner, const struct domain_disk *disk, uint64_t *size,
 	struct error *err)
 {
 	struct qcow2_header *header;
@@ -67,7 +67,7 @@ int layer_measure(const struct guest *guest, const struct domain_disk *disk, uin
 	int r;
 
 	caller_of_user(&guest->daemon->policy, guest->owner, &owner);
-	r = measure_as(&owner, disk, size, err);
+	r = layer_measure_as(&owner, disk, size, err);
 	caller_free(&owner);
 	return r;
 }
@@ -117,7 +117,7 @@ int layer_fill(const struct caller *owner, const struct domain_disk *disk, bool 
 {
 	const char *format = domain_format_name(disk->format);
 	struct qcow2_make make = {.backing = disk->target, .backing_format = format};
-	int r = measure_as(owner, disk, &make.size, err);
+	int r = layer_measure_as(owner, disk, &make.size, err);
 
 	/* A folder can be moved with what is in it. */
 	if (beside)

@@ -42,6 +42,10 @@ struct layer_set {
 /* A disk's size, bytes. */
 int layer_measure(const struct guest *guest, const struct domain_disk *disk, uint64_t *size,
 	struct error *err);
+/* The same, with the rights of anybody. */
+struct caller;
+int layer_measure_as(const struct caller *caller, const struct domain_disk *disk, uint64_t *size,
+	struct error *err);
 /*
  * Names for files of these disks (by vdev; none named: all that the guest may write to). folder NULL: each beside what
  * it stands on. On failure set is empty. layer_free() afterwards.
@@ -63,7 +67,6 @@ void layer_done(struct guest *guest, struct layer_set *set);
 void layer_free(struct layer_set *set);
 
 /* Removes an image that was the guest's. */
-struct caller;
 void layer_remove(const struct guest *guest, const struct caller *owner, char *path);
 
 /*

@@ -21,6 +21,8 @@
 
 #define SUFFIX ".new"
 
+static const char *const formats[] = {"raw", "qcow2", NULL};
+
 struct copy_operation {
 	struct daemon *daemon;
 	char uuid[DOMAIN_UUID_LEN + 1];
@@ -177,6 +179,56 @@ static int open_base(struct guest *guest, struct copy_operation *copy, struct er
 	return r;
 }
 
+/* What the file stands on was the disk's backup: it is of its size at most. */
+static int check_base(const struct copy_operation *copy, uint64_t size, struct error *err)
+{
+	const struct operation_arguments *arguments = copy->arguments;
+	const char *base = arguments->base;
+	const struct domain_disk disk = {.target = (char *)(uintptr_t)base,
+		.format = arguments->base_format ? DOMAIN_QCOW2 : DOMAIN_RAW};
+	uint64_t own;
+	int r;
+
+	if (base[0] != '/')
+		return error_set(err, EINVAL, "base: does not begin with /");
+	r = layer_measure_as(&copy->caller, &disk, &own, err);
+	if (!r && own > size)
+		r = error_set(err, EINVAL,
+			"%s: has %llu bytes, more than the disk: no backup of it", base,
+			(unsigned long long)own);
+	return r;
+}
+
+/* As it is to stand in the new image: files of one folder can be moved together. */
+static const char *name_base(const struct operation_arguments *arguments)
+{
+	const char *base = arguments->base, *name = strrchr(base, '/') + 1;
+	const char *end = strrchr(arguments->path, '/') + 1;
+
+	return name - base == end - arguments->path &&
+			!strncmp(base, arguments->path, (size_t)(name - base))
+		? name
+		: base;
+}
+
+static int check_points(struct copy_operation *copy, struct error *err)
+{
+	const struct operation_arguments *arguments = copy->arguments;
+
+	if (arguments->since && !arguments->format)
+		return error_set(err, EINVAL,
+			"format: only a qcow2 file can have what has changed since a checkpoint and nothing else");
+	if (arguments->base && !arguments->since)
+		return error_set(err, EINVAL,
+			"base: a whole backup stands on nothing; say since which checkpoint it is to be");
+	if (arguments->since)
+		snprintf(copy->request.since, sizeof copy->request.since, "%s", arguments->since);
+	if (arguments->checkpoint)
+		snprintf(copy->request.checkpoint, sizeof copy->request.checkpoint, "%s",
+			arguments->checkpoint);
+	return 0;
+}
+
 static int make_backup(struct guest *guest, struct copy_operation *copy, struct error *err)
 {
 	const struct operation_arguments *arguments = copy->arguments;
@@ -191,7 +243,14 @@ static int make_backup(struct guest *guest, struct copy_operation *copy, struct 
 		return error_set(err, ENAMETOOLONG, "%s: the name is too long", arguments->path);
 	if (!lstat(arguments->path, &st))
 		return error_set(err, EEXIST, "%s: is there already", arguments->path);
-	r = layer_measure(guest, disk, &make.size, err);
+	r = check_points(copy, err);
+	if (!r)
+		r = layer_measure(guest, disk, &make.size, err);
+	if (!r && arguments->base) {
+		r = check_base(copy, make.size, err);
+		make.backing = r ? NULL : name_base(arguments);
+		make.backing_format = formats[arguments->base_format];
+	}
 	copy->path = strdup(arguments->path);
 	snprintf(copy->request.name, sizeof copy->request.name, "%s" SUFFIX, arguments->path);
 	if (!r && !copy->path)
@@ -391,8 +450,6 @@ static const struct field commit_arguments[] = {
 	{.key = NULL},
 };
 
-static const char *const formats[] = {"raw", "qcow2", NULL};
-
 static const struct field backup_arguments[] = {
 	DISK_ROW,
 	RATE_ROW,
@@ -405,6 +462,10 @@ static const struct field backup_arguments[] = {
 		.kind = FIELD_ENUM,
 		FIELD_AT(operation_arguments, format),
 		.names = formats},
+	FIELD_ROW(STRING, operation_arguments, since, .min = 1, .max = LIMIT_CHECKPOINT),
+	FIELD_ROW(STRING, operation_arguments, checkpoint, .min = 1, .max = LIMIT_CHECKPOINT),
+	FIELD_ROW(STRING, operation_arguments, base, .min = 1, .max = DOMAIN_STRING_MAX),
+	FIELD_ROW(ENUM, operation_arguments, base_format, .names = formats),
 	{.key = NULL},
 };
 
@@ -423,3 +484,35 @@ static const struct field resize_arguments[] = {
 
 const struct operation_kind operation_disk_resize = {"guest_disk_resize", "Guest", .guest = true,
 	.arguments = resize_arguments, .run = resize};
+
+static void checkpoint(struct operation *op)
+{
+	struct guest *guest = op_running_guest(op);
+	struct monitor_request request = {.verb = REQUEST_DISK_CHECKPOINT,
+		.remove = op->arguments.remove};
+	struct error err = {0};
+	unsigned disk;
+	int r;
+
+	if (!guest)
+		return;
+	snprintf(request.checkpoint, sizeof request.checkpoint, "%s", op->arguments.checkpoint);
+	r = find_disk(guest, op->arguments.disk, &disk, &request.disk, &err);
+	if (!r)
+		r = layer_may_begin(guest, &err);
+	if (r)
+		op_refuse_error(op, r, &err);
+	else
+		monitor_call(guest->monitor, &request, -1, 0, op_asked, op);
+}
+
+static const struct field checkpoint_arguments[] = {
+	DISK_ROW,
+	FIELD_ROW(STRING, operation_arguments, checkpoint, .needed = true, .min = 1,
+		.max = LIMIT_CHECKPOINT),
+	FIELD_ROW(BOOL, operation_arguments, remove),
+	{.key = NULL},
+};
+
+const struct operation_kind operation_disk_checkpoint = {"guest_disk_checkpoint", "Guest",
+	.guest = true, .arguments = checkpoint_arguments, .run = checkpoint};

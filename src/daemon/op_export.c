@@ -276,6 +276,12 @@ static void begin(struct operation *op)
 		.listener = -1,
 		.scratch = -1,
 		.request = {.verb = REQUEST_DISK_EXPORT, .persistent = op->arguments.persistent}};
+	if (op->arguments.since)
+		snprintf(export->request.since, sizeof export->request.since, "%s",
+			op->arguments.since);
+	if (op->arguments.checkpoint)
+		snprintf(export->request.checkpoint, sizeof export->request.checkpoint, "%s",
+			op->arguments.checkpoint);
 	caller_copy(op->caller, &export->caller);
 	r = prepare(guest, export, &err);
 	if (r) {
@@ -304,6 +310,8 @@ static const struct field export_arguments[] = {
 	FIELD_ROW(STRING, operation_arguments, listen, .min = 1, .max = 63),
 	FIELD_ROW(STRING, operation_arguments, folder, .min = 1, .max = DOMAIN_STRING_MAX),
 	FIELD_ROW(BOOL, operation_arguments, persistent),
+	FIELD_ROW(STRING, operation_arguments, since, .min = 1, .max = LIMIT_CHECKPOINT),
+	FIELD_ROW(STRING, operation_arguments, checkpoint, .min = 1, .max = LIMIT_CHECKPOINT),
 	{.key = NULL},
 };
 

@@ -39,6 +39,9 @@ void operation_arguments_free(struct operation_arguments *arguments)
 	free(arguments->disks);
 	free(arguments->folder);
 	free(arguments->disk);
+	free(arguments->since);
+	free(arguments->checkpoint);
+	free(arguments->base);
 	free(arguments->snapshot);
 	free(arguments->comment);
 	memset(arguments, 0, sizeof *arguments);

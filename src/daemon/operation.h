@@ -53,15 +53,20 @@ struct operation_arguments {
 	unsigned disks_count;
 	char *disk;      /* disk_stream and its like: vdev */
 	unsigned format; /* disk_backup: raw, qcow2 */
-	uint64_t size;   /* disk_resize: bytes */
-	uint64_t rate;   /* disk_stream and its like: bytes a second; 0: as it comes */
-	char *listen;    /* disk_export: ADDR:PORT, where path is not the socket */
-	bool persistent; /* disk_export: it stays when clients leave */
-	char *folder;    /* disk_layer: absolute; NULL: beside the disk */
-	char *snapshot;  /* which, where it is about one that there is; clone: from that, or NULL */
-	char *comment;   /* snapshot_create */
-	bool disk_only;  /* snapshot_create */
-	bool children;   /* snapshot_delete: what was made on it, too */
+	char *since,
+		*checkpoint; /* disk_backup, disk_export: block/copy.h; disk_checkpoint: the latter */
+	char *base; /* disk_backup: absolute, what the file is to stand on; NULL: nothing */
+	unsigned base_format; /* disk_backup: as format */
+	bool remove;          /* disk_checkpoint */
+	uint64_t size;        /* disk_resize: bytes */
+	uint64_t rate;        /* disk_stream and its like: bytes a second; 0: as it comes */
+	char *listen;         /* disk_export: ADDR:PORT, where path is not the socket */
+	bool persistent;      /* disk_export: it stays when clients leave */
+	char *folder;         /* disk_layer: absolute; NULL: beside the disk */
+	char *snapshot; /* which, where it is about one that there is; clone: from that, or NULL */
+	char *comment;  /* snapshot_create */
+	bool disk_only; /* snapshot_create */
+	bool children;  /* snapshot_delete: what was made on it, too */
 };
 
 struct operation_kind {
@@ -86,8 +91,8 @@ extern const struct operation_kind operation_host, operation_log, operation_log_
 	operation_memory_max, operation_scheduler_get, operation_scheduler, operation_autostart,
 	operation_affinity, operation_save, operation_restore, operation_suspend, operation_resume,
 	operation_jobs, operation_disk_layer, operation_disk_stream, operation_disk_commit,
-	operation_disk_backup, operation_disk_resize, operation_clone, operation_exec,
-	operation_networks, operation_network_create, operation_network_get,
+	operation_disk_backup, operation_disk_resize, operation_disk_checkpoint, operation_clone,
+	operation_exec, operation_networks, operation_network_create, operation_network_get,
 	operation_network_start, operation_network_stop, operation_network_delete,
 	operation_disk_attach, operation_disk_detach, operation_disk_medium, operation_disk_export,
 	operation_snapshot_list, operation_snapshot_get, operation_snapshot_create,

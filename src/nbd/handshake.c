@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What server and client agree upon before data flow. */
+#include <stdio.h>
+
 #include "nbd/nbd.h"
 #include "nbd/wire.h"
 
 #define OPTIONS_MAX 64u      /* of one client */
 #define DATA_MAX 8192u       /* bytes of an option that is looked at: a name has 4096 at most */
 #define DATA_SKIP (1u << 20) /* and of one that is refused */
-#define CONTEXT "base:allocation"
-#define CONTEXT_ID 1u
+#define CONTEXT_MAX 128u
 #define BLOCK_PREFERRED 65536u
 
 enum next { OPTIONS, TRANSMISSION, GONE };
@@ -103,18 +104,54 @@ static enum next go(struct nbd_client *client, uint32_t option, const uint8_t *d
 	return option == NBD_OPT_GO ? TRANSMISSION : OPTIONS;
 }
 
-static bool is_text(const uint8_t *data, uint32_t size, const char *text)
+/* Its name; "": there is none. */
+static void name_context(const struct nbd_client *client, enum nbd_context context,
+	char name[CONTEXT_MAX])
 {
-	return size == strlen(text) && !memcmp(data, text, size);
+	*name = 0;
+	if (context == CONTEXT_ALLOCATION)
+		snprintf(name, CONTEXT_MAX, "base:allocation");
+	else if (client->source->bitmap)
+		snprintf(name, CONTEXT_MAX, "qemu:dirty-bitmap:%s", client->source->bitmap);
 }
 
-static bool tell_context(struct nbd_client *client, uint32_t option)
+/* A query is a name or, of a list, what one or more begin with, up to a colon. */
+static bool is_meant(const char *name, const uint8_t *query, uint32_t size, bool lists)
 {
-	uint8_t out[4 + sizeof CONTEXT - 1];
+	if (!*name || size > strlen(name) || memcmp(query, name, size))
+		return false;
+	return size == strlen(name) || (lists && size && query[size - 1] == ':');
+}
 
-	memcpy(put32(out, option == NBD_OPT_SET_META_CONTEXT ? CONTEXT_ID : 0), CONTEXT,
-		sizeof CONTEXT - 1);
-	return reply(client, option, NBD_REP_META_CONTEXT, out, sizeof out);
+static bool tell_context(struct nbd_client *client, uint32_t option, enum nbd_context context)
+{
+	char name[CONTEXT_MAX];
+	uint8_t out[4 + CONTEXT_MAX];
+
+	name_context(client, context, name);
+	memcpy(put32(out, option == NBD_OPT_SET_META_CONTEXT ? context + 1 : 0), name,
+		strlen(name));
+	return reply(client, option, NBD_REP_META_CONTEXT, out, (uint32_t)(4 + strlen(name)));
+}
+
+/* Those that a query means, as bits. */
+static unsigned find_contexts(const struct nbd_client *client, const uint8_t *query, uint32_t size,
+	bool lists)
+{
+	unsigned found = 0;
+
+	for (unsigned i = 0; i < CONTEXTS; i++) {
+		char name[CONTEXT_MAX];
+
+		name_context(client, (enum nbd_context)i, name);
+		found |= is_meant(name, query, size, lists) ? 1u << i : 0;
+	}
+	return found;
+}
+
+static unsigned all_contexts(const struct nbd_client *client)
+{
+	return 1u << CONTEXT_ALLOCATION | (client->source->bitmap ? 1u << CONTEXT_DIRTY : 0);
 }
 
 /* A name's length, the name, a number of queries, and each with its length. */
@@ -123,32 +160,32 @@ static enum next meta_context(struct nbd_client *client, uint32_t option, const 
 {
 	const bool lists = option == NBD_OPT_LIST_META_CONTEXT;
 	uint32_t name, queries, at;
-	bool wanted;
+	unsigned wanted;
 
-	client->contexts = client->contexts && lists;
+	client->contexts = lists ? client->contexts : 0;
 	if (size < 8 || (name = get32(data)) > size - 8)
 		return answer(client, option, NBD_REP_ERR_INVALID);
 	if (!lists && !client->structured)
 		return answer(client, option, NBD_REP_ERR_INVALID);
 	queries = get32(data + 4 + name);
 	at = 8 + name;
-	wanted = lists && !queries;
+	wanted = lists && !queries ? all_contexts(client) : 0;
 	for (uint32_t i = 0; i < queries; i++) {
 		uint32_t length;
 
 		if (size - at < 4 || (length = get32(data + at)) > size - at - 4)
 			return answer(client, option, NBD_REP_ERR_INVALID);
-		wanted |= is_text(data + at + 4, length, CONTEXT) ||
-			(lists && is_text(data + at + 4, length, "base:"));
+		wanted |= find_contexts(client, data + at + 4, length, lists);
 		at += 4 + length;
 	}
 	if (at != size)
 		return answer(client, option, NBD_REP_ERR_INVALID);
 	if (!is_ours(client, data + 4, name))
 		return answer(client, option, NBD_REP_ERR_UNKNOWN);
-	if (wanted && !tell_context(client, option))
-		return GONE;
-	client->contexts |= wanted && !lists;
+	for (unsigned i = 0; i < CONTEXTS; i++)
+		if (wanted & 1u << i && !tell_context(client, option, (enum nbd_context)i))
+			return GONE;
+	client->contexts |= lists ? 0 : wanted;
 	return answer(client, option, NBD_REP_ACK);
 }
 

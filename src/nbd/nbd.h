@@ -71,6 +71,8 @@ enum nbd_command {
 /* Of base:allocation */
 #define NBD_STATE_HOLE 1u
 #define NBD_STATE_ZERO 2u
+/* Of QEMU's qemu:dirty-bitmap:NAME (docs/interop/nbd there) */
+#define NBD_STATE_DIRTY 1u
 
 #define NBD_EPERM 1u
 #define NBD_EIO 5u

@@ -21,6 +21,12 @@ struct nbd_source {
 	int (*read)(void *ctx, uint64_t offset, uint64_t length, void *to);
 	/* Whether it reads as zeroes there, as far as is known, and for how many of the bytes that is so: at least one sector. */
 	int (*find_zero)(void *ctx, uint64_t offset, uint64_t *length, bool *zero);
+	/*
+	 * The name by which a client asks for what has changed: as "qemu:dirty-bitmap:" and this. NULL: it cannot be told.
+	 * changed(): as find_zero().
+	 */
+	const char *bitmap;
+	bool (*changed)(void *ctx, uint64_t offset, uint64_t *length);
 };
 
 /*

@@ -5,8 +5,7 @@
 #include "nbd/nbd.h"
 #include "nbd/wire.h"
 
-#define EXTENTS_MAX 512u /* in one answer */
-#define CONTEXT_ID 1u
+#define EXTENTS_MAX 512 /* in one answer */
 
 struct nbd_request {
 	uint16_t flags, type;
@@ -169,23 +168,40 @@ static bool serve_read(struct nbd_client *client, const struct nbd_request *requ
 	return read_in_one(client, request);
 }
 
-/* Into client->piece, behind the head: lengths and states. */
-static bool serve_status(struct nbd_client *client, const struct nbd_request *request)
+/* The state of a context there, and for how many of the bytes it is so. */
+static int look_in(struct nbd_client *client, enum nbd_context context, uint64_t offset,
+	uint64_t *length, uint32_t *state)
+{
+	const struct nbd_source *source = client->source;
+	bool zero;
+	int r;
+
+	if (context == CONTEXT_ALLOCATION) {
+		r = look(client, offset, length, &zero);
+		*state = !r && zero ? NBD_STATE_HOLE | NBD_STATE_ZERO : 0;
+		return r;
+	}
+	*state = source->changed(source->ctx, offset, length) ? NBD_STATE_DIRTY : 0;
+	return *length ? 0 : -EIO;
+}
+
+/* Into client->piece: lengths and states. How many; negative: an errno. */
+static int find_extents(struct nbd_client *client, const struct nbd_request *request,
+	enum nbd_context context)
 {
 	uint64_t offset = request->offset, end = offset + request->length;
-	const unsigned most = request->flags & NBD_FLAG_REQ_ONE ? 1 : EXTENTS_MAX;
-	uint8_t head[20 + 4], *to = client->piece;
+	const int most = request->flags & NBD_FLAG_REQ_ONE ? 1 : EXTENTS_MAX;
+	uint8_t *to = client->piece;
 	uint32_t last = 0, length = 0;
-	unsigned count = 0;
+	int count = 0;
 
 	while (offset < end) {
 		uint64_t part = end - offset;
-		bool zero;
-		int r = look(client, offset, &part, &zero);
-		uint32_t state = zero ? NBD_STATE_HOLE | NBD_STATE_ZERO : 0;
+		uint32_t state;
+		int r = look_in(client, context, offset, &part, &state);
 
 		if (r)
-			return refuse(client, request, code_of(r));
+			return r;
 		if (!count || state != last) {
 			if (count == most)
 				break;
@@ -197,8 +213,28 @@ static bool serve_status(struct nbd_client *client, const struct nbd_request *re
 		put32(put32(to, length), state);
 		offset += part;
 	}
-	put32(chunk_head(head, request, NBD_CHUNK_STATUS, true, 4 + 8 * count), CONTEXT_ID);
-	return wire_write(client, head, sizeof head, client->piece, 8 * (size_t)count);
+	return count;
+}
+
+/* A chunk for each context that was asked for. */
+static bool serve_status(struct nbd_client *client, const struct nbd_request *request)
+{
+	for (unsigned i = 0; i < CONTEXTS; i++) {
+		const bool last = !(client->contexts >> i >> 1);
+		uint8_t head[20 + 4];
+		int count;
+
+		if (!(client->contexts >> i & 1))
+			continue;
+		count = find_extents(client, request, (enum nbd_context)i);
+		if (count < 0)
+			return refuse(client, request, code_of(count));
+		put32(chunk_head(head, request, NBD_CHUNK_STATUS, last, 4 + 8 * (uint32_t)count),
+			i + 1);
+		if (!wire_write(client, head, sizeof head, client->piece, 8 * (size_t)count))
+			return false;
+	}
+	return true;
 }
 
 static uint32_t check(const struct nbd_client *client, const struct nbd_request *request)

@@ -11,13 +11,17 @@
 
 #include "nbd/server.h"
 
+/* Its number on the wire is one more. */
+enum nbd_context { CONTEXT_ALLOCATION, CONTEXT_DIRTY, CONTEXTS };
+
 struct nbd_client {
 	int fd;
 	const struct nbd_source *source;
-	uint64_t deadline;         /* clock_now()'s, for each read; 0: none */
-	bool no_zeroes;            /* the client's flag */
-	bool structured, contexts; /* negotiated: replies, and base:allocation */
-	uint8_t *piece;            /* NBD_PIECE bytes, for whoever needs them */
+	uint64_t deadline; /* clock_now()'s, for each read; 0: none */
+	bool no_zeroes;    /* the client's flag */
+	bool structured;   /* negotiated: replies */
+	unsigned contexts; /* and of which it is told: bits, by enum nbd_context */
+	uint8_t *piece;    /* NBD_PIECE bytes, for whoever needs them */
 };
 
 /* All of it; false: the client has gone, or takes too long. */

@@ -99,12 +99,25 @@ static const char *const copy_kinds[] = {
 };
 static const char *const copy_formats[] = {[DISK_RAW] = "raw", [DISK_QCOW2] = "qcow2", NULL};
 
+static int read_checkpoint(const char *text, char *to)
+{
+	if (strlen(text) > LIMIT_CHECKPOINT)
+		return -EINVAL;
+	strcpy(to, text);
+	return 0;
+}
+
+#define CHECKPOINT_ROW(member) \
+	FIELD_ROW(TEXT, monitor_request, member, .max = LIMIT_CHECKPOINT, .read = read_checkpoint)
+
 static const struct field disk_copy[] = {
 	FIELD_ROW(ENUM, monitor_request, kind, .needed = true, .names = copy_kinds),
 	FIELD_ROW(COUNT, monitor_request, disk, .max = LIMIT_DISKS - 1),
 	FIELD_ROW(TEXT, monitor_request, name, .max = REQUEST_NAME_MAX, .read = read_name),
 	FIELD_ROW(ENUM, monitor_request, format, .names = copy_formats),
 	FIELD_ROW(NUMBER, monitor_request, rate, .max = INT64_MAX),
+	CHECKPOINT_ROW(since),
+	CHECKPOINT_ROW(checkpoint),
 	{.key = NULL},
 };
 
@@ -142,6 +155,16 @@ static const struct field disk_detach[] = {
 static const struct field disk_export[] = {
 	FIELD_ROW(COUNT, monitor_request, disk, .max = LIMIT_DISKS - 1),
 	FIELD_ROW(BOOL, monitor_request, persistent),
+	CHECKPOINT_ROW(since),
+	CHECKPOINT_ROW(checkpoint),
+	{.key = NULL},
+};
+
+static const struct field disk_checkpoint[] = {
+	FIELD_ROW(COUNT, monitor_request, disk, .max = LIMIT_DISKS - 1),
+	FIELD_ROW(TEXT, monitor_request, checkpoint, .needed = true, .max = LIMIT_CHECKPOINT,
+		.read = read_checkpoint),
+	FIELD_ROW(BOOL, monitor_request, remove),
 	{.key = NULL},
 };
 
@@ -189,6 +212,7 @@ static const struct verb {
 	[REQUEST_DISK_ATTACH] = {"disk-attach", disk_attach, .passed = false},
 	[REQUEST_DISK_DETACH] = {"disk-detach", disk_detach, .passed = false},
 	[REQUEST_DISK_EXPORT] = {"disk-export", disk_export, .fd = true},
+	[REQUEST_DISK_CHECKPOINT] = {"disk-checkpoint", disk_checkpoint, .passed = false},
 	[REQUEST_RELEASE] = {"release", release, .passed = false},
 	[REQUEST_CLONE] = {"clone", clone, .fd = true},
 	[REQUEST_EXEC] = {"exec", nothing, .fd = true},

@@ -30,7 +30,8 @@
  *   disk-copy    "kind": "stream", "commit",    block/copy.h's, of a disk while it is in use; no faster than "rate",
  *                "backup"; "disk": its number,  bytes a second. With a commit comes its base, open for reading and
  *                "name", "format", "rate"       writing, and with a backup its file, of that name and format. A job;
- *                                               but for a stream it ends if who asked goes.
+ *                                               but for a stream it ends if who asked goes. Of a backup also: "since", a
+ *                                               checkpoint, and "checkpoint", a new one (block/copy.h)
  *   disk-open    "name", "format",              keeps the file that comes with the line, for disk-attach: the next of a
  *                "first": true for no others    disk's chain
  *   disk-attach  "disk": its number, "vdev",    a disk of the files that were kept, which the guest is told of. Those
@@ -42,6 +43,9 @@
  *                "persistent": true             comes with the line; one raw file, of its size and empty, has come by
  *                                               disk-open before. A job, until it is cancelled or, unless it is to
  *                                               stay, the last client has left
+ *                "since", "checkpoint"         as with disk-copy; clients are told what has been written since
+ *   disk-checkpoint  "disk": its number,       this moment of the disk gets that name (block/checkpoint.h) or, with
+ *                "checkpoint": a name          "remove": true, the name goes. A job.
  *   disk-resize  "disk": its number, "size":    it is larger from now on, and the guest is told; of a raw image
  *                bytes                          the file is so long already. A job.
  *   release      "end": true                    one that stands so ends as "saved", or goes on as it was
@@ -101,6 +105,7 @@ enum request_verb {
 	REQUEST_DISK_ATTACH,
 	REQUEST_DISK_DETACH,
 	REQUEST_DISK_EXPORT,
+	REQUEST_DISK_CHECKPOINT,
 	REQUEST_RELEASE,
 	REQUEST_CLONE,
 	REQUEST_EXEC,
@@ -135,8 +140,11 @@ struct monitor_request {
 	enum request_disk_copy kind; /* DISK_COPY, and the next two */
 	enum disk_format format;
 	uint64_t rate;
-	uint64_t size; /* DISK_RESIZE: bytes */
-	uint64_t job;  /* CANCEL */
+	char since[LIMIT_CHECKPOINT + 1]; /* DISK_COPY, DISK_EXPORT; "": none, as of the next */
+	char checkpoint[LIMIT_CHECKPOINT + 1]; /* the same, and DISK_CHECKPOINT */
+	bool remove;                           /* DISK_CHECKPOINT */
+	uint64_t size;                         /* DISK_RESIZE: bytes */
+	uint64_t job;                          /* CANCEL */
 };
 
 const char *request_word(enum request_verb verb);

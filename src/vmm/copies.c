@@ -36,6 +36,7 @@ struct copying {
 	enum block_copy_kind kind;
 	struct disk_file file; /* name: malloc'd; fd -1: none, or the copy's */
 	uint64_t rate;         /* bytes a second; 0: as it comes */
+	struct points points;
 	uint64_t began;
 	struct block_copy *copy;
 };
@@ -77,8 +78,8 @@ static int run(void *ctx, struct guest_job *job, struct error *err)
 	copying->file.fd = -1;
 	if (file.fd >= 0)
 		vmm_allow_file(copying->vmm, file.format, block_size(copying->disk));
-	r = block_copy_begin(copying->disk, copying->kind, file.fd >= 0 ? &file : NULL, NULL,
-		LAYERS_HOLD, &copying->copy, err);
+	r = block_copy_begin(copying->disk, copying->kind, file.fd >= 0 ? &file : NULL,
+		&copying->points.of, LAYERS_HOLD, &copying->copy, err);
 	copying->began = clock_now();
 	while (!r && more) {
 		more = block_copy_step(copying->copy, err);
@@ -99,6 +100,14 @@ static json_t *done(void *ctx, int r, const struct error *err)
 	disk_leave(copying->vmm, copying->disk);
 	copying_free(copying);
 	return NULL;
+}
+
+void points_take(struct points *points, const struct monitor_request *request)
+{
+	strcpy(points->since, request->since);
+	strcpy(points->checkpoint, request->checkpoint);
+	points->of = (struct block_copy_points){*points->since ? points->since : NULL,
+		*points->checkpoint ? points->checkpoint : NULL};
 }
 
 int copies_request(struct vmm *vmm, const struct control_asker *asker,
@@ -129,6 +138,8 @@ int copies_request(struct vmm *vmm, const struct control_asker *asker,
 	copying->vmm = vmm;
 	copying->kind = kinds[request->kind];
 	copying->rate = request->rate;
+	if (request->kind == DISK_COPY_BACKUP)
+		points_take(&copying->points, request);
 	if ((fd < 0) != (request->kind == DISK_COPY_STREAM))
 		r = error_set(err, EBADF, "disk-copy: a file came with the request, or none did");
 	else

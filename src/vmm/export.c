@@ -39,6 +39,7 @@ struct exporting {
 	struct disk_spec scratch; /* its file */
 	int listener;
 	bool persistent;
+	struct points points;
 	struct block_copy *copy;
 	struct nbd_source source;
 	struct export_client client[CLIENTS_MAX];
@@ -61,6 +62,13 @@ static int source_find_zero(void *ctx, uint64_t offset, uint64_t *length, bool *
 	struct exporting *exporting = ctx;
 
 	return block_copy_find_zero(exporting->copy, offset, length, zero);
+}
+
+static bool source_changed(void *ctx, uint64_t offset, uint64_t *length)
+{
+	struct exporting *exporting = ctx;
+
+	return block_copy_changed(exporting->copy, offset, length);
 }
 
 static void *serve_client(void *ctx)
@@ -142,11 +150,13 @@ static int run(void *ctx, struct guest_job *job, struct error *err)
 
 	exporting->scratch.file[0].fd = -1;
 	vmm_allow_file(exporting->vmm, DISK_RAW, block_size(exporting->disk));
-	r = block_copy_begin(exporting->disk, BLOCK_EXPORT, &scratch, NULL, LAYERS_HOLD,
-		&exporting->copy, err);
+	r = block_copy_begin(exporting->disk, BLOCK_EXPORT, &scratch, &exporting->points.of,
+		LAYERS_HOLD, &exporting->copy, err);
 	if (r)
 		return r;
 	exporting->source = (struct nbd_source){.ctx = exporting,
+		.bitmap = exporting->points.of.since,
+		.changed = source_changed,
 		.name = "",
 		.size = block_size(exporting->disk),
 		.read = source_read,
@@ -200,6 +210,7 @@ int export_request(struct vmm *vmm, const struct control_asker *asker,
 	exporting->vmm = vmm;
 	exporting->listener = fd;
 	exporting->persistent = request->persistent;
+	points_take(&exporting->points, request);
 	exporting->scratch = vmm->plugging.next;
 	vmm->plugging.next = (struct disk_spec){.files = 0};
 	for (unsigned i = 0; i < CLIENTS_MAX; i++)

@@ -3,6 +3,7 @@
 #ifndef DACH_VMM_INTERNAL_H
 #define DACH_VMM_INTERNAL_H
 
+#include "block/copy.h"
 #include "base/loop.h"
 #include "cpu/cpuid.h"
 #include "cpu/engine.h"
@@ -112,6 +113,12 @@ void disk_leave(struct vmm *vmm, const struct block_device *disk);
 /* export.c: a moment of a disk for NBD clients, as guest_ops.request; fd, a listening socket, is taken */
 int export_request(struct vmm *vmm, const struct control_asker *asker,
 	const struct monitor_request *request, int fd, struct error *err);
+/* copies.c: what a request says of checkpoints, kept while a job needs it in one place. */
+struct points {
+	struct block_copy_points of;
+	char since[LIMIT_CHECKPOINT + 1], checkpoint[LIMIT_CHECKPOINT + 1];
+};
+void points_take(struct points *points, const struct monitor_request *request);
 /* copies.c: a copy of a disk while it is in use, as guest_ops.request; fd is taken */
 int copies_request(struct vmm *vmm, const struct control_asker *asker,
 	const struct monitor_request *request, int fd, struct error *err);
@@ -119,6 +126,12 @@ int copies_request(struct vmm *vmm, const struct control_asker *asker,
 /* copies.c: a disk that becomes larger, likewise */
 int resize_request(struct vmm *vmm, const struct control_asker *asker,
 	const struct monitor_request *request, struct error *err);
+
+/* checkpoints.c: a disk's moment gets a name, or the name goes, likewise */
+int checkpoint_request(struct vmm *vmm, const struct control_asker *asker,
+	const struct monitor_request *request, struct error *err);
+/* Those of a disk, as "info" tells them. */
+json_t *checkpoints_describe(struct block_device *disk);
 
 /* verbs.c: tells of the guest's memory */
 void verbs_tell_memory(void *vmm);

@@ -40,17 +40,18 @@ static json_t *describe_disks(struct vmm *vmm)
 	json_t *list = json_array();
 
 	for (unsigned i = 0; i < vmm->config.disks; i++) {
-		const struct block_device *disk = vmm->devices.disk[i];
+		struct block_device *disk = vmm->devices.disk[i];
 		struct block_counters count;
 
 		block_counters(disk, &count);
 		json_array_append_new(list,
-			json_pack("{s:s?, s:s?, s:b, s:I, s:I, s:I, s:I, s:I}", "name",
+			json_pack("{s:s?, s:s?, s:b, s:I, s:I, s:I, s:I, s:I, s:o}", "name",
 				block_name(disk), "vdev", vmm->config.disk[i].vdev, "readonly",
 				block_read_only(disk), "size", (json_int_t)block_size(disk),
 				"reads", (json_int_t)count.reads, "read_bytes",
 				(json_int_t)count.read_bytes, "writes", (json_int_t)count.writes,
-				"written_bytes", (json_int_t)count.written_bytes));
+				"written_bytes", (json_int_t)count.written_bytes, "checkpoints",
+				checkpoints_describe(disk)));
 	}
 	return list;
 }
@@ -219,6 +220,8 @@ int verbs_request(void *ctx, const struct control_asker *asker,
 		close(fd);
 	if (request->verb == REQUEST_DISK_RESIZE)
 		return resize_request(vmm, asker, request, err);
+	if (request->verb == REQUEST_DISK_CHECKPOINT)
+		return checkpoint_request(vmm, asker, request, err);
 	if (request->verb == REQUEST_DISK_LAYER)
 		return layers_request(vmm, asker, request->disks, err);
 	if (request->verb == REQUEST_DISK_ATTACH)

@@ -208,6 +208,24 @@ def test_copies():
         refused(422, d.post, backup, {"disk": "xvda", "path": folder + "/nowhere/backup"})
         d.post(backup, {"disk": "xvda", "path": folder + "/other", "format": "qcow2"})
         assert backing(folder + "/other") == ""
+        # Of what has changed since a checkpoint, on the one before.
+        d.post("/v1/guests/one/disk-checkpoint", {"disk": "xvda", "checkpoint": "monday"})
+        assert "qcow2" in refused(400, d.post, backup, {"disk": "xvda", "path": folder + "/since", "since": "monday"})
+        since = {"disk": "xvda", "format": "qcow2", "since": "monday", "checkpoint": "tuesday"}
+        d.post(backup, {**since, "path": folder + "/since", "base": folder + "/backup"})
+        assert backing(folder + "/since") == "backup"
+        d.post(backup, {**since, "path": folder + "/since2", "base": folder + "/since", "base_format": "qcow2"})
+        assert backing(folder + "/since2") == "since"
+        d.post(backup, {**since, "path": folder + "/since3"})
+        assert backing(folder + "/since3") == ""
+        whole = {"disk": "xvda", "format": "qcow2", "path": folder + "/none"}
+        refused(400, d.post, backup, {**whole, "base": folder + "/backup"})
+        refused(400, d.post, backup, {**whole, "since": "monday", "base": "backup"})
+        refused(400, d.post, backup, {**whole, "since": "monday", "base": folder + "/backup", "base_format": "qcow2"})
+        refused(422, d.post, backup, {**whole, "since": "monday", "base": folder + "/nowhere"})
+        with open(folder + "/large", "wb") as file:
+            file.truncate(SIZE + 512)
+        assert "more than the disk" in refused(400, d.post, backup, {**whole, "since": "x", "base": folder + "/large"})
         d.create("no", "refuse", disks=make_disks(d, "n.img"))
         refused(400, d.post, "/v1/guests/no/disk-backup", {"disk": "xvda", "path": folder + "/none"})
         refused(400, d.post, "/v1/guests/no/disk-layer", {})

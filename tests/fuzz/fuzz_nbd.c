@@ -36,6 +36,15 @@ static int find_zero(void *ctx, uint64_t offset, uint64_t *length, bool *zero)
 	return 0;
 }
 
+static bool changed(void *ctx, uint64_t offset, uint64_t *length)
+{
+	if (!*length || offset > SIZE || *length > SIZE - offset)
+		abort();
+	if (*length > 4096 - offset % 4096)
+		*length = 4096 - offset % 4096;
+	return offset / 4096 % 5 == 0;
+}
+
 static void *drain(void *ctx)
 {
 	char bytes[65536];
@@ -61,10 +70,17 @@ static void send_all(int fd, const void *data, size_t size)
 static void *say(void *ctx)
 {
 	const struct sending *sending = ctx;
-	uint8_t hello[4 + 16 + 16 + 6 + 16], *to = put32(hello, NBD_FIXED_NEWSTYLE | NBD_NO_ZEROES);
+	static const char contexts[] =
+		"\0\0\0\0\0\0\0\2\0\0\0\017base:allocation\0\0\0\027qemu:dirty-bitmap:since";
+	uint8_t hello[4 + 16 + 16 + sizeof contexts + 16 + 6],
+		*to = put32(hello, NBD_FIXED_NEWSTYLE | NBD_NO_ZEROES);
 
 	if (sending->begun) {
 		to = put32(put32(put64(to, NBD_OPTION_MAGIC), NBD_OPT_STRUCTURED_REPLY), 0);
+		to = put32(put32(put64(to, NBD_OPTION_MAGIC), NBD_OPT_SET_META_CONTEXT),
+			sizeof contexts - 1);
+		memcpy(to, contexts, sizeof contexts - 1);
+		to += sizeof contexts - 1;
 		to = put32(put32(put64(to, NBD_OPTION_MAGIC), NBD_OPT_GO), 6);
 		to = put16(put32(to, 0), 0);
 		send_all(sending->fd, hello, (size_t)(to - hello));
@@ -77,6 +93,8 @@ static void *say(void *ctx)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct nbd_source source = {.name = "disk",
+		.bitmap = "since",
+		.changed = changed,
 		.size = SIZE,
 		.read = source_read,
 		.find_zero = find_zero};

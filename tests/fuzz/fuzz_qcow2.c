@@ -11,11 +11,12 @@
 
 #include "base/io.h"
 #include "block/block.h"
+#include "block/dirty.h"
 #include "block/driver.h"
 #include "chain/chain.h"
 
 /* The image: clusters of 512 bytes, so that much happens in few. */
-enum { HEADER, REFTABLE, REFCOUNTS, L1, L2, DATA, PACKED, CLUSTERS };
+enum { HEADER, REFTABLE, REFCOUNTS, L1, L2, DATA, PACKED, DIRECTORY, BITMAP, BITS, CLUSTERS };
 #define CLUSTER 512u
 #define SIZE (64u << 10)
 #define ROOM (16 * CLUSTER) /* of what the input may lie over */
@@ -35,6 +36,17 @@ static void make_sound(uint8_t image[ROOM])
 	qcow2_put(image + QCOW2_AT_REFTABLE + 8, 4, 1);
 	qcow2_put(image + 96, 4, 4);
 	qcow2_put(image + 100, 4, QCOW2_HEADER_V3);
+	qcow2_put(image + QCOW2_AT_AUTOCLEAR, 8, QCOW2_BITMAPS);
+	qcow2_put(image + QCOW2_HEADER_V3, 4, QCOW2_EXTENSION_BITMAPS);
+	qcow2_put(image + QCOW2_HEADER_V3 + 4, 4, QCOW2_EXTENSION_BITMAPS_SIZE);
+	qcow2_put(image + QCOW2_HEADER_V3 + 8, 4, 1);
+	qcow2_put(image + QCOW2_HEADER_V3 + 16, 8, 32);
+	qcow2_put(image + QCOW2_HEADER_V3 + 24, 8, DIRECTORY * CLUSTER);
+	qcow2_put(image + DIRECTORY * CLUSTER, 8, BITMAP * CLUSTER);
+	qcow2_put(image + DIRECTORY * CLUSTER + 8, 4, 1);
+	qcow2_put(image + DIRECTORY * CLUSTER + 12, 8, 2ull << 32 | 1 << 24 | 9 << 16 | 1);
+	image[DIRECTORY * CLUSTER + 24] = 'a';
+	qcow2_put(image + BITMAP * CLUSTER, 8, BITS * CLUSTER);
 	qcow2_put(image + REFTABLE * CLUSTER, 8, REFCOUNTS * CLUSTER);
 	for (unsigned i = 0; i < CLUSTERS; i++)
 		qcow2_put(image + REFCOUNTS * CLUSTER + 2 * i, 2, 1);
@@ -52,7 +64,7 @@ static void lay_over(uint8_t image[ROOM], const uint8_t *data, size_t size)
 	memset(image + QCOW2_AT_REFTABLE + 8, 0, 3);
 }
 
-static void use(struct block_image *image)
+static void use(struct block_image *image, const struct dirty_set *dirty)
 {
 	static char bytes[3072];
 	struct block_faults faults;
@@ -73,6 +85,7 @@ static void use(struct block_image *image)
 		}
 	}
 	image->driver->check(image, &faults, &err);
+	image->driver->store_dirty(image, dirty);
 	image->driver->snapshot(image, BLOCK_SNAPSHOT_CREATE, "one", &err);
 	image->driver->snapshot(image, BLOCK_SNAPSHOT_APPLY, "one", &err);
 	image->driver->snapshot(image, BLOCK_SNAPSHOT_DELETE, "one", &err);
@@ -96,7 +109,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	file.fd = fd;
 	if (!block_image_open(&spec, 0, &image, &err)) {
-		use(image);
+		struct dirty_set dirty = {.count = 0};
+
+		image->driver->load_dirty(image, &dirty);
+		for (unsigned i = 0; i < dirty.count; i++)
+			if (image->size <= 1ull << 40)
+				dirty_mark(dirty.map[i], 0, image->size);
+		use(image, &dirty);
+		image->driver->store_dirty(image, &dirty);
+		dirty_clear(&dirty);
 		image->driver->close(image);
 	}
 	return 0;

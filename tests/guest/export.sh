@@ -96,11 +96,40 @@ check "it is cancelled (${job:-no job})" xl cancel one "${job:-0}"
 wait "$exporter"
 check "and its socket is gone" [ ! -e "$work/socket" ]
 
-export_begin
+export_begin --checkpoint=one
 check "without --persistent a client" qemu-img convert -f raw -O raw "$uri" "$work/copy4.img"
 check "is the end" export_end
 check "of one later moment" moment "$work/copy4.img"
+# What has changed since, and nothing else, over what was then is what is now.
+more=$(($(tr -d '\r' <"$output" | sed -n 's/^ROUND //p' | tail -n 1) + 1))
+wait_for 30 said "ROUND $more"
+if command -v nbdinfo >/dev/null; then
+	export_begin --persistent --since=one
+	nbdinfo --map=qemu:dirty-bitmap:one "$uri" >"$work/map"
+	check "what has changed since is told" grep -q "1 *dirty$" "$work/map"
+	nbdcopy "$uri" "$work/copy5.img"
+	check "and those bytes alone make the disk of the one before" python3 -c '
+import sys
+then, now = bytearray(open(sys.argv[1], "rb").read()), open(sys.argv[2], "rb").read()
+changed = 0
+for line in open(sys.argv[3]):
+    offset, length, state = map(int, line.split()[:3])
+    if state:
+        then[offset:offset + length] = now[offset:offset + length]
+        changed += length
+sys.exit(then != now or not 0 < changed < 8 << 20)' "$work/copy4.img" "$work/copy5.img" "$work/map"
+	xl cancel one "$(xl jobs one | sed -n 's/^ *\([0-9][0-9]*\) .*disk-export.*running.*/\1/p' | tail -n 1)"
+	wait "$exporter"
+fi
+xl_says disk backup --since=one --base="$work/copy4.img" --checkpoint=two one xvda "$work/since.qcow2"
+check "a backup since then" ended 0
+check "is the disk of one moment" sh -c "qemu-img convert -O raw '$work/since.qcow2' '$work/copy6.img'"
+check "with what it stands on" moment "$work/copy6.img"
+check "and has only what has changed" [ "$(stat -c %s "$work/since.qcow2")" -lt 8388608 ]
 check "nothing stays behind" [ "$(ls -A "$work/disks")" = a.qcow2 ]
 xl destroy one
+check "QEMU sees both checkpoints" sh -c \
+	"[ \$(qemu-img info '$work/disks/a.qcow2' | grep -c 'name: \(one\|two\)') = 2 ] &&
+		! qemu-img info '$work/disks/a.qcow2' | grep -q in-use"
 check "the disk is sound" qemu-img check -q -f qcow2 "$work/disks/a.qcow2"
 finish

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 OPS = os.path.join(os.environ.get("DACH_BUILD", TOP + "/build"), "tests/peer/qcow2_ops")
@@ -37,6 +38,8 @@ IMAGES = [
     ("over raw", "", "raw"),
     ("over qcow2", "cluster_size=4096", "qcow2"),
     ("version 2 over raw", "compat=0.10", "raw"),
+    ("with dirty bitmaps", "", "bitmaps"),
+    ("with dirty bitmaps, clusters of 512 bytes", "cluster_size=512", "bitmaps"),
     ("packed by zlib", "", "packed"),
     ("packed by zstd", "compression_type=zstd,cluster_size=16k", "packed"),
 ]
@@ -76,6 +79,11 @@ def make(path, options, below):
     if below == "qcow2":
         must("qemu-img", "convert", "-q", "-O", "qcow2", "-f", "raw", base, base + "2")
         base += "2"
+    if below == "bitmaps":
+        must("qemu-img", "create", "-q", "-f", "qcow2", *args, path, "8M")
+        must("qemu-img", "bitmap", "--add", path, "one")
+        must("qemu-img", "bitmap", "--add", "-g", "512", path, "two")
+        return
     more = ["-b", base, "-F", below] if below else []
     must("qemu-img", "create", "-q", "-f", "qcow2", *args, *more, path, "8M")
 
@@ -128,6 +136,39 @@ def refusals(work):
     report("an image that is cut off is refused", status and "cut off" in text, text)
 
 
+def dirty_map(path, name, socket):
+    """What a bitmap of the image has, as QEMU's server tells it: [(offset, length)]"""
+    with subprocess.Popen(["qemu-nbd", "-r", "-f", "qcow2", "-B", name, "-k", socket, path]):
+        for _ in range(200):
+            if os.path.exists(socket):
+                break
+            time.sleep(0.05)
+        status, text = run("nbdinfo", "--map=qemu:dirty-bitmap:" + name, f"nbd+unix:///?socket={socket}")
+    if status:
+        sys.exit(text)
+    rows = [list(map(int, line.split()[:3])) for line in text.splitlines()]
+    return [(offset, length) for offset, length, state in rows if state]
+
+
+def bitmaps(work):
+    """A bitmap that QEMU has made has each write of ours, and QEMU finds it sound."""
+    path, before = work + "/marked.qcow2", work + "/before.raw"
+    make(path, "", "bitmaps")
+    must("qemu-img", "convert", "-q", "-O", "raw", path, before)
+    must(OPS, path, path + ".raw", str(SEED), "40")
+    status, text = run("qemu-img", "info", path)
+    report("bitmaps are QEMU's again", not status and "name: one" in text and "in-use" not in text, text)
+    status, text = compare(path)
+    report("and the image is sound", not status, text)
+    then, now = open(before, "rb").read(), open(path + ".raw", "rb").read()
+    for name, unit in ("one", 65536), ("two", 512):
+        marked = dirty_map(path, name, work + "/socket")
+        missed = [at for at in range(0, len(now), unit) if then[at:at + unit] != now[at:at + unit] and
+                  not any(offset <= at < offset + length for offset, length in marked)]
+        total = sum(length for _, length in marked)
+        report(f"bitmap {name} has all that was written", not missed and total, f"{missed[:5]} {total}")
+
+
 def locks(work):
     """Neither opens what the other has open."""
     path = work + "/lock.qcow2"
@@ -153,6 +194,7 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         refusals(work)
         locks(work)
+        bitmaps(work)
         for n, image in enumerate(IMAGES):
             try_image(work, n, *image)
     sys.exit(failures != 0)

@@ -509,6 +509,8 @@ static const struct use {
 	{"post", "/v1/guests/{ref}/disk-export",
 		.words = {"disk", "export", "--socket=/x", "web", "xvda"}},
 	{"post", "/v1/guests/{ref}/disk-backup", .words = {"disk", "backup", "web", "xvda", "/x"}},
+	{"post", "/v1/guests/{ref}/disk-checkpoint",
+		.words = {"disk", "checkpoint", "web", "xvda", "monday"}},
 	{"post", "/v1/guests/{ref}/save", .words = {"save", "web", "/x"}},
 	{"post", "/v1/guests/{ref}/clone", .words = {"clone", "web"}},
 	{"get", "/v1/guests/{ref}/snapshots", .words = {"snapshot", "list", "web"}},

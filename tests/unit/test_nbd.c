@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -56,9 +57,21 @@ static int find_zero(void *ctx, uint64_t offset, uint64_t *length, bool *zero)
 	return 0;
 }
 
+/* Every other mebibyte. */
+static bool changed(void *ctx, uint64_t offset, uint64_t *length)
+{
+	const uint64_t rest = (1u << 20) - offset % (1u << 20);
+
+	if (*length > rest)
+		*length = rest;
+	return offset >> 20 & 1;
+}
+
 static void *serve(void *ctx)
 {
 	const struct nbd_source source = {.name = "disk",
+		.bitmap = "since",
+		.changed = changed,
 		.size = SIZE,
 		.read = source_read,
 		.find_zero = find_zero};
@@ -409,6 +422,61 @@ static void refused(void **state)
 	end();
 }
 
+#define DIRTY "qemu:dirty-bitmap:since"
+
+/* Which of two contexts a status is of, and how many extents it has. */
+static uint32_t status(uint32_t *extents, uint8_t data[256], bool *done)
+{
+	uint32_t size;
+
+	assert_int_equal(chunk(&size, done), NBD_CHUNK_STATUS);
+	assert_true(size >= 12 && size <= 256);
+	hear(data, size);
+	*extents = (size - 4) / 8;
+	return get32(data);
+}
+
+static void dirty_bitmap(void **state)
+{
+	uint8_t data[256];
+	uint32_t size, extents;
+	bool done;
+
+	begin(NBD_FIXED_NEWSTYLE | NBD_NO_ZEROES);
+	option(NBD_OPT_STRUCTURED_REPLY, "", 0);
+	expect(NBD_OPT_STRUCTURED_REPLY, NBD_REP_ACK);
+	option(NBD_OPT_LIST_META_CONTEXT, "\0\0\0\0\0\0\0\1\0\0\0\5qemu:", 17);
+	assert_int_equal(answer(NBD_OPT_LIST_META_CONTEXT, data, &size), NBD_REP_META_CONTEXT);
+	assert_int_equal(size, 4 + strlen(DIRTY));
+	assert_memory_equal(data + 4, DIRTY, strlen(DIRTY));
+	expect(NBD_OPT_LIST_META_CONTEXT, NBD_REP_ACK);
+	/* No list: then only whole names are meant. */
+	option(NBD_OPT_SET_META_CONTEXT, "\0\0\0\0\0\0\0\1\0\0\0\5qemu:", 17);
+	expect(NBD_OPT_SET_META_CONTEXT, NBD_REP_ACK);
+	option(NBD_OPT_SET_META_CONTEXT,
+		"\0\0\0\0\0\0\0\2\0\0\0\017base:allocation\0\0\0\027" DIRTY, 54);
+	assert_int_equal(answer(NBD_OPT_SET_META_CONTEXT, data, &size), NBD_REP_META_CONTEXT);
+	assert_int_equal(answer(NBD_OPT_SET_META_CONTEXT, data, &size), NBD_REP_META_CONTEXT);
+	assert_memory_equal(data + 4, DIRTY, strlen(DIRTY));
+	expect(NBD_OPT_SET_META_CONTEXT, NBD_REP_ACK);
+	go();
+	request(0, NBD_CMD_BLOCK_STATUS, 512, 3 << 20);
+	assert_int_equal(status(&extents, data, &done), 1);
+	assert_false(done);
+	assert_int_equal(status(&extents, data, &done), 2);
+	assert_true(done);
+	assert_int_equal(extents, 4);
+	assert_int_equal(get32(data + 4), (1 << 20) - 512);
+	assert_int_equal(get32(data + 8), 0);
+	assert_int_equal(get32(data + 12), 1 << 20);
+	assert_int_equal(get32(data + 16), NBD_STATE_DIRTY);
+	request(NBD_FLAG_REQ_ONE, NBD_CMD_BLOCK_STATUS, 1 << 20, 3 << 20);
+	assert_int_equal(status(&extents, data, &done), 1);
+	assert_int_equal(status(&extents, data, &done), 2);
+	assert_true(done && extents == 1);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -416,6 +484,7 @@ int main(void)
 		cmocka_unit_test(options),
 		cmocka_unit_test(structured),
 		cmocka_unit_test(refused),
+		cmocka_unit_test(dirty_bitmap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

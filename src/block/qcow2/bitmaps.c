@@ -21,7 +21,7 @@
 #define ALL_ONES 1u /* of a table's entry without an offset */
 
 /* One entry of the directory. */
-struct entry {
+struct bitmap_entry {
 	uint64_t table;
 	uint32_t entries, flags, extra;
 	unsigned type, bits, name_size;
@@ -29,14 +29,14 @@ struct entry {
 };
 
 /* The entry at *at, which is behind it then. */
-static int next_entry(const uint8_t *bytes, uint64_t size, uint64_t *at, struct entry *entry)
+static int next_entry(const uint8_t *bytes, uint64_t size, uint64_t *at, struct bitmap_entry *entry)
 {
 	const uint8_t *from = bytes + *at;
 	uint64_t length;
 
 	if (size - *at < ENTRY_HEAD)
 		return -EIO;
-	*entry = (struct entry){.table = qcow2_get(from, 8),
+	*entry = (struct bitmap_entry){.table = qcow2_get(from, 8),
 		.entries = (uint32_t)qcow2_get(from + 8, 4),
 		.flags = (uint32_t)qcow2_get(from + ENTRY_FLAGS, 4),
 		.type = from[16],
@@ -73,7 +73,7 @@ static int read_directory(struct qcow2 *q, uint8_t **bytes)
 	return r;
 }
 
-static int walk_bitmap(struct image_walk *walk, const struct entry *entry)
+static int walk_bitmap(struct image_walk *walk, const struct bitmap_entry *entry)
 {
 	uint64_t *table;
 	int r = walk_read_l1(walk->q, entry->table, entry->entries, &table);
@@ -97,7 +97,7 @@ int walk_bitmaps(struct image_walk *walk)
 		return r;
 	r = walk_bytes(walk, q->header.bitmaps_offset, q->header.bitmaps_size);
 	for (uint32_t i = 0; !r && i < q->header.bitmaps; i++) {
-		struct entry entry;
+		struct bitmap_entry entry;
 
 		r = next_entry(bytes, q->header.bitmaps_size, &at, &entry);
 		if (!r)
@@ -114,7 +114,7 @@ static uint32_t table_entries_of(const struct qcow2 *q, uint64_t bytes)
 	return (uint32_t)((bytes + q->cluster_size - 1) >> q->cluster_bits);
 }
 
-static int read_bits(struct qcow2 *q, const struct entry *entry, struct dirty_map *map)
+static int read_bits(struct qcow2 *q, const struct bitmap_entry *entry, struct dirty_map *map)
 {
 	const uint64_t size = dirty_bytes(map);
 	uint8_t *to = (uint8_t *)map->word;
@@ -144,13 +144,13 @@ static int read_bits(struct qcow2 *q, const struct entry *entry, struct dirty_ma
 	return r;
 }
 
-static bool is_usable(const struct entry *entry)
+static bool is_usable(const struct bitmap_entry *entry)
 {
 	return entry->flags == AUTO && entry->type == TYPE_DIRTY && !entry->extra &&
 		entry->bits >= DIRTY_BITS_MIN && entry->bits <= DIRTY_BITS_MAX;
 }
 
-static int load_one(struct qcow2 *q, const struct entry *entry, struct dirty_set *set)
+static int load_one(struct qcow2 *q, const struct bitmap_entry *entry, struct dirty_set *set)
 {
 	char name[CHECKPOINT_NAME_MAX + 1] = "";
 	struct dirty_map *map = NULL;
@@ -183,7 +183,7 @@ int qcow2_load_dirty(struct block_image *image, struct dirty_set *set)
 	int r = 0;
 
 	for (uint32_t i = 0; q->directory && !r && i < q->header.bitmaps; i++) {
-		struct entry entry;
+		struct bitmap_entry entry;
 
 		r = next_entry(q->directory, q->header.bitmaps_size, &at, &entry);
 		if (!r)
@@ -208,7 +208,7 @@ int bitmaps_mark_in_use(struct qcow2 *q)
 	if (r || !bytes)
 		return r;
 	for (uint32_t i = 0; !r && i < q->header.bitmaps; i++) {
-		struct entry entry;
+		struct bitmap_entry entry;
 
 		begin = at;
 		r = next_entry(bytes, q->header.bitmaps_size, &at, &entry);

@@ -29,7 +29,7 @@
 #include "protocol/request.h"
 
 #define NOTE "layering"
-#define NOTE_MAX (64u << 10)
+#define NOTE_MAX (LIMIT_DISKS * 8u << 10)
 
 /* Making the files */
 

@@ -56,7 +56,7 @@
 
 #define LAUNCH_FD 3 /* the description's own; the others follow */
 #define LAUNCH_VERSION 3
-#define LAUNCH_MAX (2u << 20)
+#define LAUNCH_MAX (4u << 20)
 #define LAUNCH_FDS_MAX (LIMIT_DISKS * LIMIT_CHAIN + LIMIT_LAYERS + LIMIT_NETWORKS + 9)
 
 /* Strings are the structure's own (malloc). Descriptors: -1 is none. */

@@ -6,7 +6,7 @@
 #ifndef DACH_PROTOCOL_LIMITS_H
 #define DACH_PROTOCOL_LIMITS_H
 
-#define LIMIT_DISKS 8  /* that have a medium */
+#define LIMIT_DISKS 16 /* that have a medium; each has a slot of the PCI bus */
 #define LIMIT_CHAIN 16 /* files of one disk */
 #define LIMIT_NETWORKS 8
 #define LIMIT_LAYERS 3     /* of frozen memory that a guest's stands on */

@@ -54,6 +54,20 @@ check "QEMU finds it sound" qemu-img check -q -f qcow2 "$work/out.qcow2"
 check "what is below is as it was" [ "$(qemu-img convert -f qcow2 -O raw "$work/base.qcow2" \
 	"$work/base.raw" && head -c 32M "$work/base.raw" | sha256sum | cut -d' ' -f1)" = "$sum" ]
 
+# As many as there may be.
+set --
+for n in $(seq 16); do
+	truncate -s "${n}M" "$work/many$n"
+	set -- "$@" --disk "$work/many$n"
+done
+guest "$@" <<'SCRIPT'
+echo FOUND $(cat /sys/block/vd*/size | sort -n | uniq | wc -l)
+SCRIPT
+check "a guest with 16 disks" ended 0 "FOUND 16"
+guest "$@" --disk "$work/many1,ro" </dev/null
+check "and no more" sh -c "grep -q 'disk: 16 at most' $errors"
+set --
+
 guest --ephemeral --disk "$work/out.qcow2" --disk "$work/word2" <<'SCRIPT'
 for disk in vda vdb; do
 	dd if=/dev/zero of=/dev/$disk bs=64k count=16 conv=fsync 2>/dev/null && head -c 512 /dev/$disk | cmp -n 512 - /dev/zero && echo ZERO $disk

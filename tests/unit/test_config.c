@@ -599,12 +599,14 @@ static void test_limits(void **state)
 	rig_good(&rig,
 		"name='a'\nvcpus=64\nmaxvcpus=512\nvif=['','','','']\ndisk=['/1,,xvda',"
 		"'/2,,xvdb','/3,,xvdc','/4,,xvdd','/5,,xvde','/6,,xvdf','/7,,xvdg','/8,,xvdh',"
-		"',,hdc,cdrom']\n");
+		"'/9,,xvdi','/10,,xvdj','/11,,xvdk','/12,,xvdl','/13,,xvdm','/14,,xvdn',"
+		"'/15,,xvdo','/16,,xvdp',',,hdc,cdrom']\n");
 	domain_config_free(&rig.config);
 	rig_bad(&rig,
 		"name='a'\ndisk=['/1,,xvda','/2,,xvdb','/3,,xvdc','/4,,xvdd','/5,,xvde','/6,,xvdf',"
-		"'/7,,xvdg','/8,,xvdh',\n  '/9,,xvdi']\n",
-		"f:3:4: disks[8]: a guest can have 8 disks at most");
+		"'/7,,xvdg','/8,,xvdh','/9,,xvdi','/10,,xvdj','/11,,xvdk','/12,,xvdl','/13,,xvdm',"
+		"'/14,,xvdn','/15,,xvdo','/16,,xvdp',\n  '/17,,xvdq']\n",
+		"f:3:4: disks[16]: a guest can have 16 disks at most");
 	rig_bad(&rig, "name='a'\nvif=['','','','','','','','',\n'']\n",
 		"f:3:2: vifs[8]: a guest can have 8 networks at most");
 	rig_bad(&rig, "name='a'\nvif=['',\n'vifname=abcdefghijklmnop']\n",

@@ -260,9 +260,9 @@ static void test_daemon_to_monitor(void **state)
 	for (unsigned i = 0; i < LIMIT_DISKS; i++) {
 		assert_string_equal(config->disk[i].file[0].name, file);
 		assert_int_equal(config->disk[i].file[0].format, DISK_RAW);
-		assert_int_equal(config->disk[i].serial[9], '0' + i);
+		assert_int_equal(atoi(config->disk[i].serial + 9), i);
 		assert_int_equal(spec->disk[i].readonly, i % 2 == 0);
-		assert_int_equal(spec->disk[i].vdev[4], '1' + i);
+		assert_int_equal(atoi(spec->disk[i].vdev + 4), i + 1);
 	}
 	assert_int_equal(config->nets, LIMIT_NETWORKS);
 	for (unsigned i = 0; i < LIMIT_NETWORKS; i++) {

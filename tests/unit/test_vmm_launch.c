@@ -128,7 +128,7 @@ static void refuses_descriptions(void **state)
 			"unknown value 'tape'"},
 		{HEAD ",\"disks\":[{\"files\":[{\"format\":\"raw\",\"fd\":5}],\"readonly\":1}]}",
 			"readonly"},
-		{HEAD ",\"disks\":[1,2,3,4,5,6,7,8,9]}", "8 at most"},
+		{HEAD ",\"disks\":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}", "16 at most"},
 		{HEAD ",\"networks\":[{}]}", "networks[0].kind: is missing"},
 		{HEAD ",\"networks\":{}}", "networks"},
 		{HEAD ",\"keep\":[\"always\"]}", "keep"},

@@ -92,6 +92,8 @@ static void block_work(void *ctx, struct block_request *request)
 	r = block->image->driver->perform(block->image, request);
 	if (range)
 		copying_written(copy, range);
+	if (copy && copy->in_step)
+		r = copying_performed(copy, request, r);
 	if (r)
 		complain(block, request->op, r);
 	if (request->uncounted)

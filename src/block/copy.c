@@ -230,14 +230,34 @@ void copying_written(struct block_copy *copy, struct copy_range *range)
 		return;
 	mutex_lock(&copy->lock);
 	copying_leave(copy, range);
-	if (copy->kind == BLOCK_COMMIT) {
+	if (copying_follows(copy->kind)) {
 		const uint64_t first = range->first, last = range->last;
 
 		set_range(copy, first, last, true);
-		if (copy->follows && last - first < AT_ONCE)
+		if (copy->in_step || (copy->follows && last - first < AT_ONCE))
 			copying_todo(copy, first, last);
+		/* Another thread may be about to have copied it. */
+		if (copy->in_step)
+			copying_leave(copy, copying_enter(copy, first, last, true));
 	}
 	mutex_unlock(&copy->lock);
+}
+
+int copying_performed(struct block_copy *copy, const struct block_request *request, int r)
+{
+	struct block_request flush = {.op = BLOCK_FLUSH};
+	int other = 0;
+
+	if (request->op == BLOCK_READ)
+		return r;
+	if (request->op == BLOCK_FLUSH)
+		other = copy->target->driver->perform(copy->target, &flush);
+	mutex_lock(&copy->lock);
+	if (!copy->failed)
+		copy->failed = other;
+	other = copy->failed;
+	mutex_unlock(&copy->lock);
+	return r ? r : other;
 }
 
 /* The worker */

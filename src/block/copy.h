@@ -5,16 +5,18 @@
  *   stream  what the disk reads from its bases comes into its top, which then stands alone
  *   commit  what the top has comes into the base below it, which then is the disk
  *   backup  the disk as it was at the begin comes into a file of its own
+ *   mirror  the disk comes into a file of its own, is kept in step there (block_copy_pledge()), and goes on in that
  *   export  the disk as it was at the begin can be read (block_copy_read()); what the guest writes over is kept in a file
  *
  * One engine. The disk is divided in units, and a bitmap has those that are still to be copied. A worker copies them;
  * a write of the guest waits for a copy of the same unit to end. Of a backup, what is about to be written over is copied
- * first; of a commit, what is written is to be copied again, and once all has been copied is at once, so that the rest
+ * first; of a commit and a mirror, what is written is to be copied again, and once all has been copied is at once, so that the rest
  * does not grow. The end is short: requests are held (block/layer.h) while what is left is copied.
  *
  * Should the process be killed at any point, the disk's files are what they were or, by one write at the end, what
  * they are to be: what a stream brings is what showed through; what a commit brings is hidden by the top until the top
- * is emptied, which is done piece by piece but makes no difference to what the disk reads; a backup is not the disk's.
+ * is emptied, which is done piece by piece but makes no difference to what the disk reads; a backup is not the disk's, and a
+ * mirror is only once its owner notes it as the disk, which is when it is in step.
  *
  * One thread, not a disk's own; one copy of a disk at a time.
  */
@@ -23,7 +25,7 @@
 
 #include "block/block.h"
 
-enum block_copy_kind { BLOCK_STREAM, BLOCK_COMMIT, BLOCK_BACKUP, BLOCK_EXPORT };
+enum block_copy_kind { BLOCK_STREAM, BLOCK_COMMIT, BLOCK_BACKUP, BLOCK_EXPORT, BLOCK_MIRROR };
 
 struct block_copy;
 
@@ -37,7 +39,7 @@ struct block_copy_points {
 };
 
 /*
- * file: of a backup, the new image, empty and of the disk's size; of an export likewise, and raw; of a commit, the base, open for reading and writing
+ * file: of a backup or a mirror, the new image, empty and of the disk's size; of an export likewise, and raw; of a commit, the base, open for reading and writing
  * (its name is the disk's afterwards). Its descriptor is the copy's from here on, on failure too. of a stream NULL.
  * points: NULL: none. timeout: ns for which requests may be held.
  */
@@ -60,6 +62,12 @@ int block_copy_step(struct block_copy *copy, struct error *err);
 void block_copy_progress(const struct block_copy *copy, uint64_t *done, uint64_t *total);
 /* Bytes that have been read for it, the guest's writes included. */
 uint64_t block_copy_moved(const struct block_copy *copy);
+/*
+ * Of a mirror, once block_copy_step() returns 0: from now on whatever the guest has been told is written, or stable, is so in
+ * the file as well; what cannot be is an error to the guest. So either may be noted as the disk until block_copy_finish()
+ * or block_copy_close().
+ */
+int block_copy_pledge(struct block_copy *copy, struct error *err);
 /* What is to be in the end is so, or else it is as before. The copy is still to be closed. */
 int block_copy_finish(struct block_copy *copy, struct error *err);
 /* Whatever became of it; what was not finished is given up. */

@@ -51,7 +51,7 @@ static int may_begin(const struct block_device *block, enum block_copy_kind kind
 		return error_set(err, EBUSY, "%s: is being copied already", block_name(block));
 	if (!copying_keeps(kind) && image->read_only)
 		return error_set(err, EINVAL, "%s: is only read", block_name(block));
-	if (!copying_keeps(kind) && block->files < 2)
+	if (!copying_opens(kind) && block->files < 2)
 		return error_set(err, EINVAL, "%s: stands on no other image", block_name(block));
 	return 0;
 }
@@ -173,9 +173,9 @@ int block_copy_begin(struct block_device *block, enum block_copy_kind kind,
 	copy->err = err;
 	copy->points = points;
 	beginning.copy = copy;
-	if (copying_keeps(kind))
+	if (copying_opens(kind))
 		r = block_call(block, open_target, &beginning);
-	if (!r && copying_keeps(kind) && copy->target->size != block_size(block))
+	if (!r && copying_opens(kind) && copy->target->size != block_size(block))
 		r = error_set(err, EINVAL, "%s: is not as large as the disk", own.name);
 	if (!r) {
 		r = hold(copy, clock_now() + timeout, err);
@@ -204,6 +204,15 @@ static int flush(void *ctx)
 	return image->driver->perform(image, &request);
 }
 
+static void take_label(struct block_copy *copy)
+{
+	struct block_device *block = copy->block;
+
+	copy->label->former = block->label;
+	__atomic_store_n(&block->label, copy->label, __ATOMIC_RELEASE);
+	copy->label = NULL;
+}
+
 /* The base is the disk; nothing is in the top any more, so that it is the same disk still. */
 static int drop_top(struct block_copy *copy)
 {
@@ -216,9 +225,7 @@ static int drop_top(struct block_copy *copy)
 	top->driver->set_base(top, NULL);
 	block->image = copy->target;
 	block->files--;
-	copy->label->former = block->label;
-	__atomic_store_n(&block->label, copy->label, __ATOMIC_RELEASE);
-	copy->label = NULL;
+	take_label(copy);
 	top->driver->close(top);
 	copy->target = NULL;
 	return 0;
@@ -238,6 +245,56 @@ static int stand_alone(struct block_copy *copy)
 	return 0;
 }
 
+/* What the disk was is left as it is now. */
+static int go_on_there(struct block_copy *copy)
+{
+	struct block_device *block = copy->block;
+	struct block_image *was = block->image;
+	int r = flush(was);
+
+	if (r)
+		return r;
+	/* Its checkpoints are the disk's. */
+	if (was->driver->store_dirty)
+		was->driver->store_dirty(was, &(struct dirty_set){.count = 0});
+	block->image = copy->target;
+	block->files = 1;
+	if (copy->target->driver->keeps_back)
+		__atomic_store_n(&block->keeps_back, true, __ATOMIC_RELAXED);
+	copy->target = NULL;
+	take_label(copy);
+	was->driver->close(was);
+	return 0;
+}
+
+static int pledge(void *ctx)
+{
+	struct block_copy *copy = ctx;
+	int r;
+
+	mutex_lock(&copy->lock);
+	copying_todo(copy, 0, copy->units - 1);
+	r = copy->failed;
+	mutex_unlock(&copy->lock);
+	if (!r)
+		r = flush(copy->target);
+	copy->in_step = !r;
+	return r;
+}
+
+int block_copy_pledge(struct block_copy *copy, struct error *err)
+{
+	int r = hold(copy, clock_now() + copy->timeout, err);
+
+	if (r)
+		return r;
+	r = block_call(copy->block, pledge, copy);
+	hold_end(copy->block);
+	return r ? error_set(err, -r, "%s: cannot be kept in step: %s", copy->label->text,
+			   strerror(-r))
+		 : 0;
+}
+
 static int finish(void *ctx)
 {
 	struct block_copy *copy = ctx;
@@ -254,6 +311,8 @@ static int finish(void *ctx)
 		r = drop_top(copy);
 	else if (!r && copy->kind == BLOCK_STREAM)
 		r = stand_alone(copy);
+	else if (!r && copy->kind == BLOCK_MIRROR)
+		r = go_on_there(copy);
 	if (!r) {
 		copy->block->copy = NULL;
 		copy->attached = false;
@@ -287,7 +346,7 @@ static int detach(void *ctx)
 {
 	struct block_copy *copy = ctx;
 
-	if (copy->kind == BLOCK_COMMIT && !flush(copy->target))
+	if (copying_follows(copy->kind) && !flush(copy->target) && copy->kind == BLOCK_COMMIT)
 		copy->target->driver->freeze(copy->target);
 	copy->block->copy = NULL;
 	if (copy->kind == BLOCK_BACKUP && copy->made)
@@ -313,7 +372,7 @@ void block_copy_close(struct block_copy *copy)
 		block_call(copy->block, detach, copy);
 		hold_end(copy->block);
 	}
-	if (copying_keeps(copy->kind) && copy->target)
+	if (copying_opens(copy->kind) && copy->target)
 		block_call(copy->block, close_target, copy->target);
 	pthread_cond_destroy(&copy->left);
 	mutex_destroy(&copy->lock);

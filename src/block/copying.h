@@ -23,6 +23,7 @@ struct block_copy {
 	struct error *err;          /* while a disk's thread works for us */
 	uint64_t timeout, units;
 	bool attached;
+	bool in_step; /* block_copy_pledge(); changes while the disk is held */
 	const struct block_copy_points *points; /* while it begins */
 	struct dirty_map *since;                /* as it was at the begin; or NULL */
 	struct dirty_map *made;                 /* the begin's checkpoint, of the disk; or NULL */
@@ -45,8 +46,22 @@ static inline bool request_changes(const struct block_request *request)
 /* Around each request that a disk's thread performs. */
 struct copy_range *copying_write(struct block_copy *copy, const struct block_request *request);
 void copying_written(struct block_copy *copy, struct copy_range *range);
+/* What the request comes to, that was performed with this result. */
+int copying_performed(struct block_copy *copy, const struct block_request *request, int r);
 
 /* The disk as it was at the begin: what is about to be written over is copied first. */
+/* The target is a file of the copy's own. */
+static inline bool copying_opens(enum block_copy_kind kind)
+{
+	return kind == BLOCK_BACKUP || kind == BLOCK_EXPORT || kind == BLOCK_MIRROR;
+}
+
+/* What is written is to be copied again. */
+static inline bool copying_follows(enum block_copy_kind kind)
+{
+	return kind == BLOCK_COMMIT || kind == BLOCK_MIRROR;
+}
+
 static inline bool copying_keeps(enum block_copy_kind kind)
 {
 	return kind == BLOCK_BACKUP || kind == BLOCK_EXPORT;

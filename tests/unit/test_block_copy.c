@@ -190,7 +190,9 @@ static void remove_chain(void)
 struct job {
 	struct block_copy *copy;
 	int result;
-	bool stop, over; /* atomic */
+	bool stop, over; /* atomic, and the next two */
+	bool pledged, stays;
+	bool mirrors;
 };
 
 static void *work(void *ctx)
@@ -202,6 +204,13 @@ static void *work(void *ctx)
 	do {
 		r = block_copy_step(job->copy, &err);
 	} while (r > 0 && !__atomic_load_n(&job->stop, __ATOMIC_ACQUIRE));
+	if (!r && job->mirrors) {
+		r = block_copy_pledge(job->copy, &err);
+		__atomic_store_n(&job->pledged, !r, __ATOMIC_RELEASE);
+		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+		while (__atomic_load_n(&job->stays, __ATOMIC_ACQUIRE))
+			nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+	}
 	if (!r)
 		r = block_copy_finish(job->copy, &err);
 	if (r < 0)
@@ -217,7 +226,7 @@ static struct block_copy *begin(struct block_device *block, enum block_copy_kind
 	struct block_copy *copy = NULL;
 	struct error err = {""};
 
-	if (kind == BLOCK_BACKUP || kind == BLOCK_EXPORT) {
+	if (kind == BLOCK_BACKUP || kind == BLOCK_EXPORT || kind == BLOCK_MIRROR) {
 		file.name = (char *)"backup";
 		file.format = raw ? DISK_RAW : DISK_QCOW2;
 		if (!raw)
@@ -254,7 +263,7 @@ static void run_one(enum block_copy_kind kind, bool raw, bool cancels)
 	static uint32_t twin[SECTORS], then[SECTORS];
 	uint32_t number = make_chain(twin, raw), least = 50 + dice(300);
 	struct block_device *block = disk("top.qcow2");
-	struct job job = {.copy = begin(block, kind, raw)};
+	struct job job = {.copy = begin(block, kind, raw), .mirrors = kind == BLOCK_MIRROR};
 	uint64_t done, total;
 	pthread_t thread;
 
@@ -274,7 +283,7 @@ static void run_one(enum block_copy_kind kind, bool raw, bool cancels)
 	assert_true(job.result == 0 || (cancels && job.result == 1));
 	block_copy_progress(job.copy, &done, &total);
 	assert_true(done <= total && total >= SIZE);
-	assert_true(job.result || done == total || kind == BLOCK_COMMIT);
+	assert_true(job.result || done == total || kind == BLOCK_COMMIT || kind == BLOCK_MIRROR);
 	block_copy_close(job.copy);
 	compare(block, twin, "afterwards");
 	/* And it goes on. */
@@ -295,8 +304,11 @@ static void run_one(enum block_copy_kind kind, bool raw, bool cancels)
 	}
 	if (kind == BLOCK_COMMIT && !job.result)
 		compare_file("mid.qcow2", twin);
+	if (kind == BLOCK_MIRROR && !job.result)
+		compare_file(raw ? "backup" : "backup,format=qcow2", twin);
 	/* What was the top is the same disk, whatever became of it. */
-	compare_file("top.qcow2", twin);
+	else
+		compare_file("top.qcow2", twin);
 	remove_chain();
 }
 
@@ -306,6 +318,8 @@ static void test_random(void **state)
 	dice_state = seed;
 	for (unsigned i = 0; i < 12; i++)
 		run_one((enum block_copy_kind)(i % 3), i / 3 % 2, i / 6 % 4 == 3);
+	for (unsigned i = 0; i < 5; i++)
+		run_one(BLOCK_MIRROR, i % 2, i == 4);
 }
 
 /* Reads the moment over and over, in pieces of any size. */
@@ -384,7 +398,8 @@ static void test_export(void **state)
 static void child(enum block_copy_kind kind, bool raw, uint32_t number, uint64_t dice_at, int tell)
 {
 	struct block_device *block = disk("top.qcow2");
-	struct job job = {.copy = begin(block, kind, raw)};
+	const bool mirrors = kind == BLOCK_MIRROR;
+	struct job job = {.copy = begin(block, kind, raw), .mirrors = mirrors, .stays = mirrors};
 	pthread_t thread;
 
 	dice_state = dice_at;
@@ -392,8 +407,11 @@ static void child(enum block_copy_kind kind, bool raw, uint32_t number, uint64_t
 	for (unsigned i = 1;; i++) {
 		struct op op = next_op(number++);
 
+		/* Of a mirror nobody is told of anything before it is in step. */
+		const bool counts = !mirrors || __atomic_load_n(&job.pledged, __ATOMIC_ACQUIRE);
+
 		if (do_op(block, &op) ||
-			(i % 8 == 0 &&
+			(i % 8 == 0 && counts &&
 				(rig_block_run(block, BLOCK_FLUSH, 0, NULL, 0) ||
 					write(tell, &op.number, sizeof op.number) !=
 						sizeof op.number)))
@@ -406,6 +424,7 @@ static void kill_one(enum block_copy_kind kind, bool raw)
 	static uint32_t twin[SECTORS], seen[SECTORS];
 	uint32_t number = make_chain(twin, raw), stable = number - 1, told;
 	const uint32_t wait = dice(60);
+	const char *name = "top.qcow2";
 	const uint64_t dice_at = dice_state;
 	struct block_device *block;
 	int ends[2];
@@ -425,7 +444,9 @@ static void kill_one(enum block_copy_kind kind, bool raw)
 	while (read(ends[0], &told, sizeof told) == sizeof told)
 		stable = told;
 	close(ends[0]);
-	block = disk("top.qcow2");
+	if (kind == BLOCK_MIRROR)
+		name = raw ? "backup" : "backup,format=qcow2";
+	block = disk(name);
 	read_all(block, seen);
 	block_close(block);
 	dice_state = dice_at;
@@ -446,7 +467,7 @@ static void kill_one(enum block_copy_kind kind, bool raw)
 		if (seen[i] != twin[i])
 			fail_msg("kind %d: sector %u has %u instead of %u; stable was %u", kind, i,
 				seen[i], twin[i], stable);
-	compare_file("top.qcow2", twin);
+	compare_file(name, twin);
 	remove_chain();
 }
 
@@ -455,6 +476,8 @@ static void test_kills(void **state)
 	dice_state = seed + 1000;
 	for (unsigned i = 0; i < kills; i++)
 		kill_one((enum block_copy_kind)(i % 2), i / 2 % 2);
+	for (unsigned i = 0; i < kills / 2; i++)
+		kill_one(BLOCK_MIRROR, i % 2);
 }
 
 static void refuse(struct block_device *block, enum block_copy_kind kind, const char *target,

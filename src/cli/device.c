@@ -118,6 +118,12 @@ static const struct option_spec commit_options[] = {
 	{NULL, 0, NULL, NULL},
 };
 
+static const struct option_spec move_options[] = {
+	{"rate", RATE, "SIZE", "no more than that in a second (as 50m)"},
+	{"format", FORMAT, "raw|qcow2", "what the file is to be; else by its name's end"},
+	{NULL, 0, NULL, NULL},
+};
+
 static const struct option_spec backup_options[] = {
 	{"rate", RATE, "SIZE", "no more than that in a second (as 50m)"},
 	{"format", FORMAT, "raw|qcow2", "what the file is to be; else by its name's end"},
@@ -200,6 +206,11 @@ static int disk_stream(struct cli *cli)
 static int disk_commit(struct cli *cli)
 {
 	return copy_disk(cli, "Committing", "/disk-commit");
+}
+
+static int disk_move(struct cli *cli)
+{
+	return copy_disk(cli, "Moving", "/disk-move");
 }
 
 static int disk_backup(struct cli *cli)
@@ -331,6 +342,8 @@ static const struct cli_verb disk_verbs[] = {
 		2, .options = commit_options, .run = disk_commit},
 	{"disk backup", "GUEST DISK FILE", "copy a disk as it is now into a file", 3, 3,
 		.options = backup_options, .run = disk_backup},
+	{"disk move", "GUEST DISK FILE", "copy a disk into a file, and go on there", 3, 3,
+		.options = move_options, .run = disk_move},
 	{"disk export", "GUEST DISK", "let NBD clients read a disk as it is now", 2, 2,
 		.options = export_options, .run = disk_export},
 	{"disk checkpoint", "GUEST DISK [NAME]",

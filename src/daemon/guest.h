@@ -53,7 +53,7 @@ struct guest {
 	bool ending;     /* its monitor cannot be asked any more, and may still be there */
 	bool held;       /* it has ended, its monitor stays for a look */
 	bool dumping;
-	unsigned committing; /* disks whose top may be gone any moment */
+	unsigned committing; /* disks that may be another file any moment */
 	bool plugging;       /* a disk comes or goes */
 	bool deaf;           /* its monitor did not answer in time; a question waits for it */
 	bool retrying;       /* the timer begins its next life */

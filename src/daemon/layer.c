@@ -370,7 +370,7 @@ int layer_may_begin(const struct guest *guest, struct error *err)
 	if (guest->plugging || plug_is_noted(guest))
 		return error_set(err, EBUSY, "a disk of the guest's comes or goes");
 	if (guest->committing)
-		return error_set(err, EBUSY, "a disk of the guest is being committed");
+		return error_set(err, EBUSY, "a disk of the guest is being committed or moved");
 	if (guest->snapshots.busy)
 		return error_set(err, EBUSY, "a snapshot of the guest is being made");
 	return 0;

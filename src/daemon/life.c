@@ -16,6 +16,7 @@
 #include "daemon/layer.h"
 #include "daemon/links.h"
 #include "daemon/monitor.h"
+#include "daemon/move.h"
 #include "daemon/plug.h"
 #include "daemon/process.h"
 #include "daemon/saved.h"
@@ -81,6 +82,7 @@ static void gone(struct guest *guest)
 	saved_settle(guest);
 	layer_settle(guest, NULL);
 	commit_settle(guest, NULL);
+	move_settle(guest, NULL);
 	plug_settle(guest, NULL);
 	launch_unmark_state(guest);
 	launch_last_words(guest);
@@ -358,6 +360,7 @@ static void answered(void *ctx, int r, json_t *answer, const char *text)
 	settle(guest, state_of(answer));
 	layer_settle(guest, answer);
 	commit_settle(guest, answer);
+	move_settle(guest, answer);
 	plug_settle(guest, answer);
 	snapshot_settle(guest);
 	affinity_apply(guest);
@@ -562,6 +565,7 @@ void life_recover(struct guest *guest)
 		/* The host was started again since: only what is managed is still there. */
 		layer_settle(guest, NULL);
 		commit_settle(guest, NULL);
+		move_settle(guest, NULL);
 		plug_settle(guest, NULL);
 		launch_remove(guest);
 		saved_forget_suspended(guest);

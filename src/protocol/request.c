@@ -95,6 +95,7 @@ static const char *const copy_kinds[] = {
 	[DISK_COPY_STREAM] = "stream",
 	[DISK_COPY_COMMIT] = "commit",
 	[DISK_COPY_BACKUP] = "backup",
+	[DISK_COPY_MIRROR] = "mirror",
 	NULL,
 };
 static const char *const copy_formats[] = {[DISK_RAW] = "raw", [DISK_QCOW2] = "qcow2", NULL};
@@ -168,6 +169,12 @@ static const struct field disk_checkpoint[] = {
 	{.key = NULL},
 };
 
+static const struct field disk_pivot[] = {
+	FIELD_ROW(COUNT, monitor_request, disk, .max = LIMIT_DISKS - 1),
+	FIELD_ROW(BOOL, monitor_request, drop),
+	{.key = NULL},
+};
+
 static const struct field clone[] = {
 	FIELD_ROW(COUNT, monitor_request, disks, .max = LIMIT_DISKS),
 	{.key = NULL},
@@ -213,6 +220,7 @@ static const struct verb {
 	[REQUEST_DISK_DETACH] = {"disk-detach", disk_detach, .passed = false},
 	[REQUEST_DISK_EXPORT] = {"disk-export", disk_export, .fd = true},
 	[REQUEST_DISK_CHECKPOINT] = {"disk-checkpoint", disk_checkpoint, .passed = false},
+	[REQUEST_DISK_PIVOT] = {"disk-pivot", disk_pivot, .passed = false},
 	[REQUEST_RELEASE] = {"release", release, .passed = false},
 	[REQUEST_CLONE] = {"clone", clone, .fd = true},
 	[REQUEST_EXEC] = {"exec", nothing, .fd = true},

@@ -28,9 +28,10 @@
  *                                               asked goes; "held": the ns for which requests had to wait. In
  *                                               either case no file is kept any more.
  *   disk-copy    "kind": "stream", "commit",    block/copy.h's, of a disk while it is in use; no faster than "rate",
- *                "backup"; "disk": its number,  bytes a second. With a commit comes its base, open for reading and
- *                "name", "format", "rate"       writing, and with a backup its file, of that name and format. A job;
- *                                               but for a stream it ends if who asked goes. Of a backup also: "since", a
+ *                "backup", "mirror"; "disk",    bytes a second. With a commit comes its base, open for reading and
+ *                "name", "format", "rate"       writing, with a backup or a mirror its file, of that name and format. A job;
+ *                                               but for a stream it ends if who asked goes. A mirror is in step when the job
+ *                                               has ended, and stays so until disk-pivot. Of a backup also: "since", a
  *                                               checkpoint, and "checkpoint", a new one (block/copy.h)
  *   disk-open    "name", "format",              keeps the file that comes with the line, for disk-attach: the next of a
  *                "first": true for no others    disk's chain
@@ -46,6 +47,8 @@
  *                "since", "checkpoint"         as with disk-copy; clients are told what has been written since
  *   disk-checkpoint  "disk": its number,       this moment of the disk gets that name (block/checkpoint.h) or, with
  *                "checkpoint": a name          "remove": true, the name goes. A job.
+ *   disk-pivot   "disk": its number,           one that disk-copy has brought in step in another file goes on there
+ *                "drop": true                   or, with drop, stays where it is. A job.
  *   disk-resize  "disk": its number, "size":    it is larger from now on, and the guest is told; of a raw image
  *                bytes                          the file is so long already. A job.
  *   release      "end": true                    one that stands so ends as "saved", or goes on as it was
@@ -106,6 +109,7 @@ enum request_verb {
 	REQUEST_DISK_DETACH,
 	REQUEST_DISK_EXPORT,
 	REQUEST_DISK_CHECKPOINT,
+	REQUEST_DISK_PIVOT,
 	REQUEST_RELEASE,
 	REQUEST_CLONE,
 	REQUEST_EXEC,
@@ -116,7 +120,7 @@ enum request_verb {
 };
 
 enum request_then { SAVE_THEN_END, SAVE_THEN_WAIT, SAVE_THEN_RUN, SAVE_THEN_PAUSE };
-enum request_disk_copy { DISK_COPY_STREAM, DISK_COPY_COMMIT, DISK_COPY_BACKUP };
+enum request_disk_copy { DISK_COPY_STREAM, DISK_COPY_COMMIT, DISK_COPY_BACKUP, DISK_COPY_MIRROR };
 enum request_trigger { TRIGGER_NMI, TRIGGER_RESET, TRIGGER_POWER };
 
 struct monitor_request {
@@ -143,6 +147,7 @@ struct monitor_request {
 	char since[LIMIT_CHECKPOINT + 1]; /* DISK_COPY, DISK_EXPORT; "": none, as of the next */
 	char checkpoint[LIMIT_CHECKPOINT + 1]; /* the same, and DISK_CHECKPOINT */
 	bool remove;                           /* DISK_CHECKPOINT */
+	bool drop;                             /* DISK_PIVOT */
 	uint64_t size;                         /* DISK_RESIZE: bytes */
 	uint64_t job;                          /* CANCEL */
 };

@@ -39,6 +39,7 @@ struct copying {
 	struct points points;
 	uint64_t began;
 	struct block_copy *copy;
+	bool kept; /* it is in step: mirror.c has it then */
 };
 
 static void copying_free(struct copying *copying)
@@ -87,9 +88,15 @@ static int run(void *ctx, struct guest_job *job, struct error *err)
 		job_progress(job, done, total);
 		r = more < 0 ? more : keep_pace(copying, job, err);
 	}
-	if (!r)
+	if (!r && copying->kind == BLOCK_MIRROR)
+		r = block_copy_pledge(copying->copy, err);
+	if (!r && copying->kind == BLOCK_MIRROR)
+		r = job_check(job, err); /* who asked may have gone */
+	else if (!r)
 		r = block_copy_finish(copying->copy, err);
-	block_copy_close(copying->copy);
+	copying->kept = !r && copying->kind == BLOCK_MIRROR;
+	if (!copying->kept)
+		block_copy_close(copying->copy);
 	return r;
 }
 
@@ -97,7 +104,10 @@ static json_t *done(void *ctx, int r, const struct error *err)
 {
 	struct copying *copying = ctx;
 
-	disk_leave(copying->vmm, copying->disk);
+	if (copying->kept)
+		mirror_keep(copying->vmm, copying->disk, copying->copy);
+	else
+		disk_leave(copying->vmm, copying->disk);
 	copying_free(copying);
 	return NULL;
 }
@@ -115,10 +125,12 @@ int copies_request(struct vmm *vmm, const struct control_asker *asker,
 {
 	static const enum block_copy_kind kinds[] = {[DISK_COPY_STREAM] = BLOCK_STREAM,
 		[DISK_COPY_COMMIT] = BLOCK_COMMIT,
-		[DISK_COPY_BACKUP] = BLOCK_BACKUP};
+		[DISK_COPY_BACKUP] = BLOCK_BACKUP,
+		[DISK_COPY_MIRROR] = BLOCK_MIRROR};
 	static const char *const words[] = {[DISK_COPY_STREAM] = "disk-stream",
 		[DISK_COPY_COMMIT] = "disk-commit",
-		[DISK_COPY_BACKUP] = "disk-backup"};
+		[DISK_COPY_BACKUP] = "disk-backup",
+		[DISK_COPY_MIRROR] = "disk-mirror"};
 	struct copying *copying = calloc(1, sizeof *copying);
 	struct job_spec spec = {.word = words[request->kind],
 		.watched = request->kind != DISK_COPY_STREAM,
@@ -142,6 +154,8 @@ int copies_request(struct vmm *vmm, const struct control_asker *asker,
 		points_take(&copying->points, request);
 	if ((fd < 0) != (request->kind == DISK_COPY_STREAM))
 		r = error_set(err, EBADF, "disk-copy: a file came with the request, or none did");
+	else if (request->kind == DISK_COPY_MIRROR && vmm->mirror.copy)
+		r = error_set(err, EBUSY, "another disk is mirrored");
 	else
 		r = disk_use(vmm, request->disk, &copying->disk, err);
 	if (r) {

@@ -36,6 +36,10 @@ struct vmm {
 	struct layers layers; /* the files that have come; loop */
 	unsigned layering;    /* jobs that know disks by their numbers; loop */
 	struct plugging plugging;
+	struct mirror {
+		struct block_device *disk;
+		struct block_copy *copy; /* NULL: there is none */
+	} mirror;                        /* mirror.c; loop */
 	struct profile_files profile;
 	struct gdb *gdb;
 	struct command *command; /* that the guest is there for; or NULL */
@@ -126,6 +130,12 @@ int copies_request(struct vmm *vmm, const struct control_asker *asker,
 /* copies.c: a disk that becomes larger, likewise */
 int resize_request(struct vmm *vmm, const struct control_asker *asker,
 	const struct monitor_request *request, struct error *err);
+
+/* mirror.c: a copy that is in step, of a disk that is in use; what becomes of it is asked for later. The loop's thread. */
+void mirror_keep(struct vmm *vmm, struct block_device *disk, struct block_copy *copy);
+int pivot_request(struct vmm *vmm, const struct control_asker *asker,
+	const struct monitor_request *request, struct error *err);
+void mirror_end(struct vmm *vmm); /* again does nothing */
 
 /* checkpoints.c: a disk's moment gets a name, or the name goes, likewise */
 int checkpoint_request(struct vmm *vmm, const struct control_asker *asker,

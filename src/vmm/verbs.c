@@ -220,6 +220,8 @@ int verbs_request(void *ctx, const struct control_asker *asker,
 		close(fd);
 	if (request->verb == REQUEST_DISK_RESIZE)
 		return resize_request(vmm, asker, request, err);
+	if (request->verb == REQUEST_DISK_PIVOT)
+		return pivot_request(vmm, asker, request, err);
 	if (request->verb == REQUEST_DISK_CHECKPOINT)
 		return checkpoint_request(vmm, asker, request, err);
 	if (request->verb == REQUEST_DISK_LAYER)

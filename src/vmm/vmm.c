@@ -179,6 +179,7 @@ static void destroy(void *ctx)
 	exec_destroy(vmm->exec);
 	renew_stop(&vmm->renewal);
 	plug_end(vmm);
+	mirror_end(vmm);
 	devices_destroy(&vmm->devices);
 	gdb_destroy(vmm->gdb);
 	machine_destroy(vmm->machine);

@@ -224,7 +224,7 @@ def test_copies():
         refused(400, d.post, backup, {**whole, "since": "monday", "base": folder + "/backup", "base_format": "qcow2"})
         refused(422, d.post, backup, {**whole, "since": "monday", "base": folder + "/nowhere"})
         with open(folder + "/large", "wb") as file:
-            file.truncate(SIZE + 512)
+            file.truncate(DISK_SIZE + 512)
         assert "more than the disk" in refused(400, d.post, backup, {**whole, "since": "x", "base": folder + "/large"})
         d.create("no", "refuse", disks=make_disks(d, "n.img"))
         refused(400, d.post, "/v1/guests/no/disk-backup", {"disk": "xvda", "path": folder + "/none"})
@@ -270,6 +270,58 @@ def test_commits_killed():
 def ask_commit(d, name):
     try:
         d.post(f"/v1/guests/{name}/disk-commit", {"disk": "xvda"})
+    except (Refused, OSError):
+        pass
+
+
+def test_moves():
+    """A disk goes on in another file; the store names what the monitor has, or will find whole."""
+    with Daemon().start() as d:
+        folder = d.folder
+        guest = d.create("one", managed=True, start=True, disks=make_disks(d, "a.img"))
+        move = "/v1/guests/one/disk-move"
+        d.post(move, {"disk": "xvda", "path": folder + "/b.qcow2", "format": "qcow2"})
+        assert disks(d, "one") == [(folder + "/b.qcow2", "qcow2")] and backing(folder + "/b.qcow2") == ""
+        has = claims(d, guest)
+        assert has[claim_of(folder + "/b.qcow2")] == "w" and has[claim_of(folder + "/a.img")] == "d"
+        d.post(move, {"disk": "xvda", "path": folder + "/c.img"})
+        assert disks(d, "one") == [(folder + "/c.img", "raw")] and os.path.getsize(folder + "/c.img") == DISK_SIZE
+        before = d.get("/v1/guests/one")["config"]
+        refused(409, d.post, move, {"disk": "xvda", "path": folder + "/a.img"})
+        refused(400, d.post, move, {"disk": "xvda", "path": "x"})
+        refused(400, d.post, move, {"disk": "xvdb", "path": folder + "/x"})
+        refused(422, d.post, move, {"disk": "xvda", "path": folder + "/nowhere/x"})
+        assert d.get("/v1/guests/one")["config"] == before and not os.path.exists(folder + "/x")
+        d.create("no", "nopivot", disks=make_disks(d, "n.img"))
+        refused(400, d.post, "/v1/guests/no/disk-move", {"disk": "xvda", "path": folder + "/x"})
+        assert disks(d, "no") == [(folder + "/n.img", "raw")] and not os.path.exists(folder + "/x")
+
+        def kill_in_pivot(name, how, monitor=False):
+            guest = d.create(name, how, managed=True, start=True, disks=make_disks(d, name + ".img"))
+            at_work = threading.Thread(target=ask_move, args=(d, name))
+            at_work.start()
+            eventually(lambda: f"pivot {guest['uuid']}" in open(d.journal).read())
+            d.process.send_signal(signal.SIGKILL)
+            d.process.wait()
+            at_work.join()
+            if monitor:
+                os.kill(d.monitors()[guest["uuid"]], signal.SIGKILL)
+            d.start()
+
+        kill_in_pivot("did", "deafpivot")
+        eventually(lambda: disks(d, "did") == [(folder + "/did.new", "raw")])
+        kill_in_pivot("lost", "lostpivot")
+        eventually(lambda: disks(d, "lost") == [(folder + "/lost.img", "raw")])
+        assert not os.path.exists(folder + "/lost.new")
+        # It is in step, so that both are the disk; the store has the new one.
+        kill_in_pivot("gone", "lostpivot", monitor=True)
+        eventually(lambda: d.guests()["gone"]["state"] == "off")
+        assert disks(d, "gone") == [(folder + "/gone.new", "raw")] and os.path.exists(folder + "/gone.new")
+
+
+def ask_move(d, name):
+    try:
+        d.post(f"/v1/guests/{name}/disk-move", {"disk": "xvda", "path": f"{d.folder}/{name}.new"})
     except (Refused, OSError):
         pass
 

@@ -309,6 +309,7 @@ REFUSALS = {
     ("POST", "/disk-medium"): [(400, {}), (400, {"disk": "xvdz"}), (400, {"disk": "xvdz", "path": ""})],
     ("POST", "/disk-export"): [(400, {"disk": "xvda", "socket": "/nowhere/socket"}), (400, {}), (400, {"disk": "xvda", "listen": ""})],
     ("POST", "/disk-backup"): [(400, {"disk": "xvda", "path": "FOLDER/core"}), (400, {"disk": "xvda"})],
+    ("POST", "/disk-move"): [(400, {"disk": "xvda", "path": "FOLDER/moved"}), (400, {"disk": "xvda"})],
     ("POST", "/disk-checkpoint"): [(400, {"disk": "xvda", "checkpoint": "a"}), (400, {"disk": "xvda"}),
                                    (400, {"disk": "xvda", "checkpoint": "x" * 64})],
     ("POST", "/save"): [(400, {"path": "FOLDER/core"}), (400, {"path": "core"}), (422, {"path": "/nowhere/state"})],

@@ -121,15 +121,24 @@ sys.exit(then != now or not 0 < changed < 8 << 20)' "$work/copy4.img" "$work/cop
 	xl cancel one "$(xl jobs one | sed -n 's/^ *\([0-9][0-9]*\) .*disk-export.*running.*/\1/p' | tail -n 1)"
 	wait "$exporter"
 fi
-xl_says disk backup --since=one --base="$work/copy4.img" --checkpoint=two one xvda "$work/since.qcow2"
-check "a backup since then" ended 0
+check "a backup since then" xl disk backup --since=one --base="$work/copy4.img" --checkpoint=two one xvda \
+	"$work/since.qcow2"
 check "is the disk of one moment" sh -c "qemu-img convert -O raw '$work/since.qcow2' '$work/copy6.img'"
 check "with what it stands on" moment "$work/copy6.img"
 check "and has only what has changed" [ "$(stat -c %s "$work/since.qcow2")" -lt 8388608 ]
 check "nothing stays behind" [ "$(ls -A "$work/disks")" = a.qcow2 ]
+# It goes on elsewhere, and writes there.
+check "the disk moves" xl disk move one xvda "$work/moved.qcow2"
+more=$(($(tr -d '\r' <"$output" | sed -n 's/^ROUND //p' | tail -n 1) + 2))
+check "while the guest goes on" wait_for 30 said "ROUND $more"
+check "without an error" sh -c "! grep -q WRITE-FAILED '$output'"
 xl destroy one
+qemu-img convert -O raw "$work/moved.qcow2" "$work/moved.img"
+check "all that it wrote is there" moment "$work/moved.img"
+check "up to the end" sh -c "[ \$(head -c 4096 '$work/moved.img') -ge $more ]"
 check "QEMU sees both checkpoints" sh -c \
-	"[ \$(qemu-img info '$work/disks/a.qcow2' | grep -c 'name: \(one\|two\)') = 2 ] &&
-		! qemu-img info '$work/disks/a.qcow2' | grep -q in-use"
-check "the disk is sound" qemu-img check -q -f qcow2 "$work/disks/a.qcow2"
+	"[ \$(qemu-img info '$work/moved.qcow2' | grep -c 'name: \(one\|two\)') = 2 ] &&
+		! qemu-img info '$work/moved.qcow2' | grep -q in-use"
+check "the disk is sound" qemu-img check -q -f qcow2 "$work/moved.qcow2"
+check "and what it was before" qemu-img check -q -f qcow2 "$work/disks/a.qcow2"
 finish

@@ -509,6 +509,7 @@ static const struct use {
 	{"post", "/v1/guests/{ref}/disk-export",
 		.words = {"disk", "export", "--socket=/x", "web", "xvda"}},
 	{"post", "/v1/guests/{ref}/disk-backup", .words = {"disk", "backup", "web", "xvda", "/x"}},
+	{"post", "/v1/guests/{ref}/disk-move", .words = {"disk", "move", "web", "xvda", "/x"}},
 	{"post", "/v1/guests/{ref}/disk-checkpoint",
 		.words = {"disk", "checkpoint", "web", "xvda", "monday"}},
 	{"post", "/v1/guests/{ref}/save", .words = {"save", "web", "/x"}},

@@ -50,6 +50,7 @@ const struct route routes[] = {
 	{"POST", GUEST "/disk-detach", &operation_disk_detach, .status = 200, .body = true},
 	{"POST", GUEST "/disk-medium", &operation_disk_medium, .status = 200, .body = true},
 	{"POST", GUEST "/disk-export", &operation_disk_export, .status = 200, .body = true},
+	{"POST", GUEST "/disk-move", &operation_disk_move, .status = 200, .body = true},
 	{"POST", GUEST "/disk-checkpoint", &operation_disk_checkpoint, .status = 200, .body = true},
 	{"POST", GUEST "/disk-backup", &operation_disk_backup, .status = 200, .body = true},
 	{"PUT", GUEST "/memory", &operation_memory, .status = 200, .body = true},

@@ -107,7 +107,7 @@ static inline int teardown(void **state)
 	return 0;
 }
 
-static uint64_t params(struct rig *rig, unsigned at, unsigned size)
+static inline uint64_t params(struct rig *rig, unsigned at, unsigned size)
 {
 	uint64_t value = 0;
 

@@ -88,7 +88,7 @@ static void ask_native(struct report *report)
 
 	if (!engine_translate.probe_processes(&err))
 		add(report, "native code", GOOD,
-			"with 'dach run --native auto' programs that compute run as they are");
+			"programs that compute run as they are (translate)");
 	else
 		add(report, "native code", WORSE, "all programs are translated: %s", err.text);
 }

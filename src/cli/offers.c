@@ -6,6 +6,15 @@
 #include "cpu/cpuid.h"
 #include "cpu/engine.h"
 
+/* What a host that runs guests by it lacks for some of its speed. */
+static void print_lack(const struct engine *engine)
+{
+	struct error err = {""};
+
+	if (engine->probe_processes && engine->probe_processes(&err))
+		printf("%-10s  %-5s  all programs are translated: %s\n", "", "", err.text);
+}
+
 void cli_engines(void)
 {
 	const struct engine *engine, *first = NULL;
@@ -21,6 +30,8 @@ void cli_engines(void)
 			r                         ? err.text
 				: first == engine ? "auto takes this one"
 						  : "");
+		if (!r)
+			print_lack(engine);
 	}
 }
 

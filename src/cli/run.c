@@ -35,7 +35,6 @@ enum {
 	TEST_DEVICES,
 	TEST_VENDOR,
 	NO_WINDOWS,
-	NATIVE,
 	PERF_MAP,
 	PROFILE,
 	SYMBOLS,
@@ -78,7 +77,6 @@ static const struct option_spec options[] = {
 	{"stats", STATS, NULL, "counters on standard error at the end"},
 	{"profile", PROFILE, "FILE", "where the guest's time went, written at the end"},
 	{"no-windows", NO_WINDOWS, NULL, "without the translator's second tier, to compare"},
-	{"native", NATIVE, "WHEN", "programs as they are: never, auto or always (never)"},
 	{"perf-map", PERF_MAP, NULL, "/tmp/perf-PID.map, so that perf names translated code"},
 	{"symbols", SYMBOLS, "FILE", "the guest kernel's, for both: System.map, kallsyms or ELF"},
 	{"code-cache", CODE_CACHE, "SIZE", "the most memory for translated code (256M)"},
@@ -262,12 +260,6 @@ static int take_option(struct run_request *request, int id, const char *value, s
 		if (strlen(value) != 12)
 			return error_set(err, EINVAL, "--test-vendor: 12 characters");
 		config->test_vendor = value;
-		return 0;
-	case NATIVE:
-		config->native_always = !strcmp(value, "always");
-		config->native = config->native_always || !strcmp(value, "auto");
-		if (!config->native && strcmp(value, "never"))
-			return error_set(err, EINVAL, "--native: never, auto or always");
 		return 0;
 	case CODE_CACHE:
 		r = option_size("--code-cache", value, 1ull << 20, &number, err);

@@ -58,6 +58,7 @@ static const struct key keys[] = {
 	FIELD("on_host_shutdown", "on_host_shutdown"),
 	FIELD("engine", "engine"),
 	FIELD("cpu_model", "cpu_model"),
+	FIELD("native", "native"),
 	FIELD("agent", "agent"),
 	FIELD("ssh_key", "ssh_key"),
 	READ("serial", "serial", keys_read_serial),

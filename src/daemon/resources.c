@@ -9,8 +9,11 @@
 #define GROUP "dach"
 /* Beside the guest's memory: translated code, tables, queues, what the kernel keeps of its files. */
 #define OWN_MEMORY (512ull << 20)
-#define OWN_TASKS \
-	160 /* four for each disk, one for each network, of jobs and of those who read an export, and some more */
+/*
+ * Four for each disk, one for each network, of jobs and of those who read an export, the processes of native code
+ * (cpu/translate/native/), and some more.
+ */
+#define OWN_TASKS 160
 
 void resources_open(struct daemon *daemon)
 {

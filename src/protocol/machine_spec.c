@@ -3,6 +3,9 @@
 
 #include "protocol/limits.h"
 
+static const char *const natives[] =
+	{[NATIVE_AUTO] = "auto", [NATIVE_NEVER] = "never", [NATIVE_ALWAYS] = "always", NULL};
+
 const struct field machine_spec_fields[] = {
 	FIELD_ROW(STRING, machine_spec, engine, .min = 1, .max = LIMIT_NAME, .text = "auto",
 		.option = "engine", .value = "NAME|list",
@@ -10,6 +13,8 @@ const struct field machine_spec_fields[] = {
 	FIELD_ROW(STRING, machine_spec, cpu_model, .min = 1, .max = LIMIT_STRING, .option = "cpu",
 		.value = "MODEL[,+F,-F]|list",
 		.help = "the processor it sees: host, or one that moves between hosts (host)"),
+	FIELD_ROW(ENUM, machine_spec, native, .names = natives, .option = "native", .value = "WHEN",
+		.help = "programs as they are: auto, never or always (auto)"),
 	FIELD_ROW(BOOL, machine_spec, agent),
 	FIELD_ROW(STRING, machine_spec, ssh_key, .min = 1, .max = LIMIT_STRING),
 	{.key = NULL},

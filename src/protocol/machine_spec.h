@@ -12,9 +12,17 @@
 
 #include "protocol/fields.h"
 
+/* Which of its programs run as they are, beside the translator, where the host can have that (cpu/engine.h). */
+enum machine_native {
+	NATIVE_AUTO, /* those that compute */
+	NATIVE_NEVER,
+	NATIVE_ALWAYS, /* all that can, to test */
+};
+
 struct machine_spec {
 	char *engine;    /* "auto", "translate", "kvm" */
 	char *cpu_model; /* as cpuid_model_parse() takes it; NULL: what the engine offers */
+	enum machine_native native;
 	bool agent; /* commands can be run in it: `dach exec`; our agent is started beside its system */
 	char *ssh_key; /* who may log in to a guest with cloud-init: a line of authorized_keys */
 };

@@ -60,8 +60,6 @@ struct vmm_config {
 	bool renew; /* it is told that it is another than the one that was saved, as with layers */
 	bool lazy;  /* its memory comes as it is touched, where that can be */
 	bool no_windows;     /* the translator's second tier stays off */
-	bool native;         /* its third tier is for programs that compute */
-	bool native_always;  /* ... or is for all user code */
 	bool perf_map;       /* /tmp/perf-PID.map names translated code at the end */
 	uint32_t code_cache; /* bytes of translated code at most; 0: the engine's choice */
 	const char *profile; /* where the guest's time went, written at the end; NULL: not */

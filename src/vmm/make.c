@@ -149,7 +149,7 @@ static int make_machine(struct vmm *vmm, struct error *err)
 		.code_cache = config->code_cache,
 		.profile = &vmm->profile.engine,
 		.no_windows = config->no_windows,
-		.native_always = config->native_always,
+		.native_always = config->machine.native == NATIVE_ALWAYS,
 	};
 
 	return machine_create(&machine, &vmm->machine, err);
@@ -225,6 +225,13 @@ void vmm_allow_file(const struct vmm *vmm, enum disk_format format, uint64_t byt
 	setrlimit(RLIMIT_FSIZE, &limit);
 }
 
+/* Not where it is asked where the time goes: that is seen of translated code only. */
+static bool wants_native(const struct vmm_config *config)
+{
+	return config->machine.native == NATIVE_ALWAYS ||
+		(config->machine.native == NATIVE_AUTO && !config->profile && !config->perf_map);
+}
+
 /* The devices, and the walls around them and around the vCPUs to come. */
 static int make_devices(struct vmm *vmm, struct error *err)
 {
@@ -243,7 +250,7 @@ static int make_devices(struct vmm *vmm, struct error *err)
 			stderr);
 	if (!r)
 		r = monitor_restrict(vmm->monitor, vmm->devices.user, vmm->needs.reader > 0, err);
-	if (!r && vmm->config.native)
+	if (!r && wants_native(&vmm->config))
 		vmm->needs.native = !machine_processes(vmm->machine, &lacks);
 	if (!r && vmm->move.state)
 		pci_bus_places(machine_pci(vmm->machine), vmm->move.head.place, MACHINE_PLACES);

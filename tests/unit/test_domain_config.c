@@ -62,7 +62,7 @@ static const char whole[] =
 	"{\"mode\":\"user\",\"forward\":[\"tcp::8080-:80\"]},{}],"
 	"\"on_poweroff\":\"preserve\",\"on_reboot\":\"destroy\",\"on_crash\":\"coredump-restart\","
 	"\"on_watchdog\":\"rename-restart\",\"on_soft_reset\":\"coredump-destroy\","
-	"\"serial\":[\"pty\",\"none\"],\"engine\":\"translate\",\"cpu_model\":\"x86-64-v3\","
+	"\"serial\":[\"pty\",\"none\"],\"engine\":\"translate\",\"cpu_model\":\"x86-64-v3\",\"native\":\"never\","
 	"\"kept\":{\"vnc\":1,\"vfb\":[\"vnc=1,vncpasswd='x'\"]}}";
 
 static void test_round_trip(void **state)

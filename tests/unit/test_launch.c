@@ -186,13 +186,13 @@ static json_t *full_config(void)
 			json_pack("{s:s, s:s, s:[s]}", "mac", "00:16:3e:00:00:01", "mode", "user",
 				"forward", "tcp:127.0.0.1:2222-:22"));
 	return json_pack(
-		"{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s, s:s, s:s, s:s, s:s, s:o, s:o}",
+		"{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s, s:s, s:s, s:s, s:s, s:o, s:o}",
 		"name", "full", "uuid", "01234567-89ab-cdef-0123-456789abcdef", "engine",
-		"translate", "cpu_model", "x86-64-v3,-avx2", "ssh_key", "ssh-ed25519 AAAA me",
-		"memory_kib", (json_int_t)LIMIT_MEMORY_MAX - 1023, "maxmem_kib",
-		(json_int_t)LIMIT_MEMORY_MAX, "vcpus", LIMIT_VCPUS, "kernel", file, "ramdisk", file,
-		"cmdline", "root=/dev/xvda2 \"quiet\" \303\244", "on_crash", "coredump-restart",
-		"on_reboot", "preserve", "disks", disks, "vifs", vifs);
+		"translate", "native", "never", "cpu_model", "x86-64-v3,-avx2", "ssh_key",
+		"ssh-ed25519 AAAA me", "memory_kib", (json_int_t)LIMIT_MEMORY_MAX - 1023,
+		"maxmem_kib", (json_int_t)LIMIT_MEMORY_MAX, "vcpus", LIMIT_VCPUS, "kernel", file,
+		"ramdisk", file, "cmdline", "root=/dev/xvda2 \"quiet\" \303\244", "on_crash",
+		"coredump-restart", "on_reboot", "preserve", "disks", disks, "vifs", vifs);
 }
 
 static void make_guest(struct guest *guest, struct daemon *daemon, json_t *json)
@@ -247,6 +247,7 @@ static void test_daemon_to_monitor(void **state)
 	assert_int_equal(spec->domid, UINT32_MAX);
 	assert_string_equal(config->machine.engine, "translate");
 	assert_string_equal(config->machine.cpu_model, "x86-64-v3,-avx2");
+	assert_int_equal(config->machine.native, NATIVE_NEVER);
 	assert_string_equal(config->seed.instance, spec->uuid);
 	assert_string_equal(config->seed.hostname, "full");
 	assert_string_equal(config->seed.ssh_keys, "ssh-ed25519 AAAA me");

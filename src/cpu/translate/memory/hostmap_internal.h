@@ -55,7 +55,8 @@ struct hostmap {
 	uint32_t pieces; /* mapped there */
 	unsigned quiet_ticks, away_ticks, native_hold, native_backoff, strikes,
 		weight;           /* native_policy.c */
-	uint64_t entries, looked; /* user_entry, and the TSC, at the last look */
+	uint64_t entries, looked; /* user_entry, and the vCPU's time, at the last tick; us */
+	uint64_t ran;             /* the mirror's time at the last round; us */
 
 	unsigned chunks;
 	uint16_t hash[CHUNK_HASH]; /* 1 + index of a chunk */

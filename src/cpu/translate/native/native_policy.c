@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which address spaces run natively. Runs with the guest's vector state live: no libc. */
+#include <sys/syscall.h>
+#include <time.h>
+
 #include "cpu/translate/hot.h"
 #include "cpu/translate/memory/hostmap_internal.h"
 #include "cpu/translate/memory/walk.h"
@@ -87,6 +90,22 @@ static bool native_steal(struct vcpu *v, const struct hostmap *w)
 	return oldest;
 }
 
+/*
+ * Processor time that a thread or a process has used, in microseconds. It is not the TSC that judges: on a host that is
+ * busy with others, that would make trips look rare.
+ */
+static uint64_t used_us(clockid_t clock)
+{
+	struct timespec t = {0};
+	long result;
+
+	asm volatile("syscall"
+		     : "=a"(result)
+		     : "a"((long)SYS_clock_gettime), "D"((long)clock), "S"(&t)
+		     : "rcx", "r11", "memory");
+	return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+}
+
 static bool move_up(struct vcpu *v, struct hostmap *w)
 {
 	struct mirror *m;
@@ -103,7 +122,7 @@ static bool move_up(struct vcpu *v, struct hostmap *w)
 		w->mirror = m;
 		w->wipe = true;
 		w->quiet_ticks = w->away_ticks = w->strikes = w->weight = 0;
-		w->looked = __builtin_ia32_rdtsc();
+		w->ran = used_us(MIRROR_CLOCK(m->pid));
 	}
 	lock_drop(&w->vm->pool.lock);
 	if (!m)
@@ -136,8 +155,9 @@ bool native_wanted(struct vcpu *v)
 
 /*
  * What a program gains natively is a third of its time or more. So it moves up if ways to the kernel and back,
- * which translated code has for nothing, would take a quarter at most; and down if they have taken a third
- * for a while. A page that is mapped stays, so it counts less than a call.
+ * which translated code has for nothing, would take a quarter of the processor's time at most; and down if they have
+ * taken a third of what the program itself has used, for a while. A page that is mapped stays, so it counts less than
+ * a call.
  */
 #define TRIP_US 12u
 #define GAIN_UP 4u
@@ -148,13 +168,6 @@ bool native_wanted(struct vcpu *v)
 #define AWAY_TICKS 3u  /* in a row that translated code ran: down */
 #define FIRST_HOLD 16u /* ticks that it stays there; twice as long each time */
 #define LONGEST_BACKOFF 6u
-
-static uint64_t microseconds(const struct vcpu *v, uint64_t since)
-{
-	uint32_t mhz = vcpu_cpuid(v)->tsc_khz / 1000;
-
-	return (__builtin_ia32_rdtsc() - since) / (mhz ? mhz : 1);
-}
 
 static void move_down(struct vcpu *v, struct hostmap *w)
 {
@@ -169,8 +182,8 @@ static void move_down(struct vcpu *v, struct hostmap *w)
 
 bool native_tick(struct vcpu *v, struct hostmap *w)
 {
-	uint64_t entries = v->count.user_entry - w->entries, us = microseconds(v, w->looked);
-	bool quiet = entries * TRIP_US * GAIN_UP <= us;
+	uint64_t entries, now;
+	bool quiet;
 
 	if (w->mirror) {
 		/* what cannot run natively is better off with windows */
@@ -182,8 +195,11 @@ bool native_tick(struct vcpu *v, struct hostmap *w)
 		move_down(v, w);
 		return true;
 	}
-	w->entries = v->count.user_entry;
-	w->looked = __builtin_ia32_rdtsc();
+	entries = v->count.user_entry - w->entries;
+	now = used_us(CLOCK_THREAD_CPUTIME_ID);
+	quiet = entries * TRIP_US * GAIN_UP <= now - w->looked;
+	w->entries += entries;
+	w->looked = now;
 	if (w->native_hold) {
 		w->native_hold--;
 		return false;
@@ -197,16 +213,16 @@ bool native_tick(struct vcpu *v, struct hostmap *w)
 bool native_weigh(struct vcpu *v, unsigned weight)
 {
 	struct hostmap *w = v->private_data->user->hostmap;
-	uint64_t us;
+	uint64_t now;
 
 	w->weight += weight;
 	if (!w->mirror || w->weight < ROUND)
 		return false;
-	us = microseconds(v, w->looked);
-	w->strikes = us < (uint64_t)ROUND / NATIVE_CALL_WEIGHT * TRIP_US * GAIN_DOWN
+	now = used_us(MIRROR_CLOCK(w->mirror->pid));
+	w->strikes = now - w->ran < (uint64_t)ROUND / NATIVE_CALL_WEIGHT * TRIP_US * GAIN_DOWN
 		? w->strikes + 1
 		: 0;
-	w->looked = __builtin_ia32_rdtsc();
+	w->ran = now;
 	w->weight = 0;
 	if (w->strikes < STRIKES || w->vm->native.always)
 		return false;

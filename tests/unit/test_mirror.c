@@ -257,6 +257,56 @@ static void test_kicked_always(void **state)
 	assert_true(e.why == MIRROR_NOTHING || e.why == MIRROR_SIGNAL);
 }
 
+static struct mirror_request map_request(const struct mirror_rig *r, uint64_t at, unsigned page)
+{
+	return (struct mirror_request){SYS_mmap,
+		{at, 4096, PROT_READ, MAP_SHARED | MAP_FIXED, (uint64_t)r->there, page * 4096ull}};
+}
+
+/* Several calls in one go are each made, and in their order, whenever a kick comes. */
+static void test_kicked_calls(void **state)
+{
+	struct mirror_rig *r = rig(state);
+	unsigned both = 0, wrong = 0;
+	struct mirror_exit e;
+	pthread_t thread;
+	long result;
+
+	r->memory[4096] = 1;
+	r->memory[8192] = 2;
+	over = false;
+	assert_int_equal(pthread_create(&thread, NULL, kick_at_once, NULL), 0);
+	for (unsigned i = 0; i < 1000; i++) {
+		const struct mirror_request some[] = {map_request(r, DATA, 1 + (i & 1)),
+			map_request(r, SECRET, 2), map_request(r, SECRET, 2 - (i & 1))};
+
+		__atomic_store_n(&gate, r->m.process, __ATOMIC_SEQ_CST);
+		result = mirror_calls(&r->m, some, 3, &result) ? result : -1;
+		__atomic_store_n(&gate, -1, __ATOMIC_SEQ_CST);
+		if (result != (long)SECRET)
+			break;
+		rig_registers(r)->gpr[RSI] = DATA;
+		/* movzbl (%rsi), %eax; movzbl 4096(%rsi), %ebx; ud2 */
+		do
+			RUN(r, &e, 0x0f, 0xb6, 0x06, 0x0f, 0xb6, 0x9e, 0x00, 0x10, 0x00, 0x00, 0x0f,
+				0x0b);
+		while (e.why == MIRROR_NOTHING);
+		if (e.why == MIRROR_SIGNAL && e.signal == MIRROR_KICK)
+			continue;
+		if (e.why != MIRROR_SIGNAL || e.signal != SIGILL)
+			break;
+		both++;
+		wrong += e.gpr[RAX] != 1 + (i & 1) || e.gpr[RBX] != 2 - (i & 1);
+	}
+	__atomic_store_n(&over, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	assert_int_equal(result, SECRET);
+	assert_int_equal(e.why, MIRROR_SIGNAL);
+	assert_true(e.signal == SIGILL || e.signal == MIRROR_KICK);
+	assert_int_equal(wrong, 0);
+	assert_true(both > 100);
+}
+
 /* --- the end ---------------------------------------------------------------------------------------- */
 
 static void wait_for_end(const struct mirror *m)
@@ -384,6 +434,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_mapping, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_kicks, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_kicked_always, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_kicked_calls, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_death, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_death_called, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_death_running, rig_setup, rig_teardown),

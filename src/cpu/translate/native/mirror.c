@@ -73,38 +73,59 @@ static bool go_on(struct mirror *m, union notification *n)
 	return send_off(m, n) && hear(m, n);
 }
 
-static bool is_ordered(const struct mirror *m, const struct seccomp_data *said)
+static bool is_ordered(const struct mirror *m, const struct mirror_request *r,
+	const struct seccomp_data *said)
 {
-	const struct stub_control *c = m->control;
-
-	if ((uint64_t)said->nr != c->number ||
-		said->instruction_pointer != mirror_stub(m, stub_called))
+	if (said->nr != r->number || said->instruction_pointer != mirror_stub(m, stub_called))
 		return false;
 	for (unsigned i = 0; i < 6; i++)
-		if (said->args[i] != c->arg[i])
+		if (said->args[i] != r->arg[i])
 			return false;
 	return true;
 }
 
+/* What the stub does when the call that it is in has come back. */
+static void command(struct mirror *m, enum stub_command command)
+{
+	__atomic_store_n(&m->control->command, command, __ATOMIC_SEQ_CST);
+}
+
+static void command_call(struct mirror *m, const struct mirror_request *r)
+{
+	m->control->number = (uint64_t)r->number;
+	memcpy(m->control->arg, r->arg, sizeof m->control->arg);
+	command(m, STUB_CALL);
+}
+
 #define MOST_TRIES 1000u /* that kicks come between */
 
-bool mirror_call(struct mirror *m, long number, const uint64_t arg[6], long *result)
+bool mirror_calls(struct mirror *m, const struct mirror_request *r, unsigned count, long *result)
 {
 	union notification n;
+	unsigned tries = 0;
 
-	m->control->number = (uint64_t)number;
-	memcpy(m->control->arg, arg, sizeof m->control->arg);
-	for (unsigned tries = 0;; tries++) {
-		if (tries == MOST_TRIES) {
-			mirror_kill(m);
-			return false;
+	command_call(m, r);
+	if (!go_on(m, &n))
+		return false;
+	for (;;) {
+		bool last = count == 1;
+
+		if (!is_ordered(m, r, &n.said.data)) {
+			/* a kick's handler: once more */
+			if (tries++ == MOST_TRIES) {
+				mirror_kill(m);
+				return false;
+			}
+			command_call(m, r);
+			if (!go_on(m, &n))
+				return false;
+			continue;
 		}
-		__atomic_store_n(&m->control->command, STUB_CALL, __ATOMIC_SEQ_CST);
-		if (!go_on(m, &n))
-			return false;
-		if (!is_ordered(m, &n.said.data))
-			continue; /* a kick's handler: once more */
-		__atomic_store_n(&m->control->command, STUB_REPORT, __ATOMIC_SEQ_CST);
+		/* the kernel has this call's arguments: those of the next may be there */
+		if (last)
+			command(m, STUB_REPORT);
+		else
+			command_call(m, r + 1);
 		if (!answer(m, SECCOMP_USER_NOTIF_FLAG_CONTINUE)) {
 			if (errno != ENOENT || !hear(m, &n))
 				return false;
@@ -112,11 +133,23 @@ bool mirror_call(struct mirror *m, long number, const uint64_t arg[6], long *res
 		}
 		if (!hear(m, &n))
 			return false;
-		if (n.said.data.nr == STUB_SAYS_RESULT)
+		if (last && n.said.data.nr == STUB_SAYS_RESULT)
 			break;
+		if (!last && is_ordered(m, r + 1, &n.said.data)) {
+			r++;
+			count--;
+		}
 	}
 	*result = (long)n.said.data.args[0];
 	return true;
+}
+
+bool mirror_call(struct mirror *m, long number, const uint64_t arg[6], long *result)
+{
+	struct mirror_request r = {.number = (int)number};
+
+	memcpy(r.arg, arg, sizeof r.arg);
+	return mirror_calls(m, &r, 1, result);
 }
 
 void mirror_kill(struct mirror *m)

@@ -82,11 +82,18 @@ static inline uint64_t mirror_stub(const struct mirror *m, const uint8_t *label)
 int mirror_create(struct mirror *m, uint32_t area, struct error *err);
 void mirror_destroy(struct mirror *m);
 
+struct mirror_request {
+	int number;
+	uint64_t arg[6];
+};
+
 /*
  * Has the mirror make a system call; *result is what the kernel returned there. False: it is dead. It may be made
  * more than once.
  */
 bool mirror_call(struct mirror *m, long number, const uint64_t arg[6], long *result);
+/* The same for several, at least one, at half the price; of all but the last nobody hears what the kernel returned. */
+bool mirror_calls(struct mirror *m, const struct mirror_request *r, unsigned count, long *result);
 /* Nothing is mapped there any more but the stub. False: it is dead. */
 bool mirror_wipe(struct mirror *m);
 /* Gives it a descriptor of the monitor's; its number there, or -1. */

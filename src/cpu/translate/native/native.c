@@ -145,30 +145,43 @@ static int file_there(struct mirror *m, int fd)
 	return there;
 }
 
-/* False: the mirror cannot be trusted to have done it. A page that could not be mapped is only missing. */
-static bool carry_out(struct mirror *m, const struct mirror_order *o)
+/* False: nothing is to be done; a page that could not be mapped is only missing. */
+static bool request_of(struct mirror *m, const struct mirror_order *o, struct mirror_request *r)
 {
 	uint64_t size = o->at + o->size > MIRROR_END ? MIRROR_END - o->at : o->size;
-	uint64_t arg[6] = {o->at, size};
-	long number = SYS_munmap, result;
+	int fd = o->fd < 0 ? -1 : file_there(m, o->fd);
 
-	if (o->fd >= 0) {
-		int fd = file_there(m, o->fd);
-
-		if (fd < 0)
-			return true;
-		number = SYS_mmap;
-		arg[2] = (uint64_t)o->prot;
-		arg[3] = MAP_SHARED | MAP_FIXED | MAP_POPULATE;
-		arg[4] = (uint64_t)fd;
-		arg[5] = o->offset;
-	} else if (o->prot) {
-		number = SYS_mprotect;
-		arg[2] = (uint64_t)o->prot;
+	*r = (struct mirror_request){.number = SYS_munmap, .arg = {o->at, size}};
+	if (o->prot) {
+		r->number = SYS_mprotect;
+		r->arg[2] = (uint64_t)o->prot;
 	}
-	if (!mirror_call(m, number, arg, &result))
-		return false;
-	return !result || number == SYS_mmap;
+	if (o->fd >= 0) {
+		r->number = SYS_mmap;
+		r->arg[3] = MAP_SHARED | MAP_FIXED | MAP_POPULATE;
+		r->arg[4] = (uint64_t)fd;
+		r->arg[5] = o->offset;
+	}
+	return o->fd < 0 || fd >= 0;
+}
+
+/* False: the mirror cannot be trusted to have done it. */
+static bool carry_out(struct mirror *m, const struct mirror_order *o, unsigned orders)
+{
+	struct mirror_request r[ORDERS];
+	long result;
+
+	for (unsigned i = 0, n; i < orders;) {
+		/* what is mapped one after the other, and then what is taken away, which has to have been done */
+		for (n = 0; i < orders && o[i].fd >= 0; i++)
+			n += request_of(m, &o[i], &r[n]);
+		if (n && !mirror_calls(m, r, n, &result))
+			return false;
+		if (i < orders &&
+			(!request_of(m, &o[i++], r) || !mirror_calls(m, r, 1, &result) || result))
+			return false;
+	}
+	return true;
 }
 
 /*
@@ -180,7 +193,7 @@ static bool carry_out_all(struct hostmap *w)
 	struct mirror *m = w->mirror;
 	struct mirror_order order[ORDERS];
 	unsigned orders;
-	bool wipe, done;
+	bool wipe;
 
 	lock_take(&w->vm->pool.lock);
 	if (w->orders > ORDERS)
@@ -191,10 +204,7 @@ static bool carry_out_all(struct hostmap *w)
 	w->wipe = false;
 	w->orders = 0;
 	lock_drop(&w->vm->pool.lock);
-	done = !wipe || mirror_wipe(m);
-	for (unsigned i = 0; i < orders && done; i++)
-		done = carry_out(m, &order[i]) || mirror_wipe(m);
-	return done;
+	return (!wipe || mirror_wipe(m)) && (carry_out(m, order, orders) || mirror_wipe(m));
 }
 
 /* --- in ---------------------------------------------------------------------------------------------- */

@@ -10,7 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "block/block.h"
+#include "base/json.h"
+#include "block/checkpoint.h"
 #include "chain/chain.h"
 #include "cli/call.h"
 #include "cli/image.h"
@@ -72,6 +73,13 @@ static int add_snapshot(void *ctx, const struct block_snapshot_info *info)
 			"created", (json_int_t)info->seconds));
 }
 
+static int add_checkpoint(void *ctx, const struct block_checkpoint_info *info)
+{
+	return json_array_append_new(ctx,
+		json_pack("{s:s, s:b, s:I}", "name", info->name, "lost", info->lost, "changed",
+			(json_int_t)info->dirty));
+}
+
 static json_t *chain_as_json(const struct disk_spec *spec)
 {
 	json_t *files = json_array();
@@ -90,7 +98,7 @@ static json_t *chain_as_json(const struct disk_spec *spec)
 
 static void show(const json_t *disk)
 {
-	const json_t *file, *snapshot;
+	const json_t *file, *snapshot, *checkpoint;
 	size_t i;
 
 	printf("Size       %" JSON_INTEGER_FORMAT " bytes\n",
@@ -113,6 +121,12 @@ static void show(const json_t *disk)
 		printf("Snapshot   %s %s %s\n", json_string_value(json_object_get(snapshot, "id")),
 			json_string_value(json_object_get(snapshot, "name")), text);
 	}
+	json_array_foreach(json_object_get(disk, "checkpoints"), i, checkpoint)
+	{
+		printf("Checkpoint %s (%s)\n", json_get_text(checkpoint, "name"),
+			json_get_true(checkpoint, "lost") ? "lost"
+							  : "what has been written since is known");
+	}
 }
 
 int image_info(struct cli *cli)
@@ -120,7 +134,7 @@ int image_info(struct cli *cli)
 	struct block_device *block;
 	struct error err = {""};
 	struct disk_spec spec;
-	json_t *disk, *snapshots;
+	json_t *disk, *snapshots, *checkpoints;
 	int r;
 
 	if (!cli_words(cli))
@@ -128,9 +142,12 @@ int image_info(struct cli *cli)
 	if (open_disk(cli->words[0], true, &spec, &block, &err))
 		return cli_fail(cli, &err);
 	snapshots = json_array();
+	checkpoints = json_array();
 	r = block_snapshots(block, add_snapshot, snapshots, &err);
-	disk = json_pack("{s:I, s:o, s:o}", "size", (json_int_t)block_size(block), "files",
-		chain_as_json(&spec), "snapshots", snapshots);
+	if (!r && block_checkpoints(block, add_checkpoint, checkpoints))
+		r = error_nomem(&err);
+	disk = json_pack("{s:I, s:o, s:o, s:o}", "size", (json_int_t)block_size(block), "files",
+		chain_as_json(&spec), "snapshots", snapshots, "checkpoints", checkpoints);
 	if (!r && disk && cli->json)
 		call_print(disk);
 	else if (!r && disk)

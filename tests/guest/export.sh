@@ -139,6 +139,7 @@ check "up to the end" sh -c "[ \$(head -c 4096 '$work/moved.img') -ge $more ]"
 check "QEMU sees both checkpoints" sh -c \
 	"[ \$(qemu-img info '$work/moved.qcow2' | grep -c 'name: \(one\|two\)') = 2 ] &&
 		! qemu-img info '$work/moved.qcow2' | grep -q in-use"
+check "and 'image info' does" sh -c "[ \$('$DACH' image info '$work/moved.qcow2' | grep -c '^Checkpoint') = 2 ]"
 check "the disk is sound" qemu-img check -q -f qcow2 "$work/moved.qcow2"
 check "and what it was before" qemu-img check -q -f qcow2 "$work/disks/a.qcow2"
 finish

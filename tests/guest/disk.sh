@@ -126,4 +126,13 @@ process=$(guest_process)
 check "no thread has capabilities" walled "$process"
 kill -KILL "$process"
 guest_wait
+# What is to be done in the guest depends on what the disk begins with: where, which bytes, which word is said.
+for kind in 1080:'\123\357':resize2fs 0:XFSB:xfs_growfs 510:'\125\252':growpart 0:none:'larger in the guest'; do
+	rm -f "$work/resized"
+	truncate -s 1M "$work/resized"
+	bytes=${kind#*:}
+	printf "${bytes%%:*}" | dd of="$work/resized" bs=1 seek="${kind%%:*}" conv=notrunc 2>/dev/null
+	"$DACH" image resize "$work/resized" 2M 2>"$errors"
+	check "a larger disk: ${bytes#*:}" grep -q "${bytes#*:}" "$errors"
+done
 finish

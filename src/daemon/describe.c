@@ -149,7 +149,16 @@ static const json_t *disk_info(const json_t *infos, const char *vdev, unsigned n
 	return NULL;
 }
 
-/* A monitor's word, so only what they are to have. */
+static bool is_checkpoint(const char *name)
+{
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:-";
+	const size_t length = strlen(name);
+
+	return length && length <= LIMIT_CHECKPOINT && strspn(name, allowed) == length;
+}
+
+/* A monitor's word, so only what they are to have, and no name that does something to a terminal. */
 static json_t *checkpoints(const json_t *info)
 {
 	json_t *list = json_array(), *from;
@@ -157,6 +166,8 @@ static json_t *checkpoints(const json_t *info)
 
 	json_array_foreach(json_object_get(info, "checkpoints"), i, from)
 	{
+		if (!is_checkpoint(json_get_text(from, "name")))
+			continue;
 		json_array_append_new(list,
 			json_pack("{s:s, s:b, s:I, s:I}", "name", json_get_text(from, "name"),
 				"lost", json_get_true(from, "lost"), "granularity",

@@ -210,6 +210,8 @@ def test_copies():
         assert backing(folder + "/other") == ""
         # Of what has changed since a checkpoint, on the one before.
         d.post("/v1/guests/one/disk-checkpoint", {"disk": "xvda", "checkpoint": "monday"})
+        assert d.get("/v1/guests/one")["disks"][0]["checkpoints"] == [
+            {"name": "monday", "lost": False, "granularity": 65536, "changed": 131072}]
         assert "qcow2" in refused(400, d.post, backup, {"disk": "xvda", "path": folder + "/since", "since": "monday"})
         since = {"disk": "xvda", "format": "qcow2", "since": "monday", "checkpoint": "tuesday"}
         d.post(backup, {**since, "path": folder + "/since", "base": folder + "/backup"})

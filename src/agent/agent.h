@@ -86,6 +86,9 @@ int session_timeout(void);
  */
 bool device_find(const char *word, char *path, size_t size);
 
+/* share.c: a folder of the host's where the command wants it. 0, or -1 with the sentence in why. */
+int share_mount(const struct agent_mount *share, char *why, size_t size);
+
 /* files.c: in a command's process; its exit status. */
 int files_serve(const struct agent_open *open_);
 

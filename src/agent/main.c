@@ -14,10 +14,36 @@
 #define LOOK_MS 100 /* how often it is asked whether the system is there */
 
 static bool alone;
+static struct {
+	uint32_t status;
+	char why[256];
+} failure = {125, "the monitor makes no sense"};
+
+static void tell_failure(void)
+{
+	port_send(0, AGENT_FAILED, 0, &failure, sizeof failure.status + strlen(failure.why));
+	port_flush();
+}
+
+/* A command that is to have a folder does not run without. */
+static void take_mount(const struct agent_header *header, const char *payload)
+{
+	struct agent_mount share;
+
+	if (!alone)
+		return;
+	if (agent_mount_read(payload, header->length, &share) &&
+		!share_mount(&share, failure.why, sizeof failure.why))
+		return;
+	tell_failure();
+	system_poweroff();
+}
 
 static void frame(const struct agent_header *header, const char *payload)
 {
-	if (header->type != AGENT_POWEROFF)
+	if (header->type == AGENT_MOUNT)
+		take_mount(header, payload);
+	else if (header->type != AGENT_POWEROFF)
 		session_frame(header, payload);
 	else if (alone)
 		system_poweroff();
@@ -68,11 +94,6 @@ static void serve(int signals, bool ready)
 /* The guest's only system: what fails is told, and the guest ends. */
 static _Noreturn void serve_alone(int signals)
 {
-	struct {
-		uint32_t status;
-		char why[256];
-	} failure = {125, ""};
-
 	alone = true;
 	if (system_early()) {
 		fprintf(stderr, "dach: the guest's kernel has no virtio console port\n");
@@ -81,9 +102,7 @@ static _Noreturn void serve_alone(int signals)
 	port_send_number(0, AGENT_HELLO, 0, AGENT_VERSION);
 	port_flush();
 	if (system_root(failure.why, sizeof failure.why)) {
-		port_send(0, AGENT_FAILED, 0, &failure,
-			sizeof failure.status + strlen(failure.why));
-		port_flush();
+		tell_failure();
 		system_poweroff();
 	}
 	system_set_up();

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/virtio_ids.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,8 +175,8 @@ void system_set_up(void)
 		sethostname(name, strlen(name));
 }
 
-/* Whether a virtio network (virtio 1.2, 5.1) is there, with a driver or without. */
-static bool has_network(void)
+/* Whether a virtio device of this type (virtio 1.2, 5) is there, with a driver or without. */
+static bool has_virtio(unsigned type)
 {
 	DIR *dir = opendir("/sys/bus/virtio/devices");
 	struct dirent *entry;
@@ -188,7 +189,7 @@ static bool has_network(void)
 		snprintf(path, sizeof path, "/sys/bus/virtio/devices/%s/device", entry->d_name);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd >= 0 && read(fd, id, sizeof id - 1) > 0)
-			found = strtoul(id, NULL, 16) == 1;
+			found = strtoul(id, NULL, 16) == type;
 		if (fd >= 0)
 			close(fd);
 	}
@@ -215,8 +216,13 @@ int system_root(char *why, size_t size)
 		flags = 0;
 	system_word("rootflags", data, sizeof data);
 	module_load("virtio_blk");
-	if (has_network()) /* a root from elsewhere has no drivers for this kernel */
+	/* A root from elsewhere has no drivers for this kernel. */
+	if (has_virtio(VIRTIO_ID_NET))
 		module_load("virtio_net");
+	if (has_virtio(VIRTIO_ID_FS)) {
+		module_load("virtiofs");
+		module_load("overlay");
+	}
 	for (unsigned n = 0; !(found = device_find(root, device, sizeof device)) && n < ROOT_TRIES;
 		n++)
 		usleep(ROOT_PAUSE_US);

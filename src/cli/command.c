@@ -101,6 +101,8 @@ int command_complete(struct command_words *words, struct vmm_config *config, str
 	command->env = words->env;
 	command->keeps = words->keep;
 	command->quiet = config->quiet;
+	command->share = config->share;
+	command->shares = config->shares;
 	config->quiet |= !config->verbose; /* standard error is the command's */
 	command->terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 	if (command->terminal && getenv("TERM") && command_env(words, "TERM", err))

@@ -14,6 +14,7 @@
 #include "cli/options.h"
 #include "cli/run_link.h"
 #include "cli/run_seed.h"
+#include "cli/run_share.h"
 #include "cli/script.h"
 #include "image/keep.h"
 #include "image/layer.h"
@@ -56,6 +57,7 @@ enum {
 	OVERLAY,
 	DISK_SIZE,
 	COMMIT,
+	SHARE,
 };
 
 static const struct option_spec options[] = {
@@ -88,6 +90,8 @@ static const struct option_spec options[] = {
 	{"env", ENV, "NAME[=VALUE]", "for the command; again for more"},
 	{"workdir", WORKDIR, "DIR", "where the command runs (its user's home)"},
 	{"user", USER, "NAME[:GROUP]", "who runs it (root)"},
+	{"share", SHARE, "DIR[:PATH][,ro|,overlay]",
+		"a folder of this host, for a command at PATH (/mnt); again for more"},
 	{"keep", KEEP, NULL, "keep what the command writes to the disks"},
 	{"commit", COMMIT, "NAME",
 		"keep what it writes as a new image, beside the one it starts from"},
@@ -242,6 +246,8 @@ static int take_option(struct run_request *request, int id, const char *value, s
 	case COMMIT:
 		request->commit = value;
 		return 0;
+	case SHARE:
+		return run_share_add(config, value, err);
 	case DISK_SIZE:
 		return option_size("--disk-size", value, 1ull << 20, &request->disk_size, err);
 	case DISK:
@@ -451,8 +457,10 @@ static int complete_image(struct run_request *request, const char *image, struct
 /* All that the options and the image leave to do. */
 static int complete(struct run_request *request, const char *image, struct error *err)
 {
-	int r = complete_image(request, image, err);
+	int r = run_share_complete(&request->config, request->words.command.argv != NULL, err);
 
+	if (!r)
+		r = complete_image(request, image, err);
 	if (!r)
 		r = complete_disks(request, err);
 	if (!r)
@@ -466,6 +474,7 @@ static void free_request(struct run_request *request)
 		net_spec_free(&request->config.net[i]);
 	for (unsigned i = 0; i < request->config.disks; i++)
 		disk_spec_free(&request->config.disk[i]);
+	run_share_free(&request->config);
 	fields_free(machine_spec_fields, &request->config.machine);
 	free(request->cmdline);
 	command_free(&request->words);

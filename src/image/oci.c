@@ -12,9 +12,11 @@
 
 #include "base/io.h"
 #include "base/json.h"
+#include "image/sha256.h"
 
 #define PART_MAX (4u << 20) /* bytes of a description */
 #define INDEX_DEPTH 3       /* an index may name others */
+#define SHA256 "sha256:"
 #define REF_NAME "org.opencontainers.image.ref.name"
 
 struct layout {
@@ -22,12 +24,25 @@ struct layout {
 	const char *name; /* of the image; NULL: the only one */
 };
 
-static json_t *read_json(const char *path, struct error *err)
+static int check_digest(const char *path, const char *digest, struct sha256 *sha, struct error *err)
+{
+	char hex[SHA256_HEX];
+
+	sha256_end(sha, hex);
+	return strcmp(digest + strlen(SHA256), hex)
+		? error_set(err, EBADMSG, "%s: it is damaged, or another file: its SHA-256 is %s",
+			  path, hex)
+		: 0;
+}
+
+/* digest: what it has to be; NULL: nobody says. */
+static json_t *read_json(const char *path, const char *digest, struct error *err)
 {
 	char *text;
 	size_t size;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
 	int r = fd < 0 ? -errno : io_read_file(fd, PART_MAX, &text, &size);
+	struct sha256 sha;
 	json_t *json;
 
 	if (fd >= 0)
@@ -36,32 +51,57 @@ static json_t *read_json(const char *path, struct error *err)
 		error_set(err, -r, "%s: %s", path, strerror(-r));
 		return NULL;
 	}
-	json = json_parse(text, size, path, err);
+	sha256_begin(&sha);
+	sha256_add(&sha, text, size);
+	json = digest && check_digest(path, digest, &sha, err) ? NULL
+							       : json_parse(text, size, path, err);
 	free(text);
 	return json;
 }
 
-/* "sha256:0123...": lowercase, and nothing that would lead elsewhere. */
-static bool is_digest(const char *digest, size_t *algorithm)
+/* A file of the layout, however large. */
+static int check_file(const char *path, const char *digest, struct error *err)
 {
-	const size_t len = strspn(digest, "abcdefghijklmnopqrstuvwxyz0123456789");
-	const size_t hex = digest[len] == ':' ? strspn(digest + len + 1, "0123456789abcdef") : 0;
+	static char bytes[64 << 10];
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW), r;
+	struct stat st;
+	struct sha256 sha;
+	ssize_t n = 0;
 
-	*algorithm = len;
-	return len && len < 32 && hex >= 32 && hex <= 128 && !digest[len + 1 + hex];
+	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+		if (fd >= 0)
+			close(fd);
+		return error_set(err, ENOENT, "%s: a layer that is not there", path);
+	}
+	sha256_begin(&sha);
+	while ((n = read(fd, bytes, sizeof bytes)) > 0)
+		sha256_add(&sha, bytes, (size_t)n);
+	r = n ? error_set(err, errno, "%s: %s", path, strerror(errno))
+	      : check_digest(path, digest, &sha, err);
+	close(fd);
+	return r;
+}
+
+/* Lowercase, and nothing that would lead elsewhere. */
+static bool is_digest(const char *digest)
+{
+	const size_t len = strlen(SHA256);
+
+	return !strncmp(digest, SHA256, len) &&
+		strspn(digest + len, "0123456789abcdef") == SHA256_HEX - 1 &&
+		!digest[len + SHA256_HEX - 1];
 }
 
 static int part_path(const struct layout *layout, const json_t *descriptor, char *path, size_t size,
 	struct error *err)
 {
 	const char *digest = json_get_text(descriptor, "digest");
-	size_t algorithm;
 
-	if (!is_digest(digest, &algorithm))
-		return error_set(err, EINVAL, "%s: '%.80s' is no digest of a part", layout->folder,
-			digest);
-	if (snprintf(path, size, "%s/blobs/%.*s/%s", layout->folder, (int)algorithm, digest,
-		    digest + algorithm + 1) >= (int)size)
+	if (!is_digest(digest))
+		return error_set(err, EINVAL, "%s: '%.80s' is no digest of a part by SHA-256",
+			layout->folder, digest);
+	if (snprintf(path, size, "%s/blobs/sha256/%s", layout->folder, digest + strlen(SHA256)) >=
+		(int)size)
 		return error_set(err, ENAMETOOLONG, "%s: name too long", layout->folder);
 	return 0;
 }
@@ -70,7 +110,9 @@ static json_t *read_part(const struct layout *layout, const json_t *descriptor, 
 {
 	char path[PATH_MAX + 256];
 
-	return part_path(layout, descriptor, path, sizeof path, err) ? NULL : read_json(path, err);
+	return part_path(layout, descriptor, path, sizeof path, err)
+		? NULL
+		: read_json(path, json_get_text(descriptor, "digest"), err);
 }
 
 static bool is_ours(const json_t *descriptor)
@@ -130,13 +172,13 @@ static int take_layers(const struct layout *layout, const json_t *manifest, stru
 		return error_set(err, E2BIG, "%s: more than %u layers", layout->folder,
 			FLATTEN_LAYERS_MAX);
 	for (size_t i = 0; i < json_array_size(list); i++) {
-		struct stat st;
-		int r = part_path(layout, json_array_get(list, i), path, sizeof path, err);
+		const json_t *descriptor = json_array_get(list, i);
+		int r = part_path(layout, descriptor, path, sizeof path, err);
 
+		if (!r)
+			r = check_file(path, json_get_text(descriptor, "digest"), err);
 		if (r)
 			return r;
-		if (lstat(path, &st) || !S_ISREG(st.st_mode))
-			return error_set(err, ENOENT, "%s: a layer that is not there", path);
 		oci->layer[i] = strdup(path);
 		if (!oci->layer[i])
 			return error_nomem(err);
@@ -199,7 +241,7 @@ int oci_open(const char *place, struct oci *oci, struct error *err)
 	if (r)
 		return r;
 	snprintf(path, sizeof path, "%s/index.json", layout.folder);
-	index = read_json(path, err);
+	index = read_json(path, NULL, err);
 	if (index)
 		manifest = find_manifest(&layout, index, 0, err);
 	r = manifest ? take_layers(&layout, manifest, oci, err) : -EINVAL;

@@ -16,7 +16,7 @@ struct oci {
 
 /*
  * place: DIR, or DIR:NAME where there are several in it. The one for amd64. What the files say is not trusted: no
- * name of a part leads out of the folder.
+ * name of a part leads out of the folder, and each part is what its digest says.
  */
 int oci_open(const char *place, struct oci *oci, struct error *err);
 void oci_free(struct oci *oci);

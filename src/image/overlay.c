@@ -56,7 +56,7 @@ static const char setup[] =
 	"for f in /boot/initrd.img-*; do cp \"$f\" /.dach/initrd.img; done\n"
 	/* Drivers alone, in an archive for machines that run one command: as small as can be. */
 	"kernel=$(basename /lib/modules/*)\n"
-	"for module in " MODULES " virtio_net; do\n"
+	"for module in " MODULES " virtio_net virtiofs overlay; do\n"
 	"	modprobe -S \"$kernel\" --show-depends $module\n"
 	"done | while read -r verb path; do\n"
 	"	[ \"$verb\" != insmod ] || cp --parents \"${path%% *}\" /.dach/run/\n"

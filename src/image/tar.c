@@ -165,14 +165,19 @@ ssize_t tar_read(struct tar_input *tar, void *to, size_t size, struct error *err
 static int skip_rest(struct tar_input *tar, struct error *err)
 {
 	char bytes[4096];
+	ssize_t n;
 
-	tar->left += tar->skip;
-	tar->skip = 0;
 	while (tar->left) {
-		ssize_t n = tar_read(tar, bytes, sizeof bytes, err);
-
+		n = tar_read(tar, bytes, sizeof bytes, err);
 		if (n < 0)
 			return (int)n;
+	}
+	/* Some archives (umoci's) end with the last file's last byte. */
+	while (tar->skip) {
+		n = take_some(tar, bytes, tar->skip, err);
+		if (n < 0)
+			return (int)n;
+		tar->skip = n ? tar->skip - (uint64_t)n : 0;
 	}
 	return 0;
 }

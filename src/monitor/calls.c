@@ -172,10 +172,11 @@ static void make_filter(struct calls *calls, unsigned roles, const struct sandbo
 	if (sandbox->doors && (roles & CALLS_LOOP))
 		CALLS_ALLOW(calls, doors);
 	allow_some(calls);
-	for (size_t i = 0; i < sizeof too_new / sizeof *too_new; i++)
-		calls_refuse(calls, too_new[i], ENOSYS, NULL);
 	if (sandbox->calls)
 		sandbox->calls(sandbox->ctx, calls, roles);
+	/* But those that were just allowed. */
+	for (size_t i = 0; i < sizeof too_new / sizeof *too_new; i++)
+		calls_refuse(calls, too_new[i], ENOSYS, NULL);
 	/* The C library tries to open files in passing (names of threads): it may hear that it cannot. */
 	if (!calls->opens)
 		calls_refuse(calls, CALL(openat), EACCES, NULL);

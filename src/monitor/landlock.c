@@ -13,6 +13,9 @@
 #define FS_REFER (1ull << 13)
 #define FS_TRUNCATE (1ull << 14)
 #define FS_IOCTL_DEV (1ull << 15)
+#define FS_NOT_SHARED                                                \
+	(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_MAKE_CHAR | \
+		LANDLOCK_ACCESS_FS_MAKE_BLOCK | FS_IOCTL_DEV)
 #define NET_TCP 3ull /* bind, connect */
 #define SCOPE_ABSTRACT_SOCKETS 1ull
 #define SCOPE_SIGNALS 2ull
@@ -72,6 +75,32 @@ static int allow_file(int ruleset, const char *path)
 	r = syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
 	close(rule.parent_fd);
 	return r;
+}
+
+bool landlock_restrict_to(int folder, bool read_only)
+{
+	const struct landlock_wants nothing = {.names = NULL};
+	struct landlock_path_beneath_attr rule = {.parent_fd = folder};
+	int version, ruleset, r;
+	struct ruleset attr;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return false;
+	version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	if (version < 2)
+		return false;
+	attr = handled(version, &nothing);
+	rule.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
+	if (!read_only)
+		rule.allowed_access = attr.fs & ~FS_NOT_SHARED;
+	ruleset = syscall(SYS_landlock_create_ruleset, &attr, attr_size(version), 0);
+	if (ruleset < 0)
+		return false;
+	r = syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
+	if (!r)
+		r = syscall(SYS_landlock_restrict_self, ruleset, 0);
+	close(ruleset);
+	return !r;
 }
 
 bool landlock_restrict(const struct landlock_wants *wants)

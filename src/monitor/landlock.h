@@ -16,5 +16,10 @@ struct landlock_wants {
 
 /* True: it holds. PR_SET_NO_NEW_PRIVS is set either way. */
 bool landlock_restrict(const struct landlock_wants *wants);
+/*
+ * Nothing but what is in a folder, an open one, and there neither devices are made nor programs run; or nothing is
+ * written either. False also for a kernel (before 5.19) whose Landlock could not let files go from one folder to another.
+ */
+bool landlock_restrict_to(int folder, bool read_only);
 
 #endif

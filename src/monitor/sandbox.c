@@ -2,10 +2,12 @@
 #include "monitor/sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -69,6 +71,25 @@ void sandbox_files(struct sandbox *sandbox, bool network, bool signals)
 {
 	sandbox->names = network && have_own_etc();
 	sandbox->few_files = restrict_files(network, sandbox->names, signals);
+}
+
+int sandbox_folder(const char *folder, bool read_only, int *root, bool *rooted, struct error *err)
+{
+	int r, before = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat was, is;
+
+	if (before < 0 || fstat(before, &was))
+		return error_set(err, errno, "%s: %s", folder, strerror(errno));
+	*rooted = spaces_enter(folder, read_only);
+	*root = *rooted ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) : before;
+	if (*root < 0 || fstat(*root, &is) || is.st_dev != was.st_dev || is.st_ino != was.st_ino)
+		return error_set(err, ESTALE, "%s: another folder took its place", folder);
+	if (*rooted)
+		close(before);
+	landlock_restrict_to(*root, read_only);
+	r = sandbox_privileges(err);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	return r;
 }
 
 /* A daemon's monitor */

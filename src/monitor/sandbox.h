@@ -60,6 +60,13 @@ struct sandbox_lone {
 };
 int sandbox_lone(const struct sandbox_lone *lone, unsigned *walls, struct error *err);
 
+/*
+ * A process that needs one folder of the host's and nothing else: namespaces with the folder as their root, Landlock,
+ * no capabilities. *root: the folder, open by O_PATH; *rooted: whether it is the root. What of the walls this host has
+ * not is left out. Before there is any other thread.
+ */
+int sandbox_folder(const char *folder, bool read_only, int *root, bool *rooted, struct error *err);
+
 /* A thread that waits, walled in, for things to do; who it starts then is in its walls. */
 struct nest;
 int nest_create(unsigned roles, const struct sandbox *sandbox, struct nest **nest,

@@ -2,6 +2,7 @@
 #include "monitor/spaces.h"
 
 #include <fcntl.h>
+#include <linux/mount.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -82,6 +83,34 @@ bool spaces_leave(bool network, const struct names_process *names)
 	if (uid && network && !map_ourselves(uid, gid))
 		return false;
 	return change_root(network ? names : NULL);
+}
+
+/* All mounts that are there, whatever flags they have already; a kernel that cannot (before 5.12) leaves them as they are. */
+static void harden_root(bool read_only)
+{
+	const struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+			(read_only ? MOUNT_ATTR_RDONLY : 0)};
+
+	syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &attr, sizeof attr);
+}
+
+bool spaces_enter(const char *folder, bool read_only)
+{
+	const uid_t uid = geteuid();
+	const gid_t gid = getegid();
+
+	if (unshare(CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWNET |
+		    (uid ? CLONE_NEWUSER : 0)))
+		return false;
+	if ((uid && !map_ourselves(uid, gid)) ||
+		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+		mount(folder, ROOT, NULL, MS_BIND | MS_REC, NULL))
+		return false;
+	if (chdir(ROOT) || syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) ||
+		chdir("/"))
+		return false;
+	harden_root(read_only);
+	return true;
 }
 
 bool spaces_hide_etc(const struct names_process *names)

@@ -25,6 +25,7 @@ static const struct {
 	[AGENT_READY] = {AGENT, false, 0, 0},
 	[AGENT_EXIT] = {AGENT, false, 4, 4},
 	[AGENT_FAILED] = {AGENT, false, 4, 1024},
+	[AGENT_MOUNT] = {MONITOR, false, sizeof(uint32_t) + 4, AGENT_MOUNT_MAX},
 };
 
 bool agent_header_valid(const struct agent_header *header, bool from_monitor)
@@ -140,4 +141,40 @@ bool agent_open_read(const char *payload, size_t size, struct agent_open *open, 
 	free(word);
 	*words = NULL;
 	return false;
+}
+
+/* The payload: a u32 (bits), then tag and path. */
+enum { READ_ONLY = 1, OVERLAY = 2 };
+
+char *agent_mount_write(const struct agent_mount *mount, size_t *size)
+{
+	const uint32_t bits = (mount->read_only ? READ_ONLY : 0) | (mount->overlay ? OVERLAY : 0);
+	char *payload;
+
+	*size = add(NULL, add(NULL, sizeof bits, mount->tag), mount->path);
+	payload = *size <= AGENT_MOUNT_MAX ? malloc(*size) : NULL;
+	if (!payload) {
+		*size = 0;
+		return NULL;
+	}
+	memcpy(payload, &bits, sizeof bits);
+	add(payload, add(payload, sizeof bits, mount->tag), mount->path);
+	return payload;
+}
+
+bool agent_mount_read(const char *payload, size_t size, struct agent_mount *mount)
+{
+	const char *at = payload + sizeof(uint32_t), *end = payload + size;
+	uint32_t bits;
+
+	if (size <= sizeof bits || payload[size - 1])
+		return false;
+	memcpy(&bits, payload, sizeof bits);
+	*mount = (struct agent_mount){.read_only = bits & READ_ONLY,
+		.overlay = bits & OVERLAY,
+		.tag = take(&at, end),
+		.path = take(&at, end)};
+	return bits <= (READ_ONLY | OVERLAY) && mount->tag && mount->path && at == end &&
+		*mount->tag && strlen(mount->tag) <= AGENT_TAG_MAX && !strpbrk(mount->tag, "/,") &&
+		mount->path[0] == '/';
 }

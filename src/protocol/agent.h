@@ -41,6 +41,8 @@ enum agent_frame_type {
 	AGENT_READY, /* session 0: the root is there, commands may come */
 	AGENT_EXIT, /* u32: the exit status; 128 and the signal that ended it. The session is over, also a closed one */
 	AGENT_FAILED, /* u32: status, then a sentence. The session is over; session 0: the guest cannot go on */
+	/* From the monitor: session 0, struct agent_mount: before the first command of one that is alone */
+	AGENT_MOUNT,
 	AGENT_TYPES,
 };
 
@@ -89,5 +91,19 @@ char *agent_open_write(const struct agent_open *open, size_t *size);
  */
 bool agent_open_read(const char *payload, size_t size, struct agent_open *open,
 	const char ***words);
+
+/* A folder of the host's that the guest is to mount. Strings as above. */
+struct agent_mount {
+	bool read_only;
+	bool overlay;     /* what the guest writes stays in its memory */
+	const char *tag;  /* of the virtio-fs device (virtio 1.2, 5.11.4): no '/' and no comma */
+	const char *path; /* absolute; what is missing of it is made */
+};
+#define AGENT_MOUNT_MAX 2048u /* bytes */
+#define AGENT_TAG_MAX 36u
+
+/* As agent_open_write(), and agent_open_read(). */
+char *agent_mount_write(const struct agent_mount *mount, size_t *size);
+bool agent_mount_read(const char *payload, size_t size, struct agent_mount *mount);
 
 #endif

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #define CALL(name) SCMP_SYS(name)
@@ -54,6 +55,17 @@ static const int reader[] = {
 
 /* What the reader hands over; that it has gone. */
 static const int reader_owner[] = {CALL(recvmsg), CALL(wait4)};
+
+/*
+ * Files in a folder, by one name at a time. openat2() may do what its flags say, and those are out of sight: the folder is
+ * all that there is (sandbox_folder()). mknod() stands below.
+ */
+static const int server[] = {
+	CALL(recvfrom), CALL(sendto), CALL(openat2), CALL(statx), CALL(lseek), CALL(getdents64), CALL(pread64), CALL(pwritev2),
+	CALL(ftruncate), CALL(fallocate), CALL(copy_file_range), CALL(fsync), CALL(fdatasync), CALL(fstatfs), CALL(fchmod),
+	CALL(fchmodat), CALL(utimensat), CALL(readlinkat), CALL(mkdirat), CALL(symlinkat), CALL(linkat), CALL(unlinkat),
+	CALL(renameat), CALL(renameat2), 452, /* fchmodat2 */
+};
 
 /* User-mode networking: what libslirp does with the host's sockets, and waits for. */
 static const int sockets[] = {
@@ -238,6 +250,36 @@ static void allow_native(struct calls *calls, unsigned roles)
 		calls_allow_masked(calls, CALL(wait4), 2, __WALL, __WALL);
 }
 
+static void allow_server(struct calls *calls)
+{
+	static const unsigned kinds[] = {S_IFREG, S_IFIFO, S_IFSOCK};
+
+	CALLS_ALLOW(calls, server);
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+		calls_allow_masked(calls, CALL(mknodat), 2, S_IFMT, kinds[i]);
+}
+
+/* A request goes out from where the guest makes it known, or from where the last answer came in. */
+static void allow_shares(const struct vmm_needs *needs, struct calls *calls, unsigned roles)
+{
+	for (unsigned i = 0; i < needs->shares; i++) {
+		const uint64_t fd = (unsigned)needs->share[i];
+
+		if (roles & (CALLS_VCPU | CALLS_SHARE))
+			calls_allow_value(calls, CALL(sendmsg), 0, fd);
+		if (roles & CALLS_SHARE) {
+			calls_allow_value(calls, CALL(recvmsg), 0, fd);
+			calls_allow_value(calls, CALL(recvfrom), 0, fd);
+		}
+		/* Its end. */
+		if (roles & CALLS_LOOP) {
+			calls_allow_value(calls, CALL(shutdown), 0, fd);
+			calls_allow_value(calls, CALL(wait4), 0, (unsigned)needs->server[i]);
+			calls_allow_value(calls, CALL(kill), 0, (unsigned)needs->server[i]);
+		}
+	}
+}
+
 void vmm_calls(void *ctx, struct calls *calls, unsigned roles)
 {
 	const struct vmm_needs *needs = ctx;
@@ -266,6 +308,9 @@ void vmm_calls(void *ctx, struct calls *calls, unsigned roles)
 		/* One that does not end. It is not another's number as long as it is not waited for. */
 		calls_allow_value(calls, CALL(kill), 0, (unsigned)needs->reader);
 	}
+	if (roles & CALLS_SERVER)
+		allow_server(calls);
+	allow_shares(needs, calls, roles);
 	if (needs->clones && (roles & CALLS_LOOP))
 		allow_clones(calls);
 	if (needs->native)

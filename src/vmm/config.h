@@ -21,13 +21,25 @@
 
 /* A command that the guest is there for. */
 struct vmm_command {
-	const char *const *argv;   /* ends with NULL */
-	const char *const *env;    /* NAME=VALUE, likewise */
-	const char *user, *folder; /* NULL: root, and its own */
-	const char *program;       /* the agent's, on this host */
-	bool terminal;             /* it gets one: our standard streams are one */
-	bool keeps;                /* the guest's disks are to be in order when it ends */
-	bool quiet;                /* as vmm_config.quiet */
+	const char *const *argv;       /* ends with NULL */
+	const char *const *env;        /* NAME=VALUE, likewise */
+	const char *user, *folder;     /* NULL: root, and its own */
+	const char *program;           /* the agent's, on this host */
+	bool terminal;                 /* it gets one: our standard streams are one */
+	bool keeps;                    /* the guest's disks are to be in order when it ends */
+	bool quiet;                    /* as vmm_config.quiet */
+	const struct vmm_share *share; /* as vmm_config.share, with paths */
+	unsigned shares;
+};
+
+#define VMM_SHARES 8u
+
+/* A folder of the host's for the guest. */
+struct vmm_share {
+	const char *folder; /* an absolute path without links */
+	const char *path;   /* where a command finds it */
+	bool read_only;
+	bool overlay; /* read-only, and what the guest writes stays in its memory */
 };
 
 struct vmm_config {
@@ -48,6 +60,8 @@ struct vmm_config {
 	struct seed seed; /* its disk comes behind the others; no instance: none */
 	struct net_spec net[LIMIT_NETWORKS];
 	unsigned nets;
+	struct vmm_share share[VMM_SHARES];
+	unsigned shares;
 	const char *gdb;          /* unix:PATH or ADDRESS:PORT; NULL: none */
 	const char *test_vendor;  /* what CPUID calls the processor's vendor; NULL: as the host */
 	bool test_devices;        /* machine/chipset/testdev.h */

@@ -23,6 +23,7 @@
 #include "vmm/plug.h"
 #include "vmm/profile.h"
 #include "vmm/renew.h"
+#include "vmm/shares.h"
 #include "vmm/vmm.h"
 #include "vmm/watch.h"
 
@@ -44,6 +45,7 @@ struct vmm {
 	struct gdb *gdb;
 	struct command *command; /* that the guest is there for; or NULL */
 	struct exec *exec;       /* commands beside its own system; or NULL */
+	struct shares *shares;   /* folders of the host's; or NULL */
 	struct idle idle;
 	struct renewal renewal; /* of a clone */
 	struct guest_watch watch;

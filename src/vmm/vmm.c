@@ -180,6 +180,7 @@ static void destroy(void *ctx)
 	renew_stop(&vmm->renewal);
 	plug_end(vmm);
 	mirror_end(vmm);
+	shares_destroy(vmm->shares);
 	devices_destroy(&vmm->devices);
 	gdb_destroy(vmm->gdb);
 	machine_destroy(vmm->machine);

@@ -50,6 +50,7 @@ static void read_command(const uint8_t *data, size_t size)
 {
 	char *copy = malloc(size ? size : 1); /* its end is where it ends */
 	struct agent_open open_;
+	struct agent_mount mount;
 	const char **words;
 
 	if (!copy)
@@ -59,6 +60,8 @@ static void read_command(const uint8_t *data, size_t size)
 		for (const char *const *word = open_.env; *word; word++)
 			read_all((const uint8_t *)*word, strlen(*word));
 	free(words);
+	if (agent_mount_read(copy, size, &mount))
+		read_all((const uint8_t *)mount.path, strlen(mount.path));
 	free(copy);
 }
 

@@ -142,6 +142,9 @@ check "an archive that leads out is refused" ended 1
 check "in one sentence" told "'../../out' leads out of the root"
 import --oci "$work/lies" bad
 check "and a layout that does" told "is no digest of a part"
+printf x >>"$(ls -S "$work"/oci/blobs/sha256/* | head -n 1)"
+import --oci "$work/oci" bad
+check "a layer that is not what its digest says is refused" told "it is damaged, or another file: its SHA-256 is"
 import --oci docker.io/library/alpine bad
 check "a registry's name: how to fetch it" told "skopeo copy docker://NAME oci:DIR"
 check "nothing is left" [ "$(ls -A "$DACH_IMAGES" | grep -v log$ | tr '\n' ' ')" = "app changed copy folder kernel root streamed " ]

@@ -73,6 +73,38 @@ static void test_open_long(void **state)
 	free(text);
 }
 
+static void test_mount(void **state)
+{
+	const struct agent_mount mount = {.read_only = true,
+		.overlay = true,
+		.tag = "dach0",
+		.path = "/mnt/a b"};
+	static char long_path[AGENT_MOUNT_MAX + 2] = "/";
+	struct agent_mount got;
+	size_t size;
+	char *payload = agent_mount_write(&mount, &size);
+
+	assert_non_null(payload);
+	assert_true(agent_mount_read(payload, size, &got));
+	assert_true(got.read_only && got.overlay);
+	assert_string_equal(got.tag, "dach0");
+	assert_string_equal(got.path, "/mnt/a b");
+	for (size_t cut = 0; cut < size; cut++)
+		assert_false(agent_mount_read(payload, cut, &got));
+	payload[0] |= 4; /* a bit that means nothing */
+	assert_false(agent_mount_read(payload, size, &got));
+	payload[0] &= ~4;
+	payload[4] = '/'; /* a tag that leads somewhere */
+	assert_false(agent_mount_read(payload, size, &got));
+	payload[4] = 'd';
+	payload[10] = 'm'; /* a path that does not begin at the root */
+	assert_false(agent_mount_read(payload, size, &got));
+	free(payload);
+	memset(long_path + 1, 'x', AGENT_MOUNT_MAX);
+	assert_null(
+		agent_mount_write(&(struct agent_mount){.tag = "dach0", .path = long_path}, &size));
+}
+
 static void test_headers(void **state)
 {
 	static const struct {
@@ -259,6 +291,7 @@ int main(void)
 		cmocka_unit_test(test_open_round),
 		cmocka_unit_test(test_open_hostile),
 		cmocka_unit_test(test_open_long),
+		cmocka_unit_test(test_mount),
 		cmocka_unit_test(test_headers),
 		cmocka_unit_test_setup_teardown(test_frames, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_send, set_up, tear_down),

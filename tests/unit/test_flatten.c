@@ -116,6 +116,20 @@ static void test_layers(void **state)
 		"d ./etc\nf ./etc/b=stays\nf ./etc/a=new\nd ./var\nf ./var/y=y\nf ./turns=a file\n");
 }
 
+/* The last file's bytes are there, and nothing behind them. */
+static void test_end(void **state)
+{
+	add(0, TAR_FILE, "a", "1");
+	add(0, TAR_FILE, "b", "text");
+	assert_int_equal(ftruncate(layer[0], 3 * 512 + 4), 0);
+	assert_string_equal(result(1), "f ./a=1\nf ./b=text\n");
+	assert_int_equal(ftruncate(layer[0], 3 * 512 + 3), 0);
+	assert_int_equal(flatten(1, -1), -EINVAL);
+	assert_non_null(strstr(err.text, "cut off"));
+	assert_int_equal(ftruncate(layer[0], 2 * 512 + 100), 0);
+	assert_int_equal(flatten(1, -1), -EINVAL);
+}
+
 /* Folders that are links are gone through as the root's own system would, and never out of it. */
 static void test_links(void **state)
 {
@@ -223,6 +237,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_layers, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_end, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_links, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_hard_links, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_long, set_up, tear_down),

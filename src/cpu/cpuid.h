@@ -90,8 +90,12 @@ struct cpuid_source {
 /*
  * Fills the policy. vcpus: how many processors the topology leaves tell of. cpu is as for
  * cpuid_model_parse(), NULL like "host"; a model that needs what is not there is refused by the
- * names of the features. Takes 50 ms where the TSC's rate has to be measured.
+ * names of the features. tsc_khz is the host's TSC's rate where it is known; 0: it is looked for, which
+ * takes 50 ms where it has to be measured.
  */
+int cpuid_policy_make(struct cpuid_policy *policy, enum cpuid_engine engine, unsigned vcpus,
+	const char *cpu, uint32_t tsc_khz, struct error *err);
+/* The same, with a rate that is not known. */
 int cpuid_policy_init(struct cpuid_policy *policy, enum cpuid_engine engine, unsigned vcpus,
 	const char *cpu, struct error *err);
 
@@ -171,6 +175,18 @@ void cpuid_policy_vendor(struct cpuid_policy *policy, const char *vendor);
 
 /* The host's TSC rate: told by CPUID, or else measured. */
 uint32_t cpuid_host_tsc_khz(void);
+
+/* One moment on the host's TSC and on its clock (CLOCK_MONOTONIC_RAW). */
+struct tsc_moment {
+	uint64_t tsc, ns;
+};
+/*
+ * For who has other things to do meanwhile: the rate, if CPUID tells it; else 0, and the moment from which
+ * it is to be measured, a tenth of a second or so.
+ */
+uint32_t cpuid_tsc_begin(struct tsc_moment *moment);
+/* The rate since that moment, in kHz; 0: one of the clocks has not gone on. */
+uint32_t cpuid_tsc_since(const struct tsc_moment *moment);
 
 /*
  * The guest's view of one leaf, with the fields that depend on the running vCPU filled in: APIC

@@ -36,8 +36,9 @@ static uint32_t host_mxcsr_mask(void)
 }
 
 /* One moment on both clocks: the closest of a few tries. */
-static void moment(uint64_t *tsc, uint64_t *ns)
+static struct tsc_moment tsc_now(void)
 {
+	struct tsc_moment now = {0};
 	uint64_t best = UINT64_MAX;
 
 	for (int i = 0; i < 8; i++) {
@@ -49,26 +50,23 @@ static void moment(uint64_t *tsc, uint64_t *ns)
 		if (i && after - before >= best)
 			continue;
 		best = after - before;
-		*tsc = before + best / 2;
-		*ns = (uint64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+		now.tsc = before + best / 2;
+		now.ns = (uint64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 	}
+	return now;
 }
 
-static uint32_t measure_tsc_khz(void)
+uint32_t cpuid_tsc_since(const struct tsc_moment *moment)
 {
-	struct timespec wait = {.tv_nsec = 50000000};
-	uint64_t tsc0, tsc1, ns0, ns1;
+	struct tsc_moment now = tsc_now();
+	uint64_t ns = now.ns - moment->ns;
 
-	moment(&tsc0, &ns0);
-	while (nanosleep(&wait, &wait))
-		;
-	moment(&tsc1, &ns1);
-	if (ns1 <= ns0 || tsc1 <= tsc0)
+	if (now.ns <= moment->ns || now.tsc <= moment->tsc)
 		return 0;
-	return ((__uint128_t)(tsc1 - tsc0) * 1000000 + (ns1 - ns0) / 2) / (ns1 - ns0);
+	return ((__uint128_t)(now.tsc - moment->tsc) * 1000000 + ns / 2) / ns;
 }
 
-uint32_t cpuid_host_tsc_khz(void)
+static uint32_t told_tsc_khz(void)
 {
 	uint32_t reg[4];
 
@@ -87,7 +85,26 @@ uint32_t cpuid_host_tsc_khz(void)
 				return reg[0];
 		}
 	}
-	return measure_tsc_khz();
+	return 0;
+}
+
+uint32_t cpuid_tsc_begin(struct tsc_moment *moment)
+{
+	*moment = tsc_now();
+	return told_tsc_khz();
+}
+
+uint32_t cpuid_host_tsc_khz(void)
+{
+	struct timespec wait = {.tv_nsec = 50000000};
+	struct tsc_moment begin;
+	uint32_t told = cpuid_tsc_begin(&begin);
+
+	if (told)
+		return told;
+	while (nanosleep(&wait, &wait))
+		;
+	return cpuid_tsc_since(&begin);
 }
 
 void cpuid_host_source(struct cpuid_source *source)
@@ -97,8 +114,8 @@ void cpuid_host_source(struct cpuid_source *source)
 		.mxcsr_mask = host_mxcsr_mask()};
 }
 
-int cpuid_policy_init(struct cpuid_policy *policy, enum cpuid_engine engine, unsigned vcpus,
-	const char *cpu, struct error *err)
+int cpuid_policy_make(struct cpuid_policy *policy, enum cpuid_engine engine, unsigned vcpus,
+	const char *cpu, uint32_t tsc_khz, struct error *err)
 {
 	struct cpuid_source source;
 	struct cpuid_model model;
@@ -114,8 +131,14 @@ int cpuid_policy_init(struct cpuid_policy *policy, enum cpuid_engine engine, uns
 			return rc;
 	}
 	if (!source.tsc_khz)
-		source.tsc_khz = cpuid_host_tsc_khz();
+		source.tsc_khz = tsc_khz ? tsc_khz : cpuid_host_tsc_khz();
 	rc = cpuid_policy_build(policy, &source, engine, vcpus, err);
 	free(source.room);
 	return rc;
+}
+
+int cpuid_policy_init(struct cpuid_policy *policy, enum cpuid_engine engine, unsigned vcpus,
+	const char *cpu, struct error *err)
+{
+	return cpuid_policy_make(policy, engine, vcpus, cpu, 0, err);
 }

@@ -231,6 +231,7 @@ int daemon_create(const struct daemon_options *options, struct daemon **out, str
 		r = loop_create(&daemon->loop, err);
 	if (!r) {
 		engines_init(&daemon->engines, daemon->loop);
+		clock_rate_begin(&daemon->clock_rate, daemon->loop);
 		r = open_store(daemon, err);
 	}
 	if (r) {
@@ -283,6 +284,7 @@ void daemon_destroy(struct daemon *daemon)
 	rules_end(daemon);
 	resources_close(daemon);
 	engines_free(&daemon->engines);
+	clock_rate_end(&daemon->clock_rate);
 	store_close(daemon->store);
 	loop_destroy(daemon->loop);
 	policy_free(&daemon->policy);

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "base/loop.h"
+#include "daemon/clock_rate.h"
 #include "daemon/engines.h"
 #include "daemon/events.h"
 #include "daemon/log.h"
@@ -30,6 +31,7 @@ struct daemon {
 	struct policy policy;
 	struct events events;
 	struct engines engines;
+	struct clock_rate clock_rate;
 	struct cpuset_host cpus;
 	unsigned walls;               /* that this host gives monitors: 1 << WALL_... */
 	struct cgroup *cgroup;        /* NULL: this host has none */

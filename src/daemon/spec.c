@@ -286,6 +286,7 @@ static int put_values(const struct guest *guest, struct launch_spec *spec, struc
 	spec->memory = whole_mib(config->memory);
 	spec->maxmem = whole_mib(config->maxmem);
 	spec->vcpus = config->vcpus;
+	spec->tsc_khz = guest->daemon->clock_rate.khz;
 	spec->paused = guest->paused;
 	spec->walls = guest->daemon->policy.walls;
 	for (enum end_reason reason = END_NONE; reason < END_REASONS; reason++)

@@ -39,6 +39,7 @@ const struct field launch_fields[] = {
 		.max = LIMIT_MEMORY_MAX),
 	FIELD_ROW(NUMBER, launch_spec, maxmem, .min = LIMIT_MEMORY_MIN, .max = LIMIT_MEMORY_MAX),
 	FIELD_ROW(COUNT, launch_spec, vcpus, .min = 1, .max = LIMIT_VCPUS, .number = 1),
+	FIELD_ROW(COUNT, launch_spec, tsc_khz, .min = 1, .max = UINT32_MAX),
 	FIELD_STRUCT_ROW(launch_spec, kernel, file_fields),
 	FIELD_STRUCT_ROW(launch_spec, initrd, file_fields),
 	DESCRIPTOR(launch_spec, overlay),

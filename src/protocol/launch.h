@@ -76,6 +76,7 @@ struct launch_spec {
 	struct machine_spec machine;
 	uint64_t memory, maxmem; /* KiB */
 	unsigned vcpus;
+	unsigned tsc_khz; /* of the host's TSC; 0: the monitor looks for it */
 	struct launch_file kernel, initrd, state;
 	struct launch_layer *layer;
 	unsigned layers;

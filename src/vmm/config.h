@@ -55,6 +55,7 @@ struct vmm_config {
 	uint64_t memory; /* bytes that it is made with */
 	uint64_t target; /* bytes that it is to use at first; 0: all */
 	unsigned vcpus;
+	uint32_t tsc_khz; /* of the host's TSC; 0: it is looked for */
 	struct disk_spec disk[LIMIT_DISKS];
 	unsigned disks;
 	struct seed seed; /* its disk comes behind the others; no instance: none */

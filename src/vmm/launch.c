@@ -20,6 +20,7 @@ void vmm_config_of_launch(const struct launch_spec *spec, struct vmm_config *con
 		.memory = spec->maxmem << 10,
 		.target = spec->memory << 10,
 		.vcpus = spec->vcpus,
+		.tsc_khz = spec->tsc_khz,
 		.disks = spec->disks,
 		.nets = spec->networks,
 		.keep = spec->keep,

@@ -110,8 +110,8 @@ static int choose_engine(struct vmm *vmm, struct error *err)
 	kind = vmm->engine->kind;
 	vmm->needs.kvm = kind == CPUID_KVM;
 	/* A guest that is restored has its processor; here, all that there is is on offer. */
-	r = cpuid_policy_init(&vmm->cpuid, kind, vmm->config.vcpus,
-		vmm->move.state ? "host" : vmm->config.machine.cpu_model, err);
+	r = cpuid_policy_make(&vmm->cpuid, kind, vmm->config.vcpus,
+		vmm->move.state ? "host" : vmm->config.machine.cpu_model, vmm->config.tsc_khz, err);
 	/* Where KVM would have to be asked for each page, all of them are read at first. */
 	vmm->needs.lazy = vmm->move.state && vmm->config.lazy && !vmm->needs.kvm;
 	vmm->needs.state = vmm->restore;

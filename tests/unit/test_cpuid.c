@@ -383,6 +383,24 @@ static void test_host(void **state)
 		assert_in_range(p.xsave_size, 576, CPU_XSAVE_SIZE);
 }
 
+/* Who knows it need not measure; and what is measured meanwhile is what a policy would have. */
+static void test_tsc_rate(void **state)
+{
+	struct cpuid_policy p;
+	struct error err = {0};
+	struct tsc_moment begin;
+	uint32_t told = cpuid_tsc_begin(&begin), host = cpuid_host_tsc_khz();
+
+	if (cpuid_policy_make(&p, CPUID_TRANSLATE, 1, NULL, 2345678, &err))
+		fail_msg("%s", err.text);
+	assert_int_equal(p.tsc_khz, 2345678);
+	if (told)
+		assert_int_equal(told, host);
+	assert_in_range(cpuid_tsc_since(&begin), host - host / 100, host + host / 100);
+	begin.ns += 3600000000000ull;
+	assert_int_equal(cpuid_tsc_since(&begin), 0);
+}
+
 /* The same with a model, as --cpu names it. */
 static int build_model(struct cpuid_policy *p, struct fake *f, const char *cpu, uint64_t xcr0,
 	struct error *err)
@@ -546,6 +564,7 @@ int main(void)
 		cmocka_unit_test(test_clocks),
 		cmocka_unit_test(test_kvm_leaves),
 		cmocka_unit_test(test_host),
+		cmocka_unit_test(test_tsc_rate),
 	};
 
 	return cmocka_run_group_tests_name("cpuid", tests, NULL, NULL);

@@ -241,6 +241,7 @@ static void test_daemon_to_monitor(void **state)
 
 	make_guest(&guest, &daemon, full_config());
 	guest.paused = true;
+	daemon.clock_rate.khz = 2400000;
 	hand_over(&guest, &files, &launch);
 	assert_string_equal(spec->name, "full");
 	assert_string_equal(spec->uuid, "01234567-89ab-cdef-0123-456789abcdef");
@@ -254,6 +255,7 @@ static void test_daemon_to_monitor(void **state)
 	assert_int_equal(spec->memory, LIMIT_MEMORY_MAX);
 	assert_int_equal(config->memory, LIMIT_MEMORY_MAX << 10);
 	assert_int_equal(config->vcpus, LIMIT_VCPUS);
+	assert_int_equal(config->tsc_khz, 2400000);
 	assert_string_equal(config->kernel, file);
 	assert_string_equal(config->initrd, file);
 	assert_string_equal(config->cmdline, "root=/dev/vdb \"quiet\" \303\244 console=ttyS0");
@@ -313,6 +315,7 @@ static void test_defaults(void **state)
 	assert_null(launch.config.kernel);
 	assert_string_equal(launch.config.cmdline, "");
 	assert_int_equal(launch.config.vcpus, 1);
+	assert_int_equal(launch.config.tsc_khz, 0);
 	assert_string_equal(launch.config.machine.engine, "auto");
 	assert_int_equal(launch.config.nets, 0);
 	assert_int_equal(launch.spec.keep, 0);

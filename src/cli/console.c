@@ -170,7 +170,7 @@ static int tell_end(struct cli *cli, const json_t *guest)
 		name);
 }
 
-int console_attach(struct cli *cli, const json_t *guest, bool unpause)
+int console_attach(struct cli *cli, const json_t *guest, bool unpause, bool *left)
 {
 	struct session session = {.guest = -1, .raw = {.signals = -1}};
 	const char *uuid = json_get_text(guest, "uuid");
@@ -189,6 +189,8 @@ int console_attach(struct cli *cli, const json_t *guest, bool unpause)
 		;
 	} else {
 		ended = serve(&session);
+		if (left)
+			*left = !ended;
 		status = 0;
 	}
 	raw_end(&session.raw, true);
@@ -215,7 +217,7 @@ static int console(struct cli *cli)
 	/* First as a guest, for xl's sentence about one that is not there. */
 	status = call_guest(cli, "GET", cli->words[0], "", NULL, &guest);
 	if (!status)
-		status = console_attach(cli, guest, false);
+		status = console_attach(cli, guest, false, NULL);
 	json_decref(guest);
 	return status;
 }

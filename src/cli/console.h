@@ -11,8 +11,9 @@
 /*
  * Of a guest that runs, as the daemon described it, until it ends or the user leaves; as xl or xm also
  * until standard input ends. A connection that is lost is told and is CLI_FAILURE. unpause: the guest waits paused, so that nothing it says
- * is missed; it is let go once the console is there. An exit status; what is wrong has been said.
+ * is missed; it is let go once the console is there. *left (NULL: nobody asks): the user has left, or we are to end.
+ * An exit status; what is wrong has been said.
  */
-int console_attach(struct cli *cli, const json_t *guest, bool unpause);
+int console_attach(struct cli *cli, const json_t *guest, bool unpause, bool *left);
 
 #endif

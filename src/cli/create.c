@@ -160,7 +160,7 @@ static int follow(struct cli *cli, const struct order *order, const json_t *gues
 	if (cli->json)
 		call_print(guest);
 	if (order->console)
-		status = console_attach(cli, guest, !order->paused);
+		status = console_attach(cli, guest, !order->paused, NULL);
 	if (!status && events) {
 		targets = json_pack("[O]", guest);
 		status = wait_ends(cli, events, targets, WAIT_UNASKED);

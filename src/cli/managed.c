@@ -51,7 +51,7 @@ static int start_by(struct cli *cli, const char *suffix)
 		return status;
 	status = call_guest(cli, "GET", cli->words[0], "", NULL, &guest);
 	if (!status)
-		status = console_attach(cli, guest, !paused);
+		status = console_attach(cli, guest, !paused, NULL);
 	json_decref(guest);
 	return status;
 }

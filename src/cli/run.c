@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/image.h"
 #include "cli/options.h"
+#include "cli/run_from.h"
 #include "cli/run_link.h"
 #include "cli/run_seed.h"
 #include "cli/run_share.h"
@@ -58,6 +59,7 @@ enum {
 	DISK_SIZE,
 	COMMIT,
 	SHARE,
+	FROM,
 };
 
 static const struct option_spec options[] = {
@@ -71,6 +73,8 @@ static const struct option_spec options[] = {
 	{"disk", DISK, "FILE[,ro][,format=raw|qcow2][,cache=...]",
 		"a disk, raw unless its name ends in .qcow2; again for more"},
 	{"ephemeral", EPHEMERAL, NULL, "throw away what the guest writes to its disks"},
+	{"from", FROM, "SNAPSHOT",
+		"go on from that of the GUEST in the image's place, and throw it away at the end"},
 	{"overlay", OVERLAY, "FILE", "keep what it writes to FILE there (FILE.overlay.qcow2)"},
 	{"disk-size", DISK_SIZE, "SIZE", "of an overlay that is made (that of its FILE)"},
 	RUN_SEED_OPTIONS,
@@ -119,6 +123,8 @@ struct run_request {
 	const char *overlay; /* NULL: beside the file */
 	const char *commit;  /* the new image that is written to; NULL: none */
 	bool committed;      /* it has been made */
+	const char *from;    /* a snapshot's name; NULL: none */
+	bool own;            /* options that a machine from a snapshot does not have */
 	uint64_t disk_size;  /* 0: that of the file */
 	struct run_seed seed;
 	void (*list)(void); /* only to be shown something */
@@ -203,13 +209,25 @@ static int take_seconds(const char *option, const char *value, uint64_t *to, str
 	return r;
 }
 
+static bool take_name(struct run_request *request, int id, const char *value)
+{
+	const char **to = id == OVERLAY ? &request->overlay
+		: id == COMMIT          ? &request->commit
+		: id == FROM            ? &request->from
+					: NULL;
+
+	if (to)
+		*to = value;
+	return to;
+}
+
 static int take_option(struct run_request *request, int id, const char *value, struct error *err)
 {
 	struct vmm_config *config = &request->config;
 	uint64_t number;
 	int r;
 
-	if (take_plain(config, id, value))
+	if (take_plain(config, id, value) || take_name(request, id, value))
 		return 0;
 	if (run_seed_has(id))
 		return run_seed_take(&request->seed, id, value, err);
@@ -239,12 +257,6 @@ static int take_option(struct run_request *request, int id, const char *value, s
 		return 0;
 	case KEEP:
 		request->words.keep = true;
-		return 0;
-	case OVERLAY:
-		request->overlay = value;
-		return 0;
-	case COMMIT:
-		request->commit = value;
 		return 0;
 	case SHARE:
 		return run_share_add(config, value, err);
@@ -483,13 +495,22 @@ static void free_request(struct run_request *request)
 	free(request);
 }
 
+/* What may be said of a machine that is there already. */
+static bool is_for_snapshot(int id)
+{
+	return id == FROM || id == EPHEMERAL || id == ENV || id == WORKDIR || id == USER ||
+		id == TIMEOUT || id == QUIET;
+}
+
 /* Until the options are read. The verb's exit status where it ends with that, or negative. */
 static int read_options(struct cli *cli, struct run_request *request, struct error *err)
 {
 	int id, r = 0;
 
-	while (!r && (id = cli_option(cli)) > 0)
+	while (!r && (id = cli_option(cli)) > 0) {
+		request->own |= !is_for_snapshot(id);
 		r = take_option(request, id, cli->value, err);
+	}
 	if (r || id == CLI_END)
 		return r ? CLI_FAILURE : cli->status;
 	if (!request->list)
@@ -525,7 +546,12 @@ static int run(struct cli *cli)
 	request->config.cmdline = "";
 	command_take(&request->words, cli);
 	status = read_options(cli, request, &err);
-	if (status < 0 && complete(request, cli->words[0], &err)) {
+	if (status < 0 && request->from) {
+		const struct run_from from = {request->from, &request->words,
+			request->config.timeout, request->own};
+
+		status = run_from(cli, &from, &err);
+	} else if (status < 0 && complete(request, cli->words[0], &err)) {
 		status = CLI_FAILURE;
 		if (request->committed)
 			image_delete(request->commit, NULL);
@@ -534,7 +560,7 @@ static int run(struct cli *cli)
 	}
 	if (err.text[0])
 		cli_fail(cli, &err);
-	if (status && !request->config.command && request->words.command.argv)
+	if (status && !request->config.command && !request->from && request->words.command.argv)
 		status = END_STATUS_COMMAND; /* not one of the command's */
 	free_request(request);
 	return status;
@@ -542,7 +568,7 @@ static int run(struct cli *cli)
 
 /* Status 2 is a guest's that was ended from outside. */
 const struct cli_verb cli_run_verbs[] = {
-	{"run", "IMAGE | FILE | --kernel FILE | --disk FILE [-- COMMAND...]",
+	{"run", "IMAGE | FILE | --kernel FILE | --disk FILE | --from SNAPSHOT GUEST [-- COMMAND...]",
 		"Start a guest in the foreground, its console on this terminal", 0, 1,
 		.options = options, .fields = machine_spec_fields, .run = run, .more = more,
 		.plain = true, .usage = CLI_FAILURE},

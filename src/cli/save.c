@@ -102,7 +102,7 @@ static int restore(struct cli *cli)
 	if (!status && cli->json && guest)
 		call_print(guest);
 	if (!status && console && guest)
-		status = console_attach(cli, guest, !paused);
+		status = console_attach(cli, guest, !paused, NULL);
 	json_decref(guest);
 	return status;
 }

@@ -410,6 +410,9 @@ static int make_layers(struct cloning *cloning, struct guest *guest, struct erro
 	if (!any)
 		return 0;
 	r = layer_plan(guest, NULL, 0, cloning->op->arguments.folder, &cloning->set, err);
+	/* What has snapshots may go back to one, and nobody needs them then. */
+	if (!r && guest->managed)
+		r = snapshot_note_images(guest, &cloning->set, err);
 	return r ? r : layer_enter(guest, &cloning->set, err);
 }
 

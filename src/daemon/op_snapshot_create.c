@@ -207,19 +207,6 @@ static void send_next(struct taking *taking, struct guest *guest)
 		layer_send(guest, &taking->set, taking->sent++, sent, taking);
 }
 
-/* New images for the disks of a configuration: named in the store, then made. */
-static int make_images(struct guest *guest, struct layer_set *set, struct error *err)
-{
-	int r = layer_name(guest, &guest->config, set, err);
-
-	for (unsigned i = 0; !r && i < set->count; i++)
-		r = snapshot_add_file(guest, set->disk[i].path,
-			guest->config.disk[set->disk[i].disk].target, err);
-	if (!r && set->count)
-		r = snapshots_save(guest, err);
-	return r ? r : layer_make_named(guest, &guest->config, set, err);
-}
-
 static int begin_memory(struct taking *taking, struct guest *guest, struct error *err)
 {
 	const struct caller daemon = {.manager = true};
@@ -240,7 +227,7 @@ static int begin(struct taking *taking, struct guest *guest, struct error *err)
 		return r;
 	taking->state = guest->paused ? SNAPSHOT_PAUSED : SNAPSHOT_RUNNING;
 	guest->snapshots.busy = true;
-	r = make_images(guest, &taking->set, err);
+	r = snapshot_make_images(guest, &taking->set, err);
 	if (!r && !taking->memory && !taking->set.count)
 		r = error_set(err, EINVAL, "the guest has no disk that it may write to");
 	if (!r && taking->memory)
@@ -269,7 +256,7 @@ static int take_off(struct taking *taking, struct guest *guest, struct guest_sna
 	struct error *err)
 {
 	struct store *store = guest->daemon->store;
-	int r = make_images(guest, &taking->set, err);
+	int r = snapshot_make_images(guest, &taking->set, err);
 
 	taking->memory = false;
 	if (!r)

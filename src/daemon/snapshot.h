@@ -27,6 +27,7 @@
 #define SNAPSHOTS_USER_MAX 16
 
 struct guest;
+struct layer_set;
 
 /* What the guest did. */
 enum snapshot_state { SNAPSHOT_OFF, SNAPSHOT_RUNNING, SNAPSHOT_PAUSED };
@@ -89,6 +90,13 @@ void snapshot_remove_memory(const struct guest *guest, const char *name);
 /* Takes note of an image about to be made; snapshots_save() afterwards. */
 int snapshot_add_file(struct guest *guest, const char *path, const char *base, struct error *err);
 void snapshot_free_file(struct snapshot_file *file);
+/*
+ * The store knows of new images over what a managed guest has as disks, before they are made, and snapshot_sweep() removes
+ * them when nothing needs them any more.
+ */
+int snapshot_note_images(struct guest *guest, const struct layer_set *set, struct error *err);
+/* The same with names that nothing has; and makes them, for layer_enter() or layer_exchange(). */
+int snapshot_make_images(struct guest *guest, struct layer_set *set, struct error *err);
 /* Whether a snapshot's disks are made of this open file. */
 bool snapshot_needs(const struct guest *guest, int fd);
 /* Removes what nothing needs: images that were made for it, files of memory. While none is being made. */

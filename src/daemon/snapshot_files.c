@@ -175,6 +175,25 @@ int snapshot_add_file(struct guest *guest, const char *path, const char *base, s
 	return error_nomem(err);
 }
 
+int snapshot_note_images(struct guest *guest, const struct layer_set *set, struct error *err)
+{
+	int r = 0;
+
+	for (unsigned i = 0; !r && i < set->count; i++)
+		r = snapshot_add_file(guest, set->disk[i].path,
+			guest->config.disk[set->disk[i].disk].target, err);
+	return r || !set->count ? r : snapshots_save(guest, err);
+}
+
+int snapshot_make_images(struct guest *guest, struct layer_set *set, struct error *err)
+{
+	int r = layer_name(guest, &guest->config, set, err);
+
+	if (!r)
+		r = snapshot_note_images(guest, set, err);
+	return r ? r : layer_make_named(guest, &guest->config, set, err);
+}
+
 static int need_own(struct needed *needed, const struct guest *guest, struct error *err)
 {
 	const struct snapshots *snapshots = &guest->snapshots;

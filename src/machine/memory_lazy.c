@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/thread.h"
+#include "machine/memory_pack.h"
 
 #define PAGE REGION_PAGE
 
@@ -48,25 +49,55 @@ static int fail(struct memory_lazy *lazy, int code, uint64_t gpa, const char *wh
 	return -code;
 }
 
-/* The pages of an entry to their places in a chunk. */
-static int read_entry(struct memory_lazy *lazy, const struct chunk_entry *entry, uint8_t *chunk)
+static int read_places(const struct chunk_entry *entry, const struct state_pages *pages,
+	uint8_t *chunk)
 {
-	uint64_t base = (uint64_t)entry->chunk * CHUNK;
-	unsigned at = 0, run;
-	uint32_t crc = 0;
-	int r;
+	const uint64_t base = (uint64_t)entry->chunk * CHUNK;
+	int r = 0;
 
-	for (; at < CHUNK_PAGES; at += run + 1) {
+	for (unsigned at = 0, run; !r && at < CHUNK_PAGES; at += run + 1) {
 		for (run = 0; at + run < CHUNK_PAGES && entry->pages >> (at + run) & 1; run++)
 			;
-		r = run ? lazy->pages->read(lazy->pages->ctx, base + at * PAGE, chunk + at * PAGE,
-				  run * PAGE)
-			: 0;
-		if (r)
-			return fail(lazy, -r, base, "cannot be read");
-		crc = state_checksum(crc, chunk + at * PAGE, run * PAGE);
+		if (run)
+			r = pages->read(pages->ctx, base + at * PAGE, chunk + at * PAGE,
+				run * PAGE);
 	}
-	return crc == entry->crc ? 0 : fail(lazy, EINVAL, base, "is damaged: a wrong checksum");
+	return r;
+}
+
+static int read_packed(const struct chunk_entry *entry, const struct state_pages *pages,
+	uint8_t *chunk)
+{
+	uint8_t *packed = malloc(entry->size);
+	int r = packed ? pages->read(pages->ctx, chunk_entry_gpa(entry), packed, entry->size)
+		       : -ENOMEM;
+
+	if (!r)
+		r = chunk_unpack(packed, entry->size, entry->pages, chunk);
+	free(packed);
+	return r == -EINVAL ? -EBADMSG : r;
+}
+
+int chunk_entry_read(const struct chunk_entry *entry, const struct state_pages *pages,
+	uint8_t *chunk)
+{
+	uint32_t crc = 0;
+	int r = entry->size ? read_packed(entry, pages, chunk) : read_places(entry, pages, chunk);
+
+	for (unsigned at = 0; !r && at < CHUNK_PAGES; at++)
+		if (entry->pages >> at & 1)
+			crc = state_checksum(crc, chunk + at * PAGE, PAGE);
+	return r || crc == entry->crc ? r : -EBADMSG;
+}
+
+static int read_entry(struct memory_lazy *lazy, const struct chunk_entry *entry, uint8_t *chunk)
+{
+	const uint64_t base = (uint64_t)entry->chunk * CHUNK;
+	int r = chunk_entry_read(entry, lazy->pages, chunk);
+
+	if (r == -EBADMSG)
+		return fail(lazy, EINVAL, base, "is damaged: a wrong checksum");
+	return r ? fail(lazy, -r, base, "cannot be read") : 0;
 }
 
 /* The first entry of a chunk, or of one behind it. */

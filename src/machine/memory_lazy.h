@@ -16,9 +16,23 @@
 struct chunk_entry {
 	uint32_t chunk; /* guest address / CHUNK */
 	uint16_t pages; /* a bit each */
-	uint16_t none;  /* 0 */
-	uint32_t crc;   /* CRC-32C of the bytes of these pages */
+	uint16_t
+		size; /* they are packed (memory_pack.h): bytes, at the first one's place; 0: each at its own */
+	uint32_t crc; /* CRC-32C of the bytes of these pages, unpacked */
 };
+
+/* Where the first of them is: what is packed is there. */
+static inline uint64_t chunk_entry_gpa(const struct chunk_entry *entry)
+{
+	return (uint64_t)entry->chunk * CHUNK + (unsigned)__builtin_ctz(entry->pages) * REGION_PAGE;
+}
+
+/*
+ * Its pages, read, unpacked and checked, to their places in a chunk. 0; -EBADMSG: they are damaged; or what
+ * pages->read() has returned. On any thread.
+ */
+int chunk_entry_read(const struct chunk_entry *entry, const struct state_pages *pages,
+	uint8_t *chunk);
 
 /* From now on these pages of RAM, of which nothing is there yet, come so. The list is taken. No vCPU runs. */
 int memory_lazy_begin(struct memory *mem, const struct state_pages *pages,

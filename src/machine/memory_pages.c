@@ -12,9 +12,11 @@
 #include "machine/describe.h"
 #include "machine/memory_internal.h"
 #include "machine/memory_lazy.h"
+#include "machine/memory_pack.h"
 
 #define PAGE REGION_PAGE
 #define ENTRIES_MAX 65536u /* in a section */
+#define MAP_VERSION 2      /* since 2 pages may be packed */
 
 bool memory_page_is_zero(const uint8_t *page)
 {
@@ -27,6 +29,7 @@ bool memory_page_is_zero(const uint8_t *page)
 
 struct page_list {
 	struct state *s;
+	struct chunk_packer *packer;
 	struct chunk_entry *entry;
 	unsigned count;
 };
@@ -38,30 +41,44 @@ static void put_list(struct page_list *list)
 
 	if (!list->count)
 		return;
-	state_begin(list->s, "memory-map", 0, 1);
+	state_begin(list->s, "memory-map", 0, MAP_VERSION);
 	state_blob(list->s, "chunks", &data, &size);
 	state_end(list->s);
 	list->count = 0;
 }
 
-/* Pages of one chunk. */
+static void write_places(struct state *s, uint64_t gpa, const uint8_t *host, uint16_t pages)
+{
+	for (unsigned at = 0, run; at < CHUNK_PAGES; at += run + 1) {
+		for (run = 0; at + run < CHUNK_PAGES && pages >> (at + run) & 1; run++)
+			;
+		if (run)
+			state_write_pages(s, gpa + at * PAGE, host + at * PAGE, run * PAGE);
+	}
+}
+
+/* Pages of one chunk: count of them, the first at gpa. */
 static void save_pages(struct page_list *list, uint64_t gpa, const uint8_t *host, unsigned count)
 {
 	struct chunk_entry entry = {.chunk = (uint32_t)(gpa / CHUNK)};
-	unsigned first = gpa / PAGE % CHUNK_PAGES, at = 0, run;
+	const unsigned first = gpa / PAGE % CHUNK_PAGES;
+	uint16_t pages = 0; /* as entry.pages, from host on */
+	const void *packed;
 
-	while (at < count && state_ok(list->s)) {
-		for (run = 0; at + run < count && !memory_page_is_zero(host + (at + run) * PAGE);
-			run++)
-			entry.pages |= 1u << (first + at + run);
-		if (run) {
-			entry.crc = state_checksum(entry.crc, host + at * PAGE, run * PAGE);
-			state_write_pages(list->s, gpa + at * PAGE, host + at * PAGE, run * PAGE);
+	for (unsigned at = 0; at < count; at++)
+		if (!memory_page_is_zero(host + at * PAGE)) {
+			pages |= 1u << at;
+			entry.crc = state_checksum(entry.crc, host + at * PAGE, PAGE);
 		}
-		at += run + 1;
-	}
-	if (entry.pages)
-		list->entry[list->count++] = entry;
+	if (!pages)
+		return;
+	entry.pages = (uint16_t)(pages << first);
+	entry.size = (uint16_t)chunk_pack(list->packer, host, pages, &packed);
+	if (entry.size)
+		state_write_pages(list->s, chunk_entry_gpa(&entry), packed, entry.size);
+	else
+		write_places(list->s, gpa, host, pages);
+	list->entry[list->count++] = entry;
 	if (list->count == ENTRIES_MAX)
 		put_list(list);
 }
@@ -106,9 +123,13 @@ struct page_list *page_list_make(struct state *s)
 
 	if (!list)
 		return NULL;
-	*list = (struct page_list){.s = s, .entry = malloc(ENTRIES_MAX * sizeof *list->entry)};
-	if (list->entry)
+	*list = (struct page_list){.s = s,
+		.packer = chunk_packer_make(),
+		.entry = malloc(ENTRIES_MAX * sizeof *list->entry)};
+	if (list->entry && list->packer)
 		return list;
+	free(list->entry);
+	chunk_packer_free(list->packer);
 	free(list);
 	return NULL;
 }
@@ -120,6 +141,7 @@ void page_list_end(struct page_list *list)
 	if (state_ok(list->s))
 		put_list(list);
 	free(list->entry);
+	chunk_packer_free(list->packer);
 	free(list);
 }
 
@@ -157,37 +179,51 @@ void memory_save_pages(struct memory *mem, struct state *s)
 
 /* Loading */
 
+/* Each page's place in memory; NULL for those that the entry has not. */
+static void find_places(struct memory *mem, struct state *s, const struct chunk_entry *entry,
+	uint8_t *place[CHUNK_PAGES])
+{
+	const uint64_t base = (uint64_t)entry->chunk * CHUNK;
+
+	for (unsigned at = 0; at < CHUNK_PAGES; at++) {
+		const bool has = entry->pages >> at & 1;
+
+		place[at] = has ? memory_ptr(mem, base + at * PAGE, PAGE) : NULL;
+		state_require(s, !has || place[at], "more memory than the guest has");
+	}
+}
+
 static void load_entry(struct memory *mem, struct state *s, const struct chunk_entry *entry)
 {
-	uint64_t base = (uint64_t)entry->chunk * CHUNK, gpa;
-	unsigned at = 0, run;
-	uint32_t crc = 0;
-	uint8_t *to;
+	const uint64_t base = (uint64_t)entry->chunk * CHUNK;
+	uint8_t chunk[CHUNK], *place[CHUNK_PAGES];
+	int r;
 
-	while (at < CHUNK_PAGES && state_ok(s)) {
-		for (run = 0; at + run < CHUNK_PAGES && entry->pages >> (at + run) & 1; run++)
-			;
-		gpa = base + at * PAGE;
-		to = run ? memory_ptr(mem, gpa, run * PAGE) : NULL;
-		state_require(s, !run || to, "more memory than the guest has");
-		if (to && state_ok(s)) {
-			state_read_pages(s, gpa, to, run * PAGE);
-			memory_written(mem, gpa, run * PAGE);
-			crc = state_checksum(crc, to, run * PAGE);
-		}
-		at += run + 1;
-	}
-	if (crc != entry->crc)
+	find_places(mem, s, entry, place);
+	if (!state_ok(s))
+		return;
+	r = chunk_entry_read(entry, state_pages(s), chunk);
+	if (r == -EBADMSG)
 		state_fail(s, EINVAL, "damaged: memory at 0x%llx has a wrong checksum",
 			(unsigned long long)base);
+	else if (r == -ENODATA)
+		state_fail(s, EINVAL, "not whole: it ends too early");
+	else if (r)
+		state_fail(s, -r, "cannot be read: %s", strerror(-r));
+	for (unsigned at = 0; !r && at < CHUNK_PAGES; at++)
+		if (place[at]) {
+			memcpy(place[at], chunk + at * PAGE, PAGE);
+			memory_written(mem, base + at * PAGE, PAGE);
+		}
 }
 
 /* Is it one that may follow the page before `next`, which it moves on? */
-static bool take_entry(const struct chunk_entry *entry, uint64_t *next)
+static bool take_entry(const struct state *s, const struct chunk_entry *entry, uint64_t *next)
 {
 	uint64_t base = (uint64_t)entry->chunk * CHUNK_PAGES;
 
-	if (entry->none || !entry->pages || base + __builtin_ctz(entry->pages) < *next)
+	if ((entry->size && state_version(s) < 2) || !entry->pages ||
+		base + __builtin_ctz(entry->pages) < *next)
 		return false;
 	*next = base + 32 - __builtin_clz(entry->pages);
 	return true;
@@ -233,12 +269,12 @@ static void load_section(struct memory *mem, struct state *s, uint64_t *next, st
 	const void *data;
 	size_t size;
 
-	state_begin(s, "memory-map", 0, 1);
+	state_begin(s, "memory-map", 0, MAP_VERSION);
 	state_blob(s, "chunks", &data, &size);
 	state_require(s, size % sizeof entry == 0, "a part of an entry");
 	for (size_t at = 0; at < size && state_ok(s); at += sizeof entry) {
 		memcpy(&entry, (const uint8_t *)data + at, sizeof entry);
-		state_require(s, take_entry(&entry, next), "pages in a wrong order");
+		state_require(s, take_entry(s, &entry, next), "pages in a wrong order");
 		if (!state_ok(s))
 			break;
 		if (state_pages(s)->later && can_wait(mem, &entry))

@@ -100,16 +100,6 @@ void state_write_pages(struct state *s, uint64_t gpa, const void *data, size_t l
 		fail(s, -r, "cannot be written: %s", strerror(-r));
 }
 
-void state_read_pages(struct state *s, uint64_t gpa, void *data, size_t len)
-{
-	int r = s->rc ? s->rc : s->pages->read(s->pages->ctx, gpa, data, len);
-
-	if (r == -ENODATA)
-		fail(s, EINVAL, "not whole: it ends too early");
-	else if (r < 0)
-		fail(s, -r, "cannot be read: %s", strerror(-r));
-}
-
 static void get(struct state *s, void *data, size_t len)
 {
 	uint8_t *to = data;

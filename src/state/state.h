@@ -78,9 +78,8 @@ void state_destroy(struct state *s); /* NULL is allowed */
 void state_beside(struct state *s, const struct state_pages *pages);
 /* NULL: it is in the stream. */
 const struct state_pages *state_pages(const struct state *s);
-/* Each page at its place: whole pages, in and out. Errors are the state's. */
+/* Bytes from that place on. Errors are the state's. */
 void state_write_pages(struct state *s, uint64_t gpa, const void *data, size_t len);
-void state_read_pages(struct state *s, uint64_t gpa, void *data, size_t len);
 /* CRC-32C (Castagnoli, RFC 3720 appendix B.4) over what came before and these bytes; start with 0. */
 uint32_t state_checksum(uint32_t crc, const void *data, size_t len);
 

@@ -21,13 +21,17 @@ static struct bytes good; /* the stream */
 static struct state_file_header good_header;
 static int fd;
 
+#define PACKED 0x20000u
+
 static void set_up(void)
 {
+	static const uint8_t alike[3 * 4096] = {[5] = 1, [4097] = 2, [8195] = 3};
 	struct error err = {0};
 
 	fd = memfd_create("state", 0);
 	if (fd < 0 || !rig_open(&rig, DISK) ||
 		memory_write(machine_memory(rig.machine), 0x12345, "guest", 6) ||
+		memory_write(machine_memory(rig.machine), PACKED, alike, sizeof alike) ||
 		rig_save_file(&rig, fd, &err) ||
 		pread(fd, &good_header, sizeof good_header, 0) != sizeof good_header)
 		abort();
@@ -48,13 +52,19 @@ static void load_changed(const uint8_t *data, size_t size)
 	struct bytes b = {.data = malloc(good.len), .len = good.len};
 	struct state_file_header header = good_header;
 	struct error err = {0};
+	uint8_t packed[256];
 	struct change change;
 
 	memcpy(b.data, good.data, good.len);
+	if (pread(fd, packed, sizeof packed, STATE_FILE_MEMORY + PACKED) != sizeof packed)
+		abort();
 	for (; size >= sizeof change; data += sizeof change, size -= sizeof change) {
 		memcpy(&change, data, sizeof change);
 		for (unsigned i = 0; i < 4 && i <= change.count % 4; i++)
-			if (change.where % 4)
+			if (change.where % 8 == 1)
+				put(&change.value[i], 1,
+					STATE_FILE_MEMORY + PACKED + change.at % sizeof packed);
+			else if (change.where % 4)
 				b.data[(change.at + i) % good.len] = change.value[i];
 			else
 				((uint8_t *)&header)[(change.at + i) % sizeof header] =
@@ -66,6 +76,7 @@ static void load_changed(const uint8_t *data, size_t size)
 	put(&header, sizeof header, 0);
 	rig_load_file(&rig, fd, &err);
 	put(good.data, good.len, good_header.stream);
+	put(packed, sizeof packed, STATE_FILE_MEMORY + PACKED);
 	free(b.data);
 }
 

@@ -82,7 +82,7 @@ static int put_pages(void *ctx, uint64_t gpa, const void *data, size_t len)
 {
 	struct rig *rig = ctx;
 
-	if (rig->fail_at >= 0 && (rig->fail_at -= (int)(len / PAGE)) < 0)
+	if (rig->fail_at >= 0 && (rig->fail_at -= (int)((len + PAGE - 1) / PAGE)) < 0)
 		return -ENOSPC;
 	assert_true(gpa + len <= SIZE);
 	memcpy(rig->places + gpa, data, len);
@@ -277,7 +277,7 @@ static void test_full(void **state)
 	struct memory_frozen *frozen;
 
 	write_some(rig, 0, 5, 1);
-	rig->fail_at = 200;
+	rig->fail_at = 20;
 	assert_int_equal(memory_frozen_take(&rig->mem, &frozen, &err), 0);
 	assert_int_equal(save(rig, frozen), -ENOSPC);
 	assert_non_null(strstr(err.text, "No space"));

@@ -26,8 +26,12 @@ static const uint64_t used[] = {0x13000, 0x15000, RIG_MIB - 0x1000};
 
 static void fill(uint8_t page[4096], unsigned n)
 {
-	for (unsigned i = 0; i < 4096; i++)
-		page[i] = (uint8_t)(i * 7 + n * 31 + i / 256 + 1);
+	uint32_t noise = n + 1;
+
+	for (unsigned i = 0; i < 4096; i++) {
+		noise = noise * 1664525 + 1013904223;
+		page[i] = (uint8_t)(noise >> 24);
+	}
 }
 
 static void file_open(struct file *file)
@@ -208,7 +212,7 @@ static void hostile_lists(void **unused)
 	} changes[] = {{3, 0xff, "more memory than the guest has"},
 		{2, 0x01, "more memory than the guest has"}, {12, 0, "pages in a wrong order"},
 		{4, 0, "pages in a wrong order"}, {5, 0xff, "wrong checksum"},
-		{6, 1, "pages in a wrong order"}, {8, 0x5a, "wrong checksum"}};
+		{6, 1, "wrong checksum"}, {8, 0x5a, "wrong checksum"}};
 	struct file file;
 	struct error err;
 
@@ -234,6 +238,120 @@ static void hostile_lists(void **unused)
 	}
 	assert_int_equal(load(file.fd, &err), 0);
 	file_close(&file);
+}
+
+/* --- packed pages ----------------------------------------------------------------------------- */
+
+#define PACKED 0x20000u /* a chunk of its own; without its second page */
+
+static void fill_packed(uint8_t page[4096], unsigned n)
+{
+	for (unsigned i = 0; i < 4096; i++)
+		page[i] = n == 1 ? 0 : (uint8_t)(i / 16 + n);
+}
+
+/* Whether the guest has them. */
+static bool has_packed(struct machine *machine)
+{
+	uint8_t page[4096], there[4096];
+
+	for (unsigned n = 0; n < CHUNK_PAGES; n++) {
+		fill_packed(page, n);
+		if (memory_read(machine_memory(machine), PACKED + n * 4096, there, 4096) ||
+			memcmp(page, there, 4096) != 0)
+			return false;
+	}
+	return true;
+}
+
+static void packed_open(struct file *file)
+{
+	struct rig *rig = &file->rig;
+	struct error err = {0};
+	uint8_t page[4096];
+
+	file_open(file);
+	for (unsigned n = 0; n < CHUNK_PAGES; n++) {
+		fill_packed(page, n);
+		assert_int_equal(memory_write(machine_memory(rig->machine), PACKED + n * 4096, page,
+					 4096),
+			0);
+	}
+	assert_int_equal(ftruncate(file->fd, 0), 0);
+	if (rig_save_file(rig, file->fd, &err))
+		fail_msg("%s", err.text);
+	assert_int_equal(pread(file->fd, &file->header, sizeof file->header, 0),
+		sizeof file->header);
+}
+
+static void pages_are_packed(void **unused)
+{
+	const off_t place = STATE_FILE_MEMORY + PACKED;
+	struct file file;
+	struct error err = {0};
+	unsigned found = 0;
+	struct rig to;
+
+	packed_open(&file);
+	assert_true(lseek(file.fd, place, SEEK_HOLE) == place + 4096);
+	for (unsigned later = 0; later < 2; later++) {
+		assert_true(rig_open(&to, DISK));
+		if (rig_load_file_as(&to, file.fd, later, &err))
+			fail_msg("%s", err.text);
+		assert_true(has_packed(to.machine));
+		memory_lazy_end(machine_memory(to.machine));
+		rig_close(&to);
+	}
+	/* What is changed is found, or makes no difference. */
+	for (unsigned at = 0; at < 200; at++) {
+		uint8_t byte;
+
+		assert_int_equal(pread(file.fd, &byte, 1, place + at), 1);
+		byte ^= 1 << at % 8;
+		assert_int_equal(pwrite(file.fd, &byte, 1, place + at), 1);
+		assert_true(rig_open(&to, DISK));
+		if (rig_load_file(&to, file.fd, &err)) {
+			assert_non_null(strstr(err.text, "memory at 0x20000 has a wrong checksum"));
+			found++;
+		} else {
+			assert_true(has_packed(to.machine));
+		}
+		rig_close(&to);
+		byte ^= 1 << at % 8;
+		assert_int_equal(pwrite(file.fd, &byte, 1, place + at), 1);
+	}
+	assert_true(found > 20);
+	file_close(&file);
+}
+
+/* A state of a program that did not pack yet; and one that says so and has packed pages. */
+static void older_lists(void **unused)
+{
+	for (unsigned packs = 0; packs < 2; packs++) {
+		struct state_section *section;
+		struct file file;
+		struct error err;
+		struct bytes b;
+
+		if (packs)
+			packed_open(&file);
+		else
+			file_open(&file);
+		b = (struct bytes){.len = file.header.stream_size};
+		b.data = malloc(b.len);
+		assert_int_equal(pread(file.fd, b.data, b.len, (off_t)file.header.stream), b.len);
+		section = memmem(b.data, b.len, "memory-map", 10);
+		assert_non_null(section);
+		assert_int_equal(section->version, 2);
+		section->version = 1;
+		bytes_seal(&b);
+		assert_int_equal(pwrite(file.fd, b.data, b.len, (off_t)file.header.stream), b.len);
+		assert_int_equal(load(file.fd, &err), packs ? -EINVAL : 0);
+		if (packs)
+			assert_non_null(strstr(err.text, "pages in a wrong order"));
+		free(b.data);
+		file_close(&file);
+	}
 }
 
 /* --- memory that comes later ----------------------------------------------------------------- */
@@ -308,6 +426,8 @@ int main(void)
 		cmocka_unit_test(truncated),
 		cmocka_unit_test(foreign_and_newer),
 		cmocka_unit_test(hostile_lists),
+		cmocka_unit_test(pages_are_packed),
+		cmocka_unit_test(older_lists),
 		cmocka_unit_test(memory_comes_later),
 		cmocka_unit_test(damage_is_found_later),
 	};

@@ -63,7 +63,8 @@ static int may_have(const struct block_device *block, const struct disk_file *fi
 		return error_set(err, EINVAL, "%s: is only read, so it needs no layer",
 			block_name(block));
 	if (block->files >= LIMIT_CHAIN)
-		return error_set(err, EINVAL, "%s: stands on %d others, which are the most",
+		return error_set(err, EINVAL,
+			"%s: stands on %d others, which are the most ('dach disk stream' makes a disk stand alone)",
 			block_name(block), LIMIT_CHAIN - 1);
 	if (file->format != DISK_QCOW2)
 		return error_set(err, EINVAL, "%s: a layer is a qcow2 image", file->name);

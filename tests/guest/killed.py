@@ -28,6 +28,7 @@ class Rounds:
         self.disks = d.folder + "/disks"
         self.number = 0     # that memory and disks have
         self.kept = {}      # that each snapshot has
+        self.named = 0      # snapshots so far
         self.counts = collections.Counter()
         os.mkdir(self.disks)
         for name in "a", "b":
@@ -62,9 +63,8 @@ class Rounds:
         return int(numbers[0])
 
     def perform(self, what):
-        name = f"s{self.number}"
         if what == "snapshot":
-            self.post("snapshots", name=name)
+            self.post("snapshots", name=self.target)
         elif what == "revert":
             self.post(f"snapshots/{self.target}/revert", start=True)
         elif what == "delete":
@@ -87,7 +87,8 @@ class Rounds:
             what = "delete"
         if what == "delete" and not others:
             what = "snapshot"
-        self.target = {"revert": self.dice.choice(sorted(self.kept)), "delete": others and self.dice.choice(others),
+        self.named += 1
+        self.target = {"snapshot": f"s{self.named}", "revert": self.dice.choice(sorted(self.kept)), "delete": others and self.dice.choice(others),
                        "save": self.dice.choice(["run", "end"]),
                        "clone": self.dice.choice([{}, {"from": "base"}])}.get(what)
         return what
@@ -143,10 +144,9 @@ class Rounds:
         d, before = self.d, self.number
         eventually(self.settled, PATIENCE)
         names = {s["name"] for s in self.snapshots()}
-        new = f"s{before}"
         allowed = {before}
-        if what == "snapshot" and new in names:
-            self.kept[new] = before
+        if what == "snapshot" and self.target in names:
+            self.kept[self.target] = before
         if what == "delete" and self.target not in names:
             del self.kept[self.target]
         if what == "revert":

@@ -113,7 +113,8 @@ static void tell(void *ctx)
 	if (monitor->gone && !monitor->closed)
 		monitor->client.gone(monitor->client.ctx, monitor->why);
 	monitor->busy = false;
-	if (monitor->closed)
+	/* Who heard of one call's end may have asked for something else, which is told of next. */
+	if (monitor->closed && !monitor->work.posted)
 		monitor_free(monitor);
 }
 

@@ -218,6 +218,16 @@ def test_refusals():
         assert tidy(d, uuid)
 
 
+def test_a_monitor_that_ends_while_images_become_one():
+    """The second disk's turn comes when the monitor has gone already."""
+    with Daemon().start() as d:
+        create(d, "nocopy")
+        d.post(ONE + "/snapshots", {"name": "s1"})
+        d.call("DELETE", ONE + "/snapshots/s1")
+        eventually(lambda: d.get(ONE)["state"] == "off")
+        assert d.process.poll() is None and not snapshots(d)
+
+
 def test_full_memory_file():
     """A snapshot whose memory is not a saved guest's any more ends nothing."""
     with Daemon().start() as d:

@@ -14,7 +14,6 @@
 struct chunk_packer {
 	ZSTD_CCtx *context;
 	uint8_t pages[CHUNK];
-	uint8_t packed[CHUNK]; /* what needs more is not packed */
 };
 
 struct chunk_packer *chunk_packer_make(void)
@@ -50,7 +49,7 @@ static size_t gather(const uint8_t *chunk, uint16_t pages, uint8_t *to)
 }
 
 size_t chunk_pack(struct chunk_packer *packer, const uint8_t *chunk, uint16_t pages,
-	const void **packed)
+	uint8_t *packed)
 {
 	size_t size = gather(chunk, pages, packer->pages), most, got;
 
@@ -58,8 +57,7 @@ size_t chunk_pack(struct chunk_packer *packer, const uint8_t *chunk, uint16_t pa
 	if (size <= PAGE)
 		return 0;
 	most = size - PAGE < UINT16_MAX ? size - PAGE : UINT16_MAX;
-	got = ZSTD_compressCCtx(packer->context, packer->packed, most, packer->pages, size, LEVEL);
-	*packed = packer->packed;
+	got = ZSTD_compressCCtx(packer->context, packed, most, packer->pages, size, LEVEL);
 	return ZSTD_isError(got) ? 0 : got;
 }
 

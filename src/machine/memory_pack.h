@@ -15,11 +15,11 @@ struct chunk_packer;
 struct chunk_packer *chunk_packer_make(void);        /* NULL: out of memory */
 void chunk_packer_free(struct chunk_packer *packer); /* NULL is allowed */
 /*
- * The pages that `pages` has a bit for, of a chunk whose first page would be at `chunk`: their bytes, packed, the
- * packer's until it is asked again. 0: they are better left as they are.
+ * The pages that `pages` has a bit for, of a chunk whose first page would be at `chunk`: their bytes, packed, into
+ * packed, which has room for a chunk. 0: they are better left as they are. A packer is for one thread at a time.
  */
 size_t chunk_pack(struct chunk_packer *packer, const uint8_t *chunk, uint16_t pages,
-	const void **packed);
+	uint8_t *packed);
 
 /*
  * The other way round, each page to its place in the chunk. Bytes are not trusted. 0; -EINVAL: they are not as many

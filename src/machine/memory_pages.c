@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/team.h"
 #include "machine/describe.h"
 #include "machine/memory_internal.h"
 #include "machine/memory_lazy.h"
@@ -16,7 +17,9 @@
 
 #define PAGE REGION_PAGE
 #define ENTRIES_MAX 65536u /* in a section */
-#define MAP_VERSION 2      /* since 2 pages may be packed */
+#define PIECES 32u         /* at once */
+#define EXTENT (PIECES * CHUNK)
+#define MAP_VERSION 2 /* since 2 pages may be packed */
 
 bool memory_page_is_zero(const uint8_t *page)
 {
@@ -27,9 +30,23 @@ bool memory_page_is_zero(const uint8_t *page)
 
 /* Saving */
 
+/* Pages of one chunk: count of them, the first at gpa. */
+struct page_piece {
+	uint64_t gpa;
+	const uint8_t *host;
+	unsigned count;
+	uint16_t pages; /* those that are not zeros: a bit each, from host on */
+	uint32_t crc;
+	size_t size; /* packed; 0: they are not */
+	uint8_t packed[CHUNK];
+};
+
 struct page_list {
 	struct state *s;
-	struct chunk_packer *packer;
+	struct team *team;
+	struct chunk_packer *packer[TEAM_MAX];
+	struct page_piece *piece;
+	unsigned pieces;
 	struct chunk_entry *entry;
 	unsigned count;
 };
@@ -57,30 +74,44 @@ static void write_places(struct state *s, uint64_t gpa, const uint8_t *host, uin
 	}
 }
 
-/* Pages of one chunk: count of them, the first at gpa. */
-static void save_pages(struct page_list *list, uint64_t gpa, const uint8_t *host, unsigned count)
+/* For the team: what there is of a piece, summed and packed. */
+static void prepare(void *ctx, unsigned member, unsigned number)
 {
-	struct chunk_entry entry = {.chunk = (uint32_t)(gpa / CHUNK)};
-	const unsigned first = gpa / PAGE % CHUNK_PAGES;
-	uint16_t pages = 0; /* as entry.pages, from host on */
-	const void *packed;
+	struct page_list *list = ctx;
+	struct page_piece *piece = &list->piece[number];
 
-	for (unsigned at = 0; at < count; at++)
-		if (!memory_page_is_zero(host + at * PAGE)) {
-			pages |= 1u << at;
-			entry.crc = state_checksum(entry.crc, host + at * PAGE, PAGE);
+	for (unsigned at = 0; at < piece->count; at++)
+		if (!memory_page_is_zero(piece->host + at * PAGE)) {
+			piece->pages |= 1u << at;
+			piece->crc = state_checksum(piece->crc, piece->host + at * PAGE, PAGE);
 		}
-	if (!pages)
+	piece->size = chunk_pack(list->packer[member], piece->host, piece->pages, piece->packed);
+}
+
+static void write_piece(struct page_list *list, const struct page_piece *piece)
+{
+	const struct chunk_entry entry = {.chunk = (uint32_t)(piece->gpa / CHUNK),
+		.pages = (uint16_t)(piece->pages << piece->gpa / PAGE % CHUNK_PAGES),
+		.size = (uint16_t)piece->size,
+		.crc = piece->crc};
+
+	if (!entry.pages)
 		return;
-	entry.pages = (uint16_t)(pages << first);
-	entry.size = (uint16_t)chunk_pack(list->packer, host, pages, &packed);
 	if (entry.size)
-		state_write_pages(list->s, chunk_entry_gpa(&entry), packed, entry.size);
+		state_write_pages(list->s, chunk_entry_gpa(&entry), piece->packed, entry.size);
 	else
-		write_places(list->s, gpa, host, pages);
+		write_places(list->s, piece->gpa, piece->host, piece->pages);
 	list->entry[list->count++] = entry;
 	if (list->count == ENTRIES_MAX)
 		put_list(list);
+}
+
+static void write_pieces(struct page_list *list)
+{
+	team_run(list->team, list->pieces);
+	for (unsigned i = 0; i < list->pieces && state_ok(list->s); i++)
+		write_piece(list, &list->piece[i]);
+	list->pieces = 0;
 }
 
 /* What of a region from offset on was ever touched: [*at, *end); looking at the rest would make it. */
@@ -112,25 +143,44 @@ void page_list_add(struct page_list *list, uint64_t gpa, const uint8_t *host, ui
 
 		if (left > size - at)
 			left = size - at;
-		save_pages(list, gpa + at, host + at, left / PAGE);
+		list->piece[list->pieces].gpa = gpa + at;
+		list->piece[list->pieces].host = host + at;
+		list->piece[list->pieces].count = left / PAGE;
+		list->piece[list->pieces].pages = 0;
+		list->piece[list->pieces].crc = 0;
 		at += left;
+		if (++list->pieces == PIECES || at == size)
+			write_pieces(list);
 	}
+}
+
+static void list_free(struct page_list *list)
+{
+	team_end(list->team);
+	for (unsigned i = 0; i < TEAM_MAX; i++)
+		chunk_packer_free(list->packer[i]);
+	free(list->piece);
+	free(list->entry);
+	free(list);
 }
 
 struct page_list *page_list_make(struct state *s)
 {
-	struct page_list *list = malloc(sizeof *list);
+	struct page_list *list = calloc(1, sizeof *list);
+	bool good = list;
 
 	if (!list)
 		return NULL;
-	*list = (struct page_list){.s = s,
-		.packer = chunk_packer_make(),
-		.entry = malloc(ENTRIES_MAX * sizeof *list->entry)};
-	if (list->entry && list->packer)
+	list->s = s;
+	list->piece = malloc(PIECES * sizeof *list->piece);
+	list->entry = malloc(ENTRIES_MAX * sizeof *list->entry);
+	for (unsigned i = 0; i < TEAM_MAX; i++)
+		good &= (list->packer[i] = chunk_packer_make()) != NULL;
+	if (good)
+		list->team = team_make(prepare, list);
+	if (list->team && list->piece && list->entry)
 		return list;
-	free(list->entry);
-	chunk_packer_free(list->packer);
-	free(list);
+	list_free(list);
 	return NULL;
 }
 
@@ -140,9 +190,7 @@ void page_list_end(struct page_list *list)
 		return;
 	if (state_ok(list->s))
 		put_list(list);
-	free(list->entry);
-	chunk_packer_free(list->packer);
-	free(list);
+	list_free(list);
 }
 
 static void save_region(struct page_list *list, const struct memory_region *region)
@@ -151,7 +199,7 @@ static void save_region(struct page_list *list, const struct memory_region *regi
 
 	while (state_ok(list->s) && next_touched(region, &at, &end)) {
 		while (at < end && state_ok(list->s)) {
-			uint64_t left = CHUNK - (region->gpa + at) % CHUNK;
+			uint64_t left = EXTENT - (region->gpa + at) % EXTENT;
 
 			if (left > end - at)
 				left = end - at;

@@ -86,9 +86,12 @@ class Rounds:
         if what == "snapshot" and len(others) >= SNAPSHOTS:
             what = "delete"
         if what == "delete" and not others:
-            what = "snapshot"
+            others = [f"d{self.named}"]
+            self.post("snapshots", name=others[0])
+            self.kept[others[0]] = self.number
         self.named += 1
-        self.target = {"snapshot": f"s{self.named}", "revert": self.dice.choice(sorted(self.kept)), "delete": others and self.dice.choice(others),
+        self.target = {"snapshot": f"s{self.named}", "revert": self.dice.choice(sorted(self.kept)),
+                       "delete": others and self.dice.choice(others),
                        "save": self.dice.choice(["run", "end"]),
                        "clone": self.dice.choice([{}, {"from": "base"}])}.get(what)
         return what

@@ -22,6 +22,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/spelling.h"
+#include "base/team.h"
 #include "base/loop.h"
 #include "base/thread.h"
 
@@ -356,6 +357,46 @@ static void the_word_that_is_meant_is_the_nearest(void **state)
 	}
 }
 
+struct shared_work {
+	unsigned done[100]; /* how often */
+	unsigned by[TEAM_MAX];
+	unsigned busy[TEAM_MAX]; /* a member does one piece at a time */
+};
+
+static void do_piece(void *ctx, unsigned member, unsigned piece)
+{
+	struct shared_work *work = ctx;
+
+	assert_true(member < TEAM_MAX && piece < 100);
+	assert_int_equal(__atomic_fetch_add(&work->busy[member], 1, __ATOMIC_RELAXED), 0);
+	work->done[piece]++; /* nobody else has this one */
+	work->by[member]++;
+	__atomic_fetch_sub(&work->busy[member], 1, __ATOMIC_RELAXED);
+}
+
+static void a_team_does_each_piece_once(void **state)
+{
+	struct shared_work work = {.by = {0}};
+	struct team *team = team_make(do_piece, &work);
+	unsigned all = 0;
+
+	assert_non_null(team);
+	for (unsigned list = 0; list < 300; list++) {
+		const unsigned pieces = list % 101;
+
+		memset(work.done, 0, sizeof work.done);
+		team_run(team, pieces);
+		for (unsigned i = 0; i < 100; i++)
+			assert_int_equal(work.done[i], i < pieces);
+		all += pieces;
+	}
+	for (unsigned i = 0; i < TEAM_MAX; i++)
+		all -= work.by[i];
+	assert_int_equal(all, 0);
+	team_end(team);
+	team_end(NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -366,6 +407,7 @@ int main(void)
 		cmocka_unit_test(a_descriptor_that_does_not_block_is_waited_for),
 		cmocka_unit_test(
 			a_thread_starts_with_all_signals_blocked_and_its_starter_keeps_his),
+		cmocka_unit_test(a_team_does_each_piece_once),
 		cmocka_unit_test(a_lock_is_its_holders_also_after_a_wait),
 		cmocka_unit_test(who_does_not_hold_a_lock_is_told),
 		cmocka_unit_test(json_is_parsed_with_a_sentence_and_looked_up),

@@ -321,7 +321,7 @@ static int put_header(struct qcow2 *q, uint32_t count, uint64_t autoclear, uint6
 		q->cluster_size < QCOW2_HEADER_READ ? q->cluster_size : QCOW2_HEADER_READ;
 	const size_t backing = strlen(q->header.backing);
 	uint8_t *bytes = calloc(2, room), *old = bytes + room;
-	size_t at;
+	size_t at, end;
 	int r = bytes ? file_read(&q->file, old, room, 0) : -ENOMEM;
 
 	if (r)
@@ -345,7 +345,9 @@ static int put_header(struct qcow2 *q, uint32_t count, uint64_t autoclear, uint6
 	qcow2_put(bytes + QCOW2_AT_BACKING + 8, 4, backing);
 	memcpy(bytes + at, q->header.backing, backing);
 	qcow2_put(bytes + QCOW2_AT_AUTOCLEAR, 8, autoclear);
-	r = file_write(&q->file, bytes, room, 0);
+	/* No more than that: so it is a page, which few hosts tear. */
+	end = (at + backing + BLOCK_SECTOR - 1) / BLOCK_SECTOR * BLOCK_SECTOR;
+	r = file_write(&q->file, bytes, end < room ? end : room, 0);
 	if (!r)
 		r = file_flush(&q->file);
 out:

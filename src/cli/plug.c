@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Disks that come to a guest and go: block-attach, block-detach, cd-insert, cd-eject, with xl's words. */
+/* What comes to a guest and goes, with xl's words: block-attach, cd-insert, network-attach and their counterparts. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "cli/call.h"
 #include "cli/cli.h"
@@ -149,11 +150,71 @@ static int cd_eject(struct cli *cli)
 	return call_act(cli, "POST", cli->words[0], "/disk-medium", body);
 }
 
+static int network_attach(struct cli *cli)
+{
+	const struct config_reader reader = {.warn = warn};
+	struct error err = {""};
+	json_t *vif;
+
+	if (!cli_words(cli))
+		return cli->status;
+	if (config_vif(cli->words + 1, cli->words_count - 1, &reader, &vif, &err))
+		return cli_fail(cli, &err);
+	return call_act(cli, "POST", cli->words[0], "/network-attach",
+		json_pack("{s:o}", "network", vif));
+}
+
+/* By its MAC address, or by number, as xl takes either. Negative: it has been said why not. */
+static int network_number(struct cli *cli, const char *word, int *status)
+{
+	json_t *guest, *network;
+	int number = -1;
+	size_t i;
+
+	*status = 0;
+	if (is_number(word))
+		return strlen(word) > 4 ? INT16_MAX : atoi(word);
+	*status = call_guest(cli, "GET", cli->words[0], "", NULL, &guest);
+	if (*status)
+		return -1;
+	json_array_foreach(json_object_get(guest, "networks"), i, network)
+	{
+		if (!strcasecmp(json_get_text(network, "mac"), word))
+			number = (int)json_get_number(network, "index");
+	}
+	json_decref(guest);
+	if (number < 0) {
+		fprintf(stderr, "Error: Device %s not connected.\n", word);
+		*status = CLI_FAILURE;
+	}
+	return number;
+}
+
+static int network_detach(struct cli *cli)
+{
+	json_t *body = take_options(cli);
+	int status, number;
+
+	if (!body)
+		return cli->status;
+	number = network_number(cli, cli->words[1], &status);
+	if (number < 0) {
+		json_decref(body);
+		return status;
+	}
+	json_object_set_new(body, "network", json_integer(number));
+	return call_act(cli, "POST", cli->words[0], "/network-detach", body);
+}
+
 const struct cli_verb cli_plug_verbs[] = {
 	{"block-attach", "GUEST SPEC...", "Give a guest a disk while it runs", 2, CLI_WORDS_MAX,
 		.run = block_attach},
 	{"block-detach", "GUEST DISK", "Take a disk from a guest", 2, 2, .options = force_options,
 		.run = block_detach},
+	{"network-attach", "GUEST [KEY=VALUE...]", "Give a guest a network while it runs", 1,
+		CLI_WORDS_MAX, .run = network_attach},
+	{"network-detach", "GUEST NETWORK", "Take a network from a guest", 2, 2,
+		.options = force_options, .run = network_detach},
 	{"cd-insert", "GUEST DRIVE FILE", "Put a CD into a guest's drive", 3, 3,
 		.options = force_options, .run = cd_insert},
 	{"cd-eject", "GUEST DRIVE", "Take the CD out of a guest's drive", 2, 2,

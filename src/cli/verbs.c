@@ -92,10 +92,9 @@ static bool is_of(const char *name, const char *const *words)
 
 const char *cli_verb_missing(const char *name)
 {
-	static const char *const later[] = {"migrate", "migrate-receive", "vcpu-set",
-		"network-attach", "network-detach", "vncviewer", "config-update", "cpupool-*",
-		"pci-*", "usb-list", "usbctrl-*", "usbdev-*", "vtpm-*", "vkb-*", "vdispl-*",
-		"vsnd-*", "channel-list", "remus", "psr-*", NULL};
+	static const char *const later[] = {"migrate", "migrate-receive", "vcpu-set", "vncviewer",
+		"config-update", "cpupool-*", "pci-*", "usb-list", "usbctrl-*", "usbdev-*",
+		"vtpm-*", "vkb-*", "vdispl-*", "vsnd-*", "channel-list", "remus", "psr-*", NULL};
 	static const char *const xens[] = {"debug-keys", "set-parameters", "getenforce",
 		"setenforce", "loadpolicy", "sched-rtds", "sched-sedf", "sched-arinc653",
 		"sched-null", NULL};

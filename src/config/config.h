@@ -37,5 +37,8 @@ int config_read(const char *file, const char *text, size_t size, const char *con
  */
 int config_disk(const char *const *words, unsigned count, const struct config_reader *reader,
 	json_t **disk, struct error *err);
+/* The same of a network, xl's network-attach and the list "vif". No words: one as the host has it. */
+int config_vif(const char *const *words, unsigned count, const struct config_reader *reader,
+	json_t **vif, struct error *err);
 
 #endif

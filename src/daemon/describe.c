@@ -122,12 +122,13 @@ static json_t *networks(const struct guest *guest)
 		json_array_append_new(list,
 			json_pack(
 				"{s:i, s:s, s:i, s:i, s:s?, s:s?, s:s?, s:s?, s:I, s:I, s:I, s:I}",
-				"index", (int)i, "mac", vif->mac, "backend", 0, "state",
-				guest->monitor ? 4 : 6, "model", vif->model, "bridge",
-				bridge ? bridge : vif->bridge, "link", bridge ? link : NULL, "ip",
-				vif->ip, "rx_bytes", number(info, "rx_bytes"), "rx_packets",
-				number(info, "rx_frames"), "tx_bytes", number(info, "tx_bytes"),
-				"tx_packets", number(info, "tx_frames")));
+				"index", (int)domain_vif_devid(&guest->config, i), "mac", vif->mac,
+				"backend", 0, "state", guest->monitor ? 4 : 6, "model", vif->model,
+				"bridge", bridge ? bridge : vif->bridge, "link",
+				bridge ? link : NULL, "ip", vif->ip, "rx_bytes",
+				number(info, "rx_bytes"), "rx_packets", number(info, "rx_frames"),
+				"tx_bytes", number(info, "tx_bytes"), "tx_packets",
+				number(info, "tx_frames")));
 	}
 	return list;
 }

@@ -368,7 +368,7 @@ int layer_may_begin(const struct guest *guest, struct error *err)
 	if (layer_is_noted(guest))
 		return error_set(err, EBUSY, "the guest's disks are being changed already");
 	if (guest->plugging || plug_is_noted(guest))
-		return error_set(err, EBUSY, "a disk of the guest's comes or goes");
+		return error_set(err, EBUSY, "a device of the guest's comes or goes");
 	if (guest->committing)
 		return error_set(err, EBUSY, "a disk of the guest is being committed or moved");
 	if (guest->snapshots.busy)

@@ -60,7 +60,8 @@ void links_name(const struct guest *guest, unsigned i, char name[NET_LINK_TEXT +
 	if (given)
 		snprintf(name, NET_LINK_TEXT + 1, "%s", given);
 	else
-		snprintf(name, NET_LINK_TEXT + 1, "vif%u.%u", guest->domid, i);
+		snprintf(name, NET_LINK_TEXT + 1, "vif%u.%u", guest->domid,
+			domain_vif_devid(&guest->config, i));
 }
 
 /* What is in the file for each: tap, MAC, then addresses, the card's own as they are, others' behind '-'. */
@@ -329,6 +330,29 @@ void links_remove(const struct guest *guest)
 {
 	each_line(&(struct each){guest, NULL, 0}, remove_line);
 	launch_remove_file(guest, FILE_NAME);
+}
+
+void links_drop(const struct guest *guest, const char *name)
+{
+	char *text = read_links(guest), *rest = text, *line;
+	const size_t len = strlen(name);
+	struct error err = {""};
+	int fd = -1,
+	    r = text ? launch_open_file(guest, FILE_NAME, O_WRONLY | O_TRUNC, &fd, &err) : 0;
+
+	while (!r && text && (line = strsep(&rest, "\n"))) {
+		if (!strncmp(line, name, len) && line[len] == ' ')
+			remove_line(&(struct each){guest, NULL, 0}, line);
+		else if (*line)
+			r = dprintf(fd, "%s\n", line) < 0
+				? error_set(&err, errno, "%s", strerror(errno))
+				: 0;
+	}
+	if (r)
+		guest_log(guest, "what it has of links cannot be noted", err.text);
+	if (fd >= 0)
+		close(fd);
+	free(text);
 }
 
 static void restore_line(struct each *each, char *line)

@@ -23,6 +23,8 @@ void links_name(const struct guest *guest, unsigned vif, char name[NET_LINK_TEXT
  * life's folder is there. On failure what was made goes by links_remove().
  */
 int links_open(const struct guest *guest, unsigned vif, struct net_spec *spec, struct error *err);
+/* One of that name is not the guest's any more, and its descriptor is closed everywhere. */
+void links_drop(const struct guest *guest, const char *name);
 /* The life has ended, or did not begin. */
 void links_remove(const struct guest *guest);
 /*

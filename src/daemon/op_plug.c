@@ -238,7 +238,8 @@ static void begin_running(struct plug_operation *plug, struct guest *guest,
 	if (!r && plug->comes)
 		r = open_in(guest, plug, config, &err);
 	if (!r) {
-		r = plug_note(guest, plug->vdev, plug->keep, &err);
+		r = plug_note(guest,
+			json_pack("{s:s, s:b}", "vdev", plug->vdev, "keep", plug->keep), &err);
 		if (r && plug->comes)
 			claims_leave(guest, &plug->in);
 	}

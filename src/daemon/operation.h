@@ -31,7 +31,8 @@ struct operation;
 struct operation_arguments {
 	char *ref; /* which guest: domain ID, UUID or name; a network's name; NULL where it is about none */
 	struct monitor_request request; /* ask */
-	/* create, restore: as domain_config_from_json() takes it; network_create; disk_attach: one disk of it */
+	/* create, restore: as domain_config_from_json() takes it; network_create; disk_attach, network_attach: one disk or
+	   network of it */
 	json_t *config;
 	bool paused;             /* create, start, resume, restore, clone */
 	bool managed;            /* create */
@@ -43,13 +44,14 @@ struct operation_arguments {
 	unsigned then;           /* save: it ends, runs on, or is paused */
 	bool lazy;               /* resume, restore: memory comes as it is touched */
 	bool live;               /* dump_core: the guest runs meanwhile */
-	bool force;              /* disk_detach, disk_medium: whatever the guest does */
-	uint64_t memory;         /* memory, memory_max: KiB */
-	unsigned weight, cap;    /* scheduler: or OPERATION_AS_IT_IS */
-	bool autostart;          /* autostart */
-	char *vcpu;              /* affinity: its number, or "all" */
-	char *cpus, *soft;       /* affinity: as host/cpuset.h reads it; NULL: as it is */
-	char **disks;            /* disk_layer: vdevs; none: all that it may write to */
+	unsigned network;        /* network_detach: its devid */
+	bool force;      /* disk_detach, disk_medium, network_detach: whatever the guest does */
+	uint64_t memory; /* memory, memory_max: KiB */
+	unsigned weight, cap; /* scheduler: or OPERATION_AS_IT_IS */
+	bool autostart;       /* autostart */
+	char *vcpu;           /* affinity: its number, or "all" */
+	char *cpus, *soft;    /* affinity: as host/cpuset.h reads it; NULL: as it is */
+	char **disks;         /* disk_layer: vdevs; none: all that it may write to */
 	unsigned disks_count;
 	char *disk;      /* disk_stream and its like: vdev */
 	unsigned format; /* disk_backup: raw, qcow2 */
@@ -96,8 +98,9 @@ extern const struct operation_kind operation_host, operation_log, operation_log_
 	operation_network_create, operation_network_get, operation_network_start,
 	operation_network_stop, operation_network_delete, operation_disk_attach,
 	operation_disk_detach, operation_disk_medium, operation_disk_export,
-	operation_snapshot_list, operation_snapshot_get, operation_snapshot_create,
-	operation_snapshot_revert, operation_snapshot_delete;
+	operation_network_attach, operation_network_detach, operation_snapshot_list,
+	operation_snapshot_get, operation_snapshot_create, operation_snapshot_revert,
+	operation_snapshot_delete;
 
 /* Defaults. operation_arguments_free() afterwards, also after it was given away (it is empty then). */
 void operation_arguments_init(const struct operation_kind *kind,

@@ -47,22 +47,22 @@ static size_t place_of(const json_t *disks, const char *vdev)
 	return i;
 }
 
-/* The configuration as JSON, with a list of disks in any case. NULL: told. */
-static json_t *open_config(const struct guest *guest, json_t **disks, struct error *err)
+json_t *plug_open_config(const struct guest *guest, const char *key, json_t **list,
+	struct error *err)
 {
 	json_t *json;
 
 	if (domain_config_to_json(&guest->config, &json, err))
 		return NULL;
-	*disks = json_object_get(json, "disks");
-	if (!*disks) {
-		*disks = json_array();
-		json_object_set_new(json, "disks", *disks);
+	*list = json_object_get(json, key);
+	if (!*list) {
+		*list = json_array();
+		json_object_set_new(json, key, *list);
 	}
 	return json;
 }
 
-static int close_config(json_t *json, struct domain_config *to, struct error *err)
+int plug_close_config(json_t *json, struct domain_config *to, struct error *err)
 {
 	int r = domain_config_from_json(json, to, err);
 
@@ -77,7 +77,8 @@ static int close_config(json_t *json, struct domain_config *to, struct error *er
 int plug_with(const struct guest *guest, const json_t *disk, struct domain_config *to,
 	struct error *err)
 {
-	json_t *disks, *json = open_config(guest, &disks, err), *copy = json_deep_copy(disk);
+	json_t *disks, *json = plug_open_config(guest, "disks", &disks, err),
+		       *copy = json_deep_copy(disk);
 	size_t place;
 
 	memset(to, 0, sizeof *to);
@@ -92,13 +93,13 @@ int plug_with(const struct guest *guest, const json_t *disk, struct domain_confi
 		json_array_set_new(disks, place, copy);
 	else
 		json_array_append_new(disks, copy);
-	return close_config(json, to, err);
+	return plug_close_config(json, to, err);
 }
 
 int plug_without(const struct guest *guest, const char *vdev, bool keep, struct domain_config *to,
 	struct error *err)
 {
-	json_t *disks, *json = open_config(guest, &disks, err), *disk;
+	json_t *disks, *json = plug_open_config(guest, "disks", &disks, err), *disk;
 	size_t place;
 
 	memset(to, 0, sizeof *to);
@@ -113,7 +114,7 @@ int plug_without(const struct guest *guest, const char *vdev, bool keep, struct 
 	} else {
 		json_array_remove(disks, place);
 	}
-	return close_config(json, to, err);
+	return plug_close_config(json, to, err);
 }
 
 int plug_commit(struct guest *guest, struct domain_config *config, struct error *err)
@@ -130,10 +131,8 @@ int plug_commit(struct guest *guest, struct domain_config *config, struct error 
 	return r;
 }
 
-/* {"vdev": "xvdb", "keep": false} */
-int plug_note(const struct guest *guest, const char *vdev, bool keep, struct error *err)
+int plug_note(const struct guest *guest, json_t *note, struct error *err)
 {
-	json_t *note = json_pack("{s:s, s:b}", "vdev", vdev, "keep", keep);
 	char *text = json_dumps(note, JSON_COMPACT);
 	int fd, r = launch_open_file(guest, NOTE, O_WRONLY | O_CREAT | O_TRUNC, &fd, err);
 
@@ -194,26 +193,35 @@ static bool has(const json_t *info, const char *vdev)
 	return false;
 }
 
-void plug_settle(struct guest *guest, const json_t *info)
+/* The guest has ended, or its monitor says what it has. */
+static int settle_disk(struct guest *guest, const json_t *note, const json_t *info,
+	struct error *err)
 {
-	json_t *note = read_note(guest);
 	const char *vdev = json_get_text(note, "vdev");
 	const struct domain_disk *disk = plug_find(&guest->config, vdev);
 	struct domain_config config;
+	int r;
+
+	if (!info || !disk || !domain_disk_has_medium(disk) || has(info, vdev))
+		return 0;
+	guest_log(guest, "has a disk less, which its monitor has not", vdev);
+	r = plug_without(guest, vdev, json_get_true(note, "keep"), &config, err);
+	return r ? r : plug_commit(guest, &config, err);
+}
+
+void plug_settle(struct guest *guest, const json_t *info)
+{
+	json_t *note = read_note(guest);
 	struct error err = {0};
-	int r = 0;
+	int r;
 
 	if (!note)
 		return;
-	if (info && disk && domain_disk_has_medium(disk) && !has(info, vdev)) {
-		guest_log(guest, "has a disk less, which its monitor has not", vdev);
-		r = plug_without(guest, vdev, json_get_true(note, "keep"), &config, &err);
-		if (!r)
-			r = plug_commit(guest, &config, &err);
-	}
+	r = json_object_get(note, "devid") ? plug_vif_settle(guest, note, info, &err)
+					   : settle_disk(guest, note, info, &err);
 	json_decref(note);
 	if (r)
-		guest_log(guest, "its disks cannot be noted", err.text);
+		guest_log(guest, "its devices cannot be noted", err.text);
 	else
 		plug_forget_note(guest);
 }

@@ -230,8 +230,7 @@ static int put_state(const struct guest *guest, struct launch_spec *spec, struct
 }
 
 /* On a bridge of this host's, or over its sockets. */
-static int put_network(const struct guest *guest, unsigned i, struct net_spec *to,
-	struct error *err)
+int spec_open_network(const struct guest *guest, unsigned i, struct net_spec *to, struct error *err)
 {
 	const struct domain_vif *vif = &guest->config.vif[i];
 	int r = 0;
@@ -258,7 +257,7 @@ static int put_networks(const struct guest *guest, struct launch_spec *spec, str
 	if (launch_make_networks(spec, guest->config.vifs))
 		return error_nomem(err);
 	for (unsigned i = 0; !r && i < guest->config.vifs; i++)
-		r = put_network(guest, i, &spec->network[i], err);
+		r = spec_open_network(guest, i, &spec->network[i], err);
 	return r;
 }
 

@@ -21,6 +21,12 @@ int spec_init(struct spec_files *files, struct error *err);
 void spec_close(struct spec_files *files);
 /* Kernel, initial ramdisk, disks, and all that is told of the guest. The sentence names the file. */
 int spec_open(const struct guest *guest, struct spec_files *files, struct error *err);
+/*
+ * A network of the guest's as a start opens it; the descriptor and what is in it are the caller's. On failure
+ * links_drop() is for what was made.
+ */
+int spec_open_network(const struct guest *guest, unsigned i, struct net_spec *to,
+	struct error *err);
 /* A disk's files as a start opens them; the descriptors and what is in it are the caller's. */
 int spec_open_disk(const struct guest *guest, const struct domain_disk *disk, struct disk_spec *to,
 	struct error *err);

@@ -59,6 +59,7 @@ static int read_uuid(const char *text, char *to)
 }
 
 static const struct field vif_fields[] = {
+	FIELD_ROW(COUNT, domain_vif, devid, .max = LIMIT_NETWORKS - 1),
 	FIELD_ROW(TEXT, domain_vif, mac, .max = DOMAIN_MAC_LEN, .read = read_mac),
 	STRING(domain_vif, bridge, DOMAIN_NAME_MAX),
 	STRING(domain_vif, ip, DOMAIN_STRING_MAX),
@@ -273,6 +274,19 @@ bool domain_disk_has_medium(const struct domain_disk *disk)
 	return disk->format != DOMAIN_EMPTY && disk->target;
 }
 
+unsigned domain_vif_devid(const struct domain_config *config, unsigned n)
+{
+	return config->vif[n].devid ? config->vif[n].devid : n;
+}
+
+static int check_devid(const struct domain_config *config, unsigned n, struct error *err)
+{
+	if (!n || domain_vif_devid(config, n) > domain_vif_devid(config, n - 1))
+		return 0;
+	return error_set(err, EINVAL, "vifs[%u]: devid: %u is not above the %u of the one before",
+		n, domain_vif_devid(config, n), domain_vif_devid(config, n - 1));
+}
+
 static int check_links(const struct domain_vif *vif, unsigned n, struct error *err)
 {
 	const bool user = vif->mode && !strcmp(vif->mode, "user");
@@ -310,6 +324,8 @@ int domain_config_check_limits(const struct domain_config *config, struct error 
 	for (unsigned n = 0; n < config->vifs; n++) {
 		int r = check_links(&config->vif[n], n, err);
 
+		if (!r)
+			r = check_devid(config, n, err);
 		if (r)
 			return r;
 		for (unsigned k = 0; k < config->vif[n].forwards; k++) {

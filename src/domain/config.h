@@ -80,6 +80,8 @@ struct domain_disk {
 };
 
 struct domain_vif {
+	unsigned
+		devid; /* its number, where that is not its place in the list: domain_vif_devid() */
 	char mac[DOMAIN_MAC_LEN + 1]; /* small letters, ':'; "" until domain_config_complete() */
 	char *bridge;                 /* NULL: the host's default network */
 	char *ip;                     /* blanks between several; NULL */
@@ -154,6 +156,8 @@ int domain_config_check(const struct domain_config *config, struct error *err);
 
 /* Not a drive that is empty. */
 bool domain_disk_has_medium(const struct domain_disk *disk);
+/* The number of a network, which stays what it is when others come and go; they ascend. Below LIMIT_NETWORKS. */
+unsigned domain_vif_devid(const struct domain_config *config, unsigned n);
 
 /*
  * Is it more than a guest can be started with (protocol/limits.h), or not of a form that can? Beside domain_config_check(), since

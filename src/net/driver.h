@@ -37,7 +37,9 @@ struct net_driver {
 	void (*send_unfinished)(struct net *net, const struct virtio_net_hdr_v1 *header,
 		const uint8_t *frame, size_t len);
 	void (*set_offloads)(struct net *net, unsigned offloads);
-	/* The thread has ended. Frees all but the struct net's own, and the structure. */
+	/* The thread has ended. Closes what is open to the world; again does nothing. May still kick. */
+	void (*cut)(struct net *net);
+	/* After that. Frees all but the struct net's own, and the structure. */
 	void (*close)(struct net *net);
 };
 

@@ -174,14 +174,20 @@ void net_stop(struct net *net)
 	net->started = false;
 }
 
+void net_cut(struct net *net)
+{
+	net_stop(net);
+	net->driver->cut(net);
+}
+
 void net_close(struct net *net)
 {
 	int event = net ? net->event : -1;
 
 	if (!net)
 		return;
-	net_stop(net);
-	net->driver->close(net); /* may still kick */
+	net_cut(net);
+	net->driver->close(net);
 	if (event >= 0)
 		close(event);
 }

@@ -61,6 +61,11 @@ int net_open(const struct net_spec *spec, struct net **net, struct error *err);
 int net_start(struct net *net, const struct net_client *client, struct error *err);
 /* Ends the thread: no more calls to the client. */
 void net_stop(struct net *net);
+/*
+ * Stops it, and closes what it has open to the world: the cable leads nowhere from now on. It can still be kicked, and
+ * its event stays, until it is closed.
+ */
+void net_cut(struct net *net);
 /* Stops it and frees all. NULL is allowed. */
 void net_close(struct net *net);
 

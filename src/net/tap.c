@@ -156,13 +156,18 @@ static int tap_open(const struct net_spec *spec, struct net **out, struct error 
 	return 0;
 }
 
-static void tap_close(struct net *net)
+static void tap_cut(struct net *net)
 {
 	struct tap_net *tap = tap_of(net);
 
 	if (tap->fd >= 0)
 		close(tap->fd);
-	free(tap);
+	tap->fd = -1;
+}
+
+static void tap_close(struct net *net)
+{
+	free(tap_of(net));
 }
 
 const struct net_driver net_tap_driver = {
@@ -171,5 +176,6 @@ const struct net_driver net_tap_driver = {
 	.send = tap_send,
 	.send_unfinished = tap_send_unfinished,
 	.set_offloads = tap_set_offloads,
+	.cut = tap_cut,
 	.close = tap_close,
 };

@@ -433,12 +433,19 @@ static int user_open(const struct net_spec *spec, struct net **out, struct error
 	return 0;
 }
 
-static void user_close(struct net *net)
+static void user_cut(struct net *net)
 {
 	struct user_net *user = user_of(net);
 
 	if (user->slirp)
 		slirp_cleanup(user->slirp);
+	user->slirp = NULL;
+}
+
+static void user_close(struct net *net)
+{
+	struct user_net *user = user_of(net);
+
 	while (user->first)
 		backlog_drop(user);
 	free(user->fds);
@@ -449,5 +456,6 @@ const struct net_driver net_user_driver = {
 	.open = user_open,
 	.run = user_run,
 	.send = user_send,
+	.cut = user_cut,
 	.close = user_close,
 };

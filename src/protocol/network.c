@@ -55,8 +55,7 @@ static bool mac_bytes(const char *text, uint8_t mac[NET_MAC_LEN])
 	return true;
 }
 
-/* In small letters; not that of a group. */
-static int read_mac(const char *text, char *to)
+int net_read_mac(const char *text, char *to)
 {
 	uint8_t mac[NET_MAC_LEN];
 
@@ -69,7 +68,7 @@ static int read_mac(const char *text, char *to)
 
 const struct field net_spec_fields[] = {
 	FIELD_ROW(ENUM, net_spec, kind, .needed = true, .names = kinds),
-	FIELD_ROW(TEXT, net_spec, mac, .max = NET_MAC_TEXT, .read = read_mac),
+	FIELD_ROW(TEXT, net_spec, mac, .max = NET_MAC_TEXT, .read = net_read_mac),
 	FIELD_ROW(BOOL, net_spec, loopback),
 	FIELD_LIST_ROW("forwards", net_spec, forward, forwards, forward_fields, LIMIT_FORWARDS),
 	FIELD_ROW(FD, net_spec, fd, .min = LIMIT_FD_MIN, .max = LIMIT_FD_MAX),
@@ -156,7 +155,7 @@ static int parse_mac(const char *text, char *to, struct error *err)
 {
 	uint8_t mac[NET_MAC_LEN];
 
-	if (!read_mac(text, to))
+	if (!net_read_mac(text, to))
 		return 0;
 	if (mac_bytes(text, mac))
 		return error_set(err, EINVAL,

@@ -12,6 +12,9 @@
 #define NET_MAC_LEN 6
 #define NET_MAC_TEXT 17 /* "02:00:00:12:34:56" */
 
+/* A card's address, not a group's, into small letters: to has NET_MAC_TEXT + 1 bytes. -EINVAL; nothing is said. */
+int net_read_mac(const char *text, char *to);
+
 #define NET_LINK_TEXT 15 /* the name of a link of Linux's, IFNAMSIZ - 1 */
 #define NET_MTU_MIN 68   /* RFC 791, 3.2 */
 #define NET_MTU_MAX 65535

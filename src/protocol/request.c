@@ -153,6 +153,25 @@ static const struct field disk_detach[] = {
 	{.key = NULL},
 };
 
+static const struct field net_attach[] = {
+	FIELD_ROW(COUNT, monitor_request, network, .max = LIMIT_NETWORKS - 1),
+	FIELD_ROW(TEXT, monitor_request, mac, .needed = true, .max = NET_MAC_TEXT,
+		.read = net_read_mac),
+	FIELD_ROW(COUNT, monitor_request, mtu, .max = NET_MTU_MAX),
+	FIELD_ROW(NUMBER, monitor_request, rate, .max = NET_RATE_MAX),
+	FIELD_ROW(COUNT, monitor_request, rate_interval, .max = UINT32_MAX),
+	{.key = NULL},
+};
+
+static const struct field net_detach[] = {
+	FIELD_ROW(COUNT, monitor_request, network, .max = LIMIT_NETWORKS - 1),
+	FIELD_ROW(TEXT, monitor_request, mac, .needed = true, .max = NET_MAC_TEXT,
+		.read = net_read_mac),
+	FIELD_ROW(COUNT, monitor_request, seconds, .max = 3600),
+	FIELD_ROW(BOOL, monitor_request, force),
+	{.key = NULL},
+};
+
 static const struct field disk_export[] = {
 	FIELD_ROW(COUNT, monitor_request, disk, .max = LIMIT_DISKS - 1),
 	FIELD_ROW(BOOL, monitor_request, persistent),
@@ -221,6 +240,8 @@ static const struct verb {
 	[REQUEST_DISK_EXPORT] = {"disk-export", disk_export, .fd = true},
 	[REQUEST_DISK_CHECKPOINT] = {"disk-checkpoint", disk_checkpoint, .passed = false},
 	[REQUEST_DISK_PIVOT] = {"disk-pivot", disk_pivot, .passed = false},
+	[REQUEST_NET_ATTACH] = {"net-attach", net_attach, .fd = true},
+	[REQUEST_NET_DETACH] = {"net-detach", net_detach, .passed = false},
 	[REQUEST_RELEASE] = {"release", release, .passed = false},
 	[REQUEST_CLONE] = {"clone", clone, .fd = true},
 	[REQUEST_EXEC] = {"exec", nothing, .fd = true},

@@ -49,6 +49,11 @@
  *                "checkpoint": a name          "remove": true, the name goes. A job.
  *   disk-pivot   "disk": its number,           one that disk-copy has brought in step in another file goes on there
  *                "drop": true                   or, with drop, stays where it is. A job.
+ *   net-attach   "network": its number, "mac",  a network whose tap, or port of a switch, comes with the line, ready (as
+ *                "mtu", "rate",                 network.h has them); the guest is told of it. Those with this number
+ *                "rate_interval"                and higher ones have one more from now on
+ *   net-detach   "network": its number, "mac",  the guest is asked to give it up, as by disk-detach. A job
+ *                "seconds", "force": true
  *   disk-resize  "disk": its number, "size":    it is larger from now on, and the guest is told; of a raw image
  *                bytes                          the file is so long already. A job.
  *   release      "end": true                    one that stands so ends as "saved", or goes on as it was
@@ -82,6 +87,7 @@
 #include "base/error.h"
 #include "protocol/disk.h"
 #include "protocol/limits.h"
+#include "protocol/network.h"
 
 struct field;
 
@@ -110,6 +116,8 @@ enum request_verb {
 	REQUEST_DISK_EXPORT,
 	REQUEST_DISK_CHECKPOINT,
 	REQUEST_DISK_PIVOT,
+	REQUEST_NET_ATTACH,
+	REQUEST_NET_DETACH,
 	REQUEST_RELEASE,
 	REQUEST_CLONE,
 	REQUEST_EXEC,
@@ -138,7 +146,10 @@ struct monitor_request {
 	bool first;                      /* DISK_FILE, DISK_OPEN */
 	char vdev[LIMIT_VDEV + 1];       /* DISK_ATTACH, DISK_DETACH */
 	bool readonly;                   /* DISK_ATTACH */
-	bool force;                      /* DISK_DETACH, and the next */
+	unsigned network;                /* NET_ATTACH, NET_DETACH: and the next */
+	char mac[NET_MAC_TEXT + 1];
+	unsigned mtu, rate_interval; /* NET_ATTACH, with rate */
+	bool force;                  /* DISK_DETACH, NET_DETACH: and the next */
 	unsigned seconds;
 	bool persistent;             /* DISK_EXPORT */
 	enum request_disk_copy kind; /* DISK_COPY, and the next two */

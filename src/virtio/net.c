@@ -30,6 +30,7 @@ struct virtio_net {
 	struct net *net;
 	bool up;                             /* by dev.lock */
 	bool status_seen;                    /* by dev.lock: since the link has changed */
+	bool lost;                           /* by dev.lock: virtio_net_lose() */
 	struct virtio_net_counters counters; /* by dev.lock */
 	/* the endpoint's thread, with dev.lock */
 	struct virtq_chain chain, next;
@@ -349,6 +350,11 @@ static void net_describe(struct virtio_device *dev, struct state *s)
 	struct virtio_net *nic = container_of(dev, struct virtio_net, dev);
 	struct virtio_net_config config;
 
+	if (nic->lost) {
+		state_fail(s, EBUSY,
+			"the guest has not let go of a network that was taken from it");
+		return;
+	}
 	memcpy(&config, dev->config, CONFIG_SIZE);
 	state_bytes(s, "mac", config.mac, sizeof config.mac);
 	state_bool(s, "link", &nic->up);
@@ -473,6 +479,19 @@ int virtio_net_create(struct pci_bus *bus, struct memory *memory, struct net *ne
 unsigned virtio_net_slot(struct virtio_net *nic)
 {
 	return virtio_pci_function(&nic->dev)->slot;
+}
+
+void virtio_net_lose(struct virtio_net *nic)
+{
+	virtio_net_set_link(nic, false);
+	mutex_lock(&nic->dev.lock);
+	nic->lost = true;
+	mutex_unlock(&nic->dev.lock);
+}
+
+void virtio_net_unplug(struct virtio_net *nic)
+{
+	virtio_pci_remove(&nic->dev);
 }
 
 void virtio_net_destroy(struct virtio_net *nic)

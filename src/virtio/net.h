@@ -22,9 +22,16 @@ struct virtio_net;
  */
 int virtio_net_create(struct pci_bus *bus, struct memory *memory, struct net *net,
 	const uint8_t *mac, unsigned index, struct virtio_net **nic, struct error *err);
-/* No vCPU runs; before guest memory goes. Stops the endpoint. NULL is allowed. */
 /* The PCI slot that it is in. */
 unsigned virtio_net_slot(struct virtio_net *nic);
+/*
+ * The network goes (net_cut()), and the guest has not given the device up: the link is down for good, and it cannot be
+ * saved. Any thread.
+ */
+void virtio_net_lose(struct virtio_net *nic);
+/* While the machine is paused: it leaves the bus, and what is left to do is virtio_net_destroy(), which may be later. */
+void virtio_net_unplug(struct virtio_net *nic);
+/* No vCPU runs, or it is off the bus; before guest memory goes. Stops the endpoint. NULL is allowed. */
 void virtio_net_destroy(struct virtio_net *nic);
 
 /* Since it was made; received by the guest, and sent by it. Any thread. */

@@ -74,8 +74,8 @@ static const int sockets[] = {
 	CALL(poll), CALL(ppoll),
 };
 
-/* A tap's frames: by readv() as well as the writev() of everybody. */
-static const int tap[] = {CALL(read), CALL(readv), CALL(poll)};
+/* A tap's frames: by readv() as well as the writev() of everybody. One that comes later makes its own event. */
+static const int tap[] = {CALL(read), CALL(readv), CALL(poll), CALL(eventfd2)};
 
 /* A debugger's connection: its listening socket is open already. */
 static const int debugger[] = {

@@ -175,6 +175,35 @@ void devices_remove_disk(struct devices *devices, struct vmm_config *config, uns
 	devices->blk[devices->disks] = NULL;
 }
 
+static void move_nets(struct devices *devices, struct vmm_config *config, unsigned to,
+	unsigned from, unsigned count)
+{
+	memmove(&devices->net[to], &devices->net[from], count * sizeof devices->net[0]);
+	memmove(&devices->nic[to], &devices->nic[from], count * sizeof devices->nic[0]);
+	memmove(&devices->has_mac[to], &devices->has_mac[from], count * sizeof devices->has_mac[0]);
+	memmove(&devices->mac[to], &devices->mac[from], count * sizeof devices->mac[0]);
+	memmove(&config->net[to], &config->net[from], count * sizeof config->net[0]);
+}
+
+void devices_insert_net(struct devices *devices, struct vmm_config *config, unsigned n,
+	const struct net_spec *spec, struct net *net, struct virtio_net *nic)
+{
+	move_nets(devices, config, n + 1, n, config->nets - n);
+	devices->net[n] = net;
+	devices->nic[n] = nic;
+	devices->has_mac[n] = net_spec_mac(spec, devices->mac[n]);
+	config->net[n] = *spec;
+	config->nets++;
+}
+
+void devices_remove_net(struct devices *devices, struct vmm_config *config, unsigned n)
+{
+	config->nets--;
+	move_nets(devices, config, n, n + 1, config->nets - n);
+	devices->net[config->nets] = NULL;
+	devices->nic[config->nets] = NULL;
+}
+
 /* In the order of devices_create(). Where that is the order of the slots, too, nobody need be told. */
 void devices_tell_places(const struct devices *devices, struct machine *machine)
 {

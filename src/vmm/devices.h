@@ -61,6 +61,10 @@ int devices_settle(struct devices *devices);
 void devices_insert_disk(struct devices *devices, struct vmm_config *config, unsigned n,
 	const struct disk_spec *spec, struct block_device *disk, struct virtio_blk *blk);
 void devices_remove_disk(struct devices *devices, struct vmm_config *config, unsigned n);
+/* The same of a network, with its endpoint. */
+void devices_insert_net(struct devices *devices, struct vmm_config *config, unsigned n,
+	const struct net_spec *spec, struct net *net, struct virtio_net *nic);
+void devices_remove_net(struct devices *devices, struct vmm_config *config, unsigned n);
 /* Tells the machine where its devices are, for who goes on from a state of it: machine_set_places(). */
 void devices_tell_places(const struct devices *devices, struct machine *machine);
 /* When the guest has ended, before the machine goes. Waits until disks are stable. */

@@ -240,7 +240,8 @@ static int make_devices(struct vmm *vmm, struct error *err)
 	struct error lacks;
 
 	vmm->needs.user = vmm->devices.user;
-	vmm->needs.tap = vmm->devices.tap;
+	/* To a daemon's guest one may come while it runs. */
+	vmm->needs.tap = vmm->devices.tap || vmm->config.given;
 	vmm->needs.gdb = vmm->gdb != NULL;
 	vmm->needs.profile = vmm->config.profile != NULL;
 	vmm->needs.reader = kernel_reader_pid(vmm->reader);

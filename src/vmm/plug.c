@@ -1,70 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vmm/plug.h"
-
+/* How a guest gives a device up, whatever its kind. */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/thread.h"
-#include "block/block.h"
-#include "virtio/blk.h"
 #include "vmm/internal.h"
+#include "vmm/plug_internal.h"
 
 #define NAP 100000000ull /* ns between two looks whether a job is cancelled */
 
-/* The files of a disk that is to come */
-
-static void close_files(struct disk_spec *spec)
-{
-	for (unsigned i = 0; i < spec->files; i++)
-		if (spec->file[i].fd >= 0)
-			close(spec->file[i].fd);
-	disk_spec_free(spec);
-}
-
-static int take_file(struct disk_spec *spec, const struct monitor_request *request, int fd,
-	struct error *err)
-{
-	struct disk_file *more;
-	char *name;
-
-	if (spec->files == LIMIT_CHAIN)
-		return error_set(err, E2BIG, "%s: a disk has %u files at most", request->name,
-			LIMIT_CHAIN);
-	more = reallocarray(spec->file, spec->files + 1, sizeof *more);
-	if (!more)
-		return error_nomem(err);
-	spec->file = more;
-	name = strdup(request->name);
-	if (!name)
-		return error_nomem(err);
-	more[spec->files++] = (struct disk_file){.format = request->format, .fd = fd, .name = name};
-	return 0;
-}
-
-int plug_open_request(struct vmm *vmm, const struct monitor_request *request, int fd,
-	struct error *err)
-{
-	struct disk_spec *next = &vmm->plugging.next;
-	int r;
-
-	if (request->first)
-		close_files(next);
-	if (fd < 0)
-		return error_set(err, EBADF, "disk-open: no file came with the request");
-	r = take_file(next, request, fd, err);
-	if (r) {
-		close(fd);
-		close_files(next);
-	}
-	return r;
-}
-
-/* Whether disks may get other numbers now. Files that nobody has used yet are for disks by their old ones. */
-static bool stands_still(struct vmm *vmm)
+/* Files that nobody has used yet are for disks by their old numbers. */
+bool plug_stands_still(struct vmm *vmm)
 {
 	if (machine_frozen(vmm->machine) || vmm->layering)
 		return false;
@@ -72,180 +19,16 @@ static bool stands_still(struct vmm *vmm)
 	return true;
 }
 
-static int call_walled(struct nest *nest, int (*run)(void *ctx), void *ctx)
+int plug_call(struct nest *nest, int (*run)(void *ctx), void *ctx)
 {
 	return nest ? nest_call(nest, run, ctx) : run(ctx);
 }
 
-/* A disk comes */
-
-struct attaching {
-	struct vmm *vmm;
-	struct disk_spec spec;
-	unsigned at;
-	struct block_device *disk;
-	struct virtio_blk *blk;
-	int r;
-	struct error *err;
-};
-
-/* On a thread of the disk's kind. */
-static int open_it(void *ctx)
-{
-	struct attaching *attaching = ctx;
-	int r = block_open(&attaching->spec, &attaching->disk, attaching->err);
-
-	for (unsigned i = 0; i < attaching->spec.files; i++)
-		attaching->spec.file[i].fd = -1; /* they are the image's */
-	return r;
-}
-
-static int make_device(void *ctx)
-{
-	struct attaching *attaching = ctx;
-	struct machine *machine = attaching->vmm->machine;
-
-	return virtio_blk_create(machine_pci(machine), machine_memory(machine), attaching->disk,
-		attaching->spec.serial, &attaching->blk, attaching->err);
-}
-
-/* A serial number that no other disk has. */
-static int give_serial(const struct vmm_config *config, struct disk_spec *spec, struct error *err)
-{
-	char serial[LIMIT_SERIAL + 1];
-	bool taken = true;
-
-	for (unsigned n = 0; taken; n++) {
-		snprintf(serial, sizeof serial, DISK_SERIAL, n);
-		taken = false;
-		for (unsigned i = 0; i < config->disks; i++)
-			taken |= !strcmp(config->disk[i].serial, serial);
-	}
-	free(spec->serial);
-	spec->serial = strdup(serial);
-	return spec->serial ? 0 : error_nomem(err);
-}
-
-static int may_come(struct vmm *vmm, const struct attaching *attaching, struct error *err)
-{
-	const struct vmm_config *config = &vmm->config;
-	const unsigned seeds = config->seed.instance != NULL;
-
-	if (!stands_still(vmm))
-		return error_set(err, EBUSY, "the guest or its disks are being saved or copied");
-	if (config->disks == LIMIT_DISKS)
-		return error_set(err, ENOSPC, "a guest has %u disks at most%s", LIMIT_DISKS,
-			seeds ? ", the one for cloud-init among them" : "");
-	if (attaching->at + seeds > config->disks)
-		return error_set(err, EINVAL, "the guest has %u disks: %u cannot be the next",
-			config->disks - seeds, attaching->at);
-	for (unsigned i = 0; i < config->disks; i++)
-		if (*attaching->spec.vdev && !strcmp(config->disk[i].vdev, attaching->spec.vdev))
-			return error_set(err, EEXIST, "the guest has a disk '%s' already",
-				attaching->spec.vdev);
-	return 0;
-}
-
-static void enter(struct vmm *vmm, struct attaching *attaching)
-{
-	if (!attaching->spec.readonly)
-		vmm_allow_file(vmm, attaching->spec.file[0].format, block_size(attaching->disk));
-	devices_insert_disk(&vmm->devices, &vmm->config, attaching->at, &attaching->spec,
-		attaching->disk, attaching->blk);
-	attaching->disk = NULL;
-	devices_tell_places(&vmm->devices, vmm->machine);
-	machine_device_came(vmm->machine, virtio_blk_slot(attaching->blk));
-}
-
-/* On the loop's thread: from here on the guest has it. */
-static void put(void *ctx)
-{
-	struct attaching *attaching = ctx;
-	struct vmm *vmm = attaching->vmm;
-	bool paused = machine_paused(vmm->machine);
-	int r = may_come(vmm, attaching, attaching->err);
-
-	if (!r)
-		r = give_serial(&vmm->config, &attaching->spec, attaching->err);
-	if (!r) {
-		machine_pause(vmm->machine);
-		r = call_walled(vmm->plugging.nest, make_device, attaching);
-		if (!paused)
-			machine_resume(vmm->machine);
-	}
-	if (!r)
-		enter(vmm, attaching);
-	attaching->r = r;
-}
-
-static int attach(void *ctx, struct guest_job *job, struct error *err)
-{
-	struct attaching *attaching = ctx;
-	int r;
-
-	attaching->err = err;
-	r = call_walled(attaching->vmm->plugging.nest, open_it, attaching);
-	if (!r)
-		r = job_call(job, put, attaching, err);
-	/* One that was cancelled too late has it all the same. */
-	if (!attaching->disk && attaching->blk)
-		r = 0;
-	else if (!r)
-		r = attaching->r;
-	block_close(attaching->disk);
-	return r;
-}
-
-static json_t *attached(void *ctx, int r, const struct error *err)
-{
-	struct attaching *attaching = ctx;
-
-	/* The guest has what the specification had. */
-	if (r)
-		close_files(&attaching->spec);
-	free(attaching);
-	return NULL;
-}
-
-int plug_attach_request(struct vmm *vmm, const struct control_asker *asker,
-	const struct monitor_request *request, struct error *err)
-{
-	struct attaching *attaching = calloc(1, sizeof *attaching);
-	const struct job_spec spec = {.word = "disk-attach",
-		.run = attach,
-		.done = attached,
-		.ctx = attaching};
-	int r = 0;
-
-	if (!attaching) {
-		close_files(&vmm->plugging.next);
-		return error_nomem(err);
-	}
-	attaching->vmm = vmm;
-	attaching->at = request->disk;
-	attaching->spec = vmm->plugging.next;
-	vmm->plugging.next = (struct disk_spec){.files = 0};
-	attaching->spec.readonly = request->readonly;
-	attaching->spec.vdev = strdup(request->vdev);
-	attaching->spec.serial = strdup("");
-	if (!attaching->spec.files)
-		r = error_set(err, EBADF, "disk-attach: no files were handed over");
-	else if (!attaching->spec.vdev || !attaching->spec.serial)
-		r = error_nomem(err);
-	if (r) {
-		attached(attaching, r, err);
-		return r;
-	}
-	r = monitor_job(vmm->monitor, &spec, asker, err);
-	return r ? r : REQUEST_LATER;
-}
-
-/* A disk goes */
+/* A device goes */
 
 struct detaching {
 	struct vmm *vmm;
-	struct block_device *disk;
-	struct virtio_blk *blk;
+	struct plugged device;
 	unsigned slot, seconds;
 	bool force, taken;
 	int r;
@@ -255,33 +38,24 @@ struct detaching {
 	bool let_go GUARDED_BY(lock);
 };
 
-static unsigned number_of(const struct vmm *vmm, const struct block_device *disk)
-{
-	unsigned n = 0;
-
-	while (vmm->devices.disk[n] != disk)
-		n++;
-	return n;
-}
-
-static int keep_lost(struct plugging *plugging, struct virtio_blk *blk, struct error *err)
+static int keep_lost(struct plugging *plugging, const struct plugged *device, struct error *err)
 {
 	for (unsigned i = 0; i < PLUG_LOST_MAX; i++) {
-		if (!plugging->lost[i]) {
-			plugging->lost[i] = blk;
+		if (!plugging->lost[i].device) {
+			plugging->lost[i] = *device;
 			return 0;
 		}
 	}
 	return error_set(err, ENOSPC,
-		"the guest has not let go of %u disks that were taken by force", PLUG_LOST_MAX);
+		"the guest has not let go of %u devices that were taken by force", PLUG_LOST_MAX);
 }
 
-static void unplug(struct vmm *vmm, struct virtio_blk *blk)
+static void unplug(struct vmm *vmm, const struct plugged *device)
 {
 	bool paused = machine_paused(vmm->machine);
 
 	machine_pause(vmm->machine);
-	virtio_blk_unplug(blk);
+	device->kind->unplug(device->device);
 	if (!paused)
 		machine_resume(vmm->machine);
 }
@@ -293,23 +67,22 @@ static void take(void *ctx)
 	struct vmm *vmm = detaching->vmm;
 	bool let_go;
 
-	detaching->r = stands_still(vmm) ? 0 : -EAGAIN;
+	detaching->r = plug_stands_still(vmm) ? 0 : -EAGAIN;
 	if (detaching->r)
 		return;
 	mutex_lock(&detaching->lock);
 	let_go = detaching->let_go;
 	mutex_unlock(&detaching->lock);
 	if (let_go)
-		unplug(vmm, detaching->blk);
+		unplug(vmm, &detaching->device);
 	else
-		detaching->r = keep_lost(&vmm->plugging, detaching->blk, detaching->err);
+		detaching->r = keep_lost(&vmm->plugging, &detaching->device, detaching->err);
 	if (detaching->r)
 		return;
-	devices_remove_disk(&vmm->devices, &vmm->config, number_of(vmm, detaching->disk));
+	detaching->device.kind->forget(vmm, &detaching->device);
 	devices_tell_places(&vmm->devices, vmm->machine);
 	detaching->taken = true;
 }
-
 /* Whether the guest has let go of it in time. */
 static int wait_for_guest(struct detaching *detaching, struct guest_job *job, struct error *err)
 {
@@ -349,10 +122,9 @@ static int detach(void *ctx, struct guest_job *job, struct error *err)
 	if (!detaching->taken)
 		return r;
 	if (detaching->let_go)
-		virtio_blk_destroy(detaching->blk);
+		detaching->device.kind->close(detaching->vmm, &detaching->device);
 	else
-		virtio_blk_lose(detaching->blk);
-	block_close(detaching->disk);
+		detaching->device.kind->lose(detaching->vmm, &detaching->device);
 	return 0;
 }
 
@@ -384,31 +156,27 @@ static int ask(void *ctx, struct error *err)
 	return 0;
 }
 
-static int may_go(struct vmm *vmm, const struct monitor_request *request, struct error *err)
+static int may_go(struct vmm *vmm, const struct monitor_request *request,
+	const struct plugged *device, struct error *err)
 {
-	const unsigned n = request->disk;
-
-	if (n >= vmm->config.disks || strcmp(vmm->config.disk[n].vdev, request->vdev))
-		return error_set(err, ENODEV, "the guest's disk %u is not '%s'", n, request->vdev);
-	if (vmm->devices.busy[n])
-		return error_set(err, EBUSY, "%s is being copied or changed", request->vdev);
 	if (monitor_stands(vmm->monitor) && !request->force)
 		return error_set(err, EBUSY,
-			"the guest is paused, and cannot let go of a disk (--force takes it)");
+			"the guest is paused, and cannot let go of a %s (--force takes it)",
+			device->kind->name);
 	if (vmm->plugging.detaching)
-		return error_set(err, EBUSY, "another disk is being taken from the guest");
+		return error_set(err, EBUSY, "another device is being taken from the guest");
 	return 0;
 }
 
-int plug_detach_request(struct vmm *vmm, const struct control_asker *asker,
-	const struct monitor_request *request, struct error *err)
+int plug_detach(struct vmm *vmm, const struct control_asker *asker,
+	const struct monitor_request *request, const struct plugged *device, struct error *err)
 {
-	struct job_spec spec = {.word = "disk-detach",
+	struct job_spec spec = {.word = request_word(request->verb),
 		.begin = ask,
 		.run = detach,
 		.done = detached};
 	struct detaching *detaching;
-	int r = may_go(vmm, request, err);
+	int r = may_go(vmm, request, device, err);
 
 	if (r)
 		return r;
@@ -416,9 +184,8 @@ int plug_detach_request(struct vmm *vmm, const struct control_asker *asker,
 	if (!detaching)
 		return error_nomem(err);
 	detaching->vmm = vmm;
-	detaching->disk = vmm->devices.disk[request->disk];
-	detaching->blk = vmm->devices.blk[request->disk];
-	detaching->slot = virtio_blk_slot(detaching->blk);
+	detaching->device = *device;
+	detaching->slot = device->kind->slot(device->device);
 	detaching->seconds = request->seconds;
 	detaching->force = request->force;
 	mutex_init(&detaching->lock);
@@ -428,9 +195,9 @@ int plug_detach_request(struct vmm *vmm, const struct control_asker *asker,
 	return r ? r : REQUEST_LATER;
 }
 
-bool plug_takes(const struct vmm *vmm, const struct block_device *disk)
+bool plug_takes(const struct vmm *vmm, const void *back)
 {
-	return vmm->plugging.detaching && vmm->plugging.detaching->disk == disk;
+	return vmm->plugging.detaching && vmm->plugging.detaching->device.back == back;
 }
 
 /* What the guest lets go of */
@@ -448,14 +215,15 @@ static void let_go(struct vmm *vmm, unsigned slot)
 		return;
 	}
 	for (unsigned i = 0; i < PLUG_LOST_MAX; i++) {
-		struct virtio_blk *blk = plugging->lost[i];
+		const struct plugged lost = plugging->lost[i];
 
 		/* While its last requests are waited for, it is the job's. */
-		if (!blk || virtio_blk_slot(blk) != slot || (detaching && detaching->blk == blk))
+		if (!lost.device || lost.kind->slot(lost.device) != slot ||
+			(detaching && detaching->device.device == lost.device))
 			continue;
-		plugging->lost[i] = NULL;
-		unplug(vmm, blk);
-		virtio_blk_destroy(blk);
+		plugging->lost[i].device = NULL;
+		unplug(vmm, &lost);
+		lost.kind->free(vmm, &lost);
 	}
 }
 
@@ -479,18 +247,25 @@ void plug_ejected(void *ctx, uint32_t slots)
 
 int plug_begin(struct vmm *vmm, struct error *err)
 {
+	int r;
+
 	vmm->plugging.work = (struct loop_work){.run = serve, .ctx = vmm};
 	devices_tell_places(&vmm->devices, vmm->machine);
-	return monitor_nest(vmm->monitor, CALLS_DISK, &vmm->plugging.nest, err);
+	r = monitor_nest(vmm->monitor, CALLS_DISK, &vmm->plugging.disk_nest, err);
+	if (!r && vmm->config.given)
+		r = monitor_nest(vmm->monitor, CALLS_NET, &vmm->plugging.net_nest, err);
+	return r;
 }
 
 void plug_end(struct vmm *vmm)
 {
 	for (unsigned i = 0; i < PLUG_LOST_MAX; i++)
-		virtio_blk_destroy(vmm->plugging.lost[i]);
-	close_files(&vmm->plugging.next);
+		if (vmm->plugging.lost[i].device)
+			vmm->plugging.lost[i].kind->free(vmm, &vmm->plugging.lost[i]);
+	plug_close_files(&vmm->plugging.next);
 	for (unsigned i = 0; i < vmm->devices.disks; i++)
 		if (vmm->devices.came_later[i])
 			disk_spec_free(&vmm->config.disk[i]);
-	nest_destroy(vmm->plugging.nest);
+	nest_destroy(vmm->plugging.disk_nest);
+	nest_destroy(vmm->plugging.net_nest);
 }

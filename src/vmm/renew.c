@@ -56,6 +56,13 @@ void renew(struct renewal *renewal, struct machine *machine, struct devices *dev
 	loop_timer_arm(&renewal->timer, clock_now() + LOOK_NS);
 }
 
+void renew_forget(struct renewal *renewal, const struct virtio_net *nic)
+{
+	for (unsigned i = 0; i < LIMIT_NETWORKS; i++)
+		if (renewal->nic[i] == nic)
+			renewal->nic[i] = NULL;
+}
+
 void renew_stop(struct renewal *renewal)
 {
 	if (renewal->timer.loop)

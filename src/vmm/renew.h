@@ -19,6 +19,8 @@ struct renewal {
 
 /* After the state was loaded, before the machine runs. The loop's thread. */
 void renew(struct renewal *renewal, struct machine *machine, struct devices *devices);
+/* The device goes: nothing is done with its link any more. The loop's thread. */
+void renew_forget(struct renewal *renewal, const struct virtio_net *nic);
 /* Before the devices go. */
 void renew_stop(struct renewal *renewal);
 

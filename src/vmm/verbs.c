@@ -66,8 +66,9 @@ static json_t *describe_networks(struct vmm *vmm)
 		if (vmm->devices.nic[i])
 			virtio_net_counters(vmm->devices.nic[i], &count);
 		json_array_append_new(list,
-			json_pack("{s:I, s:I, s:I, s:I}", "rx_frames", (json_int_t)count.rx_frames,
-				"rx_bytes", (json_int_t)count.rx_bytes, "tx_frames",
+			json_pack("{s:s, s:I, s:I, s:I, s:I}", "mac", vmm->config.net[i].mac,
+				"rx_frames", (json_int_t)count.rx_frames, "rx_bytes",
+				(json_int_t)count.rx_bytes, "tx_frames",
 				(json_int_t)count.tx_frames, "tx_bytes",
 				(json_int_t)count.tx_bytes));
 	}
@@ -216,6 +217,8 @@ int verbs_request(void *ctx, const struct control_asker *asker,
 		return export_request(vmm, asker, request, fd, err);
 	if (request->verb == REQUEST_DISK_OPEN)
 		return plug_open_request(vmm, request, fd, err);
+	if (request->verb == REQUEST_NET_ATTACH)
+		return plug_net_attach_request(vmm, request, fd, err);
 	if (fd >= 0)
 		close(fd);
 	if (request->verb == REQUEST_DISK_RESIZE)
@@ -230,5 +233,7 @@ int verbs_request(void *ctx, const struct control_asker *asker,
 		return plug_attach_request(vmm, asker, request, err);
 	if (request->verb == REQUEST_DISK_DETACH)
 		return plug_detach_request(vmm, asker, request, err);
+	if (request->verb == REQUEST_NET_DETACH)
+		return plug_net_detach_request(vmm, asker, request, err);
 	return perform(vmm, request, fields, err);
 }

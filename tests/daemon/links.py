@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 from harness import Daemon, Refused, eventually, main, refused
 from users import User
@@ -74,6 +75,110 @@ def test_a_life_on_a_bridge():
             d.post(f"/v1/guests/{guest['name']}/destroy")
         eventually(lambda: not d.guests())
         assert set(links()) == there and rules() == before
+
+
+def attach(d, **vif):
+    return d.post("/v1/guests/one/network-attach", {"network": {"bridge": "br0", **vif}})
+
+
+def detach(d, network, **more):
+    return d.post("/v1/guests/one/network-detach", {"network": network, **more})
+
+
+def indices(d):
+    return [net["index"] for net in d.get("/v1/guests/one")["networks"]]
+
+
+def test_networks_come_and_go():
+    before, there = rules(), set(links())
+    with Daemon().start() as d:
+        events = d.events()
+        d.create("one", managed=True, start=True, vifs=[{"bridge": "br0"}])
+        said = attach(d, ip="10.7.0.5", mtu=1300)["networks"]
+        assert [at["link"] for at in said] == ["vif1.0", "vif1.1"] and said[1]["rx_bytes"] == 60, said
+        events.next("changed")
+        assert links()["vif1.1"]["mtu"] == 1300 and "10.7.0.5" in sh("nft list table netdev dach-vif1.1")
+        attach(d, bridge="br1", mac="00:16:3e:00:00:77")
+        assert links()["vif1.2"]["master"] == "br1"
+        # A number stays what it is, and the next takes the lowest.
+        detach(d, 1)
+        assert indices(d) == [0, 2] and set(links()) == there | {"vif1.0", "vif1.2"}
+        assert tables() == ["dach-vif1.0", "dach-vif1.2", "other"], tables()
+        attach(d)
+        assert indices(d) == [0, 1, 2] and "vif1.1" in links()
+        detach(d, 0, force=True)
+        d.stop()
+        d.start()
+        assert indices(d) == [1, 2] and tables() == ["dach-vif1.1", "dach-vif1.2", "other"]
+        # As many as there can be; what is in use; what comes only at a start.
+        for _ in range(6):
+            attach(d)
+        assert "8 networks at most" in refused(400, attach, d)
+        assert indices(d) == list(range(8)), indices(d)
+        for n in range(3, 8):
+            detach(d, n)
+        assert "already" in refused(409, attach, d, mac="00:16:3e:00:00:77")
+        assert "start" in refused(409, attach, d, mode="user")
+        assert "br7" in refused(422, attach, d, bridge="br7")
+        assert indices(d) == [0, 1, 2] and len(tables()) == 4
+        detach(d, 1)
+        d.post("/v1/guests/one/destroy")
+        assert set(links()) == there and rules() == before
+        # One that is off, and what it starts with.
+        attach(d, mac="00:16:3e:00:00:78")
+        detach(d, 0)
+        d.post("/v1/guests/one/start")
+        assert indices(d) == [1, 2] and set(links()) == there | {"vif2.1", "vif2.2"}
+        d.post("/v1/guests/one/destroy")
+        events.close()
+    assert set(links()) == there and rules() == before
+
+
+def test_killed_while_a_network_comes_or_goes():
+    """What the monitor has is what the store has afterwards, and nothing else is on the host."""
+    before, there = rules(), set(links())
+
+    def killed(d, done, *args):
+        thread = threading.Thread(target=ask, args=(d, *args))
+        thread.start()
+        eventually(done)
+        d.stop(signal.SIGKILL)
+        thread.join()
+        d.start()
+        eventually(lambda: d.get("/v1/guests/one")["state"] == "running")
+
+    def ask(d, what, *args):
+        try:
+            what(d, *args)
+        except (Refused, OSError):
+            pass
+
+    def noted(d):
+        return any("plugging" in names for _, _, names in os.walk(d.run))
+
+    for word, does in ("deafplug", True), ("lostplug", False):
+        with Daemon().start() as d:
+            d.create("one", word, managed=True, start=True, vifs=[{"bridge": "br0"}])
+            # With a monitor that does it, its answer is all that is missing.
+            killed(d, lambda: noted(d) and (not does or d.get("/v1/guests/one")["networks"][-1]["rx_bytes"]), attach)
+            eventually(lambda: not noted(d))
+            assert indices(d) == ([0, 1] if does else [0]), (word, indices(d))
+            assert set(links()) == there | {f"vif1.{n}" for n in indices(d)}
+            killed(d, lambda: noted(d) and (not does or "vif1.0" not in links()), detach, 0)
+            eventually(lambda: not noted(d))
+            assert indices(d) == ([1] if does else [0]), (word, indices(d))
+            assert set(links()) == there | {f"vif1.{n}" for n in indices(d)}
+            assert tables() == [f"dach-vif1.{n}" for n in indices(d)] + ["other"]
+            d.post("/v1/guests/one/destroy")
+        assert set(links()) == there and rules() == before
+    with Daemon().start() as d:
+        d.create("one", "noplug", managed=True, start=True, vifs=[{"bridge": "br0"}])
+        config = d.get("/v1/guests/one")["config"]
+        refused(503, attach, d)
+        refused(503, detach, d, 0)
+        assert d.get("/v1/guests/one")["config"] == config and not noted(d)
+        assert set(links()) == there | {"vif1.0"} and tables() == ["dach-vif1.0", "other"]
+        d.post("/v1/guests/one/destroy")
 
 
 def test_what_is_refused():

@@ -1,6 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Disks that come and go while a guest runs: it sees them, lets go of them, and goes on from a saved state with them.
+# Disks and networks that come and go while a guest runs: it sees them, lets go of them, and goes on from a saved state
+# with them. Root's networks are on a bridge, in a network namespace of the test's own, a user's on a switch.
+if [ "$(id -u)" -eq 0 ] && [ -z "${DACH_TEST_NETNS:-}" ] && [ -r /dev/net/tun ] && unshare -n true; then
+	export DACH_TEST_NETNS=1
+	exec unshare -n "$0" "$@"
+fi
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/toolstack-lib.sh"
 
@@ -18,6 +23,11 @@ while read -r word disk value place; do
 	size) echo "SIZE $(cat "/sys/block/$disk/size") RO $(cat "/sys/block/$disk/ro") OF $disk $value" ;;
 	hold) sleep 1000 <"/dev/$disk" & holder=$!; echo "HELD $disk" ;;
 	drop) kill $holder; echo "DROPPED" ;;
+	nets) echo "NETS $(cd /sys/class/net && echo eth*) OF $disk" ;;
+	reach)
+		ip addr add "$value" dev "$disk" && ip link set "$disk" up
+		ping -c 1 -W 10 "$place" >/dev/null && echo "REACHED BY $disk AS $(cat "/sys/class/net/$disk/address")" || echo "NOT-REACHED BY $disk"
+		;;
 	esac
 done
 SCRIPT
@@ -43,6 +53,14 @@ sees() {
 	say "list $number"
 	sleep 0.3
 	tr -d '\r' <"$output" | grep -q "^DISKS $* OF $number$"
+}
+
+# has NETWORKS: those are its networks
+has() {
+	number=$((${number:-0} + 1))
+	say "nets $number"
+	sleep 0.3
+	tr -d '\r' <"$output" | grep -q "^NETS $* OF $number$"
 }
 
 # asked WORD...: says so to the guest, and waits for its answer, the last word
@@ -80,12 +98,43 @@ check "that is only read" said "^SIZE 1228800 RO 1 OF vdb 1"
 asked "read vdb 1" "^READ vdb .* OF 1"
 check "with what is on it" said "^READ vdb BBBB OF 1"
 
+if [ "$(id -u)" -eq 0 ]; then
+	ip link add lan type bridge 2>/dev/null && ip addr add 10.9.0.1/24 dev lan && ip link set lan up
+	own=10.9.0.2/24 peer=10.9.0.1
+else
+	own=10.0.2.99/24 peer=10.0.2.2
+fi
+if [ "$(id -u)" -ne 0 ] || ip link show lan >/dev/null 2>&1; then
+	check "a network comes" xl network-attach one bridge=lan
+	check "the guest sees it" wait_for 30 has eth0 eth1
+	check "and reaches who is there" asked "reach eth1 $own $peer" "^REACHED BY eth1"
+	check "network-list has both" sh -c "[ \$(xl network-list one | wc -l) = 3 ]"
+	check "it goes" xl network-detach one 1
+	check "which it sees" wait_for 30 has eth0
+	check "as the host does" sh -c "! ip link show vif1.1 2>/dev/null"
+	check "it comes again, with an address" xl network-attach one bridge=lan mac=00:16:3e:00:00:77
+	check "as ever" wait_for 30 has eth0 eth1
+	check "and reaches" asked "reach eth1 $own $peer" "^REACHED BY eth1 AS 00:16:3e:00:00:77"
+	xl pause one
+	check "a paused guest loses it by force" xl network-detach --force one 00:16:3e:00:00:77
+	check "the host does not have it any more" sh -c "! ip link show vif1.1 2>/dev/null"
+	xl unpause one
+	console_open one
+	check "then the guest knows" wait_for 30 has eth0
+	check "the next comes" xl network-attach one bridge=lan mac=00:16:3e:00:00:78
+	networks="eth0 eth1"
+else
+	echo "ok plug: networks not tried: no /dev/net/tun, or no network of its own for a test"
+	networks=eth0
+fi
+
 # Its devices are in odd slots now. It goes on from a state, and the same disks come and go.
 check "it is suspended" xl suspend one
 console_close
 check "and goes on" xl resume one
 console_open one
 check "with its disks where they were" wait_for 30 sees vda vdb vdc
+check "and its networks" wait_for 30 has $networks
 check "and their contents" asked "read vdc 2" "^READ vdc CCCC OF 2"
 check "the CD goes" xl cd-eject one hdc
 check "which it sees" wait_for 30 sees vda vdc

@@ -49,6 +49,8 @@ const struct route routes[] = {
 	{"POST", GUEST "/disk-attach", &operation_disk_attach, .status = 200, .body = true},
 	{"POST", GUEST "/disk-detach", &operation_disk_detach, .status = 200, .body = true},
 	{"POST", GUEST "/disk-medium", &operation_disk_medium, .status = 200, .body = true},
+	{"POST", GUEST "/network-attach", &operation_network_attach, .status = 200, .body = true},
+	{"POST", GUEST "/network-detach", &operation_network_detach, .status = 200, .body = true},
 	{"POST", GUEST "/disk-export", &operation_disk_export, .status = 200, .body = true},
 	{"POST", GUEST "/disk-move", &operation_disk_move, .status = 200, .body = true},
 	{"POST", GUEST "/disk-checkpoint", &operation_disk_checkpoint, .status = 200, .body = true},

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What disks and networks that come and go have in common: for plug.c, plug_disk.c and plug_net.c. */
+#ifndef DACH_VMM_PLUG_INTERNAL_H
+#define DACH_VMM_PLUG_INTERNAL_H
+
+#include "vmm/plug.h"
+
+struct nest;
+
+struct plugged_kind {
+	const char *name;
+	unsigned (*slot)(void *device);
+	/* It leaves the bus. The loop's thread, and the machine is paused. */
+	void (*unplug)(void *device);
+	/* It is not among the guest's devices any more. The loop's thread. */
+	void (*forget)(struct vmm *vmm, const struct plugged *device);
+	/* It is off the bus: frees it, and closes what is behind it. A job's thread. */
+	void (*close)(struct vmm *vmm, const struct plugged *device);
+	/* Or, of one that the guest has not given up: what is behind it is closed; a job's thread. */
+	void (*lose)(struct vmm *vmm, const struct plugged *device);
+	/* And that one, when it is off the bus or the machine has ended. The loop's thread. */
+	void (*free)(struct vmm *vmm, const struct plugged *device);
+};
+
+/* Whether devices may get other numbers now. The loop's thread. */
+bool plug_stands_still(struct vmm *vmm);
+/* run(ctx) within the walls of a kind; nest NULL: there are none. */
+int plug_call(struct nest *nest, int (*run)(void *ctx), void *ctx);
+/* The guest is asked to give the device up: a job, with the request's seconds and force. */
+int plug_detach(struct vmm *vmm, const struct control_asker *asker,
+	const struct monitor_request *request, const struct plugged *device, struct error *err);
+void plug_close_files(struct disk_spec *spec);
+
+#endif

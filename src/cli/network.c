@@ -9,7 +9,7 @@
 #define NETWORKS "/v1/networks"
 #define PATH_SIZE 512
 
-enum { MODE = 1, SUBNET, SUBNET6, BRIDGE, DOMAIN, MTU, NO_AUTOSTART, NO_START };
+enum { MODE = 1, SUBNET, SUBNET6, BRIDGE, DOMAIN, MTU, NO_AUTOSTART, NO_START, AUTOSTART, ALLOW };
 
 static const struct option_spec create_options[] = {
 	{"mode", MODE, "nat|route|isolated|bridge", "what guests reach (nat)"},
@@ -18,22 +18,39 @@ static const struct option_spec create_options[] = {
 	{"bridge", BRIDGE, "NAME", "of mode bridge: the bridge of this host that it is"},
 	{"domain", DOMAIN, "NAME", "in which guests have their names (that of the network)"},
 	{"mtu", MTU, "N", "of its guests' interfaces (1500)"},
+	{"allow", ALLOW, "ADDRESS[/BITS]", "all that guests reach beyond it; may be repeated"},
 	{"no-autostart", NO_AUTOSTART, NULL, "do not start it with the host"},
 	{"no-start", NO_START, NULL, "nor now"},
 	{NULL, 0, NULL, NULL},
 };
 
-/* In a path: what a name can have needs no escape, and what it cannot finds nothing. */
-static int ask(struct cli *cli, const char *method, const char *suffix, json_t **network)
+static const struct option_spec edit_options[] = {
+	{"mode", MODE, "nat|route|isolated|bridge", "what guests reach"},
+	{"subnet", SUBNET, "ADDRESS/BITS|none", "of IPv4"},
+	{"subnet6", SUBNET6, "ADDRESS/64|none", "of IPv6"},
+	{"bridge", BRIDGE, "NAME|none", "of mode bridge: the bridge of this host that it is"},
+	{"domain", DOMAIN, "NAME|none", "in which guests have their names"},
+	{"mtu", MTU, "N", "of its guests' interfaces"},
+	{"allow", ALLOW, "ADDRESS[/BITS]|any",
+		"all that guests reach beyond it, in place of what was; may be repeated"},
+	{"autostart", AUTOSTART, "on|off", "start it with the host, or not"},
+	{NULL, 0, NULL, NULL},
+};
+
+/* In a path: what a name can have needs no escape, and what it cannot finds nothing. body is taken. */
+static int ask(struct cli *cli, const char *method, const char *suffix, json_t *body,
+	json_t **network)
 {
 	char path[PATH_SIZE];
 
 	if (cli->words[0][strspn(cli->words[0],
 		    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] ||
-		strlen(cli->words[0]) > 127)
+		strlen(cli->words[0]) > 127) {
+		json_decref(body);
 		return cli_say(cli, "there is no network '%.64s'", cli->words[0]);
+	}
 	snprintf(path, sizeof path, NETWORKS "/%s%s", cli->words[0], suffix);
-	return call_api(cli, method, path, NULL, network);
+	return call_api(cli, method, path, body, network);
 }
 
 static void warn(const struct cli *cli, const json_t *network)
@@ -53,7 +70,7 @@ static int act(struct cli *cli, const char *method, const char *suffix)
 
 	if (!cli_words(cli))
 		return cli->status;
-	status = ask(cli, method, suffix, &network);
+	status = ask(cli, method, suffix, NULL, &network);
 	if (!status && network && cli->json)
 		call_print(network);
 	if (!status && network && strcmp(method, "DELETE"))
@@ -62,44 +79,97 @@ static int act(struct cli *cli, const char *method, const char *suffix)
 	return status;
 }
 
-static int network_create(struct cli *cli)
+static int put_allow(json_t *config, const char *value)
+{
+	json_t *list = json_object_get(config, "allow");
+
+	if (!list)
+		json_object_set_new(config, "allow", list = json_array());
+	return strcmp(value, "any") ? json_array_append_new(list, json_string(value)) : 0;
+}
+
+/* An option of create or edit into the configuration. */
+static int put_option(struct cli *cli, int id, bool edits, json_t *config)
 {
 	static const char *const keys[] = {[MODE] = "mode",
 		[SUBNET] = "subnet",
 		[SUBNET6] = "subnet6",
 		[BRIDGE] = "bridge",
 		[DOMAIN] = "domain"};
-	json_t *config = json_object(), *body = json_object(), *network = NULL;
 	struct error err = {""};
 	uint64_t mtu;
+
+	switch (id) {
+	case NO_AUTOSTART:
+		return json_object_set_new(config, "autostart", json_false());
+	case AUTOSTART:
+		if (strcmp(cli->value, "on") && strcmp(cli->value, "off"))
+			return cli_say(cli, "--autostart is on or off");
+		return json_object_set_new(config, "autostart",
+			json_boolean(!strcmp(cli->value, "on")));
+	case ALLOW:
+		return put_allow(config, cli->value);
+	case MTU:
+		if (option_number("--mtu", cli->value, 1, 65535, &mtu, &err))
+			return cli_fail(cli, &err);
+		return json_object_set_new(config, "mtu", json_integer((json_int_t)mtu));
+	}
+	return json_object_set_new(config, keys[id],
+		edits && !strcmp(cli->value, "none") ? json_null() : json_string(cli->value));
+}
+
+static int show_change(struct cli *cli, const json_t *network, bool subnet)
+{
+	const char *text = json_get_text(json_object_get(network, "config"), "subnet");
+
+	if (cli->json)
+		call_print(network);
+	else if (subnet && *text)
+		printf("%s %s\n", cli->words[0], text);
+	warn(cli, network);
+	return 0;
+}
+
+static int network_create(struct cli *cli)
+{
+	json_t *config = json_object(), *body = json_object(), *network = NULL;
 	int id, status = 0;
 
-	while (!status && (id = cli_option(cli)) > 0) {
-		if (id == NO_AUTOSTART)
-			json_object_set_new(config, "autostart", json_false());
-		else if (id == NO_START)
-			json_object_set_new(body, "start", json_false());
-		else if (id != MTU)
-			json_object_set_new(config, keys[id], json_string(cli->value));
-		else if (option_number("--mtu", cli->value, 1, 65535, &mtu, &err))
-			status = cli_fail(cli, &err);
-		else
-			json_object_set_new(config, "mtu", json_integer((json_int_t)mtu));
-	}
 	json_object_set_new(body, "config", config);
+	while (!status && (id = cli_option(cli)) > 0) {
+		if (id == NO_START)
+			json_object_set_new(body, "start", json_false());
+		else
+			status = put_option(cli, id, false, config);
+	}
 	if (status || id == CLI_END) {
 		json_decref(body);
 		return status ? status : cli->status;
 	}
 	json_object_set_new(config, "name", json_string(cli->words[0]));
 	status = call_api(cli, "POST", NETWORKS, body, &network);
-	if (!status && network && cli->json)
-		call_print(network);
-	else if (!status && network && *json_get_text(json_object_get(network, "config"), "subnet"))
-		printf("%s %s\n", cli->words[0],
-			json_get_text(json_object_get(network, "config"), "subnet"));
 	if (!status && network)
-		warn(cli, network);
+		show_change(cli, network, true);
+	json_decref(network);
+	return status;
+}
+
+static int network_edit(struct cli *cli)
+{
+	json_t *config = json_object(), *network = NULL;
+	int id, status = 0;
+
+	while (!status && (id = cli_option(cli)) > 0)
+		status = put_option(cli, id, true, config);
+	if (!status && id != CLI_END && !json_object_size(config))
+		status = cli_say(cli, "nothing is to be changed: see dach network edit --help");
+	if (status || id == CLI_END) {
+		json_decref(config);
+		return status ? status : cli->status;
+	}
+	status = ask(cli, "PUT", "", json_pack("{s:o}", "config", config), &network);
+	if (!status && network)
+		show_change(cli, network, false);
 	json_decref(network);
 	return status;
 }
@@ -143,7 +213,7 @@ static int network_list(struct cli *cli)
 
 static int network_show(struct cli *cli)
 {
-	json_t *network = NULL, *lease;
+	json_t *network = NULL, *lease, *allowed;
 	const json_t *config;
 	const char *mode, *domain;
 	int status;
@@ -151,7 +221,7 @@ static int network_show(struct cli *cli)
 
 	if (!cli_words(cli))
 		return cli->status;
-	status = ask(cli, "GET", "", &network);
+	status = ask(cli, "GET", "", NULL, &network);
 	if (status || cli->json) {
 		if (!status)
 			call_print(network);
@@ -161,11 +231,14 @@ static int network_show(struct cli *cli)
 	config = json_object_get(network, "config");
 	mode = json_get_text(config, "mode");
 	domain = json_get_text(config, "domain");
-	printf("name: %s\nmode: %s\nactive: %s\nbridge: %s\nsubnet: %s\nsubnet6: %s\ndomain: %s\n",
+	printf("name: %s\nmode: %s\nactive: %s\nbridge: %s\nsubnet: %s\nsubnet6: %s\ndomain: %s\nautostart: %s\n",
 		cli->words[0], *mode ? mode : "nat",
 		json_is_true(json_object_get(network, "active")) ? "yes" : "no",
 		json_get_text(network, "link"), or_none(config, "subnet"),
-		or_none(config, "subnet6"), *domain ? domain : cli->words[0]);
+		or_none(config, "subnet6"), *domain ? domain : cli->words[0],
+		json_is_false(json_object_get(config, "autostart")) ? "off" : "on");
+	json_array_foreach(json_object_get(config, "allow"), i, allowed)
+		printf("allow: %s\n", json_string_value(allowed));
 	json_array_foreach(json_object_get(network, "leases"), i, lease)
 		printf("lease: %s %s %s %s\n", json_get_text(lease, "mac"),
 			or_none(lease, "address"), or_none(lease, "address6"),
@@ -196,6 +269,8 @@ static const struct cli_verb verbs[] = {
 	{"network list", "", "list the networks", 0, 0, .run = network_list},
 	{"network show", "NETWORK", "show one, and which guest has which address", 1, 1,
 		.run = network_show},
+	{"network edit", "NETWORK", "change one", 1, 1, .options = edit_options,
+		.run = network_edit},
 	{"network start", "NETWORK", "start one, or mend one that is", 1, 1, .run = network_start},
 	{"network stop", "NETWORK", "stop one that no guest is on", 1, 1, .run = network_stop},
 	{"network delete", "NETWORK", "stop and forget one", 1, 1, .run = network_delete},

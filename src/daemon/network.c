@@ -10,6 +10,7 @@
 #include "daemon/guest.h"
 #include "daemon/network_set.h"
 #include "links/bridge.h"
+#include "links/link.h"
 
 /* Where a network is put that names no subnet: 192.168.N.0/24. */
 #define CHOICE_FIRST 150
@@ -122,7 +123,7 @@ int network_load(struct daemon *daemon, const char *text, struct error *err)
 struct overlap {
 	const struct network_subnet *wanted;
 	struct network_subnet found;
-	const char *own; /* the bridge that may have it */
+	int own; /* the link that may have it; 0: none */
 };
 
 static int overlaps(void *ctx, const struct host_route *route)
@@ -131,17 +132,20 @@ static int overlaps(void *ctx, const struct host_route *route)
 	struct network_subnet there = {.ipv6 = route->ipv6, .bits = route->bits};
 
 	memcpy(there.address, route->address, sizeof there.address);
-	if (!route->bits || !network_subnets_overlap(overlap->wanted, &there))
+	if (!route->bits || (overlap->own && route->link == overlap->own) ||
+		!network_subnets_overlap(overlap->wanted, &there))
 		return 0;
 	overlap->found = there;
 	return 1;
 }
 
-static int check_free(const struct daemon *daemon, const char *key, const char *text,
-	struct error *err)
+/* own: the network that it is for, which may have it itself; NULL: a new one. */
+static int check_free(const struct daemon *daemon, const struct network *own, const char *key,
+	const char *text, struct error *err)
 {
 	struct network_subnet subnet, other;
 	struct overlap overlap = {.wanted = &subnet};
+	struct link bridge;
 	char found[NET_ADDRESS_TEXT + 1];
 	int r;
 
@@ -151,12 +155,14 @@ static int check_free(const struct daemon *daemon, const char *key, const char *
 	for (const struct network *at = daemon->networks; at; at = at->next) {
 		const char *theirs = subnet.ipv6 ? at->config.subnet6 : at->config.subnet;
 
-		if (theirs && !network_subnet_parse(theirs, &other) &&
+		if (at != own && theirs && !network_subnet_parse(theirs, &other) &&
 			network_subnets_overlap(&subnet, &other))
 			return error_set(err, EEXIST,
 				"%s: %s overlaps %s, which is the network '%s'", key, text, theirs,
 				at->config.name);
 	}
+	if (own && network_is_there(own) && !link_find(network_bridge(own), &bridge, NULL))
+		overlap.own = bridge.index;
 	r = route_each(overlaps, &overlap, err);
 	if (r <= 0)
 		return r;
@@ -171,7 +177,7 @@ static int choose_subnet(const struct daemon *daemon, char **subnet, struct erro
 		char text[32];
 
 		snprintf(text, sizeof text, "192.168.%u.1/24", n);
-		if (check_free(daemon, "", text, NULL))
+		if (check_free(daemon, NULL, "", text, NULL))
 			continue;
 		*subnet = strdup(text);
 		return *subnet ? 0 : error_nomem(err);
@@ -181,21 +187,28 @@ static int choose_subnet(const struct daemon *daemon, char **subnet, struct erro
 		CHOICE_LAST);
 }
 
+static int settle_subnets(const struct daemon *daemon, const struct network *own,
+	struct network_config *config, struct error *err)
+{
+	int r;
+
+	if (config->mode != NETWORK_BRIDGE && !config->subnet && !config->subnet6)
+		r = choose_subnet(daemon, &config->subnet, err);
+	else
+		r = check_free(daemon, own, "subnet", config->subnet, err);
+	return r ? r : check_free(daemon, own, "subnet6", config->subnet6, err);
+}
+
 int network_create(struct daemon *daemon, struct network_config *config, struct network **out,
 	struct error *err)
 {
 	struct network *network;
-	int r = 0;
+	int r;
 
 	if (network_find(daemon, config->name))
 		return error_set(err, EEXIST, "there is a network with the name '%s' already",
 			config->name);
-	if (config->mode != NETWORK_BRIDGE && !config->subnet && !config->subnet6)
-		r = choose_subnet(daemon, &config->subnet, err);
-	else
-		r = check_free(daemon, "subnet", config->subnet, err);
-	if (!r)
-		r = check_free(daemon, "subnet6", config->subnet6, err);
+	r = settle_subnets(daemon, NULL, config, err);
 	if (r)
 		return r;
 	network = network_new(daemon, config);
@@ -254,6 +267,72 @@ int network_stop(struct network *network, struct error *err)
 		return r;
 	}
 	network_take_down(network);
+	return 0;
+}
+
+/* Changing */
+
+static bool same(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+/* What a guest that is on it would miss. */
+static bool is_rebuilt(const struct network_config *a, const struct network_config *b)
+{
+	return a->mode != b->mode || a->mtu != b->mtu || !same(a->bridge, b->bridge) ||
+		!same(a->subnet, b->subnet) || !same(a->subnet6, b->subnet6) ||
+		!same(a->domain, b->domain);
+}
+
+/* On the host, of one that is active. On failure it is as it was. */
+static int rebuild(struct network *network, struct network_config *config, bool whole,
+	struct error *err)
+{
+	const struct network_config was = network->config;
+	struct error again = {""};
+	int r;
+
+	if (whole && network->active)
+		network_take_down(network);
+	network->config = *config;
+	if (!network->active)
+		return 0;
+	r = whole                                ? network_set_up(network, err)
+		: config->mode == NETWORK_BRIDGE ? 0
+						 : network_load_rules(network, err);
+	if (!r)
+		return 0;
+	network->config = was;
+	if (whole && network_set_up(network, &again))
+		log_add(&network->daemon->log, "network %s: cannot be put together again: %s",
+			was.name, again.text);
+	return r;
+}
+
+int network_edit(struct network *network, struct network_config *config, struct error *err)
+{
+	struct network_config was = network->config;
+	const bool whole = is_rebuilt(&was, config);
+	struct error ignored = {""};
+	int r = 0;
+
+	if (whole)
+		r = check_unused(network, err);
+	if (!r && whole)
+		r = settle_subnets(network->daemon, network, config, err);
+	if (!r)
+		r = rebuild(network, config, whole, err);
+	if (r)
+		return r;
+	r = network_save(network, err);
+	if (r) {
+		rebuild(network, &was, whole, &ignored);
+		network->config = was;
+		return r;
+	}
+	network_config_free(&was);
+	memset(config, 0, sizeof *config);
 	return 0;
 }
 

@@ -38,6 +38,11 @@ const char *network_bridge(const struct network *network);
 /* Takes the configuration (left empty). -EEXIST; subnets that others have are refused, and one is chosen where none is named. */
 int network_create(struct daemon *daemon, struct network_config *config, struct network **network,
 	struct error *err);
+/*
+ * Has this configuration from now on, which is of the same name (taken; left empty on success alone). On failure it is what it was.
+ * -EBUSY: guests that run are on it, and what changes is more than autostart and allow.
+ */
+int network_edit(struct network *network, struct network_config *config, struct error *err);
 /* -EBUSY: guests that run are on it. */
 int network_delete(struct network *network, struct error *err);
 /* Whole or not at all; one that is active is mended. */

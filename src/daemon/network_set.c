@@ -187,12 +187,14 @@ static int serve_names(struct network *network, struct error *err)
 
 /* Up and down */
 
-static int load_rules(const struct network *network, struct error *err)
+int network_load_rules(const struct network *network, struct error *err)
 {
 	char own[NET_ADDRESS_TEXT + 8], own6[NET_ADDRESS_TEXT + 8];
 	const struct nat nat = {.bridge = network->config.name,
 		.subnet = whole(network->config.subnet, own),
 		.subnet6 = whole(network->config.subnet6, own6),
+		.allow = network->config.allow,
+		.allows = network->config.allows,
 		.isolated = network->config.mode == NETWORK_ISOLATED,
 		.masquerade = network->config.mode == NETWORK_NAT};
 
@@ -206,7 +208,7 @@ bool network_mend(struct network *network, const char *list)
 	if (!network->active || network->config.mode == NETWORK_BRIDGE ||
 		tables_has(list, "inet", network->config.name))
 		return false;
-	if (load_rules(network, &err))
+	if (network_load_rules(network, &err))
 		log_add(&network->daemon->log, "network %s: its rules cannot be loaded: %s",
 			network->config.name, err.text);
 	return true;
@@ -225,7 +227,7 @@ int network_set_up(struct network *network, struct error *err)
 	if (r)
 		return r; /* it may be somebody else's */
 	/* The rules first: nothing passes without them. */
-	r = load_rules(network, err);
+	r = network_load_rules(network, err);
 	if (!r)
 		r = add_address(&bridge, config->subnet, err);
 	if (!r)

@@ -7,6 +7,8 @@
 
 /* All that it is made of; what is there already is taken as it is. On failure nothing is left that was not. */
 int network_set_up(struct network *network, struct error *err);
+/* Its rules alone, in place of those that were there; not in mode bridge. */
+int network_load_rules(const struct network *network, struct error *err);
 void network_take_down(struct network *network);
 /* Its bridge is. */
 bool network_is_there(const struct network *network);

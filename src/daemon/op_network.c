@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* About the host's networks that the daemon keeps: who manages the host changes them. */
 #include <errno.h>
+#include <string.h>
 
 #include "daemon/daemon.h"
 #include "daemon/network.h"
@@ -94,6 +95,62 @@ static void create(struct operation *op)
 
 const struct operation_kind operation_network_create = {"network_create", "HostNetwork",
 	.arguments = create_arguments, .run = create};
+
+static const struct field edit_arguments[] = {
+	{.key = "config",
+		.kind = FIELD_OBJECT,
+		FIELD_AT(operation_arguments, config),
+		.needed = true,
+		.max = OPERATION_CONFIG_MAX},
+	{.key = NULL},
+};
+
+/* What it is, with what the client names in place; null: as if it were not named. */
+static int merge(const struct network *network, const json_t *changes,
+	struct network_config *config, struct error *err)
+{
+	json_t *json = fields_write(network_config_fields, &network->config), *value;
+	const char *key;
+	int r;
+
+	json_object_foreach((json_t *)(uintptr_t)changes, key, value)
+	{
+		if (json_is_null(value))
+			json_object_del(json, key);
+		else
+			json_object_set(json, key, value);
+	}
+	r = network_config_from_json(json, config, err);
+	json_decref(json);
+	if (r || !strcmp(config->name, network->config.name))
+		return r;
+	network_config_free(config);
+	return error_set(err, EINVAL, "name: a network keeps its name");
+}
+
+static void edit(struct operation *op)
+{
+	struct network *network = find(op);
+	struct network_config config = {.name = NULL};
+	struct error err = {""};
+	int r;
+
+	if (!network)
+		return;
+	r = merge(network, op->arguments.config, &config, &err);
+	if (!r)
+		r = network_edit(network, &config, &err);
+	network_config_free(&config);
+	if (r) {
+		op_refuse_error(op, r, &err);
+		return;
+	}
+	log_add(&op->daemon->log, "network %s: changed", network->config.name);
+	op_finish(op, network_describe(network, true));
+}
+
+const struct operation_kind operation_network_edit = {"network_edit", "HostNetwork",
+	.arguments = edit_arguments, .run = edit};
 
 static void start(struct operation *op)
 {

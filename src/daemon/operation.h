@@ -95,9 +95,9 @@ extern const struct operation_kind operation_host, operation_log, operation_log_
 	operation_jobs, operation_disk_layer, operation_disk_stream, operation_disk_commit,
 	operation_disk_backup, operation_disk_resize, operation_disk_checkpoint,
 	operation_disk_move, operation_clone, operation_exec, operation_networks,
-	operation_network_create, operation_network_get, operation_network_start,
-	operation_network_stop, operation_network_delete, operation_disk_attach,
-	operation_disk_detach, operation_disk_medium, operation_disk_export,
+	operation_network_create, operation_network_get, operation_network_edit,
+	operation_network_start, operation_network_stop, operation_network_delete,
+	operation_disk_attach, operation_disk_detach, operation_disk_medium, operation_disk_export,
 	operation_network_attach, operation_network_detach, operation_snapshot_list,
 	operation_snapshot_get, operation_snapshot_create, operation_snapshot_revert,
 	operation_snapshot_delete;

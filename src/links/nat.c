@@ -18,10 +18,9 @@
 static const char *const load[] = {"nft", "-f", "-", NULL};
 static const char *const list[] = {"nft", "-j", "list", "ruleset", NULL};
 
-/* Of one family: its own addresses only, and no cloud's metadata or host's link (RFC 3927). */
+/* Of each family: its own addresses only. */
 static void put_sources(FILE *out, const struct nat *nat)
 {
-	fprintf(out, "		iifname \"%s\" ip daddr 169.254.0.0/16 drop\n", nat->bridge);
 	if (nat->subnet)
 		fprintf(out, "		iifname \"%s\" ip saddr != %s drop\n", nat->bridge,
 			nat->subnet);
@@ -32,6 +31,27 @@ static void put_sources(FILE *out, const struct nat *nat)
 			nat->subnet6);
 	else
 		fprintf(out, "		iifname \"%s\" meta nfproto ipv6 drop\n", nat->bridge);
+}
+
+static void put_allowed(FILE *out, const struct nat *nat)
+{
+	for (unsigned i = 0; i < nat->allows; i++)
+		fprintf(out, "		iifname \"%s\" %s daddr %s accept\n", nat->bridge,
+			strchr(nat->allow[i], ':') ? "ip6" : "ip", nat->allow[i]);
+}
+
+/* No cloud's metadata or host's link (RFC 3927), unless it is asked for; all, unless there is a list. */
+static void put_destinations(FILE *out, const struct nat *nat)
+{
+	if (nat->allows)
+		fprintf(out, "		iifname \"%s\" ct state established,related accept\n",
+			nat->bridge);
+	put_allowed(out, nat);
+	if (nat->allows)
+		fprintf(out, "		iifname \"%s\" drop\n", nat->bridge);
+	else
+		fprintf(out, "		iifname \"%s\" ip daddr 169.254.0.0/16 drop\n",
+			nat->bridge);
 }
 
 static void put_forward(FILE *out, const struct nat *nat)
@@ -47,6 +67,7 @@ static void put_forward(FILE *out, const struct nat *nat)
 		return;
 	}
 	put_sources(out, nat);
+	put_destinations(out, nat);
 	if (nat->masquerade)
 		fprintf(out,
 			"		oifname \"%s\" ct state established,related accept\n"
@@ -66,10 +87,10 @@ static void put_input(FILE *out, const struct nat *nat)
 		"		tcp dport 53 accept\n"
 		"		icmp type echo-request accept\n"
 		"		icmpv6 type { echo-request, nd-neighbor-solicit, nd-neighbor-advert, "
-		"nd-router-solicit, mld-listener-report, mld2-listener-report, mld-listener-done } accept\n"
-		"		drop\n"
-		"	}\n",
+		"nd-router-solicit, mld-listener-report, mld2-listener-report, mld-listener-done } accept\n",
 		nat->bridge);
+	put_allowed(out, nat);
+	fputs("		drop\n	}\n", out);
 }
 
 static void put_masquerade(FILE *out, const struct nat *nat)
@@ -99,7 +120,7 @@ int nat_load(const struct nat *nat, struct error *err)
 		nat->bridge);
 	fprintf(out, "table inet " TABLE "%s {\n", nat->bridge);
 	put_forward(out, nat);
-	if (nat->isolated)
+	if (nat->isolated || nat->allows)
 		put_input(out, nat);
 	if (nat->masquerade)
 		put_masquerade(out, nat);

@@ -13,6 +13,9 @@
 struct nat {
 	const char *bridge;
 	const char *subnet, *subnet6; /* "10.5.0.0/24"; NULL */
+	/* All that its guests may begin something with, beyond each other and the host's DHCP and names; none: anything. */
+	char *const *allow;
+	unsigned allows;
 	bool isolated;   /* nothing is passed on, and the host gives DHCP and names only */
 	bool masquerade; /* what leaves is the host's; nobody outside begins anything */
 };

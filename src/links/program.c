@@ -121,6 +121,7 @@ static int judge(const char *name, int r, const struct told *told, struct output
 	struct error *err)
 {
 	const int exec_errno = told->exec_errno, status = told->status;
+	const char *said;
 
 	if (exec_errno == ENOENT)
 		return error_set(err, ENOENT, "%s: no such program; is its package installed?",
@@ -134,10 +135,10 @@ static int judge(const char *name, int r, const struct told *told, struct output
 		return error_set(err, -r, "%s: %s", name, strerror(-r));
 	if (WIFEXITED(status) && !WEXITSTATUS(status))
 		return 0;
-	if (out->text)
-		out->text[strcspn(out->text, "\n")] = 0;
-	return error_set(err, EIO, "%s: failed: %.300s", name,
-		out->len ? out->text : "it does not say why");
+	/* Its first line; dnsmasq begins with an empty one. */
+	said = out->text ? out->text + strspn(out->text, "\n") : "";
+	return error_set(err, EIO, "%s: failed: %.*s", name, *said ? (int)strcspn(said, "\n") : 300,
+		*said ? said : "it does not say why");
 }
 
 static int run(const char *const *argv, int input, const int pipes[4], struct output *out,

@@ -3,12 +3,15 @@
 """The networks that the daemon keeps: who reaches whom in each mode, addresses and names, what is refused, and that
 nothing stays and nothing foreign changes. In network namespaces of the test's own: the host's, the world's behind
 it, and for each guest one in its place, with its MAC, since the monitors only play guest."""
+import http.server
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from harness import Daemon, eventually, main, refused
 from users import User
@@ -137,6 +140,82 @@ def test_who_reaches_whom():
                 assert not os.listdir(d.run + "/networks"), os.listdir(d.run + "/networks")
     finally:
         out.close()
+
+
+def test_edit():
+    """What changes while guests are on it and what does not; what guests reach by a list of destinations."""
+    sh("ip link set lo up; ip link add br0 type bridge; ip link set br0 up; ip addr add 10.70.0.1/24 dev br0")
+    out, before, there = world(), rules(), links()
+    out.sh("ip addr add 10.201.0.2/24 dev eth0; ip addr add 169.254.169.254/32 dev eth0")
+    sh(f"ip route add 10.201.0.0/24 dev {out.link}; ip route add 169.254.169.254/32 dev {out.link}")
+
+    def edit(**config):
+        return d.call("PUT", "/v1/networks/lan", {"config": config})
+
+    def own_rules():
+        return sh("nft list table inet dach-lan")
+
+    def connects():
+        """To what listens on the host."""
+        return one.sh(f"echo | busybox nc -w 3 10.70.0.1 {listener.server_port}", ok=False)
+
+    def reached():
+        asked = {"world": "10.200.0.2", "other": "10.201.0.2", "metadata": "169.254.169.254", "world6": "fd99::2",
+                 "own": "10.66.0.1"}
+        with ThreadPoolExecutor() as pool:
+            answers = list(pool.map(one.reaches, asked.values()))
+        return [name for name, answer in zip(asked, answers) if answer] + ["host"] * connects()
+    one = None
+    listener = http.server.ThreadingHTTPServer(("10.70.0.1", 0), http.server.SimpleHTTPRequestHandler)
+    listener.RequestHandlerClass.log_message = lambda *_: None
+    threading.Thread(target=listener.serve_forever, daemon=True).start()
+    try:
+        with Daemon().start() as d:
+            d.post("/v1/networks", {"config": {"name": "lan", "subnet": "10.66.0.0/24", "subnet6": "fd66::/64"}})
+            d.create("g", vifs=[{"bridge": "lan", "mac": MACS[0]}])
+            one = Place("lan", MACS[0], ["10.66.0.2/24", "fd66::216:3eff:fe00:0/64"],
+                        ["default via 10.66.0.1", "default via fd66::1"])
+            assert reached() == ["world", "other", "world6", "own", "host"], reached()
+            unlisted = own_rules()
+            said = edit(allow=["10.200.0.0/24", "169.254.169.254", "fd99::2"], autostart=False)
+            assert said["config"]["allow"][1] == "169.254.169.254" and not said["config"]["autostart"]
+            assert reached() == ["world", "metadata", "world6", "own"], reached()
+            # What a guest that is there would miss, or nobody can have: all is as it was.
+            config, listed = d.get("/v1/networks/lan")["config"], own_rules()
+            for status, text, change in ((409, "'g' is on the network", {"subnet": "10.67.0.0/24"}),
+                                         (409, "'g' is on the network", {"domain": "x"}),
+                                         (400, "a network keeps its name", {"name": "two"}),
+                                         (400, "allow: 'a;drop' is neither", {"allow": ["a;drop"]}),
+                                         (400, "allow: '10.0.0.0/33'", {"allow": ["10.0.0.0/33"]}),
+                                         (400, "allow: only for", {"mode": "isolated"}), (400, "", {"nonsense": 1})):
+                assert text in refused(status, edit, **change), change
+                assert d.get("/v1/networks/lan")["config"] == config and own_rules() == listed, change
+            d.stop(signal.SIGKILL)
+            d.start()
+            assert d.get("/v1/networks/lan")["config"] == config and own_rules() == listed
+            edit(allow=None, autostart=True)
+            assert own_rules() == unlisted
+            d.post("/v1/guests/g/destroy")
+            eventually(lambda: not d.guests())
+            assert edit(subnet="10.67.0.0/24", subnet6=None, mode="route")["active"]
+            assert "10.67.0.1/24" in sh("ip addr show dev lan") and "fd66::" not in sh("ip addr show dev lan")
+            # Its own may grow; another's may not be taken. One that cannot come up is the old one again.
+            edit(subnet="10.67.0.0/16")
+            assert "overlaps 10.70.0.0/24" in refused(409, edit, subnet="10.70.0.0/25")
+            assert "no bridge" in refused(422, edit, mode="bridge", bridge="br9", subnet=None)
+            assert "10.67.0.1/16" in sh("ip addr show dev lan") and d.get("/v1/networks/lan")["active"]
+            assert edit(mode="bridge", bridge="br0", subnet=None)["link"] == "br0" and "lan" not in links()
+            assert edit(mode="nat", bridge=None)["config"]["subnet"].startswith("192.168.1")
+            d.call("DELETE", "/v1/networks/lan")
+            one.close()
+            one = None
+            assert links() == there and rules() == before
+    finally:
+        out.close()
+        if one:
+            one.close()
+        listener.shutdown()
+        sh("ip link del br0")
 
 
 def test_whatever_is_killed():

@@ -539,6 +539,7 @@ static const struct use {
 	{"get", "/v1/networks", .words = {"network", "list"}},
 	{"post", "/v1/networks", .words = {"network", "create", "--subnet6", "fd05::/64", "lan"}},
 	{"get", "/v1/networks/{ref}", .words = {"network", "show", "web"}},
+	{"put", "/v1/networks/{ref}", .words = {"network", "edit", "--autostart=off", "web"}},
 	{"delete", "/v1/networks/{ref}", .words = {"network", "delete", "web"}},
 	{"post", "/v1/networks/{ref}/start", .words = {"network", "start", "web"}},
 	{"post", "/v1/networks/{ref}/stop", .words = {"network", "stop", "web"}},

@@ -29,6 +29,7 @@ const struct route routes[] = {
 	{"GET", "/v1/networks", &operation_networks, .status = 200},
 	{"POST", "/v1/networks", &operation_network_create, .status = 201, .body = true},
 	{"GET", "/v1/networks/{ref}", &operation_network_get, .status = 200},
+	{"PUT", "/v1/networks/{ref}", &operation_network_edit, .status = 200, .body = true},
 	{"DELETE", "/v1/networks/{ref}", &operation_network_delete, .status = 200},
 	{"POST", "/v1/networks/{ref}/start", &operation_network_start, .status = 200},
 	{"POST", "/v1/networks/{ref}/stop", &operation_network_stop, .status = 200},

@@ -5,11 +5,25 @@
 
 #include "cli/call.h"
 #include "cli/cli.h"
+#include "protocol/network.h"
 
 #define NETWORKS "/v1/networks"
 #define PATH_SIZE 512
 
-enum { MODE = 1, SUBNET, SUBNET6, BRIDGE, DOMAIN, MTU, NO_AUTOSTART, NO_START, AUTOSTART, ALLOW };
+enum {
+	MODE = 1,
+	SUBNET,
+	SUBNET6,
+	BRIDGE,
+	DOMAIN,
+	MTU,
+	NO_AUTOSTART,
+	NO_START,
+	AUTOSTART,
+	ALLOW,
+	VLAN,
+	ISOLATED
+};
 
 static const struct option_spec create_options[] = {
 	{"mode", MODE, "nat|route|isolated|bridge", "what guests reach (nat)"},
@@ -19,6 +33,8 @@ static const struct option_spec create_options[] = {
 	{"domain", DOMAIN, "NAME", "in which guests have their names (that of the network)"},
 	{"mtu", MTU, "N", "of its guests' interfaces (1500)"},
 	{"allow", ALLOW, "ADDRESS[/BITS]", "all that guests reach beyond it; may be repeated"},
+	{"vlan", VLAN, "N", "of mode bridge: the VLAN that its guests are in"},
+	{"isolated", ISOLATED, "on|off", "guests do not reach each other (off)"},
 	{"no-autostart", NO_AUTOSTART, NULL, "do not start it with the host"},
 	{"no-start", NO_START, NULL, "nor now"},
 	{NULL, 0, NULL, NULL},
@@ -33,6 +49,8 @@ static const struct option_spec edit_options[] = {
 	{"mtu", MTU, "N", "of its guests' interfaces"},
 	{"allow", ALLOW, "ADDRESS[/BITS]|any",
 		"all that guests reach beyond it, in place of what was; may be repeated"},
+	{"vlan", VLAN, "N|none", "of mode bridge: the VLAN that its guests are in"},
+	{"isolated", ISOLATED, "on|off", "guests do not reach each other"},
 	{"autostart", AUTOSTART, "on|off", "start it with the host, or not"},
 	{NULL, 0, NULL, NULL},
 };
@@ -88,6 +106,25 @@ static int put_allow(json_t *config, const char *value)
 	return strcmp(value, "any") ? json_array_append_new(list, json_string(value)) : 0;
 }
 
+static int put_switch(struct cli *cli, const char *key, json_t *config)
+{
+	if (strcmp(cli->value, "on") && strcmp(cli->value, "off"))
+		return cli_say(cli, "--%s is on or off", key);
+	return json_object_set_new(config, key, json_boolean(!strcmp(cli->value, "on")));
+}
+
+static int put_number(struct cli *cli, const char *key, uint64_t max, json_t *config)
+{
+	char option[16];
+	struct error err = {""};
+	uint64_t number;
+
+	snprintf(option, sizeof option, "--%s", key);
+	if (option_number(option, cli->value, 1, max, &number, &err))
+		return cli_fail(cli, &err);
+	return json_object_set_new(config, key, json_integer((json_int_t)number));
+}
+
 /* An option of create or edit into the configuration. */
 static int put_option(struct cli *cli, int id, bool edits, json_t *config)
 {
@@ -96,26 +133,24 @@ static int put_option(struct cli *cli, int id, bool edits, json_t *config)
 		[SUBNET6] = "subnet6",
 		[BRIDGE] = "bridge",
 		[DOMAIN] = "domain"};
-	struct error err = {""};
-	uint64_t mtu;
+	const bool none = edits && !strcmp(cli->value ? cli->value : "", "none");
 
 	switch (id) {
 	case NO_AUTOSTART:
 		return json_object_set_new(config, "autostart", json_false());
 	case AUTOSTART:
-		if (strcmp(cli->value, "on") && strcmp(cli->value, "off"))
-			return cli_say(cli, "--autostart is on or off");
-		return json_object_set_new(config, "autostart",
-			json_boolean(!strcmp(cli->value, "on")));
+		return put_switch(cli, "autostart", config);
+	case ISOLATED:
+		return put_switch(cli, "isolated", config);
 	case ALLOW:
 		return put_allow(config, cli->value);
 	case MTU:
-		if (option_number("--mtu", cli->value, 1, 65535, &mtu, &err))
-			return cli_fail(cli, &err);
-		return json_object_set_new(config, "mtu", json_integer((json_int_t)mtu));
+		return put_number(cli, "mtu", NET_MTU_MAX, config);
+	case VLAN:
+		return none ? json_object_set_new(config, "vlan", json_null())
+			    : put_number(cli, "vlan", NET_VLAN_MAX, config);
 	}
-	return json_object_set_new(config, keys[id],
-		edits && !strcmp(cli->value, "none") ? json_null() : json_string(cli->value));
+	return json_object_set_new(config, keys[id], none ? json_null() : json_string(cli->value));
 }
 
 static int show_change(struct cli *cli, const json_t *network, bool subnet)
@@ -237,6 +272,10 @@ static int network_show(struct cli *cli)
 		json_get_text(network, "link"), or_none(config, "subnet"),
 		or_none(config, "subnet6"), *domain ? domain : cli->words[0],
 		json_is_false(json_object_get(config, "autostart")) ? "off" : "on");
+	if (json_is_true(json_object_get(config, "isolated")))
+		puts("isolated: on");
+	if (json_get_number(config, "vlan"))
+		printf("vlan: %d\n", (int)json_get_number(config, "vlan"));
 	json_array_foreach(json_object_get(config, "allow"), i, allowed)
 		printf("allow: %s\n", json_string_value(allowed));
 	json_array_foreach(json_object_get(network, "leases"), i, lease)

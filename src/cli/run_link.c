@@ -123,7 +123,7 @@ static int open_bridge(struct net_spec *spec, unsigned number, struct error *err
 	if (!spec->unfiltered)
 		r = filter(spec, mac, &bridge, err);
 	if (!r)
-		r = tap_join(spec->tap, &bridge, spec->mtu, false, err);
+		r = tap_join(spec->tap, &bridge, &(struct tap_port){.mtu = spec->mtu}, err);
 	spec->mtu = spec->mtu ? spec->mtu : bridge.mtu;
 	return r;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "config/spec.h"
+#include "protocol/network.h"
 
 #define SHOWN(piece) (int)((piece)->size > 80 ? 80 : (piece)->size), (piece)->start
 #define RATE_MAX (1ull << 40) /* bytes a second */
@@ -106,6 +107,30 @@ static int take_mtu(struct vif_parse *p, const struct piece *value)
 	return 0;
 }
 
+static int take_vlan(struct vif_parse *p, const struct piece *value)
+{
+	const char *at = value->start, *end = at + value->size;
+	struct cfg_place place = piece_place(p->value, at);
+	unsigned long long vlan;
+
+	if (!take_digits(&at, end, NET_VLAN_MAX, &vlan) || at != end || !vlan)
+		return cfg_error(p->err, EINVAL, &place, "'%.*s' is not a VLAN: from 1 to %d",
+			SHOWN(value), NET_VLAN_MAX);
+	p->vif->vlan = vlan;
+	return 0;
+}
+
+static int take_isolated(struct vif_parse *p, const struct piece *value)
+{
+	struct cfg_place place = piece_place(p->value, value->start);
+
+	if (!piece_is(value, "on") && !piece_is(value, "off"))
+		return cfg_error(p->err, EINVAL, &place,
+			"isolated= is off, or on for a guest that is to reach no other that is isolated");
+	p->vif->isolated = piece_is(value, "on");
+	return 0;
+}
+
 static int take_forward(struct vif_parse *p, const struct piece *value)
 {
 	struct domain_vif *vif = p->vif;
@@ -198,6 +223,10 @@ static int take_one(struct vif_parse *p, const struct piece *key, const struct p
 		return take_rate(p, value);
 	if (piece_is(key, "mtu"))
 		return take_mtu(p, value);
+	if (piece_is(key, "vlan"))
+		return take_vlan(p, value);
+	if (piece_is(key, "isolated"))
+		return take_isolated(p, value);
 	if (piece_is(key, "mode"))
 		return take_mode(p, value);
 	if (piece_is(key, "fwd"))

@@ -179,9 +179,11 @@ static int check_owner(const struct guest *guest, unsigned vif, const char *brid
 		r = error_set(err, EACCES,
 			"vifs[%u]: the host's policy gives you no bridge '%s' (mode=user needs none)",
 			vif, bridge);
-	else if (!owner.manager && (config->vifname || config->filter == CHOICE_NO))
+	else if (!owner.manager && (config->vifname || config->vlan || config->filter == CHOICE_NO))
 		r = error_set(err, EACCES, "vifs[%u]: %s is only for who manages this host", vif,
-			config->vifname ? "vifname" : "filter=off");
+			config->vifname        ? "vifname"
+				: config->vlan ? "vlan"
+					       : "filter=off");
 	caller_free(&owner);
 	return r;
 }
@@ -205,12 +207,19 @@ static int write_link(const struct guest *guest, const struct filtered_link *ent
 	return r ? error_set(err, -r, "%s: %s", guest->daemon->run, strerror(-r)) : 0;
 }
 
+/* NULL: it is on none that the daemon keeps. */
+static struct network *network_of(const struct guest *guest, unsigned vif)
+{
+	const char *name = guest->config.vif[vif].bridge;
+
+	return name ? network_find(guest->daemon, name) : NULL;
+}
+
 /* On a network that the daemon keeps, the address that it gives. */
 static int lease(const struct guest *guest, unsigned vif, struct filtered_link *entry,
 	struct error *err)
 {
-	const char *name = guest->config.vif[vif].bridge;
-	struct network *network = name ? network_find(guest->daemon, name) : NULL;
+	struct network *network = network_of(guest, vif);
 	char address[NET_ADDRESS_TEXT + 1];
 	int r;
 
@@ -220,12 +229,33 @@ static int lease(const struct guest *guest, unsigned vif, struct filtered_link *
 	return r || !*address ? r : add(entry->address, &entry->addresses, address, err);
 }
 
+static int plan_port(const struct guest *guest, unsigned vif, const struct link *bridge,
+	struct tap_port *port, struct error *err)
+{
+	const struct domain_vif *config = &guest->config.vif[vif];
+	const struct network *network = network_of(guest, vif);
+
+	*port = (struct tap_port){.mtu = config->mtu,
+		.isolated = config->isolated || (network && network->config.isolated),
+		.vlan = config->vlan ? config->vlan
+			: network    ? network->config.vlan
+				     : 0};
+	if (!port->vlan || bridge->vlans)
+		return 0;
+	return error_set(err, EOPNOTSUPP,
+		"the bridge '%s' does not keep VLANs apart (ip link set %s type bridge vlan_filtering 1)",
+		bridge->name, bridge->name);
+}
+
 static int make(const struct guest *guest, unsigned vif, const struct link *bridge,
 	struct filtered_link *entry, struct net_spec *spec, struct error *err)
 {
 	const struct domain_vif *config = &guest->config.vif[vif];
-	int r = lease(guest, vif, entry, err);
+	struct tap_port port;
+	int r = plan_port(guest, vif, bridge, &port, err);
 
+	if (!r)
+		r = lease(guest, vif, entry, err);
 	if (!r)
 		r = tap_make(entry->tap, NULL, &spec->fd, err);
 	if (!r && config->filter != CHOICE_NO) {
@@ -237,19 +267,18 @@ static int make(const struct guest *guest, unsigned vif, const struct link *brid
 		if (!r)
 			r = load(entry, err);
 	}
-	return r ? r : tap_join(entry->tap, bridge, config->mtu, false, err);
+	return r ? r : tap_join(entry->tap, bridge, &port, err);
 }
 
 /* Its bridge may not be there, for a reason that says more than that. */
 static int check_network(const struct guest *guest, unsigned vif, struct error *err)
 {
-	const char *name = guest->config.vif[vif].bridge;
-	const struct network *network = name ? network_find(guest->daemon, name) : NULL;
+	const struct network *network = network_of(guest, vif);
 
 	if (network && !network->active)
 		return error_set(err, EBUSY,
-			"vifs[%u]: the network '%s' is off: dach network start %s", vif, name,
-			name);
+			"vifs[%u]: the network '%s' is off: dach network start %s", vif,
+			network->config.name, network->config.name);
 	return 0;
 }
 

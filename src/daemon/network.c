@@ -280,7 +280,8 @@ static bool same(const char *a, const char *b)
 /* What a guest that is on it would miss. */
 static bool is_rebuilt(const struct network_config *a, const struct network_config *b)
 {
-	return a->mode != b->mode || a->mtu != b->mtu || !same(a->bridge, b->bridge) ||
+	return a->mode != b->mode || a->mtu != b->mtu || a->vlan != b->vlan ||
+		a->isolated != b->isolated || !same(a->bridge, b->bridge) ||
 		!same(a->subnet, b->subnet) || !same(a->subnet6, b->subnet6) ||
 		!same(a->domain, b->domain);
 }

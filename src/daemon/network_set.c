@@ -195,6 +195,7 @@ int network_load_rules(const struct network *network, struct error *err)
 		.subnet6 = whole(network->config.subnet6, own6),
 		.allow = network->config.allow,
 		.allows = network->config.allows,
+		.apart = network->config.isolated,
 		.isolated = network->config.mode == NETWORK_ISOLATED,
 		.masquerade = network->config.mode == NETWORK_NAT};
 

@@ -73,6 +73,8 @@ static const struct field vif_fields[] = {
 	FIELD_ROW(NUMBER, domain_vif, rate, .max = 1ull << 40),
 	FIELD_ROW(COUNT, domain_vif, rate_interval, .max = NUMBER_MAX),
 	FIELD_ROW(COUNT, domain_vif, mtu, .max = 65535),
+	FIELD_ROW(COUNT, domain_vif, vlan, .max = NET_VLAN_MAX),
+	FIELD_ROW(BOOL, domain_vif, isolated),
 	FIELD_ROW(CHOICE, domain_vif, filter),
 	{.key = NULL},
 };

@@ -97,6 +97,8 @@ struct domain_vif {
 	uint64_t rate;            /* bytes a second; 0: no limit */
 	unsigned rate_interval;   /* microseconds over which rate is held; 0: 50 ms */
 	unsigned mtu;             /* 0: the network's */
+	unsigned vlan;            /* of its bridge; 0: as the bridge or the network has it */
+	bool isolated;            /* it reaches no neighbour that is isolated, too */
 	enum field_choice filter; /* CHOICE_NO: it may pretend to be another on its bridge */
 };
 

@@ -28,6 +28,8 @@ const struct field network_config_fields[] = {
 	FIELD_ROW(STRING, network_config, domain, .min = 1, .max = LIMIT_NAME),
 	FIELD_STRINGS_ROW("allow", network_config, allow, allows, NET_ADDRESS_TEXT + 4,
 		NETWORK_ALLOWS_MAX),
+	FIELD_ROW(COUNT, network_config, vlan, .max = NET_VLAN_MAX),
+	FIELD_ROW(BOOL, network_config, isolated),
 	FIELD_ROW(BOOL, network_config, autostart, .number = true),
 	FIELD_ROW(COUNT, network_config, mtu, .max = NET_MTU_MAX),
 	{.key = NULL},
@@ -120,6 +122,9 @@ static int check(const struct network_config *config, struct error *err)
 				: config->subnet6 ? "subnet6"
 				: config->domain  ? "domain"
 						  : "mtu");
+	if (!r && config->vlan && !bridge)
+		r = error_set(err, EINVAL,
+			"vlan: only for mode bridge; the bridge of a network of another mode is its alone");
 	if (!r)
 		r = check_subnet("subnet", config->subnet, false, err);
 	if (!r)

@@ -29,6 +29,9 @@ struct network_config {
 	char *domain;  /* guests are NAME.domain; NULL: the network's name */
 	char **allow; /* what guests reach beyond it, "10.0.0.0/8", "fd00::1"; none: all that the mode lets them */
 	unsigned allows;
+	unsigned
+		vlan; /* mode bridge: of that bridge, which its guests are in; 0: as the bridge has it */
+	bool isolated; /* its guests do not reach each other */
 	bool autostart;
 	unsigned mtu; /* 0: 1500 */
 };

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_addr.h>
+#include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -66,6 +67,20 @@ struct looking {
 	int r;
 };
 
+static void read_bridge(const struct nlattr *data, struct link *link)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested(attr, data)
+	{
+		if (mnl_attr_get_type(attr) == IFLA_BR_VLAN_FILTERING)
+			link->vlans = mnl_attr_get_u8(attr);
+		if (mnl_attr_get_type(attr) == IFLA_BR_VLAN_DEFAULT_PVID)
+			link->pvid = mnl_attr_get_u16(attr);
+	}
+}
+
+/* The kind comes before what is the kind's own. */
 static void read_kind(const struct nlattr *info, struct link *link)
 {
 	const struct nlattr *attr;
@@ -74,6 +89,8 @@ static void read_kind(const struct nlattr *info, struct link *link)
 	{
 		if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
 			snprintf(link->kind, sizeof link->kind, "%s", mnl_attr_get_str(attr));
+		if (mnl_attr_get_type(attr) == IFLA_INFO_DATA && !strcmp(link->kind, "bridge"))
+			read_bridge(attr, link);
 	}
 }
 
@@ -252,7 +269,6 @@ static int apply(const char *name, const struct link_change *change)
 {
 	char buf[NETLINK_REQUEST_SIZE];
 	struct nlmsghdr *request = netlink_request_link(buf, RTM_NEWLINK, NLM_F_ACK, name);
-	struct ifinfomsg *info = mnl_nlmsg_get_payload(request);
 
 	if (change->mac)
 		mnl_attr_put(request, IFLA_ADDRESS, LINK_MAC_LEN, change->mac);
@@ -260,8 +276,16 @@ static int apply(const char *name, const struct link_change *change)
 		mnl_attr_put_u32(request, IFLA_MTU, change->mtu);
 	if (change->master)
 		mnl_attr_put_u32(request, IFLA_MASTER, (uint32_t)change->master);
-	if (change->up)
-		info->ifi_flags = info->ifi_change = IFF_UP;
+	return netlink_ask(request, NULL, NULL);
+}
+
+static int bring_up(const char *name)
+{
+	char buf[NETLINK_REQUEST_SIZE];
+	struct nlmsghdr *request = netlink_request_link(buf, RTM_NEWLINK, NLM_F_ACK, name);
+	struct ifinfomsg *info = mnl_nlmsg_get_payload(request);
+
+	info->ifi_flags = info->ifi_change = IFF_UP;
 	return netlink_ask(request, NULL, NULL);
 }
 
@@ -278,6 +302,36 @@ static int isolate(const char *name)
 	mnl_attr_nest_end(request, data);
 	mnl_attr_nest_end(request, info);
 	return netlink_ask(request, NULL, NULL);
+}
+
+/* A port is in a VLAN, or not any more (RTM_DELLINK). */
+static int ask_vlan(const struct link *port, uint16_t type, unsigned vlan, uint16_t flags)
+{
+	const struct bridge_vlan_info info = {.flags = flags, .vid = (uint16_t)vlan};
+	char buf[NETLINK_REQUEST_SIZE];
+	struct nlmsghdr *request = netlink_request_link(buf, type, NLM_F_ACK, NULL);
+	struct ifinfomsg *head = mnl_nlmsg_get_payload(request);
+	struct nlattr *family;
+
+	head->ifi_family = AF_BRIDGE;
+	head->ifi_index = port->index;
+	family = mnl_attr_nest_start(request, IFLA_AF_SPEC);
+	mnl_attr_put(request, IFLA_BRIDGE_VLAN_INFO, sizeof info, &info);
+	mnl_attr_nest_end(request, family);
+	return netlink_ask(request, NULL, NULL);
+}
+
+static int enter_vlan(const char *name, const struct link_change *change)
+{
+	struct link port;
+	int r = link_find(name, &port, NULL);
+
+	if (!r)
+		r = ask_vlan(&port, RTM_SETLINK, change->vlan,
+			BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED);
+	if (!r && change->pvid && change->pvid != change->vlan)
+		r = ask_vlan(&port, RTM_DELLINK, change->pvid, 0);
+	return r;
 }
 
 /* A kernel without IPv6 knows no such setting, and gives the link no address either. */
@@ -300,5 +354,10 @@ int link_change(const char *name, const struct link_change *change, struct error
 		r = apply(name, change);
 	if (!r && change->isolated)
 		r = isolate(name);
+	if (!r && change->vlan)
+		r = enter_vlan(name, change);
+	/* Last: nothing passes before all of that is so. */
+	if (!r && change->up)
+		r = bring_up(name);
 	return r ? error_set(err, -r, "%s: cannot be set up: %s", name, strerror(-r)) : 0;
 }

@@ -24,6 +24,8 @@ struct link {
 	unsigned mtu;
 	uint8_t mac[LINK_MAC_LEN];
 	char mark[64]; /* its alias; "" */
+	bool vlans;    /* a bridge that keeps VLANs apart (vlan_filtering) */
+	unsigned pvid; /* the VLAN that its ports are in at first; 0: none */
 };
 
 /* -ENODEV: there is none of that name. */
@@ -47,6 +49,9 @@ struct link_change {
 	bool up;
 	bool no_address; /* it makes itself no address of IPv6 */
 	bool isolated;   /* of a bridge's port: it reaches none that is, too */
+	unsigned
+		vlan; /* of a bridge's port: its frames, without a tag, are of that VLAN alone, not of pvid */
+	unsigned pvid;
 };
 int link_change(const char *name, const struct link_change *change, struct error *err);
 

@@ -59,7 +59,8 @@ static void put_forward(FILE *out, const struct nat *nat)
 	fputs("	chain forward {\n		type filter hook forward priority filter; policy accept;\n",
 		out);
 	/* Neighbours: only where a bridge's frames come by here at all (br_netfilter). */
-	fprintf(out, "		iifname \"%s\" oifname \"%s\" accept\n", nat->bridge, nat->bridge);
+	fprintf(out, "		iifname \"%s\" oifname \"%s\" %s\n", nat->bridge, nat->bridge,
+		nat->apart ? "drop" : "accept");
 	if (nat->isolated) {
 		fprintf(out,
 			"		iifname \"%s\" drop\n		oifname \"%s\" drop\n	}\n",

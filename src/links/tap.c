@@ -70,16 +70,18 @@ int tap_take(const char *name, int *fd, struct error *err)
 	return r ? r : open_tap(name, 0, NULL, fd, err);
 }
 
-int tap_join(const char *name, const struct link *bridge, unsigned mtu, bool isolated,
+int tap_join(const char *name, const struct link *bridge, const struct tap_port *port,
 	struct error *err)
 {
 	static const uint8_t mac[LINK_MAC_LEN] = {0xfe, 0xff, 0xff, 0xff, 0xff, 0xff};
 	const struct link_change change = {.mac = mac,
-		.mtu = mtu ? mtu : bridge->mtu,
+		.mtu = port->mtu ? port->mtu : bridge->mtu,
 		.master = bridge->index,
 		.up = true,
 		.no_address = true,
-		.isolated = isolated};
+		.isolated = port->isolated,
+		.vlan = port->vlan,
+		.pvid = bridge->pvid};
 
 	return link_change(name, &change, err);
 }

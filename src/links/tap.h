@@ -17,7 +17,13 @@ int tap_take(const char *name, int *fd, struct error *err);
  * Puts one that was made here on the bridge, with the bridge's MTU or mtu, and up. Its own address is
  * fe:ff:ff:ff:ff:ff, as Xen's are: the highest, so that a bridge never takes it for its own.
  */
-int tap_join(const char *name, const struct link *bridge, unsigned mtu, bool isolated,
+struct tap_port {
+	unsigned mtu;  /* 0: the bridge's */
+	bool isolated; /* it reaches no other that is */
+	unsigned
+		vlan; /* it is in that one; the bridge keeps them apart (link.vlans). 0: as the bridge has it */
+};
+int tap_join(const char *name, const struct link *bridge, const struct tap_port *port,
 	struct error *err);
 
 #endif

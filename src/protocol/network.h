@@ -18,6 +18,7 @@ int net_read_mac(const char *text, char *to);
 #define NET_LINK_TEXT 15 /* the name of a link of Linux's, IFNAMSIZ - 1 */
 #define NET_MTU_MIN 68   /* RFC 791, 3.2 */
 #define NET_MTU_MAX 65535
+#define NET_VLAN_MAX 4094 /* IEEE 802.1Q, 9.6 */
 #define NET_RATE_MAX (1ull << 40)
 
 enum net_kind {

@@ -181,6 +181,49 @@ def test_killed_while_a_network_comes_or_goes():
         d.post("/v1/guests/one/destroy")
 
 
+def is_isolated(name):
+    return json.loads(sh(f"ip -j -d link show dev {name}"))[0]["linkinfo"]["info_slave_data"]["isolated"]
+
+
+def vlans(name):
+    found = json.loads(sh(f"bridge -j vlan show dev {name}"))[0]["vlans"]
+    return [(at["vlan"], sorted(at.get("flags", []))) for at in found]
+
+
+def test_isolated_ports():
+    before, there = rules(), set(links())
+    with Daemon().start() as d:
+        d.post("/v1/networks", {"config": {"name": "dmz", "mode": "bridge", "bridge": "br0", "isolated": True}})
+        d.create("one", vifs=[{"bridge": "br0"}, {"bridge": "br0", "isolated": True}, {"bridge": "dmz"}])
+        assert [is_isolated(f"vif1.{n}") for n in range(3)] == [False, True, True]
+        assert "on the network" in refused(409, d.call, "PUT", "/v1/networks/dmz", {"config": {"isolated": False}})
+        for status, text, vif in ((409, "ip link set br0 type bridge vlan_filtering 1", {"bridge": "br0", "vlan": 5}),
+                                  (400, "vlan", {"bridge": "br0", "vlan": 4095})):
+            assert text in refused(status, d.create, "three", vifs=[vif]), vif
+        assert "vlan: only for mode bridge" in refused(400, d.post, "/v1/networks", {"config": {"name": "x", "vlan": 5}})
+        d.post("/v1/guests/one/destroy")
+        eventually(lambda: not d.guests())
+        assert set(links()) == there and rules() == before
+
+
+def test_vlans():
+    if subprocess.run("ip link add trunk type bridge vlan_filtering 1", shell=True, stderr=subprocess.DEVNULL).returncode:
+        print("not tried: this host's kernel has no VLANs on bridges")
+        return
+    sh("ip link set trunk up")
+    before, there = rules(), set(links())
+    whole = ["Egress Untagged", "PVID"]
+    with Daemon().start() as d:
+        d.post("/v1/networks", {"config": {"name": "dmz", "mode": "bridge", "bridge": "trunk", "vlan": 30}})
+        d.create("one", vifs=[{"bridge": "trunk"}, {"bridge": "trunk", "vlan": 20}, {"bridge": "trunk", "vlan": 1},
+                              {"bridge": "dmz"}, {"bridge": "dmz", "vlan": 31}])
+        assert [vlans(f"vif1.{n}") for n in range(5)] == [[(vlan, whole)] for vlan in (1, 20, 1, 30, 31)]
+        d.post("/v1/guests/one/destroy")
+        eventually(lambda: not d.guests())
+        assert set(links()) == there and rules() == before
+    sh("ip link del trunk")
+
+
 def test_what_is_refused():
     before, there = rules(), set(links())
     with Daemon().start() as d:

@@ -151,7 +151,7 @@ static void test_vifs(void **state)
 	rig_good(&rig,
 		"name='a'\nvif=['', 'mac=00:16:3E:0:1:fF , bridge = xenbr0, vifname=web.0,"
 		"script=vif-nat,ip=10.0.0.2 10.0.0.3,model=rtl8139,type=ioemu,mtu=9000,"
-		"backend=net,', 'mode=user,fwd=tcp:127.0.0.1:80-:80,fwd=udp::1-:2']");
+		"backend=net,vlan=20,isolated=on,', 'mode=user,fwd=tcp:127.0.0.1:80-:80,fwd=udp::1-:2']");
 	assert_string_equal(rig.warnings,
 		"f:2:64: 'script' has no effect yet\nf:2:134: 'backend' has no effect yet\n");
 	assert_int_equal(rig.config.vifs, 3);
@@ -166,6 +166,8 @@ static void test_vifs(void **state)
 	assert_string_equal(vif->type, "ioemu");
 	assert_string_equal(vif->backend, "net");
 	assert_int_equal(vif->mtu, 9000);
+	assert_int_equal(vif->vlan, 20);
+	assert_true(vif->isolated);
 	assert_string_equal(vif[1].mode, "user");
 	assert_int_equal(vif[1].forwards, 2);
 	assert_string_equal(vif[1].forward[1], "udp::1-:2");
@@ -189,6 +191,9 @@ static void test_bad_vifs(void **state)
 		{"mac=0x:16:3e:01:02:03", "is not a network card's address"},
 		{"mtu=9", "f:2:11: '9' is not an MTU: from 68 to 65535"},
 		{"mtu=70000", "is not an MTU"},
+		{"vlan=0", "f:2:12: '0' is not a VLAN: from 1 to 4094"},
+		{"vlan=4095", "is not a VLAN"},
+		{"isolated=yes", "isolated= is off, or on"},
 		{"rate=10", "f:2:12: '10' is not a rate: like 10Mb/s"},
 		{"rate=Mb/s", "is not a rate"},
 		{"rate=0Mb/s", "is not a rate"},

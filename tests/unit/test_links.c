@@ -411,9 +411,40 @@ static void test_addresses(void **state)
 	assert_int_equal(link_addresses(link.index, address, &err), 0);
 }
 
+/* Two that are isolated do not hear each other, and everybody else hears both. */
+static void test_isolated(void **state)
+{
+	const struct tap_port port = {.isolated = true};
+	const int first = guest, second = neighbour;
+	struct frame from_isolated, from_guest;
+	struct error err = {""};
+	struct link bridge;
+	int one, two;
+
+	assert_int_equal(link_find_bridge("", "br0", &bridge, &err), 0);
+	assert_int_equal(tap_make("one", NULL, &one, &err), 0);
+	assert_int_equal(tap_make("two", NULL, &two, &err), 0);
+	assert_int_equal(tap_join("one", &bridge, &port, &err), 0);
+	assert_int_equal(tap_join("two", &bridge, &port, &err), 0);
+	make(&from_isolated, "ff:ff:ff:ff:ff:ff 02:00:00:00:00:07 88b5 01");
+	make(&from_guest, "ff:ff:ff:ff:ff:ff " GUEST " 88b5 02");
+	guest = one;
+	send_frame(&from_isolated);
+	guest = first;
+	send_frame(&from_guest);
+	neighbour = two;
+	assert_false(got(&from_isolated, &from_guest));
+	neighbour = second;
+	assert_true(got(&from_isolated, &from_guest));
+	close(one);
+	close(two);
+}
+
 static void test_program(void **state)
 {
 	static const char *const fails[] = {"sh", "-c", "echo no; echo more; exit 3", NULL},
+				 *const late[] = {"sh", "-c", "echo; echo no; exit 3", NULL},
+				 *const silent[] = {"sh", "-c", "exit 3", NULL},
 				 *const absent[] = {"no-such-program", NULL},
 				 *const reads[] = {"cat", NULL};
 	struct error err = {""};
@@ -422,6 +453,13 @@ static void test_program(void **state)
 	assert_int_equal(program_run(fails, NULL, &text, &err), -EIO);
 	assert_string_equal(err.text, "sh: failed: no");
 	assert_null(text);
+	err.text[0] = 0;
+	assert_int_equal(program_run(late, NULL, NULL, &err), -EIO);
+	assert_string_equal(err.text, "sh: failed: no");
+	err.text[0] = 0;
+	assert_int_equal(program_run(silent, NULL, NULL, &err), -EIO);
+	assert_string_equal(err.text, "sh: failed: it does not say why");
+	err.text[0] = 0;
 	assert_int_equal(program_run(absent, NULL, NULL, &err), -ENOENT);
 	assert_int_equal(program_run(reads, "what it is given", &text, &err), 0);
 	assert_string_equal(text, "what it is given");
@@ -461,9 +499,9 @@ static int open_bench(void **state)
 	if (!r)
 		r = tap_make("neighbour", NULL, &neighbour, &err);
 	if (!r)
-		r = tap_join("guest", &bridge, 0, false, &err);
+		r = tap_join("guest", &bridge, &(struct tap_port){.mtu = 0}, &err);
 	if (!r)
-		r = tap_join("neighbour", &bridge, 0, false, &err);
+		r = tap_join("neighbour", &bridge, &(struct tap_port){.mtu = 0}, &err);
 	if (r)
 		print_message("%s\n", err.text);
 	return r;
@@ -476,6 +514,7 @@ int main(void)
 		cmocka_unit_test(test_program),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_isolated),
 		cmocka_unit_test(test_filter),
 		cmocka_unit_test(test_sweep),
 	};

@@ -24,6 +24,16 @@ static void use_subnet(const char *text)
 			abort();
 }
 
+/* What goes into nft's rules as it is has nothing that could be a word of theirs. */
+static void use_destination(const char *text)
+{
+	bool ipv6;
+
+	if (!network_check_destination(text, &ipv6) &&
+		text[strspn(text, "0123456789abcdefABCDEF.:/")])
+		abort();
+}
+
 static void use(const json_t *json)
 {
 	struct network_config config;
@@ -32,6 +42,8 @@ static void use(const json_t *json)
 	if (!network_config_from_json(json, &config, &err)) {
 		use_subnet(config.subnet);
 		use_subnet(config.subnet6);
+		for (unsigned i = 0; i < config.allows; i++)
+			use_destination(config.allow[i]);
 		network_config_free(&config);
 	} else if (!*err.text) {
 		abort();
@@ -53,6 +65,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		!json_object_set_new(json, keys[data[0] % 6], json_string(text + !!*text)))
 		use(json);
 	json_decref(json);
+	json = json_pack("{s:s, s:[s]}", "name", "lan", "allow", text);
+	if (json)
+		use(json);
+	json_decref(json);
+	use_destination(text);
 	use_subnet(text);
 	if (!net_spec_parse(text, &spec, &err))
 		net_spec_free(&spec);

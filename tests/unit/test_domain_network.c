@@ -35,8 +35,17 @@ static void test_good(void **state)
 	assert_null(config.subnet);
 	network_config_free(&config);
 	json_decref(json);
-	json = json_pack("{s:s, s:s, s:s}", "name", "lan", "mode", "bridge", "bridge", "br0");
+	json = json_pack("{s:s, s:[s, s, s]}", "name", "n", "allow", "10.0.0.0/8", "fd00::/64",
+		"169.254.169.254");
 	assert_int_equal(network_config_from_json(json, &config, &err), 0);
+	assert_int_equal(config.allows, 3);
+	assert_string_equal(config.allow[1], "fd00::/64");
+	network_config_free(&config);
+	json_decref(json);
+	json = json_pack("{s:s, s:s, s:s, s:i}", "name", "lan", "mode", "bridge", "bridge", "br0",
+		"vlan", 4094);
+	assert_int_equal(network_config_from_json(json, &config, &err), 0);
+	assert_int_equal(config.vlan, 4094);
 	network_config_free(&config);
 	json_decref(json);
 }
@@ -57,6 +66,17 @@ static void test_bad(void **state)
 		"{\"name\": \"a\", \"subnet6\": \"10.0.0.0/24\"}",
 		"{\"name\": \"a\", \"subnet6\": \"::/64\"}",
 		"{\"name\": \"a\", \"subnet6\": \"ff00::/64\"}",
+		"{\"name\": \"a\", \"allow\": [\"\"]}",
+		"{\"name\": \"a\", \"allow\": [\"10.0.0.0/33\"]}",
+		"{\"name\": \"a\", \"allow\": [\"10.0.0.0/\"]}",
+		"{\"name\": \"a\", \"allow\": [\"10.0.0.0/8 drop\"]}",
+		"{\"name\": \"a\", \"allow\": [\"10.0.0.0/8\\n\"]}",
+		"{\"name\": \"a\", \"allow\": [\"10.0.0.0/0008\"]}",
+		"{\"name\": \"a\", \"allow\": [\"fd00::/129\"]}",
+		"{\"name\": \"a\", \"allow\": \"10.0.0.0\"}",
+		"{\"name\": \"a\", \"mode\": \"isolated\", \"allow\": [\"10.0.0.1\"]}",
+		"{\"name\": \"a\", \"vlan\": 20}",
+		"{\"name\": \"a\", \"mode\": \"bridge\", \"bridge\": \"b\", \"vlan\": 4095}",
 		"{\"name\": \"a\", \"domain\": \"a b\"}",
 		"{\"name\": \"a\", \"domain\": \"a\\nb\"}", "{\"name\": \"a\", \"mtu\": 1279}"};
 

@@ -113,7 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		image->driver->load_dirty(image, &dirty);
 		for (unsigned i = 0; i < dirty.count; i++)
-			if (image->size <= 1ull << 40)
+			if (image->size <= 1ull << 32)
 				dirty_mark(dirty.map[i], 0, image->size);
 		use(image, &dirty);
 		image->driver->store_dirty(image, &dirty);

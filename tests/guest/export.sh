@@ -130,7 +130,7 @@ check "nothing stays behind" [ "$(ls -A "$work/disks")" = a.qcow2 ]
 # It goes on elsewhere, and writes there.
 check "the disk moves" xl disk move one xvda "$work/moved.qcow2"
 more=$(($(tr -d '\r' <"$output" | sed -n 's/^ROUND //p' | tail -n 1) + 2))
-check "while the guest goes on" wait_for 30 said "ROUND $more"
+check "while the guest goes on" wait_for 60 said "ROUND $more"
 check "without an error" sh -c "! grep -q WRITE-FAILED '$output'"
 xl destroy one
 qemu-img convert -O raw "$work/moved.qcow2" "$work/moved.img"

@@ -200,7 +200,7 @@ def test_what_cannot_start_is_not_kept():
         def disks(count, **more):
             return [{"target": d.kernel, "vdev": f"xvd{chr(97 + i)}", **more} for i in range(count)]
         empty = [{"format": "empty", "vdev": "hdc", "cdrom": True}]
-        for text, fields in (("disks[8]: a guest can have 8", {"disks": disks(9)}),
+        for text, fields in (("disks[16]: a guest can have 16", {"disks": disks(17)}),
                              ("vifs[8]: a guest can have 8", {"vifs": [{}] * 9}),
                              ("vifs[0]: fwd=tcp:1", {"vifs": [{"forward": ["tcp:1"]}]}),
                              ("vcpus: a guest can have 64", {"vcpus": 65}),

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,6 @@
 
 #include "base/io.h"
 #include "base/json.h"
-#include "image/sha256.h"
 
 #define PART_MAX (4u << 20) /* bytes of a description */
 #define INDEX_DEPTH 3       /* an index may name others */
@@ -24,11 +24,11 @@ struct layout {
 	const char *name; /* of the image; NULL: the only one */
 };
 
-static int check_digest(const char *path, const char *digest, struct sha256 *sha, struct error *err)
+static int check_digest(const char *path, const char *digest, SHA2_CTX *sha, struct error *err)
 {
-	char hex[SHA256_HEX];
+	char hex[SHA256_DIGEST_STRING_LENGTH];
 
-	sha256_end(sha, hex);
+	SHA256End(sha, hex);
 	return strcmp(digest + strlen(SHA256), hex)
 		? error_set(err, EBADMSG, "%s: it is damaged, or another file: its SHA-256 is %s",
 			  path, hex)
@@ -42,7 +42,7 @@ static json_t *read_json(const char *path, const char *digest, struct error *err
 	size_t size;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
 	int r = fd < 0 ? -errno : io_read_file(fd, PART_MAX, &text, &size);
-	struct sha256 sha;
+	SHA2_CTX sha;
 	json_t *json;
 
 	if (fd >= 0)
@@ -51,8 +51,8 @@ static json_t *read_json(const char *path, const char *digest, struct error *err
 		error_set(err, -r, "%s: %s", path, strerror(-r));
 		return NULL;
 	}
-	sha256_begin(&sha);
-	sha256_add(&sha, text, size);
+	SHA256Init(&sha);
+	SHA256Update(&sha, (const uint8_t *)text, size);
 	json = digest && check_digest(path, digest, &sha, err) ? NULL
 							       : json_parse(text, size, path, err);
 	free(text);
@@ -62,10 +62,10 @@ static json_t *read_json(const char *path, const char *digest, struct error *err
 /* A file of the layout, however large. */
 static int check_file(const char *path, const char *digest, struct error *err)
 {
-	static char bytes[64 << 10];
+	static uint8_t bytes[64 << 10];
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW), r;
 	struct stat st;
-	struct sha256 sha;
+	SHA2_CTX sha;
 	ssize_t n = 0;
 
 	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode)) {
@@ -73,9 +73,9 @@ static int check_file(const char *path, const char *digest, struct error *err)
 			close(fd);
 		return error_set(err, ENOENT, "%s: a layer that is not there", path);
 	}
-	sha256_begin(&sha);
+	SHA256Init(&sha);
 	while ((n = read(fd, bytes, sizeof bytes)) > 0)
-		sha256_add(&sha, bytes, (size_t)n);
+		SHA256Update(&sha, bytes, (size_t)n);
 	r = n ? error_set(err, errno, "%s: %s", path, strerror(errno))
 	      : check_digest(path, digest, &sha, err);
 	close(fd);
@@ -88,8 +88,8 @@ static bool is_digest(const char *digest)
 	const size_t len = strlen(SHA256);
 
 	return !strncmp(digest, SHA256, len) &&
-		strspn(digest + len, "0123456789abcdef") == SHA256_HEX - 1 &&
-		!digest[len + SHA256_HEX - 1];
+		strspn(digest + len, "0123456789abcdef") == SHA256_DIGEST_LENGTH * 2 &&
+		!digest[len + SHA256_DIGEST_LENGTH * 2];
 }
 
 static int part_path(const struct layout *layout, const json_t *descriptor, char *path, size_t size,

@@ -201,6 +201,7 @@ static void test_requests(void **state)
 			.disks = 1,
 			.size = 512,
 			.name = "/",
+			.mac = "02:00:00:00:00:00",
 			.job = 1};
 		struct monitor_request most = {.id = INT64_MAX,
 			.verb = verb,
@@ -216,9 +217,12 @@ static void test_requests(void **state)
 			.format = DISK_QCOW2,
 			.rate = INT64_MAX,
 			.size = INT64_MAX,
-			.job = INT64_MAX};
+			.job = INT64_MAX,
+			.mac = "fe:ff:ff:ff:ff:ff"};
 
 		memset(most.name, 'x', REQUEST_NAME_MAX);
+		if (verb == REQUEST_NET_ATTACH)
+			most.rate = NET_RATE_MAX;
 
 		assert_int_equal(request_find(request_word(verb)), verb);
 		assert_comes_over(&least);

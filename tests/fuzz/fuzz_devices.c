@@ -71,6 +71,7 @@ static void echo_close(struct net *net)
 
 static const struct net_driver echo_driver = {.run = echo_run,
 	.send = echo_send,
+	.cut = echo_close,
 	.close = echo_close};
 
 /* the machine */

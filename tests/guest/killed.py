@@ -101,6 +101,7 @@ class Rounds:
         if "monitor" in whom and pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+            eventually(lambda: self.d.monitors().get(self.uuid) != pid, PATIENCE)
         if "daemon" in whom:
             self.d.process.send_signal(signal.SIGKILL)
             self.d.process.wait()

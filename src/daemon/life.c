@@ -141,7 +141,7 @@ static void look_again(void *ctx)
 	struct guest *guest = ctx;
 	uint64_t wait = guest->tries < 6 ? 5 * MS << guest->tries : 300 * MS;
 	enum launch_life life;
-	bool killed = false;
+	bool killed = false, runs;
 
 	if (guest->retrying) {
 		guest->retrying = false;
@@ -159,10 +159,14 @@ static void look_again(void *ctx)
 		return;
 	}
 	/* What a process leaves behind when it ends is nobody's any more. */
-	if (++guest->tries > LOOKS_BEFORE_KILL || !process_runs(guest))
+	runs = process_runs(guest);
+	if (++guest->tries > LOOKS_BEFORE_KILL || !runs)
 		killed = process_kill(guest);
 	if (killed && !guest->killed)
-		guest_log(guest, "its monitor did not end and was killed", "");
+		guest_log(guest,
+			runs ? "its monitor did not end and was killed"
+			     : "what its monitor left behind was killed",
+			"");
 	guest->killed |= killed;
 	wake_in(guest, killed ? KILLED_MS * MS : wait);
 }

@@ -162,11 +162,11 @@ bool native_wanted(struct vcpu *v)
 #define TRIP_US 12u
 #define GAIN_UP 4u
 #define GAIN_DOWN 3u
-#define QUIET_TICKS 2u /* in a row: up */
-#define ROUND 256u     /* weight of trips that are judged together: 64 calls */
-#define STRIKES 3u     /* rounds in a row: down */
-#define AWAY_TICKS 3u  /* in a row that translated code ran: down */
-#define FIRST_HOLD 16u /* ticks that it stays there; twice as long each time */
+#define QUIET_TICKS 25u /* in a row: up; what ends sooner would not gain what its pages cost */
+#define ROUND 256u      /* weight of trips that are judged together: 64 calls */
+#define STRIKES 3u      /* rounds in a row: down */
+#define AWAY_TICKS 3u   /* in a row that translated code ran: down */
+#define FIRST_HOLD 16u  /* ticks that it stays there; twice as long each time */
 #define LONGEST_BACKOFF 6u
 
 static void move_down(struct vcpu *v, struct hostmap *w)

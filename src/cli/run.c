@@ -79,7 +79,7 @@ static const struct option_spec options[] = {
 	{"disk-size", DISK_SIZE, "SIZE", "of an overlay that is made (that of its FILE)"},
 	RUN_SEED_OPTIONS,
 	{"net", NET, "none|user[,fwd=...][,loopback]|bridge=NAME|tap=NAME",
-		"none (without an image), over this host's sockets, or on a bridge of it;"},
+		"none (without an image), over this host's sockets, or on a bridge of it; again for more"},
 	{"stats", STATS, NULL, "counters on standard error at the end"},
 	{"profile", PROFILE, "FILE", "where the guest's time went, written at the end"},
 	{"no-windows", NO_WINDOWS, NULL, "without the translator's second tier, to compare"},

@@ -163,10 +163,8 @@ static void look_again(void *ctx)
 	if (++guest->tries > LOOKS_BEFORE_KILL || !runs)
 		killed = process_kill(guest);
 	if (killed && !guest->killed)
-		guest_log(guest,
-			runs ? "its monitor did not end and was killed"
-			     : "what its monitor left behind was killed",
-			"");
+		guest_log(guest, "killed",
+			runs ? "its monitor did not end" : "its monitor left a process");
 	guest->killed |= killed;
 	wake_in(guest, killed ? KILLED_MS * MS : wait);
 }

@@ -163,6 +163,7 @@ static int take_signals(struct signal_watch *signals, struct error *err)
 	sigset_t set;
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error, not our end */
 	/* Whether a monitor lives is asked of its lock; nobody waits for the process. */
 	signal(SIGCHLD, SIG_IGN);
 	sigemptyset(&set);

@@ -1,24 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "block/checkpoint.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
 #include "base/loop.h"
 #include "block/device.h"
-
-bool checkpoint_name_valid(const char *name)
-{
-	const size_t length = strlen(name);
-
-	if (!length || length > CHECKPOINT_NAME_MAX || *name == '.' || *name == '-')
-		return false;
-	for (; *name; name++)
-		if (!isalnum((unsigned char)*name) && !strchr("._:-", *name))
-			return false;
-	return true;
-}
+#include "protocol/disk.h"
 
 /* What a disk's thread is to do, while the disk is held. */
 struct checkpoint_call {

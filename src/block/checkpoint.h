@@ -14,9 +14,6 @@
 #define CHECKPOINT_NAME_MAX LIMIT_CHECKPOINT
 #define CHECKPOINTS_MAX 16u /* of a disk */
 
-/* Letters, digits and ._:- that do not begin with a point or a dash. */
-bool checkpoint_name_valid(const char *name);
-
 struct block_checkpoint_info {
 	const char *name;
 	bool lost;

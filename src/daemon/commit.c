@@ -12,36 +12,23 @@
 #include "chain/chain.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
-#include "daemon/launch.h"
 #include "daemon/layer.h"
+#include "daemon/note.h"
 #include "daemon/plug.h"
-
-#define NOTE "committing"
-#define NOTE_MAX (16u << 10)
 
 /* {"top": path, "base": path, "format": the base's} */
 int commit_note(const struct guest *guest, unsigned disk, const char *base,
 	enum domain_format format, struct error *err)
 {
-	json_t *note = json_pack("{s:s, s:s, s:s}", "top", guest->config.disk[disk].target, "base",
-		base, "format", domain_format_name(format));
-	char *text = json_dumps(note, JSON_COMPACT);
-	int fd, r = launch_open_file(guest, NOTE, O_WRONLY | O_CREAT | O_TRUNC, &fd, err);
-
-	json_decref(note);
-	if (!r) {
-		r = text ? io_write_all(fd, text, strlen(text)) : -ENOMEM;
-		close(fd);
-		if (r)
-			error_set(err, -r, "%s: %s", guest->daemon->run, strerror(-r));
-	}
-	free(text);
-	return r;
+	return note_write(guest, NOTE_COMMITTING,
+		json_pack("{s:s, s:s, s:s}", "top", guest->config.disk[disk].target, "base", base,
+			"format", domain_format_name(format)),
+		err);
 }
 
 void commit_forget(const struct guest *guest)
 {
-	launch_remove_file(guest, NOTE);
+	note_forget(guest, NOTE_COMMITTING);
 }
 
 int commit_take(struct guest *guest, unsigned number, const char *base, enum domain_format format,
@@ -68,24 +55,6 @@ int commit_take(struct guest *guest, unsigned number, const char *base, enum dom
 }
 
 /* After another daemon */
-
-static json_t *read_note(const struct guest *guest)
-{
-	json_t *note = NULL;
-	char *text;
-	size_t len;
-	int fd;
-
-	if (launch_open_file(guest, NOTE, O_RDONLY, &fd, NULL))
-		return NULL;
-	if (!io_read_file(fd, NOTE_MAX, &text, &len)) {
-		note = json_parse(text, len, NOTE, NULL);
-		free(text);
-	}
-	close(fd);
-	/* A half of one was written before anything had begun. */
-	return note ? note : json_object();
-}
 
 static bool is_noted(const struct domain_disk *disk, const json_t *note)
 {
@@ -142,7 +111,7 @@ static bool monitor_has(const struct guest *guest, const json_t *info,
 
 void commit_settle(struct guest *guest, const json_t *info)
 {
-	json_t *note = read_note(guest);
+	json_t *note = note_read(guest, NOTE_COMMITTING);
 	const char *base = json_get_text(note, "base");
 	enum domain_format format;
 	struct error err = {0};

@@ -13,6 +13,7 @@
 #include "daemon/monitor.h"
 #include "daemon/warnings.h"
 #include "domain/vdev.h"
+#include "protocol/disk.h"
 #include "protocol/fields.h"
 
 /* What a monitor says is believed as a number or not at all. */
@@ -150,15 +151,6 @@ static const json_t *disk_info(const json_t *infos, const char *vdev, unsigned n
 	return NULL;
 }
 
-static bool is_checkpoint(const char *name)
-{
-	static const char allowed[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:-";
-	const size_t length = strlen(name);
-
-	return length && length <= LIMIT_CHECKPOINT && strspn(name, allowed) == length;
-}
-
 /* A monitor's word, so only what they are to have, and no name that does something to a terminal. */
 static json_t *checkpoints(const json_t *info)
 {
@@ -167,7 +159,7 @@ static json_t *checkpoints(const json_t *info)
 
 	json_array_foreach(json_object_get(info, "checkpoints"), i, from)
 	{
-		if (!is_checkpoint(json_get_text(from, "name")))
+		if (!checkpoint_name_valid(json_get_text(from, "name")))
 			continue;
 		json_array_append_new(list,
 			json_pack("{s:s, s:b, s:I, s:I}", "name", json_get_text(from, "name"),

@@ -20,6 +20,7 @@
 #include "daemon/daemon.h"
 #include "daemon/holder.h"
 #include "daemon/links.h"
+#include "daemon/note.h"
 #include "daemon/process.h"
 #include "daemon/resources.h"
 #include "daemon/spec.h"
@@ -58,12 +59,14 @@ void launch_remove_file(const struct guest *guest, const char *file)
 void launch_remove(struct guest *guest)
 {
 	static const char *const files[] = {"control", "console", "lock", "status", "output",
-		"saving", "layering", "plugging", "disks"};
+		"saving", "disks"};
 	char path[PATH_MAX];
 
 	links_remove(guest);
 	for (unsigned i = 0; i < sizeof files / sizeof *files; i++)
 		launch_remove_file(guest, files[i]);
+	for (unsigned note = 0; note < NOTES; note++)
+		note_forget(guest, note);
 	if (!folder_path(guest, "", path, sizeof path, NULL))
 		rmdir(path);
 	resources_end(guest);

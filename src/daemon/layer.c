@@ -23,13 +23,11 @@
 #include "daemon/launch.h"
 #include "daemon/layer_internal.h"
 #include "daemon/monitor.h"
+#include "daemon/note.h"
 #include "daemon/op.h"
 #include "daemon/plug.h"
 #include "daemon/saved.h"
 #include "protocol/request.h"
-
-#define NOTE "layering"
-#define NOTE_MAX (LIMIT_DISKS * 8u << 10)
 
 /* Making the files */
 
@@ -320,8 +318,6 @@ void layer_exchange(struct domain_config *config, struct layer_set *set)
 static int write_note(const struct guest *guest, const struct layer_set *set, struct error *err)
 {
 	json_t *list = json_array();
-	char *text;
-	int fd, r = launch_open_file(guest, NOTE, O_WRONLY | O_CREAT | O_TRUNC, &fd, err);
 
 	for (unsigned i = 0; i < set->count; i++) {
 		const struct layer_disk *at = &set->disk[i];
@@ -332,31 +328,7 @@ static int write_note(const struct guest *guest, const struct layer_set *set, st
 				(int)at->number, "new", at->path, "old", disk->target, "format",
 				domain_format_name(disk->format)));
 	}
-	text = json_dumps(list, JSON_COMPACT);
-	json_decref(list);
-	if (!r) {
-		r = text ? io_write_all(fd, text, strlen(text)) : -ENOMEM;
-		close(fd);
-		if (r)
-			error_set(err, -r, "%s: %s", guest->daemon->run, strerror(-r));
-	}
-	free(text);
-	return r;
-}
-
-static void forget_note(const struct guest *guest)
-{
-	launch_remove_file(guest, NOTE);
-}
-
-bool layer_is_noted(const struct guest *guest)
-{
-	int fd;
-
-	if (launch_open_file(guest, NOTE, O_RDONLY, &fd, NULL))
-		return false;
-	close(fd);
-	return true;
+	return note_write(guest, NOTE_LAYERING, list, err);
 }
 
 int layer_may_begin(const struct guest *guest, struct error *err)
@@ -365,9 +337,9 @@ int layer_may_begin(const struct guest *guest, struct error *err)
 		return error_set(err, EINVAL, "the guest has ended");
 	if (saved_is_noted(guest))
 		return error_set(err, EBUSY, "the guest is being saved");
-	if (layer_is_noted(guest))
+	if (note_is_there(guest, NOTE_LAYERING))
 		return error_set(err, EBUSY, "the guest's disks are being changed already");
-	if (guest->plugging || plug_is_noted(guest))
+	if (guest->plugging || note_is_there(guest, NOTE_PLUGGING))
 		return error_set(err, EBUSY, "a device of the guest's comes or goes");
 	if (guest->committing)
 		return error_set(err, EBUSY, "a disk of the guest is being committed or moved");
@@ -392,7 +364,7 @@ int layer_enter(struct guest *guest, struct layer_set *set, struct error *err)
 	}
 	if (r) {
 		remove_files(guest, set);
-		forget_note(guest);
+		note_forget(guest, NOTE_LAYERING);
 	}
 	return r;
 }
@@ -409,7 +381,7 @@ void layer_withdraw(struct guest *guest, struct layer_set *set)
 		guest_log(guest, "its disks are as before, which cannot be noted", err.text);
 	else
 		remove_files(guest, set);
-	forget_note(guest);
+	note_forget(guest, NOTE_LAYERING);
 }
 
 void layer_send(struct guest *guest, const struct layer_set *set, unsigned n, monitor_done *done,
@@ -438,7 +410,7 @@ void layer_done(struct guest *guest, struct layer_set *set)
 		close(fd);
 	}
 	caller_free(&owner);
-	forget_note(guest);
+	note_forget(guest, NOTE_LAYERING);
 }
 
 /* After another daemon */
@@ -470,20 +442,13 @@ static int read_disk(const struct guest *guest, const json_t *json, struct layer
 /* false: there is none, or a half of one; then nothing had begun. */
 static bool read_note(const struct guest *guest, struct layer_set *set)
 {
-	json_t *list, *item;
+	json_t *list = note_read(guest, NOTE_LAYERING), *item;
 	const char *old;
-	char *text;
-	size_t len, i;
-	int fd;
+	size_t i;
 
 	*set = (struct layer_set){.count = 0};
-	if (launch_open_file(guest, NOTE, O_RDONLY, &fd, NULL))
+	if (!list)
 		return false;
-	if (io_read_file(fd, NOTE_MAX, &text, &len))
-		text = NULL;
-	close(fd);
-	list = text ? json_parse(text, len, NOTE, NULL) : NULL;
-	free(text);
 	json_array_foreach(list, i, item)
 	{
 		if (set->count == LIMIT_DISKS ||
@@ -493,7 +458,7 @@ static bool read_note(const struct guest *guest, struct layer_set *set)
 	}
 	json_decref(list);
 	if (!set->count)
-		forget_note(guest);
+		note_forget(guest, NOTE_LAYERING);
 	return set->count;
 }
 
@@ -515,7 +480,7 @@ void layer_settle(struct guest *guest, const json_t *info)
 		return;
 	if (!set.disk[0].entered) {
 		remove_files(guest, &set);
-		forget_note(guest);
+		note_forget(guest, NOTE_LAYERING);
 	} else if (!info || are_put(guest, &set, info)) {
 		guest_log(guest, "its disks have new layers", "");
 		layer_done(guest, &set);

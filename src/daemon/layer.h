@@ -90,7 +90,6 @@ int layer_name_own(struct guest *guest, const char *folder, struct layer_set *se
 int layer_make_own(const struct guest *guest, const struct layer_set *set, struct error *err);
 void layer_remove_own(const struct guest *guest);
 
-bool layer_is_noted(const struct guest *guest);
 /* It runs, and nothing else is done to its disks or its state. Otherwise -EINVAL or -EBUSY, and what is. */
 int layer_may_begin(const struct guest *guest, struct error *err);
 /* A daemon before this one made the note, if there is one. info: what the monitor says; NULL: there is none. */

@@ -366,16 +366,19 @@ void links_drop(const struct guest *guest, const char *name)
 	char *text = read_links(guest), *rest = text, *line;
 	const size_t len = strlen(name);
 	struct error err = {""};
-	int fd = -1,
-	    r = text ? launch_open_file(guest, FILE_NAME, O_WRONLY | O_TRUNC, &fd, &err) : 0;
+	int fd = -1, r = text ? launch_open_file(guest, FILE_NAME, O_WRONLY, &fd, &err) : 0;
 
 	while (!r && text && (line = strsep(&rest, "\n"))) {
-		if (!strncmp(line, name, len) && line[len] == ' ')
-			remove_line(&(struct each){guest, NULL, 0}, line);
-		else if (*line)
-			r = dprintf(fd, "%s\n", line) < 0
-				? error_set(&err, errno, "%s", strerror(errno))
-				: 0;
+		const size_t size = strlen(line);
+
+		if (strncmp(line, name, len) || line[len] != ' ')
+			continue;
+		remove_line(&(struct each){guest, NULL, 0}, line);
+		/* Lines of nothing in its place: the others are there at any moment. */
+		memset(line, '\n', size);
+		r = io_pwrite_all(fd, line, size, line - text);
+		if (r)
+			error_set(&err, -r, "%s", strerror(-r));
 	}
 	if (r)
 		guest_log(guest, "what it has of links cannot be noted", err.text);

@@ -14,16 +14,13 @@
 #include "daemon/claims.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
-#include "daemon/launch.h"
 #include "daemon/layer_internal.h"
 #include "daemon/monitor.h"
 #include "daemon/move.h"
+#include "daemon/note.h"
 #include "daemon/op.h"
 #include "daemon/plug.h"
 #include "daemon/spec.h"
-
-#define NOTE "moving"
-#define NOTE_MAX (32u << 10)
 
 /* The two files of a disk. The one of them that the configuration has not. */
 struct move_operation {
@@ -55,50 +52,40 @@ static struct domain_disk *find_disk(struct guest *guest, const char *vdev)
 	return (struct domain_disk *)(uintptr_t)plug_find(&guest->config, vdev);
 }
 
-/* The configuration has the other file, and the store. */
-static int exchange(struct guest *guest, const char *vdev, char **path, enum domain_format *format,
-	struct error *err)
+/* The configuration has the other file. */
+static void swap(struct guest *guest, const char *vdev, char **path, enum domain_format *format)
 {
 	struct domain_disk *disk = find_disk(guest, vdev);
 	const struct domain_disk was = *disk;
-	int r;
 
 	disk->target = *path;
 	disk->format = *format;
-	r = guest_save(guest, err);
-	if (r) {
-		*disk = was;
-		return r;
-	}
 	*path = was.target;
 	*format = was.format;
-	return 0;
+}
+
+/* And the store. */
+static int exchange(struct guest *guest, const char *vdev, char **path, enum domain_format *format,
+	struct error *err)
+{
+	int r;
+
+	swap(guest, vdev, path, format);
+	r = guest_save(guest, err);
+	if (r)
+		swap(guest, vdev, path, format);
+	return r;
 }
 
 /* {"vdev": "xvda", "old": path, "old_format": "raw", "new": path, "new_format": "qcow2"} */
 static int write_note(const struct guest *guest, const struct move_operation *move,
 	const struct domain_disk *disk, struct error *err)
 {
-	json_t *note = json_pack("{s:s, s:s, s:s, s:s, s:s}", "vdev", move->vdev, "old",
-		disk->target, "old_format", domain_format_name(disk->format), "new", move->path,
-		"new_format", domain_format_name(move->format));
-	char *text = json_dumps(note, JSON_COMPACT);
-	int fd, r = launch_open_file(guest, NOTE, O_WRONLY | O_CREAT | O_TRUNC, &fd, err);
-
-	json_decref(note);
-	if (!r) {
-		r = text ? io_write_all(fd, text, strlen(text)) : -ENOMEM;
-		close(fd);
-		if (r)
-			error_set(err, -r, "%s: %s", guest->daemon->run, strerror(-r));
-	}
-	free(text);
-	return r;
-}
-
-static void forget_note(const struct guest *guest)
-{
-	launch_remove_file(guest, NOTE);
+	return note_write(guest, NOTE_MOVING,
+		json_pack("{s:s, s:s, s:s, s:s, s:s}", "vdev", move->vdev, "old", disk->target,
+			"old_format", domain_format_name(disk->format), "new", move->path,
+			"new_format", domain_format_name(move->format)),
+		err);
 }
 
 /* The end. -ECANCELED: this daemon ends; -EPIPE: the monitor has: then the note tells what is to be found out. */
@@ -109,7 +96,7 @@ static void failed(struct move_operation *move, int r, const char *text)
 
 	if (guest && r != -ECANCELED && r != -EPIPE) {
 		layer_remove(guest, &move->owner, move->path);
-		forget_note(guest);
+		note_forget(guest, NOTE_MOVING);
 	}
 	op_refuse(move->op, r, text);
 	move_free(move);
@@ -124,16 +111,24 @@ static void pivoted(void *ctx, int r, json_t *answer, const char *text)
 
 	if (guest)
 		guest->committing--;
-	if (r && guest && r != -ECANCELED && r != -EPIPE &&
-		exchange(guest, move->vdev, &move->path, &move->format, &err))
-		guest_log(guest, "its disk stays where it was, which cannot be noted", err.text);
+	if (r && guest && r != -ECANCELED && r != -EPIPE) {
+		swap(guest, move->vdev, &move->path, &move->format);
+		if (guest_save(guest, &err)) {
+			/* The store has the other until it is written to again: both files stay, and the note. */
+			guest_log(guest, "a disk stays where it was, which cannot be noted yet",
+				err.text);
+			op_refuse(op, r, text);
+			move_free(move);
+			return;
+		}
+	}
 	if (r) {
 		failed(move, r, text);
 		return;
 	}
 	if (guest) {
 		claims_leave(guest, &move->out);
-		forget_note(guest);
+		note_forget(guest, NOTE_MOVING);
 		guest_log(guest, "a disk goes on in another file", op->arguments.path);
 		op_finish_guest(op, guest);
 	} else {
@@ -223,7 +218,7 @@ static int prepare(struct guest *guest, struct move_operation *move, struct erro
 		r = claims_add(guest, move->fd, err);
 	if (r && move->fd >= 0) {
 		layer_remove(guest, &move->owner, move->path);
-		forget_note(guest);
+		note_forget(guest, NOTE_MOVING);
 	}
 	return r;
 }
@@ -279,24 +274,6 @@ const struct operation_kind operation_disk_move = {"guest_disk_move", "Guest", .
 
 /* After another daemon */
 
-static json_t *read_note(const struct guest *guest)
-{
-	json_t *note = NULL;
-	char *text;
-	size_t len;
-	int fd;
-
-	if (launch_open_file(guest, NOTE, O_RDONLY, &fd, NULL))
-		return NULL;
-	if (!io_read_file(fd, NOTE_MAX, &text, &len)) {
-		note = json_parse(text, len, NOTE, NULL);
-		free(text);
-	}
-	close(fd);
-	/* A half of one was written before anything had begun. */
-	return note ? note : json_object();
-}
-
 static const char *monitor_file(const struct guest *guest, const json_t *info,
 	const struct domain_disk *disk)
 {
@@ -342,7 +319,7 @@ static void settle_disk(struct guest *guest, const json_t *info, const json_t *n
 
 void move_settle(struct guest *guest, const json_t *info)
 {
-	json_t *note = read_note(guest);
+	json_t *note = note_read(guest, NOTE_MOVING);
 	const struct domain_disk *disk = plug_find(&guest->config, json_get_text(note, "vdev"));
 	const char *to = json_get_text(note, "new"), *from = json_get_text(note, "old");
 
@@ -352,5 +329,5 @@ void move_settle(struct guest *guest, const json_t *info)
 		(!strcmp(disk->target, to) || !strcmp(disk->target, from)))
 		settle_disk(guest, info, note, disk);
 	json_decref(note);
-	forget_note(guest);
+	note_forget(guest, NOTE_MOVING);
 }

@@ -13,6 +13,7 @@
 #include "daemon/holder.h"
 #include "daemon/layer.h"
 #include "daemon/monitor.h"
+#include "daemon/note.h"
 #include "daemon/op.h"
 #include "daemon/plug.h"
 #include "daemon/spec.h"
@@ -72,7 +73,7 @@ static void failed(struct plug_operation *plug, int r, const char *text)
 		}
 		if (plug->comes)
 			claims_leave(guest, &plug->in);
-		plug_forget_note(guest);
+		note_forget(guest, NOTE_PLUGGING);
 	}
 	if (plug->emptied) {
 		error_set(&err, -r, "the drive is empty now: %s", text);
@@ -87,7 +88,7 @@ static void finish(struct plug_operation *plug, struct guest *guest)
 	struct operation *op = plug->op;
 
 	guest->plugging = false;
-	plug_forget_note(guest);
+	note_forget(guest, NOTE_PLUGGING);
 	events_tell(&op->daemon->events, "changed", guest, NULL);
 	plug_free(plug);
 	op_finish_guest(op, guest);
@@ -238,7 +239,7 @@ static void begin_running(struct plug_operation *plug, struct guest *guest,
 	if (!r && plug->comes)
 		r = open_in(guest, plug, config, &err);
 	if (!r) {
-		r = plug_note(guest,
+		r = note_write(guest, NOTE_PLUGGING,
 			json_pack("{s:s, s:b}", "vdev", plug->vdev, "keep", plug->keep), &err);
 		if (r && plug->comes)
 			claims_leave(guest, &plug->in);

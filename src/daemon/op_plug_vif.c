@@ -10,6 +10,7 @@
 #include "daemon/layer.h"
 #include "daemon/links.h"
 #include "daemon/monitor.h"
+#include "daemon/note.h"
 #include "daemon/op.h"
 #include "daemon/plug.h"
 #include "daemon/quota.h"
@@ -27,22 +28,11 @@ struct vif_plug {
 
 /* The end */
 
-/* It is not the guest's any more. */
 static int take_out(struct guest *guest, unsigned devid, struct error *err)
 {
 	const unsigned at = plug_vif_find(&guest->config, devid);
-	char name[NET_LINK_TEXT + 1];
-	struct domain_config config;
-	int r;
 
-	if (at == guest->config.vifs)
-		return 0;
-	links_name(guest, at, name);
-	r = plug_vif_without(guest, at, &config, err);
-	if (!r)
-		r = plug_commit(guest, &config, err);
-	links_drop(guest, name);
-	return r;
+	return at == guest->config.vifs ? 0 : plug_vif_take_out(guest, at, err);
 }
 
 /* -ECANCELED and -EPIPE: the note is for the next daemon, or for the end of the guest's life. */
@@ -56,7 +46,7 @@ static void failed(struct vif_plug *plug, int r, const char *text)
 	if (guest && r != -ECANCELED && r != -EPIPE) {
 		if (plug->put && take_out(guest, plug->devid, &err))
 			guest_log(guest, "has a network less, which cannot be noted", err.text);
-		plug_forget_note(guest);
+		note_forget(guest, NOTE_PLUGGING);
 	}
 	op_refuse(plug->op, r, text);
 	free(plug);
@@ -83,7 +73,7 @@ static void answered(void *ctx, int r, json_t *answer, const char *text)
 	}
 	guest_log(guest, plug->comes ? "has a network more" : "has a network less", "");
 	guest->plugging = false;
-	plug_forget_note(guest);
+	note_forget(guest, NOTE_PLUGGING);
 	events_tell(&op->daemon->events, "changed", guest, NULL);
 	free(plug);
 	op_finish_guest(op, guest);
@@ -152,7 +142,8 @@ static void begin_running(struct operation *op, struct guest *guest, bool comes,
 		*plug = (struct vif_plug){.op = op,
 			.devid = domain_vif_devid(comes ? config : &guest->config, at),
 			.comes = comes};
-		r = plug_note(guest, json_pack("{s:i}", "devid", (int)plug->devid), &err);
+		r = note_write(guest, NOTE_PLUGGING, json_pack("{s:i}", "devid", (int)plug->devid),
+			&err);
 	}
 	if (r) {
 		op_refuse_error(op, r, &err);

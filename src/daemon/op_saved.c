@@ -14,6 +14,7 @@
 #include "daemon/layer.h"
 #include "daemon/life.h"
 #include "daemon/monitor.h"
+#include "daemon/note.h"
 #include "daemon/op.h"
 #include "daemon/quota.h"
 #include "daemon/saved.h"
@@ -164,7 +165,7 @@ static struct guest *guest_to_save(struct operation *op)
 		op_refuse(op, error_set(&err, EBUSY, "the guest is being saved already"), err.text);
 		return NULL;
 	}
-	if (layer_is_noted(guest) || guest->committing || guest->plugging ||
+	if (note_is_there(guest, NOTE_LAYERING) || guest->committing || guest->plugging ||
 		guest->snapshots.busy) {
 		op_refuse(op, error_set(&err, EBUSY, "the guest's disks are being changed"),
 			err.text);

@@ -10,6 +10,7 @@
 #include "daemon/guest.h"
 #include "daemon/layer.h"
 #include "daemon/life.h"
+#include "daemon/note.h"
 #include "daemon/op.h"
 #include "daemon/quota.h"
 #include "daemon/saved.h"
@@ -102,7 +103,7 @@ static int may_change(const struct guest *guest, struct error *err)
 			"another snapshot of the guest is being made, or gone back to");
 	if (saved_is_noted(guest))
 		return error_set(err, EBUSY, "the guest is being saved");
-	if (layer_is_noted(guest) || guest->committing || guest->plugging)
+	if (note_is_there(guest, NOTE_LAYERING) || guest->committing || guest->plugging)
 		return error_set(err, EBUSY, "the guest's disks are being changed");
 	if (guest->state == RECORD_STARTING)
 		return error_set(err, EBUSY, "the guest is only starting");

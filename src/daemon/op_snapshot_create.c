@@ -20,6 +20,7 @@
 #include "daemon/layer.h"
 #include "daemon/life.h"
 #include "daemon/monitor.h"
+#include "daemon/note.h"
 #include "daemon/op.h"
 #include "daemon/resources.h"
 #include "daemon/saved.h"
@@ -70,7 +71,7 @@ static void fail_now(struct taking *taking)
 	if (guest) {
 		saved_forget_note(guest);
 		not_busy(guest);
-		if (!layer_is_noted(guest)) {
+		if (!note_is_there(guest, NOTE_LAYERING)) {
 			snapshot_sweep(guest);
 			snapshot_merge(guest, NULL, NULL);
 		}

@@ -11,10 +11,7 @@
 #include "base/json.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
-#include "daemon/launch.h"
-
-#define NOTE "plugging"
-#define NOTE_MAX 4096u
+#include "daemon/note.h"
 
 const struct domain_disk *plug_find(const struct domain_config *config, const char *vdev)
 {
@@ -131,55 +128,6 @@ int plug_commit(struct guest *guest, struct domain_config *config, struct error 
 	return r;
 }
 
-int plug_note(const struct guest *guest, json_t *note, struct error *err)
-{
-	char *text = json_dumps(note, JSON_COMPACT);
-	int fd, r = launch_open_file(guest, NOTE, O_WRONLY | O_CREAT | O_TRUNC, &fd, err);
-
-	json_decref(note);
-	if (!r) {
-		r = text ? io_write_all(fd, text, strlen(text)) : -ENOMEM;
-		close(fd);
-		if (r)
-			error_set(err, -r, "%s: %s", guest->daemon->run, strerror(-r));
-	}
-	free(text);
-	return r;
-}
-
-void plug_forget_note(const struct guest *guest)
-{
-	launch_remove_file(guest, NOTE);
-}
-
-static json_t *read_note(const struct guest *guest)
-{
-	json_t *note = NULL;
-	char *text;
-	size_t len;
-	int fd;
-
-	if (launch_open_file(guest, NOTE, O_RDONLY, &fd, NULL))
-		return NULL;
-	if (!io_read_file(fd, NOTE_MAX, &text, &len)) {
-		note = json_parse(text, len, NOTE, NULL);
-		free(text);
-	}
-	close(fd);
-	/* A half of one was written before anything had begun. */
-	return note ? note : json_object();
-}
-
-bool plug_is_noted(const struct guest *guest)
-{
-	int fd;
-
-	if (launch_open_file(guest, NOTE, O_RDONLY, &fd, NULL))
-		return false;
-	close(fd);
-	return true;
-}
-
 static bool has(const json_t *info, const char *vdev)
 {
 	json_t *disk;
@@ -211,7 +159,7 @@ static int settle_disk(struct guest *guest, const json_t *note, const json_t *in
 
 void plug_settle(struct guest *guest, const json_t *info)
 {
-	json_t *note = read_note(guest);
+	json_t *note = note_read(guest, NOTE_PLUGGING);
 	struct error err = {0};
 	int r;
 
@@ -223,5 +171,5 @@ void plug_settle(struct guest *guest, const json_t *info)
 	if (r)
 		guest_log(guest, "its devices cannot be noted", err.text);
 	else
-		plug_forget_note(guest);
+		note_forget(guest, NOTE_PLUGGING);
 }

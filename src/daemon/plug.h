@@ -49,13 +49,14 @@ int plug_vif_with(const struct guest *guest, const json_t *vif, struct domain_co
 	unsigned *at, struct error *err);
 int plug_vif_without(const struct guest *guest, unsigned at, struct domain_config *to,
 	struct error *err);
+/* It is not the guest's any more, nor is its link. */
+int plug_vif_take_out(struct guest *guest, unsigned at, struct error *err);
 int plug_vif_settle(struct guest *guest, const json_t *note, const json_t *info, struct error *err);
 
-/* {"vdev": "xvdb", "keep": false} or {"devid": 1}; taken. */
-int plug_note(const struct guest *guest, json_t *note, struct error *err);
-bool plug_is_noted(const struct guest *guest);
-void plug_forget_note(const struct guest *guest);
-/* A daemon before this one made the note, if there is one. info: what the monitor says; NULL: there is none. */
+/*
+ * A daemon before this one made the note, NOTE_PLUGGING, if there is one: {"vdev": "xvdb", "keep": false} or
+ * {"devid": 1}. info: what the monitor says; NULL: there is none.
+ */
 void plug_settle(struct guest *guest, const json_t *info);
 
 #endif

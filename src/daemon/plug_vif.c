@@ -69,23 +69,29 @@ int plug_vif_without(const struct guest *guest, unsigned at, struct domain_confi
 	return plug_close_config(json, to, err);
 }
 
-/* One comes or goes at a time: a monitor that lacks one lacks this one. */
-int plug_vif_settle(struct guest *guest, const json_t *note, const json_t *info, struct error *err)
+int plug_vif_take_out(struct guest *guest, unsigned at, struct error *err)
 {
-	const unsigned at = plug_vif_find(&guest->config, json_get_number(note, "devid"));
-	const json_t *networks = json_object_get(info, "networks");
 	char name[NET_LINK_TEXT + 1];
 	struct domain_config config;
 	int r;
 
-	if (!info || at == guest->config.vifs || json_array_size(networks) >= guest->config.vifs)
-		return 0;
-	guest_log(guest, "has a network less, which its monitor has not",
-		guest->config.vif[at].mac);
 	links_name(guest, at, name);
 	r = plug_vif_without(guest, at, &config, err);
 	if (!r)
 		r = plug_commit(guest, &config, err);
 	links_drop(guest, name);
 	return r;
+}
+
+/* One comes or goes at a time: a monitor that lacks one lacks this one. */
+int plug_vif_settle(struct guest *guest, const json_t *note, const json_t *info, struct error *err)
+{
+	const unsigned at = plug_vif_find(&guest->config, json_get_number(note, "devid"));
+	const json_t *networks = json_object_get(info, "networks");
+
+	if (!info || at == guest->config.vifs || json_array_size(networks) >= guest->config.vifs)
+		return 0;
+	guest_log(guest, "has a network less, which its monitor has not",
+		guest->config.vif[at].mac);
+	return plug_vif_take_out(guest, at, err);
 }

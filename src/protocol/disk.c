@@ -1,12 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "protocol/disk.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "protocol/limits.h"
+
+bool checkpoint_name_valid(const char *name)
+{
+	const size_t length = strlen(name);
+
+	if (!length || length > LIMIT_CHECKPOINT || *name == '.' || *name == '-')
+		return false;
+	for (; *name; name++)
+		if (!isalnum((unsigned char)*name) && !strchr("._:-", *name))
+			return false;
+	return true;
+}
 
 static const char *const formats[] = {[DISK_RAW] = "raw", [DISK_QCOW2] = "qcow2", NULL};
 static const char *const caches[] = {

@@ -8,6 +8,9 @@
 #include "base/error.h"
 #include "protocol/fields.h"
 
+/* Letters, digits and ._:- that do not begin with a point or a dash; at most LIMIT_CHECKPOINT. */
+bool checkpoint_name_valid(const char *name);
+
 #define DISK_SERIAL "dach-disk%u" /* what a guest's disk n calls itself */
 
 enum disk_format { DISK_RAW, DISK_QCOW2, DISK_FORMATS };

@@ -5,6 +5,7 @@ kill -9 of daemon and monitor in the middle. DACH_KILLS says how often, DACH_SEE
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import threading
@@ -319,6 +320,28 @@ def test_moves():
         kill_in_pivot("gone", "lostpivot", monitor=True)
         eventually(lambda: d.guests()["gone"]["state"] == "off")
         assert disks(d, "gone") == [(folder + "/gone.new", "raw")] and os.path.exists(folder + "/gone.new")
+
+
+def test_a_move_that_cannot_be_undone_in_the_store():
+    """Neither file goes while the store may name either; once it is written again it names the right one."""
+    with Daemon().start() as d:
+        old, new, go = (f"{d.folder}/{name}" for name in ("one.img", "one.new", "go"))
+        d.create("one", "nopivot=" + go, managed=True, start=True, disks=make_disks(d, "one.img"))
+        at_work = threading.Thread(target=ask_move, args=(d, "one"))
+        at_work.start()
+        eventually(lambda: disks(d, "one") == [(new, "raw")])
+        limits = resource.prlimit(d.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(d.process.pid, resource.RLIMIT_FSIZE, (0, limits[1]))
+        open(go, "w").close()
+        at_work.join()
+        assert disks(d, "one") == [(old, "raw")] and os.path.exists(old) and os.path.exists(new)
+        resource.prlimit(d.process.pid, resource.RLIMIT_FSIZE, limits)
+        d.post("/v1/guests/one/destroy")
+        eventually(lambda: d.guests()["one"]["state"] == "off")
+        assert os.path.exists(old) and not os.path.exists(new)
+        d.stop()
+        d.start()
+        assert disks(d, "one") == [(old, "raw")]
 
 
 def ask_move(d, name):

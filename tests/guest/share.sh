@@ -49,7 +49,7 @@ mkfifo "$shared/pipe"
 
 cat >"$shared/script" <<'SCRIPT'
 set -e
-cd /work
+cd /there
 echo "owner $(stat -c %u:%g in)"
 mkdir -p a/b
 echo made >a/b/file
@@ -84,7 +84,7 @@ mknod device b 7 0 2>/dev/null || echo "no device"
 cat link 2>/dev/null || echo "no link"
 rm -r many
 SCRIPT
-machine --share "$shared:/work" -- sh /work/script
+machine --share "$shared:/there" -- sh /there/script
 cat >"$work/expected" <<'EXPECTED'
 owner 0:0
 made

@@ -10,6 +10,7 @@
 
 #include "base/container.h"
 #include "block/qcow2/internal.h"
+#include "protocol/disk.h"
 
 #define BITMAPS_MAX 65535u
 #define DIRECTORY_MAX (64u << 20)

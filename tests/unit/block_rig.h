@@ -4,6 +4,8 @@
 #define DACH_TESTS_BLOCK_RIG_H
 
 #include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "block/block.h"
 #include "chain/chain.h"
@@ -22,6 +24,19 @@ static inline int rig_block_open(const char *words, struct block_device **block,
 		r = block_open(&spec, block, err);
 	disk_spec_free(&spec);
 	return r;
+}
+
+/* The same, where nothing speaks against it. */
+static inline struct block_device *rig_disk(const char *words)
+{
+	struct block_device *block = NULL;
+	struct error err = {""};
+
+	if (rig_block_open(words, &block, &err)) {
+		fprintf(stderr, "%s\n", err.text);
+		abort();
+	}
+	return block;
 }
 
 struct rig_waiting {

@@ -70,16 +70,6 @@ static void make_image(const char *name, const char *base, const char *format)
 	close(fd);
 }
 
-static struct block_device *disk(const char *words)
-{
-	struct block_device *block = NULL;
-	struct error err = {""};
-
-	if (rig_block_open(words, &block, &err))
-		fail_msg("%s", err.text);
-	return block;
-}
-
 /* Each sector begins with the number of who wrote it; 0: nobody. */
 struct op {
 	uint32_t number, first, count;
@@ -132,7 +122,7 @@ static void compare(struct block_device *block, const uint32_t *twin, const char
 
 static void compare_file(const char *words, const uint32_t *twin)
 {
-	struct block_device *block = disk(words);
+	struct block_device *block = rig_disk(words);
 	struct block_faults faults = {0};
 	struct error err = {""};
 
@@ -166,7 +156,7 @@ static uint32_t make_chain(uint32_t *twin, bool raw)
 		struct block_device *block;
 
 		snprintf(words, sizeof words, "%s%s", names[n], n || !raw ? ",format=qcow2" : "");
-		block = disk(words);
+		block = rig_disk(words);
 		for (unsigned i = 0; i < 60; i++) {
 			struct op op = next_op(number++);
 
@@ -262,7 +252,7 @@ static void run_one(enum block_copy_kind kind, bool raw, bool cancels)
 {
 	static uint32_t twin[SECTORS], then[SECTORS];
 	uint32_t number = make_chain(twin, raw), least = 50 + dice(300);
-	struct block_device *block = disk("top.qcow2");
+	struct block_device *block = rig_disk("top.qcow2");
 	struct job job = {.copy = begin(block, kind, raw), .mirrors = kind == BLOCK_MIRROR};
 	uint64_t done, total;
 	pthread_t thread;
@@ -368,7 +358,7 @@ static void test_export(void **state)
 	dice_state = seed + 7;
 	for (unsigned round = 0; round < 2; round++) {
 		uint32_t number = make_chain(twin, round);
-		struct block_device *block = disk("top.qcow2");
+		struct block_device *block = rig_disk("top.qcow2");
 		struct block_copy *copy = begin(block, BLOCK_EXPORT, true);
 
 		memcpy(then, twin, sizeof then);
@@ -397,7 +387,7 @@ static void test_export(void **state)
 /* Writes, and tells of each flush, while the copy goes on, until it is killed or all is done. */
 static void child(enum block_copy_kind kind, bool raw, uint32_t number, uint64_t dice_at, int tell)
 {
-	struct block_device *block = disk("top.qcow2");
+	struct block_device *block = rig_disk("top.qcow2");
 	const bool mirrors = kind == BLOCK_MIRROR;
 	struct job job = {.copy = begin(block, kind, raw), .mirrors = mirrors, .stays = mirrors};
 	pthread_t thread;
@@ -446,7 +436,7 @@ static void kill_one(enum block_copy_kind kind, bool raw)
 	close(ends[0]);
 	if (kind == BLOCK_MIRROR)
 		name = raw ? "backup" : "backup,format=qcow2";
-	block = disk(name);
+	block = rig_disk(name);
 	read_all(block, seen);
 	block_close(block);
 	dice_state = dice_at;
@@ -523,17 +513,17 @@ static void test_refusals(void **state)
 
 	dice_state = seed;
 	make_chain(twin, true);
-	block = disk("base,ro");
+	block = rig_disk("base,ro");
 	refuse(block, BLOCK_STREAM, NULL, EINVAL, "only read");
 	refuse(block, BLOCK_COMMIT, "mid.qcow2", EINVAL, "only read");
 	block_close(block);
-	block = disk("base");
+	block = rig_disk("base");
 	refuse(block, BLOCK_STREAM, NULL, EINVAL, "stands on no other");
 	block_close(block);
-	block = disk("top.qcow2");
+	block = rig_disk("top.qcow2");
 	refuse(block, BLOCK_COMMIT, "base", EINVAL, "not what the disk stands on");
 	/* Somebody else stands on it. */
-	other = disk("mid.qcow2,ro");
+	other = rig_disk("mid.qcow2,ro");
 	refuse(block, BLOCK_COMMIT, "mid.qcow2", EBUSY, "in use");
 	block_close(other);
 	copy = begin(block, BLOCK_COMMIT, true);
@@ -543,7 +533,7 @@ static void test_refusals(void **state)
 	block_copy_close(copy);
 	block_copy_close(NULL);
 	make_image("backup", NULL, NULL);
-	other = disk("backup,format=qcow2");
+	other = rig_disk("backup,format=qcow2");
 	refuse(block, BLOCK_BACKUP, "backup", EBUSY, "in use");
 	block_close(other);
 	refuse(block, BLOCK_BACKUP, "base", EBUSY, "in use");

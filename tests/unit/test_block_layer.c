@@ -55,16 +55,6 @@ static int make_top(const char *name, const char *base, const char *format, uint
 	return fd;
 }
 
-static struct block_device *disk(const char *words)
-{
-	struct block_device *block = NULL;
-	struct error err = {""};
-
-	if (rig_block_open(words, &block, &err))
-		fail_msg("%s", err.text);
-	return block;
-}
-
 static struct block_layer *layer(struct block_device *block, const char *name, int fd)
 {
 	const struct disk_file file = {.format = DISK_QCOW2,
@@ -98,10 +88,10 @@ static void test_refusals(void **state)
 	int fd;
 
 	make_raw("raw");
-	block = disk("raw,ro");
+	block = rig_disk("raw,ro");
 	refuse(block, DISK_QCOW2, make_top("new", "raw", "raw", SIZE), EINVAL, "only read");
 	block_close(block);
-	block = disk("raw");
+	block = rig_disk("raw");
 	unlink("new");
 	refuse(block, DISK_RAW, make_top("new", "raw", "raw", SIZE), EINVAL, "qcow2");
 	unlink("new");
@@ -133,7 +123,7 @@ static void test_chain(void **state)
 	struct block_layer *top;
 
 	make_raw("raw");
-	block = disk("raw");
+	block = rig_disk("raw");
 	for (unsigned i = 1; i < LIMIT_CHAIN; i++) {
 		memset(bytes, (int)i, sizeof bytes);
 		assert_int_equal(rig_block_run(block, BLOCK_WRITE, i * 4096, bytes, 512), 0);
@@ -148,7 +138,7 @@ static void test_chain(void **state)
 	unlink("new");
 	/* What is below may be read by others, and written to by none. */
 	assert_int_equal(rig_block_open("raw", &other, &err), -EBUSY);
-	other = disk("raw,ro");
+	other = rig_disk("raw,ro");
 	block_close(other);
 	for (unsigned turn = 0; turn < 2; turn++) {
 		for (unsigned i = 1; i < LIMIT_CHAIN; i++) {
@@ -158,9 +148,9 @@ static void test_chain(void **state)
 		}
 		block_close(block);
 		/* The same by the names in the images. */
-		block = turn ? NULL : disk("top15,format=qcow2");
+		block = turn ? NULL : rig_disk("top15,format=qcow2");
 	}
-	other = disk("raw");
+	other = rig_disk("raw");
 	block_close(other);
 	unlink("raw");
 	for (unsigned i = 1; i < LIMIT_CHAIN; i++) {
@@ -197,7 +187,7 @@ static void *write_numbers(void *ctx)
 
 static uint64_t number_at(const char *words, unsigned place)
 {
-	struct block_device *block = disk(words);
+	struct block_device *block = rig_disk(words);
 	uint64_t sector[64];
 
 	assert_int_equal(rig_block_run(block, BLOCK_READ, place * 512u, sector, 512), 0);
@@ -221,7 +211,7 @@ static void test_one_moment(void **state)
 
 	for (unsigned d = 0; d < 2; d++) {
 		make_raw(names[d][0]);
-		block[d] = disk(names[d][0]);
+		block[d] = rig_disk(names[d][0]);
 	}
 	for (unsigned w = 0; w < WRITERS; w++) {
 		writer[w] = (struct writer){.block = {block[0], block[1]}, .place = w * 1000};
@@ -303,7 +293,7 @@ static void test_hold(void **state)
 				    .done = held_done}};
 
 	make_raw("raw");
-	block = disk("raw");
+	block = rig_disk("raw");
 	top = layer(block, "top", make_top("top", "raw", "raw", SIZE));
 	assert_int_equal(block_layers_hold(&top, 1, SECOND * 60, &err), 0);
 	block_submit(block, &held.request);
@@ -314,12 +304,12 @@ static void test_hold(void **state)
 		sched_yield();
 	assert_int_equal(number_at("raw,ro", 0), 0);
 	block_close(block);
-	block = disk("top,format=qcow2");
+	block = rig_disk("top,format=qcow2");
 	assert_int_equal(rig_block_run(block, BLOCK_READ, 0, bytes, 512), 0);
 	assert_string_equal(bytes, "written in the hold");
 	block_close(block);
 	/* One that is not put leaves nothing behind. */
-	block = disk("raw");
+	block = rig_disk("raw");
 	unlink("top");
 	block_layer_close(layer(block, "top", make_top("top", "raw", "raw", SIZE)));
 	block_layer_close(NULL);
@@ -339,7 +329,7 @@ static void test_grow(void **state)
 	make_raw("raw");
 	close(make_top("top", "raw", "raw", SIZE));
 	for (unsigned i = 0; i < 2; i++) {
-		struct block_device *block = disk(words[i]);
+		struct block_device *block = rig_disk(words[i]);
 
 		assert_int_equal(rig_block_run(block, BLOCK_WRITE, SIZE, bytes, 512), -EINVAL);
 		assert_int_equal(block_grow(block, SIZE - 512, SECOND * 60, &err), -EINVAL);
@@ -355,18 +345,18 @@ static void test_grow(void **state)
 		assert_int_equal(rig_block_run(block, BLOCK_WRITE, 2 * SIZE - 512, bytes, 512), 0);
 		assert_int_equal(rig_block_run(block, BLOCK_WRITE, 2 * SIZE, bytes, 512), -EINVAL);
 		block_close(block);
-		block = disk(words[i]);
+		block = rig_disk(words[i]);
 		assert_int_equal(block_size(block), 2 * SIZE);
 		assert_int_equal(rig_block_run(block, BLOCK_READ, 2 * SIZE - 512, bytes, 512), 0);
 		assert_string_equal(bytes, "at the end");
 		block_close(block);
 		if (i == 0) {
 			/* What the base has there does not show. */
-			block = disk("raw");
+			block = rig_disk("raw");
 			assert_int_equal(rig_block_run(block, BLOCK_WRITE, SIZE, bytes, 512), 0);
 			block_close(block);
 		} else {
-			block = disk(words[i]);
+			block = rig_disk(words[i]);
 			assert_int_equal(rig_block_run(block, BLOCK_READ, SIZE, bytes, 512), 0);
 			assert_string_equal(bytes, "");
 			block_close(block);

@@ -60,16 +60,6 @@ static void make_empty(const char *name)
 	make(name, NULL, NULL);
 }
 
-static struct block_device *disk(const char *words)
-{
-	struct block_device *block = NULL;
-	struct error err = {""};
-
-	if (rig_block_open(words, &block, &err))
-		fail_msg("%s", err.text);
-	return block;
-}
-
 static void scribble(struct block_device *block, unsigned times)
 {
 	static uint8_t bytes[128 * 512];
@@ -90,7 +80,7 @@ static void scribble(struct block_device *block, unsigned times)
 static void assert_twin(const char *words)
 {
 	static uint8_t bytes[SIZE];
-	struct block_device *block = disk(words);
+	struct block_device *block = rig_disk(words);
 
 	assert_int_equal(rig_block_run(block, BLOCK_READ, 0, bytes, SIZE), 0);
 	assert_memory_equal(bytes, twin, SIZE);
@@ -99,7 +89,7 @@ static void assert_twin(const char *words)
 
 static struct block_faults faults_of(const char *name)
 {
-	struct block_device *block = disk(name);
+	struct block_device *block = rig_disk(name);
 	struct block_faults faults;
 	struct error err = {""};
 
@@ -153,7 +143,7 @@ static struct found find(struct block_device *block, const char *name)
 
 static struct found find_in(const char *words, const char *name)
 {
-	struct block_device *block = disk(words);
+	struct block_device *block = rig_disk(words);
 	struct found found = find(block, name);
 
 	block_close(block);
@@ -206,7 +196,7 @@ static void test_backups(void **state)
 	uint64_t moved;
 
 	make_empty("disk.qcow2");
-	block = disk("disk.qcow2");
+	block = rig_disk("disk.qcow2");
 	scribble(block, 100);
 	make("0.qcow2", NULL, NULL);
 	back_up(block, "0.qcow2", NULL, "zero");
@@ -221,7 +211,7 @@ static void test_backups(void **state)
 		if (n % 2) {
 			block_close(block);
 			assert_sound("disk.qcow2");
-			block = disk("disk.qcow2");
+			block = rig_disk("disk.qcow2");
 		}
 		scribble(block, 20);
 		make(names[1], names[0], "qcow2");
@@ -250,7 +240,7 @@ static void test_lives(void **state)
 	struct block_device *block;
 
 	make_empty("disk.qcow2");
-	block = disk("disk.qcow2");
+	block = rig_disk("disk.qcow2");
 	scribble(block, 30);
 	add(block, "a");
 	add(block, "b");
@@ -260,7 +250,7 @@ static void test_lives(void **state)
 		assert_int_equal(find_in("disk.qcow2,ro", "a").dirty, 0);
 		assert_sound("disk.qcow2");
 	}
-	block = disk("disk.qcow2");
+	block = rig_disk("disk.qcow2");
 	assert_int_equal(rig_block_run(block, BLOCK_WRITE, SIZE - 512, twin, 512), 0);
 	assert_int_equal(block_checkpoint_delete(block, "b", HOLD, &err), 0);
 	assert_int_equal(block_checkpoint_delete(block, "b", HOLD, &err), -ENOENT);
@@ -268,7 +258,7 @@ static void test_lives(void **state)
 	assert_int_equal(find_in("disk.qcow2", "a").dirty, CLUSTER);
 	assert_false(find_in("disk.qcow2", "b").there);
 	/* The last one goes too, and leaves nothing. */
-	block = disk("disk.qcow2");
+	block = rig_disk("disk.qcow2");
 	assert_int_equal(block_checkpoint_delete(block, "a", HOLD, &err), 0);
 	block_close(block);
 	assert_int_equal(find_in("disk.qcow2", "a").all, 0);
@@ -290,13 +280,13 @@ static void test_kills(void **state)
 		char byte;
 
 		make_empty("disk.qcow2");
-		block = disk("disk.qcow2");
+		block = rig_disk("disk.qcow2");
 		add(block, "old");
 		block_close(block);
 		assert_int_equal(pipe(ends), 0);
 		pid = fork();
 		if (!pid) {
-			block = disk("disk.qcow2");
+			block = rig_disk("disk.qcow2");
 			add(block, "new");
 			scribble(block, i * 7);
 			if (i % 2)
@@ -312,7 +302,7 @@ static void test_kills(void **state)
 		waitpid(pid, NULL, 0);
 		close(ends[0]);
 		close(ends[1]);
-		block = disk("disk.qcow2");
+		block = rig_disk("disk.qcow2");
 		found = find(block, "new");
 		assert_true(!found.there || i == 3);
 		found = find(block, "old");
@@ -326,7 +316,7 @@ static void test_kills(void **state)
 		}
 		block_close(block);
 		/* So it stays, until it is deleted. */
-		block = disk("disk.qcow2");
+		block = rig_disk("disk.qcow2");
 		assert_int_equal(find(block, "old").lost, found.lost);
 		assert_int_equal(block_checkpoint_delete(block, "old", HOLD, &err), 0);
 		block_close(block);
@@ -361,18 +351,18 @@ static void test_layers(void **state)
 
 	make_empty("base.qcow2");
 	make("top.qcow2", "base.qcow2", "qcow2");
-	block = disk("base.qcow2");
+	block = rig_disk("base.qcow2");
 	add(block, "a");
 	scribble(block, 5);
 	block_close(block);
-	block = disk("base.qcow2");
+	block = rig_disk("base.qcow2");
 	put_layer(block, "top.qcow2");
 	dirty = find(block, "a").dirty;
 	assert_true(dirty);
 	scribble(block, 5);
 	block_close(block);
 	assert_false(find_in("base.qcow2,ro", "a").there);
-	block = disk("top.qcow2");
+	block = rig_disk("top.qcow2");
 	assert_true(find(block, "a").dirty > dirty && !find(block, "a").lost);
 	base.fd = open("base.qcow2", O_RDWR);
 	assert_int_equal(block_copy_begin(block, BLOCK_COMMIT, &base, NULL, HOLD, &copy, &err), 0);
@@ -403,7 +393,7 @@ static void test_export(void **state)
 
 	assert_int_equal(ftruncate(fd, SIZE), 0);
 	close(fd);
-	block = disk("disk");
+	block = rig_disk("disk");
 	add(block, "a");
 	assert_int_equal(rig_block_run(block, BLOCK_WRITE, 5 * CLUSTER, twin, 512), 0);
 	assert_int_equal(begin(block, BLOCK_EXPORT, "scratch", "a", "b", &copy, &err), 0);
@@ -440,7 +430,7 @@ static void test_refusals(void **state)
 	char name[80];
 
 	make_empty("disk.qcow2");
-	block = disk("disk.qcow2");
+	block = rig_disk("disk.qcow2");
 	add(block, "a");
 	refuse(block, "a", EEXIST);
 	refuse(block, "", EINVAL);
@@ -465,7 +455,7 @@ static void test_refusals(void **state)
 	refuse(block, "more", ENOSPC);
 	block_close(block);
 	assert_int_equal(find_in("disk.qcow2", "n2").all, CHECKPOINTS_MAX);
-	block = disk("disk.qcow2,ro");
+	block = rig_disk("disk.qcow2,ro");
 	refuse(block, "b", EINVAL);
 	block_close(block);
 	unlink("backup");
@@ -525,7 +515,7 @@ static void test_hostile(void **state)
 		int fd;
 
 		make_empty("disk.qcow2");
-		block = disk("disk.qcow2");
+		block = rig_disk("disk.qcow2");
 		add(block, "a");
 		scribble(block, 10);
 		block_close(block);
@@ -541,7 +531,7 @@ static void test_hostile(void **state)
 		if (found.there != lies[i].there || found.lost != lies[i].there)
 			fail_msg("lie %zu: there %d, lost %d", i, found.there, found.lost);
 		assert_twin("disk.qcow2");
-		block = disk("disk.qcow2");
+		block = rig_disk("disk.qcow2");
 		scribble(block, 10);
 		add(block, "b");
 		block_close(block);

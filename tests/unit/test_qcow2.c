@@ -77,16 +77,6 @@ static void refuse(const char *spec, const char *words)
 	assert_null(strchr(err.text, '\n'));
 }
 
-static struct block_device *open_image(const char *spec)
-{
-	struct block_device *block = NULL;
-	struct error err = {""};
-
-	if (rig_block_open(spec, &block, &err))
-		fail_msg("%s", err.text);
-	return block;
-}
-
 static void assert_sound(struct block_device *block)
 {
 	struct block_faults faults;
@@ -174,18 +164,18 @@ static void test_hostile_tables(void **state)
 		struct block_device *block;
 
 		make("bad.qcow2", SIZE, NULL, NULL);
-		block = open_image("bad.qcow2");
+		block = rig_disk("bad.qcow2");
 		assert_int_equal(rig_block_run(block, BLOCK_WRITE, 0, sector, 512), 0);
 		block_close(block);
 		/* The L2 table is cluster 4, the data cluster 5. */
 		assert_int_equal(peek("bad.qcow2", 4 * CLUSTER, 8), 5 * CLUSTER | 1ull << 63);
 		poke("bad.qcow2", 4 * CLUSTER, 8, places[i] * CLUSTER | 1ull << 63);
-		block = open_image("bad.qcow2");
+		block = rig_disk("bad.qcow2");
 		assert_int_equal(rig_block_run(block, BLOCK_WRITE, 0, sector, 512), i ? -EIO : 0);
 		assert_int_equal(rig_block_run(block, BLOCK_READ, 0, sector, 512), i ? -EIO : 0);
 		block_close(block);
 		poke("bad.qcow2", 4 * CLUSTER, 8, 5 * CLUSTER | 1ull << 63 | 512);
-		block = open_image("bad.qcow2");
+		block = rig_disk("bad.qcow2");
 		assert_int_equal(rig_block_run(block, BLOCK_READ, 0, sector, 512), -EIO);
 		assert_int_equal(rig_block_run(block, BLOCK_READ, CLUSTER, sector, 512), 0);
 		block_close(block);
@@ -197,7 +187,7 @@ static void test_hostile_tables(void **state)
 	/* A count that says free of what is a table is not believed. */
 	make("bad.qcow2", SIZE, NULL, NULL);
 	poke("bad.qcow2", 2 * CLUSTER + 2 * 3, 2, 0);
-	struct block_device *block = open_image("bad.qcow2");
+	struct block_device *block = rig_disk("bad.qcow2");
 
 	assert_int_equal(rig_block_run(block, BLOCK_WRITE, 0, sector, 512), -EIO);
 	block_close(block);
@@ -214,11 +204,11 @@ static void test_packed_lies(void **state)
 
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
 		make("bad.qcow2", SIZE, NULL, NULL);
-		block = open_image("bad.qcow2");
+		block = rig_disk("bad.qcow2");
 		assert_int_equal(rig_block_run(block, BLOCK_WRITE, 0, sector, 512), 0);
 		block_close(block);
 		poke("bad.qcow2", 4 * CLUSTER, 8, words[i]);
-		block = open_image("bad.qcow2");
+		block = rig_disk("bad.qcow2");
 		assert_int_equal(rig_block_run(block, BLOCK_READ, 0, sector, 512), -EIO);
 		block_close(block);
 	}
@@ -229,9 +219,9 @@ static void test_autoclear(void **state)
 {
 	make("auto.qcow2", SIZE, NULL, NULL);
 	poke("auto.qcow2", QCOW2_AT_AUTOCLEAR, 8, 0x8000000000000001);
-	block_close(open_image("auto.qcow2,ro"));
+	block_close(rig_disk("auto.qcow2,ro"));
 	assert_int_equal(peek("auto.qcow2", QCOW2_AT_AUTOCLEAR, 8), 0x8000000000000001);
-	block_close(open_image("auto.qcow2"));
+	block_close(rig_disk("auto.qcow2"));
 	assert_int_equal(peek("auto.qcow2", QCOW2_AT_AUTOCLEAR, 8), 0);
 	unlink("auto.qcow2");
 }
@@ -243,20 +233,20 @@ static void test_repair(void **state)
 	char sector[512] = {7};
 
 	make("dirty.qcow2", SIZE, NULL, NULL);
-	block = open_image("dirty.qcow2");
+	block = rig_disk("dirty.qcow2");
 	assert_int_equal(rig_block_run(block, BLOCK_WRITE, 0, sector, 512), 0);
 	block_close(block);
 	poke("dirty.qcow2", 2 * CLUSTER + 2 * 5, 2, 0);
 	poke("dirty.qcow2", 2 * CLUSTER + 2 * 9, 2, 3);
 	poke("dirty.qcow2", QCOW2_AT_INCOMPATIBLE, 8, QCOW2_DIRTY);
-	block = open_image("dirty.qcow2");
+	block = rig_disk("dirty.qcow2");
 	assert_sound(block);
 	assert_int_equal(rig_block_run(block, BLOCK_WRITE, CLUSTER, sector, 512), 0);
 	assert_sound(block);
 	block_close(block);
 	assert_int_equal(peek("dirty.qcow2", QCOW2_AT_INCOMPATIBLE, 8), 0);
 	poke("dirty.qcow2", QCOW2_AT_INCOMPATIBLE, 8, QCOW2_CORRUPT);
-	block = open_image("dirty.qcow2,ro");
+	block = rig_disk("dirty.qcow2,ro");
 	assert_int_equal(rig_block_run(block, BLOCK_READ, 0, sector, 512), 0);
 	assert_int_equal(sector[0], 7);
 	block_close(block);
@@ -269,12 +259,12 @@ static void test_chain(void **state)
 	char sector[512], name[32];
 
 	make("base.qcow2", SIZE, NULL, NULL);
-	block = open_image("base.qcow2");
+	block = rig_disk("base.qcow2");
 	memset(sector, 5, sizeof sector);
 	assert_int_equal(rig_block_run(block, BLOCK_WRITE, 512, sector, 512), 0);
 	block_close(block);
 	make("top.qcow2", 2 * SIZE, "base.qcow2", "qcow2");
-	block = open_image("top.qcow2");
+	block = rig_disk("top.qcow2");
 	assert_int_equal(rig_block_run(block, BLOCK_READ, 512, sector, 512), 0);
 	assert_int_equal(sector[511], 5);
 	assert_int_equal(rig_block_run(block, BLOCK_READ, SIZE, sector, 512), 0);
@@ -286,7 +276,7 @@ static void test_chain(void **state)
 	/* What is below somebody's disk is not written to, but may be below another's. */
 	refuse("base.qcow2", "in use");
 	make("twin.qcow2", SIZE, "base.qcow2", "qcow2");
-	other = open_image("twin.qcow2");
+	other = rig_disk("twin.qcow2");
 	block_close(other);
 	block_close(block);
 	make("top.qcow2", SIZE, "missing.raw", "raw");
@@ -299,7 +289,7 @@ static void test_chain(void **state)
 		make(name, SIZE, i < LIMIT_CHAIN ? below : NULL, "qcow2");
 	}
 	refuse("n0.qcow2", "more than 16 files");
-	block_close(open_image("n1.qcow2"));
+	block_close(rig_disk("n1.qcow2"));
 	for (unsigned i = 0; i <= LIMIT_CHAIN; i++) {
 		snprintf(name, sizeof name, "n%u.qcow2", i);
 		unlink(name);
@@ -353,7 +343,7 @@ static void test_reader(void **state)
 	int fd;
 
 	make("read.qcow2", SIZE, NULL, NULL);
-	block = open_image("read.qcow2");
+	block = rig_disk("read.qcow2");
 	memset(sector, 9, sizeof sector);
 	assert_int_equal(rig_block_run(block, BLOCK_WRITE, 512, sector, 512), 0);
 	assert_int_equal(block_settle(block), 0);
@@ -389,7 +379,7 @@ static void test_snapshots(void **state)
 	int count = 0;
 
 	make("snap.qcow2", SIZE, NULL, NULL);
-	block = open_image("snap.qcow2");
+	block = rig_disk("snap.qcow2");
 	memset(sector, 1, sizeof sector);
 	assert_int_equal(rig_block_run(block, BLOCK_WRITE, 0, sector, 512), 0);
 	assert_int_equal(block_snapshot(block, BLOCK_SNAPSHOT_CREATE, "first", &err), 0);
@@ -416,7 +406,7 @@ static void test_resize(void **state)
 	char sector[512] = {3};
 
 	make("size.qcow2", SIZE, NULL, NULL);
-	block = open_image("size.qcow2");
+	block = rig_disk("size.qcow2");
 	assert_int_equal(rig_block_run(block, BLOCK_WRITE, SIZE - 512, sector, 512), 0);
 	assert_int_equal(block_resize(block, SIZE / 2, false, &err), -EINVAL);
 	/* So large that its L1 table moves. */
@@ -429,7 +419,7 @@ static void test_resize(void **state)
 	assert_int_equal(sector[0], 0);
 	assert_sound(block);
 	block_close(block);
-	block_close(open_image("size.qcow2"));
+	block_close(rig_disk("size.qcow2"));
 	unlink("size.qcow2");
 }
 

@@ -241,4 +241,12 @@ static inline int rig_run(struct rig *rig, struct cli *cli, int argc, char **arg
 	return status;
 }
 
+/* Words, run against the `rig` of who uses it; its status. */
+#define RUN(...)                                                                           \
+	({                                                                                 \
+		char *run_argv[] = {__VA_ARGS__, NULL};                                    \
+		struct cli run_cli = {.dry = false};                                       \
+		rig_run(&rig, &run_cli, sizeof run_argv / sizeof *run_argv - 1, run_argv); \
+	})
+
 #endif

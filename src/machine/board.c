@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "machine/chipset/fpu.h"
+#include "machine/chipset/i8042.h"
 #include "machine/chipset/pm.h"
 #include "machine/chipset/serial.h"
 #include "machine/chipset/testdev.h"
@@ -32,6 +33,7 @@ static const struct board_device *const devices[] = {
 	&fpu_device,
 	&testdev_device,
 	&plug_device,
+	&i8042_device,
 };
 
 void board_init(struct board *board)

@@ -98,6 +98,7 @@ struct board {
 	struct memory *memory;
 	uint32_t tsc_khz;  /* of the guest's TSC */
 	bool test_devices; /* those of testdev.h too */
+	bool keyboard;     /* those of i8042.h too */
 
 	struct bus io, mmio;
 	struct msr_bus msrs;

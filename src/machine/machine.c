@@ -233,12 +233,14 @@ void machine_renew(struct machine *machine)
 
 static int load_acpi(struct machine *machine, struct error *err)
 {
+	const struct acpi_config acpi = {.vcpus = machine->config.vcpus,
+		.keyboard = machine->config.keyboard};
 	uint8_t *tables = calloc(1, ACPI_SIZE);
 	int used;
 
 	if (!tables)
 		return error_set(err, ENOMEM, "no memory for the ACPI tables");
-	used = acpi_build(tables, ACPI_SIZE, machine->config.vcpus, err);
+	used = acpi_build(tables, ACPI_SIZE, &acpi, err);
 	if (used > 0 && memory_write(&machine->mem, ACPI_BASE, tables, used) < 0)
 		used = error_set(err, ENOMEM, "the guest has too little memory to start");
 	free(tables);

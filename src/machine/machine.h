@@ -28,6 +28,7 @@
 
 struct machine;
 struct pci_bus;
+struct ps2_motion;
 
 /* How a guest ended. */
 enum machine_result {
@@ -90,6 +91,7 @@ struct machine_config {
 	bool restore;        /* machine_load() follows: the kernel is only for a later reset */
 	const char *cmdline; /* "" for none */
 	bool test_devices;   /* see testdev.h; a multiboot kernel will do too */
+	bool keyboard;       /* a keyboard and a mouse, see i8042.h */
 
 	bool reset_ends; /* a reset ends the guest; else it starts again from its kernel */
 	/*
@@ -151,6 +153,13 @@ void machine_set_places(struct machine *machine, const uint8_t *slot, unsigned c
 
 /* Input for the first serial port; returns how many bytes were taken. Any thread. */
 size_t machine_serial_input(struct machine *machine, const uint8_t *data, size_t len);
+
+/*
+ * What somebody does to the keyboard and the mouse (chipset/ps2.h), if there are any; otherwise nothing happens. Any
+ * thread.
+ */
+void machine_key(struct machine *machine, uint8_t key, bool down);
+void machine_pointer(struct machine *machine, const struct ps2_motion *motion);
 
 /* Presses the power button. Any thread. */
 void machine_power_button(struct machine *machine);

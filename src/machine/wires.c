@@ -137,6 +137,7 @@ int machine_board_init(struct machine *machine, struct error *err)
 	board->memory = &machine->mem;
 	board->tsc_khz = machine->config.cpuid->tsc_khz;
 	board->test_devices = machine->config.test_devices;
+	board->keyboard = machine->config.keyboard;
 	board_init(board);
 	r = machine_apics_init(machine, err);
 	if (!r)

@@ -34,10 +34,11 @@ static uint8_t sum(uint64_t gpa, size_t len)
 	return total;
 }
 
-static void well_formed(void **state)
+static void check(bool keyboard)
 {
 	struct error err = {0};
-	int used = acpi_build(tables, sizeof tables, 3, &err);
+	const struct acpi_config config = {.vcpus = 3, .keyboard = keyboard};
+	int used = acpi_build(tables, sizeof tables, &config, &err);
 	uint64_t xsdt, entries;
 
 	assert_true(used > 0);
@@ -47,7 +48,7 @@ static void well_formed(void **state)
 	xsdt = get(ACPI_BASE + 24, 8);
 	assert_int_equal(get(xsdt, 4), 0x54445358);
 	entries = (get(xsdt + 4, 4) - 36) / 8;
-	assert_int_equal(entries, 2);
+	assert_int_equal(entries, keyboard ? 3 : 2);
 	for (unsigned i = 0; i < entries; i++) {
 		uint64_t table = get(xsdt + 36 + 8 * i, 8);
 
@@ -61,13 +62,20 @@ static void well_formed(void **state)
 	}
 }
 
+static void well_formed(void **state)
+{
+	check(false);
+	check(true);
+}
+
 static void too_small(void **state)
 {
 	struct error err = {0};
 
 	for (size_t size = 36; size < 1200; size += 100)
-		assert_true(acpi_build(tables, size, 1, &err) < 0);
-	assert_true(acpi_build(tables, sizeof tables, 64, &err) > 0);
+		assert_true(acpi_build(tables, size, &(struct acpi_config){.vcpus = 1}, &err) < 0);
+	assert_true(
+		acpi_build(tables, sizeof tables, &(struct acpi_config){.vcpus = 64}, &err) > 0);
 }
 
 /* Writes one table to a file and has iasl read it. */
@@ -95,7 +103,7 @@ static void one_sleep(void **state)
 	struct error err = {0};
 	uint64_t dsdt, size;
 
-	assert_true(acpi_build(tables, sizeof tables, 2, &err) > 0);
+	assert_true(acpi_build(tables, sizeof tables, &(struct acpi_config){.vcpus = 2}, &err) > 0);
 	dsdt = get(get(get(ACPI_BASE + 24, 8) + 36, 8) + 140, 8);
 	size = get(dsdt + 4, 4);
 	assert_non_null(memmem(tables + (dsdt - ACPI_BASE), size, "_S5_", 4));
@@ -111,13 +119,15 @@ static void iasl_reads_them(void **state)
 
 	if (system("command -v iasl >/dev/null") != 0)
 		skip();
-	assert_true(acpi_build(tables, sizeof tables, 2, &err) > 0);
+	assert_true(acpi_build(tables, sizeof tables,
+			    &(struct acpi_config){.vcpus = 2, .keyboard = true}, &err) > 0);
 	assert_non_null(mkdtemp(dir));
 	xsdt = get(ACPI_BASE + 24, 8);
 	disassemble(dir, "xsdt", xsdt);
 	disassemble(dir, "facp", get(xsdt + 36, 8));
 	disassemble(dir, "apic", get(xsdt + 44, 8));
 	disassemble(dir, "dsdt", get(get(xsdt + 36, 8) + 140, 8));
+	disassemble(dir, "ssdt", get(xsdt + 52, 8));
 	snprintf(command, sizeof command, "rm -rf %s", dir);
 	assert_int_equal(system(command), 0);
 }

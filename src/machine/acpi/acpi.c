@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "dsdt.hex"
+#include "keyboard.hex"
 #include "machine/chipset/pm.h"
 #include "machine/interrupt/ioapic.h"
 #include "machine/interrupt/lapic.h"
@@ -21,6 +22,7 @@
 #define FADT_TIMER_32 0x100u
 #define FADT_RESET 0x400u
 #define BOOT_LEGACY_DEVICES 0x1u
+#define BOOT_8042 0x2u
 #define BOOT_NO_VGA 0x4u
 
 /* Writes tables one behind the other; a write that does not fit sets overflow and is dropped. */
@@ -129,7 +131,8 @@ static uint64_t facs(struct builder *b)
 	return ACPI_BASE + start;
 }
 
-static uint64_t fadt(struct builder *b, uint64_t facs_at, uint64_t dsdt_at)
+static uint64_t fadt(struct builder *b, const struct acpi_config *config, uint64_t facs_at,
+	uint64_t dsdt_at)
 {
 	size_t start = begin(b, "FACP", 6);
 
@@ -156,7 +159,7 @@ static uint64_t fadt(struct builder *b, uint64_t facs_at, uint64_t dsdt_at)
 	number(b, 0xfff, 2); /* no C3 */
 	zeros(b, 8);
 	number(b, 0x32, 1); /* CMOS index of the century */
-	number(b, BOOT_LEGACY_DEVICES | BOOT_NO_VGA, 2);
+	number(b, BOOT_LEGACY_DEVICES | BOOT_NO_VGA | (config->keyboard ? BOOT_8042 : 0), 2);
 	number(b, 0, 1);
 	number(b, FADT_WBINVD | FADT_C1 | FADT_NO_SLEEP_BUTTON | FADT_TIMER_32 | FADT_RESET, 4);
 	port_address(b, PM_RESET_PORT, 1);
@@ -244,19 +247,31 @@ static void rsdp(struct builder *b, uint64_t xsdt_at)
 	checksum(&head, 0, RSDP_SIZE, 32);
 }
 
-int acpi_build(uint8_t *buf, size_t size, unsigned vcpus, struct error *err)
+/* A table that iasl made. */
+static uint64_t compiled(struct builder *b, const uint8_t *aml, size_t size)
+{
+	size_t start;
+
+	align(b, 8);
+	start = b->used;
+	put(b, aml, size);
+	return ACPI_BASE + start;
+}
+
+int acpi_build(uint8_t *buf, size_t size, const struct acpi_config *config, struct error *err)
 {
 	struct builder b = {.buf = buf, .size = size};
-	uint64_t facs_at, dsdt_at, tables[2], xsdt_at;
+	uint64_t facs_at, dsdt_at, tables[3], xsdt_at;
+	unsigned count = 0;
 
 	zeros(&b, RSDP_SIZE);
 	facs_at = facs(&b);
-	align(&b, 8);
-	dsdt_at = ACPI_BASE + b.used;
-	put(&b, dsdt_aml_code, sizeof dsdt_aml_code);
-	tables[0] = fadt(&b, facs_at, dsdt_at);
-	tables[1] = madt(&b, vcpus);
-	xsdt_at = xsdt(&b, tables, 2);
+	dsdt_at = compiled(&b, dsdt_aml_code, sizeof dsdt_aml_code);
+	tables[count++] = fadt(&b, config, facs_at, dsdt_at);
+	tables[count++] = madt(&b, config->vcpus);
+	if (config->keyboard)
+		tables[count++] = compiled(&b, keyboard_aml_code, sizeof keyboard_aml_code);
+	xsdt_at = xsdt(&b, tables, count);
 	if (b.overflow)
 		return error_set(err, ENOSPC, "the ACPI tables do not fit");
 	rsdp(&b, xsdt_at);

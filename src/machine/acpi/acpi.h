@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ACPI tables (ACPI 6.4, chapter 5): RSDP, XSDT, FADT, FACS, MADT, and the
- * DSDT that iasl made of dsdt.asl.
+ * The ACPI tables (ACPI 6.4, chapter 5): RSDP, XSDT, FADT, FACS, MADT, the
+ * DSDT that iasl made of dsdt.asl, and an SSDT of keyboard.asl where there is one.
  */
 #ifndef DACH_MACHINE_ACPI_H
 #define DACH_MACHINE_ACPI_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,10 +22,16 @@
 #define ACPI_GENERATION_SIZE 16u
 #define ACPI_GENERATION_IRQ 20u
 
+/* What the tables depend on. */
+struct acpi_config {
+	unsigned vcpus;
+	bool keyboard; /* there is one, and a mouse (i8042.h) */
+};
+
 /*
  * Builds the tables into buf (ACPI_SIZE bytes), which is to be at ACPI_BASE in guest memory.
  * Returns how many bytes are used, or a negative errno if they do not fit.
  */
-int acpi_build(uint8_t *buf, size_t size, unsigned vcpus, struct error *err);
+int acpi_build(uint8_t *buf, size_t size, const struct acpi_config *config, struct error *err);
 
 #endif

@@ -200,15 +200,15 @@ static int pm_init(void *device, struct board *board, struct error *err)
 		uint16_t port, size;
 		const struct bus_ops *ops;
 	} ports[] = {{PM1_EVENT, 4, &event_ops}, {PM1_CONTROL, 2, &control_ops},
-		{PM_TIMER, 4, &timer_ops}, {0x64, 1, &keyboard_ops}, {0x92, 1, &port92_ops},
-		{PVPANIC_PORT, 1, &pvpanic_ops}};
+		{PM_TIMER, 4, &timer_ops}, {0x92, 1, &port92_ops}, {PVPANIC_PORT, 1, &pvpanic_ops},
+		{0x64, 1, &keyboard_ops}};
 	struct pm *pm = device;
 	int r = 0;
 
 	mutex_init(&pm->lock);
 	pm->board = board;
 	pm_reset(pm);
-	for (unsigned i = 0; i < sizeof ports / sizeof *ports && !r; i++)
+	for (unsigned i = 0; i < sizeof ports / sizeof *ports - board->keyboard && !r; i++)
 		r = bus_map(&board->io, ports[i].port, ports[i].size, ports[i].ops, pm, &pm->lock);
 	return r;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Power: the ACPI fixed registers (ACPI 6.4, 4.8.3), the reset registers
- * (0xcf9, the keyboard controller's port 0x64, port 0x92) and pvpanic, through
+ * (0xcf9, port 0x92, and 0x64 where no keyboard controller (i8042.h) is there) and pvpanic, through
  * which a guest tells of its panic.
  */
 #ifndef DACH_MACHINE_CHIPSET_PM_H

@@ -5,7 +5,8 @@
  * process by a descriptor (pidfd_open(2)), which no other process can take over, and its children by the
  * guest's control group. A daemon that has just come finds the process by its number and start time.
  *
- * Where the host gives no control group, children that left the monitor's process group are not seen.
+ * Where the host gives no control group, of the children that left the monitor's process group only those are
+ * seen that have its lock.
  */
 #ifndef DACH_DAEMON_PROCESS_H
 #define DACH_DAEMON_PROCESS_H

@@ -15,6 +15,12 @@
  */
 #define OWN_TASKS 160
 
+void resources_close(struct daemon *daemon)
+{
+	cgroup_close(daemon->cgroup);
+	daemon->cgroup = NULL;
+}
+
 void resources_open(struct daemon *daemon)
 {
 	struct error err = {0};
@@ -22,13 +28,9 @@ void resources_open(struct daemon *daemon)
 	if (cgroup_open("/proc", GROUP, &daemon->cgroup, &err)) {
 		daemon->cgroup = NULL;
 		log_add(&daemon->log, "guests have no limits: %s", err.text);
+	} else if (!cgroup_controllers(daemon->cgroup)) {
+		resources_close(daemon);
 	}
-}
-
-void resources_close(struct daemon *daemon)
-{
-	cgroup_close(daemon->cgroup);
-	daemon->cgroup = NULL;
 }
 
 static int set(const struct guest *guest, struct error *err)

@@ -52,11 +52,11 @@ class Daemon:
         if vmm:
             self.env["DACH_VMM"] = vmm
         self.words = ["--policy", policy or self.folder + "/policy"]
-        self.process, self.vmm, self.program = None, vmm, BUILD + "/dachd"
+        self.process, self.vmm, self.program = None, vmm, [BUILD + "/dachd"]
 
     def start(self, wait=True):
         self.log = open(self.folder + "/log", "a")
-        self.process = subprocess.Popen([self.program, *self.words], env=self.env,
+        self.process = subprocess.Popen([*self.program, *self.words], env=self.env,
                                         stdin=subprocess.DEVNULL, stdout=self.log,
                                         stderr=self.log)
         end = time.monotonic() + 60
@@ -73,7 +73,7 @@ class Daemon:
 
     def try_start(self):
         """Where it should not come up: status and what it said."""
-        done = subprocess.run([self.program, *self.words], env=self.env, timeout=20,
+        done = subprocess.run([*self.program, *self.words], env=self.env, timeout=20,
                               stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         return done.returncode, done.stderr
 

@@ -395,7 +395,7 @@ def test_a_user_without_root_has_a_daemon_of_his_own():
             os.chmod(home + program, 0o755)  # the umask may be 077
 
         def own():
-            d.program = home + "/dachd"
+            d.program = [home + "/dachd"]
             d.run, d.state = home + "/run", home + "/state"
             d.env.update(DACH_RUN=d.run, DACH_STATE=d.state, DACH_FAKE_JOURNAL=home + "/journal")
             d.folder = home

@@ -63,7 +63,8 @@ static void write_file(const char *name, const char *text)
 {
 	int fd = openat(folder, name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
 
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+	/* The umask may be 077. */
+	if (fd < 0 || fchmod(fd, 0644) || write(fd, text, strlen(text)) < 0)
 		abort();
 	close(fd);
 }

@@ -3,7 +3,7 @@
 # Guests on bridges of this host, in a network namespace of the test's own: two on one bridge reach the host
 # and each other with all that a card can do, one on another bridge reaches neither; what is left afterwards.
 if [ -z "${DACH_TEST_NETNS:-}" ]; then
-	if ! [ -r /dev/net/tun ] || ! command -v nft >/dev/null && ! [ -x /usr/sbin/nft ] || ! unshare -n true; then
+	if ! [ -r /dev/net/tun ] || ! PATH=$PATH:/usr/sbin command -v nft >/dev/null || ! unshare -n true; then
 		echo "ok bridge: not tried: no /dev/net/tun, no nft or no network of its own for a test"
 		exit 0
 	fi

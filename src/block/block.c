@@ -204,7 +204,8 @@ int block_open(const struct disk_spec *spec, struct block_device **out, struct e
 		block_files_close(spec, 0);
 		return error_nomem(err);
 	}
-	r = block_image_open(spec, 0, &block->image, err);
+	r = spec->later ? handover_open(block, spec, err)
+			: block_image_open(spec, 0, &block->image, err);
 	if (!r)
 		r = pool_create(THREADS, block_work, block, &block->pool, err);
 	if (r) {
@@ -212,10 +213,10 @@ int block_open(const struct disk_spec *spec, struct block_device **out, struct e
 		return r;
 	}
 	block->size = block->image->size;
-	block->read_only = block->image->read_only;
-	block->can_discard = block->image->can_discard;
+	block->read_only = spec->readonly;
+	block->can_discard = !spec->readonly;
 	block->keeps_back = block->image->driver->keeps_back;
-	if (block->image->driver->load_dirty)
+	if (block->image->driver->load_dirty && !spec->later)
 		r = block->image->driver->load_dirty(block->image, &block->dirty);
 	if (r) {
 		block_close(block);
@@ -253,7 +254,7 @@ void block_close(struct block_device *block)
 	if (!block)
 		return;
 	/* On a thread of the disk's, which may write: who closes it may not. */
-	if (block->pool && !block->image->read_only) {
+	if (block->pool && !block->image->read_only && !block->given) {
 		pool_add(block->pool, &last);
 		block_call(block, keep_checkpoints, block);
 	}
@@ -261,6 +262,7 @@ void block_close(struct block_device *block)
 	pool_destroy(block->pool);
 	if (block->image)
 		block->image->driver->close(block->image);
+	handover_close(block);
 	while ((label = block->label)) {
 		block->label = label->former;
 		free(label);

@@ -26,6 +26,8 @@ struct block_device {
 	struct block_counters counters; /* any thread */
 	struct block_copy *copy;        /* as image: what is made of it meanwhile; or NULL */
 	struct dirty_set dirty;         /* changes as image does, and under the lock */
+	struct block_later *later;      /* handover.c: another process has it; as image */
+	bool given;                     /* likewise, and it is not to be touched here */
 	bool complained;                /* any thread, only ever set */
 	struct block_label *label;      /* any thread (block_name()) */
 
@@ -49,6 +51,9 @@ void checkpoint_put(struct block_device *block, struct dirty_map *map);
 void checkpoint_drop(struct block_device *block, struct dirty_map *map);
 /* block.c: NULL: out of memory. */
 struct block_label *block_label_make(const char *name);
+/* handover.c: a disk that another process has as yet; spec's descriptors are the disk's, on failure too. */
+int handover_open(struct block_device *block, const struct disk_spec *spec, struct error *err);
+void handover_close(struct block_device *block);
 /* hold.c */
 void hold_init(struct block_device *block);
 void hold_destroy(struct block_device *block);

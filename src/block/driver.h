@@ -16,6 +16,7 @@ struct block_image {
 };
 
 struct dirty_set;
+struct file;
 
 struct block_driver {
 	enum disk_format format;
@@ -45,6 +46,8 @@ struct block_driver {
 	int (*check_base)(struct block_image *image, enum disk_format format, uint64_t size,
 		struct error *err);
 	void (*set_base)(struct block_image *image, struct block_image *base);
+	/* The file that it is in, without what it stands on. */
+	struct file *(*file)(struct block_image *image);
 	/* Of copy.c: what it stands on, or NULL. */
 	struct block_image *(*base)(const struct block_image *image);
 	/* Whether the image has it itself, and for how many of the bytes that is so, or not. */

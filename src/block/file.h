@@ -28,6 +28,9 @@ struct file {
  */
 int file_open(struct file *file, const struct disk_spec *spec, unsigned n, struct error *err);
 void file_close(struct file *file);
+/* Locks as block_open() says; none of them, or all. -EBUSY. And gives them all up. */
+int file_lock(const struct file *file, const char *name, struct error *err);
+void file_unlock(const struct file *file);
 /* Nobody writes to it here any more, which its locks then say. */
 void file_freeze(struct file *file);
 /* It is written to by this descriptor, which is the file's, on failure too; nobody is in any function of it. */

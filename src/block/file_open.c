@@ -116,6 +116,25 @@ static int lock_file(const struct file *file, const char *path, struct error *er
 	return good ? 0 : error_set(err, EBUSY, "%s: in use by another guest or program", path);
 }
 
+void file_unlock(const struct file *file)
+{
+	struct flock lock = {.l_type = F_UNLCK,
+		.l_whence = SEEK_SET,
+		.l_start = LOCK_DOES,
+		.l_len = 2 * (LOCK_DENIES - LOCK_DOES)};
+
+	fcntl(file->fd, F_OFD_SETLK, &lock);
+}
+
+int file_lock(const struct file *file, const char *path, struct error *err)
+{
+	int r = lock_file(file, path, err);
+
+	if (r)
+		file_unlock(file);
+	return r;
+}
+
 void file_freeze(struct file *file)
 {
 	static const int given_up[] = {DO_WRITE, DO_RESIZE};

@@ -62,6 +62,11 @@ static int raw_find_zero(struct block_image *image, uint64_t offset, uint64_t *l
 	return 0;
 }
 
+static struct file *raw_file(struct block_image *image)
+{
+	return &container_of(image, struct raw, image)->file;
+}
+
 static void raw_freeze(struct block_image *image)
 {
 	struct raw *raw = container_of(image, struct raw, image);
@@ -162,6 +167,7 @@ const struct block_driver raw_driver = {
 	.perform = raw_perform,
 	.read_now = raw_read_now,
 	.close = raw_close,
+	.file = raw_file,
 	.find_zero = raw_find_zero,
 	.freeze = raw_freeze,
 	.thaw = raw_thaw,

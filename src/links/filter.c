@@ -197,6 +197,7 @@ static void put_table(FILE *out, const struct filter *filter)
 		"	chain guest {\n"
 		"		type filter hook ingress device \"%s\" priority filter; policy drop;\n"
 		"		ether saddr != %s drop\n"
+		"		ether type 0x8035 accept\n" /* RARP: where a guest is that has moved */
 		"		ether type arp goto guest-arp\n"
 		"		ether type ip goto guest-ip4\n"
 		"		ether type ip6 goto guest-ip6\n"

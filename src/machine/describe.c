@@ -111,7 +111,7 @@ void machine_describe_head(struct machine_head *head, struct state *s)
 	cpuid_describe(&head->cpuid, s);
 }
 
-int machine_save_begin(struct machine *machine, struct state *s)
+void machine_save_head(struct machine *machine, struct state *s)
 {
 	struct machine_head head = {
 		.vcpus = machine->config.vcpus,
@@ -120,15 +120,28 @@ int machine_save_begin(struct machine *machine, struct state *s)
 		.program = DACH_VERSION,
 	};
 
+	snprintf(head.engine, sizeof head.engine, "%s", machine->config.engine->name);
+	memcpy(head.place, machine->place, sizeof head.place);
+	machine_describe_head(&head, s);
+}
+
+int machine_save_stop(struct machine *machine, struct state *s)
+{
 	if (!machine_freeze(machine)) {
 		state_fail(s, EBUSY, "the guest is being reset, or has ended");
 		return -EBUSY;
 	}
-	snprintf(head.engine, sizeof head.engine, "%s", machine->config.engine->name);
-	memcpy(head.place, machine->place, sizeof head.place);
-	machine_describe_head(&head, s);
 	pci_bus_quiesce(machine_pci(machine), true);
 	return 0;
+}
+
+int machine_save_begin(struct machine *machine, struct state *s)
+{
+	int r = machine_save_stop(machine, s);
+
+	if (!r)
+		machine_save_head(machine, s);
+	return r;
 }
 
 void machine_save_memory(struct machine *machine, struct state *s)

@@ -235,6 +235,9 @@ int machine_save_begin(struct machine *machine, struct state *s);
 void machine_save_memory(struct machine *machine, struct state *s);
 void machine_save_devices(struct machine *machine, struct state *s);
 void machine_save_end(struct machine *machine);
+/* The first step in two: its head, while it runs; and that it stands still from here on, which may come later. */
+void machine_save_head(struct machine *machine, struct state *s);
+int machine_save_stop(struct machine *machine, struct state *s);
 /* What a state begins with: what a machine that is to load it must be made of. */
 void machine_describe_head(struct machine_head *head, struct state *s);
 /*

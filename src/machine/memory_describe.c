@@ -5,10 +5,10 @@
 #include <unistd.h>
 
 #include "machine/describe.h"
-#include "machine/memory.h"
+#include "machine/memory_internal.h"
 
 #define PAGE 4096u
-#define RUN_PAGES 256u /* at most in one section */
+#define RUN_PAGES MEMORY_RUN_PAGES
 
 /* Where from offset on a shared memory's next page is that was ever touched. */
 static uint64_t next_touched(const struct memory_region *region, uint64_t offset)
@@ -24,7 +24,7 @@ static uint64_t next_touched(const struct memory_region *region, uint64_t offset
 	return (uint64_t)at & ~(uint64_t)(PAGE - 1);
 }
 
-static void save_run(struct state *s, uint64_t gpa, const uint8_t *pages, unsigned count)
+void memory_write_run(struct state *s, uint64_t gpa, const uint8_t *pages, unsigned count)
 {
 	const void *data = pages;
 	size_t size = (size_t)count * PAGE;
@@ -32,6 +32,14 @@ static void save_run(struct state *s, uint64_t gpa, const uint8_t *pages, unsign
 	state_begin(s, "memory", 0, 1);
 	state_u64(s, "address", &gpa);
 	state_blob(s, "pages", &data, &size);
+	state_end(s);
+}
+
+void memory_write_zeros(struct state *s, uint64_t gpa, uint64_t count)
+{
+	state_begin(s, "memory-zero", 0, 1);
+	state_u64(s, "address", &gpa);
+	state_u64(s, "pages", &count);
 	state_end(s);
 }
 
@@ -52,7 +60,7 @@ static void save_region(const struct memory_region *region, struct state *s)
 			!memory_page_is_zero(region->host + at + count * PAGE))
 			count++;
 		if (count)
-			save_run(s, region->gpa + at, region->host + at, count);
+			memory_write_run(s, region->gpa + at, region->host + at, count);
 		state_seen(s, (uint64_t)(count ? count : 1) * PAGE);
 		at += (uint64_t)(count ? count : 1) * PAGE;
 	}
@@ -76,6 +84,20 @@ static void load_run(struct memory *mem, struct state *s)
 		memcpy(to, data, size);
 		memory_written(mem, gpa, size);
 	}
+	state_end(s);
+}
+
+/* What the guest has emptied since it was written before. */
+static void load_zeros(struct memory *mem, struct state *s)
+{
+	uint64_t gpa = 0, count = 0;
+
+	state_begin(s, "memory-zero", 0, 1);
+	state_u64(s, "address", &gpa);
+	state_u64(s, "pages", &count);
+	state_require(s, gpa % PAGE == 0 && count && count <= RUN_PAGES, "no whole pages");
+	if (state_ok(s) && memory_zero(mem, gpa, count * PAGE))
+		state_require(s, false, "more memory than the guest has");
 	state_end(s);
 }
 
@@ -105,6 +127,12 @@ void memory_describe(struct memory *mem, struct state *s)
 	else if (state_pages(s))
 		memory_load_pages(mem, s);
 	else
-		while (state_next_is(s, "memory"))
-			load_run(mem, s);
+		for (;;) {
+			if (state_next_is(s, "memory"))
+				load_run(mem, s);
+			else if (state_next_is(s, "memory-zero"))
+				load_zeros(mem, s);
+			else
+				break;
+		}
 }

@@ -20,6 +20,13 @@ void page_list_add(struct page_list *list, uint64_t gpa, const uint8_t *host, ui
 /* Writes what is left of it, and frees it. NULL is allowed. */
 void page_list_end(struct page_list *list);
 
+/* Sections of a stream (memory_describe.c): pages at gpa, and pages of zeros; as many as these at most. */
+#define MEMORY_RUN_PAGES 256u
+void memory_write_run(struct state *s, uint64_t gpa, const uint8_t *pages, unsigned count);
+void memory_write_zeros(struct state *s, uint64_t gpa, uint64_t count);
+/* memory_pages.c: what of a region from byte *at on was ever touched: [*at, *end); looking at the rest would make it. */
+bool memory_next_touched(const struct memory_region *region, uint64_t *at, uint64_t *end);
+
 /* How many pages len bytes at gpa touch. */
 static inline uint64_t memory_pages(uint64_t gpa, uint64_t len)
 {

@@ -114,8 +114,7 @@ static void write_pieces(struct page_list *list)
 	list->pieces = 0;
 }
 
-/* What of a region from offset on was ever touched: [*at, *end); looking at the rest would make it. */
-static bool next_touched(const struct memory_region *region, uint64_t *at, uint64_t *end)
+bool memory_next_touched(const struct memory_region *region, uint64_t *at, uint64_t *end)
 {
 	off_t data, hole;
 
@@ -197,7 +196,7 @@ static void save_region(struct page_list *list, const struct memory_region *regi
 {
 	uint64_t at = 0, end, done = 0;
 
-	while (state_ok(list->s) && next_touched(region, &at, &end)) {
+	while (state_ok(list->s) && memory_next_touched(region, &at, &end)) {
 		while (at < end && state_ok(list->s)) {
 			uint64_t left = EXTENT - (region->gpa + at) % EXTENT;
 

@@ -70,6 +70,8 @@ struct guest_monitor {
 	void (*go_on)(void *ctx); /* monitor_hold(); NULL: it is not held */
 	void *go_on_ctx;
 	struct loop_timer hold;
+	int (*let_go)(void *ctx, struct error *err); /* monitor_withhold(); NULL: it may run */
+	void *let_go_ctx;
 };
 
 /* monitor.c: runs all of it; front, spec and signals' settings are filled in. */

@@ -24,7 +24,16 @@ void monitor_run_or_not(struct guest_monitor *monitor)
 
 bool monitor_stands(const struct guest_monitor *monitor)
 {
-	return monitor->paused || monitor->kept || monitor->go_on || jobs_pause(monitor->jobs);
+	return monitor->paused || monitor->kept || monitor->go_on || monitor->let_go ||
+		jobs_pause(monitor->jobs);
+}
+
+void monitor_withhold(struct guest_monitor *monitor, int (*let_go)(void *ctx, struct error *err),
+	void *ctx)
+{
+	monitor->let_go = let_go;
+	monitor->let_go_ctx = ctx;
+	monitor_run_or_not(monitor);
 }
 
 static void held_too_long(void *ctx)

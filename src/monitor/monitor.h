@@ -161,6 +161,12 @@ void monitor_keep(struct guest_monitor *monitor, enum end_reason reason);
  */
 #define MONITOR_HOLD_SECONDS 60
 void monitor_hold(struct guest_monitor *monitor, void (*go_on)(void *ctx), void *ctx);
+/*
+ * It stands from now on, whoever wants it to run, until let_go NULL; meanwhile "unpause" asks let_go(): 0, and then it stands
+ * no longer for this; or a negative errno and why it cannot run.
+ */
+void monitor_withhold(struct guest_monitor *monitor, int (*let_go)(void *ctx, struct error *err),
+	void *ctx);
 /* As "pause" does. */
 void monitor_pause(struct guest_monitor *monitor);
 /* Starts a job; asker NULL: nobody waits for an answer. See job.h for what happens with spec. */

@@ -11,7 +11,7 @@ static json_t *describe(struct guest_monitor *monitor)
 	const struct launch_spec *spec = monitor->spec;
 	const enum guest_state state = monitor->kept ? GUEST_ENDED
 		: monitor->go_on                     ? GUEST_SAVED
-		: monitor->paused                    ? GUEST_PAUSED
+		: monitor->paused || monitor->let_go ? GUEST_PAUSED
 						     : GUEST_RUNNING;
 	json_t *walls = json_array();
 	json_t *info = json_pack("{s:s?, s:s?, s:I, s:i, s:s, s:I, s:o}", "name", spec->name,
@@ -77,6 +77,11 @@ static int unpause_guest(struct guest_monitor *monitor, struct error *err)
 {
 	int r = refuse_kept(monitor, err);
 
+	if (!r && monitor->let_go) {
+		r = monitor->let_go(monitor->let_go_ctx, err);
+		if (!r)
+			monitor_withhold(monitor, NULL, NULL);
+	}
 	if (!r && monitor->paused) {
 		monitor->paused = false;
 		monitor_run_or_not(monitor);

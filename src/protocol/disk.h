@@ -41,6 +41,7 @@ struct disk_spec {
 	bool readonly;
 	enum disk_cache cache; /* of all files */
 	bool unlocked; /* block/reader.h: others may write to it meanwhile; in no description */
+	bool later;    /* block/handover.h: another process has it until it is taken; likewise */
 	bool bare;     /* block/layer.h: what the first file stands on comes later; likewise */
 	char *serial;  /* "": DISK_SERIAL */
 	char *vdev;    /* what the guest's command line calls it; "" for nothing in particular */

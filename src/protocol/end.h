@@ -31,6 +31,7 @@ enum end_event {
  * destroyed), and what decides on what follows.
  *
  *   SAVED     its state is in a file: here it is no more
+ *   MIGRATED  it goes on in another monitor, and here it is no more
  *   CRASH     triple fault or kernel panic; also where a monitor left no word
  *   ERROR     the engine failed, or it never started (whose exit status is END_STATUS_SETUP)
  *   WATCHDOG  it did not say in time that it is alive (no monitor tells this yet)
@@ -43,7 +44,8 @@ enum end_event {
 	X(CRASH, "crash", 3, 'c', 3, CRASH)          \
 	X(ERROR, "error", 4, 'c', 3, CRASH)          \
 	X(WATCHDOG, "watchdog", 7, 'w', 4, WATCHDOG) \
-	X(KILLED, "killed", 2, '-', -1, NOTHING)
+	X(KILLED, "killed", 2, '-', -1, NOTHING)     \
+	X(MIGRATED, "migrated", 8, 's', 2, NOTHING)
 
 #define END_ENUM(name, word, status, letter, code, event) END_##name,
 enum end_reason { END_NONE, /* it has not ended */ END_TABLE(END_ENUM) END_REASONS };

@@ -54,6 +54,7 @@ const struct field launch_fields[] = {
 	DESCRIPTOR(launch_spec, status),
 	FIELD_ROW(BOOL, launch_spec, paused),
 	FIELD_ROW(BOOL, launch_spec, lazy),
+	FIELD_ROW(BOOL, launch_spec, arriving),
 	FIELD_ROW(BOOL, launch_spec, renew),
 	FIELD_ROW(SET, launch_spec, keep, .max = END_PRESERVABLE, .names = end_words),
 	FIELD_ROW(SET, launch_spec, walls, .max = WALLS_ALL, .names = wall_words),

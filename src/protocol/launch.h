@@ -17,6 +17,7 @@
  *    "cmdline": "root=/dev/vda ro",                                   may be left out
  *    "state": {"fd": 11, "name": "web.save"},                         goes on from there, without a kernel;
  *                                       may be left out
+ *    "arriving": false,                 with state, a socket: the guest comes from another monitor (migrate/wire.h)
  *    "lazy": false,                     with state: its memory comes as it is touched
  *    "layers": [{"fd": 13}, {"fd": 14}],                              with state: a clone, whose memory stands on
  *                                       these (machine/memory_base.h); may be left out
@@ -87,7 +88,7 @@ struct launch_spec {
 	struct net_spec *network;
 	unsigned networks;
 	int control, console, lock, status;
-	bool paused, lazy;
+	bool paused, lazy, arriving;
 	bool renew; /* it goes on from a state from which others go on, too, or it went on before */
 	unsigned keep;     /* 1 << END_... */
 	unsigned walls;    /* 1 << WALL_... */

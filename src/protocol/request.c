@@ -199,6 +199,13 @@ static const struct field clone[] = {
 	{.key = NULL},
 };
 
+static const struct field migrate[] = {
+	FIELD_ROW(COUNT, monitor_request, pause, .min = 1, .max = MIGRATE_PAUSE_MAX,
+		.number = MIGRATE_PAUSE),
+	FIELD_ROW(NUMBER, monitor_request, rate, .max = INT64_MAX),
+	{.key = NULL},
+};
+
 static const struct field release[] = {
 	FIELD_ROW(BOOL, monitor_request, end),
 	{.key = NULL},
@@ -246,6 +253,7 @@ static const struct verb {
 	[REQUEST_CLONE] = {"clone", clone, .fd = true},
 	[REQUEST_EXEC] = {"exec", nothing, .fd = true},
 	[REQUEST_SNAPSHOT] = {"snapshot", clone, .fd = true},
+	[REQUEST_MIGRATE] = {"migrate", migrate, .fd = true},
 	[REQUEST_JOBS] = {"jobs", nothing, .passed = false},
 	[REQUEST_CANCEL] = {"cancel", cancel, .passed = true},
 };

@@ -68,6 +68,10 @@
  *                                               it goes on, if it can; in the same moment so many disks get new
  *                                               images, as by disk-layer. A job, which ends if who asked goes; it has
  *                                               stood still for "pause" ns
+ *   migrate      "pause": ms, "rate": bytes a   it goes on in another monitor, which is at the other end of the socket that
+ *                second                         comes with the line (migrate/wire.h), once it can be there with a pause of
+ *                                               about that length. A job, which ends if who asked goes. It has stood still for
+ *                                               "pause" ns, "bytes" have been sent in "rounds", and it ends as "migrated"
  *   jobs                                        {"jobs": [...]}: what goes on, see job.h
  *   cancel       "job": its id                  the job's own answer tells when it has ended
  *
@@ -93,6 +97,8 @@ struct field;
 
 #define REQUEST_MAX 4096u /* bytes in a line */
 #define REQUEST_NAME_MAX 1023u
+#define MIGRATE_PAUSE 30u /* ms */
+#define MIGRATE_PAUSE_MAX 60000u
 
 enum request_verb {
 	REQUEST_INFO,
@@ -122,6 +128,7 @@ enum request_verb {
 	REQUEST_CLONE,
 	REQUEST_EXEC,
 	REQUEST_SNAPSHOT,
+	REQUEST_MIGRATE,
 	REQUEST_JOBS,
 	REQUEST_CANCEL,
 	REQUEST_VERBS,
@@ -157,6 +164,7 @@ struct monitor_request {
 	uint64_t rate;
 	char since[LIMIT_CHECKPOINT + 1]; /* DISK_COPY, DISK_EXPORT; "": none, as of the next */
 	char checkpoint[LIMIT_CHECKPOINT + 1]; /* the same, and DISK_CHECKPOINT */
+	unsigned pause;                        /* MIGRATE: ms; 0: MIGRATE_PAUSE. Also rate */
 	bool remove;                           /* DISK_CHECKPOINT */
 	bool drop;                             /* DISK_PIVOT */
 	uint64_t size;                         /* DISK_RESIZE: bytes */

@@ -118,6 +118,8 @@ bool guard_admit(const uint8_t mac[NET_MAC_LEN], struct virtio_net_hdr_v1 *heade
 		memcmp(frame + NET_MAC_LEN, mac, NET_MAC_LEN) || !put_right(header, len))
 		return false;
 	switch (get16(frame + 12)) {
+	case 0x8035: /* RARP: where a guest is that has moved */
+		return true;
 	case 0x0806:
 		return admit_arp(mac, data, rest);
 	case 0x0800:

@@ -31,6 +31,7 @@ struct virtio_net {
 	bool up;                             /* by dev.lock */
 	bool status_seen;                    /* by dev.lock: since the link has changed */
 	bool lost;                           /* by dev.lock: virtio_net_lose() */
+	bool announces;                      /* by dev.lock: virtio_net_announce() */
 	struct virtio_net_counters counters; /* by dev.lock */
 	/* the endpoint's thread, with dev.lock */
 	struct virtq_chain chain, next;
@@ -96,6 +97,44 @@ static void tell_offloads(struct virtio_net *nic) REQUIRES(nic->dev.lock)
 	net_set_offloads(nic->net, offloads);
 }
 
+#define RARP_LEN 60 /* with the padding of the shortest frame */
+
+/* Who asks for the protocol address of its own hardware address: bridges learn where that is. */
+static void make_rarp(uint8_t frame[RARP_LEN], const uint8_t mac[NET_MAC_LEN])
+{
+	/* type, Ethernet, IPv4, lengths of their addresses, request reverse */
+	static const uint8_t fixed[] = {0x80, 0x35, 0, 1, 8, 0, NET_MAC_LEN, 4, 0, 3};
+
+	memset(frame, 0, RARP_LEN);
+	memset(frame, 0xff, NET_MAC_LEN);
+	memcpy(frame + 6, mac, NET_MAC_LEN);
+	memcpy(frame + 12, fixed, sizeof fixed);
+	memcpy(frame + 22, mac, NET_MAC_LEN);
+	memcpy(frame + 32, mac, NET_MAC_LEN);
+}
+
+static void announce(struct virtio_net *nic)
+{
+	uint8_t frame[RARP_LEN];
+	bool wanted;
+
+	mutex_lock(&nic->dev.lock);
+	wanted = nic->announces && nic->up;
+	nic->announces = false;
+	make_rarp(frame, nic->dev.config + offsetof(struct virtio_net_config, mac));
+	mutex_unlock(&nic->dev.lock);
+	if (wanted)
+		net_send(nic->net, frame, sizeof frame);
+}
+
+void virtio_net_announce(struct virtio_net *nic)
+{
+	mutex_lock(&nic->dev.lock);
+	nic->announces = true;
+	mutex_unlock(&nic->dev.lock);
+	net_kick(nic->net);
+}
+
 static bool net_transmit(void *ctx)
 {
 	struct virtio_net *nic = ctx;
@@ -103,6 +142,7 @@ static bool net_transmit(void *ctx)
 	const bool unfinished = net_is_offloaded(nic->net);
 	bool more = true, sent = false;
 
+	announce(nic);
 	mutex_lock(&nic->dev.lock);
 	tell_offloads(nic);
 	virtio_ignore(dev, QUEUE_TX);

@@ -16,15 +16,18 @@
 static int add_disk(struct devices *devices, unsigned i, const struct vmm_config *config,
 	struct machine *machine, struct error *err)
 {
-	const struct disk_spec *spec = &config->disk[i];
+	struct disk_spec spec = config->disk[i];
 	char serial[LIMIT_SERIAL + 1];
-	int r = block_open(spec, &devices->disk[i], err);
+	int r;
+
+	spec.later = config->arriving;
+	r = block_open(&spec, &devices->disk[i], err);
 
 	if (r)
 		return r;
 	snprintf(serial, sizeof serial, DISK_SERIAL, i);
 	return virtio_blk_create(machine_pci(machine), machine_memory(machine), devices->disk[i],
-		*spec->serial ? spec->serial : serial, &devices->blk[i], err);
+		*spec.serial ? spec.serial : serial, &devices->blk[i], err);
 }
 
 static int open_net(struct devices *devices, unsigned i, const struct net_spec *spec,

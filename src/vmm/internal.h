@@ -58,14 +58,15 @@ struct vmm {
 	struct disk_spec seed; /* the last of config.disk, if there is one */
 	int save, restore;     /* files, see save.c; -1: none */
 	struct move move;
+	struct arrival *arrival; /* it comes from another monitor; NULL: it does not, or is here */
 	struct vmm_needs needs;
 	struct loop_work balloon_work; /* the guest has come to its memory target */
 	bool sized;                    /* it is shown on a terminal whose size it may know */
 	bool virtio_console;           /* the guest has last spoken on that one; atomic */
 	/* The loop's thread: */
-	bool saved;
-	bool was_paused;            /* before the monitor had it paused */
-	enum machine_result result; /* of machine_run() */
+	bool saved, departing, migrated; /* departing: depart.c moves it */
+	bool was_paused;                 /* before the monitor had it paused */
+	enum machine_result result;      /* of machine_run() */
 };
 
 /* make.c: guest_ops.create, with the vmm as ctx */
@@ -109,6 +110,20 @@ int save_snapshot(struct vmm *vmm, const struct control_asker *asker, struct lay
  */
 int clone_request(struct vmm *vmm, const struct control_asker *asker, unsigned disks, int socket,
 	struct error *err);
+
+/* depart.c: it goes on in another monitor, at the other end of a socket, which is taken. As guest_ops.request. */
+int depart_request(struct vmm *vmm, const struct control_asker *asker,
+	const struct monitor_request *request, int socket, struct error *err);
+
+/*
+ * arrive.c: what comes from another monitor, in the order in which a restoring one does things (move.h): in place of
+ * move_open(); before move_load(), that it is taken; and behind it, that it is here. After a failure arrive_fail() tells the other side.
+ */
+int arrive_open(struct vmm *vmm, struct error *err);
+int arrive_accept(struct vmm *vmm, struct error *err);
+int arrive_finish(struct vmm *vmm, struct error *err);
+void arrive_fail(struct vmm *vmm, const struct error *err);
+void arrive_close(struct vmm *vmm); /* again does nothing */
 
 /*
  * copies.c: the disk that a job is about to use, which does not go meanwhile, though it may get another number; and that it

@@ -15,6 +15,7 @@ void vmm_config_of_launch(const struct launch_spec *spec, struct vmm_config *con
 		.restore_from = spec->state.fd >= 0 ? spec->state.name : NULL,
 		.restore_fd = spec->state.fd,
 		.lazy = spec->lazy,
+		.arriving = spec->arriving,
 		.renew = spec->renew,
 		.layers = spec->layers,
 		.memory = spec->maxmem << 10,

@@ -113,7 +113,8 @@ static int choose_engine(struct vmm *vmm, struct error *err)
 	r = cpuid_policy_make(&vmm->cpuid, kind, vmm->config.vcpus,
 		vmm->move.state ? "host" : vmm->config.machine.cpu_model, vmm->config.tsc_khz, err);
 	/* Where KVM would have to be asked for each page, all of them are read at first. */
-	vmm->needs.lazy = vmm->move.state && vmm->config.lazy && !vmm->needs.kvm;
+	vmm->needs.lazy =
+		vmm->move.state && vmm->config.lazy && !vmm->needs.kvm && !vmm->config.arriving;
 	vmm->needs.state = vmm->restore;
 	vmm->needs.clones = vmm->config.given && !vmm->needs.kvm;
 	vmm->move.file.pages.later = vmm->needs.lazy;
@@ -318,5 +319,7 @@ int vmm_make(void *ctx, struct guest_monitor *monitor, struct error *err)
 		r = gdb_create(vmm->machine, vmm->config.gdb, &vmm->gdb, err);
 	if (!r)
 		r = make_devices(vmm, err);
+	if (r)
+		arrive_fail(vmm, err);
 	return r;
 }

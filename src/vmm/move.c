@@ -28,6 +28,17 @@ int move_open(struct move *move, int fd, const char *name, struct error *err)
 	return state_ok(move->state) ? 0 : -EINVAL;
 }
 
+int move_open_stream(struct move *move, const struct state_io *io, const char *name,
+	struct error *err)
+{
+	int r = state_load(io, name, &move->state, err);
+
+	if (r)
+		return r;
+	machine_describe_head(&move->head, move->state);
+	return state_ok(move->state) ? 0 : -EINVAL;
+}
+
 static int check_clock(const struct cpuid_policy *guest, const struct cpuid_policy *host,
 	struct error *err)
 {

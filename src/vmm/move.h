@@ -24,6 +24,9 @@ struct move {
 
 /* A file (state/file.h) or a stream. Starts zeroed. Reads as far as what the machine must be. err outlives the move. */
 int move_open(struct move *move, int fd, const char *name, struct error *err);
+/* The same of a stream that comes from elsewhere. */
+int move_open_stream(struct move *move, const struct state_io *io, const char *name,
+	struct error *err);
 /*
  * Whether the guest can go on where this is all that is on offer: -ENOTSUP and what is missing.
  * Its own policy then replaces it.

@@ -39,7 +39,8 @@ int save_open(struct vmm *vmm, struct error *err)
 				     : open(config->restore_from, O_RDONLY | O_CLOEXEC);
 	if (vmm->restore < 0)
 		return error_set(err, errno, "%s: %s", config->restore_from, strerror(errno));
-	r = move_open(&vmm->move, vmm->restore, config->restore_from, err);
+	r = config->arriving ? arrive_open(vmm, err)
+			     : move_open(&vmm->move, vmm->restore, config->restore_from, err);
 	if (!r && config->given)
 		r = check_size(config, &vmm->move.head, err);
 	config->vcpus = vmm->move.head.vcpus;

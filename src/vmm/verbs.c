@@ -194,17 +194,31 @@ static int perform(struct vmm *vmm, const struct monitor_request *request, json_
 	}
 }
 
+/* What the other side would know nothing of. */
+static bool would_be_lost(enum request_verb verb)
+{
+	return verb != REQUEST_TRIGGER && verb != REQUEST_SYSRQ && verb != REQUEST_MEMORY_SET &&
+		verb != REQUEST_EXEC;
+}
+
 int verbs_request(void *ctx, const struct control_asker *asker,
 	const struct monitor_request *request, int fd, json_t **fields, struct error *err)
 {
 	struct vmm *vmm = ctx;
 
+	if (vmm->departing && would_be_lost(request->verb)) {
+		if (fd >= 0)
+			close(fd);
+		return error_set(err, EBUSY, "the guest is being migrated");
+	}
 	if (request->verb == REQUEST_DUMP_CORE)
 		return dump_core(vmm, asker, request->live, fd, err);
 	if (request->verb == REQUEST_CLONE)
 		return clone_request(vmm, asker, request->disks, fd, err);
 	if (request->verb == REQUEST_SNAPSHOT)
 		return snapshot_request(vmm, asker, request->disks, fd, err);
+	if (request->verb == REQUEST_MIGRATE)
+		return depart_request(vmm, asker, request, fd, err);
 	if (request->verb == REQUEST_SAVE)
 		return save_request(vmm, asker, request->then, fd, err);
 	if (request->verb == REQUEST_EXEC)

@@ -29,7 +29,7 @@ enum end_reason vmm_end_of(const struct vmm *vmm, enum machine_result result)
 	case MACHINE_REBOOT:
 		return END_REBOOT;
 	case MACHINE_STOPPED:
-		return vmm->saved ? END_SAVED : END_KILLED;
+		return vmm->migrated ? END_MIGRATED : vmm->saved ? END_SAVED : END_KILLED;
 	case MACHINE_CRASH:
 		return END_CRASH;
 	case MACHINE_TEST_END:
@@ -52,8 +52,14 @@ static int load(void *ctx, struct error *err)
 	if (!r && config->layers)
 		r = memory_stand_on(machine_memory(vmm->machine), config->layer, config->layers,
 			err);
+	if (!r && vmm->arrival)
+		r = arrive_accept(vmm, err);
 	if (!r && vmm->move.state)
 		r = move_load(&vmm->move, vmm->machine);
+	if (!r && vmm->arrival)
+		r = arrive_finish(vmm, err);
+	if (r)
+		arrive_fail(vmm, err);
 	if (!r && (config->layers || config->renew))
 		renew(&vmm->renewal, vmm->machine, &vmm->devices);
 	move_close(&vmm->move);
@@ -185,6 +191,7 @@ static void destroy(void *ctx)
 	gdb_destroy(vmm->gdb);
 	machine_destroy(vmm->machine);
 	profile_close(&vmm->profile);
+	arrive_close(vmm);
 	save_close(vmm);
 	kernel_close(vmm);
 	disk_spec_free(&vmm->seed);

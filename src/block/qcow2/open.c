@@ -248,6 +248,11 @@ static void qcow2_close(struct block_image *image)
 	free(q);
 }
 
+static struct file *qcow2_file(struct block_image *image)
+{
+	return &container_of(image, struct qcow2, image)->file;
+}
+
 static int qcow2_open(const struct disk_spec *spec, unsigned n, struct block_image **image,
 	struct error *err)
 {
@@ -341,6 +346,7 @@ const struct block_driver qcow2_driver = {
 	.freeze = qcow2_freeze,
 	.check_base = qcow2_check_base,
 	.set_base = qcow2_set_base,
+	.file = qcow2_file,
 	.base = qcow2_base,
 	.find_own = qcow2_find_own,
 	.find_zero = qcow2_find_zero,

@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A guest that goes on in another monitor, at the other end of a socket (migrate/wire.h): its memory is sent while it
+ * runs, round by round; then it stands, the rest follows, its disks are given up, and the other one is told to go.
+ * doc/migration.md has the steps, and whose the guest is after each of them.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "block/handover.h"
+#include "machine/memory_rounds.h"
+#include "migrate/wire.h"
+#include "vmm/internal.h"
+
+#define NAME "migrate"
+#define MS 1000000ull
+#define ROUNDS 30        /* then it stands, whatever is left */
+#define ANSWER_MS 120000 /* until the other side has made a machine, or loaded what it got */
+#define RUNNING_MS 30000 /* until it says that it runs */
+#define BACK_MS 4000     /* until it has let go of the disks after a failure */
+#define LOOK_MS 100
+#define PIECE_MS 20 /* how long at most what is sent may be ahead of the rate */
+
+enum stage {
+	COPYING, /* it runs here */
+	STANDS,  /* it does not, and has its disks */
+	GIVEN,   /* its disks are given up */
+	GONE,    /* the other side was told to go, or may have been */
+};
+
+struct departure {
+	struct vmm *vmm;
+	struct guest_job *job;
+	int fd;
+	uint64_t rate;   /* bytes a second at most; 0: any */
+	uint64_t budget; /* ns that it may stand */
+	enum stage stage;
+	bool keeps; /* what is described is kept, for the loop's thread does not wait */
+	struct state *state;
+	struct moment_text text;
+	struct memory_rounds *rounds;
+	uint64_t begun, stopped, pause; /* ns */
+	uint64_t total;                 /* bytes to be sent, as far as it is known */
+	unsigned round;
+	int r; /* of what the loop's thread did, and the next */
+	struct error err;
+	struct error state_err;
+	struct wire wire;
+};
+
+/* The connection */
+
+static void sleep_until(uint64_t when)
+{
+	uint64_t now = clock_now();
+	struct timespec wait = {(time_t)((when - now) / 1000000000),
+		(long)((when - now) % 1000000000)};
+
+	if (when > now)
+		nanosleep(&wait, NULL);
+}
+
+/* Not faster than is allowed; what has not stood for long is not caught up with. */
+static void keep_to_rate(const struct departure *d)
+{
+	const uint64_t due =
+		d->begun + (uint64_t)((unsigned __int128)d->wire.sent * 1000000000u / d->rate);
+
+	while (due > clock_now() + PIECE_MS * MS && !job_check(d->job, NULL)) {
+		uint64_t next = clock_now() + LOOK_MS * MS;
+
+		sleep_until(due < next ? due : next);
+	}
+}
+
+static int put(void *ctx, const void *data, size_t len)
+{
+	struct departure *d = ctx;
+
+	if (d->rate && d->stage == COPYING)
+		keep_to_rate(d);
+	return job_write(d->job, d->fd, "the connection", data, len, -1, NULL);
+}
+
+/* Once the other side may run it nothing but its answer counts. */
+static long get(void *ctx, void *data, size_t len)
+{
+	struct departure *d = ctx;
+	const unsigned patience = d->stage == GONE ? RUNNING_MS : ANSWER_MS;
+	const uint64_t until = clock_now() + patience * MS;
+
+	do {
+		struct pollfd wait = {d->fd, POLLIN, 0};
+		ssize_t n;
+
+		if (poll(&wait, 1, LOOK_MS) > 0) {
+			n = read(d->fd, data, len);
+			if (n >= 0 || (errno != EAGAIN && errno != EINTR))
+				return n >= 0 ? n : -errno;
+		}
+		if (d->stage != GONE && job_check(d->job, NULL))
+			return -ECANCELED;
+	} while (clock_now() < until);
+	return -ETIMEDOUT;
+}
+
+/* The state's stream */
+
+static int write_state(void *ctx, const void *data, size_t len)
+{
+	struct departure *d = ctx;
+
+	return d->keeps ? moment_text_add(&d->text, data, len)
+			: wire_write_state(&d->wire, data, len);
+}
+
+static int seen(void *ctx, uint64_t bytes)
+{
+	struct departure *d = ctx;
+
+	job_progress(d->job, d->wire.sent, d->total > d->wire.sent ? d->total : d->wire.sent);
+	return job_check(d->job, NULL);
+}
+
+/* Why sending has failed: what the other side said of it, if it did, is better than that nobody reads. */
+static int explain(struct departure *d, int r, struct error *err)
+{
+	struct error said = {""};
+
+	if (job_check(d->job, err))
+		return -ECANCELED;
+	if (wire_expect(&d->wire, WIRE_READY, &said) == -EREMOTEIO)
+		return error_set(err, EREMOTEIO, "%s", said.text);
+	if (r == -EPIPE || r == -ECONNRESET)
+		return error_set(err, EPIPE, "the connection to the other side is lost");
+	return error_set(err, -r, "%s", d->state_err.text[0] ? d->state_err.text : strerror(-r));
+}
+
+/* What the loop's thread does */
+
+static void describe_head(void *ctx)
+{
+	struct departure *d = ctx;
+
+	machine_save_head(d->vmm->machine, d->state);
+}
+
+static void begin_rounds(void *ctx)
+{
+	struct departure *d = ctx;
+
+	d->r = memory_rounds_begin(machine_memory(d->vmm->machine), &d->rounds, &d->err);
+}
+
+static void begin_rounds_now(void *ctx)
+{
+	struct departure *d = ctx;
+
+	if (!machine_still(d->vmm->machine, begin_rounds, d))
+		d->r = error_set(&d->err, EBUSY, "the guest is being saved or reset");
+}
+
+static int is_moving(void *ctx, struct error *err)
+{
+	return error_set(err, EBUSY, "the guest is being migrated");
+}
+
+static void stop_now(void *ctx)
+{
+	struct departure *d = ctx;
+
+	d->stopped = clock_now();
+	monitor_withhold(d->vmm->monitor, is_moving, NULL);
+	d->r = machine_save_stop(d->vmm->machine, d->state);
+	if (d->r)
+		monitor_withhold(d->vmm->monitor, NULL, NULL);
+	else
+		d->stage = STANDS;
+}
+
+static void describe_devices(void *ctx)
+{
+	struct departure *d = ctx;
+
+	machine_save_devices(d->vmm->machine, d->state);
+}
+
+/* A step there; what it says is the job's answer. */
+static int on_loop(struct departure *d, void (*call)(void *ctx), struct error *err)
+{
+	int r;
+
+	d->r = 0;
+	r = job_call(d->job, call, d, err);
+	if (r || !d->r)
+		return r;
+	return error_set(err, -d->r, "%s", d->err.text[0] ? d->err.text : d->state_err.text);
+}
+
+/* The job */
+
+/* Who the guest is, and whether the other side can have it. */
+static int introduce(struct departure *d, struct error *err)
+{
+	const struct state_io io = {.write = write_state, .seen = seen, .ctx = d};
+	int r = wire_send_hello(&d->wire);
+
+	if (!r)
+		r = state_save(&io, NAME, &d->state, &d->state_err);
+	if (r)
+		return explain(d, r, err);
+	r = on_loop(d, describe_head, err);
+	if (r)
+		return r;
+	r = wire_flush(&d->wire);
+	return r ? explain(d, r, err) : wire_expect(&d->wire, WIRE_HELLO, err);
+}
+
+static int bring_all(struct memory *mem, struct error *err)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < mem->regions && !r; i++)
+		if (!mem->region[i].read_only)
+			r = memory_bring(mem, mem->region[i].gpa, mem->region[i].size);
+	return r ? error_set(err, EIO, "a page of the guest's memory cannot be had") : 0;
+}
+
+static int send_round(struct departure *d, uint64_t pages, struct error *err)
+{
+	int r;
+
+	d->round++;
+	d->total = d->wire.sent + pages * REGION_PAGE;
+	memory_rounds_write(d->rounds, d->state);
+	r = state_ok(d->state) ? wire_flush(&d->wire) : -EIO;
+	return r ? explain(d, r, err) : 0;
+}
+
+/* Whether what is left takes no longer than the guest may stand, as fast as the last round was. */
+static bool is_little(const struct departure *d, uint64_t pages, uint64_t sent, uint64_t took)
+{
+	const uint64_t left = pages * REGION_PAGE;
+
+	return (unsigned __int128)left * took <= (unsigned __int128)d->budget / 2 * (sent + 1);
+}
+
+static int copy(struct departure *d, struct error *err)
+{
+	uint64_t pages = memory_rounds_look(d->rounds);
+	int r;
+
+	do {
+		const uint64_t start = clock_now(), before = d->wire.sent;
+
+		r = send_round(d, pages, err);
+		if (r)
+			return r;
+		pages = memory_rounds_look(d->rounds);
+		if (is_little(d, pages, d->wire.sent - before, clock_now() - start))
+			return 0;
+	} while (d->round < ROUNDS);
+	return 0;
+}
+
+static int give_disks(struct departure *d, struct error *err)
+{
+	struct devices *devices = &d->vmm->devices;
+	int r = 0;
+
+	d->stage = GIVEN;
+	for (unsigned i = 0; i < devices->disks && !r; i++)
+		r = block_give(devices->disk[i], err);
+	return r;
+}
+
+/* The guest stands: the last of its memory, its processors and devices, and its disks. */
+static int send_rest(struct departure *d, struct error *err)
+{
+	int r = send_round(d, memory_rounds_look(d->rounds), err);
+
+	d->keeps = true;
+	if (!r)
+		r = on_loop(d, describe_devices, err);
+	d->keeps = false;
+	if (!r)
+		r = give_disks(d, err);
+	if (r)
+		return r;
+	r = wire_write_state(&d->wire, d->text.bytes, d->text.size);
+	if (!r)
+		r = state_finish(d->state);
+	if (!r)
+		r = wire_flush(&d->wire);
+	return r ? explain(d, r, err) : wire_expect(&d->wire, WIRE_READY, err);
+}
+
+/* From here on it never runs here again unless somebody says so: the other side may have heard it. */
+static int say_go(struct departure *d, struct error *err)
+{
+	struct error why = {""};
+	int r = job_check(d->job, err);
+
+	if (r)
+		return r;
+	d->stage = GONE;
+	wire_send(&d->wire, WIRE_GO, NULL, 0);
+	r = wire_expect(&d->wire, WIRE_RUNNING, &why);
+	if (!r) {
+		d->pause = clock_now() - d->stopped;
+		return 0;
+	}
+	return error_set(err, -r,
+		"%s, after it was told to let the guest run: the guest stands here, and may run there. If it runs there, "
+		"'destroy' ends it here; if it does not, 'unpause' lets it go on here",
+		why.text);
+}
+
+static int take_back(struct vmm *vmm, struct error *err)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < vmm->devices.disks && !r; i++)
+		r = block_give_back(vmm->devices.disk[i], err);
+	return r;
+}
+
+/* The other side lets go of them when it sees that the connection ends. */
+static void retake(struct departure *d)
+{
+	const uint64_t until = clock_now() + BACK_MS * MS;
+
+	close(d->fd);
+	d->fd = -1;
+	while (take_back(d->vmm, NULL) && clock_now() < until)
+		sleep_until(clock_now() + LOOK_MS * MS);
+}
+
+static int run(void *ctx, struct guest_job *job, struct error *err)
+{
+	struct departure *d = ctx;
+	int r;
+
+	d->job = job;
+	d->begun = clock_now();
+	r = introduce(d, err);
+	if (!r)
+		r = bring_all(machine_memory(d->vmm->machine), err);
+	if (!r)
+		r = on_loop(d, begin_rounds_now, err);
+	if (!r)
+		r = copy(d, err);
+	/* Most of what is to be made stable is while the guest still runs. */
+	if (!r && (r = devices_settle(&d->vmm->devices)))
+		error_set(err, -r, "the guest's disks: %s", strerror(-r));
+	if (!r)
+		r = on_loop(d, stop_now, err);
+	if (!r)
+		r = send_rest(d, err);
+	if (!r)
+		r = say_go(d, err);
+	if (r && d->stage == GIVEN)
+		retake(d);
+	return r;
+}
+
+/* The end, on the loop's thread */
+
+static void end_rounds(void *rounds)
+{
+	memory_rounds_end(rounds);
+}
+
+/* "unpause": somebody says that it does not run there. Its disks' locks say the same, or it stays. */
+static int come_back(void *ctx, struct error *err)
+{
+	struct vmm *vmm = ctx;
+	int r = take_back(vmm, err);
+
+	if (r)
+		return r;
+	vmm->departing = false;
+	machine_save_end(vmm->machine);
+	return 0;
+}
+
+static void go_on(struct departure *d)
+{
+	struct vmm *vmm = d->vmm;
+	struct error err;
+
+	if (d->stage == GONE || (d->stage == GIVEN && take_back(vmm, &err))) {
+		monitor_withhold(vmm->monitor, come_back, vmm);
+		return;
+	}
+	if (d->stage != COPYING)
+		machine_save_end(vmm->machine);
+	if (d->rounds)
+		machine_still(vmm->machine, end_rounds, d->rounds);
+	d->rounds = NULL;
+	vmm->departing = false;
+	if (d->stage != COPYING)
+		monitor_withhold(vmm->monitor, NULL, NULL);
+}
+
+static json_t *done(void *ctx, int r, const struct error *err)
+{
+	struct departure *d = ctx;
+	struct vmm *vmm = d->vmm;
+	json_t *fields = r ? NULL
+			   : json_pack("{s:I, s:I, s:i, s:I}", "pause", (json_int_t)d->pause,
+				     "bytes", (json_int_t)d->wire.sent, "rounds", (int)d->round,
+				     "time", (json_int_t)(clock_now() - d->begun));
+
+	if (!r) {
+		vmm->migrated = true;
+		machine_stop(vmm->machine);
+	} else {
+		go_on(d);
+	}
+	/* Of one that stands for good nobody writes anything any more. */
+	memory_rounds_end(d->rounds);
+	machine_memory(vmm->machine)->readers--;
+	vmm->layering--;
+	state_destroy(d->state);
+	moment_text_free(&d->text);
+	if (d->fd >= 0)
+		close(d->fd);
+	free(d);
+	return fields;
+}
+
+static int may_go(const struct vmm *vmm, int socket, struct error *err)
+{
+	if (socket < 0)
+		return error_set(err, EBADF, "migrate: no socket came with the request");
+	if (vmm->layering || vmm->mirror.copy || vmm->plugging.detaching)
+		return error_set(err, EBUSY, "migrate: the guest's disks are being changed");
+	return 0;
+}
+
+int depart_request(struct vmm *vmm, const struct control_asker *asker,
+	const struct monitor_request *request, int socket, struct error *err)
+{
+	const struct wire_io io = {put, get, NULL};
+	struct departure *d;
+	struct job_spec spec = {.word = "migrate", .watched = true, .run = run, .done = done};
+	int r = may_go(vmm, socket, err);
+
+	d = r ? NULL : calloc(1, sizeof *d);
+	if (!d) {
+		if (socket >= 0)
+			close(socket);
+		return r ? r : error_nomem(err);
+	}
+	d->vmm = vmm;
+	d->fd = socket;
+	d->rate = request->rate;
+	d->budget = (request->pause ? request->pause : MIGRATE_PAUSE) * MS;
+	wire_init(&d->wire, &io);
+	d->wire.io.ctx = d;
+	spec.ctx = d;
+	vmm->layering++;
+	vmm->departing = true;
+	machine_memory(vmm->machine)->readers++;
+	r = monitor_job(vmm->monitor, &spec, asker, err);
+	return r ? r : REQUEST_LATER;
+}

@@ -17,16 +17,16 @@ struct block_later {
 	struct disk_file file[LIMIT_CHAIN];
 };
 
-struct step {
+struct handover {
 	struct block_device *block;
 	struct error *err;
 };
 
 static int on_its_thread(struct block_device *block, int (*run)(void *ctx), struct error *err)
 {
-	struct step step = {block, err};
+	struct handover handover = {block, err};
 
-	return block_call(block, run, &step);
+	return block_call(block, run, &handover);
 }
 
 int handover_open(struct block_device *block, const struct disk_spec *spec, struct error *err)
@@ -78,18 +78,18 @@ static int lock_chain(struct block_device *block, struct error *err)
 
 static int give(void *ctx)
 {
-	const struct step *step = ctx;
-	struct block_device *block = step->block;
+	const struct handover *handover = ctx;
+	struct block_device *block = handover->block;
 	struct block_request request = {.op = BLOCK_FLUSH};
 	int r = 0;
 
 	if (block->copy)
-		return error_set(step->err, EBUSY, "%s: is being copied", block_name(block));
+		return error_set(handover->err, EBUSY, "%s: is being copied", block_name(block));
 	if (!block->image->read_only)
 		r = block->image->driver->perform(block->image, &request);
 	if (r)
-		return error_set(step->err, -r, "%s: cannot be made stable: %s", block_name(block),
-			strerror(-r));
+		return error_set(handover->err, -r, "%s: cannot be made stable: %s",
+			block_name(block), strerror(-r));
 	block->given = true;
 	unlock_chain(block->image);
 	return 0;
@@ -102,11 +102,11 @@ int block_give(struct block_device *block, struct error *err)
 
 static int give_back(void *ctx)
 {
-	const struct step *step = ctx;
-	int r = lock_chain(step->block, step->err);
+	const struct handover *handover = ctx;
+	int r = lock_chain(handover->block, handover->err);
 
 	if (!r)
-		step->block->given = false;
+		handover->block->given = false;
 	return r;
 }
 
@@ -117,8 +117,8 @@ int block_give_back(struct block_device *block, struct error *err)
 
 static int lock(void *ctx)
 {
-	const struct step *step = ctx;
-	struct block_later *later = step->block->later;
+	const struct handover *handover = ctx;
+	struct block_later *later = handover->block->later;
 	unsigned n = 0;
 	int r = 0;
 
@@ -126,7 +126,7 @@ static int lock(void *ctx)
 		const struct file file = {.fd = later->file[n].fd,
 			.read_only = block_file_read_only(&later->spec, n)};
 
-		r = file_lock(&file, later->file[n].name, step->err);
+		r = file_lock(&file, later->file[n].name, handover->err);
 	}
 	while (r && --n > 0)
 		file_unlock(&(struct file){.fd = later->file[n - 1].fd});
@@ -140,11 +140,11 @@ int block_lock(struct block_device *block, struct error *err)
 
 static int take(void *ctx)
 {
-	const struct step *step = ctx;
-	struct block_device *block = step->block;
+	const struct handover *handover = ctx;
+	struct block_device *block = handover->block;
 	struct block_image *image;
 	struct disk_spec spec = block->later->spec;
-	int r = block_image_open(&spec, 0, &image, step->err);
+	int r = block_image_open(&spec, 0, &image, handover->err);
 
 	/* They are the image's, or closed. */
 	block->later->spec.files = 0;
@@ -152,7 +152,7 @@ static int take(void *ctx)
 		return r;
 	if (image->size != block->size) {
 		image->driver->close(image);
-		return error_set(step->err, EINVAL, "%s: has another size than it had",
+		return error_set(handover->err, EINVAL, "%s: has another size than it had",
 			block_name(block));
 	}
 	block->image->driver->close(block->image);

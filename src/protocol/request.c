@@ -200,8 +200,7 @@ static const struct field clone[] = {
 };
 
 static const struct field migrate[] = {
-	FIELD_ROW(COUNT, monitor_request, pause, .min = 1, .max = MIGRATE_PAUSE_MAX,
-		.number = MIGRATE_PAUSE),
+	FIELD_ROW(COUNT, monitor_request, pause, .max = MIGRATE_PAUSE_MAX),
 	FIELD_ROW(NUMBER, monitor_request, rate, .max = INT64_MAX),
 	{.key = NULL},
 };

@@ -59,6 +59,7 @@ static void test_what_follows(void **state)
 		{END_ERROR, DOMAIN_COREDUMP_RESTART},
 		{END_WATCHDOG, DOMAIN_RESTART},
 		{END_KILLED, DOMAIN_DESTROY},
+		{END_MIGRATED, DOMAIN_DESTROY},
 	};
 	const struct domain_config config = {.on_poweroff = DOMAIN_PRESERVE,
 		.on_reboot = DOMAIN_RENAME_RESTART,

@@ -311,13 +311,13 @@ int client_call(struct client *client, const char *method, const char *path, jso
 
 /* A connection of its own, up to the answer's head, which must have the status. */
 static int ask_apart(struct client *client, struct http *http, const char *path,
-	const char *upgrade, int status, struct error *err)
+	const char *upgrade, const char *body, int status, struct error *err)
 {
 	json_t *answer = NULL;
 	int r;
 
 	http_init(http, -1);
-	r = ask(&client->address, http, "GET", path, upgrade, NULL, err);
+	r = ask(&client->address, http, body ? "POST" : "GET", path, upgrade, body, err);
 	if (r)
 		return r;
 	client->status = http->status;
@@ -342,7 +342,7 @@ static int change(struct client *client, const char *ref, const char *suffix, co
 	*fd = -1;
 	if (!client_guest_path(path, sizeof path, ref, suffix))
 		return error_set(err, ENAMETOOLONG, "%.60s...: no guest has such a name", ref);
-	r = ask_apart(client, &http, path, protocol, 101, err);
+	r = ask_apart(client, &http, path, protocol, NULL, 101, err);
 	if (r)
 		return r;
 	*fd = http.fd;
@@ -359,6 +359,26 @@ int client_exec(struct client *client, const char *ref, int *fd, struct error *e
 	return change(client, ref, "/exec", "dach-exec", fd, err);
 }
 
+int client_migration(struct client *client, const char *ref, int *fd, struct error *err)
+{
+	return change(client, ref, "/migration", "dach-migrate", fd, err);
+}
+
+int client_receive(struct client *client, const json_t *guest, int *fd, struct error *err)
+{
+	char *body = json_dumps(guest, JSON_COMPACT);
+	struct http http;
+	int r = body ? 0 : error_nomem(err);
+
+	*fd = -1;
+	if (!r)
+		r = ask_apart(client, &http, "/v1/receive", "dach-migrate", body, 101, err);
+	free(body);
+	if (!r)
+		*fd = http.fd;
+	return r;
+}
+
 int client_events_open(struct client *client, struct client_events **out, struct error *err)
 {
 	struct client_events *events = calloc(1, sizeof *events);
@@ -369,7 +389,7 @@ int client_events_open(struct client *client, struct client_events **out, struct
 	if (!events)
 		return error_nomem(err);
 	events->http.fd = -1;
-	r = ask_apart(client, &events->http, "/v1/events", NULL, 200, err);
+	r = ask_apart(client, &events->http, "/v1/events", NULL, NULL, 200, err);
 	if (!r && fcntl(events->http.fd, F_SETFL, O_NONBLOCK))
 		r = error_set(err, errno, "fcntl: %s", strerror(errno));
 	if (!r)

@@ -55,6 +55,13 @@ int client_console(struct client *client, const char *ref, int *fd, struct error
 int client_exec(struct client *client, const char *ref, int *fd, struct error *err);
 
 /*
+ * The connections of a guest that moves: the one on which it leaves the daemon's host, and the one on which another comes
+ * (guest: the body of POST /v1/receive, still the caller's). On both the bytes are the monitors'.
+ */
+int client_migration(struct client *client, const char *ref, int *fd, struct error *err);
+int client_receive(struct client *client, const json_t *guest, int *fd, struct error *err);
+
+/*
  * What happens, as it happens: everything after client_events_open() returned is told. Also on a
  * connection of its own.
  */

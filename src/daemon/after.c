@@ -89,7 +89,9 @@ int after_remove(struct guest *guest, struct error *err)
 {
 	int r;
 
-	layer_remove_own(guest);
+	/* Of one that is on another host now the disks are there, too. */
+	if (guest->reason != END_MIGRATED)
+		layer_remove_own(guest);
 	r = store_delete(guest->daemon->store, guest->config.uuid, err);
 
 	if (r)
@@ -131,7 +133,7 @@ static void put_away(struct guest *guest)
 		failed = -ECANCELED;
 	guest_tell(guest, false, failed, *text ? text : "the guest ended before it was up");
 	guest_tell(guest, true, 0, "");
-	if (guest->managed) {
+	if (guest->managed && guest->reason != END_MIGRATED) {
 		switch_off(guest);
 		return;
 	}

@@ -21,7 +21,7 @@ struct guest *guest_new(struct daemon *daemon, struct domain_config *config)
 	if (!guest)
 		return NULL;
 	guest->daemon = daemon;
-	guest->state_fd = -1;
+	guest->state_fd = guest->line = -1;
 	guest->process.fd = -1;
 	guest->config = *config;
 	memset(config, 0, sizeof *config);
@@ -113,6 +113,8 @@ void guest_free(struct guest *guest)
 	process_close(guest);
 	json_decref(guest->info);
 	guest_drop_state(guest);
+	if (guest->line >= 0)
+		close(guest->line);
 	snapshots_free(guest);
 	domain_config_free(&guest->config);
 	free(guest);

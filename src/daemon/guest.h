@@ -66,6 +66,10 @@ struct guest {
 	char *state_name; /* for messages; NULL */
 	int layer[LIMIT_LAYERS]; /* a clone: the memory that it goes on from ... */
 	unsigned layers;         /* ... until it has been started */
+	bool arriving; /* what it goes on from is the connection to where it still runs ... */
+	bool becomes_managed, becomes_autostart; /* ... and what it is to be once it is here */
+	bool departing;          /* its monitor has been told to send it elsewhere */
+	int line;                /* the connection for that, which waits for it; -1 */
 	bool lazy;               /* and memory comes as it is touched */
 	bool renews;             /* and others go on from there, too, or it did before */
 	json_t *info;            /* the monitor's last answer; NULL */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "daemon/arrival.h"
 #include "daemon/claims.h"
 #include "daemon/daemon.h"
 #include "daemon/holder.h"
@@ -314,6 +315,8 @@ int launch_start(struct guest *guest, struct error *err)
 		return r;
 	r = make_folder(guest, err);
 	if (!r)
+		r = arrival_note(guest, err);
+	if (!r)
 		r = spec_open(guest, &files, err);
 	if (!r)
 		r = holder_check(guest, spec, err);
@@ -393,4 +396,5 @@ void launch_last_words(struct guest *guest)
 	}
 	guest->reason = report.reason;
 	snprintf(guest->text, sizeof guest->text, "%s", report.error.text);
+	arrival_ended(guest);
 }

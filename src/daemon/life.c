@@ -10,6 +10,7 @@
 
 #include "daemon/affinity.h"
 #include "daemon/after.h"
+#include "daemon/arrival.h"
 #include "daemon/commit.h"
 #include "daemon/daemon.h"
 #include "daemon/launch.h"
@@ -222,8 +223,6 @@ void life_destroy(struct guest *guest)
 
 /* Messages */
 
-static void refreshed(void *ctx, int r, json_t *answer, const char *text);
-
 struct refresh {
 	struct guest *guest;
 	void (*done)(void *ctx, int r, const char *text);
@@ -359,6 +358,7 @@ static void answered(void *ctx, int r, json_t *answer, const char *text)
 	guest->told_paused = guest->paused;
 	guest->up = true;
 	launch_unmark_state(guest);
+	arrival_settle(guest);
 	settle(guest, state_of(answer));
 	layer_settle(guest, answer);
 	commit_settle(guest, answer);
@@ -392,7 +392,7 @@ static int connect_monitor(struct guest *guest, struct error *err)
 		r = monitor_create(guest->daemon->loop, fd, &client, &guest->monitor, err);
 	if (!r)
 		monitor_call(guest->monitor, &(struct monitor_request){.verb = REQUEST_INFO}, -1,
-			START_TIMEOUT_MS, answered, guest);
+			arrival_is_awaited(guest) ? 0 : START_TIMEOUT_MS, answered, guest);
 	return r;
 }
 

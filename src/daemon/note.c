@@ -21,6 +21,7 @@ static const char *const files[NOTES] = {
 	[NOTE_COMMITTING] = "committing",
 	[NOTE_MOVING] = "moving",
 	[NOTE_PLUGGING] = "plugging",
+	[NOTE_ARRIVING] = "arriving",
 };
 
 int note_write(const struct guest *guest, enum note note, json_t *says, struct error *err)

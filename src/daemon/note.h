@@ -18,6 +18,7 @@ enum note {
 	NOTE_COMMITTING, /* commit.c */
 	NOTE_MOVING,     /* op_move.c */
 	NOTE_PLUGGING,   /* plug.c */
+	NOTE_ARRIVING,   /* op_migrate.c */
 	NOTES,
 };
 

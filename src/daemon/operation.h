@@ -34,8 +34,8 @@ struct operation_arguments {
 	/* create, restore: as domain_config_from_json() takes it; network_create; disk_attach, network_attach: one disk or
 	   network of it */
 	json_t *config;
-	bool paused;             /* create, start, resume, restore, clone */
-	bool managed;            /* create */
+	bool paused;             /* create, start, resume, restore, clone, receive */
+	bool managed;            /* create, receive */
 	enum field_choice start; /* create: left out, it is started unless it is managed;
 				    snapshot_revert: left out, it does what it did */
 	char *name;              /* rename; clone: with a '%' for each one's number */
@@ -48,7 +48,8 @@ struct operation_arguments {
 	bool force;      /* disk_detach, disk_medium, network_detach: whatever the guest does */
 	uint64_t memory; /* memory, memory_max: KiB */
 	unsigned weight, cap; /* scheduler: or OPERATION_AS_IT_IS */
-	bool autostart;       /* autostart */
+	bool autostart;       /* autostart, receive */
+	unsigned pause;       /* migrate: ms; 0: as the monitor has it */
 	char *vcpu;           /* affinity: its number, or "all" */
 	char *cpus, *soft;    /* affinity: as host/cpuset.h reads it; NULL: as it is */
 	char **disks;         /* disk_layer: vdevs; none: all that it may write to */
@@ -61,14 +62,14 @@ struct operation_arguments {
 	unsigned base_format; /* disk_backup: as format */
 	bool remove;          /* disk_checkpoint */
 	uint64_t size;        /* disk_resize: bytes */
-	uint64_t rate;        /* disk_stream and its like: bytes a second; 0: as it comes */
-	char *listen;         /* disk_export: ADDR:PORT, where path is not the socket */
-	bool persistent;      /* disk_export: it stays when clients leave */
-	char *folder;         /* disk_layer: absolute; NULL: beside the disk */
-	char *snapshot; /* which, where it is about one that there is; clone: from that, or NULL */
-	char *comment;  /* snapshot_create */
-	bool disk_only; /* snapshot_create */
-	bool children;  /* snapshot_delete: what was made on it, too */
+	uint64_t rate;   /* disk_stream and its like, migrate: bytes a second; 0: as it comes */
+	char *listen;    /* disk_export: ADDR:PORT, where path is not the socket */
+	bool persistent; /* disk_export: it stays when clients leave */
+	char *folder;    /* disk_layer: absolute; NULL: beside the disk */
+	char *snapshot;  /* which, where it is about one that there is; clone: from that, or NULL */
+	char *comment;   /* snapshot_create */
+	bool disk_only;  /* snapshot_create */
+	bool children;   /* snapshot_delete: what was made on it, too */
 };
 
 struct operation_kind {
@@ -84,7 +85,7 @@ struct operation_kind {
 /*
  * log_clear answers with what it then forgets; destroy with the guest as it was, every other one that
  * changes a guest with the guest as it then is; exec with a socket on which a command in the guest is asked for
- * (vmm/exec.h). ask passes a verb of protocol/request.h on to the guest's
+ * (vmm/exec.h); migration and receive with one on which monitors speak (migrate/wire.h). ask passes a verb of protocol/request.h on to the guest's
  * monitor as it is.
  */
 extern const struct operation_kind operation_host, operation_log, operation_log_clear,
@@ -100,7 +101,7 @@ extern const struct operation_kind operation_host, operation_log, operation_log_
 	operation_disk_attach, operation_disk_detach, operation_disk_medium, operation_disk_export,
 	operation_network_attach, operation_network_detach, operation_snapshot_list,
 	operation_snapshot_get, operation_snapshot_create, operation_snapshot_revert,
-	operation_snapshot_delete;
+	operation_snapshot_delete, operation_migration, operation_migrate, operation_receive;
 
 /* Defaults. operation_arguments_free() afterwards, also after it was given away (it is empty then). */
 void operation_arguments_init(const struct operation_kind *kind,
@@ -118,7 +119,7 @@ struct operation_answer {
 	bool no_guest; /* r is -ENOENT: there is no such guest, or none that the caller may see */
 	const char *text; /* the sentence where r is not 0; "" otherwise */
 	json_t *value;    /* where r is 0; json_incref() it to keep it */
-	int fd; /* exec: a connected socket, which becomes the asker's, and value is NULL; -1: none */
+	int fd; /* exec, migration, receive: a connected socket, which becomes the asker's, and value is NULL; -1: none */
 };
 typedef void operation_done(void *ctx, const struct operation_answer *answer);
 

@@ -217,6 +217,7 @@ static int put_state(const struct guest *guest, struct launch_spec *spec, struct
 	spec->state.fd = fcntl(guest->state_fd, F_DUPFD_CLOEXEC, LIMIT_FD_MIN);
 	if (spec->state.fd < 0)
 		return error_set(err, errno, "%s: %s", guest->state_name, strerror(errno));
+	spec->arriving = guest->arriving;
 	spec->lazy = guest->lazy;
 	spec->renew = guest->renews;
 	if (launch_make_layers(spec, guest->layers))

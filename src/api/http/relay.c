@@ -104,8 +104,9 @@ static void carry(struct relay *relay, bool client, short revents)
 		r = receive(fd, from);
 	if (!r)
 		r = transmit(other, from);
-	/* The guest's last words are still delivered; without a client there is nothing to do. */
-	if (r || relay->to_guest.ended || (relay->to_client.ended && !relay->to_client.used))
+	/* The last words of either are still delivered. */
+	if (r || (relay->to_guest.ended && !relay->to_guest.used) ||
+		(relay->to_client.ended && !relay->to_client.used))
 		relay_close(relay);
 	else
 		want(relay);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A connection that changes its protocol: GET /v1/guests/{ref}/console becomes the guest's console, .../exec a
- * command's streams. Bytes are carried both ways, a little at a time, and whoever is slow makes the other wait.
+ * command's streams, .../migration the other end of a guest's migration. Bytes are carried both ways, a little at a time, and whoever is slow makes the other wait.
  */
 #ifndef DACH_API_HTTP_RELAY_H
 #define DACH_API_HTTP_RELAY_H
@@ -10,6 +10,7 @@
 
 #define RELAY_CONSOLE "dach-console"
 #define RELAY_EXEC "dach-exec"
+#define RELAY_MIGRATE "dach-migrate"
 
 /* The request asks for this protocol; or it is refused. */
 bool relay_asked(struct exchange *exchange, const char *protocol);

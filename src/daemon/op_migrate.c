@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guests that move: away, over a connection that the caller has opened before, and here. What goes over it is between the
+ * two monitors (doc/migration.md). Of a guest that comes, a note stands in its folder for as long as it is not
+ * here, so that a daemon which was killed meanwhile does not take it for one of its own:
+ *
+ *   {"managed": true, "autostart": false}
+ *
+ * says what it is to be once it runs here. Until then it is a guest that is forgotten when its monitor ends.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "daemon/arrival.h"
+#include "daemon/daemon.h"
+#include "daemon/describe.h"
+#include "daemon/guest.h"
+#include "daemon/life.h"
+#include "daemon/monitor.h"
+#include "daemon/note.h"
+#include "daemon/op.h"
+#include "daemon/saved.h"
+
+/* Away */
+
+static int open_line(int ends[2], struct error *err)
+{
+	if (!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends))
+		return 0;
+	return error_set(err, errno, "no connection for a migration: %s", strerror(errno));
+}
+
+/* What is being done to it, or stands on its disks. */
+static int may_leave(const struct guest *guest, struct error *err)
+{
+	if (guest->held || guest->destroying)
+		return error_set(err, EINVAL, "the guest has ended");
+	if (saved_is_noted(guest))
+		return error_set(err, EBUSY, "the guest is being saved");
+	if (note_is_there(guest, NOTE_LAYERING) || note_is_there(guest, NOTE_MOVING) ||
+		guest->committing || guest->plugging || guest->snapshots.busy)
+		return error_set(err, EBUSY, "the guest's disks are being changed");
+	if (snapshot_count(guest))
+		return error_set(err, ENOTSUP,
+			"the guest has snapshots, which do not move with it: delete them first (dach snapshot delete)");
+	if (guest->departing)
+		return error_set(err, EBUSY, "the guest is being migrated already");
+	return 0;
+}
+
+static struct guest *guest_to_leave(struct operation *op)
+{
+	struct guest *guest = op_running_guest(op);
+	struct error err = {0};
+	int r = guest ? may_leave(guest, &err) : 0;
+
+	if (r)
+		op_refuse_error(op, r, &err);
+	return r ? NULL : guest;
+}
+
+/* The caller's end of the connection; the other one waits for "migrate". */
+static void open_migration(struct operation *op)
+{
+	struct guest *guest = guest_to_leave(op);
+	struct error err = {0};
+	int ends[2];
+
+	if (!guest)
+		return;
+	if (open_line(ends, &err)) {
+		op_refuse_error(op, -EMFILE, &err);
+		return;
+	}
+	if (guest->line >= 0)
+		close(guest->line);
+	guest->line = ends[1];
+	op->fd = ends[0];
+	op_finish_fd(op);
+}
+
+const struct operation_kind operation_migration = {"guest_migration", NULL, .guest = true,
+	.run = open_migration};
+
+static const struct field migrate_arguments[] = {
+	{.key = "pause",
+		.kind = FIELD_COUNT,
+		FIELD_AT(operation_arguments, pause),
+		.max = MIGRATE_PAUSE_MAX},
+	{.key = "rate",
+		.kind = FIELD_NUMBER,
+		FIELD_AT(operation_arguments, rate),
+		.max = INT64_MAX},
+	{.key = NULL},
+};
+
+struct leaving {
+	struct operation *op;
+	struct guest *guest;
+};
+
+static json_int_t figure(const json_t *answer, const char *key)
+{
+	json_int_t value = json_integer_value(json_object_get(answer, key));
+
+	return value < 0 ? 0 : value;
+}
+
+static void left(void *ctx, int r, json_t *answer, const char *text)
+{
+	struct leaving *leaving = ctx;
+	struct guest *guest = leaving->guest;
+	struct operation *op = leaving->op;
+	char what[96];
+
+	free(leaving);
+	guest->departing = false;
+	if (r) {
+		guest_log(guest, "not migrated", text);
+		op_refuse(op, r, text);
+		return;
+	}
+	snprintf(what, sizeof what, "migrated, and stood still for %lld us",
+		(long long)figure(answer, "pause") / 1000);
+	guest_log(guest, what, "");
+	op_finish(op,
+		json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "uuid", guest->config.uuid, "name",
+			guest->config.name, "pause", figure(answer, "pause"), "time",
+			figure(answer, "time"), "bytes", figure(answer, "bytes"), "rounds",
+			figure(answer, "rounds")));
+}
+
+static void migrate(struct operation *op)
+{
+	struct guest *guest = guest_to_leave(op);
+	struct leaving *leaving;
+
+	if (!guest)
+		return;
+	if (guest->line < 0) {
+		op_refuse(op, -ENOTCONN,
+			"no connection to another host has been opened for the guest");
+		return;
+	}
+	leaving = malloc(sizeof *leaving);
+	if (!leaving) {
+		op_refuse(op, -ENOMEM, "out of memory");
+		return;
+	}
+	*leaving = (struct leaving){op, guest};
+	guest->departing = true;
+	guest_log(guest, "is being migrated", "");
+	monitor_call(guest->monitor,
+		&(struct monitor_request){.verb = REQUEST_MIGRATE,
+			.pause = op->arguments.pause,
+			.rate = op->arguments.rate},
+		guest->line, 0, left, leaving);
+	close(guest->line);
+	guest->line = -1;
+}
+
+const struct operation_kind operation_migrate = {"guest_migrate", "Migrated", .guest = true,
+	.arguments = migrate_arguments, .run = migrate};
+
+/* Here */
+
+static const struct field receive_arguments[] = {
+	{.key = "config",
+		.kind = FIELD_OBJECT,
+		FIELD_AT(operation_arguments, config),
+		.needed = true,
+		.max = OPERATION_CONFIG_MAX},
+	{.key = "paused", .kind = FIELD_BOOL, FIELD_AT(operation_arguments, paused), .max = 1},
+	{.key = "managed", .kind = FIELD_BOOL, FIELD_AT(operation_arguments, managed), .max = 1},
+	{.key = "autostart",
+		.kind = FIELD_BOOL,
+		FIELD_AT(operation_arguments, autostart),
+		.max = 1},
+	{.key = NULL},
+};
+
+static int make(struct operation *op, struct guest **guest, struct error *err)
+{
+	struct domain_config config = {0};
+	int r = domain_config_from_json(op->arguments.config, &config, err);
+
+	if (!r)
+		r = op_check_new(op, &config, err);
+	if (!r && !(*guest = guest_new(op->daemon, &config)))
+		r = error_nomem(err);
+	domain_config_free(&config);
+	return r;
+}
+
+/* In the store and in the list, and its monitor waits for what comes. */
+static int begin(struct operation *op, struct guest *guest, int fd, struct error *err)
+{
+	int r;
+
+	guest->owner = op->uid;
+	guest->arriving = true;
+	guest->becomes_managed = op->arguments.managed;
+	guest->becomes_autostart = op->arguments.autostart;
+	guest->state_fd = fd;
+	guest->state_name = strdup("the other host");
+	guest_add(guest);
+	r = guest->state_name ? life_start(guest, op->arguments.paused, err) : error_nomem(err);
+	if (r) {
+		store_delete(op->daemon->store, guest->config.uuid, NULL);
+		guest_free(guest);
+	}
+	return r;
+}
+
+static void receive(struct operation *op)
+{
+	struct guest *guest = NULL;
+	struct error err = {0};
+	int ends[2] = {-1, -1}, r = make(op, &guest, &err);
+
+	if (!r && (r = open_line(ends, &err)))
+		guest_free(guest);
+	if (!r)
+		r = begin(op, guest, ends[1], &err);
+	if (r) {
+		if (ends[0] >= 0)
+			close(ends[0]);
+		op_refuse_error(op, r, &err);
+		return;
+	}
+	log_add(&op->daemon->log, GUEST_LABEL " (%u): comes from another host, for user %u",
+		guest->config.name, guest->domid, op->uid);
+	events_tell(&op->daemon->events, "created", guest, NULL);
+	op->fd = ends[0];
+	op_finish_fd(op);
+}
+
+const struct operation_kind operation_receive = {"guest_receive", NULL,
+	.arguments = receive_arguments, .run = receive};
+
+/* Whether it is here: life.c asks at the right moments */
+
+int arrival_note(const struct guest *guest, struct error *err)
+{
+	if (!guest->arriving)
+		return 0;
+	return note_write(guest, NOTE_ARRIVING,
+		json_pack("{s:b, s:b}", "managed", guest->becomes_managed, "autostart",
+			guest->becomes_autostart),
+		err);
+}
+
+bool arrival_is_awaited(const struct guest *guest)
+{
+	return note_is_there(guest, NOTE_ARRIVING);
+}
+
+static void stay(struct guest *guest, const json_t *says)
+{
+	guest->managed = json_get_true(says, "managed");
+	guest->autostart = json_get_true(says, "autostart");
+	guest->arriving = false;
+}
+
+void arrival_settle(struct guest *guest)
+{
+	json_t *says = note_read(guest, NOTE_ARRIVING);
+	struct error err = {0};
+
+	if (!says)
+		return;
+	stay(guest, says);
+	json_decref(says);
+	if (guest_save(guest, &err)) {
+		/* The next daemon tries again. */
+		guest_log(guest, "has come, which cannot be noted", err.text);
+		return;
+	}
+	note_forget(guest, NOTE_ARRIVING);
+	guest_log(guest, "has come from another host", "");
+}
+
+void arrival_ended(struct guest *guest)
+{
+	json_t *says = note_read(guest, NOTE_ARRIVING);
+
+	if (!says)
+		return;
+	/*
+	 * Its monitor says that it did not come, or was killed before it could say that it did. Where this daemon was not
+	 * there to hear it, the guest is kept, for it may have run here.
+	 */
+	if (guest->reason != END_ERROR && !guest->begun)
+		stay(guest, says);
+	/* As one that did not start: nothing follows it. */
+	guest->reason = END_ERROR;
+	json_decref(says);
+}

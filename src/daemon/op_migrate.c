@@ -99,7 +99,7 @@ static const struct field migrate_arguments[] = {
 	{.key = NULL},
 };
 
-struct leaving {
+struct leaving_guest {
 	struct operation *op;
 	struct guest *guest;
 };
@@ -111,9 +111,16 @@ static json_int_t figure(const json_t *answer, const char *key)
 	return value < 0 ? 0 : value;
 }
 
+static void ended(void *ctx, int r, const char *text)
+{
+	struct operation *op = ctx;
+
+	op_finish(op, json_incref(op->value));
+}
+
 static void left(void *ctx, int r, json_t *answer, const char *text)
 {
-	struct leaving *leaving = ctx;
+	struct leaving_guest *leaving = ctx;
 	struct guest *guest = leaving->guest;
 	struct operation *op = leaving->op;
 	char what[96];
@@ -125,20 +132,21 @@ static void left(void *ctx, int r, json_t *answer, const char *text)
 		op_refuse(op, r, text);
 		return;
 	}
+	op->value = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "uuid", guest->config.uuid, "name",
+		guest->config.name, "pause", figure(answer, "pause"), "time",
+		figure(answer, "time"), "bytes", figure(answer, "bytes"), "rounds",
+		figure(answer, "rounds"));
 	snprintf(what, sizeof what, "migrated, and stood still for %lld us",
 		(long long)figure(answer, "pause") / 1000);
 	guest_log(guest, what, "");
-	op_finish(op,
-		json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "uuid", guest->config.uuid, "name",
-			guest->config.name, "pause", figure(answer, "pause"), "time",
-			figure(answer, "time"), "bytes", figure(answer, "bytes"), "rounds",
-			figure(answer, "rounds")));
+	/* It may come back: its name is free then. */
+	guest_wait(guest, true, ended, op);
 }
 
 static void migrate(struct operation *op)
 {
 	struct guest *guest = guest_to_leave(op);
-	struct leaving *leaving;
+	struct leaving_guest *leaving;
 
 	if (!guest)
 		return;
@@ -152,7 +160,7 @@ static void migrate(struct operation *op)
 		op_refuse(op, -ENOMEM, "out of memory");
 		return;
 	}
-	*leaving = (struct leaving){op, guest};
+	*leaving = (struct leaving_guest){op, guest};
 	guest->departing = true;
 	guest_log(guest, "is being migrated", "");
 	monitor_call(guest->monitor,

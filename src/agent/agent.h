@@ -51,7 +51,8 @@ bool network_up(const char *name, uint32_t address, unsigned prefix, uint32_t ga
 /* port.c: the way to the monitor. */
 /* sys, dev: folders that are /sys and /dev, which it keeps; waits for it. -1: there is none. */
 int port_open(int sys, int dev, unsigned tries);
-void port_close(void); /* what was to be sent, or has come in part, is dropped */
+void port_take(int fd); /* a connection that is there, which it keeps */
+void port_close(void);  /* what was to be sent, or has come in part, is dropped */
 /* Begins to send; the queue holds what does not go at once. */
 void port_send(unsigned session, enum agent_frame_type type, unsigned stream, const void *payload,
 	size_t size);
@@ -77,6 +78,7 @@ void session_child(pid_t pid, int status);
 void session_kill_all(void);
 /* Nobody knows of them any more: they are hung up on. */
 void session_leave_all(void);
+bool session_any(void);
 /* ms until session_serve() has something to do; -1: nothing that it could wait for. */
 int session_timeout(void);
 

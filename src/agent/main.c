@@ -14,6 +14,7 @@
 #define LOOK_MS 100 /* how often it is asked whether the system is there */
 
 static bool alone;
+static bool within, opened; /* in a container; and its command has been asked for */
 static struct {
 	uint32_t status;
 	char why[256];
@@ -39,12 +40,22 @@ static void take_mount(const struct agent_header *header, const char *payload)
 	system_poweroff();
 }
 
+/* In a container nobody else tells the caller that it begins. */
+static void take_session(const struct agent_header *header, const char *payload)
+{
+	if (within && header->type == AGENT_OPEN && !opened) {
+		opened = true;
+		port_send(header->session, AGENT_READY, 0, NULL, 0);
+	}
+	session_frame(header, payload);
+}
+
 static void frame(const struct agent_header *header, const char *payload)
 {
 	if (header->type == AGENT_MOUNT)
 		take_mount(header, payload);
 	else if (header->type != AGENT_POWEROFF)
-		session_frame(header, payload);
+		take_session(header, payload);
 	else if (alone)
 		system_poweroff();
 }
@@ -88,6 +99,8 @@ static void serve(int signals, bool ready)
 			port_send(0, AGENT_READY, 0, NULL, 0);
 		if (!port_write())
 			return;
+		if (within && opened && !session_any() && !port_waiting())
+			return;
 	}
 }
 
@@ -127,13 +140,33 @@ static _Noreturn void serve_beside(int signals)
 	}
 }
 
+/* In a container, for one command. Its caller may go before: then it has some time to end. */
+static int serve_within(int signals)
+{
+	struct pollfd ended = {signals, POLLIN, 0};
+
+	fcntl(AGENT_CALLER, F_SETFL, O_NONBLOCK);
+	fcntl(AGENT_CALLER, F_SETFD, FD_CLOEXEC);
+	port_take(AGENT_CALLER);
+	serve(signals, true);
+	session_leave_all();
+	while (session_any()) {
+		if (poll(&ended, 1, session_timeout()) < 0 && errno != EINTR)
+			break;
+		reap(signals);
+		session_serve(NULL, 0);
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const bool beside = argc && !strcmp(argv[0], AGENT_BESIDE);
 	sigset_t set;
 	int signals, fd;
 
-	if (getpid() != 1) {
+	within = argc && !strcmp(argv[0], AGENT_WITHIN);
+	if (getpid() != 1 && !within) {
 		fputs("dach-agent: the kernel of a guest starts this, not a person\n", stderr);
 		return 1;
 	}
@@ -150,6 +183,8 @@ int main(int argc, char **argv)
 	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (signals < 0)
 		return 1;
+	if (within)
+		return serve_within(signals);
 	if (beside)
 		serve_beside(signals);
 	serve_alone(signals);

@@ -67,6 +67,11 @@ int port_open(int sys, int dev, unsigned tries)
 	return -1;
 }
 
+void port_take(int fd)
+{
+	port.fd = fd;
+}
+
 void port_close(void)
 {
 	close(port.fd);

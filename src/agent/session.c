@@ -473,6 +473,14 @@ void session_leave_all(void)
 	}
 }
 
+bool session_any(void)
+{
+	for (unsigned i = 0; i < SESSIONS_MAX; i++)
+		if (sessions[i].used)
+			return true;
+	return false;
+}
+
 /* What the monitor asks */
 
 static void give_room(struct agent_session *session, unsigned stream, uint32_t more)

@@ -79,11 +79,14 @@ static const char *wish(const struct host *host, const json_t *guest)
 	const json_t *config = json_object_get(guest, "config");
 	const char *own = json_get_text(config, "on_host_shutdown");
 
+	/* What a container was doing is kept nowhere. */
+	const bool keeps = strcmp(json_get_text(guest, "kind"), "container");
+
 	if (*own && strcmp(own, "default"))
-		return own;
+		return !keeps && !strcmp(own, "suspend") ? "shutdown" : own;
 	if (host->settings.auto_only && !json_get_true(guest, "autostart"))
 		return "ignore";
-	return host->settings.save ? "suspend" : "shutdown";
+	return host->settings.save && keeps ? "suspend" : "shutdown";
 }
 
 /* The file must not take the last of the disk. */

@@ -154,8 +154,13 @@ int keys_read_type(const struct keys_target *to, const struct cfg_setting *setti
 {
 	static const char *const names[][2] = {{"pv", "pv"}, {"pvh", "pvh"}, {"hvm", "hvm"},
 		{NULL, NULL}};
+	const char *text = setting->value.text;
 
-	return read_type(setting, names, "pv, pvh or hvm", to->config, err);
+	if (text && !strcmp(text, domain_kind_name(DOMAIN_CONTAINER))) {
+		to->config->kind = DOMAIN_CONTAINER;
+		return 0;
+	}
+	return read_type(setting, names, "pv, pvh, hvm or container", to->config, err);
 }
 
 /* Does not count beside type. */
@@ -231,6 +236,18 @@ int keys_read_root_and_extra(const struct keys_target *to, const struct cfg_sett
 		    *root_text && *extra_text ? " " : "", extra_text) < 0)
 		made = NULL;
 	return set_cmdline(to, made, err);
+}
+
+/* Of a machine it is a word for its kernel; a container's is a folder. */
+int keys_read_root(const struct keys_target *to, const struct cfg_setting *setting,
+	struct error *err)
+{
+	int r;
+
+	if (to->config->kind != DOMAIN_CONTAINER)
+		return keys_read_root_and_extra(to, setting, err);
+	r = read_text(setting, &to->config->root, err);
+	return r ? r : spec_absolute(to->reader, &to->config->root, err);
 }
 
 /* The check's sentence begins with the field's name: back to the key and the place of its value. */

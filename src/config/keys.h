@@ -63,6 +63,8 @@ int keys_read_uuid(const struct keys_target *to, const struct cfg_setting *setti
 	struct error *err);
 int keys_read_type(const struct keys_target *to, const struct cfg_setting *setting,
 	struct error *err);
+int keys_read_root(const struct keys_target *to, const struct cfg_setting *setting,
+	struct error *err);
 int keys_read_builder(const struct keys_target *to, const struct cfg_setting *setting,
 	struct error *err);
 int keys_read_cmdline(const struct keys_target *to, const struct cfg_setting *setting,
@@ -73,6 +75,8 @@ int keys_read_root_and_extra(const struct keys_target *to, const struct cfg_sett
 int keys_read_disks(const struct keys_target *to, const struct cfg_setting *setting,
 	struct error *err);
 int keys_read_vifs(const struct keys_target *to, const struct cfg_setting *setting,
+	struct error *err);
+int keys_read_init(const struct keys_target *to, const struct cfg_setting *setting,
 	struct error *err);
 int keys_read_serial(const struct keys_target *to, const struct cfg_setting *setting,
 	struct error *err);

@@ -89,6 +89,24 @@ static int add_string(char ***list, unsigned *count, const char *text, struct er
 	return 0;
 }
 
+int keys_read_init(const struct keys_target *to, const struct cfg_setting *setting,
+	struct error *err)
+{
+	struct container_spec *container = &to->config->container;
+	const struct cfg_value *entry = NULL;
+	unsigned count = entries(setting, &entry);
+	int r = 0;
+
+	if (count > CONTAINER_INIT_MAX)
+		return too_many(setting, CONTAINER_INIT_MAX, err);
+	for (; !r && count--; entry++) {
+		r = check_entry(setting, entry, "[ '/sbin/init' ]", err);
+		if (!r)
+			r = add_string(&container->init, &container->inits, entry->text, err);
+	}
+	return r;
+}
+
 int keys_read_serial(const struct keys_target *to, const struct cfg_setting *setting,
 	struct error *err)
 {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "daemon/cores.h"
+#include "daemon/container.h"
 #include "daemon/daemon.h"
 #include "daemon/launch.h"
 #include "daemon/layer.h"
@@ -97,6 +98,7 @@ int after_remove(struct guest *guest, struct error *err)
 	if (r)
 		return r;
 	launch_remove(guest);
+	container_forget(guest);
 	saved_forget_suspended(guest);
 	events_tell(&guest->daemon->events, "removed", guest, NULL);
 	guest_free(guest);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/folder.h"
+#include "daemon/container.h"
 #include "daemon/guest.h"
 #include "daemon/launch.h"
 #include "daemon/life.h"
@@ -263,6 +264,7 @@ void daemon_begin(struct daemon *daemon)
 	network_restore(daemon, boot);
 	recover(daemon);
 	links_sweep(daemon);
+	container_sweep(daemon);
 	rules_begin(daemon);
 	if (boot)
 		autostart(daemon);

@@ -7,10 +7,12 @@
 
 #include "base/json.h"
 #include "daemon/affinity.h"
+#include "daemon/container.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/links.h"
 #include "daemon/monitor.h"
+#include "daemon/resources.h"
 #include "daemon/warnings.h"
 #include "domain/vdev.h"
 #include "protocol/disk.h"
@@ -75,7 +77,7 @@ static void flags(const struct guest *guest, char text[7])
 	} else if (!strcmp(name, "dying")) {
 		text[5] = 'd';
 	} else if (!strcmp(name, "running")) {
-		bool runs = any_running(guest);
+		bool runs = guest_is_container(guest) || any_running(guest);
 
 		text[runs ? 0 : 1] = runs ? 'r' : 'b';
 	}
@@ -244,6 +246,8 @@ json_t *guest_describe(const struct guest *guest, bool manager, uid_t uid)
 		return NULL;
 	flags(guest, letters);
 	list = vcpus(guest, &cpu_time);
+	if (guest_is_container(guest))
+		cpu_time = guest->domid ? (json_int_t)resources_usage(guest).cpu : 0;
 	json = json_pack(
 		"{s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:o, s:b, s:b, s:I, s:I, s:o, s:o, s:o, s:o,"
 		" s:o}",

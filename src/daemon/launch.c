@@ -18,6 +18,7 @@
 #include "base/io.h"
 #include "daemon/arrival.h"
 #include "daemon/claims.h"
+#include "daemon/container.h"
 #include "daemon/daemon.h"
 #include "daemon/holder.h"
 #include "daemon/links.h"
@@ -271,8 +272,8 @@ static void child(const struct guest *guest, const struct spec_files *files, int
 	if (dup2(files->null, 0) < 0 || dup2(files->output, 1) < 0 || dup2(files->output, 2) < 0)
 		_exit(127);
 	close_range(LAUNCH_FD + 1 + files->count, ~0u, 0);
-	execl(guest->daemon->vmm, "dach-vmm", NULL);
-	dprintf(2, "%s: %s\n", guest->daemon->vmm, strerror(errno));
+	execl(files->program, guest_is_container(guest) ? "dach-ct" : "dach-vmm", NULL);
+	dprintf(2, "%s: %s\n", files->program, strerror(errno));
 	_exit(127);
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "daemon/container.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/launch.h"
@@ -16,6 +17,7 @@
 #include "links/filter.h"
 #include "links/tap.h"
 #include "links/tables.h"
+#include "links/veth.h"
 
 #define FILE_NAME "links"
 #define FILE_MAX (LIMIT_NETWORKS * (LIMIT_ADDRESSES + LINK_ADDRESSES_MAX + 2) * 64u)
@@ -62,6 +64,12 @@ void links_name(const struct guest *guest, unsigned i, char name[NET_LINK_TEXT +
 	else
 		snprintf(name, NET_LINK_TEXT + 1, "vif%u.%u", guest->domid,
 			domain_vif_devid(&guest->config, i));
+}
+
+void links_peer(const struct guest *guest, unsigned i, char name[NET_LINK_TEXT + 1])
+{
+	snprintf(name, NET_LINK_TEXT + 1, "ct%u.%u", guest->domid,
+		domain_vif_devid(&guest->config, i));
 }
 
 /* What is in the file for each: tap, MAC, then addresses, the card's own as they are, others' behind '-'. */
@@ -207,6 +215,23 @@ static int write_link(const struct guest *guest, const struct filtered_link *ent
 	return r ? error_set(err, -r, "%s: %s", guest->daemon->run, strerror(-r)) : 0;
 }
 
+/*
+ * A pair of links does not go by itself while, or when, it is no container's: so this note of it is there before it is. What
+ * filters it has a line of its own.
+ */
+#define PAIR '#'
+
+static int write_pair(const struct guest *guest, const char *name, struct error *err)
+{
+	int fd, r = launch_open_file(guest, FILE_NAME, O_WRONLY | O_CREAT | O_APPEND, &fd, err);
+
+	if (r)
+		return r;
+	r = dprintf(fd, "%c%s\n", PAIR, name) < 0 ? -errno : 0;
+	close(fd);
+	return r ? error_set(err, -r, "%s: %s", guest->daemon->run, strerror(-r)) : 0;
+}
+
 /* NULL: it is on none that the daemon keeps. */
 static struct network *network_of(const struct guest *guest, unsigned vif)
 {
@@ -247,6 +272,21 @@ static int plan_port(const struct guest *guest, unsigned vif, const struct link 
 		bridge->name, bridge->name);
 }
 
+/* The link itself, down. */
+static int make_link(const struct guest *guest, unsigned vif, const struct filtered_link *entry,
+	struct net_spec *spec, struct error *err)
+{
+	char peer[NET_LINK_TEXT + 1];
+	uint8_t mac[NET_MAC_LEN];
+
+	if (!guest_is_container(guest))
+		return tap_make(entry->tap, NULL, &spec->fd, err);
+	links_peer(guest, vif, peer);
+	if (!net_spec_mac(spec, mac))
+		return error_set(err, EINVAL, "%s: no MAC address", entry->tap);
+	return veth_make(entry->tap, peer, mac, spec->mtu, err);
+}
+
 static int make(const struct guest *guest, unsigned vif, const struct link *bridge,
 	struct filtered_link *entry, struct net_spec *spec, struct error *err)
 {
@@ -256,8 +296,10 @@ static int make(const struct guest *guest, unsigned vif, const struct link *brid
 
 	if (!r)
 		r = lease(guest, vif, entry, err);
+	if (!r && guest_is_container(guest))
+		r = write_pair(guest, entry->tap, err);
 	if (!r)
-		r = tap_make(entry->tap, NULL, &spec->fd, err);
+		r = make_link(guest, vif, entry, spec, err);
 	if (!r && config->filter != CHOICE_NO) {
 		r = add_addresses(config->ip, entry->address, &entry->addresses, err);
 		if (!r)
@@ -305,6 +347,9 @@ int links_open(const struct guest *guest, unsigned vif, struct net_spec *spec, s
 		r = check_mac(guest, vif, name, err);
 	if (r)
 		return r;
+	/* One that is only kept, and not started, has no life that a link could be of. */
+	if (!guest->domid)
+		return 0;
 	spec->kind = NET_TAP;
 	spec->mtu = guest->config.vif[vif].mtu ? guest->config.vif[vif].mtu : bridge.mtu;
 	r = make(guest, vif, &bridge, &entry, spec, &why);
@@ -349,6 +394,11 @@ static void remove_line(struct each *each, char *line)
 	struct error err = {""};
 
 	line[strcspn(line, " ")] = 0;
+	if (*line == PAIR) {
+		if (!net_check_link("", line + 1, NULL) && veth_remove(line + 1, &err))
+			guest_log(each->guest, "its link stays", err.text);
+		return;
+	}
 	/* Where there is such a link again, it is another's, and so is its filter. */
 	if (!net_check_link("", line, NULL) && link_find(line, &link, NULL) == -ENODEV &&
 		filter_remove(line, &err))
@@ -394,6 +444,8 @@ static void restore_line(struct each *each, char *line)
 	struct link link;
 	char *save = NULL, *word = strtok_r(line, " ", &save);
 
+	if (*line == PAIR)
+		return;
 	snprintf(entry.tap, sizeof entry.tap, "%s", word ? word : "");
 	word = strtok_r(NULL, " ", &save);
 	snprintf(entry.mac, sizeof entry.mac, "%s", word ? word : "");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The taps of a guest's life. They are made as it begins and go with its monitor, which has their only
- * descriptors: nothing that is killed leaves one behind. What keeps the guest to its own addresses there
+ * descriptors: nothing that is killed leaves one behind. A container's links go with its network namespace. What keeps the guest to its own addresses there
  * (links/filter.h) does not go by itself: which there are stands in RUN/guests/UUID/links, by which this daemon
  * or the next takes them away.
  */
@@ -18,9 +18,12 @@ struct guest;
 const char *links_bridge(const struct guest *guest, unsigned vif);
 /* The name of its link here, in this life. */
 void links_name(const struct guest *guest, unsigned vif, char name[NET_LINK_TEXT + 1]);
+/* Of a container's: the other end of its link, which is put into the container. */
+void links_peer(const struct guest *guest, unsigned vif, char name[NET_LINK_TEXT + 1]);
 /*
- * Of an interface on a bridge: its tap, ready, as the guest's owner may have it. fd in spec is the caller's. The
- * life's folder is there. On failure what was made goes by links_remove().
+ * Of an interface on a bridge: its tap, ready, as the guest's owner may have it. fd in spec is the caller's. Of a
+ * container: a pair of links, of which the one is as the tap would be. The life's folder is there. On failure what was made goes by
+ * links_remove().
  */
 int links_open(const struct guest *guest, unsigned vif, struct net_spec *spec, struct error *err);
 /* One of that name is not the guest's any more, and its descriptor is closed everywhere. */

@@ -10,6 +10,7 @@ struct guest;
 
 #define OP_VERB_TIMEOUT_MS 10000
 #define OP_REFRESH_MS 2000
+#define OP_NO_DISKS "given other disks: it has none" /* operation_kind.machine */
 
 struct operation {
 	struct operation *next;

@@ -485,4 +485,4 @@ static void clone_guest(struct operation *op)
 }
 
 const struct operation_kind operation_clone = {"guest_clone", "Clones", .guest = true,
-	.arguments = arguments, .run = clone_guest};
+	.machine = "cloned", .arguments = arguments, .run = clone_guest};

@@ -470,11 +470,11 @@ static const struct field backup_arguments[] = {
 };
 
 const struct operation_kind operation_disk_stream = {"guest_disk_stream", "Guest", .guest = true,
-	.arguments = stream_arguments, .run = stream};
+	.machine = OP_NO_DISKS, .arguments = stream_arguments, .run = stream};
 const struct operation_kind operation_disk_commit = {"guest_disk_commit", "Guest", .guest = true,
-	.arguments = commit_arguments, .run = commit};
+	.machine = OP_NO_DISKS, .arguments = commit_arguments, .run = commit};
 const struct operation_kind operation_disk_backup = {"guest_disk_backup", "Guest", .guest = true,
-	.arguments = backup_arguments, .run = backup};
+	.machine = OP_NO_DISKS, .arguments = backup_arguments, .run = backup};
 
 static const struct field resize_arguments[] = {
 	DISK_ROW,
@@ -483,7 +483,7 @@ static const struct field resize_arguments[] = {
 };
 
 const struct operation_kind operation_disk_resize = {"guest_disk_resize", "Guest", .guest = true,
-	.arguments = resize_arguments, .run = resize};
+	.machine = OP_NO_DISKS, .arguments = resize_arguments, .run = resize};
 
 static void checkpoint(struct operation *op)
 {
@@ -515,4 +515,5 @@ static const struct field checkpoint_arguments[] = {
 };
 
 const struct operation_kind operation_disk_checkpoint = {"guest_disk_checkpoint", "Guest",
-	.guest = true, .arguments = checkpoint_arguments, .run = checkpoint};
+	.guest = true, .machine = OP_NO_DISKS, .arguments = checkpoint_arguments,
+	.run = checkpoint};

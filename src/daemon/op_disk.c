@@ -125,4 +125,4 @@ static const struct field layer_arguments[] = {
 };
 
 const struct operation_kind operation_disk_layer = {"guest_disk_layer", "Guest", .guest = true,
-	.arguments = layer_arguments, .run = layer};
+	.machine = OP_NO_DISKS, .arguments = layer_arguments, .run = layer};

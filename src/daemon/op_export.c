@@ -316,4 +316,4 @@ static const struct field export_arguments[] = {
 };
 
 const struct operation_kind operation_disk_export = {"guest_disk_export", "Guest", .guest = true,
-	.arguments = export_arguments, .run = begin};
+	.machine = OP_NO_DISKS, .arguments = export_arguments, .run = begin};

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/after.h"
+#include "daemon/container.h"
 #include "daemon/daemon.h"
 #include "daemon/describe.h"
 #include "daemon/guest.h"
@@ -59,8 +60,8 @@ int op_check_new(struct operation *op, struct domain_config *config, struct erro
 {
 	int r = check_name(op->daemon, op->uid, config->name, err);
 
-	if (!r && config->kind != DOMAIN_MACHINE)
-		r = error_set(err, ENOTSUP, "containers are not there yet");
+	if (!r && config->kind == DOMAIN_CONTAINER)
+		r = container_check(op->daemon, op->caller, config, err);
 	if (!r)
 		r = domain_config_check_limits(config, err);
 	if (!r)
@@ -147,6 +148,7 @@ void op_add_guest(struct operation *op, struct guest *guest, bool start, const c
 	r = begin_new(guest, start, op->arguments.paused, &err);
 	if (r) {
 		store_delete(op->daemon->store, guest->config.uuid, NULL);
+		container_forget(guest);
 		guest_free(guest);
 		op_refuse_error(op, r, &err);
 		return;

@@ -26,6 +26,8 @@
 #include "daemon/op.h"
 #include "daemon/saved.h"
 
+#define OP_MOVED "moved" /* operation_kind.machine */
+
 /* Away */
 
 static int open_line(int ends[2], struct error *err)
@@ -85,7 +87,7 @@ static void open_migration(struct operation *op)
 }
 
 const struct operation_kind operation_migration = {"guest_migration", NULL, .guest = true,
-	.run = open_migration};
+	.machine = OP_MOVED, .run = open_migration};
 
 static const struct field migrate_arguments[] = {
 	{.key = "pause",
@@ -173,7 +175,7 @@ static void migrate(struct operation *op)
 }
 
 const struct operation_kind operation_migrate = {"guest_migrate", "Migrated", .guest = true,
-	.arguments = migrate_arguments, .run = migrate};
+	.machine = OP_MOVED, .arguments = migrate_arguments, .run = migrate};
 
 /* Here */
 
@@ -197,6 +199,8 @@ static int make(struct operation *op, struct guest **guest, struct error *err)
 	struct domain_config config = {0};
 	int r = domain_config_from_json(op->arguments.config, &config, err);
 
+	if (!r && config.kind == DOMAIN_CONTAINER)
+		r = error_set(err, ENOTSUP, "containers cannot be " OP_MOVED);
 	if (!r)
 		r = op_check_new(op, &config, err);
 	if (!r && !(*guest = guest_new(op->daemon, &config)))

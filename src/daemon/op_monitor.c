@@ -75,7 +75,8 @@ static void dump_core(struct operation *op)
 }
 
 const struct operation_kind operation_dump_core = {"guest_dump_core", "Guest", .guest = true,
-	.arguments = dump_arguments, .run = dump_core};
+	.machine = "dumped: it has no memory of its own", .arguments = dump_arguments,
+	.run = dump_core};
 
 static void exec_began(void *ctx, int r, json_t *answer, const char *text)
 {

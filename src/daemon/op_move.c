@@ -270,7 +270,7 @@ static const struct field move_arguments[] = {
 };
 
 const struct operation_kind operation_disk_move = {"guest_disk_move", "Guest", .guest = true,
-	.arguments = move_arguments, .run = begin};
+	.machine = OP_NO_DISKS, .arguments = move_arguments, .run = begin};
 
 /* After another daemon */
 

@@ -407,8 +407,8 @@ static const struct field medium_arguments[] = {
 };
 
 const struct operation_kind operation_disk_attach = {"guest_disk_attach", "Guest", .guest = true,
-	.arguments = attach_arguments, .run = attach};
+	.machine = OP_NO_DISKS, .arguments = attach_arguments, .run = attach};
 const struct operation_kind operation_disk_detach = {"guest_disk_detach", "Guest", .guest = true,
-	.arguments = detach_arguments, .run = detach};
+	.machine = OP_NO_DISKS, .arguments = detach_arguments, .run = detach};
 const struct operation_kind operation_disk_medium = {"guest_disk_medium", "Guest", .guest = true,
-	.arguments = medium_arguments, .run = medium};
+	.machine = OP_NO_DISKS, .arguments = medium_arguments, .run = medium};

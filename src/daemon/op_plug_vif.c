@@ -236,6 +236,8 @@ static const struct field detach_arguments[] = {
 };
 
 const struct operation_kind operation_network_attach = {"guest_network_attach", "Guest",
-	.guest = true, .arguments = attach_arguments, .run = attach};
+	.guest = true, .machine = "given or denied networks while it is there",
+	.arguments = attach_arguments, .run = attach};
 const struct operation_kind operation_network_detach = {"guest_network_detach", "Guest",
-	.guest = true, .arguments = detach_arguments, .run = detach};
+	.guest = true, .machine = "given or denied networks while it is there",
+	.arguments = detach_arguments, .run = detach};

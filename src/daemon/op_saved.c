@@ -184,7 +184,7 @@ static void save(struct operation *op)
 }
 
 const struct operation_kind operation_save = {"guest_save", "Guest", .guest = true,
-	.arguments = save_arguments, .run = save};
+	.machine = "saved", .arguments = save_arguments, .run = save};
 
 static void suspend(struct operation *op)
 {
@@ -210,7 +210,7 @@ static void suspend(struct operation *op)
 }
 
 const struct operation_kind operation_suspend = {"guest_suspend", "Guest", .guest = true,
-	.run = suspend};
+	.machine = "suspended", .run = suspend};
 
 /* Going on */
 

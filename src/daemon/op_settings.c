@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/affinity.h"
+#include "daemon/container.h"
 #include "daemon/daemon.h"
 #include "daemon/describe.h"
 #include "daemon/guest.h"
@@ -67,6 +68,25 @@ static void memory_set(void *ctx, int r, json_t *answer, const char *text)
 		keep_memory(op, guest);
 }
 
+/* A container has no balloon: its limit is another, and the kernel takes back what it can of what is too much. */
+static void container_memory(struct operation *op, struct guest *guest)
+{
+	const uint64_t old = guest->config.memory;
+	struct error err = {0};
+	int r;
+
+	guest->config.memory = wanted_memory(op);
+	r = resources_change(guest, &err);
+	if (r) {
+		op_refuse_error(op, r, &err);
+	} else if (!keep(op, guest)) {
+		op_finish_guest(op, guest);
+		return;
+	}
+	guest->config.memory = old;
+	resources_change(guest, NULL);
+}
+
 static void memory(struct operation *op)
 {
 	struct guest *guest = op_guest(op);
@@ -79,6 +99,8 @@ static void memory(struct operation *op)
 			error_set(&err, EINVAL, "memory: more than the guest's maximum, %llu KiB",
 				(unsigned long long)guest->config.maxmem),
 			err.text);
+	else if (guest_is_container(guest))
+		container_memory(op, guest);
 	else if (guest_answers(guest))
 		monitor_call(guest->monitor,
 			&(struct monitor_request){.verb = REQUEST_MEMORY_SET,
@@ -329,4 +351,5 @@ static void affinity(struct operation *op)
 }
 
 const struct operation_kind operation_affinity = {"guest_affinity", "Guest", .guest = true,
+	.machine = "bound to processors: vcpus and cap say how many it may keep busy",
 	.arguments = affinity_arguments, .run = affinity};

@@ -375,4 +375,4 @@ static const struct field arguments[] = {
 };
 
 const struct operation_kind operation_snapshot_create = {"guest_snapshot_create", "Snapshot",
-	.guest = true, .arguments = arguments, .run = create};
+	.guest = true, .machine = "snapshotted", .arguments = arguments, .run = create};

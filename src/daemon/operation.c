@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/container.h"
 #include "daemon/daemon.h"
 #include "daemon/describe.h"
 #include "daemon/guest.h"
@@ -134,9 +135,14 @@ static int find(struct operation *op, struct error *err)
 	if (!op->arguments.ref)
 		return error_set(err, ENOENT, "no guest is named");
 	r = guest_find(op->daemon, op->caller, op->arguments.ref, &guest, err);
-	if (!r)
-		snprintf(op->uuid, sizeof op->uuid, "%s", guest->config.uuid);
-	return r;
+	if (r)
+		return r;
+	if (op->kind->machine && guest_is_container(guest))
+		return error_set(err, ENOTSUP,
+			"'" GUEST_LABEL "' is a container, which cannot be %s", guest->config.name,
+			op->kind->machine);
+	snprintf(op->uuid, sizeof op->uuid, "%s", guest->config.uuid);
+	return 0;
 }
 
 json_t *op_describe(const struct operation *op, const struct guest *guest)

@@ -73,9 +73,10 @@ struct operation_arguments {
 };
 
 struct operation_kind {
-	const char *name;   /* its operationId in doc/openapi.json */
-	const char *answer; /* the schema of its answer there */
-	bool guest;         /* it is about the guest that ref names */
+	const char *name;    /* its operationId in doc/openapi.json */
+	const char *answer;  /* the schema of its answer there */
+	bool guest;          /* it is about the guest that ref names */
+	const char *machine; /* it is for machines alone: what a container cannot be */
 	const struct field
 		*arguments; /* of struct operation_arguments, beside ref and vcpu; NULL: none */
 	bool verb;          /* ask: its arguments are request, and so the verb's */

@@ -3,10 +3,9 @@
 
 #include <errno.h>
 
+#include "daemon/container.h"
 #include "daemon/daemon.h"
-#include "host/cgroup.h"
 
-#define GROUP "dach"
 /* Beside the guest's memory: translated code, tables, queues, what the kernel keeps of its files. */
 #define OWN_MEMORY (512ull << 20)
 /*
@@ -14,6 +13,9 @@
  * (cpu/translate/native/), and some more.
  */
 #define OWN_TASKS 160
+/* Beside a container's own: its monitor, its keeper, liblxc's process, and those that enter it. */
+#define CONTAINER_OWN_MEMORY (32ull << 20)
+#define CONTAINER_OWN_TASKS 64
 
 void resources_close(struct daemon *daemon)
 {
@@ -25,7 +27,7 @@ void resources_open(struct daemon *daemon)
 {
 	struct error err = {0};
 
-	if (cgroup_open("/proc", GROUP, &daemon->cgroup, &err)) {
+	if (cgroup_open("/proc", RESOURCES_GROUP, &daemon->cgroup, &err)) {
 		daemon->cgroup = NULL;
 		log_add(&daemon->log, "guests have no limits: %s", err.text);
 	} else if (!cgroup_controllers(daemon->cgroup)) {
@@ -33,10 +35,25 @@ void resources_open(struct daemon *daemon)
 	}
 }
 
-static int set(const struct guest *guest, struct error *err)
+/* Its processors are this host's: as many of them, whichever they are, as it may keep busy. */
+static struct cgroup_limits container_limits(const struct domain_config *config)
+{
+	return (struct cgroup_limits){
+		.weight = config->cpu_weight,
+		.cap = config->cap && config->cap < config->vcpus * 100 ? config->cap
+									: config->vcpus * 100,
+		.memory = config->memory * 1024 + CONTAINER_OWN_MEMORY,
+		.pids = (config->container.pids ? config->container.pids : CONTAINER_PIDS) +
+			CONTAINER_OWN_TASKS,
+		.io_weight = config->io_weight,
+	};
+}
+
+static struct cgroup_limits machine_limits(const struct guest *guest)
 {
 	const struct domain_config *config = &guest->config;
-	const struct cgroup_limits limits = {
+
+	return (struct cgroup_limits){
 		.weight = config->cpu_weight,
 		.cap = config->cap,
 		/* What it changes while a snapshot is made is there twice. */
@@ -44,8 +61,15 @@ static int set(const struct guest *guest, struct error *err)
 		.pids = config->maxvcpus + OWN_TASKS,
 		.io_weight = config->io_weight,
 	};
+}
 
-	return cgroup_set(guest->daemon->cgroup, config->uuid, &limits, NULL, err);
+static int set(const struct guest *guest, struct error *err)
+{
+	const struct cgroup_limits limits = guest_is_container(guest)
+		? container_limits(&guest->config)
+		: machine_limits(guest);
+
+	return cgroup_set(guest->daemon->cgroup, guest->config.uuid, &limits, NULL, err);
 }
 
 void resources_begin(const struct guest *guest)
@@ -81,9 +105,20 @@ int resources_end(const struct guest *guest)
 	if (!guest->daemon->cgroup)
 		return 0;
 	r = cgroup_remove(guest->daemon->cgroup, guest->config.uuid, &err);
+	if (!r && guest_is_container(guest))
+		cgroup_sweep("/proc", RESOURCES_GROUP, guest->config.uuid);
 	if (r && r != -EBUSY)
 		guest_log(guest, "its control group stays", err.text);
 	return r == -EBUSY ? r : 0;
+}
+
+struct cgroup_usage resources_usage(const struct guest *guest)
+{
+	struct cgroup_usage usage = {0};
+
+	if (guest->daemon->cgroup)
+		cgroup_read(guest->daemon->cgroup, guest->config.uuid, &usage);
+	return usage;
 }
 
 bool resources_kill(const struct guest *guest)

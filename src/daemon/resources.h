@@ -4,6 +4,9 @@
 #define DACH_DAEMON_RESOURCES_H
 
 #include "daemon/guest.h"
+#include "host/cgroup.h"
+
+#define RESOURCES_GROUP "dach" /* of all guests */
 
 /* Where the host offers none, guests go without; the log says so. */
 void resources_open(struct daemon *daemon);
@@ -17,6 +20,8 @@ int resources_change(const struct guest *guest, struct error *err);
  * host has no groups, 0.
  */
 int resources_end(const struct guest *guest);
+/* Of a container: what its processes have used and have; zero where the host has no groups. */
+struct cgroup_usage resources_usage(const struct guest *guest);
 /* Kills every process in the group; returns whether there was one. */
 bool resources_kill(const struct guest *guest);
 

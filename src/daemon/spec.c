@@ -14,6 +14,7 @@
 #include "base/folder.h"
 #include "base/io.h"
 #include "chain/chain.h"
+#include "daemon/container.h"
 #include "daemon/daemon.h"
 #include "daemon/links.h"
 #include "daemon/switches.h"
@@ -296,26 +297,40 @@ static int put_values(const struct guest *guest, struct launch_spec *spec, struc
 	return r;
 }
 
-int spec_open(const struct guest *guest, struct spec_files *files, struct error *err)
+static int open_machine(const struct guest *guest, struct spec_files *files, struct error *err)
 {
 	const struct domain_config *config = &guest->config;
 	struct launch_spec *spec = &files->spec;
 	struct caller owner;
 	const bool begins = guest->state_fd < 0;
-	int r = domain_config_check_limits(config, err);
+	int r = begins ? domain_config_check_boot(config, err) : 0;
 
-	if (!r && begins)
-		r = domain_config_check_boot(config, err);
 	if (r)
 		return r;
+	snprintf(files->program, sizeof files->program, "%s", guest->daemon->vmm);
 	caller_of_user(&guest->daemon->policy, guest->owner, &owner);
 	r = begins ? open_kernel(&owner, config, spec, err) : put_state(guest, spec, err);
 	if (!r)
 		r = open_disks(&(struct disk_user){&guest->daemon->policy, &owner}, config, spec,
 			err);
 	caller_free(&owner);
-	if (!r)
-		r = put_networks(guest, spec, err);
+	return r;
+}
+
+int spec_open(const struct guest *guest, struct spec_files *files, struct error *err)
+{
+	struct launch_spec *spec = &files->spec;
+	int r = domain_config_check_limits(&guest->config, err);
+
+	if (!r && guest_is_container(guest)) {
+		r = container_program(files->program, err);
+		if (!r)
+			r = container_open(guest, spec, err);
+	} else if (!r) {
+		r = open_machine(guest, files, err);
+		if (!r)
+			r = put_networks(guest, spec, err);
+	}
 	if (!r)
 		r = put_values(guest, spec, err);
 	if (!r) {

@@ -111,6 +111,9 @@ const struct field domain_config_fields[] = {
 	FIELD_ROW(ENUM, domain_config, on_host_shutdown, .names = host_shutdowns),
 	STRINGS("serial", domain_config, serial, serials, DOMAIN_SERIALS_MAX),
 	FIELD_PART_AT(domain_config, machine, machine_spec_fields),
+	STRING(domain_config, root, DOMAIN_STRING_MAX),
+	STRING(domain_config, template, DOMAIN_STRING_MAX),
+	FIELD_PART_AT(domain_config, container, container_spec_fields),
 	FIELD_ROW(OBJECT, domain_config, kept, .max = DOMAIN_KEPT_MAX),
 	{.key = NULL},
 };
@@ -355,6 +358,8 @@ int domain_config_check_boot(const struct domain_config *config, struct error *e
 {
 	const char *name = config->bootloader, *slash = name ? strrchr(name, '/') : NULL;
 
+	if (config->kind == DOMAIN_CONTAINER)
+		return 0; /* it was checked always: nobody has kept others */
 	if (config->kernel)
 		return 0;
 	if (!name)
@@ -372,6 +377,40 @@ int domain_config_check_boot(const struct domain_config *config, struct error *e
 	return error_set(err, EINVAL, "bootloader: there is no disk that it could start from");
 }
 
+/* What one kind of guest has and the other has not is no wish that could be left out silently. */
+static int check_kind(const struct domain_config *config, struct error *err)
+{
+	const struct container_spec *container = &config->container;
+	const char *field = config->root ? "root"
+		: config->template       ? "template"
+		: container->inits       ? "init"
+		: container->privileged  ? "privileged"
+		: container->pids        ? "pids"
+					 : NULL;
+
+	if (config->kind == DOMAIN_MACHINE)
+		return field
+			? error_set(err, EINVAL, "%s: is a container's (type = 'container')", field)
+			: 0;
+	field = config->kernel       ? "kernel"
+		: config->ramdisk    ? "ramdisk"
+		: config->bootloader ? "bootloader"
+		: config->disks      ? "disks"
+				     : NULL;
+	if (field)
+		return error_set(err, EINVAL,
+			"%s: a container has none: its root is a folder (root or template)", field);
+	if (!config->root == !config->template)
+		return error_set(err, EINVAL, "root: %s",
+			config->root ? "a container has one of root and template"
+				     : "a container needs a folder: name root, which it writes to, "
+				       "or template, which stays as it is");
+	if (container->inits && container->init[0][0] != '/')
+		return error_set(err, EINVAL, "init: '%s' is not an absolute path",
+			container->init[0]);
+	return 0;
+}
+
 int domain_config_check(const struct domain_config *config, struct error *err)
 {
 	int r = fields_check(domain_config_fields, config, "", err);
@@ -382,6 +421,12 @@ int domain_config_check(const struct domain_config *config, struct error *err)
 		r = check_path("kernel", config->kernel, err);
 	if (!r)
 		r = check_path("ramdisk", config->ramdisk, err);
+	if (!r)
+		r = check_path("root", config->root, err);
+	if (!r)
+		r = check_path("template", config->template, err);
+	if (!r)
+		r = check_kind(config, err);
 	if (!r)
 		r = check_disks(config, err);
 	if (!r && config->ramdisk && !config->kernel)

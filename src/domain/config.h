@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "protocol/container_spec.h"
 #include "protocol/end.h"
 #include "protocol/fields.h"
 #include "protocol/limits.h"
@@ -138,6 +139,13 @@ struct domain_config {
 	unsigned serials;
 	struct machine_spec machine;
 
+	/*
+	 * Of a container, one of them: a folder that is its root, or one that its root begins as, and what it writes is
+	 * its own, kept by the daemon. Absolute paths; NULL.
+	 */
+	char *root, *template;
+	struct container_spec container;
+
 	/* Keys of xl.cfg that have no field here (vnc, vfb, acpi, ...): an object. NULL: none. */
 	json_t *kept;
 };
@@ -167,7 +175,9 @@ unsigned domain_vif_devid(const struct domain_config *config, unsigned n);
  */
 int domain_config_check_limits(const struct domain_config *config, struct error *err);
 
-/* Is there something to boot? bootloader counts where no kernel is named. Asked before a guest starts. */
+/*
+ * Is there something to boot: a kernel, or a bootloader to find one; of a container, its root? Asked before a guest starts.
+ */
 int domain_config_check_boot(const struct domain_config *config, struct error *err);
 
 /* What its on_... want after such an end. */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "host/cgroup_find.h"
+#include "host/cgroup_tree.h"
 
 #define PERIOD 100000ull /* microseconds; the kernel's own */
 #define WEIGHT_EVEN 256
@@ -398,11 +399,33 @@ static void kill_listed(const struct cgroup_place *place, const char *guest, con
 	}
 }
 
+/* Of a place's group and those below it: where one is, behind the place's path. */
+struct killing {
+	const struct cgroup_place *place;
+	bool found;
+};
+
+static void kill_group(void *ctx, const char *path)
+{
+	struct killing *killing = ctx;
+	const struct cgroup_place *place = killing->place;
+	const char *group = path + strlen(place->path) + 1;
+	char list[KILL_LIST];
+
+	for (unsigned pass = 0;
+		pass < KILL_PASSES && read_processes(place, group, list, sizeof list); pass++) {
+		killing->found = true;
+		if (place->version != CGROUP_V2 ||
+			write_file(place, group, "cgroup.kill", "1", NULL))
+			kill_listed(place, group, list);
+	}
+}
+
 bool cgroup_kill(struct cgroup *cgroup, const char *guest)
 {
 	const struct cgroup_place *pids = &cgroup->place[CGROUP_PIDS];
-	char list[KILL_LIST];
 	bool found = false;
+	char *path;
 
 	if (!good_name(guest))
 		return false;
@@ -414,13 +437,12 @@ bool cgroup_kill(struct cgroup *cgroup, const char *guest)
 
 		if (!place->path || seen_before(cgroup, n))
 			continue;
-		for (unsigned pass = 0;
-			pass < KILL_PASSES && read_processes(place, guest, list, sizeof list);
-			pass++) {
-			found = true;
-			if (place->version != CGROUP_V2 ||
-				write_file(place, guest, "cgroup.kill", "1", NULL))
-				kill_listed(place, guest, list);
+		if (!make_path(&path, place, guest, "", NULL)) {
+			struct killing killing = {place, false};
+
+			cgroup_tree_each(path, kill_group, &killing);
+			found |= killing.found;
+			free(path);
 		}
 	}
 	return found;
@@ -436,9 +458,11 @@ int cgroup_remove(struct cgroup *cgroup, const char *guest, struct error *err)
 		if (!cgroup->place[n].path || seen_before(cgroup, n))
 			continue;
 		r = make_path(&path, &cgroup->place[n], guest, "", err);
-		if (!r && rmdir(path) && errno != ENOENT)
-			r = error_set(err, errno, "%s: %s", path,
-				errno == EBUSY ? "there are processes in it" : strerror(errno));
+		if (!r)
+			r = cgroup_tree_remove(path);
+		if (r && path)
+			error_set(err, -r, "%s: %s", path,
+				r == -EBUSY ? "there are processes in it" : strerror(-r));
 		free(path);
 	}
 	return r;

@@ -71,7 +71,12 @@ void cgroup_read(struct cgroup *cgroup, const char *guest, struct cgroup_usage *
  * to end. Returns whether there was one.
  */
 bool cgroup_kill(struct cgroup *cgroup, const char *guest);
-/* Takes the group away; -EBUSY while there are processes in it. One that is not there is fine. */
+/* Takes the group away with those below it; -EBUSY while there are processes in one. One that is not there is fine. */
 int cgroup_remove(struct cgroup *cgroup, const char *guest, struct error *err);
+/*
+ * Takes groups that others have made for a guest, below one of that name at the roots, out of every hierarchy that is
+ * mounted: those without a controller of ours, too. What is still in use stays.
+ */
+void cgroup_sweep(const char *proc, const char *name, const char *guest);
 
 #endif

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "host/cgroup_tree.h"
+
 #define LINES_MAX 4096 /* of a file of proc */
 
 /* Names in version 1's mount options and in version 2's files; cpuacct has no file of its own. */
@@ -234,6 +236,26 @@ void cgroup_find(const char *proc, const char *name, struct cgroup_place place[C
 		else if (!strcmp(mount.type, "cgroup2"))
 			use_new(proc, name, &mount, place);
 	}
+	if (file)
+		fclose(file);
+	free(line);
+}
+
+void cgroup_sweep(const char *proc, const char *name, const char *guest)
+{
+	char path[PATH_MAX], *line = NULL;
+	size_t size = 0;
+	struct mount mount;
+	FILE *file;
+
+	snprintf(path, sizeof path, "%s/self/mountinfo", proc);
+	file = fopen(path, "re");
+	for (unsigned n = 0; file && n < LINES_MAX && getline(&line, &size, file) > 0; n++)
+		if (read_mount(line, &mount) &&
+			(!strcmp(mount.type, "cgroup") || !strcmp(mount.type, "cgroup2")) &&
+			snprintf(path, sizeof path, "%s/%s/%s", mount.point, name, guest) <
+				(int)sizeof path)
+			cgroup_tree_remove(path);
 	if (file)
 		fclose(file);
 	free(line);

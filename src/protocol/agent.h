@@ -20,6 +20,12 @@
 /* As which the kernel starts it: alone, as the guest's only system, or beside the system's own. */
 #define AGENT_ALONE "/dach-alone"
 #define AGENT_BESIDE "/dach-agent"
+/*
+ * Or as which a container's keeper starts it there, for one command: who wants it has the other end of this descriptor, and
+ * speaks as the monitor does, of session 1; AGENT_READY tells him when the command begins.
+ */
+#define AGENT_WITHIN "/dach-within"
+#define AGENT_CALLER 3
 #define AGENT_SESSIONS 16u
 #define AGENT_WINDOW (256u << 10) /* bytes of a stream that may be on the way */
 #define AGENT_DATA_MAX (32u << 10)

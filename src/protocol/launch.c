@@ -27,6 +27,12 @@ static const struct field layer_fields[] = {
 	{.key = NULL},
 };
 
+static const struct field link_fields[] = {
+	FIELD_ROW(STRING, launch_link, name, .needed = true, .min = 1, .max = NET_LINK_TEXT,
+		.text = ""),
+	{.key = NULL},
+};
+
 const struct field launch_fields[] = {
 	FIELD_ROW(COUNT, launch_spec, version, .needed = true, .min = LAUNCH_VERSION,
 		.max = LAUNCH_VERSION, .number = LAUNCH_VERSION),
@@ -60,6 +66,14 @@ const struct field launch_fields[] = {
 	FIELD_ROW(SET, launch_spec, walls, .max = WALLS_ALL, .names = wall_words),
 	FIELD_ROW(COUNT, launch_spec, uid, .min = 1, .max = USER_MAX),
 	FIELD_ROW(COUNT, launch_spec, gid, .min = 1, .max = USER_MAX),
+	FIELD_STRUCT_ROW(launch_spec, root, file_fields),
+	DESCRIPTOR(launch_spec, upper),
+	FIELD_ROW_AS(FD, "agent_program", launch_spec, agent, .min = LIMIT_FD_MIN,
+		.max = LIMIT_FD_MAX),
+	FIELD_ROW(COUNT, launch_spec, ids, .max = UINT32_MAX - CONTAINER_IDS),
+	FIELD_ROW(STRING, launch_spec, group, .min = 1, .max = LIMIT_STRING),
+	FIELD_LIST_ROW("links", launch_spec, link, links, link_fields, LIMIT_NETWORKS),
+	FIELD_PART_AT(launch_spec, container, container_spec_fields),
 	{.key = NULL},
 };
 
@@ -91,6 +105,11 @@ int launch_make_layers(struct launch_spec *spec, unsigned count)
 int launch_make_networks(struct launch_spec *spec, unsigned count)
 {
 	return fields_make_list(launch_fields, "networks", spec, count);
+}
+
+int launch_make_links(struct launch_spec *spec, unsigned count)
+{
+	return fields_make_list(launch_fields, "links", spec, count);
 }
 
 /* Keeps the list ascending. */
@@ -179,7 +198,7 @@ static int check(const struct launch_spec *spec, struct error *err)
 		r = error_set(err, EINVAL, WHERE "memory: not a whole number of MiB");
 	if (!r && spec->maxmem && spec->memory > spec->maxmem)
 		r = error_set(err, EINVAL, WHERE "memory: more than maxmem");
-	if (!r && spec->kernel.fd < 0 && !spec->disks && spec->state.fd < 0)
+	if (!r && spec->kernel.fd < 0 && !spec->disks && spec->state.fd < 0 && spec->root.fd < 0)
 		r = error_set(err, EINVAL,
 			WHERE "kernel: is missing, and there is no disk to take it from");
 	return r ? r : check_fds(spec, err);

@@ -32,6 +32,15 @@
  *    "paused": false,
  *    "keep": ["crash"],                 at these ends the guest stays, paused, until it is destroyed
  *    "walls": ["landlock"],             what of walls.h the host has to have; else it does not start
+ *    "root": {"fd": 15, "name": "/srv/web"},    of a container (dach-ct), with what follows: its root, a folder;
+ *                                       no kernel and no disks then
+ *    "upper": 16,                       a folder whose "upper" and "work" have what it writes: the root stays as
+ *                                       it is; left out: it is written to
+ *    "agent_program": 17,               the program dach-agent
+ *    "ids": 1912602624,                 its user and group 0, as the host sees them, and CONTAINER_IDS in all; left out: 0
+ *    "group": "dach/5f0c...",           its control group, below the roots of the hierarchies; left out: none
+ *    "links": [{"name": "ct7.0"}],      of this network namespace, which become its eth0, eth1, ...
+ *    "init": ["/sbin/init"], "pids": 100,       see container_spec.h
  *    "uid": 64000, "gid": 64000}        whom to become, when started as root; left out: a number
  *                                       made of domid, see limits.h
  *
@@ -49,6 +58,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "protocol/container_spec.h"
 #include "protocol/disk.h"
 #include "protocol/fields.h"
 #include "protocol/limits.h"
@@ -58,7 +68,7 @@
 #define LAUNCH_FD 3 /* the description's own; the others follow */
 #define LAUNCH_VERSION 3
 #define LAUNCH_MAX (4u << 20)
-#define LAUNCH_FDS_MAX (LIMIT_DISKS * LIMIT_CHAIN + LIMIT_LAYERS + LIMIT_NETWORKS + 9)
+#define LAUNCH_FDS_MAX (LIMIT_DISKS * LIMIT_CHAIN + LIMIT_LAYERS + LIMIT_NETWORKS + 12)
 
 /* Strings are the structure's own (malloc). Descriptors: -1 is none. */
 struct launch_file {
@@ -68,6 +78,11 @@ struct launch_file {
 
 struct launch_layer {
 	int fd;
+};
+
+/* A link of the host's that becomes the container's, with its MAC and MTU. */
+struct launch_link {
+	char *name;
 };
 
 struct launch_spec {
@@ -93,6 +108,14 @@ struct launch_spec {
 	unsigned keep;     /* 1 << END_... */
 	unsigned walls;    /* 1 << WALL_... */
 	unsigned uid, gid; /* uid 0: none is said */
+	/* Of a container: */
+	struct launch_file root;
+	int upper, agent;
+	unsigned ids;
+	char *group;
+	struct launch_link *link;
+	unsigned links;
+	struct container_spec container;
 };
 
 extern const struct field launch_fields[];
@@ -105,6 +128,7 @@ void launch_free(struct launch_spec *spec);
 int launch_make_disks(struct launch_spec *spec, unsigned count);
 int launch_make_layers(struct launch_spec *spec, unsigned count);
 int launch_make_networks(struct launch_spec *spec, unsigned count);
+int launch_make_links(struct launch_spec *spec, unsigned count);
 
 /* The text, the caller's to free(). What the reader would refuse is not written. */
 int launch_write(const struct launch_spec *spec, char **text, struct error *err);

@@ -104,8 +104,9 @@ class Daemon:
             eventually(lambda: uuid not in self.monitors())
             for group in glob.glob(f"/sys/fs/cgroup/*/dach/{uuid}") + \
                     glob.glob(f"/sys/fs/cgroup/dach/{uuid}"):
-                with contextlib.suppress(OSError):
-                    os.rmdir(group)
+                for top, _, _ in os.walk(group, topdown=False):  # a container has some below it
+                    with contextlib.suppress(OSError):
+                        os.rmdir(top)
         said = self.said() if os.path.exists(self.folder + "/log") else ""
         shutil.rmtree(self.folder, ignore_errors=True)
         assert "Sanitizer" not in said, said  # of a dachd that was built with one

@@ -77,6 +77,18 @@ def test_a_life_on_a_bridge():
         assert set(links()) == there and rules() == before
 
 
+def test_kept_without_a_life():
+    there = set(links())
+    with Daemon().start() as d:
+        assert d.create("kept", managed=True, vifs=[{"bridge": "br0"}])["state"] == "off"
+        assert set(links()) == there and tables() == ["other"]
+        refused(422, d.create, "astray", managed=True, vifs=[{"bridge": "nowhere"}])
+        d.post("/v1/guests/kept/start")
+        assert "vif1.0" in links()
+        d.post("/v1/guests/kept/destroy")
+        eventually(lambda: set(links()) == there)
+
+
 def attach(d, **vif):
     return d.post("/v1/guests/one/network-attach", {"network": {"bridge": "br0", **vif}})
 

@@ -7,7 +7,9 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,6 +253,80 @@ static void test_kill(void **state)
 	cgroup_close(cgroup);
 }
 
+static void take_away(const char *name)
+{
+	char path[256];
+
+	snprintf(path, sizeof path, "%s/%s", folder, name);
+	assert_int_equal(unlink(path), 0);
+}
+
+static bool is_there(const char *name)
+{
+	char path[256];
+
+	snprintf(path, sizeof path, "%s/%s", folder, name);
+	return !access(path, F_OK);
+}
+
+/* As deep as no path can name. */
+static void make_folders(const char *name, unsigned depth)
+{
+	static const char word[] = "a-name-with-some-letters-in-it";
+	char path[256];
+	int at, below;
+
+	snprintf(path, sizeof path, "%s/%s/x", folder, name);
+	for (char *c = path + 1; (c = strchr(c, '/')); *c++ = '/') {
+		*c = 0;
+		mkdir(path, 0700);
+	}
+	*strrchr(path, '/') = 0;
+	at = open(path, O_RDONLY | O_DIRECTORY);
+	while (depth--) {
+		assert_int_equal(mkdirat(at, word, 0700), 0);
+		below = openat(at, word, O_RDONLY | O_DIRECTORY);
+		close(at);
+		at = below;
+	}
+	close(at);
+}
+
+/* A container's processes are in groups below the guest's, some of which it has made itself. */
+static void test_below(void **state)
+{
+	pid_t deep = sleeper();
+	struct cgroup *cgroup;
+	struct error err = {""};
+	char text[64], proc_path[256];
+	int status;
+
+	proc("30 1 0:30 / %s/below rw - cgroup cgroup rw,pids\n"
+	     "31 1 0:31 / %s/named rw - cgroup cgroup rw,name=systemd\n",
+		"2:pids:/\n1:name=systemd:/\n");
+	put("below/dach/g/a/b/cgroup.procs", "");
+	snprintf(text, sizeof text, "%d\n", deep);
+	put("below/dach/g/a/b/cgroup.procs", text);
+	cgroup = open_groups();
+	assert_true(cgroup_kill(cgroup, "g"));
+	assert_int_equal(waitpid(deep, &status, 0), deep);
+	assert_int_equal(WTERMSIG(status), SIGKILL);
+	/* Here a file keeps a folder, as a process would a group. */
+	assert_true(cgroup_remove(cgroup, "g", &err) < 0);
+	take_away("below/dach/g/a/b/cgroup.procs");
+	make_folders("below/dach/g", 300);
+	make_folders("named/dach/g", 3);
+	make_folders("named/dach/other", 3);
+	assert_int_equal(cgroup_remove(cgroup, "g", &err), 0);
+	assert_false(is_there("below/dach/g"));
+	assert_true(is_there("named/dach/g"));
+	snprintf(proc_path, sizeof proc_path, "%s/proc", folder);
+	cgroup_sweep(proc_path, "dach", "g");
+	assert_false(is_there("named/dach/g"));
+	assert_true(is_there("named/dach/other"));
+	cgroup_close(cgroup);
+}
+
 /* One word, where the kernel knows it. */
 static void test_kill_at_once(void **state)
 {
@@ -302,6 +378,7 @@ int main(void)
 		cmocka_unit_test(test_another_daemon_ends),
 		cmocka_unit_test(test_kill),
 		cmocka_unit_test(test_kill_at_once),
+		cmocka_unit_test(test_below),
 		cmocka_unit_test(test_none),
 	};
 

@@ -46,7 +46,7 @@ static void test_defaults(void **state)
 }
 
 static const char whole[] =
-	"{\"kind\":\"container\",\"name\":\"vm02.my.flat\","
+	"{\"name\":\"vm02.my.flat\","
 	"\"uuid\":\"01234567-89ab-cdef-0123-456789abcdef\",\"type\":\"pvh\",\"memory_kib\":262144,"
 	"\"maxmem_kib\":524288,\"vcpus\":2,\"maxvcpus\":4,\"cpus\":[\"0-3,^1\",\"all\"],"
 	"\"cpus_soft\":[\"nodes:0\"],\"cpu_weight\":512,\"cap\":150,\"io_weight\":10,"
@@ -85,6 +85,53 @@ static void test_round_trip(void **state)
 	domain_config_free(&copy);
 	json_decref(first);
 	json_decref(second);
+}
+
+static void test_containers(void **state)
+{
+	static const struct {
+		const char *text, *refused; /* NULL: it is not */
+	} rows[] = {
+		{"\"kind\":\"container\",\"template\":\"/srv/t\",\"init\":[\"/bin/sh\",\"-c\"],"
+		 "\"privileged\":true,\"pids\":100",
+			NULL},
+		{"\"kind\":\"container\",\"root\":\"/srv/r\"", NULL},
+		{"\"kind\":\"container\"", "root: a container needs a folder"},
+		{"\"kind\":\"container\",\"root\":\"/r\",\"template\":\"/t\"",
+			"root: a container has one"},
+		{"\"kind\":\"container\",\"root\":\"srv\"", "root: 'srv' is not an absolute path"},
+		{"\"kind\":\"container\",\"template\":\"../t\"", "template: "},
+		{"\"kind\":\"container\",\"root\":\"/r\",\"init\":[\"sh\"]", "init: 'sh'"},
+		{"\"kind\":\"container\",\"root\":\"/r\",\"kernel\":\"/k\"",
+			"kernel: a container has none"},
+		{"\"kind\":\"container\",\"root\":\"/r\",\"disks\":[{\"target\":\"/d\",\"vdev\":\"xvda\"}]",
+			"disks: a container has none"},
+		{"\"root\":\"/r\"", "root: is a container's"},
+		{"\"privileged\":true", "privileged: is a container's"},
+		{"\"pids\":1", "pids: is a container's"},
+		{"\"init\":[\"/i\"]", "init: is a container's"},
+		{"\"template\":\"/t\"", "template: is a container's"},
+	};
+	struct domain_config config, again;
+	struct error err;
+	char text[512];
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		snprintf(text, sizeof text, "{\"name\":\"web\",%s}", rows[i].text);
+		if (rows[i].refused) {
+			assert_int_equal(parse(text, &config, &err), -EINVAL);
+			assert_true(strstr(err.text, rows[i].refused) == err.text);
+			continue;
+		}
+		assert_int_equal(parse(text, &config, &err), 0);
+		assert_int_equal(domain_config_copy(&config, &again, &err), 0);
+		assert_int_equal(again.kind, DOMAIN_CONTAINER);
+		assert_int_equal(again.container.privileged, !i);
+		assert_int_equal(again.container.inits, i ? 0 : 2);
+		assert_int_equal(domain_config_check_boot(&again, &err), 0);
+		domain_config_free(&again);
+		domain_config_free(&config);
+	}
 }
 
 static void test_complete(void **state)
@@ -253,6 +300,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_containers),
 		cmocka_unit_test(test_complete),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_bounds),

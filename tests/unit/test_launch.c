@@ -62,6 +62,14 @@ static void fill(const struct field *fields, void *at, bool most, int *fd)
 		case FIELD_PART:
 			fill(field->element, p, most, fd);
 			break;
+		case FIELD_STRINGS:
+			*field_length(field, at) = most ? field->max : 0;
+			*(char ***)p = calloc(field->max, sizeof(char *));
+			for (unsigned n = 0; n < *field_length(field, at); n++) {
+				text = (*(char ***)p)[n] = calloc(1, field->min + 1);
+				memset(text, '"', field->min);
+			}
+			break;
 		case FIELD_LIST:
 			assert_int_equal(fields_make_list(fields, field->key, at,
 						 most ? field->max : 0),
@@ -96,6 +104,11 @@ static void assert_same(const struct field *fields, const void *a, const void *b
 		case FIELD_STRUCT:
 		case FIELD_PART:
 			assert_same(field->element, p, q);
+			break;
+		case FIELD_STRINGS:
+			assert_int_equal(*field_length(field, a), *field_length(field, b));
+			for (unsigned n = 0; n < *field_length(field, a); n++)
+				assert_string_equal((*(char ***)p)[n], (*(char ***)q)[n]);
 			break;
 		case FIELD_LIST:
 			assert_int_equal(*field_length(field, a), *field_length(field, b));

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "container/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "container/internal.h"
+#include "container/root.h"
+
+struct keeper {
+	const struct launch_spec *spec;
+	int socket, signals, log;
+	struct lxc_container *container;
+	pid_t starter; /* 0: not started */
+	unsigned execs;
+	bool monitor_gone;
+};
+
+/* Messages */
+
+int keeper_send(int socket, const struct keeper_message *message, int fd)
+{
+	struct iovec part = {(void *)(uintptr_t)message, sizeof *message};
+	char control[CMSG_SPACE(sizeof fd)] = {0};
+	struct msghdr packet = {.msg_iov = &part, .msg_iovlen = 1};
+	struct cmsghdr *header;
+	ssize_t n;
+
+	if (fd >= 0) {
+		packet.msg_control = control;
+		packet.msg_controllen = sizeof control;
+		header = CMSG_FIRSTHDR(&packet);
+		header->cmsg_level = SOL_SOCKET;
+		header->cmsg_type = SCM_RIGHTS;
+		header->cmsg_len = CMSG_LEN(sizeof fd);
+		memcpy(CMSG_DATA(header), &fd, sizeof fd);
+	}
+	do
+		n = sendmsg(socket, &packet, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : 0;
+}
+
+int keeper_receive(int socket, struct keeper_message *message, int *fd)
+{
+	struct iovec part = {message, sizeof *message};
+	char control[CMSG_SPACE(sizeof *fd)];
+	struct msghdr packet = {.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof control};
+	struct cmsghdr *header;
+	ssize_t n;
+
+	*fd = -1;
+	do
+		n = recvmsg(socket, &packet, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	header = CMSG_FIRSTHDR(&packet);
+	if (header && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof *fd))
+		memcpy(fd, CMSG_DATA(header), sizeof *fd);
+	message->text[sizeof message->text - 1] = 0;
+	if (n == sizeof *message)
+		return 0;
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	return -EPIPE;
+}
+
+static void answer(struct keeper *keeper, int r, const struct error *err)
+{
+	struct keeper_message message = {.word = KEEPER_DONE, .status = r};
+
+	memcpy(message.text, err->text, sizeof message.text);
+	keeper_send(keeper->socket, &message, -1);
+}
+
+static _Noreturn void tell_end(struct keeper *keeper, const struct end_report *end)
+{
+	struct keeper_message message = {.word = KEEPER_ENDED,
+		.status = end->status,
+		.reason = end->reason};
+
+	memcpy(message.text, end->error.text, sizeof message.text);
+	keeper_send(keeper->socket, &message, -1);
+	_exit(0);
+}
+
+static _Noreturn void fail(struct keeper *keeper, const struct error *err)
+{
+	tell_end(keeper, &(struct end_report){END_ERROR, END_STATUS_SETUP, *err});
+}
+
+/* The container's life */
+
+/* Children are not to begin with what we have blocked, nor with our descriptors. */
+static void become_child(struct keeper *keeper)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	close(keeper->signals);
+	close(keeper->socket);
+}
+
+/* The exit statuses of the container's process. */
+enum { RAN, NOT_STARTED, INIT_KILLED = 128 /* and the signal */ };
+
+/*
+ * How its init has ended, as liblxc has it: the status it left in the second byte, or, with 0x7f in the first, the signal that
+ * killed it. SIGINT is a system that was halted, SIGHUP one that was rebooted (pid_namespaces(7)).
+ */
+static int status_of(int error)
+{
+	const int number = error >> 8 & 0xff;
+
+	if ((error & 0xff) != 0x7f || number == SIGINT || number == SIGHUP || number > 64)
+		return RAN;
+	return INIT_KILLED + number;
+}
+
+static _Noreturn void run_container(struct keeper *keeper)
+{
+	const struct container_spec *spec = &keeper->spec->container;
+	char **argv = NULL;
+	bool good;
+
+	become_child(keeper);
+	prctl(PR_SET_NAME, "dach-starter");
+	if (spec->inits) {
+		argv = calloc(spec->inits + 1, sizeof *argv);
+		if (!argv)
+			_exit(1);
+		memcpy(argv, spec->init, spec->inits * sizeof *argv);
+	}
+	good = keeper->container->start(keeper->container, 0, argv);
+	_exit(good ? status_of(keeper->container->error_num) : NOT_STARTED);
+}
+
+static void start(struct keeper *keeper)
+{
+	struct error err = {""};
+
+	if (keeper->starter)
+		return;
+	keeper->starter = fork();
+	if (!keeper->starter)
+		run_container(keeper);
+	if (keeper->starter < 0) {
+		error_set(&err, errno, "no process for the container: %s", strerror(errno));
+		fail(keeper, &err);
+	}
+}
+
+/* The starter has ended, and so has the container: how? */
+static _Noreturn void ended(struct keeper *keeper, int status)
+{
+	struct end_report end = {.reason = END_POWEROFF};
+	const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+
+	if (!access(ROOT_AGAIN, F_OK)) {
+		end.reason = END_REBOOT;
+	} else if (WIFSIGNALED(status)) {
+		end.reason = END_CRASH;
+		error_set(&end.error, EIO, "the process that runs the container was killed");
+	} else if (code > INIT_KILLED) {
+		end.reason = END_CRASH;
+		error_set(&end.error, EIO, "its init was killed (%s)",
+			strsignal(code - INIT_KILLED));
+	} else if (code != RAN) {
+		end.reason = END_ERROR;
+		lxc_say(keeper->log, EIO, "the container cannot be started", &end.error);
+	}
+	end.status = end.reason == END_ERROR ? END_STATUS_SETUP : end_info(end.reason)->status;
+	tell_end(keeper, &end);
+}
+
+static void take_children(struct keeper *keeper)
+{
+	struct signalfd_siginfo info;
+	int status;
+	pid_t pid;
+
+	while (read(keeper->signals, &info, sizeof info) > 0) {
+	}
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == keeper->starter)
+			ended(keeper, status);
+		keeper->execs--;
+	}
+}
+
+/* Before it has begun there is nobody to be told. */
+static void ask(struct keeper *keeper)
+{
+	pid_t init = keeper->container->init_pid(keeper->container);
+	int number = init > 0 ? stop_signal(init) : 0;
+
+	if (number)
+		kill(init, number);
+}
+
+/* Its init's end is the end of all in it; one that is still being started goes with who starts it. */
+static void end(struct keeper *keeper)
+{
+	if (!keeper->starter)
+		tell_end(keeper, &(struct end_report){.reason = END_KILLED});
+	if (!keeper->container->is_running(keeper->container) ||
+		!keeper->container->stop(keeper->container))
+		kill(keeper->starter, SIGKILL);
+}
+
+static void freeze(struct keeper *keeper, bool stands)
+{
+	struct lxc_container *container = keeper->container;
+	struct error err = {""};
+	int r = 0;
+
+	if (!(stands ? container->freeze(container) : container->unfreeze(container)))
+		r = lxc_say(keeper->log, EIO,
+			stands ? "the container does not stand still"
+			       : "the container does not go on",
+			&err);
+	answer(keeper, r, &err);
+}
+
+static void exec(struct keeper *keeper, int caller)
+{
+	pid_t pid = -1;
+
+	if (keeper->execs >= KEEPER_EXECS) {
+		attach_refuse(caller, "16 commands run in the container, and that is the most");
+	} else {
+		pid = fork();
+		if (!pid) {
+			become_child(keeper);
+			attach_caller(keeper->container, keeper->spec->agent, caller, keeper->log);
+		}
+		if (pid < 0)
+			attach_refuse(caller, "there is no process for the command");
+		else
+			keeper->execs++;
+	}
+	close(caller);
+}
+
+/* The monitor's end is the container's. */
+static void orphaned(struct keeper *keeper)
+{
+	keeper->monitor_gone = true;
+	end(keeper);
+}
+
+static void take_message(struct keeper *keeper)
+{
+	struct keeper_message message;
+	int fd;
+
+	if (keeper_receive(keeper->socket, &message, &fd)) {
+		orphaned(keeper);
+		return;
+	}
+	switch (message.word) {
+	case KEEPER_START:
+		start(keeper);
+		break;
+	case KEEPER_FREEZE:
+	case KEEPER_THAW:
+		freeze(keeper, message.word == KEEPER_FREEZE);
+		break;
+	case KEEPER_ASK:
+		ask(keeper);
+		break;
+	case KEEPER_END:
+		end(keeper);
+		break;
+	case KEEPER_EXEC:
+		if (fd >= 0)
+			exec(keeper, fd);
+		fd = -1;
+		break;
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+static void serve(struct keeper *keeper)
+{
+	for (;;) {
+		struct pollfd fds[] = {{keeper->signals, POLLIN, 0},
+			{keeper->monitor_gone ? -1 : keeper->socket, POLLIN, 0}};
+
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			_exit(1);
+		if (fds[0].revents)
+			take_children(keeper);
+		if (fds[1].revents)
+			take_message(keeper);
+	}
+}
+
+void keeper_spare(bool spare)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0 && dprintf(fd, "%d", spare ? -900 : 0) < 0)
+		fprintf(stderr, "the keeper's OOM score stays as it is\n");
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Of what the monitor has, we keep what the container is made of; what the container starts has none of it. */
+static void close_others(const struct launch_spec *spec)
+{
+	const int others[] = {spec->control, spec->console, spec->lock, spec->status};
+
+	for (unsigned i = 0; i < sizeof others / sizeof *others; i++)
+		if (others[i] >= 0)
+			close(others[i]);
+	close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+}
+
+_Noreturn void keeper_run(const struct launch_spec *spec, int socket, const char *console)
+{
+	struct keeper keeper = {.spec = spec, .socket = socket, .log = -1};
+	struct error err = {""};
+	sigset_t set;
+	int r;
+
+	prctl(PR_SET_NAME, "dach-keeper");
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	close_others(spec);
+	keeper_spare(true);
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_SETMASK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	keeper.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	r = keeper.signals < 0 ? error_set(&err, errno, "signalfd: %s", strerror(errno)) : 0;
+	if (!r)
+		r = root_make(spec, &err);
+	if (!r)
+		r = lxc_make(spec, console, &keeper.container, &keeper.log, &err);
+	if (!r)
+		r = root_check_init(spec, &err);
+	if (r)
+		fail(&keeper, &err);
+	answer(&keeper, 0, &err);
+	serve(&keeper);
+	_exit(0);
+}

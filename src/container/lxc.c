@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A container in liblxc's words: lxc.container.conf(5). */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "container/internal.h"
+#include "container/root.h"
+#include "protocol/container_spec.h"
+
+#define LOG_MAX (64u << 10)
+
+/*
+ * What no container needs, and what reaches beyond it where a kernel has a fault: whoever is root there is not to have it.
+ * Of what is not listed the kernel asks for capabilities in the first user namespace, or keeps it apart by itself.
+ */
+static const char seccomp[] = "2\n"
+			      "denylist\n"
+			      "reject_force_umount\n"
+			      "[all]\n"
+			      "kexec_load errno 1\n"
+			      "kexec_file_load errno 1\n"
+			      "open_by_handle_at errno 1\n"
+			      "init_module errno 1\n"
+			      "finit_module errno 1\n"
+			      "delete_module errno 1\n"
+			      "bpf errno 1\n"
+			      "perf_event_open errno 1\n"
+			      "userfaultfd errno 1\n"
+			      "swapon errno 1\n"
+			      "swapoff errno 1\n"
+			      "settimeofday errno 1\n"
+			      "clock_settime errno 1\n"
+			      "clock_adjtime errno 1\n"
+			      "adjtimex errno 1\n"
+			      "acct errno 1\n"
+			      "quotactl errno 1\n"
+			      "lookup_dcookie errno 1\n"
+			      "iopl errno 1\n"
+			      "ioperm errno 1\n"
+			      "io_uring_setup errno 1\n"
+			      "io_uring_enter errno 1\n"
+			      "io_uring_register errno 1\n";
+
+/* Keys that every container has. */
+static const char *const common[][2] = {
+	{"lxc.rootfs.path", "dir:" ROOT_FOLDER},
+	{"lxc.rootfs.mount", ROOT_MOUNT},
+	{"lxc.autodev", "1"},
+	{"lxc.tty.max", "0"},
+	{"lxc.pty.max", "1024"},
+	{"lxc.mount.auto", "proc:mixed sys:mixed cgroup:mixed"},
+	{"lxc.environment", "container=lxc"},
+	{"lxc.proc.oom_score_adj", "0"},
+	{"lxc.monitor.signal.pdeath", "SIGKILL"},
+	/*
+	 * liblxc starts it again by itself after a reboot: what follows one is the daemon's to say. It has a shell do
+	 * "exec" and this, and then its own words, which here are true's.
+	 */
+	{"lxc.hook.pre-start",
+		"3>&-; set -C; true >" ROOT_BEGUN " || { true >" ROOT_AGAIN "; exit 1; }; true"},
+	{"lxc.cap.drop", "mac_admin mac_override sys_time sys_module sys_rawio perfmon bpf"},
+	/* A root that is a machine's, too, names that one's disks. */
+	{"lxc.mount.entry", ROOT_FSTAB " etc/fstab none bind,ro,optional 0 0"},
+	{NULL, NULL},
+};
+
+/* None but those that do nothing to the host: what liblxc puts into /dev, and terminals of its own. */
+static const char *const devices[] = {
+	"c *:* m", /* to make a node, which then cannot be opened */
+	"b *:* m",
+	"c 1:3 rwm",   /* null */
+	"c 1:5 rwm",   /* zero */
+	"c 1:7 rwm",   /* full */
+	"c 1:8 rwm",   /* random */
+	"c 1:9 rwm",   /* urandom */
+	"c 5:0 rwm",   /* tty */
+	"c 5:1 rwm",   /* console */
+	"c 5:2 rwm",   /* ptmx */
+	"c 136:* rwm", /* pts */
+	NULL,
+};
+
+static int set(struct lxc_container *container, struct error *err, const char *key, const char *fmt,
+	...) __attribute__((format(printf, 4, 5)));
+static int set(struct lxc_container *container, struct error *err, const char *key, const char *fmt,
+	...)
+{
+	char value[512];
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	n = vsnprintf(value, sizeof value, fmt, args);
+	va_end(args);
+	if (n < (int)sizeof value && container->set_config_item(container, key, value))
+		return 0;
+	return error_set(err, EINVAL, "liblxc does not take %s = %.200s", key, value);
+}
+
+static int set_ids(struct lxc_container *container, unsigned ids, struct error *err)
+{
+	int r = set(container, err, "lxc.idmap", "u 0 %u %u", ids, CONTAINER_IDS);
+
+	return r ? r : set(container, err, "lxc.idmap", "g 0 %u %u", ids, CONTAINER_IDS);
+}
+
+/* In a file in memory, which liblxc opens by its name when it starts the container. */
+static int set_seccomp(struct lxc_container *container, struct error *err)
+{
+	int fd = memfd_create("seccomp", MFD_CLOEXEC);
+
+	if (fd < 0 || io_write_all(fd, seccomp, sizeof seccomp - 1))
+		return error_set(err, errno, "memfd: %s", strerror(errno));
+	return set(container, err, "lxc.seccomp.profile", "/proc/self/fd/%d", fd);
+}
+
+static int set_devices(struct lxc_container *container, struct error *err)
+{
+	static const char *const versions[] = {"lxc.cgroup", "lxc.cgroup2"};
+	char key[64];
+	int r = 0;
+
+	for (unsigned v = 0; !r && v < 2; v++) {
+		snprintf(key, sizeof key, "%s.devices.deny", versions[v]);
+		r = set(container, err, key, "a");
+		snprintf(key, sizeof key, "%s.devices.allow", versions[v]);
+		for (unsigned i = 0; !r && devices[i]; i++)
+			r = set(container, err, key, "%s", devices[i]);
+	}
+	return r;
+}
+
+/*
+ * Below the guest's own group, which has its limits and is the daemon's: the container's, which is all that it sees, and
+ * this process's.
+ */
+static int set_groups(struct lxc_container *container, const struct launch_spec *spec,
+	struct error *err)
+{
+	const unsigned pids = spec->container.pids ? spec->container.pids : CONTAINER_PIDS;
+	int r = set(container, err, "lxc.cgroup.dir.container", "%s/guest", spec->group);
+
+	if (!r)
+		r = set(container, err, "lxc.cgroup.dir.monitor", "%s/keeper", spec->group);
+	if (!r)
+		r = set(container, err, "lxc.cgroup.dir.monitor.pivot", "%s/keeper-end",
+			spec->group);
+	if (!r)
+		r = set(container, err, "lxc.cgroup.pids.max", "%u", pids);
+	return r ? r : set(container, err, "lxc.cgroup2.pids.max", "%u", pids);
+}
+
+/* Without any it has a network of its own, too: its loopback. */
+static int set_network(struct lxc_container *container, const struct launch_spec *spec,
+	struct error *err)
+{
+	char key[64];
+	int r = 0;
+
+	if (!spec->links)
+		return set(container, err, "lxc.net.0.type", "empty");
+	for (unsigned i = 0; !r && i < spec->links; i++) {
+		snprintf(key, sizeof key, "lxc.net.%u.type", i);
+		r = set(container, err, key, "phys");
+		snprintf(key, sizeof key, "lxc.net.%u.link", i);
+		if (!r)
+			r = set(container, err, key, "%s", spec->link[i].name);
+		snprintf(key, sizeof key, "lxc.net.%u.name", i);
+		if (!r)
+			r = set(container, err, key, "eth%u", i);
+		snprintf(key, sizeof key, "lxc.net.%u.flags", i);
+		if (!r)
+			r = set(container, err, key, "up");
+	}
+	return r;
+}
+
+static int set_all(struct lxc_container *container, const struct launch_spec *spec,
+	const char *console, struct error *err)
+{
+	int r = 0;
+
+	for (unsigned i = 0; !r && common[i][0]; i++)
+		r = set(container, err, common[i][0], "%s", common[i][1]);
+	/* Its default is a profile that LXC's own packages load; a liblxc without AppArmor knows no such key. */
+	container->set_config_item(container, "lxc.apparmor.profile", "unconfined");
+	if (!r)
+		r = set(container, err, "lxc.uts.name", "%.64s", spec->name);
+	if (!r)
+		r = set(container, err, "lxc.console.path", "%s", console);
+	if (!r && spec->ids)
+		r = set_ids(container, spec->ids, err);
+	if (!r)
+		r = set_seccomp(container, err);
+	if (!r)
+		r = set_devices(container, err);
+	if (!r && spec->group)
+		r = set_groups(container, spec, err);
+	return r ? r : set_network(container, spec, err);
+}
+
+int lxc_make(const struct launch_spec *spec, const char *console, struct lxc_container **out,
+	int *log, struct error *err)
+{
+	char file[32];
+	struct lxc_log settings = {.name = spec->uuid,
+		.lxcpath = ROOT_LXC,
+		.file = file,
+		.level = "ERROR",
+		.prefix = "dach-ct",
+		.quiet = true};
+	struct lxc_container *container;
+	int r;
+
+	/* It would have newuidmap and newgidmap write the maps, which know nothing of the IDs that are the daemon's to give. */
+	if (setenv("PATH", ROOT_PLACE, 1))
+		return error_nomem(err);
+	*log = memfd_create("lxc-log", MFD_CLOEXEC);
+	if (*log < 0)
+		return error_set(err, errno, "memfd: %s", strerror(errno));
+	snprintf(file, sizeof file, "/proc/self/fd/%d", *log);
+	lxc_log_init(&settings);
+	container = lxc_container_new(spec->uuid, ROOT_LXC);
+	if (!container)
+		return lxc_say(*log, ENOMEM, "liblxc makes no container", err);
+	*out = container;
+	r = set_all(container, spec, console, err);
+	if (!r && !container->want_daemonize(container, false))
+		r = error_set(err, EINVAL, "liblxc does not stay in the foreground");
+	return r;
+}
+
+/* Lines such as "PREFIX NAME TIME ERROR    part - file.c:function:123 - What failed". */
+int lxc_say(int log, int code, const char *what, struct error *err)
+{
+	char *text = NULL, *line, *end;
+	size_t size;
+
+	if (lseek(log, 0, SEEK_SET) < 0 || io_read_file(log, LOG_MAX, &text, &size) ||
+		!(line = strstr(text, " ERROR "))) {
+		free(text);
+		return error_set(err, code, "%s", what);
+	}
+	line[strcspn(line, "\n")] = 0;
+	for (unsigned i = 0; i < 2 && (end = strstr(line, " - ")); i++)
+		line = end + 3;
+	error_set(err, code, "%s: %s", what, line);
+	free(text);
+	return -code;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A container's root file system: a folder of the host's, or an overlay with what the container writes above it (overlayfs,
+ * Documentation/filesystems/overlayfs.rst). The files keep the owners that they have on the disk; what the container sees and
+ * writes is mapped to its IDs by the mount (mount_setattr(2), MOUNT_ATTR_IDMAP), so that one root serves containers with any IDs, and
+ * machines.
+ */
+#ifndef DACH_CONTAINER_ROOT_H
+#define DACH_CONTAINER_ROOT_H
+
+#include "base/error.h"
+#include "protocol/launch.h"
+
+/* Where it all is, in the mounts of this process alone. */
+#define ROOT_PLACE "/run/dach-ct"
+#define ROOT_FOLDER ROOT_PLACE "/root" /* the root file system */
+#define ROOT_MOUNT ROOT_PLACE "/mount" /* where liblxc puts it together */
+#define ROOT_LXC ROOT_PLACE "/lxc"     /* what liblxc wants a folder for */
+#define ROOT_FSTAB ROOT_PLACE "/fstab" /* a file with nothing in it */
+#define ROOT_BEGUN ROOT_PLACE "/begun" /* there when the container has been started ... */
+#define ROOT_AGAIN ROOT_PLACE "/again" /* ... and when it wanted to be again, which is a reboot */
+
+/* Gives this process mounts of its own, with the root at ROOT_FOLDER. As root. */
+int root_make(const struct launch_spec *spec, struct error *err);
+/* Is there, in the root, what it is to start? */
+int root_check_init(const struct launch_spec *spec, struct error *err);
+
+#endif

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/container.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/folder.h"
+#include "daemon/daemon.h"
+#include "daemon/guest.h"
+#include "daemon/links.h"
+#include "daemon/resources.h"
+#include "daemon/waste.h"
+
+#define FOLDER "containers"
+#define WASTE ".gone" /* of what is on its way out */
+
+bool guest_is_container(const struct guest *guest)
+{
+	return guest->config.kind == DOMAIN_CONTAINER;
+}
+
+/* A machine's network is a program's, which can do more than a link of the host's. */
+static int check_vifs(const struct domain_config *config, struct error *err)
+{
+	for (unsigned i = 0; i < config->vifs; i++) {
+		const struct domain_vif *vif = &config->vif[i];
+
+		if (vif->forwards || (vif->mode && !strcmp(vif->mode, "user")))
+			return error_set(err, ENOTSUP,
+				"vifs[%u]: a container has no network in user mode; bridge=NAME names a bridge "
+				"or a network (dach network create)",
+				i);
+		if (vif->rate)
+			return error_set(err, ENOTSUP,
+				"vifs[%u]: rate: nothing holds a container to it", i);
+	}
+	return 0;
+}
+
+int container_check(const struct daemon *daemon, const struct caller *caller,
+	const struct domain_config *config, struct error *err)
+{
+	if (!daemon->root)
+		return error_set(err, ENOTSUP,
+			"containers are for the host's own daemon: a user's has no IDs to give them "
+			"(as root: dach create ...)");
+	/* What a container writes belongs on the disk to whom it says, also to the host's root. */
+	if (!caller->manager)
+		return error_set(err, EACCES, "containers are for who manages this host");
+	return check_vifs(config, err);
+}
+
+int container_program(char *to, struct error *err)
+{
+	if (!folder_program("dach-ct", "../libexec/dach/dach-ct", to, PATH_MAX))
+		return 0;
+	return error_set(err, ENOENT,
+		"dach-ct is neither beside this program nor in ../libexec/dach");
+}
+
+/* A number of its own among those that run: the next life has another. */
+static int choose_ids(const struct guest *guest, unsigned *ids, struct error *err)
+{
+	const unsigned range = guest->domid % CONTAINER_IDS_RANGES;
+
+	for (const struct guest *at = guest->daemon->guests; at; at = at->next)
+		if (at != guest && guest_is_container(at) && at->domid &&
+			at->domid % CONTAINER_IDS_RANGES == range)
+			return error_set(err, EAGAIN,
+				"the container's user IDs are still those of '" GUEST_LABEL
+				"': start it again",
+				at->config.name);
+	*ids = CONTAINER_IDS_FIRST + range * CONTAINER_IDS;
+	return 0;
+}
+
+static int put(char **to, const char *text, struct error *err)
+{
+	free(*to);
+	*to = strdup(text);
+	return *to ? 0 : error_nomem(err);
+}
+
+static int open_root(const struct guest *guest, struct launch_file *root, struct error *err)
+{
+	const char *path = guest->config.root ? guest->config.root : guest->config.template;
+	struct caller owner;
+	int r = put(&root->name, path, err);
+
+	caller_of_user(&guest->daemon->policy, guest->owner, &owner);
+	if (!r)
+		r = caller_open(&owner, path, O_RDONLY | O_DIRECTORY, 0, &root->fd, err);
+	caller_free(&owner);
+	return r;
+}
+
+static int own_path(const struct guest *guest, const char *file, char path[PATH_MAX])
+{
+	return snprintf(path, PATH_MAX, "%s/" FOLDER "/%s%s", guest->daemon->state,
+		       guest->config.uuid, file) < PATH_MAX
+		? 0
+		: -ENAMETOOLONG;
+}
+
+static int make_folder(const struct guest *guest, const char *file, struct error *err)
+{
+	char path[PATH_MAX];
+	int r = own_path(guest, file, path);
+
+	if (!r && mkdir(path, 0700) && errno != EEXIST)
+		r = -errno;
+	return r ? error_set(err, -r, "%s: %s", path, strerror(-r)) : 0;
+}
+
+/* The root that the container sees is this folder with the template's files in it: so it is as the template is. */
+static int make_upper(const struct guest *guest, int template, struct error *err)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	int r = own_path(guest, "/upper", path);
+
+	if (!r && mkdir(path, 0700))
+		r = errno == EEXIST ? 1 : -errno;
+	if (!r &&
+		(fstat(template, &st) || chown(path, st.st_uid, st.st_gid) ||
+			chmod(path, st.st_mode & 07777))) {
+		r = -errno;
+		rmdir(path);
+	}
+	return r < 0 ? error_set(err, -r, "%s: %s", path, strerror(-r)) : 0;
+}
+
+/* What it writes, from its first life on. The folder above is nobody else's to look into: its files may be any user's. */
+static int open_own(const struct guest *guest, int template, int *fd, struct error *err)
+{
+	char path[PATH_MAX];
+	int r = 0;
+
+	if (snprintf(path, sizeof path, "%s/" FOLDER, guest->daemon->state) >= (int)sizeof path)
+		r = error_set(err, ENAMETOOLONG, "%s: path too long", guest->daemon->state);
+	if (!r)
+		r = folder_make(path, 0700, err);
+	if (!r)
+		r = make_folder(guest, "", err);
+	if (!r)
+		r = make_upper(guest, template, err);
+	if (!r)
+		r = make_folder(guest, "/work", err);
+	if (!r)
+		r = own_path(guest, "", path);
+	if (r)
+		return r;
+	/* Its root's way into what is its own: who is not root comes no further than here, since the one above is closed. */
+	if (chmod(path, 0755))
+		return error_set(err, errno, "%s: %s", path, strerror(errno));
+	*fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return *fd < 0 ? error_set(err, errno, "%s: %s", path, strerror(errno)) : 0;
+}
+
+static int open_agent(int *fd, struct error *err)
+{
+	char path[PATH_MAX];
+
+	if (folder_program("dach-agent", "../libexec/dach/dach-agent", path, sizeof path))
+		return error_set(err, ENOENT,
+			"dach-agent is neither beside this program nor in ../libexec/dach");
+	*fd = open(path, O_RDONLY | O_CLOEXEC);
+	return *fd < 0 ? error_set(err, errno, "%s: %s", path, strerror(errno)) : 0;
+}
+
+static int open_links(const struct guest *guest, struct launch_spec *spec, struct error *err)
+{
+	int r = launch_make_links(spec, guest->config.vifs) ? error_nomem(err) : 0;
+
+	for (unsigned i = 0; !r && i < guest->config.vifs; i++) {
+		struct net_spec net = {.fd = -1};
+		char peer[NET_LINK_TEXT + 1];
+
+		snprintf(net.mac, sizeof net.mac, "%s", guest->config.vif[i].mac);
+		links_peer(guest, i, peer);
+		r = put(&spec->link[i].name, peer, err);
+		if (r)
+			break;
+		r = links_bridge(guest, i)
+			? links_open(guest, i, &net, err)
+			: error_set(err, ENOENT,
+				  "vifs[%u]: bridge: a container needs one (bridge=NAME), and this host has no xenbr0",
+				  i);
+	}
+	return r;
+}
+
+int container_open(const struct guest *guest, struct launch_spec *spec, struct error *err)
+{
+	const struct domain_config *config = &guest->config;
+	int r = open_root(guest, &spec->root, err);
+
+	if (!r && config->template)
+		r = open_own(guest, spec->root.fd, &spec->upper, err);
+	if (!r)
+		r = open_agent(&spec->agent, err);
+	if (!r && !config->container.privileged)
+		r = choose_ids(guest, &spec->ids, err);
+	if (!r)
+		r = fields_copy(container_spec_fields, &config->container, &spec->container, err);
+	if (!r && asprintf(&spec->group, RESOURCES_GROUP "/%s", config->uuid) < 0) {
+		spec->group = NULL;
+		r = error_nomem(err);
+	}
+	return r ? r : open_links(guest, spec, err);
+}
+
+void container_forget(const struct guest *guest)
+{
+	char path[PATH_MAX], gone[PATH_MAX + sizeof WASTE];
+
+	if (!guest_is_container(guest) || own_path(guest, "", path))
+		return;
+	snprintf(gone, sizeof gone, "%s" WASTE, path);
+	if (!rename(path, gone))
+		waste_remove(gone);
+}
+
+void container_sweep(struct daemon *daemon)
+{
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof path, "%s/" FOLDER, daemon->state) < (int)sizeof path)
+		waste_sweep(path, WASTE);
+}

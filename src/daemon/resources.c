@@ -84,7 +84,9 @@ void resources_begin(const struct guest *guest)
 	if (!r)
 		r = set(guest, &err);
 	if (!r)
-		r = cgroup_add(cgroup, guest->config.uuid, guest->pid, &err);
+		r = guest_is_container(guest)
+			? cgroup_add_below(cgroup, guest->config.uuid, "monitor", guest->pid, &err)
+			: cgroup_add(cgroup, guest->config.uuid, guest->pid, &err);
 	if (r)
 		log_add(&guest->daemon->log, GUEST_LABEL " (%u): runs without its limits: %s",
 			guest->config.name, guest->domid, err.text);

@@ -166,20 +166,27 @@ static int make_group(const struct cgroup_place *place, const char *guest, struc
 	return r;
 }
 
+static int create(const struct cgroup *cgroup, const char *group, struct error *err)
+{
+	int r = 0;
+
+	for (unsigned n = 0; !r && n < CGROUP_CONTROLLERS; n++)
+		if (cgroup->place[n].path && !seen_before(cgroup, n))
+			r = make_group(&cgroup->place[n], group, err);
+	return r;
+}
+
 int cgroup_create(struct cgroup *cgroup, const char *guest, struct error *err)
 {
 	int r = check_name(guest, err);
 
-	for (unsigned n = 0; !r && n < CGROUP_CONTROLLERS; n++)
-		if (cgroup->place[n].path && !seen_before(cgroup, n))
-			r = make_group(&cgroup->place[n], guest, err);
-	return r;
+	return r ? r : create(cgroup, guest, err);
 }
 
-int cgroup_add(struct cgroup *cgroup, const char *guest, pid_t pid, struct error *err)
+static int add(const struct cgroup *cgroup, const char *guest, pid_t pid, struct error *err)
 {
-	int r = check_name(guest, err);
 	char text[16];
+	int r = 0;
 
 	snprintf(text, sizeof text, "%d", (int)pid);
 	for (unsigned n = 0; !r && n < CGROUP_CONTROLLERS; n++) {
@@ -190,6 +197,33 @@ int cgroup_add(struct cgroup *cgroup, const char *guest, pid_t pid, struct error
 			r = error_set(err, ENOENT, "%s/%s: there is no such group",
 				cgroup->place[n].path, guest);
 	}
+	return r;
+}
+
+int cgroup_add(struct cgroup *cgroup, const char *guest, pid_t pid, struct error *err)
+{
+	int r = check_name(guest, err);
+
+	return r ? r : add(cgroup, guest, pid, err);
+}
+
+int cgroup_add_below(struct cgroup *cgroup, const char *guest, const char *below, pid_t pid,
+	struct error *err)
+{
+	int r = check_name(guest, err);
+	char *group = NULL;
+
+	if (!r)
+		r = check_name(below, err);
+	if (!r && asprintf(&group, "%s/%s", guest, below) < 0) {
+		group = NULL;
+		r = error_nomem(err);
+	}
+	if (!r)
+		r = create(cgroup, group, err);
+	if (!r)
+		r = add(cgroup, group, pid, err);
+	free(group);
 	return r;
 }
 

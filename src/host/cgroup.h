@@ -59,6 +59,12 @@ int cgroup_create(struct cgroup *cgroup, const char *guest, struct error *err);
 /* Moves a process with all of its threads, and so its future children, into the group. */
 int cgroup_add(struct cgroup *cgroup, const char *guest, pid_t pid, struct error *err);
 /*
+ * The same into a group that is made below it. In version 2 a group has processes, or groups that have limits of their own
+ * (cgroup-v2.rst, "No Internal Process Constraint"): where others are to make some below a guest's, nobody may be in that itself.
+ */
+int cgroup_add_below(struct cgroup *cgroup, const char *guest, const char *below, pid_t pid,
+	struct error *err);
+/*
  * Sets all limits. *skipped (may be NULL) gets a bit for each controller whose limit was wanted and
  * cannot be had. A limit that the kernel refuses is an error; those before it hold.
  */

@@ -22,6 +22,11 @@ void attach_refuse(int caller, const char *why);
 /* keeper.c: the kernel, out of memory, is to end others first; what runs in the container is not to be spared so. */
 void keeper_spare(bool spare);
 
+/* seal.c: a copy in memory that cannot be changed; a descriptor or a negative errno. */
+int seal_copy(int fd);
+/* Starts this program anew from such a copy; returns only if that fails, with a negative errno. */
+int seal_ourselves(char *const argv[]);
+
 /* stop.c: the signal by which this init, a process of that number here, shuts its system down; 0: it has ended. */
 int stop_signal(pid_t init);
 

@@ -21,6 +21,7 @@ struct keeper {
 	const struct launch_spec *spec;
 	int socket, signals, log;
 	struct lxc_container *container;
+	int agent;     /* the program that enters the container */
 	pid_t starter; /* 0: not started */
 	unsigned execs;
 	bool monitor_gone;
@@ -248,7 +249,7 @@ static void exec(struct keeper *keeper, int caller)
 		pid = fork();
 		if (!pid) {
 			become_child(keeper);
-			attach_caller(keeper->container, keeper->spec->agent, caller, keeper->log);
+			attach_caller(keeper->container, keeper->agent, caller, keeper->log);
 		}
 		if (pid < 0)
 			attach_refuse(caller, "there is no process for the command");
@@ -351,6 +352,9 @@ _Noreturn void keeper_run(const struct launch_spec *spec, int socket, const char
 	signal(SIGPIPE, SIG_IGN);
 	keeper.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	r = keeper.signals < 0 ? error_set(&err, errno, "signalfd: %s", strerror(errno)) : 0;
+	keeper.agent = spec->ids ? spec->agent : seal_copy(spec->agent);
+	if (!r && keeper.agent < 0)
+		r = error_set(&err, EIO, "dach-agent: no copy of it in memory");
 	if (!r)
 		r = root_make(spec, &err);
 	if (!r)

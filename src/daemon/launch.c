@@ -272,7 +272,12 @@ static void child(const struct guest *guest, const struct spec_files *files, int
 	if (dup2(files->null, 0) < 0 || dup2(files->output, 1) < 0 || dup2(files->output, 2) < 0)
 		_exit(127);
 	close_range(LAUNCH_FD + 1 + files->count, ~0u, 0);
-	execl(files->program, guest_is_container(guest) ? "dach-ct" : "dach-vmm", NULL);
+	if (!guest_is_container(guest))
+		execl(files->program, "dach-vmm", NULL);
+	else if (guest->config.container.privileged)
+		execl(files->program, "dach-ct", CONTAINER_SEALED, NULL);
+	else
+		execl(files->program, "dach-ct", NULL);
 	dprintf(2, "%s: %s\n", files->program, strerror(errno));
 	_exit(127);
 }

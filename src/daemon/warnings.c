@@ -94,6 +94,8 @@ json_t *warnings_describe(const struct guest *guest)
 
 	if (!list)
 		return NULL;
+	if (guest->config.container.privileged)
+		add(list, "privileged: who is root in this container can become root of this host");
 	add_shares(guest, list);
 	add_processors(guest, list);
 	add_networks(guest, list);

@@ -222,6 +222,26 @@ def says(process, words, seconds=30):
         said += more
 
 
+def test_privileged_when_asked():
+    with daemon() as d:
+        guest = create(d, privileged=True, template=TEMPLATE)
+        assert any("privileged: " in warning for warning in guest["warnings"]), guest["warnings"]
+        up(d)
+        assert inside(d, "cat /proc/self/uid_map").split() == ["0", "0", "4294967295"]
+        fails(d, "mknod /tmp/m c 1 1 && head -c 1 /tmp/m")
+        fails(d, "ls " + d.folder)
+        fails(d, "for f in /sys/fs/cgroup/*/devices.allow; do echo a > $f && exit 0; done; false")
+        # The program that enters it is the host's, and root's to write to once it has ended: what can be held on to is a copy.
+        programs = [open(f"{BUILD}/{name}", "rb").read() for name in ("dach-agent", "dach-ct")]
+        inside(d, "for p in /proc/[0-9]*; do case $(cat $p/comm) in dach-*|[0-9]*) (exec 9< $p/exe; echo held >> /tmp/held; "
+                  "sleep 1; echo x >> /proc/self/fd/9; echo tried >> /tmp/held) >/dev/null 2>&1 & esac; done")
+        held = f"{d.state}/containers/{guest['uuid']}/upper/tmp/held"
+        eventually(lambda: os.path.exists(held) and open(held).read().split()[-1] == "tried")
+        assert [open(f"{BUILD}/{name}", "rb").read() for name in ("dach-agent", "dach-ct")] == programs
+        d.post("/v1/guests/web/shutdown")
+        off(d)
+
+
 def test_console_for_several():
     with daemon() as d:
         create(d)

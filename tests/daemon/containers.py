@@ -233,7 +233,7 @@ def test_privileged_when_asked():
         fails(d, "for f in /sys/fs/cgroup/*/devices.allow; do echo a > $f && exit 0; done; false")
         # The program that enters it is the host's, and root's to write to once it has ended: what can be held on to is a copy.
         programs = [open(f"{BUILD}/{name}", "rb").read() for name in ("dach-agent", "dach-ct")]
-        inside(d, "for p in /proc/[0-9]*; do case $(cat $p/comm) in dach-*|[0-9]*) (exec 9< $p/exe; echo held >> /tmp/held; "
+        inside(d, "for p in /proc/[0-9]*; do case $(cat $p/comm) in dach-*|memfd*|[0-9]*) (exec 9< $p/exe; echo held >> /tmp/held; "
                   "sleep 1; echo x >> /proc/self/fd/9; echo tried >> /tmp/held) >/dev/null 2>&1 & esac; done")
         held = f"{d.state}/containers/{guest['uuid']}/upper/tmp/held"
         eventually(lambda: os.path.exists(held) and open(held).read().split()[-1] == "tried")

@@ -19,7 +19,8 @@ struct container_spec {
 };
 
 #define CONTAINER_PIDS 8192u
-#define CONTAINER_SEALED "sealed" /* dach-ct's only word: it is to go on as a copy of itself that nobody can change */
+#define CONTAINER_SEALED \
+	"sealed" /* dach-ct's only word: it is to go on as a copy of itself that nobody can change */
 
 extern const struct field container_spec_fields[];
 

@@ -60,6 +60,8 @@ enum {
 	COMMIT,
 	SHARE,
 	FROM,
+	FIRMWARE,
+	BOOT,
 };
 
 static const struct option_spec options[] = {
@@ -68,6 +70,8 @@ static const struct option_spec options[] = {
 	{"initrd", INITRD, "FILE", "its initial RAM disk"},
 	{"cmdline", CMDLINE, "STRING",
 		"its command line; after the image's or disk's own, if there is one"},
+	{"firmware", FIRMWARE, "bios", "start by it, as the disks say, instead of a kernel"},
+	{"boot", BOOT, "ORDER", "what firmware tries: letters c (disks), d (CDs), n (network)"},
 	{"memory", MEMORY, "SIZE", "in MiB, or like 512M, 2G (1024)"},
 	{"vcpus", VCPUS, "N", "virtual processors (1)"},
 	{"disk", DISK, "FILE[,ro][,format=raw|qcow2][,cache=...]",
@@ -236,6 +240,11 @@ static int take_option(struct run_request *request, int id, const char *value, s
 		r = option_size("--memory", value, 1ull << 20, &config->memory, err);
 		return r || config->memory ? r
 					   : error_set(err, EINVAL, "--memory: a guest needs some");
+	case FIRMWARE:
+		return firmware_parse(value, &config->firmware, err);
+	case BOOT:
+		config->boot = value;
+		return firmware_check_boot(value, err);
 	case GRACE:
 		return take_seconds("--grace", value, &config->grace, err);
 	case TIMEOUT:
@@ -335,7 +344,7 @@ static int use_image(struct run_request *request, const char *image, struct erro
 		if (!access(run, R_OK))
 			strcpy(request->initrd, run);
 	}
-	if (!config->kernel && !access(request->kernel, F_OK)) {
+	if (!config->kernel && !config->firmware && !access(request->kernel, F_OK)) {
 		config->own_kernel = !config->initrd;
 		config->kernel = request->kernel;
 		config->initrd = config->initrd ? config->initrd : request->initrd;
@@ -416,6 +425,22 @@ static void set_defaults(struct vmm_config *config, const struct image *image)
 		config->vcpus = image->vcpus ? image->vcpus : 1;
 }
 
+/* It is what the guest starts from, and knows itself what follows. */
+static int use_firmware(struct run_request *request, struct error *err)
+{
+	struct vmm_config *config = &request->config;
+
+	if (!config->firmware)
+		return config->boot ? error_set(err, EINVAL, "--boot needs a --firmware beside it")
+				    : 0;
+	if (config->kernel || config->initrd || request->words.command.argv)
+		return error_set(err, EINVAL, "--firmware excludes %s",
+			config->kernel           ? "--kernel"
+				: config->initrd ? "--initrd"
+						 : "a command, which a kernel starts");
+	return firmware_file(config->firmware, &config->kernel, err);
+}
+
 /* Another image with what is in this one, in no time: the command writes to that. */
 static int begin_commit(struct run_request *request, const char *image, struct error *err)
 {
@@ -455,11 +480,13 @@ static int complete_image(struct run_request *request, const char *image, struct
 
 		if (r)
 			return r;
-	} else if (!request->config.kernel && !request->config.disks)
+	} else if (!request->config.kernel && !request->config.disks && !request->config.firmware)
 		return error_set(err, EINVAL,
 			"an image, --kernel FILE or --disk FILE is needed (see dach run --help)");
 	if (!request->config.kernel && request->config.initrd)
 		return error_set(err, EINVAL, "--initrd needs a --kernel beside it");
+	if (use_firmware(request, err))
+		return -EINVAL;
 	set_defaults(&request->config, &request->found);
 	if (request->words.command.argv)
 		return command_complete(&request->words, &request->config, err);

@@ -213,6 +213,23 @@ static int open_kernel(const struct caller *owner, const struct domain_config *c
 	return r;
 }
 
+/* Where it is a kernel's place, nothing; also of a guest that goes on, which may reset itself. */
+static int open_firmware(const struct caller *owner, const struct domain_config *config,
+	struct launch_spec *spec, struct error *err)
+{
+	const char *path;
+	int r = domain_config_firmware(config, &spec->firmware, err);
+
+	if (r || !spec->firmware)
+		return r;
+	r = firmware_file(spec->firmware, &path, err);
+	if (!r)
+		r = open_one(owner, path, false, &spec->kernel.fd, err);
+	if (!r)
+		r = put(&spec->kernel.name, path, err);
+	return r || !config->boot ? r : put(&spec->boot, config->boot, err);
+}
+
 static int put_state(const struct guest *guest, struct launch_spec *spec, struct error *err)
 {
 	spec->state.fd = fcntl(guest->state_fd, F_DUPFD_CLOEXEC, LIMIT_FD_MIN);
@@ -309,7 +326,11 @@ static int open_machine(const struct guest *guest, struct spec_files *files, str
 		return r;
 	snprintf(files->program, sizeof files->program, "%s", guest->daemon->vmm);
 	caller_of_user(&guest->daemon->policy, guest->owner, &owner);
-	r = begins ? open_kernel(&owner, config, spec, err) : put_state(guest, spec, err);
+	r = open_firmware(&owner, config, spec, err);
+	if (!r && !begins)
+		r = put_state(guest, spec, err);
+	else if (!r && !spec->firmware)
+		r = open_kernel(&owner, config, spec, err);
 	if (!r)
 		r = open_disks(&(struct disk_user){&guest->daemon->policy, &owner}, config, spec,
 			err);

@@ -354,18 +354,41 @@ int domain_config_check_limits(const struct domain_config *config, struct error 
 	return 0;
 }
 
+int domain_config_firmware(const struct domain_config *config, enum firmware *firmware,
+	struct error *err)
+{
+	const bool hvm = config->type && !strcmp(config->type, "hvm");
+	int r;
+
+	*firmware = FIRMWARE_NONE;
+	if (config->kernel || config->bootloader || !(hvm || config->firmware))
+		return 0;
+	r = firmware_parse(config->firmware ? config->firmware : "bios", firmware, err);
+	if (!r && config->boot)
+		r = firmware_check_boot(config->boot, err);
+	if (!r && config->machine.agent)
+		r = error_set(err, EINVAL,
+			"agent: a guest's kernel starts it, and firmware starts none of ours: name a kernel, or "
+			"write bootloader = 'pygrub'");
+	return r;
+}
+
 int domain_config_check_boot(const struct domain_config *config, struct error *err)
 {
 	const char *name = config->bootloader, *slash = name ? strrchr(name, '/') : NULL;
 
+	enum firmware firmware;
+	int r;
+
 	if (config->kind == DOMAIN_CONTAINER)
 		return 0; /* it was checked always: nobody has kept others */
-	if (config->kernel)
-		return 0;
+	r = domain_config_firmware(config, &firmware, err);
+	if (r || firmware || config->kernel)
+		return r;
 	if (!name)
 		return error_set(err, EINVAL,
 			"no kernel: name kernel and ramdisk, or write bootloader = 'pygrub' for the kernel "
-			"on the guest's first disk");
+			"on the guest's first disk, or firmware = 'bios' for the boot loader there");
 	if (strcmp(slash ? slash + 1 : name, "pygrub"))
 		return error_set(err, EINVAL,
 			"bootloader: '%.200s' is not known; 'pygrub' is, which takes the kernel from the "

@@ -18,6 +18,7 @@
 #include "protocol/container_spec.h"
 #include "protocol/end.h"
 #include "protocol/fields.h"
+#include "protocol/firmware.h"
 #include "protocol/limits.h"
 #include "protocol/machine_spec.h"
 
@@ -176,7 +177,15 @@ unsigned domain_vif_devid(const struct domain_config *config, unsigned n);
 int domain_config_check_limits(const struct domain_config *config, struct error *err);
 
 /*
- * Is there something to boot: a kernel, or a bootloader to find one; of a container, its root? Asked before a guest starts.
+ * What firmware it starts with: none where a kernel or a bootloader is named; else the one that it names, or, of type
+ * hvm, a BIOS, as xl has it. -EINVAL: it cannot be had so, with a sentence that begins with the field's name.
+ */
+int domain_config_firmware(const struct domain_config *config, enum firmware *firmware,
+	struct error *err);
+
+/*
+ * Is there something to boot: a kernel, or a bootloader to find one, or firmware; of a container, its root? Asked before a
+ * guest starts.
  */
 int domain_config_check_boot(const struct domain_config *config, struct error *err);
 

@@ -4,11 +4,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "machine/chipset/debug_port.h"
 #include "machine/chipset/fpu.h"
 #include "machine/chipset/i8042.h"
+#include "machine/chipset/piix.h"
 #include "machine/chipset/pm.h"
 #include "machine/chipset/serial.h"
 #include "machine/chipset/testdev.h"
+#include "machine/firmware/fw_cfg.h"
 #include "machine/interrupt/ioapic.h"
 #include "machine/interrupt/pic.h"
 #include "machine/pci/plug.h"
@@ -34,6 +37,9 @@ static const struct board_device *const devices[] = {
 	&testdev_device,
 	&plug_device,
 	&i8042_device,
+	&piix_device,
+	&fw_cfg_device,
+	&debug_port_device,
 };
 
 void board_init(struct board *board)
@@ -106,6 +112,16 @@ void board_power_on(struct board *board)
 	for (unsigned i = 0; i < board->count; i++)
 		if (board->place[i].type->power_on)
 			board->place[i].type->power_on(board->place[i].device);
+}
+
+int board_remap(struct board *board, struct error *err)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < board->count && !r; i++)
+		if (board->place[i].type->remap)
+			r = board->place[i].type->remap(board->place[i].device, err);
+	return r;
 }
 
 void board_describe(struct board *board, struct state *s)

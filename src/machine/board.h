@@ -43,6 +43,8 @@ struct board_device {
 	int (*init)(void *device, struct board *board, struct error *err);
 	/* The machine is reset: as after init. May be NULL. */
 	void (*reset)(void *device);
+	/* What it asked for by board_owner.remap: it may change what is where in memory. May be NULL. */
+	int (*remap)(void *device, struct error *err);
 	/* The guest is about to begin: its memory is loaded, its TSC is near 0. May be NULL. */
 	void (*power_on)(void *device);
 	void (*destroy)(void *device); /* may be NULL */
@@ -71,6 +73,11 @@ struct board_owner {
 	 * where that cannot be had: then callbacks run. NULL: it never can.
 	 */
 	int (*notify_fd)(void *ctx, uint64_t gpa, int fd, bool on);
+	/*
+	 * Soon, and before the vCPU that asks, if one does, goes on to its next instruction, board_remap() is called
+	 * while no vCPU runs and no device touches memory. Any thread.
+	 */
+	void (*remap)(void *ctx);
 	/* The guest switches itself off, asks for its reset, or tells of its panic. vCPU threads. */
 	void (*poweroff)(void *ctx);
 	void (*reset)(void *ctx);
@@ -86,6 +93,16 @@ struct board_owner {
 	/* The first serial port's output, and room for its input: see serial.h. */
 	void (*serial_output)(void *ctx, const uint8_t *data, size_t len);
 	void (*serial_room)(void *ctx);
+	/* What the firmware says of itself, a byte at a time; NULL: nobody wants to know. vCPU threads, one after the other. */
+	void (*firmware_text)(void *ctx, char byte);
+};
+
+/* What a board starts from that has firmware, and what that finds. All that is pointed to outlives the board. */
+struct board_firmware {
+	int fd;           /* the ROM's file, read when the board is made */
+	const char *name; /* for messages */
+	unsigned vcpus;
+	const char *boot; /* from what, in this order: c a disk, d a CD, n the network */
 };
 
 #define BOARD_DEVICES_MAX 32
@@ -96,9 +113,10 @@ struct board {
 	void *ctx;
 	struct loop *loop;
 	struct memory *memory;
-	uint32_t tsc_khz;  /* of the guest's TSC */
-	bool test_devices; /* those of testdev.h too */
-	bool keyboard;     /* those of i8042.h too */
+	uint32_t tsc_khz;                      /* of the guest's TSC */
+	bool test_devices;                     /* those of testdev.h too */
+	bool keyboard;                         /* those of i8042.h too */
+	const struct board_firmware *firmware; /* NULL: it starts a kernel without any */
 
 	struct bus io, mmio;
 	struct msr_bus msrs;
@@ -124,6 +142,7 @@ void *board_find(const struct board *board, const struct board_device *type);
 /* Last one first: the interrupt controllers are the first, and forget what others sent. */
 void board_reset(struct board *board);
 void board_power_on(struct board *board);
+int board_remap(struct board *board, struct error *err);
 void board_describe(struct board *board, struct state *s);
 
 static inline void board_irq(const struct board *board, unsigned irq, bool level)

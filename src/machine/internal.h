@@ -91,6 +91,7 @@ struct machine {
 	pthread_cond_t changed; /* run_allowed or parked */
 	bool paused;            /* by lock: machine_pause() */
 	bool resetting;         /* by lock: from the request until it is done */
+	bool remapping;         /* by lock: likewise, of board_owner.remap */
 	bool frozen;            /* by lock: it is being saved */
 	unsigned only;          /* by lock: the one vCPU that may run, or ALL */
 	unsigned debug_vcpu;
@@ -101,7 +102,10 @@ struct machine {
 
 	uint8_t place[MACHINE_PLACES]; /* machine_set_places() */
 
-	struct loop_work reset_work, debug_work, held_work, memory_work;
+	struct board_owner board_owner;
+	struct board_firmware firmware;
+
+	struct loop_work reset_work, remap_work, debug_work, held_work, memory_work;
 };
 #define ALL UINT32_MAX
 
@@ -133,6 +137,18 @@ void machine_debug_stop(struct machine *machine, unsigned vcpu);
 /* From now on it stays paused, and a reset waits. false: it is not paused, or being reset, or has ended. */
 bool machine_freeze(struct machine *machine);
 void machine_thaw(struct machine *machine);
+/* still.c: from a pause, a reset or a remap on until no vCPU runs */
+void machine_wait_parked(struct machine *machine) REQUIRES(machine->lock);
+/* Lets all go on that may. No vCPU runs. */
+void machine_unpark(struct machine *machine) REQUIRES(machine->lock);
+static inline bool machine_has_firmware(const struct machine *machine)
+{
+	return machine->board.firmware;
+}
+
+/* board_owner.remap, and remap_work */
+void machine_ask_remap(void *machine);
+void machine_remap(void *machine);
 /* control.c; any thread: memory that came as it was touched is all there, or cannot be had */
 void machine_memory_over(void *machine);
 void machine_end_lazy(void *machine); /* memory_work */

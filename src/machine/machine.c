@@ -16,120 +16,13 @@
 #include "machine/chipset/pm.h"
 #include "machine/chipset/serial.h"
 #include "machine/chipset/testdev.h"
+#include "machine/firmware/fw_cfg.h"
 #include "machine/internal.h"
 #include "machine/memory_lazy.h"
 #include "machine/pci/root.h"
 
 #define POLL_MAX 50000u /* ns */
 #define STOP_SECONDS 5  /* a vCPU that has not left the engine by then never will */
-
-/* Who may run */
-
-void machine_update(struct machine *machine)
-{
-	for (unsigned i = 0; i < machine->made; i++) {
-		struct machine_vcpu *vcpu = &machine->vcpu[i];
-		bool may = !machine->paused && !machine->resetting;
-
-		if (machine->only != ALL && machine->only != i)
-			may = false;
-		if (may == vcpu->run_allowed)
-			continue;
-		vcpu->run_allowed = may;
-		if (!may)
-			vcpu_look_soon(vcpu);
-	}
-	pthread_cond_broadcast(&machine->changed);
-}
-
-/* Until no vCPU runs. */
-static void wait_parked(struct machine *machine) REQUIRES(machine->lock)
-{
-	for (unsigned i = 0; machine->running && i < machine->made; i++)
-		while (!machine->vcpu[i].parked)
-			mutex_wait(&machine->lock, &machine->changed);
-}
-
-void machine_pause(struct machine *machine)
-{
-	mutex_lock(&machine->lock);
-	machine->paused = true;
-	machine->only = ALL;
-	machine_update(machine);
-	wait_parked(machine);
-	mutex_unlock(&machine->lock);
-}
-
-static void resume(struct machine *machine, unsigned only)
-{
-	mutex_lock(&machine->lock);
-	if (machine->held || machine->frozen) {
-		mutex_unlock(&machine->lock);
-		return;
-	}
-	machine->paused = false;
-	machine->only = only;
-	/* They count as running from here on, so that a pause right behind waits for them. */
-	for (unsigned i = 0; i < machine->made; i++)
-		if (!machine->resetting && !atomic_load(&machine->over) &&
-			(only == ALL || only == i))
-			machine->vcpu[i].parked = false;
-	machine_update(machine);
-	mutex_unlock(&machine->lock);
-}
-
-void machine_resume(struct machine *machine)
-{
-	resume(machine, ALL);
-}
-
-void machine_resume_one(struct machine *machine, unsigned vcpu)
-{
-	resume(machine, vcpu);
-}
-
-bool machine_paused(struct machine *machine)
-{
-	bool paused;
-
-	mutex_lock(&machine->lock);
-	paused = machine->paused;
-	mutex_unlock(&machine->lock);
-	return paused;
-}
-
-bool machine_frozen(struct machine *machine)
-{
-	bool frozen;
-
-	mutex_lock(&machine->lock);
-	frozen = machine->frozen;
-	mutex_unlock(&machine->lock);
-	return frozen;
-}
-
-bool machine_freeze(struct machine *machine)
-{
-	bool still;
-
-	mutex_lock(&machine->lock);
-	still = machine->paused && !machine->resetting && !machine->frozen &&
-		!atomic_load(&machine->over);
-	machine->frozen |= still;
-	mutex_unlock(&machine->lock);
-	return still;
-}
-
-void machine_thaw(struct machine *machine)
-{
-	mutex_lock(&machine->lock);
-	machine->frozen = false;
-	if (machine->resetting)
-		loop_post(machine->config.loop, &machine->reset_work);
-	mutex_unlock(&machine->lock);
-	if (memory_lazy_is_over(&machine->mem))
-		machine_memory_over(machine);
-}
 
 void machine_debug_stop(struct machine *machine, unsigned vcpu)
 {
@@ -217,10 +110,13 @@ size_t machine_serial_input(struct machine *machine, const uint8_t *data, size_t
 static int new_generation(struct machine *machine)
 {
 	uint8_t id[ACPI_GENERATION_SIZE];
+	uint64_t at = ACPI_GENERATION;
 
+	if (machine_has_firmware(machine))
+		at = fw_cfg_generation(board_find(&machine->board, &fw_cfg_device));
 	if (getrandom(id, sizeof id, 0) != sizeof id)
 		return -EIO;
-	return memory_write(&machine->mem, ACPI_GENERATION, id, sizeof id);
+	return at ? memory_write(&machine->mem, at, id, sizeof id) : -ENOENT;
 }
 
 void machine_renew(struct machine *machine)
@@ -253,6 +149,8 @@ static int find_kernel(struct machine *machine, struct error *err)
 {
 	struct machine_config *config = &machine->config;
 
+	if (machine_has_firmware(machine))
+		return 0;
 	return config->owner.load ? config->owner.load(config->owner.ctx, &config->kernel,
 					    &config->initrd, &config->cmdline, err)
 				  : 0;
@@ -270,13 +168,14 @@ static int boot(struct machine *machine, struct error *err)
 		.multiboot = config->test_devices,
 	};
 	struct cpu_state state;
-	int r;
+	int r = 0;
 
 	cpu_state_reset(&state);
-	r = load_acpi(machine, err);
-	if (r < 0)
-		return r;
-	r = boot_load(&machine->mem, &boot_config, &state, err);
+	if (!machine_has_firmware(machine)) {
+		r = load_acpi(machine, err);
+		if (!r)
+			r = boot_load(&machine->mem, &boot_config, &state, err);
+	}
 	if (r < 0)
 		return r;
 	atomic_store(&machine->tsc_offset, -(int64_t)__rdtsc());
@@ -321,7 +220,7 @@ static void reset(void *ctx)
 	int r;
 
 	mutex_lock(&machine->lock);
-	wait_parked(machine);
+	machine_wait_parked(machine);
 	frozen = machine->frozen; /* machine_thaw() comes back to it */
 	mutex_unlock(&machine->lock);
 	if (frozen || atomic_load(&machine->over))
@@ -338,11 +237,7 @@ static void reset(void *ctx)
 	}
 	mutex_lock(&machine->lock);
 	machine->resetting = false;
-	for (unsigned i = 0; i < machine->made; i++)
-		if (!machine->paused && !atomic_load(&machine->over) &&
-			(machine->only == ALL || machine->only == i))
-			machine->vcpu[i].parked = false;
-	machine_update(machine);
+	machine_unpark(machine);
 	mutex_unlock(&machine->lock);
 }
 
@@ -418,6 +313,7 @@ int machine_create(const struct machine_config *config, struct machine **out, st
 	mutex_init(&machine->lock);
 	pthread_cond_init(&machine->changed, NULL);
 	machine->reset_work = (struct loop_work){.run = reset, .ctx = machine};
+	machine->remap_work = (struct loop_work){.run = machine_remap, .ctx = machine};
 	machine->debug_work = (struct loop_work){.run = tell_debugger, .ctx = machine};
 	machine->held_work = (struct loop_work){.run = tell_held, .ctx = machine};
 	machine->memory_work = (struct loop_work){.run = machine_end_lazy, .ctx = machine};
@@ -426,7 +322,7 @@ int machine_create(const struct machine_config *config, struct machine **out, st
 	/* With fewer processors than vCPUs, polling takes one from those that have work. */
 	machine->host_cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	machine->poll_max = POLL_MAX;
-	r = memory_create(&machine->mem, config->memory, BOOT_ROOM_MAX,
+	r = memory_create(&machine->mem, config->memory, config->firmware.name ? 0 : BOOT_ROOM_MAX,
 		config->engine->makes_huge_pages, err);
 	if (r < 0) {
 		free(machine);
@@ -448,7 +344,8 @@ int machine_boot(struct machine *machine, struct error *err)
 
 	if (r)
 		return r;
-	memory_keep_room(&machine->mem, boot_room(&config->kernel, config->memory));
+	if (!machine_has_firmware(machine))
+		memory_keep_room(&machine->mem, boot_room(&config->kernel, config->memory));
 	r = memory_attach(&machine->mem, config->engine, machine->vm, err);
 	return r || config->restore ? r : boot(machine, err);
 }

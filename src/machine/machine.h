@@ -53,6 +53,8 @@ struct machine_owner {
 	/* The first serial port; see serial.h for when these run. */
 	void (*serial_output)(void *ctx, const uint8_t *data, size_t len);
 	void (*serial_room)(void *ctx);
+	/* A byte of what the firmware says of itself (board.h). vCPU threads, one after the other. */
+	void (*firmware_text)(void *ctx, char byte);
 	/*
 	 * Starts the vCPUs' threads: start(start_ctx), whose value it returns, on a thread of its
 	 * choice, from which they inherit. NULL: on machine_run()'s.
@@ -88,7 +90,14 @@ struct machine_config {
 	uint64_t memory; /* bytes, a multiple of 1 MiB */
 	struct loop *loop;
 	struct machine_file kernel, initrd;
-	bool restore;        /* machine_load() follows: the kernel is only for a later reset */
+	/*
+	 * It starts from this ROM (board.h), read when the machine is made; kernel, initrd and cmdline are not used.
+	 * fd -1, or no name: from its kernel.
+	 */
+	struct machine_file firmware;
+	const char *
+		boot; /* the order in which firmware tries what there is (board.h); NULL: its own */
+	bool restore; /* machine_load() follows: the kernel is only for a later reset */
 	const char *cmdline; /* "" for none */
 	bool test_devices;   /* see testdev.h; a multiboot kernel will do too */
 	bool keyboard;       /* a keyboard and a mouse, see i8042.h */

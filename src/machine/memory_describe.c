@@ -103,21 +103,20 @@ static void load_zeros(struct memory *mem, struct state *s)
 
 static void save_memory(struct memory *mem, struct state *s)
 {
-	for (unsigned i = 0; i < mem->regions; i++) {
-		int r = mem->region[i].read_only
-			? 0
-			: memory_bring(mem, mem->region[i].gpa, mem->region[i].size);
+	struct memory_region region[SAVED_REGIONS];
+	unsigned count = memory_to_save(mem, region);
 
-		if (r)
+	for (unsigned i = 0; i < count; i++)
+		if (page_door_is_lazy(region[i].door) &&
+			page_door_bring(region[i].door, region[i].door_page,
+				region[i].size / REGION_PAGE))
 			state_fail(s, EIO, "a page of memory cannot be had");
-	}
 	if (state_pages(s)) {
 		memory_save_pages(mem, s);
 		return;
 	}
-	for (unsigned i = 0; i < mem->regions; i++)
-		if (!mem->region[i].read_only)
-			save_region(&mem->region[i], s);
+	for (unsigned i = 0; i < count; i++)
+		save_region(&region[i], s);
 }
 
 void memory_describe(struct memory *mem, struct state *s)

@@ -27,16 +27,17 @@ struct memory_frozen {
 	bool whole;
 	uint64_t pages;
 	unsigned regions;
-	struct frozen_region region[REGIONS_MAX];
+	struct frozen_region region[SAVED_REGIONS];
 };
 
-static int take_regions(struct memory_frozen *frozen, const struct memory *mem, struct error *err)
+static int take_regions(struct memory_frozen *frozen, struct memory *mem, struct error *err)
 {
-	for (unsigned i = 0; i < mem->regions; i++) {
-		const struct memory_region *region = &mem->region[i];
+	struct memory_region saved[SAVED_REGIONS];
+	unsigned count = memory_to_save(mem, saved);
 
-		if (region->read_only)
-			continue;
+	for (unsigned i = 0; i < count; i++) {
+		const struct memory_region *region = &saved[i];
+
 		if (region->door != &mem->door)
 			return error_set(err, ENOTSUP, "the guest has memory beside its RAM");
 		frozen->region[frozen->regions++] =

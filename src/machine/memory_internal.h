@@ -26,6 +26,12 @@ void memory_write_run(struct state *s, uint64_t gpa, const uint8_t *pages, unsig
 void memory_write_zeros(struct state *s, uint64_t gpa, uint64_t count);
 /* memory_pages.c: what of a region from byte *at on was ever touched: [*at, *end); looking at the rest would make it. */
 bool memory_next_touched(const struct memory_region *region, uint64_t *at, uint64_t *end);
+/*
+ * What a saved state has of memory: the guest's RAM, also where it cannot write to it or something else hides it
+ * now, then what else it can write to. Returns how many.
+ */
+#define SAVED_REGIONS (REGIONS_MAX + 2)
+unsigned memory_to_save(struct memory *mem, struct memory_region region[SAVED_REGIONS]);
 
 /* How many pages len bytes at gpa touch. */
 static inline uint64_t memory_pages(uint64_t gpa, uint64_t len)

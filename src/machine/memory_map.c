@@ -197,6 +197,18 @@ int memory_protect(struct memory *mem, uint64_t gpa, uint64_t size, bool read_on
 	return r;
 }
 
+unsigned memory_to_save(struct memory *mem, struct memory_region region[SAVED_REGIONS])
+{
+	unsigned count = memory_ram(mem, 0, mem->low, &region[0]);
+
+	count += memory_ram(mem, MEMORY_HIGH_START, mem->size + mem->room - mem->low,
+		&region[count]);
+	for (unsigned i = 0; i < mem->regions; i++)
+		if (!mem->region[i].read_only && mem->region[i].door != &mem->door)
+			region[count++] = mem->region[i];
+	return count;
+}
+
 /* --- doors ------------------------------------------------------------------------------------ */
 
 /* The door of region i, if it is the one asked for (NULL: any) and no region before has it. */

@@ -215,12 +215,13 @@ static void save_region(struct page_list *list, const struct memory_region *regi
 void memory_save_pages(struct memory *mem, struct state *s)
 {
 	struct page_list *list = page_list_make(s);
+	struct memory_region region[SAVED_REGIONS];
+	unsigned count = memory_to_save(mem, region);
 
 	if (!list)
 		state_fail(s, ENOMEM, "out of memory");
-	for (unsigned i = 0; i < mem->regions && state_ok(s); i++)
-		if (!mem->region[i].read_only)
-			save_region(list, &mem->region[i]);
+	for (unsigned i = 0; i < count && state_ok(s); i++)
+		save_region(list, &region[i]);
 	page_list_end(list);
 }
 

@@ -10,7 +10,7 @@
 
 #define PAGE REGION_PAGE
 
-/* What is followed of a region: it is not read-only and has a door. */
+/* What is followed of a region of memory_to_save(), which has a door. */
 struct followed {
 	struct memory_region region;
 	uint64_t *todo, *fresh; /* bits, a page each: to be written, and what is about to be that */
@@ -22,7 +22,7 @@ struct memory_rounds {
 	unsigned changes; /* of mem, then */
 	bool all;         /* the round is the first one: what is zero there is so already */
 	unsigned count;
-	struct followed part[REGIONS_MAX];
+	struct followed part[SAVED_REGIONS];
 };
 
 static size_t words(const struct followed *part)
@@ -50,6 +50,8 @@ static int follow(struct memory_rounds *rounds, const struct memory_region *regi
 int memory_rounds_begin(struct memory *mem, struct memory_rounds **out, struct error *err)
 {
 	struct memory_rounds *rounds = calloc(1, sizeof *rounds);
+	struct memory_region region[SAVED_REGIONS];
+	unsigned count = memory_to_save(mem, region);
 	int r = rounds ? 0 : error_nomem(err);
 
 	*out = NULL;
@@ -58,9 +60,8 @@ int memory_rounds_begin(struct memory *mem, struct memory_rounds **out, struct e
 	rounds->mem = mem;
 	rounds->changes = mem->changes;
 	rounds->all = true;
-	for (unsigned i = 0; !r && i < mem->regions; i++)
-		if (!mem->region[i].read_only)
-			r = follow(rounds, &mem->region[i], err);
+	for (unsigned i = 0; !r && i < count; i++)
+		r = follow(rounds, &region[i], err);
 	if (!r)
 		r = memory_log(mem, NULL, PAGE_LOG_MOVE, true, err);
 	if (r)

@@ -294,7 +294,8 @@ static void handle_exit(struct machine_vcpu *vcpu, enum engine_exit exit, const 
 		machine_guest_reset(machine); /* there is no firmware to run */
 		break;
 	case ENGINE_EXIT_SHUTDOWN:
-		if (triple_fault_on_purpose(vcpu))
+		/* A PC's chipset makes a reset of it. */
+		if (machine_has_firmware(machine) || triple_fault_on_purpose(vcpu))
 			machine_guest_reset(machine);
 		else
 			machine_end(machine, MACHINE_CRASH, NULL);

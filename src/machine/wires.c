@@ -109,12 +109,20 @@ static void wire_serial_room(void *ctx)
 		machine->config.owner.serial_room(machine->config.owner.ctx);
 }
 
+static void wire_firmware_text(void *ctx, char byte)
+{
+	struct machine *machine = ctx;
+
+	machine->config.owner.firmware_text(machine->config.owner.ctx, byte);
+}
+
 static const struct board_owner wires = {
 	.irq = machine_irq,
 	.message = wire_message,
 	.route = wire_route,
 	.intr = wire_intr,
 	.notify_fd = wire_notify_fd,
+	.remap = machine_ask_remap,
 	.poweroff = wire_poweroff,
 	.reset = wire_reset,
 	.panicked = wire_panicked,
@@ -124,20 +132,30 @@ static const struct board_owner wires = {
 	.tsc_offset = wire_tsc_offset,
 	.serial_output = wire_serial_output,
 	.serial_room = wire_serial_room,
+	.firmware_text = wire_firmware_text,
 };
 
 int machine_board_init(struct machine *machine, struct error *err)
 {
+	const struct machine_config *config = &machine->config;
 	struct board *board = &machine->board;
 	int r;
 
-	board->owner = &wires;
+	machine->board_owner = wires;
+	if (!config->owner.firmware_text)
+		machine->board_owner.firmware_text = NULL;
+	machine->firmware = (struct board_firmware){.fd = config->firmware.fd,
+		.name = config->firmware.name,
+		.vcpus = config->vcpus,
+		.boot = config->boot ? config->boot : ""};
+	board->owner = &machine->board_owner;
 	board->ctx = machine;
-	board->loop = machine->config.loop;
+	board->loop = config->loop;
 	board->memory = &machine->mem;
-	board->tsc_khz = machine->config.cpuid->tsc_khz;
-	board->test_devices = machine->config.test_devices;
-	board->keyboard = machine->config.keyboard;
+	board->tsc_khz = config->cpuid->tsc_khz;
+	board->test_devices = config->test_devices;
+	board->keyboard = config->keyboard;
+	board->firmware = config->firmware.name ? &machine->firmware : NULL;
 	board_init(board);
 	r = machine_apics_init(machine, err);
 	if (!r)

@@ -47,6 +47,8 @@ const struct field launch_fields[] = {
 	FIELD_ROW(COUNT, launch_spec, vcpus, .min = 1, .max = LIMIT_VCPUS, .number = 1),
 	FIELD_ROW(COUNT, launch_spec, tsc_khz, .min = 1, .max = UINT32_MAX),
 	FIELD_STRUCT_ROW(launch_spec, kernel, file_fields),
+	FIELD_ROW(ENUM, launch_spec, firmware, .names = firmware_words),
+	FIELD_ROW(STRING, launch_spec, boot, .max = FIRMWARE_BOOT_MAX, .text = ""),
 	FIELD_STRUCT_ROW(launch_spec, initrd, file_fields),
 	DESCRIPTOR(launch_spec, overlay),
 	FIELD_STRUCT_ROW(launch_spec, state, file_fields),
@@ -201,6 +203,8 @@ static int check(const struct launch_spec *spec, struct error *err)
 	if (!r && spec->kernel.fd < 0 && !spec->disks && spec->state.fd < 0 && spec->root.fd < 0)
 		r = error_set(err, EINVAL,
 			WHERE "kernel: is missing, and there is no disk to take it from");
+	if (!r && spec->kernel.fd < 0 && spec->firmware)
+		r = error_set(err, EINVAL, WHERE "kernel: is missing, the firmware's file");
 	return r ? r : check_fds(spec, err);
 }
 

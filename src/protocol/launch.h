@@ -11,6 +11,8 @@
  *    "vcpus": 2,
  *    "kernel": {"fd": 4, "name": "/boot/vmlinuz"},                    left out: the first disk's own;
  *                                       initrd and cmdline then follow what the disk has for it
+ *    "firmware": "bios",                kernel is then this firmware's file, also with a state; may be left out
+ *    "boot": "dc",                      with firmware: what it tries, in this order; may be left out
  *    "initrd": {"fd": 5, "name": "/boot/initrd.img"},                 may be left out
  *    "overlay": 12,                     what belongs behind the initrd, or behind the disk's own;
  *                                       may be left out
@@ -61,6 +63,7 @@
 #include "protocol/container_spec.h"
 #include "protocol/disk.h"
 #include "protocol/fields.h"
+#include "protocol/firmware.h"
 #include "protocol/limits.h"
 #include "protocol/machine_spec.h"
 #include "protocol/network.h"
@@ -94,6 +97,8 @@ struct launch_spec {
 	unsigned vcpus;
 	unsigned tsc_khz; /* of the host's TSC; 0: the monitor looks for it */
 	struct launch_file kernel, initrd, state;
+	enum firmware firmware;
+	char *boot;
 	struct launch_layer *layer;
 	unsigned layers;
 	int overlay;

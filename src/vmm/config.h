@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "protocol/disk.h"
+#include "protocol/firmware.h"
 #include "protocol/limits.h"
 #include "protocol/machine_spec.h"
 #include "protocol/network.h"
@@ -48,6 +49,8 @@ struct vmm_config {
 	const char *kernel; /* NULL: the first disk's own, to which the next two are added */
 	const char *initrd; /* NULL: none */
 	const char *cmdline;
+	enum firmware firmware; /* kernel is its file, and there is no initrd */
+	const char *boot;       /* with firmware: firmware_check_boot(); NULL: its own order */
 	bool own_kernel; /* kernel and initrd are for a first disk that has none; cmdline as without kernel */
 	bool given; /* the next three (-1: none) are open; else the names are to be opened */
 	int kernel_fd, initrd_fd;

@@ -54,6 +54,10 @@ struct vmm {
 	struct loop_work reader_work;
 	/* Those that have names; a disk's own are its reader's. */
 	struct machine_file kernel, initrd;
+	struct firmware_line { /* what it has begun to say; one vCPU at a time */
+		char text[256];
+		unsigned used;
+	} firmware_line;
 	char *cmdline;         /* with what is added to it; or NULL */
 	struct disk_spec seed; /* the last of config.disk, if there is one */
 	int save, restore;     /* files, see save.c; -1: none */

@@ -12,6 +12,8 @@ void vmm_config_of_launch(const struct launch_spec *spec, struct vmm_config *con
 		.initrd_fd = spec->initrd.fd,
 		.overlay_fd = spec->overlay,
 		.cmdline = spec->cmdline,
+		.firmware = spec->firmware,
+		.boot = spec->boot,
 		.restore_from = spec->state.fd >= 0 ? spec->state.name : NULL,
 		.restore_fd = spec->state.fd,
 		.lazy = spec->lazy,

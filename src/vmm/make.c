@@ -125,6 +125,22 @@ static int choose_engine(struct vmm *vmm, struct error *err)
 	return r;
 }
 
+/* By lines, since others write there, too. */
+static void firmware_text(void *ctx, char byte)
+{
+	struct vmm *vmm = ctx;
+	struct firmware_line *line = &vmm->firmware_line;
+
+	if (byte != '\n' && byte != '\r' && line->used < sizeof line->text - 1) {
+		line->text[line->used++] = byte >= ' ' && byte <= '~' ? byte : '?';
+		return;
+	}
+	line->text[line->used] = 0;
+	if (line->used)
+		fprintf(stderr, "firmware: %s\r\n", line->text);
+	line->used = 0;
+}
+
 static int make_machine(struct vmm *vmm, struct error *err)
 {
 	const struct vmm_config *config = &vmm->config;
@@ -134,6 +150,8 @@ static int make_machine(struct vmm *vmm, struct error *err)
 		.vcpus = config->vcpus,
 		.memory = config->memory,
 		.loop = monitor_loop(vmm->monitor),
+		.firmware = config->firmware ? vmm->kernel : (struct machine_file){.fd = -1},
+		.boot = config->boot,
 		.restore = config->restore_from != NULL,
 		.test_devices = config->test_devices,
 		.reset_ends = config->no_reboot,
@@ -142,6 +160,7 @@ static int make_machine(struct vmm *vmm, struct error *err)
 			.ejected = plug_ejected,
 			.serial_output = serial_output,
 			.serial_room = input_room,
+			.firmware_text = config->verbose && !config->command ? firmware_text : NULL,
 			.spawn = spawn_vcpus,
 			.load = kernel_load,
 			.reset_is_crash = reset_is_crash,

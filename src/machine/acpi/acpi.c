@@ -12,7 +12,7 @@
 #include "machine/interrupt/lapic.h"
 
 #define HEADER_SIZE 36
-#define RSDP_SIZE 36
+#define RSDP_SIZE ACPI_RSDP_SIZE
 #define FACS_SIZE 64
 
 /* FADT flags and boot flags (ACPI 6.4, tables 5.10 and 5.11) */
@@ -30,6 +30,8 @@ struct builder {
 	uint8_t *buf;
 	size_t size, used;
 	bool overflow;
+	uint64_t base;            /* where the tables are to be; 0: not known yet */
+	struct acpi_links *links; /* what to do when it is; or NULL */
 };
 
 static void put(struct builder *b, const void *bytes, size_t len)
@@ -51,6 +53,19 @@ static void number(struct builder *b, uint64_t value, size_t len)
 	put(b, bytes, len);
 }
 
+/* An address within the tables. */
+static void pointer(struct builder *b, uint64_t value, size_t len)
+{
+	struct acpi_links *links = b->links;
+
+	if (links && links->pointers == ACPI_LINKS)
+		b->overflow = true;
+	else if (links)
+		links->pointer[links->pointers++] =
+			(struct acpi_pointer){(uint32_t)b->used, (uint8_t)len};
+	number(b, value, len);
+}
+
 static void zeros(struct builder *b, size_t len)
 {
 	while (len--)
@@ -65,11 +80,19 @@ static void align(struct builder *b, size_t to)
 
 static void checksum(struct builder *b, size_t start, size_t len, size_t at)
 {
+	struct acpi_links *links = b->links;
 	uint8_t sum = 0;
 
+	if (links && links->sums == ACPI_LINKS)
+		b->overflow = true;
 	if (b->overflow)
 		return;
 	b->buf[start + at] = 0;
+	if (links) {
+		links->sum[links->sums++] =
+			(struct acpi_sum){(uint32_t)start, (uint32_t)len, (uint32_t)(start + at)};
+		return;
+	}
 	for (size_t i = 0; i < len; i++)
 		sum += b->buf[start + i];
 	b->buf[start + at] = -sum;
@@ -104,7 +127,7 @@ static uint64_t finish(struct builder *b, size_t start)
 	for (unsigned i = 0; i < 4; i++)
 		b->buf[start + 4 + i] = len >> (8 * i);
 	checksum(b, start, len, 9);
-	return ACPI_BASE + start;
+	return b->base + start;
 }
 
 /* A generic address structure for a port (ACPI 6.4, 5.2.3.2); size 0 for none. */
@@ -128,7 +151,7 @@ static uint64_t facs(struct builder *b)
 	zeros(b, 24);
 	number(b, 2, 1);
 	zeros(b, FACS_SIZE - 33);
-	return ACPI_BASE + start;
+	return b->base + start;
 }
 
 static uint64_t fadt(struct builder *b, const struct acpi_config *config, uint64_t facs_at,
@@ -136,8 +159,8 @@ static uint64_t fadt(struct builder *b, const struct acpi_config *config, uint64
 {
 	size_t start = begin(b, "FACP", 6);
 
-	number(b, facs_at, 4);
-	number(b, dsdt_at, 4);
+	pointer(b, facs_at, 4);
+	pointer(b, dsdt_at, 4);
 	number(b, 0, 1);
 	number(b, 0, 1); /* preferred profile: unspecified */
 	number(b, PM_SCI, 2);
@@ -167,7 +190,7 @@ static uint64_t fadt(struct builder *b, const struct acpi_config *config, uint64
 	zeros(b, 2);
 	number(b, 4, 1); /* minor version */
 	number(b, 0, 8); /* FACS is below 4 GiB: the short address serves */
-	number(b, dsdt_at, 8);
+	pointer(b, dsdt_at, 8);
 	port_address(b, PM1_EVENT, 4);
 	port_address(b, 0, 0);
 	port_address(b, PM1_CONTROL, 2);
@@ -227,13 +250,13 @@ static uint64_t xsdt(struct builder *b, const uint64_t *tables, unsigned count)
 	size_t start = begin(b, "XSDT", 1);
 
 	for (unsigned i = 0; i < count; i++)
-		number(b, tables[i], 8);
+		pointer(b, tables[i], 8);
 	return finish(b, start);
 }
 
 static void rsdp(struct builder *b, uint64_t xsdt_at)
 {
-	struct builder head = {.buf = b->buf, .size = RSDP_SIZE};
+	struct builder head = {.buf = b->buf, .size = RSDP_SIZE, .links = b->links};
 
 	put(&head, "RSD PTR ", 8);
 	number(&head, 0, 1);
@@ -241,7 +264,7 @@ static void rsdp(struct builder *b, uint64_t xsdt_at)
 	number(&head, 2, 1);
 	number(&head, 0, 4);
 	number(&head, RSDP_SIZE, 4);
-	number(&head, xsdt_at, 8);
+	pointer(&head, xsdt_at, 8);
 	number(&head, 0, 4);
 	checksum(&head, 0, 20, 8);
 	checksum(&head, 0, RSDP_SIZE, 32);
@@ -255,25 +278,79 @@ static uint64_t compiled(struct builder *b, const uint8_t *aml, size_t size)
 	align(b, 8);
 	start = b->used;
 	put(b, aml, size);
-	return ACPI_BASE + start;
+	return b->base + start;
+}
+
+/* The one constant of dsdt.asl that says where the generation ID is. */
+static int link_generation(struct builder *b, size_t dsdt, struct error *err)
+{
+	static const uint8_t constant[] = {0x0c, ACPI_GENERATION & 0xff,
+		ACPI_GENERATION >> 8 & 0xff, ACPI_GENERATION >> 16 & 0xff,
+		ACPI_GENERATION >> 24 & 0xff};
+	uint8_t *at = memmem(b->buf + dsdt, sizeof dsdt_aml_code, constant, sizeof constant);
+
+	if (!at)
+		return error_set(err, EINVAL,
+			"the ACPI tables have no place for the generation ID");
+	memset(at + 1, 0, 4);
+	b->links->generation = (uint32_t)(at + 1 - b->buf);
+	return 0;
+}
+
+/* For a firmware: SeaBIOS looks for a keyboard there, and in no other table. */
+static int linked_dsdt(struct builder *b, const struct acpi_config *config, uint64_t *at,
+	struct error *err)
+{
+	size_t start;
+	int r;
+
+	*at = compiled(b, dsdt_aml_code, sizeof dsdt_aml_code);
+	start = *at - b->base;
+	if (config->keyboard)
+		put(b, keyboard_aml_code + HEADER_SIZE, sizeof keyboard_aml_code - HEADER_SIZE);
+	if (b->overflow)
+		return 0;
+	r = link_generation(b, start, err);
+	finish(b, start);
+	return r;
+}
+
+static int build(struct builder *b, const struct acpi_config *config, struct error *err)
+{
+	uint64_t facs_at, dsdt_at, tables[3], xsdt_at;
+	unsigned count = 0;
+	int r = 0;
+
+	zeros(b, RSDP_SIZE);
+	facs_at = facs(b);
+	if (b->links)
+		r = linked_dsdt(b, config, &dsdt_at, err);
+	else
+		dsdt_at = compiled(b, dsdt_aml_code, sizeof dsdt_aml_code);
+	if (r)
+		return r;
+	tables[count++] = fadt(b, config, facs_at, dsdt_at);
+	tables[count++] = madt(b, config->vcpus);
+	if (config->keyboard && !b->links)
+		tables[count++] = compiled(b, keyboard_aml_code, sizeof keyboard_aml_code);
+	xsdt_at = xsdt(b, tables, count);
+	if (!b->overflow)
+		rsdp(b, xsdt_at);
+	return b->overflow ? error_set(err, ENOSPC, "the ACPI tables do not fit") : (int)b->used;
 }
 
 int acpi_build(uint8_t *buf, size_t size, const struct acpi_config *config, struct error *err)
 {
-	struct builder b = {.buf = buf, .size = size};
-	uint64_t facs_at, dsdt_at, tables[3], xsdt_at;
-	unsigned count = 0;
+	struct builder b = {.buf = buf, .size = size, .base = ACPI_BASE};
 
-	zeros(&b, RSDP_SIZE);
-	facs_at = facs(&b);
-	dsdt_at = compiled(&b, dsdt_aml_code, sizeof dsdt_aml_code);
-	tables[count++] = fadt(&b, config, facs_at, dsdt_at);
-	tables[count++] = madt(&b, config->vcpus);
-	if (config->keyboard)
-		tables[count++] = compiled(&b, keyboard_aml_code, sizeof keyboard_aml_code);
-	xsdt_at = xsdt(&b, tables, count);
-	if (b.overflow)
-		return error_set(err, ENOSPC, "the ACPI tables do not fit");
-	rsdp(&b, xsdt_at);
-	return b.used;
+	return build(&b, config, err);
+}
+
+int acpi_build_linked(uint8_t *buf, size_t size, const struct acpi_config *config,
+	struct acpi_links *links, struct error *err)
+{
+	struct builder b = {.buf = buf, .size = size, .links = links};
+
+	*links = (struct acpi_links){.pointers = 0};
+	return build(&b, config, err);
 }

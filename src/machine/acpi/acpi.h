@@ -34,4 +34,28 @@ struct acpi_config {
  */
 int acpi_build(uint8_t *buf, size_t size, const struct acpi_config *config, struct error *err);
 
+/* What is left to do with tables whose place is not known yet. Offsets are in bytes from their start. */
+#define ACPI_RSDP_SIZE 36u
+#define ACPI_LINKS 16u
+struct acpi_links {
+	/* Numbers to which the address of the tables' start is to be added, of so many bytes. */
+	struct acpi_pointer {
+		uint32_t at;
+		uint8_t size;
+	} pointer[ACPI_LINKS];
+	/* Then a byte so that all of these add up to 0. It is 0 until then. */
+	struct acpi_sum {
+		uint32_t start, length, at;
+	} sum[ACPI_LINKS];
+	unsigned pointers, sums;
+	uint32_t generation; /* four bytes for the address of the generation ID */
+};
+
+/*
+ * The same, for a firmware to put somewhere: the RSDP in the first ACPI_RSDP_SIZE bytes, the tables right behind
+ * it; at a multiple of 64. What keyboard.asl says is in the DSDT.
+ */
+int acpi_build_linked(uint8_t *buf, size_t size, const struct acpi_config *config,
+	struct acpi_links *links, struct error *err);
+
 #endif

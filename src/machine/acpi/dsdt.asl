@@ -27,7 +27,7 @@ DefinitionBlock ("", "DSDT", 2, "DACH", "DACHDSDT", 1)
 					0, 0x0D00, 0xFFFF, 0, 0xF300)
 				DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed,
 					NonCacheable, ReadWrite,
-					0, 0xC0000000, 0xFEAFFFFF, 0, 0x3EB00000)
+					0, 0xC0000000, 0xFEBFFFFF, 0, 0x3EC00000)
 			})
 
 			/* Interrupt pin p (INTA# is 0) of slot n is input 16 + (n + p) % 4 of the I/O APIC. */

@@ -24,21 +24,24 @@ static void tell_functions(struct pci_bus *bus, unsigned slot)
 	first->initial[PCI_HEADER_TYPE] = first->config[PCI_HEADER_TYPE];
 }
 
-/* As the firmware leaves it: with addresses, decoding them, its interrupt's number written down. */
+/* As a firmware leaves it, unless there is one: with addresses, decoding them, its interrupt's number written down. */
 static int place_device(struct pci_bus *bus, struct pci_device *dev, unsigned slot,
 	unsigned function, struct error *err)
 {
-	int r = pci_bars_assign(bus, dev, err);
+	const bool firmware = bus->owner.firmware;
+	int r = firmware ? 0 : pci_bars_assign(bus, dev, err);
 
 	if (r)
 		return r;
 	dev->bus = bus;
 	dev->slot = slot;
 	dev->function = function;
-	dev->config[PCI_COMMAND] |= PCI_COMMAND_MEMORY | (dev->wmask[PCI_COMMAND] & PCI_COMMAND_IO);
+	if (!firmware)
+		dev->config[PCI_COMMAND] |=
+			PCI_COMMAND_MEMORY | (dev->wmask[PCI_COMMAND] & PCI_COMMAND_IO);
 	if (dev->config[PCI_INTERRUPT_PIN]) {
 		dev->config[PCI_INTERRUPT_PIN] = 1 + function % 4;
-		dev->config[PCI_INTERRUPT_LINE] = 16 + ((slot + function) & 3);
+		dev->config[PCI_INTERRUPT_LINE] = firmware ? 0 : 16 + ((slot + function) & 3);
 	}
 	memcpy(dev->initial, dev->config, sizeof dev->initial);
 	pci_intx_place(bus, slot, function, dev);
@@ -261,7 +264,7 @@ int pci_bus_init(struct pci_bus *bus, struct bus *io, struct bus *mmio,
 	r = bus_map(io, PORT_ADDRESS, 8, &pci_config_ops, bus, &bus->lock);
 	if (r < 0)
 		return error_set(err, -r, "PCI: its ports are taken");
-	return pci_bus_add(bus, &bus->bridge, err);
+	return pci_bus_add(bus, owner->bridge ? owner->bridge : &bus->bridge, err);
 }
 
 void pci_bus_destroy(struct pci_bus *bus)

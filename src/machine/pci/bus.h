@@ -34,6 +34,8 @@ struct pci_owner {
 	 * where that cannot be had: then callbacks run. NULL: it never can.
 	 */
 	int (*notify_fd)(void *ctx, uint64_t gpa, int fd, bool on);
+	struct pci_device *bridge; /* slot 0; NULL: one without registers, the bus's own */
+	bool firmware; /* it gives addresses and interrupts' numbers; else devices have them from the start */
 };
 
 struct pci_bus {

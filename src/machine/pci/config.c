@@ -47,6 +47,13 @@ static void config_bytes(struct pci_device *dev, unsigned at, unsigned size, uin
 	}
 }
 
+/* The device's own, then those of others that it was in the way of. */
+static void map_bars(struct pci_bus *bus, struct pci_device *dev)
+{
+	pci_bars_map(dev);
+	pci_for_each(other, bus) pci_bars_map(other);
+}
+
 static void config_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
 {
 	struct pci_bus *bus = ctx;
@@ -65,11 +72,11 @@ static void config_write(void *ctx, uint64_t offset, unsigned size, uint64_t val
 		return;
 	config_bytes(dev, at, size, value);
 	if (ranges_touch(at, size, PCI_COMMAND, 2)) {
-		pci_bars_map(dev);
+		map_bars(bus, dev);
 		pci_intx_command(dev);
 	} else if (ranges_touch(at, size, PCI_BAR0, 4 * PCI_BARS) ||
 		ranges_touch(at, size, PCI_ROM_BAR, 4)) {
-		pci_bars_map(dev);
+		map_bars(bus, dev);
 	}
 	if (dev->msix.vectors && ranges_touch(at, size, dev->msix.cap + 2, 2))
 		pci_msix_control(dev);

@@ -7,6 +7,7 @@
 
 #include "base/thread.h"
 #include "base/loop.h"
+#include "machine/firmware/cmos.h"
 #include "state/state.h"
 
 enum {
@@ -235,6 +236,7 @@ static void rtc_reset(void *device)
 	rtc->cmos[REG_A] = 0x26; /* 32,768 Hz, the usual rate */
 	rtc->cmos[REG_B] = B_24_HOURS;
 	rtc->cmos[REG_D] = D_VALID;
+	cmos_fill(rtc->board, rtc->cmos);
 	loop_timer_cancel(&rtc->timer);
 	mutex_unlock(&rtc->lock);
 }

@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/image.h"
 #include "cli/options.h"
+#include "cli/run_firmware.h"
 #include "cli/run_from.h"
 #include "cli/run_link.h"
 #include "cli/run_seed.h"
@@ -60,8 +61,6 @@ enum {
 	COMMIT,
 	SHARE,
 	FROM,
-	FIRMWARE,
-	BOOT,
 };
 
 static const struct option_spec options[] = {
@@ -70,8 +69,7 @@ static const struct option_spec options[] = {
 	{"initrd", INITRD, "FILE", "its initial RAM disk"},
 	{"cmdline", CMDLINE, "STRING",
 		"its command line; after the image's or disk's own, if there is one"},
-	{"firmware", FIRMWARE, "bios", "start by it, as the disks say, instead of a kernel"},
-	{"boot", BOOT, "ORDER", "what firmware tries: letters c (disks), d (CDs), n (network)"},
+	RUN_FIRMWARE_OPTIONS,
 	{"memory", MEMORY, "SIZE", "in MiB, or like 512M, 2G (1024)"},
 	{"vcpus", VCPUS, "N", "virtual processors (1)"},
 	{"disk", DISK, "FILE[,ro][,format=raw|qcow2][,cache=...]",
@@ -103,7 +101,8 @@ static const struct option_spec options[] = {
 	{"keep", KEEP, NULL, "keep what the command writes to the disks"},
 	{"commit", COMMIT, "NAME",
 		"keep what it writes as a new image, beside the one it starts from"},
-	{"verbose", VERBOSE, NULL, "beside a command: what the guest says, on standard error"},
+	{"verbose", VERBOSE, NULL,
+		"also what its firmware says; beside a command: what the guest does"},
 	{"gdb", GDB, "ADDRESS", "wait for a debugger: unix:PATH or 127.0.0.1:PORT"},
 	{"test-devices", TEST_DEVICES, NULL, NULL},
 	{"test-vendor", TEST_VENDOR, "NAME", NULL},
@@ -235,16 +234,13 @@ static int take_option(struct run_request *request, int id, const char *value, s
 		return 0;
 	if (run_seed_has(id))
 		return run_seed_take(&request->seed, id, value, err);
+	if (run_firmware_has(id))
+		return run_firmware_take(config, id, value, err);
 	switch (id) {
 	case MEMORY:
 		r = option_size("--memory", value, 1ull << 20, &config->memory, err);
 		return r || config->memory ? r
 					   : error_set(err, EINVAL, "--memory: a guest needs some");
-	case FIRMWARE:
-		return firmware_parse(value, &config->firmware, err);
-	case BOOT:
-		config->boot = value;
-		return firmware_check_boot(value, err);
 	case GRACE:
 		return take_seconds("--grace", value, &config->grace, err);
 	case TIMEOUT:
@@ -425,22 +421,6 @@ static void set_defaults(struct vmm_config *config, const struct image *image)
 		config->vcpus = image->vcpus ? image->vcpus : 1;
 }
 
-/* It is what the guest starts from, and knows itself what follows. */
-static int use_firmware(struct run_request *request, struct error *err)
-{
-	struct vmm_config *config = &request->config;
-
-	if (!config->firmware)
-		return config->boot ? error_set(err, EINVAL, "--boot needs a --firmware beside it")
-				    : 0;
-	if (config->kernel || config->initrd || request->words.command.argv)
-		return error_set(err, EINVAL, "--firmware excludes %s",
-			config->kernel           ? "--kernel"
-				: config->initrd ? "--initrd"
-						 : "a command, which a kernel starts");
-	return firmware_file(config->firmware, &config->kernel, err);
-}
-
 /* Another image with what is in this one, in no time: the command writes to that. */
 static int begin_commit(struct run_request *request, const char *image, struct error *err)
 {
@@ -485,7 +465,7 @@ static int complete_image(struct run_request *request, const char *image, struct
 			"an image, --kernel FILE or --disk FILE is needed (see dach run --help)");
 	if (!request->config.kernel && request->config.initrd)
 		return error_set(err, EINVAL, "--initrd needs a --kernel beside it");
-	if (use_firmware(request, err))
+	if (run_firmware_complete(&request->config, request->words.command.argv != NULL, err))
 		return -EINVAL;
 	set_defaults(&request->config, &request->found);
 	if (request->words.command.argv)

@@ -52,6 +52,11 @@ static inline int rig_map(struct engine_vm *vm, const struct memory_region *regi
 	return 0;
 }
 
+static inline int rig_unmap(struct engine_vm *vm, uint64_t gpa, uint64_t size, struct error *err)
+{
+	return 0;
+}
+
 static inline int rig_door(struct engine_vm *vm, uint64_t gpa, uint64_t size, struct error *err)
 {
 	return 0;
@@ -98,6 +103,7 @@ static const struct engine rig_engine = {
 	.vm_create = rig_vm_create,
 	.vm_destroy = rig_vm_destroy,
 	.vm_map = rig_map,
+	.vm_unmap = rig_unmap,
 	.vm_door = rig_door,
 	.vm_written = rig_written,
 	.vcpu_create = rig_vcpu_create,
@@ -130,6 +136,9 @@ static inline bool rig_devices(struct rig *rig)
 			&rig->rng, NULL);
 }
 
+/* The file of a ROM from which machines start that are opened from now on; -1: they have no firmware. */
+static int rig_rom = -1;
+
 static inline bool rig_open(struct rig *rig, uint64_t disk_size)
 {
 	int disk = memfd_create("disk", 0);
@@ -139,6 +148,7 @@ static inline bool rig_open(struct rig *rig, uint64_t disk_size)
 		.vcpus = RIG_CPUS,
 		.memory = RIG_MIB,
 		.restore = true,
+		.firmware = {rig_rom, rig_rom < 0 ? NULL : "rom"},
 		.kernel = {-1, ""},
 		.initrd = {-1, ""},
 	};

@@ -152,6 +152,7 @@ static int make_machine(struct vmm *vmm, struct error *err)
 		.loop = monitor_loop(vmm->monitor),
 		.firmware = config->firmware ? vmm->kernel : (struct machine_file){.fd = -1},
 		.boot = config->boot,
+		.keyboard = config->firmware != FIRMWARE_NONE,
 		.restore = config->restore_from != NULL,
 		.test_devices = config->test_devices,
 		.reset_ends = config->no_reboot,

@@ -75,7 +75,10 @@ static int set_up(void **state)
 		.vcpus = 3,
 		.boot = "dcn"};
 	assert_int_equal(memory_create(&mem, 32 * RIG_MIB, 0, false, &err), 0);
-	board = (struct board){.owner = &owner, .memory = &mem, .firmware = &firmware};
+	board = (struct board){.owner = &owner,
+		.memory = &mem,
+		.firmware = &firmware,
+		.keyboard = true};
 	board_init(&board);
 	assert_int_equal(board_add(&board, &pci_root_device, &err), 0);
 	assert_int_equal(board_add(&board, &piix_device, &err), 0);
@@ -247,6 +250,7 @@ static void tables(void **state)
 	uint8_t *file[3] = {NULL}, *script, *tables, *rsdp;
 	uint32_t size[3] = {0}, length;
 	uint64_t xsdt, dsdt = 0;
+	uint8_t sum;
 
 #define FILE_OF(text)                                \
 	({                                           \
@@ -285,8 +289,8 @@ static void tables(void **state)
 			memcpy(file[to] + at, &value, bytes);
 		} else {
 			unsigned n = FILE_OF(one);
-			uint8_t sum = 0;
 
+			sum = 0;
 			assert_int_equal(command, 3);
 			memcpy(&at, e + 60, 4);
 			memcpy(&start, e + 64, 4);
@@ -306,8 +310,8 @@ static void tables(void **state)
 	for (unsigned i = 0; i < 2; i++) {
 		uint64_t table;
 		uint32_t len;
-		uint8_t sum = 0;
 
+		sum = 0;
 		memcpy(&table, tables + xsdt + 36 + 8 * i, 8);
 		table -= place[1].gpa;
 		memcpy(&len, tables + table + 4, 4);
@@ -322,6 +326,13 @@ static void tables(void **state)
 	assert_memory_equal(tables + dsdt, "DSDT", 4);
 	/* The generation ID's place, as a constant of the DSDT. */
 	assert_non_null(memmem(tables + dsdt, size[1] - dsdt, "\x0c\x00\x00\xff\x01", 5));
+	/* PNP0303: SeaBIOS has no other way to know. */
+	assert_non_null(memmem(tables + dsdt, size[1] - dsdt, "\x0c\x41\xd0\x03\x03", 5));
+	memcpy(&length, tables + dsdt + 4, 4);
+	assert_in_range(length, 1000, size[1] - dsdt);
+	for (sum = 0; length; length--)
+		sum += tables[dsdt + length - 1];
+	assert_int_equal(sum, 0);
 	for (unsigned i = 0; i < 3; i++)
 		free(file[i]);
 	free(script);

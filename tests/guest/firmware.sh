@@ -49,12 +49,13 @@ grub_disk "$work/disk"
 timeout -k 5 "$LIMIT" "$DACH" run --engine "$DACH_ENGINE" --firmware bios --disk "$work/disk" \
 	--memory 256 --vcpus 2 </dev/null >"$output" 2>"$errors"
 status=$?
-tr -d '\r' <"$output" >"$output.text" && mv "$output.text" "$output"
+# The console says by escape sequences where its text goes, now and then within a word.
+tr -d '\r' <"$output" | sed "s/$(printf '\033')\[[0-9;?]*[a-zA-Z]//g" >"$output.text" && mv "$output.text" "$output"
 check "SeaBIOS and GRUB start a kernel" ended 0 GUEST-DONE
 check "SeaBIOS says who it is" said "SeaBIOS (version"
 check "GRUB has a menu" said "our own kernel"
 check "a reset starts the firmware again" [ "$(grep -c 'SeaBIOS (version' "$output")" = 2 ]
-check "what the boot loader wrote is there" said "starts aga"
+check "what the boot loader wrote is there" eval 'mtype -i "$work/disk@@1M" ::grubenv | grep -q again=1'
 check "a host bridge" said "device 0x8086 0x1237"
 check "an ISA bridge" said "device 0x8086 0x7000"
 check "power management" said "device 0x8086 0x7113"

@@ -29,7 +29,7 @@ struct item {
 	uint32_t size;
 };
 
-struct entry {
+struct fw_entry {
 	uint32_t size;
 	uint16_t key, reserved;
 	char name[NAME_SIZE];
@@ -37,11 +37,11 @@ struct entry {
 
 struct directory {
 	uint32_t count;
-	struct entry entry[ITEMS];
+	struct fw_entry entry[ITEMS];
 };
 
 /* The e820 file: what INT 15h, AX=E820h will say (ACPI 6.4, 15.1). */
-struct range {
+struct e820_range {
 	uint64_t start, size;
 	uint32_t type;
 } __attribute__((packed));
@@ -54,7 +54,7 @@ struct facts {
 	uint16_t cpus, no_menu;
 	uint8_t irq0_override;
 	uint8_t generation[ACPI_GENERATION_SIZE];
-	struct range ram_range[2];
+	struct e820_range ram_range[2];
 	struct directory directory;
 	struct loader loader;
 };
@@ -82,7 +82,7 @@ static void add_file(struct fw_cfg *fw, const char *name, const void *data, uint
 {
 	struct directory *directory = &fw->facts.directory;
 	uint32_t n = be32toh(directory->count);
-	struct entry *entry = &directory->entry[n];
+	struct fw_entry *entry = &directory->entry[n];
 
 	add_item(fw, FW_CFG_FILES + n, data, size);
 	strcpy(fw->item[fw->items - 1].name, name);
@@ -92,10 +92,11 @@ static void add_file(struct fw_cfg *fw, const char *name, const void *data, uint
 	directory->count = htobe32(n + 1);
 }
 
-static unsigned ram_ranges(const struct memory *mem, struct range range[2])
+static unsigned ram_ranges(const struct memory *mem, struct e820_range range[2])
 {
-	range[0] = (struct range){0, memory_low_end(mem), RANGE_RAM};
-	range[1] = (struct range){MEMORY_HIGH_START, mem->size + mem->room - mem->low, RANGE_RAM};
+	range[0] = (struct e820_range){0, memory_low_end(mem), RANGE_RAM};
+	range[1] =
+		(struct e820_range){MEMORY_HIGH_START, mem->size + mem->room - mem->low, RANGE_RAM};
 	return range[1].size ? 2 : 1;
 }
 

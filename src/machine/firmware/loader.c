@@ -10,7 +10,7 @@ enum { ZONE_HIGH = 1, ZONE_F_SEGMENT };
 #define NAME_SIZE 56
 
 /* Numbers are little-endian, as this host's are. */
-struct entry {
+struct loader_entry {
 	uint32_t command;
 	union {
 		struct {
@@ -36,16 +36,16 @@ struct entry {
 	};
 } __attribute__((packed));
 
-_Static_assert(sizeof(struct entry) == LOADER_ENTRY, "an entry's size");
+_Static_assert(sizeof(struct loader_entry) == LOADER_ENTRY, "an entry's size");
 
-static void put(struct loader *loader, const struct entry *entry)
+static void put(struct loader *loader, const struct loader_entry *entry)
 {
 	memcpy(loader->script + loader->entries++ * LOADER_ENTRY, entry, sizeof *entry);
 }
 
 static void allocate(struct loader *loader, const char *file, uint32_t align, uint8_t zone)
 {
-	struct entry e = {.command = ALLOCATE, .allocate = {.align = align, .zone = zone}};
+	struct loader_entry e = {.command = ALLOCATE, .allocate = {.align = align, .zone = zone}};
 
 	strcpy(e.allocate.file, file);
 	put(loader, &e);
@@ -54,7 +54,7 @@ static void allocate(struct loader *loader, const char *file, uint32_t align, ui
 static void add_pointer(struct loader *loader, const char *to, const char *from, uint32_t at,
 	uint8_t size)
 {
-	struct entry e = {.command = ADD_POINTER, .pointer = {.at = at, .size = size}};
+	struct loader_entry e = {.command = ADD_POINTER, .pointer = {.at = at, .size = size}};
 
 	strcpy(e.pointer.to, to);
 	strcpy(e.pointer.from, from);
@@ -63,7 +63,7 @@ static void add_pointer(struct loader *loader, const char *to, const char *from,
 
 static void add_checksum(struct loader *loader, const char *file, const struct acpi_sum *sum)
 {
-	struct entry e = {.command = ADD_CHECKSUM,
+	struct loader_entry e = {.command = ADD_CHECKSUM,
 		.sum = {.at = sum->at, .start = sum->start, .length = sum->length}};
 
 	strcpy(e.sum.file, file);
@@ -72,7 +72,7 @@ static void add_checksum(struct loader *loader, const char *file, const struct a
 
 static void write_pointer(struct loader *loader, const char *to, const char *from, uint8_t size)
 {
-	struct entry e = {.command = WRITE_POINTER, .back = {.size = size}};
+	struct loader_entry e = {.command = WRITE_POINTER, .back = {.size = size}};
 
 	strcpy(e.back.to, to);
 	strcpy(e.back.from, from);

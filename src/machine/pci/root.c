@@ -7,7 +7,7 @@
 
 #define GSI_PCI 16 /* INTA# to INTD# are 16 to 19; the DSDT says so */
 
-struct root {
+struct pci_root {
 	struct pci_bus bus;   /* first: root.h */
 	struct i440fx bridge; /* where there is firmware */
 };
@@ -45,7 +45,7 @@ static int root_notify_fd(void *ctx, uint64_t gpa, int fd, bool on)
 
 static int root_init(void *device, struct board *board, struct error *err)
 {
-	struct root *root = device;
+	struct pci_root *root = device;
 	const struct pci_owner owner = {.ctx = board,
 		.msi = root_msi,
 		.intx = root_intx,
@@ -60,14 +60,14 @@ static int root_init(void *device, struct board *board, struct error *err)
 
 static void root_reset(void *device)
 {
-	struct root *root = device;
+	struct pci_root *root = device;
 
 	pci_bus_reset(&root->bus);
 }
 
 static void root_power_on(void *device)
 {
-	struct root *root = device;
+	struct pci_root *root = device;
 
 	if (root->bus.owner.bridge)
 		i440fx_power_on(&root->bridge);
@@ -75,14 +75,14 @@ static void root_power_on(void *device)
 
 static int root_remap(void *device, struct error *err)
 {
-	struct root *root = device;
+	struct pci_root *root = device;
 
 	return root->bus.owner.bridge ? i440fx_remap(&root->bridge, err) : 0;
 }
 
 static void root_destroy(void *device)
 {
-	struct root *root = device;
+	struct pci_root *root = device;
 
 	pci_bus_destroy(&root->bus);
 	i440fx_destroy(&root->bridge);
@@ -90,14 +90,14 @@ static void root_destroy(void *device)
 
 static void root_describe(void *device, struct state *s)
 {
-	struct root *root = device;
+	struct pci_root *root = device;
 
 	pci_bus_describe(&root->bus, s);
 }
 
 const struct board_device pci_root_device = {
 	.name = "PCI",
-	.size = sizeof(struct root),
+	.size = sizeof(struct pci_root),
 	.init = root_init,
 	.reset = root_reset,
 	.remap = root_remap,

@@ -19,6 +19,7 @@
 #include "daemon/links.h"
 #include "daemon/switches.h"
 #include "domain/boot.h"
+#include "domain/vdev.h"
 #include "protocol/agent.h"
 
 int spec_init(struct spec_files *files, struct error *err)
@@ -121,6 +122,18 @@ int spec_open_disk(const struct guest *guest, const struct domain_disk *disk, st
 	return r;
 }
 
+/* With firmware, drives have their names' bus, and CDs are in drives; a kernel finds all at once on virtio. */
+static enum disk_bus bus_of(const struct domain_disk *disk, enum firmware firmware)
+{
+	struct vdev vdev;
+
+	if (!firmware)
+		return DISK_VIRTIO;
+	if (disk->cdrom)
+		return DISK_CDROM;
+	return !vdev_parse(disk->vdev, &vdev) && vdev.bus == VDEV_HD ? DISK_IDE : DISK_VIRTIO;
+}
+
 /* A drive without a medium: the guest does without the drive, too. */
 static int open_disks(const struct disk_user *user, const struct domain_config *config,
 	struct launch_spec *spec, struct error *err)
@@ -136,6 +149,7 @@ static int open_disks(const struct disk_user *user, const struct domain_config *
 		if (!domain_disk_has_medium(&config->disk[i]))
 			continue;
 		r = open_disk(user, &config->disk[i], count, &spec->disk[count], err);
+		spec->disk[count].bus = bus_of(&config->disk[i], spec->firmware);
 		count++;
 	}
 	return r;

@@ -166,7 +166,6 @@ static inline struct pic *machine_pic(const struct machine *machine)
 
 /* wires.c: the board with its devices; board_destroy() follows even after a failure */
 int machine_board_init(struct machine *machine, struct error *err);
-void machine_irq(void *machine, unsigned irq, bool level); /* board_owner.irq; any thread */
 
 /* apics.c: the local APICs, which the engine may have instead; before the board's devices */
 int machine_apics_init(struct machine *machine, struct error *err);

@@ -170,6 +170,8 @@ size_t machine_serial_input(struct machine *machine, const uint8_t *data, size_t
 void machine_key(struct machine *machine, uint8_t key, bool down);
 void machine_pointer(struct machine *machine, const struct ps2_motion *motion);
 
+/* Drives an interrupt of the board's, as board_owner.irq does. Any thread. */
+void machine_irq(void *machine, unsigned irq, bool level);
 /* Presses the power button. Any thread. */
 void machine_power_button(struct machine *machine);
 /* Ends the guest: machine_run() returns MACHINE_STOPPED. Any thread. */

@@ -29,6 +29,9 @@ static const char *const caches[] = {
 	NULL,
 };
 
+static const char *const buses[] =
+	{[DISK_VIRTIO] = "virtio", [DISK_IDE] = "ide", [DISK_CDROM] = "cdrom", NULL};
+
 static const struct field file_fields[] = {
 	FIELD_ROW(ENUM, disk_file, format, .needed = true, .names = formats),
 	FIELD_ROW(FD, disk_file, fd, .needed = true, .min = LIMIT_FD_MIN, .max = LIMIT_FD_MAX),
@@ -39,6 +42,7 @@ static const struct field file_fields[] = {
 const struct field disk_spec_fields[] = {
 	FIELD_LIST_ROW("files", disk_spec, file, files, file_fields, LIMIT_CHAIN, .needed = true),
 	FIELD_ROW(BOOL, disk_spec, readonly),
+	FIELD_ROW(ENUM, disk_spec, bus, .names = buses),
 	FIELD_ROW(ENUM, disk_spec, cache, .names = caches),
 	FIELD_ROW(STRING, disk_spec, serial, .max = LIMIT_SERIAL, .text = ""),
 	FIELD_ROW(STRING, disk_spec, vdev, .max = LIMIT_VDEV, .text = ""),
@@ -102,6 +106,11 @@ static int take_word(char *name, struct disk_spec *spec, bool *formatted, struct
 		spec->file[0].format = (enum disk_format)format;
 		*formatted = true;
 	} else if (!strcmp(comma, ",ro")) {
+		spec->readonly = true;
+	} else if (!strcmp(comma, ",ide")) {
+		spec->bus = DISK_IDE;
+	} else if (!strcmp(comma, ",cdrom")) {
+		spec->bus = DISK_CDROM;
 		spec->readonly = true;
 	} else {
 		return 0;

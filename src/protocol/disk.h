@@ -23,6 +23,9 @@ enum disk_cache {
 	DISK_CACHES,
 };
 
+/* By what the guest reaches it. The latter two are drives of an IDE controller, for guests with firmware. */
+enum disk_bus { DISK_VIRTIO, DISK_IDE, DISK_CDROM, DISK_BUSES };
+
 /* fd: open already; -1: to be opened by its name, which otherwise is for messages. */
 struct disk_file {
 	enum disk_format format;
@@ -39,6 +42,7 @@ struct disk_spec {
 	struct disk_file *file;
 	unsigned files;
 	bool readonly;
+	enum disk_bus bus;
 	enum disk_cache cache; /* of all files */
 	bool unlocked; /* block/reader.h: others may write to it meanwhile; in no description */
 	bool later;    /* block/handover.h: another process has it until it is taken; likewise */
@@ -54,7 +58,7 @@ const char *disk_format_name(enum disk_format format);
 bool disk_format_is_there(const char *name);
 
 /*
- * FILE[,ro][,format=raw|qcow2][,cache=writeback|writethrough|none]. Without a format, a name that ends in
+ * FILE[,ro][,ide|,cdrom][,format=raw|qcow2][,cache=writeback|writethrough|none]. Without a format, a name that ends in
  * .qcow2 is of one and every other of a raw image; what is in the file is never asked, since a guest can
  * write that. disk_spec_free() after success.
  */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/devices.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "ata/ide.h"
 #include "block/block.h"
 #include "net/net.h"
 #include "virtio/balloon.h"
@@ -23,7 +25,7 @@ static int add_disk(struct devices *devices, unsigned i, const struct vmm_config
 	spec.later = config->arriving;
 	r = block_open(&spec, &devices->disk[i], err);
 
-	if (r)
+	if (r || spec->bus != DISK_VIRTIO)
 		return r;
 	snprintf(serial, sizeof serial, DISK_SERIAL, i);
 	return virtio_blk_create(machine_pci(machine), machine_memory(machine), devices->disk[i],
@@ -70,6 +72,48 @@ static int add_disks(void *ctx)
 	return r;
 }
 
+/* The drive's place by its name (hda to hdd), or the first that is free. IDE_DRIVES: there is none. */
+static unsigned choose_drive(const struct ide_drive_config drive[IDE_DRIVES], const char *name)
+{
+	unsigned n = 0;
+
+	if (!strncmp(name, "hd", 2) && name[2] >= 'a' && name[2] < 'a' + IDE_DRIVES && !name[3] &&
+		!drive[name[2] - 'a'].image)
+		return name[2] - 'a';
+	while (n < IDE_DRIVES && drive[n].image)
+		n++;
+	return n;
+}
+
+static int add_ide(struct devices *devices, const struct vmm_config *config,
+	struct machine *machine, struct error *err)
+{
+	const struct ide_owner owner = {machine, machine_irq};
+	struct ide_drive_config drive[IDE_DRIVES] = {{NULL}};
+	char serial[IDE_DRIVES][LIMIT_SERIAL + 1];
+	bool any = false;
+
+	for (unsigned i = 0; i < config->disks; i++) {
+		const struct disk_spec *spec = &config->disk[i];
+		unsigned n;
+
+		if (spec->bus == DISK_VIRTIO)
+			continue;
+		n = choose_drive(drive, spec->vdev);
+		if (!config->firmware || n == IDE_DRIVES)
+			return error_set(err, EINVAL, "%s: %s", spec->file[0].name,
+				config->firmware ? "there are four IDE drives at most"
+						 : "an IDE drive needs firmware");
+		snprintf(serial[n], sizeof serial[n], DISK_SERIAL, i);
+		drive[n] = (struct ide_drive_config){devices->disk[i], spec->bus == DISK_CDROM,
+			*spec->serial ? spec->serial : serial[n]};
+		any = true;
+	}
+	return any ? ide_create(machine_pci(machine), machine_io(machine), machine_memory(machine),
+			     &owner, drive, &devices->ide, err)
+		   : 0;
+}
+
 static int add_nets(void *ctx)
 {
 	struct making *m = ctx;
@@ -92,6 +136,8 @@ int devices_create(struct devices *devices, const struct vmm_config *config,
 	struct making making = {devices, config, machine, err};
 	int r = config->disks ? monitor_walled(monitor, CALLS_DISK, add_disks, &making, err) : 0;
 
+	if (!r)
+		r = add_ide(devices, config, machine, err);
 	if (!r && config->nets)
 		r = monitor_walled(monitor, CALLS_NET, add_nets, &making, err);
 	if (!r)
@@ -215,7 +261,8 @@ void devices_tell_places(const struct devices *devices, struct machine *machine)
 	bool plain = true;
 
 	for (unsigned i = 0; i < devices->disks; i++)
-		slot[count++] = virtio_blk_slot(devices->blk[i]);
+		if (devices->blk[i])
+			slot[count++] = virtio_blk_slot(devices->blk[i]);
 	for (unsigned i = 0; i < LIMIT_NETWORKS; i++)
 		if (devices->nic[i])
 			slot[count++] = virtio_net_slot(devices->nic[i]);
@@ -232,6 +279,7 @@ void devices_destroy(struct devices *devices)
 	virtio_balloon_destroy(devices->balloon);
 	virtio_console_destroy(devices->console);
 	virtio_rng_destroy(devices->rng);
+	ide_destroy(devices->ide);
 	for (unsigned i = 0; i < LIMIT_NETWORKS; i++) {
 		virtio_net_destroy(devices->nic[i]);
 		net_close(devices->net[i]);

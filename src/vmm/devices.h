@@ -10,6 +10,7 @@
 #include "monitor/monitor.h"
 
 struct block_device;
+struct ide;
 struct net;
 struct virtio_balloon;
 struct virtio_blk;
@@ -18,9 +19,10 @@ struct virtio_rng;
 
 struct devices {
 	struct block_device *disk[LIMIT_DISKS];
-	struct virtio_blk *blk[LIMIT_DISKS];
-	unsigned busy[LIMIT_DISKS];   /* jobs on the disk */
-	bool came_later[LIMIT_DISKS]; /* devices_insert_disk(): its specification is ours */
+	struct virtio_blk *blk[LIMIT_DISKS]; /* NULL: it is a drive of the IDE controller */
+	struct ide *ide;                     /* or NULL */
+	unsigned busy[LIMIT_DISKS];          /* jobs on the disk */
+	bool came_later[LIMIT_DISKS];        /* devices_insert_disk(): its specification is ours */
 	unsigned disks;
 	struct net *net[LIMIT_NETWORKS];
 	struct virtio_net *nic[LIMIT_NETWORKS];

@@ -270,6 +270,9 @@ int plug_detach_request(struct vmm *vmm, const struct control_asker *asker,
 
 	if (n >= vmm->config.disks || strcmp(vmm->config.disk[n].vdev, request->vdev))
 		return error_set(err, ENODEV, "the guest's disk %u is not '%s'", n, request->vdev);
+	if (!vmm->devices.blk[n])
+		return error_set(err, ENOTSUP,
+			"%s is an IDE drive, which stays while its guest runs", request->vdev);
 	if (vmm->devices.busy[n])
 		return error_set(err, EBUSY, "%s is being copied or changed", request->vdev);
 	return plug_detach(vmm, asker, request,

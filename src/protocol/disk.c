@@ -138,7 +138,7 @@ int disk_spec_parse(const char *text, struct disk_spec *spec, struct error *err)
 	} while (r > 0);
 	if (!r && !spec->file[0].name[0])
 		r = error_set(err, EINVAL,
-			"a disk needs a file: FILE[,ro][,format=...][,cache=...]");
+			"a disk needs a file: FILE[,ro|,ide|,cdrom][,format=...][,cache=...]");
 	if (!r && !formatted && ends_in(spec->file[0].name, ".qcow2"))
 		spec->file[0].format = DISK_QCOW2;
 	if (r)

@@ -24,8 +24,7 @@ static int add_disk(struct devices *devices, unsigned i, const struct vmm_config
 
 	spec.later = config->arriving;
 	r = block_open(&spec, &devices->disk[i], err);
-
-	if (r || spec->bus != DISK_VIRTIO)
+	if (r || spec.bus != DISK_VIRTIO)
 		return r;
 	snprintf(serial, sizeof serial, DISK_SERIAL, i);
 	return virtio_blk_create(machine_pci(machine), machine_memory(machine), devices->disk[i],

@@ -79,7 +79,7 @@ for pass in 1 2 3; do
 done
 i=0
 while { [ ! -e /dev/sda ] || [ ! -e /dev/sr0 ]; } && [ $i -lt 50 ]; do i=$((i + 1)); sleep 0.1; done
-dmesg | grep -e 'configured for' -e 'ata[12]' -e 'sr0:'
+echo "modes $(cat /sys/class/ata_device/dev1.0/dma_mode /sys/class/ata_device/dev1.1/dma_mode | tr '\n' ' ')"
 echo "cd $(md5sum </dev/sr0)"
 dd if=/dev/sr0 of=/tmp/some bs=2048 skip=20 count=1500 2>/dev/null
 dd if=/tmp/some of=/dev/sda bs=64k conv=fsync 2>/dev/null
@@ -92,7 +92,7 @@ SCRIPT
 cat "$DACH_CACHE/base.cpio" "$work/test.cpio" >"$work/iso/initrd"
 cp "$kernel" "$work/iso/vmlinuz"
 sed -n '/^set timeout/,$p' "$work/grub.cfg" >"$work/iso/boot/grub/grub.cfg"
-grub-mkrescue -o "$work/cd.iso" --install-modules="biosdisk iso9660 linux normal part_msdos configfile" \
+grub-mkrescue -o "$work/cd.iso" \
 	--locales= --fonts= --themes= -d /usr/lib/grub/i386-pc "$work/iso" >"$work/mkrescue" 2>&1 || cat "$work/mkrescue"
 truncate -s 8M "$work/empty"
 timeout -k 5 "$LIMIT" "$DACH" run --engine "$DACH_ENGINE" --firmware bios --boot dc --disk "$work/empty,ide" \
@@ -100,7 +100,7 @@ timeout -k 5 "$LIMIT" "$DACH" run --engine "$DACH_ENGINE" --firmware bios --boot
 status=$?
 tr -d '\r' <"$output" >"$output.text" && mv "$output.text" "$output"
 check "a CD starts a kernel" ended 0 GUEST-DONE
-check "drives by bus master" said "configured for UDMA"
+check "drives by bus master" said "modes XFER_MW_DMA_2 XFER_MW_DMA_2"
 check "the CD is read as it is" said "cd $(md5sum <"$work/cd.iso")"
 check "a disk is written and read" said "the disk keeps what it is given"
 check "no transfer goes wrong" eval '! said "failed command" && ! said "lost interrupt" && ! said "exception Emask"'

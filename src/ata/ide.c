@@ -411,7 +411,7 @@ static void describe_channel(struct ide_channel *c, struct state *s)
 			(c->block || c->phase == IDE_IDLE),
 		"a place beyond its buffer");
 	/* What it says of the rest is looked at again before the image is asked. */
-	state_require(s, c->now <= IDE_BUFFER / ATA_SECTOR && c->now <= c->left + (c->left == 0),
+	state_require(s, c->now <= IDE_BUFFER / ATA_SECTOR && (!c->left || c->now <= c->left),
 		"a command that cannot be");
 }
 

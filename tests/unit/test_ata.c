@@ -350,6 +350,13 @@ static void saved(void **state)
 	struct error err = {""};
 	uint8_t bytes[1024];
 
+	/* Commands that have ended leave nothing that speaks against it. */
+	order(0, 0x20, 0, 2);
+	read_words(0, bytes, 1024);
+	save(&b);
+	assert_int_equal(load(&b, &err), 0);
+	free(b.data);
+	b = (struct bytes){0};
 	order(0, 0x20, 3, 2);
 	read_words(0, bytes, 300);
 	order(2, 0xc8, 6, 1);

@@ -88,7 +88,7 @@ static int add_ide(struct devices *devices, const struct vmm_config *config,
 	struct machine *machine, struct error *err)
 {
 	const struct ide_owner owner = {machine, machine_irq};
-	struct ide_drive_config drive[IDE_DRIVES] = {{NULL}};
+	struct ide_drive_config drive[IDE_DRIVES] = {{.image = NULL}};
 	char serial[IDE_DRIVES][LIMIT_SERIAL + 1];
 	bool any = false;
 

@@ -19,6 +19,7 @@ struct memory_region {
 	int fd; /* ... which maps this file there, shared; its owner keeps it open. -1: private memory */
 	uint64_t offset; /* in the file */
 	bool read_only;  /* what the guest writes there goes to mmio_write */
+	bool apart; /* a device's, which saves it: not in what is saved or frozen of guest memory */
 	struct page_door
 		*door; /* asked of its pages, of which this is the first; NULL: nobody asks */
 	uint64_t door_page;

@@ -130,7 +130,8 @@ void machine_renew(struct machine *machine)
 static int load_acpi(struct machine *machine, struct error *err)
 {
 	const struct acpi_config acpi = {.vcpus = machine->config.vcpus,
-		.keyboard = machine->config.keyboard};
+		.keyboard = machine->config.keyboard,
+		.screen = machine->config.screen};
 	uint8_t *tables = calloc(1, ACPI_SIZE);
 	int used;
 
@@ -166,6 +167,7 @@ static int boot(struct machine *machine, struct error *err)
 		.cmdline = config->cmdline ? config->cmdline : "",
 		.rsdp = ACPI_BASE,
 		.multiboot = config->test_devices,
+		.screen = config->screen,
 	};
 	struct cpu_state state;
 	int r = 0;

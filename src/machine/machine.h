@@ -101,6 +101,7 @@ struct machine_config {
 	const char *cmdline; /* "" for none */
 	bool test_devices;   /* see testdev.h; a multiboot kernel will do too */
 	bool keyboard;       /* a keyboard and a mouse, see i8042.h */
+	bool screen;         /* a VGA (vga.h) is to be added, which kernels are told of */
 
 	bool reset_ends; /* a reset ends the guest; else it starts again from its kernel */
 	/*

@@ -29,6 +29,7 @@ static void store_region(struct memory *mem, unsigned at, const struct memory_re
 	__atomic_store_n(&to->read_only, from->read_only, __ATOMIC_RELEASE);
 	__atomic_store_n(&to->door, from->door, __ATOMIC_RELEASE);
 	__atomic_store_n(&to->door_page, from->door_page, __ATOMIC_RELEASE);
+	to->apart = from->apart;
 	to->fd = from->fd;
 	to->offset = from->offset;
 }
@@ -204,7 +205,8 @@ unsigned memory_to_save(struct memory *mem, struct memory_region region[SAVED_RE
 	count += memory_ram(mem, MEMORY_HIGH_START, mem->size + mem->room - mem->low,
 		&region[count]);
 	for (unsigned i = 0; i < mem->regions; i++)
-		if (!mem->region[i].read_only && mem->region[i].door != &mem->door)
+		if (!mem->region[i].read_only && !mem->region[i].apart &&
+			mem->region[i].door != &mem->door)
 			region[count++] = mem->region[i];
 	return count;
 }

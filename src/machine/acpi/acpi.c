@@ -182,7 +182,10 @@ static uint64_t fadt(struct builder *b, const struct acpi_config *config, uint64
 	number(b, 0xfff, 2); /* no C3 */
 	zeros(b, 8);
 	number(b, 0x32, 1); /* CMOS index of the century */
-	number(b, BOOT_LEGACY_DEVICES | BOOT_NO_VGA | (config->keyboard ? BOOT_8042 : 0), 2);
+	number(b,
+		BOOT_LEGACY_DEVICES | (config->screen ? 0 : BOOT_NO_VGA) |
+			(config->keyboard ? BOOT_8042 : 0),
+		2);
 	number(b, 0, 1);
 	number(b, FADT_WBINVD | FADT_C1 | FADT_NO_SLEEP_BUTTON | FADT_TIMER_32 | FADT_RESET, 4);
 	port_address(b, PM_RESET_PORT, 1);

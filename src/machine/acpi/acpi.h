@@ -26,6 +26,7 @@
 struct acpi_config {
 	unsigned vcpus;
 	bool keyboard; /* there is one, and a mouse (i8042.h) */
+	bool screen;   /* there is a VGA */
 };
 
 /*

@@ -32,6 +32,7 @@ struct boot_config {
 	struct machine_file kernel, initrd;
 	const char *cmdline;
 	uint64_t rsdp;  /* where the ACPI tables begin */
+	bool screen;    /* a VGA in 80 x 25 characters */
 	bool multiboot; /* an ELF file without a PVH entry may have a multiboot header */
 };
 

@@ -23,6 +23,11 @@
 #define HDR_END 0x268 /* of what is read here */
 
 /* boot_params alone (Linux Documentation/x86/zero-page.rst) */
+#define PARAMS_VIDEO_MODE 0x06
+#define PARAMS_VIDEO_COLUMNS 0x07
+#define PARAMS_VIDEO_LINES 0x0e
+#define PARAMS_VIDEO_IS_VGA 0x0f
+#define PARAMS_VIDEO_POINTS 0x10 /* lines of a character */
 #define PARAMS_RSDP 0x70
 #define PARAMS_E820_COUNT 0x1e8
 #define PARAMS_E820 0x2d0
@@ -160,6 +165,13 @@ static void fill_params(uint8_t *params, const struct memory *mem, const struct 
 	set(params, HDR_RAMDISK_IMAGE, 4, initrd);
 	set(params, HDR_RAMDISK_SIZE, 4, initrd_size);
 	set(params, PARAMS_RSDP, 8, config->rsdp);
+	if (config->screen) {
+		set(params, PARAMS_VIDEO_MODE, 1, 3);
+		set(params, PARAMS_VIDEO_COLUMNS, 1, 80);
+		set(params, PARAMS_VIDEO_LINES, 1, 25);
+		set(params, PARAMS_VIDEO_IS_VGA, 1, 1);
+		set(params, PARAMS_VIDEO_POINTS, 2, 16);
+	}
 	set(params, PARAMS_E820_COUNT, 1, count);
 	for (unsigned i = 0; i < count; i++) {
 		set(params, PARAMS_E820 + 20 * i, 8, ranges[i].start);

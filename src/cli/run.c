@@ -15,6 +15,7 @@
 #include "cli/run_firmware.h"
 #include "cli/run_from.h"
 #include "cli/run_link.h"
+#include "cli/run_screen.h"
 #include "cli/run_seed.h"
 #include "cli/run_share.h"
 #include "cli/script.h"
@@ -61,6 +62,8 @@ enum {
 	COMMIT,
 	SHARE,
 	FROM,
+	VNC,
+	VNC_PASSWORD,
 };
 
 static const struct option_spec options[] = {
@@ -82,6 +85,10 @@ static const struct option_spec options[] = {
 	RUN_SEED_OPTIONS,
 	{"net", NET, "none|user[,fwd=...][,loopback]|bridge=NAME|tap=NAME",
 		"none (without an image), over this host's sockets, or on a bridge of it; again for more"},
+	{"vnc", VNC, "[ADDRESS]:DISPLAY|ADDRESS|unix:PATH",
+		"a screen, a keyboard and a mouse, shown by VNC there (none)"},
+	{"vnc-password", VNC_PASSWORD, "FILE",
+		"which who looks is asked for: the first line there"},
 	{"stats", STATS, NULL, "counters on standard error at the end"},
 	{"profile", PROFILE, "FILE", "where the guest's time went, written at the end"},
 	{"no-windows", NO_WINDOWS, NULL, "without the translator's second tier, to compare"},
@@ -177,6 +184,7 @@ static const struct {
 	{RESTORE, false, MEMBER(restore_from)},
 	{LAZY, true, MEMBER(lazy)}, /* with the former */
 	{CONSOLE, false, MEMBER(console)},
+	{VNC, false, MEMBER(vnc)},
 	{NO_REBOOT, true, MEMBER(no_reboot)},
 	{QUIET, true, MEMBER(quiet)},
 	{VERBOSE, true, MEMBER(verbose)},
@@ -279,6 +287,8 @@ static int take_option(struct run_request *request, int id, const char *value, s
 		if (config->nets == LIMIT_NETWORKS)
 			return error_set(err, EINVAL, "--net: %u at most", LIMIT_NETWORKS);
 		return net_spec_parse(value, &config->net[config->nets++], err);
+	case VNC_PASSWORD:
+		return run_screen_password(config, value, err);
 	case TEST_VENDOR:
 		if (strlen(value) != 12)
 			return error_set(err, EINVAL, "--test-vendor: 12 characters");
@@ -494,6 +504,7 @@ static void free_request(struct run_request *request)
 	for (unsigned i = 0; i < request->config.disks; i++)
 		disk_spec_free(&request->config.disk[i]);
 	run_share_free(&request->config);
+	run_screen_free(&request->config);
 	fields_free(machine_spec_fields, &request->config.machine);
 	free(request->cmdline);
 	command_free(&request->words);

@@ -354,6 +354,11 @@ int client_console(struct client *client, const char *ref, int *fd, struct error
 	return change(client, ref, "/console", "dach-console", fd, err);
 }
 
+int client_screen(struct client *client, const char *ref, int *fd, struct error *err)
+{
+	return change(client, ref, "/screen", "dach-screen", fd, err);
+}
+
 int client_exec(struct client *client, const char *ref, int *fd, struct error *err)
 {
 	return change(client, ref, "/exec", "dach-exec", fd, err);

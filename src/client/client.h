@@ -47,6 +47,8 @@ const char *client_guest_path(char *buf, size_t size, const char *ref, const cha
  * of file: the guest has ended. A connection of its own; the client can be used meanwhile.
  */
 int client_console(struct client *client, const char *ref, int *fd, struct error *err);
+/* Its screen: on the socket RFB is spoken, by the caller as a client (RFC 6143). */
+int client_screen(struct client *client, const char *ref, int *fd, struct error *err);
 
 /*
  * The same for a command in the guest: on the socket the frames of protocol/agent.h are spoken, by the caller as a

@@ -71,6 +71,13 @@ int keys_read_cmdline(const struct keys_target *to, const struct cfg_setting *se
 	struct error *err);
 int keys_read_root_and_extra(const struct keys_target *to, const struct cfg_setting *setting,
 	struct error *err);
+/* ... of keys_screen.c ... */
+int keys_read_vnc_listen(const struct keys_target *to, const struct cfg_setting *setting,
+	struct error *err);
+int keys_read_vnc_password(const struct keys_target *to, const struct cfg_setting *setting,
+	struct error *err);
+int keys_read_vfb(const struct keys_target *to, const struct cfg_setting *setting,
+	struct error *err);
 /* ... and of keys_lists.c. */
 int keys_read_disks(const struct keys_target *to, const struct cfg_setting *setting,
 	struct error *err);

@@ -60,8 +60,8 @@ void launch_remove_file(const struct guest *guest, const char *file)
 
 void launch_remove(struct guest *guest)
 {
-	static const char *const files[] = {"control", "console", "lock", "status", "output",
-		"saving", "disks"};
+	static const char *const files[] = {"control", "console", "screen", "lock", "status",
+		"output", "saving", "disks"};
 	char path[PATH_MAX];
 
 	links_remove(guest);
@@ -339,6 +339,8 @@ int launch_start(struct guest *guest, struct error *err)
 		r = make_socket(guest, "control", &spec->control, err);
 	if (!r)
 		r = make_socket(guest, "console", &spec->console, err);
+	if (!r && spec->machine.vnc)
+		r = make_socket(guest, "screen", &spec->screen, err);
 	if (!r)
 		r = launch_open_file(guest, "status", O_RDWR | O_CREAT | O_TRUNC, &spec->status,
 			err);

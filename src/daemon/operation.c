@@ -295,23 +295,45 @@ void operation_free_all(struct daemon *daemon)
 
 /* What is no value */
 
+static int find_running(struct daemon *daemon, const struct caller *caller, const char *ref,
+	struct guest **guest, bool *no_guest, struct error *err)
+{
+	int r = check_caller(caller, err);
+
+	*no_guest = false;
+	if (r)
+		return r;
+	r = guest_find(daemon, caller, ref, guest, err);
+	*no_guest = r == -ENOENT;
+	if (r)
+		return r;
+	return (*guest)->monitor ? 0 : error_set(err, ESRCH, "the guest does not run");
+}
+
 int operation_console(struct daemon *daemon, const struct caller *caller, const char *ref, int *fd,
 	bool *no_guest, struct error *err)
 {
 	struct guest *guest;
-	int r = check_caller(caller, err);
+	int r = find_running(daemon, caller, ref, &guest, no_guest, err);
 
 	*fd = -1;
-	*no_guest = false;
-	if (r)
-		return r;
-	r = guest_find(daemon, caller, ref, &guest, err);
-	*no_guest = r == -ENOENT;
-	if (r)
-		return r;
-	if (!guest->monitor)
-		return error_set(err, ESRCH, "the guest does not run");
-	return launch_connect(guest, "console", fd, err);
+	return r ? r : launch_connect(guest, "console", fd, err);
+}
+
+int operation_screen(struct daemon *daemon, const struct caller *caller, const char *ref, int *fd,
+	bool *no_guest, struct error *err)
+{
+	struct guest *guest;
+	int r = find_running(daemon, caller, ref, &guest, no_guest, err);
+
+	*fd = -1;
+	if (!r && !guest->config.machine.vnc)
+		r = error_set(err, ENODEV,
+			GUEST_LABEL
+			": it has no screen: it gets one at its next start with vnc=1 in its "
+			"configuration",
+			guest->config.name);
+	return r ? r : launch_connect(guest, "screen", fd, err);
 }
 
 int operation_listen(struct daemon *daemon, const struct caller *caller, struct listener *listener,

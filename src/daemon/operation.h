@@ -137,10 +137,12 @@ void operation_abandon(struct operation *operation);
 void operation_free_all(struct daemon *daemon);
 
 /*
- * The guest's console: *fd, a connected socket that becomes the asker's, carries bytes both ways. -ENOENT
- * and *no_guest as in an answer.
+ * The guest's console, or its screen (RFB): *fd, a connected socket that becomes the asker's, carries bytes both ways.
+ * -ENOENT and *no_guest as in an answer.
  */
 int operation_console(struct daemon *daemon, const struct caller *caller, const char *ref, int *fd,
+	bool *no_guest, struct error *err);
+int operation_screen(struct daemon *daemon, const struct caller *caller, const char *ref, int *fd,
 	bool *no_guest, struct error *err);
 /* The events that the caller may see go to the listener from now on (events.h). */
 int operation_listen(struct daemon *daemon, const struct caller *caller, struct listener *listener,

@@ -12,7 +12,8 @@
 #include "protocol/launch.h"
 
 struct spec_files {
-	struct launch_spec spec; /* its control, console, lock and status are launch.c's to open */
+	struct launch_spec
+		spec; /* its control, console, screen, lock and status are launch.c's to open */
 	int null, output, written; /* standard input, output and error; the description as a file */
 	char program[PATH_MAX];    /* the monitor */
 	int fd[LAUNCH_FDS_MAX]; /* once it is written: what becomes LAUNCH_FD + 1 and so on there */

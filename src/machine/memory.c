@@ -160,8 +160,10 @@ int memory_create(struct memory *mem, uint64_t told, uint64_t room, bool makes_h
 void memory_keep_room(struct memory *mem, uint64_t room)
 {
 	uint64_t was = all(mem), is = mem->size + room;
+	struct error ignored;
 
-	if (is >= was)
+	/* There is room only where all RAM is below MEMORY_LOW_END. What else was added or taken away stays so. */
+	if (is >= was || memory_remove(mem, is, was - is, &ignored))
 		return;
 	/* The guard moves up to the end; nothing of the file, which may be sealed one day, is mapped there. */
 	if (mmap(mem->host + is, GUARD, PROT_NONE,
@@ -172,7 +174,9 @@ void memory_keep_room(struct memory *mem, uint64_t room)
 		/* It is larger than what is mapped of it. */
 	}
 	page_door_destroy(&mem->door);
-	lay_out(mem, room);
+	page_door_init(&mem->door, mem->host, is);
+	mem->room = room;
+	mem->low = is;
 }
 
 void memory_destroy(struct memory *mem)

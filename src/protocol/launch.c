@@ -58,6 +58,7 @@ const struct field launch_fields[] = {
 	FIELD_LIST_ROW("networks", launch_spec, network, networks, net_spec_fields, LIMIT_NETWORKS),
 	DESCRIPTOR(launch_spec, control),
 	DESCRIPTOR(launch_spec, console),
+	DESCRIPTOR(launch_spec, screen),
 	DESCRIPTOR(launch_spec, lock),
 	DESCRIPTOR(launch_spec, status),
 	FIELD_ROW(BOOL, launch_spec, paused),

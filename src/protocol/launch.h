@@ -29,6 +29,7 @@
  *                   "forwards": [{"udp": false, "host_addr": 2130706433, "host_port": 2222,
  *                                 "guest_addr": 0, "guest_port": 22}]}],   see network.h
  *    "control": 7, "console": 8,        listening Unix sockets, each may be left out
+ *    "screen": 15,                      one more: who connects there sees the screen (RFB); with "vnc"
  *    "lock": 9,                         a file that is locked (flock) for as long as the monitor lives
  *    "status": 10,                      an empty file: see end.h
  *    "paused": false,
@@ -71,7 +72,7 @@
 #define LAUNCH_FD 3 /* the description's own; the others follow */
 #define LAUNCH_VERSION 3
 #define LAUNCH_MAX (4u << 20)
-#define LAUNCH_FDS_MAX (LIMIT_DISKS * LIMIT_CHAIN + LIMIT_LAYERS + LIMIT_NETWORKS + 12)
+#define LAUNCH_FDS_MAX (LIMIT_DISKS * LIMIT_CHAIN + LIMIT_LAYERS + LIMIT_NETWORKS + 13)
 
 /* Strings are the structure's own (malloc). Descriptors: -1 is none. */
 struct launch_file {
@@ -107,7 +108,7 @@ struct launch_spec {
 	unsigned disks;
 	struct net_spec *network;
 	unsigned networks;
-	int control, console, lock, status;
+	int control, console, screen, lock, status;
 	bool paused, lazy, arriving;
 	bool renew; /* it goes on from a state from which others go on, too, or it went on before */
 	unsigned keep;     /* 1 << END_... */

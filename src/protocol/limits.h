@@ -23,7 +23,8 @@
 #define LIMIT_VDEV 31
 #define LIMIT_CHECKPOINT 63
 #define LIMIT_UUID 36
-#define LIMIT_SERIAL 20 /* virtio 1.2, 5.2.6 */
+#define LIMIT_VNC_PASSWORD 8 /* more characters do not count: RFC 6143, 7.2.2 */
+#define LIMIT_SERIAL 20      /* virtio 1.2, 5.2.6 */
 
 /*
  * As root each guest's monitor becomes a user of its own: the first of these plus what its domid leaves when

@@ -68,6 +68,11 @@ static const int server[] = {
 	CALL(renameat), CALL(renameat2), 452, /* fchmodat2 */
 };
 
+/* Clients of the screen, the monitor, and the time. */
+static const int screen[] = {
+	CALL(poll), CALL(accept4), CALL(recvfrom), CALL(sendto),
+};
+
 /* User-mode networking: what libslirp does with the host's sockets, and waits for. */
 static const int sockets[] = {
 	CALL(bind), CALL(connect), CALL(listen), CALL(accept), CALL(accept4), CALL(getsockname),
@@ -311,6 +316,12 @@ void vmm_calls(void *ctx, struct calls *calls, unsigned roles)
 	}
 	if (roles & CALLS_SERVER)
 		allow_server(calls);
+	if (roles & CALLS_SCREEN)
+		CALLS_ALLOW(calls, screen);
+	if (needs->screen && (roles & CALLS_LOOP)) {
+		calls_allow_value(calls, CALL(wait4), 0, (unsigned)needs->screen);
+		calls_allow_value(calls, CALL(kill), 0, (unsigned)needs->screen);
+	}
 	allow_shares(needs, calls, roles);
 	if (needs->clones && (roles & CALLS_LOOP))
 		allow_clones(calls);

@@ -24,6 +24,7 @@ struct vmm_needs {
 	unsigned shares; /* folders that are served, by these processes over these sockets */
 	pid_t server[VMM_SHARES];
 	int share[VMM_SHARES];
+	pid_t screen; /* the process that shows the screen; 0: none */
 };
 
 /* Kinds of threads, beside CALLS_LOOP. */
@@ -33,6 +34,7 @@ struct vmm_needs {
 #define CALLS_SHARE 16u               /* of a device whose folder is served */
 #define CALLS_READER CALLS_PROCESS(0) /* it reads a disk that is open */
 #define CALLS_SERVER CALLS_PROCESS(1) /* it serves a folder */
+#define CALLS_SCREEN CALLS_PROCESS(2) /* it shows the screen */
 
 /* sandbox.calls, with a struct vmm_needs as ctx. */
 void vmm_calls(void *needs, struct calls *calls, unsigned roles);

@@ -66,6 +66,9 @@ struct vmm_config {
 	unsigned nets;
 	struct vmm_share share[VMM_SHARES];
 	unsigned shares;
+	int screen_fd; /* where given: a socket on which it is shown to whom the daemon lets in; -1: none */
+	const char *vnc; /* where its screen is shown, see screen_listen.h; NULL: it has none */
+	const char *vnc_password; /* NULL: none is asked for */
 	const char *gdb;          /* unix:PATH or ADDRESS:PORT; NULL: none */
 	const char *test_vendor;  /* what CPUID calls the processor's vendor; NULL: as the host */
 	bool test_devices;        /* machine/chipset/testdev.h */

@@ -253,9 +253,9 @@ void devices_remove_net(struct devices *devices, struct vmm_config *config, unsi
 }
 
 /* In the order of devices_create(). Where that is the order of the slots, too, nobody need be told. */
-void devices_tell_places(const struct devices *devices, struct machine *machine)
+void devices_tell_places(const struct devices *devices, unsigned screen, struct machine *machine)
 {
-	uint8_t slot[LIMIT_DISKS + LIMIT_NETWORKS + 3];
+	uint8_t slot[LIMIT_DISKS + LIMIT_NETWORKS + 4];
 	unsigned count = 0;
 	bool plain = true;
 
@@ -268,6 +268,8 @@ void devices_tell_places(const struct devices *devices, struct machine *machine)
 	slot[count++] = virtio_rng_slot(devices->rng);
 	slot[count++] = virtio_console_slot(devices->console);
 	slot[count++] = virtio_balloon_slot(devices->balloon);
+	if (screen)
+		slot[count++] = screen;
 	for (unsigned i = 0; i < count; i++)
 		plain &= slot[i] == i + 1;
 	machine_set_places(machine, slot, plain ? 0 : count);

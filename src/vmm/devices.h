@@ -67,8 +67,11 @@ void devices_remove_disk(struct devices *devices, struct vmm_config *config, uns
 void devices_insert_net(struct devices *devices, struct vmm_config *config, unsigned n,
 	const struct net_spec *spec, struct net *net, struct virtio_net *nic);
 void devices_remove_net(struct devices *devices, struct vmm_config *config, unsigned n);
-/* Tells the machine where its devices are, for who goes on from a state of it: machine_set_places(). */
-void devices_tell_places(const struct devices *devices, struct machine *machine);
+/*
+ * Tells the machine where its devices are, for who goes on from a state of it: machine_set_places(). screen: the slot of
+ * the one that comes behind them, 0 if there is none.
+ */
+void devices_tell_places(const struct devices *devices, unsigned screen, struct machine *machine);
 /* When the guest has ended, before the machine goes. Waits until disks are stable. */
 void devices_destroy(struct devices *devices);
 

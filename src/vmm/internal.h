@@ -23,6 +23,7 @@
 #include "vmm/plug.h"
 #include "vmm/profile.h"
 #include "vmm/renew.h"
+#include "vmm/screen.h"
 #include "vmm/shares.h"
 #include "vmm/vmm.h"
 #include "vmm/watch.h"
@@ -45,6 +46,7 @@ struct vmm {
 	struct gdb *gdb;
 	struct command *command; /* that the guest is there for; or NULL */
 	struct exec *exec;       /* commands beside its own system; or NULL */
+	struct screen *screen;   /* or NULL */
 	struct shares *shares;   /* folders of the host's; or NULL */
 	struct idle idle;
 	struct renewal renewal; /* of a clone */

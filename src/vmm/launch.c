@@ -11,6 +11,7 @@ void vmm_config_of_launch(const struct launch_spec *spec, struct vmm_config *con
 		.kernel_fd = spec->kernel.fd,
 		.initrd_fd = spec->initrd.fd,
 		.overlay_fd = spec->overlay,
+		.screen_fd = spec->machine.vnc ? spec->screen : -1,
 		.cmdline = spec->cmdline,
 		.firmware = spec->firmware,
 		.boot = spec->boot,
@@ -31,6 +32,11 @@ void vmm_config_of_launch(const struct launch_spec *spec, struct vmm_config *con
 		.no_reboot = true,
 		.trims = true,
 	};
+	/* On an address only behind a password. */
+	if (config->screen_fd >= 0 && spec->machine.vnc_password) {
+		config->vnc = spec->machine.vnc_listen ? spec->machine.vnc_listen : "127.0.0.1";
+		config->vnc_password = spec->machine.vnc_password;
+	}
 	for (unsigned i = 0; i < spec->layers; i++)
 		config->layer[i] = spec->layer[i].fd;
 	for (unsigned i = 0; i < spec->disks; i++)

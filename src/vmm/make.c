@@ -155,6 +155,8 @@ static int make_machine(struct vmm *vmm, struct error *err)
 		.keyboard = config->firmware != FIRMWARE_NONE,
 		.restore = config->restore_from != NULL,
 		.test_devices = config->test_devices,
+		.keyboard = vmm->screen,
+		.screen = vmm->screen,
 		.reset_ends = config->no_reboot,
 		.hold = held_results(config->keep),
 		.owner = {.ctx = vmm,
@@ -267,13 +269,14 @@ static int make_devices(struct vmm *vmm, struct error *err)
 	vmm->needs.profile = vmm->config.profile != NULL;
 	vmm->needs.reader = kernel_reader_pid(vmm->reader);
 	shares_needs(vmm->shares, &vmm->needs);
+	screen_needs(vmm->screen, &vmm->needs);
 	if (!r && vmm->devices.user && !vmm->config.quiet && resolver_host_ipv6_only())
 		fputs("dach: this host's name servers have IPv6 addresses: the guest finds names by fec0::3, "
 		      "which it hears of by IPv6 alone, not by 10.0.2.3\n",
 			stderr);
 	if (!r)
 		r = monitor_restrict(vmm->monitor, vmm->devices.user,
-			vmm->needs.reader > 0 || vmm->needs.shares, err);
+			vmm->needs.reader > 0 || vmm->needs.shares || vmm->needs.screen > 0, err);
 	if (!r && wants_native(&vmm->config))
 		vmm->needs.native = !machine_processes(vmm->machine, &lacks);
 	if (!r && vmm->move.state)
@@ -281,6 +284,8 @@ static int make_devices(struct vmm *vmm, struct error *err)
 	if (!r)
 		r = devices_create(&vmm->devices, &vmm->config, vmm->machine, &console,
 			balloon_changed, vmm->monitor, err);
+	if (!r)
+		r = screen_create(vmm->screen, vmm->machine, err);
 	if (!r)
 		r = shares_create(vmm->shares, vmm->machine, err);
 	if (!r)
@@ -325,6 +330,8 @@ int vmm_make(void *ctx, struct guest_monitor *monitor, struct error *err)
 		r = add_seed(vmm, err);
 	if (!r)
 		r = shares_open(&vmm->config, monitor, &vmm->shares, err);
+	if (!r)
+		r = screen_open(&vmm->config, monitor, &vmm->screen, err);
 	if (!r)
 		r = kernel_open(vmm, err);
 	if (!r)

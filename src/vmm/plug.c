@@ -80,7 +80,7 @@ static void take(void *ctx)
 	if (detaching->r)
 		return;
 	detaching->device.kind->forget(vmm, &detaching->device);
-	devices_tell_places(&vmm->devices, vmm->machine);
+	devices_tell_places(&vmm->devices, screen_slot(vmm->screen), vmm->machine);
 	detaching->taken = true;
 }
 /* Whether the guest has let go of it in time. */
@@ -250,7 +250,7 @@ int plug_begin(struct vmm *vmm, struct error *err)
 	int r;
 
 	vmm->plugging.work = (struct loop_work){.run = serve, .ctx = vmm};
-	devices_tell_places(&vmm->devices, vmm->machine);
+	devices_tell_places(&vmm->devices, screen_slot(vmm->screen), vmm->machine);
 	r = monitor_nest(vmm->monitor, CALLS_DISK, &vmm->plugging.disk_nest, err);
 	if (!r && vmm->config.given)
 		r = monitor_nest(vmm->monitor, CALLS_NET, &vmm->plugging.net_nest, err);

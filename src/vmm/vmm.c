@@ -187,6 +187,7 @@ static void destroy(void *ctx)
 	plug_end(vmm);
 	mirror_end(vmm);
 	shares_destroy(vmm->shares);
+	screen_destroy(vmm->screen);
 	devices_destroy(&vmm->devices);
 	gdb_destroy(vmm->gdb);
 	machine_destroy(vmm->machine);

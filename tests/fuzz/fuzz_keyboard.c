@@ -53,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			i8042_key(i8042, data[1], data[0] & 0x80);
 			break;
 		case 2:
-			motion = (struct ps2_motion){(int)(data[1] << 24) >> data[0] % 32,
+			motion = (struct ps2_motion){(int)((uint32_t)data[1] << 24) >> data[0] % 32,
 				(int8_t)data[0] * (int8_t)data[1], (int8_t)data[1], data[0] >> 3};
 			i8042_pointer(i8042, &motion);
 			break;

@@ -39,7 +39,8 @@
 #define NUMBERS 1024 /* more than there are system calls */
 #define READER 4321  /* some process */
 #define SERVER 4322  /* another, */
-#define SOCKET 77    /* and the way to it */
+#define SCREEN 4323  /* a third, */
+#define SOCKET 77    /* and the way to the second */
 #define PAGE_PATH TEST_SOURCE_DIR "/../../doc/system-calls.md"
 
 /* The filters */
@@ -55,6 +56,7 @@ static const struct role {
 	{"reader", CALLS_READER},
 	{"share", CALLS_SHARE},
 	{"server", CALLS_SERVER},
+	{"screen", CALLS_SCREEN},
 };
 #define ROLES (sizeof roles / sizeof *roles)
 #define NET 3
@@ -146,7 +148,8 @@ static int make_filters(void **state)
 		.reader = READER,
 		.shares = 1,
 		.server = {SERVER},
-		.share = {SOCKET}};
+		.share = {SOCKET},
+		.screen = SCREEN};
 	const struct sandbox sandbox = {.doors = true,
 		.few_files = true,
 		.calls = vmm_calls,
@@ -264,7 +267,8 @@ static void arguments(void **state)
 		for (int pid = -1; pid < 100000; pid++) {
 			assert_int_equal(allows(i, SCMP_SYS(tgkill), pid, 1, 9), pid == getpid());
 			assert_int_equal(allows(i, SCMP_SYS(kill), pid, 9, 0),
-				(pid == READER || pid == SERVER) && roles[i].role == CALLS_LOOP);
+				(pid == READER || pid == SERVER || pid == SCREEN) &&
+					roles[i].role == CALLS_LOOP);
 		}
 		for (unsigned flags = 0; flags < O_CLOEXEC << 1; flags++)
 			if (flags & (O_ACCMODE | O_CREAT | O_TRUNC) || i != NET)
@@ -373,8 +377,8 @@ static void write_page(FILE *out)
 	      "A test writes this page from the filters that the kernel is given (`tests/unit/test_calls.c`);\n"
 	      "the reasons stand beside each call in `src/monitor/calls.c` and `src/vmm/calls.c`. The\n"
 	      "monitor is one of a daemon's guest with KVM, a network, and a disk that its kernel is read\n"
-	      "from, and a shared folder. Roles: the event loop and jobs; a processor's thread; a disk's; a\n"
-	      "network's; the process that reads the guest's disk; a folder's device, and who serves it.\n\n"
+	      "from, a shared folder, and a screen. Roles: the event loop and jobs; a processor's thread; a disk's; a\n"
+	      "network's; the process that reads the guest's disk; a folder's device, and who serves it; who shows the screen.\n\n"
 	      "yes: with any arguments. some: as far as the arguments are among those below, or for\n"
 	      "threads, memory that cannot be executed, files to be read that Landlock allows, how large\n"
 	      "files may be, and the process's own threads alone. fails: the call returns an error. Nothing: the process is killed.\n",

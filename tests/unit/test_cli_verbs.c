@@ -484,6 +484,7 @@ static const struct use {
 	{"post", "/v1/networks/{ref}/start", .words = {"network", "start", "web"}},
 	{"post", "/v1/networks/{ref}/stop", .words = {"network", "stop", "web"}},
 	{"get", "/v1/guests/{ref}/console", .words = {"console", "web"}},
+	{"get", "/v1/guests/{ref}/screen", .words = {"screenshot", "web", "/dev/null"}},
 	{"get", "/v1/guests/{ref}/exec", .words = {"enter", "web"}},
 };
 

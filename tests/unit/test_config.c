@@ -77,12 +77,11 @@ static void test_xl(void **state)
 		"         '/root/image.iso,,hdc,cdrom' ]\n"
 		"disk += [ 'format=raw, vdev=xvdb, access=rw, target=/srv/a,b c.img ' ]\n"
 		"vif = [ 'mac=00:16:3e:00:00:01,bridge=br0,model=e1000,rate=10Mb/s', '' ]\n"
-		"serial = \"pty\"\nvnc = 1\nvnclisten = \"0.0.0.0\"\nvfb = [ 'vnc=1' ]\n"
+		"serial = \"pty\"\nvnc = 1\nvnclisten = \"0.0.0.0\"\nvkb = [ 'a=1' ]\n"
 		"on_crash = \"coredump-restart\"\non_watchdog = 'preserve'\n"
 		"ioports = [ \"2f8-2ff\", [ 1, 'x', ], ]\nfirmware='ovmf'\n"
 		"extra = \"console=ttyS0\"\nextra += \" quiet\"");
-	assert_string_equal(rig.warnings,
-		"f:17:1: 'vnc' has no effect yet\nf:19:1: 'vfb' has no effect yet\n");
+	assert_string_equal(rig.warnings, "f:19:1: 'vkb' has no effect yet\n");
 	assert_string_equal(c->name, "win-1");
 	assert_string_equal(c->type, "hvm");
 	assert_string_equal(c->uuid, "01234567-89ab-cdef-0123-456789abcdef");
@@ -106,7 +105,9 @@ static void test_xl(void **state)
 	assert_int_equal(c->on_watchdog, DOMAIN_PRESERVE);
 	assert_string_equal(c->firmware, "ovmf");
 	assert_string_equal(c->cmdline, "console=ttyS0 quiet");
-	assert_int_equal(json_integer_value(json_object_get(c->kept, "vnc")), 1);
+	assert_true(c->machine.vnc);
+	assert_string_equal(c->machine.vnc_listen, "0.0.0.0");
+	assert_null(json_object_get(c->kept, "vnc"));
 	assert_int_equal(json_array_size(json_object_get(c->kept, "ioports")), 2);
 	domain_config_free(&rig.config);
 }
@@ -158,11 +159,9 @@ static void test_xm(void **state)
 	assert_string_equal(c->vif[0].mac, "00:16:3e:00:00:1f");
 	assert_string_equal(c->cmdline, "root=/dev/hda1 ro 4");
 	assert_null(c->ramdisk);
-	assert_int_equal(json_integer_value(json_object_get(c->kept, "vnc")), 1);
+	assert_true(c->machine.vnc);
 	/* vmid and base were of use; long was not. */
-	assert_string_equal(rig.warnings,
-		"f:13:1: 'vnc' has no effect yet\n"
-		"f:17:1: unknown key 'long' is ignored\n");
+	assert_string_equal(rig.warnings, "f:17:1: unknown key 'long' is ignored\n");
 	domain_config_free(&rig.config);
 }
 
@@ -457,6 +456,49 @@ static void test_fields_and_keys_are_the_same(void **state)
 	}
 }
 
+/* A screen by xl's keys and by vfb, and where it is to be had. */
+static void test_screen(void **state)
+{
+	static const struct {
+		const char *text, *listen, *password, *warnings;
+		bool vnc;
+	} cases[] = {
+		{"vnc=1", NULL, NULL, "", true},
+		{"vnc=1\nvncdisplay=3", "127.0.0.1:3", NULL, "", true},
+		{"vnc=1\nvnclisten='::1'\nvncdisplay=3\nvncpasswd='secret'", "[::1]:3", "secret",
+			"", true},
+		{"vnc=1\nvnclisten='0.0.0.0:7'\nvncdisplay=3\nvncunused=1", "0.0.0.0:7", NULL, "",
+			true},
+		{"vfb=[ 'vnc=1, vnclisten=::, vncpasswd=0123456789,keymap=de', 'sdl=1' ]",
+			"::", "01234567",
+			"f:2:8: VNC's passwords have 8 characters: what is behind them does not count\n",
+			true},
+		{"vfb=[ 'sdl=1,vnc=0' ]", NULL, NULL, "", false},
+		{"vfb=[ 'type=vnc,vncdisplay=12' ]", "127.0.0.1:12", NULL, "", true},
+		{"vnclisten='1.2.3.4'", "1.2.3.4", NULL, "", false},
+	};
+	struct rig rig = {0};
+	char text[256];
+
+	for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+		const struct machine_spec *machine = &rig.config.machine;
+
+		snprintf(text, sizeof text, "name='a'\n%s\n", cases[i].text);
+		rig_good(&rig, text);
+		assert_int_equal(machine->vnc, cases[i].vnc);
+		if (cases[i].listen)
+			assert_string_equal(machine->vnc_listen, cases[i].listen);
+		else
+			assert_null(machine->vnc_listen);
+		if (cases[i].password)
+			assert_string_equal(machine->vnc_password, cases[i].password);
+		else
+			assert_null(machine->vnc_password);
+		assert_string_equal(rig.warnings, cases[i].warnings);
+		domain_config_free(&rig.config);
+	}
+}
+
 /* Every other key is kept; who asks for what is not there yet is told, and nobody else. */
 static void test_kept_keys(void **state)
 {
@@ -667,6 +709,7 @@ int main(void)
 		cmocka_unit_test(test_field_keys),
 		cmocka_unit_test(test_fields_and_keys_are_the_same),
 		cmocka_unit_test(test_manual_has_each_key),
+		cmocka_unit_test(test_screen),
 		cmocka_unit_test(test_kept_keys),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_limits),

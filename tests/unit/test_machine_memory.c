@@ -280,6 +280,29 @@ static void late(void **state)
 	assert_non_null(memory_ptr(&f.mem, 99 * REGION_PAGE, 1));
 }
 
+/* What a kernel does not need to unpack itself goes; a device's window, and what else was added, stays. */
+static void room_goes_alone(void **state)
+{
+	struct memory_region video;
+	struct memory mem;
+	struct error err = {""};
+
+	assert_int_equal(memory_create(&mem, 4 * MIB, 2 * MIB, false, &err), 0);
+	assert_int_equal(memory_region_create(&video, 0xc0000000, MIB, &err), 0);
+	assert_int_equal(memory_add(&mem, &video, &err), 0);
+	assert_int_equal(memory_remove(&mem, 0xa0000, 0x20000, &err), 0);
+	memory_keep_room(&mem, MIB);
+	assert_null(memory_ptr(&mem, 0xa0000, 1));
+	assert_non_null(memory_ptr(&mem, 0xc0000, 5 * MIB - 0xc0000));
+	assert_null(memory_ptr(&mem, 5 * MIB, 1));
+	assert_ptr_equal(memory_ptr(&mem, 0xc0000000, MIB), video.host);
+	assert_int_equal(mem.room, MIB);
+	assert_int_equal(mem.door.pages, 5 * MIB / REGION_PAGE);
+	memory_remove(&mem, 0xc0000000, MIB, &err);
+	memory_region_destroy(&video);
+	memory_destroy(&mem);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -287,6 +310,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(looked_at_meanwhile, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(log_of_devices, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(late, set_up, tear_down),
+		cmocka_unit_test(room_goes_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

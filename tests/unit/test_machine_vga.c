@@ -24,6 +24,7 @@ struct rig {
 	struct bus io, mmio;
 	struct pci_bus pci;
 	struct memory memory;
+	struct memory_region region;
 	struct vga *vga;
 	const uint8_t *shared;
 	unsigned moves;
@@ -43,7 +44,8 @@ static int setup(void **state)
 	static const uint8_t rom[3000] = {0x55, 0xaa};
 	const struct pci_owner owner = {.ctx = NULL};
 	struct rig *rig = calloc(1, sizeof *rig);
-	struct vga_config config = {.pci = &rig->pci,
+	struct vga_config config = {.region = &rig->region,
+		.pci = &rig->pci,
 		.io = &rig->io,
 		.mmio = &rig->mmio,
 		.memory = &rig->memory,
@@ -62,8 +64,9 @@ static int setup(void **state)
 	bus_init(&rig->mmio);
 	assert_int_equal(memory_create(&rig->memory, 2 * MIB, 0, false, &err), 0);
 	assert_int_equal(pci_bus_init(&rig->pci, &rig->io, &rig->mmio, &owner, &err), 0);
+	assert_int_equal(vga_memory_create(&rig->region, &err), 0);
 	assert_int_equal(vga_create(&config, &rig->vga, &err), 0);
-	fd = vga_file(rig->vga);
+	fd = vga_memory_reader(&rig->region);
 	assert_true(fd >= 0);
 	assert_true(
 		mmap(NULL, VGA_MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED);
@@ -82,6 +85,7 @@ static int teardown(void **state)
 
 	munmap((void *)(uintptr_t)rig->shared, VGA_MEMORY + VGA_PAGE);
 	vga_destroy(rig->vga);
+	memory_region_destroy(&rig->region);
 	pci_bus_destroy(&rig->pci);
 	memory_destroy(&rig->memory);
 	bus_destroy(&rig->mmio);

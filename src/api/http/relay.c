@@ -178,22 +178,35 @@ void relay_begin(struct exchange *exchange, const char *protocol, int fd)
 	exchange_answer(exchange, 101, NULL);
 }
 
-void relay_console(struct exchange *exchange, const char *ref)
+typedef int open_stream(struct daemon *daemon, const struct caller *caller, const char *ref,
+	int *fd, bool *no_guest, struct error *err);
+
+static void relay_stream(struct exchange *exchange, const char *ref, const char *protocol,
+	open_stream *open)
 {
 	struct error err = {0};
 	bool no_guest;
 	int fd, r;
 
-	if (!relay_asked(exchange, RELAY_CONSOLE))
+	if (!relay_asked(exchange, protocol))
 		return;
-	r = operation_console(exchange->group->daemon, &exchange->caller, ref, &fd, &no_guest,
-		&err);
+	r = open(exchange->group->daemon, &exchange->caller, ref, &fd, &no_guest, &err);
 	if (no_guest)
 		exchange_unknown(exchange, err.text);
 	else if (r)
 		exchange_refuse(exchange, r, err.text);
 	else
-		relay_begin(exchange, RELAY_CONSOLE, fd);
+		relay_begin(exchange, protocol, fd);
+}
+
+void relay_console(struct exchange *exchange, const char *ref)
+{
+	relay_stream(exchange, ref, RELAY_CONSOLE, operation_console);
+}
+
+void relay_screen(struct exchange *exchange, const char *ref)
+{
+	relay_stream(exchange, ref, RELAY_SCREEN, operation_screen);
 }
 
 enum MHD_Result relay_respond(struct exchange *exchange)

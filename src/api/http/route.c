@@ -19,6 +19,7 @@ const struct route routes[] = {
 	{"GET", GUEST, &operation_get, .status = 200},
 	{"DELETE", GUEST, &operation_delete, .status = 200},
 	{"GET", GUEST "/console", .open = relay_console},
+	{"GET", GUEST "/screen", .open = relay_screen},
 	{"GET", GUEST "/exec", &operation_exec, .status = 101, .upgrade = RELAY_EXEC},
 	{"GET", GUEST "/migration", &operation_migration, .status = 101, .upgrade = RELAY_MIGRATE},
 	{"POST", GUEST "/migrate", &operation_migrate, .status = 200},

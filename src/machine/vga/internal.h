@@ -14,7 +14,6 @@
 struct vga {
 	struct pci_device pci;
 	struct vga_config config;
-	struct memory_region region; /* video memory and the registers' page behind it */
 	uint8_t *memory;
 	uint8_t *rom;
 	uint8_t glyphs[VGA_GLYPHS];

@@ -102,8 +102,7 @@ static struct text_shape text_shape(const struct vga_registers *r)
 		.height = (r->crtc[CRTC_SCAN] & SCAN_LINES) + 1};
 
 	shape.lines = shown_lines(r) / shape.height;
-	if (shape.lines > 256)
-		shape.lines = 256;
+	shape.lines = shape.lines < 1 ? 1 : shape.lines < 256 ? shape.lines : 256;
 	return shape;
 }
 

@@ -53,7 +53,7 @@ static void bar_mapped(struct pci_device *dev, unsigned bar, uint64_t addr)
 void vga_place(struct vga *vga)
 {
 	uint64_t wanted = __atomic_load_n(&vga->wanted, __ATOMIC_SEQ_CST);
-	struct memory_region region = vga->region;
+	struct memory_region region = *vga->config.region;
 	struct error ignored;
 
 	if (wanted == vga->placed)
@@ -246,13 +246,10 @@ int vga_create(const struct vga_config *config, struct vga **out, struct error *
 	vga->config = *config;
 	vga->wanted = vga->placed = PCI_NO_ADDRESS;
 	memcpy(vga->glyphs, config->glyphs, sizeof vga->glyphs);
-	r = memory_region_create(&vga->region, 0, VGA_MEMORY + VGA_PAGE, err);
-	if (!r) {
-		vga->memory = vga->region.host;
-		vga->r = (struct vga_registers *)(void *)(vga->memory + VGA_MEMORY);
-		vga_reset(&vga->pci);
-		r = make_pci(vga, err);
-	}
+	vga->memory = config->region->host;
+	vga->r = (struct vga_registers *)(void *)(vga->memory + VGA_MEMORY);
+	vga_reset(&vga->pci);
+	r = make_pci(vga, err);
 	if (!r)
 		r = take_places(vga, err);
 	if (r) {
@@ -277,7 +274,6 @@ void vga_destroy(struct vga *vga)
 		pci_bus_remove(&vga->pci, &ignored);
 	if (vga->placed != PCI_NO_ADDRESS)
 		memory_remove(vga->config.memory, vga->placed, VGA_MEMORY, &ignored);
-	memory_region_destroy(&vga->region);
 	pci_device_destroy(&vga->pci);
 	mutex_destroy(&vga->lock);
 	free(vga->rom);
@@ -289,12 +285,17 @@ unsigned vga_slot(const struct vga *vga)
 	return vga->pci.slot;
 }
 
-int vga_file(const struct vga *vga)
+int vga_memory_create(struct memory_region *region, struct error *err)
+{
+	return memory_region_create(region, 0, VGA_MEMORY + VGA_PAGE, err);
+}
+
+int vga_memory_reader(const struct memory_region *region)
 {
 	char path[32];
 	int fd;
 
-	snprintf(path, sizeof path, "/proc/self/fd/%d", vga->region.fd);
+	snprintf(path, sizeof path, "/proc/self/fd/%d", region->fd);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }

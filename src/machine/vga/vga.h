@@ -24,6 +24,8 @@ struct vga;
 #define VGA_GLYPHS (256 * 16) /* bytes of a font 16 lines high */
 
 struct vga_config {
+	/* Of vga_memory_create(); the caller's, and outlives the VGA. */
+	const struct memory_region *region;
 	struct pci_bus *pci;
 	struct bus *io, *mmio;
 	struct memory *memory;
@@ -36,6 +38,13 @@ struct vga_config {
 	void *ctx;
 };
 
+/*
+ * Video memory, and behind it struct vga_registers (registers.h), in a file; memory_region_destroy() is its end.
+ * vga_memory_reader(): a descriptor for reading that file alone, which is the caller's; or a negative errno.
+ */
+int vga_memory_create(struct memory_region *region, struct error *err);
+int vga_memory_reader(const struct memory_region *region);
+
 /* Before memory_attach(): the window is taken out of RAM. */
 int vga_create(const struct vga_config *config, struct vga **vga, struct error *err);
 /* The guest does not run any more. NULL is allowed. */
@@ -47,10 +56,5 @@ void vga_destroy(struct vga *vga);
 void vga_place(struct vga *vga);
 /* Where its PCI slot is. */
 unsigned vga_slot(const struct vga *vga);
-/*
- * A descriptor for reading alone of a file with VGA_MEMORY bytes of video memory and struct vga_registers behind
- * it (registers.h); the caller's. Negative errno.
- */
-int vga_file(const struct vga *vga);
 
 #endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* X11's keysyms (X.Org, keysymdef.h) on a keyboard with 105 keys and US layout, as codes of set 1. */
+#include "vnc/server.h"
+
+/* The rows of characters that keys begin at these codes, plain and with Shift. */
+static const struct {
+	uint8_t first;
+	const char *plain, *shifted;
+} rows[] = {
+	{0x02, "1234567890-=", "!@#$%^&*()_+"},
+	{0x10, "qwertyuiop[]", "QWERTYUIOP{}"},
+	{0x1e, "asdfghjkl;'`", "ASDFGHJKL:\"~"},
+	{0x2b, "\\zxcvbnm,./", "|ZXCVBNM<>?"},
+	{0x39, " ", " "},
+};
+
+static const struct {
+	uint16_t keysym;
+	uint8_t key;
+} others[] = {
+	{0xff08, 0x0e},                 /* BackSpace */
+	{0xff09, 0x0f}, {0xfe20, 0x0f}, /* Tab, also backwards */
+	{0xff0d, 0x1c}, {0xff13, 0xc6}, {0xff14, 0x46},
+	{0xff15, 0x54}, /* Return Pause Scroll_Lock Sys_Req */
+	{0xff1b, 0x01}, /* Escape */
+	{0xff50, 0xc7}, {0xff51, 0xcb}, {0xff52, 0xc8}, {0xff53, 0xcd},
+	{0xff54, 0xd0},                                 /* Home and arrows */
+	{0xff55, 0xc9}, {0xff56, 0xd1}, {0xff57, 0xcf}, /* Page_Up Page_Down End */
+	{0xff61, 0xb7}, {0xff63, 0xd2}, {0xffff, 0xd3}, /* Print Insert Delete */
+	{0xff67, 0xdd}, {0xff6b, 0xc6}, {0xff7e, 0xb8},
+	{0xff7f, 0x45}, /* Menu Break Mode_switch Num_Lock */
+	/* The keypad, with Num_Lock and without. */
+	{0xff8d, 0x9c}, {0xff95, 0x47}, {0xff96, 0x4b}, {0xff97, 0x48}, {0xff98, 0x4d},
+	{0xff99, 0x50}, {0xff9a, 0x49}, {0xff9b, 0x51}, {0xff9c, 0x4f}, {0xff9d, 0x4c},
+	{0xff9e, 0x52}, {0xff9f, 0x53}, {0xffaa, 0x37}, {0xffab, 0x4e}, {0xffac, 0x53},
+	{0xffad, 0x4a}, {0xffae, 0x53}, {0xffaf, 0xb5}, {0xffb0, 0x52}, {0xffb1, 0x4f},
+	{0xffb2, 0x50}, {0xffb3, 0x51}, {0xffb4, 0x4b}, {0xffb5, 0x4c}, {0xffb6, 0x4d},
+	{0xffb7, 0x47}, {0xffb8, 0x48}, {0xffb9, 0x49}, {0xffc8, 0x57},
+	{0xffc9, 0x58}, /* F11 F12 */
+	{0xffe1, 0x2a}, {0xffe2, 0x36}, {0xffe3, 0x1d}, {0xffe4, 0x9d},
+	{0xffe5, 0x3a}, /* Shift Control Caps_Lock */
+	{0xffe7, 0xdb}, {0xffe8, 0xdc}, {0xffe9, 0x38}, {0xffea, 0xb8}, {0xffeb, 0xdb},
+	{0xffec, 0xdc}, /* Meta Alt Super */
+	{0xfe03, 0xb8}, /* ISO_Level3_Shift */
+};
+
+static const char *find(const char *in, uint32_t c)
+{
+	while (*in && (uint8_t)*in != c)
+		in++;
+	return *in ? in : 0;
+}
+
+uint8_t vnc_key_of(uint32_t keysym)
+{
+	const char *at;
+
+	for (unsigned i = 0; keysym < 0x80 && i < sizeof rows / sizeof *rows; i++) {
+		if ((at = find(rows[i].plain, keysym)))
+			return rows[i].first + (at - rows[i].plain);
+		if ((at = find(rows[i].shifted, keysym)))
+			return rows[i].first + (at - rows[i].shifted);
+	}
+	if (keysym >= 0xffbe && keysym <= 0xffc7) /* F1 to F10 */
+		return 0x3b + (keysym - 0xffbe);
+	for (unsigned i = 0; i < sizeof others / sizeof *others; i++)
+		if (others[i].keysym == keysym)
+			return others[i].key;
+	return 0;
+}

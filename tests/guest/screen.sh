@@ -30,12 +30,13 @@ PY
 }
 
 guest_start --vnc "unix:$socket" <<'EOS'
+exec 3</dev/tty1
 printf 'sees sees\n' >/dev/tty1
 dd if=/dev/vcs1 bs=9 count=1 2>/dev/null
 echo " is there"
-read -r line </dev/tty1
+read -r line <&3
 echo "typed: $line"
-read -r line </dev/tty1
+read -r line <&3
 EOS
 check "the text is in the guest's video memory" wait_for 60 said "sees sees is there"
 for encoding in raw hextile zrle; do
@@ -57,7 +58,9 @@ check "the guest ends, and with it who showed it" ended 0
 
 printf 'secret\n' >"$work/password"
 guest_start --vnc 127.0.0.1 --vnc-password "$work/password" <<'EOS'
-read -r line </dev/tty1
+exec 3</dev/tty1
+echo "is open"
+read -r line <&3
 echo "typed: $line"
 EOS
 wait_for 60 grep -q "by VNC on" "$errors"
@@ -66,7 +69,7 @@ port=127.0.0.1:$((5900 + display))
 check "a wrong password is refused" [ "$(python3 "$client" --password wrong $port size)" = "wrong password" ]
 sleep 1.1 # so long nobody else gets in
 check "the right one is not" [ "$(python3 "$client" --password secret $port size)" = "720x400 dach" ]
-wait_for 60 said GUEST-UP
+wait_for 60 said "is open"
 python3 "$client" --password secret $port type 'in\n'
 guest_wait
 check "who has it types" ended 0 "typed: in"
@@ -77,9 +80,10 @@ check "no password on a network is no way in" grep -q "a password is needed (--v
 # A guest of the daemon's: its screen through the daemon, without a password; by VNC with one.
 cat >"$work/show" <<'SHOW'
 printf 'sees sees\n' >/dev/tty1
-while read -r line </dev/tty1; do
+# Open all the time: what is typed to a console that nobody has open is lost.
+while read -r line; do
 	echo "typed: $line"
-done
+done </dev/tty1
 SHOW
 initrd "$work/show"
 display=$(python3 -c 'import random, socket

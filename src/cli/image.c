@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/call.h"
 #include "cli/cli.h"
@@ -12,7 +13,7 @@
 #include "image/create.h"
 #include "image/store.h"
 
-enum { DIST = 1, SIZE, INCLUDE, PASSWORD, GENPASS, SSH_KEY, HOSTNAME, OUTPUT };
+enum { DIST = 1, SIZE, INCLUDE, PASSWORD, GENPASS, SSH_KEY, HOSTNAME, OUTPUT, KEEP_ROOT };
 
 static const struct option_spec create_options[] = {
 	{"dist", DIST, "NAME", "the Debian release (" IMAGE_DIST_DEFAULT ")"},
@@ -23,6 +24,7 @@ static const struct option_spec create_options[] = {
 	{"ssh-key", SSH_KEY, "FILE", "a public key that may log in as root"},
 	{"hostname", HOSTNAME, "NAME", "the guest's host name (the image's name)"},
 	{"output", OUTPUT, "DIR", "make the image's folder in DIR instead of the store"},
+	{"keep-root", KEEP_ROOT, NULL, "keep the root as a folder beside the disk, for containers"},
 	{NULL, 0, NULL, NULL},
 };
 
@@ -83,6 +85,9 @@ static int take_option(struct cli *cli, int id, struct image_request *request, s
 	case OUTPUT:
 		request->output = cli->value;
 		break;
+	case KEEP_ROOT:
+		request->keep_root = true;
+		break;
 	}
 	return 0;
 }
@@ -108,6 +113,8 @@ static int create(struct cli *cli)
 		return cli->status;
 	if (genpass && request.password)
 		return cli_say(cli, "--password and --genpass exclude each other");
+	if (request.keep_root && geteuid())
+		return cli_say(cli, IMAGE_KEEP_ROOT_IS_ROOTS);
 	request.name = cli->words[0];
 	return make(cli, &request);
 }

@@ -14,6 +14,8 @@ int image_resize(struct cli *cli);
 int image_convert(struct cli *cli);
 int image_import(struct cli *cli);
 extern const struct option_spec image_import_options[];
+#define IMAGE_KEEP_ROOT_IS_ROOTS \
+	"--keep-root: only root can make a folder in which files have a root file system's owners"
 
 /* A disk as people name it: an image, or words as of --disk. Its chain is in it. disk_spec_free() after success. */
 int image_disk(const char *words, bool readonly, struct disk_spec *spec, struct error *err);

@@ -26,7 +26,7 @@ static bool show(void *ctx, unsigned permille)
 
 const struct convert_watch image_progress = {.progress = show};
 
-enum { FROM_TAR = 1, FROM_CHROOT, OCI, KERNEL, SIZE };
+enum { FROM_TAR = 1, FROM_CHROOT, OCI, KERNEL, SIZE, KEEP_ROOT };
 
 const struct option_spec image_import_options[] = {
 	{"from-tar", FROM_TAR, "FILE|-", "of a root as an archive: plain, by gzip or zstd"},
@@ -34,6 +34,8 @@ const struct option_spec image_import_options[] = {
 	{"oci", OCI, "DIR[:NAME]", "of a container's image, a folder with an OCI layout"},
 	{"kernel", KERNEL, "IMAGE", "whose kernel such a root gets (the first that has one)"},
 	{"size", SIZE, "SIZE", "of its disk (4G)"},
+	{"keep-root", KEEP_ROOT, NULL,
+		"keep such a root as a folder beside the disk, for containers"},
 	{NULL, 0, NULL, NULL},
 };
 
@@ -48,6 +50,10 @@ static int take_import_option(struct cli *cli, int id, struct root_request *requ
 	if (id == KERNEL) {
 		request->kernel = cli->value;
 		return 0;
+	}
+	if (id == KEEP_ROOT) {
+		request->keep_root = true;
+		return geteuid() ? error_set(err, EPERM, IMAGE_KEEP_ROOT_IS_ROOTS) : 0;
 	}
 	if (id == SIZE)
 		return option_size("--size", cli->value, 1ull << 20, &request->size, err);
@@ -86,8 +92,10 @@ int image_import(struct cli *cli)
 	if (!r && !request.from && !cli->words_count)
 		r = error_set(&err, EINVAL,
 			"a disk's FILE is needed, or --from-tar, --from-chroot or --oci");
-	if (!r && !request.from && (request.kernel || request.size != IMAGE_SIZE_DEFAULT))
-		r = error_set(&err, EINVAL, "--kernel and --size are for a root without a disk");
+	if (!r && !request.from &&
+		(request.kernel || request.keep_root || request.size != IMAGE_SIZE_DEFAULT))
+		r = error_set(&err, EINVAL,
+			"--kernel, --keep-root and --size are for a root without a disk");
 	request.name = cli->words[0];
 	if (!r && request.from)
 		r = import_root(&request, &image, log, &err);

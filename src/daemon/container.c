@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -97,6 +98,10 @@ static int open_root(const struct guest *guest, struct launch_file *root, struct
 	if (!r)
 		r = caller_open(&owner, path, O_RDONLY | O_DIRECTORY, 0, &root->fd, err);
 	caller_free(&owner);
+	/* For as long as anything of the container has it open: who writes to it is alone. */
+	if (!r && flock(root->fd, (guest->config.root ? LOCK_EX : LOCK_SH) | LOCK_NB))
+		r = error_set(err, EBUSY, "%s: another container has it as its %s", path,
+			guest->config.root ? "root or template" : "root, and writes to it");
 	return r;
 }
 

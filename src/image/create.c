@@ -229,11 +229,15 @@ static int make(struct job *job, const char *final, const char *password, struct
 		r = tidy(job, err);
 	if (!r)
 		r = describe(job, job->overlay.hostname, password, err);
-	if (!r && chmod(job->work, 0755))
-		r = error_set(err, errno, "%s: %s", job->work, strerror(errno));
-	if (!r && rename(job->work, final))
-		r = error_set(err, errno, "%s: %s", final, strerror(errno));
-	return r;
+	return r ? r : job_finish(job, final, err);
+}
+
+int job_finish(struct job *job, const char *final, struct error *err)
+{
+	if (chmod(job->work, job->request->keep_root ? 0700 : 0755))
+		return error_set(err, errno, "%s: %s", job->work, strerror(errno));
+	return rename(job->work, final) ? error_set(err, errno, "%s: %s", final, strerror(errno))
+					: 0;
 }
 
 /* Names the places and takes them: work folder and log. */

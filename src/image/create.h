@@ -3,6 +3,7 @@
 #ifndef DACH_IMAGE_CREATE_H
 #define DACH_IMAGE_CREATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -22,6 +23,7 @@ struct image_request {
 	const char *ssh_key;  /* a file with a public key that may log in as root; NULL: none */
 	const char *hostname; /* NULL: the name */
 	const char *output;   /* the folder to make the image's folder in; NULL: the store */
+	bool keep_root; /* the root stays beside the disk, too: IMAGE_ROOT in the image's folder. As root */
 	/* Told what goes on, a line at a time. */
 	void (*progress)(void *ctx, const char *line);
 	void *ctx;

@@ -61,7 +61,7 @@ int job_make_disk(struct job *job, struct error *err)
 	char path[PATH_MAX + 16], name[PATH_MAX + 16];
 	int r;
 
-	snprintf(path, sizeof path, "%s/root", job->work);
+	snprintf(path, sizeof path, "%s/" IMAGE_ROOT, job->work);
 	if (mkdir(path, 0755))
 		return error_set(err, errno, "%s: %s", path, strerror(errno));
 	r = run(job, "-s", unpack, err);
@@ -72,7 +72,7 @@ int job_make_disk(struct job *job, struct error *err)
 		r = make_sparse(name, job->request->size, err);
 	if (!r)
 		r = run(job, "-i", format, err);
-	if (!r && tree_remove(path))
+	if (!r && !job->request->keep_root && tree_remove(path))
 		r = error_set(err, EIO, "%s: cannot be removed", path);
 	snprintf(name, sizeof name, "%s/owners", job->work);
 	unlink(name);

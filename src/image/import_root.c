@@ -319,9 +319,7 @@ static int make(struct import *import, const char *final, struct error *err)
 		r = copy_kernel(import, err);
 	if (!r)
 		r = describe(import, err);
-	if (!r && (chmod(import->job.work, 0755) || rename(import->job.work, final)))
-		r = error_set(err, errno, "%s: %s", final, strerror(errno));
-	return r;
+	return r ? r : job_finish(&import->job, final, err);
 }
 
 static int begin(struct import *import, char name[IMAGE_NAME_MAX + 1], struct error *err)
@@ -335,6 +333,7 @@ static int begin(struct import *import, char name[IMAGE_NAME_MAX + 1], struct er
 		import_name(request->from, name);
 	import->as = (struct image_request){.name = name,
 		.size = request->size,
+		.keep_root = request->keep_root,
 		.progress = request->progress,
 		.ctx = request->ctx};
 	r = image_check_name("image", name, err);

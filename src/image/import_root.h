@@ -3,6 +3,7 @@
 #ifndef DACH_IMAGE_IMPORT_ROOT_H
 #define DACH_IMAGE_IMPORT_ROOT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -16,6 +17,7 @@ struct root_request {
 	const char *name;   /* NULL: one that is made of from's */
 	const char *kernel; /* the image whose kernel it gets; NULL: the first that has one */
 	uint64_t size;      /* bytes of its disk */
+	bool keep_root;     /* as image_request's */
 	void (*progress)(void *ctx, const char *line);
 	void *ctx;
 };

@@ -40,6 +40,8 @@ int job_make_uuid(char uuid[37], struct error *err);
 int job_catch_signals(sigset_t *old, struct error *err);
 /* Takes work folder and log; final: the image's folder to be, of PATH_MAX bytes. */
 int job_prepare(struct job *job, char *final, size_t size, char *log, struct error *err);
+/* Opens the ready folder to others, unless a root is in it, whose programs are this host's root's too; then it gets its name. */
+int job_finish(struct job *job, const char *final, struct error *err);
 /* Closes log and lock; signals are as they were. failed: why, for the log; or NULL. */
 void job_end(struct job *job, const sigset_t *old, const struct error *failed);
 

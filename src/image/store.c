@@ -9,11 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/folder.h"
 #include "image/layer.h"
+#include "image/tree.h"
 
 #define SYSTEM_STORE "/var/lib/dach/images"
 
@@ -251,6 +253,24 @@ int image_check_unused(const char *disk, struct error *err)
 	return r;
 }
 
+/* Who has a container on the folder has locked it (daemon/container.c). */
+static int delete_root(const char *image, struct error *err)
+{
+	char path[PATH_MAX + 32];
+	int fd, r = 0;
+
+	snprintf(path, sizeof path, "%s/" IMAGE_ROOT, image);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : error_set(err, errno, "%s: %s", path, strerror(errno));
+	if (flock(fd, LOCK_EX | LOCK_NB))
+		r = error_set(err, EBUSY, "%s: a container uses it", path);
+	else if (tree_remove(path))
+		r = error_set(err, EIO, "%s: cannot be removed", path);
+	close(fd);
+	return r;
+}
+
 int image_delete(const char *name, struct error *err)
 {
 	static const char *const file[] = {"disk.raw", "disk.qcow2", "vmlinuz", "initrd.img",
@@ -266,6 +286,8 @@ int image_delete(const char *name, struct error *err)
 	if (r)
 		goto out;
 	r = image_check_unused(image->disk, err);
+	if (!r)
+		r = delete_root(image->path, err);
 	for (size_t i = 0; !r && i < sizeof file / sizeof *file; i++) {
 		snprintf(path, sizeof path, "%s/%s", image->path, file[i]);
 		if (unlink(path) && errno != ENOENT)

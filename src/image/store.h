@@ -27,6 +27,7 @@
 #include "protocol/disk.h"
 #include "protocol/limits.h"
 
+#define IMAGE_ROOT "root" /* a folder with the owners of a root file system, for containers */
 #define IMAGE_NAME_MAX 64
 
 struct image {

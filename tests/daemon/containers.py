@@ -211,6 +211,37 @@ def test_a_folder_as_its_root():
         up(d)
         inside(d, "echo x > /etc/written")
         assert os.stat(root + "/etc/written").st_uid == 0
+        # Nobody else has it meanwhile.
+        for config in {"template": None, "root": root}, {"template": root}:
+            said = refused(409, create, d, "two", **config)
+            assert "another container has it" in said, said
+        d.post("/v1/guests/web/destroy")
+        off(d)
+        create(d, "two", template=root), create(d, "three", template=root)
+        refused(409, create, d, template=None, root=root)
+
+
+def test_an_image_of_the_store():
+    store = TOP + "/images"
+    os.makedirs(store + "/first")
+    for file in "vmlinuz", "initrd.img", "run.img", "disk.raw":
+        open(f"{store}/first/{file}", "w").close()
+    with open(store + "/first/image.conf", "w") as file:
+        file.write("dist bookworm\nhostname first\ncreated 2026-01-01T00:00:00Z\ncmdline root=/dev/vda\n")
+    sh(f"tar -C {TEMPLATE} -cf {TOP}/root.tar .")
+    with daemon() as d:
+        d.env["DACH_IMAGES"] = store
+        done = dach(d, "image", "import", "--from-tar", TOP + "/root.tar", "--size", "64M", "--keep-root", "both")
+        assert not done.returncode, done
+        # A machine's disk, and a container's template, whose programs no other user of the host reaches.
+        assert os.path.getsize(store + "/both/disk.raw") == 64 << 20 and os.stat(store + "/both").st_mode & 0o777 == 0o700
+        create(d, template=store + "/both/root")
+        up(d)
+        assert "a container uses it" in dach(d, "image", "delete", "both").stderr
+        d.post("/v1/guests/web/destroy")
+        off(d)
+        eventually(lambda: not dach(d, "image", "delete", "both").returncode)
+        assert not os.path.exists(store + "/both")
 
 
 def says(process, words, seconds=30):

@@ -15,6 +15,7 @@
 #include "daemon/resources.h"
 #include "daemon/warnings.h"
 #include "domain/vdev.h"
+#include "links/link.h"
 #include "protocol/disk.h"
 #include "protocol/fields.h"
 
@@ -110,6 +111,24 @@ static json_t *vcpus(const struct guest *guest, json_int_t *time)
 	return list;
 }
 
+struct traffic {
+	json_int_t rx_bytes, rx_packets, tx_bytes, tx_packets;
+};
+
+/* What a machine's monitor says, or what a container's link has counted: there the guest's other end is seen. */
+static struct traffic traffic_of(const struct guest *guest, const char *name, const json_t *info)
+{
+	struct link link;
+
+	if (!guest_is_container(guest))
+		return (struct traffic){number(info, "rx_bytes"), number(info, "rx_frames"),
+			number(info, "tx_bytes"), number(info, "tx_frames")};
+	if (!guest->domid || link_find(name, &link, NULL))
+		return (struct traffic){0};
+	return (struct traffic){(json_int_t)link.tx_bytes, (json_int_t)link.tx_packets,
+		(json_int_t)link.rx_bytes, (json_int_t)link.rx_packets};
+}
+
 static json_t *networks(const struct guest *guest)
 {
 	const json_t *infos = json_object_get(guest->info, "networks");
@@ -120,18 +139,19 @@ static json_t *networks(const struct guest *guest)
 		const json_t *info = json_array_get(infos, i);
 		const char *bridge = guest->domid ? links_bridge(guest, i) : NULL;
 		char link[NET_LINK_TEXT + 1];
+		struct traffic traffic;
 
 		links_name(guest, i, link);
+		traffic = traffic_of(guest, link, info);
 		json_array_append_new(list,
 			json_pack(
 				"{s:i, s:s, s:i, s:i, s:s?, s:s?, s:s?, s:s?, s:I, s:I, s:I, s:I}",
 				"index", (int)domain_vif_devid(&guest->config, i), "mac", vif->mac,
 				"backend", 0, "state", guest->monitor ? 4 : 6, "model", vif->model,
 				"bridge", bridge ? bridge : vif->bridge, "link",
-				bridge ? link : NULL, "ip", vif->ip, "rx_bytes",
-				number(info, "rx_bytes"), "rx_packets", number(info, "rx_frames"),
-				"tx_bytes", number(info, "tx_bytes"), "tx_packets",
-				number(info, "tx_frames")));
+				bridge ? link : NULL, "ip", vif->ip, "rx_bytes", traffic.rx_bytes,
+				"rx_packets", traffic.rx_packets, "tx_bytes", traffic.tx_bytes,
+				"tx_packets", traffic.tx_packets));
 	}
 	return list;
 }

@@ -94,6 +94,20 @@ static void read_kind(const struct nlattr *info, struct link *link)
 	}
 }
 
+/* Attributes of netlink are aligned to four bytes. */
+static void read_counters(const struct nlattr *attr, struct link *link)
+{
+	struct rtnl_link_stats64 counters = {0};
+	size_t size = mnl_attr_get_payload_len(attr);
+
+	memcpy(&counters, mnl_attr_get_payload(attr),
+		size < sizeof counters ? size : sizeof counters);
+	link->rx_bytes = counters.rx_bytes;
+	link->rx_packets = counters.rx_packets;
+	link->tx_bytes = counters.tx_bytes;
+	link->tx_packets = counters.tx_packets;
+}
+
 static int read_link(const struct nlmsghdr *message, void *ctx)
 {
 	const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
@@ -119,6 +133,9 @@ static int read_link(const struct nlmsghdr *message, void *ctx)
 		case IFLA_ADDRESS:
 			if (mnl_attr_get_payload_len(attr) == LINK_MAC_LEN)
 				memcpy(link.mac, mnl_attr_get_payload(attr), LINK_MAC_LEN);
+			break;
+		case IFLA_STATS64:
+			read_counters(attr, &link);
 			break;
 		case IFLA_LINKINFO:
 			read_kind(attr, &link);

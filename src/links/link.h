@@ -23,7 +23,8 @@ struct link {
 	bool up;
 	unsigned mtu;
 	uint8_t mac[LINK_MAC_LEN];
-	char mark[64]; /* its alias; "" */
+	char mark[64];                                       /* its alias; "" */
+	uint64_t rx_bytes, rx_packets, tx_bytes, tx_packets; /* as the host sees it */
 	bool vlans;    /* a bridge that keeps VLANs apart (vlan_filtering) */
 	unsigned pvid; /* the VLAN that its ports are in at first; 0: none */
 };

@@ -415,6 +415,10 @@ def test_networks():
         assert address == "10.77.0.2" and router == "10.77.0.1", address
         other = inside(d, DHCP, "two").split()[0]
         inside(d, f"ping -c 1 -W 2 {router} && ping -c 1 -W 2 {other}")
+        before = d.get("/v1/guests/web")["networks"][0]
+        inside(d, f"ping -c 1 -s 1000 -W 2 {other}")
+        after = d.get("/v1/guests/web")["networks"][0]
+        assert all(after[way + "_bytes"] - before[way + "_bytes"] > 1000 for way in ("rx", "tx")), (before, after)
         # As somebody else it is not heard.
         inside(d, "ip addr add 10.77.0.99/24 dev eth0")
         fails(d, f"ping -c 1 -W 1 -I 10.77.0.99 {other}")

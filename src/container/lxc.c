@@ -15,6 +15,7 @@
 #include "container/root.h"
 #include "protocol/container_spec.h"
 
+#define LXCFS "/var/lib/lxcfs"
 #define LOG_MAX (64u << 10)
 
 /*
@@ -183,6 +184,23 @@ static int set_network(struct lxc_container *container, const struct launch_spec
 	return r;
 }
 
+/* Where the host has lxcfs(1), what it says of memory, processors and times is the container's own. */
+static int set_truth(struct lxc_container *container, struct error *err)
+{
+	static const char *const files[] = {"cpuinfo", "diskstats", "loadavg", "meminfo", "stat",
+		"swaps", "uptime"};
+	char path[64];
+	int r = 0;
+
+	for (size_t i = 0; !r && i < sizeof files / sizeof *files; i++) {
+		snprintf(path, sizeof path, LXCFS "/proc/%s", files[i]);
+		if (!access(path, R_OK))
+			r = set(container, err, "lxc.mount.entry",
+				"%s proc/%s none bind,optional 0 0", path, files[i]);
+	}
+	return r;
+}
+
 static int set_all(struct lxc_container *container, const struct launch_spec *spec,
 	const char *console, struct error *err)
 {
@@ -204,6 +222,8 @@ static int set_all(struct lxc_container *container, const struct launch_spec *sp
 		r = set_devices(container, err);
 	if (!r && spec->group)
 		r = set_groups(container, spec, err);
+	if (!r)
+		r = set_truth(container, err);
 	return r ? r : set_network(container, spec, err);
 }
 

@@ -423,6 +423,16 @@ static int check_kind(const struct domain_config *config, struct error *err)
 	if (field)
 		return error_set(err, EINVAL,
 			"%s: a container has none: its root is a folder (root or template)", field);
+	field = *config->cmdline            ? "cmdline"
+		: config->firmware          ? "firmware"
+		: config->cpus_count        ? "cpus"
+		: config->cpus_soft_count   ? "cpus_soft"
+		: config->machine.cpu_model ? "cpu_model"
+		: config->machine.ssh_key   ? "ssh_key"
+					    : NULL;
+	if (field)
+		return error_set(err, EINVAL, "%s: is a machine's, and does nothing to a container",
+			field);
 	if (!config->root == !config->template)
 		return error_set(err, EINVAL, "root: %s",
 			config->root ? "a container has one of root and template"

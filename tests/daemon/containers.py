@@ -380,6 +380,27 @@ def test_what_it_cannot_reach():
         assert inside(d, "cd /; cd ../../../..; ls -d etc").strip() == "etc"
 
 
+def test_folders_that_lead_elsewhere():
+    """Where liblxc mounts, and where we look for an init."""
+    target = TOP + "/target"
+    os.mkdir(target)
+    with daemon() as d:
+        for folder in "proc", "sys", "dev":
+            template = f"{TOP}/leads-{folder}"
+            make_root(template)
+            os.rmdir(f"{template}/{folder}")
+            os.symlink("../../../../../../.." + target, f"{template}/{folder}")
+            create(d, folder, template=template)
+            off(d, folder)
+            assert not os.listdir(target) and target not in open("/proc/self/mountinfo").read()
+        assert d.said().count("ended (error), then destroy: the container cannot be started: ") == 3, d.said()
+        make_root(TOP + "/leads-init")
+        os.unlink(TOP + "/leads-init/sbin/init")
+        os.symlink("/../../../../../../../bin/true", TOP + "/leads-init/sbin/init")
+        os.unlink(TOP + "/leads-init/bin/true")
+        assert "no /sbin/init to start" in refused(400, create, d, template=TOP + "/leads-init")
+
+
 def test_what_it_may_use():
     with daemon() as d:
         create(d, memory_kib=98304, pids=60)

@@ -403,7 +403,7 @@ def test_folders_that_lead_elsewhere():
 
 def test_what_it_may_use():
     with daemon() as d:
-        create(d, memory_kib=98304, pids=60)
+        guest = create(d, memory_kib=98304, pids=60)
         create(d, "two")
         up(d), up(d, "two")
         done = dach(d, "exec", "web", "--", "/bin/tail", "/dev/zero")
@@ -411,7 +411,10 @@ def test_what_it_may_use():
         up(d)
         inside(d, "echo 'n=0; while [ $n -lt 300 ]; do sleep 1000 & n=$((n+1)); done' > /tmp/bomb; "
                   "(sh /tmp/bomb; sh /tmp/bomb) >/dev/null 2>&1 &")
-        eventually(lambda: dach(d, "exec", "web", "--", "/bin/true").returncode, 20)
+        events = (glob.glob(f"/sys/fs/cgroup/*/dach/{guest['uuid']}/guest/pids.events") +
+                  glob.glob(f"/sys/fs/cgroup/dach/{guest['uuid']}/guest/pids.events"))[0]
+        eventually(lambda: int(open(events).read().split()[1]) > 0, 20)  # it was refused more
+        assert int(open(events.replace("pids.events", "pids.current")).read()) <= 60
         assert inside(d, "echo well", "two") == "well\n"
         began = time.monotonic()
         d.post("/v1/guests/web/destroy")

@@ -239,7 +239,8 @@ static int pack_folder(struct import *import, struct error *err)
 {
 	char folder[PATH_MAX];
 	const char *const argv[] = {"tar", "--create", "--file", "root.tar", "--one-file-system",
-		"--numeric-owner", "--directory", folder, ".", NULL};
+		"--xattrs", "--xattrs-include=security.capability", "--numeric-owner",
+		"--directory", folder, ".", NULL};
 
 	if (!realpath(import->request->from, folder))
 		return error_set(err, errno, "%s: %s", import->request->from, strerror(errno));

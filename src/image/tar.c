@@ -2,7 +2,6 @@
 #include "image/tar.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,8 @@
 #include "base/io.h"
 
 #define BLOCK 512u
+/* As GNU tar, bsdtar and what makes containers' images write it. Those of another user namespace (24 bytes) are not kept. */
+#define CAPABILITY "SCHILY.xattr.security.capability"
 #define PAX_MAX (1u << 20) /* bytes of an entry's further words */
 
 /* A header block (ustar). */
@@ -281,6 +282,10 @@ static int take_word(const struct tar_input *tar, struct further *further, const
 		further->mtime = true;
 		entry->mtime = (int64_t)mtime;
 	}
+	if (IS(CAPABILITY) && len == sizeof entry->capability) {
+		entry->capable = true;
+		memcpy(entry->capability, value, len);
+	}
 #undef IS
 	return 0;
 }
@@ -394,6 +399,7 @@ static int fill(struct tar_input *tar, const struct tar_header *header, uint64_t
 	entry->gid = further->gid ? further->entry.gid : gid;
 	entry->mtime = further->mtime ? further->entry.mtime : (int64_t)mtime;
 	entry->kind = kind_of(header->type, entry->path);
+	entry->capable &= entry->kind == TAR_FILE;
 	if (header->type == 'S')
 		return bad(tar, "a sparse file, of which there are too many kinds", err);
 	entry->size = entry->kind == TAR_FILE ? further->size ? further->entry.size : size : 0;
@@ -463,14 +469,22 @@ static int write_header(int fd, struct tar_header *header, struct error *err)
 }
 
 /* Its length counts itself. */
-static size_t add_word(char *to, const char *key, const char *value)
+static size_t add_bytes(char *to, const char *key, const void *value, size_t size)
 {
-	const size_t rest = strlen(key) + strlen(value) + 3;
+	const size_t rest = strlen(key) + size + 3;
 	size_t len = rest + 1;
 
 	for (unsigned i = 0; i < 3; i++)
 		len = rest + (size_t)snprintf(NULL, 0, "%zu", len);
-	return (size_t)sprintf(to, "%zu %s=%s\n", len, key, value);
+	to += sprintf(to, "%zu %s=", len, key);
+	memcpy(to, value, size);
+	to[size] = '\n';
+	return len;
+}
+
+static size_t add_word(char *to, const char *key, const char *value)
+{
+	return add_bytes(to, key, value, strlen(value));
 }
 
 static int write_words(int fd, const struct tar_entry *entry, struct error *err)
@@ -494,6 +508,9 @@ static int write_words(int fd, const struct tar_entry *entry, struct error *err)
 	size += add_word(text + size, "uid", number);
 	snprintf(number, sizeof number, "%llu", (unsigned long long)entry->gid);
 	size += add_word(text + size, "gid", number);
+	if (entry->capable)
+		size += add_bytes(text + size, CAPABILITY, entry->capability,
+			sizeof entry->capability);
 	snprintf(header.size, sizeof header.size, "%011zo", size);
 	r = write_header(fd, &header, err);
 	if (!r)
@@ -513,7 +530,7 @@ int tar_write_entry(int fd, const struct tar_entry *entry, struct error *err)
 	int r = 0;
 
 	/* In words what the header has no room for. */
-	if (strlen(entry->path) > sizeof header.name || entry->uid > 07777777 ||
+	if (entry->capable || strlen(entry->path) > sizeof header.name || entry->uid > 07777777 ||
 		entry->gid > 07777777 || entry->size > 077777777777 ||
 		(links && strlen(entry->link) > sizeof header.link))
 		r = write_words(fd, entry, err);

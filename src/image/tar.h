@@ -6,6 +6,7 @@
 #ifndef DACH_IMAGE_TAR_H
 #define DACH_IMAGE_TAR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -16,12 +17,16 @@
 
 enum tar_kind { TAR_FILE, TAR_FOLDER, TAR_SYMLINK, TAR_LINK, TAR_OTHER };
 
+#define TAR_CAPABILITY 20u /* bytes of a file's capabilities (struct vfs_cap_data, version 2) */
+
 struct tar_entry {
 	enum tar_kind kind;
 	char path[TAR_PATH_MAX + 1], link[TAR_PATH_MAX + 1]; /* as they stand there */
 	uint32_t mode;                                       /* the low 12 bits */
 	uint64_t uid, gid, size;                             /* size: of a file's data */
 	int64_t mtime;
+	bool capable; /* it has capabilities, as an extended attribute: of those the only one that is kept */
+	uint8_t capability[TAR_CAPABILITY];
 };
 
 struct tar_input;

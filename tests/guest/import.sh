@@ -44,7 +44,11 @@ told() {
 ln -s busybox "$root/bin/ls"
 chmod 4755 "$root/bin/busybox"
 chown -R 0:0 "$root" 2>/dev/null
-(cd "$root" && tar -cf "$work/root.tar" . && gzip -k "$work/root.tar")
+# What only root can give a file, and take into an image.
+cp "$root/bin/busybox" "$root/bin/capable"
+python3 -c 'import os, sys; os.setxattr(sys.argv[1], "security.capability", bytes([1, 0, 0, 2, 0, 32]) + bytes(14))' \
+	"$root/bin/capable" 2>/dev/null && capable=1 || capable=
+(cd "$root" && tar --xattrs --xattrs-include='*' -cf "$work/root.tar" . && gzip -k "$work/root.tar")
 
 import --from-tar "$work/root.tar.gz"
 check "an archive becomes an image" ended 0
@@ -52,6 +56,10 @@ in_image root --engine "$DACH_ENGINE" --memory 256 -- sh -c 'id -un; stat -c %a 
 check "in which commands run" ended 3 root
 in_image root --engine "$DACH_ENGINE" --memory 256 --
 check "without an entry point there has to be one" told "does not say what runs"
+has_capability() {
+	[ -z "$capable" ] || debugfs -R 'ea_list /bin/capable' "$DACH_IMAGES/$1/disk.raw" 2>/dev/null | grep -q security.capability
+}
+check "a file has its capabilities" has_capability root
 uuid=$(dumpe2fs -h "$DACH_IMAGES/root/disk.raw" 2>/dev/null | sed -n 's/.*UUID: *//p')
 for name in LABEL=root "UUID=$uuid"; do
 	in_image --engine "$DACH_ENGINE" --memory 256 --kernel "$kernel" --initrd "$DACH_IMAGES/kernel/run.img" \
@@ -62,6 +70,7 @@ import --from-tar - streamed <"$work/root.tar"
 check "also from standard input" ended 0
 import --from-chroot "$root" folder
 check "and a folder does" ended 0
+check "with capabilities" has_capability folder
 in_image folder --engine "$DACH_ENGINE" --memory 256 -- pwd
 check "likewise" printed /
 

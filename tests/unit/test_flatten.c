@@ -233,6 +233,36 @@ static void test_hostile(void **state)
 	}
 }
 
+/* A file's capabilities, which are bytes of any kind, come through; what is none of them does not. */
+static void test_capabilities(void **state)
+{
+	static const uint8_t capability[TAR_CAPABILITY] = {1, 0, 0, 2, 0, 0x20, '\n', '='};
+	static struct tar_entry entry;
+	struct tar_input *tar;
+	int out = memfd_create("root", 0);
+
+	for (unsigned i = 0; i < 2; i++) {
+		entry = (struct tar_entry){.kind = i ? TAR_FOLDER : TAR_FILE,
+			.mode = 0755,
+			.capable = true};
+		snprintf(entry.path, sizeof entry.path, i ? "./folder" : "./ping");
+		memcpy(entry.capability, capability, sizeof capability);
+		assert_int_equal(tar_write_entry(layer[0], &entry, &err), 0);
+	}
+	add(0, TAR_FILE, "./plain", "x");
+	assert_int_equal(tar_write_end(layer[0], &err), 0);
+	if (flatten(1, out))
+		fail_msg("%s", err.text);
+	lseek(out, 0, SEEK_SET);
+	assert_int_equal(tar_open(out, "root", &tar, &err), 0);
+	for (unsigned i = 0; tar_next(tar, &entry, &err) > 0; i++) {
+		assert_int_equal(entry.capable, !strcmp(entry.path, "./ping"));
+		if (entry.capable)
+			assert_memory_equal(entry.capability, capability, sizeof capability);
+	}
+	tar_close(tar);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +270,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_end, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_links, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_hard_links, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_capabilities, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_long, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_hostile, set_up, tear_down),
 	};

@@ -44,6 +44,8 @@ void beside_open_port(void); /* waits until it is there */
 void beside_follow(void);
 /* The system is there: the first process has left the ramdisk, or is not going to. */
 bool beside_settled(void);
+/* A folder (struct agent_mount), once the system is there; what fails is in the kernel's log. */
+void beside_mount(const char *payload, size_t size);
 
 /* network.c: an IPv4 address for the interface, and the way out; false: the kernel refuses. */
 bool network_up(const char *name, uint32_t address, unsigned prefix, uint32_t gateway);

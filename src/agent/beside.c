@@ -25,6 +25,7 @@
 #define PLACE "/dach-mount"
 #define PAUSE_MIN_MS 20
 #define PAUSE_MAX_MS 2000
+#define MOUNTS 8u
 #define SETTLE_MS 60000 /* a ramdisk that goes nowhere is then a place to look around in */
 
 static struct {
@@ -34,6 +35,12 @@ static struct {
 	struct stat place; /* our root */
 	bool settled;
 	struct timespec begun;
+	struct wanted {
+		char payload[AGENT_MOUNT_MAX];
+		size_t size;
+		bool mounted;
+	} mount[MOUNTS]; /* each once, however often we are told */
+	unsigned mounts;
 } beside = {.proc = -1, .sys = -1, .dev = -1};
 
 /* A mount that is nowhere to be seen. -1: there is none. */
@@ -148,16 +155,59 @@ void beside_follow(void)
 	close(fd);
 }
 
+/* Where whoever looks after the guest sees it. */
+static void log_line(const char *line)
+{
+	int fd = openat(beside.dev, "kmsg", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	dprintf(fd, "dach: %s\n", line);
+	close(fd);
+}
+
+static void mount_all(void)
+{
+	char why[512];
+
+	for (unsigned i = 0; i < beside.mounts; i++) {
+		struct wanted *wanted = &beside.mount[i];
+		struct agent_mount share;
+
+		if (!wanted->mounted && agent_mount_read(wanted->payload, wanted->size, &share) &&
+			share_mount(&share, why, sizeof why))
+			log_line(why);
+		wanted->mounted = true;
+	}
+}
+
+void beside_mount(const char *payload, size_t size)
+{
+	struct wanted *wanted = &beside.mount[beside.mounts];
+
+	for (unsigned i = 0; i < beside.mounts; i++)
+		if (beside.mount[i].size == size && !memcmp(beside.mount[i].payload, payload, size))
+			return;
+	if (beside.mounts == MOUNTS || size > sizeof wanted->payload)
+		return;
+	memcpy(wanted->payload, payload, size);
+	wanted->size = size;
+	beside.mounts++;
+	if (beside.settled)
+		mount_all();
+}
+
 bool beside_settled(void)
 {
 	struct timespec now;
 
-	if (beside.settled)
-		return true;
-	beside_follow();
+	if (!beside.settled)
+		beside_follow();
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	if ((now.tv_sec - beside.begun.tv_sec) * 1000 >= SETTLE_MS)
 		beside.settled = true;
+	if (beside.settled)
+		mount_all();
 	return beside.settled;
 }
 

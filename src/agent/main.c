@@ -26,13 +26,15 @@ static void tell_failure(void)
 	port_flush();
 }
 
-/* A command that is to have a folder does not run without. */
+/* A command that is to have a folder does not run without; a system that is there without us does. */
 static void take_mount(const struct agent_header *header, const char *payload)
 {
 	struct agent_mount share;
 
-	if (!alone)
+	if (!alone) {
+		beside_mount(payload, header->length);
 		return;
+	}
 	if (agent_mount_read(payload, header->length, &share) &&
 		!share_mount(&share, failure.why, sizeof failure.why))
 		return;

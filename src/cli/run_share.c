@@ -6,114 +6,62 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Takes ",word" away from the end of the text. */
-static bool take_word(char *text, const char *word)
+#define WHAT "--share"
+
+/* Its name without links. */
+static int find_folder(struct share_spec *share, struct error *err)
 {
-	char *comma = strrchr(text, ',');
-
-	if (!comma || strcmp(comma + 1, word))
-		return false;
-	*comma = 0;
-	return true;
-}
-
-/* The colon before PATH, which begins with a slash; a folder's name may have colons, too. */
-static char *find_path(char *text)
-{
-	char *last = NULL;
-
-	for (char *colon = strstr(text, ":/"); colon; colon = strstr(colon + 1, ":/"))
-		last = colon;
-	return last;
-}
-
-/* From the root down, and no way back up. */
-static bool path_good(const char *path)
-{
-	const char *dots = path;
-
-	if (strlen(path) > 1024 || !strcmp(path, "/"))
-		return false;
-	while ((dots = strstr(dots, "/.."))) {
-		dots += 3;
-		if (!*dots || *dots == '/')
-			return false;
-	}
-	return true;
-}
-
-static int find_folder(const char *name, char **folder, struct error *err)
-{
+	char *folder = realpath(share->folder, NULL);
 	struct stat st;
 
-	*folder = realpath(name, NULL);
-	if (!*folder || stat(*folder, &st))
-		return error_set(err, errno, "--share: %s: %s", name, strerror(errno));
-	if (!S_ISDIR(st.st_mode))
-		return error_set(err, ENOTDIR, "--share: %s is no folder", name);
-	return 0;
+	if (!folder || stat(folder, &st)) {
+		free(folder);
+		return error_set(err, errno, WHAT ": %s: %s", share->folder, strerror(errno));
+	}
+	free(share->folder);
+	share->folder = folder;
+	return S_ISDIR(st.st_mode) ? 0 : error_set(err, ENOTDIR, WHAT ": %s is no folder", folder);
 }
 
 int run_share_add(struct vmm_config *config, const char *value, struct error *err)
 {
-	struct vmm_share *share = &config->share[config->shares];
-	char *text, *path, *folder = NULL;
+	struct share_spec *share = &config->share[config->shares];
 	int r;
 
-	if (config->shares == VMM_SHARES)
-		return error_set(err, EINVAL, "--share: %u at most", VMM_SHARES);
-	text = strdup(value);
-	if (!text)
-		return error_nomem(err);
-	*share = (struct vmm_share){.path = NULL};
-	share->overlay = take_word(text, "overlay");
-	share->read_only = share->overlay || take_word(text, "ro");
-	path = find_path(text);
-	if (path)
-		*path++ = 0;
-	r = find_folder(text, &folder, err);
-	if (!r && path && !path_good(path))
-		r = error_set(err, EINVAL,
-			"--share: %s: a path in the guest below its root, without '..'", path);
-	if (!r && path && !(share->path = strdup(path)))
-		r = error_nomem(err);
-	free(text);
-	if (r) {
-		free(folder);
+	if (config->shares == LIMIT_SHARES)
+		return error_set(err, EINVAL, WHAT ": %u at most", LIMIT_SHARES);
+	r = share_spec_parse(value, share, err);
+	if (r)
 		return r;
-	}
-	share->folder = folder;
-	config->shares++;
-	return 0;
+	r = find_folder(share, err);
+	if (!r)
+		r = share_spec_check(WHAT, share, err);
+	if (r)
+		share_spec_free(share);
+	else
+		config->shares++;
+	return r;
 }
 
 int run_share_complete(struct vmm_config *config, bool command, struct error *err)
 {
 	for (unsigned i = 0; i < config->shares; i++) {
-		struct vmm_share *share = &config->share[i];
+		struct share_spec *share = &config->share[i];
 
 		if (!command && (share->path || share->overlay))
 			return error_set(err, EINVAL,
-				"--share: %s is for a command; this guest mounts the folder itself: mount -t virtiofs dach%u DIR",
+				WHAT
+				": %s is for a command; this guest mounts the folder itself: mount -t virtiofs " SHARE_TAG
+				" DIR",
 				share->path ? share->path : "overlay", i);
-		if (!share->path)
-			share->path = strdup(RUN_SHARE_PATH);
-		if (!share->path)
+		if (command && !share->path && !(share->path = strdup(RUN_SHARE_PATH)))
 			return error_nomem(err);
-		for (unsigned k = 0; command && k < i; k++)
-			if (!strcmp(share->path, config->share[k].path))
-				return error_set(err, EINVAL,
-					"--share: %s and %s both go to %s: say where by DIR:PATH",
-					config->share[k].folder, share->folder, share->path);
 	}
-	return 0;
+	return share_specs_check(WHAT, config->share, config->shares, err);
 }
 
 void run_share_free(struct vmm_config *config)
 {
-	for (unsigned i = 0; i < config->shares; i++) {
-		free((char *)config->share[i].folder);
-		free((char *)config->share[i].path);
-	}
-	config->shares = 0;
+	while (config->shares)
+		share_spec_free(&config->share[--config->shares]);
 }

@@ -60,6 +60,7 @@ static const struct key keys[] = {
 	FIELD("cpu_model", "cpu_model"),
 	FIELD("native", "native"),
 	FIELD("agent", "agent"),
+	FIELD("qemu_agent", "qemu_agent"),
 	FIELD("ssh_key", "ssh_key"),
 	FIELD("vnc", "vnc"),
 	READ("vnclisten", "vnc_listen", keys_read_vnc_listen),
@@ -82,6 +83,7 @@ static const struct key keys[] = {
 	FIELD("bios", "firmware"),
 	READ("disk", "disks", keys_read_disks),
 	READ("vif", "vifs", keys_read_vifs),
+	READ("share", "shares", keys_read_shares),
 
 	MISSING("channel", "a channel to the host beside the console"),
 	MISSING("dtdev", "a device of the host by its device tree path"),

@@ -85,6 +85,8 @@ int keys_read_vifs(const struct keys_target *to, const struct cfg_setting *setti
 	struct error *err);
 int keys_read_init(const struct keys_target *to, const struct cfg_setting *setting,
 	struct error *err);
+int keys_read_shares(const struct keys_target *to, const struct cfg_setting *setting,
+	struct error *err);
 int keys_read_serial(const struct keys_target *to, const struct cfg_setting *setting,
 	struct error *err);
 int keys_read_cpus(const struct keys_target *to, const struct cfg_setting *setting,

@@ -75,6 +75,40 @@ int keys_read_vifs(const struct keys_target *to, const struct cfg_setting *setti
 	return r;
 }
 
+static int read_share(const struct keys_target *to, const struct cfg_value *entry,
+	struct share_spec *share, struct error *err)
+{
+	struct error why = {""};
+	int r = share_spec_parse(entry->text, share, err);
+
+	if (!r)
+		r = spec_absolute(to->reader, &share->folder, err);
+	if (!r && share_spec_check("share", share, &why))
+		r = cfg_error(err, EINVAL, &entry->at, "%s", why.text);
+	return r;
+}
+
+int keys_read_shares(const struct keys_target *to, const struct cfg_setting *setting,
+	struct error *err)
+{
+	struct domain_config *config = to->config;
+	const struct cfg_value *entry = NULL;
+	unsigned count = entries(setting, &entry);
+	int r = 0;
+
+	if (count > LIMIT_SHARES)
+		return too_many(setting, LIMIT_SHARES, err);
+	config->share = count ? calloc(count, sizeof *config->share) : NULL;
+	if (count && !config->share)
+		return error_nomem(err);
+	for (; !r && count--; entry++) {
+		r = check_entry(setting, entry, "[ '/srv/data:/mnt,ro' ]", err);
+		if (!r && entry->text[strspn(entry->text, " \t")])
+			r = read_share(to, entry, &config->share[config->shares++], err);
+	}
+	return r;
+}
+
 static int add_string(char ***list, unsigned *count, const char *text, struct error *err)
 {
 	char **more = realloc(*list, (*count + 1) * sizeof *more), *copy = strdup(text);

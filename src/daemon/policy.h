@@ -27,9 +27,10 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "protocol/limits.h"
 
 #define POLICY_MAX (256u << 10)
-#define CALLER_GROUPS_MAX 64
+#define CALLER_GROUPS_MAX LIMIT_GROUPS
 
 /* Who asks, over whatever connection. */
 struct caller {

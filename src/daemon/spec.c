@@ -294,6 +294,51 @@ static int put_networks(const struct guest *guest, struct launch_spec *spec, str
 	return r;
 }
 
+static int open_folder(void *path)
+{
+	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* As the guest's owner finds it, whatever else he may have the daemon do. */
+static int open_share(const struct caller *owner, struct share_spec *to, struct error *err)
+{
+	struct caller himself = *owner;
+
+	if (!owner->manager)
+		return caller_open(owner, to->folder, O_PATH | O_DIRECTORY, 0, &to->fd, err);
+	himself.manager = false;
+	to->fd = caller_act(&himself, open_folder, to->folder);
+	return to->fd < 0 ? error_set(err, -to->fd, "share: %s: %s", to->folder, strerror(-to->fd))
+			  : 0;
+}
+
+/* What serves them runs as the owner. */
+static int put_shares(const struct domain_config *config, const struct caller *owner,
+	struct launch_spec *spec, struct error *err)
+{
+	int r = 0;
+
+	if (!config->shares)
+		return 0;
+	if (spec->state.fd >= 0)
+		return error_set(err, ENOTSUP,
+			"share: a guest that goes on from a state has no shared folders: leave them out");
+	if (launch_make_shares(spec, config->shares) || launch_make_groups(spec, owner->groups))
+		return error_nomem(err);
+	spec->owner.uid = owner->uid;
+	spec->owner.gid = owner->gid;
+	for (unsigned i = 0; i < owner->groups; i++)
+		spec->owner.group[i].id = owner->group[i];
+	for (unsigned i = 0; !r && i < config->shares; i++) {
+		r = fields_copy(share_spec_fields, &config->share[i], &spec->share[i], err);
+		if (!r)
+			r = open_share(owner, &spec->share[i], err);
+	}
+	return r;
+}
+
 static bool preserves(enum domain_action action)
 {
 	return action == DOMAIN_PRESERVE || action == DOMAIN_COREDUMP_DESTROY ||
@@ -348,6 +393,8 @@ static int open_machine(const struct guest *guest, struct spec_files *files, str
 	if (!r)
 		r = open_disks(&(struct disk_user){&guest->daemon->policy, &owner}, config, spec,
 			err);
+	if (!r)
+		r = put_shares(config, &owner, spec, err);
 	caller_free(&owner);
 	return r;
 }

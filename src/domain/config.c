@@ -103,6 +103,7 @@ const struct field domain_config_fields[] = {
 	STRING(domain_config, firmware, DOMAIN_STRING_MAX),
 	FIELD_LIST_ROW("disks", domain_config, disk, disks, disk_fields, DOMAIN_DISKS_MAX),
 	FIELD_LIST_ROW("vifs", domain_config, vif, vifs, vif_fields, DOMAIN_VIFS_MAX),
+	FIELD_LIST_ROW("shares", domain_config, share, shares, share_spec_fields, LIMIT_SHARES),
 	ACTION(on_poweroff, DOMAIN_DESTROY),
 	ACTION(on_reboot, DOMAIN_RESTART),
 	ACTION(on_crash, DOMAIN_DESTROY),
@@ -423,13 +424,15 @@ static int check_kind(const struct domain_config *config, struct error *err)
 	if (field)
 		return error_set(err, EINVAL,
 			"%s: a container has none: its root is a folder (root or template)", field);
-	field = *config->cmdline            ? "cmdline"
-		: config->firmware          ? "firmware"
-		: config->cpus_count        ? "cpus"
-		: config->cpus_soft_count   ? "cpus_soft"
-		: config->machine.cpu_model ? "cpu_model"
-		: config->machine.ssh_key   ? "ssh_key"
-					    : NULL;
+	field = *config->cmdline             ? "cmdline"
+		: config->firmware           ? "firmware"
+		: config->cpus_count         ? "cpus"
+		: config->cpus_soft_count    ? "cpus_soft"
+		: config->shares             ? "shares"
+		: config->machine.qemu_agent ? "qemu_agent"
+		: config->machine.cpu_model  ? "cpu_model"
+		: config->machine.ssh_key    ? "ssh_key"
+					     : NULL;
 	if (field)
 		return error_set(err, EINVAL, "%s: is a machine's, and does nothing to a container",
 			field);
@@ -442,6 +445,30 @@ static int check_kind(const struct domain_config *config, struct error *err)
 		return error_set(err, EINVAL, "init: '%s' is not an absolute path",
 			container->init[0]);
 	return 0;
+}
+
+static int check_shares(const struct domain_config *config, struct error *err)
+{
+	char what[32];
+	int r = 0;
+
+	for (unsigned n = 0; !r && n < config->shares; n++) {
+		const struct share_spec *share = &config->share[n];
+
+		snprintf(what, sizeof what, "shares[%u]", n);
+		r = share_spec_check(what, share, err);
+		if (!r && share->path && !config->machine.agent)
+			r = error_set(err, EINVAL,
+				"%s: %s is where the guest's agent mounts it, and it has none: write agent = 1, or "
+				"leave the path out and mount it in the guest: mount -t virtiofs " SHARE_TAG
+				" DIR",
+				what, share->path, n);
+		if (!r && share->overlay && !share->path)
+			r = error_set(err, EINVAL,
+				"%s: an overlay is what the guest's agent mounts: say where by DIR:PATH",
+				what);
+	}
+	return r ? r : share_specs_check("shares", config->share, config->shares, err);
 }
 
 int domain_config_check(const struct domain_config *config, struct error *err)
@@ -462,6 +489,11 @@ int domain_config_check(const struct domain_config *config, struct error *err)
 		r = check_kind(config, err);
 	if (!r)
 		r = check_disks(config, err);
+	if (!r)
+		r = check_shares(config, err);
+	if (!r && config->machine.agent && config->machine.qemu_agent)
+		r = error_set(err, EINVAL,
+			"qemu_agent: stands in for agent, and both are asked for");
 	if (!r && config->ramdisk && !config->kernel)
 		r = error_set(err, EINVAL, "ramdisk: needs a kernel beside it");
 	if (!r && config->maxmem && config->maxmem < config->memory)

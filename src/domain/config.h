@@ -21,6 +21,7 @@
 #include "protocol/firmware.h"
 #include "protocol/limits.h"
 #include "protocol/machine_spec.h"
+#include "protocol/share.h"
 
 /* What is kept; what can be started may be less: see domain_config_check_limits(). */
 #define DOMAIN_NAME_MAX LIMIT_NAME
@@ -132,6 +133,8 @@ struct domain_config {
 	unsigned disks;
 	struct domain_vif *vif;
 	unsigned vifs;
+	struct share_spec *share; /* folders of the host's */
+	unsigned shares;
 
 	enum domain_host_shutdown on_host_shutdown;
 	enum domain_action on_poweroff, on_reboot, on_crash, on_watchdog, on_soft_reset;

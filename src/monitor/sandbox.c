@@ -73,19 +73,32 @@ void sandbox_files(struct sandbox *sandbox, bool network, bool signals)
 	sandbox->few_files = restrict_files(network, sandbox->names, signals);
 }
 
-int sandbox_folder(const char *folder, bool read_only, int *root, bool *rooted, struct error *err)
+static int become(const struct sandbox_user *user, struct error *err)
 {
-	int r, before = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct stat was, is;
+	if (setgroups(user->groups, user->group) || setresgid(user->gid, user->gid, user->gid) ||
+		setresuid(user->uid, user->uid, user->uid))
+		return error_set(err, errno, "cannot become user %u: %s", user->uid,
+			strerror(errno));
+	return 0;
+}
 
-	if (before < 0 || fstat(before, &was))
-		return error_set(err, errno, "%s: %s", folder, strerror(errno));
+int sandbox_folder(int folder, bool read_only, const struct sandbox_user *user, int *root,
+	bool *rooted, struct error *err)
+{
+	int r = 0;
+
+	*root = folder;
 	*rooted = spaces_enter(folder, read_only);
-	*root = *rooted ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) : before;
-	if (*root < 0 || fstat(*root, &is) || is.st_dev != was.st_dev || is.st_ino != was.st_ino)
-		return error_set(err, ESTALE, "%s: another folder took its place", folder);
-	if (*rooted)
-		close(before);
+	if (*rooted) {
+		*root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		close(folder);
+		if (*root < 0)
+			r = error_set(err, errno, "the shared folder: %s", strerror(errno));
+	}
+	if (!r && user->uid && !geteuid())
+		r = become(user, err);
+	if (r)
+		return r;
 	landlock_restrict_to(*root, read_only);
 	r = sandbox_privileges(err);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -93,13 +106,6 @@ int sandbox_folder(const char *folder, bool read_only, int *root, bool *rooted, 
 }
 
 /* A daemon's monitor */
-
-static int become(unsigned uid, unsigned gid, struct error *err)
-{
-	if (setgroups(0, NULL) || setresgid(gid, gid, gid) || setresuid(uid, uid, uid))
-		return error_set(err, errno, "cannot become user %u: %s", uid, strerror(errno));
-	return 0;
-}
 
 static int refuse(unsigned missing, struct error *err)
 {
@@ -126,7 +132,7 @@ int sandbox_lone(const struct sandbox_lone *lone, unsigned *walls, struct error 
 	/* While we may still give them up. */
 	empty_bounds();
 	if (root)
-		r = become(uid, gid, err);
+		r = become(&(struct sandbox_user){.uid = uid, .gid = gid}, err);
 	if (r)
 		return r;
 	if (restrict_files(lone->network, *walls != 0, lone->signals))

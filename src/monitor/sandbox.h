@@ -20,9 +20,11 @@
 #define DACH_MONITOR_SANDBOX_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 #include "monitor/calls.h"
+#include "protocol/limits.h"
 #include "protocol/walls.h"
 
 /* What the list of calls depends on. */
@@ -62,10 +64,16 @@ int sandbox_lone(const struct sandbox_lone *lone, unsigned *walls, struct error 
 
 /*
  * A process that needs one folder of the host's and nothing else: namespaces with the folder as their root, Landlock,
- * no capabilities. *root: the folder, open by O_PATH; *rooted: whether it is the root. What of the walls this host has
- * not is left out. Before there is any other thread.
+ * no capabilities, and, if we are root, that user. folder: open by O_PATH; taken. *root: the same, *rooted: whether it
+ * is the root. What of the walls this host has not is left out. Before there is any other thread.
  */
-int sandbox_folder(const char *folder, bool read_only, int *root, bool *rooted, struct error *err);
+struct sandbox_user {
+	unsigned uid, gid;         /* uid 0: we stay who we are */
+	gid_t group[LIMIT_GROUPS]; /* supplementary */
+	unsigned groups;
+};
+int sandbox_folder(int folder, bool read_only, const struct sandbox_user *user, int *root,
+	bool *rooted, struct error *err);
 
 /* A thread that waits, walled in, for things to do; who it starts then is in its walls. */
 struct nest;

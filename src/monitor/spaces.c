@@ -94,17 +94,19 @@ static void harden_root(bool read_only)
 	syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &attr, sizeof attr);
 }
 
-bool spaces_enter(const char *folder, bool read_only)
+bool spaces_enter(int folder, bool read_only)
 {
 	const uid_t uid = geteuid();
 	const gid_t gid = getegid();
 
-	if (unshare(CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWNET |
-		    (uid ? CLONE_NEWUSER : 0)))
+	/* The current folder comes along into the new mounts; a descriptor stays in the old ones. */
+	if (fchdir(folder) ||
+		unshare(CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWNET |
+			(uid ? CLONE_NEWUSER : 0)))
 		return false;
 	if ((uid && !map_ourselves(uid, gid)) ||
 		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-		mount(folder, ROOT, NULL, MS_BIND | MS_REC, NULL))
+		mount(".", ROOT, NULL, MS_BIND | MS_REC, NULL))
 		return false;
 	if (chdir(ROOT) || syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) ||
 		chdir("/"))

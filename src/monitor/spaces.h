@@ -25,7 +25,7 @@ bool spaces_leave(bool network, const struct names_process *names);
  * Leaves all of them, with a folder of the host's as the root, and what is mounted beneath: nothing there is a device or
  * has set-user-ID bits, and read_only can be written to. Before there is any other thread. False: as above.
  */
-bool spaces_enter(const char *folder, bool read_only);
+bool spaces_enter(int folder, bool read_only);
 /*
  * Leaves the host's mounts (and users, as above) only to have such an /etc in place of the host's. What the
  * user namespace gives besides is the caller's to give up, also after false.

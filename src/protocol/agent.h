@@ -47,7 +47,7 @@ enum agent_frame_type {
 	AGENT_READY, /* session 0: the root is there, commands may come */
 	AGENT_EXIT, /* u32: the exit status; 128 and the signal that ended it. The session is over, also a closed one */
 	AGENT_FAILED, /* u32: status, then a sentence. The session is over; session 0: the guest cannot go on */
-	/* From the monitor: session 0, struct agent_mount: before the first command of one that is alone */
+	/* From the monitor: session 0, struct agent_mount: before the first command, and beside a system after each AGENT_HELLO */
 	AGENT_MOUNT,
 	AGENT_TYPES,
 };

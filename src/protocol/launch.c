@@ -33,6 +33,18 @@ static const struct field link_fields[] = {
 	{.key = NULL},
 };
 
+static const struct field group_fields[] = {
+	FIELD_ROW(COUNT, launch_group, id, .needed = true, .max = USER_MAX),
+	{.key = NULL},
+};
+
+static const struct field owner_fields[] = {
+	FIELD_ROW(COUNT, launch_owner, uid, .max = USER_MAX),
+	FIELD_ROW(COUNT, launch_owner, gid, .max = USER_MAX),
+	FIELD_LIST_ROW("groups", launch_owner, group, groups, group_fields, LIMIT_GROUPS),
+	{.key = NULL},
+};
+
 const struct field launch_fields[] = {
 	FIELD_ROW(COUNT, launch_spec, version, .needed = true, .min = LAUNCH_VERSION,
 		.max = LAUNCH_VERSION, .number = LAUNCH_VERSION),
@@ -56,6 +68,8 @@ const struct field launch_fields[] = {
 	FIELD_ROW(STRING, launch_spec, cmdline, .max = LIMIT_CMDLINE, .text = ""),
 	FIELD_LIST_ROW("disks", launch_spec, disk, disks, disk_spec_fields, LIMIT_DISKS),
 	FIELD_LIST_ROW("networks", launch_spec, network, networks, net_spec_fields, LIMIT_NETWORKS),
+	FIELD_LIST_ROW("shares", launch_spec, share, shares, share_launch_fields, LIMIT_SHARES),
+	FIELD_STRUCT_ROW(launch_spec, owner, owner_fields),
 	DESCRIPTOR(launch_spec, control),
 	DESCRIPTOR(launch_spec, console),
 	DESCRIPTOR(launch_spec, screen),
@@ -113,6 +127,16 @@ int launch_make_networks(struct launch_spec *spec, unsigned count)
 int launch_make_links(struct launch_spec *spec, unsigned count)
 {
 	return fields_make_list(launch_fields, "links", spec, count);
+}
+
+int launch_make_shares(struct launch_spec *spec, unsigned count)
+{
+	return fields_make_list(launch_fields, "shares", spec, count);
+}
+
+int launch_make_groups(struct launch_spec *spec, unsigned count)
+{
+	return fields_make_list(owner_fields, "groups", &spec->owner, count);
 }
 
 /* Keeps the list ascending. */
@@ -181,6 +205,9 @@ static int check_fds(const struct launch_spec *spec, struct error *err)
 	for (unsigned i = 0; i < spec->networks; i++)
 		if (spec->network[i].kind == NET_TAP && spec->network[i].fd < 0)
 			return error_set(err, EINVAL, WHERE "networks[%u].fd: is missing", i);
+	for (unsigned i = 0; i < spec->shares; i++)
+		if (spec->share[i].fd < 0)
+			return error_set(err, EINVAL, WHERE "shares[%u].fd: is missing", i);
 	for (unsigned i = 0; i < spec->disks; i++) {
 		if (!spec->disk[i].files)
 			return error_set(err, EINVAL, WHERE "disks[%u].files: is empty", i);

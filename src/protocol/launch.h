@@ -28,6 +28,9 @@
  *    "networks": [{"kind": "user", "mac": "00:16:3e:00:00:01",
  *                   "forwards": [{"udp": false, "host_addr": 2130706433, "host_port": 2222,
  *                                 "guest_addr": 0, "guest_port": 22}]}],   see network.h
+ *    "shares": [{"fd": 15, "folder": "/srv/data", "path": "/mnt", "readonly": true}],      see share.h
+ *    "owner": {"uid": 1000, "gid": 1000, "groups": [{"id": 27}]},    as whom folders are served, when started
+ *                                       as root; left out: as root
  *    "control": 7, "console": 8,        listening Unix sockets, each may be left out
  *    "screen": 15,                      one more: who connects there sees the screen (RFB); with "vnc"
  *    "lock": 9,                         a file that is locked (flock) for as long as the monitor lives
@@ -68,11 +71,13 @@
 #include "protocol/limits.h"
 #include "protocol/machine_spec.h"
 #include "protocol/network.h"
+#include "protocol/share.h"
 
 #define LAUNCH_FD 3 /* the description's own; the others follow */
 #define LAUNCH_VERSION 3
 #define LAUNCH_MAX (4u << 20)
-#define LAUNCH_FDS_MAX (LIMIT_DISKS * LIMIT_CHAIN + LIMIT_LAYERS + LIMIT_NETWORKS + 13)
+#define LAUNCH_FDS_MAX \
+	(LIMIT_DISKS * LIMIT_CHAIN + LIMIT_LAYERS + LIMIT_NETWORKS + LIMIT_SHARES + 13)
 
 /* Strings are the structure's own (malloc). Descriptors: -1 is none. */
 struct launch_file {
@@ -87,6 +92,16 @@ struct launch_layer {
 /* A link of the host's that becomes the container's, with its MAC and MTU. */
 struct launch_link {
 	char *name;
+};
+
+struct launch_group {
+	unsigned id;
+};
+
+struct launch_owner {
+	unsigned uid, gid;
+	struct launch_group *group; /* supplementary */
+	unsigned groups;
 };
 
 struct launch_spec {
@@ -108,6 +123,9 @@ struct launch_spec {
 	unsigned disks;
 	struct net_spec *network;
 	unsigned networks;
+	struct share_spec *share;
+	unsigned shares;
+	struct launch_owner owner; /* of the guest; uid 0: root, or none is said */
 	int control, console, screen, lock, status;
 	bool paused, lazy, arriving;
 	bool renew; /* it goes on from a state from which others go on, too, or it went on before */
@@ -135,6 +153,8 @@ int launch_make_disks(struct launch_spec *spec, unsigned count);
 int launch_make_layers(struct launch_spec *spec, unsigned count);
 int launch_make_networks(struct launch_spec *spec, unsigned count);
 int launch_make_links(struct launch_spec *spec, unsigned count);
+int launch_make_shares(struct launch_spec *spec, unsigned count);
+int launch_make_groups(struct launch_spec *spec, unsigned count);
 
 /* The text, the caller's to free(). What the reader would refuse is not written. */
 int launch_write(const struct launch_spec *spec, char **text, struct error *err);

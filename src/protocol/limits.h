@@ -9,6 +9,8 @@
 #define LIMIT_DISKS 16 /* that have a medium; each has a slot of the PCI bus */
 #define LIMIT_CHAIN 16 /* files of one disk */
 #define LIMIT_NETWORKS 8
+#define LIMIT_SHARES 8     /* folders of the host's */
+#define LIMIT_GROUPS 64    /* of a user's */
 #define LIMIT_LAYERS 3     /* of frozen memory that a guest's stands on */
 #define LIMIT_FORWARDS 256 /* of one network */
 #define LIMIT_ADDRESSES 64 /* of one network */
@@ -21,6 +23,7 @@
 #define LIMIT_STRING 4095  /* of a path, and of what has no limit of its own */
 #define LIMIT_CMDLINE 2047 /* what a Linux kernel takes on x86 */
 #define LIMIT_VDEV 31
+#define LIMIT_SHARE_PATH 1024
 #define LIMIT_CHECKPOINT 63
 #define LIMIT_UUID 36
 #define LIMIT_VNC_PASSWORD 8 /* more characters do not count: RFC 6143, 7.2.2 */

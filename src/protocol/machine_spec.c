@@ -16,6 +16,7 @@ const struct field machine_spec_fields[] = {
 	FIELD_ROW(ENUM, machine_spec, native, .names = natives, .option = "native", .value = "WHEN",
 		.help = "programs as they are: auto, never or always (auto)"),
 	FIELD_ROW(BOOL, machine_spec, agent),
+	FIELD_ROW(BOOL, machine_spec, qemu_agent),
 	FIELD_ROW(BOOL, machine_spec, vnc),
 	FIELD_ROW(STRING, machine_spec, vnc_listen, .min = 1, .max = LIMIT_NAME),
 	FIELD_ROW(STRING, machine_spec, vnc_password, .min = 1, .max = LIMIT_VNC_PASSWORD),

@@ -24,6 +24,7 @@ struct machine_spec {
 	char *cpu_model; /* as cpuid_model_parse() takes it; NULL: what the engine offers */
 	enum machine_native native;
 	bool agent; /* commands can be run in it: `dach exec`; our agent is started beside its system */
+	bool qemu_agent; /* the same by the qemu-guest-agent that it has */
 	bool vnc; /* it has a screen, a keyboard and a mouse, shown by VNC: `dach vncviewer` */
 	char *vnc_listen; /* where else, if there is a password: ADDRESS or ADDRESS:DISPLAY; NULL: 127.0.0.1 */
 	char *vnc_password; /* which is asked for there; NULL: it is shown nowhere else */

@@ -146,6 +146,9 @@ int handle_make(struct share_request *request, struct node *node, int fd, int fl
 struct handle *handle_get(const struct share_server *server, uint64_t id); /* NULL: none */
 void handle_close(struct share_server *server, struct handle *handle);
 
+/* xattr.c */
+share_op op_getxattr, op_setxattr, op_listxattr, op_removexattr;
+
 /* folder.c */
 share_op op_opendir, op_readdir, op_readdirplus, op_releasedir, op_fsyncdir;
 

@@ -13,10 +13,14 @@
 /* What this server speaks; a guest that knows less cannot have virtio-fs. */
 #define MINOR 31u
 #define PAGE 4096u
+/*
+ * FUSE_HANDLE_KILLPRIV_V2: who writes to a file here takes its set-user-ID bits and capabilities away, since this process
+ * has no capability; the guest need not ask for them before each write.
+ */
 #define WANTED                                                                                  \
 	(FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_AUTO_INVAL_DATA |       \
 		FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_MAX_PAGES | \
-		FUSE_PARALLEL_DIROPS)
+		FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2)
 
 static void close_handles(struct share_server *server)
 {
@@ -113,6 +117,10 @@ static const struct {
 	[FUSE_STATFS] = {op_statfs, 0, PLAIN},
 	[FUSE_RELEASE] = {op_release, sizeof(struct fuse_release_in), PLAIN},
 	[FUSE_FSYNC] = {op_fsync, sizeof(struct fuse_fsync_in), PLAIN},
+	[FUSE_SETXATTR] = {op_setxattr, FUSE_COMPAT_SETXATTR_IN_SIZE + 1, WRITES},
+	[FUSE_GETXATTR] = {op_getxattr, sizeof(struct fuse_getxattr_in) + 1, PLAIN},
+	[FUSE_LISTXATTR] = {op_listxattr, sizeof(struct fuse_getxattr_in), PLAIN},
+	[FUSE_REMOVEXATTR] = {op_removexattr, 1, WRITES},
 	[FUSE_INIT] = {op_init, 16, ANYBODY}, /* as much as all versions have */
 	[FUSE_OPENDIR] = {op_opendir, sizeof(struct fuse_open_in), PLAIN},
 	[FUSE_READDIR] = {op_readdir, sizeof(struct fuse_read_in), PLAIN},

@@ -6,7 +6,7 @@
  * upwards; and no device, pipe or socket is ever opened.
  *
  * All is done as the user of this process. What is his is the guest's root's, what is others' is nobody's (65534);
- * owners cannot be changed, nor are there set-user-ID bits, extended attributes and access lists. Locks are
+ * owners cannot be changed, nor are there set-user-ID bits and access lists; of extended attributes there are the user's (xattr(7)). Locks are
  * the guest's kernel's own affair. What changes outside is seen within a second.
  */
 #ifndef DACH_SHARE_SERVER_H

@@ -13,6 +13,7 @@
 #include "base/loop.h"
 #include "machine/memory.h"
 #include "protocol/agent.h"
+#include "protocol/share.h"
 
 struct agent;
 struct pci_bus;
@@ -29,7 +30,20 @@ struct agent_owner {
 	void (*gone)(void *ctx, const char *why);
 };
 
-/* Puts the port on the bus. No vCPU runs. */
+/*
+ * One that speaks otherwise has these frames made of what it says (qemu_agent.h). send: a frame for it, or -ENOBUFS; no
+ * frame comes of it before it has returned.
+ */
+struct agent_kind {
+	int (*send)(struct agent *agent, const struct agent_header *header, const void *payload);
+	void (*destroy)(struct agent *agent);
+};
+
+struct agent {
+	const struct agent_kind *kind;
+};
+
+/* Our own. Puts the port on the bus. No vCPU runs. */
 int agent_create(struct pci_bus *bus, struct memory *memory, struct loop *loop,
 	const struct agent_owner *owner, struct agent **agent, struct error *err);
 /* No vCPU runs. NULL is allowed. */
@@ -43,5 +57,8 @@ int agent_send(struct agent *agent, unsigned session, enum agent_frame_type type
 	const void *payload, size_t size);
 int agent_send_number(struct agent *agent, unsigned session, enum agent_frame_type type,
 	unsigned stream, uint32_t number);
+
+/* The folders that have a path: before the first command. -ENOMEM, -ENOBUFS, or -EINVAL: a path is too long. */
+int agent_send_mounts(struct agent *agent, const struct share_spec *share, unsigned shares);
 
 #endif

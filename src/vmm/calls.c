@@ -64,7 +64,7 @@ static const int reader_owner[] = {CALL(recvmsg), CALL(wait4)};
 static const int server[] = {
 	CALL(recvfrom), CALL(sendto), CALL(openat2), CALL(statx), CALL(lseek), CALL(getdents64), CALL(pread64), CALL(pwritev2),
 	CALL(ftruncate), CALL(fallocate), CALL(copy_file_range), CALL(fsync), CALL(fdatasync), CALL(fstatfs), CALL(fchmod),
-	CALL(fchmodat), CALL(utimensat), CALL(readlinkat), CALL(mkdirat), CALL(symlinkat), CALL(linkat), CALL(unlinkat),
+	CALL(fchmodat), CALL(utimensat), CALL(readlinkat), CALL(fgetxattr), CALL(fsetxattr), CALL(flistxattr), CALL(fremovexattr), CALL(mkdirat), CALL(symlinkat), CALL(linkat), CALL(unlinkat),
 	CALL(renameat), CALL(renameat2), 452, /* fchmodat2 */
 };
 

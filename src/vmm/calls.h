@@ -22,8 +22,8 @@ struct vmm_needs {
 	bool clones;     /* it may be copied while it runs, or is such a copy */
 	pid_t reader;    /* the process that reads the guest's disk; 0: none */
 	unsigned shares; /* folders that are served, by these processes over these sockets */
-	pid_t server[VMM_SHARES];
-	int share[VMM_SHARES];
+	pid_t server[LIMIT_SHARES];
+	int share[LIMIT_SHARES];
 	pid_t screen; /* the process that shows the screen; 0: none */
 };
 

@@ -10,7 +10,6 @@
 
 #include "base/loop.h"
 #include "vmm/agent.h"
-#include "vmm/shares.h"
 
 #define SESSION 1u
 #define PATIENCE_S 60u /* for a guest to be ready: then a line says that it is not */
@@ -70,28 +69,6 @@ static void tell_late(void *ctx)
 			PATIENCE_S);
 }
 
-/* Folders first. False: out of memory, or a path that is too long. */
-static bool send_mounts(struct command *command)
-{
-	bool good = true;
-
-	for (unsigned i = 0; good && i < command->what->shares; i++) {
-		const struct vmm_share *share = &command->what->share[i];
-		char tag[AGENT_TAG_MAX], *payload;
-		size_t size;
-
-		snprintf(tag, sizeof tag, SHARE_TAG, i);
-		payload = agent_mount_write(&(struct agent_mount){.read_only = share->read_only,
-						    .overlay = share->overlay,
-						    .tag = tag,
-						    .path = share->path},
-			&size);
-		good = payload && !agent_send(command->agent, 0, AGENT_MOUNT, 0, payload, size);
-		free(payload);
-	}
-	return good;
-}
-
 static void begin(struct command *command)
 {
 	const struct vmm_command *what = command->what;
@@ -107,7 +84,7 @@ static void begin(struct command *command)
 	static const char none[] = "the command and its environment are longer than 1 MiB";
 
 	loop_timer_cancel(&command->late);
-	if (!payload || !send_mounts(command) ||
+	if (!payload || agent_send_mounts(command->agent, what->share, what->shares) ||
 		agent_send(command->agent, SESSION, AGENT_OPEN, 0, payload, size)) {
 		fail(command, END_STATUS_COMMAND, none, sizeof none - 1);
 	} else {

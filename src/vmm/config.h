@@ -10,11 +10,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "monitor/sandbox.h"
 #include "protocol/disk.h"
 #include "protocol/firmware.h"
 #include "protocol/limits.h"
 #include "protocol/machine_spec.h"
 #include "protocol/network.h"
+#include "protocol/share.h"
 #include "seed/seed.h"
 
 #define VMM_CODE_CACHE_MIN (4u << 20)
@@ -22,25 +24,15 @@
 
 /* A command that the guest is there for. */
 struct vmm_command {
-	const char *const *argv;       /* ends with NULL */
-	const char *const *env;        /* NAME=VALUE, likewise */
-	const char *user, *folder;     /* NULL: root, and its own */
-	const char *program;           /* the agent's, on this host */
-	bool terminal;                 /* it gets one: our standard streams are one */
-	bool keeps;                    /* the guest's disks are to be in order when it ends */
-	bool quiet;                    /* as vmm_config.quiet */
-	const struct vmm_share *share; /* as vmm_config.share, with paths */
+	const char *const *argv;        /* ends with NULL */
+	const char *const *env;         /* NAME=VALUE, likewise */
+	const char *user, *folder;      /* NULL: root, and its own */
+	const char *program;            /* the agent's, on this host */
+	bool terminal;                  /* it gets one: our standard streams are one */
+	bool keeps;                     /* the guest's disks are to be in order when it ends */
+	bool quiet;                     /* as vmm_config.quiet */
+	const struct share_spec *share; /* as vmm_config.share, with paths */
 	unsigned shares;
-};
-
-#define VMM_SHARES 8u
-
-/* A folder of the host's for the guest. */
-struct vmm_share {
-	const char *folder; /* an absolute path without links */
-	const char *path;   /* where a command finds it */
-	bool read_only;
-	bool overlay; /* read-only, and what the guest writes stays in its memory */
 };
 
 struct vmm_config {
@@ -64,8 +56,9 @@ struct vmm_config {
 	struct seed seed; /* its disk comes behind the others; no instance: none */
 	struct net_spec net[LIMIT_NETWORKS];
 	unsigned nets;
-	struct vmm_share share[VMM_SHARES];
+	struct share_spec share[LIMIT_SHARES]; /* one that is to be opened: its path has no links */
 	unsigned shares;
+	struct sandbox_user owner; /* as whom they are served, if we are root */
 	int screen_fd; /* where given: a socket on which it is shown to whom the daemon lets in; -1: none */
 	const char *vnc; /* where its screen is shown, see screen_listen.h; NULL: it has none */
 	const char *vnc_password; /* NULL: none is asked for */

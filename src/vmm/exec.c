@@ -12,6 +12,7 @@
 #include "protocol/end.h"
 #include "vmm/agent.h"
 #include "vmm/bytes.h"
+#include "vmm/qemu_agent.h"
 
 #define CALLER 1u /* the session's number on a caller's connection */
 #define PATIENCE_NS 60000000000ull
@@ -43,6 +44,7 @@ struct exec {
 	uint16_t last_session;
 	bool there, ready; /* the agent, and the guest's system */
 	uint32_t version;  /* that it speaks */
+	struct exec_config config;
 };
 
 static void peer_free(struct exec_peer *peer)
@@ -171,8 +173,9 @@ static void late(void *ctx)
 	struct exec_peer *peer = ctx;
 
 	fail(peer, "%s",
-		peer->exec->there
-			? "the guest's agent is there, but its system has not come up"
+		peer->exec->there ? "the guest's agent is there, but its system has not come up"
+			: peer->exec->config.qemu
+			? "the guest's qemu-guest-agent has not come up; is the package installed there?"
 			: "no agent has come up in the guest; is it Linux with a driver for virtio consoles?");
 }
 
@@ -439,6 +442,7 @@ static void frame(void *ctx, const struct agent_header *header, const char *payl
 		gone(exec, NULL);
 		exec->there = true;
 		exec->version = number_of(payload);
+		agent_send_mounts(exec->agent, exec->config.share, exec->config.shares);
 	} else if (!header->session && header->type == AGENT_READY && exec->there) {
 		begin_all(exec);
 	}
@@ -446,8 +450,8 @@ static void frame(void *ctx, const struct agent_header *header, const char *payl
 
 /* Life */
 
-int exec_create(struct pci_bus *bus, struct memory *memory, struct loop *loop, struct exec **out,
-	struct error *err)
+int exec_create(struct pci_bus *bus, struct memory *memory, struct loop *loop,
+	const struct exec_config *config, struct exec **out, struct error *err)
 {
 	struct exec *exec = calloc(1, sizeof *exec);
 	const struct agent_owner owner = {exec, frame, gone};
@@ -456,13 +460,22 @@ int exec_create(struct pci_bus *bus, struct memory *memory, struct loop *loop, s
 	if (!exec)
 		return error_nomem(err);
 	exec->loop = loop;
-	r = agent_create(bus, memory, loop, &owner, &exec->agent, err);
+	exec->config = *config;
+	r = (config->qemu ? qemu_agent_create : agent_create)(bus, memory, loop, &owner,
+		&exec->agent, err);
 	if (r) {
 		free(exec);
 		return r;
 	}
 	*out = exec;
 	return 0;
+}
+
+int exec_shutdown(struct exec *exec)
+{
+	if (!exec || !exec->config.qemu)
+		return -ENOTSUP;
+	return qemu_agent_shutdown(exec->agent) ? -ENOTSUP : 0;
 }
 
 void exec_destroy(struct exec *exec)

@@ -13,15 +13,25 @@
 #include "base/error.h"
 #include "base/loop.h"
 #include "machine/memory.h"
+#include "protocol/share.h"
 
 struct exec;
 struct pci_bus;
 
+struct exec_config {
+	bool qemu;                      /* the agent is qemu-guest-agent (qemu_agent.h), not ours */
+	const struct share_spec *share; /* what ours is told to mount; outlives this */
+	unsigned shares;
+};
+
 /* Puts the agent's port on the bus. No vCPU runs. */
-int exec_create(struct pci_bus *bus, struct memory *memory, struct loop *loop, struct exec **exec,
-	struct error *err);
+int exec_create(struct pci_bus *bus, struct memory *memory, struct loop *loop,
+	const struct exec_config *config, struct exec **exec, struct error *err);
 /* No vCPU runs; who is still connected is told that the guest has ended. NULL is allowed. */
 void exec_destroy(struct exec *exec);
+
+/* Has the guest shut down by its agent. -ENOTSUP: it has none that does it (or exec is NULL), or that is not there. */
+int exec_shutdown(struct exec *exec);
 
 /* A connection, which is taken. exec NULL: refused, since the guest has no agent. The loop's thread. */
 int exec_take(struct exec *exec, int fd, struct error *err);

@@ -48,6 +48,7 @@ struct vmm {
 	struct exec *exec;       /* commands beside its own system; or NULL */
 	struct screen *screen;   /* or NULL */
 	struct shares *shares;   /* folders of the host's; or NULL */
+	unsigned asked;          /* how often it was to shut down */
 	struct idle idle;
 	struct renewal renewal; /* of a clone */
 	struct guest_watch watch;

@@ -43,6 +43,14 @@ void vmm_config_of_launch(const struct launch_spec *spec, struct vmm_config *con
 		config->disk[i] = spec->disk[i];
 	for (unsigned i = 0; i < spec->networks; i++)
 		config->net[i] = spec->network[i];
+	config->shares = spec->shares;
+	for (unsigned i = 0; i < spec->shares; i++)
+		config->share[i] = spec->share[i];
+	config->owner = (struct sandbox_user){.uid = spec->owner.uid,
+		.gid = spec->owner.gid,
+		.groups = spec->owner.groups};
+	for (unsigned i = 0; i < spec->owner.groups; i++)
+		config->owner.group[i] = spec->owner.group[i].id;
 	if (!spec->machine.ssh_key)
 		return;
 	config->seed = (struct seed){.instance = spec->uuid,

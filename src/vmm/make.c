@@ -258,6 +258,9 @@ static bool wants_native(const struct vmm_config *config)
 static int make_devices(struct vmm *vmm, struct error *err)
 {
 	const struct virtio_console_owner console = {vmm, virtio_output, input_room, vmm->sized};
+	const struct exec_config exec = {.qemu = !vmm->config.machine.agent,
+		.share = vmm->config.share,
+		.shares = vmm->config.shares};
 	int r = devices_open(&vmm->devices, &vmm->config, err);
 	struct error lacks;
 
@@ -292,9 +295,9 @@ static int make_devices(struct vmm *vmm, struct error *err)
 	if (!r && vmm->config.command)
 		r = command_create(vmm->config.command, vmm->monitor, vmm->machine, &vmm->command,
 			err);
-	if (!r && vmm->config.machine.agent)
+	if (!r && (vmm->config.machine.agent || vmm->config.machine.qemu_agent))
 		r = exec_create(machine_pci(vmm->machine), machine_memory(vmm->machine),
-			monitor_loop(vmm->monitor), &vmm->exec, err);
+			monitor_loop(vmm->monitor), &exec, &vmm->exec, err);
 	if (!r)
 		r = limit_files(vmm, err);
 	if (!r)

@@ -24,7 +24,7 @@
 #define SOCKET_ROOM (4 * SHARE_BYTES_MAX)
 
 struct one_share {
-	const struct vmm_share *what;
+	const struct share_spec *what;
 	pid_t pid;
 	int socket;
 	struct virtio_fs *fs;
@@ -33,10 +33,18 @@ struct one_share {
 struct shares {
 	struct guest_monitor *monitor; /* for the walls of the devices' threads */
 	unsigned count;
-	struct one_share one[VMM_SHARES];
+	struct one_share one[LIMIT_SHARES];
 };
 
 /* The process */
+
+/* What it has open. */
+enum { SOCKET, FOLDER };
+
+struct share_process {
+	bool read_only;
+	const struct sandbox_user *user;
+};
 
 /* As many descriptors as it may have: folders that the guest uses, and files that it has open. */
 static int raise_files(unsigned *files, struct error *err)
@@ -56,16 +64,18 @@ static int raise_files(unsigned *files, struct error *err)
 }
 
 /* The server, and all that it may do from here on. */
-static int wall_in(const struct vmm_share *what, struct share_server **server, struct error *err)
+static int wall_in(const struct share_process *what, struct share_server **server,
+	struct error *err)
 {
 	struct share_options options = {.read_only = what->read_only};
-	int root;
+	int root = -1;
 	struct vmm_needs needs = {.kvm = false};
 	const struct sandbox walls = {.calls = vmm_calls, .ctx = &needs};
 	int r = raise_files(&options.files, err);
 
 	if (!r)
-		r = sandbox_folder(what->folder, what->read_only, &root, &options.rooted, err);
+		r = sandbox_folder(FOLDER, what->read_only, what->user, &root, &options.rooted,
+			err);
 	if (!r)
 		r = share_server_create(root, &options, server, err);
 	if (!r &&
@@ -75,8 +85,16 @@ static int wall_in(const struct vmm_share *what, struct share_server **server, s
 	return r ? r : sandbox_calls(CALLS_SERVER, &walls, err);
 }
 
-/* Nothing stays open but the socket, whatever the monitor has: as 0. */
-static _Noreturn void process(const struct vmm_share *what, int socket)
+/* Nothing stays open but these two, whatever the monitor has. */
+static bool keep(int socket, int folder)
+{
+	const int from[] = {fcntl(socket, F_DUPFD, FOLDER + 1), fcntl(folder, F_DUPFD, FOLDER + 1)};
+
+	return from[0] >= 0 && from[1] >= 0 && dup2(from[0], SOCKET) >= 0 &&
+		dup2(from[1], FOLDER) >= 0 && !close_range(FOLDER + 1, ~0u, 0);
+}
+
+static _Noreturn void process(const struct share_process *what, int socket, int folder)
 {
 	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGUSR1, SIGUSR2,
 		SIGXFSZ, SIGPIPE};
@@ -88,13 +106,13 @@ static _Noreturn void process(const struct vmm_share *what, int socket)
 	for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
 		signal(ignored[i], SIG_IGN);
 	prctl(PR_SET_NAME, "dach-share", 0, 0, 0);
-	if (dup2(socket, 0) || close_range(1, ~0u, 0))
+	if (!keep(socket, folder))
 		_exit(1);
 	umask(0); /* the guest has its own */
 	r = wall_in(what, &server, &err);
 	/* The first message is how that went. */
-	if (send(0, err.text, strlen(err.text) + 1, MSG_NOSIGNAL) >= 0 && !r)
-		share_serve(server, 0);
+	if (send(SOCKET, err.text, strlen(err.text) + 1, MSG_NOSIGNAL) >= 0 && !r)
+		share_serve(server, SOCKET);
 	_exit(0);
 }
 
@@ -105,26 +123,36 @@ static int hear_begin(const struct one_share *share, struct error *err)
 	char text[sizeof err->text] = "";
 
 	if (recv(share->socket, text, sizeof text - 1, 0) <= 0)
-		return error_set(err, EIO, "--share %s: the process that serves it has ended",
+		return error_set(err, EIO, "shared folder %s: the process that serves it has ended",
 			share->what->folder);
-	return *text ? error_set(err, EIO, "--share: %s", text) : 0;
+	return *text ? error_set(err, EIO, "shared folder %s: %s", share->what->folder, text) : 0;
 }
 
-static int start(struct one_share *share, const struct vmm_share *what, struct error *err)
+static int start(struct one_share *share, const struct share_spec *what,
+	const struct sandbox_user *user, struct error *err)
 {
+	const struct share_process process_of = {what->read_only, user};
 	const int room = SOCKET_ROOM;
-	int sockets[2];
+	int sockets[2], folder = what->fd;
+
+	if (folder < 0)
+		folder = open(what->folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (folder < 0)
+		return error_set(err, errno, "%s: %s", what->folder, strerror(errno));
 
 	share->what = what;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets))
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets)) {
+		close(folder);
 		return error_set(err, errno, "no process for a shared folder: %s", strerror(errno));
+	}
 	for (unsigned i = 0; i < 2; i++)
 		setsockopt(sockets[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
 	share->socket = sockets[0];
 	share->pid = fork();
 	if (!share->pid)
-		process(what, sockets[1]);
+		process(&process_of, sockets[1], folder);
 	close(sockets[1]);
+	close(folder);
 	if (share->pid < 0)
 		return error_set(err, errno, "no process for a shared folder: %s", strerror(errno));
 	return hear_begin(share, err);
@@ -143,10 +171,11 @@ int shares_open(const struct vmm_config *config, struct guest_monitor *monitor, 
 	if (!shares)
 		return error_nomem(err);
 	shares->monitor = monitor;
-	for (unsigned i = 0; i < VMM_SHARES; i++)
+	for (unsigned i = 0; i < LIMIT_SHARES; i++)
 		shares->one[i] = (struct one_share){.socket = -1, .pid = -1};
 	while (!r && shares->count < config->shares) {
-		r = start(&shares->one[shares->count], &config->share[shares->count], err);
+		r = start(&shares->one[shares->count], &config->share[shares->count],
+			&config->owner, err);
 		shares->count++;
 	}
 	*out = shares;
@@ -210,7 +239,7 @@ void shares_destroy(struct shares *shares)
 		virtio_fs_destroy(share->fs);
 		if (share->socket >= 0)
 			close(share->socket);
-		/* It ends when it reads the end; one that is lost in a disk does not. */
+		/* It ends when it reads the end; one that is lost in a disk does not. One of another user's is not ours to kill. */
 		if (share->pid > 0 && !kill(share->pid, SIGKILL))
 			waitpid(share->pid, NULL, 0);
 	}

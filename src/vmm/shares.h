@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Folders of the host's that the guest has as file systems: for each a device (virtio/fs.h), and a process of our
- * user that serves it (share/server.h) and has nothing but the folder.
+ * Folders of the host's that the guest has as file systems: for each a device (virtio/fs.h), and a process of our user, or
+ * of the guest's owner, that serves it (share/server.h) and has nothing but the folder.
  */
 #ifndef DACH_VMM_SHARES_H
 #define DACH_VMM_SHARES_H
@@ -12,11 +12,12 @@
 #include "vmm/calls.h"
 #include "vmm/config.h"
 
-#define SHARE_TAG "dach%u" /* what a guest mounts the first (0) by, and the others */
-
 struct shares;
 
-/* Starts the processes: before there is any other thread. *shares is NULL where there are none. */
+/*
+ * Starts the processes: before there is any other thread, and while we are who we were started as. Descriptors of folders that were
+ * given are closed. *shares is NULL where there are none.
+ */
 int shares_open(const struct vmm_config *config, struct guest_monitor *monitor,
 	struct shares **shares, struct error *err);
 /* What they need of the list of calls. */

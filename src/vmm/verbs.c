@@ -201,11 +201,29 @@ static bool would_be_lost(enum request_verb verb)
 		verb != REQUEST_EXEC;
 }
 
+/* What a guest has open in a shared folder is its server's to know: in no state. fd is taken where it fails. */
+static int check_shares(const struct vmm *vmm, const struct monitor_request *request, int fd,
+	struct error *err)
+{
+	if (!vmm->shares ||
+		(request->verb != REQUEST_CLONE && request->verb != REQUEST_SNAPSHOT &&
+			request->verb != REQUEST_SAVE && request->verb != REQUEST_MIGRATE))
+		return 0;
+	if (fd >= 0)
+		close(fd);
+	return error_set(err, ENOTSUP,
+		"a guest that has shared folders (share) is not saved, cloned, migrated or kept in a snapshot "
+		"while it runs: shut it down, or start it without them");
+}
+
 int verbs_request(void *ctx, const struct control_asker *asker,
 	const struct monitor_request *request, int fd, json_t **fields, struct error *err)
 {
 	struct vmm *vmm = ctx;
+	const int r = check_shares(vmm, request, fd, err);
 
+	if (r)
+		return r;
 	if (vmm->departing && would_be_lost(request->verb)) {
 		if (fd >= 0)
 			close(fd);

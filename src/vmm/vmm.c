@@ -131,7 +131,7 @@ static void press_button(void *ctx)
 
 	if (vmm->command)
 		command_ask(vmm->command);
-	else
+	else if (vmm->asked++ % 2 || exec_shutdown(vmm->exec)) /* one of both will listen */
 		machine_power_button(vmm->machine);
 }
 

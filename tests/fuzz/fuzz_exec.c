@@ -4,6 +4,7 @@
 #include "driver.h"
 
 #include <linux/virtio_console.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -11,6 +12,9 @@
 #include "protocol/agent.h"
 #include "vmm/exec.h"
 
+#ifndef QEMU_AGENT
+#define QEMU_AGENT false
+#endif
 #define CALLERS 4
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -53,6 +57,7 @@ static void open_port(struct driver *driver)
 /* A byte: whose bytes follow, and whether the loop runs then; a byte: how many. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const struct exec_config config = {.qemu = QEMU_AGENT};
 	static struct loop *loop;
 	static struct exec *exec;
 	static struct driver driver;
@@ -60,9 +65,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char said[4096];
 
 	if (!loop) {
+		signal(SIGPIPE, SIG_IGN); /* as a monitor does: callers go */
 		rig_open(&driver.rig);
 		if (loop_create(&loop, NULL) ||
-			exec_create(&driver.rig.pci, &driver.rig.mem, loop, &exec, NULL))
+			exec_create(&driver.rig.pci, &driver.rig.mem, loop, &config, &exec, NULL))
 			abort();
 	}
 	driver_start(&driver, ~0ull);

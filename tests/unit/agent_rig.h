@@ -90,7 +90,7 @@ static inline void told(struct guest *guest, uint16_t event, const char *name)
 	assert_memory_equal(message + 1, name, strlen(name));
 }
 
-static inline void open_port(struct guest *guest)
+static inline void open_port_of(struct guest *guest, const char *name)
 {
 	rig_start(&guest->rig, ~0ull, guest->ring, QUEUES);
 	for (unsigned i = 0; i < 3; i++)
@@ -98,9 +98,14 @@ static inline void open_port(struct guest *guest)
 	control(guest, VIRTIO_CONSOLE_DEVICE_READY, 1);
 	told(guest, VIRTIO_CONSOLE_PORT_ADD, "");
 	control(guest, VIRTIO_CONSOLE_PORT_READY, 1);
-	told(guest, VIRTIO_CONSOLE_PORT_NAME, AGENT_PORT);
+	told(guest, VIRTIO_CONSOLE_PORT_NAME, name);
 	told(guest, VIRTIO_CONSOLE_PORT_OPEN, "");
 	control(guest, VIRTIO_CONSOLE_PORT_OPEN, 1);
+}
+
+static inline void open_port(struct guest *guest)
+{
+	open_port_of(guest, AGENT_PORT);
 }
 
 #endif

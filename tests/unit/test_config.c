@@ -380,6 +380,8 @@ static void test_wrong(void **state)
 		{"name='a'\ndisk=[1,,2]", "f:2:9: expected a value here"},
 		{"name='a'\ndisk=['/a,,xvda', '/b,,xvda']",
 			"f:2:20: disks[1].vdev: 'xvda' is there"},
+		{"name='a'\nagent=1\nshare=['/a:/mnt', '/b:/..']", "f:3:20: share: /..: a path"},
+		{"name='a'\nshare='/a:/b'", "shares[0]: /b is where the guest's agent mounts it"},
 		{"name='a'\nserial=['a','b','c','d','e']", "f:2:1: 'serial': 4 at most"},
 		{"name='a'\n\x01", "f:2:1: expected KEY = VALUE here, not '?'"},
 	};

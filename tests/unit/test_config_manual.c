@@ -100,6 +100,7 @@ static void language_and_values(void **state)
 			NULL},
 		{"vdispl=[ 'connectors=id0:1920x1080' ]\nvsnd=[ [ 'card, short-name=Main' ] ]",
 			NULL},
+		{"agent=1\nshare=[ '/srv/data:/data,ro', 'here:/here,overlay', '/by/hand' ]", NULL},
 		{"serial='pty'", NULL},
 		{"serial=[ 'pty', 'none' ]", NULL},
 		{"usb=1\nusbdevice=[ 'tablet', 'keyboard' ]\nsoundhw='ac97'\nvideoram=16", NULL},

@@ -60,9 +60,10 @@ static const char whole[] =
 	"\"model\":\"e1000\",\"vifname\":\"web0\",\"script\":\"vif-nat\",\"backend\":\"net\","
 	"\"type\":\"ioemu\",\"rate\":1250000,\"rate_interval\":20000,\"mtu\":9000},"
 	"{\"mode\":\"user\",\"forward\":[\"tcp::8080-:80\"]},{}],"
+	"\"shares\":[{\"folder\":\"/srv\"},{\"folder\":\"/srv\",\"path\":\"/mnt\",\"readonly\":true,\"overlay\":true}],"
 	"\"on_poweroff\":\"preserve\",\"on_reboot\":\"destroy\",\"on_crash\":\"coredump-restart\","
 	"\"on_watchdog\":\"rename-restart\",\"on_soft_reset\":\"coredump-destroy\","
-	"\"serial\":[\"pty\",\"none\"],\"engine\":\"translate\",\"cpu_model\":\"x86-64-v3\",\"native\":\"never\","
+	"\"serial\":[\"pty\",\"none\"],\"engine\":\"translate\",\"cpu_model\":\"x86-64-v3\",\"native\":\"never\",\"agent\":true,"
 	"\"kept\":{\"vnc\":1,\"vfb\":[\"vnc=1,vncpasswd='x'\"]}}";
 
 static void test_round_trip(void **state)
@@ -205,6 +206,19 @@ static void test_hostile(void **state)
 			"twice"},
 		{"{\"name\":\"a\",\"vifs\":[{},{\"mac\":\"01:00:00:00:00:01\"}]}", "vifs[1].mac"},
 		{"{\"name\":\"a\",\"vifs\":[{\"mtu\":70000}]}", "vifs[0].mtu"},
+		{"{\"name\":\"a\",\"shares\":[{\"folder\":\"srv\"}]}",
+			"shares[0]: 'srv' is not an absolute"},
+		{"{\"name\":\"a\",\"shares\":[{\"path\":\"/mnt\"}]}",
+			"shares[0].folder: is missing"},
+		{"{\"name\":\"a\",\"shares\":[{\"folder\":\"/s\",\"path\":\"/mnt\"}]}",
+			"write agent = 1"},
+		{"{\"name\":\"a\",\"agent\":true,\"shares\":[{\"folder\":\"/s\",\"path\":\"/a/../b\"}]}",
+			"without '..'"},
+		{"{\"name\":\"a\",\"agent\":true,\"shares\":[{\"folder\":\"/s\",\"readonly\":true,\"overlay\":true}]}",
+			"say where by DIR:PATH"},
+		{"{\"name\":\"a\",\"agent\":true,\"shares\":[{\"folder\":\"/s\",\"path\":\"/m\"},"
+		 "{\"folder\":\"/t\",\"path\":\"/m\"}]}",
+			"/s and /t both go to /m"},
 		{"{\"name\":\"a\",\"kept\":[]}", "kept"},
 	};
 	struct domain_config config;

@@ -9,20 +9,36 @@
 
 static const char *const argv[] = {"true", NULL}, *const env[] = {NULL};
 
-static int set_up(void **state)
+static const struct share_spec shares[] = {
+	{.folder = "/srv/by-hand"},
+	{.folder = "/srv/data", .path = "/data", .read_only = true},
+};
+
+static int set_up_with(void **state, unsigned count)
 {
 	struct guest *guest = calloc(1, sizeof *guest);
 	struct error err;
 
 	rig_open(&guest->rig);
 	assert_int_equal(loop_create(&guest->loop, &err), 0);
-	assert_int_equal(exec_create(&guest->rig.pci, &guest->rig.mem, guest->loop, &guest->exec,
-				 &err),
+	assert_int_equal(exec_create(&guest->rig.pci, &guest->rig.mem, guest->loop,
+				 &(struct exec_config){.share = shares, .shares = count},
+				 &guest->exec, &err),
 		0);
 	rig_config_write(&guest->rig, PCI_COMMAND, 4, 6);
 	open_port(guest);
 	*state = guest;
 	return 0;
+}
+
+static int set_up(void **state)
+{
+	return set_up_with(state, 0);
+}
+
+static int set_up_shares(void **state)
+{
+	return set_up_with(state, 2);
 }
 
 static int tear_down(void **state)
@@ -313,10 +329,31 @@ static void test_many(void **state)
 	close(ends[0]);
 }
 
+/* Of the folders, an agent that has just come hears of those that it is to mount. */
+static void test_folders(void **state)
+{
+	struct guest *guest = *state;
+	struct agent_mount mount;
+	char *bytes;
+
+	for (unsigned i = 0; i < 2; i++) {
+		say_number(guest, 0, AGENT_HELLO, 0, AGENT_VERSION);
+		work(guest);
+		assert_int_equal(hears(guest, i, AGENT_MOUNT), 0);
+		bytes = memory_ptr(&guest->rig.mem, guest->ring[RX].desc[i].addr, 0x1000);
+		assert_true(agent_mount_read(bytes + sizeof(struct agent_header),
+			((struct agent_header *)bytes)->length, &mount));
+		assert_true(mount.read_only && !mount.overlay);
+		assert_string_equal(mount.tag, "dach1");
+		assert_string_equal(mount.path, "/data");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_a_command, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_folders, set_up_shares, tear_down),
 		cmocka_unit_test_setup_teardown(test_callers_that_lie, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_more_input_than_room, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_agents_that_lie, set_up, tear_down),

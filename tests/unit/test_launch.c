@@ -338,6 +338,38 @@ static void test_defaults(void **state)
 	domain_config_free(&guest.config);
 }
 
+/* A folder is open and no more, whoever the guest's owner is. */
+static void test_shares(void **state)
+{
+	struct daemon daemon;
+	struct guest guest;
+	struct spec_files files;
+	struct taken_launch launch;
+	struct error err = {""};
+
+	make_guest(&guest, &daemon,
+		json_pack("{s:s, s:s, s:[{s:s, s:s}], s:[{s:s}, {s:s, s:b}]}", "name", "sharer",
+			"bootloader", "pygrub", "disks", "target", file, "vdev", "xvda", "shares",
+			"folder", "/", "folder", "/tmp", "readonly", 1));
+	hand_over(&guest, &files, &launch);
+	assert_int_equal(launch.config.shares, 2);
+	assert_string_equal(launch.config.share[0].folder, "/");
+	assert_null(launch.config.share[0].path);
+	assert_false(launch.config.share[0].read_only);
+	assert_true(launch.config.share[1].read_only);
+	assert_int_equal(launch.config.owner.uid, geteuid());
+	assert_true(fcntl(files.fd[launch.spec.share[1].fd - LAUNCH_FD - 1], F_GETFL) & O_PATH);
+	launch_free(&launch.spec);
+	spec_close(&files);
+	free(guest.config.share[0].folder);
+	guest.config.share[0].folder = strdup(file);
+	assert_int_equal(spec_init(&files, &err), 0);
+	assert_int_equal(spec_open(&guest, &files, &err), -ENOTDIR);
+	assert_non_null(strstr(err.text, file));
+	spec_close(&files);
+	domain_config_free(&guest.config);
+}
+
 static int set_up(void **state)
 {
 	int fd = mkstemp(file);
@@ -357,6 +389,7 @@ int main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_daemon_to_monitor),
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_shares),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

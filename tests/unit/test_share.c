@@ -3,6 +3,7 @@
 #include "share_folder_rig.h"
 
 #include <errno.h>
+#include <sys/xattr.h>
 
 static void names(void **state)
 {
@@ -271,11 +272,91 @@ static void listing(void **state)
 	assert_int_equal(share_ask(&rig, FUSE_READDIR, ROOT, &in, sizeof in), -EINVAL);
 }
 
+static int get_attribute(uint64_t node, const char *name, uint32_t size)
+{
+	const struct fuse_getxattr_in in = {.size = size};
+
+	return share_ask_names(&rig, FUSE_GETXATTR, node, &in, sizeof in, name, NULL);
+}
+
+/* "name", a zero, and the value, of which size bytes are said to be there. */
+static int set_attribute(uint64_t node, const char *name, const char *value, uint32_t size)
+{
+	const uint32_t fixed[2] = {size, 0};
+	char in[512];
+	size_t len = sizeof fixed;
+
+	memcpy(in, fixed, sizeof fixed);
+	strcpy(in + len, name);
+	len += strlen(name) + 1;
+	memcpy(in + len, value, strlen(value));
+	return share_ask(&rig, FUSE_SETXATTR, node, in, len + strlen(value));
+}
+
+static int list_attributes(uint64_t node, uint32_t size)
+{
+	const struct fuse_getxattr_in in = {.size = size};
+
+	return share_ask(&rig, FUSE_LISTXATTR, node, &in, sizeof in);
+}
+
+/* The user's are there, both ways; others are not, and no file that is none of the folder's is asked. */
+static void attributes(void **state)
+{
+	static const char *const others[] = {"security.capability", "system.posix_acl_access",
+		"trusted.x", "user", "usera", ""};
+	char value[16];
+	uint64_t file, link;
+
+	write_file(INSIDE "/file", "x");
+	if (setxattr(INSIDE "/file", "user.here", "7", 1, 0) && errno == ENOTSUP)
+		skip();
+	assert_int_equal(symlink("../secret", INSIDE "/link"), 0);
+	file = look(ROOT, "file");
+	link = look(ROOT, "link");
+	assert_int_equal(set_attribute(file, "user.there", "value", 5), 0);
+	assert_int_equal(getxattr(INSIDE "/file", "user.there", value, sizeof value), 5);
+	assert_int_equal(get_attribute(file, "user.there", 0), 0);
+	assert_int_equal(*(const uint32_t *)share_out(&rig), 5);
+	assert_int_equal(get_attribute(file, "user.there", 4), -ERANGE);
+	assert_int_equal(get_attribute(file, "user.there", 100), 0);
+	assert_int_equal(rig.len, sizeof(struct fuse_out_header) + 5);
+	assert_memory_equal(share_out(&rig), "value", 5);
+	assert_int_equal(list_attributes(file, 0), 0);
+	assert_int_equal(*(const uint32_t *)share_out(&rig), 21);
+	assert_int_equal(list_attributes(file, 20), -ERANGE);
+	assert_int_equal(list_attributes(file, 100), 0);
+	assert_int_equal(rig.len, sizeof(struct fuse_out_header) + 21);
+	assert_int_equal(share_ask(&rig, FUSE_REMOVEXATTR, file, "user.there", 11), 0);
+	assert_int_equal(get_attribute(file, "user.there", 100), -ENODATA);
+	assert_int_equal(set_attribute(ROOT, "user.folder", "", 0), 0);
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+		assert_int_equal(get_attribute(file, others[i], 100), -EOPNOTSUPP);
+		assert_int_equal(set_attribute(file, others[i], "x", 1), -EOPNOTSUPP);
+	}
+	assert_int_equal(set_attribute(file, "user.x", "x", 2), -EINVAL);
+	assert_int_equal(set_attribute(file, "user.x", "x", UINT32_MAX), -EINVAL);
+	assert_int_equal(share_ask(&rig, FUSE_REMOVEXATTR, file, "user.x", 6), -EINVAL);
+	assert_int_equal(set_attribute(link, "user.x", "x", 1), -EPERM);
+	assert_int_equal(get_attribute(link, "user.x", 100), -ENODATA);
+	assert_int_equal(list_attributes(link, 100), 0);
+	assert_int_equal(rig.len, sizeof(struct fuse_out_header));
+	rig.room = sizeof(struct fuse_out_header) + 4;
+	assert_int_equal(get_attribute(file, "user.here", 0), -EIO);
+	assert_int_equal(list_attributes(file, 100), -ERANGE);
+	rig.room = SHARE_BYTES_MAX;
+	serve(&(struct share_options){.files = 64, .read_only = true});
+	file = look(ROOT, "file");
+	assert_int_equal(get_attribute(file, "user.here", 100), 0);
+	assert_int_equal(set_attribute(file, "user.here", "8", 1), -EROFS);
+	assert_int_equal(share_ask(&rig, FUSE_REMOVEXATTR, file, "user.here", 10), -EROFS);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {TEST(names), TEST(links), TEST(kinds),
 		TEST(read_only), TEST(names_change), TEST(append), TEST(cached), TEST(deep),
-		TEST(listing)};
+		TEST(listing), TEST(attributes)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -187,7 +187,7 @@ static void cut_short(void **state)
 	share_server_answer(rig.server, rig.ask, 3, rig.answer, rig.room);
 	assert_int_equal(((struct fuse_out_header *)rig.answer)->error, -EINVAL);
 	assert_int_equal(share_ask(&rig, 4096, ROOT, NULL, 0), -ENOSYS);
-	assert_int_equal(share_ask(&rig, FUSE_GETXATTR, ROOT, zeros, 64), -ENOSYS);
+	assert_int_equal(share_ask(&rig, FUSE_BMAP, ROOT, zeros, 64), -ENOSYS);
 	/* What it says it writes is more than it has. */
 	assert_int_equal(share_begin(&rig), 0); /* nothing is open */
 	assert_int_equal(create(ROOT, "new", 0644, &node, &in.fh), 0);

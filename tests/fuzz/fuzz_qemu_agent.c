@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The same where the guest's agent is qemu-guest-agent, whose lines the guest sends; and the bytes as the answer that comes
+ * later than a fuzzer waits.
+ */
+#define QEMU_AGENT true
+#define LLVMFuzzerTestOneInput fuzz_conversation
+#include "fuzz_exec.c"
+#undef LLVMFuzzerTestOneInput
+
+#include "base/json.h"
+#include "vmm/qemu_words.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	json_t *answer = json_parse((const char *)data, size, "answer", NULL);
+	struct qemu_status status;
+
+	if (!answer)
+		return fuzz_conversation(data, size);
+	if (!qemu_words_status(answer, size % 2, &status))
+		for (unsigned i = 0; i < AGENT_STREAMS; i++)
+			bytes_free(&status.out[i]);
+	json_decref(answer);
+	return 0;
+}

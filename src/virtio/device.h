@@ -22,7 +22,7 @@
 #include "virtio/queue.h"
 
 #define VIRTIO_QUEUES_MAX 4
-#define VIRTIO_CONFIG_MAX 64
+#define VIRTIO_CONFIG_MAX 136
 #define VIRTIO_NO_VECTOR 0xffffu
 
 /* All bits of the status: others that a driver writes are not kept, or its guest could not be saved and loaded. */

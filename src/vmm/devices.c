@@ -253,9 +253,10 @@ void devices_remove_net(struct devices *devices, struct vmm_config *config, unsi
 }
 
 /* In the order of devices_create(). Where that is the order of the slots, too, nobody need be told. */
-void devices_tell_places(const struct devices *devices, unsigned screen, struct machine *machine)
+void devices_tell_places(const struct devices *devices, const uint8_t *more, unsigned further,
+	struct machine *machine)
 {
-	uint8_t slot[LIMIT_DISKS + LIMIT_NETWORKS + 4];
+	uint8_t slot[MACHINE_PLACES];
 	unsigned count = 0;
 	bool plain = true;
 
@@ -268,8 +269,8 @@ void devices_tell_places(const struct devices *devices, unsigned screen, struct 
 	slot[count++] = virtio_rng_slot(devices->rng);
 	slot[count++] = virtio_console_slot(devices->console);
 	slot[count++] = virtio_balloon_slot(devices->balloon);
-	if (screen)
-		slot[count++] = screen;
+	while (further-- && count < MACHINE_PLACES)
+		slot[count++] = *more++;
 	for (unsigned i = 0; i < count; i++)
 		plain &= slot[i] == i + 1;
 	machine_set_places(machine, slot, plain ? 0 : count);

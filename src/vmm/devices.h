@@ -68,10 +68,11 @@ void devices_insert_net(struct devices *devices, struct vmm_config *config, unsi
 	const struct net_spec *spec, struct net *net, struct virtio_net *nic);
 void devices_remove_net(struct devices *devices, struct vmm_config *config, unsigned n);
 /*
- * Tells the machine where its devices are, for who goes on from a state of it: machine_set_places(). screen: the slot of
- * the one that comes behind them, 0 if there is none.
+ * Tells the machine where its devices are, for who goes on from a state of it: machine_set_places(). more: the slots of
+ * those that come behind them.
  */
-void devices_tell_places(const struct devices *devices, unsigned screen, struct machine *machine);
+void devices_tell_places(const struct devices *devices, const uint8_t *more, unsigned further,
+	struct machine *machine);
 /* When the guest has ended, before the machine goes. Waits until disks are stable. */
 void devices_destroy(struct devices *devices);
 

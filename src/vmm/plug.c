@@ -24,6 +24,13 @@ int plug_call(struct nest *nest, int (*run)(void *ctx), void *ctx)
 	return nest ? nest_call(nest, run, ctx) : run(ctx);
 }
 
+void plug_tell_places(struct vmm *vmm)
+{
+	uint8_t more[SCREEN_SLOTS];
+
+	devices_tell_places(&vmm->devices, more, screen_slots(vmm->screen, more), vmm->machine);
+}
+
 /* A device goes */
 
 struct detaching {
@@ -80,7 +87,7 @@ static void take(void *ctx)
 	if (detaching->r)
 		return;
 	detaching->device.kind->forget(vmm, &detaching->device);
-	devices_tell_places(&vmm->devices, screen_slot(vmm->screen), vmm->machine);
+	plug_tell_places(vmm);
 	detaching->taken = true;
 }
 /* Whether the guest has let go of it in time. */
@@ -250,7 +257,7 @@ int plug_begin(struct vmm *vmm, struct error *err)
 	int r;
 
 	vmm->plugging.work = (struct loop_work){.run = serve, .ctx = vmm};
-	devices_tell_places(&vmm->devices, screen_slot(vmm->screen), vmm->machine);
+	plug_tell_places(vmm);
 	r = monitor_nest(vmm->monitor, CALLS_DISK, &vmm->plugging.disk_nest, err);
 	if (!r && vmm->config.given)
 		r = monitor_nest(vmm->monitor, CALLS_NET, &vmm->plugging.net_nest, err);

@@ -135,7 +135,7 @@ static void enter(struct vmm *vmm, struct attaching *attaching)
 	devices_insert_disk(&vmm->devices, &vmm->config, attaching->at, &attaching->spec,
 		attaching->disk, attaching->blk);
 	attaching->disk = NULL;
-	devices_tell_places(&vmm->devices, screen_slot(vmm->screen), vmm->machine);
+	plug_tell_places(vmm);
 	machine_device_came(vmm->machine, virtio_blk_slot(attaching->blk));
 }
 

@@ -24,6 +24,8 @@ struct plugged_kind {
 
 /* Whether devices may get other numbers now. The loop's thread. */
 bool plug_stands_still(struct vmm *vmm);
+/* Tells the machine where its devices are by now: devices_tell_places(). The loop's thread. */
+void plug_tell_places(struct vmm *vmm);
 /* run(ctx) within the walls of a kind; nest NULL: there are none. */
 int plug_call(struct nest *nest, int (*run)(void *ctx), void *ctx);
 /* The guest is asked to give the device up: a job, with the request's seconds and force. */

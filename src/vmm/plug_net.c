@@ -65,7 +65,7 @@ static int attach(struct net_attaching *attaching, unsigned at)
 		return r;
 	devices_insert_net(&vmm->devices, &vmm->config, at, &attaching->spec, attaching->net,
 		attaching->nic);
-	devices_tell_places(&vmm->devices, screen_slot(vmm->screen), vmm->machine);
+	plug_tell_places(vmm);
 	machine_device_came(vmm->machine, virtio_net_slot(attaching->nic));
 	return 0;
 }

@@ -19,10 +19,13 @@
 #include "machine/vga/registers.h"
 #include "machine/vga/vga.h"
 #include "monitor/sandbox.h"
+#include "virtio/tablet.h"
 #include "vmm/screen_listen.h"
 #include "vnc/server.h"
 
 #define BIOS_MAX (256u << 10)
+_Static_assert(VNC_POINTER_MAX == VIRTIO_TABLET_MAX, "edges");
+
 #define LATER 100000000u /* ns until a machine that is being saved is looked at again */
 
 struct screen {
@@ -33,6 +36,7 @@ struct screen {
 	uint8_t *bios;
 	size_t bios_size;
 	struct vga *vga;
+	struct virtio_tablet *tablet;
 	pid_t pid;
 	int socket;
 	struct loop_fd events;
@@ -285,9 +289,14 @@ static void take_event(struct screen *screen, const struct vnc_event *event)
 {
 	const struct ps2_motion motion = {event->dx, event->dy, event->dz, event->buttons};
 
+	const struct virtio_tablet_state state = {event->x, event->y, event->buttons & 7,
+		event->dz < 0       ? -1
+			: event->dz ? 1
+				    : 0};
+
 	if (event->kind == VNC_KEY)
 		machine_key(screen->machine, event->key, event->down);
-	else if (event->kind == VNC_POINTER)
+	else if (event->kind == VNC_POINTER && !virtio_tablet_move(screen->tablet, &state))
 		machine_pointer(screen->machine, &motion);
 }
 
@@ -328,6 +337,9 @@ int screen_create(struct screen *screen, struct machine *machine, struct error *
 		.moved = moved,
 		.ctx = screen};
 	r = vga_create(&config, &screen->vga, err);
+	if (!r)
+		r = virtio_tablet_create(machine_pci(machine), machine_memory(machine),
+			&screen->tablet, err);
 	if (r)
 		return r;
 	screen->events = (struct loop_fd){.fd = screen->socket,
@@ -339,9 +351,13 @@ int screen_create(struct screen *screen, struct machine *machine, struct error *
 	return 0;
 }
 
-unsigned screen_slot(const struct screen *screen)
+unsigned screen_slots(const struct screen *screen, uint8_t slot[SCREEN_SLOTS])
 {
-	return screen && screen->vga ? vga_slot(screen->vga) : 0;
+	if (!screen)
+		return 0;
+	slot[0] = vga_slot(screen->vga);
+	slot[1] = virtio_tablet_slot(screen->tablet);
+	return SCREEN_SLOTS;
 }
 
 void screen_destroy(struct screen *screen)
@@ -352,6 +368,7 @@ void screen_destroy(struct screen *screen)
 		loop_fd_remove(monitor_loop(screen->monitor), &screen->events);
 	if (screen->placing)
 		loop_timer_cancel(&screen->place);
+	virtio_tablet_destroy(screen->tablet);
 	vga_destroy(screen->vga);
 	memory_region_destroy(&screen->region);
 	if (screen->socket >= 0)

@@ -51,15 +51,31 @@ static void press(struct vnc_client *client, uint8_t key, bool down)
 	tell(client, &event);
 }
 
+/* From a place of so many to one between the edges, whatever the client says. */
+static uint32_t between_edges(unsigned at, unsigned of)
+{
+	return of < 2 ? 0 : at < of ? (uint64_t)at * VNC_POINTER_MAX / (of - 1) : VNC_POINTER_MAX;
+}
+
+/* Puts where the pointer is into an event. */
+static void place(const struct vnc_client *client, struct vnc_event *event)
+{
+	event->x = between_edges(client->x, client->screen->shown.width);
+	event->y = between_edges(client->y, client->screen->shown.height);
+}
+
 /* A client that has gone holds nothing down. */
 void vnc_release_keys(struct vnc_client *client)
 {
+	struct vnc_event event = {.kind = VNC_POINTER};
+
 	for (unsigned key = 0; key < 256; key++)
 		press(client, key, false);
 	if (!client->buttons)
 		return;
 	client->buttons = 0;
-	tell(client, &(struct vnc_event){.kind = VNC_POINTER});
+	place(client, &event);
+	tell(client, &event);
 }
 
 static void point(struct vnc_client *client, unsigned buttons, unsigned x, unsigned y)
@@ -77,6 +93,7 @@ static void point(struct vnc_client *client, unsigned buttons, unsigned x, unsig
 	client->x = x;
 	client->y = y;
 	client->buttons = buttons;
+	place(client, &event);
 	tell(client, &event);
 }
 

@@ -20,10 +20,12 @@
 struct vnc_event {
 	enum { VNC_KEY, VNC_POINTER } kind;
 	uint8_t key, down;  /* as machine/chipset/ps2.h has keys */
-	int32_t dx, dy, dz; /* and motions */
+	int32_t dx, dy, dz; /* and motions; */
+	uint32_t x, y;      /* also where it is: 0 to VNC_POINTER_MAX from edge to edge */
 	uint32_t buttons;
 };
 
+#define VNC_POINTER_MAX 32767
 #define VNC_DOORS 2
 
 /* A socket (SOCK_STREAM) that listens; -1: none. */

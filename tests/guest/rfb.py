@@ -3,7 +3,8 @@
 """A VNC client for tests: rfb.py [--password WORD] [--encoding NAME] WHERE COMMAND...
 
 WHERE is unix:PATH or ADDRESS:PORT. Commands, one after the other: "size" prints the desktop's, "picture FILE" writes what
-is seen as PPM, "type TEXT" presses keys (\\n is Return), "wait" waits until something changes, "sleep" reads
+is seen as PPM, "type TEXT" presses keys (\\n is Return), "point X,Y[,BUTTONS]"
+moves the mouse, "wait" waits until something changes, "sleep" reads
 nothing for two seconds. Status 3: the server has refused, and its reason is printed."""
 import socket
 import struct
@@ -179,6 +180,9 @@ class Client:
     def code(self, keysym, code, down):
         self.send(struct.pack(">BBHII", 255, 0, down, keysym, code))
 
+    def point(self, x, y, buttons=0):
+        self.send(struct.pack(">BBHH", 5, buttons, x, y))
+
     def type(self, text):
         for c in text:
             keysym = 0xff0d if c == "\n" else ord(c)
@@ -209,6 +213,8 @@ def main():
                     out.write(b"P6 %d %d 255\n" % (width, height) + pixels)
             elif word == "type":
                 client.type(words.pop(0).replace("\\n", "\n"))
+            elif word == "point":
+                client.point(*(int(part) for part in words.pop(0).split(",")))
             elif word == "wait":
                 client.update(1)
             elif word == "sleep":

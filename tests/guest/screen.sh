@@ -74,6 +74,23 @@ python3 "$client" --password secret $port type 'in\n'
 guest_wait
 check "who has it types" ended 0 "typed: in"
 
+# A guest with the driver has a tablet: the pointer is where the client says.
+driver=$(echo "${DACH_TEST_ROOT:-$DACH_CACHE/kernel}"/lib/modules/*/kernel/drivers/virtio/virtio_input.ko)
+cp "$driver" "$work/driver"
+truncate -s %512 "$work/driver"
+guest_start --vnc "unix:$socket" --disk "$work/driver,ro" <<EOS
+head -c $(stat -c %s "$driver") /dev/vda >/virtio_input.ko && insmod /virtio_input.ko
+event=\$(grep -A 4 "dach tablet" /proc/bus/input/devices | sed -n 's/.*\(event[0-9]*\).*/\1/p')
+exec 3</dev/input/\$event
+echo "listens to \$event"
+dd bs=24 count=3 <&3 2>/dev/null | od -An -t u2 -w24 | sed 's/^/event/'
+EOS
+wait_for 60 said "listens to event"
+python3 "$client" "unix:$socket" size point 719,0,1 >/dev/null
+guest_wait
+# An axis (3), the first (0), at its right edge: type, code and value behind the time.
+check "and a tablet is where the client points" ended 0 "event.* 3 *0 *32767 *0"
+
 guest --vnc 127.0.0.1:7 </dev/null
 check "no password on a network is no way in" grep -q "a password is needed (--vnc-password FILE)" "$errors"
 

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
-#include "daemon/arrival.h"
+#include "daemon/migration.h"
 #include "daemon/claims.h"
 #include "daemon/container.h"
 #include "daemon/daemon.h"
@@ -321,7 +321,7 @@ int launch_start(struct guest *guest, struct error *err)
 		return r;
 	r = make_folder(guest, err);
 	if (!r)
-		r = arrival_note(guest, err);
+		r = migration_note(guest, err);
 	if (!r)
 		r = spec_open(guest, &files, err);
 	if (!r)
@@ -404,5 +404,5 @@ void launch_last_words(struct guest *guest)
 	}
 	guest->reason = report.reason;
 	snprintf(guest->text, sizeof guest->text, "%s", report.error.text);
-	arrival_ended(guest);
+	migration_ended(guest);
 }

@@ -10,7 +10,7 @@
 
 #include "daemon/affinity.h"
 #include "daemon/after.h"
-#include "daemon/arrival.h"
+#include "daemon/migration.h"
 #include "daemon/commit.h"
 #include "daemon/daemon.h"
 #include "daemon/launch.h"
@@ -358,7 +358,7 @@ static void answered(void *ctx, int r, json_t *answer, const char *text)
 	guest->told_paused = guest->paused;
 	guest->up = true;
 	launch_unmark_state(guest);
-	arrival_settle(guest);
+	migration_settle(guest);
 	settle(guest, state_of(answer));
 	layer_settle(guest, answer);
 	commit_settle(guest, answer);
@@ -392,7 +392,7 @@ static int connect_monitor(struct guest *guest, struct error *err)
 		r = monitor_create(guest->daemon->loop, fd, &client, &guest->monitor, err);
 	if (!r)
 		monitor_call(guest->monitor, &(struct monitor_request){.verb = REQUEST_INFO}, -1,
-			arrival_is_awaited(guest) ? 0 : START_TIMEOUT_MS, answered, guest);
+			migration_awaits(guest) ? 0 : START_TIMEOUT_MS, answered, guest);
 	return r;
 }
 

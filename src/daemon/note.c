@@ -22,6 +22,7 @@ static const char *const files[NOTES] = {
 	[NOTE_MOVING] = "moving",
 	[NOTE_PLUGGING] = "plugging",
 	[NOTE_ARRIVING] = "arriving",
+	[NOTE_DEPARTING] = "departing",
 };
 
 int note_write(const struct guest *guest, enum note note, json_t *says, struct error *err)

@@ -18,7 +18,8 @@ enum note {
 	NOTE_COMMITTING, /* commit.c */
 	NOTE_MOVING,     /* op_move.c */
 	NOTE_PLUGGING,   /* plug.c */
-	NOTE_ARRIVING,   /* op_migrate.c */
+	NOTE_ARRIVING,   /* op_migrate.c, and the next */
+	NOTE_DEPARTING,
 	NOTES,
 };
 

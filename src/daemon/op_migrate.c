@@ -6,7 +6,8 @@
  *
  *   {"managed": true, "autostart": false}
  *
- * says what it is to be once it runs here. Until then it is a guest that is forgotten when its monitor ends.
+ * says what it is to be once it runs here. Until then it is a guest that is forgotten when its monitor ends. Of one that
+ * leaves, an empty note stands there from before its monitor is asked until that says that it has not left.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,7 +17,7 @@
 #include <unistd.h>
 
 #include "base/json.h"
-#include "daemon/arrival.h"
+#include "daemon/migration.h"
 #include "daemon/daemon.h"
 #include "daemon/describe.h"
 #include "daemon/guest.h"
@@ -130,6 +131,9 @@ static void left(void *ctx, int r, json_t *answer, const char *text)
 	free(leaving);
 	guest->departing = false;
 	if (r) {
+		/* One that stands may have left, and so may one whose monitor has gone. */
+		if (r != -EPIPE && !guest->paused)
+			migration_forget(guest);
 		guest_log(guest, "not migrated", text);
 		op_refuse(op, r, text);
 		return;
@@ -149,6 +153,8 @@ static void migrate(struct operation *op)
 {
 	struct guest *guest = guest_to_leave(op);
 	struct leaving_guest *leaving;
+	struct error err = {0};
+	int r;
 
 	if (!guest)
 		return;
@@ -158,8 +164,10 @@ static void migrate(struct operation *op)
 		return;
 	}
 	leaving = malloc(sizeof *leaving);
-	if (!leaving) {
-		op_refuse(op, -ENOMEM, "out of memory");
+	r = leaving ? note_write(guest, NOTE_DEPARTING, json_object(), &err) : error_nomem(&err);
+	if (r) {
+		free(leaving);
+		op_refuse_error(op, r, &err);
 		return;
 	}
 	*leaving = (struct leaving_guest){op, guest};
@@ -257,7 +265,7 @@ const struct operation_kind operation_receive = {"guest_receive", NULL,
 
 /* Whether it is here: life.c asks at the right moments */
 
-int arrival_note(const struct guest *guest, struct error *err)
+int migration_note(const struct guest *guest, struct error *err)
 {
 	if (!guest->arriving)
 		return 0;
@@ -267,7 +275,7 @@ int arrival_note(const struct guest *guest, struct error *err)
 		err);
 }
 
-bool arrival_is_awaited(const struct guest *guest)
+bool migration_awaits(const struct guest *guest)
 {
 	return note_is_there(guest, NOTE_ARRIVING);
 }
@@ -279,11 +287,14 @@ static void stay(struct guest *guest, const json_t *says)
 	guest->arriving = false;
 }
 
-void arrival_settle(struct guest *guest)
+void migration_settle(struct guest *guest)
 {
 	json_t *says = note_read(guest, NOTE_ARRIVING);
 	struct error err = {0};
 
+	/* What a daemon before this one had begun has ended with it. */
+	if (!guest->paused)
+		migration_forget(guest);
 	if (!says)
 		return;
 	stay(guest, says);
@@ -297,10 +308,26 @@ void arrival_settle(struct guest *guest)
 	guest_log(guest, "has come from another host", "");
 }
 
-void arrival_ended(struct guest *guest)
+void migration_forget(const struct guest *guest)
+{
+	note_forget(guest, NOTE_DEPARTING);
+}
+
+/* Killed, and nobody can say how far it was. */
+static void may_be_elsewhere(struct guest *guest)
+{
+	if (guest->reason != END_CRASH || !note_is_there(guest, NOTE_DEPARTING))
+		return;
+	guest->reason = END_KILLED;
+	snprintf(guest->text, sizeof guest->text,
+		"its monitor was killed while it was being migrated: it may run on the other host, so look there before it is started here");
+}
+
+void migration_ended(struct guest *guest)
 {
 	json_t *says = note_read(guest, NOTE_ARRIVING);
 
+	may_be_elsewhere(guest);
 	if (!says)
 		return;
 	/*

@@ -6,8 +6,19 @@
 #include <unistd.h>
 
 #include "daemon/guest.h"
+#include "daemon/migration.h"
 #include "daemon/monitor.h"
 #include "daemon/op.h"
+
+static void unpaused(void *ctx, int r, json_t *answer, const char *text)
+{
+	struct operation *op = ctx;
+	const struct guest *guest = guest_by_uuid(op->daemon, op->uuid);
+
+	if (!r && guest)
+		migration_forget(guest);
+	op_asked(op, r, answer, text);
+}
 
 static void ask(struct operation *op)
 {
@@ -24,7 +35,8 @@ static void ask(struct operation *op)
 	if (r)
 		op_refuse_error(op, r, &err);
 	else
-		monitor_call(guest->monitor, request, -1, OP_VERB_TIMEOUT_MS, op_asked, op);
+		monitor_call(guest->monitor, request, -1, OP_VERB_TIMEOUT_MS,
+			request->verb == REQUEST_UNPAUSE ? unpaused : op_asked, op);
 }
 
 const struct operation_kind operation_ask = {"guest_ask", "Guest", .guest = true, .verb = true,

@@ -157,7 +157,7 @@ static int explain(const struct wire *wire, int r, struct error *err)
 		return error_set(err, EREMOTEIO, "%s", wire->failed.text);
 	case -EPIPE:
 	case -ECONNRESET:
-		return error_set(err, EPIPE, "the connection to the other side is lost");
+		return error_set(err, ECONNRESET, "the connection to the other side is lost");
 	case -ETIMEDOUT:
 		return error_set(err, ETIMEDOUT, "the other side does not answer");
 	case -EPROTO:

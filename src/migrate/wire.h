@@ -60,7 +60,7 @@ int wire_send_hello(struct wire *wire);
 int wire_send_failed(struct wire *wire, const char *text);
 /*
  * Waits for a frame of this type, and nothing else: 0; -EREMOTEIO, the other side has failed, and its sentence is the
- * error; -EPIPE, it has gone; -ETIMEDOUT; -EPROTO, it says something else.
+ * error; -ECONNRESET, it has gone; -ETIMEDOUT; -EPROTO, it says something else.
  */
 int wire_expect(struct wire *wire, enum wire_type type, struct error *err);
 

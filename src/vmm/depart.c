@@ -136,7 +136,7 @@ static int explain(struct departure *d, int r, struct error *err)
 	if (wire_expect(&d->wire, WIRE_READY, &said) == -EREMOTEIO)
 		return error_set(err, EREMOTEIO, "%s", said.text);
 	if (r == -EPIPE || r == -ECONNRESET)
-		return error_set(err, EPIPE, "the connection to the other side is lost");
+		return error_set(err, ECONNRESET, "the connection to the other side is lost");
 	return error_set(err, -r, "%s", d->state_err.text[0] ? d->state_err.text : strerror(-r));
 }
 
@@ -395,6 +395,7 @@ static void go_on(struct departure *d)
 
 	if (d->stage == GONE || (d->stage == GIVEN && take_back(vmm, &err))) {
 		monitor_withhold(vmm->monitor, come_back, vmm);
+		monitor_pause(vmm->monitor);
 		return;
 	}
 	if (d->stage != COPYING)

@@ -105,7 +105,7 @@ static void test_frames(void **state)
 		}
 		assert_memory_equal(in, out, sizeof in);
 		assert_int_equal(wire_expect(wire, WIRE_READY, &err), 0);
-		assert_int_equal(wire_expect(wire, WIRE_GO, &err), -EPIPE);
+		assert_int_equal(wire_expect(wire, WIRE_GO, &err), -ECONNRESET);
 		assert_string_equal(err.text, "the connection to the other side is lost");
 	}
 }
@@ -154,7 +154,7 @@ static void test_lies(void **state)
 	assert_int_equal(wire_read_state(wire, junk, 8), 0);
 	say(WIRE_GO, 0, "", 0);
 	line->len = 5;
-	assert_int_equal(wire_expect(wire, WIRE_GO, &err), -EPIPE);
+	assert_int_equal(wire_expect(wire, WIRE_GO, &err), -ECONNRESET);
 }
 
 static void test_failed(void **state)

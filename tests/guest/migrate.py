@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""For migrate.sh: migrate.py KERNEL RAMDISK STEPS TRIPS
+
+A guest goes between two daemons, which have its disks in one place. Here are the bytes carried, frame by frame
+(src/migrate/wire.h), so that a monitor, a daemon or the line can be ended exactly before or behind each of them: afterwards
+the guest runs on one side or stands on one, never on two, and what is said tells which. STEPS: how many of those cases there
+are, all or, evenly, fewer. TRIPS: how often it goes there and back with a monitor's own carrying (dach migrate)."""
+import contextlib
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)) + "/../daemon")
+from harness import BUILD, Connection, Daemon, Refused, eventually  # noqa: E402 pylint: disable=wrong-import-position
+from keeper import ask  # noqa: E402 pylint: disable=wrong-import-position
+
+KERNEL, RAMDISK, STEPS, TRIPS = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+HELLO, STATE, READY, GO, RUNNING, FAILED = range(1, 7)
+LINE, HERE, THERE, HERE_D, THERE_D = "line", "source monitor", "destination monitor", "source daemon", "destination daemon"
+VICTIMS = [LINE, HERE, THERE, HERE_D, THERE_D]
+# (frame, from the source?, which of them), before it is passed on and behind it
+FRAMES = [(HELLO, True, 1), (HELLO, False, 1), (STATE, True, 3), (READY, False, 1), (GO, True, 1), (RUNNING, False, 1)]
+CASES = [(frame, when, victim) for frame in FRAMES for when in ("before", "behind") for victim in VICTIMS]
+
+
+class Side(Daemon):
+    """Two on one host have no control groups: a guest's is called by its UUID."""
+    def __init__(self):
+        super().__init__(vmm=None)
+        if os.getuid() == 0:
+            self.program = self.folder + "/alone"
+            with open(self.program, "w") as script:
+                script.write("#!/bin/sh\nexec unshare -m sh -c 'mount -t tmpfs none /sys/fs/cgroup; exec \"$@\"' sh "
+                             f"'{BUILD}/dachd' \"$@\"\n")
+            os.chmod(self.program, 0o755)
+
+    def one(self):
+        return self.guests().get("one")
+
+    def runs(self):
+        guest = self.one()
+        return guest is not None and guest["state"] == "running"
+
+
+def upgrade(side, method, path, body=None):
+    """The connection that the answer's head makes of it."""
+    connection = Connection(side.run + "/dachd.sock", 30)
+    connection.request(method, path, None if body is None else json.dumps(body),
+                       {"Connection": "Upgrade", "Upgrade": "dach-migrate"})
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        byte = connection.sock.recv(1)
+        if not byte:
+            break
+        head += byte
+    if b" 101 " not in head.split(b"\r\n", 1)[0]:
+        raise OSError(head.decode())
+    connection.sock.settimeout(None)
+    return connection.sock
+
+
+def get_all(sock, size):
+    data = b""
+    while len(data) < size:
+        part = sock.recv(min(size - len(data), 1 << 20))
+        if not part:
+            raise EOFError
+        data += part
+    return data
+
+
+class Line:
+    """From the source to the destination and back, frame by frame; at one of them something happens."""
+    def __init__(self, source, destination, guest, at=None, act=None):
+        self.source, self.act, self.at, self.seen = source, act, at, {}
+        self.near = upgrade(source, "GET", "/v1/guests/one/migration")
+        self.far = upgrade(destination, "POST", "/v1/receive", {
+            "config": guest["config"], "managed": guest["managed"], "autostart": guest["autostart"]})
+        self.lock, self.answer = threading.Lock(), None
+        self.threads = [threading.Thread(target=self.carry, args=words, daemon=True)
+                        for words in ((self.near, self.far, True), (self.far, self.near, False))]
+        self.asking = threading.Thread(target=self.ask, daemon=True)
+
+    def cut(self):
+        for sock in self.near, self.far:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def happens(self, kind, away, when):
+        with self.lock:
+            if when == "before":
+                self.seen[kind, away] = self.seen.get((kind, away), 0) + 1
+            if self.at and self.at == ((kind, away, self.seen[kind, away]), when):
+                self.at = None
+                self.act(self)
+
+    def carry(self, origin, to, away):
+        with contextlib.suppress(OSError, EOFError):
+            while True:
+                head = get_all(origin, 8)
+                kind, size = struct.unpack("<II", head)
+                data = head + get_all(origin, size)
+                self.happens(kind, away, "before")
+                to.sendall(data)
+                self.happens(kind, away, "behind")
+        with contextlib.suppress(OSError):
+            to.shutdown(socket.SHUT_WR)
+
+    def ask(self):
+        try:
+            self.answer = self.source.call("POST", "/v1/guests/one/migrate", {}, timeout=120)
+        except (Refused, OSError) as why:
+            self.answer = why
+
+    def run(self):
+        for thread in self.threads + [self.asking]:
+            thread.start()
+        self.asking.join(150)
+        assert not self.asking.is_alive(), "no answer to the migration"
+        for thread in self.threads:
+            thread.join(30)
+        for sock in self.near, self.far:
+            sock.close()
+        return self.answer
+
+
+class Table:
+    def __init__(self, a, b):
+        self.sides, self.number, self.count = [a, b], 0, 0
+        self.disks = a.folder + "/disks"
+        os.mkdir(self.disks)
+        for name in "a", "b":
+            with open(f"{self.disks}/{name}.img", "wb") as file:
+                file.truncate(1 << 20)
+        self.begin()
+
+    def here(self):
+        return self.sides[0]
+
+    def begin(self):
+        side = self.here()
+        if side.one() is None:
+            side.create("one", managed=True, start=True, memory_kib=81920, kernel=KERNEL, ramdisk=RAMDISK,
+                        engine="translate", cpu_model="x86-64-v2", cmdline="console=ttyS0 quiet panic=-1",
+                        on_crash="restart", disks=[{"target": f"{self.disks}/{n}.img", "vdev": "xvd" + n, "writable": True}
+                                                   for n in "ab"])
+        elif not side.runs():
+            side.post("/v1/guests/one/start")
+        self.nonce = ask(side, side.one(), "who 1", "WHO 1 ")
+        self.put(side)
+
+    def put(self, side):
+        self.number += 1
+        ask(side, side.one(), f"put {self.number}", f"PUT {self.number}")
+
+    def check(self, side):
+        """It is the same one, with all of its memory, and its disks are as it knows them."""
+        self.count += 1
+        said = ask(side, side.one(), f"get {self.count}", f"HAS {self.count} ").split()
+        assert said == [self.nonce, "right"] + [str(self.number)] * 3, f"{said} instead of {self.number}"
+        self.put(side)
+
+    def act(self, victim):
+        def perform(line):
+            here, there = self.sides
+            if victim == LINE:
+                line.cut()
+            elif victim in (HERE_D, THERE_D):
+                side = here if victim == HERE_D else there
+                side.stop(signal.SIGKILL)
+                side.start()
+            else:
+                side = here if victim == HERE else there
+                pid = side.monitors().get(self.uuid)
+                if pid:
+                    os.kill(pid, signal.SIGKILL)
+        return perform
+
+    def settle(self, case, answer):
+        """Who runs it now, and what was said."""
+        here, there = self.sides
+        eventually(lambda: not (here.runs() and there.runs()) and (there.one() is None or there.runs()), 30)
+        assert not (here.runs() and there.runs()), f"{case}: two"
+        if there.runs():
+            eventually(lambda: here.one() is None or here.one()["state"] != "running", 20)
+            guest = here.one()
+            if guest is not None:
+                # The source has not heard of it: it stands, or was killed and is off, and neither starts again by itself.
+                assert guest["state"] in ("paused", "off"), f"{case}: {guest['state']}"
+                if guest["state"] == "paused":
+                    assert isinstance(answer, Exception) and "'destroy' ends it here" in str(answer) or \
+                        case[2] == HERE_D, f"{case}: {answer}"
+                    with contextlib.suppress(Refused):
+                        here.post("/v1/guests/one/unpause")
+                        raise AssertionError(f"{case}: it runs twice")
+                    here.post("/v1/guests/one/destroy")
+                else:
+                    assert "may run on the other host" in guest["last_end"]["text"], guest["last_end"]
+                here.call("DELETE", "/v1/guests/one")
+            self.sides.reverse()
+            return "there"
+        guest = here.one()
+        assert guest is not None, f"{case}: none"
+        if guest["state"] == "paused":
+            here.post("/v1/guests/one/unpause")
+            return "stood here"
+        if guest["state"] == "off":
+            assert case[2] == HERE, f"{case}: off"
+            return "off"
+        return "here"
+
+    def case(self, case):
+        frame, when, victim = case
+        here, there = self.sides
+        self.uuid = here.one()["uuid"]
+        line = Line(here, there, here.one(), (frame, when), self.act(victim))
+        answer = line.run()
+        assert line.at is None, f"{case}: the frame never came: {answer} {here.said()[-300:]} {there.said()[-300:]}"
+        where = self.settle(case, answer)
+        if where == "off" or not self.here().one() or victim == HERE and where == "here":
+            self.begin()
+        else:
+            self.check(self.here())
+        return where
+
+    def trips(self, count):
+        """By dach migrate, as people do it."""
+        for _ in range(2 * count):
+            here, there = self.sides
+            receive = f"env DACH_RUN={there.run} DACH_STATE={there.state} {BUILD}/dach migrate-receive"
+            done = subprocess.run([BUILD + "/dach", "--json", "migrate", "-s", "", "one", receive], env=here.env, timeout=120,
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            assert done.returncode == 0, done.stderr
+            assert here.one() is None and there.one()["managed"]
+            self.sides.reverse()
+            self.check(there)
+            print("went " + " ".join(done.stdout.split()), flush=True)
+
+
+def main():
+    with Side().start() as a, Side().start() as b:
+        os.chmod(a.folder, 0o755)
+        table = Table(a, b)
+        table.trips(TRIPS)
+        step = len(CASES) / STEPS if STEPS else 1
+        for n in range(STEPS):
+            case, begin = CASES[int(n * step)], time.monotonic()
+            where = table.case(case)
+            (kind, away, number), when, victim = case
+            print(f"ok {when} frame {kind} {'->' if away else '<-'} {number}: {victim}: {where} ({time.monotonic() - begin:.1f} s)",
+                  flush=True)
+        print(f"DONE {2 * TRIPS} times moved, {STEPS} steps at which something was killed")
+
+
+main()

@@ -351,11 +351,14 @@ int block_flush_held(struct block_device *block, uint64_t until)
 
 int block_settle(struct block_device *block)
 {
+	return __atomic_load_n(&block->keeps_back, __ATOMIC_RELAXED) ? block_flush(block) : 0;
+}
+
+int block_flush(struct block_device *block)
+{
 	struct waited waited;
 	bool ended;
 
-	if (!__atomic_load_n(&block->keeps_back, __ATOMIC_RELAXED))
-		return 0;
 	waited_init(&waited, BLOCK_FLUSH);
 	block_submit(block, &waited.request);
 	return waited_for(&waited, UINT64_MAX, &ended);

@@ -65,6 +65,8 @@ void block_close(struct block_device *block);
  * nothing is lost. Waits, so it is not for a disk's own thread. 0 or a negative errno.
  */
 int block_settle(struct block_device *block);
+/* All that was written is stable, as after a guest's flush. Waits likewise. */
+int block_flush(struct block_device *block);
 void block_submit(struct block_device *block, struct block_request *request);
 
 uint64_t block_size(const struct block_device *block); /* bytes */

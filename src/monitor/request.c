@@ -11,7 +11,7 @@ static json_t *describe(struct guest_monitor *monitor)
 	const struct launch_spec *spec = monitor->spec;
 	const enum guest_state state = monitor->kept ? GUEST_ENDED
 		: monitor->go_on                     ? GUEST_SAVED
-		: monitor->paused || monitor->let_go ? GUEST_PAUSED
+		: monitor->paused                    ? GUEST_PAUSED
 						     : GUEST_RUNNING;
 	json_t *walls = json_array();
 	json_t *info = json_pack("{s:s?, s:s?, s:I, s:i, s:s, s:I, s:o}", "name", spec->name,

@@ -15,6 +15,7 @@
 #include "machine/memory_rounds.h"
 #include "migrate/wire.h"
 #include "vmm/internal.h"
+#include "vmm/slow.h"
 
 #define NAME "migrate"
 #define MS 1000000ull
@@ -43,6 +44,7 @@ struct departure {
 	struct state *state;
 	struct moment_text text;
 	struct memory_rounds *rounds;
+	struct slow slow;
 	uint64_t begun, stopped, pause; /* ns */
 	uint64_t total;                 /* bytes to be sent, as far as it is known */
 	unsigned round;
@@ -149,10 +151,16 @@ static void describe_head(void *ctx)
 	machine_save_head(d->vmm->machine, d->state);
 }
 
+static int is_moving(void *ctx, struct error *err)
+{
+	return error_set(err, EBUSY, "the guest is being migrated");
+}
+
 static void begin_rounds(void *ctx)
 {
 	struct departure *d = ctx;
 
+	slow_begin(&d->slow, d->vmm->monitor, is_moving);
 	d->r = memory_rounds_begin(machine_memory(d->vmm->machine), &d->rounds, &d->err);
 }
 
@@ -164,15 +172,18 @@ static void begin_rounds_now(void *ctx)
 		d->r = error_set(&d->err, EBUSY, "the guest is being saved or reset");
 }
 
-static int is_moving(void *ctx, struct error *err)
+static void slow_down(void *ctx)
 {
-	return error_set(err, EBUSY, "the guest is being migrated");
+	struct departure *d = ctx;
+
+	slow_more(&d->slow);
 }
 
 static void stop_now(void *ctx)
 {
 	struct departure *d = ctx;
 
+	slow_end(&d->slow);
 	d->stopped = clock_now();
 	monitor_withhold(d->vmm->monitor, is_moving, NULL);
 	d->r = machine_save_stop(d->vmm->machine, d->state);
@@ -249,22 +260,41 @@ static bool is_little(const struct departure *d, uint64_t pages, uint64_t sent, 
 	return (unsigned __int128)left * took <= (unsigned __int128)d->budget / 2 * (sent + 1);
 }
 
+/* Of one that writes nearly as fast as it is sent there is no less in the next round, unless it is slower. */
+static bool gets_nowhere(const struct departure *d, uint64_t pages, uint64_t before)
+{
+	return d->round > 1 && pages * 10 > before * 7;
+}
+
 static int copy(struct departure *d, struct error *err)
 {
 	uint64_t pages = memory_rounds_look(d->rounds);
 	int r;
 
 	do {
-		const uint64_t start = clock_now(), before = d->wire.sent;
+		const uint64_t start = clock_now(), sent = d->wire.sent, before = pages;
 
 		r = send_round(d, pages, err);
 		if (r)
 			return r;
 		pages = memory_rounds_look(d->rounds);
-		if (is_little(d, pages, d->wire.sent - before, clock_now() - start))
+		if (is_little(d, pages, d->wire.sent - sent, clock_now() - start))
 			return 0;
-	} while (d->round < ROUNDS);
-	return 0;
+		if (gets_nowhere(d, pages, before))
+			r = on_loop(d, slow_down, err);
+	} while (!r && d->round < ROUNDS);
+	return r;
+}
+
+/* Most of what is to be made stable is while the guest still runs. */
+static int flush_disks(struct devices *devices, struct error *err)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < devices->disks && !r; i++)
+		if (!block_read_only(devices->disk[i]))
+			r = block_flush(devices->disk[i]);
+	return r ? error_set(err, -r, "the guest's disks: %s", strerror(-r)) : 0;
 }
 
 static int give_disks(struct departure *d, struct error *err)
@@ -354,9 +384,8 @@ static int run(void *ctx, struct guest_job *job, struct error *err)
 		r = on_loop(d, begin_rounds_now, err);
 	if (!r)
 		r = copy(d, err);
-	/* Most of what is to be made stable is while the guest still runs. */
-	if (!r && (r = devices_settle(&d->vmm->devices)))
-		error_set(err, -r, "the guest's disks: %s", strerror(-r));
+	if (!r)
+		r = flush_disks(&d->vmm->devices, err);
 	if (!r)
 		r = on_loop(d, stop_now, err);
 	if (!r)
@@ -417,6 +446,7 @@ static json_t *done(void *ctx, int r, const struct error *err)
 				     "bytes", (json_int_t)d->wire.sent, "rounds", (int)d->round,
 				     "time", (json_int_t)(clock_now() - d->begun));
 
+	slow_end(&d->slow);
 	if (!r) {
 		vmm->migrated = true;
 		machine_stop(vmm->machine);

@@ -34,11 +34,8 @@ class Side(Daemon):
     def __init__(self):
         super().__init__(vmm=None)
         if os.getuid() == 0:
-            self.program = self.folder + "/alone"
-            with open(self.program, "w") as script:
-                script.write("#!/bin/sh\nexec unshare -m sh -c 'mount -t tmpfs none /sys/fs/cgroup; exec \"$@\"' sh "
-                             f"'{BUILD}/dachd' \"$@\"\n")
-            os.chmod(self.program, 0o755)
+            self.program = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /sys/fs/cgroup; exec "$@"', "sh",
+                            *self.program]
 
     def one(self):
         return self.guests().get("one")

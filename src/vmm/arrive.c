@@ -17,12 +17,15 @@
 
 /* The source sends memory all the while, and answers at once. */
 #define PATIENCE_MS 60000
+/* Within this the daemon has asked, if there is one. */
+#define DAEMON_NS 2000000000ull
 
 struct arrival {
 	struct vmm *vmm;
 	int fd;
 	bool told; /* the other side knows how it ended */
 	struct loop_work runs;
+	struct loop_timer alone;
 	struct wire wire;
 };
 
@@ -70,7 +73,10 @@ static long get(void *ctx, void *data, size_t len)
 	}
 }
 
-/* It runs: the other one may go. Where it cannot run after all the loop never comes to this. */
+/*
+ * It runs, and its daemon has heard so: the other one may go. Where it cannot run after all the loop never comes to
+ * this. Were the daemon to hear it later, one that is killed in between would be nobody's.
+ */
 static void runs(void *ctx)
 {
 	struct arrival *arrival = ctx;
@@ -82,6 +88,11 @@ static void runs(void *ctx)
 		if (vmm->devices.nic[i])
 			virtio_net_announce(vmm->devices.nic[i]);
 	arrive_close(vmm);
+}
+
+static void nobody_asks(void *ctx)
+{
+	arrive_told(ctx);
 }
 
 int arrive_open(struct vmm *vmm, struct error *err)
@@ -133,9 +144,17 @@ int arrive_finish(struct vmm *vmm, struct error *err)
 	/* It is ours; what fails from here on makes it the other's again. */
 	if (!r)
 		r = each_disk(vmm, block_take, err);
-	if (!r)
-		loop_post(monitor_loop(vmm->monitor), &arrival->runs);
+	if (!r) {
+		loop_timer_init(&arrival->alone, monitor_loop(vmm->monitor), nobody_asks, vmm);
+		loop_timer_arm(&arrival->alone, clock_now() + DAEMON_NS);
+	}
 	return r;
+}
+
+void arrive_told(struct vmm *vmm)
+{
+	if (vmm->arrival)
+		loop_post(monitor_loop(vmm->monitor), &vmm->arrival->runs);
 }
 
 void arrive_fail(struct vmm *vmm, const struct error *err)
@@ -157,6 +176,8 @@ void arrive_close(struct vmm *vmm)
 	if (!arrival)
 		return;
 	vmm->arrival = NULL;
+	if (arrival->alone.loop)
+		loop_timer_cancel(&arrival->alone);
 	close(arrival->fd);
 	free(arrival);
 }

@@ -124,6 +124,7 @@ void verbs_describe(void *ctx, json_t *info)
 {
 	struct vmm *vmm = ctx;
 
+	arrive_told(vmm);
 	json_object_set_new(info, "engine", json_string(vmm->engine->name));
 	json_object_set_new(info, "memory", describe_memory(vmm));
 	json_object_set_new(info, "vcpus", describe_vcpus(vmm));

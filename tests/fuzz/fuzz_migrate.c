@@ -61,7 +61,6 @@ static void arrive(struct wire *wire)
 		.vm_door = door,
 		.vm_written = written};
 	const struct state_io io = {.read = wire_read_state, .ctx = wire};
-	static struct machine_head head;
 	static struct memory mem;
 	struct error err = {""};
 	struct state *state;
@@ -72,7 +71,6 @@ static void arrive(struct wire *wire)
 		abort();
 	if (wire_expect(wire, WIRE_HELLO, &err) || state_load(&io, "it", &state, &err))
 		return;
-	machine_describe_head(&head, state);
 	memory_describe(&mem, state);
 	if (!state_finish(state) && !wire_expect(wire, WIRE_GO, &err))
 		wire_expect(wire, WIRE_RUNNING, &err);
@@ -118,7 +116,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		state.data = malloc(size);
 		memcpy(state.data, data + 1, size - 1);
 		state.len = size - 1;
-		bytes_seal(&state);
+		if (state.len >= sizeof(struct state_header))
+			bytes_seal(&state);
 		frames = pack(&state, &line.size);
 		line.data = frames;
 	}

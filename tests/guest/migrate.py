@@ -26,7 +26,8 @@ LINE, HERE, THERE, HERE_D, THERE_D = "line", "source monitor", "destination moni
 VICTIMS = [LINE, HERE, THERE, HERE_D, THERE_D]
 # (frame, from the source?, which of them), before it is passed on and behind it
 FRAMES = [(HELLO, True, 1), (HELLO, False, 1), (STATE, True, 3), (READY, False, 1), (GO, True, 1), (RUNNING, False, 1)]
-CASES = [(frame, when, victim) for frame in FRAMES for when in ("before", "behind") for victim in VICTIMS]
+CASES = [(frame, when, victim) for frame in FRAMES for when in ("before", "behind")
+         for victim in os.environ.get("DACH_VICTIMS", ",".join(VICTIMS)).split(",")]
 
 
 class Side(Daemon):

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # A guest moves between two daemons with its disks in one place, and back; and its monitors, the daemons and the line are
-# killed in between: it runs on one side or stands on one. DACH_STEPS says at how many of the 60 places (4), DACH_TRIPS how
+# killed in between: it runs on one side or stands on one. DACH_STEPS says at how many of the 60 places (3), DACH_TRIPS how
 # often it goes there and back (1).
 . "$(dirname "$0")/lib.sh"
 
@@ -40,7 +40,7 @@ done
 SCRIPT
 initrd "$work/keeper"
 DACH=$DACH timeout -k 5 "${DACH_MIGRATE_LIMIT:-300}" python3 "$top/tests/guest/migrate.py" "$kernel" "$work/initrd" \
-	"${DACH_STEPS:-4}" "${DACH_TRIPS:-1}" >"$output" 2>"$errors"
+	"${DACH_STEPS:-3}" "${DACH_TRIPS:-1}" >"$output" 2>"$errors"
 status=$?
 check "$(tail -n 1 "$output")" ended 0 "^DONE"
 finish

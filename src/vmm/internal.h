@@ -130,7 +130,7 @@ int arrive_open(struct vmm *vmm, struct error *err);
 int arrive_accept(struct vmm *vmm, struct error *err);
 int arrive_finish(struct vmm *vmm, struct error *err);
 void arrive_fail(struct vmm *vmm, const struct error *err);
-void arrive_told(struct vmm *vmm); /* its daemon is being told that it is here */
+void arrive_told(struct vmm *vmm);  /* its daemon is being told that it is here */
 void arrive_close(struct vmm *vmm); /* again does nothing */
 
 /*

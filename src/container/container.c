@@ -74,8 +74,8 @@ static void take_end(struct container *container, const struct keeper_message *m
 	finish(container, &end);
 }
 
-/* One message; true: it is what was waited for. */
-static bool take_message(struct container *container, struct keeper_message *message)
+/* One message: its word; KEEPER_ENDED also where the keeper is gone. */
+static enum keeper_word take_message(struct container *container, struct keeper_message *message)
 {
 	int fd, r = keeper_receive(container->keeper.fd, message, &fd);
 
@@ -83,11 +83,11 @@ static bool take_message(struct container *container, struct keeper_message *mes
 		close(fd);
 	if (r) {
 		lost(container);
-		return false;
+		return KEEPER_ENDED;
 	}
 	if (message->word == KEEPER_ENDED)
 		take_end(container, message);
-	return message->word == KEEPER_DONE;
+	return message->word;
 }
 
 static void keeper_ready(void *ctx, short revents)
@@ -116,7 +116,7 @@ static void ask(struct container *container, enum keeper_word word)
 	while (!container->over && clock_now() < end) {
 		if (poll(&wait, 1, 1000) <= 0)
 			continue;
-		if (!take_message(container, &message))
+		if (take_message(container, &message) != KEEPER_DONE)
 			continue;
 		if (message.status)
 			fprintf(stderr, "%s\n", message.text);
@@ -210,11 +210,15 @@ static int start_keeper(struct container *container, const char *console, struct
 }
 
 /* What cannot be made is told before the guest counts as one that is up. */
-static int await_keeper(struct container *container, struct error *err)
+static int await(struct container *container, enum keeper_word word, struct error *err)
 {
 	struct keeper_message message;
 
-	if (take_message(container, &message))
+	while (!container->over)
+		if (take_message(container, &message) == word)
+			return 0;
+	/* One that has ended by itself already has been up. */
+	if (container->end.reason == END_POWEROFF || container->end.reason == END_REBOOT)
 		return 0;
 	return error_set(err, EIO, "%s", container->end.error.text);
 }
@@ -241,12 +245,14 @@ static int create(void *ctx, struct guest_monitor *monitor, struct error *err)
 	if (!r)
 		r = start_keeper(container, console, err);
 	if (!r)
-		r = await_keeper(container, err);
+		r = await(container, KEEPER_DONE, err);
 	/* It comes up while we put up our walls, which it is not within; without them it is ended. */
 	if (!r && !container->spec->paused)
 		begin(container);
 	if (!r)
 		r = monitor_restrict(monitor, false, false, err);
+	if (!r && container->begun)
+		r = await(container, KEEPER_RUNS, err);
 	if (r)
 		return r;
 	watch(container, &container->keeper, keeper_ready);
@@ -260,7 +266,8 @@ static void run(void *ctx, struct end_report *end)
 
 	if (!container->begun && !monitor_stands(container->monitor))
 		begin(container);
-	loop_run(monitor_loop(container->monitor));
+	if (!container->over)
+		loop_run(monitor_loop(container->monitor));
 	*end = container->end;
 }
 

@@ -17,11 +17,14 @@
 #include "container/internal.h"
 #include "container/root.h"
 
+#define LOOK_MS 3
+
 struct keeper {
 	const struct launch_spec *spec;
 	int socket, signals, log;
 	struct lxc_container *container;
 	int agent;     /* the program that enters the container */
+	bool starting; /* and the monitor is still to be told that it runs */
 	pid_t starter; /* 0: not started */
 	unsigned execs;
 	bool monitor_gone;
@@ -165,6 +168,17 @@ static void start(struct keeper *keeper)
 		error_set(&err, errno, "no process for the container: %s", strerror(errno));
 		fail(keeper, &err);
 	}
+	keeper->starting = true;
+}
+
+static void look_whether_it_runs(struct keeper *keeper)
+{
+	const struct keeper_message message = {.word = KEEPER_RUNS};
+
+	if (!keeper->container->is_running(keeper->container))
+		return;
+	keeper->starting = false;
+	keeper_send(keeper->socket, &message, -1);
 }
 
 /* The starter has ended, and so has the container: how? */
@@ -305,8 +319,10 @@ static void serve(struct keeper *keeper)
 		struct pollfd fds[] = {{keeper->signals, POLLIN, 0},
 			{keeper->monitor_gone ? -1 : keeper->socket, POLLIN, 0}};
 
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+		if (poll(fds, 2, keeper->starting ? LOOK_MS : -1) < 0 && errno != EINTR)
 			_exit(1);
+		if (keeper->starting)
+			look_whether_it_runs(keeper);
 		if (fds[0].revents)
 			take_children(keeper);
 		if (fds[1].revents)

@@ -29,6 +29,7 @@ enum keeper_word {
 	/* From the keeper */
 	/* status: 0 or a negative errno, with the sentence. The first one, unasked: all is made that is needed to start */
 	KEEPER_DONE,
+	KEEPER_RUNS,  /* after START: it is up, as liblxc has it, and its init about to begin */
 	KEEPER_ENDED, /* the container is gone; the last message */
 };
 

@@ -11,7 +11,7 @@
 #include "block/reader.h"
 #include "protocol/limits.h"
 
-/* What is opened when the disk is taken. Names are the label's, and whose spec it was. */
+/* What is opened when the disk is taken: the files are its own, and so are their names. */
 struct block_later {
 	struct disk_spec spec;
 	struct disk_file file[LIMIT_CHAIN];
@@ -33,6 +33,7 @@ int handover_open(struct block_device *block, const struct disk_spec *spec, stru
 {
 	struct block_later *later = calloc(1, sizeof *later);
 	int fd[LIMIT_CHAIN];
+	bool named = true;
 
 	if (!later) {
 		block_files_close(spec, 0);
@@ -44,16 +45,23 @@ int handover_open(struct block_device *block, const struct disk_spec *spec, stru
 	later->spec.unlocked = true;
 	for (unsigned i = 0; i < spec->files; i++) {
 		later->file[i] = spec->file[i];
+		later->file[i].name = strdup(spec->file[i].name);
+		named = named && later->file[i].name;
 		fd[i] = spec->file[i].fd;
 	}
 	block->later = later;
+	if (!named)
+		return error_nomem(err);
 	return block_reader_open(spec, fd, &block->image, err);
 }
 
 void handover_close(struct block_device *block)
 {
-	if (block->later)
-		block_files_close(&block->later->spec, 0);
+	if (!block->later)
+		return;
+	block_files_close(&block->later->spec, 0);
+	for (unsigned i = 0; i < LIMIT_CHAIN; i++)
+		free(block->later->file[i].name);
 	free(block->later);
 	block->later = NULL;
 }

@@ -283,6 +283,81 @@ static void breakpoints_behind_mov_ss(void **state)
 	assert_int_equal(behind_mov_ss("HygonGenuine"), HANDLERS + 16 * EXC_DB);
 }
 
+/* --- the stack of 32-bit code ------------------------------------------------------------------------ */
+
+/* Protected mode without paging. A segment with a limit that nobody comes to: then C code does what host code would. */
+static void begin_32(bool flat, uint32_t esp)
+{
+	struct cpu_state *s = &g.state;
+
+	begin(0);
+	s->cr0 = CR0_PE | CR0_ET | CR0_NE;
+	s->cr4 = CR4_OSFXSR;
+	s->efer = 0;
+	for (unsigned i = 0; i < SEG_COUNT; i++)
+		s->seg[i] = (struct segment){.selector = SS0, .attr = 0xc093, .limit = ~0u};
+	s->seg[SEG_CS] = (struct segment){.selector = CS0, .attr = 0xc09b, .limit = ~0u};
+	if (!flat)
+		s->seg[SEG_ES].limit = 0xfffffff;
+	for (unsigned i = 0; i < 16; i++)
+		s->gpr[i] = 0x01010101u * (i + 1);
+	s->gpr[RBX] = DATA;
+	s->gpr[RBP] = DATA + 16;
+	s->gpr[RSP] = esp;
+}
+
+/* All registers, and what there is now around the stack and at address 0. */
+static enum engine_exit stack_result(const uint8_t *code, size_t size, bool flat, uint32_t esp,
+	uint64_t gpr[16], uint8_t memory[256])
+{
+	struct error err = {0};
+	enum engine_exit exit;
+
+	set_up("GenuineIntel", HOSTMAP_NEVER);
+	memcpy(g.ram + CODE, code, size);
+	for (unsigned i = 0; i < 64; i++)
+		put(DATA + 8 * i, 0x1122334455667788ull * (i + 1));
+	begin_32(flat, esp);
+	assert_int_equal(engine_translate.vcpu_set_state(g.vcpu, &g.state, &err), 0);
+	exit = engine_translate.vcpu_run(g.vcpu, &err);
+	engine_translate.vcpu_get_state(g.vcpu, &g.state);
+	memcpy(gpr, g.state.gpr, 16 * sizeof *gpr);
+	memcpy(memory, g.ram + STACK - 0x880, 192);
+	memcpy(memory + 192, g.ram, 64);
+	tear_down();
+	return exit;
+}
+
+static void stack_of_32_bits(void **state)
+{
+	static const uint8_t code[] = {0x50, 0x51, 0x68, 0x78, 0x56, 0x34, 0x12, 0x6a, 0xfe, 0x54,
+		0xff, 0x33, 0xff, 0x74, 0x24, 0x04, 0xff, 0x75, 0x08, 0x5a, 0x5e, 0x66, 0x50, 0x66,
+		0x5f, 0x55, 0x58, 0x50, 0x8f, 0x03, 0xf4};
+	/* push ecx; push edx; pop eax; pop esi; hlt; and pop esp */
+	static const uint8_t few[] = {0x51, 0x52, 0x58, 0x5e, 0xf4};
+	static const uint8_t switches[] = {0x53, 0x5c, 0x51, 0xf4};
+	/* What lies on both sides of 4 GiB is each processor's own to decide (SDM 3A 5.3). */
+	static const uint32_t tops[] = {STACK - 0x800, STACK - 0x7fe, 0x1002, 0x1004, 8, 4, 0};
+	uint64_t host[16], emulated[16];
+	uint8_t host_memory[256], emulated_memory[256];
+	enum engine_exit exit;
+
+	for (unsigned i = 0; i < sizeof tops / sizeof *tops; i++) {
+		const uint8_t *one = i < 2 ? code : few;
+		size_t size = i < 2 ? sizeof code : sizeof few;
+
+		exit = stack_result(one, size, true, tops[i], host, host_memory);
+		assert_int_equal(exit,
+			stack_result(one, size, false, tops[i], emulated, emulated_memory));
+		assert_memory_equal(host, emulated, sizeof host);
+		assert_memory_equal(host_memory, emulated_memory, sizeof host_memory);
+		assert_int_equal(exit, ENGINE_EXIT_HALT);
+		assert_int_equal(host[RSP], i < 2 ? tops[i] - 4 * 6 : tops[i]);
+	}
+	stack_result(switches, sizeof switches, true, STACK - 0x800, host, host_memory);
+	assert_int_equal(host[RSP], DATA - 4);
+}
+
 /* --- a block for people to read -------------------------------------------------------------------- */
 
 /* What doc/translate.md works through: a block of user code. */
@@ -371,6 +446,7 @@ int main(void)
 		cmocka_unit_test(worked_example_is_true),
 		cmocka_unit_test(beyond_memory),
 		cmocka_unit_test(breakpoints_behind_mov_ss),
+		cmocka_unit_test(stack_of_32_bits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,7 @@ static void op_ret(struct codegen *g, struct emit *e)
 {
 	gen_reach(g, e);
 	emit_load(e, 8, R10, g->mem);
-	move_rsp(e, 8 + (int32_t)(uint16_t)g->insn->imm);
+	move_rsp(g, e, 8 + (int32_t)(uint16_t)g->insn->imm);
 }
 
 static void op_call(struct codegen *g, struct emit *e)
@@ -26,7 +26,7 @@ static void op_call(struct codegen *g, struct emit *e)
 	gen_code_address(g, e, value, (int32_t)(g->guest + g->insn->length), 8);
 	gen_reach(g, e);
 	emit_store(e, 8, g->mem, value);
-	move_rsp(e, -8);
+	move_rsp(g, e, -8);
 }
 
 /* The target of an indirect branch to spill[1]. */
@@ -125,7 +125,7 @@ void gen_loop(struct codegen *g)
 
 void gen_ret_target(struct codegen *g)
 {
-	gen_access(g, stack_below(0), 8, SLOW_READ, op_ret);
+	gen_access(g, stack_below(g, 0), 8, SLOW_READ, op_ret);
 }
 
 void gen_ret(struct codegen *g)
@@ -151,7 +151,7 @@ void gen_call(struct codegen *g)
 {
 	if (target_of(g) <= (int32_t)g->guest)
 		poll(g);
-	gen_access(g, stack_below(8), 8, SLOW_WRITE | SLOW_JUMPS, op_call);
+	gen_access(g, stack_below(g, 8), 8, SLOW_WRITE | SLOW_JUMPS, op_call);
 	gen_carry_load(g, &g->hot, R11);
 	gen_branch(g, -1, target_of(g));
 }
@@ -159,6 +159,6 @@ void gen_call(struct codegen *g)
 void gen_call_indirect(struct codegen *g)
 {
 	indirect_target(g);
-	gen_access(g, stack_below(8), 8, SLOW_WRITE | SLOW_JUMPS, op_call);
+	gen_access(g, stack_below(g, 8), 8, SLOW_WRITE | SLOW_JUMPS, op_call);
 	goto_spilled(g);
 }

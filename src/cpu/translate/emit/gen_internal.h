@@ -93,14 +93,15 @@ static inline uint32_t offset_of(const struct codegen *g, const uint8_t *at)
 	return (uint32_t)(at - g->cache->write);
 }
 
-static inline struct address stack_below(int32_t size)
+static inline struct address stack_below(const struct codegen *g, int32_t size)
 {
-	return (struct address){RSP, NO_REG, 1, SEG_SS, 8, -size};
+	return (struct address){RSP, NO_REG, 1, SEG_SS, g->bits == 64 ? 8 : 4, -size};
 }
 
-static inline void move_rsp(struct emit *e, int32_t by)
+/* In 32-bit code it wraps, and has no upper half. */
+static inline void move_rsp(const struct codegen *g, struct emit *e, int32_t by)
 {
-	emit_lea(e, 8, RSP, at_reg(RSP, by));
+	emit_lea(e, g->bits == 64 ? 8 : 4, RSP, at_reg(RSP, by));
 }
 
 /* The operation on g->mem, emitted once in line and once out of line, after gen_reach(). */

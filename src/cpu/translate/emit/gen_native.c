@@ -63,14 +63,22 @@ static bool native_quad(uint32_t mode, const struct insn *i)
 	return bits64(mode) && i->operand_size == 8;
 }
 
+/* No segment's limit or base, and the stack pointer is ESP. */
+static bool flat_stack32(uint32_t mode)
+{
+	const uint32_t mask = MODE_FLAT | MODE_BITS | MODE_SS32;
+
+	return (mode & mask) == (MODE_FLAT | MODE_32 | MODE_SS32);
+}
+
 static bool native_push(uint32_t mode, const struct insn *i)
 {
-	return bits64(mode);
+	return bits64(mode) || (flat_stack32(mode) && i->operand_size == 4);
 }
 
 static bool native_pop(uint32_t mode, const struct insn *i)
 {
-	return bits64(mode) && !i->has_mem;
+	return (bits64(mode) || (flat_stack32(mode) && i->operand_size == 4)) && !i->has_mem;
 }
 
 static bool native_rdtsc(uint32_t mode, const struct insn *i)

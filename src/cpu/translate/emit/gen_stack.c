@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PUSH, POP and LEAVE of 64-bit code: memory first, then the stack pointer. */
+/* PUSH and POP, and LEAVE of 64-bit code: memory first, then the stack pointer. */
 #include "cpu/translate/cold.h"
 #include "cpu/translate/emit/gen_internal.h"
 
@@ -31,7 +31,7 @@ static void op_push(struct codegen *g, struct emit *e)
 		gen_reach(g, e);
 		emit_store(e, size, g->mem, from);
 	}
-	move_rsp(e, -(int32_t)size);
+	move_rsp(g, e, -(int32_t)size);
 }
 
 void gen_load_value(struct codegen *g, struct emit *e)
@@ -46,7 +46,7 @@ void gen_push(struct codegen *g)
 	if (g->insn->has_mem)
 		gen_access(g, gen_address_of(g->insn), g->insn->operand_size, SLOW_READ,
 			gen_load_value);
-	gen_access(g, stack_below(g->insn->operand_size), g->insn->operand_size, SLOW_WRITE,
+	gen_access(g, stack_below(g, g->insn->operand_size), g->insn->operand_size, SLOW_WRITE,
 		op_push);
 }
 
@@ -60,13 +60,13 @@ static void op_pop(struct codegen *g, struct emit *e)
 		emit_store(e, size, gpr_slot(to), R10);
 	} else if (to == RSP) {
 		emit_load(e, size, R10, g->mem);
-		move_rsp(e, (int32_t)size);
+		move_rsp(g, e, (int32_t)size);
 		emit_mov(e, size, RSP, R10);
 		return;
 	} else {
 		emit_load(e, size, to, g->mem);
 	}
-	move_rsp(e, (int32_t)size);
+	move_rsp(g, e, (int32_t)size);
 }
 
 static void op_leave(struct codegen *g, struct emit *e)
@@ -79,7 +79,7 @@ static void op_leave(struct codegen *g, struct emit *e)
 
 void gen_pop(struct codegen *g)
 {
-	gen_access(g, stack_below(0), g->insn->operand_size, SLOW_READ, op_pop);
+	gen_access(g, stack_below(g, 0), g->insn->operand_size, SLOW_READ, op_pop);
 }
 
 void gen_leave_frame(struct codegen *g)

@@ -188,6 +188,10 @@ static void port_describe(struct virtio_device *dev, struct state *s)
 		port->count = 0;
 		return;
 	}
+	if (port->owner.stays) {
+		set_open(port, open);
+		return;
+	}
 	port->stale = open;
 	if (open)
 		add_message(port, VIRTIO_CONSOLE_PORT_OPEN, 0);

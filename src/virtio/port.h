@@ -5,7 +5,8 @@
  * /sys/class/virtio-ports to Linux.
  *
  * A guest that goes on from a saved state, and had the port open, finds that nobody is at the other end: Linux
- * tells its program by POLLHUP. When that has closed it, it can open it anew.
+ * tells its program by POLLHUP. When that has closed it, it can open it anew. Where the program stays whatever happens (stays),
+ * the port is open as before.
  */
 #ifndef DACH_VIRTIO_PORT_H
 #define DACH_VIRTIO_PORT_H
@@ -24,6 +25,7 @@ struct virtio_port;
 struct virtio_port_owner {
 	void *ctx;
 	const char *name; /* outlives the port; at most VIRTIO_PORT_NAME */
+	bool stays; /* the guest's program does not close the port when nobody is there: it is to be synchronized */
 	/* The guest sent these bytes. Lock held: it must not block, nor call the port. */
 	void (*output)(void *ctx, const uint8_t *data, size_t len);
 	/* There may be room again after virtio_port_input() took less than all. Lock not held. */

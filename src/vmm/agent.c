@@ -87,8 +87,13 @@ int agent_create(struct pci_bus *bus, struct memory *memory, struct loop *loop,
 {
 	static const struct agent_kind kind = {send_frame, destroy};
 	struct own_agent *own = calloc(1, sizeof *own);
-	const struct agent_port_owner port = {own, AGENT_PORT, IN_MAX, OUT_MAX, arrived, opened,
-		flooded};
+	const struct agent_port_owner port = {.ctx = own,
+		.name = AGENT_PORT,
+		.in_max = IN_MAX,
+		.out_max = OUT_MAX,
+		.arrived = arrived,
+		.opened = opened,
+		.flooded = flooded};
 	int r;
 
 	if (!own)

@@ -130,7 +130,12 @@ int agent_port_create(struct pci_bus *bus, struct memory *memory, struct loop *l
 	const struct agent_port_owner *owner, struct agent_port **out, struct error *err)
 {
 	struct agent_port *port = calloc(1, sizeof *port);
-	const struct virtio_port_owner device = {port, owner->name, output, room, opened};
+	const struct virtio_port_owner device = {.ctx = port,
+		.name = owner->name,
+		.stays = owner->stays,
+		.output = output,
+		.room = room,
+		.opened = opened};
 	int r;
 
 	if (!port)

@@ -21,6 +21,7 @@ struct agent_port;
 struct agent_port_owner {
 	void *ctx;
 	const char *name; /* the port's; outlives it */
+	bool stays;       /* as a virtio_port_owner's */
 	/* What may wait, here for the owner and there for the guest: no program that keeps the rules comes there. */
 	size_t in_max, out_max;
 	/* More bytes are there, behind what he left of the last; he takes them by bytes_drop(). */

@@ -569,8 +569,14 @@ int qemu_agent_create(struct pci_bus *bus, struct memory *memory, struct loop *l
 {
 	static const struct agent_kind kind = {take_frame, destroy};
 	struct qemu_agent *qemu = calloc(1, sizeof *qemu);
-	const struct agent_port_owner port = {qemu, PORT, LINE_MAX_BYTES, OUT_MAX, arrived, opened,
-		flooded};
+	const struct agent_port_owner port = {.ctx = qemu,
+		.name = PORT,
+		.stays = true,
+		.in_max = LINE_MAX_BYTES,
+		.out_max = OUT_MAX,
+		.arrived = arrived,
+		.opened = opened,
+		.flooded = flooded};
 	int r;
 
 	if (!qemu)

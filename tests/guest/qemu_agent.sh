@@ -62,6 +62,10 @@ sleep 2
 kill -KILL $guest_pid
 wait $guest_pid 2>/dev/null
 check "a caller that is killed leaves nothing" wait_for 20 sh -c '! "$1" exec web -- pgrep -f "[s]leep 123" </dev/null >/dev/null 2>&1' - "$DACH"
+xl_says save web "$work/web.save"
+xl_says restore "$work/web.save"
+in_guest -- sh -c 'echo there' </dev/null
+check "one that goes on from a state has its agent" printed there
 xl_says shutdown -w web
 check "and shuts the guest down" grep -q "has been shut down" "$errors"
 finish

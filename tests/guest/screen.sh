@@ -74,6 +74,25 @@ python3 "$client" --password secret $port type 'in\n'
 guest_wait
 check "who has it types" ended 0 "typed: in"
 
+# Firmware finds the VGA BIOS in its ROM, and writes where a kernel would: 80 characters a line, several lines.
+truncate -s 1M "$work/empty"
+rm -f "$socket"
+forget
+timeout -k 5 "$LIMIT" "$DACH" run --engine "$DACH_ENGINE" --firmware bios --disk "$work/empty" --memory 64 --grace 1 \
+	--vnc "unix:$socket" </dev/null >"$output" 2>"$errors" &
+guest_pid=$!
+wait_for 60 said "No bootable device"
+python3 "$client" "unix:$socket" picture "$work/bios"
+check "firmware writes to the screen" python3 - "$work/bios" <<'PY'
+import sys
+head, pixels = open(sys.argv[1], "rb").read().split(b"\n", 1)
+assert head == b"P6 720 400 255", head
+lit = [i // 3 // 720 // 16 for i in range(0, len(pixels), 3) if pixels[i:i + 3] == b"\xaa\xaa\xaa"]
+assert len(lit) > 1000 and len(set(lit)) > 4, (len(lit), set(lit))
+PY
+kill $guest_pid
+wait $guest_pid 2>/dev/null
+
 # A guest with the driver has a tablet: the pointer is where the client says.
 driver=$(echo "${DACH_TEST_ROOT:-$DACH_CACHE/kernel}"/lib/modules/*/kernel/drivers/virtio/virtio_input.ko)
 cp "$driver" "$work/driver"

@@ -78,7 +78,7 @@ for pass in 1 2 3; do
 	for file in /ide/*.ko; do insmod $file 2>/dev/null; done
 done
 i=0
-while { [ ! -e /dev/sda ] || [ ! -e /dev/sr0 ]; } && [ $i -lt 50 ]; do i=$((i + 1)); sleep 0.1; done
+while { [ ! -e /dev/sda ] || [ ! -e /dev/sr0 ]; } && [ $i -lt 300 ]; do i=$((i + 1)); sleep 0.1; done
 echo "modes $(cat /sys/class/ata_device/dev1.0/dma_mode /sys/class/ata_device/dev1.1/dma_mode | tr '\n' ' ')"
 echo "cd $(md5sum </dev/sr0)"
 dd if=/dev/sr0 of=/tmp/some bs=2048 skip=20 count=1500 2>/dev/null
@@ -108,10 +108,14 @@ check "no transfer goes wrong" eval '! said "failed command" && ! said "lost int
 "$DACH" run --disk "$work/empty,ide" --kernel "$kernel" >"$output" 2>"$errors"
 status=$?
 check "IDE drives need firmware" grep -q "an IDE drive needs firmware" "$errors"
+forget
 timeout -k 5 "$LIMIT" "$DACH" run --engine "$DACH_ENGINE" --firmware bios --boot nc --disk "$work/empty,ide" \
-	--memory 64 --verbose --timeout 3 --grace 1 </dev/null >"$output" 2>"$errors"
-status=$?
-check "a disk without a boot loader" ended 124 "No bootable device"
+	--memory 64 --verbose --grace 1 </dev/null >"$output" 2>"$errors" &
+guest_pid=$!
+check "a disk without a boot loader" wait_for 60 said "No bootable device"
+kill -TERM "$(guest_process)"
+guest_wait
+check "a guest that has nothing to start from ends when it is told to" [ "$status" = 2 ]
 check "what the firmware says of its work" grep -q "firmware: PCI: init bdf" "$errors"
 "$DACH" run --firmware bios --kernel "$kernel" >"$output" 2>"$errors"
 status=$?

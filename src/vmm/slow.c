@@ -6,7 +6,7 @@
 #define PERIOD_NS 20000000ull
 
 /* Percent of a period for which it stands. */
-static const unsigned shares[] = {0, 20, 40, 60, 75, 85, 90, 95};
+static const unsigned shares[] = {0, 40, 70, 85, 95, 98};
 #define STEPS (sizeof shares / sizeof *shares)
 
 static void turn(void *ctx)

@@ -22,7 +22,7 @@ struct slow {
 /* It runs as fast as it can. slow_end() afterwards. */
 void slow_begin(struct slow *slow, struct guest_monitor *monitor,
 	int (*let_go)(void *ctx, struct error *err));
-/* One step slower; at the last one it runs for a twentieth of the time. */
+/* One step slower; at the last one it runs for a fiftieth of the time. */
 void slow_more(struct slow *slow);
 /* As fast as it can again, or as it stands for others. Again does nothing. */
 void slow_end(struct slow *slow);

@@ -12,12 +12,12 @@
 #include "base/loop.h"
 #include "daemon/daemon.h"
 
-#define RELAY_ROOM 16384
+#define RELAY_ROOM (256u << 10) /* what a guest that moves is sent in at once */
 
 /* From one end to the other. */
 struct pipe_half {
 	char data[RELAY_ROOM];
-	size_t used;
+	size_t start, used;
 	bool ended; /* nothing more comes */
 };
 
@@ -57,6 +57,10 @@ static int receive(int fd, struct pipe_half *half)
 
 	if (half->ended || half->used == RELAY_ROOM)
 		return 0;
+	if (half->start) {
+		memmove(half->data, half->data + half->start, half->used);
+		half->start = 0;
+	}
 	n = recv(fd, half->data + half->used, RELAY_ROOM - half->used, MSG_DONTWAIT);
 	/* One that has closed without reading all has still said what it had to say. */
 	if (n < 0 && errno != ECONNRESET)
@@ -72,11 +76,11 @@ static int transmit(int fd, struct pipe_half *half)
 
 	if (!half->used)
 		return 0;
-	n = send(fd, half->data, half->used, MSG_DONTWAIT | MSG_NOSIGNAL);
+	n = send(fd, half->data + half->start, half->used, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -1;
 	half->used -= n;
-	memmove(half->data, half->data + n, half->used);
+	half->start = half->used ? half->start + n : 0;
 	return 0;
 }
 

@@ -8,10 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "base/local_socket.h"
 #include "debug/stub.h"
 #include "debug/access.h"
 #include "machine/machine.h"
@@ -226,45 +225,6 @@ void gdb_stopped(struct gdb *s, unsigned vcpu)
 		peer_close(s);
 }
 
-/* A socket file that nobody listens on any more was left by a monitor that was killed. */
-static void remove_stale(const struct sockaddr_un *address)
-{
-	struct stat st;
-	int fd;
-
-	if (lstat(address->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
-		return;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	if (connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 &&
-		errno == ECONNREFUSED)
-		unlink(address->sun_path);
-	close(fd);
-}
-
-static int listen_unix(struct gdb *s, const char *path, struct error *err)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	mode_t mask;
-	int rc;
-
-	if (!path[0] || strlen(path) >= sizeof address.sun_path)
-		return error_set(err, EINVAL, "--gdb: \"%.100s\" cannot be the name of a socket",
-			path);
-	memcpy(address.sun_path, path, strlen(path));
-	s->listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (s->listener.fd < 0)
-		return error_set(err, errno, "--gdb: socket: %s", strerror(errno));
-	remove_stale(&address);
-	mask = umask(0077); /* the guest's memory is its owner's business */
-	rc = bind(s->listener.fd, (struct sockaddr *)&address, sizeof address) < 0 ? errno : 0;
-	umask(mask);
-	if (rc)
-		return error_set(err, rc, "--gdb: %s: %s", path, strerror(rc));
-	return 0;
-}
-
 static int listen_tcp(struct gdb *s, const char *address, struct error *err)
 {
 	struct sockaddr_in in = {.sin_family = AF_INET};
@@ -289,7 +249,8 @@ static int listen_tcp(struct gdb *s, const char *address, struct error *err)
 	if (s->listener.fd < 0)
 		return error_set(err, errno, "--gdb: socket: %s", strerror(errno));
 	setsockopt(s->listener.fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	if (bind(s->listener.fd, (struct sockaddr *)&in, sizeof in) < 0)
+	if (bind(s->listener.fd, (struct sockaddr *)&in, sizeof in) < 0 ||
+		listen(s->listener.fd, 1) < 0)
 		return error_set(err, errno, "--gdb: %s: %s", address, strerror(errno));
 	return 0;
 }
@@ -308,12 +269,10 @@ int gdb_create(struct machine *machine, const char *address, struct gdb **out, s
 	s->listener =
 		(struct loop_fd){.fd = -1, .events = POLLIN, .ready = listener_ready, .ctx = s};
 	if (!strncmp(address, "unix:", 5))
-		rc = listen_unix(s, address + 5, err);
+		rc = s->listener.fd = local_socket_listen(address + 5, 1, err);
 	else
 		rc = listen_tcp(s, address, err);
-	if (!rc && listen(s->listener.fd, 1) < 0)
-		rc = error_set(err, errno, "--gdb: %s: %s", address, strerror(errno));
-	if (rc) {
+	if (rc < 0) {
 		if (s->listener.fd >= 0)
 			close(s->listener.fd);
 		free(s);

@@ -7,52 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
+
+#include "base/local_socket.h"
 
 #define UNIX "unix:"
 
 bool screen_is_unix(const char *where)
 {
 	return !strncmp(where, UNIX, strlen(UNIX));
-}
-
-/* Is there a socket without anybody who listens? */
-static bool is_left_behind(const struct sockaddr_un *address)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool left = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 &&
-		errno == ECONNREFUSED;
-
-	if (fd >= 0)
-		close(fd);
-	return left;
-}
-
-static int listen_unix(const char *path, struct error *err)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd, r;
-	mode_t mask;
-
-	if (!*path || strlen(path) >= sizeof address.sun_path)
-		return error_set(err, EINVAL, "%s%s: a socket's path has 1 to %zu characters", UNIX,
-			path, sizeof address.sun_path - 1);
-	strcpy(address.sun_path, path);
-	if (is_left_behind(&address))
-		unlink(path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	mask = umask(0177); /* the user's alone: no password is asked for */
-	r = fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof address) || listen(fd, 8)
-		? -errno
-		: 0;
-	umask(mask);
-	if (!r)
-		return fd;
-	if (fd >= 0)
-		close(fd);
-	return error_set(err, -r, "%s%s: %s", UNIX, path, strerror(-r));
 }
 
 /* -1: none is said. Puts a zero behind the address. False: it is no number. */
@@ -137,5 +100,6 @@ int screen_listen(const char *where, char *said, size_t size, struct error *err)
 	if (!screen_is_unix(where))
 		return listen_tcp(where, said, size, err);
 	snprintf(said, size, "%s", where);
-	return listen_unix(where + strlen(UNIX), err);
+	/* Its user's alone: no password is asked for. */
+	return local_socket_listen(where + strlen(UNIX), 8, err);
 }

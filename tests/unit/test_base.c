@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 #include "base/error.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "base/local_socket.h"
 #include "base/spelling.h"
 #include "base/team.h"
 #include "base/loop.h"
@@ -303,6 +305,41 @@ static void json_is_parsed_with_a_sentence_and_looked_up(void **state)
 	assert_non_null(strstr(err.text, "/etc/x: line 2, column "));
 }
 
+static void what_is_no_socket_is_not_replaced_by_one(void **state)
+{
+	char folder[] = "/tmp/dach-test-XXXXXX", path[64], longer[200];
+	struct error err = {0};
+	struct stat st;
+	int fd, second;
+
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof path, "%s/socket", folder);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_int_equal(write(fd, "kept", 4), 4);
+	close(fd);
+	assert_int_equal(local_socket_listen(path, 1, &err), -EADDRINUSE);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, 4);
+	unlink(path);
+
+	fd = local_socket_listen(path, 1, &err);
+	assert_true(fd >= 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	/* Another's, who is there; and who is not any more. */
+	assert_int_equal(local_socket_listen(path, 1, &err), -EADDRINUSE);
+	close(fd);
+	second = local_socket_listen(path, 1, &err);
+	assert_true(second >= 0);
+	close(second);
+	unlink(path);
+	rmdir(folder);
+	memset(longer, 'x', sizeof longer);
+	longer[sizeof longer - 1] = 0;
+	assert_int_equal(local_socket_listen(longer, 1, &err), -EINVAL);
+	assert_int_equal(local_socket_listen("", 1, &err), -EINVAL);
+}
+
 static void a_member_leads_to_its_structure(void **state)
 {
 	struct holder {
@@ -412,6 +449,7 @@ int main(void)
 		cmocka_unit_test(who_does_not_hold_a_lock_is_told),
 		cmocka_unit_test(json_is_parsed_with_a_sentence_and_looked_up),
 		cmocka_unit_test(the_word_that_is_meant_is_the_nearest),
+		cmocka_unit_test(what_is_no_socket_is_not_replaced_by_one),
 		cmocka_unit_test(a_member_leads_to_its_structure),
 		cmocka_unit_test(without_memory_there_is_a_sentence_unless_a_deeper_one_is_there),
 	};

@@ -53,6 +53,7 @@ void ide_end(struct ide_channel *c, uint8_t error)
 	c->phase = IDE_IDLE;
 	c->waits = false;
 	c->left = 0;
+	c->pos = c->end = c->filled = 0;
 	if (c->dma)
 		c->bm_status &= ~0x01u;
 	d->error = error;
@@ -335,6 +336,7 @@ static void on_reset(struct pci_device *dev)
 		struct ide_channel *c = &ide->channel[i];
 
 		reset_channel(c);
+		c->drive[0].write_through = c->drive[1].write_through = false;
 		c->control = c->bm_command = c->bm_status = 0;
 		c->bm_table = c->bm_entry = c->bm_address = c->bm_left = 0;
 		c->bm_last = false;
@@ -375,6 +377,8 @@ static void describe_drive(struct ide_drive *d, unsigned n, struct state *s)
 	state_u8(s, "sense", &d->sense);
 	state_u8(s, "sense_code", &d->sense_code);
 	state_u8(s, "sense_more", &d->sense_more);
+	if (state_optional(s, "uncached", d->write_through))
+		state_bool(s, "write_through", &d->write_through);
 	state_require(s, kind == was && sectors == d->sectors, "another drive than there is here");
 	state_require(s, d->heads && d->heads <= HEADS && d->track, "a geometry that cannot be");
 	state_require(s, d->multiple <= 16, "a block that is too long");

@@ -87,7 +87,7 @@ static void identify(struct ide_channel *c)
 		[82] = 0x4020,
 		[83] = 0x7400,
 		[84] = 0x4000, /* write cache, 48-bit addresses, flush */
-		[85] = 0x4020,
+		[85] = d->write_through ? 0x4000 : 0x4020,
 		[86] = 0x3400,
 		[87] = 0x4000,
 		[88] = 0x203f, /* Ultra DMA, mode 5 */
@@ -203,6 +203,10 @@ void disk_done(struct ide_channel *c, int result)
 		ide_end(c, 0);
 		return;
 	}
+	if (c->request.op == BLOCK_WRITE && c->left == c->now && ide_current(c)->write_through) {
+		ide_submit(c, BLOCK_FLUSH, 0, 0);
+		return;
+	}
 	if (!c->writes) {
 		transfer_begin(c);
 		if (!c->dma)
@@ -247,16 +251,18 @@ static void native_max(struct ide_channel *c, bool extended)
 	ide_end(c, 0);
 }
 
-static uint8_t set_features(const struct ide_drive *d)
+static uint8_t set_features(struct ide_drive *d)
 {
 	switch (d->feature[0]) {
-	case 0x02: /* write cache */
+	case 0x02: /* write cache: on */
+	case 0x82: /* off */
+		d->write_through = d->feature[0] == 0x82;
+		return 0;
 	case 0x03: /* transfer mode */
 	case 0x05:
 	case 0x42:
 	case 0x55:
 	case 0x66:
-	case 0x82:
 	case 0x85:
 	case 0xaa:
 	case 0xc2:

@@ -140,6 +140,7 @@ void transfer_begin(struct ide_channel *c)
 	c->pos = 0;
 	c->phase = c->writes ? IDE_TO_DRIVE : IDE_TO_HOST;
 	if (c->dma) {
+		c->end = c->filled;
 		ide_current(c)->status = ATA_READY | ATA_SEEK_DONE | ATA_DATA;
 		c->waits = true;
 		transfer_go(c);

@@ -39,6 +39,7 @@ struct ide_drive {
 	uint8_t status, error;
 	uint8_t multiple;     /* sectors for each interrupt; 0: READ MULTIPLE is off */
 	uint8_t heads, track; /* sectors of one: as INITIALIZE DEVICE PARAMETERS had it */
+	bool write_through;   /* a write ends when it is stable; until the machine is reset */
 	uint8_t sense, sense_code, sense_more; /* of a CD drive's last command */
 };
 

@@ -2,6 +2,7 @@
 /* IDE: disks and CD drives by the data port and by the bus master; what a driver may get wrong; saved states. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,15 @@
 #define DATA 0x8000u
 
 static struct ide_world world;
+static atomic_uint flushes;
+
+/* In libc's place: how often the images have been made stable. */
+int fdatasync(int fd)
+{
+	(void)fd;
+	flushes++;
+	return 0;
+}
 
 static int set_up(void **state)
 {
@@ -373,6 +383,96 @@ static void saved(void **state)
 	free(b.data);
 }
 
+static void save_and_load(void)
+{
+	struct bytes b = {0};
+	struct error err = {""};
+
+	save(&b);
+	tear_down(NULL);
+	set_up(NULL);
+	assert_int_equal(load(&b, &err), 0);
+	free(b.data);
+}
+
+/* The bus master leaves its place elsewhere than the data port has left the end of its block. */
+static void saved_after_dma(void **state)
+{
+	uint8_t bytes[512];
+
+	order(0, 0xec, 0, 0);
+	read_words(0, bytes, 512);
+	prd(0, DATA, 4096, true);
+	order(0, 0xc8, 0, 8);
+	assert_int_equal(master(0, true), 4);
+	save_and_load();
+	/* Half of the data have come when memory ends. */
+	order(0, 0xec, 0, 0);
+	read_words(0, bytes, 512);
+	prd(0, DATA, 1024, true);
+	order(0, 0xc8, 0, 4);
+	assert_int_equal(master(0, true), 6);
+	save_and_load();
+	/* The second part of a command cannot be read. */
+	order(0, 0x20, 0, 0);
+	world.ide->channel[0].left++;
+	for (unsigned i = 0; i < 256; i++) {
+		read_words(0, bytes, 512);
+		if (i == 254) /* what comes next is beyond the image */
+			world.ide->channel[0].at = IDE_DISK / 512;
+	}
+	assert_int_equal(in(0, 7), 0x51);
+	save_and_load();
+	assert_int_equal(in(0, 7), 0x51);
+}
+
+/* One sector by the data port, one by the bus master: how often the image was made stable. */
+static unsigned flushes_of_writes(void)
+{
+	const unsigned before = flushes;
+	const uint8_t bytes[512] = {1};
+
+	assert_int_equal(order(0, 0x30, 0, 1), 0x58);
+	write_words(0, bytes, 512);
+	assert_int_equal(in(0, 7), 0x50);
+	prd(0, DATA, 512, true);
+	order(0, 0xca, 1, 1);
+	assert_int_equal(master(0, false), 4);
+	assert_int_equal(in(0, 7), 0x50);
+	return flushes - before;
+}
+
+static bool says_cache(void)
+{
+	uint16_t w[256];
+
+	order(0, 0xec, 0, 0);
+	read_words(0, w, sizeof w);
+	return w[85] & 0x20;
+}
+
+/* Without a write cache a write has ended when it is stable, also in who goes on from a saved state. */
+static void write_cache(void **state)
+{
+	assert_true(says_cache());
+	assert_int_equal(flushes_of_writes(), 0);
+	out(0, 1, 0x82);
+	assert_int_equal(order(0, 0xef, 0, 0), 0x50);
+	assert_false(says_cache());
+	assert_int_equal(flushes_of_writes(), 2);
+	bus_write(&world.io, 0x3f6, 1, 4); /* a reset of the drives changes nothing in that */
+	bus_write(&world.io, 0x3f6, 1, 0);
+	save_and_load();
+	assert_int_equal(flushes_of_writes(), 2);
+	out(0, 1, 0x02);
+	assert_int_equal(order(0, 0xef, 0, 0), 0x50);
+	assert_int_equal(flushes_of_writes(), 0);
+	out(0, 1, 0x82);
+	order(0, 0xef, 0, 0);
+	pci_bus_reset(&world.pci);
+	assert_true(says_cache());
+}
+
 /* States that somebody has made up do no harm, whatever a driver does then. */
 static void hostile_states(void **state)
 {
@@ -429,6 +529,8 @@ int main(void)
 		TEST(packets),
 		TEST(resets),
 		TEST(saved),
+		TEST(saved_after_dma),
+		TEST(write_cache),
 		TEST(hostile_states),
 	};
 

@@ -187,8 +187,9 @@ static void destroy(void *ctx)
 	plug_end(vmm);
 	mirror_end(vmm);
 	shares_destroy(vmm->shares);
-	screen_destroy(vmm->screen);
+	/* Their requests under way may still go to video memory, which is the screen's. */
 	devices_destroy(&vmm->devices);
+	screen_destroy(vmm->screen);
 	gdb_destroy(vmm->gdb);
 	machine_destroy(vmm->machine);
 	profile_close(&vmm->profile);

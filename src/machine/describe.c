@@ -184,11 +184,10 @@ void machine_load(struct machine *machine, struct state *s)
 		if (vcpu_apic_store(&machine->vcpu[i], &err) < 0)
 			state_fail(s, EINVAL, "%s", err.text);
 	}
-	if (state_ok(s)) {
-		struct error err = {0};
+}
 
-		pci_bus_quiesce(machine_pci(machine), false);
-		if (memory_lazy_start(&machine->mem, machine_memory_over, machine, &err))
-			state_fail(s, EAGAIN, "%s", err.text);
-	}
+int machine_load_end(struct machine *machine, struct error *err)
+{
+	pci_bus_quiesce(machine_pci(machine), false);
+	return memory_lazy_start(&machine->mem, machine_memory_over, machine, err);
 }

@@ -254,9 +254,11 @@ int machine_save_stop(struct machine *machine, struct state *s);
 void machine_describe_head(struct machine_head *head, struct state *s);
 /*
  * What follows the head, into a machine of machine_create() with restore set, with the same
- * devices, between machine_boot() and machine_run(). After an error it can only be destroyed.
+ * devices, between machine_boot() and machine_run(). After an error it can only be destroyed. Devices stand still behind
+ * it: nothing that the guest had asked of them is begun, and memory changes no more, until machine_load_end().
  */
 void machine_load(struct machine *machine, struct state *s);
+int machine_load_end(struct machine *machine, struct error *err);
 
 /*
  * Calls it while no vCPU runs and no device touches guest memory. false: not now, for it is being saved. The loop's thread.
@@ -265,7 +267,7 @@ bool machine_still(struct machine *machine, void (*call)(void *ctx), void *ctx);
 
 /*
  * It has become another than the one that it goes on from: it gets another generation ID, and its system is told.
- * After machine_load(), before machine_run().
+ * After machine_load_end(), before machine_run().
  */
 void machine_renew(struct machine *machine);
 

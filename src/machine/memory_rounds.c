@@ -20,6 +20,7 @@ struct followed {
 struct memory_rounds {
 	struct memory *mem;
 	unsigned changes; /* of mem, then */
+	bool follows;     /* what is written is logged */
 	bool all;         /* the round is the first one: what is zero there is so already */
 	unsigned count;
 	struct followed part[SAVED_REGIONS];
@@ -47,7 +48,7 @@ static int follow(struct memory_rounds *rounds, const struct memory_region *regi
 	return 0;
 }
 
-int memory_rounds_begin(struct memory *mem, struct memory_rounds **out, struct error *err)
+int memory_rounds_make(struct memory *mem, struct memory_rounds **out, struct error *err)
 {
 	struct memory_rounds *rounds = calloc(1, sizeof *rounds);
 	struct memory_region region[SAVED_REGIONS];
@@ -62,8 +63,6 @@ int memory_rounds_begin(struct memory *mem, struct memory_rounds **out, struct e
 	rounds->all = true;
 	for (unsigned i = 0; !r && i < count; i++)
 		r = follow(rounds, &region[i], err);
-	if (!r)
-		r = memory_log(mem, NULL, PAGE_LOG_MOVE, true, err);
 	if (r)
 		memory_rounds_end(rounds);
 	else
@@ -71,11 +70,33 @@ int memory_rounds_begin(struct memory *mem, struct memory_rounds **out, struct e
 	return r;
 }
 
+int memory_rounds_bring(struct memory_rounds *rounds, struct error *err)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < rounds->count && !r; i++) {
+		const struct memory_region *region = &rounds->part[i].region;
+
+		if (page_door_is_lazy(region->door))
+			r = page_door_bring(region->door, region->door_page, region->size / PAGE);
+	}
+	return r ? error_set(err, EIO, "a page of the guest's memory cannot be had") : 0;
+}
+
+int memory_rounds_begin(struct memory_rounds *rounds, struct error *err)
+{
+	int r = memory_log(rounds->mem, NULL, PAGE_LOG_MOVE, true, err);
+
+	rounds->follows = true;
+	return r;
+}
+
 void memory_rounds_end(struct memory_rounds *rounds)
 {
 	if (!rounds)
 		return;
-	memory_log(rounds->mem, NULL, PAGE_LOG_MOVE, false, NULL);
+	if (rounds->follows)
+		memory_log(rounds->mem, NULL, PAGE_LOG_MOVE, false, NULL);
 	for (unsigned i = 0; i < rounds->count; i++) {
 		free(rounds->part[i].todo);
 		free(rounds->part[i].fresh);
@@ -98,27 +119,40 @@ static void mark_touched(struct followed *part)
 			part->todo[page / 64] |= 1ull << page % 64;
 }
 
-/* What has been written since the last time is to be written, too. */
-static uint64_t look(struct memory *mem, struct followed *part)
+static int check_changes(const struct memory_rounds *rounds, struct error *err)
 {
-	uint64_t count = 0;
-
-	memory_log_read(mem, part->region.gpa, part->region.size, PAGE_LOG_MOVE, part->fresh);
-	for (size_t w = 0; w < words(part); w++) {
-		part->todo[w] |= part->fresh[w];
-		count += (uint64_t)__builtin_popcountll(part->todo[w]);
-	}
-	return count;
+	if (__atomic_load_n(&rounds->mem->changes, __ATOMIC_ACQUIRE) == rounds->changes)
+		return 0;
+	return error_set(err, EAGAIN, "where the guest has memory has changed meanwhile");
 }
 
-uint64_t memory_rounds_look(struct memory_rounds *rounds)
+/* What has been written since the last time is to be written, too. */
+int memory_rounds_look(struct memory_rounds *rounds, struct error *err)
+{
+	int r = check_changes(rounds, err);
+
+	for (unsigned i = 0; i < rounds->count && !r; i++) {
+		struct followed *part = &rounds->part[i];
+
+		memory_log_read(rounds->mem, part->region.gpa, part->region.size, PAGE_LOG_MOVE,
+			part->fresh);
+		for (size_t w = 0; w < words(part); w++)
+			part->todo[w] |= part->fresh[w];
+	}
+	return r;
+}
+
+uint64_t memory_rounds_count(struct memory_rounds *rounds)
 {
 	uint64_t count = 0;
 
 	for (unsigned i = 0; i < rounds->count; i++) {
+		struct followed *part = &rounds->part[i];
+
 		if (rounds->all)
-			mark_touched(&rounds->part[i]);
-		count += look(rounds->mem, &rounds->part[i]);
+			mark_touched(part);
+		for (size_t w = 0; w < words(part); w++)
+			count += (uint64_t)__builtin_popcountll(part->todo[w]);
 	}
 	return count;
 }
@@ -166,8 +200,10 @@ static void write_part(struct memory_rounds *rounds, struct followed *part, stru
 
 void memory_rounds_write(struct memory_rounds *rounds, struct state *s)
 {
-	if (__atomic_load_n(&rounds->mem->changes, __ATOMIC_ACQUIRE) != rounds->changes)
-		state_fail(s, EAGAIN, "where the guest has memory has changed meanwhile");
+	struct error err = {""};
+
+	if (check_changes(rounds, &err))
+		state_fail(s, EAGAIN, "%s", err.text);
 	for (unsigned i = 0; i < rounds->count && state_ok(s); i++)
 		write_part(rounds, &rounds->part[i], s);
 	rounds->all = false;

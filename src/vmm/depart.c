@@ -156,12 +156,19 @@ static int is_moving(void *ctx, struct error *err)
 	return error_set(err, EBUSY, "the guest is being migrated");
 }
 
+static void make_rounds(void *ctx)
+{
+	struct departure *d = ctx;
+
+	d->r = memory_rounds_make(machine_memory(d->vmm->machine), &d->rounds, &d->err);
+}
+
 static void begin_rounds(void *ctx)
 {
 	struct departure *d = ctx;
 
 	slow_begin(&d->slow, d->vmm->monitor, is_moving);
-	d->r = memory_rounds_begin(machine_memory(d->vmm->machine), &d->rounds, &d->err);
+	d->r = memory_rounds_begin(d->rounds, &d->err);
 }
 
 static void begin_rounds_now(void *ctx)
@@ -170,6 +177,13 @@ static void begin_rounds_now(void *ctx)
 
 	if (!machine_still(d->vmm->machine, begin_rounds, d))
 		d->r = error_set(&d->err, EBUSY, "the guest is being saved or reset");
+}
+
+static void look_now(void *ctx)
+{
+	struct departure *d = ctx;
+
+	d->r = memory_rounds_look(d->rounds, &d->err);
 }
 
 static void slow_down(void *ctx)
@@ -231,14 +245,14 @@ static int introduce(struct departure *d, struct error *err)
 	return r ? explain(d, r, err) : wire_expect(&d->wire, WIRE_HELLO, err);
 }
 
-static int bring_all(struct memory *mem, struct error *err)
+/* What is to be sent next: pages. */
+static int look(struct departure *d, uint64_t *pages, struct error *err)
 {
-	int r = 0;
+	int r = on_loop(d, look_now, err);
 
-	for (unsigned i = 0; i < mem->regions && !r; i++)
-		if (!mem->region[i].read_only)
-			r = memory_bring(mem, mem->region[i].gpa, mem->region[i].size);
-	return r ? error_set(err, EIO, "a page of the guest's memory cannot be had") : 0;
+	if (!r)
+		*pages = memory_rounds_count(d->rounds);
+	return r;
 }
 
 static int send_round(struct departure *d, uint64_t pages, struct error *err)
@@ -268,16 +282,19 @@ static bool gets_nowhere(const struct departure *d, uint64_t pages, uint64_t bef
 
 static int copy(struct departure *d, struct error *err)
 {
-	uint64_t pages = memory_rounds_look(d->rounds);
-	int r;
+	uint64_t pages = 0;
+	int r = look(d, &pages, err);
 
+	if (r)
+		return r;
 	do {
 		const uint64_t start = clock_now(), sent = d->wire.sent, before = pages;
 
 		r = send_round(d, pages, err);
+		if (!r)
+			r = look(d, &pages, err);
 		if (r)
 			return r;
-		pages = memory_rounds_look(d->rounds);
 		if (is_little(d, pages, d->wire.sent - sent, clock_now() - start))
 			return 0;
 		if (gets_nowhere(d, pages, before))
@@ -311,8 +328,11 @@ static int give_disks(struct departure *d, struct error *err)
 /* The guest stands: the last of its memory, its processors and devices, and its disks. */
 static int send_rest(struct departure *d, struct error *err)
 {
-	int r = send_round(d, memory_rounds_look(d->rounds), err);
+	uint64_t pages = 0;
+	int r = look(d, &pages, err);
 
+	if (!r)
+		r = send_round(d, pages, err);
 	d->keeps = true;
 	if (!r)
 		r = on_loop(d, describe_devices, err);
@@ -379,7 +399,9 @@ static int run(void *ctx, struct guest_job *job, struct error *err)
 	d->begun = clock_now();
 	r = introduce(d, err);
 	if (!r)
-		r = bring_all(machine_memory(d->vmm->machine), err);
+		r = on_loop(d, make_rounds, err);
+	if (!r)
+		r = memory_rounds_bring(d->rounds, err);
 	if (!r)
 		r = on_loop(d, begin_rounds_now, err);
 	if (!r)
@@ -429,9 +451,9 @@ static void go_on(struct departure *d)
 	}
 	if (d->stage != COPYING)
 		machine_save_end(vmm->machine);
-	if (d->rounds)
-		machine_still(vmm->machine, end_rounds, d->rounds);
-	d->rounds = NULL;
+	/* Where that is refused it stands, for somebody else: done() ends them. */
+	if (d->rounds && machine_still(vmm->machine, end_rounds, d->rounds))
+		d->rounds = NULL;
 	vmm->departing = false;
 	if (d->stage != COPYING)
 		monitor_withhold(vmm->monitor, NULL, NULL);

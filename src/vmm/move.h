@@ -5,7 +5,8 @@
  *
  * A restoring monitor goes: move_open(), move_accept(), make the machine (with
  * vcpus, memory and the policy from here, and machine_config.restore) and its
- * devices, enter the sandbox, move_load(), machine_run(). Descriptors are only
+ * devices, enter the sandbox, move_load(),
+ * machine_load_end(), machine_run(). Descriptors are only
  * read, and stay the caller's; names are for messages and outlive all of it.
  */
 #ifndef DACH_VMM_MOVE_H
@@ -33,7 +34,7 @@ int move_open_stream(struct move *move, const struct state_io *io, const char *n
  */
 int move_accept(struct move *move, enum cpuid_engine engine, struct cpuid_policy *policy,
 	struct error *err);
-/* All the rest, into the machine. After an error the machine can only be destroyed. */
+/* All the rest, into the machine, as machine_load(). After an error the machine can only be destroyed. */
 int move_load(struct move *move, struct machine *machine);
 /* Nothing happens if it is not open. */
 void move_close(struct move *move);

@@ -58,6 +58,9 @@ static int load(void *ctx, struct error *err)
 		r = move_load(&vmm->move, vmm->machine);
 	if (!r && vmm->arrival)
 		r = arrive_finish(vmm, err);
+	/* What its devices have still to do is done to disks that are its own. */
+	if (!r && vmm->move.state)
+		r = machine_load_end(vmm->machine, err);
 	if (r)
 		arrive_fail(vmm, err);
 	if (!r && (config->layers || config->renew))

@@ -217,7 +217,7 @@ static inline int rig_load(struct rig *rig, struct bytes *from, struct error *er
 	machine_load(rig->machine, s);
 	r = state_finish(s);
 	state_destroy(s);
-	return r;
+	return r ? r : machine_load_end(rig->machine, err);
 }
 
 /* The same as files: memory has its places in fd, an empty file. */
@@ -268,7 +268,7 @@ static inline int rig_load_file_as(struct rig *rig, int fd, bool later, struct e
 	machine_load(rig->machine, s);
 	r = state_finish(s);
 	state_destroy(s);
-	return r;
+	return r ? r : machine_load_end(rig->machine, err);
 }
 
 static inline int rig_load_file(struct rig *rig, int fd, struct error *err)

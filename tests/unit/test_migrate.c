@@ -190,8 +190,21 @@ static void written(struct engine_vm *vm, uint64_t gpa, uint64_t size)
 {
 }
 
+static int unmap(struct engine_vm *vm, uint64_t gpa, uint64_t size, struct error *e)
+{
+	return 0;
+}
+
+static int protect(struct engine_vm *vm, uint64_t gpa, uint64_t size, bool read_only,
+	struct error *e)
+{
+	return 0;
+}
+
 static const struct engine engine = {.kind = CPUID_TRANSLATE,
 	.vm_map = map,
+	.vm_unmap = unmap,
+	.vm_protect = protect,
 	.vm_door = door,
 	.vm_written = written};
 
@@ -223,6 +236,22 @@ static int load(struct memory *to)
 	return r;
 }
 
+static struct memory_rounds *begin(struct memory *mem)
+{
+	struct memory_rounds *rounds;
+
+	assert_int_equal(memory_rounds_make(mem, &rounds, &err), 0);
+	assert_int_equal(memory_rounds_bring(rounds, &err), 0);
+	assert_int_equal(memory_rounds_begin(rounds, &err), 0);
+	return rounds;
+}
+
+static uint64_t look(struct memory_rounds *rounds)
+{
+	assert_int_equal(memory_rounds_look(rounds, &err), 0);
+	return memory_rounds_count(rounds);
+}
+
 static void test_rounds(void **state)
 {
 	const struct state_io io = {.write = wire_write_state, .ctx = wire};
@@ -236,24 +265,24 @@ static void test_rounds(void **state)
 	make(&from);
 	for (uint64_t page = 1; page < PAGES; page += 3)
 		write_page(&from, page, page);
-	assert_int_equal(memory_rounds_begin(&from, &rounds, &err), 0);
+	rounds = begin(&from);
 	assert_int_equal(state_save(&io, "it", &s, &err), 0);
-	pages = memory_rounds_look(rounds);
+	pages = look(rounds);
 	assert_true(pages >= PAGES / 3 && pages <= PAGES);
 	memory_rounds_write(rounds, s);
-	assert_int_equal(memory_rounds_look(rounds), 0);
+	assert_int_equal(look(rounds), 0);
 	/* Other bytes, none that were, and some where there were none. */
 	write_page(&from, 4, 99);
 	write_page(&from, 7, 0);
 	write_page(&from, 8, 0);
 	write_page(&from, 9, 7);
-	assert_int_equal(memory_rounds_look(rounds), 4);
+	assert_int_equal(look(rounds), 4);
 	/* A look that nothing follows loses nothing. */
 	write_page(&from, 600, 5);
-	assert_int_equal(memory_rounds_look(rounds), 5);
+	assert_int_equal(look(rounds), 5);
 	memory_rounds_write(rounds, s);
 	write_page(&from, 7, 1);
-	assert_int_equal(memory_rounds_look(rounds), 1);
+	assert_int_equal(look(rounds), 1);
 	memory_rounds_write(rounds, s);
 	assert_int_equal(state_finish(s), 0);
 	assert_int_equal(wire_flush(wire), 0);
@@ -269,6 +298,30 @@ static void test_rounds(void **state)
 	memory_destroy(&from);
 }
 
+static int bring(void *ctx, uint64_t first, uint64_t count, void *to)
+{
+	memset(to, 0x77, count * PAGE);
+	return 0;
+}
+
+/* All of RAM comes, also where the guest cannot write to it, or something else is in front of it. */
+static void test_rounds_bring(void **state)
+{
+	struct memory_rounds *rounds;
+	struct memory from;
+
+	make(&from);
+	assert_int_equal(memory_begin_lazy(&from, &from.door, NULL, 4, bring, NULL, &err), 0);
+	assert_int_equal(memory_protect(&from, 32 * PAGE, 4 * PAGE, true, &err), 0);
+	assert_int_equal(memory_remove(&from, 64 * PAGE, 4 * PAGE, &err), 0);
+	rounds = begin(&from);
+	for (uint64_t page = 0; page < PAGES; page++)
+		assert_true(page_door_is_here(&from.door, page));
+	memory_rounds_end(rounds);
+	memory_end_lazy(&from, &from.door);
+	memory_destroy(&from);
+}
+
 /* What is where must not change meanwhile. */
 static void test_rounds_changed(void **state)
 {
@@ -280,11 +333,11 @@ static void test_rounds_changed(void **state)
 
 	anew(0);
 	make(&from);
-	assert_int_equal(memory_rounds_begin(&from, &rounds, &err), 0);
+	rounds = begin(&from);
 	assert_int_equal(state_save(&io, "it", &s, &err), 0);
 	assert_int_equal(memory_region_create(&more, 1ull << 32, PAGE, &err), 0);
 	assert_int_equal(memory_add(&from, &more, &err), 0);
-	memory_rounds_look(rounds);
+	assert_int_equal(memory_rounds_look(rounds, &err), -EAGAIN);
 	memory_rounds_write(rounds, s);
 	assert_false(state_ok(s));
 	assert_non_null(strstr(err.text, "has changed meanwhile"));
@@ -414,6 +467,7 @@ int main(void)
 		cmocka_unit_test(test_lies),
 		cmocka_unit_test(test_failed),
 		cmocka_unit_test(test_rounds),
+		cmocka_unit_test(test_rounds_bring),
 		cmocka_unit_test(test_rounds_changed),
 		cmocka_unit_test(test_zeros),
 		cmocka_unit_test(test_disk_raw),

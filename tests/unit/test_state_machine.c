@@ -112,6 +112,45 @@ static void moves(void **unused)
 	rig_close(&to);
 }
 
+static bool stands;
+
+static void note_quiesce(struct pci_device *dev, bool quiet)
+{
+	stands = quiet;
+}
+
+/* What a guest has asked of its disks waits until they are its own, which may be after its state has come. */
+static void devices_stand_until_the_end(void **unused)
+{
+	struct pci_device_ops ops;
+	struct pci_device *disk;
+	struct machine_head head = {0};
+	struct rig from, to;
+	struct bytes b = {0};
+	struct error err = {0};
+	struct state *s;
+
+	assert_true(rig_open(&from, DISK) && rig_open(&to, DISK));
+	disk = machine_pci(to.machine)->at[1][0];
+	ops = *disk->ops;
+	ops.quiesce = note_quiesce;
+	disk->ops = &ops;
+	assert_int_equal(rig_save(&from, &b, &err), 0);
+	assert_int_equal(state_load(&(struct state_io){.read = bytes_read, .ctx = &b}, "saved", &s,
+				 &err),
+		0);
+	machine_describe_head(&head, s);
+	machine_load(to.machine, s);
+	assert_int_equal(state_finish(s), 0);
+	assert_true(stands);
+	assert_int_equal(machine_load_end(to.machine, &err), 0);
+	assert_false(stands);
+	state_destroy(s);
+	free(b.data);
+	rig_close(&from);
+	rig_close(&to);
+}
+
 /* --- what earlier programs saved ------------------------------------------------------------- */
 
 /*
@@ -564,6 +603,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(moves),
+		cmocka_unit_test(devices_stand_until_the_end),
 		cmocka_unit_test(states_of_earlier_programs_load),
 		cmocka_unit_test(sections_keep_their_order),
 		cmocka_unit_test(layouts_move),

@@ -65,12 +65,13 @@ int container_program(char *to, struct error *err)
 		"dach-ct is neither beside this program nor in ../libexec/dach");
 }
 
-/* A number of its own among those that run: the next life has another. */
+/* A number of its own among those that run: the next life has another, and one that is only kept has none to be taken. */
 static int choose_ids(const struct guest *guest, unsigned *ids, struct error *err)
 {
 	const unsigned range = guest->domid % CONTAINER_IDS_RANGES;
 
-	for (const struct guest *at = guest->daemon->guests; at; at = at->next)
+	for (const struct guest *at = guest->domid ? guest->daemon->guests : NULL; at;
+		at = at->next)
 		if (at != guest && guest_is_container(at) && at->domid &&
 			at->domid % CONTAINER_IDS_RANGES == range)
 			return error_set(err, EAGAIN,
@@ -201,11 +202,25 @@ static int open_links(const struct guest *guest, struct launch_spec *spec, struc
 	return r;
 }
 
+/* Each time: who may no longer have containers does not start those that he has. */
+static int check_owner(const struct guest *guest, struct error *err)
+{
+	struct caller owner;
+	int r;
+
+	caller_of_user(&guest->daemon->policy, guest->owner, &owner);
+	r = container_check(guest->daemon, &owner, &guest->config, err);
+	caller_free(&owner);
+	return r;
+}
+
 int container_open(const struct guest *guest, struct launch_spec *spec, struct error *err)
 {
 	const struct domain_config *config = &guest->config;
-	int r = open_root(guest, &spec->root, err);
+	int r = check_owner(guest, err);
 
+	if (!r)
+		r = open_root(guest, &spec->root, err);
 	if (!r && config->template)
 		r = open_own(guest, spec->root.fd, &spec->upper, err);
 	if (!r)

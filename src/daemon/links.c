@@ -223,8 +223,16 @@ static int write_link(const struct guest *guest, const struct filtered_link *ent
 
 static int write_pair(const struct guest *guest, const char *name, struct error *err)
 {
-	int fd, r = launch_open_file(guest, FILE_NAME, O_WRONLY | O_CREAT | O_APPEND, &fd, err);
+	struct link other;
+	int fd, r;
 
+	/* What is noted is removed with the guest: a link that is there already is not the guest's. */
+	r = link_find(name, &other, NULL);
+	if (r != -ENODEV)
+		return r ? error_set(err, -r, "%s: %s", name, strerror(-r))
+			 : error_set(err, EEXIST, "%s: this host has a link of that name already",
+				   name);
+	r = launch_open_file(guest, FILE_NAME, O_WRONLY | O_CREAT | O_APPEND, &fd, err);
 	if (r)
 		return r;
 	r = dprintf(fd, "%c%s\n", PAIR, name) < 0 ? -errno : 0;

@@ -9,6 +9,7 @@ import os
 import select
 import shutil
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -459,6 +460,12 @@ def test_networks():
         # And so where it never was there.
         refused(400, create, d, vifs=[{"bridge": "lan"}], init=["/bin/nothing"])
         eventually(lambda: links() == there | {"lan"})
+        # Another's pair of links is in the way, and stays.
+        sh("ip link add others type veth peer name theirs")
+        assert "others: this host has" in refused(409, create, d, vifs=[{"bridge": "lan", "vifname": "others"}])
+        eventually(lambda: not d.guests())
+        assert links() == there | {"lan", "others", "theirs"}
+        sh("ip link del others")
         for said, vif in (("user mode", {"mode": "user"}), ("rate: ", {"bridge": "lan", "rate": 1000}),
                           ("no bridge 'no'", {"bridge": "no"}), ("xenbr0", {})):
             try:
@@ -469,6 +476,23 @@ def test_networks():
         d.post("/v1/networks/lan/stop")
         d.call("DELETE", "/v1/networks/lan")
     assert links() == there and sh("nft list ruleset") == rules
+
+
+def test_who_no_longer_manages():
+    """A container that somebody has from when he managed the host is not his to start."""
+    with daemon() as d:
+        guest = create(d, managed=True, template=None, root=TEMPLATE, privileged=True)
+        d.post("/v1/guests/web/destroy")
+        off(d)
+        d.stop()
+        with contextlib.closing(sqlite3.connect(d.state + "/dach.db")) as db:
+            db.execute("UPDATE guests SET owner = 65534")
+            db.commit()
+        with open(d.folder + "/policy", "w") as file:
+            json.dump({"users": {"nobody": {"guests": 4, "memory": 1024, "vcpus": 4, "paths": ["/"]}}}, file)
+        os.chmod(d.folder + "/policy", 0o644)
+        d.start()
+        assert "who manages this host" in refused(403, d.post, f"/v1/guests/{guest['uuid']}/start")
 
 
 def test_bad_input():

@@ -93,7 +93,7 @@ static void gone(struct guest *guest)
 	} else if (was_held) {
 		guest->reason = reason;
 		memcpy(guest->text, text, sizeof text);
-	} else if (guest->destroying) {
+	} else if (guest->destroying && guest->reason != END_MIGRATED) {
 		guest->reason = END_KILLED;
 		guest->text[0] = 0;
 	}

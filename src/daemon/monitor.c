@@ -328,6 +328,11 @@ void monitor_close(struct monitor *monitor)
 		monitor_free(monitor);
 }
 
+bool monitor_is_closed(const struct monitor *monitor)
+{
+	return monitor->closed;
+}
+
 static bool queue(struct monitor *monitor, const struct monitor_request *request, int pass_fd)
 {
 	json_t *json = request_write(request);

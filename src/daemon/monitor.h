@@ -36,6 +36,8 @@ int monitor_create(struct loop *loop, int fd, const struct monitor_client *clien
 	struct monitor **monitor, struct error *err);
 /* Open calls are told -ECANCELED; no other callback comes. NULL is allowed. */
 void monitor_close(struct monitor *monitor);
+/* monitor_close() has begun: -ECANCELED is then its word, and not an answer of the monitor's. */
+bool monitor_is_closed(const struct monitor *monitor);
 
 /*
  * Asks; the request's id is the connection's own. pass_fd: a descriptor to send along (stays the

@@ -56,10 +56,21 @@ static bool is_to_start(const struct operation_arguments *arguments)
 					       : arguments->start == CHOICE_YES;
 }
 
+static int check_size(const struct operation *op, struct error *err)
+{
+	if (op->manager ||
+		json_dumpb(op->arguments.config, NULL, 0, JSON_COMPACT) <=
+			OPERATION_USER_CONFIG_MAX)
+		return 0;
+	return error_set(err, E2BIG, "config: longer than %u bytes", OPERATION_USER_CONFIG_MAX);
+}
+
 int op_check_new(struct operation *op, struct domain_config *config, struct error *err)
 {
-	int r = check_name(op->daemon, op->uid, config->name, err);
+	int r = check_size(op, err);
 
+	if (!r)
+		r = check_name(op->daemon, op->uid, config->name, err);
 	if (!r && config->kind == DOMAIN_CONTAINER)
 		r = container_check(op->daemon, op->caller, config, err);
 	if (!r)
@@ -83,10 +94,6 @@ static struct guest *make(struct operation *op)
 
 	if (!arguments->managed && !is_to_start(arguments))
 		r = error_set(&err, EINVAL, "a guest that is not managed must be started");
-	if (!r && !op->manager &&
-		json_dumpb(arguments->config, NULL, 0, JSON_COMPACT) > OPERATION_USER_CONFIG_MAX)
-		r = error_set(&err, E2BIG, "config: longer than %u bytes",
-			OPERATION_USER_CONFIG_MAX);
 	if (!r)
 		r = domain_config_from_json(arguments->config, &config, &err);
 	if (!r)

@@ -38,6 +38,17 @@ static int open_line(int ends[2], struct error *err)
 	return error_set(err, errno, "no connection for a migration: %s", strerror(errno));
 }
 
+/* A file that goes when the guest is forgotten would go on both hosts, whichever of them forgets it. */
+static int check_disks(const struct domain_config *config, struct error *err)
+{
+	for (unsigned i = 0; i < config->disks; i++)
+		if (config->disk[i].temporary && config->disk[i].target)
+			return error_set(err, ENOTSUP,
+				"%s: goes when the guest ends, so the guest cannot be " OP_MOVED,
+				config->disk[i].target);
+	return 0;
+}
+
 /* What is being done to it, or stands on its disks. */
 static int may_leave(const struct guest *guest, struct error *err)
 {
@@ -53,7 +64,7 @@ static int may_leave(const struct guest *guest, struct error *err)
 			"the guest has snapshots, which do not move with it: delete them first (dach snapshot delete)");
 	if (guest->departing)
 		return error_set(err, EBUSY, "the guest is being migrated already");
-	return 0;
+	return check_disks(&guest->config, err);
 }
 
 static struct guest *guest_to_leave(struct operation *op)
@@ -121,6 +132,12 @@ static void ended(void *ctx, int r, const char *text)
 	op_finish(op, json_incref(op->value));
 }
 
+/* One that stands may have left, and so may one whose monitor has gone, or is not heard by this daemon any more. */
+static bool may_have_left(const struct guest *guest, int r)
+{
+	return guest->paused || r == -EPIPE || monitor_is_closed(guest->monitor);
+}
+
 static void left(void *ctx, int r, json_t *answer, const char *text)
 {
 	struct leaving_guest *leaving = ctx;
@@ -131,8 +148,7 @@ static void left(void *ctx, int r, json_t *answer, const char *text)
 	free(leaving);
 	guest->departing = false;
 	if (r) {
-		/* One that stands may have left, and so may one whose monitor has gone. */
-		if (r != -EPIPE && !guest->paused)
+		if (!may_have_left(guest, r))
 			migration_forget(guest);
 		guest_log(guest, "not migrated", text);
 		op_refuse(op, r, text);
@@ -209,6 +225,8 @@ static int make(struct operation *op, struct guest **guest, struct error *err)
 
 	if (!r && config.kind == DOMAIN_CONTAINER)
 		r = error_set(err, ENOTSUP, "containers cannot be " OP_MOVED);
+	if (!r)
+		r = check_disks(&config, err);
 	if (!r)
 		r = op_check_new(op, &config, err);
 	if (!r && !(*guest = guest_new(op->daemon, &config)))
@@ -313,14 +331,20 @@ void migration_forget(const struct guest *guest)
 	note_forget(guest, NOTE_DEPARTING);
 }
 
-/* Killed, and nobody can say how far it was. */
+/*
+ * Nobody can say how far it was if its monitor was killed; and one that stood may have left, whatever its monitor says of its
+ * end.
+ */
 static void may_be_elsewhere(struct guest *guest)
 {
-	if (guest->reason != END_CRASH || !note_is_there(guest, NOTE_DEPARTING))
+	const bool told = guest->reason == END_MIGRATED || guest->reason == END_KILLED;
+
+	if (told || (guest->reason != END_CRASH && !guest->paused) ||
+		!note_is_there(guest, NOTE_DEPARTING))
 		return;
 	guest->reason = END_KILLED;
 	snprintf(guest->text, sizeof guest->text,
-		"its monitor was killed while it was being migrated: it may run on the other host, so look there before it is started here");
+		"its monitor ended while it was being migrated: it may run on the other host, so look there before it is started here");
 }
 
 void migration_ended(struct guest *guest)

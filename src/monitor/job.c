@@ -22,6 +22,7 @@ struct guest_job {
 	pthread_t thread;
 	uint64_t at, total; /* atomic */
 	bool cancel;        /* atomic */
+	bool committed;     /* the thread's, until it is over */
 	const char *why;    /* it is cancelled; set before */
 	struct loop_work reap, calling;
 	struct mutex lock;
@@ -56,6 +57,11 @@ void job_progress(struct guest_job *job, uint64_t done, uint64_t total)
 {
 	__atomic_store_n(&job->at, done, __ATOMIC_RELAXED);
 	__atomic_store_n(&job->total, total, __ATOMIC_RELAXED);
+}
+
+void job_commit(struct guest_job *job)
+{
+	job->committed = true;
 }
 
 int job_call(struct guest_job *job, void (*call)(void *ctx), void *ctx, struct error *err)
@@ -221,7 +227,7 @@ static void reap(void *ctx)
 
 	pthread_join(job->thread, NULL);
 	/* Done, and nobody there to be told: what it did is not to count. */
-	if (!job->result && job->spec.watched && job->cancel)
+	if (!job->result && job->spec.watched && job->cancel && !job->committed)
 		job->result = job_check(job, &job->err);
 	fields = job->spec.done(job->spec.ctx, job->result, &job->err);
 	tell(job, end_state(job->result));

@@ -46,6 +46,8 @@ struct job_spec {
 int job_check(struct guest_job *job, struct error *err);
 /* How far it is, in bytes of total. */
 void job_progress(struct guest_job *job, uint64_t done, uint64_t total);
+/* It has done what cannot be undone: who cancels it from now on is too late, and its result is run()'s. */
+void job_commit(struct guest_job *job);
 /* Has the loop's thread run call(ctx) and waits for it. -ECANCELED: it did not, and will not. */
 int job_call(struct guest_job *job, void (*call)(void *ctx), void *ctx, struct error *err);
 /*

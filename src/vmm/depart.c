@@ -361,6 +361,7 @@ static int say_go(struct departure *d, struct error *err)
 	wire_send(&d->wire, WIRE_GO, NULL, 0);
 	r = wire_expect(&d->wire, WIRE_RUNNING, &why);
 	if (!r) {
+		job_commit(d->job);
 		d->pause = clock_now() - d->stopped;
 		return 0;
 	}

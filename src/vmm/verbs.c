@@ -202,6 +202,12 @@ static bool would_be_lost(enum request_verb verb)
 		verb != REQUEST_EXEC;
 }
 
+/* A reset of one that stands, and may run on the other host, would be another life here. */
+static bool comes_too_late(const struct vmm *vmm, enum request_verb verb)
+{
+	return would_be_lost(verb) || (verb == REQUEST_TRIGGER && machine_frozen(vmm->machine));
+}
+
 /* What a guest has open in a shared folder is its server's to know: in no state. fd is taken where it fails. */
 static int check_shares(const struct vmm *vmm, const struct monitor_request *request, int fd,
 	struct error *err)
@@ -225,7 +231,7 @@ int verbs_request(void *ctx, const struct control_asker *asker,
 
 	if (r)
 		return r;
-	if (vmm->departing && would_be_lost(request->verb)) {
+	if (vmm->departing && comes_too_late(vmm, request->verb)) {
 		if (fd >= 0)
 			close(fd);
 		return error_set(err, EBUSY, "the guest is being migrated");

@@ -131,6 +131,21 @@ class Daemon:
             raise Refused(answer.status, data)
         return data
 
+    def migration(self, method, path, body=None):
+        """The connection for monitors that the answer makes of it."""
+        connection = Connection(self.run + "/dachd.sock")
+        connection.request(method, path, None if body is None else json.dumps(body),
+                           {"Connection": "Upgrade", "Upgrade": "dach-migrate"})
+        status = connection.sock.recv(12, socket.MSG_PEEK | socket.MSG_WAITALL)[9:]
+        if status != b"101":
+            answer = connection.getresponse()
+            raise Refused(answer.status, json.loads(answer.read()))
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += connection.sock.recv(1)
+        connection.sock.settimeout(None)
+        return connection.sock
+
     def post(self, path, body=None):
         return self.call("POST", path, body)
 

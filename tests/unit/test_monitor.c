@@ -477,6 +477,30 @@ static void cancels_a_job(void **state)
 	close(fd);
 }
 
+/* What cannot be undone is told as done. */
+static void cancels_a_job_too_late(void **state)
+{
+	struct outside outside;
+	struct job_report report;
+	json_int_t id, cancel;
+	json_t *json;
+	int fd;
+
+	launch(&outside, &(struct toy){.commits = true}, false);
+	id = start_job(&outside, true, &fd);
+	assert_int_equal(only_job(&outside, &report), 1);
+	cancel = send_request(&outside,
+		(struct monitor_request){.verb = REQUEST_CANCEL, .job = report.id}, -1);
+	json_decref(answer_to(&outside, cancel));
+	json = answer_to(&outside, id);
+	assert_int_equal(json_integer_value(json_object_get(json, "blocks")), TOY_BLOCKS);
+	json_decref(json);
+	assert_int_equal(outside.last_job.job.state, JOB_DONE);
+	assert_int_equal(ask_verb(&outside, REQUEST_DESTROY), 0);
+	finish(&outside, NULL);
+	close(fd);
+}
+
 /* Who ends the guest need not wait for what is done to it. */
 static void ends_with_a_job(void **state)
 {
@@ -598,6 +622,7 @@ int main(void)
 		cmocka_unit_test(says_why_it_cannot_start),
 		cmocka_unit_test(finishes_a_job),
 		cmocka_unit_test(cancels_a_job),
+		cmocka_unit_test(cancels_a_job_too_late),
 		cmocka_unit_test(ends_with_a_job),
 		cmocka_unit_test(ends_whatever_its_threads_do),
 		cmocka_unit_test(ends_with_a_stuck_job),

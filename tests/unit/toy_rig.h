@@ -24,9 +24,10 @@
 #define TOY_BLOCKS 1000u /* of 64 KiB, which its job writes */
 
 struct toy {
-	bool deaf;       /* does not listen when it is asked to end */
-	bool keeps;      /* a crash stays */
-	bool stuck;      /* its job does not hear that it is cancelled */
+	bool deaf;    /* does not listen when it is asked to end */
+	bool keeps;   /* a crash stays */
+	bool stuck;   /* its job does not hear that it is cancelled */
+	bool commits; /* its job is watched, and done before it is cancelled, for which it waits */
 	bool impossible; /* cannot be made */
 	bool hangs;      /* the loop's thread stays where it takes input */
 	bool immortal;   /* its thread does not end */
@@ -203,6 +204,12 @@ static int toy_job(void *ctx, struct guest_job *job, struct error *err)
 	struct toy_file *file = ctx;
 	int r = 0;
 
+	if (file->toy->commits) {
+		job_commit(job);
+		while (!job_check(job, NULL))
+			nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+		return 0;
+	}
 	for (unsigned i = 0; !r && i < TOY_BLOCKS; i++) {
 		job_progress(job, i * sizeof block, TOY_BLOCKS * sizeof block);
 		r = job_write(job, file->fd, "toy", block, sizeof block, -1, err);
@@ -228,6 +235,7 @@ static int toy_request(void *ctx, const struct control_asker *asker,
 	struct toy_file *file;
 	struct job_spec spec = {.word = "dump-core",
 		.pauses = !request->live,
+		.watched = toy->commits,
 		.run = toy_job,
 		.done = toy_done};
 	int r;

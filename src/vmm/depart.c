@@ -20,8 +20,9 @@
 #define NAME "migrate"
 #define MS 1000000ull
 #define ROUNDS 30        /* then it stands, whatever is left */
-#define ANSWER_MS 120000 /* until the other side has made a machine, or loaded what it got */
-#define RUNNING_MS 30000 /* until it says that it runs */
+#define ANSWER_MS 120000 /* until it has made a machine, taken the rest, or loaded all */
+#define RUNNING_MS 30000 /* until it has said that it runs, or why not */
+#define WHY_MS 5000      /* until it has said why it takes no more */
 #define BACK_MS 4000     /* until it has let go of the disks after a failure */
 #define LOOK_MS 100
 #define PIECE_MS 20 /* how long at most what is sent may be ahead of the rate */
@@ -36,11 +37,13 @@ enum stage {
 struct departure {
 	struct vmm *vmm;
 	struct guest_job *job;
-	int fd;
+	int fd;          /* does not block */
 	uint64_t rate;   /* bytes a second at most; 0: any */
 	uint64_t budget; /* ns that it may stand */
 	enum stage stage;
-	bool keeps; /* what is described is kept, for the loop's thread does not wait */
+	uint64_t until; /* the other side is waited for, ns */
+	int broken;     /* why nothing can be sent any more */
+	bool keeps;     /* what is described is kept, for the loop's thread does not wait */
 	struct state *state;
 	struct moment_text text;
 	struct memory_rounds *rounds;
@@ -79,35 +82,72 @@ static void keep_to_rate(const struct departure *d)
 	}
 }
 
+/* The other side is waited for no longer than this, however little it says or takes at a time. */
+static void wait_at_most(struct departure *d, unsigned ms)
+{
+	d->until = clock_now() + ms * MS;
+}
+
+/* Once it may run there nothing but its answer counts. */
+static int wait_for(const struct departure *d, short events)
+{
+	struct pollfd wait = {d->fd, events, 0};
+
+	if (d->stage != GONE && job_check(d->job, NULL))
+		return -ECANCELED;
+	if (clock_now() >= d->until)
+		return -ETIMEDOUT;
+	poll(&wait, 1, LOOK_MS);
+	return 0;
+}
+
+/* While the guest stands. */
+static int put_in_time(const struct departure *d, const uint8_t *data, size_t len)
+{
+	int r = 0;
+
+	while (len && !r) {
+		ssize_t n = write(d->fd, data, len);
+
+		if (n > 0) {
+			data += n;
+			len -= (size_t)n;
+		} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+			return n ? -errno : -EPIPE;
+		}
+		if (len)
+			r = wait_for(d, POLLOUT);
+	}
+	return r;
+}
+
 static int put(void *ctx, const void *data, size_t len)
 {
 	struct departure *d = ctx;
+	int r;
 
 	if (d->rate && d->stage == COPYING)
 		keep_to_rate(d);
-	return job_write(d->job, d->fd, "the connection", data, len, -1, NULL);
+	r = d->stage == COPYING ? job_write(d->job, d->fd, "the connection", data, len, -1, NULL)
+				: put_in_time(d, data, len);
+	if (r)
+		d->broken = r;
+	return r;
 }
 
-/* Once the other side may run it nothing but its answer counts. */
 static long get(void *ctx, void *data, size_t len)
 {
-	struct departure *d = ctx;
-	const unsigned patience = d->stage == GONE ? RUNNING_MS : ANSWER_MS;
-	const uint64_t until = clock_now() + patience * MS;
+	const struct departure *d = ctx;
+	int r;
 
 	do {
-		struct pollfd wait = {d->fd, POLLIN, 0};
-		ssize_t n;
+		ssize_t n = read(d->fd, data, len);
 
-		if (poll(&wait, 1, LOOK_MS) > 0) {
-			n = read(d->fd, data, len);
-			if (n >= 0 || (errno != EAGAIN && errno != EINTR))
-				return n >= 0 ? n : -errno;
-		}
-		if (d->stage != GONE && job_check(d->job, NULL))
-			return -ECANCELED;
-	} while (clock_now() < until);
-	return -ETIMEDOUT;
+		if (n >= 0 || (errno != EAGAIN && errno != EINTR))
+			return n >= 0 ? n : -errno;
+		r = wait_for(d, POLLIN);
+	} while (!r);
+	return r;
 }
 
 /* The state's stream */
@@ -135,10 +175,14 @@ static int explain(struct departure *d, int r, struct error *err)
 
 	if (job_check(d->job, err))
 		return -ECANCELED;
-	if (wire_expect(&d->wire, WIRE_READY, &said) == -EREMOTEIO)
-		return error_set(err, EREMOTEIO, "%s", said.text);
-	if (r == -EPIPE || r == -ECONNRESET)
+	if (d->broken == -ETIMEDOUT)
+		return error_set(err, ETIMEDOUT, "the other side does not take what it is sent");
+	if (d->broken == -EPIPE || d->broken == -ECONNRESET) {
+		wait_at_most(d, WHY_MS);
+		if (wire_expect(&d->wire, WIRE_READY, &said) == -EREMOTEIO)
+			return error_set(err, EREMOTEIO, "%s", said.text);
 		return error_set(err, ECONNRESET, "the connection to the other side is lost");
+	}
 	return error_set(err, -r, "%s", d->state_err.text[0] ? d->state_err.text : strerror(-r));
 }
 
@@ -232,8 +276,10 @@ static int on_loop(struct departure *d, void (*call)(void *ctx), struct error *e
 static int introduce(struct departure *d, struct error *err)
 {
 	const struct state_io io = {.write = write_state, .seen = seen, .ctx = d};
-	int r = wire_send_hello(&d->wire);
+	int r;
 
+	wait_at_most(d, ANSWER_MS);
+	r = wire_send_hello(&d->wire);
 	if (!r)
 		r = state_save(&io, NAME, &d->state, &d->state_err);
 	if (r)
@@ -329,8 +375,10 @@ static int give_disks(struct departure *d, struct error *err)
 static int send_rest(struct departure *d, struct error *err)
 {
 	uint64_t pages = 0;
-	int r = look(d, &pages, err);
+	int r;
 
+	wait_at_most(d, ANSWER_MS);
+	r = look(d, &pages, err);
 	if (!r)
 		r = send_round(d, pages, err);
 	d->keeps = true;
@@ -341,6 +389,7 @@ static int send_rest(struct departure *d, struct error *err)
 		r = give_disks(d, err);
 	if (r)
 		return r;
+	wait_at_most(d, ANSWER_MS);
 	r = wire_write_state(&d->wire, d->text.bytes, d->text.size);
 	if (!r)
 		r = state_finish(d->state);
@@ -358,6 +407,7 @@ static int say_go(struct departure *d, struct error *err)
 	if (r)
 		return r;
 	d->stage = GONE;
+	wait_at_most(d, RUNNING_MS);
 	wire_send(&d->wire, WIRE_GO, NULL, 0);
 	r = wire_expect(&d->wire, WIRE_RUNNING, &why);
 	if (!r) {

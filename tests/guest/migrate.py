@@ -4,7 +4,7 @@
 A guest goes between two daemons, which have its disks in one place. Here are the bytes carried, frame by frame
 (src/migrate/wire.h), so that a monitor, a daemon or the line can be ended exactly before or behind each of them: afterwards
 the guest runs on one side or stands on one, never on two, and what is said tells which. STEPS: how many of those cases
-there are; 60 are all. TRIPS: how often it goes there and back with a monitor's own carrying (dach migrate)."""
+there are; 60 are all, and a slow one. TRIPS: how often it goes there and back with a monitor's own carrying (dach migrate)."""
 import contextlib
 import json
 import os
@@ -212,6 +212,24 @@ class Table:
             self.check(self.here())
         return where
 
+    def drips(self):
+        """Who says byte by byte why the guest cannot run there has it stand no longer than who says nothing."""
+        here, there = self.sides
+
+        def drip(line):
+            with contextlib.suppress(OSError):
+                line.near.sendall(struct.pack("<II", FAILED, 480))
+                while line.asking.is_alive():
+                    line.near.sendall(b"x")
+                    time.sleep(0.5)
+            line.cut()
+        answer = Line(here, there, here.one(), ((GO, True, 1), "before"), drip).run()
+        assert "the other side does not answer, after it was told" in str(answer), answer
+        eventually(lambda: there.one() is None, 20)
+        here.post("/v1/guests/one/unpause")
+        self.check(here)
+        print("ok drips", flush=True)
+
     def trips(self, count):
         """By dach migrate, as people do it."""
         for _ in range(2 * count):
@@ -237,6 +255,8 @@ def main():
             (kind, away, number), when, victim = case
             print(f"ok {when} frame {kind} {'->' if away else '<-'} {number}: {victim}: {where} ({time.monotonic() - begin:.1f} s)",
                   flush=True)
+        if STEPS >= len(CASES):
+            table.drips()
         print(f"DONE {2 * TRIPS} times moved, {STEPS} steps at which something was killed")
 
 

@@ -2,6 +2,7 @@
 #include "block/handover.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -146,14 +147,29 @@ int block_lock(struct block_device *block, struct error *err)
 	return block->later ? on_its_thread(block, lock, err) : 0;
 }
 
+/* What was read of its files while another host wrote to them may be old by now: it is read anew. */
+static int forget(const struct block_later *later, struct error *err)
+{
+	int r = 0;
+
+	for (unsigned n = 0; n < later->spec.files && !r; n++)
+		r = posix_fadvise(later->file[n].fd, 0, 0, POSIX_FADV_DONTNEED);
+	return r
+		? error_set(err, r, "%s: cannot be read anew: %s", later->file[0].name, strerror(r))
+		: 0;
+}
+
 static int take(void *ctx)
 {
 	const struct handover *handover = ctx;
 	struct block_device *block = handover->block;
 	struct block_image *image;
 	struct disk_spec spec = block->later->spec;
-	int r = block_image_open(&spec, 0, &image, handover->err);
+	int r = forget(block->later, handover->err);
 
+	if (r)
+		return r;
+	r = block_image_open(&spec, 0, &image, handover->err);
 	/* They are the image's, or closed. */
 	block->later->spec.files = 0;
 	if (r)

@@ -45,7 +45,8 @@ static const int disk[] = {
 	/* A device that KVM notifies by an eventfd: its thread makes it, waits, and does the rest. */
 	CALL(eventfd2), CALL(read), CALL(preadv2),
 	CALL(lseek), /* where a file has holes */
-	CALL(dup),   /* one that another process has as yet is looked at first */
+	CALL(dup),   /* one that another process has as yet is looked at first ... */
+	CALL(fadvise64), /* ... and then read anew */
 };
 
 /* The disk, and the files in memory that are filled from it and handed over. */

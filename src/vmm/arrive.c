@@ -176,8 +176,10 @@ void arrive_close(struct vmm *vmm)
 	if (!arrival)
 		return;
 	vmm->arrival = NULL;
-	if (arrival->alone.loop)
+	if (arrival->alone.loop) {
 		loop_timer_cancel(&arrival->alone);
+		loop_unpost(arrival->alone.loop, &arrival->runs);
+	}
 	close(arrival->fd);
 	free(arrival);
 }

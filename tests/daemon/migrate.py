@@ -62,6 +62,16 @@ def test_one_that_the_daemon_leaves_is_not_started_again():
         eventually(lambda: elsewhere(d, "one"))
 
 
+def test_one_that_goes_on_is_started_again():
+    """Cancelled, and known to be here."""
+    with Daemon().start() as d:
+        guest = d.create("one", "moves=125", managed=True, start=True, on_crash="restart")
+        with d.migration("GET", "/v1/guests/one/migration"):
+            assert "cancelled" in refused(503, d.post, "/v1/guests/one/migrate", {})
+        os.kill(guest["pid"], signal.SIGKILL)
+        eventually(lambda: "ended (crash), then restart" in d.said())
+
+
 def test_one_that_has_left_is_forgotten():
     """Also if it was to end here meanwhile: what it is is the other host's to know."""
     with Daemon().start() as d:

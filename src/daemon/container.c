@@ -51,6 +51,10 @@ int container_check(const struct daemon *daemon, const struct caller *caller,
 		return error_set(err, ENOTSUP,
 			"containers are for the host's own daemon: a user's has no IDs to give them "
 			"(as root: dach create ...)");
+	if (!daemon->cgroup)
+		return error_set(err, ENOTSUP,
+			"containers need control groups, of which this host gives the daemon none "
+			"(/sys/fs/cgroup)");
 	/* What a container writes belongs on the disk to whom it says, also to the host's root. */
 	if (!caller->manager)
 		return error_set(err, EACCES, "containers are for who manages this host");

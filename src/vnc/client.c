@@ -158,6 +158,15 @@ static size_t take_one(struct vnc_client *client)
 	return 0;
 }
 
+size_t vnc_login_needs(const struct vnc_client *client)
+{
+	const size_t whole = client->state == VNC_VERSION ? VERSION_LENGTH
+		: client->state == VNC_ANSWER             ? VNC_CHALLENGE
+							  : 1;
+
+	return whole - client->in_len;
+}
+
 static void take_messages(struct vnc_client *client)
 {
 	size_t used = 1;

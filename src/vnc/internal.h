@@ -63,6 +63,8 @@ struct vnc_client {
 	const struct vnc_screen *screen;
 	const char *password; /* NULL: none is asked for */
 	int fd;
+	unsigned door; /* it came through; server.c's, as is: */
+	int64_t since; /* ms */
 	enum vnc_state state;
 	unsigned minor; /* of the protocol's version 3 */
 	bool refused;   /* its password was wrong */
@@ -94,6 +96,8 @@ struct vnc_client *vnc_client_create(const struct vnc_server *server,
 void vnc_client_destroy(struct vnc_client *client); /* lets go of its keys */
 /* len bytes have come. client->state is VNC_ENDED when they make no sense. */
 void vnc_client_take(struct vnc_client *client, const uint8_t *data, size_t len);
+/* Bytes that the message lacks which a client that is not in is to send. */
+size_t vnc_login_needs(const struct vnc_client *client);
 /* messages.c: one message of a client that is in; how many bytes, 0: not all of it is there. */
 size_t vnc_message(struct vnc_client *client);
 void vnc_release_keys(struct vnc_client *client);

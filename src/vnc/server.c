@@ -11,21 +11,23 @@
 
 #include "vnc/internal.h"
 
-#define CLIENTS_MAX 16u
+#define DOOR_CLIENTS 8u /* of each door, so that who fills one does not shut the other */
+#define CLIENTS_MAX (VNC_DOORS * DOOR_CLIENTS)
+#define LOGIN_MAX 60000    /* ms until a client has to be in: somebody types a password meanwhile */
 #define FRAME 33           /* ms from one look at the picture to the next, while it changes */
 #define FRAME_IDLE 100     /* and while it does not */
 #define FRAMES_ACTIVE 30u  /* after the last change */
-#define REFUSED_PAUSE 1000 /* ms without new connections after a wrong password */
+#define REFUSED_PAUSE 1000 /* ms until the next password is looked at after a wrong one */
 #define READ_MAX 16384
 
 struct serving {
 	const struct vnc_server *server;
 	struct vnc_screen screen;
-	struct vnc_client *client[CLIENTS_MAX];
+	struct vnc_client *client[CLIENTS_MAX]; /* the oldest first */
 	unsigned clients;
-	unsigned active;      /* looks that are still frequent */
-	int64_t next;         /* when to look, ms */
-	int64_t closed_until; /* to new clients */
+	unsigned active;       /* looks that are still frequent */
+	int64_t next;          /* when to look, ms */
+	int64_t refused_until; /* no password is looked at */
 };
 
 static int64_t now_ms(void)
@@ -93,30 +95,88 @@ static void look(struct serving *s)
 static void drop(struct serving *s, unsigned i)
 {
 	if (s->client[i]->refused)
-		s->closed_until = now_ms() + REFUSED_PAUSE;
+		s->refused_until = now_ms() + REFUSED_PAUSE;
 	vnc_client_destroy(s->client[i]);
-	s->client[i] = s->client[--s->clients];
+	s->clients--;
+	memmove(s->client + i, s->client + i + 1, (s->clients - i) * sizeof *s->client);
 }
 
-static void accept_client(struct serving *s, const struct vnc_door *door)
+static bool is_in(const struct vnc_client *client)
 {
+	return client->state == VNC_NORMAL;
+}
+
+/* It has said its password, which is not looked at yet. */
+static bool has_answered(const struct vnc_client *client)
+{
+	uint8_t answer[VNC_CHALLENGE];
+
+	return client->state == VNC_ANSWER &&
+		recv(client->fd, answer, sizeof answer, MSG_PEEK) + (ssize_t)client->in_len >=
+		VNC_CHALLENGE;
+}
+
+/*
+ * A door's clients, and which of them goes for a newcomer if it is full: who has been there longest without
+ * saying what lets it in. CLIENTS_MAX: none.
+ */
+static unsigned count_door(const struct serving *s, unsigned door, unsigned *oldest)
+{
+	unsigned count = 0;
+
+	*oldest = CLIENTS_MAX;
+	for (unsigned i = 0; i < s->clients; i++) {
+		const struct vnc_client *client = s->client[i];
+
+		if (client->door != door)
+			continue;
+		count++;
+		if (*oldest == CLIENTS_MAX && !is_in(client) && !has_answered(client))
+			*oldest = i;
+	}
+	return count;
+}
+
+static bool door_is_full(const struct serving *s, unsigned door)
+{
+	unsigned oldest;
+
+	return count_door(s, door, &oldest) == DOOR_CLIENTS && oldest == CLIENTS_MAX;
+}
+
+static void accept_client(struct serving *s, unsigned n)
+{
+	const struct vnc_door *door = &s->server->door[n];
 	int fd = accept4(door->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	struct vnc_client *client;
+	unsigned oldest;
 
 	if (fd < 0)
 		return;
+	if (count_door(s, n, &oldest) == DOOR_CLIENTS) {
+		if (oldest == CLIENTS_MAX) {
+			close(fd);
+			return;
+		}
+		drop(s, oldest);
+	}
 	look(s); /* how large it is, of which it hears first */
-	s->client[s->clients] = vnc_client_create(s->server, &s->screen, door->password, fd);
-	if (s->client[s->clients])
-		s->clients++;
-	else
+	client = vnc_client_create(s->server, &s->screen, door->password, fd);
+	if (!client) {
 		close(fd);
+		return;
+	}
+	client->door = n;
+	client->since = now_ms();
+	s->client[s->clients++] = client;
 }
 
-/* False: it has gone. */
+/* False: it has gone. Who is not in yet is heard a message at a time, so that a password is one. */
 static bool read_client(struct vnc_client *client)
 {
 	uint8_t data[READ_MAX];
-	ssize_t n = recv(client->fd, data, sizeof data, 0);
+	size_t len = is_in(client) ? sizeof data : vnc_login_needs(client);
+	ssize_t n = recv(client->fd, data, len, 0);
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR;
@@ -160,41 +220,82 @@ static bool anybody_waits(const struct serving *s)
 	for (unsigned i = 0; i < s->clients; i++) {
 		const struct vnc_client *client = s->client[i];
 
-		if (client->state == VNC_NORMAL && !client->out.len &&
-			(client->requested || client->continuous))
+		if (is_in(client) && !client->out.len && (client->requested || client->continuous))
 			return true;
 	}
 	return false;
 }
 
-static int wait_ms(const struct serving *s, bool closed)
+static int wait_ms(const struct serving *s)
 {
 	int64_t now = now_ms(), until = INT64_MAX;
 
 	if (anybody_waits(s))
 		until = s->next;
-	if (closed && s->closed_until < until)
-		until = s->closed_until;
+	if (s->refused_until > now && s->refused_until < until)
+		until = s->refused_until;
+	for (unsigned i = 0; i < s->clients; i++)
+		if (!is_in(s->client[i]) && s->client[i]->since + LOGIN_MAX < until)
+			until = s->client[i]->since + LOGIN_MAX;
 	return until == INT64_MAX ? -1 : until > now ? (int)(until - now) : 0;
+}
+
+/*
+ * The clients that may speak. Of passwords it is one each time, and none for a while after a wrong one: whose
+ * connection is oldest comes first, however many others there are.
+ */
+static void poll_clients(const struct serving *s, struct pollfd *fds)
+{
+	const bool refused = now_ms() < s->refused_until;
+
+	for (unsigned i = 0; i < s->clients; i++) {
+		const struct vnc_client *client = s->client[i];
+
+		fds[i] = (struct pollfd){.fd = refused && client->state == VNC_ANSWER ? -1
+										      : client->fd,
+			.events = POLLIN | (client->out.len ? POLLOUT : 0)};
+	}
+}
+
+static void choose_answer(const struct serving *s, struct pollfd *fds)
+{
+	bool chosen = false;
+
+	for (unsigned i = 0; i < s->clients; i++) {
+		if (s->client[i]->state != VNC_ANSWER || !(fds[i].revents & ~POLLOUT))
+			continue;
+		if (chosen)
+			fds[i].revents = 0;
+		chosen = true;
+	}
+}
+
+static void serve_clients(struct serving *s, struct pollfd *fds)
+{
+	const int64_t now = now_ms();
+
+	choose_answer(s, fds);
+	/* From the last on, since those behind one that goes move up. */
+	for (unsigned i = s->clients; i--;) {
+		struct vnc_client *client = s->client[i];
+
+		if (!serve_client(s, client, fds[i].revents) ||
+			(!is_in(client) && now - client->since >= LOGIN_MAX))
+			drop(s, i);
+	}
 }
 
 /* False: the monitor has gone. */
 static bool serve_once(struct serving *s)
 {
 	struct pollfd fds[1 + VNC_DOORS + CLIENTS_MAX], *of_clients = fds + 1 + VNC_DOORS;
-	bool closed = now_ms() < s->closed_until;
 
 	fds[0] = (struct pollfd){.fd = s->server->monitor, .events = POLLIN};
-	for (unsigned i = 0; i < VNC_DOORS; i++) {
-		const struct vnc_door *door = &s->server->door[i];
-		bool shut = s->clients == CLIENTS_MAX || (closed && door->password);
-
-		fds[1 + i] = (struct pollfd){.fd = shut ? -1 : door->fd, .events = POLLIN};
-	}
-	for (unsigned i = 0; i < s->clients; i++)
-		of_clients[i] = (struct pollfd){.fd = s->client[i]->fd,
-			.events = POLLIN | (s->client[i]->out.len ? POLLOUT : 0)};
-	if (poll(fds, 1 + VNC_DOORS + s->clients, wait_ms(s, closed)) < 0)
+	for (unsigned i = 0; i < VNC_DOORS; i++)
+		fds[1 + i] = (struct pollfd){.fd = door_is_full(s, i) ? -1 : s->server->door[i].fd,
+			.events = POLLIN};
+	poll_clients(s, of_clients);
+	if (poll(fds, 1 + VNC_DOORS + s->clients, wait_ms(s)) < 0)
 		return errno == EINTR;
 	if (fds[0].revents)
 		return false;
@@ -203,13 +304,10 @@ static bool serve_once(struct serving *s)
 		s->next = now_ms() + (s->active ? FRAME : FRAME_IDLE);
 		s->active -= s->active ? 1 : 0;
 	}
-	/* From the last on, since one that goes leaves its place to that. */
-	for (unsigned i = s->clients; i--;)
-		if (!serve_client(s, s->client[i], of_clients[i].revents))
-			drop(s, i);
-	for (unsigned i = 0; i < VNC_DOORS && s->clients < CLIENTS_MAX; i++)
+	serve_clients(s, of_clients);
+	for (unsigned i = 0; i < VNC_DOORS; i++)
 		if (fds[1 + i].revents & POLLIN)
-			accept_client(s, &s->server->door[i]);
+			accept_client(s, i);
 	return true;
 }
 

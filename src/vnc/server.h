@@ -7,6 +7,10 @@
  *
  * RFB 3.3, 3.7 and 3.8; encodings raw, hextile and ZRLE; new sizes of the desktop; keys by their codes (QEMU's
  * message); fences and continuous updates. A client that does not read gets no further updates, and is in nobody's way.
+ *
+ * Each door takes 8 clients. When it is full, who has not said anything that lets it in goes for a newcomer, and after a
+ * minute in any case. After a wrong password the next one is looked at a second later, whoever's it is; they come in the
+ * order of their connections.
  */
 #ifndef DACH_VNC_SERVER_H
 #define DACH_VNC_SERVER_H

@@ -16,6 +16,9 @@
 /* Beside a container's own: its monitor, its keeper, liblxc's process, and those that enter it. */
 #define CONTAINER_OWN_MEMORY (32ull << 20)
 #define CONTAINER_OWN_TASKS 64
+/* Groups below its own: more than an init with its services and their containers makes, fewer than hold up who removes them. */
+#define CONTAINER_GROUPS 2000
+#define CONTAINER_GROUPS_DEPTH 12
 
 void resources_close(struct daemon *daemon)
 {
@@ -46,6 +49,8 @@ static struct cgroup_limits container_limits(const struct domain_config *config)
 		.pids = (config->container.pids ? config->container.pids : CONTAINER_PIDS) +
 			CONTAINER_OWN_TASKS,
 		.io_weight = config->io_weight,
+		.groups = CONTAINER_GROUPS,
+		.depth = CONTAINER_GROUPS_DEPTH,
 	};
 }
 

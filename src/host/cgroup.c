@@ -313,6 +313,22 @@ static int set_io(const struct cgroup_place *place, const char *guest,
 	return r;
 }
 
+/* How many groups there may be below it, and how far: version 2 only. */
+static int set_below(const struct cgroup_place *place, const char *guest,
+	const struct cgroup_limits *limits, struct error *err)
+{
+	char text[16];
+	int r;
+
+	snprintf(text, sizeof text, "%u", limits->depth);
+	r = write_file(place, guest, "cgroup.max.depth", limits->depth ? text : "max", err);
+	if (r && r != -ENOENT)
+		return r;
+	snprintf(text, sizeof text, "%u", limits->groups);
+	r = write_file(place, guest, "cgroup.max.descendants", limits->groups ? text : "max", err);
+	return r == -ENOENT ? 0 : r;
+}
+
 int cgroup_set(struct cgroup *cgroup, const char *guest, const struct cgroup_limits *limits,
 	unsigned *skipped, struct error *err)
 {
@@ -343,6 +359,9 @@ int cgroup_set(struct cgroup *cgroup, const char *guest, const struct cgroup_lim
 			missing |= wanted[n] ? 1u << n : 0;
 			r = 0;
 		}
+		if (!r && cgroup->place[n].path && cgroup->place[n].version == CGROUP_V2 &&
+			!seen_before(cgroup, n))
+			r = set_below(&cgroup->place[n], guest, limits, err);
 	}
 	if (skipped)
 		*skipped = missing;
@@ -383,14 +402,16 @@ void cgroup_read(struct cgroup *cgroup, const char *guest, struct cgroup_usage *
 		usage->pids = strtoul(text, NULL, 10);
 }
 
-/* Processes of the group, whole lines. false: there is none. */
-static bool read_processes(const struct cgroup_place *place, const char *guest, char *text,
-	size_t size)
+/* Processes of the group whose folder that is, whole lines. false: there is none. */
+static bool read_processes(int folder, char *text, size_t size)
 {
+	int fd = openat(folder, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+	ssize_t got = fd < 0 ? -1 : read(fd, text, size - 1);
 	char *last;
 
-	if (!read_file(place, guest, "cgroup.procs", text, size))
-		return false;
+	if (fd >= 0)
+		close(fd);
+	text[got > 0 ? got : 0] = 0;
 	last = strrchr(text, '\n');
 	if (last)
 		last[1] = 0;
@@ -415,7 +436,7 @@ static bool listed(const char *text, pid_t pid)
  * A process that was listed may have ended and its number be somebody else's: one that can be signalled
  * by its descriptor and is still listed afterwards is of the group.
  */
-static void kill_listed(const struct cgroup_place *place, const char *guest, const char *before)
+static void kill_listed(int folder, const char *before)
 {
 	char after[KILL_LIST], *end;
 
@@ -423,8 +444,7 @@ static void kill_listed(const struct cgroup_place *place, const char *guest, con
 		pid_t pid = strtol(at, &end, 10);
 		int fd = end != at && pid > 0 ? pidfd_open(pid, 0) : -1;
 
-		if (fd >= 0 && read_processes(place, guest, after, sizeof after) &&
-			listed(after, pid))
+		if (fd >= 0 && read_processes(folder, after, sizeof after) && listed(after, pid))
 			pidfd_send_signal(fd, SIGKILL, NULL, 0);
 		if (fd >= 0)
 			close(fd);
@@ -433,52 +453,50 @@ static void kill_listed(const struct cgroup_place *place, const char *guest, con
 	}
 }
 
-/* Of a place's group and those below it: where one is, behind the place's path. */
-struct killing {
-	const struct cgroup_place *place;
-	bool found;
-};
-
-static void kill_group(void *ctx, const char *path)
+static void kill_group(void *ctx, int folder)
 {
-	struct killing *killing = ctx;
-	const struct cgroup_place *place = killing->place;
-	const char *group = path + strlen(place->path) + 1;
+	bool *found = ctx;
 	char list[KILL_LIST];
 
-	for (unsigned pass = 0;
-		pass < KILL_PASSES && read_processes(place, group, list, sizeof list); pass++) {
-		killing->found = true;
-		if (place->version != CGROUP_V2 ||
-			write_file(place, group, "cgroup.kill", "1", NULL))
-			kill_listed(place, group, list);
+	for (unsigned pass = 0; pass < KILL_PASSES && read_processes(folder, list, sizeof list);
+		pass++) {
+		*found = true;
+		kill_listed(folder, list);
 	}
+}
+
+/* Its group with all below it: by one word where the kernel knows that (cgroup-v2.rst, cgroup.kill). */
+static bool kill_tree(const struct cgroup_place *place, const char *guest)
+{
+	bool found = false;
+	char text[256], *path;
+
+	if (place->version == CGROUP_V2 &&
+		read_file(place, guest, "cgroup.events", text, sizeof text) &&
+		!write_file(place, guest, "cgroup.kill", "1", NULL))
+		return field(text, "populated");
+	if (make_path(&path, place, guest, "", NULL))
+		return false;
+	/* What was not looked at may be where one hides. */
+	if (cgroup_tree_each(path, kill_group, &found))
+		found = true;
+	free(path);
+	return found;
 }
 
 bool cgroup_kill(struct cgroup *cgroup, const char *guest)
 {
 	const struct cgroup_place *pids = &cgroup->place[CGROUP_PIDS];
 	bool found = false;
-	char *path;
 
 	if (!good_name(guest))
 		return false;
 	/* What cannot fork does not outrun who kills it one by one. */
 	if (pids->path)
 		write_file(pids, guest, "pids.max", "0", NULL);
-	for (unsigned n = 0; n < CGROUP_CONTROLLERS; n++) {
-		const struct cgroup_place *place = &cgroup->place[n];
-
-		if (!place->path || seen_before(cgroup, n))
-			continue;
-		if (!make_path(&path, place, guest, "", NULL)) {
-			struct killing killing = {place, false};
-
-			cgroup_tree_each(path, kill_group, &killing);
-			found |= killing.found;
-			free(path);
-		}
-	}
+	for (unsigned n = 0; n < CGROUP_CONTROLLERS; n++)
+		if (cgroup->place[n].path && !seen_before(cgroup, n))
+			found |= kill_tree(&cgroup->place[n], guest);
 	return found;
 }
 

@@ -26,6 +26,8 @@ struct cgroup_limits {
 	uint64_t memory;    /* bytes; 0: no limit */
 	unsigned pids;      /* processes and threads; 0: no limit */
 	unsigned io_weight; /* share of disks, 1 to 10000, 100 is everybody's; 0: as it is */
+	/* Groups that may be made below it, and how many below each other; 0: no limit. Version 1 has none. */
+	unsigned groups, depth;
 };
 
 struct cgroup_usage {

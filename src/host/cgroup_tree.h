@@ -10,7 +10,10 @@
  * many groups that it takes another call.
  */
 int cgroup_tree_remove(const char *path);
-/* Calls each for the group's path and for that of every one below it. */
-void cgroup_tree_each(const char *path, void (*each)(void *ctx, const char *path), void *ctx);
+/*
+ * Calls each for every group below, however deep it is, and then for the group itself; folder is the group's, the
+ * walk's to close. Those below that are empty then are taken away. -EBUSY: there are so many that it takes another call.
+ */
+int cgroup_tree_each(const char *path, void (*each)(void *ctx, int folder), void *ctx);
 
 #endif

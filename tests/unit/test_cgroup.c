@@ -152,7 +152,9 @@ static void test_v2(void **state)
 						  .cap = 150,
 						  .memory = 1 << 20,
 						  .pids = 7,
-						  .io_weight = 50},
+						  .io_weight = 50,
+						  .groups = 99,
+						  .depth = 5},
 					  none = {.weight = 256}, most = {.weight = 65535};
 	struct cgroup_usage usage;
 	struct error err = {""};
@@ -168,6 +170,8 @@ static void test_v2(void **state)
 	put("new/dach/g/cpu.max", "");
 	put("new/dach/g/memory.max", "");
 	put("new/dach/g/io.weight", "");
+	put("new/dach/g/cgroup.max.depth", "");
+	put("new/dach/g/cgroup.max.descendants", "");
 	put("new/dach/g/cpu.stat", "usage_usec 12\nuser_usec 5\nnr_throttled 3\n");
 	cgroup = open_groups();
 	assert_string_equal(cgroup_version(cgroup), "v2");
@@ -179,11 +183,15 @@ static void test_v2(void **state)
 	holds("new/dach/g/cpu.weight", "200");
 	holds("new/dach/g/cpu.max", "150000 100000");
 	holds("new/dach/g/memory.max", "1048576");
+	holds("new/dach/g/cgroup.max.depth", "5");
+	holds("new/dach/g/cgroup.max.descendants", "99");
 	assert_int_equal(cgroup_set(cgroup, "g", &none, &skipped, &err), 0);
 	assert_int_equal(skipped, 0);
 	holds("new/dach/g/cpu.weight", "100");
 	holds("new/dach/g/cpu.max", "max 100000");
 	holds("new/dach/g/memory.max", "max");
+	holds("new/dach/g/cgroup.max.depth", "max");
+	holds("new/dach/g/cgroup.max.descendants", "max");
 	assert_int_equal(cgroup_set(cgroup, "g", &most, NULL, &err), 0);
 	holds("new/dach/g/cpu.weight", "10000");
 	cgroup_read(cgroup, "g", &usage);
@@ -269,8 +277,8 @@ static bool is_there(const char *name)
 	return !access(path, F_OK);
 }
 
-/* As deep as no path can name. */
-static void make_folders(const char *name, unsigned depth)
+/* As deep as no path can name; in the last there is that list. */
+static void make_folders(const char *name, unsigned depth, const char *processes)
 {
 	static const char word[] = "a-name-with-some-letters-in-it";
 	char path[256];
@@ -288,6 +296,11 @@ static void make_folders(const char *name, unsigned depth)
 		below = openat(at, word, O_RDONLY | O_DIRECTORY);
 		close(at);
 		at = below;
+	}
+	if (processes) {
+		below = openat(at, "cgroup.procs", O_WRONLY | O_CREAT, 0600);
+		assert_int_equal(write(below, processes, strlen(processes)), strlen(processes));
+		close(below);
 	}
 	close(at);
 }
@@ -314,9 +327,9 @@ static void test_below(void **state)
 	/* Here a file keeps a folder, as a process would a group. */
 	assert_true(cgroup_remove(cgroup, "g", &err) < 0);
 	take_away("below/dach/g/a/b/cgroup.procs");
-	make_folders("below/dach/g", 300);
-	make_folders("named/dach/g", 3);
-	make_folders("named/dach/other", 3);
+	make_folders("below/dach/g", 300, NULL);
+	make_folders("named/dach/g", 3, NULL);
+	make_folders("named/dach/other", 3, NULL);
 	assert_int_equal(cgroup_remove(cgroup, "g", &err), 0);
 	assert_false(is_there("below/dach/g"));
 	assert_true(is_there("named/dach/g"));
@@ -324,6 +337,31 @@ static void test_below(void **state)
 	cgroup_sweep(proc_path, "dach", "g");
 	assert_false(is_there("named/dach/g"));
 	assert_true(is_there("named/dach/other"));
+	cgroup_close(cgroup);
+}
+
+/* Where no path leads to, behind groups that take more than one call. */
+static void test_hidden(void **state)
+{
+	pid_t deep = sleeper();
+	struct cgroup *cgroup;
+	char text[64], path[64];
+	int status;
+
+	proc("30 1 0:30 / %s/hidden rw - cgroup cgroup rw,pids\n", "2:pids:/\n");
+	put("hidden/dach/g/pids.max", "");
+	for (unsigned n = 0; n < 1100; n++) {
+		snprintf(path, sizeof path, "hidden/dach/g/many/%u", n);
+		make_folders(path, 0, NULL);
+	}
+	snprintf(text, sizeof text, "%d\n", deep);
+	make_folders("hidden/dach/g", 300, text);
+	cgroup = open_groups();
+	for (unsigned n = 0; n < 3; n++)
+		assert_true(cgroup_kill(cgroup, "g"));
+	assert_int_equal(waitpid(deep, &status, 0), deep);
+	assert_int_equal(WTERMSIG(status), SIGKILL);
+	assert_false(is_there("hidden/dach/g/many"));
 	cgroup_close(cgroup);
 }
 
@@ -338,9 +376,12 @@ static void test_kill_at_once(void **state)
 	put("once/dach/cgroup.subtree_control", "xxxxxxxx cpu pids\n");
 	put("once/dach/g/cgroup.kill", "");
 	put("once/dach/g/pids.max", "");
-	put("once/dach/g/cgroup.procs", "2147483647\n");
+	put("once/dach/g/cgroup.events", "populated 1\nfrozen 0\n");
 	cgroup = open_groups();
 	assert_true(cgroup_kill(cgroup, "g"));
+	holds("once/dach/g/cgroup.kill", "1");
+	put("once/dach/g/cgroup.events", "populated 0\nfrozen 0\n");
+	assert_false(cgroup_kill(cgroup, "g"));
 	holds("once/dach/g/cgroup.kill", "1");
 	cgroup_close(cgroup);
 }
@@ -379,6 +420,7 @@ int main(void)
 		cmocka_unit_test(test_kill),
 		cmocka_unit_test(test_kill_at_once),
 		cmocka_unit_test(test_below),
+		cmocka_unit_test(test_hidden),
 		cmocka_unit_test(test_none),
 	};
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -17,6 +18,7 @@
 
 #define LXCFS "/var/lib/lxcfs"
 #define LOG_MAX (64u << 10)
+#define NAME_BYTES 16
 
 /*
  * What no container needs, and what reaches beyond it where a kernel has a fault: whoever is root there is not to have it.
@@ -227,19 +229,36 @@ static int set_all(struct lxc_container *container, const struct launch_spec *sp
 	return r ? r : set_network(container, spec, err);
 }
 
+/*
+ * What liblxc calls it, and the socket by which liblxc's parts speak: that is an abstract one of the host's network, so a name
+ * which others know beforehand is theirs to take first.
+ */
+static int make_name(char name[2 * NAME_BYTES + 1], struct error *err)
+{
+	uint8_t bytes[NAME_BYTES];
+
+	if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
+		return error_set(err, errno, "getrandom: %s", strerror(errno));
+	for (unsigned i = 0; i < NAME_BYTES; i++)
+		sprintf(name + 2 * i, "%02x", bytes[i]);
+	return 0;
+}
+
 int lxc_make(const struct launch_spec *spec, const char *console, struct lxc_container **out,
 	int *log, struct error *err)
 {
-	char file[32];
-	struct lxc_log settings = {.name = spec->uuid,
+	char file[32], name[2 * NAME_BYTES + 1];
+	struct lxc_log settings = {.name = name,
 		.lxcpath = ROOT_LXC,
 		.file = file,
 		.level = "ERROR",
 		.prefix = "dach-ct",
 		.quiet = true};
 	struct lxc_container *container;
-	int r;
+	int r = make_name(name, err);
 
+	if (r)
+		return r;
 	/* It would have newuidmap and newgidmap write the maps, which know nothing of the IDs that are the daemon's to give. */
 	if (setenv("PATH", ROOT_PLACE, 1))
 		return error_nomem(err);
@@ -248,7 +267,7 @@ int lxc_make(const struct launch_spec *spec, const char *console, struct lxc_con
 		return error_set(err, errno, "memfd: %s", strerror(errno));
 	snprintf(file, sizeof file, "/proc/self/fd/%d", *log);
 	lxc_log_init(&settings);
-	container = lxc_container_new(spec->uuid, ROOT_LXC);
+	container = lxc_container_new(name, ROOT_LXC);
 	if (!container)
 		return lxc_say(*log, ENOMEM, "liblxc makes no container", err);
 	*out = container;

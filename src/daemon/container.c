@@ -240,15 +240,31 @@ int container_open(const struct guest *guest, struct launch_spec *spec, struct e
 	return r ? r : open_links(guest, spec, err);
 }
 
+/* Under a name that is not taken: what one before it has left there may still be going. */
+static int put_aside(const char *path, char gone[PATH_MAX])
+{
+	for (unsigned n = 0;; n++) {
+		if (snprintf(gone, PATH_MAX, "%s.%u" WASTE, path, n) >= PATH_MAX)
+			return -ENAMETOOLONG;
+		if (!renameat2(AT_FDCWD, path, AT_FDCWD, gone, RENAME_NOREPLACE))
+			return 0;
+		if (errno != EEXIST)
+			return -errno;
+	}
+}
+
 void container_forget(const struct guest *guest)
 {
-	char path[PATH_MAX], gone[PATH_MAX + sizeof WASTE];
+	char path[PATH_MAX], gone[PATH_MAX];
+	int r;
 
 	if (!guest_is_container(guest) || own_path(guest, "", path))
 		return;
-	snprintf(gone, sizeof gone, "%s" WASTE, path);
-	if (!rename(path, gone))
+	r = put_aside(path, gone);
+	if (!r)
 		waste_remove(gone);
+	else if (r != -ENOENT)
+		guest_log(guest, "what it wrote stays", strerror(-r));
 }
 
 void container_sweep(struct daemon *daemon)

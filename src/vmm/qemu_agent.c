@@ -404,11 +404,11 @@ static void take_line(struct qemu_agent *qemu, const char *line, size_t size)
 	}
 	if (qemu->asked == NOTHING || !size)
 		return;
-	answer = json_parse(line, size, "answer", NULL);
+	answer = qemu_words_answer(line, size);
 	if (answer)
 		take_answer(qemu, answer);
 	else if (qemu->ready)
-		lose(qemu, "the guest's qemu-guest-agent says what is no JSON");
+		lose(qemu, "the guest's qemu-guest-agent says what is no answer");
 	json_decref(answer);
 }
 

@@ -9,6 +9,8 @@
 #include "base/base64.h"
 #include "base/json.h"
 
+#define VALUES_MAX 256 /* in an answer, which has a few */
+
 /* A session of its own, so that a signal reaches all that the command begins; what cannot be run is 126 and 127. */
 #define SCRIPT \
 	"cd -- \"$1\" || exit 126; shift; command -v setsid >/dev/null && exec setsid \"$@\"; exec \"$@\""
@@ -144,6 +146,34 @@ static int take_output(const json_t *answer, const char *key, bool terminal, str
 	if (terminal)
 		end_lines(to);
 	return r;
+}
+
+/* A value of two bytes takes more than a hundred once it is read, and a line may be long: so they are counted before. */
+static bool has_few_values(const char *line, size_t size)
+{
+	unsigned values = 0;
+	bool text = false;
+
+	for (size_t i = 0; i < size && values <= VALUES_MAX; i++)
+		switch (line[i]) {
+		case '"':
+			text = !text;
+			break;
+		case '\\':
+			i++;
+			break;
+		case '{':
+		case '[':
+		case ',':
+			values += !text;
+			break;
+		}
+	return values <= VALUES_MAX;
+}
+
+json_t *qemu_words_answer(const char *line, size_t size)
+{
+	return has_few_values(line, size) ? json_parse(line, size, "answer", NULL) : NULL;
 }
 
 int qemu_words_status(const json_t *answer, bool terminal, struct qemu_status *status)

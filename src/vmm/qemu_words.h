@@ -22,6 +22,9 @@ int qemu_words_input(json_t *arguments, const struct bytes *input);
 /* For a signal to a command that qemu_words_exec() began, and what it has begun. */
 json_t *qemu_words_kill(int64_t pid, unsigned signal);
 
+/* A line that it says; NULL: no JSON, or of so many values that it answers nothing that is asked. */
+json_t *qemu_words_answer(const char *line, size_t size);
+
 /* How a command stands, as guest-exec-status answers. */
 struct qemu_status {
 	bool ended;

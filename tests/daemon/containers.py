@@ -9,6 +9,7 @@ import os
 import select
 import shutil
 import signal
+import socket
 import sqlite3
 import stat
 import subprocess
@@ -202,6 +203,50 @@ def test_kept_with_what_it_wrote():
         off(d)
         d.call("DELETE", "/v1/guests/web")
         eventually(lambda: not os.listdir(d.state + "/containers"), 20)
+
+
+def test_what_is_deleted_is_gone():
+    """Also where what one before it has left is still on its way out."""
+    uuid = "11111111-2222-4333-8444-555555555555"
+    with daemon() as d:
+        create(d, managed=True, uuid=uuid)
+        up(d)
+        inside(d, "echo mine > /etc/mine")
+        d.post("/v1/guests/web/destroy")
+        off(d)
+        for ending in ".gone", ".0.gone":
+            os.makedirs(f"{d.state}/containers/{uuid}{ending}/x")
+        d.call("DELETE", "/v1/guests/web")
+        eventually(lambda: not os.path.exists(f"{d.state}/containers/{uuid}"))
+        create(d, uuid=uuid)
+        up(d)
+        fails(d, "cat /etc/mine")
+        d.post("/v1/guests/web/destroy")
+        off(d)
+        d.stop()
+        d.start()
+        eventually(lambda: not os.listdir(d.state + "/containers"))
+
+
+def test_nobody_has_its_socket_first():
+    """liblxc's is an abstract one, which any user of the host may take whose name he knows."""
+    uuid = "11111111-2222-4333-8444-666666666666"
+    with daemon() as d:
+        create(d)
+        up(d)
+        [name] = {line.split("@")[1] for line in open("/proc/net/unix").read().splitlines() if line.endswith("/command")}
+        d.post("/v1/guests/web/destroy")
+        off(d)
+        folder, own, _ = name.rsplit("/", 2)
+        for taken in own, uuid:
+            squatter = socket.socket(socket.AF_UNIX)
+            squatter.bind(f"\0{folder}/{taken}/command")
+            squatter.listen()
+            create(d, uuid=uuid)
+            up(d)
+            d.post("/v1/guests/web/destroy")
+            off(d)
+            squatter.close()
 
 
 def test_a_folder_as_its_root():

@@ -289,7 +289,7 @@ static void test_agents_that_lie(void **state)
 	} rows[] = {
 		{"[]\n", NULL, "does not say what it has started"},
 		{"{\"return\": {\"pid\": -1}}\n", NULL, "does not say what it has started"},
-		{"nonsense\n", NULL, "no JSON"},
+		{"nonsense\n", NULL, "what is no answer"},
 		{"{\"return\": {\"pid\": 1}}\n", "{\"return\": 7}\n",
 			"nothing of the command that makes sense"},
 		{"{\"return\": {\"pid\": 1}}\n",
@@ -321,6 +321,38 @@ static void test_agents_that_lie(void **state)
 			synchronize(guest);
 	}
 	answer(guest, "{\"return\": {}}\n\n\xff\n");
+}
+
+/* What would be a hundred times as much once it is read; in a text it is nothing but text. */
+static void test_many_values(void **state)
+{
+	struct guest *guest = *state;
+	char line[4096];
+	int fd;
+
+	synchronize(guest);
+	for (unsigned many = 0; many < 2; many++) {
+		size_t size = snprintf(line, sizeof line, "{\"return\": {\"pid\": 7, \"x\": %s",
+			many ? "[" : "\"\\\"");
+
+		for (unsigned i = 0; i < 300; i++)
+			size += snprintf(line + size, sizeof line - size, many ? "{}," : "{,");
+		snprintf(line + size, sizeof line - size, "%s}}\n", many ? "0]" : "\"");
+		fd = call(guest, &usual);
+		got(fd, AGENT_READY, 0, "", 0);
+		put(guest, fd, AGENT_EOF, "", 0);
+		hears_only(guest, "guest-exec");
+		answer(guest, line);
+		if (many) {
+			got_failure(fd, 125, "what is no answer");
+			break;
+		}
+		hears_only(guest, "guest-exec-status");
+		answer(guest, "{\"return\": {\"exited\": true, \"exitcode\": 0}}\n");
+		got(fd, AGENT_EOF, AGENT_STDOUT, "", 0);
+		close(fd);
+		work(guest);
+	}
 }
 
 static void test_shutdown(void **state)
@@ -368,6 +400,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_terminal_and_leaving, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refusals, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_agents_that_lie, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_many_values, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_shutdown, set_up, tear_down),
 		cmocka_unit_test(test_base64),
 	};

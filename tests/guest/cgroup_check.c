@@ -209,6 +209,36 @@ static void check_rest(struct cgroup *cgroup, struct error *err)
 	check("a group is made but once", !cgroup_create(cgroup, "a", err), err);
 }
 
+/* As a container is: nobody in the guest's group itself, processes in some below it, of which there may be two. */
+static void check_below(struct cgroup *cgroup, struct error *err)
+{
+	static const char *const below[] = {"x", "y", "z"};
+	const struct cgroup_limits two = {.weight = 256, .groups = 2, .depth = 1};
+	const bool limited = !strcmp(version, "v2");
+	bool good = !cgroup_create(cgroup, "c", err) && !cgroup_set(cgroup, "c", &two, NULL, err);
+	unsigned added = 0, killed = 0;
+	pid_t pid[3];
+
+	for (unsigned n = 0; n < 3; n++) {
+		fflush(stdout);
+		pid[n] = fork();
+		if (!pid[n]) {
+			pause();
+			_exit(0);
+		}
+		added += !cgroup_add_below(cgroup, "c", below[n], pid[n], err);
+	}
+	check("so many groups below it", good && added == (limited ? 2 : 3), err);
+	if (limited)
+		end(pid[2], SIGKILL);
+	check("all below it are killed", cgroup_kill(cgroup, "c"), err);
+	for (unsigned n = 0; n < added; n++)
+		killed += end(pid[n], 0) == SIGKILL;
+	check("by the signal", killed == added, err);
+	check("then there is nobody", !cgroup_kill(cgroup, "c"), err);
+	check("and it goes with them", !cgroup_remove(cgroup, "c", err), err);
+}
+
 int main(int argc, char **argv)
 {
 	struct cgroup *cgroup;
@@ -240,6 +270,7 @@ int main(int argc, char **argv)
 	check_memory(cgroup, &err);
 	check_pids(cgroup, &err);
 	check_rest(cgroup, &err);
+	check_below(cgroup, &err);
 	check("groups are taken away",
 		!cgroup_remove(cgroup, "a", &err) && !cgroup_remove(cgroup, "b", &err), &err);
 	check("twice is no harm", !cgroup_remove(cgroup, "a", &err), &err);

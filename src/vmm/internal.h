@@ -5,6 +5,7 @@
 
 #include "block/copy.h"
 #include "base/loop.h"
+#include "base/thread.h"
 #include "cpu/cpuid.h"
 #include "cpu/engine.h"
 #include "debug/gdb.h"
@@ -37,6 +38,8 @@ struct vmm {
 	struct devices devices;
 	struct layers layers; /* the files that have come; loop */
 	unsigned layering;    /* jobs that know disks by their numbers; loop */
+	/* Held while disks' images change places, and while who asks is told of them. */
+	struct mutex disks_lock;
 	struct plugging plugging;
 	struct mirror {
 		struct block_device *disk;

@@ -122,12 +122,22 @@ struct layering {
 	uint64_t held; /* ns */
 };
 
-static void put(void *ctx)
+/*
+ * Not by the loop's thread, which may wait for a request that is held: for memory's map to change, for a vCPU to
+ * stand still. What "info" tells is before it or after it, and it is not done once who asked has gone.
+ */
+static int put(struct vmm *vmm, struct layers *layers, struct guest_job *job, struct error *err)
 {
-	layers_put(ctx);
+	int r;
+
+	mutex_lock(&vmm->disks_lock);
+	r = job_check(job, err);
+	if (!r)
+		layers_put(layers);
+	mutex_unlock(&vmm->disks_lock);
+	return r;
 }
 
-/* What "info" tells is before it or after it: the loop's thread does it, and not once who asked has gone. */
 static int run(void *ctx, struct guest_job *job, struct error *err)
 {
 	struct layering *layering = ctx;
@@ -136,8 +146,8 @@ static int run(void *ctx, struct guest_job *job, struct error *err)
 
 	if (!r)
 		r = layers_hold(layers, err);
-	if (!r && job_call(job, put, layers, err) && layers->held)
-		r = -ECANCELED;
+	if (!r)
+		r = put(layering->vmm, layers, job, err);
 	layering->held = clock_now() - layers->since;
 	layers_close(layers);
 	return r;

@@ -169,6 +169,15 @@ static void written(void *ctx, unsigned stream, size_t len, bool gone)
 	command_written(vmm->command, stream, len, gone);
 }
 
+static void describe(void *ctx, json_t *info)
+{
+	struct vmm *vmm = ctx;
+
+	mutex_lock(&vmm->disks_lock);
+	verbs_describe(vmm, info);
+	mutex_unlock(&vmm->disks_lock);
+}
+
 static void add_calls(void *ctx, struct calls *calls, unsigned roles)
 {
 	struct vmm *vmm = ctx;
@@ -200,6 +209,7 @@ static void destroy(void *ctx)
 	save_close(vmm);
 	kernel_close(vmm);
 	disk_spec_free(&vmm->seed);
+	mutex_destroy(&vmm->disks_lock);
 	free(vmm);
 }
 
@@ -217,7 +227,7 @@ static const struct guest_ops vmm_ops = {
 	.input_over = input_over,
 	.written = written,
 	.resize = resize,
-	.describe = verbs_describe,
+	.describe = describe,
 	.request = verbs_request,
 	.calls = add_calls,
 };
@@ -232,6 +242,7 @@ static struct vmm *vmm_create(struct end_report *end)
 		error_nomem(&end->error);
 		return NULL;
 	}
+	mutex_init(&vmm->disks_lock);
 	vmm->kernel.fd = vmm->initrd.fd = vmm->save = vmm->restore = -1;
 	vmm->balloon_work = (struct loop_work){.run = verbs_tell_memory, .ctx = vmm};
 	return vmm;

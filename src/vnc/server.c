@@ -182,6 +182,9 @@ static bool read_client(struct vnc_client *client)
 		return errno == EAGAIN || errno == EINTR;
 	if (n > 0)
 		vnc_client_take(client, data, n);
+	/* Its last words would be lost with what it has said beyond that. */
+	if (client->state == VNC_ENDED)
+		recv(client->fd, data, sizeof data, 0);
 	return n > 0;
 }
 

@@ -46,6 +46,9 @@ struct core {
 	struct error *err;    /* of the job */
 	uint64_t offset;      /* written, or skipped */
 	uint64_t read, total; /* bytes of the guest's memory */
+	/* Memory's map as it was at the begin: the guest may change it, its bytes stay where they are. */
+	struct memory_region region[REGIONS_MAX];
+	unsigned regions;
 	unsigned vcpus;
 	bool reads; /* counted among memory's readers */
 	uint8_t *block;
@@ -165,7 +168,9 @@ static int put_region(struct core *core, const struct memory_region *region)
 		size_t len = region->size - at < BLOCK ? region->size - at : BLOCK;
 		bool last = at + len == region->size;
 
-		if (memory_bring(machine_memory(core->machine), region->gpa + at, len))
+		if (page_door_is_lazy(region->door) &&
+			page_door_bring(region->door, region->door_page + at / REGION_PAGE,
+				(len + REGION_PAGE - 1) / REGION_PAGE))
 			return error_set(core->err, EIO,
 				"dump-core: a page of memory cannot be had");
 		if (region->fd < 0)
@@ -188,7 +193,6 @@ static int put_region(struct core *core, const struct memory_region *region)
 
 static int put_headers(struct core *core)
 {
-	const struct memory *mem = machine_memory(core->machine);
 	size_t notes = core->vcpus * sizeof *core->vcpu;
 	struct {
 		Elf64_Ehdr file;
@@ -200,7 +204,7 @@ static int put_headers(struct core *core)
 			.e_phoff = sizeof head.file,
 			.e_ehsize = sizeof head.file,
 			.e_phentsize = sizeof *head.part,
-			.e_phnum = 1 + mem->regions},
+			.e_phnum = 1 + core->regions},
 		.part[0] = {.p_type = PT_NOTE,
 			.p_offset = sizeof head,
 			.p_filesz = notes,
@@ -214,16 +218,18 @@ static int put_headers(struct core *core)
 	head.file.e_ident[EI_CLASS] = ELFCLASS64;
 	head.file.e_ident[EI_DATA] = ELFDATA2LSB;
 	head.file.e_ident[EI_VERSION] = EV_CURRENT;
-	for (unsigned i = 0; i < mem->regions; i++) {
+	for (unsigned i = 0; i < core->regions; i++) {
+		const struct memory_region *region = &core->region[i];
+
 		head.part[1 + i] = (Elf64_Phdr){.p_type = PT_LOAD,
 			.p_flags = PF_R | PF_W | PF_X,
 			.p_offset = at,
-			.p_vaddr = mem->region[i].gpa,
-			.p_paddr = mem->region[i].gpa,
-			.p_filesz = mem->region[i].size,
-			.p_memsz = mem->region[i].size,
+			.p_vaddr = region->gpa,
+			.p_paddr = region->gpa,
+			.p_filesz = region->size,
+			.p_memsz = region->size,
 			.p_align = PAGE};
-		at += mem->region[i].size;
+		at += region->size;
 	}
 	r = put(core, &head, sizeof head);
 	if (!r)
@@ -236,11 +242,14 @@ static int put_headers(struct core *core)
 int core_begin(void *ctx, struct error *err)
 {
 	struct core *core = ctx;
+	struct memory *mem = machine_memory(core->machine);
 	bool paused = machine_paused(core->machine);
 
 	machine_pause(core->machine);
 	read_registers(core);
-	machine_memory(core->machine)->readers++;
+	memcpy(core->region, mem->region, mem->regions * sizeof *mem->region);
+	core->regions = mem->regions;
+	mem->readers++;
 	core->reads = true;
 	if (!paused)
 		machine_resume(core->machine);
@@ -250,17 +259,16 @@ int core_begin(void *ctx, struct error *err)
 int core_write(void *ctx, struct guest_job *job, struct error *err)
 {
 	struct core *core = ctx;
-	const struct memory *mem = machine_memory(core->machine);
 	int r;
 
 	core->job = job;
 	core->err = err;
-	for (unsigned i = 0; i < mem->regions; i++)
-		core->total += mem->region[i].size;
+	for (unsigned i = 0; i < core->regions; i++)
+		core->total += core->region[i].size;
 	job_progress(job, 0, core->total);
 	r = put_headers(core);
-	for (unsigned i = 0; !r && i < mem->regions; i++)
-		r = put_region(core, &mem->region[i]);
+	for (unsigned i = 0; !r && i < core->regions; i++)
+		r = put_region(core, &core->region[i]);
 	return r;
 }
 

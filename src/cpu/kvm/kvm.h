@@ -44,9 +44,10 @@ struct kvm_vm {
 	const struct cpuid_policy *cpuid;
 	const struct engine_callbacks *callbacks;
 	void *ctx;
-	bool apics;     /* the local APICs are the kernel's */
-	bool any_write; /* eventfds on writes of any size */
-	unsigned debug; /* KVM_GUESTDBG_ flags that there are */
+	bool apics;         /* the local APICs are the kernel's */
+	bool any_write;     /* eventfds on writes of any size */
+	unsigned debug;     /* KVM_GUESTDBG_ flags that there are */
+	struct mutex slots; /* while one changes, and while its log is read; before lock */
 	struct mutex lock;
 	struct kvm_routes routes GUARDED_BY(lock);
 	struct memory_region

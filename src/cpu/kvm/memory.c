@@ -40,9 +40,9 @@ static int watch_absent(struct kvm_vm *vm, const struct memory_region *region, s
 	return 0;
 }
 
-int kvm_map(struct engine_vm *e, const struct memory_region *region, struct error *err)
+static int map(struct kvm_vm *vm, const struct memory_region *region, struct error *err)
+	REQUIRES(vm->slots)
 {
-	struct kvm_vm *vm = kvm_vm(e);
 	unsigned slot = REGIONS_MAX;
 	int r = region_check(region, err);
 
@@ -71,6 +71,17 @@ int kvm_map(struct engine_vm *e, const struct memory_region *region, struct erro
 	return r;
 }
 
+int kvm_map(struct engine_vm *e, const struct memory_region *region, struct error *err)
+{
+	struct kvm_vm *vm = kvm_vm(e);
+	int r;
+
+	mutex_lock(&vm->slots);
+	r = map(vm, region, err);
+	mutex_unlock(&vm->slots);
+	return r;
+}
+
 static int find_slot(struct kvm_vm *vm, uint64_t gpa, uint64_t size, struct error *err)
 {
 	for (unsigned i = 0; i < REGIONS_MAX; i++)
@@ -80,7 +91,7 @@ static int find_slot(struct kvm_vm *vm, uint64_t gpa, uint64_t size, struct erro
 }
 
 /* The kernel's log of a slot, which begins anew with that, goes to the region's door. */
-static void collect(struct kvm_vm *vm, unsigned slot)
+static void collect(struct kvm_vm *vm, unsigned slot) REQUIRES(vm->slots)
 {
 	const struct memory_region *region = &vm->region[slot];
 	uint64_t pages = region->size / REGION_PAGE;
@@ -99,9 +110,9 @@ static void collect(struct kvm_vm *vm, unsigned slot)
 	free(bits);
 }
 
-int kvm_unmap(struct engine_vm *e, uint64_t gpa, uint64_t size, struct error *err)
+static int unmap(struct kvm_vm *vm, uint64_t gpa, uint64_t size, struct error *err)
+	REQUIRES(vm->slots)
 {
-	struct kvm_vm *vm = kvm_vm(e);
 	int slot = find_slot(vm, gpa, size, err);
 	int r;
 
@@ -118,10 +129,21 @@ int kvm_unmap(struct engine_vm *e, uint64_t gpa, uint64_t size, struct error *er
 	return 0;
 }
 
-/* The kernel takes that of a new slot only. */
-int kvm_protect(struct engine_vm *e, uint64_t gpa, uint64_t size, bool read_only, struct error *err)
+int kvm_unmap(struct engine_vm *e, uint64_t gpa, uint64_t size, struct error *err)
 {
 	struct kvm_vm *vm = kvm_vm(e);
+	int r;
+
+	mutex_lock(&vm->slots);
+	r = unmap(vm, gpa, size, err);
+	mutex_unlock(&vm->slots);
+	return r;
+}
+
+/* The kernel takes that of a new slot only. */
+static int protect(struct kvm_vm *vm, uint64_t gpa, uint64_t size, bool read_only,
+	struct error *err) REQUIRES(vm->slots)
+{
 	int slot = find_slot(vm, gpa, size, err);
 	int r = slot < 0 ? slot : 0;
 	struct memory_region *region = &vm->region[slot < 0 ? 0 : slot];
@@ -147,22 +169,38 @@ int kvm_protect(struct engine_vm *e, uint64_t gpa, uint64_t size, bool read_only
 	return set_slot(vm, (unsigned)slot, size, err);
 }
 
+int kvm_protect(struct engine_vm *e, uint64_t gpa, uint64_t size, bool read_only, struct error *err)
+{
+	struct kvm_vm *vm = kvm_vm(e);
+	int r;
+
+	mutex_lock(&vm->slots);
+	r = protect(vm, gpa, size, read_only, err);
+	mutex_unlock(&vm->slots);
+	return r;
+}
+
 int kvm_door(struct engine_vm *e, uint64_t gpa, uint64_t size, struct error *err)
 {
 	struct kvm_vm *vm = kvm_vm(e);
-	int slot = find_slot(vm, gpa, size, err);
-	int r;
+	int slot, r;
 
-	if (slot < 0)
-		return slot;
-	r = watch_absent(vm, &vm->region[slot], err);
-	return r ? r : set_slot(vm, (unsigned)slot, size, err);
+	mutex_lock(&vm->slots);
+	slot = find_slot(vm, gpa, size, err);
+	r = slot < 0 ? slot : watch_absent(vm, &vm->region[slot], err);
+	if (!r)
+		r = set_slot(vm, (unsigned)slot, size, err);
+	mutex_unlock(&vm->slots);
+	return r;
 }
 
 void kvm_log_collect(struct engine_vm *e, const struct memory_region *part)
 {
 	struct kvm_vm *vm = kvm_vm(e);
+
+	mutex_lock(&vm->slots);
 	for (unsigned i = 0; i < REGIONS_MAX; i++)
 		if (vm->region[i].size && region_holds(&vm->region[i], part->gpa))
 			collect(vm, i);
+	mutex_unlock(&vm->slots);
 }

@@ -98,6 +98,7 @@ static void destroy_vm(struct kvm_vm *vm)
 	if (vm->kvm >= 0)
 		close(vm->kvm);
 	mutex_destroy(&vm->lock);
+	mutex_destroy(&vm->slots);
 	free(vm);
 }
 
@@ -114,6 +115,7 @@ static int vm_create(const struct engine_vm_config *config, struct engine_vm **o
 		return error_set(err, ENOMEM, "KVM: out of memory");
 	vm->fd = vm->absent.fd = vm->absent.stop = -1;
 	mutex_init(&vm->lock);
+	mutex_init(&vm->slots);
 	vm->vcpus = config->vcpus;
 	vm->cpuid = config->cpuid;
 	vm->callbacks = config->callbacks;

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <png.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,7 +16,6 @@
 
 #include "cli/call.h"
 #include "cli/cli.h"
-#include "cli/png.h"
 #include "cli/rfb.h"
 #include "client/client.h"
 
@@ -41,13 +41,28 @@ static int open_screen(struct cli *cli, int *fd)
 static int write_picture(struct cli *cli, const char *name, const struct rfb *rfb,
 	const uint8_t *pixels)
 {
-	bool is_output = !strcmp(name, "-");
+	png_image image = {.version = PNG_IMAGE_VERSION,
+		.width = rfb->width,
+		.height = rfb->height,
+		.format = PNG_FORMAT_RGB};
+	bool is_output = !strcmp(name, "-"), good;
 	FILE *out = is_output ? stdout : fopen(name, "we");
-	int r = out ? png_write(out, pixels, rfb->width, rfb->height) : -EIO;
+	int why = errno;
 
-	if (out && !is_output && fclose(out) && !r)
-		r = -EIO;
-	return r ? cli_say(cli, "%s: %s", name, strerror(r == -ENOMEM ? ENOMEM : errno)) : 0;
+	if (!out)
+		return cli_say(cli, "%s: %s", name, strerror(why));
+	errno = 0;
+	good = png_image_write_to_stdio(&image, out, 0, pixels, 0, NULL) && !fflush(out);
+	why = errno;
+	if (!is_output && fclose(out) && good) {
+		good = false;
+		why = errno;
+	}
+	if (good)
+		return 0;
+	if (!is_output)
+		unlink(name);
+	return cli_say(cli, "%s: cannot be written: %s", name, why ? strerror(why) : image.message);
 }
 
 static int screenshot(struct cli *cli)

@@ -141,17 +141,24 @@ void machine_thaw(struct machine *machine);
 void machine_wait_parked(struct machine *machine) REQUIRES(machine->lock);
 /* Lets all go on that may. No vCPU runs. */
 void machine_unpark(struct machine *machine) REQUIRES(machine->lock);
-static inline bool machine_has_firmware(const struct machine *machine)
-{
-	return machine->board.firmware;
-}
-
+/*
+ * Work of the loop's for which all vCPUs stand still, once it is asked for: *asked (of struct machine) is true until it is
+ * done. machine_stands(): it is to be done now; not while the machine is frozen, nor when it has ended.
+ */
+void machine_ask(struct machine *machine, bool *asked, struct loop_work *work);
+bool machine_stands(struct machine *machine);
+void machine_done(struct machine *machine, bool *asked);
 /* board_owner.remap, and remap_work */
 void machine_ask_remap(void *machine);
 void machine_remap(void *machine);
 /* control.c; any thread: memory that came as it was touched is all there, or cannot be had */
 void machine_memory_over(void *machine);
 void machine_end_lazy(void *machine); /* memory_work */
+
+static inline bool machine_has_firmware(const struct machine *machine)
+{
+	return machine->board.firmware;
+}
 
 /* The board's first two devices: found at once. */
 static inline struct ioapic *machine_ioapic(const struct machine *machine)

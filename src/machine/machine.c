@@ -194,13 +194,7 @@ void machine_reset(struct machine *machine)
 		machine_end(machine, MACHINE_REBOOT, NULL);
 		return;
 	}
-	mutex_lock(&machine->lock);
-	if (!machine->resetting) {
-		machine->resetting = true;
-		machine_update(machine);
-		loop_post(machine->config.loop, &machine->reset_work);
-	}
-	mutex_unlock(&machine->lock);
+	machine_ask(machine, &machine->resetting, &machine->reset_work);
 }
 
 void machine_guest_reset(struct machine *machine)
@@ -218,14 +212,9 @@ static void reset(void *ctx)
 {
 	struct machine *machine = ctx;
 	struct error err = {0};
-	bool frozen;
 	int r;
 
-	mutex_lock(&machine->lock);
-	machine_wait_parked(machine);
-	frozen = machine->frozen; /* machine_thaw() comes back to it */
-	mutex_unlock(&machine->lock);
-	if (frozen || atomic_load(&machine->over))
+	if (!machine_stands(machine))
 		return;
 	board_reset(&machine->board);
 	machine_apics_reset(machine);
@@ -233,14 +222,10 @@ static void reset(void *ctx)
 	r = find_kernel(machine, &err);
 	if (!r)
 		r = boot(machine, &err);
-	if (r < 0) {
+	if (r < 0)
 		machine_end(machine, MACHINE_ENGINE_FAILED, &err);
-		return;
-	}
-	mutex_lock(&machine->lock);
-	machine->resetting = false;
-	machine_unpark(machine);
-	mutex_unlock(&machine->lock);
+	else
+		machine_done(machine, &machine->resetting);
 }
 
 /* Making it */

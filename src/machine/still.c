@@ -118,43 +118,60 @@ void machine_thaw(struct machine *machine)
 		machine_memory_over(machine);
 }
 
+/* Work of the loop's for which all stand still */
+
+void machine_ask(struct machine *machine, bool *asked, struct loop_work *work)
+{
+	mutex_lock(&machine->lock);
+	if (!*asked) {
+		*asked = true;
+		machine_update(machine);
+		loop_post(machine->config.loop, work);
+	}
+	mutex_unlock(&machine->lock);
+}
+
+bool machine_stands(struct machine *machine)
+{
+	bool frozen;
+
+	mutex_lock(&machine->lock);
+	machine_wait_parked(machine);
+	frozen = machine->frozen; /* machine_thaw() comes back to it */
+	mutex_unlock(&machine->lock);
+	return !frozen && !atomic_load(&machine->over);
+}
+
+void machine_done(struct machine *machine, bool *asked)
+{
+	mutex_lock(&machine->lock);
+	*asked = false;
+	machine_unpark(machine);
+	mutex_unlock(&machine->lock);
+}
+
 /* Memory's map */
 
 void machine_ask_remap(void *ctx)
 {
 	struct machine *machine = ctx;
 
-	mutex_lock(&machine->lock);
-	if (!machine->remapping) {
-		machine->remapping = true;
-		machine_update(machine);
-		loop_post(machine->config.loop, &machine->remap_work);
-	}
-	mutex_unlock(&machine->lock);
+	machine_ask(machine, &machine->remapping, &machine->remap_work);
 }
 
 void machine_remap(void *ctx)
 {
 	struct machine *machine = ctx;
 	struct error err = {0};
-	bool frozen;
 	int r;
 
-	mutex_lock(&machine->lock);
-	machine_wait_parked(machine);
-	frozen = machine->frozen; /* machine_thaw() comes back to it */
-	mutex_unlock(&machine->lock);
-	if (frozen || atomic_load(&machine->over))
+	if (!machine_stands(machine))
 		return;
 	pci_bus_quiesce(machine_pci(machine), true);
 	r = board_remap(&machine->board, &err);
 	pci_bus_quiesce(machine_pci(machine), false);
-	if (r) {
+	if (r)
 		machine_end(machine, MACHINE_ENGINE_FAILED, &err);
-		return;
-	}
-	mutex_lock(&machine->lock);
-	machine->remapping = false;
-	machine_unpark(machine);
-	mutex_unlock(&machine->lock);
+	else
+		machine_done(machine, &machine->remapping);
 }

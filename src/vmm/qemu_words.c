@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/base64.h"
+#include <nettle/base64.h>
+
 #include "base/json.h"
 
 #define VALUES_MAX 256 /* in an answer, which has a few */
@@ -92,6 +93,36 @@ int qemu_words_exec(const struct agent_open *open, json_t **arguments, struct er
 	return r;
 }
 
+/* Text, the caller's to free(). */
+static char *to_base64(const uint8_t *bytes, size_t size)
+{
+	char *text = malloc(BASE64_ENCODE_RAW_LENGTH(size) + 1);
+
+	if (!text)
+		return NULL;
+	base64_encode_raw(text, size, bytes);
+	text[BASE64_ENCODE_RAW_LENGTH(size)] = 0;
+	return text;
+}
+
+/* -EINVAL: it is none; -ENOMEM. */
+static int from_base64(const char *text, size_t len, uint8_t **bytes, size_t *size)
+{
+	struct base64_decode_ctx context;
+
+	*size = BASE64_DECODE_LENGTH(len);
+	*bytes = malloc(*size + 1);
+	if (!*bytes)
+		return -ENOMEM;
+	base64_decode_init(&context);
+	if (base64_decode_update(&context, size, *bytes, len, text) &&
+		base64_decode_final(&context))
+		return 0;
+	free(*bytes);
+	*bytes = NULL;
+	return -EINVAL;
+}
+
 int qemu_words_input(json_t *arguments, const struct bytes *input)
 {
 	char *text;
@@ -99,7 +130,7 @@ int qemu_words_input(json_t *arguments, const struct bytes *input)
 
 	if (!bytes_size(input))
 		return 0;
-	text = base64_write(input->at + input->start, bytes_size(input));
+	text = to_base64(input->at + input->start, bytes_size(input));
 	r = !text || json_object_set_new(arguments, "input-data", json_string(text)) ? -ENOMEM : 0;
 	free(text);
 	return r;
@@ -138,7 +169,7 @@ static int take_output(const json_t *answer, const char *key, bool terminal, str
 		return 0;
 	if (!json_is_string(data))
 		return -EINVAL;
-	r = base64_read(json_string_value(data), json_string_length(data), &bytes, &size);
+	r = from_base64(json_string_value(data), json_string_length(data), &bytes, &size);
 	if (!r && size)
 		*to = (struct bytes){bytes, 0, size, size};
 	else

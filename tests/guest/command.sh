@@ -13,10 +13,6 @@ machine() {
 	status=$?
 }
 
-printed() {
-	[ "$(cat "$output")" = "$1" ]
-}
-
 machine -- sh -c 'echo out; echo err >&2; exit 7' </dev/null
 check "its status is the command's" [ $status -eq 7 ]
 check "standard output is its own" printed out

@@ -53,14 +53,6 @@ in_guest() {
 	status=$?
 }
 
-printed() {
-	[ "$(cat "$output")" = "$1" ]
-}
-
-told() {
-	grep -q -e "$1" "$errors"
-}
-
 # Whether no command of ours is left in the guest.
 nothing_left() {
 	"$DACH" exec web -- sh -c 'ps | grep -c "[s]leep 123[0-9]"' </dev/null 2>/dev/null | grep -qx 0

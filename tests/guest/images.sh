@@ -29,10 +29,6 @@ machine() {
 	status=$?
 }
 
-printed() {
-	[ "$(cat "$output")" = "$1" ]
-}
-
 # Debian, with a file that has capabilities, as a container's image.
 mmdebstrap --variant=essential --include=iputils-ping bookworm "$work/debian.tar" >"$work/log" 2>&1
 umoci init --layout "$work/oci" && umoci new --image "$work/oci:latest" &&

@@ -66,6 +66,16 @@ ended() {
 	[ "$status" = "$1" ] && { [ $# -lt 2 ] || said "$2"; }
 }
 
+# printed TEXT: that alone, on its standard output
+printed() {
+	[ "$(cat "$output")" = "$1" ]
+}
+
+# told PATTERN: in what it said of errors
+told() {
+	grep -q -e "$1" "$errors"
+}
+
 # initrd FILE: the base with FILE as the script that the guest runs
 initrd() {
 	mkdir -p "$work/root"

@@ -27,10 +27,6 @@ in_guest() {
 	status=$?
 }
 
-printed() {
-	[ "$(cat "$output")" = "$1" ]
-}
-
 xl_says create -q "$work/web.cfg"
 check "a guest is made" ended 0
 echo "in put" >"$work/in"

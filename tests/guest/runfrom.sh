@@ -55,10 +55,6 @@ nothing_left() {
 	[ "$(machines)" -eq 0 ] && [ "$(ls "$work" | grep -c 'qcow2')" -eq "$files" ]
 }
 
-told() {
-	grep -q -e "$1" "$errors"
-}
-
 xl_says new -q "$work/base.cfg"
 xl_says start base
 check "a guest with an agent starts" ended 0

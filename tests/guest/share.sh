@@ -5,15 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 
 . "$(dirname "$0")/machine-lib.sh"
-fs=kernel/fs
-cat >>"$folder/modules.dep" <<DEP
-$fs/fuse/virtiofs.ko: $fs/fuse/fuse.ko $ring
-$fs/overlayfs/overlay.ko:
-DEP
-for module in fuse/virtiofs fuse/fuse overlayfs/overlay; do
-	mkdir -p "$folder/$fs/$(dirname $module)"
-	cp "$modules/$fs/$module.ko" "$folder/$fs/$module.ko"
-done
+. "$(dirname "$0")/share-lib.sh"
 for applet in ls mkdir rm mv ln cp chmod chown stat find wc dd touch mkfifo mknod readlink sync cmp truncate seq sort grep; do
 	ln -s busybox "$root/bin/$applet"
 done
@@ -33,10 +25,6 @@ machine() {
 	HOME="$work" timeout -k 5 "$LIMIT" $as "$DACH" run --engine "$DACH_ENGINE" --kernel "$kernel" \
 		--initrd "$work/machine.cpio" --memory 256 "$@" </dev/null >"$output" 2>"$errors"
 	status=$?
-}
-
-printed() {
-	[ "$(cat "$output")" = "$1" ]
 }
 
 echo outside >"$work/outside"

@@ -5,15 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/toolstack-lib.sh"
 . "$(dirname "$0")/machine-lib.sh"
-fs=kernel/fs
-cat >>"$folder/modules.dep" <<DEP
-$fs/fuse/virtiofs.ko: $fs/fuse/fuse.ko $ring
-$fs/overlayfs/overlay.ko:
-DEP
-for module in fuse/virtiofs fuse/fuse overlayfs/overlay; do
-	mkdir -p "$folder/$fs/$(dirname $module)"
-	cp "$modules/$fs/$module.ko" "$folder/$fs/$module.ko"
-done
+. "$(dirname "$0")/share-lib.sh"
 for applet in mount mkdir ls; do
 	ln -s busybox "$root/bin/$applet"
 done
@@ -50,10 +42,6 @@ CFG
 in_guest() {
 	timeout -k 5 "$LIMIT" "$DACH" exec web -- sh -c "$1" >"$output" 2>"$errors" </dev/null
 	status=$?
-}
-
-printed() {
-	[ "$(cat "$output")" = "$1" ]
 }
 
 answers() {

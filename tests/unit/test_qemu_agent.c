@@ -6,7 +6,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/base64.h"
 #include "vmm/exec.h"
 #include "vmm/qemu_words.h"
 
@@ -370,27 +369,36 @@ static void test_shutdown(void **state)
 	assert_int_equal(exec_shutdown(guest->exec), -ENOTSUP);
 }
 
-static void test_base64(void **state)
+/* What a command has put out, as the agent carries it. */
+static void test_output(void **state)
 {
-	static const char *const bad[] = {"a", "abc", "ab=c", "====", "YQ=a",
-		"Y===", "YW\n=", "\xff\xff\xff\xff"};
-	uint8_t bytes[256], *back;
-	size_t size;
+	static const struct {
+		const char *text, *bytes;
+	} good[] = {{"", ""}, {"YQ==", "a"}, {"YWI=", "ab"}, {"YWJj", "abc"},
+		{"/+9hYmM=", "\xff\xef\x61\x62\x63"}};
+	static const char *const bad[] = {"a", "abc", "ab=c", "====", "YQ=a", "Y===", "\xc3\xbc=="};
+	struct qemu_status status;
+	json_t *answer;
 
-	for (unsigned i = 0; i < sizeof bytes; i++)
-		bytes[i] = i * 7;
-	for (unsigned n = 0; n <= sizeof bytes; n++) {
-		char *text = base64_write(bytes, n);
+	for (unsigned i = 0; i < sizeof good / sizeof *good; i++) {
+		size_t size = strlen(good[i].bytes);
 
-		assert_int_equal(base64_read(text, strlen(text), &back, &size), 0);
-		assert_int_equal(size, n);
-		assert_memory_equal(back, bytes, n);
-		free(text);
-		free(back);
+		answer = json_pack("{s:b, s:i, s:s}", "exited", 1, "exitcode", 0, "out-data",
+			good[i].text);
+		assert_int_equal(qemu_words_status(answer, false, &status), 0);
+		assert_int_equal(bytes_size(&status.out[AGENT_STDOUT]), size);
+		if (size)
+			assert_memory_equal(status.out[AGENT_STDOUT].at, good[i].bytes, size);
+		bytes_free(&status.out[AGENT_STDOUT]);
+		json_decref(answer);
 	}
-	for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++)
-		if (base64_read(bad[i], strlen(bad[i]), &back, &size) != -EINVAL)
+	for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+		answer = json_pack("{s:b, s:i, s:s}", "exited", 1, "exitcode", 0, "out-data",
+			bad[i]);
+		if (qemu_words_status(answer, false, &status) != -EINVAL)
 			fail_msg("%s", bad[i]);
+		json_decref(answer);
+	}
 }
 
 int main(void)
@@ -402,7 +410,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_agents_that_lie, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_many_values, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_shutdown, set_up, tear_down),
-		cmocka_unit_test(test_base64),
+		cmocka_unit_test(test_output),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -45,12 +46,15 @@ static int write_picture(struct cli *cli, const char *name, const struct rfb *rf
 		.width = rfb->width,
 		.height = rfb->height,
 		.format = PNG_FORMAT_RGB};
-	bool is_output = !strcmp(name, "-"), good;
+	bool is_output = !strcmp(name, "-"), is_file, good;
 	FILE *out = is_output ? stdout : fopen(name, "we");
 	int why = errno;
+	struct stat st;
 
 	if (!out)
 		return cli_say(cli, "%s: %s", name, strerror(why));
+	/* What is no file, a device or a pipe, is nothing of ours to take away. */
+	is_file = !is_output && !fstat(fileno(out), &st) && S_ISREG(st.st_mode);
 	errno = 0;
 	good = png_image_write_to_stdio(&image, out, 0, pixels, 0, NULL) && !fflush(out);
 	why = errno;
@@ -60,7 +64,7 @@ static int write_picture(struct cli *cli, const char *name, const struct rfb *rf
 	}
 	if (good)
 		return 0;
-	if (!is_output)
+	if (is_file)
 		unlink(name);
 	return cli_say(cli, "%s: cannot be written: %s", name, why ? strerror(why) : image.message);
 }

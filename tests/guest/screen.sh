@@ -157,6 +157,9 @@ check "its picture is a PNG of the size" [ "$(head -c 24 "$work/web.png" | od -A
 	89504e470d0a1a0a0000000d49484452000002d000000190 ]
 xl send-key web H shift+e l l o 1 enter 2>"$errors"
 check "keys are pressed" wait_for 20 console "typed: HEllo1"
+xl screenshot web /dev/full >"$output" 2>"$errors"
+status=$?
+check "where it cannot be written is told of" sh -c "[ $status -eq 1 ] && [ -c /dev/full ] && grep -q '/dev/full: cannot be written: No space left' $errors"
 xl screenshot web "$work/before.png"
 xl send-key --text web be
 xl save web "$work/web.state" >"$output" 2>"$errors" && xl restore "$work/web.state" >"$output" 2>"$errors"

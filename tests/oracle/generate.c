@@ -93,6 +93,7 @@ void generate(struct generator *g, uint64_t seed, struct sequence *s)
 		s->supervisor = rng_once(&r, 4);
 		s->data_seed = (uint32_t)rng_next(&r);
 		choose_pool(&r, &pool);
+		pool.segments &= g->fsgsbase;
 		s->narrow = pool.narrow;
 		wanted = 1 + rng_below(&r, rng_once(&r, 3) ? 4 : 26);
 		for (unsigned tries = 0; s->count < wanted && tries < 100; tries++) {
@@ -148,6 +149,7 @@ int generator_init(struct generator *g, const char *only, const char *layout)
 		return -1;
 	}
 	g->fsgsbase = native_fsgsbase();
+	g->nt = native_keeps_nt();
 	g->only = only;
 	g->forms = form_table_create(&g->policy, only);
 	return g->forms ? 0 : -1;

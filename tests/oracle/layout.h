@@ -38,6 +38,8 @@
 #define FRAME_MXCSR (JOB_SIZE + 16)
 #define FRAME_FCW (JOB_SIZE + 20)
 #define FRAME_FSGSBASE (JOB_SIZE + 24)
+#define FRAME_RESUME (JOB_SIZE + 32)
+#define FRAME_RESUME_RSP (JOB_SIZE + 40)
 
 /* Guest: physical addresses, and where the supervisor sees them. */
 #define SUPER 0xffffab0000000000

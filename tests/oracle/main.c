@@ -9,7 +9,10 @@
 #include <unistd.h>
 
 #include "../layouts.h"
+#include "cpu/translate/native/native.h"
 #include "oracle.h"
+
+#define NOT_HERE 77 /* the exit status if this host cannot do what is tested */
 
 struct options {
 	uint64_t seed, count;
@@ -311,6 +314,7 @@ static int run(struct test *t)
 
 static int work(struct test *t)
 {
+	struct error err;
 	int r;
 
 	t->data = malloc(DATA_STORED * PAGE);
@@ -320,6 +324,10 @@ static int work(struct test *t)
 		generator_init(&t->g, t->o.only, t->o.layout)) {
 		fprintf(stderr, "oracle: cannot set up\n");
 		return 2;
+	}
+	if (t->o.guest.native && native_probe(&err)) {
+		printf("not on this host: %s\n", err.text);
+		return NOT_HERE;
 	}
 	xsave_layout(&t->layout, &t->g.policy);
 	t->guest = guest_create(&t->g.policy, &t->o.guest);

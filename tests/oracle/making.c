@@ -419,6 +419,8 @@ static void flags(struct making *m)
 		v &= ~FL_DF;
 	if (!rng_once(m->r, 4))
 		v &= ~FL_TF;
+	if (!m->g->nt)
+		v &= ~FL_NT;
 	v |= 0x202;
 	ADD(m, 0x68, (uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16), (uint8_t)(v >> 24));
 	tie(ADD(m, 0x9d));

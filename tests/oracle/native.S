@@ -6,7 +6,7 @@
 #include "layout.h"
 
 	.text
-	.globl native_enter, native_exit
+	.globl native_enter, native_restack, native_restack_jump, native_exit
 native_enter:
 	pushq	%rbx
 	pushq	%rbp
@@ -47,6 +47,11 @@ native_enter:
 	movq	native_frame+JOB_IN+SIDE_GPR+8*14(%rip), %r14
 	movq	native_frame+JOB_IN+SIDE_GPR+8*15(%rip), %r15
 	jmpq	*native_frame+JOB_IN+SIDE_RIP(%rip)
+
+native_restack:
+	movq	native_frame+FRAME_RESUME_RSP(%rip), %rsp
+native_restack_jump:
+	jmpq	*native_frame+FRAME_RESUME(%rip)
 
 native_exit:
 	movq	%rax, native_frame+JOB_OUT+SIDE_GPR+8*0(%rip)

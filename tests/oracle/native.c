@@ -16,6 +16,8 @@
 
 void native_enter(void);
 void native_exit(void);
+void native_restack(void); /* goes on at frame.resume, with frame.resume_rsp */
+void native_restack_jump(void);
 
 /* What native.S uses. */
 struct frame {
@@ -25,13 +27,16 @@ struct frame {
 	uint32_t mxcsr;
 	uint16_t fcw, unused2;
 	uint32_t fsgsbase, active;
-	uint64_t late;
+	uint64_t resume, resume_rsp, late;
+	unsigned ways_back; /* that failed in a row at resume */
 };
 extern struct frame native_frame;
 struct frame native_frame;
 
 _Static_assert(offsetof(struct frame, fs) == FRAME_FS, "layout");
 _Static_assert(offsetof(struct frame, fsgsbase) == FRAME_FSGSBASE, "layout");
+_Static_assert(offsetof(struct frame, resume) == FRAME_RESUME, "layout");
+_Static_assert(offsetof(struct frame, resume_rsp) == FRAME_RESUME_RSP, "layout");
 
 static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGVTALRM};
 #define SIGNALS (sizeof signals / sizeof *signals)
@@ -83,6 +88,30 @@ static void broken(const greg_t *regs)
 	_exit(3);
 }
 
+/*
+ * A kernel that is itself a program of its hypervisor's (PVM) has no way back to an RSP that is not canonical, and raises
+ * #GP(0) or #UD at the next instruction. One that does so by itself does so again.
+ */
+static bool restack(struct frame *f, greg_t *regs)
+{
+	uint64_t rip = (uint64_t)regs[REG_RIP], rsp = (uint64_t)regs[REG_RSP];
+
+	if ((regs[REG_TRAPNO] != EXC_GP && regs[REG_TRAPNO] != EXC_UD) || regs[REG_ERR] ||
+		(uint64_t)((int64_t)(rsp << 16) >> 16) == rsp)
+		return false;
+	if (rip == (uint64_t)native_restack_jump)
+		rip = f->resume;
+	if (rip != f->resume)
+		f->ways_back = 0;
+	if (in_sequence(rip) && f->ways_back++ == 8)
+		return false;
+	f->resume = rip;
+	f->resume_rsp = rsp;
+	regs[REG_RIP] = (greg_t)native_restack;
+	regs[REG_RSP] = (greg_t)f->rsp;
+	return true;
+}
+
 /* The sequence may have changed the FS base, by which C finds errno and much else. */
 __attribute__((no_stack_protector)) static void handle(int number, siginfo_t *info, void *context)
 {
@@ -106,7 +135,7 @@ __attribute__((no_stack_protector)) static void handle(int number, siginfo_t *in
 			f->job.out.vector = ~0ull;
 			regs[REG_RIP] = (greg_t)native_exit;
 		}
-	} else {
+	} else if (!restack(f, regs)) {
 		if (!in_sequence((uint64_t)regs[REG_RIP]))
 			broken(regs);
 		f->job.out.vector = (uint64_t)regs[REG_TRAPNO];
@@ -124,6 +153,31 @@ __attribute__((no_stack_protector)) static void handle(int number, siginfo_t *in
 bool native_fsgsbase(void)
 {
 	return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
+}
+
+static volatile sig_atomic_t skipped;
+
+static void skip(int number, siginfo_t *info, void *context)
+{
+	ucontext_t *uc = context;
+
+	uc->uc_mcontext.gregs[REG_RIP] += 2;
+	skipped = 1;
+}
+
+/* A hypervisor under which Linux is a program (PVM) drops NT when it goes back to one from a fault or an interrupt. */
+bool native_keeps_nt(void)
+{
+	struct sigaction act = {.sa_sigaction = skip, .sa_flags = SA_SIGINFO}, old;
+	uint64_t flags;
+
+	sigaction(SIGILL, &act, &old);
+	asm volatile("pushq $0x4202\n popfq\n ud2\n pushfq\n popq %0\n pushq $0x202\n popfq"
+		     : "=r"(flags)
+		     :
+		     : "memory", "cc");
+	sigaction(SIGILL, &old, NULL);
+	return skipped && flags & FL_NT;
 }
 
 /* The pages of the data area at one of its addresses. */
@@ -224,7 +278,7 @@ bool native_run(struct job *job, const uint8_t *code, const uint8_t *data, uint8
 	f->job.components = native_components();
 	memset(&f->job.out, 0, sizeof f->job.out);
 	f->job.out.vector = END_VECTOR;
-	f->late = 0;
+	f->late = f->resume = 0;
 	f->active = 1;
 	native_enter();
 	f->active = 0;

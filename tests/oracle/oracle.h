@@ -108,6 +108,7 @@ struct generator {
 	struct form_table *forms;
 	const char *only;
 	bool fsgsbase; /* this host lets programs set their FS and GS bases */
+	bool nt;       /* and keep NT */
 };
 
 /* policy.c: the guest is told of that maker's processor; signature: leaf 1's EAX. */
@@ -187,6 +188,7 @@ void native_end(void);
 bool native_run(struct job *job, const uint8_t *code, const uint8_t *data, uint8_t *code_out,
 	uint8_t *data_out);
 bool native_fsgsbase(void);
+bool native_keeps_nt(void);
 
 /* --- guest (guest.c) --------------------------------------------------------------------------- */
 

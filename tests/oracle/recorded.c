@@ -175,8 +175,9 @@ static bool set_up(struct test *t, const char *maker, uint32_t signature)
 	t->g.policy = host;
 	policy_maker(&t->g.policy, maker, signature);
 	t->native = cpuid_policy_signature(&host) == signature &&
-		cpuid_policy_amd(&host) == cpuid_policy_amd(&t->g.policy) && native_fsgsbase();
-	t->g.fsgsbase = true;
+		cpuid_policy_amd(&host) == cpuid_policy_amd(&t->g.policy) && native_fsgsbase() &&
+		native_keeps_nt();
+	t->g.fsgsbase = t->g.nt = true;
 	t->g.forms = form_table_create(&t->g.policy, NULL);
 	t->guest = guest_create(&t->g.policy, &options);
 	return t->g.forms && t->guest;

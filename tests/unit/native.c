@@ -9,6 +9,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "cpu/state.h"
+
 #define CODE_SIZE 4096
 #define ALT_STACK 65536
 
@@ -206,6 +208,8 @@ void native_random(struct native_state *s, uint64_t *seed)
 	memset(s, 0, sizeof(*s));
 	for (unsigned i = 0; i < 16; i++)
 		s->gpr[i] = interesting(seed);
+	/* Another is #GP at the next interrupt where Linux itself runs as a program of its hypervisor's (PVM). */
+	s->gpr[RSP] = (uint64_t)((int64_t)(s->gpr[RSP] << 16) >> 16);
 	s->rflags = native_rand(seed) & 0xcd5;
 	for (unsigned i = 0; i < sizeof(s->xsave); i += 8) {
 		uint64_t r = interesting(seed);

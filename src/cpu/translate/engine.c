@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -18,7 +17,6 @@
 #include "cpu/translate/run/stubs.h"
 
 #define CODE_CACHE_SIZE (256u << 20) /* unless the owner says otherwise */
-#define HWCAP2_FSGSBASE 2u
 
 /* What engine.h's users hold. */
 static struct translate_vm *vm_of(struct engine_vm *e)
@@ -73,7 +71,7 @@ static int vm_create(const struct engine_vm_config *config, struct engine_vm **o
 	xsave_layout(&vm->layout, config->cpuid);
 	vm->cache.fd = -1;
 	vm->host_cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
-	vm->has_fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
+	vm->has_fsgsbase = translate_host_has_fsgsbase();
 	cpuid_host_source(&source);
 	r = translate_host(&vm->host, &source, err);
 	if (!r)

@@ -2,9 +2,12 @@
 #include "cpu/translate/host.h"
 
 #include <errno.h>
+#include <sys/auxv.h>
 
 #include "cpu/cpuid.h"
 #include "cpu/translate/cold.h"
+
+#define HWCAP2_FSGSBASE 2u
 
 static void read_leaf(const struct cpuid_source *source, uint32_t leaf, uint32_t subleaf,
 	uint32_t out[4])
@@ -39,4 +42,9 @@ int translate_host(struct translate_host *host, const struct cpuid_source *sourc
 	return error_set(err, ENOTSUP, "the translating engine needs %s%s%s",
 		bmi2 ? "" : "a processor with BMI2 (Haswell, Zen, or newer)",
 		bmi2 || xsaves ? "" : " and ", xsaves ? "" : "XSAVE, enabled by the host's kernel");
+}
+
+bool translate_host_has_fsgsbase(void)
+{
+	return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
 }

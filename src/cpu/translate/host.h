@@ -22,5 +22,7 @@ struct translate_host {
 /* -ENOTSUP with one sentence that names what is missing. */
 int translate_host(struct translate_host *host, const struct cpuid_source *source,
 	struct error *err);
+/* Whether programs set their FS and GS bases by instruction here: it takes the host's kernel, too (AT_HWCAP2). */
+bool translate_host_has_fsgsbase(void);
 
 #endif

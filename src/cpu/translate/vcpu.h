@@ -84,7 +84,7 @@ struct vcpu {
 	void (*stub_leave)(void); /* stubs.c, where generated code jumps to */
 	void (*stub_slow)(void);
 	void (*stub_commit)(void);
-	uint64_t resume; /* where stub_touch goes on */
+	uint64_t resume, resume_rsp; /* where stub_restack goes on, and with which RSP */
 
 	/* --- C only ----------------------------------------------------------------------- */
 	struct translate_vm *vm;

@@ -141,7 +141,9 @@ struct translate_vcpu {
 	struct {
 		void *stack; /* for handlers */
 		size_t stack_size;
-		bool fault; /* the signal was a fault, not a poll */
+		bool fault;        /* the signal was a fault, not a poll */
+		const void *again; /* where the last signal of lost_stack() has gone on, ... */
+		unsigned times;    /* ... and for how many of them in a row */
 	} signal;
 	struct {
 		uint64_t last_pause;     /* TSC at the last PAUSE */

@@ -40,6 +40,7 @@ static const struct {
 	FIELD(stub_slow),
 	FIELD(stub_commit),
 	FIELD(resume),
+	FIELD(resume_rsp),
 #undef FIELD
 	{CTX_TAG_READ, "TLB: tag to read"},
 	{CTX_TAG_WRITE, "TLB: tag to write"},

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "cpu/translate/cold.h"
+#include "cpu/translate/host.h"
 #include "cpu/translate/native/mirror.h"
 
 #define ARCH_SET_CPUID 0x1012
@@ -269,6 +270,9 @@ int mirror_create(struct mirror *m, uint32_t area, struct error *err)
 		.listener = -1,
 		.area = area,
 		.base = 0x100000000000 + random % (0x400000000000 / STUB_ALIGN) * STUB_ALIGN};
+	if (!translate_host_has_fsgsbase())
+		return error_set(err, ENOTSUP,
+			"this host's kernel keeps FS and GS bases to itself");
 	fd = make_file(m, err);
 	if (fd < 0)
 		return -ENOMEM;

@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -19,8 +18,6 @@
 #include "cpu/translate/memory/mmu.h"
 #include "cpu/translate/native/mirror.h"
 #include "cpu/translate/run/exclusive.h"
-
-#define HWCAP2_FSGSBASE 2u
 
 /* Flags that a program sets by itself. */
 #define USER_FLAGS (FL_STATUS | FL_DF | FL_TF | FL_NT | FL_AC | FL_ID)
@@ -39,20 +36,11 @@ static uint32_t area_size(const struct xsave_layout *l)
 	return (end + 63) & ~63u;
 }
 
-static int has_fsgsbase(struct error *err)
-{
-	return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE
-		? 0
-		: error_set(err, ENOTSUP, "this host's kernel keeps FS and GS bases to itself");
-}
-
 int native_probe(struct error *err)
 {
 	struct mirror m;
-	int r = has_fsgsbase(err);
+	int r = mirror_create(&m, XSAVE_END, err);
 
-	if (!r)
-		r = mirror_create(&m, XSAVE_END, err);
 	if (!r)
 		mirror_destroy(&m);
 	return r;
@@ -62,10 +50,8 @@ int native_pool_create(struct translate_vm *vm, unsigned vcpus, struct error *er
 {
 	struct native_pool *pool = &vm->native;
 	unsigned wanted = 2 * vcpus + 1;
-	int r = has_fsgsbase(err);
+	int r;
 
-	if (r)
-		return r;
 	if (wanted > NATIVE_MIRRORS)
 		wanted = NATIVE_MIRRORS;
 	pool->mirror = calloc(wanted, sizeof *pool->mirror);

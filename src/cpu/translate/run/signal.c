@@ -7,6 +7,9 @@
  * Every access is checked for as many bytes as decode/ knows of. Should a host's
  * processor touch more than that (insn_silicon.c has what is known), it meets
  * the guard beside guest memory: the guest's fault, not the monitor's end.
+ *
+ * RSP is the guest's, and need not be canonical. A host whose kernel is itself a program of its hypervisor's
+ * (PVM) goes back to no such program from an interrupt or a fault: it raises #GP(0) or #UD there instead.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -105,14 +108,40 @@ static bool zmm_in_use(const ucontext_t *uc)
 	return magic == FRAME_MAGIC && used >> COMP_ZMM_HI & 1;
 }
 
-/* The kernel loads the vector registers on the way back: they need what vcpu_vectors_restore() does. */
+/*
+ * The kernel loads the vector registers on the way back: they need what vcpu_vectors_restore() does. And it may have no
+ * way back to an RSP that is not canonical.
+ */
 static void go_on_at(struct vcpu *v, ucontext_t *uc, const void *code)
 {
-	uc->uc_mcontext.gregs[REG_RIP] = (greg_t)code;
-	if (!zmm_in_use(uc))
+	greg_t *regs = uc->uc_mcontext.gregs;
+	bool in_use = zmm_in_use(uc);
+
+	regs[REG_RIP] = (greg_t)code;
+	if (!in_use && canonical_ok((uint64_t)regs[REG_RSP]))
 		return;
 	v->resume = (uint64_t)code;
-	uc->uc_mcontext.gregs[REG_RIP] = (greg_t)stub_touch;
+	v->resume_rsp = (uint64_t)regs[REG_RSP];
+	regs[REG_RSP] = (greg_t)v->host_rsp;
+	regs[REG_RIP] = (greg_t)(in_use ? stub_touch : stub_restack);
+}
+
+/* So often the way back may fail in a row at one instruction before it is taken for a fault of its own. */
+#define WAYS_BACK 8
+
+/*
+ * The kernel could not go back to pc with the guest's RSP. Where the instruction there may raise them by itself
+ * (s is not NULL) only another try tells.
+ */
+static bool lost_stack(struct vcpu *v, const greg_t *regs, const struct fixup *s, const void *pc)
+{
+	if ((regs[REG_TRAPNO] != EXC_GP && regs[REG_TRAPNO] != EXC_UD) || regs[REG_ERR] ||
+		canonical_ok((uint64_t)regs[REG_RSP]))
+		return false;
+	if (pc != v->private_data->signal.again)
+		v->private_data->signal.times = 0;
+	v->private_data->signal.again = pc;
+	return !s || v->private_data->signal.times++ < WAYS_BACK;
 }
 
 static void unhandled(int number)
@@ -127,16 +156,22 @@ static void handle(int number, siginfo_t *info, void *context)
 	ucontext_t *uc = context;
 	greg_t *regs = uc->uc_mcontext.gregs;
 	struct vcpu *v = running;
-	const struct tblock *b;
+	const struct tblock *b = NULL;
 	const struct fixup *s;
 	void *pc = (void *)regs[REG_RIP];
 	bool poll;
 
-	if (!v || !cache_holds(&v->vm->cache, pc) || !(b = cache_block_at(&v->vm->cache, pc))) {
+	if (v && cache_holds(&v->vm->cache, pc))
+		b = cache_block_at(&v->vm->cache, pc);
+	s = b ? cache_fixup_at(&v->vm->cache, b, pc) : NULL;
+	if (v && lost_stack(v, regs, s, pc)) {
+		go_on_at(v, uc, pc == stub_restack_jump ? (const void *)v->resume : pc);
+		return;
+	}
+	if (!b) {
 		unhandled(number);
 		return;
 	}
-	s = cache_fixup_at(&v->vm->cache, b, pc);
 	if (s && s->spilled)
 		regs[context_reg[s->spilled & 15]] = (greg_t)v->spill[2];
 	if (s && s->carry)

@@ -121,10 +121,18 @@ __attribute__((naked)) void stub_commit(void)
 		     : OFFSETS);
 }
 
+__attribute__((naked)) void stub_restack(void)
+{
+	asm volatile("movq %%gs:%c[rsp], %%rsp\n"
+		     ".globl stub_restack_jump\n"
+		     "stub_restack_jump: jmpq *%%gs:%c[resume]\n"
+		     :
+		     : [rsp] "i"(offsetof(struct vcpu, resume_rsp)),
+		     [resume] "i"(offsetof(struct vcpu, resume)));
+}
+
 __attribute__((naked)) void stub_touch(void)
 {
-	asm volatile("vpord %%zmm0, %%zmm0, %%zmm0\n"
-		     "jmpq *%%gs:%c[resume]\n"
-		     :
-		     : [resume] "i"(offsetof(struct vcpu, resume)));
+	asm volatile("vpord %zmm0, %zmm0, %zmm0\n"
+		     "jmp stub_restack\n");
 }

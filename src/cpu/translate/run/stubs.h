@@ -24,7 +24,10 @@ void stub_leave(void);
 void stub_lookup(void); /* leaves with LEAVE_LOOKUP */
 void stub_slow(void);
 void stub_commit(void);
-/* Where a signal handler returns to while ZMM_Hi256 is in use: marks AVX as vectors.c does, goes on at resume. */
+/* Where a signal handler returns to, with a stack pointer of ours: goes on at resume with RSP = resume_rsp. */
+void stub_restack(void);
+extern const char stub_restack_jump[]; /* its last instruction, which has that RSP */
+/* The same while ZMM_Hi256 is in use: marks AVX as vectors.c does. */
 void stub_touch(void);
 
 /*

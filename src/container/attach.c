@@ -58,7 +58,6 @@ _Noreturn void attach_caller(struct lxc_container *container, int program, int c
 	int status = 0;
 	pid_t pid;
 
-	keeper_spare(false);
 	options.stdin_fd = options.stdout_fd = options.stderr_fd =
 		open("/dev/null", O_RDWR | O_CLOEXEC);
 	options.env_policy = LXC_ATTACH_CLEAR_ENV;

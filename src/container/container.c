@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "container/calls.h"
+#include "container/internal.h"
 #include "container/keeper.h"
 
 #define ANSWER_MS 10000 /* for the keeper: a process that cannot be frozen waits for a disk */
@@ -238,9 +239,8 @@ static int create(void *ctx, struct guest_monitor *monitor, struct error *err)
 	container->monitor = monitor;
 	if (container->spec->root.fd < 0)
 		return error_set(err, EINVAL, "configuration: root: is missing");
-	if (geteuid())
-		return error_set(err, EPERM,
-			"containers are for the host's own daemon: one that is not root's has no IDs to give");
+	if (geteuid() && !users_own(container->spec))
+		return error_set(err, EPERM, "only root's daemon has IDs of the host's to give");
 	r = open_console(container, console, sizeof console, err);
 	if (!r)
 		r = start_keeper(container, console, err);

@@ -14,13 +14,20 @@ int lxc_make(const struct launch_spec *spec, const char *console, struct lxc_con
 /* The first thing in the log, which is the deepest, into err; code as for error_set(). */
 int lxc_say(int log, int code, const char *what, struct error *err);
 
+/* Of an ordinary user's daemon: the keeper is root among his IDs alone (own_ids.h), which the container has as they are there. */
+static inline bool users_own(const struct launch_spec *spec)
+{
+	return !spec->ids && !spec->container.privileged;
+}
+
+/* line.c: the container's network cards, which another process serves that lives as long as this one: *pid, 0 where there are none. */
+#define LINE_NAME "line%u" /* of each in this process's network namespace */
+int lines_begin(const struct launch_spec *spec, pid_t *pid, struct error *err);
+
 /* attach.c: in a child: a command's caller is at the other end of caller; program: dach-agent. Does not return. */
 _Noreturn void attach_caller(struct lxc_container *container, int program, int caller, int log);
 /* Tells him in the frames that he waits for. */
 void attach_refuse(int caller, const char *why);
-
-/* keeper.c: the kernel, out of memory, is to end others first; what runs in the container is not to be spared so. */
-void keeper_spare(bool spare);
 
 /* seal.c: a copy in memory that cannot be changed; a descriptor or a negative errno. */
 int seal_copy(int fd);

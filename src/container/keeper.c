@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "container/internal.h"
+#include "container/own_ids.h"
 #include "container/root.h"
 
 #define LOOK_MS 3
@@ -26,9 +28,22 @@ struct keeper {
 	int agent;     /* the program that enters the container */
 	bool starting; /* and the monitor is still to be told that it runs */
 	pid_t starter; /* 0: not started */
+	pid_t lines;   /* who serves the networks; 0: nobody */
 	unsigned execs;
 	bool monitor_gone;
 };
+
+/* The kernel, out of memory, is to end others first; what runs in the container is not to be spared so. A user has no say in that. */
+static void spare(const struct keeper *keeper, bool yes)
+{
+	int fd = users_own(keeper->spec) ? -1
+					 : open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0 && dprintf(fd, "%d", yes ? -900 : 0) < 0)
+		fprintf(stderr, "the keeper's OOM score stays as it is\n");
+	if (fd >= 0)
+		close(fd);
+}
 
 /* Messages */
 
@@ -145,6 +160,7 @@ static _Noreturn void run_container(struct keeper *keeper)
 
 	become_child(keeper);
 	prctl(PR_SET_NAME, "dach-starter");
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (spec->inits) {
 		argv = calloc(spec->inits + 1, sizeof *argv);
 		if (!argv)
@@ -215,7 +231,11 @@ static void take_children(struct keeper *keeper)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == keeper->starter)
 			ended(keeper, status);
-		keeper->execs--;
+		if (pid == keeper->lines)
+			fputs("the process that serves the container's networks was killed\n",
+				stderr);
+		else
+			keeper->execs--;
 	}
 }
 
@@ -263,6 +283,7 @@ static void exec(struct keeper *keeper, int caller)
 		pid = fork();
 		if (!pid) {
 			become_child(keeper);
+			spare(keeper, false);
 			attach_caller(keeper->container, keeper->agent, caller, keeper->log);
 		}
 		if (pid < 0)
@@ -330,16 +351,6 @@ static void serve(struct keeper *keeper)
 	}
 }
 
-void keeper_spare(bool spare)
-{
-	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-
-	if (fd >= 0 && dprintf(fd, "%d", spare ? -900 : 0) < 0)
-		fprintf(stderr, "the keeper's OOM score stays as it is\n");
-	if (fd >= 0)
-		close(fd);
-}
-
 /* Of what the monitor has, we keep what the container is made of; what the container starts has none of it. */
 static void close_others(const struct launch_spec *spec)
 {
@@ -359,15 +370,21 @@ _Noreturn void keeper_run(const struct launch_spec *spec, int socket, const char
 	int r;
 
 	prctl(PR_SET_NAME, "dach-keeper");
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	close_others(spec);
-	keeper_spare(true);
+	spare(&keeper, true);
+	r = users_own(spec) ? own_ids_enter(CLONE_NEWNS | CLONE_NEWNET, &err) : 0;
+	/* A user's, whose /proc would be root's then, is out of the container's reach by its user namespace. */
+	if (!users_own(spec))
+		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (!r)
+		r = lines_begin(spec, &keeper.lines, &err);
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_SETMASK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	keeper.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	r = keeper.signals < 0 ? error_set(&err, errno, "signalfd: %s", strerror(errno)) : 0;
+	if (!r && keeper.signals < 0)
+		r = error_set(&err, errno, "signalfd: %s", strerror(errno));
 	keeper.agent = spec->ids ? spec->agent : seal_copy(spec->agent);
 	if (!r && keeper.agent < 0)
 		r = error_set(&err, EIO, "dach-agent: no copy of it in memory");

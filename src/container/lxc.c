@@ -59,9 +59,8 @@ static const char *const common[][2] = {
 	{"lxc.autodev", "1"},
 	{"lxc.tty.max", "0"},
 	{"lxc.pty.max", "1024"},
-	{"lxc.mount.auto", "proc:mixed sys:mixed cgroup:mixed"},
+	{"lxc.mount.auto", "proc:mixed sys:mixed"},
 	{"lxc.environment", "container=lxc"},
-	{"lxc.proc.oom_score_adj", "0"},
 	{"lxc.monitor.signal.pdeath", "SIGKILL"},
 	/*
 	 * liblxc starts it again by itself after a reboot: what follows one is the daemon's to say. It has a shell do
@@ -108,11 +107,24 @@ static int set(struct lxc_container *container, struct error *err, const char *k
 	return error_set(err, EINVAL, "liblxc does not take %s = %.200s", key, value);
 }
 
-static int set_ids(struct lxc_container *container, unsigned ids, struct error *err)
+static int set_range(struct lxc_container *container, unsigned first, unsigned ids, unsigned count,
+	struct error *err)
 {
-	int r = set(container, err, "lxc.idmap", "u 0 %u %u", ids, CONTAINER_IDS);
+	int r = set(container, err, "lxc.idmap", "u %u %u %u", first, ids, count);
 
-	return r ? r : set(container, err, "lxc.idmap", "g 0 %u %u", ids, CONTAINER_IDS);
+	return r ? r : set(container, err, "lxc.idmap", "g %u %u %u", first, ids, count);
+}
+
+/* A user's are two ranges already, and a range is to lie within one. */
+static int set_ids(struct lxc_container *container, const struct launch_spec *spec,
+	struct error *err)
+{
+	int r;
+
+	if (!users_own(spec))
+		return set_range(container, 0, spec->ids, CONTAINER_IDS, err);
+	r = set_range(container, 0, 0, 1, err);
+	return r ? r : set_range(container, 1, 1, CONTAINER_IDS - 1, err);
 }
 
 /* In a file in memory, which liblxc opens by its name when it starts the container. */
@@ -161,6 +173,31 @@ static int set_groups(struct lxc_container *container, const struct launch_spec 
 	return r ? r : set(container, err, "lxc.cgroup2.pids.max", "%u", pids);
 }
 
+/* The host's root has all control groups, and says which devices there are. */
+static int set_host(struct lxc_container *container, const struct launch_spec *spec,
+	struct error *err)
+{
+	int r = set(container, err, "lxc.mount.auto", "cgroup:mixed");
+
+	if (!r)
+		r = set(container, err, "lxc.proc.oom_score_adj", "0");
+	if (!r)
+		r = set_devices(container, err);
+	return !r && spec->group ? set_groups(container, spec, err) : r;
+}
+
+/*
+ * In a user namespace no device can be opened that a mount brings, or made. Of control groups there are those that
+ * a user's daemon was given, and below the one that this process is in; without, the container sees none.
+ */
+static int set_user(struct lxc_container *container, const struct launch_spec *spec,
+	struct error *err)
+{
+	int r = set(container, err, "lxc.cgroup.relative", "1");
+
+	return !r && spec->group ? set(container, err, "lxc.mount.auto", "cgroup:mixed") : r;
+}
+
 /* Without any it has a network of its own, too: its loopback. */
 static int set_network(struct lxc_container *container, const struct launch_spec *spec,
 	struct error *err)
@@ -168,14 +205,18 @@ static int set_network(struct lxc_container *container, const struct launch_spec
 	char key[64];
 	int r = 0;
 
-	if (!spec->links)
+	const unsigned count = spec->links ? spec->links : spec->networks;
+
+	if (!count)
 		return set(container, err, "lxc.net.0.type", "empty");
-	for (unsigned i = 0; !r && i < spec->links; i++) {
+	for (unsigned i = 0; !r && i < count; i++) {
 		snprintf(key, sizeof key, "lxc.net.%u.type", i);
 		r = set(container, err, key, "phys");
 		snprintf(key, sizeof key, "lxc.net.%u.link", i);
-		if (!r)
+		if (!r && spec->links)
 			r = set(container, err, key, "%s", spec->link[i].name);
+		else if (!r)
+			r = set(container, err, key, LINE_NAME, i);
 		snprintf(key, sizeof key, "lxc.net.%u.name", i);
 		if (!r)
 			r = set(container, err, key, "eth%u", i);
@@ -216,14 +257,13 @@ static int set_all(struct lxc_container *container, const struct launch_spec *sp
 		r = set(container, err, "lxc.uts.name", "%.64s", spec->name);
 	if (!r)
 		r = set(container, err, "lxc.console.path", "%s", console);
-	if (!r && spec->ids)
-		r = set_ids(container, spec->ids, err);
+	if (!r && !spec->container.privileged)
+		r = set_ids(container, spec, err);
 	if (!r)
 		r = set_seccomp(container, err);
 	if (!r)
-		r = set_devices(container, err);
-	if (!r && spec->group)
-		r = set_groups(container, spec, err);
+		r = users_own(spec) ? set_user(container, spec, err)
+				    : set_host(container, spec, err);
 	if (!r)
 		r = set_truth(container, err);
 	return r ? r : set_network(container, spec, err);

@@ -2,9 +2,12 @@
 /* dach-ct: the monitor of a daemon's container. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/remove_tree.h"
 #include "container/container.h"
 #include "container/internal.h"
+#include "container/own_ids.h"
 
 int main(int argc, char **argv)
 {
@@ -16,6 +19,14 @@ int main(int argc, char **argv)
 
 		fprintf(stderr, "dach-ct: no copy of it in memory: %s\n", strerror(-r));
 		return END_STATUS_SETUP;
+	}
+	if (argc == 3 && !strcmp(argv[1], CONTAINER_REMOVE)) {
+		struct error err = {""};
+
+		if (geteuid() && own_ids_enter(0, &err))
+			fprintf(stderr, "dach-ct: %s: %s\n", argv[2], err.text);
+		remove_tree(argv[2]);
+		return 0;
 	}
 	return monitor_main(argc, argv, &program);
 }

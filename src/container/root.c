@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <linux/openat2.h>
 #include <sched.h>
@@ -16,12 +17,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "container/internal.h"
 #include "protocol/container_spec.h"
 
 #define LOWER ROOT_PLACE "/lower"
 #define OWN ROOT_PLACE "/own"
 /* What the daemon has made in the folder of a container's own. */
 #define LAYERS "lowerdir=" LOWER ",upperdir=" OWN "/upper,workdir=" OWN "/work"
+#define LAYERS_USER LAYERS ",userxattr" /* who is root of his own IDs has no other attributes */
 
 static int write_map(pid_t pid, const char *file, unsigned ids)
 {
@@ -64,18 +67,46 @@ static int open_map(unsigned ids, struct error *err)
 		 : ns;
 }
 
+/* A folder as it is in the mounts that we have now; -1 and errno. */
+static int find_again(int fd)
+{
+	char link[32], path[PATH_MAX];
+	struct stat was, is;
+	int again = -1;
+	ssize_t n;
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof path - 1);
+	if (n > 0) {
+		path[n] = 0;
+		again = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	}
+	if (again < 0 ||
+		(!fstat(fd, &was) && !fstat(again, &is) && was.st_dev == is.st_dev &&
+			was.st_ino == is.st_ino))
+		return again;
+	close(again);
+	errno = ESTALE;
+	return -1;
+}
+
 /*
  * The folder as a mount of its own, which nobody sees yet, without devices; map -1: with the owners that it has. Before our
- * mounts are others than those that it was opened in.
+ * mounts are others than those that it was opened in; a user has others from the first.
  */
-static int clone_folder(const struct launch_file *folder, int map, struct error *err)
+static int clone_folder(const struct launch_file *folder, int map, bool users, struct error *err)
 {
 	struct mount_attr attr = {.attr_set = MOUNT_ATTR_NODEV};
-	int tree = open_tree(folder->fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	int fd = users ? find_again(folder->fd) : folder->fd;
+	int tree = fd < 0 ? fd
+			  : open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
 	if (tree < 0)
-		return error_set(err, errno, "%s: cannot be mounted: %s", folder->name,
-			strerror(errno));
+		error_set(err, errno, "%s: cannot be mounted: %s", folder->name, strerror(errno));
+	if (fd >= 0 && users)
+		close(fd);
+	if (tree < 0)
+		return tree;
 	if (map >= 0) {
 		attr.attr_set |= MOUNT_ATTR_IDMAP;
 		attr.userns_fd = (uint64_t)map;
@@ -114,7 +145,7 @@ static int make_place(struct error *err)
  * Who mounts an overlay is who writes its layers, as far as it does so for itself: someone that they know, so the container's
  * root, with our rights.
  */
-static int mount_overlay(unsigned ids, const char *name, struct error *err)
+static int mount_overlay(unsigned ids, bool users, const char *name, struct error *err)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct all[2];
@@ -125,7 +156,7 @@ static int mount_overlay(unsigned ids, const char *name, struct error *err)
 	setfsgid(ids);
 	setfsuid(ids);
 	if (syscall(SYS_capset, &header, all) ||
-		mount("overlay", ROOT_FOLDER, "overlay", MS_NODEV, LAYERS))
+		mount("overlay", ROOT_FOLDER, "overlay", MS_NODEV, users ? LAYERS_USER : LAYERS))
 		r = error_set(err, errno, "%s: no overlay can be mounted on it: %s", name,
 			strerror(errno));
 	setfsuid(0);
@@ -138,6 +169,7 @@ static int mount_overlay(unsigned ids, const char *name, struct error *err)
 int root_make(const struct launch_spec *spec, struct error *err)
 {
 	const struct launch_file own = {spec->upper, "the container's own files"};
+	const bool users = users_own(spec);
 	int map = -1, root, upper = -1, r;
 
 	if (spec->ids) {
@@ -145,9 +177,9 @@ int root_make(const struct launch_spec *spec, struct error *err)
 		if (map < 0)
 			return map;
 	}
-	root = r = clone_folder(&spec->root, map, err);
+	root = r = clone_folder(&spec->root, map, users, err);
 	if (r >= 0 && spec->upper >= 0)
-		upper = r = clone_folder(&own, map, err);
+		upper = r = clone_folder(&own, map, users, err);
 	if (r >= 0)
 		r = make_place(err);
 	if (!r && upper < 0)
@@ -157,7 +189,7 @@ int root_make(const struct launch_spec *spec, struct error *err)
 		if (!r)
 			r = put(upper, OWN, err);
 		if (!r)
-			r = mount_overlay(spec->ids, spec->root.name, err);
+			r = mount_overlay(spec->ids, users, spec->root.name, err);
 	}
 	if (map >= 0)
 		close(map);

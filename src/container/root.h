@@ -3,7 +3,7 @@
  * A container's root file system: a folder of the host's, or an overlay with what the container writes above it (overlayfs,
  * Documentation/filesystems/overlayfs.rst). The files keep the owners that they have on the disk; what the container sees and
  * writes is mapped to its IDs by the mount (mount_setattr(2), MOUNT_ATTR_IDMAP), so that one root serves containers with any IDs, and
- * machines.
+ * machines. A user's own root has the owners of his IDs (own_ids.h) already, and no mapping.
  */
 #ifndef DACH_CONTAINER_ROOT_H
 #define DACH_CONTAINER_ROOT_H

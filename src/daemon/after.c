@@ -127,8 +127,8 @@ static void put_away(struct guest *guest)
 	char text[GUEST_TEXT_MAX];
 	int failed = 0;
 
-	/* A monitor that says why it does not begin was asked for what cannot be. */
-	if (!guest->up)
+	/* A monitor that says why it does not begin was asked for what cannot be. Who ended by itself at once had begun. */
+	if (!guest->up && guest->reason != END_POWEROFF && guest->reason != END_REBOOT)
 		failed = guest->reason == END_ERROR && *guest->text ? -EINVAL : -EIO;
 	memcpy(text, guest->text, sizeof text);
 	if (guest->destroying)

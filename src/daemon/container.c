@@ -26,13 +26,17 @@ bool guest_is_container(const struct guest *guest)
 	return guest->config.kind == DOMAIN_CONTAINER;
 }
 
-/* A machine's network is a program's, which can do more than a link of the host's. */
-static int check_vifs(const struct domain_config *config, struct error *err)
+/* A machine's network is a program's, which can do more than a link of the host's. A user's is a program's, too. */
+static int check_vifs(const struct daemon *daemon, const struct domain_config *config,
+	struct error *err)
 {
 	for (unsigned i = 0; i < config->vifs; i++) {
 		const struct domain_vif *vif = &config->vif[i];
 
-		if (vif->forwards || (vif->mode && !strcmp(vif->mode, "user")))
+		if (vif->forwards && !daemon->root)
+			return error_set(err, ENOTSUP,
+				"vifs[%u]: forward: no port is forwarded to a container", i);
+		if (daemon->root && (vif->forwards || (vif->mode && !strcmp(vif->mode, "user"))))
 			return error_set(err, ENOTSUP,
 				"vifs[%u]: a container has no network in user mode; bridge=NAME names a bridge "
 				"or a network (dach network create)",
@@ -47,18 +51,17 @@ static int check_vifs(const struct domain_config *config, struct error *err)
 int container_check(const struct daemon *daemon, const struct caller *caller,
 	const struct domain_config *config, struct error *err)
 {
-	if (!daemon->root)
-		return error_set(err, ENOTSUP,
-			"containers are for the host's own daemon: a user's has no IDs to give them "
-			"(as root: dach create ...)");
-	if (!daemon->cgroup)
+	if (!daemon->root && config->container.privileged)
+		return error_set(err, EPERM,
+			"privileged: a user's own containers cannot be (as root: dach create ...)");
+	if (daemon->root && !daemon->cgroup)
 		return error_set(err, ENOTSUP,
 			"containers need control groups, of which this host gives the daemon none "
 			"(/sys/fs/cgroup)");
 	/* What a container writes belongs on the disk to whom it says, also to the host's root. */
 	if (!caller->manager)
 		return error_set(err, EACCES, "containers are for who manages this host");
-	return check_vifs(config, err);
+	return check_vifs(daemon, config, err);
 }
 
 int container_program(char *to, struct error *err)
@@ -138,7 +141,8 @@ static int make_upper(const struct guest *guest, int template, struct error *err
 	if (!r && mkdir(path, 0700))
 		r = errno == EEXIST ? 1 : -errno;
 	if (!r &&
-		(fstat(template, &st) || chown(path, st.st_uid, st.st_gid) ||
+		(fstat(template, &st) ||
+			(guest->daemon->root && chown(path, st.st_uid, st.st_gid)) ||
 			chmod(path, st.st_mode & 07777))) {
 		r = -errno;
 		rmdir(path);
@@ -229,15 +233,16 @@ int container_open(const struct guest *guest, struct launch_spec *spec, struct e
 		r = open_own(guest, spec->root.fd, &spec->upper, err);
 	if (!r)
 		r = open_agent(&spec->agent, err);
-	if (!r && !config->container.privileged)
+	if (!r && guest->daemon->root && !config->container.privileged)
 		r = choose_ids(guest, &spec->ids, err);
 	if (!r)
 		r = fields_copy(container_spec_fields, &config->container, &spec->container, err);
-	if (!r && asprintf(&spec->group, RESOURCES_GROUP "/%s", config->uuid) < 0) {
+	if (!r && guest->daemon->cgroup &&
+		asprintf(&spec->group, RESOURCES_GROUP "/%s", config->uuid) < 0) {
 		spec->group = NULL;
 		r = error_nomem(err);
 	}
-	return r ? r : open_links(guest, spec, err);
+	return r || !guest->daemon->root ? r : open_links(guest, spec, err);
 }
 
 /* Under a name that is not taken: what one before it has left there may still be going. */

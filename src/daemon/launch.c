@@ -274,7 +274,7 @@ static void child(const struct guest *guest, const struct spec_files *files, int
 	close_range(LAUNCH_FD + 1 + files->count, ~0u, 0);
 	if (!guest_is_container(guest))
 		execl(files->program, "dach-vmm", NULL);
-	else if (guest->config.container.privileged)
+	else if (guest->config.container.privileged || !guest->daemon->root)
 		execl(files->program, "dach-ct", CONTAINER_SEALED, NULL);
 	else
 		execl(files->program, "dach-ct", NULL);

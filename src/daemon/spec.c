@@ -408,6 +408,8 @@ int spec_open(const struct guest *guest, struct spec_files *files, struct error 
 		r = container_program(files->program, err);
 		if (!r)
 			r = container_open(guest, spec, err);
+		if (!r && !guest->daemon->root)
+			r = put_networks(guest, spec, err);
 	} else if (!r) {
 		r = open_machine(guest, files, err);
 		if (!r)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/folder.h"
+#include "daemon/container.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "protocol/switch.h"
@@ -24,9 +25,11 @@ const char *switches_name(const struct guest *guest, unsigned i)
 {
 	const struct domain_vif *vif = &guest->config.vif[i];
 
-	if (guest->daemon->root || vif->forwards || (vif->mode && !strcmp(vif->mode, "user")))
+	if (guest->daemon->root)
 		return NULL;
-	return vif->bridge;
+	if (!vif->forwards && (!vif->mode || strcmp(vif->mode, "user")) && vif->bridge)
+		return vif->bridge;
+	return guest_is_container(guest) ? guest->config.uuid : NULL;
 }
 
 /* A socket's address has 108 bytes: so through the folder's descriptor. */

@@ -13,7 +13,7 @@
 struct daemon;
 struct guest;
 
-/* The switch that the interface is to be on; NULL: none. */
+/* The switch that the interface is to be on; NULL: none. A container that names none has one of its own for the way out. */
 const char *switches_name(const struct guest *guest, unsigned vif);
 /* A port of it, into spec. */
 int switches_join(const struct guest *guest, unsigned vif, struct net_spec *spec,

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/container.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/links.h"
@@ -96,6 +97,10 @@ json_t *warnings_describe(const struct guest *guest)
 		return NULL;
 	if (guest->config.container.privileged)
 		add(list, "privileged: who is root in this container can become root of this host");
+	if (guest_is_container(guest) && !guest->daemon->cgroup)
+		add(list,
+			"memory, vcpus, pids: nothing holds the container to them, and it cannot be paused, since this daemon has "
+			"no control groups");
 	add_shares(guest, list);
 	add_processors(guest, list);
 	add_networks(guest, list);

@@ -19,8 +19,10 @@ struct container_spec {
 };
 
 #define CONTAINER_PIDS 8192u
-#define CONTAINER_SEALED \
-	"sealed" /* dach-ct's only word: it is to go on as a copy of itself that nobody can change */
+/* dach-ct's words: it is to go on as a copy of itself that nobody can change ... */
+#define CONTAINER_SEALED "sealed"
+/* ... or to remove the folder that follows, in which the containers of the user that it runs as have written. */
+#define CONTAINER_REMOVE "remove"
 
 extern const struct field container_spec_fields[];
 

@@ -169,6 +169,7 @@ static json_t *nics(const json_t *config)
 		put_text(to, "bridge", vif, "bridge");
 		put_text(to, "ifname", vif, "vifname");
 		put_text(to, "script", vif, "script");
+		put_text(to, "gatewaydev", vif, "gatewaydev");
 		json_object_set_new(to, "nictype",
 			json_string(strcmp(type, "ioemu") ? "vif" : "vif_ioemu"));
 		put_rate(to, vif);

@@ -178,10 +178,7 @@ static void warn_missing(struct vif_parse *p, const struct piece *key, const str
 
 	if (!value->size)
 		return;
-	/* The usual script's work is done without it. */
-	if (piece_is(key, "backend") ||
-		(piece_is(key, "script") && !piece_is(value, "vif-bridge") &&
-			!piece_is(value, "/etc/xen/scripts/vif-bridge")))
+	if (piece_is(key, "backend"))
 		spec_warn(p->reader, &place, "'%.*s' has no effect yet", SHOWN(key));
 }
 
@@ -207,6 +204,8 @@ static int take_one(struct vif_parse *p, const struct piece *key, const struct p
 		{"model", offsetof(struct domain_vif, model)},
 		{"vifname", offsetof(struct domain_vif, vifname)},
 		{"script", offsetof(struct domain_vif, script)},
+		{"gatewaydev", offsetof(struct domain_vif, gatewaydev)},
+		{"netdev", offsetof(struct domain_vif, gatewaydev)}, /* as it was called */
 		{"backend", offsetof(struct domain_vif, backend)},
 		{"type", offsetof(struct domain_vif, type)},
 	};

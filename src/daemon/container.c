@@ -201,7 +201,7 @@ static int open_links(const struct guest *guest, struct launch_spec *spec, struc
 		r = put(&spec->link[i].name, peer, err);
 		if (r)
 			break;
-		r = links_bridge(guest, i)
+		r = links_has(guest, i)
 			? links_open(guest, i, &net, err)
 			: error_set(err, ENOENT,
 				  "vifs[%u]: bridge: a container needs one (bridge=NAME), and this host has no xenbr0",

@@ -149,9 +149,9 @@ static json_t *networks(const struct guest *guest)
 				"index", (int)domain_vif_devid(&guest->config, i), "mac", vif->mac,
 				"backend", 0, "state", guest->monitor ? 4 : 6, "model", vif->model,
 				"bridge", bridge ? bridge : vif->bridge, "link",
-				bridge ? link : NULL, "ip", vif->ip, "rx_bytes", traffic.rx_bytes,
-				"rx_packets", traffic.rx_packets, "tx_bytes", traffic.tx_bytes,
-				"tx_packets", traffic.tx_packets));
+				guest->domid && links_has(guest, i) ? link : NULL, "ip", vif->ip,
+				"rx_bytes", traffic.rx_bytes, "rx_packets", traffic.rx_packets,
+				"tx_bytes", traffic.tx_bytes, "tx_packets", traffic.tx_packets));
 	}
 	return list;
 }

@@ -14,13 +14,16 @@
 #include "daemon/guest.h"
 #include "daemon/launch.h"
 #include "daemon/network.h"
+#include "daemon/script.h"
 #include "links/filter.h"
+#include "links/nat.h"
+#include "links/route.h"
 #include "links/tap.h"
 #include "links/tables.h"
 #include "links/veth.h"
 
 #define FILE_NAME "links"
-#define FILE_MAX (LIMIT_NETWORKS * (LIMIT_ADDRESSES + LINK_ADDRESSES_MAX + 2) * 64u)
+#define FILE_MAX (LIMIT_NETWORKS * ((LIMIT_ADDRESSES + LINK_ADDRESSES_MAX + 2) * 64u + 16384))
 #define BRIDGE_DEFAULT "xenbr0" /* xl's */
 #define BLANKS " \t"
 
@@ -35,19 +38,33 @@ static bool owner_may(const struct guest *guest, const char *bridge)
 	return may;
 }
 
+static bool in_user_mode(const struct guest *guest, const struct domain_vif *vif)
+{
+	return !guest->daemon->root || vif->forwards || (vif->mode && !strcmp(vif->mode, "user"));
+}
+
+bool links_has(const struct guest *guest, unsigned i)
+{
+	const struct domain_vif *vif = &guest->config.vif[i];
+
+	return links_bridge(guest, i) ||
+		(!in_user_mode(guest, vif) && script_kind(vif) == SCRIPT_ROUTE);
+}
+
 const char *links_bridge(const struct guest *guest, unsigned i)
 {
 	const struct domain_vif *vif = &guest->config.vif[i];
+	const enum script_kind kind = script_kind(vif);
 	struct link link;
 
-	if (!guest->daemon->root || vif->forwards || (vif->mode && !strcmp(vif->mode, "user")))
+	if (in_user_mode(guest, vif) || kind == SCRIPT_ROUTE)
 		return NULL;
 	if (vif->bridge) {
 		const struct network *network = network_find(guest->daemon, vif->bridge);
 
 		return network ? network_bridge(network) : vif->bridge;
 	}
-	if (vif->mode)
+	if (vif->mode || kind != SCRIPT_BRIDGE)
 		return BRIDGE_DEFAULT;
 	if (link_find(BRIDGE_DEFAULT, &link, NULL) || strcmp(link.kind, "bridge"))
 		return NULL;
@@ -182,16 +199,21 @@ static int check_owner(const struct guest *guest, unsigned vif, const char *brid
 	struct caller owner;
 	int r = 0;
 
+	const char *managers = config->vifname ? "vifname"
+		: config->vlan                 ? "vlan"
+		: config->filter == CHOICE_NO  ? "filter=off"
+		: script_kind(config) == SCRIPT_ROUTE || script_kind(config) == SCRIPT_OWN
+		? "script"
+		: NULL;
+
 	caller_of_user(&guest->daemon->policy, guest->owner, &owner);
-	if (!caller_may_use_bridge(&owner, config->bridge ? config->bridge : bridge))
+	if (bridge && !caller_may_use_bridge(&owner, config->bridge ? config->bridge : bridge))
 		r = error_set(err, EACCES,
 			"vifs[%u]: the host's policy gives you no bridge '%s' (mode=user needs none)",
 			vif, bridge);
-	else if (!owner.manager && (config->vifname || config->vlan || config->filter == CHOICE_NO))
+	else if (!owner.manager && managers)
 		r = error_set(err, EACCES, "vifs[%u]: %s is only for who manages this host", vif,
-			config->vifname        ? "vifname"
-				: config->vlan ? "vlan"
-					       : "filter=off");
+			managers);
 	caller_free(&owner);
 	return r;
 }
@@ -280,6 +302,42 @@ static int plan_port(const struct guest *guest, unsigned vif, const struct link 
 		bridge->name, bridge->name);
 }
 
+/* Ways onto the host: a bridge, routes, or what a script makes of it. */
+
+/* The note of it is there first: its offline is for whoever finds that. */
+static int join_by_script(const struct guest *guest, unsigned vif,
+	const struct filtered_link *entry, struct net_spec *spec, struct error *err)
+{
+	struct link link;
+	int fd, r = launch_open_file(guest, FILE_NAME, O_WRONLY | O_CREAT | O_APPEND, &fd, err);
+
+	if (r)
+		return r;
+	r = script_join(guest, vif, entry->tap, entry->mac, fd, err);
+	close(fd);
+	/* What it has made of the link counts. */
+	if (!r && !link_find(entry->tap, &link, NULL))
+		spec->mtu = link.mtu;
+	return r;
+}
+
+static int join_by_routes(const struct guest *guest, unsigned vif,
+	const struct filtered_link *entry, struct error *err)
+{
+	const struct domain_vif *config = &guest->config.vif[vif];
+	const struct route_port port = {config->gatewaydev, config->mtu, entry->address,
+		entry->addresses};
+	bool ipv6 = false;
+	int r;
+
+	for (unsigned i = 0; i < port.addresses; i++)
+		ipv6 |= strchr(port.address[i], ':') != NULL;
+	r = port.addresses
+		? nat_forward(ipv6, err)
+		: error_set(err, EINVAL, "vif-route: ip= has to say what is routed to the guest");
+	return r ? r : route_join(entry->tap, &port, err);
+}
+
 /* The link itself, down. */
 static int make_link(const struct guest *guest, unsigned vif, const struct filtered_link *entry,
 	struct net_spec *spec, struct error *err)
@@ -299,8 +357,11 @@ static int make(const struct guest *guest, unsigned vif, const struct link *brid
 	struct filtered_link *entry, struct net_spec *spec, struct error *err)
 {
 	const struct domain_vif *config = &guest->config.vif[vif];
+	const enum script_kind kind = script_kind(config);
 	struct tap_port port;
-	int r = plan_port(guest, vif, bridge, &port, err);
+	int r = kind == SCRIPT_BRIDGE || kind == SCRIPT_NAT
+		? plan_port(guest, vif, bridge, &port, err)
+		: 0;
 
 	if (!r)
 		r = lease(guest, vif, entry, err);
@@ -308,16 +369,21 @@ static int make(const struct guest *guest, unsigned vif, const struct link *brid
 		r = write_pair(guest, entry->tap, err);
 	if (!r)
 		r = make_link(guest, vif, entry, spec, err);
-	if (!r && config->filter != CHOICE_NO) {
+	if (!r)
 		r = add_addresses(config->ip, entry->address, &entry->addresses, err);
-		if (!r)
-			r = add_others(guest, bridge, entry, err);
+	if (!r && config->filter != CHOICE_NO) {
+		r = add_others(guest, bridge, entry, err);
 		if (!r)
 			r = write_link(guest, entry, err);
 		if (!r)
 			r = load(entry, err);
 	}
-	return r ? r : tap_join(entry->tap, bridge, &port, err);
+	if (r)
+		return r;
+	if (kind == SCRIPT_OWN)
+		return join_by_script(guest, vif, entry, spec, err);
+	return kind == SCRIPT_ROUTE ? join_by_routes(guest, vif, entry, err)
+				    : tap_join(entry->tap, bridge, &port, err);
 }
 
 /* Its bridge may not be there, for a reason that says more than that. */
@@ -325,6 +391,12 @@ static int check_network(const struct guest *guest, unsigned vif, struct error *
 {
 	const struct network *network = network_of(guest, vif);
 
+	if (script_kind(&guest->config.vif[vif]) == SCRIPT_NAT &&
+		(!network || network->config.mode != NETWORK_NAT))
+		return error_set(err, EINVAL,
+			"vifs[%u]: vif-nat is a network here: 'dach network create NAME' makes one, and "
+			"bridge=NAME puts the guest on it",
+			vif);
 	if (network && !network->active)
 		return error_set(err, EBUSY,
 			"vifs[%u]: the network '%s' is off: dach network start %s", vif,
@@ -334,11 +406,12 @@ static int check_network(const struct guest *guest, unsigned vif, struct error *
 
 int links_open(const struct guest *guest, unsigned vif, struct net_spec *spec, struct error *err)
 {
+	const enum script_kind kind = script_kind(&guest->config.vif[vif]);
 	const char *name = links_bridge(guest, vif);
 	struct filtered_link entry = {.addresses = 0};
+	struct link bridge = {.index = 0};
 	struct error why = {""};
 	char where[32];
-	struct link bridge;
 	int r = check_owner(guest, vif, name, err);
 
 	if (r)
@@ -347,11 +420,13 @@ int links_open(const struct guest *guest, unsigned vif, struct net_spec *spec, s
 	links_name(guest, vif, entry.tap);
 	snprintf(entry.mac, sizeof entry.mac, "%s", spec->mac);
 	r = check_network(guest, vif, err);
-	if (!r)
+	if (!r && kind == SCRIPT_OWN)
+		link_find(name, &bridge, NULL); /* it may be no bridge of the kernel's */
+	else if (!r && name)
 		r = link_find_bridge(where, name, &bridge, err);
 	if (!r && guest->config.vif[vif].vifname)
 		r = net_check_link(where, guest->config.vif[vif].vifname, err);
-	if (!r)
+	if (!r && name)
 		r = check_mac(guest, vif, name, err);
 	if (r)
 		return r;
@@ -396,11 +471,22 @@ static void each_line(struct each *each, void (*act)(struct each *each, char *li
 	free(text);
 }
 
+/* While the link is there, if it still is. */
+static void run_offline(struct each *each, char *line)
+{
+	struct error err = {""};
+
+	if (*line == SCRIPT_NOTE && script_leave(line, &err))
+		guest_log(each->guest, "the script of its link has failed", err.text);
+}
+
 static void remove_line(struct each *each, char *line)
 {
 	struct link link;
 	struct error err = {""};
 
+	if (*line == SCRIPT_NOTE)
+		return;
 	line[strcspn(line, " ")] = 0;
 	if (*line == PAIR) {
 		if (!net_check_link("", line + 1, NULL) && veth_remove(line + 1, &err))
@@ -415,6 +501,7 @@ static void remove_line(struct each *each, char *line)
 
 void links_remove(const struct guest *guest)
 {
+	each_line(&(struct each){guest, NULL, 0}, run_offline);
 	each_line(&(struct each){guest, NULL, 0}, remove_line);
 	launch_remove_file(guest, FILE_NAME);
 }
@@ -429,9 +516,11 @@ void links_drop(const struct guest *guest, const char *name)
 	while (!r && text && (line = strsep(&rest, "\n"))) {
 		const size_t size = strlen(line);
 
-		if (strncmp(line, name, len) || line[len] != ' ')
+		const bool script = *line == SCRIPT_NOTE;
+
+		if (strncmp(line + script, name, len) || line[len + script] != ' ')
 			continue;
-		remove_line(&(struct each){guest, NULL, 0}, line);
+		(script ? run_offline : remove_line)(&(struct each){guest, NULL, 0}, line);
 		/* Lines of nothing in its place: the others are there at any moment. */
 		memset(line, '\n', size);
 		r = io_pwrite_all(fd, line, size, line - text);
@@ -452,7 +541,7 @@ static void restore_line(struct each *each, char *line)
 	struct link link;
 	char *save = NULL, *word = strtok_r(line, " ", &save);
 
-	if (*line == PAIR)
+	if (*line == PAIR || *line == SCRIPT_NOTE)
 		return;
 	snprintf(entry.tap, sizeof entry.tap, "%s", word ? word : "");
 	word = strtok_r(NULL, " ", &save);

@@ -8,20 +8,24 @@
 #ifndef DACH_DAEMON_LINKS_H
 #define DACH_DAEMON_LINKS_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "protocol/network.h"
 
 struct daemon;
 struct guest;
 
-/* The bridge that the interface is to be on; NULL: none, it is in user mode. */
+/* It has a link on this host: it is neither in user mode nor a user's switch's. */
+bool links_has(const struct guest *guest, unsigned vif);
+/* The bridge that the interface is to be on; NULL: none, it is routed (script=vif-route) or in user mode. */
 const char *links_bridge(const struct guest *guest, unsigned vif);
 /* The name of its link here, in this life. */
 void links_name(const struct guest *guest, unsigned vif, char name[NET_LINK_TEXT + 1]);
 /* Of a container's: the other end of its link, which is put into the container. */
 void links_peer(const struct guest *guest, unsigned vif, char name[NET_LINK_TEXT + 1]);
 /*
- * Of an interface on a bridge: its tap, ready, as the guest's owner may have it. fd in spec is the caller's. Of a
+ * Of an interface with a link: its tap, ready, as the guest's owner may have it. fd in spec is the caller's. Of a
  * container: a pair of links, of which the one is as the tap would be. The life's folder is there. On failure what was made goes by
  * links_remove().
  */

@@ -9,7 +9,7 @@
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/network_set.h"
-#include "links/bridge.h"
+#include "links/route.h"
 #include "links/link.h"
 
 /* Where a network is put that names no subnet: 192.168.N.0/24. */

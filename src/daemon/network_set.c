@@ -68,7 +68,7 @@ static int add_address(const struct link *bridge, const char *text, struct error
 	if (!text || network_subnet_parse(text, &subnet))
 		return 0;
 	network_subnet_text(&subnet, true, address);
-	return bridge_add_address(bridge, address, subnet.bits, err);
+	return link_add_address(bridge, address, subnet.bits, err);
 }
 
 /* Names of its guests */

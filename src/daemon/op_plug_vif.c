@@ -87,7 +87,7 @@ static int hand_over(struct vif_plug *plug, struct guest *guest, unsigned at, st
 	struct net_spec spec = {.fd = -1};
 	int r;
 
-	if (!links_bridge(guest, at) && !switches_name(guest, at))
+	if (!links_has(guest, at) && !switches_name(guest, at))
 		return error_set(err, ENOTSUP,
 			"a network in user mode comes at the guest's start: name a bridge for one that is to "
 			"come while it runs");

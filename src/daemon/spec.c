@@ -17,6 +17,7 @@
 #include "daemon/container.h"
 #include "daemon/daemon.h"
 #include "daemon/links.h"
+#include "daemon/script.h"
 #include "daemon/switches.h"
 #include "domain/boot.h"
 #include "domain/vdev.h"
@@ -272,8 +273,13 @@ int spec_open_network(const struct guest *guest, unsigned i, struct net_spec *to
 	snprintf(to->mac, sizeof to->mac, "%s", vif->mac);
 	to->rate = vif->rate;
 	to->rate_interval = vif->rate_interval;
-	if (links_bridge(guest, i))
+	if (links_has(guest, i))
 		return links_open(guest, i, to, err);
+	if (script_kind(vif) != SCRIPT_BRIDGE)
+		return error_set(err, EOPNOTSUPP,
+			"vifs[%u]: script=%s is for links of this host, which a network in user mode and a user's own "
+			"daemon have not",
+			i, vif->script);
 	if (switches_name(guest, i))
 		return switches_join(guest, i, to, err);
 	if (fields_make_list(net_spec_fields, "forwards", to, vif->forwards))

@@ -9,6 +9,7 @@
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/links.h"
+#include "daemon/script.h"
 #include "host/cgroup.h"
 #include "links/link.h"
 
@@ -70,6 +71,8 @@ static void add_networks(const struct guest *guest, json_t *list)
 		const char *bridge = guest->config.vif[i].bridge;
 
 		if (!bridge)
+			continue;
+		if (script_kind(&guest->config.vif[i]) == SCRIPT_OWN)
 			continue;
 		if (links_bridge(guest, i)) {
 			char where[32];

@@ -66,6 +66,7 @@ static const struct field vif_fields[] = {
 	STRING(domain_vif, model, DOMAIN_NAME_MAX),
 	STRING(domain_vif, vifname, DOMAIN_NAME_MAX),
 	STRING(domain_vif, script, DOMAIN_STRING_MAX),
+	STRING(domain_vif, gatewaydev, NET_LINK_TEXT),
 	STRING(domain_vif, backend, DOMAIN_NAME_MAX),
 	STRING(domain_vif, type, DOMAIN_NAME_MAX),
 	STRING(domain_vif, mode, DOMAIN_NAME_MAX),
@@ -305,6 +306,9 @@ static int check_links(const struct domain_vif *vif, unsigned n, struct error *e
 	snprintf(where, sizeof where, "vifs[%u]: bridge: ", n);
 	if (!r && vif->bridge && !user)
 		r = net_check_link(where, vif->bridge, err);
+	snprintf(where, sizeof where, "vifs[%u]: gatewaydev: ", n);
+	if (!r && vif->gatewaydev)
+		r = net_check_link(where, vif->gatewaydev, err);
 	return r;
 }
 

@@ -90,7 +90,8 @@ struct domain_vif {
 	char *ip;                     /* blanks between several; NULL */
 	char *model;                  /* "virtio", "e1000", ...; NULL: virtio */
 	char *vifname;                /* the host's interface; NULL: one is named */
-	char *script;
+	char *script; /* what puts its link where it belongs (daemon/script.h); NULL: vif-bridge */
+	char *gatewaydev; /* with vif-route: the host's link whose address the guest's has, too; NULL */
 	char *backend;
 	char *type;     /* "vif", "ioemu" as the file said; NULL */
 	char *mode;     /* "user": over this host's sockets; "bridge"; NULL: whatever the

@@ -16,20 +16,5 @@ int bridge_make(const char *name, const char *mark, unsigned mtu, struct link *b
 	struct error *err);
 /* One of that mark; nothing happens to another. */
 int bridge_remove(const char *name, const char *mark, struct error *err);
-/* That it has already is no error. */
-int bridge_add_address(const struct link *bridge, const char *address, unsigned bits,
-	struct error *err);
-
-/* A route of the host's main table, or an address of its own with its network. */
-struct host_route {
-	bool ipv6;
-	bool advertised;     /* by a router (RFC 4861, 6.3.4) */
-	uint8_t address[16]; /* of the network */
-	unsigned bits;       /* 0: the rest of the world */
-	int link;
-};
-/* Calls each for all of them; stops when it returns other than 0, and returns that. */
-int route_each(int (*each)(void *ctx, const struct host_route *route), void *ctx,
-	struct error *err);
 
 #endif

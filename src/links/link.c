@@ -270,6 +270,32 @@ int link_addresses(int index, char address[LINK_ADDRESSES_MAX][NET_ADDRESS_TEXT 
 	return r ? error_set(err, -r, "this host's addresses: %s", strerror(-r)) : all.count;
 }
 
+int link_add_address(const struct link *link, const char *address, unsigned bits, struct error *err)
+{
+	char buf[NETLINK_REQUEST_SIZE];
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buf);
+	const bool ipv6 = strchr(address, ':') != NULL;
+	struct ifaddrmsg *info;
+	uint8_t bytes[16];
+	int r;
+
+	inet_pton(ipv6 ? AF_INET6 : AF_INET, address, bytes);
+	request->nlmsg_type = RTM_NEWADDR;
+	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+	info = mnl_nlmsg_put_extra_header(request, sizeof *info);
+	info->ifa_family = ipv6 ? AF_INET6 : AF_INET;
+	info->ifa_prefixlen = (uint8_t)bits;
+	/* Nobody else can have it yet: no time is lost by asking. */
+	info->ifa_flags = ipv6 ? IFA_F_NODAD : 0;
+	info->ifa_index = (unsigned)link->index;
+	mnl_attr_put(request, IFA_LOCAL, ipv6 ? 16 : 4, bytes);
+	mnl_attr_put(request, IFA_ADDRESS, ipv6 ? 16 : 4, bytes);
+	r = netlink_ask(request, NULL, NULL);
+	return r && r != -EEXIST
+		? error_set(err, -r, "%s: address %s: %s", link->name, address, strerror(-r))
+		: 0;
+}
+
 /* Changing */
 
 static void put_no_address(struct nlmsghdr *request)

@@ -42,6 +42,10 @@ int link_find_bridge(const char *where, const char *name, struct link *link, str
 int link_addresses(int index, char address[LINK_ADDRESSES_MAX][NET_ADDRESS_TEXT + 1],
 	struct error *err);
 
+/* That it has already is no error. */
+int link_add_address(const struct link *link, const char *address, unsigned bits,
+	struct error *err);
+
 /* What is to be changed of a link. */
 struct link_change {
 	const uint8_t *mac; /* NULL: as it is; the same of what is 0 */

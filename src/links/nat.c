@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "links/bridge.h"
+#include "links/route.h"
 #include "links/program.h"
 
 #define TABLE "dach-"

@@ -16,6 +16,10 @@
 #include "base/io.h"
 #include "base/loop.h"
 
+struct program {
+	const char *const *argv, *const *environment;
+};
+
 /* What is told of it: why it could not be started, or how it ended (waitpid(2)). */
 struct told {
 	int exec_errno, status;
@@ -30,8 +34,9 @@ static void tell(int fd, int exec_errno, int status)
 }
 
 /* In the child, between fork and exec. */
-static void become(const char *const *argv, int input, int output, int told)
+static void become(const struct program *program, int input, int output, int told)
 {
+	const char *const *argv = program->argv;
 	char *const *words = (char *const *)(uintptr_t)argv;
 	char path[64];
 	sigset_t none;
@@ -39,6 +44,8 @@ static void become(const char *const *argv, int input, int output, int told)
 	/* An administrator's PATH may lack where such programs are (su without -). */
 	snprintf(path, sizeof path, "/usr/sbin/%s", argv[0]);
 	setenv("LC_ALL", "C", 1);
+	for (const char *const *more = program->environment; more && *more; more++)
+		putenv((char *)(uintptr_t)*more);
 	sigemptyset(&none);
 	signal(SIGPIPE, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -52,7 +59,7 @@ static void become(const char *const *argv, int input, int output, int told)
 }
 
 /* Who ignores SIGCHLD, as a daemon may, is not told how a child ended: a process between waits for it. */
-static void attend(const char *const *argv, int input, int output, int told)
+static void attend(const struct program *program, int input, int output, int told)
 {
 	int status = 0;
 	pid_t pid;
@@ -61,7 +68,7 @@ static void attend(const char *const *argv, int input, int output, int told)
 	signal(SIGCHLD, SIG_DFL);
 	pid = fork();
 	if (!pid)
-		become(argv, input, output, told);
+		become(program, input, output, told);
 	close(output);
 	if (pid < 0) {
 		tell(told, errno, 0);
@@ -141,7 +148,7 @@ static int judge(const char *name, int r, const struct told *told, struct output
 		*said ? said : "it does not say why");
 }
 
-static int run(const char *const *argv, int input, const int pipes[4], struct output *out,
+static int run(const struct program *program, int input, const int pipes[4], struct output *out,
 	struct error *err)
 {
 	struct told told = {0, -1};
@@ -149,11 +156,12 @@ static int run(const char *const *argv, int input, const int pipes[4], struct ou
 	int r;
 
 	if (!pid)
-		attend(argv, input, pipes[1], pipes[3]);
+		attend(program, input, pipes[1], pipes[3]);
 	close(pipes[1]);
 	close(pipes[3]);
 	if (pid < 0)
-		return error_set(err, errno, "%s: cannot start: %s", argv[0], strerror(errno));
+		return error_set(err, errno, "%s: cannot start: %s", program->argv[0],
+			strerror(errno));
 	r = follow(out, pipes[0]);
 	if (r)
 		kill(-pid, SIGKILL);
@@ -161,7 +169,7 @@ static int run(const char *const *argv, int input, const int pipes[4], struct ou
 	}
 	/* The first word counts. */
 	io_read_all(pipes[2], &told, sizeof told);
-	return judge(argv[0], r, &told, out, err);
+	return judge(program->argv[0], r, &told, out, err);
 }
 
 static int make_input(const char *text, struct error *err)
@@ -178,6 +186,13 @@ static int make_input(const char *text, struct error *err)
 
 int program_run(const char *const *argv, const char *input, char **output, struct error *err)
 {
+	return program_run_in(argv, NULL, input, output, err);
+}
+
+int program_run_in(const char *const *argv, const char *const *environment, const char *input,
+	char **output, struct error *err)
+{
+	const struct program program = {argv, environment};
 	struct output out = {NULL, 0, 0};
 	int pipes[4], r, fd = make_input(input ? input : "", err);
 
@@ -192,7 +207,7 @@ int program_run(const char *const *argv, const char *input, char **output, struc
 		close(pipes[0]);
 		close(pipes[1]);
 	} else {
-		r = run(argv, fd, pipes, &out, err);
+		r = run(&program, fd, pipes, &out, err);
 		close(pipes[0]);
 		close(pipes[2]);
 	}

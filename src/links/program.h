@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Programs of the host's that do something to its network for us (nft, dnsmasq): an argument vector, no shell. */
+/* Programs of the host's that do something to its network for us (nft, dnsmasq, an administrator's scripts): an argument vector, no shell. */
 #ifndef DACH_LINKS_PROGRAM_H
 #define DACH_LINKS_PROGRAM_H
 
@@ -16,5 +16,8 @@
  * the sentence has the first line of what it said.
  */
 int program_run(const char *const *argv, const char *input, char **output, struct error *err);
+/* With more in its environment: "NAME=VALUE", NULL behind the last; NULL: none. */
+int program_run_in(const char *const *argv, const char *const *environment, const char *input,
+	char **output, struct error *err);
 
 #endif

@@ -14,6 +14,8 @@
 #define DEVICE "/dev/net/tun"
 #define FLAGS (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR)
 
+const uint8_t tap_mac[LINK_MAC_LEN] = {0xfe, 0xff, 0xff, 0xff, 0xff, 0xff};
+
 static int explain(const char *name, int error, bool new, struct error *err)
 {
 	if (error == EPERM)
@@ -73,8 +75,7 @@ int tap_take(const char *name, int *fd, struct error *err)
 int tap_join(const char *name, const struct link *bridge, const struct tap_port *port,
 	struct error *err)
 {
-	static const uint8_t mac[LINK_MAC_LEN] = {0xfe, 0xff, 0xff, 0xff, 0xff, 0xff};
-	const struct link_change change = {.mac = mac,
+	const struct link_change change = {.mac = tap_mac,
 		.mtu = port->mtu ? port->mtu : bridge->mtu,
 		.master = bridge->index,
 		.up = true,

@@ -13,10 +13,9 @@
 int tap_make(const char *name, char made[NET_LINK_TEXT + 1], int *fd, struct error *err);
 /* One that is there, made to last (ip tuntap add ... user ...) for who we are. It stays as it is. */
 int tap_take(const char *name, int *fd, struct error *err);
-/*
- * Puts one that was made here on the bridge, with the bridge's MTU or mtu, and up. Its own address is
- * fe:ff:ff:ff:ff:ff, as Xen's are: the highest, so that a bridge never takes it for its own.
- */
+/* The host's end has the highest address there is, fe:ff:ff:ff:ff:ff, as Xen's have: a bridge never takes it for its own. */
+extern const uint8_t tap_mac[LINK_MAC_LEN];
+/* Puts one that was made here on the bridge, with the bridge's MTU or mtu, and up. */
 struct tap_port {
 	unsigned mtu;  /* 0: the bridge's */
 	bool isolated; /* it reaches no other that is */

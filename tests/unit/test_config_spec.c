@@ -150,10 +150,9 @@ static void test_vifs(void **state)
 
 	rig_good(&rig,
 		"name='a'\nvif=['', 'mac=00:16:3E:0:1:fF , bridge = xenbr0, vifname=web.0,"
-		"script=vif-nat,ip=10.0.0.2 10.0.0.3,model=rtl8139,type=ioemu,mtu=9000,"
+		"script=vif-nat,gatewaydev=eth0,ip=10.0.0.2 10.0.0.3,model=rtl8139,type=ioemu,mtu=9000,"
 		"backend=net,vlan=20,isolated=on,', 'mode=user,fwd=tcp:127.0.0.1:80-:80,fwd=udp::1-:2']");
-	assert_string_equal(rig.warnings,
-		"f:2:64: 'script' has no effect yet\nf:2:134: 'backend' has no effect yet\n");
+	assert_string_equal(rig.warnings, "f:2:150: 'backend' has no effect yet\n");
 	assert_int_equal(rig.config.vifs, 3);
 	vif = &rig.config.vif[1];
 	assert_string_equal(rig.config.vif[0].mac, "");
@@ -161,6 +160,7 @@ static void test_vifs(void **state)
 	assert_string_equal(vif->bridge, "xenbr0");
 	assert_string_equal(vif->vifname, "web.0");
 	assert_string_equal(vif->script, "vif-nat");
+	assert_string_equal(vif->gatewaydev, "eth0");
 	assert_string_equal(vif->ip, "10.0.0.2 10.0.0.3");
 	assert_string_equal(vif->model, "rtl8139");
 	assert_string_equal(vif->type, "ioemu");

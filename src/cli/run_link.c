@@ -96,7 +96,7 @@ static int filter(const struct net_spec *spec, const uint8_t *mac, const struct 
 
 	for (int i = 0; i < others; i++)
 		other[wanted.others++] = address[i];
-	return r ? r : filter_load(&wanted, err);
+	return r ? r : filter_load(&wanted, 1, err);
 }
 
 static int open_bridge(struct net_spec *spec, unsigned number, struct error *err)
@@ -148,7 +148,7 @@ int run_link_open(struct vmm_config *config, struct error *err)
 		if (spec->kind != NET_TAP)
 			continue;
 		if (*spec->bridge && !swept)
-			filter_sweep(NULL);
+			filter_sweep();
 		swept = true;
 		r = *spec->bridge ? open_bridge(spec, i, &why) : open_tap(spec, &why);
 		if (r)

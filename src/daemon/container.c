@@ -202,7 +202,7 @@ static int open_links(const struct guest *guest, struct launch_spec *spec, struc
 		if (r)
 			break;
 		r = links_has(guest, i)
-			? links_open(guest, i, &net, err)
+			? links_open(guest, i, 1, &net, err)
 			: error_set(err, ENOENT,
 				  "vifs[%u]: bridge: a container needs one (bridge=NAME), and this host has no xenbr0",
 				  i);

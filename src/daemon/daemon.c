@@ -263,6 +263,7 @@ void daemon_begin(struct daemon *daemon)
 	resources_open(daemon);
 	network_restore(daemon, boot);
 	recover(daemon);
+	links_mend(daemon, NULL);
 	links_sweep(daemon);
 	container_sweep(daemon);
 	rules_begin(daemon);

@@ -15,7 +15,6 @@
 #include "daemon/daemon.h"
 #include "daemon/launch.h"
 #include "daemon/layer.h"
-#include "daemon/links.h"
 #include "daemon/monitor.h"
 #include "daemon/move.h"
 #include "daemon/plug.h"
@@ -578,7 +577,6 @@ void life_recover(struct guest *guest)
 	life = launch_look(guest);
 	watch_process(guest);
 	if (life == LAUNCH_ALIVE) {
-		links_mend(guest, NULL);
 		guest->held = guest->state == RECORD_SHUTDOWN;
 		if (connect_monitor(guest, &err)) {
 			/* It is about to end, or no longer itself: look_again() waits, then helps. */

@@ -13,6 +13,7 @@
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/launch.h"
+#include "daemon/links_internal.h"
 #include "daemon/network.h"
 #include "daemon/script.h"
 #include "links/filter.h"
@@ -22,10 +23,7 @@
 #include "links/tables.h"
 #include "links/veth.h"
 
-#define FILE_NAME "links"
-#define FILE_MAX (LIMIT_NETWORKS * ((LIMIT_ADDRESSES + LINK_ADDRESSES_MAX + 2) * 64u + 16384))
 #define BRIDGE_DEFAULT "xenbr0" /* xl's */
-#define BLANKS " \t"
 
 static bool owner_may(const struct guest *guest, const char *bridge)
 {
@@ -89,65 +87,6 @@ void links_peer(const struct guest *guest, unsigned i, char name[NET_LINK_TEXT +
 		domain_vif_devid(&guest->config, i));
 }
 
-/* What is in the file for each: tap, MAC, then addresses, the card's own as they are, others' behind '-'. */
-struct filtered_link {
-	char tap[NET_LINK_TEXT + 1];
-	char mac[NET_MAC_TEXT + 1];
-	char *address[LIMIT_ADDRESSES], *other[LIMIT_ADDRESSES];
-	unsigned addresses, others;
-};
-
-static int load(const struct filtered_link *entry, struct error *err)
-{
-	struct net_spec spec = {.kind = NET_TAP};
-	uint8_t mac[NET_MAC_LEN];
-	const struct filter filter = {entry->tap, mac, entry->address, entry->addresses,
-		entry->other, entry->others};
-
-	memcpy(spec.mac, entry->mac, sizeof spec.mac);
-	if (!net_spec_mac(&spec, mac))
-		return error_set(err, EINVAL, "%s: no MAC address", entry->tap);
-	return filter_load(&filter, err);
-}
-
-static void free_link(struct filtered_link *entry)
-{
-	for (unsigned i = 0; i < entry->addresses; i++)
-		free(entry->address[i]);
-	for (unsigned i = 0; i < entry->others; i++)
-		free(entry->other[i]);
-}
-
-static int add(char **list, unsigned *count, const char *text, struct error *err)
-{
-	if (*count == LIMIT_ADDRESSES)
-		return error_set(err, EINVAL, "more than %u addresses", LIMIT_ADDRESSES);
-	list[*count] = strdup(text);
-	if (!list[*count])
-		return error_nomem(err);
-	(*count)++;
-	return 0;
-}
-
-/* The words of ip=: addresses, blanks between them. */
-static int add_addresses(const char *text, char **list, unsigned *count, struct error *err)
-{
-	char *copy = strdup(text ? text : ""), *save = NULL;
-	int r = copy ? 0 : error_nomem(err);
-
-	for (char *word = r ? NULL : strtok_r(copy, BLANKS, &save); word && !r;
-		word = strtok_r(NULL, BLANKS, &save)) {
-		char address[NET_ADDRESS_TEXT + 1];
-		bool ipv6;
-
-		r = net_read_address(word, address, &ipv6)
-			? error_set(err, EINVAL, "ip: '%.100s' is not an address", word)
-			: add(list, count, address, err);
-	}
-	free(copy);
-	return r;
-}
-
 /* What is known to be others': the bridge's own addresses, and those of guests that run on it. */
 static int add_others(const struct guest *guest, const struct link *bridge,
 	struct filtered_link *entry, struct error *err)
@@ -156,15 +95,15 @@ static int add_others(const struct guest *guest, const struct link *bridge,
 	int count = link_addresses(bridge->index, address, err), r = count < 0 ? count : 0;
 
 	for (int i = 0; !r && i < count; i++)
-		r = add(entry->other, &entry->others, address[i], err);
+		r = filtered_add(entry->other, &entry->others, address[i], err);
 	for (const struct guest *at = guest->daemon->guests; at && !r; at = at->next)
 		for (unsigned i = 0; i < at->config.vifs && at != guest && at->domid; i++) {
 			const char *on = links_bridge(at, i);
 
 			/* As many as there is room for. */
 			if (on && !strcmp(on, bridge->name))
-				add_addresses(at->config.vif[i].ip, entry->other, &entry->others,
-					NULL);
+				filtered_add_addresses(at->config.vif[i].ip, entry->other,
+					&entry->others, NULL);
 		}
 	return r;
 }
@@ -221,7 +160,7 @@ static int check_owner(const struct guest *guest, unsigned vif, const char *brid
 static int write_link(const struct guest *guest, const struct filtered_link *entry,
 	struct error *err)
 {
-	int fd, r = launch_open_file(guest, FILE_NAME, O_WRONLY | O_CREAT | O_APPEND, &fd, err);
+	int fd, r = launch_open_file(guest, LINKS_FILE, O_WRONLY | O_CREAT | O_APPEND, &fd, err);
 
 	if (r)
 		return r;
@@ -237,12 +176,7 @@ static int write_link(const struct guest *guest, const struct filtered_link *ent
 	return r ? error_set(err, -r, "%s: %s", guest->daemon->run, strerror(-r)) : 0;
 }
 
-/*
- * A pair of links does not go by itself while, or when, it is no container's: so this note of it is there before it is. What
- * filters it has a line of its own.
- */
-#define PAIR '#'
-
+/* There before the pair is, so that the next daemon finds it; what filters it has a line of its own. */
 static int write_pair(const struct guest *guest, const char *name, struct error *err)
 {
 	struct link other;
@@ -254,10 +188,10 @@ static int write_pair(const struct guest *guest, const char *name, struct error 
 		return r ? error_set(err, -r, "%s: %s", name, strerror(-r))
 			 : error_set(err, EEXIST, "%s: this host has a link of that name already",
 				   name);
-	r = launch_open_file(guest, FILE_NAME, O_WRONLY | O_CREAT | O_APPEND, &fd, err);
+	r = launch_open_file(guest, LINKS_FILE, O_WRONLY | O_CREAT | O_APPEND, &fd, err);
 	if (r)
 		return r;
-	r = dprintf(fd, "%c%s\n", PAIR, name) < 0 ? -errno : 0;
+	r = dprintf(fd, "%c%s\n", LINKS_PAIR, name) < 0 ? -errno : 0;
 	close(fd);
 	return r ? error_set(err, -r, "%s: %s", guest->daemon->run, strerror(-r)) : 0;
 }
@@ -281,7 +215,7 @@ static int lease(const struct guest *guest, unsigned vif, struct filtered_link *
 	if (!network)
 		return 0;
 	r = network_lease(network, guest, vif, address, err);
-	return r || !*address ? r : add(entry->address, &entry->addresses, address, err);
+	return r || !*address ? r : filtered_add(entry->address, &entry->addresses, address, err);
 }
 
 static int plan_port(const struct guest *guest, unsigned vif, const struct link *bridge,
@@ -309,7 +243,7 @@ static int join_by_script(const struct guest *guest, unsigned vif,
 	const struct filtered_link *entry, struct net_spec *spec, struct error *err)
 {
 	struct link link;
-	int fd, r = launch_open_file(guest, FILE_NAME, O_WRONLY | O_CREAT | O_APPEND, &fd, err);
+	int fd, r = launch_open_file(guest, LINKS_FILE, O_WRONLY | O_CREAT | O_APPEND, &fd, err);
 
 	if (r)
 		return r;
@@ -353,14 +287,22 @@ static int make_link(const struct guest *guest, unsigned vif, const struct filte
 	return veth_make(entry->tap, peer, mac, spec->mtu, err);
 }
 
-static int make(const struct guest *guest, unsigned vif, const struct link *bridge,
-	struct filtered_link *entry, struct net_spec *spec, struct error *err)
+/* One of those that are opened together. */
+struct opened_link {
+	struct filtered_link entry;
+	struct link bridge;
+	struct tap_port port;
+	bool has, filtered;
+};
+
+static int make(const struct guest *guest, unsigned vif, struct opened_link *at,
+	struct net_spec *spec, struct error *err)
 {
 	const struct domain_vif *config = &guest->config.vif[vif];
 	const enum script_kind kind = script_kind(config);
-	struct tap_port port;
+	struct filtered_link *entry = &at->entry;
 	int r = kind == SCRIPT_BRIDGE || kind == SCRIPT_NAT
-		? plan_port(guest, vif, bridge, &port, err)
+		? plan_port(guest, vif, &at->bridge, &at->port, err)
 		: 0;
 
 	if (!r)
@@ -370,20 +312,24 @@ static int make(const struct guest *guest, unsigned vif, const struct link *brid
 	if (!r)
 		r = make_link(guest, vif, entry, spec, err);
 	if (!r)
-		r = add_addresses(config->ip, entry->address, &entry->addresses, err);
-	if (!r && config->filter != CHOICE_NO) {
-		r = add_others(guest, bridge, entry, err);
-		if (!r)
-			r = write_link(guest, entry, err);
-		if (!r)
-			r = load(entry, err);
+		r = filtered_add_addresses(config->ip, entry->address, &entry->addresses, err);
+	at->filtered = config->filter != CHOICE_NO;
+	if (!r && at->filtered)
+		r = add_others(guest, &at->bridge, entry, err);
+	return !r && at->filtered ? write_link(guest, entry, err) : r;
+}
+
+static int join(const struct guest *guest, unsigned vif, struct opened_link *at,
+	struct net_spec *spec, struct error *err)
+{
+	switch (script_kind(&guest->config.vif[vif])) {
+	case SCRIPT_OWN:
+		return join_by_script(guest, vif, &at->entry, spec, err);
+	case SCRIPT_ROUTE:
+		return join_by_routes(guest, vif, &at->entry, err);
+	default:
+		return tap_join(at->entry.tap, &at->bridge, &at->port, err);
 	}
-	if (r)
-		return r;
-	if (kind == SCRIPT_OWN)
-		return join_by_script(guest, vif, entry, spec, err);
-	return kind == SCRIPT_ROUTE ? join_by_routes(guest, vif, entry, err)
-				    : tap_join(entry->tap, bridge, &port, err);
 }
 
 /* Its bridge may not be there, for a reason that says more than that. */
@@ -404,12 +350,12 @@ static int check_network(const struct guest *guest, unsigned vif, struct error *
 	return 0;
 }
 
-int links_open(const struct guest *guest, unsigned vif, struct net_spec *spec, struct error *err)
+/* All of one but what filters it, and what it is to be joined to. */
+static int open_one(const struct guest *guest, unsigned vif, struct opened_link *at,
+	struct net_spec *spec, struct error *err)
 {
 	const enum script_kind kind = script_kind(&guest->config.vif[vif]);
 	const char *name = links_bridge(guest, vif);
-	struct filtered_link entry = {.addresses = 0};
-	struct link bridge = {.index = 0};
 	struct error why = {""};
 	char where[32];
 	int r = check_owner(guest, vif, name, err);
@@ -417,159 +363,61 @@ int links_open(const struct guest *guest, unsigned vif, struct net_spec *spec, s
 	if (r)
 		return r;
 	snprintf(where, sizeof where, "vifs[%u]: ", vif);
-	links_name(guest, vif, entry.tap);
-	snprintf(entry.mac, sizeof entry.mac, "%s", spec->mac);
+	links_name(guest, vif, at->entry.tap);
+	snprintf(at->entry.mac, sizeof at->entry.mac, "%s", spec->mac);
 	r = check_network(guest, vif, err);
 	if (!r && kind == SCRIPT_OWN)
-		link_find(name, &bridge, NULL); /* it may be no bridge of the kernel's */
+		link_find(name, &at->bridge, NULL); /* it may be no bridge of the kernel's */
 	else if (!r && name)
-		r = link_find_bridge(where, name, &bridge, err);
+		r = link_find_bridge(where, name, &at->bridge, err);
 	if (!r && guest->config.vif[vif].vifname)
 		r = net_check_link(where, guest->config.vif[vif].vifname, err);
 	if (!r && name)
 		r = check_mac(guest, vif, name, err);
-	if (r)
-		return r;
 	/* One that is only kept, and not started, has no life that a link could be of. */
-	if (!guest->domid)
-		return 0;
+	if (r || !guest->domid)
+		return r;
+	at->has = true;
 	spec->kind = NET_TAP;
-	spec->mtu = guest->config.vif[vif].mtu ? guest->config.vif[vif].mtu : bridge.mtu;
-	r = make(guest, vif, &bridge, &entry, spec, &why);
-	free_link(&entry);
+	spec->mtu = guest->config.vif[vif].mtu ? guest->config.vif[vif].mtu : at->bridge.mtu;
+	r = make(guest, vif, at, spec, &why);
 	return r ? error_set(err, -r, "%s%s", where, why.text) : 0;
 }
 
-/* Its file's lines; free() afterwards, NULL: there is none. */
-static char *read_links(const struct guest *guest)
+static int join_all(const struct guest *guest, unsigned first, unsigned count,
+	struct opened_link *opening, struct net_spec *spec, struct error *err)
 {
-	char *text = NULL;
-	size_t size;
-	int fd;
+	const struct filtered_link *filtered[LIMIT_NETWORKS] = {NULL};
+	struct error why = {""};
+	unsigned filters = 0, i = 0;
+	int r;
 
-	if (launch_open_file(guest, FILE_NAME, O_RDONLY, &fd, NULL))
-		return NULL;
-	if (io_read_file(fd, FILE_MAX, &text, &size))
-		text = NULL;
-	close(fd);
-	return text;
-}
-
-struct each {
-	const struct guest *guest;
-	const char *list; /* the tables that there are; NULL: not asked */
-	unsigned count;   /* that were loaded */
-};
-
-static void each_line(struct each *each, void (*act)(struct each *each, char *line))
-{
-	char *text = read_links(each->guest), *rest = text, *line;
-
-	while (text && (line = strsep(&rest, "\n")))
-		if (*line)
-			act(each, line);
-	free(text);
-}
-
-/* While the link is there, if it still is. */
-static void run_offline(struct each *each, char *line)
-{
-	struct error err = {""};
-
-	if (*line == SCRIPT_NOTE && script_leave(line, &err))
-		guest_log(each->guest, "the script of its link has failed", err.text);
-}
-
-static void remove_line(struct each *each, char *line)
-{
-	struct link link;
-	struct error err = {""};
-
-	if (*line == SCRIPT_NOTE)
-		return;
-	line[strcspn(line, " ")] = 0;
-	if (*line == PAIR) {
-		if (!net_check_link("", line + 1, NULL) && veth_remove(line + 1, &err))
-			guest_log(each->guest, "its link stays", err.text);
-		return;
-	}
-	/* Where there is such a link again, it is another's, and so is its filter. */
-	if (!net_check_link("", line, NULL) && link_find(line, &link, NULL) == -ENODEV &&
-		filter_remove(line, &err))
-		guest_log(each->guest, "what filtered its link stays", err.text);
-}
-
-void links_remove(const struct guest *guest)
-{
-	each_line(&(struct each){guest, NULL, 0}, run_offline);
-	each_line(&(struct each){guest, NULL, 0}, remove_line);
-	launch_remove_file(guest, FILE_NAME);
-}
-
-void links_drop(const struct guest *guest, const char *name)
-{
-	char *text = read_links(guest), *rest = text, *line;
-	const size_t len = strlen(name);
-	struct error err = {""};
-	int fd = -1, r = text ? launch_open_file(guest, FILE_NAME, O_WRONLY, &fd, &err) : 0;
-
-	while (!r && text && (line = strsep(&rest, "\n"))) {
-		const size_t size = strlen(line);
-
-		const bool script = *line == SCRIPT_NOTE;
-
-		if (strncmp(line + script, name, len) || line[len + script] != ' ')
-			continue;
-		(script ? run_offline : remove_line)(&(struct each){guest, NULL, 0}, line);
-		/* Lines of nothing in its place: the others are there at any moment. */
-		memset(line, '\n', size);
-		r = io_pwrite_all(fd, line, size, line - text);
+	for (i = 0; i < count; i++)
+		if (opening[i].has && opening[i].filtered)
+			filtered[filters++] = &opening[i].entry;
+	r = filtered_load(filtered, filters, err);
+	for (i = 0; !r && i < count; i++) {
+		if (opening[i].has)
+			r = join(guest, first + i, &opening[i], &spec[i], &why);
 		if (r)
-			error_set(&err, -r, "%s", strerror(-r));
+			error_set(err, -r, "vifs[%u]: %s", first + i, why.text);
 	}
-	if (r)
-		guest_log(guest, "what it has of links cannot be noted", err.text);
-	if (fd >= 0)
-		close(fd);
-	free(text);
+	return r;
 }
 
-static void restore_line(struct each *each, char *line)
+int links_open(const struct guest *guest, unsigned first, unsigned count, struct net_spec *spec,
+	struct error *err)
 {
-	struct filtered_link entry = {.addresses = 0};
-	struct error err = {""};
-	struct link link;
-	char *save = NULL, *word = strtok_r(line, " ", &save);
+	struct opened_link *opening = calloc(count ? count : 1, sizeof *opening);
+	int r = opening ? 0 : error_nomem(err);
 
-	if (*line == PAIR || *line == SCRIPT_NOTE)
-		return;
-	snprintf(entry.tap, sizeof entry.tap, "%s", word ? word : "");
-	word = strtok_r(NULL, " ", &save);
-	snprintf(entry.mac, sizeof entry.mac, "%s", word ? word : "");
-	while ((word = strtok_r(NULL, " ", &save)))
-		add_addresses(word + (*word == '-'), *word == '-' ? entry.other : entry.address,
-			*word == '-' ? &entry.others : &entry.addresses, NULL);
-	if (!net_check_link("", entry.tap, NULL) && !link_find(entry.tap, &link, NULL) &&
-		!(each->list && tables_has(each->list, "netdev", entry.tap))) {
-		if (load(&entry, &err))
-			guest_log(each->guest, "nothing filters its link", err.text);
-		each->count++;
-	}
-	free_link(&entry);
-}
-
-unsigned links_mend(const struct guest *guest, const char *list)
-{
-	struct each each = {guest, list, 0};
-
-	each_line(&each, restore_line);
-	return each.count;
-}
-
-void links_sweep(struct daemon *daemon)
-{
-	struct error err = {""};
-
-	if (daemon->root && filter_sweep(&err))
-		log_add(&daemon->log, "links that are gone may still be filtered: %s", err.text);
+	for (unsigned i = 0; !r && i < count; i++)
+		if (links_has(guest, first + i))
+			r = open_one(guest, first + i, &opening[i], &spec[i], err);
+	if (!r)
+		r = join_all(guest, first, count, opening, spec, err);
+	for (unsigned i = 0; opening && i < count; i++)
+		filtered_free(&opening[i].entry);
+	free(opening);
+	return r;
 }

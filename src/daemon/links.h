@@ -25,21 +25,22 @@ void links_name(const struct guest *guest, unsigned vif, char name[NET_LINK_TEXT
 /* Of a container's: the other end of its link, which is put into the container. */
 void links_peer(const struct guest *guest, unsigned vif, char name[NET_LINK_TEXT + 1]);
 /*
- * Of an interface with a link: its tap, ready, as the guest's owner may have it. fd in spec is the caller's. Of a
+ * Of count interfaces from first on, each of those with a link: its tap, ready, as the guest's owner may have it. fd in spec is the caller's. Of a
  * container: a pair of links, of which the one is as the tap would be. The life's folder is there. On failure what was made goes by
  * links_remove().
  */
-int links_open(const struct guest *guest, unsigned vif, struct net_spec *spec, struct error *err);
+int links_open(const struct guest *guest, unsigned first, unsigned count, struct net_spec *spec,
+	struct error *err);
 /* One of that name is not the guest's any more, and its descriptor is closed everywhere. */
 void links_drop(const struct guest *guest, const char *name);
 /* The life has ended, or did not begin. */
 void links_remove(const struct guest *guest);
 /*
- * What somebody took away is put back: what is not in the list of tables (links/tables.h), or, after the daemon's own
- * start, all (NULL). How many there were.
+ * What somebody took away from guests that run is put back: what is not in the list of tables (links/tables.h), or, after the daemon's
+ * own start, all (NULL). How many there were.
  */
-unsigned links_mend(const struct guest *guest, const char *list);
+unsigned links_mend(struct daemon *daemon, const char *list);
 /* And what is left of guests that are gone is removed. */
-void links_sweep(struct daemon *daemon);
+void links_sweep(const struct daemon *daemon);
 
 #endif

@@ -10,6 +10,7 @@
 #include "daemon/guest.h"
 #include "daemon/network_set.h"
 #include "links/route.h"
+#include "links/tables.h"
 #include "links/link.h"
 
 /* Where a network is put that names no subnet: 192.168.N.0/24. */
@@ -226,10 +227,11 @@ int network_create(struct daemon *daemon, struct network_config *config, struct 
 
 /* Up and down */
 
-int network_start(struct network *network, struct error *err)
+/* list: of tables, whose rules need not be loaded; NULL. */
+static int start(struct network *network, const char *list, struct error *err)
 {
 	const bool was = network->active;
-	int r = network_set_up(network, err);
+	int r = network_set_up(network, list, err);
 
 	if (r)
 		return r;
@@ -241,6 +243,11 @@ int network_start(struct network *network, struct error *err)
 			network_take_down(network);
 	}
 	return r;
+}
+
+int network_start(struct network *network, struct error *err)
+{
+	return start(network, NULL, err);
 }
 
 static int check_unused(const struct network *network, struct error *err)
@@ -299,13 +306,13 @@ static int rebuild(struct network *network, struct network_config *config, bool 
 	network->config = *config;
 	if (!network->active)
 		return 0;
-	r = whole                                ? network_set_up(network, err)
+	r = whole                                ? network_set_up(network, NULL, err)
 		: config->mode == NETWORK_BRIDGE ? 0
 						 : network_load_rules(network, err);
 	if (!r)
 		return 0;
 	network->config = was;
-	if (whole && network_set_up(network, &again))
+	if (whole && network_set_up(network, NULL, &again))
 		log_add(&network->daemon->log, "network %s: cannot be put together again: %s",
 			was.name, again.text);
 	return r;
@@ -353,15 +360,18 @@ int network_delete(struct network *network, struct error *err)
 
 void network_restore(struct daemon *daemon, bool boot)
 {
+	char *list;
+
+	for (struct network *at = daemon->networks; at && boot; at = at->next)
+		at->active = at->config.autostart;
+	/* All at once, in place of what a daemon before may have loaded. */
+	list = network_mend(daemon, NULL) ? tables_list() : NULL;
 	for (struct network *at = daemon->networks; at; at = at->next) {
 		struct error err = {""};
 
-		if (boot)
-			at->active = at->config.autostart;
-		if (!at->active)
-			continue;
-		if (network_start(at, &err))
+		if (at->active && start(at, list, &err))
 			log_add(&daemon->log, "network %s: cannot be started: %s", at->config.name,
 				err.text);
 	}
+	free(list);
 }

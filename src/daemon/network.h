@@ -48,8 +48,8 @@ int network_delete(struct network *network, struct error *err);
 /* Whole or not at all; one that is active is mended. */
 int network_start(struct network *network, struct error *err);
 int network_stop(struct network *network, struct error *err);
-/* Loads its rules again if they are not in the list of tables (links/tables.h). Whether they were not. */
-bool network_mend(struct network *network, const char *list);
+/* The rules of those that are on and not in the list of tables (links/tables.h; NULL: of all) are loaded again. How many there were. */
+unsigned network_mend(struct daemon *daemon, const char *list);
 
 /*
  * The address of IPv4 that the guest's interface has there: the one that its ip= names, the one it had, or the first

@@ -187,35 +187,61 @@ static int serve_names(struct network *network, struct error *err)
 
 /* Up and down */
 
-int network_load_rules(const struct network *network, struct error *err)
-{
+struct nat_text {
 	char own[NET_ADDRESS_TEXT + 8], own6[NET_ADDRESS_TEXT + 8];
-	const struct nat nat = {.bridge = network->config.name,
-		.subnet = whole(network->config.subnet, own),
-		.subnet6 = whole(network->config.subnet6, own6),
+};
+
+static struct nat nat_of(const struct network *network, struct nat_text *text)
+{
+	return (struct nat){.bridge = network->config.name,
+		.subnet = whole(network->config.subnet, text->own),
+		.subnet6 = whole(network->config.subnet6, text->own6),
 		.allow = network->config.allow,
 		.allows = network->config.allows,
 		.apart = network->config.isolated,
 		.isolated = network->config.mode == NETWORK_ISOLATED,
 		.masquerade = network->config.mode == NETWORK_NAT};
-
-	return nat_load(&nat, err);
 }
 
-bool network_mend(struct network *network, const char *list)
+int network_load_rules(const struct network *network, struct error *err)
 {
-	struct error err = {""};
+	struct nat_text text;
+	const struct nat nat = nat_of(network, &text);
 
-	if (!network->active || network->config.mode == NETWORK_BRIDGE ||
-		tables_has(list, "inet", network->config.name))
-		return false;
-	if (network_load_rules(network, &err))
-		log_add(&network->daemon->log, "network %s: its rules cannot be loaded: %s",
-			network->config.name, err.text);
-	return true;
+	return nat_load(&nat, 1, err);
 }
 
-int network_set_up(struct network *network, struct error *err)
+unsigned network_mend(struct daemon *daemon, const char *list)
+{
+	unsigned count = 0, room = 0;
+	struct nat_text *text;
+	struct nat *nat;
+
+	for (const struct network *at = daemon->networks; at; at = at->next)
+		room++;
+	text = calloc(room + 1, sizeof *text);
+	nat = calloc(room + 1, sizeof *nat);
+	for (const struct network *at = daemon->networks; at && text && nat; at = at->next)
+		if (at->active && at->config.mode != NETWORK_BRIDGE && network_is_there(at) &&
+			!(list && tables_has(list, "inet", at->config.name))) {
+			nat[count] = nat_of(at, &text[count]);
+			count++;
+		}
+	/* One that cannot be loaded is not to keep the others from it. */
+	if (nat_load(nat, count, NULL))
+		for (unsigned i = 0; i < count; i++) {
+			struct error err = {""};
+
+			if (nat_load(&nat[i], 1, &err))
+				log_add(&daemon->log, "network %s: its rules cannot be loaded: %s",
+					nat[i].bridge, err.text);
+		}
+	free(text);
+	free(nat);
+	return count;
+}
+
+int network_set_up(struct network *network, const char *list, struct error *err)
 {
 	const struct network_config *config = &network->config;
 	const bool was = network_is_there(network);
@@ -228,7 +254,8 @@ int network_set_up(struct network *network, struct error *err)
 	if (r)
 		return r; /* it may be somebody else's */
 	/* The rules first: nothing passes without them. */
-	r = network_load_rules(network, err);
+	if (!list || !tables_has(list, "inet", config->name))
+		r = network_load_rules(network, err);
 	if (!r)
 		r = add_address(&bridge, config->subnet, err);
 	if (!r)

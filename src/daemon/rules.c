@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "daemon/daemon.h"
-#include "daemon/guest.h"
 #include "daemon/links.h"
 #include "daemon/network.h"
 #include "links/tables.h"
@@ -17,14 +16,11 @@ static void mend(void *ctx)
 {
 	struct daemon *daemon = ctx;
 	char *list = tables_list();
-	unsigned count = 0;
+	unsigned count;
 
 	if (!list)
 		return;
-	for (struct network *at = daemon->networks; at; at = at->next)
-		count += network_mend(at, list);
-	for (const struct guest *at = daemon->guests; at; at = at->next)
-		count += at->domid ? links_mend(at, list) : 0;
+	count = network_mend(daemon, list) + links_mend(daemon, list);
 	free(list);
 	if (count)
 		log_add(&daemon->log,

@@ -263,8 +263,9 @@ static int put_state(const struct guest *guest, struct launch_spec *spec, struct
 	return put(&spec->state.name, guest->state_name, err);
 }
 
-/* On a bridge of this host's, or over its sockets. */
-int spec_open_network(const struct guest *guest, unsigned i, struct net_spec *to, struct error *err)
+/* All but a link of this host's. */
+static int describe_network(const struct guest *guest, unsigned i, struct net_spec *to,
+	struct error *err)
 {
 	const struct domain_vif *vif = &guest->config.vif[i];
 	int r = 0;
@@ -274,7 +275,7 @@ int spec_open_network(const struct guest *guest, unsigned i, struct net_spec *to
 	to->rate = vif->rate;
 	to->rate_interval = vif->rate_interval;
 	if (links_has(guest, i))
-		return links_open(guest, i, to, err);
+		return 0;
 	if (script_kind(vif) != SCRIPT_BRIDGE)
 		return error_set(err, EOPNOTSUPP,
 			"vifs[%u]: script=%s is for links of this host, which a network in user mode and a user's own "
@@ -289,6 +290,13 @@ int spec_open_network(const struct guest *guest, unsigned i, struct net_spec *to
 	return r;
 }
 
+int spec_open_network(const struct guest *guest, unsigned i, struct net_spec *to, struct error *err)
+{
+	int r = describe_network(guest, i, to, err);
+
+	return r ? r : links_open(guest, i, 1, to, err);
+}
+
 static int put_networks(const struct guest *guest, struct launch_spec *spec, struct error *err)
 {
 	int r = 0;
@@ -296,8 +304,8 @@ static int put_networks(const struct guest *guest, struct launch_spec *spec, str
 	if (launch_make_networks(spec, guest->config.vifs))
 		return error_nomem(err);
 	for (unsigned i = 0; !r && i < guest->config.vifs; i++)
-		r = spec_open_network(guest, i, &spec->network[i], err);
-	return r;
+		r = describe_network(guest, i, &spec->network[i], err);
+	return r ? r : links_open(guest, 0, guest->config.vifs, spec->network, err);
 }
 
 static int open_folder(void *path)

@@ -3,18 +3,14 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "links/link.h"
-#include "links/program.h"
+#include "links/tables.h"
 
 #define TABLE "dach-"
-
-static const char *const load[] = {"nft", "-f", "-", NULL};
-static const char *const list[] = {"nft", "-j", "list", "tables", "netdev", NULL};
 
 static bool is_ipv6(const char *address)
 {
@@ -205,23 +201,25 @@ static void put_table(FILE *out, const struct filter *filter)
 		filter->tap, mac);
 }
 
-int filter_load(const struct filter *filter, struct error *err)
-{
-	struct error why = {""};
-	char *text = NULL;
-	size_t size;
-	FILE *out = open_memstream(&text, &size);
-	int r;
+struct filters {
+	const struct filter *filter;
+	unsigned count;
+};
 
-	if (!out)
-		return error_nomem(err);
-	put_table(out, filter);
-	if (fclose(out)) {
-		free(text);
-		return error_nomem(err);
-	}
-	r = program_run(load, text, NULL, &why);
-	free(text);
+static void put_tables(FILE *out, const void *ctx)
+{
+	const struct filters *all = ctx;
+
+	for (unsigned i = 0; i < all->count; i++)
+		put_table(out, &all->filter[i]);
+}
+
+int filter_load(const struct filter *filter, unsigned count, struct error *err)
+{
+	const struct filters all = {filter, count};
+	struct error why = {""};
+	int r = count ? tables_load(put_tables, &all, &why) : 0;
+
 	if (!r)
 		return 0;
 	return error_set(err, -r,
@@ -232,46 +230,22 @@ int filter_load(const struct filter *filter, struct error *err)
 
 int filter_remove(const char *tap, struct error *err)
 {
-	char text[128];
-
-	/* Deleting what is not there is an error, of which all of it would be undone. */
-	snprintf(text, sizeof text,
-		"add table netdev " TABLE "%s\ndelete table netdev " TABLE "%s\n", tap, tap);
-	return program_run(load, text, NULL, err);
+	return tables_remove("netdev", tap, err);
 }
 
-static void sweep(const json_t *tables)
+static void sweep(const char *tap)
 {
-	const json_t *entry;
-	size_t i;
+	struct link link;
 
-	json_array_foreach(tables, i, entry)
-	{
-		const char *name =
-			json_string_value(json_object_get(json_object_get(entry, "table"), "name"));
-		struct link link;
-
-		if (!name || strncmp(name, TABLE, strlen(TABLE)) ||
-			net_check_link("", name + strlen(TABLE), NULL))
-			continue;
-		if (link_find(name + strlen(TABLE), &link, NULL) == -ENODEV)
-			filter_remove(name + strlen(TABLE), NULL);
-	}
+	if (!net_check_link("", tap, NULL) && link_find(tap, &link, NULL) == -ENODEV)
+		filter_remove(tap, NULL);
 }
 
-int filter_sweep(struct error *err)
+void filter_sweep(void)
 {
-	char *text;
-	json_t *json;
-	int r = program_run(list, NULL, &text, err);
+	char *list = tables_list();
 
-	if (r == -ENOENT)
-		return 0;
-	if (r)
-		return r;
-	json = json_loads(text ? text : "", 0, NULL);
-	free(text);
-	sweep(json_object_get(json, "nftables"));
-	json_decref(json);
-	return 0;
+	if (list)
+		tables_each(list, "netdev", sweep);
+	free(list);
 }

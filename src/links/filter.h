@@ -28,14 +28,13 @@ struct filter {
 	unsigned others;
 };
 
-/* In place of what was there for that tap. The tap is there, best not yet up. */
-int filter_load(const struct filter *filter, struct error *err);
+/* All at once, in place of what was there for these taps. The taps are there, best not yet up. */
+int filter_load(const struct filter *filter, unsigned count, struct error *err);
 /* Nothing of it is left. Also when there was nothing. */
 int filter_remove(const char *tap, struct error *err);
 /*
- * Removes those of taps that are gone, of whoever was killed before he could. Without nft there is nothing to
- * remove.
+ * Removes those of taps that are gone, of whoever was killed before he could.
  */
-int filter_sweep(struct error *err);
+void filter_sweep(void);
 
 #endif

@@ -12,10 +12,10 @@
 
 #include "links/route.h"
 #include "links/program.h"
+#include "links/tables.h"
 
 #define TABLE "dach-"
 
-static const char *const load[] = {"nft", "-f", "-", NULL};
 static const char *const list[] = {"nft", "-j", "list", "ruleset", NULL};
 
 /* Of each family: its own addresses only. */
@@ -108,15 +108,8 @@ static void put_masquerade(FILE *out, const struct nat *nat)
 	fputs("	}\n", out);
 }
 
-int nat_load(const struct nat *nat, struct error *err)
+static void put_table(FILE *out, const struct nat *nat)
 {
-	char *text = NULL;
-	size_t size;
-	FILE *out = open_memstream(&text, &size);
-	int r;
-
-	if (!out)
-		return error_nomem(err);
 	fprintf(out, "add table inet " TABLE "%s\ndelete table inet " TABLE "%s\n", nat->bridge,
 		nat->bridge);
 	fprintf(out, "table inet " TABLE "%s {\n", nat->bridge);
@@ -126,24 +119,31 @@ int nat_load(const struct nat *nat, struct error *err)
 	if (nat->masquerade)
 		put_masquerade(out, nat);
 	fputs("}\n", out);
-	if (fclose(out)) {
-		free(text);
-		return error_nomem(err);
-	}
-	r = program_run(load, text, NULL, err);
-	free(text);
-	return r;
+}
+
+struct nats {
+	const struct nat *nat;
+	unsigned count;
+};
+
+static void put_tables(FILE *out, const void *ctx)
+{
+	const struct nats *all = ctx;
+
+	for (unsigned i = 0; i < all->count; i++)
+		put_table(out, &all->nat[i]);
+}
+
+int nat_load(const struct nat *nat, unsigned count, struct error *err)
+{
+	const struct nats all = {nat, count};
+
+	return count ? tables_load(put_tables, &all, err) : 0;
 }
 
 int nat_remove(const char *bridge, struct error *err)
 {
-	char text[160];
-	int r;
-
-	snprintf(text, sizeof text, "add table inet " TABLE "%s\ndelete table inet " TABLE "%s\n",
-		bridge, bridge);
-	r = program_run(load, text, NULL, err);
-	return r == -ENOENT ? 0 : r;
+	return tables_remove("inet", bridge, err);
 }
 
 /* Does a rule of that chain name the bridge? It may be there to let it through. */

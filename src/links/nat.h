@@ -21,7 +21,8 @@ struct nat {
 	bool masquerade; /* what leaves is the host's; nobody outside begins anything */
 };
 
-int nat_load(const struct nat *nat, struct error *err);
+/* All at once, in place of what was there for these bridges. */
+int nat_load(const struct nat *nat, unsigned count, struct error *err);
 /* Also when there was nothing. */
 int nat_remove(const char *bridge, struct error *err);
 /*

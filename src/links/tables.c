@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "links/tables.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,6 +17,7 @@
 
 #define TABLE "dach-"
 #define BUFFER 32768
+#define TRIES 16
 
 int tables_watch(int *fd, struct error *err)
 {
@@ -58,12 +62,158 @@ bool tables_changed(int fd)
 	return ours || (n < 0 && errno == ENOBUFS);
 }
 
+int tables_load(void (*put)(FILE *out, const void *ctx), const void *ctx, struct error *err)
+{
+	static const char *const load[] = {"nft", "-f", "-", NULL};
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	int r = out ? 0 : -ENOMEM;
+
+	if (out) {
+		put(out, ctx);
+		r = fclose(out) ? -ENOMEM : 0;
+	}
+	r = r ? error_nomem(err) : program_run(load, text, NULL, err);
+	free(text);
+	return r;
+}
+
+/* Asking the kernel */
+
+static const struct {
+	const char *name;
+	uint8_t number;
+} families[] = {{"ip", NFPROTO_IPV4}, {"ip6", NFPROTO_IPV6}, {"inet", NFPROTO_INET},
+	{"arp", NFPROTO_ARP}, {"bridge", NFPROTO_BRIDGE}, {"netdev", NFPROTO_NETDEV}};
+#define FAMILIES (sizeof families / sizeof *families)
+
+static const char *family_name(uint8_t number)
+{
+	for (unsigned i = 0; i < FAMILIES; i++)
+		if (families[i].number == number)
+			return families[i].name;
+	return "?";
+}
+
+static uint8_t family_number(const char *name)
+{
+	for (unsigned i = 0; i < FAMILIES; i++)
+		if (!strcmp(families[i].name, name))
+			return families[i].number;
+	return NFPROTO_UNSPEC;
+}
+
+static struct nlmsghdr *put_request(void *at, uint16_t type, uint16_t flags, uint8_t family,
+	uint16_t resource)
+{
+	struct nlmsghdr *request = mnl_nlmsg_put_header(at);
+	struct nfgenmsg *info;
+
+	request->nlmsg_type = type;
+	request->nlmsg_flags = NLM_F_REQUEST | flags;
+	request->nlmsg_seq = 1;
+	info = mnl_nlmsg_put_extra_header(request, sizeof *info);
+	info->nfgen_family = family;
+	info->version = NFNETLINK_V0;
+	info->res_id = htons(resource);
+	return request;
+}
+
+/* A negative errno, or 0. */
+static int ask(const void *request, size_t size, mnl_cb_t each, void *ctx)
+{
+	struct mnl_socket *socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	char *answer = malloc(BUFFER);
+	int r = !answer ? -ENOMEM
+		: !socket || mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
+			mnl_socket_sendto(socket, request, size) < 0
+		? -errno
+		: 1;
+
+	while (r > 0) {
+		const ssize_t n = mnl_socket_recvfrom(socket, answer, BUFFER);
+
+		r = n < 0 ? -1 : mnl_cb_run(answer, n, 1, mnl_socket_get_portid(socket), each, ctx);
+		if (r < 0)
+			r = errno ? -errno : -EIO;
+	}
+	free(answer);
+	if (socket)
+		mnl_socket_close(socket);
+	return r;
+}
+
+int tables_remove(const char *family, const char *name, struct error *err)
+{
+	char buf[1024], table[64];
+	struct nlmsghdr *at;
+	int r;
+
+	snprintf(table, sizeof table, TABLE "%s", name);
+	/* A transaction of one. */
+	at = put_request(buf, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
+	at = put_request(mnl_nlmsg_get_payload_tail(at),
+		NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE, NLM_F_ACK, family_number(family), 0);
+	mnl_attr_put_strz(at, NFTA_TABLE_NAME, table);
+	at = put_request(mnl_nlmsg_get_payload_tail(at), NFNL_MSG_BATCH_END, 0, AF_UNSPEC,
+		NFNL_SUBSYS_NFTABLES);
+	r = ask(buf, (size_t)((char *)mnl_nlmsg_get_payload_tail(at) - buf), NULL, NULL);
+	if (r == -ENOENT || r == -EOPNOTSUPP || r == -EPROTONOSUPPORT)
+		return 0;
+	return r ? error_set(err, -r, "table %s %s: %s", family, table, strerror(-r)) : 0;
+}
+
+static int list_table(const struct nlmsghdr *message, void *ctx)
+{
+	const struct nfgenmsg *info = mnl_nlmsg_get_payload(message);
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, message, sizeof *info)
+	{
+		if (mnl_attr_get_type(attr) == NFTA_TABLE_NAME)
+			fprintf(ctx, "table %s %s\n", family_name(info->nfgen_family),
+				mnl_attr_get_str(attr));
+	}
+	return MNL_CB_OK;
+}
+
 char *tables_list(void)
 {
-	static const char *const list[] = {"nft", "list", "tables", NULL};
-	char *text;
+	const uint16_t type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE;
+	int r = -EINTR;
+	char *text = NULL;
 
-	return program_run(list, NULL, &text, NULL) ? NULL : text ? text : strdup("");
+	/* While others load theirs, it has to be asked again. */
+	for (unsigned i = 0; i < TRIES && r == -EINTR; i++) {
+		char buf[256];
+		struct nlmsghdr *request = put_request(buf, type, NLM_F_DUMP, AF_UNSPEC, 0);
+		size_t size;
+		FILE *out;
+
+		free(text);
+		out = open_memstream(&text, &size);
+		if (!out)
+			return NULL;
+		r = ask(buf, request->nlmsg_len, list_table, out);
+		if (fclose(out) && !r)
+			r = -ENOMEM;
+	}
+	if (!r)
+		return text;
+	free(text);
+	return NULL;
+}
+
+void tables_each(char *list, const char *family, void (*each)(const char *name))
+{
+	const size_t begin = strlen("table "), len = strlen(family);
+	char *line;
+
+	while ((line = strsep(&list, "\n")))
+		if (strlen(line) > begin + len && !strncmp(line + begin, family, len) &&
+			!strncmp(line + begin + len, " " TABLE, strlen(" " TABLE)))
+			each(line + begin + len + strlen(" " TABLE));
 }
 
 bool tables_has(const char *list, const char *family, const char *name)

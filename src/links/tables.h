@@ -1,22 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tables of nftables that we have loaded (filter.h, nat.h) and somebody else takes away: whoever loads the rules of a
- * firewall anew often flushes all that there are before.
+ * Tables of nftables that we load (filter.h, nat.h), and somebody else may take away: whoever loads the rules of a
+ * firewall anew often flushes all that there are before. They are loaded by nft(8), which first reads all tables there are each time it
+ * is started: so as many as possible at once. Looking and removing is the kernel's to do (nfnetlink). Needs CAP_NET_ADMIN.
  */
 #ifndef DACH_LINKS_TABLES_H
 #define DACH_LINKS_TABLES_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "base/error.h"
 
-/* A descriptor that is readable when tables have changed; it does not block. Needs CAP_NET_ADMIN. */
+/* A descriptor that is readable when tables have changed; it does not block. */
 int tables_watch(int *fd, struct error *err);
 /* Reads what there is. true: a table of ours was deleted, by whomever, or that cannot be told. */
 bool tables_changed(int fd);
 
-/* The names of all tables; free() afterwards. NULL: cannot be told. */
+/* What put() writes, for nft; whole or not at all. */
+int tables_load(void (*put)(FILE *out, const void *ctx), const void *ctx, struct error *err);
+/* One of ours goes. That there is none, or no nftables, is no error. */
+int tables_remove(const char *family, const char *name, struct error *err);
+/* A line for each table of anybody's, as tables_has() takes them; free() afterwards. NULL: cannot be told. */
 char *tables_list(void);
+/* Calls each for those of ours in the list that are of the family, with the rest of their name. */
+void tables_each(char *list, const char *family, void (*each)(const char *name));
 /* "netdev", "inet"; the link's or bridge's name */
 bool tables_has(const char *list, const char *family, const char *name);
 

@@ -49,7 +49,7 @@ class Place:
         self.sh("ip link set lo up; echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad; "
                 + (f"ip link set eth0 address {mac}; " if mac else "") + "ip link set eth0 up")
         for address in addresses:
-            self.sh(f"ip addr add {address} dev eth0")
+            self.sh(f"ip addr replace {address} dev eth0")  # a router may have been quicker
         for route in routes:
             self.sh(f"ip route add {route}")
 

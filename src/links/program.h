@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-#define PROGRAM_SECONDS 10
+#define PROGRAM_SECONDS 30
 #define PROGRAM_OUTPUT_MAX (4u << 20)
 
 /*

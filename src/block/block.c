@@ -364,6 +364,22 @@ int block_flush(struct block_device *block)
 	return waited_for(&waited, UINT64_MAX, &ended);
 }
 
+int block_write(struct block_device *block, uint64_t offset, uint64_t length, void *bytes)
+{
+	struct iovec iov = {bytes, length};
+	struct waited waited;
+	bool ended;
+
+	waited_init(&waited, bytes ? BLOCK_WRITE : BLOCK_WRITE_ZEROES);
+	waited.request.offset = offset;
+	waited.request.length = length;
+	waited.request.unmap = !bytes;
+	waited.request.iov = &iov;
+	waited.request.iov_count = bytes ? 1 : 0;
+	block_submit(block, &waited.request);
+	return waited_for(&waited, UINT64_MAX, &ended);
+}
+
 uint64_t block_size(const struct block_device *block)
 {
 	return __atomic_load_n(&block->size, __ATOMIC_RELAXED);

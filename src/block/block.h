@@ -67,6 +67,8 @@ void block_close(struct block_device *block);
 int block_settle(struct block_device *block);
 /* All that was written is stable, as after a guest's flush. Waits likewise. */
 int block_flush(struct block_device *block);
+/* A write as a guest's, or of zeroes, whose space is given back, where there are no bytes. Waits likewise. */
+int block_write(struct block_device *block, uint64_t offset, uint64_t length, void *bytes);
 void block_submit(struct block_device *block, struct block_request *request);
 
 uint64_t block_size(const struct block_device *block); /* bytes */

@@ -293,6 +293,81 @@ static int skip_empty(struct block_copy *copy)
 	return r;
 }
 
+/* A follow's next piece */
+
+struct piece {
+	struct block_copy *copy;
+	uint64_t *offset, *length;
+	struct iovec to;
+	bool *zero;
+};
+
+/* Nobody writes to it meanwhile that is not noted afterwards. */
+static int read_piece(const struct piece *piece)
+{
+	struct block_image *from = piece->copy->block->image;
+	struct iovec iov = {piece->to.iov_base, *piece->length};
+	struct block_request request = {.op = BLOCK_READ,
+		.offset = *piece->offset,
+		.length = *piece->length,
+		.iov = &iov,
+		.iov_count = 1};
+	uint64_t length = *piece->length;
+	int r = from->driver->find_zero(from, *piece->offset, &length, piece->zero);
+
+	if (r || (*piece->zero && length == *piece->length))
+		return r;
+	r = from->driver->perform(from, &request);
+	*piece->zero = !r && is_zero(piece->to.iov_base, *piece->length);
+	return r;
+}
+
+static int next(void *ctx)
+{
+	const struct piece *piece = ctx;
+	struct block_copy *copy = piece->copy;
+	struct copy_range *range;
+	uint64_t first, end;
+	int r;
+
+	mutex_lock(&copy->lock);
+	if (!find_todo(copy, &copy->next, copy->units - 1, &end)) {
+		copy->next = 0;
+		mutex_unlock(&copy->lock);
+		return 0;
+	}
+	first = copy->next;
+	if (end - first >= BLOCK_COPY_PIECE / COPY_UNIT)
+		end = first + BLOCK_COPY_PIECE / COPY_UNIT - 1;
+	range = copying_enter(copy, first, end, true);
+	set_range(copy, first, end, false);
+	mutex_unlock(&copy->lock);
+	*piece->offset = first << COPY_UNIT_BITS;
+	*piece->length = (end - first + 1) << COPY_UNIT_BITS;
+	if (*piece->length > copy->block->image->size - *piece->offset)
+		*piece->length = copy->block->image->size - *piece->offset;
+	r = read_piece(piece);
+	mutex_lock(&copy->lock);
+	if (r)
+		set_range(copy, first, end, true);
+	copying_leave(copy, range);
+	copy->next = end + 1;
+	mutex_unlock(&copy->lock);
+	__atomic_add_fetch(&copy->moved, *piece->length, __ATOMIC_RELAXED);
+	return r ? r : 1;
+}
+
+int block_copy_next(struct block_copy *copy, uint64_t *offset, uint64_t *length, void *to,
+	bool *zero, struct error *err)
+{
+	struct piece piece = {copy, offset, length, {to, BLOCK_COPY_PIECE}, zero};
+	int r = block_call(copy->block, next, &piece);
+
+	return r < 0 ? error_set(err, -r, "%s: cannot be read: %s", block_name(copy->block),
+			       strerror(-r))
+		     : r;
+}
+
 static int step(void *ctx)
 {
 	struct block_copy *copy = ctx;

@@ -6,6 +6,7 @@
  *   commit  what the top has comes into the base below it, which then is the disk
  *   backup  the disk as it was at the begin comes into a file of its own
  *   mirror  the disk comes into a file of its own, is kept in step there (block_copy_pledge()), and goes on in that
+ *   follow  the disk goes elsewhere, in pieces that its owner takes there (block_copy_next()), those that are written meanwhile again
  *   export  the disk as it was at the begin can be read (block_copy_read()); what the guest writes over is kept in a file
  *
  * One engine. The disk is divided in units, and a bitmap has those that are still to be copied. A worker copies them;
@@ -25,9 +26,18 @@
 
 #include "block/block.h"
 
-enum block_copy_kind { BLOCK_STREAM, BLOCK_COMMIT, BLOCK_BACKUP, BLOCK_EXPORT, BLOCK_MIRROR };
+enum block_copy_kind {
+	BLOCK_STREAM,
+	BLOCK_COMMIT,
+	BLOCK_BACKUP,
+	BLOCK_EXPORT,
+	BLOCK_MIRROR,
+	BLOCK_FOLLOW,
+};
 
 struct block_copy;
+
+#define BLOCK_COPY_PIECE (256u << 10)
 
 /*
  * Of a backup and an export (block/checkpoint.h), each may be NULL: since, only what has been written since then is
@@ -40,7 +50,7 @@ struct block_copy_points {
 
 /*
  * file: of a backup or a mirror, the new image, empty and of the disk's size; of an export likewise, and raw; of a commit, the base, open for reading and writing
- * (its name is the disk's afterwards). Its descriptor is the copy's from here on, on failure too. of a stream NULL.
+ * (its name is the disk's afterwards). Its descriptor is the copy's from here on, on failure too. of a stream and a follow NULL.
  * points: NULL: none. timeout: ns for which requests may be held.
  */
 int block_copy_begin(struct block_device *block, enum block_copy_kind kind,
@@ -56,6 +66,13 @@ int block_copy_read(struct block_copy *copy, uint64_t offset, uint64_t length, v
 int block_copy_find_zero(struct block_copy *copy, uint64_t offset, uint64_t *length, bool *zero);
 /* Whether it has been written to since then, and for how many of the bytes that is so; all has, if no since was given. */
 bool block_copy_changed(const struct block_copy *copy, uint64_t offset, uint64_t *length);
+/*
+ * Of a follow, instead of all that follows but the progress and the close: the next piece that is to be taken elsewhere, at most
+ * BLOCK_COPY_PIECE bytes, into `to`, unless it is zero. 1: that is it; 0: the end of the disk, and what was written behind
+ * this comes when it is asked anew; or a negative errno.
+ */
+int block_copy_next(struct block_copy *copy, uint64_t *offset, uint64_t *length, void *to,
+	bool *zero, struct error *err);
 /* A piece, of at most a mebibyte. 1: there is more; 0: block_copy_finish() is next; or a negative errno. */
 int block_copy_step(struct block_copy *copy, struct error *err);
 /* Bytes of the disk: those that are not to be copied any more, and all. */

@@ -51,7 +51,7 @@ static int may_begin(const struct block_device *block, enum block_copy_kind kind
 		return error_set(err, EBUSY, "%s: is being copied already", block_name(block));
 	if (!copying_keeps(kind) && image->read_only)
 		return error_set(err, EINVAL, "%s: is only read", block_name(block));
-	if (!copying_opens(kind) && block->files < 2)
+	if ((kind == BLOCK_STREAM || kind == BLOCK_COMMIT) && block->files < 2)
 		return error_set(err, EINVAL, "%s: stands on no other image", block_name(block));
 	return 0;
 }
@@ -346,7 +346,8 @@ static int detach(void *ctx)
 {
 	struct block_copy *copy = ctx;
 
-	if (copying_follows(copy->kind) && !flush(copy->target) && copy->kind == BLOCK_COMMIT)
+	if (copy->target && copying_follows(copy->kind) && !flush(copy->target) &&
+		copy->kind == BLOCK_COMMIT)
 		copy->target->driver->freeze(copy->target);
 	copy->block->copy = NULL;
 	if (copy->kind == BLOCK_BACKUP && copy->made)

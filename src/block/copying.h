@@ -59,7 +59,7 @@ static inline bool copying_opens(enum block_copy_kind kind)
 /* What is written is to be copied again. */
 static inline bool copying_follows(enum block_copy_kind kind)
 {
-	return kind == BLOCK_COMMIT || kind == BLOCK_MIRROR;
+	return kind == BLOCK_COMMIT || kind == BLOCK_MIRROR || kind == BLOCK_FOLLOW;
 }
 
 static inline bool copying_keeps(enum block_copy_kind kind)

@@ -28,7 +28,7 @@
 #define LINE_MAX_BYTES (1u << 20)
 #define PIECE (256u << 10)
 
-enum { SHELL = 1, CONFIG, PAUSED, RATE, PAUSE, LIVE, IGNORED };
+enum { SHELL = 1, CONFIG, PAUSED, RATE, PAUSE, STORAGE, LIVE, IGNORED };
 
 static const struct option_spec migrate_options[] = {
 	{"s", SHELL, "COMMAND",
@@ -37,6 +37,8 @@ static const struct option_spec migrate_options[] = {
 	{"p", PAUSED, NULL, "leave it paused there"},
 	{"pause", PAUSE, "MS", "how long it may stand still (30)"},
 	{"rate", RATE, "MIB", "send no more than so many MiB a second while it runs"},
+	{"storage", STORAGE, NULL,
+		"take what is in its disks along: files of their names are made there"},
 	{"live", LIVE, NULL, "it runs until the last moment (it does anyhow)"},
 	{"e", IGNORED, NULL, NULL},
 	{"debug", IGNORED, NULL, NULL},
@@ -217,9 +219,40 @@ static void finish(struct migration *migration, bool failed)
 	json_decref(migration->body);
 }
 
+/* Disks that go along: their sizes. */
+static json_t *disk_sizes(const json_t *guest)
+{
+	json_t *sizes = json_object(), *disk;
+	size_t i;
+
+	json_array_foreach(json_object_get(guest, "disks"), i,
+		disk) if (*json_get_text(disk, "path") &&
+		!strcmp(json_get_text(disk, "access"), "w"))
+		json_object_set(sizes, json_get_text(disk, "vdev"), json_object_get(disk, "size"));
+	return sizes;
+}
+
+/* They are not touched: who has seen that the guest is well there may remove them. */
+static void tell_files(const json_t *guest)
+{
+	const char *before = "The disks' files stay here as the guest left them:";
+	json_t *disk;
+	size_t i;
+
+	json_array_foreach(json_object_get(guest, "disks"), i,
+		disk) if (*json_get_text(disk, "path") &&
+		!strcmp(json_get_text(disk, "access"), "w"))
+	{
+		fprintf(stderr, "%s %s", before, json_get_text(disk, "path"));
+		before = "";
+	}
+	if (!*before)
+		fputs("\n", stderr);
+}
+
 /* What the guest is to be there. */
 static json_t *make_guest(struct cli *cli, const json_t *guest, const char *config_file,
-	bool paused)
+	bool paused, bool storage)
 {
 	json_t *config = json_object_get(guest, "config");
 
@@ -233,9 +266,10 @@ static json_t *make_guest(struct cli *cli, const json_t *guest, const char *conf
 	} else {
 		json_incref(config);
 	}
-	return json_pack("{s:o, s:b, s:b, s:b}", "config", config, "paused",
+	return json_pack("{s:o, s:b, s:b, s:b, s:o*}", "config", config, "paused",
 		paused || !strcmp(json_get_text(guest, "state"), "paused"), "managed",
-		json_get_true(guest, "managed"), "autostart", json_get_true(guest, "autostart"));
+		json_get_true(guest, "managed"), "autostart", json_get_true(guest, "autostart"),
+		"disk_sizes", storage ? disk_sizes(guest) : NULL);
 }
 
 static int take_option(struct cli *cli, struct migration *migration, int id,
@@ -250,6 +284,8 @@ static int take_option(struct cli *cli, struct migration *migration, int id,
 	if (id == CONFIG)
 		*config_file = cli->value;
 	*paused |= id == PAUSED;
+	if (id == STORAGE)
+		json_object_set_new(migration->body, "storage", json_true());
 	if (id == PAUSE) {
 		r = option_number("--pause", cli->value, 1, MIGRATE_PAUSE_MAX, &number, &err);
 		json_object_set_new(migration->body, "pause", json_integer((json_int_t)number));
@@ -266,7 +302,7 @@ static int migrate(struct cli *cli)
 	struct migration migration = {.cli = cli, .body = json_object(), .far = -1, .near = -1};
 	const char *config_file = NULL;
 	json_t *guest = NULL;
-	bool paused = false;
+	bool paused = false, storage = false;
 	int id, status = 0;
 
 	while (!status && (id = cli_option(cli)) > 0)
@@ -280,15 +316,18 @@ static int migrate(struct cli *cli)
 	signal(SIGPIPE, SIG_IGN);
 	status = call_guest(cli, "GET", cli->words[0], "", NULL, &guest);
 	if (!status) {
-		migration.guest = make_guest(cli, guest, config_file, paused);
+		storage = json_get_true(migration.body, "storage");
+		migration.guest = make_guest(cli, guest, config_file, paused, storage);
 		status = migration.guest ? ask(&migration, cli->words[1]) : CLI_FAILURE;
 	}
 	if (!status)
 		status = go(&migration);
 	finish(&migration, status);
-	json_decref(guest);
 	if (!status && !cli->json)
 		fputs("Migration successful.\n", stderr);
+	if (!status && !cli->json && storage)
+		tell_files(guest);
+	json_decref(guest);
 	return status;
 }
 
@@ -343,9 +382,10 @@ static int receive(struct cli *cli)
 }
 
 static const char migrate_more[] =
-	"Both hosts have the guest's disks under the same names, and networks of the same names. It runs here\n"
-	"until the other host has all of it, and goes on there after a short pause; whatever fails before that,\n"
-	"it goes on here. HOST is reached by ssh, and has dach. Ctrl-C cancels.\n";
+	"Both hosts have the guest's disks under the same names, or --storage takes along what is in those that it may\n"
+	"write to; and networks of the same names. It runs here until the other host has all of it, and goes on there\n"
+	"after a short pause; whatever fails before that, it goes on here. HOST is reached by ssh, and has dach. Ctrl-C\n"
+	"cancels.\n";
 
 const struct cli_verb cli_migrate_verbs[] = {
 	{"migrate", "GUEST HOST", "Let a running guest go on on another host", 2, 2,

@@ -206,14 +206,15 @@ static json_t *disks(const struct guest *guest)
 		unsigned id = disk->vdev && !vdev_parse(disk->vdev, &vdev) ? vdev_number(&vdev) : 0;
 
 		json_array_append_new(list,
-			json_pack("{s:s, s:i, s:i, s:i, s:s?, s:s, s:s, s:I, s:I, s:I, s:I, s:o}",
+			json_pack(
+				"{s:s, s:i, s:i, s:i, s:s?, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o}",
 				"vdev", disk->vdev ? disk->vdev : "", "number", (int)id, "backend",
 				0, "state", guest->monitor ? 4 : 6, "path", disk->target, "format",
 				domain_format_name(disk->format), "access",
-				disk->writable ? "w" : "r", "rd_ops", number(info, "reads"),
-				"rd_bytes", number(info, "read_bytes"), "wr_ops",
-				number(info, "writes"), "wr_bytes", number(info, "written_bytes"),
-				"checkpoints", checkpoints(info)));
+				disk->writable ? "w" : "r", "size", number(info, "size"), "rd_ops",
+				number(info, "reads"), "rd_bytes", number(info, "read_bytes"),
+				"wr_ops", number(info, "writes"), "wr_bytes",
+				number(info, "written_bytes"), "checkpoints", checkpoints(info)));
 	}
 	return list;
 }

@@ -112,6 +112,7 @@ void guest_free(struct guest *guest)
 	monitor_close(guest->monitor);
 	process_close(guest);
 	json_decref(guest->info);
+	json_decref(guest->brought);
 	guest_drop_state(guest);
 	if (guest->line >= 0)
 		close(guest->line);

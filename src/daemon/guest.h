@@ -68,6 +68,7 @@ struct guest {
 	unsigned layers;         /* ... until it has been started */
 	bool arriving; /* what it goes on from is the connection to where it still runs ... */
 	bool becomes_managed, becomes_autostart; /* ... and what it is to be once it is here */
+	json_t *brought;         /* ... and files of disks that it brings along; NULL: none */
 	bool departing;          /* its monitor has been told to send it elsewhere */
 	int line;                /* the connection for that, which waits for it; -1 */
 	bool lazy;               /* and memory comes as it is touched */

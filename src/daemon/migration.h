@@ -3,10 +3,12 @@
 #ifndef DACH_DAEMON_MIGRATION_H
 #define DACH_DAEMON_MIGRATION_H
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #include "base/error.h"
 
+struct domain_disk;
 struct guest;
 
 /* Its folder is there, its monitor not yet. Nothing happens to one that does not come from elsewhere. */
@@ -22,5 +24,14 @@ void migration_forget(const struct guest *guest);
  * nor, without the monitor's word, for one that may run elsewhere.
  */
 void migration_ended(struct guest *guest);
+
+/*
+ * migration_disks.c: new files for disks whose contents come with the guest, by its owner. sizes: bytes by vdev, as a client
+ * sent them; NULL: none come. What is there already is refused; on failure nothing of it is left.
+ */
+int migration_make_disks(struct guest *guest, const json_t *sizes, struct error *err);
+bool migration_brings(const struct guest *guest, const struct domain_disk *disk);
+/* It does not come: files that were made for it, by their names. */
+void migration_remove_disks(const struct guest *guest, const json_t *paths);
 
 #endif

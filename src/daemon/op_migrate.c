@@ -4,9 +4,9 @@
  * two monitors (doc/migration.md). Of a guest that comes, a note stands in its folder for as long as it is not
  * here, so that a daemon which was killed meanwhile does not take it for one of its own:
  *
- *   {"managed": true, "autostart": false}
+ *   {"managed": true, "autostart": false, "made": ["/vm/disk.img"]}
  *
- * says what it is to be once it runs here. Until then it is a guest that is forgotten when its monitor ends. Of one that
+ * says what it is to be once it runs here, and which files go if it does not. Until then it is a guest that is forgotten when its monitor ends. Of one that
  * leaves, an empty note stands there from before its monitor is asked until that says that it has not left.
  */
 #include <errno.h>
@@ -110,6 +110,7 @@ static const struct field migrate_arguments[] = {
 		.kind = FIELD_NUMBER,
 		FIELD_AT(operation_arguments, rate),
 		.max = INT64_MAX},
+	{.key = "storage", .kind = FIELD_BOOL, FIELD_AT(operation_arguments, storage), .max = 1},
 	{.key = NULL},
 };
 
@@ -192,7 +193,8 @@ static void migrate(struct operation *op)
 	monitor_call(guest->monitor,
 		&(struct monitor_request){.verb = REQUEST_MIGRATE,
 			.pause = op->arguments.pause,
-			.rate = op->arguments.rate},
+			.rate = op->arguments.rate,
+			.storage = op->arguments.storage},
 		guest->line, 0, left, leaving);
 	close(guest->line);
 	guest->line = -1;
@@ -215,6 +217,7 @@ static const struct field receive_arguments[] = {
 		.kind = FIELD_BOOL,
 		FIELD_AT(operation_arguments, autostart),
 		.max = 1},
+	FIELD_ROW(OBJECT, operation_arguments, disk_sizes, .max = OPERATION_CONFIG_MAX),
 	{.key = NULL},
 };
 
@@ -247,7 +250,10 @@ static int begin(struct operation *op, struct guest *guest, int fd, struct error
 	guest->state_fd = fd;
 	guest->state_name = strdup("the other host");
 	guest_add(guest);
-	r = guest->state_name ? life_start(guest, op->arguments.paused, err) : error_nomem(err);
+	r = guest->state_name ? migration_make_disks(guest, op->arguments.disk_sizes, err)
+			      : error_nomem(err);
+	if (!r && (r = life_start(guest, op->arguments.paused, err)))
+		migration_remove_disks(guest, guest->brought);
 	if (r) {
 		store_delete(op->daemon->store, guest->config.uuid, NULL);
 		guest_free(guest);
@@ -288,8 +294,8 @@ int migration_note(const struct guest *guest, struct error *err)
 	if (!guest->arriving)
 		return 0;
 	return note_write(guest, NOTE_ARRIVING,
-		json_pack("{s:b, s:b}", "managed", guest->becomes_managed, "autostart",
-			guest->becomes_autostart),
+		json_pack("{s:b, s:b, s:O*}", "managed", guest->becomes_managed, "autostart",
+			guest->becomes_autostart, "made", guest->brought),
 		err);
 }
 
@@ -303,6 +309,8 @@ static void stay(struct guest *guest, const json_t *says)
 	guest->managed = json_get_true(says, "managed");
 	guest->autostart = json_get_true(says, "autostart");
 	guest->arriving = false;
+	json_decref(guest->brought);
+	guest->brought = NULL;
 }
 
 void migration_settle(struct guest *guest)
@@ -360,6 +368,8 @@ void migration_ended(struct guest *guest)
 	 */
 	if (guest->reason != END_ERROR && !guest->begun)
 		stay(guest, says);
+	else
+		migration_remove_disks(guest, json_object_get(says, "made"));
 	/* As one that did not start: nothing follows it. */
 	guest->reason = END_ERROR;
 	json_decref(says);

@@ -50,6 +50,8 @@ struct operation_arguments {
 	unsigned weight, cap; /* scheduler: or OPERATION_AS_IT_IS */
 	bool autostart;       /* autostart, receive */
 	unsigned pause;       /* migrate: ms; 0: as the monitor has it */
+	bool storage;         /* migrate: its disks go along */
+	json_t *disk_sizes;   /* receive: those that come along, bytes by vdev; or NULL */
 	char *vcpu;           /* affinity: its number, or "all" */
 	char *cpus, *soft;    /* affinity: as host/cpuset.h reads it; NULL: as it is */
 	char **disks;         /* disk_layer: vdevs; none: all that it may write to */

@@ -17,6 +17,7 @@
 #include "daemon/container.h"
 #include "daemon/daemon.h"
 #include "daemon/links.h"
+#include "daemon/migration.h"
 #include "daemon/script.h"
 #include "daemon/switches.h"
 #include "domain/boot.h"
@@ -136,9 +137,10 @@ static enum disk_bus bus_of(const struct domain_disk *disk, enum firmware firmwa
 }
 
 /* A drive without a medium: the guest does without the drive, too. */
-static int open_disks(const struct disk_user *user, const struct domain_config *config,
+static int open_disks(const struct disk_user *user, const struct guest *guest,
 	struct launch_spec *spec, struct error *err)
 {
+	const struct domain_config *config = &guest->config;
 	unsigned count = 0;
 	int r;
 
@@ -151,6 +153,7 @@ static int open_disks(const struct disk_user *user, const struct domain_config *
 			continue;
 		r = open_disk(user, &config->disk[i], count, &spec->disk[count], err);
 		spec->disk[count].bus = bus_of(&config->disk[i], spec->firmware);
+		spec->disk[count].filled = migration_brings(guest, &config->disk[i]);
 		count++;
 	}
 	return r;
@@ -405,7 +408,7 @@ static int open_machine(const struct guest *guest, struct spec_files *files, str
 	else if (!r && !spec->firmware)
 		r = open_kernel(&owner, config, spec, err);
 	if (!r)
-		r = open_disks(&(struct disk_user){&guest->daemon->policy, &owner}, config, spec,
+		r = open_disks(&(struct disk_user){&guest->daemon->policy, &owner}, guest, spec,
 			err);
 	if (!r)
 		r = put_shares(config, &owner, spec, err);

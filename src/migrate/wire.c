@@ -19,6 +19,8 @@ void wire_init(struct wire *wire, const struct wire_io *io)
 	wire->sent = 0;
 	wire->failed.text[0] = 0;
 	wire->used = 0;
+	wire->disk = NULL;
+	wire->disk_ctx = NULL;
 }
 
 static void put_head(uint8_t *to, enum wire_type type, size_t len)
@@ -65,6 +67,20 @@ int wire_send_failed(struct wire *wire, const char *text)
 	const size_t len = strlen(text);
 
 	return wire_send(wire, WIRE_FAILED, text, len < WIRE_TEXT ? len : WIRE_TEXT);
+}
+
+int wire_send_disk(struct wire *wire, const struct wire_disk *piece, const void *data)
+{
+	const size_t len = piece->what == WIRE_DISK_DATA ? (size_t)piece->length : 0;
+	int r = wire_flush(wire);
+
+	if (r)
+		return r;
+	put_head(wire->piece, WIRE_DISK, sizeof *piece + len);
+	memcpy(wire->piece + HEAD, piece, sizeof *piece);
+	wire->sent += HEAD + sizeof *piece + len;
+	r = wire->io.write(wire->io.ctx, wire->piece, HEAD + sizeof *piece);
+	return r || !len ? r : wire->io.write(wire->io.ctx, data, len);
 }
 
 int wire_write_state(void *ctx, const void *data, size_t len)
@@ -123,12 +139,34 @@ static int take_failed(struct wire *wire, uint32_t len)
 	return -EREMOTEIO;
 }
 
+static int take_disk(struct wire *wire, uint32_t len)
+{
+	struct wire_disk piece;
+	uint64_t data;
+	int r;
+
+	if (!wire->disk || len < sizeof piece || len > sizeof piece + WIRE_PIECE)
+		return -EPROTO;
+	r = get(wire, &piece, sizeof piece);
+	data = piece.what == WIRE_DISK_DATA ? piece.length : 0;
+	if (!r && data != len - sizeof piece)
+		r = -EPROTO;
+	if (!r)
+		r = get(wire, wire->piece, (size_t)data);
+	return r ? r : wire->disk(wire->disk_ctx, &piece, wire->piece);
+}
+
 /* The next frame's head: its length, or a negative errno. */
 static long next(struct wire *wire, enum wire_type type)
 {
 	uint32_t head[2];
 	int r = get(wire, head, HEAD);
 
+	while (!r && head[0] == WIRE_DISK && type == WIRE_STATE) {
+		r = take_disk(wire, head[1]);
+		if (!r)
+			r = get(wire, head, HEAD);
+	}
 	if (r)
 		return r;
 	if (head[0] == WIRE_FAILED)

@@ -44,6 +44,7 @@ const struct field disk_spec_fields[] = {
 	FIELD_ROW(BOOL, disk_spec, readonly),
 	FIELD_ROW(ENUM, disk_spec, bus, .names = buses),
 	FIELD_ROW(ENUM, disk_spec, cache, .names = caches),
+	FIELD_ROW(BOOL, disk_spec, filled),
 	FIELD_ROW(STRING, disk_spec, serial, .max = LIMIT_SERIAL, .text = ""),
 	FIELD_ROW(STRING, disk_spec, vdev, .max = LIMIT_VDEV, .text = ""),
 	{.key = NULL},

@@ -44,6 +44,7 @@ struct disk_spec {
 	bool readonly;
 	enum disk_bus bus;
 	enum disk_cache cache; /* of all files */
+	bool filled;   /* new and empty: what is in it comes with the guest (vmm/arrive.c) */
 	bool unlocked; /* block/reader.h: others may write to it meanwhile; in no description */
 	bool later;    /* block/handover.h: another process has it until it is taken; likewise */
 	bool bare;     /* block/layer.h: what the first file stands on comes later; likewise */

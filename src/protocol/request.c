@@ -202,6 +202,7 @@ static const struct field clone[] = {
 static const struct field migrate[] = {
 	FIELD_ROW(COUNT, monitor_request, pause, .max = MIGRATE_PAUSE_MAX),
 	FIELD_ROW(NUMBER, monitor_request, rate, .max = INT64_MAX),
+	FIELD_ROW(BOOL, monitor_request, storage),
 	{.key = NULL},
 };
 

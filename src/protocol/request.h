@@ -70,7 +70,8 @@
  *                                               stood still for "pause" ns
  *   migrate      "pause": ms, "rate": bytes a   it goes on in another monitor, which is at the other end of the socket that
  *                second                         comes with the line (migrate/wire.h), once it can be there with a pause of
- *                                               about that length. A job, which ends if who asked goes. It has stood still for
+ *                                               about that length; "storage": true, with what is in the disks that
+ *                                               it may write to. A job, which ends if who asked goes. It has stood still for
  *                                               "pause" ns, "bytes" have been sent in "rounds", and it ends as "migrated"
  *   jobs                                        {"jobs": [...]}: what goes on, see job.h
  *   cancel       "job": its id                  the job's own answer tells when it has ended
@@ -165,6 +166,7 @@ struct monitor_request {
 	char since[LIMIT_CHECKPOINT + 1]; /* DISK_COPY, DISK_EXPORT; "": none, as of the next */
 	char checkpoint[LIMIT_CHECKPOINT + 1]; /* the same, and DISK_CHECKPOINT */
 	unsigned pause;                        /* MIGRATE: ms; 0: MIGRATE_PAUSE. Also rate */
+	bool storage;                          /* MIGRATE */
 	bool remove;                           /* DISK_CHECKPOINT */
 	bool drop;                             /* DISK_PIVOT */
 	uint64_t size;                         /* DISK_RESIZE: bytes */

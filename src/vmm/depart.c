@@ -5,16 +5,16 @@
  * doc/migration.md has the steps, and whose the guest is after each of them.
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "block/handover.h"
 #include "machine/memory_rounds.h"
 #include "migrate/wire.h"
+#include "vmm/depart_disks.h"
 #include "vmm/internal.h"
+#include "vmm/line.h"
 #include "vmm/slow.h"
 
 #define NAME "migrate"
@@ -25,7 +25,7 @@
 #define WHY_MS 5000      /* until it has said why it takes no more */
 #define BACK_MS 4000     /* until it has let go of the disks after a failure */
 #define LOOK_MS 100
-#define PIECE_MS 20 /* how long at most what is sent may be ahead of the rate */
+#define DISKS_LITTLE (64u << 20) /* bytes of disks with which memory's rounds begin */
 
 enum stage {
 	COPYING, /* it runs here */
@@ -36,18 +36,15 @@ enum stage {
 
 struct departure {
 	struct vmm *vmm;
-	struct guest_job *job;
-	int fd;          /* does not block */
-	uint64_t rate;   /* bytes a second at most; 0: any */
+	struct line line;
 	uint64_t budget; /* ns that it may stand */
 	enum stage stage;
-	uint64_t until; /* the other side is waited for, ns */
-	int broken;     /* why nothing can be sent any more */
-	bool keeps;     /* what is described is kept, for the loop's thread does not wait */
+	bool keeps; /* what is described is kept, for the loop's thread does not wait */
 	struct state *state;
 	struct moment_text text;
 	struct memory_rounds *rounds;
 	struct slow slow;
+	struct depart_disks disks;
 	uint64_t begun, stopped, pause; /* ns */
 	uint64_t total;                 /* bytes to be sent, as far as it is known */
 	unsigned round;
@@ -56,99 +53,6 @@ struct departure {
 	struct error state_err;
 	struct wire wire;
 };
-
-/* The connection */
-
-static void sleep_until(uint64_t when)
-{
-	uint64_t now = clock_now();
-	struct timespec wait = {(time_t)((when - now) / 1000000000),
-		(long)((when - now) % 1000000000)};
-
-	if (when > now)
-		nanosleep(&wait, NULL);
-}
-
-/* Not faster than is allowed; what has not stood for long is not caught up with. */
-static void keep_to_rate(const struct departure *d)
-{
-	const uint64_t due =
-		d->begun + (uint64_t)((unsigned __int128)d->wire.sent * 1000000000u / d->rate);
-
-	while (due > clock_now() + PIECE_MS * MS && !job_check(d->job, NULL)) {
-		uint64_t next = clock_now() + LOOK_MS * MS;
-
-		sleep_until(due < next ? due : next);
-	}
-}
-
-/* The other side is waited for no longer than this, however little it says or takes at a time. */
-static void wait_at_most(struct departure *d, unsigned ms)
-{
-	d->until = clock_now() + ms * MS;
-}
-
-/* Once it may run there nothing but its answer counts. */
-static int wait_for(const struct departure *d, short events)
-{
-	struct pollfd wait = {d->fd, events, 0};
-
-	if (d->stage != GONE && job_check(d->job, NULL))
-		return -ECANCELED;
-	if (clock_now() >= d->until)
-		return -ETIMEDOUT;
-	poll(&wait, 1, LOOK_MS);
-	return 0;
-}
-
-/* While the guest stands. */
-static int put_in_time(const struct departure *d, const uint8_t *data, size_t len)
-{
-	int r = 0;
-
-	while (len && !r) {
-		ssize_t n = write(d->fd, data, len);
-
-		if (n > 0) {
-			data += n;
-			len -= (size_t)n;
-		} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-			return n ? -errno : -EPIPE;
-		}
-		if (len)
-			r = wait_for(d, POLLOUT);
-	}
-	return r;
-}
-
-static int put(void *ctx, const void *data, size_t len)
-{
-	struct departure *d = ctx;
-	int r;
-
-	if (d->rate && d->stage == COPYING)
-		keep_to_rate(d);
-	r = d->stage == COPYING ? job_write(d->job, d->fd, "the connection", data, len, -1, NULL)
-				: put_in_time(d, data, len);
-	if (r)
-		d->broken = r;
-	return r;
-}
-
-static long get(void *ctx, void *data, size_t len)
-{
-	const struct departure *d = ctx;
-	int r;
-
-	do {
-		ssize_t n = read(d->fd, data, len);
-
-		if (n >= 0 || (errno != EAGAIN && errno != EINTR))
-			return n >= 0 ? n : -errno;
-		r = wait_for(d, POLLIN);
-	} while (!r);
-	return r;
-}
 
 /* The state's stream */
 
@@ -164,8 +68,8 @@ static int seen(void *ctx, uint64_t bytes)
 {
 	struct departure *d = ctx;
 
-	job_progress(d->job, d->wire.sent, d->total > d->wire.sent ? d->total : d->wire.sent);
-	return job_check(d->job, NULL);
+	job_progress(d->line.job, d->wire.sent, d->total > d->wire.sent ? d->total : d->wire.sent);
+	return job_check(d->line.job, NULL);
 }
 
 /* Why sending has failed: what the other side said of it, if it did, is better than that nobody reads. */
@@ -173,12 +77,12 @@ static int explain(struct departure *d, int r, struct error *err)
 {
 	struct error said = {""};
 
-	if (job_check(d->job, err))
+	if (job_check(d->line.job, err))
 		return -ECANCELED;
-	if (d->broken == -ETIMEDOUT)
+	if (d->line.broken == -ETIMEDOUT)
 		return error_set(err, ETIMEDOUT, "the other side does not take what it is sent");
-	if (d->broken == -EPIPE || d->broken == -ECONNRESET) {
-		wait_at_most(d, WHY_MS);
+	if (d->line.broken == -EPIPE || d->line.broken == -ECONNRESET) {
+		line_wait_at_most(&d->line, WHY_MS);
 		if (wire_expect(&d->wire, WIRE_READY, &said) == -EREMOTEIO)
 			return error_set(err, EREMOTEIO, "%s", said.text);
 		return error_set(err, ECONNRESET, "the connection to the other side is lost");
@@ -264,7 +168,7 @@ static int on_loop(struct departure *d, void (*call)(void *ctx), struct error *e
 	int r;
 
 	d->r = 0;
-	r = job_call(d->job, call, d, err);
+	r = job_call(d->line.job, call, d, err);
 	if (r || !d->r)
 		return r;
 	return error_set(err, -d->r, "%s", d->err.text[0] ? d->err.text : d->state_err.text);
@@ -278,7 +182,7 @@ static int introduce(struct departure *d, struct error *err)
 	const struct state_io io = {.write = write_state, .seen = seen, .ctx = d};
 	int r;
 
-	wait_at_most(d, ANSWER_MS);
+	line_wait_at_most(&d->line, ANSWER_MS);
 	r = wire_send_hello(&d->wire);
 	if (!r)
 		r = state_save(&io, NAME, &d->state, &d->state_err);
@@ -291,59 +195,83 @@ static int introduce(struct departure *d, struct error *err)
 	return r ? explain(d, r, err) : wire_expect(&d->wire, WIRE_HELLO, err);
 }
 
-/* What is to be sent next: pages. */
-static int look(struct departure *d, uint64_t *pages, struct error *err)
+/* What is to be sent next: bytes. */
+static int look(struct departure *d, uint64_t *left, struct error *err)
 {
 	int r = on_loop(d, look_now, err);
 
 	if (!r)
-		*pages = memory_rounds_count(d->rounds);
+		*left = memory_rounds_count(d->rounds) * REGION_PAGE + depart_disks_left(&d->disks);
 	return r;
 }
 
-static int send_round(struct departure *d, uint64_t pages, struct error *err)
+static int send_disks(struct departure *d, uint64_t left, struct error *err)
 {
 	int r;
 
+	d->total = d->wire.sent + left;
+	r = depart_disks_send(&d->disks, &d->wire, seen, d, d->stage != COPYING, &d->state_err);
+	return r ? explain(d, r, err) : 0;
+}
+
+static int send_round(struct departure *d, uint64_t left, struct error *err)
+{
+	int r = send_disks(d, left, err);
+
+	if (r)
+		return r;
 	d->round++;
-	d->total = d->wire.sent + pages * REGION_PAGE;
 	memory_rounds_write(d->rounds, d->state);
 	r = state_ok(d->state) ? wire_flush(&d->wire) : -EIO;
 	return r ? explain(d, r, err) : 0;
 }
 
-/* Whether what is left takes no longer than the guest may stand, as fast as the last round was. */
-static bool is_little(const struct departure *d, uint64_t pages, uint64_t sent, uint64_t took)
+/* One that writes nearly as fast as it is sent has no less left for the next round, unless it is slower. */
+static bool gets_nowhere(uint64_t left, uint64_t before)
 {
-	const uint64_t left = pages * REGION_PAGE;
-
-	return (unsigned __int128)left * took <= (unsigned __int128)d->budget / 2 * (sent + 1);
+	return left * 10 > before * 7;
 }
 
-/* Of one that writes nearly as fast as it is sent there is no less in the next round, unless it is slower. */
-static bool gets_nowhere(const struct departure *d, uint64_t pages, uint64_t before)
+/* Disks are larger than memory, whose rounds begin once little is left of them. */
+static int send_all_disks(struct departure *d, struct error *err)
 {
-	return d->round > 1 && pages * 10 > before * 7;
+	uint64_t left = depart_disks_left(&d->disks), before;
+	int r = 0;
+
+	while (!r && left) {
+		before = left;
+		r = send_disks(d, left, err);
+		left = depart_disks_left(&d->disks);
+		if (left < DISKS_LITTLE || gets_nowhere(left, before))
+			break;
+	}
+	return r;
+}
+
+/* Whether what is left takes no longer than the guest may stand, as fast as the last round was. */
+static bool is_little(const struct departure *d, uint64_t left, uint64_t sent, uint64_t took)
+{
+	return (unsigned __int128)left * took <= (unsigned __int128)d->budget / 2 * (sent + 1);
 }
 
 static int copy(struct departure *d, struct error *err)
 {
-	uint64_t pages = 0;
-	int r = look(d, &pages, err);
+	uint64_t left = 0;
+	int r = look(d, &left, err);
 
 	if (r)
 		return r;
 	do {
-		const uint64_t start = clock_now(), sent = d->wire.sent, before = pages;
+		const uint64_t start = clock_now(), sent = d->wire.sent, before = left;
 
-		r = send_round(d, pages, err);
+		r = send_round(d, left, err);
 		if (!r)
-			r = look(d, &pages, err);
+			r = look(d, &left, err);
 		if (r)
 			return r;
-		if (is_little(d, pages, d->wire.sent - sent, clock_now() - start))
+		if (is_little(d, left, d->wire.sent - sent, clock_now() - start))
 			return 0;
-		if (gets_nowhere(d, pages, before))
+		if (d->round > 1 && gets_nowhere(left, before))
 			r = on_loop(d, slow_down, err);
 	} while (!r && d->round < ROUNDS);
 	return r;
@@ -367,20 +295,22 @@ static int give_disks(struct departure *d, struct error *err)
 
 	d->stage = GIVEN;
 	for (unsigned i = 0; i < devices->disks && !r; i++)
-		r = block_give(devices->disk[i], err);
+		if (!d->disks.disk[i])
+			r = block_give(devices->disk[i], err);
 	return r;
 }
 
 /* The guest stands: the last of its memory, its processors and devices, and its disks. */
 static int send_rest(struct departure *d, struct error *err)
 {
-	uint64_t pages = 0;
+	uint64_t left = 0;
 	int r;
 
-	wait_at_most(d, ANSWER_MS);
-	r = look(d, &pages, err);
+	d->line.stands = true;
+	line_wait_at_most(&d->line, ANSWER_MS);
+	r = look(d, &left, err);
 	if (!r)
-		r = send_round(d, pages, err);
+		r = send_round(d, left, err);
 	d->keeps = true;
 	if (!r)
 		r = on_loop(d, describe_devices, err);
@@ -389,7 +319,7 @@ static int send_rest(struct departure *d, struct error *err)
 		r = give_disks(d, err);
 	if (r)
 		return r;
-	wait_at_most(d, ANSWER_MS);
+	line_wait_at_most(&d->line, ANSWER_MS);
 	r = wire_write_state(&d->wire, d->text.bytes, d->text.size);
 	if (!r)
 		r = state_finish(d->state);
@@ -402,16 +332,17 @@ static int send_rest(struct departure *d, struct error *err)
 static int say_go(struct departure *d, struct error *err)
 {
 	struct error why = {""};
-	int r = job_check(d->job, err);
+	int r = job_check(d->line.job, err);
 
 	if (r)
 		return r;
 	d->stage = GONE;
-	wait_at_most(d, RUNNING_MS);
+	d->line.decided = true;
+	line_wait_at_most(&d->line, RUNNING_MS);
 	wire_send(&d->wire, WIRE_GO, NULL, 0);
 	r = wire_expect(&d->wire, WIRE_RUNNING, &why);
 	if (!r) {
-		job_commit(d->job);
+		job_commit(d->line.job);
 		d->pause = clock_now() - d->stopped;
 		return 0;
 	}
@@ -435,10 +366,10 @@ static void retake(struct departure *d)
 {
 	const uint64_t until = clock_now() + BACK_MS * MS;
 
-	close(d->fd);
-	d->fd = -1;
+	close(d->line.fd);
+	d->line.fd = -1;
 	while (take_back(d->vmm, NULL) && clock_now() < until)
-		sleep_until(clock_now() + LOOK_MS * MS);
+		line_sleep_until(clock_now() + LOOK_MS * MS);
 }
 
 static int run(void *ctx, struct guest_job *job, struct error *err)
@@ -446,9 +377,13 @@ static int run(void *ctx, struct guest_job *job, struct error *err)
 	struct departure *d = ctx;
 	int r;
 
-	d->job = job;
-	d->begun = clock_now();
+	d->line.job = job;
+	d->begun = d->line.begun = clock_now();
 	r = introduce(d, err);
+	if (!r)
+		r = depart_disks_begin(&d->disks, err);
+	if (!r)
+		r = send_all_disks(d, err);
 	if (!r)
 		r = on_loop(d, make_rounds, err);
 	if (!r)
@@ -465,6 +400,7 @@ static int run(void *ctx, struct guest_job *job, struct error *err)
 		r = send_rest(d, err);
 	if (!r)
 		r = say_go(d, err);
+	depart_disks_end(&d->disks);
 	if (r && d->stage == GIVEN)
 		retake(d);
 	return r;
@@ -520,6 +456,8 @@ static json_t *done(void *ctx, int r, const struct error *err)
 				     "time", (json_int_t)(clock_now() - d->begun));
 
 	slow_end(&d->slow);
+	depart_disks_end(&d->disks);
+	depart_disks_leave(&d->disks, vmm);
 	if (!r) {
 		vmm->migrated = true;
 		machine_stop(vmm->machine);
@@ -532,8 +470,8 @@ static json_t *done(void *ctx, int r, const struct error *err)
 	vmm->layering--;
 	state_destroy(d->state);
 	moment_text_free(&d->text);
-	if (d->fd >= 0)
-		close(d->fd);
+	if (d->line.fd >= 0)
+		close(d->line.fd);
 	free(d);
 	return fields;
 }
@@ -550,7 +488,7 @@ static int may_go(const struct vmm *vmm, int socket, struct error *err)
 int depart_request(struct vmm *vmm, const struct control_asker *asker,
 	const struct monitor_request *request, int socket, struct error *err)
 {
-	const struct wire_io io = {put, get, NULL};
+	const struct wire_io io = {line_put, line_get, NULL};
 	struct departure *d;
 	struct job_spec spec = {.word = "migrate", .watched = true, .run = run, .done = done};
 	int r = may_go(vmm, socket, err);
@@ -562,12 +500,18 @@ int depart_request(struct vmm *vmm, const struct control_asker *asker,
 		return r ? r : error_nomem(err);
 	}
 	d->vmm = vmm;
-	d->fd = socket;
-	d->rate = request->rate;
+	d->line.fd = socket;
+	d->line.rate = request->rate;
 	d->budget = (request->pause ? request->pause : MIGRATE_PAUSE) * MS;
 	wire_init(&d->wire, &io);
-	d->wire.io.ctx = d;
+	d->wire.io.ctx = &d->line;
 	spec.ctx = d;
+	r = request->storage ? depart_disks_use(&d->disks, vmm, err) : 0;
+	if (r) {
+		close(socket);
+		free(d);
+		return r;
+	}
 	vmm->layering++;
 	vmm->departing = true;
 	machine_memory(vmm->machine)->readers++;

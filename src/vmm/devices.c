@@ -22,7 +22,7 @@ static int add_disk(struct devices *devices, unsigned i, const struct vmm_config
 	char serial[LIMIT_SERIAL + 1];
 	int r;
 
-	spec.later = config->arriving;
+	spec.later = config->arriving && !spec.filled;
 	r = block_open(&spec, &devices->disk[i], err);
 	if (r || spec.bus != DISK_VIRTIO)
 		return r;

@@ -17,97 +17,16 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)) + "/../daemon")
-from harness import BUILD, Daemon, Refused, eventually, refused  # noqa: E402 pylint: disable=wrong-import-position
+from harness import Refused, eventually, refused  # noqa: E402 pylint: disable=wrong-import-position
 from keeper import ask  # noqa: E402 pylint: disable=wrong-import-position
+from two_hosts import FAILED, GO, HELLO, READY, RUNNING, STATE, Host, Line  # noqa: E402 pylint: disable=wrong-import-position
 
 KERNEL, RAMDISK, STEPS, TRIPS = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-HELLO, STATE, READY, GO, RUNNING, FAILED = range(1, 7)
 LINE, HERE, THERE, HERE_D, THERE_D = "line", "source monitor", "destination monitor", "source daemon", "destination daemon"
 VICTIMS = [LINE, HERE, THERE, HERE_D, THERE_D]
 # (frame, from the source?, which of them), before it is passed on and behind it
 FRAMES = [(HELLO, True, 1), (HELLO, False, 1), (STATE, True, 3), (READY, False, 1), (GO, True, 1), (RUNNING, False, 1)]
 CASES = [(frame, when, victim) for frame in FRAMES for when in ("before", "behind") for victim in VICTIMS]
-
-
-class Side(Daemon):
-    """Two on one host have no control groups: a guest's is called by its UUID."""
-    def __init__(self):
-        super().__init__(vmm=None)
-        if os.getuid() == 0:
-            self.program = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /sys/fs/cgroup; exec "$@"', "sh",
-                            *self.program]
-
-    def one(self):
-        return self.guests().get("one")
-
-    def runs(self):
-        guest = self.one()
-        return guest is not None and guest["state"] == "running"
-
-
-def get_all(sock, size):
-    data = b""
-    while len(data) < size:
-        part = sock.recv(min(size - len(data), 1 << 20))
-        if not part:
-            raise EOFError
-        data += part
-    return data
-
-
-class Line:
-    """From the source to the destination and back, frame by frame; at one of them something happens."""
-    def __init__(self, source, destination, guest, at=None, act=None):
-        self.source, self.act, self.at, self.seen = source, act, at, {}
-        self.near = source.migration("GET", "/v1/guests/one/migration")
-        self.far = destination.migration("POST", "/v1/receive", {
-            "config": guest["config"], "managed": guest["managed"], "autostart": guest["autostart"]})
-        self.lock, self.answer = threading.Lock(), None
-        self.threads = [threading.Thread(target=self.carry, args=words, daemon=True)
-                        for words in ((self.near, self.far, True), (self.far, self.near, False))]
-        self.asking = threading.Thread(target=self.ask, daemon=True)
-
-    def cut(self):
-        for sock in self.near, self.far:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-
-    def happens(self, kind, away, when):
-        with self.lock:
-            if when == "before":
-                self.seen[kind, away] = self.seen.get((kind, away), 0) + 1
-            if self.at and self.at == ((kind, away, self.seen[kind, away]), when):
-                self.at = None
-                self.act(self)
-
-    def carry(self, origin, to, away):
-        with contextlib.suppress(OSError, EOFError):
-            while True:
-                head = get_all(origin, 8)
-                kind, size = struct.unpack("<II", head)
-                data = head + get_all(origin, size)
-                self.happens(kind, away, "before")
-                to.sendall(data)
-                self.happens(kind, away, "behind")
-        with contextlib.suppress(OSError):
-            to.shutdown(socket.SHUT_WR)
-
-    def ask(self):
-        try:
-            self.answer = self.source.call("POST", "/v1/guests/one/migrate", {}, timeout=120)
-        except (Refused, OSError) as why:
-            self.answer = why
-
-    def run(self):
-        for thread in self.threads + [self.asking]:
-            thread.start()
-        self.asking.join(150)
-        assert not self.asking.is_alive(), "no answer to the migration"
-        for thread in self.threads:
-            thread.join(30)
-        for sock in self.near, self.far:
-            sock.close()
-        return self.answer
 
 
 class Table:
@@ -234,9 +153,7 @@ class Table:
         """By dach migrate, as people do it."""
         for _ in range(2 * count):
             here, there = self.sides
-            receive = f"env DACH_RUN={there.run} DACH_STATE={there.state} {BUILD}/dach migrate-receive"
-            done = subprocess.run([BUILD + "/dach", "--json", "migrate", "-s", "", "one", receive], env=here.env, timeout=120,
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            done = here.migrate(there)
             assert done.returncode == 0, done.stderr
             assert here.one() is None and there.one()["managed"]
             self.sides.reverse()
@@ -245,7 +162,7 @@ class Table:
 
 
 def main():
-    with Side().start() as a, Side().start() as b:
+    with Host().start() as a, Host().start() as b:
         os.chmod(a.folder, 0o755)
         table = Table(a, b)
         table.trips(TRIPS)

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "block/copy.h"
 #include "block/create.h"
 #include "block/handover.h"
 #include "block_rig.h"
@@ -172,6 +173,102 @@ static void test_failed(void **state)
 	assert_int_equal(strlen(err.text), WIRE_TEXT);
 	say(WIRE_FAILED, WIRE_TEXT + 1, text, WIRE_TEXT + 1);
 	assert_int_equal(wire_expect(wire, WIRE_READY, &err), -EPROTO);
+}
+
+/* Pieces of disks that have come; the last of them. */
+static struct wire_disk last_piece;
+static unsigned pieces;
+static uint8_t last_byte;
+
+static int take_piece(void *ctx, const struct wire_disk *piece, void *data)
+{
+	const uint8_t *bytes = data;
+
+	last_piece = *piece;
+	pieces++;
+	if (piece->what == WIRE_DISK_DATA)
+		last_byte = bytes[piece->length - 1];
+	return piece->disk == 7 ? -EIO : 0;
+}
+
+static void test_disk_pieces(void **state)
+{
+	static uint8_t data[WIRE_PIECE + 1], byte;
+	struct wire_disk piece = {.disk = 2, .what = WIRE_DISK_DATA, .offset = 4096};
+
+	memset(data, 0x5a, sizeof data);
+	for (size_t step = 0; step < 8; step += 7) {
+		anew(step);
+		wire->disk = take_piece;
+		pieces = 0;
+		piece.length = WIRE_PIECE;
+		/* What was written of the state before it comes before it. */
+		assert_int_equal(wire_write_state(wire, "a", 1), 0);
+		assert_int_equal(wire_send_disk(wire, &piece, data), 0);
+		piece.length = 512;
+		assert_int_equal(wire_send_disk(wire, &piece, data), 0);
+		assert_int_equal(wire_send_disk(wire,
+					 &(struct wire_disk){1, WIRE_DISK_ZEROES, 0, 1ull << 40},
+					 NULL),
+			0);
+		assert_int_equal(wire_write_state(wire, "b", 1), 0);
+		assert_int_equal(wire_flush(wire), 0);
+		assert_int_equal(wire->sent, line->len);
+		assert_int_equal(wire_read_state(wire, &byte, 1), 1);
+		assert_int_equal(byte, 'a');
+		assert_int_equal(pieces, 0);
+		assert_int_equal(wire_read_state(wire, &byte, 1), 1);
+		assert_int_equal(byte, 'b');
+		assert_int_equal(pieces, 3);
+		assert_int_equal(last_byte, 0x5a);
+		assert_int_equal(last_piece.length, 1ull << 40);
+	}
+}
+
+static long said_piece(struct wire_disk piece, uint32_t len, size_t size)
+{
+	static uint8_t bytes[sizeof piece + WIRE_PIECE + 1];
+	uint8_t byte;
+
+	memcpy(bytes, &piece, sizeof piece);
+	say(WIRE_DISK, len, bytes, size);
+	wire->disk = take_piece;
+	pieces = 0;
+	return wire_read_state(wire, &byte, 1);
+}
+
+static void test_disk_lies(void **state)
+{
+	const struct wire_disk data = {0, WIRE_DISK_DATA, 0, 512};
+	const uint32_t head = sizeof data;
+	uint8_t byte;
+
+	assert_int_equal(said_piece(data, head - 1, head - 1), -EPROTO);
+	assert_int_equal(said_piece(data, head, head), -EPROTO);
+	assert_int_equal(said_piece(data, head + 511, head + 511), -EPROTO);
+	assert_int_equal(said_piece(data, head + 513, head + 513), -EPROTO);
+	assert_int_equal(said_piece((struct wire_disk){0, WIRE_DISK_ZEROES, 0, 512}, head + 512,
+				 head + 512),
+		-EPROTO);
+	assert_int_equal(said_piece((struct wire_disk){0, WIRE_DISK_DATA, 0, WIRE_PIECE + 1},
+				 head + WIRE_PIECE + 1, head + WIRE_PIECE + 1),
+		-EPROTO);
+	assert_int_equal(said_piece((struct wire_disk){0, WIRE_DISK_DATA, 0, ~0ull}, head + 512,
+				 head + 512),
+		-EPROTO);
+	assert_int_equal(pieces, 0);
+	/* Cut off, and what is said of it. */
+	assert_int_equal(said_piece(data, head + 512, head + 100), 0);
+	assert_int_equal(said_piece((struct wire_disk){7, WIRE_DISK_DATA, 0, 512}, head + 512,
+				 head + 512),
+		-EIO);
+	assert_int_equal(pieces, 1);
+	/* Where none may come. */
+	say(WIRE_DISK, head, &data, head);
+	assert_int_equal(wire_read_state(wire, &byte, 1), -EPROTO);
+	say(WIRE_DISK, head, &data, head);
+	wire->disk = take_piece;
+	assert_int_equal(wire_expect(wire, WIRE_GO, &err), -EPROTO);
 }
 
 /* --- memory ----------------------------------------------------------------------------------- */
@@ -460,18 +557,157 @@ static void test_disk_qcow2(void **state)
 	unlink(path);
 }
 
+/* A disk that is written to all the while is, once that ends, the same elsewhere. */
+struct writer {
+	struct block_device *disk;
+	bool stop; /* atomic */
+	unsigned seed;
+};
+
+static void *keep_writing(void *ctx)
+{
+	struct writer *writer = ctx;
+	uint8_t bytes[4096];
+
+	while (!__atomic_load_n(&writer->stop, __ATOMIC_RELAXED)) {
+		const uint64_t offset = (uint64_t)rand_r(&writer->seed) % (2 * MIB / 512) * 512;
+		const enum block_op op =
+			rand_r(&writer->seed) % 8 ? BLOCK_WRITE : BLOCK_WRITE_ZEROES;
+
+		memset(bytes, rand_r(&writer->seed), sizeof bytes);
+		if (rig_block_run(writer->disk, op, offset, bytes, sizeof bytes))
+			abort();
+	}
+	return NULL;
+}
+
+/* Into copy; how much was to be read for it. */
+static uint64_t follow(struct block_copy *copying, uint8_t *copy)
+{
+	static uint8_t bytes[BLOCK_COPY_PIECE];
+	uint64_t offset, length, moved = 0;
+	bool zero;
+	int r;
+
+	while ((r = block_copy_next(copying, &offset, &length, bytes, &zero, &err)) > 0) {
+		assert_in_range(length, 1, sizeof bytes);
+		if (zero)
+			memset(copy + offset, 0, length);
+		else
+			memcpy(copy + offset, bytes, length);
+		moved += zero ? 0 : length;
+	}
+	assert_int_equal(r, 0);
+	return moved;
+}
+
+static void follow_disk(const char *words)
+{
+	const uint64_t size = 4 * MIB + 512;
+	struct block_device *disk = rig_disk(words);
+	uint8_t *copy = calloc(1, size), *is = calloc(1, size);
+	struct writer writer = {.disk = disk, .seed = 5};
+	struct block_copy *copying, *another;
+	uint64_t done, total;
+	pthread_t thread;
+
+	assert_int_equal(rig_block_run(disk, BLOCK_WRITE, size - 512, "last", 512), 0);
+	assert_int_equal(block_copy_begin(disk, BLOCK_FOLLOW, NULL, NULL, 1ull << 30, &copying,
+				 &err),
+		0);
+	assert_int_equal(block_copy_begin(disk, BLOCK_FOLLOW, NULL, NULL, 1ull << 30, &another,
+				 &err),
+		-EBUSY);
+	assert_int_equal(block_give(disk, &err), -EBUSY);
+	assert_int_equal(pthread_create(&thread, NULL, keep_writing, &writer), 0);
+	/* What is empty is not read. */
+	assert_in_range(follow(copying, copy), 1, 2 * MIB + 65536);
+	for (unsigned i = 0; i < 20; i++)
+		follow(copying, copy);
+	__atomic_store_n(&writer.stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	follow(copying, copy);
+	block_copy_progress(copying, &done, &total);
+	assert_int_equal(done, total);
+	assert_int_equal(follow(copying, copy), 0);
+	assert_int_equal(rig_block_run(disk, BLOCK_READ, 0, is, size), 0);
+	assert_memory_equal(is, copy, size);
+	block_copy_close(copying);
+	assert_int_equal(block_give(disk, &err), 0);
+	block_close(disk);
+	free(copy);
+	free(is);
+}
+
+static void test_follow_raw(void **state)
+{
+	char path[] = "/tmp/dach-migrate-XXXXXX";
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 4 * MIB + 512), 0);
+	close(fd);
+	follow_disk(path);
+	unlink(path);
+}
+
+static void test_follow_qcow2(void **state)
+{
+	const struct qcow2_make like = {.size = 4 * MIB + 512};
+	char path[] = "/tmp/dach-migrate-XXXXXX", words[80];
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(qcow2_create(fd, path, &like, &err), 0);
+	close(fd);
+	snprintf(words, sizeof words, "%s,format=qcow2", path);
+	follow_disk(words);
+	unlink(path);
+}
+
+/* What comes is written as a guest's is, and within the disk. */
+static void test_write(void **state)
+{
+	static uint8_t out[8192], in[8192];
+	char path[] = "/tmp/dach-migrate-XXXXXX";
+	struct block_device *disk;
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, MIB), 0);
+	close(fd);
+	disk = rig_disk(path);
+	memset(out, 0x5a, sizeof out);
+	assert_int_equal(block_write(disk, 4096, sizeof out, out), 0);
+	assert_int_equal(block_write(disk, 8192, 4096, NULL), 0);
+	memset(out + 4096, 0, 4096);
+	assert_int_equal(rig_block_run(disk, BLOCK_READ, 4096, in, sizeof in), 0);
+	assert_memory_equal(in, out, sizeof in);
+	assert_int_equal(block_write(disk, MIB - 4096, sizeof out, out), -EINVAL);
+	assert_int_equal(block_write(disk, ~0ull - 511, 512, NULL), -EINVAL);
+	assert_int_equal(block_write(disk, 0, ~0ull - 511, NULL), -EINVAL);
+	assert_int_equal(block_write(disk, 1, 512, out), -EINVAL);
+	block_close(disk);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_frames),
 		cmocka_unit_test(test_lies),
 		cmocka_unit_test(test_failed),
+		cmocka_unit_test(test_disk_pieces),
+		cmocka_unit_test(test_disk_lies),
 		cmocka_unit_test(test_rounds),
 		cmocka_unit_test(test_rounds_bring),
 		cmocka_unit_test(test_rounds_changed),
 		cmocka_unit_test(test_zeros),
 		cmocka_unit_test(test_disk_raw),
 		cmocka_unit_test(test_disk_qcow2),
+		cmocka_unit_test(test_follow_raw),
+		cmocka_unit_test(test_follow_qcow2),
+		cmocka_unit_test(test_write),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -295,7 +295,7 @@ static int skip_empty(struct block_copy *copy)
 
 /* A follow's next piece */
 
-struct piece {
+struct copy_piece {
 	struct block_copy *copy;
 	uint64_t *offset, *length;
 	struct iovec to;
@@ -303,7 +303,7 @@ struct piece {
 };
 
 /* Nobody writes to it meanwhile that is not noted afterwards. */
-static int read_piece(const struct piece *piece)
+static int read_piece(const struct copy_piece *piece)
 {
 	struct block_image *from = piece->copy->block->image;
 	struct iovec iov = {piece->to.iov_base, *piece->length};
@@ -324,7 +324,7 @@ static int read_piece(const struct piece *piece)
 
 static int next(void *ctx)
 {
-	const struct piece *piece = ctx;
+	const struct copy_piece *piece = ctx;
 	struct block_copy *copy = piece->copy;
 	struct copy_range *range;
 	uint64_t first, end;
@@ -360,7 +360,7 @@ static int next(void *ctx)
 int block_copy_next(struct block_copy *copy, uint64_t *offset, uint64_t *length, void *to,
 	bool *zero, struct error *err)
 {
-	struct piece piece = {copy, offset, length, {to, BLOCK_COPY_PIECE}, zero};
+	struct copy_piece piece = {copy, offset, length, {to, BLOCK_COPY_PIECE}, zero};
 	int r = block_call(copy->block, next, &piece);
 
 	return r < 0 ? error_set(err, -r, "%s: cannot be read: %s", block_name(copy->block),

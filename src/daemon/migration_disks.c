@@ -7,13 +7,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "block/block.h"
 #include "block/create.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/layer_internal.h"
 #include "daemon/migration.h"
 #include "daemon/plug.h"
+
+#define SECTOR 512u
 
 static int may_be_made(const struct domain_disk *disk, const char *vdev, const json_t *size,
 	struct error *err)
@@ -30,7 +31,7 @@ static int may_be_made(const struct domain_disk *disk, const char *vdev, const j
 		return error_set(err, ENOTSUP,
 			"%s: a device is not made for a guest that brings its disks: give the disk a file here (-C FILE)",
 			disk->target);
-	if (bytes <= 0 || bytes % BLOCK_SECTOR)
+	if (bytes <= 0 || bytes % SECTOR)
 		return error_set(err, EINVAL, "storage: no disk has %lld bytes", (long long)bytes);
 	return 0;
 }

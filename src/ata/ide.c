@@ -207,13 +207,19 @@ static void write_register(struct ide_channel *c, unsigned reg, uint8_t value)
 		task_write(c, reg, value);
 }
 
+/* Not ones, as of a port where nobody is: those say "busy", and who waits for the end of that waits for long (OVMF). */
+static bool is_empty(const struct ide_channel *c)
+{
+	return !c->drive[0].there && !c->drive[1].there;
+}
+
 static uint8_t read_register(struct ide_channel *c, unsigned reg)
 {
 	const struct ide_drive *d = selected(c);
 	const unsigned old = c->control & CONTROL_OLD ? 1 : 0;
 
-	if (!c->drive[0].there && !c->drive[1].there)
-		return 0xff;
+	if (is_empty(c))
+		return 0;
 	switch (reg) {
 	case REG_FEATURE:
 		return d->there ? d->error : 0;
@@ -267,8 +273,8 @@ static uint64_t control_read(void *ctx, uint64_t offset, unsigned size)
 	const struct ide_drive *d = selected(c);
 
 	mutex_assert_held(&c->ide->lock);
-	if (!c->drive[0].there && !c->drive[1].there)
-		return 0xff;
+	if (is_empty(c))
+		return 0;
 	return d->there ? d->status : 0;
 }
 

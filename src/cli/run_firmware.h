@@ -9,13 +9,15 @@
 #include "cli/options.h"
 #include "vmm/config.h"
 
-enum { RUN_FIRMWARE_FIRST = 400, FIRMWARE = RUN_FIRMWARE_FIRST, BOOT };
+enum { RUN_FIRMWARE_FIRST = 400, FIRMWARE = RUN_FIRMWARE_FIRST, BOOT, NVRAM };
 
-#define RUN_FIRMWARE_OPTIONS                                                                  \
-	{"firmware", FIRMWARE, "bios", "start by it, as the disks say, instead of a kernel"}, \
-	{                                                                                     \
-		"boot", BOOT, "ORDER",                                                        \
-			"what firmware tries: letters c (disks), d (CDs), n (network)"        \
+#define RUN_FIRMWARE_OPTIONS                                                                       \
+	{"firmware", FIRMWARE, "bios|uefi", "start by it, as the disks say, instead of a kernel"}, \
+		{"nvram", NVRAM, "FILE",                                                           \
+			"keep what UEFI remembers there; without it nothing is kept"},             \
+	{                                                                                          \
+		"boot", BOOT, "ORDER",                                                             \
+			"what firmware tries: letters c (disks), d (CDs), n (network)"             \
 	}
 
 bool run_firmware_has(int id);

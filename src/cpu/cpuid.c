@@ -510,6 +510,16 @@ void cpuid_policy_read(const struct cpuid_policy *policy, uint32_t leaf, uint32_
 	}
 }
 
+void cpuid_policy_limit_addresses(struct cpuid_policy *policy, unsigned bits)
+{
+	if (policy->phys_bits <= bits)
+		return;
+	policy->phys_bits = bits;
+	for (unsigned i = 0; i < policy->count; i++)
+		if (policy->leaf[i].leaf == 0x80000008)
+			policy->leaf[i].eax = (policy->leaf[i].eax & ~0xffu) | bits;
+}
+
 void cpuid_policy_vendor(struct cpuid_policy *policy, const char *vendor)
 {
 	for (unsigned i = 0; i < policy->count; i++) {

@@ -170,6 +170,9 @@ static inline unsigned cpuid_family(uint32_t signature)
 	return base == 15 ? base + (signature >> 20 & 0xff) : base;
 }
 
+/* At most so many bits of physical addresses, 36 to 52. */
+void cpuid_policy_limit_addresses(struct cpuid_policy *policy, unsigned bits);
+
 /* For tests: another vendor, 12 characters. Its ways where makers differ come with it. */
 void cpuid_policy_vendor(struct cpuid_policy *policy, const char *vendor);
 

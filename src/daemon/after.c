@@ -15,6 +15,7 @@
 #include "daemon/layer.h"
 #include "daemon/life.h"
 #include "daemon/monitor.h"
+#include "daemon/nvram.h"
 #include "daemon/quota.h"
 #include "daemon/saved.h"
 
@@ -99,6 +100,7 @@ int after_remove(struct guest *guest, struct error *err)
 		return r;
 	launch_remove(guest);
 	container_forget(guest);
+	guest_nvram_forget(guest);
 	saved_forget_suspended(guest);
 	events_tell(&guest->daemon->events, "removed", guest, NULL);
 	guest_free(guest);

@@ -11,6 +11,7 @@
 #include "daemon/describe.h"
 #include "daemon/guest.h"
 #include "daemon/life.h"
+#include "daemon/nvram.h"
 #include "daemon/op.h"
 #include "daemon/quota.h"
 #include "daemon/saved.h"
@@ -156,6 +157,7 @@ void op_add_guest(struct operation *op, struct guest *guest, bool start, const c
 	if (r) {
 		store_delete(op->daemon->store, guest->config.uuid, NULL);
 		container_forget(guest);
+		guest_nvram_forget(guest);
 		guest_free(guest);
 		op_refuse_error(op, r, &err);
 		return;

@@ -18,6 +18,7 @@
 #include "daemon/daemon.h"
 #include "daemon/links.h"
 #include "daemon/migration.h"
+#include "daemon/nvram.h"
 #include "daemon/script.h"
 #include "daemon/switches.h"
 #include "domain/boot.h"
@@ -232,19 +233,22 @@ static int open_kernel(const struct caller *owner, const struct domain_config *c
 }
 
 /* Where it is a kernel's place, nothing; also of a guest that goes on, which may reset itself. */
-static int open_firmware(const struct caller *owner, const struct domain_config *config,
+static int open_firmware(const struct caller *owner, const struct guest *guest,
 	struct launch_spec *spec, struct error *err)
 {
-	const char *path;
+	const struct domain_config *config = &guest->config;
+	struct firmware_files files;
 	int r = domain_config_firmware(config, &spec->firmware, err);
 
 	if (r || !spec->firmware)
 		return r;
-	r = firmware_file(spec->firmware, &path, err);
+	r = firmware_find(spec->firmware, &files, err);
 	if (!r)
-		r = open_one(owner, path, false, &spec->kernel.fd, err);
+		r = open_one(owner, files.code, false, &spec->kernel.fd, err);
 	if (!r)
-		r = put(&spec->kernel.name, path, err);
+		r = put(&spec->kernel.name, files.code, err);
+	if (!r && files.variables)
+		r = guest_nvram_open(guest, files.variables, &spec->nvram, err);
 	return r || !config->boot ? r : put(&spec->boot, config->boot, err);
 }
 
@@ -402,7 +406,7 @@ static int open_machine(const struct guest *guest, struct spec_files *files, str
 		return r;
 	snprintf(files->program, sizeof files->program, "%s", guest->daemon->vmm);
 	caller_of_user(&guest->daemon->policy, guest->owner, &owner);
-	r = open_firmware(&owner, config, spec, err);
+	r = open_firmware(&owner, guest, spec, err);
 	if (!r && !begins)
 		r = put_state(guest, spec, err);
 	else if (!r && !spec->firmware)

@@ -11,6 +11,7 @@
 #include "machine/chipset/pm.h"
 #include "machine/chipset/serial.h"
 #include "machine/chipset/testdev.h"
+#include "machine/firmware/flash.h"
 #include "machine/firmware/fw_cfg.h"
 #include "machine/interrupt/ioapic.h"
 #include "machine/interrupt/pic.h"
@@ -40,6 +41,7 @@ static const struct board_device *const devices[] = {
 	&piix_device,
 	&fw_cfg_device,
 	&debug_port_device,
+	&flash_device,
 };
 
 void board_init(struct board *board)

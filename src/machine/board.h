@@ -99,8 +99,10 @@ struct board_owner {
 
 /* What a board starts from that has firmware, and what that finds. All that is pointed to outlives the board. */
 struct board_firmware {
-	int fd;           /* the ROM's file, read when the board is made */
-	const char *name; /* for messages */
+	int fd;                     /* the ROM's file, read when the board is made */
+	const char *name;           /* for messages */
+	int variables;              /* the file of its variables, which it writes to (flash.h) */
+	const char *variables_name; /* NULL: it keeps none */
 	unsigned vcpus;
 	const char *boot; /* from what, in this order: c a disk, d a CD, n the network */
 };

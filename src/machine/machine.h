@@ -95,6 +95,8 @@ struct machine_config {
 	 * fd -1, or no name: from its kernel.
 	 */
 	struct machine_file firmware;
+	struct machine_file
+		variables; /* the firmware's, which it writes to (flash.h); no name: it keeps none */
 	const char *
 		boot; /* the order in which firmware tries what there is (board.h); NULL: its own */
 	bool restore; /* machine_load() follows: the kernel is only for a later reset */

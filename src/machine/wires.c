@@ -146,6 +146,8 @@ int machine_board_init(struct machine *machine, struct error *err)
 		machine->board_owner.firmware_text = NULL;
 	machine->firmware = (struct board_firmware){.fd = config->firmware.fd,
 		.name = config->firmware.name,
+		.variables = config->variables.fd,
+		.variables_name = config->variables.name,
 		.vcpus = config->vcpus,
 		.boot = config->boot ? config->boot : ""};
 	board->owner = &machine->board_owner;

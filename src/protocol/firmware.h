@@ -11,14 +11,21 @@
 enum firmware {
 	FIRMWARE_NONE,
 	FIRMWARE_BIOS, /* SeaBIOS */
+	FIRMWARE_UEFI, /* OVMF */
 };
 
-extern const char *const firmware_words[]; /* "none", "bios"; a NULL ends them */
+extern const char *const firmware_words[]; /* "none", "bios", "uefi"; a NULL ends them */
 
-/* By a name that people use: also "seabios", "rombios". -EINVAL, with a sentence that begins with "firmware: ". */
+/* By a name that people use: also "seabios", "rombios", "ovmf". -EINVAL, with a sentence that begins with "firmware: ". */
 int firmware_parse(const char *name, enum firmware *firmware, struct error *err);
-/* Its file, a string that stays. -ENOENT with the sentence that says what to install. */
-int firmware_file(enum firmware firmware, const char **path, struct error *err);
+
+/* Strings that stay. */
+struct firmware_files {
+	const char *code;      /* what the guest starts from */
+	const char *variables; /* what its variables are at first (NVRAM); NULL: it keeps none */
+};
+/* -ENOENT with the sentence that says what to install. */
+int firmware_find(enum firmware firmware, struct firmware_files *files, struct error *err);
 
 /* The order in which firmware tries what there is: letters c (disks), d (CDs), n (network); a, for floppies, is passed over. -EINVAL. */
 int firmware_check_boot(const char *order, struct error *err);

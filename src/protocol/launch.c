@@ -60,6 +60,7 @@ const struct field launch_fields[] = {
 	FIELD_ROW(COUNT, launch_spec, tsc_khz, .min = 1, .max = UINT32_MAX),
 	FIELD_STRUCT_ROW(launch_spec, kernel, file_fields),
 	FIELD_ROW(ENUM, launch_spec, firmware, .names = firmware_words),
+	FIELD_STRUCT_ROW(launch_spec, nvram, file_fields),
 	FIELD_ROW(STRING, launch_spec, boot, .max = FIRMWARE_BOOT_MAX, .text = ""),
 	FIELD_STRUCT_ROW(launch_spec, initrd, file_fields),
 	DESCRIPTOR(launch_spec, overlay),

@@ -12,6 +12,7 @@
  *    "kernel": {"fd": 4, "name": "/boot/vmlinuz"},                    left out: the first disk's own;
  *                                       initrd and cmdline then follow what the disk has for it
  *    "firmware": "bios",                kernel is then this firmware's file, also with a state; may be left out
+ *    "nvram": {"fd": 16, "name": "/var/lib/dach/nvram/5f0c..."},      with firmware: what it keeps, written to; may be left out
  *    "boot": "dc",                      with firmware: what it tries, in this order; may be left out
  *    "initrd": {"fd": 5, "name": "/boot/initrd.img"},                 may be left out
  *    "overlay": 12,                     what belongs behind the initrd, or behind the disk's own;
@@ -77,7 +78,7 @@
 #define LAUNCH_VERSION 3
 #define LAUNCH_MAX (4u << 20)
 #define LAUNCH_FDS_MAX \
-	(LIMIT_DISKS * LIMIT_CHAIN + LIMIT_LAYERS + LIMIT_NETWORKS + LIMIT_SHARES + 13)
+	(LIMIT_DISKS * LIMIT_CHAIN + LIMIT_LAYERS + LIMIT_NETWORKS + LIMIT_SHARES + 14)
 
 /* Strings are the structure's own (malloc). Descriptors: -1 is none. */
 struct launch_file {
@@ -112,7 +113,7 @@ struct launch_spec {
 	uint64_t memory, maxmem; /* KiB */
 	unsigned vcpus;
 	unsigned tsc_khz; /* of the host's TSC; 0: the monitor looks for it */
-	struct launch_file kernel, initrd, state;
+	struct launch_file kernel, initrd, state, nvram;
 	enum firmware firmware;
 	char *boot;
 	struct launch_layer *layer;

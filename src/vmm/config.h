@@ -43,6 +43,11 @@ struct vmm_config {
 	const char *cmdline;
 	enum firmware firmware; /* kernel is its file, and there is no initrd */
 	const char *boot;       /* with firmware: firmware_check_boot(); NULL: its own order */
+	const char *
+		variables; /* a file with what the firmware's variables are at first; NULL: it keeps none */
+	const char *
+		nvram; /* the file that keeps them, made of that one if it is not there; NULL: until the end */
+	int nvram_fd; /* where given: the same, open; -1: none */
 	bool own_kernel; /* kernel and initrd are for a first disk that has none; cmdline as without kernel */
 	bool given; /* the next three (-1: none) are open; else the names are to be opened */
 	int kernel_fd, initrd_fd;

@@ -60,7 +60,8 @@ struct vmm {
 	struct loop_work reader_work;
 	/* Those that have names; a disk's own are its reader's. */
 	struct machine_file kernel, initrd;
-	struct firmware_line { /* what it has begun to say; one vCPU at a time */
+	struct machine_file variables; /* the firmware's; no name: it keeps none */
+	struct firmware_line {         /* what it has begun to say; one vCPU at a time */
 		char text[256];
 		unsigned used;
 	} firmware_line;

@@ -10,6 +10,7 @@
 #include "bootdisk/bootdisk.h"
 #include "domain/boot.h"
 #include "protocol/agent.h"
+#include "protocol/nvram.h"
 #include "vmm/internal.h"
 
 static int open_file(const char *path, struct machine_file *file, struct error *err)
@@ -80,6 +81,21 @@ static int ask_for_agent(struct vmm *vmm, const char **cmdline, struct error *er
 	return 0;
 }
 
+/* What a firmware remembers. */
+static int open_variables(struct vmm *vmm, struct error *err)
+{
+	const struct vmm_config *config = &vmm->config;
+	int r = 0;
+
+	if (config->given && config->nvram)
+		vmm->variables.fd = config->nvram_fd;
+	else if (config->variables)
+		r = nvram_open(config->nvram, config->variables, &vmm->variables.fd, err);
+	if (!r && vmm->variables.fd >= 0)
+		vmm->variables.name = config->nvram ? config->nvram : config->variables;
+	return r;
+}
+
 /* Kernel and initrd, ours to close; and who reads the disk's own. */
 int kernel_open(struct vmm *vmm, struct error *err)
 {
@@ -97,6 +113,8 @@ int kernel_open(struct vmm *vmm, struct error *err)
 	}
 	if (!r)
 		r = join_initrd(vmm, err);
+	if (!r)
+		r = open_variables(vmm, err);
 	if (r || never_starts(config))
 		return r;
 	vmm->reader_work = (struct loop_work){.run = drop_kernel, .ctx = vmm};
@@ -163,6 +181,7 @@ void kernel_close(struct vmm *vmm)
 	vmm->reader = NULL;
 	close_file(&vmm->kernel);
 	close_file(&vmm->initrd);
+	close_file(&vmm->variables);
 	free(vmm->cmdline);
 	vmm->cmdline = NULL;
 }

@@ -15,6 +15,8 @@ void vmm_config_of_launch(const struct launch_spec *spec, struct vmm_config *con
 		.cmdline = spec->cmdline,
 		.firmware = spec->firmware,
 		.boot = spec->boot,
+		.nvram = spec->nvram.fd >= 0 ? spec->nvram.name : NULL,
+		.nvram_fd = spec->nvram.fd,
 		.restore_from = spec->state.fd >= 0 ? spec->state.name : NULL,
 		.restore_fd = spec->state.fd,
 		.lazy = spec->lazy,

@@ -14,6 +14,8 @@
 
 _Static_assert(LIMIT_VCPUS <= MACHINE_VCPUS_MAX, "no machine has so many");
 
+#define UEFI_ADDRESS_BITS 40 /* OVMF maps all that more would be by pages of 2 MiB */
+
 /* What the machine calls */
 
 static void serial_output(void *ctx, const uint8_t *data, size_t len)
@@ -112,6 +114,8 @@ static int choose_engine(struct vmm *vmm, struct error *err)
 	/* A guest that is restored has its processor; here, all that there is is on offer. */
 	r = cpuid_policy_make(&vmm->cpuid, kind, vmm->config.vcpus,
 		vmm->move.state ? "host" : vmm->config.machine.cpu_model, vmm->config.tsc_khz, err);
+	if (!r && vmm->config.firmware == FIRMWARE_UEFI && !vmm->move.state)
+		cpuid_policy_limit_addresses(&vmm->cpuid, UEFI_ADDRESS_BITS);
 	/* Where KVM would have to be asked for each page, all of them are read at first. */
 	vmm->needs.lazy =
 		vmm->move.state && vmm->config.lazy && !vmm->needs.kvm && !vmm->config.arriving;
@@ -151,6 +155,7 @@ static int make_machine(struct vmm *vmm, struct error *err)
 		.memory = config->memory,
 		.loop = monitor_loop(vmm->monitor),
 		.firmware = config->firmware ? vmm->kernel : (struct machine_file){.fd = -1},
+		.variables = vmm->variables,
 		.boot = config->boot,
 		.restore = config->restore_from != NULL,
 		.test_devices = config->test_devices,

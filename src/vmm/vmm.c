@@ -243,7 +243,7 @@ static struct vmm *vmm_create(struct end_report *end)
 		return NULL;
 	}
 	mutex_init(&vmm->disks_lock);
-	vmm->kernel.fd = vmm->initrd.fd = vmm->save = vmm->restore = -1;
+	vmm->kernel.fd = vmm->initrd.fd = vmm->variables.fd = vmm->save = vmm->restore = -1;
 	vmm->balloon_work = (struct loop_work){.run = verbs_tell_memory, .ctx = vmm};
 	return vmm;
 }

@@ -22,7 +22,6 @@
 #define ROM_END 0x100000000ull
 #define ROM_MAX 0x800000u /* the APICs are below that */
 #define ROM_LOW 0x20000u  /* so much of it is below 1 MiB, too */
-#define ROM_UNIT 0x10000u
 
 /* What is seen of a section, by the two bits of its register: reads and writes go to RAM. */
 enum { SHOWS_ROM = 0, SHOWS_RAM_READ_ONLY = 1, SHOWS_RAM = 3 };
@@ -139,9 +138,9 @@ static int read_rom(struct i440fx *bridge, const struct board_firmware *firmware
 	if (fstat(firmware->fd, &st))
 		return error_set(err, errno, "%s: %s", firmware->name, strerror(errno));
 	if (!S_ISREG(st.st_mode) || st.st_size < ROM_LOW || st.st_size > ROM_MAX ||
-		st.st_size % ROM_UNIT)
+		st.st_size % REGION_PAGE)
 		return error_set(err, EINVAL,
-			"%s: not a firmware (128 KiB to 8 MiB, a multiple of 64 KiB)",
+			"%s: not a firmware (128 KiB to 8 MiB, a multiple of 4 KiB)",
 			firmware->name);
 	r = memory_region_create(&bridge->rom, ROM_END - st.st_size, st.st_size, err);
 	if (r)

@@ -125,6 +125,10 @@ static int piix_init(void *device, struct board *board, struct error *err)
 	mutex_init(&piix->lock);
 	pci_device_init(&piix->isa, "ISA bridge", &isa, &isa_ops);
 	pci_device_init(&piix->pm, "power management", &pm, NULL);
+	/* It passes on what is below: UEFI looks for drivers of what is there only behind a bridge that can. */
+	piix->isa.wmask[PCI_COMMAND] |= PCI_COMMAND_IO;
+	pci_config_set(&piix->isa, PCI_COMMAND, 2,
+		PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	for (unsigned i = 0; i < 4; i++) {
 		pci_config_set(&piix->isa, PIRQ_ROUTE + i, 1, PIRQ_OFF);
 		piix->isa.wmask[PIRQ_ROUTE + i] = PIRQ_OFF | 15;

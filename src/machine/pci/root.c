@@ -95,6 +95,13 @@ static void root_describe(void *device, struct state *s)
 	pci_bus_describe(&root->bus, s);
 }
 
+uint64_t pci_root_rom(const struct board *board)
+{
+	const struct pci_root *root = board_find(board, &pci_root_device);
+
+	return root->bridge.rom.gpa;
+}
+
 const struct board_device pci_root_device = {
 	.name = "PCI",
 	.size = sizeof(struct pci_root),

@@ -298,7 +298,7 @@ static enum slow_result commit(struct vcpu *v, const struct slow_access *d)
 	struct translate_vcpu *p = v->private_data;
 	struct span *part = p->pending.part;
 	const uint8_t *from = p->bounce + (p->pending.linear & 63);
-	bool changed = false;
+	bool changed = false, device = false;
 
 	if (!p->pending.active)
 		return SLOW_GO;
@@ -314,9 +314,13 @@ static enum slow_result commit(struct vcpu *v, const struct slow_access *d)
 				continue;
 			if (part[k].to.host)
 				part[k].to.watched = is_watched(v->vm, part[k].to.host);
+			device |= !part[k].to.host;
 			changed |= write_span(v, &part[k], from + part[k].at);
 		}
 	}
+	/* a device may have asked for a change of what is where, which the next instruction is to find done */
+	if (device && __atomic_load_n(&v->kicked, __ATOMIC_RELAXED) & KICK_LEAVE)
+		changed = true;
 	if (!changed || d->flags & SLOW_JUMPS)
 		return SLOW_GO;
 	/* the code that runs may be among what changed: go on through the front door */

@@ -10,10 +10,15 @@
 #include "cli/cli.h"
 #include "config/config.h"
 
-enum { FORCE = 1 };
+enum { FORCE = 1, REMOVE };
 
 static const struct option_spec force_options[] = {
 	{"force", FORCE, NULL, "also if the guest does not let go of it"},
+	{NULL, 0, NULL, NULL},
+};
+
+static const struct option_spec remove_options[] = {
+	{"remove", REMOVE, NULL, "no longer"},
 	{NULL, 0, NULL, NULL},
 };
 
@@ -206,6 +211,24 @@ static int network_detach(struct cli *cli)
 	return call_act(cli, "POST", cli->words[0], "/network-detach", body);
 }
 
+static int network_forward(struct cli *cli)
+{
+	bool remove = false;
+	json_t *body;
+	int id, status, number;
+
+	while ((id = cli_option(cli)) > 0)
+		remove = true;
+	if (id != CLI_WORDS)
+		return cli->status;
+	number = network_number(cli, cli->words[1], &status);
+	if (number < 0)
+		return status;
+	body = json_pack("{s:i, s:s, s:b}", "network", number, "forward", cli->words[2], "remove",
+		remove);
+	return call_act(cli, "POST", cli->words[0], "/network-forward", body);
+}
+
 const struct cli_verb cli_plug_verbs[] = {
 	{"block-attach", "GUEST SPEC...", "Give a guest a disk while it runs", 2, CLI_WORDS_MAX,
 		.run = block_attach},
@@ -215,6 +238,8 @@ const struct cli_verb cli_plug_verbs[] = {
 		CLI_WORDS_MAX, .run = network_attach},
 	{"network-detach", "GUEST NETWORK", "Take a network from a guest", 2, 2,
 		.options = force_options, .run = network_detach},
+	{"network-forward", "GUEST NETWORK FORWARD", "Forward a port to a guest, or no longer", 3,
+		3, .options = remove_options, .run = network_forward},
 	{"cd-insert", "GUEST DRIVE FILE", "Put a CD into a guest's drive", 3, 3,
 		.options = force_options, .run = cd_insert},
 	{"cd-eject", "GUEST DRIVE", "Take the CD out of a guest's drive", 2, 2,

@@ -44,7 +44,8 @@ struct operation_arguments {
 	unsigned then;           /* save: it ends, runs on, or is paused */
 	bool lazy;               /* resume, restore: memory comes as it is touched */
 	bool live;               /* dump_core: the guest runs meanwhile */
-	unsigned network;        /* network_detach: its devid */
+	unsigned network;        /* network_detach, network_forward: its devid */
+	char *forward;           /* network_forward: as net_forward_parse() reads it */
 	bool force;      /* disk_detach, disk_medium, network_detach: whatever the guest does */
 	uint64_t memory; /* memory, memory_max: KiB */
 	unsigned weight, cap; /* scheduler: or OPERATION_AS_IT_IS */
@@ -62,7 +63,7 @@ struct operation_arguments {
 		*checkpoint; /* disk_backup, disk_export: block/copy.h; disk_checkpoint: the latter */
 	char *base; /* disk_backup: absolute, what the file is to stand on; NULL: nothing */
 	unsigned base_format; /* disk_backup: as format */
-	bool remove;          /* disk_checkpoint */
+	bool remove;          /* disk_checkpoint, network_forward */
 	uint64_t size;        /* disk_resize: bytes */
 	uint64_t rate;   /* disk_stream and its like, migrate: bytes a second; 0: as it comes */
 	char *listen;    /* disk_export: ADDR:PORT, where path is not the socket */
@@ -102,9 +103,10 @@ extern const struct operation_kind operation_host, operation_log, operation_log_
 	operation_network_create, operation_network_get, operation_network_edit,
 	operation_network_start, operation_network_stop, operation_network_delete,
 	operation_disk_attach, operation_disk_detach, operation_disk_medium, operation_disk_export,
-	operation_network_attach, operation_network_detach, operation_snapshot_list,
-	operation_snapshot_get, operation_snapshot_create, operation_snapshot_revert,
-	operation_snapshot_delete, operation_migration, operation_migrate, operation_receive;
+	operation_network_attach, operation_network_detach, operation_network_forward,
+	operation_snapshot_list, operation_snapshot_get, operation_snapshot_create,
+	operation_snapshot_revert, operation_snapshot_delete, operation_migration,
+	operation_migrate, operation_receive;
 
 /* Defaults. operation_arguments_free() afterwards, also after it was given away (it is empty then). */
 void operation_arguments_init(const struct operation_kind *kind,

@@ -8,7 +8,16 @@
 
 #include <pthread.h>
 
+#include "base/thread.h"
 #include "net/net.h"
+
+/* What another thread wants the endpoint's to do. */
+struct net_order {
+	const struct net_forward *forward;
+	bool remove, done;
+	int r;
+	struct error *err;
+};
 
 /* The first member of a kind's own structure. */
 struct net {
@@ -24,6 +33,9 @@ struct net {
 	uint64_t credited; /* when, in ns */
 	bool held;         /* the client waits for more */
 	pthread_t thread;
+	struct mutex lock; /* of the next two */
+	pthread_cond_t ordered;
+	struct net_order *order; /* NULL: none */
 };
 
 struct net_driver {
@@ -37,6 +49,9 @@ struct net_driver {
 	void (*send_unfinished)(struct net *net, const struct virtio_net_hdr_v1 *header,
 		const uint8_t *frame, size_t len);
 	void (*set_offloads)(struct net *net, unsigned offloads);
+	/* On that thread; NULL: it forwards none. */
+	int (*forward)(struct net *net, const struct net_forward *forward, bool remove,
+		struct error *err);
 	/* The thread has ended. Closes what is open to the world; again does nothing. May still kick. */
 	void (*cut)(struct net *net);
 	/* After that. Frees all but the struct net's own, and the structure. */
@@ -46,7 +61,7 @@ struct net_driver {
 /* Afterwards, and also when this fails, net_close() is for it. */
 int net_begin(struct net *net, const struct net_driver *driver, struct error *err);
 bool net_stopping(const struct net *net);
-/* The event is readable: makes it unreadable. What a kick is for must be looked at after this. */
+/* The event is readable: makes it unreadable, and does what is ordered. What a kick is for must be looked at after this. */
 void net_take_kick(struct net *net);
 
 /* ms until a client that is held may go on, at least 1; -1: none is. */

@@ -37,6 +37,8 @@ int net_open(const struct net_spec *spec, struct net **net, struct error *err)
 int net_begin(struct net *net, const struct net_driver *driver, struct error *err)
 {
 	net->driver = driver;
+	mutex_init(&net->lock);
+	pthread_cond_init(&net->ordered, NULL);
 	net->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (net->event < 0)
 		return error_set(err, errno, "eventfd: %s", strerror(errno));
@@ -78,6 +80,35 @@ void net_take_kick(struct net *net)
 		return;
 	/* First this, then look: a kick that comes after writes the event again. */
 	__atomic_store_n(&net->kicked, false, __ATOMIC_SEQ_CST);
+	mutex_lock(&net->lock);
+	if (net->order) {
+		struct net_order *order = net->order;
+
+		order->r = net->driver->forward(net, order->forward, order->remove, order->err);
+		order->done = true;
+		net->order = NULL;
+		pthread_cond_broadcast(&net->ordered);
+	}
+	mutex_unlock(&net->lock);
+}
+
+int net_forward(struct net *net, const struct net_forward *forward, bool remove, struct error *err)
+{
+	struct net_order order = {.forward = forward, .remove = remove, .err = err};
+
+	if (!net->driver->forward)
+		return error_set(err, ENOTSUP, "ports are forwarded to networks in user mode only");
+	if (!net->started)
+		return net->driver->forward(net, forward, remove, err);
+	mutex_lock(&net->lock);
+	while (net->order)
+		mutex_wait(&net->lock, &net->ordered);
+	net->order = &order;
+	net_kick(net);
+	while (!order.done)
+		mutex_wait(&net->lock, &net->ordered);
+	mutex_unlock(&net->lock);
+	return order.r;
 }
 
 void net_kick(struct net *net)

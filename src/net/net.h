@@ -92,6 +92,12 @@ void net_set_offloads(struct net *net, unsigned offloads);
 bool net_may_send(struct net *net);
 void net_has_sent(struct net *net, size_t len);
 
+/*
+ * Forwards a port of this host's from now on or, with remove, no longer the one with this end on the host. The endpoint's thread does it, and any other
+ * waits for it. -ENOTSUP: not this kind of network, or not this forward once it is open; -ENOENT: there is none to remove; what the host says.
+ */
+int net_forward(struct net *net, const struct net_forward *forward, bool remove, struct error *err);
+
 /* The largest packet of the network; 0: not known. */
 unsigned net_mtu(const struct net *net);
 

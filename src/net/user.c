@@ -48,6 +48,7 @@ struct timer {
 
 struct user_net {
 	struct net net;
+	bool closed; /* libslirp lets nothing through to the host's loopback addresses */
 	Slirp *slirp;
 	struct pollfd *fds;
 	unsigned count, room;
@@ -330,37 +331,71 @@ static socklen_t forward_ends(const struct net_forward *forward, struct sockaddr
 	return sizeof *host6;
 }
 
+static int forward_failed(const struct net_forward *forward, const char *what, struct error *err)
+{
+	const int error = errno ? errno : EIO;
+	const bool ipv6 = *forward->host_addr6;
+	struct in_addr addr = {htonl(forward->host_addr)};
+	char text[INET6_ADDRSTRLEN];
+
+	if (!ipv6)
+		inet_ntop(AF_INET, &addr, text, sizeof text);
+	return error_set(err, error, ipv6 ? "%s %s [%s]:%u: %s" : "%s %s %s:%u: %s", what,
+		forward->udp ? "udp" : "tcp", ipv6 ? forward->host_addr6 : text, forward->host_port,
+		strerror(error));
+}
+
 static int open_forward(struct user_net *user, const struct net_forward *forward, struct error *err)
 {
 	const int flags = SLIRP_HOSTFWD_V6ONLY | (forward->udp ? SLIRP_HOSTFWD_UDP : 0);
 	struct sockaddr_storage host, guest;
 	const socklen_t len = forward_ends(forward, &host, &guest);
 	const bool ipv6 = host.ss_family == AF_INET6;
-	struct in_addr addr = {htonl(forward->host_addr)};
-	char text[INET6_ADDRSTRLEN];
 
 	if (forward->udp)
 		gate_forward(&user->gate, ipv6, forward->guest_port);
 	errno = 0;
-	if (!slirp_add_hostxfwd(user->slirp, (struct sockaddr *)&host, len,
-		    (struct sockaddr *)&guest, len, flags))
-		return 0;
-	if (!ipv6)
-		inet_ntop(AF_INET, &addr, text, sizeof text);
-	return error_set(err, errno ? errno : EIO,
-		ipv6 ? "--net: cannot listen on %s [%s]:%u: %s"
-		     : "--net: cannot listen on %s %s:%u: %s",
-		forward->udp ? "udp" : "tcp", ipv6 ? forward->host_addr6 : text, forward->host_port,
-		strerror(errno ? errno : EIO));
+	return slirp_add_hostxfwd(user->slirp, (struct sockaddr *)&host, len,
+		       (struct sockaddr *)&guest, len, flags)
+		? forward_failed(forward, "cannot listen on", err)
+		: 0;
+}
+
+/* While frames move. What the whole network is made for at its begin cannot come later. */
+static int user_forward(struct net *net, const struct net_forward *forward, bool remove,
+	struct error *err)
+{
+	const int flags = SLIRP_HOSTFWD_V6ONLY | (forward->udp ? SLIRP_HOSTFWD_UDP : 0);
+	struct user_net *user = user_of(net);
+	struct sockaddr_storage host, guest;
+	const socklen_t len = forward_ends(forward, &host, &guest);
+
+	if (!user->slirp)
+		return error_set(err, ENODEV, "the network has gone");
+	if (remove) {
+		errno = ENOENT;
+		return slirp_remove_hostxfwd(user->slirp, (struct sockaddr *)&host, len, flags)
+			? forward_failed(forward, "nothing is forwarded from", err)
+			: 0;
+	}
+	if (host.ss_family == AF_INET6 && !user->gate.ipv6)
+		return error_set(err, ENOTSUP,
+			"the network has had no IPv6 since the guest's start; a start with the forward gives it some");
+	if (forward->udp && user->closed)
+		return error_set(err, ENOTSUP,
+			"the first forward of UDP comes with the guest's start: without one, nothing answers to this host's own "
+			"addresses");
+	return open_forward(user, forward, err);
 }
 
 static int open_forwards(struct user_net *user, const struct net_spec *spec, struct error *err)
 {
+	struct error why = {""};
 	int r = 0;
 
 	for (unsigned i = 0; !r && i < spec->forwards; i++)
-		r = open_forward(user, &spec->forward[i], err);
-	return r;
+		r = open_forward(user, &spec->forward[i], &why);
+	return r ? error_set(err, -r, "--net: %s", why.text) : 0;
 }
 
 /*
@@ -413,6 +448,7 @@ static int user_open(const struct net_spec *spec, struct net **out, struct error
 	gate_init(&user->gate, clock_now());
 	user->gate.loopback = spec->loopback;
 	user->gate.ipv6 = config.in6_enabled;
+	user->closed = config.disable_host_loopback;
 	user->room = 16;
 	user->fds = calloc(user->room, sizeof *user->fds);
 	r = net_begin(&user->net, &net_user_driver, err);
@@ -456,6 +492,7 @@ const struct net_driver net_user_driver = {
 	.open = user_open,
 	.run = user_run,
 	.send = user_send,
+	.forward = user_forward,
 	.cut = user_cut,
 	.close = user_close,
 };

@@ -129,7 +129,7 @@ static bool parse_forward(char *text, struct net_forward *forward)
 
 int net_forward_parse(const char *text, struct net_forward *forward, struct error *err)
 {
-	char buf[192];
+	char buf[NET_FORWARD_TEXT + 1];
 
 	*forward = (struct net_forward){.host_addr = INADDR_LOOPBACK};
 	if (strlen(text) >= sizeof buf || !parse_forward(strcpy(buf, text), forward))
@@ -143,6 +143,13 @@ int net_forward_parse(const char *text, struct net_forward *forward, struct erro
 		return error_set(err, EINVAL,
 			"fwd=%s: UDP over IPv6 needs the guest's address, too: -[ADDR]:PORT", text);
 	return 0;
+}
+
+bool net_forward_same(const struct net_forward *a, const struct net_forward *b)
+{
+	return a->udp == b->udp && a->host_port == b->host_port &&
+		!strcmp(a->host_addr6, b->host_addr6) &&
+		(*a->host_addr6 || a->host_addr == b->host_addr);
 }
 
 bool net_forward_loopback(const struct net_forward *forward)

@@ -77,8 +77,11 @@ int net_read_address(const char *text, char to[NET_ADDRESS_TEXT + 1], bool *ipv6
  * net_spec_free() after success.
  */
 int net_spec_parse(const char *text, struct net_spec *spec, struct error *err);
-/* What stands behind fwd= there. */
+#define NET_FORWARD_TEXT 191
+/* What stands behind fwd= there; at most so many bytes. */
 int net_forward_parse(const char *text, struct net_forward *forward, struct error *err);
+/* Both have the same end on the host. */
+bool net_forward_same(const struct net_forward *a, const struct net_forward *b);
 /* The host's end can be reached from the host alone. */
 bool net_forward_loopback(const struct net_forward *forward);
 void net_spec_free(struct net_spec *spec);

@@ -172,6 +172,26 @@ static const struct field net_detach[] = {
 	{.key = NULL},
 };
 
+static int read_forward(const char *text, char *to)
+{
+	struct net_forward forward;
+
+	if (strlen(text) > NET_FORWARD_TEXT || net_forward_parse(text, &forward, NULL))
+		return -EINVAL;
+	strcpy(to, text);
+	return 0;
+}
+
+static const struct field net_forward[] = {
+	FIELD_ROW(COUNT, monitor_request, network, .max = LIMIT_NETWORKS - 1),
+	FIELD_ROW(TEXT, monitor_request, mac, .needed = true, .max = NET_MAC_TEXT,
+		.read = net_read_mac),
+	FIELD_ROW(TEXT, monitor_request, forward, .needed = true, .max = NET_FORWARD_TEXT,
+		.read = read_forward),
+	FIELD_ROW(BOOL, monitor_request, remove),
+	{.key = NULL},
+};
+
 static const struct field disk_export[] = {
 	FIELD_ROW(COUNT, monitor_request, disk, .max = LIMIT_DISKS - 1),
 	FIELD_ROW(BOOL, monitor_request, persistent),
@@ -249,6 +269,7 @@ static const struct verb {
 	[REQUEST_DISK_PIVOT] = {"disk-pivot", disk_pivot, .passed = false},
 	[REQUEST_NET_ATTACH] = {"net-attach", net_attach, .fd = true},
 	[REQUEST_NET_DETACH] = {"net-detach", net_detach, .passed = false},
+	[REQUEST_NET_FORWARD] = {"net-forward", net_forward, .passed = false},
 	[REQUEST_RELEASE] = {"release", release, .passed = false},
 	[REQUEST_CLONE] = {"clone", clone, .fd = true},
 	[REQUEST_EXEC] = {"exec", nothing, .fd = true},

@@ -54,6 +54,8 @@
  *                "rate_interval"                and higher ones have one more from now on
  *   net-detach   "network": its number, "mac",  the guest is asked to give it up, as by disk-detach. A job
  *                "seconds", "force": true
+ *   net-forward  "network": its number, "mac",  a network in user mode forwards a port from now on (network.h has the
+ *                "forward", "remove": true      form) or, with remove, no longer the one with this end on the host
  *   disk-resize  "disk": its number, "size":    it is larger from now on, and the guest is told; of a raw image
  *                bytes                          the file is so long already. A job.
  *   release      "end": true                    one that stands so ends as "saved", or goes on as it was
@@ -125,6 +127,7 @@ enum request_verb {
 	REQUEST_DISK_PIVOT,
 	REQUEST_NET_ATTACH,
 	REQUEST_NET_DETACH,
+	REQUEST_NET_FORWARD,
 	REQUEST_RELEASE,
 	REQUEST_CLONE,
 	REQUEST_EXEC,
@@ -154,7 +157,7 @@ struct monitor_request {
 	bool first;                      /* DISK_FILE, DISK_OPEN */
 	char vdev[LIMIT_VDEV + 1];       /* DISK_ATTACH, DISK_DETACH */
 	bool readonly;                   /* DISK_ATTACH */
-	unsigned network;                /* NET_ATTACH, NET_DETACH: and the next */
+	unsigned network;                /* NET_...: and the next */
 	char mac[NET_MAC_TEXT + 1];
 	unsigned mtu, rate_interval; /* NET_ATTACH, with rate */
 	bool force;                  /* DISK_DETACH, NET_DETACH: and the next */
@@ -167,7 +170,8 @@ struct monitor_request {
 	char checkpoint[LIMIT_CHECKPOINT + 1]; /* the same, and DISK_CHECKPOINT */
 	unsigned pause;                        /* MIGRATE: ms; 0: MIGRATE_PAUSE. Also rate */
 	bool storage;                          /* MIGRATE */
-	bool remove;                           /* DISK_CHECKPOINT */
+	bool remove;                           /* DISK_CHECKPOINT, NET_FORWARD */
+	char forward[NET_FORWARD_TEXT + 1];    /* NET_FORWARD */
 	bool drop;                             /* DISK_PIVOT */
 	uint64_t size;                         /* DISK_RESIZE: bytes */
 	uint64_t job;                          /* CANCEL */

@@ -56,5 +56,7 @@ int plug_net_attach_request(struct vmm *vmm, const struct monitor_request *reque
 	struct error *err);
 int plug_net_detach_request(struct vmm *vmm, const struct control_asker *asker,
 	const struct monitor_request *request, struct error *err);
+int plug_net_forward_request(struct vmm *vmm, const struct monitor_request *request,
+	struct error *err);
 
 #endif

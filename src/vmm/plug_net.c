@@ -144,6 +144,20 @@ static void lose_net(struct vmm *vmm, const struct plugged *plugged)
 	plug_call(vmm->plugging.net_nest, cut, plugged->back);
 }
 
+int plug_net_forward_request(struct vmm *vmm, const struct monitor_request *request,
+	struct error *err)
+{
+	const unsigned n = request->network;
+	struct net_forward forward;
+	int r;
+
+	if (n >= vmm->config.nets || strcmp(vmm->config.net[n].mac, request->mac) ||
+		!vmm->devices.net[n])
+		return error_set(err, ENODEV, "the guest's network %u is not %s", n, request->mac);
+	r = net_forward_parse(request->forward, &forward, err);
+	return r ? r : net_forward(vmm->devices.net[n], &forward, request->remove, err);
+}
+
 static const struct plugged_kind net_kind = {"network", nic_slot, unplug_nic, forget_net, close_net,
 	lose_net, close_net};
 

@@ -190,6 +190,8 @@ static int perform(struct vmm *vmm, const struct monitor_request *request, json_
 		return machine_sysrq(vmm->machine, request->key[0], err);
 	case REQUEST_MEMORY_SET:
 		return set_memory(vmm, request->memory, fields, err);
+	case REQUEST_NET_FORWARD:
+		return plug_net_forward_request(vmm, request, err);
 	default:
 		return error_set(err, ENOSYS, "control: not there yet");
 	}

@@ -233,4 +233,40 @@ def test_killed_in_the_middle():
             assert ("xvda", "a") in disks(d) if not there else ("xvda", "a") not in disks(d), (word, disks(d))
 
 
+def forward(d, text, network=0, **more):
+    return d.post(GUEST + "/network-forward", {"network": network, "forward": text, **more})
+
+
+def forwards(d):
+    return d.get(GUEST)["config"]["vifs"][0].get("forward", [])
+
+
+def test_ports_come_and_go():
+    with Daemon().start() as d:
+        d.create("one", managed=True, start=True, vifs=[{"mode": "user", "forward": ["tcp::9001-:1"]}])
+        forward(d, "udp:127.0.0.1:9001-:2")
+        forward(d, "tcp:[::1]:9001-:3")
+        assert forwards(d) == ["tcp::9001-:1", "udp:127.0.0.1:9001-:2", "tcp:[::1]:9001-:3"], forwards(d)
+        for status, what, text, more in (
+                (409, "is forwarded already", "tcp:127.0.0.1:9001-:7", {}), (400, "not of the form", "tcp:9", {}),
+                (422, "nothing is forwarded from there", "tcp::9002-:1", {"remove": True}),
+                (400, "no network 1", "tcp::9002-:1", {"network": 1})):
+            assert what in refused(status, forward, d, text, **more)
+        # By its end on the host, whatever it leads to.
+        forward(d, "tcp:127.0.0.1:9001-:7", remove=True)
+        kept = ["udp:127.0.0.1:9001-:2", "tcp:[::1]:9001-:3"]
+        assert forwards(d) == kept
+        d.stop(signal.SIGKILL)
+        d.start()
+        assert forwards(d) == kept
+        d.post(GUEST + "/destroy")
+        eventually(lambda: d.get(GUEST)["state"] == "off")
+        forward(d, "tcp::9003-:3")
+        assert forwards(d) == [*kept, "tcp::9003-:3"]
+        d.create("two", "refuse", vifs=[{"mode": "user"}])
+        before = d.get("/v1/guests/two")["config"]
+        assert "was to refuse" in refused(400, d.post, "/v1/guests/two/network-forward", {"forward": "tcp::9004-:4"})
+        assert d.get("/v1/guests/two")["config"] == before
+
+
 main(globals().copy())

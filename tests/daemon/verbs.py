@@ -310,6 +310,8 @@ REFUSALS = {
     ("POST", "/network-attach"): [(400, {}), (400, {"network": {"mac": "no"}}), (400, {"network": {"nonsense": 1}}),
                                   (400, {"network": {"bridge": "a name that is too long"}})],
     ("POST", "/network-detach"): [(400, {}), (400, {"network": 7}), (400, {"network": 8}), (400, {"network": 7, "force": 1})],
+    ("POST", "/network-forward"): [(400, {}), (400, {"forward": "tcp:1"}), (400, {"network": 7, "forward": "tcp::8080-:80"}),
+                                   (400, {"forward": "tcp::8080-:80", "remove": 1})],
     ("POST", "/disk-medium"): [(400, {}), (400, {"disk": "xvdz"}), (400, {"disk": "xvdz", "path": ""})],
     ("POST", "/disk-export"): [(400, {"disk": "xvda", "socket": "/nowhere/socket"}), (400, {}), (400, {"disk": "xvda", "listen": ""})],
     ("POST", "/disk-backup"): [(400, {"disk": "xvda", "path": "FOLDER/core"}), (400, {"disk": "xvda"})],

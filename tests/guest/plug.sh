@@ -28,6 +28,11 @@ while read -r word disk value place; do
 		ip addr add "$value" dev "$disk" && ip link set "$disk" up
 		ping -c 1 -W 10 "$place" >/dev/null && echo "REACHED BY $disk AS $(cat "/sys/class/net/$disk/address")" || echo "NOT-REACHED BY $disk"
 		;;
+	serve)
+		ip link set eth0 up && ip addr add 10.0.2.15/24 dev eth0
+		(while :; do echo "from the guest" | nc -l -p "$value"; done) &
+		echo "SERVES $value"
+		;;
 	esac
 done
 SCRIPT
@@ -97,6 +102,42 @@ asked "size vdb 1" "^SIZE .* OF vdb 1"
 check "that is only read" said "^SIZE 1228800 RO 1 OF vdb 1"
 asked "read vdb 1" "^READ vdb .* OF 1"
 check "with what is on it" said "^READ vdb BBBB OF 1"
+
+# What a port of this host's says.
+port_says() {
+	timeout 20 python3 -c "
+import socket
+s = socket.create_connection(('127.0.0.1', $1), 10)
+s.settimeout(15)
+print(s.recv(100).decode(), end='')" 2>/dev/null
+}
+reaches_guest() {
+	[ "$(port_says "$port")" = "from the guest" ]
+}
+[ -z "${DACH_TEST_NETNS:-}" ] || ip link set lo up
+port=$(free_port)
+asked "serve eth0 7" "^SERVES 7"
+check "a port is forwarded while it runs" xl network-forward one 0 "tcp:127.0.0.1:$port-:7"
+check "and leads to the guest" wait_for 20 reaches_guest
+forwards_once() {
+	! xl network-forward one 0 "tcp:127.0.0.1:$port-:8" 2>"$errors" && grep -q "is forwarded already" "$errors"
+}
+check "once" forwards_once
+busy_port() {
+	python3 -c "
+import socket, subprocess, sys
+s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen()
+r = subprocess.run(['xl', 'network-forward', 'one', '0', 'tcp:127.0.0.1:%d-:7' % s.getsockname()[1]], capture_output=True, text=True)
+sys.exit(not (r.returncode and 'cannot listen on tcp 127.0.0.1:' in r.stderr and 'in use' in r.stderr))"
+}
+check "a port that is somebody else's is not" busy_port
+udp_late() {
+	! xl network-forward one 0 "udp:127.0.0.1:$port-:7" 2>"$errors" && grep -q "comes with the guest's start" "$errors"
+}
+check "nor the first of UDP" udp_late
+check "the port goes" xl network-forward --remove one 0 "tcp:127.0.0.1:$port-:7"
+check "then nobody is there" sh -c "! python3 -c \"import socket; socket.create_connection(('127.0.0.1', $port), 10)\" 2>/dev/null"
+check "and it comes again" xl network-forward one 0 "tcp:127.0.0.1:$port-:7"
 
 if [ -n "${DACH_TEST_NETNS:-}" ]; then
 	ip link add lan type bridge && ip addr add 10.9.0.1/24 dev lan && ip link set lan up

@@ -442,6 +442,8 @@ static const struct use {
 	{"post", "/v1/guests/{ref}/disk-detach", .words = {"block-detach", "web", "xvdb"}},
 	{"post", "/v1/guests/{ref}/network-attach",
 		.words = {"network-attach", "web", "bridge=br0", "ip=10.0.0.2"}},
+	{"post", "/v1/guests/{ref}/network-forward",
+		.words = {"network-forward", "web", "0", "tcp::8080-:80"}},
 	{"post", "/v1/guests/{ref}/network-detach", .words = {"network-detach", "web", "0"}},
 	{"post", "/v1/guests/{ref}/disk-medium", .words = {"cd-insert", "web", "hdc", "/x"}},
 	{"post", "/v1/guests/{ref}/disk-export",

@@ -203,6 +203,7 @@ static void test_requests(void **state)
 			.size = 512,
 			.name = "/",
 			.mac = "02:00:00:00:00:00",
+			.forward = "tcp::1-:1",
 			.job = 1};
 		struct monitor_request most = {.id = INT64_MAX,
 			.verb = verb,
@@ -219,7 +220,10 @@ static void test_requests(void **state)
 			.rate = INT64_MAX,
 			.size = INT64_MAX,
 			.job = INT64_MAX,
-			.mac = "fe:ff:ff:ff:ff:ff"};
+			.mac = "fe:ff:ff:ff:ff:ff",
+			.forward = "udp:[2001:db8:1111:2222:3333:4444:5555:6666]:65535-"
+				   "[2001:db8:1111:2222:3333:4444:5555:7777]:65535",
+			.remove = true};
 
 		memset(most.name, 'x', REQUEST_NAME_MAX);
 		if (verb == REQUEST_NET_ATTACH)

@@ -55,6 +55,7 @@ const struct route routes[] = {
 	{"POST", GUEST "/disk-attach", &operation_disk_attach, .status = 200, .body = true},
 	{"POST", GUEST "/disk-detach", &operation_disk_detach, .status = 200, .body = true},
 	{"POST", GUEST "/disk-medium", &operation_disk_medium, .status = 200, .body = true},
+	{"POST", GUEST "/network-forward", &operation_network_forward, .status = 200, .body = true},
 	{"POST", GUEST "/network-attach", &operation_network_attach, .status = 200, .body = true},
 	{"POST", GUEST "/network-detach", &operation_network_detach, .status = 200, .body = true},
 	{"POST", GUEST "/disk-export", &operation_disk_export, .status = 200, .body = true},

@@ -60,6 +60,23 @@ static int suspend(struct cli *cli)
 	return status;
 }
 
+static int live_update(struct cli *cli)
+{
+	int status = 0;
+
+	if (!cli_words(cli))
+		return cli->status;
+	for (unsigned i = 0; i < cli->words_count; i++)
+		if (watch_act(cli, "Updating", cli->words[i], "/live-update", NULL))
+			status = CLI_FAILURE;
+	return status;
+}
+
+static const char live_update_more[] =
+	"The process in which the guest runs gives it to a new one, of the dach that is installed now: after an\n"
+	"upgrade nobody has to start guests anew. It stands still for some milliseconds; its memory, disks, taps\n"
+	"and connections stay. Connections through a network in user mode do not.\n";
+
 /* xl's order of words: a configuration file, if there is one, and then the saved guest. */
 static json_t *restore_body(struct cli *cli, bool paused, bool lazy)
 {
@@ -138,6 +155,8 @@ const struct cli_verb cli_save_verbs[] = {
 		.options = restore_options, .run = restore},
 	{"suspend", "GUEST...", "Save a kept guest; the next start goes on from there", 1,
 		CLI_WORDS_MAX, .run = suspend},
+	{"live-update", "GUEST...", "Let a running guest go on in a new monitor, after an upgrade",
+		1, CLI_WORDS_MAX, .run = live_update, .more = live_update_more},
 	{"jobs", "GUEST", "What is done to a guest that takes long", 1, 1, .run = jobs},
 	{"cancel", "GUEST JOB", "End what takes long before it is done", 2, 2, .asks = "cancel",
 		.wrong = "Invalid job \"%s\"\n"},

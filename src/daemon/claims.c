@@ -191,6 +191,26 @@ static long find_line(const struct guest *guest, int fd, char mode)
 	return found;
 }
 
+int claims_same(const struct guest *guest, const struct launch_spec *spec, struct error *err)
+{
+	for (unsigned i = 0; i < spec->disks; i++) {
+		const struct disk_spec *disk = &spec->disk[i];
+
+		for (unsigned k = 0; k < disk->files; k++) {
+			const int fd = disk->file[k].fd;
+			const bool own = !k && !disk->readonly
+				? find_line(guest, fd, 'w') >= 0
+				: find_line(guest, fd, 'r') >= 0 || find_line(guest, fd, 'b') >= 0;
+
+			if (!own)
+				return error_set(err, EBUSY,
+					"%s: is another file now than the guest has",
+					disk->file[k].name);
+		}
+	}
+	return 0;
+}
+
 /* Whether there was one. */
 static bool change(const struct guest *guest, int fd, char from, char to)
 {

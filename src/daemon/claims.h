@@ -21,6 +21,8 @@ struct disk_spec;
  */
 int claims_take(const struct guest *guest, const struct launch_spec *spec, int fd,
 	struct error *err);
+/* -EBUSY and the sentence if a disk's file in spec, all open, is another one than the guest has. */
+int claims_same(const struct guest *guest, const struct launch_spec *spec, struct error *err);
 /* Those of one more disk are the guest's, too: as claims_take(). */
 int claims_join(const struct guest *guest, const struct disk_spec *disk, struct error *err);
 /*

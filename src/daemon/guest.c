@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/daemon.h"
+#include "daemon/live_update.h"
 #include "daemon/monitor.h"
 #include "daemon/process.h"
 #include "daemon/saved.h"
@@ -109,6 +110,7 @@ void guest_free(struct guest *guest)
 	guest_tell(guest, false, -ENOENT, "the guest is gone");
 	if (guest->timer.loop)
 		loop_timer_cancel(&guest->timer);
+	live_update_free(guest);
 	monitor_close(guest->monitor);
 	process_close(guest);
 	json_decref(guest->info);

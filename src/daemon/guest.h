@@ -17,6 +17,7 @@
 #define GUEST_TEXT_MAX 512
 
 struct daemon;
+struct live_update;
 struct monitor;
 struct caller;
 
@@ -26,6 +27,13 @@ struct guest_wait {
 	bool end; /* else: started */
 	void (*done)(void *ctx, int r, const char *text);
 	void *ctx;
+};
+
+/* What its next monitor shares with the one that it has (live_update.c); -1: not that. */
+struct guest_handed {
+	int ram;
+	int net[LIMIT_NETWORKS];
+	unsigned mtu[LIMIT_NETWORKS];
 };
 
 struct guest {
@@ -68,7 +76,10 @@ struct guest {
 	unsigned layers;         /* ... until it has been started */
 	bool arriving; /* what it goes on from is the connection to where it still runs ... */
 	bool becomes_managed, becomes_autostart; /* ... and what it is to be once it is here */
-	json_t *brought;         /* ... and files of disks that it brings along; NULL: none */
+	json_t *brought; /* ... and files of disks that it brings along; NULL: none */
+	const struct guest_handed *handed; /* while its next monitor is started; or NULL */
+	struct live_update
+		*update;         /* it is about to have another monitor, or just got it; or NULL */
 	bool departing;          /* its monitor has been told to send it elsewhere */
 	int line;                /* the connection for that, which waits for it; -1 */
 	bool lazy;               /* and memory comes as it is touched */

@@ -22,12 +22,14 @@
 #include "daemon/daemon.h"
 #include "daemon/holder.h"
 #include "daemon/links.h"
+#include "daemon/live_update.h"
 #include "daemon/note.h"
 #include "daemon/process.h"
 #include "daemon/resources.h"
 #include "daemon/spec.h"
 
 #define MARK ".state"
+#define LAUNCH_FILE_MAX 32
 
 static int folder_path(const struct guest *guest, const char *file, char *path, size_t size,
 	struct error *err)
@@ -58,13 +60,49 @@ void launch_remove_file(const struct guest *guest, const char *file)
 		unlink(path);
 }
 
+/* What a monitor has of its own; the lock is last: where it is, all of them are. */
+static const char *const own_files[] = {"control", "console", "screen", "status", "lock"};
+#define OWN_FILES (sizeof own_files / sizeof *own_files)
+
+/* A file of the monitor's, or of the next one's. */
+static const char *file_name(const char *file, bool next, char text[LAUNCH_FILE_MAX])
+{
+	snprintf(text, LAUNCH_FILE_MAX, "%s%s", file, next ? ".next" : "");
+	return text;
+}
+
+void launch_remove_next(const struct guest *guest)
+{
+	char name[LAUNCH_FILE_MAX];
+
+	for (size_t i = 0; i < OWN_FILES; i++)
+		launch_remove_file(guest, file_name(own_files[i], true, name));
+}
+
+int launch_take_next(const struct guest *guest, struct error *err)
+{
+	char from[PATH_MAX], to[PATH_MAX], name[LAUNCH_FILE_MAX];
+	int r = 0;
+
+	for (size_t i = 0; !r && i < OWN_FILES; i++) {
+		r = folder_path(guest, file_name(own_files[i], true, name), from, sizeof from, err);
+		if (!r)
+			r = folder_path(guest, own_files[i], to, sizeof to, err);
+		if (!r && rename(from, to) && errno != ENOENT)
+			r = error_set(err, errno, "%s: %s", from, strerror(errno));
+	}
+	return r;
+}
+
 void launch_remove(struct guest *guest)
 {
-	static const char *const files[] = {"control", "console", "screen", "lock", "status",
-		"output", "saving", "disks"};
+	static const char *const files[] = {"output", "saving", "disks"};
 	char path[PATH_MAX];
 
 	links_remove(guest);
+	launch_remove_next(guest);
+	for (size_t i = 0; i < OWN_FILES; i++)
+		launch_remove_file(guest, own_files[i]);
 	for (unsigned i = 0; i < sizeof files / sizeof *files; i++)
 		launch_remove_file(guest, files[i]);
 	for (unsigned note = 0; note < NOTES; note++)
@@ -212,14 +250,15 @@ static int reserve(const struct guest *guest, int fd, struct error *err)
  * The lock belongs to the open file, which the monitor gets read-only: what stands in it is the
  * daemon's word. It is taken here, before there is a process.
  */
-static int make_lock(const struct guest *guest, int *fd, int *content, struct error *err)
+static int make_lock(const struct guest *guest, const char *name, int *fd, int *content,
+	struct error *err)
 {
-	int r = launch_open_file(guest, "lock", O_WRONLY | O_CREAT | O_TRUNC, content, err);
+	int r = launch_open_file(guest, name, O_WRONLY | O_CREAT | O_TRUNC, content, err);
 
 	if (!r)
 		r = reserve(guest, *content, err);
 	if (!r)
-		r = launch_open_file(guest, "lock", O_RDONLY, fd, err);
+		r = launch_open_file(guest, name, O_RDONLY, fd, err);
 	if (!r && flock(*fd, LOCK_EX | LOCK_NB))
 		r = error_set(err, errno, GUEST_LABEL ": its lock: %s", guest->config.name,
 			strerror(errno));
@@ -310,6 +349,57 @@ static int spawn(struct guest *guest, struct spec_files *files, int content, str
 	return r;
 }
 
+/* The monitor's own files, and who it becomes. */
+static int open_own(struct guest *guest, struct spec_files *files, bool next, int *content,
+	struct error *err)
+{
+	struct launch_spec *spec = &files->spec;
+	char name[LAUNCH_FILE_MAX];
+	int r;
+
+	if (guest->daemon->root)
+		spec->uid = spec->gid = LIMIT_UIDS_FIRST + guest->domid % LIMIT_UIDS;
+	r = make_socket(guest, file_name("control", next, name), &spec->control, err);
+	if (!r)
+		r = make_socket(guest, file_name("console", next, name), &spec->console, err);
+	if (!r && spec->machine.vnc)
+		r = make_socket(guest, file_name("screen", next, name), &spec->screen, err);
+	if (!r)
+		r = launch_open_file(guest, file_name("status", next, name),
+			O_RDWR | O_CREAT | O_TRUNC, &spec->status, err);
+	if (!r)
+		r = reserve(guest, spec->status, err);
+	if (!r)
+		r = launch_open_file(guest, "output",
+			O_WRONLY | O_CREAT | O_APPEND | (next ? 0 : O_TRUNC), &files->output, err);
+	return r ? r : make_lock(guest, file_name("lock", next, name), &spec->lock, content, err);
+}
+
+int launch_start_next(struct guest *guest, struct error *err)
+{
+	struct spec_files files;
+	int content = -1, r = spec_init(&files, err);
+
+	if (r)
+		return r;
+	launch_remove_next(guest);
+	r = spec_open(guest, &files, err);
+	if (!r)
+		r = claims_same(guest, &files.spec, err);
+	if (!r)
+		r = open_own(guest, &files, true, &content, err);
+	if (!r)
+		r = spec_write(&files, err);
+	if (!r)
+		r = spawn(guest, &files, content, err);
+	if (content >= 0)
+		close(content);
+	spec_close(&files);
+	if (r)
+		launch_remove_next(guest);
+	return r;
+}
+
 int launch_start(struct guest *guest, struct error *err)
 {
 	struct spec_files files;
@@ -333,24 +423,8 @@ int launch_start(struct guest *guest, struct error *err)
 		r = claims_take(guest, spec, disks, err);
 	if (disks >= 0)
 		close(disks);
-	if (!r && guest->daemon->root)
-		spec->uid = spec->gid = LIMIT_UIDS_FIRST + guest->domid % LIMIT_UIDS;
 	if (!r)
-		r = make_socket(guest, "control", &spec->control, err);
-	if (!r)
-		r = make_socket(guest, "console", &spec->console, err);
-	if (!r && spec->machine.vnc)
-		r = make_socket(guest, "screen", &spec->screen, err);
-	if (!r)
-		r = launch_open_file(guest, "status", O_RDWR | O_CREAT | O_TRUNC, &spec->status,
-			err);
-	if (!r)
-		r = reserve(guest, spec->status, err);
-	if (!r)
-		r = launch_open_file(guest, "output", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND,
-			&files.output, err);
-	if (!r)
-		r = make_lock(guest, &spec->lock, &content, err);
+		r = open_own(guest, &files, false, &content, err);
 	if (!r)
 		r = spec_write(&files, err);
 	if (!r)
@@ -363,7 +437,7 @@ int launch_start(struct guest *guest, struct error *err)
 	return r;
 }
 
-enum launch_life launch_look(struct guest *guest)
+static enum launch_life look(struct guest *guest, const char *lock)
 {
 	char text[64] = "";
 	unsigned long long start;
@@ -371,18 +445,29 @@ enum launch_life launch_look(struct guest *guest)
 	int fd, pid;
 	enum launch_life life = LAUNCH_NOT_BEGUN;
 
-	if (!launch_open_file(guest, "lock", O_RDONLY, &fd, NULL)) {
-		if (read(fd, text, sizeof text - 1) > 0 &&
-			sscanf(text, "%u %d %llu", &domid, &pid, &start) == 3 &&
-			domid == guest->domid) {
-			if (guest->process.fd < 0)
-				process_open(guest, pid, start);
-			life = LAUNCH_ENDED;
-		}
-		if (flock(fd, LOCK_EX | LOCK_NB))
-			life = LAUNCH_ALIVE;
-		close(fd);
+	if (launch_open_file(guest, lock, O_RDONLY, &fd, NULL))
+		return life;
+	if (read(fd, text, sizeof text - 1) > 0 &&
+		sscanf(text, "%u %d %llu", &domid, &pid, &start) == 3 && domid == guest->domid) {
+		if (guest->process.fd < 0)
+			process_open(guest, pid, start);
+		life = LAUNCH_ENDED;
 	}
+	if (flock(fd, LOCK_EX | LOCK_NB))
+		life = LAUNCH_ALIVE;
+	close(fd);
+	return life;
+}
+
+bool launch_look_next(struct guest *guest)
+{
+	return look(guest, "lock.next") == LAUNCH_ALIVE;
+}
+
+enum launch_life launch_look(struct guest *guest)
+{
+	const enum launch_life life = look(guest, "lock");
+
 	return process_left(guest) ? LAUNCH_ALIVE : life;
 }
 
@@ -405,4 +490,5 @@ void launch_last_words(struct guest *guest)
 	guest->reason = report.reason;
 	snprintf(guest->text, sizeof guest->text, "%s", report.error.text);
 	migration_ended(guest);
+	live_update_ended(guest);
 }

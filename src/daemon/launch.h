@@ -15,6 +15,15 @@ enum launch_life {
 /* Opens what the configuration names (as the guest's owner), makes the folder, starts dach-vmm. */
 int launch_start(struct guest *guest, struct error *err);
 /*
+ * Its next monitor, beside the one that it has (live_update.h): guest->process becomes its. Its files are there as
+ * NAME.next until they take the place of the others, one after the other and the lock last.
+ */
+int launch_start_next(struct guest *guest, struct error *err);
+int launch_take_next(const struct guest *guest, struct error *err);
+void launch_remove_next(const struct guest *guest);
+/* Whether it is there; guest->process becomes its, if it was nobody's. */
+bool launch_look_next(struct guest *guest);
+/*
  * Beside the folder, while a life is to begin from a state: a daemon that was killed meanwhile must not begin
  * it anew.
  */

@@ -15,6 +15,7 @@
 #include "daemon/daemon.h"
 #include "daemon/launch.h"
 #include "daemon/layer.h"
+#include "daemon/live_update.h"
 #include "daemon/monitor.h"
 #include "daemon/move.h"
 #include "daemon/plug.h"
@@ -30,6 +31,7 @@
 #define LOOKS_BEFORE_KILL 12 /* two seconds: see look_again() */
 #define PROCESS_ENDED_MS 50  /* for what it still had to say */
 #define KILLED_MS 10
+#define UPDATE_MS 20
 
 static void lost(void *ctx, const char *why);
 static void restart(struct guest *guest);
@@ -122,7 +124,7 @@ static void process_ended(void *ctx, short revents)
 	wake_in(guest, guest->monitor ? PROCESS_ENDED_MS * MS : 0);
 }
 
-static void watch_process(struct guest *guest)
+void life_watch(struct guest *guest)
 {
 	if (guest->process.fd < 0 || guest->process.ready)
 		return;
@@ -146,6 +148,10 @@ static void look_again(void *ctx)
 	if (guest->retrying) {
 		guest->retrying = false;
 		restart(guest);
+		return;
+	}
+	if (live_update_may_come(guest)) {
+		wake_in(guest, UPDATE_MS * MS);
 		return;
 	}
 	life = launch_look(guest);
@@ -222,73 +228,17 @@ void life_destroy(struct guest *guest)
 
 /* Messages */
 
-struct refresh {
-	struct guest *guest;
-	void (*done)(void *ctx, int r, const char *text);
-	void *ctx;
-};
-
 /* Negative where it says none that is known. */
 static int state_of(const json_t *answer)
 {
 	return field_find_name(guest_states, json_string_value(json_object_get(answer, "state")));
 }
 
-static void keep_info(struct guest *guest, json_t *answer)
+void life_keep_info(struct guest *guest, json_t *answer)
 {
 	json_decref(guest->info);
 	guest->info = json_incref(answer);
 	guest->paused = state_of(answer) == GUEST_PAUSED;
-}
-
-/* One that was too late has answered after all, or has gone. */
-static void heard(void *ctx, int r, json_t *answer, const char *text)
-{
-	struct guest *guest = ctx;
-
-	guest->deaf = false;
-	if (!r)
-		keep_info(guest, answer);
-}
-
-static void refreshed(void *ctx, int r, json_t *answer, const char *text)
-{
-	struct refresh *refresh = ctx;
-	struct guest *guest = refresh->guest;
-
-	if (r == -ETIMEDOUT && !guest->deaf && guest->monitor) {
-		guest->deaf = true;
-		monitor_call(guest->monitor, &(struct monitor_request){.verb = REQUEST_INFO}, -1, 0,
-			heard, guest);
-	}
-	/* -ECANCELED: the guest is being freed, or about to begin another life. */
-	if (!r)
-		keep_info(guest, answer);
-	refresh->done(refresh->ctx, r, text);
-	free(refresh);
-}
-
-void life_refresh(struct guest *guest, unsigned timeout_ms,
-	void (*done)(void *ctx, int r, const char *text), void *ctx)
-{
-	struct refresh *refresh = guest->monitor ? calloc(1, sizeof *refresh) : NULL;
-
-	if (!refresh) {
-		done(ctx, -ESRCH, "the guest does not run");
-		return;
-	}
-	*refresh = (struct refresh){guest, done, ctx};
-	monitor_call(guest->monitor, &(struct monitor_request){.verb = REQUEST_INFO}, -1,
-		timeout_ms, refreshed, refresh);
-}
-
-void life_glance(struct guest *guest, unsigned timeout_ms,
-	void (*done)(void *ctx, int r, const char *text), void *ctx)
-{
-	if (guest->deaf)
-		done(ctx, -ETIMEDOUT, "the guest's monitor does not answer");
-	else
-		life_refresh(guest, timeout_ms, done, ctx);
 }
 
 static void event(void *ctx, const struct monitor_event *event)
@@ -353,7 +303,7 @@ static void answered(void *ctx, int r, json_t *answer, const char *text)
 	}
 	if (r)
 		return; /* what becomes of it is told by lost() */
-	keep_info(guest, answer);
+	life_keep_info(guest, answer);
 	guest->told_paused = guest->paused;
 	guest->up = true;
 	launch_unmark_state(guest);
@@ -363,6 +313,7 @@ static void answered(void *ctx, int r, json_t *answer, const char *text)
 	commit_settle(guest, answer);
 	move_settle(guest, answer);
 	plug_settle(guest, answer);
+	live_update_settle(guest);
 	snapshot_settle(guest);
 	affinity_apply(guest);
 	if (guest->state == RECORD_STARTING) {
@@ -378,6 +329,22 @@ static void answered(void *ctx, int r, json_t *answer, const char *text)
 		after_held(guest, reason == END_NONE ? END_CRASH : reason);
 	}
 	guest_tell(guest, false, 0, "");
+	if (guest->destroying)
+		life_destroy(guest);
+}
+
+void life_adopt(struct guest *guest, struct monitor *monitor, json_t *info)
+{
+	const struct monitor_client client = {guest, event, lost};
+
+	let_sleep(guest);
+	guest->ending = false;
+	guest->tries = 0;
+	monitor_set_client(monitor, &client);
+	guest->monitor = monitor;
+	life_watch(guest);
+	life_keep_info(guest, info);
+	affinity_apply(guest);
 	if (guest->destroying)
 		life_destroy(guest);
 }
@@ -410,7 +377,7 @@ static int begin(struct guest *guest, struct error *err)
 	r = launch_start(guest, err);
 	if (r)
 		return r;
-	watch_process(guest);
+	life_watch(guest);
 	if (connect_monitor(guest, NULL)) {
 		/*
 		 * It was started and its socket is gone: most likely it has already ended, and said why in
@@ -574,9 +541,10 @@ void life_recover(struct guest *guest)
 		after_host_boot(guest);
 		return;
 	}
+	live_update_recover(guest);
 	life = launch_look(guest);
-	watch_process(guest);
-	if (life == LAUNCH_ALIVE) {
+	life_watch(guest);
+	if (life == LAUNCH_ALIVE || live_update_may_come(guest)) {
 		guest->held = guest->state == RECORD_SHUTDOWN;
 		if (connect_monitor(guest, &err)) {
 			/* It is about to end, or no longer itself: look_again() waits, then helps. */

@@ -33,6 +33,15 @@ void life_destroy(struct guest *guest);
 void life_end_monitor(struct guest *guest);
 /* After the daemon's own start: what became of it? The guest may be freed by this. */
 void life_recover(struct guest *guest);
+/* What its monitor has answered to "info". */
+void life_keep_info(struct guest *guest, json_t *answer);
+/* Its monitor's process, in guest->process, is heard of when it ends. */
+void life_watch(struct guest *guest);
+/*
+ * The same life goes on in another monitor (live_update.h), which has answered so: guest->process is its already, and
+ * guest->monitor, the former one, the caller's.
+ */
+void life_adopt(struct guest *guest, struct monitor *monitor, json_t *info);
 /* Asks the monitor for its state; done once info is fresh, or could not be had (r). */
 void life_refresh(struct guest *guest, unsigned timeout_ms,
 	void (*done)(void *ctx, int r, const char *text), void *ctx);

@@ -309,6 +309,11 @@ int monitor_create(struct loop *loop, int fd, const struct monitor_client *clien
 	return 0;
 }
 
+void monitor_set_client(struct monitor *monitor, const struct monitor_client *client)
+{
+	monitor->client = *client;
+}
+
 void monitor_close(struct monitor *monitor)
 {
 	if (!monitor)

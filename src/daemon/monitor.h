@@ -34,6 +34,8 @@ struct monitor_client {
 /* fd, a connected socket, becomes the connection's, also after a failure. */
 int monitor_create(struct loop *loop, int fd, const struct monitor_client *client,
 	struct monitor **monitor, struct error *err);
+/* Somebody else hears of it from now on. */
+void monitor_set_client(struct monitor *monitor, const struct monitor_client *client);
 /* Open calls are told -ECANCELED; no other callback comes. NULL is allowed. */
 void monitor_close(struct monitor *monitor);
 /* monitor_close() has begun: -ECANCELED is then its word, and not an answer of the monitor's. */

@@ -23,6 +23,7 @@ static const char *const files[NOTES] = {
 	[NOTE_PLUGGING] = "plugging",
 	[NOTE_ARRIVING] = "arriving",
 	[NOTE_DEPARTING] = "departing",
+	[NOTE_UPDATING] = "updating",
 };
 
 int note_write(const struct guest *guest, enum note note, json_t *says, struct error *err)

@@ -20,6 +20,7 @@ enum note {
 	NOTE_PLUGGING,   /* plug.c */
 	NOTE_ARRIVING,   /* op_migrate.c, and the next */
 	NOTE_DEPARTING,
+	NOTE_UPDATING, /* live_update.c */
 	NOTES,
 };
 

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
 #include "daemon/daemon.h"
 #include "daemon/describe.h"
 #include "daemon/guest.h"
@@ -197,35 +198,20 @@ static void started(void *ctx, int r, const char *text)
 /* What the monitor hands over */
 
 /* Files alone: nothing else that a monitor might send is to reach another. */
-static bool take(struct cloning *cloning, const struct cmsghdr *head)
+static int receive(struct cloning *cloning, struct error *err)
 {
-	bool sound = true;
+	int count = descriptors_receive(cloning->socket[0], cloning->fd, FDS);
+	bool sound = count > 1;
 
-	cloning->fds = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-	memcpy(cloning->fd, CMSG_DATA(head), cloning->fds * sizeof(int));
+	cloning->fds = count > 0 ? (unsigned)count : 0;
 	for (unsigned i = 0; i < cloning->fds; i++) {
 		struct stat st;
 
 		sound &= !fstat(cloning->fd[i], &st) && S_ISREG(st.st_mode);
 	}
-	return sound && cloning->fds > 1;
-}
-
-static int receive(struct cloning *cloning, struct error *err)
-{
-	char space[CMSG_SPACE(FDS * sizeof(int))] __attribute__((aligned(8))), byte;
-	struct iovec data = {&byte, 1};
-	struct msghdr msg = {.msg_iov = &data,
-		.msg_iovlen = 1,
-		.msg_control = space,
-		.msg_controllen = sizeof space};
-	ssize_t n = recvmsg(cloning->socket[0], &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *head = n == 1 ? CMSG_FIRSTHDR(&msg) : NULL;
-
-	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS &&
-		take(cloning, head))
-		return 0;
-	return error_set(err, EPROTO, "the guest's monitor has not handed over what a clone needs");
+	return sound ? 0
+		     : error_set(err, EPROTO,
+			       "the guest's monitor has not handed over what a clone needs");
 }
 
 /*

@@ -106,7 +106,7 @@ extern const struct operation_kind operation_host, operation_log, operation_log_
 	operation_network_attach, operation_network_detach, operation_network_forward,
 	operation_snapshot_list, operation_snapshot_get, operation_snapshot_create,
 	operation_snapshot_revert, operation_snapshot_delete, operation_migration,
-	operation_migrate, operation_receive;
+	operation_migrate, operation_receive, operation_live_update;
 
 /* Defaults. operation_arguments_free() afterwards, also after it was given away (it is empty then). */
 void operation_arguments_init(const struct operation_kind *kind,

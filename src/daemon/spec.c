@@ -260,6 +260,11 @@ static int put_state(const struct guest *guest, struct launch_spec *spec, struct
 	spec->arriving = guest->arriving;
 	spec->lazy = guest->lazy;
 	spec->renew = guest->renews;
+	if (guest->handed && guest->handed->ram >= 0) {
+		spec->ram = fcntl(guest->handed->ram, F_DUPFD_CLOEXEC, LIMIT_FD_MIN);
+		if (spec->ram < 0)
+			return error_set(err, errno, "the guest's memory: %s", strerror(errno));
+	}
 	if (launch_make_layers(spec, guest->layers))
 		return error_nomem(err);
 	for (unsigned i = 0; i < guest->layers; i++) {
@@ -281,6 +286,14 @@ static int describe_network(const struct guest *guest, unsigned i, struct net_sp
 	snprintf(to->mac, sizeof to->mac, "%s", vif->mac);
 	to->rate = vif->rate;
 	to->rate_interval = vif->rate_interval;
+	if (guest->handed && guest->handed->net[i] >= 0) {
+		to->kind = NET_TAP;
+		to->mtu = guest->handed->mtu[i];
+		to->fd = fcntl(guest->handed->net[i], F_DUPFD_CLOEXEC, LIMIT_FD_MIN);
+		return to->fd < 0 ? error_set(err, errno, "vifs[%u]: %s", i, strerror(errno)) : 0;
+	}
+	if (guest->handed && links_has(guest, i))
+		return error_set(err, EPROTO, "vifs[%u]: its monitor has not offered its link", i);
 	if (links_has(guest, i))
 		return 0;
 	if (script_kind(vif) != SCRIPT_BRIDGE)
@@ -312,7 +325,9 @@ static int put_networks(const struct guest *guest, struct launch_spec *spec, str
 		return error_nomem(err);
 	for (unsigned i = 0; !r && i < guest->config.vifs; i++)
 		r = describe_network(guest, i, &spec->network[i], err);
-	return r ? r : links_open(guest, 0, guest->config.vifs, spec->network, err);
+	/* One whose monitor is another from now on keeps its links. */
+	return r || guest->handed ? r
+				  : links_open(guest, 0, guest->config.vifs, spec->network, err);
 }
 
 static int open_folder(void *path)

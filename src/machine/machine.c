@@ -283,6 +283,17 @@ int machine_processes(struct machine *machine, struct error *err)
 	return engine->vm_processes(machine->vm, err);
 }
 
+static int make_memory(struct machine *machine, struct error *err)
+{
+	const struct machine_config *config = &machine->config;
+	const uint64_t room = config->firmware.name ? 0 : BOOT_ROOM_MAX;
+	const bool huge = config->engine->makes_huge_pages;
+
+	return config->adopts
+		? memory_adopt(&machine->mem, config->memory, room, huge, config->memory_fd, err)
+		: memory_create(&machine->mem, config->memory, room, huge, err);
+}
+
 int machine_create(const struct machine_config *config, struct machine **out, struct error *err)
 {
 	struct machine *machine;
@@ -309,8 +320,7 @@ int machine_create(const struct machine_config *config, struct machine **out, st
 	/* With fewer processors than vCPUs, polling takes one from those that have work. */
 	machine->host_cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	machine->poll_max = POLL_MAX;
-	r = memory_create(&machine->mem, config->memory, config->firmware.name ? 0 : BOOT_ROOM_MAX,
-		config->engine->makes_huge_pages, err);
+	r = make_memory(machine, err);
 	if (r < 0) {
 		free(machine);
 		return r;
@@ -331,7 +341,7 @@ int machine_boot(struct machine *machine, struct error *err)
 
 	if (r)
 		return r;
-	if (!machine_has_firmware(machine))
+	if (!machine_has_firmware(machine) && !config->adopts)
 		memory_keep_room(&machine->mem, boot_room(&config->kernel, config->memory));
 	r = memory_attach(&machine->mem, config->engine, machine->vm, err);
 	return r || config->restore ? r : boot(machine, err);

@@ -99,7 +99,9 @@ struct machine_config {
 		variables; /* the firmware's, which it writes to (flash.h); no name: it keeps none */
 	const char *
 		boot; /* the order in which firmware tries what there is (board.h); NULL: its own */
-	bool restore; /* machine_load() follows: the kernel is only for a later reset */
+	bool adopts; /* memory_fd is its RAM, taken: another process's, which has the guest as yet (memory_adopt()) */
+	int memory_fd;
+	bool restore;        /* machine_load() follows: the kernel is only for a later reset */
 	const char *cmdline; /* "" for none */
 	bool test_devices;   /* see testdev.h; a multiboot kernel will do too */
 	bool keyboard;       /* a keyboard and a mouse, see i8042.h */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
@@ -115,27 +116,12 @@ static void lay_out(struct memory *mem, uint64_t room)
 	mem->regions = memory_ram(mem, MEMORY_HIGH_START, size - mem->low, &mem->region[1]) ? 2 : 1;
 }
 
-int memory_create(struct memory *mem, uint64_t told, uint64_t room, bool makes_huge_pages,
-	struct error *err)
+/* A new file, or private memory, in mem->fd and mem->host. */
+static int make_ram(struct memory *mem, uint64_t size, bool makes_huge_pages, struct error *err)
 {
-	uint64_t size;
-	int r;
-
-	memset(mem, 0, sizeof *mem);
-	mutex_init(&mem->base_lock);
-	mem->fd = -1;
-	r = check_size(told, err);
-	if (r < 0)
-		return r;
-	if (told > MEMORY_LOW_END || room > MEMORY_LOW_END - told)
-		room = 0;
-	size = told + room;
 	mem->fd = memfd_create("guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (mem->fd >= 0 && ftruncate(mem->fd, size) < 0) {
-		r = error_set(err, errno, "cannot make the guest's memory: %s", strerror(errno));
-		memory_destroy(mem);
-		return r;
-	}
+	if (mem->fd >= 0 && ftruncate(mem->fd, size) < 0)
+		return error_set(err, errno, "cannot make the guest's memory: %s", strerror(errno));
 	mem->host = map_aligned(mem->fd, size);
 	if (mem->host && mem->fd >= 0 && size >= HUGE_PAGE &&
 		!gets_huge_pages(mem->host, makes_huge_pages)) {
@@ -144,17 +130,64 @@ int memory_create(struct memory *mem, uint64_t told, uint64_t room, bool makes_h
 		mem->fd = -1;
 		mem->host = map_aligned(-1, size);
 	}
-	if (!mem->host) {
+	return 0;
+}
+
+static int map_ram(struct memory *mem, uint64_t size, uint64_t *room, int fd, struct error *err)
+{
+	struct stat st;
+	uint64_t is;
+
+	mem->fd = fd;
+	if (fstat(fd, &st))
+		return error_set(err, errno, "the guest's memory: %s", strerror(errno));
+	is = st.st_size < 0 ? 0 : (uint64_t)st.st_size;
+	if (!S_ISREG(st.st_mode) || is < size || is > size + *room || is % MIB)
+		return error_set(err, EINVAL,
+			"the guest's memory is not of the size that it should have");
+	*room = is - size;
+	mem->host = map_aligned(fd, is);
+	return 0;
+}
+
+/* fd -1: it is made. */
+static int create(struct memory *mem, uint64_t size, uint64_t room, bool makes_huge_pages, int fd,
+	struct error *err)
+{
+	int r = check_size(size, err);
+
+	memset(mem, 0, sizeof *mem);
+	mutex_init(&mem->base_lock);
+	mem->fd = fd;
+	if (size > MEMORY_LOW_END || room > MEMORY_LOW_END - size)
+		room = 0;
+	if (!r)
+		r = fd < 0 ? make_ram(mem, size + room, makes_huge_pages, err)
+			   : map_ram(mem, size, &room, fd, err);
+	if (!r && !mem->host)
 		r = error_set(err, errno, "cannot map the guest's memory: %s", strerror(errno));
+	if (r) {
 		memory_destroy(mem);
 		return r;
 	}
-	mem->size = told;
+	mem->size = size;
 	mem->makes_huge_pages = makes_huge_pages && mem->fd >= 0;
-	madvise(mem->host, size, MADV_HUGEPAGE);
-	madvise(mem->host, size, MADV_DONTDUMP);
+	madvise(mem->host, size + room, MADV_HUGEPAGE);
+	madvise(mem->host, size + room, MADV_DONTDUMP);
 	lay_out(mem, room);
 	return 0;
+}
+
+int memory_create(struct memory *mem, uint64_t size, uint64_t room, bool makes_huge_pages,
+	struct error *err)
+{
+	return create(mem, size, room, makes_huge_pages, -1, err);
+}
+
+int memory_adopt(struct memory *mem, uint64_t size, uint64_t room, bool makes_huge_pages, int fd,
+	struct error *err)
+{
+	return create(mem, size, room, makes_huge_pages, fd, err);
 }
 
 void memory_keep_room(struct memory *mem, uint64_t room)

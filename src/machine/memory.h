@@ -52,6 +52,12 @@ struct memory {
  */
 int memory_create(struct memory *mem, uint64_t size, uint64_t room, bool makes_huge_pages,
 	struct error *err);
+/*
+ * The same of RAM that another process has: fd is a copy of its memory.fd, and taken, also on failure. room is what
+ * there may be; how much there is tells the file (-EINVAL: its size cannot be). Nothing is read or written.
+ */
+int memory_adopt(struct memory *mem, uint64_t size, uint64_t room, bool makes_huge_pages, int fd,
+	struct error *err);
 /* Before memory_attach(): only this much of the room stays (a multiple of 1 MiB; more than there is: all). */
 void memory_keep_room(struct memory *mem, uint64_t room);
 /* The engine has been destroyed. */
@@ -141,6 +147,12 @@ void memory_written(struct memory *mem, uint64_t gpa, uint64_t len);
  * not memory. The guest does not use them, or it is its own fault.
  */
 void memory_discard(struct memory *mem, uint64_t gpa, uint64_t len);
+
+/*
+ * All of memory is in RAM's file, as it is now: another process that has the file needs no more. Until what is where
+ * changes, or memory is frozen (mem->readers). The loop's thread.
+ */
+bool memory_is_one_file(struct memory *mem);
 
 /* Where the guest's own memory below 4 GiB ends: the room begins there. */
 uint64_t memory_low_end(const struct memory *mem);

@@ -211,6 +211,17 @@ unsigned memory_to_save(struct memory *mem, struct memory_region region[SAVED_RE
 	return count;
 }
 
+bool memory_is_one_file(struct memory *mem)
+{
+	struct memory_region region[SAVED_REGIONS];
+	const unsigned count = memory_to_save(mem, region);
+
+	for (unsigned i = 0; i < count; i++)
+		if (region[i].fd != mem->fd)
+			return false;
+	return mem->fd >= 0 && !page_door_is_lazy(&mem->door) && !mem->base && !mem->lazy;
+}
+
 /* --- doors ------------------------------------------------------------------------------------ */
 
 /* The door of region i, if it is the one asked for (NULL: any) and no region before has it. */

@@ -26,6 +26,7 @@ struct net {
 	int event;                /* readable: it was kicked */
 	bool kicked;              /* any thread: the event is on its way */
 	bool stop;                /* any thread */
+	bool away;                /* any thread: net_set_away() */
 	bool started;
 	unsigned mtu; /* 0: not known */
 	/* Bytes a second, or 0; how many may be sent now (fewer than none: more than that were), and at most. */
@@ -52,6 +53,8 @@ struct net_driver {
 	/* On that thread; NULL: it forwards none. */
 	int (*forward)(struct net *net, const struct net_forward *forward, bool remove,
 		struct error *err);
+	/* Of a kind whose end to the world another process can have, too; or NULL. */
+	int (*descriptor)(const struct net *net);
 	/* The thread has ended. Closes what is open to the world; again does nothing. May still kick. */
 	void (*cut)(struct net *net);
 	/* After that. Frees all but the struct net's own, and the structure. */
@@ -61,6 +64,7 @@ struct net_driver {
 /* Afterwards, and also when this fails, net_close() is for it. */
 int net_begin(struct net *net, const struct net_driver *driver, struct error *err);
 bool net_stopping(const struct net *net);
+bool net_is_away(const struct net *net);
 /* The event is readable: makes it unreadable, and does what is ordered. What a kick is for must be looked at after this. */
 void net_take_kick(struct net *net);
 

@@ -150,6 +150,22 @@ void net_set_offloads(struct net *net, unsigned offloads)
 		net->driver->set_offloads(net, offloads);
 }
 
+void net_set_away(struct net *net, bool away)
+{
+	__atomic_store_n(&net->away, away, __ATOMIC_RELEASE);
+	net_kick(net);
+}
+
+bool net_is_away(const struct net *net)
+{
+	return __atomic_load_n(&net->away, __ATOMIC_ACQUIRE);
+}
+
+int net_descriptor(const struct net *net)
+{
+	return net->driver->descriptor ? net->driver->descriptor(net) : -1;
+}
+
 unsigned net_mtu(const struct net *net)
 {
 	return net->mtu;

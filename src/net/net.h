@@ -98,6 +98,14 @@ void net_has_sent(struct net *net, size_t len);
  */
 int net_forward(struct net *net, const struct net_forward *forward, bool remove, struct error *err);
 
+/*
+ * A tap's, or a port's, while a guest goes from one process to another, which both have it: no frame is taken from it here,
+ * and nothing is changed about it, for as long as it is away. Any thread.
+ */
+void net_set_away(struct net *net, bool away);
+/* What has to be handed over for that; it stays the endpoint's. -1: it has nothing of the kind. */
+int net_descriptor(const struct net *net);
+
 /* The largest packet of the network; 0: not known. */
 unsigned net_mtu(const struct net *net);
 

@@ -30,6 +30,8 @@ struct tap_net {
 	struct net net;
 	int fd;
 	bool gone;   /* somebody has taken the link away */
+	bool untold; /* the link does not know of the next */
+	unsigned offloads;
 	size_t left; /* bytes of the frame that waits for room; 0: none does */
 	struct virtio_net_hdr_v1 header;
 	uint8_t frame[NET_FRAME_MAX];
@@ -84,19 +86,31 @@ static bool take_frames(struct tap_net *tap)
 	return true;
 }
 
+static void tell_offloads(struct tap_net *tap)
+{
+	/* Without a checksum to be finished there is no segment to be cut up. */
+	if (ioctl(tap->fd, TUNSETOFFLOAD,
+		    (unsigned long)(tap->offloads & NET_OFFLOAD_CSUM ? tap->offloads : 0)) < 0)
+		ioctl(tap->fd, TUNSETOFFLOAD, 0ul);
+	tap->untold = false;
+}
+
 static void tap_run(struct net *net)
 {
 	struct tap_net *tap = tap_of(net);
 	bool more = false, incoming = false;
 
 	while (!net_stopping(net)) {
+		const bool deaf = tap->gone || net_is_away(net);
 		/* While a frame waits for room, what is behind it does too. */
 		struct pollfd fds[2] = {{net->event, POLLIN, 0},
-			{tap->gone || tap->left ? -1 : tap->fd, POLLIN, 0}};
+			{deaf || tap->left ? -1 : tap->fd, POLLIN, 0}};
 		bool kick;
 
 		const int held = net_held_ms(net);
 
+		if (!deaf && tap->untold)
+			tell_offloads(tap);
 		poll(fds, 2, more || incoming ? 0 : held);
 		kick = fds[0].revents != 0;
 		if (kick)
@@ -105,7 +119,7 @@ static void tap_run(struct net *net)
 			lose(tap, ENODEV);
 		if (kick || more || held > 0)
 			more = net->client.transmit(net->client.ctx);
-		if (!tap->gone && (!tap->left || kick))
+		if (!tap->gone && !net_is_away(net) && (!tap->left || kick))
 			incoming = take_frames(tap);
 		net->client.flush(net->client.ctx);
 	}
@@ -132,10 +146,17 @@ static void tap_send(struct net *net, const uint8_t *frame, size_t len)
 
 static void tap_set_offloads(struct net *net, unsigned offloads)
 {
-	/* Without a checksum to be finished there is no segment to be cut up. */
-	if (ioctl(tap_of(net)->fd, TUNSETOFFLOAD,
-		    (unsigned long)(offloads & NET_OFFLOAD_CSUM ? offloads : 0)) < 0)
-		ioctl(tap_of(net)->fd, TUNSETOFFLOAD, 0ul);
+	struct tap_net *tap = tap_of(net);
+
+	tap->offloads = offloads;
+	tap->untold = true;
+	if (!net_is_away(net))
+		tell_offloads(tap);
+}
+
+static int tap_descriptor(const struct net *net)
+{
+	return tap_of((struct net *)(uintptr_t)net)->fd;
 }
 
 static int tap_open(const struct net_spec *spec, struct net **out, struct error *err)
@@ -176,6 +197,7 @@ const struct net_driver net_tap_driver = {
 	.send = tap_send,
 	.send_unfinished = tap_send_unfinished,
 	.set_offloads = tap_set_offloads,
+	.descriptor = tap_descriptor,
 	.cut = tap_cut,
 	.close = tap_close,
 };

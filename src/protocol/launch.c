@@ -64,6 +64,7 @@ const struct field launch_fields[] = {
 	FIELD_ROW(STRING, launch_spec, boot, .max = FIRMWARE_BOOT_MAX, .text = ""),
 	FIELD_STRUCT_ROW(launch_spec, initrd, file_fields),
 	DESCRIPTOR(launch_spec, overlay),
+	DESCRIPTOR(launch_spec, ram),
 	FIELD_STRUCT_ROW(launch_spec, state, file_fields),
 	FIELD_LIST_ROW("layers", launch_spec, layer, layers, layer_fields, LIMIT_LAYERS),
 	FIELD_ROW(STRING, launch_spec, cmdline, .max = LIMIT_CMDLINE, .text = ""),

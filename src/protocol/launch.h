@@ -21,6 +21,8 @@
  *    "state": {"fd": 11, "name": "web.save"},                         goes on from there, without a kernel;
  *                                       may be left out
  *    "arriving": false,                 with state, a socket: the guest comes from another monitor (migrate/wire.h)
+ *    "ram": 18,                         with arriving: the other monitor's memory, which this one has, too, and which is
+ *                                       not sent; networks have descriptors of the other's likewise; may be left out
  *    "lazy": false,                     with state: its memory comes as it is touched
  *    "layers": [{"fd": 13}, {"fd": 14}],                              with state: a clone, whose memory stands on
  *                                       these (machine/memory_base.h); may be left out
@@ -118,7 +120,7 @@ struct launch_spec {
 	char *boot;
 	struct launch_layer *layer;
 	unsigned layers;
-	int overlay;
+	int overlay, ram;
 	char *cmdline;
 	struct disk_spec *disk;
 	unsigned disks;

@@ -223,6 +223,8 @@ static const struct field migrate[] = {
 	FIELD_ROW(COUNT, monitor_request, pause, .max = MIGRATE_PAUSE_MAX),
 	FIELD_ROW(NUMBER, monitor_request, rate, .max = INT64_MAX),
 	FIELD_ROW(BOOL, monitor_request, storage),
+	FIELD_ROW(BOOL, monitor_request, local),
+	FIELD_ROW(BOOL, monitor_request, handed),
 	{.key = NULL},
 };
 
@@ -275,6 +277,7 @@ static const struct verb {
 	[REQUEST_EXEC] = {"exec", nothing, .fd = true},
 	[REQUEST_SNAPSHOT] = {"snapshot", clone, .fd = true},
 	[REQUEST_MIGRATE] = {"migrate", migrate, .fd = true},
+	[REQUEST_OFFER] = {"offer", nothing, .fd = true},
 	[REQUEST_JOBS] = {"jobs", nothing, .passed = false},
 	[REQUEST_CANCEL] = {"cancel", cancel, .passed = true},
 };

@@ -74,7 +74,13 @@
  *                second                         comes with the line (migrate/wire.h), once it can be there with a pause of
  *                                               about that length; "storage": true, with what is in the disks that
  *                                               it may write to. A job, which ends if who asked goes. It has stood still for
- *                                               "pause" ns, "bytes" have been sent in "rounds", and it ends as "migrated"
+ *                                               "pause" ns, "bytes" have been sent in "rounds", and it ends as "migrated".
+ *                "local": true,                 The other monitor is this host's, and has what was offered; "handed": true,
+ *                "handed": true                 memory too, of which nothing is sent then. -ENOTRECOVERABLE: it may run
+ *                                               there, and does not here
+ *   offer                                       what such a monitor shares with this one, into the Unix socket that comes
+ *                                               with the line: one message with the descriptors of memory, if "memory" is
+ *                                               true, and of "networks", [{"network": its number, "mtu": bytes}]
  *   jobs                                        {"jobs": [...]}: what goes on, see job.h
  *   cancel       "job": its id                  the job's own answer tells when it has ended
  *
@@ -133,6 +139,7 @@ enum request_verb {
 	REQUEST_EXEC,
 	REQUEST_SNAPSHOT,
 	REQUEST_MIGRATE,
+	REQUEST_OFFER,
 	REQUEST_JOBS,
 	REQUEST_CANCEL,
 	REQUEST_VERBS,
@@ -168,6 +175,7 @@ struct monitor_request {
 	uint64_t rate;
 	char since[LIMIT_CHECKPOINT + 1]; /* DISK_COPY, DISK_EXPORT; "": none, as of the next */
 	char checkpoint[LIMIT_CHECKPOINT + 1]; /* the same, and DISK_CHECKPOINT */
+	bool local, handed;                    /* MIGRATE */
 	unsigned pause;                        /* MIGRATE: ms; 0: MIGRATE_PAUSE. Also rate */
 	bool storage;                          /* MIGRATE */
 	bool remove;                           /* DISK_CHECKPOINT, NET_FORWARD */

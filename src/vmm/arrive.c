@@ -217,6 +217,7 @@ int arrive_finish(struct vmm *vmm, struct error *err)
 	if (!r)
 		r = each_disk(vmm, block_take, err);
 	if (!r) {
+		devices_set_away(&vmm->devices, false);
 		loop_timer_init(&arrival->alone, monitor_loop(vmm->monitor), nobody_asks, vmm);
 		loop_timer_arm(&arrival->alone, clock_now() + DAEMON_NS);
 	}

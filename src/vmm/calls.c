@@ -231,7 +231,6 @@ static void allow_clones(struct calls *calls)
 	calls_allow_value(calls, CALL(dup3), 2, O_CLOEXEC);
 	/* What of it a snapshot has written goes back to the host. */
 	calls_allow_value(calls, CALL(fallocate), 1, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
-	calls_allow_value(calls, CALL(sendmsg), 2, MSG_NOSIGNAL | MSG_DONTWAIT);
 	for (size_t i = 0; i < sizeof fcntls / sizeof *fcntls; i++)
 		calls_allow_value(calls, CALL(fcntl), 1, (unsigned)fcntls[i]);
 }
@@ -324,6 +323,9 @@ void vmm_calls(void *ctx, struct calls *calls, unsigned roles)
 		calls_allow_value(calls, CALL(kill), 0, (unsigned)needs->screen);
 	}
 	allow_shares(needs, calls, roles);
+	/* Descriptors, for clones and for another monitor. */
+	if (needs->given && (roles & CALLS_LOOP))
+		calls_allow_value(calls, CALL(sendmsg), 2, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (needs->clones && (roles & CALLS_LOOP))
 		allow_clones(calls);
 	if (needs->native)

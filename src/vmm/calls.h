@@ -19,6 +19,7 @@ struct vmm_needs {
 	bool profile;    /* vCPUs are sampled */
 	bool lazy;       /* memory comes from a file when it is touched ... */
 	int state;       /* ... and this is its descriptor */
+	bool given;      /* it is a daemon's */
 	bool clones;     /* it may be copied while it runs, or is such a copy */
 	pid_t reader;    /* the process that reads the guest's disk; 0: none */
 	unsigned shares; /* folders that are served, by these processes over these sockets */

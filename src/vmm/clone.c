@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
 #include "base/io.h"
 #include "machine/memory_base.h"
 #include "state/file.h"
@@ -53,26 +53,6 @@ static int make_state(const struct moment_text *text, int *fd, struct error *err
 	return r ? error_set(err, -r, "clone: the guest's state: %s", strerror(-r)) : 0;
 }
 
-/* All in one message. */
-static int hand_over(int socket, const int *fd, unsigned count, struct error *err)
-{
-	char space[CMSG_SPACE((MEMORY_LAYERS + 1) * sizeof(int))] __attribute__((aligned(8))) = {0};
-	struct iovec data = {"", 1};
-	struct msghdr msg = {.msg_iov = &data,
-		.msg_iovlen = 1,
-		.msg_control = space,
-		.msg_controllen = CMSG_SPACE(count * sizeof(int))};
-	struct cmsghdr *head = CMSG_FIRSTHDR(&msg);
-
-	head->cmsg_level = SOL_SOCKET;
-	head->cmsg_type = SCM_RIGHTS;
-	head->cmsg_len = CMSG_LEN(count * sizeof(int));
-	memcpy(CMSG_DATA(head), fd, count * sizeof(int));
-	return sendmsg(socket, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == 1
-		? 0
-		: error_set(err, errno, "clone: %s", strerror(errno));
-}
-
 static void clone_now(void *ctx)
 {
 	struct clone_job *cloning = ctx;
@@ -84,8 +64,8 @@ static void clone_now(void *ctx)
 		r = memory_layers(machine_memory(machine), fd + 1, &cloning->count, err);
 	if (!r)
 		r = make_state(&cloning->moment.text, fd, err);
-	if (!r)
-		r = hand_over(cloning->socket, fd, cloning->count + 1, err);
+	if (!r && (r = descriptors_send(cloning->socket, fd, cloning->count + 1)))
+		error_set(err, -r, "clone: %s", strerror(-r));
 	if (fd[0] >= 0)
 		close(fd[0]);
 	/* It cannot fail: the guest's disks are others exactly if the answer says so. */

@@ -77,10 +77,12 @@ struct vmm_config {
 	int layer[LIMIT_LAYERS];  /* a clone: frozen memory that its own stands on */
 	unsigned layers;
 	bool renew; /* it is told that it is another than the one that was saved, as with layers */
-	bool arriving;   /* with restore_fd, a socket: another monitor has it as yet (arrive.c) */
-	bool lazy;       /* its memory comes as it is touched, where that can be */
-	bool no_windows; /* the translator's second tier stays off */
-	bool perf_map;   /* /tmp/perf-PID.map names translated code at the end */
+	bool arriving; /* with restore_fd, a socket: another monitor has it as yet (arrive.c) */
+	bool adopts;   /* and its memory is in ram_fd, which the other has, too */
+	int ram_fd;
+	bool lazy;           /* its memory comes as it is touched, where that can be */
+	bool no_windows;     /* the translator's second tier stays off */
+	bool perf_map;       /* /tmp/perf-PID.map names translated code at the end */
 	uint32_t code_cache; /* bytes of translated code at most; 0: the engine's choice */
 	const char *profile; /* where the guest's time went, written at the end; NULL: not */
 	bool no_reboot;      /* a guest that asks to start again ends */

@@ -38,6 +38,8 @@ struct departure {
 	struct vmm *vmm;
 	struct line line;
 	uint64_t budget; /* ns that it may stand */
+	bool local;      /* the other monitor is this host's ... */
+	bool handed;     /* ... and has memory, too, which is not sent */
 	enum stage stage;
 	bool keeps; /* what is described is kept, for the loop's thread does not wait */
 	struct state *state;
@@ -149,10 +151,19 @@ static void stop_now(void *ctx)
 	d->stopped = clock_now();
 	monitor_withhold(d->vmm->monitor, is_moving, NULL);
 	d->r = machine_save_stop(d->vmm->machine, d->state);
-	if (d->r)
+	if (!d->r && d->handed && !memory_is_one_file(machine_memory(d->vmm->machine))) {
+		machine_save_end(d->vmm->machine);
+		d->r = error_set(&d->err, EAGAIN,
+			"what is where in its memory has changed: try again");
+	}
+	if (d->r) {
 		monitor_withhold(d->vmm->monitor, NULL, NULL);
-	else
-		d->stage = STANDS;
+		return;
+	}
+	d->stage = STANDS;
+	/* What comes from now on is for the other one. */
+	if (d->local)
+		devices_set_away(&d->vmm->devices, true);
 }
 
 static void describe_devices(void *ctx)
@@ -308,8 +319,8 @@ static int send_rest(struct departure *d, struct error *err)
 
 	d->line.stands = true;
 	line_wait_at_most(&d->line, ANSWER_MS);
-	r = look(d, &left, err);
-	if (!r)
+	r = d->handed ? 0 : look(d, &left, err);
+	if (!r && !d->handed)
 		r = send_round(d, left, err);
 	d->keeps = true;
 	if (!r)
@@ -346,6 +357,9 @@ static int say_go(struct departure *d, struct error *err)
 		d->pause = clock_now() - d->stopped;
 		return 0;
 	}
+	if (d->local)
+		return error_set(err, ENOTRECOVERABLE, "%s, after it was told to let the guest run",
+			why.text);
 	return error_set(err, -r,
 		"%s, after it was told to let the guest run: the guest stands here, and may run there. If it runs there, "
 		"'destroy' ends it here; if it does not, 'unpause' lets it go on here",
@@ -372,6 +386,17 @@ static void retake(struct departure *d)
 		line_sleep_until(clock_now() + LOOK_MS * MS);
 }
 
+static int send_memory(struct departure *d, struct error *err)
+{
+	int r = on_loop(d, make_rounds, err);
+
+	if (!r)
+		r = memory_rounds_bring(d->rounds, err);
+	if (!r)
+		r = on_loop(d, begin_rounds_now, err);
+	return r ? r : copy(d, err);
+}
+
 static int run(void *ctx, struct guest_job *job, struct error *err)
 {
 	struct departure *d = ctx;
@@ -384,14 +409,8 @@ static int run(void *ctx, struct guest_job *job, struct error *err)
 		r = depart_disks_begin(&d->disks, err);
 	if (!r)
 		r = send_all_disks(d, err);
-	if (!r)
-		r = on_loop(d, make_rounds, err);
-	if (!r)
-		r = memory_rounds_bring(d->rounds, err);
-	if (!r)
-		r = on_loop(d, begin_rounds_now, err);
-	if (!r)
-		r = copy(d, err);
+	if (!r && !d->handed)
+		r = send_memory(d, err);
 	if (!r)
 		r = flush_disks(&d->vmm->devices, err);
 	if (!r)
@@ -422,6 +441,7 @@ static int come_back(void *ctx, struct error *err)
 	if (r)
 		return r;
 	vmm->departing = false;
+	devices_set_away(&vmm->devices, false);
 	machine_save_end(vmm->machine);
 	return 0;
 }
@@ -436,6 +456,7 @@ static void go_on(struct departure *d)
 		monitor_pause(vmm->monitor);
 		return;
 	}
+	devices_set_away(&vmm->devices, false);
 	if (d->stage != COPYING)
 		machine_save_end(vmm->machine);
 	/* Where that is refused it stands, for somebody else: done() ends them. */
@@ -458,7 +479,8 @@ static json_t *done(void *ctx, int r, const struct error *err)
 	slow_end(&d->slow);
 	depart_disks_end(&d->disks);
 	depart_disks_leave(&d->disks, vmm);
-	if (!r) {
+	/* Memory that two have may be newer than what stands here. */
+	if (!r || (d->local && d->stage == GONE)) {
 		vmm->migrated = true;
 		machine_stop(vmm->machine);
 	} else {
@@ -502,6 +524,8 @@ int depart_request(struct vmm *vmm, const struct control_asker *asker,
 	d->vmm = vmm;
 	d->line.fd = socket;
 	d->line.rate = request->rate;
+	d->local = request->local;
+	d->handed = request->local && request->handed;
 	d->budget = (request->pause ? request->pause : MIGRATE_PAUSE) * MS;
 	wire_init(&d->wire, &io);
 	d->wire.io.ctx = &d->line;

@@ -31,13 +31,25 @@ static int add_disk(struct devices *devices, unsigned i, const struct vmm_config
 		*spec.serial ? spec.serial : serial, &devices->blk[i], err);
 }
 
-static int open_net(struct devices *devices, unsigned i, const struct net_spec *spec,
+static int open_net(struct devices *devices, unsigned i, const struct net_spec *spec, bool away,
 	struct error *err)
 {
+	int r;
+
 	devices->user |= spec->kind == NET_USER;
 	devices->tap |= spec->kind == NET_TAP;
 	devices->has_mac[i] = net_spec_mac(spec, devices->mac[i]);
-	return spec->kind == NET_NONE ? 0 : net_open(spec, &devices->net[i], err);
+	r = spec->kind == NET_NONE ? 0 : net_open(spec, &devices->net[i], err);
+	if (!r && away && devices->net[i])
+		net_set_away(devices->net[i], true);
+	return r;
+}
+
+void devices_set_away(struct devices *devices, bool away)
+{
+	for (unsigned i = 0; i < LIMIT_NETWORKS; i++)
+		if (devices->net[i])
+			net_set_away(devices->net[i], away);
 }
 
 int devices_open(struct devices *devices, struct vmm_config *config, struct error *err)
@@ -45,7 +57,7 @@ int devices_open(struct devices *devices, struct vmm_config *config, struct erro
 	int r = 0;
 
 	for (unsigned i = 0; !r && i < config->nets; i++)
-		r = open_net(devices, i, &config->net[i], err);
+		r = open_net(devices, i, &config->net[i], config->arriving, err);
 	for (unsigned i = 0; !r && i < config->disks; i++)
 		r = block_files_open(&config->disk[i], err);
 	return r;

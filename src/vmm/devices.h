@@ -73,6 +73,8 @@ void devices_remove_net(struct devices *devices, struct vmm_config *config, unsi
  */
 void devices_tell_places(const struct devices *devices, const uint8_t *more, unsigned further,
 	struct machine *machine);
+/* As net_set_away(), of all networks. */
+void devices_set_away(struct devices *devices, bool away);
 /* When the guest has ended, before the machine goes. Waits until disks are stable. */
 void devices_destroy(struct devices *devices);
 

@@ -122,6 +122,8 @@ int save_snapshot(struct vmm *vmm, const struct control_asker *asker, struct lay
 int clone_request(struct vmm *vmm, const struct control_asker *asker, unsigned disks, int socket,
 	struct error *err);
 
+/* offer.c: what the other monitor is to share with this one, if it is this host's, into the socket, which is taken. As guest_ops.request. */
+int offer_request(struct vmm *vmm, int socket, json_t **fields, struct error *err);
 /* depart.c: it goes on in another monitor, at the other end of a socket, which is taken. As guest_ops.request. */
 int depart_request(struct vmm *vmm, const struct control_asker *asker,
 	const struct monitor_request *request, int socket, struct error *err);

@@ -120,6 +120,7 @@ static int choose_engine(struct vmm *vmm, struct error *err)
 	vmm->needs.lazy =
 		vmm->move.state && vmm->config.lazy && !vmm->needs.kvm && !vmm->config.arriving;
 	vmm->needs.state = vmm->restore;
+	vmm->needs.given = vmm->config.given;
 	vmm->needs.clones = vmm->config.given && !vmm->needs.kvm;
 	vmm->move.file.pages.later = vmm->needs.lazy;
 	if (!r && vmm->move.state)
@@ -158,6 +159,8 @@ static int make_machine(struct vmm *vmm, struct error *err)
 		.variables = vmm->variables,
 		.boot = config->boot,
 		.restore = config->restore_from != NULL,
+		.adopts = config->adopts,
+		.memory_fd = config->ram_fd,
 		.test_devices = config->test_devices,
 		.keyboard = vmm->screen || config->firmware != FIRMWARE_NONE,
 		.screen = vmm->screen,

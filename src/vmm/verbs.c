@@ -244,6 +244,8 @@ int verbs_request(void *ctx, const struct control_asker *asker,
 		return clone_request(vmm, asker, request->disks, fd, err);
 	if (request->verb == REQUEST_SNAPSHOT)
 		return snapshot_request(vmm, asker, request->disks, fd, err);
+	if (request->verb == REQUEST_OFFER)
+		return offer_request(vmm, fd, fields, err);
 	if (request->verb == REQUEST_MIGRATE)
 		return depart_request(vmm, asker, request, fd, err);
 	if (request->verb == REQUEST_SAVE)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -19,6 +20,7 @@
 #include <cmocka.h>
 
 #include "base/container.h"
+#include "base/descriptors.h"
 #include "base/error.h"
 #include "base/io.h"
 #include "base/json.h"
@@ -434,6 +436,37 @@ static void a_team_does_each_piece_once(void **state)
 	team_end(NULL);
 }
 
+static unsigned open_descriptors(void)
+{
+	unsigned count = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+/* As many as there is room for, and not one more, whatever the kernel's padding; none is left open. */
+static void descriptors_go_over_a_socket(void **state)
+{
+	int ends[2], all[5] = {0, 1, 2, 0, 1}, fd[5] = {-1, -1, -1, -1, -1};
+	const unsigned before = open_descriptors();
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+	assert_int_equal(descriptors_receive(ends[1], fd, 4), -EAGAIN);
+	assert_int_equal(descriptors_send(ends[0], all, 5), 0);
+	assert_int_equal(descriptors_receive(ends[1], fd, 3), 3);
+	assert_int_equal(fd[3], -1);
+	for (unsigned i = 0; i < 3; i++)
+		close(fd[i]);
+	assert_int_equal(descriptors_send(ends[0], all, 0), 0);
+	assert_int_equal(descriptors_receive(ends[1], fd, 3), 0);
+	assert_int_equal(descriptors_send(ends[0], all, DESCRIPTORS_MAX + 1), -EINVAL);
+	close(ends[0]);
+	assert_int_equal(descriptors_receive(ends[1], fd, 3), -EPROTO);
+	close(ends[1]);
+	assert_int_equal(open_descriptors(), before);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -449,6 +482,7 @@ int main(void)
 		cmocka_unit_test(who_does_not_hold_a_lock_is_told),
 		cmocka_unit_test(json_is_parsed_with_a_sentence_and_looked_up),
 		cmocka_unit_test(the_word_that_is_meant_is_the_nearest),
+		cmocka_unit_test(descriptors_go_over_a_socket),
 		cmocka_unit_test(what_is_no_socket_is_not_replaced_by_one),
 		cmocka_unit_test(a_member_leads_to_its_structure),
 		cmocka_unit_test(without_memory_there_is_a_sentence_unless_a_deeper_one_is_there),

@@ -469,6 +469,7 @@ static const struct use {
 		.words = {"snapshot", "revert", "web", "one"}},
 	{"post", "/v1/restore", .words = {"restore", "/x"}},
 	{"post", "/v1/guests/{ref}/suspend", .words = {"suspend", "web"}},
+	{"post", "/v1/guests/{ref}/live-update", .words = {"live-update", "web"}},
 	{"post", "/v1/guests/{ref}/resume", .words = {"resume", "web"}},
 	{"get", "/v1/guests/{ref}/jobs", .words = {"jobs", "web"}},
 	{"post", "/v1/guests/{ref}/cancel", .words = {"cancel", "web", "1"}},

@@ -8,8 +8,11 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "machine/memory.h"
 
@@ -303,6 +306,59 @@ static void room_goes_alone(void **state)
 	memory_destroy(&mem);
 }
 
+/* What another process has is there, all of it, with the room that its file tells; a file that cannot be that is refused. */
+static void adopted(void **state)
+{
+	static const uint64_t wrong[] = {3 * MIB, 4 * MIB + 4096, 7 * MIB};
+	struct memory mem, other;
+	struct error err = {""};
+	char said[6];
+	int fd;
+
+	assert_int_equal(memory_create(&mem, 4 * MIB, MIB, false, &err), 0);
+	if (mem.fd < 0) {
+		memory_destroy(&mem);
+		return;
+	}
+	assert_true(memory_is_one_file(&mem));
+	assert_int_equal(memory_write(&mem, 5 * MIB - 5, "hello", 5), 0);
+	assert_int_equal(memory_adopt(&other, 4 * MIB, 2 * MIB, false, dup(mem.fd), &err), 0);
+	assert_int_equal(other.room, MIB);
+	assert_int_equal(memory_read(&other, 5 * MIB - 5, said, 5), 0);
+	assert_memory_equal(said, "hello", 5);
+	assert_int_equal(memory_write(&other, 0, "there", 5), 0);
+	assert_int_equal(memory_read(&mem, 0, said, 5), 0);
+	assert_memory_equal(said, "there", 5);
+	memory_destroy(&other);
+	memory_destroy(&mem);
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		fd = memfd_create("wrong", MFD_CLOEXEC);
+		assert_int_equal(ftruncate(fd, (off_t)wrong[i]), 0);
+		assert_int_equal(memory_adopt(&other, 4 * MIB, 2 * MIB, false, fd, &err), -EINVAL);
+		assert_int_equal(fcntl(fd, F_GETFD), -1);
+	}
+	assert_int_equal(memory_adopt(&other, 4 * MIB, 2 * MIB, false, open("/dev/zero", O_RDWR),
+				 &err),
+		-EINVAL);
+}
+
+/* Memory beside RAM is in no file of RAM's. */
+static void more_than_one_file(void **state)
+{
+	struct memory_region video;
+	struct memory mem;
+	struct error err = {""};
+
+	assert_int_equal(memory_create(&mem, 4 * MIB, 0, false, &err), 0);
+	assert_int_equal(memory_region_create(&video, 0xc0000000, MIB, &err), 0);
+	assert_int_equal(memory_add(&mem, &video, &err), 0);
+	assert_false(memory_is_one_file(&mem));
+	assert_int_equal(memory_remove(&mem, 0xc0000000, MIB, &err), 0);
+	assert_int_equal(memory_is_one_file(&mem), mem.fd >= 0);
+	memory_region_destroy(&video);
+	memory_destroy(&mem);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -311,6 +367,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(log_of_devices, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(late, set_up, tear_down),
 		cmocka_unit_test(room_goes_alone),
+		cmocka_unit_test(adopted),
+		cmocka_unit_test(more_than_one_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,6 +23,7 @@ const struct route routes[] = {
 	{"GET", GUEST "/exec", &operation_exec, .status = 101, .upgrade = RELAY_EXEC},
 	{"GET", GUEST "/migration", &operation_migration, .status = 101, .upgrade = RELAY_MIGRATE},
 	{"POST", GUEST "/migrate", &operation_migrate, .status = 200},
+	{"POST", GUEST "/live-update", &operation_live_update, .status = 200},
 	{"POST", "/v1/receive", &operation_receive, .status = 101, .body = true,
 		.upgrade = RELAY_MIGRATE},
 	{"POST", GUEST "/start", &operation_start, .status = 200},

@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Guests that go on in a new monitor, with monitors that only play guest: what the daemon makes of an old one that lies, is silent
+or does not end, and of a disk that is another file now. How they go on is told by tests/guest/live_update.py."""
+import os
+import signal
+
+from harness import Daemon, Refused, eventually, main, make_disks
+
+
+def stays(d, guest, why):
+    """It is refused, and all is as it was."""
+    before = d.monitors()
+    try:
+        d.post("/v1/guests/one/live-update")
+        raise AssertionError("was not refused")
+    except Refused as no:
+        assert why in no.text, no.text
+    assert d.monitors() == before and d.get("/v1/guests/one")["state"] == "running"
+    assert not [name for name in os.listdir(f"{d.run}/guests/{guest['uuid']}") if name.endswith(".next") or name == "updating"]
+
+
+def test_what_a_monitor_should_not_offer_is_not_handed_on():
+    for what in "lie", "pipe", "twice", "far":
+        with Daemon().start() as d:
+            stays(d, d.create("one", "offers=" + what), "has not offered what it should")
+
+
+def test_one_that_is_not_handed_over_stays():
+    with Daemon().start() as d:
+        stays(d, d.create("one", "moves=16"), "cancelled")
+
+
+def test_a_disk_that_is_another_file_now_is_refused():
+    with Daemon().start() as d:
+        guest = d.create("one", disks=make_disks(d, "a.img"))
+        os.rename(d.folder + "/a.img", d.folder + "/was.img")
+        make_disks(d, "a.img")
+        stays(d, guest, "is another file now")
+
+
+def test_an_old_one_that_does_not_end_is_ended():
+    """And the guest is the new one's meanwhile, which another daemon finds."""
+    with Daemon().start() as d:
+        guest = d.create("one", managed=True, start=True, on_crash="destroy")
+        old = guest["pid"]
+        d.post("/v1/guests/one/live-update")
+        new = d.get("/v1/guests/one")["pid"]
+        assert new != old and d.monitors() == {guest["uuid"]: new}
+        eventually(lambda: not os.path.exists(f"/proc/{old}"), 20)
+        assert d.get("/v1/guests/one")["state"] == "running"
+        d.stop(signal.SIGKILL)
+        d.start()
+        found = d.get("/v1/guests/one")
+        assert (found["state"], found["pid"], found["domid"]) == ("running", new, guest["domid"])
+        d.post("/v1/guests/one/destroy")
+        eventually(lambda: d.get("/v1/guests/one")["state"] == "off")
+
+
+main(globals().copy())

@@ -96,7 +96,7 @@ static int find(const struct guest *guest, unsigned vif, char path[PATH_MAX], st
 struct variables {
 	const char *text[VARIABLES + 1];
 	unsigned count;
-	bool failed;
+	bool failed; /* no memory */
 };
 
 #define ADD(to, ...)                                                               \
@@ -112,7 +112,7 @@ struct variables {
  * Instead of the xenstore's programs: in front in PATH, and as functions of bash's, which is what Xen's own scripts are for, since
  * they put the system's folders first.
  */
-static void add_xenstore(struct variables *to)
+static int add_xenstore(struct variables *to, struct error *err)
 {
 	static const char *const names[] = {"xenstore-read", "xenstore-write", "xenstore-exists",
 		"xenstore-rm"};
@@ -120,17 +120,17 @@ static void add_xenstore(struct variables *to)
 	char program[PATH_MAX];
 
 	if (folder_program("dist/xenstore-read", "../libexec/dach/xen-scripts/xenstore-read",
-		    program, sizeof program)) {
-		to->failed = true;
-		return;
-	}
+		    program, sizeof program))
+		return error_set(err, ENOENT,
+			"xenstore-read, for scripts, is neither in dist/ beside this program nor in ../libexec/dach/xen-scripts");
 	*strrchr(program, '/') = 0;
 	ADD(to, "PATH=%s:%s", program, path ? path : "/usr/sbin:/usr/bin:/sbin:/bin");
 	for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
 		ADD(to, "BASH_FUNC_%s%%%%=() { '%s/%s' \"$@\"; }", names[i], program, names[i]);
+	return 0;
 }
 
-static void add_variables(struct variables *to, const struct script *script)
+static int add_variables(struct variables *to, const struct script *script, struct error *err)
 {
 	ADD(to, "vif=%s", script->link);
 	ADD(to, "bridge=%s", script->bridge);
@@ -146,7 +146,7 @@ static void add_variables(struct variables *to, const struct script *script)
 	ADD(to, "XENBUS_PATH=%s", script->bus);
 	ADD(to, "DACH_NAME=%s", script->guest);
 	ADD(to, "DACH_UUID=%s", script->uuid);
-	add_xenstore(to);
+	return add_xenstore(to, err);
 }
 
 static int run(const struct script *script, bool online, struct error *err)
@@ -154,11 +154,11 @@ static int run(const struct script *script, bool online, struct error *err)
 	const char *const argv[] = {script->path, online ? "online" : "offline", "type_if=vif",
 		NULL};
 	struct variables variables = {.count = 0};
-	int r;
+	int r = add_variables(&variables, script, err);
 
-	add_variables(&variables, script);
-	r = variables.failed ? error_nomem(err)
-			     : program_run_in(argv, variables.text, NULL, NULL, err);
+	if (!r)
+		r = variables.failed ? error_nomem(err)
+				     : program_run_in(argv, variables.text, NULL, NULL, err);
 	for (unsigned i = 0; i < variables.count; i++)
 		free((char *)(uintptr_t)variables.text[i]);
 	return r;

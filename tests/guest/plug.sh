@@ -162,6 +162,13 @@ if [ "$(id -u)" -ne 0 ] || [ -n "${DACH_TEST_NETNS:-}" ]; then
 	xl unpause one
 	console_open one
 	check "then the guest knows" wait_for 30 has eth0
+	if [ -n "${DACH_TEST_NETNS:-}" ]; then
+		check "one that is routed comes" xl network-attach one script=vif-route ip=10.9.0.5 gatewaydev=lan
+		check "as any" wait_for 30 has eth0 eth1
+		check "and reaches the host by its route" asked "reach eth1 10.9.0.5/24 10.9.0.1" "^REACHED BY eth1"
+		check "which goes with it" sh -c "xl network-detach one 1 && ! ip route | grep -q 10.9.0.5"
+		check "as the guest sees" wait_for 30 has eth0
+	fi
 	check "the next comes" xl network-attach one bridge=lan mac=00:16:3e:00:00:78
 	networks="eth0 eth1"
 else

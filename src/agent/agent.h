@@ -5,7 +5,7 @@
  *
  * The kernel starts it from the initial ramdisk. As AGENT_ALONE it is the guest's only system: it loads
  * the drivers that it needs, mounts the root, brings up the network, and has commands run. As AGENT_BESIDE it
- * starts the guest's own system, and has commands run there.
+ * starts the guest's own system, and has commands run there. As AGENT_SENT it finds that one running, and does the same.
  */
 #ifndef DACH_AGENT_AGENT_H
 #define DACH_AGENT_AGENT_H
@@ -39,7 +39,12 @@ void system_spare(bool spare);
  * memory is its name.
  */
 void beside_begin(char **argv);
-void beside_open_port(void); /* waits until it is there */
+/*
+ * Or one that runs already: the port is open when this returns 0, in a process that nobody waits for. -1: there is
+ * nothing to be done, and status is the exit status; why is on standard error where that is not 0.
+ */
+int beside_join(char **argv, int *status);
+void beside_open_port(void); /* waits until it is there, or is open already */
 /* Our root becomes the first process's, which may have gone elsewhere. */
 void beside_follow(void);
 /* The system is there: the first process has left the ramdisk, or is not going to. */
@@ -51,7 +56,7 @@ void beside_mount(const char *payload, size_t size);
 bool network_up(const char *name, uint32_t address, unsigned prefix, uint32_t gateway);
 
 /* port.c: the way to the monitor. */
-/* sys, dev: folders that are /sys and /dev, which it keeps; waits for it. -1: there is none. */
+/* sys, dev: folders that are /sys and /dev, which it keeps; waits for it. -1: there is none, or (EBUSY) another has it. */
 int port_open(int sys, int dev, unsigned tries);
 void port_take(int fd); /* a connection that is there, which it keeps */
 void port_close(void);  /* what was to be sent, or has come in part, is dropped */

@@ -6,6 +6,8 @@
  *
  * A name that begins with '@' is what systemd does not end when it leaves the ramdisk
  * (https://systemd.io/ROOT_STORAGE_DAEMONS/). Once there, we are a process as any other and end at a shutdown.
+ *
+ * In a system that runs already (qemu-guest-agent has started us there) we are that from the beginning.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +28,7 @@
 #define PAUSE_MIN_MS 20
 #define PAUSE_MAX_MS 2000
 #define MOUNTS 8u
+#define JOIN_TRIES 200  /* to find the port, 10 ms each */
 #define SETTLE_MS 60000 /* a ramdisk that goes nowhere is then a place to look around in */
 
 static struct {
@@ -100,8 +103,6 @@ static void take_name(char *argv0)
 
 	beside.name = argv0;
 	beside.first = *argv0;
-	if (*argv0)
-		*argv0 = '@';
 	prctl(PR_SET_NAME, &AGENT_BESIDE[1]);
 	setsid();
 	for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
@@ -126,12 +127,48 @@ void beside_begin(char **argv)
 	if (pid)
 		become_init(argv);
 	take_name(argv[0]);
+	if (*beside.name)
+		*beside.name = '@';
 	system_spare(true);
 	clock_gettime(CLOCK_MONOTONIC, &beside.begun);
 	if (stat("/", &beside.place))
 		_exit(1);
 	/* Without a root to go to, the ramdisk is the system. */
 	beside.settled = !system_word("root", word, sizeof word);
+}
+
+static int find_port(void)
+{
+	beside.proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	beside.sys = open("/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	beside.dev = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return port_open(beside.sys, beside.dev, JOIN_TRIES);
+}
+
+int beside_join(char **argv, int *status)
+{
+	pid_t pid;
+
+	*status = 0;
+	if (find_port()) {
+		if (errno == EBUSY)
+			return -1;
+		fprintf(stderr, "no port " AGENT_PORT " can be opened: %s\n", strerror(errno));
+	} else {
+		pid = fork();
+		if (!pid) {
+			take_name(argv[0]);
+			signal(SIGTERM, SIG_DFL);
+			system_spare(true);
+			beside.settled = !stat("/", &beside.place) && !chdir("/");
+			return 0;
+		}
+		if (pid > 0)
+			return -1;
+		fprintf(stderr, "no process: %s\n", strerror(errno));
+	}
+	*status = 1;
+	return -1;
 }
 
 void beside_follow(void)
@@ -215,7 +252,7 @@ void beside_open_port(void)
 {
 	unsigned ms = PAUSE_MIN_MS;
 
-	while (port_open(beside.sys, beside.dev, 1)) {
+	while (port_fd() < 0 && port_open(beside.sys, beside.dev, 1)) {
 		const struct timespec pause = {ms / 1000, ms % 1000 * 1000000L};
 
 		beside_follow();

@@ -14,13 +14,13 @@
 #define PIECE (32u << 10) /* the kernel takes no more at once */
 
 static struct {
-	int fd;
+	int fd; /* -1: it is closed */
 	/* What is still to be sent: sessions fill it to a part only, so that the frames of one poll fit. */
 	char out[2u << 20];
 	size_t out_start, out_end;
 	char in[sizeof(struct agent_header) + AGENT_OPEN_MAX];
 	size_t in_end;
-} port;
+} port = {.fd = -1};
 
 static bool is_ours(int ports, const char *device)
 {
@@ -44,14 +44,18 @@ static int find(int sys, int dev)
 	int ports = openat(sys, PORTS, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = -1;
 	DIR *dir = ports < 0 ? NULL : fdopendir(ports);
 	struct dirent *entry;
+	int error;
 
+	errno = ENOENT;
 	while (dir && fd < 0 && (entry = readdir(dir)))
 		if (entry->d_name[0] != '.' && is_ours(ports, entry->d_name))
 			fd = openat(dev, entry->d_name, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	error = errno;
 	if (dir)
 		closedir(dir);
 	else if (ports >= 0)
 		close(ports);
+	errno = error;
 	return fd;
 }
 
@@ -63,6 +67,8 @@ int port_open(int sys, int dev, unsigned tries)
 		port.fd = find(sys, dev);
 		if (port.fd >= 0)
 			return 0;
+		if (errno == EBUSY)
+			break;
 	}
 	return -1;
 }

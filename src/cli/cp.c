@@ -157,7 +157,8 @@ static const char cp_more[] =
 	"SRC or DST is GUEST:PATH, and the other is here; - is a file's bytes on standard input or output.\n"
 	"Folders are copied with all that is in them, into DST if that is a folder. Modes, times, holes and\n"
 	"links stay as they are; devices, pipes and sockets are left out. A file has its name when all of\n"
-	"it is there. The guest needs agent = 1 in its configuration. Status 125: a failure of ours.\n";
+	"it is there. The guest needs agent = 1 in its configuration, or qemu_agent = 1. Status 125: a\n"
+	"failure of ours.\n";
 
 const struct cli_verb cli_cp_verbs[] = {
 	{"cp", "SRC DST", "Copy files to a guest, or from one", 2, 2, .options = cp_options,

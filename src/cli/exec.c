@@ -117,13 +117,13 @@ static int enter(struct cli *cli)
 }
 
 static const char exec_more[] =
-	"The guest needs agent = 1 in its configuration. The command's streams and signals are ours, and\n"
-	"its status is the exit status: 127 it is not there, 126 it cannot be run, 128 and the\n"
-	"number of the signal that ended it, 124 it took too long, 125 a failure of ours. When this\n"
-	"program is killed, or dachd ends, the command is hung up on.\n";
+	"The guest needs agent = 1 in its configuration, or qemu_agent = 1. The command's streams and\n"
+	"signals are ours, and its status is the exit status: 127 it is not there, 126 it cannot be\n"
+	"run, 128 and the number of the signal that ended it, 124 it took too long, 125 a failure of\n"
+	"ours. When this program is killed, or dachd ends, the command is hung up on.\n";
 static const char enter_more[] =
-	"The guest needs agent = 1 in its configuration. The exit status is the shell's; 125 is a failure\n"
-	"of ours.\n";
+	"The guest needs agent = 1 in its configuration, or qemu_agent = 1. The exit status is the\n"
+	"shell's; 125 is a failure of ours.\n";
 
 const struct cli_verb cli_exec_verbs[] = {
 	{"exec", "GUEST -- COMMAND...", "Run a command in a guest", 1, CLI_WORDS_MAX,

@@ -177,17 +177,6 @@ static int open_own(const struct guest *guest, int template, int *fd, struct err
 	return *fd < 0 ? error_set(err, errno, "%s: %s", path, strerror(errno)) : 0;
 }
 
-static int open_agent(int *fd, struct error *err)
-{
-	char path[PATH_MAX];
-
-	if (folder_program("dach-agent", "../libexec/dach/dach-agent", path, sizeof path))
-		return error_set(err, ENOENT,
-			"dach-agent is neither beside this program nor in ../libexec/dach");
-	*fd = open(path, O_RDONLY | O_CLOEXEC);
-	return *fd < 0 ? error_set(err, errno, "%s: %s", path, strerror(errno)) : 0;
-}
-
 static int open_links(const struct guest *guest, struct launch_spec *spec, struct error *err)
 {
 	int r = launch_make_links(spec, guest->config.vifs) ? error_nomem(err) : 0;
@@ -232,7 +221,7 @@ int container_open(const struct guest *guest, struct launch_spec *spec, struct e
 	if (!r && config->template)
 		r = open_own(guest, spec->root.fd, &spec->upper, err);
 	if (!r)
-		r = open_agent(&spec->agent, err);
+		r = spec_open_agent(&spec->agent, err);
 	if (!r && guest->daemon->root && !config->container.privileged)
 		r = choose_ids(guest, &spec->ids, err);
 	if (!r)

@@ -177,18 +177,24 @@ static int make_overlay(const struct domain_config *config, int *fd, struct erro
 	return r;
 }
 
-/* The agent, behind what is there already. */
-static int add_agent(int *overlay, struct error *err)
+int spec_open_agent(int *fd, struct error *err)
 {
 	char path[PATH_MAX];
-	int program, archive = -1, r;
 
 	if (folder_program("dach-agent", "../libexec/dach/dach-agent", path, sizeof path))
 		return error_set(err, ENOENT,
-			"agent: dach-agent is neither beside this program nor in ../libexec/dach");
-	program = open(path, O_RDONLY | O_CLOEXEC);
-	if (program < 0)
-		return error_set(err, errno, "%s: %s", path, strerror(errno));
+			"dach-agent is neither beside this program nor in ../libexec/dach");
+	*fd = open(path, O_RDONLY | O_CLOEXEC);
+	return *fd < 0 ? error_set(err, errno, "%s: %s", path, strerror(errno)) : 0;
+}
+
+/* The agent, behind what is there already. */
+static int add_agent(int *overlay, struct error *err)
+{
+	int program, archive = -1, r = spec_open_agent(&program, err);
+
+	if (r)
+		return r;
 	r = domain_boot_program(program, &AGENT_BESIDE[1], &archive, err);
 	close(program);
 	if (!r)
@@ -431,6 +437,8 @@ static int open_machine(const struct guest *guest, struct spec_files *files, str
 			err);
 	if (!r)
 		r = put_shares(config, &owner, spec, err);
+	if (!r && config->machine.qemu_agent)
+		r = spec_open_agent(&spec->agent, err);
 	caller_free(&owner);
 	return r;
 }

@@ -31,6 +31,8 @@ int spec_open(const struct guest *guest, struct spec_files *files, struct error 
  */
 int spec_open_network(const struct guest *guest, unsigned i, struct net_spec *to,
 	struct error *err);
+/* The program that runs in guests (agent/agent.h); the descriptor is the caller's. */
+int spec_open_agent(int *fd, struct error *err);
 /* A disk's files as a start opens them; the descriptors and what is in it are the caller's. */
 int spec_open_disk(const struct guest *guest, const struct domain_disk *disk, struct disk_spec *to,
 	struct error *err);

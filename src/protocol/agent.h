@@ -26,6 +26,8 @@
  */
 #define AGENT_WITHIN "/dach-within"
 #define AGENT_CALLER 3
+/* Or as which somebody starts it in a system that runs, from a file of this name: beside it, too. */
+#define AGENT_SENT "/dach-sent"
 #define AGENT_SESSIONS 16u
 #define AGENT_WINDOW (256u << 10) /* bytes of a stream that may be on the way */
 #define AGENT_DATA_MAX (32u << 10)

@@ -45,7 +45,7 @@
  *                                       no kernel and no disks then
  *    "upper": 16,                       a folder whose "upper" and "work" have what it writes: the root stays as
  *                                       it is; left out: it is written to
- *    "agent_program": 17,               the program dach-agent
+ *    "agent_program": 17,               the program dach-agent; of a machine, where qemu_agent is to bring it
  *    "ids": 1912602624,                 its user and group 0, as the host sees them, and CONTAINER_IDS in all; left out: 0
  *    "group": "dach/5f0c...",           its control group, below the roots of the hierarchies; left out: none
  *    "links": [{"name": "ct7.0"}],      of this network namespace, which become its eth0, eth1, ...

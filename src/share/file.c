@@ -50,6 +50,7 @@ int handle_make(struct share_request *request, struct node *node, int fd, int fl
 		return -EMFILE;
 	}
 	handle->fd = fd;
+	handle->reads = (flags & O_ACCMODE) != O_WRONLY;
 	handle->writes = (flags & O_ACCMODE) != O_RDONLY;
 	handle->node = node;
 	handle->next = node->handles;
@@ -78,12 +79,33 @@ void handle_close(struct share_server *server, struct handle *handle)
 	node_let_go(server, node);
 }
 
+/*
+ * A file that has lost its name is opened again by a descriptor that it is open by for as much (/proc/self/fd in the guest):
+ * nothing here depends on a descriptor's own position.
+ */
+static int open_nameless(const struct node *node, int flags)
+{
+	const bool reads = (flags & O_ACCMODE) != O_WRONLY,
+		   writes = (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
+	const struct handle *handle = node->handles;
+	int fd;
+
+	while (handle && ((reads && !handle->reads) || (writes && !handle->writes)))
+		handle = handle->next;
+	if (!handle || flags & O_SYNC)
+		return -ESTALE;
+	if (flags & O_TRUNC && ftruncate(handle->fd, 0))
+		return -errno;
+	fd = fcntl(handle->fd, F_DUPFD_CLOEXEC, 0);
+	return fd < 0 ? -errno : fd;
+}
+
 int op_open(struct share_request *request)
 {
 	const struct fuse_open_in *in = request->in;
 	struct share_server *server = request->server;
 	struct fuse_open_out *out = request->out;
-	int fd, r;
+	int fd, flags, r;
 
 	if (request->room < sizeof *out)
 		return -EIO;
@@ -93,7 +115,10 @@ int op_open(struct share_request *request)
 	if (!S_ISREG(request->node->type))
 		return S_ISDIR(request->node->type) ? -EISDIR : -ENXIO;
 	/* The guest says where each write goes, also at a file's end. */
-	fd = node_open(server, request->node, (int)in->flags & (O_ACCMODE | O_TRUNC | O_SYNC));
+	flags = (int)in->flags & (O_ACCMODE | O_TRUNC | O_SYNC);
+	fd = node_open(server, request->node, flags);
+	if (fd == -ESTALE)
+		fd = open_nameless(request->node, flags);
 	if (fd < 0)
 		return fd;
 	r = handle_make(request, request->node, fd, (int)in->flags, out);

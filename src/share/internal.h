@@ -45,7 +45,7 @@ struct handle {
 	struct node *node;
 	struct handle *next; /* of the node's */
 	int fd;
-	bool writes;
+	bool reads, writes;
 	DIR *dir; /* of a folder: has the fd */
 	/* The entry that comes next, where it was read already; and the offset that asks for it. */
 	struct dirent ahead;

@@ -6,55 +6,52 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/container.h"
 #include "vmm/agent_port.h"
 
 /* All that may be on the way, by the rules of the frames; and some for small ones. */
 #define IN_MAX (AGENT_SESSIONS * 2 * AGENT_WINDOW + (1u << 20))
 #define OUT_MAX (AGENT_SESSIONS * AGENT_WINDOW + 2 * AGENT_OPEN_MAX)
 
-/* Ours, which speaks these frames itself. */
-struct own_agent {
-	struct agent agent;
+struct agent {
 	struct agent_owner owner;
 	struct agent_port *port;
 	bool deaf; /* it broke a rule */
 };
 
-static void hear_no_more(struct own_agent *own, const char *why)
+static void hear_no_more(struct agent *agent, const char *why)
 {
-	own->deaf = true;
-	agent_port_mute(own->port);
-	own->owner.gone(own->owner.ctx, why);
+	agent->deaf = true;
+	agent_port_mute(agent->port);
+	agent->owner.gone(agent->owner.ctx, why);
 }
 
 static void arrived(void *ctx, struct bytes *in)
 {
-	struct own_agent *own = ctx;
+	struct agent *agent = ctx;
 	struct agent_header header;
 
-	while (!own->deaf && bytes_size(in) >= sizeof header) {
+	while (!agent->deaf && bytes_size(in) >= sizeof header) {
 		const uint8_t *at = in->at + in->start;
 
 		memcpy(&header, at, sizeof header);
 		if (!agent_header_valid(&header, false)) {
-			hear_no_more(own, "the guest's agent breaks the rules");
+			hear_no_more(agent, "the guest's agent breaks the rules");
 			return;
 		}
 		if (bytes_size(in) - sizeof header < header.length)
 			return;
-		own->owner.frame(own->owner.ctx, &header, (const char *)at + sizeof header);
+		agent->owner.frame(agent->owner.ctx, &header, (const char *)at + sizeof header);
 		bytes_drop(in, sizeof header + header.length);
 	}
 }
 
 static void opened(void *ctx, bool open)
 {
-	struct own_agent *own = ctx;
+	struct agent *agent = ctx;
 
-	own->deaf = false;
+	agent->deaf = false;
 	if (!open)
-		own->owner.gone(own->owner.ctx, NULL);
+		agent->owner.gone(agent->owner.ctx, NULL);
 }
 
 static void flooded(void *ctx)
@@ -62,32 +59,11 @@ static void flooded(void *ctx)
 	hear_no_more(ctx, "the guest's agent sends more than there is room for");
 }
 
-static int send_frame(struct agent *agent, const struct agent_header *header, const void *payload)
-{
-	struct own_agent *own = container_of(agent, struct own_agent, agent);
-	int r = agent_port_reserve(own->port, sizeof *header + header->length);
-
-	if (!r)
-		r = agent_port_send(own->port, header, sizeof *header);
-	if (!r && header->length)
-		r = agent_port_send(own->port, payload, header->length);
-	return r;
-}
-
-static void destroy(struct agent *agent)
-{
-	struct own_agent *own = container_of(agent, struct own_agent, agent);
-
-	agent_port_destroy(own->port);
-	free(own);
-}
-
 int agent_create(struct pci_bus *bus, struct memory *memory, struct loop *loop,
 	const struct agent_owner *owner, struct agent **out, struct error *err)
 {
-	static const struct agent_kind kind = {send_frame, destroy};
-	struct own_agent *own = calloc(1, sizeof *own);
-	const struct agent_port_owner port = {.ctx = own,
+	struct agent *agent = calloc(1, sizeof *agent);
+	const struct agent_port_owner port = {.ctx = agent,
 		.name = AGENT_PORT,
 		.in_max = IN_MAX,
 		.out_max = OUT_MAX,
@@ -96,33 +72,37 @@ int agent_create(struct pci_bus *bus, struct memory *memory, struct loop *loop,
 		.flooded = flooded};
 	int r;
 
-	if (!own)
+	if (!agent)
 		return error_nomem(err);
-	own->agent.kind = &kind;
-	own->owner = *owner;
-	r = agent_port_create(bus, memory, loop, &port, &own->port, err);
+	agent->owner = *owner;
+	r = agent_port_create(bus, memory, loop, &port, &agent->port, err);
 	if (r) {
-		free(own);
+		free(agent);
 		return r;
 	}
-	*out = &own->agent;
+	*out = agent;
 	return 0;
 }
 
-/* Of any kind */
-
 void agent_destroy(struct agent *agent)
 {
-	if (agent)
-		agent->kind->destroy(agent);
+	if (!agent)
+		return;
+	agent_port_destroy(agent->port);
+	free(agent);
 }
 
 int agent_send(struct agent *agent, unsigned session, enum agent_frame_type type, unsigned stream,
 	const void *payload, size_t size)
 {
 	const struct agent_header header = {size, session, type, stream};
+	int r = agent_port_reserve(agent->port, sizeof header + size);
 
-	return agent->kind->send(agent, &header, payload);
+	if (!r)
+		r = agent_port_send(agent->port, &header, sizeof header);
+	if (!r && size)
+		r = agent_port_send(agent->port, payload, size);
+	return r;
 }
 
 int agent_send_mounts(struct agent *agent, const struct share_spec *share, unsigned shares)

@@ -30,20 +30,7 @@ struct agent_owner {
 	void (*gone)(void *ctx, const char *why);
 };
 
-/*
- * One that speaks otherwise has these frames made of what it says (qemu_agent.h). send: a frame for it, or -ENOBUFS; no
- * frame comes of it before it has returned.
- */
-struct agent_kind {
-	int (*send)(struct agent *agent, const struct agent_header *header, const void *payload);
-	void (*destroy)(struct agent *agent);
-};
-
-struct agent {
-	const struct agent_kind *kind;
-};
-
-/* Our own. Puts the port on the bus. No vCPU runs. */
+/* Puts the port on the bus. No vCPU runs. */
 int agent_create(struct pci_bus *bus, struct memory *memory, struct loop *loop,
 	const struct agent_owner *owner, struct agent **agent, struct error *err);
 /* No vCPU runs. NULL is allowed. */

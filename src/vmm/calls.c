@@ -261,6 +261,8 @@ static void allow_server(struct calls *calls)
 	static const unsigned kinds[] = {S_IFREG, S_IFIFO, S_IFSOCK};
 
 	CALLS_ALLOW(calls, server);
+	/* A file that is open and has no name any more is opened again. */
+	calls_allow_value(calls, CALL(fcntl), 1, F_DUPFD_CLOEXEC);
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
 		calls_allow_masked(calls, CALL(mknodat), 2, S_IFMT, kinds[i]);
 }

@@ -52,6 +52,7 @@ struct vmm_config {
 	bool given; /* the next three (-1: none) are open; else the names are to be opened */
 	int kernel_fd, initrd_fd;
 	int overlay_fd;  /* belongs behind the initrd */
+	int agent_fd;    /* where given: our agent for machine.qemu_agent to bring; -1: none */
 	uint64_t memory; /* bytes that it is made with */
 	uint64_t target; /* bytes that it is to use at first; 0: all */
 	unsigned vcpus;

@@ -39,6 +39,7 @@ struct exec_peer {
 struct exec {
 	struct loop *loop;
 	struct agent *agent;
+	struct qemu_agent *qemu; /* NULL: ours is started with the guest */
 	struct exec_peer *peer;
 	unsigned peers;
 	uint16_t last_session;
@@ -171,10 +172,11 @@ static void stop(struct exec_peer *peer, const char *why)
 static void late(void *ctx)
 {
 	struct exec_peer *peer = ctx;
+	const struct qemu_agent *qemu = peer->exec->qemu;
 
 	fail(peer, "%s",
 		peer->exec->there ? "the guest's agent is there, but its system has not come up"
-			: peer->exec->config.qemu
+			: qemu && !qemu_agent_ready(qemu)
 			? "the guest's qemu-guest-agent has not come up; is the package installed there?"
 			: "no agent has come up in the guest; is it Linux with a driver for virtio consoles?");
 }
@@ -228,10 +230,13 @@ static bool take_open(struct exec_peer *peer, const char *payload, size_t size)
 		return false;
 	if (!bytes_add(&peer->open, payload, size, AGENT_OPEN_MAX))
 		return false;
-	if (peer->exec->ready)
+	if (peer->exec->ready) {
 		begin(peer);
-	else
-		loop_timer_arm(&peer->late, clock_now() + PATIENCE_NS);
+		return true;
+	}
+	loop_timer_arm(&peer->late, clock_now() + PATIENCE_NS);
+	if (peer->exec->qemu && !peer->exec->there)
+		qemu_agent_bring(peer->exec->qemu);
 	return true;
 }
 
@@ -414,6 +419,15 @@ static void gone(void *ctx, const char *why)
 		fail(peer, "%s", why ? why : "the guest's agent has ended before the command did");
 }
 
+static void not_brought(void *ctx, const char *why)
+{
+	struct exec *exec = ctx;
+	struct exec_peer *peer;
+
+	while (!exec->there && (peer = next_waiting(exec)))
+		fail(peer, "%s", why);
+}
+
 /* Those who waited go on, with what they have sent meanwhile. */
 static void begin_all(struct exec *exec)
 {
@@ -455,15 +469,19 @@ int exec_create(struct pci_bus *bus, struct memory *memory, struct loop *loop,
 {
 	struct exec *exec = calloc(1, sizeof *exec);
 	const struct agent_owner owner = {exec, frame, gone};
-	int r;
+	const struct qemu_agent_owner qemu = {exec, not_brought};
+	int r = 0;
 
 	if (!exec)
 		return error_nomem(err);
 	exec->loop = loop;
 	exec->config = *config;
-	r = (config->qemu ? qemu_agent_create : agent_create)(bus, memory, loop, &owner,
-		&exec->agent, err);
+	if (config->qemu)
+		r = qemu_agent_create(bus, memory, loop, &qemu, config->program, &exec->qemu, err);
+	if (!r)
+		r = agent_create(bus, memory, loop, &owner, &exec->agent, err);
 	if (r) {
+		qemu_agent_destroy(exec->qemu);
 		free(exec);
 		return r;
 	}
@@ -473,9 +491,7 @@ int exec_create(struct pci_bus *bus, struct memory *memory, struct loop *loop,
 
 int exec_shutdown(struct exec *exec)
 {
-	if (!exec || !exec->config.qemu)
-		return -ENOTSUP;
-	return qemu_agent_shutdown(exec->agent) ? -ENOTSUP : 0;
+	return exec && exec->qemu && !qemu_agent_shutdown(exec->qemu) ? 0 : -ENOTSUP;
 }
 
 void exec_destroy(struct exec *exec)
@@ -486,5 +502,6 @@ void exec_destroy(struct exec *exec)
 	while (exec->peer)
 		peer_free(exec->peer);
 	agent_destroy(exec->agent);
+	qemu_agent_destroy(exec->qemu);
 	free(exec);
 }

@@ -5,7 +5,8 @@
  * belongs to session 1, up to AGENT_EXIT or AGENT_FAILED; AGENT_READY tells when the command begins. The socket's end ends the command.
  *
  * Neither side is trusted: streams have the room that was given and no more, a frame that breaks a rule ends
- * the connection. A command that is asked for before the guest's agent is ready waits for it, for a minute.
+ * the connection. A command that is asked for before the guest's agent is ready waits for it, for a minute; where that is
+ * brought by the guest's qemu-guest-agent, the first one has it brought.
  */
 #ifndef DACH_VMM_EXEC_H
 #define DACH_VMM_EXEC_H
@@ -19,7 +20,8 @@ struct exec;
 struct pci_bus;
 
 struct exec_config {
-	bool qemu;                      /* the agent is qemu-guest-agent (qemu_agent.h), not ours */
+	bool qemu; /* the guest's own qemu-guest-agent brings ours, and shuts down (qemu_agent.h) */
+	int program;                    /* ours, which it brings: an open file that outlives this */
 	const struct share_spec *share; /* what ours is told to mount; outlives this */
 	unsigned shares;
 };

@@ -11,6 +11,7 @@ void vmm_config_of_launch(const struct launch_spec *spec, struct vmm_config *con
 		.kernel_fd = spec->kernel.fd,
 		.initrd_fd = spec->initrd.fd,
 		.overlay_fd = spec->overlay,
+		.agent_fd = spec->agent,
 		.adopts = spec->arriving && spec->ram >= 0,
 		.ram_fd = spec->ram,
 		.screen_fd = spec->machine.vnc ? spec->screen : -1,

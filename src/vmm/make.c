@@ -266,7 +266,8 @@ static bool wants_native(const struct vmm_config *config)
 static int make_devices(struct vmm *vmm, struct error *err)
 {
 	const struct virtio_console_owner console = {vmm, virtio_output, input_room, vmm->sized};
-	const struct exec_config exec = {.qemu = !vmm->config.machine.agent,
+	const struct exec_config exec = {.qemu = vmm->config.machine.qemu_agent,
+		.program = vmm->config.agent_fd,
 		.share = vmm->config.share,
 		.shares = vmm->config.shares};
 	int r = devices_open(&vmm->devices, &vmm->config, err);

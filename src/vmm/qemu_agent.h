@@ -1,26 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The qemu-guest-agent that a distribution has, in place of our own: frames (protocol/agent.h) become what it is asked,
- * one JSON object a line (QEMU's qga/qapi-schema.json), and its answers frames. It runs a command with all of its input
- * given at its start and its output had at its end, so a session
- *   - begins when its input has ended, which is at most QEMU_AGENT_INPUT bytes;
- *   - has no terminal: one that wants one gets no input, and lines end as a terminal wants them;
- *   - runs in /, as root, with the agent's environment, unless the caller says otherwise, by the guest's sh, env, setsid
- *     and runuser;
- *   - has an output of at most what the agent keeps (16 MiB a stream), or it fails.
- * Shells and copies of files are refused.
+ * The qemu-guest-agent that a distribution has: one JSON object a line (QEMU's qga/qapi-schema.json). It shuts the guest
+ * down, and brings our own agent into a system that was started without: as the input of one command (guest-exec), which
+ * puts it where a program may run, and starts it. It is asked for nothing else: its commands have no streams, and ours
+ * has (protocol/agent.h). What it says is the guest's, and may be anything.
  */
 #ifndef DACH_VMM_QEMU_AGENT_H
 #define DACH_VMM_QEMU_AGENT_H
 
-#include "vmm/agent.h"
+#include <stdbool.h>
 
-#define QEMU_AGENT_INPUT (1u << 20)
+#include "base/error.h"
+#include "base/loop.h"
+#include "machine/memory.h"
 
-/* As agent_create(). */
+struct pci_bus;
+struct qemu_agent;
+
+struct qemu_agent_owner {
+	void *ctx;
+	/* Ours is not brought; why: a sentence. From the loop. */
+	void (*failed)(void *ctx, const char *why);
+};
+
+/*
+ * All on the loop's thread. Puts its port on the bus; no vCPU runs. program: ours, an open file that outlives this, read
+ * when it is wanted.
+ */
 int qemu_agent_create(struct pci_bus *bus, struct memory *memory, struct loop *loop,
-	const struct agent_owner *owner, struct agent **agent, struct error *err);
-/* Has the guest shut down. -ENOTCONN: it is not there. The loop's thread. */
-int qemu_agent_shutdown(struct agent *agent);
+	const struct qemu_agent_owner *owner, int program, struct qemu_agent **qemu,
+	struct error *err);
+/* No vCPU runs. NULL is allowed. */
+void qemu_agent_destroy(struct qemu_agent *qemu);
+
+/* It is there. */
+bool qemu_agent_ready(const struct qemu_agent *qemu);
+/* Ours is to be brought, once it is there; already on the way: nothing. */
+void qemu_agent_bring(struct qemu_agent *qemu);
+/* Has the guest shut down. -ENOTCONN: it is not there. */
+int qemu_agent_shutdown(struct qemu_agent *qemu);
 
 #endif

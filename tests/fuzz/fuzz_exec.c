@@ -5,6 +5,7 @@
 
 #include <linux/virtio_console.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -57,7 +58,7 @@ static void open_port(struct driver *driver)
 /* A byte: whose bytes follow, and whether the loop runs then; a byte: how many. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct exec_config config = {.qemu = QEMU_AGENT};
+	static struct exec_config config = {.qemu = QEMU_AGENT};
 	static struct loop *loop;
 	static struct exec *exec;
 	static struct driver driver;
@@ -67,6 +68,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!loop) {
 		signal(SIGPIPE, SIG_IGN); /* as a monitor does: callers go */
 		rig_open(&driver.rig);
+		config.program = memfd_create("program", MFD_CLOEXEC);
+		if (write(config.program, "a program", 9) != 9)
+			abort();
 		if (loop_create(&loop, NULL) ||
 			exec_create(&driver.rig.pci, &driver.rig.mem, loop, &config, &exec, NULL))
 			abort();

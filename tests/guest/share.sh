@@ -6,7 +6,7 @@
 
 . "$(dirname "$0")/machine-lib.sh"
 . "$(dirname "$0")/share-lib.sh"
-for applet in ls mkdir rm mv ln cp chmod chown stat find wc dd touch mkfifo mknod readlink sync cmp truncate seq sort grep; do
+for applet in ls mkdir rm mv ln cp chmod chown stat find wc dd touch mkfifo mknod readlink sync cmp truncate seq sort grep flock; do
 	ln -s busybox "$root/bin/$applet"
 done
 (cd "$root" && find . | cpio -o -H newc --quiet) >"$work/machine.cpio"
@@ -52,7 +52,7 @@ echo "mode $(stat -c %a a/renamed)"
 exec 5<>gone
 rm gone
 echo unlinked >&5
-echo "gone $(stat -L -c %s /proc/self/fd/5)"
+echo "gone $(stat -L -c %s /proc/self/fd/5) $(cat /proc/self/fd/5)"
 exec 5>&-
 mkfifo queue
 (echo through >queue) &
@@ -71,6 +71,11 @@ chown 5 in 2>/dev/null || echo "no owner"
 mknod device b 7 0 2>/dev/null || echo "no device"
 cat link 2>/dev/null || echo "no link"
 rm -r many
+exec 6>lock
+flock -x 6
+flock -n lock true || echo "locked by another"
+exec 6>&-
+flock -n lock echo "free again"
 SCRIPT
 machine --share "$shared:/there" -- sh /there/script
 cat >"$work/expected" <<'EXPECTED'
@@ -78,7 +83,7 @@ owner 0:0
 made
 links 2
 mode 640
-gone 9
+gone 9 unlinked
 through
 size 4096
 lines 2
@@ -86,6 +91,8 @@ many 10000
 no owner
 no device
 no link
+locked by another
+free again
 EXPECTED
 check "files, folders and links of a share are as on any disk" cmp -s "$work/expected" "$output"
 check "and what the guest did is there afterwards" [ "$(cat "$shared/hard") $(stat -c %a,%Y,%U "$shared/hard")" = \

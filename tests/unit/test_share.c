@@ -156,6 +156,32 @@ static void names_change(void **state)
 	assert_int_equal(((const struct fuse_entry_out *)share_out(&rig))->nodeid, 0);
 }
 
+/* A file without a name is opened again for as much as it is open for, also where another has its name now. */
+static void nameless(void **state)
+{
+	uint64_t node, handle, again;
+
+	write_file(INSIDE "/file", "text");
+	node = look(ROOT, "file");
+	assert_int_equal(open_node(node, O_RDONLY, &handle), 0);
+	assert_int_equal(share_ask_names(&rig, FUSE_UNLINK, ROOT, NULL, 0, "file", NULL), 0);
+	write_file(INSIDE "/file", "other");
+	assert_int_equal(open_node(node, O_RDONLY, &again), 0);
+	assert_int_equal(read_node(node, again, 100), 0);
+	assert_memory_equal(share_out(&rig), "text", 4);
+	assert_int_equal(open_node(node, O_WRONLY, &again), -ESTALE);
+	assert_int_equal(open_node(node, O_RDONLY | O_TRUNC, &again), -ESTALE);
+	assert_int_equal(open_node(node, O_RDONLY | O_SYNC, &again), -ESTALE);
+	assert_int_equal(create(ROOT, "new", 0600, &node, &handle), 0);
+	assert_int_equal(share_ask_names(&rig, FUSE_UNLINK, ROOT, NULL, 0, "new", NULL), 0);
+	assert_int_equal(write_node(node, handle, 0, 0, "bytes"), 0);
+	assert_int_equal(open_node(node, O_WRONLY | O_TRUNC, &again), 0);
+	assert_int_equal(write_node(node, again, 0, 0, "x"), 0);
+	assert_int_equal(share_ask(&rig, FUSE_GETATTR, node, NULL, 0), 0);
+	assert_int_equal(((const struct fuse_attr_out *)share_out(&rig))->attr.size, 1);
+	assert_string_equal(read_file(INSIDE "/file"), "other");
+}
+
 /* Both at the end of one file, whatever each thinks where that is. */
 static void append(void **state)
 {
@@ -355,8 +381,8 @@ static void attributes(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {TEST(names), TEST(links), TEST(kinds),
-		TEST(read_only), TEST(names_change), TEST(append), TEST(cached), TEST(deep),
-		TEST(listing), TEST(attributes)};
+		TEST(read_only), TEST(names_change), TEST(nameless), TEST(append), TEST(cached),
+		TEST(deep), TEST(listing), TEST(attributes)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,14 @@ cp "$(command -v busybox)" "$root/bin/busybox"
 for applet in sh cat echo head id env sleep sha256sum yes kill pwd stty tty tr; do
 	ln -s busybox "$root/bin/$applet"
 done
+# add_program PROGRAM: one of this host's into $root/bin, with its libraries
+add_program() {
+	cp "$1" "$root/bin/"
+	ldd "$1" | grep -o '/[^ ]*' | while read -r library; do
+		mkdir -p "$root/$(dirname "$library")"
+		cp -L "$library" "$root/$library"
+	done
+}
 printf 'root:x:0:0::/:/bin/sh\nguest:x:1000:1000::/home/guest:/bin/sh\n' >"$root/etc/passwd"
 printf 'root:x:0:\nguest:x:1000:\nstaff:x:50:guest\n' >"$root/etc/group"
 printf 'machine\n' >"$root/etc/hostname"

@@ -13,11 +13,7 @@ for applet in mount mkdir modprobe mktemp chmod sed basename ps grep rm stat ls 
 	ln -s busybox "$root/bin/$applet"
 done
 mkdir -p "$root/sbin" "$root/tmp" "$root/root"
-cp "$ga" "$root/bin/qemu-ga"
-ldd "$ga" | grep -o '/[^ ]*' | while read -r library; do
-	mkdir -p "$root/$(dirname "$library")"
-	cp -L "$library" "$root/$library"
-done
+add_program "$ga"
 cat >"$root/sbin/shutdown" <<'SHUTDOWN'
 #!/bin/sh
 poweroff -f

@@ -6,9 +6,10 @@
 
 . "$(dirname "$0")/machine-lib.sh"
 . "$(dirname "$0")/share-lib.sh"
-for applet in ls mkdir rm mv ln cp chmod chown stat find wc dd touch mkfifo mknod readlink sync cmp truncate seq sort grep flock; do
+for applet in ls mkdir rm mv ln cp chmod chown stat find wc dd touch mkfifo mknod readlink sync cmp truncate seq sort grep; do
 	ln -s busybox "$root/bin/$applet"
 done
+add_program "$(command -v flock)"
 (cd "$root" && find . | cpio -o -H newc --quiet) >"$work/machine.cpio"
 
 shared=$work/shared

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -106,15 +107,26 @@ int folder_make(const char *path, unsigned mode, struct error *err)
 	return 0;
 }
 
+/* This program's file; without /proc by the name that it was started by. */
+static int own_file(char path[PATH_MAX])
+{
+	ssize_t len = readlink("/proc/self/exe", path, PATH_MAX - 1);
+
+	if (len >= 0) {
+		path[len] = 0;
+		return 0;
+	}
+	return realpath((const char *)getauxval(AT_EXECFN), path) ? 0 : -errno;
+}
+
 int folder_program(const char *name, const char *installed, char *buf, size_t size)
 {
 	char self[PATH_MAX];
-	ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
 	char *slash;
+	int r = own_file(self);
 
-	if (len < 0)
-		return -errno;
-	self[len] = 0;
+	if (r)
+		return r;
 	slash = strrchr(self, '/');
 	if (!slash)
 		return -ENOENT;

@@ -16,6 +16,7 @@
 #include "daemon/guest.h"
 #include "daemon/links.h"
 #include "daemon/resources.h"
+#include "daemon/spec.h"
 #include "daemon/waste.h"
 
 #define FOLDER "containers"

@@ -47,6 +47,12 @@ if unshare -Ur true 2>/dev/null; then
 	check "a host that lacks something says so to nobody" [ ! -s "$errors" ]
 fi
 
+if unshare -Urm mount -t tmpfs none /proc 2>/dev/null; then
+	unshare -Urm sh -c 'mount -t tmpfs none /proc; exec "$0" "$@"' "$DACH" run --engine "$DACH_ENGINE" \
+		--kernel "$kernel" --initrd "$work/machine.cpio" --memory 256 -- echo ran </dev/null >"$output" 2>"$errors"
+	check "without /proc it runs, too" printed ran
+fi
+
 timeout -k 5 "$LIMIT" "$DACH" run --engine "$DACH_ENGINE" --kernel "$kernel" --initrd "$work/machine.cpio" \
 	--memory 256 -- yes </dev/null 2>"$errors" | head -n 2 >"$output"
 check "a reader that goes away ends it" printed "$(printf 'y\ny')"

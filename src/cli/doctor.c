@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
@@ -23,6 +24,8 @@
 
 #define MIB ((uint64_t)1 << 20)
 #define MAP_COUNT_USUAL 65530ull
+#define ADDRESS_ROOM \
+	(2ull << 30) /* a translated guest's memory, and what the translator has beside it */
 #define IMAGE_ROOM (1ull << 30) /* what making an image takes at its most */
 
 enum verdict { GOOD, WORSE, MISSING, VERDICTS };
@@ -128,6 +131,7 @@ static void ask_memory_areas(struct report *report)
 static void ask_memory(struct report *report)
 {
 	struct sysinfo info;
+	struct rlimit room;
 	uint64_t bytes, limit = allowance_memory("/proc/self/cgroup", "/sys/fs/cgroup");
 
 	sysinfo(&info);
@@ -138,6 +142,11 @@ static void ask_memory(struct report *report)
 	else
 		add(report, "memory", bytes < 512 * MIB ? WORSE : GOOD, "%" PRIu64 " MiB",
 			bytes / MIB);
+	if (!getrlimit(RLIMIT_AS, &room) && room.rlim_cur != RLIM_INFINITY)
+		add(report, "address space", room.rlim_cur < ADDRESS_ROOM ? WORSE : GOOD,
+			"%" PRIu64
+			" MiB for a process; a translated guest takes 1.5 GiB beside its memory: 'ulimit -v unlimited'",
+			(uint64_t)room.rlim_cur / MIB);
 	add(report, "processors", GOOD, "%ld", sysconf(_SC_NPROCESSORS_ONLN));
 }
 
@@ -161,7 +170,7 @@ static bool in_path(const char *program)
 	const char *path = getenv("PATH");
 	char file[4096];
 
-	for (path = path ? path : ""; *path; path += *path == ':') {
+	for (path = path ? path : "/bin:/usr/bin" /* execvp(3) */; *path; path += *path == ':') {
 		const size_t len = strcspn(path, ":");
 
 		snprintf(file, sizeof file, "%.*s/%s", (int)len, path, program);
@@ -192,11 +201,14 @@ static void ask_images(struct report *report)
 	else if (image_store_dir(dir, sizeof dir, &err))
 		add(report, "images", WORSE, "%s", err.text);
 	else {
-		char *slash = strrchr(dir, '/');
-
-		while (statvfs(dir, &fs) && (slash = strrchr(dir, '/')) && slash != dir)
-			*slash = 0; /* the folder is made when it is needed */
-		if ((uint64_t)fs.f_bavail * fs.f_frsize < IMAGE_ROOM)
+		/* The folder is made when it is needed. */
+		while (statvfs(dir, &fs) && strcmp(dir, "/"))
+			*(strrchr(dir, '/') + (strrchr(dir, '/') == dir)) = 0;
+		if (access(dir, W_OK))
+			add(report, "images", WORSE,
+				"none can be made in %s: %s; DACH_IMAGES may name another folder",
+				dir, strerror(errno));
+		else if ((uint64_t)fs.f_bavail * fs.f_frsize < IMAGE_ROOM)
 			add(report, "images", WORSE,
 				"%s has %" PRIu64 " MiB left; one takes 1 GiB to make", dir,
 				(uint64_t)fs.f_bavail * fs.f_frsize / MIB);

@@ -32,6 +32,11 @@ doctor env PATH=/nowhere DACH_IMAGES=relative "$DACH" doctor
 check "without mmdebstrap no image can be made" row images limited
 check "which is named" said "making one needs.* mmdebstrap"
 
+doctor sh -c 'ulimit -v 1500000; exec "$0" doctor' "$DACH"
+check "a limit of the address space is told" row "address space" limited
+(ulimit -v 300000; exec "$DACH" run --kernel "$kernel" --memory 64 --engine translate) </dev/null >"$output" 2>&1
+check "and what it keeps from running" said "ulimit -v"
+
 # A user who may not open /dev/kvm, if there is one; a container that forbids namespaces.
 if [ -e /dev/kvm ] && [ "$(id -u)" = 0 ] && [ -z "$(find /dev/kvm -perm -o+w)" ]; then
 	cp "$DACH" "$work/dach"
@@ -42,5 +47,8 @@ fi
 if unshare -Ur true 2>/dev/null; then
 	doctor unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_user_namespaces; echo 0 >/proc/sys/user/max_mnt_namespaces; exec "$0" doctor' "$DACH"
 	check "where namespaces are forbidden, what that means" row namespaces limited
+	doctor unshare -Urm sh -c 'mount -t tmpfs -o ro none /mnt && DACH_IMAGES=/mnt/none/here exec "$0" doctor' "$DACH"
+	check "where nothing can be written, no image is promised" row images limited
+	check "and the place is named" said "none can be made in /mnt: Read-only"
 fi
 finish

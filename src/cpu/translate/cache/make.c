@@ -24,14 +24,22 @@ static void *reserve(size_t size)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+static int refused(int error, struct error *err)
+{
+	return error == ENOMEM
+		? error_set(err, ENOMEM,
+			  "no address space is left for translated code: is there a limit ('ulimit -v unlimited' lifts it)?")
+		: error_set(err, error, "this host does not let a program make code: %s",
+			  strerror(error));
+}
+
 /* perf asks its map only about memory that no file is behind; a memfd counts as a file there. */
 static int map_nameless(struct cache *c, uint32_t size, struct error *err)
 {
 	c->write = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	c->exec = c->write == MAP_FAILED ? MAP_FAILED : mremap(c->write, 0, size, MREMAP_MAYMOVE);
 	if (c->exec == MAP_FAILED || mprotect(c->exec, size, PROT_READ | PROT_EXEC))
-		return error_set(err, errno, "this host does not let a program make code: %s",
-			strerror(errno));
+		return refused(errno, err);
 	return 0;
 }
 
@@ -98,8 +106,7 @@ static int map_code(struct cache *c, uint32_t size, struct error *err)
 	c->write = map_aligned(size, PROT_READ | PROT_WRITE, c->fd);
 	c->exec = map_aligned(size, PROT_READ | PROT_EXEC, c->fd);
 	if (c->write == MAP_FAILED || c->exec == MAP_FAILED)
-		return error_set(err, errno, "this host does not let a program make code: %s",
-			strerror(errno));
+		return refused(errno, err);
 	return 0;
 }
 
@@ -128,7 +135,7 @@ int cache_create(struct cache *c, uint32_t size, bool rips, struct error *err)
 	c->rip = rips ? reserve(CACHE_BLOCKS * sizeof *c->rip) : NULL;
 	if ((rips && !c->rip) || !c->block || !c->exit || !c->fixup || !c->insn ||
 		!c->insn_hashes || !c->table.slot || !c->crossing)
-		return error_set(err, ENOMEM, "no memory for the code cache's tables");
+		return refused(ENOMEM, err);
 	for (unsigned i = c->parts; i-- > 0;)
 		cache_begin_part(c, i);
 	return 0;

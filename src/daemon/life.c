@@ -340,6 +340,7 @@ void life_adopt(struct guest *guest, struct monitor *monitor, json_t *info)
 	let_sleep(guest);
 	guest->ending = false;
 	guest->tries = 0;
+	guest->up = true;
 	monitor_set_client(monitor, &client);
 	guest->monitor = monitor;
 	life_watch(guest);

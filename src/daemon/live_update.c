@@ -21,6 +21,7 @@
 #include "daemon/note.h"
 #include "daemon/op.h"
 #include "daemon/process.h"
+#include "daemon/resources.h"
 #include "daemon/saved.h"
 
 #define OP_UPDATED "updated while it runs" /* operation_kind.machine */
@@ -45,6 +46,7 @@ struct live_update {
 	bool failed;     /* ... and has said that it did not and still has it, ... */
 	bool lost;       /* ... or that it may have, and has it no more */
 	bool there;      /* the new one has the guest, ... */
+	int r;           /* why it did not */
 	bool told;       /* ... which who waits has been told */
 	json_t *figures; /* what the old one says of it; or NULL */
 	char why[GUEST_TEXT_MAX];
@@ -90,10 +92,13 @@ void live_update_free(struct guest *guest)
 {
 	struct live_update *update = guest->update;
 	struct operation *op = update ? update->op : NULL;
+	struct error err = {0};
 
 	if (!update)
 		return;
 	guest->update = NULL;
+	if (resources_change(guest, &err))
+		guest_log(guest, "keeps the limits of two monitors", err.text);
 	loop_timer_cancel(&update->timer);
 	close_process(update);
 	json_decref(update->figures);
@@ -179,7 +184,7 @@ static void decide(struct live_update *update)
 	if (update->there && ended && update->told)
 		live_update_free(update->guest);
 	else if (!update->there && (update->failed || (ended && !update->asked)))
-		refuse(update, -EIO);
+		refuse(update, update->r ? update->r : -EIO);
 	else if (!update->there && update->asked && !ended)
 		loop_timer_arm(&update->timer, clock_now() + PATIENCE_NS);
 	/* It was given away, and who had it is no more: the old one ends, and is helped if it does not. */
@@ -334,6 +339,7 @@ static void handed_over(void *ctx, int r, json_t *answer, const char *text)
 	update->lost =
 		r == -ENOTRECOVERABLE || r == -EPIPE || (r && (!old || monitor_is_closed(old)));
 	update->failed = r && !update->lost;
+	update->r = r;
 	if (!r)
 		update->figures = json_incref(answer);
 	else
@@ -485,6 +491,7 @@ void live_update_recover(struct guest *guest)
 	struct live_update *update;
 	struct error err = {0};
 	bool there;
+	int r;
 
 	if (!note_is_there(guest, NOTE_UPDATING) || !(update = make(guest)))
 		return;
@@ -498,8 +505,16 @@ void live_update_recover(struct guest *guest)
 	guest_log(guest, "was about to go on in a new monitor", "");
 	update->asked = update->lost = true;
 	watch(update);
+	r = connect_next(update, &err);
+	if (r == -ENOENT) {
+		/* It has the guest: a daemon was killed while its files took the others' places. */
+		live_update_free(guest);
+		if (launch_take_next(guest, &err))
+			guest_log(guest, "its files cannot be named", err.text);
+		return;
+	}
 	/* One that cannot be asked does nothing that anybody would know of. */
-	if (connect_next(update, &err))
+	if (r)
 		kill_process(update);
 	decide(update);
 }

@@ -49,10 +49,20 @@ def test_an_old_one_that_does_not_end_is_ended():
         assert new != old and d.monitors() == {guest["uuid"]: new}
         eventually(lambda: not os.path.exists(f"/proc/{old}"), 20)
         assert d.get("/v1/guests/one")["state"] == "running"
-        d.stop(signal.SIGKILL)
-        d.start()
-        found = d.get("/v1/guests/one")
-        assert (found["state"], found["pid"], found["domid"]) == ("running", new, guest["domid"])
+        # Also one that is killed before the new one's files have taken the places of the old one's, or some of them have.
+        for renamed in [], ["lock"], ["control", "console", "status", "lock"]:
+            d.stop(signal.SIGKILL)
+            folder = f"{d.run}/guests/{guest['uuid']}/"
+            for name in renamed:
+                os.rename(folder + name, folder + name + ".next")
+                open(folder + "updating", "w").close()
+            d.start()
+            eventually(lambda: d.get("/v1/guests/one")["state"] == "running")
+            eventually(lambda: not [name for name in os.listdir(folder) if name.endswith(".next") or name == "updating"])
+            found = d.get("/v1/guests/one")
+            assert (found["pid"], found["domid"]) == (new, guest["domid"])
+            d.post("/v1/guests/one/pause")
+            d.post("/v1/guests/one/unpause")
         d.post("/v1/guests/one/destroy")
         eventually(lambda: d.get("/v1/guests/one")["state"] == "off")
 

@@ -51,17 +51,19 @@ class Pings:
                 if data[0] == 0 and struct.unpack("!H", data[4:6])[0] == os.getpid() & 0xffff:
                     self.answered.setdefault(struct.unpack("!I", data[6:10])[0], time.monotonic())
 
-    def end(self):
-        """How many were sent and lost, and ms: the longest without an answer, and the longest that the test itself slept."""
+    def end(self, begin):
+        """How many were sent and lost, and ms: the longest without an answer, the same before it began, and the longest that the
+        test itself slept."""
         time.sleep(0.3)
         self.over = True
         for thread in self.threads:
             thread.join()
         self.socket.close()
         times = sorted(self.answered.values())
-        gap = max((b - a for a, b in zip(times, times[1:])), default=-1)
+        before = max((b - a for a, b in zip(times, times[1:]) if b < begin), default=0)
+        gap = max((b - a for a, b in zip(times, times[1:]) if b >= begin), default=-1)
         own = max(b - a for a, b in zip(self.sent, self.sent[1:]))
-        return len(self.sent), len(self.sent) - len(self.answered), gap * 1000, own * 1000
+        return len(self.sent), len(self.sent) - len(self.answered), gap * 1000, before * 1000, own * 1000
 
 
 class Table:
@@ -101,10 +103,12 @@ class Table:
         pings = Pings() if BRIDGE else None
         if pings:
             eventually(lambda: pings.answered, 20)
+            time.sleep(0.3)
+        begin = time.monotonic()
         try:
             done = self.d.call("POST", "/v1/guests/one/live-update", timeout=120)
         finally:
-            figures = pings.end() if pings else None
+            figures = pings.end(begin) if pings else None
         assert self.monitor() not in (None, before), f"{before} {self.monitor()}"
         eventually(lambda: not os.path.exists(f"/proc/{before}"), 30)
         self.check()
@@ -113,7 +117,7 @@ class Table:
         if figures:
             assert figures[1] < figures[0], figures
             self.silent.append(figures[2])
-            said += ", {} pings, {} lost, {:.1f} ms without an answer (the test's own longest sleep: {:.1f})".format(*figures)
+            said += ", {} pings, {} lost, {:.1f} ms without an answer (before: {:.1f}; the test's own longest sleep: {:.1f})".format(*figures)
         print(said, flush=True)
         return done["time"] / 1e9
 

@@ -152,7 +152,8 @@ class Table:
                     os.kill(pid, signal.SIGKILL)
         asking.join(150)
         assert not asking.is_alive(), "no answer"
-        eventually(lambda: len(self.others()) == (self.one()["state"] == "running"), 90)
+        eventually(lambda: self.one()["state"] in ("running", "off") and
+                   len(self.others()) == (self.one()["state"] == "running"), 90)
         now = self.one()
         folder = f"{self.d.run}/guests/{now['uuid']}"
         if now["state"] == "running":

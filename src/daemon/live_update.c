@@ -175,6 +175,12 @@ static void tell(struct live_update *update)
 				"rounds", figure(answer, "rounds")));
 }
 
+static void forget(struct guest *guest)
+{
+	live_update_free(guest);
+	launch_remove_next(guest);
+}
+
 static void decide(struct live_update *update)
 {
 	const bool ended = update->process.fd < 0;
@@ -190,6 +196,9 @@ static void decide(struct live_update *update)
 	/* It was given away, and who had it is no more: the old one ends, and is helped if it does not. */
 	else if (!update->there && (update->lost || update->figures))
 		life_end_monitor(update->guest);
+	/* Of one that another daemon had asked nobody knows: it goes on in the old one, or that ends by itself. */
+	else if (!update->there && update->told)
+		forget(update->guest);
 }
 
 bool live_update_may_come(const struct guest *guest)
@@ -201,7 +210,8 @@ bool live_update_may_come(const struct guest *guest)
 
 void live_update_ended(struct guest *guest)
 {
-	if (guest->reason == END_MIGRATED && note_is_there(guest, NOTE_UPDATING)) {
+	if (guest->reason == END_MIGRATED && note_is_there(guest, NOTE_UPDATING) &&
+		!note_is_there(guest, NOTE_DEPARTING)) {
 		guest->reason = END_CRASH;
 		snprintf(guest->text, sizeof guest->text,
 			"its new monitor ended when it had just been handed over to it");
@@ -503,7 +513,7 @@ void live_update_recover(struct guest *guest)
 		return;
 	}
 	guest_log(guest, "was about to go on in a new monitor", "");
-	update->asked = update->lost = true;
+	update->asked = update->told = true;
 	watch(update);
 	r = connect_next(update, &err);
 	if (r == -ENOENT) {
@@ -511,6 +521,8 @@ void live_update_recover(struct guest *guest)
 		live_update_free(guest);
 		if (launch_take_next(guest, &err))
 			guest_log(guest, "its files cannot be named", err.text);
+		else
+			note_forget(guest, NOTE_UPDATING);
 		return;
 	}
 	/* One that cannot be asked does nothing that anybody would know of. */
@@ -521,8 +533,7 @@ void live_update_recover(struct guest *guest)
 
 void live_update_settle(const struct guest *guest)
 {
-	if (!guest->update && note_is_there(guest, NOTE_UPDATING)) {
+	/* The note stays: it may have been given away, and end for that. */
+	if (!guest->update && note_is_there(guest, NOTE_UPDATING))
 		launch_remove_next(guest);
-		note_forget(guest, NOTE_UPDATING);
-	}
 }

@@ -4,7 +4,8 @@
  * as in a migration (doc/migration.md), but share memory, taps and ports of switches. It is the same life: its domain ID, its
  * folder, its control group and its taps stay.
  *
- * RUN/guests/UUID/updating is there from before the new monitor is started until it is known whose the guest is. The new
+ * RUN/guests/UUID/updating is there from before the new monitor is started until it is known whose the guest is, which may
+ * be as long as that life lasts. The new
  * one's files are NAME.next meanwhile. The guest is the new one's exactly if that has answered "info", which it does when
  * the guest runs there; else it is the old one's, if that is still there; else it has ended.
  */

@@ -131,6 +131,13 @@ class Table:
                     found.append(int(pid))
         return found
 
+    def settled(self, killed):
+        """It has one monitor, which is none of those that were killed, or none, and the daemon knows."""
+        guest, monitors = self.one(), self.others()
+        if guest["state"] == "running":
+            return monitors == [guest["pid"]] and guest["pid"] not in killed
+        return guest["state"] == "off" and not monitors
+
     def kill(self, victim, after):
         answer, before = [], self.monitor()
 
@@ -142,6 +149,7 @@ class Table:
         asking = threading.Thread(target=call)
         asking.start()
         time.sleep(after)
+        pids = []
         if victim == DAEMON:
             self.d.stop(signal.SIGKILL)
             self.d.start()
@@ -152,13 +160,12 @@ class Table:
                     os.kill(pid, signal.SIGKILL)
         asking.join(150)
         assert not asking.is_alive(), "no answer"
-        eventually(lambda: self.one()["state"] in ("running", "off") and
-                   len(self.others()) == (self.one()["state"] == "running"), 90)
+        eventually(lambda: self.settled(pids), 90)
         now = self.one()
         folder = f"{self.d.run}/guests/{now['uuid']}"
         if now["state"] == "running":
             self.check()
-            assert not [name for name in os.listdir(folder) if name.endswith(".next") or name == "updating"]
+            assert not [name for name in os.listdir(folder) if name.endswith(".next")]
             return "goes on" if self.monitor() == before else "in the new one"
         assert now["state"] == "off" and victim != DAEMON, now
         text = now["last_end"]["text"]

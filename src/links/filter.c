@@ -10,8 +10,6 @@
 #include "links/link.h"
 #include "links/tables.h"
 
-#define TABLE "dach-"
-
 static bool is_ipv6(const char *address)
 {
 	return strchr(address, ':') != NULL;
@@ -176,16 +174,14 @@ static void put_ip6(FILE *out, const struct filter *filter)
 		put_ip6_any(out, filter);
 }
 
-static void put_table(FILE *out, const struct filter *filter)
+static void put_table(FILE *out, const char *list, const struct filter *filter)
 {
 	const uint8_t *b = filter->mac;
 	char mac[NET_MAC_TEXT + 1];
 
 	snprintf(mac, sizeof mac, "%02x:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3], b[4],
 		b[5]);
-	fprintf(out, "add table netdev " TABLE "%s\ndelete table netdev " TABLE "%s\n", filter->tap,
-		filter->tap);
-	fprintf(out, "table netdev " TABLE "%s {\n", filter->tap);
+	tables_put_begin(out, list, "netdev", filter->tap);
 	put_arp(out, filter, mac);
 	put_ip4(out, filter);
 	put_ip6(out, filter);
@@ -206,12 +202,12 @@ struct filters {
 	unsigned count;
 };
 
-static void put_tables(FILE *out, const void *ctx)
+static void put_tables(FILE *out, const char *list, const void *ctx)
 {
 	const struct filters *all = ctx;
 
 	for (unsigned i = 0; i < all->count; i++)
-		put_table(out, &all->filter[i]);
+		put_table(out, list, &all->filter[i]);
 }
 
 int filter_load(const struct filter *filter, unsigned count, struct error *err)

@@ -14,9 +14,7 @@
 #include "links/program.h"
 #include "links/tables.h"
 
-#define TABLE "dach-"
-
-static const char *const list[] = {"nft", "-j", "list", "ruleset", NULL};
+static const char *const list_all[] = {"nft", "-j", "list", "ruleset", NULL};
 
 /* Of each family: its own addresses only. */
 static void put_sources(FILE *out, const struct nat *nat)
@@ -108,11 +106,9 @@ static void put_masquerade(FILE *out, const struct nat *nat)
 	fputs("	}\n", out);
 }
 
-static void put_table(FILE *out, const struct nat *nat)
+static void put_table(FILE *out, const char *list, const struct nat *nat)
 {
-	fprintf(out, "add table inet " TABLE "%s\ndelete table inet " TABLE "%s\n", nat->bridge,
-		nat->bridge);
-	fprintf(out, "table inet " TABLE "%s {\n", nat->bridge);
+	tables_put_begin(out, list, "inet", nat->bridge);
 	put_forward(out, nat);
 	if (nat->isolated || nat->allows)
 		put_input(out, nat);
@@ -126,12 +122,12 @@ struct nats {
 	unsigned count;
 };
 
-static void put_tables(FILE *out, const void *ctx)
+static void put_tables(FILE *out, const char *list, const void *ctx)
 {
 	const struct nats *all = ctx;
 
 	for (unsigned i = 0; i < all->count; i++)
-		put_table(out, &all->nat[i]);
+		put_table(out, list, &all->nat[i]);
 }
 
 int nat_load(const struct nat *nat, unsigned count, struct error *err)
@@ -181,7 +177,7 @@ void nat_obstacle(const char *bridge, char *text, unsigned size)
 	size_t i;
 
 	*text = 0;
-	if (program_run(list, NULL, &said, NULL))
+	if (program_run(list_all, NULL, &said, NULL))
 		return;
 	json = json_loads(said ? said : "", 0, NULL);
 	free(said);

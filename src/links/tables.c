@@ -62,7 +62,16 @@ bool tables_changed(int fd)
 	return ours || (n < 0 && errno == ENOBUFS);
 }
 
-int tables_load(void (*put)(FILE *out, const void *ctx), const void *ctx, struct error *err)
+void tables_put_begin(FILE *out, const char *list, const char *family, const char *name)
+{
+	if (!list || tables_has(list, family, name))
+		fprintf(out, "add table %s " TABLE "%s\ndelete table %s " TABLE "%s\n", family,
+			name, family, name);
+	fprintf(out, "table %s " TABLE "%s {\n", family, name);
+}
+
+int tables_load(void (*put)(FILE *out, const char *list, const void *ctx), const void *ctx,
+	struct error *err)
 {
 	static const char *const load[] = {"nft", "-f", "-", NULL};
 	char *text = NULL;
@@ -71,7 +80,10 @@ int tables_load(void (*put)(FILE *out, const void *ctx), const void *ctx, struct
 	int r = out ? 0 : -ENOMEM;
 
 	if (out) {
-		put(out, ctx);
+		char *list = tables_list();
+
+		put(out, list, ctx);
+		free(list);
 		r = fclose(out) ? -ENOMEM : 0;
 	}
 	r = r ? error_nomem(err) : program_run(load, text, NULL, err);

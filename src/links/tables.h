@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Tables of nftables that we load (filter.h, nat.h), and somebody else may take away: whoever loads the rules of a
- * firewall anew often flushes all that there are before. They are loaded by nft(8), which first reads all tables there are each time it
- * is started: so as many as possible at once. Looking and removing is the kernel's to do (nfnetlink). Needs CAP_NET_ADMIN.
+ * firewall anew often flushes all that there are before. They are loaded by nft(8), which first reads all tables there are where one
+ * is to be deleted: so only those that are there are replaced, and as many as possible at once. Looking and removing is the kernel's to do (nfnetlink). Needs CAP_NET_ADMIN.
  */
 #ifndef DACH_LINKS_TABLES_H
 #define DACH_LINKS_TABLES_H
@@ -17,8 +17,11 @@ int tables_watch(int *fd, struct error *err);
 /* Reads what there is. true: a table of ours was deleted, by whomever, or that cannot be told. */
 bool tables_changed(int fd);
 
-/* What put() writes, for nft; whole or not at all. */
-int tables_load(void (*put)(FILE *out, const void *ctx), const void *ctx, struct error *err);
+/* What put() writes, for nft; whole or not at all. list: the tables that there are, as tables_list() has them. */
+int tables_load(void (*put)(FILE *out, const char *list, const void *ctx), const void *ctx,
+	struct error *err);
+/* The begin of one of ours, up to its '{', in place of one that is in the list (NULL: it may be there). */
+void tables_put_begin(FILE *out, const char *list, const char *family, const char *name);
 /* One of ours goes. That there is none, or no nftables, is no error. */
 int tables_remove(const char *family, const char *name, struct error *err);
 /* A line for each table of anybody's, as tables_has() takes them; free() afterwards. NULL: cannot be told. */

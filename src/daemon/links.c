@@ -389,13 +389,19 @@ static int join_all(const struct guest *guest, unsigned first, unsigned count,
 {
 	const struct filtered_link *filtered[LIMIT_NETWORKS] = {NULL};
 	struct error why = {""};
-	unsigned filters = 0, i = 0;
+	unsigned filters = 0, named = 0, i;
 	int r;
 
-	for (i = 0; i < count; i++)
-		if (opening[i].has && opening[i].filtered)
-			filtered[filters++] = &opening[i].entry;
-	r = filtered_load(filtered, filters, err);
+	for (i = 0; i < count; i++) {
+		if (!opening[i].has || !opening[i].filtered)
+			continue;
+		if (!filters)
+			named = i; /* the sentence has its link */
+		filtered[filters++] = &opening[i].entry;
+	}
+	r = filtered_load(filtered, filters, &why);
+	if (r)
+		return error_set(err, -r, "vifs[%u]: %s", first + named, why.text);
 	for (i = 0; !r && i < count; i++) {
 		if (opening[i].has)
 			r = join(guest, first + i, &opening[i], &spec[i], &why);

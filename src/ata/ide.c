@@ -10,8 +10,6 @@
 #include "base/container.h"
 #include "machine/pci/bus.h"
 
-#define SLOT 1
-#define FUNCTION 1
 #define BM_BAR 4
 #define BM_SIZE 16
 #define TIMING 0x40 /* four bytes, and four more */
@@ -511,7 +509,7 @@ int ide_create(struct pci_bus *bus, struct bus *io, struct memory *memory,
 	r = pci_add_bar(&ide->pci, BM_BAR, BM_SIZE, PCI_BAR_IO, &bm_ops, ide, &ide->lock);
 	if (!r)
 		r = map_ports(ide, err);
-	return r ? r : pci_bus_add_function(bus, &ide->pci, SLOT, FUNCTION, err);
+	return r ? r : pci_bus_add_function(bus, &ide->pci, IDE_SLOT, IDE_FUNCTION, err);
 }
 
 void ide_destroy(struct ide *ide)

@@ -20,6 +20,8 @@
 struct pci_bus;
 struct ide;
 
+#define IDE_SLOT 1 /* its place on the PCI bus: beside the ISA bridge */
+#define IDE_FUNCTION 1
 #define IDE_DRIVES 4 /* first channel's first and second, second channel's */
 
 struct ide_drive_config {

@@ -127,6 +127,13 @@ void machine_renew(struct machine *machine)
 	ioapic_set(machine_ioapic(machine), ACPI_GENERATION_IRQ, false);
 }
 
+int machine_set_boot_order(struct machine *machine, const char *paths, struct error *err)
+{
+	return machine_has_firmware(machine)
+		? fw_cfg_set_boot_order(board_find(&machine->board, &fw_cfg_device), paths, err)
+		: 0;
+}
+
 static int load_acpi(struct machine *machine, struct error *err)
 {
 	const struct acpi_config acpi = {.vcpus = machine->config.vcpus,

@@ -165,6 +165,9 @@ void machine_device_stays(struct machine *machine, unsigned slot);
  */
 void machine_set_places(struct machine *machine, const uint8_t *slot, unsigned count);
 
+/* What its firmware starts from, as fw_cfg.h has it; nothing without firmware. Before machine_run(). */
+int machine_set_boot_order(struct machine *machine, const char *paths, struct error *err);
+
 /* Input for the first serial port; returns how many bytes were taken. Any thread. */
 size_t machine_serial_input(struct machine *machine, const uint8_t *data, size_t len);
 

@@ -118,6 +118,7 @@ static int add_ide(struct devices *devices, const struct vmm_config *config,
 		snprintf(serial[n], sizeof serial[n], DISK_SERIAL, i);
 		drive[n] = (struct ide_drive_config){devices->disk[i], spec->bus == DISK_CDROM,
 			*spec->serial ? spec->serial : serial[n]};
+		devices->drive[i] = n;
 		any = true;
 	}
 	return any ? ide_create(machine_pci(machine), machine_io(machine), machine_memory(machine),

@@ -21,6 +21,7 @@ struct devices {
 	struct block_device *disk[LIMIT_DISKS];
 	struct virtio_blk *blk[LIMIT_DISKS]; /* NULL: it is a drive of the IDE controller */
 	struct ide *ide;                     /* or NULL */
+	uint8_t drive[LIMIT_DISKS];          /* which one, at the start (ata/ide.h) */
 	unsigned busy[LIMIT_DISKS];          /* jobs on the disk */
 	bool came_later[LIMIT_DISKS];        /* devices_insert_disk(): its specification is ours */
 	unsigned disks;

@@ -94,6 +94,9 @@ void kernel_close(struct vmm *vmm); /* again does nothing */
 int kernel_load(void *vmm, struct machine_file *kernel, struct machine_file *initrd,
 	const char **cmdline, struct error *err);
 
+/* boot_order.c: tells the firmware from what to start; the devices are there */
+int boot_order_tell(struct vmm *vmm, struct error *err);
+
 /* save.c: the guest's states; after save_open() config may be another */
 int save_open(struct vmm *vmm, struct error *err);
 /* save.c: foreground.save: a job that saves the guest to config.save_to, and then ends it */

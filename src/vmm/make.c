@@ -295,6 +295,8 @@ static int make_devices(struct vmm *vmm, struct error *err)
 	if (!r)
 		r = devices_create(&vmm->devices, &vmm->config, vmm->machine, &console,
 			balloon_changed, vmm->monitor, err);
+	if (!r && vmm->config.firmware)
+		r = boot_order_tell(vmm, err);
 	if (!r)
 		r = screen_create(vmm->screen, vmm->machine, err);
 	if (!r)

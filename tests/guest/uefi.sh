@@ -53,22 +53,22 @@ check "its own variables" said "a boot order"
 check "a variable is written" said "written hello"
 check "no complaints" eval '! said "firmware bug" && ! said "BAR .*fail"'
 
-uefi --disk "$work/cd.iso,cdrom" --nvram "$work/nvram"
-check "a variable is kept over power-off" said "kept hello"
-
 # A disk with an EFI system partition, on virtio.
 truncate -s 64M "$work/disk"
 printf '\000\000\000\000\357\000\000\000\000\010\000\000\000\370\001\000' |
 	dd of="$work/disk" bs=1 seek=446 conv=notrunc 2>/dev/null
 printf '\125\252' | dd of="$work/disk" bs=1 seek=510 conv=notrunc 2>/dev/null
 mformat -i "$work/disk@@1M" -T 129024 ::
-grub-mkimage -O x86_64-efi -o "$work/boot.efi" -p /boot/grub fat part_msdos normal linux configfile
+grub-mkimage -O x86_64-efi -o "$work/boot.efi" -p /boot/grub fat part_msdos normal linux configfile echo
 mmd -i "$work/disk@@1M" ::EFI ::EFI/BOOT ::boot ::boot/grub
 mcopy -i "$work/disk@@1M" "$work/boot.efi" ::EFI/BOOT/BOOTX64.EFI
-mcopy -i "$work/disk@@1M" "$work/iso/boot/grub/grub.cfg" ::boot/grub/
+{ echo 'echo "from the disk"' && cat "$work/iso/boot/grub/grub.cfg"; } >"$work/grub.cfg"
+mcopy -i "$work/disk@@1M" "$work/grub.cfg" ::boot/grub/
 mcopy -i "$work/disk@@1M" "$work/iso/vmlinuz" "$work/iso/initrd" ::
-uefi --disk "$work/disk"
-check "the same from a disk" ended 0 GUEST-DONE
+uefi --disk "$work/cd.iso,cdrom" --disk "$work/disk" --boot cd --nvram "$work/nvram"
+check "the same from a disk, if that is to be first" ended 0 GUEST-DONE
+check "it is the disk" said "from the disk"
+check "a variable is kept over power-off" said "kept hello"
 
 truncate -s 100 "$work/other"
 "$DACH" run --firmware uefi --nvram "$work/other" >"$output" 2>"$errors"

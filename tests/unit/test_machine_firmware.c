@@ -239,6 +239,28 @@ static void bad_transfers(void **state)
 	bus_read(&board.io, FW_CFG_SELECT, 4);
 }
 
+/* The file that is made last, and only then has a size. */
+static void boot_order(void **state)
+{
+	static char much[FW_CFG_BOOT_ORDER_MAX + 1];
+	struct fw_cfg *fw = board_find(&board, &fw_cfg_device);
+	struct error err = {""};
+	uint32_t size;
+	char *text;
+
+	assert_int_equal(find_file("bootorder").size, 0);
+	assert_int_equal(fw_cfg_set_boot_order(fw, "/one\n/two", &err), 0);
+	text = load_file("bootorder", &size);
+	assert_int_equal(size, 10);
+	assert_string_equal(text, "/one\n/two");
+	free(text);
+	memset(much, 'x', sizeof much - 1);
+	assert_int_equal(fw_cfg_set_boot_order(fw, much, &err), -E2BIG);
+	assert_int_equal(find_file("bootorder").size, 10);
+	assert_int_equal(fw_cfg_set_boot_order(fw, "", &err), 0);
+	assert_int_equal(find_file("bootorder").size, 0);
+}
+
 /* What SeaBIOS and OVMF do with the script; each file to its own place. */
 static void tables(void **state)
 {
@@ -600,6 +622,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(items),
 		TEST(transfers),
+		TEST(boot_order),
 		TEST(bad_transfers),
 		TEST(tables),
 		TEST(cmos),

@@ -19,6 +19,7 @@
 
 #define ITEMS 24
 #define NAME_SIZE 56
+#define BOOT_ORDER "bootorder"   /* the last of the files */
 #define TRANSFER_MAX (16u << 20) /* more than all that there is */
 
 struct item {
@@ -57,6 +58,7 @@ struct facts {
 	struct e820_range ram_range[2];
 	struct directory directory;
 	struct loader loader;
+	char boot_order[FW_CFG_BOOT_ORDER_MAX];
 };
 
 struct fw_cfg {
@@ -132,7 +134,23 @@ static int make_facts(struct fw_cfg *fw, struct error *err)
 	add_file(fw, LOADER_GENERATION_AT, &f->generation_at, sizeof f->generation_at);
 	fw->item[fw->items - 1].writable = true;
 	add_file(fw, "etc/table-loader", f->loader.script, f->loader.entries * LOADER_ENTRY);
+	add_file(fw, BOOT_ORDER, f->boot_order, 0);
 	return r;
+}
+
+int fw_cfg_set_boot_order(struct fw_cfg *fw, const char *paths, struct error *err)
+{
+	struct directory *directory = &fw->facts.directory;
+	const size_t size = *paths ? strlen(paths) + 1 : 0;
+
+	if (size > sizeof fw->facts.boot_order)
+		return error_set(err, E2BIG, "more to start from than a firmware can be told of");
+	mutex_lock(&fw->lock);
+	memcpy(fw->facts.boot_order, paths, size);
+	fw->item[fw->items - 1].size = size;
+	directory->entry[be32toh(directory->count) - 1].size = htobe32(size);
+	mutex_unlock(&fw->lock);
+	return 0;
 }
 
 uint64_t fw_cfg_generation(struct fw_cfg *fw)

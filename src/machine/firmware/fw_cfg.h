@@ -44,6 +44,13 @@ struct fw_cfg;
 
 extern const struct board_device fw_cfg_device;
 
+/*
+ * From what to start, the first one first: Open Firmware's paths, each a line, as QEMU has them for SeaBIOS and OVMF. The rest
+ * comes behind. Before the guest starts, or while it stands still.
+ */
+#define FW_CFG_BOOT_ORDER_MAX 4096u
+int fw_cfg_set_boot_order(struct fw_cfg *fw, const char *paths, struct error *err);
+
 /* Where the firmware has put the generation ID (acpi.h); 0: nowhere yet. Any thread. */
 uint64_t fw_cfg_generation(struct fw_cfg *fw);
 

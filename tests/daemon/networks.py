@@ -51,7 +51,7 @@ class Place:
         for address in addresses:
             self.sh(f"ip addr replace {address} dev eth0")  # a router may have been quicker
         for route in routes:
-            self.sh(f"ip route add {route}")
+            self.sh(f"ip route replace {route}")
 
     def sh(self, words, ok=True):
         return sh(f"nsenter -t {self.process.pid} -n sh -c '{words}'", ok=ok)

@@ -126,6 +126,17 @@ static json_int_t figure(const json_t *answer, const char *key)
 	return value < 0 ? 0 : value;
 }
 
+static json_t *parts_of(const json_t *answer)
+{
+	const json_t *from = json_object_get(answer, "parts");
+	json_t *parts = json_object();
+
+	for (unsigned i = 0; i < MIGRATE_PARTS; i++)
+		json_object_set_new(parts, migrate_part_names[i],
+			json_integer(figure(from, migrate_part_names[i])));
+	return parts;
+}
+
 static void ended(void *ctx, int r, const char *text)
 {
 	struct operation *op = ctx;
@@ -155,10 +166,10 @@ static void left(void *ctx, int r, json_t *answer, const char *text)
 		op_refuse(op, r, text);
 		return;
 	}
-	op->value = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "uuid", guest->config.uuid, "name",
-		guest->config.name, "pause", figure(answer, "pause"), "time",
-		figure(answer, "time"), "bytes", figure(answer, "bytes"), "rounds",
-		figure(answer, "rounds"));
+	op->value = json_pack("{s:s, s:s, s:I, s:o, s:I, s:I, s:I}", "uuid", guest->config.uuid,
+		"name", guest->config.name, "pause", figure(answer, "pause"), "parts",
+		parts_of(answer), "time", figure(answer, "time"), "bytes", figure(answer, "bytes"),
+		"rounds", figure(answer, "rounds"));
 	snprintf(what, sizeof what, "migrated, and stood still for %lld us",
 		(long long)figure(answer, "pause") / 1000);
 	guest_log(guest, what, "");

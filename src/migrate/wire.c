@@ -156,14 +156,19 @@ static int take_disk(struct wire *wire, uint32_t len)
 	return r ? r : wire->disk(wire->disk_ctx, &piece, wire->piece);
 }
 
+static int give_mark(struct wire *wire, uint32_t len)
+{
+	return len ? -EPROTO : wire_send(wire, WIRE_MARK, NULL, 0);
+}
+
 /* The next frame's head: its length, or a negative errno. */
 static long next(struct wire *wire, enum wire_type type)
 {
 	uint32_t head[2];
 	int r = get(wire, head, HEAD);
 
-	while (!r && head[0] == WIRE_DISK && type == WIRE_STATE) {
-		r = take_disk(wire, head[1]);
+	while (!r && type == WIRE_STATE && (head[0] == WIRE_DISK || head[0] == WIRE_MARK)) {
+		r = head[0] == WIRE_DISK ? take_disk(wire, head[1]) : give_mark(wire, head[1]);
 		if (!r)
 			r = get(wire, head, HEAD);
 	}

@@ -10,6 +10,7 @@
  *            read what the machine must be and has one like it
  *   STATE    a piece of the guest's state (state/state.h), which ends where that says
  *   DISK     a piece of a disk that goes along: struct wire_disk, and of WIRE_DISK_DATA its bytes. Only between pieces of the state
+ *   MARK     all before it has been taken: the source says it between pieces of the state, and the destination gives it back
  *   READY    the destination has all of it, and the locks of its disks
  *   GO       the guest is the destination's, and the source's no more
  *   RUNNING  it runs there
@@ -23,7 +24,7 @@
 
 #include "base/error.h"
 
-#define WIRE_VERSION 1u
+#define WIRE_VERSION 2u
 #define WIRE_PIECE (256u << 10)
 #define WIRE_TEXT 480u
 
@@ -35,6 +36,7 @@ enum wire_type {
 	WIRE_RUNNING,
 	WIRE_FAILED,
 	WIRE_DISK,
+	WIRE_MARK,
 };
 
 enum wire_disk_what {

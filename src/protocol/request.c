@@ -228,6 +228,15 @@ static const struct field migrate[] = {
 	{.key = NULL},
 };
 
+const char *const migrate_part_names[MIGRATE_PARTS] = {
+	[MIGRATE_STOP] = "stop",
+	[MIGRATE_MEMORY] = "memory",
+	[MIGRATE_DEVICES] = "devices",
+	[MIGRATE_DISKS] = "disks",
+	[MIGRATE_READY] = "ready",
+	[MIGRATE_RUNNING] = "running",
+};
+
 static const struct field release[] = {
 	FIELD_ROW(BOOL, monitor_request, end),
 	{.key = NULL},

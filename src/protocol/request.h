@@ -74,7 +74,8 @@
  *                second                         comes with the line (migrate/wire.h), once it can be there with a pause of
  *                                               about that length; "storage": true, with what is in the disks that
  *                                               it may write to. A job, which ends if who asked goes. It has stood still for
- *                                               "pause" ns, "bytes" have been sent in "rounds", and it ends as "migrated".
+ *                                               "pause" ns, of that by "parts" (migrate_part_names), "bytes" have been sent in
+ *                                               "rounds", and it ends as "migrated".
  *                "local": true,                 The other monitor is this host's, and has what was offered; "handed": true,
  *                "handed": true                 memory too, of which nothing is sent then. -ENOTRECOVERABLE: it may run
  *                                               there, and does not here
@@ -108,6 +109,18 @@ struct field;
 #define REQUEST_NAME_MAX 1023u
 #define MIGRATE_PAUSE 30u /* ms */
 #define MIGRATE_PAUSE_MAX 60000u
+
+/* What the time that a guest stands is spent on, one behind the other. */
+enum migrate_part {
+	MIGRATE_STOP,    /* its processors come to stand */
+	MIGRATE_MEMORY,  /* the last round is sent */
+	MIGRATE_DEVICES, /* their state is taken */
+	MIGRATE_DISKS,   /* they are made stable and given up */
+	MIGRATE_READY,   /* the other side takes the rest and has loaded it */
+	MIGRATE_RUNNING, /* it takes the disks, runs the guest and has said so */
+	MIGRATE_PARTS,
+};
+extern const char *const migrate_part_names[MIGRATE_PARTS];
 
 enum request_verb {
 	REQUEST_INFO,

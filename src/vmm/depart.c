@@ -47,8 +47,9 @@ struct departure {
 	struct memory_rounds *rounds;
 	struct slow slow;
 	struct depart_disks disks;
-	uint64_t begun, stopped, pause; /* ns */
-	uint64_t total;                 /* bytes to be sent, as far as it is known */
+	uint64_t begun, stopped, pause;       /* ns */
+	uint64_t part[MIGRATE_PARTS], parted; /* ns, and when the last of them ended */
+	uint64_t total;                       /* bytes to be sent, as far as it is known */
 	unsigned round;
 	int r; /* of what the loop's thread did, and the next */
 	struct error err;
@@ -90,6 +91,14 @@ static int explain(struct departure *d, int r, struct error *err)
 		return error_set(err, ECONNRESET, "the connection to the other side is lost");
 	}
 	return error_set(err, -r, "%s", d->state_err.text[0] ? d->state_err.text : strerror(-r));
+}
+
+static void end_part(struct departure *d, enum migrate_part part)
+{
+	const uint64_t now = clock_now();
+
+	d->part[part] = now - d->parted;
+	d->parted = now;
 }
 
 /* What the loop's thread does */
@@ -148,7 +157,7 @@ static void stop_now(void *ctx)
 	struct departure *d = ctx;
 
 	slow_end(&d->slow);
-	d->stopped = clock_now();
+	d->stopped = d->parted = clock_now();
 	monitor_withhold(d->vmm->monitor, is_moving, NULL);
 	d->r = machine_save_stop(d->vmm->machine, d->state);
 	if (!d->r && d->handed && !memory_is_one_file(machine_memory(d->vmm->machine))) {
@@ -237,6 +246,16 @@ static int send_round(struct departure *d, uint64_t left, struct error *err)
 	return r ? explain(d, r, err) : 0;
 }
 
+/* What was sent is also taken: how long that takes counts, and nothing of it is under way when the guest stands. */
+static int wait_taken(struct departure *d, struct error *err)
+{
+	int r;
+
+	line_wait_at_most(&d->line, ANSWER_MS);
+	r = wire_send(&d->wire, WIRE_MARK, NULL, 0);
+	return r ? explain(d, r, err) : wire_expect(&d->wire, WIRE_MARK, err);
+}
+
 /* One that writes nearly as fast as it is sent has no less left for the next round, unless it is slower. */
 static bool gets_nowhere(uint64_t left, uint64_t before)
 {
@@ -276,6 +295,8 @@ static int copy(struct departure *d, struct error *err)
 		const uint64_t start = clock_now(), sent = d->wire.sent, before = left;
 
 		r = send_round(d, left, err);
+		if (!r)
+			r = wait_taken(d, err);
 		if (!r)
 			r = look(d, &left, err);
 		if (r)
@@ -318,18 +339,22 @@ static int send_rest(struct departure *d, struct error *err)
 	int r;
 
 	d->line.stands = true;
+	end_part(d, MIGRATE_STOP);
 	line_wait_at_most(&d->line, ANSWER_MS);
 	r = d->handed ? 0 : look(d, &left, err);
 	if (!r && !d->handed)
 		r = send_round(d, left, err);
+	end_part(d, MIGRATE_MEMORY);
 	d->keeps = true;
 	if (!r)
 		r = on_loop(d, describe_devices, err);
 	d->keeps = false;
+	end_part(d, MIGRATE_DEVICES);
 	if (!r)
 		r = give_disks(d, err);
 	if (r)
 		return r;
+	end_part(d, MIGRATE_DISKS);
 	line_wait_at_most(&d->line, ANSWER_MS);
 	r = wire_write_state(&d->wire, d->text.bytes, d->text.size);
 	if (!r)
@@ -347,6 +372,7 @@ static int say_go(struct departure *d, struct error *err)
 
 	if (r)
 		return r;
+	end_part(d, MIGRATE_READY);
 	d->stage = GONE;
 	d->line.decided = true;
 	line_wait_at_most(&d->line, RUNNING_MS);
@@ -354,6 +380,7 @@ static int say_go(struct departure *d, struct error *err)
 	r = wire_expect(&d->wire, WIRE_RUNNING, &why);
 	if (!r) {
 		job_commit(d->line.job);
+		end_part(d, MIGRATE_RUNNING);
 		d->pause = clock_now() - d->stopped;
 		return 0;
 	}
@@ -467,14 +494,23 @@ static void go_on(struct departure *d)
 		monitor_withhold(vmm->monitor, NULL, NULL);
 }
 
+static json_t *describe(const struct departure *d)
+{
+	json_t *parts = json_object();
+
+	for (unsigned i = 0; i < MIGRATE_PARTS; i++)
+		json_object_set_new(parts, migrate_part_names[i],
+			json_integer((json_int_t)d->part[i]));
+	return json_pack("{s:I, s:o, s:I, s:i, s:I}", "pause", (json_int_t)d->pause, "parts", parts,
+		"bytes", (json_int_t)d->wire.sent, "rounds", (int)d->round, "time",
+		(json_int_t)(clock_now() - d->begun));
+}
+
 static json_t *done(void *ctx, int r, const struct error *err)
 {
 	struct departure *d = ctx;
 	struct vmm *vmm = d->vmm;
-	json_t *fields = r ? NULL
-			   : json_pack("{s:I, s:I, s:i, s:I}", "pause", (json_int_t)d->pause,
-				     "bytes", (json_int_t)d->wire.sent, "rounds", (int)d->round,
-				     "time", (json_int_t)(clock_now() - d->begun));
+	json_t *fields = r ? NULL : describe(d);
 
 	slow_end(&d->slow);
 	depart_disks_end(&d->disks);

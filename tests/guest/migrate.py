@@ -4,7 +4,7 @@
 A guest goes between two daemons, which have its disks in one place. Here are the bytes carried, frame by frame
 (src/migrate/wire.h), so that a monitor, a daemon or the line can be ended exactly before or behind each of them: afterwards
 the guest runs on one side or stands on one, never on two, and what is said tells which. STEPS: how many of those cases
-there are; 60 are all, and a slow one. TRIPS: how often it goes there and back with a monitor's own carrying (dach migrate)."""
+there are; 70 are all, and a slow one. TRIPS: how often it goes there and back with a monitor's own carrying (dach migrate)."""
 import contextlib
 import json
 import os
@@ -19,13 +19,13 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)) + "/../daemon")
 from harness import Refused, eventually, refused  # noqa: E402 pylint: disable=wrong-import-position
 from keeper import ask  # noqa: E402 pylint: disable=wrong-import-position
-from two_hosts import FAILED, GO, HELLO, READY, RUNNING, STATE, Host, Line  # noqa: E402 pylint: disable=wrong-import-position
+from two_hosts import FAILED, GO, HELLO, MARK, READY, RUNNING, STATE, Host, Line  # noqa: E402 pylint: disable=wrong-import-position
 
 KERNEL, RAMDISK, STEPS, TRIPS = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 LINE, HERE, THERE, HERE_D, THERE_D = "line", "source monitor", "destination monitor", "source daemon", "destination daemon"
 VICTIMS = [LINE, HERE, THERE, HERE_D, THERE_D]
 # (frame, from the source?, which of them), before it is passed on and behind it
-FRAMES = [(HELLO, True, 1), (HELLO, False, 1), (STATE, True, 3), (READY, False, 1), (GO, True, 1), (RUNNING, False, 1)]
+FRAMES = [(HELLO, True, 1), (HELLO, False, 1), (STATE, True, 3), (MARK, False, 1), (READY, False, 1), (GO, True, 1), (RUNNING, False, 1)]
 CASES = [(frame, when, victim) for frame in FRAMES for when in ("before", "behind") for victim in VICTIMS]
 
 

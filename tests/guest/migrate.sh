@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # A guest moves between two daemons with its disks in one place, and back; and its monitors, the daemons and the line are
-# killed in between: it runs on one side or stands on one. DACH_STEPS says at how many of the 60 places (3), DACH_TRIPS how
+# killed in between: it runs on one side or stands on one. DACH_STEPS says at how many of the 70 places (3), DACH_TRIPS how
 # often it goes there and back (1).
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/keeper-lib.sh"

@@ -12,7 +12,7 @@ import threading
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)) + "/../daemon")
 from harness import BUILD, Daemon, Refused  # noqa: E402 pylint: disable=wrong-import-position
 
-HELLO, STATE, READY, GO, RUNNING, FAILED, DISK = range(1, 8)
+HELLO, STATE, READY, GO, RUNNING, FAILED, DISK, MARK = range(1, 9)
 
 
 class Host(Daemon):

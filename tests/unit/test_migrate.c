@@ -126,12 +126,12 @@ static void test_lies(void **state)
 	uint8_t byte;
 
 	/* Another version, another magic, too short, another frame, longer than any. */
-	say(WIRE_HELLO, 12, "dachmove\2\0\0\0", 12);
+	say(WIRE_HELLO, 12, "dachmove\1\0\0\0", 12);
 	assert_int_equal(wire_expect(wire, WIRE_HELLO, &err), -ENOTSUP);
-	assert_non_null(strstr(err.text, "version 2, here 1"));
-	say(WIRE_HELLO, 12, "dachmoin\1\0\0\0", 12);
+	assert_non_null(strstr(err.text, "version 1, here 2"));
+	say(WIRE_HELLO, 12, "dachmoin\2\0\0\0", 12);
 	assert_int_equal(wire_expect(wire, WIRE_HELLO, &err), -EPROTO);
-	say(WIRE_HELLO, 11, "dachmove\1\0\0", 11);
+	say(WIRE_HELLO, 11, "dachmove\2\0\0", 11);
 	assert_int_equal(wire_expect(wire, WIRE_HELLO, &err), -EPROTO);
 	say(WIRE_GO, 0, "", 0);
 	assert_int_equal(wire_expect(wire, WIRE_READY, &err), -EPROTO);
@@ -263,6 +263,18 @@ static void test_disk_lies(void **state)
 				 head + 512),
 		-EIO);
 	assert_int_equal(pieces, 1);
+	/* A mark has no bytes, and is given back where the state is read alone. */
+	say(WIRE_MARK, 1, "x", 1);
+	assert_int_equal(wire_read_state(wire, &byte, 1), -EPROTO);
+	assert_int_equal(wire->sent, 0);
+	say(WIRE_MARK, 0, "", 0);
+	assert_int_equal(wire_expect(wire, WIRE_GO, &err), -EPROTO);
+	assert_int_equal(wire->sent, 0);
+	put(NULL, (const uint32_t[]){WIRE_GO, 0}, 8);
+	line->at = 0;
+	assert_int_equal(wire_read_state(wire, &byte, 1), -EPROTO);
+	assert_int_equal(wire->sent, 8);
+	assert_memory_equal(line->bytes + 16, ((const uint32_t[]){WIRE_MARK, 0}), 8);
 	/* Where none may come. */
 	say(WIRE_DISK, head, &data, head);
 	assert_int_equal(wire_read_state(wire, &byte, 1), -EPROTO);

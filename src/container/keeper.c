@@ -283,6 +283,8 @@ static void exec(struct keeper *keeper, int caller)
 		pid = fork();
 		if (!pid) {
 			become_child(keeper);
+			/* Its way leads through the container's user namespace, where that one's root would else take it apart. */
+			prctl(PR_SET_DUMPABLE, 0);
 			spare(keeper, false);
 			attach_caller(keeper->container, keeper->agent, caller, keeper->log);
 		}
@@ -351,14 +353,17 @@ static void serve(struct keeper *keeper)
 	}
 }
 
+static void close_all(const int fds[], unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
 /* Of what the monitor has, we keep what the container is made of; what the container starts has none of it. */
 static void close_others(const struct launch_spec *spec)
 {
-	const int others[] = {spec->control, spec->console, spec->lock, spec->status};
-
-	for (unsigned i = 0; i < sizeof others / sizeof *others; i++)
-		if (others[i] >= 0)
-			close(others[i]);
+	close_all((const int[]){spec->control, spec->console, spec->lock, spec->status}, 4);
 	close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
 }
 
@@ -390,6 +395,8 @@ _Noreturn void keeper_run(const struct launch_spec *spec, int socket, const char
 		r = error_set(&err, EIO, "dach-agent: no copy of it in memory");
 	if (!r)
 		r = root_make(spec, &err);
+	/* The host's folders: no process that the container may see has them. */
+	close_all((const int[]){spec->root.fd, spec->upper}, 2);
 	if (!r)
 		r = lxc_make(spec, console, &keeper.container, &keeper.log, &err);
 	if (!r)

@@ -42,7 +42,7 @@ import glob  # noqa: E402
 import signal  # noqa: E402
 import time  # noqa: E402
 
-from containers import DHCP, TEMPLATE, TOP, children, create, dach, daemon, eventually, fails, inside, make_root, off, refused, \
+from containers import BUILD, DHCP, TEMPLATE, TOP, children, create, dach, daemon, eventually, fails, inside, make_root, off, refused, \
     tidy, up  # noqa: E402
 
 
@@ -92,6 +92,12 @@ def test_what_it_cannot_reach():
         inside(d, "for p in /proc/[0-9]*; do (echo x >> $p/exe); done 2>/dev/null; true")
         if programs:
             assert programs == [open(f"{os.path.dirname(os.environ['DACH'])}/{name}", "rb").read() for name in ("dach-agent", "dach-ct")]
+        # Nor through who is on his way into it: what he has open is not the container's to follow.
+        look = "n=0; while [ $n -lt 1500 ]; do n=$((n + 1)); cat /proc/[0-9]*/fd/*/../secret 2>/dev/null && exit; done; echo none"
+        looker = subprocess.Popen([BUILD + "/dach", "exec", "web", "--", "/bin/sh", "-c", look], env=d.env, stdout=subprocess.PIPE, text=True)
+        while looker.poll() is None:
+            inside(d, "true")
+        assert looker.stdout.read() == "none\n"
         # Nothing of it stays, whatever is killed; and the other does.
         for who in range(3):
             monitor = d.monitors()[guest["uuid"]]

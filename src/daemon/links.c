@@ -87,21 +87,24 @@ void links_peer(const struct guest *guest, unsigned i, char name[NET_LINK_TEXT +
 		domain_vif_devid(&guest->config, i));
 }
 
-/* What is known to be others': the bridge's own addresses, and those of guests that run on it. */
-static int add_others(const struct guest *guest, const struct link *bridge,
+/*
+ * What is known to be others': addresses of the bridge itself, if the kernel has it (index), and of guests that run
+ * on the one of that name; NULL: it is on none.
+ */
+static int add_others(const struct guest *guest, const char *bridge, int index,
 	struct filtered_link *entry, struct error *err)
 {
 	char address[LINK_ADDRESSES_MAX][NET_ADDRESS_TEXT + 1];
-	int count = link_addresses(bridge->index, address, err), r = count < 0 ? count : 0;
+	int count = index ? link_addresses(index, address, err) : 0, r = count < 0 ? count : 0;
 
 	for (int i = 0; !r && i < count; i++)
 		r = filtered_add(entry->other, &entry->others, address[i], err);
-	for (const struct guest *at = guest->daemon->guests; at && !r; at = at->next)
+	for (const struct guest *at = guest->daemon->guests; at && bridge && !r; at = at->next)
 		for (unsigned i = 0; i < at->config.vifs && at != guest && at->domid; i++) {
 			const char *on = links_bridge(at, i);
 
 			/* As many as there is room for. */
-			if (on && !strcmp(on, bridge->name))
+			if (on && !strcmp(on, bridge))
 				filtered_add_addresses(at->config.vif[i].ip, entry->other,
 					&entry->others, NULL);
 		}
@@ -315,7 +318,7 @@ static int make(const struct guest *guest, unsigned vif, struct opened_link *at,
 		r = filtered_add_addresses(config->ip, entry->address, &entry->addresses, err);
 	at->filtered = config->filter != CHOICE_NO;
 	if (!r && at->filtered)
-		r = add_others(guest, &at->bridge, entry, err);
+		r = add_others(guest, links_bridge(guest, vif), at->bridge.index, entry, err);
 	return !r && at->filtered ? write_link(guest, entry, err) : r;
 }
 

@@ -15,17 +15,6 @@
 #include "daemon/plug.h"
 #include "daemon/quota.h"
 
-struct forwarding {
-	struct operation *op;
-	struct domain_config config; /* as it is to be */
-};
-
-static void end(struct forwarding *forwarding)
-{
-	domain_config_free(&forwarding->config);
-	free(forwarding);
-}
-
 static int keep(struct operation *op, struct guest *guest, struct domain_config *config,
 	struct error *err)
 {
@@ -34,30 +23,6 @@ static int keep(struct operation *op, struct guest *guest, struct domain_config 
 	if (!r)
 		events_tell(&op->daemon->events, "changed", guest, NULL);
 	return r;
-}
-
-static void answered(void *ctx, int r, json_t *answer, const char *text)
-{
-	struct forwarding *forwarding = ctx;
-	struct operation *op = forwarding->op;
-	struct guest *guest = guest_by_uuid(op->daemon, op->uuid);
-	struct error err = {""};
-
-	if (guest)
-		guest->plugging = false;
-	if (!r && !guest) {
-		r = -EPIPE;
-		text = "the guest has ended meanwhile";
-	}
-	if (!r) {
-		r = keep(op, guest, &forwarding->config, &err);
-		text = err.text;
-	}
-	end(forwarding);
-	if (r)
-		op_refuse(op, r, text);
-	else
-		op_finish_guest(op, guest);
 }
 
 /* Its place in the list of the network's; how many there are: none of that end on the host. */
@@ -73,10 +38,11 @@ static unsigned find(const struct domain_vif *vif, const struct net_forward *for
 	return k;
 }
 
-static int change(const struct guest *guest, unsigned at,
-	const struct operation_arguments *arguments, struct domain_config *to, struct error *err)
+/* at: which of the guest's networks it is. */
+static int change(const struct guest *guest, const struct operation_arguments *arguments,
+	unsigned *at, struct domain_config *to, struct error *err)
 {
-	const struct domain_vif *vif = &guest->config.vif[at];
+	const struct domain_vif *vif;
 	struct net_forward forward;
 	json_t *vifs, *list, *json;
 	unsigned k;
@@ -84,6 +50,10 @@ static int change(const struct guest *guest, unsigned at,
 
 	if (r)
 		return r;
+	*at = plug_vif_find(&guest->config, arguments->network);
+	if (*at == guest->config.vifs)
+		return error_set(err, EINVAL, "the guest has no network %u", arguments->network);
+	vif = &guest->config.vif[*at];
 	k = find(vif, &forward);
 	if (arguments->remove ? k == vif->forwards : k < vif->forwards)
 		return error_set(err, arguments->remove ? ENOENT : EEXIST,
@@ -93,10 +63,10 @@ static int change(const struct guest *guest, unsigned at,
 	json = plug_open_config(guest, "vifs", &vifs, err);
 	if (!json)
 		return -EINVAL;
-	list = json_object_get(json_array_get(vifs, at), "forward");
+	list = json_object_get(json_array_get(vifs, *at), "forward");
 	if (!list) {
 		list = json_array();
-		json_object_set_new(json_array_get(vifs, at), "forward", list);
+		json_object_set_new(json_array_get(vifs, *at), "forward", list);
 	}
 	if (arguments->remove)
 		json_array_remove(list, k);
@@ -108,38 +78,58 @@ static int change(const struct guest *guest, unsigned at,
 static int plan(struct operation *op, const struct guest *guest, unsigned *at,
 	struct domain_config *to, struct error *err)
 {
-	int r;
+	int r = change(guest, &op->arguments, at, to, err);
 
-	*at = plug_vif_find(&guest->config, op->arguments.network);
-	if (*at == guest->config.vifs)
-		return error_set(err, EINVAL, "the guest has no network %u", op->arguments.network);
-	r = change(guest, *at, &op->arguments, to, err);
 	return r ? r : quota_check(op->daemon, op->caller, to, guest, err);
 }
 
-/* config: taken. */
-static int ask(struct operation *op, struct guest *guest, unsigned at, struct domain_config *config,
-	struct error *err)
+/* Of what the guest is by now: while its monitor was asked, it may have been given another name, or memory. */
+static int keep_now(struct operation *op, struct guest *guest, struct error *err)
+{
+	struct domain_config config = {0};
+	unsigned at;
+	int r = change(guest, &op->arguments, &at, &config, err);
+
+	return r ? r : keep(op, guest, &config, err);
+}
+
+static void answered(void *ctx, int r, json_t *answer, const char *text)
+{
+	struct operation *op = ctx;
+	struct guest *guest = guest_by_uuid(op->daemon, op->uuid);
+	struct error err = {""};
+
+	if (guest)
+		guest->plugging = false;
+	if (!r && !guest) {
+		r = -EPIPE;
+		text = "the guest has ended meanwhile";
+	}
+	if (!r) {
+		r = keep_now(op, guest, &err);
+		text = err.text;
+	}
+	if (r)
+		op_refuse(op, r, text);
+	else
+		op_finish_guest(op, guest);
+}
+
+static int ask(struct operation *op, struct guest *guest, unsigned at, struct error *err)
 {
 	struct monitor_request request = {.verb = REQUEST_NET_FORWARD,
 		.network = at,
 		.remove = op->arguments.remove};
-	struct forwarding *forwarding;
 	int r = layer_may_begin(guest, err);
 
 	if (r)
 		return r;
 	if (strlen(op->arguments.forward) > NET_FORWARD_TEXT)
 		return error_set(err, EINVAL, "forward: too long");
-	forwarding = calloc(1, sizeof *forwarding);
-	if (!forwarding)
-		return error_nomem(err);
-	*forwarding = (struct forwarding){op, *config};
-	memset(config, 0, sizeof *config);
 	memcpy(request.mac, guest->config.vif[at].mac, sizeof request.mac);
 	strcpy(request.forward, op->arguments.forward);
 	guest->plugging = true;
-	monitor_call(guest->monitor, &request, -1, OP_VERB_TIMEOUT_MS, answered, forwarding);
+	monitor_call(guest->monitor, &request, -1, OP_VERB_TIMEOUT_MS, answered, op);
 	return 0;
 }
 
@@ -158,7 +148,7 @@ static void run(struct operation *op)
 	if (!r && off)
 		r = keep(op, guest, &config, &err);
 	else if (!r)
-		r = ask(op, guest, at, &config, &err);
+		r = ask(op, guest, at, &err);
 	domain_config_free(&config);
 	if (r)
 		op_refuse_error(op, r, &err);

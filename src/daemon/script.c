@@ -157,8 +157,9 @@ static int run(const struct script *script, bool online, struct error *err)
 	int r = add_variables(&variables, script, err);
 
 	if (!r)
-		r = variables.failed ? error_nomem(err)
-				     : program_run_in(argv, variables.text, NULL, NULL, err);
+		r = variables.failed
+			? error_nomem(err)
+			: program_run_in(argv, variables.text, PROGRAM_SECONDS, NULL, NULL, err);
 	for (unsigned i = 0; i < variables.count; i++)
 		free((char *)(uintptr_t)variables.text[i]);
 	return r;

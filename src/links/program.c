@@ -18,6 +18,7 @@
 
 struct program {
 	const char *const *argv, *const *environment;
+	unsigned seconds;
 };
 
 /* What is told of it: why it could not be started, or how it ended (waitpid(2)). */
@@ -106,28 +107,38 @@ static int more_output(struct output *out, int fd)
 	return n > 0;
 }
 
-/* Until it closes its output. */
-static int follow(struct output *out, int fd)
+static int wait_for(int fd, uint64_t end)
 {
-	const int64_t end = (int64_t)clock_now() + PROGRAM_SECONDS * 1000000000ll;
-	int r = 1;
+	struct pollfd wait = {fd, POLLIN, 0};
 
-	while (r > 0) {
-		struct pollfd wait = {fd, POLLIN, 0};
-		const int64_t left = end - (int64_t)clock_now();
+	for (;;) {
+		const uint64_t now = clock_now();
 
-		if (left <= 0)
+		if (now >= end)
 			return -ETIMEDOUT;
-		if (poll(&wait, 1, (int)(left / 1000000 + 1)) > 0)
-			r = more_output(out, fd);
+		if (poll(&wait, 1, (int)((end - now) / 1000000 + 1)) > 0)
+			return 0;
 	}
-	return r;
 }
 
-static int judge(const char *name, int r, const struct told *told, struct output *out,
+/* Until it closes its output, and then until it ends: it may do the one long before the other. */
+static int follow(struct output *out, int fd, int told, uint64_t end)
+{
+	int r;
+
+	do {
+		r = wait_for(fd, end);
+		if (!r)
+			r = more_output(out, fd);
+	} while (r > 0);
+	return r ? r : wait_for(told, end);
+}
+
+static int judge(const struct program *program, int r, const struct told *told, struct output *out,
 	struct error *err)
 {
 	const int exec_errno = told->exec_errno, status = told->status;
+	const char *name = program->argv[0];
 	const char *said;
 
 	if (exec_errno == ENOENT)
@@ -136,8 +147,8 @@ static int judge(const char *name, int r, const struct told *told, struct output
 	if (exec_errno)
 		return error_set(err, exec_errno, "%s: %s", name, strerror(exec_errno));
 	if (r == -ETIMEDOUT)
-		return error_set(err, ETIMEDOUT, "%s: has not ended within %d seconds", name,
-			PROGRAM_SECONDS);
+		return error_set(err, ETIMEDOUT, "%s: has not ended within %u seconds", name,
+			program->seconds);
 	if (r)
 		return error_set(err, -r, "%s: %s", name, strerror(-r));
 	if (WIFEXITED(status) && !WEXITSTATUS(status))
@@ -151,6 +162,7 @@ static int judge(const char *name, int r, const struct told *told, struct output
 static int run(const struct program *program, int input, const int pipes[4], struct output *out,
 	struct error *err)
 {
+	const uint64_t end = clock_now() + program->seconds * 1000000000ull;
 	struct told told = {0, -1};
 	const pid_t pid = fork();
 	int r;
@@ -162,14 +174,16 @@ static int run(const struct program *program, int input, const int pipes[4], str
 	if (pid < 0)
 		return error_set(err, errno, "%s: cannot start: %s", program->argv[0],
 			strerror(errno));
-	r = follow(out, pipes[0]);
+	/* It does so itself, too: neither of the two may be late. */
+	setpgid(pid, pid);
+	r = follow(out, pipes[0], pipes[2], end);
 	if (r)
 		kill(-pid, SIGKILL);
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
 	}
 	/* The first word counts. */
 	io_read_all(pipes[2], &told, sizeof told);
-	return judge(program->argv[0], r, &told, out, err);
+	return judge(program, r, &told, out, err);
 }
 
 static int make_input(const char *text, struct error *err)
@@ -186,13 +200,13 @@ static int make_input(const char *text, struct error *err)
 
 int program_run(const char *const *argv, const char *input, char **output, struct error *err)
 {
-	return program_run_in(argv, NULL, input, output, err);
+	return program_run_in(argv, NULL, PROGRAM_SECONDS, input, output, err);
 }
 
-int program_run_in(const char *const *argv, const char *const *environment, const char *input,
-	char **output, struct error *err)
+int program_run_in(const char *const *argv, const char *const *environment, unsigned seconds,
+	const char *input, char **output, struct error *err)
 {
-	const struct program program = {argv, environment};
+	const struct program program = {argv, environment, seconds};
 	struct output out = {NULL, 0, 0};
 	int pipes[4], r, fd = make_input(input ? input : "", err);
 

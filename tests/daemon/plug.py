@@ -269,4 +269,26 @@ def test_ports_come_and_go():
         assert d.get("/v1/guests/two")["config"] == before
 
 
+def test_what_changes_while_a_port_comes():
+    """It stays as it was changed, in memory and in the store."""
+    with Daemon().start() as d:
+        guest = d.create("one", "lateplug", managed=True, start=True, vifs=[{"mode": "user"}])
+        one = "/v1/guests/" + guest["uuid"]
+        thread = threading.Thread(target=forward, args=(d, "tcp::9001-:1"))
+        thread.start()
+        eventually(lambda: "forward " in open(d.journal).read())
+        assert "comes or goes" in refused(409, forward, d, "tcp::9002-:2")
+        d.post(one + "/rename", {"name": "new"})
+        d.put(one + "/memory", {"memory": 32768})
+        thread.join()
+
+        def changed():
+            config = d.get(one)["config"]
+            return config["name"], config["memory_kib"], config["vifs"][0].get("forward")
+        assert changed() == ("new", 32768, ["tcp::9001-:1"]), changed()
+        d.stop(signal.SIGKILL)
+        d.start()
+        assert changed() == ("new", 32768, ["tcp::9001-:1"]), changed()
+
+
 main(globals().copy())

@@ -73,6 +73,24 @@ def test_own():
         assert len(said(own)) == 4
 
 
+def test_bridge_of_others():
+    """One that the kernel does not have (Open vSwitch's): what is others' there is told by its name."""
+    before, there = rules(), set(links())
+    with Daemon().start() as d:
+        own = d.folder + "/vif-switch"
+        with open(own, "w") as script:
+            script.write("#!/bin/sh\n")
+        os.chmod(own, 0o755)
+        for name, vif in (("one", {"bridge": "ovs0", "ip": "10.7.0.2"}), ("two", {"bridge": "ovs0"}),
+                          ("three", {"bridge": "ovs1"})):
+            d.create(name, vifs=[{"script": own, **vif}])
+        assert "10.7.0.2" in sh("nft list table netdev dach-vif2.0"), "it may say that it is its neighbour"
+        assert "10.7.0.2" not in sh("nft list table netdev dach-vif3.0")
+        for name in "one", "two", "three":
+            d.post(f"/v1/guests/{name}/destroy")
+        eventually(lambda: set(links()) == there and rules() == before)
+
+
 def test_refused():
     before, there = rules(), set(links())
     with Daemon().start() as d:

@@ -471,6 +471,21 @@ static void test_program(void **state)
 	signal(SIGCHLD, SIG_DFL);
 }
 
+/* Whether it has closed its output or not; it would have ended well. */
+static void test_program_that_hangs(void **state)
+{
+	static const char *const scripts[] = {"exec >/dev/null 2>&1; exec sleep 20",
+		"exec sleep 20"};
+
+	for (unsigned i = 0; i < 2; i++) {
+		const char *const argv[] = {"sh", "-c", scripts[i], NULL};
+		struct error err = {""};
+
+		assert_int_equal(program_run_in(argv, NULL, 1, NULL, NULL, &err), -ETIMEDOUT);
+		assert_string_equal(err.text, "sh: has not ended within 1 seconds");
+	}
+}
+
 static bool own_network(void)
 {
 	const uid_t uid = geteuid();
@@ -512,13 +527,15 @@ int main(void)
 	static const char *const nft[] = {"nft", "--version", NULL};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_program),
+		cmocka_unit_test(test_program_that_hangs),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_isolated),
 		cmocka_unit_test(test_filter),
 		cmocka_unit_test(test_sweep),
 	};
-	const struct CMUnitTest few[] = {cmocka_unit_test(test_program)};
+	const struct CMUnitTest few[] = {cmocka_unit_test(test_program),
+		cmocka_unit_test(test_program_that_hangs)};
 
 	if (!own_network() || program_run(nft, NULL, NULL, NULL)) {
 		print_message(

@@ -257,16 +257,18 @@ static void look_at_walls(struct daemon *daemon)
 void daemon_begin(struct daemon *daemon)
 {
 	const bool boot = first_of_boot(daemon);
+	int r;
 
 	log_add(&daemon->log, "dachd " DACH_VERSION " in %s", daemon->state);
 	look_at_walls(daemon);
 	resources_open(daemon);
-	network_restore(daemon, boot);
+	r = network_restore(daemon, boot);
 	recover(daemon);
-	links_mend(daemon, NULL);
+	if (r != -ETIMEDOUT)
+		r = links_mend(daemon, NULL);
 	links_sweep(daemon);
 	container_sweep(daemon);
-	rules_begin(daemon);
+	rules_begin(daemon, r == -ETIMEDOUT);
 	if (boot)
 		autostart(daemon);
 }

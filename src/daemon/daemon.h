@@ -37,8 +37,9 @@ struct daemon {
 	struct cgroup *cgroup;        /* NULL: this host has none */
 	struct operation *operations; /* not yet answered */
 	struct network *networks;     /* by name */
-	struct loop_fd rules;         /* rules.h's, and the next */
+	struct loop_fd rules;         /* rules.h's, and the next two */
 	struct loop_timer rules_timer;
+	bool rules_late;
 	struct guest *guests; /* running ones first, by domain ID; then by name */
 	char run[PATH_MAX], state[PATH_MAX];
 	char vmm[PATH_MAX];            /* dach-vmm */

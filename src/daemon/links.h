@@ -37,9 +37,9 @@ void links_drop(const struct guest *guest, const char *name);
 void links_remove(const struct guest *guest);
 /*
  * What somebody took away from guests that run is put back: what is not in the list of tables (links/tables.h), or, after the daemon's
- * own start, all (NULL). How many there were.
+ * own start, all (NULL). How many there were; -ETIMEDOUT: nft is too slow for them (rules.h).
  */
-unsigned links_mend(struct daemon *daemon, const char *list);
+int links_mend(struct daemon *daemon, const char *list);
 /* And what is left of guests that are gone is removed. */
 void links_sweep(const struct daemon *daemon);
 

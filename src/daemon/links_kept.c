@@ -231,28 +231,40 @@ static void restore_line(const struct guest *guest, void *ctx, char *line)
 	mending->count++;
 }
 
-unsigned links_mend(struct daemon *daemon, const char *list)
+static int load_some(void *ctx, unsigned first, unsigned count, struct error *err)
+{
+	const struct mending *mending = ctx;
+	const struct filtered_link *const *all =
+		(const struct filtered_link *const *)mending->entry;
+
+	return filtered_load(all + first, count, err);
+}
+
+/* Of a slow nft the whole daemon's log tells once. */
+static void told(void *ctx, unsigned i, int r, const char *text)
+{
+	const struct mending *mending = ctx;
+
+	if (r && r != -ETIMEDOUT)
+		guest_log(mending->guest[i], "nothing filters its link", text);
+}
+
+int links_mend(struct daemon *daemon, const char *list)
 {
 	struct mending mending = {.list = list};
-	const struct filtered_link *const *all;
-	struct error err = {""};
+	int r;
 
 	for (const struct guest *at = daemon->guests; at; at = at->next)
 		if (at->domid)
 			each_line(at, restore_line, &mending);
-	all = (const struct filtered_link *const *)mending.entry;
-	/* One that cannot be loaded is not to keep the others from it. */
-	if (filtered_load(all, mending.count, NULL))
-		for (unsigned i = 0; i < mending.count; i++)
-			if (filtered_load(all + i, 1, &err))
-				guest_log(mending.guest[i], "nothing filters its link", err.text);
+	r = tables_load_many(mending.count, load_some, told, &mending);
 	for (unsigned i = 0; i < mending.count; i++) {
 		filtered_free(mending.entry[i]);
 		free(mending.entry[i]);
 	}
 	free(mending.entry);
 	free(mending.guest);
-	return mending.count;
+	return r ? r : (int)mending.count;
 }
 
 void links_sweep(const struct daemon *daemon)

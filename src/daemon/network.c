@@ -10,7 +10,6 @@
 #include "daemon/guest.h"
 #include "daemon/network_set.h"
 #include "links/route.h"
-#include "links/tables.h"
 #include "links/link.h"
 
 /* Where a network is put that names no subnet: 192.168.N.0/24. */
@@ -227,11 +226,10 @@ int network_create(struct daemon *daemon, struct network_config *config, struct 
 
 /* Up and down */
 
-/* list: of tables, whose rules need not be loaded; NULL. */
-static int start(struct network *network, const char *list, struct error *err)
+static int start(struct network *network, bool loaded, struct error *err)
 {
 	const bool was = network->active;
-	int r = network_set_up(network, list, err);
+	int r = network_set_up(network, loaded, err);
 
 	if (r)
 		return r;
@@ -247,7 +245,7 @@ static int start(struct network *network, const char *list, struct error *err)
 
 int network_start(struct network *network, struct error *err)
 {
-	return start(network, NULL, err);
+	return start(network, false, err);
 }
 
 static int check_unused(const struct network *network, struct error *err)
@@ -306,13 +304,13 @@ static int rebuild(struct network *network, struct network_config *config, bool 
 	network->config = *config;
 	if (!network->active)
 		return 0;
-	r = whole                                ? network_set_up(network, NULL, err)
+	r = whole                                ? network_set_up(network, false, err)
 		: config->mode == NETWORK_BRIDGE ? 0
 						 : network_load_rules(network, err);
 	if (!r)
 		return 0;
 	network->config = was;
-	if (whole && network_set_up(network, NULL, &again))
+	if (whole && network_set_up(network, false, &again))
 		log_add(&network->daemon->log, "network %s: cannot be put together again: %s",
 			was.name, again.text);
 	return r;
@@ -358,20 +356,24 @@ int network_delete(struct network *network, struct error *err)
 	return r;
 }
 
-void network_restore(struct daemon *daemon, bool boot)
+int network_restore(struct daemon *daemon, bool boot)
 {
-	char *list;
+	int r;
 
 	for (struct network *at = daemon->networks; at && boot; at = at->next)
 		at->active = at->config.autostart;
 	/* All at once, in place of what a daemon before may have loaded. */
-	list = network_mend(daemon, NULL) ? tables_list() : NULL;
-	for (struct network *at = daemon->networks; at; at = at->next) {
+	r = network_mend(daemon, NULL);
+	for (struct network *at = daemon->networks; at && r != -ETIMEDOUT; at = at->next) {
 		struct error err = {""};
 
-		if (at->active && start(at, list, &err))
+		r = at->active ? start(at, at->loaded, &err) : 0;
+		if (r)
 			log_add(&daemon->log, "network %s: cannot be started: %s", at->config.name,
 				err.text);
+		/* It was dnsmasq then, which is each network's own. */
+		if (at->loaded)
+			r = 0;
 	}
-	free(list);
+	return r == -ETIMEDOUT ? r : 0;
 }

@@ -21,14 +21,15 @@ struct network {
 	struct daemon *daemon;
 	struct network_config config;
 	bool active;
+	bool loaded;    /* its rules were, when that was last tried */
 	json_t *leases; /* MAC: address of IPv4 */
 };
 
 /* As the store has them. */
 int network_load(struct daemon *daemon, const char *text, struct error *err);
 void network_free_all(struct daemon *daemon);
-/* At the daemon's start: those that were active; if it is the first of this boot of the host, those that start with that. */
-void network_restore(struct daemon *daemon, bool boot);
+/* At the daemon's start: those that were active; if it is the first of this boot of the host, those that start with that. -ETIMEDOUT: nft is too slow (rules.h). */
+int network_restore(struct daemon *daemon, bool boot);
 
 /* NULL: there is none. */
 struct network *network_find(struct daemon *daemon, const char *name);
@@ -48,8 +49,8 @@ int network_delete(struct network *network, struct error *err);
 /* Whole or not at all; one that is active is mended. */
 int network_start(struct network *network, struct error *err);
 int network_stop(struct network *network, struct error *err);
-/* The rules of those that are on and not in the list of tables (links/tables.h; NULL: of all) are loaded again. How many there were. */
-unsigned network_mend(struct daemon *daemon, const char *list);
+/* The rules of those that are on and not in the list of tables (links/tables.h; NULL: of all) are loaded again. How many there were; -ETIMEDOUT: as of network_restore(). */
+int network_mend(struct daemon *daemon, const char *list);
 
 /*
  * The address of IPv4 that the guest's interface has there: the one that its ip= names, the one it had, or the first

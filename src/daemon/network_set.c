@@ -203,45 +203,70 @@ static struct nat nat_of(const struct network *network, struct nat_text *text)
 		.masquerade = network->config.mode == NETWORK_NAT};
 }
 
-int network_load_rules(const struct network *network, struct error *err)
+int network_load_rules(struct network *network, struct error *err)
 {
 	struct nat_text text;
 	const struct nat nat = nat_of(network, &text);
+	const int r = nat_load(&nat, 1, err);
 
-	return nat_load(&nat, 1, err);
+	network->loaded = !r;
+	return r;
 }
 
-unsigned network_mend(struct daemon *daemon, const char *list)
+/* What is to be loaded of all networks, at once. */
+struct network_mending {
+	struct nat *nat;
+	struct network **network; /* of each */
+};
+
+static int load_some(void *ctx, unsigned first, unsigned count, struct error *err)
+{
+	const struct network_mending *mending = ctx;
+
+	return nat_load(mending->nat + first, count, err);
+}
+
+/* Of a slow nft the whole daemon's log tells once. */
+static void told(void *ctx, unsigned i, int r, const char *text)
+{
+	const struct network_mending *mending = ctx;
+	struct network *network = mending->network[i];
+
+	network->loaded = !r;
+	if (r && r != -ETIMEDOUT)
+		log_add(&network->daemon->log, "network %s: its rules cannot be loaded: %s",
+			network->config.name, text);
+}
+
+int network_mend(struct daemon *daemon, const char *list)
 {
 	unsigned count = 0, room = 0;
 	struct nat_text *text;
-	struct nat *nat;
+	struct network_mending mending;
+	int r;
 
 	for (const struct network *at = daemon->networks; at; at = at->next)
 		room++;
 	text = calloc(room + 1, sizeof *text);
-	nat = calloc(room + 1, sizeof *nat);
-	for (const struct network *at = daemon->networks; at && text && nat; at = at->next)
-		if (at->active && at->config.mode != NETWORK_BRIDGE && network_is_there(at) &&
+	mending.nat = calloc(room + 1, sizeof *mending.nat);
+	mending.network = calloc(room + 1, sizeof *mending.network);
+	for (struct network *at = daemon->networks; at; at = at->next) {
+		at->loaded = false;
+		if (text && mending.nat && mending.network && at->active &&
+			at->config.mode != NETWORK_BRIDGE && network_is_there(at) &&
 			!(list && tables_has(list, "inet", at->config.name))) {
-			nat[count] = nat_of(at, &text[count]);
-			count++;
+			mending.nat[count] = nat_of(at, &text[count]);
+			mending.network[count++] = at;
 		}
-	/* One that cannot be loaded is not to keep the others from it. */
-	if (nat_load(nat, count, NULL))
-		for (unsigned i = 0; i < count; i++) {
-			struct error err = {""};
-
-			if (nat_load(&nat[i], 1, &err))
-				log_add(&daemon->log, "network %s: its rules cannot be loaded: %s",
-					nat[i].bridge, err.text);
-		}
+	}
+	r = tables_load_many(count, load_some, told, &mending);
 	free(text);
-	free(nat);
-	return count;
+	free(mending.nat);
+	free(mending.network);
+	return r ? r : (int)count;
 }
 
-int network_set_up(struct network *network, const char *list, struct error *err)
+int network_set_up(struct network *network, bool loaded, struct error *err)
 {
 	const struct network_config *config = &network->config;
 	const bool was = network_is_there(network);
@@ -254,7 +279,7 @@ int network_set_up(struct network *network, const char *list, struct error *err)
 	if (r)
 		return r; /* it may be somebody else's */
 	/* The rules first: nothing passes without them. */
-	if (!list || !tables_has(list, "inet", config->name))
+	if (!loaded)
 		r = network_load_rules(network, err);
 	if (!r)
 		r = add_address(&bridge, config->subnet, err);

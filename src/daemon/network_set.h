@@ -6,12 +6,12 @@
 #include "daemon/network.h"
 
 /*
- * All that it is made of; what is there already is taken as it is, but for its rules, unless they are in the list of tables (NULL: none).
+ * All that it is made of; what is there already is taken as it is, but for its rules, unless they have just been loaded.
  * On failure nothing is left that was not.
  */
-int network_set_up(struct network *network, const char *list, struct error *err);
+int network_set_up(struct network *network, bool loaded, struct error *err);
 /* Its rules alone, in place of those that were there; not in mode bridge. */
-int network_load_rules(const struct network *network, struct error *err);
+int network_load_rules(struct network *network, struct error *err);
 void network_take_down(struct network *network);
 /* Its bridge is. */
 bool network_is_there(const struct network *network);

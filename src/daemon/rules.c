@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/rules.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -12,41 +13,72 @@
 /* Whoever flushes loads his own next: not in between. Our own changes are told of, too, and mend nothing. */
 #define PAUSE_NS (200 * 1000000ull)
 
+/* Once it was too slow it is left alone for so long. */
+#define LATE_SECONDS 60
+
+static void later(struct daemon *daemon)
+{
+	log_add(&daemon->log,
+		"nft is too slow: the rules of guests and networks are loaded again in %u seconds",
+		LATE_SECONDS);
+	daemon->rules_late = true;
+	loop_timer_arm(&daemon->rules_timer, clock_now() + LATE_SECONDS * 1000000000ull);
+}
+
+/* How many tables there were. */
+static int load(struct daemon *daemon, const char *list)
+{
+	const int networks = list ? network_mend(daemon, list) : network_restore(daemon, false);
+	const int links = networks == -ETIMEDOUT ? networks : links_mend(daemon, list);
+
+	return links == -ETIMEDOUT ? links : networks + links;
+}
+
 static void mend(void *ctx)
 {
 	struct daemon *daemon = ctx;
-	char *list = tables_list();
-	unsigned count;
+	/* Of one that was late it is not known what is in the tables that there are. */
+	char *list = daemon->rules_late ? NULL : tables_list();
+	int count;
 
-	if (!list)
+	if (!list && !daemon->rules_late)
 		return;
-	count = network_mend(daemon, list) + links_mend(daemon, list);
+	count = load(daemon, list);
 	free(list);
-	if (count)
+	if (count == -ETIMEDOUT) {
+		later(daemon);
+		return;
+	}
+	if (daemon->rules_late)
+		log_add(&daemon->log, "the rules of guests and networks are loaded");
+	else if (count)
 		log_add(&daemon->log,
-			"%u tables of nftables that somebody had flushed are loaded again", count);
+			"%d tables of nftables that somebody had flushed are loaded again", count);
+	daemon->rules_late = false;
 }
 
 static void changed(void *ctx, short revents)
 {
 	struct daemon *daemon = ctx;
 
-	if (tables_changed(daemon->rules.fd))
+	if (tables_changed(daemon->rules.fd) && !daemon->rules_late)
 		loop_timer_arm(&daemon->rules_timer, clock_now() + PAUSE_NS);
 }
 
-void rules_begin(struct daemon *daemon)
+void rules_begin(struct daemon *daemon, bool late)
 {
 	struct error err = {""};
 	int fd;
 
 	if (!daemon->root)
 		return;
+	loop_timer_init(&daemon->rules_timer, daemon->loop, mend, daemon);
+	if (late)
+		later(daemon);
 	if (tables_watch(&fd, &err)) {
 		log_add(&daemon->log, "a flush of guests' filters will not be seen: %s", err.text);
 		return;
 	}
-	loop_timer_init(&daemon->rules_timer, daemon->loop, mend, daemon);
 	daemon->rules =
 		(struct loop_fd){.fd = fd, .events = POLLIN, .ready = changed, .ctx = daemon};
 	loop_fd_add(daemon->loop, &daemon->rules);
@@ -54,9 +86,10 @@ void rules_begin(struct daemon *daemon)
 
 void rules_end(struct daemon *daemon)
 {
+	if (daemon->rules_timer.fire)
+		loop_timer_cancel(&daemon->rules_timer);
 	if (!daemon->rules.ready)
 		return;
-	loop_timer_cancel(&daemon->rules_timer);
 	loop_fd_remove(daemon->loop, &daemon->rules);
 	close(daemon->rules.fd);
 	daemon->rules.ready = NULL;

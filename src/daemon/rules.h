@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The daemon loads what filters its guests and networks again when somebody has flushed it. As root. */
+/*
+ * The daemon loads what filters its guests and networks again when somebody has flushed it, and, when nft was too slow for
+ * that, all of it a minute later: while nft runs, the daemon does nothing else. As root.
+ */
 #ifndef DACH_DAEMON_RULES_H
 #define DACH_DAEMON_RULES_H
 
+#include <stdbool.h>
+
 struct daemon;
 
-void rules_begin(struct daemon *daemon);
+/* late: nft was too slow for what the daemon has just loaded. */
+void rules_begin(struct daemon *daemon, bool late);
 void rules_end(struct daemon *daemon);
 
 #endif

@@ -91,6 +91,22 @@ int tables_load(void (*put)(FILE *out, const char *list, const void *ctx), const
 	return r;
 }
 
+int tables_load_many(unsigned count, tables_load_some *load, tables_told *told, void *ctx)
+{
+	struct error err = {""};
+	int r = load(ctx, 0, count, &err);
+	const bool each = r && r != -ETIMEDOUT;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (each && r != -ETIMEDOUT) {
+			err.text[0] = 0;
+			r = load(ctx, i, 1, &err);
+		}
+		told(ctx, i, r, err.text);
+	}
+	return r == -ETIMEDOUT ? r : 0;
+}
+
 /* Asking the kernel */
 
 static const struct {

@@ -24,6 +24,16 @@ int tables_load(void (*put)(FILE *out, const char *list, const void *ctx), const
 void tables_put_begin(FILE *out, const char *list, const char *family, const char *name);
 /* One of ours goes. That there is none, or no nftables, is no error. */
 int tables_remove(const char *family, const char *name, struct error *err);
+/* Some of the caller's, count from the first on, as tables_load() does it: all or none. */
+typedef int tables_load_some(void *ctx, unsigned first, unsigned count, struct error *err);
+/* What became of each, 0 or a negative errno. */
+typedef void tables_told(void *ctx, unsigned i, int r, const char *text);
+/*
+ * All at once; if that is refused, each by itself, since one that is wrong is not to keep the others out. Not where nft is too
+ * slow: for the next it would be, too. -ETIMEDOUT: that, and not all are loaded; else 0.
+ */
+int tables_load_many(unsigned count, tables_load_some *load, tables_told *told, void *ctx);
+
 /* A line for each table of anybody's, as tables_has() takes them; free() afterwards. NULL: cannot be told. */
 char *tables_list(void);
 /* Calls each for those of ours in the list that are of the family, with the rest of their name. */

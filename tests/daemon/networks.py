@@ -261,6 +261,27 @@ def test_whatever_is_killed():
         assert links() == there and rules() == before
 
 
+def test_rules_of_before():
+    """A daemon takes no table for its own that it has not loaded: somebody may have changed it meanwhile."""
+    with Daemon() as d:
+        d.start()
+        d.post("/v1/networks", {"config": {"name": "lan", "subnet": "10.66.0.0/24"}})
+        ours, path = rules(), d.env["PATH"]
+        d.stop(signal.SIGKILL)
+        sh("nft insert rule inet dach-lan forward accept")
+        # nft refuses all at once, and each by itself; then the network is started.
+        os.mkdir(d.folder + "/bin")
+        with open(d.folder + "/bin/nft", "w") as out:
+            out.write(f"#!/bin/sh\n[ -e {d.folder}/twice ] && PATH={path} exec nft \"$@\"\n[ -e {d.folder}/once ] && : "
+                      f">{d.folder}/twice\n: >{d.folder}/once\necho no >&2\nexit 1\n")
+        os.chmod(d.folder + "/bin/nft", 0o755)
+        d.env["PATH"] = d.folder + "/bin:" + path
+        d.start()
+        assert "its rules cannot be loaded: nft: failed: no" in d.said() and rules() == ours
+        d.call("DELETE", "/v1/networks/lan")
+        assert not rules()
+
+
 def test_a_flush():
     """Whoever reloads his firewall flushes everybody's rules: ours come back, and no others."""
     with Daemon().start() as d:

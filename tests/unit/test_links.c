@@ -28,6 +28,7 @@
 
 #include "links/filter.h"
 #include "links/program.h"
+#include "links/tables.h"
 #include "links/tap.h"
 #include "net/frame.h"
 
@@ -486,6 +487,54 @@ static void test_program_that_hangs(void **state)
 	}
 }
 
+/* Of a few things, those to be loaded with one that is wrong, or with an nft that is slow from the nth time on. */
+struct many {
+	unsigned wrong, slow_from, asked;
+	int r[3];
+};
+
+static int load_some(void *ctx, unsigned first, unsigned count, struct error *err)
+{
+	struct many *many = ctx;
+
+	many->asked++;
+	if (many->slow_from && many->asked >= many->slow_from)
+		return error_set(err, ETIMEDOUT, "slow");
+	return many->wrong >= first && many->wrong < first + count ? error_set(err, EIO, "wrong")
+								   : 0;
+}
+
+static void told(void *ctx, unsigned i, int r, const char *text)
+{
+	struct many *many = ctx;
+
+	many->r[i] = r;
+	if (r)
+		assert_string_equal(text, r == -ETIMEDOUT ? "slow" : "wrong");
+}
+
+/* nft that is too slow is asked once, whatever there is to load: the daemon waits for it. */
+static void test_many(void **state)
+{
+	static const struct {
+		unsigned wrong, slow_from, asked;
+		int r, each[3];
+	} cases[] = {
+		{9, 0, 1, 0, {0, 0, 0}},
+		{1, 0, 4, 0, {0, -EIO, 0}},
+		{9, 1, 1, -ETIMEDOUT, {-ETIMEDOUT, -ETIMEDOUT, -ETIMEDOUT}},
+		{0, 3, 3, -ETIMEDOUT, {-EIO, -ETIMEDOUT, -ETIMEDOUT}},
+	};
+
+	for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct many many = {cases[i].wrong, cases[i].slow_from, 0, {1, 1, 1}};
+
+		assert_int_equal(tables_load_many(3, load_some, told, &many), cases[i].r);
+		assert_int_equal(many.asked, cases[i].asked);
+		assert_memory_equal(many.r, cases[i].each, sizeof many.r);
+	}
+}
+
 static bool own_network(void)
 {
 	const uid_t uid = geteuid();
@@ -527,6 +576,7 @@ int main(void)
 	static const char *const nft[] = {"nft", "--version", NULL};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_program),
+		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_program_that_hangs),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_addresses),
@@ -535,7 +585,7 @@ int main(void)
 		cmocka_unit_test(test_sweep),
 	};
 	const struct CMUnitTest few[] = {cmocka_unit_test(test_program),
-		cmocka_unit_test(test_program_that_hangs)};
+		cmocka_unit_test(test_many), cmocka_unit_test(test_program_that_hangs)};
 
 	if (!own_network() || program_run(nft, NULL, NULL, NULL)) {
 		print_message(

@@ -76,7 +76,9 @@ struct guest {
 	unsigned layers;         /* ... until it has been started */
 	bool arriving; /* what it goes on from is the connection to where it still runs ... */
 	bool becomes_managed, becomes_autostart; /* ... and what it is to be once it is here */
-	json_t *brought; /* ... and files of disks that it brings along; NULL: none */
+	const json_t
+		*disk_sizes; /* ... of disks that it brings, while it begins: by vdev; or NULL */
+	json_t *brought;     /* files that were made for them (op_migrate.c, "made"); NULL: none */
 	const struct guest_handed *handed; /* while its next monitor is started; or NULL */
 	struct live_update
 		*update;         /* it is about to have another monitor, or just got it; or NULL */

@@ -411,7 +411,7 @@ int launch_start(struct guest *guest, struct error *err)
 		return r;
 	r = make_folder(guest, err);
 	if (!r)
-		r = migration_note(guest, err);
+		r = migration_begin(guest, err);
 	if (!r)
 		r = spec_open(guest, &files, err);
 	if (!r)
@@ -432,8 +432,10 @@ int launch_start(struct guest *guest, struct error *err)
 	if (content >= 0)
 		close(content);
 	spec_close(&files);
-	if (r)
+	if (r) {
+		migration_not_begun(guest);
 		launch_remove(guest);
+	}
 	return r;
 }
 
@@ -475,6 +477,7 @@ void launch_last_words(struct guest *guest)
 {
 	char text[END_REPORT_MAX];
 	struct end_report report;
+	bool said = true;
 	ssize_t len = -1;
 	int fd;
 
@@ -483,12 +486,13 @@ void launch_last_words(struct guest *guest)
 		close(fd);
 	}
 	if (len <= 0 || end_report_read(text, len, &report)) {
+		said = false;
 		report.reason = END_CRASH;
 		snprintf(report.error.text, sizeof report.error.text,
 			"its monitor was killed or failed");
 	}
 	guest->reason = report.reason;
 	snprintf(guest->text, sizeof guest->text, "%s", report.error.text);
-	migration_ended(guest);
+	migration_ended(guest, said ? &report : NULL);
 	live_update_ended(guest);
 }

@@ -498,6 +498,7 @@ static void not_begun(struct guest *guest)
 	monitor_close(guest->monitor);
 	guest->monitor = NULL;
 	if (launch_is_marked(guest)) {
+		migration_not_begun(guest);
 		launch_unmark_state(guest);
 		after_failed_start(guest, "the daemon ended before the guest could go on");
 		return;

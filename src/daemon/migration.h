@@ -9,10 +9,16 @@
 #include "base/error.h"
 
 struct domain_disk;
+struct end_report;
 struct guest;
 
-/* Its folder is there, its monitor not yet. Nothing happens to one that does not come from elsewhere. */
-int migration_note(const struct guest *guest, struct error *err);
+/*
+ * launch.c: its folder is there, its monitor not yet. What it brings has its files then, by its owner; what is there already is
+ * refused. Nothing happens to one that does not come from elsewhere, here and in the next.
+ */
+int migration_begin(struct guest *guest, struct error *err);
+/* It was never started: nothing that migration_begin() has made is left, in this daemon or one before it. */
+void migration_not_begun(struct guest *guest);
 /* It is not here yet: its monitor answers when it is, and that may take long. */
 bool migration_awaits(const struct guest *guest);
 /* Its monitor answers, so it is here: one that has come becomes what it was there. */
@@ -20,18 +26,18 @@ void migration_settle(struct guest *guest);
 /* It runs here because somebody says so: whatever became of its migration, it is here. */
 void migration_forget(const struct guest *guest);
 /*
- * launch_last_words(): its monitor has gone, with the reason that is set. No other life follows for one that never was here,
- * nor, without the monitor's word, for one that may run elsewhere.
+ * launch_last_words(): its monitor has gone, with the reason that is set; said: its own word, NULL if it left none. No other life
+ * follows for one that never was here, nor, without the monitor's word, for one that may run elsewhere.
  */
-void migration_ended(struct guest *guest);
+void migration_ended(struct guest *guest, const struct end_report *said);
 
-/*
- * migration_disks.c: new files for disks whose contents come with the guest, by its owner. sizes: bytes by vdev, as a client
- * sent them; NULL: none come. What is there already is refused; on failure nothing of it is left.
- */
-int migration_make_disks(struct guest *guest, const json_t *sizes, struct error *err);
+/* That it comes, and what was made for it. */
+int migration_note(const struct guest *guest, struct error *err);
+
+/* migration_disks.c: the new files (guest->disk_sizes), each in the note before there is anything in it. */
+int migration_make_disks(struct guest *guest, struct error *err);
 bool migration_brings(const struct guest *guest, const struct domain_disk *disk);
-/* It does not come: files that were made for it, by their names. */
-void migration_remove_disks(const struct guest *guest, const json_t *paths);
+/* It never ran here: files that were made for it, where their names are still theirs. */
+void migration_remove_disks(const struct guest *guest, const json_t *made);
 
 #endif

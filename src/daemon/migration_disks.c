@@ -3,11 +3,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "block/create.h"
+#include "daemon/claims.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/layer_internal.h"
@@ -56,6 +59,7 @@ static int make_one(struct guest *guest, const struct caller *owner, const struc
 	uint64_t size, struct error *err)
 {
 	struct error why = {""};
+	struct stat st;
 	int fd,
 		r = caller_open(owner, disk->target, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600,
 			&fd, &why);
@@ -66,28 +70,34 @@ static int make_one(struct guest *guest, const struct caller *owner, const struc
 			disk->target);
 	if (r)
 		return error_set(err, -r, "%s", why.text);
-	if (json_array_append_new(guest->brought, json_string(disk->target)))
+	if (fstat(fd, &st))
+		r = error_set(err, errno, "%s: %s", disk->target, strerror(errno));
+	else if (json_array_append_new(guest->brought,
+			 json_pack("{s:s, s:I, s:I}", "path", disk->target, "device",
+				 (json_int_t)st.st_dev, "inode", (json_int_t)st.st_ino)))
 		r = error_nomem(err);
+	if (!r)
+		r = migration_note(guest, err);
 	if (!r)
 		r = fill(owner, disk, size, fd, err);
 	close(fd);
 	return r;
 }
 
-int migration_make_disks(struct guest *guest, const json_t *sizes, struct error *err)
+int migration_make_disks(struct guest *guest, struct error *err)
 {
 	struct caller owner;
 	const char *vdev;
 	json_t *size;
 	int r = 0;
 
-	if (!sizes)
+	if (!guest->disk_sizes)
 		return 0;
 	guest->brought = json_array();
 	if (!guest->brought)
 		return error_nomem(err);
 	caller_of_user(&guest->daemon->policy, guest->owner, &owner);
-	json_object_foreach((json_t *)(uintptr_t)sizes, vdev, size)
+	json_object_foreach((json_t *)(uintptr_t)guest->disk_sizes, vdev, size)
 	{
 		const struct domain_disk *disk = plug_find(&guest->config, vdev);
 
@@ -98,29 +108,61 @@ int migration_make_disks(struct guest *guest, const json_t *sizes, struct error 
 			break;
 	}
 	caller_free(&owner);
-	if (r)
-		migration_remove_disks(guest, guest->brought);
 	return r;
+}
+
+static const char *path_of(const json_t *made)
+{
+	return json_string_value(json_object_get(made, "path"));
 }
 
 bool migration_brings(const struct guest *guest, const struct domain_disk *disk)
 {
-	json_t *path;
+	json_t *made;
 	size_t i;
 
 	json_array_foreach(guest->brought, i,
-		path) if (!strcmp(json_string_value(path), disk->target)) return true;
+		made) if (!strcmp(path_of(made), disk->target)) return true;
 	return false;
 }
 
-void migration_remove_disks(const struct guest *guest, const json_t *paths)
+static bool is_that(int fd, dev_t device, ino_t inode)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && st.st_dev == device && st.st_ino == inode;
+}
+
+static void remove_one(const struct guest *guest, const struct caller *owner, const json_t *made)
+{
+	const dev_t device = (dev_t)json_integer_value(json_object_get(made, "device"));
+	const ino_t inode = (ino_t)json_integer_value(json_object_get(made, "inode"));
+	const char *path = path_of(made);
+	char text[128];
+	int fd, r;
+
+	if (!path)
+		return;
+	if (!caller_open(owner, path, O_RDONLY | O_NOFOLLOW, 0, &fd, NULL)) {
+		if (is_that(fd, device, inode))
+			claims_drop(guest, fd);
+		close(fd);
+	}
+	r = caller_remove(owner, path, device, inode);
+	if (!r || r == -ENOENT)
+		return;
+	snprintf(text, sizeof text, "was made for it, and is not removed: %s",
+		r == -ESTALE ? "it is another file now" : strerror(-r));
+	guest_log(guest, path, text);
+}
+
+void migration_remove_disks(const struct guest *guest, const json_t *made)
 {
 	struct caller owner;
-	json_t *path;
+	json_t *one;
 	size_t i;
 
 	caller_of_user(&guest->daemon->policy, guest->owner, &owner);
-	json_array_foreach(paths, i, path) if (json_string_value(path))
-		layer_remove(guest, &owner, (char *)(uintptr_t)json_string_value(path));
+	json_array_foreach(made, i, one) remove_one(guest, &owner, one);
 	caller_free(&owner);
 }

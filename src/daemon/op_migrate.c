@@ -4,9 +4,9 @@
  * two monitors (doc/migration.md). Of a guest that comes, a note stands in its folder for as long as it is not
  * here, so that a daemon which was killed meanwhile does not take it for one of its own:
  *
- *   {"managed": true, "autostart": false, "made": ["/vm/disk.img"]}
+ *   {"managed": true, "autostart": false, "made": [{"path": "/vm/disk.img", "device": 2049, "inode": 12}]}
  *
- * says what it is to be once it runs here, and which files go if it does not. Until then it is a guest that is forgotten when its monitor ends. Of one that
+ * says what it is to be once it runs here, and which files go if it surely never has. Until then it is a guest that is forgotten when its monitor ends. Of one that
  * leaves, an empty note stands there from before its monitor is asked until that says that it has not left.
  */
 #include <errno.h>
@@ -24,8 +24,10 @@
 #include "daemon/life.h"
 #include "daemon/monitor.h"
 #include "daemon/note.h"
+#include "daemon/nvram.h"
 #include "daemon/op.h"
 #include "daemon/saved.h"
+#include "protocol/end.h"
 
 #define OP_MOVED "moved" /* operation_kind.machine */
 
@@ -261,12 +263,12 @@ static int begin(struct operation *op, struct guest *guest, int fd, struct error
 	guest->state_fd = fd;
 	guest->state_name = strdup("the other host");
 	guest_add(guest);
-	r = guest->state_name ? migration_make_disks(guest, op->arguments.disk_sizes, err)
-			      : error_nomem(err);
-	if (!r && (r = life_start(guest, op->arguments.paused, err)))
-		migration_remove_disks(guest, guest->brought);
+	guest->disk_sizes = op->arguments.disk_sizes;
+	r = guest->state_name ? life_start(guest, op->arguments.paused, err) : error_nomem(err);
+	guest->disk_sizes = NULL;
 	if (r) {
 		store_delete(op->daemon->store, guest->config.uuid, NULL);
+		guest_nvram_forget(guest);
 		guest_free(guest);
 	}
 	return r;
@@ -302,12 +304,26 @@ const struct operation_kind operation_receive = {"guest_receive", NULL,
 
 int migration_note(const struct guest *guest, struct error *err)
 {
-	if (!guest->arriving)
-		return 0;
 	return note_write(guest, NOTE_ARRIVING,
 		json_pack("{s:b, s:b, s:O*}", "managed", guest->becomes_managed, "autostart",
 			guest->becomes_autostart, "made", guest->brought),
 		err);
+}
+
+int migration_begin(struct guest *guest, struct error *err)
+{
+	int r = guest->arriving ? migration_note(guest, err) : 0;
+
+	return r || !guest->arriving ? r : migration_make_disks(guest, err);
+}
+
+void migration_not_begun(struct guest *guest)
+{
+	json_t *says = note_read(guest, NOTE_ARRIVING);
+
+	migration_remove_disks(guest,
+		guest->brought ? guest->brought : json_object_get(says, "made"));
+	json_decref(says);
 }
 
 bool migration_awaits(const struct guest *guest)
@@ -335,12 +351,15 @@ void migration_settle(struct guest *guest)
 	if (!says)
 		return;
 	stay(guest, says);
-	json_decref(says);
 	if (guest_save(guest, &err)) {
-		/* The next daemon tries again. */
+		/* The next daemon tries again. What came with it is the guest's from now on, whatever becomes of it. */
 		guest_log(guest, "has come, which cannot be noted", err.text);
+		json_object_del(says, "made");
+		if (note_write(guest, NOTE_ARRIVING, says, NULL))
+			note_forget(guest, NOTE_ARRIVING);
 		return;
 	}
+	json_decref(says);
 	note_forget(guest, NOTE_ARRIVING);
 	guest_log(guest, "has come from another host", "");
 }
@@ -366,21 +385,31 @@ static void may_be_elsewhere(struct guest *guest)
 		"its monitor ended while it was being migrated: it may run on the other host, so look there before it is started here");
 }
 
-void migration_ended(struct guest *guest)
+/*
+ * Its monitor says that it never started it, or has been killed by others while this daemon, which it tells before it starts, has
+ * not heard of it. Whatever else it says, or if this daemon was not there to hear it, the guest may have run here.
+ */
+static bool never_ran(const struct guest *guest, const struct end_report *said)
 {
-	json_t *says = note_read(guest, NOTE_ARRIVING);
+	if (said && said->reason == END_ERROR)
+		return said->status == END_STATUS_SETUP;
+	return guest->begun && (!said || said->reason == END_KILLED);
+}
+
+void migration_ended(struct guest *guest, const struct end_report *said)
+{
+	json_t *says;
 
 	may_be_elsewhere(guest);
-	if (!says)
+	/* It has come: migration_settle(). */
+	if (guest->up || !(says = note_read(guest, NOTE_ARRIVING)))
 		return;
-	/*
-	 * Its monitor says that it did not come, or was killed before it could say that it did. Where this daemon was not
-	 * there to hear it, the guest is kept, for it may have run here.
-	 */
-	if (guest->reason != END_ERROR && !guest->begun)
-		stay(guest, says);
-	else
+	if (never_ran(guest, said)) {
 		migration_remove_disks(guest, json_object_get(says, "made"));
+	} else {
+		guest_log(guest, "may have run here", "what came with it stays");
+		stay(guest, says);
+	}
 	/* As one that did not start: nothing follows it. */
 	guest->reason = END_ERROR;
 	json_decref(says);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -412,6 +413,53 @@ static int check_place(const struct caller *caller, int fd, const char *path, st
 	return error_set(err, EACCES, "%s: the host's policy does not give you this place", path);
 }
 
+struct removal {
+	const char *path;
+	dev_t device;
+	ino_t inode;
+};
+
+/* Looked at and removed in one folder, whatever becomes of the names that lead there. */
+static int remove_it(void *ctx)
+{
+	const struct removal *removal = ctx;
+	const char *slash = strrchr(removal->path, '/');
+	char folder[PATH_MAX];
+	struct stat st;
+	int at, r = 0;
+
+	if (!slash || slash - removal->path >= PATH_MAX - 1)
+		return -EINVAL;
+	snprintf(folder, sizeof folder, "%.*s", (int)(slash - removal->path + 1), removal->path);
+	at = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (at < 0)
+		return -errno;
+	if (fstatat(at, slash + 1, &st, AT_SYMLINK_NOFOLLOW))
+		r = -errno;
+	else if (st.st_dev != removal->device || st.st_ino != removal->inode)
+		r = -ESTALE;
+	else if (unlinkat(at, slash + 1, 0))
+		r = -errno;
+	close(at);
+	return r;
+}
+
+int caller_remove(const struct caller *caller, const char *path, dev_t device, ino_t inode)
+{
+	struct removal removal = {path, device, inode};
+
+	return caller_act(caller, remove_it, &removal);
+}
+
+/* It was made where this caller may not have it. */
+static void unmake(const struct caller *caller, const char *path, int fd)
+{
+	struct stat st;
+
+	if (!fstat(fd, &st))
+		caller_remove(caller, path, st.st_dev, st.st_ino);
+}
+
 int caller_open(const struct caller *caller, const char *path, int flags, unsigned mode, int *out,
 	struct error *err)
 {
@@ -429,6 +477,8 @@ int caller_open(const struct caller *caller, const char *path, int flags, unsign
 		return error_set(err, -fd, "%s: %s", path, strerror(-fd));
 	r = caller->manager ? 0 : check_place(caller, fd, path, err);
 	if (r) {
+		if (flags & O_EXCL)
+			unmake(caller, path, fd);
 		close(fd);
 		return r;
 	}

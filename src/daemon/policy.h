@@ -90,7 +90,7 @@ int caller_check_path(const struct caller *caller, const char *path, struct erro
 
 /*
  * Opens a file as the caller would: for a manager with the daemon's rights; otherwise with the
- * caller's own, and only below his paths (looked at after it is open). The daemon is one thread.
+ * caller's own, and only below his paths (looked at after it is open; what O_EXCL has made elsewhere is removed). The daemon is one thread.
  */
 int caller_open(const struct caller *caller, const char *path, int flags, unsigned mode, int *fd,
 	struct error *err);
@@ -100,6 +100,12 @@ int caller_open(const struct caller *caller, const char *path, int flags, unsign
  */
 int caller_open_named(const struct policy *policy, const struct caller *caller, int above,
 	const char *path, int *fd, struct error *err);
+
+/*
+ * Removes what has this name, with the same rights, if it is still that file (st_dev, st_ino): 0; -ESTALE, something else has the name
+ * now, and stays; or a negative errno. The place was judged before.
+ */
+int caller_remove(const struct caller *caller, const char *path, dev_t device, ino_t inode);
 
 /*
  * Does something to files by name, act(ctx), with the rights that caller_open() has; its value, or a negative

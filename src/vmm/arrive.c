@@ -13,22 +13,19 @@
 #include "block/handover.h"
 #include "migrate/wire.h"
 #include "virtio/net.h"
+#include "vmm/arrive_disks.h"
 #include "vmm/internal.h"
 
 /* The source sends memory all the while, and answers at once. */
 #define PATIENCE_MS 60000
 /* Within this the daemon has asked, if there is one. */
 #define DAEMON_NS 2000000000ull
-/* So many bytes of a disk come before they are made stable: few are to be when the guest stands. */
-#define UNSTABLE_MAX (64u << 20)
 
 struct arrival {
 	struct vmm *vmm;
 	int fd;
-	bool told;         /* the other side knows how it ended */
-	unsigned whole;    /* bit n: disk n, that it brings along, is */
-	uint64_t unstable; /* bytes */
-	struct error why;  /* a disk cannot be brought along */
+	bool told; /* the other side knows how it ended */
+	struct arrive_disks disks;
 	struct loop_work runs;
 	struct loop_timer alone;
 	struct wire wire;
@@ -102,54 +99,16 @@ static void nobody_asks(void *ctx)
 
 /* Disks that it brings along */
 
-static int take_part(struct arrival *arrival, struct block_device *disk,
-	const struct wire_disk *piece, void *data)
-{
-	int r = block_write(disk, piece->offset, piece->length, data);
-
-	arrival->unstable += data ? piece->length : 0;
-	if (!r && arrival->unstable >= UNSTABLE_MAX) {
-		arrival->unstable = 0;
-		r = block_flush(disk);
-	}
-	return r ? error_set(&arrival->why, -r, "%s: cannot be written: %s", block_name(disk),
-			   strerror(-r))
-		 : 0;
-}
-
 static int take_piece(void *ctx, const struct wire_disk *piece, void *data)
 {
 	struct arrival *arrival = ctx;
 	const struct vmm *vmm = arrival->vmm;
 	const unsigned n = piece->disk;
-	struct block_device *disk;
-	int r = 0;
 
-	if (n >= vmm->devices.disks || !vmm->config.disk[n].filled || arrival->whole & 1u << n)
-		return error_set(&arrival->why, EPROTO,
+	if (n >= vmm->devices.disks || !vmm->config.disk[n].filled)
+		return error_set(&arrival->disks.why, EPROTO,
 			"what comes of a disk is not for one that is made here");
-	disk = vmm->devices.disk[n];
-	switch (piece->what) {
-	case WIRE_DISK_DATA:
-		return take_part(arrival, disk, piece, data);
-	case WIRE_DISK_ZEROES:
-		return take_part(arrival, disk, piece, NULL);
-	case WIRE_DISK_WHOLE:
-		if (piece->length != block_size(disk))
-			return error_set(&arrival->why, EPROTO,
-				"%s: was made of another size than the disk has there",
-				block_name(disk));
-		arrival->whole |= 1u << n;
-		break;
-	case WIRE_DISK_STABLE:
-		break;
-	default:
-		return -EPROTO;
-	}
-	r = block_flush(disk);
-	return r ? error_set(&arrival->why, -r, "%s: cannot be made stable: %s", block_name(disk),
-			   strerror(-r))
-		 : 0;
+	return arrive_disks_take(&arrival->disks, vmm->devices.disk[n], piece, data);
 }
 
 static int check_whole(const struct arrival *arrival, struct error *err)
@@ -157,7 +116,7 @@ static int check_whole(const struct arrival *arrival, struct error *err)
 	const struct vmm *vmm = arrival->vmm;
 
 	for (unsigned i = 0; i < vmm->devices.disks; i++)
-		if (vmm->config.disk[i].filled && !(arrival->whole & 1u << i))
+		if (vmm->config.disk[i].filled && !arrival->disks.whole[i])
 			return error_set(err, EPROTO, "%s: what is in it has not come",
 				block_name(vmm->devices.disk[i]));
 	return 0;
@@ -240,7 +199,7 @@ void arrive_fail(struct vmm *vmm, const struct error *err)
 	/* What it said itself is no news. */
 	if (!arrival->wire.failed.text[0])
 		wire_send_failed(&arrival->wire,
-			arrival->why.text[0] ? arrival->why.text : err->text);
+			arrival->disks.why.text[0] ? arrival->disks.why.text : err->text);
 }
 
 void arrive_close(struct vmm *vmm)

@@ -8,6 +8,12 @@
 #include "migrate/wire.h"
 #include "vmm/internal.h"
 
+/*
+ * The other side gives up where it hears nothing for long (arrive.c): so it hears something behind so many bytes that were looked at and not
+ * sent, which asks nothing new of it.
+ */
+#define SILENT_MAX (64u << 20)
+
 _Static_assert(BLOCK_COPY_PIECE <= WIRE_PIECE, "a piece fits into a frame");
 
 int depart_disks_use(struct depart_disks *disks, struct vmm *vmm, struct error *err)
@@ -63,11 +69,34 @@ uint64_t depart_disks_left(const struct depart_disks *disks)
 }
 
 /* What reads as zeroes there as well, since it is new there, is not sent. */
+static int pass_over(struct wire *wire, unsigned n, uint64_t length, uint64_t *silent)
+{
+	int r = 0;
+
+	*silent += length;
+	if (*silent >= SILENT_MAX) {
+		*silent = 0;
+		r = wire_send_disk(wire, &(struct wire_disk){.disk = n, .what = WIRE_DISK_STABLE},
+			NULL);
+	}
+	return r ? r : 1;
+}
+
+/* 1, as block_copy_next() */
+static int send_piece(struct depart_disks *disks, unsigned n, struct wire *wire, uint64_t offset,
+	uint64_t length, bool zero)
+{
+	const struct wire_disk piece = {n, zero ? WIRE_DISK_ZEROES : WIRE_DISK_DATA, offset,
+		length};
+	int r = wire_send_disk(wire, &piece, disks->piece);
+
+	return r ? r : 1;
+}
+
 static int send_pieces(struct depart_disks *disks, unsigned n, struct wire *wire,
 	int (*seen)(void *ctx, uint64_t bytes), void *ctx, struct error *err)
 {
-	struct wire_disk piece = {.disk = n};
-	uint64_t offset, length;
+	uint64_t offset, length, silent = 0;
 	bool zero;
 	int r;
 
@@ -76,18 +105,13 @@ static int send_pieces(struct depart_disks *disks, unsigned n, struct wire *wire
 		if (!r)
 			r = block_copy_next(disks->copy[n], &offset, &length, disks->piece, &zero,
 				err);
-		if (r <= 0 || (zero && !disks->again))
-			continue;
-		piece.what = zero ? WIRE_DISK_ZEROES : WIRE_DISK_DATA;
-		piece.offset = offset;
-		piece.length = length;
-		r = wire_send_disk(wire, &piece, disks->piece);
-		if (!r)
-			r = 1;
+		if (r > 0 && zero && !disks->again)
+			r = pass_over(wire, n, length, &silent);
+		else if (r > 0)
+			r = send_piece(disks, n, wire, offset, length, zero);
 	} while (r > 0);
 	return r;
 }
-
 int depart_disks_send(struct depart_disks *disks, struct wire *wire,
 	int (*seen)(void *ctx, uint64_t bytes), void *ctx, bool last, struct error *err)
 {

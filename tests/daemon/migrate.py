@@ -4,10 +4,11 @@
 the other host. How they move is told by tests/guest/migrate.py."""
 import contextlib
 import os
+import resource
 import signal
 import threading
 
-from harness import Daemon, Refused, eventually, main, make_disks, refused
+from harness import Daemon, Refused, begun, eventually, main, make_disks, refused
 
 
 def test_disks_that_go_do_not_move():
@@ -78,6 +79,102 @@ def test_one_that_has_left_is_forgotten():
         d.create("one", "went", managed=True, start=True)
         d.post("/v1/guests/one/destroy")
         eventually(lambda: not d.guests())
+
+
+class There(Daemon):
+    """Guests come to it when they are told (say())."""
+    def __init__(self):
+        super().__init__()
+        self.env["DACH_FAKE_COMES"] = self.folder + "/word"
+
+
+def receive(d, disk_sizes=None, **config):
+    """One that brings two disks, and comes when it is told: where they are."""
+    disks = [f"{d.folder}/a.img", f"{d.folder}/b.qcow2"]
+    config = {"name": "one", "kernel": d.kernel, "memory_kib": 65536,
+              "disks": [{"target": disks[0], "vdev": "xvda", "writable": True},
+                        {"target": disks[1], "vdev": "xvdb", "writable": True, "format": "qcow2"}], **config}
+    config = {key: value for key, value in config.items() if value is not None}
+    d.migration("POST", "/v1/receive", {"config": config, "managed": True,
+                                        "disk_sizes": disk_sizes or {"xvda": 1 << 20, "xvdb": 1 << 20}}).close()
+    assert all(os.path.exists(disk) for disk in disks)
+    eventually(lambda: begun(d), 60)
+    return disks
+
+
+def say(d, word):
+    with open(d.folder + "/saying", "w") as file:
+        file.write(word)
+    os.rename(d.folder + "/saying", d.folder + "/word")
+
+
+def is_off(d):
+    return d.guests()["one"]["state"] == "off"
+
+
+def test_one_that_has_come_keeps_its_disks():
+    """Also where that it has come could not be noted."""
+    with There().start() as d:
+        disks = receive(d)
+        limits = resource.prlimit(d.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(d.process.pid, resource.RLIMIT_FSIZE, (0, limits[1]))
+        say(d, "")
+        eventually(lambda: d.guests()["one"]["state"] == "running")
+        resource.prlimit(d.process.pid, resource.RLIMIT_FSIZE, limits)
+        d.post("/v1/guests/one/shutdown")
+        eventually(lambda: is_off(d))
+        assert all(os.path.exists(disk) for disk in disks)
+
+
+def test_disks_stay_unless_it_surely_never_ran():
+    for word, watched in ("4", False), ("4", True), ("1", False), ("1", True):
+        with There().start() as d:
+            disks = receive(d)
+            if not watched:
+                d.stop(signal.SIGKILL)
+            say(d, word)
+            eventually(lambda d=d: not d.monitors())
+            if not watched:
+                d.start()
+            eventually(lambda d=d, word=word: not d.guests() if word == "1" else is_off(d))
+            assert [os.path.exists(disk) for disk in disks] == [word == "4"] * 2, (word, watched)
+
+
+def test_disks_of_a_start_that_was_cut_off():
+    """As a daemon leaves it that is killed before the monitor is there: nothing of it stays."""
+    with There().start() as d:
+        disks = receive(d)
+        uuid = d.guests()["one"]["uuid"]
+        d.stop(signal.SIGKILL)
+        os.kill(d.monitors()[uuid], signal.SIGKILL)
+        eventually(lambda: not d.monitors())
+        os.unlink(f"{d.run}/guests/{uuid}/lock")
+        open(f"{d.run}/guests/{uuid}.state", "w").close()
+        d.start()
+        eventually(lambda: not d.guests())
+        assert not any(os.path.exists(disk) for disk in disks)
+
+
+def test_what_has_taken_their_names_stays():
+    with There().start() as d:
+        disks = receive(d)
+        with open(d.folder + "/mine", "w") as file:
+            file.write("mine")
+        os.rename(d.folder + "/mine", disks[0])
+        say(d, "1")
+        eventually(lambda: not d.guests())
+        assert open(disks[0]).read() == "mine" and not os.path.exists(disks[1])
+        assert "it is another file now" in d.said()
+
+
+def test_a_receive_that_fails_leaves_nothing():
+    with There().start() as d:
+        disks = [{"target": f"{d.folder}/a.img", "vdev": "xvda", "writable": True},
+                 {"target": f"{d.folder}/none.img", "vdev": "xvdb"}]
+        text = refused(422, receive, d, {"xvda": 1 << 20}, kernel=None, firmware="uefi", disks=disks)
+        assert "none.img" in text, text
+        assert not d.guests() and not os.path.exists(disks[0]["target"])
+        assert not os.listdir(d.state + "/nvram")
 
 
 main(globals().copy())

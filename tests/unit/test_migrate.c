@@ -21,6 +21,8 @@
 #include "machine/memory_rounds.h"
 #include "migrate/wire.h"
 #include "state/state.h"
+#include "vmm/arrive_disks.h"
+#include "vmm/depart_disks.h"
 
 #define MIB 0x100000ull
 #define SIZE (8 * MIB)
@@ -703,6 +705,82 @@ static void test_write(void **state)
 	unlink(path);
 }
 
+static int see(void *ctx, uint64_t bytes)
+{
+	return 0;
+}
+
+/* Where nothing is sent of what is empty, the other side hears now and then that it is not forgotten. */
+static void test_empty_disk(void **state)
+{
+	char path[] = "/tmp/dach-migrate-XXXXXX";
+	struct depart_disks disks = {.count = 1};
+	int fd = mkstemp(path);
+	uint8_t byte;
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 1024 * MIB), 0);
+	close(fd);
+	disks.disk[0] = rig_disk(path);
+	anew(0);
+	assert_int_equal(depart_disks_begin(&disks, &err), 0);
+	assert_int_equal(depart_disks_send(&disks, wire, see, NULL, false, &err), 0);
+	wire->disk = take_piece;
+	pieces = 0;
+	assert_int_equal(wire_read_state(wire, &byte, 1), 0);
+	assert_in_range(pieces, 1024 / 64, 1024 / 64 + 1);
+	assert_int_equal(last_piece.what, WIRE_DISK_STABLE);
+	depart_disks_end(&disks);
+	block_close(disks.disk[0]);
+	unlink(path);
+}
+
+/* Of two that come by turns, neither has more that is not stable than it may. */
+static void test_unstable(void **state)
+{
+	static uint8_t data[WIRE_PIECE];
+	static struct arrive_disks disks;
+	char path[2][32] = {"/tmp/dach-migrate-XXXXXX", "/tmp/dach-migrate-XXXXXX"};
+	struct wire_disk piece = {.what = WIRE_DISK_DATA, .length = sizeof data};
+	struct block_device *disk[2];
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < 2; i++) {
+		int fd = mkstemp(path[i]);
+
+		assert_true(fd >= 0);
+		assert_int_equal(ftruncate(fd, MIB), 0);
+		close(fd);
+		disk[i] = rig_disk(path[i]);
+	}
+	while (sum < ARRIVE_UNSTABLE_MAX - sizeof data) {
+		sum += sizeof data;
+		for (piece.disk = 0; piece.disk < 2; piece.disk++) {
+			assert_int_equal(arrive_disks_take(&disks, disk[piece.disk], &piece, data),
+				0);
+			assert_int_equal(disks.unstable[piece.disk], sum);
+		}
+	}
+	piece.disk = 1;
+	assert_int_equal(arrive_disks_take(&disks, disk[1], &piece, data), 0);
+	assert_int_equal(disks.unstable[0], sum);
+	assert_int_equal(disks.unstable[1], 0);
+	piece.disk = 0;
+	piece.what = WIRE_DISK_STABLE;
+	assert_int_equal(arrive_disks_take(&disks, disk[0], &piece, NULL), 0);
+	assert_int_equal(disks.unstable[0], 0);
+	piece.what = WIRE_DISK_WHOLE;
+	assert_int_equal(arrive_disks_take(&disks, disk[0], &piece, NULL), -EPROTO);
+	piece.length = MIB;
+	assert_int_equal(arrive_disks_take(&disks, disk[0], &piece, NULL), 0);
+	assert_true(disks.whole[0] && !disks.whole[1]);
+	assert_int_equal(arrive_disks_take(&disks, disk[0], &piece, NULL), -EPROTO);
+	for (unsigned i = 0; i < 2; i++) {
+		block_close(disk[i]);
+		unlink(path[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -720,6 +798,8 @@ int main(void)
 		cmocka_unit_test(test_follow_raw),
 		cmocka_unit_test(test_follow_qcow2),
 		cmocka_unit_test(test_write),
+		cmocka_unit_test(test_empty_disk),
+		cmocka_unit_test(test_unstable),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -6,8 +6,9 @@
  *
  *   {"managed": true, "autostart": false, "made": [{"path": "/vm/disk.img", "device": 2049, "inode": 12}]}
  *
- * says what it is to be once it runs here, and which files go if it surely never has. Until then it is a guest that is forgotten when its monitor ends. Of one that
- * leaves, an empty note stands there from before its monitor is asked until that says that it has not left.
+ * says what it is to be once it runs here, and which files go if it surely never has. Until then it is a guest that is
+ * forgotten when its monitor ends. Of one that leaves, an empty note stands there from before its monitor is asked until
+ * that says that it has not left.
  */
 #include <errno.h>
 #include <stdio.h>

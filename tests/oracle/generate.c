@@ -109,6 +109,8 @@ void generate(struct generator *g, uint64_t seed, struct sequence *s)
 			settle_target(s, &s->item[k]);
 		place_somewhere(&r, s);
 		state_random(&r, &pool, g->fsgsbase, g->policy.xcr0, &s->in);
+		if (!g->rsp)
+			s->in.gpr[RSP] = (uint64_t)((int64_t)(s->in.gpr[RSP] << 16) >> 16);
 		s->in.rip = sequence_address(s, 0);
 	} while (dangerous(code, s->offset, sequence_place(s, code)));
 }
@@ -150,6 +152,7 @@ int generator_init(struct generator *g, const char *only, const char *layout)
 	}
 	g->fsgsbase = native_fsgsbase();
 	g->nt = native_keeps_nt();
+	g->rsp = native_keeps_rsp();
 	g->only = only;
 	g->forms = form_table_create(&g->policy, only);
 	return g->forms ? 0 : -1;

@@ -97,7 +97,7 @@ static bool restack(struct frame *f, greg_t *regs)
 	uint64_t rip = (uint64_t)regs[REG_RIP], rsp = (uint64_t)regs[REG_RSP];
 
 	if ((regs[REG_TRAPNO] != EXC_GP && regs[REG_TRAPNO] != EXC_UD) || regs[REG_ERR] ||
-		(uint64_t)((int64_t)(rsp << 16) >> 16) == rsp)
+		canonical(rsp))
 		return false;
 	if (rip == (uint64_t)native_restack_jump)
 		rip = f->resume;
@@ -178,6 +178,44 @@ bool native_keeps_nt(void)
 		     : "memory", "cc");
 	sigaction(SIGILL, &old, NULL);
 	return skipped && flags & FL_NT;
+}
+
+static volatile sig_atomic_t lost;
+
+/* RBX is the stack pointer of before. */
+static void find_stack(int number, siginfo_t *info, void *context)
+{
+	greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+
+	if (number == SIGILL && !lost && *(const uint16_t *)regs[REG_RIP] == 0x0b0f) {
+		regs[REG_RIP] += 2;
+		return;
+	}
+	lost = 1;
+	regs[REG_RSP] = regs[REG_RBX];
+}
+
+/* Nor can such a host go back to an RSP that is not canonical; on the way it emulates instructions, some of them wrongly. */
+bool native_keeps_rsp(void)
+{
+	const stack_t stack = {.ss_sp = alt_stack, .ss_size = sizeof alt_stack};
+	struct sigaction act = {.sa_sigaction = find_stack, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	struct sigaction old[2];
+	stack_t before;
+
+	lost = 0;
+	sigaltstack(&stack, &before);
+	sigaction(SIGILL, &act, &old[0]);
+	sigaction(SIGSEGV, &act, &old[1]);
+	asm volatile("movq %%rsp, %%rbx\n movabsq $0x800000000000, %%rax\n movq %%rax, %%rsp\n"
+		     "ud2\n nop\n movq %%rbx, %%rsp"
+		     :
+		     :
+		     : "rax", "rbx", "memory", "cc");
+	sigaction(SIGILL, &old[0], NULL);
+	sigaction(SIGSEGV, &old[1], NULL);
+	sigaltstack(&before, NULL);
+	return !lost;
 }
 
 /* The pages of the data area at one of its addresses. */

@@ -108,7 +108,7 @@ struct generator {
 	struct form_table *forms;
 	const char *only;
 	bool fsgsbase; /* this host lets programs set their FS and GS bases */
-	bool nt;       /* and keep NT */
+	bool nt, rsp;  /* and keep NT, and an RSP that is not canonical */
 };
 
 /* policy.c: the guest is told of that maker's processor; signature: leaf 1's EAX. */
@@ -189,6 +189,11 @@ bool native_run(struct job *job, const uint8_t *code, const uint8_t *data, uint8
 	uint8_t *data_out);
 bool native_fsgsbase(void);
 bool native_keeps_nt(void);
+bool native_keeps_rsp(void);
+static inline bool canonical(uint64_t address)
+{
+	return (uint64_t)((int64_t)(address << 16) >> 16) == address;
+}
 
 /* --- guest (guest.c) --------------------------------------------------------------------------- */
 

@@ -335,6 +335,8 @@ int layer_may_begin(const struct guest *guest, struct error *err)
 {
 	if (guest->held || guest->destroying)
 		return error_set(err, EINVAL, "the guest has ended");
+	if (guest->update)
+		return error_set(err, EBUSY, "the guest is going to another monitor");
 	if (saved_is_noted(guest))
 		return error_set(err, EBUSY, "the guest is being saved");
 	if (note_is_there(guest, NOTE_LAYERING))

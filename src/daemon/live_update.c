@@ -436,6 +436,8 @@ static void offered(void *ctx, int r, json_t *answer, const char *text)
 
 static int may_update(const struct guest *guest, struct error *err)
 {
+	enum firmware firmware;
+
 	if (guest->held || guest->destroying || guest->ending)
 		return error_set(err, EINVAL, "the guest has ended");
 	if (guest->update || guest->departing)
@@ -445,6 +447,9 @@ static int may_update(const struct guest *guest, struct error *err)
 	if (note_is_there(guest, NOTE_LAYERING) || note_is_there(guest, NOTE_MOVING) ||
 		guest->committing || guest->plugging || guest->snapshots.busy)
 		return error_set(err, EBUSY, "the guest's disks are being changed");
+	if (!domain_config_firmware(&guest->config, &firmware, NULL) && firmware == FIRMWARE_UEFI)
+		return error_set(err, EOPNOTSUPP,
+			"a guest with UEFI firmware cannot go on in a new monitor yet: its variables have one owner");
 	return 0;
 }
 
@@ -480,7 +485,8 @@ static void begin(struct operation *op)
 	if (!r && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, update->socket))
 		r = error_set(&err, errno, "no connection for an update: %s", strerror(errno));
 	if (r) {
-		live_update_free(guest);
+		if (update) /* else it is another's, which goes on */
+			live_update_free(guest);
 		op_refuse_error(op, r, &err);
 		return;
 	}

@@ -161,6 +161,11 @@ static struct guest *guest_to_save(struct operation *op)
 		op_refuse(op, error_set(&err, EINVAL, "the guest has ended"), err.text);
 		return NULL;
 	}
+	if (guest->update) {
+		op_refuse(op, error_set(&err, EBUSY, "the guest is going to another monitor"),
+			err.text);
+		return NULL;
+	}
 	if (saved_is_noted(guest)) {
 		op_refuse(op, error_set(&err, EBUSY, "the guest is being saved already"), err.text);
 		return NULL;

@@ -376,7 +376,13 @@ static int say_go(struct departure *d, struct error *err)
 	d->stage = GONE;
 	d->line.decided = true;
 	line_wait_at_most(&d->line, RUNNING_MS);
-	wire_send(&d->wire, WIRE_GO, NULL, 0);
+	r = wire_send(&d->wire, WIRE_GO, NULL, 0);
+	/* On this host a monitor that has ended before has surely heard nothing. */
+	if (d->local && (r == -EPIPE || r == -ECONNRESET)) {
+		d->stage = GIVEN;
+		d->line.decided = false;
+		return error_set(err, -r, "the new monitor has ended before it was told to go");
+	}
 	r = wire_expect(&d->wire, WIRE_RUNNING, &why);
 	if (!r) {
 		job_commit(d->line.job);

@@ -4,8 +4,9 @@
 or does not end, and of a disk that is another file now. How they go on is told by tests/guest/live_update.py."""
 import os
 import signal
+import subprocess
 
-from harness import Daemon, Refused, eventually, main, make_disks
+from harness import BUILD, Daemon, Refused, eventually, main, make_disks, refused
 
 
 def stays(d, guest, why):
@@ -29,6 +30,27 @@ def test_what_a_monitor_should_not_offer_is_not_handed_on():
 def test_one_that_is_not_handed_over_stays():
     with Daemon().start() as d:
         stays(d, d.create("one", "moves=16"), "cancelled")
+
+
+def test_a_second_one_does_not_disturb_the_first():
+    with Daemon().start() as d:
+        guest = d.create("one", "moves")
+        first = subprocess.Popen([BUILD + "/dach", "live-update", "one"], env=d.env, stderr=subprocess.PIPE)
+        folder = f"{d.run}/guests/{guest['uuid']}/"
+        eventually(lambda: os.path.exists(folder + "updating") and os.path.exists(folder + "lock.next"))
+        before = sorted(os.listdir(folder))
+        refused(409, d.post, "/v1/guests/one/live-update")
+        refused(409, d.post, "/v1/guests/one/migrate", {})
+        refused(409, d.post, "/v1/guests/one/suspend")
+        assert sorted(os.listdir(folder)) == before and first.poll() is None
+        first.kill()
+        first.communicate()
+        d.post("/v1/guests/one/destroy")
+
+
+def test_one_with_uefi_stays():
+    with Daemon().start() as d:
+        stays(d, d.create("one", kernel=None, firmware="uefi"), "UEFI")
 
 
 def test_a_disk_that_is_another_file_now_is_refused():

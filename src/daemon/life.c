@@ -385,6 +385,9 @@ static int begin(struct guest *guest, struct error *err)
 		 * its last words. look_again() reads them, and ends it if it is still there.
 		 */
 		guest->ending = true;
+		/* One that comes from another host would run by itself, and nobody here would know. */
+		if (guest->arriving)
+			hurry(guest);
 		wake_in(guest, 0);
 	}
 	return 0;

@@ -57,6 +57,8 @@ static int may_leave(const struct guest *guest, struct error *err)
 {
 	if (guest->held || guest->destroying)
 		return error_set(err, EINVAL, "the guest has ended");
+	if (guest->update)
+		return error_set(err, EBUSY, "the guest is going to another monitor");
 	if (saved_is_noted(guest))
 		return error_set(err, EBUSY, "the guest is being saved");
 	if (note_is_there(guest, NOTE_LAYERING) || note_is_there(guest, NOTE_MOVING) ||
@@ -346,6 +348,10 @@ void migration_settle(struct guest *guest)
 	json_t *says = note_read(guest, NOTE_ARRIVING);
 	struct error err = {0};
 
+	/* It has come, whether its note can be read now or not. */
+	if (!says && guest->arriving)
+		says = json_pack("{s:b, s:b}", "managed", guest->becomes_managed, "autostart",
+			guest->becomes_autostart);
 	/* What a daemon before this one had begun has ended with it. */
 	if (!guest->paused)
 		migration_forget(guest);

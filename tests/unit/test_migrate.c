@@ -622,10 +622,12 @@ static void follow_disk(const char *words)
 	uint8_t *copy = calloc(1, size), *is = calloc(1, size);
 	struct writer writer = {.disk = disk, .seed = 5};
 	struct block_copy *copying, *another;
+	char last[512] = "last";
 	uint64_t done, total;
 	pthread_t thread;
 
-	assert_int_equal(rig_block_run(disk, BLOCK_WRITE, size - 512, "last", 512), 0);
+	assert_int_equal(rig_block_run(disk, BLOCK_WRITE, size - sizeof last, last, sizeof last),
+		0);
 	assert_int_equal(block_copy_begin(disk, BLOCK_FOLLOW, NULL, NULL, 1ull << 30, &copying,
 				 &err),
 		0);

@@ -181,6 +181,22 @@ static bool in_path(const char *program)
 	return false;
 }
 
+/* dir, of PATH_MAX bytes, becomes the nearest folder above it that is there. */
+static int nearest_folder(char *dir, struct statvfs *fs)
+{
+	int r;
+
+	while ((r = statvfs(dir, fs)) && strcmp(dir, "/") && strcmp(dir, ".")) {
+		char *slash = strrchr(dir, '/');
+
+		if (slash)
+			slash[slash == dir] = 0;
+		else
+			strcpy(dir, ".");
+	}
+	return r;
+}
+
 static void ask_images(struct report *report)
 {
 	static const char *const programs[] = {"mmdebstrap", "tar", "mke2fs"};
@@ -202,9 +218,9 @@ static void ask_images(struct report *report)
 		add(report, "images", WORSE, "%s", err.text);
 	else {
 		/* The folder is made when it is needed. */
-		while (statvfs(dir, &fs) && strcmp(dir, "/"))
-			*(strrchr(dir, '/') + (strrchr(dir, '/') == dir)) = 0;
-		if (access(dir, W_OK))
+		int r = nearest_folder(dir, &fs);
+
+		if (r || access(dir, W_OK))
 			add(report, "images", WORSE,
 				"none can be made in %s: %s; DACH_IMAGES may name another folder",
 				dir, strerror(errno));

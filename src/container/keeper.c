@@ -125,6 +125,13 @@ static _Noreturn void fail(struct keeper *keeper, const struct error *err)
 
 /* The container's life */
 
+static void close_all(const int fds[], unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
 /* Children are not to begin with what we have blocked, nor with our descriptors. */
 static void become_child(struct keeper *keeper)
 {
@@ -283,6 +290,8 @@ static void exec(struct keeper *keeper, int caller)
 		pid = fork();
 		if (!pid) {
 			become_child(keeper);
+			/* The host's folders; the keeper has them for as long as anybody may write to them. */
+			close_all((const int[]){keeper->spec->root.fd, keeper->spec->upper}, 2);
 			/* Its way leads through the container's user namespace, where that one's root would else take it apart. */
 			prctl(PR_SET_DUMPABLE, 0);
 			spare(keeper, false);
@@ -353,13 +362,6 @@ static void serve(struct keeper *keeper)
 	}
 }
 
-static void close_all(const int fds[], unsigned count)
-{
-	for (unsigned i = 0; i < count; i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
-}
-
 /* Of what the monitor has, we keep what the container is made of; what the container starts has none of it. */
 static void close_others(const struct launch_spec *spec)
 {
@@ -395,8 +397,6 @@ _Noreturn void keeper_run(const struct launch_spec *spec, int socket, const char
 		r = error_set(&err, EIO, "dach-agent: no copy of it in memory");
 	if (!r)
 		r = root_make(spec, &err);
-	/* The host's folders: no process that the container may see has them. */
-	close_all((const int[]){spec->root.fd, spec->upper}, 2);
 	if (!r)
 		r = lxc_make(spec, console, &keeper.container, &keeper.log, &err);
 	if (!r)

@@ -237,7 +237,7 @@ static int load_some(void *ctx, unsigned first, unsigned count, struct error *er
 	const struct filtered_link *const *all =
 		(const struct filtered_link *const *)mending->entry;
 
-	return filtered_load(all + first, count, err);
+	return count ? filtered_load(all + first, count, err) : 0;
 }
 
 /* Of a slow nft the whole daemon's log tells once. */

@@ -21,6 +21,7 @@
 #include "daemon/layer.h"
 #include "daemon/life.h"
 #include "daemon/monitor.h"
+#include "daemon/nvram.h"
 #include "daemon/op.h"
 #include "daemon/saved.h"
 #include "daemon/snapshot.h"
@@ -135,6 +136,7 @@ static void begin_one(struct cloning *cloning)
 	if (r) {
 		fail(cloning, guest->config.name, r, err.text);
 		layer_remove_own(guest);
+		guest_nvram_forget(guest);
 		launch_unmark_state(guest);
 		store_delete(op->daemon->store, guest->config.uuid, NULL);
 		guest_free(guest);

@@ -17,10 +17,10 @@ SCRIPT
 initrd "$work/flood"
 forget
 timeout -k 5 "$LIMIT" "$DACH" run --engine "$DACH_ENGINE" --kernel "$kernel" --initrd "$work/initrd" \
-	--cmdline "console=ttyS0 quiet" --memory 512 --grace 20 </dev/null >"$work/pipe" 2>"$errors" &
+	--cmdline "console=ttyS0 quiet" --memory 512 --grace 60 </dev/null >"$work/pipe" 2>"$errors" &
 guest_pid=$!
 wait_for 30 test -e "/proc/$guest_pid/task/$guest_pid/children"
-sleep 5
+sleep 12
 kill -TERM "$(guest_process)"
 guest_wait
 kill $reader

@@ -375,10 +375,24 @@ static int open_own(struct guest *guest, struct spec_files *files, bool next, in
 	return r ? r : make_lock(guest, file_name("lock", next, name), &spec->lock, content, err);
 }
 
+/* All that it is given is open but what a monitor has of its own. */
+static int launch(struct guest *guest, struct spec_files *files, bool next, struct error *err)
+{
+	int content = -1, r = open_own(guest, files, next, &content, err);
+
+	if (!r)
+		r = spec_write(files, err);
+	if (!r)
+		r = spawn(guest, files, content, err);
+	if (content >= 0)
+		close(content);
+	return r;
+}
+
 int launch_start_next(struct guest *guest, struct error *err)
 {
 	struct spec_files files;
-	int content = -1, r = spec_init(&files, err);
+	int r = spec_init(&files, err);
 
 	if (r)
 		return r;
@@ -387,13 +401,7 @@ int launch_start_next(struct guest *guest, struct error *err)
 	if (!r)
 		r = claims_same(guest, &files.spec, err);
 	if (!r)
-		r = open_own(guest, &files, true, &content, err);
-	if (!r)
-		r = spec_write(&files, err);
-	if (!r)
-		r = spawn(guest, &files, content, err);
-	if (content >= 0)
-		close(content);
+		r = launch(guest, &files, true, err);
 	spec_close(&files);
 	if (r)
 		launch_remove_next(guest);
@@ -404,7 +412,7 @@ int launch_start(struct guest *guest, struct error *err)
 {
 	struct spec_files files;
 	struct launch_spec *spec = &files.spec;
-	int content = -1, disks = -1;
+	int disks = -1;
 	int r = spec_init(&files, err);
 
 	if (r)
@@ -424,13 +432,7 @@ int launch_start(struct guest *guest, struct error *err)
 	if (disks >= 0)
 		close(disks);
 	if (!r)
-		r = open_own(guest, &files, false, &content, err);
-	if (!r)
-		r = spec_write(&files, err);
-	if (!r)
-		r = spawn(guest, &files, content, err);
-	if (content >= 0)
-		close(content);
+		r = launch(guest, &files, false, err);
 	spec_close(&files);
 	if (r) {
 		migration_not_begun(guest);

@@ -2,11 +2,10 @@
 # shellcheck shell=sh
 # On top of lib.sh: a Debian image, made once, and a copy of it for this test, which ssh reaches.
 images=$DACH_CACHE/images
-# The release that this host has, and what dachd and its monitors are linked with, for those tests that take
-# them inside.
+# The release that this host has, and what our programs are linked with, for those tests that take them inside.
 dist=$(. /etc/os-release && echo "$VERSION_CODENAME")
 # shellcheck disable=SC2046 # a list of words
-packages=$(dpkg -S $(ldd "$(dirname "$DACH")/dachd" "$(dirname "$DACH")/dach-vmm" |
+packages=$(dpkg -S $(for program in dach dachd dach-vmm dach-switch dach-ct; do ldd "$(dirname "$DACH")/$program"; done |
 	sed -n 's|.* => /.*\(/[^/]*/[^ ]*\) .*|*\1|p' | sort -u) 2>/dev/null | cut -d: -f1 | sort -u | tr '\n' ',')
 # cloud-init sleeps where no disk is for it.
 packages=${packages}cloud-init

@@ -6,6 +6,7 @@
  * The kernel starts it from the initial ramdisk. As AGENT_ALONE it is the guest's only system: it loads
  * the drivers that it needs, mounts the root, brings up the network, and has commands run. As AGENT_BESIDE it
  * starts the guest's own system, and has commands run there. As AGENT_SENT it finds that one running, and does the same.
+ * In a container it is not the kernel that starts it: as AGENT_WITHIN it runs one command, as AGENT_INIT it is the init.
  */
 #ifndef DACH_AGENT_AGENT_H
 #define DACH_AGENT_AGENT_H
@@ -95,7 +96,12 @@ int session_timeout(void);
  */
 bool device_find(const char *word, char *path, size_t size);
 
-/* share.c: a folder of the host's where the command wants it. 0, or -1 with the sentence in why. */
+/* init.c: the first process of a container that has a command to run and no init. words: its own, from AGENT_INIT on. */
+_Noreturn void init_run(char **words, unsigned count);
+
+/* share.c: with those above it, where they are missing. 0 or an errno. */
+int share_make_folders(const char *path);
+/* A folder of the host's where the command wants it. 0, or -1 with the sentence in why. */
 int share_mount(const struct agent_mount *share, char *why, size_t size);
 
 /* files.c: in a command's process; its exit status. */
@@ -111,5 +117,10 @@ struct user {
 };
 /* name: a name, a number, with ":group" behind it or not. false: there is none. */
 bool user_find(const char *name, struct user *user);
+#define USER_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+/* This process becomes that, in the folder. Ends with AGENT_STATUS_NOT_RUN, and a line on standard error, where it cannot. */
+void user_become(const struct user *user, const char *folder);
+/* Of its words, which execvp(3) has not run: likewise, or with AGENT_STATUS_NOT_FOUND. */
+_Noreturn void user_cannot_run(const char *program);
 
 #endif

@@ -181,6 +181,8 @@ int main(int argc, char **argv)
 		fputs("dach-agent: the kernel of a guest starts this, not a person\n", stderr);
 		return 1;
 	}
+	if (argc > 1 && getpid() == 1 && !strcmp(argv[1], AGENT_INIT))
+		init_run(argv + 1, (unsigned)argc - 1);
 	if (sent && beside_join(argv, &status))
 		return status;
 	if (beside && !sent)

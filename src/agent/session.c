@@ -2,7 +2,6 @@
 /* Commands and their streams. */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,7 +15,6 @@
 #include "agent/agent.h"
 
 #define PORT_FULL (1u << 20) /* so much is to be sent: nothing more is read from commands */
-#define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 struct stream {
 	int fd;        /* ours; -1: closed */
@@ -153,14 +151,6 @@ static int open_terminal(struct ends *ends, const struct agent_open *open_)
 	return theirs < 0 ? -1 : 0;
 }
 
-static _Noreturn void cannot_run(const char *program)
-{
-	const int error = errno;
-
-	dprintf(STDERR_FILENO, "dach: %s: %s\n", program, strerror(error));
-	_exit(error == ENOENT ? AGENT_STATUS_NOT_FOUND : AGENT_STATUS_NOT_RUN);
-}
-
 /* As login(1) starts it: its name begins with a '-'. */
 static _Noreturn void become_shell(const char *shell)
 {
@@ -168,14 +158,13 @@ static _Noreturn void become_shell(const char *shell)
 
 	snprintf(name, sizeof name, "-%s", strrchr(shell, '/') ? strrchr(shell, '/') + 1 : shell);
 	execl(shell, name, (char *)NULL);
-	cannot_run(shell);
+	user_cannot_run(shell);
 }
 
 /* In the child. What fails is told by status: 126 or 127, and a line on its standard error. */
 static _Noreturn void become(const struct agent_open *open_, const struct user *user,
 	const struct ends *ends)
 {
-	const char *folder = *open_->folder ? open_->folder : user->home;
 	sigset_t none;
 
 	setsid();
@@ -189,7 +178,7 @@ static _Noreturn void become(const struct agent_open *open_, const struct user *
 	if (open_->terminal)
 		ioctl(STDIN_FILENO, TIOCSCTTY, 0);
 	clearenv();
-	setenv("PATH", PATH_DEFAULT, 1);
+	setenv("PATH", USER_PATH, 1);
 	setenv("HOME", user->home, 1);
 	setenv("USER", *user->name ? user->name : "root", 1);
 	setenv("LOGNAME", *user->name ? user->name : "root", 1);
@@ -198,21 +187,13 @@ static _Noreturn void become(const struct agent_open *open_, const struct user *
 		setenv("TERM", "linux", 1);
 	for (const char *const *word = open_->env; *word; word++)
 		putenv((char *)*word);
-	if (setgroups(user->group_count, user->groups) || setgid(user->gid) || setuid(user->uid)) {
-		dprintf(STDERR_FILENO, "dach: cannot become user %u: %s\n", user->uid,
-			strerror(errno));
-		_exit(AGENT_STATUS_NOT_RUN);
-	}
-	if (chdir(folder) && (*open_->folder || chdir("/"))) {
-		dprintf(STDERR_FILENO, "dach: %s: %s\n", folder, strerror(errno));
-		_exit(AGENT_STATUS_NOT_RUN);
-	}
+	user_become(user, open_->folder);
 	if (open_->what == AGENT_PACK || open_->what == AGENT_UNPACK)
 		_exit(files_serve(open_));
 	if (open_->what == AGENT_SHELL)
 		become_shell(getenv("SHELL"));
 	execvp(open_->argv[0], (char *const *)open_->argv);
-	cannot_run(open_->argv[0]);
+	user_cannot_run(open_->argv[0]);
 }
 
 static void started(struct agent_session *session, unsigned id, const struct agent_open *open_,

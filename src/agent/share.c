@@ -12,8 +12,7 @@
 
 #define LAYERS "/run/dach-share"
 
-/* With those above it. 0 or an errno. */
-static int make_folders(const char *path)
+int share_make_folders(const char *path)
 {
 	char part[PATH_MAX];
 
@@ -46,7 +45,7 @@ static int mount_overlay(const struct agent_mount *share)
 
 	for (unsigned i = 0; !error && i < 3; i++) {
 		snprintf(path[i], sizeof path[i], LAYERS "/%s/%s", share->tag, parts[i]);
-		error = make_folders(path[i]);
+		error = share_make_folders(path[i]);
 	}
 	if (!error)
 		error = mount_kind(share->tag, path[0], "virtiofs",
@@ -59,7 +58,7 @@ static int mount_overlay(const struct agent_mount *share)
 
 int share_mount(const struct agent_mount *share, char *why, size_t size)
 {
-	int error = make_folders(share->path);
+	int error = share_make_folders(share->path);
 
 	if (error) {
 		snprintf(why, size, "%s, where a shared folder is to be, cannot be made: %s",

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* passwd(5) and group(5) of the guest, read here: a static program has no name service. */
 #include <ctype.h>
+#include <errno.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/agent.h"
 
@@ -119,4 +122,27 @@ bool user_find(const char *name, struct user *user)
 		user->gid = strtoul(search.group, NULL, 10);
 	}
 	return true;
+}
+
+static _Noreturn void not_run(const char *what, unsigned status)
+{
+	dprintf(STDERR_FILENO, "dach: %s: %s\n", what, strerror(errno));
+	_exit((int)status);
+}
+
+void user_become(const struct user *user, const char *folder)
+{
+	const char *place = *folder ? folder : user->home;
+	char who[32];
+
+	snprintf(who, sizeof who, "cannot become user %u", user->uid);
+	if (setgroups(user->group_count, user->groups) || setgid(user->gid) || setuid(user->uid))
+		not_run(who, AGENT_STATUS_NOT_RUN);
+	if (chdir(place) && (*folder || chdir("/")))
+		not_run(place, AGENT_STATUS_NOT_RUN);
+}
+
+_Noreturn void user_cannot_run(const char *program)
+{
+	not_run(program, errno == ENOENT ? AGENT_STATUS_NOT_FOUND : AGENT_STATUS_NOT_RUN);
 }

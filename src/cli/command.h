@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "cli/cli.h"
-#include "image/start.h"
+#include "protocol/image_start.h"
 #include "vmm/config.h"
 
 #define COMMAND_ENV_MAX 256

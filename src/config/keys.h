@@ -83,7 +83,8 @@ int keys_read_disks(const struct keys_target *to, const struct cfg_setting *sett
 	struct error *err);
 int keys_read_vifs(const struct keys_target *to, const struct cfg_setting *setting,
 	struct error *err);
-int keys_read_init(const struct keys_target *to, const struct cfg_setting *setting,
+/* A list of strings into the field of the key's name. */
+int keys_read_words(const struct keys_target *to, const struct cfg_setting *setting,
 	struct error *err);
 int keys_read_shares(const struct keys_target *to, const struct cfg_setting *setting,
 	struct error *err);

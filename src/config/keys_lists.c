@@ -123,20 +123,22 @@ static int add_string(char ***list, unsigned *count, const char *text, struct er
 	return 0;
 }
 
-int keys_read_init(const struct keys_target *to, const struct cfg_setting *setting,
+int keys_read_words(const struct keys_target *to, const struct cfg_setting *setting,
 	struct error *err)
 {
-	struct container_spec *container = &to->config->container;
+	void *in = to->config;
+	const struct field *field = fields_find(domain_config_fields, setting->key, &in);
 	const struct cfg_value *entry = NULL;
 	unsigned count = entries(setting, &entry);
 	int r = 0;
 
-	if (count > CONTAINER_INIT_MAX)
-		return too_many(setting, CONTAINER_INIT_MAX, err);
+	if (count > field->max)
+		return too_many(setting, (unsigned)field->max, err);
 	for (; !r && count--; entry++) {
-		r = check_entry(setting, entry, "[ '/sbin/init' ]", err);
+		r = check_entry(setting, entry, "[ '/sbin/init', '-x' ]", err);
 		if (!r)
-			r = add_string(&container->init, &container->inits, entry->text, err);
+			r = add_string(field_place(field, in), field_length(field, in), entry->text,
+				err);
 	}
 	return r;
 }

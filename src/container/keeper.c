@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -18,6 +19,7 @@
 #include "container/internal.h"
 #include "container/own_ids.h"
 #include "container/root.h"
+#include "protocol/agent.h"
 
 #define LOOK_MS 3
 
@@ -28,6 +30,7 @@ struct keeper {
 	int agent;     /* the program that enters the container */
 	bool starting; /* and the monitor is still to be told that it runs */
 	pid_t starter; /* 0: not started */
+	int *init_end; /* shared with it */
 	pid_t lines;   /* who serves the networks; 0: nobody */
 	unsigned execs;
 	bool monitor_gone;
@@ -144,19 +147,45 @@ static void become_child(struct keeper *keeper)
 }
 
 /* The exit statuses of the container's process. */
-enum { RAN, NOT_STARTED, INIT_KILLED = 128 /* and the signal */ };
+enum { RAN, NOT_STARTED };
 
 /*
  * How its init has ended, as liblxc has it: the status it left in the second byte, or, with 0x7f in the first, the signal that
- * killed it. SIGINT is a system that was halted, SIGHUP one that was rebooted (pid_namespaces(7)).
+ * killed it. SIGINT is a system that was halted, SIGHUP one that was rebooted (pid_namespaces(7)). An init of ours leaves the
+ * status of its command.
  */
-static int status_of(int error)
+static void tell_init(const struct keeper *keeper, struct end_report *end)
 {
-	const int number = error >> 8 & 0xff;
+	const int error = *keeper->init_end, number = error >> 8 & 0xff;
 
-	if ((error & 0xff) != 0x7f || number == SIGINT || number == SIGHUP || number > 64)
-		return RAN;
-	return INIT_KILLED + number;
+	if ((error & 0xff) == 0x7f && number != SIGINT && number != SIGHUP && number <= 64) {
+		end->reason = END_CRASH;
+		error_set(&end->error, EIO, "its init was killed (%s)", strsignal(number));
+	} else if ((error & 0xff) != 0x7f && number && keeper->spec->container.commands) {
+		end->reason = END_CRASH;
+		error_set(&end->error, EIO, "its command ended with status %d%s", number,
+			number == AGENT_STATUS_NOT_RUN || number == AGENT_STATUS_NOT_FOUND
+				? ", as one that cannot be run does; its console says more"
+				: "");
+	}
+}
+
+/* The first process, of our making, of a container that has a command: found by its descriptor, since no file of the host's is there. */
+static char **init_words(const struct launch_spec *spec, int program)
+{
+	const struct container_spec *container = &spec->container;
+	static char path[32];
+	char **words = calloc(container->commands + 5, sizeof *words);
+
+	if (!words)
+		return NULL;
+	snprintf(path, sizeof path, "/proc/self/fd/%d", program);
+	words[0] = path;
+	words[1] = (char *)AGENT_INIT;
+	words[2] = container->user ? container->user : (char *)"";
+	words[3] = container->workdir ? container->workdir : (char *)"";
+	memcpy(words + 4, container->command, container->commands * sizeof *words);
+	return words;
 }
 
 static _Noreturn void run_container(struct keeper *keeper)
@@ -168,14 +197,19 @@ static _Noreturn void run_container(struct keeper *keeper)
 	become_child(keeper);
 	prctl(PR_SET_NAME, "dach-starter");
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (spec->inits) {
+	if (spec->commands) {
+		argv = init_words(keeper->spec, keeper->agent);
+		if (!argv)
+			_exit(NOT_STARTED);
+	} else if (spec->inits) {
 		argv = calloc(spec->inits + 1, sizeof *argv);
 		if (!argv)
-			_exit(1);
+			_exit(NOT_STARTED);
 		memcpy(argv, spec->init, spec->inits * sizeof *argv);
 	}
 	good = keeper->container->start(keeper->container, 0, argv);
-	_exit(good ? status_of(keeper->container->error_num) : NOT_STARTED);
+	*keeper->init_end = keeper->container->error_num;
+	_exit(good ? RAN : NOT_STARTED);
 }
 
 static void start(struct keeper *keeper)
@@ -215,13 +249,11 @@ static _Noreturn void ended(struct keeper *keeper, int status)
 	} else if (WIFSIGNALED(status)) {
 		end.reason = END_CRASH;
 		error_set(&end.error, EIO, "the process that runs the container was killed");
-	} else if (code > INIT_KILLED) {
-		end.reason = END_CRASH;
-		error_set(&end.error, EIO, "its init was killed (%s)",
-			strsignal(code - INIT_KILLED));
 	} else if (code != RAN) {
 		end.reason = END_ERROR;
 		lxc_say(keeper->log, EIO, "the container cannot be started", &end.error);
+	} else {
+		tell_init(keeper, &end);
 	}
 	end.status = end.reason == END_ERROR ? END_STATUS_SETUP : end_info(end.reason)->status;
 	tell_end(keeper, &end);
@@ -383,6 +415,10 @@ _Noreturn void keeper_run(const struct launch_spec *spec, int socket, const char
 	/* A user's, whose /proc would be root's then, is out of the container's reach by its user namespace. */
 	if (!users_own(spec))
 		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	keeper.init_end = mmap(NULL, sizeof *keeper.init_end, PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (keeper.init_end == MAP_FAILED)
+		r = error_nomem(&err);
 	if (!r)
 		r = lines_begin(spec, &keeper.lines, &err);
 	sigemptyset(&set);

@@ -244,6 +244,56 @@ static int set_truth(struct lxc_container *container, struct error *err)
 	return r;
 }
 
+/* Files of the host's that are there for the container alone; what is a link in its root stays as it is. */
+static int bind_file(struct lxc_container *container, const char *path, const char *place,
+	const char *text, struct error *err)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	int r = fd < 0 ? -errno : io_write_all(fd, text, strlen(text));
+
+	if (fd >= 0)
+		close(fd);
+	return r ? error_set(err, -r, "%s: %s", path, strerror(-r))
+		 : set(container, err, "lxc.mount.entry",
+			   "%s %s none bind,ro,create=file,optional 0 0", path, place);
+}
+
+/* What the init of a distribution would do for a command, as far as it is not init.c of agent/ who does. */
+static int set_command(struct lxc_container *container, const struct launch_spec *spec,
+	struct error *err)
+{
+	char text[256], key[64];
+	bool way_out = false;
+	int r = 0;
+
+	for (unsigned i = 0; !r && i < spec->container.envs; i++)
+		if (!container->set_config_item(container, "lxc.environment",
+			    spec->container.env[i]))
+			r = error_set(err, EINVAL, "liblxc does not take env: %.200s",
+				spec->container.env[i]);
+	snprintf(text, sizeof text, "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 %s\n",
+		spec->name);
+	if (!r)
+		r = bind_file(container, ROOT_HOSTS, "etc/hosts", text, err);
+	for (unsigned i = 0; !r && i < spec->links; i++) {
+		const struct launch_link *link = &spec->link[i];
+
+		if (!*link->address)
+			continue;
+		snprintf(key, sizeof key, "lxc.net.%u.ipv4.address", i);
+		r = set(container, err, key, "%s", link->address);
+		if (r || way_out)
+			continue;
+		way_out = true;
+		snprintf(key, sizeof key, "lxc.net.%u.ipv4.gateway", i);
+		r = set(container, err, key, "%s", link->gateway);
+		snprintf(text, sizeof text, "nameserver %s\n", link->gateway);
+		if (!r)
+			r = bind_file(container, ROOT_NAMES, "etc/resolv.conf", text, err);
+	}
+	return r;
+}
+
 static int set_all(struct lxc_container *container, const struct launch_spec *spec,
 	const char *console, struct error *err)
 {
@@ -266,7 +316,9 @@ static int set_all(struct lxc_container *container, const struct launch_spec *sp
 				    : set_host(container, spec, err);
 	if (!r)
 		r = set_truth(container, err);
-	return r ? r : set_network(container, spec, err);
+	if (!r)
+		r = set_network(container, spec, err);
+	return r || !spec->container.commands ? r : set_command(container, spec, err);
 }
 
 /*

@@ -203,6 +203,8 @@ int root_make(const struct launch_spec *spec, struct error *err)
 /* A link in it leads to where the container would find it, which is never out of it. */
 int root_check_init(const struct launch_spec *spec, struct error *err)
 {
+	if (spec->container.commands)
+		return 0; /* only its own PATH tells where that is */
 	const char *init = spec->container.inits ? spec->container.init[0] : "/sbin/init";
 	const struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
 	int root = open(ROOT_FOLDER, O_PATH | O_DIRECTORY | O_CLOEXEC);

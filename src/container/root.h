@@ -13,11 +13,13 @@
 
 /* Where it all is, in the mounts of this process alone. */
 #define ROOT_PLACE "/run/dach-ct"
-#define ROOT_FOLDER ROOT_PLACE "/root" /* the root file system */
-#define ROOT_MOUNT ROOT_PLACE "/mount" /* where liblxc puts it together */
-#define ROOT_LXC ROOT_PLACE "/lxc"     /* what liblxc wants a folder for */
-#define ROOT_FSTAB ROOT_PLACE "/fstab" /* a file with nothing in it */
-#define ROOT_BEGUN ROOT_PLACE "/begun" /* there when the container has been started ... */
+#define ROOT_FOLDER ROOT_PLACE "/root"       /* the root file system */
+#define ROOT_MOUNT ROOT_PLACE "/mount"       /* where liblxc puts it together */
+#define ROOT_LXC ROOT_PLACE "/lxc"           /* what liblxc wants a folder for */
+#define ROOT_FSTAB ROOT_PLACE "/fstab"       /* a file with nothing in it */
+#define ROOT_NAMES ROOT_PLACE "/resolv.conf" /* of a container with an init of ours */
+#define ROOT_HOSTS ROOT_PLACE "/hosts"       /* likewise */
+#define ROOT_BEGUN ROOT_PLACE "/begun"       /* there when the container has been started ... */
 #define ROOT_AGAIN ROOT_PLACE "/again" /* ... and when it wanted to be again, which is a reboot */
 
 /* Gives this process mounts of its own, with the root at ROOT_FOLDER. As root. */

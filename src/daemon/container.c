@@ -12,9 +12,11 @@
 #include <unistd.h>
 
 #include "base/folder.h"
+#include "daemon/container_start.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/links.h"
+#include "daemon/network.h"
 #include "daemon/resources.h"
 #include "daemon/spec.h"
 #include "daemon/waste.h"
@@ -178,6 +180,26 @@ static int open_own(const struct guest *guest, int template, int *fd, struct err
 	return *fd < 0 ? error_set(err, errno, "%s: %s", path, strerror(errno)) : 0;
 }
 
+/* As the network that the daemon keeps has it. */
+static int put_address(const struct guest *guest, unsigned i, struct launch_link *link,
+	struct error *err)
+{
+	const struct domain_vif *vif = &guest->config.vif[i];
+	const struct network *network =
+		vif->bridge ? network_find(guest->daemon, vif->bridge) : NULL;
+	char text[NET_ADDRESS_TEXT + 4], host[NET_ADDRESS_TEXT + 1];
+	struct network_subnet subnet;
+	const char *address;
+	int r;
+
+	if (!network || !network_leased(network, vif->mac, &address, &subnet))
+		return 0;
+	snprintf(text, sizeof text, "%s/%u", address, subnet.bits);
+	network_subnet_text(&subnet, true, host);
+	r = put(&link->address, text, err);
+	return r ? r : put(&link->gateway, host, err);
+}
+
 static int open_links(const struct guest *guest, struct launch_spec *spec, struct error *err)
 {
 	int r = launch_make_links(spec, guest->config.vifs) ? error_nomem(err) : 0;
@@ -196,6 +218,8 @@ static int open_links(const struct guest *guest, struct launch_spec *spec, struc
 			: error_set(err, ENOENT,
 				  "vifs[%u]: bridge: a container needs one (bridge=NAME), and this host has no xenbr0",
 				  i);
+		if (!r)
+			r = put_address(guest, i, &spec->link[i], err);
 	}
 	return r;
 }
@@ -227,6 +251,8 @@ int container_open(const struct guest *guest, struct launch_spec *spec, struct e
 		r = choose_ids(guest, &spec->ids, err);
 	if (!r)
 		r = fields_copy(container_spec_fields, &config->container, &spec->container, err);
+	if (!r)
+		r = container_take_start(guest, &spec->root, &spec->container, err);
 	if (!r && guest->daemon->cgroup &&
 		asprintf(&spec->group, RESOURCES_GROUP "/%s", config->uuid) < 0) {
 		spec->group = NULL;

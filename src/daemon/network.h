@@ -58,6 +58,9 @@ int network_mend(struct daemon *daemon, const char *list);
  */
 int network_lease(struct network *network, const struct guest *guest, unsigned vif,
 	char address[NET_ADDRESS_TEXT + 1], struct error *err);
+/* What it gave the card of this MAC, and the host's own there; false: nothing. */
+bool network_leased(const struct network *network, const char *mac, const char **address,
+	struct network_subnet *subnet);
 
 /*
  * doc/openapi.json's HostNetwork. whole: with what other tables of nftables do to it, for which all of them have to be

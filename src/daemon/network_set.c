@@ -419,6 +419,14 @@ int network_lease(struct network *network, const struct guest *guest, unsigned i
 	return r ? r : serve_names(network, err);
 }
 
+bool network_leased(const struct network *network, const char *mac, const char **address,
+	struct network_subnet *subnet)
+{
+	*address = json_string_value(json_object_get(network->leases, mac));
+	return *address && **address && network->config.subnet &&
+		!network_subnet_parse(network->config.subnet, subnet);
+}
+
 /* Telling */
 
 static json_t *describe_leases(const struct network *network)

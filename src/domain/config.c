@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "domain/kind.h"
 #include "domain/vdev.h"
 #include "protocol/fields.h"
 #include "protocol/disk.h"
@@ -405,52 +406,6 @@ int domain_config_check_boot(const struct domain_config *config, struct error *e
 	return error_set(err, EINVAL, "bootloader: there is no disk that it could start from");
 }
 
-/* What one kind of guest has and the other has not is no wish that could be left out silently. */
-static int check_kind(const struct domain_config *config, struct error *err)
-{
-	const struct container_spec *container = &config->container;
-	const char *field = config->root ? "root"
-		: config->template       ? "template"
-		: container->inits       ? "init"
-		: container->privileged  ? "privileged"
-		: container->pids        ? "pids"
-					 : NULL;
-
-	if (config->kind == DOMAIN_MACHINE)
-		return field
-			? error_set(err, EINVAL, "%s: is a container's (type = 'container')", field)
-			: 0;
-	field = config->kernel       ? "kernel"
-		: config->ramdisk    ? "ramdisk"
-		: config->bootloader ? "bootloader"
-		: config->disks      ? "disks"
-				     : NULL;
-	if (field)
-		return error_set(err, EINVAL,
-			"%s: a container has none: its root is a folder (root or template)", field);
-	field = *config->cmdline             ? "cmdline"
-		: config->firmware           ? "firmware"
-		: config->cpus_count         ? "cpus"
-		: config->cpus_soft_count    ? "cpus_soft"
-		: config->shares             ? "shares"
-		: config->machine.qemu_agent ? "qemu_agent"
-		: config->machine.cpu_model  ? "cpu_model"
-		: config->machine.ssh_key    ? "ssh_key"
-					     : NULL;
-	if (field)
-		return error_set(err, EINVAL, "%s: is a machine's, and does nothing to a container",
-			field);
-	if (!config->root == !config->template)
-		return error_set(err, EINVAL, "root: %s",
-			config->root ? "a container has one of root and template"
-				     : "a container needs a folder: name root, which it writes to, "
-				       "or template, which stays as it is");
-	if (container->inits && container->init[0][0] != '/')
-		return error_set(err, EINVAL, "init: '%s' is not an absolute path",
-			container->init[0]);
-	return 0;
-}
-
 static int check_shares(const struct domain_config *config, struct error *err)
 {
 	char what[32];
@@ -490,7 +445,7 @@ int domain_config_check(const struct domain_config *config, struct error *err)
 	if (!r)
 		r = check_path("template", config->template, err);
 	if (!r)
-		r = check_kind(config, err);
+		r = domain_config_check_kind(config, err);
 	if (!r)
 		r = check_disks(config, err);
 	if (!r)

@@ -22,7 +22,7 @@
 #include "image/job.h"
 #include "image/oci.h"
 #include "image/source.h"
-#include "image/start.h"
+#include "protocol/image_start.h"
 #include "image/tree.h"
 
 #define FLATTEN_MEMORY (8ull << 30) /* of address space, and */

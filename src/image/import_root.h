@@ -23,7 +23,7 @@ struct root_request {
 };
 
 /*
- * The root gets a disk of its own and a copy of the kernel; what a container runs is kept (start.h). Signals and
+ * The root gets a disk of its own and a copy of the kernel; what a container runs is kept (protocol/image_start.h). Signals and
  * failures as image_create()'s. log: of PATH_MAX bytes.
  */
 int import_root(const struct root_request *request, struct image *image, char *log,

@@ -7,7 +7,7 @@
  *   vmlinuz, initrd.img   what boots it, where its disk has nothing; an imported one has none
  *   run.img      drivers alone, for machines that run one command
  *   image.conf   "key value" lines: what it is
- *   start.json   what a container's image runs, and as whom (start.h)
+ *   start.json   what a container's image runs, and as whom (protocol/image_start.h)
  *   password     root's password, if it was made up for the user (mode 0600)
  * beside which NAME.log tells how it was made.
  *

@@ -26,6 +26,11 @@
  */
 #define AGENT_WITHIN "/dach-within"
 #define AGENT_CALLER 3
+/*
+ * Or as a container's first process, where it has no init of its own: its words are then what it is started by, this, a user, a folder
+ * and the command (agent/init.c).
+ */
+#define AGENT_INIT "/dach-init"
 /* Or as which somebody starts it in a system that runs, from a file of this name: beside it, too. */
 #define AGENT_SENT "/dach-sent"
 #define AGENT_SESSIONS 16u

@@ -10,10 +10,20 @@
 #include "protocol/fields.h"
 
 #define CONTAINER_INIT_MAX 64 /* words of what it starts */
+#define CONTAINER_ENV_MAX 256
 
 struct container_spec {
 	char **init; /* its first process and that one's arguments; none: /sbin/init */
 	unsigned inits;
+	/*
+	 * Or a command, below an init of ours, found by the PATH of its environment: with these NAME=VALUE on top of the usual, as
+	 * this user (a name or number of the container's, and ":GROUP"; NULL: root), in this folder (NULL: /).
+	 */
+	char **command;
+	unsigned commands;
+	char **env;
+	unsigned envs;
+	char *user, *workdir;
 	bool privileged; /* its root is the host's root, walled in by less */
 	unsigned pids;   /* processes and threads that it may have; 0: CONTAINER_PIDS */
 };

@@ -48,8 +48,8 @@
  *    "agent_program": 17,               the program dach-agent; of a machine, where qemu_agent is to bring it
  *    "ids": 1912602624,                 its user and group 0, as the host sees them, and CONTAINER_IDS in all; left out: 0
  *    "group": "dach/5f0c...",           its control group, below the roots of the hierarchies; left out: none
- *    "links": [{"name": "ct7.0"}],      of this network namespace, which become its eth0, eth1, ...
- *    "init": ["/sbin/init"], "pids": 100,       see container_spec.h
+ *    "links": [{"name": "ct7.0", "address": "10.5.0.2/24", "gateway": "10.5.0.1"}],      of this network namespace, which become its eth0, eth1, ...
+ *    "init": ["/sbin/init"], "pids": 100, ...   see container_spec.h
  *    "uid": 64000, "gid": 64000}        whom to become, when started as root; left out: a number
  *                                       made of domid, see limits.h
  *
@@ -78,7 +78,7 @@
 
 #define LAUNCH_FD 3 /* the description's own; the others follow */
 #define LAUNCH_VERSION 3
-#define LAUNCH_MAX (4u << 20)
+#define LAUNCH_MAX (8u << 20)
 #define LAUNCH_FDS_MAX \
 	(LIMIT_DISKS * LIMIT_CHAIN + LIMIT_LAYERS + LIMIT_NETWORKS + LIMIT_SHARES + 14)
 
@@ -92,9 +92,12 @@ struct launch_layer {
 	int fd;
 };
 
-/* A link of the host's that becomes the container's, with its MAC and MTU. */
+/*
+ * A link of the host's that becomes the container's, with its MAC and MTU. Where its network has an address for it: that as
+ * ADDRESS/BITS, and the router's, who answers names, too; for a container that has nobody else who would ask. "": none.
+ */
 struct launch_link {
-	char *name;
+	char *name, *address, *gateway;
 };
 
 struct launch_group {

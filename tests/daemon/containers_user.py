@@ -72,6 +72,15 @@ def test_his_own():
         eventually(lambda: not os.listdir(d.state + "/containers"), 20)
 
 
+def test_a_command():
+    with daemon() as d:
+        create(d, command=["sh", "-c", "id -u > /tmp/said; sleep 1000"], user="ann")
+        up(d)
+        assert inside(d, "cat /proc/1/comm; cat /tmp/said").split() == ["dach-init", "1000"]
+        d.post("/v1/guests/web/shutdown")
+        off(d)
+
+
 def test_what_it_cannot_reach():
     secret = TOP + "/secret"
     with open(secret, "w") as file:

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "image/start.h"
+#include "protocol/image_start.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,25 +41,16 @@ void image_start_free(struct image_start *start)
 	*start = (struct image_start){.user = "", .folder = ""};
 }
 
-int image_start_read(const char *image, struct image_start *start, struct error *err)
+int image_start_read_file(int fd, const char *name, struct image_start *start, struct error *err)
 {
-	char path[PATH_MAX + 32], *text = NULL;
+	char *text = NULL;
 	size_t size;
-	int fd, r;
+	int r = io_read_file(fd, START_MAX, &text, &size);
 
 	*start = (struct image_start){.user = "", .folder = ""};
-	snprintf(path, sizeof path, "%s/" IMAGE_START, image);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0 && errno == ENOENT)
-		return read_words(NULL, &start->argv) || read_words(NULL, &start->env)
-			? error_nomem(err)
-			: 0;
-	r = fd < 0 ? -errno : io_read_file(fd, START_MAX, &text, &size);
-	if (fd >= 0)
-		close(fd);
 	if (r)
-		return error_set(err, -r, "%s: %s", path, strerror(-r));
-	start->json = json_parse(text, size, path, err);
+		return error_set(err, -r, "%s: %s", name, strerror(-r));
+	start->json = json_parse(text, size, name, err);
 	free(text);
 	if (!start->json)
 		return -EINVAL;
@@ -75,8 +65,31 @@ int image_start_read(const char *image, struct image_start *start, struct error 
 	if (!r)
 		return 0;
 	image_start_free(start);
-	return error_set(err, -r, "%s: %s", path,
+	return error_set(err, -r, "%s: %s", name,
 		r == -EINVAL ? "not as it was written" : strerror(-r));
+}
+
+int image_start_read(const char *image, struct image_start *start, struct error *err)
+{
+	char *path;
+	int fd, r;
+
+	*start = (struct image_start){.user = "", .folder = ""};
+	if (asprintf(&path, "%s/" IMAGE_START, image) < 0)
+		return error_nomem(err);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd >= 0)
+		r = image_start_read_file(fd, path, start, err);
+	else if (errno != ENOENT)
+		r = error_set(err, errno, "%s: %s", path, strerror(errno));
+	else
+		r = read_words(NULL, &start->argv) || read_words(NULL, &start->env)
+			? error_nomem(err)
+			: 0;
+	if (fd >= 0)
+		close(fd);
+	free(path);
+	return r;
 }
 
 /* Strings of both lists; what is none is left out. */

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "domain/kind.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* An init of the container's own knows nothing of what is said for a command. */
+static int check_command(const struct container_spec *container, struct error *err)
+{
+	const char *field = container->commands ? "command"
+		: container->envs               ? "env"
+		: container->user               ? "user"
+		: container->workdir            ? "workdir"
+						: NULL;
+
+	if (container->inits && field)
+		return error_set(err, EINVAL, "%s: is for a command, and init says what starts",
+			field);
+	if (container->commands && !*container->command[0])
+		return error_set(err, EINVAL, "command: its first word is empty");
+	for (unsigned i = 0; i < container->envs; i++)
+		if (container->env[i][0] == '=' || !strchr(container->env[i], '='))
+			return error_set(err, EINVAL, "env: '%.200s' is not of the form NAME=VALUE",
+				container->env[i]);
+	if (container->workdir && container->workdir[0] != '/')
+		return error_set(err, EINVAL, "workdir: '%.200s' is not an absolute path",
+			container->workdir);
+	return 0;
+}
+
+int domain_config_check_kind(const struct domain_config *config, struct error *err)
+{
+	const struct container_spec *container = &config->container;
+	const char *field = config->root ? "root"
+		: config->template       ? "template"
+		: container->inits       ? "init"
+		: container->commands    ? "command"
+		: container->envs        ? "env"
+		: container->user        ? "user"
+		: container->workdir     ? "workdir"
+		: container->privileged  ? "privileged"
+		: container->pids        ? "pids"
+					 : NULL;
+
+	if (config->kind == DOMAIN_MACHINE)
+		return field
+			? error_set(err, EINVAL, "%s: is a container's (type = 'container')", field)
+			: 0;
+	field = config->kernel       ? "kernel"
+		: config->ramdisk    ? "ramdisk"
+		: config->bootloader ? "bootloader"
+		: config->disks      ? "disks"
+				     : NULL;
+	if (field)
+		return error_set(err, EINVAL,
+			"%s: a container has none: its root is a folder (root or template)", field);
+	field = *config->cmdline             ? "cmdline"
+		: config->firmware           ? "firmware"
+		: config->cpus_count         ? "cpus"
+		: config->cpus_soft_count    ? "cpus_soft"
+		: config->shares             ? "shares"
+		: config->machine.qemu_agent ? "qemu_agent"
+		: config->machine.cpu_model  ? "cpu_model"
+		: config->machine.ssh_key    ? "ssh_key"
+					     : NULL;
+	if (field)
+		return error_set(err, EINVAL, "%s: is a machine's, and does nothing to a container",
+			field);
+	if (!config->root == !config->template)
+		return error_set(err, EINVAL, "root: %s",
+			config->root ? "a container has one of root and template"
+				     : "a container needs a folder: name root, which it writes to, "
+				       "or template, which stays as it is");
+	if (container->inits && container->init[0][0] != '/')
+		return error_set(err, EINVAL, "init: '%s' is not an absolute path",
+			container->init[0]);
+	return check_command(container, err);
+}

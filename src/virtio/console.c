@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/container.h"
+#include "state/state.h"
 #include "virtio/device.h"
 #include "virtio/pci.h"
 #include "virtio/stream.h"
@@ -89,10 +90,20 @@ static void console_reset(struct virtio_device *dev)
 {
 }
 
+static void console_describe(struct virtio_device *dev, struct state *s)
+{
+	bool *at = container_of(dev, struct virtio_console, dev)->owner.last;
+	bool last = state_optional(s, "last", at && __atomic_load_n(at, __ATOMIC_RELAXED));
+
+	if (at && state_loading(s))
+		__atomic_store_n(at, last, __ATOMIC_RELAXED);
+}
+
 static const struct virtio_device_ops console_ops = {
 	.start = console_start,
 	.notify = console_notify,
 	.reset = console_reset,
+	.describe = console_describe,
 };
 
 int virtio_console_create(struct pci_bus *bus, struct memory *memory,

@@ -31,6 +31,11 @@ struct virtio_console_owner {
 	 * only for a guest that is never saved.
 	 */
 	bool sized;
+	/*
+	 * Whether the guest has last spoken here, so that what is typed is for this one of its consoles: a saved state has
+	 * that. The owner's, atomic; NULL: nobody asks.
+	 */
+	bool *last;
 };
 
 /* No vCPU runs: before the machine starts, or while it is paused. */

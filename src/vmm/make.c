@@ -265,7 +265,11 @@ static bool wants_native(const struct vmm_config *config)
 /* The devices, and the walls around them and around the vCPUs to come. */
 static int make_devices(struct vmm *vmm, struct error *err)
 {
-	const struct virtio_console_owner console = {vmm, virtio_output, input_room, vmm->sized};
+	const struct virtio_console_owner console = {.ctx = vmm,
+		.output = virtio_output,
+		.room = input_room,
+		.sized = vmm->sized,
+		.last = &vmm->virtio_console};
 	const struct exec_config exec = {.qemu = vmm->config.machine.qemu_agent,
 		.program = vmm->config.agent_fd,
 		.share = vmm->config.share,

@@ -149,4 +149,17 @@ answers plain 1
 guest=wanted nonce=$kept
 answers wanted 1
 check "nothing of that is left" [ -z "$(ls "$DACH_STATE/saved" "$DACH_STATE/host" | grep -v :)" ]
+
+# What is typed goes where the guest has last spoken, also once it goes on: here on its virtio console.
+printf 'exec </dev/hvc0 >/dev/hvc0 2>&1\n' | cat - "$work/nonce" >"$work/second"
+initrd "$work/second"
+xl_says create -q "$work/guest.cfg" "name='second'"
+console_open second
+check "a guest speaks on its second console" wait_for 60 said "^NONCE"
+guest=second nonce=$(tr -d '\r' <"$output" | sed -n 's/^NONCE //p')
+console_close
+xl_says save second "$work/second.save"
+xl_says restore "$work/second.save"
+check "it is saved and goes on" ended 0
+answers there 1
 finish

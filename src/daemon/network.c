@@ -291,6 +291,15 @@ static bool is_rebuilt(const struct network_config *a, const struct network_conf
 		!same(a->domain, b->domain);
 }
 
+static bool same_allowed(const struct network_config *a, const struct network_config *b)
+{
+	bool all = a->allows == b->allows;
+
+	for (unsigned i = 0; all && i < a->allows; i++)
+		all = same(a->allow[i], b->allow[i]);
+	return all;
+}
+
 /* On the host, of one that is active. On failure it is as it was. */
 static int rebuild(struct network *network, struct network_config *config, bool whole,
 	struct error *err)
@@ -304,13 +313,16 @@ static int rebuild(struct network *network, struct network_config *config, bool 
 	network->config = *config;
 	if (!network->active)
 		return 0;
-	r = whole                                ? network_set_up(network, false, err)
-		: config->mode == NETWORK_BRIDGE ? 0
-						 : network_load_rules(network, err);
+	r = whole ? network_set_up(network, false, err)
+		: config->mode == NETWORK_BRIDGE
+		? 0
+		: network_load_rules(network, same_allowed(&was, config), err);
 	if (!r)
 		return 0;
 	network->config = was;
-	if (whole && network_set_up(network, false, &again))
+	if (whole                                    ? network_set_up(network, false, &again)
+			: was.mode == NETWORK_BRIDGE ? 0
+						     : network_load_rules(network, false, &again))
 		log_add(&network->daemon->log, "network %s: cannot be put together again: %s",
 			was.name, again.text);
 	return r;

@@ -51,6 +51,8 @@ int network_start(struct network *network, struct error *err);
 int network_stop(struct network *network, struct error *err);
 /* The rules of those that are on and not in the list of tables (links/tables.h; NULL: of all) are loaded again. How many there were; -ETIMEDOUT: as of network_restore(). */
 int network_mend(struct daemon *daemon, const char *list);
+/* Of all: addresses of names are forgotten that no answer has any more (links/named.h); every NAMED_SECONDS, the next turn each time. */
+void network_forget_names(struct daemon *daemon, unsigned turn);
 
 /*
  * The address of IPv4 that the guest's interface has there: the one that its ip= names, the one it had, or the first

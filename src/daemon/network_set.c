@@ -14,6 +14,7 @@
 #include "daemon/links.h"
 #include "links/bridge.h"
 #include "links/dns.h"
+#include "links/named.h"
 #include "links/nat.h"
 #include "links/tables.h"
 
@@ -171,6 +172,8 @@ static int serve_names(struct network *network, struct error *err)
 		.network = whole(config->subnet, own),
 		.network6 = whole(config->subnet6, own6),
 		.no_router = config->mode == NETWORK_ISOLATED,
+		.allow = config->allow,
+		.allows = config->allows,
 		.host = host};
 	int r = host && text ? folder_of(network, path, true, err) : error_nomem(err);
 
@@ -203,14 +206,33 @@ static struct nat nat_of(const struct network *network, struct nat_text *text)
 		.masquerade = network->config.mode == NETWORK_NAT};
 }
 
-int network_load_rules(struct network *network, struct error *err)
+static int load_rules(struct network *network, bool keep, struct error *err)
 {
 	struct nat_text text;
-	const struct nat nat = nat_of(network, &text);
-	const int r = nat_load(&nat, 1, err);
+	struct nat nat = nat_of(network, &text);
+	int r;
 
+	nat.keep = keep;
+	r = nat_load(&nat, 1, err);
 	network->loaded = !r;
 	return r;
+}
+
+int network_load_rules(struct network *network, bool keep, struct error *err)
+{
+	int r = load_rules(network, keep, err);
+
+	return r ? r : serve_names(network, err);
+}
+
+void network_forget_names(struct daemon *daemon, unsigned turn)
+{
+	char path[PATH_MAX];
+
+	for (const struct network *at = daemon->networks; at; at = at->next)
+		if (at->active && named_any(at->config.allow, at->config.allows) &&
+			!named_forget(at->config.name, turn) && !folder_of(at, path, false, NULL))
+			dns_forget(path);
 }
 
 /* What is to be loaded of all networks, at once. */
@@ -231,8 +253,13 @@ static void told(void *ctx, unsigned i, int r, const char *text)
 {
 	const struct network_mending *mending = ctx;
 	struct network *network = mending->network[i];
+	char path[PATH_MAX];
 
 	network->loaded = !r;
+	/* Where they were flushed, dnsmasq is not to answer with what it has put in before. */
+	if (!r && named_any(network->config.allow, network->config.allows) &&
+		!folder_of(network, path, false, NULL))
+		dns_forget(path);
 	if (r && r != -ETIMEDOUT)
 		log_add(&network->daemon->log, "network %s: its rules cannot be loaded: %s",
 			network->config.name, text);
@@ -256,6 +283,7 @@ int network_mend(struct daemon *daemon, const char *list)
 			at->config.mode != NETWORK_BRIDGE && network_is_there(at) &&
 			!(list && tables_has(list, "inet", at->config.name))) {
 			mending.nat[count] = nat_of(at, &text[count]);
+			mending.nat[count].keep = true;
 			mending.network[count++] = at;
 		}
 	}
@@ -280,7 +308,7 @@ int network_set_up(struct network *network, bool loaded, struct error *err)
 		return r; /* it may be somebody else's */
 	/* The rules first: nothing passes without them. */
 	if (!loaded)
-		r = network_load_rules(network, err);
+		r = load_rules(network, was, err);
 	if (!r)
 		r = add_address(&bridge, config->subnet, err);
 	if (!r)

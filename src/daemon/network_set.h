@@ -10,8 +10,11 @@
  * On failure nothing is left that was not.
  */
 int network_set_up(struct network *network, bool loaded, struct error *err);
-/* Its rules alone, in place of those that were there; not in mode bridge. */
-int network_load_rules(struct network *network, struct error *err);
+/*
+ * Its rules, in place of those that were there, and which names its guests resolve; not in mode bridge. keep: addresses of
+ * names that are let through still are; else not until they are asked for again.
+ */
+int network_load_rules(struct network *network, bool keep, struct error *err);
 void network_take_down(struct network *network);
 /* Its bridge is. */
 bool network_is_there(const struct network *network);

@@ -8,6 +8,7 @@
 #include "daemon/daemon.h"
 #include "daemon/links.h"
 #include "daemon/network.h"
+#include "links/named.h"
 #include "links/tables.h"
 
 /* Whoever flushes loads his own next: not in between. Our own changes are told of, too, and mend nothing. */
@@ -57,6 +58,14 @@ static void mend(void *ctx)
 	daemon->rules_late = false;
 }
 
+static void forget_names(void *ctx)
+{
+	struct daemon *daemon = ctx;
+
+	network_forget_names(daemon, daemon->names_turn++);
+	loop_timer_arm(&daemon->names_timer, clock_now() + NAMED_SECONDS * 1000000000ull);
+}
+
 static void changed(void *ctx, short revents)
 {
 	struct daemon *daemon = ctx;
@@ -73,6 +82,8 @@ void rules_begin(struct daemon *daemon, bool late)
 	if (!daemon->root)
 		return;
 	loop_timer_init(&daemon->rules_timer, daemon->loop, mend, daemon);
+	loop_timer_init(&daemon->names_timer, daemon->loop, forget_names, daemon);
+	loop_timer_arm(&daemon->names_timer, clock_now() + NAMED_SECONDS * 1000000000ull);
 	if (late)
 		later(daemon);
 	if (tables_watch(&fd, &err)) {
@@ -88,6 +99,8 @@ void rules_end(struct daemon *daemon)
 {
 	if (daemon->rules_timer.fire)
 		loop_timer_cancel(&daemon->rules_timer);
+	if (daemon->names_timer.fire)
+		loop_timer_cancel(&daemon->names_timer);
 	if (!daemon->rules.ready)
 		return;
 	loop_fd_remove(daemon->loop, &daemon->rules);

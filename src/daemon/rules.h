@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The daemon loads what filters its guests and networks again when somebody has flushed it, and, when nft was too slow for
- * that, all of it a minute later: while nft runs, the daemon does nothing else. As root.
+ * that, all of it a minute later: while nft runs, the daemon does nothing else. And from time to time it forgets the addresses of
+ * names that guests reach. As root.
  */
 #ifndef DACH_DAEMON_RULES_H
 #define DACH_DAEMON_RULES_H

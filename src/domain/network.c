@@ -26,7 +26,7 @@ const struct field network_config_fields[] = {
 	FIELD_ROW(STRING, network_config, subnet, .min = 1, .max = NET_ADDRESS_TEXT + 4),
 	FIELD_ROW(STRING, network_config, subnet6, .min = 1, .max = NET_ADDRESS_TEXT + 4),
 	FIELD_ROW(STRING, network_config, domain, .min = 1, .max = LIMIT_NAME),
-	FIELD_STRINGS_ROW("allow", network_config, allow, allows, NET_ADDRESS_TEXT + 4,
+	FIELD_STRINGS_ROW("allow", network_config, allow, allows, NET_NAME_TEXT,
 		NETWORK_ALLOWS_MAX),
 	FIELD_ROW(COUNT, network_config, vlan, .max = NET_VLAN_MAX),
 	FIELD_ROW(BOOL, network_config, isolated),
@@ -95,9 +95,11 @@ static int check_allow(const struct network_config *config, struct error *err)
 	if (config->allows && config->mode != NETWORK_NAT && config->mode != NETWORK_ROUTE)
 		return error_set(err, EINVAL, "allow: only for modes nat and route");
 	for (unsigned i = 0; i < config->allows; i++)
-		if (network_check_destination(config->allow[i], &ipv6))
+		if (network_check_destination(config->allow[i], &ipv6) &&
+			!net_is_name(config->allow[i]))
 			return error_set(err, EINVAL,
-				"allow: '%s' is neither an address nor a network, as 10.0.0.0/8",
+				"allow: '%s' is neither an address nor a network, as 10.0.0.0/8, nor a name, as "
+				"deb.debian.org",
 				config->allow[i]);
 	return 0;
 }

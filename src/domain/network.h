@@ -27,7 +27,7 @@ struct network_config {
 	char *subnet;  /* "10.5.0.1/24": the host's own address in it; NULL: no IPv4 */
 	char *subnet6; /* "fd05::1/64"; NULL: no IPv6 */
 	char *domain;  /* guests are NAME.domain; NULL: the network's name */
-	char **allow; /* what guests reach beyond it, "10.0.0.0/8", "fd00::1"; none: all that the mode lets them */
+	char **allow; /* what guests reach beyond it, "10.0.0.0/8", "fd00::1", "debian.org"; none: all that the mode lets them */
 	unsigned allows;
 	unsigned
 		vlan; /* mode bridge: of that bridge, which its guests are in; 0: as the bridge has it */
@@ -45,7 +45,7 @@ int network_config_from_json(const json_t *json, struct network_config *config, 
 void network_config_free(struct network_config *config);
 const char *network_mode_name(enum network_mode mode);
 
-/* As allow has them: an address, with or without /BITS. -EINVAL; nothing is said. */
+/* As allow has them, but for names (net_is_name()): an address, with or without /BITS. -EINVAL; nothing is said. */
 int network_check_destination(const char *text, bool *ipv6);
 
 /* A subnet, in numbers: the host's address in it, and how many bits its network has. */

@@ -4,20 +4,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/io.h"
+#include "links/named.h"
 #include "links/program.h"
 
-#define END_TRIES 100
-#define END_MS 10
+#define CONF_MAX (1u << 20)
+#define END_MS 1000
 
 static const char *const files[] = {"dnsmasq.conf", "hosts", "names", "leases", "pid"};
 
@@ -68,6 +69,7 @@ static void put_conf(FILE *out, const struct dns *dns)
 		fprintf(out, "enable-ra\ndhcp-range=%s,ra-only\n", dns->network6);
 	if (dns->no_router)
 		fprintf(out, "dhcp-option=3\nra-param=%s,0,0\n", dns->bridge);
+	named_put_conf(out, dns->bridge, dns->allow, dns->allows);
 }
 
 static void put_hosts(FILE *out, const struct dns *dns)
@@ -90,20 +92,48 @@ static void put_names(FILE *out, const struct dns *dns)
 	}
 }
 
-static int write_one(const struct dns *dns, const char *file,
-	void (*put)(FILE *out, const struct dns *dns), struct error *err)
+/* free() afterwards; NULL: out of memory. */
+static char *render(const struct dns *dns, void (*put)(FILE *out, const struct dns *dns))
 {
 	char *text = NULL;
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
-	int r;
 
 	if (!out)
-		return error_nomem(err);
+		return NULL;
 	put(out, dns);
-	r = fclose(out) ? error_nomem(err) : write_file(dns->folder, file, text, err);
+	if (!fclose(out))
+		return text;
+	free(text);
+	return NULL;
+}
+
+static int write_one(const struct dns *dns, const char *file,
+	void (*put)(FILE *out, const struct dns *dns), struct error *err)
+{
+	char *text = render(dns, put);
+	int r = text ? write_file(dns->folder, file, text, err) : error_nomem(err);
+
 	free(text);
 	return r;
+}
+
+/* It was started with this. */
+static bool is_conf(const char *folder, const char *text)
+{
+	char path[PATH_MAX], *there = NULL;
+	size_t size;
+	int fd;
+	bool same;
+
+	if (path_of(folder, files[0], path, sizeof path, NULL) ||
+		(fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+		return false;
+	same = !io_read_file(fd, CONF_MAX, &there, &size) && size == strlen(text) &&
+		!memcmp(there, text, size);
+	close(fd);
+	free(there);
+	return same;
 }
 
 /* The process, if it is ours: one of that number may be another by now. */
@@ -164,40 +194,63 @@ static int start(const struct dns *dns, struct error *err)
 		 : 0;
 }
 
-int dns_serve(const struct dns *dns, struct error *err)
+static void end_process(const char *folder)
 {
 	pid_t pid;
-	int pidfd, r = write_one(dns, "hosts", put_hosts, err);
+	int pidfd = find_process(folder, &pid);
+	struct pollfd end = {pidfd, POLLIN, 0};
+
+	if (pidfd < 0)
+		return;
+	/* Until then it has its ports, whatever has become of its files. */
+	tell(pidfd, SIGTERM);
+	if (!poll(&end, 1, END_MS) && !tell(pidfd, SIGKILL))
+		poll(&end, 1, END_MS);
+	close(pidfd);
+}
+
+bool dns_forget(const char *folder)
+{
+	pid_t pid;
+	int pidfd = find_process(folder, &pid), r;
+
+	if (pidfd < 0)
+		return false;
+	r = tell(pidfd, SIGHUP);
+	close(pidfd);
+	return !r;
+}
+
+static int serve(const struct dns *dns, const char *conf, struct error *err)
+{
+	int r = write_one(dns, "hosts", put_hosts, err);
 
 	if (!r)
 		r = write_one(dns, "names", put_names, err);
 	if (r)
 		return r;
-	pidfd = find_process(dns->folder, &pid);
-	if (pidfd >= 0) {
-		r = tell(pidfd, SIGHUP);
-		close(pidfd);
-		if (!r)
-			return 0;
-	}
-	r = write_one(dns, files[0], put_conf, err);
+	if (!is_conf(dns->folder, conf))
+		end_process(dns->folder);
+	else if (dns_forget(dns->folder))
+		return 0;
+	r = write_file(dns->folder, files[0], conf, err);
 	return r ? r : start(dns, err);
+}
+
+int dns_serve(const struct dns *dns, struct error *err)
+{
+	char *conf = render(dns, put_conf);
+	int r = conf ? serve(dns, conf, err) : error_nomem(err);
+
+	free(conf);
+	return r;
 }
 
 void dns_end(const char *folder)
 {
 	char path[PATH_MAX];
-	pid_t pid;
-	int pidfd = find_process(folder, &pid);
 
-	if (pidfd >= 0) {
-		tell(pidfd, SIGTERM);
-		for (unsigned i = 0; i < END_TRIES && dns_runs(folder); i++)
-			nanosleep(&(struct timespec){.tv_nsec = END_MS * 1000000}, NULL);
-		if (dns_runs(folder))
-			tell(pidfd, SIGKILL);
-		close(pidfd);
-	}
+	end_process(folder);
 	for (unsigned i = 0; i < sizeof files / sizeof *files; i++)
 		if (!path_of(folder, files[i], path, sizeof path, NULL))
 			unlink(path);

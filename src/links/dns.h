@@ -23,13 +23,20 @@ struct dns {
 	const char *bridge, *domain;
 	const char *network, *network6; /* their own addresses; NULL */
 	bool no_router;                 /* it leads nowhere */
+	char *const *allow; /* as nat.h's; with names among them, no others are resolved */
+	unsigned allows;
 	const struct dns_host *host;
 	unsigned hosts;
 };
 
-/* Writes the files, and starts it or has it read them. -ENOENT: there is no dnsmasq; what it says is in the sentence. */
+/*
+ * Writes the files, and starts it or has it read them, anew if it was started with others than these. It forgets what it
+ * has been answered. -ENOENT: there is no dnsmasq; what it says is in the sentence.
+ */
 int dns_serve(const struct dns *dns, struct error *err);
 bool dns_runs(const char *folder);
+/* It reads its files again and asks anew for what it was answered. false: it does not run. */
+bool dns_forget(const char *folder);
 /* Ends it and removes its files and the folder. */
 void dns_end(const char *folder);
 

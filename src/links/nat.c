@@ -10,8 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "links/route.h"
+#include "links/named.h"
 #include "links/program.h"
+#include "links/route.h"
 #include "links/tables.h"
 
 static const char *const list_all[] = {"nft", "-j", "list", "ruleset", NULL};
@@ -34,8 +35,9 @@ static void put_sources(FILE *out, const struct nat *nat)
 static void put_allowed(FILE *out, const struct nat *nat)
 {
 	for (unsigned i = 0; i < nat->allows; i++)
-		fprintf(out, "		iifname \"%s\" %s daddr %s accept\n", nat->bridge,
-			strchr(nat->allow[i], ':') ? "ip6" : "ip", nat->allow[i]);
+		if (!net_is_name(nat->allow[i]))
+			fprintf(out, "		iifname \"%s\" %s daddr %s accept\n", nat->bridge,
+				strchr(nat->allow[i], ':') ? "ip6" : "ip", nat->allow[i]);
 }
 
 /* No cloud's metadata or host's link (RFC 3927), unless it is asked for; all, unless there is a list. */
@@ -45,11 +47,12 @@ static void put_destinations(FILE *out, const struct nat *nat)
 		fprintf(out, "		iifname \"%s\" ct state established,related accept\n",
 			nat->bridge);
 	put_allowed(out, nat);
+	if (named_any(nat->allow, nat->allows))
+		named_put_rules(out, nat->bridge);
 	if (nat->allows)
 		fprintf(out, "		iifname \"%s\" drop\n", nat->bridge);
 	else
-		fprintf(out, "		iifname \"%s\" ip daddr 169.254.0.0/16 drop\n",
-			nat->bridge);
+		named_put_refused(out, nat->bridge);
 }
 
 static void put_forward(FILE *out, const struct nat *nat)
@@ -109,6 +112,8 @@ static void put_masquerade(FILE *out, const struct nat *nat)
 static void put_table(FILE *out, const char *list, const struct nat *nat)
 {
 	tables_put_begin(out, list, "inet", nat->bridge);
+	if (named_any(nat->allow, nat->allows))
+		named_put_sets(out, nat->bridge, nat->keep);
 	put_forward(out, nat);
 	if (nat->isolated || nat->allows)
 		put_input(out, nat);

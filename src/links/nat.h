@@ -16,6 +16,7 @@ struct nat {
 	/* All that its guests may begin something with, beyond each other and the host's DHCP and names; none: anything. */
 	char *const *allow;
 	unsigned allows;
+	bool keep;       /* addresses of names (named.h) that are let through now still are */
 	bool apart;      /* its guests do not reach each other by the host either */
 	bool isolated;   /* nothing is passed on, and the host gives DHCP and names only */
 	bool masquerade; /* what leaves is the host's; nobody outside begins anything */

@@ -15,7 +15,7 @@
 
 #include "links/program.h"
 
-#define TABLE "dach-"
+#define TABLE TABLES_PREFIX
 #define BUFFER 32768
 #define TRIES 16
 
@@ -172,24 +172,95 @@ static int ask(const void *request, size_t size, mnl_cb_t each, void *ctx)
 	return r;
 }
 
-int tables_remove(const char *family, const char *name, struct error *err)
+static void put_name(struct nlmsghdr *request, uint16_t attr, const char *name)
 {
-	char buf[1024], table[64];
-	struct nlmsghdr *at;
-	int r;
+	char table[64];
 
 	snprintf(table, sizeof table, TABLE "%s", name);
-	/* A transaction of one. */
-	at = put_request(buf, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
-	at = put_request(mnl_nlmsg_get_payload_tail(at),
-		NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE, NLM_F_ACK, family_number(family), 0);
-	mnl_attr_put_strz(at, NFTA_TABLE_NAME, table);
+	mnl_attr_put_strz(request, attr, table);
+}
+
+/* A transaction of one. set: NULL, of a change to the table itself. */
+static int change(uint16_t type, const char *family, const char *name, const char *set)
+{
+	char buf[1024];
+	struct nlmsghdr *at =
+		put_request(buf, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
+
+	at = put_request(mnl_nlmsg_get_payload_tail(at), NFNL_SUBSYS_NFTABLES << 8 | type,
+		NLM_F_ACK, family_number(family), 0);
+	put_name(at, set ? NFTA_SET_ELEM_LIST_TABLE : NFTA_TABLE_NAME, name);
+	if (set)
+		mnl_attr_put_strz(at, NFTA_SET_ELEM_LIST_SET, set);
 	at = put_request(mnl_nlmsg_get_payload_tail(at), NFNL_MSG_BATCH_END, 0, AF_UNSPEC,
 		NFNL_SUBSYS_NFTABLES);
-	r = ask(buf, (size_t)((char *)mnl_nlmsg_get_payload_tail(at) - buf), NULL, NULL);
+	return ask(buf, (size_t)((char *)mnl_nlmsg_get_payload_tail(at) - buf), NULL, NULL);
+}
+
+int tables_remove(const char *family, const char *name, struct error *err)
+{
+	const int r = change(NFT_MSG_DELTABLE, family, name, NULL);
+
 	if (r == -ENOENT || r == -EOPNOTSUPP || r == -EPROTONOSUPPORT)
 		return 0;
-	return r ? error_set(err, -r, "table %s %s: %s", family, table, strerror(-r)) : 0;
+	return r ? error_set(err, -r, "table %s " TABLE "%s: %s", family, name, strerror(-r)) : 0;
+}
+
+int tables_empty_set(const char *family, const char *name, const char *set)
+{
+	/* Without elements that are named all of them go. */
+	return change(NFT_MSG_DELSETELEM, family, name, set);
+}
+
+struct elements {
+	void (*each)(void *ctx, const uint8_t *value, size_t size);
+	void *ctx;
+};
+
+/* The attribute of that type in a nest; NULL: it has none. */
+static const struct nlattr *within(const struct nlattr *nest, uint16_t type)
+{
+	const struct nlattr *attr;
+
+	if (nest)
+		mnl_attr_for_each_nested(attr,
+			nest) if (mnl_attr_get_type(attr) == type) return attr;
+	return NULL;
+}
+
+static int take_elements(const struct nlmsghdr *message, void *ctx)
+{
+	const struct elements *elements = ctx;
+	const struct nlattr *list, *element;
+
+	mnl_attr_for_each(list, message, sizeof(struct nfgenmsg))
+	{
+		if (mnl_attr_get_type(list) != NFTA_SET_ELEM_LIST_ELEMENTS)
+			continue;
+		mnl_attr_for_each_nested(element, list)
+		{
+			const struct nlattr *value =
+				within(within(element, NFTA_SET_ELEM_KEY), NFTA_DATA_VALUE);
+
+			if (value)
+				elements->each(elements->ctx, mnl_attr_get_payload(value),
+					mnl_attr_get_payload_len(value));
+		}
+	}
+	return MNL_CB_OK;
+}
+
+void tables_each_element(const char *family, const char *name, const char *set,
+	void (*each)(void *ctx, const uint8_t *value, size_t size), void *ctx)
+{
+	struct elements elements = {each, ctx};
+	char buf[512];
+	struct nlmsghdr *request = put_request(buf, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM,
+		NLM_F_DUMP, family_number(family), 0);
+
+	put_name(request, NFTA_SET_ELEM_LIST_TABLE, name);
+	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_SET, set);
+	ask(buf, request->nlmsg_len, take_elements, &elements);
 }
 
 static int list_table(const struct nlmsghdr *message, void *ctx)

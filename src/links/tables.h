@@ -8,9 +8,12 @@
 #define DACH_LINKS_TABLES_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "base/error.h"
+
+#define TABLES_PREFIX "dach-" /* of the names of ours */
 
 /* A descriptor that is readable when tables have changed; it does not block. */
 int tables_watch(int *fd, struct error *err);
@@ -24,6 +27,11 @@ int tables_load(void (*put)(FILE *out, const char *list, const void *ctx), const
 void tables_put_begin(FILE *out, const char *list, const char *family, const char *name);
 /* One of ours goes. That there is none, or no nftables, is no error. */
 int tables_remove(const char *family, const char *name, struct error *err);
+/* A set of one of ours: has no elements any more. -ENOENT: there is none of that name. */
+int tables_empty_set(const char *family, const char *name, const char *set);
+/* Calls each for its elements, of a single value; none if it cannot be told. */
+void tables_each_element(const char *family, const char *name, const char *set,
+	void (*each)(void *ctx, const uint8_t *value, size_t size), void *ctx);
 /* Some of the caller's, count from the first on, as tables_load() does it: all or none. */
 typedef int tables_load_some(void *ctx, unsigned first, unsigned count, struct error *err);
 /* What became of each, 0 or a negative errno. */

@@ -226,6 +226,26 @@ int net_read_address(const char *text, char to[NET_ADDRESS_TEXT + 1], bool *ipv6
 	return inet_ntop(*ipv6 ? AF_INET6 : AF_INET, bytes, to, NET_ADDRESS_TEXT + 1) ? 0 : -EINVAL;
 }
 
+bool net_is_name(const char *text)
+{
+	static const char all[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+	const char *label = text;
+	size_t len;
+
+	if (strlen(text) > NET_NAME_TEXT)
+		return false;
+	for (;; label += len + 1) {
+		len = strspn(label, all);
+		if (!len || len > 63 || label[0] == '-' || label[len - 1] == '-')
+			return false;
+		if (label[len] != '.')
+			break;
+	}
+	/* The last one is no number: that would be an address, or meant for one. */
+	return !label[len] && strspn(label, "0123456789") != len;
+}
+
 static int add_address(struct net_spec *spec, const char *text, struct error *err)
 {
 	char address[NET_ADDRESS_TEXT + 1];

@@ -69,6 +69,9 @@ int net_check_link(const char *where, const char *name, struct error *err);
 /* An address of IPv4 or IPv6, with or without /LENGTH, into its usual form without. -EINVAL; nothing is said. */
 #define NET_ADDRESS_TEXT 45
 int net_read_address(const char *text, char to[NET_ADDRESS_TEXT + 1], bool *ipv6);
+/* A name of DNS as people write it (RFC 1123, 2.1), which is no address: letters, digits, -, _ and dots between labels. */
+#define NET_NAME_TEXT 253
+bool net_is_name(const char *text);
 
 /*
  * none | user[,fwd=tcp|udp:ADDR:PORT-ADDR:PORT]...[,loopback][,mac=XX:XX:XX:XX:XX:XX]; each ADDR may be

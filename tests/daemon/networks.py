@@ -83,13 +83,14 @@ def world():
     return place
 
 
-def resolve(server, name):
-    """The first IPv4 address of a name, asked of that server by hand."""
+def resolve(server, name, kind=1):
+    """The last address of a name, asked of that server by hand; kind 28: of IPv6."""
     code = ("import socket,sys,struct\nq=b'\\x12\\x34\\x01\\0\\0\\1\\0\\0\\0\\0\\0\\0'+b''.join(bytes([len(l)])+l.encode() "
-            "for l in sys.argv[2].split('.'))+b'\\0\\0\\1\\0\\1'\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n"
+            "for l in sys.argv[2].split('.'))+struct.pack('>BHH',0,int(sys.argv[3]),1)\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n"
             "s.settimeout(5)\ns.sendto(q,(sys.argv[1],53))\nr=s.recv(512)\n"
-            "print('.'.join(map(str,r[-4:])) if struct.unpack('>H',r[6:8])[0] else 'none')")
-    return subprocess.run([sys.executable, "-c", code, server, name], capture_output=True, text=True,
+            "print((socket.inet_ntop(socket.AF_INET,r[-4:]) if sys.argv[3]=='1' else socket.inet_ntop(socket.AF_INET6,r[-16:])) "
+            "if struct.unpack('>H',r[6:8])[0] else 'none')")
+    return subprocess.run([sys.executable, "-c", code, server, name, str(kind)], capture_output=True, text=True,
                           timeout=20).stdout.strip()
 
 

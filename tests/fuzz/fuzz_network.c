@@ -32,6 +32,11 @@ static void use_destination(const char *text)
 	if (!network_check_destination(text, &ipv6) &&
 		text[strspn(text, "0123456789abcdefABCDEF.:/")])
 		abort();
+	/* Nor a name, for dnsmasq. */
+	if (net_is_name(text) &&
+		text[strspn(text,
+			"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")])
+		abort();
 }
 
 static void use(const json_t *json)

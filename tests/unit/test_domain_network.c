@@ -35,10 +35,10 @@ static void test_good(void **state)
 	assert_null(config.subnet);
 	network_config_free(&config);
 	json_decref(json);
-	json = json_pack("{s:s, s:[s, s, s]}", "name", "n", "allow", "10.0.0.0/8", "fd00::/64",
-		"169.254.169.254");
+	json = json_pack("{s:s, s:[s, s, s, s]}", "name", "n", "allow", "10.0.0.0/8", "fd00::/64",
+		"169.254.169.254", "a-1._b.Example");
 	assert_int_equal(network_config_from_json(json, &config, &err), 0);
-	assert_int_equal(config.allows, 3);
+	assert_int_equal(config.allows, 4);
 	assert_string_equal(config.allow[1], "fd00::/64");
 	network_config_free(&config);
 	json_decref(json);
@@ -74,6 +74,13 @@ static void test_bad(void **state)
 		"{\"name\": \"a\", \"allow\": [\"10.0.0.0/0008\"]}",
 		"{\"name\": \"a\", \"allow\": [\"fd00::/129\"]}",
 		"{\"name\": \"a\", \"allow\": \"10.0.0.0\"}",
+		"{\"name\": \"a\", \"allow\": [\"10.0.0\"]}",
+		"{\"name\": \"a\", \"allow\": [\"a..b\"]}",
+		"{\"name\": \"a\", \"allow\": [\"a.\"]}", "{\"name\": \"a\", \"allow\": [\".a\"]}",
+		"{\"name\": \"a\", \"allow\": [\"*.a\"]}",
+		"{\"name\": \"a\", \"allow\": [\"-a.b\"]}",
+		"{\"name\": \"a\", \"allow\": [\"a.b/#\"]}",
+		"{\"name\": \"a\", \"allow\": [\"a\\nserver=b\"]}",
 		"{\"name\": \"a\", \"mode\": \"isolated\", \"allow\": [\"10.0.0.1\"]}",
 		"{\"name\": \"a\", \"vlan\": 20}",
 		"{\"name\": \"a\", \"mode\": \"bridge\", \"bridge\": \"b\", \"vlan\": 4095}",

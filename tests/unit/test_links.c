@@ -27,6 +27,8 @@
 #include <unistd.h>
 
 #include "links/filter.h"
+#include "links/named.h"
+#include "links/nat.h"
 #include "links/program.h"
 #include "links/tables.h"
 #include "links/tap.h"
@@ -370,6 +372,84 @@ static void test_sweep(void **state)
 	assert_int_equal(filter_remove("guest", &err), 0);
 }
 
+#define NAMED 3000
+
+static void count_element(void *ctx, const uint8_t *value, size_t size)
+{
+	unsigned *count = ctx;
+
+	count[size == 16]++;
+}
+
+/* How many there are: of IPv4, of IPv6, in the sets of that turn. */
+static void check_named(unsigned turn, unsigned ipv4, unsigned ipv6)
+{
+	unsigned count[2] = {0, 0};
+
+	tables_each_element("inet", "named0", turn ? "named4b" : "named4a", count_element, count);
+	tables_each_element("inet", "named0", turn ? "named6b" : "named6a", count_element, count);
+	assert_int_equal(count[0], ipv4);
+	assert_int_equal(count[1], ipv6);
+}
+
+/* NAMED of IPv4, which are more than one message of the kernel's holds, and two of IPv6. */
+static void add_named(char set)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	fprintf(out, "add element inet dach-named0 named4%c { ", set);
+	for (unsigned n = 0; n < NAMED; n++)
+		fprintf(out, "%s10.1.%u.%u", n ? ", " : "", n / 250, n % 250);
+	fprintf(out, " }; add element inet dach-named0 named6%c { fd00::1, fd00::2 }", set);
+	fclose(out);
+	RUN("nft", text);
+	free(text);
+}
+
+/* Addresses of names stay when the rules are loaded again, unless they are not to; and are forgotten by turns. */
+static void test_named(void **state)
+{
+	char *allow[] = {"10.0.0.0/8", "debian.org"};
+	struct nat nat = {.bridge = "named0",
+		.subnet = "10.9.0.0/24",
+		.allow = allow,
+		.allows = 2,
+		.keep = true,
+		.masquerade = true};
+	struct error err = {""};
+	char *text;
+
+	assert_int_equal(named_forget("named0", 0), -ENOENT);
+	check_named(0, 0, 0);
+	assert_int_equal(nat_load(&nat, 1, &err), 0);
+	check_named(0, 0, 0);
+	add_named('a');
+	add_named('b');
+	assert_int_equal(nat_load(&nat, 1, &err), 0);
+	check_named(0, NAMED, 2);
+	check_named(1, NAMED, 2);
+	text = rules();
+	assert_non_null(strstr(text, "10.1.7.150"));
+	assert_non_null(strstr(text, "fd00::2"));
+	free(text);
+	assert_int_equal(named_forget("named0", 0), 0);
+	check_named(0, 0, 0);
+	check_named(1, NAMED, 2);
+	assert_int_equal(named_forget("named0", 3), 0);
+	check_named(1, 0, 0);
+	RUN("nft", "add element inet dach-named0 named4a { 10.1.0.1 }");
+	nat.keep = false;
+	assert_int_equal(nat_load(&nat, 1, &err), 0);
+	check_named(0, 0, 0);
+	/* Without names there are no sets. */
+	nat.allows = 1;
+	assert_int_equal(nat_load(&nat, 1, &err), 0);
+	assert_int_equal(named_forget("named0", 0), -ENOENT);
+	assert_int_equal(nat_remove("named0", &err), 0);
+}
+
 static void test_refusals(void **state)
 {
 	struct error err = {""};
@@ -583,6 +663,7 @@ int main(void)
 		cmocka_unit_test(test_isolated),
 		cmocka_unit_test(test_filter),
 		cmocka_unit_test(test_sweep),
+		cmocka_unit_test(test_named),
 	};
 	const struct CMUnitTest few[] = {cmocka_unit_test(test_program),
 		cmocka_unit_test(test_many), cmocka_unit_test(test_program_that_hangs)};

@@ -433,6 +433,8 @@ _Noreturn void keeper_run(const struct launch_spec *spec, int socket, const char
 		r = error_set(&err, EIO, "dach-agent: no copy of it in memory");
 	if (!r)
 		r = root_make(spec, &err);
+	for (unsigned i = 0; i < spec->lowers; i++)
+		close(spec->lower[i].fd); /* nobody writes to them, and mounts have them */
 	if (!r)
 		r = lxc_make(spec, console, &keeper.container, &keeper.log, &err);
 	if (!r)

@@ -20,11 +20,14 @@
 #include "container/internal.h"
 #include "protocol/container_spec.h"
 
-#define LOWER ROOT_PLACE "/lower"
+#define TEMPLATE ROOT_PLACE "/lower"
 #define OWN ROOT_PLACE "/own"
+#define BELOW ROOT_PLACE "/%u" /* what lies between the two */
 /* What the daemon has made in the folder of a container's own. */
-#define LAYERS "lowerdir=" LOWER ",upperdir=" OWN "/upper,workdir=" OWN "/work"
-#define LAYERS_USER LAYERS ",userxattr" /* who is root of his own IDs has no other attributes */
+#define UPPER ",upperdir=" OWN "/upper,workdir=" OWN "/work"
+#define UPPER_USER UPPER ",userxattr" /* who is root of his own IDs has no other attributes */
+#define OPTIONS_MAX 2048
+#define WITHIN_TRIES 1000
 
 static int write_map(pid_t pid, const char *file, unsigned ids)
 {
@@ -145,20 +148,26 @@ static int make_place(struct error *err)
  * Who mounts an overlay is who writes its layers, as far as it does so for itself: someone that they know, so the container's
  * root, with our rights.
  */
-static int mount_overlay(unsigned ids, bool users, const char *name, struct error *err)
+static int mount_overlay(const struct launch_spec *spec, struct error *err)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct all[2];
-	int r = 0;
+	char options[OPTIONS_MAX] = "lowerdir=";
+	int r = 0, n = (int)strlen(options);
+
+	/* The topmost first. */
+	for (unsigned i = spec->lowers; i--;)
+		n += sprintf(options + n, BELOW "/upper:", i);
+	sprintf(options + n, "%s", users_own(spec) ? TEMPLATE UPPER_USER : TEMPLATE UPPER);
 
 	if (mkdir(ROOT_FOLDER, 0755) || syscall(SYS_capget, &header, all))
 		return error_set(err, errno, ROOT_FOLDER ": %s", strerror(errno));
-	setfsgid(ids);
-	setfsuid(ids);
+	setfsgid(spec->ids);
+	setfsuid(spec->ids);
 	if (syscall(SYS_capset, &header, all) ||
-		mount("overlay", ROOT_FOLDER, "overlay", MS_NODEV, users ? LAYERS_USER : LAYERS))
-		r = error_set(err, errno, "%s: no overlay can be mounted on it: %s", name,
-			strerror(errno));
+		mount("overlay", ROOT_FOLDER, "overlay", MS_NODEV, options))
+		r = error_set(err, errno, "%s: no overlay can be mounted on it: %s",
+			spec->root.name, strerror(errno));
 	setfsuid(0);
 	setfsgid(0);
 	if (syscall(SYS_capset, &header, all) && !r)
@@ -166,51 +175,110 @@ static int mount_overlay(unsigned ids, bool users, const char *name, struct erro
 	return r;
 }
 
-int root_make(const struct launch_spec *spec, struct error *err)
+/* The layers of an overlay, as trees that nobody sees yet. */
+struct layers {
+	int template, upper, lower[CONTAINER_LAYERS];
+	unsigned lowers;
+};
+
+static int clone_layers(const struct launch_spec *spec, int map, struct layers *layers,
+	struct error *err)
 {
 	const struct launch_file own = {spec->upper, "the container's own files"};
 	const bool users = users_own(spec);
-	int map = -1, root, upper = -1, r;
+
+	*layers = (struct layers){.upper = -1};
+	layers->template = clone_folder(&spec->root, map, users, err);
+	if (layers->template <0 || spec->upper < 0)
+		return layers->template <0 ? layers->template : 0;
+	layers->upper = clone_folder(&own, map, users, err);
+	if (layers->upper < 0)
+		return layers->upper;
+	while (layers->lowers < spec->lowers) {
+		int fd = clone_folder(&spec->lower[layers->lowers], map, users, err);
+
+		if (fd < 0)
+			return fd;
+		layers->lower[layers->lowers++] = fd;
+	}
+	return 0;
+}
+
+static void close_layers(const struct layers *layers)
+{
+	for (unsigned i = 0; i < layers->lowers; i++)
+		close(layers->lower[i]);
+	if (layers->template >= 0)
+		close(layers->template);
+	if (layers->upper >= 0)
+		close(layers->upper);
+}
+
+static int put_layers(const struct launch_spec *spec, const struct layers *layers,
+	struct error *err)
+{
+	char place[sizeof ROOT_PLACE + 16];
+	int r;
+
+	if (layers->upper < 0)
+		return put(layers->template, ROOT_FOLDER, err);
+	r = put(layers->template, TEMPLATE, err);
+	if (!r)
+		r = put(layers->upper, OWN, err);
+	for (unsigned i = 0; !r && i < layers->lowers; i++) {
+		snprintf(place, sizeof place, BELOW, i);
+		r = put(layers->lower[i], place, err);
+	}
+	return r ? r : mount_overlay(spec, err);
+}
+
+int root_make(const struct launch_spec *spec, struct error *err)
+{
+	struct layers layers;
+	int map = -1, r;
 
 	if (spec->ids) {
 		map = open_map(spec->ids, err);
 		if (map < 0)
 			return map;
 	}
-	root = r = clone_folder(&spec->root, map, users, err);
-	if (r >= 0 && spec->upper >= 0)
-		upper = r = clone_folder(&own, map, users, err);
-	if (r >= 0)
+	r = clone_layers(spec, map, &layers, err);
+	if (!r)
 		r = make_place(err);
-	if (!r && upper < 0)
-		r = put(root, ROOT_FOLDER, err);
-	if (!r && upper >= 0) {
-		r = put(root, LOWER, err);
-		if (!r)
-			r = put(upper, OWN, err);
-		if (!r)
-			r = mount_overlay(spec->ids, users, spec->root.name, err);
-	}
+	if (!r)
+		r = put_layers(spec, &layers, err);
+	close_layers(&layers);
 	if (map >= 0)
 		close(map);
-	if (root >= 0)
-		close(root);
-	if (upper >= 0)
-		close(upper);
 	return r;
 }
 
-/* A link in it leads to where the container would find it, which is never out of it. */
+/*
+ * A link in it leads to where the container would find it, which is never out of it. While anything on this host is renamed or
+ * mounted the kernel may not be able to say so of "..", and has to be asked again.
+ */
+static int open_within(int root, const char *path)
+{
+	const struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
+	int fd = -1;
+
+	for (unsigned i = 0; i < WITHIN_TRIES && fd < 0; i++) {
+		fd = (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+		if (fd < 0 && errno != EAGAIN)
+			break;
+	}
+	return fd;
+}
+
 int root_check_init(const struct launch_spec *spec, struct error *err)
 {
+	const char *init = spec->container.inits ? spec->container.init[0] : "/sbin/init";
+	int root, fd, r = 0;
+
 	if (spec->container.commands)
 		return 0; /* only its own PATH tells where that is */
-	const char *init = spec->container.inits ? spec->container.init[0] : "/sbin/init";
-	const struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
-	int root = open(ROOT_FOLDER, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	int fd = root < 0 ? -1 : (int)syscall(SYS_openat2, root, init, &how, sizeof how);
-	int r = 0;
-
+	root = open(ROOT_FOLDER, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	fd = root < 0 ? -1 : open_within(root, init);
 	if (fd < 0)
 		r = error_set(err, errno, "%s: there is no %s to start (init names another): %s",
 			spec->root.name, init, strerror(errno));

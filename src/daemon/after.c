@@ -10,6 +10,7 @@
 
 #include "daemon/cores.h"
 #include "daemon/container.h"
+#include "daemon/container_files.h"
 #include "daemon/daemon.h"
 #include "daemon/launch.h"
 #include "daemon/layer.h"
@@ -99,7 +100,8 @@ int after_remove(struct guest *guest, struct error *err)
 	if (r)
 		return r;
 	launch_remove(guest);
-	container_forget(guest);
+	if (guest_is_container(guest))
+		container_files_sweep(guest->daemon, guest);
 	guest_nvram_forget(guest);
 	saved_forget_suspended(guest);
 	events_tell(&guest->daemon->events, "removed", guest, NULL);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/folder.h"
+#include "daemon/container_files.h"
 #include "daemon/container_start.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
@@ -19,10 +20,6 @@
 #include "daemon/network.h"
 #include "daemon/resources.h"
 #include "daemon/spec.h"
-#include "daemon/waste.h"
-
-#define FOLDER "containers"
-#define WASTE ".gone" /* of what is on its way out */
 
 bool guest_is_container(const struct guest *guest)
 {
@@ -116,70 +113,6 @@ static int open_root(const struct guest *guest, struct launch_file *root, struct
 	return r;
 }
 
-static int own_path(const struct guest *guest, const char *file, char path[PATH_MAX])
-{
-	return snprintf(path, PATH_MAX, "%s/" FOLDER "/%s%s", guest->daemon->state,
-		       guest->config.uuid, file) < PATH_MAX
-		? 0
-		: -ENAMETOOLONG;
-}
-
-static int make_folder(const struct guest *guest, const char *file, struct error *err)
-{
-	char path[PATH_MAX];
-	int r = own_path(guest, file, path);
-
-	if (!r && mkdir(path, 0700) && errno != EEXIST)
-		r = -errno;
-	return r ? error_set(err, -r, "%s: %s", path, strerror(-r)) : 0;
-}
-
-/* The root that the container sees is this folder with the template's files in it: so it is as the template is. */
-static int make_upper(const struct guest *guest, int template, struct error *err)
-{
-	char path[PATH_MAX];
-	struct stat st;
-	int r = own_path(guest, "/upper", path);
-
-	if (!r && mkdir(path, 0700))
-		r = errno == EEXIST ? 1 : -errno;
-	if (!r &&
-		(fstat(template, &st) ||
-			(guest->daemon->root && chown(path, st.st_uid, st.st_gid)) ||
-			chmod(path, st.st_mode & 07777))) {
-		r = -errno;
-		rmdir(path);
-	}
-	return r < 0 ? error_set(err, -r, "%s: %s", path, strerror(-r)) : 0;
-}
-
-/* What it writes, from its first life on. The folder above is nobody else's to look into: its files may be any user's. */
-static int open_own(const struct guest *guest, int template, int *fd, struct error *err)
-{
-	char path[PATH_MAX];
-	int r = 0;
-
-	if (snprintf(path, sizeof path, "%s/" FOLDER, guest->daemon->state) >= (int)sizeof path)
-		r = error_set(err, ENAMETOOLONG, "%s: path too long", guest->daemon->state);
-	if (!r)
-		r = folder_make(path, 0700, err);
-	if (!r)
-		r = make_folder(guest, "", err);
-	if (!r)
-		r = make_upper(guest, template, err);
-	if (!r)
-		r = make_folder(guest, "/work", err);
-	if (!r)
-		r = own_path(guest, "", path);
-	if (r)
-		return r;
-	/* Its root's way into what is its own: who is not root comes no further than here, since the one above is closed. */
-	if (chmod(path, 0755))
-		return error_set(err, errno, "%s: %s", path, strerror(errno));
-	*fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return *fd < 0 ? error_set(err, errno, "%s: %s", path, strerror(errno)) : 0;
-}
-
 /* As the network that the daemon keeps has it. */
 static int put_address(const struct guest *guest, unsigned i, struct launch_link *link,
 	struct error *err)
@@ -244,7 +177,7 @@ int container_open(const struct guest *guest, struct launch_spec *spec, struct e
 	if (!r)
 		r = open_root(guest, &spec->root, err);
 	if (!r && config->template)
-		r = open_own(guest, spec->root.fd, &spec->upper, err);
+		r = container_files_open(guest, spec, err);
 	if (!r)
 		r = spec_open_agent(&spec->agent, err);
 	if (!r && guest->daemon->root && !config->container.privileged)
@@ -259,39 +192,4 @@ int container_open(const struct guest *guest, struct launch_spec *spec, struct e
 		r = error_nomem(err);
 	}
 	return r || !guest->daemon->root ? r : open_links(guest, spec, err);
-}
-
-/* Under a name that is not taken: what one before it has left there may still be going. */
-static int put_aside(const char *path, char gone[PATH_MAX])
-{
-	for (unsigned n = 0;; n++) {
-		if (snprintf(gone, PATH_MAX, "%s.%u" WASTE, path, n) >= PATH_MAX)
-			return -ENAMETOOLONG;
-		if (!renameat2(AT_FDCWD, path, AT_FDCWD, gone, RENAME_NOREPLACE))
-			return 0;
-		if (errno != EEXIST)
-			return -errno;
-	}
-}
-
-void container_forget(const struct guest *guest)
-{
-	char path[PATH_MAX], gone[PATH_MAX];
-	int r;
-
-	if (!guest_is_container(guest) || own_path(guest, "", path))
-		return;
-	r = put_aside(path, gone);
-	if (!r)
-		waste_remove(gone);
-	else if (r != -ENOENT)
-		guest_log(guest, "what it wrote stays", strerror(-r));
-}
-
-void container_sweep(struct daemon *daemon)
-{
-	char path[PATH_MAX];
-
-	if (snprintf(path, sizeof path, "%s/" FOLDER, daemon->state) < (int)sizeof path)
-		waste_sweep(path, WASTE);
 }

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Guests that are containers: what dach-ct is given, which IDs they have, and where what they write is kept when their root
- * is a template: STATE/containers/UUID, with a folder "upper" and what overlayfs wants beside it.
- */
+/* Guests that are containers: who may have them, what dach-ct is given, and which IDs they have. */
 #ifndef DACH_DAEMON_CONTAINER_H
 #define DACH_DAEMON_CONTAINER_H
 
@@ -24,9 +21,5 @@ int container_check(const struct daemon *daemon, const struct caller *caller,
 int container_open(const struct guest *guest, struct launch_spec *spec, struct error *err);
 /* dach-ct: to has PATH_MAX bytes. */
 int container_program(char *to, struct error *err);
-/* The guest is forgotten, and what it has written with it. Where there is nothing of it, nothing happens. */
-void container_forget(const struct guest *guest);
-/* What a daemon before this one has begun to forget. */
-void container_sweep(struct daemon *daemon);
 
 #endif

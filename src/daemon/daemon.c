@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/folder.h"
-#include "daemon/container.h"
+#include "daemon/container_files.h"
 #include "daemon/guest.h"
 #include "daemon/launch.h"
 #include "daemon/life.h"
@@ -267,7 +267,7 @@ void daemon_begin(struct daemon *daemon)
 	if (r != -ETIMEDOUT)
 		r = links_mend(daemon, NULL);
 	links_sweep(daemon);
-	container_sweep(daemon);
+	container_files_begin(daemon);
 	rules_begin(daemon, r == -ETIMEDOUT);
 	if (boot)
 		autostart(daemon);

@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "base/descriptors.h"
+#include "daemon/container.h"
+#include "daemon/container_files.h"
 #include "daemon/daemon.h"
 #include "daemon/describe.h"
 #include "daemon/guest.h"
@@ -88,6 +90,8 @@ static void fail(struct cloning *cloning, const char *name, int r, const char *t
 
 static int give_state(struct cloning *cloning, struct guest *guest)
 {
+	if (guest_is_container(guest))
+		return 0; /* it has no memory, and what it stands on its configuration names */
 	guest->state_name = strdup(cloning->saved ? "the snapshot that it is a clone of"
 						  : "the guest that it is a clone of");
 	guest->lazy = guest->renews = cloning->saved;
@@ -137,6 +141,8 @@ static void begin_one(struct cloning *cloning)
 		fail(cloning, guest->config.name, r, err.text);
 		layer_remove_own(guest);
 		guest_nvram_forget(guest);
+		if (guest_is_container(guest))
+			container_files_sweep(op->daemon, guest);
 		launch_unmark_state(guest);
 		store_delete(op->daemon->store, guest->config.uuid, NULL);
 		guest_free(guest);
@@ -346,7 +352,7 @@ static int make_config(const struct domain_config *of, const char *name,
 		return r;
 	free(config->name);
 	config->name = strdup(name);
-	config->uuid[0] = 0;
+	config->uuid[0] = config->upper[0] = 0;
 	for (unsigned i = 0; i < config->vifs; i++) {
 		struct domain_vif *vif = &config->vif[i];
 
@@ -416,6 +422,9 @@ static int open_snapshot(struct cloning *cloning, const struct guest *guest,
 	*snapshot = snapshot_find(guest, name);
 	if (!*snapshot)
 		return error_set(err, ENOENT, "the guest has no snapshot '%.64s'", name);
+	cloning->saved = true;
+	if (guest_is_container(guest))
+		return container_files_check(guest, &(*snapshot)->config, err);
 	if (!(*snapshot)->memory)
 		return error_set(err, EINVAL, "the snapshot '%s' has no memory to go on from",
 			name);
@@ -423,7 +432,6 @@ static int open_snapshot(struct cloning *cloning, const struct guest *guest,
 	if (!r)
 		r = saved_open(&daemon, path, &cloning->fd[0], NULL, err);
 	cloning->fds = !r;
-	cloning->saved = true;
 	return r;
 }
 
@@ -454,6 +462,11 @@ static void clone_guest(struct operation *op)
 
 	if (!guest)
 		return;
+	if (guest_is_container(guest) && !op->arguments.snapshot) {
+		op_refuse(op, -ENOTSUP,
+			"a container is cloned from a snapshot: dach snapshot create, then dach clone --from");
+		return;
+	}
 	cloning = calloc(1, sizeof *cloning + op->arguments.count * sizeof *cloning->uuid);
 	if (!cloning) {
 		op_refuse(op, -ENOMEM, "out of memory");
@@ -473,4 +486,4 @@ static void clone_guest(struct operation *op)
 }
 
 const struct operation_kind operation_clone = {"guest_clone", "Clones", .guest = true,
-	.machine = "cloned", .arguments = arguments, .run = clone_guest};
+	.arguments = arguments, .run = clone_guest};

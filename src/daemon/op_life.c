@@ -7,6 +7,7 @@
 
 #include "daemon/after.h"
 #include "daemon/container.h"
+#include "daemon/container_files.h"
 #include "daemon/daemon.h"
 #include "daemon/describe.h"
 #include "daemon/guest.h"
@@ -97,6 +98,8 @@ static struct guest *make(struct operation *op)
 		r = error_set(&err, EINVAL, "a guest that is not managed must be started");
 	if (!r)
 		r = domain_config_from_json(arguments->config, &config, &err);
+	if (!r && (config.layers || *config.upper))
+		r = error_set(&err, EINVAL, "layers: the daemon names them");
 	if (!r)
 		r = op_check_new(op, &config, &err);
 	if (!r) {
@@ -156,7 +159,8 @@ void op_add_guest(struct operation *op, struct guest *guest, bool start, const c
 	r = begin_new(guest, start, op->arguments.paused, &err);
 	if (r) {
 		store_delete(op->daemon->store, guest->config.uuid, NULL);
-		container_forget(guest);
+		if (guest_is_container(guest))
+			container_files_sweep(op->daemon, guest);
 		guest_nvram_forget(guest);
 		guest_free(guest);
 		op_refuse_error(op, r, &err);

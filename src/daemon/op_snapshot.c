@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/container.h"
+#include "daemon/container_files.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/layer.h"
@@ -155,7 +157,7 @@ static int check_files(const struct guest *guest, const struct guest_snapshot *s
 {
 	const struct caller daemon = {.manager = true};
 	char path[PATH_MAX];
-	int fd, r = 0;
+	int fd, r = container_files_check(guest, &snapshot->config, err);
 
 	for (unsigned i = 0; !r && i < snapshot->config.disks; i++) {
 		struct disk_spec spec = {.file = NULL};
@@ -190,6 +192,8 @@ static int make_next(struct guest *guest, const struct guest_snapshot *snapshot,
 		snapshots->next.name = strdup(guest->config.name);
 		r = snapshots->next.name ? 0 : error_nomem(err);
 	}
+	if (!r && guest_is_container(guest))
+		r = domain_uuid_make(snapshots->next.upper, err);
 	if (!r)
 		r = layer_name(guest, &snapshots->next, &set, err);
 	for (unsigned i = 0; !r && i < set.count; i++)

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/container.h"
+#include "daemon/container_files.h"
 #include "daemon/cores.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
@@ -252,6 +254,14 @@ static int begin(struct taking *taking, struct guest *guest, struct error *err)
 	return r;
 }
 
+/* What the guest goes on in. */
+static void exchange(struct taking *taking, struct guest *guest)
+{
+	layer_exchange(&guest->config, &taking->set);
+	if (guest_is_container(guest))
+		container_files_exchange(&guest->config, &taking->config);
+}
+
 /* Of one that is off, all at once. */
 static int take_off(struct taking *taking, struct guest *guest, struct guest_snapshot **snapshot,
 	struct error *err)
@@ -260,19 +270,21 @@ static int take_off(struct taking *taking, struct guest *guest, struct guest_sna
 	int r = snapshot_make_images(guest, &taking->set, err);
 
 	taking->memory = false;
+	if (!r && guest_is_container(guest))
+		r = container_files_freeze(guest, &taking->config, err);
 	if (!r)
 		r = store_begin(store, err);
 	if (!r) {
-		layer_exchange(&guest->config, &taking->set);
-		r = guest_save(guest, err);
-		if (!r)
-			r = enter(taking, guest, snapshot, err);
-		if (!r && (r = store_commit(store, err)))
+		r = enter(taking, guest, snapshot, err);
+		exchange(taking, guest);
+		if (!r && (r = guest_save(guest, err)))
 			snapshot_remove(guest, *snapshot);
-		else if (r)
-			store_rollback(store);
 		if (r)
-			layer_exchange(&guest->config, &taking->set);
+			store_rollback(store);
+		else if ((r = store_commit(store, err)))
+			snapshot_remove(guest, *snapshot);
+		if (r)
+			exchange(taking, guest);
 	}
 	if (r)
 		snapshot_sweep(guest);
@@ -302,6 +314,13 @@ static int check(const struct operation *op, const struct guest *guest, struct e
 
 	if (!guest->managed)
 		return error_set(err, EINVAL, "only managed guests have snapshots");
+	if (guest_is_container(guest) && !guest->config.template)
+		return error_set(err, ENOTSUP,
+			"root: it writes to that folder itself; a container of a template has snapshots");
+	if (guest_is_container(guest) && !guest_is_off(guest))
+		return error_set(err, EBUSY,
+			"a container has snapshots of its files alone, and while it is off: dach shutdown -w %s",
+			guest->config.name);
 	if (!snapshot_name_valid(name))
 		return error_set(err, EINVAL,
 			"name: %d letters, digits and _.- at most, the first one a letter or digit",
@@ -375,4 +394,4 @@ static const struct field arguments[] = {
 };
 
 const struct operation_kind operation_snapshot_create = {"guest_snapshot_create", "Snapshot",
-	.guest = true, .machine = "snapshotted", .arguments = arguments, .run = create};
+	.guest = true, .arguments = arguments, .run = create};

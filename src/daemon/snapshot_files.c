@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "base/folder.h"
+#include "daemon/container.h"
+#include "daemon/container_files.h"
 #include "daemon/copy.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
@@ -289,6 +291,8 @@ void snapshot_sweep(struct guest *guest)
 	struct caller owner;
 
 	sweep_memory(guest);
+	if (guest_is_container(guest))
+		container_files_sweep(guest->daemon, NULL);
 	if (!guest->snapshots.files)
 		return;
 	caller_of_user(&guest->daemon->policy, guest->owner, &owner);

@@ -117,6 +117,9 @@ const struct field domain_config_fields[] = {
 	STRING(domain_config, root, DOMAIN_STRING_MAX),
 	STRING(domain_config, template, DOMAIN_STRING_MAX),
 	FIELD_PART_AT(domain_config, container, container_spec_fields),
+	FIELD_STRINGS_ROW("layers", domain_config, layer, layers, DOMAIN_UUID_LEN,
+		CONTAINER_LAYERS),
+	FIELD_ROW(TEXT, domain_config, upper, .max = DOMAIN_UUID_LEN, .read = read_uuid),
 	FIELD_ROW(OBJECT, domain_config, kept, .max = DOMAIN_KEPT_MAX),
 	{.key = NULL},
 };
@@ -471,30 +474,38 @@ static int random_bytes(uint8_t *bytes, size_t size, struct error *err)
 	return 0;
 }
 
-int domain_config_complete(struct domain_config *config, struct error *err)
+int domain_uuid_make(char uuid[DOMAIN_UUID_LEN + 1], struct error *err)
 {
 	uint8_t b[16];
+	int r = random_bytes(b, sizeof b, err);
+
+	if (r)
+		return r;
+	b[6] = (b[6] & 0x0f) | 0x40; /* RFC 4122, 4.4: version 4 */
+	b[8] = (b[8] & 0x3f) | 0x80;
+	snprintf(uuid, DOMAIN_UUID_LEN + 1,
+		"%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
+		b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
+		b[15]);
+	return 0;
+}
+
+int domain_config_complete(struct domain_config *config, struct error *err)
+{
+	uint8_t b[3];
 	int r;
 
 	if (!config->maxmem)
 		config->maxmem = config->memory;
 	if (!config->maxvcpus)
 		config->maxvcpus = config->vcpus;
-	if (!config->uuid[0]) {
-		r = random_bytes(b, sizeof b, err);
-		if (r)
-			return r;
-		b[6] = (b[6] & 0x0f) | 0x40; /* RFC 4122, 4.4: version 4 */
-		b[8] = (b[8] & 0x3f) | 0x80;
-		snprintf(config->uuid, sizeof config->uuid,
-			"%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-			b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11],
-			b[12], b[13], b[14], b[15]);
-	}
+	r = config->uuid[0] ? 0 : domain_uuid_make(config->uuid, err);
+	if (r)
+		return r;
 	for (unsigned n = 0; n < config->vifs; n++) {
 		if (config->vif[n].mac[0])
 			continue;
-		r = random_bytes(b, 3, err);
+		r = random_bytes(b, sizeof b, err);
 		if (r)
 			return r;
 		/* Xen's own prefix; its local half is from 00 to 7f, as xl makes them. */

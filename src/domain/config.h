@@ -150,6 +150,13 @@ struct domain_config {
 	 */
 	char *root, *template;
 	struct container_spec container;
+	/*
+	 * Over the template, by names that the daemon gives: what nobody writes to any more, the lowest first, and what it writes
+	 * to, "" for its UUID (daemon/container_files.h).
+	 */
+	char **layer;
+	unsigned layers;
+	char upper[DOMAIN_UUID_LEN + 1];
 
 	/* Keys of xl.cfg that have no field here (vnc, vfb, acpi, ...): an object. NULL: none. */
 	json_t *kept;
@@ -222,5 +229,7 @@ int domain_format_find(const char *name, enum domain_format *format);
 int domain_mac_parse(const char *text, char mac[DOMAIN_MAC_LEN + 1]);
 /* With or without dashes, in small letters with dashes afterwards. */
 int domain_uuid_parse(const char *text, char uuid[DOMAIN_UUID_LEN + 1]);
+/* One that nobody has. */
+int domain_uuid_make(char uuid[DOMAIN_UUID_LEN + 1], struct error *err);
 
 #endif

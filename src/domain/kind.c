@@ -4,6 +4,20 @@
 #include <errno.h>
 #include <string.h>
 
+/* Names that lead nowhere else. */
+static int check_layers(const struct domain_config *config, struct error *err)
+{
+	char uuid[DOMAIN_UUID_LEN + 1];
+
+	if (config->root && (config->layers || *config->upper))
+		return error_set(err, EINVAL, "layers: are of a container that has a template");
+	for (unsigned i = 0; i < config->layers; i++)
+		if (domain_uuid_parse(config->layer[i], uuid) || strcmp(uuid, config->layer[i]))
+			return error_set(err, EINVAL, "layers: '%.40s' is no UUID",
+				config->layer[i]);
+	return 0;
+}
+
 /* An init of the container's own knows nothing of what is said for a command. */
 static int check_command(const struct container_spec *container, struct error *err)
 {
@@ -40,7 +54,10 @@ int domain_config_check_kind(const struct domain_config *config, struct error *e
 		: container->workdir     ? "workdir"
 		: container->privileged  ? "privileged"
 		: container->pids        ? "pids"
+		: config->layers         ? "layers"
+		: *config->upper         ? "upper"
 					 : NULL;
+	int r;
 
 	if (config->kind == DOMAIN_MACHINE)
 		return field
@@ -74,5 +91,6 @@ int domain_config_check_kind(const struct domain_config *config, struct error *e
 	if (container->inits && container->init[0][0] != '/')
 		return error_set(err, EINVAL, "init: '%s' is not an absolute path",
 			container->init[0]);
-	return check_command(container, err);
+	r = check_layers(config, err);
+	return r ? r : check_command(container, err);
 }

@@ -11,6 +11,7 @@
 
 #define CONTAINER_INIT_MAX 64 /* words of what it starts */
 #define CONTAINER_ENV_MAX 256
+#define CONTAINER_LAYERS 32 /* that stand still between its template and what it writes */
 
 struct container_spec {
 	char **init; /* its first process and that one's arguments; none: /sbin/init */

@@ -89,6 +89,7 @@ const struct field launch_fields[] = {
 	FIELD_ROW(COUNT, launch_spec, gid, .min = 1, .max = USER_MAX),
 	FIELD_STRUCT_ROW(launch_spec, root, file_fields),
 	DESCRIPTOR(launch_spec, upper),
+	FIELD_LIST_ROW("lowers", launch_spec, lower, lowers, file_fields, CONTAINER_LAYERS),
 	FIELD_ROW_AS(FD, "agent_program", launch_spec, agent, .min = LIMIT_FD_MIN,
 		.max = LIMIT_FD_MAX),
 	FIELD_ROW(COUNT, launch_spec, ids, .max = UINT32_MAX - CONTAINER_IDS),
@@ -131,6 +132,11 @@ int launch_make_networks(struct launch_spec *spec, unsigned count)
 int launch_make_links(struct launch_spec *spec, unsigned count)
 {
 	return fields_make_list(launch_fields, "links", spec, count);
+}
+
+int launch_make_lowers(struct launch_spec *spec, unsigned count)
+{
+	return fields_make_list(launch_fields, "lowers", spec, count);
 }
 
 int launch_make_shares(struct launch_spec *spec, unsigned count)

@@ -45,6 +45,7 @@
  *                                       no kernel and no disks then
  *    "upper": 16,                       a folder whose "upper" and "work" have what it writes: the root stays as
  *                                       it is; left out: it is written to
+ *    "lowers": [{"fd": 18, "name": "..."}],     likewise folders whose "upper" has what lies between, the lowest first
  *    "agent_program": 17,               the program dach-agent; of a machine, where qemu_agent is to bring it
  *    "ids": 1912602624,                 its user and group 0, as the host sees them, and CONTAINER_IDS in all; left out: 0
  *    "group": "dach/5f0c...",           its control group, below the roots of the hierarchies; left out: none
@@ -79,8 +80,9 @@
 #define LAUNCH_FD 3 /* the description's own; the others follow */
 #define LAUNCH_VERSION 3
 #define LAUNCH_MAX (8u << 20)
-#define LAUNCH_FDS_MAX \
-	(LIMIT_DISKS * LIMIT_CHAIN + LIMIT_LAYERS + LIMIT_NETWORKS + LIMIT_SHARES + 14)
+#define LAUNCH_FDS_MAX                                                              \
+	(LIMIT_DISKS * LIMIT_CHAIN + LIMIT_LAYERS + LIMIT_NETWORKS + LIMIT_SHARES + \
+		CONTAINER_LAYERS + 14)
 
 /* Strings are the structure's own (malloc). Descriptors: -1 is none. */
 struct launch_file {
@@ -141,6 +143,8 @@ struct launch_spec {
 	/* Of a container: */
 	struct launch_file root;
 	int upper, agent;
+	struct launch_file *lower;
+	unsigned lowers;
 	unsigned ids;
 	char *group;
 	struct launch_link *link;
@@ -159,6 +163,7 @@ int launch_make_disks(struct launch_spec *spec, unsigned count);
 int launch_make_layers(struct launch_spec *spec, unsigned count);
 int launch_make_networks(struct launch_spec *spec, unsigned count);
 int launch_make_links(struct launch_spec *spec, unsigned count);
+int launch_make_lowers(struct launch_spec *spec, unsigned count);
 int launch_make_shares(struct launch_spec *spec, unsigned count);
 int launch_make_groups(struct launch_spec *spec, unsigned count);
 

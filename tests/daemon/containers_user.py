@@ -81,6 +81,25 @@ def test_a_command():
         off(d)
 
 
+def test_snapshots():
+    with daemon() as d:
+        create(d, managed=True)
+        up(d)
+        inside(d, "echo one > /etc/n; rm -r /mnt; mkdir /mnt; rm /etc/passwd")
+        d.post("/v1/guests/web/destroy")
+        off(d)
+        d.post("/v1/guests/web/snapshots", {"name": "one"})
+        d.post("/v1/guests/web/start")
+        up(d)
+        inside(d, "echo two > /etc/n; echo x > /etc/passwd; echo y > /mnt/y")
+        d.post("/v1/guests/web/snapshots/one/revert", {"start": True})
+        up(d)
+        assert inside(d, "cat /etc/n; ls /etc; ls -A /mnt").split() == ["one", "fstab", "inittab", "n"]
+        d.post("/v1/guests/web/clone", {"from": "one", "name": "two"})
+        up(d, "two")
+        assert inside(d, "cat /etc/n; ls -A /mnt", "two") == "one\n"
+
+
 def test_what_it_cannot_reach():
     secret = TOP + "/secret"
     with open(secret, "w") as file:

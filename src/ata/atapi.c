@@ -5,8 +5,7 @@
 
 #include "ata/internal.h"
 
-#define PACKET_SIZE 12
-#define BLOCKS (IDE_BUFFER / CD_BLOCK)
+#define BLOCKS (ATA_BUFFER / CD_BLOCK)
 #define LEAD_OUT 0xaa
 
 /* Sense keys and codes (MMC-3, annex F) */
@@ -19,7 +18,7 @@
 #define BAD_ADDRESS 0x21
 #define BAD_FIELD 0x24
 
-static uint32_t blocks(const struct ide_drive *d)
+static uint32_t blocks(const struct ata_drive *d)
 {
 	const uint64_t count = d->sectors / (CD_BLOCK / ATA_SECTOR);
 
@@ -41,108 +40,104 @@ static uint32_t get_be(const uint8_t *from, unsigned bytes)
 	return value;
 }
 
-static void good(struct ide_channel *c)
+static void good(struct ata_port *p)
 {
-	struct ide_drive *d = ide_current(c);
+	struct ata_drive *d = ata_current(p);
 
 	d->sense = d->sense_code = d->sense_more = 0;
 	d->count[0] = ATAPI_COMMAND | ATAPI_TO_HOST;
-	ide_end(c, 0);
+	ata_end(p, 0);
 }
 
-static void bad(struct ide_channel *c, uint8_t sense, uint8_t code)
+static void bad(struct ata_port *p, uint8_t sense, uint8_t code)
 {
-	struct ide_drive *d = ide_current(c);
+	struct ata_drive *d = ata_current(p);
 
 	d->sense = sense;
 	d->sense_code = code;
 	d->sense_more = 0;
 	d->count[0] = ATAPI_COMMAND | ATAPI_TO_HOST;
-	ide_end(c, (uint8_t)(sense << 4 | ATA_ABORTED));
+	ata_end(p, (uint8_t)(sense << 4 | ATA_ABORTED));
 }
 
 /* What the buffer holds, and no more than the guest has room for. */
-static void reply(struct ide_channel *c, uint32_t length, uint32_t room)
+static void reply(struct ata_port *p, uint32_t length, uint32_t room)
 {
-	c->filled = length < room ? length : room;
-	c->left = c->now = 0;
-	if (!c->filled) {
-		good(c);
+	p->filled = length < room ? length : room;
+	p->left = p->now = 0;
+	if (!p->filled) {
+		good(p);
 		return;
 	}
-	transfer_begin(c);
-	if (!c->dma)
-		ide_interrupt(c);
+	ata_offer(p);
 }
 
-static void next_part(struct ide_channel *c)
+static void next_part(struct ata_port *p)
 {
-	c->now = c->left < BLOCKS ? c->left : BLOCKS;
-	c->filled = c->now * CD_BLOCK;
-	ide_submit(c, BLOCK_READ, c->at * CD_BLOCK, c->filled);
+	p->now = p->left < BLOCKS ? p->left : BLOCKS;
+	p->filled = p->now * CD_BLOCK;
+	ata_submit(p, BLOCK_READ, p->at * CD_BLOCK, p->filled);
 }
 
-static void read_blocks(struct ide_channel *c, uint32_t at, uint32_t count)
+static void read_blocks(struct ata_port *p, uint32_t at, uint32_t count)
 {
-	const struct ide_drive *d = ide_current(c);
+	const struct ata_drive *d = ata_current(p);
 
 	if (at > blocks(d) || count > blocks(d) - at) {
-		bad(c, ILLEGAL, BAD_ADDRESS);
+		bad(p, ILLEGAL, BAD_ADDRESS);
 		return;
 	}
 	if (!count) {
-		good(c);
+		good(p);
 		return;
 	}
-	c->at = at;
-	c->left = count;
-	next_part(c);
+	p->at = at;
+	p->left = count;
+	next_part(p);
 }
 
-void atapi_done(struct ide_channel *c, int result)
+void atapi_done(struct ata_port *p, int result)
 {
 	if (result) {
-		bad(c, MEDIUM_ERROR, UNREADABLE);
+		bad(p, MEDIUM_ERROR, UNREADABLE);
 		return;
 	}
-	transfer_begin(c);
-	if (!c->dma)
-		ide_interrupt(c);
+	ata_offer(p);
 }
 
-void atapi_moved(struct ide_channel *c)
+void atapi_moved(struct ata_port *p)
 {
-	if (c->left) {
-		c->left -= c->now;
-		c->at += c->now;
+	if (p->left) {
+		p->left -= p->now;
+		p->at += p->now;
 	}
-	if (!c->packet) /* IDENTIFY PACKET DEVICE */
-		ide_current(c)->status = ATA_READY | ATA_SEEK_DONE;
-	else if (c->left)
-		next_part(c);
+	if (!p->packet) /* IDENTIFY PACKET DEVICE */
+		ata_end_read(p);
+	else if (p->left)
+		next_part(p);
 	else
-		good(c);
+		good(p);
 }
 
-static void inquiry(struct ide_channel *c, uint32_t room)
+static void inquiry(struct ata_port *p, uint32_t room)
 {
 	static const uint8_t data[36] = "\x05\x80\x00\x21\x1f\0\0\0dach    CD-ROM drive    1.0 ";
 
-	memcpy(c->buffer, data, sizeof data);
-	reply(c, sizeof data, room);
+	memcpy(p->buffer, data, sizeof data);
+	reply(p, sizeof data, room);
 }
 
-static void request_sense(struct ide_channel *c, uint32_t room)
+static void request_sense(struct ata_port *p, uint32_t room)
 {
-	const struct ide_drive *d = ide_current(c);
+	const struct ata_drive *d = ata_current(p);
 
-	memset(c->buffer, 0, 18);
-	c->buffer[0] = 0x70;
-	c->buffer[2] = d->sense;
-	c->buffer[7] = 10;
-	c->buffer[12] = d->sense_code;
-	c->buffer[13] = d->sense_more;
-	reply(c, 18, room);
+	memset(p->buffer, 0, 18);
+	p->buffer[0] = 0x70;
+	p->buffer[2] = d->sense;
+	p->buffer[7] = 10;
+	p->buffer[12] = d->sense_code;
+	p->buffer[13] = d->sense_more;
+	reply(p, 18, room);
 }
 
 static void put_time(uint8_t *to, bool msf, uint32_t block)
@@ -157,18 +152,18 @@ static void put_time(uint8_t *to, bool msf, uint32_t block)
 }
 
 /* One track of data, and one session. */
-static void read_toc(struct ide_channel *c, const uint8_t *packet)
+static void read_toc(struct ata_port *p, const uint8_t *packet)
 {
 	const bool msf = packet[1] & 2;
 	const uint8_t format = packet[2] & 15 ? packet[2] & 15 : packet[9] >> 6, first = packet[6];
-	uint8_t *to = c->buffer + 4;
+	uint8_t *to = p->buffer + 4;
 
 	if (format > 1 || (!format && first > 1 && first != LEAD_OUT)) {
-		bad(c, ILLEGAL, BAD_FIELD);
+		bad(p, ILLEGAL, BAD_FIELD);
 		return;
 	}
-	memset(c->buffer, 0, 20);
-	c->buffer[2] = c->buffer[3] = 1;
+	memset(p->buffer, 0, 20);
+	p->buffer[2] = p->buffer[3] = 1;
 	if (format || first <= 1) {
 		to[1] = 0x14;
 		to[2] = 1;
@@ -178,25 +173,25 @@ static void read_toc(struct ide_channel *c, const uint8_t *packet)
 	if (!format) {
 		to[1] = 0x14;
 		to[2] = LEAD_OUT;
-		put_time(to + 4, msf, blocks(ide_current(c)));
+		put_time(to + 4, msf, blocks(ata_current(p)));
 		to += 8;
 	}
-	put_be(c->buffer, 2, to - c->buffer - 2);
-	reply(c, to - c->buffer, get_be(packet + 7, 2));
+	put_be(p->buffer, 2, to - p->buffer - 2);
+	reply(p, to - p->buffer, get_be(packet + 7, 2));
 }
 
 /* The page of what it can do (MMC-3, 6.3.11), and that of errors. */
-static void mode_sense(struct ide_channel *c, const uint8_t *packet)
+static void mode_sense(struct ata_port *p, const uint8_t *packet)
 {
 	const uint8_t page = packet[2] & 0x3f;
-	uint8_t *to = c->buffer + 8;
+	uint8_t *to = p->buffer + 8;
 
 	if (packet[2] >> 6 == 1 || (page != 0x01 && page != 0x2a && page != 0x3f)) {
-		bad(c, ILLEGAL, BAD_FIELD);
+		bad(p, ILLEGAL, BAD_FIELD);
 		return;
 	}
-	memset(c->buffer, 0, 64);
-	c->buffer[2] = ide_current(c)->image ? 0x01 : 0x70;
+	memset(p->buffer, 0, 64);
+	p->buffer[2] = ata_current(p)->image ? 0x01 : 0x70;
 	if (page != 0x2a) {
 		to[0] = 0x01;
 		to[1] = 6;
@@ -215,132 +210,132 @@ static void mode_sense(struct ide_channel *c, const uint8_t *packet)
 		put_be(to + 14, 2, 706);
 		to += 20;
 	}
-	put_be(c->buffer, 2, to - c->buffer - 2);
-	reply(c, to - c->buffer, get_be(packet + 7, 2));
+	put_be(p->buffer, 2, to - p->buffer - 2);
+	reply(p, to - p->buffer, get_be(packet + 7, 2));
 }
 
-static void get_configuration(struct ide_channel *c, const uint8_t *packet)
+static void get_configuration(struct ata_port *p, const uint8_t *packet)
 {
-	memset(c->buffer, 0, 20);
-	put_be(c->buffer, 4, 16);
-	put_be(c->buffer + 6, 2, ide_current(c)->image ? 0x0008 : 0); /* CD-ROM */
-	c->buffer[10] = 0x03; /* the list of profiles, current */
-	c->buffer[11] = 4;
-	put_be(c->buffer + 12, 2, 0x0008);
-	c->buffer[14] = ide_current(c)->image ? 1 : 0;
-	reply(c, 16, get_be(packet + 7, 2));
+	memset(p->buffer, 0, 20);
+	put_be(p->buffer, 4, 16);
+	put_be(p->buffer + 6, 2, ata_current(p)->image ? 0x0008 : 0); /* CD-ROM */
+	p->buffer[10] = 0x03; /* the list of profiles, current */
+	p->buffer[11] = 4;
+	put_be(p->buffer + 12, 2, 0x0008);
+	p->buffer[14] = ata_current(p)->image ? 1 : 0;
+	reply(p, 16, get_be(packet + 7, 2));
 }
 
-static void event_status(struct ide_channel *c, const uint8_t *packet)
+static void event_status(struct ata_port *p, const uint8_t *packet)
 {
 	if (!(packet[1] & 1)) { /* it tells of nothing by itself */
-		bad(c, ILLEGAL, BAD_FIELD);
+		bad(p, ILLEGAL, BAD_FIELD);
 		return;
 	}
-	memset(c->buffer, 0, 8);
+	memset(p->buffer, 0, 8);
 	if (packet[4] & 0x10) { /* of the medium */
-		put_be(c->buffer, 2, 6);
-		c->buffer[2] = 4;
-		c->buffer[5] = ide_current(c)->image ? 2 : 0;
+		put_be(p->buffer, 2, 6);
+		p->buffer[2] = 4;
+		p->buffer[5] = ata_current(p)->image ? 2 : 0;
 	} else {
-		put_be(c->buffer, 2, 2);
-		c->buffer[2] = 0x80;
+		put_be(p->buffer, 2, 2);
+		p->buffer[2] = 0x80;
 	}
-	c->buffer[3] = 0x10;
-	reply(c, packet[4] & 0x10 ? 8 : 4, get_be(packet + 7, 2));
+	p->buffer[3] = 0x10;
+	reply(p, packet[4] & 0x10 ? 8 : 4, get_be(packet + 7, 2));
 }
 
-static void disc_information(struct ide_channel *c, const uint8_t *packet)
+static void disc_information(struct ata_port *p, const uint8_t *packet)
 {
-	memset(c->buffer, 0, 34);
-	put_be(c->buffer, 2, 32);
-	c->buffer[2] = 0x0e; /* complete */
-	c->buffer[3] = c->buffer[4] = c->buffer[5] = c->buffer[6] = 1;
-	c->buffer[7] = 0x20;
-	reply(c, 34, get_be(packet + 7, 2));
+	memset(p->buffer, 0, 34);
+	put_be(p->buffer, 2, 32);
+	p->buffer[2] = 0x0e; /* complete */
+	p->buffer[3] = p->buffer[4] = p->buffer[5] = p->buffer[6] = 1;
+	p->buffer[7] = 0x20;
+	reply(p, 34, get_be(packet + 7, 2));
 }
 
 /* Of a CD's blocks only their data are here. */
-static void read_cd(struct ide_channel *c, const uint8_t *packet)
+static void read_cd(struct ata_port *p, const uint8_t *packet)
 {
 	const uint32_t count = get_be(packet + 6, 3);
 
 	switch (packet[9] & 0xf8) {
 	case 0x00:
-		good(c);
+		good(p);
 		break;
 	case 0x10:
-		read_blocks(c, get_be(packet + 2, 4), count);
+		read_blocks(p, get_be(packet + 2, 4), count);
 		break;
 	default:
-		bad(c, ILLEGAL, BAD_FIELD);
+		bad(p, ILLEGAL, BAD_FIELD);
 	}
 }
 
 /* Those that need a medium. */
-static void of_medium(struct ide_channel *c, const uint8_t *packet)
+static void of_medium(struct ata_port *p, const uint8_t *packet)
 {
-	const struct ide_drive *d = ide_current(c);
+	const struct ata_drive *d = ata_current(p);
 
 	if (!d->image || !blocks(d)) {
-		bad(c, NOT_READY, NO_MEDIUM);
+		bad(p, NOT_READY, NO_MEDIUM);
 		return;
 	}
 	switch (packet[0]) {
 	case 0x25: /* READ CAPACITY */
-		put_be(c->buffer, 4, blocks(d) - 1);
-		put_be(c->buffer + 4, 4, CD_BLOCK);
-		reply(c, 8, 8);
+		put_be(p->buffer, 4, blocks(d) - 1);
+		put_be(p->buffer + 4, 4, CD_BLOCK);
+		reply(p, 8, 8);
 		break;
 	case 0x28:
-		read_blocks(c, get_be(packet + 2, 4), get_be(packet + 7, 2));
+		read_blocks(p, get_be(packet + 2, 4), get_be(packet + 7, 2));
 		break;
 	case 0xa8:
-		read_blocks(c, get_be(packet + 2, 4), get_be(packet + 6, 4));
+		read_blocks(p, get_be(packet + 2, 4), get_be(packet + 6, 4));
 		break;
 	case 0xbe:
-		read_cd(c, packet);
+		read_cd(p, packet);
 		break;
 	case 0x43:
-		read_toc(c, packet);
+		read_toc(p, packet);
 		break;
 	case 0x51:
-		disc_information(c, packet);
+		disc_information(p, packet);
 		break;
 	default: /* TEST UNIT READY, SEEK */
-		good(c);
+		good(p);
 	}
 }
 
-void atapi_packet(struct ide_channel *c)
+void atapi_packet(struct ata_port *p)
 {
-	uint8_t packet[PACKET_SIZE];
+	uint8_t packet[ATA_PACKET_SIZE];
 
-	memcpy(packet, c->buffer, sizeof packet);
+	memcpy(packet, p->buffer, sizeof packet);
 	switch (packet[0]) {
 	case 0x03:
-		request_sense(c, packet[4]);
+		request_sense(p, packet[4]);
 		break;
 	case 0x12:
-		inquiry(c, packet[4]);
+		inquiry(p, packet[4]);
 		break;
 	case 0x1b: /* START STOP UNIT: the tray stays where it is */
 	case 0x1e: /* PREVENT ALLOW MEDIUM REMOVAL */
 	case 0xbb: /* SET CD SPEED */
-		good(c);
+		good(p);
 		break;
 	case 0x46:
-		get_configuration(c, packet);
+		get_configuration(p, packet);
 		break;
 	case 0x4a:
-		event_status(c, packet);
+		event_status(p, packet);
 		break;
 	case 0x5a:
-		mode_sense(c, packet);
+		mode_sense(p, packet);
 		break;
 	case 0xbd: /* MECHANISM STATUS */
-		memset(c->buffer, 0, 8);
-		reply(c, 8, get_be(packet + 8, 2));
+		memset(p->buffer, 0, 8);
+		reply(p, 8, get_be(packet + 8, 2));
 		break;
 	case 0x00:
 	case 0x25:
@@ -350,16 +345,16 @@ void atapi_packet(struct ide_channel *c)
 	case 0x51:
 	case 0xa8:
 	case 0xbe:
-		of_medium(c, packet);
+		of_medium(p, packet);
 		break;
 	default:
-		bad(c, ILLEGAL, BAD_COMMAND);
+		bad(p, ILLEGAL, BAD_COMMAND);
 	}
 }
 
-static void identify(struct ide_channel *c)
+static void identify(struct ata_port *p)
 {
-	struct ide_drive *d = ide_current(c);
+	struct ata_drive *d = ata_current(p);
 	uint16_t w[256] = {[0] = 0x85c0, /* a CD-ROM drive, 12-byte packets, removable */
 		[49] = 0x0f00,
 		[53] = 7,
@@ -369,6 +364,7 @@ static void identify(struct ide_channel *c)
 		[66] = 120,
 		[67] = 120,
 		[68] = 120,
+		[76] = p->ops->sata ? ATA_SATA_SPEEDS : 0,
 		[80] = 0x007e,
 		[82] = 0x0210,
 		[83] = 0x4000,
@@ -376,19 +372,18 @@ static void identify(struct ide_channel *c)
 		[85] = 0x0210,
 		[87] = 0x4000,
 		[88] = 0x203f,
-		[93] = 0x6001};
+		[93] = p->ops->sata ? 0 : 0x6001};
 
 	disk_put_text(w + 10, d->serial, 10);
 	disk_put_text(w + 23, DACH_VERSION, 4);
 	disk_put_text(w + 27, "dach CD-ROM drive", 20);
-	memcpy(c->buffer, w, sizeof w);
-	c->filled = c->block = sizeof w;
-	transfer_begin(c);
-	ide_interrupt(c);
+	memcpy(p->buffer, w, sizeof w);
+	p->filled = p->block = sizeof w;
+	ata_offer(p);
 }
 
 /* How long the guest's blocks are, by the data port; even but for the last. */
-static uint32_t byte_limit(const struct ide_drive *d)
+static uint32_t byte_limit(const struct ata_drive *d)
 {
 	const uint32_t limit = d->mid[0] | d->high[0] << 8;
 
@@ -397,36 +392,36 @@ static uint32_t byte_limit(const struct ide_drive *d)
 	return limit > 1 ? limit & ~1u : 2;
 }
 
-void atapi_command(struct ide_channel *c, uint8_t command)
+void atapi_command(struct ata_port *p, uint8_t command)
 {
-	struct ide_drive *d = ide_current(c);
+	struct ata_drive *d = ata_current(p);
 
 	switch (command) {
-	case 0xa0:
-		c->packet = true;
-		c->dma = d->feature[0] & 1;
-		c->block = byte_limit(d);
-		c->phase = IDE_PACKET;
-		c->pos = 0;
-		c->filled = c->end = PACKET_SIZE;
+	case ATA_PACKET_COMMAND:
+		p->packet = true;
+		p->dma = d->feature[0] & 1;
+		p->block = byte_limit(d);
+		p->phase = ATA_PACKET;
+		p->pos = 0;
+		p->filled = p->end = ATA_PACKET_SIZE;
 		d->count[0] = ATAPI_COMMAND;
 		d->status = ATA_READY | ATA_SEEK_DONE | ATA_DATA;
 		break;
 	case 0xa1:
-		identify(c);
+		identify(p);
 		break;
 	case 0x20: /* READ SECTORS and IDENTIFY: who it is instead */
 	case 0xec:
 		disk_signature(d);
-		ide_end(c, ATA_ABORTED);
+		ata_end(p, ATA_ABORTED);
 		break;
 	case 0xe0 ... 0xe3:
 	case 0xe5:
 	case 0xe6:
 	case 0xef:
-		ide_end(c, 0);
+		ata_end(p, 0);
 		break;
 	default:
-		ide_end(c, ATA_ABORTED);
+		ata_end(p, ATA_ABORTED);
 	}
 }

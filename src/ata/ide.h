@@ -12,8 +12,8 @@
 
 #include <stdbool.h>
 
+#include "ata/drive.h"
 #include "base/error.h"
-#include "block/block.h"
 #include "machine/bus.h"
 #include "machine/memory.h"
 
@@ -24,13 +24,6 @@ struct ide;
 #define IDE_FUNCTION 1
 #define IDE_DRIVES 4 /* first channel's first and second, second channel's */
 
-struct ide_drive_config {
-	struct block_device
-		*image;     /* stays the caller's, and outlives the controller; NULL: none */
-	bool cdrom;         /* a drive for CDs; without an image it is empty */
-	const char *serial; /* up to 20 bytes */
-};
-
 /* What it needs of its owner: interrupts 14 and 15. Any thread. */
 struct ide_owner {
 	void *ctx;
@@ -39,7 +32,7 @@ struct ide_owner {
 
 /* No vCPU runs, for both. Slot 1 has a function 0 already. */
 int ide_create(struct pci_bus *bus, struct bus *io, struct memory *memory,
-	const struct ide_owner *owner, const struct ide_drive_config drive[IDE_DRIVES],
+	const struct ide_owner *owner, const struct ata_drive_config drive[IDE_DRIVES],
 	struct ide **ide, struct error *err);
 /* Waits for what is under way. NULL is allowed. */
 void ide_destroy(struct ide *ide);

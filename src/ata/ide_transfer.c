@@ -2,7 +2,7 @@
 /* How a channel's buffer goes to the guest and comes from it: by the data port, or by the bus master. */
 #include <string.h>
 
-#include "ata/internal.h"
+#include "ata/ide_internal.h"
 
 #define BM_START 0x01u
 #define BM_TO_MEMORY 0x08u
@@ -12,72 +12,64 @@
 #define BM_DRIVES_CAN 0x60u
 #define PRD_LAST 0x80000000u
 
-static void moved(struct ide_channel *c)
-{
-	if (ide_current(c)->cdrom)
-		atapi_moved(c);
-	else
-		disk_moved(c);
-}
-
 /* --- the data port --------------------------------------------------------------------------------- */
 
 /* The next block; a CD drive says how long it is. */
-static void offer_block(struct ide_channel *c)
+static void offer_block(struct ata_port *p)
 {
-	struct ide_drive *d = ide_current(c);
-	uint32_t length = c->filled - c->pos < c->block ? c->filled - c->pos : c->block;
+	struct ata_drive *d = ata_current(p);
+	uint32_t length = p->filled - p->pos < p->block ? p->filled - p->pos : p->block;
 
-	c->end = c->pos + length;
+	p->end = p->pos + length;
 	d->status = ATA_READY | ATA_SEEK_DONE | ATA_DATA;
-	if (!c->packet)
+	if (!p->packet)
 		return;
 	d->mid[0] = length & 0xff;
 	d->high[0] = length >> 8;
 	d->count[0] = ATAPI_TO_HOST;
 }
 
-static void block_moved(struct ide_channel *c)
+static void block_moved(struct ata_port *p)
 {
-	if (c->pos < c->filled) {
-		offer_block(c);
-		ide_interrupt(c);
+	if (p->pos < p->filled) {
+		offer_block(p);
+		p->ops->interrupt(p);
 		return;
 	}
-	c->phase = IDE_IDLE;
-	moved(c);
+	p->phase = ATA_IDLE;
+	ata_moved(p);
 }
 
-uint32_t transfer_read(struct ide_channel *c, unsigned size)
+uint32_t transfer_read(struct ata_port *p, unsigned size)
 {
 	uint32_t value = 0;
 
-	if (c->phase != IDE_TO_HOST || c->dma)
+	if (p->phase != ATA_TO_HOST || p->dma)
 		return 0;
-	if (size > c->end - c->pos)
-		size = c->end - c->pos;
-	memcpy(&value, c->buffer + c->pos, size);
-	c->pos += size;
-	if (c->pos == c->end)
-		block_moved(c);
+	if (size > p->end - p->pos)
+		size = p->end - p->pos;
+	memcpy(&value, p->buffer + p->pos, size);
+	p->pos += size;
+	if (p->pos == p->end)
+		block_moved(p);
 	return value;
 }
 
-void transfer_write(struct ide_channel *c, unsigned size, uint32_t value)
+void transfer_write(struct ata_port *p, unsigned size, uint32_t value)
 {
-	if (c->phase != IDE_PACKET && (c->phase != IDE_TO_DRIVE || c->dma))
+	if (p->phase != ATA_PACKET && (p->phase != ATA_TO_DRIVE || p->dma))
 		return;
-	if (size > c->end - c->pos)
-		size = c->end - c->pos;
-	memcpy(c->buffer + c->pos, &value, size);
-	c->pos += size;
-	if (c->pos < c->end)
+	if (size > p->end - p->pos)
+		size = p->end - p->pos;
+	memcpy(p->buffer + p->pos, &value, size);
+	p->pos += size;
+	if (p->pos < p->end)
 		return;
-	if (c->phase == IDE_PACKET) {
-		c->phase = IDE_IDLE;
-		atapi_packet(c);
+	if (p->phase == ATA_PACKET) {
+		p->phase = ATA_IDLE;
+		atapi_packet(p);
 	} else {
-		block_moved(c);
+		block_moved(p);
 	}
 }
 
@@ -102,21 +94,22 @@ static bool move_by_table(struct ide_channel *c)
 {
 	struct memory *mem = c->ide->memory;
 
-	while (c->pos < c->filled) {
-		uint32_t n = c->filled - c->pos;
+	while (c->port.pos < c->port.filled) {
+		uint32_t n = c->port.filled - c->port.pos;
 		int r;
 
 		if (!c->bm_left && !next_piece(c))
 			return false;
 		if (n > c->bm_left)
 			n = c->bm_left;
-		r = c->writes ? memory_read(mem, c->bm_address, c->buffer + c->pos, n)
-			      : memory_write(mem, c->bm_address, c->buffer + c->pos, n);
+		r = c->port.writes
+			? memory_read(mem, c->bm_address, c->port.buffer + c->port.pos, n)
+			: memory_write(mem, c->bm_address, c->port.buffer + c->port.pos, n);
 		if (r)
 			return false;
 		c->bm_address += n;
 		c->bm_left -= n;
-		c->pos += n;
+		c->port.pos += n;
 	}
 	return true;
 }
@@ -126,27 +119,29 @@ void transfer_go(struct ide_channel *c)
 	if (!c->waits || !(c->bm_status & BM_ACTIVE))
 		return;
 	c->waits = false;
-	c->phase = IDE_IDLE;
+	c->port.phase = ATA_IDLE;
 	if (!move_by_table(c)) {
 		c->bm_status |= BM_FAILED;
-		ide_end(c, ATA_ABORTED);
+		ata_end(&c->port, ATA_ABORTED);
 		return;
 	}
-	moved(c);
+	ata_moved(&c->port);
 }
 
-void transfer_begin(struct ide_channel *c)
+void transfer_begin(struct ata_port *p)
 {
-	c->pos = 0;
-	c->phase = c->writes ? IDE_TO_DRIVE : IDE_TO_HOST;
-	if (c->dma) {
-		c->end = c->filled;
-		ide_current(c)->status = ATA_READY | ATA_SEEK_DONE | ATA_DATA;
-		c->waits = true;
-		transfer_go(c);
+	struct ide_channel *c = ide_channel_of(p);
+
+	p->pos = 0;
+	p->phase = p->writes ? ATA_TO_DRIVE : ATA_TO_HOST;
+	if (!p->dma) {
+		offer_block(p);
 		return;
 	}
-	offer_block(c);
+	p->end = p->filled;
+	ata_current(p)->status = ATA_READY | ATA_SEEK_DONE | ATA_DATA;
+	c->waits = true;
+	transfer_go(c);
 }
 
 uint8_t transfer_bm_read(struct ide_channel *c, unsigned reg)

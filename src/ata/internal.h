@@ -3,14 +3,16 @@
 #ifndef DACH_ATA_INTERNAL_H
 #define DACH_ATA_INTERNAL_H
 
-#include "ata/ide.h"
+#include "ata/drive.h"
 #include "base/thread.h"
+#include "block/block.h"
+#include "machine/memory.h"
 #include "machine/pci/device.h"
 #include "state/state.h"
 
 #define ATA_SECTOR 512u
 #define CD_BLOCK 2048u
-#define IDE_BUFFER 0x20000u /* what is asked of an image at once */
+#define ATA_BUFFER 0x20000u /* what is asked of an image at once */
 
 /* Status (ATA/ATAPI-6, 7.15) and error (7.9) */
 #define ATA_BUSY 0x80u
@@ -22,6 +24,9 @@
 #define ATA_NO_SUCH_SECTOR 0x10u
 #define ATA_UNCORRECTABLE 0x40u
 
+#define ATA_PACKET_COMMAND 0xa0u
+#define ATA_PACKET_SIZE 12u
+
 /* A PACKET's interrupt reason, in the count register */
 #define ATAPI_COMMAND 1u
 #define ATAPI_TO_HOST 2u
@@ -29,7 +34,9 @@
 #define SELECT_SECOND 0x10u
 #define SELECT_LBA 0x40u
 
-struct ide_drive {
+#define ATA_SATA_SPEEDS 0x0006u /* IDENTIFY's word 76: 1.5 and 3 Gbit/s (SATA 2.6, 13.2.1) */
+
+struct ata_drive {
 	struct block_device *image;
 	bool there, cdrom;
 	char serial[21];
@@ -43,26 +50,43 @@ struct ide_drive {
 	uint8_t sense, sense_code, sense_more; /* of a CD drive's last command */
 };
 
-/* What a channel is about. */
-enum ide_phase {
-	IDE_IDLE,
-	IDE_PACKET,   /* takes a packet's 12 bytes */
-	IDE_TO_HOST,  /* the buffer is read by the guest, a block after the other */
-	IDE_TO_DRIVE, /* ... is written */
-	IDE_PHASES
+/* What a port is about. */
+enum ata_phase {
+	ATA_IDLE,
+	ATA_PACKET,   /* takes a packet's 12 bytes */
+	ATA_TO_HOST,  /* the buffer is read by the guest, a block after the other */
+	ATA_TO_DRIVE, /* ... is written */
+	ATA_PHASES
 };
 
-struct ide_channel {
-	struct ide *ide;
-	unsigned irq;
-	bool line;
-	struct ide_drive drive[2];
-	uint8_t select, control;
+struct ata_port;
+
+/* What the controller does for its ports. */
+struct ata_port_ops {
+	bool sata; /* no data port: all data go by the controller's way into guest memory */
+	/* The drive wants to be heard: the guest is to read its status. */
+	void (*interrupt)(struct ata_port *p);
+	/* The command is at its end: the drive's status and error say which. */
+	void (*ended)(struct ata_port *p);
+	/*
+	 * The buffer's `filled` bytes go to the guest, or as many come from it (`writes`). When they have,
+	 * now or later, ata_moved() follows; or the command's end.
+	 */
+	void (*transfer)(struct ata_port *p);
+};
+
+/* Where one command is under way at a time, of one or two drives: a channel of IDE, a port of AHCI. */
+struct ata_port {
+	const struct ata_port_ops *ops;
+	struct mutex *lock;   /* the controller's */
+	pthread_cond_t *idle; /* some port's active has become false */
+	struct ata_drive drive[2];
+	uint8_t select;
 
 	/* The command under way: sectors (of a CD: blocks) from `at` on. */
-	uint8_t current;                 /* the drive */
-	uint8_t phase;                   /* enum ide_phase */
-	bool dma, writes, packet, waits; /* waits: for the bus master to be started */
+	uint8_t current;          /* the drive */
+	uint8_t phase;            /* enum ata_phase */
+	bool dma, writes, packet; /* dma: as the command has it; but see ata_by_port() */
 	uint64_t at;
 	uint32_t left, now; /* now: of these in the buffer */
 	uint32_t block;     /* bytes for each interrupt */
@@ -73,64 +97,65 @@ struct ide_channel {
 	struct iovec iov;
 	bool active; /* the request is the image's; nothing else of this changes then */
 
-	/* The bus master's registers, and where in the guest's table it is. */
-	uint8_t bm_command, bm_status;
-	uint32_t bm_table, bm_entry;
-	uint32_t bm_address, bm_left;
-	bool bm_last;
-
-	uint8_t buffer[IDE_BUFFER];
-};
-
-struct ide {
-	struct pci_device pci;
-	struct bus *io;
-	struct memory *memory;
-	struct ide_owner owner;
-	struct mutex lock;
-	pthread_cond_t idle; /* some channel's active has become false */
-	struct ide_channel channel[2];
+	uint8_t buffer[ATA_BUFFER];
 };
 
 /* Whose command is, or was last, under way: that the guest selects the other one does not change it. */
-static inline struct ide_drive *ide_current(struct ide_channel *c)
+static inline struct ata_drive *ata_current(struct ata_port *p)
 {
-	return &c->drive[c->current];
+	return &p->drive[p->current];
 }
 
-/* ide.c */
-void ide_interrupt(struct ide_channel *c);
-/* The command has ended: ready, with this error (0: none), and an interrupt. */
-void ide_end(struct ide_channel *c, uint8_t error);
-/* Part of the current drive's image from or into the buffer; disk_done() or atapi_done() follows, or the command's end. */
-void ide_submit(struct ide_channel *c, enum block_op op, uint64_t offset, uint32_t length);
+static inline struct ata_drive *ata_selected(struct ata_port *p)
+{
+	return &p->drive[p->select & SELECT_SECOND ? 1 : 0];
+}
 
-/* ide_transfer.c: the buffer's `filled` bytes to the guest, or as many from it */
-void transfer_begin(struct ide_channel *c);
-/* The data port. size is 1, 2 or 4. */
-uint32_t transfer_read(struct ide_channel *c, unsigned size);
-void transfer_write(struct ide_channel *c, unsigned size, uint32_t value);
-/* The bus master may have been started. */
-void transfer_go(struct ide_channel *c);
-uint8_t transfer_bm_read(struct ide_channel *c, unsigned reg);
-void transfer_bm_write(struct ide_channel *c, unsigned reg, uint8_t value);
-void transfer_bm_write_table(struct ide_channel *c, uint32_t value);
+/* The guest takes the command's data from a data port, block by block. */
+static inline bool ata_by_port(const struct ata_port *p)
+{
+	return !p->dma && !p->ops->sata;
+}
 
-/* ide_disk.c */
-void disk_command(struct ide_channel *c, uint8_t command);
-/* The image has done what it was asked, or (negative) not. */
-void disk_done(struct ide_channel *c, int result);
+/* port.c */
+void ata_port_init(struct ata_port *p, const struct ata_port_ops *ops, struct mutex *lock,
+	pthread_cond_t *idle);
+void ata_put_drive(struct ata_port *p, unsigned n, const struct ata_drive_config *config);
+/* Not while the image has a request, for both. A drive keeps what only the machine's reset changes. */
+void ata_reset_drive(struct ata_drive *d);
+void ata_reset(struct ata_port *p);
+/* Until no image has anything to do. */
+void ata_wait(struct ata_port *p);
+/* A command, but a diagnosis, for the selected drive, which is there; nothing is under way. */
+void ata_command(struct ata_port *p, uint8_t command);
+/* The command has ended: ready, with this error (0: none). */
+void ata_end(struct ata_port *p, uint8_t error);
+/* The same of one that has read: by a data port its last interrupt was that of the data. */
+void ata_end_read(struct ata_port *p);
+/* What has been read is there to be taken. */
+void ata_offer(struct ata_port *p);
 /* All of the buffer has gone to the guest, or come from it. */
-void disk_moved(struct ide_channel *c);
-void disk_signature(struct ide_drive *d);
+void ata_moved(struct ata_port *p);
+/* Part of the current drive's image from or into the buffer; disk_done() or atapi_done() follows, or the command's end. */
+void ata_submit(struct ata_port *p, enum block_op op, uint64_t offset, uint32_t length);
+void ata_describe_drive(struct ata_drive *d, unsigned n, struct state *s);
+/* The command under way; waits is the controller's, and the buffer is another field. */
+void ata_describe_command(struct ata_port *p, bool *waits, struct state *s);
+
+/* disk.c */
+void disk_command(struct ata_port *p, uint8_t command);
+/* The image has done what it was asked, or (negative) not. */
+void disk_done(struct ata_port *p, int result);
+void disk_moved(struct ata_port *p);
+void disk_signature(struct ata_drive *d);
 /* IDENTIFY's texts: blanks behind, bytes of a word swapped. */
 void disk_put_text(uint16_t *words, const char *text, unsigned count);
 
 /* atapi.c */
-void atapi_command(struct ide_channel *c, uint8_t command);
+void atapi_command(struct ata_port *p, uint8_t command);
 /* The packet is in the buffer. */
-void atapi_packet(struct ide_channel *c);
-void atapi_done(struct ide_channel *c, int result);
-void atapi_moved(struct ide_channel *c);
+void atapi_packet(struct ata_port *p);
+void atapi_done(struct ata_port *p, int result);
+void atapi_moved(struct ata_port *p);
 
 #endif

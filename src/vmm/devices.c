@@ -84,7 +84,7 @@ static int add_disks(void *ctx)
 }
 
 /* The drive's place by its name (hda to hdd), or the first that is free. IDE_DRIVES: there is none. */
-static unsigned choose_drive(const struct ide_drive_config drive[IDE_DRIVES], const char *name)
+static unsigned choose_drive(const struct ata_drive_config drive[IDE_DRIVES], const char *name)
 {
 	unsigned n = 0;
 
@@ -100,7 +100,7 @@ static int add_ide(struct devices *devices, const struct vmm_config *config,
 	struct machine *machine, struct error *err)
 {
 	const struct ide_owner owner = {machine, machine_irq};
-	struct ide_drive_config drive[IDE_DRIVES] = {{.image = NULL}};
+	struct ata_drive_config drive[IDE_DRIVES] = {{.image = NULL}};
 	char serial[IDE_DRIVES][LIMIT_SERIAL + 1];
 	bool any = false;
 
@@ -116,7 +116,7 @@ static int add_ide(struct devices *devices, const struct vmm_config *config,
 				config->firmware ? "there are four IDE drives at most"
 						 : "an IDE drive needs firmware");
 		snprintf(serial[n], sizeof serial[n], DISK_SERIAL, i);
-		drive[n] = (struct ide_drive_config){devices->disk[i], spec->bus == DISK_CDROM,
+		drive[n] = (struct ata_drive_config){devices->disk[i], spec->bus == DISK_CDROM,
 			*spec->serial ? spec->serial : serial[n]};
 		devices->drive[i] = n;
 		any = true;

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "ata/internal.h"
+#include "ata/ide_internal.h"
 #include "block_rig.h"
 #include "machine/pci/bus.h"
 
@@ -77,7 +77,7 @@ static inline void ide_world_open(struct ide_world *w)
 		pci_bus_init(&w->pci, &w->io, &w->mmio, &owner, NULL) ||
 		pci_bus_add(&w->pci, &w->isa, NULL) ||
 		ide_create(&w->pci, &w->io, &w->memory, &ide,
-			(struct ide_drive_config[IDE_DRIVES]){{w->image[0], false, "disk"},
+			(struct ata_drive_config[IDE_DRIVES]){{w->image[0], false, "disk"},
 				{w->image[1], true, "cd"}, {w->image[2], false, "fixed"},
 				{NULL, true, "empty"}},
 			&w->ide, NULL))

@@ -415,11 +415,11 @@ static void saved_after_dma(void **state)
 	save_and_load();
 	/* The second part of a command cannot be read. */
 	order(0, 0x20, 0, 0);
-	world.ide->channel[0].left++;
+	world.ide->channel[0].port.left++;
 	for (unsigned i = 0; i < 256; i++) {
 		read_words(0, bytes, 512);
 		if (i == 254) /* what comes next is beyond the image */
-			world.ide->channel[0].at = IDE_DISK / 512;
+			world.ide->channel[0].port.at = IDE_DISK / 512;
 	}
 	assert_int_equal(in(0, 7), 0x51);
 	save_and_load();
@@ -486,20 +486,20 @@ static void hostile_states(void **state)
 
 		for (unsigned k = 0; k < sizeof junk; k++)
 			junk[k] = (x = x * 1664525 + 1013904223) >> 24;
-		c->current = junk[0] & 1;
-		c->select = junk[1];
-		c->phase = junk[2] % 4;
-		c->dma = junk[3] & 1;
-		c->writes = junk[4] & 1;
-		c->packet = junk[5] & 1;
+		c->port.current = junk[0] & 1;
+		c->port.select = junk[1];
+		c->port.phase = junk[2] % 4;
+		c->port.dma = junk[3] & 1;
+		c->port.writes = junk[4] & 1;
+		c->port.packet = junk[5] & 1;
 		c->waits = junk[6] & 1;
-		memcpy(&c->at, junk + 8, junk[7] & 1 ? 8 : 1);
-		c->left = junk[16];
-		c->now = junk[17] % (c->left + 1);
-		c->block = 1 + junk[18];
-		c->filled = junk[19] * 512u;
-		c->end = c->filled ? junk[20] % c->filled : 0;
-		c->pos = c->end ? junk[21] % c->end : 0;
+		memcpy(&c->port.at, junk + 8, junk[7] & 1 ? 8 : 1);
+		c->port.left = junk[16];
+		c->port.now = junk[17] % (c->port.left + 1);
+		c->port.block = 1 + junk[18];
+		c->port.filled = junk[19] * 512u;
+		c->port.end = c->port.filled ? junk[20] % c->port.filled : 0;
+		c->port.pos = c->port.end ? junk[21] % c->port.end : 0;
 		c->bm_status = junk[22];
 		memcpy(&c->bm_table, junk + 23, 4);
 		c->bm_left = junk[27];

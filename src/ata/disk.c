@@ -48,16 +48,16 @@ void disk_put_text(uint16_t *words, const char *text, unsigned count)
 	}
 }
 
-void disk_signature(struct ide_drive *d)
+void disk_signature(struct ata_drive *d)
 {
 	d->count[0] = d->low[0] = 1;
 	d->mid[0] = d->cdrom ? 0x14 : 0;
 	d->high[0] = d->cdrom ? 0xeb : 0;
 }
 
-static void identify(struct ide_channel *c)
+static void identify(struct ata_port *p)
 {
-	struct ide_drive *d = ide_current(c);
+	struct ata_drive *d = ata_current(p);
 	uint32_t few = d->sectors < SECTORS_28 ? (uint32_t)d->sectors : SECTORS_28;
 	uint32_t cylinders =
 		d->sectors / (HEADS * TRACK) < 16383 ? d->sectors / (HEADS * TRACK) : 16383;
@@ -83,6 +83,7 @@ static void identify(struct ide_channel *c)
 		[66] = 120,
 		[67] = 120,
 		[68] = 120,
+		[76] = p->ops->sata ? ATA_SATA_SPEEDS : 0,
 		[80] = 0x007e, /* ATA-1 to 6 */
 		[82] = 0x4020,
 		[83] = 0x7400,
@@ -91,7 +92,7 @@ static void identify(struct ide_channel *c)
 		[86] = 0x3400,
 		[87] = 0x4000,
 		[88] = 0x203f, /* Ultra DMA, mode 5 */
-		[93] = 0x6001,
+		[93] = p->ops->sata ? 0 : 0x6001,
 		[100] = d->sectors & 0xffff,
 		[101] = d->sectors >> 16 & 0xffff,
 		[102] = d->sectors >> 32 & 0xffff};
@@ -102,15 +103,14 @@ static void identify(struct ide_channel *c)
 	disk_put_text(w + 10, d->serial, 10);
 	disk_put_text(w + 23, DACH_VERSION, 4);
 	disk_put_text(w + 27, "dach disk", 20);
-	memcpy(c->buffer, w, sizeof w);
-	c->filled = c->block = sizeof w;
-	c->left = c->now = 0;
-	transfer_begin(c);
-	ide_interrupt(c);
+	memcpy(p->buffer, w, sizeof w);
+	p->filled = p->block = sizeof w;
+	p->left = p->now = 0;
+	ata_offer(p);
 }
 
 /* The address in the task file, in sectors. false: there is no such place. */
-static bool find_place(const struct ide_channel *c, const struct ide_drive *d, bool extended,
+static bool find_place(const struct ata_port *p, const struct ata_drive *d, bool extended,
 	uint64_t *at)
 {
 	const uint64_t lba = d->low[0] | d->mid[0] << 8 | (uint32_t)d->high[0] << 16;
@@ -118,12 +118,12 @@ static bool find_place(const struct ide_channel *c, const struct ide_drive *d, b
 	if (extended) {
 		*at = lba | (uint64_t)d->low[1] << 24 | (uint64_t)d->mid[1] << 32 |
 			(uint64_t)d->high[1] << 40;
-	} else if (c->select & SELECT_LBA) {
-		*at = lba | (uint64_t)(c->select & 15) << 24;
+	} else if (p->select & SELECT_LBA) {
+		*at = lba | (uint64_t)(p->select & 15) << 24;
 	} else {
-		if (!d->low[0] || d->low[0] > d->track || (c->select & 15) >= d->heads)
+		if (!d->low[0] || d->low[0] > d->track || (p->select & 15) >= d->heads)
 			return false;
-		*at = ((uint64_t)(d->mid[0] | d->high[0] << 8) * d->heads + (c->select & 15)) *
+		*at = ((uint64_t)(d->mid[0] | d->high[0] << 8) * d->heads + (p->select & 15)) *
 				d->track +
 			d->low[0] - 1;
 	}
@@ -131,19 +131,19 @@ static bool find_place(const struct ide_channel *c, const struct ide_drive *d, b
 }
 
 /* The next part of the command: as much as the buffer holds. */
-static void next_part(struct ide_channel *c)
+static void next_part(struct ata_port *p)
 {
-	c->now = c->left < IDE_BUFFER / ATA_SECTOR ? c->left : IDE_BUFFER / ATA_SECTOR;
-	c->filled = c->now * ATA_SECTOR;
-	if (c->writes)
-		transfer_begin(c);
+	p->now = p->left < ATA_BUFFER / ATA_SECTOR ? p->left : ATA_BUFFER / ATA_SECTOR;
+	p->filled = p->now * ATA_SECTOR;
+	if (p->writes)
+		p->ops->transfer(p);
 	else
-		ide_submit(c, BLOCK_READ, c->at * ATA_SECTOR, c->filled);
+		ata_submit(p, BLOCK_READ, p->at * ATA_SECTOR, p->filled);
 }
 
-static void move(struct ide_channel *c, uint8_t how)
+static void move(struct ata_port *p, uint8_t how)
 {
-	struct ide_drive *d = ide_current(c);
+	struct ata_drive *d = ata_current(p);
 	uint32_t count = d->count[0];
 
 	if (how & EXTENDED)
@@ -151,92 +151,85 @@ static void move(struct ide_channel *c, uint8_t how)
 	if (!count)
 		count = how & EXTENDED ? 0x10000 : 0x100;
 	if (how & MULTIPLE && !d->multiple) {
-		ide_end(c, ATA_ABORTED);
+		ata_end(p, ATA_ABORTED);
 		return;
 	}
-	if (!find_place(c, d, how & EXTENDED, &c->at) || c->at >= d->sectors ||
-		count > d->sectors - c->at) {
-		ide_end(c, ATA_NO_SUCH_SECTOR);
+	if (!find_place(p, d, how & EXTENDED, &p->at) || p->at >= d->sectors ||
+		count > d->sectors - p->at) {
+		ata_end(p, ATA_NO_SUCH_SECTOR);
 		return;
 	}
 	if (how & WRITES && block_read_only(d->image)) {
-		ide_end(c, ATA_ABORTED);
+		ata_end(p, ATA_ABORTED);
 		return;
 	}
-	c->left = count;
-	c->dma = how & DMA;
-	c->writes = how & WRITES;
-	c->block = (how & MULTIPLE ? d->multiple : 1) * ATA_SECTOR;
-	next_part(c);
+	p->left = count;
+	p->dma = how & DMA;
+	p->writes = how & WRITES;
+	p->block = (how & MULTIPLE ? d->multiple : 1) * ATA_SECTOR;
+	next_part(p);
 }
 
-void disk_moved(struct ide_channel *c)
+void disk_moved(struct ata_port *p)
 {
-	if (!c->left) { /* IDENTIFY */
-		if (c->dma)
-			ide_end(c, 0);
-		else
-			ide_current(c)->status = ATA_READY | ATA_SEEK_DONE;
+	if (!p->left) { /* IDENTIFY */
+		ata_end_read(p);
 		return;
 	}
-	if (c->writes) {
-		ide_submit(c, BLOCK_WRITE, c->at * ATA_SECTOR, c->filled);
+	if (p->writes) {
+		ata_submit(p, BLOCK_WRITE, p->at * ATA_SECTOR, p->filled);
 		return;
 	}
-	c->left -= c->now;
-	c->at += c->now;
-	if (c->left)
-		next_part(c);
-	else if (c->dma)
-		ide_end(c, 0);
+	p->left -= p->now;
+	p->at += p->now;
+	if (p->left)
+		next_part(p);
 	else
-		ide_current(c)->status = ATA_READY | ATA_SEEK_DONE;
+		ata_end_read(p);
 }
 
-void disk_done(struct ide_channel *c, int result)
+void disk_done(struct ata_port *p, int result)
 {
 	if (result) {
-		ide_end(c, ATA_UNCORRECTABLE);
+		ata_end(p, ATA_UNCORRECTABLE);
 		return;
 	}
-	if (!c->left) { /* a flush */
-		ide_end(c, 0);
+	if (!p->left) { /* a flush */
+		ata_end(p, 0);
 		return;
 	}
-	if (c->request.op == BLOCK_WRITE && c->left == c->now && ide_current(c)->write_through) {
-		ide_submit(c, BLOCK_FLUSH, 0, 0);
+	if (p->request.op == BLOCK_WRITE && p->left == p->now && ata_current(p)->write_through) {
+		ata_submit(p, BLOCK_FLUSH, 0, 0);
 		return;
 	}
-	if (!c->writes) {
-		transfer_begin(c);
-		if (!c->dma)
-			ide_interrupt(c);
+	if (!p->writes) {
+		ata_offer(p);
 		return;
 	}
-	c->left -= c->now;
-	c->at += c->now;
-	if (!c->left) {
-		ide_end(c, 0);
+	p->left -= p->now;
+	p->at += p->now;
+	if (!p->left) {
+		ata_end(p, 0);
 		return;
 	}
-	next_part(c);
-	if (!c->dma)
-		ide_interrupt(c);
+	next_part(p);
+	if (ata_by_port(p))
+		p->ops->interrupt(p);
 }
 
-static void flush(struct ide_channel *c)
+static void flush(struct ata_port *p)
 {
-	c->left = 0;
-	if (block_read_only(ide_current(c)->image))
-		ide_end(c, 0);
+	p->left = 0;
+	if (block_read_only(ata_current(p)->image))
+		ata_end(p, 0);
 	else
-		ide_submit(c, BLOCK_FLUSH, 0, 0);
+		ata_submit(p, BLOCK_FLUSH, 0, 0);
 }
 
 /* READ NATIVE MAX ADDRESS: the last sector. */
-static void native_max(struct ide_channel *c, bool extended)
+static void native_max(struct ata_port *p, bool extended)
 {
-	struct ide_drive *d = ide_current(c);
+	struct ata_drive *d = ata_current(p);
 	uint64_t last = d->sectors - 1;
 
 	if (!extended && last > SECTORS_28)
@@ -247,11 +240,11 @@ static void native_max(struct ide_channel *c, bool extended)
 		d->high[old] = last >> (24 * old + 16);
 	}
 	if (!extended)
-		c->select = (c->select & 0xf0) | (last >> 24 & 15);
-	ide_end(c, 0);
+		p->select = (p->select & 0xf0) | (last >> 24 & 15);
+	ata_end(p, 0);
 }
 
-static uint8_t set_features(struct ide_drive *d)
+static uint8_t set_features(struct ata_drive *d)
 {
 	switch (d->feature[0]) {
 	case 0x02: /* write cache: on */
@@ -274,9 +267,9 @@ static uint8_t set_features(struct ide_drive *d)
 }
 
 /* Those without data: an error, or 0. */
-static uint8_t simple(struct ide_channel *c, uint8_t command)
+static uint8_t simple(struct ata_port *p, uint8_t command)
 {
-	struct ide_drive *d = ide_current(c);
+	struct ata_drive *d = ata_current(p);
 	uint64_t at;
 
 	switch (command) {
@@ -292,14 +285,14 @@ static uint8_t simple(struct ide_channel *c, uint8_t command)
 		return 0;
 	case 0x40 ... 0x42: /* READ VERIFY: what is there can be read */
 	case 0x70 ... 0x7f: /* SEEK */
-		return find_place(c, d, command == 0x42, &at) && at < d->sectors
+		return find_place(p, d, command == 0x42, &at) && at < d->sectors
 			? 0
 			: ATA_NO_SUCH_SECTOR;
 	case 0x91: /* INITIALIZE DEVICE PARAMETERS */
 		if (!d->count[0])
 			return ATA_ABORTED;
 		d->track = d->count[0];
-		d->heads = (c->select & 15) + 1;
+		d->heads = (p->select & 15) + 1;
 		return 0;
 	case 0xc6: /* SET MULTIPLE MODE */
 		if (d->count[0] > MULTIPLE_MAX || d->count[0] & (d->count[0] - 1))
@@ -313,26 +306,26 @@ static uint8_t simple(struct ide_channel *c, uint8_t command)
 	}
 }
 
-void disk_command(struct ide_channel *c, uint8_t command)
+void disk_command(struct ata_port *p, uint8_t command)
 {
 	for (unsigned i = 0; i < sizeof movers / sizeof *movers; i++)
 		if (movers[i].command == command) {
-			move(c, movers[i].how);
+			move(p, movers[i].how);
 			return;
 		}
 	switch (command) {
 	case 0xec:
-		identify(c);
+		identify(p);
 		break;
 	case 0xe7:
 	case 0xea:
-		flush(c);
+		flush(p);
 		break;
 	case 0xf8:
 	case 0x27:
-		native_max(c, command == 0x27);
+		native_max(p, command == 0x27);
 		break;
 	default:
-		ide_end(c, simple(c, command));
+		ata_end(p, simple(p, command));
 	}
 }

@@ -90,6 +90,7 @@ static json_t *build_info(const json_t *config, const json_t *guest, const char 
 	put_text(info, "bootloader", config, "bootloader");
 	if (!strcmp(type, "hvm")) {
 		put_text(own, "firmware", config, "firmware");
+		put_text(own, "hdtype", config, "hdtype");
 		put_text(own, "boot", config, "boot");
 		put_number(own, "serial_list", config, "serial");
 	}

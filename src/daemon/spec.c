@@ -125,16 +125,22 @@ int spec_open_disk(const struct guest *guest, const struct domain_disk *disk, st
 	return r;
 }
 
-/* With firmware, drives have their names' bus, and CDs are in drives; a kernel finds all at once on virtio. */
-static enum disk_bus bus_of(const struct domain_disk *disk, enum firmware firmware)
+/*
+ * With firmware, drives have their names' bus, and CDs are in drives; a kernel finds all at once on virtio. hdtype is of
+ * disks alone, as it is for xl.
+ */
+static enum disk_bus bus_of(const struct domain_config *config, const struct domain_disk *disk,
+	enum firmware firmware)
 {
 	struct vdev vdev;
 
-	if (!firmware)
+	if (!firmware || vdev_parse(disk->vdev, &vdev))
 		return DISK_VIRTIO;
-	if (disk->cdrom)
-		return DISK_CDROM;
-	return !vdev_parse(disk->vdev, &vdev) && vdev.bus == VDEV_HD ? DISK_IDE : DISK_VIRTIO;
+	if (vdev.bus == VDEV_SD)
+		return DISK_AHCI;
+	if (vdev.bus == VDEV_HD && !disk->cdrom && config->hdtype == DOMAIN_HD_AHCI)
+		return DISK_AHCI;
+	return vdev.bus == VDEV_HD || disk->cdrom ? DISK_IDE : DISK_VIRTIO;
 }
 
 /* A drive without a medium: the guest does without the drive, too. */
@@ -153,7 +159,9 @@ static int open_disks(const struct disk_user *user, const struct guest *guest,
 		if (!domain_disk_has_medium(&config->disk[i]))
 			continue;
 		r = open_disk(user, &config->disk[i], count, &spec->disk[count], err);
-		spec->disk[count].bus = bus_of(&config->disk[i], spec->firmware);
+		spec->disk[count].bus = bus_of(config, &config->disk[i], spec->firmware);
+		spec->disk[count].cdrom =
+			config->disk[i].cdrom && spec->disk[count].bus != DISK_VIRTIO;
 		spec->disk[count].filled = migration_brings(guest, &config->disk[i]);
 		count++;
 	}

@@ -25,6 +25,7 @@ static const char *const actions[] = {"destroy", "restart", "rename-restart", "p
 	"coredump-destroy", "coredump-restart", "soft-reset", NULL};
 static const char *const host_shutdowns[] = {"default", "suspend", "shutdown", "destroy", "ignore",
 	NULL};
+static const char *const hdtypes[] = {"ide", "ahci", NULL};
 static const char *const formats[] = {"raw", "qcow", "qcow2", "vhd", "qed", "empty", NULL};
 
 /* A text that may be left out, and is then NULL. */
@@ -103,6 +104,7 @@ const struct field domain_config_fields[] = {
 	STRING(domain_config, bootloader, DOMAIN_STRING_MAX),
 	STRING(domain_config, boot, DOMAIN_NAME_MAX),
 	STRING(domain_config, firmware, DOMAIN_STRING_MAX),
+	FIELD_ROW(ENUM, domain_config, hdtype, .names = hdtypes),
 	FIELD_LIST_ROW("disks", domain_config, disk, disks, disk_fields, DOMAIN_DISKS_MAX),
 	FIELD_LIST_ROW("vifs", domain_config, vif, vifs, vif_fields, DOMAIN_VIFS_MAX),
 	FIELD_LIST_ROW("shares", domain_config, share, shares, share_spec_fields, LIMIT_SHARES),

@@ -51,6 +51,9 @@ enum domain_action {
 };
 
 /* What becomes of it when the host goes down; the host's settings are the default. */
+/* What disks with IDE's names (hda) are drives of, with firmware. */
+enum domain_hdtype { DOMAIN_HD_IDE, DOMAIN_HD_AHCI };
+
 enum domain_host_shutdown {
 	DOMAIN_HOST_DEFAULT,
 	DOMAIN_HOST_SUSPEND,
@@ -129,6 +132,7 @@ struct domain_config {
 	char *bootloader;       /* "pygrub": the kernel on the first disk; NULL */
 	char *boot;             /* letters of c d n; NULL */
 	char *firmware;         /* "bios", "uefi", ...; NULL */
+	enum domain_hdtype hdtype;
 
 	struct domain_disk *disk;
 	unsigned disks;

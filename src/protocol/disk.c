@@ -30,7 +30,7 @@ static const char *const caches[] = {
 };
 
 static const char *const buses[] =
-	{[DISK_VIRTIO] = "virtio", [DISK_IDE] = "ide", [DISK_CDROM] = "cdrom", NULL};
+	{[DISK_VIRTIO] = "virtio", [DISK_IDE] = "ide", [DISK_AHCI] = "ahci", NULL};
 
 static const struct field file_fields[] = {
 	FIELD_ROW(ENUM, disk_file, format, .needed = true, .names = formats),
@@ -43,6 +43,7 @@ const struct field disk_spec_fields[] = {
 	FIELD_LIST_ROW("files", disk_spec, file, files, file_fields, LIMIT_CHAIN, .needed = true),
 	FIELD_ROW(BOOL, disk_spec, readonly),
 	FIELD_ROW(ENUM, disk_spec, bus, .names = buses),
+	FIELD_ROW(BOOL, disk_spec, cdrom),
 	FIELD_ROW(ENUM, disk_spec, cache, .names = caches),
 	FIELD_ROW(BOOL, disk_spec, filled),
 	FIELD_ROW(STRING, disk_spec, serial, .max = LIMIT_SERIAL, .text = ""),
@@ -110,9 +111,10 @@ static int take_word(char *name, struct disk_spec *spec, bool *formatted, struct
 		spec->readonly = true;
 	} else if (!strcmp(comma, ",ide")) {
 		spec->bus = DISK_IDE;
+	} else if (!strcmp(comma, ",ahci")) {
+		spec->bus = DISK_AHCI;
 	} else if (!strcmp(comma, ",cdrom")) {
-		spec->bus = DISK_CDROM;
-		spec->readonly = true;
+		spec->cdrom = spec->readonly = true;
 	} else {
 		return 0;
 	}
@@ -139,7 +141,9 @@ int disk_spec_parse(const char *text, struct disk_spec *spec, struct error *err)
 	} while (r > 0);
 	if (!r && !spec->file[0].name[0])
 		r = error_set(err, EINVAL,
-			"a disk needs a file: FILE[,ro|,ide|,cdrom][,format=...][,cache=...]");
+			"a disk needs a file: FILE[,ro][,ide|,ahci][,cdrom][,format=...][,cache=...]");
+	if (spec->cdrom && spec->bus == DISK_VIRTIO)
+		spec->bus = DISK_IDE;
 	if (!r && !formatted && ends_in(spec->file[0].name, ".qcow2"))
 		spec->file[0].format = DISK_QCOW2;
 	if (r)

@@ -23,8 +23,8 @@ enum disk_cache {
 	DISK_CACHES,
 };
 
-/* By what the guest reaches it. The latter two are drives of an IDE controller, for guests with firmware. */
-enum disk_bus { DISK_VIRTIO, DISK_IDE, DISK_CDROM, DISK_BUSES };
+/* By what the guest reaches it. The latter two have drives, and are for guests with firmware. */
+enum disk_bus { DISK_VIRTIO, DISK_IDE, DISK_AHCI, DISK_BUSES };
 
 /* fd: open already; -1: to be opened by its name, which otherwise is for messages. */
 struct disk_file {
@@ -43,6 +43,7 @@ struct disk_spec {
 	unsigned files;
 	bool readonly;
 	enum disk_bus bus;
+	bool cdrom;            /* of IDE and AHCI: a drive for CDs */
 	enum disk_cache cache; /* of all files */
 	bool filled;   /* new and empty: what is in it comes with the guest (vmm/arrive.c) */
 	bool unlocked; /* block/reader.h: others may write to it meanwhile; in no description */
@@ -59,9 +60,9 @@ const char *disk_format_name(enum disk_format format);
 bool disk_format_is_there(const char *name);
 
 /*
- * FILE[,ro][,ide|,cdrom][,format=raw|qcow2][,cache=writeback|writethrough|none]. Without a format, a name that ends in
+ * FILE[,ro][,ide|,ahci][,cdrom][,format=raw|qcow2][,cache=writeback|writethrough|none]. Without a format, a name that ends in
  * .qcow2 is of one and every other of a raw image; what is in the file is never asked, since a guest can
- * write that. disk_spec_free() after success.
+ * write that. A CD drive is one of IDE if nothing else is said. disk_spec_free() after success.
  */
 int disk_spec_parse(const char *text, struct disk_spec *spec, struct error *err);
 /* Of a path to a raw image. */

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "ata/ahci.h"
 #include "ata/ide.h"
 #include "machine/firmware/fw_cfg.h"
 #include "virtio/blk.h"
@@ -35,11 +36,15 @@ static void put_disks(struct boot_paths *paths, const struct vmm *vmm, bool cds)
 	for (unsigned i = 0; i < vmm->config.disks; i++) {
 		const unsigned drive = devices->drive[i];
 
-		if ((vmm->config.disk[i].bus == DISK_CDROM) != cds)
+		if (vmm->config.disk[i].cdrom != cds)
 			continue;
 		if (devices->blk[i])
 			put(paths, "/pci@i0cf8/scsi@%x/disk@0,0\n",
 				virtio_blk_slot(devices->blk[i]));
+		else if (vmm->config.disk[i].bus == DISK_AHCI)
+			/* OVMF knows it by this name. */
+			put(paths, "/pci@i0cf8/pci8086,2922@%x/drive@%u/disk@0\n",
+				ahci_slot(devices->ahci), drive);
 		else
 			put(paths, "/pci@i0cf8/ide@%x,%x/drive@%u/disk@%u\n", IDE_SLOT,
 				IDE_FUNCTION, drive / 2, drive % 2);

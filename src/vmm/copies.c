@@ -207,7 +207,8 @@ int resize_request(struct vmm *vmm, const struct control_asker *asker,
 		return error_nomem(err);
 	if (request->disk < vmm->devices.disks && !vmm->devices.blk[request->disk]) {
 		free(resizing);
-		return error_set(err, ENOTSUP, "an IDE drive keeps its size while its guest runs");
+		return error_set(err, ENOTSUP,
+			"a drive of IDE or AHCI keeps its size while its guest runs");
 	}
 	*resizing = (struct resizing){.vmm = vmm,
 		.blk = vmm->devices.blk[request->disk],

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ata/ide.h"
+#include "ata/ahci.h"
 #include "block/block.h"
 #include "net/net.h"
 #include "virtio/balloon.h"
@@ -14,6 +14,7 @@
 #include "virtio/net.h"
 #include "virtio/rng.h"
 #include "vmm/calls.h"
+#include "vmm/drives.h"
 
 static int add_disk(struct devices *devices, unsigned i, const struct vmm_config *config,
 	struct machine *machine, struct error *err)
@@ -83,49 +84,6 @@ static int add_disks(void *ctx)
 	return r;
 }
 
-/* The drive's place by its name (hda to hdd), or the first that is free. IDE_DRIVES: there is none. */
-static unsigned choose_drive(const struct ata_drive_config drive[IDE_DRIVES], const char *name)
-{
-	unsigned n = 0;
-
-	if (!strncmp(name, "hd", 2) && name[2] >= 'a' && name[2] < 'a' + IDE_DRIVES && !name[3] &&
-		!drive[name[2] - 'a'].image)
-		return name[2] - 'a';
-	while (n < IDE_DRIVES && drive[n].image)
-		n++;
-	return n;
-}
-
-static int add_ide(struct devices *devices, const struct vmm_config *config,
-	struct machine *machine, struct error *err)
-{
-	const struct ide_owner owner = {machine, machine_irq};
-	struct ata_drive_config drive[IDE_DRIVES] = {{.image = NULL}};
-	char serial[IDE_DRIVES][LIMIT_SERIAL + 1];
-	bool any = false;
-
-	for (unsigned i = 0; i < config->disks; i++) {
-		const struct disk_spec *spec = &config->disk[i];
-		unsigned n;
-
-		if (spec->bus == DISK_VIRTIO)
-			continue;
-		n = choose_drive(drive, spec->vdev);
-		if (!config->firmware || n == IDE_DRIVES)
-			return error_set(err, EINVAL, "%s: %s", spec->file[0].name,
-				config->firmware ? "there are four IDE drives at most"
-						 : "an IDE drive needs firmware");
-		snprintf(serial[n], sizeof serial[n], DISK_SERIAL, i);
-		drive[n] = (struct ata_drive_config){devices->disk[i], spec->bus == DISK_CDROM,
-			*spec->serial ? spec->serial : serial[n]};
-		devices->drive[i] = n;
-		any = true;
-	}
-	return any ? ide_create(machine_pci(machine), machine_io(machine), machine_memory(machine),
-			     &owner, drive, &devices->ide, err)
-		   : 0;
-}
-
 static int add_nets(void *ctx)
 {
 	struct making *m = ctx;
@@ -149,7 +107,7 @@ int devices_create(struct devices *devices, const struct vmm_config *config,
 	int r = config->disks ? monitor_walled(monitor, CALLS_DISK, add_disks, &making, err) : 0;
 
 	if (!r)
-		r = add_ide(devices, config, machine, err);
+		r = drives_create(devices, config, machine, err);
 	if (!r && config->nets)
 		r = monitor_walled(monitor, CALLS_NET, add_nets, &making, err);
 	if (!r)
@@ -208,6 +166,7 @@ static void move_disks(struct devices *devices, struct vmm_config *config, unsig
 {
 	memmove(&devices->disk[to], &devices->disk[from], count * sizeof devices->disk[0]);
 	memmove(&devices->blk[to], &devices->blk[from], count * sizeof devices->blk[0]);
+	memmove(&devices->drive[to], &devices->drive[from], count * sizeof devices->drive[0]);
 	memmove(&devices->busy[to], &devices->busy[from], count * sizeof devices->busy[0]);
 	memmove(&devices->came_later[to], &devices->came_later[from],
 		count * sizeof devices->came_later[0]);
@@ -276,6 +235,8 @@ void devices_tell_places(const struct devices *devices, const uint8_t *more, uns
 	for (unsigned i = 0; i < devices->disks; i++)
 		if (devices->blk[i])
 			slot[count++] = virtio_blk_slot(devices->blk[i]);
+	if (devices->ahci)
+		slot[count++] = ahci_slot(devices->ahci);
 	for (unsigned i = 0; i < LIMIT_NETWORKS; i++)
 		if (devices->nic[i])
 			slot[count++] = virtio_net_slot(devices->nic[i]);
@@ -294,7 +255,7 @@ void devices_destroy(struct devices *devices)
 	virtio_balloon_destroy(devices->balloon);
 	virtio_console_destroy(devices->console);
 	virtio_rng_destroy(devices->rng);
-	ide_destroy(devices->ide);
+	drives_destroy(devices);
 	for (unsigned i = 0; i < LIMIT_NETWORKS; i++) {
 		virtio_net_destroy(devices->nic[i]);
 		net_close(devices->net[i]);

@@ -9,6 +9,7 @@
 #include "vmm/config.h"
 #include "monitor/monitor.h"
 
+struct ahci;
 struct block_device;
 struct ide;
 struct net;
@@ -19,9 +20,10 @@ struct virtio_rng;
 
 struct devices {
 	struct block_device *disk[LIMIT_DISKS];
-	struct virtio_blk *blk[LIMIT_DISKS]; /* NULL: it is a drive of the IDE controller */
+	struct virtio_blk *blk[LIMIT_DISKS]; /* NULL: it is in a drive of one of the next two */
 	struct ide *ide;                     /* or NULL */
-	uint8_t drive[LIMIT_DISKS];          /* which one, at the start (ata/ide.h) */
+	struct ahci *ahci;                   /* likewise */
+	uint8_t drive[LIMIT_DISKS];          /* which one there (ata/ide.h, ata/ahci.h) */
 	unsigned busy[LIMIT_DISKS];          /* jobs on the disk */
 	bool came_later[LIMIT_DISKS];        /* devices_insert_disk(): its specification is ours */
 	unsigned disks;

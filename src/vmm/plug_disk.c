@@ -272,7 +272,8 @@ int plug_detach_request(struct vmm *vmm, const struct control_asker *asker,
 		return error_set(err, ENODEV, "the guest's disk %u is not '%s'", n, request->vdev);
 	if (!vmm->devices.blk[n])
 		return error_set(err, ENOTSUP,
-			"%s is an IDE drive, which stays while its guest runs", request->vdev);
+			"%s is in a drive of IDE or AHCI, which stays while its guest runs",
+			request->vdev);
 	if (vmm->devices.busy[n])
 		return error_set(err, EBUSY, "%s is being copied or changed", request->vdev);
 	return plug_detach(vmm, asker, request,

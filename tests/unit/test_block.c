@@ -396,13 +396,21 @@ static void test_disk_words(void **state)
 		const char *words, *name;
 		bool readonly;
 		enum disk_cache cache;
+		enum disk_bus bus;
+		bool cdrom;
 	} good[] = {
-		{"a.img", "a.img", false, DISK_WRITEBACK},
-		{"a.img,ro", "a.img", true, DISK_WRITEBACK},
-		{"a,b.img,cache=none", "a,b.img", false, DISK_DIRECT},
-		{"a.img,cache=writethrough,ro", "a.img", true, DISK_WRITETHROUGH},
-		{"a.img,ro,cache=writeback", "a.img", true, DISK_WRITEBACK},
-		{"cache=none", "cache=none", false, DISK_WRITEBACK},
+		{"a.img", "a.img", false, DISK_WRITEBACK, DISK_VIRTIO, false},
+		{"a.img,ro", "a.img", true, DISK_WRITEBACK, DISK_VIRTIO, false},
+		{"a,b.img,cache=none", "a,b.img", false, DISK_DIRECT, DISK_VIRTIO, false},
+		{"a.img,cache=writethrough,ro", "a.img", true, DISK_WRITETHROUGH, DISK_VIRTIO,
+			false},
+		{"a.img,ro,cache=writeback", "a.img", true, DISK_WRITEBACK, DISK_VIRTIO, false},
+		{"cache=none", "cache=none", false, DISK_WRITEBACK, DISK_VIRTIO, false},
+		{"a.img,ide", "a.img", false, DISK_WRITEBACK, DISK_IDE, false},
+		{"a.img,ahci,ro", "a.img", true, DISK_WRITEBACK, DISK_AHCI, false},
+		{"a.iso,cdrom", "a.iso", true, DISK_WRITEBACK, DISK_IDE, true},
+		{"a.iso,ahci,cdrom", "a.iso", true, DISK_WRITEBACK, DISK_AHCI, true},
+		{"a.iso,cdrom,ahci", "a.iso", true, DISK_WRITEBACK, DISK_AHCI, true},
 	};
 	struct disk_spec spec;
 	struct error err = {""};
@@ -412,6 +420,8 @@ static void test_disk_words(void **state)
 		assert_string_equal(spec.file[0].name, good[n].name);
 		assert_int_equal(spec.readonly, good[n].readonly);
 		assert_int_equal(spec.cache, good[n].cache);
+		assert_int_equal(spec.bus, good[n].bus);
+		assert_int_equal(spec.cdrom, good[n].cdrom);
 		disk_spec_free(&spec);
 	}
 	assert_int_equal(disk_spec_parse("a.img,cache=some", &spec, &err), -EINVAL);

@@ -382,6 +382,45 @@ static int tear_down(void **state)
 	return unlink(file);
 }
 
+/* With firmware a disk's name, and hdtype, say what it is in; without, all are virtio's. */
+static void drives_of(bool firmware, const char *hdtype, const char *const want[6])
+{
+	static const char *const vdevs[] = {"hda", "hdc", "sdb", "sdc", "xvda", "xvdb"};
+	json_t *disks = json_array();
+	struct daemon daemon;
+	struct guest guest;
+	struct spec_files files;
+	struct taken_launch launch;
+
+	for (unsigned i = 0; i < 6; i++)
+		json_array_append_new(disks,
+			json_pack("{s:s, s:s, s:b}", "target", file, "vdev", vdevs[i], "cdrom",
+				i % 2));
+	make_guest(&guest, &daemon,
+		json_pack("{s:s, s:s, s:s, s:o, s:s*}", "name", "drives", "hdtype", hdtype,
+			firmware ? "firmware" : "kernel", firmware ? "bios" : file, "disks", disks,
+			"boot", firmware ? "dc" : NULL));
+	hand_over(&guest, &files, &launch);
+	assert_int_equal(launch.config.disks, 6);
+	for (unsigned i = 0; i < 6; i++) {
+		static const char *const names[] = {"virtio", "ide", "ahci"};
+
+		assert_string_equal(names[launch.config.disk[i].bus], want[i]);
+		assert_int_equal(launch.config.disk[i].cdrom, firmware && i % 2);
+	}
+	launch_free(&launch.spec);
+	spec_close(&files);
+	domain_config_free(&guest.config);
+}
+
+static void test_drives(void **state)
+{
+	drives_of(true, "ide", (const char *[]){"ide", "ide", "ahci", "ahci", "virtio", "ide"});
+	drives_of(true, "ahci", (const char *[]){"ahci", "ide", "ahci", "ahci", "virtio", "ide"});
+	drives_of(false, "ahci",
+		(const char *[]){"virtio", "virtio", "virtio", "virtio", "virtio", "virtio"});
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -389,6 +428,7 @@ int main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_daemon_to_monitor),
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_drives),
 		cmocka_unit_test(test_shares),
 	};
 

@@ -18,6 +18,7 @@
 #include "api/http/server.h"
 #include "base/folder.h"
 #include "daemon/daemon.h"
+#include "daemon/peers.h"
 
 #define IDLE_NOT_SAID (~0u)
 #define IDLE_SECONDS 60
@@ -112,7 +113,7 @@ static void look_around(void *ctx)
 	const struct daemon *daemon = idle->daemon;
 	const uint64_t now = clock_now();
 
-	if (daemon->guests || daemon->operations) {
+	if (daemon->guests || daemon->operations || peers_are_listening(daemon)) {
 		idle->since = now;
 	} else if (now - idle->since >= idle->limit && server_retire(idle->server)) {
 		log_add(&idle->daemon->log, "ends, since there is no guest and nobody asks");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guests that move to another host. The two monitors speak with each other (doc/migration.md); this carries their bytes,
+ * Guests that move to another host. The two monitors speak with each other (doc/migration.md). Between hosts that know each
+ * other (dach host) the daemons carry their bytes, and have to be asked only. Otherwise this carries them,
  * from the daemon here to a program on the other host (migrate-receive, mostly by ssh), which carries them to its daemon. Before
  * that, each says one line of JSON:
  *
@@ -22,6 +23,7 @@
 #include "cli/create.h"
 #include "cli/watch.h"
 #include "client/client.h"
+#include "protocol/peer.h"
 #include "protocol/request.h"
 
 #define VERSION 1
@@ -297,6 +299,46 @@ static int take_option(struct cli *cli, struct migration *migration, int id,
 	return r ? cli_fail(cli, &err) : 0;
 }
 
+/* As a host that the daemon knows? To another one somebody else carries. */
+static bool is_known(struct cli *cli, const struct migration *migration, const char *host)
+{
+	char path[sizeof "/v1/hosts/" + PEER_NAME_MAX];
+	struct error err = {""};
+
+	if (migration->shell || peer_name_check(host, &err) || call_connect(cli))
+		return false;
+	snprintf(path, sizeof path, "/v1/hosts/%s", host);
+	return !client_call(cli->client, "GET", path, NULL, NULL, &err);
+}
+
+static int move_to_known(struct migration *migration, const char *config_file, bool paused)
+{
+	struct cli *cli = migration->cli;
+	json_t *own = config_file ? create_load(cli, config_file) : NULL, *body = migration->body;
+
+	if (config_file && !own)
+		return CLI_FAILURE;
+	json_object_set_new(body, "host", json_string(cli->words[1]));
+	if (own)
+		json_object_set_new(body, "config", own);
+	if (paused)
+		json_object_set_new(body, "paused", json_true());
+	migration->body = NULL;
+	return watch_act(cli, "Migrating", cli->words[0], "/migrate", body);
+}
+
+static int move_by_carrying(struct migration *migration, const json_t *guest,
+	const char *config_file, bool paused, bool storage)
+{
+	int status;
+
+	migration->guest = make_guest(migration->cli, guest, config_file, paused, storage);
+	if (!migration->guest)
+		return CLI_FAILURE;
+	status = ask(migration, migration->cli->words[1]);
+	return status ? status : go(migration);
+}
+
 static int migrate(struct cli *cli)
 {
 	struct migration migration = {.cli = cli, .body = json_object(), .far = -1, .near = -1};
@@ -315,13 +357,11 @@ static int migrate(struct cli *cli)
 		return watch_act(cli, "Migrating", cli->words[0], "/migrate", migration.body);
 	signal(SIGPIPE, SIG_IGN);
 	status = call_guest(cli, "GET", cli->words[0], "", NULL, &guest);
-	if (!status) {
-		storage = json_get_true(migration.body, "storage");
-		migration.guest = make_guest(cli, guest, config_file, paused, storage);
-		status = migration.guest ? ask(&migration, cli->words[1]) : CLI_FAILURE;
-	}
-	if (!status)
-		status = go(&migration);
+	storage = json_get_true(migration.body, "storage");
+	if (!status && is_known(cli, &migration, cli->words[1]))
+		status = move_to_known(&migration, config_file, paused);
+	else if (!status)
+		status = move_by_carrying(&migration, guest, config_file, paused, storage);
 	finish(&migration, status);
 	if (!status && !cli->json)
 		fputs("Migration successful.\n", stderr);
@@ -384,8 +424,8 @@ static int receive(struct cli *cli)
 static const char migrate_more[] =
 	"Both hosts have the guest's disks under the same names, or --storage takes along what is in those that it may\n"
 	"write to; and networks of the same names. It runs here until the other host has all of it, and goes on there\n"
-	"after a short pause; whatever fails before that, it goes on here. HOST is reached by ssh, and has dach. Ctrl-C\n"
-	"cancels.\n";
+	"after a short pause; whatever fails before that, it goes on here. HOST is one that this host knows (dach host add),\n"
+	"and otherwise reached by ssh, and has dach. Ctrl-C cancels.\n";
 
 const struct cli_verb cli_migrate_verbs[] = {
 	{"migrate", "GUEST HOST", "Let a running guest go on on another host", 2, 2,

@@ -17,6 +17,7 @@
 #include "daemon/links.h"
 #include "daemon/network.h"
 #include "daemon/operation.h"
+#include "daemon/peers.h"
 #include "daemon/resources.h"
 #include "daemon/rules.h"
 #include "host/walls.h"
@@ -107,6 +108,18 @@ static int load_network(void *ctx, const char *name, const char *text)
 	return r == -ENOMEM ? r : 0;
 }
 
+static int load_peer(void *ctx, const char *name, const char *text)
+{
+	struct daemon *daemon = ctx;
+	struct error err = {0};
+	int r = peers_load(daemon, text, &err);
+
+	if (r && r != -ENOMEM)
+		log_add(&daemon->log, "host %.64s: cannot be read from the store: %s", name,
+			err.text);
+	return r == -ENOMEM ? r : 0;
+}
+
 static int open_store(struct daemon *daemon, struct error *err)
 {
 	char path[PATH_MAX + 16];
@@ -120,6 +133,8 @@ static int open_store(struct daemon *daemon, struct error *err)
 		r = store_load(daemon->store, load_one, daemon, err);
 	if (!r)
 		r = store_load_networks(daemon->store, load_network, daemon, err);
+	if (!r)
+		r = store_load_peers(daemon->store, load_peer, daemon, err);
 	return r;
 }
 
@@ -203,6 +218,7 @@ void daemon_reload(struct daemon *daemon)
 		log_add(&daemon->log, "the policy stays as it was: %s", err.text);
 	else
 		log_add(&daemon->log, "policy read");
+	peers_listen(daemon);
 }
 
 int daemon_create(const struct daemon_options *options, struct daemon **out, struct error *err)
@@ -233,8 +249,10 @@ int daemon_create(const struct daemon_options *options, struct daemon **out, str
 	if (!r) {
 		engines_init(&daemon->engines, daemon->loop);
 		clock_rate_begin(&daemon->clock_rate, daemon->loop);
-		r = open_store(daemon, err);
+		r = peers_create(daemon, err);
 	}
+	if (!r)
+		r = open_store(daemon, err);
 	if (r) {
 		daemon_destroy(daemon);
 		return r;
@@ -269,6 +287,7 @@ void daemon_begin(struct daemon *daemon)
 	links_sweep(daemon);
 	container_files_begin(daemon);
 	rules_begin(daemon, r == -ETIMEDOUT);
+	peers_listen(daemon);
 	if (boot)
 		autostart(daemon);
 }
@@ -285,6 +304,7 @@ void daemon_destroy(struct daemon *daemon)
 	while (daemon->guests)
 		guest_free(daemon->guests);
 	operation_free_all(daemon);
+	peers_destroy(daemon);
 	network_free_all(daemon);
 	rules_end(daemon);
 	resources_close(daemon);

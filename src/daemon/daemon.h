@@ -23,6 +23,8 @@ struct cgroup;
 struct guest;
 struct network;
 struct operation;
+struct peer_line;
+struct peers;
 
 struct daemon {
 	struct loop *loop;
@@ -37,6 +39,8 @@ struct daemon {
 	struct cgroup *cgroup;        /* NULL: this host has none */
 	struct operation *operations; /* not yet answered */
 	struct network *networks;     /* by name */
+	struct peers *peers;          /* other hosts: peers.h */
+	struct peer_line *peer_lines; /* connections with them that are not made yet */
 	struct loop_fd rules;         /* rules.h's, and the next two */
 	struct loop_timer rules_timer;
 	bool rules_late;

@@ -11,6 +11,20 @@
 struct domain_disk;
 struct end_report;
 struct guest;
+struct operation;
+
+/* What of leaving is the same to whichever host: see migrate_peer.h. */
+
+/* A pair of sockets for monitors. */
+int migration_open_line(int ends[2], struct error *err);
+/* Whether it may be sent away now. */
+int migration_check_leave(const struct guest *guest, struct error *err);
+/* The guest of the operation, if it may; NULL: it was refused. */
+struct guest *migration_guest(struct operation *op);
+/* What it leaves by, taken; -1: nothing. */
+void migration_set_line(struct guest *guest, int fd);
+/* It leaves by that; ends the operation. */
+void migration_depart(struct operation *op, struct guest *guest);
 
 /*
  * launch.c: its folder is there, its monitor not yet. What it brings has its files then, by its owner; what is there already is

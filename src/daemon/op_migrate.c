@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "daemon/migrate_peer.h"
 #include "daemon/migration.h"
 #include "daemon/daemon.h"
 #include "daemon/describe.h"
@@ -29,12 +30,13 @@
 #include "daemon/op.h"
 #include "daemon/saved.h"
 #include "protocol/end.h"
+#include "protocol/peer.h"
 
 #define OP_MOVED "moved" /* operation_kind.machine */
 
 /* Away */
 
-static int open_line(int ends[2], struct error *err)
+int migration_open_line(int ends[2], struct error *err)
 {
 	if (!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends))
 		return 0;
@@ -53,7 +55,7 @@ static int check_disks(const struct domain_config *config, struct error *err)
 }
 
 /* What is being done to it, or stands on its disks. */
-static int may_leave(const struct guest *guest, struct error *err)
+int migration_check_leave(const struct guest *guest, struct error *err)
 {
 	if (guest->held || guest->destroying)
 		return error_set(err, EINVAL, "the guest has ended");
@@ -72,33 +74,38 @@ static int may_leave(const struct guest *guest, struct error *err)
 	return check_disks(&guest->config, err);
 }
 
-static struct guest *guest_to_leave(struct operation *op)
+struct guest *migration_guest(struct operation *op)
 {
 	struct guest *guest = op_running_guest(op);
 	struct error err = {0};
-	int r = guest ? may_leave(guest, &err) : 0;
+	int r = guest ? migration_check_leave(guest, &err) : 0;
 
 	if (r)
 		op_refuse_error(op, r, &err);
 	return r ? NULL : guest;
 }
 
+void migration_set_line(struct guest *guest, int fd)
+{
+	if (guest->line >= 0)
+		close(guest->line);
+	guest->line = fd;
+}
+
 /* The caller's end of the connection; the other one waits for "migrate". */
 static void open_migration(struct operation *op)
 {
-	struct guest *guest = guest_to_leave(op);
+	struct guest *guest = migration_guest(op);
 	struct error err = {0};
 	int ends[2];
 
 	if (!guest)
 		return;
-	if (open_line(ends, &err)) {
+	if (migration_open_line(ends, &err)) {
 		op_refuse_error(op, -EMFILE, &err);
 		return;
 	}
-	if (guest->line >= 0)
-		close(guest->line);
-	guest->line = ends[1];
+	migration_set_line(guest, ends[1]);
 	op->fd = ends[0];
 	op_finish_fd(op);
 }
@@ -116,6 +123,10 @@ static const struct field migrate_arguments[] = {
 		FIELD_AT(operation_arguments, rate),
 		.max = INT64_MAX},
 	{.key = "storage", .kind = FIELD_BOOL, FIELD_AT(operation_arguments, storage), .max = 1},
+	FIELD_ROW(STRING, operation_arguments, host, .min = 1, .max = PEER_NAME_MAX),
+	FIELD_ROW(OBJECT, operation_arguments, config, .max = OPERATION_CONFIG_MAX),
+	FIELD_ROW(BOOL, operation_arguments, paused),
+	FIELD_ROW(BOOL, operation_arguments, evacuate),
 	{.key = NULL},
 };
 
@@ -165,8 +176,10 @@ static void left(void *ctx, int r, json_t *answer, const char *text)
 	free(leaving);
 	guest->departing = false;
 	if (r) {
-		if (!may_have_left(guest, r))
+		if (!may_have_left(guest, r)) {
 			migration_forget(guest);
+			migrate_peer_stays(guest);
+		}
 		guest_log(guest, "not migrated", text);
 		op_refuse(op, r, text);
 		return;
@@ -182,15 +195,12 @@ static void left(void *ctx, int r, json_t *answer, const char *text)
 	guest_wait(guest, true, ended, op);
 }
 
-static void migrate(struct operation *op)
+void migration_depart(struct operation *op, struct guest *guest)
 {
-	struct guest *guest = guest_to_leave(op);
 	struct leaving_guest *leaving;
 	struct error err = {0};
 	int r;
 
-	if (!guest)
-		return;
 	if (guest->line < 0) {
 		op_refuse(op, -ENOTCONN,
 			"no connection to another host has been opened for the guest");
@@ -200,6 +210,7 @@ static void migrate(struct operation *op)
 	r = leaving ? note_write(guest, NOTE_DEPARTING, json_object(), &err) : error_nomem(&err);
 	if (r) {
 		free(leaving);
+		migrate_peer_stays(guest);
 		op_refuse_error(op, r, &err);
 		return;
 	}
@@ -212,8 +223,18 @@ static void migrate(struct operation *op)
 			.rate = op->arguments.rate,
 			.storage = op->arguments.storage},
 		guest->line, 0, left, leaving);
-	close(guest->line);
-	guest->line = -1;
+	migration_set_line(guest, -1);
+}
+
+/* To a host that is known, or by a connection that whoever asks has opened before. */
+static void migrate(struct operation *op)
+{
+	struct guest *guest = migration_guest(op);
+
+	if (guest && op->arguments.host)
+		migrate_peer_call(op, guest);
+	else if (guest)
+		migration_depart(op, guest);
 }
 
 const struct operation_kind operation_migrate = {"guest_migrate", "Migrated", .guest = true,
@@ -283,7 +304,7 @@ static void receive(struct operation *op)
 	struct error err = {0};
 	int ends[2] = {-1, -1}, r = make(op, &guest, &err);
 
-	if (!r && (r = open_line(ends, &err)))
+	if (!r && (r = migration_open_line(ends, &err)))
 		guest_free(guest);
 	if (!r)
 		r = begin(op, guest, ends[1], &err);
@@ -368,6 +389,7 @@ void migration_settle(struct guest *guest)
 	}
 	json_decref(says);
 	note_forget(guest, NOTE_ARRIVING);
+	migrate_peer_is_here(guest);
 	guest_log(guest, "has come from another host", "");
 }
 

@@ -46,6 +46,11 @@ void operation_arguments_free(struct operation_arguments *arguments)
 	free(arguments->base);
 	free(arguments->snapshot);
 	free(arguments->comment);
+	free(arguments->host);
+	free(arguments->guest);
+	free(arguments->address);
+	free(arguments->fingerprint);
+	free(arguments->token);
 	memset(arguments, 0, sizeof *arguments);
 }
 

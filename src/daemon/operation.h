@@ -31,31 +31,35 @@ struct operation;
 struct operation_arguments {
 	char *ref; /* which guest: domain ID, UUID or name; a network's name; NULL where it is about none */
 	struct monitor_request request; /* ask */
-	/* create, restore: as domain_config_from_json() takes it; network_create; disk_attach, network_attach: one disk or
+	/* create, restore: as domain_config_from_json() takes it; migrate: what it is to be there, or NULL; network_create; disk_attach, network_attach: one disk or
 	   network of it */
 	json_t *config;
-	bool paused;             /* create, start, resume, restore, clone, receive */
+	bool paused;             /* create, start, resume, restore, clone, migrate, receive */
 	bool managed;            /* create, receive */
 	enum field_choice start; /* create: left out, it is started unless it is managed;
 				    snapshot_revert: left out, it does what it did */
-	char *name;              /* rename; clone: with a '%' for each one's number */
-	unsigned count;          /* clone */
-	char *path;              /* absolute; dump_core: and there is nothing of that name */
-	unsigned then;           /* save: it ends, runs on, or is paused */
-	bool lazy;               /* resume, restore: memory comes as it is touched */
-	bool live;               /* dump_core: the guest runs meanwhile */
-	unsigned network;        /* network_detach, network_forward: its devid */
-	char *forward;           /* network_forward: as net_forward_parse() reads it */
-	bool force;      /* disk_detach, disk_medium, network_detach: whatever the guest does */
-	uint64_t memory; /* memory, memory_max: KiB */
+	char *name;     /* rename, host_add, host_token; clone: with a '%' for each one's number */
+	unsigned count; /* clone */
+	char *path;     /* absolute; dump_core: and there is nothing of that name */
+	unsigned then;  /* save: it ends, runs on, or is paused */
+	bool lazy;      /* resume, restore: memory comes as it is touched */
+	bool live;      /* dump_core: the guest runs meanwhile */
+	unsigned network; /* network_detach, network_forward: its devid */
+	char *forward;    /* network_forward: as net_forward_parse() reads it */
+	bool force;       /* disk_detach, disk_medium, network_detach: whatever the guest does */
+	uint64_t memory;  /* memory, memory_max: KiB */
 	unsigned weight, cap; /* scheduler: or OPERATION_AS_IT_IS */
 	bool autostart;       /* autostart, receive */
 	unsigned pause;       /* migrate: ms; 0: as the monitor has it */
-	bool storage;         /* migrate: its disks go along */
-	json_t *disk_sizes;   /* receive: those that come along, bytes by vdev; or NULL */
-	char *vcpu;           /* affinity: its number, or "all" */
-	char *cpus, *soft;    /* affinity: as host/cpuset.h reads it; NULL: as it is */
-	char **disks;         /* disk_layer: vdevs; none: all that it may write to */
+	bool storage;         /* migrate, host_fetch: its disks go along */
+	char *host; /* migrate: to one that is known (peers.h); NULL: over a connection that is open */
+	bool evacuate;                       /* migrate: it is to come back */
+	char *guest;                         /* host_fetch: its UUID */
+	char *address, *fingerprint, *token; /* host_add */
+	json_t *disk_sizes; /* receive: those that come along, bytes by vdev; or NULL */
+	char *vcpu;         /* affinity: its number, or "all" */
+	char *cpus, *soft;  /* affinity: as host/cpuset.h reads it; NULL: as it is */
+	char **disks;       /* disk_layer: vdevs; none: all that it may write to */
 	unsigned disks_count;
 	char *disk;      /* disk_stream and its like: vdev */
 	unsigned format; /* disk_backup: raw, qcow2 */
@@ -106,7 +110,9 @@ extern const struct operation_kind operation_host, operation_log, operation_log_
 	operation_network_attach, operation_network_detach, operation_network_forward,
 	operation_snapshot_list, operation_snapshot_get, operation_snapshot_create,
 	operation_snapshot_revert, operation_snapshot_delete, operation_migration,
-	operation_migrate, operation_receive, operation_live_update;
+	operation_migrate, operation_receive, operation_live_update, operation_hosts,
+	operation_host_get, operation_host_add, operation_host_delete, operation_host_token,
+	operation_host_fetch;
 
 /* Defaults. operation_arguments_free() afterwards, also after it was given away (it is empty then). */
 void operation_arguments_init(const struct operation_kind *kind,

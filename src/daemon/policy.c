@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/policy.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -18,6 +19,7 @@
 #include "base/json.h"
 #include "protocol/fields.h"
 #include "protocol/limits.h"
+#include "protocol/peer.h"
 #include "protocol/walls.h"
 
 #define MANAGERS "dach"
@@ -91,6 +93,21 @@ static int read_walls(json_t *walls, const char *name, struct policy *policy, st
 	return r;
 }
 
+/* Where other hosts' daemons may call: peers.c. */
+static int check_listen(const json_t *listen, const char *name, struct error *err)
+{
+	char host[PEER_HOST_MAX + 1];
+	unsigned char address[sizeof(struct in6_addr)];
+	unsigned port;
+
+	if (json_is_string(listen) &&
+		!peer_address_read(json_string_value(listen), host, &port, NULL) &&
+		(inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1))
+		return 0;
+	return bad(err, name, "listen", "",
+		"not an address of this host with or without a port, as 192.0.2.1:7420 or [::]:7420");
+}
+
 static int check_root(json_t *root, const char *name, struct policy *policy, struct error *err)
 {
 	const char *part, *who;
@@ -107,9 +124,16 @@ static int check_root(json_t *root, const char *name, struct policy *policy, str
 				return r;
 			continue;
 		}
+		if (!strcmp(part, "listen")) {
+			int r = check_listen(rules, name, err);
+
+			if (r)
+				return r;
+			continue;
+		}
 		if (strcmp(part, "users") && strcmp(part, "groups"))
 			return bad(err, name, part, "",
-				"unknown; there are users, groups and walls");
+				"unknown; there are users, groups, walls and listen");
 		if (!json_is_object(rules))
 			return bad(err, name, part, "", "not an object");
 		json_object_foreach(rules, who, rule)

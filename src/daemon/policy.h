@@ -6,7 +6,8 @@
  *
  *   {"users": {"ann": {"guests": 4, "memory": 4096, "vcpus": 8, "paths": ["/home/ann/"]}},
  *    "groups": {"students": {"guests": 1, "memory": 512, "vcpus": 1, "paths": ["/srv/images/"]}},
- *    "walls": ["namespaces", "landlock"]}
+ *    "walls": ["namespaces", "landlock"],
+ *    "listen": "192.0.2.1:7420"}
  *
  * memory in MiB, of all the user's guests together, as vcpus. paths: where kernels, disks, core
  * files and saved guests may lie; they are opened with the user's own rights besides. "addresses": true gives the user's
@@ -15,6 +16,8 @@
  * "bridges": ["br0"] are the host's bridges that his guests may be on, as whoever they like;
  * "affinity": true lets him say on which of the host's processors they run. A user's entry goes before those
  * of groups, of which the first that fits counts.
+ *
+ * "listen" is where daemons of other hosts that are known may call (peers.h); without it none may.
  *
  * Names are looked up when the file is read: a connection costs no question to the host's directory of users.
  */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <sqlite3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@ struct store {
 	char *path;
 	bool open; /* store_begin() was called */
 	sqlite3_stmt *save, *delete, *take, *next;
-	sqlite3_stmt *network_save, *network_delete;
+	sqlite3_stmt *network_save, *network_delete, *peer_save, *peer_delete;
 	sqlite3_stmt *snapshots_save, *snapshots_load, *snapshots_delete;
 };
 
@@ -52,9 +53,16 @@ static const char guests_table[] = "CREATE TABLE guests ("
 	" name TEXT PRIMARY KEY NOT NULL," \
 	" value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
 
-static const char other_tables[] = "CREATE TABLE counter (domid INTEGER NOT NULL) STRICT;"
-				   "INSERT INTO counter VALUES (1);" SNAPSHOTS_TABLE NETWORKS_TABLE
-				   "PRAGMA application_id = " NUMBER_TEXT(APPLICATION_ID);
+/* Nor version 4 other hosts. */
+#define PEERS_TABLE                        \
+	"CREATE TABLE peers ("             \
+	" name TEXT PRIMARY KEY NOT NULL," \
+	" value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+
+static const char other_tables[] =
+	"CREATE TABLE counter (domid INTEGER NOT NULL) STRICT;"
+	"INSERT INTO counter VALUES (1);" SNAPSHOTS_TABLE NETWORKS_TABLE PEERS_TABLE
+	"PRAGMA application_id = " NUMBER_TEXT(APPLICATION_ID);
 
 static const char *const state_names[] = {"off", "starting", "running", "shutdown"};
 
@@ -124,6 +132,7 @@ static const char *const changes[STORE_VERSION] = {
 	[1] = "INSERT INTO guests SELECT * FROM former; DROP TABLE former",
 	[2] = SNAPSHOTS_TABLE,
 	[3] = NETWORKS_TABLE,
+	[4] = PEERS_TABLE,
 };
 
 static int change_from(struct store *store, int64_t version, struct error *err)
@@ -199,6 +208,23 @@ static int check_pages(struct store *store, struct error *err)
 	return r;
 }
 
+/* Of a table of texts by name. */
+static int prepare_named(struct store *store, const char *table, sqlite3_stmt **save,
+	sqlite3_stmt **delete, struct error *err)
+{
+	char sql[128];
+	int r;
+
+	snprintf(sql, sizeof sql,
+		"INSERT INTO %s VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2",
+		table);
+	r = prepare(store, sql, save, err);
+	if (r)
+		return r;
+	snprintf(sql, sizeof sql, "DELETE FROM %s WHERE name = ?1", table);
+	return prepare(store, sql, delete, err);
+}
+
 static int prepare_all(struct store *store, struct error *err)
 {
 	int r = prepare(store,
@@ -227,13 +253,10 @@ static int prepare_all(struct store *store, struct error *err)
 		r = prepare(store, "DELETE FROM snapshots WHERE guest = ?1",
 			&store->snapshots_delete, err);
 	if (!r)
-		r = prepare(store,
-			"INSERT INTO networks VALUES (?1, ?2)"
-			" ON CONFLICT (name) DO UPDATE SET value = ?2",
-			&store->network_save, err);
-	if (!r)
-		r = prepare(store, "DELETE FROM networks WHERE name = ?1", &store->network_delete,
+		r = prepare_named(store, "networks", &store->network_save, &store->network_delete,
 			err);
+	if (!r)
+		r = prepare_named(store, "peers", &store->peer_save, &store->peer_delete, err);
 	return r;
 }
 
@@ -301,6 +324,8 @@ void store_close(struct store *store)
 	sqlite3_finalize(store->snapshots_delete);
 	sqlite3_finalize(store->network_save);
 	sqlite3_finalize(store->network_delete);
+	sqlite3_finalize(store->peer_save);
+	sqlite3_finalize(store->peer_delete);
 	sqlite3_close(store->db);
 	free(store->path);
 	free(store);
@@ -435,9 +460,10 @@ int store_load_snapshots(struct store *store, const char *uuid, char **text, str
 	return r;
 }
 
-int store_save_network(struct store *store, const char *name, const char *text, struct error *err)
+static int save_named(struct store *store, sqlite3_stmt *save, sqlite3_stmt *delete,
+	const char *name, const char *text, struct error *err)
 {
-	sqlite3_stmt *s = text ? store->network_save : store->network_delete;
+	sqlite3_stmt *s = text ? save : delete;
 
 	sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
 	if (text)
@@ -445,12 +471,12 @@ int store_save_network(struct store *store, const char *name, const char *text, 
 	return run(store, s, NULL, err);
 }
 
-int store_load_networks(struct store *store,
+static int load_named(struct store *store, const char *sql,
 	int (*each)(void *ctx, const char *name, const char *text), void *ctx, struct error *err)
 {
 	sqlite3_stmt *query;
 	int code = SQLITE_DONE;
-	int r = prepare(store, "SELECT name, value FROM networks ORDER BY name", &query, err);
+	int r = prepare(store, sql, &query, err);
 
 	if (r)
 		return r;
@@ -459,6 +485,28 @@ int store_load_networks(struct store *store,
 			(const char *)sqlite3_column_text(query, 1));
 	sqlite3_finalize(query);
 	return r || code == SQLITE_DONE ? r : failed(store, code, err);
+}
+
+int store_save_network(struct store *store, const char *name, const char *text, struct error *err)
+{
+	return save_named(store, store->network_save, store->network_delete, name, text, err);
+}
+
+int store_load_networks(struct store *store,
+	int (*each)(void *ctx, const char *name, const char *text), void *ctx, struct error *err)
+{
+	return load_named(store, "SELECT name, value FROM networks ORDER BY name", each, ctx, err);
+}
+
+int store_save_peer(struct store *store, const char *name, const char *text, struct error *err)
+{
+	return save_named(store, store->peer_save, store->peer_delete, name, text, err);
+}
+
+int store_load_peers(struct store *store,
+	int (*each)(void *ctx, const char *name, const char *text), void *ctx, struct error *err)
+{
+	return load_named(store, "SELECT name, value FROM peers ORDER BY name", each, ctx, err);
 }
 
 int store_take_domid(struct store *store, unsigned *domid, struct error *err)

@@ -15,7 +15,7 @@
 
 #include "base/error.h"
 
-#define STORE_VERSION 4
+#define STORE_VERSION 5
 #define STORE_BOOT_LEN 36
 
 enum record_state {
@@ -80,6 +80,10 @@ int store_load_snapshots(struct store *store, const char *uuid, char **text, str
 int store_save_network(struct store *store, const char *name, const char *text, struct error *err);
 /* Calls each for every network, by name; stops when it fails and returns that. */
 int store_load_networks(struct store *store,
+	int (*each)(void *ctx, const char *name, const char *text), void *ctx, struct error *err);
+/* Another host (peers.h), likewise. */
+int store_save_peer(struct store *store, const char *name, const char *text, struct error *err);
+int store_load_peers(struct store *store,
 	int (*each)(void *ctx, const char *name, const char *text), void *ctx, struct error *err);
 /* A domain ID that was never given before; counted for ever, from 1. */
 int store_take_domid(struct store *store, unsigned *domid, struct error *err);

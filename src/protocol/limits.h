@@ -35,6 +35,8 @@
  */
 #define LIMIT_UIDS_FIRST 1900000000u
 #define LIMIT_UIDS 65536u
+/* And the one after those each connection with another host. */
+#define LIMIT_UID_PEERS (LIMIT_UIDS_FIRST + LIMIT_UIDS)
 
 /* The numbers of descriptors that are handed over; 3 is the launch description's own. */
 #define LIMIT_FD_MIN 4

@@ -292,7 +292,7 @@ REFUSALS = {
     ("PUT", "/autostart"): [(400, {"autostart": 7}), (400, {})],
     ("PUT", "/vcpus/{vcpu}/affinity"): [(400, {"cpus": "no"}), (400, {"cpus": "0", "soft": "^"}), (400, {})],
     ("POST", "/rename"): [(400, {"name": "a b"}), (409, {"name": "firm"}), (409, {"name": "Domain-0"}), (400, {})],
-    ("POST", "/migrate"): [(400, {"no": 1}), (400, {"pause": -1})],
+    ("POST", "/migrate"): [(400, {"no": 1}), (400, {"pause": -1}), (422, {"host": "nowhere"}), (400, {"host": ""})],
     ("POST", "/live-update"): [(400, None), (400, {"no": 1})],
     ("POST", "/dump-core"): [(400, {"path": "FOLDER/core"}), (400, {"path": "core"}), (422, {"path": "/nowhere/core"})],
     ("POST", "/clone"): [(400, {}), (409, {"name": "firm"}), (400, {"name": "x", "count": 2}), (400, {"count": 0}),

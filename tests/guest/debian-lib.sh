@@ -5,7 +5,7 @@ images=$DACH_CACHE/images
 # The release that this host has, and what our programs are linked with, for those tests that take them inside.
 dist=$(. /etc/os-release && echo "$VERSION_CODENAME")
 # shellcheck disable=SC2046 # a list of words
-packages=$(dpkg -S $(for program in dach dachd dach-vmm dach-switch dach-ct; do ldd "$(dirname "$DACH")/$program"; done |
+packages=$(dpkg -S $(for program in dach dachd dach-vmm dach-switch dach-peer dach-ct; do ldd "$(dirname "$DACH")/$program"; done |
 	sed -n 's|.* => /.*\(/[^/]*/[^ ]*\) .*|*\1|p' | sort -u) 2>/dev/null | cut -d: -f1 | sort -u | tr '\n' ',')
 # cloud-init sleeps where no disk is for it.
 packages=${packages}cloud-init

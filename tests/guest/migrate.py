@@ -149,11 +149,28 @@ class Table:
         self.check(here)
         print("ok drips", flush=True)
 
+    def loses_its_peer(self):
+        """The process that speaks with the other host is killed, of either, while memory goes over."""
+        here, there = self.sides
+        for side in here, there:
+            answers, told = [], here.said().count("is being migrated")
+            asking = threading.Thread(target=lambda answers=answers: answers.append(here.migrate_known(there, "--rate", "1")))
+            asking.start()
+            eventually(lambda told=told: here.said().count("is being migrated") > told, 60)
+            pids = side.children("dach-peer")
+            assert len(pids) == 1, pids
+            os.kill(pids[0], signal.SIGKILL)
+            asking.join(60)
+            assert answers[0].returncode == 1, answers
+            eventually(lambda: there.one() is None and here.runs(), 60)
+            self.check(here)
+        print("ok loses its peer", flush=True)
+
     def trips(self, count):
-        """By dach migrate, as people do it."""
-        for _ in range(2 * count):
+        """By dach migrate, as people do it: to a host that is known, and to one that is not."""
+        for trip in range(4 * count):
             here, there = self.sides
-            done = here.migrate(there)
+            done = here.migrate_known(there) if trip % 4 < 2 else here.migrate(there)
             assert done.returncode == 0, done.stderr
             assert here.one() is None and there.one()["managed"]
             self.sides.reverse()
@@ -165,7 +182,9 @@ def main():
     with Host().start() as a, Host().start() as b:
         os.chmod(a.folder, 0o755)
         table = Table(a, b)
+        a.knows(b)
         table.trips(TRIPS)
+        table.loses_its_peer()
         for n in range(STEPS):
             case, begin = CASES[(n * 17 + 25) % len(CASES)], time.monotonic()
             where = table.case(case)
@@ -174,7 +193,7 @@ def main():
                   flush=True)
         if STEPS >= len(CASES):
             table.drips()
-        print(f"DONE {2 * TRIPS} times moved, {STEPS} steps at which something was killed")
+        print(f"DONE {4 * TRIPS} times moved, {STEPS} steps at which something was killed")
 
 
 main()

@@ -2,6 +2,7 @@
 """Two daemons of one host, as two hosts: what the tests of guests that move share. Line carries what their monitors say to
 each other frame by frame (src/migrate/wire.h)."""
 import contextlib
+import json
 import os
 import socket
 import struct
@@ -19,6 +20,12 @@ class Host(Daemon):
     """Two on one host have no control groups: a guest's is called by its UUID."""
     def __init__(self):
         super().__init__(vmm=None)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = "127.0.0.1:%d" % free.getsockname()[1]
+        with open(self.folder + "/policy", "w") as policy:
+            json.dump({"listen": self.address}, policy)
+        os.chmod(self.folder + "/policy", 0o600)
         if os.getuid() == 0:
             self.program = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /sys/fs/cgroup; exec "$@"', "sh",
                             *self.program]
@@ -26,11 +33,33 @@ class Host(Daemon):
     def one(self):
         return self.guests().get("one")
 
+    def knows(self, there):
+        """Each other, from now on."""
+        token = there.post("/v1/host/token", {"name": "here"})["token"]
+        self.post("/v1/hosts", {"name": "there", "address": there.address, "token": token})
+
+    def name_of(self, there):
+        return next(host["name"] for host in self.get("/v1/hosts")["hosts"] if host["address"] == there.address)
+
+    def dach(self, *words):
+        return subprocess.run([BUILD + "/dach", *words], env=self.env, timeout=600, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+
+    def migrate_known(self, there, *words):
+        """The guest "one" goes there over TLS, daemon to daemon."""
+        return self.dach("--json", "migrate", *words, "one", self.name_of(there))
+
     def migrate(self, there, *words):
-        """The guest "one" goes there by dach migrate, as people do it."""
+        """The same over a program's standard input and output, as it is with ssh."""
         receive = f"env DACH_RUN={there.run} DACH_STATE={there.state} {BUILD}/dach migrate-receive"
-        return subprocess.run([BUILD + "/dach", "--json", "migrate", *words, "-s", "", "one", receive], env=self.env, timeout=600,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+        return self.dach("--json", "migrate", *words, "-s", "", "one", receive)
+
+    def children(self, name):
+        """Processes of that program whose parent is the daemon."""
+        pid = self.process.pid
+        with open(f"/proc/{pid}/task/{pid}/children") as children:
+            found = children.read().split()
+        return [int(child) for child in found if open(f"/proc/{child}/comm").read().strip() == name]
 
     def runs(self):
         guest = self.one()

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/migrate_peer.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "daemon/daemon.h"
+#include "daemon/describe.h"
+#include "daemon/guest.h"
+#include "daemon/migration.h"
+#include "daemon/op.h"
+#include "daemon/peer_line.h"
+#include "daemon/peers.h"
+
+/* Who is whose: users go by name, since numbers mean nothing on another host */
+
+static const char *owner_of(const struct guest *guest, struct error *err)
+{
+	struct passwd *user;
+
+	if (guest->owner == geteuid())
+		return "";
+	user = getpwuid(guest->owner);
+	if (!user)
+		error_set(err, ENOENT,
+			"the guest's owner, user %u, has no name by which the other host could know him",
+			(unsigned)guest->owner);
+	return user ? user->pw_name : NULL;
+}
+
+int migrate_peer_caller(struct daemon *daemon, const char *owner, struct caller *caller,
+	struct error *err)
+{
+	struct passwd *user = *owner ? getpwnam(owner) : NULL;
+
+	if (*owner && !user)
+		return error_set(err, ENOENT, "there is no user '%.64s', whose guest it is", owner);
+	caller_of_user(&daemon->policy, user ? user->pw_uid : geteuid(), caller);
+	return 0;
+}
+
+/* What is told */
+
+static json_t *disk_sizes(const json_t *guest)
+{
+	json_t *sizes = json_object(), *disk;
+	size_t i;
+
+	json_array_foreach(json_object_get(guest, "disks"), i, disk)
+	{
+		if (*json_get_text(disk, "path") && !strcmp(json_get_text(disk, "access"), "w"))
+			json_object_set(sizes, json_get_text(disk, "vdev"),
+				json_object_get(disk, "size"));
+	}
+	return sizes;
+}
+
+json_t *migrate_peer_tell(const struct guest *guest, const json_t *config, bool paused,
+	bool storage, const char **owner, struct error *err)
+{
+	json_t *now = guest_describe(guest, true, 0), *own, *body;
+
+	*owner = owner_of(guest, err);
+	if (!*owner || !now) {
+		json_decref(now);
+		error_nomem(err);
+		return NULL;
+	}
+	own = config ? json_copy((json_t *)(uintptr_t)config)
+		     : json_incref(json_object_get(now, "config"));
+	json_object_set_new(own, "uuid", json_string(guest->config.uuid));
+	body = json_pack("{s:o, s:b, s:b, s:b, s:o*}", "config", own, "paused",
+		paused || guest->paused, "managed", guest->managed, "autostart", guest->autostart,
+		"disk_sizes", storage ? disk_sizes(now) : NULL);
+	json_decref(now);
+	if (!body)
+		error_nomem(err);
+	return body;
+}
+
+/* Away */
+
+static struct peer *peer_for(struct operation *op)
+{
+	struct peer *peer = op->manager ? peer_find(op->daemon, op->arguments.host) : NULL;
+	struct error err = {""};
+
+	if (!op->manager)
+		op_refuse(op, -EACCES, "other hosts are for who manages this one");
+	else if (!peer)
+		op_refuse_error(op,
+			error_set(&err, ENOENT, "there is no host '%.64s': dach host list",
+				op->arguments.host),
+			&err);
+	return peer;
+}
+
+/* It is on the list before it may be there, since this daemon may end in between. */
+static int note_away(const struct operation *op, const struct guest *guest, struct error *err)
+{
+	struct peer *peer =
+		op->arguments.evacuate ? peer_find(op->daemon, op->arguments.host) : NULL;
+
+	if (!peer)
+		return 0;
+	json_object_set_new(peer->away, guest->config.uuid, json_string(guest->config.name));
+	return peer_save(peer, err);
+}
+
+static void forget_away(const struct guest *guest)
+{
+	for (struct peer *at = peer_first(guest->daemon); at; at = at->next)
+		if (!json_object_del(at->away, guest->config.uuid))
+			peer_save(at, NULL);
+}
+
+void migrate_peer_stays(const struct guest *guest)
+{
+	forget_away(guest);
+}
+
+void migrate_peer_is_here(const struct guest *guest)
+{
+	forget_away(guest);
+}
+
+/* Meanwhile the guest may have become one that cannot leave. */
+static void may_come(void *ctx, struct peer_line *line, int r, const json_t *answer,
+	const char *text)
+{
+	struct operation *op = ctx;
+	struct error err = {""};
+	struct guest *guest;
+	int ends[2];
+
+	if (r) {
+		error_set(&err, -r, "%s: %s", op->arguments.host, text);
+		op_refuse_error(op, r, &err);
+		return;
+	}
+	guest = migration_guest(op);
+	if (!guest) {
+		peer_line_end(line);
+		return;
+	}
+	r = migration_open_line(ends, &err);
+	if (r) {
+		peer_line_end(line);
+		op_refuse_error(op, r, &err);
+		return;
+	}
+	peer_line_carry(line, ends[0]);
+	migration_set_line(guest, ends[1]);
+	r = note_away(op, guest, &err);
+	if (r) {
+		migration_set_line(guest, -1);
+		op_refuse_error(op, r, &err);
+		return;
+	}
+	migration_depart(op, guest);
+}
+
+void migrate_peer_call(struct operation *op, struct guest *guest)
+{
+	const struct operation_arguments *words = &op->arguments;
+	const struct peer *peer = peer_for(op);
+	struct error err = {""};
+	const char *owner;
+	json_t *body;
+	int r;
+
+	if (!peer)
+		return;
+	if (!*peer->address) {
+		r = error_set(&err, EDESTADDRREQ,
+			"%s has no address: 'dach host add %s ADDRESS' tells it", peer->name,
+			peer->name);
+		op_refuse_error(op, r, &err);
+		return;
+	}
+	body = migrate_peer_tell(guest, words->config, words->paused, words->storage, &owner, &err);
+	r = body ? peer_line_call(op->daemon, peer->address, peer->fingerprint,
+			   json_pack("{s:i, s:o, s:s*}", "dach-peer", PEER_VERSION, "migrate", body,
+				   "owner", *owner ? owner : NULL),
+			   may_come, op, &err)
+		 : -EINVAL;
+	if (r)
+		op_refuse_error(op, r, &err);
+}
+
+/* Here */
+
+struct receiving {
+	int fd, r;
+	struct error *err;
+};
+
+static void received(void *ctx, const struct operation_answer *answer)
+{
+	struct receiving *receiving = ctx;
+
+	receiving->r = answer->r;
+	receiving->fd = answer->fd;
+	if (answer->r)
+		error_set(receiving->err, -answer->r, "%s", answer->text);
+}
+
+int migrate_peer_receive(struct daemon *daemon, const json_t *body, const char *owner, int *fd,
+	const char **uuid, struct error *err)
+{
+	struct receiving receiving = {.fd = -1, .err = err};
+	struct operation_arguments arguments;
+	struct caller caller;
+	int r = migrate_peer_caller(daemon, owner, &caller, err);
+
+	if (r)
+		return r;
+	operation_arguments_init(&operation_receive, &arguments);
+	r = operation_arguments_read(&operation_receive, body, &arguments, err);
+	/* It answers at once. */
+	if (!r)
+		operation_begin(&operation_receive, daemon, &caller, &arguments, received,
+			&receiving);
+	operation_arguments_free(&arguments);
+	caller_free(&caller);
+	*fd = receiving.fd;
+	*uuid = json_get_text(json_object_get(body, "config"), "uuid");
+	return r ? r : receiving.r;
+}

@@ -1,0 +1,280 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Daemons of two hosts that get to know each other, and others that are not who they say, speak nonsense or too much.
+How guests move between them is told by tests/guest/migrate.py."""
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import time
+
+from harness import Daemon, Refused, eventually, main, refused
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Host(Daemon):
+    """One that listens, where no other test does."""
+    def __init__(self, listens=True):
+        super().__init__()
+        self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        if listens:
+            self.listen(self.address)
+
+    def listen(self, where):
+        with open(self.folder + "/policy", "w") as file:
+            json.dump({"listen": where} if where else {}, file)
+        os.chmod(self.folder + "/policy", 0o600)
+
+    def fingerprint(self):
+        return self.get("/v1/hosts")["self"]["fingerprint"]
+
+    def knows(self):
+        return {host["name"]: host for host in self.get("/v1/hosts")["hosts"]}
+
+    def token(self, name):
+        return self.post("/v1/host/token", {"name": name})["token"]
+
+    def add(self, name, address, **by):
+        return self.post("/v1/hosts", {"name": name, "address": address, **by})
+
+
+@contextlib.contextmanager
+def two():
+    with Host().start() as a, Host().start() as b:
+        a.add("b", b.address, token=b.token("a"))
+        yield a, b
+
+
+class Stranger:
+    """With a certificate of its own, where it has one."""
+    def __init__(self, folder, certificate=True):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.context.check_hostname, self.context.verify_mode = False, ssl.CERT_NONE
+        self.fingerprint = None
+        if certificate:
+            name = folder + "/stranger"
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                            "-keyout", name, "-out", name + ".pem", "-subj", "/CN=stranger"], check=True, capture_output=True)
+            self.context.load_cert_chain(name + ".pem", name)
+            with open(name + ".pem") as pem:
+                self.fingerprint = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.read())).hexdigest()
+
+    def call(self, host):
+        return self.context.wrap_socket(socket.create_connection(("127.0.0.1", host.port), 30))
+
+    def says(self, host, line):
+        """What comes back; "": the connection was ended."""
+        with contextlib.suppress(OSError), self.call(host) as line_to:
+            line_to.sendall(line)
+            data = b""
+            while not data.endswith(b"\n"):
+                part = line_to.recv(1 << 16)
+                if not part:
+                    break
+                data += part
+            return data.decode()
+        return ""
+
+
+def test_a_token_makes_them_known():
+    with Host().start() as a, Host().start() as b:
+        token = b.token("a")
+        host = a.add("b", b.address, token=token)
+        assert (host["name"], host["address"], host["fingerprint"]) == ("b", b.address, b.fingerprint())
+        assert b.knows()["a"]["address"] == a.address and b.knows()["a"]["fingerprint"] == a.fingerprint()
+        # They last, and so do their keys.
+        before = a.get("/v1/hosts"), b.get("/v1/hosts")
+        for d in a, b:
+            d.stop()
+            d.start()
+        assert (a.get("/v1/hosts"), b.get("/v1/hosts")) == before
+        assert oct(os.stat(a.state + "/peer.pem").st_mode & 0o777) == "0o600"
+        a.call("DELETE", "/v1/hosts/b")
+        assert not a.knows()
+        # A token is for once.
+        assert "has been used" in refused(409, a.add, "b", b.address, token=token)
+        assert not a.knows()
+
+
+def test_tokens_that_are_none():
+    with Host().start() as a, Host().start() as b, Host(listens=False).start() as deaf:
+        token = b.token("a")
+        assert "no token" in refused(400, a.add, "b", b.address, token="x")
+        wrong = token[:-1] + ("1" if token[-1] == "0" else "0")
+        assert "none of this host's" in refused(409, a.add, "b", b.address, token=wrong)
+        # That of another host: who answers is not the one who made it.
+        assert "another certificate" in refused(503, a.add, "b", b.address, token="0" * 64 + token[64:])
+        assert "certificate" in refused(503, a.add, "b", a.address, token=token)
+        assert "this host's own" in refused(400, a.add, "a", a.address, token=a.token("b"))
+        # The last one for a name counts.
+        newer = b.token("a")
+        assert "none of this host's" in refused(409, a.add, "b", b.address, token=token)
+        a.add("b", b.address, token=newer)
+        assert "already" in refused(409, b.post, "/v1/host/token", {"name": "a"})
+        assert "does not listen" in refused(500, deaf.post, "/v1/host/token", {"name": "a"})
+        # One who is called by nobody is known without an address, until it has one.
+        deaf.add("b", b.address, token=b.token("deaf"))
+        assert b.knows()["deaf"]["address"] == ""
+        b.add("deaf", "192.0.2.7:1")
+        assert b.knows()["deaf"]["address"] == "192.0.2.7:1"
+        for name, address in (".x", "h"), ("a b", "h"), ("x" * 65, "h"), ("x", "h:0"), ("x", "-h"), ("x", "h:99999"), ("x", "[::1"), \
+                ("x", "h;ls"):
+            refused(400, a.add, name, address, fingerprint="0" * 64)
+        refused(400, a.add, "x", "h", fingerprint="0" * 63)
+        refused(400, a.add, "x", "h", fingerprint="0" * 64, token=token)
+        refused(400, a.add, "x", "h")
+        refused(422, a.call, "DELETE", "/v1/hosts/x")
+        refused(422, a.get, "/v1/hosts/x")
+        assert list(a.knows()) == ["b"]
+
+
+def test_by_fingerprints():
+    """Each has to know the other."""
+    with Host().start() as a, Host().start() as b:
+        a.create("one", managed=True, start=True)
+        a.add("b", b.address, fingerprint=b.fingerprint().upper())
+        assert "does not know yours" in refused(409, a.post, "/v1/guests/one/migrate", {"host": "b"})
+        assert a.guests()["one"]["state"] == "running" and not b.guests()
+        # Known, it is heard: what refuses the guest is something else.
+        b.add("a", a.address, fingerprint=a.fingerprint())
+        b.create("one", uuid=a.guests()["one"]["uuid"])
+        assert "already" in refused(409, a.post, "/v1/guests/one/migrate", {"host": "b"})
+        assert "there is no host" in refused(422, a.post, "/v1/guests/one/migrate", {"host": "c"})
+        assert a.guests()["one"]["state"] == "running"
+
+
+def test_another_certificate():
+    """A host that has been made anew, or one that has taken its address."""
+    with two() as (a, b):
+        a.create("one", managed=True, start=True)
+        b.stop()
+        os.unlink(b.state + "/peer.pem")
+        b.start()
+        said = refused(503, a.post, "/v1/guests/one/migrate", {"host": "b"})
+        assert "another certificate" in said and said.startswith("b: "), said
+        assert a.guests()["one"]["state"] == "running" and not b.guests()
+        b.stop()
+        assert "refused" in refused(503, a.post, "/v1/guests/one/migrate", {"host": "b"})
+        b.listen("")
+        b.start()
+        assert "does its dachd listen" in refused(503, a.post, "/v1/guests/one/migrate", {"host": "b"})
+
+
+def ask(**what):
+    return json.dumps({"dach-peer": 1, **what}).encode() + b"\n"
+
+
+def test_who_is_not_known():
+    with Host().start() as b:
+        nobody, stranger = Stranger(b.folder, certificate=False), Stranger(b.folder)
+        guest = {"config": {"name": "one", "kernel": b.kernel, "memory_kib": 65536}}
+        assert nobody.says(b, ask(migrate=guest)) == ""
+        eventually(lambda: "no certificate" in b.said())
+        assert "does not know yours" in stranger.says(b, ask(migrate=guest))
+        assert "does not know yours" in stranger.says(b, ask(fetch={"uuid": "x"}))
+        assert "none of this host's" in stranger.says(b, ask(join={"secret": "0" * 32, "port": 1}))
+        # It is not heard for long either.
+        assert stranger.says(b, b"x" * 5000 + b"\n") == ""
+        eventually(lambda: "too long" in b.said())
+        assert not b.guests() and not b.knows()
+
+
+def test_what_is_no_question():
+    with Host().start() as b:
+        peer = Stranger(b.folder)
+        b.add("peer", "192.0.2.7", fingerprint=peer.fingerprint)
+        guest = {"name": "one", "kernel": b.kernel, "memory_kib": 65536}
+        for line, word in ((b'{"dach-peer": 2}\n', "version 2"), (b"\n", "error"), (b"[1]\n", "error"), (b"\xff\xfe\n", "error"),
+                           (b'{"dach-peer": 1, "dach-peer": 1}\n', "error"), (b"[" * 100000 + b"\n", "error"),
+                           (ask(), "not known here"), (ask(migrate=[]), "not known here"), (ask(fetch={"uuid": 7}), "not known here"),
+                           (ask(fetch={"uuid": "7" * 40}), "not known here"), (ask(join={"secret": "x", "port": 1}), "is none"),
+                           (ask(join={"secret": "0" * 32, "port": 70000}), "is none"), (ask(migrate={}), "config"),
+                           (ask(migrate={"config": {"no": 1}}), "no"), (ask(migrate={"config": guest, "no": 1}), "no"),
+                           (ask(migrate={"config": guest}, owner="nobody-of-this-name"), "no user"),
+                           (ask(fetch={"uuid": "x"}), "no such guest")):
+            said = peer.says(b, line)
+            assert word in json.loads(said)["error"] or word == "error", (line[:60], said)
+        assert peer.says(b, b"x" * (2 << 20)) == ""
+        assert not b.guests()
+        # A guest of this host's that did not come from there is not its to have.
+        own = b.create("one")
+        assert "no such guest" in peer.says(b, ask(fetch={"uuid": own["uuid"]}))
+        assert b.guests()["one"]["state"] == "running"
+
+
+def test_a_line_that_breaks_leaves_nothing():
+    """The monitor there waits for a guest that does not come."""
+    with Host().start() as b:
+        peer = Stranger(b.folder)
+        b.add("peer", "192.0.2.7", fingerprint=peer.fingerprint)
+        guest = {"name": "one", "uuid": "d4c3b2a1-0000-4000-8000-000000000001", "kernel": b.kernel, "memory_kib": 65536}
+        b.env["DACH_FAKE_COMES"] = b.folder + "/word"
+        b.stop()
+        b.start()
+        with peer.call(b) as line:
+            line.sendall(ask(migrate={"config": guest}))
+            assert json.loads(line.recv(1000)) == {"ready": True}
+            eventually(lambda: b.guests())
+        with open(b.folder + "/saying", "w") as file:
+            file.write("1")
+        os.rename(b.folder + "/saying", b.folder + "/word")
+        eventually(lambda: not b.guests() and not b.monitors())
+
+
+def test_noise_holds_nobody_up():
+    """Connections that say nothing, and bytes that are no TLS."""
+    with Host().start() as b, Host().start() as a:
+        silent = [socket.create_connection(("127.0.0.1", b.port)) for _ in range(40)]
+        begin = time.monotonic()
+        b.create("one")
+        assert time.monotonic() - begin < 15
+        for sock in silent:
+            sock.close()
+        for noise in b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"\0" * 70000, bytes(range(256)) * 300:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", b.port), 30) as sock:
+                sock.sendall(noise)
+                while sock.recv(1000):
+                    pass
+        eventually(lambda: "no TLS" in b.said())
+
+        def joins():
+            """Once those who said nothing have been given up."""
+            with contextlib.suppress(Refused):
+                return a.add("b", b.address, token=b.token("a"))
+        eventually(joins, 60)
+
+
+def test_where_it_listens_can_change():
+    with Host(listens=False).start() as b:
+        assert b.get("/v1/hosts")["self"]["listen"] == ""
+
+        def reload(where):
+            b.listen(where)
+            b.process.send_signal(signal.SIGHUP)
+        reload(b.address)
+        eventually(lambda: b.get("/v1/hosts")["self"]["listen"] == b.address)
+        socket.create_connection(("127.0.0.1", b.port)).close()
+        # What is wrong changes nothing.
+        reload("everywhere")
+        eventually(lambda: "not an address of this host" in b.said())
+        assert b.get("/v1/hosts")["self"]["listen"] == b.address
+        reload("")
+        eventually(lambda: b.get("/v1/hosts")["self"]["listen"] == "")
+        try:
+            socket.create_connection(("127.0.0.1", b.port)).close()
+            raise AssertionError("it listens still")
+        except ConnectionRefusedError:
+            pass
+
+
+main(globals().copy())

@@ -9,9 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "block/block.h"
 #include "block/create.h"
 #include "image/layer.h"
 #include "image/store.h"
@@ -120,20 +122,47 @@ static int fill(const struct image *image, unsigned layers, const char *folder, 
 	return r ? r : put_top(folder, path, format, err);
 }
 
+/* Others that clone it are waited for, and have changed it then. */
+static int lock_folder(const char *name, struct image *image, int *folder, struct error *err)
+{
+	int r = image_find(name, image, err);
+
+	if (r)
+		return r;
+	*folder = open(image->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*folder < 0 || flock(*folder, LOCK_EX))
+		return fail(image->path, err);
+	return image_find(name, image, err);
+}
+
+/* Nobody writes to the disk until it is closed; guests that only read it do so as they like. */
+static int hold_disk(const struct image *image, struct block_device **disk, struct error *err)
+{
+	struct disk_spec spec;
+	int r = disk_spec_of_file(image->disk, true, &spec, err);
+
+	if (r)
+		return r;
+	r = block_open(&spec, disk, err);
+	disk_spec_free(&spec);
+	return r;
+}
+
 int image_clone(const char *name, const char *clone, struct error *err)
 {
 	struct image *image = malloc(sizeof *image);
+	struct block_device *disk = NULL;
 	char folder[ROOM], work[ROOM + 8];
 	unsigned layers;
-	int r, held = -1;
+	int r, lock = -1;
 
 	if (!image)
 		return error_nomem(err);
 	r = image_check_name("image", clone, err);
 	if (!r)
-		r = image_find(name, image, err);
+		r = lock_folder(name, image, &lock, err);
 	if (!r)
-		r = image_hold(image->disk, &held, err);
+		r = hold_disk(image, &disk, err);
 	if (r)
 		goto out;
 	snprintf(folder, sizeof folder, "%.*s/%s", (int)(strrchr(image->path, '/') - image->path),
@@ -154,8 +183,9 @@ int image_clone(const char *name, const char *clone, struct error *err)
 	if (r)
 		tree_remove(work);
 out:
-	if (held >= 0)
-		close(held);
+	block_close(disk);
+	if (lock >= 0)
+		close(lock);
 	free(image);
 	return r;
 }

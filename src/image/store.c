@@ -230,26 +230,16 @@ int image_list(void (*visit)(void *ctx, const struct image *image), void *ctx, s
 }
 
 /* A running guest holds a lock on its disk. */
-int image_hold(const char *disk, int *fd, struct error *err)
-{
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-
-	*fd = open(disk, O_RDWR | O_CLOEXEC);
-	if (*fd < 0)
-		return error_set(err, errno, "%s: %s", disk, strerror(errno));
-	if (!fcntl(*fd, F_OFD_SETLK, &lock))
-		return 0;
-	close(*fd);
-	*fd = -1;
-	return error_set(err, EBUSY, "%s: a guest uses it", disk);
-}
-
 int image_check_unused(const char *disk, struct error *err)
 {
-	int fd, r = image_hold(disk, &fd, err);
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	int fd = open(disk, O_RDWR | O_CLOEXEC), r = 0;
 
-	if (!r)
-		close(fd);
+	if (fd < 0)
+		return error_set(err, errno, "%s: %s", disk, strerror(errno));
+	if (fcntl(fd, F_OFD_SETLK, &lock))
+		r = error_set(err, EBUSY, "%s: a guest uses it", disk);
+	close(fd);
 	return r;
 }
 

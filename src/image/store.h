@@ -54,8 +54,6 @@ int image_check_name(const char *what, const char *name, struct error *err);
 
 /* -EBUSY: a guest uses the disk. */
 int image_check_unused(const char *disk, struct error *err);
-/* The same, and none can until *fd is closed. */
-int image_hold(const char *disk, int *fd, struct error *err);
 
 /* The folder that new images go to. It may not exist yet. */
 int image_store_dir(char *dir, size_t size, struct error *err);

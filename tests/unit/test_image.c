@@ -267,6 +267,35 @@ static void clones(void **state)
 	free(image);
 }
 
+/* A guest that only reads the disk goes on doing so; one that writes keeps it from being cloned. */
+static void clones_what_is_read(void **state)
+{
+	char disk[256], words[300], word[512];
+	struct block_device *block;
+	struct error err = {""};
+
+	make("base");
+	snprintf(disk, sizeof disk, "%s/dach/images/base/disk.raw", root);
+	assert_int_equal(truncate(disk, 1 << 20), 0);
+	writes("base", "one");
+	assert_int_equal(rig_block_open(disk, &block, &err), 0);
+	assert_int_equal(image_clone("base", "copy", &err), -EBUSY);
+	assert_non_null(strstr(err.text, "in use"));
+	block_close(block);
+	snprintf(words, sizeof words, "%s,ro", disk);
+	assert_int_equal(rig_block_open(words, &block, &err), 0);
+	if (image_clone("base", "copy", &err))
+		fail_msg("%s", err.text);
+	writes("base", "two");
+	writes("copy", "three");
+	assert_int_equal(rig_block_run(block, BLOCK_READ, 0, word, 512), 0);
+	assert_string_equal(word, "one");
+	block_close(block);
+	assert_int_equal(image_delete("base", &err), 0);
+	holds("copy", "three");
+	assert_int_equal(image_delete("copy", &err), 0);
+}
+
 static void take_line(void *ctx, const char *line)
 {
 	strcat(ctx, line);
@@ -489,6 +518,7 @@ int main(void)
 		cmocka_unit_test(keeps_what_it_does_not_know),
 		cmocka_unit_test(keeps_what_is_in_use),
 		cmocka_unit_test(clones),
+		cmocka_unit_test(clones_what_is_read),
 		cmocka_unit_test(programs),
 		cmocka_unit_test(programs_end_on_signals),
 		cmocka_unit_test(refuses_requests),

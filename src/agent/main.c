@@ -14,6 +14,7 @@
 #define LOOK_MS 100 /* how often it is asked whether the system is there */
 
 static bool alone;
+static uint64_t ready_at;   /* CLOCK_MONOTONIC, when AGENT_READY went; alone */
 static bool within, opened; /* in a container; and its command has been asked for */
 static struct {
 	uint32_t status;
@@ -42,6 +43,29 @@ static void take_mount(const struct agent_header *header, const char *payload)
 	system_poweroff();
 }
 
+static uint64_t monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/*
+ * All of the way there and back counts as the way back: the clock is never behind the host's, so that no file in a
+ * shared folder is from the future, which make(1) minds.
+ */
+static void take_time(const char *payload)
+{
+	struct timespec now;
+	uint64_t ns;
+
+	memcpy(&ns, payload, sizeof ns);
+	ns += monotonic_ns() - ready_at;
+	now = (struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+	clock_settime(CLOCK_REALTIME, &now);
+}
+
 /* In a container nobody else tells the caller that it begins. */
 static void take_session(const struct agent_header *header, const char *payload)
 {
@@ -56,6 +80,8 @@ static void frame(const struct agent_header *header, const char *payload)
 {
 	if (header->type == AGENT_MOUNT)
 		take_mount(header, payload);
+	else if (header->type == AGENT_TIME && alone)
+		take_time(payload);
 	else if (header->type != AGENT_POWEROFF)
 		take_session(header, payload);
 	else if (alone)
@@ -122,6 +148,7 @@ static _Noreturn void serve_alone(int signals)
 	}
 	system_set_up();
 	system_network();
+	ready_at = monotonic_ns();
 	port_send(0, AGENT_READY, 0, NULL, 0);
 	serve(signals, true);
 	system_poweroff();

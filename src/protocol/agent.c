@@ -26,6 +26,7 @@ static const struct {
 	[AGENT_EXIT] = {AGENT, false, 4, 4},
 	[AGENT_FAILED] = {AGENT, false, 4, 1024},
 	[AGENT_MOUNT] = {MONITOR, false, sizeof(uint32_t) + 4, AGENT_MOUNT_MAX},
+	[AGENT_TIME] = {MONITOR, false, 8, 8},
 };
 
 bool agent_header_valid(const struct agent_header *header, bool from_monitor)

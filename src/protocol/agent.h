@@ -56,6 +56,8 @@ enum agent_frame_type {
 	AGENT_FAILED, /* u32: status, then a sentence. The session is over; session 0: the guest cannot go on */
 	/* From the monitor: session 0, struct agent_mount: before the first command, and beside a system after each AGENT_HELLO */
 	AGENT_MOUNT,
+	/* From the monitor: session 0, u64 ns since 1970: what time it is, for one that is alone and has said AGENT_READY */
+	AGENT_TIME,
 	AGENT_TYPES,
 };
 

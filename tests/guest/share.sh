@@ -10,6 +10,7 @@ for applet in ls mkdir rm mv ln cp chmod chown stat find wc dd touch mkfifo mkno
 	ln -s busybox "$root/bin/$applet"
 done
 add_program "$(command -v flock)"
+add_program "$(command -v date)" # with parts of a second
 (cd "$root" && find . | cpio -o -H newc --quiet) >"$work/machine.cpio"
 
 shared=$work/shared
@@ -108,6 +109,12 @@ machine --share "$shared,overlay" -- sh -c 'cd /mnt && echo x >in && rm hard && 
 check "what is written to an overlay is the guest's" printed x
 check "alone" [ "$(cat "$shared/in" "$shared/hard")" = "in
 made" ]
+# What the guest's kernel reads at its start has whole seconds; make(1) minds files from the future.
+machine --share "$shared" --cmdline "no-kvmclock initcall_blacklist=cmos_init" -- sh -c ': >/mnt/now; /bin/date +%s.%N >/mnt/then'
+check "no file there is from the future" python3 -c "
+import os, sys
+then = float(open(sys.argv[1] + '/then').read())
+sys.exit(not os.stat(sys.argv[1] + '/now').st_mtime <= then <= os.stat(sys.argv[1] + '/then').st_mtime + 60)" "$shared"
 machine --share "$work/none" -- sh -c :
 check "a folder that is not there is told of" grep -q 'none: No such file' "$errors"
 finish

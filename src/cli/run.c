@@ -458,8 +458,9 @@ static int complete_image(struct run_request *request, const char *image, struct
 	}
 	if (request->no_net && request->config.nets)
 		return error_set(err, EINVAL, "--net none excludes another --net");
-	if (request->overlay && request->ephemeral)
-		return error_set(err, EINVAL, "--ephemeral excludes --overlay");
+	if (request->ephemeral && (request->overlay || request->words.keep))
+		return error_set(err, EINVAL, "--ephemeral excludes --%s",
+			request->overlay ? "overlay" : "keep");
 	if (!(image && keep_is_file(image)) &&
 		(request->overlay || (request->disk_size && !request->ephemeral)))
 		return error_set(err, EINVAL, "%s needs a disk's FILE in an image's place",
@@ -520,6 +521,12 @@ static bool is_for_snapshot(int id)
 		id == TIMEOUT || id == QUIET;
 }
 
+/* A status that is none of the command's. */
+static int own_failure(const struct run_request *request)
+{
+	return request->words.command.argv ? END_STATUS_COMMAND : CLI_FAILURE;
+}
+
 /* Until the options are read. The verb's exit status where it ends with that, or negative. */
 static int read_options(struct cli *cli, struct run_request *request, struct error *err)
 {
@@ -529,10 +536,10 @@ static int read_options(struct cli *cli, struct run_request *request, struct err
 		request->own |= !is_for_snapshot(id);
 		r = take_option(request, id, cli->value, err);
 	}
-	if (r || id == CLI_END)
-		return r ? CLI_FAILURE : cli->status;
+	if (r || (id == CLI_END && cli->status))
+		return own_failure(request);
 	if (!request->list)
-		return -1;
+		return id == CLI_END ? 0 : -1;
 	request->list();
 	return 0;
 }
@@ -548,7 +555,8 @@ static int run_guest(const struct run_request *request, struct error *err)
 			stderr);
 	vmm_run(&request->config, &end);
 	*err = end.error;
-	return end.status;
+	return end.status == END_STATUS_SETUP && end.reason == END_ERROR ? own_failure(request)
+									 : end.status;
 }
 
 static int run(struct cli *cli)
@@ -570,7 +578,7 @@ static int run(struct cli *cli)
 
 		status = run_from(cli, &from, &err);
 	} else if (status < 0 && complete(request, cli->words[0], &err)) {
-		status = CLI_FAILURE;
+		status = own_failure(request);
 		if (request->committed)
 			image_delete(request->commit, NULL);
 	} else if (status < 0) {
@@ -578,8 +586,6 @@ static int run(struct cli *cli)
 	}
 	if (err.text[0])
 		cli_fail(cli, &err);
-	if (status && !request->config.command && !request->from && request->words.command.argv)
-		status = END_STATUS_COMMAND; /* not one of the command's */
 	free_request(request);
 	return status;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "block/create.h"
@@ -83,23 +84,39 @@ int layer_create(const char *path, const char *backing, enum disk_format format,
 	return r;
 }
 
+/* A file without a name; -1 and errno. */
+static int open_nameless(const char *folder)
+{
+	char *path;
+	int fd;
+
+	if (asprintf(&path, "%s/dach-ephemeral.XXXXXX", folder) < 0)
+		return -1;
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd >= 0)
+		unlink(path);
+	free(path);
+	return fd;
+}
+
+/* A host whose folders are all read-only has memory. */
 static int open_temporary(int *fd, struct error *err)
 {
 	const char *folder = getenv("TMPDIR");
-	char *path;
 
-	if (!folder || *folder != '/')
-		folder = "/var/tmp";
-	if (asprintf(&path, "%s/dach-ephemeral.XXXXXX", folder) < 0)
-		return error_nomem(err);
-	*fd = mkostemp(path, O_CLOEXEC);
-	if (*fd < 0)
-		error_set(err, errno, "%s: no room for what is thrown away: %s", folder,
-			strerror(errno));
-	else
-		unlink(path);
-	free(path);
-	return *fd < 0 ? -errno : 0;
+	if (folder && *folder == '/') {
+		*fd = open_nameless(folder);
+	} else {
+		folder = "memory";
+		*fd = open_nameless("/var/tmp");
+		if (*fd < 0)
+			*fd = open_nameless("/tmp");
+		if (*fd < 0)
+			*fd = memfd_create("dach-ephemeral", MFD_CLOEXEC);
+	}
+	return *fd < 0 ? error_set(err, errno, "%s: no room for what is thrown away: %s", folder,
+				 strerror(errno))
+		       : 0;
 }
 
 int layer_ephemeral(struct disk_spec *spec, uint64_t size, struct error *err)

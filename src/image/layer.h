@@ -21,7 +21,8 @@ int layer_size(const char *path, enum disk_format format, uint64_t *size, struct
 
 /*
  * Puts a layer on top of a disk whose chain is resolved, which nobody sees and which is gone with the
- * process: nothing below it is written to any more. It lies in $TMPDIR, or /var/tmp. size as above.
+ * process: nothing below it is written to any more. It lies in $TMPDIR, or in /var/tmp, /tmp or memory, the first that
+ * takes it. size as above.
  */
 int layer_ephemeral(struct disk_spec *spec, uint64_t size, struct error *err);
 

@@ -75,6 +75,10 @@ check "with its last words" grep -q "sysrq" "$errors"
 
 machine --memory 256 -- </dev/null
 check "no command: 125" [ $status -eq 125 ]
+"$DACH" run --engine "$DACH_ENGINE" --kernel "$kernel" --initrd "$work/machine.cpio" --memory 1 -- true </dev/null >"$output" 2>"$errors"
+status=$?
+check "too little memory: 125" ended 125
+check "which is told" grep -q "the guest has 1 MiB of memory" "$errors"
 
 python3 - "$DACH" "$kernel" "$work/machine.cpio" "$DACH_ENGINE" >"$output" 2>"$errors" <<'PYTHON'
 import fcntl, os, pty, select, struct, sys, termios

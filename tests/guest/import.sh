@@ -134,6 +134,23 @@ in_image folder --engine "$DACH_ENGINE" --memory 256 -- cat /etc/new
 check "and in the first it is not" ended 1
 in_image folder --commit changed --engine "$DACH_ENGINE" -- true
 check "an image that is there is not written to" ended 125
+in_image folder --keep --ephemeral --engine "$DACH_ENGINE" -- true
+check "what is thrown away is not kept" told "excludes --keep"
+TMPDIR=/nowhere in_image folder --engine "$DACH_ENGINE" --memory 256 -- true
+check "no room for what is thrown away: 125" ended 125
+check "the folder is named" told "/nowhere: no room"
+# A host that is all read-only: what is thrown away is in its memory.
+case $DACH in
+/tmp/* | /mnt/*) ;;
+*)
+	if unshare -Urm true 2>/dev/null; then
+		timeout -k 5 "$LIMIT" env -u TMPDIR unshare -Urm sh -c 'mount --bind "$1" /mnt && mount -t tmpfs -o ro none /tmp &&
+			mount -t tmpfs -o ro none /var/tmp && DACH_IMAGES=/mnt/images exec "$0" run folder --engine "$2" --memory 256 -- \
+			sh -c "echo written >/etc/new; cat /etc/new"' "$DACH" "$work" "$DACH_ENGINE" </dev/null >"$output" 2>"$errors"
+		check "without a folder to write to it is in memory" printed written
+	fi
+	;;
+esac
 "$DACH" image clone app copy >/dev/null 2>&1
 in_image copy --engine "$DACH_ENGINE" --memory 256 --
 check "a clone has all of it" said "^hello the words"

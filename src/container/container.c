@@ -107,22 +107,30 @@ static void tell(struct container *container, enum keeper_word word)
 }
 
 /* Asks, and waits: nothing else of the guest happens meanwhile. */
-static void ask(struct container *container, enum keeper_word word)
+static int ask(struct container *container, const struct keeper_message *asked, struct error *err)
 {
 	struct pollfd wait = {container->keeper.fd, POLLIN, 0};
-	struct keeper_message message = {.word = word};
 	const uint64_t end = clock_now() + ANSWER_MS * 1000000ull;
+	struct keeper_message message;
 
-	tell(container, word);
+	if (container->keeper.fd >= 0)
+		keeper_send(container->keeper.fd, asked, -1);
 	while (!container->over && clock_now() < end) {
-		if (poll(&wait, 1, 1000) <= 0)
+		if (poll(&wait, 1, 1000) <= 0 || take_message(container, &message) != KEEPER_DONE)
 			continue;
-		if (take_message(container, &message) != KEEPER_DONE)
-			continue;
-		if (message.status)
-			fprintf(stderr, "%s\n", message.text);
-		return;
+		return message.status ? error_set(err, -message.status, "%s", message.text) : 0;
 	}
+	return container->over
+		? error_set(err, EPIPE, "the container has ended")
+		: error_set(err, ETIMEDOUT, "the container's keeper does not answer");
+}
+
+static void ask_to(struct container *container, enum keeper_word word)
+{
+	struct error err = {""};
+
+	if (ask(container, &(struct keeper_message){.word = word}, &err))
+		fprintf(stderr, "%s\n", err.text);
 }
 
 /* The console */
@@ -289,7 +297,7 @@ static void pause_guest(void *ctx)
 	struct container *container = ctx;
 
 	if (container->begun)
-		ask(container, KEEPER_FREEZE);
+		ask_to(container, KEEPER_FREEZE);
 }
 
 static void resume(void *ctx)
@@ -297,7 +305,7 @@ static void resume(void *ctx)
 	struct container *container = ctx;
 
 	if (container->begun)
-		ask(container, KEEPER_THAW);
+		ask_to(container, KEEPER_THAW);
 	else
 		begin(container);
 }
@@ -325,20 +333,32 @@ static void describe(void *ctx, json_t *info)
 	json_object_set_new(info, "engine", json_string("lxc"));
 }
 
+static int take_link(struct container *container, const struct monitor_request *request,
+	struct error *err)
+{
+	struct keeper_message message = {.word = KEEPER_LINK, .status = (int32_t)request->network};
+
+	memcpy(message.text, request->link, sizeof request->link);
+	return *message.text ? ask(container, &message, err)
+			     : error_set(err, EINVAL, "net-attach: link: is missing");
+}
+
 static int request(void *ctx, const struct control_asker *asker,
 	const struct monitor_request *request, int fd, json_t **fields, struct error *err)
 {
 	struct container *container = ctx;
-	const struct keeper_message message = {.word = KEEPER_EXEC};
+	struct keeper_message message = {.word = KEEPER_EXEC};
 	int r = 0;
 
-	if (request->verb != REQUEST_EXEC)
+	if (request->verb != REQUEST_EXEC && request->verb != REQUEST_NET_ATTACH)
 		r = error_set(err, ENOTSUP, "a container cannot do that (%s): machines can",
 			request_word(request->verb));
-	else if (fd < 0)
-		r = error_set(err, EBADF, "exec: no socket came with the request");
 	else if (!container->begun || monitor_stands(container->monitor))
 		r = error_set(err, EBUSY, "the container is paused");
+	else if (request->verb == REQUEST_NET_ATTACH)
+		r = take_link(container, request, err);
+	else if (fd < 0)
+		r = error_set(err, EBADF, "exec: no socket came with the request");
 	else
 		r = keeper_send(container->keeper.fd, &message, fd);
 	if (fd >= 0)

@@ -24,6 +24,13 @@ static inline bool users_own(const struct launch_spec *spec)
 #define LINE_NAME "line%u" /* of each in this process's network namespace */
 int lines_begin(const struct launch_spec *spec, pid_t *pid, struct error *err);
 
+#define LINK_THERE "eth%u" /* and in the container */
+
+/* come.c: what comes to a container that runs, and goes; each in a child of the keeper's. */
+/* A link of this host's is its eth and number from now on. */
+int come_link(struct lxc_container *container, const char *name, unsigned number,
+	struct error *err);
+
 /* attach.c: in a child: a command's caller is at the other end of caller; program: dach-agent. Does not return. */
 _Noreturn void attach_caller(struct lxc_container *container, int program, int caller, int log);
 /* Tells him in the frames that he waits for. */

@@ -23,6 +23,13 @@
 
 #define LOOK_MS 3
 
+/* With children. */
+struct shared {
+	int init_end; /* as liblxc has it */
+	int r;        /* what a child was to do, and what kept it */
+	struct error err;
+};
+
 struct keeper {
 	const struct launch_spec *spec;
 	int socket, signals, log;
@@ -30,8 +37,8 @@ struct keeper {
 	int agent;     /* the program that enters the container */
 	bool starting; /* and the monitor is still to be told that it runs */
 	pid_t starter; /* 0: not started */
-	int *init_end; /* shared with it */
-	pid_t lines;   /* who serves the networks; 0: nobody */
+	struct shared *shared;
+	pid_t lines; /* who serves the networks; 0: nobody */
 	unsigned execs;
 	bool monitor_gone;
 };
@@ -156,7 +163,7 @@ enum { RAN, NOT_STARTED };
  */
 static void tell_init(const struct keeper *keeper, struct end_report *end)
 {
-	const int error = *keeper->init_end, number = error >> 8 & 0xff;
+	const int error = keeper->shared->init_end, number = error >> 8 & 0xff;
 
 	if ((error & 0xff) == 0x7f && number != SIGINT && number != SIGHUP && number <= 64) {
 		end->reason = END_CRASH;
@@ -208,7 +215,7 @@ static _Noreturn void run_container(struct keeper *keeper)
 		memcpy(argv, spec->init, spec->inits * sizeof *argv);
 	}
 	good = keeper->container->start(keeper->container, 0, argv);
-	*keeper->init_end = keeper->container->error_num;
+	keeper->shared->init_end = keeper->container->error_num;
 	_exit(good ? RAN : NOT_STARTED);
 }
 
@@ -337,6 +344,30 @@ static void exec(struct keeper *keeper, int caller)
 	close(caller);
 }
 
+/* What comes and goes: by a child, which is another afterwards. Answered when it has ended. */
+static void change(struct keeper *keeper, const struct keeper_message *message)
+{
+	struct shared *shared = keeper->shared;
+	pid_t pid;
+	int status = 0;
+
+	*shared = (struct shared){.r = -EIO};
+	error_set(&shared->err, EIO, "the process that was to do that was killed");
+	pid = fork();
+	if (!pid) {
+		become_child(keeper);
+		prctl(PR_SET_DUMPABLE, 0);
+		shared->r = come_link(keeper->container, message->text, (unsigned)message->status,
+			&shared->err);
+		_exit(0);
+	}
+	if (pid < 0)
+		error_set(&shared->err, errno, "no process: %s", strerror(errno));
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+	}
+	answer(keeper, shared->r, &shared->err);
+}
+
 /* The monitor's end is the container's. */
 static void orphaned(struct keeper *keeper)
 {
@@ -366,6 +397,9 @@ static void take_message(struct keeper *keeper)
 		break;
 	case KEEPER_END:
 		end(keeper);
+		break;
+	case KEEPER_LINK:
+		change(keeper, &message);
 		break;
 	case KEEPER_EXEC:
 		if (fd >= 0)
@@ -415,9 +449,9 @@ _Noreturn void keeper_run(const struct launch_spec *spec, int socket, const char
 	/* A user's, whose /proc would be root's then, is out of the container's reach by its user namespace. */
 	if (!users_own(spec))
 		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	keeper.init_end = mmap(NULL, sizeof *keeper.init_end, PROT_READ | PROT_WRITE,
+	keeper.shared = mmap(NULL, sizeof *keeper.shared, PROT_READ | PROT_WRITE,
 		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (keeper.init_end == MAP_FAILED)
+	if (keeper.shared == MAP_FAILED)
 		r = error_nomem(&err);
 	if (!r)
 		r = lines_begin(spec, &keeper.lines, &err);

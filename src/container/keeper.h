@@ -26,6 +26,8 @@ enum keeper_word {
 	KEEPER_ASK,    /* asks its init to shut down */
 	KEEPER_END,    /* ends it now */
 	KEEPER_EXEC, /* who wants a command there is at the other end of the socket that comes along (protocol/agent.h) */
+	/* The link `text` of this host's is the container's eth and `status` from now on. Answered by DONE */
+	KEEPER_LINK,
 	/* From the keeper */
 	/* status: 0 or a negative errno, with the sentence. The first one, unasked: all is made that is needed to start */
 	KEEPER_DONE,
@@ -35,7 +37,7 @@ enum keeper_word {
 
 struct keeper_message {
 	uint32_t word;
-	int32_t status;  /* ENDED: as in end_report */
+	int32_t status;  /* ENDED: as in end_report; of others a number */
 	uint32_t reason; /* ENDED: enum end_reason */
 	char text[sizeof((struct error *)0)->text];
 };

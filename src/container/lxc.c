@@ -219,7 +219,8 @@ static int set_network(struct lxc_container *container, const struct launch_spec
 			r = set(container, err, key, LINE_NAME, i);
 		snprintf(key, sizeof key, "lxc.net.%u.name", i);
 		if (!r)
-			r = set(container, err, key, "eth%u", i);
+			r = set(container, err, key, LINK_THERE,
+				spec->links ? spec->link[i].number : i);
 		snprintf(key, sizeof key, "lxc.net.%u.flags", i);
 		if (!r)
 			r = set(container, err, key, "up");

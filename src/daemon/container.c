@@ -143,6 +143,7 @@ static int open_links(const struct guest *guest, struct launch_spec *spec, struc
 
 		snprintf(net.mac, sizeof net.mac, "%s", guest->config.vif[i].mac);
 		links_peer(guest, i, peer);
+		spec->link[i].number = domain_vif_devid(&guest->config, i);
 		r = put(&spec->link[i].name, peer, err);
 		if (r)
 			break;

@@ -158,9 +158,10 @@ void links_drop(const struct guest *guest, const char *name)
 	while (!r && text && (line = strsep(&rest, "\n"))) {
 		const size_t size = strlen(line);
 
-		const bool script = *line == SCRIPT_NOTE;
+		const bool script = *line == SCRIPT_NOTE, pair = *line == LINKS_PAIR;
 
-		if (strncmp(line + script, name, len) || line[len + script] != ' ')
+		if (strncmp(line + script + pair, name, len) ||
+			line[len + script + pair] != (pair ? 0 : ' '))
 			continue;
 		(script ? run_offline : remove_line)(guest, NULL, line);
 		/* Lines of nothing in its place: the others are there at any moment. */

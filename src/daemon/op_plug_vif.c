@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/container.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/layer.h"
@@ -97,6 +98,10 @@ static int hand_over(struct vif_plug *plug, struct guest *guest, unsigned at, st
 		request.mtu = spec.mtu;
 		request.rate = spec.rate;
 		request.rate_interval = spec.rate_interval;
+		if (guest_is_container(guest)) {
+			request.network = plug->devid;
+			links_peer(guest, at, request.link);
+		}
 		monitor_call(guest->monitor, &request, spec.fd, OP_VERB_TIMEOUT_MS, answered, plug);
 	}
 	if (spec.fd >= 0)
@@ -127,7 +132,11 @@ static void ask_for_it(struct vif_plug *plug, struct guest *guest, unsigned at)
 		.seconds = force ? PATIENCE_FORCED : PATIENCE};
 
 	memcpy(request.mac, guest->config.vif[at].mac, sizeof request.mac);
-	monitor_call(guest->monitor, &request, -1, 0, answered, plug);
+	/* A container's goes with the end of the pair that is the host's. */
+	if (guest_is_container(guest))
+		answered(plug, 0, NULL, "");
+	else
+		monitor_call(guest->monitor, &request, -1, 0, answered, plug);
 }
 
 /* config: as it would be then; taken. */
@@ -178,8 +187,13 @@ static int plan(struct operation *op, const struct guest *guest, bool comes,
 {
 	int r;
 
+	if (guest_is_container(guest) && !op->daemon->root)
+		return error_set(err, ENOTSUP,
+			"a user's own container has its networks from its start to its end");
 	if (comes) {
 		r = plug_vif_with(guest, op->arguments.config, config, at, err);
+		if (!r && guest_is_container(guest))
+			r = container_check(op->daemon, op->caller, config, err);
 		return r ? r : quota_check(op->daemon, op->caller, config, guest, err);
 	}
 	*at = plug_vif_find(&guest->config, op->arguments.network);
@@ -236,8 +250,6 @@ static const struct field detach_arguments[] = {
 };
 
 const struct operation_kind operation_network_attach = {"guest_network_attach", "Guest",
-	.guest = true, .machine = "given or denied networks while it is there",
-	.arguments = attach_arguments, .run = attach};
+	.guest = true, .arguments = attach_arguments, .run = attach};
 const struct operation_kind operation_network_detach = {"guest_network_detach", "Guest",
-	.guest = true, .machine = "given or denied networks while it is there",
-	.arguments = detach_arguments, .run = detach};
+	.guest = true, .arguments = detach_arguments, .run = detach};

@@ -30,6 +30,7 @@ static const struct field layer_fields[] = {
 static const struct field link_fields[] = {
 	FIELD_ROW(STRING, launch_link, name, .needed = true, .min = 1, .max = NET_LINK_TEXT,
 		.text = ""),
+	FIELD_ROW(COUNT, launch_link, number, .max = LIMIT_NETWORKS - 1),
 	FIELD_ROW(STRING, launch_link, address, .max = NET_ADDRESS_TEXT + 3, .text = ""),
 	FIELD_ROW(STRING, launch_link, gateway, .max = NET_ADDRESS_TEXT, .text = ""),
 	{.key = NULL},

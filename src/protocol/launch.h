@@ -49,7 +49,7 @@
  *    "agent_program": 17,               the program dach-agent; of a machine, where qemu_agent is to bring it
  *    "ids": 1912602624,                 its user and group 0, as the host sees them, and CONTAINER_IDS in all; left out: 0
  *    "group": "dach/5f0c...",           its control group, below the roots of the hierarchies; left out: none
- *    "links": [{"name": "ct7.0", "address": "10.5.0.2/24", "gateway": "10.5.0.1"}],      of this network namespace, which become its eth0, eth1, ...
+ *    "links": [{"name": "ct7.0", "number": 0, "address": "10.5.0.2/24", "gateway": "10.5.0.1"}],      of this network namespace, which become its eth0, eth1, ...
  *    "init": ["/sbin/init"], "pids": 100, ...   see container_spec.h
  *    "uid": 64000, "gid": 64000}        whom to become, when started as root; left out: a number
  *                                       made of domid, see limits.h
@@ -100,6 +100,7 @@ struct launch_layer {
  */
 struct launch_link {
 	char *name, *address, *gateway;
+	unsigned number; /* it is eth and this there */
 };
 
 struct launch_group {

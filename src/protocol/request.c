@@ -153,10 +153,19 @@ static const struct field disk_detach[] = {
 	{.key = NULL},
 };
 
+static int read_link(const char *text, char *to)
+{
+	if (net_check_link("", text, NULL))
+		return -EINVAL;
+	snprintf(to, NET_LINK_TEXT + 1, "%s", text);
+	return 0;
+}
+
 static const struct field net_attach[] = {
 	FIELD_ROW(COUNT, monitor_request, network, .max = LIMIT_NETWORKS - 1),
 	FIELD_ROW(TEXT, monitor_request, mac, .needed = true, .max = NET_MAC_TEXT,
 		.read = net_read_mac),
+	FIELD_ROW(TEXT, monitor_request, link, .max = NET_LINK_TEXT, .read = read_link),
 	FIELD_ROW(COUNT, monitor_request, mtu, .max = NET_MTU_MAX),
 	FIELD_ROW(NUMBER, monitor_request, rate, .max = NET_RATE_MAX),
 	FIELD_ROW(COUNT, monitor_request, rate_interval, .max = UINT32_MAX),

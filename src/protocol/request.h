@@ -52,6 +52,8 @@
  *   net-attach   "network": its number, "mac",  a network whose tap, or port of a switch, comes with the line, ready (as
  *                "mtu", "rate",                 network.h has them); the guest is told of it. Those with this number
  *                "rate_interval"                and higher ones have one more from now on
+ *                "link"                         of a container: this link of the host's instead, which is its eth and
+ *                                               "network" then
  *   net-detach   "network": its number, "mac",  the guest is asked to give it up, as by disk-detach. A job
  *                "seconds", "force": true
  *   net-forward  "network": its number, "mac",  a network in user mode forwards a port from now on (network.h has the
@@ -179,8 +181,9 @@ struct monitor_request {
 	bool readonly;                   /* DISK_ATTACH */
 	unsigned network;                /* NET_...: and the next */
 	char mac[NET_MAC_TEXT + 1];
-	unsigned mtu, rate_interval; /* NET_ATTACH, with rate */
-	bool force;                  /* DISK_DETACH, NET_DETACH: and the next */
+	char link[NET_LINK_TEXT + 1]; /* "": none */
+	unsigned mtu, rate_interval;  /* NET_ATTACH, with rate */
+	bool force;                   /* DISK_DETACH, NET_DETACH: and the next */
 	unsigned seconds;
 	bool persistent;             /* DISK_EXPORT */
 	enum request_disk_copy kind; /* DISK_COPY, and the next two */

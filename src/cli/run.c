@@ -83,7 +83,7 @@ static const struct option_spec options[] = {
 	{"overlay", OVERLAY, "FILE", "keep what it writes to FILE there (FILE.overlay.qcow2)"},
 	{"disk-size", DISK_SIZE, "SIZE", "of an overlay that is made (that of its FILE)"},
 	RUN_SEED_OPTIONS,
-	{"net", NET, "none|user[,fwd=...][,loopback]|bridge=NAME|tap=NAME",
+	{"net", NET, "none|user[,fwd=...][,allow=...][,loopback]|bridge=NAME|tap=NAME",
 		"none (without an image), over this host's sockets, or on a bridge of it; again for more"},
 	{"vnc", VNC, "[ADDRESS]:DISPLAY|ADDRESS|unix:PATH",
 		"a screen, a keyboard and a mouse, shown by VNC there (none)"},

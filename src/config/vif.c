@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "config/spec.h"
+#include "protocol/limits.h"
 #include "protocol/network.h"
 
 #define SHOWN(piece) (int)((piece)->size > 80 ? 80 : (piece)->size), (piece)->start
@@ -131,23 +132,39 @@ static int take_isolated(struct vif_parse *p, const struct piece *value)
 	return 0;
 }
 
+/* One of a list. */
+static int take_more(struct vif_parse *p, const struct piece *value, char ***list, unsigned *count)
+{
+	char **more = realloc(*list, (*count + 1) * sizeof *more);
+
+	if (!more)
+		return error_nomem(p->err);
+	*list = more;
+	more[*count] = NULL;
+	(*count)++;
+	return piece_take(value, &more[*count - 1], p->err);
+}
+
 static int take_forward(struct vif_parse *p, const struct piece *value)
 {
-	struct domain_vif *vif = p->vif;
 	struct cfg_place place = piece_place(p->value, value->start);
-	char **more;
 
-	if (vif->forwards == DOMAIN_FORWARDS_MAX || !value->size)
+	if (p->vif->forwards == DOMAIN_FORWARDS_MAX || !value->size)
 		return cfg_error(p->err, EINVAL, &place,
 			"fwd= takes tcp:ADDRESS:PORT-ADDRESS:PORT, at most %u times",
 			DOMAIN_FORWARDS_MAX);
-	more = realloc(vif->forward, (vif->forwards + 1) * sizeof *more);
-	if (!more)
-		return error_nomem(p->err);
-	vif->forward = more;
-	more[vif->forwards] = NULL;
-	vif->forwards++;
-	return piece_take(value, &more[vif->forwards - 1], p->err);
+	return take_more(p, value, &p->vif->forward, &p->vif->forwards);
+}
+
+static int take_allowed(struct vif_parse *p, const struct piece *value)
+{
+	struct cfg_place place = piece_place(p->value, value->start);
+
+	if (p->vif->allows == LIMIT_ALLOWS || !value->size)
+		return cfg_error(p->err, EINVAL, &place,
+			"allow= takes an address, a network or a name, at most %u times",
+			LIMIT_ALLOWS);
+	return take_more(p, value, &p->vif->allow, &p->vif->allows);
 }
 
 static int take_mode(struct vif_parse *p, const struct piece *value)
@@ -230,6 +247,8 @@ static int take_one(struct vif_parse *p, const struct piece *key, const struct p
 		return take_mode(p, value);
 	if (piece_is(key, "fwd"))
 		return take_forward(p, value);
+	if (piece_is(key, "allow"))
+		return take_allowed(p, value);
 	if (piece_is(key, "filter"))
 		return take_filter(p, value);
 	place = piece_place(p->value, key->start);

@@ -36,6 +36,11 @@ static int check_vifs(const struct daemon *daemon, const struct domain_config *c
 		if (vif->forwards && !daemon->root)
 			return error_set(err, ENOTSUP,
 				"vifs[%u]: forward: no port is forwarded to a container", i);
+		if (vif->allows)
+			return error_set(err, ENOTSUP,
+				"vifs[%u]: allow: a container's network has no such list; one that the daemon keeps has (dach "
+				"network create --allow)",
+				i);
 		if (daemon->root && (vif->forwards || (vif->mode && !strcmp(vif->mode, "user"))))
 			return error_set(err, ENOTSUP,
 				"vifs[%u]: a container has no network in user mode; bridge=NAME names a bridge "

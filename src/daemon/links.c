@@ -38,7 +38,8 @@ static bool owner_may(const struct guest *guest, const char *bridge)
 
 static bool in_user_mode(const struct guest *guest, const struct domain_vif *vif)
 {
-	return !guest->daemon->root || vif->forwards || (vif->mode && !strcmp(vif->mode, "user"));
+	return !guest->daemon->root || vif->forwards || vif->allows ||
+		(vif->mode && !strcmp(vif->mode, "user"));
 }
 
 bool links_has(const struct guest *guest, unsigned i)

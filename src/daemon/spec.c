@@ -289,6 +289,17 @@ static int put_state(const struct guest *guest, struct launch_spec *spec, struct
 	return put(&spec->state.name, guest->state_name, err);
 }
 
+static int copy_allowed(const struct domain_vif *vif, struct net_spec *to, struct error *err)
+{
+	to->allow = calloc(vif->allows + 1, sizeof *to->allow);
+	if (!to->allow)
+		return error_nomem(err);
+	for (; to->allows < vif->allows; to->allows++)
+		if (!(to->allow[to->allows] = strdup(vif->allow[to->allows])))
+			return error_nomem(err);
+	return 0;
+}
+
 /* All but a link of this host's. */
 static int describe_network(const struct guest *guest, unsigned i, struct net_spec *to,
 	struct error *err)
@@ -321,7 +332,7 @@ static int describe_network(const struct guest *guest, unsigned i, struct net_sp
 		return error_nomem(err);
 	for (unsigned k = 0; !r && k < vif->forwards; k++)
 		r = net_forward_parse(vif->forward[k], &to->forward[k], err);
-	return r;
+	return r ? r : copy_allowed(vif, to, err);
 }
 
 int spec_open_network(const struct guest *guest, unsigned i, struct net_spec *to, struct error *err)

@@ -73,6 +73,7 @@ static const struct field vif_fields[] = {
 	STRING(domain_vif, type, DOMAIN_NAME_MAX),
 	STRING(domain_vif, mode, DOMAIN_NAME_MAX),
 	STRINGS("forward", domain_vif, forward, forwards, DOMAIN_FORWARDS_MAX),
+	FIELD_STRINGS_ROW("allow", domain_vif, allow, allows, NET_NAME_TEXT, LIMIT_ALLOWS),
 	FIELD_ROW(NUMBER, domain_vif, rate, .max = 1ull << 40),
 	FIELD_ROW(COUNT, domain_vif, rate_interval, .max = NUMBER_MAX),
 	FIELD_ROW(COUNT, domain_vif, mtu, .max = 65535),
@@ -318,6 +319,34 @@ static int check_links(const struct domain_vif *vif, unsigned n, struct error *e
 	return r;
 }
 
+static int check_allowed(const struct domain_vif *vif, unsigned n, struct error *err)
+{
+	char where[32];
+	int r = 0;
+
+	snprintf(where, sizeof where, "vifs[%u]: allow: ", n);
+	if (vif->allows && (vif->bridge || vif->script || (vif->mode && strcmp(vif->mode, "user"))))
+		return error_set(err, EINVAL,
+			"%sonly of a network in user mode, without a bridge; a network that the daemon keeps has a list "
+			"of its own (dach network create --allow)",
+			where);
+	for (unsigned i = 0; !r && i < vif->allows; i++)
+		r = net_check_allowed(where, vif->allow[i], err);
+	return r;
+}
+
+static int check_forwards(const struct domain_vif *vif, unsigned n, struct error *err)
+{
+	for (unsigned k = 0; k < vif->forwards; k++) {
+		struct net_forward forward;
+		struct error why = {""};
+
+		if (net_forward_parse(vif->forward[k], &forward, &why))
+			return error_set(err, EINVAL, "vifs[%u]: %s", n, why.text);
+	}
+	return 0;
+}
+
 int domain_config_check_limits(const struct domain_config *config, struct error *err)
 {
 	unsigned disks = 0;
@@ -342,15 +371,12 @@ int domain_config_check_limits(const struct domain_config *config, struct error 
 
 		if (!r)
 			r = check_devid(config, n, err);
+		if (!r)
+			r = check_forwards(&config->vif[n], n, err);
+		if (!r)
+			r = check_allowed(&config->vif[n], n, err);
 		if (r)
 			return r;
-		for (unsigned k = 0; k < config->vif[n].forwards; k++) {
-			struct net_forward forward;
-			struct error why = {""};
-
-			if (net_forward_parse(config->vif[n].forward[k], &forward, &why))
-				return error_set(err, EINVAL, "vifs[%u]: %s", n, why.text);
-		}
 	}
 	if (config->vifs > LIMIT_NETWORKS)
 		return error_set(err, EINVAL, "vifs[%d]: a guest can have %d networks at most",

@@ -101,6 +101,8 @@ struct domain_vif {
 	                             daemon's privilege allows */
 	char **forward; /* with user: tcp:ADDR:PORT-ADDR:PORT (net/net.h) */
 	unsigned forwards;
+	char **allow; /* with user: all that it reaches outside (protocol/network.h); none: anything */
+	unsigned allows;
 	uint64_t rate;            /* bytes a second; 0: no limit */
 	unsigned rate_interval;   /* microseconds over which rate is held; 0: 50 ms */
 	unsigned mtu;             /* 0: the network's */

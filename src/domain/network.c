@@ -26,8 +26,7 @@ const struct field network_config_fields[] = {
 	FIELD_ROW(STRING, network_config, subnet, .min = 1, .max = NET_ADDRESS_TEXT + 4),
 	FIELD_ROW(STRING, network_config, subnet6, .min = 1, .max = NET_ADDRESS_TEXT + 4),
 	FIELD_ROW(STRING, network_config, domain, .min = 1, .max = LIMIT_NAME),
-	FIELD_STRINGS_ROW("allow", network_config, allow, allows, NET_NAME_TEXT,
-		NETWORK_ALLOWS_MAX),
+	FIELD_STRINGS_ROW("allow", network_config, allow, allows, NET_NAME_TEXT, LIMIT_ALLOWS),
 	FIELD_ROW(COUNT, network_config, vlan, .max = NET_VLAN_MAX),
 	FIELD_ROW(BOOL, network_config, isolated),
 	FIELD_ROW(BOOL, network_config, autostart, .number = true),
@@ -71,36 +70,13 @@ static int check_domain(const char *domain, struct error *err)
 	return 0;
 }
 
-/* It goes into nft's rules as it is. */
-int network_check_destination(const char *text, bool *ipv6)
-{
-	char address[NET_ADDRESS_TEXT + 1];
-	const char *slash = strchr(text, '/');
-	size_t digits;
-
-	if (net_read_address(text, address, ipv6))
-		return -EINVAL;
-	if (!slash)
-		return 0;
-	digits = strspn(slash + 1, "0123456789");
-	return digits && digits <= 3 && !slash[1 + digits] && atoi(slash + 1) <= (*ipv6 ? 128 : 32)
-		? 0
-		: -EINVAL;
-}
-
 static int check_allow(const struct network_config *config, struct error *err)
 {
-	bool ipv6;
-
 	if (config->allows && config->mode != NETWORK_NAT && config->mode != NETWORK_ROUTE)
 		return error_set(err, EINVAL, "allow: only for modes nat and route");
 	for (unsigned i = 0; i < config->allows; i++)
-		if (network_check_destination(config->allow[i], &ipv6) &&
-			!net_is_name(config->allow[i]))
-			return error_set(err, EINVAL,
-				"allow: '%s' is neither an address nor a network, as 10.0.0.0/8, nor a name, as "
-				"deb.debian.org",
-				config->allow[i]);
+		if (net_check_allowed("allow: ", config->allow[i], err))
+			return -EINVAL;
 	return 0;
 }
 

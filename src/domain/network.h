@@ -36,17 +36,12 @@ struct network_config {
 	unsigned mtu; /* 0: 1500 */
 };
 
-#define NETWORK_ALLOWS_MAX 64
-
 extern const struct field network_config_fields[];
 
 /* -EINVAL and a sentence that begins with the field's name. */
 int network_config_from_json(const json_t *json, struct network_config *config, struct error *err);
 void network_config_free(struct network_config *config);
 const char *network_mode_name(enum network_mode mode);
-
-/* As allow has them, but for names (net_is_name()): an address, with or without /BITS. -EINVAL; nothing is said. */
-int network_check_destination(const char *text, bool *ipv6);
 
 /* A subnet, in numbers: the host's address in it, and how many bits its network has. */
 struct network_subnet {

@@ -21,14 +21,14 @@ bool named_any(char *const *allow, unsigned allows)
 	return false;
 }
 
-struct listing {
+struct element_text {
 	FILE *out;
 	const char *between;
 };
 
 static void put_element(void *ctx, const uint8_t *value, size_t size)
 {
-	struct listing *listing = ctx;
+	struct element_text *listing = ctx;
 	char text[NET_ADDRESS_TEXT + 1];
 
 	if ((size != 4 && size != 16) ||
@@ -42,7 +42,7 @@ void named_put_sets(FILE *out, const char *bridge, bool keep)
 {
 	for (unsigned turn = 0; turn < 2; turn++)
 		for (unsigned ipv6 = 0; ipv6 < 2; ipv6++) {
-			struct listing listing = {out, "elements = { "};
+			struct element_text listing = {out, "elements = { "};
 
 			fprintf(out, "	set %s {\n		type %s; size %u;\n		",
 				sets[turn][ipv6], ipv6 ? "ipv6_addr" : "ipv4_addr",

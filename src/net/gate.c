@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "net/allow.h"
 #include "net/net.h"
 
 #define TOKEN 1000000000ll /* one beginning */
@@ -196,7 +197,7 @@ static bool read_packet(const uint8_t *frame, size_t len, struct packet *packet)
 
 /* What may go */
 
-static bool begin(struct gate *gate, int64_t now_ns)
+bool gate_begin(struct gate *gate, int64_t now_ns)
 {
 	int64_t past = now_ns - gate->filled_ns;
 
@@ -226,7 +227,7 @@ static bool admit_tcp(struct gate *gate, const struct packet *packet, int64_t no
 		return false;
 	if (packet->place == PLACE_NAMES && port_at(packet->data + 2) != PORT_NAMES)
 		return false;
-	return begin(gate, now_ns);
+	return gate_begin(gate, now_ns);
 }
 
 /* libslirp answers DHCP itself; else, who has come by a forwarded port is answered. */
@@ -260,7 +261,7 @@ static bool admit_udp(struct gate *gate, const struct packet *packet, int64_t no
 	if (gate->open >= GATE_OPEN_HARD)
 		return false;
 	port = port_at(packet->data);
-	if (!has_lately(sent, port) && !begin(gate, now_ns))
+	if (!has_lately(sent, port) && !gate_begin(gate, now_ns))
 		return false;
 	put(&sent[0], port);
 	return true;
@@ -301,10 +302,42 @@ static bool admit_packet(struct gate *gate, const struct packet *packet, int64_t
 	case IPPROTO_UDP:
 		return admit_udp(gate, packet, now_ns);
 	case IPPROTO_ICMP:
-		return !packet->ipv6 && begin(gate, now_ns); /* each echo is a socket */
+		return !packet->ipv6 && gate_begin(gate, now_ns); /* each echo is a socket */
 	default:
 		return !packet->ipv6; /* libslirp knows no others */
 	}
+}
+
+/* Names are asked of the network's name server by whole datagrams (names.h), and by nothing else. */
+static bool is_allowed(struct gate *gate, const struct packet *packet, int64_t now_ns)
+{
+	const bool tcp = packet->protocol == IPPROTO_TCP, udp = packet->protocol == IPPROTO_UDP;
+
+	if (packet->place == PLACE_NAMES)
+		return !(tcp || udp || packet->part) || !allow_has_names(gate->allow);
+	if (packet->place != PLACE_OUTSIDE)
+		return true;
+	/* What has begun goes on. */
+	if (tcp && !packet->part && packet->len >= TCP_HEADER &&
+		(packet->data[13] & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+		return true;
+	return allow_reach(gate->allow, packet->to, packet->ipv6, udp, (uint64_t)now_ns);
+}
+
+bool gate_to_names(const uint8_t *frame, size_t len, unsigned port, bool *ipv6, const uint8_t **udp,
+	size_t *size)
+{
+	struct packet packet;
+
+	if (len < NET_HEADER_LEN || !read_packet(frame, len, &packet) || packet.part ||
+		packet.protocol != IPPROTO_UDP || packet.place != PLACE_NAMES ||
+		packet.len < UDP_HEADER || port_at(packet.data + 2) != port ||
+		port_at(packet.data + 4) < UDP_HEADER || port_at(packet.data + 4) > packet.len)
+		return false;
+	*ipv6 = packet.ipv6;
+	*udp = packet.data;
+	*size = port_at(packet.data + 4) - UDP_HEADER;
+	return true;
 }
 
 bool gate_admit(struct gate *gate, const uint8_t *frame, size_t len, int64_t now_ns)
@@ -321,6 +354,8 @@ bool gate_admit(struct gate *gate, const uint8_t *frame, size_t len, int64_t now
 		return false;
 	/* What is put together later must not be something else than it looks now. */
 	if (packet.part && packet.place == PLACE_HOST && !gate->loopback)
+		return false;
+	if (gate->allow && !is_allowed(gate, &packet, now_ns))
 		return false;
 	/* Of no use without the first, which has the ports. */
 	return packet.offset || admit_packet(gate, &packet, now_ns);

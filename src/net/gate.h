@@ -36,12 +36,15 @@ struct gate_family {
 	struct gate_ports forwarded;
 };
 
+struct allow;
+
 struct gate {
-	bool loopback;     /* the guest may begin something with the host's loopback addresses */
-	bool ipv6;         /* there is IPv6 */
-	unsigned open;     /* the host's sockets; kept by the network */
-	int64_t filled_ns; /* when tokens were last added */
-	int64_t tokens;    /* beginnings that may come now, in billionths */
+	struct allow *allow; /* all that the guest reaches outside; NULL: anything; the owner's */
+	bool loopback;       /* the guest may begin something with the host's loopback addresses */
+	bool ipv6;           /* there is IPv6 */
+	unsigned open;       /* the host's sockets; kept by the network */
+	int64_t filled_ns;   /* when tokens were last added */
+	int64_t tokens;      /* beginnings that may come now, in billionths */
 	struct gate_family family[2];
 	int64_t period_ns;
 	uint64_t refused; /* beginnings that did not get through */
@@ -54,6 +57,12 @@ struct gate {
 void gate_init(struct gate *gate, int64_t now_ns);
 /* UDP for this port of the guest's is forwarded: what comes that way may be answered. */
 void gate_forward(struct gate *gate, bool ipv6, unsigned guest_port);
+
+/* May something begin now, by which a socket of the host's is opened? */
+bool gate_begin(struct gate *gate, int64_t now_ns);
+/* Is it a whole datagram of UDP to that port of the network's name server? Its header, and the bytes behind that. */
+bool gate_to_names(const uint8_t *frame, size_t len, unsigned port, bool *ipv6, const uint8_t **udp,
+	size_t *size);
 
 /* May the network have this frame of the guest's? False: it is to be dropped, as a full line would. */
 bool gate_admit(struct gate *gate, const uint8_t *frame, size_t len, int64_t now_ns);

@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #define FILE_NAME "/etc/resolv.conf"
 #define FILE_MAX (64u << 10)
 #define KEY "nameserver"
+#define PORT 53
 
 /* The line's name server; *len is 0 if it names none. */
 static const char *server(const char *line, size_t *len)
@@ -51,18 +53,77 @@ bool resolver_ipv6_only(const char *text)
 	return any;
 }
 
-bool resolver_host_ipv6_only(void)
+static socklen_t socket_address(const char *text, struct sockaddr_storage *to)
+{
+	struct sockaddr_in *v4 = (struct sockaddr_in *)to;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)to;
+
+	memset(to, 0, sizeof *to);
+	if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
+		v4->sin_family = AF_INET;
+		v4->sin_port = htons(PORT);
+		return sizeof *v4;
+	}
+	if (inet_pton(AF_INET6, text, &v6->sin6_addr) == 1) {
+		v6->sin6_family = AF_INET6;
+		v6->sin6_port = htons(PORT);
+		return sizeof *v6;
+	}
+	return 0;
+}
+
+socklen_t resolver_server(const char *text, unsigned n, struct sockaddr_storage *to)
+{
+	while (text && *text) {
+		char address[INET6_ADDRSTRLEN];
+		size_t len;
+		const char *at = server(text, &len);
+
+		if (len && len < sizeof address) {
+			socklen_t size;
+
+			memcpy(address, at, len);
+			address[len] = 0;
+			size = socket_address(address, to);
+			if (size && !n--)
+				return size;
+		}
+		text = strchr(text, '\n');
+		text += text ? 1 : 0;
+	}
+	return 0;
+}
+
+/* This host's file; free() afterwards, NULL: it cannot be read. */
+static char *read_host(void)
 {
 	int fd = open(FILE_NAME, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	char *text = NULL;
 	size_t size;
-	bool only;
 
 	if (fd < 0)
-		return false;
-	only = !io_read_file(fd, FILE_MAX, &text, &size) && resolver_ipv6_only(text);
-	free(text);
+		return NULL;
+	if (io_read_file(fd, FILE_MAX, &text, &size))
+		text = NULL;
 	close(fd);
+	return text;
+}
+
+socklen_t resolver_host_server(unsigned n, struct sockaddr_storage *to)
+{
+	char *text = read_host();
+	const socklen_t len = resolver_server(text, n, to);
+
+	free(text);
+	return len;
+}
+
+bool resolver_host_ipv6_only(void)
+{
+	char *text = read_host();
+	const bool only = resolver_ipv6_only(text);
+
+	free(text);
 	return only;
 }
 

@@ -16,8 +16,10 @@
 
 #include "base/container.h"
 #include "base/loop.h"
+#include "net/allow.h"
 #include "net/driver.h"
 #include "net/gate.h"
+#include "net/names.h"
 #include "net/resolver.h"
 
 /*
@@ -56,6 +58,7 @@ struct user_net {
 	size_t backlog;
 	struct timer timer[TIMERS];
 	struct gate gate;
+	struct name_server *names; /* NULL: libslirp's */
 };
 
 static struct user_net *user_of(struct net *net)
@@ -100,6 +103,14 @@ static void backlog_flush(struct user_net *user)
 		backlog_drop(user);
 }
 
+static void deliver(void *ctx, const uint8_t *frame, size_t len)
+{
+	struct user_net *user = ctx;
+
+	if (user->first || !user->net.client.receive(user->net.client.ctx, frame, len))
+		backlog_add(user, frame, len);
+}
+
 /* What libslirp calls */
 
 static ssize_t user_send_packet(const void *buf, size_t len, void *opaque)
@@ -109,8 +120,7 @@ static ssize_t user_send_packet(const void *buf, size_t len, void *opaque)
 	if (!user->net.started) /* nobody is there yet */
 		return len;
 	gate_deliver(&user->gate, buf, len, clock_now());
-	if (user->first || !user->net.client.receive(user->net.client.ctx, buf, len))
-		backlog_add(user, buf, len);
+	deliver(user, buf, len);
 	return len;
 }
 
@@ -202,11 +212,8 @@ static bool listens(int fd)
 	return !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) && listening;
 }
 
-static int add_poll(int fd, int events, void *opaque)
+static int add_fd(struct user_net *user, int fd, short events)
 {
-	struct user_net *user = opaque;
-	short wanted = 0;
-
 	if (user->count == user->room) {
 		unsigned room = 2 * user->room;
 		struct pollfd *fds = reallocarray(user->fds, room, sizeof *fds);
@@ -216,14 +223,27 @@ static int add_poll(int fd, int events, void *opaque)
 		user->fds = fds;
 		user->room = room;
 	}
+	user->fds[user->count] = (struct pollfd){.fd = fd, .events = events};
+	return (int)user->count++;
+}
+
+static int add_names(void *ctx, int fd)
+{
+	return add_fd(ctx, fd, POLLIN);
+}
+
+static int add_poll(int fd, int events, void *opaque)
+{
+	struct user_net *user = opaque;
+	short wanted = 0;
+
 	for (unsigned i = 0; i < sizeof events_map / sizeof *events_map; i++)
 		if (events & events_map[i].slirp)
 			wanted |= events_map[i].poll;
 	/* Who connects from outside waits: libslirp would try to accept him, in vain and without end. */
 	if (user->gate.open >= GATE_OPEN_HARD && listens(fd))
 		fd = -1;
-	user->fds[user->count] = (struct pollfd){.fd = fd, .events = wanted & ~(POLLERR | POLLHUP)};
-	return user->count++;
+	return add_fd(user, fd, wanted & ~(POLLERR | POLLHUP));
 }
 
 static int get_revents(int index, void *opaque)
@@ -260,6 +280,12 @@ static int run_timers(struct user_net *user, int timeout)
 	return timeout;
 }
 
+/* The sooner of two times to wait, in ms; -1: no end. */
+static int sooner(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 static void user_run(struct net *net)
 {
 	struct user_net *user = user_of(net);
@@ -279,8 +305,12 @@ static void user_run(struct net *net)
 		if (backlogged)
 			timeout = BACKLOG_WAIT_MS;
 		timeout = run_timers(user, timeout);
-		if (held > 0 && (timeout < 0 || held < timeout))
-			timeout = held;
+		if (held > 0)
+			timeout = sooner(timeout, held);
+		if (user->names) {
+			names_fill(user->names, add_names, user);
+			timeout = sooner(timeout, names_ms(user->names, clock_now()));
+		}
 		r = poll(user->fds, user->count, more ? 0 : timeout);
 		kick = r > 0 && user->fds[0].revents;
 		if (kick)
@@ -292,6 +322,8 @@ static void user_run(struct net *net)
 		}
 		if (!backlogged)
 			slirp_pollfds_poll(user->slirp, r < 0, get_revents, user);
+		if (user->names && r >= 0)
+			names_poll(user->names, user->fds, clock_now());
 		net->client.flush(net->client.ctx);
 	}
 }
@@ -300,6 +332,8 @@ static void user_send(struct net *net, const uint8_t *frame, size_t len)
 {
 	struct user_net *user = user_of(net);
 
+	if (user->names && names_take(user->names, frame, len, clock_now()))
+		return;
 	if (gate_admit(&user->gate, frame, len, clock_now()))
 		slirp_input(user->slirp, frame, len);
 }
@@ -420,6 +454,21 @@ static bool wants_ipv6(const struct net_spec *spec)
 	return resolver_host_has_ipv6() || resolver_host_ipv6_only();
 }
 
+static socklen_t host_server(void *ctx, unsigned n, struct sockaddr_storage *to)
+{
+	return resolver_host_server(n, to);
+}
+
+static int open_allowed(struct user_net *user, const struct net_spec *spec, struct error *err)
+{
+	const struct names_owner owner = {user, host_server, deliver};
+	int r = spec->allows ? allow_create(spec->allow, spec->allows, &user->gate.allow, err) : 0;
+
+	if (r || !spec->allows || !allow_has_names(user->gate.allow))
+		return r;
+	return names_create(user->gate.allow, &user->gate, &owner, &user->names, err);
+}
+
 static int user_open(const struct net_spec *spec, struct net **out, struct error *err)
 {
 	const SlirpConfig config = {
@@ -454,6 +503,8 @@ static int user_open(const struct net_spec *spec, struct net **out, struct error
 	r = net_begin(&user->net, &net_user_driver, err);
 	if (!r && !user->fds)
 		r = error_nomem(err);
+	if (!r)
+		r = open_allowed(user, spec, err);
 	if (!r) {
 		user->slirp = slirp_new(&config, &slirp_callbacks, user);
 		if (!user->slirp)
@@ -476,6 +527,8 @@ static void user_cut(struct net *net)
 	if (user->slirp)
 		slirp_cleanup(user->slirp);
 	user->slirp = NULL;
+	names_free(user->names);
+	user->names = NULL;
 }
 
 static void user_close(struct net *net)
@@ -484,6 +537,7 @@ static void user_close(struct net *net)
 
 	while (user->first)
 		backlog_drop(user);
+	allow_free(user->gate.allow);
 	free(user->fds);
 	free(user);
 }

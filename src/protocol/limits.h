@@ -14,6 +14,7 @@
 #define LIMIT_LAYERS 3     /* of frozen memory that a guest's stands on */
 #define LIMIT_FORWARDS 256 /* of one network */
 #define LIMIT_ADDRESSES 64 /* of one network */
+#define LIMIT_ALLOWS 64    /* of one network */
 #define LIMIT_VCPUS 64
 #define LIMIT_MEMORY_MIN 4096ull      /* KiB */
 #define LIMIT_MEMORY_MAX (1ull << 32) /* KiB: 4 TiB */

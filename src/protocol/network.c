@@ -71,6 +71,7 @@ const struct field net_spec_fields[] = {
 	FIELD_ROW(TEXT, net_spec, mac, .max = NET_MAC_TEXT, .read = net_read_mac),
 	FIELD_ROW(BOOL, net_spec, loopback),
 	FIELD_LIST_ROW("forwards", net_spec, forward, forwards, forward_fields, LIMIT_FORWARDS),
+	FIELD_STRINGS_ROW("allow", net_spec, allow, allows, NET_NAME_TEXT, LIMIT_ALLOWS),
 	FIELD_ROW(FD, net_spec, fd, .min = LIMIT_FD_MIN, .max = LIMIT_FD_MAX),
 	FIELD_ROW(COUNT, net_spec, mtu, .max = NET_MTU_MAX),
 	FIELD_ROW(NUMBER, net_spec, rate, .max = NET_RATE_MAX),
@@ -246,31 +247,76 @@ bool net_is_name(const char *text)
 	return !label[len] && strspn(label, "0123456789") != len;
 }
 
+int net_check_destination(const char *text, bool *ipv6)
+{
+	char address[NET_ADDRESS_TEXT + 1];
+	const char *slash = strchr(text, '/');
+	size_t digits;
+
+	if (net_read_address(text, address, ipv6))
+		return -EINVAL;
+	if (!slash)
+		return 0;
+	digits = strspn(slash + 1, "0123456789");
+	return digits && digits <= 3 && !slash[1 + digits] && atoi(slash + 1) <= (*ipv6 ? 128 : 32)
+		? 0
+		: -EINVAL;
+}
+
+int net_check_allowed(const char *where, const char *text, struct error *err)
+{
+	bool ipv6;
+
+	if (!net_check_destination(text, &ipv6) || net_is_name(text))
+		return 0;
+	return error_set(err, EINVAL,
+		"%s'%s' is neither an address nor a network, as 10.0.0.0/8, nor a name, as deb.debian.org",
+		where, text);
+}
+
+static int add_text(char ***list, unsigned *count, const char *text, struct error *err)
+{
+	char **more = reallocarray(*list, *count + 1, sizeof *more);
+
+	if (!more)
+		return error_nomem(err);
+	*list = more;
+	more[*count] = strdup(text);
+	if (!more[*count])
+		return error_nomem(err);
+	(*count)++;
+	return 0;
+}
+
+static int add_allowed(struct net_spec *spec, const char *text, struct error *err)
+{
+	int r = net_check_allowed("--net: allow=", text, err);
+
+	if (r)
+		return r;
+	if (spec->allows == LIMIT_ALLOWS)
+		return error_set(err, EINVAL, "--net: more than %u destinations", LIMIT_ALLOWS);
+	return add_text(&spec->allow, &spec->allows, text, err);
+}
+
 static int add_address(struct net_spec *spec, const char *text, struct error *err)
 {
 	char address[NET_ADDRESS_TEXT + 1];
-	char **more;
 	bool ipv6;
 
 	if (net_read_address(text, address, &ipv6))
 		return error_set(err, EINVAL, "--net: ip=%s: not an address", text);
 	if (spec->addresses == LIMIT_ADDRESSES)
 		return error_set(err, EINVAL, "--net: more than %u addresses", LIMIT_ADDRESSES);
-	more = reallocarray(spec->address, spec->addresses + 1, sizeof *more);
-	if (!more)
-		return error_nomem(err);
-	spec->address = more;
-	more[spec->addresses] = strdup(address);
-	if (!more[spec->addresses])
-		return error_nomem(err);
-	spec->addresses++;
-	return 0;
+	return add_text(&spec->address, &spec->addresses, address, err);
 }
 
 static int parse_user(struct net_spec *spec, const char *option, struct error *err)
 {
 	if (!strncmp(option, "fwd=", 4))
 		return add_forward(spec, option + 4, err);
+	if (!strncmp(option, "allow=", 6))
+		return add_allowed(spec, option + 6, err);
 	if (!strcmp(option, "loopback")) {
 		spec->loopback = true;
 		return 0;
@@ -278,8 +324,8 @@ static int parse_user(struct net_spec *spec, const char *option, struct error *e
 	if (!strncmp(option, "hostfwd=", 8)) /* QEMU's */
 		return error_set(err, EINVAL,
 			"--net: '%s': ports are forwarded by fwd=" FORWARD_FORM, option);
-	return error_set(err, EINVAL, "--net: unknown option '%s' (fwd=..., loopback, mac=...)",
-		option);
+	return error_set(err, EINVAL,
+		"--net: unknown option '%s' (fwd=..., allow=..., loopback, mac=...)", option);
 }
 
 static int parse_link(struct net_spec *spec, const char *option, struct error *err)
@@ -344,7 +390,7 @@ int net_spec_parse(const char *text, struct net_spec *spec, struct error *err)
 		r = parse_link_name(spec, word, err);
 	else
 		r = error_set(err, EINVAL,
-			"--net %s: not none, user[,fwd=...][,loopback][,mac=...], bridge=NAME or tap=NAME",
+			"--net %s: not none, user[,fwd=...][,allow=...][,loopback][,mac=...], bridge=NAME or tap=NAME",
 			text);
 	while (!r && (word = strsep(&rest, ",")))
 		r = parse_option(spec, word, err);
@@ -360,6 +406,9 @@ void net_spec_free(struct net_spec *spec)
 	for (unsigned i = 0; i < spec->addresses; i++)
 		free(spec->address[i]);
 	free(spec->address);
+	for (unsigned i = 0; i < spec->allows; i++)
+		free(spec->allow[i]);
+	free(spec->allow);
 	memset(spec, 0, sizeof *spec);
 	spec->fd = -1;
 }

@@ -46,6 +46,8 @@ struct net_spec {
 	bool loopback; /* USER: the guest reaches what listens on this host's loopback addresses */
 	struct net_forward *forward; /* USER */
 	unsigned forwards;
+	char **allow; /* USER: all that the guest reaches outside, as net_check_allowed() has it; none: anything */
+	unsigned allows;
 	int fd;        /* TAP: open and ready: links/tap.h, protocol/switch.h; -1: not yet */
 	unsigned mtu;  /* TAP: what the guest is told, and its link has; 0: as usual, 1500 */
 	uint64_t rate; /* bytes a second that the guest may send; 0: as many as it can */
@@ -72,9 +74,15 @@ int net_read_address(const char *text, char to[NET_ADDRESS_TEXT + 1], bool *ipv6
 /* A name of DNS as people write it (RFC 1123, 2.1), which is no address: letters, digits, -, _ and dots between labels. */
 #define NET_NAME_TEXT 253
 bool net_is_name(const char *text);
+/*
+ * A destination that is allowed: an address, with or without /BITS, or such a name, which stands for all below it, too. It can go
+ * into nft's rules and dnsmasq's configuration as it is. -EINVAL; the first says nothing, the sentence of the second begins with where.
+ */
+int net_check_destination(const char *text, bool *ipv6);
+int net_check_allowed(const char *where, const char *text, struct error *err);
 
 /*
- * none | user[,fwd=tcp|udp:ADDR:PORT-ADDR:PORT]...[,loopback][,mac=XX:XX:XX:XX:XX:XX]; each ADDR may be
+ * none | user[,fwd=tcp|udp:ADDR:PORT-ADDR:PORT]...[,allow=ADDR[/BITS]|NAME]...[,loopback][,mac=XX:XX:XX:XX:XX:XX]; each ADDR may be
  * left out, the host's is 127.0.0.1 then; those of IPv6 stand in [ ]. Or
  * bridge=NAME[,vifname=NAME][,ip=ADDRESS]...[,filter=off][,mtu=N][,mac=...] | tap=NAME[,mtu=N][,mac=...].
  * net_spec_free() after success.

@@ -29,8 +29,7 @@ static void use_destination(const char *text)
 {
 	bool ipv6;
 
-	if (!network_check_destination(text, &ipv6) &&
-		text[strspn(text, "0123456789abcdefABCDEF.:/")])
+	if (!net_check_destination(text, &ipv6) && text[strspn(text, "0123456789abcdefABCDEF.:/")])
 		abort();
 	/* Nor a name, for dnsmasq. */
 	if (net_is_name(text) &&

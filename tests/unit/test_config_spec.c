@@ -151,7 +151,8 @@ static void test_vifs(void **state)
 	rig_good(&rig,
 		"name='a'\nvif=['', 'mac=00:16:3E:0:1:fF , bridge = xenbr0, vifname=web.0,"
 		"script=vif-nat,gatewaydev=eth0,ip=10.0.0.2 10.0.0.3,model=rtl8139,type=ioemu,mtu=9000,"
-		"backend=net,vlan=20,isolated=on,', 'mode=user,fwd=tcp:127.0.0.1:80-:80,fwd=udp::1-:2']");
+		"backend=net,vlan=20,isolated=on,', 'mode=user,fwd=tcp:127.0.0.1:80-:80,fwd=udp::1-:2,"
+		"allow=10.0.0.0/8,allow=debian.org']");
 	assert_string_equal(rig.warnings, "f:2:150: 'backend' has no effect yet\n");
 	assert_int_equal(rig.config.vifs, 3);
 	vif = &rig.config.vif[1];
@@ -171,6 +172,8 @@ static void test_vifs(void **state)
 	assert_string_equal(vif[1].mode, "user");
 	assert_int_equal(vif[1].forwards, 2);
 	assert_string_equal(vif[1].forward[1], "udp::1-:2");
+	assert_int_equal(vif[1].allows, 2);
+	assert_string_equal(vif[1].allow[0], "10.0.0.0/8");
 	domain_config_free(&rig.config);
 	for (unsigned n = 0; n < sizeof rates / sizeof *rates; n++) {
 		snprintf(text, sizeof text, "name='a'\nvif=['rate=%s']", rates[n].rate);
@@ -206,6 +209,12 @@ static void test_bad_vifs(void **state)
 		{"mode=tap", "'tap' is not a mode: user or bridge"},
 		{"mode=bridge,fwd=x", "fwd= needs mode=user"},
 		{"fwd=", "fwd= takes tcp:"},
+		{"allow=", "allow= takes an address"},
+		{"allow=a..b", "vifs[0]: allow: 'a..b' is neither"},
+		{"allow=10.0.0.0/33", "is neither an address nor a network"},
+		{"bridge=b,allow=a", "vifs[0]: allow: only of a network in user mode"},
+		{"mode=bridge,allow=a", "vifs[0]: allow: only of a network in user mode"},
+		{"script=vif-route,allow=a", "vifs[0]: allow: only of a network in user mode"},
 	};
 	struct rig rig = {0};
 	char text[256];

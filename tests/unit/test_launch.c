@@ -196,8 +196,9 @@ static json_t *full_config(void)
 		json_pack("{s:s, s:s, s:b}", "format", "empty", "vdev", "hdc", "cdrom", 1));
 	for (unsigned i = 0; i < LIMIT_NETWORKS; i++)
 		json_array_append_new(vifs,
-			json_pack("{s:s, s:s, s:[s]}", "mac", "00:16:3e:00:00:01", "mode", "user",
-				"forward", "tcp:127.0.0.1:2222-:22"));
+			json_pack("{s:s, s:s, s:[s], s:[s, s]}", "mac", "00:16:3e:00:00:01", "mode",
+				"user", "forward", "tcp:127.0.0.1:2222-:22", "allow", "10.0.0.0/8",
+				"debian.org"));
 	return json_pack(
 		"{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:s, s:s, s:s, s:s, s:s, s:o, s:o}",
 		"name", "full", "uuid", "01234567-89ab-cdef-0123-456789abcdef", "engine",
@@ -287,6 +288,8 @@ static void test_daemon_to_monitor(void **state)
 		assert_int_equal(config->net[i].kind, NET_USER);
 		assert_string_equal(config->net[i].mac, "00:16:3e:00:00:01");
 		assert_int_equal(config->net[i].forwards, 1);
+		assert_int_equal(config->net[i].allows, 2);
+		assert_string_equal(config->net[i].allow[1], "debian.org");
 		assert_true(!forward->udp && forward->host_addr == 0x7f000001 &&
 			forward->host_port == 2222 && !forward->guest_addr &&
 			forward->guest_port == 22);

@@ -30,7 +30,8 @@ static void test_good(void **state)
 	assert_true(spec.loopback);
 	net_spec_free(&spec);
 	assert_int_equal(net_spec_parse("user,fwd=tcp:127.0.0.1:2222-:22,mac=02:AB:00:12:34:ff,"
-					"fwd=udp::53-10.0.2.16:5353,fwd=tcp:0.0.0.0:65535-:1",
+					"fwd=udp::53-10.0.2.16:5353,fwd=tcp:0.0.0.0:65535-:1,"
+					"allow=fd00::/8,allow=deb.debian.org",
 				 &spec, &err),
 		0);
 	assert_int_equal(spec.forwards, 3);
@@ -44,6 +45,9 @@ static void test_good(void **state)
 	assert_int_equal(spec.forward[1].guest_addr, 0x0a000210);
 	assert_int_equal(spec.forward[2].host_addr, 0);
 	assert_int_equal(spec.forward[2].host_port, 65535);
+	assert_int_equal(spec.allows, 2);
+	assert_string_equal(spec.allow[0], "fd00::/8");
+	assert_string_equal(spec.allow[1], "deb.debian.org");
 	assert_string_equal(spec.mac, "02:ab:00:12:34:ff");
 	assert_true(net_spec_mac(&spec, bytes));
 	assert_memory_equal(bytes, mac, 6);
@@ -119,6 +123,13 @@ static void test_bad(void **state)
 		"none,loopback",
 		"user,,",
 		"users",
+		"user,allow",
+		"user,allow=",
+		"user,allow=10.0.0.0/33",
+		"user,allow=10.0.0",
+		"user,allow=a..b",
+		"user,allow=*.b",
+		"bridge=a,allow=10.0.0.1",
 		"user,fwd",
 		"user,fwd=",
 		"user,fwd=tcp",

@@ -412,3 +412,8 @@ unsigned ahci_slot(const struct ahci *ahci)
 {
 	return ahci->pci.slot;
 }
+
+struct ata_drive *ahci_drive(struct ahci *ahci, unsigned n)
+{
+	return &ahci->port[n].port.drive[0];
+}

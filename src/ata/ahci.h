@@ -24,5 +24,7 @@ int ahci_create(struct pci_bus *bus, struct memory *memory,
 void ahci_destroy(struct ahci *ahci);
 /* The PCI slot that it is in. */
 unsigned ahci_slot(const struct ahci *ahci);
+/* Drive n, for as long as the controller is there. */
+struct ata_drive *ahci_drive(struct ahci *ahci, unsigned n);
 
 #endif

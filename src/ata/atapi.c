@@ -12,7 +12,10 @@
 #define NOT_READY 2
 #define MEDIUM_ERROR 3
 #define ILLEGAL 5
+#define ATTENTION 6
+#define MEDIUM_CHANGED 0x28
 #define NO_MEDIUM 0x3a
+#define NOT_REMOVABLE 0x53
 #define UNREADABLE 0x11
 #define BAD_COMMAND 0x20
 #define BAD_ADDRESS 0x21
@@ -38,6 +41,12 @@ static uint32_t get_be(const uint8_t *from, unsigned bytes)
 	for (unsigned i = 0; i < bytes; i++)
 		value = value << 8 | from[i];
 	return value;
+}
+
+/* A medium that can be read. */
+static bool has_medium(const struct ata_drive *d)
+{
+	return d->image && !d->open && blocks(d);
 }
 
 static void good(struct ata_port *p)
@@ -72,8 +81,27 @@ static void reply(struct ata_port *p, uint32_t length, uint32_t room)
 	ata_offer(p);
 }
 
+/* Is it there, and the one that the guest knows of? If not, the command has ended. */
+static bool check_medium(struct ata_port *p)
+{
+	struct ata_drive *d = ata_current(p);
+
+	if (d->changed) {
+		d->changed = false;
+		bad(p, ATTENTION, MEDIUM_CHANGED);
+		return false;
+	}
+	if (!has_medium(d)) {
+		bad(p, NOT_READY, NO_MEDIUM);
+		return false;
+	}
+	return true;
+}
+
 static void next_part(struct ata_port *p)
 {
+	if (!check_medium(p)) /* which may have gone between two parts */
+		return;
 	p->now = p->left < BLOCKS ? p->left : BLOCKS;
 	p->filled = p->now * CD_BLOCK;
 	ata_submit(p, BLOCK_READ, p->at * CD_BLOCK, p->filled);
@@ -129,8 +157,13 @@ static void inquiry(struct ata_port *p, uint32_t room)
 
 static void request_sense(struct ata_port *p, uint32_t room)
 {
-	const struct ata_drive *d = ata_current(p);
+	struct ata_drive *d = ata_current(p);
 
+	if (d->changed && !d->sense) {
+		d->sense = ATTENTION;
+		d->sense_code = MEDIUM_CHANGED;
+		d->changed = false;
+	}
 	memset(p->buffer, 0, 18);
 	p->buffer[0] = 0x70;
 	p->buffer[2] = d->sense;
@@ -191,7 +224,7 @@ static void mode_sense(struct ata_port *p, const uint8_t *packet)
 		return;
 	}
 	memset(p->buffer, 0, 64);
-	p->buffer[2] = ata_current(p)->image ? 0x01 : 0x70;
+	p->buffer[2] = has_medium(ata_current(p)) ? 0x01 : 0x70;
 	if (page != 0x2a) {
 		to[0] = 0x01;
 		to[1] = 6;
@@ -218,16 +251,18 @@ static void get_configuration(struct ata_port *p, const uint8_t *packet)
 {
 	memset(p->buffer, 0, 20);
 	put_be(p->buffer, 4, 16);
-	put_be(p->buffer + 6, 2, ata_current(p)->image ? 0x0008 : 0); /* CD-ROM */
+	put_be(p->buffer + 6, 2, has_medium(ata_current(p)) ? 0x0008 : 0); /* CD-ROM */
 	p->buffer[10] = 0x03; /* the list of profiles, current */
 	p->buffer[11] = 4;
 	put_be(p->buffer + 12, 2, 0x0008);
-	p->buffer[14] = ata_current(p)->image ? 1 : 0;
+	p->buffer[14] = has_medium(ata_current(p)) ? 1 : 0;
 	reply(p, 16, get_be(packet + 7, 2));
 }
 
 static void event_status(struct ata_port *p, const uint8_t *packet)
 {
+	struct ata_drive *d = ata_current(p);
+
 	if (!(packet[1] & 1)) { /* it tells of nothing by itself */
 		bad(p, ILLEGAL, BAD_FIELD);
 		return;
@@ -236,7 +271,9 @@ static void event_status(struct ata_port *p, const uint8_t *packet)
 	if (packet[4] & 0x10) { /* of the medium */
 		put_be(p->buffer, 2, 6);
 		p->buffer[2] = 4;
-		p->buffer[5] = ata_current(p)->image ? 2 : 0;
+		p->buffer[4] = d->event;
+		p->buffer[5] = (has_medium(d) ? 2 : 0) | (d->open ? 1 : 0);
+		d->event = CD_NO_EVENT;
 	} else {
 		put_be(p->buffer, 2, 2);
 		p->buffer[2] = 0x80;
@@ -272,15 +309,31 @@ static void read_cd(struct ata_port *p, const uint8_t *packet)
 	}
 }
 
+/* START STOP UNIT: a CD that the guest has ejected is in an open tray until somebody closes that. */
+static void move_tray(struct ata_port *p, uint8_t how)
+{
+	struct ata_drive *d = ata_current(p);
+	const bool moves = how & 2, opens = !(how & 1);
+
+	if (moves && opens && d->locked) {
+		bad(p, ILLEGAL, NOT_REMOVABLE);
+		return;
+	}
+	if (moves && d->open != opens) {
+		d->open = opens;
+		d->changed = !opens && d->image;
+		d->event = opens ? CD_MEDIUM_REMOVED : d->image ? CD_NEW_MEDIUM : CD_NO_EVENT;
+	}
+	good(p);
+}
+
 /* Those that need a medium. */
 static void of_medium(struct ata_port *p, const uint8_t *packet)
 {
 	const struct ata_drive *d = ata_current(p);
 
-	if (!d->image || !blocks(d)) {
-		bad(p, NOT_READY, NO_MEDIUM);
+	if (!check_medium(p))
 		return;
-	}
 	switch (packet[0]) {
 	case 0x25: /* READ CAPACITY */
 		put_be(p->buffer, 4, blocks(d) - 1);
@@ -319,8 +372,13 @@ void atapi_packet(struct ata_port *p)
 	case 0x12:
 		inquiry(p, packet[4]);
 		break;
-	case 0x1b: /* START STOP UNIT: the tray stays where it is */
+	case 0x1b:
+		move_tray(p, packet[4]);
+		break;
 	case 0x1e: /* PREVENT ALLOW MEDIUM REMOVAL */
+		ata_current(p)->locked = packet[4] & 1;
+		good(p);
+		break;
 	case 0xbb: /* SET CD SPEED */
 		good(p);
 		break;

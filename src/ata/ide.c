@@ -385,3 +385,8 @@ void ide_destroy(struct ide *ide)
 	mutex_destroy(&ide->lock);
 	free(ide);
 }
+
+struct ata_drive *ide_drive(struct ide *ide, unsigned n)
+{
+	return &ide->channel[n / 2].port.drive[n % 2];
+}

@@ -36,5 +36,7 @@ int ide_create(struct pci_bus *bus, struct bus *io, struct memory *memory,
 	struct ide **ide, struct error *err);
 /* Waits for what is under way. NULL is allowed. */
 void ide_destroy(struct ide *ide);
+/* Drive n, for as long as the controller is there. */
+struct ata_drive *ide_drive(struct ide *ide, unsigned n);
 
 #endif

@@ -36,7 +36,11 @@
 
 #define ATA_SATA_SPEEDS 0x0006u /* IDENTIFY's word 76: 1.5 and 3 Gbit/s (SATA 2.6, 13.2.1) */
 
+/* What a CD drive has to tell of its medium (MMC-3, 6.6: GET EVENT STATUS NOTIFICATION). */
+enum cd_event { CD_NO_EVENT, CD_EJECT_REQUEST, CD_NEW_MEDIUM, CD_MEDIUM_REMOVED, CD_EVENTS };
+
 struct ata_drive {
+	struct ata_port *port;
 	struct block_device *image;
 	bool there, cdrom;
 	char serial[21];
@@ -48,6 +52,10 @@ struct ata_drive {
 	uint8_t heads, track; /* sectors of one: as INITIALIZE DEVICE PARAMETERS had it */
 	bool write_through;   /* a write ends when it is stable; until the machine is reset */
 	uint8_t sense, sense_code, sense_more; /* of a CD drive's last command */
+	/* Of a CD drive; resets leave all but the lock. */
+	bool locked, open; /* the tray */
+	bool changed;  /* what lies in it; the next command that asks for it fails with this news */
+	uint8_t event; /* enum cd_event: what has not been told */
 };
 
 /* What a port is about. */

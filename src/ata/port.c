@@ -22,11 +22,46 @@ void ata_put_drive(struct ata_port *p, unsigned n, const struct ata_drive_config
 {
 	struct ata_drive *d = &p->drive[n];
 
+	d->port = p;
 	d->image = config->image;
 	d->cdrom = config->cdrom;
 	d->there = d->image || d->cdrom;
 	d->sectors = d->image ? block_size(d->image) / ATA_SECTOR : 0;
 	strncpy(d->serial, config->serial ? config->serial : "", sizeof d->serial - 1);
+}
+
+void drive_set_medium(struct ata_drive *d, struct block_device *image)
+{
+	struct ata_port *p = d->port;
+
+	mutex_lock(p->lock);
+	ata_wait(p);
+	d->image = image;
+	d->sectors = image ? block_size(image) / ATA_SECTOR : 0;
+	d->open = false;
+	d->changed = image != NULL;
+	d->event = image ? CD_NEW_MEDIUM : CD_MEDIUM_REMOVED;
+	mutex_unlock(p->lock);
+}
+
+bool drive_lets_go(struct ata_drive *d)
+{
+	struct ata_port *p = d->port;
+	bool lets_go;
+
+	mutex_lock(p->lock);
+	lets_go = !d->locked || d->open;
+	mutex_unlock(p->lock);
+	return lets_go;
+}
+
+void drive_press_button(struct ata_drive *d)
+{
+	struct ata_port *p = d->port;
+
+	mutex_lock(p->lock);
+	d->event = CD_EJECT_REQUEST;
+	mutex_unlock(p->lock);
 }
 
 void ata_reset_drive(struct ata_drive *d)
@@ -37,6 +72,7 @@ void ata_reset_drive(struct ata_drive *d)
 	memset(d->mid, 0, sizeof d->mid);
 	memset(d->high, 0, sizeof d->high);
 	d->multiple = 0;
+	d->locked = false;
 	d->heads = HEADS;
 	d->track = TRACK_SECTORS;
 	d->sense = d->sense_code = d->sense_more = 0;
@@ -64,6 +100,7 @@ void ata_reset(struct ata_port *p)
 
 void ata_wait(struct ata_port *p)
 {
+	mutex_assert_held(p->lock);
 	while (p->active)
 		mutex_wait(p->lock, p->idle);
 }
@@ -127,9 +164,8 @@ void ata_moved(struct ata_port *p)
 static void image_done(struct block_request *request, int result)
 {
 	struct ata_port *p = container_of(request, struct ata_port, request);
-	struct mutex *lock = p->lock;
 
-	mutex_lock(lock);
+	mutex_lock(p->lock);
 	p->active = false;
 	if (ata_current(p)->cdrom)
 		atapi_done(p, result);
@@ -137,7 +173,7 @@ static void image_done(struct block_request *request, int result)
 		disk_done(p, result);
 	if (!p->active)
 		pthread_cond_broadcast(p->idle);
-	mutex_unlock(lock);
+	mutex_unlock(p->lock);
 }
 
 void ata_submit(struct ata_port *p, enum block_op op, uint64_t offset, uint32_t length)
@@ -188,6 +224,13 @@ void ata_describe_drive(struct ata_drive *d, unsigned n, struct state *s)
 	state_u8(s, "sense_more", &d->sense_more);
 	if (state_optional(s, "uncached", d->write_through))
 		state_bool(s, "write_through", &d->write_through);
+	if (state_optional(s, "tray", d->locked || d->open || d->changed || d->event)) {
+		state_bool(s, "locked", &d->locked);
+		state_bool(s, "open", &d->open);
+		state_bool(s, "changed", &d->changed);
+		state_u8(s, "event", &d->event);
+		state_require(s, d->event < CD_EVENTS, "news that no drive has");
+	}
 	state_require(s, kind == was && sectors == d->sectors, "another drive than there is here");
 	state_require(s, d->heads && d->heads <= HEADS && d->track, "a geometry that cannot be");
 	state_require(s, d->multiple <= 16, "a block that is too long");

@@ -321,6 +321,21 @@ static int plan_medium(struct plug_operation *plug, const struct guest *guest, s
 	return 0;
 }
 
+/* Drives of old controllers are there from the start to the end; only what lies in them comes and goes. */
+static int check_drive(const struct plug_operation *plug, const struct domain_config *has,
+	const struct domain_config *gets, struct error *err)
+{
+	const struct domain_disk *was = plug_find(has, plug->vdev);
+	const struct domain_disk *is = plug_find(gets, plug->vdev);
+
+	if ((was && is) || spec_disk_bus(is ? gets : has, is ? is : was) == DISK_VIRTIO)
+		return 0;
+	return error_set(err, ENOTSUP,
+		"%s is a drive of an IDE or AHCI controller, which %s only while the guest is off%s",
+		plug->vdev, is ? "comes" : "goes",
+		!is && was->cdrom ? " (cd-eject takes the CD out)" : "");
+}
+
 static void begin(struct operation *op,
 	int (*plan)(struct plug_operation *plug, const struct guest *guest, struct error *err))
 {
@@ -346,9 +361,12 @@ static void begin(struct operation *op,
 	if (!r)
 		r = plug->comes ? plug_with(guest, plug->comes, &config, &err)
 				: plug_without(guest, plug->vdev, plug->keep, &config, &err);
+	if (!r && !off)
+		r = check_drive(plug, &guest->config, &config, &err);
 	if (r) {
 		op_refuse_error(op, r, &err);
 		plug_free(plug);
+		domain_config_free(&config);
 		return;
 	}
 	/* An empty drive is nothing that the guest has. */

@@ -125,16 +125,13 @@ int spec_open_disk(const struct guest *guest, const struct domain_disk *disk, st
 	return r;
 }
 
-/*
- * With firmware, drives have their names' bus, and CDs are in drives; a kernel finds all at once on virtio. hdtype is of
- * disks alone, as it is for xl.
- */
-static enum disk_bus bus_of(const struct domain_config *config, const struct domain_disk *disk,
-	enum firmware firmware)
+enum disk_bus spec_disk_bus(const struct domain_config *config, const struct domain_disk *disk)
 {
+	enum firmware firmware;
 	struct vdev vdev;
 
-	if (!firmware || vdev_parse(disk->vdev, &vdev))
+	if (domain_config_firmware(config, &firmware, NULL) || !firmware ||
+		vdev_parse(disk->vdev, &vdev))
 		return DISK_VIRTIO;
 	if (vdev.bus == VDEV_SD)
 		return DISK_AHCI;
@@ -143,7 +140,37 @@ static enum disk_bus bus_of(const struct domain_config *config, const struct dom
 	return vdev.bus == VDEV_HD || disk->cdrom ? DISK_IDE : DISK_VIRTIO;
 }
 
-/* A drive without a medium: the guest does without the drive, too. */
+/* One that is not virtio's stays when it is empty. */
+static bool is_empty_drive(const struct domain_config *config, const struct domain_disk *disk)
+{
+	return !domain_disk_has_medium(disk) && spec_disk_bus(config, disk) != DISK_VIRTIO;
+}
+
+static int add_drives(const struct domain_config *config, struct launch_spec *spec,
+	struct error *err)
+{
+	unsigned count = 0;
+	int r;
+
+	for (unsigned i = 0; i < config->disks; i++)
+		count += is_empty_drive(config, &config->disk[i]);
+	if (count > LIMIT_DRIVES)
+		return error_set(err, E2BIG, "disks: there are %u drives of IDE and AHCI at most",
+			LIMIT_DRIVES);
+	r = launch_make_drives(spec, count) ? error_nomem(err) : 0;
+	count = 0;
+	for (unsigned i = 0; !r && i < config->disks; i++) {
+		const struct domain_disk *disk = &config->disk[i];
+
+		if (!is_empty_drive(config, disk))
+			continue;
+		spec->drive[count].bus = spec_disk_bus(config, disk);
+		r = put(&spec->drive[count++].vdev, disk->vdev, err);
+	}
+	return r;
+}
+
+/* A virtio drive without a medium: the guest does without the drive, too. */
 static int open_disks(const struct disk_user *user, const struct guest *guest,
 	struct launch_spec *spec, struct error *err)
 {
@@ -156,16 +183,17 @@ static int open_disks(const struct disk_user *user, const struct guest *guest,
 	r = launch_make_disks(spec, count) ? error_nomem(err) : 0;
 	count = 0;
 	for (unsigned i = 0; !r && i < config->disks; i++) {
-		if (!domain_disk_has_medium(&config->disk[i]))
+		const struct domain_disk *disk = &config->disk[i];
+		struct disk_spec *to = &spec->disk[count];
+
+		if (!domain_disk_has_medium(disk))
 			continue;
-		r = open_disk(user, &config->disk[i], count, &spec->disk[count], err);
-		spec->disk[count].bus = bus_of(config, &config->disk[i], spec->firmware);
-		spec->disk[count].cdrom =
-			config->disk[i].cdrom && spec->disk[count].bus != DISK_VIRTIO;
-		spec->disk[count].filled = migration_brings(guest, &config->disk[i]);
-		count++;
+		r = open_disk(user, disk, count++, to, err);
+		to->bus = spec_disk_bus(config, disk);
+		to->cdrom = disk->cdrom && to->bus != DISK_VIRTIO;
+		to->filled = migration_brings(guest, disk);
 	}
-	return r;
+	return r ? r : add_drives(config, spec, err);
 }
 
 /* The monitor puts it behind the ramdisk, which may be large. */

@@ -36,6 +36,11 @@ int spec_open_agent(int *fd, struct error *err);
 /* A disk's files as a start opens them; the descriptors and what is in it are the caller's. */
 int spec_open_disk(const struct guest *guest, const struct domain_disk *disk, struct disk_spec *to,
 	struct error *err);
+/*
+ * By what the guest reaches a disk of its own: with firmware, drives have their names' bus, and CDs are in drives; a kernel
+ * finds all at once on virtio. hdtype is of disks alone, as it is for xl.
+ */
+enum disk_bus spec_disk_bus(const struct domain_config *config, const struct domain_disk *disk);
 /* Into a file in memory. */
 int spec_write(struct spec_files *files, struct error *err);
 

@@ -51,6 +51,12 @@ const struct field disk_spec_fields[] = {
 	{.key = NULL},
 };
 
+const struct field drive_spec_fields[] = {
+	FIELD_ROW(ENUM, drive_spec, bus, .needed = true, .names = buses),
+	FIELD_ROW(STRING, drive_spec, vdev, .needed = true, .max = LIMIT_VDEV),
+	{.key = NULL},
+};
+
 const char *disk_format_name(enum disk_format format)
 {
 	return formats[format];

@@ -53,7 +53,13 @@ struct disk_spec {
 	char *vdev;    /* what the guest's command line calls it; "" for nothing in particular */
 };
 
-extern const struct field disk_spec_fields[];
+/* A CD drive with nothing in it. vdev is its own (malloc). */
+struct drive_spec {
+	enum disk_bus bus; /* IDE or AHCI */
+	char *vdev;
+};
+
+extern const struct field disk_spec_fields[], drive_spec_fields[];
 
 const char *disk_format_name(enum disk_format format);
 /* Whether block/ reads images of the format of that name. */

@@ -72,6 +72,7 @@ const struct field launch_fields[] = {
 	FIELD_LIST_ROW("layers", launch_spec, layer, layers, layer_fields, LIMIT_LAYERS),
 	FIELD_ROW(STRING, launch_spec, cmdline, .max = LIMIT_CMDLINE, .text = ""),
 	FIELD_LIST_ROW("disks", launch_spec, disk, disks, disk_spec_fields, LIMIT_DISKS),
+	FIELD_LIST_ROW("drives", launch_spec, drive, drives, drive_spec_fields, LIMIT_DRIVES),
 	FIELD_LIST_ROW("networks", launch_spec, network, networks, net_spec_fields, LIMIT_NETWORKS),
 	FIELD_LIST_ROW("shares", launch_spec, share, shares, share_launch_fields, LIMIT_SHARES),
 	FIELD_STRUCT_ROW(launch_spec, owner, owner_fields),
@@ -113,6 +114,11 @@ void launch_free(struct launch_spec *spec)
 {
 	fields_free(launch_fields, spec);
 	memset(spec, 0, sizeof *spec);
+}
+
+int launch_make_drives(struct launch_spec *spec, unsigned count)
+{
+	return fields_make_list(launch_fields, "drives", spec, count);
 }
 
 int launch_make_disks(struct launch_spec *spec, unsigned count)

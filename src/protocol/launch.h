@@ -28,6 +28,7 @@
  *                                       these (machine/memory_base.h); may be left out
  *    "disks": [{"files": [{"format": "raw", "fd": 6, "name": "/srv/web.img"}],      see disk.h
  *               "readonly": false, "cache": "writeback", "serial": "dach-disk0", "vdev": "xvda2"}],
+ *    "drives": [{"bus": "ide", "vdev": "hdc"}],       with firmware: empty CD drives; may be left out
  *    "networks": [{"kind": "user", "mac": "00:16:3e:00:00:01",
  *                   "forwards": [{"udp": false, "host_addr": 2130706433, "host_port": 2222,
  *                                 "guest_addr": 0, "guest_port": 22}]}],   see network.h
@@ -130,6 +131,8 @@ struct launch_spec {
 	char *cmdline;
 	struct disk_spec *disk;
 	unsigned disks;
+	struct drive_spec *drive; /* CD drives that are empty */
+	unsigned drives;
 	struct net_spec *network;
 	unsigned networks;
 	struct share_spec *share;
@@ -161,6 +164,7 @@ int launch_init(struct launch_spec *spec);
 void launch_free(struct launch_spec *spec);
 /* Lists that were empty, with their defaults. -ENOMEM. */
 int launch_make_disks(struct launch_spec *spec, unsigned count);
+int launch_make_drives(struct launch_spec *spec, unsigned count);
 int launch_make_layers(struct launch_spec *spec, unsigned count);
 int launch_make_networks(struct launch_spec *spec, unsigned count);
 int launch_make_links(struct launch_spec *spec, unsigned count);

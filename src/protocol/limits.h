@@ -6,8 +6,9 @@
 #ifndef DACH_PROTOCOL_LIMITS_H
 #define DACH_PROTOCOL_LIMITS_H
 
-#define LIMIT_DISKS 16 /* that have a medium; each has a slot of the PCI bus */
-#define LIMIT_CHAIN 16 /* files of one disk */
+#define LIMIT_DRIVES 10 /* of old controllers: ata/ide.h, ata/ahci.h */
+#define LIMIT_DISKS 16  /* that have a medium; each has a slot of the PCI bus */
+#define LIMIT_CHAIN 16  /* files of one disk */
 #define LIMIT_NETWORKS 8
 #define LIMIT_SHARES 8     /* folders of the host's */
 #define LIMIT_GROUPS 64    /* of a user's */

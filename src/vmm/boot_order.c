@@ -9,6 +9,7 @@
 #include "machine/firmware/fw_cfg.h"
 #include "virtio/blk.h"
 #include "virtio/net.h"
+#include "vmm/drives.h"
 #include "vmm/internal.h"
 
 #define DEFAULT_ORDER "cdn"
@@ -29,26 +30,34 @@ __attribute__((format(printf, 2, 3))) static void put(struct boot_paths *paths, 
 	va_end(args);
 }
 
+static void put_drive(struct boot_paths *paths, const struct devices *devices,
+	const struct bay *bay)
+{
+	/* OVMF knows AHCI by this name. */
+	if (bay->bus == DISK_AHCI)
+		put(paths, "/pci@i0cf8/pci8086,2922@%x/drive@%u/disk@0\n", ahci_slot(devices->ahci),
+			bay->number);
+	else
+		put(paths, "/pci@i0cf8/ide@%x,%x/drive@%u/disk@%u\n", IDE_SLOT, IDE_FUNCTION,
+			bay->number / 2, bay->number % 2);
+}
+
 static void put_disks(struct boot_paths *paths, const struct vmm *vmm, bool cds)
 {
 	const struct devices *devices = &vmm->devices;
 
-	for (unsigned i = 0; i < vmm->config.disks; i++) {
-		const unsigned drive = devices->drive[i];
-
+	for (unsigned i = 0; i < vmm->config.disks; i++)
 		if (vmm->config.disk[i].cdrom != cds)
 			continue;
-		if (devices->blk[i])
+		else if (devices->blk[i])
 			put(paths, "/pci@i0cf8/scsi@%x/disk@0,0\n",
 				virtio_blk_slot(devices->blk[i]));
-		else if (vmm->config.disk[i].bus == DISK_AHCI)
-			/* OVMF knows it by this name. */
-			put(paths, "/pci@i0cf8/pci8086,2922@%x/drive@%u/disk@0\n",
-				ahci_slot(devices->ahci), drive);
 		else
-			put(paths, "/pci@i0cf8/ide@%x,%x/drive@%u/disk@%u\n", IDE_SLOT,
-				IDE_FUNCTION, drive / 2, drive % 2);
-	}
+			put_drive(paths, devices, drives_of_disk(devices, i));
+	/* Empty ones last: a CD may lie in them when the guest starts again. */
+	for (unsigned i = 0; i < devices->bays && cds; i++)
+		if (devices->bay[i].cdrom && !drives_is_filled(devices, &devices->bay[i]))
+			put_drive(paths, devices, &devices->bay[i]);
 }
 
 static void put_networks(struct boot_paths *paths, const struct devices *devices)

@@ -59,6 +59,8 @@ struct vmm_config {
 	uint32_t tsc_khz; /* of the host's TSC; 0: it is looked for */
 	struct disk_spec disk[LIMIT_DISKS];
 	unsigned disks;
+	struct drive_spec drive[LIMIT_DRIVES]; /* CD drives without a medium */
+	unsigned drives;
 	struct seed seed; /* its disk comes behind the others; no instance: none */
 	struct net_spec net[LIMIT_NETWORKS];
 	unsigned nets;

@@ -166,7 +166,7 @@ static void move_disks(struct devices *devices, struct vmm_config *config, unsig
 {
 	memmove(&devices->disk[to], &devices->disk[from], count * sizeof devices->disk[0]);
 	memmove(&devices->blk[to], &devices->blk[from], count * sizeof devices->blk[0]);
-	memmove(&devices->drive[to], &devices->drive[from], count * sizeof devices->drive[0]);
+	memmove(&devices->in_bay[to], &devices->in_bay[from], count * sizeof devices->in_bay[0]);
 	memmove(&devices->busy[to], &devices->busy[from], count * sizeof devices->busy[0]);
 	memmove(&devices->came_later[to], &devices->came_later[from],
 		count * sizeof devices->came_later[0]);

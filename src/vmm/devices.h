@@ -10,6 +10,7 @@
 #include "monitor/monitor.h"
 
 struct ahci;
+struct ata_drive;
 struct block_device;
 struct ide;
 struct net;
@@ -18,14 +19,25 @@ struct virtio_blk;
 struct virtio_net;
 struct virtio_rng;
 
+/* A drive's place, which stays. */
+struct bay {
+	enum disk_bus bus;
+	unsigned number; /* there: ata/ide.h, ata/ahci.h */
+	bool cdrom;
+	char vdev[LIMIT_VDEV + 1]; /* "": it has no name */
+	struct ata_drive *drive;
+};
+
 struct devices {
 	struct block_device *disk[LIMIT_DISKS];
 	struct virtio_blk *blk[LIMIT_DISKS]; /* NULL: it is in a drive of one of the next two */
 	struct ide *ide;                     /* or NULL */
 	struct ahci *ahci;                   /* likewise */
-	uint8_t drive[LIMIT_DISKS];          /* which one there (ata/ide.h, ata/ahci.h) */
-	unsigned busy[LIMIT_DISKS];          /* jobs on the disk */
-	bool came_later[LIMIT_DISKS];        /* devices_insert_disk(): its specification is ours */
+	struct bay bay[LIMIT_DRIVES];        /* their drives */
+	unsigned bays;
+	uint8_t in_bay[LIMIT_DISKS];  /* which of them has it */
+	unsigned busy[LIMIT_DISKS];   /* jobs on the disk */
+	bool came_later[LIMIT_DISKS]; /* devices_insert_disk(): its specification is ours */
 	unsigned disks;
 	struct net *net[LIMIT_NETWORKS];
 	struct virtio_net *nic[LIMIT_NETWORKS];

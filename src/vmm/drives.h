@@ -1,16 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Disks and CDs in drives, of an IDE controller or of one with AHCI: for guests with firmware. */
+/*
+ * Disks and CDs in drives, of an IDE controller or of one with AHCI: for guests with firmware. A drive stays for as long
+ * as the guest runs; CDs come and go (plug_cd.c).
+ */
 #ifndef DACH_VMM_DRIVES_H
 #define DACH_VMM_DRIVES_H
 
 #include "vmm/devices.h"
 
 /*
- * Adds the controllers that the configuration's disks need, which are open. A disk is in the drive that its name says
- * (hda to hdd, sda to sdf), or in the first that is free.
+ * Adds the controllers that the configuration's disks, which are open, and its empty drives need. A disk is in the drive
+ * that its name says (hda to hdd, sda to sdf), or in the first that is free.
  */
 int drives_create(struct devices *devices, const struct vmm_config *config, struct machine *machine,
 	struct error *err);
 void drives_destroy(struct devices *devices);
+/* The bay of a disk that is in one; NULL: it is in none. */
+const struct bay *drives_of_disk(const struct devices *devices, unsigned n);
+/* The CD drive of that name; NULL: there is none. */
+const struct bay *drives_find_cd(const struct devices *devices, const char *vdev);
+/* Something lies in it. */
+bool drives_is_filled(const struct devices *devices, const struct bay *bay);
 
 #endif

@@ -31,6 +31,7 @@ void vmm_config_of_launch(const struct launch_spec *spec, struct vmm_config *con
 		.vcpus = spec->vcpus,
 		.tsc_khz = spec->tsc_khz,
 		.disks = spec->disks,
+		.drives = spec->drives,
 		.nets = spec->networks,
 		.keep = spec->keep,
 		/* The next start has a monitor of its own. */
@@ -46,6 +47,8 @@ void vmm_config_of_launch(const struct launch_spec *spec, struct vmm_config *con
 		config->layer[i] = spec->layer[i].fd;
 	for (unsigned i = 0; i < spec->disks; i++)
 		config->disk[i] = spec->disk[i];
+	for (unsigned i = 0; i < spec->drives; i++)
+		config->drive[i] = spec->drive[i];
 	for (unsigned i = 0; i < spec->networks; i++)
 		config->net[i] = spec->network[i];
 	config->shares = spec->shares;

@@ -8,6 +8,7 @@
 
 #include "block/block.h"
 #include "virtio/blk.h"
+#include "vmm/drives.h"
 #include "vmm/internal.h"
 #include "vmm/plug_internal.h"
 
@@ -66,7 +67,9 @@ struct attaching {
 	struct disk_spec spec;
 	unsigned at;
 	struct block_device *disk;
-	struct virtio_blk *blk;
+	struct virtio_blk *blk; /* NULL: it is a CD in a drive */
+	const struct bay *bay;  /* that one */
+	bool entered;
 	int r;
 	struct error *err;
 };
@@ -125,16 +128,23 @@ static int may_come(struct vmm *vmm, const struct attaching *attaching, struct e
 		if (*attaching->spec.vdev && !strcmp(config->disk[i].vdev, attaching->spec.vdev))
 			return error_set(err, EEXIST, "the guest has a disk '%s' already",
 				attaching->spec.vdev);
-	return 0;
+	return attaching->bay ? plug_cd_may_come(vmm, attaching->bay, &attaching->spec, err) : 0;
 }
 
 static void enter(struct vmm *vmm, struct attaching *attaching)
 {
-	if (!attaching->spec.readonly)
-		vmm_allow_file(vmm, attaching->spec.file[0].format, block_size(attaching->disk));
-	devices_insert_disk(&vmm->devices, &vmm->config, attaching->at, &attaching->spec,
-		attaching->disk, attaching->blk);
+	struct block_device *disk = attaching->disk;
+
 	attaching->disk = NULL;
+	attaching->entered = true;
+	if (attaching->bay) {
+		plug_cd_insert(vmm, attaching->bay, attaching->at, &attaching->spec, disk);
+		return;
+	}
+	if (!attaching->spec.readonly)
+		vmm_allow_file(vmm, attaching->spec.file[0].format, block_size(disk));
+	devices_insert_disk(&vmm->devices, &vmm->config, attaching->at, &attaching->spec, disk,
+		attaching->blk);
 	plug_tell_places(vmm);
 	machine_device_came(vmm->machine, virtio_blk_slot(attaching->blk));
 }
@@ -145,11 +155,13 @@ static void put(void *ctx)
 	struct attaching *attaching = ctx;
 	struct vmm *vmm = attaching->vmm;
 	bool paused = machine_paused(vmm->machine);
-	int r = may_come(vmm, attaching, attaching->err);
+	int r;
 
+	attaching->bay = drives_find_cd(&vmm->devices, attaching->spec.vdev);
+	r = may_come(vmm, attaching, attaching->err);
 	if (!r)
 		r = give_serial(&vmm->config, &attaching->spec, attaching->err);
-	if (!r) {
+	if (!r && !attaching->bay) {
 		machine_pause(vmm->machine);
 		r = plug_call(vmm->plugging.disk_nest, make_device, attaching);
 		if (!paused)
@@ -170,7 +182,7 @@ static int attach(void *ctx, struct guest_job *job, struct error *err)
 	if (!r)
 		r = job_call(job, put, attaching, err);
 	/* One that was cancelled too late has it all the same. */
-	if (!attaching->disk && attaching->blk)
+	if (attaching->entered)
 		r = 0;
 	else if (!r)
 		r = attaching->r;
@@ -267,15 +279,19 @@ int plug_detach_request(struct vmm *vmm, const struct control_asker *asker,
 	const struct monitor_request *request, struct error *err)
 {
 	const unsigned n = request->disk;
+	const struct bay *bay;
 
 	if (n >= vmm->config.disks || strcmp(vmm->config.disk[n].vdev, request->vdev))
 		return error_set(err, ENODEV, "the guest's disk %u is not '%s'", n, request->vdev);
-	if (!vmm->devices.blk[n])
-		return error_set(err, ENOTSUP,
-			"%s is in a drive of IDE or AHCI, which stays while its guest runs",
-			request->vdev);
 	if (vmm->devices.busy[n])
 		return error_set(err, EBUSY, "%s is being copied or changed", request->vdev);
+	bay = drives_of_disk(&vmm->devices, n);
+	if (bay && bay->cdrom)
+		return plug_cd_eject(vmm, asker, request, bay, err);
+	if (bay)
+		return error_set(err, ENOTSUP,
+			"%s is a disk of IDE or AHCI, which stays while its guest runs",
+			request->vdev);
 	return plug_detach(vmm, asker, request,
 		&(struct plugged){&disk_kind, vmm->devices.blk[n], vmm->devices.disk[n]}, err);
 }

@@ -33,4 +33,16 @@ int plug_detach(struct vmm *vmm, const struct control_asker *asker,
 	const struct monitor_request *request, const struct plugged *device, struct error *err);
 void plug_close_files(struct disk_spec *spec);
 
+/* plug_cd.c, on the loop's thread: may a CD be put into a drive? */
+struct bay;
+struct block_device;
+int plug_cd_may_come(const struct vmm *vmm, const struct bay *bay, const struct disk_spec *spec,
+	struct error *err);
+/* It is the guest's disk n, and in the drive. As devices_insert_disk(). */
+void plug_cd_insert(struct vmm *vmm, const struct bay *bay, unsigned n, struct disk_spec *spec,
+	struct block_device *image);
+/* The guest's disk of the request is taken out of its drive: a job, as of plug_detach(). */
+int plug_cd_eject(struct vmm *vmm, const struct control_asker *asker,
+	const struct monitor_request *request, const struct bay *bay, struct error *err);
+
 #endif

@@ -189,6 +189,30 @@ def test_drives():
         assert disks(d) == [("xvda", "a"), ("xvdb", "b")]
 
 
+def test_old_drives():
+    """Of an IDE or AHCI controller: the medium comes and goes, the drive stays."""
+    with Daemon().start() as d:
+        d.create("one", kernel=None, cmdline="", firmware="bios", managed=True, start=True, disks=[
+            disk(d, "a", "hda"), {"vdev": "hdc", "format": "empty", "cdrom": True}, disk(d, "b", "sda")])
+        medium(d, "cd1")
+        assert disks(d)[1] == ("hdc", "cd1")
+        before = d.get(GUEST)["config"]
+        for vdev in "hda", "sda":
+            assert "goes only while the guest is off" in refused(409, detach, d, vdev)
+        assert "cd-eject takes the CD out" in refused(409, detach, d, "hdc")
+        for vdev, cdrom in ("hdb", False), ("hdd", True), ("sdb", False), ("xvdc", True):
+            text = refused(409, attach, d, "c", vdev, not cdrom, cdrom=cdrom)
+            assert "comes only while the guest is off" in text, text
+        assert d.get(GUEST)["config"] == before and not notes(d)
+        attach(d, "c", "xvdc")
+        medium(d)
+        assert disks(d)[1] == ("hdc", "")
+        d.post(GUEST + "/destroy")
+        detach(d, "hdc")
+        attach(d, "d", "sdb")
+        assert disks(d) == [("hda", "a"), ("sda", "b"), ("xvdc", "c"), ("sdb", "d")]
+
+
 def begin(d, *args, **more):
     """In the background: it never comes back, or says so."""
     def ask():

@@ -56,7 +56,7 @@ static void take(struct ahci_world *w, const struct step *step)
 {
 	const unsigned port = step->more % 7;
 
-	switch (step->what % 7) {
+	switch (step->what % 8) {
 	case 0:
 		set(w, port, step->reg % 32 * 4, step->number);
 		break;
@@ -71,6 +71,10 @@ static void take(struct ahci_world *w, const struct step *step)
 		break;
 	case 4:
 		bus_write(&w->mmio, AHCI_BAR + step->reg % 16 * 4u, 4, step->number);
+		break;
+	case 5:
+		drive_set_medium(ahci_drive(w->ahci, step->more & 1 ? 1 : 3),
+			step->value & 1 ? w->image[1] : NULL);
 		break;
 	default:
 		issue(w, step);
@@ -87,6 +91,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!world.ahci)
 		ahci_world_open(&world);
 	start(&world);
+	drive_set_medium(ahci_drive(world.ahci, 1), world.image[1]);
+	drive_set_medium(ahci_drive(world.ahci, 3), NULL);
 	for (; size >= sizeof step; data += sizeof step, size -= sizeof step) {
 		memcpy(&step, data, sizeof step);
 		take(&world, &step);

@@ -4,13 +4,9 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/generic-lib.sh"
 
-modules=$generic/lib/modules/$generic_name/kernel
-mkdir -p "$work/root/drivers" "$work/iso/boot/grub"
-for name in lib/crc64 lib/crc-t10dif crypto/crct10dif_common crypto/crct10dif_generic crypto/crc64_rocksoft_generic lib/crc64-rocksoft \
-	block/t10-pi drivers/scsi/scsi_common drivers/scsi/scsi_mod drivers/ata/libata drivers/ata/libahci drivers/ata/ahci \
-	drivers/scsi/sd_mod drivers/cdrom/cdrom drivers/scsi/sr_mod; do
-	[ ! -e "$modules/$name.ko" ] || cp "$modules/$name.ko" "$work/root/drivers/"
-done
+mkdir -p "$work/iso/boot/grub"
+# shellcheck disable=SC2086 # lists of words
+generic_put "$work/root/drivers" $generic_ata_drivers
 cat >"$work/root/test.sh" <<'SCRIPT'
 for pass in 1 2 3 4; do
 	for file in /drivers/*.ko; do insmod $file 2>/dev/null; done

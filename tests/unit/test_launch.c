@@ -399,6 +399,10 @@ static void drives_of(bool firmware, const char *hdtype, const char *const want[
 		json_array_append_new(disks,
 			json_pack("{s:s, s:s, s:b}", "target", file, "vdev", vdevs[i], "cdrom",
 				i % 2));
+	json_array_insert_new(disks, 1,
+		json_pack("{s:s, s:s, s:b}", "format", "empty", "vdev", "hdb", "cdrom", 1));
+	json_array_insert_new(disks, 3,
+		json_pack("{s:s, s:s, s:b}", "format", "empty", "vdev", "sda", "cdrom", 1));
 	make_guest(&guest, &daemon,
 		json_pack("{s:s, s:s, s:s, s:o, s:s*}", "name", "drives", "hdtype", hdtype,
 			firmware ? "firmware" : "kernel", firmware ? "bios" : file, "disks", disks,
@@ -410,6 +414,13 @@ static void drives_of(bool firmware, const char *hdtype, const char *const want[
 
 		assert_string_equal(names[launch.config.disk[i].bus], want[i]);
 		assert_int_equal(launch.config.disk[i].cdrom, firmware && i % 2);
+	}
+	assert_int_equal(launch.config.drives, firmware ? 2 : 0);
+	if (firmware) {
+		assert_int_equal(launch.config.drive[0].bus, DISK_IDE);
+		assert_string_equal(launch.config.drive[0].vdev, "hdb");
+		assert_int_equal(launch.config.drive[1].bus, DISK_AHCI);
+		assert_string_equal(launch.config.drive[1].vdev, "sda");
 	}
 	launch_free(&launch.spec);
 	spec_close(&files);

@@ -296,9 +296,11 @@ static int make_memory(struct machine *machine, struct error *err)
 	const uint64_t room = config->firmware.name ? 0 : BOOT_ROOM_MAX;
 	const bool huge = config->engine->makes_huge_pages;
 
-	return config->adopts
-		? memory_adopt(&machine->mem, config->memory, room, huge, config->memory_fd, err)
-		: memory_create(&machine->mem, config->memory, room, huge, err);
+	if (config->adopts)
+		return memory_adopt(&machine->mem, config->memory, room, huge, config->memory_fd,
+			err);
+	return (config->layered ? memory_create_file : memory_create)(&machine->mem, config->memory,
+		room, huge, err);
 }
 
 int machine_create(const struct machine_config *config, struct machine **out, struct error *err)

@@ -101,6 +101,7 @@ struct machine_config {
 		boot; /* the order in which firmware tries what there is (board.h); NULL: its own */
 	bool adopts; /* memory_fd is its RAM, taken: another process's, which has the guest as yet (memory_adopt()) */
 	int memory_fd;
+	bool layered;        /* its RAM is to stand on another's (memory_stand_on()) */
 	bool restore;        /* machine_load() follows: the kernel is only for a later reset */
 	const char *cmdline; /* "" for none */
 	bool test_devices;   /* see testdev.h; a multiboot kernel will do too */

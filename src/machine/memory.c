@@ -116,12 +116,28 @@ static void lay_out(struct memory *mem, uint64_t room)
 	mem->regions = memory_ram(mem, MEMORY_HIGH_START, size - mem->low, &mem->region[1]) ? 2 : 1;
 }
 
+/* None is made where devices would be in its way. */
+static uint64_t room_behind(uint64_t size, uint64_t room)
+{
+	return size > MEMORY_LOW_END || room > MEMORY_LOW_END - size ? 0 : room;
+}
+
+/* *fd -1: this kernel makes none. */
+static int make_file(uint64_t size, int *fd, struct error *err)
+{
+	*fd = memfd_create("guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (*fd >= 0 && ftruncate(*fd, size) < 0)
+		return error_set(err, errno, "cannot make the guest's memory: %s", strerror(errno));
+	return 0;
+}
+
 /* A new file, or private memory, in mem->fd and mem->host. */
 static int make_ram(struct memory *mem, uint64_t size, bool makes_huge_pages, struct error *err)
 {
-	mem->fd = memfd_create("guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (mem->fd >= 0 && ftruncate(mem->fd, size) < 0)
-		return error_set(err, errno, "cannot make the guest's memory: %s", strerror(errno));
+	int r = make_file(size, &mem->fd, err);
+
+	if (r)
+		return r;
 	mem->host = map_aligned(mem->fd, size);
 	if (mem->host && mem->fd >= 0 && size >= HUGE_PAGE &&
 		!gets_huge_pages(mem->host, makes_huge_pages)) {
@@ -159,8 +175,7 @@ static int create(struct memory *mem, uint64_t size, uint64_t room, bool makes_h
 	memset(mem, 0, sizeof *mem);
 	mutex_init(&mem->base_lock);
 	mem->fd = fd;
-	if (size > MEMORY_LOW_END || room > MEMORY_LOW_END - size)
-		room = 0;
+	room = room_behind(size, room);
 	if (!r)
 		r = fd < 0 ? make_ram(mem, size + room, makes_huge_pages, err)
 			   : map_ram(mem, size, &room, fd, err);
@@ -182,6 +197,18 @@ int memory_create(struct memory *mem, uint64_t size, uint64_t room, bool makes_h
 	struct error *err)
 {
 	return create(mem, size, room, makes_huge_pages, -1, err);
+}
+
+int memory_create_file(struct memory *mem, uint64_t size, uint64_t room, bool makes_huge_pages,
+	struct error *err)
+{
+	int fd, r = make_file(size + room_behind(size, room), &fd, err);
+
+	if (!r)
+		return create(mem, size, room, makes_huge_pages, fd, err);
+	if (fd >= 0)
+		close(fd);
+	return r;
 }
 
 int memory_adopt(struct memory *mem, uint64_t size, uint64_t room, bool makes_huge_pages, int fd,

@@ -53,6 +53,12 @@ struct memory {
 int memory_create(struct memory *mem, uint64_t size, uint64_t room, bool makes_huge_pages,
 	struct error *err);
 /*
+ * The same in a file, though it may get no huge pages there, which are not tried: RAM that is to stand on another's,
+ * and whose pages come one by one (memory_base.h).
+ */
+int memory_create_file(struct memory *mem, uint64_t size, uint64_t room, bool makes_huge_pages,
+	struct error *err);
+/*
  * The same of RAM that another process has: fd is a copy of its memory.fd, and taken, also on failure. room is what
  * there may be; how much there is tells the file (-EINVAL: its size cannot be). Nothing is read or written.
  */

@@ -100,11 +100,13 @@ static int spawn_vcpus(void *ctx, int (*start)(void *start_ctx), void *start_ctx
 
 static int choose_engine(struct vmm *vmm, struct error *err)
 {
+	/* What stands on another's memory has its engine, the only one that can: nothing is tried. */
+	const char *name = vmm->config.layers ? engine_translate.name : vmm->config.machine.engine;
 	enum cpuid_engine kind;
 	char why[256] = "";
 	int r;
 
-	vmm->engine = engine_find(vmm->config.machine.engine, why, sizeof why, err);
+	vmm->engine = engine_find(name, why, sizeof why, err);
 	if (!vmm->engine)
 		return -EINVAL;
 	if (why[0] && !vmm->config.quiet && (!vmm->config.command || vmm->config.verbose))
@@ -161,6 +163,7 @@ static int make_machine(struct vmm *vmm, struct error *err)
 		.restore = config->restore_from != NULL,
 		.adopts = config->adopts,
 		.memory_fd = config->ram_fd,
+		.layered = config->layers,
 		.test_devices = config->test_devices,
 		.keyboard = vmm->screen || config->firmware != FIRMWARE_NONE,
 		.screen = vmm->screen,

@@ -60,13 +60,17 @@ static void *map_aligned(uint32_t size, int prot, int fd)
 
 /*
  * Code in line comes to lie in huge pages, 2 MiB at a time as it grows: large programs would spend a
- * good part of their time on misses of the host's TLB for instructions.
+ * good part of their time on misses of the host's TLB for instructions. Not before there is some in it: Linux waits
+ * for all processors meanwhile, and a guest that does little would have memory for code that it never has.
  */
+#define COLLAPSE_FROM (HUGE_PAGE / 4)
+
 static void collapse(struct cache *c)
 {
-	uint32_t piece = (c->hot + GEN_HOT_MAX) / HUGE_PAGE;
+	uint32_t piece = (c->hot - COLLAPSE_FROM) / HUGE_PAGE;
 
-	if (c->fd < 0 || c->collapsed >> piece & 1 || (piece + 1) * HUGE_PAGE > c->size)
+	if (c->hot < COLLAPSE_FROM || c->fd < 0 || c->collapsed >> piece & 1 ||
+		(piece + 1) * HUGE_PAGE > c->size)
 		return;
 	c->collapsed |= 1ull << piece;
 	madvise(c->exec + piece * HUGE_PAGE, 4096, 22 /* MADV_POPULATE_READ */);

@@ -303,6 +303,18 @@ static void on_quiesce(struct pci_device *dev, bool quiet)
 	mutex_unlock(&ahci->lock);
 }
 
+static bool on_busy(struct pci_device *dev)
+{
+	struct ahci *ahci = from_pci(dev);
+	bool busy = false;
+
+	mutex_lock(&ahci->lock);
+	for (unsigned i = 0; i < AHCI_PORTS; i++)
+		busy |= ahci->port[i].port.active;
+	mutex_unlock(&ahci->lock);
+	return busy;
+}
+
 static void describe_port(struct ahci_port *a, struct state *s)
 {
 	bool waits = false;
@@ -357,6 +369,7 @@ static void on_describe(struct pci_device *dev, struct state *s)
 
 static const struct pci_device_ops pci_ops = {.reset = on_reset,
 	.quiesce = on_quiesce,
+	.busy = on_busy,
 	.describe = on_describe};
 
 int ahci_create(struct pci_bus *bus, struct memory *memory,

@@ -267,6 +267,17 @@ static void on_quiesce(struct pci_device *dev, bool quiet)
 	mutex_unlock(&ide->lock);
 }
 
+static bool on_busy(struct pci_device *dev)
+{
+	struct ide *ide = from_pci(dev);
+	bool busy;
+
+	mutex_lock(&ide->lock);
+	busy = ide->channel[0].port.active || ide->channel[1].port.active;
+	mutex_unlock(&ide->lock);
+	return busy;
+}
+
 static void describe_channel(struct ide_channel *c, struct state *s)
 {
 	state_bool(s, "line", &c->line);
@@ -307,6 +318,7 @@ static void on_describe(struct pci_device *dev, struct state *s)
 
 static const struct pci_device_ops pci_ops = {.reset = on_reset,
 	.quiesce = on_quiesce,
+	.busy = on_busy,
 	.describe = on_describe};
 
 static int map_ports(struct ide *ide, struct error *err)

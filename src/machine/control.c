@@ -6,6 +6,7 @@
 
 #include "machine/chipset/serial.h"
 #include "machine/internal.h"
+#include "machine/memory_base.h"
 #include "machine/memory_lazy.h"
 #include "machine/pci/bus.h"
 #include "machine/pci/plug.h"
@@ -110,19 +111,6 @@ void machine_set_places(struct machine *machine, const uint8_t *slot, unsigned c
 	memcpy(machine->place, slot, count);
 }
 
-void machine_trim(struct machine *machine)
-{
-	const struct engine *engine = machine->config.engine;
-	bool paused = machine_paused(machine);
-
-	if (!engine->vm_trim)
-		return;
-	machine_pause(machine);
-	engine->vm_trim(machine->vm);
-	if (!paused)
-		machine_resume(machine);
-}
-
 void machine_memory_over(void *ctx)
 {
 	struct machine *machine = ctx;
@@ -146,6 +134,29 @@ bool machine_still(struct machine *machine, void (*call)(void *ctx), void *ctx)
 	if (!paused)
 		machine_resume(machine);
 	return true;
+}
+
+#define TRIM_PAGES 16384u /* that are looked at: some ten milliseconds */
+
+static void trim_memory(void *mem)
+{
+	memory_base_trim(mem, TRIM_PAGES);
+}
+
+void machine_trim(struct machine *machine)
+{
+	const struct engine *engine = machine->config.engine;
+	bool paused = machine_paused(machine);
+
+	if (!engine->vm_trim)
+		return;
+	machine_pause(machine);
+	engine->vm_trim(machine->vm);
+	/* Not where a disk of the host's would hold up whoever asks for something. */
+	if (!pci_bus_busy(machine_pci(machine)))
+		machine_still(machine, trim_memory, &machine->mem);
+	if (!paused)
+		machine_resume(machine);
 }
 
 static void end_lazy(void *mem)

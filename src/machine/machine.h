@@ -280,8 +280,9 @@ bool machine_still(struct machine *machine, void (*call)(void *ctx), void *ctx);
 void machine_renew(struct machine *machine);
 
 /*
- * Has the engine give memory back that it can do without for a while: worth it when the guest has
- * been idle. A running machine is stopped for it, for some milliseconds at most.
+ * Has the engine give memory back that it can do without for a while, and gives back what RAM has but as a copy of what it
+ * stands on (memory_base.h): worth it when the guest has been idle. A running machine is stopped for it, for some ten
+ * milliseconds at most. The loop's thread.
  */
 void machine_trim(struct machine *machine);
 

@@ -108,12 +108,13 @@ void memory_base_end(struct memory *mem)
 	base_free(base);
 }
 
-/* From now on nothing of RAM is here but what comes from its base, page by page. */
-static int begin(struct memory *mem, struct memory_base *base, struct error *err)
+/* From now on nothing of RAM is here but `here` (NULL: nothing) and what comes from its base, page by page. */
+static int begin(struct memory *mem, struct memory_base *base, const uint64_t *here,
+	struct error *err)
 {
 	/* A page that is touched is to cost a page, whatever the host's policy is; unless all of them are about to come. */
 	madvise(mem->host, mem->door.pages * PAGE, base->whole ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-	return memory_begin_lazy(mem, &mem->door, NULL, 1, bring, base, err);
+	return memory_begin_lazy(mem, &mem->door, here, 1, bring, base, err);
 }
 
 int memory_stand_on(struct memory *mem, const int *fd, unsigned count, struct error *err)
@@ -139,7 +140,7 @@ int memory_stand_on(struct memory *mem, const int *fd, unsigned count, struct er
 	if (!r)
 		madvise(mem->host, mem->door.pages * PAGE, MADV_REMOVE);
 	if (!r)
-		r = begin(mem, base, err);
+		r = begin(mem, base, NULL, err);
 	if (r) {
 		base_free(base);
 		return r;
@@ -260,6 +261,75 @@ static void put_layer(struct memory_base *base, bool merges, const struct layer 
 	base->layer[base->count++] = *layer;
 }
 
+/* --- what it need not have of its own -------------------------------------------------------- */
+
+static bool is_as_below(const struct memory *mem, uint64_t page)
+{
+	static const uint8_t zeros[PAGE];
+	const uint8_t *below = layer_find(mem->base, page);
+
+	return !memcmp(mem->host + page * PAGE, below ? below : zeros, PAGE);
+}
+
+/* Takes such pages out of `here`, and puts them into `gone`; holes, which a look would fill, are passed by. */
+static bool find_equal(struct memory *mem, uint64_t most, uint64_t *here, uint64_t *gone)
+{
+	struct memory_base *base = mem->base;
+	uint64_t page = base->looked;
+	bool any = false;
+	off_t data, hole;
+
+	base->looked = 0;
+	while ((data = lseek(mem->fd, (off_t)(page * PAGE), SEEK_DATA)) >= 0 &&
+		(hole = lseek(mem->fd, data, SEEK_HOLE)) > data) {
+		for (page = data / PAGE; page < hole / PAGE && page < mem->door.pages; page++) {
+			if (!page_bit(here, page))
+				continue;
+			if (!most--) {
+				base->looked = page;
+				return any;
+			}
+			if (!is_as_below(mem, page))
+				continue;
+			here[page / 64] &= ~(1ull << page % 64);
+			gone[page / 64] |= 1ull << page % 64;
+			any = true;
+		}
+		page = hole / PAGE;
+	}
+	return any;
+}
+
+static void give_back(struct memory *mem, const uint64_t *gone)
+{
+	uint64_t end;
+
+	for (uint64_t at = 0; at < mem->door.pages; at = end + 1) {
+		for (end = at; end < mem->door.pages && page_bit(gone, end);)
+			end++;
+		if (end > at)
+			madvise(mem->host + at * PAGE, (end - at) * PAGE, MADV_REMOVE);
+	}
+}
+
+void memory_base_trim(struct memory *mem, uint64_t pages)
+{
+	struct memory_base *base = mem->base;
+	uint64_t *here, *gone;
+
+	if (!base || base->whole || mem->readers)
+		return;
+	mutex_lock(&mem->base_lock);
+	here = pages_here(mem);
+	gone = calloc(words(mem->door.pages), sizeof *gone);
+	/* They are asked for again before they go; where that fails nothing has changed. */
+	if (here && gone && find_equal(mem, pages, here, gone) && !begin(mem, base, here, NULL))
+		give_back(mem, gone);
+	mutex_unlock(&mem->base_lock);
+	free(here);
+	free(gone);
+}
+
 int memory_freeze_check(const struct memory *mem, struct error *err)
 {
 	if (mem->engine->kind != CPUID_TRANSLATE)
@@ -297,7 +367,7 @@ int memory_freeze(struct memory *mem, bool whole, struct error *err)
 		r = change_file(mem, fd, old, err);
 	if (!r) {
 		base->whole = whole;
-		r = begin(mem, base, err);
+		r = begin(mem, base, NULL, err);
 		if (r)
 			change_file(mem, old, old, NULL);
 	}

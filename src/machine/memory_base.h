@@ -42,6 +42,12 @@ int memory_layers(struct memory *mem, int fd[MEMORY_LAYERS], unsigned *count, st
  * sealed, or not of this form, is refused (-EINVAL). Copies of the descriptors are kept. No vCPU runs.
  */
 int memory_stand_on(struct memory *mem, const int *fd, unsigned count, struct error *err);
+/*
+ * Pages of RAM that are as they would be brought again go: only read since, or what they were once more. So many of those that
+ * are here are looked at, from where the last call has ended. No vCPU runs, no device touches guest memory, on the thread
+ * that freezes. Nothing happens where RAM stands on nothing, all of it is about to be brought, or somebody reads it all.
+ */
+void memory_base_trim(struct memory *mem, uint64_t pages);
 /* What is not here is lost. Nobody touches memory meanwhile. Nothing happens where it stands on nothing. */
 void memory_base_end(struct memory *mem);
 

@@ -15,6 +15,7 @@ struct layer {
 
 struct memory_base {
 	unsigned count;
+	uint64_t looked; /* memory_base_trim() goes on from this page */
 	bool whole; /* nobody else stands on it: all of it is to come, by memory_frozen_fill() */
 	struct layer layer[MEMORY_LAYERS];
 };

@@ -27,6 +27,17 @@ void virtio_quiesce(struct virtio_device *dev, bool quiet)
 		dev->ops->notify(dev, i);
 }
 
+bool virtio_busy(struct virtio_device *dev)
+{
+	bool busy = false;
+
+	mutex_lock(&dev->lock);
+	for (unsigned i = 0; dev->ops->drain && virtio_running(dev) && i < dev->queues; i++)
+		busy |= dev->queue[i].enabled && dev->queue[i].last_avail != dev->queue[i].used_idx;
+	mutex_unlock(&dev->lock);
+	return busy;
+}
+
 static void load_queue(struct virtio_device *dev, unsigned n, const struct virtq *from, bool broken,
 	struct state *s)
 {

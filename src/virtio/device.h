@@ -105,6 +105,8 @@ void virtio_device_destroy(struct virtio_device *dev);
  * what there is by then. The machine is paused.
  */
 void virtio_quiesce(struct virtio_device *dev, bool quiet);
+/* It would have to wait for what it has under way. The machine is paused. */
+bool virtio_busy(struct virtio_device *dev);
 
 /* All that follows: lock held. */
 

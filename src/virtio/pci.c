@@ -303,6 +303,11 @@ static void quiesce(struct pci_device *pci, bool quiet)
 	virtio_quiesce(container_of(pci, struct virtio_pci, pci)->dev, quiet);
 }
 
+static bool busy(struct pci_device *pci)
+{
+	return virtio_busy(container_of(pci, struct virtio_pci, pci)->dev);
+}
+
 /* Notifications reach the device without a vCPU's thread, where that can be had. */
 static void bar_mapped(struct pci_device *pci, unsigned bar, uint64_t gpa)
 {
@@ -333,6 +338,7 @@ static const struct pci_device_ops pci_ops = {
 	.bar_mapped = bar_mapped,
 	.reset = machine_was_reset,
 	.quiesce = quiesce,
+	.busy = busy,
 	.describe = describe,
 };
 

@@ -25,7 +25,8 @@ static void look(void *ctx)
 
 	idle->quiet = now - idle->used < QUIET_NS ? idle->quiet + 1 : 0;
 	idle->used = now;
-	if (idle->quiet == QUIET_LOOKS)
+	/* Again later, ever more rarely: what it does now and then while it has no work adds up. */
+	if (idle->quiet % QUIET_LOOKS == 0 && __builtin_popcount(idle->quiet / QUIET_LOOKS) == 1)
 		machine_trim(idle->machine);
 	loop_timer_arm(&idle->timer, clock_now() + LOOK_NS);
 }

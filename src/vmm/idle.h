@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Watches whether the guest has work. One that has had none for some ten seconds gives back
- * what its engine keeps for speed alone (machine_trim()), and makes it anew when it has work again.
+ * what its engine keeps for speed alone, and what a clone has but has not changed (machine_trim()), and makes it anew when
+ * it has work again.
  */
 #ifndef DACH_VMM_IDLE_H
 #define DACH_VMM_IDLE_H

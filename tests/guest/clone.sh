@@ -98,6 +98,18 @@ console_close
 right one 4
 right one-1 5
 
+# What it has only read of what it stands on goes back to the host once it has had no work for a while.
+own_memory_below() {
+	[ "$(awk '/^[0-9a-f]+-/ { own = /guest-ram/ && $2 == "rw-s" } own && /^Rss:/ { sum += $2 } END { print int(sum / 1024) }' \
+		"/proc/$(field "$1" pid)/smaps")" -lt "$2" ]
+}
+xl_says clone --name reader one
+right reader 5
+check "a clone that reads all has all" [ "$(own_memory_below reader 40; echo $?)" -eq 1 ]
+check "and gives it back when it has no work" wait_for 90 own_memory_below reader 20
+right reader 6
+xl destroy reader
+
 # Clones of clones, and more of the first: what stands on what grows no deeper than it may.
 for round in 1 2 3 4; do
 	xl_says clone --name "deep$round" "$([ "$round" -eq 1 ] && echo one || echo "deep$((round - 1))")"

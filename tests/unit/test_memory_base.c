@@ -64,11 +64,14 @@ static uint64_t random_number(void)
 	return seed;
 }
 
-static struct rig *make(const struct engine *e)
+typedef int creates(struct memory *mem, uint64_t size, uint64_t room, bool makes_huge_pages,
+	struct error *err);
+
+static struct rig *make_by(creates *create, const struct engine *e)
 {
 	struct rig *rig = calloc(1, sizeof *rig);
 
-	assert_int_equal(memory_create(&rig->mem, SIZE, 0, true, &err), 0);
+	assert_int_equal(create(&rig->mem, SIZE, 0, true, &err), 0);
 	if (rig->mem.fd < 0) {
 		memory_destroy(&rig->mem);
 		free(rig);
@@ -76,6 +79,11 @@ static struct rig *make(const struct engine *e)
 	}
 	assert_int_equal(memory_attach(&rig->mem, e, NULL, &err), 0);
 	return rig;
+}
+
+static struct rig *make(const struct engine *e)
+{
+	return make_by(memory_create, e);
 }
 
 static void drop(struct rig *rig)
@@ -111,10 +119,11 @@ static void check(struct rig *rig)
 
 static struct rig *copy(struct rig *of)
 {
-	struct rig *rig = make(&engine);
+	struct rig *rig = make_by(memory_create_file, &engine);
 	int fd[MEMORY_LAYERS];
 	unsigned count;
 
+	assert_non_null(rig);
 	assert_int_equal(memory_freeze(&of->mem, false, &err), 0);
 	assert_int_equal(memory_layers(&of->mem, fd, &count, &err), 0);
 	assert_in_range(count, 1, MEMORY_LAYERS);
@@ -166,12 +175,25 @@ static void copies(void **state)
 	check(all[0]);
 }
 
+static uint64_t own_pages(const struct rig *rig)
+{
+	uint64_t pages = 0;
+	off_t at = 0;
+
+	while ((at = lseek(rig->mem.fd, at, SEEK_DATA)) >= 0) {
+		off_t hole = lseek(rig->mem.fd, at, SEEK_HOLE);
+
+		pages += (hole - at) / PAGE;
+		at = hole;
+	}
+	return pages;
+}
+
 /* A copy costs the pages that it touches. */
 static void costs_little(void **state)
 {
 	struct rig *rig = *state, *one;
-	uint64_t value, blocks = 0;
-	off_t at = 0;
+	uint64_t value;
 
 	if (!rig)
 		skip();
@@ -179,13 +201,49 @@ static void costs_little(void **state)
 	one = copy(rig);
 	for (unsigned i = 0; i < 5; i++)
 		assert_int_equal(memory_read(&one->mem, i * 64 * PAGE, &value, sizeof value), 0);
-	while ((at = lseek(one->mem.fd, at, SEEK_DATA)) >= 0) {
-		off_t hole = lseek(one->mem.fd, at, SEEK_HOLE);
+	assert_int_equal(own_pages(one), 5);
+	drop(one);
+}
 
-		blocks += (hole - at) / PAGE;
-		at = hole;
-	}
-	assert_int_equal(blocks, 5);
+/* What was only read, or is what it was again, goes, and comes again; what was changed or given back by the guest stays so. */
+static void trimmed(void **state)
+{
+	struct rig *rig = *state, *one;
+	uint64_t was, changed = 0;
+
+	if (!rig)
+		skip();
+	memory_base_trim(&rig->mem, PAGES);
+	check(rig);
+	write_some(rig, 2000);
+	one = copy(rig);
+	check(one);
+	assert_int_equal(own_pages(one), PAGES);
+	was = one->model[9];
+	write_page(one, 9, 1);
+	write_page(one, 9, was);
+	for (uint64_t page = 10; page < PAGES; page += 10, changed++)
+		write_page(one, page, random_number());
+	memory_discard(&one->mem, 64 * PAGE, 4 * PAGE);
+	memset(&one->model[64], 0, 4 * sizeof *one->model);
+	/* In two parts: the second goes on where the first has ended. */
+	memory_base_trim(&one->mem, PAGES / 2);
+	assert_in_range(own_pages(one), PAGES / 2, PAGES / 2 + PAGES / 10);
+	memory_base_trim(&one->mem, PAGES);
+	assert_int_equal(own_pages(one), changed);
+	check(one);
+	assert_int_equal(own_pages(one), PAGES);
+	/* What it stands on is two layers then, and what it has of its own is a copy of both. */
+	drop(copy(one));
+	check(one);
+	one->mem.readers++;
+	memory_base_trim(&one->mem, PAGES);
+	assert_int_equal(own_pages(one), PAGES);
+	one->mem.readers--;
+	memory_base_trim(&one->mem, PAGES);
+	assert_int_equal(own_pages(one), 0);
+	check(one);
+	check(rig);
 	drop(one);
 }
 
@@ -362,6 +420,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(copies, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(costs_little, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(trimmed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(gone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(not_trusted, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(other_size, set_up, tear_down),

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "block/create.h"
+#include "block/layer.h"
 #include "block_rig.h"
 #include "virtio/blk.h"
 
@@ -353,6 +355,35 @@ static void test_endless_requests(void **state)
 	teardown(&f);
 }
 
+/* One that waits for the image is under way, and who would have to wait for it is told. */
+static void test_busy(void **state)
+{
+	struct fixture f;
+	struct error err = {0};
+	struct qcow2_make make = {.size = DISK, .backing_format = "raw"};
+	struct disk_file file = {.format = DISK_QCOW2, .name = "top"};
+	struct block_layer *layer;
+	char top[] = "/tmp/test_virtio_blk.XXXXXX";
+
+	setup(&f, "");
+	assert_false(pci_bus_busy(&f.rig.pci));
+	make.backing = f.path;
+	file.fd = mkstemp(top);
+	assert_int_equal(qcow2_create(file.fd, top, &make, &err), 0);
+	assert_int_equal(block_layer_open(f.image, &file, &layer, &err), 0);
+	assert_int_equal(block_layers_hold(&layer, 1, 10000000000ull, &err), 0);
+	submit(&f, IN, 0, 512, true);
+	assert_true(pci_bus_busy(&f.rig.pci));
+	block_layers_release(&layer, 1);
+	assert_true(ring_wait(&f.ring, &f.used));
+	pci_bus_quiesce(&f.rig.pci, true);
+	assert_false(pci_bus_busy(&f.rig.pci));
+	pci_bus_quiesce(&f.rig.pci, false);
+	block_layer_close(layer);
+	unlink(top);
+	teardown(&f);
+}
+
 /* Resets with requests under way: none of them touches memory afterwards. */
 static void test_reset_under_load(void **state)
 {
@@ -387,6 +418,7 @@ int main(void)
 		cmocka_unit_test(test_write_through),
 		cmocka_unit_test(test_broken_requests),
 		cmocka_unit_test(test_endless_requests),
+		cmocka_unit_test(test_busy),
 		cmocka_unit_test(test_reset_under_load),
 	};
 

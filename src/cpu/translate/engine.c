@@ -367,11 +367,16 @@ static int vcpu_translate(struct engine_vcpu *e, uint64_t gva, uint64_t *gpa)
 	return 0;
 }
 
-#define TRIM_BLOCKS 8192u /* of about half a KiB each with their tables */
+#define TRIM_BLOCKS 2048u /* of more than a KiB each with their tables */
 
 static bool vm_trim(struct engine_vm *e)
 {
-	return cache_trim(vm_of(e), TRIM_BLOCKS);
+	struct translate_vm *vm = vm_of(e);
+
+	for (unsigned k = 0; k < vm->vcpus; k++)
+		for (unsigned n = 0; n < CTX_COUNT; n++)
+			tlb_trim(&vm->vcpu[k]->context[n]);
+	return cache_trim(vm, TRIM_BLOCKS);
 }
 
 const struct engine engine_translate = {

@@ -157,6 +157,14 @@ void pci_bus_quiesce(struct pci_bus *bus, bool quiet)
 	pci_for_each(dev, bus) if (dev->ops && dev->ops->quiesce) dev->ops->quiesce(dev, quiet);
 }
 
+bool pci_bus_busy(struct pci_bus *bus)
+{
+	bool busy = false;
+
+	pci_for_each(dev, bus) busy |= dev->ops && dev->ops->busy && dev->ops->busy(dev);
+	return busy;
+}
+
 /* Saved states */
 
 /* What the guest cannot write must be as it is here: then it is the same kind of device. */

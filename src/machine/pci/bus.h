@@ -83,6 +83,8 @@ int pci_bus_remove(struct pci_device *dev, struct error *err);
 void pci_bus_reset(struct pci_bus *bus);
 /* All devices stand still, or go on. */
 void pci_bus_quiesce(struct pci_bus *bus, bool quiet);
+/* A device would have to wait for the host to stand still. No vCPU runs. */
+bool pci_bus_busy(struct pci_bus *bus);
 /* The bus, configuration space and MSI-X of each device on it; which ones are there must be equal. */
 void pci_bus_describe(struct pci_bus *bus, struct state *s);
 

@@ -68,6 +68,8 @@ struct pci_device_ops {
 	 * Optional.
 	 */
 	void (*quiesce)(struct pci_device *dev, bool quiet);
+	/* Whether that would wait for the host: for a disk. No vCPU runs. Optional: it does not. */
+	bool (*busy)(struct pci_device *dev);
 	/* A section of its own in a saved state, behind the one of its configuration. Optional. */
 	void (*describe)(struct pci_device *dev, struct state *s);
 };

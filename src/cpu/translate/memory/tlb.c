@@ -181,6 +181,16 @@ void tlb_clear(struct tlb *t)
 	hostmap_clear(t->hostmap);
 }
 
+void tlb_trim(struct tlb *t)
+{
+	const uint64_t miss = t->jump_target[0];
+
+	tlb_clear(t);
+	madvise(t->tag_read, CTX_HOSTMAP - CTX_TAG_READ, MADV_DONTNEED);
+	clear_ends(t);
+	t->jump_target[0] = miss;
+}
+
 void tlb_clear_nonglobal(struct tlb *t)
 {
 	if (t->log_overflow) {

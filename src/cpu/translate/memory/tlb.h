@@ -131,6 +131,8 @@ int tlb_create(int fd, void (*miss)(void), struct tlb *contexts, struct error *e
 void tlb_destroy(struct tlb *contexts);
 /* Forgets everything in the context. */
 void tlb_clear(struct tlb *t);
+/* The same, and its memory goes back to the host until it is filled again. The vCPU is in no translated code. */
+void tlb_trim(struct tlb *t);
 /*
  * Puts the code for rip into the jump cache, whose keys are negated RIPs, so that a sum of zero is a
  * hit. Generated code finds nothing in entry 0: a jump_mask of zero leads everything there, and so out.

@@ -3,6 +3,7 @@
 #include "share_folder_rig.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
@@ -54,6 +55,89 @@ static void replaced(void **state)
 	assert_int_equal(rename(INSIDE "/open", "outside"), 0);
 	snprintf(name, sizeof name, "..");
 	assert_int_equal(share_ask_names(&rig, FUSE_LOOKUP, folder, NULL, 0, name, NULL), -EINVAL);
+}
+
+/* Names change between what is shared and links that lead out, as fast as they can. */
+static void *exchange(void *stop)
+{
+	static const char *const pair[][2] = {{INSIDE "/file", INSIDE "/file2"},
+		{INSIDE "/folder", INSIDE "/folder2"}};
+
+	for (unsigned i = 0; !__atomic_load_n((const bool *)stop, __ATOMIC_ACQUIRE); i++)
+		renameat2(AT_FDCWD, pair[i & 1][0], AT_FDCWD, pair[i & 1][1], RENAME_EXCHANGE);
+	return NULL;
+}
+
+/* 0: it is not there in that moment. */
+static uint64_t find(uint64_t folder, const char *name)
+{
+	const struct fuse_entry_out *out = share_out(&rig);
+
+	return share_ask_names(&rig, FUSE_LOOKUP, folder, NULL, 0, name, NULL) ? 0 : out->nodeid;
+}
+
+static void ask_file(uint64_t folder, const char *name)
+{
+	const struct fuse_setattr_in change = {.valid = FATTR_MODE | FATTR_SIZE | FATTR_MTIME,
+		.mode = 0666,
+		.mtime = 1};
+	const uint64_t file = find(folder, name);
+	uint64_t handle;
+
+	if (!file)
+		return;
+	if (!open_node(file, O_RDWR, &handle)) {
+		if (!read_node(file, handle, 100) && rig.len > sizeof(struct fuse_out_header))
+			assert_int_not_equal(*(const char *)share_out(&rig), 's');
+		write_node(file, handle, 0, 0, "bad");
+		share_ask(&rig, FUSE_RELEASE, file, &(struct fuse_release_in){.fh = handle},
+			sizeof(struct fuse_release_in));
+	}
+	set_attr(file, &change);
+	share_ask_names(&rig, FUSE_LINK, ROOT, &(struct fuse_link_in){file}, 8, "third", NULL);
+	share_ask_names(&rig, FUSE_UNLINK, ROOT, NULL, 0, "third", NULL);
+}
+
+static void races(void **state)
+{
+	const struct fuse_mkdir_in dir = {.mode = 0755};
+	const struct fuse_rename_in to = {.newdir = ROOT};
+	uint64_t folder, file, handle;
+	struct stat before, after;
+	bool stop = false;
+	pthread_t thread;
+
+	write_file("other/in", "secret");
+	write_file(INSIDE "/file", "text");
+	mkdir(INSIDE "/folder", 0755);
+	write_file(INSIDE "/folder/in", "text");
+	assert_int_equal(symlink("../secret", INSIDE "/file2"), 0);
+	assert_int_equal(symlink("../other", INSIDE "/folder2"), 0);
+	assert_int_equal(stat("secret", &before), 0);
+	assert_int_equal(pthread_create(&thread, NULL, exchange, &stop), 0);
+	for (unsigned i = 0; i < 3000; i++) {
+		ask_file(ROOT, i & 1 ? "file" : "file2");
+		folder = find(ROOT, i & 1 ? "folder" : "folder2");
+		if (!folder)
+			continue;
+		ask_file(folder, "in");
+		share_ask_names(&rig, FUSE_MKDIR, folder, &dir, sizeof dir, "new", NULL);
+		share_ask_names(&rig, FUSE_RMDIR, folder, NULL, 0, "new", NULL);
+		if (!create(folder, "made", 0644, &file, &handle))
+			share_ask(&rig, FUSE_RELEASE, file, &(struct fuse_release_in){.fh = handle},
+				sizeof(struct fuse_release_in));
+		share_ask_names(&rig, FUSE_RENAME, folder, &to, sizeof to, "made", "moved");
+		share_ask_names(&rig, FUSE_UNLINK, folder, NULL, 0, "made", NULL);
+	}
+	__atomic_store_n(&stop, true, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	assert_int_equal(stat("secret", &after), 0);
+	assert_true(after.st_mode == before.st_mode && after.st_nlink == 1);
+	assert_int_equal(after.st_mtime, before.st_mtime);
+	assert_string_equal(read_file("secret"), "secret");
+	assert_string_equal(read_file("other/in"), "secret");
+	assert_int_equal(unlink("other/in"), 0);
+	assert_int_equal(rmdir("other"), 0); /* there is nothing else in it */
 }
 
 /* In mounts of its own: what is mounted beneath the folder is not the folder's. 0, or what went wrong. */
@@ -218,8 +302,8 @@ static void before_init(void **state)
 
 int main(void)
 {
-	static const struct CMUnitTest tests[] = {TEST(mounts), TEST(replaced), TEST(forged),
-		TEST(cut_short), TEST(before_init)};
+	static const struct CMUnitTest tests[] = {TEST(mounts), TEST(replaced), TEST(races),
+		TEST(forged), TEST(cut_short), TEST(before_init)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/image.h"
 #include "cli/options.h"
+#include "cli/run_commit.h"
 #include "cli/run_firmware.h"
 #include "cli/run_from.h"
 #include "cli/run_link.h"
@@ -131,11 +132,10 @@ struct run_request {
 	struct command_words words;
 	bool no_net, ephemeral;
 	const char *overlay; /* NULL: beside the file */
-	const char *commit;  /* the new image that is written to; NULL: none */
-	bool committed;      /* it has been made */
-	const char *from;    /* a snapshot's name; NULL: none */
-	bool own;            /* options that a machine from a snapshot does not have */
-	uint64_t disk_size;  /* 0: that of the file */
+	struct run_commit commit;
+	const char *from;   /* a snapshot's name; NULL: none */
+	bool own;           /* options that a machine from a snapshot does not have */
+	uint64_t disk_size; /* 0: that of the file */
 	struct run_seed seed;
 	void (*list)(void); /* only to be shown something */
 	struct image found;
@@ -223,7 +223,7 @@ static int take_seconds(const char *option, const char *value, uint64_t *to, str
 static bool take_name(struct run_request *request, int id, const char *value)
 {
 	const char **to = id == OVERLAY ? &request->overlay
-		: id == COMMIT          ? &request->commit
+		: id == COMMIT          ? &request->commit.name
 		: id == FROM            ? &request->from
 					: NULL;
 
@@ -431,30 +431,25 @@ static void set_defaults(struct vmm_config *config, const struct image *image)
 		config->vcpus = image->vcpus ? image->vcpus : 1;
 }
 
-/* Another image with what is in this one, in no time: the command writes to that. */
 static int begin_commit(struct run_request *request, const char *image, struct error *err)
 {
-	int r;
-
 	if (!request->words.command.argv || !image || keep_is_file(image))
 		return error_set(err, EINVAL,
 			"--commit needs an image of the store, and a command");
 	if (request->ephemeral)
 		return error_set(err, EINVAL, "--ephemeral excludes --commit");
-	r = image_clone(image, request->commit, err);
-	request->committed = !r;
 	request->words.keep = true;
-	return r;
+	return run_commit_begin(&request->commit, image, err);
 }
 
 static int complete_image(struct run_request *request, const char *image, struct error *err)
 {
-	if (request->commit) {
+	if (request->commit.name) {
 		int r = begin_commit(request, image, err);
 
 		if (r)
 			return r;
-		image = request->commit;
+		image = request->commit.name; /* the command writes to that */
 	}
 	if (request->no_net && request->config.nets)
 		return error_set(err, EINVAL, "--net none excludes another --net");
@@ -544,7 +539,7 @@ static int read_options(struct cli *cli, struct run_request *request, struct err
 	return 0;
 }
 
-static int run_guest(const struct run_request *request, struct error *err)
+static int run_guest(struct run_request *request, struct error *err)
 {
 	struct end_report end;
 
@@ -555,8 +550,10 @@ static int run_guest(const struct run_request *request, struct error *err)
 			stderr);
 	vmm_run(&request->config, &end);
 	*err = end.error;
-	return end.status == END_STATUS_SETUP && end.reason == END_ERROR ? own_failure(request)
-									 : end.status;
+	if (end.status != END_STATUS_SETUP || end.reason != END_ERROR)
+		return end.status;
+	run_commit_undo(&request->commit);
+	return own_failure(request);
 }
 
 static int run(struct cli *cli)
@@ -570,6 +567,7 @@ static int run(struct cli *cli)
 		return cli_say(cli, "out of memory");
 	}
 	request->config.cmdline = "";
+	request->commit.undoer = -1;
 	command_take(&request->words, cli);
 	status = read_options(cli, request, &err);
 	if (status < 0 && request->from) {
@@ -579,8 +577,7 @@ static int run(struct cli *cli)
 		status = run_from(cli, &from, &err);
 	} else if (status < 0 && complete(request, cli->words[0], &err)) {
 		status = own_failure(request);
-		if (request->committed)
-			image_delete(request->commit, NULL);
+		run_commit_undo(&request->commit);
 	} else if (status < 0) {
 		status = run_guest(request, &err);
 	}

@@ -134,6 +134,9 @@ in_image folder --engine "$DACH_ENGINE" --memory 256 -- cat /etc/new
 check "and in the first it is not" ended 1
 in_image folder --commit changed --engine "$DACH_ENGINE" -- true
 check "an image that is there is not written to" ended 125
+in_image folder --commit never --engine "$DACH_ENGINE" --memory 1 -- true
+check "a machine that cannot be: 125" ended 125
+check "leaves no image" [ ! -e "$DACH_IMAGES/never" ]
 in_image folder --keep --ephemeral --engine "$DACH_ENGINE" -- true
 check "what is thrown away is not kept" told "excludes --keep"
 TMPDIR=/nowhere in_image folder --engine "$DACH_ENGINE" --memory 256 -- true

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/run_commit.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "image/store.h"
+
+/* Nothing of the other's is open here, whose streams others read to their end. */
+static _Noreturn void wait_for_word(int socket, const char *name)
+{
+	sigset_t all;
+	char word;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	dup2(socket, 0);
+	close_range(1, ~0u, 0);
+	if (read(0, &word, 1) == 1)
+		image_delete(name, NULL);
+	_exit(0);
+}
+
+int run_commit_begin(struct run_commit *commit, const char *image, struct error *err)
+{
+	int ends[2], r;
+	pid_t pid;
+
+	r = image_clone(image, commit->name, err);
+	if (r)
+		return r;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) {
+		r = error_set(err, errno, "--commit: no socket: %s", strerror(errno));
+	} else {
+		pid = fork();
+		if (!pid)
+			wait_for_word(ends[1], commit->name);
+		if (pid < 0)
+			r = error_set(err, errno, "--commit: no process: %s", strerror(errno));
+		close(ends[1]);
+		commit->undoer = ends[0];
+	}
+	if (r)
+		image_delete(commit->name, NULL);
+	return r;
+}
+
+void run_commit_undo(struct run_commit *commit)
+{
+	char end;
+
+	if (commit->undoer < 0 || write(commit->undoer, "", 1) != 1)
+		return;
+	while (read(commit->undoer, &end, 1) < 0 && errno == EINTR)
+		;
+}

@@ -229,6 +229,27 @@ static int network_forward(struct cli *cli)
 	return call_act(cli, "POST", cli->words[0], "/network-forward", body);
 }
 
+static int share_attach(struct cli *cli)
+{
+	struct error err = {""};
+	json_t *share;
+
+	if (!cli_words(cli))
+		return cli->status;
+	if (config_share(cli->words[1], &share, &err))
+		return cli_fail(cli, &err);
+	return call_act(cli, "POST", cli->words[0], "/share-attach",
+		json_pack("{s:o}", "share", share));
+}
+
+static int share_detach(struct cli *cli)
+{
+	if (!cli_words(cli))
+		return cli->status;
+	return call_act(cli, "POST", cli->words[0], "/share-detach",
+		json_pack("{s:s}", "path", cli->words[1]));
+}
+
 const struct cli_verb cli_plug_verbs[] = {
 	{"block-attach", "GUEST SPEC...", "Give a guest a disk while it runs", 2, CLI_WORDS_MAX,
 		.run = block_attach},
@@ -240,6 +261,9 @@ const struct cli_verb cli_plug_verbs[] = {
 		.options = force_options, .run = network_detach},
 	{"network-forward", "GUEST NETWORK FORWARD", "Forward a port to a guest, or no longer", 3,
 		3, .options = remove_options, .run = network_forward},
+	{"share-attach", "GUEST DIR:PATH", "Give a container a folder of this host's", 2, 2,
+		.run = share_attach},
+	{"share-detach", "GUEST PATH", "Take a folder from a container", 2, 2, .run = share_detach},
 	{"cd-insert", "GUEST DRIVE FILE", "Put a CD into a guest's drive", 3, 3,
 		.options = force_options, .run = cd_insert},
 	{"cd-eject", "GUEST DRIVE", "Take the CD out of a guest's drive", 2, 2,

@@ -40,5 +40,7 @@ int config_disk(const char *const *words, unsigned count, const struct config_re
 /* The same of a network, xl's network-attach and the list "vif". No words: one as the host has it. */
 int config_vif(const char *const *words, unsigned count, const struct config_reader *reader,
 	json_t **vif, struct error *err);
+/* And of a folder, one word of the list "share". */
+int config_share(const char *word, json_t **share, struct error *err);
 
 #endif

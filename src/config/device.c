@@ -97,3 +97,18 @@ int config_vif(const char *const *words, unsigned count, const struct config_rea
 	free(text);
 	return r;
 }
+
+int config_share(const char *word, json_t **share, struct error *err)
+{
+	struct share_spec spec;
+	int r = share_spec_parse(word, &spec, err);
+
+	if (r)
+		return r;
+	r = spec_absolute(NULL, &spec.folder, err);
+	if (!r)
+		r = share_spec_check("share", &spec, err);
+	*share = r ? NULL : fields_write(share_spec_fields, &spec);
+	share_spec_free(&spec);
+	return r || *share ? r : error_nomem(err);
+}

@@ -107,14 +107,15 @@ static void tell(struct container *container, enum keeper_word word)
 }
 
 /* Asks, and waits: nothing else of the guest happens meanwhile. */
-static int ask(struct container *container, const struct keeper_message *asked, struct error *err)
+static int ask(struct container *container, const struct keeper_message *asked, int fd,
+	struct error *err)
 {
 	struct pollfd wait = {container->keeper.fd, POLLIN, 0};
 	const uint64_t end = clock_now() + ANSWER_MS * 1000000ull;
 	struct keeper_message message;
 
 	if (container->keeper.fd >= 0)
-		keeper_send(container->keeper.fd, asked, -1);
+		keeper_send(container->keeper.fd, asked, fd);
 	while (!container->over && clock_now() < end) {
 		if (poll(&wait, 1, 1000) <= 0 || take_message(container, &message) != KEEPER_DONE)
 			continue;
@@ -129,7 +130,7 @@ static void ask_to(struct container *container, enum keeper_word word)
 {
 	struct error err = {""};
 
-	if (ask(container, &(struct keeper_message){.word = word}, &err))
+	if (ask(container, &(struct keeper_message){.word = word}, -1, &err))
 		fprintf(stderr, "%s\n", err.text);
 }
 
@@ -333,30 +334,53 @@ static void describe(void *ctx, json_t *info)
 	json_object_set_new(info, "engine", json_string("lxc"));
 }
 
-static int take_link(struct container *container, const struct monitor_request *request,
+/* What comes or goes: the keeper's word for it. KEEPER_DONE: nothing of the kind. */
+static enum keeper_word change_word(enum request_verb verb)
+{
+	switch (verb) {
+	case REQUEST_NET_ATTACH:
+		return KEEPER_LINK;
+	case REQUEST_SHARE_ATTACH:
+		return KEEPER_FOLDER;
+	case REQUEST_SHARE_DETACH:
+		return KEEPER_NO_FOLDER;
+	default:
+		return KEEPER_DONE;
+	}
+}
+
+static int change(struct container *container, const struct monitor_request *request, int fd,
 	struct error *err)
 {
-	struct keeper_message message = {.word = KEEPER_LINK, .status = (int32_t)request->network};
+	struct keeper_message message = {.word = change_word(request->verb)};
+	const char *text = message.word == KEEPER_LINK ? request->link : request->name;
 
-	memcpy(message.text, request->link, sizeof request->link);
-	return *message.text ? ask(container, &message, err)
-			     : error_set(err, EINVAL, "net-attach: link: is missing");
+	message.status =
+		message.word == KEEPER_LINK ? (int32_t)request->network : request->readonly;
+	if (!*text || strlen(text) >= sizeof message.text)
+		return error_set(err, EINVAL, "%s: the name is missing, or too long",
+			request_word(request->verb));
+	if (message.word == KEEPER_FOLDER && fd < 0)
+		return error_set(err, EBADF, "share-attach: no folder came with the request");
+	strcpy(message.text, text);
+	return ask(container, &message, fd, err);
 }
 
 static int request(void *ctx, const struct control_asker *asker,
 	const struct monitor_request *request, int fd, json_t **fields, struct error *err)
 {
 	struct container *container = ctx;
-	struct keeper_message message = {.word = KEEPER_EXEC};
+	const struct keeper_message message = {.word = KEEPER_EXEC};
+	const bool changes = change_word(request->verb) != KEEPER_DONE;
 	int r = 0;
 
-	if (request->verb != REQUEST_EXEC && request->verb != REQUEST_NET_ATTACH)
+	if (request->verb != REQUEST_EXEC && !changes)
 		r = error_set(err, ENOTSUP, "a container cannot do that (%s): machines can",
 			request_word(request->verb));
 	else if (!container->begun || monitor_stands(container->monitor))
 		r = error_set(err, EBUSY, "the container is paused");
-	else if (request->verb == REQUEST_NET_ATTACH)
-		r = take_link(container, request, err);
+	else if (changes)
+		r = change(container, request, fd, err);
 	else if (fd < 0)
 		r = error_set(err, EBADF, "exec: no socket came with the request");
 	else

@@ -30,6 +30,10 @@ int lines_begin(const struct launch_spec *spec, pid_t *pid, struct error *err);
 /* A link of this host's is its eth and number from now on. */
 int come_link(struct lxc_container *container, const char *name, unsigned number,
 	struct error *err);
+/* A folder is at that path there; and what is mounted there is no longer, -EINVAL: nothing is. */
+int come_folder(struct lxc_container *container, const struct launch_spec *spec, int folder,
+	const char *path, bool read_only, struct error *err);
+int go_folder(struct lxc_container *container, const char *path, struct error *err);
 
 /* attach.c: in a child: a command's caller is at the other end of caller; program: dach-agent. Does not return. */
 _Noreturn void attach_caller(struct lxc_container *container, int program, int caller, int log);

@@ -344,8 +344,22 @@ static void exec(struct keeper *keeper, int caller)
 	close(caller);
 }
 
-/* What comes and goes: by a child, which is another afterwards. Answered when it has ended. */
-static void change(struct keeper *keeper, const struct keeper_message *message)
+static int come(const struct keeper *keeper, const struct keeper_message *message, int fd,
+	struct error *err)
+{
+	switch (message->word) {
+	case KEEPER_LINK:
+		return come_link(keeper->container, message->text, (unsigned)message->status, err);
+	case KEEPER_FOLDER:
+		return come_folder(keeper->container, keeper->spec, fd, message->text,
+			message->status == 1, err);
+	default:
+		return go_folder(keeper->container, message->text, err);
+	}
+}
+
+/* By a child, which is another afterwards. Answered when it has ended. */
+static void change(struct keeper *keeper, const struct keeper_message *message, int fd)
 {
 	struct shared *shared = keeper->shared;
 	pid_t pid;
@@ -357,8 +371,7 @@ static void change(struct keeper *keeper, const struct keeper_message *message)
 	if (!pid) {
 		become_child(keeper);
 		prctl(PR_SET_DUMPABLE, 0);
-		shared->r = come_link(keeper->container, message->text, (unsigned)message->status,
-			&shared->err);
+		shared->r = come(keeper, message, fd, &shared->err);
 		_exit(0);
 	}
 	if (pid < 0)
@@ -399,7 +412,9 @@ static void take_message(struct keeper *keeper)
 		end(keeper);
 		break;
 	case KEEPER_LINK:
-		change(keeper, &message);
+	case KEEPER_FOLDER:
+	case KEEPER_NO_FOLDER:
+		change(keeper, &message, fd);
 		break;
 	case KEEPER_EXEC:
 		if (fd >= 0)

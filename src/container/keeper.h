@@ -28,6 +28,9 @@ enum keeper_word {
 	KEEPER_EXEC, /* who wants a command there is at the other end of the socket that comes along (protocol/agent.h) */
 	/* The link `text` of this host's is the container's eth and `status` from now on. Answered by DONE */
 	KEEPER_LINK,
+	/* The folder that comes along is at `text` there, to be read only where `status` is 1; and no longer. Answered likewise */
+	KEEPER_FOLDER,
+	KEEPER_NO_FOLDER,
 	/* From the keeper */
 	/* status: 0 or a negative errno, with the sentence. The first one, unasked: all is made that is needed to start */
 	KEEPER_DONE,

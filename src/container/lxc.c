@@ -95,7 +95,7 @@ static int set(struct lxc_container *container, struct error *err, const char *k
 static int set(struct lxc_container *container, struct error *err, const char *key, const char *fmt,
 	...)
 {
-	char value[512];
+	char value[4 * LIMIT_SHARE_PATH + 64];
 	va_list args;
 	int n;
 
@@ -245,6 +245,35 @@ static int set_truth(struct lxc_container *container, struct error *err)
 	return r;
 }
 
+/* As fstab(5) has it, where blanks end a field. */
+static void write_path(const char *path, char *to)
+{
+	for (path += strspn(path, "/"); *path; path++)
+		if (strchr(" \t\n\\", *path))
+			to += sprintf(to, "\\%03o", (unsigned char)*path);
+		else
+			*to++ = *path;
+	*to = 0;
+}
+
+/* What is missing of the path is made; a link in it is refused by liblxc. */
+static int set_shares(struct lxc_container *container, const struct launch_spec *spec,
+	struct error *err)
+{
+	char path[4 * LIMIT_SHARE_PATH + 1];
+	int r = 0;
+
+	for (unsigned i = 0; !r && i < spec->shares; i++) {
+		if (!spec->share[i].path)
+			return error_set(err, EINVAL, "configuration: shares[%u].path: is missing",
+				i);
+		write_path(spec->share[i].path, path);
+		r = set(container, err, "lxc.mount.entry",
+			ROOT_SHARE " %s none bind,create=dir 0 0", i, path);
+	}
+	return r;
+}
+
 /* Files of the host's that are there for the container alone; what is a link in its root stays as it is. */
 static int bind_file(struct lxc_container *container, const char *path, const char *place,
 	const char *text, struct error *err)
@@ -319,6 +348,8 @@ static int set_all(struct lxc_container *container, const struct launch_spec *sp
 		r = set_truth(container, err);
 	if (!r)
 		r = set_network(container, spec, err);
+	if (!r)
+		r = set_shares(container, spec, err);
 	return r || !spec->container.commands ? r : set_command(container, spec, err);
 }
 

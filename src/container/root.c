@@ -97,16 +97,17 @@ static int find_again(int fd)
  * The folder as a mount of its own, which nobody sees yet, without devices; map -1: with the owners that it has. Before our
  * mounts are others than those that it was opened in; a user has others from the first.
  */
-static int clone_folder(const struct launch_file *folder, int map, bool users, struct error *err)
+static int clone_folder(const struct launch_file *folder, int map, bool moved, unsigned how,
+	struct error *err)
 {
-	struct mount_attr attr = {.attr_set = MOUNT_ATTR_NODEV};
-	int fd = users ? find_again(folder->fd) : folder->fd;
+	struct mount_attr attr = {.attr_set = MOUNT_ATTR_NODEV | how};
+	int fd = moved ? find_again(folder->fd) : folder->fd;
 	int tree = fd < 0 ? fd
 			  : open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
 	if (tree < 0)
 		error_set(err, errno, "%s: cannot be mounted: %s", folder->name, strerror(errno));
-	if (fd >= 0 && users)
+	if (fd >= 0 && moved)
 		close(fd);
 	if (tree < 0)
 		return tree;
@@ -175,11 +176,47 @@ static int mount_overlay(const struct launch_spec *spec, struct error *err)
 	return r;
 }
 
-/* The layers of an overlay, as trees that nobody sees yet. */
+/* The layers of an overlay, and folders beside it, as trees that nobody sees yet. */
 struct layers {
-	int template, upper, lower[CONTAINER_LAYERS];
-	unsigned lowers;
+	int base, upper, lower[CONTAINER_LAYERS], share[LIMIT_SHARES];
+	unsigned lowers, shares;
 };
+
+/* Programs in it get nobody's rights. */
+static int clone_share(const struct launch_file *folder, int map, bool moved, bool read_only,
+	struct error *err)
+{
+	return clone_folder(folder, map, moved,
+		MOUNT_ATTR_NOSUID | (read_only ? MOUNT_ATTR_RDONLY : 0), err);
+}
+
+int root_clone_share(const struct launch_spec *spec, const struct launch_file *folder,
+	bool read_only, bool moved, struct error *err)
+{
+	int map = spec->ids ? open_map(spec->ids, err) : -1, tree;
+
+	if (spec->ids && map < 0)
+		return map;
+	tree = clone_share(folder, map, moved || users_own(spec), read_only, err);
+	if (map >= 0)
+		close(map);
+	return tree;
+}
+
+static int clone_shares(const struct launch_spec *spec, int map, struct layers *layers,
+	struct error *err)
+{
+	while (layers->shares < spec->shares) {
+		const struct share_spec *share = &spec->share[layers->shares];
+		const struct launch_file folder = {share->fd, share->folder};
+		int fd = clone_share(&folder, map, users_own(spec), share->read_only, err);
+
+		if (fd < 0)
+			return fd;
+		layers->share[layers->shares++] = fd;
+	}
+	return 0;
+}
 
 static int clone_layers(const struct launch_spec *spec, int map, struct layers *layers,
 	struct error *err)
@@ -188,28 +225,32 @@ static int clone_layers(const struct launch_spec *spec, int map, struct layers *
 	const bool users = users_own(spec);
 
 	*layers = (struct layers){.upper = -1};
-	layers->template = clone_folder(&spec->root, map, users, err);
-	if (layers->template <0 || spec->upper < 0)
-		return layers->template <0 ? layers->template : 0;
-	layers->upper = clone_folder(&own, map, users, err);
+	layers->base = clone_folder(&spec->root, map, users, 0, err);
+	if (layers->base < 0)
+		return layers->base;
+	if (spec->upper < 0)
+		return clone_shares(spec, map, layers, err);
+	layers->upper = clone_folder(&own, map, users, 0, err);
 	if (layers->upper < 0)
 		return layers->upper;
 	while (layers->lowers < spec->lowers) {
-		int fd = clone_folder(&spec->lower[layers->lowers], map, users, err);
+		int fd = clone_folder(&spec->lower[layers->lowers], map, users, 0, err);
 
 		if (fd < 0)
 			return fd;
 		layers->lower[layers->lowers++] = fd;
 	}
-	return 0;
+	return clone_shares(spec, map, layers, err);
 }
 
 static void close_layers(const struct layers *layers)
 {
 	for (unsigned i = 0; i < layers->lowers; i++)
 		close(layers->lower[i]);
-	if (layers->template >= 0)
-		close(layers->template);
+	for (unsigned i = 0; i < layers->shares; i++)
+		close(layers->share[i]);
+	if (layers->base >= 0)
+		close(layers->base);
 	if (layers->upper >= 0)
 		close(layers->upper);
 }
@@ -218,11 +259,16 @@ static int put_layers(const struct launch_spec *spec, const struct layers *layer
 	struct error *err)
 {
 	char place[sizeof ROOT_PLACE + 16];
-	int r;
+	int r = 0;
 
-	if (layers->upper < 0)
-		return put(layers->template, ROOT_FOLDER, err);
-	r = put(layers->template, TEMPLATE, err);
+	for (unsigned i = 0; !r && i < layers->shares; i++) {
+		snprintf(place, sizeof place, ROOT_SHARE, i);
+		r = put(layers->share[i], place, err);
+	}
+	if (!r && layers->upper < 0)
+		return put(layers->base, ROOT_FOLDER, err);
+	if (!r)
+		r = put(layers->base, TEMPLATE, err);
 	if (!r)
 		r = put(layers->upper, OWN, err);
 	for (unsigned i = 0; !r && i < layers->lowers; i++) {

@@ -24,6 +24,13 @@
 
 /* Gives this process mounts of its own, with the root at ROOT_FOLDER. As root. */
 int root_make(const struct launch_spec *spec, struct error *err);
+/*
+ * A folder of the host's as a mount that nobody sees yet, with its owners as the container's; a descriptor. moved: this process
+ * has other mounts by now than those that it was opened in.
+ */
+int root_clone_share(const struct launch_spec *spec, const struct launch_file *folder,
+	bool read_only, bool moved, struct error *err);
+#define ROOT_SHARE ROOT_PLACE "/share%u" /* where those are that come with the start */
 /* Is there, in the root, what it is to start? */
 int root_check_init(const struct launch_spec *spec, struct error *err);
 

@@ -175,6 +175,17 @@ static int check_owner(const struct guest *guest, struct error *err)
 	return r;
 }
 
+static int open_shares(const struct guest *guest, struct launch_spec *spec, struct error *err)
+{
+	struct caller owner;
+	int r;
+
+	caller_of_user(&guest->daemon->policy, guest->owner, &owner);
+	r = spec_open_shares(&guest->config, &owner, spec, err);
+	caller_free(&owner);
+	return r;
+}
+
 int container_open(const struct guest *guest, struct launch_spec *spec, struct error *err)
 {
 	const struct domain_config *config = &guest->config;
@@ -184,6 +195,8 @@ int container_open(const struct guest *guest, struct launch_spec *spec, struct e
 		r = open_root(guest, &spec->root, err);
 	if (!r && config->template)
 		r = container_files_open(guest, spec, err);
+	if (!r)
+		r = open_shares(guest, spec, err);
 	if (!r)
 		r = spec_open_agent(&spec->agent, err);
 	if (!r && guest->daemon->root && !config->container.privileged)

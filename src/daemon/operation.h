@@ -31,8 +31,8 @@ struct operation;
 struct operation_arguments {
 	char *ref; /* which guest: domain ID, UUID or name; a network's name; NULL where it is about none */
 	struct monitor_request request; /* ask */
-	/* create, restore: as domain_config_from_json() takes it; migrate: what it is to be there, or NULL; network_create; disk_attach, network_attach: one disk or
-	   network of it */
+	/* create, restore: as domain_config_from_json() takes it; migrate: what it is to be there, or NULL; network_create; disk_attach, network_attach, share_attach: one disk,
+	   network or folder of it */
 	json_t *config;
 	bool paused;             /* create, start, resume, restore, clone, migrate, receive */
 	bool managed;            /* create, receive */
@@ -40,7 +40,7 @@ struct operation_arguments {
 				    snapshot_revert: left out, it does what it did */
 	char *name;     /* rename, host_add, host_token; clone: with a '%' for each one's number */
 	unsigned count; /* clone */
-	char *path;     /* absolute; dump_core: and there is nothing of that name */
+	char *path;     /* share_detach; absolute; dump_core: and there is nothing of that name */
 	unsigned then;  /* save: it ends, runs on, or is paused */
 	bool lazy;      /* resume, restore: memory comes as it is touched */
 	bool live;      /* dump_core: the guest runs meanwhile */
@@ -108,11 +108,11 @@ extern const struct operation_kind operation_host, operation_log, operation_log_
 	operation_network_start, operation_network_stop, operation_network_delete,
 	operation_disk_attach, operation_disk_detach, operation_disk_medium, operation_disk_export,
 	operation_network_attach, operation_network_detach, operation_network_forward,
-	operation_snapshot_list, operation_snapshot_get, operation_snapshot_create,
-	operation_snapshot_revert, operation_snapshot_delete, operation_migration,
-	operation_migrate, operation_receive, operation_live_update, operation_hosts,
-	operation_host_get, operation_host_add, operation_host_delete, operation_host_token,
-	operation_host_fetch;
+	operation_share_attach, operation_share_detach, operation_snapshot_list,
+	operation_snapshot_get, operation_snapshot_create, operation_snapshot_revert,
+	operation_snapshot_delete, operation_migration, operation_migrate, operation_receive,
+	operation_live_update, operation_hosts, operation_host_get, operation_host_add,
+	operation_host_delete, operation_host_token, operation_host_fetch;
 
 /* Defaults. operation_arguments_free() afterwards, also after it was given away (it is empty then). */
 void operation_arguments_init(const struct operation_kind *kind,

@@ -391,7 +391,7 @@ static int open_folder(void *path)
 }
 
 /* As the guest's owner finds it, whatever else he may have the daemon do. */
-static int open_share(const struct caller *owner, struct share_spec *to, struct error *err)
+int spec_open_share(const struct caller *owner, struct share_spec *to, struct error *err)
 {
 	struct caller himself = *owner;
 
@@ -404,7 +404,7 @@ static int open_share(const struct caller *owner, struct share_spec *to, struct 
 }
 
 /* What serves them runs as the owner. */
-static int put_shares(const struct domain_config *config, const struct caller *owner,
+int spec_open_shares(const struct domain_config *config, const struct caller *owner,
 	struct launch_spec *spec, struct error *err)
 {
 	int r = 0;
@@ -423,7 +423,7 @@ static int put_shares(const struct domain_config *config, const struct caller *o
 	for (unsigned i = 0; !r && i < config->shares; i++) {
 		r = fields_copy(share_spec_fields, &config->share[i], &spec->share[i], err);
 		if (!r)
-			r = open_share(owner, &spec->share[i], err);
+			r = spec_open_share(owner, &spec->share[i], err);
 	}
 	return r;
 }
@@ -483,7 +483,7 @@ static int open_machine(const struct guest *guest, struct spec_files *files, str
 		r = open_disks(&(struct disk_user){&guest->daemon->policy, &owner}, guest, spec,
 			err);
 	if (!r)
-		r = put_shares(config, &owner, spec, err);
+		r = spec_open_shares(config, &owner, spec, err);
 	if (!r && config->machine.qemu_agent)
 		r = spec_open_agent(&spec->agent, err);
 	caller_free(&owner);

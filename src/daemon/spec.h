@@ -44,4 +44,9 @@ enum disk_bus spec_disk_bus(const struct domain_config *config, const struct dom
 /* Into a file in memory. */
 int spec_write(struct spec_files *files, struct error *err);
 
+/* The folders of the configuration, opened as the guest's owner; and one of them. */
+int spec_open_shares(const struct domain_config *config, const struct caller *owner,
+	struct launch_spec *spec, struct error *err);
+int spec_open_share(const struct caller *owner, struct share_spec *share, struct error *err);
+
 #endif

@@ -447,6 +447,10 @@ static int check_shares(const struct domain_config *config, struct error *err)
 
 		snprintf(what, sizeof what, "shares[%u]", n);
 		r = share_spec_check(what, share, err);
+		if (config->kind == DOMAIN_CONTAINER) {
+			r = r ? r : domain_config_check_share(what, share, err);
+			continue;
+		}
 		if (!r && share->path && !config->machine.agent)
 			r = error_set(err, EINVAL,
 				"%s: %s is where the guest's agent mounts it, and it has none: write agent = 1, or "

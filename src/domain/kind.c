@@ -42,6 +42,17 @@ static int check_command(const struct container_spec *container, struct error *e
 	return 0;
 }
 
+int domain_config_check_share(const char *what, const struct share_spec *share, struct error *err)
+{
+	if (share->overlay)
+		return error_set(err, EINVAL, "%s: overlay: is for machines", what);
+	if (!share->path || strlen(share->path) > DOMAIN_SHARE_PATH)
+		return error_set(err, EINVAL,
+			"%s: where it is in the container is missing, or longer than %u bytes: DIR:PATH",
+			what, DOMAIN_SHARE_PATH);
+	return 0;
+}
+
 int domain_config_check_kind(const struct domain_config *config, struct error *err)
 {
 	const struct container_spec *container = &config->container;
@@ -75,7 +86,6 @@ int domain_config_check_kind(const struct domain_config *config, struct error *e
 		: config->firmware           ? "firmware"
 		: config->cpus_count         ? "cpus"
 		: config->cpus_soft_count    ? "cpus_soft"
-		: config->shares             ? "shares"
 		: config->machine.qemu_agent ? "qemu_agent"
 		: config->machine.cpu_model  ? "cpu_model"
 		: config->machine.ssh_key    ? "ssh_key"

@@ -172,6 +172,19 @@ static const struct field net_attach[] = {
 	{.key = NULL},
 };
 
+static const struct field share_attach[] = {
+	FIELD_ROW(TEXT, monitor_request, name, .needed = true, .max = REQUEST_NAME_MAX,
+		.read = read_name),
+	FIELD_ROW(BOOL, monitor_request, readonly),
+	{.key = NULL},
+};
+
+static const struct field share_detach[] = {
+	FIELD_ROW(TEXT, monitor_request, name, .needed = true, .max = REQUEST_NAME_MAX,
+		.read = read_name),
+	{.key = NULL},
+};
+
 static const struct field net_detach[] = {
 	FIELD_ROW(COUNT, monitor_request, network, .max = LIMIT_NETWORKS - 1),
 	FIELD_ROW(TEXT, monitor_request, mac, .needed = true, .max = NET_MAC_TEXT,
@@ -290,6 +303,8 @@ static const struct verb {
 	[REQUEST_NET_ATTACH] = {"net-attach", net_attach, .fd = true},
 	[REQUEST_NET_DETACH] = {"net-detach", net_detach, .passed = false},
 	[REQUEST_NET_FORWARD] = {"net-forward", net_forward, .passed = false},
+	[REQUEST_SHARE_ATTACH] = {"share-attach", share_attach, .fd = true},
+	[REQUEST_SHARE_DETACH] = {"share-detach", share_detach, .passed = false},
 	[REQUEST_RELEASE] = {"release", release, .passed = false},
 	[REQUEST_CLONE] = {"clone", clone, .fd = true},
 	[REQUEST_EXEC] = {"exec", nothing, .fd = true},

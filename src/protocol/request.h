@@ -58,6 +58,9 @@
  *                "seconds", "force": true
  *   net-forward  "network": its number, "mac",  a network in user mode forwards a port from now on (network.h has the
  *                "forward", "remove": true      form) or, with remove, no longer the one with this end on the host
+ *   share-attach "name": a path there,          of a container: the folder that comes with the line is there from now on; what is missing
+ *                "readonly"                     of the path is made
+ *   share-detach "name"                         and no longer. -EINVAL: nothing was mounted there
  *   disk-resize  "disk": its number, "size":    it is larger from now on, and the guest is told; of a raw image
  *                bytes                          the file is so long already. A job.
  *   release      "end": true                    one that stands so ends as "saved", or goes on as it was
@@ -149,6 +152,8 @@ enum request_verb {
 	REQUEST_NET_ATTACH,
 	REQUEST_NET_DETACH,
 	REQUEST_NET_FORWARD,
+	REQUEST_SHARE_ATTACH,
+	REQUEST_SHARE_DETACH,
 	REQUEST_RELEASE,
 	REQUEST_CLONE,
 	REQUEST_EXEC,

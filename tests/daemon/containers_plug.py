@@ -4,7 +4,7 @@
 import os
 import signal
 
-from containers import DHCP, TEMPLATE, TOP, as_root, create, dach, daemon, eventually, fails, inside, links, make_root, off, refused, sh, up
+from containers import DHCP, TEMPLATE, TOP, as_root, create, dach, daemon, eventually, fails, inside, links, off, refused, sh, up
 
 
 def test_networks():
@@ -57,6 +57,95 @@ def test_networks():
         d.post("/v1/networks/lan/stop")
         d.call("DELETE", "/v1/networks/lan")
     assert links() == there and sh("nft list ruleset") == rules
+
+
+def make_data(name):
+    folder = f"{TOP}/{name}"
+    os.makedirs(folder + "/below")
+    with open(folder + "/said", "w") as file:
+        file.write(name + "\n")
+    return folder
+
+
+def test_folders():
+    data, more = make_data("data"), make_data("more data")
+    with daemon() as d:
+        create(d, managed=True, shares=[{"folder": data, "path": "/srv/da ta", "readonly": True}, {"folder": data, "path": "/rw"}])
+        up(d)
+        assert inside(d, "cat '/srv/da ta/said'") == "data\n"
+        fails(d, "echo x > '/srv/da ta/new'")
+        fails(d, "mount -o remount,rw,bind '/srv/da ta'; echo x > '/srv/da ta/new'")
+        # Root there is the host's root in the folder; others are whom they are there.
+        inside(d, "echo x > /rw/new; chmod 777 /rw")
+        assert not dach(d, "exec", "--user", "ann", "web", "--", "/bin/sh", "-c", "echo y > /rw/anns").returncode
+        assert os.stat(data + "/new").st_uid == 0 and os.stat(data + "/anns").st_uid == 1000
+        # While it runs.
+        done = dach(d, "share-attach", "web", more + ":/mnt/new/place")
+        assert not done.returncode, done
+        inside(d, "cat /mnt/new/place/said; echo z > /mnt/new/place/z")
+        assert os.stat(more + "/z").st_uid == 0 and not os.path.exists(TEMPLATE + "/mnt/new")
+        assert not dach(d, "share-attach", "web", more + ":/ro,ro").returncode
+        fails(d, "echo x > /ro/x")
+        fails(d, "mount -o remount,rw,bind /ro; echo x > /ro/x")
+        fails(d, "mknod /mnt/new/place/m c 1 1 && head -c 1 /mnt/new/place/m")
+        fails(d, "cat /mnt/new/place/../said")
+        assert len(d.get("/v1/guests/web")["config"]["shares"]) == 4
+        # It stays through a new daemon, and a new start.
+        d.stop(signal.SIGKILL)
+        d.start()
+        eventually(lambda: d.guests()["web"]["state"] == "running")
+        inside(d, "cat /ro/said")
+        assert not dach(d, "share-detach", "web", "/ro").returncode
+        fails(d, "cat /ro/said")
+        d.post("/v1/guests/web/destroy")
+        off(d)
+        d.post("/v1/guests/web/start")
+        up(d)
+        assert inside(d, "cat /mnt/new/place/said /rw/said; ls /ro").split() == ["more", "data", "data"]
+        # What the container has unmounted itself goes from the configuration all the same.
+        inside(d, "umount /mnt/new/place")
+        assert not dach(d, "share-detach", "web", "/mnt/new/place").returncode
+        assert len(d.get("/v1/guests/web")["config"]["shares"]) == 2
+        d.post("/v1/guests/web/destroy")
+        off(d)
+        # While it is off.
+        assert not dach(d, "share-detach", "web", "/rw").returncode
+        assert not dach(d, "share-attach", "web", more + ":/rw").returncode
+        d.post("/v1/guests/web/start")
+        up(d)
+        assert inside(d, "cat /rw/said") == "more data\n"
+    assert TOP + "/data" not in open("/proc/self/mountinfo").read()
+
+
+def test_folders_that_lead_elsewhere():
+    """Where the container says that a folder is, there may be a link of its own."""
+    data = make_data("secret")
+    target = TOP + "/target"
+    os.makedirs(target + "/below")
+    with daemon() as d:
+        create(d, managed=True)
+        up(d)
+        inside(d, f"mkdir -p /a /d; ln -s {target} /a/abs; ln -s ../../../../../..{target} /a/up; ln -s /proc/1/root /a/proc; echo x > /a/file; "
+                  "ln -s /d /a/own")
+        before = open("/proc/self/mountinfo").read()
+        for path in "/a/abs", "/a/abs/below", "/a/up/below", "/a/proc/tmp", "/proc/1/root/tmp", "/proc/self/cwd", "/a/file", "/a/file/x", "/a/own":
+            done = dach(d, "share-attach", "web", f"{data}:{path}")
+            assert done.returncode and "leads elsewhere" in done.stderr and done.stderr.count("\n") == 1, (path, done)
+        assert os.listdir(target) == ["below"] and not os.listdir(target + "/below") and open("/proc/self/mountinfo").read() == before
+        for words, said in ((data, "DIR:PATH"), (data + ":/x/../y", "without '..'"), (data + ":/x,overlay", "overlay"),
+                            (TOP + "/nowhere:/x", "No such file"), (data + "/said:/x", "Not a directory"), (data + ":/" + "x" * 300, "too long"),
+                            (data + ":/" + "x/" * 250, "400 bytes")):
+            done = dach(d, "share-attach", "web", words)
+            assert done.returncode and said in done.stderr, (words, done)
+        assert not d.get("/v1/guests/web")["config"].get("shares")
+        assert "no folder at" in dach(d, "share-detach", "web", "/mnt").stderr
+        # As one that comes with the start.
+        d.post("/v1/guests/web/destroy")
+        off(d)
+        dach(d, "share-attach", "web", data + ":/a/abs")
+        said = refused(400, d.post, "/v1/guests/web/start")
+        assert said.startswith("the container cannot be started: "), said
+        assert open("/proc/self/mountinfo").read() == before and os.listdir(target) == ["below"]
 
 
 if __name__ == "__main__":

@@ -100,6 +100,21 @@ def test_snapshots():
         assert inside(d, "cat /etc/n; ls -A /mnt", "two") == "one\n"
 
 
+def test_folders():
+    """His own are root's there, also when they come later; others' are nobody's."""
+    data = TOP + "/data"
+    os.mkdir(data)
+    with daemon() as d:
+        create(d, shares=[{"folder": data, "path": "/data"}])
+        up(d)
+        inside(d, "echo one > /data/one")
+        assert not dach(d, "share-attach", "web", data + ":/more,ro").returncode
+        assert inside(d, "cat /more/one") == "one\n" and os.stat(data + "/one").st_uid == USER
+        fails(d, "echo x > /more/one || { mount -o remount,rw,bind /more && echo x > /more/one; }")
+        assert not dach(d, "share-detach", "web", "/more").returncode
+        fails(d, "cat /more/one")
+
+
 def test_what_it_cannot_reach():
     secret = TOP + "/secret"
     with open(secret, "w") as file:

@@ -445,6 +445,8 @@ static const struct use {
 	{"post", "/v1/guests/{ref}/network-forward",
 		.words = {"network-forward", "web", "0", "tcp::8080-:80"}},
 	{"post", "/v1/guests/{ref}/network-detach", .words = {"network-detach", "web", "0"}},
+	{"post", "/v1/guests/{ref}/share-attach", .words = {"share-attach", "web", "/srv:/mnt,ro"}},
+	{"post", "/v1/guests/{ref}/share-detach", .words = {"share-detach", "web", "/mnt"}},
 	{"post", "/v1/guests/{ref}/disk-medium", .words = {"cd-insert", "web", "hdc", "/x"}},
 	{"post", "/v1/guests/{ref}/disk-export",
 		.words = {"disk", "export", "--socket=/x", "web", "xvda"}},

@@ -65,6 +65,8 @@ const struct route routes[] = {
 	{"POST", GUEST "/network-forward", &operation_network_forward, .status = 200, .body = true},
 	{"POST", GUEST "/network-attach", &operation_network_attach, .status = 200, .body = true},
 	{"POST", GUEST "/network-detach", &operation_network_detach, .status = 200, .body = true},
+	{"POST", GUEST "/share-attach", &operation_share_attach, .status = 200, .body = true},
+	{"POST", GUEST "/share-detach", &operation_share_detach, .status = 200, .body = true},
 	{"POST", GUEST "/disk-export", &operation_disk_export, .status = 200, .body = true},
 	{"POST", GUEST "/disk-move", &operation_disk_move, .status = 200, .body = true},
 	{"POST", GUEST "/disk-checkpoint", &operation_disk_checkpoint, .status = 200, .body = true},

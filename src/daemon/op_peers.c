@@ -250,8 +250,9 @@ static void comes_back(void *ctx, struct peer_line *line, int r, const json_t *a
 	if (!r && strcmp(uuid, op->arguments.guest))
 		r = error_set(&err, EPROTO, "%s: it sends another guest", op->arguments.ref);
 	if (!r) {
-		peer_line_carry(line, fd);
 		guest_wait(guest_by_uuid(op->daemon, uuid), false, is_back, op);
+		/* With it the answer goes. */
+		peer_line_carry(line, fd);
 		return;
 	}
 	if (fd >= 0)

@@ -54,6 +54,11 @@ class Daemon:
         self.words = ["--policy", policy or self.folder + "/policy"]
         self.process, self.vmm, self.program = None, vmm, [BUILD + "/dachd"]
 
+    def as_another_host(self):
+        """Beside one more of root's, to which its guests go: those are called by their UUIDs in the host's control groups."""
+        if os.getuid() == 0:
+            self.program = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /sys/fs/cgroup; exec "$@"', "sh", *self.program]
+
     def start(self, wait=True):
         self.log = open(self.folder + "/log", "a")
         self.process = subprocess.Popen([*self.program, *self.words], env=self.env,

@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import time
 
-from harness import Daemon, Refused, eventually, main, refused
+from harness import BUILD, Daemon, Refused, eventually, main, refused
 
 
 def free_port():
@@ -275,6 +275,75 @@ def test_where_it_listens_can_change():
             raise AssertionError("it listens still")
         except ConnectionRefusedError:
             pass
+
+
+def dach(d, *words):
+    return subprocess.run([BUILD + "/dach", *words], env=d.env, timeout=120, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, check=False)
+
+
+def coming(d):
+    """Whatever comes to it, comes."""
+    d.as_another_host()
+    d.env["DACH_FAKE_COMES"] = d.folder + "/word"
+    open(d.folder + "/word", "w").close()
+    return d
+
+
+def no_mounts():
+    if os.getuid() or not subprocess.run(["unshare", "-m", "true"], check=False).returncode:
+        return False
+    print("# guests that move: skipped: two daemons of root's on one host need mounts of their own")
+    return True
+
+
+def test_all_go_and_come_back():
+    if no_mounts():
+        return
+    with coming(Host()).start() as a, coming(Host()).start() as b:
+        a.add("b", b.address, token=b.token("a"))
+        for name in "one", "two", "three":
+            a.create(name, "leaves", managed=True, start=True)
+        a.create("here", managed=True, start=False)
+        # There is one of that name there.
+        a.create("stays", "leaves")
+        b.create("stays")
+        done = dach(a, "evacuate", "--parallel", "3", "b")
+        assert done.returncode == 1 and done.stdout.splitlines()[-1] == "3 of 4 guests are on b", (done.stdout, done.stderr)
+        assert sorted(done.stdout.splitlines()[:3]) == ["one: is on b", "three: is on b", "two: is on b"]
+        assert done.stderr.startswith("stays: stays: b: ") and "already" in done.stderr, done.stderr
+        assert sorted(a.guests()) == ["here", "stays"]
+        eventually(lambda: sorted(name for name, guest in b.guests().items() if guest["managed"]) == ["one", "three", "two"], 60)
+        assert [guest["name"] for guest in sorted(a.knows()["b"]["away"], key=lambda g: g["name"])] == ["one", "three", "two"]
+        # Which are away lasts, as does who may have them back; one is no more.
+        b.post("/v1/guests/two/destroy")
+        b.call("DELETE", "/v1/guests/two")
+        for d in a, b:
+            d.stop()
+            d.start()
+        shown = dach(a, "host", "show", "b").stdout
+        assert shown.count("evacuated: ") == 3, shown
+        done = dach(a, "--json", "evacuate", "--back", "b")
+        assert done.returncode == 1, done
+        told = json.loads(done.stdout)
+        assert sorted(told["moved"]) == ["one", "three"] and [stayed["name"] for stayed in told["stayed"]] == ["two"], told
+        assert "no such guest" in told["stayed"][0]["why"]
+        assert sorted(a.guests()) == ["here", "one", "stays", "three"] and a.guests()["one"]["managed"]
+        eventually(lambda: list(b.guests()) == ["stays"], 60)
+        assert [guest["name"] for guest in a.knows()["b"]["away"]] == ["two"]
+        # A host that knows nothing of it.
+        assert "there is no host 'c'" in dach(a, "evacuate", "c").stderr
+
+
+def test_one_that_may_not_leave_is_not_away():
+    if no_mounts():
+        return
+    with coming(Host()).start() as a, coming(Host()).start() as b:
+        a.add("b", b.address, token=b.token("a"))
+        a.create("one", "moves=125")
+        done = dach(a, "evacuate", "b")
+        assert done.returncode == 1 and "0 of 1 guests" in done.stdout and "cancelled" in done.stderr, done
+        assert a.guests()["one"]["state"] == "running" and not a.knows()["b"]["away"]
 
 
 main(globals().copy())

@@ -87,7 +87,7 @@ class Table:
         eventually(lambda: not (here.runs() and there.runs()) and (there.one() is None or there.runs()), 30)
         assert not (here.runs() and there.runs()), f"{case}: two"
         if there.runs():
-            eventually(lambda: here.one() is None or here.one()["state"] != "running", 20)
+            eventually(lambda: here.one() is None or here.one()["state"] not in ("running", "dying"), 60)
             guest = here.one()
             if guest is not None:
                 # The source has not heard of it: it stands, or was killed and is off, and neither starts again by itself.
@@ -104,6 +104,7 @@ class Table:
                 here.call("DELETE", "/v1/guests/one")
             self.sides.reverse()
             return "there"
+        eventually(lambda: here.one() is None or here.one()["state"] != "dying", 60)
         guest = here.one()
         assert guest is not None, f"{case}: none"
         if guest["state"] == "paused":

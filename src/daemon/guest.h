@@ -32,6 +32,7 @@ struct guest_wait {
 /* What its next monitor shares with the one that it has (live_update.c); -1: not that. */
 struct guest_handed {
 	int ram;
+	int variables; /* UEFI's, locked for the guest */
 	int net[LIMIT_NETWORKS];
 	unsigned mtu[LIMIT_NETWORKS];
 };

@@ -19,6 +19,7 @@
 #include "daemon/life.h"
 #include "daemon/monitor.h"
 #include "daemon/note.h"
+#include "daemon/nvram.h"
 #include "daemon/op.h"
 #include "daemon/process.h"
 #include "daemon/resources.h"
@@ -103,6 +104,7 @@ void live_update_free(struct guest *guest)
 	close_process(update);
 	json_decref(update->figures);
 	close_one(&update->handed.ram);
+	close_one(&update->handed.variables);
 	for (unsigned i = 0; i < LIMIT_NETWORKS; i++)
 		close_one(&update->handed.net[i]);
 	for (unsigned i = 0; i < 2; i++) {
@@ -369,16 +371,21 @@ static int take(struct live_update *update, const json_t *answer, struct error *
 {
 	const json_t *networks = json_object_get(answer, "networks"), *network;
 	const bool memory = json_get_true(answer, "memory");
-	int fd[1 + LIMIT_NETWORKS], count, used = 0, r = 0;
+	const bool variables = json_get_true(answer, "variables");
+	int fd[2 + LIMIT_NETWORKS], count, used = 0, r = 0;
 	struct stat st;
 	size_t i;
 
-	count = descriptors_receive(update->socket[0], fd, 1 + LIMIT_NETWORKS);
-	if (count != (int)json_array_size(networks) + memory)
+	count = descriptors_receive(update->socket[0], fd, 2 + LIMIT_NETWORKS);
+	if (count != (int)json_array_size(networks) + memory + variables)
 		r = -EPROTO;
 	if (!r && memory) {
 		update->handed.ram = fd[used++];
 		r = !fstat(update->handed.ram, &st) && S_ISREG(st.st_mode) ? 0 : -EPROTO;
+	}
+	if (!r && variables) {
+		update->handed.variables = fd[used++];
+		r = guest_nvram_is(update->guest, update->handed.variables) ? 0 : -EPROTO;
 	}
 	json_array_foreach(networks, i, network)
 	{
@@ -398,6 +405,14 @@ static int take(struct live_update *update, const json_t *answer, struct error *
 	return r ? error_set(err, -r, "the guest's monitor has not offered what it should") : 0;
 }
 
+static bool has_variables(const struct guest *guest)
+{
+	enum firmware firmware;
+
+	return !domain_config_firmware(&guest->config, &firmware, NULL) &&
+		firmware == FIRMWARE_UEFI;
+}
+
 static void offered(void *ctx, int r, json_t *answer, const char *text)
 {
 	struct live_update *update = ctx;
@@ -410,6 +425,9 @@ static void offered(void *ctx, int r, json_t *answer, const char *text)
 		error_set(&err, -r, "%s", text);
 	else
 		r = take(update, answer, &err);
+	if (!r && has_variables(guest) && update->handed.variables < 0)
+		r = error_set(&err, EOPNOTSUPP,
+			"the guest's monitor is of a dach that cannot pass UEFI's variables on");
 	if (!r && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, update->line))
 		r = error_set(&err, errno, "no connection between two monitors: %s",
 			strerror(errno));
@@ -436,8 +454,6 @@ static void offered(void *ctx, int r, json_t *answer, const char *text)
 
 static int may_update(const struct guest *guest, struct error *err)
 {
-	enum firmware firmware;
-
 	if (guest->held || guest->destroying || guest->ending)
 		return error_set(err, EINVAL, "the guest has ended");
 	if (guest->update || guest->departing)
@@ -447,9 +463,6 @@ static int may_update(const struct guest *guest, struct error *err)
 	if (note_is_there(guest, NOTE_LAYERING) || note_is_there(guest, NOTE_MOVING) ||
 		guest->committing || guest->plugging || guest->snapshots.busy)
 		return error_set(err, EBUSY, "the guest's disks are being changed");
-	if (!domain_config_firmware(&guest->config, &firmware, NULL) && firmware == FIRMWARE_UEFI)
-		return error_set(err, EOPNOTSUPP,
-			"a guest with UEFI firmware cannot go on in a new monitor yet: its variables have one owner");
 	return 0;
 }
 
@@ -462,7 +475,7 @@ static struct live_update *make(struct guest *guest)
 	*update = (struct live_update){.guest = guest,
 		.socket = {-1, -1},
 		.line = {-1, -1},
-		.handed = {.ram = -1},
+		.handed = {.ram = -1, .variables = -1},
 		.process = {.fd = -1}};
 	memset(update->handed.net, -1, sizeof update->handed.net);
 	loop_timer_init(&update->timer, guest->daemon->loop, kill_process, update);

@@ -11,6 +11,11 @@ struct guest;
 /* Opens it, for a launch description; made of `template` if it is not there yet. */
 int guest_nvram_open(const struct guest *guest, const char *template, struct launch_file *nvram,
 	struct error *err);
+/* The same of what its monitor has open, which another is to have, and with it the lock: a copy of fd. */
+int guest_nvram_pass(const struct guest *guest, int fd, struct launch_file *nvram,
+	struct error *err);
+/* Whether it is the guest's file that is open there. */
+bool guest_nvram_is(const struct guest *guest, int fd);
 /* The guest is forgotten. Where there is nothing of it, nothing happens. */
 void guest_nvram_forget(const struct guest *guest);
 

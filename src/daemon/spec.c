@@ -289,7 +289,9 @@ static int open_firmware(const struct caller *owner, const struct guest *guest,
 		r = open_one(owner, files.code, false, &spec->kernel.fd, err);
 	if (!r)
 		r = put(&spec->kernel.name, files.code, err);
-	if (!r && files.variables)
+	if (!r && files.variables && guest->handed)
+		r = guest_nvram_pass(guest, guest->handed->variables, &spec->nvram, err);
+	else if (!r && files.variables)
 		r = guest_nvram_open(guest, files.variables, &spec->nvram, err);
 	return r || !config->boot ? r : put(&spec->boot, config->boot, err);
 }

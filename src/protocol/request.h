@@ -86,7 +86,8 @@
  *                                               there, and does not here
  *   offer                                       what such a monitor shares with this one, into the Unix socket that comes
  *                                               with the line: one message with the descriptors of memory, if "memory" is
- *                                               true, and of "networks", [{"network": its number, "mtu": bytes}]
+ *                                               true, of the file that UEFI keeps its variables in, if "variables" is,
+ *                                               and of "networks", [{"network": its number, "mtu": bytes}]
  *   jobs                                        {"jobs": [...]}: what goes on, see job.h
  *   cancel       "job": its id                  the job's own answer tells when it has ended
  *

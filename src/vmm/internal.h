@@ -90,6 +90,8 @@ enum end_reason vmm_end_of(const struct vmm *vmm, enum machine_result result);
 /* kernel.c: what the guest starts from. vmm->reader is there if the disk's own kernel is asked for. */
 int kernel_open(struct vmm *vmm, struct error *err);
 void kernel_close(struct vmm *vmm); /* again does nothing */
+/* The firmware's variables: the file stays open, for another monitor (offer.c). */
+void kernel_close_variables(struct vmm *vmm);
 /* kernel.c: machine_owner.load, with the vmm as ctx; the disks are there */
 int kernel_load(void *vmm, struct machine_file *kernel, struct machine_file *initrd,
 	const char **cmdline, struct error *err);

@@ -181,7 +181,11 @@ void kernel_close(struct vmm *vmm)
 	vmm->reader = NULL;
 	close_file(&vmm->kernel);
 	close_file(&vmm->initrd);
-	close_file(&vmm->variables);
 	free(vmm->cmdline);
 	vmm->cmdline = NULL;
+}
+
+void kernel_close_variables(struct vmm *vmm)
+{
+	close_file(&vmm->variables);
 }

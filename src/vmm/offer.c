@@ -15,11 +15,14 @@ int offer_request(struct vmm *vmm, int socket, json_t **fields, struct error *er
 	struct memory *memory = machine_memory(vmm->machine);
 	const bool whole = memory_is_one_file(memory);
 	json_t *networks = json_array();
-	int fd[1 + LIMIT_NETWORKS], r;
+	const bool variables = vmm->variables.fd >= 0;
+	int fd[2 + LIMIT_NETWORKS], r;
 	unsigned count = 0;
 
 	if (whole)
 		fd[count++] = memory->fd;
+	if (variables)
+		fd[count++] = vmm->variables.fd;
 	for (unsigned i = 0; i < LIMIT_NETWORKS; i++) {
 		const int net = vmm->devices.net[i] ? net_descriptor(vmm->devices.net[i]) : -1;
 
@@ -33,7 +36,8 @@ int offer_request(struct vmm *vmm, int socket, json_t **fields, struct error *er
 	r = descriptors_send(socket, fd, count);
 	if (socket >= 0)
 		close(socket);
-	*fields = json_pack("{s:b, s:o}", "memory", whole, "networks", networks);
+	*fields = json_pack("{s:b, s:b, s:o}", "memory", whole, "variables", variables, "networks",
+		networks);
 	if (!r && !*fields)
 		r = -ENOMEM;
 	return r ? error_set(err, -r, "offer: %s", strerror(-r)) : 0;

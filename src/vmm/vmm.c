@@ -208,6 +208,7 @@ static void destroy(void *ctx)
 	arrive_close(vmm);
 	save_close(vmm);
 	kernel_close(vmm);
+	kernel_close_variables(vmm);
 	disk_spec_free(&vmm->seed);
 	mutex_destroy(&vmm->disks_lock);
 	free(vmm);

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Guests that go on in a new monitor, with monitors that only play guest: what the daemon makes of an old one that lies, is silent
 or does not end, and of a disk that is another file now. How they go on is told by tests/guest/live_update.py."""
+import fcntl
 import os
 import signal
 import subprocess
@@ -48,9 +49,26 @@ def test_a_second_one_does_not_disturb_the_first():
         d.post("/v1/guests/one/destroy")
 
 
-def test_one_with_uefi_stays():
-    with Daemon().start() as d:
-        stays(d, d.create("one", kernel=None, firmware="uefi"), "UEFI")
+def test_uefis_variables_go_along():
+    """Its own file, and no other; the lock on it stays."""
+    for offers, why in ("offers=none", "cannot pass UEFI's variables on"), ("offers=other", "has not offered what it should"), ("", None):
+        d = Daemon()
+        d.env["DACH_FAKE_WORDS"] = offers
+        with d.start():
+            guest = d.create("one", kernel=None, firmware="uefi")
+            if why:
+                stays(d, guest, why)
+                continue
+            d.post("/v1/guests/one/live-update")
+            assert d.get("/v1/guests/one")["pid"] != guest["pid"]
+            eventually(lambda: not os.path.exists(f"/proc/{guest['pid']}"))
+            with open(f"{d.state}/nvram/{guest['uuid']}", "r+b") as file:
+                try:
+                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    raise AssertionError("nobody has locked it")
+                except BlockingIOError:
+                    pass
+            d.post("/v1/guests/one/destroy")
 
 
 def test_a_disk_that_is_another_file_now_is_refused():

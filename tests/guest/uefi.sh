@@ -76,4 +76,46 @@ status=$?
 check "a file of something else is none for variables" told "has 100 bytes and not"
 "$DACH" run --firmware bios --nvram "$work/nvram" >"$output" 2>"$errors"
 check "a BIOS keeps none" told "a BIOS has none"
+
+# Under a daemon it goes on in a new monitor, with what it keeps; the file is the same, and locked.
+. "$(dirname "$0")/toolstack-lib.sh"
+cat >"$work/root/test.sh" <<'SCRIPT'
+stty -echo
+insmod /efi/efivarfs.ko
+mount -t efivarfs none /sys/firmware/efi/efivars
+cd /sys/firmware/efi/efivars
+echo "READY $(ls | grep ^Line)"
+while read -r name; do
+	[ "$name" != off ] || poweroff -f
+	printf '\007\000\000\000%s' "$name" >"Line$name-11111111-2222-3333-4444-555555555555"
+	for file in Line*; do
+		echo "HAS $name $(tail -c +5 $file)"
+	done
+done
+SCRIPT
+(cd "$work/root" && find . | cpio -o -H newc --quiet) >"$work/test.cpio"
+cat "$DACH_CACHE/base.cpio" "$work/test.cpio" >"$work/iso/initrd"
+mcopy -o -i "$work/disk@@1M" "$work/iso/initrd" ::
+xl_says create -q /dev/null "name='one'" "firmware='uefi'" "memory=256" "engine='$DACH_ENGINE'" "disk=['$work/disk,raw,xvda,w']"
+check "a guest with UEFI starts under a daemon" ended 0
+console_open one
+check "and has no variables of ours" wait_for 120 said "^READY .\?$"
+say first
+check "it writes one" wait_for 60 said "^HAS first first"
+console_close
+monitor=$(field one pid)
+xl_says live-update one
+check "it goes on in a new monitor" ended 0
+check "which is another process" [ "$(field one pid)" != "$monitor" ]
+xl_says live-update one
+check "and in a third" ended 0
+"$DACH" run --firmware uefi --nvram "$DACH_STATE/nvram/$(field one uuid)" >"$output" 2>"$errors"
+status=$?
+check "nobody else is given its variables" told "in use by another guest"
+console_open one
+say second
+check "it writes another, and has both" wait_for 60 said "^HAS second second"
+check "also the first one" wait_for 60 said "^HAS second first"
+say off
+console_close
 finish

@@ -48,8 +48,10 @@ int beside_join(char **argv, int *status);
 void beside_open_port(void); /* waits until it is there, or is open already */
 /* Our root becomes the first process's, which may have gone elsewhere. */
 void beside_follow(void);
-/* The system is there: the first process has left the ramdisk, or is not going to. */
-bool beside_settled(void);
+/*
+ * The system is there: the first process has left the ramdisk, or is not going to, and a root that is to be writable is.
+ */
+bool beside_ready(void);
 /* A folder (struct agent_mount), once the system is there; what fails is in the kernel's log. */
 void beside_mount(const char *payload, size_t size);
 

@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <mntent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,15 +30,16 @@
 #define PAUSE_MIN_MS 20
 #define PAUSE_MAX_MS 2000
 #define MOUNTS 8u
-#define JOIN_TRIES 200  /* to find the port, 10 ms each */
-#define SETTLE_MS 60000 /* a ramdisk that goes nowhere is then a place to look around in */
+#define JOIN_TRIES 200 /* to find the port, 10 ms each */
+/* A ramdisk that goes nowhere, or a root that stays read-only, is then a place to look around in. */
+#define SETTLE_MS 60000
 
 static struct {
 	int proc, sys, dev;
-	char *name;        /* argv[0] */
-	char first;        /* of its letters, as it was */
-	struct stat place; /* our root */
-	bool settled;
+	char *name;          /* argv[0] */
+	char first;          /* of its letters, as it was */
+	struct stat place;   /* our root */
+	bool settled, ready; /* that is where the guest's system is; and it has its file systems */
 	struct timespec begun;
 	struct wanted {
 		char payload[AGENT_MOUNT_MAX];
@@ -230,22 +233,40 @@ void beside_mount(const char *payload, size_t size)
 	memcpy(wanted->payload, payload, size);
 	wanted->size = size;
 	beside.mounts++;
-	if (beside.settled)
+	if (beside.ready)
 		mount_all();
 }
 
-bool beside_settled(void)
+/* A root that the system has been started on read-only, and that it makes writable once it has been checked (fstab(5)). */
+static bool root_is_due(void)
+{
+	FILE *table = setmntent("/etc/fstab", "re");
+	struct mntent entry;
+	struct statvfs root;
+	char text[1024];
+	bool due = false;
+
+	while (table && getmntent_r(table, &entry, text, sizeof text))
+		if (!strcmp(entry.mnt_dir, "/"))
+			due = !hasmntopt(&entry, "ro");
+	if (table)
+		endmntent(table);
+	return due && !statvfs("/", &root) && (root.f_flag & ST_RDONLY);
+}
+
+bool beside_ready(void)
 {
 	struct timespec now;
 
 	if (!beside.settled)
 		beside_follow();
+	beside.ready |= beside.settled && !root_is_due();
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	if ((now.tv_sec - beside.begun.tv_sec) * 1000 >= SETTLE_MS)
-		beside.settled = true;
-	if (beside.settled)
+		beside.settled = beside.ready = true;
+	if (beside.ready)
 		mount_all();
-	return beside.settled;
+	return beside.ready;
 }
 
 void beside_open_port(void)

@@ -123,7 +123,7 @@ static void serve(int signals, bool ready)
 			return;
 		if (!alone && (fds[0].revents & POLLHUP))
 			return;
-		if (!ready && (ready = beside_settled()))
+		if (!ready && (ready = beside_ready()))
 			port_send(0, AGENT_READY, 0, NULL, 0);
 		if (!port_write())
 			return;

@@ -24,12 +24,16 @@ echo "$0 $*" >/new/etc/init-was
 for folder in proc sys dev; do
 	mount --move /$folder /new/$folder
 done
+echo "tmpfs / tmpfs defaults 0 1" >/new/etc/fstab
+mount -o remount,ro tmpfs /new
 exec switch_root /new /bin/system
 INIT
 cat >"$root/bin/system" <<'SYSTEM'
 #!/bin/sh
 mkdir -p /dev/pts
 mount -t devpts devpts /dev/pts
+sleep 2
+mount -o remount,rw tmpfs /
 echo "SYSTEM IS THERE"
 while :; do
 	sleep 1000
@@ -63,9 +67,9 @@ status=$?
 check "a guest with an agent is made" [ $status -eq 0 ]
 [ $status -eq 0 ] || finish
 
-in_guest -- sh -c 'echo out; echo err >&2; exit 7' </dev/null
+in_guest -- sh -c 'echo out; echo err >&2; : >/etc/written && exit 7' </dev/null
 check "a command waits for the guest's system, and its status is the exit status" ended 7 out
-[ $status -eq 7 ] || finish
+[ $status -eq 7 ] || finish # with its root writable, as it is to be
 check "standard output is its own" printed out
 check "and so is standard error" [ "$(cat "$errors")" = err ]
 in_guest -- cat /etc/init-was /proc/1/cmdline /proc/cmdline </dev/null

@@ -291,6 +291,26 @@ static int make_link(const struct guest *guest, unsigned vif, const struct filte
 	return veth_make(entry->tap, peer, mac, spec->mtu, err);
 }
 
+/* Of IPv6, what is known of its addresses: where it comes from another host, its network is to hear of them. */
+static int announce(const struct guest *guest, unsigned vif, const struct filtered_link *entry,
+	struct net_spec *spec, struct error *err)
+{
+	const struct network *network = network_of(guest, vif);
+	char own[NET_ADDRESS_TEXT + 1];
+	bool whole = true;
+
+	spec->announced = calloc(entry->addresses + 1, sizeof *spec->announced);
+	if (!spec->announced)
+		return error_nomem(err);
+	for (unsigned i = 0; i < entry->addresses; i++)
+		if (strchr(entry->address[i], ':'))
+			whole &= (spec->announced[spec->announceds++] =
+						 strdup(entry->address[i])) != NULL;
+	if (network && network_address6(network, entry->mac, own))
+		whole &= (spec->announced[spec->announceds++] = strdup(own)) != NULL;
+	return whole ? 0 : error_nomem(err);
+}
+
 /* One of those that are opened together. */
 struct opened_link {
 	struct filtered_link entry;
@@ -317,6 +337,8 @@ static int make(const struct guest *guest, unsigned vif, struct opened_link *at,
 		r = make_link(guest, vif, entry, spec, err);
 	if (!r)
 		r = filtered_add_addresses(config->ip, entry->address, &entry->addresses, err);
+	if (!r && guest->arriving)
+		r = announce(guest, vif, entry, spec, err);
 	at->filtered = config->filter != CHOICE_NO;
 	if (!r && at->filtered)
 		r = add_others(guest, links_bridge(guest, vif), at->bridge.index, entry, err);

@@ -63,6 +63,9 @@ int network_lease(struct network *network, const struct guest *guest, unsigned v
 /* What it gave the card of this MAC, and the host's own there; false: nothing. */
 bool network_leased(const struct network *network, const char *mac, const char **address,
 	struct network_subnet *subnet);
+/* The one of IPv6 that the card makes of its MAC there; false: the network has no IPv6. */
+bool network_address6(const struct network *network, const char *mac,
+	char text[NET_ADDRESS_TEXT + 1]);
 
 /*
  * doc/openapi.json's HostNetwork. whole: with what other tables of nftables do to it, for which all of them have to be

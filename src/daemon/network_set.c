@@ -110,8 +110,7 @@ static void drop_leases(struct network *network)
 	}
 }
 
-/* One that its MAC alone makes it, where the network has IPv6. */
-static bool address6_of(const struct network *network, const char *mac,
+bool network_address6(const struct network *network, const char *mac,
 	char text[NET_ADDRESS_TEXT + 1])
 {
 	struct network_subnet subnet;
@@ -153,7 +152,8 @@ static unsigned list_hosts(const struct network *network, struct dns_host *host,
 		host[count] = (struct dns_host){.mac = mac,
 			.name = t->name,
 			.address = *json_string_value(value) ? json_string_value(value) : NULL,
-			.address6 = address6_of(network, mac, t->address6) ? t->address6 : NULL};
+			.address6 =
+				network_address6(network, mac, t->address6) ? t->address6 : NULL};
 		count++;
 	}
 	return count;
@@ -473,7 +473,8 @@ static json_t *describe_leases(const struct network *network)
 					guest->config.name, "address",
 					*json_string_value(value) ? json_string_value(value) : NULL,
 					"address6",
-					address6_of(network, mac, address6) ? address6 : NULL));
+					network_address6(network, mac, address6) ? address6
+										 : NULL));
 	}
 	return list;
 }

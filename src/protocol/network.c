@@ -76,6 +76,8 @@ const struct field net_spec_fields[] = {
 	FIELD_ROW(COUNT, net_spec, mtu, .max = NET_MTU_MAX),
 	FIELD_ROW(NUMBER, net_spec, rate, .max = NET_RATE_MAX),
 	FIELD_ROW(COUNT, net_spec, rate_interval, .max = UINT32_MAX),
+	FIELD_STRINGS_ROW("announced", net_spec, announced, announceds, NET_ADDRESS_TEXT,
+		LIMIT_ADDRESSES + 2),
 	{.key = NULL},
 };
 

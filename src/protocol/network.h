@@ -52,6 +52,9 @@ struct net_spec {
 	unsigned mtu;  /* TAP: what the guest is told, and its link has; 0: as usual, 1500 */
 	uint64_t rate; /* bytes a second that the guest may send; 0: as many as it can */
 	unsigned rate_interval; /* microseconds over which that is held; 0: 50 ms */
+	char **announced; /* TAP: addresses of IPv6 that the guest has, as far as is known: its network hears of
+				   them where it comes from another host */
+	unsigned announceds;
 	/* Of words alone: */
 	char bridge[NET_LINK_TEXT + 1]; /* TAP: its link is made, and put on that bridge; "" */
 	char tap[NET_LINK_TEXT +

@@ -28,10 +28,13 @@ enum { QUEUE_RX, QUEUE_TX };
 struct virtio_net {
 	struct virtio_device dev;
 	struct net *net;
-	bool up;                             /* by dev.lock */
-	bool status_seen;                    /* by dev.lock: since the link has changed */
-	bool lost;                           /* by dev.lock: virtio_net_lose() */
-	bool announces;                      /* by dev.lock: virtio_net_announce() */
+	bool up;          /* by dev.lock */
+	bool status_seen; /* by dev.lock: since the link has changed */
+	bool lost;        /* by dev.lock: virtio_net_lose() */
+	/* by dev.lock: virtio_net_announce() */
+	bool announces;
+	uint8_t (*announced)[ANNOUNCE_ADDRESS]; /* NULL: none */
+	unsigned announced_count;
 	struct virtio_net_counters counters; /* by dev.lock */
 	/* the endpoint's thread, with dev.lock */
 	struct virtq_chain chain, next;
@@ -97,39 +100,40 @@ static void tell_offloads(struct virtio_net *nic) REQUIRES(nic->dev.lock)
 	net_set_offloads(nic->net, offloads);
 }
 
-#define RARP_LEN 60 /* with the padding of the shortest frame */
-
-/* Who asks for the protocol address of its own hardware address: bridges learn where that is. */
-static void make_rarp(uint8_t frame[RARP_LEN], const uint8_t mac[NET_MAC_LEN])
-{
-	/* type, Ethernet, IPv4, lengths of their addresses, request reverse */
-	static const uint8_t fixed[] = {0x80, 0x35, 0, 1, 8, 0, NET_MAC_LEN, 4, 0, 3};
-
-	memset(frame, 0, RARP_LEN);
-	memset(frame, 0xff, NET_MAC_LEN);
-	memcpy(frame + 6, mac, NET_MAC_LEN);
-	memcpy(frame + 12, fixed, sizeof fixed);
-	memcpy(frame + 22, mac, NET_MAC_LEN);
-	memcpy(frame + 32, mac, NET_MAC_LEN);
-}
-
+/* The network hears where the guest now is, once its link is up. */
 static void announce(struct virtio_net *nic)
 {
-	uint8_t frame[RARP_LEN];
+	uint8_t mac[NET_MAC_LEN], frame[ANNOUNCE_MAX];
+	uint8_t(*address)[ANNOUNCE_ADDRESS];
+	unsigned count;
 	bool wanted;
 
 	mutex_lock(&nic->dev.lock);
 	wanted = nic->announces && nic->up;
 	nic->announces = false;
-	make_rarp(frame, nic->dev.config + offsetof(struct virtio_net_config, mac));
+	address = nic->announced;
+	count = nic->announced_count;
+	nic->announced = NULL;
+	memcpy(mac, nic->dev.config + offsetof(struct virtio_net_config, mac), sizeof mac);
 	mutex_unlock(&nic->dev.lock);
 	if (wanted)
-		net_send(nic->net, frame, sizeof frame);
+		net_send(nic->net, frame, announce_rarp(frame, mac));
+	for (unsigned i = 0; address && wanted && i < count; i++)
+		net_send(nic->net, frame, announce_neighbour(frame, mac, address[i]));
+	free(address);
 }
 
-void virtio_net_announce(struct virtio_net *nic)
+void virtio_net_announce(struct virtio_net *nic, const uint8_t (*address)[ANNOUNCE_ADDRESS],
+	unsigned count)
 {
+	uint8_t(*copy)[ANNOUNCE_ADDRESS] = count ? malloc(count * sizeof *copy) : NULL;
+
+	if (copy)
+		memcpy(copy, address, count * sizeof *copy);
 	mutex_lock(&nic->dev.lock);
+	free(nic->announced);
+	nic->announced = copy;
+	nic->announced_count = count;
 	nic->announces = true;
 	mutex_unlock(&nic->dev.lock);
 	net_kick(nic->net);
@@ -542,5 +546,6 @@ void virtio_net_destroy(struct virtio_net *nic)
 	net_stop(nic->net);
 	virtio_pci_detach(&nic->dev);
 	virtio_device_destroy(&nic->dev);
+	free(nic->announced);
 	free(nic);
 }

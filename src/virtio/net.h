@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "machine/memory.h"
+#include "net/announce.h"
 #include "net/net.h"
 
 struct pci_bus;
@@ -44,8 +45,9 @@ void virtio_net_counters(struct virtio_net *nic, struct virtio_net_counters *cou
 void virtio_net_set_link(struct virtio_net *nic, bool up);
 /* The driver has looked at the link since it changed, or there is none. Any thread. */
 bool virtio_net_link_seen(struct virtio_net *nic);
-/* Has the network hear where the guest now is: a RARP request of its address (RFC 903) to all. Any thread. */
-void virtio_net_announce(struct virtio_net *nic);
+/* Has the network hear where the guest and these addresses of its are now (net/announce.h). Any thread. */
+void virtio_net_announce(struct virtio_net *nic, const uint8_t (*address)[ANNOUNCE_ADDRESS],
+	unsigned count);
 /* The address that a driver is told which starts from now on. Any thread. */
 void virtio_net_set_mac(struct virtio_net *nic, const uint8_t mac[NET_MAC_LEN]);
 

@@ -4,6 +4,7 @@
  * runs, most of it within the sandbox. doc/migration.md tells who may run it when: here not before GO has come, and
  * then the other one has not for long and never will.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -75,6 +76,17 @@ static long get(void *ctx, void *data, size_t len)
 	}
 }
 
+static void announce(const struct vmm *vmm, unsigned n)
+{
+	const struct net_spec *spec = &vmm->config.net[n];
+	uint8_t address[LIMIT_ADDRESSES + 2][ANNOUNCE_ADDRESS];
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < spec->announceds; i++)
+		count += inet_pton(AF_INET6, spec->announced[i], address[count]) == 1;
+	virtio_net_announce(vmm->devices.nic[n], address, count);
+}
+
 /*
  * It runs, and its daemon has heard so: the other one may go. Where it cannot run after all the loop never comes to
  * this. Were the daemon to hear it later, one that is killed in between would be nobody's.
@@ -88,7 +100,7 @@ static void runs(void *ctx)
 	arrival->told = true;
 	for (unsigned i = 0; i < LIMIT_NETWORKS; i++)
 		if (vmm->devices.nic[i])
-			virtio_net_announce(vmm->devices.nic[i]);
+			announce(vmm, i);
 	arrive_close(vmm);
 }
 

@@ -10,7 +10,7 @@ import sys
 import threading
 
 from harness import Daemon, Refused, eventually, main, refused
-from users import User
+from users import User, launched
 
 BUILT = "DACH_TEST_NETNS"
 
@@ -75,6 +75,18 @@ def test_a_life_on_a_bridge():
             d.post(f"/v1/guests/{guest['name']}/destroy")
         eventually(lambda: not d.guests())
         assert set(links()) == there and rules() == before
+
+
+def test_one_that_comes_is_announced():
+    """By its addresses of IPv6, as far as they are known; where it begins nobody has to hear of it."""
+    with Daemon().start() as d:
+        network = [{"bridge": "br0", "ip": "10.7.0.2 fd07::2 fd07:0::3"}, {"bridge": "br0"}]
+        d.create("one", vifs=network)
+        d.migration("POST", "/v1/receive", {"config": {"name": "two", "kernel": d.kernel, "memory_kib": 65536,
+                                                       "vifs": [{**network[0], "ip": "10.7.0.4 fd07::4 fd07:0::5"}, network[1]]}}).close()
+        eventually(lambda: len(d.monitors()) == 2 and len(launched(d)) == 2)
+        told = {name: [net.get("announced") for net in launched(d)[guest["uuid"]]["networks"]] for name, guest in d.guests().items()}
+        assert told == {"one": [None, None], "two": [["fd07::4", "fd07::5"], None]}, told
 
 
 def test_kept_without_a_life():

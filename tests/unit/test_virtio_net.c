@@ -541,9 +541,63 @@ static void test_unfinished(void **state)
 	teardown(&f);
 }
 
+/* What ICMPv6's checksum has to come to, with the pseudo header (RFC 8200, 8.1). */
+static unsigned sum_of(const uint8_t *ip, size_t len)
+{
+	unsigned sum = (unsigned)len + 58;
+
+	for (size_t i = 8; i < 40 + len; i += 2)
+		sum += (unsigned)ip[i] << 8 | ip[i + 1];
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+/* A guest that has come says so on its network, once: of its MAC, and of the addresses that are known. */
+static void announces(void **state)
+{
+	static const uint8_t address[2][ANNOUNCE_ADDRESS] = {{0xfd, 5, [15] = 9},
+		{0x20, 1, [15] = 1}};
+	static const uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
+	struct net_spec spec = {.kind = NET_TAP};
+	struct fixture f;
+	uint8_t got[256];
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, ends), 0);
+	spec.fd = ends[0];
+	setup_spec(&f, &spec, FEATURES);
+	virtio_net_announce(f.nic, address, 2);
+	for (unsigned n = 0; n < 3; n++) {
+		struct pollfd wait = {ends[1], POLLIN, 0};
+		const uint8_t *frame = got + HDR, *ip = frame + 14;
+
+		assert_int_equal(poll(&wait, 1, 20000), 1);
+		assert_int_equal(read(ends[1], got, sizeof got), HDR + (n ? 86 : 60));
+		assert_memory_equal(frame + 6, mac, 6);
+		if (!n) {
+			assert_memory_equal(frame + 12, "\x80\x35", 2);
+			continue;
+		}
+		assert_memory_equal(frame, "\x33\x33\0\0\0\1", 6);
+		assert_memory_equal(frame + 12, "\x86\xdd\x60\0\0\0\0\x20\x3a\xff", 10);
+		assert_memory_equal(ip + 8, address[n - 1], 16);
+		assert_memory_equal(ip + 24, "\xff\2\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16);
+		assert_memory_equal(ip + 40, "\x88\0", 2);
+		assert_memory_equal(ip + 44, "\x20\0\0\0", 4);
+		assert_memory_equal(ip + 48, address[n - 1], 16);
+		assert_memory_equal(ip + 64, "\2\1", 2);
+		assert_memory_equal(ip + 66, mac, 6);
+		assert_int_equal(sum_of(ip, 32), 0xffff);
+	}
+	teardown(&f);
+	close(ends[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(announces),
 		cmocka_unit_test(test_config),
 		cmocka_unit_test(test_arp),
 		cmocka_unit_test(test_rate),

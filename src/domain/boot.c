@@ -11,6 +11,7 @@
 
 #define CONSOLE "console="
 #define SERIAL_PORT "ttyS0"
+#define CARD_NAMES "net.ifnames="
 
 static bool is_name(char c)
 {
@@ -74,6 +75,18 @@ static bool starts(const char *at, const char *word)
 	return !strncmp(at, word, strlen(word));
 }
 
+/* Who writes vda knows where he is. */
+static bool is_xen(const struct disk_names *names)
+{
+	struct vdev vdev;
+
+	for (unsigned i = 0; i < names->disks; i++)
+		if (names->vdev[i] && !vdev_parse(names->vdev[i], &vdev) && vdev.bus == VDEV_XVD &&
+			!starts(names->vdev[i], "vd") && !starts(names->vdev[i], "/dev/vd"))
+			return true;
+	return false;
+}
+
 /* console=hvc0 or xvc0, with or without what follows a comma. */
 static bool take_console(const char **at, FILE *out)
 {
@@ -103,7 +116,7 @@ int domain_boot_cmdline(const char *given, const char *const *vdev, unsigned dis
 {
 	const struct disk_names names = {vdev, disks};
 	const char *at = given;
-	bool console = false, begins = true;
+	bool console = false, cards = !is_xen(&names), begins = true;
 	size_t size = 0;
 	FILE *out;
 
@@ -115,6 +128,7 @@ int domain_boot_cmdline(const char *given, const char *const *vdev, unsigned dis
 		bool is_console = begins && starts(at, CONSOLE);
 
 		console |= is_console;
+		cards |= begins && starts(at, CARD_NAMES);
 		begins = *at == ' ';
 		if (is_console && take_console(&at, out))
 			continue;
@@ -130,6 +144,8 @@ int domain_boot_cmdline(const char *given, const char *const *vdev, unsigned dis
 	}
 	if (!console)
 		fprintf(out, "%s" CONSOLE SERIAL_PORT, *given ? " " : "");
+	if (!cards)
+		fputs(" " CARD_NAMES "0", out);
 	if (fclose(out)) {
 		free(*cmdline);
 		*cmdline = NULL;

@@ -9,7 +9,9 @@
  * - the command line gets the names that count here: with entries xvda2 and xvda1 in this order,
  *   /dev/xvda2 becomes /dev/vda and /dev/xvda1 /dev/vdb, wherever they stand in it; with an entry
  *   xvda, /dev/xvda3 becomes /dev/vda3. The console of Xen (hvc0) becomes the serial port, which is
- *   also added where no console is named;
+ *   also added where no console is named. A Xen guest's cards are eth0, eth1, ..., and so they are here, if one of its
+ *   disks has a name of Xen's: net.ifnames=0 is added, unless the guest's own line says what they are to be called. udev gives
+ *   them its other names, too, by which a guest that was installed here may know them;
  * - the initial ramdisk gets a rule for udev behind it, which makes the guest's own names links to
  *   the disks, in the ramdisk and, through /run, in the system that follows. So /etc/fstab holds.
  */

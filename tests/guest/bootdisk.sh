@@ -119,12 +119,12 @@ console_open vm04.my.flat
 check "its own kernel speaks" wait_for 60 said READY
 check "of the image's file system" said "^ROOT vm04"
 check "started as the menu and root= say" \
-	said "^LINE root=/dev/vda ro elevator=noop root=/dev/vda ro console=ttyS0"
+	said "^LINE root=/dev/vda ro elevator=noop root=/dev/vda ro console=ttyS0 net.ifnames=0"
 say upgrade
 check "it installs another, and GRUB 2, and reboots" wait_for 20 field_is vm04.my.flat domid 2
 console_open vm04.my.flat
 check "which is started next" wait_for 60 said READY
-check "as grub.cfg and grubenv say" said "^LINE quiet root=/dev/vda generation=2 root=/dev/vda ro console=ttyS0"
+check "as grub.cfg and grubenv say" said "^LINE quiet root=/dev/vda generation=2 root=/dev/vda ro console=ttyS0 net.ifnames=0"
 say poweroff
 gone_from_list() {
 	! xl list vm04.my.flat >/dev/null 2>&1

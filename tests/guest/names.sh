@@ -43,7 +43,7 @@ check "the guest is made" ended 0
 console_open names
 check "and speaks, though its console was Xen's" wait_for 60 said READY
 check "names in the command line" \
-	said "LINE root=/dev/vda ro resume=/dev/vdb other=/dev/vdc3 console=ttyS0 quiet panic=-1"
+	said "LINE root=/dev/vda ro resume=/dev/vdb other=/dev/vdc3 console=ttyS0 quiet panic=-1 net.ifnames=0"
 check "a rule for the root" said "LINK xvda2 vda root"
 check "for what is swap" said "LINK xvda1 vdb swap"
 check "for a whole disk" said "LINK xvdb vdc data"

@@ -272,7 +272,8 @@ static void test_daemon_to_monitor(void **state)
 	assert_int_equal(config->tsc_khz, 2400000);
 	assert_string_equal(config->kernel, file);
 	assert_string_equal(config->initrd, file);
-	assert_string_equal(config->cmdline, "root=/dev/vdb \"quiet\" \303\244 console=ttyS0");
+	assert_string_equal(config->cmdline,
+		"root=/dev/vdb \"quiet\" \303\244 console=ttyS0 net.ifnames=0");
 	assert_int_equal(config->disks, LIMIT_DISKS);
 	for (unsigned i = 0; i < LIMIT_DISKS; i++) {
 		assert_string_equal(config->disk[i].file[0].name, file);

@@ -17,6 +17,7 @@
 
 #include "api/http/server.h"
 #include "base/folder.h"
+#include "base/io.h"
 #include "daemon/daemon.h"
 #include "daemon/peers.h"
 
@@ -85,18 +86,6 @@ static int parse(int argc, char **argv, struct words *words)
 		return -EINVAL;
 	}
 	return 0;
-}
-
-/* 0, 1 and 2 are always something: what is opened later never lands there. */
-static void fill_standard(void)
-{
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= 2);
-	if (fd > 2)
-		close(fd);
 }
 
 /* Started because somebody asked, it ends when nobody has anything here any more. */
@@ -278,7 +267,7 @@ int main(int argc, char **argv)
 
 	if (r || words.done)
 		return r ? 1 : 0;
-	fill_standard();
+	io_hold_streams();
 	raise_limits();
 	umask(022);
 	if (words.background)

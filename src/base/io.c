@@ -2,6 +2,7 @@
 #include "base/io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -95,6 +96,13 @@ static int grow(char **text, size_t *room, size_t max)
 	*text = bigger;
 	*room = more;
 	return 0;
+}
+
+void io_hold_streams(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) < 0)
+			open("/", O_RDONLY | O_DIRECTORY);
 }
 
 int io_read_file(int fd, size_t max, char **text, size_t *size)

@@ -22,6 +22,12 @@ int io_write_all(int fd, const void *from, size_t size);
 int io_pwrite_all(int fd, const void *from, size_t size, uint64_t offset);
 
 /*
+ * At a program's start: standard streams that are closed become ones that are empty and take nothing, or the files that
+ * are opened next would be them. Where that cannot be done, there is no file to be opened either.
+ */
+void io_hold_streams(void);
+
+/*
  * Reads from the descriptor's position to the end of the file, which need not have a size (/proc, a
  * pipe). *text is the caller's to free() and has a zero behind its *size bytes. -EFBIG: there are more
  * than max; *text is NULL after each failure.

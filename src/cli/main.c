@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/io.h"
 #include "cli/cli.h"
 #include "client/client.h"
 
@@ -94,6 +96,8 @@ int main(int argc, char **argv)
 	struct error err = {""};
 	int id, status;
 
+	io_hold_streams();
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error, not our end */
 	cli.program = called(argc ? argv[0] : NULL);
 	while ((id = option_next(&scan, options, &err)) != OPTION_WORD) {
 		switch (id) {

@@ -142,6 +142,22 @@ check "what is thrown away is not kept" told "excludes --keep"
 TMPDIR=/nowhere in_image folder --engine "$DACH_ENGINE" --memory 256 -- true
 check "no room for what is thrown away: 125" ended 125
 check "the folder is named" told "/nowhere: no room"
+# Whoever starts it may have closed these; a disk must not become one of them.
+for closed in '<&-' '>&-' '2>&-'; do
+	timeout -k 5 "$LIMIT" sh -c "exec \"\$@\" $closed" - "$DACH" run folder --engine "$DACH_ENGINE" --memory 256 -- \
+		sh -c 'cat; echo out; echo err >&2' </dev/null >"$output" 2>"$errors"
+	case $closed in
+	'<&-') check "without standard input: it is empty" [ "$(cat "$output" "$errors")" = "out
+err" ] ;;
+	'>&-') check "without standard output: that is told" told "output is lost from here on: Bad file descriptor" ;;
+	*) check "without standard error" printed out ;;
+	esac
+done
+timeout -k 5 "$LIMIT" sh -c 'ulimit -f 8; exec "$@"' - "$DACH" run folder --engine "$DACH_ENGINE" --memory 256 -- true \
+	</dev/null >"$output" 2>"$errors"
+status=$?
+check "no file may grow: 125" ended 125
+check "which is told, too" told "File too large"
 # A host that is all read-only: what is thrown away is in its memory.
 case $DACH in
 /tmp/* | /mnt/*) ;;

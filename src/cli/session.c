@@ -26,6 +26,7 @@ struct guest_session {
 	int socket;
 	struct raw_terminal raw;
 	bool running, over, lost, input_over, left;
+	bool unwritten; /* some of its output, and that not because its reader has gone */
 	int status;
 	uint64_t deadline; /* 0: none */
 	bool late;
@@ -134,6 +135,11 @@ static void write_output(struct guest_session *session, unsigned stream)
 		return;
 	if (n < 0) { /* as a program is told whose reader has gone */
 		session->out[stream].dead = true;
+		if (errno != EPIPE && errno != EIO) {
+			session->unwritten = true;
+			cli_say(session->cli, "the command's output is lost from here on: %s",
+				strerror(errno));
+		}
 		if (!session->over)
 			send_number(session, AGENT_SIGNAL, 0, SIGPIPE);
 		n = (ssize_t)*used;
@@ -372,7 +378,7 @@ int session_run(struct cli *cli, const char *guest, const struct session_spec *s
 	if (session->lost)
 		cli_say(cli,
 			"the connection to the guest was lost before the command ended: it has ended, or dachd went away");
-	status = session->status;
+	status = session->unwritten && !session->status ? SESSION_FAILED : session->status;
 	if (session->socket >= 0)
 		close(session->socket);
 	free(session->send);

@@ -137,7 +137,8 @@ static void room(struct guest_monitor *monitor)
 static void stop(struct guest_monitor *monitor)
 {
 	foreground_stop(monitor);
-	output_finish(monitor->errors, foreground_patient(monitor), monitor->signals.watch.fd);
+	monitor->terminal.unwritten |= !output_finish(monitor->errors, foreground_patient(monitor),
+		monitor->signals.watch.fd);
 	monitor->errors = NULL;
 }
 

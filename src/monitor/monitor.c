@@ -304,6 +304,9 @@ static void run(struct guest_monitor *monitor, struct end_report *end)
 	}
 	__atomic_store_n(&monitor->end_known, true, __ATOMIC_RELEASE);
 	monitor->front->stop(monitor);
+	/* A command that ended well, but not for who reads what it said. */
+	if (monitor->terminal.unwritten && monitor->foreground->command && !end->status)
+		end->status = END_STATUS_COMMAND;
 	monitor_event(monitor, &(struct monitor_event){.kind = EVENT_ENDED, .reason = end->reason});
 	if (monitor->ops->ended)
 		monitor->ops->ended(monitor->guest);

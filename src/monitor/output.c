@@ -30,10 +30,11 @@ struct output_queue {
 	/* Bytes since the start: that came in, were written; the piece being written counts as buffered. */
 	uint64_t in GUARDED_BY(lock), out GUARDED_BY(lock);
 	uint64_t lost GUARDED_BY(lock);
-	bool stuck GUARDED_BY(lock); /* nobody waits for the reader */
-	bool gone GUARDED_BY(lock);  /* there is none */
-	bool ends GUARDED_BY(lock);  /* no more comes */
-	bool left GUARDED_BY(lock);  /* to its thread, which frees it */
+	bool stuck GUARDED_BY(lock);  /* nobody waits for the reader */
+	bool gone GUARDED_BY(lock);   /* there is none */
+	bool failed GUARDED_BY(lock); /* and not for a reason of its own */
+	bool ends GUARDED_BY(lock);   /* no more comes */
+	bool left GUARDED_BY(lock);   /* to its thread, which frees it */
 	uint8_t buffer[OUTPUT_BUFFER];
 };
 
@@ -94,9 +95,11 @@ static void has_written(struct output_queue *output, size_t len, int r)
 		output->out = output->in;
 	}
 	/* A reader that has gone has its reason; a disk that is full is news. */
-	if (r && r != -EPIPE && r != -EIO)
+	if (r && r != -EPIPE && r != -EIO) {
+		output->failed = true;
 		dprintf(STDERR_FILENO, "dach: the guest's output is lost from here on: %s\r\n",
 			strerror(-r));
+	}
 	if (output->stuck && output->in - output->out < OUTPUT_BUFFER / 2)
 		close_gap(output);
 	pthread_cond_broadcast(&output->changed);
@@ -248,8 +251,15 @@ static bool join(struct output_queue *output, bool patient, int cancel)
 	return true;
 }
 
-void output_finish(struct output_queue *output, bool patient, int cancel)
+bool output_finish(struct output_queue *output, bool patient, int cancel)
 {
-	if (output && (!output->started || join(output, patient, cancel)))
-		destroy(output);
+	bool good;
+
+	if (!output || (output->started && !join(output, patient, cancel)))
+		return true;
+	mutex_lock(&output->lock);
+	good = !output->failed;
+	mutex_unlock(&output->lock);
+	destroy(output);
+	return good;
 }

@@ -35,8 +35,8 @@ void output_write(struct output_queue *output, const uint8_t *data, size_t len);
 /*
  * Waits until all is written: for a second; if patient, for as long as the reader is there and cancel (a
  * descriptor) cannot be read. Frees it. A thread that still waits for its reader then stays, with what it
- * uses, until the process ends. NULL is allowed.
+ * uses, until the process ends. NULL is allowed. false: some could not be written, and that not because its reader has gone.
  */
-void output_finish(struct output_queue *output, bool patient, int cancel);
+bool output_finish(struct output_queue *output, bool patient, int cancel);
 
 #endif

@@ -181,7 +181,8 @@ void terminal_expect(struct terminal *terminal, const char *hint)
 void terminal_stop(struct terminal *terminal, bool patient, int cancel)
 {
 	end_input(terminal);
-	output_finish(terminal->output, patient && !terminal->left && !terminal->tty, cancel);
+	terminal->unwritten |= !output_finish(terminal->output,
+		patient && !terminal->left && !terminal->tty, cancel);
 	terminal->output = NULL;
 	if (terminal->raw)
 		tcsetattr(STDIN_FILENO, TCSADRAIN, &terminal->saved);

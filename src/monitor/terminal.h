@@ -26,11 +26,12 @@ struct terminal {
 	const char *hint; /* when it is silent, what to look at */
 	bool spoken;      /* the guest has; atomic */
 	bool watching, raw;
-	bool plain; /* a terminal stays as it is, and its lines are only bytes */
-	bool left;  /* by Ctrl+] */
-	int guard;  /* tells the guard that all is well; -1: there is none */
-	int file;   /* instead of standard output and input; -1: none */
-	bool tty;   /* the output is one */
+	bool unwritten; /* some of the output: output_finish() */
+	bool plain;     /* a terminal stays as it is, and its lines are only bytes */
+	bool left;      /* by Ctrl+] */
+	int guard;      /* tells the guard that all is well; -1: there is none */
+	int file;       /* instead of standard output and input; -1: none */
+	bool tty;       /* the output is one */
 	struct output_queue *output;
 	struct termios saved;
 	uint8_t buf[16384]; /* read, not yet taken by the guest */

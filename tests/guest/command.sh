@@ -57,6 +57,12 @@ timeout -k 5 "$LIMIT" "$DACH" run --engine "$DACH_ENGINE" --kernel "$kernel" --i
 	--memory 256 -- yes </dev/null 2>"$errors" | head -n 2 >"$output"
 check "a reader that goes away ends it" printed "$(printf 'y\ny')"
 
+"$DACH" run --engine "$DACH_ENGINE" --kernel "$kernel" --initrd "$work/machine.cpio" --memory 256 -- echo lost \
+	</dev/null >/dev/full 2>"$errors"
+status=$?
+check "output that cannot be written: 125" ended 125
+check "which is told" grep -q "output is lost from here on: No space left" "$errors"
+
 machine --timeout 10 -- sleep 1000 </dev/null
 check "--timeout: 124" [ $status -eq 124 ]
 

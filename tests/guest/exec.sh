@@ -84,6 +84,10 @@ check "three million bytes go there and come back" cmp -s "$work/data" "$output"
 A=1 in_guest --env A --env "B=2 3" --user guest:staff --workdir /etc -- \
 	sh -c 'echo "$A $B $(id -un) $(id -gn) $(pwd) $HOME"' </dev/null
 check "user, group, folder and environment" printed "1 2 3 guest staff /etc /home/guest"
+"$DACH" exec web -- echo lost </dev/null >/dev/full 2>"$errors"
+status=$?
+check "output that cannot be written: 125" ended 125
+check "which is told" told "output is lost from here on: No space left"
 in_guest -- not-there </dev/null
 check "no such command: 127" [ $status -eq 127 ]
 in_guest --user nobody -- id </dev/null

@@ -24,6 +24,9 @@
 #include "protocol/walls.h"
 
 #define POLICY "/etc/dach/policy"
+/* For how long, and how often, it is tried again to start guests with the host. */
+#define LATE_SECONDS 5
+#define LATE_TRIES 60
 
 static int read_boot(struct daemon *daemon, struct error *err)
 {
@@ -181,20 +184,56 @@ static bool first_of_boot(struct daemon *daemon)
 	return first;
 }
 
-static void autostart(struct daemon *daemon)
+/* How many are still to come. first: of all that start with the host; else of those that could not. */
+static unsigned autostart_some(struct daemon *daemon, bool first, bool last)
 {
 	struct guest **guests;
-	unsigned count = snapshot(daemon, &guests);
+	const unsigned count = snapshot(daemon, &guests);
+	unsigned left = 0;
 
 	for (unsigned i = 0; i < count; i++) {
+		struct guest *guest = guests[i];
 		struct error err = {0};
 
-		if (guests[i]->autostart && guests[i]->state == RECORD_OFF &&
-			life_start(guests[i], false, &err))
-			log_add(&daemon->log, GUEST_LABEL ": cannot be started: %s",
-				guests[i]->config.name, err.text);
+		if (!guest->autostart || guest->state != RECORD_OFF || !(first || guest->late))
+			continue;
+		if (!life_start(guest, false, &err)) {
+			if (!first)
+				guest_log(guest, "is started", "what it lacked is there");
+			continue;
+		}
+		if (first || last)
+			log_add(&daemon->log, GUEST_LABEL ": cannot be started%s: %s",
+				guest->config.name, first ? " yet" : "", err.text);
+		guest->late = !last;
+		left++;
 	}
 	free(guests);
+	return left;
+}
+
+static void autostart_later(struct daemon *daemon)
+{
+	loop_timer_arm(&daemon->late_timer, clock_now() + LATE_SECONDS * 1000000000ull);
+}
+
+static void autostart_again(void *ctx)
+{
+	struct daemon *daemon = ctx;
+	const bool last = ++daemon->late_tries >= LATE_TRIES;
+
+	if (daemon->root && !daemon->rules_late)
+		network_retry(daemon);
+	if (autostart_some(daemon, false, last) && !last)
+		autostart_later(daemon);
+}
+
+/* What a guest needs, a bridge or a disk of the network's, may come after the daemon. */
+static void autostart(struct daemon *daemon)
+{
+	loop_timer_init(&daemon->late_timer, daemon->loop, autostart_again, daemon);
+	if (autostart_some(daemon, true, false))
+		autostart_later(daemon);
 }
 
 static int find_vmm(struct daemon *daemon, struct error *err)
@@ -307,6 +346,8 @@ void daemon_destroy(struct daemon *daemon)
 	peers_destroy(daemon);
 	network_free_all(daemon);
 	rules_end(daemon);
+	if (daemon->late_timer.fire)
+		loop_timer_cancel(&daemon->late_timer);
 	resources_close(daemon);
 	engines_free(&daemon->engines);
 	clock_rate_end(&daemon->clock_rate);

@@ -44,6 +44,8 @@ struct daemon {
 	struct loop_fd rules;         /* rules.h's, and the next two */
 	struct loop_timer rules_timer;
 	bool rules_late;
+	struct loop_timer late_timer; /* guests that start with the host, and could not yet */
+	unsigned late_tries;
 	struct loop_timer names_timer; /* likewise: names of networks' destinations */
 	unsigned names_turn;
 	struct guest *guests; /* running ones first, by domain ID; then by name */

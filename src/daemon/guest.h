@@ -65,6 +65,7 @@ struct guest {
 	unsigned committing; /* disks that may be another file any moment */
 	bool plugging;       /* a disk comes or goes */
 	bool deaf;           /* its monitor did not answer in time; a question waits for it */
+	bool late;           /* it starts with the host and could not yet: daemon.c */
 	bool retrying;       /* the timer begins its next life */
 	bool created;        /* by a request that still waits: gone if it does not start */
 	bool paused;         /* starts paused */

@@ -464,6 +464,7 @@ int life_start(struct guest *guest, bool paused, struct error *err)
 {
 	int r = open_state(guest, err);
 
+	guest->late = false;
 	if (!r)
 		r = start(guest, paused, err);
 	if (guest->state_fd >= 0)

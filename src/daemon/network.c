@@ -389,3 +389,13 @@ int network_restore(struct daemon *daemon, bool boot)
 	}
 	return r == -ETIMEDOUT ? r : 0;
 }
+
+void network_retry(struct daemon *daemon)
+{
+	for (struct network *at = daemon->networks; at; at = at->next) {
+		struct error err = {""};
+
+		if (at->active && !network_is_there(at) && !network_start(at, &err))
+			log_add(&daemon->log, "network %s: is started", at->config.name);
+	}
+}

@@ -262,6 +262,50 @@ def test_whatever_is_killed():
         assert links() == there and rules() == before
 
 
+def test_networks_that_come_late():
+    """After the host's start: a bridge that somebody makes later, and a network that cannot be started at first."""
+    sh("ip link add br0 type bridge; ip link set br0 up")
+    before = rules()
+    with Daemon() as d:
+        d.env["PATH"] = d.folder + "/bin:" + os.environ["PATH"]
+        os.mkdir(d.folder + "/bin")
+        with open(d.folder + "/bin/dnsmasq", "w") as out:
+            out.write(f"#!/bin/sh\n[ -e {d.folder}/never ] && {{ echo dnsmasq: not yet >&2; exit 1; }}\nPATH=${{PATH#*:}} exec dnsmasq \"$@\"\n")
+        os.chmod(d.folder + "/bin/dnsmasq", 0o755)
+        d.start()
+        d.post("/v1/networks", {"config": {"name": "lan", "subnet": "10.66.0.0/24"}})
+        for name, bridge in (("one", "br0"), ("two", "lan"), ("three", "br0"), ("four", "br0")):
+            d.create(name, managed=True, vifs=[{"bridge": bridge}])
+            d.put(f"/v1/guests/{name}/autostart", {"autostart": True})
+        d.stop()
+        # As the host comes up.
+        open(d.folder + "/never", "w").close()
+        with open(d.run + "/networks/lan/pid") as pid:
+            sh(f"kill {pid.read()}")
+        sh("ip link del lan; nft delete table inet dach-lan; ip link del br0")
+        os.unlink(d.run + "/autostarted")
+        d.start()
+        assert all(guest["state"] == "off" for guest in d.guests().values()), d.guests()
+        assert d.said().count("cannot be started yet: ") == 4 and "this host has no bridge 'br0'" in d.said(), d.said()
+        # What somebody does with one meanwhile counts.
+        d.put("/v1/guests/three/autostart", {"autostart": False})
+        refused(422, d.post, "/v1/guests/four/start")
+        sh("ip link add br0 type bridge; ip link set br0 up")
+        eventually(lambda: d.guests()["one"]["state"] == "running")
+        assert d.guests()["two"]["state"] == "off"
+        os.unlink(d.folder + "/never")
+        eventually(lambda: d.guests()["two"]["state"] == "running")
+        assert d.get("/v1/networks/lan")["warnings"] == [] and "network lan: is started" in d.said()
+        assert d.guests()["three"]["state"] == d.guests()["four"]["state"] == "off"
+        assert d.said().count("cannot be started yet: ") == 4
+        for name in "one", "two":
+            d.post(f"/v1/guests/{name}/destroy")
+        eventually(lambda: d.guests()["two"]["state"] == "off")
+        d.call("DELETE", "/v1/networks/lan")
+        assert rules() == before
+    sh("ip link del br0")
+
+
 def test_rules_of_before():
     """A daemon takes no table for its own that it has not loaded: somebody may have changed it meanwhile."""
     with Daemon() as d:

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/announce.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "net/frame.h"
+#include "net/net.h"
 
 #define RARP_LEN 60 /* with the padding of the shortest frame */
 #define IP6_HEADER 40
@@ -56,4 +58,40 @@ size_t announce_neighbour(uint8_t frame[ANNOUNCE_MAX], const uint8_t mac[NET_MAC
 	folded = (uint16_t)~sum;
 	memcpy(advert + 2, &folded, sizeof folded);
 	return ANNOUNCE_MAX;
+}
+
+void announcement_set(struct announcement *announcement, const uint8_t (*address)[ANNOUNCE_ADDRESS],
+	unsigned count)
+{
+	announcement_free(announcement);
+	announcement->address = count ? malloc(count * sizeof *address) : NULL;
+	announcement->count = announcement->address ? count : 0;
+	announcement->wanted = true;
+	if (announcement->address)
+		memcpy(announcement->address, address, count * sizeof *address);
+}
+
+void announcement_free(struct announcement *announcement)
+{
+	free(announcement->address);
+	*announcement = (struct announcement){.wanted = false};
+}
+
+struct announcement announcement_take(struct announcement *announcement)
+{
+	const struct announcement taken = *announcement;
+
+	*announcement = (struct announcement){.wanted = false};
+	return taken;
+}
+
+void announcement_send(struct announcement *taken, struct net *net, const uint8_t mac[NET_MAC_LEN])
+{
+	uint8_t frame[ANNOUNCE_MAX];
+
+	if (taken->wanted && net)
+		net_send(net, frame, announce_rarp(frame, mac));
+	for (unsigned i = 0; net && i < taken->count; i++)
+		net_send(net, frame, announce_neighbour(frame, mac, taken->address[i]));
+	announcement_free(taken);
 }

@@ -26,16 +26,14 @@ enum { QUEUE_RX, QUEUE_TX };
 #define TRANSMIT_BATCH 64
 
 struct virtio_net {
+	struct nic nic;
 	struct virtio_device dev;
 	struct net *net;
-	bool up;          /* by dev.lock */
-	bool status_seen; /* by dev.lock: since the link has changed */
-	bool lost;        /* by dev.lock: virtio_net_lose() */
-	/* by dev.lock: virtio_net_announce() */
-	bool announces;
-	uint8_t (*announced)[ANNOUNCE_ADDRESS]; /* NULL: none */
-	unsigned announced_count;
-	struct virtio_net_counters counters; /* by dev.lock */
+	bool up;                          /* by dev.lock */
+	bool status_seen;                 /* by dev.lock: since the link has changed */
+	bool lost;                        /* by dev.lock: nic_lose() */
+	struct announcement announcement; /* by dev.lock */
+	struct nic_counters counters;     /* by dev.lock */
 	/* the endpoint's thread, with dev.lock */
 	struct virtq_chain chain, next;
 	uint64_t told;    /* the features by which the endpoint knows what the driver takes */
@@ -43,6 +41,11 @@ struct virtio_net {
 	unsigned too_few; /* chains that did not hold what waits */
 	uint8_t frame[NET_FRAME_MAX];
 };
+
+static struct virtio_net *of_nic(struct nic *nic)
+{
+	return container_of(nic, struct virtio_net, nic);
+}
 
 /*
  * For one that does the rest: only what was on offer. Whether the header is true of the frame is the
@@ -100,41 +103,28 @@ static void tell_offloads(struct virtio_net *nic) REQUIRES(nic->dev.lock)
 	net_set_offloads(nic->net, offloads);
 }
 
-/* The network hears where the guest now is, once its link is up. */
+/* The network hears where the guest now is, if its link is up. */
 static void announce(struct virtio_net *nic)
 {
-	uint8_t mac[NET_MAC_LEN], frame[ANNOUNCE_MAX];
-	uint8_t(*address)[ANNOUNCE_ADDRESS];
-	unsigned count;
-	bool wanted;
+	struct announcement announcement;
+	uint8_t mac[NET_MAC_LEN];
+	bool up;
 
 	mutex_lock(&nic->dev.lock);
-	wanted = nic->announces && nic->up;
-	nic->announces = false;
-	address = nic->announced;
-	count = nic->announced_count;
-	nic->announced = NULL;
+	announcement = announcement_take(&nic->announcement);
 	memcpy(mac, nic->dev.config + offsetof(struct virtio_net_config, mac), sizeof mac);
+	up = nic->up;
 	mutex_unlock(&nic->dev.lock);
-	if (wanted)
-		net_send(nic->net, frame, announce_rarp(frame, mac));
-	for (unsigned i = 0; address && wanted && i < count; i++)
-		net_send(nic->net, frame, announce_neighbour(frame, mac, address[i]));
-	free(address);
+	announcement_send(&announcement, up ? nic->net : NULL, mac);
 }
 
-void virtio_net_announce(struct virtio_net *nic, const uint8_t (*address)[ANNOUNCE_ADDRESS],
+static void on_announce(struct nic *card, const uint8_t (*address)[ANNOUNCE_ADDRESS],
 	unsigned count)
 {
-	uint8_t(*copy)[ANNOUNCE_ADDRESS] = count ? malloc(count * sizeof *copy) : NULL;
+	struct virtio_net *nic = of_nic(card);
 
-	if (copy)
-		memcpy(copy, address, count * sizeof *copy);
 	mutex_lock(&nic->dev.lock);
-	free(nic->announced);
-	nic->announced = copy;
-	nic->announced_count = count;
-	nic->announces = true;
+	announcement_set(&nic->announcement, address, count);
 	mutex_unlock(&nic->dev.lock);
 	net_kick(nic->net);
 }
@@ -424,15 +414,18 @@ static const struct virtio_device_ops net_ops = {
 	.describe = net_describe,
 };
 
-void virtio_net_counters(struct virtio_net *nic, struct virtio_net_counters *counters)
+static void on_counters(struct nic *card, struct nic_counters *counters)
 {
+	struct virtio_net *nic = of_nic(card);
+
 	mutex_lock(&nic->dev.lock);
 	*counters = nic->counters;
 	mutex_unlock(&nic->dev.lock);
 }
 
-void virtio_net_set_link(struct virtio_net *nic, bool up)
+static void on_set_link(struct nic *card, bool up)
 {
+	struct virtio_net *nic = of_nic(card);
 	uint16_t status = up ? VIRTIO_NET_S_LINK_UP : 0;
 
 	mutex_lock(&nic->dev.lock);
@@ -445,8 +438,9 @@ void virtio_net_set_link(struct virtio_net *nic, bool up)
 	mutex_unlock(&nic->dev.lock);
 }
 
-bool virtio_net_link_seen(struct virtio_net *nic)
+static bool on_link_seen(struct nic *card)
 {
+	struct virtio_net *nic = of_nic(card);
 	bool seen;
 
 	mutex_lock(&nic->dev.lock);
@@ -455,8 +449,10 @@ bool virtio_net_link_seen(struct virtio_net *nic)
 	return seen;
 }
 
-void virtio_net_set_mac(struct virtio_net *nic, const uint8_t mac[NET_MAC_LEN])
+static void on_set_mac(struct nic *card, const uint8_t mac[NET_MAC_LEN])
 {
+	struct virtio_net *nic = of_nic(card);
+
 	mutex_lock(&nic->dev.lock);
 	memcpy(nic->dev.config + offsetof(struct virtio_net_config, mac), mac, NET_MAC_LEN);
 	mutex_unlock(&nic->dev.lock);
@@ -490,8 +486,52 @@ static uint64_t features_for(const struct net *net)
 	return net_mtu(net) ? features | FEATURE_MTU : features;
 }
 
+static unsigned on_slot(struct nic *card)
+{
+	return virtio_pci_function(&of_nic(card)->dev)->slot;
+}
+
+static void on_lose(struct nic *card)
+{
+	struct virtio_net *nic = of_nic(card);
+
+	on_set_link(card, false);
+	mutex_lock(&nic->dev.lock);
+	nic->lost = true;
+	mutex_unlock(&nic->dev.lock);
+}
+
+static void on_unplug(struct nic *card)
+{
+	struct virtio_net *nic = of_nic(card);
+
+	virtio_pci_remove(&nic->dev);
+}
+
+static void on_destroy(struct nic *card)
+{
+	struct virtio_net *nic = of_nic(card);
+
+	virtio_pci_remove(&nic->dev);
+	net_stop(nic->net);
+	virtio_pci_detach(&nic->dev);
+	virtio_device_destroy(&nic->dev);
+	announcement_free(&nic->announcement);
+	free(nic);
+}
+
+static const struct nic_ops nic_ops = {.slot = on_slot,
+	.counters = on_counters,
+	.set_link = on_set_link,
+	.link_seen = on_link_seen,
+	.announce = on_announce,
+	.set_mac = on_set_mac,
+	.lose = on_lose,
+	.unplug = on_unplug,
+	.destroy = on_destroy};
+
 int virtio_net_create(struct pci_bus *bus, struct memory *memory, struct net *net,
-	const uint8_t *mac, unsigned index, struct virtio_net **out, struct error *err)
+	const uint8_t *mac, unsigned index, struct nic **out, struct error *err)
 {
 	struct virtio_net *nic = calloc(1, sizeof *nic);
 	const struct net_client client = {
@@ -505,6 +545,7 @@ int virtio_net_create(struct pci_bus *bus, struct memory *memory, struct net *ne
 
 	if (!nic)
 		return error_nomem(err);
+	nic->nic.ops = &nic_ops;
 	nic->net = net;
 	virtio_device_init(&nic->dev, "virtio-net", VIRTIO_ID_NET, &net_ops, memory,
 		features_for(net), 2, QUEUE_SIZE);
@@ -513,39 +554,9 @@ int virtio_net_create(struct pci_bus *bus, struct memory *memory, struct net *ne
 	if (!r)
 		r = net_start(net, &client, err);
 	if (r) {
-		virtio_net_destroy(nic);
+		on_destroy(&nic->nic);
 		return r;
 	}
-	*out = nic;
+	*out = &nic->nic;
 	return 0;
-}
-
-unsigned virtio_net_slot(struct virtio_net *nic)
-{
-	return virtio_pci_function(&nic->dev)->slot;
-}
-
-void virtio_net_lose(struct virtio_net *nic)
-{
-	virtio_net_set_link(nic, false);
-	mutex_lock(&nic->dev.lock);
-	nic->lost = true;
-	mutex_unlock(&nic->dev.lock);
-}
-
-void virtio_net_unplug(struct virtio_net *nic)
-{
-	virtio_pci_remove(&nic->dev);
-}
-
-void virtio_net_destroy(struct virtio_net *nic)
-{
-	if (!nic)
-		return;
-	virtio_pci_remove(&nic->dev);
-	net_stop(nic->net);
-	virtio_pci_detach(&nic->dev);
-	virtio_device_destroy(&nic->dev);
-	free(nic->announced);
-	free(nic);
 }

@@ -13,7 +13,7 @@
 
 #include "block/handover.h"
 #include "migrate/wire.h"
-#include "virtio/net.h"
+#include "net/nic.h"
 #include "vmm/arrive_disks.h"
 #include "vmm/internal.h"
 
@@ -84,7 +84,7 @@ static void announce(const struct vmm *vmm, unsigned n)
 
 	for (unsigned i = 0; i < spec->announceds; i++)
 		count += inet_pton(AF_INET6, spec->announced[i], address[count]) == 1;
-	virtio_net_announce(vmm->devices.nic[n], address, count);
+	nic_announce(vmm->devices.nic[n], address, count);
 }
 
 /*

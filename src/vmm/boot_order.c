@@ -8,7 +8,7 @@
 #include "ata/ide.h"
 #include "machine/firmware/fw_cfg.h"
 #include "virtio/blk.h"
-#include "virtio/net.h"
+#include "net/nic.h"
 #include "vmm/drives.h"
 #include "vmm/internal.h"
 
@@ -65,7 +65,7 @@ static void put_networks(struct boot_paths *paths, const struct devices *devices
 	for (unsigned i = 0; i < LIMIT_NETWORKS; i++)
 		if (devices->nic[i])
 			put(paths, "/pci@i0cf8/ethernet@%x/ethernet-phy@0\n",
-				virtio_net_slot(devices->nic[i]));
+				nic_slot(devices->nic[i]));
 }
 
 int boot_order_tell(struct vmm *vmm, struct error *err)

@@ -206,7 +206,7 @@ static void move_nets(struct devices *devices, struct vmm_config *config, unsign
 }
 
 void devices_insert_net(struct devices *devices, struct vmm_config *config, unsigned n,
-	const struct net_spec *spec, struct net *net, struct virtio_net *nic)
+	const struct net_spec *spec, struct net *net, struct nic *nic)
 {
 	move_nets(devices, config, n + 1, n, config->nets - n);
 	devices->net[n] = net;
@@ -239,7 +239,7 @@ void devices_tell_places(const struct devices *devices, const uint8_t *more, uns
 		slot[count++] = ahci_slot(devices->ahci);
 	for (unsigned i = 0; i < LIMIT_NETWORKS; i++)
 		if (devices->nic[i])
-			slot[count++] = virtio_net_slot(devices->nic[i]);
+			slot[count++] = nic_slot(devices->nic[i]);
 	slot[count++] = virtio_rng_slot(devices->rng);
 	slot[count++] = virtio_console_slot(devices->console);
 	slot[count++] = virtio_balloon_slot(devices->balloon);
@@ -257,7 +257,7 @@ void devices_destroy(struct devices *devices)
 	virtio_rng_destroy(devices->rng);
 	drives_destroy(devices);
 	for (unsigned i = 0; i < LIMIT_NETWORKS; i++) {
-		virtio_net_destroy(devices->nic[i]);
+		nic_destroy(devices->nic[i]);
 		net_close(devices->net[i]);
 	}
 	for (unsigned i = 0; i < LIMIT_DISKS; i++) {

@@ -16,7 +16,7 @@ struct ide;
 struct net;
 struct virtio_balloon;
 struct virtio_blk;
-struct virtio_net;
+struct nic;
 struct virtio_rng;
 
 /* A drive's place, which stays. */
@@ -40,7 +40,7 @@ struct devices {
 	bool came_later[LIMIT_DISKS]; /* devices_insert_disk(): its specification is ours */
 	unsigned disks;
 	struct net *net[LIMIT_NETWORKS];
-	struct virtio_net *nic[LIMIT_NETWORKS];
+	struct nic *nic[LIMIT_NETWORKS];
 	struct virtio_rng *rng;
 	struct virtio_console *console;
 	struct virtio_balloon *balloon;
@@ -80,7 +80,7 @@ void devices_insert_disk(struct devices *devices, struct vmm_config *config, uns
 void devices_remove_disk(struct devices *devices, struct vmm_config *config, unsigned n);
 /* The same of a network, with its endpoint. */
 void devices_insert_net(struct devices *devices, struct vmm_config *config, unsigned n,
-	const struct net_spec *spec, struct net *net, struct virtio_net *nic);
+	const struct net_spec *spec, struct net *net, struct nic *nic);
 void devices_remove_net(struct devices *devices, struct vmm_config *config, unsigned n);
 /*
  * Tells the machine where its devices are, for who goes on from a state of it: machine_set_places(). more: the slots of

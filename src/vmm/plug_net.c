@@ -15,7 +15,7 @@ struct net_attaching {
 	struct vmm *vmm;
 	struct net_spec spec;
 	struct net *net;
-	struct virtio_net *nic;
+	struct nic *nic;
 	struct error *err;
 };
 
@@ -66,7 +66,7 @@ static int attach(struct net_attaching *attaching, unsigned at)
 	devices_insert_net(&vmm->devices, &vmm->config, at, &attaching->spec, attaching->net,
 		attaching->nic);
 	plug_tell_places(vmm);
-	machine_device_came(vmm->machine, virtio_net_slot(attaching->nic));
+	machine_device_came(vmm->machine, nic_slot(attaching->nic));
 	return 0;
 }
 
@@ -97,12 +97,12 @@ int plug_net_attach_request(struct vmm *vmm, const struct monitor_request *reque
 
 static void unplug_nic(void *device)
 {
-	virtio_net_unplug(device);
+	nic_unplug(device);
 }
 
-static unsigned nic_slot(void *device)
+static unsigned slot_of(void *device)
 {
-	return virtio_net_slot(device);
+	return nic_slot(device);
 }
 
 static void forget_net(struct vmm *vmm, const struct plugged *plugged)
@@ -119,7 +119,7 @@ static int close_it(void *ctx)
 {
 	const struct plugged *plugged = ctx;
 
-	virtio_net_destroy(plugged->device);
+	nic_destroy(plugged->device);
 	net_close(plugged->back);
 	return 0;
 }
@@ -140,7 +140,7 @@ static int cut(void *ctx)
 
 static void lose_net(struct vmm *vmm, const struct plugged *plugged)
 {
-	virtio_net_lose(plugged->device);
+	nic_lose(plugged->device);
 	plug_call(vmm->plugging.net_nest, cut, plugged->back);
 }
 
@@ -158,7 +158,7 @@ int plug_net_forward_request(struct vmm *vmm, const struct monitor_request *requ
 	return r ? r : net_forward(vmm->devices.net[n], &forward, request->remove, err);
 }
 
-static const struct plugged_kind net_kind = {"network", nic_slot, unplug_nic, forget_net, close_net,
+static const struct plugged_kind net_kind = {"network", slot_of, unplug_nic, forget_net, close_net,
 	lose_net, close_net};
 
 int plug_net_detach_request(struct vmm *vmm, const struct control_asker *asker,

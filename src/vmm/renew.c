@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/renew.h"
 
-#include "virtio/net.h"
+#include "net/nic.h"
 
 #define LOOK_NS 100000000ull
 #define STAY_NS 500000000ull      /* since it was seen: who manages addresses has heard of it */
@@ -11,13 +11,13 @@ static void set_links(struct renewal *renewal, bool up)
 {
 	for (unsigned i = 0; i < LIMIT_NETWORKS; i++)
 		if (renewal->nic[i])
-			virtio_net_set_link(renewal->nic[i], up);
+			nic_set_link(renewal->nic[i], up);
 }
 
 static bool seen(const struct renewal *renewal)
 {
 	for (unsigned i = 0; i < LIMIT_NETWORKS; i++)
-		if (renewal->nic[i] && !virtio_net_link_seen(renewal->nic[i]))
+		if (renewal->nic[i] && !nic_link_seen(renewal->nic[i]))
 			return false;
 	return true;
 }
@@ -47,7 +47,7 @@ void renew(struct renewal *renewal, struct machine *machine, struct devices *dev
 		renewal->nic[i] = devices->nic[i];
 		count++;
 		if (devices->has_mac[i])
-			virtio_net_set_mac(devices->nic[i], devices->mac[i]);
+			nic_set_mac(devices->nic[i], devices->mac[i]);
 	}
 	if (!count)
 		return;
@@ -56,7 +56,7 @@ void renew(struct renewal *renewal, struct machine *machine, struct devices *dev
 	loop_timer_arm(&renewal->timer, clock_now() + LOOK_NS);
 }
 
-void renew_forget(struct renewal *renewal, const struct virtio_net *nic)
+void renew_forget(struct renewal *renewal, const struct nic *nic)
 {
 	for (unsigned i = 0; i < LIMIT_NETWORKS; i++)
 		if (renewal->nic[i] == nic)

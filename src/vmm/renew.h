@@ -13,14 +13,14 @@
 /* Starts zeroed. */
 struct renewal {
 	struct loop_timer timer;
-	struct virtio_net *nic[LIMIT_NETWORKS];
+	struct nic *nic[LIMIT_NETWORKS];
 	uint64_t patience, up_at;
 };
 
 /* After the state was loaded, before the machine runs. The loop's thread. */
 void renew(struct renewal *renewal, struct machine *machine, struct devices *devices);
 /* The device goes: nothing is done with its link any more. The loop's thread. */
-void renew_forget(struct renewal *renewal, const struct virtio_net *nic);
+void renew_forget(struct renewal *renewal, const struct nic *nic);
 /* Before the devices go. */
 void renew_stop(struct renewal *renewal);
 

@@ -6,7 +6,7 @@
 
 #include "block/block.h"
 #include "virtio/balloon.h"
-#include "virtio/net.h"
+#include "net/nic.h"
 #include "vmm/core.h"
 #include "vmm/internal.h"
 
@@ -61,10 +61,10 @@ static json_t *describe_networks(struct vmm *vmm)
 	json_t *list = json_array();
 
 	for (unsigned i = 0; i < vmm->config.nets; i++) {
-		struct virtio_net_counters count = {0};
+		struct nic_counters count = {0};
 
 		if (vmm->devices.nic[i])
-			virtio_net_counters(vmm->devices.nic[i], &count);
+			nic_counters(vmm->devices.nic[i], &count);
 		json_array_append_new(list,
 			json_pack("{s:s, s:I, s:I, s:I, s:I}", "mac", vmm->config.net[i].mac,
 				"rx_frames", (json_int_t)count.rx_frames, "rx_bytes",

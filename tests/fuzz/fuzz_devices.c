@@ -78,7 +78,7 @@ static const struct net_driver echo_driver = {.run = echo_run,
 
 static struct rig rig;
 static struct echo *echo;
-static struct virtio_net *nic;
+static struct nic *nic;
 static struct virtio_balloon *balloon;
 static struct {
 	unsigned slot;
@@ -155,7 +155,7 @@ static void clean_up(void)
 		return;
 	}
 	virtio_balloon_destroy(balloon);
-	virtio_net_destroy(nic);
+	nic_destroy(nic);
 	net_close(&echo->net);
 	free(echo);
 	rig_close(&rig);

@@ -45,7 +45,7 @@ static bool add_devices(struct rig *rig, struct net *net)
 	struct pci_bus *pci = machine_pci(rig->machine);
 	struct memory *memory = machine_memory(rig->machine);
 	struct virtio_balloon *balloon;
-	struct virtio_net *nic;
+	struct nic *nic;
 
 	return !net_begin(net, &endpoint, NULL) &&
 		!virtio_net_create(pci, memory, net, mac, 0, &nic, NULL) &&

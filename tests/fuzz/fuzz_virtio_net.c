@@ -57,7 +57,7 @@ static const struct net_driver endpoints[2] = {
 static struct side {
 	struct net net;
 	struct driver driver;
-	struct virtio_net *nic;
+	struct nic *nic;
 } sides[2];
 
 static void receive(const struct side *side, const struct driver_step *step)
@@ -114,13 +114,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			client->flush(client->ctx);
 			break;
 		case 2:
-			virtio_net_set_link(side->nic, step.flags & 1);
+			nic_set_link(side->nic, step.flags & 1);
 			break;
 		default:
 			driver_take(&side->driver, &step);
 		}
 	}
-	virtio_net_set_link(side->nic, true);
+	nic_set_link(side->nic, true);
 	client->transmit(client->ctx);
 	return 0;
 }

@@ -26,7 +26,7 @@ static struct {
 	struct virtio_blk *blk;
 	struct virtio_rng *rng;
 	struct net *net;
-	struct virtio_net *nic;
+	struct nic *nic;
 	uint64_t bar;   /* atomic: of whichever device is there */
 	unsigned round; /* atomic */
 	unsigned threads;
@@ -122,7 +122,7 @@ static void pull_out(void)
 {
 	virtio_blk_destroy(plugged.blk);
 	virtio_rng_destroy(plugged.rng);
-	virtio_net_destroy(plugged.nic);
+	nic_destroy(plugged.nic);
 	net_close(plugged.net);
 	plugged.blk = NULL;
 	plugged.rng = NULL;

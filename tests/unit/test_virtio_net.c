@@ -27,7 +27,7 @@ enum { RX, TX };
 struct fixture {
 	struct rig rig;
 	struct net *net;
-	struct virtio_net *nic;
+	struct nic *nic;
 	struct ring ring[2];
 	uint8_t *rx, *tx;
 	uint32_t rx_len;
@@ -60,7 +60,7 @@ static void setup(struct fixture *f, const char *text, uint64_t features)
 
 static void teardown(struct fixture *f)
 {
-	virtio_net_destroy(f->nic);
+	nic_destroy(f->nic);
 	net_close(f->net);
 	rig_close(&f->rig);
 }
@@ -146,16 +146,16 @@ static void test_config(void **state)
 	assert_int_equal(rig_read(&f.rig, VIRTIO_PCI_CONFIG, 4), 2);
 	assert_int_equal(rig_read(&f.rig, VIRTIO_PCI_CONFIG + 4, 2), 0x0100);
 	assert_int_equal(rig_read(&f.rig, VIRTIO_PCI_CONFIG + 6, 2), 1);
-	virtio_net_set_link(f.nic, false);
-	assert_false(virtio_net_link_seen(f.nic));
+	nic_set_link(f.nic, false);
+	assert_false(nic_link_seen(f.nic));
 	assert_int_equal(rig_read(&f.rig, VIRTIO_PCI_CONFIG + 4, 2), 0x0100);
-	assert_false(virtio_net_link_seen(f.nic));
+	assert_false(nic_link_seen(f.nic));
 	assert_int_equal(rig_read(&f.rig, VIRTIO_PCI_CONFIG + 6, 2), 0);
-	assert_true(virtio_net_link_seen(f.nic));
+	assert_true(nic_link_seen(f.nic));
 	assert_int_equal(f.rig.msi[0], 1);
-	virtio_net_set_link(f.nic, false);
+	nic_set_link(f.nic, false);
 	assert_int_equal(f.rig.msi[0], 1);
-	virtio_net_set_mac(f.nic, (const uint8_t[]){0x06, 7, 8, 9, 10, 11});
+	nic_set_mac(f.nic, (const uint8_t[]){0x06, 7, 8, 9, 10, 11});
 	assert_int_equal(rig_read(&f.rig, VIRTIO_PCI_CONFIG, 4), 0x09080706);
 	assert_int_equal(rig_read(&f.rig, VIRTIO_PCI_CONFIG + 4, 2), 0x0b0a);
 	teardown(&f);
@@ -567,7 +567,7 @@ static void announces(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, ends), 0);
 	spec.fd = ends[0];
 	setup_spec(&f, &spec, FEATURES);
-	virtio_net_announce(f.nic, address, 2);
+	nic_announce(f.nic, address, 2);
 	for (unsigned n = 0; n < 3; n++) {
 		struct pollfd wait = {ends[1], POLLIN, 0};
 		const uint8_t *frame = got + HDR, *ip = frame + 14;

@@ -96,6 +96,7 @@ static int hand_over(struct vif_plug *plug, struct guest *guest, unsigned at, st
 	if (!r) {
 		memcpy(request.mac, spec.mac, sizeof request.mac);
 		request.mtu = spec.mtu;
+		request.model = spec.model;
 		request.rate = spec.rate;
 		request.rate_interval = spec.rate_interval;
 		if (guest_is_container(guest)) {

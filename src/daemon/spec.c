@@ -330,6 +330,18 @@ static int copy_allowed(const struct domain_vif *vif, struct net_spec *to, struc
 	return 0;
 }
 
+/* As of disks: with firmware the guest has the card that it is said to have, if there is one; a kernel finds virtio's. */
+static enum net_model model_of(const struct domain_config *config, const struct domain_vif *vif)
+{
+	enum firmware firmware;
+	int model;
+
+	if (!vif->model || domain_config_firmware(config, &firmware, NULL) || !firmware)
+		return NET_VIRTIO;
+	model = field_find_name(net_model_words, vif->model);
+	return model < 0 ? NET_VIRTIO : (enum net_model)model;
+}
+
 /* All but a link of this host's. */
 static int describe_network(const struct guest *guest, unsigned i, struct net_spec *to,
 	struct error *err)
@@ -338,6 +350,7 @@ static int describe_network(const struct guest *guest, unsigned i, struct net_sp
 	int r = 0;
 
 	to->kind = NET_USER;
+	to->model = model_of(&guest->config, vif);
 	snprintf(to->mac, sizeof to->mac, "%s", vif->mac);
 	to->rate = vif->rate;
 	to->rate_interval = vif->rate_interval;

@@ -17,6 +17,8 @@
 static const char *const kinds[] =
 	{[NET_USER] = "user", [NET_NONE] = "none", [NET_TAP] = "tap", NULL};
 
+const char *const net_model_words[] = {[NET_VIRTIO] = "virtio", [NET_E1000] = "e1000", NULL};
+
 /* Not one of IPv4 in another dress. */
 static int read_addr6(const char *text, char *to)
 {
@@ -68,6 +70,7 @@ int net_read_mac(const char *text, char *to)
 
 const struct field net_spec_fields[] = {
 	FIELD_ROW(ENUM, net_spec, kind, .needed = true, .names = kinds),
+	FIELD_ROW(ENUM, net_spec, model, .names = net_model_words),
 	FIELD_ROW(TEXT, net_spec, mac, .max = NET_MAC_TEXT, .read = net_read_mac),
 	FIELD_ROW(BOOL, net_spec, loopback),
 	FIELD_LIST_ROW("forwards", net_spec, forward, forwards, forward_fields, LIMIT_FORWARDS),
@@ -355,8 +358,20 @@ static int parse_link(struct net_spec *spec, const char *option, struct error *e
 		*spec->bridge ? "ip=..., vifname=..., filter=off, " : "");
 }
 
+static int parse_model(struct net_spec *spec, const char *name, struct error *err)
+{
+	const int found = field_find_name(net_model_words, name);
+
+	if (found < 0)
+		return error_set(err, EINVAL, "--net: model=%s: there are virtio and e1000", name);
+	spec->model = (enum net_model)found;
+	return 0;
+}
+
 static int parse_option(struct net_spec *spec, const char *option, struct error *err)
 {
+	if (!strncmp(option, "model=", 6))
+		return parse_model(spec, option + 6, err);
 	if (!strncmp(option, "mac=", 4))
 		return parse_mac(option + 4, spec->mac, err);
 	return spec->kind == NET_TAP ? parse_link(spec, option, err)

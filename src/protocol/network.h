@@ -40,8 +40,13 @@ struct net_forward {
 	char guest_addr6[NET_ADDR6_TEXT + 1]; /* "": the one that the guest shows first; TCP only */
 };
 
+/* What kind of card the guest has there. */
+enum net_model { NET_VIRTIO, NET_E1000, NET_MODELS };
+extern const char *const net_model_words[]; /* "virtio", "e1000"; a NULL ends them */
+
 struct net_spec {
 	enum net_kind kind;
+	enum net_model model;
 	char mac[NET_MAC_TEXT + 1]; /* small letters; "": the card makes one */
 	bool loopback; /* USER: the guest reaches what listens on this host's loopback addresses */
 	struct net_forward *forward; /* USER */
@@ -85,6 +90,7 @@ int net_check_destination(const char *text, bool *ipv6);
 int net_check_allowed(const char *where, const char *text, struct error *err);
 
 /*
+ * Each with [,model=virtio|e1000], but none:
  * none | user[,fwd=tcp|udp:ADDR:PORT-ADDR:PORT]...[,allow=ADDR[/BITS]|NAME]...[,loopback][,mac=XX:XX:XX:XX:XX:XX]; each ADDR may be
  * left out, the host's is 127.0.0.1 then; those of IPv6 stand in [ ]. Or
  * bridge=NAME[,vifname=NAME][,ip=ADDRESS]...[,filter=off][,mtu=N][,mac=...] | tap=NAME[,mtu=N][,mac=...].

@@ -167,6 +167,7 @@ static const struct field net_attach[] = {
 		.read = net_read_mac),
 	FIELD_ROW(TEXT, monitor_request, link, .max = NET_LINK_TEXT, .read = read_link),
 	FIELD_ROW(COUNT, monitor_request, mtu, .max = NET_MTU_MAX),
+	FIELD_ROW(ENUM, monitor_request, model, .names = net_model_words),
 	FIELD_ROW(NUMBER, monitor_request, rate, .max = NET_RATE_MAX),
 	FIELD_ROW(COUNT, monitor_request, rate_interval, .max = UINT32_MAX),
 	{.key = NULL},

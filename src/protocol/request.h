@@ -50,7 +50,7 @@
  *   disk-pivot   "disk": its number,           one that disk-copy has brought in step in another file goes on there
  *                "drop": true                   or, with drop, stays where it is. A job.
  *   net-attach   "network": its number, "mac",  a network whose tap, or port of a switch, comes with the line, ready (as
- *                "mtu", "rate",                 network.h has them); the guest is told of it. Those with this number
+ *                "mtu", "model", "rate",        network.h has them); the guest is told of it. Those with this number
  *                "rate_interval"                and higher ones have one more from now on
  *                "link"                         of a container: this link of the host's instead, which is its eth and
  *                                               "network" then
@@ -189,6 +189,7 @@ struct monitor_request {
 	char mac[NET_MAC_TEXT + 1];
 	char link[NET_LINK_TEXT + 1]; /* "": none */
 	unsigned mtu, rate_interval;  /* NET_ATTACH, with rate */
+	enum net_model model;         /* likewise */
 	bool force;                   /* DISK_DETACH, NET_DETACH: and the next */
 	unsigned seconds;
 	bool persistent;             /* DISK_EXPORT */

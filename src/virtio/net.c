@@ -458,15 +458,13 @@ static void on_set_mac(struct nic *card, const uint8_t mac[NET_MAC_LEN])
 	mutex_unlock(&nic->dev.lock);
 }
 
-static void fill_config(struct virtio_net *nic, const uint8_t *mac, unsigned index)
+static void fill_config(struct virtio_net *nic, const uint8_t *mac)
 {
 	struct virtio_net_config config = {
-		.mac = {0x02, 'd', 'a', 'c', 'h', index},
 		.status = VIRTIO_NET_S_LINK_UP,
 	};
 
-	if (mac)
-		memcpy(config.mac, mac, NET_MAC_LEN);
+	memcpy(config.mac, mac, NET_MAC_LEN);
 	config.mtu = net_mtu(nic->net);
 	nic->dev.config_size = config.mtu ? CONFIG_SIZE_MTU : CONFIG_SIZE;
 	memcpy(nic->dev.config, &config, nic->dev.config_size);
@@ -531,7 +529,7 @@ static const struct nic_ops nic_ops = {.slot = on_slot,
 	.destroy = on_destroy};
 
 int virtio_net_create(struct pci_bus *bus, struct memory *memory, struct net *net,
-	const uint8_t *mac, unsigned index, struct nic **out, struct error *err)
+	const uint8_t mac[NET_MAC_LEN], struct nic **out, struct error *err)
 {
 	struct virtio_net *nic = calloc(1, sizeof *nic);
 	const struct net_client client = {
@@ -549,7 +547,7 @@ int virtio_net_create(struct pci_bus *bus, struct memory *memory, struct net *ne
 	nic->net = net;
 	virtio_device_init(&nic->dev, "virtio-net", VIRTIO_ID_NET, &net_ops, memory,
 		features_for(net), 2, QUEUE_SIZE);
-	fill_config(nic, mac, index);
+	fill_config(nic, mac);
 	r = virtio_pci_attach(&nic->dev, bus, CLASS_ETHERNET, err);
 	if (!r)
 		r = net_start(net, &client, err);

@@ -15,11 +15,8 @@
 
 struct pci_bus;
 
-/*
- * No vCPU runs: before the machine starts, or while it is paused. mac NULL: 02:64:61:63:68:NN, NN being
- * index.
- */
+/* No vCPU runs: before the machine starts, or while it is paused. */
 int virtio_net_create(struct pci_bus *bus, struct memory *memory, struct net *net,
-	const uint8_t *mac, unsigned index, struct nic **nic, struct error *err);
+	const uint8_t mac[NET_MAC_LEN], struct nic **nic, struct error *err);
 
 #endif

@@ -9,6 +9,7 @@
 #include "ata/ahci.h"
 #include "block/block.h"
 #include "net/net.h"
+#include "nic/e1000.h"
 #include "virtio/balloon.h"
 #include "virtio/blk.h"
 #include "virtio/net.h"
@@ -84,6 +85,18 @@ static int add_disks(void *ctx)
 	return r;
 }
 
+int devices_make_nic(struct machine *machine, struct net *net, const struct net_spec *spec,
+	unsigned index, struct nic **nic, struct error *err)
+{
+	uint8_t mac[NET_MAC_LEN] = {0x02, 'd', 'a', 'c', 'h', index};
+
+	net_spec_mac(spec, mac);
+	return spec->model == NET_E1000
+		? e1000_create(machine_pci(machine), machine_memory(machine), net, mac, nic, err)
+		: virtio_net_create(machine_pci(machine), machine_memory(machine), net, mac, nic,
+			  err);
+}
+
 static int add_nets(void *ctx)
 {
 	struct making *m = ctx;
@@ -92,8 +105,7 @@ static int add_nets(void *ctx)
 
 	for (unsigned i = 0; !r && i < m->config->nets; i++)
 		if (devices->net[i])
-			r = virtio_net_create(machine_pci(m->machine), machine_memory(m->machine),
-				devices->net[i], devices->has_mac[i] ? devices->mac[i] : NULL, i,
+			r = devices_make_nic(m->machine, devices->net[i], &m->config->net[i], i,
 				&devices->nic[i], m->err);
 	return r;
 }

@@ -63,6 +63,9 @@ int devices_open(struct devices *devices, struct vmm_config *config, struct erro
 int devices_create(struct devices *devices, const struct vmm_config *config,
 	struct machine *machine, const struct virtio_console_owner *console,
 	void (*balloon_changed)(void *ctx), struct guest_monitor *monitor, struct error *err);
+/* A card of the specification's kind on the machine's bus, with its address or one that is made of the index. */
+int devices_make_nic(struct machine *machine, struct net *net, const struct net_spec *spec,
+	unsigned index, struct nic **nic, struct error *err);
 /*
  * Begins to write len bytes to the first disk, at an offset; both are multiples of 512. What cannot be
  * written is not.

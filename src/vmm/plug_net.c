@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "net/net.h"
-#include "virtio/net.h"
+#include "net/nic.h"
 #include "vmm/internal.h"
 #include "vmm/plug_internal.h"
 
@@ -23,15 +23,13 @@ static int make_device(void *ctx)
 {
 	struct net_attaching *attaching = ctx;
 	struct machine *machine = attaching->vmm->machine;
-	uint8_t mac[NET_MAC_LEN];
 	int r = net_open(&attaching->spec, &attaching->net, attaching->err);
 
 	if (r)
 		return r;
 	attaching->spec.fd = -1; /* it is the network's */
-	net_spec_mac(&attaching->spec, mac);
-	r = virtio_net_create(machine_pci(machine), machine_memory(machine), attaching->net, mac, 0,
-		&attaching->nic, attaching->err);
+	r = devices_make_nic(machine, attaching->net, &attaching->spec, 0, &attaching->nic,
+		attaching->err);
 	if (r)
 		net_close(attaching->net);
 	return r;
@@ -77,6 +75,7 @@ int plug_net_attach_request(struct vmm *vmm, const struct monitor_request *reque
 		.spec = {.kind = NET_TAP,
 			.fd = fd,
 			.mtu = request->mtu,
+			.model = request->model,
 			.rate = request->rate,
 			.rate_interval = request->rate_interval},
 		.err = err};

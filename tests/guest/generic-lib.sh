@@ -21,6 +21,8 @@ generic_drivers="drivers/virtio/virtio_ring drivers/virtio/virtio drivers/virtio
 generic_ata_drivers="lib/crc64 lib/crc-t10dif crypto/crct10dif_common crypto/crct10dif_generic crypto/crc64_rocksoft_generic
 	lib/crc64-rocksoft block/t10-pi drivers/scsi/scsi_common drivers/scsi/scsi_mod drivers/ata/libata drivers/ata/libahci
 	drivers/ata/ahci drivers/ata/ata_piix drivers/scsi/sd_mod drivers/cdrom/cdrom drivers/scsi/sr_mod"
+# The network card of model=e1000.
+generic_nic_drivers="drivers/net/ethernet/intel/e1000/e1000"
 
 # generic_put FOLDER NAME...: those of them that are files there
 generic_put() {

@@ -386,7 +386,7 @@ static int tear_down(void **state)
 	return unlink(file);
 }
 
-/* With firmware a disk's name, and hdtype, say what it is in; without, all are virtio's. */
+/* With firmware a disk's name, and hdtype, say what it is in, and a network has its model; without, all are virtio's. */
 static void drives_of(bool firmware, const char *hdtype, const char *const want[6])
 {
 	static const char *const vdevs[] = {"hda", "hdc", "sdb", "sdc", "xvda", "xvdb"};
@@ -405,9 +405,10 @@ static void drives_of(bool firmware, const char *hdtype, const char *const want[
 	json_array_insert_new(disks, 3,
 		json_pack("{s:s, s:s, s:b}", "format", "empty", "vdev", "sda", "cdrom", 1));
 	make_guest(&guest, &daemon,
-		json_pack("{s:s, s:s, s:s, s:o, s:s*}", "name", "drives", "hdtype", hdtype,
-			firmware ? "firmware" : "kernel", firmware ? "bios" : file, "disks", disks,
-			"boot", firmware ? "dc" : NULL));
+		json_pack("{s:s, s:s, s:s, s:o, s:s*, s:[{s:s}, {s:s}, {}]}", "name", "drives",
+			"hdtype", hdtype, firmware ? "firmware" : "kernel",
+			firmware ? "bios" : file, "disks", disks, "boot", firmware ? "dc" : NULL,
+			"vifs", "model", "e1000", "model", "rtl8139"));
 	hand_over(&guest, &files, &launch);
 	assert_int_equal(launch.config.disks, 6);
 	for (unsigned i = 0; i < 6; i++) {
@@ -416,6 +417,10 @@ static void drives_of(bool firmware, const char *hdtype, const char *const want[
 		assert_string_equal(names[launch.config.disk[i].bus], want[i]);
 		assert_int_equal(launch.config.disk[i].cdrom, firmware && i % 2);
 	}
+	assert_int_equal(launch.config.nets, 3);
+	assert_int_equal(launch.config.net[0].model, firmware ? NET_E1000 : NET_VIRTIO);
+	assert_int_equal(launch.config.net[1].model, NET_VIRTIO);
+	assert_int_equal(launch.config.net[2].model, NET_VIRTIO);
 	assert_int_equal(launch.config.drives, firmware ? 2 : 0);
 	if (firmware) {
 		assert_int_equal(launch.config.drive[0].bus, DISK_IDE);

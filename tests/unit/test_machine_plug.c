@@ -96,6 +96,7 @@ static void plug_in(void)
 	struct pci_bus *pci = machine_pci(test.machine);
 	struct memory *memory = machine_memory(test.machine);
 	struct net_spec spec = {.kind = NET_USER};
+	static const uint8_t mac[NET_MAC_LEN] = {2, 0, 0, 0, 0, 1};
 	struct error err = {0};
 
 	switch (plugged.round % 3) {
@@ -109,7 +110,7 @@ static void plug_in(void)
 		break;
 	default:
 		assert_int_equal(net_open(&spec, &plugged.net, &err), 0);
-		assert_int_equal(virtio_net_create(pci, memory, plugged.net, NULL, 0, &plugged.nic,
+		assert_int_equal(virtio_net_create(pci, memory, plugged.net, mac, &plugged.nic,
 					 &err),
 			0);
 	}

@@ -75,6 +75,11 @@ static void test_links(void **state)
 	assert_int_equal(spec.mtu, 9000);
 	assert_true(spec.unfiltered);
 	net_spec_free(&spec);
+	assert_int_equal(spec.model, NET_VIRTIO);
+	assert_int_equal(net_spec_parse("user,model=e1000,loopback", &spec, &err), 0);
+	assert_int_equal(spec.model, NET_E1000);
+	assert_true(spec.loopback);
+	net_spec_free(&spec);
 	assert_int_equal(net_spec_parse("tap=tap0", &spec, &err), 0);
 	assert_string_equal(spec.tap, "tap0");
 	assert_string_equal(spec.bridge, "");
@@ -155,6 +160,9 @@ static void test_bad(void **state)
 		"user,mac=2:0:0:0:0:1",
 		"user,mac=::::::::::::0:000",
 		"user,nonsense=1",
+		"user,model=",
+		"user,model=rtl8139",
+		"none,model=e1000",
 	};
 	char longest[1000];
 

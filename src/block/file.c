@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "block/remote.h"
 
 #define ZERO_CHUNK (64u << 10)
 #define BOUNCE_CHUNK (256u << 10)
@@ -166,6 +167,8 @@ int file_transfer(struct file *file, bool write, struct iovec *iov, unsigned cou
 	bool whole = range_aligned(file, offset, length);
 	int r;
 
+	if (file->remote)
+		return remote_transfer(file->remote, write, iov, count, offset, length);
 	if (file->align == 1)
 		return transfer_vector(file, write, iov, count, offset, length);
 	if (write && whole)
@@ -229,6 +232,8 @@ int file_flush(struct file *file)
 {
 	if (file->read_only)
 		return 0;
+	if (file->remote)
+		return remote_flush(file->remote);
 	return fdatasync(file->fd) ? -errno : 0;
 }
 
@@ -250,8 +255,12 @@ static bool unsupported(int r)
 
 int file_discard(struct file *file, uint64_t offset, uint64_t length)
 {
-	int r = length ? change_space(file, FALLOC_FL_PUNCH_HOLE, offset, length) : 0;
+	int r = 0;
 
+	if (file->remote)
+		return remote_discard(file->remote, offset, length);
+	if (length)
+		r = change_space(file, FALLOC_FL_PUNCH_HOLE, offset, length);
 	return unsupported(r) ? 0 : r;
 }
 
@@ -263,9 +272,11 @@ int file_write_zeroes(struct file *file, uint64_t offset, uint64_t length, bool 
 
 	if (!length)
 		return 0;
-	if (unmap)
+	if (file->remote)
+		r = remote_write_zeroes(file->remote, offset, length, unmap);
+	else if (unmap)
 		r = change_space(file, FALLOC_FL_PUNCH_HOLE, offset, length);
-	if (unsupported(r))
+	if (unsupported(r) && !file->remote)
 		r = change_space(file, FALLOC_FL_ZERO_RANGE, offset, length);
 	if (!unsupported(r))
 		return r;

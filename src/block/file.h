@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A file of the host that holds an image, or a block device: what every format reads from and writes to.
- * Functions block; several threads may be in them at once. Private to block/.
+ * A file of the host that holds an image, a block device, or an export of an NBD server (remote.h): what every format
+ * reads from and writes to. Functions block; several threads may be in them at once. Private to block/.
  */
 #ifndef DACH_BLOCK_FILE_H
 #define DACH_BLOCK_FILE_H
@@ -10,10 +10,13 @@
 
 #include "block/block.h"
 
+struct remote;
+
 struct file {
 	int fd;
+	struct remote *remote; /* NULL: it is on this host */
 	bool read_only;
-	bool device;      /* a block device, which does not grow */
+	bool device;      /* a block device or remote: it does not grow */
 	bool grows;       /* what lies behind the end reads as zeroes; otherwise it is an error */
 	bool no_read_now; /* it has no way to read without waiting; any thread, only ever set */
 	unsigned align;   /* of addresses, offsets and lengths; 1: any (the page cache is used) */

@@ -12,6 +12,7 @@
 #include "base/io.h"
 #include "block/driver.h"
 #include "block/file.h"
+#include "block/remote.h"
 
 #define ALIGN_MAX 4096u
 
@@ -59,6 +60,8 @@ int file_measure(struct file *file, const char *path, struct error *err)
 {
 	struct stat st;
 
+	if (file->remote)
+		return 0;
 	if (fstat(file->fd, &st))
 		return error_set(err, errno, "%s: %s", path, strerror(errno));
 	if (S_ISDIR(st.st_mode))
@@ -184,6 +187,14 @@ int file_thaw(struct file *file, int fd, const char *name, struct error *err)
 	return r;
 }
 
+/* Its size, and who makes connections for it; nothing of the host's page cache lies before it. */
+static int open_remote(struct file *file, const struct disk_file *from, struct error *err)
+{
+	file->device = true;
+	file->no_read_now = true;
+	return remote_open(file->fd, from->name, file->read_only, &file->remote, &file->size, err);
+}
+
 /* In blocks of this size the file can be read past the page cache. */
 static int probe_align(int fd, unsigned align)
 {
@@ -228,11 +239,13 @@ int file_open(struct file *file, const struct disk_spec *spec, unsigned n, struc
 	pthread_rwlock_init(&file->edges, NULL);
 	r = file->fd < 0 ? open_name(from->name, read_only, &file->fd, err)
 			 : check_fd(file->fd, from->name, read_only, err);
+	if (!r && remote_is_socket(file->fd))
+		r = open_remote(file, from, err);
 	if (!r)
 		r = file_measure(file, from->name, err);
-	if (!r && !spec->unlocked)
+	if (!r && !spec->unlocked && !file->remote)
 		r = lock_file(file, from->name, err);
-	if (!r && spec->cache == DISK_DIRECT)
+	if (!r && !file->remote && spec->cache == DISK_DIRECT)
 		r = pass_cache(file, from->name, err);
 	if (r)
 		file_close(file);
@@ -241,6 +254,8 @@ int file_open(struct file *file, const struct disk_spec *spec, unsigned n, struc
 
 void file_close(struct file *file)
 {
+	remote_close(file->remote);
+	file->remote = NULL;
 	if (file->fd >= 0)
 		close(file->fd);
 	file->fd = -1;

@@ -10,6 +10,7 @@
 #include "block/device.h"
 #include "block/file.h"
 #include "block/reader.h"
+#include "block/remote.h"
 #include "protocol/limits.h"
 
 /* What is opened when the disk is taken: the files are its own, and so are their names. */
@@ -153,7 +154,8 @@ static int forget(const struct block_later *later, struct error *err)
 	int r = 0;
 
 	for (unsigned n = 0; n < later->spec.files && !r; n++)
-		r = posix_fadvise(later->file[n].fd, 0, 0, POSIX_FADV_DONTNEED);
+		if (!remote_is_socket(later->file[n].fd))
+			r = posix_fadvise(later->file[n].fd, 0, 0, POSIX_FADV_DONTNEED);
 	return r
 		? error_set(err, r, "%s: cannot be read anew: %s", later->file[0].name, strerror(r))
 		: 0;

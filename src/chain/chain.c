@@ -138,8 +138,23 @@ static int open_file(struct resolving *r, unsigned n)
 	return code ? code : check_loop(r, n);
 }
 
+/* What comes from an NBD server is raw, and nothing is to be opened here. */
+static int resolve_remote(struct resolving *r)
+{
+	const struct disk_file *file = &r->spec->file[0];
+
+	r->fd[0] = -1;
+	return file->format == DISK_RAW
+		? 0
+		: error_set(r->err, ENOTSUP,
+			  "%s: a disk on an NBD server is raw here; let the server read the format (qemu-nbd -f %s)",
+			  file->name, disk_format_name(file->format));
+}
+
 static int resolve(struct resolving *r, unsigned *n)
 {
+	if (disk_is_remote(r->spec->file[0].name) && r->spec->file[0].fd < 0)
+		return resolve_remote(r);
 	for (*n = 0;; ++*n) {
 		const struct disk_file *file = &r->spec->file[*n];
 		int code = open_file(r, *n);

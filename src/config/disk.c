@@ -8,6 +8,7 @@
 
 #include "config/spec.h"
 #include "domain/vdev.h"
+#include "protocol/disk.h"
 
 #define SHOWN(piece) (int)((piece)->size > 80 ? 80 : (piece)->size), (piece)->start
 
@@ -125,12 +126,20 @@ static int take_prefix(struct disk_parse *p, const struct piece *word)
 	return 0;
 }
 
+/* An export of an NBD server's; "nbd:" alone is a script's. */
+static bool is_remote(const struct piece *target)
+{
+	return target->size > 3 && disk_is_remote(target->start);
+}
+
 /* "tap:qcow2:" and the like before a path, as old files have it. All of them are kept as a hint. */
 static int take_prefixes(struct disk_parse *p, struct piece *target)
 {
 	const char *start = target->start;
 	int r = 0;
 
+	if (is_remote(target))
+		return 0;
 	while (!r) {
 		const char *colon = memchr(target->start, ':', target->size);
 		const char *slash = memchr(target->start, '/', target->size);
@@ -368,7 +377,7 @@ static int finish(struct disk_parse *p)
 		spec_warn(p->reader, at, "a CD is read-only: its access 'w' is ignored");
 		disk->writable = false;
 	}
-	if (disk->script)
+	if (disk->script || (disk->target && disk_is_remote(disk->target)))
 		return 0;
 	return is_device(disk) ? in_dev(disk, p->err)
 			       : spec_absolute(p->reader, &disk->target, p->err);

@@ -24,17 +24,34 @@
 #define CLAIMS_MAX \
 	(1u << 20) /* disks come and go, layers pile up: more of them than that in no life */
 
+#define REMOTE UINT64_MAX /* no device's number */
+
 struct claim {
 	uint64_t device, file;
 	bool writable;
 };
 
-static int claim_of(int fd, const char *name, bool writable, struct claim *claim, struct error *err)
+/* By its name: FNV-1a. */
+static uint64_t number_of(const char *name)
+{
+	uint64_t number = 0xcbf29ce484222325;
+
+	for (; *name; name++)
+		number = (number ^ (unsigned char)*name) * 0x100000001b3;
+	return number;
+}
+
+static int claim_of(const struct disk_file *file, bool writable, struct claim *claim,
+	struct error *err)
 {
 	struct stat st;
 
-	if (fstat(fd, &st))
-		return error_set(err, errno, "%s: %s", name, strerror(errno));
+	if (file->fd < 0) { /* on an NBD server, which knows whose else it is */
+		*claim = (struct claim){REMOTE, number_of(file->name), writable};
+		return 0;
+	}
+	if (fstat(file->fd, &st))
+		return error_set(err, errno, "%s: %s", file->name, strerror(errno));
 	/* A block device has many names, each a file of its own. */
 	*claim = S_ISBLK(st.st_mode) ? (struct claim){st.st_rdev, 0, writable}
 				     : (struct claim){st.st_dev, st.st_ino, writable};
@@ -147,8 +164,7 @@ int claims_take(const struct guest *guest, const struct launch_spec *spec, int f
 
 		for (unsigned k = 0; !r && k < disk->files && count < LAUNCH_FDS_MAX; k++) {
 			name[count] = disk->file[k].name;
-			r = claim_of(disk->file[k].fd, disk->file[k].name, !k && !disk->readonly,
-				&claim[count++], err);
+			r = claim_of(&disk->file[k], !k && !disk->readonly, &claim[count++], err);
 		}
 	}
 	if (!r)
@@ -161,7 +177,7 @@ int claims_take(const struct guest *guest, const struct launch_spec *spec, int f
 int claims_add(const struct guest *guest, int fd, struct error *err)
 {
 	struct claim claim;
-	int file, r = claim_of(fd, "a layer", true, &claim, err);
+	int file, r = claim_of(&(struct disk_file){.fd = fd, .name = "a layer"}, true, &claim, err);
 
 	if (!r)
 		r = launch_open_file(guest, "disks", O_WRONLY | O_APPEND, &file, err);
@@ -173,13 +189,13 @@ int claims_add(const struct guest *guest, int fd, struct error *err)
 }
 
 /* Where the line of such a mode is that the file has, of its life's. -1: nowhere. */
-static long find_line(const struct guest *guest, int fd, char mode)
+static long find_line(const struct guest *guest, const struct disk_file *file, char mode)
 {
 	char line[CLAIM_MAX + 1], *text, *at;
 	struct claim claim;
 	long found = -1;
 
-	if (claim_of(fd, "", true, &claim, NULL))
+	if (claim_of(file, true, &claim, NULL))
 		return -1;
 	line_of(&claim, line);
 	line[strlen(line) - 2] = mode;
@@ -197,46 +213,46 @@ int claims_same(const struct guest *guest, const struct launch_spec *spec, struc
 		const struct disk_spec *disk = &spec->disk[i];
 
 		for (unsigned k = 0; k < disk->files; k++) {
-			const int fd = disk->file[k].fd;
-			const bool own = !k && !disk->readonly
-				? find_line(guest, fd, 'w') >= 0
-				: find_line(guest, fd, 'r') >= 0 || find_line(guest, fd, 'b') >= 0;
+			const struct disk_file *file = &disk->file[k];
+			const bool own = !k && !disk->readonly ? find_line(guest, file, 'w') >= 0
+							       : find_line(guest, file, 'r') >= 0 ||
+					find_line(guest, file, 'b') >= 0;
 
 			if (!own)
 				return error_set(err, EBUSY,
-					"%s: is another file now than the guest has",
-					disk->file[k].name);
+					"%s: is another file now than the guest has", file->name);
 		}
 	}
 	return 0;
 }
 
 /* Whether there was one. */
-static bool change(const struct guest *guest, int fd, char from, char to)
+static bool change(const struct guest *guest, const struct disk_file *file, char from, char to)
 {
-	long at = find_line(guest, fd, from);
-	int file, r;
+	long at = find_line(guest, file, from);
+	int fd, r;
 
-	if (at < 0 || launch_open_file(guest, "disks", O_WRONLY, &file, NULL))
+	if (at < 0 || launch_open_file(guest, "disks", O_WRONLY, &fd, NULL))
 		return false;
-	r = io_pwrite_all(file, &to, 1, (uint64_t)at);
-	close(file);
+	r = io_pwrite_all(fd, &to, 1, (uint64_t)at);
+	close(fd);
 	return !r;
 }
 
 /* One line for a file that has come and gone before. */
-static int add(const struct guest *guest, const struct claim *claim, int fd, struct error *err)
+static int add(const struct guest *guest, const struct claim *claim, const struct disk_file *file,
+	struct error *err)
 {
-	int file, r;
+	int fd, r;
 
-	if (change(guest, fd, 'd', claim->writable ? 'w' : 'b') ||
-		change(guest, fd, 'e', claim->writable ? 'w' : 'r'))
+	if (change(guest, file, 'd', claim->writable ? 'w' : 'b') ||
+		change(guest, file, 'e', claim->writable ? 'w' : 'r'))
 		return 0;
-	r = launch_open_file(guest, "disks", O_WRONLY | O_APPEND, &file, err);
+	r = launch_open_file(guest, "disks", O_WRONLY | O_APPEND, &fd, err);
 	if (r)
 		return r;
-	r = write_claim(guest, file, claim, err);
-	close(file);
+	r = write_claim(guest, fd, claim, err);
+	close(fd);
 	return r;
 }
 
@@ -248,12 +264,12 @@ int claims_join(const struct guest *guest, const struct disk_spec *disk, struct 
 
 	for (unsigned i = 0; !r && i < disk->files; i++) {
 		name[i] = disk->file[i].name;
-		r = claim_of(disk->file[i].fd, name[i], !i && !disk->readonly, &claim[i], err);
+		r = claim_of(&disk->file[i], !i && !disk->readonly, &claim[i], err);
 	}
 	if (!r)
 		r = check(guest, claim, disk->files, name, err);
 	for (unsigned i = 0; !r && i < disk->files; i++)
-		r = add(guest, &claim[i], disk->file[i].fd, err);
+		r = add(guest, &claim[i], &disk->file[i], err);
 	return r;
 }
 
@@ -261,34 +277,35 @@ void claims_leave(const struct guest *guest, const struct disk_spec *disk)
 {
 	/* A line for each disk that has the file: others stay. */
 	for (unsigned i = 0; i < disk->files; i++) {
-		const int fd = disk->file[i].fd;
+		const struct disk_file *file = &disk->file[i];
 
 		if (!i && !disk->readonly)
-			change(guest, fd, 'w', 'd');
-		else if (!change(guest, fd, 'r', 'e'))
-			change(guest, fd, 'b', 'd');
+			change(guest, file, 'w', 'd');
+		else if (!change(guest, file, 'r', 'e'))
+			change(guest, file, 'b', 'd');
 	}
 }
 
 void claims_lower(const struct guest *guest, int fd)
 {
-	change(guest, fd, 'w', 'b');
+	change(guest, &(struct disk_file){.fd = fd}, 'w', 'b');
 }
 
 void claims_drop(const struct guest *guest, int fd)
 {
-	change(guest, fd, 'w', '-');
+	change(guest, &(struct disk_file){.fd = fd}, 'w', '-');
 }
 
 bool claims_is_base(const struct guest *guest, int fd)
 {
-	return find_line(guest, fd, 'b') >= 0;
+	return find_line(guest, &(struct disk_file){.fd = fd}, 'b') >= 0;
 }
 
 int claims_raise(const struct guest *guest, int fd, const char *name, struct error *err)
 {
 	struct claim claim;
-	int r = claim_of(fd, name, true, &claim, err);
+	const struct disk_file file = {.fd = fd, .name = (char *)(uintptr_t)name};
+	int r = claim_of(&file, true, &claim, err);
 
 	if (!r)
 		r = check(guest, &claim, 1, &name, err);

@@ -31,14 +31,27 @@
 
 /* Making the files */
 
+int layer_is_here(const struct domain_disk *disk, struct error *err)
+{
+	return disk_is_remote(disk->target)
+		? error_set(err, ENOTSUP,
+			  "%s: a disk on an NBD server: what is done to its image is its server's to do",
+			  disk->target)
+		: 0;
+}
+
 /* The disk's size, and what the monitor calls its format. */
 int layer_measure_as(const struct caller *owner, const struct domain_disk *disk, uint64_t *size,
 	struct error *err)
 {
 	struct qcow2_header *header;
 	struct stat st;
-	int fd, r = caller_open(owner, disk->target, O_RDONLY, 0, &fd, err);
+	int fd, r;
 
+	r = layer_is_here(disk, err);
+	if (r)
+		return r;
+	r = caller_open(owner, disk->target, O_RDONLY, 0, &fd, err);
 	if (r)
 		return r;
 	if (disk->format == DOMAIN_QCOW2) {

@@ -39,6 +39,8 @@ struct layer_set {
 	unsigned count;
 };
 
+/* Refuses a disk that is on an NBD server: no image can be put beside it or on it. */
+int layer_is_here(const struct domain_disk *disk, struct error *err);
 /* A disk's size, bytes. */
 int layer_measure(const struct guest *guest, const struct domain_disk *disk, uint64_t *size,
 	struct error *err);

@@ -56,8 +56,10 @@ int layer_find_name(const struct caller *owner, const struct domain_disk *disk, 
 	const struct layer_set *set, struct layer_disk *to, struct error *err)
 {
 	char place[PATH_MAX], stem[NAME_MAX + 1], path[PATH_MAX];
-	int fd, r = 0;
+	int fd, r = layer_is_here(disk, err);
 
+	if (r)
+		return r;
 	layer_folder(disk->target, folder, place);
 	layer_stem(disk->target, stem);
 	to->format = DOMAIN_QCOW2;
@@ -144,6 +146,8 @@ static int name_own(const struct guest *guest, const char *folder, struct layer_
 	const struct domain_disk *disk = &guest->config.disk[at->disk];
 	char place[PATH_MAX], stem[NAME_MAX + 1], path[PATH_MAX];
 
+	if (layer_is_here(disk, err))
+		return -ENOTSUP;
 	if (!folder && !strncmp(disk->target, "/dev/", 5))
 		return error_set(err, EINVAL,
 			"%s: a device: say in which folder clones' disks are to be (--folder)",

@@ -30,9 +30,9 @@ static int may_be_made(const struct domain_disk *disk, const char *vdev, const j
 	if (disk->format != DOMAIN_RAW && disk->format != DOMAIN_QCOW2)
 		return error_set(err, ENOTSUP, "%s: format %s is not there; raw and qcow2 are",
 			disk->target, domain_format_name(disk->format));
-	if (!strncmp(disk->target, "/dev/", 5))
+	if (!strncmp(disk->target, "/dev/", 5) || disk_is_remote(disk->target))
 		return error_set(err, ENOTSUP,
-			"%s: a device is not made for a guest that brings its disks: give the disk a file here (-C FILE)",
+			"%s: is no file, and is not made for a guest that brings its disks: give the disk a file here (-C FILE)",
 			disk->target);
 	if (bytes <= 0 || bytes % SECTOR)
 		return error_set(err, EINVAL, "storage: no disk has %lld bytes", (long long)bytes);

@@ -214,6 +214,10 @@ static int open_in(const struct guest *guest, struct plug_operation *plug,
 {
 	int r = spec_open_disk(guest, plug_find(config, plug->vdev), &plug->in, err);
 
+	if (!r && plug->in.file[0].fd < 0)
+		r = error_set(err, ENOTSUP,
+			"%s: a disk on an NBD server comes with its guest's start, not while it runs",
+			plug->in.file[0].name);
 	for (unsigned i = 0; !r && i < plug->in.files; i++)
 		if (strlen(plug->in.file[i].name) > REQUEST_NAME_MAX)
 			r = error_set(err, ENAMETOOLONG, "%s: the name is too long",

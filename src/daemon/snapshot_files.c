@@ -117,6 +117,8 @@ static int need_disk(struct needed *needed, const struct guest *guest,
 	if (r)
 		return r;
 	for (unsigned k = 0; k < spec.files; k++) {
+		if (spec.file[k].fd < 0) /* on an NBD server */
+			continue;
 		r = r ? r : need(needed, spec.file[k].fd);
 		close(spec.file[k].fd);
 	}

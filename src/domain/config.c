@@ -260,7 +260,8 @@ static int check_disks(const struct domain_config *config, struct error *err)
 					n, disk->vdev);
 		if (!disk->target && disk->format != DOMAIN_EMPTY)
 			return error_set(err, EINVAL, "disks[%u].target: is missing", n);
-		if (!disk->script && check_path("disks.target", disk->target, err))
+		if (!disk->script && !(disk->target && disk_is_remote(disk->target)) &&
+			check_path("disks.target", disk->target, err))
 			return -EINVAL;
 	}
 	return 0;

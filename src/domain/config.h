@@ -72,7 +72,7 @@ enum domain_format {
 };
 
 struct domain_disk {
-	char *target; /* an absolute path, or what the script or format takes; NULL: an empty drive */
+	char *target; /* an absolute path, the address of an NBD server's export, or what the script takes; NULL: an empty drive */
 	enum domain_format format;
 	char *vdev; /* "xvda2", "hda", ...; see domain/vdev.h */
 	bool writable;

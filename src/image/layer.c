@@ -11,6 +11,7 @@
 
 #include "block/create.h"
 #include "chain/chain.h"
+#include "nbd/client.h"
 #include "protocol/limits.h"
 
 /* Of the guest's disk in an open file. */
@@ -37,8 +38,11 @@ static int disk_size(int fd, const char *name, enum disk_format format, uint64_t
 
 int layer_size(const char *path, enum disk_format format, uint64_t *size, struct error *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r;
+	int fd, r;
 
+	if (disk_is_remote(path))
+		return nbd_ask_size(path, size, err);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return error_set(err, errno, "%s: %s", path, strerror(errno));
 	r = disk_size(fd, path, format, size, err);

@@ -82,6 +82,16 @@ static int become(const struct sandbox_user *user, struct error *err)
 	return 0;
 }
 
+int sandbox_owner(const struct sandbox_user *user, struct error *err)
+{
+	int r = user->uid && !geteuid() ? become(user, err) : 0;
+
+	if (!r)
+		r = sandbox_privileges(err);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	return r;
+}
+
 int sandbox_folder(int folder, bool read_only, const struct sandbox_user *user, int *root,
 	bool *rooted, struct error *err)
 {
@@ -100,9 +110,7 @@ int sandbox_folder(int folder, bool read_only, const struct sandbox_user *user, 
 	if (r)
 		return r;
 	landlock_restrict_to(*root, read_only);
-	r = sandbox_privileges(err);
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	return r;
+	return sandbox_owner(user, err);
 }
 
 /* A daemon's monitor */

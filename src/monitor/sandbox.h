@@ -75,6 +75,9 @@ struct sandbox_user {
 int sandbox_folder(int folder, bool read_only, const struct sandbox_user *user, int *root,
 	bool *rooted, struct error *err);
 
+/* A process that does what that user may: it becomes him, if we are root, and has no capabilities. */
+int sandbox_owner(const struct sandbox_user *user, struct error *err);
+
 /* A thread that waits, walled in, for things to do; who it starts then is in its walls. */
 struct nest;
 int nest_create(unsigned roles, const struct sandbox *sandbox, struct nest **nest,

@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "nbd/nbd.h"
-#include "nbd/wire.h"
+#include "nbd/serving.h"
 
 #define OPTIONS_MAX 64u      /* of one client */
 #define DATA_MAX 8192u       /* bytes of an option that is looked at: a name has 4096 at most */
@@ -21,7 +21,7 @@ static bool reply(struct nbd_client *client, uint32_t option, uint32_t type, con
 	to = put32(to, option);
 	to = put32(to, type);
 	put32(to, size);
-	return wire_write(client, head, sizeof head, data, size);
+	return wire_write(&client->wire, head, sizeof head, data, size);
 }
 
 static enum next answer(struct nbd_client *client, uint32_t option, uint32_t type)
@@ -50,8 +50,9 @@ static enum next export_name(struct nbd_client *client, const uint8_t *data, uin
 	if (!is_ours(client, data, size))
 		return GONE;
 	put16(put64(out, client->source->size), flags(client));
-	return wire_write(client, out, client->no_zeroes ? 10 : sizeof out, NULL, 0) ? TRANSMISSION
-										     : GONE;
+	return wire_write(&client->wire, out, client->no_zeroes ? 10 : sizeof out, NULL, 0)
+		? TRANSMISSION
+		: GONE;
 }
 
 static enum next list(struct nbd_client *client, uint32_t size)
@@ -66,8 +67,8 @@ static enum next list(struct nbd_client *client, uint32_t size)
 	to = put32(to, NBD_OPT_LIST);
 	to = put32(to, NBD_REP_SERVER);
 	put32(to, (uint32_t)(sizeof length + strlen(name)));
-	if (!wire_write(client, head, sizeof head, length, sizeof length) ||
-		!wire_write(client, name, strlen(name), NULL, 0))
+	if (!wire_write(&client->wire, head, sizeof head, length, sizeof length) ||
+		!wire_write(&client->wire, name, strlen(name), NULL, 0))
 		return GONE;
 	return answer(client, NBD_OPT_LIST, NBD_REP_ACK);
 }
@@ -194,11 +195,11 @@ static enum next serve_option(struct nbd_client *client, uint32_t option, uint32
 	const uint8_t *data = client->piece;
 
 	if (size > DATA_MAX) {
-		if (size > DATA_SKIP || !wire_skip(client, size))
+		if (size > DATA_SKIP || !nbd_skip(client, size))
 			return GONE;
 		return answer(client, option, NBD_REP_ERR_TOO_BIG);
 	}
-	if (!wire_read(client, client->piece, size))
+	if (!wire_read(&client->wire, client->piece, size))
 		return GONE;
 	switch (option) {
 	case NBD_OPT_EXPORT_NAME:
@@ -229,15 +230,15 @@ bool nbd_handshake(struct nbd_client *client)
 	uint32_t asked;
 
 	put16(put64(put64(hello, NBD_MAGIC), NBD_OPTION_MAGIC), NBD_FIXED_NEWSTYLE | NBD_NO_ZEROES);
-	if (!wire_write(client, hello, sizeof hello, NULL, 0) ||
-		!wire_read(client, answered, sizeof answered))
+	if (!wire_write(&client->wire, hello, sizeof hello, NULL, 0) ||
+		!wire_read(&client->wire, answered, sizeof answered))
 		return false;
 	asked = get32(answered);
 	if (asked & ~(NBD_FIXED_NEWSTYLE | NBD_NO_ZEROES))
 		return false;
 	client->no_zeroes = asked & NBD_NO_ZEROES;
 	for (unsigned i = 0; next == OPTIONS && i < OPTIONS_MAX; i++) {
-		if (!wire_read(client, head, sizeof head) || get64(head) != NBD_OPTION_MAGIC)
+		if (!wire_read(&client->wire, head, sizeof head) || get64(head) != NBD_OPTION_MAGIC)
 			return false;
 		next = serve_option(client, get32(head + 8), get32(head + 12));
 	}

@@ -34,8 +34,11 @@ enum nbd_option {
 #define NBD_REP_INFO 3u
 #define NBD_REP_META_CONTEXT 4u
 #define NBD_REP_ERR_UNSUP 0x80000001u
+#define NBD_REP_ERR_POLICY 0x80000002u
 #define NBD_REP_ERR_INVALID 0x80000003u
+#define NBD_REP_ERR_TLS_REQD 0x80000005u
 #define NBD_REP_ERR_UNKNOWN 0x80000006u
+#define NBD_REP_ERR_BLOCK_SIZE_REQD 0x80000008u
 #define NBD_REP_ERR_TOO_BIG 0x80000009u
 
 #define NBD_INFO_EXPORT 0u
@@ -44,6 +47,9 @@ enum nbd_option {
 /* Transmission flags */
 #define NBD_HAS_FLAGS 1u
 #define NBD_READ_ONLY 2u
+#define NBD_SEND_FLUSH 4u
+#define NBD_SEND_TRIM 32u
+#define NBD_SEND_WRITE_ZEROES 64u
 #define NBD_SEND_DF 128u
 #define NBD_CAN_MULTI_CONN 256u
 
@@ -58,6 +64,7 @@ enum nbd_command {
 	NBD_CMD_BLOCK_STATUS,
 };
 
+#define NBD_FLAG_NO_HOLE 2u
 #define NBD_FLAG_DF 4u
 #define NBD_FLAG_REQ_ONE 8u
 
@@ -77,6 +84,7 @@ enum nbd_command {
 #define NBD_EPERM 1u
 #define NBD_EIO 5u
 #define NBD_EINVAL 22u
+#define NBD_ENOSPC 28u
 #define NBD_EOVERFLOW 75u
 
 #define NBD_LENGTH_MAX (32u << 20) /* of a request's data: what clients may count on */

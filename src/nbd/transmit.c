@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #include "nbd/nbd.h"
-#include "nbd/wire.h"
+#include "nbd/serving.h"
 
 #define EXTENTS_MAX 512 /* in one answer */
 
@@ -23,7 +23,7 @@ static bool simple(struct nbd_client *client, const struct nbd_request *request,
 	uint8_t head[16];
 
 	put64(put32(put32(head, NBD_SIMPLE_MAGIC), error), request->cookie);
-	return wire_write(client, head, sizeof head, NULL, 0);
+	return wire_write(&client->wire, head, sizeof head, NULL, 0);
 }
 
 /* The head of a chunk, and behind it the fields that are in what it counts. Where the next goes. */
@@ -44,7 +44,7 @@ static bool refuse(struct nbd_client *client, const struct nbd_request *request,
 	if (!client->structured)
 		return simple(client, request, error);
 	put16(put32(chunk_head(out, request, NBD_CHUNK_ERROR, true, 6), error), 0);
-	return wire_write(client, out, sizeof out, NULL, 0);
+	return wire_write(&client->wire, out, sizeof out, NULL, 0);
 }
 
 /* Into client->piece, from its first sector on; *at: where the first byte is. length is less than a piece by two sectors. */
@@ -92,7 +92,7 @@ static bool send_hole(struct nbd_client *client, const struct nbd_request *reque
 	uint8_t out[20 + 12];
 
 	put32(put64(chunk_head(out, request, NBD_CHUNK_HOLE, done, 12), offset), length);
-	return wire_write(client, out, sizeof out, NULL, 0);
+	return wire_write(&client->wire, out, sizeof out, NULL, 0);
 }
 
 /* Chunks, as many as there are pieces. */
@@ -122,7 +122,7 @@ static bool read_in_chunks(struct nbd_client *client, const struct nbd_request *
 		put64(chunk_head(head, request, NBD_CHUNK_DATA, offset + part == end,
 			      (uint32_t)part + 8),
 			offset);
-		if (!wire_write(client, head, sizeof head, at, part))
+		if (!wire_write(&client->wire, head, sizeof head, at, part))
 			return false;
 		offset += part;
 	}
@@ -149,7 +149,7 @@ static bool read_in_one(struct nbd_client *client, const struct nbd_request *req
 			  head)
 		: (size_t)(put64(put32(put32(head, NBD_SIMPLE_MAGIC), 0), request->cookie) - head);
 	for (;;) {
-		if (!wire_write(client, head, size, at, part))
+		if (!wire_write(&client->wire, head, size, at, part))
 			return false;
 		offset += part;
 		if (offset == end)
@@ -231,7 +231,7 @@ static bool serve_status(struct nbd_client *client, const struct nbd_request *re
 			return refuse(client, request, code_of(count));
 		put32(chunk_head(head, request, NBD_CHUNK_STATUS, last, 4 + 8 * (uint32_t)count),
 			i + 1);
-		if (!wire_write(client, head, sizeof head, client->piece, 8 * (size_t)count))
+		if (!wire_write(&client->wire, head, sizeof head, client->piece, 8 * (size_t)count))
 			return false;
 	}
 	return true;
@@ -259,7 +259,7 @@ static bool serve(struct nbd_client *client, const struct nbd_request *request)
 		error = client->contexts ? check(client, request) : NBD_EINVAL;
 		return error ? refuse(client, request, error) : serve_status(client, request);
 	case NBD_CMD_WRITE:
-		if (request->length > NBD_LENGTH_MAX || !wire_skip(client, request->length))
+		if (request->length > NBD_LENGTH_MAX || !nbd_skip(client, request->length))
 			return false;
 		return refuse(client, request, NBD_EPERM);
 	case NBD_CMD_TRIM:
@@ -278,7 +278,8 @@ void nbd_transmit(struct nbd_client *client)
 	struct nbd_request request;
 
 	do {
-		if (!wire_read(client, head, sizeof head) || get32(head) != NBD_REQUEST_MAGIC)
+		if (!wire_read(&client->wire, head, sizeof head) ||
+			get32(head) != NBD_REQUEST_MAGIC)
 			return;
 		request = (struct nbd_request){.flags = get16(head + 4),
 			.type = get16(head + 6),

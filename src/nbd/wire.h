@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One connection's bytes. Private to nbd/. */
+/* One connection's bytes, for the server and the client. Private to nbd/. */
 #ifndef DACH_NBD_WIRE_H
 #define DACH_NBD_WIRE_H
 
@@ -8,28 +8,22 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/uio.h>
 
-#include "nbd/server.h"
-
-/* Its number on the wire is one more. */
-enum nbd_context { CONTEXT_ALLOCATION, CONTEXT_DIRTY, CONTEXTS };
-
-struct nbd_client {
+/* A connected stream socket that blocks. */
+struct nbd_wire {
 	int fd;
-	const struct nbd_source *source;
 	uint64_t deadline; /* clock_now()'s, for each read; 0: none */
-	bool no_zeroes;    /* the client's flag */
-	bool structured;   /* negotiated: replies */
-	unsigned contexts; /* and of which it is told: bits, by enum nbd_context */
-	uint8_t *piece;    /* NBD_PIECE bytes, for whoever needs them */
 };
 
-/* All of it; false: the client has gone, or takes too long. */
-bool wire_read(struct nbd_client *client, void *to, size_t size);
-bool wire_skip(struct nbd_client *client, uint64_t size);
+/* All of it; false: the other side has gone, breaks off, or takes too long. */
+bool wire_read(const struct nbd_wire *wire, void *to, size_t size);
 /* Both together, in one piece if that can be; the second may be empty. */
-bool wire_write(struct nbd_client *client, const void *head, size_t head_size, const void *data,
+bool wire_write(const struct nbd_wire *wire, const void *head, size_t head_size, const void *data,
 	size_t size);
+/* Into all of these, out of all of these; the array is changed. */
+bool wire_read_vector(const struct nbd_wire *wire, struct iovec *iov, unsigned count);
+bool wire_write_vector(const struct nbd_wire *wire, struct iovec *iov, unsigned count);
 
 static inline uint16_t get16(const void *from)
 {
@@ -76,10 +70,5 @@ static inline uint8_t *put64(uint8_t *to, uint64_t value)
 	memcpy(to, &value, sizeof value);
 	return to + sizeof value;
 }
-
-/* handshake.c: true: the client is in the transmission phase. */
-bool nbd_handshake(struct nbd_client *client);
-/* transmit.c: until it leaves. */
-void nbd_transmit(struct nbd_client *client);
 
 #endif

@@ -34,7 +34,7 @@ static const char *const buses[] =
 
 static const struct field file_fields[] = {
 	FIELD_ROW(ENUM, disk_file, format, .needed = true, .names = formats),
-	FIELD_ROW(FD, disk_file, fd, .needed = true, .min = LIMIT_FD_MIN, .max = LIMIT_FD_MAX),
+	FIELD_ROW(FD, disk_file, fd, .min = LIMIT_FD_MIN, .max = LIMIT_FD_MAX),
 	FIELD_ROW(STRING, disk_file, name, .max = LIMIT_STRING, .text = ""),
 	{.key = NULL},
 };
@@ -56,6 +56,16 @@ const struct field drive_spec_fields[] = {
 	FIELD_ROW(STRING, drive_spec, vdev, .needed = true, .max = LIMIT_VDEV),
 	{.key = NULL},
 };
+
+bool disk_is_remote(const char *name)
+{
+	static const char *const schemes[] = {"nbd://", "nbd+unix://", "nbds://", "nbds+unix://"};
+
+	for (unsigned i = 0; i < sizeof schemes / sizeof *schemes; i++)
+		if (!strncmp(name, schemes[i], strlen(schemes[i])))
+			return true;
+	return false;
+}
 
 const char *disk_format_name(enum disk_format format)
 {

@@ -26,7 +26,10 @@ enum disk_cache {
 /* By what the guest reaches it. The latter two have drives, and are for guests with firmware. */
 enum disk_bus { DISK_VIRTIO, DISK_IDE, DISK_AHCI, DISK_BUSES };
 
-/* fd: open already; -1: to be opened by its name, which otherwise is for messages. */
+/*
+ * fd: open already; -1: to be opened by its name, which otherwise is for messages. A name may be one of an NBD server's
+ * export (nbd/address.h): fd is then a socket to who connects (block/remote.h), and stands in no description.
+ */
 struct disk_file {
 	enum disk_format format;
 	int fd;
@@ -61,6 +64,8 @@ struct drive_spec {
 
 extern const struct field disk_spec_fields[], drive_spec_fields[];
 
+/* Whether a disk's name is one of an NBD server's, good or bad: nbd/address.h. */
+bool disk_is_remote(const char *name);
 const char *disk_format_name(enum disk_format format);
 /* Whether block/ reads images of the format of that name. */
 bool disk_format_is_there(const char *name);

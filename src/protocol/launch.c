@@ -229,7 +229,8 @@ static int check_fds(const struct launch_spec *spec, struct error *err)
 		if (!spec->disk[i].files)
 			return error_set(err, EINVAL, WHERE "disks[%u].files: is empty", i);
 		for (unsigned k = 0; k < spec->disk[i].files; k++)
-			if (spec->disk[i].file[k].fd < 0)
+			if (spec->disk[i].file[k].fd < 0 &&
+				!disk_is_remote(spec->disk[i].file[k].name))
 				return error_set(err, EINVAL,
 					WHERE "disks[%u].files[%u].fd: is missing", i, k);
 	}

@@ -49,6 +49,11 @@ static const int disk[] = {
 	CALL(fadvise64), /* ... and then read anew */
 };
 
+/* A disk on a server: its connection, and who makes the next one. */
+static const int remote[] = {
+	CALL(readv), CALL(poll), CALL(sendto), CALL(recvmsg), CALL(shutdown),
+};
+
 /* The disk, and the files in memory that are filled from it and handed over. */
 static const int reader[] = {
 	CALL(read), CALL(pread64), CALL(pwrite64), CALL(lseek), CALL(ftruncate),
@@ -310,6 +315,8 @@ void vmm_calls(void *ctx, struct calls *calls, unsigned roles)
 		CALLS_ALLOW(calls, reader);
 		calls_allow_value(calls, CALL(fcntl), 1, F_ADD_SEALS);
 	}
+	if (needs->remote && (roles & (CALLS_DISK | CALLS_READER)))
+		CALLS_ALLOW(calls, remote);
 	if (needs->reader && (roles & CALLS_LOOP)) {
 		CALLS_ALLOW(calls, reader_owner);
 		calls_allow_value(calls, CALL(fcntl), 1, F_GET_SEALS);

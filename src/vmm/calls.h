@@ -21,6 +21,7 @@ struct vmm_needs {
 	int state;       /* ... and this is its descriptor */
 	bool given;      /* it is a daemon's */
 	bool clones;     /* it may be copied while it runs, or is such a copy */
+	bool remote;     /* a disk is on an NBD server */
 	pid_t reader;    /* the process that reads the guest's disk; 0: none */
 	unsigned shares; /* folders that are served, by these processes over these sockets */
 	pid_t server[LIMIT_SHARES];

@@ -15,6 +15,7 @@
 #include "virtio/net.h"
 #include "virtio/rng.h"
 #include "vmm/calls.h"
+#include "vmm/connector.h"
 #include "vmm/drives.h"
 
 static int add_disk(struct devices *devices, unsigned i, const struct vmm_config *config,
@@ -60,8 +61,12 @@ int devices_open(struct devices *devices, struct vmm_config *config, struct erro
 
 	for (unsigned i = 0; !r && i < config->nets; i++)
 		r = open_net(devices, i, &config->net[i], config->arriving, err);
-	for (unsigned i = 0; !r && i < config->disks; i++)
-		r = block_files_open(&config->disk[i], err);
+	for (unsigned i = 0; !r && i < config->disks; i++) {
+		devices->remote |= connector_needed(&config->disk[i]);
+		r = connectors_start(&config->disk[i], &config->owner, err);
+		if (!r)
+			r = block_files_open(&config->disk[i], err);
+	}
 	return r;
 }
 

@@ -44,8 +44,9 @@ struct devices {
 	struct virtio_rng *rng;
 	struct virtio_console *console;
 	struct virtio_balloon *balloon;
-	bool user; /* one of the networks is in user mode, */
-	bool tap;  /* or a tap */
+	bool user;   /* one of the networks is in user mode, */
+	bool tap;    /* or a tap */
+	bool remote; /* a disk is on an NBD server */
 	bool has_mac[LIMIT_NETWORKS];
 	uint8_t mac[LIMIT_NETWORKS][6];
 };

@@ -22,6 +22,7 @@
 #include "machine/machine.h"
 #include "monitor/sandbox.h"
 #include "vmm/calls.h"
+#include "vmm/connector.h"
 
 /* A file system may lead in circles: how long one answer may take, and how much of a processor all may. */
 #define ANSWER_SECONDS 30
@@ -94,7 +95,7 @@ static int wall_in(const struct kernel_reader *reader, struct error *err)
 {
 	const rlim_t seconds = reader->config->no_reboot ? ANSWER_SECONDS : CPU_SECONDS;
 	const rlim_t bytes = reader->config->memory;
-	struct vmm_needs needs = {.kvm = false};
+	struct vmm_needs needs = {.remote = connector_needed(&reader->config->disk[0])};
 	const struct sandbox walls = {.calls = vmm_calls, .ctx = &needs};
 	int r = monitor_restrict(reader->monitor, false, false, err);
 
@@ -211,16 +212,23 @@ static void process(struct kernel_reader *reader)
 
 /* The monitor's side */
 
-/* By their names, our own descriptors: those for the device are opened later, and may be written to. */
+/* By their names, our own descriptors: those for the device are opened later, and may be written to, or connect. */
 static int open_disk(struct kernel_reader *reader, struct error *err)
 {
 	const struct disk_spec *disk = &reader->config->disk[0];
 
 	for (unsigned i = 0; i < disk->files; i++) {
 		const struct disk_file *file = &disk->file[i];
+		int r = 0;
 
-		reader->disk[i] = file->fd < 0 ? open(file->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-					       : file->fd;
+		reader->disk[i] = file->fd;
+		if (file->fd < 0)
+			r = connector_start(file->name, &reader->config->owner, &reader->disk[i],
+				err);
+		if (r)
+			return r;
+		if (reader->disk[i] < 0)
+			reader->disk[i] = open(file->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 		if (reader->disk[i] < 0)
 			return error_set(err, errno, "%s: %s", file->name, strerror(errno));
 	}

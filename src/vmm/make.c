@@ -283,6 +283,7 @@ static int make_devices(struct vmm *vmm, struct error *err)
 	vmm->needs.user = vmm->devices.user;
 	/* To a daemon's guest one may come while it runs. */
 	vmm->needs.tap = vmm->devices.tap || vmm->config.given;
+	vmm->needs.remote = vmm->devices.remote;
 	vmm->needs.gdb = vmm->gdb != NULL;
 	vmm->needs.profile = vmm->config.profile != NULL;
 	vmm->needs.reader = kernel_reader_pid(vmm->reader);

@@ -264,7 +264,10 @@ static void do_snapshot(void)
 			saved->bytes = malloc(MODEL_MAX);
 		memcpy(saved->bytes, run.model->bytes, saved->size);
 	} else if (what == 0 && !run.kills) {
-		check_result(block_snapshot(run.block, BLOCK_SNAPSHOT_APPLY, name, &err), &err);
+		r = block_snapshot(run.block, BLOCK_SNAPSHOT_APPLY, name, &err);
+		check_result(r, &err);
+		if (r)
+			return;
 		memcpy(run.model->bytes, saved->bytes, saved->size);
 		run.model->size = saved->size;
 	} else {

@@ -21,11 +21,14 @@ class Host(Daemon):
         super().__init__(vmm=None)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            self.address = "127.0.0.1:%d" % free.getsockname()[1]
-        with open(self.folder + "/policy", "w") as policy:
-            json.dump({"listen": self.address}, policy)
-        os.chmod(self.folder + "/policy", 0o600)
+            self.listen("127.0.0.1:%d" % free.getsockname()[1])
         self.as_another_host()
+
+    def listen(self, address):
+        self.address = address
+        with open(self.folder + "/policy", "w") as policy:
+            json.dump({"listen": address}, policy)
+        os.chmod(self.folder + "/policy", 0o600)
 
     def one(self):
         return self.guests().get("one")

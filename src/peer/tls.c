@@ -12,12 +12,12 @@
 
 #include "base/loop.h"
 #include "peer/identity.h"
+#include "peer/pack.h"
 
 /* Only what both sides have: they are of one kind. */
 #define CIPHERS \
 	"NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305"
 #define RECORD (16u << 10)
-#define PIECE (256u << 10)
 
 struct tls {
 	gnutls_session_t session;
@@ -186,11 +186,18 @@ int tls_read_line(struct tls *tls, size_t max, uint64_t deadline, char **line, s
 struct carriage {
 	struct tls *tls;
 	int line;
+	struct packer *packer;
 	bool ending;               /* the line has ended, which is to be passed on */
 	bool away_over, here_over; /* from the line; to it */
 	bool line_full, tls_wants; /* it takes no more now; it waits for its socket */
-	size_t from, to;           /* of piece, what goes away */
-	char piece[PIECE];
+	/* What goes away: of a piece of the packer's. */
+	const uint8_t *away;
+	size_t away_left;
+	/* What comes: a piece as far as it is here, and of what was in it what has not gone to the line. */
+	size_t came;
+	const uint8_t *here;
+	size_t here_left;
+	uint8_t out[PACK_HEAD + PACK_PIECE], in[PACK_HEAD + PACK_PIECE];
 };
 
 /* From the line into TLS. Whether anything went. */
@@ -200,13 +207,14 @@ static bool go_away(struct carriage *at)
 
 	if (at->away_over)
 		return false;
-	if (at->from == at->to && !at->ending) {
-		n = read(at->line, at->piece, sizeof at->piece);
+	if (!at->away_left && !at->ending) {
+		n = read(at->line, at->out + PACK_HEAD, PACK_PIECE);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return false;
-		at->from = 0;
-		at->to = n > 0 ? (size_t)n : 0;
 		at->ending = n <= 0;
+		if (n > 0)
+			at->away_left =
+				packer_pack(at->packer, at->out, (size_t)n, clock_now(), &at->away);
 	}
 	if (at->ending) {
 		n = gnutls_bye(at->tls->session, GNUTLS_SHUT_WR);
@@ -214,25 +222,65 @@ static bool go_away(struct carriage *at)
 		at->away_over = !at->tls_wants;
 		return at->away_over;
 	}
-	n = gnutls_record_send(at->tls->session, at->piece + at->from, at->to - at->from);
+	n = gnutls_record_send(at->tls->session, at->away, at->away_left);
 	at->tls_wants = again((int)n);
-	if (n > 0)
-		at->from += (size_t)n;
-	else if (!at->tls_wants)
+	if (n > 0) {
+		at->away += n;
+		at->away_left -= (size_t)n;
+	} else if (!at->tls_wants) {
 		at->away_over = at->here_over = true;
+	}
 	return !at->tls_wants;
+}
+
+/* More of the piece that comes; whether it is whole, and unpacked, or why not. */
+static int gather(struct carriage *at)
+{
+	struct tls *tls = at->tls;
+	size_t stored = 0, len = 0, wanted = PACK_HEAD, part;
+
+	if (at->came >= PACK_HEAD) {
+		if (pack_read_head(at->in, &stored, &len))
+			return -EPROTO;
+		wanted += stored;
+	}
+	part = wanted - at->came < tls->to - tls->from ? wanted - at->came : tls->to - tls->from;
+	memcpy(at->in + at->came, tls->came + tls->from, part);
+	tls->from += part;
+	at->came += part;
+	if (at->came < wanted || !stored)
+		return 0;
+	at->came = 0;
+	at->here_left = len;
+	return packer_unpack(at->packer, at->in + PACK_HEAD, stored, len, &at->here);
+}
+
+/* The line takes nothing any more: that is the end of both ways. */
+static bool put_here(struct carriage *at)
+{
+	ssize_t n = send(at->line, at->here, at->here_left, MSG_NOSIGNAL);
+
+	at->line_full = n < 0 && (errno == EAGAIN || errno == EINTR);
+	if (n > 0) {
+		at->here += n;
+		at->here_left -= (size_t)n;
+	} else if (!at->line_full) {
+		at->away_over = at->here_over = true;
+	}
+	return !at->line_full;
 }
 
 static bool come_here(struct carriage *at)
 {
 	struct tls *tls = at->tls;
-	ssize_t n;
+	int came;
 
 	if (at->here_over)
 		return false;
+	if (at->here_left)
+		return put_here(at);
 	if (tls->from == tls->to) {
-		int came = receive(tls);
-
+		came = receive(tls);
 		if (again(came) || (came < 0 && !gnutls_error_is_fatal(came)))
 			return false;
 		if (came <= 0) {
@@ -243,13 +291,9 @@ static bool come_here(struct carriage *at)
 			return true;
 		}
 	}
-	n = send(at->line, tls->came + tls->from, tls->to - tls->from, MSG_NOSIGNAL);
-	at->line_full = n < 0 && (errno == EAGAIN || errno == EINTR);
-	if (n > 0)
-		tls->from += (size_t)n;
-	else if (!at->line_full)
+	if (gather(at))
 		at->away_over = at->here_over = true;
-	return !at->line_full;
+	return true;
 }
 
 /* What there is to wait for when neither direction goes on. */
@@ -261,8 +305,10 @@ static void await(const struct carriage *at)
 		wait[0].events |= POLLIN;
 	if (at->tls_wants)
 		wait[0].events |= POLLOUT;
-	if (!at->away_over && !at->tls_wants)
+	if (!at->away_over && !at->tls_wants) {
 		wait[1].events |= POLLIN;
+		packer_starves(at->packer, clock_now());
+	}
 	if (at->line_full)
 		wait[1].events |= POLLOUT;
 	/* One that is not waited for would tell its hang-up again and again. */
@@ -276,7 +322,10 @@ void tls_carry(struct tls *tls, int line)
 {
 	struct carriage *at = line < 0 ? NULL : calloc(1, sizeof *at);
 
-	if (!at) {
+	if (at)
+		at->packer = packer_create();
+	if (!at || !at->packer) {
+		free(at);
 		gnutls_bye(tls->session, GNUTLS_SHUT_WR);
 		return;
 	}
@@ -289,5 +338,6 @@ void tls_carry(struct tls *tls, int line)
 		if (!away && !here && (!at->away_over || !at->here_over))
 			await(at);
 	}
+	packer_destroy(at->packer);
 	free(at);
 }

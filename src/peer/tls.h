@@ -29,7 +29,7 @@ int tls_write(struct tls *tls, const void *data, size_t len, uint64_t deadline, 
 /* A line of at most max bytes, without its newline and with a zero in its place; the caller's to free(). */
 int tls_read_line(struct tls *tls, size_t max, uint64_t deadline, char **line, size_t *len,
 	struct error *err);
-/* Bytes go between it and line, another socket, each direction until its end, which is passed on; -1: only the end is. */
+/* Bytes go between it, in pieces (pack.h), and line, another socket, each direction until its end, which is passed on; -1: only the end is. */
 void tls_carry(struct tls *tls, int line);
 
 #endif

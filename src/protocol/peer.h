@@ -2,7 +2,7 @@
 /*
  * Daemons of two hosts that know each other. Between them stands a process of each, dach-peer: TLS 1.3, in which either
  * side has a certificate of its own making and knows the other's by its fingerprint. Over it goes one line of JSON from the
- * side that called, and one back; then bytes both ways, which are the monitors' (migrate/wire.h):
+ * side that called, and one back; then bytes both ways, in pieces (peer/pack.h), which are the monitors' (migrate/wire.h):
  *
  *   {"dach-peer": 1, "migrate": {...}, "owner": "ann"}       what POST /v1/receive takes; no owner: the daemon's own user
  *   {"dach-peer": 1, "fetch": {"uuid": "...", "storage": true}}    a guest that went there from here

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What another host's daemon asks and answers, and what its administrator hands over: tokens, fingerprints, addresses, names. */
+/*
+ * What another host's daemon asks and answers, the pieces that are carried then, and what its administrator hands over: tokens,
+ * fingerprints, addresses, names.
+ */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "peer/pack.h"
 #include "protocol/limits.h"
 #include "protocol/peer.h"
 
@@ -52,6 +56,39 @@ static void fuzz_words(const char *text)
 		check(strlen(text) <= PEER_NAME_MAX && !strpbrk(text, "/ \n"));
 }
 
+/* What comes as a piece; and what is sent as one, which comes back the same. */
+static void fuzz_pieces(const uint8_t *data, size_t size)
+{
+	static struct packer *packer;
+	static uint8_t piece[PACK_HEAD + PACK_PIECE];
+	const uint8_t *out, *back;
+	size_t stored, len;
+	uint64_t now = 1;
+
+	if (!packer)
+		packer = packer_create();
+	check(packer);
+	if (size >= PACK_HEAD && !pack_read_head(data, &stored, &len) &&
+		stored <= size - PACK_HEAD) {
+		uint8_t *body = malloc(stored);
+
+		check(body);
+		memcpy(body, data + PACK_HEAD, stored);
+		packer_unpack(packer, body, stored, len, &back);
+		free(body);
+	}
+	if (!size || size > PACK_PIECE)
+		return;
+	for (unsigned way = 0; way < 2; way++) {
+		memcpy(piece + PACK_HEAD, data, size);
+		len = packer_pack(packer, piece, size, now, &out);
+		now += 1000;
+		check(!pack_read_head(out, &stored, &len) && len == size);
+		check(!packer_unpack(packer, out + PACK_HEAD, stored, len, &back));
+		check(!memcmp(back, data, size));
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text = malloc(size + 1);
@@ -62,6 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text[size] = 0;
 	fuzz_lines(text, size);
 	fuzz_words(text);
+	fuzz_pieces(data, size);
 	free(text);
 	return 0;
 }

@@ -19,6 +19,7 @@
 #include "base/io.h"
 #include "base/loop.h"
 #include "peer/identity.h"
+#include "peer/pack.h"
 #include "peer/tls.h"
 
 #define LONG_NS 60000000000ull
@@ -245,7 +246,8 @@ static void bytes_behind_a_line(void **state)
 	size_t len;
 
 	meet(pair);
-	assert_int_equal(tls_write(pair->end[0].tls, "line\nrest", 9, clock_now() + LONG_NS, &err),
+	assert_int_equal(tls_write(pair->end[0].tls, "line\n\4\0\0\0\4\0\0\0rest", 17,
+				 clock_now() + LONG_NS, &err),
 		0);
 	assert_int_equal(tls_read_line(pair->end[1].tls, 10, clock_now() + LONG_NS, &line, &len,
 				 &err),
@@ -258,6 +260,72 @@ static void bytes_behind_a_line(void **state)
 	assert_int_equal(read(pair->end[1].carried[0], rest, 1), 0);
 	shutdown(pair->end[1].carried[0], SHUT_WR);
 	pthread_join(pair->end[1].thread, NULL);
+}
+
+/* Packed and not, it is the same; what is no piece is refused. */
+static void pieces(void **state)
+{
+	static uint8_t raw[PACK_HEAD + PACK_PIECE], kept[PACK_PIECE];
+	struct packer *here = packer_create(), *there = packer_create();
+	uint64_t now = 1;
+	unsigned packed = 0, as_they_are = 0;
+	const uint8_t *piece, *back;
+	size_t stored, len;
+
+	for (unsigned n = 0; n < 4000; n++) {
+		/* The first half goes over a line that takes 1 byte in 10 ns, the other half over one that takes what it gets. */
+		const bool slow = n < 2000;
+		const size_t size = n % 50 ? PACK_PIECE : 1 + n;
+
+		for (size_t i = 0; i < size; i++)
+			kept[i] = (uint8_t)(i / 64 * (n % 7 + 1));
+		memcpy(raw + PACK_HEAD, kept, size);
+		len = packer_pack(here, raw, size, now, &piece);
+		now += slow ? len * 10 : piece == raw ? 10 : 100000;
+		packed += slow && piece != raw;
+		as_they_are += !slow && piece == raw;
+		assert_int_equal(pack_read_head(piece, &stored, &len), 0);
+		assert_int_equal(len, size);
+		assert_int_equal(packer_unpack(there, piece + PACK_HEAD, stored, len, &back), 0);
+		assert_memory_equal(back, kept, size);
+		/* Cut off, or of another length. */
+		if (stored < len && n % 100 == 1) {
+			assert_int_equal(packer_unpack(there, piece + PACK_HEAD, stored - 1, len,
+						 &back),
+				-EPROTO);
+			assert_int_equal(packer_unpack(there, piece + PACK_HEAD, stored, len - 1,
+						 &back),
+				-EPROTO);
+		}
+	}
+	assert_true(packed > 1800);
+	assert_true(as_they_are > 1700);
+	assert_int_equal(pack_read_head((const uint8_t *)"\0\0\0\0\0\0\0\0", &stored, &len),
+		-EPROTO);
+	assert_int_equal(pack_read_head((const uint8_t *)"\5\0\0\0\4\0\0\0", &stored, &len),
+		-EPROTO);
+	assert_int_equal(pack_read_head((const uint8_t *)"\5\0\0\0\1\0\2\0", &stored, &len),
+		-EPROTO);
+	packer_destroy(here);
+	packer_destroy(there);
+}
+
+/* A peer that lies about a piece: the line is ended. */
+static void a_piece_that_is_none(void **state)
+{
+	struct pair *pair = *state;
+	struct error err = {""};
+	char byte;
+
+	meet(pair);
+	pthread_create(&pair->end[1].thread, NULL, carry, &pair->end[1]);
+	assert_int_equal(tls_write(pair->end[0].tls, "\4\0\0\0\5\0\0\0rest", 12,
+				 clock_now() + LONG_NS, &err),
+		0);
+	pthread_join(pair->end[1].thread, NULL);
+	close(pair->end[1].carried[1]);
+	pair->end[1].carried[1] = -1;
+	assert_int_equal(read(pair->end[1].carried[0], &byte, 1), 0);
 }
 
 static void noise(void **state)
@@ -280,6 +348,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(lines, setup, teardown),
 		cmocka_unit_test_setup_teardown(bytes_both_ways, setup, teardown),
 		cmocka_unit_test_setup_teardown(bytes_behind_a_line, setup, teardown),
+		cmocka_unit_test(pieces),
+		cmocka_unit_test_setup_teardown(a_piece_that_is_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(noise, setup, teardown),
 	};
 	int failed;

@@ -9,6 +9,7 @@
 #define FLAGS 2u
 #define QUESTIONS 4u
 #define ANSWERS 6u
+#define AUTHORITIES 8u
 #define MORE 10u
 #define FLAG_ANSWER 0x8000u
 #define FLAG_OPCODE 0x7800u
@@ -142,6 +143,26 @@ void dns_each_address(const uint8_t *message, size_t len,
 	}
 }
 
+size_t dns_cut_more(uint8_t *message, size_t len)
+{
+	struct dns_question question;
+	size_t at;
+
+	if (len < DNS_HEADER || !read_question(message, len, &question))
+		return len;
+	at = question.end;
+	for (unsigned left = get16(message + ANSWERS) + get16(message + AUTHORITIES); left;
+		left--) {
+		at = skip_name(message, len, at);
+		if (!at || len - at < RECORD_TAIL ||
+			get16(message + at + 8) > len - at - RECORD_TAIL)
+			return len;
+		at += RECORD_TAIL + get16(message + at + 8);
+	}
+	put16(message + MORE, 0);
+	return at;
+}
+
 /* Header and question; the header has one question and no more. */
 static void begin(const uint8_t *message, const struct dns_question *question, unsigned flags,
 	uint8_t *to)
@@ -161,8 +182,6 @@ size_t dns_make_query(const uint8_t *message, const struct dns_question *questio
 
 	begin(message, question, get16(message + FLAGS) & FLAG_RECURSE, to);
 	put16(to, number);
-	if (!question->extended)
-		return len;
 	put16(to + MORE, 1);
 	memcpy(to + len, extended, sizeof extended);
 	return len + sizeof extended;

@@ -31,9 +31,11 @@ bool dns_is_answer(const uint8_t *message, size_t len, const uint8_t *query, siz
 void dns_each_address(const uint8_t *message, size_t len,
 	void (*each)(void *ctx, const uint8_t *address, bool ipv6, uint32_t ttl), void *ctx);
 
-/* The same question and nothing else that a guest says, of that number. to has DNS_MESSAGE_MAX bytes; how many it is. */
+/* The bare question of that number, by somebody who takes answers of up to DNS_PAYLOAD bytes. to has DNS_MESSAGE_MAX; how many it is. */
 size_t dns_make_query(const uint8_t *message, const struct dns_question *question, uint16_t number,
 	uint8_t *to);
+/* An answer's length without what is beside it, for who has not said that he knows of EDNS. */
+size_t dns_cut_more(uint8_t *message, size_t len);
 /* The answer that there is no such name. */
 size_t dns_make_refusal(const uint8_t *message, const struct dns_question *question, uint8_t *to);
 

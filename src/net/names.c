@@ -30,6 +30,7 @@ struct asker {
 	uint8_t mac[2 * MAC_LEN];   /* to, from */
 	uint8_t address[2 * 16];    /* from, to; those of IPv4 have four bytes */
 	uint8_t port[4], number[2]; /* from, to; the question's */
+	bool extended;              /* it knows of EDNS */
 };
 
 struct query {
@@ -213,6 +214,7 @@ bool names_take(struct name_server *names, const uint8_t *frame, size_t len, uin
 	memcpy(asker.address, frame + IP + (asker.ipv6 ? 8 : 12), asker.ipv6 ? 32 : 8);
 	memcpy(asker.port, udp, sizeof asker.port);
 	memcpy(asker.number, message, sizeof asker.number);
+	asker.extended = question.extended;
 	if (*question.name && allow_name(names->allow, question.name))
 		ask(names, &asker, message, &question);
 	else
@@ -240,7 +242,8 @@ static void hear(struct name_server *names, struct query *query)
 		drop(query);
 	} else if (dns_is_answer(message, (size_t)n, query->sent, query->sent_len)) {
 		dns_each_address(message, (size_t)n, learn, names);
-		answer(names, &query->asker, message, (size_t)n);
+		answer(names, &query->asker, message,
+			query->asker.extended ? (size_t)n : dns_cut_more(message, (size_t)n));
 		drop(query);
 	}
 }

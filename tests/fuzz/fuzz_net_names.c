@@ -44,8 +44,15 @@ static void use_message(struct allow *allow, const uint8_t *data, size_t size)
 {
 	uint8_t to[DNS_MESSAGE_MAX];
 	struct dns_question question, again;
+	uint8_t *copy = malloc(size + 1);
 
 	dns_each_address(data, size, learn, allow);
+	if (copy) {
+		memcpy(copy, data, size);
+		if (dns_cut_more(copy, size) > size)
+			abort();
+		free(copy);
+	}
 	if (!dns_read_query(data, size, &question))
 		return;
 	if (question.end > size || strlen(question.name) > NET_NAME_TEXT)

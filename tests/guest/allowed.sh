@@ -3,13 +3,16 @@
 # A user-mode network whose guest may begin something with some destinations only, by address and by name: in namespaces of
 # the test's own, with a name server and servers of pages.
 if [ "${1:-}" != inside ]; then
-	unshare -rmn true 2>/dev/null || {
+	root=r
+	[ "$(id -u)" -ne 0 ] || root=
+	unshare -${root}mn true 2>/dev/null || {
 		echo "ok allowed: not run: this host gives no namespaces"
 		exit 0
 	}
-	exec unshare -rmn "$0" inside
+	exec unshare -${root}mn "$0" inside "$root"
 fi
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/toolstack-lib.sh"
 
 # This host: addresses that the world could have, an /etc that names a server.
 ip link set lo up
@@ -65,7 +68,7 @@ print("up", flush=True)
 PYTHON
 python3 "$work/servers.py" "$work/asked" >"$work/up" 2>/dev/null &
 servers=$!
-trap 'kill $servers; rm -rf "$work"' EXIT
+trap 'kill $servers; toolstack_end' EXIT
 wait_for 20 test -s "$work/up"
 
 guest --net "user,allow=ok.example,allow=10.9.9.4" <<'SCRIPT'
@@ -100,4 +103,42 @@ check "a name may be the metadata's" said "meta.ok.example is 169.254.169.254"
 check "and does not lead there" said "metadata NOTHING"
 check "or this host's" said "gate.ok.example is 10.0.2.2"
 check "and does not lead there either" said "loopback NOTHING"
+
+# One that a daemon keeps, behind its walls, by its file. Not in a user's namespace, whose root is none to a daemon.
+[ -z "$2" ] || finish
+cat >"$work/commands" <<'SCRIPT'
+ip link set lo up
+ip link set eth0 up
+ip addr add 10.0.2.15/24 dev eth0
+ip route add default via 10.0.2.2
+page() { echo "$1 $(timeout 10 wget -q -O - "http://$2:8080/" || echo NOTHING)"; }
+name() { echo "$1 is $(nslookup -type=a "$1" 10.0.2.3 2>&1 | sed -n '/^Name/,$s/^Address.*: *//p;s/.*NXDOMAIN.*/NOBODY/p')"; }
+page before 10.9.9.2
+name two.ok.example
+page named 10.9.9.2
+name three.example
+page other 10.9.9.3
+echo OVER
+read -r line
+SCRIPT
+initrd "$work/commands"
+cat >"$work/allowed.cfg" <<CONFIG
+name = "allowed"
+kernel = "$kernel"
+ramdisk = "$work/initrd"
+extra = "console=ttyS0 quiet panic=-1"
+memory = 128
+engine = "$DACH_ENGINE"
+vif = [ 'mode=user,allow=ok.example' ]
+CONFIG
+chmod a+rx "$work"
+xl_says create "$work/allowed.cfg"
+check "a guest of the daemon's is made" ended 0
+console_open allowed
+check "which comes to its end" wait_for 100 said OVER
+check "a name's address is out of its reach before it is asked for" said "before NOTHING"
+check "and in it afterwards" said "named PAGE of 10.9.9.2"
+check "other names are nobody's to it" said "three.example is NOBODY"
+check "and what they would be is out of reach" said "other NOTHING"
+console_close
 finish

@@ -382,11 +382,25 @@ static void count_address(void *ctx, const uint8_t *address, bool ipv6, uint32_t
 static void addresses_of_an_answer(void **state)
 {
 	struct message m = answer_to((uint8_t[]){0, 1}, "example.org", 1);
+	const size_t len_of_answers = m.len;
 	unsigned count[2] = {0, 0};
 
 	dns_each_address(m.byte, m.len, count_address, count);
 	assert_int_equal(count[0], 1);
 	assert_int_equal(count[1], 1);
+	/* Without what is beside it. */
+	put_record(&m, 41, 0, "", 0);
+	m.byte[11] = 1;
+	assert_int_equal(dns_cut_more(m.byte, m.len), len_of_answers);
+	assert_int_equal(m.byte[11], 0);
+	for (size_t len = 0; len < len_of_answers; len++) {
+		uint8_t *part = malloc(len + !len);
+
+		memcpy(part, m.byte, len);
+		assert_true(dns_cut_more(part, len) == len);
+		free(part);
+	}
+	m.len = len_of_answers;
 	/* Cut off anywhere, or with more said than there is. */
 	for (size_t len = 0; len < m.len; len++) {
 		uint8_t *part = malloc(len + !len);
@@ -436,20 +450,22 @@ static void check_answer(const struct bench *bench, const struct frame *sent, bo
 	}
 }
 
-static void ask_one(struct bench *bench, bool ipv6)
+static void ask_one(struct bench *bench, bool ipv6, bool extended)
 {
 	struct message m = query(0x1234, "www.example.org", 1), heard, said;
 	struct frame f;
 	struct sockaddr_in from;
+	size_t len;
 
 	/* With more behind it, of which the host's server is told that there is some, and no more. */
-	m.byte[11] = 1;
+	m.byte[11] = extended;
 	put(&m, "\0\0\51\377\377\0\0\200\0\0\14\0\12\0\10secrets!", 23);
 	f = question(ipv6, &m);
 	bench->answers = 0;
 	assert_true(takes(bench, f));
 	heard = hear(bench->server[0], &from);
 	assert_int_equal(heard.len, m.len - 12);
+	m.byte[11] = 1;
 	assert_memory_equal(heard.byte + 4, m.byte + 4, m.len - 23 - 4);
 	assert_null(memmem(heard.byte, heard.len, "secret", 6));
 	assert_false(reaches(bench, "192.0.2.1"));
@@ -467,10 +483,13 @@ static void ask_one(struct bench *bench, bool ipv6)
 	assert_int_equal(bench->answers, 0);
 	assert_false(reaches(bench, "192.0.2.1"));
 	said = answer_to(heard.byte, "www.example.org", 1);
+	len = said.len;
+	put_record(&said, 41, 0, "", 0);
+	said.byte[11] = 1;
 	say(bench->server[0], &from, &said);
 	go_round(bench, 10000);
 	assert_int_equal(bench->answers, 1);
-	check_answer(bench, &f, ipv6, 0, said.len);
+	check_answer(bench, &f, ipv6, 0, extended ? said.len : len);
 	assert_true(reaches(bench, "192.0.2.1"));
 	assert_true(reaches(bench, "2001:db8::1"));
 	assert_int_equal(names_ms(bench->names, bench->now), -1);
@@ -478,12 +497,17 @@ static void ask_one(struct bench *bench, bool ipv6)
 
 static void a_name_on_the_list(void **state)
 {
-	ask_one(*state, false);
+	ask_one(*state, false, true);
+}
+
+static void a_name_on_the_list_of_old(void **state)
+{
+	ask_one(*state, false, false);
 }
 
 static void a_name_on_the_list_by_ipv6(void **state)
 {
-	ask_one(*state, true);
+	ask_one(*state, true, true);
 }
 
 static void a_name_that_is_not(void **state)
@@ -635,6 +659,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_question),
 		cmocka_unit_test(addresses_of_an_answer),
 		ON_BENCH(a_name_on_the_list),
+		ON_BENCH(a_name_on_the_list_of_old),
 		ON_BENCH(a_name_on_the_list_by_ipv6),
 		ON_BENCH(a_name_that_is_not),
 		ON_BENCH(what_is_no_question_to_it),

@@ -63,4 +63,7 @@ void op_add_guest(struct operation *op, struct guest *guest, bool start, const c
 /* Starts one that is off; ends the operation with it. */
 void op_start_guest(struct operation *op, struct guest *guest);
 
+/* What would keep a guest that is off from starting keeps it from being kept, too. */
+int op_try_open(const struct guest *guest, struct error *err);
+
 #endif

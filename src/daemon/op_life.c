@@ -117,8 +117,7 @@ static struct guest *make(struct operation *op)
 	return guest;
 }
 
-/* What would keep it from starting keeps it from being kept, too. */
-static int try_open(const struct guest *guest, struct error *err)
+int op_try_open(const struct guest *guest, struct error *err)
 {
 	struct spec_files files;
 	int r = spec_init(&files, err);
@@ -136,7 +135,7 @@ static int begin_new(struct guest *guest, bool start, bool paused, struct error 
 
 	if (start)
 		return life_start(guest, paused, err);
-	r = try_open(guest, err);
+	r = op_try_open(guest, err);
 	return r ? r : guest_save(guest, err);
 }
 

@@ -103,7 +103,7 @@ extern const struct operation_kind operation_host, operation_log, operation_log_
 	operation_affinity, operation_save, operation_restore, operation_suspend, operation_resume,
 	operation_jobs, operation_disk_layer, operation_disk_stream, operation_disk_commit,
 	operation_disk_backup, operation_disk_resize, operation_disk_checkpoint,
-	operation_disk_move, operation_clone, operation_exec, operation_networks,
+	operation_disk_move, operation_clone, operation_convert, operation_exec, operation_networks,
 	operation_network_create, operation_network_get, operation_network_edit,
 	operation_network_start, operation_network_stop, operation_network_delete,
 	operation_disk_attach, operation_disk_detach, operation_disk_medium, operation_disk_export,

@@ -431,6 +431,8 @@ static const struct use {
 	{"post", "/v1/guests/{ref}/destroy", .words = {"destroy", "web"}},
 	{"post", "/v1/guests/{ref}/trigger", .words = {"trigger", "web", "nmi"}},
 	{"post", "/v1/guests/{ref}/sysrq", .words = {"sysrq", "web", "h"}},
+	{"post", "/v1/guests/{ref}/convert",
+		.reason = "dach convert makes an image first: tests/guest/convert.sh"},
 	{"post", "/v1/guests/{ref}/rename", .words = {"rename", "web", "db"}},
 	{"post", "/v1/guests/{ref}/dump-core", .words = {"dump-core", "web", "/x"}},
 	{"post", "/v1/guests/{ref}/disk-layer", .words = {"disk", "layer", "web", "xvda"}},

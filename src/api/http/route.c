@@ -53,6 +53,7 @@ const struct route routes[] = {
 	{"POST", GUEST "/snapshots/{snapshot}/revert", &operation_snapshot_revert, .status = 200},
 	{"GET", GUEST "/jobs", &operation_jobs, .status = 200},
 	{"POST", GUEST "/{verb}", &operation_ask, .status = 200},
+	{"POST", GUEST "/convert", &operation_convert, .status = 200, .body = true},
 	{"POST", GUEST "/rename", &operation_rename, .status = 200, .body = true},
 	{"POST", GUEST "/dump-core", &operation_dump_core, .status = 200, .body = true},
 	{"POST", GUEST "/disk-layer", &operation_disk_layer, .status = 200, .body = true},

@@ -356,8 +356,8 @@ def test_a_refusal_changes_nothing():
     with Daemon().start() as d:
         def refuse(verb, status, body):
             method, path = verb
-            if body and "path" in body:
-                body = {"path": body["path"].replace("FOLDER", d.folder)}
+            if body and isinstance(body.get("path"), str):
+                body = {**body, "path": body["path"].replace("FOLDER", d.folder)}
             for vcpu in ("0", "all") if "{vcpu}" in path else ("",):
                 refused(status, d.call, method, "/v1/guests/firm" + path.replace("{vcpu}", vcpu), body)
 

@@ -7,6 +7,7 @@
 #define DACH_NET_NIC_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "net/announce.h"
@@ -17,6 +18,12 @@ struct nic;
 /* Since it was made; received by the guest, and sent by it. */
 struct nic_counters {
 	uint64_t rx_frames, rx_bytes, tx_frames, tx_bytes;
+};
+
+/* What a firmware finds at a card, to start from the network: a power of two of bytes, which outlive it. */
+struct nic_rom {
+	void *data; /* NULL: nothing */
+	size_t size;
 };
 
 struct nic_ops {

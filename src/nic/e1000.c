@@ -468,7 +468,8 @@ static const struct nic_ops nic_ops = {.slot = on_slot,
 	.destroy = on_destroy};
 
 int e1000_create(struct pci_bus *bus, struct memory *memory, struct net *net,
-	const uint8_t mac[NET_MAC_LEN], struct nic **out, struct error *err)
+	const uint8_t mac[NET_MAC_LEN], const struct nic_rom *rom, struct nic **out,
+	struct error *err)
 {
 	static const struct pci_ids ids = {.vendor = 0x8086,
 		.device = 0x100e,
@@ -499,6 +500,8 @@ int e1000_create(struct pci_bus *bus, struct memory *memory, struct net *net,
 	if (!r)
 		r = pci_add_bar(&e->pci, PORTS_BAR, PORTS_SIZE, PCI_BAR_IO, &ports_ops, e,
 			&e->lock);
+	if (!r && rom && rom->data)
+		r = pci_add_rom(&e->pci, rom->data, rom->size);
 	if (r)
 		error_set(err, -r, "e1000: no place for its registers");
 	if (!r)

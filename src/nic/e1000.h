@@ -17,8 +17,9 @@
 
 struct pci_bus;
 
-/* No vCPU runs: before the machine starts, or while it is paused. */
+/* No vCPU runs: before the machine starts, or while it is paused. rom NULL: none. */
 int e1000_create(struct pci_bus *bus, struct memory *memory, struct net *net,
-	const uint8_t mac[NET_MAC_LEN], struct nic **nic, struct error *err);
+	const uint8_t mac[NET_MAC_LEN], const struct nic_rom *rom, struct nic **nic,
+	struct error *err);
 
 #endif

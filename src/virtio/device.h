@@ -78,6 +78,8 @@ struct virtio_device {
 	uint64_t offered; /* features */
 	unsigned queues;
 	unsigned config_size;
+	const void *rom; /* that its PCI function has: device.h there; NULL: none */
+	size_t rom_size;
 	/* The transport's: an interrupt for a queue, or -1 for the configuration. Lock held. */
 	void (*interrupt)(struct virtio_device *dev, int queue);
 	void *transport;

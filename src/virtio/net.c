@@ -529,7 +529,8 @@ static const struct nic_ops nic_ops = {.slot = on_slot,
 	.destroy = on_destroy};
 
 int virtio_net_create(struct pci_bus *bus, struct memory *memory, struct net *net,
-	const uint8_t mac[NET_MAC_LEN], struct nic **out, struct error *err)
+	const uint8_t mac[NET_MAC_LEN], const struct nic_rom *rom, struct nic **out,
+	struct error *err)
 {
 	struct virtio_net *nic = calloc(1, sizeof *nic);
 	const struct net_client client = {
@@ -548,6 +549,10 @@ int virtio_net_create(struct pci_bus *bus, struct memory *memory, struct net *ne
 	virtio_device_init(&nic->dev, "virtio-net", VIRTIO_ID_NET, &net_ops, memory,
 		features_for(net), 2, QUEUE_SIZE);
 	fill_config(nic, mac);
+	if (rom) {
+		nic->dev.rom = rom->data;
+		nic->dev.rom_size = rom->size;
+	}
 	r = virtio_pci_attach(&nic->dev, bus, CLASS_ETHERNET, err);
 	if (!r)
 		r = net_start(net, &client, err);

@@ -410,6 +410,8 @@ int virtio_pci_attach(struct virtio_device *dev, struct pci_bus *bus, uint32_t c
 	if (!r)
 		r = pci_add_bar(&transport->pci, VIRTIO_PCI_BAR, VIRTIO_PCI_BAR_SIZE, 0, &bar_ops,
 			transport, NULL);
+	if (!r && dev->rom)
+		r = pci_add_rom(&transport->pci, dev->rom, dev->rom_size);
 	if (!r)
 		r = add_caps(transport);
 	if (r)

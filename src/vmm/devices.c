@@ -14,6 +14,7 @@
 #include "virtio/blk.h"
 #include "virtio/net.h"
 #include "virtio/rng.h"
+#include "vmm/boot_rom.h"
 #include "vmm/calls.h"
 #include "vmm/connector.h"
 #include "vmm/drives.h"
@@ -57,7 +58,7 @@ void devices_set_away(struct devices *devices, bool away)
 
 int devices_open(struct devices *devices, struct vmm_config *config, struct error *err)
 {
-	int r = 0;
+	int r = boot_rom_read(config, devices->rom, err);
 
 	for (unsigned i = 0; !r && i < config->nets; i++)
 		r = open_net(devices, i, &config->net[i], config->arriving, err);
@@ -91,15 +92,15 @@ static int add_disks(void *ctx)
 }
 
 int devices_make_nic(struct machine *machine, struct net *net, const struct net_spec *spec,
-	unsigned index, struct nic **nic, struct error *err)
+	const struct nic_rom *rom, unsigned index, struct nic **nic, struct error *err)
 {
 	uint8_t mac[NET_MAC_LEN] = {0x02, 'd', 'a', 'c', 'h', index};
 
 	net_spec_mac(spec, mac);
-	return spec->model == NET_E1000
-		? e1000_create(machine_pci(machine), machine_memory(machine), net, mac, nic, err)
-		: virtio_net_create(machine_pci(machine), machine_memory(machine), net, mac, nic,
-			  err);
+	return spec->model == NET_E1000 ? e1000_create(machine_pci(machine),
+						  machine_memory(machine), net, mac, rom, nic, err)
+					: virtio_net_create(machine_pci(machine),
+						  machine_memory(machine), net, mac, rom, nic, err);
 }
 
 static int add_nets(void *ctx)
@@ -110,8 +111,9 @@ static int add_nets(void *ctx)
 
 	for (unsigned i = 0; !r && i < m->config->nets; i++)
 		if (devices->net[i])
-			r = devices_make_nic(m->machine, devices->net[i], &m->config->net[i], i,
-				&devices->nic[i], m->err);
+			r = devices_make_nic(m->machine, devices->net[i], &m->config->net[i],
+				&devices->rom[m->config->net[i].model], i, &devices->nic[i],
+				m->err);
 	return r;
 }
 
@@ -281,5 +283,7 @@ void devices_destroy(struct devices *devices)
 		virtio_blk_destroy(devices->blk[i]);
 		block_close(devices->disk[i]);
 	}
+	for (unsigned i = 0; i < NET_MODELS; i++)
+		free(devices->rom[i].data);
 	*devices = (struct devices){.user = false};
 }

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "machine/machine.h"
+#include "net/nic.h"
 #include "virtio/console.h"
 #include "vmm/config.h"
 #include "monitor/monitor.h"
@@ -16,7 +17,6 @@ struct ide;
 struct net;
 struct virtio_balloon;
 struct virtio_blk;
-struct nic;
 struct virtio_rng;
 
 /* A drive's place, which stays. */
@@ -44,9 +44,10 @@ struct devices {
 	struct virtio_rng *rng;
 	struct virtio_console *console;
 	struct virtio_balloon *balloon;
-	bool user;   /* one of the networks is in user mode, */
-	bool tap;    /* or a tap */
-	bool remote; /* a disk is on an NBD server */
+	bool user;                      /* one of the networks is in user mode, */
+	bool tap;                       /* or a tap */
+	bool remote;                    /* a disk is on an NBD server */
+	struct nic_rom rom[NET_MODELS]; /* boot_rom.h */
 	bool has_mac[LIMIT_NETWORKS];
 	uint8_t mac[LIMIT_NETWORKS][6];
 };
@@ -64,9 +65,9 @@ int devices_open(struct devices *devices, struct vmm_config *config, struct erro
 int devices_create(struct devices *devices, const struct vmm_config *config,
 	struct machine *machine, const struct virtio_console_owner *console,
 	void (*balloon_changed)(void *ctx), struct guest_monitor *monitor, struct error *err);
-/* A card of the specification's kind on the machine's bus, with its address or one that is made of the index. */
+/* A card of the specification's kind on the machine's bus, with its address or one that is made of the index. rom NULL: none. */
 int devices_make_nic(struct machine *machine, struct net *net, const struct net_spec *spec,
-	unsigned index, struct nic **nic, struct error *err);
+	const struct nic_rom *rom, unsigned index, struct nic **nic, struct error *err);
 /*
  * Begins to write len bytes to the first disk, at an offset; both are multiples of 512. What cannot be
  * written is not.

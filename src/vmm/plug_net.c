@@ -28,7 +28,7 @@ static int make_device(void *ctx)
 	if (r)
 		return r;
 	attaching->spec.fd = -1; /* it is the network's */
-	r = devices_make_nic(machine, attaching->net, &attaching->spec, 0, &attaching->nic,
+	r = devices_make_nic(machine, attaching->net, &attaching->spec, NULL, 0, &attaching->nic,
 		attaching->err);
 	if (r)
 		net_close(attaching->net);

@@ -109,7 +109,7 @@ static void set_up(void)
 	echo = calloc(1, sizeof *echo);
 	if (!rig_open(&rig, DISK) || net_begin(&echo->net, &echo_driver, NULL) ||
 		virtio_net_create(machine_pci(rig.machine), machine_memory(rig.machine), &echo->net,
-			mac, &nic, NULL) ||
+			mac, NULL, &nic, NULL) ||
 		virtio_balloon_create(machine_pci(rig.machine), machine_memory(rig.machine), 16,
 			nothing, NULL, &balloon, NULL))
 		abort();

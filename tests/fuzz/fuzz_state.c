@@ -48,7 +48,7 @@ static bool add_devices(struct rig *rig, struct net *net)
 	struct nic *nic;
 
 	return !net_begin(net, &endpoint, NULL) &&
-		!virtio_net_create(pci, memory, net, mac, &nic, NULL) &&
+		!virtio_net_create(pci, memory, net, mac, NULL, &nic, NULL) &&
 		!virtio_balloon_create(pci, memory, 16, nothing, NULL, &balloon, NULL);
 }
 

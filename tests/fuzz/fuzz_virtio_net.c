@@ -90,7 +90,7 @@ static void open_side(struct side *side)
 	rig_open(&side->driver.rig);
 	if (net_begin(&side->net, &endpoints[side - sides], NULL) ||
 		virtio_net_create(&side->driver.rig.pci, &side->driver.rig.mem, &side->net, mac,
-			&side->nic, NULL))
+			NULL, &side->nic, NULL))
 		abort();
 }
 

@@ -105,7 +105,7 @@ static inline void e1000_world_open(struct e1000_world *w, bool offloaded)
 	if (memory_create(&w->memory, E1000_MEMORY, 0, false, NULL) ||
 		pci_bus_init(&w->pci, &w->io, &w->mmio, &owner, NULL) ||
 		net_begin(&w->net, &drivers[offloaded], NULL) ||
-		e1000_create(&w->pci, &w->memory, &w->net, mac, &w->nic, NULL))
+		e1000_create(&w->pci, &w->memory, &w->net, mac, NULL, &w->nic, NULL))
 		abort();
 	e1000_world_map(w);
 }

@@ -110,8 +110,8 @@ static void plug_in(void)
 		break;
 	default:
 		assert_int_equal(net_open(&spec, &plugged.net, &err), 0);
-		assert_int_equal(virtio_net_create(pci, memory, plugged.net, mac, &plugged.nic,
-					 &err),
+		assert_int_equal(virtio_net_create(pci, memory, plugged.net, mac, NULL,
+					 &plugged.nic, &err),
 			0);
 	}
 	assert_int_equal(config_word(1) & 0xffff, VIRTIO_PCI_VENDOR);

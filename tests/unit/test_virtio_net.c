@@ -40,7 +40,8 @@ static void setup_spec(struct fixture *f, const struct net_spec *spec, uint64_t 
 
 	assert_int_equal(net_open(spec, &f->net, &err), 0);
 	rig_open(&f->rig);
-	assert_int_equal(virtio_net_create(&f->rig.pci, &f->rig.mem, f->net, mac, &f->nic, &err),
+	assert_int_equal(virtio_net_create(&f->rig.pci, &f->rig.mem, f->net, mac, NULL, &f->nic,
+				 &err),
 		0);
 	rig_start(&f->rig, features, f->ring, 2);
 	f->rx = memory_ptr(&f->rig.mem, RX_DATA, 0x100000);

@@ -156,6 +156,26 @@ static int pull(struct block_copy *copy, uint64_t offset, uint64_t end, char *by
 	return r;
 }
 
+/* What the image below the target has there, and the target has not, comes into that. */
+static int pull_lower(struct block_copy *copy, uint64_t offset, uint64_t end, char *bytes)
+{
+	struct block_image *to = copy->target, *lower = to->driver->base(to);
+	int r = 0;
+
+	while (!r && offset < end) {
+		uint64_t length = end - offset;
+		bool wanted, own = true;
+
+		r = lower->driver->find_own(lower, offset, &length, &wanted);
+		if (!r && wanted)
+			r = to->driver->find_own(to, offset, &length, &own);
+		if (!r && !own)
+			r = move_bytes(to, to, offset, length, bytes, false);
+		offset += length;
+	}
+	return r;
+}
+
 /* Units first to last, a few of them. */
 static int copy_units(struct block_copy *copy, uint64_t first, uint64_t last)
 {
@@ -171,6 +191,8 @@ static int copy_units(struct block_copy *copy, uint64_t first, uint64_t last)
 		return -ENOMEM;
 	if (copy->kind == BLOCK_STREAM)
 		r = pull(copy, offset, end, bytes);
+	else if (copy->kind == BLOCK_MERGE)
+		r = pull_lower(copy, offset, end, bytes);
 	else
 		r = move_bytes(from, copy->target, offset, end - offset, bytes,
 			copying_keeps(copy->kind) && !(copy->kind == BLOCK_BACKUP && copy->since));
@@ -262,10 +284,12 @@ int copying_performed(struct block_copy *copy, const struct block_request *reque
 
 /* The worker */
 
-/* What the top of a commit has not needs no copy: a way that is far where all of a table is empty. */
+/* What the image has not that is left out in the end needs no copy: a way that is far where all of a table is empty. */
 static int skip_empty(struct block_copy *copy)
 {
-	struct block_image *top = copy->block->image;
+	struct block_image *top = copy->kind == BLOCK_MERGE
+		? copy->target->driver->base(copy->target)
+		: copy->block->image;
 	bool own = false;
 	int r = 0;
 
@@ -374,7 +398,7 @@ static int step(void *ctx)
 	uint64_t end;
 	int r = 0;
 
-	if (copy->kind == BLOCK_COMMIT && !copy->follows)
+	if (copying_thaws(copy->kind) && !copy->follows)
 		r = skip_empty(copy);
 	if (r)
 		return r;

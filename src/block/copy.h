@@ -4,6 +4,7 @@
  *
  *   stream  what the disk reads from its bases comes into its top, which then stands alone
  *   commit  what the top has comes into the base below it, which then is the disk
+ *   merge   what an image below the top leaves out, and the one that it stands on has, comes into it; then it stands on what is below
  *   backup  the disk as it was at the begin comes into a file of its own
  *   mirror  the disk comes into a file of its own, is kept in step there (block_copy_pledge()), and goes on in that
  *   follow  the disk goes elsewhere, in pieces that its owner takes there (block_copy_next()), those that are written meanwhile again
@@ -15,7 +16,7 @@
  * does not grow. The end is short: requests are held (block/layer.h) while what is left is copied.
  *
  * Should the process be killed at any point, the disk's files are what they were or, by one write at the end, what
- * they are to be: what a stream brings is what showed through; what a commit brings is hidden by the top until the top
+ * they are to be: what a stream brings is what showed through, as is what a merge brings; what a commit brings is hidden by the top until the top
  * is emptied, which is done piece by piece but makes no difference to what the disk reads; a backup is not the disk's, and a
  * mirror is only once its owner notes it as the disk, which is when it is in step.
  *
@@ -29,6 +30,7 @@
 enum block_copy_kind {
 	BLOCK_STREAM,
 	BLOCK_COMMIT,
+	BLOCK_MERGE,
 	BLOCK_BACKUP,
 	BLOCK_EXPORT,
 	BLOCK_MIRROR,
@@ -50,7 +52,7 @@ struct block_copy_points {
 
 /*
  * file: of a backup or a mirror, the new image, empty and of the disk's size; of an export likewise, and raw; of a commit, the base, open for reading and writing
- * (its name is the disk's afterwards). Its descriptor is the copy's from here on, on failure too. of a stream and a follow NULL.
+ * (its name is the disk's afterwards); of a merge likewise the image of the chain, which is of qcow2, as is the one that it stands on. Its descriptor is the copy's from here on, on failure too. of a stream and a follow NULL.
  * points: NULL: none. timeout: ns for which requests may be held.
  */
 int block_copy_begin(struct block_device *block, enum block_copy_kind kind,

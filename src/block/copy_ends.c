@@ -7,6 +7,7 @@
 
 #include "base/loop.h"
 #include "block/copying.h"
+#include "block/file.h"
 
 static int begin_commit(struct block_copy *copy, const struct disk_file *file)
 {
@@ -26,6 +27,35 @@ static int begin_commit(struct block_copy *copy, const struct disk_file *file)
 	}
 	r = base->driver->thaw(base, file->fd, file->name, copy->err);
 	copy->target = r ? NULL : base;
+	return r;
+}
+
+static struct block_image *base_of(const struct block_image *image)
+{
+	return image->driver->base ? image->driver->base(image) : NULL;
+}
+
+static int begin_merge(struct block_copy *copy, const struct disk_file *file)
+{
+	struct block_image *image = base_of(copy->block->image), *lower;
+	int r = 0;
+
+	while (image && !file_is(image->driver->file(image), file->fd))
+		image = base_of(image);
+	lower = image ? base_of(image) : NULL;
+	if (!lower || !image->driver->skip_base || !base_of(lower))
+		r = error_set(copy->err, EINVAL,
+			"%s: is no image of the disk %s that stands on two others", file->name,
+			block_name(copy->block));
+	else if (lower->size != image->size || image->size != block_size(copy->block))
+		r = error_set(copy->err, EINVAL, "%s: is not as large as what it stands on",
+			file->name);
+	if (r) {
+		close(file->fd);
+		return r;
+	}
+	r = image->driver->thaw(image, file->fd, file->name, copy->err);
+	copy->target = r ? NULL : image;
 	return r;
 }
 
@@ -51,7 +81,7 @@ static int may_begin(const struct block_device *block, enum block_copy_kind kind
 		return error_set(err, EBUSY, "%s: is being copied already", block_name(block));
 	if (!copying_keeps(kind) && image->read_only)
 		return error_set(err, EINVAL, "%s: is only read", block_name(block));
-	if ((kind == BLOCK_STREAM || kind == BLOCK_COMMIT) && block->files < 2)
+	if ((kind == BLOCK_STREAM || copying_thaws(kind)) && block->files < 2)
 		return error_set(err, EINVAL, "%s: stands on no other image", block_name(block));
 	return 0;
 }
@@ -97,10 +127,12 @@ static int attach(void *ctx)
 	/* Another may have begun since it was asked. */
 	int r = may_begin(copy->block, copy->kind, copy->err);
 
-	if (r && beginning->file->fd >= 0 && copy->kind == BLOCK_COMMIT)
+	if (r && beginning->file->fd >= 0 && copying_thaws(copy->kind))
 		close(beginning->file->fd);
 	if (!r && copy->kind == BLOCK_COMMIT)
 		r = begin_commit(copy, beginning->file);
+	if (!r && copy->kind == BLOCK_MERGE)
+		r = begin_merge(copy, beginning->file);
 	if (!r && copy->points)
 		r = take_points(copy);
 	if (!r) {
@@ -179,7 +211,7 @@ int block_copy_begin(struct block_device *block, enum block_copy_kind kind,
 		r = error_set(err, EINVAL, "%s: is not as large as the disk", own.name);
 	if (!r) {
 		r = hold(copy, clock_now() + timeout, err);
-		if (r && kind == BLOCK_COMMIT)
+		if (r && copying_thaws(kind))
 			close(own.fd);
 	}
 	if (!r) {
@@ -227,6 +259,23 @@ static int drop_top(struct block_copy *copy)
 	block->files--;
 	take_label(copy);
 	top->driver->close(top);
+	copy->target = NULL;
+	return 0;
+}
+
+/* What is below the target has come into it, and is the disk's no more. */
+static int drop_lower(struct block_copy *copy)
+{
+	struct block_image *image = copy->target, *lower = base_of(image);
+	int r = image->driver->skip_base(image);
+
+	if (r)
+		return r;
+	image->driver->set_base(image, base_of(lower));
+	image->driver->freeze(image);
+	copy->block->files--;
+	lower->driver->set_base(lower, NULL);
+	lower->driver->close(lower);
 	copy->target = NULL;
 	return 0;
 }
@@ -309,6 +358,8 @@ static int finish(void *ctx)
 		r = flush(image);
 	if (!r && copy->kind == BLOCK_COMMIT)
 		r = drop_top(copy);
+	else if (!r && copy->kind == BLOCK_MERGE)
+		r = drop_lower(copy);
 	else if (!r && copy->kind == BLOCK_STREAM)
 		r = stand_alone(copy);
 	else if (!r && copy->kind == BLOCK_MIRROR)
@@ -346,8 +397,8 @@ static int detach(void *ctx)
 {
 	struct block_copy *copy = ctx;
 
-	if (copy->target && copying_follows(copy->kind) && !flush(copy->target) &&
-		copy->kind == BLOCK_COMMIT)
+	if (copy->target && (copying_follows(copy->kind) || copying_thaws(copy->kind)) &&
+		!flush(copy->target) && copying_thaws(copy->kind))
 		copy->target->driver->freeze(copy->target);
 	copy->block->copy = NULL;
 	if (copy->kind == BLOCK_BACKUP && copy->made)

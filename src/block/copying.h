@@ -18,9 +18,10 @@ struct copy_range {
 struct block_copy {
 	struct block_device *block;
 	enum block_copy_kind kind;
-	struct block_image *target; /* of a commit the disk's own base */
-	struct block_label *label;  /* of the target */
-	struct error *err;          /* while a disk's thread works for us */
+	struct block_image
+		*target; /* of a commit the disk's own base, of a merge one of its images */
+	struct block_label *label; /* of the target */
+	struct error *err;         /* while a disk's thread works for us */
 	uint64_t timeout, units;
 	bool attached;
 	bool in_step; /* block_copy_pledge(); changes while the disk is held */
@@ -54,6 +55,12 @@ int copying_performed(struct block_copy *copy, const struct block_request *reque
 static inline bool copying_opens(enum block_copy_kind kind)
 {
 	return kind == BLOCK_BACKUP || kind == BLOCK_EXPORT || kind == BLOCK_MIRROR;
+}
+
+/* The target is one of the disk's own images, which is written to meanwhile. */
+static inline bool copying_thaws(enum block_copy_kind kind)
+{
+	return kind == BLOCK_COMMIT || kind == BLOCK_MERGE;
 }
 
 /* What is written is to be copied again. */

@@ -59,6 +59,11 @@ struct block_driver {
 	int (*find_zero)(struct block_image *image, uint64_t offset, uint64_t *length, bool *zero);
 	/* It names no base any more; all is stable, and nothing of the base shows through. */
 	int (*leave_base)(struct block_image *image);
+	/*
+	 * It stands on what its base stands on, of which nothing shows through that would not otherwise; all is stable. By one
+	 * write; in this process set_base() follows. NULL: the format cannot.
+	 */
+	int (*skip_base)(struct block_image *image);
 	/* What it has is its base's, too: it has nothing any more, stably, and is closed next. */
 	bool (*may_empty)(const struct block_image *image);
 	int (*empty)(struct block_image *image);

@@ -36,6 +36,8 @@ int file_lock(const struct file *file, const char *name, struct error *err);
 void file_unlock(const struct file *file);
 /* Nobody writes to it here any more, which its locks then say. */
 void file_freeze(struct file *file);
+/* Whether it is this one. */
+bool file_is(const struct file *file, int fd);
 /* It is written to by this descriptor, which is the file's, on failure too; nobody is in any function of it. */
 int file_thaw(struct file *file, int fd, const char *name, struct error *err);
 

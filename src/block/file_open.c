@@ -162,6 +162,11 @@ static bool same_file(int fd, int other)
 				    : a.st_dev == b.st_dev && a.st_ino == b.st_ino);
 }
 
+bool file_is(const struct file *file, int fd)
+{
+	return same_file(file->fd, fd);
+}
+
 int file_thaw(struct file *file, int fd, const char *name, struct error *err)
 {
 	int flags, r = check_fd(fd, name, false, err);

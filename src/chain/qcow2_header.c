@@ -10,7 +10,6 @@
 #define EXTENSION_FEATURES 0x6803f857u
 #define FEATURE_SIZE 48u
 #define FEATURE_NAME 46u
-#define SECTOR 512u
 #define OFFSET_MAX (1ull << 56)
 
 struct parse {
@@ -170,7 +169,7 @@ static int check_tables(struct parse *p)
 
 	if (!h->size)
 		return error_set(p->err, EINVAL, "%s: empty, not a disk image", p->name);
-	if (h->size % SECTOR || h->size >= OFFSET_MAX)
+	if (h->size % QCOW2_SECTOR || h->size >= OFFSET_MAX)
 		return refuse(p, "its disk's size is no multiple of 512 bytes, or too large");
 	if (table_bad(h, h->l1_offset, h->l1_entries * 8ull))
 		return refuse(p, "its L1 table does not begin at a cluster");
@@ -229,4 +228,54 @@ int qcow2_header_parse(const void *bytes, size_t size, const char *name,
 	if (!r)
 		r = check_features(&p);
 	return r ? r : check_tables(&p);
+}
+
+#define FORMAT_MAX 8u /* bytes, of which each extension has a multiple */
+
+/* Where the extension is that names the base's format, and where all of them end; or NULL. */
+static uint8_t *find_format(uint8_t *bytes, size_t end, size_t *behind)
+{
+	size_t at = qcow2_get(bytes + 4, 4) == 3 ? qcow2_get(bytes + 100, 4) : QCOW2_HEADER_V2;
+	uint8_t *found = NULL;
+
+	while (at + 8 <= end) {
+		const uint32_t type = (uint32_t)qcow2_get(bytes + at, 4);
+		const uint64_t length = qcow2_get(bytes + at + 4, 4);
+
+		if (type == EXTENSION_END) {
+			*behind = at + 8;
+			return found;
+		}
+		if (type == EXTENSION_BACKING_FORMAT && length && length <= FORMAT_MAX &&
+			at + 8 + FORMAT_MAX <= QCOW2_SECTOR)
+			found = bytes + at;
+		at += 8 + ((length + 7) & ~7ull);
+	}
+	return NULL;
+}
+
+int qcow2_header_rebase(void *header, size_t size, const char *base, const char *format, size_t *at)
+{
+	uint8_t *bytes = header, *extension;
+	const uint64_t offset = qcow2_get(bytes + QCOW2_AT_BACKING, 8);
+	const uint64_t former = qcow2_get(bytes + QCOW2_AT_BACKING + 8, 4);
+	const size_t length = strlen(base);
+	size_t behind;
+
+	if (!offset || offset > size || former > size - offset || !length ||
+		length > QCOW2_BACKING_MAX || !*format || strlen(format) > FORMAT_MAX)
+		return -EINVAL;
+	extension = find_format(bytes, offset, &behind);
+	if (!extension)
+		return -EINVAL;
+	*at = behind + length <= offset ? behind : (offset + former + 7) & ~7ull;
+	if (*at + length > size)
+		return -ENOSPC;
+	qcow2_put(extension + 4, 4, strlen(format));
+	memset(extension + 8, 0, FORMAT_MAX);
+	memcpy(extension + 8, format, strlen(format));
+	memcpy(bytes + *at, base, length);
+	qcow2_put(bytes + QCOW2_AT_BACKING, 8, *at);
+	qcow2_put(bytes + QCOW2_AT_BACKING + 8, 4, length);
+	return 0;
 }

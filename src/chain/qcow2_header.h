@@ -73,6 +73,14 @@ struct qcow2_header {
 int qcow2_header_parse(const void *bytes, size_t size, const char *name,
 	struct qcow2_header *header, struct error *err);
 
+/*
+ * Has a header name another base: *at is where its name then is, beside the old one, and all else that has changed
+ * lies in the first QCOW2_SECTOR bytes. bytes: as above, of a header that has been parsed, and that names a base and its format. -ENOSPC:
+ * there is no room for the name; -EINVAL: what would have to change lies elsewhere.
+ */
+#define QCOW2_SECTOR 512u
+int qcow2_header_rebase(void *bytes, size_t size, const char *base, const char *format, size_t *at);
+
 /* Big-endian numbers, wherever they lie. */
 static inline uint64_t qcow2_get(const void *at, unsigned size)
 {

@@ -14,4 +14,11 @@ struct guest;
 int copy_commit(struct guest *guest, unsigned disk, const char *base,
 	void (*done)(void *ctx, int r, const char *text), void *ctx, struct error *err);
 
+/*
+ * What is below `image`, of this disk's chain and of the guest's own making, comes into that, which then stands on what was below
+ * (block/copy.h). Nothing else changes: what the image reads as is what it was. As copy_commit().
+ */
+int copy_merge(struct guest *guest, unsigned disk, const char *image,
+	void (*done)(void *ctx, int r, const char *text), void *ctx, struct error *err);
+
 #endif

@@ -35,6 +35,7 @@ struct copy_operation {
 	struct monitor_request request;
 	char *temp, *path; /* backup: the file, and its name once it is whole */
 	char *base;        /* commit: what the disk is then */
+	char *merges;      /* merge: into which image */
 	enum domain_format format;
 };
 
@@ -46,6 +47,7 @@ static void copy_free(struct copy_operation *copy)
 	free(copy->temp);
 	free(copy->path);
 	free(copy->base);
+	free(copy->merges);
 	free(copy);
 }
 
@@ -63,12 +65,12 @@ static int name_it(void *ctx)
 	return renameat2(AT_FDCWD, copy->temp, AT_FDCWD, copy->path, RENAME_NOREPLACE) ? -errno : 0;
 }
 
-/* The monitor writes to the base no more. */
-static void lower(const struct guest *guest, const struct copy_operation *copy)
+/* The monitor writes to this one no more. */
+static void lower(const struct guest *guest, const struct copy_operation *copy, const char *path)
 {
 	int fd;
 
-	if (caller_open(&copy->caller, copy->base, O_RDONLY, 0, &fd, NULL))
+	if (caller_open(&copy->caller, path, O_RDONLY, 0, &fd, NULL))
 		return;
 	claims_lower(guest, fd);
 	close(fd);
@@ -80,7 +82,7 @@ static void copied(void *ctx, int r, json_t *answer, const char *text)
 	struct guest *guest = guest_by_uuid(copy->daemon, copy->uuid);
 	struct error err = {0};
 
-	if (guest && copy->base)
+	if (guest && (copy->base || copy->merges))
 		guest->committing--;
 	if (!r && copy->path) {
 		r = caller_act(&copy->caller, name_it, copy);
@@ -97,7 +99,9 @@ static void copied(void *ctx, int r, json_t *answer, const char *text)
 	if (r && copy->temp)
 		caller_act(&copy->caller, remove_it, copy->temp);
 	if (r && copy->base && guest && guest->monitor)
-		lower(guest, copy);
+		lower(guest, copy, copy->base);
+	if (copy->merges && guest && guest->monitor)
+		lower(guest, copy, copy->merges);
 	if (!r && guest)
 		guest_log(guest, request_word(REQUEST_DISK_COPY), "done");
 	copy->done(copy->ctx, r, r ? text : "");
@@ -173,6 +177,39 @@ static int open_base(struct guest *guest, struct copy_operation *copy, struct er
 		if (strlen(base) > REQUEST_NAME_MAX)
 			r = error_set(err, ENAMETOOLONG, "%s: the name is too long", base);
 	}
+	for (unsigned i = 0; i < spec.files; i++)
+		close(spec.file[i].fd);
+	disk_spec_free(&spec);
+	return r;
+}
+
+/* Its owner is known, and that nothing else stands on what is below it. */
+static int open_merged(struct guest *guest, struct copy_operation *copy, struct error *err)
+{
+	const char *image = copy->arguments->path;
+	struct disk_spec spec = {.file = NULL};
+	int r = spec_open_disk(guest, &guest->config.disk[copy->disk], &spec, err);
+	unsigned at = 1;
+
+	if (r)
+		return r;
+	while (at < spec.files && strcmp(spec.file[at].name, image))
+		at++;
+	if (at == spec.files)
+		r = error_set(err, EINVAL, "%s: the disk does not stand on it", image);
+	if (!r)
+		r = caller_open(&copy->caller, image, O_RDWR, 0, &copy->fd, err);
+	if (!r && !same_file(copy->fd, spec.file[at].fd))
+		r = error_set(err, EINVAL, "%s: is another file now", image);
+	if (!r && strlen(image) > REQUEST_NAME_MAX)
+		r = error_set(err, ENAMETOOLONG, "%s: the name is too long", image);
+	if (!r)
+		r = claims_raise(guest, copy->fd, image, err);
+	if (!r && !(copy->merges = strdup(image)))
+		r = error_nomem(err);
+	copy->request.format = DISK_QCOW2;
+	if (!r)
+		snprintf(copy->request.name, sizeof copy->request.name, "%s", image);
 	for (unsigned i = 0; i < spec.files; i++)
 		close(spec.file[i].fd);
 	disk_spec_free(&spec);
@@ -277,6 +314,8 @@ static int prepare(struct guest *guest, struct copy_operation *copy, struct erro
 		r = layer_may_begin(guest, err);
 	if (!r && copy->request.kind == DISK_COPY_COMMIT)
 		r = open_base(guest, copy, err);
+	if (!r && copy->request.kind == DISK_COPY_MERGE)
+		r = open_merged(guest, copy, err);
 	if (!r && copy->request.kind == DISK_COPY_BACKUP)
 		r = make_backup(guest, copy, err);
 	return r;
@@ -307,7 +346,7 @@ static int start(struct guest *guest, const struct copy_operation *like, struct 
 		copy_free(copy);
 		return r;
 	}
-	guest->committing += copy->base != NULL;
+	guest->committing += copy->base || copy->merges;
 	monitor_call(guest->monitor, &copy->request, copy->fd, 0, copied, copy);
 	if (copy->fd >= 0)
 		close(copy->fd);
@@ -315,21 +354,34 @@ static int start(struct guest *guest, const struct copy_operation *like, struct 
 	return 0;
 }
 
-int copy_commit(struct guest *guest, unsigned disk, const char *base,
-	void (*done)(void *ctx, int r, const char *text), void *ctx, struct error *err)
+static int begin_own(struct guest *guest, enum request_disk_copy kind, unsigned disk,
+	const char *path, void (*done)(void *ctx, int r, const char *text), void *ctx,
+	struct error *err)
 {
 	struct operation_arguments arguments = {.disk = guest->config.disk[disk].vdev,
-		.path = (char *)(uintptr_t)base};
+		.path = (char *)(uintptr_t)path};
 	struct copy_operation like = {.fd = -1,
 		.done = done,
 		.ctx = ctx,
 		.arguments = &arguments,
-		.request = {.verb = REQUEST_DISK_COPY, .kind = DISK_COPY_COMMIT}};
+		.request = {.verb = REQUEST_DISK_COPY, .kind = kind}};
 
 	if (!arguments.disk)
 		return error_set(err, EINVAL, "a disk without a name");
 	caller_of_user(&guest->daemon->policy, guest->owner, &like.caller);
 	return start(guest, &like, err);
+}
+
+int copy_commit(struct guest *guest, unsigned disk, const char *base,
+	void (*done)(void *ctx, int r, const char *text), void *ctx, struct error *err)
+{
+	return begin_own(guest, DISK_COPY_COMMIT, disk, base, done, ctx, err);
+}
+
+int copy_merge(struct guest *guest, unsigned disk, const char *image,
+	void (*done)(void *ctx, int r, const char *text), void *ctx, struct error *err)
+{
+	return begin_own(guest, DISK_COPY_MERGE, disk, image, done, ctx, err);
 }
 
 static void op_copied(void *ctx, int r, const char *text)

@@ -103,8 +103,9 @@ bool snapshot_needs(const struct guest *guest, int fd);
 void snapshot_sweep(struct guest *guest);
 
 /*
- * Where the image below the top of a disk of a guest that runs is needed by nothing else any more, the two become
- * one, one disk after the other; done is called once, maybe at once (NULL: nobody waits).
+ * Where the image below another one of a disk of a guest that runs is needed by nothing else any more, the two become
+ * one, one disk after the other: what the top has comes into the image below it, and what is below another image comes into that, so
+ * that a snapshot's disks keep their names; done is called once, maybe at once (NULL: nobody waits).
  */
 void snapshot_merge(struct guest *guest, void (*done)(void *ctx), void *ctx);
 

@@ -256,6 +256,20 @@ static unsigned find_free(const struct guest *guest, const struct caller *owner,
 	return count;
 }
 
+/* Nothing needs it: what is still there and was made over it has become one with it, and stands on what it was made over. */
+static void step_over(const struct snapshots *snapshots, const struct snapshot_file *gone)
+{
+	for (unsigned i = 0; i < snapshots->files; i++) {
+		struct snapshot_file *file = &snapshots->file[i];
+		char *base = strcmp(file->base, gone->path) ? NULL : strdup(gone->base);
+
+		if (!base)
+			continue;
+		free(file->base);
+		file->base = base;
+	}
+}
+
 /* Only what was found to be free both times: of its own, and of all. */
 static int sweep_images(struct guest *guest, const struct caller *owner, struct error *err)
 {
@@ -274,6 +288,7 @@ static int sweep_images(struct guest *guest, const struct caller *owner, struct 
 				snapshots->file[kept++] = snapshots->file[i];
 				continue;
 			}
+			step_over(snapshots, &snapshots->file[i]);
 			layer_remove(guest, owner, snapshots->file[i].path);
 			snapshot_free_file(&snapshots->file[i]);
 		}
@@ -314,13 +329,21 @@ struct merging {
 	void *ctx;
 };
 
-/* What an image was made over, as the store has it: what its header says may be a monitor's word. NULL: not one of ours. */
-static const char *made_over(const struct guest *guest, const char *path)
+/* One of those that were made for the guest; or NULL. */
+static const struct snapshot_file *own_image(const struct guest *guest, const char *path)
 {
 	for (unsigned i = 0; i < guest->snapshots.files; i++)
 		if (!strcmp(guest->snapshots.file[i].path, path))
-			return guest->snapshots.file[i].base;
+			return &guest->snapshots.file[i];
 	return NULL;
+}
+
+/* What an image was made over, as the store has it: what its header says may be a monitor's word. NULL: not one of ours. */
+static const char *made_over(const struct guest *guest, const char *path)
+{
+	const struct snapshot_file *image = own_image(guest, path);
+
+	return image ? image->base : NULL;
 }
 
 /* Another disk's of the guest, or another guest's. What cannot be told counts as such. */
@@ -359,6 +382,74 @@ static const char *mergeable(const struct guest *guest, const struct domain_disk
 	return base;
 }
 
+/* A disk is this file itself: of the guest, of one of its snapshots, or of what it is to become. */
+static bool is_top(const struct domain_config *config, const char *path)
+{
+	for (unsigned i = 0; i < config->disks; i++)
+		if (domain_disk_has_medium(&config->disk[i]) &&
+			!strcmp(config->disk[i].target, path))
+			return true;
+	return false;
+}
+
+/* Nothing has this image but what stands on it, and that is one image alone. */
+static bool is_only_between(const struct guest *guest, const char *path)
+{
+	const struct snapshots *snapshots = &guest->snapshots;
+	bool top = is_top(&guest->config, path) ||
+		(snapshots->work == SNAPSHOT_REVERT && is_top(&snapshots->next, path));
+	unsigned above = 0;
+
+	for (const struct guest_snapshot *at = snapshots->first; at; at = at->next)
+		top |= is_top(&at->config, path);
+	for (unsigned i = 0; i < snapshots->files; i++)
+		above += !strcmp(snapshots->file[i].base, path);
+	return !top && above == 1;
+}
+
+static bool in_one_folder(const char *a, const char *b)
+{
+	const char *end = strrchr(a, '/');
+
+	return end && end - a == strrchr(b, '/') - b && !strncmp(a, b, (size_t)(end - a));
+}
+
+/*
+ * Whether what is below file n of the disk can come into it: both are of ours and beside each other, and nobody else has
+ * anything to do with them.
+ */
+static bool can_take_lower(const struct guest *guest, const struct domain_disk *disk,
+	const struct disk_spec *spec, unsigned n)
+{
+	const struct disk_file *file = &spec->file[n], *lower = file + 1;
+	const char *base = made_over(guest, file->name), *next = made_over(guest, lower->name);
+	struct stat st, lower_st;
+
+	return file->format == DISK_QCOW2 && lower->format == DISK_QCOW2 && base &&
+		!strcmp(base, lower->name) && next && !strcmp(next, lower[1].name) &&
+		in_one_folder(file->name, lower->name) && is_only_between(guest, lower->name) &&
+		!fstat(file->fd, &st) && !fstat(lower->fd, &lower_st) &&
+		!is_anothers(guest, disk, &st) && !is_anothers(guest, disk, &lower_st);
+}
+
+/* The image below the disk's top into which the one below it can come, as the store has its name; NULL: none. */
+static const char *mergeable_between(const struct guest *guest, const struct domain_disk *disk)
+{
+	struct disk_spec spec = {.file = NULL};
+	const char *image = NULL;
+
+	if (!domain_disk_has_medium(disk) || !disk->vdev ||
+		spec_open_disk(guest, disk, &spec, NULL))
+		return NULL;
+	for (unsigned n = 1; !image && n + 2 < spec.files; n++)
+		if (can_take_lower(guest, disk, &spec, n))
+			image = own_image(guest, spec.file[n].name)->path;
+	for (unsigned i = 0; i < spec.files; i++)
+		close(spec.file[i].fd);
+	disk_spec_free(&spec);
+	return image;
+}
+
 static void merge_next(struct merging *merging);
 
 static void merged(void *ctx, int r, const char *text)
@@ -368,8 +459,14 @@ static void merged(void *ctx, int r, const char *text)
 
 	if (guest && r && r != -ECANCELED)
 		guest_log(guest, "an image that nothing else needs stays", text);
-	if (guest && !r)
+	if (guest && !r) {
+		const unsigned files = guest->snapshots.files;
+
 		snapshot_sweep(guest);
+		/* There may be more of this one; not where a monitor has only said that it is done. */
+		if (guest->snapshots.files < files)
+			merging->disk--;
+	}
 	if (r == -ECANCELED)
 		merging->disk = DOMAIN_DISKS_MAX;
 	merge_next(merging);
@@ -381,12 +478,15 @@ static void merge_next(struct merging *merging)
 
 	while (guest && guest_answers(guest) && merging->disk < guest->config.disks) {
 		unsigned disk = merging->disk++;
-		const char *base = mergeable(guest, &guest->config.disk[disk]);
+		const char *base = mergeable(guest, &guest->config.disk[disk]), *image = NULL;
 		struct error err = {0};
 
 		if (!base)
+			image = mergeable_between(guest, &guest->config.disk[disk]);
+		if (!base && !image)
 			continue;
-		if (!copy_commit(guest, disk, base, merged, merging, &err))
+		if (!(base ? copy_commit : copy_merge)(guest, disk, base ? base : image, merged,
+			    merging, &err))
 			return;
 		guest_log(guest, "an image that nothing else needs stays", err.text);
 	}

@@ -94,6 +94,7 @@ static const struct field disk_layer[] = {
 static const char *const copy_kinds[] = {
 	[DISK_COPY_STREAM] = "stream",
 	[DISK_COPY_COMMIT] = "commit",
+	[DISK_COPY_MERGE] = "merge",
 	[DISK_COPY_BACKUP] = "backup",
 	[DISK_COPY_MIRROR] = "mirror",
 	NULL,

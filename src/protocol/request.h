@@ -28,8 +28,9 @@
  *                                               asked goes; "held": the ns for which requests had to wait. In
  *                                               either case no file is kept any more.
  *   disk-copy    "kind": "stream", "commit",    block/copy.h's, of a disk while it is in use; no faster than "rate",
- *                "backup", "mirror"; "disk",    bytes a second. With a commit comes its base, open for reading and
- *                "name", "format", "rate"       writing, with a backup or a mirror its file, of that name and format. A job;
+ *                "merge", "backup", "mirror";   bytes a second. With a commit comes its base, with a merge the image that takes
+ *                "disk", "name", "format",      what is below it, open for reading and
+ *                "rate"                         writing, with a backup or a mirror its file, of that name and format. A job;
  *                                               but for a stream it ends if who asked goes. A mirror is in step when the job
  *                                               has ended, and stays so until disk-pivot. Of a backup also: "since", a
  *                                               checkpoint, and "checkpoint", a new one (block/copy.h)
@@ -167,7 +168,13 @@ enum request_verb {
 };
 
 enum request_then { SAVE_THEN_END, SAVE_THEN_WAIT, SAVE_THEN_RUN, SAVE_THEN_PAUSE };
-enum request_disk_copy { DISK_COPY_STREAM, DISK_COPY_COMMIT, DISK_COPY_BACKUP, DISK_COPY_MIRROR };
+enum request_disk_copy {
+	DISK_COPY_STREAM,
+	DISK_COPY_COMMIT,
+	DISK_COPY_MERGE,
+	DISK_COPY_BACKUP,
+	DISK_COPY_MIRROR,
+};
 enum request_trigger { TRIGGER_NMI, TRIGGER_RESET, TRIGGER_POWER };
 
 struct monitor_request {

@@ -125,10 +125,12 @@ int copies_request(struct vmm *vmm, const struct control_asker *asker,
 {
 	static const enum block_copy_kind kinds[] = {[DISK_COPY_STREAM] = BLOCK_STREAM,
 		[DISK_COPY_COMMIT] = BLOCK_COMMIT,
+		[DISK_COPY_MERGE] = BLOCK_MERGE,
 		[DISK_COPY_BACKUP] = BLOCK_BACKUP,
 		[DISK_COPY_MIRROR] = BLOCK_MIRROR};
 	static const char *const words[] = {[DISK_COPY_STREAM] = "disk-stream",
 		[DISK_COPY_COMMIT] = "disk-commit",
+		[DISK_COPY_MERGE] = "disk-merge",
 		[DISK_COPY_BACKUP] = "disk-backup",
 		[DISK_COPY_MIRROR] = "disk-mirror"};
 	struct copying *copying = calloc(1, sizeof *copying);

@@ -88,6 +88,36 @@ int qcow2_leave_base(struct block_image *image)
 	return r;
 }
 
+int qcow2_skip_base(struct block_image *image)
+{
+	struct qcow2 *q = container_of(image, struct qcow2, image);
+	const struct qcow2 *base = container_of(q->backing, struct qcow2, image);
+	const uint64_t cluster = 1ull << q->header.cluster_bits;
+	const size_t size = cluster < QCOW2_HEADER_READ ? cluster : QCOW2_HEADER_READ;
+	uint8_t *bytes = malloc(size);
+	size_t at;
+	int r = bytes ? file_read(&q->file, bytes, size, 0) : -ENOMEM;
+
+	if (!r)
+		r = qcow2_header_rebase(bytes, size, base->header.backing,
+			base->header.backing_format, &at);
+	/* The name, and when it is there, what says where it is. */
+	if (!r)
+		r = header_write(q, at, bytes + at, strlen(base->header.backing));
+	if (!r)
+		r = file_flush(&q->file);
+	if (!r)
+		r = header_write(q, 0, bytes, QCOW2_SECTOR);
+	if (!r)
+		r = file_flush(&q->file);
+	if (!r) {
+		strcpy(q->header.backing, base->header.backing);
+		strcpy(q->header.backing_format, base->header.backing_format);
+	}
+	free(bytes);
+	return r;
+}
+
 bool qcow2_may_empty(const struct block_image *image)
 {
 	return !container_of((struct block_image *)(uintptr_t)image, struct qcow2, image)

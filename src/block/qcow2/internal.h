@@ -243,6 +243,7 @@ struct block_image *qcow2_base(const struct block_image *image);
 int qcow2_find_own(struct block_image *image, uint64_t offset, uint64_t *length, bool *own);
 int qcow2_find_zero(struct block_image *image, uint64_t offset, uint64_t *length, bool *zero);
 int qcow2_leave_base(struct block_image *image);
+int qcow2_skip_base(struct block_image *image);
 bool qcow2_may_empty(const struct block_image *image);
 int qcow2_empty(struct block_image *image);
 

@@ -351,6 +351,7 @@ const struct block_driver qcow2_driver = {
 	.find_own = qcow2_find_own,
 	.find_zero = qcow2_find_zero,
 	.leave_base = qcow2_leave_base,
+	.skip_base = qcow2_skip_base,
 	.may_empty = qcow2_may_empty,
 	.empty = qcow2_empty,
 	.thaw = qcow2_thaw,

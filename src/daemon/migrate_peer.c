@@ -17,18 +17,19 @@
 
 /* Who is whose: users go by name, since numbers mean nothing on another host */
 
-static const char *owner_of(const struct guest *guest, struct error *err)
+static int tell_owner(json_t *line, const struct guest *guest, struct error *err)
 {
 	struct passwd *user;
 
 	if (guest->owner == geteuid())
-		return "";
+		return 0;
 	user = getpwuid(guest->owner);
 	if (!user)
-		error_set(err, ENOENT,
+		return error_set(err, ENOENT,
 			"the guest's owner, user %u, has no name by which the other host could know him",
 			(unsigned)guest->owner);
-	return user ? user->pw_name : NULL;
+	return json_object_set_new(line, "owner", json_string(user->pw_name)) ? error_nomem(err)
+									      : 0;
 }
 
 int migrate_peer_caller(struct daemon *daemon, const char *owner, struct caller *caller,
@@ -58,16 +59,15 @@ static json_t *disk_sizes(const json_t *guest)
 	return sizes;
 }
 
-json_t *migrate_peer_tell(const struct guest *guest, const json_t *config, bool paused,
-	bool storage, const char **owner, struct error *err)
+int migrate_peer_tell(json_t *line, const char *key, const struct guest *guest,
+	const json_t *config, bool paused, bool storage, struct error *err)
 {
 	json_t *now = guest_describe(guest, true, 0), *own, *body;
+	int r = now ? tell_owner(line, guest, err) : error_nomem(err);
 
-	*owner = owner_of(guest, err);
-	if (!*owner || !now) {
+	if (r) {
 		json_decref(now);
-		error_nomem(err);
-		return NULL;
+		return r;
 	}
 	own = config ? json_copy((json_t *)(uintptr_t)config)
 		     : json_incref(json_object_get(now, "config"));
@@ -76,9 +76,7 @@ json_t *migrate_peer_tell(const struct guest *guest, const json_t *config, bool 
 		paused || guest->paused, "managed", guest->managed, "autostart", guest->autostart,
 		"disk_sizes", storage ? disk_sizes(now) : NULL);
 	json_decref(now);
-	if (!body)
-		error_nomem(err);
-	return body;
+	return json_object_set_new(line, key, body) ? error_nomem(err) : 0;
 }
 
 /* Away */
@@ -168,8 +166,7 @@ void migrate_peer_call(struct operation *op, struct guest *guest)
 	const struct operation_arguments *words = &op->arguments;
 	const struct peer *peer = peer_for(op);
 	struct error err = {""};
-	const char *owner;
-	json_t *body;
+	json_t *line;
 	int r;
 
 	if (!peer)
@@ -181,12 +178,14 @@ void migrate_peer_call(struct operation *op, struct guest *guest)
 		op_refuse_error(op, r, &err);
 		return;
 	}
-	body = migrate_peer_tell(guest, words->config, words->paused, words->storage, &owner, &err);
-	r = body ? peer_line_call(op->daemon, peer->address, peer->fingerprint,
-			   json_pack("{s:i, s:o, s:s*}", "dach-peer", PEER_VERSION, "migrate", body,
-				   "owner", *owner ? owner : NULL),
-			   may_come, op, &err)
-		 : -EINVAL;
+	line = json_pack("{s:i}", "dach-peer", PEER_VERSION);
+	r = migrate_peer_tell(line, "migrate", guest, words->config, words->paused, words->storage,
+		&err);
+	if (r)
+		json_decref(line);
+	else
+		r = peer_line_call(op->daemon, peer->address, peer->fingerprint, line, may_come, op,
+			&err);
 	if (r)
 		op_refuse_error(op, r, &err);
 }

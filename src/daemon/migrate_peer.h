@@ -22,11 +22,11 @@ void migrate_peer_stays(const struct guest *guest);
 void migrate_peer_is_here(const struct guest *guest);
 
 /*
- * What the other side is told of a guest that goes there: body, as POST /v1/receive takes it, and its owner's name, "" for the daemon's
- * own user. config: it is to be that there; NULL: what it is. To json_decref().
+ * What the other side is told of a guest that goes there, added to a line of protocol/peer.h: what POST /v1/receive takes, as key, and its
+ * owner. config: it is to be that there; NULL: what it is.
  */
-json_t *migrate_peer_tell(const struct guest *guest, const json_t *config, bool paused,
-	bool storage, const char **owner, struct error *err);
+int migrate_peer_tell(json_t *line, const char *key, const struct guest *guest,
+	const json_t *config, bool paused, bool storage, struct error *err);
 /*
  * A guest comes from there, as its daemon tells it: *fd is what its monitor waits at, and uuid its own in body.
  */

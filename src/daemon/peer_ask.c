@@ -117,28 +117,24 @@ static void give_back(struct peer_line *line, struct peer *peer, const struct pe
 		? guest_by_uuid(peer->daemon, ask->fetch)
 		: NULL;
 	struct error err = {""};
-	const char *owner = "";
-	json_t *body = NULL;
+	json_t *answer = json_pack("{s:b}", "ready", true);
 	int ends[2] = {-1, -1}, r;
 
 	r = guest ? migration_check_leave(guest, &err)
 		  : error_set(&err, ENOENT, "no such guest has come here from your host");
-	if (!r) {
-		body = migrate_peer_tell(guest, NULL, false, ask->storage, &owner, &err);
-		r = body ? migration_open_line(ends, &err) : -EINVAL;
-	}
+	if (!r)
+		r = migrate_peer_tell(answer, "guest", guest, NULL, false, ask->storage, &err);
+	if (!r)
+		r = migration_open_line(ends, &err);
 	if (!r) {
 		migration_set_line(guest, ends[1]);
 		r = depart(guest, ask->storage, &err);
 	}
 	if (!r) {
-		peer_line_answer(line,
-			json_pack("{s:b, s:o, s:s*}", "ready", true, "guest", body, "owner",
-				*owner ? owner : NULL),
-			ends[0]);
+		peer_line_answer(line, answer, ends[0]);
 		return;
 	}
-	json_decref(body);
+	json_decref(answer);
 	if (ends[0] >= 0)
 		close(ends[0]);
 	refuse(line, peer->name, &err);

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import pwd
 import signal
 import socket
 import ssl
@@ -13,6 +14,7 @@ import subprocess
 import time
 
 from harness import BUILD, Daemon, Refused, eventually, main, refused
+from users import User
 
 
 def free_port():
@@ -30,9 +32,9 @@ class Host(Daemon):
         if listens:
             self.listen(self.address)
 
-    def listen(self, where):
+    def listen(self, where, **more):
         with open(self.folder + "/policy", "w") as file:
-            json.dump({"listen": where} if where else {}, file)
+            json.dump({**({"listen": where} if where else {}), **more}, file)
         os.chmod(self.folder + "/policy", 0o600)
 
     def fingerprint(self):
@@ -333,6 +335,40 @@ def test_all_go_and_come_back():
         assert [guest["name"] for guest in a.knows()["b"]["away"]] == ["two"]
         # A host that knows nothing of it.
         assert "there is no host 'c'" in dach(a, "evacuate", "c").stderr
+
+
+def test_a_users_guest_stays_his():
+    """By his name; and what he may there is what that host's policy says. Only who manages a host moves guests to others."""
+    if os.getuid() or no_mounts():
+        return
+    user = pwd.getpwnam("daemon")
+    with coming(Host()) as a, coming(Host()) as b:
+        rule = {"daemon": {"guests": 2, "memory": 1000, "vcpus": 4, "paths": [a.folder + "/"]}}
+        a.listen(a.address, users=rule)
+        b.listen(b.address)
+        a.start()
+        b.start()
+        a.add("b", b.address, token=b.token("a"))
+        asker = User(a.run, user.pw_uid, user.pw_gid)
+        status, guest = asker.ask("POST", "/v1/guests", {"managed": True, "start": True, "config": {
+            "name": "his", "kernel": a.kernel, "memory_kib": 65536, "cmdline": "leaves"}})
+        assert status == 201, guest
+        for method, path, body in ("POST", "/v1/guests/his/migrate", {"host": "b"}), ("GET", "/v1/hosts", None), \
+                ("POST", "/v1/host/token", {"name": "c"}), ("DELETE", "/v1/hosts/b", None), ("GET", "/v1/hosts/b", None), \
+                ("POST", "/v1/hosts/b/fetch", {"guest": guest["uuid"]}), ("POST", "/v1/hosts", {"name": "b", "address": "h"}):
+            status, said = asker.ask(method, path, body)
+            assert status == 403 and "other hosts are for" in said["error"], (path, status, said)
+        asker.close()
+        assert "may no longer" in refused(409, a.post, "/v1/guests/his/migrate", {"host": "b"})
+        assert a.guests()["his"]["state"] == "running" and not b.guests()
+        b.listen(b.address, users=rule)
+        b.process.send_signal(signal.SIGHUP)
+        eventually(lambda: "policy read" in b.said())
+        a.post("/v1/guests/his/migrate", {"host": "b", "evacuate": True})
+        eventually(lambda: b.guests()["his"]["managed"], 60)
+        assert b.guests()["his"]["owner"] == user.pw_uid
+        assert dach(a, "evacuate", "--back", "b").returncode == 0
+        assert a.guests()["his"]["owner"] == user.pw_uid
 
 
 def test_one_that_may_not_leave_is_not_away():

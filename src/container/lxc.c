@@ -24,33 +24,38 @@
  * What no container needs, and what reaches beyond it where a kernel has a fault: whoever is root there is not to have it.
  * Of what is not listed the kernel asks for capabilities in the first user namespace, or keeps it apart by itself.
  */
-static const char seccomp[] = "2\n"
-			      "denylist\n"
-			      "reject_force_umount\n"
-			      "[all]\n"
-			      "kexec_load errno 1\n"
-			      "kexec_file_load errno 1\n"
-			      "open_by_handle_at errno 1\n"
-			      "init_module errno 1\n"
-			      "finit_module errno 1\n"
-			      "delete_module errno 1\n"
-			      "bpf errno 1\n"
-			      "perf_event_open errno 1\n"
-			      "userfaultfd errno 1\n"
-			      "swapon errno 1\n"
-			      "swapoff errno 1\n"
-			      "settimeofday errno 1\n"
-			      "clock_settime errno 1\n"
-			      "clock_adjtime errno 1\n"
-			      "adjtimex errno 1\n"
-			      "acct errno 1\n"
-			      "quotactl errno 1\n"
-			      "lookup_dcookie errno 1\n"
-			      "iopl errno 1\n"
-			      "ioperm errno 1\n"
-			      "io_uring_setup errno 1\n"
-			      "io_uring_enter errno 1\n"
-			      "io_uring_register errno 1\n";
+static const char seccomp[] =
+	"2\n"
+	"denylist\n"
+	"reject_force_umount\n"
+	"[all]\n"
+	"kexec_load errno 1\n"
+	"kexec_file_load errno 1\n"
+	"open_by_handle_at errno 1\n"
+	"init_module errno 1\n"
+	"finit_module errno 1\n"
+	"delete_module errno 1\n"
+	"bpf errno 1\n"
+	"perf_event_open errno 1\n"
+	"userfaultfd errno 1\n"
+	"swapon errno 1\n"
+	"swapoff errno 1\n"
+	"settimeofday errno 1\n"
+	"clock_settime errno 1\n"
+	"clock_adjtime errno 1\n"
+	"adjtimex errno 1\n"
+	"acct errno 1\n"
+	"quotactl errno 1\n"
+	"lookup_dcookie errno 1\n"
+	"iopl errno 1\n"
+	"ioperm errno 1\n"
+	"io_uring_setup errno 1\n"
+	"io_uring_enter errno 1\n"
+	"io_uring_register errno 1\n"
+	/* Keys are everybody's, by their owner's number and by what he lets others do: as of a kernel without. */
+	"add_key errno 38\n"
+	"keyctl errno 38\n"
+	"request_key errno 38\n";
 
 /* Keys that every container has. */
 static const char *const common[][2] = {
@@ -68,7 +73,7 @@ static const char *const common[][2] = {
 	 */
 	{"lxc.hook.pre-start",
 		"3>&-; set -C; true >" ROOT_BEGUN " || { true >" ROOT_AGAIN "; exit 1; }; true"},
-	{"lxc.cap.drop", "mac_admin mac_override sys_time sys_module sys_rawio perfmon bpf"},
+	{"lxc.cap.drop", "mac_admin mac_override sys_time sys_module sys_rawio syslog perfmon bpf"},
 	/* A root that is a machine's, too, names that one's disks. */
 	{"lxc.mount.entry", ROOT_FSTAB " etc/fstab none bind,ro,optional 0 0"},
 	{NULL, NULL},

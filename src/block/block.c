@@ -39,8 +39,7 @@ static bool request_valid(const struct block_image *image, const struct block_re
 	return total == request->length;
 }
 
-/* The host's user is told of the first failure; the guest of each. */
-static void complain(struct block_device *block, enum block_op op, int r)
+const char *block_op_name(enum block_op op)
 {
 	static const char *const names[] = {[BLOCK_READ] = "a read",
 		[BLOCK_WRITE] = "a write",
@@ -48,10 +47,16 @@ static void complain(struct block_device *block, enum block_op op, int r)
 		[BLOCK_DISCARD] = "a discard",
 		[BLOCK_WRITE_ZEROES] = "writing zeroes"};
 
+	return names[op];
+}
+
+/* The host's user is told of the first failure; the guest of each. */
+static void complain(struct block_device *block, enum block_op op, int r)
+{
 	if (!__atomic_exchange_n(&block->complained, true, __ATOMIC_RELAXED))
 		fprintf(stderr,
 			"dach: %s: %s failed: %s; its guest gets errors, of which no more is said here\n",
-			block_name(block), names[op], strerror(-r));
+			block_name(block), block_op_name(op), strerror(-r));
 }
 
 /* The request ends, and then counts no more: until it is told, a guest's memory does not have all of it. */
@@ -89,7 +94,7 @@ static void block_work(void *ctx, struct block_request *request)
 	range = copy ? copying_write(copy, request) : NULL;
 	if (block->dirty.count && request_changes(request))
 		dirty_mark_all(&block->dirty, request->offset, request->length);
-	r = block->image->driver->perform(block->image, request);
+	r = patience_perform(block, request);
 	if (range)
 		copying_written(copy, range);
 	if (copy && copy->in_step)
@@ -171,6 +176,7 @@ static struct block_device *block_make(const struct disk_spec *spec)
 		return NULL;
 	}
 	block->cache = spec->cache;
+	block->waits = spec->errors == DISK_ERRORS_WAIT;
 	block->files = spec->files;
 	hold_init(block);
 	return block;
@@ -253,6 +259,7 @@ void block_close(struct block_device *block)
 
 	if (!block)
 		return;
+	block_give_up(block);
 	/* On a thread of the disk's, which may write: who closes it may not. */
 	if (block->pool && !block->image->read_only && !block->given) {
 		pool_add(block->pool, &last);

@@ -32,6 +32,7 @@ enum block_op {
 struct block_request {
 	enum block_op op;
 	bool unmap;        /* WRITE_ZEROES: the space may be given back */
+	bool patient;      /* waits for a host that fails it, if the disk's errors=wait says so */
 	bool background;   /* never on the caller's thread, even if it would be quick */
 	uint64_t offset;   /* bytes */
 	uint64_t length;   /* bytes; 0 for FLUSH */
@@ -70,6 +71,9 @@ int block_flush(struct block_device *block);
 /* A write as a guest's, or of zeroes, whose space is given back, where there are no bytes. Waits likewise. */
 int block_write(struct block_device *block, uint64_t offset, uint64_t length, void *bytes);
 void block_submit(struct block_device *block, struct block_request *request);
+
+/* Those that wait because the host failed them fail now; others may wait afterwards. Any thread. */
+void block_give_up(struct block_device *block);
 
 uint64_t block_size(const struct block_device *block); /* bytes */
 bool block_read_only(const struct block_device *block);

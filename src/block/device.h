@@ -36,6 +36,11 @@ struct block_device {
 	bool held; /* read without the lock, changed under it */
 	struct mutex lock;
 	pthread_cond_t idle; /* held, and active is 0; or not held any more */
+	/* patience.c */
+	bool waits;                  /* for a host that fails requests */
+	bool stuck GUARDED_BY(lock); /* some wait, of which a line has told */
+	uint64_t era; /* who waits since an earlier one gives up; changed under the lock */
+	pthread_cond_t given_up;
 	struct block_request *waiting, **waiting_last GUARDED_BY(lock);
 };
 
@@ -54,6 +59,10 @@ struct block_label *block_label_make(const char *name);
 /* handover.c: a disk that another process has as yet; spec's descriptors are the disk's, on failure too. */
 int handover_open(struct block_device *block, const struct disk_spec *spec, struct error *err);
 void handover_close(struct block_device *block);
+/* patience.c: the request, and again if the disk's errors=wait says so. */
+int patience_perform(struct block_device *block, struct block_request *request);
+/* block.c: for messages. */
+const char *block_op_name(enum block_op op);
 /* hold.c */
 void hold_init(struct block_device *block);
 void hold_destroy(struct block_device *block);

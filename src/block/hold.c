@@ -9,12 +9,14 @@ void hold_init(struct block_device *block)
 {
 	mutex_init(&block->lock);
 	pthread_cond_init(&block->idle, NULL);
+	pthread_cond_init(&block->given_up, NULL);
 	block->waiting_last = &block->waiting;
 }
 
 void hold_destroy(struct block_device *block)
 {
 	pthread_cond_destroy(&block->idle);
+	pthread_cond_destroy(&block->given_up);
 	mutex_destroy(&block->lock);
 }
 

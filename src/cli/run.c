@@ -76,7 +76,7 @@ static const struct option_spec options[] = {
 	RUN_FIRMWARE_OPTIONS,
 	{"memory", MEMORY, "SIZE", "in MiB, or like 512M, 2G (1024)"},
 	{"vcpus", VCPUS, "N", "virtual processors (1)"},
-	{"disk", DISK, "FILE[,ro][,ide|,ahci][,cdrom][,format=raw|qcow2][,cache=...]",
+	{"disk", DISK, "FILE[,ro][,ide|,ahci][,cdrom][,format=raw|qcow2][,cache=...][,errors=wait]",
 		"a disk, raw unless its name ends in .qcow2; again for more"},
 	{"ephemeral", EPHEMERAL, NULL, "throw away what the guest writes to its disks"},
 	{"from", FROM, "SNAPSHOT",

@@ -205,6 +205,16 @@ static int take_flag(struct disk_parse *p, const struct piece *piece, bool *know
 	return 0;
 }
 
+static int take_errors(struct disk_parse *p, const struct piece *piece)
+{
+	for (int i = 0; i < DISK_ERRORS; i++)
+		if (piece_is(piece, disk_errors_names[i])) {
+			p->disk->errors = (enum disk_errors)i;
+			return 0;
+		}
+	return complain(p, piece, "is not what comes of errors: report or wait");
+}
+
 static int take_named(struct disk_parse *p, const struct piece *piece, const struct piece *key,
 	const struct piece *value)
 {
@@ -227,6 +237,8 @@ static int take_named(struct disk_parse *p, const struct piece *piece, const str
 			return 0;
 		return complain(p, value, "is not a kind of drive: cdrom or disk");
 	}
+	if (piece_is(key, "errors"))
+		return take_errors(p, value);
 	if (piece_is(key, "specification")) {
 		if (!value->size || piece_is(value, "xen") || piece_is(value, "virtio"))
 			return 0; /* every disk here is virtio's */
@@ -239,7 +251,7 @@ static int take_named(struct disk_parse *p, const struct piece *piece, const str
 	place = piece_place(p->value, piece->start);
 	return cfg_error(p->err, EINVAL, &place,
 		"'%.*s=' is not a property of a disk: target, format, vdev, access, devtype, script, "
-		"backend or backendtype",
+		"backend, backendtype or errors",
 		SHOWN(key));
 }
 

@@ -100,6 +100,7 @@ static int open_disk(const struct disk_user *user, const struct domain_disk *dis
 	if (fields_make_list(disk_spec_fields, "files", to, 1))
 		return error_nomem(err);
 	to->readonly = !disk->writable;
+	to->errors = disk->errors;
 	snprintf(serial, sizeof serial, DISK_SERIAL, n);
 	to->file[0].format = disk->format == DOMAIN_QCOW2 ? DISK_QCOW2 : DISK_RAW;
 	r = put(&to->file[0].name, disk->target, err);

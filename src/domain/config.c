@@ -46,6 +46,7 @@ static const struct field disk_fields[] = {
 	STRING(domain_disk, backend, DOMAIN_NAME_MAX),
 	STRING(domain_disk, hint, DOMAIN_NAME_MAX),
 	FIELD_ROW(BOOL, domain_disk, direct_io),
+	FIELD_ROW(ENUM, domain_disk, errors, .names = disk_errors_names),
 	FIELD_ROW(BOOL, domain_disk, temporary),
 	{.key = NULL},
 };

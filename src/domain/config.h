@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "protocol/container_spec.h"
+#include "protocol/disk.h"
 #include "protocol/end.h"
 #include "protocol/fields.h"
 #include "protocol/firmware.h"
@@ -82,6 +83,7 @@ struct domain_disk {
 	char *backend; /* NULL: this host */
 	char *hint;    /* what the file said of who serves it: "phy", "qdisk", "tap:aio"; or NULL */
 	bool direct_io; /* direct-io-safe */
+	enum disk_errors errors;
 	bool temporary; /* the file goes when the daemon forgets the guest */
 };
 

@@ -29,6 +29,12 @@ static const char *const caches[] = {
 	NULL,
 };
 
+const char *const disk_errors_names[] = {
+	[DISK_ERRORS_REPORT] = "report",
+	[DISK_ERRORS_WAIT] = "wait",
+	NULL,
+};
+
 static const char *const buses[] =
 	{[DISK_VIRTIO] = "virtio", [DISK_IDE] = "ide", [DISK_AHCI] = "ahci", NULL};
 
@@ -45,6 +51,7 @@ const struct field disk_spec_fields[] = {
 	FIELD_ROW(ENUM, disk_spec, bus, .names = buses),
 	FIELD_ROW(BOOL, disk_spec, cdrom),
 	FIELD_ROW(ENUM, disk_spec, cache, .names = caches),
+	FIELD_ROW(ENUM, disk_spec, errors, .names = disk_errors_names),
 	FIELD_ROW(BOOL, disk_spec, filled),
 	FIELD_ROW(STRING, disk_spec, serial, .max = LIMIT_SERIAL, .text = ""),
 	FIELD_ROW(STRING, disk_spec, vdev, .max = LIMIT_VDEV, .text = ""),
@@ -110,16 +117,19 @@ static int take_name(const char *word, const char *key, const char *const *names
 static int take_word(char *name, struct disk_spec *spec, bool *formatted, struct error *err)
 {
 	char *comma = strrchr(name, ',');
-	int cache, format;
+	int cache, format, error;
 
 	if (!comma)
 		return 0;
 	cache = take_name(comma + 1, "cache=", caches, "writeback, writethrough and none", err);
 	format = take_name(comma + 1, "format=", formats, "raw and qcow2", err);
-	if (cache == -EINVAL || format == -EINVAL)
+	error = take_name(comma + 1, "errors=", disk_errors_names, "report and wait", err);
+	if (cache == -EINVAL || format == -EINVAL || error == -EINVAL)
 		return -EINVAL;
 	if (cache >= 0) {
 		spec->cache = (enum disk_cache)cache;
+	} else if (error >= 0) {
+		spec->errors = (enum disk_errors)error;
 	} else if (format >= 0) {
 		spec->file[0].format = (enum disk_format)format;
 		*formatted = true;
@@ -157,7 +167,7 @@ int disk_spec_parse(const char *text, struct disk_spec *spec, struct error *err)
 	} while (r > 0);
 	if (!r && !spec->file[0].name[0])
 		r = error_set(err, EINVAL,
-			"a disk needs a file: FILE[,ro][,ide|,ahci][,cdrom][,format=...][,cache=...]");
+			"a disk needs a file: FILE[,ro][,ide|,ahci][,cdrom][,format=...][,cache=...][,errors=...]");
 	if (spec->cdrom && spec->bus == DISK_VIRTIO)
 		spec->bus = DISK_IDE;
 	if (!r && !formatted && ends_in(spec->file[0].name, ".qcow2"))

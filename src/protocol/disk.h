@@ -23,6 +23,14 @@ enum disk_cache {
 	DISK_CACHES,
 };
 
+/* What comes of a guest's request that the host fails: it is full, or a disk or server has gone. */
+enum disk_errors {
+	DISK_ERRORS_REPORT, /* the guest gets the error */
+	DISK_ERRORS_WAIT, /* the request waits, and is done again until the host does it; virtio's */
+	DISK_ERRORS,
+};
+extern const char *const disk_errors_names[];
+
 /* By what the guest reaches it. The latter two have drives, and are for guests with firmware. */
 enum disk_bus { DISK_VIRTIO, DISK_IDE, DISK_AHCI, DISK_BUSES };
 
@@ -48,6 +56,7 @@ struct disk_spec {
 	enum disk_bus bus;
 	bool cdrom;            /* of IDE and AHCI: a drive for CDs */
 	enum disk_cache cache; /* of all files */
+	enum disk_errors errors;
 	bool filled;   /* new and empty: what is in it comes with the guest (vmm/arrive.c) */
 	bool unlocked; /* block/reader.h: others may write to it meanwhile; in no description */
 	bool later;    /* block/handover.h: another process has it until it is taken; likewise */
@@ -71,7 +80,8 @@ const char *disk_format_name(enum disk_format format);
 bool disk_format_is_there(const char *name);
 
 /*
- * FILE[,ro][,ide|,ahci][,cdrom][,format=raw|qcow2][,cache=writeback|writethrough|none]. Without a format, a name that ends in
+ * FILE[,ro][,ide|,ahci][,cdrom][,format=raw|qcow2][,cache=writeback|writethrough|none]
+ * [,errors=report|wait]. Without a format, a name that ends in
  * .qcow2 is of one and every other of a raw image; what is in the file is never asked, since a guest can
  * write that. A CD drive is one of IDE if nothing else is said. disk_spec_free() after success.
  */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/container.h"
+#include "base/loop.h"
 #include "base/thread.h"
 #include "state/state.h"
 #include "virtio/device.h"
@@ -17,6 +18,7 @@
 
 #define CLASS_STORAGE 0x018000u
 #define QUEUE_SIZE 256
+#define SECOND 1000000000ull
 
 #define SIZE_MAX_BYTES (1u << 20)
 #define SEG_MAX 126u
@@ -281,6 +283,7 @@ static void blk_process(struct virtio_blk *blk)
 			complete_request(request, request->result);
 			continue;
 		}
+		request->io.patient = true;
 		request->io.background = request->io.length > budget;
 		if (!request->io.background)
 			budget -= request->io.length;
@@ -338,13 +341,21 @@ static void blk_start(struct virtio_device *dev)
 {
 }
 
+/* Who wants them all to end does not wait for the host to be mended, neither for those that only come to wait now. */
+static void wait_idle(struct virtio_blk *blk) REQUIRES(blk->dev.lock)
+{
+	while (blk->active) {
+		block_give_up(blk->image);
+		mutex_wait_until(&blk->dev.lock, &blk->idle, clock_now() + SECOND);
+	}
+}
+
 static void blk_reset(struct virtio_device *dev)
 {
 	struct virtio_blk *blk = container_of(dev, struct virtio_blk, dev);
 
 	mutex_assert_held(&dev->lock);
-	while (blk->active)
-		mutex_wait(&dev->lock, &blk->idle);
+	wait_idle(blk);
 }
 
 static void blk_describe(struct virtio_device *dev, struct state *s)
@@ -446,8 +457,7 @@ void virtio_blk_lose(struct virtio_blk *blk)
 {
 	mutex_lock(&blk->dev.lock);
 	blk->lost = true;
-	while (blk->active)
-		mutex_wait(&blk->dev.lock, &blk->idle);
+	wait_idle(blk);
 	mutex_unlock(&blk->dev.lock);
 }
 

@@ -390,6 +390,76 @@ static void test_caches(void **state)
 }
 
 /* What stands behind --disk. */
+static int waited_result(struct waiting *w)
+{
+	pthread_mutex_lock(&w->lock);
+	while (!w->finished)
+		pthread_cond_wait(&w->done, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+	return w->result;
+}
+
+static bool is_finished(struct waiting *w)
+{
+	bool finished;
+
+	pthread_mutex_lock(&w->lock);
+	finished = w->finished;
+	pthread_mutex_unlock(&w->lock);
+	return finished;
+}
+
+/* A file that is cut off under its disk, and whole again: who is patient has his bytes, who is not an error. */
+static void test_patience(void **state)
+{
+	static uint8_t first[4096], second[4096];
+	struct waiting w = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+	struct iovec iov[2];
+	struct block_device *block;
+
+	make_file("patient", 1 << 20);
+	block = rig_disk("patient,errors=wait");
+	memset(first, 0x5a, sizeof first);
+	assert_int_equal(rig_block_run(block, BLOCK_WRITE, 8192, first, sizeof first), 0);
+	assert_int_equal(truncate("patient", 8192 + 2048), 0);
+	assert_int_equal(rig_block_run(block, BLOCK_READ, 65536, second, sizeof second), -EIO);
+
+	/* The first part can be read, and is read again with the rest. */
+	w.request = (struct block_request){.op = BLOCK_READ,
+		.patient = true,
+		.offset = 8192,
+		.length = 4096,
+		.iov = iov,
+		.iov_count = 2,
+		.done = waiting_done};
+	iov[0] = (struct iovec){second, 1024};
+	iov[1] = (struct iovec){second + 1024, 3072};
+	block_submit(block, &w.request);
+	sleep(2);
+	assert_false(is_finished(&w));
+	assert_int_equal(truncate("patient", 1 << 20), 0);
+	assert_int_equal(waited_result(&w), 0);
+	memset(first + 2048, 0, 2048);
+	assert_memory_equal(first, second, sizeof first);
+
+	/* It does not wait for ever if somebody wants its end, nor does the disk's. */
+	assert_int_equal(truncate("patient", 8192), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		w.finished = false;
+		iov[0] = (struct iovec){second, 1024};
+		iov[1] = (struct iovec){second + 1024, 3072};
+		block_submit(block, &w.request);
+		sleep(1);
+		assert_false(is_finished(&w));
+		if (i)
+			block_close(block);
+		else
+			block_give_up(block);
+		assert_int_equal(waited_result(&w), -EIO);
+	}
+	unlink("patient");
+}
+
 static void test_disk_words(void **state)
 {
 	static const struct {
@@ -427,6 +497,11 @@ static void test_disk_words(void **state)
 	assert_int_equal(disk_spec_parse("a.img,cache=some", &spec, &err), -EINVAL);
 	assert_string_equal(err.text, "cache=some: there are writeback, writethrough and none");
 	assert_int_equal(disk_spec_parse(",cache=none", &spec, NULL), -EINVAL);
+	assert_int_equal(disk_spec_parse("a.img,errors=never", &spec, NULL), -EINVAL);
+	assert_int_equal(disk_spec_parse("nbd://h/a,errors=wait", &spec, NULL), 0);
+	assert_int_equal(spec.errors, DISK_ERRORS_WAIT);
+	assert_string_equal(spec.file[0].name, "nbd://h/a");
+	disk_spec_free(&spec);
 }
 
 int main(void)
@@ -442,6 +517,7 @@ int main(void)
 		cmocka_unit_test(test_descriptor),
 		cmocka_unit_test(test_chain),
 		cmocka_unit_test(test_caches),
+		cmocka_unit_test(test_patience),
 		cmocka_unit_test(test_disk_words),
 	};
 

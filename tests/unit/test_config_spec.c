@@ -83,9 +83,14 @@ static void test_disks(void **state)
 		assert_string_equal(got, cases[n][1]);
 		domain_config_free(&rig.config);
 	}
-	rig_good(&rig, "name='a'\ndisk=['/a,,xvda,no-discard,direct-io-safe','/b,,xvdb,discard']");
+	rig_good(&rig,
+		"name='a'\ndisk=['/a,,xvda,no-discard,direct-io-safe,errors=wait','nbd://h:1/b,,xvdb,discard']");
 	assert_false(rig.config.disk[0].discard);
 	assert_true(rig.config.disk[0].direct_io);
+	assert_int_equal(rig.config.disk[0].errors, DISK_ERRORS_WAIT);
+	assert_int_equal(rig.config.disk[1].errors, DISK_ERRORS_REPORT);
+	assert_string_equal(rig.config.disk[1].target, "nbd://h:1/b");
+	assert_null(rig.config.disk[1].script);
 	assert_true(rig.config.disk[1].discard);
 	assert_false(rig.config.disk[1].direct_io);
 	domain_config_free(&rig.config);

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests that the host failed and that wait, on their threads, until it does better: a disk's errors=wait. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/loop.h"
+#include "block/device.h"
+
+#define AGAIN_NS 1000000000ull
+#define PATIENT_IOV 256u /* what is in more buffers fails at once */
+
+/* What no host will ever do. */
+static bool is_final(int r)
+{
+	return r == -EINVAL || r == -EROFS || r == -EOPNOTSUPP;
+}
+
+/* For a while; false: whoever wants its end has said so since `era`. */
+static bool wait_again(struct block_device *block, uint64_t era, enum block_op op, int r)
+{
+	bool goes_on;
+
+	mutex_lock(&block->lock);
+	if (!block->stuck)
+		fprintf(stderr,
+			"dach: %s: %s failed: %s; its guest's requests wait until that is mended\n",
+			block_name(block), block_op_name(op), strerror(-r));
+	block->stuck = true;
+	if (block->era == era)
+		mutex_wait_until(&block->lock, &block->given_up, clock_now() + AGAIN_NS);
+	goes_on = block->era == era;
+	mutex_unlock(&block->lock);
+	return goes_on;
+}
+
+static void tell_end(struct block_device *block, int r)
+{
+	mutex_lock(&block->lock);
+	if (block->stuck && !r)
+		fprintf(stderr, "dach: %s: goes on\n", block_name(block));
+	block->stuck = false;
+	mutex_unlock(&block->lock);
+}
+
+int patience_perform(struct block_device *block, struct block_request *request)
+{
+	const struct block_driver *driver = block->image->driver;
+	const uint64_t era = __atomic_load_n(&block->era, __ATOMIC_RELAXED);
+	struct iovec iov[PATIENT_IOV]; /* which the image changes */
+	bool waited = false;
+	int r;
+
+	if (!block->waits || !request->patient || request->iov_count > PATIENT_IOV)
+		return driver->perform(block->image, request);
+	for (unsigned i = 0; i < request->iov_count; i++)
+		iov[i] = request->iov[i];
+	while ((r = driver->perform(block->image, request)) && !is_final(r) &&
+		wait_again(block, era, request->op, r)) {
+		for (unsigned i = 0; i < request->iov_count; i++)
+			request->iov[i] = iov[i];
+		waited = true;
+	}
+	if (waited)
+		tell_end(block, r);
+	return r;
+}
+
+void block_give_up(struct block_device *block)
+{
+	mutex_lock(&block->lock);
+	__atomic_store_n(&block->era, block->era + 1, __ATOMIC_RELAXED);
+	pthread_cond_broadcast(&block->given_up);
+	mutex_unlock(&block->lock);
+}

@@ -206,7 +206,7 @@ static void check_body(void *ctx, const struct route *route, const char *path,
 	schema = json_object_get(json_object_get(schema, "application/json"), "schema");
 	/* A configuration has a schema of its own. */
 	if (route->operation == &operation_create || route->operation == &operation_restore ||
-		route->operation == &operation_receive)
+		route->operation == &operation_receive || route->operation == &operation_convert)
 		json_object_set_new(json_object_get(table, "properties"), "config",
 			json_pack("{s:s}", "$ref", "#/components/schemas/DomainConfig"));
 	if (route->operation == &operation_network_create)

@@ -268,7 +268,8 @@ static void test_version_2(void **state)
 
 	assert_int_equal(store_save(store, &one, NULL), 0);
 	store_close(store);
-	set_version("DROP TABLE snapshots; DROP TABLE networks; PRAGMA user_version = 2");
+	set_version(
+		"DROP TABLE snapshots; DROP TABLE networks; DROP TABLE peers; PRAGMA user_version = 2");
 	store = open_store();
 	assert_int_equal(store_load(store, see, &seen, NULL), 0);
 	assert_string_equal(seen.names, "a");
@@ -277,7 +278,7 @@ static void test_version_2(void **state)
 	assert_int_equal(version_of(), STORE_VERSION);
 }
 
-static int see_network(void *ctx, const char *name, const char *text)
+static int see_text(void *ctx, const char *name, const char *text)
 {
 	struct seen *seen = ctx;
 
@@ -294,7 +295,7 @@ static void test_version_3(void **state)
 
 	assert_int_equal(store_save(store, &one, NULL), 0);
 	store_close(store);
-	set_version("DROP TABLE networks; PRAGMA user_version = 3");
+	set_version("DROP TABLE networks; DROP TABLE peers; PRAGMA user_version = 3");
 	store = open_store();
 	assert_int_equal(store_save_network(store, "lan", "{1}", NULL), 0);
 	assert_int_equal(store_save_network(store, "dmz", "{2}", NULL), 0);
@@ -303,12 +304,37 @@ static void test_version_3(void **state)
 	store_close(store);
 	assert_int_equal(version_of(), STORE_VERSION);
 	store = open_store();
-	assert_int_equal(store_load_networks(store, see_network, &seen, NULL), 0);
+	assert_int_equal(store_load_networks(store, see_text, &seen, NULL), 0);
 	assert_string_equal(seen.names, "dmz={2}lan={3}");
 	assert_int_equal(store_save_network(store, "dmz", NULL, NULL), 0);
 	seen.names[0] = 0;
-	assert_int_equal(store_load_networks(store, see_network, &seen, NULL), 0);
+	assert_int_equal(store_load_networks(store, see_text, &seen, NULL), 0);
 	assert_string_equal(seen.names, "lan={3}");
+	store_close(store);
+}
+
+/* Nor other hosts. */
+static void test_version_4(void **state)
+{
+	struct store *store = open_store();
+	struct seen seen = {0};
+
+	assert_int_equal(store_save_network(store, "lan", "{1}", NULL), 0);
+	store_close(store);
+	set_version("DROP TABLE peers; PRAGMA user_version = 4");
+	store = open_store();
+	assert_int_equal(store_save_peer(store, "b", "{2}", NULL), 0);
+	assert_int_equal(store_save_peer(store, "c", "{3}", NULL), 0);
+	assert_int_equal(store_save_peer(store, "b", "{4}", NULL), 0);
+	assert_int_equal(store_save_peer(store, "c", NULL, NULL), 0);
+	store_close(store);
+	assert_int_equal(version_of(), STORE_VERSION);
+	store = open_store();
+	assert_int_equal(store_load_peers(store, see_text, &seen, NULL), 0);
+	assert_string_equal(seen.names, "b={4}");
+	seen.names[0] = 0;
+	assert_int_equal(store_load_networks(store, see_text, &seen, NULL), 0);
+	assert_string_equal(seen.names, "lan={1}");
 	store_close(store);
 }
 
@@ -393,6 +419,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_older, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_version_2, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_version_3, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_version_4, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_snapshots, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_newer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_foreign, set_up, tear_down),

@@ -36,13 +36,15 @@ static unsigned reason_code(const json_t *guest)
 	return at && *at ? at - letters : 0;
 }
 
-void format_list_head(FILE *out, bool verbose, bool numa)
+void format_list_head(FILE *out, bool verbose, bool numa, bool kind)
 {
 	fputs("Name                                        ID   Mem VCPUs\tState\tTime(s)", out);
 	if (verbose)
 		fputs("   UUID                            Reason-Code\tSecurity Label", out);
 	if (numa)
 		fputs(" NODE Affinity", out);
+	if (kind)
+		fputs("  Kind", out);
 	putc('\n', out);
 }
 
@@ -60,7 +62,7 @@ const char *format_name(const json_t *guest)
 	return *ref ? ref : json_get_text(guest, "name");
 }
 
-void format_list_row(FILE *out, const json_t *guest, bool verbose, bool numa)
+void format_list_row(FILE *out, const json_t *guest, bool verbose, bool numa, bool kind)
 {
 	char id[16] = "-";
 
@@ -80,6 +82,9 @@ void format_list_row(FILE *out, const json_t *guest, bool verbose, bool numa)
 	}
 	if (numa)
 		fputs(" all", out);
+	if (kind)
+		fprintf(out, "  %s",
+			*json_get_text(guest, "kind") ? json_get_text(guest, "kind") : "host");
 	putc('\n', out);
 }
 

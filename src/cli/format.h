@@ -19,8 +19,8 @@
 const char *format_name(const json_t *guest);
 
 /* A row is for a guest or for domain0, and has six words; a guest that is off has - for an ID. */
-void format_list_head(FILE *out, bool verbose, bool numa);
-void format_list_row(FILE *out, const json_t *guest, bool verbose, bool numa);
+void format_list_head(FILE *out, bool verbose, bool numa, bool kind);
+void format_list_row(FILE *out, const json_t *guest, bool verbose, bool numa, bool kind);
 
 /*
  * What list -l prints of such rows, and what create -n prints of a configuration (our JSON): in the

@@ -8,7 +8,7 @@
 #include "cli/cli.h"
 #include "cli/format.h"
 
-enum { LONG = 1, VERBOSE, NUMA, SHORT, IGNORED };
+enum { LONG = 1, VERBOSE, NUMA, KIND, SHORT, IGNORED };
 
 static const struct option_spec list_options[] = {
 	{"long", LONG, NULL, "the configurations, in the shape of xl's JSON"},
@@ -17,6 +17,7 @@ static const struct option_spec list_options[] = {
 	{"v", VERBOSE, NULL, NULL},
 	{"numa", NUMA, NULL, "the nodes whose memory a guest has"},
 	{"n", NUMA, NULL, NULL},
+	{"kind", KIND, NULL, "whether a guest is a machine or a container"},
 	{"Z", IGNORED, NULL, NULL},
 	{"context", IGNORED, NULL, NULL},
 	{"c", IGNORED, NULL, NULL},
@@ -108,7 +109,7 @@ static void print_long(const json_t *rows)
 
 static int list(struct cli *cli)
 {
-	bool details = false, verbose = false, numa = false;
+	bool details = false, verbose = false, numa = false, kind = false;
 	json_t *rows, *guest;
 	int id, status;
 	size_t i;
@@ -117,6 +118,7 @@ static int list(struct cli *cli)
 		details |= id == LONG;
 		verbose |= id == VERBOSE;
 		numa |= id == NUMA;
+		kind |= id == KIND;
 	}
 	if (id == CLI_END)
 		return cli->status;
@@ -126,8 +128,9 @@ static int list(struct cli *cli)
 	} else if (!status && details) {
 		print_long(rows);
 	} else if (!status) {
-		format_list_head(stdout, verbose, numa);
-		json_array_foreach(rows, i, guest) format_list_row(stdout, guest, verbose, numa);
+		format_list_head(stdout, verbose, numa, kind);
+		json_array_foreach(rows, i, guest)
+			format_list_row(stdout, guest, verbose, numa, kind);
 	}
 	json_decref(rows);
 	return status;

@@ -301,6 +301,19 @@ static void pause_guest(void *ctx)
 		ask_to(container, KEEPER_FREEZE);
 }
 
+/* A freezer that is not this user's, or a process that waits for a disk. */
+static int try_pause(void *ctx, struct error *err)
+{
+	struct container *container = ctx;
+
+	if (!container->begun)
+		return 0;
+	if (users_own(container->spec) && !container->spec->group)
+		return error_set(err, ENOTSUP,
+			"the container cannot be paused: this host gives the daemon no control groups (systemd: Delegate=yes)");
+	return ask(container, &(struct keeper_message){.word = KEEPER_FREEZE}, -1, err);
+}
+
 static void resume(void *ctx)
 {
 	struct container *container = ctx;
@@ -395,6 +408,7 @@ static const struct guest_ops container_ops = {
 	.run = run,
 	.destroy = destroy,
 	.pause = pause_guest,
+	.try_pause = try_pause,
 	.resume = resume,
 	.ask = ask_to_end,
 	.end = end_guest,

@@ -44,6 +44,8 @@ struct guest_ops {
 
 	/* Returns when it stands still. Before run() too: it then starts so. Again does nothing. */
 	void (*pause)(void *guest);
+	/* Where it may not be able to: has it stand still, or says why not, before anybody is told that it does. May be NULL. */
+	int (*try_pause)(void *guest, struct error *err);
 	void (*resume)(void *guest);
 	/* Asks it to end by itself; it may not listen, and is asked again. */
 	void (*ask)(void *guest);

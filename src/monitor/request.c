@@ -39,10 +39,15 @@ void monitor_pause(struct guest_monitor *monitor)
 	}
 }
 
-static int pause_guest(struct guest_monitor *monitor)
+static int pause_guest(struct guest_monitor *monitor, struct error *err)
 {
-	monitor_pause(monitor);
-	return 0;
+	int r = monitor->ops->try_pause && !monitor_stands(monitor)
+		? monitor->ops->try_pause(monitor->guest, err)
+		: 0;
+
+	if (!r)
+		monitor_pause(monitor);
+	return r;
 }
 
 static int release(struct guest_monitor *monitor, bool ends, struct error *err)
@@ -113,7 +118,7 @@ static int perform(struct guest_monitor *monitor, const struct control_asker *as
 		*fields = describe(monitor);
 		return *fields ? 0 : error_nomem(err);
 	case REQUEST_PAUSE:
-		return pause_guest(monitor);
+		return pause_guest(monitor, err);
 	case REQUEST_UNPAUSE:
 		return unpause_guest(monitor, err);
 	case REQUEST_SHUTDOWN:

@@ -131,6 +131,7 @@ def test_the_verbs():
         assert guest["kind"] == "container" and guest["engine"] == "lxc" and guest["state"] == "running", guest
         up(d)
         assert dach(d, "list", "web").stdout.split()[-2] == "r-----"
+        assert [line.split()[-1] for line in dach(d, "list", "--kind").stdout.splitlines()] == ["Kind", "host", "container"]
         assert inside(d, "id -u; hostname; cat /etc/fstab").split() == ["0", "web"]
         assert dach(d, "exec", "web", "--", "/bin/sh", "-c", "cat; echo no >&2; exit 7", stdin=subprocess.PIPE).returncode == 7
         done = dach(d, "exec", "--user", "ann", "--workdir", "/etc", "--env", "A=b", "web", "--", "/bin/sh", "-c",

@@ -94,11 +94,11 @@ static void list(void **state)
 	struct page page;
 	FILE *out = begin(&page);
 
-	format_list_head(out, false, false);
+	format_list_head(out, false, false, false);
 	for (size_t i = 0; i < 4; i++) {
 		json_t *guest = json_of(rows[i]);
 
-		format_list_row(out, guest, false, false);
+		format_list_row(out, guest, false, false, false);
 		json_decref(guest);
 	}
 	expect(&page,
@@ -171,11 +171,11 @@ static void list_more(void **state)
 	FILE *out = begin(&page);
 	json_t *guest = json_of(web), *dead = json_of(crashed);
 
-	format_list_head(out, true, false);
-	format_list_row(out, guest, true, false);
-	format_list_row(out, dead, true, false);
-	format_list_head(out, false, true);
-	format_list_row(out, guest, false, true);
+	format_list_head(out, true, false, false);
+	format_list_row(out, guest, true, false, false);
+	format_list_row(out, dead, true, false, false);
+	format_list_head(out, false, true, false);
+	format_list_row(out, guest, false, true, false);
 	expect(&page,
 		"Name                                        ID   Mem VCPUs\tState\tTime(s)"
 		"   UUID                            Reason-Code\tSecurity Label\n"
@@ -422,7 +422,7 @@ static void nonsense(void **state)
 		struct page page;
 		FILE *out = begin(&page);
 
-		format_list_row(out, json, true, true);
+		format_list_row(out, json, true, true, false);
 		format_vm_list_row(out, json);
 		format_vcpu_list_rows(out, json);
 		format_network_list_rows(out, json);

@@ -3,6 +3,7 @@
 # A network through model=e1000 and Linux's own driver for it: both ways, with checksums and TCP left to the card, over a
 # link that goes down and up; its address from the EEPROM.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/toolstack-lib.sh"
 . "$(dirname "$0")/generic-lib.sh"
 
 head -c 30000000 /dev/urandom >"$work/data"
@@ -30,7 +31,7 @@ server.serve_forever()
 PYTHON
 python3 "$work/serve.py" "$work/served" >"$work/port" &
 server_pid=$!
-trap 'kill $server_pid; rm -rf "$work"' EXIT
+trap 'kill $server_pid; toolstack_end' EXIT
 wait_for 20 [ -s "$work/port" ]
 port=$(cat "$work/port")
 kernel=$generic_kernel
@@ -75,6 +76,52 @@ check "what comes is whole" [ "$(grep -c "got $(sha256sum <"$work/data")" "$outp
 check "what is sent is said to be whole" said "it was sent"
 check "and is" cmp "$work/data" "$work/served/put"
 check "nothing hangs" eval '! said "Tx Unit Hang" && ! said "NETDEV WATCHDOG"'
+# A daemon's, with firmware: it goes on from a saved state with the card as the driver has left it.
+cat >"$work/root/test.sh" <<'SCRIPT'
+stty -echo
+insmod /drivers/e1000.ko
+ip link set eth0 up
+ip addr add 10.0.2.15/24 dev eth0
+echo READY
+while read -r word number; do
+	case $word in
+	reach) ping -c 1 -W 20 10.0.2.2 >/dev/null && echo "REACHED $number" || echo "NOT-REACHED $number" ;;
+	link) echo "LINK $(cat /sys/class/net/eth0/carrier) $number" ;;
+	esac
+done
+SCRIPT
+(cd "$work/root" && find . | cpio -o -H newc --quiet) >"$work/test.cpio"
+mkdir -p "$work/iso/boot/grub"
+cat "$DACH_CACHE/base.cpio" "$work/test.cpio" >"$work/iso/initrd"
+cp "$kernel" "$work/iso/vmlinuz"
+printf 'set timeout=0\nmenuentry own {\n\tlinux /vmlinuz console=ttyS0 quiet panic=-1\n\tinitrd /initrd\n}\n' >"$work/iso/boot/grub/grub.cfg"
+grub-mkrescue -o "$work/boot.img" --locales= --fonts= --themes= -d /usr/lib/grub/i386-pc "$work/iso" >"$work/mkrescue" 2>&1 ||
+	cat "$work/mkrescue"
+cat >"$work/guest.cfg" <<CONFIG
+type = "hvm"
+hdtype = "ahci"
+memory = 384
+engine = "$DACH_ENGINE"
+disk = ["$work/boot.img,raw,hda,w"]
+vif = ["mode=user,model=e1000"]
+CONFIG
+asked() {
+	say "$1"
+	wait_for 60 said "^$2"
+}
+xl_says new -q "$work/guest.cfg" "name='one'"
+xl_says start one
+check "a guest of the daemon's starts from an AHCI disk" ended 0
+console_open one
+check "and is up" wait_for 240 said "^READY"
+check "it has a network" asked "reach 1" "REACHED 1"
+console_close
+check "it is saved" xl save one "$work/state.save"
+check "and goes on" xl restore "$work/state.save"
+console_open one
+check "with its network" asked "reach 2" "REACHED 2"
+console_close
+
 "$DACH" run --net user,model=ne2000 --kernel "$kernel" >"$output" 2>"$errors"
 status=$?
 check "other cards there are none" told "model=ne2000: there are virtio and e1000"

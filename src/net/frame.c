@@ -6,6 +6,8 @@
 
 /* Offsets in an IPv4 header (RFC 791, 3.1) */
 enum { IP_LENGTH = 2, IP_ID = 4, IP_FRAGMENT = 6, IP_PROTOCOL = 9, IP_SUM = 10, IP_SOURCE = 12 };
+/* in one of IPv6 (RFC 8200, 3) */
+enum { IP6_LENGTH = 4, IP6_NEXT = 6, IP6_SOURCE = 8, IP6_SIZE = 40 };
 /* and in a TCP header (RFC 9293, 3.1) */
 enum { TCP_SEQUENCE = 4, TCP_OFFSET = 12, TCP_FLAGS = 13, TCP_SUM = 16 };
 #define PROTOCOL_TCP 6
@@ -66,20 +68,37 @@ uint16_t checksum_add(const uint8_t *data, size_t len)
 	return fold_sum(sum);
 }
 
+/* How long the IP header is that has a TCP header behind it; 0: something else. */
+static size_t ip_size(const uint8_t *ip, size_t len)
+{
+	const size_t size = 4 * (ip[0] & 15);
+
+	if (len > 65535u || ip[0] >> 4 != 4 || size < 20 || ip[IP_PROTOCOL] != PROTOCOL_TCP)
+		return 0;
+	return get16(ip + IP_FRAGMENT) & 0x3fff ? 0 : size; /* a fragment */
+}
+
+static size_t ip6_size(const uint8_t *ip, size_t len)
+{
+	return len >= IP6_SIZE && len <= IP6_SIZE + 65535u && ip[0] >> 4 == 6 &&
+			ip[IP6_NEXT] == PROTOCOL_TCP
+		? IP6_SIZE
+		: 0;
+}
+
 bool frame_parse_tcp(const uint8_t *frame, size_t len, struct frame_tcp *tcp)
 {
 	const uint8_t *ip = frame + IP_HEADER;
 	size_t header;
 
-	if (len < IP_HEADER + 20 || len > IP_HEADER + 65535u || get16(frame + 12) != 0x0800)
+	if (len < IP_HEADER + 20)
 		return false;
-	header = 4 * (ip[0] & 15);
-	if (ip[0] >> 4 != 4 || header < 20 || ip[IP_PROTOCOL] != PROTOCOL_TCP)
-		return false;
-	if (get16(ip + IP_FRAGMENT) & 0x3fff) /* a fragment */
-		return false;
+	tcp->ipv6 = get16(frame + 12) == 0x86dd;
+	header = tcp->ipv6                    ? ip6_size(ip, len - IP_HEADER)
+		: get16(frame + 12) == 0x0800 ? ip_size(ip, len - IP_HEADER)
+					      : 0;
 	tcp->tcp = IP_HEADER + header;
-	if (len < tcp->tcp + 20)
+	if (!header || len < tcp->tcp + 20)
 		return false;
 	header = 4 * (frame[tcp->tcp + TCP_OFFSET] >> 4);
 	tcp->payload = tcp->tcp + header;
@@ -92,11 +111,12 @@ bool frame_parse_tcp(const uint8_t *frame, size_t len, struct frame_tcp *tcp)
 
 uint16_t frame_pseudo_sum(const uint8_t *frame, const struct frame_tcp *tcp)
 {
+	const uint8_t *addresses = frame + IP_HEADER + (tcp->ipv6 ? IP6_SOURCE : IP_SOURCE);
 	uint8_t rest[4] = {0, PROTOCOL_TCP};
 
 	put16(rest + 2, tcp->end - tcp->tcp);
 	return fold_sum(
-		(uint64_t)checksum_add(frame + IP_HEADER + IP_SOURCE, 8) + checksum_add(rest, 4));
+		(uint64_t)checksum_add(addresses, tcp->ipv6 ? 32 : 8) + checksum_add(rest, 4));
 }
 
 void frame_finish_tcp(uint8_t *frame, const struct frame_tcp *tcp)
@@ -104,10 +124,14 @@ void frame_finish_tcp(uint8_t *frame, const struct frame_tcp *tcp)
 	uint8_t *ip = frame + IP_HEADER, *segment = frame + tcp->tcp;
 	uint16_t sum;
 
-	put16(ip + IP_LENGTH, tcp->end - IP_HEADER);
-	put16(ip + IP_SUM, 0);
-	sum = ~checksum_add(ip, tcp->tcp - IP_HEADER);
-	memcpy(ip + IP_SUM, &sum, 2);
+	if (tcp->ipv6) {
+		put16(ip + IP6_LENGTH, tcp->end - tcp->tcp);
+	} else {
+		put16(ip + IP_LENGTH, tcp->end - IP_HEADER);
+		put16(ip + IP_SUM, 0);
+		sum = ~checksum_add(ip, tcp->tcp - IP_HEADER);
+		memcpy(ip + IP_SUM, &sum, 2);
+	}
 	put16(segment + TCP_SUM, 0);
 	sum = ~fold_sum((uint64_t)frame_pseudo_sum(frame, tcp) +
 		checksum_add(segment, tcp->end - tcp->tcp));
@@ -131,7 +155,8 @@ size_t frame_segment(const uint8_t *frame, const struct frame_tcp *tcp, unsigned
 
 	memcpy(out, frame, tcp->payload);
 	memcpy(out + tcp->payload, frame + from, data);
-	put16(ip + IP_ID, get16(ip + IP_ID) + index);
+	if (!tcp->ipv6)
+		put16(ip + IP_ID, get16(ip + IP_ID) + index);
 	put32(segment + TCP_SEQUENCE, get32(segment + TCP_SEQUENCE) + index * tcp->mss);
 	if (data < left)
 		segment[TCP_FLAGS] &= ~(TCP_FIN | TCP_PSH);
@@ -164,8 +189,10 @@ bool frame_finish(const struct virtio_net_hdr_v1 *header, uint8_t *frame, size_t
 {
 	struct frame_tcp tcp;
 
-	if (header->gso_type == VIRTIO_NET_HDR_GSO_TCPV4) {
-		if (!frame_parse_tcp(frame, len, &tcp))
+	const bool ipv6 = header->gso_type == VIRTIO_NET_HDR_GSO_TCPV6;
+
+	if (ipv6 || header->gso_type == VIRTIO_NET_HDR_GSO_TCPV4) {
+		if (!frame_parse_tcp(frame, len, &tcp) || tcp.ipv6 != ipv6)
 			return false;
 		frame_finish_tcp(frame, &tcp);
 		return true;
@@ -186,7 +213,7 @@ bool frame_describe(const uint8_t *frame, size_t len, struct virtio_net_hdr_v1 *
 		return false;
 	*header = (struct virtio_net_hdr_v1){
 		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
-		.gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+		.gso_type = tcp.ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4,
 		.hdr_len = tcp.payload,
 		.gso_size = tcp.mss,
 		.csum_start = tcp.tcp,

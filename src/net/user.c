@@ -18,6 +18,7 @@
 #include "base/loop.h"
 #include "net/allow.h"
 #include "net/driver.h"
+#include "net/frame.h"
 #include "net/gate.h"
 #include "net/names.h"
 #include "net/resolver.h"
@@ -328,6 +329,21 @@ static void user_run(struct net *net)
 	}
 }
 
+/* libslirp takes a packet of IPv4 of any size, but of IPv6 none that is larger than its MTU. */
+static void input(struct user_net *user, const uint8_t *frame, size_t len)
+{
+	uint8_t part[NET_HEADER_LEN + MTU];
+	struct frame_tcp tcp;
+
+	if (len <= sizeof part || !frame_parse_tcp(frame, len, &tcp) || !tcp.ipv6) {
+		slirp_input(user->slirp, frame, len);
+		return;
+	}
+	tcp.mss = sizeof part - tcp.payload;
+	for (unsigned i = 0; i < frame_segments(&tcp); i++)
+		slirp_input(user->slirp, part, (int)frame_segment(frame, &tcp, i, part));
+}
+
 static void user_send(struct net *net, const uint8_t *frame, size_t len)
 {
 	struct user_net *user = user_of(net);
@@ -335,7 +351,7 @@ static void user_send(struct net *net, const uint8_t *frame, size_t len)
 	if (user->names && names_take(user->names, frame, len, clock_now()))
 		return;
 	if (gate_admit(&user->gate, frame, len, clock_now()))
-		slirp_input(user->slirp, frame, len);
+		input(user, frame, len);
 }
 
 /* The two ends, in the form of sockets. Their length. */

@@ -57,7 +57,7 @@ static bool describe_cut(struct e1000 *e, struct virtio_net_hdr_v1 *header)
 	uint16_t sum;
 
 	if (!c->tcp || !c->ipv4 || !c->mss || !frame_parse_tcp(e->frame, e->used, &tcp) ||
-		tcp.payload != c->header)
+		tcp.ipv6 || tcp.payload != c->header)
 		return false;
 	/* The driver has left the length out of both. */
 	frame_finish_tcp(e->frame, &tcp);

@@ -279,7 +279,8 @@ static enum delivery deliver_any(struct virtio_net *nic, const uint8_t *frame, s
 
 	if (len <= FRAME_ETHERNET + FRAME_MTU || !frame_parse_tcp(frame, len, &tcp))
 		return deliver_frame(nic, frame, len);
-	if (nic->dev.features & VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO4))
+	if (nic->dev.features &
+		VIRTIO_FEATURE(tcp.ipv6 ? VIRTIO_NET_F_GUEST_TSO6 : VIRTIO_NET_F_GUEST_TSO4))
 		return deliver_whole(nic, frame, len);
 	return deliver_segments(nic, frame, &tcp);
 }
@@ -473,14 +474,12 @@ static void fill_config(struct virtio_net *nic, const uint8_t *mac)
 
 static uint64_t features_for(const struct net *net)
 {
-	uint64_t features = VIRTIO_FEATURE(VIRTIO_NET_F_CSUM) |
+	const uint64_t features = VIRTIO_FEATURE(VIRTIO_NET_F_CSUM) |
 		VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_CSUM) | VIRTIO_FEATURE(VIRTIO_NET_F_MAC) |
 		VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO4) | VIRTIO_FEATURE(VIRTIO_NET_F_HOST_TSO4) |
+		VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO6) | VIRTIO_FEATURE(VIRTIO_NET_F_HOST_TSO6) |
 		VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF) | VIRTIO_FEATURE(VIRTIO_NET_F_STATUS);
 
-	if (net_is_offloaded(net))
-		features |= VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO6) |
-			VIRTIO_FEATURE(VIRTIO_NET_F_HOST_TSO6);
 	return net_mtu(net) ? features | FEATURE_MTU : features;
 }
 

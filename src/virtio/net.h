@@ -2,8 +2,7 @@
 /*
  * The network device (virtio 1.2, 5.1): one pair of queues, mergeable receive
  * buffers, link status. Frames move on the endpoint's thread. They may be larger
- * than any wire's in both directions, as segmentation offload allows (TCP over IPv4; with an
- * endpoint that takes unfinished frames IPv6, too); a driver without it gets them cut up.
+ * than any wire's in both directions, as segmentation offload of TCP allows; a driver without it gets them cut up.
  */
 #ifndef DACH_VIRTIO_NET_H
 #define DACH_VIRTIO_NET_H

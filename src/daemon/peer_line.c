@@ -311,22 +311,35 @@ int peer_line_call(struct daemon *daemon, const char *address, const char *finge
 	return 0;
 }
 
+/* Who has said least for longest makes way: who only says nothing holds nobody up. */
+static void make_way(struct daemon *daemon)
+{
+	struct peer_line *oldest = NULL;
+	unsigned strangers = 0;
+
+	/* The newest is the first. */
+	for (struct peer_line *at = daemon->peer_lines; at; at = at->next) {
+		if (!at->called || at->asked)
+			continue;
+		strangers++;
+		oldest = at;
+	}
+	if (strangers >= STRANGERS_MAX)
+		peer_line_end(oldest);
+}
+
 void peer_line_take(struct daemon *daemon, int socket)
 {
-	unsigned strangers = 0;
 	struct error err = {""};
 	struct peer_line *line;
-	int control, r = 0;
+	int control, r;
 
-	for (const struct peer_line *at = daemon->peer_lines; at; at = at->next)
-		strangers += at->called && !at->asked;
-	if (strangers < STRANGERS_MAX) {
-		r = start(daemon, json_pack("{s:o}", "known", peers_fingerprints(daemon)), socket,
-			&control, &err);
-		line = r ? NULL : line_new(daemon, control);
-		if (line)
-			line->called = true;
-	}
+	make_way(daemon);
+	r = start(daemon, json_pack("{s:o}", "known", peers_fingerprints(daemon)), socket, &control,
+		&err);
+	line = r ? NULL : line_new(daemon, control);
+	if (line)
+		line->called = true;
 	if (r)
 		log_add(&daemon->log, "another host has called in vain: %s", err.text);
 	close(socket);

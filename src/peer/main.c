@@ -263,7 +263,7 @@ static int speak(struct connection *at, struct error *err)
 	if (r)
 		return r;
 	settle_socket(at->socket);
-	r = tls_create(at->socket, at->order.address, at->pem, &at->tls, err);
+	r = tls_create(at->socket, PEER_CONTROL, at->order.address, at->pem, &at->tls, err);
 	if (!r)
 		r = wall_in(err);
 	deadline = clock_now() + HELLO_NS;

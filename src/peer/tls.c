@@ -22,7 +22,7 @@
 struct tls {
 	gnutls_session_t session;
 	gnutls_certificate_credentials_t own;
-	int socket;
+	int socket, owner;
 	/* What has come, and nobody has taken. */
 	size_t from, to;
 	char came[RECORD];
@@ -48,17 +48,21 @@ static bool again(int code)
 static int wait_for(struct tls *tls, uint64_t deadline, struct error *err)
 {
 	const uint64_t now = clock_now();
-	struct pollfd wait = {tls->socket,
-		gnutls_record_get_direction(tls->session) ? POLLOUT : POLLIN, 0};
-	int n = now < deadline ? poll(&wait, 1, (int)((deadline - now) / 1000000) + 1) : 0;
+	struct pollfd wait[] =
+		{{tls->socket, gnutls_record_get_direction(tls->session) ? POLLOUT : POLLIN, 0},
+			{tls->owner, 0, 0}};
+	int n = now < deadline ? poll(wait, 2, (int)((deadline - now) / 1000000) + 1) : 0;
 
+	if (n > 0 && wait[1].revents)
+		return error_set(err, ECANCELED, "it is not waited for any more");
 	if (n > 0 || (n < 0 && errno == EINTR))
 		return 0;
 	return n ? error_set(err, errno, "poll: %s", strerror(errno))
 		 : error_set(err, ETIMEDOUT, "it does not answer in time");
 }
 
-int tls_create(int socket, bool caller, const char *pem, struct tls **out, struct error *err)
+int tls_create(int socket, int owner, bool caller, const char *pem, struct tls **out,
+	struct error *err)
 {
 	const gnutls_datum_t text = {(unsigned char *)(uintptr_t)pem, (unsigned)strlen(pem)};
 	struct tls *tls = calloc(1, sizeof *tls);
@@ -82,6 +86,7 @@ int tls_create(int socket, bool caller, const char *pem, struct tls **out, struc
 	if (!caller)
 		gnutls_certificate_server_set_request(tls->session, GNUTLS_CERT_REQUIRE);
 	tls->socket = socket;
+	tls->owner = owner;
 	fcntl(socket, F_SETFL, fcntl(socket, F_GETFL) | O_NONBLOCK);
 	gnutls_transport_set_int(tls->session, socket);
 	*out = tls;

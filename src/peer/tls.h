@@ -16,8 +16,12 @@
 
 struct tls;
 
-/* socket: connected; it stays the caller's, and does not block from now on. pem: identity.h. */
-int tls_create(int socket, bool caller, const char *pem, struct tls **tls, struct error *err);
+/*
+ * socket: connected; it stays the caller's, and does not block from now on. owner: a socket at whose other end's end nothing is
+ * waited for any more, up to tls_carry(). pem: identity.h.
+ */
+int tls_create(int socket, int owner, bool caller, const char *pem, struct tls **tls,
+	struct error *err);
 void tls_destroy(struct tls *tls); /* NULL is allowed */
 /*
  * Until both sides have shown their certificates; the other's fingerprint. deadline here and below: clock_now(). What the other end

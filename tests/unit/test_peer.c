@@ -125,7 +125,7 @@ static int setup(void **state)
 		char *pem = identity(i ? "a" : "b", pair->fingerprint[i]);
 
 		pair->end[i].socket = sockets[i];
-		assert_int_equal(tls_create(sockets[i], !i, pem, &pair->end[i].tls, &err), 0);
+		assert_int_equal(tls_create(sockets[i], -1, !i, pem, &pair->end[i].tls, &err), 0);
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair->end[i].carried), 0);
 		free(pem);
 	}

@@ -109,13 +109,13 @@ int cli_fail(const struct cli *cli, const struct error *err);
 int cli_say(const struct cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* What each file has for verbs.c. */
-extern const struct cli_verb cli_clone_verbs[], cli_console_verbs[], cli_convert_verbs[],
-	cli_cp_verbs[], cli_create_verbs[], cli_device_verbs[], cli_doctor_verbs[],
-	cli_evacuate_verbs[], cli_exec_verbs[], cli_host_verbs[], cli_image_verbs[],
-	cli_info_verbs[], cli_life_verbs[], cli_list_verbs[], cli_managed_verbs[],
-	cli_migrate_verbs[], cli_network_verbs[], cli_peer_verbs[], cli_resource_verbs[],
-	cli_run_verbs[], cli_save_verbs[], cli_shutdown_verbs[], cli_top_verbs[], cli_plug_verbs[],
-	cli_snapshot_verbs[], cli_screen_verbs[];
+extern const struct cli_verb cli_beancounter_verbs[], cli_clone_verbs[], cli_console_verbs[],
+	cli_convert_verbs[], cli_cp_verbs[], cli_create_verbs[], cli_device_verbs[],
+	cli_doctor_verbs[], cli_evacuate_verbs[], cli_exec_verbs[], cli_host_verbs[],
+	cli_image_verbs[], cli_info_verbs[], cli_life_verbs[], cli_list_verbs[],
+	cli_managed_verbs[], cli_migrate_verbs[], cli_network_verbs[], cli_peer_verbs[],
+	cli_resource_verbs[], cli_run_verbs[], cli_save_verbs[], cli_shutdown_verbs[],
+	cli_top_verbs[], cli_plug_verbs[], cli_snapshot_verbs[], cli_screen_verbs[];
 
 /* send.c: performs a verb that has no function of its own. */
 int cli_send(struct cli *cli);

@@ -260,7 +260,7 @@ json_t *guest_describe(const struct guest *guest, bool manager, uid_t uid)
 {
 	char ref[GUEST_REF_MAX];
 	char letters[7];
-	json_t *config, *list, *json;
+	json_t *config, *list, *json, *counters;
 	json_int_t cpu_time;
 
 	if (domain_config_to_json(&guest->config, &config, NULL))
@@ -287,5 +287,8 @@ json_t *guest_describe(const struct guest *guest, bool manager, uid_t uid)
 		return NULL;
 	add_memory(guest, json);
 	add_numbers(guest, json);
+	counters = resources_count(guest);
+	if (counters)
+		json_object_set_new(json, "counters", counters);
 	return json;
 }

@@ -130,6 +130,24 @@ struct cgroup_usage resources_usage(const struct guest *guest)
 	return usage;
 }
 
+static json_t *describe(const struct cgroup_count *count)
+{
+	return json_pack("{s:I, s:I, s:o, s:I}", "held", (json_int_t)count->held, "peak",
+		(json_int_t)count->peak, "limit",
+		count->limit > INT64_MAX ? json_null() : json_integer((json_int_t)count->limit),
+		"failures", (json_int_t)count->failures);
+}
+
+json_t *resources_count(const struct guest *guest)
+{
+	struct cgroup_count memory, pids;
+
+	if (!guest->daemon->cgroup || !guest->domid || !guest_is_container(guest))
+		return NULL;
+	cgroup_count(guest->daemon->cgroup, guest->config.uuid, "guest", &memory, &pids);
+	return json_pack("{s:o, s:o}", "memory", describe(&memory), "processes", describe(&pids));
+}
+
 bool resources_kill(const struct guest *guest)
 {
 	return guest->daemon->cgroup && cgroup_kill(guest->daemon->cgroup, guest->config.uuid);

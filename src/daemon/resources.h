@@ -22,6 +22,8 @@ int resources_change(const struct guest *guest, struct error *err);
 int resources_end(const struct guest *guest);
 /* Of a container: what its processes have used and have; zero where the host has no groups. */
 struct cgroup_usage resources_usage(const struct guest *guest);
+/* What a container has of what it is limited in, and how often it wanted more; as the API tells it. NULL: it has no such groups. */
+json_t *resources_count(const struct guest *guest);
 /* Kills every process in the group; returns whether there was one. */
 bool resources_kill(const struct guest *guest);
 

@@ -402,6 +402,50 @@ void cgroup_read(struct cgroup *cgroup, const char *guest, struct cgroup_usage *
 		usage->pids = strtoul(text, NULL, 10);
 }
 
+/* The first number in the file; none: "max", or no file. */
+static uint64_t number(const struct cgroup_place *place, const char *guest, const char *file,
+	uint64_t none)
+{
+	char text[4096];
+
+	if (!read_file(place, guest, file, text, sizeof text) || *text < '0' || *text > '9')
+		return none;
+	return strtoull(text, NULL, 10);
+}
+
+static uint64_t word(const struct cgroup_place *place, const char *guest, const char *file,
+	const char *name)
+{
+	char text[4096];
+
+	return read_file(place, guest, file, text, sizeof text) ? field(text, name) : 0;
+}
+
+void cgroup_count(struct cgroup *cgroup, const char *guest, const char *below,
+	struct cgroup_count *memory, struct cgroup_count *pids)
+{
+	const struct cgroup_place *place = &cgroup->place[CGROUP_MEMORY];
+	const bool second = place->version == CGROUP_V2;
+	char name[512];
+
+	*memory = *pids = (struct cgroup_count){0};
+	if (!good_name(guest) || !good_name(below))
+		return;
+	memory->held = number(place, guest, second ? "memory.current" : "memory.usage_in_bytes", 0);
+	memory->peak =
+		number(place, guest, second ? "memory.peak" : "memory.max_usage_in_bytes", 0);
+	memory->limit =
+		number(place, guest, second ? "memory.max" : "memory.limit_in_bytes", UINT64_MAX);
+	memory->failures = second ? word(place, guest, "memory.events", "max")
+				  : number(place, guest, "memory.failcnt", 0);
+	place = &cgroup->place[CGROUP_PIDS];
+	snprintf(name, sizeof name, "%s/%s", guest, below);
+	pids->held = number(place, name, "pids.current", 0);
+	pids->peak = number(place, name, "pids.peak", 0);
+	pids->limit = number(place, name, "pids.max", UINT64_MAX);
+	pids->failures = word(place, name, "pids.events", "max");
+}
+
 /* Processes of the group whose folder that is, whole lines. false: there is none. */
 static bool read_processes(int folder, char *text, size_t size)
 {

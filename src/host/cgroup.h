@@ -37,6 +37,11 @@ struct cgroup_usage {
 	uint64_t throttled; /* how often the cap stopped it */
 };
 
+/* Of one thing that is limited; 0 of what the kernel does not tell. failures: how often more was wanted. */
+struct cgroup_count {
+	uint64_t held, peak, limit, failures; /* limit UINT64_MAX: none */
+};
+
 struct cgroup;
 
 /*
@@ -74,6 +79,9 @@ int cgroup_set(struct cgroup *cgroup, const char *guest, const struct cgroup_lim
 	unsigned *skipped, struct error *err);
 /* What cannot be read is 0. */
 void cgroup_read(struct cgroup *cgroup, const char *guest, struct cgroup_usage *usage);
+/* Memory, in bytes, of the guest's group; and processes and threads of the one of that name below it. */
+void cgroup_count(struct cgroup *cgroup, const char *guest, const char *below,
+	struct cgroup_count *memory, struct cgroup_count *pids);
 /*
  * Kills every process in the guest's group, also those that are forked meanwhile; they may take a moment
  * to end. Returns whether there was one.

@@ -461,6 +461,10 @@ def test_what_it_may_use():
                   glob.glob(f"/sys/fs/cgroup/dach/{guest['uuid']}/guest/pids.events"))[0]
         eventually(lambda: int(open(events).read().split()[1]) > 0, 20)  # it was refused more
         assert int(open(events.replace("pids.events", "pids.current")).read()) <= 60
+        memory, processes = (line.split()[-6:] for line in dach(d, "beancounters", "web").stdout.splitlines()[2:])
+        assert memory[0] == "physpages" and 0 < int(memory[1]) <= int(memory[4]) < (256 << 20) // 4096 and int(memory[5]) > 0, memory
+        assert processes[0] == "numproc" and 0 < int(processes[1]) <= int(processes[3]) == 60 and int(processes[5]) > 0, processes
+        assert dach(d, "beancounters").stdout.count("physpages") == 2
         assert inside(d, "echo well", "two") == "well\n"
         began = time.monotonic()
         d.post("/v1/guests/web/destroy")

@@ -95,6 +95,7 @@ static void test_v1(void **state)
 						  .pids = 7,
 						  .io_weight = 50},
 					  none = {.weight = 256};
+	struct cgroup_count memory, pids;
 	struct cgroup_usage usage;
 	struct error err = {""};
 	struct cgroup *cgroup;
@@ -115,12 +116,23 @@ static void test_v1(void **state)
 	put("memory/dach/g/memory.limit_in_bytes", "");
 	put("memory/dach/g/cgroup.procs", "");
 	put("memory/dach/g/memory.usage_in_bytes", "4096\n");
+	put("memory/dach/g/memory.max_usage_in_bytes", "8192\n");
+	put("memory/dach/g/memory.limit_in_bytes", "16384\n");
+	put("memory/dach/g/memory.failcnt", "3\n");
 	put("blkio/dach/g/blkio.bfq.weight", "");
 	put("blkio/dach/g/cgroup.procs", "");
 	cgroup = open_groups();
 	assert_string_equal(cgroup_version(cgroup), "v1");
 	assert_int_equal(cgroup_controllers(cgroup),
 		1 << CGROUP_CPU | 1 << CGROUP_CPUACCT | 1 << CGROUP_MEMORY | 1 << CGROUP_IO);
+	cgroup_count(cgroup, "g", "below", &memory, &pids);
+	assert_int_equal(memory.held, 4096);
+	assert_int_equal(memory.peak, 8192);
+	assert_int_equal(memory.limit, 16384);
+	assert_int_equal(memory.failures, 3);
+	assert_true(pids.limit == UINT64_MAX && !pids.held && !pids.failures);
+	cgroup_count(cgroup, "../g", "below", &memory, &pids);
+	assert_int_equal(memory.held, 0);
 	assert_int_equal(cgroup_create(cgroup, "g", &err), 0);
 	assert_int_equal(cgroup_add(cgroup, "g", 42, &err), 0);
 	holds("cpu/dach/g/cgroup.procs", "42");

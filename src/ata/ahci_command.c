@@ -152,7 +152,7 @@ static void transfer(struct ata_port *p)
 		sizeof a->moved);
 	if (!good) {
 		p->left = 0;
-		p->filled = 0;
+		p->pos = p->end = p->filled = 0;
 		break_off(a, PORT_BUS_FATAL);
 		return;
 	}

@@ -10,6 +10,8 @@
 #include "net/driver.h"
 #include "machine/internal.h"
 #include "state_rig.h"
+#include "ata/ahci.h"
+#include "nic/e1000.h"
 #include "virtio/balloon.h"
 #include "virtio/net.h"
 #include "virtio/pci.h"
@@ -77,14 +79,23 @@ static const struct net_driver echo_driver = {.run = echo_run,
 /* the machine */
 
 static struct rig rig;
-static struct echo *echo;
-static struct nic *nic;
+static struct echo *echo, *old_echo;
+static struct nic *nic, *old_nic;
+static struct ahci *ahci;
 static struct virtio_balloon *balloon;
 static struct {
 	unsigned slot;
 	uint32_t bar[6];
 } device[8];
 static unsigned devices;
+
+/* Those without virtio: their registers, and the one that resets them. */
+static struct {
+	unsigned slot, bar;
+	uint32_t size, at, reset, value;
+} old[] = {{.bar = 5, .size = 0x400, .reset = 0x04, .value = 1},
+	{.bar = 0, .size = 0x6000, .reset = 0x00, .value = 1u << 26}};
+#define OLD (sizeof old / sizeof *old)
 
 static void nothing(void *ctx)
 {
@@ -107,12 +118,24 @@ static void set_up(void)
 	static const uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
 
 	echo = calloc(1, sizeof *echo);
+	old_echo = calloc(1, sizeof *old_echo);
 	if (!rig_open(&rig, DISK) || net_begin(&echo->net, &echo_driver, NULL) ||
+		net_begin(&old_echo->net, &echo_driver, NULL) ||
 		virtio_net_create(machine_pci(rig.machine), machine_memory(rig.machine), &echo->net,
 			mac, NULL, &nic, NULL) ||
 		virtio_balloon_create(machine_pci(rig.machine), machine_memory(rig.machine), 16,
-			nothing, NULL, &balloon, NULL))
+			nothing, NULL, &balloon, NULL) ||
+		ahci_create(machine_pci(rig.machine), machine_memory(rig.machine),
+			(struct ata_drive_config[AHCI_PORTS]){{rig.image, false, "disk"},
+				{rig.image, true, "cd"}, {NULL, true, "empty"}},
+			&ahci, NULL) ||
+		e1000_create(machine_pci(rig.machine), machine_memory(rig.machine), &old_echo->net,
+			mac, NULL, &old_nic, NULL))
 		abort();
+	old[0].slot = ahci_slot(ahci);
+	old[1].slot = nic_slot(old_nic);
+	for (unsigned n = 0; n < OLD; n++)
+		old[n].at = config_read(old[n].slot, 0x10 + 4 * old[n].bar) & ~15u;
 	for (unsigned slot = 0; slot < SLOTS && devices < 8; slot++) {
 		if ((config_read(slot, 0) & 0xffff) != 0x1af4)
 			continue;
@@ -135,6 +158,33 @@ static void put(unsigned n, unsigned field, unsigned size, uint64_t value)
 	bus_write(machine_mmio(rig.machine), bar(n) + field, size, value);
 }
 
+static void put_old(unsigned n, uint32_t at, uint32_t value)
+{
+	bus_write(machine_mmio(rig.machine), old[n].at + at % old[n].size, 4, value);
+}
+
+/* Lists, tables and rings lie where virtio's rings do, so that what is written there is theirs, too. */
+static void begin_ahci(void)
+{
+	for (uint32_t port = 0; port < 3; port++) {
+		put_old(0, 0x100 + port * 0x80, RINGS);
+		put_old(0, 0x108 + port * 0x80, RINGS + 0x8000);
+		put_old(0, 0x114 + port * 0x80, UINT32_MAX);
+		put_old(0, 0x118 + port * 0x80, 0x11);
+	}
+	put_old(0, 4, 2);
+}
+
+static void begin_e1000(void)
+{
+	static const uint32_t registers[][2] = {{0x3800, RINGS}, {0x3808, 256}, {0x400, 2},
+		{0x2800, RINGS + 0x1000}, {0x2808, 256}, {0x2818, 15}, {0x100, 0x801a},
+		{0xd0, 0xff}};
+
+	for (unsigned i = 0; i < sizeof registers / sizeof *registers; i++)
+		put_old(1, registers[i][0], registers[i][1]);
+}
+
 /* As after a reset, but in a moment. */
 static void begin(void)
 {
@@ -144,7 +194,14 @@ static void begin(void)
 		config_write(device[n].slot, 4, 6);
 		put(n, VIRTIO_COMMON_STATUS, 1, 0);
 	}
+	for (unsigned n = 0; n < OLD; n++) {
+		config_write(old[n].slot, 0x10 + 4 * old[n].bar, old[n].at);
+		config_write(old[n].slot, 4, 6);
+		put_old(n, old[n].reset, old[n].value);
+	}
 	memory_zero(machine_memory(rig.machine), 0, RIG_MIB);
+	begin_ahci();
+	begin_e1000();
 }
 
 /* A machine that is being reset, or has ended, does nothing more: the next one then. */
@@ -156,8 +213,12 @@ static void clean_up(void)
 	}
 	virtio_balloon_destroy(balloon);
 	nic_destroy(nic);
+	nic_destroy(old_nic);
+	ahci_destroy(ahci);
 	net_close(&echo->net);
+	net_close(&old_echo->net);
 	free(echo);
+	free(old_echo);
 	rig_close(&rig);
 	devices = 0;
 }
@@ -246,6 +307,38 @@ static void save_and_load(void)
 	free(bytes.data);
 }
 
+/* Registers, a command of AHCI's and a descriptor of the 82540EM's, which are mostly right. */
+static void old_step(const struct step *step)
+{
+	static const uint8_t commands[] = {0x25, 0x35, 0xec, 0xa0, 0xa1, 0x20, 0x30, 0xe7};
+	struct memory *memory = machine_memory(rig.machine);
+	const uint32_t header[4] = {5 | (step->a & 3) << 16, 0, RINGS + 0x4000, 0};
+	const uint32_t entry[4] = {BUFFERS + step->b, 0, 0, step->c & 0xffff};
+	const uint32_t sent[4] = {BUFFERS + step->b, 0, step->c, step->d};
+	uint8_t fis[20] = {0x27, 0x80, commands[step->a % 8], 0, step->d & 0x7f, 0, 0,
+		0x40, [12] = step->d >> 8 & 7};
+
+	switch (step->queue % 4) {
+	case 0:
+		put_old(step->device % OLD, step->a * 4u, step->c);
+		break;
+	case 1:
+		bus_read(machine_mmio(rig.machine),
+			old[step->device % OLD].at + step->a * 4u % old[step->device % OLD].size,
+			4);
+		break;
+	case 2:
+		memory_write(memory, RINGS + step->flags % 8 * 32, header, sizeof header);
+		memory_write(memory, RINGS + 0x4000, fis, sizeof fis);
+		memory_write(memory, RINGS + 0x4080 + (step->device & 1) * 16, entry, sizeof entry);
+		put_old(0, 0x138 + step->device % 3 * 0x80, 1u << step->flags % 8);
+		break;
+	default:
+		memory_write(memory, RINGS + step->flags % 8 * 16, sent, sizeof sent);
+		put_old(1, 0x3818, step->device % 16);
+	}
+}
+
 static void take(const struct step *step)
 {
 	static const unsigned sizes[] = {1, 2, 4, 8};
@@ -286,8 +379,10 @@ static void take(const struct step *step)
 		config_write(step->flags & 64 ? step->device % SLOTS : device[n].slot,
 			step->a & 0xfc, step->d);
 		break;
-	default: /* outside of the virtio devices: the APICs and what lies around them */
-		if (step->flags & 64)
+	default: /* outside of the virtio devices: old ones, and the APICs and what lies around them */
+		if (step->flags & 32)
+			old_step(step);
+		else if (step->flags & 64)
 			bus_write(machine_mmio(rig.machine), 0xfec00000 + step->c % 0x300000, size,
 				step->d);
 		else

@@ -365,6 +365,27 @@ static void saved(void **state)
 	free(b.data);
 }
 
+/* A transfer that has broken off in the middle leaves nothing that speaks against it. */
+static void saved_after_failure(void **state)
+{
+	struct bytes b = {0};
+	struct error err = {""};
+
+	prepare(0, 0, 2, 0x25, 0, 2);
+	piece(0, 0, DATA, 512, false);
+	piece(0, 1, AHCI_MEMORY - 256, 512, false);
+	assert_int_equal(issue(0, 1), PORT_BUS_FATAL);
+	save(&b);
+	tear_down(NULL);
+	ahci_world_open(&world);
+	assert_int_equal(load(&b, &err), 0);
+	ahci_world_wait(&world);
+	assert_int_equal(reg(0, PORT_ISSUE), 1);
+	restart(0);
+	assert_int_equal(order(0, 0xe7, 0, 0, 0), PORT_GOT_REGISTERS);
+	free(b.data);
+}
+
 static void takes_no_state(const char *what)
 {
 	struct bytes b = {0};
@@ -407,6 +428,7 @@ int main(void)
 		TEST(packets),
 		TEST(resets),
 		TEST(saved),
+		TEST(saved_after_failure),
 		TEST(hostile_states),
 	};
 

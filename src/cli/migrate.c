@@ -332,6 +332,7 @@ static int move_by_carrying(struct migration *migration, const json_t *guest,
 {
 	int status;
 
+	json_object_set(migration->body, "told", json_object_get(guest, "config"));
 	migration->guest = make_guest(migration->cli, guest, config_file, paused, storage);
 	if (!migration->guest)
 		return CLI_FAILURE;

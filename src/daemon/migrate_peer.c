@@ -108,21 +108,39 @@ static int note_away(const struct operation *op, const struct guest *guest, stru
 	return peer_save(peer, err);
 }
 
-static void forget_away(const struct guest *guest)
+void migrate_peer_is_here(const struct guest *guest)
 {
 	for (struct peer *at = peer_first(guest->daemon); at; at = at->next)
 		if (!json_object_del(at->away, guest->config.uuid))
 			peer_save(at, NULL);
 }
 
-void migrate_peer_stays(const struct guest *guest)
+/* What the other side knows of the guest, whatever it is to be there. */
+static json_t *what_leaves(const struct operation *op, const struct guest *guest, struct error *err)
 {
-	forget_away(guest);
+	json_t *told = json_object();
+	int r = told ? migrate_peer_tell(told, "migrate", guest, NULL, op->arguments.paused,
+			       op->arguments.storage, err)
+		     : error_nomem(err);
+
+	if (!r)
+		return told;
+	json_decref(told);
+	return NULL;
 }
 
-void migrate_peer_is_here(const struct guest *guest)
+/* Its answer may have taken minutes, in which a disk may have moved, or a network come. */
+static int check_same(struct operation *op, const struct guest *guest, struct error *err)
 {
-	forget_away(guest);
+	json_t *told = op->value, *now = what_leaves(op, guest, err);
+	int r = now ? 0 : -EIO;
+
+	if (now && !json_equal(told, now))
+		r = migration_changed(op->arguments.host, err);
+	op->value = NULL;
+	json_decref(told);
+	json_decref(now);
+	return r;
 }
 
 /* Meanwhile the guest may have become one that cannot leave. */
@@ -144,20 +162,19 @@ static void may_come(void *ctx, struct peer_line *line, int r, const json_t *ans
 		peer_line_end(line);
 		return;
 	}
-	r = migration_open_line(ends, &err);
+	r = check_same(op, guest, &err);
+	if (!r)
+		r = note_away(op, guest, &err);
+	if (!r)
+		r = migration_open_line(ends, &err);
 	if (r) {
+		migrate_peer_is_here(guest);
 		peer_line_end(line);
 		op_refuse_error(op, r, &err);
 		return;
 	}
 	peer_line_carry(line, ends[0]);
 	migration_set_line(guest, ends[1]);
-	r = note_away(op, guest, &err);
-	if (r) {
-		migration_set_line(guest, -1);
-		op_refuse_error(op, r, &err);
-		return;
-	}
 	migration_depart(op, guest);
 }
 
@@ -178,9 +195,11 @@ void migrate_peer_call(struct operation *op, struct guest *guest)
 		op_refuse_error(op, r, &err);
 		return;
 	}
+	op->value = what_leaves(op, guest, &err);
 	line = json_pack("{s:i}", "dach-peer", PEER_VERSION);
-	r = migrate_peer_tell(line, "migrate", guest, words->config, words->paused, words->storage,
-		&err);
+	r = op->value ? migrate_peer_tell(line, "migrate", guest, words->config, words->paused,
+				words->storage, &err)
+		      : -EIO;
 	if (r)
 		json_decref(line);
 	else

@@ -16,9 +16,7 @@ struct peer;
 
 /* A guest leaves for the host that the operation names; ends the operation, now or later. */
 void migrate_peer_call(struct operation *op, struct guest *guest);
-/* It did not leave (nor may it have): it is not away. */
-void migrate_peer_stays(const struct guest *guest);
-/* It is here, wherever it was. */
+/* It is here, wherever it was or was to go. */
 void migrate_peer_is_here(const struct guest *guest);
 
 /*

@@ -19,6 +19,8 @@ struct operation;
 int migration_open_line(int ends[2], struct error *err);
 /* Whether it may be sent away now. */
 int migration_check_leave(const struct guest *guest, struct error *err);
+/* -EBUSY: it is not what that host was told any more. */
+int migration_changed(const char *host, struct error *err);
 /* The guest of the operation, if it may; NULL: it was refused. */
 struct guest *migration_guest(struct operation *op);
 /* What it leaves by, taken; -1: nothing. */

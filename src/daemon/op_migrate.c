@@ -74,6 +74,12 @@ int migration_check_leave(const struct guest *guest, struct error *err)
 	return check_disks(&guest->config, err);
 }
 
+int migration_changed(const char *host, struct error *err)
+{
+	return error_set(err, EBUSY,
+		"the guest has changed since %s was told what it is: try again", host);
+}
+
 struct guest *migration_guest(struct operation *op)
 {
 	struct guest *guest = op_running_guest(op);
@@ -127,6 +133,7 @@ static const struct field migrate_arguments[] = {
 	FIELD_ROW(OBJECT, operation_arguments, config, .max = OPERATION_CONFIG_MAX),
 	FIELD_ROW(BOOL, operation_arguments, paused),
 	FIELD_ROW(BOOL, operation_arguments, evacuate),
+	FIELD_ROW(OBJECT, operation_arguments, told, .max = OPERATION_CONFIG_MAX),
 	{.key = NULL},
 };
 
@@ -176,10 +183,8 @@ static void left(void *ctx, int r, json_t *answer, const char *text)
 	free(leaving);
 	guest->departing = false;
 	if (r) {
-		if (!may_have_left(guest, r)) {
+		if (!may_have_left(guest, r))
 			migration_forget(guest);
-			migrate_peer_stays(guest);
-		}
 		guest_log(guest, "not migrated", text);
 		op_refuse(op, r, text);
 		return;
@@ -210,7 +215,7 @@ void migration_depart(struct operation *op, struct guest *guest)
 	r = leaving ? note_write(guest, NOTE_DEPARTING, json_object(), &err) : error_nomem(&err);
 	if (r) {
 		free(leaving);
-		migrate_peer_stays(guest);
+		migration_forget(guest);
 		op_refuse_error(op, r, &err);
 		return;
 	}
@@ -226,15 +231,35 @@ void migration_depart(struct operation *op, struct guest *guest)
 	migration_set_line(guest, -1);
 }
 
+/* Whoever asks has told the other host what it is, and since then a disk may have moved, or a network come. */
+static int check_told(const struct operation *op, const struct guest *guest, struct error *err)
+{
+	json_t *now;
+	int r = op->arguments.told ? domain_config_to_json(&guest->config, &now, err) : 0;
+
+	if (r || !op->arguments.told)
+		return r;
+	if (!json_equal(now, op->arguments.told))
+		r = migration_changed("the other host", err);
+	json_decref(now);
+	return r;
+}
+
 /* To a host that is known, or by a connection that whoever asks has opened before. */
 static void migrate(struct operation *op)
 {
 	struct guest *guest = migration_guest(op);
+	struct error err = {0};
+	int r = guest ? check_told(op, guest, &err) : 0;
 
-	if (guest && op->arguments.host)
+	if (r) {
+		migration_set_line(guest, -1);
+		op_refuse_error(op, r, &err);
+	} else if (guest && op->arguments.host) {
 		migrate_peer_call(op, guest);
-	else if (guest)
+	} else if (guest) {
 		migration_depart(op, guest);
+	}
 }
 
 const struct operation_kind operation_migrate = {"guest_migrate", "Migrated", .guest = true,
@@ -396,6 +421,7 @@ void migration_settle(struct guest *guest)
 void migration_forget(const struct guest *guest)
 {
 	note_forget(guest, NOTE_DEPARTING);
+	migrate_peer_is_here(guest);
 }
 
 /*

@@ -14,6 +14,7 @@
 #include "daemon/peer_line.h"
 #include "daemon/peers.h"
 #include "protocol/limits.h"
+#include "protocol/request.h"
 
 static bool may(struct operation *op)
 {
@@ -137,7 +138,7 @@ static void joined(void *ctx, struct peer_line *line, int r, const json_t *answe
 {
 	struct operation *op = ctx;
 	char fingerprint[PEER_FINGERPRINT_LEN + 1], secret[PEER_SECRET_LEN + 1];
-	struct error err = {""};
+	struct error err = {""}, known = {""};
 
 	if (r)
 		error_set(&err, -r, "%s", text);
@@ -147,7 +148,11 @@ static void joined(void *ctx, struct peer_line *line, int r, const json_t *answe
 		r = peer_token_read(op->arguments.token, fingerprint, secret, &err);
 	if (!r)
 		r = peer_add(op->daemon, op->arguments.name, op->arguments.address, fingerprint,
-			&err);
+			&known);
+	if (*known.text)
+		error_set(&err, -r,
+			"%s; that host knows this one now: try again with the same token, or remove this one there",
+			known.text);
 	added(op, r, &err);
 }
 
@@ -216,6 +221,8 @@ const struct operation_kind operation_host_add = {"other_host_add", "OtherHost",
 static const struct field fetch_arguments[] = {
 	FIELD_ROW(STRING, operation_arguments, guest, .needed = true, .min = 1, .max = LIMIT_UUID),
 	FIELD_ROW(BOOL, operation_arguments, storage),
+	FIELD_ROW(COUNT, operation_arguments, pause, .max = MIGRATE_PAUSE_MAX),
+	FIELD_ROW(NUMBER, operation_arguments, rate, .max = INT64_MAX),
 	{.key = NULL},
 };
 
@@ -234,6 +241,18 @@ static void is_back(void *ctx, int r, const char *text)
 	op_finish(op, op_describe(op, guest));
 }
 
+/* It has ended there, or gone on to another host: it is not awaited any more. */
+static void is_gone(struct operation *op)
+{
+	struct peer *peer = peer_find(op->daemon, op->arguments.ref);
+
+	if (!peer || json_object_del(peer->away, op->arguments.guest))
+		return;
+	peer_save(peer, NULL);
+	log_add(&op->daemon->log, "host %s: the guest %s is not there any more", peer->name,
+		op->arguments.guest);
+}
+
 static void comes_back(void *ctx, struct peer_line *line, int r, const json_t *answer,
 	const char *text)
 {
@@ -244,7 +263,9 @@ static void comes_back(void *ctx, struct peer_line *line, int r, const json_t *a
 
 	if (r)
 		error_set(&err, -r, "%s: %s", op->arguments.ref, text);
-	else
+	if (r == -ENOENT)
+		is_gone(op);
+	if (!r)
 		r = migrate_peer_receive(op->daemon, json_object_get(answer, "guest"),
 			json_get_text(answer, "owner"), &fd, &uuid, &err);
 	if (!r && strcmp(uuid, op->arguments.guest))
@@ -264,6 +285,7 @@ static void comes_back(void *ctx, struct peer_line *line, int r, const json_t *a
 
 static void fetch(struct operation *op)
 {
+	const struct operation_arguments *words = &op->arguments;
 	struct peer *peer = find(op);
 	struct error err = {""};
 	int r = 0;
@@ -274,8 +296,9 @@ static void fetch(struct operation *op)
 		r = error_set(&err, EDESTADDRREQ, "%s has no address", peer->name);
 	if (!r)
 		r = peer_line_call(op->daemon, peer->address, peer->fingerprint,
-			json_pack("{s:i, s:{s:s, s:b}}", "dach-peer", PEER_VERSION, "fetch", "uuid",
-				op->arguments.guest, "storage", op->arguments.storage),
+			json_pack("{s:i, s:{s:s, s:b, s:I, s:I}}", "dach-peer", PEER_VERSION,
+				"fetch", "uuid", words->guest, "storage", words->storage, "pause",
+				(json_int_t)words->pause, "rate", (json_int_t)words->rate),
 			comes_back, op, &err);
 	if (r)
 		op_refuse_error(op, r, &err);

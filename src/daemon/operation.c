@@ -30,6 +30,7 @@ void operation_arguments_free(struct operation_arguments *arguments)
 {
 	free(arguments->ref);
 	json_decref(arguments->config);
+	json_decref(arguments->told);
 	json_decref(arguments->disk_sizes);
 	free(arguments->name);
 	free(arguments->path);

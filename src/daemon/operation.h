@@ -34,8 +34,9 @@ struct operation_arguments {
 	/* create, restore: as domain_config_from_json() takes it; migrate: what it is to be there, or NULL; network_create; disk_attach, network_attach, share_attach: one disk,
 	   network or folder of it */
 	json_t *config;
-	bool paused;             /* create, start, resume, restore, clone, migrate, receive */
-	bool managed;            /* create, receive */
+	json_t *told; /* migrate: the guest's configuration, as the other host was told; NULL */
+	bool paused;  /* create, start, resume, restore, clone, migrate, receive */
+	bool managed; /* create, receive */
 	enum field_choice start; /* create: left out, it is started unless it is managed;
 				    snapshot_revert: left out, it does what it did */
 	char *name;     /* rename, host_add, host_token; clone: with a '%' for each one's number */
@@ -69,14 +70,14 @@ struct operation_arguments {
 	unsigned base_format; /* disk_backup: as format */
 	bool remove;          /* disk_checkpoint, network_forward */
 	uint64_t size;        /* disk_resize: bytes */
-	uint64_t rate;   /* disk_stream and its like, migrate: bytes a second; 0: as it comes */
-	char *listen;    /* disk_export: ADDR:PORT, where path is not the socket */
-	bool persistent; /* disk_export: it stays when clients leave */
-	char *folder;    /* disk_layer: absolute; NULL: beside the disk */
-	char *snapshot;  /* which, where it is about one that there is; clone: from that, or NULL */
-	char *comment;   /* snapshot_create */
-	bool disk_only;  /* snapshot_create */
-	bool children;   /* snapshot_delete: what was made on it, too */
+	uint64_t rate;        /* disk_stream and its like, migrate, host_fetch: bytes a second */
+	char *listen;         /* disk_export: ADDR:PORT, where path is not the socket */
+	bool persistent;      /* disk_export: it stays when clients leave */
+	char *folder;         /* disk_layer: absolute; NULL: beside the disk */
+	char *snapshot; /* which, where it is about one that there is; clone: from that, or NULL */
+	char *comment;  /* snapshot_create */
+	bool disk_only; /* snapshot_create */
+	bool children;  /* snapshot_delete: what was made on it, too */
 };
 
 struct operation_kind {

@@ -15,36 +15,34 @@
 #include "daemon/peer_line.h"
 #include "daemon/peers.h"
 
-/* who: for the log. */
-static void refuse(struct peer_line *line, const char *who, const struct error *err)
+/* who: for the log. gone: it wants a guest that is not here. */
+static void refuse_as(struct peer_line *line, const char *who, bool gone, const struct error *err)
 {
 	log_add(&peer_line_daemon(line)->log, "host %s: refused: %s", who, err->text);
-	peer_line_answer(line, json_pack("{s:s}", "error", err->text), -1);
+	peer_line_answer(line,
+		json_pack("{s:s, s:o*}", "error", err->text, "gone", gone ? json_true() : NULL),
+		-1);
+}
+
+static void refuse(struct peer_line *line, const char *who, const struct error *err)
+{
+	refuse_as(line, who, false, err);
 }
 
 /* By a token it becomes known, and we to it. */
 static void join(struct peer_line *line, const struct peer_ask *ask, const char *fingerprint,
 	const char *from)
 {
-	struct daemon *daemon = peer_line_daemon(line);
-	char *name = peers_take_token(daemon, ask->secret), address[PEER_HOST_MAX + 16] = "";
+	char address[PEER_HOST_MAX + 16] = "";
 	struct error err = {""};
-	int r = name
-		? 0
-		: error_set(&err, EACCES,
-			  "the token is none of this host's, has been used, or is older than %d minutes",
-			  PEERS_TOKEN_SECONDS / 60);
 
 	if (ask->port)
 		snprintf(address, sizeof address, strchr(from, ':') ? "[%s]:%u" : "%s:%u", from,
 			ask->port);
-	if (!r)
-		r = peer_add(daemon, name, address, fingerprint, &err);
-	if (r)
+	if (peers_use_token(peer_line_daemon(line), ask->secret, address, fingerprint, &err))
 		refuse(line, from, &err);
 	else
 		peer_line_answer(line, json_pack("{s:b}", "ready", true), -1);
-	free(name);
 }
 
 static void take_guest(struct peer_line *line, struct peer *peer, const struct peer_ask *ask)
@@ -87,7 +85,7 @@ static void returned(void *ctx, const struct operation_answer *answer)
 		free(trip);
 }
 
-static int depart(struct guest *guest, bool storage, struct error *err)
+static int depart(struct guest *guest, const struct peer_ask *ask, struct error *err)
 {
 	struct return_trip *trip = calloc(1, sizeof *trip);
 	struct operation_arguments words;
@@ -98,7 +96,9 @@ static int depart(struct guest *guest, bool storage, struct error *err)
 		return error_nomem(err);
 	operation_arguments_init(&operation_migrate, &words);
 	words.ref = strdup(guest->config.uuid);
-	words.storage = storage;
+	words.storage = ask->storage;
+	words.pause = ask->pause;
+	words.rate = ask->rate;
 	caller_of_user(&guest->daemon->policy, geteuid(), &caller);
 	operation_begin(&operation_migrate, guest->daemon, &caller, &words, returned, trip);
 	caller_free(&caller);
@@ -113,22 +113,26 @@ static int depart(struct guest *guest, bool storage, struct error *err)
 
 static void give_back(struct peer_line *line, struct peer *peer, const struct peer_ask *ask)
 {
-	struct guest *guest = json_object_get(peer->came, ask->fetch)
-		? guest_by_uuid(peer->daemon, ask->fetch)
-		: NULL;
+	struct guest *guest = guest_by_uuid(peer->daemon, ask->fetch);
 	struct error err = {""};
 	json_t *answer = json_pack("{s:b}", "ready", true);
-	int ends[2] = {-1, -1}, r;
+	int ends[2] = {-1, -1}, r = 0;
 
-	r = guest ? migration_check_leave(guest, &err)
-		  : error_set(&err, ENOENT, "no such guest has come here from your host");
+	if (!guest || !json_object_get(peer->came, ask->fetch))
+		r = error_set(&err, ENOENT, "no such guest has come here from your host");
+	else if (!guest_answers(guest))
+		r = error_set(&err, ESRCH, "the guest does not run");
+	if (!r)
+		r = migration_check_leave(guest, &err);
 	if (!r)
 		r = migrate_peer_tell(answer, "guest", guest, NULL, false, ask->storage, &err);
 	if (!r)
 		r = migration_open_line(ends, &err);
 	if (!r) {
 		migration_set_line(guest, ends[1]);
-		r = depart(guest, ask->storage, &err);
+		r = depart(guest, ask, &err);
+		if (r)
+			migration_set_line(guest, -1);
 	}
 	if (!r) {
 		peer_line_answer(line, answer, ends[0]);
@@ -137,7 +141,7 @@ static void give_back(struct peer_line *line, struct peer *peer, const struct pe
 	json_decref(answer);
 	if (ends[0] >= 0)
 		close(ends[0]);
-	refuse(line, peer->name, &err);
+	refuse_as(line, peer->name, !guest, &err);
 }
 
 void peer_asked(struct peer_line *line, const char *fingerprint, const char *from, const char *text,

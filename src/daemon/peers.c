@@ -25,6 +25,7 @@ struct token {
 	char secret[PEER_SECRET_LEN + 1]; /* "": none */
 	char name[PEER_NAME_MAX + 1];
 	uint64_t until; /* clock_now() */
+	bool used;
 };
 
 struct peers {
@@ -351,7 +352,7 @@ int peers_make_token(struct daemon *daemon, const char *name, char **token, stru
 		struct token *at = &daemon->peers->token[i];
 
 		/* One for a name: the last. */
-		if (!free_one && (!*at->secret || at->until < now))
+		if (!free_one && (!*at->secret || at->used || at->until < now))
 			free_one = at;
 		if (!strcmp(at->name, name))
 			free_one = at;
@@ -364,6 +365,7 @@ int peers_make_token(struct daemon *daemon, const char *name, char **token, stru
 		return r;
 	snprintf(free_one->name, sizeof free_one->name, "%s", name);
 	free_one->until = now + PEERS_TOKEN_SECONDS * 1000000000ull;
+	free_one->used = false;
 	if (asprintf(token, "%s%s", fingerprint, free_one->secret) >= 0)
 		return 0;
 	*free_one = (struct token){.until = 0};
@@ -380,20 +382,35 @@ static bool same_secret(const char *one, const char *other)
 	return !differs;
 }
 
-char *peers_take_token(struct daemon *daemon, const char *secret)
+static struct token *find_token(struct daemon *daemon, const char *secret)
 {
-	char *name = NULL;
+	struct token *found = NULL;
 
 	for (unsigned i = 0; i < TOKENS_MAX; i++) {
 		struct token *at = &daemon->peers->token[i];
 
-		if (!*at->secret || !same_secret(at->secret, secret))
-			continue;
-		if (at->until >= clock_now())
-			name = strdup(at->name);
-		*at = (struct token){.until = 0};
+		if (*at->secret && same_secret(at->secret, secret) && at->until >= clock_now())
+			found = at;
 	}
-	return name;
+	return found;
+}
+
+int peers_use_token(struct daemon *daemon, const char *secret, const char *address,
+	const char *fingerprint, struct error *err)
+{
+	struct token *token = find_token(daemon, secret);
+	const struct peer *peer = token && token->used ? peer_find(daemon, token->name) : NULL;
+	int r;
+
+	if (peer && !strcmp(peer->fingerprint, fingerprint))
+		return 0;
+	if (!token || token->used)
+		return error_set(err, EACCES,
+			"the token is none of this host's, has been used, or is older than %d minutes",
+			PEERS_TOKEN_SECONDS / 60);
+	r = peer_add(daemon, token->name, address, fingerprint, err);
+	token->used = !r;
+	return r;
 }
 
 /* Listening */

@@ -64,8 +64,12 @@ json_t *peers_describe_self(struct daemon *daemon, struct error *err);
  */
 #define PEERS_TOKEN_SECONDS 600
 int peers_make_token(struct daemon *daemon, const char *name, char **token, struct error *err);
-/* The name that it was made for, the caller's to free(); the token is used up. NULL: there is no such token. */
-char *peers_take_token(struct daemon *daemon, const char *secret);
+/*
+ * Who has this certificate is known from now on by the name that the token was made for. Used up, it does for the same one again, who may
+ * not have heard that it has done. -EACCES: there is no such token; a failure leaves it as it was.
+ */
+int peers_use_token(struct daemon *daemon, const char *secret, const char *address,
+	const char *fingerprint, struct error *err);
 
 /* peer_ask.c: what a host asks, one line; answered by peer_line_answer(). */
 void peer_asked(struct peer_line *line, const char *fingerprint, const char *from, const char *text,

@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "protocol/limits.h"
+#include "protocol/request.h"
 
 const struct field peer_order_fields[] = {
 	FIELD_ROW(STRING, peer_order, address, .max = PEER_HOST_MAX + 8),
@@ -41,6 +42,22 @@ static int read_join(const json_t *join, struct peer_ask *ask, struct error *err
 	return 0;
 }
 
+static int read_fetch(const json_t *fetch, struct peer_ask *ask, struct error *err)
+{
+	const json_int_t pause = json_integer_value(json_object_get(fetch, "pause")),
+			 rate = json_integer_value(json_object_get(fetch, "rate"));
+
+	ask->fetch = json_string_value(json_object_get(fetch, "uuid"));
+	if (!ask->fetch || strlen(ask->fetch) > LIMIT_UUID || pause < 0 ||
+		pause > MIGRATE_PAUSE_MAX || rate < 0)
+		return error_set(err, EPROTO,
+			"what the other host says of a guest that it wants back is not known here");
+	ask->storage = json_get_true(fetch, "storage");
+	ask->pause = (unsigned)pause;
+	ask->rate = (uint64_t)rate;
+	return 0;
+}
+
 int peer_ask_read(const char *line, size_t len, json_t **json, struct peer_ask *ask,
 	struct error *err)
 {
@@ -58,15 +75,13 @@ int peer_ask_read(const char *line, size_t len, json_t **json, struct peer_ask *
 	ask->migrate = json_object_get(*json, "migrate");
 	ask->owner = json_string_value(json_object_get(*json, "owner"));
 	fetch = json_object_get(*json, "fetch");
-	ask->fetch = json_string_value(json_object_get(fetch, "uuid"));
-	ask->storage = json_get_true(fetch, "storage");
 	join = json_object_get(*json, "join");
 	if (json_is_object(join) && !ask->migrate && !fetch)
 		return read_join(join, ask, err);
 	if (json_is_object(ask->migrate) && !fetch)
 		return 0;
-	if (ask->fetch && strlen(ask->fetch) <= LIMIT_UUID && !ask->migrate)
-		return 0;
+	if (json_is_object(fetch) && !ask->migrate)
+		return read_fetch(fetch, ask, err);
 	return error_set(err, EPROTO, "the other host asks for what is not known here");
 }
 
@@ -79,7 +94,7 @@ int peer_answer_read(const char *line, size_t len, json_t **json, struct error *
 		return -EPROTO;
 	refused = json_string_value(json_object_get(*json, "error"));
 	if (refused)
-		return error_set(err, EBUSY, "%s", refused);
+		return error_set(err, json_get_true(*json, "gone") ? ENOENT : EBUSY, "%s", refused);
 	return json_is_true(json_object_get(*json, "ready"))
 		? 0
 		: error_set(err, EPROTO, "the other host's answer is neither yes nor no");

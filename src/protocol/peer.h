@@ -4,11 +4,12 @@
  * side has a certificate of its own making and knows the other's by its fingerprint. Over it goes one line of JSON from the
  * side that called, and one back; then bytes both ways, in pieces (peer/pack.h), which are the monitors' (migrate/wire.h):
  *
- *   {"dach-peer": 1, "migrate": {...}, "owner": "ann"}       what POST /v1/receive takes; no owner: the daemon's own user
- *   {"dach-peer": 1, "fetch": {"uuid": "...", "storage": true}}    a guest that went there from here
- *   {"dach-peer": 1, "join": {"secret": "...", "port": 7420}}    by a token of that side's; port: where ours listens, or 0
+ *   {"dach-peer": 2, "migrate": {...}, "owner": "ann"}       what POST /v1/receive takes; no owner: the daemon's own user
+ *   {"dach-peer": 2, "fetch": {"uuid": "...", "storage": true, "pause": 30, "rate": 0}}    a guest that went there from here
+ *   {"dach-peer": 2, "join": {"secret": "...", "port": 7420}}    by a token of that side's; port: where ours listens, or 0
  *
- *   {"ready": true}, with fetch and "guest": {...} and "owner", or {"error": "sentence"}
+ *   {"ready": true}, with fetch and "guest": {...} and "owner", or {"error": "sentence"}, with "gone": true where no guest
+ *   that is fetched is there
  *
  * To its daemon it is a child with these descriptors. The order is a file in memory: a struct peer_order as a line of JSON, and
  * behind it the daemon's key and certificate (peer/identity.h). Who is called says on the control socket
@@ -21,11 +22,12 @@
 
 #include <jansson.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "protocol/fields.h"
 
-#define PEER_VERSION 1
+#define PEER_VERSION 2
 #define PEER_PORT 7420
 #define PEER_NAME_MAX 64
 #define PEERS_MAX 256
@@ -52,14 +54,16 @@ struct peer_ask {
 	const json_t *migrate; /* NULL: not that */
 	const char *owner;     /* of migrate; NULL */
 	const char *fetch;     /* a guest's UUID; NULL */
-	bool storage;          /* of fetch: its disks go along */
-	const char *secret;    /* join; NULL */
-	unsigned port;         /* join */
+	bool storage;          /* of fetch, as the next: POST /v1/guests/{ref}/migrate's */
+	unsigned pause;
+	uint64_t rate;
+	const char *secret; /* join; NULL */
+	unsigned port;      /* join */
 };
 /* line: without its newline. *json: the caller's to json_decref(), also after a failure. -EPROTO: it is no question of this version. */
 int peer_ask_read(const char *line, size_t len, json_t **json, struct peer_ask *ask,
 	struct error *err);
-/* The answer to ours: 0, or what the other side refuses (-EBUSY), or -EPROTO. *json as above. */
+/* The answer to ours: 0, or what the other side refuses (-EBUSY; -ENOENT: the guest is not there), or -EPROTO. *json as above. */
 int peer_answer_read(const char *line, size_t len, json_t **json, struct error *err);
 
 /* "" if it is not one. Both take capital digits, too. */

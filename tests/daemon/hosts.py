@@ -7,10 +7,12 @@ import hashlib
 import json
 import os
 import pwd
+import resource
 import signal
 import socket
 import ssl
 import subprocess
+import threading
 import time
 
 from harness import BUILD, Daemon, Refused, eventually, main, refused
@@ -88,6 +90,50 @@ class Stranger:
         return ""
 
 
+class Other(Stranger):
+    """A host that is called, and answers when the test does."""
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(folder + "/stranger.pem", folder + "/stranger")
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(60)
+        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+    @contextlib.contextmanager
+    def asked(self, d, path, body):
+        """While d waits for an answer to what it asks because of that request: what it asks, the way to answer, and how it ended."""
+        ended = []
+
+        def request():
+            try:
+                ended.append(d.call("POST", path, body, 120))
+            except Refused as no:
+                ended.append(no)
+            except OSError:  # the daemon is gone
+                ended.append(None)
+
+        caller = threading.Thread(target=request)
+        caller.start()
+        try:
+            sock, _ = self.listener.accept()
+            with self.context.wrap_socket(sock, server_side=True) as line:
+                line.settimeout(60)
+                data = b""
+                while not data.endswith(b"\n"):
+                    data += line.recv(1 << 16)
+                yield json.loads(data), lambda **said: line.sendall(json.dumps(said).encode() + b"\n"), ended
+                caller.join(120)
+        finally:
+            caller.join(120)
+
+
 def test_a_token_makes_them_known():
     with Host().start() as a, Host().start() as b:
         token = b.token("a")
@@ -103,9 +149,36 @@ def test_a_token_makes_them_known():
         assert oct(os.stat(a.state + "/peer.pem").st_mode & 0o777) == "0o600"
         a.call("DELETE", "/v1/hosts/b")
         assert not a.knows()
-        # A token is for once.
+
+
+def test_a_token_is_for_one_host():
+    with Host().start() as a, Host().start() as b, Host().start() as c:
+        # What fails does not use it up.
+        token = b.token("a")
+        b.add("a", "192.0.2.7", fingerprint="0" * 64)
+        assert "already" in refused(409, a.add, "b", b.address, token=token)
+        b.call("DELETE", "/v1/hosts/a")
+        a.add("b", b.address, token=token)
+        # One that has not heard that it is known asks again.
+        a.call("DELETE", "/v1/hosts/b")
+        a.add("b", b.address, token=token)
+        assert list(b.knows()) == ["a"]
+        assert "has been used" in refused(409, c.add, "b", b.address, token=token)
+        b.call("DELETE", "/v1/hosts/a")
+        a.call("DELETE", "/v1/hosts/b")
         assert "has been used" in refused(409, a.add, "b", b.address, token=token)
-        assert not a.knows()
+        assert not a.knows() and not b.knows() and not c.knows()
+
+
+def test_one_that_is_known_there_alone():
+    with Host(listens=False).start() as a, Other(a.folder) as other:
+        body = {"name": "b", "address": other.address, "token": other.fingerprint + "0" * 32}
+        with other.asked(a, "/v1/hosts", body) as (asked, say, ended):
+            assert asked["join"] == {"secret": "0" * 32, "port": 0}
+            a.add("b", "192.0.2.7", fingerprint="0" * 64)
+            say(ready=True)
+            eventually(lambda: ended, 60)
+            assert ended[0].status == 409 and "already; that host knows this one now" in ended[0].text, ended[0].text
 
 
 def test_tokens_that_are_none():
@@ -155,6 +228,36 @@ def test_by_fingerprints():
         assert a.guests()["one"]["state"] == "running"
 
 
+def test_a_guest_that_changes_while_it_is_asked_for():
+    """The other host was told of one that is no more: what it makes of that would be wrong."""
+    with Host(listens=False).start() as a, Other(a.folder) as other:
+        a.add("other", other.address, fingerprint=other.fingerprint)
+        guest = a.create("one", "moves=125", managed=True, start=True)
+        path = f"/v1/guests/{guest['uuid']}"
+        for change, body in ("/rename", {"name": "two"}), ("/pause", None):
+            with other.asked(a, path + "/migrate", {"host": "other"}) as (_, say, ended):
+                a.post(path + change, body)
+                say(ready=True)
+                eventually(lambda: ended, 60)
+                assert ended[0].status == 409 and "has changed since other was told" in ended[0].text, ended[0].text
+        a.post(path + "/unpause")
+        # As it was told: its monitor is asked.
+        with other.asked(a, path + "/migrate", {"host": "other"}) as (asked, say, ended):
+            assert asked["migrate"]["config"]["name"] == "two"
+            say(ready=True)
+            eventually(lambda: ended, 60)
+            assert "cancelled" in ended[0].text
+        # And where somebody else carries.
+        config = a.get(path)["config"]
+        for told, why in ({**config, "name": "one"}, "has changed since"), (config, "cancelled"):
+            with a.migration("GET", path + "/migration"):
+                try:
+                    a.post(path + "/migrate", {"told": told})
+                    raise AssertionError("it has left")
+                except Refused as no:
+                    assert why in no.text, no.text
+
+
 def test_another_certificate():
     """A host that has been made anew, or one that has taken its address."""
     with two() as (a, b):
@@ -173,7 +276,7 @@ def test_another_certificate():
 
 
 def ask(**what):
-    return json.dumps({"dach-peer": 1, **what}).encode() + b"\n"
+    return json.dumps({"dach-peer": 2, **what}).encode() + b"\n"
 
 
 def test_who_is_not_known():
@@ -196,10 +299,12 @@ def test_what_is_no_question():
         peer = Stranger(b.folder)
         b.add("peer", "192.0.2.7", fingerprint=peer.fingerprint)
         guest = {"name": "one", "kernel": b.kernel, "memory_kib": 65536}
-        for line, word in ((b'{"dach-peer": 2}\n', "version 2"), (b"\n", "error"), (b"[1]\n", "error"), (b"\xff\xfe\n", "error"),
-                           (b'{"dach-peer": 1, "dach-peer": 1}\n', "error"), (b"[" * 100000 + b"\n", "error"),
+        for line, word in ((b'{"dach-peer": 1}\n', "version 1"), (b"\n", "error"), (b"[1]\n", "error"), (b"\xff\xfe\n", "error"),
+                           (b'{"dach-peer": 2, "dach-peer": 2}\n', "error"), (b"[" * 100000 + b"\n", "error"),
                            (ask(), "not known here"), (ask(migrate=[]), "not known here"), (ask(fetch={"uuid": 7}), "not known here"),
-                           (ask(fetch={"uuid": "7" * 40}), "not known here"), (ask(join={"secret": "x", "port": 1}), "is none"),
+                           (ask(fetch={"uuid": "7" * 40}), "not known here"),
+                           (ask(fetch={"uuid": "x", "pause": -1}), "not known here"),
+                           (ask(fetch={"uuid": "x", "pause": 1 << 32}), "not known here"), (ask(join={"secret": "x", "port": 1}), "is none"),
                            (ask(join={"secret": "0" * 32, "port": 70000}), "is none"), (ask(migrate={}), "config"),
                            (ask(migrate={"config": {"no": 1}}), "no"), (ask(migrate={"config": guest, "no": 1}), "no"),
                            (ask(migrate={"config": guest}, owner="nobody-of-this-name"), "no user"),
@@ -336,7 +441,7 @@ def test_all_go_and_come_back():
         assert "no such guest" in told["stayed"][0]["why"]
         assert sorted(a.guests()) == ["here", "one", "stays", "three"] and a.guests()["one"]["managed"]
         eventually(lambda: list(b.guests()) == ["stays"], 60)
-        assert [guest["name"] for guest in a.knows()["b"]["away"]] == ["two"]
+        assert not a.knows()["b"]["away"]
         # A host that knows nothing of it.
         assert "there is no host 'c'" in dach(a, "evacuate", "c").stderr
 
@@ -371,7 +476,13 @@ def test_a_users_guest_stays_his():
         a.post("/v1/guests/his/migrate", {"host": "b", "evacuate": True})
         eventually(lambda: b.guests()["his"]["managed"], 60)
         assert b.guests()["his"]["owner"] == user.pw_uid
-        assert dach(a, "evacuate", "--back", "b").returncode == 0
+        # Off, it does not come, and is not given a way for later.
+        b.post("/v1/guests/his/destroy")
+        assert "does not run" in refused(409, a.post, "/v1/hosts/b/fetch", {"guest": guest["uuid"]})
+        assert a.knows()["b"]["away"]
+        b.post("/v1/guests/his/start")
+        assert "no connection" in refused(500, b.post, "/v1/guests/his/migrate", {})
+        assert dach(a, "evacuate", "--back", "--rate", "100", "--pause", "20", "b").returncode == 0
         assert a.guests()["his"]["owner"] == user.pw_uid
 
 
@@ -384,6 +495,41 @@ def test_one_that_may_not_leave_is_not_away():
         done = dach(a, "evacuate", "b")
         assert done.returncode == 1 and "0 of 1 guests" in done.stdout and "cancelled" in done.stderr, done
         assert a.guests()["one"]["state"] == "running" and not a.knows()["b"]["away"]
+
+
+def test_what_is_here_is_not_away():
+    with Host(listens=False).start() as a, Other(a.folder) as other:
+        a.add("other", other.address, fingerprint=other.fingerprint)
+        guest = a.create("one", "moves=125", managed=True, start=True)
+        path, leave = f"/v1/guests/{guest['uuid']}", {"host": "other", "evacuate": True}
+
+        def away():
+            return [at["name"] for at in a.knows()["other"]["away"]]
+        # It cannot be noted.
+        with other.asked(a, path + "/migrate", leave) as (_, say, ended):
+            limits = resource.prlimit(a.process.pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(a.process.pid, resource.RLIMIT_FSIZE, (0, limits[1]))
+            say(ready=True)
+            eventually(lambda: ended, 60)
+            resource.prlimit(a.process.pid, resource.RLIMIT_FSIZE, limits)
+            assert ended[0].status == 500, ended[0].text
+        assert a.get(path)["state"] == "running" and not away()
+        # One that stands may be there until somebody says that it is not.
+        a.post(path + "/pause")
+        with other.asked(a, path + "/migrate", leave) as (_, say, ended):
+            say(ready=True)
+            eventually(lambda: ended, 60)
+        assert away() == ["one"]
+        a.post(path + "/unpause")
+        assert not away()
+        # The daemon ends while one leaves, which it then does not.
+        path = "/v1/guests/" + a.create("two", "moves", managed=True, start=True)["uuid"]
+        with other.asked(a, path + "/migrate", leave) as (_, say, _):
+            say(ready=True)
+            eventually(lambda: away() == ["two"], 60)
+            a.stop()
+        a.start()
+        eventually(lambda: a.get(path)["state"] == "running" and not away(), 60)
 
 
 main(globals().copy())

@@ -43,6 +43,16 @@ static void tell_end(struct block_device *block, int r)
 	mutex_unlock(&block->lock);
 }
 
+/*
+ * A flush is none: what it could not write the kernel does not write again (fsync(2)), so that a second one, which succeeds, would
+ * say of lost bytes that they are on the disk.
+ */
+static bool can_wait(const struct block_device *block, const struct block_request *request)
+{
+	return block->waits && request->patient && request->op != BLOCK_FLUSH &&
+		request->iov_count <= PATIENT_IOV;
+}
+
 int patience_perform(struct block_device *block, struct block_request *request)
 {
 	const struct block_driver *driver = block->image->driver;
@@ -51,7 +61,7 @@ int patience_perform(struct block_device *block, struct block_request *request)
 	bool waited = false;
 	int r;
 
-	if (!block->waits || !request->patient || request->iov_count > PATIENT_IOV)
+	if (!can_wait(block, request))
 		return driver->perform(block->image, request);
 	for (unsigned i = 0; i < request->iov_count; i++)
 		iov[i] = request->iov[i];

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "block/device.h"
 #include "block_rig.h"
 
 static char dir[] = "/tmp/test_block.XXXXXX";
@@ -460,6 +461,37 @@ static void test_patience(void **state)
 	unlink("patient");
 }
 
+static unsigned flushes;
+
+static int fail_once(struct block_image *image, struct block_request *request)
+{
+	return flushes++ ? 0 : -EIO;
+}
+
+/* What a flush could not write is gone: that a second one succeeds says nothing of it. */
+static void test_flush_is_not_patient(void **state)
+{
+	struct waiting w = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+	const struct block_driver *driver;
+	struct block_driver failing;
+	struct block_device *block;
+
+	make_file("flushed", 1 << 20);
+	block = rig_disk("flushed,errors=wait");
+	driver = block->image->driver;
+	failing = *driver;
+	failing.perform = fail_once;
+	block->image->driver = &failing;
+	w.request =
+		(struct block_request){.op = BLOCK_FLUSH, .patient = true, .done = waiting_done};
+	block_submit(block, &w.request);
+	assert_int_equal(waited_result(&w), -EIO);
+	assert_int_equal(flushes, 1);
+	block->image->driver = driver;
+	block_close(block);
+	unlink("flushed");
+}
+
 static void test_disk_words(void **state)
 {
 	static const struct {
@@ -518,6 +550,7 @@ int main(void)
 		cmocka_unit_test(test_chain),
 		cmocka_unit_test(test_caches),
 		cmocka_unit_test(test_patience),
+		cmocka_unit_test(test_flush_is_not_patient),
 		cmocka_unit_test(test_disk_words),
 	};
 

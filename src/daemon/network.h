@@ -70,8 +70,8 @@ bool network_address6(const struct network *network, const char *mac,
 	char text[NET_ADDRESS_TEXT + 1]);
 
 /*
- * doc/openapi.json's HostNetwork. whole: with what other tables of nftables do to it, for which all of them have to be
- * read. NULL: out of memory.
+ * doc/openapi.json's HostNetwork. whole: with what other tables of nftables do to it, for which nft has to be
+ * asked. NULL: out of memory.
  */
 json_t *network_describe(const struct network *network, bool whole);
 

@@ -190,7 +190,7 @@ const struct operation_kind operation_network_stop = {"network_stop", "HostNetwo
 static void delete (struct operation *op)
 {
 	struct network *network = find(op);
-	json_t *was = network ? network_describe(network, true) : NULL;
+	json_t *was = network ? network_describe(network, false) : NULL;
 	struct error err = {""};
 	int r;
 

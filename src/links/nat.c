@@ -15,8 +15,6 @@
 #include "links/route.h"
 #include "links/tables.h"
 
-static const char *const list_all[] = {"nft", "-j", "list", "ruleset", NULL};
-
 /* Of each family: its own addresses only. */
 static void put_sources(FILE *out, const struct nat *nat)
 {
@@ -147,54 +145,58 @@ int nat_remove(const char *bridge, struct error *err)
 	return tables_remove("inet", bridge, err);
 }
 
-/* Does a rule of that chain name the bridge? It may be there to let it through. */
-static bool is_named(const json_t *ruleset, const json_t *chain, const char *bridge)
+/* What nft says as JSON, its list; json_decref(*whole) afterwards. */
+static const json_t *ask_nft(const char *const *argv, json_t **whole)
 {
-	const json_t *entry;
+	char *said = NULL;
+
+	*whole = NULL;
+	if (!program_run(argv, NULL, &said, NULL))
+		*whole = json_loads(said ? said : "", 0, NULL);
+	free(said);
+	return json_object_get(*whole, "nftables");
+}
+
+/* Does a rule of that chain's table name the bridge? It may be there to let it through. */
+static bool is_named(const json_t *chain, const char *bridge)
+{
+	const char *const list[] = {"nft", "-j", "list", "table",
+		json_string_value(json_object_get(chain, "family")),
+		json_string_value(json_object_get(chain, "table")), NULL};
+	json_t *whole;
+	const json_t *all = ask_nft(list, &whole), *entry;
+	bool named = false;
 	size_t i;
 
-	json_array_foreach(ruleset, i, entry)
+	json_array_foreach(all, i, entry)
 	{
 		const json_t *rule = json_object_get(entry, "rule");
-		char *text;
-		bool named;
+		char *text = rule ? json_dumps(rule, JSON_COMPACT) : NULL;
 
-		if (!rule ||
-			!json_equal(json_object_get(rule, "family"),
-				json_object_get(chain, "family")) ||
-			!json_equal(json_object_get(rule, "table"),
-				json_object_get(chain, "table")))
-			continue;
-		text = json_dumps(rule, JSON_COMPACT);
-		named = text && strstr(text, bridge);
+		named = named || (text && strstr(text, bridge));
 		free(text);
-		if (named)
-			return true;
 	}
-	return false;
+	json_decref(whole);
+	return named;
 }
 
 void nat_obstacle(const char *bridge, char *text, unsigned size)
 {
-	const json_t *ruleset, *entry;
-	char *said;
-	json_t *json;
+	/* Without rules, of which there may be thousands. */
+	static const char *const list_chains[] = {"nft", "-j", "list", "chains", NULL};
+	json_t *whole;
+	const json_t *all = ask_nft(list_chains, &whole), *entry;
 	size_t i;
 
 	*text = 0;
-	if (program_run(list_all, NULL, &said, NULL))
-		return;
-	json = json_loads(said ? said : "", 0, NULL);
-	free(said);
-	ruleset = json_object_get(json, "nftables");
-	json_array_foreach(ruleset, i, entry)
+	json_array_foreach(all, i, entry)
 	{
 		const json_t *chain = json_object_get(entry, "chain");
 		const char *hook = json_string_value(json_object_get(chain, "hook"));
 		const char *policy = json_string_value(json_object_get(chain, "policy"));
 
 		if (!hook || strcmp(hook, "forward") || !policy || strcmp(policy, "drop") ||
-			is_named(ruleset, chain, bridge))
+			is_named(chain, bridge))
 			continue;
 		snprintf(text, size, "table %.16s %.64s, chain %.64s",
 			json_string_value(json_object_get(chain, "family")),
@@ -202,7 +204,7 @@ void nat_obstacle(const char *bridge, char *text, unsigned size)
 			json_string_value(json_object_get(chain, "name")));
 		break;
 	}
-	json_decref(json);
+	json_decref(whole);
 }
 
 static int setting(const char *path, char *value, const char *wanted)

@@ -74,6 +74,7 @@ static const struct key keys[] = {
 	READ("env", "env", keys_read_words),
 	FIELD("user", "user"),
 	FIELD("workdir", "workdir"),
+	READ("devices", "devices", keys_read_words),
 	FIELD("privileged", "privileged"),
 	FIELD("pids", "pids"),
 	FIELD_WITHIN("kernel", "kernel", KEY_PATH, 0, 0),

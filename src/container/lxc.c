@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -261,6 +262,27 @@ static void write_path(const char *path, char *to)
 	*to = 0;
 }
 
+static int set_device(struct lxc_container *container, const struct launch_spec *spec, unsigned n,
+	struct error *err)
+{
+	static const char *const keys[] = {"lxc.cgroup.devices.allow", "lxc.cgroup2.devices.allow"};
+	char node[ROOT_DEVICE_ROOM], from[4 * CONTAINER_DEVICE_PATH + 2],
+		to[4 * CONTAINER_DEVICE_PATH + 1];
+	dev_t device;
+	bool block;
+	int r = root_make_device(spec, n, &device, &block, node, err);
+
+	for (unsigned i = 0; !r && !users_own(spec) && i < 2; i++)
+		r = set(container, err, keys[i], "%c %u:%u rwm", block ? 'b' : 'c', major(device),
+			minor(device));
+	if (r)
+		return r;
+	write_path(spec->container.device[n], to);
+	snprintf(from, sizeof from, "/%s", to);
+	return set(container, err, "lxc.mount.entry", "%s %s none bind,create=file 0 0",
+		users_own(spec) ? from : node, to);
+}
+
 /* What is missing of the path is made; a link in it is refused by liblxc. */
 static int set_shares(struct lxc_container *container, const struct launch_spec *spec,
 	struct error *err)
@@ -355,6 +377,8 @@ static int set_all(struct lxc_container *container, const struct launch_spec *sp
 		r = set_network(container, spec, err);
 	if (!r)
 		r = set_shares(container, spec, err);
+	for (unsigned i = 0; !r && i < spec->container.devices; i++)
+		r = set_device(container, spec, i, err);
 	return r || !spec->container.commands ? r : set_command(container, spec, err);
 }
 

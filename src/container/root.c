@@ -26,6 +26,7 @@
 /* What the daemon has made in the folder of a container's own. */
 #define UPPER ",upperdir=" OWN "/upper,workdir=" OWN "/work"
 #define UPPER_USER UPPER ",userxattr" /* who is root of his own IDs has no other attributes */
+#define DEVICES ROOT_PLACE "/devices"
 #define OPTIONS_MAX 2048
 #define WITHIN_TRIES 1000
 
@@ -297,6 +298,38 @@ int root_make(const struct launch_spec *spec, struct error *err)
 	if (map >= 0)
 		close(map);
 	return r;
+}
+
+/* Nodes of the container's owner, in a place of their own, since our other files are on mounts without devices. */
+static int make_node(const struct launch_spec *spec, const char *path, const struct stat *st,
+	struct error *err)
+{
+	const bool first = !mkdir(DEVICES, 0755);
+
+	if (first ? mount("none", DEVICES, "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=755,size=64k")
+		  : errno != EEXIST)
+		return error_set(err, errno, DEVICES ": %s", strerror(errno));
+	if (mknod(path, (st->st_mode & S_IFMT) | 0660, st->st_rdev) ||
+		chown(path, spec->ids, spec->ids))
+		return error_set(err, errno, "%s: %s", path, strerror(errno));
+	return 0;
+}
+
+int root_make_device(const struct launch_spec *spec, unsigned n, dev_t *device, bool *block,
+	char *path, struct error *err)
+{
+	const char *name = spec->container.device[n];
+	struct stat st;
+
+	if (stat(name, &st))
+		return error_set(err, errno, "devices: %s: %s", name, strerror(errno));
+	*block = S_ISBLK(st.st_mode);
+	*device = st.st_rdev;
+	if (!*block && !S_ISCHR(st.st_mode))
+		return error_set(err, ENOTSUP, "devices: %s is no device", name);
+	snprintf(path, ROOT_DEVICE_ROOM, DEVICES "/%u", n);
+	/* Who is root of his own IDs makes none, and has the host's as he has it there. */
+	return users_own(spec) ? 0 : make_node(spec, path, &st, err);
 }
 
 /*

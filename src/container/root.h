@@ -8,6 +8,9 @@
 #ifndef DACH_CONTAINER_ROOT_H
 #define DACH_CONTAINER_ROOT_H
 
+#include <stdbool.h>
+#include <sys/types.h>
+
 #include "base/error.h"
 #include "protocol/launch.h"
 
@@ -31,6 +34,10 @@ int root_make(const struct launch_spec *spec, struct error *err);
 int root_clone_share(const struct launch_spec *spec, const struct launch_file *folder,
 	bool read_only, bool moved, struct error *err);
 #define ROOT_SHARE ROOT_PLACE "/share%u" /* where those are that come with the start */
+/* Of the host's device: a node that the container's root may open; path has room for ROOT_DEVICE_ROOM bytes. */
+int root_make_device(const struct launch_spec *spec, unsigned n, dev_t *device, bool *block,
+	char *path, struct error *err);
+#define ROOT_DEVICE_ROOM 64
 /* Is there, in the root, what it is to start? */
 int root_check_init(const struct launch_spec *spec, struct error *err);
 

@@ -63,6 +63,7 @@ int domain_config_check_kind(const struct domain_config *config, struct error *e
 		: container->envs        ? "env"
 		: container->user        ? "user"
 		: container->workdir     ? "workdir"
+		: container->devices     ? "devices"
 		: container->privileged  ? "privileged"
 		: container->pids        ? "pids"
 		: config->layers         ? "layers"
@@ -101,6 +102,11 @@ int domain_config_check_kind(const struct domain_config *config, struct error *e
 	if (container->inits && container->init[0][0] != '/')
 		return error_set(err, EINVAL, "init: '%s' is not an absolute path",
 			container->init[0]);
+	for (unsigned i = 0; i < container->devices; i++)
+		if (strncmp(container->device[i], "/dev/", 5) ||
+			strstr(container->device[i], "/.."))
+			return error_set(err, EINVAL, "devices: '%.200s' is no path in /dev",
+				container->device[i]);
 	r = check_layers(config, err);
 	return r ? r : check_command(container, err);
 }

@@ -11,7 +11,9 @@
 
 #define CONTAINER_INIT_MAX 64 /* words of what it starts */
 #define CONTAINER_ENV_MAX 256
-#define CONTAINER_LAYERS 32 /* that stand still between its template and what it writes */
+#define CONTAINER_DEVICES 32
+#define CONTAINER_DEVICE_PATH 200u /* bytes */
+#define CONTAINER_LAYERS 32        /* that stand still between its template and what it writes */
 
 struct container_spec {
 	char **init; /* its first process and that one's arguments; none: /sbin/init */
@@ -25,6 +27,8 @@ struct container_spec {
 	char **env;
 	unsigned envs;
 	char *user, *workdir;
+	char **device; /* paths of the host's device nodes that it may use, at the same paths */
+	unsigned devices;
 	bool privileged; /* its root is the host's root, walled in by less */
 	unsigned pids;   /* processes and threads that it may have; 0: CONTAINER_PIDS */
 };

@@ -148,5 +148,24 @@ def test_folders_that_lead_elsewhere():
         assert open("/proc/self/mountinfo").read() == before and os.listdir(target) == ["below"]
 
 
+def test_devices():
+    """Those that are listed, and no others."""
+    with daemon() as d:
+        create(d, "none")
+        up(d, "none")
+        fails(d, "mknod /tmp/k c 1 11 && echo no > /tmp/k", "none")
+        create(d, devices=["/dev/kmsg"])
+        up(d)
+        inside(d, f"echo dach-test-{os.getpid()} > /dev/kmsg")
+        # By that path alone, and no other device; and it is its root's.
+        fails(d, "mknod /tmp/k c 1 11 && echo no > /tmp/k")
+        fails(d, "mknod /tmp/m c 1 1 && head -c 1 /tmp/m")
+        assert dach(d, "exec", "--user", "ann", "web", "--", "/bin/sh", "-c", "echo no > /dev/kmsg").returncode
+        fails(d, "umount /dev/kmsg && echo no > /dev/kmsg && test -c /dev/kmsg")
+        for device, said in (("/dev/no-such", "No such file"), ("/dev/shm", "is no device"), ("/etc/passwd", "no path in /dev")):
+            done = dach(d, "create", "type=container", "name=two", f"template={TEMPLATE}", "memory=64", f"devices=['{device}']")
+            assert done.returncode and said in done.stderr and done.stderr.count("\n") == 1, (device, done)
+
+
 if __name__ == "__main__":
     as_root(dict(globals()))

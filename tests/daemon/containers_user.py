@@ -160,6 +160,18 @@ def test_what_it_cannot_reach():
         assert inside(d, "echo well", "two") == "well\n"
 
 
+def test_devices():
+    if not os.access("/dev/net/tun", os.W_OK):
+        print("# no device: /dev/net/tun is not there")
+        return
+    with daemon() as d:
+        create(d, devices=["/dev/net/tun"])
+        create(d, "two", devices=["/dev/kmsg"])
+        up(d), up(d, "two")
+        inside(d, "exec 3<>/dev/net/tun")
+        fails(d, "echo no > /dev/kmsg", "two")
+
+
 def test_networks():
     if not os.access("/dev/net/tun", os.W_OK):
         print("# no network: /dev/net/tun is not there")

@@ -84,6 +84,7 @@ struct guest {
 	const struct guest_handed *handed; /* while its next monitor is started; or NULL */
 	struct live_update
 		*update;         /* it is about to have another monitor, or just got it; or NULL */
+	unsigned frozen;         /* layers of memory that it stands on, which its clones do, too */
 	bool departing;          /* its monitor has been told to send it elsewhere */
 	int line;                /* the connection for that, which waits for it; -1 */
 	bool lazy;               /* and memory comes as it is touched */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/json.h"
 #include "daemon/life.h"
 
 #include <errno.h>
@@ -234,10 +235,19 @@ static int state_of(const json_t *answer)
 	return field_find_name(guest_states, json_string_value(json_object_get(answer, "state")));
 }
 
+/* As a monitor says it, and no more than there can be. */
+static unsigned layers_of(const json_t *answer)
+{
+	const long long layers = json_get_number(answer, "layers");
+
+	return layers >= 0 && layers <= LIMIT_LAYERS ? (unsigned)layers : 0;
+}
+
 void life_keep_info(struct guest *guest, json_t *answer)
 {
 	json_decref(guest->info);
 	guest->info = json_incref(answer);
+	guest->frozen = layers_of(answer);
 	guest->paused = state_of(answer) == GUEST_PAUSED;
 }
 
@@ -373,6 +383,7 @@ static int begin(struct guest *guest, struct error *err)
 	guest->tries = 0;
 	guest->begun = true;
 	guest->deaf = false;
+	guest->frozen = 0;
 	json_decref(guest->info);
 	guest->info = NULL;
 	r = launch_start(guest, err);

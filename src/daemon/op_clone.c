@@ -25,6 +25,7 @@
 #include "daemon/monitor.h"
 #include "daemon/nvram.h"
 #include "daemon/op.h"
+#include "daemon/resources.h"
 #include "daemon/saved.h"
 #include "daemon/snapshot.h"
 
@@ -283,11 +284,17 @@ static void sent(void *ctx, int r, json_t *answer, const char *text)
 static void send_next(struct cloning *cloning, struct guest *guest)
 {
 	const struct monitor_request request = {.verb = REQUEST_CLONE, .disks = cloning->set.count};
+	struct error err = {0};
 
-	if (cloning->sent == cloning->set.count)
-		monitor_call(guest->monitor, &request, cloning->socket[1], 0, frozen, cloning);
-	else
+	if (cloning->sent < cloning->set.count) {
 		layer_send(guest, &cloning->set, cloning->sent++, sent, cloning);
+		return;
+	}
+	/* What it changes from then on is there beside what is frozen, as long as it runs. */
+	guest->frozen = guest->frozen < LIMIT_LAYERS ? guest->frozen + 1 : LIMIT_LAYERS;
+	if (resources_change(guest, &err))
+		guest_log(guest, "keeps the limits of one that is not cloned", err.text);
+	monitor_call(guest->monitor, &request, cloning->socket[1], 0, frozen, cloning);
 }
 
 /* What is asked for */

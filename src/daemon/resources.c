@@ -58,13 +58,13 @@ static struct cgroup_limits machine_limits(const struct guest *guest)
 {
 	const struct domain_config *config = &guest->config;
 	const unsigned monitors = guest->update ? 2 : 1;
+	/* What it changes while a snapshot is made is there twice, and so is what a new monitor does not share. */
+	const unsigned copies = 1 + guest->frozen + (guest->snapshots.busy || guest->update);
 
 	return (struct cgroup_limits){
 		.weight = config->cpu_weight,
 		.cap = config->cap,
-		/* What it changes while a snapshot is made is there twice, and so is what a new monitor does not share. */
-		.memory = config->maxmem * 1024 * (guest->snapshots.busy || guest->update ? 2 : 1) +
-			(uint64_t)OWN_MEMORY * monitors,
+		.memory = config->maxmem * 1024 * copies + (uint64_t)OWN_MEMORY * monitors,
 		.pids = (config->maxvcpus + OWN_TASKS) * monitors,
 		.io_weight = config->io_weight,
 	};

@@ -389,6 +389,11 @@ int memory_freeze(struct memory *mem, bool whole, struct error *err)
 	return r;
 }
 
+unsigned memory_base_layers(const struct memory *mem)
+{
+	return mem->base ? mem->base->count : 0;
+}
+
 int memory_layers(struct memory *mem, int fd[MEMORY_LAYERS], unsigned *count, struct error *err)
 {
 	const struct memory_base *base = mem->base;

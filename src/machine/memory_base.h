@@ -48,6 +48,8 @@ int memory_stand_on(struct memory *mem, const int *fd, unsigned count, struct er
  * that freezes. Nothing happens where RAM stands on nothing, all of it is about to be brought, or somebody reads it all.
  */
 void memory_base_trim(struct memory *mem, uint64_t pages);
+/* How many layers RAM stands on. On the thread that freezes. */
+unsigned memory_base_layers(const struct memory *mem);
 /* What is not here is lost. Nobody touches memory meanwhile. Nothing happens where it stands on nothing. */
 void memory_base_end(struct memory *mem);
 

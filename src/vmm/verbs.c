@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "block/block.h"
+#include "machine/memory_base.h"
 #include "virtio/balloon.h"
 #include "net/nic.h"
 #include "vmm/core.h"
@@ -127,6 +128,8 @@ void verbs_describe(void *ctx, json_t *info)
 	arrive_told(vmm);
 	json_object_set_new(info, "engine", json_string(vmm->engine->name));
 	json_object_set_new(info, "memory", describe_memory(vmm));
+	json_object_set_new(info, "layers",
+		json_integer(memory_base_layers(machine_memory(vmm->machine))));
 	json_object_set_new(info, "vcpus", describe_vcpus(vmm));
 	json_object_set_new(info, "disks", describe_disks(vmm));
 	json_object_set_new(info, "networks", describe_networks(vmm));

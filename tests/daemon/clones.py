@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clones, with monitors that only play guest: names, identities, what a monitor hands over, and kill -9 of the
 daemon in the middle. DACH_KILLS says how often, DACH_SEED where the dice begin."""
+import glob
 import os
 import random
 import signal
@@ -39,6 +40,17 @@ def test_clones_are_guests_of_their_own():
         # One that has ended is no more.
         d.post("/v1/guests/one-2/destroy")
         assert "one-2" not in d.guests()
+
+
+def test_the_limit_grows():
+    """What is frozen is there beside what the guest changes from then on."""
+    with Daemon().start() as d:
+        one = d.create("one")
+        limit = glob.glob(f"/sys/fs/cgroup/*/dach/{one['uuid']}/memory.limit_in_bytes") + glob.glob(f"/sys/fs/cgroup/*/{one['uuid']}/memory.max")
+        clone(d)
+        clone(d)
+        kib = d.get("/v1/guests/one")["memory_max"]
+        assert not limit or int(open(limit[0]).read()) >= (2 * kib + (512 << 10)) << 10, open(limit[0]).read()
 
 
 def test_disks():

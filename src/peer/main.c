@@ -133,7 +133,13 @@ static void name_caller(struct connection *at)
 static void settle_socket(int fd)
 {
 	const int on = 1, silence = SILENCE_MS;
+	static const char congestion[] = "bbr";
 
+	/*
+	 * Where the kernel has it: a line that loses a frame in a hundred stays full by it, and by those that take a loss for
+	 * congestion it is nearly empty.
+	 */
+	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion, sizeof congestion - 1);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &(int){SILENCE_MS / 4000}, sizeof on);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "client/client.h"
+#include "protocol/peer.h"
 
 #define NOT_FOUND 404
 /* xl's ERROR_INVAL, which scripts look for. */
@@ -131,6 +132,17 @@ int call_find(struct cli *cli, const char *ref, json_t **guest)
 	struct error err = {""};
 
 	return tell(cli, ask_guest(cli, "GET", ref, "", NULL, guest, &err), &err);
+}
+
+bool call_knows_host(struct cli *cli, const char *name)
+{
+	char path[sizeof "/v1/hosts/" + PEER_NAME_MAX];
+	struct error err = {""};
+
+	if (peer_name_check(name, &err) || call_connect(cli))
+		return false;
+	snprintf(path, sizeof path, "/v1/hosts/%s", name);
+	return !client_call(cli->client, "GET", path, NULL, NULL, &err);
 }
 
 int call_guests(struct cli *cli, json_t **list)

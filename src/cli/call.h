@@ -28,6 +28,9 @@ int call_guest(struct cli *cli, const char *method, const char *ref, const char 
 #define CALL_NOT_FOUND (-1)
 int call_find(struct cli *cli, const char *ref, json_t **guest);
 
+/* Whether the daemon knows another host of that name (dach host). Nothing is said. */
+bool call_knows_host(struct cli *cli, const char *name);
+
 /* All guests: {"guests": [...], "domain0": {...}}. */
 int call_guests(struct cli *cli, json_t **list);
 

@@ -23,7 +23,6 @@
 #include "cli/create.h"
 #include "cli/watch.h"
 #include "client/client.h"
-#include "protocol/peer.h"
 #include "protocol/request.h"
 
 #define VERSION 1
@@ -299,18 +298,6 @@ static int take_option(struct cli *cli, struct migration *migration, int id,
 	return r ? cli_fail(cli, &err) : 0;
 }
 
-/* As a host that the daemon knows? To another one somebody else carries. */
-static bool is_known(struct cli *cli, const struct migration *migration, const char *host)
-{
-	char path[sizeof "/v1/hosts/" + PEER_NAME_MAX];
-	struct error err = {""};
-
-	if (migration->shell || peer_name_check(host, &err) || call_connect(cli))
-		return false;
-	snprintf(path, sizeof path, "/v1/hosts/%s", host);
-	return !client_call(cli->client, "GET", path, NULL, NULL, &err);
-}
-
 static int move_to_known(struct migration *migration, const char *config_file, bool paused)
 {
 	struct cli *cli = migration->cli;
@@ -359,7 +346,8 @@ static int migrate(struct cli *cli)
 	signal(SIGPIPE, SIG_IGN);
 	status = call_guest(cli, "GET", cli->words[0], "", NULL, &guest);
 	storage = json_get_true(migration.body, "storage");
-	if (!status && is_known(cli, &migration, cli->words[1]))
+	/* To a host that the daemon does not know somebody else carries. */
+	if (!status && !migration.shell && call_knows_host(cli, cli->words[1]))
 		status = move_to_known(&migration, config_file, paused);
 	else if (!status)
 		status = move_by_carrying(&migration, guest, config_file, paused, storage);

@@ -2,9 +2,12 @@
 /* Other hosts that this one knows. */
 #include <stdio.h>
 #include <string.h>
+#include <termios.h>
+#include <unistd.h>
 
 #include "cli/call.h"
 #include "cli/cli.h"
+#include "monitor/terminal.h"
 #include "protocol/peer.h"
 
 #define HOSTS "/v1/hosts"
@@ -30,6 +33,46 @@ static int ask(struct cli *cli, const char *method, json_t *body, json_t **host)
 	return call_api(cli, method, path, body, host);
 }
 
+/* A line of standard input, which nobody else of this host sees; a terminal shows none of it. */
+static int read_token(struct cli *cli, json_t *body)
+{
+	struct termios saved, silent;
+	const int guard = terminal_guard();
+	const bool asks = !tcgetattr(STDIN_FILENO, &saved);
+	char line[PEER_TOKEN_LEN + 64] = "";
+
+	if (asks) {
+		fprintf(stderr, "The token that 'dach host token' printed on %s: ", cli->words[0]);
+		silent = saved;
+		silent.c_lflag = (silent.c_lflag & ~(tcflag_t)ECHO) | ECHONL;
+		tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+	}
+	if (!fgets(line, sizeof line, stdin))
+		*line = 0;
+	if (asks)
+		tcsetattr(STDIN_FILENO, TCSADRAIN, &saved);
+	terminal_release(guard);
+	line[strcspn(line, " \t\r\n")] = 0;
+	if (!*line)
+		return cli_say(cli, "%s: no token came on standard input", cli->words[0]);
+	json_object_set_new(body, "token", json_string(line));
+	return 0;
+}
+
+/* Without a token it is the new address of one that is known, or it is asked for. */
+static int take_token(struct cli *cli, json_t *body)
+{
+	const char *token = cli->words_count > 2 ? cli->words[2] : NULL;
+
+	if (token && strcmp(token, "-"))
+		return json_object_set_new(body, "token", json_string(token));
+	if (!token &&
+		(cli->dry || json_object_get(body, "fingerprint") ||
+			call_knows_host(cli, cli->words[0])))
+		return 0;
+	return read_token(cli, body);
+}
+
 static int host_add(struct cli *cli)
 {
 	json_t *body = json_object(), *host = NULL;
@@ -43,8 +86,11 @@ static int host_add(struct cli *cli)
 	}
 	json_object_set_new(body, "name", json_string(cli->words[0]));
 	json_object_set_new(body, "address", json_string(cli->words[1]));
-	if (cli->words_count > 2)
-		json_object_set_new(body, "token", json_string(cli->words[2]));
+	status = take_token(cli, body);
+	if (status) {
+		json_decref(body);
+		return status;
+	}
 	status = call_api(cli, "POST", HOSTS, body, &host);
 	if (!status && host && cli->json)
 		call_print(host);
@@ -142,7 +188,8 @@ static int host_token(struct cli *cli)
 	} else {
 		fprintf(stderr,
 			"Within %lld minutes, on %s (this host listens at %s; say the address at which that one reaches it):\n"
-			"  dach host add %s ADDRESS TOKEN\n",
+			"  dach host add %s ADDRESS\n"
+			"which asks for this token:\n",
 			json_get_number(token, "seconds") / 60, cli->words[0],
 			json_get_text(self, "listen"), json_get_text(self, "name"));
 		puts(json_get_text(token, "token"));
@@ -152,8 +199,9 @@ static int host_token(struct cli *cli)
 }
 
 static const char add_more[] =
-	"TOKEN is what 'dach host token' printed there: both hosts know each other then. With --fingerprint ('dach host\n"
-	"show' there tells it) only this one knows that one. Of a host that is known, ADDRESS alone is its new address.\n";
+	"TOKEN is what 'dach host token' printed there: both hosts know each other then. Without it, or as '-', it is read\n"
+	"from standard input: other users of this host see its command lines. With --fingerprint ('dach host show' there\n"
+	"tells it) only this one knows that one. Of a host that is known, ADDRESS alone is its new address.\n";
 
 static const struct cli_verb verbs[] = {
 	{"host add", "HOST ADDRESS [TOKEN]", "know another host, to which guests may move", 2, 3,

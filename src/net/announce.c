@@ -46,7 +46,10 @@ size_t announce_neighbour(uint8_t frame[ANNOUNCE_MAX], const uint8_t mac[NET_MAC
 	memcpy(ip + 8, address, ANNOUNCE_ADDRESS);
 	memcpy(ip + 24, group, ANNOUNCE_ADDRESS);
 	advert[0] = 136;
-	advert[4] = 0x20; /* takes the place of what was known; nobody has asked */
+	/*
+	 * No flag is set, the override flag neither: these are addresses that the card may have, and not all of them are this
+	 * guest's. Who knows another MAC for one asks anew (RFC 4861, 7.2.5), and whoever has it answers.
+	 */
 	memcpy(advert + 8, address, ANNOUNCE_ADDRESS);
 	advert[24] = 2; /* the target's hardware address, of 8 bytes once */
 	advert[25] = 1;

@@ -12,6 +12,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import termios
 import threading
 import time
 
@@ -168,6 +169,38 @@ def test_a_token_is_for_one_host():
         a.call("DELETE", "/v1/hosts/b")
         assert "has been used" in refused(409, a.add, "b", b.address, token=token)
         assert not a.knows() and not b.knows() and not c.knows()
+
+
+def test_a_token_is_read():
+    """From standard input: a terminal does not show it, and command lines are seen by all."""
+    with Host().start() as a, Host().start() as b:
+        for words in (), ("-",):
+            add = [BUILD + "/dach", "host", "add", "b", b.address, *words]
+            none = subprocess.run(add, env=a.env, timeout=60, input="\n", capture_output=True, text=True, check=False)
+            assert none.returncode == 1 and "b: no token came" in none.stderr, none
+            done = subprocess.run(add, env=a.env, timeout=60, input=b.token("a") + "\n", capture_output=True, text=True, check=False)
+            assert done.returncode == 0 and list(a.knows()) == ["b"] and list(b.knows()) == ["a"], done
+            a.call("DELETE", "/v1/hosts/b")
+            b.call("DELETE", "/v1/hosts/a")
+        ours, theirs = os.openpty()
+        with subprocess.Popen([BUILD + "/dach", "host", "add", "b", b.address], env=a.env, stdin=theirs, stdout=theirs, stderr=theirs,
+                              start_new_session=True) as asking:
+            seen = b""
+            while b"printed on b: " not in seen:
+                seen += os.read(ours, 1000)
+            eventually(lambda: not termios.tcgetattr(theirs)[3] & termios.ECHO)
+            token = b.token("a").encode()
+            os.write(ours, token + b"\n")
+            assert asking.wait(60) == 0
+            assert termios.tcgetattr(theirs)[3] & termios.ECHO
+            os.close(theirs)
+            with contextlib.suppress(OSError):
+                while part := os.read(ours, 1000):
+                    seen += part
+            os.close(ours)
+        assert list(b.knows()) == ["a"] and token not in seen, seen
+        # One that is known has a new address.
+        assert dach(a, "host", "add", "b", "192.0.2.7").returncode == 0 and a.knows()["b"]["address"] == "192.0.2.7"
 
 
 def test_one_that_is_known_there_alone():

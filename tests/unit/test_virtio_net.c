@@ -585,7 +585,8 @@ static void announces(void **state)
 		assert_memory_equal(ip + 8, address[n - 1], 16);
 		assert_memory_equal(ip + 24, "\xff\2\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16);
 		assert_memory_equal(ip + 40, "\x88\0", 2);
-		assert_memory_equal(ip + 44, "\x20\0\0\0", 4);
+		/* No flag: nobody's address is taken from who has it. */
+		assert_memory_equal(ip + 44, "\0\0\0\0", 4);
 		assert_memory_equal(ip + 48, address[n - 1], 16);
 		assert_memory_equal(ip + 64, "\2\1", 2);
 		assert_memory_equal(ip + 66, mac, 6);

@@ -178,7 +178,7 @@ static int mount_overlay(const struct launch_spec *spec, struct error *err)
 }
 
 /* The layers of an overlay, and folders beside it, as trees that nobody sees yet. */
-struct layers {
+struct root_layers {
 	int base, upper, lower[CONTAINER_LAYERS], share[LIMIT_SHARES];
 	unsigned lowers, shares;
 };
@@ -204,7 +204,7 @@ int root_clone_share(const struct launch_spec *spec, const struct launch_file *f
 	return tree;
 }
 
-static int clone_shares(const struct launch_spec *spec, int map, struct layers *layers,
+static int clone_shares(const struct launch_spec *spec, int map, struct root_layers *layers,
 	struct error *err)
 {
 	while (layers->shares < spec->shares) {
@@ -219,13 +219,13 @@ static int clone_shares(const struct launch_spec *spec, int map, struct layers *
 	return 0;
 }
 
-static int clone_layers(const struct launch_spec *spec, int map, struct layers *layers,
+static int clone_layers(const struct launch_spec *spec, int map, struct root_layers *layers,
 	struct error *err)
 {
 	const struct launch_file own = {spec->upper, "the container's own files"};
 	const bool users = users_own(spec);
 
-	*layers = (struct layers){.upper = -1};
+	*layers = (struct root_layers){.upper = -1};
 	layers->base = clone_folder(&spec->root, map, users, 0, err);
 	if (layers->base < 0)
 		return layers->base;
@@ -244,7 +244,7 @@ static int clone_layers(const struct launch_spec *spec, int map, struct layers *
 	return clone_shares(spec, map, layers, err);
 }
 
-static void close_layers(const struct layers *layers)
+static void close_layers(const struct root_layers *layers)
 {
 	for (unsigned i = 0; i < layers->lowers; i++)
 		close(layers->lower[i]);
@@ -256,7 +256,7 @@ static void close_layers(const struct layers *layers)
 		close(layers->upper);
 }
 
-static int put_layers(const struct launch_spec *spec, const struct layers *layers,
+static int put_layers(const struct launch_spec *spec, const struct root_layers *layers,
 	struct error *err)
 {
 	char place[sizeof ROOT_PLACE + 16];
@@ -281,7 +281,7 @@ static int put_layers(const struct launch_spec *spec, const struct layers *layer
 
 int root_make(const struct launch_spec *spec, struct error *err)
 {
-	struct layers layers;
+	struct root_layers layers;
 	int map = -1, r;
 
 	if (spec->ids) {

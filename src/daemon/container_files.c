@@ -240,6 +240,9 @@ void container_files_sweep(struct daemon *daemon, const struct guest *leaving)
 		if (domain_uuid_parse(entry->d_name, uuid) || strcmp(uuid, entry->d_name) ||
 			is_needed(daemon, uuid, leaving) || path_of(daemon, uuid, "", path))
 			continue;
+		/* Who knows what those need; but nobody what one alone has written to. */
+		if (daemon->unread && !(leaving && !strcmp(upper_of(&leaving->config), uuid)))
+			continue;
 		r = put_aside(path, gone);
 		if (!r)
 			waste_remove(gone);

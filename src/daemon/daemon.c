@@ -94,6 +94,7 @@ static int load_one(void *ctx, const struct record *record)
 		return 0;
 	}
 	/* Left in the store: a dachd that can read it may come. */
+	daemon->unread = true;
 	log_add(&daemon->log, GUEST_LABEL ": cannot be read from the store: %s", record->name,
 		err.text);
 	return r == -ENOMEM ? r : 0;

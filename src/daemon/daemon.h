@@ -54,7 +54,8 @@ struct daemon {
 	const char *policy_path;       /* NULL: none */
 	char boot[STORE_BOOT_LEN + 1]; /* this boot of the host */
 	int lock_fd, run_lock_fd;
-	bool root; /* the host's daemon, not a user's own */
+	bool root;   /* the host's daemon, not a user's own */
+	bool unread; /* the store has guests that this daemon cannot read */
 };
 
 struct daemon_options {

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Snapshots of containers, and copies of those: layers of what they have written over their template. As root."""
+import contextlib
 import os
 import signal
+import sqlite3
 
 from containers import TEMPLATE, TOP, as_root, create, dach, daemon, eventually, inside, make_root, off, refused, up
 
@@ -150,6 +152,40 @@ def test_killed_daemons():
         d.start()
         up(d)
         assert inside(d, "cat /etc/n") == "one\n"
+
+
+def test_a_guest_that_cannot_be_read():
+    """An older daemon, say, does not know what a newer one has kept; what the guest has written stays."""
+    def kept(config):
+        with contextlib.closing(sqlite3.connect(d.state + "/dach.db")) as db:
+            [(was,)] = db.execute("SELECT config FROM guests WHERE name = 'web'").fetchall()
+            db.execute("UPDATE guests SET config = ? WHERE name = 'web'", (config,))
+            db.commit()
+        return was
+    with daemon() as d:
+        create(d, managed=True)
+        up(d)
+        inside(d, "echo mine > /etc/mine")
+        stop(d)
+        snapshot(d, "one")
+        begin(d)
+        stop(d)
+        there = folders(d)
+        d.stop()
+        was = kept('{"nonsense": 1}')
+        d.start()
+        assert "cannot be read" in d.said() and not d.guests()
+        # One that goes meanwhile takes its own along, and no more.
+        create(d, "two", managed=True)
+        stop(d, "two")
+        assert len(folders(d)) == 3
+        d.call("DELETE", "/v1/guests/two")
+        assert folders(d) == there
+        d.stop()
+        kept(was)
+        d.start()
+        begin(d)
+        assert inside(d, "cat /etc/mine") == "mine\n"
 
 
 def test_what_is_refused():

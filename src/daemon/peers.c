@@ -21,7 +21,7 @@
 
 #define TOKENS_MAX 16
 
-struct token {
+struct host_token {
 	char secret[PEER_SECRET_LEN + 1]; /* "": none */
 	char name[PEER_NAME_MAX + 1];
 	uint64_t until; /* clock_now() */
@@ -32,7 +32,7 @@ struct peers {
 	struct peer *first; /* by name */
 	char *pem;          /* NULL: not read yet */
 	char fingerprint[PEER_FINGERPRINT_LEN + 1];
-	struct token token[TOKENS_MAX];
+	struct host_token token[TOKENS_MAX];
 	struct loop_fd listener; /* fd -1: none */
 	char *listens;           /* where */
 };
@@ -337,7 +337,7 @@ json_t *peers_describe_self(struct daemon *daemon, struct error *err)
 int peers_make_token(struct daemon *daemon, const char *name, char **token, struct error *err)
 {
 	const uint64_t now = clock_now();
-	struct token *free_one = NULL;
+	struct host_token *free_one = NULL;
 	const char *pem, *fingerprint;
 	int r = peer_name_check(name, err);
 
@@ -349,7 +349,7 @@ int peers_make_token(struct daemon *daemon, const char *name, char **token, stru
 	if (!r && peer_find(daemon, name))
 		r = error_set(err, EEXIST, "there is a host '%s' already", name);
 	for (unsigned i = 0; !r && i < TOKENS_MAX; i++) {
-		struct token *at = &daemon->peers->token[i];
+		struct host_token *at = &daemon->peers->token[i];
 
 		/* One for a name: the last. */
 		if (!free_one && (!*at->secret || at->used || at->until < now))
@@ -368,7 +368,7 @@ int peers_make_token(struct daemon *daemon, const char *name, char **token, stru
 	free_one->used = false;
 	if (asprintf(token, "%s%s", fingerprint, free_one->secret) >= 0)
 		return 0;
-	*free_one = (struct token){.until = 0};
+	*free_one = (struct host_token){.until = 0};
 	return error_nomem(err);
 }
 
@@ -382,12 +382,12 @@ static bool same_secret(const char *one, const char *other)
 	return !differs;
 }
 
-static struct token *find_token(struct daemon *daemon, const char *secret)
+static struct host_token *find_token(struct daemon *daemon, const char *secret)
 {
-	struct token *found = NULL;
+	struct host_token *found = NULL;
 
 	for (unsigned i = 0; i < TOKENS_MAX; i++) {
-		struct token *at = &daemon->peers->token[i];
+		struct host_token *at = &daemon->peers->token[i];
 
 		if (*at->secret && same_secret(at->secret, secret) && at->until >= clock_now())
 			found = at;
@@ -398,7 +398,7 @@ static struct token *find_token(struct daemon *daemon, const char *secret)
 int peers_use_token(struct daemon *daemon, const char *secret, const char *address,
 	const char *fingerprint, struct error *err)
 {
-	struct token *token = find_token(daemon, secret);
+	struct host_token *token = find_token(daemon, secret);
 	const struct peer *peer = token && token->used ? peer_find(daemon, token->name) : NULL;
 	int r;
 

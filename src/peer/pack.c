@@ -12,7 +12,7 @@
 #define WINDOW (2u << 20) /* bytes over which a way's speed is measured */
 #define TRIAL 32 /* one window of so many goes the other way, which may be the faster one by now */
 
-struct packer {
+struct pieces {
 	ZSTD_CCtx *pack;
 	ZSTD_DCtx *unpack;
 	bool packs;
@@ -26,29 +26,29 @@ struct packer {
 	uint8_t unpacked[PACK_PIECE];
 };
 
-struct packer *packer_create(void)
+struct pieces *pieces_create(void)
 {
-	struct packer *packer = calloc(1, sizeof *packer);
+	struct pieces *pieces = calloc(1, sizeof *pieces);
 
-	if (!packer)
+	if (!pieces)
 		return NULL;
-	packer->pack = ZSTD_createCCtx();
-	packer->unpack = ZSTD_createDCtx();
-	if (!packer->pack || !packer->unpack) {
-		packer_destroy(packer);
+	pieces->pack = ZSTD_createCCtx();
+	pieces->unpack = ZSTD_createDCtx();
+	if (!pieces->pack || !pieces->unpack) {
+		pieces_destroy(pieces);
 		return NULL;
 	}
-	ZSTD_CCtx_setParameter(packer->pack, ZSTD_c_compressionLevel, LEVEL);
-	return packer;
+	ZSTD_CCtx_setParameter(pieces->pack, ZSTD_c_compressionLevel, LEVEL);
+	return pieces;
 }
 
-void packer_destroy(struct packer *packer)
+void pieces_destroy(struct pieces *pieces)
 {
-	if (!packer)
+	if (!pieces)
 		return;
-	ZSTD_freeCCtx(packer->pack);
-	ZSTD_freeDCtx(packer->unpack);
-	free(packer);
+	ZSTD_freeCCtx(pieces->pack);
+	ZSTD_freeDCtx(pieces->unpack);
+	free(pieces);
 }
 
 static void put_head(uint8_t *piece, size_t stored, size_t len)
@@ -59,46 +59,46 @@ static void put_head(uint8_t *piece, size_t stored, size_t len)
 }
 
 /* Neither way may be better for long: what a guest has in its memory changes, and so does what else is on the line. */
-static void choose(struct packer *packer, uint64_t now)
+static void choose(struct pieces *pieces, uint64_t now)
 {
-	double *own = &packer->speed[packer->packs], *speed = packer->speed;
-	const double measured = (double)packer->bytes / (double)(now - packer->since + 1);
+	double *own = &pieces->speed[pieces->packs], *speed = pieces->speed;
+	const double measured = (double)pieces->bytes / (double)(now - pieces->since + 1);
 
 	*own = *own > 0 ? (*own + measured) / 2 : measured;
-	packer->windows++;
-	if (speed[!packer->packs] <= 0 || packer->windows % TRIAL == 0)
-		packer->packs = !packer->packs;
+	pieces->windows++;
+	if (speed[!pieces->packs] <= 0 || pieces->windows % TRIAL == 0)
+		pieces->packs = !pieces->packs;
 	else
-		packer->packs = speed[true] > speed[false];
-	packer->since = now;
-	packer->bytes = 0;
+		pieces->packs = speed[true] > speed[false];
+	pieces->since = now;
+	pieces->bytes = 0;
 }
 
-void packer_starves(struct packer *packer, uint64_t now)
+void pieces_starves(struct pieces *pieces, uint64_t now)
 {
-	if (!packer->starved)
-		packer->starved = now;
+	if (!pieces->starved)
+		pieces->starved = now;
 }
 
-size_t packer_pack(struct packer *packer, uint8_t *piece, size_t len, uint64_t now,
+size_t pieces_pack(struct pieces *pieces, uint8_t *piece, size_t len, uint64_t now,
 	const uint8_t **out)
 {
 	size_t packed;
 
-	if (!packer->since)
-		packer->since = now;
-	else if (packer->starved)
-		packer->since += now - packer->starved;
-	packer->starved = 0;
-	if (packer->bytes >= WINDOW)
-		choose(packer, now);
-	packer->bytes += len;
-	if (packer->packs) {
-		packed = ZSTD_compress2(packer->pack, packer->packed + PACK_HEAD,
-			sizeof packer->packed - PACK_HEAD, piece + PACK_HEAD, len);
+	if (!pieces->since)
+		pieces->since = now;
+	else if (pieces->starved)
+		pieces->since += now - pieces->starved;
+	pieces->starved = 0;
+	if (pieces->bytes >= WINDOW)
+		choose(pieces, now);
+	pieces->bytes += len;
+	if (pieces->packs) {
+		packed = ZSTD_compress2(pieces->pack, pieces->packed + PACK_HEAD,
+			sizeof pieces->packed - PACK_HEAD, piece + PACK_HEAD, len);
 		if (!ZSTD_isError(packed) && packed < len) {
-			put_head(packer->packed, packed, len);
-			*out = packer->packed;
+			put_head(pieces->packed, packed, len);
+			*out = pieces->packed;
 			return PACK_HEAD + packed;
 		}
 	}
@@ -107,7 +107,7 @@ size_t packer_pack(struct packer *packer, uint8_t *piece, size_t len, uint64_t n
 	return PACK_HEAD + len;
 }
 
-int pack_read_head(const uint8_t head[PACK_HEAD], size_t *stored, size_t *len)
+int pieces_read_head(const uint8_t head[PACK_HEAD], size_t *stored, size_t *len)
 {
 	uint32_t words[2];
 
@@ -117,15 +117,15 @@ int pack_read_head(const uint8_t head[PACK_HEAD], size_t *stored, size_t *len)
 	return *stored && *stored <= *len && *len <= PACK_PIECE ? 0 : -EPROTO;
 }
 
-int packer_unpack(struct packer *packer, const uint8_t *body, size_t stored, size_t len,
+int pieces_unpack(struct pieces *pieces, const uint8_t *body, size_t stored, size_t len,
 	const uint8_t **out)
 {
 	if (stored == len) {
 		*out = body;
 		return 0;
 	}
-	*out = packer->unpacked;
-	return ZSTD_decompressDCtx(packer->unpack, packer->unpacked, sizeof packer->unpacked, body,
+	*out = pieces->unpacked;
+	return ZSTD_decompressDCtx(pieces->unpack, pieces->unpacked, sizeof pieces->unpacked, body,
 		       stored) == len
 		? 0
 		: -EPROTO;

@@ -13,25 +13,25 @@
 #define PACK_HEAD 8u
 #define PACK_PIECE (128u << 10) /* bytes of a piece, unpacked */
 
-struct packer;
+struct pieces;
 
 /* For both directions of one connection. NULL: out of memory. */
-struct packer *packer_create(void);
-void packer_destroy(struct packer *packer); /* NULL is allowed */
+struct pieces *pieces_create(void);
+void pieces_destroy(struct pieces *pieces); /* NULL is allowed */
 
 /*
- * The len bytes behind PACK_HEAD of piece, which is the caller's, as a piece: *out, piece itself or the packer's until the next call, and
+ * The len bytes behind PACK_HEAD of piece, which is the caller's, as a piece: *out, piece itself or ours until the next call, and
  * its length. now: clock_now().
  */
-size_t packer_pack(struct packer *packer, uint8_t *piece, size_t len, uint64_t now,
+size_t pieces_pack(struct pieces *pieces, uint8_t *piece, size_t len, uint64_t now,
 	const uint8_t **out);
 /* Nothing is there to be sent: that time does not count. */
-void packer_starves(struct packer *packer, uint64_t now);
+void pieces_starves(struct pieces *pieces, uint64_t now);
 
 /* -EPROTO: it is no head. */
-int pack_read_head(const uint8_t head[PACK_HEAD], size_t *stored, size_t *len);
-/* What follows it, of those lengths: *out is body or the packer's until the next call. -EPROTO. */
-int packer_unpack(struct packer *packer, const uint8_t *body, size_t stored, size_t len,
+int pieces_read_head(const uint8_t head[PACK_HEAD], size_t *stored, size_t *len);
+/* What follows it, of those lengths: *out is body or ours until the next call. -EPROTO. */
+int pieces_unpack(struct pieces *pieces, const uint8_t *body, size_t stored, size_t len,
 	const uint8_t **out);
 
 #endif

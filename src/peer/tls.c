@@ -191,11 +191,11 @@ int tls_read_line(struct tls *tls, size_t max, uint64_t deadline, char **line, s
 struct carriage {
 	struct tls *tls;
 	int line;
-	struct packer *packer;
+	struct pieces *pieces;
 	bool ending;               /* the line has ended, which is to be passed on */
 	bool away_over, here_over; /* from the line; to it */
 	bool line_full, tls_wants; /* it takes no more now; it waits for its socket */
-	/* What goes away: of a piece of the packer's. */
+	/* What goes away, of a piece. */
 	const uint8_t *away;
 	size_t away_left;
 	/* What comes: a piece as far as it is here, and of what was in it what has not gone to the line. */
@@ -219,7 +219,7 @@ static bool go_away(struct carriage *at)
 		at->ending = n <= 0;
 		if (n > 0)
 			at->away_left =
-				packer_pack(at->packer, at->out, (size_t)n, clock_now(), &at->away);
+				pieces_pack(at->pieces, at->out, (size_t)n, clock_now(), &at->away);
 	}
 	if (at->ending) {
 		n = gnutls_bye(at->tls->session, GNUTLS_SHUT_WR);
@@ -245,7 +245,7 @@ static int gather(struct carriage *at)
 	size_t stored = 0, len = 0, wanted = PACK_HEAD, part;
 
 	if (at->came >= PACK_HEAD) {
-		if (pack_read_head(at->in, &stored, &len))
+		if (pieces_read_head(at->in, &stored, &len))
 			return -EPROTO;
 		wanted += stored;
 	}
@@ -257,7 +257,7 @@ static int gather(struct carriage *at)
 		return 0;
 	at->came = 0;
 	at->here_left = len;
-	return packer_unpack(at->packer, at->in + PACK_HEAD, stored, len, &at->here);
+	return pieces_unpack(at->pieces, at->in + PACK_HEAD, stored, len, &at->here);
 }
 
 /* The line takes nothing any more: that is the end of both ways. */
@@ -312,7 +312,7 @@ static void await(const struct carriage *at)
 		wait[0].events |= POLLOUT;
 	if (!at->away_over && !at->tls_wants) {
 		wait[1].events |= POLLIN;
-		packer_starves(at->packer, clock_now());
+		pieces_starves(at->pieces, clock_now());
 	}
 	if (at->line_full)
 		wait[1].events |= POLLOUT;
@@ -328,8 +328,8 @@ void tls_carry(struct tls *tls, int line)
 	struct carriage *at = line < 0 ? NULL : calloc(1, sizeof *at);
 
 	if (at)
-		at->packer = packer_create();
-	if (!at || !at->packer) {
+		at->pieces = pieces_create();
+	if (!at || !at->pieces) {
 		free(at);
 		gnutls_bye(tls->session, GNUTLS_SHUT_WR);
 		return;
@@ -343,6 +343,6 @@ void tls_carry(struct tls *tls, int line)
 		if (!away && !here && (!at->away_over || !at->here_over))
 			await(at);
 	}
-	packer_destroy(at->packer);
+	pieces_destroy(at->pieces);
 	free(at);
 }

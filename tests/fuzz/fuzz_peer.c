@@ -59,32 +59,32 @@ static void fuzz_words(const char *text)
 /* What comes as a piece; and what is sent as one, which comes back the same. */
 static void fuzz_pieces(const uint8_t *data, size_t size)
 {
-	static struct packer *packer;
+	static struct pieces *packer;
 	static uint8_t piece[PACK_HEAD + PACK_PIECE];
 	const uint8_t *out, *back;
 	size_t stored, len;
 	uint64_t now = 1;
 
 	if (!packer)
-		packer = packer_create();
+		packer = pieces_create();
 	check(packer);
-	if (size >= PACK_HEAD && !pack_read_head(data, &stored, &len) &&
+	if (size >= PACK_HEAD && !pieces_read_head(data, &stored, &len) &&
 		stored <= size - PACK_HEAD) {
 		uint8_t *body = malloc(stored);
 
 		check(body);
 		memcpy(body, data + PACK_HEAD, stored);
-		packer_unpack(packer, body, stored, len, &back);
+		pieces_unpack(packer, body, stored, len, &back);
 		free(body);
 	}
 	if (!size || size > PACK_PIECE)
 		return;
 	for (unsigned way = 0; way < 2; way++) {
 		memcpy(piece + PACK_HEAD, data, size);
-		len = packer_pack(packer, piece, size, now, &out);
+		len = pieces_pack(packer, piece, size, now, &out);
 		now += 1000;
-		check(!pack_read_head(out, &stored, &len) && len == size);
-		check(!packer_unpack(packer, out + PACK_HEAD, stored, len, &back));
+		check(!pieces_read_head(out, &stored, &len) && len == size);
+		check(!pieces_unpack(packer, out + PACK_HEAD, stored, len, &back));
 		check(!memcmp(back, data, size));
 	}
 }

@@ -263,10 +263,10 @@ static void bytes_behind_a_line(void **state)
 }
 
 /* Packed and not, it is the same; what is no piece is refused. */
-static void pieces(void **state)
+static void pieces_come_back_the_same(void **state)
 {
 	static uint8_t raw[PACK_HEAD + PACK_PIECE], kept[PACK_PIECE];
-	struct packer *here = packer_create(), *there = packer_create();
+	struct pieces *here = pieces_create(), *there = pieces_create();
 	uint64_t now = 1;
 	unsigned packed = 0, as_they_are = 0;
 	const uint8_t *piece, *back;
@@ -280,34 +280,34 @@ static void pieces(void **state)
 		for (size_t i = 0; i < size; i++)
 			kept[i] = (uint8_t)(i / 64 * (n % 7 + 1));
 		memcpy(raw + PACK_HEAD, kept, size);
-		len = packer_pack(here, raw, size, now, &piece);
+		len = pieces_pack(here, raw, size, now, &piece);
 		now += slow ? len * 10 : piece == raw ? 10 : 100000;
 		packed += slow && piece != raw;
 		as_they_are += !slow && piece == raw;
-		assert_int_equal(pack_read_head(piece, &stored, &len), 0);
+		assert_int_equal(pieces_read_head(piece, &stored, &len), 0);
 		assert_int_equal(len, size);
-		assert_int_equal(packer_unpack(there, piece + PACK_HEAD, stored, len, &back), 0);
+		assert_int_equal(pieces_unpack(there, piece + PACK_HEAD, stored, len, &back), 0);
 		assert_memory_equal(back, kept, size);
 		/* Cut off, or of another length. */
 		if (stored < len && n % 100 == 1) {
-			assert_int_equal(packer_unpack(there, piece + PACK_HEAD, stored - 1, len,
+			assert_int_equal(pieces_unpack(there, piece + PACK_HEAD, stored - 1, len,
 						 &back),
 				-EPROTO);
-			assert_int_equal(packer_unpack(there, piece + PACK_HEAD, stored, len - 1,
+			assert_int_equal(pieces_unpack(there, piece + PACK_HEAD, stored, len - 1,
 						 &back),
 				-EPROTO);
 		}
 	}
 	assert_true(packed > 1800);
 	assert_true(as_they_are > 1700);
-	assert_int_equal(pack_read_head((const uint8_t *)"\0\0\0\0\0\0\0\0", &stored, &len),
+	assert_int_equal(pieces_read_head((const uint8_t *)"\0\0\0\0\0\0\0\0", &stored, &len),
 		-EPROTO);
-	assert_int_equal(pack_read_head((const uint8_t *)"\5\0\0\0\4\0\0\0", &stored, &len),
+	assert_int_equal(pieces_read_head((const uint8_t *)"\5\0\0\0\4\0\0\0", &stored, &len),
 		-EPROTO);
-	assert_int_equal(pack_read_head((const uint8_t *)"\5\0\0\0\1\0\2\0", &stored, &len),
+	assert_int_equal(pieces_read_head((const uint8_t *)"\5\0\0\0\1\0\2\0", &stored, &len),
 		-EPROTO);
-	packer_destroy(here);
-	packer_destroy(there);
+	pieces_destroy(here);
+	pieces_destroy(there);
 }
 
 /* A peer that lies about a piece: the line is ended. */
@@ -348,7 +348,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(lines, setup, teardown),
 		cmocka_unit_test_setup_teardown(bytes_both_ways, setup, teardown),
 		cmocka_unit_test_setup_teardown(bytes_behind_a_line, setup, teardown),
-		cmocka_unit_test(pieces),
+		cmocka_unit_test(pieces_come_back_the_same),
 		cmocka_unit_test_setup_teardown(a_piece_that_is_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(noise, setup, teardown),
 	};

@@ -15,6 +15,8 @@
 #include "links/route.h"
 #include "links/tables.h"
 
+#define CHAINS_MAX 16
+
 /* Of each family: its own addresses only. */
 static void put_sources(FILE *out, const struct nat *nat)
 {
@@ -145,30 +147,22 @@ int nat_remove(const char *bridge, struct error *err)
 	return tables_remove("inet", bridge, err);
 }
 
-/* What nft says as JSON, its list; json_decref(*whole) afterwards. */
-static const json_t *ask_nft(const char *const *argv, json_t **whole)
-{
-	char *said = NULL;
-
-	*whole = NULL;
-	if (!program_run(argv, NULL, &said, NULL))
-		*whole = json_loads(said ? said : "", 0, NULL);
-	free(said);
-	return json_object_get(*whole, "nftables");
-}
-
 /* Does a rule of that chain's table name the bridge? It may be there to let it through. */
-static bool is_named(const json_t *chain, const char *bridge)
+static bool is_named(const struct tables_chain *chain, const char *bridge)
 {
-	const char *const list[] = {"nft", "-j", "list", "table",
-		json_string_value(json_object_get(chain, "family")),
-		json_string_value(json_object_get(chain, "table")), NULL};
+	const char *const list[] = {"nft", "-j", "list", "table", chain->family, chain->table,
+		NULL};
+	const json_t *entry;
+	char *said = NULL;
 	json_t *whole;
-	const json_t *all = ask_nft(list, &whole), *entry;
 	bool named = false;
 	size_t i;
 
-	json_array_foreach(all, i, entry)
+	if (program_run(list, NULL, &said, NULL))
+		return true; /* it cannot be told */
+	whole = json_loads(said ? said : "", 0, NULL);
+	free(said);
+	json_array_foreach(json_object_get(whole, "nftables"), i, entry)
 	{
 		const json_t *rule = json_object_get(entry, "rule");
 		char *text = rule ? json_dumps(rule, JSON_COMPACT) : NULL;
@@ -182,29 +176,14 @@ static bool is_named(const json_t *chain, const char *bridge)
 
 void nat_obstacle(const char *bridge, char *text, unsigned size)
 {
-	/* Without rules, of which there may be thousands. */
-	static const char *const list_chains[] = {"nft", "-j", "list", "chains", NULL};
-	json_t *whole;
-	const json_t *all = ask_nft(list_chains, &whole), *entry;
-	size_t i;
+	struct tables_chain chain[CHAINS_MAX];
+	const unsigned count = tables_dropping(chain, CHAINS_MAX);
 
 	*text = 0;
-	json_array_foreach(all, i, entry)
-	{
-		const json_t *chain = json_object_get(entry, "chain");
-		const char *hook = json_string_value(json_object_get(chain, "hook"));
-		const char *policy = json_string_value(json_object_get(chain, "policy"));
-
-		if (!hook || strcmp(hook, "forward") || !policy || strcmp(policy, "drop") ||
-			is_named(chain, bridge))
-			continue;
-		snprintf(text, size, "table %.16s %.64s, chain %.64s",
-			json_string_value(json_object_get(chain, "family")),
-			json_string_value(json_object_get(chain, "table")),
-			json_string_value(json_object_get(chain, "name")));
-		break;
-	}
-	json_decref(whole);
+	for (unsigned i = 0; i < count && !*text; i++)
+		if (!is_named(&chain[i], bridge))
+			snprintf(text, size, "table %s %s, chain %s", chain[i].family,
+				chain[i].table, chain[i].chain);
 }
 
 static int setting(const char *path, char *value, const char *wanted)

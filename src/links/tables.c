@@ -304,6 +304,57 @@ char *tables_list(void)
 	return NULL;
 }
 
+struct dropping {
+	struct tables_chain *chain;
+	unsigned count, room;
+};
+
+static const char *text_of(const struct nlattr *attr)
+{
+	return attr ? mnl_attr_get_str(attr) : "";
+}
+
+static int take_chain(const struct nlmsghdr *message, void *ctx)
+{
+	const struct nfgenmsg *info = mnl_nlmsg_get_payload(message);
+	const struct nlattr *all[NFTA_CHAIN_MAX + 1] = {NULL}, *attr, *hook;
+	struct dropping *dropping = ctx;
+
+	mnl_attr_for_each(attr, message, sizeof *info)
+	{
+		if (mnl_attr_get_type(attr) <= NFTA_CHAIN_MAX)
+			all[mnl_attr_get_type(attr)] = attr;
+	}
+	hook = within(all[NFTA_CHAIN_HOOK], NFTA_HOOK_HOOKNUM);
+	if (hook && all[NFTA_CHAIN_POLICY] && info->nfgen_family != NFPROTO_NETDEV &&
+		ntohl(mnl_attr_get_u32(hook)) == NF_INET_FORWARD &&
+		ntohl(mnl_attr_get_u32(all[NFTA_CHAIN_POLICY])) == NF_DROP &&
+		dropping->count < dropping->room) {
+		struct tables_chain *chain = &dropping->chain[dropping->count++];
+
+		chain->family = family_name(info->nfgen_family);
+		snprintf(chain->table, sizeof chain->table, "%s", text_of(all[NFTA_CHAIN_TABLE]));
+		snprintf(chain->chain, sizeof chain->chain, "%s", text_of(all[NFTA_CHAIN_NAME]));
+	}
+	return MNL_CB_OK;
+}
+
+unsigned tables_dropping(struct tables_chain *chain, unsigned room)
+{
+	struct dropping dropping = {chain, 0, room};
+	int r = -EINTR;
+
+	for (unsigned i = 0; i < TRIES && r == -EINTR; i++) {
+		char buf[256];
+		struct nlmsghdr *request = put_request(buf,
+			NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN, NLM_F_DUMP, AF_UNSPEC, 0);
+
+		dropping.count = 0;
+		r = ask(buf, request->nlmsg_len, take_chain, &dropping);
+	}
+	return r ? 0 : dropping.count;
+}
+
 void tables_each(char *list, const char *family, void (*each)(const char *name))
 {
 	const size_t begin = strlen("table "), len = strlen(family);

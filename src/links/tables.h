@@ -44,6 +44,13 @@ int tables_load_many(unsigned count, tables_load_some *load, tables_told *told, 
 
 /* A line for each table of anybody's, as tables_has() takes them; free() afterwards. NULL: cannot be told. */
 char *tables_list(void);
+/* A chain of anybody's that drops what it is passed on and no rule of it takes. */
+struct tables_chain {
+	const char *family;
+	char table[64], chain[64]; /* cut off, if they are longer */
+};
+/* Those of what the host passes on, as many as there is room for. How many. */
+unsigned tables_dropping(struct tables_chain *chain, unsigned room);
 /* Calls each for those of ours in the list that are of the family, with the rest of their name. */
 void tables_each(char *list, const char *family, void (*each)(const char *name));
 /* "netdev", "inet"; the link's or bridge's name */

@@ -450,6 +450,27 @@ static void test_named(void **state)
 	assert_int_equal(nat_remove("named0", &err), 0);
 }
 
+/* Others' chains that drop what is passed on; not what comes in, what passes, or chains that nothing comes to by itself. */
+static void test_dropping(void **state)
+{
+	struct tables_chain chain[2];
+
+	assert_int_equal(tables_dropping(chain, 2), 0);
+	RUN("nft",
+		"add table ip f; add chain ip f FORWARD { type filter hook forward priority 0; policy drop; }; "
+		"add chain ip f INPUT { type filter hook input priority 0; policy drop; }; add chain ip f FORWARD2; "
+		"add table inet g; add chain inet g fine { type filter hook forward priority 0; policy accept; }");
+	assert_int_equal(tables_dropping(chain, 2), 1);
+	assert_string_equal(chain[0].family, "ip");
+	assert_string_equal(chain[0].table, "f");
+	assert_string_equal(chain[0].chain, "FORWARD");
+	RUN("nft",
+		"add chain inet g no { type filter hook forward priority 1; policy drop; }; "
+		"add chain inet g neither { type filter hook forward priority 2; policy drop; }");
+	assert_int_equal(tables_dropping(chain, 2), 2);
+	RUN("nft", "delete table ip f; delete table inet g");
+}
+
 static void test_refusals(void **state)
 {
 	struct error err = {""};
@@ -664,6 +685,7 @@ int main(void)
 		cmocka_unit_test(test_filter),
 		cmocka_unit_test(test_sweep),
 		cmocka_unit_test(test_named),
+		cmocka_unit_test(test_dropping),
 	};
 	const struct CMUnitTest few[] = {cmocka_unit_test(test_program),
 		cmocka_unit_test(test_many), cmocka_unit_test(test_program_that_hangs)};

@@ -6,12 +6,10 @@
 program=$(dirname "$DACH")/tests/guest/cgroup_check
 mkdir -p "$work/root/bin"
 cp "$program" "$work/root/bin/cgroup_check"
-(cd "$work/root" && echo bin/cgroup_check | cpio -o -H newc --quiet) >"$work/program.cpio"
 
 guest_with_program() {
 	cat >"$work/script"
 	initrd "$work/script"
-	cat "$work/program.cpio" >>"$work/initrd"
 	timeout -k 5 "$LIMIT" "$DACH" run --engine "$DACH_ENGINE" --kernel "$kernel" \
 		--initrd "$work/initrd" --cmdline "console=ttyS0 quiet panic=-1" --memory 256 \
 		</dev/null >"$output.raw" 2>"$errors"

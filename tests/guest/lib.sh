@@ -76,11 +76,11 @@ told() {
 	grep -q -e "$1" "$errors"
 }
 
-# initrd FILE: the base with FILE as the script that the guest runs
+# initrd FILE: the base with FILE as the script that the guest runs, and what else is in $work/root
 initrd() {
 	mkdir -p "$work/root"
 	cp "$1" "$work/root/test.sh"
-	(cd "$work/root" && echo test.sh | cpio -o -H newc --quiet) >"$work/test.cpio"
+	(cd "$work/root" && find . -type f | cpio -o -H newc --quiet) >"$work/test.cpio"
 	cat "$DACH_CACHE/base.cpio" "$work/test.cpio" >"$work/initrd"
 }
 

@@ -46,4 +46,16 @@ awk 'BEGIN { for (i = 1; i < 50000; i++) { n = i; while (n > 1) { n = n % 2 ? 3 
 EOF
 check "a program that computes moves up by itself" [ "$(count native_up)" -gt 0 ]
 check "with the right result" said "^steps 5024987$"
+
+# A page with an instruction that tells of the host runs in a copy without it.
+gcc -O2 -static -pthread -o "$work/root/native_check" "$top/tests/guest/native_check.c"
+for how in "never 1" "always 1" "always 2" "auto 1" "auto 2"; do
+	cpus=${how#* }
+	echo /native_check | guest --stats --native "${how% *}" --vcpus "$cpus"
+	results >"$work/seen"
+	[ "$how" != "never 1" ] || cp "$work/seen" "$work/expected"
+	check "CPUID beside a loop, $how: it says what it says, and changes are seen" said CHECKED
+	check "the same, $how" cmp -s "$work/expected" "$work/seen"
+	[ "$how" = "never 1" ] || check "natively, $how" [ "$(count native_patched)" -gt 0 ]
+done
 finish

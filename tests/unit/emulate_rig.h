@@ -157,6 +157,10 @@ void vm_exclusive_begin(struct vcpu *v)
 {
 }
 
+void native_unpatch(struct translate_vm *vm, uint64_t gpa)
+{
+}
+
 void vm_exclusive_end(struct vcpu *v)
 {
 }

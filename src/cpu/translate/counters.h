@@ -59,13 +59,14 @@
 	X(native_busy)   /* ... because it made too many trips */                      \
 	X(native_tick)   /* of the guest's clock in it; and in its translated code: */ \
 	X(native_away_tick)                                                            \
-	X(native_trip)   /* ways there and back */                                     \
-	X(native_cycles) /* of the TSC, there */                                       \
-	X(native_call)   /* ... because of system calls */                             \
-	X(native_fault)  /* ... because of pages that were not there */                \
-	X(native_away)   /* ... and translated code went on, calls included */         \
-	X(native_astray) /* programs that ran into what is ours there */               \
-	X(native_lost)   /* mirrors that have died */                                  \
+	X(native_trip)    /* ways there and back */                                    \
+	X(native_cycles)  /* of the TSC, there */                                      \
+	X(native_call)    /* ... because of system calls */                            \
+	X(native_fault)   /* ... because of pages that were not there */               \
+	X(native_away)    /* ... and translated code went on, calls included */        \
+	X(native_patched) /* pages of code mapped as copies */                         \
+	X(native_astray)  /* programs that ran into what is ours there */              \
+	X(native_lost)    /* mirrors that have died */                                 \
 	X(vector_save)
 
 struct counters {

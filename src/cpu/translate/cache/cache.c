@@ -162,8 +162,9 @@ uint64_t cache_lines(unsigned first, unsigned last)
 	return below & ~((1ull << first / 64) - 1);
 }
 
-void cache_relist(struct cache *c, struct page *page, uint64_t gpa)
+void cache_relist(struct translate_vm *vm, struct page *page, uint64_t gpa)
 {
+	const struct cache *c = &vm->cache;
 	unsigned first, last;
 
 	page->lines = 0;
@@ -177,6 +178,7 @@ void cache_relist(struct cache *c, struct page *page, uint64_t gpa)
 	page->writes = 0;
 	page->linear = page->aliased = 0;
 	__atomic_store_n(&page->has_code, 0, __ATOMIC_RELEASE);
+	native_unpatch(vm, gpa);
 }
 
 /* Blocks of one page that overlap [from, to]; all if from is 0 and to 4095. */
@@ -209,7 +211,7 @@ static bool invalidate_page(struct translate_vm *vm, struct page *page, uint64_t
 		any = true;
 	}
 	if (any)
-		cache_relist(c, page, gpa);
+		cache_relist(vm, page, gpa);
 	return any;
 }
 
@@ -229,6 +231,7 @@ bool cache_invalidate(struct translate_vm *vm, uint64_t gpa, uint64_t size)
 			any |= invalidate_page(vm, page, gpa, offset,
 				(unsigned)(offset + part - 1));
 			lock_drop(&vm->cache.lock);
+			native_unpatch(vm, gpa);
 		}
 		gpa += part;
 		size -= part;
@@ -250,7 +253,7 @@ void cache_invalidate_torn(struct translate_vm *vm)
 		c->changes++;
 		forget(vm, i);
 		if (r)
-			cache_relist(c, region_page(r, b->gpa), b->gpa);
+			cache_relist(vm, region_page(r, b->gpa), b->gpa);
 	}
 	lock_drop(&c->lock);
 }

@@ -30,7 +30,7 @@ void cache_insert(struct cache *c, uint32_t index);
 /* The 64-byte lines of a page from byte to byte. */
 uint64_t cache_lines(unsigned first, unsigned last);
 /* What is left of a page's list of blocks covers other lines, or nothing. */
-void cache_relist(struct cache *c, struct page *page, uint64_t gpa);
+void cache_relist(struct translate_vm *vm, struct page *page, uint64_t gpa);
 /* Directs a linked exit back to its stub. */
 void cache_reset_exit(struct cache *c, struct block_exit *e);
 /* Forgets all links to other pages. */

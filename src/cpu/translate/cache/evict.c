@@ -60,7 +60,7 @@ static void leave_page(struct translate_vm *vm, const struct range *g, uint64_t 
 		}
 	}
 	if (any)
-		cache_relist(c, page, gpa);
+		cache_relist(vm, page, gpa);
 }
 
 /* Takes the range's exits out of the list of those linked to a block that stays. */

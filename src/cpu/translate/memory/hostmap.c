@@ -71,16 +71,32 @@ static int rights(uint32_t entry)
 		(entry & ENTRY_EXEC ? PROT_EXEC : 0);
 }
 
+/* Copies of neighbours do not lie side by side. */
+static void put_patched(struct hostmap *w, uint8_t *at, uint64_t size, uint32_t entry)
+{
+	const struct native_patches *n = &w->vm->native.patches;
+
+	for (uint64_t i = 0; i < size >> 12; i++) {
+		int slot = native_patch_find(n, (entry & ENTRY_NUMBER) + (uint32_t)i);
+
+		order(w,
+			(struct mirror_order){(uint64_t)at + (i << 12), 4096,
+				(uint64_t)(unsigned)slot << 12, n->fd, rights(entry)});
+	}
+}
+
 bool hostmap_put(struct hostmap *w, uint8_t *at, uint64_t size, uint32_t entry)
 {
 	uint32_t number = entry & ENTRY_NUMBER;
 	const struct region *r = region_of(w->vm, number);
 	uint64_t offset = r->offset + ((uint64_t)(number - r->number) << 12);
 
-	if (w->mirror) {
+	if (entry & ENTRY_PATCHED)
+		put_patched(w, at, size, entry);
+	else if (w->mirror)
 		order(w, (struct mirror_order){(uint64_t)at, size, offset, r->fd, rights(entry)});
+	if (w->mirror)
 		return true;
-	}
 	return !hostmap_sys_failed(hostmap_sys_mmap(at, size, rights(entry),
 		MAP_SHARED | MAP_FIXED | MAP_POPULATE, r->fd, offset));
 }
@@ -287,25 +303,29 @@ void hostmap_clear(struct hostmap *w)
 	lock_drop(&w->vm->pool.lock);
 }
 
+void hostmap_forget_page(struct hostmap *w, struct chunk *c, unsigned i)
+{
+	hostmap_drop(w, hostmap_window_at(w, (c->number << CHUNK_BITS) + ((uint64_t)i << 12)),
+		4096);
+	c->page[i] = 0;
+	c->used--;
+	hostmap_count(w, -1);
+}
+
 void hostmap_clear_page(struct hostmap *w, uint64_t linear)
 {
 	struct chunk *c = w && w->chunks ? chunk_find(w, linear) : NULL;
 	unsigned i = linear >> 12 & (CHUNK_PAGES - 1);
-	uint8_t *at;
 
 	if (!c)
 		return;
 	lock_take(&w->vm->pool.lock);
-	at = hostmap_window_at(w, c->number << CHUNK_BITS);
 	if (c->whole) {
-		hostmap_drop(w, at, 1ull << CHUNK_BITS);
+		hostmap_drop(w, hostmap_window_at(w, c->number << CHUNK_BITS), 1ull << CHUNK_BITS);
 		c->whole = 0;
 		hostmap_count(w, -1);
 	} else if (c->page[i]) {
-		hostmap_drop(w, at + (i << 12), 4096);
-		c->page[i] = 0;
-		c->used--;
-		hostmap_count(w, -1);
+		hostmap_forget_page(w, c, i);
 	}
 	lock_drop(&w->vm->pool.lock);
 }

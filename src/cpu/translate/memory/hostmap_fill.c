@@ -25,6 +25,12 @@ static bool has_code(struct region *r, uint64_t gpa)
 	return __atomic_load_n(&region_page(r, gpa)->has_code, __ATOMIC_SEQ_CST);
 }
 
+/* Is whoever writes to the page known to say so, by now? */
+static bool is_watched(struct region *r, uint64_t gpa)
+{
+	return __atomic_load_n(&region_page(r, gpa)->has_code, __ATOMIC_SEQ_CST) == PAGE_WATCHED;
+}
+
 static bool may_write(struct region *r, const struct walk *w)
 {
 	return w->writable && w->dirty && !r->read_only;
@@ -80,16 +86,26 @@ static const uint8_t *page_at(struct vcpu *v, uint64_t linear)
 	return may_map(r, w.gpa) ? host_page(r, w.gpa) : NULL;
 }
 
-/* May the page's code run as it is? */
-static uint32_t exec_of(struct vcpu *v, const struct hostmap *w, uint64_t linear,
-	const struct region *r, const struct walk *at)
+/* May the page's code run as it is, or in a copy? */
+static uint32_t exec_of(struct vcpu *v, const struct hostmap *w, uint64_t linear, struct region *r,
+	const struct walk *at)
 {
+	struct native_found found;
+	enum native_code code;
+
 	if (!w->mirror || at->no_execute)
 		return 0;
-	return native_scan(page_at(v, linear - 4096), host_page(r, at->gpa),
-		       page_at(v, linear + 4096), w->mirror->cpuid_faults)
-		? ENTRY_EXEC
-		: 0;
+	code = native_scan(page_at(v, linear - 4096), host_page(r, at->gpa),
+		page_at(v, linear + 4096), w->mirror->cpuid_faults, &found);
+	if (code != NATIVE_CODE_PATCHED)
+		return code == NATIVE_CODE_AS_IS ? ENTRY_EXEC : 0;
+	/* whoever writes to it afterwards waits for the lock, and takes it away again */
+	if (!is_watched(r, at->gpa) ||
+		native_patch(&v->vm->native.patches, entry_of(r, at->gpa, false),
+			host_page(r, at->gpa), &found) < 0)
+		return 0;
+	v->count.native_patched++;
+	return ENTRY_EXEC | ENTRY_PATCHED;
 }
 
 /* The entry that the page at linear may have, or 0: it is not there, or was never touched. */
@@ -401,8 +417,10 @@ void hostmap_demote_taken(struct translate_vm *vm, const struct region *r,
 #define FIRST_HOLD 16u    /* ticks that it stays there; twice as long each time */
 #define LONGEST_HOLD 1024u
 
-static void turn_on(struct hostmap *w)
+void hostmap_turn_on(struct hostmap *w)
 {
+	if (w->on)
+		return;
 	w->on = true;
 	w->calm_ticks = w->storm_ticks = 0;
 	w->last = ~0ull;
@@ -424,6 +442,7 @@ void hostmap_leave(struct hostmap *w)
 	hostmap_forget_slots(w);
 	w->calm_ticks = w->storm_ticks = w->hold_ticks = w->backoff = 0;
 	w->quiet_ticks = w->native_hold = w->native_backoff = 0;
+	w->known = false;
 	lock_drop(&w->vm->pool.lock);
 }
 
@@ -434,7 +453,7 @@ void hostmap_space(struct hostmap *w, uint64_t cr3)
 	hostmap_leave(w);
 	w->cr3 = cr3 >> 12;
 	if (w->vm->pool.policy == HOSTMAP_ALWAYS)
-		turn_on(w);
+		hostmap_turn_on(w);
 }
 
 static void tick_down(struct vcpu *v, struct hostmap *w)
@@ -460,22 +479,16 @@ bool hostmap_tick(struct vcpu *v)
 
 	if (!w || w->vm->pool.policy == HOSTMAP_NEVER || !(v->cpu.efer & EFER_LMA))
 		return false;
-	if (w->on) {
-		if (native_tick(v, w)) {
-			w->fills = t->fills;
-			return true;
-		}
-		if (!w->mirror)
-			tick_down(v, w);
-	} else if (w->hold_ticks) {
-		w->hold_ticks--;
-	} else {
+	if (!w->on && !w->hold_ticks)
 		w->calm_ticks = t->fills - w->fills < CALM_FILLS ? w->calm_ticks + 1 : 0;
-		if (w->calm_ticks >= CALM_TICKS) {
-			turn_on(w);
-			w->misses = v->count.window_miss;
-			v->count.window_up++;
-		}
+	if (!w->on && w->hold_ticks) {
+		w->hold_ticks--;
+	} else if (!native_tick(v, w) && w->on && !w->mirror) {
+		tick_down(v, w);
+	} else if (!w->on && w->calm_ticks >= CALM_TICKS) {
+		hostmap_turn_on(w);
+		w->misses = v->count.window_miss;
+		v->count.window_up++;
 	}
 	w->fills = t->fills;
 	return true;

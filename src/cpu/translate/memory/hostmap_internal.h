@@ -17,8 +17,9 @@
 
 /* struct chunk.page and .whole: number of a page of guest memory (struct region), never 0; or 0 */
 #define ENTRY_WRITE (1u << 31)
-#define ENTRY_EXEC (1u << 30) /* in a mirror only */
-#define ENTRY_NUMBER (ENTRY_EXEC - 1)
+#define ENTRY_EXEC (1u << 30)    /* in a mirror only */
+#define ENTRY_PATCHED (1u << 29) /* it is a copy that is seen there (native_patch.c) */
+#define ENTRY_NUMBER (ENTRY_PATCHED - 1)
 
 /* 2 MiB of guest addresses: one large page, or up to 512 pages. */
 struct chunk {
@@ -52,9 +53,13 @@ struct hostmap {
 	unsigned orders;
 	bool wipe; /* all of it first; with too many orders, instead of them */
 	struct mirror_order order[ORDERS];
-	uint32_t pieces; /* mapped there */
-	unsigned quiet_ticks, away_ticks, native_hold, native_backoff, strikes,
-		weight;           /* native_policy.c */
+	uint32_t pieces;                                               /* mapped there */
+	unsigned quiet_ticks, away_ticks, native_hold, native_backoff; /* native_policy.c */
+	unsigned weight,
+		debt; /* of trips: since the last round; us that have not been gained yet */
+	unsigned pause_ticks, pauses, steady_ticks;
+	bool known;               /* there has been a tick in this address space: */
+	uint64_t first_fills;     /* of the TLB before it */
 	uint64_t entries, looked; /* user_entry, and the vCPU's time, at the last tick; us */
 	uint64_t ran;             /* the mirror's time at the last round; us */
 
@@ -80,12 +85,16 @@ void hostmap_forget_slots(struct hostmap *w);
 /* What is known of linear's 2 MiB, or NULL; chunk_make() begins to know if there is room. */
 struct chunk *chunk_find(struct hostmap *w, uint64_t linear);
 struct chunk *chunk_make(struct hostmap *w, uint64_t linear);
+/* The address space has windows, or a mirror, from now on. */
+void hostmap_turn_on(struct hostmap *w);
 /* Empties all windows, or the mirror. */
 void hostmap_empty(struct hostmap *w);
 /* Pages at the place that hostmap_window_at() gives: to be seen there, without the right to write, gone. */
 bool hostmap_put(struct hostmap *w, uint8_t *at, uint64_t size, uint32_t entry);
 void hostmap_write_protect(struct hostmap *w, uint8_t *at, uint64_t size, uint32_t entry);
 void hostmap_drop(struct hostmap *w, uint8_t *at, uint64_t size);
+/* Page i of a chunk that has it is not seen there any more. */
+void hostmap_forget_page(struct hostmap *w, struct chunk *c, unsigned i);
 /* `more` pieces are mapped than were. */
 void hostmap_count(struct hostmap *w, int more);
 

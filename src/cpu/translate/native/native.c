@@ -69,6 +69,7 @@ int native_pool_create(struct translate_vm *vm, unsigned vcpus, struct error *er
 		}
 		pool->mirrors++;
 	}
+	native_patches_create(&pool->patches);
 	return 0;
 }
 
@@ -80,6 +81,7 @@ void native_pool_destroy(struct translate_vm *vm)
 		mirror_destroy(&pool->mirror[--pool->mirrors]);
 	free(pool->mirror);
 	pool->mirror = NULL;
+	native_patches_destroy(&pool->patches);
 }
 
 uint64_t native_pool_time(const struct translate_vm *vm)
@@ -109,6 +111,7 @@ void native_forget(struct translate_vm *vm)
 			mirror_kill(m);
 		m->files = 0;
 	}
+	native_patches_forget(&vm->native.patches);
 }
 
 /* --- what is mapped there -------------------------------------------------------------------------- */
@@ -336,6 +339,8 @@ static enum outcome page_missing(struct vcpu *v, const struct mirror_exit *e)
 	v->count.native_fault++;
 	if (!canonical_ok(e->address))
 		return away(v);
+	if (how.fetch)
+		native_patches_renew(v);
 	if (hostmap_reach_native(v, e->address, access)) {
 		weigh(v, NATIVE_PAGE_WEIGHT);
 		return OUT_OK;
@@ -343,7 +348,7 @@ static enum outcome page_missing(struct vcpu *v, const struct mirror_exit *e)
 	if (mmu_walk(v, e->address, how, &w, &error) >= 0 || v->vm->lost)
 		return away(v);
 	v->private_data->user->hostmap->expected = e->address;
-	weigh(v, NATIVE_CALL_WEIGHT);
+	weigh(v, NATIVE_FAULT_WEIGHT);
 	return mmu_page_fault(v, e->address, error);
 }
 

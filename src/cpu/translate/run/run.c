@@ -329,7 +329,7 @@ static bool execute(struct vcpu *v, void *code, uint64_t linear, uint32_t genera
 {
 	struct translate_vcpu *p = v->private_data;
 	/* what could run natively is looked at again at each page, jump, and return */
-	const bool looks_up = v->cpu.cpl == 3 && native_on(p->user->hostmap);
+	const bool looks_up = v->cpu.cpl == 3 && native_runs(p->user->hostmap);
 	struct left left;
 	uint64_t flags;
 

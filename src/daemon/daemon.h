@@ -41,6 +41,7 @@ struct daemon {
 	struct network *networks;     /* by name */
 	struct peers *peers;          /* other hosts: peers.h */
 	struct peer_line *peer_lines; /* connections with them that are not made yet */
+	bool peers_crowded;           /* by such as do not say who they are, which is in the log */
 	struct loop_fd rules;         /* rules.h's, and the next two */
 	struct loop_timer rules_timer;
 	bool rules_late;

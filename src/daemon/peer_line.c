@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,8 @@
 
 #define PROGRAM "dach-peer"
 #define TEXT_MAX (PEER_LINE_MAX + PEER_FINGERPRINT_LEN + PEER_HOST_MAX + 4)
-#define STRANGERS_MAX 16 /* who call, and have not said yet who they are */
+#define STRANGERS_MAX \
+	16 /* who call, and have not said yet who they are: for one more, one of them ends */
 /* Longer than a dach-peer has patience for. */
 #define PATIENCE_NS 300000000000ull
 
@@ -30,6 +32,7 @@ struct peer_line {
 	struct loop_timer late;
 	bool called, asked; /* by the other side; and it has said what it wants */
 	bool speaking;      /* out is on its way, and what is carried */
+	uint64_t network;   /* called: from where (network_of()) */
 	peer_line_done *done;
 	void *ctx;
 	/* What has come, and the answer, as far as it has not gone yet. */
@@ -311,21 +314,65 @@ int peer_line_call(struct daemon *daemon, const char *address, const char *finge
 	return 0;
 }
 
-/* Who has said least for longest makes way: who only says nothing holds nobody up. */
+/* What one who calls may have all the addresses of: one of IPv4, or a /64 of IPv6. */
+static uint64_t network_of(int socket)
+{
+	struct sockaddr_in6 from = {.sin6_family = AF_UNSPEC};
+	struct sockaddr_in from4;
+	uint64_t network;
+	uint32_t mapped;
+
+	getpeername(socket, (struct sockaddr *)&from, &(socklen_t){sizeof from});
+	memcpy(&from4, &from, sizeof from4);
+	memcpy(&network, &from.sin6_addr, sizeof network);
+	memcpy(&mapped, &from.sin6_addr.s6_addr[12], sizeof mapped);
+	if (from.sin6_family == AF_INET)
+		return from4.sin_addr.s_addr;
+	return IN6_IS_ADDR_V4MAPPED(&from.sin6_addr) ? mapped : network;
+}
+
+static bool is_stranger(const struct peer_line *line)
+{
+	return line->called && !line->asked;
+}
+
+static unsigned strangers_of(const struct daemon *daemon, uint64_t network)
+{
+	unsigned count = 0;
+
+	for (const struct peer_line *at = daemon->peer_lines; at; at = at->next)
+		count += is_stranger(at) && at->network == network;
+	return count;
+}
+
+/*
+ * From where most say nothing, who has said nothing for longest makes way: so nobody holds others up, nor do many connections of one
+ * end those of others.
+ */
 static void make_way(struct daemon *daemon)
 {
 	struct peer_line *oldest = NULL;
-	unsigned strangers = 0;
+	unsigned strangers = 0, most = 0;
 
 	/* The newest is the first. */
 	for (struct peer_line *at = daemon->peer_lines; at; at = at->next) {
-		if (!at->called || at->asked)
-			continue;
-		strangers++;
-		oldest = at;
+		const unsigned count = is_stranger(at) ? strangers_of(daemon, at->network) : 0;
+
+		strangers += is_stranger(at);
+		if (count && count >= most) {
+			most = count;
+			oldest = at;
+		}
 	}
-	if (strangers >= STRANGERS_MAX)
+	if (strangers >= STRANGERS_MAX) {
+		if (!daemon->peers_crowded)
+			log_add(&daemon->log,
+				"%u call at once and do not say who they are: the oldest make way",
+				strangers);
 		peer_line_end(oldest);
+	}
+	/* Told once until there is nobody of them. */
+	daemon->peers_crowded = strangers && (daemon->peers_crowded || strangers >= STRANGERS_MAX);
 }
 
 void peer_line_take(struct daemon *daemon, int socket)
@@ -338,8 +385,10 @@ void peer_line_take(struct daemon *daemon, int socket)
 	r = start(daemon, json_pack("{s:o}", "known", peers_fingerprints(daemon)), socket, &control,
 		&err);
 	line = r ? NULL : line_new(daemon, control);
-	if (line)
+	if (line) {
 		line->called = true;
+		line->network = network_of(socket);
+	}
 	if (r)
 		log_add(&daemon->log, "another host has called in vain: %s", err.text);
 	close(socket);

@@ -26,7 +26,7 @@ typedef void peer_line_done(void *ctx, struct peer_line *line, int r, const json
  */
 int peer_line_call(struct daemon *daemon, const char *address, const char *fingerprint, json_t *ask,
 	peer_line_done *done, void *ctx, struct error *err);
-/* One who has called; socket is taken. Too many who have not said yet who they are: the oldest of them is ended. */
+/* One who has called; socket is taken. Too many who have not said yet who they are: the oldest of those from where most of them call is ended. */
 void peer_line_take(struct daemon *daemon, int socket);
 
 struct daemon *peer_line_daemon(const struct peer_line *line);

@@ -24,8 +24,11 @@
 
 /* Where the other side says nothing: names and connecting; the handshake with the line that follows it; its answer. */
 #define CALL_SECONDS 30
-#define HELLO_NS 20000000000ull
-#define ANSWER_NS 90000000000ull /* another daemon may be making disks for the guest */
+#define HELLO_SECONDS 20u
+#define HELLO_NS (HELLO_SECONDS * 1000000000ull)
+#define ANSWER_SECONDS 90u /* another daemon may be making disks for the guest */
+#define ANSWER_NS (ANSWER_SECONDS * 1000000000ull)
+#define GRACE_SECONDS 10u /* more than that, and it is GnuTLS that does not come back */
 /* A line over which nothing is acknowledged for so long is broken. */
 #define SILENCE_MS 60000
 #define ORDER_MAX (2 * PEER_LINE_MAX)
@@ -85,10 +88,10 @@ static int reach(const struct addrinfo *place, int *out)
 	return -code;
 }
 
-/* A name server, or several addresses, that do not answer. */
-static void not_reached(int signal)
+/* A name server, or several addresses, that do not answer; or one who keeps GnuTLS busy. */
+static void too_late(int signal)
 {
-	static const char text[] = "!it is not reached in time\n";
+	static const char text[] = "!it does not answer in time\n";
 
 	_exit(write(PEER_CONTROL, text, sizeof text - 1) != sizeof text - 1);
 }
@@ -104,7 +107,6 @@ static int dial(struct connection *at, struct error *err)
 	if (r)
 		return r;
 	snprintf(service, sizeof service, "%u", port);
-	signal(SIGALRM, not_reached);
 	alarm(CALL_SECONDS);
 	code = getaddrinfo(at->host, service, &hints, &places);
 	if (code)
@@ -154,7 +156,7 @@ static void peer_calls(void *ctx, struct calls *calls, unsigned roles)
 	/* GnuTLS writes records in parts, and looks whose process it is before it takes a random number. */
 	static const int own[] = {SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(sendto),
 		SCMP_SYS(sendmsg), SCMP_SYS(shutdown), SCMP_SYS(getrusage), SCMP_SYS(gettimeofday),
-		SCMP_SYS(time), SCMP_SYS(getuid), SCMP_SYS(getppid)};
+		SCMP_SYS(time), SCMP_SYS(getuid), SCMP_SYS(getppid), SCMP_SYS(alarm)};
 
 	CALLS_ALLOW(calls, own);
 	/* A host may have told GnuTLS to let the kernel do it, and does without. */
@@ -206,6 +208,7 @@ static int ask(struct connection *at, const char *fingerprint, uint64_t deadline
 	if (!r)
 		r = tls_read_line(at->tls, PEER_LINE_MAX, clock_now() + ANSWER_NS, &line, &len,
 			err);
+	alarm(0);
 	if (r)
 		return r;
 	r = tell(line, len);
@@ -240,6 +243,7 @@ static int answer(struct connection *at, const char *fingerprint, uint64_t deadl
 	int r = tls_read_line(at->tls, known ? PEER_LINE_MAX : PEER_STRANGER_MAX, deadline, &line,
 		&len, err);
 
+	alarm(0);
 	if (r)
 		return r;
 	snprintf(from, sizeof from, "%s %s", fingerprint, at->host);
@@ -272,6 +276,7 @@ static int speak(struct connection *at, struct error *err)
 	r = tls_create(at->socket, PEER_CONTROL, at->order.address, at->pem, &at->tls, err);
 	if (!r)
 		r = wall_in(err);
+	alarm(HELLO_SECONDS + (at->order.address ? ANSWER_SECONDS : 0) + GRACE_SECONDS);
 	deadline = clock_now() + HELLO_NS;
 	if (!r)
 		r = tls_handshake(at->tls, deadline, fingerprint, err);
@@ -308,6 +313,7 @@ int main(int argc, char **argv)
 		return argc > 1 && !strcmp(argv[1], "--help") ? 0 : 1;
 	}
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGALRM, too_late);
 	if (speak(&at, &err)) {
 		snprintf(said, sizeof said, "!%s%s%s", at.host, *at.host ? ": " : "", err.text);
 		tell(said, strlen(said));

@@ -44,6 +44,12 @@ static bool again(int code)
 	return code == GNUTLS_E_AGAIN || code == GNUTLS_E_INTERRUPTED;
 }
 
+/* One that always has something more to say does not get more time. */
+static int in_time(uint64_t deadline, struct error *err)
+{
+	return clock_now() < deadline ? 0 : error_set(err, ETIMEDOUT, "it does not answer in time");
+}
+
 /* Until the session can go on. */
 static int wait_for(struct tls *tls, uint64_t deadline, struct error *err)
 {
@@ -55,10 +61,9 @@ static int wait_for(struct tls *tls, uint64_t deadline, struct error *err)
 
 	if (n > 0 && wait[1].revents)
 		return error_set(err, ECANCELED, "it is not waited for any more");
-	if (n > 0 || (n < 0 && errno == EINTR))
-		return 0;
-	return n ? error_set(err, errno, "poll: %s", strerror(errno))
-		 : error_set(err, ETIMEDOUT, "it does not answer in time");
+	if (n < 0 && errno != EINTR)
+		return error_set(err, errno, "poll: %s", strerror(errno));
+	return n ? 0 : in_time(deadline, err);
 }
 
 int tls_create(int socket, int owner, bool caller, const char *pem, struct tls **out,
@@ -117,6 +122,8 @@ int tls_handshake(struct tls *tls, uint64_t deadline, char fingerprint[PEER_FING
 			r = wait_for(tls, deadline, err);
 		else if (code < 0 && gnutls_error_is_fatal(code))
 			r = broken(code, err);
+		if (!r)
+			r = in_time(deadline, err);
 	} while (code < 0 && !r);
 	if (r)
 		return r;
@@ -140,6 +147,8 @@ int tls_write(struct tls *tls, const void *data, size_t len, uint64_t deadline, 
 		} else {
 			r = again((int)n) ? wait_for(tls, deadline, err) : broken((int)n, err);
 		}
+		if (!r && len)
+			r = in_time(deadline, err);
 	}
 	return r;
 }
@@ -163,8 +172,12 @@ int tls_read_line(struct tls *tls, size_t max, uint64_t deadline, char **line, s
 	*len = 0;
 	while (!r) {
 		if (tls->from == tls->to) {
-			int n = receive(tls);
+			int n;
 
+			r = in_time(deadline, err);
+			if (r)
+				break;
+			n = receive(tls);
 			if (again(n))
 				r = wait_for(tls, deadline, err);
 			else if (n <= 0)

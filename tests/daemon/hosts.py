@@ -383,6 +383,7 @@ def test_noise_holds_nobody_up():
         silent = [socket.create_connection(("127.0.0.1", b.port)) for _ in range(40)]
         a.add("b", b.address, token=b.token("a"))
         eventually(lambda: len(children(b)) <= 16, 60)
+        assert b.said().count("do not say who they are") == 1
         for noise in b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"\0" * 70000, bytes(range(256)) * 300:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", b.port), 30) as sock:
                 sock.sendall(noise)
@@ -396,6 +397,20 @@ def test_noise_holds_nobody_up():
                 assert sock.recv(1000) == b""
             sock.close()
         eventually(lambda: not children(b), 60)
+
+
+def test_many_of_one_address_make_way_for_others():
+    with Host().start() as b:
+        peer = Stranger(b.folder)
+        slow = socket.create_connection(("127.0.0.1", b.port), 60)
+        many = [socket.create_connection(("127.0.0.1", b.port), 60, ("127.0.0.2", 0)) for _ in range(40)]
+        eventually(lambda: 1 < len(children(b)) <= 16, 60)
+        # Late, and heard all the same.
+        with peer.context.wrap_socket(slow) as line:
+            line.sendall(ask(fetch={"uuid": "x"}))
+            assert b"does not know yours" in line.recv(1000)
+        for sock in many:
+            sock.close()
 
 
 def test_where_it_listens_can_change():

@@ -174,7 +174,13 @@ static void lines(void **state)
 	assert_int_equal(tls_read_line(other, 5, deadline, &line, &len, &err), 0);
 	assert_string_equal(line, "first");
 	free(line);
-	assert_int_equal(tls_read_line(other, 5, deadline, &line, &len, &err), -EPROTO);
+	/* Whoever always has more to say is not heard for longer either. */
+	assert_int_equal(tls_write(one, "third\n", 6, deadline, &err), 0);
+	assert_int_equal(tls_read_line(other, 20, deadline, &line, &len, &err), 0);
+	free(line);
+	assert_int_equal(tls_read_line(other, 20, clock_now(), &line, &len, &err), -ETIMEDOUT);
+	err.text[0] = 0;
+	assert_int_equal(tls_read_line(other, 2, deadline, &line, &len, &err), -EPROTO);
 	assert_non_null(strstr(err.text, "too long"));
 	err.text[0] = 0;
 	assert_int_equal(tls_read_line(one, 5, clock_now() + 50000000, &line, &len, &err),

@@ -83,7 +83,8 @@ struct guest {
 	json_t *brought;     /* files that were made for them (op_migrate.c, "made"); NULL: none */
 	const struct guest_handed *handed; /* while its next monitor is started; or NULL */
 	struct live_update
-		*update;         /* it is about to have another monitor, or just got it; or NULL */
+		*update; /* it is about to have another monitor, or just got it; or NULL */
+	bool writes; /* its memory is or was written to a file, which counts as its own where that is in memory (tmpfs) */
 	unsigned frozen;         /* layers of memory that it stands on, which its clones do, too */
 	bool departing;          /* its monitor has been told to send it elsewhere */
 	int line;                /* the connection for that, which waits for it; -1 */

@@ -384,6 +384,7 @@ static int begin(struct guest *guest, struct error *err)
 	guest->begun = true;
 	guest->deaf = false;
 	guest->frozen = 0;
+	guest->writes = false;
 	json_decref(guest->info);
 	guest->info = NULL;
 	r = launch_start(guest, err);

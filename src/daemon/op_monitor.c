@@ -9,6 +9,7 @@
 #include "daemon/migration.h"
 #include "daemon/monitor.h"
 #include "daemon/op.h"
+#include "daemon/resources.h"
 
 static void unpaused(void *ctx, int r, json_t *answer, const char *text)
 {
@@ -80,6 +81,7 @@ static void dump_core(struct operation *op)
 		op_refuse_error(op, r, &err);
 		return;
 	}
+	resources_for_file(guest);
 	monitor_call(guest->monitor,
 		&(struct monitor_request){.verb = REQUEST_DUMP_CORE, .live = arguments->live}, fd,
 		0, dumped, op);

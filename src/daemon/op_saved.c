@@ -17,6 +17,7 @@
 #include "daemon/note.h"
 #include "daemon/op.h"
 #include "daemon/quota.h"
+#include "daemon/resources.h"
 #include "daemon/saved.h"
 
 /*
@@ -133,6 +134,7 @@ static void save_to(struct operation *op, struct guest *guest, const struct call
 		return;
 	}
 	op->value = op_describe(op, guest);
+	resources_for_file(guest);
 	monitor_call(guest->monitor, &(struct monitor_request){.verb = REQUEST_SAVE, .then = then},
 		saving->file.fd, 0, written, saving);
 }

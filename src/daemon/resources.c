@@ -59,7 +59,8 @@ static struct cgroup_limits machine_limits(const struct guest *guest)
 	const struct domain_config *config = &guest->config;
 	const unsigned monitors = guest->update ? 2 : 1;
 	/* What it changes while a snapshot is made is there twice, and so is what a new monitor does not share. */
-	const unsigned copies = 1 + guest->frozen + (guest->snapshots.busy || guest->update);
+	const unsigned copies =
+		1 + guest->frozen + (guest->snapshots.busy || guest->update) + guest->writes;
 
 	return (struct cgroup_limits){
 		.weight = config->cpu_weight,
@@ -104,6 +105,15 @@ int resources_change(const struct guest *guest, struct error *err)
 	if (!guest->daemon->cgroup || !guest->monitor)
 		return 0;
 	return set(guest, err);
+}
+
+void resources_for_file(struct guest *guest)
+{
+	struct error err = {0};
+
+	guest->writes = true;
+	if (resources_change(guest, &err))
+		guest_log(guest, "is written to a file within its limits", err.text);
 }
 
 int resources_end(const struct guest *guest)

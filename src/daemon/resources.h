@@ -15,6 +15,8 @@ void resources_close(struct daemon *daemon);
 void resources_begin(const struct guest *guest);
 /* Weight and cap have changed. */
 int resources_change(const struct guest *guest, struct error *err);
+/* Its memory is about to be written to a file: a full group would end the guest, and not the writing. */
+void resources_for_file(struct guest *guest);
 /*
  * Takes the group away. -EBUSY: there are still processes in it, so of the guest. Elsewhere, and where the
  * host has no groups, 0.

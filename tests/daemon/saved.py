@@ -4,6 +4,7 @@
 and monitor in the middle. DACH_KILLS says how often, DACH_SEED where the dice begin. What a guest remembers
 is how often it was told to count (sysrq n)."""
 import contextlib
+import glob
 import json
 import os
 import random
@@ -59,6 +60,16 @@ def test_a_guest_is_saved_and_goes_on():
         config = {"name": "two", "kernel": "/no/kernel", "memory_kib": 65536, "vcpus": 2}
         assert d.post("/v1/restore", {"path": file, "config": config})["name"] == "two"
         events.close()
+
+
+def test_its_group_has_room_for_the_file():
+    """Where that is in memory (tmpfs) it counts as the guest's, whose group would end it when it is full."""
+    with Daemon().start() as d:
+        guest = d.create("one")
+        limit = glob.glob(f"/sys/fs/cgroup/*/dach/{guest['uuid']}/memory.limit_in_bytes") + \
+            glob.glob(f"/sys/fs/cgroup/*/{guest['uuid']}/memory.max")
+        d.post("/v1/guests/one/save", {"path": d.folder + "/file", "then": "run"})
+        assert not limit or int(open(limit[0]).read()) == (2 * guest["memory_max"] + (512 << 10)) << 10, open(limit[0]).read()
 
 
 def test_a_guest_that_stays():

@@ -64,6 +64,8 @@ def daemon():
         for guest in list(d.guests().values()):
             if guest["domid"]:
                 d.post(f"/v1/guests/{guest['ref']}/destroy")
+        # Their control groups go with their lives.
+        eventually(lambda: not any(guest["domid"] for guest in d.guests().values()), 60)
 
 
 def create(d, name="web", managed=False, paused=False, **config):

@@ -102,6 +102,13 @@ def test_snapshots():
         d.post("/v1/guests/web/clone", {"from": "one", "name": "two"})
         up(d, "two")
         assert inside(d, "cat /etc/n; ls -A /mnt", "two") == "one\n"
+        # What is left of it is not all the user's to delete.
+        for name in "web", "two":
+            d.post(f"/v1/guests/{name}/destroy")
+            off(d, name)
+        d.call("DELETE", "/v1/guests/web/snapshots/one")
+        d.call("DELETE", "/v1/guests/web")
+        eventually(lambda: not os.listdir(d.state + "/containers"), 30)
 
 
 def test_folders():

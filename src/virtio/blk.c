@@ -354,7 +354,7 @@ static void blk_reset(struct virtio_device *dev)
 {
 	struct virtio_blk *blk = container_of(dev, struct virtio_blk, dev);
 
-	mutex_assert_held(&dev->lock);
+	mutex_assert_held(&blk->dev.lock);
 	wait_idle(blk);
 }
 

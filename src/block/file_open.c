@@ -21,6 +21,10 @@ static int open_name(const char *path, bool read_only, int *fd, struct error *er
 	/* O_NONBLOCK: a FIFO must not hold us here. It means nothing to files and disks. */
 	int flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 
+	if (disk_is_remote(path))
+		return error_set(err, ENOTSUP,
+			"%s: on an NBD server, where only guests' disks may be (nbdcopy makes a file of it)",
+			path);
 	*fd = open(path, flags);
 	if (*fd >= 0)
 		return 0;
@@ -193,11 +197,13 @@ int file_thaw(struct file *file, int fd, const char *name, struct error *err)
 }
 
 /* Its size, and who makes connections for it; nothing of the host's page cache lies before it. */
-static int open_remote(struct file *file, const struct disk_file *from, struct error *err)
+static int open_remote(struct file *file, const struct disk_spec *spec, const char *name,
+	struct error *err)
 {
 	file->device = true;
 	file->no_read_now = true;
-	return remote_open(file->fd, from->name, file->read_only, &file->remote, &file->size, err);
+	return remote_open(file->fd, name, file->read_only, spec->cache == DISK_WRITETHROUGH,
+		&file->remote, &file->size, err);
 }
 
 /* In blocks of this size the file can be read past the page cache. */
@@ -245,7 +251,7 @@ int file_open(struct file *file, const struct disk_spec *spec, unsigned n, struc
 	r = file->fd < 0 ? open_name(from->name, read_only, &file->fd, err)
 			 : check_fd(file->fd, from->name, read_only, err);
 	if (!r && remote_is_socket(file->fd))
-		r = open_remote(file, from, err);
+		r = open_remote(file, spec, from->name, err);
 	if (!r)
 		r = file_measure(file, from->name, err);
 	if (!r && !spec->unlocked && !file->remote)

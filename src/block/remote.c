@@ -37,7 +37,7 @@ struct slot {
 
 struct remote {
 	int connector;
-	bool read_only;
+	bool read_only, through;
 	char *name;
 	char export_name[NBD_EXPORT_MAX + 1];
 	struct nbd_export export; /* the first connection's: all others are the same disk */
@@ -365,7 +365,10 @@ static int attempt(struct remote *remote, const struct demand *demand) REQUIRES(
 
 static int perform(struct remote *remote, const struct demand *demand)
 {
-	const bool changes = demand->command != NBD_CMD_READ && demand->command != NBD_CMD_FLUSH;
+	/* What is not stable when it is answered. */
+	const bool changes =
+		(demand->command == NBD_CMD_WRITE || demand->command == NBD_CMD_WRITE_ZEROES) &&
+		!(demand->flags & NBD_FLAG_FUA);
 	uint64_t until = 0, before;
 	int r;
 
@@ -407,6 +410,11 @@ static uint32_t take_buffers(struct iovec **from, unsigned *from_count, uint32_t
 	return taken;
 }
 
+static uint16_t write_flags(const struct remote *remote)
+{
+	return remote->through && remote->export.flags & NBD_SEND_FUA ? NBD_FLAG_FUA : 0;
+}
+
 int remote_transfer(struct remote *remote, bool write, struct iovec *iov, unsigned count,
 	uint64_t offset, uint64_t length)
 {
@@ -417,6 +425,7 @@ int remote_transfer(struct remote *remote, bool write, struct iovec *iov, unsign
 	while (!r && length) {
 		struct iovec piece[PIECE_BUFFERS];
 		struct demand demand = {.command = write ? NBD_CMD_WRITE : NBD_CMD_READ,
+			.flags = write ? write_flags(remote) : 0,
 			.offset = offset,
 			.iov = piece};
 
@@ -431,8 +440,12 @@ int remote_transfer(struct remote *remote, bool write, struct iovec *iov, unsign
 int remote_flush(struct remote *remote)
 {
 	const struct demand demand = {.command = NBD_CMD_FLUSH};
+	bool needed;
 
-	return remote->export.flags & NBD_SEND_FLUSH ? perform(remote, &demand) : 0;
+	mutex_lock(&remote->lock);
+	needed = remote->lost || remote->written != remote->stable;
+	mutex_unlock(&remote->lock);
+	return needed && remote->export.flags & NBD_SEND_FLUSH ? perform(remote, &demand) : 0;
 }
 
 /* What moves no data. */
@@ -464,15 +477,15 @@ int remote_discard(struct remote *remote, uint64_t offset, uint64_t length)
 int remote_write_zeroes(struct remote *remote, uint64_t offset, uint64_t length, bool unmap)
 {
 	return remote->export.flags & NBD_SEND_WRITE_ZEROES
-		? change_range(remote, NBD_CMD_WRITE_ZEROES, unmap ? 0 : NBD_FLAG_NO_HOLE, offset,
-			  length)
+		? change_range(remote, NBD_CMD_WRITE_ZEROES,
+			  write_flags(remote) | (unmap ? 0 : NBD_FLAG_NO_HOLE), offset, length)
 		: -EOPNOTSUPP;
 }
 
 /* Beginning and end */
 
-int remote_open(int fd, const char *name, bool read_only, struct remote **out, uint64_t *size,
-	struct error *err)
+int remote_open(int fd, const char *name, bool read_only, bool through, struct remote **out,
+	uint64_t *size, struct error *err)
 {
 	struct remote *remote = calloc(1, sizeof *remote);
 	struct nbd_address *address = malloc(sizeof *address);
@@ -483,7 +496,10 @@ int remote_open(int fd, const char *name, bool read_only, struct remote **out, u
 		free(remote);
 		return r;
 	}
-	*remote = (struct remote){.connector = fd, .read_only = read_only, .fd = -1};
+	*remote = (struct remote){.connector = fd,
+		.read_only = read_only,
+		.through = through,
+		.fd = -1};
 	strcpy(remote->export_name, address->export);
 	free(address);
 	mutex_init(&remote->lock);

@@ -19,9 +19,12 @@
 struct remote;
 
 bool remote_is_socket(int fd);
-/* Connects. fd stays the caller's, and is used until remote_close(); *size: bytes. name: as nbd/address.h has it. */
-int remote_open(int fd, const char *name, bool read_only, struct remote **remote, uint64_t *size,
-	struct error *err);
+/*
+ * Connects. through: what is written is stable when it is done, if the server knows how, and then nothing is lost with a
+ * connection. fd stays the caller's, and is used until remote_close(); *size: bytes. name: as nbd/address.h has it.
+ */
+int remote_open(int fd, const char *name, bool read_only, bool through, struct remote **remote,
+	uint64_t *size, struct error *err);
 void remote_close(struct remote *remote); /* NULL is allowed */
 
 /* As file.h has them. The arrays are changed. Several threads at once. */

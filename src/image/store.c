@@ -185,6 +185,9 @@ int image_find(const char *name, struct image *image, struct error *err)
 	char dir[PATH_MAX], path[PATH_MAX + IMAGE_NAME_MAX + 2];
 	int r;
 
+	if (disk_is_remote(name))
+		return error_set(err, EINVAL, "%s: no image, but a disk on a server (--disk)",
+			name);
 	if (strchr(name, '/'))
 		return read_image(name, image, err);
 	r = image_check_name("image", name, err);

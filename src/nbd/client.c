@@ -129,9 +129,12 @@ int nbd_begin(const struct nbd_wire *wire, const char *export_name, const char *
 	bool told = false;
 
 	*export = (struct nbd_export){.most = NBD_LENGTH_MAX, .smallest = 1};
-	if (!wire_read(wire, hello, sizeof hello) || get64(hello) != NBD_MAGIC ||
-		get64(hello + 8) != NBD_OPTION_MAGIC || !(get16(hello + 16) & NBD_FIXED_NEWSTYLE) ||
-		!(get16(hello + 16) & NBD_NO_ZEROES))
+	if (!wire_read(wire, hello, sizeof hello))
+		return broken(server,
+			"its server says nothing; it may have room for one client only (qemu-nbd -e 2)",
+			err);
+	if (get64(hello) != NBD_MAGIC || get64(hello + 8) != NBD_OPTION_MAGIC ||
+		!(get16(hello + 16) & NBD_FIXED_NEWSTYLE) || !(get16(hello + 16) & NBD_NO_ZEROES))
 		return broken(server, "does not speak NBD, or of 2013 and before", err);
 	if (!ask(wire, export_name))
 		return broken(server, "its server has gone", err);

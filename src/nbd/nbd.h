@@ -48,6 +48,7 @@ enum nbd_option {
 #define NBD_HAS_FLAGS 1u
 #define NBD_READ_ONLY 2u
 #define NBD_SEND_FLUSH 4u
+#define NBD_SEND_FUA 8u
 #define NBD_SEND_TRIM 32u
 #define NBD_SEND_WRITE_ZEROES 64u
 #define NBD_SEND_DF 128u
@@ -64,6 +65,7 @@ enum nbd_command {
 	NBD_CMD_BLOCK_STATUS,
 };
 
+#define NBD_FLAG_FUA 1u /* it is stable when it is done */
 #define NBD_FLAG_NO_HOLE 2u
 #define NBD_FLAG_DF 4u
 #define NBD_FLAG_REQ_ONE 8u

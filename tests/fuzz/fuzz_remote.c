@@ -112,7 +112,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	say(fd[1], data[0] & 1, data + 1, size - 1);
 	answer_once(connector[1], fd[0]);
-	if (!remote_open(connector[0], "nbd://host/", false, &remote, &bytes, NULL)) {
+	if (!remote_open(connector[0], "nbd://host/", false, false, &remote, &bytes, NULL)) {
 		if (!bytes || bytes % 512)
 			abort();
 		asking[0] = (struct asking){remote, 0};

@@ -53,6 +53,25 @@ check "read-only" ended 0 "$first"
 check "is read-only" eval '! said WROTE'
 server_ends
 
+# A server without room for a second client, which a guest with its kernel on the disk is.
+export_disk
+timeout -k 5 "$LIMIT" "$DACH" run --disk "$uri" --memory 256 </dev/null >"$output" 2>"$errors"
+status=$?
+check "a server for one client, and a kernel on the disk" ended 1
+check "is told as that" told "room for one client only"
+server_ends
+export_disk -e 2
+timeout -k 5 "$LIMIT" "$DACH" run --disk "$uri" --memory 256 </dev/null >"$output" 2>"$errors"
+check "with room for it there is no kernel" told "no kernel can be taken\|no partition\|no file system\|none that"
+server_ends
+for words in "run $uri" "image info $uri" "image convert $uri $work/copy.qcow2"; do
+	# shellcheck disable=SC2086 # words
+	"$DACH" $words </dev/null >"$output" 2>"$errors"
+	status=$?
+	check "no ${words%% nbd*}" ended 1
+	check "as one line says" eval '[ "$(wc -l <"$errors")" -eq 1 ] && told "server"'
+done
+
 # refused DISK WHAT PATTERN: it is said in one line, before the guest starts
 refused() {
 	guest --disk "$1" </dev/null

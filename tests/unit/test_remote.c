@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -260,8 +261,10 @@ static struct {
 	pthread_t thread;
 	uint8_t disk[SIZE];
 	unsigned connections;                            /* that may still be made */
+	unsigned serving;                                /* that there are; atomic */
 	unsigned requests, break_at, break_each, lie_at; /* of a connection; 0: never */
 	unsigned commands[8];
+	unsigned stable; /* with NBD_FLAG_FUA */
 	uint16_t flags;
 	uint32_t error; /* what every answer says */
 	bool backwards; /* two answers at a time, the later first */
@@ -297,6 +300,7 @@ static bool take_request(int fd, struct answer *answer)
 	answer->offset = get64(head + 16);
 	length = get32(head + 24);
 	rig.requests++;
+	rig.stable += get16(head + 4) & NBD_FLAG_FUA;
 	__atomic_fetch_add(&rig.commands[command], 1, __ATOMIC_RELAXED);
 	if (answer->offset > SIZE || length > SIZE - answer->offset)
 		abort();
@@ -336,6 +340,7 @@ static void *serve(void *ctx)
 	}
 	free(words);
 	close(fd);
+	__atomic_sub_fetch(&rig.serving, 1, __ATOMIC_SEQ_CST);
 	return NULL;
 }
 
@@ -365,6 +370,7 @@ static void *connect_all(void *ctx)
 			continue;
 		}
 		rig.connections--;
+		__atomic_add_fetch(&rig.serving, 1, __ATOMIC_SEQ_CST);
 		rig.requests = 0;
 		if (socketpair(AF_UNIX, SOCK_STREAM, 0, fd) ||
 			pthread_create(&thread, NULL, serve, (void *)(intptr_t)fd[1]))
@@ -398,19 +404,28 @@ static int teardown(void **state)
 {
 	close(rig.connector[0]);
 	pthread_join(rig.thread, NULL);
+	while (__atomic_load_n(&rig.serving, __ATOMIC_SEQ_CST))
+		sched_yield();
 	close(rig.connector[1]);
 	return 0;
 }
 
-static struct remote *open_it(bool read_only)
+static struct remote *open_as(bool read_only, bool through)
 {
 	struct remote *remote = NULL;
 	struct error err = {""};
 	uint64_t size = 0;
 
-	assert_int_equal(remote_open(rig.connector[0], NAME, read_only, &remote, &size, &err), 0);
+	assert_int_equal(remote_open(rig.connector[0], NAME, read_only, through, &remote, &size,
+				 &err),
+		0);
 	assert_int_equal(size, SIZE);
 	return remote;
+}
+
+static struct remote *open_it(bool read_only)
+{
+	return open_as(read_only, false);
 }
 
 static int transfer(struct remote *remote, bool write, uint8_t *bytes, uint64_t offset,
@@ -472,7 +487,8 @@ static void read_only_is_told(void **state)
 
 	rig.flags = ALL_FLAGS | NBD_READ_ONLY;
 	rig.connections = 2;
-	assert_int_equal(remote_open(rig.connector[0], NAME, false, &remote, &size, &err), -EROFS);
+	assert_int_equal(remote_open(rig.connector[0], NAME, false, false, &remote, &size, &err),
+		-EROFS);
 	assert_non_null(strstr(err.text, NAME ",ro"));
 	remote_close(open_it(true));
 }
@@ -574,6 +590,26 @@ static void goes_on(void **state)
 	remote_close(remote);
 }
 
+/* What was stable when it was done is not lost, and needs no flush. */
+static void loses_nothing(void **state)
+{
+	struct remote *remote;
+	uint8_t bytes[4096] = {1};
+
+	rig.flags = ALL_FLAGS | NBD_SEND_FUA;
+	rig.connections = 2;
+	remote = open_as(false, true);
+	assert_int_equal(transfer(remote, true, bytes, 0, sizeof bytes), 0);
+	assert_int_equal(remote_write_zeroes(remote, 8192, 4096, true), 0);
+	assert_int_equal(rig.stable, 3); /* two requests are one write */
+	rig.break_at = rig.requests + 1;
+	assert_int_equal(transfer(remote, false, bytes, 0, sizeof bytes), 0);
+	assert_int_equal(rig.connections, 0);
+	assert_int_equal(remote_flush(remote), 0);
+	assert_int_equal(rig.commands[NBD_CMD_FLUSH], 0);
+	remote_close(remote);
+}
+
 static void gives_up(void **state)
 {
 	struct remote *remote;
@@ -609,6 +645,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(answers_in_any_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(goes_on_for_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(goes_on, setup, teardown),
+		cmocka_unit_test_setup_teardown(loses_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(gives_up, setup, teardown),
 	};
 

@@ -107,7 +107,7 @@ static inline struct stub_control *rig_registers(struct mirror_rig *r)
 		static const uint8_t code[] = {__VA_ARGS__}; \
                                                              \
 		memcpy((r)->memory, code, sizeof code);      \
-		mirror_run(&(r)->m, (e));                    \
+		mirror_run(&(r)->m, NULL, 0, (e));           \
 	} while (0)
 
 #endif

@@ -67,7 +67,7 @@ static void test_signals(void **state)
 	assert_int_equal(e.error, 4);
 
 	rig_registers(r)->rip = 0x500000;
-	mirror_run(&r->m, &e);
+	mirror_run(&r->m, NULL, 0, &e);
 	assert_signal(&e, SIGSEGV, 0x500000);
 	assert_int_equal(e.error & 0x14, 0x14);
 
@@ -157,7 +157,7 @@ static void test_mapping(void **state)
 	/* all of it */
 	assert_true(mirror_wipe(&r->m));
 	rig_registers(r);
-	mirror_run(&r->m, &e);
+	mirror_run(&r->m, NULL, 0, &e);
 	assert_signal(&e, SIGSEGV, CODE);
 }
 
@@ -195,7 +195,7 @@ static void test_kicks(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, kick, r), 0);
 	for (unsigned i = 0; i < 20000; i++) {
 		__atomic_store_n(&gate, r->m.process, __ATOMIC_SEQ_CST);
-		mirror_run(&r->m, &e);
+		mirror_run(&r->m, NULL, 0, &e);
 		__atomic_store_n(&gate, -1, __ATOMIC_SEQ_CST);
 		if (e.why != MIRROR_SIGNAL && e.why != MIRROR_NOTHING)
 			break;
@@ -307,6 +307,52 @@ static void test_kicked_calls(void **state)
 	assert_true(both > 100);
 }
 
+/* The same on the way to a program: no kick is lost, and who has begun finds what was mapped. */
+static void kicked_maps(struct mirror_rig *r, void *(*kicker)(void *), unsigned *began)
+{
+	/* movzbl (%rsi), %eax; jmp . */
+	static const uint8_t code[] = {0x0f, 0xb6, 0x06, 0xeb, 0xfe};
+	struct mirror_exit e = {.why = MIRROR_NOTHING};
+	unsigned wrong = 0;
+	pthread_t thread;
+
+	over = false;
+	assert_int_equal(pthread_create(&thread, NULL, kicker, NULL), 0);
+	for (unsigned i = 0; i < 2000; i++) {
+		const struct mirror_request some[] = {map_request(r, DATA, 1 + (i & 1)),
+			map_request(r, SECRET, 2)};
+
+		rig_registers(r)->gpr[RSI] = DATA;
+		memcpy(r->memory, code, sizeof code);
+		__atomic_store_n(&gate, r->m.process, __ATOMIC_SEQ_CST);
+		mirror_run(&r->m, some, 2, &e);
+		if (e.why == MIRROR_NOTHING)
+			continue;
+		if (e.why != MIRROR_SIGNAL || e.signal != MIRROR_KICK)
+			break;
+		if (e.rip == CODE)
+			continue;
+		*began += 1;
+		wrong += e.rip != CODE + 3 || e.gpr[RAX] != 1 + (i & 1);
+	}
+	__atomic_store_n(&over, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	assert_true(e.why == MIRROR_NOTHING || (e.why == MIRROR_SIGNAL && e.signal == MIRROR_KICK));
+	assert_int_equal(wrong, 0);
+}
+
+static void test_kicked_maps(void **state)
+{
+	struct mirror_rig *r = rig(state);
+	unsigned began = 0;
+
+	r->memory[4096] = 1;
+	r->memory[8192] = 2;
+	kicked_maps(r, kick_at_once, &began);
+	kicked_maps(r, kick, &began);
+	assert_true(began > 100);
+}
+
 /* --- the end ---------------------------------------------------------------------------------------- */
 
 static void wait_for_end(const struct mirror *m)
@@ -330,7 +376,7 @@ static void test_death(void **state)
 	wait_for_end(&r->m);
 	for (unsigned i = 0; i < 2; i++) {
 		rig_registers(r);
-		mirror_run(&r->m, &e);
+		mirror_run(&r->m, NULL, 0, &e);
 		assert_int_equal(e.why, MIRROR_NOTHING);
 		assert_true(r->m.dead);
 	}
@@ -349,7 +395,7 @@ static void test_death_called(void **state)
 	wait_for_end(&r->m);
 	assert_false(mirror_call(&r->m, SYS_munmap, (const uint64_t[6]){DATA, 4096}, &result));
 	rig_registers(r);
-	mirror_run(&r->m, &e);
+	mirror_run(&r->m, NULL, 0, &e);
 	assert_int_equal(e.why, MIRROR_NOTHING);
 	assert_true(r->m.dead);
 }
@@ -435,6 +481,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_kicks, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_kicked_always, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_kicked_calls, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_kicked_maps, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_death, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_death_called, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_death_running, rig_setup, rig_teardown),

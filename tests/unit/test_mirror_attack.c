@@ -52,7 +52,7 @@ static void stop_kicks(pthread_t thread)
 static void run(struct mirror_rig *r, struct mirror_exit *e)
 {
 	__atomic_store_n(&gate, r->m.process, __ATOMIC_SEQ_CST);
-	mirror_run(&r->m, e);
+	mirror_run(&r->m, NULL, 0, e);
 	__atomic_store_n(&gate, -1, __ATOMIC_SEQ_CST);
 }
 
@@ -183,7 +183,7 @@ static void test_foreign_orders(void **state)
 		struct stub_control *c = mapping(r);
 
 		c->gpr[15] = mirror_stub(&r->m, stub_call);
-		mirror_run(&r->m, &e);
+		mirror_run(&r->m, NULL, 0, &e);
 		assert_int_equal(e.why, MIRROR_ASTRAY);
 		rig_map(r, DATA, PROT_READ | PROT_WRITE, 1);
 		assert_no_secret(r);
@@ -206,7 +206,7 @@ static void test_stub_rights(void **state)
 		assert_int_equal(e.error & 6, 6);
 	}
 	rig_registers(r)->rip = r->m.base + STUB_STACK;
-	mirror_run(&r->m, &e);
+	mirror_run(&r->m, NULL, 0, &e);
 	assert_int_equal(e.signal, SIGSEGV);
 	assert_int_equal(e.error & 0x10, 0x10);
 }

@@ -99,47 +99,63 @@ static void command_call(struct mirror *m, const struct mirror_request *r)
 
 #define MOST_TRIES 1000u /* that kicks come between */
 
-bool mirror_calls(struct mirror *m, const struct mirror_request *r, unsigned count, long *result)
+/*
+ * Has the calls made; then the stub does what *then says, and n is what it says after that. A kick meanwhile is the
+ * program's: it does not begin, and *then is STUB_REPORT. False: it has died; *done: after the last call had been
+ * let through.
+ */
+static bool make_calls(struct mirror *m, const struct mirror_request *r, unsigned count,
+	enum stub_command *then, union notification *n, bool *done)
 {
-	union notification n;
 	unsigned tries = 0;
 
+	*done = false;
 	command_call(m, r);
-	if (!go_on(m, &n))
+	if (!go_on(m, n))
 		return false;
 	for (;;) {
-		bool last = count == 1;
-
-		if (!is_ordered(m, r, &n.said.data)) {
+		if (!is_ordered(m, r, &n->said.data)) {
 			/* a kick's handler: once more */
+			*then = STUB_REPORT;
 			if (tries++ == MOST_TRIES) {
 				mirror_kill(m);
 				return false;
 			}
 			command_call(m, r);
-			if (!go_on(m, &n))
+			if (!go_on(m, n))
 				return false;
 			continue;
 		}
 		/* the kernel has this call's arguments: those of the next may be there */
-		if (last)
-			command(m, STUB_REPORT);
-		else
+		if (count > 1)
 			command_call(m, r + 1);
+		else
+			command(m, *then);
 		if (!answer(m, SECCOMP_USER_NOTIF_FLAG_CONTINUE)) {
-			if (errno != ENOENT || !hear(m, &n))
+			if (errno != ENOENT || !hear(m, n))
 				return false;
 			continue;
 		}
-		if (!hear(m, &n))
+		*done = count == 1;
+		if (!hear(m, n))
 			return false;
-		if (last && n.said.data.nr == STUB_SAYS_RESULT)
-			break;
-		if (!last && is_ordered(m, r + 1, &n.said.data)) {
+		if (*done && (*then == STUB_RUN || n->said.data.nr == STUB_SAYS_RESULT))
+			return true;
+		if (count > 1 && is_ordered(m, r + 1, &n->said.data)) {
 			r++;
 			count--;
 		}
 	}
+}
+
+bool mirror_calls(struct mirror *m, const struct mirror_request *r, unsigned count, long *result)
+{
+	enum stub_command then = STUB_REPORT;
+	union notification n;
+	bool done;
+
+	if (!make_calls(m, r, count, &then, &n, &done))
+		return false;
 	*result = (long)n.said.data.args[0];
 	return true;
 }
@@ -275,15 +291,24 @@ void mirror_read_exit(const struct mirror *m, const uint64_t arg[6], struct mirr
 	e->gs = (uint16_t)(arg[3] >> 48);
 }
 
-void mirror_run(struct mirror *m, struct mirror_exit *e)
+void mirror_run(struct mirror *m, const struct mirror_request *r, unsigned count,
+	struct mirror_exit *e)
 {
+	enum stub_command then = STUB_RUN;
 	union notification n;
+	bool off, back;
 
 	m->control->turn++;
-	__atomic_store_n(&m->control->command, STUB_RUN, __ATOMIC_SEQ_CST);
-	if (!send_off(m, &n))
+	if (count) {
+		back = make_calls(m, r, count, &then, &n, &off);
+	} else {
+		command(m, STUB_RUN);
+		off = send_off(m, &n);
+		back = off && hear(m, &n);
+	}
+	if (!off || then != STUB_RUN)
 		e->why = MIRROR_NOTHING;
-	else if (!hear(m, &n))
+	else if (!back)
 		e->why = MIRROR_DEAD;
 	else if (n.said.data.nr != STUB_SAYS_EXIT)
 		e->why = MIRROR_ASTRAY;

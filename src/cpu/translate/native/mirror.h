@@ -100,8 +100,12 @@ bool mirror_wipe(struct mirror *m);
 int mirror_give(struct mirror *m, int fd);
 /* It runs no more: something is not as it must be. */
 void mirror_kill(struct mirror *m);
-/* Runs what control says, which the caller has filled, until there is a signal. */
-void mirror_run(struct mirror *m, struct mirror_exit *exit);
+/*
+ * Runs what control says, which the caller has filled, until there is a signal; after the calls, if there are any, of
+ * which nobody hears what the kernel returned, nor, when a signal comes at once, whether the last one has been made.
+ */
+void mirror_run(struct mirror *m, const struct mirror_request *r, unsigned count,
+	struct mirror_exit *exit);
 /*
  * What that makes of the arguments by which the stub says that it is back: frame, siginfo, turn, selectors, bases. All
  * but the turn is the program's to forge.

@@ -154,20 +154,30 @@ static bool request_of(struct mirror *m, const struct mirror_order *o, struct mi
 	return o->fd < 0 || fd >= 0;
 }
 
-/* False: the mirror cannot be trusted to have done it. */
-static bool carry_out(struct mirror *m, const struct mirror_order *o, unsigned orders)
+/* What is mapped last of all, with the program's start. */
+struct last_maps {
+	unsigned count;
+	struct mirror_request request[ORDERS];
+};
+
+/* All but the last maps. False: the mirror cannot be trusted to have done it. */
+static bool carry_out(struct mirror *m, const struct mirror_order *o, unsigned orders,
+	struct last_maps *last)
 {
-	struct mirror_request r[ORDERS];
+	struct mirror_request *r = last->request;
 	long result;
 
 	for (unsigned i = 0, n; i < orders;) {
 		/* what is mapped one after the other, and then what is taken away, which has to have been done */
 		for (n = 0; i < orders && o[i].fd >= 0; i++)
 			n += request_of(m, &o[i], &r[n]);
+		if (i == orders) {
+			last->count = n;
+			break;
+		}
 		if (n && !mirror_calls(m, r, n, &result))
 			return false;
-		if (i < orders &&
-			(!request_of(m, &o[i++], r) || !mirror_calls(m, r, 1, &result) || result))
+		if (!request_of(m, &o[i++], r) || !mirror_calls(m, r, 1, &result) || result)
 			return false;
 	}
 	return true;
@@ -177,13 +187,14 @@ static bool carry_out(struct mirror *m, const struct mirror_order *o, unsigned o
  * All that has been ordered since it ran; not with the lock held, which others wait for. Who orders something meanwhile waits
  * until this vCPU has come back from where it is going.
  */
-static bool carry_out_all(struct hostmap *w)
+static bool carry_out_all(struct hostmap *w, struct last_maps *last)
 {
 	struct mirror *m = w->mirror;
 	struct mirror_order order[ORDERS];
 	unsigned orders;
 	bool wipe;
 
+	last->count = 0;
 	lock_take(&w->vm->pool.lock);
 	if (w->orders > ORDERS)
 		hostmap_empty(w);
@@ -193,7 +204,7 @@ static bool carry_out_all(struct hostmap *w)
 	w->wipe = false;
 	w->orders = 0;
 	lock_drop(&w->vm->pool.lock);
-	return (!wipe || mirror_wipe(m)) && (carry_out(m, order, orders) || mirror_wipe(m));
+	return (!wipe || mirror_wipe(m)) && (carry_out(m, order, orders, last) || mirror_wipe(m));
 }
 
 /* --- in ---------------------------------------------------------------------------------------------- */
@@ -436,16 +447,17 @@ enum outcome native_go(struct vcpu *v)
 	struct mirror *m = w->mirror;
 	static const uint64_t nothing[6];
 	struct mirror_exit e = {.why = MIRROR_NOTHING};
+	struct last_maps last;
 	uint64_t start;
 	bool runs;
-	long pid;
+	long result;
 
 	hostmap_expected(v);
 	if (!vcpu_enter_code(v)) {
 		vcpu_exec_state(p, EXEC_OUTSIDE);
 		return OUT_OK;
 	}
-	if (!carry_out_all(w)) {
+	if (!carry_out_all(w, &last)) {
 		mirror_kill(m);
 	} else {
 		follow_thread(v, m);
@@ -456,12 +468,14 @@ enum outcome native_go(struct vcpu *v)
 			v->count.native_trip++;
 			p->native_last = true;
 			start = __builtin_ia32_rdtsc();
-			mirror_run(m, &e);
+			mirror_run(m, last.request, last.count, &e);
 			v->count.native_cycles += __builtin_ia32_rdtsc() - start;
+		} else if (last.count) {
+			mirror_calls(m, last.request, last.count, &result);
 		}
 		/* a kick that finds it waiting takes of its stack, up to the next answer */
 		if (__atomic_exchange_n(&p->native_process, -1, __ATOMIC_SEQ_CST) < 0 && !runs)
-			mirror_call(m, SYS_getpid, nothing, &pid);
+			mirror_call(m, SYS_getpid, nothing, &result);
 	}
 	vcpu_exec_state(p, EXEC_OUTSIDE);
 	return came_back(v, m, &e);

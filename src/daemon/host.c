@@ -186,16 +186,6 @@ static void add_cpu(json_t *host)
 		json_string(strstr(flags, " vmx") || strstr(flags, " svm") ? "hvm" : ""));
 }
 
-static json_t *describe_walls(unsigned walls)
-{
-	json_t *list = json_array();
-
-	for (unsigned wall = 0; wall < WALLS; wall++)
-		if (walls & 1u << wall)
-			json_array_append_new(list, json_string(wall_words[wall]));
-	return list;
-}
-
 json_t *host_describe(struct daemon *daemon, bool manager)
 {
 	struct utsname name;
@@ -216,7 +206,7 @@ json_t *host_describe(struct daemon *daemon, bool manager)
 		daemon->state, "cgroup", daemon->cgroup ? cgroup_version(daemon->cgroup) : "none",
 		"guests", (int)running(daemon), "next_domid", (int)store_next_domid(daemon->store),
 		"manager", manager, "engines", engines_describe(&daemon->engines), "walls",
-		describe_walls(daemon->walls));
+		walls_to_json(daemon->walls));
 	if (host)
 		add_cpu(host);
 	return host;

@@ -17,6 +17,7 @@
 #include "base/io.h"
 #include "daemon/daemon.h"
 #include "daemon/peers.h"
+#include "protocol/walls.h"
 
 #define PROGRAM "dach-peer"
 #define TEXT_MAX (PEER_LINE_MAX + PEER_FINGERPRINT_LEN + PEER_HOST_MAX + 4)
@@ -129,6 +130,7 @@ static int start(struct daemon *daemon, json_t *order, int socket, int *control,
 		r = error_set(err, ENOENT,
 			PROGRAM " is neither beside this program nor in ../libexec/dach");
 	if (!r) {
+		json_object_set_new(order, "walls", walls_to_json(daemon->policy.walls));
 		file = write_order(order, pem);
 		if (file < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
 			r = error_set(err, file < 0 ? -file : errno, PROGRAM ": %s",

@@ -13,15 +13,10 @@ static json_t *describe(struct guest_monitor *monitor)
 		: monitor->go_on                     ? GUEST_SAVED
 		: monitor->paused                    ? GUEST_PAUSED
 						     : GUEST_RUNNING;
-	json_t *walls = json_array();
 	json_t *info = json_pack("{s:s?, s:s?, s:I, s:i, s:s, s:I, s:o}", "name", spec->name,
 		"uuid", spec->uuid, "domid", (json_int_t)spec->domid, "pid", (int)getpid(), "state",
 		guest_states[state], "uptime", (json_int_t)(clock_now() - monitor->started),
-		"walls", walls);
-
-	for (unsigned wall = 0; info && wall < WALLS; wall++)
-		if (monitor->walls & 1u << wall)
-			json_array_append_new(walls, json_string(wall_words[wall]));
+		"walls", walls_to_json(monitor->walls));
 
 	if (info && monitor->kept)
 		json_object_set_new(info, "reason", json_string(end_word(monitor->kept)));

@@ -120,7 +120,7 @@ static int refuse(unsigned missing, struct error *err)
 	for (unsigned wall = 0; wall < WALLS; wall++)
 		if (missing & 1u << wall)
 			return error_set(err, EPERM,
-				"this host gives the guest's monitor no %s, and the policy wants them",
+				"this host gives the process no %s, and the policy wants them",
 				wall_words[wall]);
 	return 0;
 }

@@ -163,9 +163,11 @@ static void peer_calls(void *ctx, struct calls *calls, unsigned roles)
 	calls_refuse(calls, SCMP_SYS(setsockopt), ENOPROTOOPT, NULL);
 }
 
-static int wall_in(struct error *err)
+static int wall_in(const struct peer_order *order, struct error *err)
 {
-	const struct sandbox_lone lone = {.uid = LIMIT_UID_PEERS, .gid = LIMIT_UID_PEERS};
+	const struct sandbox_lone lone = {.uid = LIMIT_UID_PEERS,
+		.gid = LIMIT_UID_PEERS,
+		.needed = order->walls};
 	const struct sandbox sandbox = {.calls = peer_calls};
 	unsigned walls;
 	int r = sandbox_lone(&lone, &walls, err);
@@ -275,7 +277,7 @@ static int speak(struct connection *at, struct error *err)
 	settle_socket(at->socket);
 	r = tls_create(at->socket, PEER_CONTROL, at->order.address, at->pem, &at->tls, err);
 	if (!r)
-		r = wall_in(err);
+		r = wall_in(&at->order, err);
 	alarm(HELLO_SECONDS + (at->order.address ? ANSWER_SECONDS : 0) + GRACE_SECONDS);
 	deadline = clock_now() + HELLO_NS;
 	if (!r)

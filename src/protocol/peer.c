@@ -9,12 +9,14 @@
 #include "base/json.h"
 #include "protocol/limits.h"
 #include "protocol/request.h"
+#include "protocol/walls.h"
 
 const struct field peer_order_fields[] = {
 	FIELD_ROW(STRING, peer_order, address, .max = PEER_HOST_MAX + 8),
 	FIELD_ROW(STRING, peer_order, fingerprint, .max = PEER_FINGERPRINT_LEN),
 	FIELD_ROW(STRING, peer_order, ask, .max = PEER_LINE_MAX),
 	FIELD_STRINGS_ROW("known", peer_order, known, knowns, PEER_FINGERPRINT_LEN, PEERS_MAX),
+	FIELD_ROW(SET, peer_order, walls, .max = WALLS_ALL, .names = wall_words),
 	{.key = NULL},
 };
 

@@ -46,6 +46,7 @@ struct peer_order {
 	char *ask;         /* what it is asked, one line */
 	char **known;      /* fingerprints that may call */
 	unsigned knowns;
+	unsigned walls; /* 1 << WALL_...: what the host has to have; else it does nothing */
 };
 extern const struct field peer_order_fields[];
 

@@ -7,6 +7,8 @@
 #ifndef DACH_PROTOCOL_WALLS_H
 #define DACH_PROTOCOL_WALLS_H
 
+#include <jansson.h>
+
 enum wall {
 	WALL_NAMESPACES, /* an empty root file system, no other process's IPC; a network of none, where it uses none */
 	WALL_LANDLOCK, /* no file can be opened, whatever the file systems allow */
@@ -17,5 +19,7 @@ enum wall {
 #define WALLS_ALL ((1u << WALLS) - 1)
 
 extern const char *const wall_words[]; /* a NULL ends them */
+/* A list of the names of a set. NULL: out of memory. */
+json_t *walls_to_json(unsigned walls);
 
 #endif

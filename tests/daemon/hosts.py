@@ -399,6 +399,20 @@ def test_noise_holds_nobody_up():
         eventually(lambda: not children(b), 60)
 
 
+def test_walls_that_the_policy_wants():
+    """Where the host lacks one, the process that has a connection does nothing."""
+    walls = ["namespaces", "landlock"]
+    with Host().start() as a, Host() as b:
+        b.listen(b.address, walls=walls)
+        b.start()
+        token = b.token("a")
+        if set(b.get("/v1/host")["walls"]) == set(walls):
+            a.add("b", b.address, token=token)
+        else:
+            refused(503, a.add, "b", b.address, token=token)
+            eventually(lambda: "the policy wants them" in b.said())
+
+
 def test_many_of_one_address_make_way_for_others():
     with Host().start() as b:
         peer = Stranger(b.folder)

@@ -17,6 +17,7 @@
 
 #include "base/io.h"
 #include "daemon/migration.h"
+#include "daemon/child.h"
 #include "daemon/claims.h"
 #include "daemon/container.h"
 #include "daemon/daemon.h"
@@ -282,43 +283,31 @@ static void child(const struct guest *guest, const struct spec_files *files, int
 	const int gate[2])
 {
 	struct rlimit no_core = {0, 0};
-	char text[64];
-	sigset_t none;
-	int len, fds[LAUNCH_FDS_MAX + 1];
-	char byte;
+	int fds[LAUNCH_FD + 1 + LAUNCH_FDS_MAX] = {files->null, files->output, files->output,
+		files->written};
+	const char *argv[] = {"dach-vmm", NULL, NULL};
+	char text[64], byte;
+	int len;
 
 	/* Not before the parent has put it where it belongs; not at all if the parent has ended. */
 	close(gate[1]);
 	if (read(gate[0], &byte, 1) != 1)
 		_exit(127);
-	setsid();
-	signal(SIGCHLD, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	child_begin();
 	setrlimit(RLIMIT_CORE, &no_core);
 	forgo_protection();
 	len = snprintf(text, sizeof text, "%u %d %llu\n", guest->domid, getpid(),
 		(unsigned long long)process_start(getpid()));
 	if (write(content, text, len) != len)
 		_exit(127);
-	/* First out of the way, then to their places; the copies close with exec or below. */
-	fds[0] = fcntl(files->written, F_DUPFD, 256);
-	for (unsigned i = 0; i < files->count; i++)
-		fds[i + 1] = fcntl(files->fd[i], F_DUPFD, 256);
-	for (unsigned i = 0; i <= files->count; i++)
-		if (fds[i] < 0 || dup2(fds[i], LAUNCH_FD + i) < 0)
-			_exit(127);
-	if (dup2(files->null, 0) < 0 || dup2(files->output, 1) < 0 || dup2(files->output, 2) < 0)
-		_exit(127);
-	close_range(LAUNCH_FD + 1 + files->count, ~0u, 0);
-	if (!guest_is_container(guest))
-		execl(files->program, "dach-vmm", NULL);
-	else if (guest->config.container.privileged || !guest->daemon->root)
-		execl(files->program, "dach-ct", CONTAINER_SEALED, NULL);
-	else
-		execl(files->program, "dach-ct", NULL);
-	dprintf(2, "%s: %s\n", files->program, strerror(errno));
-	_exit(127);
+	memcpy(fds + LAUNCH_FD + 1, files->fd, files->count * sizeof *files->fd);
+	child_take(fds, LAUNCH_FD + 1 + files->count);
+	if (guest_is_container(guest)) {
+		argv[0] = "dach-ct";
+		if (guest->config.container.privileged || !guest->daemon->root)
+			argv[1] = CONTAINER_SEALED;
+	}
+	child_exec(files->program, argv);
 }
 
 static int spawn(struct guest *guest, struct spec_files *files, int content, struct error *err)

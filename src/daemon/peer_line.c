@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include "base/descriptors.h"
 #include "base/folder.h"
 #include "base/io.h"
+#include "daemon/child.h"
 #include "daemon/daemon.h"
 #include "daemon/peers.h"
 #include "protocol/walls.h"
@@ -74,31 +74,6 @@ void peer_lines_end(struct daemon *daemon)
 
 /* The process */
 
-/* The child, up to exec. */
-static void become(const char *program, const int fds[PEER_DESCRIPTORS])
-{
-	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int high[PEER_DESCRIPTORS];
-	sigset_t none;
-
-	setsid();
-	signal(SIGCHLD, SIG_DFL);
-	signal(SIGXFSZ, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	for (int i = PEER_CONTROL; i < PEER_DESCRIPTORS; i++)
-		high[i] = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD_CLOEXEC, 64);
-	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
-		_exit(127);
-	for (int i = PEER_CONTROL; i < PEER_DESCRIPTORS; i++)
-		if (high[i] < 0 ? close(i) && errno != EBADF : dup2(high[i], i) < 0)
-			_exit(127);
-	close_range(PEER_DESCRIPTORS, ~0u, CLOSE_RANGE_CLOEXEC);
-	execl(program, PROGRAM, NULL);
-	dprintf(2, "%s: %s\n", program, strerror(errno));
-	_exit(127);
-}
-
 /* The order with this host's key, in memory; -errno. */
 static int write_order(const json_t *order, const char *pem)
 {
@@ -138,10 +113,8 @@ static int start(struct daemon *daemon, json_t *order, int socket, int *control,
 	}
 	pid = r ? -1 : fork();
 	if (!pid)
-		become(program,
-			(int[]){[PEER_CONTROL] = ends[1],
-				[PEER_ORDER] = file,
-				[PEER_SOCKET] = socket});
+		child_become(program, PROGRAM, (int[]){ends[1], file, socket},
+			PEER_DESCRIPTORS - PEER_CONTROL);
 	if (!r && pid < 0)
 		r = error_set(err, errno, PROGRAM ": %s", strerror(errno));
 	json_decref(order);

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/folder.h"
+#include "daemon/child.h"
 #include "daemon/container.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
@@ -54,27 +54,6 @@ static int packet_socket(int folder, const char *name, struct sockaddr_un *at)
 	return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 }
 
-/* The child, up to exec. */
-static void become(const char *program, int listener)
-{
-	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	sigset_t none;
-
-	setsid();
-	signal(SIGCHLD, SIG_DFL);
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
-		_exit(127);
-	if (listener == SWITCH_FD ? fcntl(listener, F_SETFD, 0) : dup2(listener, SWITCH_FD) < 0)
-		_exit(127);
-	close_range(SWITCH_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC);
-	execl(program, PROGRAM, NULL);
-	dprintf(2, "%s: %s\n", program, strerror(errno));
-	_exit(127);
-}
-
 static int start(int folder, const char *name, struct error *err)
 {
 	char program[PATH_MAX];
@@ -93,7 +72,7 @@ static int start(int folder, const char *name, struct error *err)
 	if (!r)
 		pid = fork();
 	if (!r && !pid)
-		become(program, listener);
+		child_become(program, PROGRAM, &listener, 1);
 	if (!r && pid < 0)
 		r = error_set(err, errno, "the switch '%s': %s", name, strerror(errno));
 	if (listener >= 0)

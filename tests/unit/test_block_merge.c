@@ -51,8 +51,9 @@ static void make_line(bool raw)
 			assert_int_equal(ftruncate(fd, SIZE), 0);
 			close(fd);
 		}
-		memcpy(was[n], was[n ? n - 1 : 0], sizeof *was);
-		if (!n)
+		if (n)
+			memcpy(was[n], was[n - 1], sizeof *was);
+		else
 			memset(was[n], 0, sizeof *was);
 		snprintf(words, sizeof words, "%s%s", names[n], n || !raw ? ",format=qcow2" : "");
 		block = rig_disk(words);

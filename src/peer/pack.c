@@ -3,7 +3,6 @@
 
 #include <endian.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
@@ -72,6 +71,13 @@ static void choose(struct pieces *pieces, uint64_t now)
 		pieces->packs = speed[true] > speed[false];
 	pieces->since = now;
 	pieces->bytes = 0;
+}
+
+void pieces_try(struct pieces *pieces, bool packs)
+{
+	pieces->packs = packs;
+	pieces->bytes = 0;
+	pieces->since = 0;
 }
 
 void pieces_starves(struct pieces *pieces, uint64_t now)

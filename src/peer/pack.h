@@ -7,6 +7,7 @@
 #ifndef DACH_PEER_PACK_H
 #define DACH_PEER_PACK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,8 @@ void pieces_destroy(struct pieces *pieces); /* NULL is allowed */
  */
 size_t pieces_pack(struct pieces *pieces, uint8_t *piece, size_t len, uint64_t now,
 	const uint8_t **out);
+/* Packs what follows, or does not, for as long as a measurement takes. */
+void pieces_try(struct pieces *pieces, bool packs);
 /* Nothing is there to be sent: that time does not count. */
 void pieces_starves(struct pieces *pieces, uint64_t now);
 

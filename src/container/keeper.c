@@ -365,8 +365,9 @@ static void change(struct keeper *keeper, const struct keeper_message *message, 
 	pid_t pid;
 	int status = 0;
 
-	*shared = (struct shared){.r = -EIO};
-	error_set(&shared->err, EIO, "the process that was to do that was killed");
+	/* How the init ends is the starter's to tell, at any time. */
+	shared->err.text[0] = 0;
+	shared->r = error_set(&shared->err, EIO, "the process that was to do that was killed");
 	pid = fork();
 	if (!pid) {
 		become_child(keeper);

@@ -160,6 +160,9 @@ static int plan(const struct operation *op, const struct guest *guest, const cha
 {
 	int r;
 
+	if (guest->suspended)
+		return error_set(err, EBUSY,
+			"the guest is suspended: its state has its folders as they are");
 	if (!comes)
 		r = plan_without(guest, path, config, err);
 	else if (find(&guest->config, path))

@@ -158,6 +158,9 @@ def test_suspend():
         d.start()
         one = d.guests()["one"]
         assert (one["state"], one["last_end"]["reason"]) == ("suspended", "saved"), one
+        # Its state has its folders as they are.
+        assert "suspended" in refused(409, d.post, "/v1/guests/one/share-attach", {"share": {"folder": "/srv"}})
+        assert not d.get("/v1/guests/one")["config"].get("shares")
         kept = f"{d.state}/saved/{one['uuid']}"
         assert remembered(kept) == 1
         assert d.post("/v1/guests/one/resume", {"paused": True})["state"] == "paused"

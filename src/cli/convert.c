@@ -14,7 +14,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/folder.h"
 #include "base/json.h"
 #include "cli/call.h"
 #include "cli/cli.h"
@@ -43,7 +42,8 @@ static const char *const machines[] = {"kernel", "ramdisk", "cmdline", "bootload
 
 struct conversion {
 	struct cli *cli;
-	json_t *config; /* the guest's */
+	const json_t *guest; /* as it was when it was asked for */
+	json_t *config;      /* its configuration, likewise */
 	bool to_machine;
 	struct root_request request;
 	struct image image;
@@ -68,33 +68,28 @@ static int import(struct conversion *conversion, struct error *err)
 
 /* A container's root */
 
-/* Of layers, the topmost first, the template last; false: it does not fit. */
+/* What the daemon names, the topmost first, and the template last; false: it does not fit. */
 static bool write_layers(const struct conversion *conversion, char *options_, size_t size,
 	struct error *err)
 {
-	const json_t *layers = json_object_get(conversion->config, "layers");
-	const char *upper = text(conversion, "upper");
-	char state[PATH_MAX], path[2 * PATH_MAX];
-	int n, room;
+	json_t *places = json_copy(json_object_get(conversion->guest, "files")), *place;
+	size_t i, n = (size_t)snprintf(options_, size, "lowerdir=");
+	bool good = !json_array_append(places, json_object_get(conversion->config, "template"));
 
-	if (folder_state(state, sizeof state, err))
-		return false;
-	snprintf(path, sizeof path, "%s/containers/%s/upper", state,
-		*upper ? upper : text(conversion, "uuid"));
-	/* One that has never been started has written nothing. */
-	n = access(path, F_OK) ? snprintf(options_, size, "lowerdir=")
-			       : snprintf(options_, size, "lowerdir=%s:", path);
-	for (size_t i = json_array_size(layers); i-- && n < (int)size;) {
-		room = (int)size - n;
-		n += snprintf(options_ + n, (size_t)room, "%s/containers/%s/upper:", state,
-			json_string_value(json_array_get(layers, i)));
+	json_array_foreach(places, i, place)
+	{
+		const char *path = json_string_value(place);
+
+		if (!path || strpbrk(path, ":,\\"))
+			good = false;
+		if (good && n < size)
+			n += (size_t)snprintf(options_ + n, size - n, "%s%s", i ? ":" : "", path);
 	}
-	if (n < (int)size)
-		n += snprintf(options_ + n, size - (size_t)n, "%s", text(conversion, "template"));
-	if (n < (int)size && !strpbrk(options_ + strlen("lowerdir="), ",\\"))
+	json_decref(places);
+	if (good && n < size)
 		return true;
 	error_set(err, ENAMETOOLONG,
-		"the names of the container's layers are too long, or have commas");
+		"the names of the container's layers are too long, or have colons or commas");
 	return false;
 }
 
@@ -104,12 +99,15 @@ static int mount_root(const struct conversion *conversion, const char *place, co
 {
 	char layers[4096];
 
-	if (!write_layers(conversion, layers, sizeof layers, err))
-		return -EINVAL;
-	if (!strchr(layers, ':')) {
+	if (!json_is_array(json_object_get(conversion->guest, "files")))
+		return error_set(err, EPROTO,
+			"the daemon does not say where the container's files are");
+	if (!json_array_size(json_object_get(conversion->guest, "files"))) {
 		*from = text(conversion, "template");
 		return 0;
 	}
+	if (!write_layers(conversion, layers, sizeof layers, err))
+		return -EINVAL;
 	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
 		mount("overlay", place, "overlay", MS_RDONLY | MS_NODEV | MS_NOSUID | MS_NOEXEC,
 			layers))
@@ -266,8 +264,9 @@ static json_t *container_config(const struct conversion *conversion)
 /* Both */
 
 /* What could not be had afterwards is said before anything is made. */
-static int check(struct conversion *conversion, const json_t *guest, struct error *err)
+static int check(struct conversion *conversion, struct error *err)
 {
+	const json_t *guest = conversion->guest;
 	const bool container = !strcmp(json_get_text(guest, "kind"), "container");
 
 	if (geteuid())
@@ -347,8 +346,9 @@ static int run(struct cli *cli)
 	status = call_guest(cli, "GET", ref, "", NULL, &guest);
 	if (status)
 		return status;
+	conversion.guest = guest;
 	conversion.config = json_object_get(guest, "config");
-	if (check(&conversion, guest, &err) || convert(&conversion, &err))
+	if (check(&conversion, &err) || convert(&conversion, &err))
 		status = cli_fail(cli, &err);
 	else
 		status = call_act(cli, "POST", ref, "/convert",

@@ -144,6 +144,27 @@ int container_files_check(const struct guest *guest, const struct domain_config 
 	return r;
 }
 
+json_t *container_files_describe(const struct guest *guest)
+{
+	const struct domain_config *config = &guest->config;
+	json_t *list = json_array();
+	char path[PATH_MAX];
+	int r = path_of(guest->daemon, upper_of(config), "/upper", path);
+
+	/* One that has never been started has written nothing; what cannot be looked at counts as there. */
+	if (!r && (!access(path, F_OK) || errno != ENOENT))
+		r = json_array_append_new(list, json_string(path));
+	for (unsigned i = config->layers; !r && i--;) {
+		r = path_of(guest->daemon, config->layer[i], "/upper", path);
+		if (!r)
+			r = json_array_append_new(list, json_string(path));
+	}
+	if (!r)
+		return list;
+	json_decref(list);
+	return NULL;
+}
+
 /* Snapshots */
 
 int container_files_freeze(const struct guest *guest, struct domain_config *config,

@@ -8,6 +8,8 @@
 #ifndef DACH_DAEMON_CONTAINER_FILES_H
 #define DACH_DAEMON_CONTAINER_FILES_H
 
+#include <jansson.h>
+
 #include "base/error.h"
 #include "domain/config.h"
 #include "protocol/launch.h"
@@ -23,6 +25,8 @@ int container_files_check(const struct guest *guest, const struct domain_config 
 /* In the configuration, which has the guest's: what it has written stands still from now on, and it goes on over that. */
 int container_files_freeze(const struct guest *guest, struct domain_config *config,
 	struct error *err);
+/* The paths of all that lies over the template, the topmost first; of what it writes to only once there is anything. NULL: out of memory. */
+json_t *container_files_describe(const struct guest *guest);
 void container_files_exchange(struct domain_config *one, struct domain_config *other);
 /* Removes what nothing needs. leaving: a guest that is about to be forgotten; NULL: none. */
 void container_files_sweep(struct daemon *daemon, const struct guest *leaving);

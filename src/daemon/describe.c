@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "daemon/affinity.h"
 #include "daemon/container.h"
+#include "daemon/container_files.h"
 #include "daemon/daemon.h"
 #include "daemon/guest.h"
 #include "daemon/links.h"
@@ -287,6 +288,8 @@ json_t *guest_describe(const struct guest *guest, bool manager, uid_t uid)
 		return NULL;
 	add_memory(guest, json);
 	add_numbers(guest, json);
+	if (guest_is_container(guest) && guest->config.template)
+		json_object_set_new(json, "files", container_files_describe(guest));
 	counters = resources_count(guest);
 	if (counters)
 		json_object_set_new(json, "counters", counters);

@@ -208,6 +208,21 @@ def test_kept_with_what_it_wrote():
         eventually(lambda: not os.listdir(d.state + "/containers"), 20)
 
 
+def test_what_it_has_written_is_told():
+    with daemon() as d:
+        guest = create(d, managed=True, paused=True)
+        d.post("/v1/guests/web/destroy")
+        off(d)
+        assert d.get("/v1/guests/web")["files"] == [f"{d.state}/containers/{guest['uuid']}/upper"]
+        own = f"{d.state}/containers/{guest['uuid']}"
+        shutil.rmtree(own)
+        assert d.get("/v1/guests/web")["files"] == []
+        # What cannot be looked at is not "nothing".
+        open(own, "w").close()
+        assert d.get("/v1/guests/web")["files"] == [own + "/upper"]
+        os.unlink(own)
+
+
 def test_what_is_deleted_is_gone():
     """Also where what one before it has left is still on its way out."""
     uuid = "11111111-2222-4333-8444-555555555555"

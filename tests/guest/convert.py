@@ -76,7 +76,10 @@ def test_back_and_forth():
         end(d)
         assert "a container already" in dach(d, "convert", "web", "--to", "container", good=False).stderr
         assert "--to: machine or container" in dach(d, "convert", "web", good=False).stderr
+        # Where its files are the daemon knows, and it alone.
+        state, d.env["DACH_STATE"] = d.env["DACH_STATE"], TOP + "/elsewhere"
         done = dach(d, "convert", "web", "--to", "machine", "--size", "128M", "--kernel", "kernel")
+        d.env["DACH_STATE"] = state
         print("#", done.stderr.replace("\n", ";"))
         guest = d.get("/v1/guests/web")
         assert guest["kind"] == "machine" and guest["uuid"] == first["uuid"], guest

@@ -352,9 +352,13 @@ static int run(struct cli *cli)
 		status = cli_fail(cli, &err);
 	else
 		status = call_act(cli, "POST", ref, "/convert",
-			json_pack("{s:o}", "config",
+			json_pack("{s:o, s:O, s:I}", "config",
 				conversion.to_machine ? machine_config(&conversion)
-						      : container_config(&conversion)));
+						      : container_config(&conversion),
+				"told", conversion.config, "ended",
+				json_integer_value(
+					json_object_get(json_object_get(guest, "last_end"),
+						"time"))));
 	if (status && *conversion.image.path)
 		fprintf(stderr, "dach convert: the image %s was made, and stays\n",
 			conversion.image.name);

@@ -27,6 +27,21 @@ static int check_guest(const struct guest *guest, struct error *err)
 	return 0;
 }
 
+/* What the new one is of was made of the guest as it was then; it may have run since. */
+static int check_unchanged(const struct operation *op, const struct guest *guest, struct error *err)
+{
+	json_t *now = NULL;
+	int r = domain_config_to_json(&guest->config, &now, err);
+
+	if (!r &&
+		(!json_equal(now, op->arguments.told) ||
+			(uint64_t)guest->ended != op->arguments.ended))
+		r = error_set(err, EBUSY,
+			"the guest has run, or has been changed, while another kind was made of it: once more, with it off");
+	json_decref(now);
+	return r;
+}
+
 static int check_config(const struct operation *op, const struct guest *guest,
 	struct domain_config *config, struct error *err)
 {
@@ -78,6 +93,8 @@ static void convert(struct operation *op)
 		return;
 	r = check_guest(guest, &err);
 	if (!r)
+		r = check_unchanged(op, guest, &err);
+	if (!r)
 		r = domain_config_from_json(op->arguments.config, &config, &err);
 	if (!r)
 		r = check_config(op, guest, &config, &err);
@@ -102,6 +119,8 @@ static const struct field arguments[] = {
 		FIELD_AT(operation_arguments, config),
 		.needed = true,
 		.max = OPERATION_CONFIG_MAX},
+	FIELD_ROW(OBJECT, operation_arguments, told, .needed = true, .max = OPERATION_CONFIG_MAX),
+	FIELD_ROW(NUMBER, operation_arguments, ended, .needed = true, .max = INT64_MAX),
 	{.key = NULL},
 };
 

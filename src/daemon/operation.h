@@ -34,9 +34,10 @@ struct operation_arguments {
 	/* create, restore: as domain_config_from_json() takes it; migrate: what it is to be there, or NULL; network_create; disk_attach, network_attach, share_attach: one disk,
 	   network or folder of it */
 	json_t *config;
-	json_t *told; /* migrate: the guest's configuration, as the other host was told; NULL */
-	bool paused;  /* create, start, resume, restore, clone, migrate, receive */
-	bool managed; /* create, receive */
+	json_t *told; /* migrate: the guest's configuration, as the other host was told; NULL. convert: as who asks was told */
+	uint64_t ended; /* convert: when the guest's last life ended, likewise; 0: it had none */
+	bool paused;    /* create, start, resume, restore, clone, migrate, receive */
+	bool managed;   /* create, receive */
 	enum field_choice start; /* create: left out, it is started unless it is managed;
 				    snapshot_revert: left out, it does what it did */
 	char *name;     /* rename, host_add, host_token; clone: with a '%' for each one's number */

@@ -214,6 +214,12 @@ def test_what_it_has_written_is_told():
         d.post("/v1/guests/web/destroy")
         off(d)
         assert d.get("/v1/guests/web")["files"] == [f"{d.state}/containers/{guest['uuid']}/upper"]
+        # What was made of it before it ran or was changed becomes nothing.
+        seen = d.get("/v1/guests/web")
+        body = {"config": {"name": "web"}, "told": seen["config"], "ended": seen["last_end"]["time"]}
+        for other in {"ended": 0}, {"ended": body["ended"] + 1}, {"told": {**seen["config"], "upper": guest["uuid"]}}:
+            assert "has run, or has been changed" in refused(409, d.post, "/v1/guests/web/convert", {**body, **other})
+        assert "keeps its name and its UUID" in refused(400, d.post, "/v1/guests/web/convert", body)
         own = f"{d.state}/containers/{guest['uuid']}"
         shutil.rmtree(own)
         assert d.get("/v1/guests/web")["files"] == []

@@ -125,15 +125,16 @@ def test_what_is_refused():
         create(d, managed=True, template=root, init=["/bin/sleep", "1000"])
         end(d)
         assert "no /sbin/init" in dach(d, "convert", "web", "--to", "machine", "--image", "bare", good=False).stderr
-        uuid = d.get("/v1/guests/web")["uuid"]
+        seen = d.get("/v1/guests/web")
+        uuid, of = seen["uuid"], {"told": seen["config"], "ended": seen["last_end"]["time"]}
         for said, config in (("kind: ", {"kind": "container", "template": root}), ("name: ", {"kind": "machine", "name": "x", "kernel": "/k"}),
                              ("no kernel", {"kind": "machine"})):
             whole = {"name": "web", "uuid": uuid, **config}
-            assert said in refused(400, d.post, "/v1/guests/web/convert", {"config": whole})
-        refused(422, d.post, "/v1/guests/web/convert", {"config": {"name": "web", "uuid": uuid, "kind": "machine", "kernel": "/nowhere"}})
+            assert said in refused(400, d.post, "/v1/guests/web/convert", {**of, "config": whole})
+        refused(422, d.post, "/v1/guests/web/convert", {**of, "config": {"name": "web", "uuid": uuid, "kind": "machine", "kernel": "/nowhere"}})
         d.post("/v1/guests/web/snapshots", {"name": "s"})
         whole = {"name": "web", "uuid": uuid, "kind": "machine", "kernel": d.kernel}
-        assert "snapshots" in refused(409, d.post, "/v1/guests/web/convert", {"config": whole})
+        assert "snapshots" in refused(409, d.post, "/v1/guests/web/convert", {**of, "config": whole})
         assert d.get("/v1/guests/web")["kind"] == "container"
         dach(d, "convert", "nobody", "--to", "machine", good=False)
 

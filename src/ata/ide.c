@@ -50,10 +50,17 @@ static void on_ended(struct ata_port *p)
 
 static const struct ata_port_ops port_ops = {false, on_interrupt, on_ended, transfer_begin};
 
+static bool is_active(const struct ide *ide)
+{
+	return ide->channel[0].port.active || ide->channel[1].port.active;
+}
+
+/* Of both at once: while one is waited for the guest may give the other a command. */
 static void wait_idle(struct ide *ide)
 {
-	ata_wait(&ide->channel[0].port);
-	ata_wait(&ide->channel[1].port);
+	mutex_assert_held(&ide->lock);
+	while (is_active(ide))
+		mutex_wait(&ide->lock, &ide->idle);
 }
 
 /* --- the task file ---------------------------------------------------------------------------------- */
@@ -194,7 +201,7 @@ static void control_write(void *ctx, uint64_t offset, unsigned size, uint64_t va
 		set_line(c, false);
 	/* While the image has a request there is nothing to be reset yet: that comes with its end. */
 	if (was & CONTROL_RESET && !(value & CONTROL_RESET)) {
-		wait_idle(c->ide);
+		ata_wait(&c->port);
 		reset_channel(c);
 	}
 }
@@ -273,7 +280,7 @@ static bool on_busy(struct pci_device *dev)
 	bool busy;
 
 	mutex_lock(&ide->lock);
-	busy = ide->channel[0].port.active || ide->channel[1].port.active;
+	busy = is_active(ide);
 	mutex_unlock(&ide->lock);
 	return busy;
 }

@@ -181,8 +181,9 @@ void ata_submit(struct ata_port *p, enum block_op op, uint64_t offset, uint32_t 
 	struct ata_drive *d = ata_current(p);
 	const uint64_t size = d->sectors * ATA_SECTOR;
 
-	/* A saved state may have said anything. */
-	if (!d->image || offset > size || length > size - offset) {
+	/* A saved state may have said anything; and what the image refuses it refuses at once, with the lock held. */
+	if (!d->image || offset > size || length > size - offset || length % ATA_SECTOR ||
+		(op == BLOCK_WRITE && block_read_only(d->image))) {
 		ata_end(p, ATA_ABORTED);
 		return;
 	}
@@ -237,6 +238,16 @@ void ata_describe_drive(struct ata_drive *d, unsigned n, struct state *s)
 	state_group(s, NULL, 0);
 }
 
+/* The command under way is no write, or one to a disk that can be written. */
+static bool may_write(const struct ata_port *p)
+{
+	const struct ata_drive *d = &p->drive[p->current < 2 ? p->current : 0];
+
+	return !p->writes || !p->left ||
+		(d->image && !d->cdrom && !block_read_only(d->image) &&
+			p->filled % ATA_SECTOR == 0);
+}
+
 void ata_describe_command(struct ata_port *p, bool *waits, struct state *s)
 {
 	state_u8(s, "current", &p->current);
@@ -260,4 +271,5 @@ void ata_describe_command(struct ata_port *p, bool *waits, struct state *s)
 	/* What it says of the rest is looked at again before the image is asked. */
 	state_require(s, p->now <= ATA_BUFFER / ATA_SECTOR && (!p->left || p->now <= p->left),
 		"a command that cannot be");
+	state_require(s, may_write(p), "a write that the disk does not take");
 }

@@ -622,6 +622,35 @@ static void hostile_states(void **state)
 	}
 }
 
+/* Writes under way that no disk takes: the state is refused, and who goes on all the same gets an error. */
+static void hostile_writes(void **state)
+{
+	static const struct {
+		unsigned drive, filled;
+	} rows[] = {{2, 512}, {0, 510}};
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct ata_port *p = &world.ide->channel[rows[i].drive / 2].port;
+		struct error err = {""};
+		struct bytes b = {0};
+
+		order(rows[i].drive, 0xc6, 0, 0);
+		p->phase = ATA_TO_DRIVE;
+		p->writes = true;
+		p->left = p->now = 1;
+		p->block = p->filled = p->end = rows[i].filled;
+		p->pos = 0;
+		save(&b);
+		assert_int_not_equal(load(&b, &err), 0);
+		assert_non_null(strstr(err.text, "a write that the disk does not take"));
+		for (unsigned k = 0; k < rows[i].filled; k += 2)
+			bus_write(&world.io, base(rows[i].drive), 2, 0);
+		ide_world_wait(&world);
+		assert_int_equal(in(rows[i].drive, 7), 0x51);
+		free(b.data);
+	}
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -638,6 +667,7 @@ int main(void)
 		TEST(saved_after_dma),
 		TEST(write_cache),
 		TEST(hostile_states),
+		TEST(hostile_writes),
 	};
 
 	return cmocka_run_group_tests_name("ata", tests, NULL, NULL);

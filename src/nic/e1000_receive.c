@@ -70,18 +70,20 @@ static bool is_in_table(struct e1000 *e, const uint8_t *mac)
 	return *e1000_reg(e, MTA + hash / 32 * 4) >> hash % 32 & 1;
 }
 
-static bool is_tagged(struct e1000 *e, const uint8_t *frame)
+/* A frame that ends within its tag has none. */
+static bool is_tagged(struct e1000 *e, const uint8_t *frame, size_t len)
 {
-	return (uint32_t)(frame[VLAN_AT] << 8 | frame[VLAN_AT + 1]) ==
+	return len >= NET_HEADER_LEN + VLAN_SIZE &&
+		(uint32_t)(frame[VLAN_AT] << 8 | frame[VLAN_AT + 1]) ==
 		(*e1000_reg(e, VET) & 0xffff);
 }
 
-static bool is_wanted(struct e1000 *e, const uint8_t *frame)
+static bool is_wanted(struct e1000 *e, const uint8_t *frame, size_t len)
 {
 	static const uint8_t all[NET_MAC_LEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 	const uint32_t rctl = *e1000_reg(e, RCTL);
 
-	if (rctl & VLAN_FILTER && is_tagged(e, frame)) {
+	if (rctl & VLAN_FILTER && is_tagged(e, frame, len)) {
 		const unsigned vlan = (frame[VLAN_AT + 2] & 15) << 8 | frame[VLAN_AT + 3];
 
 		if (!(*e1000_reg(e, VFTA + vlan / 32 * 4) >> vlan % 32 & 1))
@@ -188,11 +190,10 @@ static enum delivery deliver(struct e1000 *e, const uint8_t *frame, size_t len, 
 	int count;
 
 	if (len < NET_HEADER_LEN || len > (rctl & LONG_FRAMES ? LONG : LONGEST) ||
-		!is_wanted(e, frame))
+		!is_wanted(e, frame, len))
 		return DROPPED;
 	status = checked ? sums_of(e, frame, len) : NO_SUMS;
-	if (*e1000_reg(e, CTRL) & CTRL_VLANS && len >= NET_HEADER_LEN + VLAN_SIZE &&
-		len <= sizeof bare && is_tagged(e, frame)) {
+	if (*e1000_reg(e, CTRL) & CTRL_VLANS && len <= sizeof bare && is_tagged(e, frame, len)) {
 		tag = frame[VLAN_AT + 2] << 8 | frame[VLAN_AT + 3];
 		memcpy(bare, frame, VLAN_AT);
 		memcpy(bare + VLAN_AT, frame + VLAN_AT + VLAN_SIZE, len - VLAN_AT - VLAN_SIZE);
@@ -220,8 +221,10 @@ static enum delivery deliver_any(struct e1000 *e, const uint8_t *frame, size_t l
 	uint8_t segment[FRAME_ETHERNET + FRAME_MTU];
 	struct frame_tcp tcp;
 
-	if (len <= sizeof segment || !frame_parse_tcp(frame, len, &tcp))
+	if (len <= sizeof segment || !frame_parse_tcp(frame, len, &tcp)) {
+		e->segment = 0; /* that of a frame that was given up */
 		return deliver(e, frame, len, checked);
+	}
 	for (; e->segment < frame_segments(&tcp); e->segment++) {
 		const size_t size = frame_segment(frame, &tcp, e->segment, segment);
 

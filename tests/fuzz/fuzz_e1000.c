@@ -61,7 +61,7 @@ static void come(struct e1000_world *w, const struct step *step)
 	frame[step->reg % 60] = step->value;
 	if (len > sizeof frame)
 		len = sizeof frame;
-	w->net.client.receive(w->net.client.ctx, frame, len);
+	e1000_world_receive(w, frame, len);
 	if (step->more & 1)
 		w->net.client.flush(w->net.client.ctx);
 }

@@ -125,6 +125,20 @@ static inline struct e1000 *e1000_of(struct e1000_world *w)
 	return (struct e1000 *)((char *)w->nic - offsetof(struct e1000, nic));
 }
 
+/* A frame comes, with nothing behind its last byte. false: there was no room for it. */
+static inline bool e1000_world_receive(struct e1000_world *w, const uint8_t *frame, size_t len)
+{
+	uint8_t *copy = malloc(len ? len : 1);
+	bool taken;
+
+	if (!copy)
+		abort();
+	memcpy(copy, frame, len);
+	taken = w->net.client.receive(w->net.client.ctx, copy, len);
+	free(copy);
+	return taken;
+}
+
 static inline uint32_t e1000_get(struct e1000_world *w, uint32_t at)
 {
 	return bus_read(&w->mmio, E1000_BAR + at, 4);

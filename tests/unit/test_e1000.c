@@ -337,7 +337,7 @@ static uint8_t incoming[NET_FRAME_MAX];
 
 static bool comes(size_t len)
 {
-	const bool taken = world.net.client.receive(world.net.client.ctx, incoming, len);
+	const bool taken = e1000_world_receive(&world, incoming, len);
 
 	world.net.client.flush(world.net.client.ctx);
 	return taken;
@@ -431,6 +431,13 @@ static void receives_tcp(void **state)
 	e1000_put(&world, RDT, 7);
 	assert_true(comes(len));
 	assert_int_equal(e1000_get(&world, RDH), 6);
+	/* The network gives one up in the middle: the next large one comes from its beginning. */
+	assert_false(comes(len));
+	e1000_put(&world, RDT, 6);
+	assert_true(comes(100));
+	e1000_put(&world, RDT, 5);
+	assert_true(comes(len));
+	assert_int_equal(e1000_get(&world, RDH), 3);
 }
 
 static void receives_tagged(void **state)
@@ -452,6 +459,10 @@ static void receives_tagged(void **state)
 	e1000_put(&world, VFTA, 1u << 5);
 	assert_true(comes(100));
 	assert_int_equal(e1000_get(&world, RDH), 3);
+	/* One that ends where its tag begins has none. */
+	assert_true(comes(14));
+	assert_int_equal(e1000_get(&world, RDH), 4);
+	assert_int_equal(received(3)[12] & 8, 0);
 }
 
 static void resets(void **state)

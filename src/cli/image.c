@@ -185,7 +185,7 @@ static int clone(struct cli *cli)
 
 	if (!cli_words(cli))
 		return cli->status;
-	return image_clone(cli->words[0], cli->words[1], &err) ? cli_fail(cli, &err) : 0;
+	return image_clone(cli->words[0], cli->words[1], NULL, &err) ? cli_fail(cli, &err) : 0;
 }
 
 static const struct cli_verb own_verbs[] = {

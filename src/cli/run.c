@@ -450,7 +450,7 @@ static int complete_image(struct run_request *request, const char *image, struct
 
 		if (r)
 			return r;
-		image = request->commit.name; /* the command writes to that */
+		image = request->commit.path; /* the command writes to that */
 	}
 	if (request->no_net && request->config.nets)
 		return error_set(err, EINVAL, "--net none excludes another --net");

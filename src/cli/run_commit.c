@@ -11,7 +11,7 @@
 #include "image/store.h"
 
 /* Nothing of the other's is open here, whose streams others read to their end. */
-static _Noreturn void wait_for_word(int socket, const char *name)
+static _Noreturn void wait_for_word(int socket, const char *path)
 {
 	sigset_t all;
 	char word;
@@ -21,7 +21,7 @@ static _Noreturn void wait_for_word(int socket, const char *name)
 	dup2(socket, 0);
 	close_range(1, ~0u, 0);
 	if (read(0, &word, 1) == 1)
-		image_delete(name, NULL);
+		image_delete(path, NULL);
 	_exit(0);
 }
 
@@ -30,7 +30,7 @@ int run_commit_begin(struct run_commit *commit, const char *image, struct error 
 	int ends[2], r;
 	pid_t pid;
 
-	r = image_clone(image, commit->name, err);
+	r = image_clone(image, commit->name, commit->path, err);
 	if (r)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) {
@@ -38,14 +38,14 @@ int run_commit_begin(struct run_commit *commit, const char *image, struct error 
 	} else {
 		pid = fork();
 		if (!pid)
-			wait_for_word(ends[1], commit->name);
+			wait_for_word(ends[1], commit->path);
 		if (pid < 0)
 			r = error_set(err, errno, "--commit: no process: %s", strerror(errno));
 		close(ends[1]);
 		commit->undoer = ends[0];
 	}
 	if (r)
-		image_delete(commit->name, NULL);
+		image_delete(commit->path, NULL);
 	return r;
 }
 

@@ -3,11 +3,14 @@
 #ifndef DACH_CLI_RUN_COMMIT_H
 #define DACH_CLI_RUN_COMMIT_H
 
+#include <limits.h>
+
 #include "base/error.h"
 
 struct run_commit {
-	const char *name; /* NULL: none is wanted */
-	int undoer;       /* who takes it away again, once it is there; -1: nobody */
+	const char *name;    /* NULL: none is wanted */
+	char path[PATH_MAX]; /* its folder, once it is there */
+	int undoer;          /* who takes it away again then; -1: nobody */
 };
 
 /* A clone of that image, in no time. A process of ours stays until it is told, or this one ends. */

@@ -148,7 +148,7 @@ static int hold_disk(const struct image *image, struct block_device **disk, stru
 	return r;
 }
 
-int image_clone(const char *name, const char *clone, struct error *err)
+int image_clone(const char *name, const char *clone, char *path, struct error *err)
 {
 	struct image *image = malloc(sizeof *image);
 	struct block_device *disk = NULL;
@@ -168,7 +168,9 @@ int image_clone(const char *name, const char *clone, struct error *err)
 	snprintf(folder, sizeof folder, "%.*s/%s", (int)(strrchr(image->path, '/') - image->path),
 		image->path, clone);
 	snprintf(work, sizeof work, "%s.clone", folder);
-	if (!access(folder, F_OK))
+	if (strlen(folder) >= PATH_MAX)
+		r = error_set(err, ENAMETOOLONG, "%s: path too long", folder);
+	else if (!access(folder, F_OK))
 		r = error_set(err, EEXIST, "there is an image '%s' already", clone);
 	else if (mkdir(work, 0700))
 		r = fail(work, err);
@@ -182,6 +184,8 @@ int image_clone(const char *name, const char *clone, struct error *err)
 		r = fail(folder, err);
 	if (r)
 		tree_remove(work);
+	else if (path)
+		strcpy(path, folder);
 out:
 	block_close(disk);
 	if (lock >= 0)

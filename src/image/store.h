@@ -66,9 +66,10 @@ int image_list(void (*visit)(void *ctx, const struct image *image), void *ctx, s
 
 /*
  * A new image beside the other, with what that has now, in no time: both go on from layers that neither
- * changes. Not while a guest runs from it (-EBUSY).
+ * changes. Not while a guest runs from it (-EBUSY). path: NULL, or where its folder is told (PATH_MAX): by its name
+ * alone image_find() may find another, of a store that comes first.
  */
-int image_clone(const char *name, const char *clone, struct error *err);
+int image_clone(const char *name, const char *clone, char *path, struct error *err);
 
 /* Refuses (-EBUSY) while a guest runs from it, and to remove files it does not know. */
 int image_delete(const char *name, struct error *err);

@@ -228,15 +228,15 @@ static void clones(void **state)
 	snprintf(disk, sizeof disk, "%s/dach/images/first/disk.raw", root);
 	assert_int_equal(truncate(disk, 1 << 20), 0);
 	writes("first", "one");
-	assert_int_equal(image_clone("first", "second", &err), 0);
-	assert_int_equal(image_clone("first", "third", &err), 0);
-	assert_int_equal(image_clone("first", "third", &err), -EEXIST);
-	assert_int_equal(image_clone("first", "../x", &err), -EINVAL);
-	assert_int_equal(image_clone("none", "x", &err), -ENOENT);
+	assert_int_equal(image_clone("first", "second", NULL, &err), 0);
+	assert_int_equal(image_clone("first", "third", NULL, &err), 0);
+	assert_int_equal(image_clone("first", "third", NULL, &err), -EEXIST);
+	assert_int_equal(image_clone("first", "../x", NULL, &err), -EINVAL);
+	assert_int_equal(image_clone("none", "x", NULL, &err), -ENOENT);
 	writes("first", "two");
 	holds("second", "one");
 	writes("second", "three");
-	assert_int_equal(image_clone("second", "fourth", &err), 0);
+	assert_int_equal(image_clone("second", "fourth", NULL, &err), 0);
 	/* Each has what it stands on. */
 	assert_int_equal(image_delete("second", &err), 0);
 	holds("fourth", "three");
@@ -248,14 +248,14 @@ static void clones(void **state)
 	assert_int_equal(rig_block_open(image->disk, &block, &err), 0);
 	assert_int_equal(block_resize(block, 2 << 20, false, &err), 0);
 	block_close(block);
-	assert_int_equal(image_clone("third", "large", &err), 0);
+	assert_int_equal(image_clone("third", "large", NULL, &err), 0);
 	assert_int_equal(image_find("large", image, &err), 0);
 	assert_int_equal(image->size, 2 << 20);
 	err.text[0] = 0;
 	for (unsigned i = 0; i < LIMIT_CHAIN; i++) {
 		writes("large", "more");
 		snprintf(name, sizeof name, "c%u", i);
-		if (image_clone("large", name, &err))
+		if (image_clone("large", name, NULL, &err))
 			break;
 		assert_int_equal(image_delete(name, NULL), 0);
 	}
@@ -279,12 +279,12 @@ static void clones_what_is_read(void **state)
 	assert_int_equal(truncate(disk, 1 << 20), 0);
 	writes("base", "one");
 	assert_int_equal(rig_block_open(disk, &block, &err), 0);
-	assert_int_equal(image_clone("base", "copy", &err), -EBUSY);
+	assert_int_equal(image_clone("base", "copy", NULL, &err), -EBUSY);
 	assert_non_null(strstr(err.text, "in use"));
 	block_close(block);
 	snprintf(words, sizeof words, "%s,ro", disk);
 	assert_int_equal(rig_block_open(words, &block, &err), 0);
-	if (image_clone("base", "copy", &err))
+	if (image_clone("base", "copy", NULL, &err))
 		fail_msg("%s", err.text);
 	writes("base", "two");
 	writes("copy", "three");

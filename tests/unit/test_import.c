@@ -173,7 +173,7 @@ static void test_import(void **state)
 	assert_int_equal(image.format, DISK_QCOW2);
 	shell("qemu-img compare -q -f raw -F qcow2 disk.raw My-disk--1-/disk.qcow2");
 	assert_int_equal(import_image("disk.raw", "My-disk--1-", &watch, &image, &err), -EEXIST);
-	assert_int_equal(image_clone("My-disk--1-", "other", NULL), 0);
+	assert_int_equal(image_clone("My-disk--1-", "other", NULL, NULL), 0);
 	assert_int_equal(image_delete("My-disk--1-", NULL), 0);
 	assert_int_equal(image_delete("other", NULL), 0);
 	/* Nothing is left of what fails. */

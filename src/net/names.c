@@ -36,6 +36,7 @@ struct asker {
 struct query {
 	int fd; /* -1: there is none */
 	int index;
+	unsigned server; /* that was asked */
 	uint64_t until;
 	struct asker asker;
 	uint8_t sent[QUERY_MAX];
@@ -154,6 +155,13 @@ static void answer(struct name_server *names, const struct asker *asker, const u
 
 /* The host's side */
 
+/* Others that asked the same one may have noticed before: it is left once. */
+static void leave_server(struct name_server *names, unsigned server)
+{
+	if (names->server == server)
+		names->server++;
+}
+
 static int open_query(struct name_server *names)
 {
 	struct sockaddr_storage to;
@@ -190,10 +198,11 @@ static void ask(struct name_server *names, const struct asker *asker, const uint
 	query->until = names->now + NAMES_WAIT_NS;
 	query->index = -1;
 	query->fd = open_query(names);
+	query->server = names->server;
 	if (query->fd >= 0 && send(query->fd, query->sent, query->sent_len, 0) < 0)
 		drop(query);
 	if (query->fd < 0)
-		names->server++;
+		leave_server(names, query->server);
 }
 
 bool names_take(struct name_server *names, const uint8_t *frame, size_t len, uint64_t now_ns)
@@ -238,7 +247,7 @@ static void hear(struct name_server *names, struct query *query)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n < 0) {
-		names->server++;
+		leave_server(names, query->server);
 		drop(query);
 	} else if (dns_is_answer(message, (size_t)n, query->sent, query->sent_len)) {
 		dns_each_address(message, (size_t)n, learn, names);
@@ -264,7 +273,7 @@ void names_poll(struct name_server *names, const struct pollfd *fds, uint64_t no
 		if (query->fd >= 0 && query->index >= 0 && fds[query->index].revents)
 			hear(names, query);
 		if (query->fd >= 0 && query->until <= now_ns) {
-			names->server++;
+			leave_server(names, query->server);
 			drop(query);
 		}
 		query->index = -1;

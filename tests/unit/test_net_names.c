@@ -588,6 +588,23 @@ static void a_server_that_is_silent(void **state)
 	assert_int_equal(bench->count, NAMES_OPEN);
 }
 
+/* A and AAAA together: what both have waited for in vain is left once, or the one that answers would be passed over. */
+static void a_server_that_is_silent_to_two(void **state)
+{
+	struct bench *bench = *state;
+	struct message m = query(7, "example.org", 1);
+	struct sockaddr_in from;
+
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(takes(bench, question(false, &m)));
+		hear(bench->server[0], &from);
+	}
+	bench->now += NAMES_WAIT_NS;
+	go_round(bench, 0);
+	assert_true(takes(bench, question(false, &m)));
+	hear(bench->server[1], &from);
+}
+
 static void what_the_gate_lets_through(void **state)
 {
 	struct bench *bench = *state;
@@ -664,6 +681,7 @@ int main(void)
 		ON_BENCH(a_name_that_is_not),
 		ON_BENCH(what_is_no_question_to_it),
 		ON_BENCH(a_server_that_is_silent),
+		ON_BENCH(a_server_that_is_silent_to_two),
 		ON_BENCH(what_the_gate_lets_through),
 		cmocka_unit_test(servers_of_the_host),
 	};

@@ -16,6 +16,7 @@ struct ip_address {
 
 struct ip_range {
 	struct ip_address address;
+	bool ipv6;
 	unsigned bits;
 };
 
@@ -56,7 +57,7 @@ static int add(struct allow *allow, const char *text)
 	}
 	net_read_address(text, address, &ipv6);
 	inet_pton(ipv6 ? AF_INET6 : AF_INET, address, bytes);
-	allow->range[allow->ranges++] = (struct ip_range){address_of(bytes, ipv6),
+	allow->range[allow->ranges++] = (struct ip_range){address_of(bytes, ipv6), ipv6,
 		(ipv6 ? 0 : 96) +
 			(slash                 ? (unsigned)atoi(slash + 1)
 					: ipv6 ? 128u
@@ -160,7 +161,7 @@ bool allow_reach(struct allow *allow, const uint8_t *bytes, bool ipv6, bool goes
 	struct learned *at;
 
 	for (unsigned i = 0; i < allow->ranges; i++)
-		if (begins(&address, &allow->range[i]))
+		if (allow->range[i].ipv6 == ipv6 && begins(&address, &allow->range[i]))
 			return true;
 	at = find(allow, &address);
 	if (!at || at->until <= now_ns)

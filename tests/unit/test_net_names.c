@@ -296,6 +296,22 @@ static void networks_and_addresses(void **state)
 		assert_int_equal(reaches(*state, cases[i].to), cases[i].in);
 }
 
+/* ::/0 and whatever else has ::ffff:a.b.c.d in it opens nothing of IPv4, and the other way round. */
+static void a_network_is_of_one_family(void **state)
+{
+	static char *list[][1] = {{"::/0"}, {"::/80"}, {"::ffff:0:0/96"}, {"0.0.0.0/0"}};
+	const uint8_t v4[4] = {192, 0, 2, 1}, mapped[16] = {[10] = 0xff, 0xff, 192, 0, 2, 1};
+	struct allow *allow;
+	struct error err = {""};
+
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(allow_create(list[i], 1, &allow, &err), 0);
+		assert_int_equal(allow_reach(allow, v4, false, false, SECOND), i == 3);
+		assert_int_equal(allow_reach(allow, mapped, true, false, SECOND), i != 3);
+		allow_free(allow);
+	}
+}
+
 static void names_and_those_below(void **state)
 {
 	static const struct {
@@ -671,6 +687,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		ON_BENCH(networks_and_addresses),
+		cmocka_unit_test(a_network_is_of_one_family),
 		ON_BENCH(names_and_those_below),
 		ON_BENCH(what_is_learned_goes),
 		cmocka_unit_test(what_is_no_question),

@@ -20,6 +20,7 @@
 #include "container/internal.h"
 #include "container/root.h"
 #include "links/link.h"
+#include "protocol/share.h"
 
 #define COMING ROOT_PLACE "/coming"
 
@@ -63,19 +64,17 @@ static int walk(const char *path, char last[NAME_MAX + 1], struct error *err)
 {
 	char name[NAME_MAX + 1];
 	int at = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), next;
-	const char *rest = path + strspn(path, "/");
+	const char *rest = path;
+	size_t len;
 
-	while (at >= 0 && *rest) {
-		const size_t len = strcspn(rest, "/");
-
+	while (at >= 0 && (len = share_path_next(&rest))) {
 		if (len > NAME_MAX) {
 			close(at);
 			return error_set(err, ENAMETOOLONG, "%s: a name in it is too long", path);
 		}
 		snprintf(name, sizeof name, "%.*s", (int)len, rest);
 		rest += len;
-		rest += strspn(rest, "/");
-		if (last && !*rest) {
+		if (last && !share_path_next(&rest)) {
 			strcpy(last, name);
 			return at;
 		}

@@ -17,6 +17,7 @@
 #include "daemon/op.h"
 #include "daemon/plug.h"
 #include "daemon/spec.h"
+#include "protocol/share.h"
 
 struct sharing {
 	struct operation *op;
@@ -27,7 +28,7 @@ struct sharing {
 static const struct share_spec *find(const struct domain_config *config, const char *path)
 {
 	for (unsigned i = 0; i < config->shares; i++)
-		if (config->share[i].path && !strcmp(config->share[i].path, path))
+		if (config->share[i].path && share_path_same(config->share[i].path, path))
 			return &config->share[i];
 	return NULL;
 }
@@ -42,7 +43,7 @@ static int plan_without(const struct guest *guest, const char *path, struct doma
 		return -EINVAL;
 	json_array_foreach(shares, i, share)
 	{
-		if (!strcmp(json_get_text(share, "path"), path))
+		if (share_path_same(json_get_text(share, "path"), path))
 			break;
 	}
 	if (json_array_remove(shares, i)) {

@@ -68,17 +68,44 @@ int share_spec_parse(const char *text, struct share_spec *spec, struct error *er
 	return 0;
 }
 
+size_t share_path_next(const char **path)
+{
+	size_t len;
+
+	do {
+		*path += strspn(*path, "/");
+		len = strcspn(*path, "/");
+		if (len != 1 || **path != '.')
+			return len;
+		++*path;
+	} while (true);
+}
+
+bool share_path_same(const char *one, const char *other)
+{
+	size_t len;
+
+	do {
+		len = share_path_next(&one);
+		if (len != share_path_next(&other) || memcmp(one, other, len) != 0)
+			return false;
+		one += len;
+		other += len;
+	} while (len);
+	return true;
+}
+
 /* From the root down, and no way back up. */
 static bool path_good(const char *path)
 {
-	const char *dots = path;
+	size_t len;
 
-	if (*path != '/' || strlen(path) > LIMIT_SHARE_PATH || !strcmp(path, "/"))
+	if (*path != '/' || strlen(path) > LIMIT_SHARE_PATH || share_path_same(path, "/"))
 		return false;
-	while ((dots = strstr(dots, "/.."))) {
-		dots += 3;
-		if (!*dots || *dots == '/')
+	while ((len = share_path_next(&path))) {
+		if (len == 2 && !memcmp(path, "..", 2))
 			return false;
+		path += len;
 	}
 	return true;
 }
@@ -103,7 +130,8 @@ int share_specs_check(const char *what, const struct share_spec *spec, unsigned 
 {
 	for (unsigned i = 0; i < count; i++)
 		for (unsigned k = 0; k < i; k++)
-			if (spec[i].path && spec[k].path && !strcmp(spec[i].path, spec[k].path))
+			if (spec[i].path && spec[k].path &&
+				share_path_same(spec[i].path, spec[k].path))
 				return error_set(err, EINVAL,
 					"%s: %s and %s both go to %s: say where by DIR:PATH", what,
 					spec[k].folder, spec[i].folder, spec[i].path);

@@ -4,6 +4,7 @@
 #define DACH_PROTOCOL_SHARE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/error.h"
 #include "protocol/fields.h"
@@ -33,6 +34,12 @@ int share_spec_check(const char *what, const struct share_spec *spec, struct err
 /* Do two of them go to the same place in the guest? -EINVAL and which. */
 int share_specs_check(const char *what, const struct share_spec *spec, unsigned count,
 	struct error *err);
+/*
+ * The next name of a path: *path is moved to it, over slashes and names that are ".", and its length is returned; 0: there is none
+ * any more. Two paths of the same names are the same place, however they are written.
+ */
+size_t share_path_next(const char **path);
+bool share_path_same(const char *one, const char *other);
 /* Leaves it all zero. No descriptor is touched. */
 void share_spec_free(struct share_spec *spec);
 

@@ -250,6 +250,11 @@ static void test_hostile(void **state)
 		{"{\"name\":\"a\",\"agent\":true,\"shares\":[{\"folder\":\"/s\",\"path\":\"/m\"},"
 		 "{\"folder\":\"/t\",\"path\":\"/m\"}]}",
 			"/s and /t both go to /m"},
+		{"{\"name\":\"a\",\"agent\":true,\"shares\":[{\"folder\":\"/s\",\"path\":\"/m/n\"},"
+		 "{\"folder\":\"/t\",\"path\":\"//m/./n/.\"}]}",
+			"/s and /t both go to"},
+		{"{\"name\":\"a\",\"agent\":true,\"shares\":[{\"folder\":\"/s\",\"path\":\"/./\"}]}",
+			"below its root"},
 		{"{\"name\":\"a\",\"kept\":[]}", "kept"},
 	};
 	struct domain_config config;

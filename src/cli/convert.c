@@ -223,7 +223,7 @@ static int wait_for(pid_t pid, struct error *err)
 
 static int pack_machine(struct conversion *conversion, struct error *err)
 {
-	char folder[PATH_MAX], tar[PATH_MAX + 32];
+	char folder[PATH_MAX], tar[PATH_MAX + 32], again[64];
 	int fd, r = find_image(conversion, folder, err);
 	pid_t pid;
 
@@ -233,18 +233,20 @@ static int pack_machine(struct conversion *conversion, struct error *err)
 	fd = mkostemp(tar, O_CLOEXEC);
 	if (fd < 0)
 		return error_set(err, errno, "%s: %s", tar, strerror(errno));
+	/* Whoever ends us, it goes with us. */
+	unlink(tar);
+	snprintf(again, sizeof again, "/proc/self/fd/%d", fd);
 	show(NULL, "packing what is on its disk, by a machine");
 	pid = fork();
 	if (!pid)
 		pack_there(folder, fd);
-	close(fd);
 	r = wait_for(pid, err);
 	conversion->request.kind = ROOT_TAR;
-	conversion->request.from = tar;
+	conversion->request.from = again;
 	conversion->request.keep_root = true;
 	if (!r)
 		r = import(conversion, err);
-	unlink(tar);
+	close(fd);
 	return r;
 }
 

@@ -266,9 +266,12 @@ static int make_root(struct import *import, struct error *err)
 		return flatten_layers(import, &flatten, err);
 	}
 	if (strcmp(request->from, "-")) {
-		if (!realpath(request->from, from))
+		/* One without a name, which /proc/self/fd leads to, has no other. */
+		const bool absolute = *request->from == '/';
+
+		if (absolute ? access(request->from, R_OK) : !realpath(request->from, from))
 			return error_set(err, errno, "%s: %s", request->from, strerror(errno));
-		import->layer[0] = from;
+		import->layer[0] = absolute ? request->from : from;
 		return flatten_layers(import, &flatten, err);
 	}
 	r = spool(import, err);

@@ -242,7 +242,7 @@ void hostmap_expected(struct vcpu *v)
 	lock_drop(&w->vm->pool.lock);
 }
 
-static void turn_off(struct hostmap *w)
+void hostmap_turn_off(struct hostmap *w)
 {
 	w->on = false;
 	w->vm->pool.spaces--;
@@ -267,7 +267,7 @@ bool hostmap_reach(struct vcpu *v, uint64_t linear, unsigned size, unsigned acce
 	full = !has_room(w);
 	if (full) {
 		w->hold_ticks = 64;
-		turn_off(w);
+		hostmap_turn_off(w);
 		v->count.window_down++;
 	}
 	done = !full && reach_page(v, w, linear, access) &&
@@ -410,13 +410,6 @@ void hostmap_demote_taken(struct translate_vm *vm, const struct region *r,
 
 /* --- up and down ---------------------------------------------------------------------------------- */
 
-#define CALM_FILLS 64u    /* TLB fills in a tick that still is calm */
-#define CALM_TICKS 6u     /* of them in a row: up */
-#define STORM_MISSES 240u /* misses in a tick that is a storm ... */
-#define STORM_TICKS 3u    /* ... of which so many in a row: down */
-#define FIRST_HOLD 16u    /* ticks that it stays there; twice as long each time */
-#define LONGEST_HOLD 1024u
-
 void hostmap_turn_on(struct hostmap *w)
 {
 	if (w->on)
@@ -438,7 +431,7 @@ void hostmap_leave(struct hostmap *w)
 		return;
 	lock_take(&w->vm->pool.lock);
 	if (w->on)
-		turn_off(w);
+		hostmap_turn_off(w);
 	hostmap_forget_slots(w);
 	w->calm_ticks = w->storm_ticks = w->hold_ticks = w->backoff = 0;
 	w->quiet_ticks = w->native_hold = w->native_backoff = 0;
@@ -454,42 +447,4 @@ void hostmap_space(struct hostmap *w, uint64_t cr3)
 	w->cr3 = cr3 >> 12;
 	if (w->vm->pool.policy == HOSTMAP_ALWAYS)
 		hostmap_turn_on(w);
-}
-
-static void tick_down(struct vcpu *v, struct hostmap *w)
-{
-	w->storm_ticks = v->count.window_miss - w->misses > STORM_MISSES ? w->storm_ticks + 1 : 0;
-	w->misses = v->count.window_miss;
-	if (w->storm_ticks < STORM_TICKS || w->vm->pool.policy == HOSTMAP_ALWAYS)
-		return;
-	w->hold_ticks = FIRST_HOLD << w->backoff;
-	if (w->hold_ticks < LONGEST_HOLD)
-		w->backoff++;
-	w->calm_ticks = 0;
-	lock_take(&w->vm->pool.lock);
-	turn_off(w);
-	lock_drop(&w->vm->pool.lock);
-	v->count.window_down++;
-}
-
-bool hostmap_tick(struct vcpu *v)
-{
-	struct tlb *t = v->private_data->user;
-	struct hostmap *w = t->hostmap;
-
-	if (!w || w->vm->pool.policy == HOSTMAP_NEVER || !(v->cpu.efer & EFER_LMA))
-		return false;
-	if (!w->on && !w->hold_ticks)
-		w->calm_ticks = t->fills - w->fills < CALM_FILLS ? w->calm_ticks + 1 : 0;
-	if (!w->on && w->hold_ticks) {
-		w->hold_ticks--;
-	} else if (!native_tick(v, w) && w->on && !w->mirror) {
-		tick_down(v, w);
-	} else if (!w->on && w->calm_ticks >= CALM_TICKS) {
-		hostmap_turn_on(w);
-		w->misses = v->count.window_miss;
-		v->count.window_up++;
-	}
-	w->fills = t->fills;
-	return true;
 }

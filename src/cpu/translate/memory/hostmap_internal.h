@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is in windows, for hostmap.c, which knows what they hold, and hostmap_fill.c, which decides. */
+/* What is in windows, for hostmap.c, which knows what they hold, hostmap_fill.c, which decides, and hostmap_tick.c, which decides whether. */
 #ifndef DACH_CPU_TRANSLATE_HOSTMAP_INTERNAL_H
 #define DACH_CPU_TRANSLATE_HOSTMAP_INTERNAL_H
 
@@ -87,6 +87,8 @@ struct chunk *chunk_find(struct hostmap *w, uint64_t linear);
 struct chunk *chunk_make(struct hostmap *w, uint64_t linear);
 /* The address space has windows, or a mirror, from now on. */
 void hostmap_turn_on(struct hostmap *w);
+/* And no longer. */
+void hostmap_turn_off(struct hostmap *w);
 /* Empties all windows, or the mirror. */
 void hostmap_empty(struct hostmap *w);
 /* Pages at the place that hostmap_window_at() gives: to be seen there, without the right to write, gone. */

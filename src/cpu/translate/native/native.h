@@ -104,7 +104,7 @@ enum native_code native_scan(const uint8_t *before, const uint8_t *page, const u
 	bool cpuid_faults, struct native_found *found);
 
 /*
- * native_patch.c: copies of pages, to be run only. A copy is good for as long as writes to the page are watched, as those to
+ * Copies of pages, to be run only (native_patch.c). A copy is good for as long as writes to the page are watched, as those to
  * translated code are; what changes the page, or watches it no more, says so.
  */
 
@@ -113,7 +113,7 @@ void native_patches_create(struct native_patches *n);
 void native_patches_destroy(struct native_patches *n);
 /* Begins anew: no mirror has any. */
 void native_patches_forget(struct native_patches *n);
-/* If all are used, and half of them are good no more: begins anew. No lock is held, and the vCPU is outside of code. */
+/* native_off.c: if all are used, and half of them are good no more, begins anew. No lock is held, and the vCPU is outside of code. */
 void native_patches_renew(struct vcpu *v);
 /* The windows' lock is held. The copy of page `number`, with the bytes at `host`; -1: there can be none. */
 int native_patch(struct native_patches *n, uint32_t number, const uint8_t *host,
@@ -126,7 +126,7 @@ static inline int native_patch_find(const struct native_patches *n, uint32_t num
 			return (int)i;
 	return -1;
 }
-/* The page's bytes have changed, or are not watched any more: no mirror goes on with a copy. Any thread. */
+/* native_off.c: the page's bytes have changed, or are not watched any more: no mirror goes on with a copy. Any thread. */
 void native_unpatch(struct translate_vm *vm, uint64_t gpa);
 
 #endif

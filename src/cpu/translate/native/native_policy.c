@@ -31,11 +31,6 @@ static bool alike(const struct vcpu *v)
 		!v->debug.breakpoints;
 }
 
-bool native_on(const struct hostmap *w)
-{
-	return w && w->mirror;
-}
-
 bool native_runs(const struct hostmap *w)
 {
 	return native_on(w) && !w->pause_ticks;
@@ -63,19 +58,6 @@ static struct mirror *take(const struct vcpu *v)
 			return &pool->mirror[i];
 		}
 	return NULL;
-}
-
-void native_release(struct hostmap *w)
-{
-	struct native_pool *pool = &w->vm->native;
-
-	if (!w->mirror)
-		return;
-	hostmap_empty(w);
-	pool->used[w->mirror - pool->mirror] = false;
-	w->mirror = NULL;
-	w->wipe = false;
-	w->orders = 0;
 }
 
 /* The one of this vCPU's address spaces that has been left the longest has to go without. */

@@ -568,6 +568,39 @@ static void functions_are_saved(void **state)
 	free(more.data);
 }
 
+/* Saved with one size of ROM, and loaded where the file has another, or none: what does not count stays outside. */
+static void roms_differ(void **state)
+{
+	static const uint8_t image[0x4000];
+	static const unsigned sizes[] = {0x2000, 0x4000, 0x800, 0};
+	static const uint32_t found[] = {0xff006001, 0xff004001, 0xff006001, 0};
+	struct rig *rig = *state;
+	struct bytes bytes = {0};
+	struct error err = {0};
+
+	for (unsigned i = 0; i < 4; i++) {
+		struct pci_device dev;
+
+		pci_device_init(&dev, "rom", &more_ids, NULL);
+		if (sizes[i])
+			assert_int_equal(pci_add_rom(&dev, image, sizes[i]), 0);
+		assert_int_equal(pci_bus_add(&rig->pci, &dev, &err), 0);
+		if (!i) {
+			put(rig, 3, PCI_ROM_BAR, 4, 0xff006001);
+			save_bus(rig, &bytes);
+		}
+		assert_int_equal(load_bus(rig, &bytes, &err), 0);
+		assert_int_equal(get(rig, 3, PCI_ROM_BAR, 4), found[i]);
+		/* Any other bit that the guest cannot write still counts. */
+		dev.config[PCI_BAR0] = 1;
+		assert_true(load_bus(rig, &bytes, &err) < 0);
+		assert_non_null(strstr(err.text, "the guest had another device than rom"));
+		assert_int_equal(pci_bus_remove(&dev, &err), 0);
+		pci_device_destroy(&dev);
+	}
+	free(bytes.data);
+}
+
 static void garbage(void **state)
 {
 	struct rig *rig = *state;
@@ -614,6 +647,7 @@ int main(void)
 		cmocka_unit_test_setup(removed, setup),
 		cmocka_unit_test_setup(addresses, setup),
 		cmocka_unit_test_setup(functions_are_saved, setup),
+		cmocka_unit_test_setup(roms_differ, setup),
 		cmocka_unit_test_setup(garbage, setup),
 	};
 

@@ -167,13 +167,25 @@ bool pci_bus_busy(struct pci_bus *bus)
 
 /* Saved states */
 
+/* ROMs are files of this host's, in no state: a device's may have another size here, or be missing. */
+static bool is_rom(unsigned at)
+{
+	return at >= PCI_ROM_BAR && at < PCI_ROM_BAR + 4;
+}
+
 /* What the guest cannot write must be as it is here: then it is the same kind of device. */
 static bool same_device(const struct pci_device *dev, const uint8_t config[PCI_CONFIG_SIZE])
 {
 	for (unsigned i = 0; i < PCI_CONFIG_SIZE; i++)
-		if ((config[i] ^ dev->config[i]) & ~(dev->wmask[i] | dev->w1c[i]))
+		if (!is_rom(i) && (config[i] ^ dev->config[i]) & ~(dev->wmask[i] | dev->w1c[i]))
 			return false;
 	return true;
+}
+
+static void take_config(struct pci_device *dev, const uint8_t config[PCI_CONFIG_SIZE])
+{
+	for (unsigned i = 0; i < PCI_CONFIG_SIZE; i++)
+		dev->config[i] = is_rom(i) ? config[i] & dev->wmask[i] : config[i];
 }
 
 static void describe_device(struct pci_device *dev, struct state *s)
@@ -190,7 +202,7 @@ static void describe_device(struct pci_device *dev, struct state *s)
 			state_fail(s, EINVAL, "the guest had another device than %s in slot %u",
 				dev->name, dev->slot);
 		else
-			memcpy(dev->config, config, sizeof config);
+			take_config(dev, config);
 		/* The line itself is in the interrupt controllers' sections. */
 		dev->intx = intx && dev->config[PCI_INTERRUPT_PIN];
 		dev->intx_off = pci_config_get(dev, PCI_COMMAND, 2) & PCI_COMMAND_INTX_OFF;

@@ -9,9 +9,11 @@
 #include "vmm/devices.h"
 
 /*
- * Adds the controllers that the configuration's disks, which are open, and its empty drives need. A disk is in the drive
- * that its name says (hda to hdd, sda to sdf), or in the first that is free.
+ * Which drive each of the configuration's disks and empty drives has, as bays: the one that its name says (hda to hdd, sda
+ * to sdf); then the others, in their names' order, the first that is free. Whether a CD lies in a drive makes no difference.
  */
+int drives_choose(struct devices *devices, const struct vmm_config *config, struct error *err);
+/* Does so, and adds the controllers that they need. The disks are open. */
 int drives_create(struct devices *devices, const struct vmm_config *config, struct machine *machine,
 	struct error *err);
 void drives_destroy(struct devices *devices);

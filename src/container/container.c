@@ -18,7 +18,8 @@
 #include "container/internal.h"
 #include "container/keeper.h"
 
-#define ANSWER_MS 10000 /* for the keeper: a process that cannot be frozen waits for a disk */
+/* For the keeper: a process that cannot be frozen waits for a disk. Less than the daemon waits for us, or what it has given up would be done. */
+#define ANSWER_MS 7000
 #define CONSOLE_PIECE 16384
 
 struct container {
@@ -27,6 +28,7 @@ struct container {
 	pid_t keeper_pid;       /* 0: none */
 	struct loop_fd keeper;  /* the socket; fd -1: none, or gone */
 	struct loop_fd console; /* the terminal's end that is ours; likewise */
+	uint32_t asked;         /* how often it was asked for what it answers */
 	bool begun, over;
 	bool killed; /* somebody ended it: what is told of its end is no news */
 	struct end_report end;
@@ -106,24 +108,43 @@ static void tell(struct container *container, enum keeper_word word)
 		keeper_send(container->keeper.fd, &message, -1);
 }
 
-/* Asks, and waits: nothing else of the guest happens meanwhile. */
+/* What it has not done in time, and may do yet, is undone then. */
+static void take_back(struct container *container, const struct keeper_message *asked)
+{
+	struct keeper_message message = *asked;
+
+	if (asked->word == KEEPER_FREEZE)
+		message.word = KEEPER_THAW;
+	else if (asked->word == KEEPER_FOLDER)
+		message.word = KEEPER_NO_FOLDER;
+	else
+		return;
+	message.number = ++container->asked;
+	keeper_send(container->keeper.fd, &message, -1);
+}
+
+/* Asks, and waits: nothing else of the guest happens meanwhile. What an earlier question is answered late is nobody's. */
 static int ask(struct container *container, const struct keeper_message *asked, int fd,
 	struct error *err)
 {
 	struct pollfd wait = {container->keeper.fd, POLLIN, 0};
 	const uint64_t end = clock_now() + ANSWER_MS * 1000000ull;
-	struct keeper_message message;
+	struct keeper_message message = *asked;
+	const uint32_t number = ++container->asked;
 
+	message.number = number;
 	if (container->keeper.fd >= 0)
-		keeper_send(container->keeper.fd, asked, fd);
+		keeper_send(container->keeper.fd, &message, fd);
 	while (!container->over && clock_now() < end) {
-		if (poll(&wait, 1, 1000) <= 0 || take_message(container, &message) != KEEPER_DONE)
+		if (poll(&wait, 1, 1000) <= 0 || take_message(container, &message) != KEEPER_DONE ||
+			message.number != number)
 			continue;
 		return message.status ? error_set(err, -message.status, "%s", message.text) : 0;
 	}
-	return container->over
-		? error_set(err, EPIPE, "the container has ended")
-		: error_set(err, ETIMEDOUT, "the container's keeper does not answer");
+	if (container->over)
+		return error_set(err, EPIPE, "the container has ended");
+	take_back(container, asked);
+	return error_set(err, ETIMEDOUT, "the container's keeper does not answer");
 }
 
 static void ask_to(struct container *container, enum keeper_word word)

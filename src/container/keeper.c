@@ -30,6 +30,12 @@ struct shared {
 	struct error err;
 };
 
+/* What the monitor wants of a container that runs, and the folder that came along; -1: none. */
+struct change {
+	struct keeper_message message;
+	int fd;
+};
+
 struct keeper {
 	const struct launch_spec *spec;
 	int socket, signals, log;
@@ -40,6 +46,10 @@ struct keeper {
 	struct shared *shared;
 	pid_t lines; /* who serves the networks; 0: nobody */
 	unsigned execs;
+	pid_t changer; /* who makes a change, 0: nobody; and which */
+	struct keeper_message changing;
+	struct change next; /* for when that one has ended */
+	bool waits;         /* there is such a one */
 	bool monitor_gone;
 };
 
@@ -109,12 +119,19 @@ int keeper_receive(int socket, struct keeper_message *message, int *fd)
 	return -EPIPE;
 }
 
-static void answer(struct keeper *keeper, int r, const struct error *err)
+static void answer(struct keeper *keeper, uint32_t number, int r, const struct error *err)
 {
-	struct keeper_message message = {.word = KEEPER_DONE, .status = r};
+	struct keeper_message message = {.word = KEEPER_DONE, .number = number, .status = r};
 
 	memcpy(message.text, err->text, sizeof message.text);
 	keeper_send(keeper->socket, &message, -1);
+}
+
+/* Who waits for a file system that does not answer ends when that does. */
+static void give_up_change(const struct keeper *keeper)
+{
+	if (keeper->changer)
+		kill(keeper->changer, SIGKILL);
 }
 
 static _Noreturn void tell_end(struct keeper *keeper, const struct end_report *end)
@@ -124,6 +141,7 @@ static _Noreturn void tell_end(struct keeper *keeper, const struct end_report *e
 		.reason = end->reason};
 
 	memcpy(message.text, end->error.text, sizeof message.text);
+	give_up_change(keeper);
 	keeper_send(keeper->socket, &message, -1);
 	_exit(0);
 }
@@ -266,6 +284,83 @@ static _Noreturn void ended(struct keeper *keeper, int status)
 	tell_end(keeper, &end);
 }
 
+static int come(const struct keeper *keeper, const struct keeper_message *message, int fd,
+	struct error *err)
+{
+	switch (message->word) {
+	case KEEPER_LINK:
+		return come_link(keeper->container, message->text, (unsigned)message->status, err);
+	case KEEPER_FOLDER:
+		return come_folder(keeper->container, keeper->spec, fd, message->text,
+			message->status == 1, err);
+	default:
+		return go_folder(keeper->container, message->text, err);
+	}
+}
+
+/* By a child, which is another afterwards. Answered when it has ended. */
+static void begin_change(struct keeper *keeper, const struct change *change)
+{
+	struct shared *shared = keeper->shared;
+	struct error err = {""};
+	pid_t pid;
+
+	/* How the init ends is the starter's to tell, at any time. */
+	shared->err.text[0] = 0;
+	shared->r = error_set(&shared->err, EIO, "the process that was to do that was killed");
+	pid = fork();
+	if (!pid) {
+		become_child(keeper);
+		prctl(PR_SET_DUMPABLE, 0);
+		shared->r = come(keeper, &change->message, change->fd, &err);
+		shared->err = err;
+		_exit(0);
+	}
+	if (change->fd >= 0)
+		close(change->fd);
+	if (pid < 0) {
+		shared->err.text[0] = 0;
+		shared->r = error_set(&shared->err, errno, "no process: %s", strerror(errno));
+		answer(keeper, change->message.number, shared->r, &shared->err);
+		return;
+	}
+	keeper->changer = pid;
+	keeper->changing = change->message;
+}
+
+static void end_change(struct keeper *keeper)
+{
+	keeper->changer = 0;
+	answer(keeper, keeper->changing.number, keeper->shared->r, &keeper->shared->err);
+	if (!keeper->waits)
+		return;
+	keeper->waits = false;
+	begin_change(keeper, &keeper->next);
+}
+
+/* Only what the monitor no longer waits for can be under way: a folder that was to come is to go then. fd is taken. */
+static void change(struct keeper *keeper, const struct keeper_message *message, int fd)
+{
+	const struct change change = {*message, fd};
+	struct error err = {""};
+
+	if (!keeper->changer) {
+		begin_change(keeper, &change);
+		return;
+	}
+	if (message->word == KEEPER_NO_FOLDER && keeper->changing.word == KEEPER_FOLDER)
+		give_up_change(keeper);
+	if (!keeper->waits) {
+		keeper->next = change;
+		keeper->waits = true;
+		return;
+	}
+	if (fd >= 0)
+		close(fd);
+	error_set(&err, EBUSY, "what was asked for before is still being done");
+	answer(keeper, message->number, -EBUSY, &err);
+}
+
 static void take_children(struct keeper *keeper)
 {
 	struct signalfd_siginfo info;
@@ -277,7 +372,9 @@ static void take_children(struct keeper *keeper)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == keeper->starter)
 			ended(keeper, status);
-		if (pid == keeper->lines)
+		if (pid == keeper->changer)
+			end_change(keeper);
+		else if (pid == keeper->lines)
 			fputs("the process that serves the container's networks was killed\n",
 				stderr);
 		else
@@ -298,6 +395,7 @@ static void ask(struct keeper *keeper)
 /* Its init's end is the end of all in it; one that is still being started goes with who starts it. */
 static void end(struct keeper *keeper)
 {
+	give_up_change(keeper);
 	if (!keeper->starter)
 		tell_end(keeper, &(struct end_report){.reason = END_KILLED});
 	if (!keeper->container->is_running(keeper->container) ||
@@ -305,7 +403,7 @@ static void end(struct keeper *keeper)
 		kill(keeper->starter, SIGKILL);
 }
 
-static void freeze(struct keeper *keeper, bool stands)
+static void freeze(struct keeper *keeper, uint32_t number, bool stands)
 {
 	struct lxc_container *container = keeper->container;
 	struct error err = {""};
@@ -316,7 +414,7 @@ static void freeze(struct keeper *keeper, bool stands)
 			stands ? "the container does not stand still"
 			       : "the container does not go on",
 			&err);
-	answer(keeper, r, &err);
+	answer(keeper, number, r, &err);
 }
 
 static void exec(struct keeper *keeper, int caller)
@@ -344,44 +442,6 @@ static void exec(struct keeper *keeper, int caller)
 	close(caller);
 }
 
-static int come(const struct keeper *keeper, const struct keeper_message *message, int fd,
-	struct error *err)
-{
-	switch (message->word) {
-	case KEEPER_LINK:
-		return come_link(keeper->container, message->text, (unsigned)message->status, err);
-	case KEEPER_FOLDER:
-		return come_folder(keeper->container, keeper->spec, fd, message->text,
-			message->status == 1, err);
-	default:
-		return go_folder(keeper->container, message->text, err);
-	}
-}
-
-/* By a child, which is another afterwards. Answered when it has ended. */
-static void change(struct keeper *keeper, const struct keeper_message *message, int fd)
-{
-	struct shared *shared = keeper->shared;
-	pid_t pid;
-	int status = 0;
-
-	/* How the init ends is the starter's to tell, at any time. */
-	shared->err.text[0] = 0;
-	shared->r = error_set(&shared->err, EIO, "the process that was to do that was killed");
-	pid = fork();
-	if (!pid) {
-		become_child(keeper);
-		prctl(PR_SET_DUMPABLE, 0);
-		shared->r = come(keeper, message, fd, &shared->err);
-		_exit(0);
-	}
-	if (pid < 0)
-		error_set(&shared->err, errno, "no process: %s", strerror(errno));
-	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-	}
-	answer(keeper, shared->r, &shared->err);
-}
-
 /* The monitor's end is the container's. */
 static void orphaned(struct keeper *keeper)
 {
@@ -404,7 +464,7 @@ static void take_message(struct keeper *keeper)
 		break;
 	case KEEPER_FREEZE:
 	case KEEPER_THAW:
-		freeze(keeper, message.word == KEEPER_FREEZE);
+		freeze(keeper, message.number, message.word == KEEPER_FREEZE);
 		break;
 	case KEEPER_ASK:
 		ask(keeper);
@@ -416,6 +476,7 @@ static void take_message(struct keeper *keeper)
 	case KEEPER_FOLDER:
 	case KEEPER_NO_FOLDER:
 		change(keeper, &message, fd);
+		fd = -1;
 		break;
 	case KEEPER_EXEC:
 		if (fd >= 0)
@@ -491,7 +552,7 @@ _Noreturn void keeper_run(const struct launch_spec *spec, int socket, const char
 		r = root_check_init(spec, &err);
 	if (r)
 		fail(&keeper, &err);
-	answer(&keeper, 0, &err);
+	answer(&keeper, 0, 0, &err);
 	serve(&keeper);
 	_exit(0);
 }

@@ -32,7 +32,7 @@ enum keeper_word {
 	KEEPER_FOLDER,
 	KEEPER_NO_FOLDER,
 	/* From the keeper */
-	/* status: 0 or a negative errno, with the sentence. The first one, unasked: all is made that is needed to start */
+	/* What has the same number has been done. status: 0 or a negative errno, with the sentence. The first one, unasked: all is made that is needed to start */
 	KEEPER_DONE,
 	KEEPER_RUNS,  /* after START: it is up, as liblxc has it, and its init about to begin */
 	KEEPER_ENDED, /* the container is gone; the last message */
@@ -40,6 +40,7 @@ enum keeper_word {
 
 struct keeper_message {
 	uint32_t word;
+	uint32_t number; /* of what is answered; DONE: of what that answers, 0: nothing */
 	int32_t status;  /* ENDED: as in end_report; of others a number */
 	uint32_t reason; /* ENDED: enum end_reason */
 	char text[sizeof((struct error *)0)->text];

@@ -4,7 +4,7 @@
 import os
 import signal
 
-from containers import DHCP, TEMPLATE, TOP, as_root, create, dach, daemon, eventually, fails, inside, links, off, refused, sh, up
+from containers import DHCP, TEMPLATE, TOP, as_root, children, create, dach, daemon, eventually, fails, inside, links, off, refused, sh, up
 
 
 def test_networks():
@@ -148,6 +148,29 @@ def test_folders_that_lead_elsewhere():
         said = refused(400, d.post, "/v1/guests/web/start")
         assert said.startswith("the container cannot be started: "), said
         assert open("/proc/self/mountinfo").read() == before and os.listdir(target) == ["below"]
+
+
+def test_what_comes_late():
+    """What a keeper that does not answer in time does afterwards is not taken for what is asked for next, nor left."""
+    data = make_data("late")
+    with daemon() as d:
+        create(d, managed=True)
+        up(d)
+        monitor = d.guests()["web"]["pid"]
+        keeper = next(pid for pid in children(monitor) if open(f"/proc/{pid}/comm").read() == "dach-keeper\n")
+        for ask in (lambda: dach(d, "share-attach", "web", data + ":/late").returncode, lambda: dach(d, "pause", "web").returncode):
+            os.kill(keeper, signal.SIGSTOP)
+            try:
+                assert ask()
+            finally:
+                os.kill(keeper, signal.SIGCONT)
+            # It says what is true of this one; and it runs.
+            eventually(lambda: "no folder at" in dach(d, "share-detach", "web", "/none").stderr, 30)
+            eventually(lambda: "leads elsewhere" in dach(d, "share-attach", "web", data + ":/proc/1/root/tmp").stderr)
+            fails(d, "cat /late/said")
+        assert d.guests()["web"]["state"] == "running" and not d.get("/v1/guests/web")["config"].get("shares")
+        assert not dach(d, "share-attach", "web", data + ":/late").returncode
+        assert inside(d, "cat /late/said") == "late\n"
 
 
 def test_devices():

@@ -172,6 +172,24 @@ static int ask(const void *request, size_t size, mnl_cb_t each, void *ctx)
 	return r;
 }
 
+/* Of many. While others load theirs it is interrupted, and asked for again: again() drops what has come of it. */
+static int ask_all(const struct nlmsghdr *request, mnl_cb_t each, void (*again)(void *ctx),
+	void *ctx)
+{
+	int r = -EINTR;
+
+	for (unsigned i = 0; i < TRIES && r == -EINTR; i++) {
+		again(ctx);
+		r = ask(request, request->nlmsg_len, each, ctx);
+	}
+	return r;
+}
+
+static void rewind_text(void *ctx)
+{
+	rewind(ctx);
+}
+
 static void put_name(struct nlmsghdr *request, uint16_t attr, const char *name)
 {
 	char table[64];
@@ -212,11 +230,6 @@ int tables_empty_set(const char *family, const char *name, const char *set)
 	return change(NFT_MSG_DELSETELEM, family, name, set);
 }
 
-struct elements {
-	void (*each)(void *ctx, const uint8_t *value, size_t size);
-	void *ctx;
-};
-
 /* The attribute of that type in a nest; NULL: it has none. */
 static const struct nlattr *within(const struct nlattr *nest, uint16_t type)
 {
@@ -228,9 +241,9 @@ static const struct nlattr *within(const struct nlattr *nest, uint16_t type)
 	return NULL;
 }
 
+/* Each behind a byte that tells its length. */
 static int take_elements(const struct nlmsghdr *message, void *ctx)
 {
-	const struct elements *elements = ctx;
 	const struct nlattr *list, *element;
 
 	mnl_attr_for_each(list, message, sizeof(struct nfgenmsg))
@@ -242,9 +255,11 @@ static int take_elements(const struct nlmsghdr *message, void *ctx)
 			const struct nlattr *value =
 				within(within(element, NFTA_SET_ELEM_KEY), NFTA_DATA_VALUE);
 
-			if (value)
-				elements->each(elements->ctx, mnl_attr_get_payload(value),
-					mnl_attr_get_payload_len(value));
+			if (value && mnl_attr_get_payload_len(value) <= UINT8_MAX) {
+				fputc(mnl_attr_get_payload_len(value), ctx);
+				fwrite(mnl_attr_get_payload(value), 1,
+					mnl_attr_get_payload_len(value), ctx);
+			}
 		}
 	}
 	return MNL_CB_OK;
@@ -253,14 +268,21 @@ static int take_elements(const struct nlmsghdr *message, void *ctx)
 void tables_each_element(const char *family, const char *name, const char *set,
 	void (*each)(void *ctx, const uint8_t *value, size_t size), void *ctx)
 {
-	struct elements elements = {each, ctx};
-	char buf[512];
+	char buf[512], *elements = NULL;
 	struct nlmsghdr *request = put_request(buf, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM,
 		NLM_F_DUMP, family_number(family), 0);
+	size_t size;
+	FILE *out = open_memstream(&elements, &size);
 
+	if (!out)
+		return;
 	put_name(request, NFTA_SET_ELEM_LIST_TABLE, name);
 	mnl_attr_put_strz(request, NFTA_SET_ELEM_LIST_SET, set);
-	ask(buf, request->nlmsg_len, take_elements, &elements);
+	ask_all(request, take_elements, rewind_text, out);
+	if (!fclose(out))
+		for (size_t at = 0; at < size; at += 1 + (uint8_t)elements[at])
+			each(ctx, (const uint8_t *)elements + at + 1, (uint8_t)elements[at]);
+	free(elements);
 }
 
 static int list_table(const struct nlmsghdr *message, void *ctx)
@@ -279,27 +301,20 @@ static int list_table(const struct nlmsghdr *message, void *ctx)
 
 char *tables_list(void)
 {
-	const uint16_t type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE;
-	int r = -EINTR;
-	char *text = NULL;
+	char buf[256], *text = NULL;
+	const struct nlmsghdr *request = put_request(buf,
+		NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, NLM_F_DUMP, AF_UNSPEC, 0);
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	int r;
 
-	/* While others load theirs, it has to be asked again. */
-	for (unsigned i = 0; i < TRIES && r == -EINTR; i++) {
-		char buf[256];
-		struct nlmsghdr *request = put_request(buf, type, NLM_F_DUMP, AF_UNSPEC, 0);
-		size_t size;
-		FILE *out;
-
-		free(text);
-		out = open_memstream(&text, &size);
-		if (!out)
-			return NULL;
-		r = ask(buf, request->nlmsg_len, list_table, out);
-		if (fclose(out) && !r)
-			r = -ENOMEM;
-	}
-	if (!r)
+	if (!out)
+		return NULL;
+	r = ask_all(request, list_table, rewind_text, out);
+	if (!fclose(out) && !r) {
+		text[size] = 0; /* what was dropped may have been longer */
 		return text;
+	}
 	free(text);
 	return NULL;
 }
@@ -339,20 +354,21 @@ static int take_chain(const struct nlmsghdr *message, void *ctx)
 	return MNL_CB_OK;
 }
 
+static void drop_chains(void *ctx)
+{
+	struct dropping *dropping = ctx;
+
+	dropping->count = 0;
+}
+
 unsigned tables_dropping(struct tables_chain *chain, unsigned room)
 {
 	struct dropping dropping = {chain, 0, room};
-	int r = -EINTR;
+	char buf[256];
+	const struct nlmsghdr *request = put_request(buf,
+		NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN, NLM_F_DUMP, AF_UNSPEC, 0);
 
-	for (unsigned i = 0; i < TRIES && r == -EINTR; i++) {
-		char buf[256];
-		struct nlmsghdr *request = put_request(buf,
-			NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN, NLM_F_DUMP, AF_UNSPEC, 0);
-
-		dropping.count = 0;
-		r = ask(buf, request->nlmsg_len, take_chain, &dropping);
-	}
-	return r ? 0 : dropping.count;
+	return ask_all(request, take_chain, drop_chains, &dropping) ? 0 : dropping.count;
 }
 
 void tables_each(char *list, const char *family, void (*each)(const char *name))

@@ -147,6 +147,42 @@ int nat_remove(const char *bridge, struct error *err)
 	return tables_remove("inet", bridge, err);
 }
 
+/* A string in it, however deep, that is that name, or that begins as it does and ends in '*'. */
+static bool has_name(json_t *in, const char *name)
+{
+	const char *text = json_string_value(in), *key;
+	const size_t len = text ? strcspn(text, "*") : 0;
+	bool has = text && (text[len] ? !strncmp(text, name, len) : !strcmp(text, name));
+	json_t *value;
+	size_t i;
+
+	json_array_foreach(in, i, value)
+	{
+		has = has || has_name(value, name);
+	}
+	json_object_foreach(in, key, value)
+	{
+		has = has || has_name(value, name);
+	}
+	return has;
+}
+
+/* Something that a rule looks at or does speaks of that link: a table or a chain of its name does not. */
+static bool is_of_link(const json_t *rule, const char *name)
+{
+	static const char *const keys[] = {"iifname", "oifname", "iif", "oif"};
+	json_t *part;
+	size_t i;
+
+	json_array_foreach(json_object_get(rule, "expr"), i, part)
+	{
+		for (unsigned k = 0; k < sizeof keys / sizeof *keys; k++)
+			if (has_name(part, keys[k]) && has_name(part, name))
+				return true;
+	}
+	return false;
+}
+
 /* Does a rule of that chain's table name the bridge? It may be there to let it through. */
 static bool is_named(const struct tables_chain *chain, const char *bridge)
 {
@@ -164,11 +200,7 @@ static bool is_named(const struct tables_chain *chain, const char *bridge)
 	free(said);
 	json_array_foreach(json_object_get(whole, "nftables"), i, entry)
 	{
-		const json_t *rule = json_object_get(entry, "rule");
-		char *text = rule ? json_dumps(rule, JSON_COMPACT) : NULL;
-
-		named = named || (text && strstr(text, bridge));
-		free(text);
+		named = named || is_of_link(json_object_get(entry, "rule"), bridge);
 	}
 	json_decref(whole);
 	return named;

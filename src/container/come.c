@@ -84,6 +84,10 @@ static int walk(const char *path, char last[NAME_MAX + 1], struct error *err)
 		close(at);
 		at = next;
 	}
+	if (at < 0 && last)
+		return error_set(err, errno,
+			"%s: the container has moved or removed the place, and the folder may be elsewhere in it: %s",
+			path, strerror(errno));
 	return at < 0
 		? error_set(err, errno,
 			  "%s: is no folder there, and cannot be made, or a link leads elsewhere: %s",

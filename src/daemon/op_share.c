@@ -72,10 +72,13 @@ static int take_out(struct guest *guest, const char *path, struct error *err)
 	return r ? r : plug_commit(guest, &config, err);
 }
 
-/* Nothing is mounted there any more, whoever has seen to that. */
+/*
+ * Nothing is mounted there any more, whoever has seen to that. Not so where there is no such place: a folder above it may have
+ * another name now, with the mount in it.
+ */
 static bool is_gone(int r)
 {
-	return !r || r == -EINVAL || r == -ENOENT || r == -ENOTDIR;
+	return !r || r == -EINVAL;
 }
 
 /* -ECANCELED: this daemon ends, and the configuration stays as it is. */

@@ -108,6 +108,15 @@ def test_folders():
         inside(d, "umount /mnt/new/place")
         assert not dach(d, "share-detach", "web", "/mnt/new/place").returncode
         assert len(d.get("/v1/guests/web")["config"]["shares"]) == 2
+        # What it only has under another name has not gone.
+        assert not dach(d, "share-attach", "web", more + ":/mnt/here/place").returncode
+        inside(d, "mv /mnt/here /mnt/there")
+        done = dach(d, "share-detach", "web", "/mnt/here/place")
+        assert done.returncode and "has moved" in done.stderr and done.stderr.count("\n") == 1, done
+        assert inside(d, "cat /mnt/there/place/said") and len(d.get("/v1/guests/web")["config"]["shares"]) == 3
+        inside(d, "mv /mnt/there /mnt/here")
+        assert not dach(d, "share-detach", "web", "/mnt/here/place").returncode
+        assert len(d.get("/v1/guests/web")["config"]["shares"]) == 2
         d.post("/v1/guests/web/destroy")
         off(d)
         # While it is off.

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -49,6 +50,24 @@ static int read_rom(const char *path, struct nic_rom *rom, struct error *err)
 	return r;
 }
 
+/* Nothing else can be meant than to start from it: the guest is at its beginning, and tries the network first. */
+static bool is_needed(const struct vmm_config *config)
+{
+	return *config->boot == 'n' && !config->restore_from;
+}
+
+/* This one cannot be had. */
+static int do_without(const struct vmm_config *config, struct nic_rom *rom, int r,
+	const struct error *why)
+{
+	if (is_needed(config))
+		return r;
+	free(rom->data);
+	*rom = (struct nic_rom){0};
+	fprintf(stderr, "dach: %s; this one goes on without\n", why->text);
+	return 0;
+}
+
 int boot_rom_read(const struct vmm_config *config, struct nic_rom rom[NET_MODELS],
 	struct error *err)
 {
@@ -58,11 +77,16 @@ int boot_rom_read(const struct vmm_config *config, struct nic_rom rom[NET_MODELS
 		return 0;
 	for (unsigned i = 0; i < config->nets && !r; i++) {
 		const struct net_spec *spec = &config->net[i];
+		struct error why = {""};
 
 		if (spec->kind == NET_NONE || rom[spec->model].data ||
 			(config->firmware == FIRMWARE_UEFI && spec->model == NET_VIRTIO))
 			continue;
-		r = read_rom(files[spec->model], &rom[spec->model], err);
+		r = read_rom(files[spec->model], &rom[spec->model], &why);
+		if (r)
+			r = do_without(config, &rom[spec->model], r, &why);
+		if (r)
+			error_set(err, -r, "%s", why.text);
 	}
 	return r;
 }

@@ -8,7 +8,8 @@
 
 /*
  * Reads the ROMs for the configuration's networks, where its boot order has the network and the firmware needs them for
- * it; others stay as they are. data is the caller's to free(), after failures, too. Before files are out of reach.
+ * it; others stay as they are. One that cannot be had is an error where the network comes first and no state is loaded, and
+ * a line on standard error elsewhere. data is the caller's to free(), after failures, too. Before files are out of reach.
  */
 int boot_rom_read(const struct vmm_config *config, struct nic_rom rom[NET_MODELS],
 	struct error *err);

@@ -28,6 +28,8 @@
 
 #define VLAN_AT 12
 #define VLAN_SIZE 4
+#define TAGGED_MIN \
+	64u /* bytes of data in a piece that is cut here: fewer, and a frame would keep the network for long */
 
 struct e1000_sent {
 	uint64_t address;
@@ -47,8 +49,8 @@ static void put_sum(struct e1000 *e, unsigned start, unsigned at, unsigned last)
 }
 
 /*
- * As the header of a frame that is left unfinished: net/ cuts it up where that is to be done, which it knows of TCP over
- * IPv4. false: it is not that.
+ * As the header of a frame that is left unfinished: net/ cuts it up where that is to be done, which it knows of TCP.
+ * false: it is not that.
  */
 static bool describe_cut(struct e1000 *e, struct virtio_net_hdr_v1 *header)
 {
@@ -56,8 +58,8 @@ static bool describe_cut(struct e1000 *e, struct virtio_net_hdr_v1 *header)
 	struct frame_tcp tcp;
 	uint16_t sum;
 
-	if (!c->tcp || !c->ipv4 || !c->mss || !frame_parse_tcp(e->frame, e->used, &tcp) ||
-		tcp.ipv6 || tcp.payload != c->header)
+	if (!c->tcp || !c->mss || !frame_parse_tcp(e->frame, e->used, &tcp) ||
+		tcp.ipv6 == c->ipv4 || tcp.payload != c->header)
 		return false;
 	/* The driver has left the length out of both. */
 	frame_finish_tcp(e->frame, &tcp);
@@ -65,7 +67,7 @@ static bool describe_cut(struct e1000 *e, struct virtio_net_hdr_v1 *header)
 	if (tcp.end - tcp.payload <= c->mss)
 		return true;
 	*header = (struct virtio_net_hdr_v1){.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
-		.gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+		.gso_type = tcp.ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4,
 		.hdr_len = tcp.payload,
 		.gso_size = c->mss,
 		.csum_start = tcp.tcp,
@@ -76,23 +78,35 @@ static bool describe_cut(struct e1000 *e, struct virtio_net_hdr_v1 *header)
 	return true;
 }
 
-static void insert_tag(struct e1000 *e)
-{
-	const uint32_t type = *e1000_reg(e, VET);
-	uint8_t *at = e->frame + VLAN_AT;
+/* What a frame gets that the driver has a tag for. */
+struct tag {
+	uint16_t type, value;
+};
 
-	if (e->used < VLAN_AT || e->used + VLAN_SIZE > NET_FRAME_MAX)
-		return;
-	memmove(at + VLAN_SIZE, at, e->used - VLAN_AT);
-	at[0] = type >> 8 & 0xff;
-	at[1] = type & 0xff;
-	at[2] = e->tag >> 8;
-	at[3] = e->tag & 0xff;
-	e->used += VLAN_SIZE;
+/* There is room for it. How long the frame is then. */
+static size_t insert_tag(uint8_t *frame, size_t len, const struct tag *tag)
+{
+	uint8_t *at = frame + VLAN_AT;
+
+	memmove(at + VLAN_SIZE, at, len - VLAN_AT);
+	at[0] = tag->type >> 8;
+	at[1] = tag->type & 0xff;
+	at[2] = tag->value >> 8;
+	at[3] = tag->value & 0xff;
+	return len + VLAN_SIZE;
+}
+
+static size_t fill_up(uint8_t *frame, size_t len)
+{
+	if (len >= SHORTEST)
+		return len;
+	memset(frame + len, 0, SHORTEST - len);
+	return SHORTEST;
 }
 
 /* The frame is whole: what is left to do with it. false: it is none to be sent. */
-static bool finish(struct e1000 *e, const struct e1000_sent *d, struct virtio_net_hdr_v1 *header)
+static bool finish(struct e1000 *e, const struct e1000_sent *d, const struct tag *tag,
+	struct virtio_net_hdr_v1 *header)
 {
 	*header = (struct virtio_net_hdr_v1){.gso_type = VIRTIO_NET_HDR_GSO_NONE};
 	if (e->too_long || e->used < NET_HEADER_LEN)
@@ -109,15 +123,15 @@ static bool finish(struct e1000 *e, const struct e1000_sent *d, struct virtio_ne
 		if (e->options & (SUM_REST >> 8))
 			put_sum(e, e->plain.sum_start, e->plain.sum_at, e->plain.sum_end);
 	}
-	/* A tag within what is to be cut up is more than net/ knows. */
+	/* One that is to be cut up gets its tags then. */
 	if (e->tagged && header->gso_type != VIRTIO_NET_HDR_GSO_NONE)
+		return header->gso_size >= TAGGED_MIN &&
+			header->hdr_len + header->gso_size + VLAN_SIZE <= sizeof e->piece;
+	if (e->tagged && e->used + VLAN_SIZE > sizeof e->frame)
 		return false;
 	if (e->tagged)
-		insert_tag(e);
-	if (e->used < SHORTEST) {
-		memset(e->frame + e->used, 0, SHORTEST - e->used);
-		e->used = SHORTEST;
-	}
+		e->used = insert_tag(e->frame, e->used, tag);
+	e->used = fill_up(e->frame, e->used);
 	return true;
 }
 
@@ -196,6 +210,23 @@ static void send_frame(struct e1000 *e, const struct virtio_net_hdr_v1 *header, 
 		net_send(e->net, e->frame, len);
 }
 
+/* A tag within what is to be cut up is more than net/ knows. */
+static void send_pieces(struct e1000 *e, const struct virtio_net_hdr_v1 *header, size_t len,
+	const struct tag *tag)
+{
+	struct frame_tcp tcp;
+
+	if (!frame_parse_tcp(e->frame, len, &tcp))
+		return;
+	tcp.mss = header->gso_size;
+	for (unsigned i = 0; i < frame_segments(&tcp); i++) {
+		size_t size = frame_segment(e->frame, &tcp, i, e->piece);
+
+		size = insert_tag(e->piece, size, tag);
+		net_send(e->net, e->piece, fill_up(e->piece, size));
+	}
+}
+
 static void announce(struct e1000 *e)
 {
 	struct announcement announcement;
@@ -213,8 +244,10 @@ static void announce(struct e1000 *e)
 /* A frame that is whole leaves; the lock is given back meanwhile, since answers come through e1000_receive(). */
 static void leave(struct e1000 *e, const struct e1000_sent *d) REQUIRES(e->lock)
 {
+	const struct tag tag = {*e1000_reg(e, VET), e->tag};
 	struct virtio_net_hdr_v1 header;
-	const bool good = finish(e, d, &header) && e->up;
+	const bool good = finish(e, d, &tag, &header) && e->up;
+	const bool cut_here = e->tagged && header.gso_type != VIRTIO_NET_HDR_GSO_NONE;
 	const size_t len = e->used;
 
 	net_has_sent(e->net, len);
@@ -226,7 +259,10 @@ static void leave(struct e1000 *e, const struct e1000_sent *d) REQUIRES(e->lock)
 	e->counters.tx_bytes += len;
 	e1000_count(e, GPTC, GOTC, TOT, TPT, len);
 	mutex_unlock(&e->lock);
-	send_frame(e, &header, len);
+	if (cut_here)
+		send_pieces(e, &header, len, &tag);
+	else
+		send_frame(e, &header, len);
 	mutex_lock(&e->lock);
 }
 

@@ -112,6 +112,7 @@ struct e1000 {
 	unsigned
 		segment; /* of the received frame that waits for room, the first that is not delivered */
 	uint8_t frame[NET_FRAME_MAX];
+	uint8_t piece[NET_FRAME_MAX]; /* of one that is cut up here; in no state */
 };
 
 static inline uint32_t *e1000_reg(struct e1000 *e, unsigned at)

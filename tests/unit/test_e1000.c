@@ -260,40 +260,110 @@ static void sends_with_sums(void **state)
 	assert_int_equal(world.frame[24] | world.frame[25], 0);
 }
 
-/* Large ones go on as they are, in order, to who cuts them up. */
-static void sends_large(bool offloaded)
+/* The same over IPv6. */
+static size_t make_segment6(size_t data)
 {
-	const size_t len = make_segment(5000);
+	const size_t len = make_segment(data);
+	uint8_t *frame = at(SEND_DATA);
+
+	memmove(frame + 74, frame + 54, data);
+	memmove(frame + 54, frame + 34, 20);
+	memset(frame + 14, 0, 40);
+	memcpy(frame + 12, "\x86\xdd\x60", 3);
+	memcpy(frame + 20, "\6\x40\xfd\0", 4);
+	frame[37] = 1;
+	frame[38] = 0xfd;
+	frame[53] = 2;
+	return len + 20;
+}
+
+/* The driver's three descriptors for one that is to be cut up every mss bytes; tag: among the last one's bits. */
+static void send_cut(bool ipv6, size_t len, unsigned mss, uint32_t tag)
+{
+	const unsigned header = ipv6 ? 74 : 54;
+
+	describe(0,
+		14 | 24 << 8 | (header - 21) << 16 |
+			(uint64_t)((header - 20) | (header - 4) << 8) << 32,
+		ipv6 ? 0x25000000 : 0x27000000, header << 8 | mss << 16);
+	describe(1, SEND_DATA, header | 0x24100000 | tag, 0x0300);
+	describe(2, SEND_DATA + header, (len - header) | 0x2d100000 | tag, 0x01230300);
+	send_to(3);
+}
+
+/* Large ones go on as they are, in order, to who cuts them up. */
+static void sends_large(bool offloaded, bool ipv6)
+{
+	const size_t len = ipv6 ? make_segment6(5000) : make_segment(5000);
 	struct frame_tcp tcp;
 
-	describe(0, 14 | 24 << 8 | 33 << 16 | (uint64_t)(34 | 50 << 8) << 32, 0x27000000,
-		54 << 8 | 1000u << 16);
-	describe(1, SEND_DATA, 54 | 0x24100000, 0x0300);
-	describe(2, SEND_DATA + 54, (len - 54) | 0x2d100000, 0x0300);
-	send_to(3);
+	send_cut(ipv6, len, 1000, 0);
 	assert_int_equal(world.frames, 1);
 	assert_int_equal(world.len, len);
-	assert_int_equal(world.frame[16] << 8 | world.frame[17], len - 14);
+	if (ipv6)
+		assert_int_equal(world.frame[18] << 8 | world.frame[19], len - 54);
+	else
+		assert_int_equal(world.frame[16] << 8 | world.frame[17], len - 14);
 	if (!offloaded) {
-		check_sums(world.frame, len);
+		check_tcp_sum(world.frame, len);
+		if (!ipv6)
+			check_sums(world.frame, len);
 		return;
 	}
-	assert_int_equal(world.header.gso_type, VIRTIO_NET_HDR_GSO_TCPV4);
+	assert_int_equal(world.header.gso_type,
+		ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4);
 	assert_int_equal(world.header.gso_size, 1000);
-	assert_int_equal(world.header.csum_start, 34);
+	assert_int_equal(world.header.csum_start, ipv6 ? 54 : 34);
 	assert_int_equal(world.header.csum_offset, 16);
 	assert_true(frame_parse_tcp(world.frame, len, &tcp));
-	assert_int_equal(*(uint16_t *)(world.frame + 50), frame_pseudo_sum(world.frame, &tcp));
+	assert_int_equal(*(uint16_t *)(world.frame + tcp.tcp + 16),
+		frame_pseudo_sum(world.frame, &tcp));
 }
 
 static void cuts_up(void **state)
 {
-	sends_large(false);
+	sends_large(false, false);
+}
+
+static void cuts_up_ipv6(void **state)
+{
+	sends_large(false, true);
 }
 
 static void has_it_cut_up(void **state)
 {
-	sends_large(true);
+	sends_large(true, false);
+}
+
+static void has_ipv6_cut_up(void **state)
+{
+	sends_large(true, true);
+}
+
+/* With a tag they are cut up by the card, whatever is behind it. */
+static void cuts_up_tagged(void **state)
+{
+	for (unsigned ipv6 = 0; ipv6 < 2; ipv6++) {
+		const size_t header = ipv6 ? 74 : 54;
+		size_t len = ipv6 ? make_segment6(4010) : make_segment(4010);
+
+		world.frames = 0;
+		e1000_put(&world, CTRL, CTRL_VLANS);
+		e1000_put(&world, TDH, 0);
+		send_cut(ipv6, len, 1000, 0x40000000);
+		/* The last of them: ten bytes. */
+		assert_int_equal(world.frames, 5);
+		assert_int_equal(world.len, header + 14);
+		assert_memory_equal(world.frame + 12,
+			ipv6 ? "\x81\0\x01\x23\x86\xdd" : "\x81\0\x01\x23\x08\0", 6);
+		assert_memory_equal(world.frame + header + 4, at(SEND_DATA) + header + 4000, 10);
+		memmove(world.frame + 12, world.frame + 16, world.len - 16);
+		check_tcp_sum(world.frame, world.len - 4);
+		/* In too many pieces: not at all. */
+		e1000_put(&world, TDH, 0);
+		send_cut(ipv6, len, 63, 0x40000000);
+		assert_int_equal(world.frames, 5);
+	}
 }
 
 static void refuses_to_send(void **state)
@@ -592,7 +662,11 @@ int main(void)
 		TEST(sends),
 		TEST(sends_with_sums),
 		TEST(cuts_up),
+		TEST(cuts_up_ipv6),
+		TEST(cuts_up_tagged),
 		cmocka_unit_test_setup_teardown(has_it_cut_up, set_up_offloaded, tear_down),
+		cmocka_unit_test_setup_teardown(has_ipv6_cut_up, set_up_offloaded, tear_down),
+		cmocka_unit_test_setup_teardown(cuts_up_tagged, set_up_offloaded, tear_down),
 		TEST(refuses_to_send),
 		TEST(receives),
 		TEST(receives_tcp),

@@ -71,7 +71,7 @@ static int open_map(unsigned ids, struct error *err)
 		 : ns;
 }
 
-/* A folder as it is in the mounts that we have now; -1 and errno. */
+/* A folder as it is in the mounts that we have now; -1 and errno, EXDEV: it is in the host's /run, in place of which we have our own. */
 static int find_again(int fd)
 {
 	char link[32], path[PATH_MAX];
@@ -84,6 +84,8 @@ static int find_again(int fd)
 	if (n > 0) {
 		path[n] = 0;
 		again = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (again < 0 && !strncmp(path, "/run/", strlen("/run/")))
+			errno = EXDEV;
 	}
 	if (again < 0 ||
 		(!fstat(fd, &was) && !fstat(again, &is) && was.st_dev == is.st_dev &&
@@ -107,7 +109,9 @@ static int clone_folder(const struct launch_file *folder, int map, bool moved, u
 			  : open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
 	if (tree < 0)
-		error_set(err, errno, "%s: cannot be mounted: %s", folder->name, strerror(errno));
+		error_set(err, errno, "%s: cannot be mounted: %s", folder->name,
+			errno == EXDEV ? "what is below /run comes with a container's start alone"
+				       : strerror(errno));
 	if (fd >= 0 && moved)
 		close(fd);
 	if (tree < 0)

@@ -3,6 +3,7 @@
 """What comes to containers that run, and goes: networks and folders. As root."""
 import os
 import signal
+import tempfile
 
 from containers import DHCP, TEMPLATE, TOP, as_root, children, create, dach, daemon, eventually, fails, inside, links, off, refused, sh, up
 
@@ -108,6 +109,10 @@ def test_folders():
         inside(d, "umount /mnt/new/place")
         assert not dach(d, "share-detach", "web", "/mnt/new/place").returncode
         assert len(d.get("/v1/guests/web")["config"]["shares"]) == 2
+        # The host's /run is not in reach of who would mount it.
+        with tempfile.TemporaryDirectory(dir="/run") as folder:
+            done = dach(d, "share-attach", "web", folder + ":/mnt/run")
+            assert done.returncode and "below /run" in done.stderr and done.stderr.count("\n") == 1, done
         # What it only has under another name has not gone.
         assert not dach(d, "share-attach", "web", more + ":/mnt/here/place").returncode
         inside(d, "mv /mnt/here /mnt/there")

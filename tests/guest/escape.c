@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Ways out of a container, and into the kernel, that others have found: escape KEY SOCKET tries each, as root, and prints the
- * names of those that work. KEY: the number of a key of the host's; SOCKET: the name of an abstract socket there.
+ * names: of those that work; with "no-" before, of those that do not; with "killed-", of those that were not let finish. KEY: the
+ * number of a key of the host's; SOCKET: the name of an abstract socket there.
  * Run on the host as root it shows that they are tried at all. For containers_escapes.py.
  */
 #include <errno.h>
@@ -248,8 +249,10 @@ int main(int argc, char **argv)
 		if (!pid)
 			_exit(attacks[i].works() ? 0 : 1);
 		waitpid(pid, &status, 0);
-		if (!status)
-			puts(attacks[i].name);
+		if (WIFSIGNALED(status))
+			printf("killed-%s\n", attacks[i].name);
+		else
+			printf("%s%s\n", status ? "no-" : "", attacks[i].name);
 	}
 	unlink("/tmp/escape");
 	puts("tried");

@@ -52,8 +52,8 @@ def test_no_way_out():
                 up(d, name)
                 assert not dach(d, "cp", ATTACKER, name + ":/tmp/attack").returncode
                 said, kept_off = attempts(inside(d, "/tmp/attack " + " ".join(words), name))
-                # Whoever is the host's root by number sees that this one has keys, though not what they are.
                 assert said | kept_off == here | vain
+                # Whoever is the host's root by number sees that this one has keys, though not what they are.
                 assert said <= ({"keys"} if name == "free" else set()), (name, said)
 
 

@@ -46,7 +46,7 @@ static uint32_t get_be(const uint8_t *from, unsigned bytes)
 /* A medium that can be read. */
 static bool has_medium(const struct ata_drive *d)
 {
-	return d->image && !d->open && blocks(d);
+	return d->image && !d->open && !d->withdrawn && blocks(d);
 }
 
 static void good(struct ata_port *p)
@@ -86,7 +86,7 @@ static bool check_medium(struct ata_port *p)
 {
 	struct ata_drive *d = ata_current(p);
 
-	if (d->changed) {
+	if (d->changed && !d->withdrawn) {
 		d->changed = false;
 		bad(p, ATTENTION, MEDIUM_CHANGED);
 		return false;

@@ -15,15 +15,20 @@ struct ata_drive_config {
 	const char *serial; /* up to 20 bytes */
 };
 
+/* Of CD drives; any thread, without the controller's lock. None of these waits. */
+
+/* A CD lies in the drive, which was empty, from now on; its tray is closed. */
+void drive_insert(struct ata_drive *drive, struct block_device *image);
 /*
- * What lies in a CD drive from now on, NULL: nothing; its tray is closed. The one before has no request any more when
- * this returns, so it may have to wait for one. It goes though the guest has locked it. Any thread, without the
- * controller's lock.
+ * What lies in it is about to go, though the guest may have locked it: no command finds a medium any more. false: it
+ * stays after all; the guest hears that it has changed.
  */
-void drive_set_medium(struct ata_drive *drive, struct block_device *image);
-/* The guest lets go of the medium: it has not locked it, or has opened the tray. Any thread, likewise. */
+void drive_withdraw(struct ata_drive *drive, bool goes);
+/* It has gone. -EAGAIN: it has a request as yet; of one that is withdrawn that is the last. */
+int drive_remove(struct ata_drive *drive);
+/* The guest lets go of the medium: it has not locked it, or has opened the tray. */
 bool drive_lets_go(struct ata_drive *drive);
-/* Somebody has pressed the drive's button: the guest is told that he wants the medium out. Any thread, likewise. */
+/* Somebody has pressed the drive's button: the guest is told that he wants the medium out. */
 void drive_press_button(struct ata_drive *drive);
 
 #endif

@@ -54,6 +54,7 @@ struct ata_drive {
 	uint8_t sense, sense_code, sense_more; /* of a CD drive's last command */
 	/* Of a CD drive; resets leave all but the lock. */
 	bool locked, open; /* the tray */
+	bool withdrawn;    /* what lies in it is about to go; in no state */
 	bool changed;  /* what lies in it; the next command that asks for it fails with this news */
 	uint8_t event; /* enum cd_event: what has not been told */
 };

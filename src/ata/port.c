@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What drives and their commands have in common, whatever the controller: the beginning and end of a command. */
+#include <errno.h>
 #include <string.h>
 
 #include "ata/internal.h"
@@ -30,18 +31,45 @@ void ata_put_drive(struct ata_port *p, unsigned n, const struct ata_drive_config
 	strncpy(d->serial, config->serial ? config->serial : "", sizeof d->serial - 1);
 }
 
-void drive_set_medium(struct ata_drive *d, struct block_device *image)
+/* The lock is held, and no request of the drive's under way. */
+static void put_medium(struct ata_drive *d, struct block_device *image)
 {
-	struct ata_port *p = d->port;
-
-	mutex_lock(p->lock);
-	ata_wait(p);
 	d->image = image;
 	d->sectors = image ? block_size(image) / ATA_SECTOR : 0;
-	d->open = false;
+	d->open = d->withdrawn = false;
 	d->changed = image != NULL;
 	d->event = image ? CD_NEW_MEDIUM : CD_MEDIUM_REMOVED;
+}
+
+void drive_insert(struct ata_drive *d, struct block_device *image)
+{
+	mutex_lock(d->port->lock);
+	put_medium(d, image);
+	mutex_unlock(d->port->lock);
+}
+
+void drive_withdraw(struct ata_drive *d, bool goes)
+{
+	mutex_lock(d->port->lock);
+	d->withdrawn = goes;
+	if (!goes) {
+		d->changed = true;
+		d->event = CD_NEW_MEDIUM;
+	}
+	mutex_unlock(d->port->lock);
+}
+
+int drive_remove(struct ata_drive *d)
+{
+	struct ata_port *p = d->port;
+	bool busy;
+
+	mutex_lock(p->lock);
+	busy = p->active && ata_current(p) == d; /* not the other drive of the channel */
+	if (!busy)
+		put_medium(d, NULL);
 	mutex_unlock(p->lock);
+	return busy ? -EAGAIN : 0;
 }
 
 bool drive_lets_go(struct ata_drive *d)
@@ -206,6 +234,7 @@ void ata_describe_drive(struct ata_drive *d, unsigned n, struct state *s)
 {
 	uint8_t kind = !d->there ? 0 : d->cdrom ? 2 : 1, was = kind;
 	uint64_t sectors = d->sectors;
+	bool changed = d->changed || d->withdrawn; /* who goes on has what was to go, or not */
 
 	state_group(s, "drive", n);
 	state_u8(s, "kind", &kind);
@@ -225,12 +254,14 @@ void ata_describe_drive(struct ata_drive *d, unsigned n, struct state *s)
 	state_u8(s, "sense_more", &d->sense_more);
 	if (state_optional(s, "uncached", d->write_through))
 		state_bool(s, "write_through", &d->write_through);
-	if (state_optional(s, "tray", d->locked || d->open || d->changed || d->event)) {
+	if (state_optional(s, "tray", d->locked || d->open || changed || d->event)) {
 		state_bool(s, "locked", &d->locked);
 		state_bool(s, "open", &d->open);
-		state_bool(s, "changed", &d->changed);
+		state_bool(s, "changed", &changed);
 		state_u8(s, "event", &d->event);
 		state_require(s, d->event < CD_EVENTS, "news that no drive has");
+		if (state_loading(s))
+			d->changed = changed;
 	}
 	state_require(s, kind == was && sectors == d->sectors, "another drive than there is here");
 	state_require(s, d->heads && d->heads <= HEADS && d->track, "a geometry that cannot be");

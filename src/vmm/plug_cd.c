@@ -28,7 +28,7 @@ void plug_cd_insert(struct vmm *vmm, const struct bay *bay, unsigned n, struct d
 	spec->cdrom = true;
 	devices_insert_disk(&vmm->devices, &vmm->config, n, spec, image, NULL);
 	vmm->devices.in_bay[n] = bay - vmm->devices.bay;
-	drive_set_medium(bay->drive, image);
+	drive_insert(bay->drive, image);
 }
 
 /* A CD goes */
@@ -81,10 +81,9 @@ static void take(void *ctx)
 		: devices->busy[n]        ? error_set(ejecting->err, EBUSY,
 						    "%s is being copied or changed", ejecting->bay->vdev)
 		: !plug_stands_still(vmm) ? -EAGAIN
-					  : 0;
+					  : drive_remove(ejecting->bay->drive);
 	if (ejecting->r)
 		return;
-	drive_set_medium(ejecting->bay->drive, NULL);
 	devices_remove_disk(devices, &vmm->config, n);
 	ejecting->taken = true;
 }
@@ -94,6 +93,10 @@ static int eject(void *ctx, struct guest_job *job, struct error *err)
 	struct ejecting *ejecting = ctx;
 	int r = wait_for_guest(ejecting, job, err);
 
+	if (r)
+		return r;
+	/* So that a guest that never stops reading does not keep it. */
+	drive_withdraw(ejecting->bay->drive, true);
 	ejecting->err = err;
 	while (!r && !ejecting->taken) {
 		r = job_call(job, take, ejecting, err);
@@ -103,8 +106,10 @@ static int eject(void *ctx, struct guest_job *job, struct error *err)
 			r = ejecting->r;
 	}
 	/* One that was cancelled too late has gone all the same. */
-	if (!ejecting->taken)
+	if (!ejecting->taken) {
+		drive_withdraw(ejecting->bay->drive, false);
 		return r;
+	}
 	block_close(ejecting->image);
 	return 0;
 }

@@ -52,6 +52,18 @@ static void issue(struct ahci_world *w, const struct step *step)
 	set(w, port, PORT_ISSUE, 1u << slot);
 }
 
+/* What lies in a CD drive goes, and perhaps another comes. */
+static void change(struct ahci_world *w, unsigned port, struct block_device *image)
+{
+	struct ata_drive *drive = ahci_drive(w->ahci, port);
+
+	drive_withdraw(drive, true);
+	while (drive_remove(drive))
+		ahci_world_wait(w);
+	if (image)
+		drive_insert(drive, image);
+}
+
 static void take(struct ahci_world *w, const struct step *step)
 {
 	const unsigned port = step->more % 7;
@@ -73,8 +85,11 @@ static void take(struct ahci_world *w, const struct step *step)
 		bus_write(&w->mmio, AHCI_BAR + step->reg % 16 * 4u, 4, step->number);
 		break;
 	case 5:
-		drive_set_medium(ahci_drive(w->ahci, step->more & 1 ? 1 : 3),
-			step->value & 1 ? w->image[1] : NULL);
+		if (step->value & 2)
+			drive_withdraw(ahci_drive(w->ahci, step->more & 1 ? 1 : 3),
+				step->value & 1);
+		else
+			change(w, step->more & 1 ? 1 : 3, step->value & 1 ? w->image[1] : NULL);
 		break;
 	default:
 		issue(w, step);
@@ -91,8 +106,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!world.ahci)
 		ahci_world_open(&world);
 	start(&world);
-	drive_set_medium(ahci_drive(world.ahci, 1), world.image[1]);
-	drive_set_medium(ahci_drive(world.ahci, 3), NULL);
+	change(&world, 1, world.image[1]);
+	change(&world, 3, NULL);
 	for (; size >= sizeof step; data += sizeof step, size -= sizeof step) {
 		memcpy(&step, data, sizeof step);
 		take(&world, &step);

@@ -8,14 +8,12 @@
 
 #include <cmocka.h>
 
-#include "bytes.h"
-#include "ide_rig.h"
+#include "ide_driver.h"
 
 #define BM 0xc000u
 #define TABLE 0x1000u
 #define DATA 0x8000u
 
-static struct ide_world world;
 static atomic_uint flushes;
 
 /* In libc's place: how often the images have been made stable. */
@@ -24,73 +22,6 @@ int fdatasync(int fd)
 	(void)fd;
 	flushes++;
 	return 0;
-}
-
-static int set_up(void **state)
-{
-	ide_world_open(&world);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	ide_world_close(&world);
-	return 0;
-}
-
-static unsigned base(unsigned drive)
-{
-	return drive / 2 ? 0x170 : 0x1f0;
-}
-
-static void out(unsigned drive, unsigned reg, uint8_t value)
-{
-	bus_write(&world.io, base(drive) + reg, 1, value);
-}
-
-static uint8_t in(unsigned drive, unsigned reg)
-{
-	return bus_read(&world.io, base(drive) + reg, 1);
-}
-
-/* A command with a 28-bit address; the status when nothing is under way any more. */
-static uint8_t order(unsigned drive, uint8_t command, uint32_t lba, uint8_t count)
-{
-	out(drive, 6, 0xe0 | drive % 2 << 4 | (lba >> 24 & 15));
-	out(drive, 2, count);
-	out(drive, 3, lba);
-	out(drive, 4, lba >> 8);
-	out(drive, 5, lba >> 16);
-	out(drive, 7, command);
-	ide_world_wait(&world);
-	return bus_read(&world.io, base(drive) + 0x206, 1);
-}
-
-static void read_words(unsigned drive, void *to, unsigned bytes)
-{
-	for (unsigned i = 0; i < bytes; i += 2) {
-		uint16_t word = bus_read(&world.io, base(drive), 2);
-
-		memcpy((uint8_t *)to + i, &word, 2);
-		ide_world_wait(&world);
-	}
-}
-
-static void write_words(unsigned drive, const void *from, unsigned bytes)
-{
-	for (unsigned i = 0; i < bytes; i += 2) {
-		uint16_t word;
-
-		memcpy(&word, (const uint8_t *)from + i, 2);
-		bus_write(&world.io, base(drive), 2, word);
-		ide_world_wait(&world);
-	}
-}
-
-static void check_bytes(const uint8_t *bytes, uint32_t at, uint32_t count)
-{
-	for (uint32_t i = 0; i < count; i++)
-		assert_int_equal(bytes[i], ide_byte(at + i));
 }
 
 static void identities(void **state)
@@ -244,33 +175,6 @@ static void refused(void **state)
 	assert_int_equal(in(0, 7), 0x50);
 }
 
-/* What a packet gives: bytes, or -1 and the sense key. */
-static int packet(unsigned drive, const char *bytes, unsigned limit, uint8_t *to, uint8_t *key)
-{
-	uint8_t cdb[12] = {0};
-	int got = 0;
-
-	memcpy(cdb, bytes, 10);
-	out(drive, 6, 0xa0 | drive % 2 << 4);
-	out(drive, 1, 0);
-	out(drive, 4, limit);
-	out(drive, 5, limit >> 8);
-	out(drive, 7, 0xa0);
-	assert_int_equal(in(drive, 2), 1);
-	write_words(drive, cdb, 12);
-	while (in(drive, 7) & 8) {
-		unsigned size = in(drive, 4) | in(drive, 5) << 8;
-
-		assert_int_equal(in(drive, 2), 2);
-		assert_in_range(size, 1, limit);
-		read_words(drive, to + got, size);
-		got += size;
-	}
-	assert_int_equal(in(drive, 2), 3);
-	*key = in(drive, 1) >> 4;
-	return in(drive, 7) & 1 ? -1 : got;
-}
-
 static void packets(void **state)
 {
 	static uint8_t bytes[2048 * 80];
@@ -312,84 +216,6 @@ static void packets(void **state)
 	check_bytes(memory_ptr(&world.memory, DATA, 2048), 9 * 2048, 2048);
 }
 
-#define IS_READY "\0\0\0\0\0\0\0\0\0\0"
-#define SENSE "\x03\0\0\0\x12\0\0\0\0\0"
-#define EVENT "\x4a\1\0\0\x10\0\0\0\x8\0"
-#define LOCK "\x1e\0\0\0\1\0\0\0\0\0"
-#define UNLOCK "\x1e\0\0\0\0\0\0\0\0\0"
-#define OPEN "\x1b\0\0\0\2\0\0\0\0\0"
-#define CLOSE "\x1b\0\0\0\3\0\0\0\0\0"
-
-/* The sense key with which the drive refuses the packet; 0: it does not. */
-static unsigned refusal(unsigned drive, const char *bytes)
-{
-	uint8_t to[2048], key;
-
-	return packet(drive, bytes, 512, to, &key) < 0 ? key : 0;
-}
-
-/* What it has to tell of its medium: the event, and whether there is one and the tray is open. */
-static void tells(unsigned drive, uint8_t event, uint8_t status)
-{
-	uint8_t to[512], key;
-
-	assert_int_equal(packet(drive, EVENT, 512, to, &key), 8);
-	assert_int_equal(to[4], event);
-	assert_int_equal(to[5], status);
-}
-
-static void media(void **state)
-{
-	struct ata_drive *cd = ide_drive(world.ide, 3);
-	uint8_t bytes[2048], key;
-
-	assert_int_equal(refusal(3, IS_READY), 2);
-	tells(3, 0, 0);
-	/* One comes: the guest is told, once, before anything is read. */
-	drive_set_medium(cd, world.image[1]);
-	assert_int_equal(refusal(3, IS_READY), 6);
-	assert_int_equal(packet(3, SENSE, 512, bytes, &key), 18);
-	assert_int_equal(bytes[2] << 8 | bytes[12], 0x628);
-	assert_int_equal(refusal(3, IS_READY), 0);
-	tells(3, 2, 2);
-	tells(3, 0, 2);
-	assert_int_equal(packet(3, "\x28\0\0\0\0\3\0\0\1\0", 0xfffe, bytes, &key), 2048);
-	check_bytes(bytes, 3 * 2048, 2048);
-	/* Who asks for what is wrong hears of it, too. */
-	drive_set_medium(cd, world.image[1]);
-	assert_int_equal(refusal(3, "\x1b\0\0\0\0\0\0\0\0\0"), 0);
-	assert_int_equal(packet(3, SENSE, 512, bytes, &key), 18);
-	assert_int_equal(bytes[2] << 8 | bytes[12], 0x628);
-	assert_int_equal(refusal(3, IS_READY), 0);
-	/* One that is locked is asked for. */
-	assert_true(drive_lets_go(cd));
-	assert_int_equal(refusal(3, LOCK), 0);
-	assert_false(drive_lets_go(cd));
-	drive_press_button(cd);
-	tells(3, 1, 2);
-	assert_int_equal(refusal(3, OPEN), 5);
-	assert_int_equal(refusal(3, UNLOCK), 0);
-	assert_int_equal(refusal(3, OPEN), 0);
-	tells(3, 3, 1);
-	assert_int_equal(refusal(3, IS_READY), 2);
-	assert_int_equal(refusal(3, CLOSE), 0);
-	tells(3, 2, 2);
-	assert_int_equal(refusal(3, IS_READY), 6);
-	/* It goes in the middle of a command. */
-	out(3, 6, 0xb0);
-	out(3, 1, 0);
-	out(3, 4, 0xfe);
-	out(3, 5, 0xff);
-	out(3, 7, 0xa0);
-	write_words(3, "\x28\0\0\0\0\0\0\0\x50\0\0\0", 12);
-	read_words(3, bytes, 2048);
-	drive_set_medium(cd, NULL);
-	while (in(3, 7) & 8)
-		read_words(3, bytes, 2);
-	assert_int_equal(in(3, 1) >> 4, 2);
-	tells(3, 3, 0);
-}
-
 static void resets(void **state)
 {
 	order(0, 0x20, 0, 2);
@@ -405,30 +231,6 @@ static void resets(void **state)
 	assert_int_equal(world.count, 0);
 	pci_bus_reset(&world.pci);
 	assert_int_equal(bus_read(&world.io, 0x3f6, 1), 0x50);
-}
-
-static void save(struct bytes *b)
-{
-	struct error err = {""};
-	struct state *s;
-
-	assert_int_equal(state_save(BYTES_TO(b), "saved", &s, &err), 0);
-	world.ide->pci.ops->describe(&world.ide->pci, s);
-	assert_int_equal(state_finish(s), 0);
-	state_destroy(s);
-}
-
-static int load(struct bytes *b, struct error *err)
-{
-	struct state *s;
-	int r;
-
-	b->at = 0;
-	assert_int_equal(state_load(BYTES_FROM(b), "saved", &s, err), 0);
-	world.ide->pci.ops->describe(&world.ide->pci, s);
-	r = state_finish(s);
-	state_destroy(s);
-	return r;
 }
 
 /* In the middle of a sector, and before the bus master has been started. */
@@ -458,44 +260,6 @@ static void saved(void **state)
 	prd(0, DATA, 512, true);
 	assert_int_equal(master(2, true), 4);
 	check_bytes(memory_ptr(&world.memory, DATA, 512), 6 * 512, 512);
-	free(b.data);
-}
-
-/* A tray that is open, and news that nobody has heard. */
-static void saved_tray(void **state)
-{
-	struct bytes b = {0};
-	struct error err = {""};
-
-	refusal(1, LOCK);
-	refusal(3, OPEN);
-	drive_set_medium(ide_drive(world.ide, 1), world.image[1]);
-	save(&b);
-	tear_down(NULL);
-	set_up(NULL);
-	assert_int_equal(load(&b, &err), 0);
-	assert_false(drive_lets_go(ide_drive(world.ide, 1)));
-	tells(3, 3, 1);
-	tells(1, 2, 2);
-	assert_int_equal(refusal(1, IS_READY), 6);
-	free(b.data);
-	b = (struct bytes){0};
-	ide_drive(world.ide, 1)->event = CD_EVENTS;
-	save(&b);
-	assert_int_not_equal(load(&b, &err), 0);
-	assert_non_null(strstr(err.text, "news that no drive has"));
-	free(b.data);
-}
-
-static void save_and_load(void)
-{
-	struct bytes b = {0};
-	struct error err = {""};
-
-	save(&b);
-	tear_down(NULL);
-	set_up(NULL);
-	assert_int_equal(load(&b, &err), 0);
 	free(b.data);
 }
 
@@ -660,10 +424,8 @@ int main(void)
 		TEST(by_bus_master),
 		TEST(refused),
 		TEST(packets),
-		TEST(media),
 		TEST(resets),
 		TEST(saved),
-		TEST(saved_tray),
 		TEST(saved_after_dma),
 		TEST(write_cache),
 		TEST(hostile_states),

@@ -218,21 +218,37 @@ static int load_rules(struct network *network, bool keep, struct error *err)
 	return r;
 }
 
+/* For dnsmasq, too, which is not to answer with what it has put in before. */
+static void forget_names(const struct network *network, unsigned first, unsigned turns)
+{
+	char path[PATH_MAX];
+	int r = 0;
+
+	if (!named_any(network->config.allow, network->config.allows))
+		return;
+	for (unsigned i = 0; i < turns && !r; i++)
+		r = named_forget(network->config.name, first + i);
+	if (!r && !folder_of(network, path, false, NULL))
+		dns_forget(path);
+}
+
 int network_load_rules(struct network *network, bool keep, struct error *err)
 {
 	int r = load_rules(network, keep, err);
 
-	return r ? r : serve_names(network, err);
+	if (!r)
+		r = serve_names(network, err);
+	/* The dnsmasq of before went on until now, and knew the names of before. */
+	if (!r && !keep)
+		forget_names(network, 0, 2);
+	return r;
 }
 
 void network_forget_names(struct daemon *daemon, unsigned turn)
 {
-	char path[PATH_MAX];
-
 	for (const struct network *at = daemon->networks; at; at = at->next)
-		if (at->active && named_any(at->config.allow, at->config.allows) &&
-			!named_forget(at->config.name, turn) && !folder_of(at, path, false, NULL))
-			dns_forget(path);
+		if (at->active)
+			forget_names(at, turn, 1);
 }
 
 /* What is to be loaded of all networks, at once. */
@@ -253,13 +269,10 @@ static void told(void *ctx, unsigned i, int r, const char *text)
 {
 	const struct network_mending *mending = ctx;
 	struct network *network = mending->network[i];
-	char path[PATH_MAX];
 
 	network->loaded = !r;
-	/* Where they were flushed, dnsmasq is not to answer with what it has put in before. */
-	if (!r && named_any(network->config.allow, network->config.allows) &&
-		!folder_of(network, path, false, NULL))
-		dns_forget(path);
+	if (!r)
+		forget_names(network, 0, 0); /* they may have been flushed */
 	if (r && r != -ETIMEDOUT)
 		log_add(&network->daemon->log, "network %s: its rules cannot be loaded: %s",
 			network->config.name, text);

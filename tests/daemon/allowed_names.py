@@ -116,6 +116,26 @@ def test_names():
         sh("ip addr del 10.70.0.1/24 dev lo")
 
 
+def test_names_of_before():
+    """What the former dnsmasq puts into the new sets, while it still runs, goes: its names are no more on the list."""
+    with Names(), Daemon() as d:
+        bin_, late = d.folder + "/bin", d.folder + "/late"
+        os.mkdir(bin_)
+        with open(bin_ + "/nft", "w") as out:
+            out.write(f"#!/bin/sh\nPATH={os.environ['PATH']}\nnft \"$@\" || exit\n"
+                      f"[ ! -e {late} ] || nft add element inet dach-lan named4b '{{ 10.200.0.2 }}'\n")
+        os.chmod(bin_ + "/nft", 0o755)
+        d.env["PATH"] = bin_ + ":" + os.environ["PATH"]
+        d.start()
+        d.post("/v1/networks", {"config": {"name": "lan", "subnet": "10.66.0.0/24", "allow": ["ok.example"]}})
+        open(late, "w").close()
+        d.call("PUT", "/v1/networks/lan", {"config": {"allow": ["other.example"]}})
+        assert "named4b" in rules() and "10.200.0.2" not in rules()
+        d.call("PUT", "/v1/networks/lan", {"config": {"autostart": False}})
+        assert "10.200.0.2" in rules(), "the same list forgets"
+        d.call("DELETE", "/v1/networks/lan")
+
+
 def test_dnsmasq_that_cannot():
     """It says so, and the network is as it was."""
     with Names(), Daemon() as d:

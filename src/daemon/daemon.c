@@ -185,29 +185,47 @@ static bool first_of_boot(struct daemon *daemon)
 	return first;
 }
 
+static bool time_can_mend(int r)
+{
+	static const int passing[] = {ENOENT, ENODEV, EBUSY, ETIMEDOUT, ENOMEM, ENOSPC};
+
+	for (unsigned i = 0; i < sizeof passing / sizeof *passing; i++)
+		if (r == -passing[i])
+			return true;
+	return false;
+}
+
 /* How many are still to come. first: of all that start with the host; else of those that could not. */
 static unsigned autostart_some(struct daemon *daemon, bool first, bool last)
 {
 	struct guest **guests;
 	const unsigned count = snapshot(daemon, &guests);
 	unsigned left = 0;
+	bool slow = false;
 
 	for (unsigned i = 0; i < count; i++) {
 		struct guest *guest = guests[i];
 		struct error err = {0};
+		bool again;
+		int r;
 
 		if (!guest->autostart || guest->state != RECORD_OFF || !(first || guest->late))
 			continue;
-		if (!life_start(guest, false, &err)) {
+		/* The next would have to wait as long; and the daemon waits for each. */
+		r = slow ? error_set(&err, ETIMEDOUT, "this host is too slow for another guest")
+			 : life_start(guest, false, &err);
+		slow = r == -ETIMEDOUT;
+		if (!r) {
 			if (!first)
 				guest_log(guest, "is started", "what it lacked is there");
 			continue;
 		}
-		if (first || last)
+		again = time_can_mend(r) && !last;
+		if (first || !again)
 			log_add(&daemon->log, GUEST_LABEL ": cannot be started%s: %s",
-				guest->config.name, first ? " yet" : "", err.text);
-		guest->late = !last;
-		left++;
+				guest->config.name, again ? " yet" : "", err.text);
+		guest->late = again;
+		left += again;
 	}
 	free(guests);
 	return left;
@@ -223,8 +241,8 @@ static void autostart_again(void *ctx)
 	struct daemon *daemon = ctx;
 	const bool last = ++daemon->late_tries >= LATE_TRIES;
 
-	if (daemon->root && !daemon->rules_late)
-		network_retry(daemon);
+	if (daemon->root && !daemon->rules_late && network_retry(daemon) == -ETIMEDOUT)
+		rules_later(daemon);
 	if (autostart_some(daemon, false, last) && !last)
 		autostart_later(daemon);
 }

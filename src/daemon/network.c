@@ -390,12 +390,20 @@ int network_restore(struct daemon *daemon, bool boot)
 	return r == -ETIMEDOUT ? r : 0;
 }
 
-void network_retry(struct daemon *daemon)
+int network_retry(struct daemon *daemon)
 {
 	for (struct network *at = daemon->networks; at; at = at->next) {
 		struct error err = {""};
+		int r;
 
-		if (at->active && !network_is_there(at) && !network_start(at, &err))
+		if (!at->active || network_is_there(at))
+			continue;
+		r = network_start(at, &err);
+		if (!r)
 			log_add(&daemon->log, "network %s: is started", at->config.name);
+		/* The next would be as slow; and the daemon waits for each. */
+		if (r == -ETIMEDOUT)
+			return at->loaded ? 0 : r;
 	}
+	return 0;
 }

@@ -30,8 +30,8 @@ int network_load(struct daemon *daemon, const char *text, struct error *err);
 void network_free_all(struct daemon *daemon);
 /* At the daemon's start: those that were active; if it is the first of this boot of the host, those that start with that. -ETIMEDOUT: nft is too slow (rules.h). */
 int network_restore(struct daemon *daemon, bool boot);
-/* Those that are active and could not be started then. */
-void network_retry(struct daemon *daemon);
+/* Those that are active and could not be started then, up to the first that takes too long. -ETIMEDOUT: as of network_restore(). */
+int network_retry(struct daemon *daemon);
 
 /* NULL: there is none. */
 struct network *network_find(struct daemon *daemon, const char *name);

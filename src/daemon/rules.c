@@ -17,7 +17,7 @@
 /* Once it was too slow it is left alone for so long. */
 #define LATE_SECONDS 60
 
-static void later(struct daemon *daemon)
+void rules_later(struct daemon *daemon)
 {
 	log_add(&daemon->log,
 		"nft is too slow: the rules of guests and networks are loaded again in %u seconds",
@@ -47,7 +47,7 @@ static void mend(void *ctx)
 	count = load(daemon, list);
 	free(list);
 	if (count == -ETIMEDOUT) {
-		later(daemon);
+		rules_later(daemon);
 		return;
 	}
 	if (daemon->rules_late)
@@ -85,7 +85,7 @@ void rules_begin(struct daemon *daemon, bool late)
 	loop_timer_init(&daemon->names_timer, daemon->loop, forget_names, daemon);
 	loop_timer_arm(&daemon->names_timer, clock_now() + NAMED_SECONDS * 1000000000ull);
 	if (late)
-		later(daemon);
+		rules_later(daemon);
 	if (tables_watch(&fd, &err)) {
 		log_add(&daemon->log, "a flush of guests' filters will not be seen: %s", err.text);
 		return;

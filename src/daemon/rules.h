@@ -13,6 +13,8 @@ struct daemon;
 
 /* late: nft was too slow for what the daemon has just loaded. */
 void rules_begin(struct daemon *daemon, bool late);
+/* nft has been too slow since then: all of it is loaded again in a while. */
+void rules_later(struct daemon *daemon);
 void rules_end(struct daemon *daemon);
 
 #endif

@@ -277,6 +277,10 @@ def test_networks_that_come_late():
         for name, bridge in (("one", "br0"), ("two", "lan"), ("three", "br0"), ("four", "br0")):
             d.create(name, managed=True, vifs=[{"bridge": bridge}])
             d.put(f"/v1/guests/{name}/autostart", {"autostart": True})
+        # What no time mends.
+        d.create("five", managed=True, vifs=[{"bridge": "lan", "script": "vif-nat"}])
+        d.put("/v1/guests/five/autostart", {"autostart": True})
+        d.call("PUT", "/v1/networks/lan", {"config": {"mode": "route"}})
         d.stop()
         # As the host comes up.
         open(d.folder + "/never", "w").close()
@@ -287,6 +291,7 @@ def test_networks_that_come_late():
         d.start()
         assert all(guest["state"] == "off" for guest in d.guests().values()), d.guests()
         assert d.said().count("cannot be started yet: ") == 4 and "this host has no bridge 'br0'" in d.said(), d.said()
+        assert "five: cannot be started: vifs[0]: vif-nat is a network here" in d.said(), d.said()
         # What somebody does with one meanwhile counts.
         d.put("/v1/guests/three/autostart", {"autostart": False})
         refused(422, d.post, "/v1/guests/four/start")

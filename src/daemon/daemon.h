@@ -48,8 +48,7 @@ struct daemon {
 	struct loop_timer late_timer; /* guests that start with the host, and could not yet */
 	unsigned late_tries;
 	struct loop_timer names_timer; /* likewise: names of networks' destinations */
-	unsigned names_turn;
-	struct guest *guests; /* running ones first, by domain ID; then by name */
+	struct guest *guests;          /* running ones first, by domain ID; then by name */
 	char run[PATH_MAX], state[PATH_MAX];
 	char vmm[PATH_MAX];            /* dach-vmm */
 	const char *policy_path;       /* NULL: none */

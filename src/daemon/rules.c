@@ -58,12 +58,20 @@ static void mend(void *ctx)
 	daemon->rules_late = false;
 }
 
+/* Turns are the clock's: a daemon that is started anew more often than they come takes none for the first. */
+#define TURN_NS (NAMED_SECONDS * 1000000000ull)
+
+static void await_turn(struct daemon *daemon)
+{
+	loop_timer_arm(&daemon->names_timer, (clock_now() / TURN_NS + 1) * TURN_NS);
+}
+
 static void forget_names(void *ctx)
 {
 	struct daemon *daemon = ctx;
 
-	network_forget_names(daemon, daemon->names_turn++);
-	loop_timer_arm(&daemon->names_timer, clock_now() + NAMED_SECONDS * 1000000000ull);
+	network_forget_names(daemon, clock_now() / TURN_NS & 1);
+	await_turn(daemon);
 }
 
 static void changed(void *ctx, short revents)
@@ -83,7 +91,7 @@ void rules_begin(struct daemon *daemon, bool late)
 		return;
 	loop_timer_init(&daemon->rules_timer, daemon->loop, mend, daemon);
 	loop_timer_init(&daemon->names_timer, daemon->loop, forget_names, daemon);
-	loop_timer_arm(&daemon->names_timer, clock_now() + NAMED_SECONDS * 1000000000ull);
+	await_turn(daemon);
 	if (late)
 		rules_later(daemon);
 	if (tables_watch(&fd, &err)) {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,9 +21,9 @@ static _Noreturn void wait_for_word(int socket, const char *path)
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	dup2(socket, 0);
 	close_range(1, ~0u, 0);
-	if (read(0, &word, 1) == 1)
-		image_delete(path, NULL);
-	_exit(0);
+	if (read(0, &word, 1) == 1 && !image_delete(path, NULL) && write(0, "", 1) == 1)
+		_exit(0);
+	_exit(1);
 }
 
 int run_commit_begin(struct run_commit *commit, const char *image, struct error *err)
@@ -51,10 +52,18 @@ int run_commit_begin(struct run_commit *commit, const char *image, struct error 
 
 void run_commit_undo(struct run_commit *commit)
 {
-	char end;
+	ssize_t n;
+	char done;
 
-	if (commit->undoer < 0 || write(commit->undoer, "", 1) != 1)
+	if (commit->undoer < 0)
 		return;
-	while (read(commit->undoer, &end, 1) < 0 && errno == EINTR)
-		;
+	/* It may have been killed. The machine's sandbox has no send(), whose flags would do. */
+	signal(SIGPIPE, SIG_IGN);
+	n = write(commit->undoer, "", 1);
+	while (n == 1 && (n = read(commit->undoer, &done, 1)) < 0 && errno == EINTR)
+		n = 1;
+	if (n != 1)
+		fprintf(stderr,
+			"dach run: the new image stays: 'dach image delete %s' removes it\n",
+			commit->path);
 }

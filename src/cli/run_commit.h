@@ -15,7 +15,7 @@ struct run_commit {
 
 /* A clone of that image, in no time. A process of ours stays until it is told, or this one ends. */
 int run_commit_begin(struct run_commit *commit, const char *image, struct error *err);
-/* Takes it away, if it is there: also in the sandbox of a machine, which may do nothing of the kind itself. */
+/* Takes it away, if it is there, or says that it stays: also in the sandbox of a machine, which may do nothing of the kind itself. */
 void run_commit_undo(struct run_commit *commit);
 
 #endif

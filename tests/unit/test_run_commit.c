@@ -10,6 +10,9 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "cli/run_commit.h"
@@ -76,10 +79,39 @@ static void beside_its_image(void **state)
 	free(image);
 }
 
+/* Who would take it away has been killed: that it stays is said, and is no end of ours. */
+static void nobody_undoes_it(void **state)
+{
+	struct run_commit commit = {.name = "stays", .undoer = -1};
+	const int said = memfd_create("said", 0), before = dup(STDERR_FILENO);
+	struct error err = {""};
+	char text[512] = "";
+	int ends[2];
+
+	make("all", "other");
+	if (run_commit_begin(&commit, "other", &err))
+		fail_msg("%s", err.text);
+	close(commit.undoer);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	close(ends[1]);
+	commit.undoer = ends[0];
+	dup2(said, STDERR_FILENO);
+	run_commit_undo(&commit);
+	dup2(before, STDERR_FILENO);
+	assert_true(pread(said, text, sizeof text - 1, 0) > 0);
+	assert_non_null(strstr(text, "the new image stays: 'dach image delete "));
+	assert_non_null(strstr(text, "/all/stays' removes it"));
+	assert_true(is_there("all", "stays"));
+	close(ends[0]);
+	close(said);
+	close(before);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(beside_its_image),
+		cmocka_unit_test(nobody_undoes_it),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

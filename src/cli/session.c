@@ -378,7 +378,10 @@ int session_run(struct cli *cli, const char *guest, const struct session_spec *s
 	if (session->lost)
 		cli_say(cli,
 			"the connection to the guest was lost before the command ended: it has ended, or dachd went away");
-	status = session->unwritten && !session->status ? SESSION_FAILED : session->status;
+	status = session->status;
+	/* It ended well, or of what it was told when nothing more could be written. */
+	if (session->unwritten && (!status || status == 128 + SIGPIPE))
+		status = SESSION_FAILED;
 	if (session->socket >= 0)
 		close(session->socket);
 	free(session->send);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "monitor/monitor.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -304,8 +305,9 @@ static void run(struct guest_monitor *monitor, struct end_report *end)
 	}
 	__atomic_store_n(&monitor->end_known, true, __ATOMIC_RELEASE);
 	monitor->front->stop(monitor);
-	/* A command that ended well, but not for who reads what it said. */
-	if (monitor->terminal.unwritten && monitor->foreground->command && !end->status)
+	/* A command that ended well, or of what it was told then, but not for who reads what it said. */
+	if (monitor->terminal.unwritten && monitor->foreground->command &&
+		(!end->status || end->status == 128 + SIGPIPE))
 		end->status = END_STATUS_COMMAND;
 	monitor_event(monitor, &(struct monitor_event){.kind = EVENT_ENDED, .reason = end->reason});
 	if (monitor->ops->ended)

@@ -62,6 +62,10 @@ check "a reader that goes away ends it" printed "$(printf 'y\ny')"
 status=$?
 check "output that cannot be written: 125" ended 125
 check "which is told" grep -q "output is lost from here on: No space left" "$errors"
+"$DACH" run --engine "$DACH_ENGINE" --kernel "$kernel" --initrd "$work/machine.cpio" --memory 256 -- \
+	sh -c 'echo lost; sleep 60' </dev/null >/dev/full 2>"$errors"
+status=$?
+check "also of one that ends of it" ended 125
 
 machine --timeout 10 -- sleep 1000 </dev/null
 check "--timeout: 124" [ $status -eq 124 ]

@@ -88,6 +88,9 @@ check "user, group, folder and environment" printed "1 2 3 guest staff /etc /hom
 status=$?
 check "output that cannot be written: 125" ended 125
 check "which is told" told "output is lost from here on: No space left"
+"$DACH" exec web -- sh -c 'echo lost; sleep 60' </dev/null >/dev/full 2>"$errors"
+status=$?
+check "also of one that ends of it" ended 125
 in_guest -- not-there </dev/null
 check "no such command: 127" [ $status -eq 127 ]
 in_guest --user nobody -- id </dev/null

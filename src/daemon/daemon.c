@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/folder.h"
+#include "base/io.h"
 #include "daemon/container_files.h"
 #include "daemon/guest.h"
 #include "daemon/launch.h"
@@ -167,22 +168,73 @@ static void recover(struct daemon *daemon)
 	free(guests);
 }
 
-/* Is this the host's first daemon since it was started? Noted in the run folder, so that it is so once. */
-static bool first_of_boot(struct daemon *daemon)
+/*
+ * In the run folder, so that it is so once for each of the host's starts: that a daemon has started guests since then
+ * (the host's boot), and behind that the UUIDs of those that still wait.
+ */
+static int open_autostarted(struct daemon *daemon)
 {
-	char path[PATH_MAX + 16], boot[STORE_BOOT_LEN + 1] = "";
-	bool first;
-	int fd;
+	char path[PATH_MAX + 16];
 
 	snprintf(path, sizeof path, "%s/autostarted", daemon->run);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+/* Is this the host's first daemon since it was started? */
+static bool first_of_boot(struct daemon *daemon)
+{
+	char boot[STORE_BOOT_LEN + 1] = "";
+	const int fd = open_autostarted(daemon);
+	bool first;
+
 	if (fd < 0)
 		return false;
 	first = read(fd, boot, STORE_BOOT_LEN) != STORE_BOOT_LEN || strcmp(boot, daemon->boot);
-	if (first && pwrite(fd, daemon->boot, STORE_BOOT_LEN, 0) != STORE_BOOT_LEN)
-		log_add(&daemon->log, "%s: %s", path, strerror(errno));
+	if (first &&
+		(ftruncate(fd, 0) || pwrite(fd, daemon->boot, STORE_BOOT_LEN, 0) != STORE_BOOT_LEN))
+		log_add(&daemon->log, "%s/autostarted: %s", daemon->run, strerror(errno));
 	close(fd);
 	return first;
+}
+
+static void note_waiting(struct daemon *daemon)
+{
+	const int fd = open_autostarted(daemon);
+	off_t at = STORE_BOOT_LEN;
+	int r = fd < 0 ? -errno : 0;
+
+	for (const struct guest *guest = daemon->guests; guest && !r; guest = guest->next)
+		if (guest->late && guest->autostart && guest->state == RECORD_OFF) {
+			r = io_pwrite_all(fd, guest->config.uuid, DOMAIN_UUID_LEN, at);
+			at += DOMAIN_UUID_LEN;
+		}
+	if (!r && ftruncate(fd, at))
+		r = -errno;
+	if (r)
+		log_add(&daemon->log, "%s/autostarted: %s", daemon->run, strerror(-r));
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Those that a daemon before could not start yet. How many. */
+static unsigned read_waiting(struct daemon *daemon)
+{
+	const int fd = open_autostarted(daemon);
+	char uuid[DOMAIN_UUID_LEN + 1] = "";
+	off_t at = STORE_BOOT_LEN;
+	unsigned count = 0;
+
+	while (fd >= 0 && pread(fd, uuid, DOMAIN_UUID_LEN, at) == DOMAIN_UUID_LEN) {
+		struct guest *guest = guest_by_uuid(daemon, uuid);
+
+		if (guest)
+			guest->late = true;
+		count += guest != NULL;
+		at += DOMAIN_UUID_LEN;
+	}
+	if (fd >= 0)
+		close(fd);
+	return count;
 }
 
 static bool time_can_mend(int r)
@@ -228,6 +280,7 @@ static unsigned autostart_some(struct daemon *daemon, bool first, bool last)
 		left += again;
 	}
 	free(guests);
+	note_waiting(daemon);
 	return left;
 }
 
@@ -248,10 +301,10 @@ static void autostart_again(void *ctx)
 }
 
 /* What a guest needs, a bridge or a disk of the network's, may come after the daemon. */
-static void autostart(struct daemon *daemon)
+static void autostart(struct daemon *daemon, bool boot)
 {
 	loop_timer_init(&daemon->late_timer, daemon->loop, autostart_again, daemon);
-	if (autostart_some(daemon, true, false))
+	if (boot ? autostart_some(daemon, true, false) : read_waiting(daemon))
 		autostart_later(daemon);
 }
 
@@ -346,8 +399,7 @@ void daemon_begin(struct daemon *daemon)
 	container_files_begin(daemon);
 	rules_begin(daemon, r == -ETIMEDOUT);
 	peers_listen(daemon);
-	if (boot)
-		autostart(daemon);
+	autostart(daemon, boot);
 }
 
 void daemon_run(struct daemon *daemon)

@@ -292,6 +292,9 @@ def test_networks_that_come_late():
         assert all(guest["state"] == "off" for guest in d.guests().values()), d.guests()
         assert d.said().count("cannot be started yet: ") == 4 and "this host has no bridge 'br0'" in d.said(), d.said()
         assert "five: cannot be started: vifs[0]: vif-nat is a network here" in d.said(), d.said()
+        # A daemon that is started anew meanwhile goes on with them.
+        d.stop(signal.SIGKILL)
+        d.start()
         # What somebody does with one meanwhile counts.
         d.put("/v1/guests/three/autostart", {"autostart": False})
         refused(422, d.post, "/v1/guests/four/start")

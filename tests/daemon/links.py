@@ -87,6 +87,9 @@ def test_one_that_comes_is_announced():
         eventually(lambda: len(d.monitors()) == 2 and len(launched(d)) == 2)
         told = {name: [net.get("announced") for net in launched(d)[guest["uuid"]]["networks"]] for name, guest in d.guests().items()}
         assert told == {"one": [None, None], "two": [["fd07::4", "fd07::5"], None]}, told
+        for name in d.guests():
+            d.post(f"/v1/guests/{name}/destroy")
+        eventually(lambda: not d.guests() and tables() == ["other"])
 
 
 def test_kept_without_a_life():

@@ -25,7 +25,7 @@
 #define PIECE_BUFFERS 64u
 #define LENGTH_MAX (1u << 30) /* of one without data */
 
-/* A request whose answer somebody waits for. */
+/* A request that is being sent, or was, and whose answer somebody waits for. */
 struct slot {
 	uint64_t cookie;
 	struct iovec *iov; /* where data of the answer go */
@@ -344,20 +344,21 @@ static int attempt(struct remote *remote, const struct demand *demand) REQUIRES(
 	slot.count = demand->command == NBD_CMD_READ ? demand->count : 0;
 	for (unsigned i = 0; i < slot.count; i++)
 		iov[i] = demand->iov[i];
-	slot.next = remote->slots;
-	remote->slots = &slot;
 	remote->users++;
 	if (take_turn(remote, &remote->sending)) {
 		const int fd = remote->fd;
 		bool good;
 
+		/* Not before: what is not asked yet has no answer, and who leaves now has nobody at its buffers. */
+		slot.next = remote->slots;
+		remote->slots = &slot;
 		mutex_unlock(&remote->lock);
 		good = send_one(fd, demand, slot.cookie);
 		mutex_lock(&remote->lock);
 		end_turn(remote, &remote->sending, good);
 		wait_answer(remote, &slot);
+		remove_slot(remote, &slot);
 	}
-	remove_slot(remote, &slot);
 	if (!--remote->users)
 		pthread_cond_broadcast(&remote->changed);
 	return slot.done ? slot.result : -ENOTCONN;

@@ -20,6 +20,8 @@
 #include "block/remote.h"
 #include "nbd_rig.h"
 
+#define PAGE 4096u
+
 /* Data: a server of ours, and who makes connections to it */
 
 static struct {
@@ -34,6 +36,8 @@ static struct {
 	uint16_t flags;
 	uint32_t error; /* what every answer says */
 	bool backwards; /* two answers at a time, the later first */
+	bool early;     /* of the next connection: see answer_early() */
+	unsigned heard; /* of such a one, so far; atomic */
 } rig;
 
 struct answer {
@@ -85,25 +89,56 @@ static bool take_request(int fd, struct answer *answer)
 	return false;
 }
 
+static bool hear(int fd, uint8_t head[NBD_REQUEST_SIZE])
+{
+	const bool good = get(fd, head, NBD_REQUEST_SIZE);
+
+	__atomic_add_fetch(&rig.heard, 1, __ATOMIC_SEQ_CST);
+	return good;
+}
+
+/* A read, and a write's head, are not answered; but the request that waits for its turn behind them is. */
+static void answer_early(int fd)
+{
+	uint8_t head[NBD_REQUEST_SIZE], junk[16 + PAGE];
+
+	if (!hear(fd, head) || !hear(fd, head))
+		return;
+	usleep(100000); /* for that one to come; if it is late this shows nothing */
+	memset(junk, 0xee, sizeof junk);
+	put64(put32(put32(junk, NBD_SIMPLE_MAGIC), 0), get64(head + 8) + 1);
+	wire_write(&(struct nbd_wire){.fd = fd}, junk, sizeof junk, NULL, 0);
+	for (uint32_t left = get32(head + 24); left && get(fd, junk, PAGE); left -= PAGE)
+		continue;
+	get(fd, head, sizeof head);
+}
+
+static void answer_all(int fd)
+{
+	struct answer one, two;
+
+	while (take_request(fd, &one)) {
+		if (rig.backwards && take_request(fd, &two))
+			give(fd, &two);
+		give(fd, &one);
+	}
+}
+
 static void *serve(void *ctx)
 {
 	const int fd = (int)(intptr_t)ctx;
 	struct words *words = calloc(1, sizeof *words);
 	uint8_t asked[4 + 16 + 4 + 4 + 4];
-	struct answer one, two;
+	const bool early = rig.early;
 
 	if (!words)
 		abort();
 	add_hello(words, 3);
 	add_export(words, SIZE, rig.flags);
 	add_reply(words, NBD_REP_ACK, NULL, 0);
-	if (send(fd, words->bytes, words->size, MSG_NOSIGNAL) > 0 && get(fd, asked, sizeof asked)) {
-		while (take_request(fd, &one)) {
-			if (rig.backwards && take_request(fd, &two))
-				give(fd, &two);
-			give(fd, &one);
-		}
-	}
+	rig.early = false;
+	if (send(fd, words->bytes, words->size, MSG_NOSIGNAL) > 0 && get(fd, asked, sizeof asked))
+		(early ? answer_early : answer_all)(fd);
 	free(words);
 	close(fd);
 	__atomic_sub_fetch(&rig.serving, 1, __ATOMIC_SEQ_CST);
@@ -376,6 +411,65 @@ static void loses_nothing(void **state)
 	remote_close(remote);
 }
 
+struct moving {
+	struct remote *remote;
+	bool write;
+	struct iovec iov;
+	uint64_t offset;
+	int result;
+	pthread_t thread;
+};
+
+static void *move_once(void *ctx)
+{
+	struct moving *moving = ctx;
+	struct iovec iov = moving->iov;
+
+	moving->result = remote_transfer(moving->remote, moving->write, &iov, 1, moving->offset,
+		iov.iov_len);
+	return NULL;
+}
+
+static void start_move(struct moving *moving)
+{
+	assert_int_equal(pthread_create(&moving->thread, NULL, move_once, moving), 0);
+}
+
+static void wait_heard(unsigned count)
+{
+	while (__atomic_load_n(&rig.heard, __ATOMIC_SEQ_CST) < count)
+		sched_yield();
+}
+
+/* Of what no server was asked yet it has no answer: that of one which sends some is not taken. */
+static void takes_no_early_answer(void **state)
+{
+	uint8_t bytes[2][PAGE], *many = calloc(1, SIZE - PAGE);
+	struct moving move[3] = {{.iov = {bytes[0], PAGE}},
+		{.write = true, .iov = {many, SIZE - PAGE}, .offset = PAGE},
+		{.iov = {bytes[1], PAGE}}};
+	struct remote *remote;
+
+	assert_non_null(many);
+	rig.connections = 2;
+	rig.early = true;
+	remote = open_it(false);
+	for (unsigned i = 0; i < 3; i++) {
+		wait_heard(i);
+		move[i].remote = remote;
+		start_move(&move[i]);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		pthread_join(move[i].thread, NULL);
+		assert_int_equal(move[i].result, 0);
+	}
+	assert_memory_equal(bytes[0], rig.disk, PAGE);
+	assert_memory_equal(bytes[1], rig.disk, PAGE);
+	assert_int_equal(rig.connections, 0);
+	remote_close(remote);
+	free(many);
+}
+
 static void gives_up(void **state)
 {
 	struct remote *remote;
@@ -407,6 +501,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(goes_on_for_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(goes_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(loses_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(takes_no_early_answer, setup, teardown),
 		cmocka_unit_test_setup_teardown(gives_up, setup, teardown),
 	};
 

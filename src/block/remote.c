@@ -30,6 +30,7 @@ struct slot {
 	uint64_t cookie;
 	struct iovec *iov; /* where data of the answer go */
 	unsigned count;
+	bool changes; /* what is not stable when it is answered */
 	bool done;
 	int result;
 	struct slot *next;
@@ -266,6 +267,7 @@ static bool read_one(struct remote *remote, int fd) EXCLUDES(remote->lock)
 	remote->answered = true;
 	slot->result = result;
 	slot->done = true;
+	remote->written += !result && slot->changes; /* here: the connection may be lost next */
 	mutex_unlock(&remote->lock);
 	return true;
 }
@@ -329,7 +331,10 @@ static void wait_answer(struct remote *remote, const struct slot *slot) REQUIRES
 static int attempt(struct remote *remote, const struct demand *demand) REQUIRES(remote->lock)
 {
 	struct iovec iov[PIECE_BUFFERS];
-	struct slot slot = {.iov = iov, .next = NULL};
+	struct slot slot = {.iov = iov,
+		.changes = (demand->command == NBD_CMD_WRITE ||
+				   demand->command == NBD_CMD_WRITE_ZEROES) &&
+			!(demand->flags & NBD_FLAG_FUA)};
 
 	if (be_connected(remote))
 		return -ENOTCONN;
@@ -366,10 +371,6 @@ static int attempt(struct remote *remote, const struct demand *demand) REQUIRES(
 
 static int perform(struct remote *remote, const struct demand *demand)
 {
-	/* What is not stable when it is answered. */
-	const bool changes =
-		(demand->command == NBD_CMD_WRITE || demand->command == NBD_CMD_WRITE_ZEROES) &&
-		!(demand->flags & NBD_FLAG_FUA);
 	uint64_t until = 0, before;
 	int r;
 
@@ -387,8 +388,6 @@ static int perform(struct remote *remote, const struct demand *demand)
 		if (clock_now() < remote->retry)
 			mutex_wait_until(&remote->lock, &remote->changed, remote->retry);
 	}
-	if (!r && changes)
-		remote->written++;
 	if (!r && demand->command == NBD_CMD_FLUSH && remote->stable < before)
 		remote->stable = before;
 	mutex_unlock(&remote->lock);

@@ -37,6 +37,7 @@ static struct {
 	uint32_t error; /* what every answer says */
 	bool backwards; /* two answers at a time, the later first */
 	bool early;     /* of the next connection: see answer_early() */
+	bool second;    /* likewise: it answers its second request, and is lost */
 	unsigned heard; /* of such a one, so far; atomic */
 } rig;
 
@@ -124,21 +125,33 @@ static void answer_all(int fd)
 	}
 }
 
+static void answer_second(int fd)
+{
+	struct answer answer;
+
+	take_request(fd, &answer);
+	__atomic_add_fetch(&rig.heard, 1, __ATOMIC_SEQ_CST);
+	take_request(fd, &answer);
+	give(fd, &answer);
+}
+
 static void *serve(void *ctx)
 {
 	const int fd = (int)(intptr_t)ctx;
 	struct words *words = calloc(1, sizeof *words);
 	uint8_t asked[4 + 16 + 4 + 4 + 4];
-	const bool early = rig.early;
+	void (*const answer)(int fd) = rig.early ? answer_early
+		: rig.second                     ? answer_second
+						 : answer_all;
 
 	if (!words)
 		abort();
 	add_hello(words, 3);
 	add_export(words, SIZE, rig.flags);
 	add_reply(words, NBD_REP_ACK, NULL, 0);
-	rig.early = false;
+	rig.early = rig.second = false;
 	if (send(fd, words->bytes, words->size, MSG_NOSIGNAL) > 0 && get(fd, asked, sizeof asked))
-		(early ? answer_early : answer_all)(fd);
+		answer(fd);
 	free(words);
 	close(fd);
 	__atomic_sub_fetch(&rig.serving, 1, __ATOMIC_SEQ_CST);
@@ -391,26 +404,6 @@ static void goes_on(void **state)
 	remote_close(remote);
 }
 
-/* What was stable when it was done is not lost, and needs no flush. */
-static void loses_nothing(void **state)
-{
-	struct remote *remote;
-	uint8_t bytes[4096] = {1};
-
-	rig.flags = ALL_FLAGS | NBD_SEND_FUA;
-	rig.connections = 2;
-	remote = open_as(false, true);
-	assert_int_equal(transfer(remote, true, bytes, 0, sizeof bytes), 0);
-	assert_int_equal(remote_write_zeroes(remote, 8192, 4096, true), 0);
-	assert_int_equal(rig.stable, 3); /* two requests are one write */
-	rig.break_at = rig.requests + 1;
-	assert_int_equal(transfer(remote, false, bytes, 0, sizeof bytes), 0);
-	assert_int_equal(rig.connections, 0);
-	assert_int_equal(remote_flush(remote), 0);
-	assert_int_equal(rig.commands[NBD_CMD_FLUSH], 0);
-	remote_close(remote);
-}
-
 struct moving {
 	struct remote *remote;
 	bool write;
@@ -439,6 +432,48 @@ static void wait_heard(unsigned count)
 {
 	while (__atomic_load_n(&rig.heard, __ATOMIC_SEQ_CST) < count)
 		sched_yield();
+}
+
+/* It goes right after its answer to a write, which another one has read who waits for his own. */
+static void tells_of_the_last_write(void **state)
+{
+	struct moving read = {.iov = {(uint8_t[PAGE]){0}, PAGE}};
+	struct moving write = {.write = true, .iov = {(uint8_t[PAGE]){1}, PAGE}};
+
+	rig.connections = 200;
+	for (unsigned i = 1; i <= 100; i++) {
+		rig.second = true;
+		read.remote = write.remote = open_it(false);
+		start_move(&read);
+		wait_heard(i);
+		move_once(&write);
+		assert_int_equal(write.result, 0);
+		pthread_join(read.thread, NULL);
+		assert_int_equal(read.result, 0);
+		assert_int_equal(remote_flush(read.remote), -EIO);
+		assert_int_equal(remote_flush(read.remote), 0);
+		remote_close(read.remote);
+	}
+}
+
+/* What was stable when it was done is not lost, and needs no flush. */
+static void loses_nothing(void **state)
+{
+	struct remote *remote;
+	uint8_t bytes[4096] = {1};
+
+	rig.flags = ALL_FLAGS | NBD_SEND_FUA;
+	rig.connections = 2;
+	remote = open_as(false, true);
+	assert_int_equal(transfer(remote, true, bytes, 0, sizeof bytes), 0);
+	assert_int_equal(remote_write_zeroes(remote, 8192, 4096, true), 0);
+	assert_int_equal(rig.stable, 3); /* two requests are one write */
+	rig.break_at = rig.requests + 1;
+	assert_int_equal(transfer(remote, false, bytes, 0, sizeof bytes), 0);
+	assert_int_equal(rig.connections, 0);
+	assert_int_equal(remote_flush(remote), 0);
+	assert_int_equal(rig.commands[NBD_CMD_FLUSH], 0);
+	remote_close(remote);
 }
 
 /* Of what no server was asked yet it has no answer: that of one which sends some is not taken. */
@@ -500,6 +535,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(answers_in_any_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(goes_on_for_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(goes_on, setup, teardown),
+		cmocka_unit_test_setup_teardown(tells_of_the_last_write, setup, teardown),
 		cmocka_unit_test_setup_teardown(loses_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(takes_no_early_answer, setup, teardown),
 		cmocka_unit_test_setup_teardown(gives_up, setup, teardown),

@@ -3,12 +3,12 @@
 #ifndef DACH_NBD_WIRE_H
 #define DACH_NBD_WIRE_H
 
-#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 #include <sys/uio.h>
+
+#include "base/big_endian.h"
 
 /* A connected stream socket that blocks. */
 struct nbd_wire {
@@ -24,51 +24,5 @@ bool wire_write(const struct nbd_wire *wire, const void *head, size_t head_size,
 /* Into all of these, out of all of these; the array is changed. */
 bool wire_read_vector(const struct nbd_wire *wire, struct iovec *iov, unsigned count);
 bool wire_write_vector(const struct nbd_wire *wire, struct iovec *iov, unsigned count);
-
-static inline uint16_t get16(const void *from)
-{
-	uint16_t value;
-
-	memcpy(&value, from, sizeof value);
-	return be16toh(value);
-}
-
-static inline uint32_t get32(const void *from)
-{
-	uint32_t value;
-
-	memcpy(&value, from, sizeof value);
-	return be32toh(value);
-}
-
-static inline uint64_t get64(const void *from)
-{
-	uint64_t value;
-
-	memcpy(&value, from, sizeof value);
-	return be64toh(value);
-}
-
-/* Each returns where the next goes. */
-static inline uint8_t *put16(uint8_t *to, uint16_t value)
-{
-	value = htobe16(value);
-	memcpy(to, &value, sizeof value);
-	return to + sizeof value;
-}
-
-static inline uint8_t *put32(uint8_t *to, uint32_t value)
-{
-	value = htobe32(value);
-	memcpy(to, &value, sizeof value);
-	return to + sizeof value;
-}
-
-static inline uint8_t *put64(uint8_t *to, uint64_t value)
-{
-	value = htobe64(value);
-	memcpy(to, &value, sizeof value);
-	return to + sizeof value;
-}
 
 #endif

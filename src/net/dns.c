@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/big_endian.h"
+
 /* The header: number, flags, then how many questions, answers, authorities and more there are. */
 #define FLAGS 2u
 #define QUESTIONS 4u
@@ -23,17 +25,6 @@
 #define TYPE_OPT 41u
 #define TYPE_AAAA 28u
 #define CLASS_INTERNET 1u
-
-static unsigned get16(const uint8_t *at)
-{
-	return at[0] << 8 | at[1];
-}
-
-static void put16(uint8_t *at, unsigned value)
-{
-	at[0] = value >> 8;
-	at[1] = value;
-}
 
 static bool is_plain(unsigned char c)
 {
@@ -137,8 +128,7 @@ void dns_each_address(const uint8_t *message, size_t len,
 			return;
 		if (get16(record + 2) == CLASS_INTERNET &&
 			((type == TYPE_A && size == 4) || (type == TYPE_AAAA && size == 16)))
-			each(ctx, message + at, type == TYPE_AAAA,
-				(uint32_t)get16(record + 4) << 16 | get16(record + 6));
+			each(ctx, message + at, type == TYPE_AAAA, get32(record + 4));
 		at += size;
 	}
 }

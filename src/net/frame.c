@@ -4,6 +4,8 @@
 #include <linux/virtio_net.h>
 #include <string.h>
 
+#include "base/big_endian.h"
+
 /* Offsets in an IPv4 header (RFC 791, 3.1) */
 enum { IP_LENGTH = 2, IP_ID = 4, IP_FRAGMENT = 6, IP_PROTOCOL = 9, IP_SUM = 10, IP_SOURCE = 12 };
 /* in one of IPv6 (RFC 8200, 3) */
@@ -15,28 +17,6 @@ enum { TCP_SEQUENCE = 4, TCP_OFFSET = 12, TCP_FLAGS = 13, TCP_SUM = 16 };
 #define TCP_PSH 0x08u
 #define TCP_CWR 0x80u
 #define IP_HEADER FRAME_ETHERNET
-
-static uint16_t get16(const uint8_t *at)
-{
-	return at[0] << 8 | at[1];
-}
-
-static void put16(uint8_t *at, uint16_t value)
-{
-	at[0] = value >> 8;
-	at[1] = value;
-}
-
-static uint32_t get32(const uint8_t *at)
-{
-	return (uint32_t)get16(at) << 16 | get16(at + 2);
-}
-
-static void put32(uint8_t *at, uint32_t value)
-{
-	put16(at, value >> 16);
-	put16(at + 2, value);
-}
 
 static uint16_t fold_sum(uint64_t sum)
 {

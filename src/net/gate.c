@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "base/big_endian.h"
 #include "net/allow.h"
 #include "net/net.h"
 
@@ -48,11 +49,6 @@ void gate_init(struct gate *gate, int64_t now_ns)
 }
 
 /* Ports */
-
-static unsigned port_at(const uint8_t *at)
-{
-	return at[0] << 8 | at[1];
-}
 
 static bool has(const struct gate_ports *ports, unsigned port)
 {
@@ -113,7 +109,7 @@ static enum place place_of(const uint8_t *to)
 
 	if (host_only(to))
 		return PLACE_NEVER;
-	if (port_at(to) == 0xffff && port_at(to + 2) == 0xffff)
+	if (get16(to) == 0xffff && get16(to + 2) == 0xffff)
 		return PLACE_HOST; /* so libslirp takes it */
 	if (memcmp(to, net, sizeof net))
 		return PLACE_OUTSIDE;
@@ -163,8 +159,8 @@ static bool read_ip(const uint8_t *ip, size_t len, struct packet *packet)
 	if (head < IP_HEADER || head > len)
 		return false; /* no header: nobody would take it */
 	*packet = (struct packet){.protocol = ip[9],
-		.part = port_at(ip + 6) & 0x3fff,
-		.offset = port_at(ip + 6) & 0x1fff,
+		.part = get16(ip + 6) & 0x3fff,
+		.offset = get16(ip + 6) & 0x1fff,
 		.place = place_of(ip + 16),
 		.to = ip + 16,
 		.data = ip + head,
@@ -175,14 +171,14 @@ static bool read_ip(const uint8_t *ip, size_t len, struct packet *packet)
 /* libslirp looks at no header behind the first. */
 static bool read_ip6(const uint8_t *ip, size_t len, struct packet *packet)
 {
-	if (len < IP6_HEADER || ip[0] >> 4 != 6 || len - IP6_HEADER < port_at(ip + 4))
+	if (len < IP6_HEADER || ip[0] >> 4 != 6 || len - IP6_HEADER < get16(ip + 4))
 		return false;
 	*packet = (struct packet){.ipv6 = true,
 		.protocol = ip[6],
 		.place = place_of6(ip + 24),
 		.to = ip + 24,
 		.data = ip + IP6_HEADER,
-		.len = port_at(ip + 4)};
+		.len = get16(ip + 4)};
 	return true;
 }
 
@@ -225,7 +221,7 @@ static bool admit_tcp(struct gate *gate, const struct packet *packet, int64_t no
 		return true;
 	if (packet->place == PLACE_HOST && !gate->loopback)
 		return false;
-	if (packet->place == PLACE_NAMES && port_at(packet->data + 2) != PORT_NAMES)
+	if (packet->place == PLACE_NAMES && get16(packet->data + 2) != PORT_NAMES)
 		return false;
 	return gate_begin(gate, now_ns);
 }
@@ -234,7 +230,7 @@ static bool admit_tcp(struct gate *gate, const struct packet *packet, int64_t no
 static bool admit_udp_to_host(const struct gate *gate, const struct packet *packet)
 {
 	const struct gate_family *family = &gate->family[packet->ipv6];
-	const unsigned from = port_at(packet->data), to = port_at(packet->data + 2);
+	const unsigned from = get16(packet->data), to = get16(packet->data + 2);
 
 	if (to == (packet->ipv6 ? PORT_DHCP6 : PORT_DHCP) || gate->loopback)
 		return true;
@@ -253,14 +249,14 @@ static bool admit_udp(struct gate *gate, const struct packet *packet, int64_t no
 	pass_time(gate, now_ns);
 	if (packet->place == PLACE_GROUP)
 		return begins(packet->to, servers, sizeof servers) &&
-			port_at(packet->data + 2) == PORT_DHCP6;
+			get16(packet->data + 2) == PORT_DHCP6;
 	if (packet->place == PLACE_HOST && !admit_udp_to_host(gate, packet))
 		return false;
-	if (packet->place == PLACE_NAMES && port_at(packet->data + 2) != PORT_NAMES)
+	if (packet->place == PLACE_NAMES && get16(packet->data + 2) != PORT_NAMES)
 		return false;
 	if (gate->open >= GATE_OPEN_HARD)
 		return false;
-	port = port_at(packet->data);
+	port = get16(packet->data);
 	if (!has_lately(sent, port) && !gate_begin(gate, now_ns))
 		return false;
 	put(&sent[0], port);
@@ -331,12 +327,12 @@ bool gate_to_names(const uint8_t *frame, size_t len, unsigned port, bool *ipv6, 
 
 	if (len < NET_HEADER_LEN || !read_packet(frame, len, &packet) || packet.part ||
 		packet.protocol != IPPROTO_UDP || packet.place != PLACE_NAMES ||
-		packet.len < UDP_HEADER || port_at(packet.data + 2) != port ||
-		port_at(packet.data + 4) < UDP_HEADER || port_at(packet.data + 4) > packet.len)
+		packet.len < UDP_HEADER || get16(packet.data + 2) != port ||
+		get16(packet.data + 4) < UDP_HEADER || get16(packet.data + 4) > packet.len)
 		return false;
 	*ipv6 = packet.ipv6;
 	*udp = packet.data;
-	*size = port_at(packet.data + 4) - UDP_HEADER;
+	*size = get16(packet.data + 4) - UDP_HEADER;
 	return true;
 }
 
@@ -373,5 +369,5 @@ void gate_deliver(struct gate *gate, const uint8_t *frame, size_t len, int64_t n
 	if ((packet.ipv6 ? place_of6(from) : place_of(from)) != PLACE_HOST)
 		return;
 	pass_time(gate, now_ns);
-	put(&gate->family[packet.ipv6].came[0], port_at(packet.data));
+	put(&gate->family[packet.ipv6].came[0], get16(packet.data));
 }

@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/big_endian.h"
 #include "net/allow.h"
 #include "net/dns.h"
 #include "net/frame.h"
@@ -83,12 +84,6 @@ void names_free(struct name_server *names)
 }
 
 /* The guest's side */
-
-static void put16(uint8_t *at, size_t value)
-{
-	at[0] = value >> 8;
-	at[1] = value;
-}
 
 /* Of UDP over IPv6, where there has to be one. */
 static uint16_t udp_sum(const uint8_t *addresses, const uint8_t *udp, size_t len)

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "base/big_endian.h"
 #include "net/gate.h"
 #include "net/net.h"
 
@@ -14,11 +15,6 @@
 #define PORT_DHCP 67u /* a server's */
 #define PORT_DHCP6 547u
 #define HEADERS_MAX 8
-
-static unsigned get16(const uint8_t *at)
-{
-	return (unsigned)at[0] << 8 | at[1];
-}
 
 /* virtio 1.2, 5.1.6: of a device that offers no more than checksums and TCP's segments. */
 static bool put_right(struct virtio_net_hdr_v1 *header, size_t len)

@@ -59,7 +59,6 @@ static void put_conf(FILE *out, const struct dns *dns)
 		"pid-file=%s/pid\ndhcp-leasefile=%s/leases\n"
 		"dhcp-hostsfile=%s/hosts\naddn-hosts=%s/names\n"
 		"domain=%s\nlocal=/%s/\nexpand-hosts\ndhcp-authoritative\n"
-		/* Browsers that ask whether they may use another resolver. */
 		"quiet-dhcp\nquiet-dhcp6\nquiet-ra\n",
 		dns->bridge, dns->folder, dns->folder, dns->folder, dns->folder, dns->domain,
 		dns->domain);

@@ -293,7 +293,11 @@ void claims_lower(const struct guest *guest, int fd)
 
 void claims_drop(const struct guest *guest, int fd)
 {
-	change(guest, &(struct disk_file){.fd = fd}, 'w', '-');
+	const struct disk_file file = {.fd = fd};
+
+	for (const char *mode = "wrbde"; *mode; mode++)
+		while (change(guest, &file, *mode, '-'))
+			continue;
 }
 
 bool claims_is_base(const struct guest *guest, int fd)

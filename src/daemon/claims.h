@@ -37,7 +37,7 @@ int claims_add(const struct guest *guest, int fd, struct error *err);
  * those of others get it when this life has ended.
  */
 void claims_lower(const struct guest *guest, int fd);
-/* It is about to be removed: its number may be another file's. */
+/* It is about to be removed, whatever the guest had it for: its number may be another file's. */
 void claims_drop(const struct guest *guest, int fd);
 
 /* Whether this life has written to it, and only reads it now. */

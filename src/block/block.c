@@ -254,7 +254,10 @@ static void nobody_waits(struct block_request *request, int result)
 
 void block_close(struct block_device *block)
 {
-	struct block_request last = {.op = BLOCK_FLUSH, .uncounted = true, .done = nobody_waits};
+	struct block_request last = {.op = BLOCK_FLUSH,
+		.uncounted = true,
+		.internal = true,
+		.done = nobody_waits};
 	struct block_label *label;
 
 	if (!block)
@@ -303,7 +306,8 @@ static void waited_done(struct block_request *request, int result)
 
 static void waited_init(struct waited *waited, enum block_op op)
 {
-	*waited = (struct waited){.request = {.op = op, .uncounted = true, .done = waited_done}};
+	*waited = (struct waited){
+		.request = {.op = op, .uncounted = true, .internal = true, .done = waited_done}};
 	mutex_init(&waited->lock);
 	pthread_cond_init(&waited->ended, NULL);
 }

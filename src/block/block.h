@@ -45,6 +45,7 @@ struct block_request {
 	void (*done)(struct block_request *request, int result);
 	struct block_request *next; /* the image's, and the next */
 	bool uncounted;
+	bool internal; /* not a guest's; of a flush */
 };
 
 /*

@@ -267,7 +267,7 @@ void copying_written(struct block_copy *copy, struct copy_range *range)
 
 int copying_performed(struct block_copy *copy, const struct block_request *request, int r)
 {
-	struct block_request flush = {.op = BLOCK_FLUSH};
+	struct block_request flush = {.op = BLOCK_FLUSH, .internal = true};
 	int other = 0;
 
 	if (request->op == BLOCK_READ)

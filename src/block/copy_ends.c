@@ -230,7 +230,7 @@ int block_copy_begin(struct block_device *block, enum block_copy_kind kind,
 
 static int flush(void *ctx)
 {
-	struct block_request request = {.op = BLOCK_FLUSH};
+	struct block_request request = {.op = BLOCK_FLUSH, .internal = true};
 	struct block_image *image = ctx;
 
 	return image->driver->perform(image, &request);

@@ -234,7 +234,19 @@ int file_flush(struct file *file)
 		return 0;
 	if (file->remote)
 		return remote_flush(file->remote);
-	return fdatasync(file->fd) ? -errno : 0;
+	if (!fdatasync(file->fd))
+		return 0;
+	__atomic_store_n(&file->lost, true, __ATOMIC_RELAXED);
+	return -errno;
+}
+
+int file_flush_result(struct file *file, const struct block_request *request, int r)
+{
+	const bool lost = request->internal
+		? __atomic_load_n(&file->lost, __ATOMIC_RELAXED)
+		: __atomic_exchange_n(&file->lost, false, __ATOMIC_RELAXED);
+
+	return !r && lost ? -EIO : r;
 }
 
 static int change_space(struct file *file, int mode, uint64_t offset, uint64_t length)

@@ -19,6 +19,7 @@ struct file {
 	bool device;      /* a block device or remote: it does not grow */
 	bool grows;       /* what lies behind the end reads as zeroes; otherwise it is an error */
 	bool no_read_now; /* it has no way to read without waiting; any thread, only ever set */
+	bool lost;        /* a flush has failed, and no guest's has told of it yet; any thread */
 	unsigned align;   /* of addresses, offsets and lengths; 1: any (the page cache is used) */
 	uint64_t size;    /* any thread (file_size()) */
 	pthread_rwlock_t
@@ -60,6 +61,11 @@ void file_find_hole(const struct file *file, uint64_t offset, uint64_t *length, 
 /* Looks again how large it is. */
 int file_measure(struct file *file, const char *name, struct error *err);
 int file_flush(struct file *file);
+/*
+ * The result of a request to flush, whose flush returned r. A flush that failed within a write is told of once by the
+ * kernel, and the write may have been done again since: so the guest's next one fails, and until then all internal ones.
+ */
+int file_flush_result(struct file *file, const struct block_request *request, int r);
 /* Gives the space back; what was there reads as zeroes or as before. Where that cannot be done it is no error. */
 int file_discard(struct file *file, uint64_t offset, uint64_t length);
 /* unmap: the space may be given back. */

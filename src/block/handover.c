@@ -90,7 +90,7 @@ static int give(void *ctx)
 {
 	const struct handover *handover = ctx;
 	struct block_device *block = handover->block;
-	struct block_request request = {.op = BLOCK_FLUSH};
+	struct block_request request = {.op = BLOCK_FLUSH, .internal = true};
 	int r = 0;
 
 	if (block->copy)

@@ -43,7 +43,7 @@ static int raw_perform(struct block_image *image, struct block_request *request)
 	case BLOCK_WRITE:
 		return raw_written(raw, raw_transfer(raw, request));
 	case BLOCK_FLUSH:
-		return file_flush(&raw->file);
+		return file_flush_result(&raw->file, request, file_flush(&raw->file));
 	case BLOCK_DISCARD:
 		return file_discard(&raw->file, request->offset, request->length);
 	case BLOCK_WRITE_ZEROES:

@@ -58,6 +58,15 @@ static inline void rig_done(struct block_request *request, int result)
 	pthread_mutex_unlock(&w->lock);
 }
 
+static inline int rig_waited(struct rig_waiting *w)
+{
+	pthread_mutex_lock(&w->lock);
+	while (!w->finished)
+		pthread_cond_wait(&w->done, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+	return w->result;
+}
+
 /* One request, waited for. */
 static inline int rig_block_run(struct block_device *block, enum block_op op, uint64_t offset,
 	void *bytes, uint64_t length)
@@ -76,11 +85,7 @@ static inline int rig_block_run(struct block_device *block, enum block_op op, ui
 	};
 
 	block_submit(block, &w.request);
-	pthread_mutex_lock(&w.lock);
-	while (!w.finished)
-		pthread_cond_wait(&w.done, &w.lock);
-	pthread_mutex_unlock(&w.lock);
-	return w.result;
+	return rig_waited(&w);
 }
 
 #endif

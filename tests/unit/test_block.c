@@ -40,38 +40,19 @@ static void make_file(const char *name, off_t size)
 	close(fd);
 }
 
-struct waiting {
-	struct block_request request;
-	pthread_mutex_t lock;
-	pthread_cond_t done;
-	bool finished;
-	int result;
-};
-
-static void waiting_done(struct block_request *request, int result)
-{
-	struct waiting *w = (struct waiting *)request;
-
-	pthread_mutex_lock(&w->lock);
-	w->result = result;
-	w->finished = true;
-	pthread_cond_signal(&w->done);
-	pthread_mutex_unlock(&w->lock);
-}
-
 static int run(struct block_device *block, enum block_op op, uint64_t offset, void *buf,
 	uint64_t len)
 {
 	char *bytes = buf ? buf : "";
 	struct iovec iov[3] = {{bytes, len / 3}, {bytes, 0}, {NULL, len - len / 3}};
-	struct waiting w = {
+	struct rig_waiting w = {
 		.request = {.op = op,
 			.offset = offset,
 			.length = len,
 			.iov = iov,
 			.iov_count = 3,
 			.unmap = true,
-			.done = waiting_done},
+			.done = rig_done},
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.done = PTHREAD_COND_INITIALIZER,
 	};
@@ -79,11 +60,7 @@ static int run(struct block_device *block, enum block_op op, uint64_t offset, vo
 	if (buf)
 		iov[2].iov_base = bytes + len / 3;
 	block_submit(block, &w.request);
-	pthread_mutex_lock(&w.lock);
-	while (!w.finished)
-		pthread_cond_wait(&w.done, &w.lock);
-	pthread_mutex_unlock(&w.lock);
-	return w.result;
+	return rig_waited(&w);
 }
 
 static void refuse(const char *spec, int code, const char *words)
@@ -391,107 +368,6 @@ static void test_caches(void **state)
 }
 
 /* What stands behind --disk. */
-static int waited_result(struct waiting *w)
-{
-	pthread_mutex_lock(&w->lock);
-	while (!w->finished)
-		pthread_cond_wait(&w->done, &w->lock);
-	pthread_mutex_unlock(&w->lock);
-	return w->result;
-}
-
-static bool is_finished(struct waiting *w)
-{
-	bool finished;
-
-	pthread_mutex_lock(&w->lock);
-	finished = w->finished;
-	pthread_mutex_unlock(&w->lock);
-	return finished;
-}
-
-/* A file that is cut off under its disk, and whole again: who is patient has his bytes, who is not an error. */
-static void test_patience(void **state)
-{
-	static uint8_t first[4096], second[4096];
-	struct waiting w = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
-	struct iovec iov[2];
-	struct block_device *block;
-
-	make_file("patient", 1 << 20);
-	block = rig_disk("patient,errors=wait");
-	memset(first, 0x5a, sizeof first);
-	assert_int_equal(rig_block_run(block, BLOCK_WRITE, 8192, first, sizeof first), 0);
-	assert_int_equal(truncate("patient", 8192 + 2048), 0);
-	assert_int_equal(rig_block_run(block, BLOCK_READ, 65536, second, sizeof second), -EIO);
-
-	/* The first part can be read, and is read again with the rest. */
-	w.request = (struct block_request){.op = BLOCK_READ,
-		.patient = true,
-		.offset = 8192,
-		.length = 4096,
-		.iov = iov,
-		.iov_count = 2,
-		.done = waiting_done};
-	iov[0] = (struct iovec){second, 1024};
-	iov[1] = (struct iovec){second + 1024, 3072};
-	block_submit(block, &w.request);
-	sleep(2);
-	assert_false(is_finished(&w));
-	assert_int_equal(truncate("patient", 1 << 20), 0);
-	assert_int_equal(waited_result(&w), 0);
-	memset(first + 2048, 0, 2048);
-	assert_memory_equal(first, second, sizeof first);
-
-	/* It does not wait for ever if somebody wants its end, nor does the disk's. */
-	assert_int_equal(truncate("patient", 8192), 0);
-	for (unsigned i = 0; i < 2; i++) {
-		w.finished = false;
-		iov[0] = (struct iovec){second, 1024};
-		iov[1] = (struct iovec){second + 1024, 3072};
-		block_submit(block, &w.request);
-		sleep(1);
-		assert_false(is_finished(&w));
-		if (i)
-			block_close(block);
-		else
-			block_give_up(block);
-		assert_int_equal(waited_result(&w), -EIO);
-	}
-	unlink("patient");
-}
-
-static unsigned flushes;
-
-static int fail_once(struct block_image *image, struct block_request *request)
-{
-	return flushes++ ? 0 : -EIO;
-}
-
-/* What a flush could not write is gone: that a second one succeeds says nothing of it. */
-static void test_flush_is_not_patient(void **state)
-{
-	struct waiting w = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
-	const struct block_driver *driver;
-	struct block_driver failing;
-	struct block_device *block;
-
-	make_file("flushed", 1 << 20);
-	block = rig_disk("flushed,errors=wait");
-	driver = block->image->driver;
-	failing = *driver;
-	failing.perform = fail_once;
-	block->image->driver = &failing;
-	w.request =
-		(struct block_request){.op = BLOCK_FLUSH, .patient = true, .done = waiting_done};
-	block_submit(block, &w.request);
-	assert_int_equal(waited_result(&w), -EIO);
-	assert_int_equal(flushes, 1);
-	block->image->driver = driver;
-	block_close(block);
-	unlink("flushed");
-}
-
 static void test_disk_words(void **state)
 {
 	static const struct {
@@ -549,8 +425,6 @@ int main(void)
 		cmocka_unit_test(test_descriptor),
 		cmocka_unit_test(test_chain),
 		cmocka_unit_test(test_caches),
-		cmocka_unit_test(test_patience),
-		cmocka_unit_test(test_flush_is_not_patient),
 		cmocka_unit_test(test_disk_words),
 	};
 

@@ -316,7 +316,7 @@ static int qcow2_perform(struct block_image *image, struct block_request *reques
 	struct buffers buffers = {request->iov, request->iov_count};
 
 	if (request->op == BLOCK_FLUSH)
-		return qcow2_flush(q);
+		return file_flush_result(&q->file, request, qcow2_flush(q));
 	if (!request->length)
 		return 0;
 	switch (request->op) {

@@ -68,11 +68,19 @@ void ahci_raise(struct ahci_port *a, uint32_t bits)
 
 /* --- resets ------------------------------------------------------------------------------------------ */
 
-/* What is under way ends first; nothing new begins. */
+/* Whether that has to wait for what is under way. Nothing new begins until it is done. */
+static bool later(struct ahci_port *a, uint8_t what)
+{
+	if (a->port.active)
+		a->waits |= what;
+	return a->port.active;
+}
+
 static void stop(struct ahci_port *a)
 {
 	a->command &= ~PORT_START;
-	ata_wait(&a->port);
+	if (later(a, WAITS_TO_STOP))
+		return;
 	a->issue = 0;
 	a->slot = AHCI_SLOTS - 1; /* so that the first is next */
 	a->busy = a->stuck = false;
@@ -81,6 +89,8 @@ static void stop(struct ahci_port *a)
 static void reset_port(struct ahci_port *a)
 {
 	stop(a);
+	if (later(a, WAITS_FOR_RESET))
+		return;
 	a->status = a->enable = a->sata_control = a->sata_error = 0;
 	a->list = a->fis = 0;
 	a->command = PORT_SPIN_UP | PORT_POWER;
@@ -88,6 +98,47 @@ static void reset_port(struct ahci_port *a)
 	a->pieces = a->piece = a->piece_at = a->moved = 0;
 	a->table = 0;
 	ahci_reset_drive(a);
+}
+
+/* The line is being reset, or has been, which the drive takes for a reset of its own (10.4.2). */
+static void reset_line(struct ahci_port *a)
+{
+	if (later(a, WAITS_FOR_LINE))
+		return;
+	a->busy = false;
+	if ((a->sata_control & SATA_DETECTION) == SATA_RESET) {
+		a->shown_status = ATA_BUSY;
+	} else {
+		ahci_reset_drive(a);
+		if (a->port.drive[0].there)
+			a->sata_error |= SATA_EXCHANGED;
+	}
+}
+
+void ahci_idle(struct ata_port *p)
+{
+	struct ahci_port *a = ahci_port_of(p);
+	const uint8_t waited = a->waits;
+
+	if (!waited)
+		return;
+	a->waits = 0;
+	if (waited & WAITS_TO_STOP)
+		stop(a);
+	if (waited & WAITS_FOR_LINE)
+		reset_line(a);
+	if (waited & WAITS_FOR_RESET)
+		reset_port(a);
+	update_line(a->ahci);
+}
+
+static bool is_resetting(const struct ahci *ahci)
+{
+	bool resetting = false;
+
+	for (unsigned i = 0; i < AHCI_PORTS; i++)
+		resetting |= ahci->port[i].waits & WAITS_FOR_RESET;
+	return resetting;
 }
 
 static void reset_host(struct ahci *ahci)
@@ -102,7 +153,9 @@ static void reset_host(struct ahci *ahci)
 
 static uint32_t read_port(const struct ahci_port *a, uint32_t reg)
 {
-	const uint32_t runs = a->command & PORT_START ? PORT_RUNS | (a->slot % AHCI_SLOTS) << 8 : 0;
+	const uint32_t runs = a->command & PORT_START || a->waits & WAITS_TO_STOP
+		? PORT_RUNS | (a->slot % AHCI_SLOTS) << 8
+		: 0;
 
 	switch (reg) {
 	case PORT_LIST:
@@ -124,7 +177,8 @@ static uint32_t read_port(const struct ahci_port *a, uint32_t reg)
 	case PORT_SIGNATURE:
 		return a->signature;
 	case PORT_SATA_STATUS:
-		return a->port.drive[0].there && (a->sata_control & SATA_DETECTION) != SATA_RESET
+		return a->port.drive[0].there && !(a->waits & WAITS_FOR_LINE) &&
+				(a->sata_control & SATA_DETECTION) != SATA_RESET
 			? SATA_CONNECTED
 			: 0;
 	case PORT_SATA_CONTROL:
@@ -153,27 +207,19 @@ static void write_command(struct ahci_port *a, uint32_t value)
 	if (a->command & PORT_START && !(value & PORT_START))
 		stop(a);
 	a->command = value & PORT_COMMAND_WRITABLE;
+	/* It does not start again before it has stopped. */
+	if (a->waits & (WAITS_TO_STOP | WAITS_FOR_RESET))
+		a->command &= ~PORT_START;
 	ahci_try(a);
 }
 
-/* A reset of the line, which the drive takes for one of its own (10.4.2). */
 static void write_sata_control(struct ahci_port *a, uint32_t value)
 {
-	const bool was = (a->sata_control & SATA_DETECTION) == SATA_RESET;
-	const bool is = (value & SATA_DETECTION) == SATA_RESET;
+	const uint32_t was = a->sata_control & SATA_DETECTION, is = value & SATA_DETECTION;
 
 	a->sata_control = value & 0xfff;
-	if (is == was)
-		return;
-	ata_wait(&a->port);
-	a->busy = false;
-	if (is) {
-		a->shown_status = ATA_BUSY;
-	} else {
-		ahci_reset_drive(a);
-		if (a->port.drive[0].there)
-			a->sata_error |= SATA_EXCHANGED;
-	}
+	if ((is == SATA_RESET) != (was == SATA_RESET))
+		reset_line(a);
 }
 
 static void write_port(struct ahci_port *a, uint32_t reg, uint32_t value)
@@ -220,7 +266,7 @@ static uint32_t read_host(const struct ahci *ahci, uint32_t reg)
 	case HOST_CAP:
 		return CAP;
 	case HOST_CONTROL:
-		return ahci->control | CONTROL_AHCI;
+		return ahci->control | CONTROL_AHCI | (is_resetting(ahci) ? CONTROL_RESET : 0);
 	case HOST_STATUS:
 		return host_status(ahci);
 	case HOST_PORTS:
@@ -271,21 +317,22 @@ static struct ahci *from_pci(struct pci_device *dev)
 	return container_of(dev, struct ahci, pci);
 }
 
+static void wait_idle(struct ahci *ahci)
+{
+	for (unsigned i = 0; i < AHCI_PORTS; i++)
+		ata_wait(&ahci->port[i].port);
+}
+
 static void on_reset(struct pci_device *dev)
 {
 	struct ahci *ahci = from_pci(dev);
 
 	mutex_lock(&ahci->lock);
-	reset_host(ahci);
+	reset_host(ahci); /* so that nothing new begins */
+	wait_idle(ahci);
 	for (unsigned i = 0; i < AHCI_PORTS; i++)
 		ahci->port[i].port.drive[0].write_through = false;
 	mutex_unlock(&ahci->lock);
-}
-
-static void wait_idle(struct ahci *ahci)
-{
-	for (unsigned i = 0; i < AHCI_PORTS; i++)
-		ata_wait(&ahci->port[i].port);
 }
 
 /* A command that has begun goes on to its end, and what the guest has issued behind it stays where it is. */

@@ -187,7 +187,7 @@ static void ended(struct ata_port *p)
 	ahci_try(a);
 }
 
-const struct ata_port_ops ahci_port_ops = {true, interrupt, ended, transfer};
+const struct ata_port_ops ahci_port_ops = {true, interrupt, ended, transfer, ahci_idle};
 
 /* --- a command's beginning -------------------------------------------------------------------------- */
 
@@ -293,7 +293,7 @@ void ahci_try(struct ahci_port *a)
 	if (a->trying)
 		return;
 	a->trying = true;
-	while (a->issue && !a->busy && !a->stuck && a->command & PORT_START &&
+	while (a->issue && !a->busy && !a->stuck && !a->waits && a->command & PORT_START &&
 		a->port.drive[0].there && !a->port.active && !a->ahci->quiet)
 		begin(a, next_slot(a));
 	a->trying = false;

@@ -44,6 +44,11 @@ enum {
 #define PORT_RECEIVES 0x00004000u
 #define PORT_RUNS 0x00008000u
 
+/* What has to wait until the image has no request, so that no vCPU has to. */
+#define WAITS_TO_STOP 1u
+#define WAITS_FOR_LINE 2u /* the line's reset has begun or ended */
+#define WAITS_FOR_RESET 4u
+
 struct ahci_port {
 	struct ata_port port;
 	struct ahci *ahci;
@@ -58,6 +63,7 @@ struct ahci_port {
 	bool stuck;      /* it has failed: no other begins before the guest has stopped the port */
 	bool resetting;  /* the last control FIS had SRST */
 	bool trying;     /* in try_next(), further up; in no state */
+	uint8_t waits;   /* in no state either */
 	uint32_t pieces; /* of its table */
 	uint64_t table;
 	uint32_t piece, piece_at; /* how far it is there: pieces, and bytes of that one */
@@ -81,6 +87,9 @@ static inline struct ahci_port *ahci_port_of(struct ata_port *p)
 
 /* ahci.c: further bits of the port's status, and the interrupt as it then is */
 void ahci_raise(struct ahci_port *a, uint32_t bits);
+
+/* ahci.c: ata_port_ops.idle */
+void ahci_idle(struct ata_port *p);
 
 /* ahci_command.c */
 extern const struct ata_port_ops ahci_port_ops;

@@ -48,8 +48,6 @@ static void on_ended(struct ata_port *p)
 	on_interrupt(p);
 }
 
-static const struct ata_port_ops port_ops = {false, on_interrupt, on_ended, transfer_begin};
-
 static bool is_active(const struct ide *ide)
 {
 	return ide->channel[0].port.active || ide->channel[1].port.active;
@@ -69,9 +67,20 @@ static void wait_idle(struct ide *ide)
 static void reset_channel(struct ide_channel *c)
 {
 	ata_reset(&c->port);
-	c->waits = false;
+	c->waits = c->resetting = false;
 	set_line(c, false);
 }
+
+static void on_idle(struct ata_port *p)
+{
+	struct ide_channel *c = ide_channel_of(p);
+
+	if (c->resetting)
+		reset_channel(c);
+}
+
+static const struct ata_port_ops port_ops = {false, on_interrupt, on_ended, transfer_begin,
+	on_idle};
 
 static void command(struct ide_channel *c, uint8_t value)
 {
@@ -125,6 +134,16 @@ static bool is_empty(const struct ide_channel *c)
 	return !c->port.drive[0].there && !c->port.drive[1].there;
 }
 
+/* Both drives are busy until they have been reset. */
+static uint8_t read_status(struct ide_channel *c)
+{
+	const struct ata_drive *d = ata_selected(&c->port);
+
+	if (!d->there)
+		return 0;
+	return c->resetting ? ATA_BUSY : d->status;
+}
+
 static uint8_t read_register(struct ide_channel *c, unsigned reg)
 {
 	const struct ata_drive *d = ata_selected(&c->port);
@@ -147,7 +166,7 @@ static uint8_t read_register(struct ide_channel *c, unsigned reg)
 		return c->port.select | 0xa0;
 	default:
 		set_line(c, false);
-		return d->there ? d->status : 0;
+		return read_status(c);
 	}
 }
 
@@ -182,12 +201,9 @@ static void command_write(void *ctx, uint64_t offset, unsigned size, uint64_t va
 static uint64_t control_read(void *ctx, uint64_t offset, unsigned size)
 {
 	struct ide_channel *c = ctx;
-	const struct ata_drive *d = ata_selected(&c->port);
 
 	mutex_assert_held(&c->ide->lock);
-	if (is_empty(c))
-		return 0;
-	return d->there ? d->status : 0;
+	return read_status(c);
 }
 
 static void control_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
@@ -201,8 +217,9 @@ static void control_write(void *ctx, uint64_t offset, unsigned size, uint64_t va
 		set_line(c, false);
 	/* While the image has a request there is nothing to be reset yet: that comes with its end. */
 	if (was & CONTROL_RESET && !(value & CONTROL_RESET)) {
-		ata_wait(&c->port);
-		reset_channel(c);
+		c->resetting = true;
+		if (!c->port.active)
+			on_idle(&c->port);
 	}
 }
 

@@ -13,7 +13,8 @@ struct ide_channel {
 	unsigned irq;
 	bool line;
 	uint8_t control;
-	bool waits; /* for the bus master to be started */
+	bool waits;     /* for the bus master to be started */
+	bool resetting; /* when the image has done what it was asked; in no state */
 
 	/* The bus master's registers, and where in the guest's table it is. */
 	uint8_t bm_command, bm_status;

@@ -82,6 +82,8 @@ struct ata_port_ops {
 	 * now or later, ata_moved() follows; or the command's end.
 	 */
 	void (*transfer)(struct ata_port *p);
+	/* The image has no request any more: what had to wait for that is done. No command begins within. */
+	void (*idle)(struct ata_port *p);
 };
 
 /* Where one command is under way at a time, of one or two drives: a channel of IDE, a port of AHCI. */

@@ -199,8 +199,10 @@ static void image_done(struct block_request *request, int result)
 		atapi_done(p, result);
 	else
 		disk_done(p, result);
-	if (!p->active)
+	if (!p->active) {
+		p->ops->idle(p);
 		pthread_cond_broadcast(p->idle);
+	}
 	mutex_unlock(p->lock);
 }
 

@@ -2,6 +2,7 @@
 /* AHCI: disks and CD drives by command lists; what a driver may get wrong; resets; saved states. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,15 @@
 #define DATA 0x20000u
 
 static struct ahci_world world;
+static atomic_bool stuck; /* the host's storage does not answer */
+
+/* In libc's place. */
+ssize_t preadv(int fd, const struct iovec *iov, int count, off_t offset)
+{
+	while (stuck)
+		usleep(1000);
+	return preadv2(fd, iov, count, offset, 0);
+}
 
 static uint32_t reg(unsigned port, unsigned at)
 {
@@ -302,9 +312,65 @@ static void resets(void **state)
 	piece(0, 0, DATA, 1024, false);
 	set(0, PORT_ISSUE, 1);
 	bus_write(&world.mmio, AHCI_BAR + 4, 4, 1);
+	ahci_world_wait(&world);
 	assert_int_equal(bus_read(&world.mmio, AHCI_BAR + 4, 4), 0x80000000);
 	assert_int_equal(reg(0, PORT_LIST) | reg(0, PORT_ISSUE) | reg(0, PORT_STATUS), 0);
 	assert_false(world.line);
+	start();
+	assert_int_equal(order(0, 0x25, 3, 1, 512), PORT_GOT_REGISTERS);
+	check_bytes(at(DATA), 3 * 512, 512);
+}
+
+/* A read that does not end. */
+static void get_stuck(void)
+{
+	start();
+	stuck = true;
+	prepare(0, 0, 1, 0x25, 0, 2);
+	piece(0, 0, DATA, 1024, false);
+	set(0, PORT_ISSUE, 3);
+	assert_int_equal(reg(0, PORT_TASK_FILE) & 0x80, 0x80);
+}
+
+static void go_on(void)
+{
+	stuck = false;
+	ahci_world_wait(&world);
+}
+
+/* While the host's storage does not answer no vCPU waits for it: registers say that it is not done yet. */
+static void resets_later(void **state)
+{
+	get_stuck();
+	set(0, PORT_COMMAND, PORT_RECEIVE);
+	assert_int_equal(reg(0, PORT_COMMAND) & (PORT_RUNS | PORT_START), PORT_RUNS);
+	set(0, PORT_COMMAND, PORT_RECEIVE | PORT_START);
+	assert_int_equal(reg(0, PORT_COMMAND) & (PORT_RUNS | PORT_START), PORT_RUNS);
+	go_on();
+	assert_int_equal(reg(0, PORT_COMMAND) & (PORT_RUNS | PORT_START), 0);
+	assert_int_equal(reg(0, PORT_ISSUE), 0);
+	/* The line. */
+	get_stuck();
+	set(0, PORT_SATA_CONTROL, 1);
+	set(0, PORT_SATA_CONTROL, 0);
+	assert_int_equal(reg(0, PORT_SATA_STATUS), 0);
+	world.count = 0;
+	stuck = false;
+	world.ahci->pci.ops->quiesce(&world.ahci->pci, true);
+	assert_int_equal(reg(0, PORT_SATA_STATUS), 0x123);
+	assert_int_equal(reg(0, PORT_TASK_FILE), 0x150);
+	assert_int_equal(reg(0, PORT_STATUS) & PORT_CONNECTED, PORT_CONNECTED);
+	assert_true(world.line);
+	world.ahci->pci.ops->quiesce(&world.ahci->pci, false);
+	/* All. */
+	get_stuck();
+	bus_write(&world.mmio, AHCI_BAR + 4, 4, 1);
+	assert_int_equal(bus_read(&world.mmio, AHCI_BAR + 4, 4), 0x80000001);
+	set(0, PORT_COMMAND, PORT_RECEIVE | PORT_START);
+	go_on();
+	assert_int_equal(bus_read(&world.mmio, AHCI_BAR + 4, 4), 0x80000000);
+	assert_int_equal(reg(0, PORT_LIST) | reg(0, PORT_ISSUE), 0);
+	assert_int_equal(reg(0, PORT_COMMAND) & (PORT_RUNS | PORT_START), 0);
 	start();
 	assert_int_equal(order(0, 0x25, 3, 1, 512), PORT_GOT_REGISTERS);
 	check_bytes(at(DATA), 3 * 512, 512);
@@ -427,6 +493,7 @@ int main(void)
 		TEST(refused),
 		TEST(packets),
 		TEST(resets),
+		TEST(resets_later),
 		TEST(saved),
 		TEST(saved_after_failure),
 		TEST(hostile_states),

@@ -24,6 +24,16 @@ int fdatasync(int fd)
 	return 0;
 }
 
+static atomic_bool stuck; /* the host's storage does not answer */
+
+/* In libc's place. */
+ssize_t preadv(int fd, const struct iovec *iov, int count, off_t offset)
+{
+	while (stuck)
+		usleep(1000);
+	return preadv2(fd, iov, count, offset, 0);
+}
+
 static void identities(void **state)
 {
 	uint16_t w[256];
@@ -233,6 +243,26 @@ static void resets(void **state)
 	assert_int_equal(bus_read(&world.io, 0x3f6, 1), 0x50);
 }
 
+/* While the host's storage does not answer no vCPU waits for it: both drives are busy. */
+static void resets_later(void **state)
+{
+	stuck = true;
+	out(0, 6, 0xe0);
+	out(0, 2, 1);
+	out(0, 7, 0x20);
+	bus_write(&world.io, 0x3f6, 1, 4);
+	bus_write(&world.io, 0x3f6, 1, 0);
+	assert_int_equal(in(0, 7), 0x80);
+	out(0, 6, 0xf0);
+	assert_int_equal(in(0, 7), 0x80);
+	assert_int_equal(bus_read(&world.io, 0x3f6, 1), 0x80);
+	stuck = false;
+	ide_world_wait(&world);
+	assert_int_equal(in(0, 7), 0x50);
+	assert_int_equal(in(0, 2) | in(0, 3) << 8 | in(0, 4) << 16 | in(0, 5) << 24, 0x101);
+	assert_int_equal(order(0, 0x20, 0, 1), 0x58);
+}
+
 /* In the middle of a sector, and before the bus master has been started. */
 static void saved(void **state)
 {
@@ -425,6 +455,7 @@ int main(void)
 		TEST(refused),
 		TEST(packets),
 		TEST(resets),
+		TEST(resets_later),
 		TEST(saved),
 		TEST(saved_after_dma),
 		TEST(write_cache),

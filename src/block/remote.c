@@ -19,6 +19,7 @@
 #define SECOND 1000000000ull
 #define BEGIN_NS (10 * SECOND) /* for a server to tell of its export */
 #define CONNECT_MS 60000       /* for who makes connections to have one, or none */
+#define DATA_NS (60 * SECOND)  /* for an answer's data, once its head has come */
 #define RETRY_NS SECOND        /* from one attempt to the next */
 #define TELL_NS (60 * SECOND)  /* from one line about a server that comes and goes to the next */
 #define PIECE_BYTES (4u << 20) /* one request moves, if the server may */
@@ -53,6 +54,7 @@ struct remote {
 	bool answered GUARDED_BY(lock);   /* something, on this connection */
 	bool fruitless GUARDED_BY(lock);  /* and on the last one nothing */
 	uint64_t retry GUARDED_BY(lock);  /* not before */
+	uint64_t until GUARDED_BY(lock);  /* for all; 0: none was lost since it answered */
 	uint64_t told GUARDED_BY(lock);   /* when it was last told that the server has gone */
 	bool is_told GUARDED_BY(lock);    /* and that it is back is to be told, too */
 	uint64_t cookie GUARDED_BY(lock); /* the last one */
@@ -251,7 +253,7 @@ static void remove_slot(struct remote *remote, const struct slot *slot) REQUIRES
 /* The next answer, whosever it is: its slot stays until nobody reads. False: it was none. */
 static bool read_one(struct remote *remote, int fd) EXCLUDES(remote->lock)
 {
-	const struct nbd_wire wire = {fd, 0};
+	struct nbd_wire wire = {fd, 0};
 	struct slot *slot;
 	uint64_t cookie;
 	int result;
@@ -261,10 +263,12 @@ static bool read_one(struct remote *remote, int fd) EXCLUDES(remote->lock)
 	mutex_lock(&remote->lock);
 	slot = find_slot(remote, cookie);
 	mutex_unlock(&remote->lock);
+	wire.deadline = clock_now() + DATA_NS;
 	if (!slot || (!result && !wire_read_vector(&wire, slot->iov, slot->count)))
 		return false;
 	mutex_lock(&remote->lock);
 	remote->answered = true;
+	remote->until = 0;
 	slot->result = result;
 	slot->done = true;
 	remote->written += !result && slot->changes; /* here: the connection may be lost next */
@@ -371,7 +375,7 @@ static int attempt(struct remote *remote, const struct demand *demand) REQUIRES(
 
 static int perform(struct remote *remote, const struct demand *demand)
 {
-	uint64_t until = 0, before;
+	uint64_t before;
 	int r;
 
 	mutex_lock(&remote->lock);
@@ -380,8 +384,9 @@ static int perform(struct remote *remote, const struct demand *demand)
 		r = attempt(remote, demand);
 		if (r != -ENOTCONN)
 			break;
-		until = until ? until : clock_now() + REMOTE_PATIENCE;
-		if (remote->alone || clock_now() >= until) {
+		if (!remote->until)
+			remote->until = clock_now() + REMOTE_PATIENCE;
+		if (remote->alone || clock_now() >= remote->until) {
 			r = -EIO;
 			break;
 		}

@@ -2,7 +2,7 @@
 /*
  * A file that is an export of an NBD server. Its descriptor is a socket (SOCK_SEQPACKET) to who makes connections: it gets
  * one byte and answers with that byte and, with a descriptor, nothing, or the reason why there is none. Requests that a
- * connection is lost under are made again on the next one; when there is none for REMOTE_PATIENCE they fail. What a
+ * connection is lost under are made again on the next one; when none answers for REMOTE_PATIENCE from then on they fail. What a
  * server has taken may be gone after that unless it was flushed: the next flush fails then. Private to block/.
  */
 #ifndef DACH_BLOCK_REMOTE_H

@@ -516,7 +516,11 @@ static void gives_up(void **state)
 	since = clock_now();
 	assert_int_equal(transfer(remote, false, bytes, 0, sizeof bytes), -EIO);
 	assert_true(clock_now() - since >= REMOTE_PATIENCE);
-	/* Not once more for each. */
+	/* Not once more for each: it is gone since then. */
+	since = clock_now();
+	assert_int_equal(transfer(remote, false, bytes, 0, sizeof bytes), -EIO);
+	assert_true(clock_now() - since < REMOTE_PATIENCE / 2);
+	/* Nor where none can be made any more. */
 	shutdown(rig.connector[1], SHUT_RDWR);
 	since = clock_now();
 	while (transfer(remote, false, bytes, 0, sizeof bytes) == 0)

@@ -262,7 +262,7 @@ void block_close(struct block_device *block)
 
 	if (!block)
 		return;
-	block_give_up(block);
+	block_give_up_begin(block);
 	/* On a thread of the disk's, which may write: who closes it may not. */
 	if (block->pool && !block->image->read_only && !block->given) {
 		pool_add(block->pool, &last);

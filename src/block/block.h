@@ -73,8 +73,9 @@ int block_flush(struct block_device *block);
 int block_write(struct block_device *block, uint64_t offset, uint64_t length, void *bytes);
 void block_submit(struct block_device *block, struct block_request *request);
 
-/* Those that wait because the host failed them fail now; others may wait afterwards. Any thread. */
-void block_give_up(struct block_device *block);
+/* Those that wait because the host failed them fail now, and others do not begin to before as many ends. Any thread. */
+void block_give_up_begin(struct block_device *block);
+void block_give_up_end(struct block_device *block);
 
 uint64_t block_size(const struct block_device *block); /* bytes */
 bool block_read_only(const struct block_device *block);

@@ -37,9 +37,9 @@ struct block_device {
 	struct mutex lock;
 	pthread_cond_t idle; /* held, and active is 0; or not held any more */
 	/* patience.c */
-	bool waits;                  /* for a host that fails requests */
-	bool stuck GUARDED_BY(lock); /* some wait, of which a line has told */
-	uint64_t era; /* who waits since an earlier one gives up; changed under the lock */
+	bool waits;                          /* for a host that fails requests */
+	bool stuck GUARDED_BY(lock);         /* some wait, of which a line has told */
+	unsigned giving_up GUARDED_BY(lock); /* so many want that none waits */
 	pthread_cond_t given_up;
 	struct block_request *waiting, **waiting_last GUARDED_BY(lock);
 };

@@ -16,8 +16,8 @@ static bool is_final(int r)
 	return r == -EINVAL || r == -EROFS || r == -EOPNOTSUPP;
 }
 
-/* For a while; false: whoever wants its end has said so since `era`. */
-static bool wait_again(struct block_device *block, uint64_t era, enum block_op op, int r)
+/* For a while; false: somebody wants its end. */
+static bool wait_again(struct block_device *block, enum block_op op, int r)
 {
 	bool goes_on;
 
@@ -27,9 +27,9 @@ static bool wait_again(struct block_device *block, uint64_t era, enum block_op o
 			"dach: %s: %s failed: %s; its guest's requests wait until that is mended\n",
 			block_name(block), block_op_name(op), strerror(-r));
 	block->stuck = true;
-	if (block->era == era)
+	if (!block->giving_up)
 		mutex_wait_until(&block->lock, &block->given_up, clock_now() + AGAIN_NS);
-	goes_on = block->era == era;
+	goes_on = !block->giving_up;
 	mutex_unlock(&block->lock);
 	return goes_on;
 }
@@ -56,7 +56,6 @@ static bool can_wait(const struct block_device *block, const struct block_reques
 int patience_perform(struct block_device *block, struct block_request *request)
 {
 	const struct block_driver *driver = block->image->driver;
-	const uint64_t era = __atomic_load_n(&block->era, __ATOMIC_RELAXED);
 	struct iovec iov[PATIENT_IOV]; /* which the image changes */
 	bool waited = false;
 	int r;
@@ -66,7 +65,7 @@ int patience_perform(struct block_device *block, struct block_request *request)
 	for (unsigned i = 0; i < request->iov_count; i++)
 		iov[i] = request->iov[i];
 	while ((r = driver->perform(block->image, request)) && !is_final(r) &&
-		wait_again(block, era, request->op, r)) {
+		wait_again(block, request->op, r)) {
 		for (unsigned i = 0; i < request->iov_count; i++)
 			request->iov[i] = iov[i];
 		waited = true;
@@ -76,10 +75,17 @@ int patience_perform(struct block_device *block, struct block_request *request)
 	return r;
 }
 
-void block_give_up(struct block_device *block)
+void block_give_up_begin(struct block_device *block)
 {
 	mutex_lock(&block->lock);
-	__atomic_store_n(&block->era, block->era + 1, __ATOMIC_RELAXED);
+	block->giving_up++;
 	pthread_cond_broadcast(&block->given_up);
+	mutex_unlock(&block->lock);
+}
+
+void block_give_up_end(struct block_device *block)
+{
+	mutex_lock(&block->lock);
+	block->giving_up--;
 	mutex_unlock(&block->lock);
 }

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/container.h"
-#include "base/loop.h"
 #include "base/thread.h"
 #include "state/state.h"
 #include "virtio/device.h"
@@ -18,7 +17,6 @@
 
 #define CLASS_STORAGE 0x018000u
 #define QUEUE_SIZE 256
-#define SECOND 1000000000ull
 
 #define SIZE_MAX_BYTES (1u << 20)
 #define SEG_MAX 126u
@@ -344,10 +342,12 @@ static void blk_start(struct virtio_device *dev)
 /* Who wants them all to end does not wait for the host to be mended, neither for those that only come to wait now. */
 static void wait_idle(struct virtio_blk *blk) REQUIRES(blk->dev.lock)
 {
-	while (blk->active) {
-		block_give_up(blk->image);
-		mutex_wait_until(&blk->dev.lock, &blk->idle, clock_now() + SECOND);
-	}
+	if (!blk->active)
+		return;
+	block_give_up_begin(blk->image);
+	while (blk->active)
+		mutex_wait(&blk->dev.lock, &blk->idle);
+	block_give_up_end(blk->image);
 }
 
 static void blk_reset(struct virtio_device *dev)

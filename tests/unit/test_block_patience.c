@@ -80,11 +80,20 @@ static void test_patience(void **state)
 		block_submit(block, &w.request);
 		sleep(1);
 		assert_false(is_finished(&w));
-		if (i)
+		if (i) {
 			block_close(block);
-		else
-			block_give_up(block);
+			assert_int_equal(rig_waited(&w), -EIO);
+			break;
+		}
+		block_give_up_begin(block);
 		assert_int_equal(rig_waited(&w), -EIO);
+		/* Nor does it begin to then. */
+		w.finished = false;
+		iov[0] = (struct iovec){second, 1024};
+		iov[1] = (struct iovec){second + 1024, 3072};
+		block_submit(block, &w.request);
+		assert_int_equal(rig_waited(&w), -EIO);
+		block_give_up_end(block);
 	}
 	unlink("patient");
 }

@@ -50,7 +50,11 @@ def test_the_limit_grows():
         clone(d)
         clone(d)
         kib = d.get("/v1/guests/one")["memory_max"]
-        assert not limit or int(open(limit[0]).read()) >= (2 * kib + (512 << 10)) << 10, open(limit[0]).read()
+        if not limit:
+            print("# skipped: this host gives the daemon no control groups for memory")
+            return
+        # Itself, and each time that it was frozen.
+        assert int(open(limit[0]).read()) == (3 * kib + (512 << 10)) << 10, open(limit[0]).read()
 
 
 def test_disks():

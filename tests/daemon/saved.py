@@ -69,7 +69,10 @@ def test_its_group_has_room_for_the_file():
         limit = glob.glob(f"/sys/fs/cgroup/*/dach/{guest['uuid']}/memory.limit_in_bytes") + \
             glob.glob(f"/sys/fs/cgroup/*/{guest['uuid']}/memory.max")
         d.post("/v1/guests/one/save", {"path": d.folder + "/file", "then": "run"})
-        assert not limit or int(open(limit[0]).read()) == (2 * guest["memory_max"] + (512 << 10)) << 10, open(limit[0]).read()
+        if not limit:
+            print("# skipped: this host gives the daemon no control groups for memory")
+            return
+        assert int(open(limit[0]).read()) == (2 * guest["memory_max"] + (512 << 10)) << 10, open(limit[0]).read()
 
 
 def test_a_guest_that_stays():

@@ -73,11 +73,17 @@ static struct cgroup_limits machine_limits(const struct guest *guest)
 
 static int set(const struct guest *guest, struct error *err)
 {
-	const struct cgroup_limits limits = guest_is_container(guest)
-		? container_limits(&guest->config)
-		: machine_limits(guest);
+	struct cgroup *cgroup = guest->daemon->cgroup;
+	struct cgroup_limits limits = guest_is_container(guest) ? container_limits(&guest->config)
+								: machine_limits(guest);
+	struct cgroup_usage usage = {0};
 
-	return cgroup_set(guest->daemon->cgroup, guest->config.uuid, &limits, NULL, err);
+	/* A machine that has more still, of a time when it was given more, would be ended by less. */
+	if (!guest_is_container(guest))
+		cgroup_read(cgroup, guest->config.uuid, &usage);
+	if (limits.memory < usage.memory)
+		limits.memory = usage.memory;
+	return cgroup_set(cgroup, guest->config.uuid, &limits, NULL, err);
 }
 
 void resources_begin(const struct guest *guest)

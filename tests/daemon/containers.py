@@ -147,7 +147,7 @@ def test_the_verbs():
         assert dach(d, "cp", "/bin/busybox", "web:/tmp/busybox").returncode == 0
         assert inside(d, "/tmp/busybox wc -c < /tmp/busybox").strip() == str(os.path.getsize("/bin/busybox"))
         # It stands still, and so does what is in it.
-        inside(d, "(while true; do echo x >> /tmp/n; sleep 0.01; done) >/dev/null 2>&1 &")
+        inside(d, "(while true; do echo x >> /tmp/n; sleep 0.01; done) >/dev/null 2>&1 & while [ ! -s /tmp/n ]; do sleep 0.01; done")
         d.post("/v1/guests/web/pause")
         assert d.guests()["web"]["flags"] == "--p---"
         assert "paused" in dach(d, "exec", "web", "--", "/bin/true").stderr
@@ -339,7 +339,7 @@ def test_privileged_when_asked():
         # The program that enters it is the host's, and root's to write to once it has ended: what can be held on to is a copy.
         programs = [open(f"{BUILD}/{name}", "rb").read() for name in ("dach-agent", "dach-ct")]
         inside(d, "for p in /proc/[0-9]*; do case $(cat $p/comm) in dach-*|memfd*|[0-9]*) (exec 9< $p/exe; echo held >> /tmp/held; "
-                  "sleep 1; echo x >> /proc/self/fd/9; echo tried >> /tmp/held) >/dev/null 2>&1 & esac; done")
+                  "(sleep 1; echo x >> /proc/self/fd/9; echo tried >> /tmp/held) &) >/dev/null 2>&1;; esac; done")
         held = f"{d.state}/containers/{guest['uuid']}/upper/tmp/held"
         eventually(lambda: os.path.exists(held) and open(held).read().split()[-1] == "tried")
         assert [open(f"{BUILD}/{name}", "rb").read() for name in ("dach-agent", "dach-ct")] == programs

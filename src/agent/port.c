@@ -13,14 +13,16 @@
 #define FIND_PAUSE_US 10000
 #define PIECE (32u << 10) /* the kernel takes no more at once */
 
+static int descriptor = -1; /* -1: it is closed */
+
+/* All of it is 0 in the beginning, which takes no room in the program's file. */
 static struct {
-	int fd; /* -1: it is closed */
 	/* What is still to be sent: sessions fill it to a part only, so that the frames of one poll fit. */
 	char out[2u << 20];
 	size_t out_start, out_end;
 	char in[sizeof(struct agent_header) + AGENT_OPEN_MAX];
 	size_t in_end;
-} port = {.fd = -1};
+} port;
 
 static bool is_ours(int ports, const char *device)
 {
@@ -64,8 +66,8 @@ int port_open(int sys, int dev, unsigned tries)
 	for (unsigned n = 0; n < tries; n++) {
 		if (n)
 			usleep(FIND_PAUSE_US);
-		port.fd = find(sys, dev);
-		if (port.fd >= 0)
+		descriptor = find(sys, dev);
+		if (descriptor >= 0)
 			return 0;
 		if (errno == EBUSY)
 			break;
@@ -75,19 +77,19 @@ int port_open(int sys, int dev, unsigned tries)
 
 void port_take(int fd)
 {
-	port.fd = fd;
+	descriptor = fd;
 }
 
 void port_close(void)
 {
-	close(port.fd);
-	port.fd = -1;
+	close(descriptor);
+	descriptor = -1;
 	port.out_start = port.out_end = port.in_end = 0;
 }
 
 int port_fd(void)
 {
-	return port.fd;
+	return descriptor;
 }
 
 size_t port_waiting(void)
@@ -104,7 +106,7 @@ bool port_write(void)
 {
 	while (port_waiting()) {
 		size_t len = port_waiting() < PIECE ? port_waiting() : PIECE;
-		ssize_t n = write(port.fd, port.out + port.out_start, len);
+		ssize_t n = write(descriptor, port.out + port.out_start, len);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -169,7 +171,7 @@ static bool take_frames(void (*frame)(const struct agent_header *header, const c
 
 bool port_read(void (*frame)(const struct agent_header *header, const char *payload))
 {
-	ssize_t n = read(port.fd, port.in + port.in_end, sizeof port.in - port.in_end);
+	ssize_t n = read(descriptor, port.in + port.in_end, sizeof port.in - port.in_end);
 
 	if (n < 0)
 		return errno == EINTR || errno == EAGAIN;
@@ -181,7 +183,7 @@ bool port_read(void (*frame)(const struct agent_header *header, const char *payl
 
 void port_flush(void)
 {
-	struct pollfd wait = {port.fd, POLLOUT, 0};
+	struct pollfd wait = {descriptor, POLLOUT, 0};
 
 	while (port_waiting() && port_write())
 		if (port_waiting())

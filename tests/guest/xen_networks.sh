@@ -10,13 +10,15 @@ if [ -z "${DACH_TEST_NETNS:-}" ]; then
 	fi
 	export DACH_TEST_NETNS=1
 	# What it is made from comes by the host's network.
-	cache=${DACH_CACHE:-$(dirname "$0")/../../build/guest}/ifupdown
+	all=${DACH_CACHE:-$(dirname "$0")/../../build/guest}
+	cache=$all/ifupdown
 	mkdir -p "$cache"
 	(
 		flock 9
+		"$(dirname "$0")/prepare" "$all" || exit 1
 		[ -e "$cache/debian/image.conf" ] || "${DACH:-$(dirname "$0")/../../build/dach}" image create debian \
 			--include ifupdown,isc-dhcp-client --output "$cache" >/dev/null
-	) 9<"$cache" || {
+	) 9>"$cache.lock" || {
 		echo "not ok xen_networks: an image is made"
 		exit 1
 	}
